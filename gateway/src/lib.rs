@@ -1,0 +1,1 @@
+//! The gateway: sockets, ingest and the driver loop.

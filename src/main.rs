@@ -1,0 +1,2 @@
+//! Porthole: your own camera cloud without the cloud.
+fn main() {}

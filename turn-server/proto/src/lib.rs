@@ -1,0 +1,1 @@
+//! The STUN/TURN codec and the server and client state machines.

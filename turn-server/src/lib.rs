@@ -1,0 +1,1 @@
+//! The TURN server: sockets and threads.

@@ -1,0 +1,109 @@
+//! Identifiers, each a type of its own so that none is taken for another.
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+use ts_rs::TS;
+
+/// The longest identifier that a person or a program may choose.
+const MAX_ID_CHARS: usize = 64;
+
+/// An identifier that is not one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not an id: 1 to {MAX_ID_CHARS} characters of a–z, A–Z, 0–9, `.`, `_` and `-`, \
+     not starting with `.` or `-`"
+)]
+pub struct InvalidId(pub String);
+
+fn check(text: &str) -> Result<(), InvalidId> {
+    let fits = (1..=MAX_ID_CHARS).contains(&text.len());
+    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+    if fits && plain && !text.starts_with(['.', '-']) {
+        return Ok(());
+    }
+    Err(InvalidId(text.chars().take(MAX_ID_CHARS).collect()))
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, TS)]
+        #[serde(try_from = "String", into = "String")]
+        #[ts(type = "string")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The identifier as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                check(text).map(|()| Self(text.to_owned()))
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                check(&text).map(|()| Self(text))
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+id! {
+    /// A camera: the ONVIF profile token of the device its gateway is. Unique within a server.
+    CameraId
+}
+id! {
+    /// A gateway: the ONVIF peer id, derived from its public key ([`crate::identity`]).
+    GatewayId
+}
+id! {
+    /// One viewer watching one camera, named by the signaling server.
+    SessionId
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_short_plain_word() {
+        for (text, good) in [
+            ("demo", true),
+            ("front-door_2.main", true),
+            ("A", true),
+            ("", false),
+            ("-x", false),
+            (".hidden", false),
+            ("a/b", false),
+            ("a b", false),
+            ("ünder", false),
+            (&"x".repeat(64), true),
+            (&"x".repeat(65), false),
+        ] {
+            assert_eq!(text.parse::<CameraId>().is_ok(), good, "{text}");
+            let json = serde_json::to_string(text).unwrap();
+            assert_eq!(serde_json::from_str::<CameraId>(&json).is_ok(), good, "{text}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! How a gateway proves who it is.
+//!
+//! A gateway is its Ed25519 key; its id is a hash of the public half, so an id without the key is
+//! worth nothing. It first asks for a nonce (`portholeChallenge`), then signs that nonce: with the
+//! claim code to become known (`portholeEnroll`, once), with its id to come in (`register`).
+
+use crate::{GatewayId, InvalidId};
+use sha2::{Digest, Sha256};
+
+/// How many bytes of the key's hash make the id: 80 bits, 16 characters.
+const ID_HASH_BYTES: usize = 10;
+
+/// RFC 4648 §6, in lower case.
+const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+
+/// The id of the gateway that holds the private half of this key: `gw-` and 16 characters.
+///
+/// # Panics
+/// Never: the alphabet of the hash is that of an id.
+pub fn gateway_id(public_key: &[u8; 32]) -> GatewayId {
+    let hash = Sha256::digest(public_key);
+    let mut id = String::from("gw-");
+    let (mut bits, mut count) = (0u32, 0);
+    for byte in hash.iter().take(ID_HASH_BYTES) {
+        bits = bits << 8 | u32::from(*byte);
+        count += 8;
+        while count >= 5 {
+            count -= 5;
+            id.push(char::from(BASE32[(bits >> count & 31) as usize]));
+        }
+    }
+    id.parse().expect("base32 is made of the characters of an id")
+}
+
+/// What a gateway signs to become known. Bound to the nonce of one WebSocket and to the claim.
+pub fn enroll_message(nonce: &str, claim: &str) -> Vec<u8> {
+    format!("porthole-enroll-v1\n{nonce}\n{claim}").into_bytes()
+}
+
+/// What a gateway signs to come in. Bound to the nonce of one WebSocket.
+pub fn register_message(nonce: &str, id: &GatewayId) -> Vec<u8> {
+    format!("porthole-register-v1\n{nonce}\n{id}").into_bytes()
+}
+
+/// The access token of a gateway in `register`: `pgw1.ID.SIGNATURE`, the signature over
+/// [`register_message`] as base64url without padding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayToken {
+    /// Who it says it is.
+    pub id: GatewayId,
+    /// The proof.
+    pub signature: String,
+}
+
+impl GatewayToken {
+    const PREFIX: &'static str = "pgw1.";
+
+    /// Reads a token; `None` when it is no gateway's.
+    pub fn parse(text: &str) -> Option<Result<Self, InvalidId>> {
+        let (id, signature) = text.strip_prefix(Self::PREFIX)?.rsplit_once('.')?;
+        Some(id.parse().map(|id| Self { id, signature: signature.to_owned() }))
+    }
+}
+
+impl std::fmt::Display for GatewayToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}.{}", Self::PREFIX, self.id, self.signature)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_the_hash_of_the_key() {
+        assert_eq!(gateway_id(&[0; 32]).as_str(), "gw-mzuhvlpymk6xo3ep");
+        assert_ne!(gateway_id(&[0; 32]), gateway_id(&[1; 32]));
+    }
+
+    #[test]
+    fn a_token_is_read_as_it_was_written() {
+        let token = GatewayToken { id: gateway_id(&[7; 32]), signature: "abc_-".into() };
+        assert_eq!(GatewayToken::parse(&token.to_string()), Some(Ok(token)));
+        for other in ["", "pgw1", "pgw1.", "phu1.x.y", "pgw1.x"] {
+            assert_eq!(GatewayToken::parse(other), None, "{other}");
+        }
+        assert!(GatewayToken::parse("pgw1./.x").unwrap().is_err());
+    }
+}

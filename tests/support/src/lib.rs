@@ -1,1 +1,21 @@
-//! What the tests share: the NAT lab, programs, cameras.
+//! What the test crates share.
+//!
+//! - [`lab`]: hosts, routers and NATs of every kind, out of network namespaces and nftables.
+//! - [`scene`]: one test's folder, logs and skip rule.
+//! - [`program`]: a program started, awaited, stopped, its output kept.
+//! - [`porthole`]: the `porthole` program, by its flags.
+//! - [`http`]: one request, from the machine or from inside a lab host.
+//! - [`browser`]: Chromium, driven through the scripts in `tests/browser/driver`.
+//! - [`viewer`]: the native viewer.
+//!
+//! Architecture invariant: nothing here knows Porthole's internals. A test drives the program as
+//! its users do: by flags, HTTP and a browser.
+
+pub mod browser;
+pub mod http;
+pub mod lab;
+pub mod porthole;
+pub mod program;
+pub mod scene;
+pub mod viewer;
+pub mod wait;

@@ -1,0 +1,250 @@
+//! The lab itself: its NATs behave as RFC 4787 names them, and hole punching works between two of
+//! them exactly where the table of paths says so.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use porthole_net_tests::{Path, pairs};
+use porthole_test_support::lab::{Host, Lab, Nat, SERVER_ADDRESS, Side};
+use porthole_test_support::program::{Place, Program};
+use porthole_test_support::scene::{Need, scene};
+
+/// A packet crosses the lab in microseconds; this is what a loaded machine may need.
+const ARRIVAL: Duration = Duration::from_millis(500);
+/// How long after the last packet an earlier one could still come in by another path.
+const STRAGGLER: Duration = Duration::from_millis(20);
+const TCP_DEADLINE: Duration = Duration::from_secs(5);
+
+/// RFC 4787 §4.1 and §5: what a mapping, and what a filter, depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DependsOn {
+    Nothing,
+    Address,
+    AddressAndPort,
+}
+
+use DependsOn::{Address, AddressAndPort, Nothing};
+
+#[test]
+fn each_nat_maps_and_filters_as_rfc_4787_names_it() {
+    //                     mapping         filtering
+    let table = [
+        (Nat::Open, Nothing, Nothing),
+        (Nat::FullCone, Nothing, Nothing),
+        (Nat::Restricted, Nothing, Address),
+        (Nat::PortRestricted, Nothing, AddressAndPort),
+        (Nat::Symmetric, AddressAndPort, AddressAndPort),
+    ];
+    scene("each_nat_maps_and_filters_as_rfc_4787_names_it", &[Need::Lab], |_| {
+        let lab = Lab::new("rfc4787")?;
+        let servers = Servers::open(lab.server())?;
+        for (nat, mapping, filtering) in table {
+            // A NAT of its own for each, because the restricted one remembers whom it has met.
+            ensure!(servers.mapping(&lab.side(nat)?)? == mapping, "mapping of {nat}");
+            ensure!(servers.filtering(&lab.side(nat)?)? == filtering, "filtering of {nat}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn udp_blocked_passes_tcp_and_nothing_else() {
+    scene("udp_blocked_passes_tcp_and_nothing_else", &[Need::Lab], |_| {
+        let lab = Lab::new("blocked")?;
+        let side = lab.side(Nat::UdpBlocked)?;
+        let servers = Servers::open(lab.server())?;
+        let client = socket(&side.host)?;
+        client.send_to(b"hello", servers.sockets[0].local_addr()?)?;
+        ensure!(receive(&servers.sockets[0], ARRIVAL)?.is_none(), "UDP went through");
+
+        let listener = lab.server().inside(|| TcpListener::bind((SERVER_ADDRESS, 80)))??;
+        let address = listener.local_addr()?;
+        side.host.inside(|| TcpStream::connect_timeout(&address, TCP_DEADLINE))??;
+        let (_, from) = listener.accept()?;
+        ensure!(from.ip() == side.public_address(), "TCP came from {from}");
+        Ok(())
+    });
+}
+
+#[test]
+fn holes_can_be_punched_exactly_where_the_table_of_paths_says_direct() {
+    let name = "holes_can_be_punched_exactly_where_the_table_of_paths_says_direct";
+    scene(name, &[Need::Lab], |_| {
+        let mut wrong = Vec::new();
+        for (one, other, path) in pairs() {
+            let lab = Lab::new("punch")?;
+            let direct = punch(&lab, &lab.side(one)?, &lab.side(other)?)?;
+            if direct != (path == Path::Direct) {
+                wrong.push(format!("{one} – {other}: expected {path:?}, direct {direct}"));
+            }
+        }
+        ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+        Ok(())
+    });
+}
+
+#[test]
+fn hosts_behind_one_router_reach_each_other_inside_the_lan() {
+    scene("hosts_behind_one_router_reach_each_other_inside_the_lan", &[Need::Lab], |_| {
+        let lab = Lab::new("lan")?;
+        let side = lab.side(Nat::Symmetric)?;
+        let neighbour = lab.host_behind(&side)?;
+        let (one, other) = (socket(&side.host)?, socket(&neighbour)?);
+        one.send_to(b"hello", (neighbour.address(), port(&other)?))?;
+        let from = receive(&other, ARRIVAL)?.context("nothing came")?;
+        ensure!(from.ip() == side.host.address(), "it came from {from}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_cut_link_carries_nothing_until_it_is_restored() {
+    scene("a_cut_link_carries_nothing_until_it_is_restored", &[Need::Lab], |_| {
+        let lab = Lab::new("cut")?;
+        let side = lab.side(Nat::PortRestricted)?;
+        let servers = Servers::open(lab.server())?;
+        let client = socket(&side.host)?;
+        let server = servers.sockets[0].local_addr()?;
+        ensure!(servers.reflect(&client, 0).is_ok(), "the link does not work");
+        lab.cut(&side.host)?;
+        ensure!(client.send_to(b"hello", server).is_err(), "the host did not notice");
+        lab.restore(&side.host)?;
+        ensure!(servers.reflect(&client, 0).is_ok(), "the link did not come back");
+
+        lab.lose(&side.host, 100)?;
+        ensure!(servers.reflect(&client, 0).is_err(), "nothing was lost");
+        lab.lose(&side.host, 0)?;
+        ensure!(servers.reflect(&client, 0).is_ok(), "something is lost");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_lab_leaves_neither_namespace_nor_process_behind() {
+    scene("a_lab_leaves_neither_namespace_nor_process_behind", &[Need::Lab], |scene| {
+        let lab = Lab::new("gone")?;
+        let side = lab.side(Nat::FullCone)?;
+        let place = Place::On(&side.host);
+        let mut sleeper = Program::start(scene, "sleep", place.command("sleep").arg("600"))?;
+        let names = [side.host.name().to_owned(), lab.server().name().to_owned()];
+        drop((lab, side));
+        for name in names {
+            ensure!(!std::path::Path::new("/run/netns").join(&name).exists(), "{name} is there");
+        }
+        sleeper.wait(ARRIVAL)?;
+        Ok(())
+    });
+}
+
+/// Two addresses with two ports each, as NAT behaviour discovery needs them (RFC 5780 §2).
+struct Servers {
+    /// First address first port, first address second port, second address first port.
+    sockets: [UdpSocket; 3],
+}
+
+impl Servers {
+    fn open(host: &Host) -> Result<Self> {
+        let second = Ipv4Addr::new(203, 0, 113, 11);
+        host.add_address(second)?;
+        let sockets = host.inside(|| -> Result<_> {
+            let bind = |address, port| UdpSocket::bind((address, port));
+            Ok([bind(SERVER_ADDRESS, 3000)?, bind(SERVER_ADDRESS, 3001)?, bind(second, 3000)?])
+        })??;
+        Ok(Self { sockets })
+    }
+
+    /// The address under which a client appears to one of the sockets.
+    fn reflect(&self, client: &UdpSocket, server: usize) -> Result<SocketAddr> {
+        let socket = &self.sockets[server];
+        client.send_to(b"who am I", socket.local_addr()?)?;
+        receive(socket, ARRIVAL)?.with_context(|| format!("nothing arrived at server {server}"))
+    }
+
+    fn mapping(&self, side: &Side) -> Result<DependsOn> {
+        let client = socket(&side.host)?;
+        let [first, other_port, other_address] = [0, 1, 2].map(|n| self.reflect(&client, n));
+        let (first, other_port, other_address) = (first?, other_port?, other_address?);
+        ensure!(first.ip() == side.public_address(), "{} appeared as {first}", side.nat);
+        Ok(match (first == other_port, first == other_address) {
+            (true, true) => Nothing,
+            (true, false) => Address,
+            (false, _) => AddressAndPort,
+        })
+    }
+
+    fn filtering(&self, side: &Side) -> Result<DependsOn> {
+        let client = socket(&side.host)?;
+        let mapped = self.reflect(&client, 0)?;
+        // From strangers first and from the known server last, whose packet ends the wait.
+        let [known, same_address, stranger] = &self.sockets;
+        for socket in [stranger, same_address, known] {
+            socket.send_to(b"hello", mapped)?;
+        }
+        let mut seen = Vec::new();
+        while let Some(from) = receive(&client, ARRIVAL)? {
+            seen.push(from);
+            if from == known.local_addr()? {
+                break;
+            }
+        }
+        while let Some(from) = receive(&client, STRAGGLER)? {
+            seen.push(from);
+        }
+        let saw = |socket: &UdpSocket| Ok::<_, anyhow::Error>(seen.contains(&socket.local_addr()?));
+        ensure!(saw(known)?, "{}: not even the known server's packet came in", side.nat);
+        Ok(match (saw(same_address)?, saw(stranger)?) {
+            (_, true) => Nothing,
+            (true, false) => Address,
+            (false, false) => AddressAndPort,
+        })
+    }
+}
+
+/// Hole punching in its simplest form: both learn how they look from outside, both send there, and
+/// both answer whoever reaches them. True when packets went both ways.
+fn punch(lab: &Lab, one: &Side, other: &Side) -> Result<bool> {
+    const ROUNDS: usize = 5;
+    const ROUND: Duration = Duration::from_millis(10);
+    let servers = Servers::open(lab.server())?;
+    let clients = [socket(&one.host)?, socket(&other.host)?];
+    let [Ok(first), Ok(second)] = [0, 1].map(|n| servers.reflect(&clients[n], 0)) else {
+        return Ok(false);
+    };
+    let mut targets = [vec![second], vec![first]];
+    let mut reached = [false; 2];
+    for _ in 0..ROUNDS {
+        for (client, targets) in clients.iter().zip(&targets) {
+            for target in targets {
+                client.send_to(b"punch", target)?;
+            }
+        }
+        for n in [0, 1] {
+            while let Some(from) = receive(&clients[n], ROUND)? {
+                reached[n] = true;
+                if !targets[n].contains(&from) {
+                    targets[n].push(from);
+                }
+            }
+        }
+    }
+    Ok(reached == [true; 2])
+}
+
+fn socket(host: &Host) -> Result<UdpSocket> {
+    Ok(host.inside(|| UdpSocket::bind(SocketAddrV4::new(host.address(), 0)))??)
+}
+
+fn port(socket: &UdpSocket) -> Result<u16> {
+    Ok(socket.local_addr()?.port())
+}
+
+/// Where the next packet comes from, if one comes in time.
+fn receive(socket: &UdpSocket, within: Duration) -> Result<Option<SocketAddr>> {
+    socket.set_read_timeout(Some(within))?;
+    match socket.recv_from(&mut [0; 64]) {
+        Ok((_, from)) => Ok(Some(from)),
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,3 @@
+pub fn available() -> Result<(), String> {
+    Ok(())
+}

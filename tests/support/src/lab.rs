@@ -1,0 +1,270 @@
+//! The NAT lab: a small internet out of network namespaces, veth pairs and nftables.
+//!
+//! ```text
+//!            server 203.0.113.10          open host 203.0.113.2x
+//!                  │                            │
+//!   ───────────────┴──── internet (bridge) ─────┴──────┬───────────────
+//!                                                      │ wan 203.0.113.2x
+//!                                                   router (a Nat)
+//!                                                      │ lan 192.168.x.1
+//!                                             ┌────────┴────────┐
+//!                                      host 192.168.x.2   host 192.168.x.3
+//! ```
+//!
+//! Needs root. Namespaces carry the process id in their name, are removed when dropped, also while
+//! a test panics, and what a killed run left behind is swept by the next one.
+
+mod nat;
+mod netns;
+
+use std::ffi::OsStr;
+use std::net::Ipv4Addr;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+
+use anyhow::{Context, Result, ensure};
+
+pub use nat::Nat;
+use netns::Namespace;
+
+/// A home on the internet has one public address out of 203.0.113.20–.249.
+const FIRST_HOME: u8 = 20;
+const MAX_HOMES: u8 = 230;
+/// Hosts of one LAN: 192.168.x.2–.9.
+const MAX_LAN_HOSTS: u8 = 8;
+
+pub const SERVER_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+/// The internet's own address; it answers nobody and forwards nothing, so that a packet to an
+/// address which no router knows vanishes, as it does out there.
+const INTERNET_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+
+/// One internet with a server on it. Homes are added with [`Lab::side`].
+#[derive(Debug)]
+pub struct Lab {
+    name: String,
+    internet: Namespace,
+    server: Host,
+    homes: AtomicU8,
+}
+
+/// One end of a call: a host, and the router it sits behind, if any.
+#[derive(Debug)]
+pub struct Side {
+    pub nat: Nat,
+    pub host: Host,
+    router: Option<Router>,
+}
+
+#[derive(Debug)]
+struct Router {
+    namespace: Namespace,
+    public: Ipv4Addr,
+    home: u8,
+    lan_hosts: AtomicU8,
+}
+
+/// A machine in the lab: a namespace with one interface, `eth0`.
+#[derive(Debug)]
+pub struct Host {
+    namespace: Namespace,
+    address: Ipv4Addr,
+    gateway: Ipv4Addr,
+}
+
+impl Lab {
+    /// Whether labs can be made here; if not, why not.
+    pub fn available() -> Result<(), String> {
+        static AVAILABLE: OnceLock<Result<(), String>> = OnceLock::new();
+        AVAILABLE.get_or_init(|| probe().map_err(|error| format!("no NAT lab: {error:#}"))).clone()
+    }
+
+    /// `name` is for people who look at `ip netns` while a test runs.
+    pub fn new(name: &str) -> Result<Self> {
+        static SWEPT: OnceLock<()> = OnceLock::new();
+        static LABS: AtomicU32 = AtomicU32::new(0);
+        SWEPT.get_or_init(netns::sweep);
+
+        let name = format!("{}-{name}", LABS.fetch_add(1, Ordering::Relaxed));
+        let internet = Namespace::create(&format!("{name}-internet"))?;
+        internet.ip(&format!(
+            "link add br0 type bridge
+            addr add {INTERNET_ADDRESS}/24 dev br0
+            link set br0 up",
+        ))?;
+        internet.sysctl("net/ipv4/ip_forward", "0")?;
+        let server = public_host(&internet, &format!("{name}-server"), SERVER_ADDRESS)?;
+        Ok(Self { name, internet, server, homes: AtomicU8::new(0) })
+    }
+
+    /// The host for signaling and TURN.
+    pub fn server(&self) -> &Host {
+        &self.server
+    }
+
+    /// A new home: a host behind its own NAT.
+    pub fn side(&self, nat: Nat) -> Result<Side> {
+        let home = self.homes.fetch_add(1, Ordering::Relaxed);
+        ensure!(home < MAX_HOMES, "the lab has no public address left");
+        let public = Ipv4Addr::new(203, 0, 113, FIRST_HOME + home);
+        let name = format!("{}-{home}", self.name);
+        if nat == Nat::Open {
+            let host = public_host(&self.internet, &format!("{name}-host"), public)?;
+            return Ok(Side { nat, host, router: None });
+        }
+        let router = Router::create(&self.internet, &format!("{name}-router"), public, home, nat)?;
+        let host = router.host(&name)?;
+        Ok(Side { nat, host, router: Some(router) })
+    }
+
+    /// Another host in the same LAN; behind an open side, another public host.
+    pub fn host_behind(&self, side: &Side) -> Result<Host> {
+        match &side.router {
+            Some(router) => router.host(&format!("{}-{}", self.name, router.home)),
+            None => Ok(self.side(Nat::Open)?.host),
+        }
+    }
+
+    /// Pulls the plug of a host. What it had in flight is lost, its routes are gone.
+    pub fn cut(&self, host: &Host) -> Result<()> {
+        host.namespace.ip("link set eth0 down")
+    }
+
+    pub fn restore(&self, host: &Host) -> Result<()> {
+        host.namespace.ip(&format!(
+            "link set eth0 up
+            route add default via {}",
+            host.gateway,
+        ))
+    }
+
+    /// Loses this share of the host's UDP packets, in each direction, from now on.
+    pub fn lose(&self, host: &Host, percent: u8) -> Result<()> {
+        ensure!(percent <= 100, "{percent} % is more than everything");
+        let dice = format!("numgen random mod 100 < {}", percent.min(99));
+        let dice = if percent == 100 { "" } else { &dice };
+        let lose = format!("meta l4proto udp {dice} drop");
+        host.namespace.nft(&format!(
+            "table ip loss
+            delete table ip loss
+            table ip loss {{
+                chain inwards {{ type filter hook input priority 0; {lose}; }}
+                chain outwards {{ type filter hook output priority 0; {lose}; }}
+            }}",
+        ))
+    }
+}
+
+impl Side {
+    /// The address others see: the router's, or the host's own.
+    pub fn public_address(&self) -> Ipv4Addr {
+        self.router.as_ref().map_or(self.host.address, |router| router.public)
+    }
+}
+
+impl Router {
+    fn create(
+        internet: &Namespace,
+        name: &str,
+        public: Ipv4Addr,
+        home: u8,
+        nat: Nat,
+    ) -> Result<Self> {
+        let namespace = Namespace::create(name)?;
+        let lan = lan_address(home, 1);
+        plug(internet, &namespace, "wan", &format!("home{home}"), "br0", public)?;
+        namespace.ip(&format!(
+            "link add lan type bridge
+            addr add {lan}/24 dev lan
+            link set lan up
+            route add default via {INTERNET_ADDRESS}",
+        ))?;
+        namespace.sysctl("net/ipv4/ip_forward", "1")?;
+        namespace.nft(&nat.rules(lan_address(home, 2)))?;
+        Ok(Self { namespace, public, home, lan_hosts: AtomicU8::new(0) })
+    }
+
+    fn host(&self, name: &str) -> Result<Host> {
+        let number = self.lan_hosts.fetch_add(1, Ordering::Relaxed);
+        ensure!(number < MAX_LAN_HOSTS, "the LAN has no address left");
+        let namespace = Namespace::create(&format!("{name}-host{number}"))?;
+        let address = lan_address(self.home, 2 + number);
+        let gateway = lan_address(self.home, 1);
+        plug(&self.namespace, &namespace, "eth0", &format!("port{number}"), "lan", address)?;
+        namespace.ip(&format!("route add default via {gateway}"))?;
+        Ok(Host { namespace, address, gateway })
+    }
+}
+
+impl Host {
+    pub fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+
+    /// The name of the namespace, for messages.
+    pub fn name(&self) -> &str {
+        self.namespace.name()
+    }
+
+    /// A command that will run on this host.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        self.namespace.command(program)
+    }
+
+    /// Runs a closure on this host, on a thread of its own. Sockets opened in it stay on the host.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+        self.namespace.inside(work)
+    }
+
+    /// Gives the host one more address of its network, as a server for NAT discovery needs it.
+    pub fn add_address(&self, address: Ipv4Addr) -> Result<()> {
+        self.namespace.ip(&format!("addr add {address}/24 dev eth0"))
+    }
+}
+
+fn lan_address(home: u8, host: u8) -> Ipv4Addr {
+    Ipv4Addr::new(192, 168, home, host)
+}
+
+fn public_host(internet: &Namespace, name: &str, address: Ipv4Addr) -> Result<Host> {
+    let namespace = Namespace::create(name)?;
+    let [.., last] = address.octets();
+    plug(internet, &namespace, "eth0", &format!("host{last}"), "br0", address)?;
+    namespace.ip(&format!("route add default via {INTERNET_ADDRESS}"))?;
+    Ok(Host { namespace, address, gateway: INTERNET_ADDRESS })
+}
+
+/// A cable from `near`, whose end `port` joins a bridge, to an interface of `far`.
+fn plug(
+    near: &Namespace,
+    far: &Namespace,
+    interface: &str,
+    port: &str,
+    bridge: &str,
+    address: Ipv4Addr,
+) -> Result<()> {
+    near.ip(&format!(
+        "link add {port} type veth peer name {interface} netns {}
+        link set {port} master {bridge}
+        link set {port} up",
+        far.name(),
+    ))?;
+    far.ip(&format!(
+        "addr add {address}/24 dev {interface}
+        link set {interface} up",
+    ))
+}
+
+fn probe() -> Result<()> {
+    ensure!(nix::unistd::geteuid().is_root(), "it needs root");
+    for tool in ["ip", "nft"] {
+        Command::new(tool)
+            .arg("-V")
+            .output()
+            .with_context(|| format!("{tool} is not installed"))?;
+    }
+    let namespace = Namespace::create("probe").context("network namespaces cannot be made")?;
+    namespace
+        .nft(&Nat::Symmetric.rules(Ipv4Addr::LOCALHOST))
+        .context("nftables cannot translate addresses")
+}

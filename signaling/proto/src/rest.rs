@@ -117,6 +117,7 @@ pub struct Token {
 
 /// Why a request was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[ts(rename = "ErrorBody")]
 pub struct Error {
     /// One sentence that says what to do.
     pub error: String,

@@ -10,7 +10,7 @@ use ts_rs::TS;
 #[serde(untagged)]
 pub enum RequestId {
     /// What Porthole itself uses.
-    Number(i64),
+    Number(#[ts(type = "number")] i64),
     /// What others may use.
     Text(String),
 }

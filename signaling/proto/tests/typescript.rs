@@ -1,0 +1,166 @@
+//! Writes the TypeScript of every message to `web/src/protocol/index.ts`. What is committed there
+//! must be what this writes: CI runs it and then `git diff --exit-code web/src/protocol`.
+
+use porthole_signaling_proto::{
+    Camera, CameraId, CameraReport, CameraState, GatewayId, IceCandidate, IceServer,
+    MAX_MESSAGE_BYTES, SUBPROTOCOL, SessionId, WEBSOCKET_PATH,
+    method::{self, Method, Notice},
+    rest,
+    rpc::{self, code},
+};
+use std::{fmt::Write as _, path::Path};
+use ts_rs::{Config, TS};
+
+const HEADER: &str = "\
+// Generated from signaling/proto by `cargo test -p porthole-signaling-proto`. Do not edit.
+";
+
+#[test]
+fn the_dashboard_speaks_the_same_protocol() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web/src/protocol/index.ts");
+    let folder = file.parent().unwrap();
+    std::fs::create_dir_all(folder).unwrap();
+    let mut text = String::from(HEADER);
+    types(&mut text);
+    methods(&mut text);
+    constants(&mut text);
+    let text: String = text.lines().flat_map(|line| [line.trim_end(), "\n"]).collect();
+    // Written only when it changed, so that nothing is rebuilt for its date.
+    if std::fs::read_to_string(&file).ok().as_deref() != Some(&text) {
+        std::fs::write(&file, text).unwrap();
+    }
+}
+
+fn types(text: &mut String) {
+    let config = Config::default();
+    macro_rules! write_types {
+        ($($name:ty),* $(,)?) => {
+            $(
+                text.push('\n');
+                if let Some(docs) = <$name as TS>::docs() {
+                    text.push_str(&docs);
+                }
+                writeln!(text, "export {}", <$name as TS>::decl(&config)).unwrap();
+            )*
+        };
+    }
+    write_types!(
+        CameraId,
+        GatewayId,
+        SessionId,
+        CameraState,
+        CameraReport,
+        Camera,
+        IceServer,
+        IceCandidate,
+        rpc::RequestId,
+        rpc::Fault,
+        method::Empty,
+        method::RegisterParams,
+        method::RegisterResult,
+        method::ConnectParams,
+        method::ConnectResult,
+        method::ConnectDeviceParams,
+        method::ConnectDeviceResult,
+        method::InviteParams,
+        method::InviteResult,
+        method::TrickleParams,
+        method::ExtendParams,
+        method::ExtendResult,
+        method::ChallengeResult,
+        method::EnrollParams,
+        method::EnrollResult,
+        method::ReportParams,
+        method::ReportResult,
+        method::RefusedCamera,
+        method::CamerasParams,
+        method::SessionParams,
+        method::OfferParams,
+        method::OfferResult,
+        method::RestartParams,
+        method::RestartResult,
+        rest::Role,
+        rest::Setup,
+        rest::SignIn,
+        rest::Me,
+        rest::CameraList,
+        rest::Gateway,
+        rest::GatewayList,
+        rest::Claim,
+        rest::NewToken,
+        rest::Token,
+        rest::Error,
+    );
+}
+
+/// What a client asks, is asked, and is told; the gateway's part is not the dashboard's.
+fn methods(text: &mut String) {
+    let clients = [
+        request::<method::Register>(),
+        request::<method::Unregister>(),
+        request::<method::Connect>(),
+        request::<method::Extend>(),
+    ];
+    map(text, "ClientRequests", "What a client asks of the server.", &clients);
+    let invite = [request::<method::Invite>()];
+    map(text, "ServerRequests", "What the server asks of a client.", &invite);
+    let notices = [notice::<method::Trickle>(), notice::<method::Close>()];
+    map(text, "ClientNotices", "What a client tells the server.", &notices);
+    let [trickle, close] = notices;
+    let notices = [trickle, notice::<method::Cameras>(), close];
+    map(text, "ServerNotices", "What the server tells a client.", &notices);
+}
+
+fn request<M: Method<Params: TS, Result: TS>>() -> String {
+    let config = Config::default();
+    let (params, result) = (M::Params::name(&config), M::Result::name(&config));
+    format!("{}: {{ params: {params}; result: {result} }};", M::NAME)
+}
+
+fn notice<N: Notice<Params: TS>>() -> String {
+    format!("{}: {{ params: {} }};", N::NAME, N::Params::name(&Config::default()))
+}
+
+fn map(text: &mut String, name: &str, docs: &str, lines: &[String]) {
+    writeln!(text, "\n/** {docs} */\nexport type {name} = {{").unwrap();
+    for line in lines {
+        writeln!(text, "  {line}").unwrap();
+    }
+    writeln!(text, "}};").unwrap();
+}
+
+fn constants(text: &mut String) {
+    writeln!(text, "\n/** The WebSocket sub-protocol. */").unwrap();
+    writeln!(text, "export const SUBPROTOCOL = \"{SUBPROTOCOL}\";").unwrap();
+    writeln!(text, "\n/** Where the server takes WebSockets. */").unwrap();
+    writeln!(text, "export const WEBSOCKET_PATH = \"{WEBSOCKET_PATH}\";").unwrap();
+    writeln!(text, "\n/** The longest WebSocket message either side accepts, in bytes. */")
+        .unwrap();
+    writeln!(text, "export const MAX_MESSAGE_BYTES = {MAX_MESSAGE_BYTES};").unwrap();
+    writeln!(text, "\n/** The numbers that faults and errors carry. */").unwrap();
+    writeln!(text, "export const code = {{").unwrap();
+    macro_rules! codes {
+        ($($name:ident),* $(,)?) => {
+            $(writeln!(text, "  {}: {},", stringify!($name), code::$name).unwrap();)*
+        };
+    }
+    codes!(
+        PARSE_ERROR,
+        INVALID_REQUEST,
+        METHOD_NOT_FOUND,
+        INVALID_PARAMS,
+        BAD_REQUEST,
+        UNAUTHORIZED,
+        FORBIDDEN,
+        NOT_FOUND,
+        REQUEST_TIMEOUT,
+        CONFLICT,
+        GONE,
+        TOO_MANY_REQUESTS,
+        UNAVAILABLE,
+        INSUFFICIENT_RESOURCES,
+        PEER_DISCONNECTED,
+        MALFORMED_CANDIDATE,
+    );
+    text.push_str("} as const;\n");
+}

@@ -1,0 +1,26 @@
+// Fails the build when the dashboard outgrows its budget, or needs more than the content
+// security policy allows.
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+
+const DIST = new URL('../dist/', import.meta.url).pathname;
+const BUDGET_BYTES = 60 * 1024;
+
+const files = readdirSync(DIST, { recursive: true, withFileTypes: true }).filter((f) => f.isFile());
+let total = 0;
+for (const file of files) {
+  const path = join(file.parentPath, file.name);
+  const size = gzipSync(readFileSync(path)).length;
+  total += size;
+  console.log(`${String(size).padStart(7)} B gzip  ${path.slice(DIST.length)}`);
+}
+console.log(`${String(total).padStart(7)} B gzip  of ${BUDGET_BYTES}`);
+
+const faults = [];
+if (total > BUDGET_BYTES) faults.push(`the dashboard is ${total} B gzip, more than ${BUDGET_BYTES}`);
+const page = readFileSync(join(DIST, 'index.html'), 'utf8');
+if (/<script(?![^>]*\bsrc=)/.test(page)) faults.push('index.html has an inline script');
+if (/<style|\sstyle=/.test(page)) faults.push('index.html has an inline style');
+for (const fault of faults) console.error(`check-dist: ${fault}`);
+process.exit(faults.length === 0 ? 0 : 1);

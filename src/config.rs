@@ -1,0 +1,236 @@
+//! The configuration: a TOML file, then `PORTHOLE__SECTION__KEY` in the environment, then flags.
+//!
+//! Each key is a documented field below, in `docs/ref/config.md` and in
+//! `deploy/porthole.example.toml`; tests compare the three.
+
+mod read;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod types;
+
+pub use read::Refused;
+pub use tree::{Syntax, Tree};
+pub use types::{Account, CameraFlag, Network, Ports, Secret, Source, Span};
+
+use porthole_signaling_proto::CameraId;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+use url::Url;
+
+/// The configuration file's name, looked for in the working directory and in the data folder.
+const FILE_NAME: &str = "porthole.toml";
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The folder for the database, keys and secrets.
+    pub data: PathBuf,
+    /// The address under which others reach this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_address: Option<IpAddr>,
+    pub signaling: Signaling,
+    pub turn: Turn,
+    pub gateway: Gateway,
+    /// The gateway's cameras, by id.
+    pub camera: BTreeMap<CameraId, Camera>,
+}
+
+/// The signaling server, which is the dashboard's web server too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Signaling {
+    /// The address and port to listen on.
+    pub http: SocketAddr,
+    /// How browsers reach it, if not at `http`: behind a proxy, say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<Url>,
+    /// The TURN server to offer when it runs elsewhere.
+    pub turn_urls: Vec<String>,
+    /// The secret shared with that TURN server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub turn_secret: Option<Secret>,
+}
+
+impl Default for Signaling {
+    fn default() -> Self {
+        Self {
+            http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            public_url: None,
+            turn_urls: Vec::new(),
+            turn_secret: None,
+        }
+    }
+}
+
+/// The STUN and TURN server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Turn {
+    /// The addresses and ports to listen on, UDP and TCP.
+    pub listen: Vec<SocketAddr>,
+    /// The realm of its users.
+    pub realm: String,
+    /// Users with a password, by name.
+    pub users: BTreeMap<String, Secret>,
+    /// The secret that short-lived credentials are made from. `up` makes one by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Secret>,
+    /// The addresses to relay from, at most one IPv4 and one IPv6; `public_address` if empty.
+    pub relay_address: Vec<IpAddr>,
+    /// The ports to relay from.
+    pub relay_ports: Ports,
+    /// Special-purpose networks (private, loopback, …) that may be relayed to all the same.
+    pub allow_peers: Vec<Network>,
+    /// Further networks that may not be relayed to.
+    pub deny_peers: Vec<Network>,
+    /// Threads that relay; 0 is one per core.
+    pub workers: u16,
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 3478))],
+            realm: "porthole".into(),
+            users: BTreeMap::new(),
+            secret: None,
+            relay_address: Vec::new(),
+            // The dynamic ports of RFC 6335 §6, as RFC 8656 §7.2 asks for.
+            relay_ports: Ports { first: 49152, last: 65535 },
+            allow_peers: Vec::new(),
+            deny_peers: Vec::new(),
+            workers: 0,
+        }
+    }
+}
+
+/// The gateway.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Gateway {
+    /// The signaling server's URL. `up` knows its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<Url>,
+    /// The claim code, needed on the first start only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Secret>,
+    /// What people call it.
+    pub name: String,
+    /// The address and port for all video; port 0 is any.
+    pub udp: SocketAddr,
+    /// Never connect directly, always through TURN.
+    pub turn_only: bool,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            server: None,
+            claim: None,
+            name: "gateway".into(),
+            udp: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+            turn_only: false,
+        }
+    }
+}
+
+/// A camera of the gateway.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Camera {
+    /// What people call it; its id if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where its video comes from.
+    pub source: Source,
+    /// A smaller stream of the same picture, for tiles and slow paths.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sub_source: Option<Source>,
+    /// Connect to it when somebody watches, not all the time.
+    #[serde(default)]
+    pub on_demand: bool,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot read {}: {cause}", path.display())]
+    Unreadable { path: PathBuf, cause: io::Error },
+    #[error(transparent)]
+    Syntax(#[from] Syntax),
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error("neither HOME nor XDG_DATA_HOME is set; name a data folder with --data")]
+    Homeless,
+}
+
+/// A configuration and the file it came from, if any.
+#[derive(Debug)]
+pub struct Loaded {
+    pub config: Config,
+    pub file: Option<PathBuf>,
+}
+
+/// Reads all layers. `flags` adds the topmost.
+pub fn load(file: Option<&Path>, flags: impl Fn(&mut Tree)) -> Result<Loaded, Error> {
+    // A name or value that is not Unicode is not one of ours.
+    let unicode = |(key, value): (OsString, OsString)| {
+        Some((key.into_string().ok()?, value.into_string().ok()?))
+    };
+    let environment: Vec<_> = std::env::vars_os().filter_map(unicode).collect();
+    load_with(file, &environment, flags)
+}
+
+fn load_with(
+    file: Option<&Path>,
+    environment: &[(String, String)],
+    flags: impl Fn(&mut Tree),
+) -> Result<Loaded, Error> {
+    // The data folder may be named by the environment or a flag, and then holds the file.
+    let mut above = Tree::default();
+    above.add_env(environment.iter().cloned());
+    flags(&mut above);
+    let default_data = default_data(environment);
+    let file = match file {
+        Some(file) => Some(file.to_owned()),
+        None => find_file(above.text("data").map(PathBuf::from).or(default_data.clone())),
+    };
+
+    let mut tree = Tree::default();
+    if let Some(path) = &file {
+        let text = std::fs::read_to_string(path)
+            .map_err(|cause| Error::Unreadable { path: path.clone(), cause })?;
+        tree.add_file(path, &text)?;
+    }
+    tree.add_env(environment.iter().cloned());
+    flags(&mut tree);
+    let mut config: Config = tree.read()?;
+    if config.data.as_os_str().is_empty() {
+        config.data = default_data.ok_or(Error::Homeless)?;
+    }
+    Ok(Loaded { config, file })
+}
+
+fn find_file(data: Option<PathBuf>) -> Option<PathBuf> {
+    let beside = PathBuf::from(FILE_NAME);
+    let inside = data.map(|data| data.join(FILE_NAME));
+    [Some(beside), inside].into_iter().flatten().find(|path| path.is_file())
+}
+
+/// The user's data folder by the XDG Base Directory Specification.
+fn default_data(environment: &[(String, String)]) -> Option<PathBuf> {
+    let get = |name: &str| {
+        let (_, value) = environment.iter().find(|(key, _)| key == name)?;
+        Some(PathBuf::from(value)).filter(|path| path.is_absolute())
+    };
+    let base = get("XDG_DATA_HOME").or_else(|| Some(get("HOME")?.join(".local/share")))?;
+    Some(base.join("porthole"))
+}

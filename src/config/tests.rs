@@ -1,0 +1,231 @@
+use super::*;
+
+fn environment(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+fn read(file: &str, env: &[(&str, &str)]) -> Result<Config, String> {
+    let mut tree = Tree::default();
+    tree.add_file(Path::new("porthole.toml"), file).map_err(|error| error.to_string())?;
+    tree.add_env(environment(env));
+    tree.read().map_err(|refused: Refused| refused.to_string())
+}
+
+#[test]
+fn a_mistake_in_the_file_is_one_sentence_with_its_line() {
+    for (file, sentence) in [
+        (
+            "[turn]\n\nrelm = \"x\"",
+            "porthole.toml:3: unknown key `turn.relm`; the nearest known key is `turn.realm`",
+        ),
+        (
+            "[sigaling]\nhttp = \"x\"",
+            "porthole.toml:1: unknown key `sigaling`; the nearest known key is `signaling`",
+        ),
+        (
+            "[camera.door]\nsource = \"test:\"\nsub_sorce = \"test:\"",
+            "porthole.toml:3: unknown key `camera.door.sub_sorce`; \
+             the nearest known key is `camera.door.sub_source`",
+        ),
+        (
+            "[camera.door]\nname = \"Door\"",
+            "porthole.toml:1: the key `camera.door.source` is missing",
+        ),
+        (
+            "[turn]\nworkers = true",
+            "porthole.toml:2: `turn.workers`: invalid type: boolean `true`, expected u16",
+        ),
+        (
+            "[turn]\nrelay_ports = \"9-1\"",
+            "porthole.toml:2: `turn.relay_ports`: `9-1` is not a range of ports such as 49152-65535",
+        ),
+        (
+            "[turn]\nallow_peers = [\"10.0.0.0/8\",\n \"fe80::/129\"]",
+            "porthole.toml:3: `turn.allow_peers`: `fe80::/129` is not a network \
+             such as 10.0.0.0/8 or fd00::/8",
+        ),
+        (
+            "[signaling]\nhttp = \"8080\"",
+            "porthole.toml:2: `signaling.http`: invalid socket address syntax",
+        ),
+        ("data = 7", "porthole.toml:1: `data`: invalid type: integer `7`, expected path string"),
+    ] {
+        assert_eq!(read(file, &[]).unwrap_err(), sentence);
+    }
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_one_sentence_with_its_line() {
+    for (file, start) in [
+        ("[turn]\nrealm =", "porthole.toml:2: "),
+        ("[turn\n", "porthole.toml:1: "),
+        ("data = \"a\"\ndata = \"b\"", "porthole.toml:2: "),
+        ("[turn]\nworkers = 99999999999999999999", "porthole.toml:2: "),
+    ] {
+        let sentence = read(file, &[]).unwrap_err();
+        assert!(sentence.starts_with(start), "{sentence}");
+        assert!(!sentence.contains('\n'), "{sentence}");
+    }
+}
+
+#[test]
+fn a_mistake_in_the_environment_is_one_sentence_with_its_variable() {
+    for (name, value, sentence) in [
+        (
+            "PORTHOLE__TURN__RELM",
+            "x",
+            "unknown key `PORTHOLE__TURN__RELM`; \
+             the nearest known key is `PORTHOLE__TURN__REALM`",
+        ),
+        ("PORTHOLE__TURN", "x", "PORTHOLE__TURN: invalid type: string \"x\", expected struct Turn"),
+        (
+            "PORTHOLE__TURN__WORKERS",
+            "many",
+            "PORTHOLE__TURN__WORKERS: invalid value: string \"many\", expected u16",
+        ),
+    ] {
+        assert_eq!(read("", &[(name, value)]).unwrap_err(), sentence);
+    }
+}
+
+#[test]
+fn the_environment_overrides_the_file_and_a_flag_overrides_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("porthole.toml");
+    std::fs::write(&file, "[turn]\nrealm = \"file\"\nlisten = [\"1.1.1.1:1\"]\nworkers = 3")
+        .unwrap();
+    let env = environment(&[
+        ("PORTHOLE__TURN__REALM", "env"),
+        ("PORTHOLE__TURN__LISTEN", "2.2.2.2:2, [::1]:2"),
+        ("PORTHOLE__TURN__USERS__ALICE", "secret"),
+        ("PORTHOLE__GATEWAY__TURN_ONLY", "true"),
+        ("PORTHOLE__CAMERA__DOOR__SOURCE", "test:"),
+        ("PORTHOLE__DATA", folder.path().to_str().unwrap()),
+        ("PORTHOLE_LOG", "debug"),
+    ]);
+    let flags = |tree: &mut Tree| tree.add_flag("--realm", &["turn", "realm"], Some("flag"));
+    let Loaded { config, file: found } = load_with(None, &env, flags).unwrap();
+    assert_eq!(found, Some(file), "the data folder's file is found");
+    assert_eq!(config.turn.realm, "flag");
+    assert_eq!(config.turn.listen, ["2.2.2.2:2".parse().unwrap(), "[::1]:2".parse().unwrap()]);
+    assert_eq!(config.turn.workers, 3);
+    assert_eq!(config.turn.users["alice"].reveal(), "secret");
+    assert!(config.gateway.turn_only);
+    assert_eq!(config.camera[&"door".parse().unwrap()].source.reveal(), "test:");
+    assert_eq!(config.data, folder.path());
+}
+
+#[test]
+fn the_data_folder_is_the_users() {
+    for (env, data) in [
+        (&[("HOME", "/h")][..], "/h/.local/share/porthole"),
+        (&[("HOME", "/h"), ("XDG_DATA_HOME", "/d")], "/d/porthole"),
+        (&[("HOME", "/h"), ("XDG_DATA_HOME", "relative")], "/h/.local/share/porthole"),
+    ] {
+        let loaded = load_with(None, &environment(env), |_| {}).unwrap();
+        assert_eq!(loaded.config.data, Path::new(data));
+    }
+    assert!(matches!(load_with(None, &[], |_| {}), Err(Error::Homeless)));
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let config = read(
+        "[turn]\nsecret = \"s3\"\nusers.bob = \"s3\"\n[gateway]\nclaim = \"s3\"\n\
+         [signaling]\nturn_secret = \"s3\"\n\
+         [camera.door]\nsource = \"rtsp://user:s3@10.0.0.9/1\"",
+        &[],
+    )
+    .unwrap();
+    for shown in [toml::to_string(&config).unwrap(), format!("{config:?}")] {
+        assert!(!shown.contains("s3"), "{shown}");
+        assert!(shown.contains("user:***@10.0.0.9"), "{shown}");
+    }
+}
+
+#[test]
+fn what_is_shown_can_be_read_again() {
+    let shown = toml::to_string(&Config { data: "/d".into(), ..Config::default() }).unwrap();
+    assert_eq!(read(&shown, &[]), Ok(Config { data: "/d".into(), ..Config::default() }));
+}
+
+#[test]
+fn values_are_parsed_once() {
+    for (text, seconds) in
+        [("90s", Some(90)), ("15m", Some(900)), ("1h", Some(3600)), ("30d", Some(2_592_000))]
+    {
+        assert_eq!(text.parse::<Span>().ok().map(|span| span.0.as_secs()), seconds);
+    }
+    for text in ["", "h", "0s", "1", "1w", "-1h", "1 h", "99999999999h", "9999999d"] {
+        assert!(text.parse::<Span>().is_err(), "{text}");
+    }
+    for (text, shown) in
+        [("10.0.0.0/8", "10.0.0.0/8"), ("::1", "::1/128"), ("1.2.3.4", "1.2.3.4/32")]
+    {
+        assert_eq!(text.parse::<Network>().unwrap().to_string(), shown);
+    }
+    for text in ["door", "=test:", "door=", "-a=test:", "a b=test:"] {
+        assert!(text.parse::<CameraFlag>().is_err(), "{text}");
+    }
+}
+
+/// The known keys, learnt from what an unknown one is answered with.
+fn known_keys() -> Vec<String> {
+    let known = |path: &[&str]| {
+        let mut tree = Tree::default();
+        tree.add_flag("--x", &[path, &["?"]].concat(), Some("?"));
+        tree.read::<Config>().err().and_then(|refused| refused.known()).unwrap_or_default()
+    };
+    let mut keys = Vec::new();
+    for top in known(&[]) {
+        let above: &[&str] = if *top == "camera" { &["camera", "ID"] } else { &[top] };
+        let below = known(above);
+        if below.is_empty() {
+            keys.push((*top).to_owned());
+        }
+        keys.extend(below.iter().map(|key| format!("{}.{key}", above.join("."))));
+    }
+    keys
+}
+
+#[test]
+fn every_key_is_in_the_reference() {
+    let reference = include_str!("../../docs/ref/config.md");
+    let documented: Vec<&str> =
+        reference.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let known = known_keys();
+    assert!(known.len() > 20, "{known:?}");
+    for key in &known {
+        assert!(documented.contains(&key.as_str()), "docs/ref/config.md lacks `{key}`");
+    }
+    for key in &documented {
+        assert!(
+            known.iter().any(|known| known == key),
+            "docs/ref/config.md has the unknown `{key}`"
+        );
+    }
+}
+
+#[test]
+fn the_example_file_has_every_key() {
+    let example = include_str!("../../deploy/porthole.example.toml");
+    // A commented-out setting is one whose line starts with `#` and no space.
+    let live: Vec<&str> = example
+        .lines()
+        .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
+        .collect();
+    let config = read(&live.join("\n"), &[]).unwrap();
+    read(example, &[]).unwrap();
+    let shown: toml::Table = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
+    for key in known_keys() {
+        let mut place = Some(&toml::Value::Table(shown.clone())).cloned();
+        for part in key.split('.') {
+            place = place.and_then(|place| match (part, place) {
+                ("ID", toml::Value::Table(table)) => table.into_iter().next().map(|(_, v)| v),
+                (part, toml::Value::Table(mut table)) => table.remove(part),
+                _ => None,
+            });
+        }
+        assert!(place.is_some(), "deploy/porthole.example.toml lacks `{key}`");
+    }
+}

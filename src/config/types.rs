@@ -1,0 +1,252 @@
+//! The types of single values, each parsed once.
+
+use porthole_signaling_proto::{CameraId, InvalidId};
+use serde::{Deserialize, Serialize, Serializer};
+use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
+
+/// What is shown in place of a secret.
+const REDACTED: &str = "…";
+
+/// Text that is never shown.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REDACTED)
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(REDACTED)
+    }
+}
+
+/// Parsed from text and shown as text.
+macro_rules! textual {
+    ($type:ty) => {
+        impl TryFrom<String> for $type {
+            type Error = <Self as FromStr>::Err;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(value: $type) -> Self {
+                value.to_string()
+            }
+        }
+    };
+}
+
+/// A range of UDP ports, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Ports {
+    pub first: u16,
+    pub last: u16,
+}
+
+/// A range of ports that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not a range of ports such as 49152-65535")]
+pub struct InvalidPorts(String);
+
+impl FromStr for Ports {
+    type Err = InvalidPorts;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPorts> {
+        let parse = || {
+            let (first, last) = text.split_once('-')?;
+            let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+            (first > 0 && first <= last).then_some(Self { first, last })
+        };
+        parse().ok_or_else(|| InvalidPorts(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
+textual!(Ports);
+
+/// A length of time in the unit people think in: `90s`, `15m`, `1h`, `30d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+/// A length of time that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not a length of time such as 90s, 15m, 1h or 30d")]
+pub struct InvalidSpan(String);
+
+impl FromStr for Span {
+    type Err = InvalidSpan;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSpan> {
+        let parse = || {
+            let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+            let unit_s: u32 = match text.get(digits.len()..)? {
+                "s" => 1,
+                "m" => 60,
+                "h" => 60 * 60,
+                "d" => 24 * 60 * 60,
+                _ => return None,
+            };
+            let seconds = digits.parse::<u32>().ok()?.checked_mul(unit_s)?;
+            (seconds > 0).then_some(Self(Duration::from_secs(seconds.into())))
+        };
+        parse().ok_or_else(|| InvalidSpan(text.to_owned()))
+    }
+}
+
+/// `NAME:PASSWORD`, as flags take it.
+#[derive(Debug, Clone)]
+pub struct Account {
+    pub name: String,
+    pub password: Secret,
+}
+
+/// An account that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("a user is NAME:PASSWORD")]
+pub struct InvalidAccount;
+
+impl FromStr for Account {
+    type Err = InvalidAccount;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAccount> {
+        match text.split_once(':') {
+            Some((name, password)) if !name.is_empty() && !password.is_empty() => {
+                Ok(Self { name: name.to_owned(), password: password.to_owned().into() })
+            }
+            _ => Err(InvalidAccount),
+        }
+    }
+}
+
+/// A network in CIDR notation; a lone address is a network of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Network {
+    pub address: IpAddr,
+    pub prefix: u8,
+}
+
+/// A network that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not a network such as 10.0.0.0/8 or fd00::/8")]
+pub struct InvalidNetwork(String);
+
+impl FromStr for Network {
+    type Err = InvalidNetwork;
+
+    fn from_str(text: &str) -> Result<Self, InvalidNetwork> {
+        let parse = || {
+            let (address, prefix) = match text.split_once('/') {
+                Some((address, prefix)) => (address, Some(prefix)),
+                None => (text, None),
+            };
+            let address: IpAddr = address.parse().ok()?;
+            let bits = if address.is_ipv4() { 32 } else { 128 };
+            let prefix = prefix.map_or(Some(bits), |prefix| prefix.parse().ok())?;
+            (prefix <= bits).then_some(Self { address, prefix })
+        };
+        parse().ok_or_else(|| InvalidNetwork(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+textual!(Network);
+
+/// Where a camera's video comes from, as text: only the gateway knows what it means. May carry a
+/// password, which is not shown.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Source(String);
+
+impl Source {
+    /// The text itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    fn redacted(&self) -> String {
+        let Ok(mut url) = url::Url::parse(&self.0) else { return self.0.clone() };
+        if url.password().is_none() || url.set_password(Some("***")).is_err() {
+            return self.0.clone();
+        }
+        url.into()
+    }
+}
+
+impl From<String> for Source {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.redacted())
+    }
+}
+
+impl Serialize for Source {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.redacted())
+    }
+}
+
+/// `ID=SOURCE`, as flags take it.
+#[derive(Debug, Clone)]
+pub struct CameraFlag {
+    pub id: CameraId,
+    pub source: Source,
+}
+
+/// A camera that is none.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidCamera {
+    #[error("a camera is ID=SOURCE, such as door=rtsp://10.0.0.9/stream1")]
+    Form,
+    #[error(transparent)]
+    Id(#[from] InvalidId),
+}
+
+impl FromStr for CameraFlag {
+    type Err = InvalidCamera;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCamera> {
+        match text.split_once('=') {
+            Some((id, source)) if !source.is_empty() => {
+                Ok(Self { id: id.parse()?, source: source.to_owned().into() })
+            }
+            _ => Err(InvalidCamera::Form),
+        }
+    }
+}

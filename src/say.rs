@@ -1,0 +1,80 @@
+//! What the program says to people: results on standard output, progress, logs and failures on
+//! standard error. The only module that prints.
+
+#![expect(clippy::print_stderr, reason = "this is where printing is done")]
+
+use crate::config;
+use std::{
+    fmt,
+    io::{self, IsTerminal, Write},
+    path::Path,
+    process::ExitCode,
+};
+use tracing_subscriber::EnvFilter;
+
+/// Sets what is logged.
+const LOG_VARIABLE: &str = "PORTHOLE_LOG";
+/// What is logged unless it is set.
+const DEFAULT_LOG: &str = "info";
+
+/// The exit code when the command line is wrong; clap's own.
+const USAGE: u8 = 2;
+
+/// Sends logs to standard error.
+pub fn start_logging() {
+    let filter = EnvFilter::builder()
+        .with_env_var(LOG_VARIABLE)
+        .try_from_env()
+        .unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(Paint::of(&io::stderr()).0)
+        .init();
+}
+
+/// One line of a result.
+pub fn line(text: impl fmt::Display) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    Ok(out.flush()?)
+}
+
+/// What is being done, for whoever waits.
+pub fn progress(text: impl fmt::Display) {
+    eprintln!("{text}");
+}
+
+/// Why the program ends, in one sentence, and its exit code.
+pub fn failure(error: &anyhow::Error) -> ExitCode {
+    eprintln!("porthole: {error:#}");
+    match error.downcast_ref() {
+        Some(config::Error::Refused(refused)) if refused.is_usage() => ExitCode::from(USAGE),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// That a configuration is right.
+pub fn checked(file: Option<&Path>) -> anyhow::Result<()> {
+    match file {
+        Some(file) => line(format_args!("{}: ok", file.display())),
+        None => line("ok: no configuration file, the defaults are in effect"),
+    }
+}
+
+/// Whether to use colours: on a terminal, unless NO_COLOR is set to anything.
+#[derive(Debug, Clone, Copy)]
+pub struct Paint(bool);
+
+impl Paint {
+    /// For this stream.
+    pub fn of(stream: &impl IsTerminal) -> Self {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self(stream.is_terminal() && !refused)
+    }
+
+    /// Strong.
+    pub fn strong(self, text: impl fmt::Display) -> String {
+        if self.0 { format!("\x1b[1m{text}\x1b[0m") } else { text.to_string() }
+    }
+}

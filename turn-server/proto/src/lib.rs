@@ -1,1 +1,68 @@
-//! The STUN/TURN codec and the server and client state machines.
+//! STUN and TURN as values: the codec, the server and the clients.
+//!
+//! Bytes, events and the time go in; bytes, events and the next deadline come out.
+//! Architecture invariant: no socket, clock, thread or lock in here, and only this crate knows
+//! STUN bytes.
+//!
+//! - [`stun`]: messages (RFC 8489). [`channel`]: ChannelData and stream framing (RFC 8656 §12).
+//! - [`client`]: [`TurnClient`](client::TurnClient) and [`StunClient`](client::StunClient).
+//! - [`credentials`]: time-limited credentials.
+
+#![warn(missing_docs)]
+
+pub mod channel;
+pub mod client;
+pub mod credentials;
+pub mod stun;
+
+pub use channel::{StreamDecoder, StreamError};
+pub use client::{ClientConfig, ClientEvent, FailureReason, StunClient, TurnClient};
+pub use credentials::rest_credentials;
+
+/// How a client reaches the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Transport {
+    /// One datagram, one message.
+    Udp,
+    /// A stream of frames, see [`StreamDecoder`]; TLS is the same to this crate.
+    Tcp,
+}
+
+/// The address family of a relayed address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// The family of an address.
+    pub const fn of(ip: &std::net::IpAddr) -> Self {
+        match ip {
+            std::net::IpAddr::V4(_) => Self::V4,
+            std::net::IpAddr::V6(_) => Self::V6,
+        }
+    }
+
+    /// As REQUESTED-ADDRESS-FAMILY carries it (RFC 8656 §18.6): the number and 24 zero bits.
+    pub(crate) const fn to_attribute(self) -> u32 {
+        match self {
+            Self::V4 => 0x0100_0000,
+            Self::V6 => 0x0200_0000,
+        }
+    }
+
+    /// The reserved bits do not count.
+    pub(crate) const fn from_attribute(value: u32) -> Option<Self> {
+        match value >> 24 {
+            1 => Some(Self::V4),
+            2 => Some(Self::V6),
+            _ => None,
+        }
+    }
+}
+
+/// REQUESTED-TRANSPORT: UDP's protocol number and 24 zero bits (RFC 8656 §18.7).
+pub(crate) const REQUESTED_UDP: u32 = 17 << 24;

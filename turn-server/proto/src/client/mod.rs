@@ -1,0 +1,531 @@
+//! The clients: one Binding question, and one TURN allocation over one transport.
+
+mod binding;
+mod config;
+mod peers;
+mod transaction;
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+
+pub use binding::StunClient;
+pub use config::{ClientConfig, ClientEvent, FailureReason};
+use peers::Peers;
+use transaction::{Due, Schedule};
+
+use crate::channel::{
+    CHANNEL_HEADER_LEN, ChannelNumber, Kind, channel_header, kind_of, read_channel_data,
+};
+use crate::stun::{
+    Class, ErrorCode, LongTermKey, Message, MessageWriter, Method, TransactionId, attribute,
+    long_term_key,
+};
+use crate::{REQUESTED_UDP, Transport};
+
+/// How often one request may be repeated with a new nonce: a server that calls every nonce stale
+/// must not be asked for ever.
+const MAX_AUTH_RETRIES: u8 = 3;
+/// Renew the allocation this long before it ends (RFC 8656 §8)…
+const REFRESH_EARLY: Duration = Duration::from_secs(60);
+/// …but never more often than this, whatever lifetime the server names.
+const MIN_REFRESH: Duration = Duration::from_secs(5);
+/// What waits for the driver: the answers to one round plus the queued datagrams.
+const MAX_OUTBOX: usize = 512;
+/// What waits to be heard; more than the peers of one allocation.
+const MAX_EVENTS: usize = 256;
+
+/// One allocation over one transport: mutate, then drain [`Self::poll_transmit`] and
+/// [`Self::poll_event`], then wait until [`Self::poll_timeout`].
+#[derive(Debug)]
+pub struct TurnClient {
+    config: ClientConfig,
+    rng: StdRng,
+    auth: Option<Auth>,
+    state: State,
+    peers: Peers,
+    transactions: Vec<Transaction>,
+    outbox: VecDeque<Vec<u8>>,
+    events: VecDeque<ClientEvent>,
+}
+
+/// What the server's challenge gave.
+#[derive(Debug)]
+struct Auth {
+    realm: String,
+    nonce: Vec<u8>,
+    key: LongTermKey,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Allocating,
+    Allocated {
+        relayed: SocketAddr,
+        refresh_at: Instant,
+        expires_at: Instant,
+    },
+    /// The last Refresh is under way.
+    Closing,
+    Over,
+}
+
+/// What a request is for; enough to make it again with a new nonce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Allocate,
+    Refresh,
+    Release,
+    Permit(IpAddr),
+    Bind(SocketAddr, ChannelNumber),
+}
+
+impl Purpose {
+    const fn method(self) -> Method {
+        match self {
+            Self::Allocate => Method::Allocate,
+            Self::Refresh | Self::Release => Method::Refresh,
+            Self::Permit(_) => Method::CreatePermission,
+            Self::Bind(..) => Method::ChannelBind,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Transaction {
+    id: TransactionId,
+    purpose: Purpose,
+    bytes: Vec<u8>,
+    schedule: Schedule,
+    /// The key the request was made with.
+    key: Option<LongTermKey>,
+    retries: u8,
+}
+
+impl TurnClient {
+    /// Asks for the allocation at once.
+    pub fn new(config: ClientConfig, now: Instant) -> Self {
+        let mut client = Self {
+            rng: StdRng::from_seed(config.seed),
+            config,
+            auth: None,
+            state: State::Allocating,
+            peers: Peers::default(),
+            transactions: Vec::new(),
+            outbox: VecDeque::new(),
+            events: VecDeque::new(),
+        };
+        client.start(Purpose::Allocate, 0, now);
+        client
+    }
+
+    /// One STUN message or ChannelData from the server: a UDP datagram, or a frame of a
+    /// [`StreamDecoder`](crate::StreamDecoder). Returns the peer and where its payload lies.
+    ///
+    /// The caller has checked that the bytes come from the server's address.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        bytes: &[u8],
+    ) -> Option<(SocketAddr, Range<usize>)> {
+        match kind_of(bytes) {
+            Kind::ChannelData => self.unwrap_channel_data(bytes),
+            Kind::Stun => {
+                let message = Message::parse(bytes).ok()?;
+                match message.class() {
+                    Class::Indication => self.unwrap_data(&message),
+                    Class::Success | Class::Error => {
+                        self.handle_response(now, &message);
+                        None
+                    }
+                    Class::Request => None,
+                }
+            }
+            Kind::Other => None,
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.run_transactions(now);
+        if let State::Allocated { relayed, refresh_at, expires_at } = self.state {
+            if now >= expires_at {
+                return self.end(Some(ClientEvent::Expired));
+            }
+            if now >= refresh_at {
+                self.state = State::Allocated { relayed, refresh_at: expires_at, expires_at };
+                self.start(Purpose::Refresh, 0, now);
+            }
+            self.ask_for_peers(now);
+        }
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let requests = self.transactions.iter().map(|t| t.schedule.next()).min();
+        let upkeep = match self.state {
+            State::Allocated { refresh_at, .. } => {
+                Some(self.peers.next_renewal().map_or(refresh_at, |t| t.min(refresh_at)))
+            }
+            State::Allocating | State::Closing | State::Over => None,
+        };
+        requests.into_iter().chain(upkeep).min()
+    }
+
+    /// The next message to the server. On TCP it is a whole frame.
+    pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+        self.outbox.pop_front()
+    }
+
+    /// The next thing to know.
+    pub fn poll_event(&mut self) -> Option<ClientEvent> {
+        self.events.pop_front()
+    }
+
+    /// Lets this peer's address through, now or as soon as there is an allocation, and keeps it
+    /// so. Asking again for a known peer does nothing.
+    pub fn permit(&mut self, peer: IpAddr, now: Instant) {
+        if self.is_over() {
+            return;
+        }
+        if !self.peers.add_permission(peer) {
+            self.tell(ClientEvent::PermissionRefused { peer, code: None });
+        }
+        self.ask_for_peers(now);
+    }
+
+    /// Permits the peer and gives it a channel: 4 bytes of overhead instead of 36 or 48. If the
+    /// server has no channel left, Send indications go on carrying the data.
+    pub fn bind_channel(&mut self, peer: SocketAddr, now: Instant) {
+        if self.is_over() {
+            return;
+        }
+        if self.peers.permission(peer.ip()).is_none() {
+            self.permit(peer.ip(), now);
+        }
+        self.peers.add_channel(peer);
+        self.ask_for_peers(now);
+    }
+
+    /// Appends to `out` what carries `payload` to `peer` through the server.
+    ///
+    /// `false`: nothing was appended. If the permission is on its way, the datagram is kept (at
+    /// most 16 in all) and sent once it is granted; otherwise it is dropped.
+    pub fn wrap(&mut self, peer: SocketAddr, payload: &[u8], out: &mut Vec<u8>) -> bool {
+        if self.is_over() {
+            return false;
+        }
+        if let Some(channel) = self.peers.channel(peer).filter(|c| c.progress.works()) {
+            return self.wrap_channel_data(channel.number, payload, out);
+        }
+        if self.peers.permission(peer.ip()).is_some_and(|p| p.works()) {
+            return self.wrap_send(peer, payload, out);
+        }
+        self.peers.queue(peer, payload);
+        false
+    }
+
+    /// Ends the allocation. Messages still to be sent come from [`Self::poll_transmit`].
+    pub fn close(&mut self, now: Instant) {
+        match self.state {
+            State::Allocated { .. } => {
+                self.transactions.clear();
+                self.state = State::Closing;
+                self.start(Purpose::Release, 0, now);
+            }
+            State::Allocating => self.end(None),
+            State::Closing | State::Over => {}
+        }
+    }
+
+    /// The relayed address, while there is one.
+    pub fn relayed(&self) -> Option<SocketAddr> {
+        match self.state {
+            State::Allocated { relayed, .. } => Some(relayed),
+            State::Allocating | State::Closing | State::Over => None,
+        }
+    }
+
+    /// Whether nothing will happen any more (the goodbye of [`Self::close`] included).
+    pub fn is_finished(&self) -> bool {
+        self.state == State::Over && self.outbox.is_empty()
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.state, State::Closing | State::Over)
+    }
+}
+
+/// Requests.
+impl TurnClient {
+    fn start(&mut self, purpose: Purpose, retries: u8, now: Instant) {
+        let id = TransactionId(self.rng.random());
+        let Some(bytes) = self.request(purpose, id) else {
+            // Only a username of 64 kB gets here.
+            return self.failed(purpose, None, FailureReason::Refused);
+        };
+        self.send(bytes.clone());
+        let schedule = Schedule::new(self.config.transport, now);
+        let key = self.auth.as_ref().map(|auth| auth.key.clone());
+        self.transactions.push(Transaction { id, purpose, bytes, schedule, key, retries });
+    }
+
+    fn request(&self, purpose: Purpose, id: TransactionId) -> Option<Vec<u8>> {
+        let mut out = Vec::with_capacity(160);
+        let mut writer = MessageWriter::new(&mut out, Class::Request, purpose.method(), id);
+        if let Some(software) = &self.config.software {
+            writer.attribute(attribute::SOFTWARE, software.as_bytes());
+        }
+        match purpose {
+            Purpose::Allocate => {
+                writer.u32(attribute::REQUESTED_TRANSPORT, REQUESTED_UDP);
+                if let Some(family) = self.config.requested_family {
+                    writer.u32(attribute::REQUESTED_ADDRESS_FAMILY, family.to_attribute());
+                }
+            }
+            Purpose::Refresh => {}
+            Purpose::Release => {
+                writer.u32(attribute::LIFETIME, 0);
+            }
+            Purpose::Permit(peer) => {
+                // The port of a permission means nothing (RFC 8656 §9.1).
+                writer.xor_address(attribute::XOR_PEER_ADDRESS, SocketAddr::new(peer, 0));
+            }
+            Purpose::Bind(peer, number) => {
+                writer.u32(attribute::CHANNEL_NUMBER, u32::from(number.value()) << 16);
+                writer.xor_address(attribute::XOR_PEER_ADDRESS, peer);
+            }
+        }
+        if let Some(auth) = &self.auth {
+            writer.attribute(attribute::USERNAME, self.config.username.as_bytes());
+            writer.attribute(attribute::REALM, auth.realm.as_bytes());
+            writer.attribute(attribute::NONCE, &auth.nonce);
+            writer.integrity(&auth.key);
+        }
+        writer.finish().ok().map(|()| out)
+    }
+
+    fn run_transactions(&mut self, now: Instant) {
+        let mut given_up = Vec::new();
+        let mut again = Vec::new();
+        self.transactions.retain_mut(|t| match t.schedule.due(now) {
+            Due::Nothing => true,
+            Due::Resend => {
+                again.push(t.bytes.clone());
+                true
+            }
+            Due::GiveUp => {
+                given_up.push(t.purpose);
+                false
+            }
+        });
+        again.into_iter().for_each(|bytes| self.send(bytes));
+        for purpose in given_up {
+            self.failed(purpose, None, FailureReason::Timeout);
+        }
+    }
+
+    fn ask_for_peers(&mut self, now: Instant) {
+        if self.relayed().is_none() {
+            return;
+        }
+        for (peer, number) in self.peers.due_channels(now) {
+            self.start(Purpose::Bind(peer, number), 0, now);
+        }
+        for peer in self.peers.due_permissions(now) {
+            self.start(Purpose::Permit(peer), 0, now);
+        }
+    }
+
+    fn send(&mut self, bytes: Vec<u8>) {
+        if self.outbox.len() < MAX_OUTBOX {
+            self.outbox.push_back(bytes);
+        }
+    }
+
+    fn tell(&mut self, event: ClientEvent) {
+        if self.events.len() < MAX_EVENTS {
+            self.events.push_back(event);
+        }
+    }
+}
+
+/// Answers.
+impl TurnClient {
+    fn handle_response(&mut self, now: Instant, message: &Message<'_>) {
+        let found = self
+            .transactions
+            .iter()
+            .position(|t| t.id == message.id() && t.purpose.method() == message.method());
+        let Some(index) = found else { return };
+        let code = (message.class() == Class::Error).then(|| message.error_code());
+        if !self.transactions.get(index).is_some_and(|t| is_authentic(t, message, code.flatten())) {
+            return;
+        }
+        let transaction = self.transactions.swap_remove(index);
+        match code {
+            None => self.succeeded(transaction.purpose, message, now),
+            Some(Some(code)) => self.refused(&transaction, code, message, now),
+            Some(None) => self.failed(transaction.purpose, None, FailureReason::BadResponse),
+        }
+    }
+
+    fn succeeded(&mut self, purpose: Purpose, message: &Message<'_>, now: Instant) {
+        match purpose {
+            Purpose::Allocate => self.allocated(message, now),
+            Purpose::Refresh => self.refreshed(message, now),
+            Purpose::Release => self.end(None),
+            Purpose::Permit(peer) => {
+                self.peers.permission_granted(peer, now);
+                self.flush(peer);
+            }
+            Purpose::Bind(peer, _) => {
+                self.peers.channel_bound(peer, now);
+                self.flush(peer.ip());
+            }
+        }
+    }
+
+    fn allocated(&mut self, message: &Message<'_>, now: Instant) {
+        let relayed = message.xor_address(attribute::XOR_RELAYED_ADDRESS).ok().flatten();
+        let mapped = binding::mapped_address(message);
+        let lifetime = message.u32(attribute::LIFETIME).ok().flatten();
+        let (Some(relayed), Some(mapped), Some(lifetime)) = (relayed, mapped, lifetime) else {
+            return self.failed(Purpose::Allocate, None, FailureReason::BadResponse);
+        };
+        self.live_for(relayed, lifetime, now);
+        self.tell(ClientEvent::Allocated { relayed, mapped });
+        self.ask_for_peers(now);
+    }
+
+    fn refreshed(&mut self, message: &Message<'_>, now: Instant) {
+        let lifetime = message.u32(attribute::LIFETIME).ok().flatten();
+        if let (State::Allocated { relayed, .. }, Some(lifetime)) = (self.state, lifetime) {
+            self.live_for(relayed, lifetime, now);
+        }
+    }
+
+    fn live_for(&mut self, relayed: SocketAddr, lifetime_s: u32, now: Instant) {
+        let lifetime = Duration::from_secs(u64::from(lifetime_s)).max(MIN_REFRESH * 2);
+        let refresh = lifetime.saturating_sub(REFRESH_EARLY).max(lifetime / 2).max(MIN_REFRESH);
+        self.state =
+            State::Allocated { relayed, refresh_at: now + refresh, expires_at: now + lifetime };
+    }
+
+    fn refused(&mut self, t: &Transaction, code: ErrorCode, message: &Message<'_>, now: Instant) {
+        let challenged = code == ErrorCode::UNAUTHENTICATED && t.key.is_none();
+        let stale = code == ErrorCode::STALE_NONCE;
+        if (challenged || stale) && t.retries < MAX_AUTH_RETRIES && self.take_challenge(message) {
+            return self.start(t.purpose, t.retries + 1, now);
+        }
+        let alternate = message.address(attribute::ALTERNATE_SERVER).ok().flatten();
+        let reason = FailureReason::of(code, alternate);
+        self.failed(t.purpose, Some(code.value()), reason);
+    }
+
+    /// Remembers realm and nonce; `false` when the answer has none.
+    fn take_challenge(&mut self, message: &Message<'_>) -> bool {
+        let realm = message.text(attribute::REALM).ok().flatten();
+        let nonce = message.first(attribute::NONCE);
+        let (Some(realm), Some(nonce)) = (realm, nonce) else { return false };
+        let key = long_term_key(&self.config.username, realm, &self.config.password);
+        self.auth = Some(Auth { realm: realm.to_owned(), nonce: nonce.value.to_vec(), key });
+        true
+    }
+
+    fn failed(&mut self, purpose: Purpose, code: Option<u16>, reason: FailureReason) {
+        let gone = code == Some(ErrorCode::ALLOCATION_MISMATCH.value());
+        match purpose {
+            Purpose::Allocate => self.end(Some(ClientEvent::Failed { code, reason })),
+            Purpose::Release => self.end(None),
+            Purpose::Refresh => self.end(Some(ClientEvent::Expired)),
+            Purpose::Permit(_) | Purpose::Bind(..) if gone => self.end(Some(ClientEvent::Expired)),
+            Purpose::Permit(peer) => {
+                self.peers.permission_refused(peer);
+                self.tell(ClientEvent::PermissionRefused { peer, code });
+            }
+            Purpose::Bind(peer, _) => self.peers.channel_refused(peer),
+        }
+    }
+
+    fn flush(&mut self, peer: IpAddr) {
+        for (to, payload) in self.peers.take_queued(peer) {
+            let mut out = Vec::with_capacity(payload.len() + 64);
+            if self.wrap(to, &payload, &mut out) {
+                self.send(out);
+            }
+        }
+    }
+
+    fn end(&mut self, event: Option<ClientEvent>) {
+        if self.state == State::Over {
+            return;
+        }
+        self.state = State::Over;
+        self.transactions.clear();
+        self.peers = Peers::default();
+        event.into_iter().for_each(|event| self.tell(event));
+    }
+}
+
+/// Data.
+impl TurnClient {
+    fn unwrap_channel_data(&self, bytes: &[u8]) -> Option<(SocketAddr, Range<usize>)> {
+        let (number, payload) = read_channel_data(bytes)?;
+        let peer = self.peers.peer_of(number)?;
+        Some((peer, CHANNEL_HEADER_LEN..CHANNEL_HEADER_LEN + payload.len()))
+    }
+
+    fn unwrap_data(&self, message: &Message<'_>) -> Option<(SocketAddr, Range<usize>)> {
+        if message.method() != Method::Data {
+            return None;
+        }
+        let peer = message.xor_address(attribute::XOR_PEER_ADDRESS).ok()??;
+        let data = message.first(attribute::DATA)?;
+        // An indication has no integrity: at least it must name someone we talk to.
+        self.peers.permission(peer.ip())?;
+        Some((peer, data.offset..data.offset + data.value.len()))
+    }
+
+    fn wrap_channel_data(&self, number: ChannelNumber, payload: &[u8], out: &mut Vec<u8>) -> bool {
+        let Some(header) = channel_header(number, payload.len()) else { return false };
+        out.extend_from_slice(&header);
+        out.extend_from_slice(payload);
+        if self.config.transport == Transport::Tcp {
+            let padding = payload.len().next_multiple_of(4) - payload.len();
+            out.resize(out.len() + padding, 0);
+        }
+        true
+    }
+
+    fn wrap_send(&mut self, peer: SocketAddr, payload: &[u8], out: &mut Vec<u8>) -> bool {
+        let id = TransactionId(self.rng.random());
+        MessageWriter::new(out, Class::Indication, Method::Send, id)
+            .xor_address(attribute::XOR_PEER_ADDRESS, peer)
+            .attribute(attribute::DATA, payload)
+            .finish()
+            .is_ok()
+    }
+}
+
+/// A request made with a key wants an answer made with it. Only refusals that a server cannot
+/// sign, because it did not get as far as the key, are taken without.
+fn is_authentic(t: &Transaction, message: &Message<'_>, code: Option<ErrorCode>) -> bool {
+    let Some(key) = &t.key else { return true };
+    let unsigned = [
+        ErrorCode::BAD_REQUEST,
+        ErrorCode::UNAUTHENTICATED,
+        ErrorCode::STALE_NONCE,
+        ErrorCode::SERVER_ERROR,
+    ];
+    if !message.has_integrity() {
+        return code.is_some_and(|code| unsigned.contains(&code));
+    }
+    message.is_made_with(key)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,52 @@
+//! Attribute types, by their IANA names.
+
+/// MAPPED-ADDRESS: the address without XOR, only ever read.
+pub const MAPPED_ADDRESS: u16 = 0x0001;
+/// USERNAME.
+pub const USERNAME: u16 = 0x0006;
+/// MESSAGE-INTEGRITY (HMAC-SHA1).
+pub const MESSAGE_INTEGRITY: u16 = 0x0008;
+/// ERROR-CODE.
+pub const ERROR_CODE: u16 = 0x0009;
+/// UNKNOWN-ATTRIBUTES.
+pub const UNKNOWN_ATTRIBUTES: u16 = 0x000A;
+/// CHANNEL-NUMBER.
+pub const CHANNEL_NUMBER: u16 = 0x000C;
+/// LIFETIME, in seconds.
+pub const LIFETIME: u16 = 0x000D;
+/// XOR-PEER-ADDRESS.
+pub const XOR_PEER_ADDRESS: u16 = 0x0012;
+/// DATA.
+pub const DATA: u16 = 0x0013;
+/// REALM.
+pub const REALM: u16 = 0x0014;
+/// NONCE.
+pub const NONCE: u16 = 0x0015;
+/// XOR-RELAYED-ADDRESS.
+pub const XOR_RELAYED_ADDRESS: u16 = 0x0016;
+/// REQUESTED-ADDRESS-FAMILY.
+pub const REQUESTED_ADDRESS_FAMILY: u16 = 0x0017;
+/// REQUESTED-TRANSPORT.
+pub const REQUESTED_TRANSPORT: u16 = 0x0019;
+/// MESSAGE-INTEGRITY-SHA256. Nothing after it is covered either.
+pub const MESSAGE_INTEGRITY_SHA256: u16 = 0x001C;
+/// XOR-MAPPED-ADDRESS.
+pub const XOR_MAPPED_ADDRESS: u16 = 0x0020;
+/// PRIORITY: what a peer-reflexive candidate learned from this check is worth (RFC 8445 §16.1).
+pub const PRIORITY: u16 = 0x0024;
+/// USE-CANDIDATE: a nomination, without a value (RFC 8445 §16.1).
+pub const USE_CANDIDATE: u16 = 0x0025;
+/// SOFTWARE.
+pub const SOFTWARE: u16 = 0x8022;
+/// ALTERNATE-SERVER.
+pub const ALTERNATE_SERVER: u16 = 0x8023;
+/// FINGERPRINT.
+pub const FINGERPRINT: u16 = 0x8028;
+
+/// ICE-CONTROLLED: the tie-breaker of an agent in this role (RFC 8445 §16.1).
+pub const ICE_CONTROLLED: u16 = 0x8029;
+/// ICE-CONTROLLING: the tie-breaker of an agent in this role (RFC 8445 §16.1).
+pub const ICE_CONTROLLING: u16 = 0x802A;
+
+/// Types below this must be understood by the receiver (RFC 8489 §14).
+pub const FIRST_OPTIONAL: u16 = 0x8000;

@@ -1,0 +1,251 @@
+//! Reading a message in place. One parser for server and client.
+
+use std::net::SocketAddr;
+
+use super::{
+    Class, ErrorCode, HEADER_LEN, LongTermKey, MAGIC_COOKIE, Method, ShortTermKey, TransactionId,
+    address, attribute, decode_xor_address, integrity, kind,
+};
+
+/// Why bytes are no STUN message. Such bytes get no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// Fewer bytes than the header says, or more.
+    #[error("the length in the header is not the length of the message")]
+    Length,
+    /// The first two bits or the cookie are not STUN's.
+    #[error("not a STUN message")]
+    NotStun,
+    /// An attribute reaches past the end.
+    #[error("an attribute reaches past the end of the message")]
+    Truncated,
+    /// FINGERPRINT is wrong or not the last attribute.
+    #[error("the fingerprint is wrong")]
+    Fingerprint,
+    /// A method this crate does not speak.
+    #[error("unknown method {0:#05x}")]
+    UnknownMethod(u16),
+}
+
+/// An attribute that is there but malformed: 400 for a request, silence for the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("attribute {0:#06x} is malformed")]
+pub struct BadAttribute(pub u16);
+
+/// One attribute, borrowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attribute<'a> {
+    /// Its type.
+    pub kind: u16,
+    /// Its value without padding.
+    pub value: &'a [u8],
+    /// Where the value begins in the message.
+    pub offset: usize,
+}
+
+/// A well-formed message. Its attributes end where its integrity begins: what stands behind
+/// MESSAGE-INTEGRITY is covered by nothing and therefore not shown (RFC 8489 §14.5).
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    bytes: &'a [u8],
+    class: Class,
+    method: Method,
+    id: TransactionId,
+    covered_end: usize,
+    integrity: Option<Attribute<'a>>,
+    fingerprint: bool,
+}
+
+impl<'a> Message<'a> {
+    /// `bytes` must be the whole message and nothing else.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        let (header, _) = bytes.split_first_chunk::<HEADER_LEN>().ok_or(ParseError::Length)?;
+        let &[type_high, type_low, length_high, length_low, c0, c1, c2, c3, ref id @ ..] = header;
+        if type_high >= 0x40 || u32::from_be_bytes([c0, c1, c2, c3]) != MAGIC_COOKIE {
+            return Err(ParseError::NotStun);
+        }
+        let length = usize::from(u16::from_be_bytes([length_high, length_low]));
+        if length % 4 != 0 || HEADER_LEN + length != bytes.len() {
+            return Err(ParseError::Length);
+        }
+        let (class, method) = kind::split_type(u16::from_be_bytes([type_high, type_low]))
+            .map_err(ParseError::UnknownMethod)?;
+        let mut message = Self {
+            bytes,
+            class,
+            method,
+            id: TransactionId(*id),
+            covered_end: bytes.len(),
+            integrity: None,
+            fingerprint: false,
+        };
+        message.scan()?;
+        Ok(message)
+    }
+
+    /// Checks every attribute's bounds and finds where the covered ones end.
+    fn scan(&mut self) -> Result<(), ParseError> {
+        let mut at = HEADER_LEN;
+        while at < self.bytes.len() {
+            let (found, next) = attribute_at(self.bytes, at).ok_or(ParseError::Truncated)?;
+            match found.kind {
+                attribute::MESSAGE_INTEGRITY if self.covered_end == self.bytes.len() => {
+                    self.covered_end = at;
+                    self.integrity = Some(found);
+                }
+                attribute::MESSAGE_INTEGRITY_SHA256 => self.covered_end = self.covered_end.min(at),
+                attribute::FINGERPRINT => self.check_fingerprint(at, next, found.value)?,
+                _ => {}
+            }
+            at = next;
+        }
+        Ok(())
+    }
+
+    fn check_fingerprint(
+        &mut self,
+        at: usize,
+        next: usize,
+        value: &[u8],
+    ) -> Result<(), ParseError> {
+        let head = self.bytes.get(..at).ok_or(ParseError::Truncated)?;
+        if next != self.bytes.len() || value != integrity::fingerprint(head).to_be_bytes() {
+            return Err(ParseError::Fingerprint);
+        }
+        self.fingerprint = true;
+        self.covered_end = self.covered_end.min(at);
+        Ok(())
+    }
+
+    /// Request, indication, success or error.
+    pub const fn class(&self) -> Class {
+        self.class
+    }
+
+    /// The method.
+    pub const fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The transaction id.
+    pub const fn id(&self) -> TransactionId {
+        self.id
+    }
+
+    /// Whether a (correct) FINGERPRINT was there.
+    pub const fn has_fingerprint(&self) -> bool {
+        self.fingerprint
+    }
+
+    /// Whether a MESSAGE-INTEGRITY is there; says nothing about its being right.
+    pub const fn has_integrity(&self) -> bool {
+        self.integrity.is_some()
+    }
+
+    /// Whether MESSAGE-INTEGRITY is there and made with this key.
+    pub fn is_made_with(&self, key: &LongTermKey) -> bool {
+        self.has_valid_integrity(key.as_bytes())
+    }
+
+    /// As [`Self::is_made_with`], for short-term credentials.
+    pub fn is_made_with_short_term(&self, key: &ShortTermKey) -> bool {
+        self.has_valid_integrity(key.as_bytes())
+    }
+
+    pub(super) fn has_valid_integrity(&self, key: &[u8]) -> bool {
+        let (Some(found), Some(head)) = (self.integrity, self.bytes.get(..self.covered_end)) else {
+            return false;
+        };
+        integrity::integrity_matches(head, key, found.value)
+    }
+
+    /// The covered attributes, in order.
+    pub fn attributes(&self) -> Attributes<'a> {
+        let covered = self.bytes.get(..self.covered_end).unwrap_or_default();
+        Attributes { bytes: covered, at: HEADER_LEN }
+    }
+
+    /// The first covered attribute of this type; later ones of the same type do not count.
+    pub fn first(&self, kind: u16) -> Option<Attribute<'a>> {
+        self.attributes().find(|a| a.kind == kind)
+    }
+
+    /// A text attribute. Not UTF-8 is malformed.
+    pub fn text(&self, kind: u16) -> Result<Option<&'a str>, BadAttribute> {
+        let Some(found) = self.first(kind) else { return Ok(None) };
+        std::str::from_utf8(found.value).map(Some).map_err(|_| BadAttribute(kind))
+    }
+
+    /// A 32-bit attribute.
+    pub fn u32(&self, kind: u16) -> Result<Option<u32>, BadAttribute> {
+        let Some(found) = self.first(kind) else { return Ok(None) };
+        let value = <[u8; 4]>::try_from(found.value).map_err(|_| BadAttribute(kind))?;
+        Ok(Some(u32::from_be_bytes(value)))
+    }
+
+    /// A 64-bit attribute.
+    pub fn u64(&self, kind: u16) -> Result<Option<u64>, BadAttribute> {
+        let Some(found) = self.first(kind) else { return Ok(None) };
+        let value = <[u8; 8]>::try_from(found.value).map_err(|_| BadAttribute(kind))?;
+        Ok(Some(u64::from_be_bytes(value)))
+    }
+
+    /// The first XOR address of this type.
+    pub fn xor_address(&self, kind: u16) -> Result<Option<SocketAddr>, BadAttribute> {
+        let Some(found) = self.first(kind) else { return Ok(None) };
+        decode_xor_address(found.value, self.id).map(Some).map_err(|_| BadAttribute(kind))
+    }
+
+    /// The first plain address of this type.
+    pub fn address(&self, kind: u16) -> Result<Option<SocketAddr>, BadAttribute> {
+        let Some(found) = self.first(kind) else { return Ok(None) };
+        address::decode_address(found.value).map(Some).map_err(|_| BadAttribute(kind))
+    }
+
+    /// ERROR-CODE, when there is a sound one.
+    pub fn error_code(&self) -> Option<ErrorCode> {
+        self.first(attribute::ERROR_CODE).and_then(|a| ErrorCode::decode(a.value))
+    }
+
+    /// Covered attributes that must be understood and are not in `known`.
+    pub fn unknown_required<'k>(
+        &self,
+        known: &'k [u16],
+    ) -> impl Iterator<Item = u16> + use<'a, 'k> {
+        self.attributes()
+            .map(|a| a.kind)
+            .filter(move |kind| *kind < attribute::FIRST_OPTIONAL && !known.contains(kind))
+    }
+}
+
+/// Walks the covered attributes.
+#[derive(Clone, Debug)]
+pub struct Attributes<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = Attribute<'a>;
+
+    fn next(&mut self) -> Option<Attribute<'a>> {
+        let (found, next) = attribute_at(self.bytes, self.at)?;
+        self.at = next;
+        Some(found)
+    }
+}
+
+/// The attribute at `at` and where the next one begins.
+fn attribute_at(bytes: &[u8], at: usize) -> Option<(Attribute<'_>, usize)> {
+    let (&[kind_high, kind_low, length_high, length_low], _) =
+        bytes.get(at..)?.split_first_chunk::<4>()?;
+    let length = usize::from(u16::from_be_bytes([length_high, length_low]));
+    let offset = at + 4;
+    let value = bytes.get(offset..offset + length)?;
+    let next = offset + length.next_multiple_of(4);
+    if next > bytes.len() {
+        return None;
+    }
+    let kind = u16::from_be_bytes([kind_high, kind_low]);
+    Some((Attribute { kind, value, offset }, next))
+}

@@ -1,0 +1,110 @@
+//! Writing a message at the end of a buffer.
+
+use std::net::SocketAddr;
+
+use super::{
+    Class, ErrorCode, HEADER_LEN, LongTermKey, MAGIC_COOKIE, Method, ShortTermKey, TransactionId,
+    attribute, encode_xor_address, integrity, kind,
+};
+
+/// The most a 16-bit length can say in whole words.
+pub const MAX_BODY: usize = 65_532;
+
+/// The attributes do not fit one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the message is longer than STUN allows")]
+pub struct TooLong;
+
+/// Appends one message to a buffer. Padding is zero. On [`TooLong`] the buffer is as before.
+#[derive(Debug)]
+pub struct MessageWriter<'b> {
+    out: &'b mut Vec<u8>,
+    start: usize,
+    too_long: bool,
+}
+
+impl<'b> MessageWriter<'b> {
+    /// Writes the header.
+    pub fn new(out: &'b mut Vec<u8>, class: Class, method: Method, id: TransactionId) -> Self {
+        let start = out.len();
+        out.extend_from_slice(&kind::message_type(class, method).to_be_bytes());
+        out.extend_from_slice(&[0, 0]);
+        out.extend_from_slice(&MAGIC_COOKIE.to_be_bytes());
+        out.extend_from_slice(&id.0);
+        Self { out, start, too_long: false }
+    }
+
+    /// Any attribute.
+    pub fn attribute(&mut self, kind: u16, value: &[u8]) -> &mut Self {
+        let padded = value.len().next_multiple_of(4);
+        let body = self.out.len() - self.start - HEADER_LEN;
+        let (Ok(length), true) = (u16::try_from(value.len()), body + 4 + padded <= MAX_BODY) else {
+            self.too_long = true;
+            return self;
+        };
+        self.out.extend_from_slice(&kind.to_be_bytes());
+        self.out.extend_from_slice(&length.to_be_bytes());
+        self.out.extend_from_slice(value);
+        self.out.resize(self.out.len() + padded - value.len(), 0);
+        self
+    }
+
+    /// A 32-bit attribute.
+    pub fn u32(&mut self, kind: u16, value: u32) -> &mut Self {
+        self.attribute(kind, &value.to_be_bytes())
+    }
+
+    /// A 64-bit attribute.
+    pub fn u64(&mut self, kind: u16, value: u64) -> &mut Self {
+        self.attribute(kind, &value.to_be_bytes())
+    }
+
+    /// An XOR address.
+    pub fn xor_address(&mut self, kind: u16, addr: SocketAddr) -> &mut Self {
+        let (value, len) = encode_xor_address(addr, self.id());
+        self.attribute(kind, &value[..len])
+    }
+
+    /// ERROR-CODE without a reason phrase.
+    pub fn error_code(&mut self, code: ErrorCode) -> &mut Self {
+        self.attribute(attribute::ERROR_CODE, &code.encode())
+    }
+
+    /// MESSAGE-INTEGRITY over what is written so far.
+    pub fn integrity(&mut self, key: &LongTermKey) -> &mut Self {
+        self.integrity_with(key.as_bytes())
+    }
+
+    /// MESSAGE-INTEGRITY with short-term credentials.
+    pub fn short_term_integrity(&mut self, key: &ShortTermKey) -> &mut Self {
+        self.integrity_with(key.as_bytes())
+    }
+
+    pub(super) fn integrity_with(&mut self, key: &[u8]) -> &mut Self {
+        let tag = integrity::message_integrity(&self.out[self.start..], key);
+        self.attribute(attribute::MESSAGE_INTEGRITY, &tag)
+    }
+
+    /// FINGERPRINT, which must be the last attribute.
+    pub fn fingerprint(&mut self) -> &mut Self {
+        let crc = integrity::fingerprint(&self.out[self.start..]);
+        self.u32(attribute::FINGERPRINT, crc)
+    }
+
+    /// Writes the length into the header.
+    pub fn finish(&mut self) -> Result<(), TooLong> {
+        let body = self.out.len() - self.start - HEADER_LEN;
+        let (Ok(length), false) = (u16::try_from(body), self.too_long) else {
+            self.out.truncate(self.start);
+            return Err(TooLong);
+        };
+        self.out[self.start + 2..self.start + 4].copy_from_slice(&length.to_be_bytes());
+        Ok(())
+    }
+
+    fn id(&self) -> TransactionId {
+        let mut id = [0; 12];
+        id.copy_from_slice(&self.out[self.start + 8..self.start + HEADER_LEN]);
+        TransactionId(id)
+    }
+}

@@ -1,0 +1,96 @@
+//! The group of pictures a new viewer starts from.
+
+use super::VideoPacket;
+
+/// Bytes of one cached group: 8 s of a camera of 8 Mbit/s. More could not be sent to a new
+/// viewer in the time a picture may take.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// Packets of one cached group; tiny packets cost more than their bytes say.
+const MAX_PACKETS: usize = 10_000;
+
+/// Everything since the last key frame, or nothing: a group with a hole, or one that outgrew
+/// its bound, would freeze the viewer who starts from it.
+#[derive(Debug, Default)]
+pub struct Gop {
+    packets: Vec<VideoPacket>,
+    bytes: usize,
+}
+
+impl Gop {
+    /// The packets to start with; the first one starts the key frame.
+    #[must_use]
+    pub fn packets(&self) -> &[VideoPacket] {
+        &self.packets
+    }
+
+    /// Payload bytes of all packets.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn push(&mut self, packet: &VideoPacket) {
+        if packet.starts_key_frame {
+            self.clear();
+        } else if self.packets.is_empty() {
+            return;
+        }
+        self.bytes += packet.payload.len();
+        self.packets.push(packet.clone());
+        if self.bytes > MAX_BYTES || self.packets.len() > MAX_PACKETS {
+            *self = Self::default();
+        }
+    }
+
+    /// Nothing until the next key frame.
+    pub(super) fn clear(&mut self) {
+        self.packets.clear();
+        self.bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use std::time::Instant;
+
+    fn packet(starts_key_frame: bool, len: usize) -> VideoPacket {
+        VideoPacket {
+            payload: Bytes::from(vec![0; len]),
+            timestamp: 0,
+            marker: false,
+            sequence: 0,
+            starts_key_frame,
+            arrival: Instant::now(),
+        }
+    }
+
+    #[test]
+    fn a_group_begins_at_a_key_frame() {
+        let mut gop = Gop::default();
+        gop.push(&packet(false, 9));
+        assert!(gop.packets().is_empty());
+        gop.push(&packet(true, 1));
+        gop.push(&packet(false, 2));
+        assert_eq!((gop.packets().len(), gop.bytes()), (2, 3));
+        gop.push(&packet(true, 4));
+        assert_eq!((gop.packets().len(), gop.bytes()), (1, 4));
+    }
+
+    #[test]
+    fn a_group_that_outgrows_its_bound_is_none() {
+        for (len, count) in [(MAX_BYTES / 4, 5), (0, MAX_PACKETS + 1)] {
+            let mut gop = Gop::default();
+            gop.push(&packet(true, len));
+            for _ in 1..count {
+                gop.push(&packet(false, len));
+            }
+            gop.push(&packet(false, 1));
+            assert!(gop.packets().is_empty(), "{count} packets of {len} bytes");
+            gop.push(&packet(true, 1));
+            assert_eq!(gop.packets().len(), 1, "the next key frame is kept again");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! H.265: NAL unit types, the payload format of RFC 7798 and the sequence parameter set.
+
+use bytes::Bytes;
+
+use super::bits::BitReader;
+use super::codec::NalKind;
+use super::feed::IngestError;
+use super::h264::cropped;
+use super::parameters::Picture;
+use super::shape::{Fragment, NalHeader, Shape, aggregated};
+
+const AP: u8 = 48;
+const FU: u8 = 49;
+const PACI: u8 = 50;
+
+/// An access unit's end for a camera that never marks one: filler data (type 38).
+pub(super) const FILLER: &[u8] = &[38 << 1, 1, 0x80];
+
+pub(super) fn kind(unit: &[u8]) -> NalKind {
+    match unit.first().map_or(63, |header| unit_type(*header)) {
+        // BLA, IDR and CRA pictures: intra random access points.
+        16..=23 => NalKind::KeySlice,
+        0..=31 => NalKind::Slice,
+        32 => NalKind::Vps,
+        33 => NalKind::Sps,
+        34 => NalKind::Pps,
+        _ => NalKind::Other,
+    }
+}
+
+pub(super) fn shape(payload: &Bytes) -> Result<Shape, IngestError> {
+    let &[first, second, ref rest @ ..] = &payload[..] else {
+        return Err(IngestError::Malformed("a payload without header"));
+    };
+    match unit_type(first) {
+        0..=47 => Ok(Shape::Single),
+        AP => aggregated(payload.slice(2..)),
+        FU => {
+            let header =
+                *rest.first().ok_or(IngestError::Malformed("a fragment without header"))?;
+            Ok(Shape::Fragment(Fragment {
+                header: NalHeader([first & 0x81 | (header & 0x3f) << 1, second]),
+                start: header & 0x80 != 0,
+                end: header & 0x40 != 0,
+                body: payload.slice(3..),
+            }))
+        }
+        PACI => Err(IngestError::Unsupported("PACI")),
+        _ => Err(IngestError::Malformed("an undefined NAL unit type")),
+    }
+}
+
+/// The three bytes before the body of an FU.
+pub(super) fn fragment_header(header: NalHeader, start: bool, end: bool) -> [u8; 3] {
+    let [first, second] = header.0;
+    let flags = u8::from(start) << 7 | u8::from(end) << 6;
+    [first & 0x81 | FU << 1, second, flags | unit_type(first)]
+}
+
+/// The two bytes before the units of an AP: of parameter sets, layer 0 and temporal id 0.
+pub(super) fn aggregate_header() -> [u8; 2] {
+    [AP << 1, 1]
+}
+
+/// Id of a video parameter set, from its NAL unit.
+pub(super) fn vps_id(unit: &[u8]) -> Option<u32> {
+    BitReader::new(unit.get(2..)?).bits(4)
+}
+
+/// Id and picture of a sequence parameter set (H.265 §7.3.2.2.1), from its NAL unit.
+pub(super) fn sps(unit: &[u8]) -> Option<(u32, Picture)> {
+    let mut bits = BitReader::new(unit.get(2..)?);
+    let _vps_id = bits.bits(4)?;
+    let sub_layers = bits.bits(3)?;
+    let _temporal_id_nesting = bits.bit()?;
+    skip_profile_tier_level(&mut bits, sub_layers)?;
+    let id = bits.ue().filter(|id| *id <= 15)?;
+    let chroma_format = bits.ue().filter(|format| *format <= 3)?;
+    if chroma_format == 3 {
+        bits.skip(1)?;
+    }
+    let (width, height) = (bits.ue()?, bits.ue()?);
+    let crop = if bits.bit()? { [bits.ue()?, bits.ue()?, bits.ue()?, bits.ue()?] } else { [0; 4] };
+    let (crop_x, crop_y) = match chroma_format {
+        1 => (2, 2),
+        2 => (2, 1),
+        _ => (1, 1),
+    };
+    let [left, right, top, bottom] = crop;
+    let width = cropped(width, left, right, crop_x)?;
+    let height = cropped(height, top, bottom, crop_y)?;
+    Some((id, Picture::new(None, width, height)?))
+}
+
+/// Id of a picture parameter set, from its NAL unit.
+pub(super) fn pps_id(unit: &[u8]) -> Option<u32> {
+    BitReader::new(unit.get(2..)?).ue().filter(|id| *id <= 63)
+}
+
+fn unit_type(header: u8) -> u8 {
+    header >> 1 & 0x3f
+}
+
+/// H.265 §7.3.3: 88 bits of general profile, a byte of level, then the sub-layers.
+fn skip_profile_tier_level(bits: &mut BitReader, sub_layers: u32) -> Option<()> {
+    bits.skip(88 + 8)?;
+    let mut skip = 0;
+    for _ in 0..sub_layers {
+        skip += if bits.bit()? { 88 } else { 0 };
+        skip += if bits.bit()? { 8 } else { 0 };
+    }
+    if sub_layers > 0 {
+        bits.skip(2 * (8 - usize::try_from(sub_layers).ok()?))?;
+    }
+    bits.skip(skip)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_a_sequence_parameter_set_says() {
+        // Main profile, level 3.1, 1280x720, made by x265.
+        let unit = b"\x42\x01\x01\x01\x60\x00\x00\x03\x00\x90\x00\x00\x03\x00\x00\x03\x00\x5d\
+                     \xa0\x02\x80\x80\x2d\x16\x59\x59\xa4\x93\x2b\x80";
+        assert_eq!(sps(unit), Some((0, Picture::new(None, 1280, 720).unwrap())));
+    }
+
+    #[test]
+    fn what_payloads_hold() {
+        let shape = |payload: &'static [u8]| shape(&Bytes::from_static(payload));
+        assert_eq!(shape(b"\x26\x01\xaf"), Ok(Shape::Single));
+        let units = vec![Bytes::from_static(b"\x40\x01"), Bytes::from_static(b"\x42\x01\x00")];
+        assert_eq!(shape(b"\x60\x01\0\x02\x40\x01\0\x03\x42\x01\0"), Ok(Shape::Aggregate(units)));
+        let fragment = Fragment {
+            header: NalHeader([0x26, 1]),
+            start: true,
+            end: false,
+            body: Bytes::from_static(b"\xaa"),
+        };
+        assert_eq!(shape(b"\x62\x01\x93\xaa"), Ok(Shape::Fragment(fragment)));
+        assert_eq!(fragment_header(NalHeader([0x26, 1]), true, false), *b"\x62\x01\x93");
+        assert_eq!(shape(b"\x64\x01\0"), Err(IngestError::Unsupported("PACI")));
+        for malformed in [&b""[..], b"\x26", b"\x62\x01", b"\x60\x01\0\x09\0", b"\x7e\x01"] {
+            assert!(matches!(shape(malformed), Err(IngestError::Malformed(_))), "{malformed:?}");
+        }
+    }
+
+    #[test]
+    fn kinds_of_units() {
+        let table = [
+            (0, NalKind::Slice),
+            (1, NalKind::Slice),
+            (16, NalKind::KeySlice),
+            (19, NalKind::KeySlice),
+            (20, NalKind::KeySlice),
+            (21, NalKind::KeySlice),
+            (32, NalKind::Vps),
+            (33, NalKind::Sps),
+            (34, NalKind::Pps),
+            (35, NalKind::Other),
+            (39, NalKind::Other),
+        ];
+        for (unit_type, expected) in table {
+            assert_eq!(kind(&[unit_type << 1, 1]), expected, "{unit_type}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            let _ = (kind(&bytes), vps_id(&bytes), sps(&bytes), pps_id(&bytes));
+            let _ = shape(&Bytes::from(bytes));
+        }
+    }
+}

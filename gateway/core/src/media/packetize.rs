@@ -1,0 +1,216 @@
+//! NAL units into RTP payloads (RFC 6184, RFC 7798).
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::MAX_PAYLOAD;
+use super::codec::Codec;
+use super::rtp::{RtpHeader, RtpPacket};
+use super::shape::NalHeader;
+use super::{h264, h265};
+
+/// Splits a NAL unit, longer than a packet, into fragments.
+pub(super) fn fragments(codec: Codec, unit: &[u8]) -> Vec<Bytes> {
+    let Some((header, mut body)) = nal_header(codec, unit) else { return Vec::new() };
+    let mut payloads = Vec::with_capacity(body.len() / room(codec) + 1);
+    while !body.is_empty() {
+        let (chunk, rest) = body.split_at(body.len().min(room(codec)));
+        payloads.push(fragment(codec, header, payloads.is_empty(), rest.is_empty(), chunk));
+        body = rest;
+    }
+    payloads
+}
+
+/// One fragment.
+pub(super) fn fragment(
+    codec: Codec,
+    header: NalHeader,
+    start: bool,
+    end: bool,
+    body: &[u8],
+) -> Bytes {
+    let mut payload = BytesMut::with_capacity(codec.header_len() + 1 + body.len());
+    match codec {
+        Codec::H264 => payload.put_slice(&h264::fragment_header(header, start, end)),
+        Codec::H265 => payload.put_slice(&h265::fragment_header(header, start, end)),
+    }
+    payload.put_slice(body);
+    payload.freeze()
+}
+
+/// Body bytes that one fragment has room for.
+pub(super) fn room(codec: Codec) -> usize {
+    MAX_PAYLOAD - codec.header_len() - 1
+}
+
+/// Parameter sets in as few payloads as they need: mostly one aggregation packet.
+pub(super) fn aggregates(codec: Codec, units: &[Bytes]) -> Vec<Bytes> {
+    let mut payloads = Vec::new();
+    let mut rest = units;
+    while !rest.is_empty() {
+        let mut len = codec.header_len();
+        let fits = |unit: &&Bytes| {
+            len += 2 + unit.len();
+            len <= MAX_PAYLOAD
+        };
+        let count = rest.iter().take_while(fits).count().max(1);
+        let (now, later) = rest.split_at(count);
+        payloads.push(match now {
+            [unit] => unit.clone(),
+            several => aggregate(codec, several),
+        });
+        rest = later;
+    }
+    payloads
+}
+
+fn aggregate(codec: Codec, units: &[Bytes]) -> Bytes {
+    let mut payload = BytesMut::new();
+    match codec {
+        Codec::H264 => payload.put_u8(h264::aggregate_header(units.iter().map(|u| &u[..]))),
+        Codec::H265 => payload.put_slice(&h265::aggregate_header()),
+    }
+    for unit in units {
+        payload.put_u16(u16::try_from(unit.len()).expect("chosen to fit one packet"));
+        payload.put_slice(unit);
+    }
+    payload.freeze()
+}
+
+fn nal_header(codec: Codec, unit: &[u8]) -> Option<(NalHeader, &[u8])> {
+    let (header, body) = unit.split_at_checked(codec.header_len())?;
+    match *header {
+        [first] => Some((NalHeader([first, 0]), body)),
+        [first, second] => Some((NalHeader([first, second]), body)),
+        _ => None,
+    }
+}
+
+/// Turns what an encoder makes into the RTP packets a camera would send.
+#[derive(Debug)]
+pub struct Packetizer {
+    codec: Codec,
+    next: RtpHeader,
+}
+
+impl Packetizer {
+    #[must_use]
+    pub fn new(codec: Codec, payload_type: u8, ssrc: u32, first_sequence: u16) -> Self {
+        let sequence = first_sequence;
+        Self {
+            codec,
+            next: RtpHeader { marker: false, payload_type, sequence, timestamp: 0, ssrc },
+        }
+    }
+
+    /// The packets of one access unit.
+    pub fn packets<'a>(
+        &mut self,
+        timestamp: u32,
+        units: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Vec<RtpPacket> {
+        let mut payloads = Vec::new();
+        for unit in units {
+            if unit.len() <= MAX_PAYLOAD {
+                payloads.push(Bytes::copy_from_slice(unit));
+            } else {
+                payloads.extend(fragments(self.codec, unit));
+            }
+        }
+        let count = payloads.len();
+        let mut packets = Vec::with_capacity(count);
+        for (index, payload) in payloads.into_iter().enumerate() {
+            let header = RtpHeader { marker: index + 1 == count, timestamp, ..self.next };
+            packets.push(RtpPacket { header, payload });
+            self.next.sequence = self.next.sequence.wrapping_add(1);
+        }
+        packets
+    }
+}
+
+/// The NAL units of a byte stream (H.264 annex B), without start codes.
+pub fn annex_b_units(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = match start_code(stream) {
+        Some((_, after)) => after,
+        None => &[],
+    };
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let (unit, after) = start_code(rest).unwrap_or((rest, &[]));
+            rest = after;
+            // Zeros before a start code belong to it, and no NAL unit ends in one.
+            let end = unit.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+            if let Some(unit) = unit.get(..end).filter(|unit| !unit.is_empty()) {
+                return Some(unit);
+            }
+        }
+        None
+    })
+}
+
+/// What is before and after the next start code.
+fn start_code(stream: &[u8]) -> Option<(&[u8], &[u8])> {
+    let position = stream.windows(3).position(|window| window == [0, 0, 1])?;
+    Some((stream.get(..position)?, stream.get(position + 3..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::shape::Shape;
+    use proptest::prelude::*;
+
+    #[test]
+    fn units_of_a_byte_stream() {
+        let table: [(&[u8], &[&[u8]]); 6] = [
+            (b"", &[]),
+            (b"no start code", &[]),
+            (b"\0\0\0\x01\x67\x01\0\0\x01\x68", &[b"\x67\x01", b"\x68"]),
+            (b"\0\0\x01\x67\0\0\0\x01\x68\0\0", &[b"\x67", b"\x68"]),
+            (b"\0\0\x01\0\0\x01\x65", &[b"\x65"]),
+            (b"\0\0\x01", &[]),
+        ];
+        for (stream, expected) in table {
+            assert_eq!(annex_b_units(stream).collect::<Vec<_>>(), expected, "{stream:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn fragments_fit_and_carry_every_byte(
+            h265 in any::<bool>(),
+            body in prop::collection::vec(any::<u8>(), 0..5000),
+        ) {
+            let codec = if h265 { Codec::H265 } else { Codec::H264 };
+            let mut unit = if h265 { vec![0x26, 1] } else { vec![0x65] };
+            unit.extend_from_slice(&body);
+            let payloads = fragments(codec, &unit);
+            let mut carried = Vec::new();
+            for (index, payload) in payloads.iter().enumerate() {
+                prop_assert!(payload.len() <= MAX_PAYLOAD);
+                let Ok(Shape::Fragment(fragment)) = Shape::of(codec, payload) else {
+                    panic!("no fragment");
+                };
+                prop_assert_eq!(fragment.header.as_bytes(codec), &unit[..codec.header_len()]);
+                prop_assert_eq!(fragment.start, index == 0);
+                prop_assert_eq!(fragment.end, index + 1 == payloads.len());
+                carried.extend_from_slice(&fragment.body);
+            }
+            prop_assert_eq!(carried, body);
+        }
+
+        #[test]
+        fn aggregates_fit_and_carry_every_unit(lens in prop::collection::vec(1_usize..500, 0..30)) {
+            let units: Vec<_> = lens.iter().map(|len| Bytes::from(vec![0x67; *len])).collect();
+            let mut carried = Vec::new();
+            for payload in aggregates(Codec::H264, &units) {
+                prop_assert!(payload.len() <= MAX_PAYLOAD);
+                match Shape::of(Codec::H264, &payload) {
+                    Ok(Shape::Aggregate(units)) => carried.extend(units),
+                    Ok(Shape::Single) => carried.push(payload),
+                    other => panic!("{other:?}"),
+                }
+            }
+            prop_assert_eq!(carried, units);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! A camera's parameter sets: kept when they come, in band or in an SDP, given ahead of each
+//! key frame.
+
+use bytes::Bytes;
+
+use super::codec::{Codec, Format, NalKind};
+use super::feed::IngestError;
+use super::{h264, h265};
+
+/// Sets kept of each kind. Cameras use one, encoders with several resolutions a few.
+const MAX_SETS: usize = 8;
+
+/// Bytes of one set: ten times what encoders make, and small enough for one packet.
+const MAX_SET_LEN: usize = 512;
+
+/// Pixels to a side: the most any level of either codec allows.
+const MAX_SIDE: u32 = 16_888;
+
+/// What a sequence parameter set says about the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Picture {
+    profile_level_id: Option<[u8; 3]>,
+    width: u32,
+    height: u32,
+}
+
+impl Picture {
+    /// `None` for sizes no picture has.
+    pub(super) fn new(
+        profile_level_id: Option<[u8; 3]>,
+        width: u32,
+        height: u32,
+    ) -> Option<Self> {
+        let sizes = 1..=MAX_SIDE;
+        (sizes.contains(&width) && sizes.contains(&height)).then_some(Self {
+            profile_level_id,
+            width,
+            height,
+        })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct ParameterSets {
+    codec: Codec,
+    vps: Sets,
+    sps: Sets,
+    pps: Sets,
+    picture: Option<Picture>,
+    /// Whether one changed since they were last given out.
+    changed: bool,
+}
+
+type Sets = Vec<(u32, Bytes)>;
+
+impl ParameterSets {
+    pub(super) fn new(codec: Codec) -> Self {
+        let (vps, sps, pps) = (Vec::new(), Vec::new(), Vec::new());
+        Self { codec, vps, sps, pps, picture: None, changed: false }
+    }
+
+    /// Keeps a set; a newer one of the same id replaces it.
+    pub(super) fn insert(&mut self, kind: NalKind, unit: &[u8]) -> Result<(), IngestError> {
+        if unit.len() > MAX_SET_LEN {
+            return Err(IngestError::ParameterSet);
+        }
+        let (id, sets) = match (kind, self.codec) {
+            (NalKind::Vps, _) => (h265::vps_id(unit), &mut self.vps),
+            (NalKind::Sps, codec) => {
+                let sps = match codec {
+                    Codec::H264 => h264::sps(unit),
+                    Codec::H265 => h265::sps(unit),
+                };
+                let (id, picture) = sps.ok_or(IngestError::ParameterSet)?;
+                self.picture = Some(picture);
+                (Some(id), &mut self.sps)
+            }
+            (NalKind::Pps, Codec::H264) => (h264::pps_id(unit), &mut self.pps),
+            (NalKind::Pps, Codec::H265) => (h265::pps_id(unit), &mut self.pps),
+            (NalKind::KeySlice | NalKind::Slice | NalKind::Other, _) => return Ok(()),
+        };
+        let id = id.ok_or(IngestError::ParameterSet)?;
+        if sets.iter().any(|(known, set)| *known == id && set == unit) {
+            return Ok(());
+        }
+        sets.retain(|(known, _)| *known != id);
+        if sets.len() == MAX_SETS {
+            sets.remove(0);
+        }
+        // A copy, so that a set of 20 bytes does not keep its whole datagram alive.
+        sets.push((id, Bytes::copy_from_slice(unit)));
+        self.changed = true;
+        Ok(())
+    }
+
+    /// What they describe, once they are complete.
+    pub(super) fn format(&self) -> Option<Format> {
+        let picture = self.picture?;
+        let complete = !self.sps.is_empty()
+            && !self.pps.is_empty()
+            && (self.codec == Codec::H264 || !self.vps.is_empty());
+        let units = |sets: &Sets| sets.iter().map(|(_, unit)| unit.clone()).collect();
+        complete.then(|| Format {
+            codec: self.codec,
+            profile_level_id: picture.profile_level_id,
+            width: picture.width,
+            height: picture.height,
+            vps: units(&self.vps),
+            sps: units(&self.sps),
+            pps: units(&self.pps),
+        })
+    }
+
+    /// Whether a change has not been given out yet.
+    pub(super) fn changed(&self) -> bool {
+        self.changed
+    }
+
+    /// All of them in the order a decoder needs; they count as given out.
+    pub(super) fn give(&mut self) -> Vec<Bytes> {
+        self.changed = false;
+        let sets = self.vps.iter().chain(&self.sps).chain(&self.pps);
+        sets.map(|(_, unit)| unit.clone()).collect()
+    }
+}

@@ -1,0 +1,283 @@
+//! The few lines of an SDP (RFC 8866) that describe a camera's video.
+
+use std::net::IpAddr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use bytes::Bytes;
+use thiserror::Error;
+
+use super::{CLOCK_RATE, Codec};
+
+/// Bytes of an SDP: ten times what cameras send.
+pub const MAX_LEN: usize = 64 * 1024;
+
+/// The first video stream that can be carried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Video {
+    pub codec: Codec,
+    pub payload_type: u8,
+    /// Where RTP is sent to; 0 in an RTSP description.
+    pub port: u16,
+    /// From `c=`, of the media or else of the session.
+    pub address: Option<IpAddr>,
+    /// NAL units of `sprop-parameter-sets` or of `sprop-vps`, `-sps` and `-pps`.
+    pub parameter_sets: Vec<Bytes>,
+    /// Which `m=` line of the session it is, audio and all counted.
+    pub index: usize,
+}
+
+/// Why a description is of no use.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SdpError {
+    #[error("the session description is longer than {MAX_LEN} bytes")]
+    TooLong,
+    #[error("the session description has no video")]
+    NoVideo,
+    #[error(
+        "the camera sends {0}, which no browser can play; \
+         set it to {supported}", supported = Codec::SUPPORTED
+    )]
+    UnsupportedCodec(String),
+    #[error(
+        "the camera sends interleaved {0} (packetization-mode 2 or sprop-max-don-diff), \
+         which WebRTC has no way to carry: set it to non-interleaved"
+    )]
+    Interleaved(Codec),
+    #[error("the video of the session description runs at {0} Hz instead of 90000")]
+    ClockRate(u32),
+}
+
+/// Reads a session description.
+pub fn video(sdp: &str) -> Result<Video, SdpError> {
+    if sdp.len() > MAX_LEN {
+        return Err(SdpError::TooLong);
+    }
+    let mut session_address = None;
+    let mut media: Vec<Media<'_>> = Vec::new();
+    for line in sdp.lines() {
+        let Some((key, value)) = line.trim().split_once('=') else { continue };
+        match (key, media.last_mut()) {
+            ("m", _) => media.push(Media::new(value)),
+            ("c", None) => session_address = address(value),
+            ("c", Some(media)) => media.address = address(value),
+            ("a", Some(media)) => media.attributes.push(value),
+            _ => {}
+        }
+    }
+    let mut refusal = SdpError::NoVideo;
+    for (index, media) in media.iter().enumerate().filter(|(_, media)| media.kind == "video") {
+        match media.video(index, session_address) {
+            Ok(video) => return Ok(video),
+            Err(error) if refusal == SdpError::NoVideo => refusal = error,
+            Err(_) => {}
+        }
+    }
+    Err(refusal)
+}
+
+/// NAL units of a comma-separated list in base64, as `sprop-` parameters carry them. What is no
+/// base64 is left out: the camera still has its sets in band.
+#[must_use]
+pub fn parameter_sets(list: &str) -> Vec<Bytes> {
+    let decode = |text: &str| {
+        let text = text.trim();
+        STANDARD.decode(text).or_else(|_| STANDARD_NO_PAD.decode(text)).ok()
+    };
+    let units = list.split(',').filter_map(decode);
+    units.filter(|unit| !unit.is_empty()).map(Bytes::from).collect()
+}
+
+/// `IN IP4 239.1.2.3/127`
+fn address(value: &str) -> Option<IpAddr> {
+    let address = value.split_whitespace().nth(2)?;
+    address.split('/').next()?.parse().ok()
+}
+
+/// An `m=` section.
+struct Media<'a> {
+    kind: &'a str,
+    port: u16,
+    payload_types: Vec<u8>,
+    address: Option<IpAddr>,
+    attributes: Vec<&'a str>,
+}
+
+impl<'a> Media<'a> {
+    /// `video 5004 RTP/AVP 96 97`; a port may come as `5004/2`.
+    fn new(value: &'a str) -> Self {
+        let mut words = value.split_whitespace();
+        let kind = words.next().unwrap_or_default();
+        let port = words.next().and_then(|port| port.split('/').next()?.parse().ok());
+        let payload_types = words.skip(1).filter_map(|word| word.parse().ok()).collect();
+        Self { kind, port: port.unwrap_or(0), payload_types, address: None, attributes: Vec::new() }
+    }
+
+    /// The first payload type that can be carried; else why the first one cannot.
+    fn video(&self, index: usize, session: Option<IpAddr>) -> Result<Video, SdpError> {
+        let mut refusal = None;
+        for &payload_type in &self.payload_types {
+            match self.offered(payload_type) {
+                Ok((codec, parameter_sets)) => {
+                    let address = self.address.or(session);
+                    let port = self.port;
+                    return Ok(Video { codec, payload_type, port, address, parameter_sets, index });
+                }
+                Err(error) => refusal = refusal.or(Some(error)),
+            }
+        }
+        Err(refusal.unwrap_or(SdpError::NoVideo))
+    }
+
+    fn offered(&self, payload_type: u8) -> Result<(Codec, Vec<Bytes>), SdpError> {
+        let (name, rate) = match self.attribute("rtpmap", payload_type) {
+            Some(map) => {
+                let mut parts = map.split('/');
+                let name = parts.next().unwrap_or_default();
+                (name, parts.next().and_then(|rate| rate.trim().parse().ok()).unwrap_or(CLOCK_RATE))
+            }
+            None => (static_name(payload_type), CLOCK_RATE),
+        };
+        let codec = Codec::from_encoding_name(name)
+            .ok_or_else(|| SdpError::UnsupportedCodec(display_name(name, payload_type)))?;
+        if rate != CLOCK_RATE {
+            return Err(SdpError::ClockRate(rate));
+        }
+        let mut sets = Vec::new();
+        for parameter in self.attribute("fmtp", payload_type).unwrap_or_default().split(';') {
+            let Some((key, value)) = parameter.trim().split_once('=') else { continue };
+            match (key.to_ascii_lowercase().as_str(), value) {
+                ("sprop-parameter-sets" | "sprop-vps" | "sprop-sps" | "sprop-pps", list) => {
+                    sets.extend(parameter_sets(list));
+                }
+                ("packetization-mode", "2") => return Err(SdpError::Interleaved(codec)),
+                ("sprop-max-don-diff", diff) if diff != "0" => {
+                    return Err(SdpError::Interleaved(codec));
+                }
+                _ => {}
+            }
+        }
+        Ok((codec, sets))
+    }
+
+    /// The value of `a=rtpmap:96 …` and its like.
+    fn attribute(&self, name: &str, payload_type: u8) -> Option<&'a str> {
+        self.attributes.iter().find_map(|attribute| {
+            let (key, value) = attribute.split_once(':')?;
+            let (number, rest) = value.trim_start().split_once(char::is_whitespace)?;
+            (key == name && number.parse() == Ok(payload_type)).then_some(rest.trim())
+        })
+    }
+}
+
+/// The video formats that need no `rtpmap` (RFC 3551 table 5).
+fn static_name(payload_type: u8) -> &'static str {
+    match payload_type {
+        26 => "JPEG",
+        28 => "nv",
+        31 => "H261",
+        32 => "MPV",
+        33 => "MP2T",
+        34 => "H263",
+        _ => "",
+    }
+}
+
+/// A name that means something to a person.
+fn display_name(name: &str, payload_type: u8) -> String {
+    match name.to_ascii_uppercase().as_str() {
+        "" => format!("an unnamed codec (payload type {payload_type})"),
+        "JPEG" => "Motion JPEG".to_owned(),
+        "MP4V-ES" => "MPEG-4 Part 2".to_owned(),
+        "MPV" => "MPEG-2".to_owned(),
+        // Names come from the network: what is shown of them is short and printable.
+        _ => name.chars().filter(char::is_ascii_graphic).take(32).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// As ffmpeg writes it.
+    const FFMPEG: &str = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=No Name\r\nc=IN IP4 127.0.0.1\r\n\
+        t=0 0\r\na=tool:libavformat 59.27.100\r\nm=video 5004 RTP/AVP 96\r\nb=AS:200\r\n\
+        a=rtpmap:96 H264/90000\r\n\
+        a=fmtp:96 packetization-mode=1; sprop-parameter-sets=Z0LAHtkA,aMuMsg==; \
+        profile-level-id=42C01E\r\n";
+
+    #[test]
+    fn the_file_ffmpeg_writes() {
+        let expected = Video {
+            codec: Codec::H264,
+            payload_type: 96,
+            port: 5004,
+            address: Some([127, 0, 0, 1].into()),
+            parameter_sets: vec![
+                Bytes::from_static(b"\x67\x42\xc0\x1e\xd9\0"),
+                Bytes::from_static(b"\x68\xcb\x8c\xb2"),
+            ],
+            index: 0,
+        };
+        assert_eq!(video(FFMPEG), Ok(expected));
+    }
+
+    #[test]
+    fn which_stream_is_taken() {
+        let h265 = "m=audio 0 RTP/AVP 0\nm=video 0/2 RTP/AVP 97\na=rtpmap:97 h265/90000\n\
+            a=fmtp:97 sprop-vps=QAEM; sprop-sps=QgEB; sprop-pps=RAHA\nc=IN IP6 2001:db8::1\n";
+        let found = video(h265).unwrap();
+        assert_eq!((found.codec, found.payload_type, found.index), (Codec::H265, 97, 1));
+        assert_eq!(found.parameter_sets.len(), 3);
+        assert_eq!(found.address, Some("2001:db8::1".parse().unwrap()));
+
+        let second = "m=video 0 RTP/AVP 26\nm=video 0 RTP/AVP 99\na=rtpmap:99 H264/90000\n";
+        assert_eq!(video(second).unwrap().index, 1);
+        let several = "m=video 0 RTP/AVP 98 99\na=rtpmap:98 VP8/90000\na=rtpmap:99 H264/90000\n";
+        assert_eq!(video(several).unwrap().payload_type, 99);
+    }
+
+    #[test]
+    fn what_is_refused_and_why() {
+        let unsupported = |name: &str| SdpError::UnsupportedCodec(name.to_owned());
+        let table = [
+            ("", SdpError::NoVideo),
+            ("m=audio 0 RTP/AVP 0", SdpError::NoVideo),
+            ("m=video 0 RTP/AVP", SdpError::NoVideo),
+            ("m=video 0 RTP/AVP 26", unsupported("Motion JPEG")),
+            ("m=video 0 RTP/AVP 96\na=rtpmap:96 VP8/90000", unsupported("VP8")),
+            ("m=video 0 RTP/AVP 96", unsupported("an unnamed codec (payload type 96)")),
+            (
+                "m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 packetization-mode=2",
+                SdpError::Interleaved(Codec::H264),
+            ),
+            (
+                "m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\na=fmtp:96 sprop-max-don-diff=3",
+                SdpError::Interleaved(Codec::H265),
+            ),
+            ("m=video 0 RTP/AVP 96\na=rtpmap:96 H264/1000", SdpError::ClockRate(1000)),
+        ];
+        for (sdp, expected) in table {
+            assert_eq!(video(sdp), Err(expected), "{sdp}");
+        }
+        assert_eq!(video(&"a".repeat(MAX_LEN + 1)), Err(SdpError::TooLong));
+        let message = unsupported("Motion JPEG").to_string();
+        assert!(message.contains("Motion JPEG") && message.contains("H.264"), "{message}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(
+            words in prop::collection::vec(
+                prop::sample::select(vec![
+                    "m=", "video ", "5004", "/2", " RTP/AVP ", "96", " ", "\r\n", "a=rtpmap:",
+                    "H264", "/90000", "a=fmtp:", ";", "=", "c=IN IP4 ", "sprop-sps", "é", "",
+                ]),
+                0..60,
+            ),
+        ) {
+            let _ = video(&words.concat());
+        }
+    }
+}

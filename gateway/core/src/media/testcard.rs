@@ -1,0 +1,225 @@
+//! A moving picture that needs no camera: colour bars, a ball, and the time twice, for people in
+//! digits and for programs as a [`clockbar`].
+//!
+//! Only the ball, the digits and the bar change from picture to picture, and so most macroblocks
+//! are skipped by an encoder.
+
+use super::clockbar;
+
+/// A picture with planes of luma and of chroma at half the size, all without padding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct I420 {
+    pub width: usize,
+    pub height: usize,
+    pub y: Vec<u8>,
+    pub u: Vec<u8>,
+    pub v: Vec<u8>,
+}
+
+/// Luma and chroma of one pixel, BT.601 limited range.
+#[derive(Debug, Clone, Copy)]
+struct Colour(u8, u8, u8);
+
+const BARS: [Colour; 8] = [
+    Colour(180, 128, 128),
+    Colour(162, 44, 142),
+    Colour(131, 156, 44),
+    Colour(112, 72, 58),
+    Colour(84, 184, 198),
+    Colour(65, 100, 212),
+    Colour(35, 212, 114),
+    Colour(16, 128, 128),
+];
+const PANEL: Colour = Colour(24, 128, 128);
+const DIGITS: Colour = Colour(235, 128, 128);
+const BALL: Colour = Colour(210, 16, 146);
+const FLOOR: Colour = Colour(60, 128, 128);
+
+/// The way of the ball, there and back.
+const PERIOD_MS: u64 = 4000;
+
+/// `HH:MM:SS.mmm`
+const CLOCK_LEN: usize = 12;
+const GLYPH_WIDTH: usize = 6;
+const GLYPH_HEIGHT: usize = 7;
+
+/// The picture and where on it things are.
+#[derive(Debug)]
+pub struct TestCard {
+    picture: I420,
+    /// Pixels to a dot of a digit.
+    dot: usize,
+    clock: Rectangle,
+    /// The strip in which the ball moves.
+    floor: Rectangle,
+    radius: usize,
+    ball: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Rectangle {
+    x: usize,
+    y: usize,
+    width: usize,
+    height: usize,
+}
+
+impl TestCard {
+    /// The smallest picture that holds the bar, the clock and the ball.
+    pub const MIN_WIDTH: usize = 256;
+    pub const MIN_HEIGHT: usize = 144;
+
+    /// A card of that size, both rounded down to even; `None` if it is too small.
+    #[must_use]
+    pub fn new(width: usize, height: usize) -> Option<Self> {
+        let (width, height) = (width & !1, height & !1);
+        if width < Self::MIN_WIDTH || height < Self::MIN_HEIGHT {
+            return None;
+        }
+        let chroma = width / 2 * (height / 2);
+        let (y, u, v) = (vec![0; width * height], vec![0; chroma], vec![0; chroma]);
+        let picture = I420 { width, height, y, u, v };
+        // Half the width for the clock, in even dots so that chroma keeps to its edges.
+        let dot = (width / 2 / (CLOCK_LEN * GLYPH_WIDTH)).max(2) & !1;
+        let size = (dot * CLOCK_LEN * GLYPH_WIDTH + 2 * dot, dot * (GLYPH_HEIGHT + 2));
+        let clock_y = (height / 2).saturating_sub(size.1 / 2).max(clockbar::HEIGHT) & !1;
+        let clock =
+            Rectangle { x: (width - size.0) / 2 & !1, y: clock_y, width: size.0, height: size.1 };
+        let radius = height / 16 & !1;
+        let floor_height = 2 * radius + 8;
+        let floor =
+            Rectangle { x: 0, y: height - floor_height - 8, width, height: floor_height };
+        let mut card = Self { picture, dot, clock, floor, radius, ball: radius };
+        card.background();
+        Some(card)
+    }
+
+    /// The picture of a moment, in milliseconds since the Unix epoch.
+    pub fn draw(&mut self, milliseconds: u64) -> &I420 {
+        self.move_ball(milliseconds);
+        self.write_clock(milliseconds);
+        clockbar::encode(&mut self.picture.y, self.picture.width, milliseconds);
+        &self.picture
+    }
+
+    fn background(&mut self) {
+        let (width, height) = (self.picture.width, self.picture.height);
+        for (index, colour) in BARS.into_iter().enumerate() {
+            let (x, end) = (width * index / 8 & !1, width * (index + 1) / 8 & !1);
+            self.fill(Rectangle { x, y: 0, width: end - x, height }, colour);
+        }
+        self.fill(self.floor, FLOOR);
+        let (width, height) = (clockbar::WIDTH, clockbar::HEIGHT);
+        self.fill(Rectangle { x: 0, y: 0, width, height }, PANEL);
+    }
+
+    fn move_ball(&mut self, milliseconds: u64) {
+        let (radius, floor) = (self.radius, self.floor);
+        let track = floor.width - 2 * radius;
+        let phase = usize::try_from(milliseconds % PERIOD_MS).unwrap_or(0);
+        let half = usize::try_from(PERIOD_MS / 2).unwrap_or(1);
+        let way = if phase < half { phase } else { 2 * half - phase };
+        let old = Rectangle { x: self.ball - radius, width: 2 * radius, ..floor };
+        self.fill(old, FLOOR);
+        self.ball = radius + (track * way / half & !1);
+        // By pairs of lines, which is one of chroma.
+        for dy in (0..2 * radius).step_by(2) {
+            let distance = (dy + 1).abs_diff(radius);
+            let half_width = (radius * radius - distance * distance).isqrt() & !1;
+            let (x, y) = (self.ball - half_width, floor.y + 4 + dy);
+            self.fill(Rectangle { x, y, width: 2 * half_width, height: 2 }, BALL);
+        }
+    }
+
+    fn write_clock(&mut self, milliseconds: u64) {
+        self.fill(self.clock, PANEL);
+        let (seconds, dot) = (milliseconds / 1000, self.dot);
+        let two = |value: u64| [value / 10, value % 10];
+        let [h1, h2] = two(seconds / 3600 % 24);
+        let [m1, m2] = two(seconds / 60 % 60);
+        let [s1, s2] = two(seconds % 60);
+        let ms = milliseconds % 1000;
+        let text =
+            [h1, h2, COLON, m1, m2, COLON, s1, s2, POINT, ms / 100, ms / 10 % 10, ms % 10];
+        for (index, glyph) in text.into_iter().enumerate() {
+            let rows = usize::try_from(glyph).ok().and_then(|glyph| FONT.get(glyph));
+            let x = self.clock.x + dot + index * GLYPH_WIDTH * dot;
+            for (row, bits) in rows.into_iter().flatten().enumerate() {
+                let y = self.clock.y + dot + row * dot;
+                for column in (0..5).filter(|column| bits >> (4 - column) & 1 == 1) {
+                    let x = x + column * dot;
+                    self.fill(Rectangle { x, y, width: dot, height: dot }, DIGITS);
+                }
+            }
+        }
+    }
+
+    /// Sides and corners are even; what lies outside the picture is left out.
+    fn fill(&mut self, area: Rectangle, colour: Colour) {
+        let I420 { width, y, u, v, .. } = &mut self.picture;
+        fill_plane(y, *width, area, colour.0);
+        let Rectangle { x, y, width: across, height } = area;
+        let half = Rectangle { x: x / 2, y: y / 2, width: across / 2, height: height / 2 };
+        fill_plane(u, *width / 2, half, colour.1);
+        fill_plane(v, *width / 2, half, colour.2);
+    }
+}
+
+fn fill_plane(plane: &mut [u8], stride: usize, area: Rectangle, value: u8) {
+    for row in plane.chunks_exact_mut(stride).skip(area.y).take(area.height) {
+        if let Some(pixels) = row.get_mut(area.x..area.x + area.width) {
+            pixels.fill(value);
+        }
+    }
+}
+
+const COLON: u64 = 10;
+const POINT: u64 = 11;
+
+/// Digits, colon and point, five dots wide and seven high.
+const FONT: [[u8; GLYPH_HEIGHT]; 12] = [
+    [0b01110, 0b10001, 0b10011, 0b10101, 0b11001, 0b10001, 0b01110],
+    [0b00100, 0b01100, 0b00100, 0b00100, 0b00100, 0b00100, 0b01110],
+    [0b01110, 0b10001, 0b00001, 0b00110, 0b01000, 0b10000, 0b11111],
+    [0b11110, 0b00001, 0b00001, 0b01110, 0b00001, 0b00001, 0b11110],
+    [0b00010, 0b00110, 0b01010, 0b10010, 0b11111, 0b00010, 0b00010],
+    [0b11111, 0b10000, 0b11110, 0b00001, 0b00001, 0b10001, 0b01110],
+    [0b00110, 0b01000, 0b10000, 0b11110, 0b10001, 0b10001, 0b01110],
+    [0b11111, 0b00001, 0b00010, 0b00100, 0b01000, 0b01000, 0b01000],
+    [0b01110, 0b10001, 0b10001, 0b01110, 0b10001, 0b10001, 0b01110],
+    [0b01110, 0b10001, 0b10001, 0b01111, 0b00001, 0b00010, 0b01100],
+    [0b00000, 0b00100, 0b00100, 0b00000, 0b00100, 0b00100, 0b00000],
+    [0b00000, 0b00000, 0b00000, 0b00000, 0b00000, 0b01100, 0b01100],
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_size_holds_the_time() {
+        for (width, height) in [(256, 144), (320, 240), (641, 361), (1280, 720), (1920, 1080)] {
+            let mut card = TestCard::new(width, height).unwrap();
+            for milliseconds in [0, 1_700_000_000_000, 1_700_000_001_999, 281_474_976_710_655] {
+                let picture = card.draw(milliseconds);
+                let read = clockbar::decode(&picture.y, picture.width);
+                assert_eq!(read, Some(milliseconds), "{width}x{height}");
+            }
+        }
+        assert!(TestCard::new(254, 144).is_none() && TestCard::new(256, 142).is_none());
+    }
+
+    #[test]
+    fn the_ball_moves_smoothly_and_leaves_nothing_behind() {
+        let mut card = TestCard::new(640, 360).unwrap();
+        let mut before = None;
+        for milliseconds in (0..2 * PERIOD_MS).step_by(33) {
+            card.draw(milliseconds);
+            let moved = before.map_or(0, |before| card.ball.abs_diff(before));
+            assert!(moved <= 12, "{moved} pixels at {milliseconds} ms");
+            before = Some(card.ball);
+        }
+        let mut fresh = TestCard::new(640, 360).unwrap();
+        assert_eq!(card.draw(77_777), fresh.draw(77_777));
+    }
+}

@@ -1,1 +1,1 @@
-//! A real browser.
+//! Chromium watches Porthole: see `tests/` for what is proven and `driver/` for how it is driven.

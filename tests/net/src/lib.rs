@@ -1,15 +1,13 @@
-//! The best way that two NATs leave open, pair by pair.
+//! The best way that two NATs leave open, pair by pair, and the places where it is tried.
 
-use porthole_test_support::lab::Nat;
+use std::time::Duration;
 
-/// How media gets from one side to the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Path {
-    /// Between the two hosts, over UDP.
-    Direct,
-    /// Through the TURN server.
-    Relay,
-}
+use anyhow::Result;
+use porthole_test_support::lab::{Lab, Nat, Side};
+use porthole_test_support::path::Path;
+use porthole_test_support::porthole::{Gateway, Server};
+use porthole_test_support::program::Place;
+use porthole_test_support::scene::Scene;
 
 use Path::{Direct as D, Relay as R};
 
@@ -29,9 +27,57 @@ pub const PATHS: [(Nat, [Path; 6]); 6] = [
     (Nat::UdpBlocked,     [R,    R,         R,          R,               R,         R]),
 ];
 
+/// The public addresses of the lab are documentation addresses, to which a TURN server relays only
+/// when it is told to.
+const SERVER_FLAGS: [&str; 2] = ["--allow-peer", "203.0.113.0/24"];
+const CAMERA_DEADLINE: Duration = Duration::from_secs(30);
+
 /// All 36 pairs: gateway's NAT, viewer's NAT, expected path.
 pub fn pairs() -> impl Iterator<Item = (Nat, Nat, Path)> {
     PATHS.into_iter().flat_map(|(gateway, row)| {
         Nat::ALL.into_iter().zip(row).map(move |(viewer, path)| (gateway, viewer, path))
     })
+}
+
+/// The expected path for one pair.
+pub fn best_path(gateway: Nat, viewer: Nat) -> Option<Path> {
+    pairs().find(|pair| (pair.0, pair.1) == (gateway, viewer)).map(|pair| pair.2)
+}
+
+/// One gateway behind each kind of NAT, with a camera that is named after the NAT.
+#[derive(Debug)]
+pub struct World<'a> {
+    pub server: Server<'a>,
+    pub token: String,
+    homes: &'a [Side],
+    /// Held while the world is in use.
+    _gateways: Vec<Gateway>,
+}
+
+/// A home of each kind, for [`World::start`].
+pub fn homes(lab: &Lab, nats: &[Nat]) -> Result<Vec<Side>> {
+    nats.iter().map(|nat| lab.side(*nat)).collect()
+}
+
+impl<'a> World<'a> {
+    /// Starts the server, and a gateway in each home; returns when every camera can be watched.
+    pub fn start(scene: &'a Scene, lab: &'a Lab, homes: &'a [Side]) -> Result<Self> {
+        let mut server = Server::start(scene, Place::On(lab.server()), &SERVER_FLAGS)?;
+        let token = server.token("viewer", &[])?;
+        let mut gateways = Vec::new();
+        for home in homes {
+            let nat = home.nat.name();
+            let (name, place) = (format!("gateway-{nat}"), Place::On(&home.host));
+            gateways.push(Gateway::start(scene, &name, place, &server, &[(nat, "test:")], &[])?);
+        }
+        for home in homes {
+            server.wait_for_camera(&token, home.nat.name(), CAMERA_DEADLINE)?;
+        }
+        Ok(Self { server, token, homes, _gateways: gateways })
+    }
+
+    /// The home of the gateway behind this NAT.
+    pub fn home(&self, nat: Nat) -> Option<&Side> {
+        self.homes.iter().find(|home| home.nat == nat)
+    }
 }

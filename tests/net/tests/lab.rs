@@ -5,8 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSo
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use porthole_net_tests::{Path, pairs};
+use porthole_net_tests::pairs;
 use porthole_test_support::lab::{Host, Lab, Nat, SERVER_ADDRESS, Side};
+use porthole_test_support::path::Path;
 use porthole_test_support::program::{Place, Program};
 use porthole_test_support::scene::{Need, scene};
 

@@ -1,3 +1,192 @@
+//! Chromium, driven by the scripts in `tests/browser/driver` with node.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::path::Pair;
+use crate::program::{Place, Program};
+use crate::scene::Scene;
+
+/// A cold start of Chromium on a loaded machine.
+const LAUNCH_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Whether a browser can be driven here; if not, why not. Installs the driver's one npm package.
 pub fn available() -> Result<(), String> {
+    static AVAILABLE: OnceLock<Result<(), String>> = OnceLock::new();
+    AVAILABLE.get_or_init(|| probe().map_err(|error| format!("no browser: {error:#}"))).clone()
+}
+
+/// A running script with its Chromium. Both end when it is dropped.
+#[derive(Debug)]
+pub struct Browser {
+    pub program: Program,
+}
+
+/// What `getStats` said, as `page/stats.js` sums it up.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sample {
+    /// Since the watching began.
+    pub at_ms: f64,
+    /// How many connections the page has made.
+    pub connections: u32,
+    pub connection_state: String,
+    pub codec: Option<String>,
+    pub frames_received: u64,
+    pub frames_decoded: u64,
+    pub frames_dropped: u64,
+    pub key_frames_decoded: u64,
+    pub freeze_count: u64,
+    /// In seconds.
+    pub total_freezes_duration: f64,
+    pub frame_width: u32,
+    pub frame_height: u32,
+    pub packets_received: u64,
+    pub packets_lost: i64,
+    pub retransmitted_packets_received: u64,
+    pub nack_count: u64,
+    pub pli_count: u64,
+    /// In seconds.
+    pub jitter: f64,
+    pub pair: Option<Pair>,
+}
+
+impl Browser {
+    /// A plain WHEP player that plays until it is dropped.
+    pub fn whep(
+        scene: &Scene,
+        name: &str,
+        place: Place<'_>,
+        url: &str,
+        token: &str,
+    ) -> Result<Self> {
+        Self::script(
+            scene,
+            name,
+            place,
+            "whep.mjs",
+            &json!({ "url": url, "token": token, "seconds": 0 }),
+        )
+    }
+
+    /// One of the scripts, with its arguments.
+    pub fn script(
+        scene: &Scene,
+        name: &str,
+        place: Place<'_>,
+        script: &str,
+        arguments: &Value,
+    ) -> Result<Self> {
+        let mut command = place.command("node");
+        command.arg(folder().join("driver").join(script)).arg(arguments.to_string());
+        let mut program = Program::start(scene, name, &mut command)?;
+        program.wait_for_event("Chromium is up", LAUNCH_DEADLINE, event("launched"))?;
+        Ok(Self { program })
+    }
+
+    /// Waits until the script has done all that it was told.
+    pub fn finish(&mut self, deadline: Duration) -> Result<()> {
+        let status = self.program.wait(deadline)?;
+        if status.success() {
+            return Ok(());
+        }
+        let message =
+            self.last(|value| event("error")(value)?["message"].as_str().map(str::to_owned));
+        bail!("the browser script failed: {}", message?.unwrap_or_else(|| status.to_string()))
+    }
+
+    /// The newest line that the closure accepts.
+    pub fn last<T>(&self, pick: impl Fn(&Value) -> Option<T>) -> Result<Option<T>> {
+        Ok(self.program.events()?.iter().rev().find_map(pick))
+    }
+
+    pub fn samples(&self) -> Result<Vec<Sample>> {
+        self.program.events()?.iter().filter_map(event("stats")).map(parse).collect()
+    }
+
+    /// The newest sample.
+    pub fn sample(&self) -> Result<Sample> {
+        parse(self.last(event("stats"))?.context("no statistics yet")?)
+    }
+
+    /// Waits for a sample taken from now on that the closure accepts.
+    pub fn wait_for_sample(
+        &mut self,
+        what: &str,
+        deadline: Duration,
+        accept: impl Fn(&Sample) -> bool,
+    ) -> Result<Sample> {
+        let seen = self.samples()?.len();
+        let result = self.program.wait_for(what, deadline, |program| {
+            let mut samples =
+                program.events()?.into_iter().filter_map(|value| event("stats")(&value));
+            samples
+                .nth(seen)
+                .into_iter()
+                .chain(samples)
+                .map(parse)
+                .find_map(|sample| match sample {
+                    Ok(sample) if accept(&sample) => Some(Ok(sample)),
+                    Ok(_) => None,
+                    Err(error) => Some(Err(error)),
+                })
+                .transpose()
+        });
+        result.with_context(|| format!("the last statistics were {:?}", self.sample().ok()))
+    }
+
+    /// Waits for the first picture.
+    pub fn wait_for_picture(&mut self, deadline: Duration) -> Result<Sample> {
+        let what = "the browser shows a picture";
+        self.program.wait_for_event(what, deadline, event("playing"))?;
+        self.wait_for_sample(what, deadline, |sample| sample.frames_decoded > 0)
+    }
+
+    /// Waits until this many more frames are decoded.
+    pub fn wait_for_frames(&mut self, more: u64, deadline: Duration) -> Result<Sample> {
+        let enough = self.sample()?.frames_decoded + more;
+        let what = format!("{more} more frames are decoded");
+        self.wait_for_sample(&what, deadline, |sample| sample.frames_decoded >= enough)
+    }
+}
+
+/// Picks lines of one kind.
+pub fn event(name: &'static str) -> impl Fn(&Value) -> Option<Value> {
+    move |value| (value["event"] == name).then(|| value.clone())
+}
+
+/// Where the scripts are.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../browser")
+}
+
+fn parse(value: Value) -> Result<Sample> {
+    serde_json::from_value(value.clone()).map_err(|error| anyhow!("{error} in {value}"))
+}
+
+fn probe() -> Result<()> {
+    let chromium = std::env::var("PORTHOLE_CHROMIUM").unwrap_or("/usr/bin/chromium".to_owned());
+    ensure!(Path::new(&chromium).exists(), "{chromium} does not exist");
+    Command::new("node").arg("--version").output().context("node is not installed")?;
+
+    let folder = folder();
+    // Several test processes may find the package missing at once.
+    let lock = File::open(folder.join("package-lock.json"))?;
+    lock.lock()?;
+    let installed = folder.join("node_modules/.package-lock.json");
+    let modified = |path: &Path| std::fs::metadata(path).and_then(|data| data.modified()).ok();
+    if modified(&installed) >= modified(&folder.join("package-lock.json")) {
+        return Ok(());
+    }
+    let arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
+    let output = Command::new("npm").args(arguments).current_dir(&folder).output()?;
+    ensure!(output.status.success(), "npm ci failed: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }

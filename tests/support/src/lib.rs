@@ -6,6 +6,7 @@
 //! - [`porthole`]: the `porthole` program, by its flags.
 //! - [`http`]: one request, from the machine or from inside a lab host.
 //! - [`browser`]: Chromium, driven through the scripts in `tests/browser/driver`.
+//! - [`path`]: direct, relayed or inside the LAN.
 //! - [`viewer`]: the native viewer.
 //!
 //! Architecture invariant: nothing here knows Porthole's internals. A test drives the program as
@@ -14,6 +15,7 @@
 pub mod browser;
 pub mod http;
 pub mod lab;
+pub mod path;
 pub mod porthole;
 pub mod program;
 pub mod scene;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
 
@@ -35,6 +36,10 @@ pub struct Scene {
 pub fn scene(name: &str, needs: &[Need], body: impl FnOnce(&Scene) -> Result<()>) {
     let missing: Vec<String> = needs.iter().filter_map(|need| need.missing()).collect();
     if missing.is_empty() {
+        // Two browsers would fight over the cores, and what they show is measured in time.
+        static BROWSER: Mutex<()> = Mutex::new(());
+        let alone = needs.contains(&Need::Browser);
+        let _guard = alone.then(|| BROWSER.lock().unwrap_or_else(PoisonError::into_inner));
         if let Err(error) = Scene::play(name, body) {
             panic!("{error:#}");
         }
@@ -114,4 +119,9 @@ impl Need {
 fn find_tool(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+/// Says something about a test that people want to read although it passed.
+pub fn report(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

@@ -1,10 +1,79 @@
 //! The native viewer: `porthole-viewer`, which plays a camera and prints what happens.
+//!
+//! It is called as `porthole-viewer --server URL --token TOKEN --camera ID` and prints JSON lines
+//! until it is ended:
+//!
+//! ```json
+//! {"event":"path","pair":{"local":{"type":"host","protocol":"udp","relayProtocol":null,
+//!  "address":"192.168.1.2","port":4000},"remote":{…},"roundTripMs":1.5}}
+//! {"event":"frames","count":31}
+//! {"event":"error","message":"…"}
+//! ```
+//!
+//! `path` comes whenever another pair is selected, `frames` with the number of whole frames since
+//! the start, several times a second while it grows.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use crate::path::{Pair, Path};
+use crate::program::{Place, Program};
+use crate::scene::Scene;
 
 /// `PORTHOLE_VIEWER_BIN`, or the one beside the test executable.
 pub fn binary() -> Result<PathBuf> {
     crate::porthole::beside_the_test("PORTHOLE_VIEWER_BIN", "porthole-viewer")
+}
+
+/// A running native viewer.
+#[derive(Debug)]
+pub struct Viewer {
+    program: Program,
+}
+
+impl Viewer {
+    pub fn start(
+        scene: &Scene,
+        place: Place<'_>,
+        server: &str,
+        token: &str,
+        camera: &str,
+    ) -> Result<Self> {
+        let mut command = place.command(binary()?);
+        command.args(["--server", server, "--token", token, "--camera", camera]);
+        Ok(Self { program: Program::start(scene, "viewer", &mut command)? })
+    }
+
+    /// Waits until media takes this path, and returns its pair.
+    pub fn wait_for_path(&mut self, path: Path, deadline: Duration) -> Result<Pair> {
+        let what = format!("media takes the path {path:?}");
+        self.program.wait_for(&what, deadline, |program| {
+            let last = program.events()?.into_iter().rev().find(|event| event["event"] == "path");
+            let pair = last.map(|mut event| serde_json::from_value::<Pair>(event["pair"].take()));
+            Ok(pair.transpose()?.filter(|pair| pair.path() == path))
+        })
+    }
+
+    /// The number of whole frames so far.
+    pub fn frames(&self) -> Result<u64> {
+        frames(&self.program.events()?)
+    }
+
+    /// Waits until this many more frames have come.
+    pub fn wait_for_frames(&mut self, more: u64, deadline: Duration) -> Result<()> {
+        let enough = self.frames()? + more;
+        self.program.wait_for(&format!("{more} more frames come"), deadline, |program| {
+            Ok((frames(&program.events()?)? >= enough).then_some(()))
+        })
+    }
+}
+
+fn frames(events: &[Value]) -> Result<u64> {
+    let last = events.iter().rev().find(|event| event["event"] == "frames");
+    let Some(event) = last else { return Ok(0) };
+    ensure!(event["count"].is_u64(), "no count in {event}");
+    Ok(event["count"].as_u64().unwrap_or_default())
 }

@@ -1,0 +1,99 @@
+// Chromium as every script here uses it: arguments are one JSON object, results are JSON lines on
+// standard output, an error is one line `{"event":"error",…}` and exit status 1.
+
+import { createServer } from 'node:http';
+import { readFileSync } from 'node:fs';
+import { chromium } from 'playwright-core';
+
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--disable-quic',
+  '--no-first-run',
+  '--autoplay-policy=no-user-gesture-required',
+];
+
+export function emit(event, fields = {}) {
+  process.stdout.write(`${JSON.stringify({ event, ...fields })}\n`);
+}
+
+// Calls `main(page, args)` with a page in which every RTCPeerConnection is collected.
+// `args.secureOrigin`: an http origin that the page may use WebCrypto in.
+// `args.viewport`, `args.colorScheme`, `args.locale`: as in Playwright.
+export async function run(main) {
+  let browser;
+  try {
+    const args = JSON.parse(process.argv[2] ?? '{}');
+    const trusted = args.secureOrigin
+      ? [`--unsafely-treat-insecure-origin-as-secure=${args.secureOrigin}`]
+      : [];
+    browser = await chromium.launch({
+      executablePath: process.env.PORTHOLE_CHROMIUM ?? '/usr/bin/chromium',
+      args: [...FLAGS, ...trusted],
+    });
+    const context = await browser.newContext({
+      viewport: args.viewport ?? { width: 1280, height: 800 },
+      colorScheme: args.colorScheme ?? 'light',
+      locale: args.locale ?? 'en-GB',
+    });
+    await context.addInitScript(script('stats.js'));
+    const page = await context.newPage();
+    page.on('console', (message) => emit('console', { text: message.text() }));
+    page.on('pageerror', (error) => emit('page-error', { text: String(error) }));
+    emit('launched', { version: browser.version() });
+    await main(page, args);
+    emit('done');
+  } catch (error) {
+    emit('error', { message: String(error?.message ?? error) });
+    process.exitCode = 1;
+  } finally {
+    await browser?.close();
+  }
+}
+
+// The text of a script that runs inside the page.
+export function script(name) {
+  return readFileSync(new URL(`page/${name}`, import.meta.url), 'utf8');
+}
+
+// Opens a page of ours on localhost, which is a secure context and may reach any address.
+export async function openLocal(page, name) {
+  const html = script(name);
+  const server = createServer((_, response) => {
+    response.setHeader('Content-Type', 'text/html; charset=utf-8');
+    response.end(html);
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  server.unref();
+  await page.goto(`http://localhost:${server.address().port}/`);
+}
+
+// Reports `getStats` of the newest connection once a second. `{"event":"playing"}` comes with the
+// first decoded frame. Ends `seconds` after it, never if `seconds` is 0.
+export async function watch(page, seconds) {
+  const start = Date.now();
+  let playing;
+  for (;;) {
+    const stats = await page.evaluate(() => window.portholeTest.sample());
+    if (stats) {
+      if (playing === undefined && stats.framesDecoded > 0) {
+        playing = Date.now();
+        emit('playing', { afterMs: playing - start });
+      }
+      emit('stats', { atMs: Date.now() - start, ...stats });
+    }
+    if (seconds > 0 && playing !== undefined && Date.now() - playing >= seconds * 1000) {
+      return;
+    }
+    await page.waitForTimeout(playing === undefined ? 100 : 1000);
+  }
+}
+
+// Reads the clock in the picture of at least `frames` frames; see page/delay.js.
+export async function delay(page, frames) {
+  await page.evaluate(script('delay.js'));
+  emit('delay', await page.evaluate((count) => window.portholeTest.delay(count), frames));
+}

@@ -1,0 +1,71 @@
+// Runs in every page before its own scripts: collects its RTCPeerConnections and sums up getStats.
+(() => {
+  const connections = [];
+  const Native = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends Native {
+    constructor(...args) {
+      super(...args);
+      connections.push(this);
+    }
+  };
+
+  const candidate = (entry) =>
+    entry && {
+      type: entry.candidateType,
+      protocol: entry.protocol,
+      relayProtocol: entry.relayProtocol ?? null,
+      address: entry.address ?? entry.ip ?? null,
+      port: entry.port,
+    };
+
+  function selectedPair(stats) {
+    const transport = [...stats.values()].find((entry) => entry.type === 'transport');
+    const pair = transport && stats.get(transport.selectedCandidatePairId);
+    return pair
+      ? {
+          local: candidate(stats.get(pair.localCandidateId)),
+          remote: candidate(stats.get(pair.remoteCandidateId)),
+          roundTripMs: (pair.currentRoundTripTime ?? 0) * 1000,
+        }
+      : null;
+  }
+
+  const VIDEO_KEYS = [
+    'framesReceived', 'framesDropped', 'keyFramesDecoded', 'freezeCount', 'totalFreezesDuration',
+    'pauseCount', 'frameWidth', 'frameHeight', 'framesPerSecond', 'packetsReceived', 'packetsLost',
+    'packetsDiscarded', 'retransmittedPacketsReceived', 'bytesReceived', 'nackCount', 'pliCount',
+    'jitter', 'jitterBufferDelay', 'jitterBufferEmittedCount', 'totalDecodeTime',
+  ];
+
+  async function summarize(connection) {
+    const stats = await connection.getStats();
+    const video = [...stats.values()].find(
+      (entry) => entry.type === 'inbound-rtp' && entry.kind === 'video',
+    );
+    const codec = video && stats.get(video.codecId);
+    return {
+      connections: connections.length,
+      connectionState: connection.connectionState,
+      iceConnectionState: connection.iceConnectionState,
+      codec: codec?.mimeType ?? null,
+      codecParameters: codec?.sdpFmtpLine ?? null,
+      framesDecoded: video?.framesDecoded ?? 0,
+      ...Object.fromEntries(VIDEO_KEYS.map((key) => [key, video?.[key] ?? 0])),
+      pair: selectedPair(stats),
+    };
+  }
+
+  // The newest connection that receives video, else the newest.
+  async function sample() {
+    let newest = null;
+    for (const connection of connections.filter((each) => each.connectionState !== 'closed')) {
+      const summary = await summarize(connection);
+      if (!newest || summary.framesDecoded > 0 || newest.framesDecoded === 0) {
+        newest = summary;
+      }
+    }
+    return newest;
+  }
+
+  window.portholeTest = { connections, sample };
+})();

@@ -1,0 +1,56 @@
+//! The browser driver itself, tried without Porthole.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use porthole_test_support::browser::{self, Browser, event};
+use porthole_test_support::lab::{Lab, Nat};
+use porthole_test_support::program::Place;
+use porthole_test_support::scene::{Need, Scene, scene};
+use serde_json::json;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_page_is_used_and_its_video_is_measured() {
+    scene("a_page_is_used_and_its_video_is_measured", &[Need::Browser], |scene| {
+        loopback(scene, Place::Here)
+    });
+}
+
+#[test]
+fn the_driver_works_behind_a_nat() {
+    scene("the_driver_works_behind_a_nat", &[Need::Browser, Need::Lab], |scene| {
+        let lab = Lab::new("harness")?;
+        loopback(scene, Place::On(&lab.side(Nat::Symmetric)?.host))
+    });
+}
+
+fn loopback(scene: &Scene, place: Place<'_>) -> Result<()> {
+    let page = browser::folder().join("driver/page/loopback.html");
+    let screenshot = scene.folder().join("screenshot.png");
+    let steps = json!([
+        { "goto": format!("file://{}", page.display()) },
+        { "fill": "Name", "value": "World" },
+        { "click": "Play" },
+        { "see": "Hello World" },
+        { "watch": 2 },
+        { "read": "State", "role": "status" },
+        { "screenshot": screenshot },
+        { "delay": 60 },
+    ]);
+    let arguments = json!({ "steps": steps });
+    let mut browser = Browser::script(scene, "browser", place, "dashboard.mjs", &arguments)?;
+    browser.finish(DEADLINE)?;
+
+    let sample = browser.sample()?;
+    ensure!(sample.frames_decoded > 30, "too few frames: {sample:?}");
+    ensure!((sample.frame_width, sample.frame_height) == (640, 360), "{sample:?}");
+    ensure!(sample.pair.context("no pair")?.local.kind == "host");
+    let read = browser.last(event("read"))?.context("nothing was read")?;
+    ensure!(read["text"] == "playing", "{read}");
+    ensure!(std::fs::metadata(screenshot)?.len() > 0, "an empty screenshot");
+    let delay = browser.last(event("delay"))?.context("no delay was measured")?;
+    ensure!(delay["medianMs"].as_f64().is_some_and(|ms| (0.0..500.0).contains(&ms)), "{delay}");
+    Ok(())
+}

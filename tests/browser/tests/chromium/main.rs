@@ -1,0 +1,55 @@
+//! Chromium watches: one binary, because linking costs more than running.
+
+mod delay;
+mod harness;
+mod outage;
+mod whep;
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use porthole_test_support::browser::{Browser, Sample};
+use porthole_test_support::porthole::{Gateway, Server};
+use porthole_test_support::program::Place;
+use porthole_test_support::scene::{Need, Scene};
+
+const NEEDS: [Need; 2] = [Need::Program, Need::Browser];
+const CAMERA_DEADLINE: Duration = Duration::from_secs(30);
+const PICTURE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The server on loopback, and a gateway with these cameras in a process of its own.
+fn server_and_gateway<'a>(
+    scene: &'a Scene,
+    cameras: &[(&str, &str)],
+) -> Result<(Server<'a>, Gateway, String)> {
+    let mut server = Server::start(scene, Place::Here, &[])?;
+    let token = server.token("viewer", &[])?;
+    let gateway = Gateway::start(scene, "gateway", Place::Here, &server, cameras, &[])?;
+    for (id, _) in cameras {
+        server.wait_for_camera(&token, id, CAMERA_DEADLINE)?;
+    }
+    Ok((server, gateway, token))
+}
+
+/// A plain WHEP player with a picture.
+fn watch(
+    scene: &Scene,
+    name: &str,
+    server: &Server<'_>,
+    token: &str,
+    camera: &str,
+) -> Result<Browser> {
+    let url = server.url(&format!("/whep/{camera}"));
+    let mut browser = Browser::whep(scene, name, Place::Here, &url, token)?;
+    browser.wait_for_picture(PICTURE_DEADLINE)?;
+    Ok(browser)
+}
+
+/// Watches until `frames` more are decoded; nothing may freeze or be lost meanwhile.
+fn watch_smoothly(browser: &mut Browser, frames: u64, deadline: Duration) -> Result<Sample> {
+    let before = browser.sample()?;
+    let after = browser.wait_for_frames(frames, deadline)?;
+    ensure!(after.freeze_count == before.freeze_count, "the picture froze: {before:?} {after:?}");
+    ensure!(after.packets_lost <= before.packets_lost, "packets are missing: {before:?} {after:?}");
+    Ok(after)
+}

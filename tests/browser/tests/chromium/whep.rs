@@ -1,0 +1,68 @@
+//! A page with no code of ours plays the demo camera.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use porthole_test_support::browser::{Browser, event};
+use porthole_test_support::porthole::Server;
+use porthole_test_support::program::Place;
+use porthole_test_support::scene::{Scene, scene};
+use serde_json::json;
+
+use crate::{CAMERA_DEADLINE, NEEDS};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_plain_whep_page_plays_the_demo_camera() {
+    scene("a_plain_whep_page_plays_the_demo_camera", &NEEDS, |scene| {
+        let server = demo(scene)?;
+        let token = server.token("viewer", &[])?;
+        for (name, trickle) in [("trickling", true), ("at-once", false)] {
+            let arguments = json!({
+                "url": server.url("/whep/demo"), "token": token, "trickle": trickle, "seconds": 5,
+            });
+            let mut browser = Browser::script(scene, name, Place::Here, "whep.mjs", &arguments)?;
+            browser.finish(DEADLINE).context(name)?;
+            let samples = browser.samples()?;
+            let (first, last) =
+                (samples.iter().find(|each| each.frames_decoded > 0), samples.last());
+            let (first, last) = (first.context("no picture")?, last.context("no samples")?);
+            ensure!(last.frames_decoded >= 100, "{name}: too few frames in 5 s: {last:?}");
+            ensure!(
+                last.freeze_count == first.freeze_count,
+                "{name}: it froze: {first:?} {last:?}"
+            );
+            ensure!(last.codec.as_deref() == Some("video/H264"), "{name}: {last:?}");
+            let deleted = browser.last(event("deleted"))?.context("nothing was deleted")?;
+            ensure!(
+                deleted["status"].as_u64().is_some_and(|status| status / 100 == 2),
+                "{deleted}"
+            );
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn whep_refuses_who_may_not_watch() {
+    scene("whep_refuses_who_may_not_watch", &NEEDS, |scene| {
+        let server = demo(scene)?;
+        for token in ["", "wrong"] {
+            let arguments =
+                json!({ "url": server.url("/whep/demo"), "token": token, "seconds": 1 });
+            let mut browser =
+                Browser::script(scene, "refused", Place::Here, "whep.mjs", &arguments)?;
+            let error = browser.finish(DEADLINE).err().context("it was let in")?.to_string();
+            ensure!(error.contains("WHEP answered 401"), "{error}");
+        }
+        Ok(())
+    });
+}
+
+fn demo(scene: &Scene) -> Result<Server<'_>> {
+    let mut server = Server::start(scene, Place::Here, &["--demo"])?;
+    let token = server.token("viewer", &[])?;
+    server.wait_for_camera(&token, "demo", CAMERA_DEADLINE)?;
+    Ok(server)
+}

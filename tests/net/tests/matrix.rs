@@ -1,0 +1,109 @@
+//! Every pair of NATs, with the native viewer: a picture, and over the best path there is.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use porthole_net_tests::{World, homes, pairs};
+use porthole_test_support::lab::{Lab, Nat};
+use porthole_test_support::path::{Pair, Path};
+use porthole_test_support::program::Place;
+use porthole_test_support::scene::{Need, Scene, report, scene};
+use porthole_test_support::viewer::Viewer;
+
+const NEEDS: [Need; 3] = [Need::Lab, Need::Program, Need::Viewer];
+/// ICE settles on the best pair within a few seconds; this is for a loaded machine.
+const PATH_DEADLINE: Duration = Duration::from_secs(20);
+const FRAMES_DEADLINE: Duration = Duration::from_secs(20);
+/// One second of the test camera.
+const FRAMES: u64 = 30;
+/// Viewers that run at once. They wait for timers more than they compute.
+const WORKERS: usize = 4;
+
+#[test]
+fn all_36_pairs_of_nats_play_over_the_best_path() {
+    scene("all_36_pairs_of_nats_play_over_the_best_path", &NEEDS, |scene| {
+        let lab = Lab::new("matrix")?;
+        let homes = homes(&lab, &Nat::ALL)?;
+        let world = World::start(scene, &lab, &homes)?;
+        let queue = Mutex::new(pairs());
+        let failures = Mutex::new(Vec::new());
+        let work = || {
+            while let Some((gateway, viewer, path)) = next(&queue) {
+                let name = format!("{gateway:15} → {viewer:15} {path:?}");
+                match Scene::play(&name, |scene| play(scene, &lab, &world, gateway, viewer, path)) {
+                    Ok(line) => report(&format!("{name:40} {line}")),
+                    Err(error) => add(&failures, format!("{error:#}")),
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..WORKERS {
+                scope.spawn(work);
+            }
+        });
+        let failures = failures.into_inner().unwrap_or_default();
+        ensure!(failures.is_empty(), "{} of 36 failed:\n{}", failures.len(), failures.join("\n"));
+        Ok(())
+    });
+}
+
+#[test]
+fn behind_one_router_media_stays_inside_the_lan() {
+    scene("behind_one_router_media_stays_inside_the_lan", &NEEDS, |scene| {
+        let lab = Lab::new("one-lan")?;
+        let nats = [Nat::PortRestricted, Nat::Symmetric, Nat::UdpBlocked];
+        let homes = homes(&lab, &nats)?;
+        let world = World::start(scene, &lab, &homes)?;
+        for nat in nats {
+            let home = world.home(nat).context("a home")?;
+            let host = lab.host_behind(home)?;
+            Scene::play(&format!("one LAN behind {nat}"), |scene| {
+                let url = world.server.url("");
+                let place = Place::On(&host);
+                let mut viewer = Viewer::start(scene, place, &url, &world.token, nat.name())?;
+                let pair = viewer.wait_for_path(Path::Lan, PATH_DEADLINE)?;
+                ensure!(pair.remote.address() == Some(home.host.address()), "{pair:?}");
+                viewer.wait_for_frames(FRAMES, FRAMES_DEADLINE)
+            })?;
+        }
+        Ok(())
+    });
+}
+
+/// Plays one pair and says how it went.
+fn play(
+    scene: &Scene,
+    lab: &Lab,
+    world: &World<'_>,
+    gateway: Nat,
+    nat: Nat,
+    path: Path,
+) -> Result<String> {
+    let side = lab.side(nat)?;
+    let start = Instant::now();
+    let (url, place) = (world.server.url(""), Place::On(&side.host));
+    let mut viewer = Viewer::start(scene, place, &url, &world.token, gateway.name())?;
+    let pair = viewer.wait_for_path(path, PATH_DEADLINE)?;
+    let settled = start.elapsed();
+    check_relay_protocol(nat, &pair)?;
+    viewer.wait_for_frames(FRAMES, FRAMES_DEADLINE)?;
+    Ok(format!("{:5} ms  {} – {}", settled.as_millis(), pair.local.kind, pair.remote.kind))
+}
+
+/// Without UDP a side reaches its TURN server over TCP.
+fn check_relay_protocol(nat: Nat, pair: &Pair) -> Result<()> {
+    let protocol = pair.local.relay_protocol.as_deref();
+    ensure!(nat != Nat::UdpBlocked || protocol == Some("tcp"), "relay over {protocol:?}: {pair:?}");
+    Ok(())
+}
+
+fn next<T>(queue: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
+    queue.lock().ok()?.next()
+}
+
+fn add(failures: &Mutex<Vec<String>>, failure: String) {
+    if let Ok(mut failures) = failures.lock() {
+        failures.push(failure);
+    }
+}

@@ -37,7 +37,8 @@ fn a_mistake_in_the_file_is_one_sentence_with_its_line() {
         ),
         (
             "[turn]\nrelay_ports = \"9-1\"",
-            "porthole.toml:2: `turn.relay_ports`: `9-1` is not a range of ports such as 49152-65535",
+            "porthole.toml:2: `turn.relay_ports`: \
+             `9-1` is not a range of ports such as 49152-65535",
         ),
         (
             "[turn]\nallow_peers = [\"10.0.0.0/8\",\n \"fe80::/129\"]",

@@ -1,1 +1,83 @@
-//! The rules of the house, checked.
+//! What the checks of the house's rules share: the repository's files, as text.
+
+use anyhow::{Context, Result, ensure};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// A text file of the repository.
+#[derive(Debug)]
+pub struct File {
+    /// From the root, with `/`.
+    pub path: String,
+    pub text: String,
+}
+
+/// The root of the repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Runs a program in the root and returns what it printed.
+pub fn output(program: &str, arguments: &[&str]) -> Result<String> {
+    let output = Command::new(program).args(arguments).current_dir(root()).output();
+    let output = output.with_context(|| format!("cannot run {program}"))?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{program} {}: {errors}", arguments.join(" "));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Every text file that is tracked, or would be.
+pub fn files() -> Result<Vec<File>> {
+    let listed = output("git", &["ls-files", "--cached", "--others", "--exclude-standard"])?;
+    let read = |path: &str| {
+        // A picture is no text, and a deleted file is still listed until it is committed.
+        let text = String::from_utf8(std::fs::read(root().join(path)).ok()?).ok()?;
+        Some(File { path: path.to_owned(), text })
+    };
+    Ok(listed.lines().filter_map(read).collect())
+}
+
+impl File {
+    pub fn has_extension(&self, extensions: &[&str]) -> bool {
+        self.path.rsplit_once('.').is_some_and(|(_, extension)| extensions.contains(&extension))
+    }
+
+    /// Whether all of it is there for tests.
+    pub fn is_test(&self) -> bool {
+        self.path.ends_with("/tests.rs")
+            || self.path.split('/').any(|folder| matches!(folder, "tests" | "benches" | "fuzz"))
+    }
+
+    /// Its lines with their numbers, without the modules of tests at the end of it.
+    pub fn lines_without_tests(&self) -> impl Iterator<Item = (usize, &str)> {
+        let mut skipping = false;
+        let mut lines = self.text.lines().enumerate().peekable();
+        std::iter::from_fn(move || {
+            loop {
+                let (number, line) = lines.next()?;
+                let next_is_body = lines.peek().is_some_and(|(_, next)| next.ends_with('{'));
+                if line == "#[cfg(test)]" && next_is_body {
+                    skipping = true;
+                } else if skipping && line == "}" {
+                    skipping = false;
+                } else if !skipping {
+                    return Some((number + 1, line));
+                }
+            }
+        })
+    }
+
+    /// The same without what is only said: comments.
+    pub fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let said = |line: &str| line.trim_start().starts_with("//");
+        self.lines_without_tests().filter(move |(_, line)| !said(line))
+    }
+}
+
+/// Fails with every complaint, one a line, and the rule they break.
+#[track_caller]
+pub fn report(rule: &str, complaints: &[String]) {
+    assert!(complaints.is_empty(), "{rule}\n  {}\n", complaints.join("\n  "));
+}

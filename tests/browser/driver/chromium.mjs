@@ -40,6 +40,7 @@ export async function run(main) {
       locale: args.locale ?? 'en-GB',
     });
     await context.addInitScript(script('stats.js'));
+    await context.addInitScript(script('clock.js'));
     const page = await context.newPage();
     page.on('console', (message) => emit('console', { text: message.text() }));
     page.on('pageerror', (error) => emit('page-error', { text: String(error) }));
@@ -92,8 +93,7 @@ export async function watch(page, seconds) {
   }
 }
 
-// Reads the clock in the picture of at least `frames` frames; see page/delay.js.
+// Reads the clock in the picture of at least `frames` frames; see page/clock.js.
 export async function delay(page, frames) {
-  await page.evaluate(script('delay.js'));
   emit('delay', await page.evaluate((count) => window.portholeTest.delay(count), frames));
 }

@@ -10,7 +10,7 @@
 //   { screenshot: file, fullPage }
 //   { colorScheme: "dark" } { viewport: {width, height} }
 //   { watch: seconds }                             prints getStats, see `watch`
-//   { delay: frames }                              prints the glass-to-glass delay, see delay.js
+//   { delay: frames }                              prints the glass-to-glass delay, see `delay`
 // `optional: true` lets a step fail. Every step ends within `timeoutMs`, 15 s if absent.
 
 import { delay, emit, run, watch } from './chromium.mjs';

@@ -5,13 +5,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use thiserror::Error;
 
+use super::VideoPacket;
 use super::codec::{Codec, Format};
 use super::forward::{Emitter, Forwarder};
 use super::gop::Gop;
 use super::rtp::{RtpError, RtpPacket};
 use super::sequence::{Fate, Sequencer};
 use super::timeline::Timeline;
-use super::VideoPacket;
 
 /// What a camera says about its stream before the first packet.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -122,10 +122,16 @@ mod tests {
 
     #[test]
     fn what_a_sequence_parameter_set_says() {
-        // Main profile, level 3.1, 1280x720, made by x265.
-        let unit = b"\x42\x01\x01\x01\x60\x00\x00\x03\x00\x90\x00\x00\x03\x00\x00\x03\x00\x5d\
-                     \xa0\x02\x80\x80\x2d\x16\x59\x59\xa4\x93\x2b\x80";
-        assert_eq!(sps(unit), Some((0, Picture::new(None, 1280, 720).unwrap())));
+        // Made by x265: 4:2:0 of 8 bits, and of 10 bits with cropping.
+        let main = b"\x42\x01\x01\x01\x60\x00\x00\x03\x00\x90\x00\x00\x03\x00\x00\x03\x00\x5d\
+            \xa0\x02\x80\x80\x2d\x16\x59\x59\xa4\x93\x2b\xc0\x5a\x02\x00\x00\x03\x00\x02\x00\x00\x03\
+            \x00\x32\x10";
+        let main_10 = b"\x42\x01\x01\x02\x20\x00\x00\x03\x00\x90\x00\x00\x03\x00\x00\x03\x00\x78\
+            \xa0\x03\xc0\x80\x10\xe7\x54\xd9\x65\x66\x92\x4c\xaf\x01\x68\x08";
+        for (unit, width, height) in [(&main[..], 1280, 720), (main_10, 1918, 1078)] {
+            let expected = Picture::new(None, width, height);
+            assert_eq!(sps(unit), expected.map(|picture| (0, picture)));
+        }
     }
 
     #[test]

@@ -26,11 +26,7 @@ pub(super) struct Picture {
 
 impl Picture {
     /// `None` for sizes no picture has.
-    pub(super) fn new(
-        profile_level_id: Option<[u8; 3]>,
-        width: u32,
-        height: u32,
-    ) -> Option<Self> {
+    pub(super) fn new(profile_level_id: Option<[u8; 3]>, width: u32, height: u32) -> Option<Self> {
         let sizes = 1..=MAX_SIDE;
         (sizes.contains(&width) && sizes.contains(&height)).then_some(Self {
             profile_level_id,

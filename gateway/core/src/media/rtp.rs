@@ -102,7 +102,8 @@ mod tests {
 
     #[test]
     fn what_a_packet_holds() {
-        let table: [(&str, Bytes, Result<&[u8], RtpError>); 12] = [
+        type Case = (&'static str, Bytes, Result<&'static [u8], RtpError>);
+        let table: [Case; 12] = [
             ("plain", packet(0x80, 96, b"abc"), Ok(b"abc")),
             ("no payload", packet(0x80, 96, b""), Ok(b"")),
             ("one CSRC", packet(0x81, 96, b"\0\0\0\x01abc"), Ok(b"abc")),

@@ -122,8 +122,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn packet(sequence: u16) -> RtpPacket {
-        let header =
-            RtpHeader { marker: false, payload_type: 96, sequence, timestamp: 0, ssrc: 1 };
+        let header = RtpHeader { marker: false, payload_type: 96, sequence, timestamp: 0, ssrc: 1 };
         RtpPacket { header, payload: Bytes::new() }
     }
 
@@ -156,11 +155,12 @@ mod tests {
             ("lost", false, &[7, 10], &[(7, 0), (10, 2)]),
             ("lost over TCP", true, &[7, 10, 11], &[(7, 0), (10, 2), (11, 0)]),
             ("one far off is noise", false, &[7, 30000, 8], &[(7, 0), (8, 0)]),
-            ("two far off are a restart", false, &[7, 30000, 30001, 30002], &[
-                (7, 0),
-                (30001, 0),
-                (30002, 0),
-            ]),
+            (
+                "two far off are a restart",
+                false,
+                &[7, 30000, 30001, 30002],
+                &[(7, 0), (30001, 0), (30002, 0)],
+            ),
         ];
         for (case, in_order, input, expected) in table {
             assert_eq!(run(in_order, input), expected, "{case}");

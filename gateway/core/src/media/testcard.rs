@@ -84,11 +84,10 @@ impl TestCard {
         let size = (dot * CLOCK_LEN * GLYPH_WIDTH + 2 * dot, dot * (GLYPH_HEIGHT + 2));
         let clock_y = (height / 2).saturating_sub(size.1 / 2).max(clockbar::HEIGHT) & !1;
         let clock =
-            Rectangle { x: (width - size.0) / 2 & !1, y: clock_y, width: size.0, height: size.1 };
-        let radius = height / 16 & !1;
+            Rectangle { x: ((width - size.0) / 2) & !1, y: clock_y, width: size.0, height: size.1 };
+        let radius = (height / 16) & !1;
         let floor_height = 2 * radius + 8;
-        let floor =
-            Rectangle { x: 0, y: height - floor_height - 8, width, height: floor_height };
+        let floor = Rectangle { x: 0, y: height - floor_height - 8, width, height: floor_height };
         let mut card = Self { picture, dot, clock, floor, radius, ball: radius };
         card.background();
         Some(card)
@@ -105,7 +104,7 @@ impl TestCard {
     fn background(&mut self) {
         let (width, height) = (self.picture.width, self.picture.height);
         for (index, colour) in BARS.into_iter().enumerate() {
-            let (x, end) = (width * index / 8 & !1, width * (index + 1) / 8 & !1);
+            let (x, end) = ((width * index / 8) & !1, (width * (index + 1) / 8) & !1);
             self.fill(Rectangle { x, y: 0, width: end - x, height }, colour);
         }
         self.fill(self.floor, FLOOR);
@@ -121,7 +120,7 @@ impl TestCard {
         let way = if phase < half { phase } else { 2 * half - phase };
         let old = Rectangle { x: self.ball - radius, width: 2 * radius, ..floor };
         self.fill(old, FLOOR);
-        self.ball = radius + (track * way / half & !1);
+        self.ball = radius + ((track * way / half) & !1);
         // By pairs of lines, which is one of chroma.
         for dy in (0..2 * radius).step_by(2) {
             let distance = (dy + 1).abs_diff(radius);
@@ -139,8 +138,7 @@ impl TestCard {
         let [m1, m2] = two(seconds / 60 % 60);
         let [s1, s2] = two(seconds % 60);
         let ms = milliseconds % 1000;
-        let text =
-            [h1, h2, COLON, m1, m2, COLON, s1, s2, POINT, ms / 100, ms / 10 % 10, ms % 10];
+        let text = [h1, h2, COLON, m1, m2, COLON, s1, s2, POINT, ms / 100, ms / 10 % 10, ms % 10];
         for (index, glyph) in text.into_iter().enumerate() {
             let rows = usize::try_from(glyph).ok().and_then(|glyph| FONT.get(glyph));
             let x = self.clock.x + dot + index * GLYPH_WIDTH * dot;

@@ -15,6 +15,12 @@ const PICTURE_DEADLINE: Duration = Duration::from_secs(40);
 const PATH_DEADLINE: Duration = Duration::from_secs(20);
 /// Two seconds of the test camera.
 const FRAMES: u64 = 60;
+/// As on a poor Wi-Fi.
+const LOSS_PERCENT: u8 = 5;
+const LOSSY_FRAMES: u64 = 300;
+const LOSSY_DEADLINE: Duration = Duration::from_secs(30);
+/// A retransmission can be lost too; a key frame mends what is left.
+const MAX_FROZEN_S: f64 = 2.0;
 
 use Nat::{FullCone, Open, PortRestricted, Restricted, Symmetric, UdpBlocked};
 
@@ -64,6 +70,28 @@ fn chromium_in_the_gateways_lan_stays_inside_it() {
         let sample = watch(scene, Place::On(&host), &world, Symmetric, Path::Lan)?;
         let pair = sample.pair.context("no pair")?;
         ensure!(pair.remote.address() == Some(home.host.address()), "{pair:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn lost_packets_are_sent_again() {
+    scene("lost_packets_are_sent_again", &NEEDS, |scene| {
+        let lab = Lab::new("chromium-loss")?;
+        let homes = homes(&lab, &[PortRestricted])?;
+        let world = World::start(scene, &lab, &homes)?;
+        let side = lab.side(PortRestricted)?;
+        let url = world.server.url(&format!("/whep/{PortRestricted}"));
+        let mut browser =
+            Browser::whep(scene, "browser", Place::On(&side.host), &url, &world.token)?;
+        let before = browser.wait_for_picture(PICTURE_DEADLINE)?;
+        lab.lose(&side.host, LOSS_PERCENT)?;
+        let after = browser.wait_for_frames(LOSSY_FRAMES, LOSSY_DEADLINE)?;
+        let again = after.retransmitted_packets_received - before.retransmitted_packets_received;
+        let frozen = after.total_freezes_duration - before.total_freezes_duration;
+        report(&format!("{LOSS_PERCENT} % lost: {again} packets sent again, {frozen:.1} s frozen"));
+        ensure!(again > 0, "nothing was sent again: {after:?}");
+        ensure!(frozen <= MAX_FROZEN_S, "the picture froze for {frozen} s: {after:?}");
         Ok(())
     });
 }

@@ -64,3 +64,42 @@ impl Candidate {
         self.address.as_deref()?.parse().ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pair_tells_the_path() {
+        let table = [
+            // local type, remote type, remote address, path
+            ("host", "host", Some("192.168.1.2"), Path::Lan),
+            ("prflx", "host", Some("192.168.1.2"), Path::Lan),
+            ("host", "host", Some("203.0.113.21"), Path::Direct),
+            ("srflx", "prflx", Some("203.0.113.21"), Path::Direct),
+            ("host", "host", None, Path::Direct),
+            ("relay", "srflx", Some("203.0.113.21"), Path::Relay),
+            ("relay", "host", Some("192.168.1.2"), Path::Relay),
+            ("host", "relay", Some("203.0.113.10"), Path::Relay),
+            ("srflx", "prflx", Some("203.0.113.10"), Path::Relay),
+        ];
+        for (local, remote, address, path) in table {
+            let pair = Pair {
+                local: candidate(local, None),
+                remote: candidate(remote, address),
+                round_trip_ms: 0.0,
+            };
+            assert_eq!(pair.path(), path, "{pair:?}");
+        }
+    }
+
+    fn candidate(kind: &str, address: Option<&str>) -> Candidate {
+        Candidate {
+            kind: kind.to_owned(),
+            protocol: "udp".to_owned(),
+            relay_protocol: None,
+            address: address.map(str::to_owned),
+            port: 1,
+        }
+    }
+}

@@ -1,1 +1,60 @@
-//! The signaling server's pure core.
+//! The signaling server as a value: who is online, who may see what, who talks to whom.
+//!
+//! Messages, answers and `now` go in through the methods of [`Hub`]; [`Output`]s come out. What
+//! needs a disk (tokens, keys, claims) is asked for by [`Output::Ask`] and comes back through
+//! [`Hub::answered`].
+//!
+//! Architecture invariant: no clock, socket, task, lock or file in here, and nothing here keeps
+//! media alive or ends it: when a WebSocket is lost, its sessions go on between the peers.
+
+#![warn(missing_docs)]
+
+mod access;
+mod cameras;
+mod client;
+mod connection;
+mod fragment;
+mod gateway;
+mod hub;
+mod ice;
+mod limits;
+mod output;
+mod request;
+mod session;
+mod timer;
+mod whep;
+
+pub use access::{Principal, Scope};
+pub use fragment::{Fragment, FragmentError};
+pub use hub::{Config, Hub, StoredGateway};
+pub use ice::TurnOffer;
+pub use limits::{Bucket, Limits, Rate};
+pub use output::{Answer, Close, Output, Question, Ticket};
+pub use whep::{IfMatch, WhepDelete, WhepOffer, WhepPatch, WhepReply, http};
+
+use std::time::{Duration, Instant};
+
+/// One WebSocket, numbered by the driver; numbers are never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+/// One HTTP request that waits for a [`WhepReply`]; numbered by the driver likewise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WaiterId(pub u64);
+
+/// Both clocks: the one that never jumps for deadlines, the wall clock for what outlives a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Never jumps.
+    pub instant: Instant,
+    /// Seconds since 1970, UTC.
+    pub unix_s: u64,
+}
+
+impl Now {
+    /// Both clocks, moved by the same time.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Self {
+        Self { instant: self.instant + time, unix_s: self.unix_s + time.as_secs() }
+    }
+}

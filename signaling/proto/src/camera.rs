@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 /// What a camera is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[serde(rename_all = "lowercase")]
 pub enum CameraState {
     /// Reached when somebody watches; nobody does now.
@@ -21,7 +21,7 @@ pub enum CameraState {
 }
 
 /// A camera as its gateway reports it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct CameraReport {
     /// Its token; the `profile` of [`crate::method::Connect`].
@@ -52,7 +52,7 @@ pub struct CameraReport {
 }
 
 /// A camera as the server tells people about it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct Camera {
     /// The gateway it is behind; the `peer` of [`crate::method::Connect`].

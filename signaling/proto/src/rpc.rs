@@ -2,7 +2,7 @@
 
 use crate::method::{Method, Notice};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+pub use serde_json::Value;
 use ts_rs::TS;
 
 /// What pairs a response with its request. JSON-RPC allows numbers and strings.
@@ -63,6 +63,10 @@ pub mod code {
     pub const GONE: i64 = 410;
     /// Porthole: too many requests in too short a time.
     pub const TOO_MANY_REQUESTS: i64 = 429;
+    /// Porthole: the server failed; its log says how.
+    pub const INTERNAL_ERROR: i64 = 500;
+    /// Porthole: the server cannot write to its data folder.
+    pub const STORAGE_FULL: i64 = 507;
     /// ONVIF: the device is unavailable for now.
     pub const UNAVAILABLE: i64 = 480;
     /// ONVIF: the peer does not have sufficient resources.
@@ -139,18 +143,18 @@ impl Message {
         Self::Request {
             id: RequestId::Number(id),
             method: M::NAME.to_owned(),
-            params: to_value(params),
+            params: write(params),
         }
     }
 
     /// A notification of `N`.
     pub fn notification<N: Notice>(params: &N::Params) -> Self {
-        Self::Notification { method: N::NAME.to_owned(), params: to_value(params) }
+        Self::Notification { method: N::NAME.to_owned(), params: write(params) }
     }
 
     /// The answer that `M` gives.
     pub fn result<M: Method>(id: RequestId, result: &M::Result) -> Self {
-        Self::Response { id: Some(id), outcome: Ok(to_value(result)) }
+        Self::Response { id: Some(id), outcome: Ok(write(result)) }
     }
 
     /// A refusal.
@@ -223,7 +227,11 @@ pub fn read<T: for<'de> Deserialize<'de>>(value: Value) -> Result<T, Fault> {
     serde_json::from_value(value).map_err(|e| Fault::new(code::INVALID_PARAMS, e.to_string()))
 }
 
-fn to_value<T: Serialize>(params: &T) -> Value {
+/// Writes parameters or a result.
+///
+/// # Panics
+/// Never for the types of this crate: plain structs with text keys are always JSON.
+pub fn write<T: Serialize>(params: &T) -> Value {
     serde_json::to_value(params).expect("plain structs with text keys are always JSON")
 }
 

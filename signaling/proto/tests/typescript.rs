@@ -158,6 +158,8 @@ fn constants(text: &mut String) {
         GONE,
         TOO_MANY_REQUESTS,
         UNAVAILABLE,
+        INTERNAL_ERROR,
+        STORAGE_FULL,
         INSUFFICIENT_RESOURCES,
         PEER_DISCONNECTED,
         MALFORMED_CANDIDATE,

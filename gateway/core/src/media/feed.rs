@@ -9,7 +9,7 @@ use super::VideoPacket;
 use super::codec::{Codec, Format};
 use super::forward::{Emitter, Forwarder};
 use super::gop::Gop;
-use super::rtp::{RtpError, RtpPacket};
+use super::rtp::RtpPacket;
 use super::sequence::{Fate, Sequencer};
 use super::timeline::Timeline;
 
@@ -28,8 +28,6 @@ pub struct StreamDescription {
 pub enum IngestError {
     #[error("a packet came before the description of its stream")]
     NotDescribed,
-    #[error("not RTP: {0}")]
-    Rtp(#[from] RtpError),
     #[error("not the codec that was announced: {0}")]
     Malformed(&'static str),
     #[error(
@@ -47,7 +45,7 @@ impl IngestError {
     pub fn is_lasting(&self) -> bool {
         match self {
             Self::Unsupported(_) => true,
-            Self::NotDescribed | Self::Rtp(_) | Self::Malformed(_) | Self::ParameterSet => false,
+            Self::NotDescribed | Self::Malformed(_) | Self::ParameterSet => false,
         }
     }
 }
@@ -119,12 +117,10 @@ impl Feed {
     }
 
     /// One RTP packet of the camera.
-    pub fn handle_packet(&mut self, now: Instant, datagram: Bytes) -> Result<(), IngestError> {
+    pub fn handle_packet(&mut self, now: Instant, packet: RtpPacket) -> Result<(), IngestError> {
         self.emitter.statistics.received += 1;
-        let result = self.insert(now, datagram);
-        self.emitter.statistics.refused += u64::from(result.is_err());
-        let forwarded = self.forward(now);
-        result.and(forwarded)
+        self.insert(now, packet)?;
+        self.forward(now)
     }
 
     /// The time of [`Feed::poll_timeout`] has come.
@@ -159,9 +155,8 @@ impl Feed {
         self.emitter.statistics
     }
 
-    fn insert(&mut self, now: Instant, datagram: Bytes) -> Result<(), IngestError> {
+    fn insert(&mut self, now: Instant, packet: RtpPacket) -> Result<(), IngestError> {
         let stream = self.stream.as_mut().ok_or(IngestError::NotDescribed)?;
-        let packet = RtpPacket::parse(datagram)?;
         let ssrc = packet.header.ssrc;
         let same_ssrc = stream.ssrc.is_none_or(|known| known == ssrc);
         stream.ssrc = Some(ssrc);

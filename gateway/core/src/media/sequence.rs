@@ -188,8 +188,8 @@ mod tests {
             // The distance each packet is delayed by, in packets.
             delays in prop::collection::vec(0_u16..6, 1..200),
         ) {
-            let mut input: Vec<(u16, u16)> =
-                (0..).zip(&delays).map(|(i, delay)| (i + if i == 0 { 0 } else { *delay }, i)).collect();
+            let when = |(i, delay): (u16, &u16)| (i + if i == 0 { 0 } else { *delay }, i);
+            let mut input: Vec<(u16, u16)> = (0..).zip(&delays).map(when).collect();
             input.sort_by_key(|&(when, index)| (when, index));
             let input: Vec<_> = input.iter().map(|&(_, i)| start.wrapping_add(i)).collect();
             let output = run(false, &input);

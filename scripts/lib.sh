@@ -1,0 +1,74 @@
+# What the two commands share. Sourced by bash, from the root of the repository.
+
+say() { printf '%s\n' "$*" >&2; }
+
+fail() {
+    say "$0: $*"
+    exit 1
+}
+
+# Runs as root: directly, or by sudo.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
+can_be_root() {
+    [ "$(id -u)" = 0 ] || command -v sudo >/dev/null
+}
+
+# Of these Debian packages, those that are not installed.
+lacking_packages() {
+    local package
+    for package in "$@"; do
+        dpkg-query -W -f '${Status}\n' "$package" 2>/dev/null | grep -q '^install ok installed$' ||
+            printf '%s ' "$package"
+    done
+}
+
+# Installs what is lacking of these Debian packages.
+need_packages() {
+    local lacking
+    command -v dpkg-query >/dev/null ||
+        fail "this is not Debian; install what these packages hold, then try again: $*"
+    lacking=$(lacking_packages "$@")
+    [ -z "$lacking" ] && return
+    can_be_root || fail "these Debian packages are missing, and there is no sudo: $lacking"
+    say "installing $lacking"
+    # shellcheck disable=SC2086 # a list of words
+    as_root env DEBIAN_FRONTEND=noninteractive bash -c '
+        apt-get update -qq && apt-get install -qq --no-install-recommends "$@"' apt $lacking \
+        >/dev/null || fail "apt-get could not install $lacking"
+}
+
+# A linker and compilers for the crates that hold C and C++ (ring, SQLite, OpenH264), and the
+# assembler that makes OpenH264 three times as fast.
+need_compilers() {
+    if command -v cc >/dev/null && command -v c++ >/dev/null && command -v nasm >/dev/null; then
+        return
+    fi
+    need_packages build-essential nasm
+}
+
+need_rust_and_node() {
+    command -v cargo >/dev/null || fail "cargo is missing; install Rust from https://rustup.rs"
+    command -v npm >/dev/null || fail "npm is missing; install Node.js 20.19 or later"
+}
+
+# Builds the dashboard, unless nothing has changed since it was built.
+build_dashboard() (
+    cd web || exit 1
+    if [ ! -e node_modules/.package-lock.json ] ||
+        [ package-lock.json -nt node_modules/.package-lock.json ]; then
+        npm ci --no-progress || exit 1
+    fi
+    if [ -e dist/index.html ] &&
+        [ -z "$(find . -path ./node_modules -prune -o -path ./dist -prune -o \
+            -type f -newer dist/index.html -print -quit)" ]; then
+        exit 0
+    fi
+    npm run build
+)

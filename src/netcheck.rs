@@ -1,0 +1,118 @@
+//! `porthole netcheck`: what this network lets through, and what to do about the rest.
+
+mod probe;
+mod report;
+#[cfg(test)]
+mod tests;
+
+use crate::{cli, say};
+use anyhow::{Context, bail, ensure};
+use porthole_turn_proto::Transport;
+use report::{Check, Mapping, Outcome, Report};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use tokio::net::{UdpSocket, lookup_host};
+
+/// STUN's and TURN's port (RFC 8489 §18.6).
+const DEFAULT_PORT: u16 = 3478;
+/// An address of the global IPv6 Internet, to ask the routing table about; nothing is sent to it.
+const SOMEWHERE_V6: Ipv6Addr = Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 1);
+
+/// A server as the user named it, and where it is.
+struct Server {
+    name: String,
+    addresses: Vec<SocketAddr>,
+}
+
+/// Asks, prints, and fails when something does not work.
+pub async fn run(flags: &cli::Netcheck) -> anyhow::Result<()> {
+    let mut servers = Vec::new();
+    for name in &flags.servers {
+        servers.push(resolve(name).await?);
+    }
+    let report = gather(&servers, flags.user.as_ref()).await?;
+    if flags.json {
+        say::line(serde_json::to_string_pretty(&report)?)?;
+    } else {
+        say::line(&report)?;
+    }
+    let failures = report.failures();
+    ensure!(failures == 0, "{failures} of {} checks failed", report.checks.len());
+    Ok(())
+}
+
+async fn resolve(name: &str) -> anyhow::Result<Server> {
+    let with_port = match name.parse::<IpAddr>() {
+        Ok(address) => SocketAddr::new(address, DEFAULT_PORT).to_string(),
+        Err(_) if name.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) => {
+            name.to_owned()
+        }
+        Err(_) => format!("{name}:{DEFAULT_PORT}"),
+    };
+    let found = lookup_host(&with_port).await;
+    let found: Vec<_> = found.with_context(|| format!("cannot find the server {name}"))?.collect();
+    // One address of each family is enough to learn what the network does.
+    let first = |v6: bool| found.iter().copied().find(|address| address.is_ipv6() == v6);
+    let addresses: Vec<_> = [first(false), first(true)].into_iter().flatten().collect();
+    if addresses.is_empty() {
+        bail!("the server {name} has no address");
+    }
+    Ok(Server { name: name.to_owned(), addresses })
+}
+
+async fn gather(
+    servers: &[Server],
+    user: Option<&crate::config::Account>,
+) -> anyhow::Result<Report> {
+    let mut report = Report { ipv6: has_ipv6().await, ..Report::default() };
+    for v6 in [false, true] {
+        report.mapping =
+            report.mapping.or(bindings_over_udp(servers, v6, &mut report.checks).await?);
+    }
+    for (server, address) in each_address(servers) {
+        let outcome = Outcome::of(probe::binding_over_tcp(address).await);
+        report.checks.push(Check::binding(server, address, Transport::Tcp, outcome));
+    }
+    let (Some(user), Some(first)) = (user, servers.get(..1)) else { return Ok(report) };
+    for (server, address) in each_address(first) {
+        for transport in [Transport::Udp, Transport::Tcp] {
+            let outcome = Outcome::of(probe::allocate(address, transport, user).await);
+            report.checks.push(Check::relay(server, address, transport, outcome));
+        }
+    }
+    Ok(report)
+}
+
+fn each_address(servers: &[Server]) -> impl Iterator<Item = (&str, SocketAddr)> {
+    servers.iter().flat_map(|server| {
+        server.addresses.iter().map(move |address| (server.name.as_str(), *address))
+    })
+}
+
+/// Asks every server of one family from one socket: a NAT that maps alike to all destinations
+/// (RFC 4787 §4.1) lets peers connect directly, one that does not needs a relay more often.
+async fn bindings_over_udp(
+    servers: &[Server],
+    v6: bool,
+    checks: &mut Vec<Check>,
+) -> anyhow::Result<Mapping> {
+    let local: IpAddr =
+        if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    let mut mapped = Vec::new();
+    let mut socket = None;
+    for (server, address) in each_address(servers).filter(|(_, address)| address.is_ipv6() == v6) {
+        if socket.is_none() {
+            socket = Some(UdpSocket::bind((local, 0)).await.context("cannot open a UDP socket")?);
+        }
+        let Some(socket) = &socket else { continue };
+        let outcome = Outcome::of(probe::binding_over_udp(socket, address).await);
+        mapped.extend(outcome.address());
+        checks.push(Check::binding(server, address, Transport::Udp, outcome));
+    }
+    Ok(Mapping::of(&mapped))
+}
+
+/// Whether there is a way to the IPv6 Internet, as far as this machine knows.
+async fn has_ipv6() -> bool {
+    let Ok(socket) = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).await else { return false };
+    socket.connect((SOMEWHERE_V6, DEFAULT_PORT)).await.is_ok()
+}

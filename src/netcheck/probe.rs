@@ -1,0 +1,202 @@
+//! One question to one server over one transport.
+
+use crate::config::Account;
+use porthole_turn_proto::{
+    ClientConfig, ClientEvent, FailureReason, StreamDecoder, StunClient, Transport, TurnClient,
+};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UdpSocket},
+    time::{timeout, timeout_at},
+};
+
+/// RFC 8489 §6.2.1 would go on for 39.5 s; whoever waits before a terminal knows after the fourth
+/// retransmission.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// More than any answer to these questions holds.
+const MAX_ANSWER_BYTES: usize = 2048;
+
+/// What a server said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// How it sees us, or where it relays.
+    pub(super) address: SocketAddr,
+    /// Until the answer, whatever it took.
+    pub(super) took: Duration,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Silence {
+    #[error("no answer within {} s", PATIENCE.as_secs())]
+    Timeout,
+    #[error("the server refuses the connection")]
+    Refused,
+    #[error("there is no way to that address")]
+    Unreachable,
+    #[error("the server's answer makes no sense")]
+    Nonsense,
+    #[error(transparent)]
+    Turn(FailureReason),
+    #[error("{0}")]
+    Other(io::Error),
+}
+
+impl From<io::Error> for Silence {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::ConnectionRefused {
+            return Self::Refused;
+        }
+        if matches!(
+            error.kind(),
+            io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable
+        ) {
+            return Self::Unreachable;
+        }
+        Self::Other(error)
+    }
+}
+
+/// A Binding over UDP. The socket is the caller's, so that several servers see the same one.
+pub(super) async fn binding_over_udp(
+    socket: &UdpSocket,
+    server: SocketAddr,
+) -> Result<Answer, Silence> {
+    let start = Instant::now();
+    let mut client = StunClient::new(start);
+    let mut bytes = [0; MAX_ANSWER_BYTES];
+    loop {
+        if start.elapsed() >= PATIENCE || client.has_failed() {
+            return Err(Silence::Timeout);
+        }
+        if let Some(request) = client.poll_transmit() {
+            socket.send_to(&request, server).await?;
+        }
+        let until = client.poll_timeout().unwrap_or(start).min(start + PATIENCE);
+        match timeout_at(until.into(), socket.recv_from(&mut bytes)).await {
+            Err(_) => client.handle_timeout(Instant::now()),
+            Ok(received) => {
+                let (length, from) = received?;
+                let datagram = bytes.get(..length).unwrap_or_default();
+                if let Some(address) = client.handle_datagram(datagram).filter(|_| from == server) {
+                    return Ok(Answer { address, took: start.elapsed() });
+                }
+            }
+        }
+    }
+}
+
+/// A Binding over TCP, with the time that connecting takes.
+pub(super) async fn binding_over_tcp(server: SocketAddr) -> Result<Answer, Silence> {
+    let start = Instant::now();
+    let ask = async {
+        let mut wire = Wire::connect(server, Transport::Tcp).await?;
+        let mut client = StunClient::new(start);
+        if let Some(request) = client.poll_transmit() {
+            wire.send(&request).await?;
+        }
+        let answer = wire.receive().await?;
+        let address = client.handle_datagram(&answer).ok_or(Silence::Nonsense)?;
+        Ok(Answer { address, took: start.elapsed() })
+    };
+    timeout(PATIENCE, ask).await.unwrap_or(Err(Silence::Timeout))
+}
+
+/// An allocation, given back at once.
+pub(super) async fn allocate(
+    server: SocketAddr,
+    transport: Transport,
+    user: &Account,
+) -> Result<Answer, Silence> {
+    let start = Instant::now();
+    let ask = async {
+        let mut wire = Wire::connect(server, transport).await?;
+        let password = user.password.reveal().to_owned();
+        let config = ClientConfig::new(user.name.clone(), password, transport);
+        let mut client = TurnClient::new(config, start);
+        loop {
+            while let Some(request) = client.poll_transmit() {
+                wire.send(&request).await?;
+            }
+            match client.poll_event() {
+                Some(ClientEvent::Allocated { relayed, .. }) => {
+                    let took = start.elapsed();
+                    client.close(Instant::now());
+                    while let Some(goodbye) = client.poll_transmit() {
+                        wire.send(&goodbye).await?;
+                    }
+                    return Ok(Answer { address: relayed, took });
+                }
+                Some(ClientEvent::Failed { reason, .. }) => return Err(Silence::Turn(reason)),
+                Some(ClientEvent::PermissionRefused { .. } | ClientEvent::Expired) => {
+                    return Err(Silence::Nonsense);
+                }
+                None => {}
+            }
+            let until = client.poll_timeout().unwrap_or(start + PATIENCE);
+            match timeout_at(until.into(), wire.receive()).await {
+                Err(_) => client.handle_timeout(Instant::now()),
+                Ok(message) => {
+                    client.handle_datagram(Instant::now(), &message?);
+                }
+            }
+        }
+    };
+    timeout(PATIENCE, ask).await.unwrap_or(Err(Silence::Timeout))
+}
+
+/// A way to one server, message by message.
+enum Wire {
+    Udp(UdpSocket),
+    Tcp(TcpStream, StreamDecoder),
+}
+
+impl Wire {
+    async fn connect(server: SocketAddr, transport: Transport) -> Result<Self, Silence> {
+        if transport == Transport::Tcp {
+            return Ok(Self::Tcp(TcpStream::connect(server).await?, StreamDecoder::new()));
+        }
+        let local: IpAddr = match server {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let socket = UdpSocket::bind((local, 0)).await?;
+        socket.connect(server).await?;
+        Ok(Self::Udp(socket))
+    }
+
+    async fn send(&mut self, message: &[u8]) -> Result<(), Silence> {
+        match self {
+            Self::Udp(socket) => socket.send(message).await.map(|_| ())?,
+            Self::Tcp(stream, _) => stream.write_all(message).await?,
+        }
+        Ok(())
+    }
+
+    async fn receive(&mut self) -> Result<Vec<u8>, Silence> {
+        let mut bytes = [0; MAX_ANSWER_BYTES];
+        let (stream, decoder) = match self {
+            Self::Udp(socket) => {
+                let length = socket.recv(&mut bytes).await?;
+                return Ok(bytes.get(..length).unwrap_or_default().to_vec());
+            }
+            Self::Tcp(stream, decoder) => (stream, decoder),
+        };
+        loop {
+            if let Some(frame) = decoder.next_frame().map_err(|_| Silence::Nonsense)? {
+                return Ok(frame.to_vec());
+            }
+            let length = stream.read(&mut bytes).await?;
+            if length == 0 {
+                return Err(Silence::Nonsense);
+            }
+            let read = bytes.get(..length).unwrap_or_default();
+            decoder.push(read).map_err(|_| Silence::Nonsense)?;
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What was found, as a table for people and as JSON for programs.
+
+use super::probe::{Answer, Silence};
+use porthole_turn_proto::Transport;
+use serde::Serialize;
+use std::{fmt, net::SocketAddr};
+
+/// Everything that was found.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Report {
+    pub(super) checks: Vec<Check>,
+    pub(super) mapping: Mapping,
+    pub(super) ipv6: bool,
+}
+
+/// How the NAT maps one socket to several destinations (RFC 4787 §4.1).
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Mapping {
+    /// Alike: peers can connect directly.
+    EndpointIndependent,
+    /// Differently: a "symmetric" NAT.
+    EndpointDependent,
+    /// Fewer than two servers have answered.
+    #[default]
+    Unknown,
+}
+
+/// One question and its answer.
+#[derive(Debug, Serialize)]
+pub(super) struct Check {
+    what: &'static str,
+    server: String,
+    address: SocketAddr,
+    #[serde(flatten)]
+    outcome: Outcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<&'static str>,
+}
+
+/// What became of it.
+#[derive(Debug, Serialize)]
+#[serde(tag = "result", rename_all = "lowercase")]
+pub(super) enum Outcome {
+    Ok { seen: SocketAddr, rtt_ms: f64 },
+    Failed { reason: String },
+}
+
+impl Outcome {
+    pub(super) fn of(result: Result<Answer, Silence>) -> Self {
+        match result {
+            Ok(Answer { address, took }) => {
+                // Tenths of a millisecond are all a person can use.
+                let rtt_ms = (took.as_secs_f64() * 10_000.0).round() / 10.0;
+                Self::Ok { seen: address, rtt_ms }
+            }
+            Err(silence) => Self::Failed { reason: silence.to_string() },
+        }
+    }
+
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Ok { seen, .. } => Some(*seen),
+            Self::Failed { .. } => None,
+        }
+    }
+}
+
+impl Check {
+    pub(super) fn binding(
+        server: &str,
+        address: SocketAddr,
+        transport: Transport,
+        outcome: Outcome,
+    ) -> Self {
+        let (what, advice) = match transport {
+            Transport::Udp => (
+                "STUN over UDP",
+                "Let UDP out to this port: without it no video is direct, all of it goes through \
+                 TURN over TCP.",
+            ),
+            Transport::Tcp => (
+                "STUN over TCP",
+                "Let TCP through to this port: it is the way out of networks that block UDP.",
+            ),
+        };
+        Self::new(what, server, address, outcome, advice)
+    }
+
+    pub(super) fn relay(
+        server: &str,
+        address: SocketAddr,
+        transport: Transport,
+        outcome: Outcome,
+    ) -> Self {
+        let what = match transport {
+            Transport::Udp => "TURN over UDP",
+            Transport::Tcp => "TURN over TCP",
+        };
+        let advice = "Look at the user and password, and whether the server relays from an \
+                      address of its own: without TURN, pairs of strict NATs do not connect.";
+        Self::new(what, server, address, outcome, advice)
+    }
+
+    fn new(
+        what: &'static str,
+        server: &str,
+        address: SocketAddr,
+        outcome: Outcome,
+        advice: &'static str,
+    ) -> Self {
+        let advice = outcome.address().is_none().then_some(advice);
+        Self { what, server: server.to_owned(), address, outcome, advice }
+    }
+}
+
+impl Mapping {
+    pub(super) fn of(mapped: &[SocketAddr]) -> Self {
+        match mapped {
+            [] | [_] => Self::Unknown,
+            [first, rest @ ..] if rest.iter().all(|other| other == first) => {
+                Self::EndpointIndependent
+            }
+            _ => Self::EndpointDependent,
+        }
+    }
+
+    /// This one if it is known.
+    pub(super) fn or(self, other: Self) -> Self {
+        if self == Self::Unknown { other } else { self }
+    }
+
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::EndpointIndependent => "maps alike to every server; direct connections work",
+            Self::EndpointDependent => {
+                "maps differently to each server (\"symmetric\"); with some peers video is relayed. \
+                 A rule for a fixed UDP port, or IPv6, mends it"
+            }
+            Self::Unknown => "not known; name two servers to learn it",
+        }
+    }
+}
+
+impl Report {
+    pub(super) fn failures(&self) -> usize {
+        self.checks.iter().filter(|check| check.outcome.address().is_none()).count()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.checks.iter().map(|check| check.address.to_string().len());
+        let width = width.max().unwrap_or_default();
+        for Check { what, address, outcome, advice, .. } in &self.checks {
+            let address = address.to_string();
+            match outcome {
+                Outcome::Ok { seen, rtt_ms } => {
+                    writeln!(f, "ok    {what}  {address:width$}  {rtt_ms:6.1} ms  as {seen}")?;
+                }
+                Outcome::Failed { reason } => {
+                    writeln!(f, "FAIL  {what}  {address:width$}  {reason}")?;
+                }
+            }
+            if let Some(advice) = advice {
+                writeln!(f, "      {advice}")?;
+            }
+        }
+        writeln!(f, "NAT   {}", self.mapping.sentence())?;
+        write!(f, "IPv6  {}", if self.ipv6 { "there is a way out" } else { "none" })
+    }
+}

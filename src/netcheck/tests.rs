@@ -1,0 +1,94 @@
+use super::*;
+use crate::config::Account;
+use porthole_turn_proto::stun::{Class, Message, MessageWriter, Method, attribute};
+use std::time::Duration;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
+/// Answers a Binding request with an address; anything else not at all.
+fn answer(request: &[u8], mapped: SocketAddr) -> Option<Vec<u8>> {
+    let request = Message::parse(request).ok()?;
+    let mut out = Vec::new();
+    let mut writer = MessageWriter::new(&mut out, Class::Success, Method::Binding, request.id());
+    writer.xor_address(attribute::XOR_MAPPED_ADDRESS, mapped);
+    writer.finish().ok()?;
+    Some(out)
+}
+
+/// A STUN server on loopback that says it sees everybody at `mapped`, or as they are.
+async fn serve(mapped: Option<SocketAddr>) -> SocketAddr {
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = tcp.local_addr().unwrap();
+    let udp = UdpSocket::bind(address).await.unwrap();
+    tokio::spawn(async move {
+        let mut bytes = [0; 2048];
+        while let Ok((length, from)) = udp.recv_from(&mut bytes).await {
+            if let Some(answer) = answer(&bytes[..length], mapped.unwrap_or(from)) {
+                udp.send_to(&answer, from).await.unwrap();
+            }
+        }
+    });
+    tokio::spawn(async move {
+        while let Ok((mut stream, from)) = tcp.accept().await {
+            let mut bytes = [0; 2048];
+            let length = stream.read(&mut bytes).await.unwrap();
+            if let Some(answer) = answer(&bytes[..length], mapped.unwrap_or(from)) {
+                // In two pieces, as a stream may.
+                stream.write_all(&answer[..7]).await.unwrap();
+                tokio::task::yield_now().await;
+                stream.write_all(&answer[7..]).await.unwrap();
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn two_servers_tell_how_the_nat_maps() {
+    let elsewhere = "203.0.113.9:999".parse().unwrap();
+    for (second, mapping) in
+        [(None, Mapping::EndpointIndependent), (Some(elsewhere), Mapping::EndpointDependent)]
+    {
+        let mut servers = Vec::new();
+        for mapped in [None, second] {
+            servers.push(resolve(&serve(mapped).await.to_string()).await.unwrap());
+        }
+        let report = gather(&servers, None).await.unwrap();
+        assert_eq!(report.mapping, mapping);
+        assert_eq!(report.failures(), 0, "{report}");
+        assert_eq!(report.checks.len(), 4, "UDP and TCP to each: {report}");
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_answer_fails_with_advice() {
+    // Nobody listens there any more.
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let servers = [resolve(&closed.to_string()).await.unwrap()];
+    let user: Account = "a:b".parse().unwrap();
+    let report = tokio::time::timeout(Duration::from_secs(20), gather(&servers, Some(&user)));
+    let report = report.await.unwrap().unwrap();
+    assert_eq!(report.failures(), 4, "{report}");
+    assert_eq!(report.mapping, Mapping::Unknown);
+    let shown = report.to_string();
+    assert!(shown.contains("FAIL  STUN over TCP"), "{shown}");
+    assert!(shown.contains("the server refuses the connection"), "{shown}");
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["checks"][0]["result"], "failed");
+    assert!(json["checks"][0]["advice"].as_str().unwrap().starts_with("Let UDP out"));
+}
+
+#[tokio::test]
+async fn a_server_is_named_with_or_without_its_port() {
+    for (name, address) in [
+        ("127.0.0.1", "127.0.0.1:3478"),
+        ("127.0.0.1:99", "127.0.0.1:99"),
+        ("::1", "[::1]:3478"),
+        ("[::1]:99", "[::1]:99"),
+    ] {
+        assert_eq!(resolve(name).await.unwrap().addresses, [address.parse().unwrap()], "{name}");
+    }
+    assert!(resolve("no such host").await.is_err());
+}

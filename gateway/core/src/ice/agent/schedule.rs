@@ -1,0 +1,225 @@
+//! Which check leaves when (RFC 8445 §6.1.4, §14).
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use porthole_turn_proto::stun::TransactionId;
+use rand::Rng;
+
+use super::super::candidate::{CandidateKind, priority};
+use super::super::checks::InFlight;
+use super::super::config::{
+    EVEN_ATTEMPTS, FAILED_RETRY, FAILOVER_MISSES, MAX_ATTEMPTS, MIN_RTO, Role, SPARE_ATTEMPTS,
+    TRIGGERED_TA, WARM_FOR, WARM_INTERVAL,
+};
+use super::super::message::Check;
+use super::super::pair::{Pair, PairId, PairState};
+use super::Agent;
+
+/// The two lanes of checks: what the peer asked for, and the rest.
+#[derive(Debug)]
+pub(super) struct Pacer {
+    next_ordinary: Instant,
+    next_triggered: Instant,
+    /// Every pair at most once.
+    triggered: VecDeque<PairId>,
+    /// Direct and relayed pairs take turns at first, so that a relayed picture does not wait for
+    /// a long list of hopeless host pairs.
+    relayed_turn: bool,
+}
+
+impl Pacer {
+    pub(super) const fn new(now: Instant) -> Self {
+        Self {
+            next_ordinary: now,
+            next_triggered: now,
+            triggered: VecDeque::new(),
+            relayed_turn: false,
+        }
+    }
+
+    pub(super) fn trigger(&mut self, id: PairId) {
+        if !self.triggered.contains(&id) {
+            self.triggered.push_back(id);
+        }
+    }
+
+    /// Before all others: a nomination is what the peer waits for.
+    pub(super) fn trigger_first(&mut self, id: PairId) {
+        self.triggered.retain(|known| *known != id);
+        self.triggered.push_front(id);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.triggered.clear();
+        self.relayed_turn = false;
+    }
+}
+
+impl Agent {
+    /// Does what is due: consent, triggered checks, ordinary checks, the verdict.
+    pub(super) fn run(&mut self, now: Instant) {
+        self.watch_selected(now);
+        if self.generation.check_username().is_none() {
+            return;
+        }
+        self.run_triggered(now);
+        if self.pacer.next_ordinary <= now && self.run_ordinary(now) {
+            self.pacer.next_ordinary = now + self.config.ta;
+        }
+        self.give_verdict(now);
+    }
+
+    /// When [`Agent::handle_timeout`] has something to do next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let mut next = self.selection_deadline();
+        let mut at_most = |at: Instant| next = Some(next.map_or(at, |known| known.min(at)));
+        if self.generation.check_username().is_some() {
+            if !self.pacer.triggered.is_empty() {
+                at_most(self.pacer.next_triggered);
+            }
+            let rto = self.rto();
+            let due = self.list.iter().filter_map(|pair| self.due(pair, rto)).min();
+            due.into_iter().for_each(|due| at_most(due.max(self.pacer.next_ordinary)));
+            self.verdict_deadline().into_iter().for_each(at_most);
+        }
+        next
+    }
+
+    fn run_triggered(&mut self, now: Instant) {
+        if self.pacer.next_triggered > now {
+            return;
+        }
+        // Ends: every round takes one away.
+        while let Some(id) = self.pacer.triggered.pop_front() {
+            let nominates = self.is_nominating(id);
+            let wanted = self.list.get(id).is_some_and(|pair| !pair.is_valid() || nominates);
+            if wanted {
+                self.send_check(now, id);
+                self.pacer.next_triggered = now + TRIGGERED_TA;
+                return;
+            }
+        }
+    }
+
+    /// Sends the most useful ordinary check that is due.
+    fn run_ordinary(&mut self, now: Instant) -> bool {
+        self.fail_silent_pairs(now);
+        let rto = self.rto();
+        let is_due = |pair: &&Pair| self.due(pair, rto).is_some_and(|due| due <= now);
+        let fresh = |relayed: bool| {
+            let pairs = self.list.iter().filter(is_due);
+            let pairs = pairs.filter(|p| p.checks == 0 && p.is_relayed() == relayed);
+            pairs.max_by_key(|p| p.priority(self.role)).map(|p| p.id)
+        };
+        let turn = self.pacer.relayed_turn;
+        let longest_due = || {
+            let pairs = self.list.iter().filter(is_due);
+            pairs.min_by_key(|p| self.due(p, rto)).map(|p| p.id)
+        };
+        let chosen = fresh(turn).or_else(|| fresh(!turn)).or_else(longest_due);
+        let Some(id) = chosen else { return false };
+        self.pacer.relayed_turn = !turn;
+        self.send_check(now, id);
+        true
+    }
+
+    /// A spare that stays silent is none.
+    fn fail_silent_pairs(&mut self, now: Instant) {
+        let selected = self.selection.pair;
+        for pair in self.list.iter_mut().filter(|pair| Some(pair.id) != selected) {
+            let silent = pair.is_valid() && pair.unanswered >= FAILOVER_MISSES;
+            if silent && !pair.is_healthy(now) {
+                pair.state = PairState::Failed;
+            }
+        }
+    }
+
+    /// RFC 8445 §14.3: all checks under way must fit between two of the same pair.
+    fn rto(&self) -> Duration {
+        let under_way =
+            |pair: &&Pair| matches!(pair.state, PairState::Waiting | PairState::InProgress);
+        let count = self.list.iter().filter(under_way).count();
+        MIN_RTO.max(self.config.ta * u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    /// When the pair's next ordinary check is due, if any. The selected pair has its own clock.
+    fn due(&self, pair: &Pair, rto: Duration) -> Option<Instant> {
+        if pair.generation != self.generation.number() || self.selection.pair == Some(pair.id) {
+            return None;
+        }
+        if pair.is_valid() {
+            return self.spare_due(pair);
+        }
+        if !self.is_worth_checking(pair) {
+            return None;
+        }
+        let Some(last) = pair.last_check else { return Some(self.selection.generation_since) };
+        let doublings = pair.unanswered.saturating_sub(EVEN_ATTEMPTS).min(8);
+        let wait = rto * 2_u32.pow(doublings);
+        let due = last + wait.min(FAILED_RETRY.max(rto));
+        self.verdict_deadline_or_end().is_some_and(|end| due <= end).then_some(due)
+    }
+
+    /// Valid pairs beside the selected one are kept warm for a while, and asked at once when the
+    /// selected one falls silent.
+    fn spare_due(&self, pair: &Pair) -> Option<Instant> {
+        let last = pair.last_check?;
+        if pair.unanswered > 0 || self.selection.suspect {
+            return Some(last + pair.probe_wait());
+        }
+        let due = last + WARM_INTERVAL;
+        (due < self.selection.since + WARM_FOR).then_some(due)
+    }
+
+    fn is_worth_checking(&self, pair: &Pair) -> bool {
+        let Some(selected) = self.selected_pair() else { return !self.selection.failed };
+        if self.selection.suspect || selected.generation != pair.generation {
+            return true;
+        }
+        pair.priority(self.role) > selected.priority(self.role) || pair.checks < SPARE_ATTEMPTS
+    }
+
+    /// Sends a check of this pair now, whoever's turn it is.
+    pub(super) fn send_check(&mut self, now: Instant, id: PairId) {
+        let Some(pair) = self.list.get(id) else { return };
+        let generations = [Some(&self.generation), self.previous.as_ref()];
+        let generation = generations.into_iter().flatten().find(|g| g.number() == pair.generation);
+        let Some(generation) = generation else { return };
+        let (Some(username), Some(key)) = (generation.check_username(), generation.remote_key())
+        else {
+            return;
+        };
+        let transaction = TransactionId(self.rng.random());
+        // Everything on the selected pair nominates it, so that no loss can hide the choice.
+        let use_candidate = self.role == Role::Controlling && self.selection.pair == Some(id);
+        let check = Check {
+            id: transaction,
+            username,
+            key,
+            priority: priority(CandidateKind::PeerReflexive, pair.base.local_preference),
+            role: self.role,
+            tie_breaker: self.tie_breaker,
+            use_candidate,
+        };
+        let Some(bytes) = check.encode() else { return };
+        let (end, to) = (pair.base.end, pair.remote.address);
+        self.flight.add(InFlight {
+            id: transaction,
+            pair: id,
+            generation: pair.generation,
+            end,
+            to,
+            role: self.role,
+            use_candidate,
+            sent: now,
+        });
+        if let Some(pair) = self.list.get_mut(id) {
+            pair.on_check(now);
+            if !pair.is_valid() && pair.unanswered >= MAX_ATTEMPTS {
+                pair.state = PairState::Failed;
+            }
+        }
+        self.transmit(end, to, bytes);
+    }
+}

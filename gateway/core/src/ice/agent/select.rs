@@ -1,0 +1,309 @@
+//! Nomination, selection, consent and the verdict (RFC 8445 §8, RFC 7675, RFC 8863).
+
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+
+use super::super::checks::InFlight;
+use super::super::config::{
+    CONSENT_EXPIRY, CONSENT_INTERVAL_MAX, CONSENT_INTERVAL_MIN, CONSENT_PROBE, DISCONNECTED_AFTER,
+    EVEN_ATTEMPTS, FAILOVER_MISSES, NOMINATION_RTO_MIN, RENOMINATION_WINDOW, RESTART_HOLD, Role,
+    SECOND_NOMINATION,
+};
+use super::super::pair::{Pair, PairId};
+use super::super::{Event, FailReason};
+use super::Agent;
+
+/// What is selected, and how sure we are of it.
+#[derive(Debug)]
+pub(super) struct Selection {
+    pub(super) pair: Option<PairId>,
+    /// Since when this pair.
+    pub(super) since: Instant,
+    pub(super) generation_since: Instant,
+    /// When this generation selected its first pair.
+    first_selected: Option<Instant>,
+    /// Controlling: the peer has answered the nomination.
+    confirmed: bool,
+    next_consent: Instant,
+    /// A check of the selected pair has been missed.
+    pub(super) suspect: bool,
+    disconnected: bool,
+    /// The verdict was "no path"; only the peer's checks can change it.
+    pub(super) failed: bool,
+    /// Controlled: the pair that the peer nominated last, since when, and whether again since.
+    nominated: Option<(PairId, Instant, bool)>,
+}
+
+impl Selection {
+    pub(super) const fn new(now: Instant) -> Self {
+        Self {
+            pair: None,
+            since: now,
+            generation_since: now,
+            first_selected: None,
+            confirmed: true,
+            next_consent: now,
+            suspect: false,
+            disconnected: false,
+            failed: false,
+            nominated: None,
+        }
+    }
+
+    /// The selected pair and its consent go on.
+    pub(super) const fn begin_generation(&mut self, now: Instant) {
+        self.generation_since = now;
+        self.first_selected = None;
+        self.confirmed = true;
+        self.failed = false;
+        self.nominated = None;
+    }
+}
+
+impl Agent {
+    /// After anything that may have changed which pair is best.
+    pub(super) fn reselect(&mut self, now: Instant) {
+        let choice = match self.role {
+            Role::Controlling => self.choice_of_controlling(now),
+            Role::Controlled => self.choice_of_controlled(now),
+        };
+        if let Some(id) = choice {
+            self.select(now, id);
+        }
+    }
+
+    /// At first whatever is valid, so that media starts; then whatever is better.
+    fn choice_of_controlling(&self, now: Instant) -> Option<PairId> {
+        let Some(selected) = self.selected_pair() else { return self.best(|_| true).map(|p| p.id) };
+        if selected.generation != self.generation.number() {
+            let best = self.best(|_| true)?;
+            return self.replaces_old(selected, best, now).then_some(best.id);
+        }
+        if selected.unanswered >= FAILOVER_MISSES && !selected.is_healthy(now) {
+            let silent_since = selected.unanswered_since?;
+            let best = self.best(|p| p.last_answer > Some(silent_since))?;
+            return (best.id != selected.id).then_some(best.id);
+        }
+        let best = self.best(|_| true)?;
+        let in_window =
+            self.selection.first_selected.is_none_or(|at| now < at + RENOMINATION_WINDOW);
+        // Leaving the relay is worth it at any time.
+        let leaves_relay = selected.is_relayed() && !best.is_relayed();
+        let is_better = best.priority(self.role) > selected.priority(self.role);
+        (is_better && (in_window || leaves_relay)).then_some(best.id)
+    }
+
+    fn best(&self, also: impl Fn(&Pair) -> bool) -> Option<&Pair> {
+        let number = self.generation.number();
+        let alive = |p: &&Pair| {
+            p.is_valid() && p.generation == number && p.unanswered < FAILOVER_MISSES && also(p)
+        };
+        self.list.iter().filter(alive).max_by_key(|p| p.priority(self.role))
+    }
+
+    /// After a restart the old path waits for its like, for a moment.
+    fn replaces_old(&self, old: &Pair, new: &Pair, now: Instant) -> bool {
+        let is_step_back = new.is_relayed() && !old.is_relayed();
+        let can_wait = old.is_healthy(now) && now < self.hold_until();
+        !(is_step_back && can_wait)
+    }
+
+    fn hold_until(&self) -> Instant {
+        self.selection.generation_since + RESTART_HOLD
+    }
+
+    /// The peer decides, but an answer of ours must have come back: nobody is sent media on the
+    /// word of somebody else (RFC 7675 §5.1).
+    fn choice_of_controlled(&self, now: Instant) -> Option<PairId> {
+        let current = self.selected_pair().filter(|p| p.generation == self.generation.number());
+        let Some(selected) = current else { return self.best(|p| p.nominated).map(|p| p.id) };
+        let (id, _, again) = self.selection.nominated?;
+        let nominated = self.list.get(id).filter(|p| p.is_valid() && p.id != selected.id)?;
+        // Nominations overtake one another: a lesser pair must be meant, or be the last resort.
+        let follows = nominated.priority(self.role) >= selected.priority(self.role)
+            || !selected.is_healthy(now)
+            || again;
+        follows.then_some(id)
+    }
+
+    /// USE-CANDIDATE arrived on this pair.
+    pub(super) fn on_nomination(&mut self, now: Instant, id: PairId) {
+        if let Some(pair) = self.list.get_mut(id) {
+            pair.nominated = true;
+        }
+        self.selection.nominated = match self.selection.nominated {
+            Some((last, since, again)) if last == id => {
+                Some((id, since, again || now >= since + SECOND_NOMINATION))
+            }
+            _ => Some((id, now, false)),
+        };
+        self.reselect(now);
+    }
+
+    fn select(&mut self, now: Instant, id: PairId) {
+        let Some(pair) = self.list.get(id) else { return };
+        let path = pair.path();
+        let is_first = self.selection.first_selected.is_none();
+        let returns = self.selection.disconnected || self.selection.pair.is_none();
+        self.selection.pair = Some(id);
+        self.selection.since = now;
+        self.selection.first_selected.get_or_insert(now);
+        self.selection.confirmed = self.role == Role::Controlled;
+        self.selection.suspect = false;
+        self.selection.disconnected = false;
+        self.selection.failed = false;
+        self.schedule_consent(now);
+        let number = self.generation.number();
+        self.list.retain(|pair| pair.generation == number);
+        if self.role == Role::Controlling {
+            self.pacer.trigger_first(id);
+        }
+        let connected = is_first || returns;
+        self.emit(if connected { Event::Connected(path) } else { Event::PathChanged(path) });
+    }
+
+    /// The end that carried the selected pair is gone.
+    pub(super) fn lose_selected(&mut self, now: Instant) {
+        self.selection.pair = None;
+        self.selection.suspect = false;
+        self.selection.confirmed = true;
+        self.reselect(now);
+        if self.selection.pair.is_none() && !self.selection.disconnected {
+            self.selection.disconnected = true;
+            self.emit(Event::Disconnected);
+        }
+    }
+
+    pub(super) fn change_role(&mut self, now: Instant, role: Role) {
+        self.role = role;
+        self.selection.nominated = None;
+        self.selection.confirmed = role == Role::Controlled || self.selection.pair.is_none();
+        self.reselect(now);
+    }
+
+    /// Whether a check of this valid pair is needed to tell the peer of our choice.
+    pub(super) fn is_nominating(&self, id: PairId) -> bool {
+        self.selection.pair == Some(id) && !self.selection.confirmed
+    }
+
+    /// An answer on the selected pair.
+    pub(super) fn on_consent(&mut self, now: Instant, check: &InFlight) {
+        self.selection.confirmed |= check.use_candidate;
+        self.selection.suspect = false;
+        let returned = std::mem::take(&mut self.selection.disconnected);
+        self.schedule_consent(now);
+        if returned && let Some(path) = self.selected() {
+            self.emit(Event::Connected(path));
+        }
+    }
+
+    fn schedule_consent(&mut self, now: Instant) {
+        let spread = self.rng.random_range(CONSENT_INTERVAL_MIN..=CONSENT_INTERVAL_MAX);
+        self.selection.next_consent = now + spread;
+    }
+
+    /// Asks the selected pair when it is time, and draws the conclusions of its silence.
+    pub(super) fn watch_selected(&mut self, now: Instant) {
+        let Some(pair) = self.selected_pair() else { return };
+        let Some(deadlines) = self.deadlines(pair) else { return };
+        let id = pair.id;
+        if deadlines.expiry <= now {
+            self.selection.pair = None;
+            self.selection.failed = true;
+            self.list.retain(|pair| pair.id != id);
+            self.emit(Event::Failed(FailReason::ConsentExpired));
+            return;
+        }
+        if deadlines.suspect.is_some_and(|at| at <= now) {
+            self.selection.suspect = true;
+        }
+        if deadlines.disconnect.is_some_and(|at| at <= now) {
+            self.selection.disconnected = true;
+            self.emit(Event::Disconnected);
+        }
+        if deadlines.check <= now {
+            self.schedule_consent(now);
+            self.send_check(now, id);
+        }
+        if self.selection.suspect || deadlines.hold.is_some() {
+            self.reselect(now);
+        }
+    }
+
+    /// Nothing when no check of the pair was ever answered, which selection forbids.
+    fn deadlines(&self, pair: &Pair) -> Option<Deadlines> {
+        let (last_check, last_answer) = (pair.last_check?, pair.last_answer?);
+        let silent_since = pair.unanswered_since;
+        let check = match silent_since {
+            Some(_) => last_check + self.probe_wait(pair),
+            None if self.selection.confirmed => self.selection.next_consent,
+            None => last_check.max(self.selection.since) + self.probe_wait(pair),
+        };
+        let is_old = pair.generation != self.generation.number();
+        let hold = is_old && self.best(|_| true).is_some() && self.role == Role::Controlling;
+        Some(Deadlines {
+            check,
+            suspect: silent_since
+                .filter(|_| !self.selection.suspect)
+                .map(|t| t + pair.probe_wait()),
+            disconnect: silent_since
+                .filter(|_| !self.selection.disconnected)
+                .map(|since| since + DISCONNECTED_AFTER),
+            expiry: last_answer + CONSENT_EXPIRY,
+            hold: hold.then(|| self.hold_until()),
+        })
+    }
+
+    /// Until the peer knows of the choice, checks follow each other quickly.
+    fn probe_wait(&self, pair: &Pair) -> Duration {
+        if self.selection.confirmed || pair.unanswered > EVEN_ATTEMPTS {
+            return pair.probe_wait();
+        }
+        (pair.rtt.unwrap_or_default() * 2).clamp(NOMINATION_RTO_MIN, CONSENT_PROBE)
+    }
+
+    pub(super) fn selection_deadline(&self) -> Option<Instant> {
+        let deadlines = self.deadlines(self.selected_pair()?)?;
+        let Deadlines { check, suspect, disconnect, expiry, hold } = deadlines;
+        [Some(check), suspect, disconnect, Some(expiry), hold].into_iter().flatten().min()
+    }
+
+    /// RFC 8863 §4: after all patience, and only when nothing carries media.
+    pub(super) fn give_verdict(&mut self, now: Instant) {
+        if self.verdict_deadline().is_some_and(|at| at <= now) {
+            self.selection.failed = true;
+            self.emit(Event::Failed(FailReason::NoPath));
+        }
+    }
+
+    /// When to give up, as long as there is nothing.
+    pub(super) fn verdict_deadline(&self) -> Option<Instant> {
+        let is_carried = self.selection.pair.is_some() && !self.selection.disconnected;
+        if self.selection.failed || self.selection.first_selected.is_some() || is_carried {
+            return None;
+        }
+        self.verdict_deadline_or_end()
+    }
+
+    /// The end of ordinary checks, path or not.
+    pub(super) fn verdict_deadline_or_end(&self) -> Option<Instant> {
+        let end = self.generation.verdict_at(self.config.patience)?;
+        // Silence on the selected pair opens the search again.
+        if self.selection.suspect { Some(end.max(self.silent_until()?)) } else { Some(end) }
+    }
+
+    fn silent_until(&self) -> Option<Instant> {
+        Some(self.selected_pair()?.last_answer? + CONSENT_EXPIRY)
+    }
+}
+
+/// What the selected pair waits for.
+#[derive(Debug)]
+struct Deadlines {
+    check: Instant,
+    suspect: Option<Instant>,
+    disconnect: Option<Instant>,
+    expiry: Instant,
+    hold: Option<Instant>,
+}

@@ -1,0 +1,154 @@
+//! The check list, the checks in flight, and the addresses that have proven themselves.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use porthole_turn_proto::stun::TransactionId;
+
+use super::LocalEnd;
+use super::config::{MAX_PAIRS, MAX_PROVEN, MAX_TRANSACTIONS, Role, TRANSACTION_LIFETIME};
+use super::pair::{Base, Pair, PairId, Remote};
+
+/// All pairs, at most [`MAX_PAIRS`].
+#[derive(Debug, Default)]
+pub(super) struct CheckList {
+    pairs: Vec<Pair>,
+    next_id: u32,
+}
+
+impl CheckList {
+    /// Adds the pair, or finds it. A full list gives up its least pair that never answered, when
+    /// the new one is worth more (RFC 8445 §6.1.2.5) or has been asked for by the peer.
+    pub(super) fn add(
+        &mut self,
+        generation: u32,
+        base: &Base,
+        remote: Remote,
+        role: Role,
+        asked_for: bool,
+    ) -> Option<PairId> {
+        if let Some(found) = self.find(generation, base.end, remote.address) {
+            return Some(found);
+        }
+        let id = PairId(self.next_id);
+        let pair = Pair::new(id, generation, base.clone(), remote);
+        if self.pairs.len() >= MAX_PAIRS {
+            let least = self
+                .pairs
+                .iter()
+                .enumerate()
+                .filter(|(_, p)| !p.is_valid() && p.last_answer.is_none())
+                .min_by_key(|(_, p)| p.priority(role))?;
+            if least.1.priority(role) >= pair.priority(role) && !asked_for {
+                return None;
+            }
+            let at = least.0;
+            self.pairs.swap_remove(at);
+        }
+        self.next_id = self.next_id.wrapping_add(1);
+        self.pairs.push(pair);
+        Some(id)
+    }
+
+    pub(super) fn find(
+        &self,
+        generation: u32,
+        end: LocalEnd,
+        remote: SocketAddr,
+    ) -> Option<PairId> {
+        let mut pairs = self.pairs.iter();
+        pairs.find(|p| p.generation == generation && p.joins(end, remote)).map(|p| p.id)
+    }
+
+    pub(super) fn get(&self, id: PairId) -> Option<&Pair> {
+        self.pairs.iter().find(|p| p.id == id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: PairId) -> Option<&mut Pair> {
+        self.pairs.iter_mut().find(|p| p.id == id)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Pair> {
+        self.pairs.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Pair> {
+        self.pairs.iter_mut()
+    }
+
+    pub(super) fn retain(&mut self, keep: impl FnMut(&Pair) -> bool) {
+        self.pairs.retain(keep);
+    }
+}
+
+/// A check that may still be answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InFlight {
+    pub(super) id: TransactionId,
+    pub(super) pair: PairId,
+    pub(super) generation: u32,
+    pub(super) end: LocalEnd,
+    pub(super) to: SocketAddr,
+    pub(super) role: Role,
+    pub(super) use_candidate: bool,
+    pub(super) sent: Instant,
+}
+
+/// Every check is a transaction of its own, so that every answer gives a clean round trip.
+#[derive(Debug, Default)]
+pub(super) struct Transactions {
+    in_flight: VecDeque<InFlight>,
+}
+
+impl Transactions {
+    pub(super) fn add(&mut self, transaction: InFlight) {
+        self.expire(transaction.sent);
+        if self.in_flight.len() >= MAX_TRANSACTIONS {
+            self.in_flight.pop_front();
+        }
+        self.in_flight.push_back(transaction);
+    }
+
+    pub(super) fn find(&self, id: TransactionId, now: Instant) -> Option<InFlight> {
+        let found = self.in_flight.iter().find(|t| t.id == id).copied()?;
+        (now < found.sent + TRANSACTION_LIFETIME).then_some(found)
+    }
+
+    pub(super) fn remove(&mut self, id: TransactionId) {
+        self.in_flight.retain(|t| t.id != id);
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while self.in_flight.front().is_some_and(|t| t.sent + TRANSACTION_LIFETIME <= now) {
+            self.in_flight.pop_front();
+        }
+    }
+}
+
+/// Where authenticated messages came from: media from anywhere else is not looked at.
+#[derive(Debug, Default)]
+pub(super) struct Proven {
+    /// Oldest first.
+    ends: VecDeque<(LocalEnd, SocketAddr)>,
+}
+
+impl Proven {
+    pub(super) fn add(&mut self, end: LocalEnd, from: SocketAddr) {
+        if let Some(at) = self.ends.iter().position(|known| *known == (end, from)) {
+            self.ends.remove(at);
+        } else if self.ends.len() >= MAX_PROVEN {
+            self.ends.pop_front();
+        }
+        self.ends.push_back((end, from));
+    }
+
+    pub(super) fn contains(&self, end: LocalEnd, from: SocketAddr) -> bool {
+        // The newest are the likeliest.
+        self.ends.iter().rev().any(|known| *known == (end, from))
+    }
+
+    pub(super) fn remove_end(&mut self, end: LocalEnd) {
+        self.ends.retain(|(known, _)| *known != end);
+    }
+}

@@ -108,7 +108,7 @@ impl Browser {
     }
 
     pub fn samples(&self) -> Result<Vec<Sample>> {
-        self.program.events()?.iter().filter_map(event("stats")).map(parse).collect()
+        samples(&self.program)
     }
 
     /// The newest sample.
@@ -125,19 +125,7 @@ impl Browser {
     ) -> Result<Sample> {
         let seen = self.samples()?.len();
         let result = self.program.wait_for(what, deadline, |program| {
-            let mut samples =
-                program.events()?.into_iter().filter_map(|value| event("stats")(&value));
-            samples
-                .nth(seen)
-                .into_iter()
-                .chain(samples)
-                .map(parse)
-                .find_map(|sample| match sample {
-                    Ok(sample) if accept(&sample) => Some(Ok(sample)),
-                    Ok(_) => None,
-                    Err(error) => Some(Err(error)),
-                })
-                .transpose()
+            Ok(samples(program)?.into_iter().skip(seen).find(&accept))
         });
         result.with_context(|| format!("the last statistics were {:?}", self.sample().ok()))
     }
@@ -147,6 +135,17 @@ impl Browser {
         let what = "the browser shows a picture";
         self.program.wait_for_event(what, deadline, event("playing"))?;
         self.wait_for_sample(what, deadline, |sample| sample.frames_decoded > 0)
+    }
+
+    /// Waits until two samples in a row, a second apart, show no new frame.
+    pub fn wait_for_standstill(&mut self, deadline: Duration) -> Result<Sample> {
+        let seen = self.samples()?.len();
+        self.program.wait_for("the picture stands still", deadline, |program| {
+            let samples = samples(program)?;
+            let new = samples.get(seen..).unwrap_or_default();
+            let still = new.windows(2).find(|two| two[0].frames_decoded == two[1].frames_decoded);
+            Ok(still.map(|two| two[1].clone()))
+        })
     }
 
     /// Waits until this many more frames are decoded.
@@ -165,6 +164,10 @@ pub fn event(name: &'static str) -> impl Fn(&Value) -> Option<Value> {
 /// Where the scripts are.
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../browser")
+}
+
+fn samples(program: &Program) -> Result<Vec<Sample>> {
+    program.events()?.iter().filter_map(event("stats")).map(parse).collect()
 }
 
 fn parse(value: Value) -> Result<Sample> {

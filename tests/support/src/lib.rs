@@ -7,12 +7,14 @@
 //! - [`http`]: one request, from the machine or from inside a lab host.
 //! - [`browser`]: Chromium, driven through the scripts in `tests/browser/driver`.
 //! - [`path`]: direct, relayed or inside the LAN.
+//! - [`cameras`]: real sources of video, from other projects.
 //! - [`viewer`]: the native viewer.
 //!
 //! Architecture invariant: nothing here knows Porthole's internals. A test drives the program as
 //! its users do: by flags, HTTP and a browser.
 
 pub mod browser;
+pub mod cameras;
 pub mod http;
 pub mod lab;
 pub mod path;

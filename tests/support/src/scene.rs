@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::{browser, lab::Lab, porthole, viewer};
+use crate::{browser, cameras, lab::Lab, porthole, viewer};
 
 /// Set to 1 where every test must run: a test that lacks something then fails.
 const REQUIRE_ALL: &str = "PORTHOLE_REQUIRE_ALL";
@@ -21,6 +21,8 @@ pub enum Need {
     Program,
     Viewer,
     Browser,
+    /// GStreamer's RTSP server, with Debian's Python bindings.
+    GstreamerRtsp,
     /// A program of this name, installed by the packages that the README lists.
     Tool(&'static str),
 }
@@ -109,6 +111,7 @@ impl Need {
             Self::Program => porthole::binary().err().map(|error| format!("{error:#}")),
             Self::Viewer => viewer::binary().err().map(|error| format!("{error:#}")),
             Self::Browser => browser::available().err(),
+            Self::GstreamerRtsp => cameras::gstreamer().err().map(|error| format!("{error:#}")),
             Self::Tool(name) => {
                 find_tool(name).is_none().then(|| format!("{name} is not installed"))
             }

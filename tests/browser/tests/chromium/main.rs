@@ -3,6 +3,7 @@
 mod delay;
 mod harness;
 mod outage;
+mod sources;
 mod whep;
 
 use std::time::Duration;

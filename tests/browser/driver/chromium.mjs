@@ -73,8 +73,9 @@ export async function openLocal(page, name) {
 }
 
 // Reports `getStats` of the newest connection once a second. `{"event":"playing"}` comes with the
-// first decoded frame. Ends `seconds` after it, never if `seconds` is 0.
-export async function watch(page, seconds) {
+// first decoded frame. Ends `seconds` after it, never if `seconds` is 0; fails if there is no frame
+// for `patienceMs`.
+export async function watch(page, seconds, patienceMs = Infinity) {
   const start = Date.now();
   let playing;
   for (;;) {
@@ -86,6 +87,7 @@ export async function watch(page, seconds) {
       }
       emit('stats', { atMs: Date.now() - start, ...stats });
     }
+    if (playing === undefined && Date.now() - start > patienceMs) throw new Error('no picture');
     if (seconds > 0 && playing !== undefined && Date.now() - playing >= seconds * 1000) {
       return;
     }

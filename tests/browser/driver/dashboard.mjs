@@ -4,7 +4,8 @@
 //   { goto: url }
 //   { fill: label, value }                         a field, by its label
 //   { click: name, role }                          by its role ("button" if absent) and name
-//   { see: text }                                  waits until it is visible
+//   { see: text, role }                            waits until it is visible; with a role: until
+//                                                  an element of this role says something like it
 //   { read: name, role }                           prints the text of an element
 //   { text: true }                                 prints the text of the whole page
 //   { screenshot: file, fullPage }
@@ -22,7 +23,12 @@ const actions = {
   fill: (page, step) => page.getByLabel(step.fill).first().fill(step.value),
   click: (page, step) =>
     page.getByRole(step.role ?? 'button', { name: step.click }).first().click(),
-  see: (page, step) => page.getByText(step.see).first().waitFor({ state: 'visible' }),
+  see: (page, step) => {
+    const found = step.role
+      ? page.getByRole(step.role).filter({ hasText: step.see || /\S/ })
+      : page.getByText(step.see);
+    return found.first().waitFor({ state: 'visible' });
+  },
   read: async (page, step) => {
     const text = await page.getByRole(step.role, { name: step.read }).first().innerText();
     emit('read', { name: step.read, text });
@@ -32,7 +38,7 @@ const actions = {
     page.screenshot({ path: step.screenshot, fullPage: step.fullPage ?? false }),
   colorScheme: (page, step) => page.emulateMedia({ colorScheme: step.colorScheme }),
   viewport: (page, step) => page.setViewportSize(step.viewport),
-  watch: (page, step) => watch(page, step.watch),
+  watch: (page, step) => watch(page, step.watch, step.timeoutMs ?? DEFAULT_TIMEOUT_MS),
   delay: (page, step) => delay(page, step.delay),
 };
 

@@ -1,5 +1,6 @@
 //! Chromium watches: one binary, because linking costs more than running.
 
+mod dashboard;
 mod delay;
 mod harness;
 mod outage;

@@ -1,0 +1,106 @@
+//! A person in front of the dashboard: from the setup link to a moving picture.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use porthole_test_support::browser::Browser;
+use porthole_test_support::porthole::Server;
+use porthole_test_support::program::Place;
+use porthole_test_support::scene::{Scene, scene};
+use serde_json::{Value, json};
+
+use crate::{NEEDS, PICTURE_DEADLINE};
+
+const DEADLINE: Duration = Duration::from_secs(90);
+const PASSWORD: &str = "a porthole in the hull";
+
+#[test]
+fn the_setup_link_leads_to_a_moving_picture() {
+    scene("the_setup_link_leads_to_a_moving_picture", &NEEDS, |scene| {
+        let server = Server::start(scene, Place::Here, &["--demo"])?;
+        let link = setup_link(&server)?;
+        let screenshot = scene.folder().join("player.png");
+        let mut steps = vec![
+            json!({ "goto": link }),
+            json!({ "fill": "User name", "value": "ada" }),
+            json!({ "fill": "Password", "value": PASSWORD }),
+            json!({ "click": "Create the account" }),
+        ];
+        steps.extend(picture_steps());
+        steps.push(json!({ "screenshot": screenshot }));
+        play(scene, "setup", &steps)?;
+        ensure!(std::fs::metadata(screenshot)?.len() > 0, "an empty screenshot");
+
+        let mut steps = vec![
+            json!({ "goto": server.url("/") }),
+            json!({ "fill": "User name", "value": "ada" }),
+            json!({ "fill": "Password", "value": PASSWORD }),
+            json!({ "click": "Sign in" }),
+        ];
+        steps.extend(picture_steps());
+        play(scene, "sign-in", &steps)
+    });
+}
+
+#[test]
+fn nobody_gets_in_with_a_wrong_password_or_a_used_link() {
+    scene("nobody_gets_in_with_a_wrong_password_or_a_used_link", &NEEDS, |scene| {
+        let server = Server::start(scene, Place::Here, &["--demo"])?;
+        let link = setup_link(&server)?;
+        let set_up = |name: &str| {
+            [
+                json!({ "goto": link }),
+                json!({ "fill": "User name", "value": name }),
+                json!({ "fill": "Password", "value": PASSWORD }),
+                json!({ "click": "Create the account" }),
+            ]
+        };
+        let [a, b, c, d] = set_up("ada");
+        run(scene, "first", &[a, b, c, d, json!({ "see": "Demo camera" })])?;
+        let [a, b, c, d] = set_up("eve");
+        let alert = json!({ "see": "", "role": "alert" });
+        run(scene, "used-link", &[a, b, c, d, alert.clone()])?;
+        let steps = [
+            json!({ "goto": server.url("/") }),
+            json!({ "fill": "User name", "value": "ada" }),
+            json!({ "fill": "Password", "value": "not the password" }),
+            json!({ "click": "Sign in" }),
+            alert,
+        ];
+        run(scene, "wrong-password", &steps)?;
+        Ok(())
+    });
+}
+
+/// From the list of cameras to a picture and the words for its path.
+fn picture_steps() -> Vec<Value> {
+    vec![
+        json!({ "click": "Demo camera", "role": "link" }),
+        json!({ "watch": 4, "timeoutMs": PICTURE_DEADLINE.as_millis() }),
+        json!({ "see": "Direct in the LAN" }),
+    ]
+}
+
+/// Runs steps that include watching, and looks at what was seen.
+fn play(scene: &Scene, name: &str, steps: &[Value]) -> Result<()> {
+    let browser = run(scene, name, steps)?;
+    let sample = browser.sample()?;
+    ensure!(sample.frames_decoded >= 60, "{name}: too few frames: {sample:?}");
+    ensure!(sample.frame_width > 0, "{name}: {sample:?}");
+    Ok(())
+}
+
+fn run(scene: &Scene, name: &str, steps: &[Value]) -> Result<Browser> {
+    let arguments = json!({ "steps": steps });
+    let mut browser = Browser::script(scene, name, Place::Here, "dashboard.mjs", &arguments)?;
+    browser.finish(DEADLINE).context(name.to_owned())?;
+    Ok(browser)
+}
+
+/// The link that the first start prints; it works once.
+fn setup_link(server: &Server<'_>) -> Result<String> {
+    let output = server.output()?;
+    let mut words = output.split_whitespace();
+    let link = words.find(|word| word.starts_with("http") && word.contains("#t="));
+    Ok(link.context("no setup link was printed")?.to_owned())
+}

@@ -4,15 +4,16 @@
 //! Architecture invariant: no socket, clock, thread or lock in here, and only this crate knows
 //! STUN bytes.
 //!
-//! - [`stun`]: messages (RFC 8489). [`channel`]: ChannelData and stream framing (RFC 8656 §12).
-//! - [`client`]: [`TurnClient`](client::TurnClient) and [`StunClient`](client::StunClient).
-//! - [`credentials`]: time-limited credentials.
+//! - [`stun`] has the messages (RFC 8489), [`channel`] ChannelData and framing (RFC 8656 §12).
+//! - [`client`] has a [`TurnClient`] and a [`StunClient`], [`server`] the [`server::Server`].
+//! - [`credentials`] makes time-limited credentials.
 
 #![warn(missing_docs)]
 
 pub mod channel;
 pub mod client;
 pub mod credentials;
+pub mod server;
 pub mod stun;
 
 pub use channel::{StreamDecoder, StreamError};

@@ -102,6 +102,23 @@ impl<'b> MessageWriter<'b> {
         Ok(())
     }
 
+    /// As [`Self::finish`], with the header of a DATA attribute of `len` bytes at the end: the
+    /// caller sends data and padding behind it.
+    pub(crate) fn finish_before_data(&mut self, len: usize) -> Result<(), TooLong> {
+        let padded = len.next_multiple_of(4);
+        let body = self.out.len() - self.start - HEADER_LEN + 4 + padded;
+        let (Ok(length), Ok(body), true) =
+            (u16::try_from(len), u16::try_from(body), body <= MAX_BODY && !self.too_long)
+        else {
+            self.out.truncate(self.start);
+            return Err(TooLong);
+        };
+        self.out.extend_from_slice(&attribute::DATA.to_be_bytes());
+        self.out.extend_from_slice(&length.to_be_bytes());
+        self.out[self.start + 2..self.start + 4].copy_from_slice(&body.to_be_bytes());
+        Ok(())
+    }
+
     fn id(&self) -> TransactionId {
         let mut id = [0; 12];
         id.copy_from_slice(&self.out[self.start + 8..self.start + HEADER_LEN]);

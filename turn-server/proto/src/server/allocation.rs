@@ -1,0 +1,160 @@
+//! One allocation: its relayed address, permissions and channels.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use super::FiveTuple;
+use super::auth::Identity;
+use super::config::{CHANNEL_LIFETIME, MAX_CHANNELS, MAX_PERMISSIONS, PERMISSION_LIFETIME};
+use super::peer::Peer;
+use super::port::PortGuard;
+use super::quota::QuotaUnit;
+use crate::Family;
+use crate::channel::ChannelNumber;
+use crate::stun::TransactionId;
+
+/// Names an allocation for the driver. Never used again for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AllocationId {
+    pub(super) index: u32,
+    pub(super) generation: u32,
+}
+
+impl AllocationId {
+    /// The slot: small, dense, and taken by at most one allocation at a time.
+    pub const fn slot(self) -> u32 {
+        self.index
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Allocation {
+    pub(super) client: FiveTuple,
+    pub(super) owner: Identity,
+    pub(super) relay_ip: IpAddr,
+    pub(super) port: PortGuard,
+    pub(super) lifetime_s: u32,
+    pub(super) expires_at: Instant,
+    pub(super) request: AllocateRequest,
+    /// Whether the driver has opened the relay socket.
+    pub(super) open: bool,
+    pub(super) port_tries: u8,
+    pub(super) permissions: Permissions,
+    pub(super) channels: Channels,
+    pub(super) _quota: QuotaUnit,
+}
+
+impl Allocation {
+    pub(super) fn relayed(&self) -> SocketAddr {
+        SocketAddr::new(self.relay_ip, self.port.port())
+    }
+
+    pub(super) fn family(&self) -> Family {
+        Family::of(&self.relay_ip)
+    }
+}
+
+/// What made the allocation: answered again when it comes again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AllocateRequest {
+    pub(super) id: TransactionId,
+    pub(super) fingerprint: bool,
+}
+
+/// The table is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
+/// Peer addresses that are let through, ordered. Expired ones stay until their place is needed.
+#[derive(Debug, Default)]
+pub(super) struct Permissions(Vec<(IpAddr, Instant)>);
+
+impl Permissions {
+    pub(super) fn permits(&self, ip: IpAddr, now: Instant) -> bool {
+        let found = self.0.binary_search_by_key(&ip, |(ip, _)| *ip).ok();
+        found.and_then(|at| self.0.get(at)).is_some_and(|(_, expires_at)| now < *expires_at)
+    }
+
+    /// All of them or, when there is no place, none.
+    pub(super) fn install(&mut self, ips: &[IpAddr], now: Instant) -> Result<(), Full> {
+        self.0.retain(|(_, expires_at)| now < *expires_at);
+        let known = |ip: &IpAddr| self.0.binary_search_by_key(ip, |(ip, _)| *ip).is_ok();
+        let mut new: Vec<_> = ips.iter().copied().filter(|ip| !known(ip)).collect();
+        new.sort_unstable();
+        new.dedup();
+        if self.0.len() + new.len() > MAX_PERMISSIONS {
+            return Err(Full);
+        }
+        let expires_at = now + PERMISSION_LIFETIME;
+        for ip in ips {
+            match self.0.binary_search_by_key(ip, |(ip, _)| *ip) {
+                Ok(at) => self.0.iter_mut().skip(at).take(1).for_each(|p| p.1 = expires_at),
+                Err(at) => self.0.insert(at, (*ip, expires_at)),
+            }
+        }
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Channel {
+    number: ChannelNumber,
+    peer: Peer,
+    expires_at: Instant,
+}
+
+/// Why a channel is not bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BindError {
+    /// The number belongs to another peer, or the peer has another number.
+    Taken,
+    Full,
+}
+
+/// Channels, few enough to walk. Expired ones stay until the next ChannelBind.
+#[derive(Debug, Default)]
+pub(super) struct Channels(Vec<Channel>);
+
+impl Channels {
+    pub(super) fn peer_of(&self, number: ChannelNumber, now: Instant) -> Option<&Peer> {
+        let found = self.0.iter().find(|c| c.number == number && now < c.expires_at);
+        found.map(|channel| &channel.peer)
+    }
+
+    pub(super) fn number_of(&self, peer: SocketAddr, now: Instant) -> Option<ChannelNumber> {
+        let found = self.0.iter().find(|c| c.peer.addr() == peer && now < c.expires_at);
+        found.map(|channel| channel.number)
+    }
+
+    /// Whether [`Self::bind`] would succeed.
+    pub(super) fn check(
+        &self,
+        number: ChannelNumber,
+        peer: SocketAddr,
+        now: Instant,
+    ) -> Result<(), BindError> {
+        let mut living = self.0.iter().filter(|c| now < c.expires_at);
+        match living.find(|c| c.number == number || c.peer.addr() == peer) {
+            Some(found) if found.number == number && found.peer.addr() == peer => Ok(()),
+            Some(_) => Err(BindError::Taken),
+            None if self.0.iter().filter(|c| now < c.expires_at).count() < MAX_CHANNELS => Ok(()),
+            None => Err(BindError::Full),
+        }
+    }
+
+    /// Binds or renews what [`Self::check`] found good.
+    pub(super) fn bind(&mut self, number: ChannelNumber, peer: Peer, now: Instant) {
+        self.0.retain(|c| now < c.expires_at && c.number != number);
+        self.0.push(Channel { number, peer, expires_at: now + CHANNEL_LIFETIME });
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}

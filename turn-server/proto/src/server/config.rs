@@ -1,0 +1,56 @@
+//! What a server is told at its start, and its named bounds.
+
+use std::time::Duration;
+
+use super::policy::PolicyConfig;
+use super::port::RelayAddress;
+
+/// LIFETIME when the client names none, and the least it gets (RFC 8656 §7.2).
+pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(600);
+/// The most a client gets (RFC 8656 §7.2 recommends an hour).
+pub const MAX_LIFETIME: Duration = Duration::from_secs(3600);
+/// Of a permission (RFC 8656 §9).
+pub const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
+/// Of a channel (RFC 8656 §12).
+pub const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
+/// Peer addresses of one allocation: a browser with many interfaces has some twenty candidates.
+pub const MAX_PERMISSIONS: usize = 128;
+/// Channels of one allocation: one for each candidate in use.
+pub const MAX_CHANNELS: usize = 64;
+/// XOR-PEER-ADDRESS attributes looked at in one CreatePermission; more are refused.
+pub const MAX_PEERS_PER_REQUEST: usize = 32;
+/// Unknown attributes listed in a 420: enough to mend a client, too few to amplify.
+pub(super) const MAX_UNKNOWN_LISTED: usize = 8;
+/// Ports tried for one allocation when somebody else on the host holds them.
+pub(super) const MAX_PORT_TRIES: u8 = 8;
+
+/// What a [`Server`](super::Server) needs to know.
+#[derive(Clone)]
+pub struct ServerConfig {
+    /// The realm of its users.
+    pub realm: String,
+    /// Names and passwords that do not expire.
+    pub users: Vec<(String, String)>,
+    /// Secrets of time-limited credentials; several while they are exchanged.
+    pub rest_secrets: Vec<String>,
+    /// Where IPv4 is relayed, if it is.
+    pub relay_v4: Option<RelayAddress>,
+    /// Where IPv6 is relayed, if it is.
+    pub relay_v6: Option<RelayAddress>,
+    /// Which peers are allowed.
+    pub policy: PolicyConfig,
+    /// Key of the nonces; the same in all workers.
+    pub nonce_key: [u8; 32],
+    /// Seed of ports and transaction ids: random and another one in each worker.
+    pub seed: [u8; 32],
+}
+
+impl std::fmt::Debug for ServerConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerConfig")
+            .field("realm", &self.realm)
+            .field("users", &self.users.len())
+            .field("rest_secrets", &self.rest_secrets.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,293 @@
+//! The TURN server (RFC 8656, RFC 8489) as a value.
+//!
+//! The driver passes in what clients and peers send and what became of its sockets, drains
+//! [`Server::poll_output`] and comes back at [`Server::poll_timeout`]. What is to be relayed is
+//! returned at once, as a range of the bytes passed in: payloads are never copied in here.
+//!
+//! Architecture invariants: nobody who has not proved an address and a password costs a byte of
+//! memory; every packet to or from a peer passes [`Server::authorize_peer`].
+
+mod allocation;
+mod auth;
+mod config;
+mod nonce;
+mod peer;
+mod policy;
+mod port;
+mod quota;
+mod relay;
+mod requests;
+mod table;
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+pub use allocation::AllocationId;
+use auth::{Authenticator, Identity};
+pub use config::{
+    CHANNEL_LIFETIME, DEFAULT_LIFETIME, MAX_CHANNELS, MAX_LIFETIME, MAX_PEERS_PER_REQUEST,
+    MAX_PERMISSIONS, PERMISSION_LIFETIME, ServerConfig,
+};
+pub use nonce::NONCE_LIFETIME_S;
+use nonce::Nonces;
+pub use peer::Peer;
+use policy::PeerPolicy;
+pub use policy::{BadCidr, Cidr, PolicyConfig};
+pub use port::{PortPool, RelayAddress};
+pub use quota::{AllocationQuota, LocalQuota, QuotaLimits, QuotaReached, QuotaUnit};
+pub use relay::{HEADROOM, RelayHeader, TAILROOM, ToClient, ToPeer};
+use table::Table;
+
+use crate::channel::{Kind, kind_of};
+use crate::stun::{Class, Message, Method};
+use crate::{Family, Transport};
+
+/// The clocks of one moment: expiry runs on one, credentials on the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Monotonic.
+    pub instant: Instant,
+    /// Seconds since 1970.
+    pub unix_s: u64,
+}
+
+/// Where a client's message came from and to; the answer goes the same way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FiveTuple {
+    /// UDP or TCP.
+    pub transport: Transport,
+    /// The client's end as the server sees it.
+    pub client: SocketAddr,
+    /// The server's end.
+    pub server: SocketAddr,
+}
+
+/// What the driver is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send this message to a client.
+    Send {
+        /// To whom.
+        client: FiveTuple,
+        /// A whole STUN message.
+        bytes: Vec<u8>,
+    },
+    /// Open a UDP socket for an allocation, then say [`Server::relay_opened`] or
+    /// [`Server::relay_failed`].
+    OpenRelay {
+        /// For which allocation. An open socket of it is to be replaced.
+        id: AllocationId,
+        /// Of which family.
+        family: Family,
+        /// On which port.
+        port: u16,
+    },
+    /// The allocation is gone: close its socket.
+    CloseRelay {
+        /// Which.
+        id: AllocationId,
+    },
+}
+
+/// Totals since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Binding requests answered.
+    pub bindings: u64,
+    /// Allocations made.
+    pub allocations_made: u64,
+    /// Requests refused, for whatever reason but a missing or stale nonce.
+    pub refused: u64,
+    /// Requests answered with 401 or 438: each new client's first, and wrong passwords.
+    pub challenged: u64,
+    /// Packets relayed to peers.
+    pub to_peers: u64,
+    /// Payload bytes of them.
+    pub to_peers_bytes: u64,
+    /// Packets relayed to clients.
+    pub to_clients: u64,
+    /// Payload bytes of them.
+    pub to_clients_bytes: u64,
+    /// Packets not relayed: no allocation, channel or permission, or the peer is not allowed.
+    pub dropped: u64,
+    /// What was neither STUN nor ChannelData.
+    pub malformed: u64,
+}
+
+/// One TURN server, or one worker of it.
+#[derive(Debug)]
+pub struct Server {
+    authenticator: Authenticator,
+    policy: PeerPolicy,
+    relay_v4: Option<RelayAddress>,
+    relay_v6: Option<RelayAddress>,
+    quota: Box<dyn AllocationQuota>,
+    rng: StdRng,
+    table: Table,
+    /// At most a few for each input, and the driver drains it after each.
+    outputs: VecDeque<Output>,
+    counters: Counters,
+    draining: bool,
+}
+
+impl Server {
+    /// Without allocations.
+    pub fn new(config: ServerConfig, quota: Box<dyn AllocationQuota>) -> Self {
+        let ServerConfig { realm, users, rest_secrets, relay_v4, relay_v6, policy, .. } = config;
+        let relays = relay_v4.iter().chain(&relay_v6).cloned().collect();
+        let nonces = Nonces::new(config.nonce_key);
+        Self {
+            authenticator: Authenticator::new(realm, users, rest_secrets, nonces),
+            policy: PeerPolicy::new(policy, relays),
+            relay_v4,
+            relay_v6,
+            quota,
+            rng: StdRng::from_seed(config.seed),
+            table: Table::default(),
+            outputs: VecDeque::new(),
+            counters: Counters::default(),
+            draining: false,
+        }
+    }
+
+    /// A datagram or frame from a client. What is returned is to be sent to a peer.
+    pub fn handle_client(&mut self, now: Now, client: &FiveTuple, bytes: &[u8]) -> Option<ToPeer> {
+        // ChannelData first: nearly all traffic is that.
+        match kind_of(bytes) {
+            Kind::ChannelData => self.handle_channel_data(now.instant, client, bytes),
+            Kind::Stun => self.handle_stun(now, client, bytes),
+            Kind::Other => {
+                self.counters.malformed += 1;
+                None
+            }
+        }
+    }
+
+    /// The driver opened the socket it was asked for.
+    pub fn relay_opened(&mut self, id: AllocationId) {
+        self.finish_allocate(id);
+    }
+
+    /// The driver could not open the socket it was asked for: another port is tried.
+    pub fn relay_failed(&mut self, id: AllocationId) {
+        self.retry_allocate(id);
+    }
+
+    /// The client's TCP connection is closed.
+    pub fn client_gone(&mut self, client: &FiveTuple) {
+        if let Some(id) = self.table.id_of(client) {
+            self.remove(id);
+        }
+    }
+
+    /// Ends what has expired.
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some((at, id)) = self.table.next_expiry() {
+            if at > now.instant {
+                break;
+            }
+            self.remove(id);
+        }
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.table.next_expiry().map(|(at, _)| at)
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// From now on nobody gets a new allocation; the living ones go on.
+    pub fn start_draining(&mut self) {
+        self.draining = true;
+    }
+
+    /// Ends every allocation at once.
+    pub fn end_all(&mut self) {
+        for id in self.table.ids() {
+            self.remove(id);
+        }
+    }
+
+    /// Living allocations.
+    pub fn allocations(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether this client has one.
+    pub fn has_allocation(&self, client: &FiveTuple) -> bool {
+        self.table.id_of(client).is_some()
+    }
+
+    /// Totals since the start.
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The choke point: CreatePermission asks with `AnyPort`; ChannelBind, Send, ChannelData and
+    /// whatever a peer sends ask with the port, each time, so that a rule holds at once.
+    fn authorize_peer(&self, peer: &Peer, scope: Scope) -> bool {
+        match scope {
+            Scope::AnyPort => self.policy.allows_any_port(peer),
+            Scope::ThisPort => self.policy.allows(peer),
+        }
+    }
+
+    fn handle_stun(&mut self, now: Now, client: &FiveTuple, bytes: &[u8]) -> Option<ToPeer> {
+        let Ok(message) = Message::parse(bytes) else {
+            self.counters.malformed += 1;
+            return None;
+        };
+        match (message.class(), message.method()) {
+            (Class::Request, Method::Binding) => self.handle_binding(client, &message),
+            (Class::Request, _) => self.handle_request(now, client, &message),
+            (Class::Indication, Method::Send) => return self.handle_send(now, client, &message),
+            // A Binding indication keeps a NAT's mapping alive and wants nothing.
+            (Class::Indication, _) => {}
+            (Class::Success | Class::Error, _) => self.counters.malformed += 1,
+        }
+        None
+    }
+
+    fn remove(&mut self, id: AllocationId) {
+        if self.table.remove(id).is_some() {
+            self.outputs.push_back(Output::CloseRelay { id });
+        }
+    }
+
+    fn relay_for(&self, family: Family) -> Option<&RelayAddress> {
+        match family {
+            Family::V4 => self.relay_v4.as_ref(),
+            Family::V6 => self.relay_v6.as_ref(),
+        }
+    }
+
+    fn owner_of(&self, client: &FiveTuple) -> Option<&Identity> {
+        self.table.of_client(client).map(|(_, allocation)| &allocation.owner)
+    }
+}
+
+/// What an authorisation is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    AnyPort,
+    ThisPort,
+}
+
+/// The relay's own addresses of both families, for the driver's log.
+impl Server {
+    /// Where it relays.
+    pub fn relay_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.relay_v4.iter().chain(&self.relay_v6).map(|relay| relay.ip)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! How many allocations there may be, each unit owned by a guard that gives it back.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+/// Bounds on living allocations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuotaLimits {
+    /// Of one user (with time-limited credentials: of one user id).
+    pub per_user: usize,
+    /// Of one client address (IPv4) or /64 (IPv6); many clients may share one behind a NAT.
+    pub per_source: usize,
+    /// Of all.
+    pub total: usize,
+}
+
+impl Default for QuotaLimits {
+    /// A gateway with a hundred viewers; an office behind one address; a small server's memory.
+    fn default() -> Self {
+        Self { per_user: 128, per_source: 1024, total: 16_384 }
+    }
+}
+
+/// Which bound was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuotaReached {
+    /// The user's or the source's: answered with 486.
+    Own,
+    /// Everybody's: answered with 508.
+    Total,
+}
+
+/// Hands out the right to one allocation. A server with several workers passes each of them a
+/// handle to one [`LocalQuota`]; a single one passes that itself.
+pub trait AllocationQuota: std::fmt::Debug + Send {
+    /// One unit, if all bounds allow it.
+    fn acquire(&mut self, user: &str, source: IpAddr) -> Result<QuotaUnit, QuotaReached>;
+}
+
+/// One allocation's worth of quota; counts as long as it lives.
+#[derive(Debug)]
+pub struct QuotaUnit {
+    _user: Count,
+    _source: Count,
+    _total: Count,
+}
+
+/// The number of clones less one is the count: giving back needs no table and no lock.
+type Count = Arc<()>;
+
+fn used(count: &Count) -> usize {
+    Arc::strong_count(count) - 1
+}
+
+/// The counts themselves.
+#[derive(Debug)]
+pub struct LocalQuota {
+    limits: QuotaLimits,
+    users: HashMap<Box<str>, Count>,
+    sources: HashMap<IpAddr, Count>,
+    total: Count,
+}
+
+impl LocalQuota {
+    /// Nothing in use.
+    pub fn new(limits: QuotaLimits) -> Self {
+        let total = Count::default();
+        Self { limits, users: HashMap::new(), sources: HashMap::new(), total }
+    }
+
+    /// Living allocations.
+    pub fn in_use(&self) -> usize {
+        used(&self.total)
+    }
+
+    /// Forgets users and sources without allocations, before they outnumber those with.
+    fn prune(&mut self) {
+        /// Below this it is not worth the walk.
+        const SLACK: usize = 64;
+        let bound = 2 * self.in_use() + SLACK;
+        if self.users.len() > bound {
+            self.users.retain(|_, count| used(count) > 0);
+        }
+        if self.sources.len() > bound {
+            self.sources.retain(|_, count| used(count) > 0);
+        }
+    }
+}
+
+impl AllocationQuota for LocalQuota {
+    fn acquire(&mut self, user: &str, source: IpAddr) -> Result<QuotaUnit, QuotaReached> {
+        if used(&self.total) >= self.limits.total {
+            return Err(QuotaReached::Total);
+        }
+        let source = source_block(source);
+        let of_user = self.users.get(user).map_or(0, used);
+        let of_source = self.sources.get(&source).map_or(0, used);
+        if of_user >= self.limits.per_user || of_source >= self.limits.per_source {
+            return Err(QuotaReached::Own);
+        }
+        self.prune();
+        Ok(QuotaUnit {
+            _user: Arc::clone(self.users.entry(user.into()).or_default()),
+            _source: Arc::clone(self.sources.entry(source).or_default()),
+            _total: Arc::clone(&self.total),
+        })
+    }
+}
+
+/// One subscriber has a whole /64.
+fn source_block(source: IpAddr) -> IpAddr {
+    match source.to_canonical() {
+        IpAddr::V4(ip) => IpAddr::V4(ip),
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
+    }
+}

@@ -1,0 +1,189 @@
+//! The data path: ChannelData and Send to peers, what peers send to clients.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::Instant;
+
+use rand::Rng as _;
+
+use super::{AllocationId, FiveTuple, Now, Peer, Scope, Server};
+use crate::Transport;
+use crate::channel::{CHANNEL_HEADER_LEN, channel_header, read_channel_data};
+use crate::stun::{Class, HEADER_LEN, Message, MessageWriter, Method, TransactionId, attribute};
+
+/// Room a driver leaves before a peer's payload: a Data indication with an IPv6 peer.
+pub const HEADROOM: usize = HEADER_LEN + 4 + 20 + 4;
+/// Room a driver leaves behind a peer's payload: padding.
+pub const TAILROOM: usize = 3;
+
+/// To be sent from an allocation's relay socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToPeer {
+    /// Whose socket.
+    pub id: AllocationId,
+    /// To whom.
+    pub peer: SocketAddr,
+    /// Which of the bytes passed in.
+    pub payload: Range<usize>,
+}
+
+/// To be sent to a client: the header, the peer's payload, and `padding` zero bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToClient {
+    /// To whom.
+    pub client: FiveTuple,
+    /// What goes before the payload.
+    pub header: RelayHeader,
+    /// Zero bytes behind it, at most [`TAILROOM`].
+    pub padding: usize,
+}
+
+/// At most [`HEADROOM`] bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayHeader {
+    bytes: [u8; HEADROOM],
+    len: usize,
+}
+
+impl RelayHeader {
+    fn new(header: &[u8]) -> Option<Self> {
+        let mut bytes = [0; HEADROOM];
+        bytes.get_mut(..header.len())?.copy_from_slice(header);
+        Some(Self { bytes, len: header.len() })
+    }
+
+    /// The header.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl Server {
+    pub(super) fn handle_channel_data(
+        &mut self,
+        now: Instant,
+        client: &FiveTuple,
+        bytes: &[u8],
+    ) -> Option<ToPeer> {
+        let to_peer = self.channel_data_to_peer(now, client, bytes);
+        self.count_to_peer(to_peer.as_ref());
+        to_peer
+    }
+
+    fn channel_data_to_peer(
+        &self,
+        now: Instant,
+        client: &FiveTuple,
+        bytes: &[u8],
+    ) -> Option<ToPeer> {
+        let (number, payload) = read_channel_data(bytes)?;
+        let (id, allocation) = self.table.of_client(client)?;
+        let peer = allocation.channels.peer_of(number, now)?;
+        let payload = CHANNEL_HEADER_LEN..CHANNEL_HEADER_LEN + payload.len();
+        self.authorize_peer(peer, Scope::ThisPort).then(|| ToPeer {
+            id,
+            peer: peer.addr(),
+            payload,
+        })
+    }
+
+    pub(super) fn handle_send(
+        &mut self,
+        now: Now,
+        client: &FiveTuple,
+        message: &Message<'_>,
+    ) -> Option<ToPeer> {
+        let to_peer = self.send_to_peer(now.instant, client, message);
+        self.count_to_peer(to_peer.as_ref());
+        to_peer
+    }
+
+    fn send_to_peer(
+        &self,
+        now: Instant,
+        client: &FiveTuple,
+        message: &Message<'_>,
+    ) -> Option<ToPeer> {
+        let known = [attribute::XOR_PEER_ADDRESS, attribute::DATA];
+        if message.unknown_required(&known).next().is_some() {
+            return None;
+        }
+        let (id, allocation) = self.table.of_client(client)?;
+        let peer = Peer::new(message.xor_address(attribute::XOR_PEER_ADDRESS).ok()??);
+        let data = message.first(attribute::DATA)?;
+        let passes = allocation.open
+            && allocation.permissions.permits(peer.ip(), now)
+            && self.authorize_peer(&peer, Scope::ThisPort);
+        let payload = data.offset..data.offset + data.value.len();
+        passes.then(|| ToPeer { id, peer: peer.addr(), payload })
+    }
+
+    fn count_to_peer(&mut self, to_peer: Option<&ToPeer>) {
+        match to_peer {
+            Some(to_peer) => {
+                self.counters.to_peers += 1;
+                self.counters.to_peers_bytes += count(to_peer.payload.len());
+            }
+            None => self.counters.dropped += 1,
+        }
+    }
+
+    /// A datagram of `len` bytes for an allocation's relay socket. What is returned is to be put
+    /// around it and sent to the client.
+    pub fn handle_peer(
+        &mut self,
+        now: Now,
+        id: AllocationId,
+        from: SocketAddr,
+        len: usize,
+    ) -> Option<ToClient> {
+        // Made here because the table is borrowed below; a ChannelData packet wastes nothing.
+        let to_client = self.peer_to_client(now.instant, id, &Peer::new(from), len);
+        match &to_client {
+            Some(_) => {
+                self.counters.to_clients += 1;
+                self.counters.to_clients_bytes += count(len);
+            }
+            None => self.counters.dropped += 1,
+        }
+        to_client
+    }
+
+    fn peer_to_client(
+        &mut self,
+        now: Instant,
+        id: AllocationId,
+        peer: &Peer,
+        len: usize,
+    ) -> Option<ToClient> {
+        let allocation = self.table.get(id)?;
+        let passes = allocation.permissions.permits(peer.ip(), now)
+            && self.authorize_peer(peer, Scope::ThisPort);
+        if !passes {
+            return None;
+        }
+        let client = allocation.client;
+        let padding = len.next_multiple_of(4) - len;
+        if let Some(number) = allocation.channels.number_of(peer.addr(), now) {
+            let header = RelayHeader::new(&channel_header(number, len)?)?;
+            let padding = if client.transport == Transport::Tcp { padding } else { 0 };
+            return Some(ToClient { client, header, padding });
+        }
+        let header = data_header(TransactionId(self.rng.random()), peer.addr(), len)?;
+        Some(ToClient { client, header, padding })
+    }
+}
+
+/// A Data indication up to its payload. The payload itself is not needed to write it.
+fn data_header(id: TransactionId, peer: SocketAddr, len: usize) -> Option<RelayHeader> {
+    let mut header = Vec::with_capacity(HEADROOM);
+    MessageWriter::new(&mut header, Class::Indication, Method::Data, id)
+        .xor_address(attribute::XOR_PEER_ADDRESS, peer)
+        .finish_before_data(len)
+        .ok()?;
+    RelayHeader::new(&header)
+}
+
+fn count(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,373 @@
+//! The requests, one method each.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::allocation::{AllocateRequest, Allocation, BindError, Channels, Permissions};
+use super::auth::Identity;
+use super::config::{MAX_PEERS_PER_REQUEST, MAX_PORT_TRIES, MAX_UNKNOWN_LISTED};
+use super::quota::QuotaReached;
+use super::{
+    AllocationId, DEFAULT_LIFETIME, FiveTuple, MAX_LIFETIME, Now, Output, Peer, Scope, Server,
+};
+use crate::channel::ChannelNumber;
+use crate::stun::{
+    Class, ErrorCode, LongTermKey, Message, MessageWriter, Method, TransactionId, attribute,
+};
+use crate::{Family, REQUESTED_UDP};
+
+/// What any request may carry; everything else that must be understood is answered with 420.
+const KNOWN: [u16; 8] = [
+    attribute::USERNAME,
+    attribute::REALM,
+    attribute::NONCE,
+    attribute::LIFETIME,
+    attribute::CHANNEL_NUMBER,
+    attribute::XOR_PEER_ADDRESS,
+    attribute::REQUESTED_ADDRESS_FAMILY,
+    attribute::REQUESTED_TRANSPORT,
+];
+
+/// A request of somebody who is known by now.
+#[derive(Clone, Copy, Debug)]
+struct Asked<'m> {
+    client: &'m FiveTuple,
+    message: &'m Message<'m>,
+    who: &'m Identity,
+    now: Now,
+}
+
+/// How to answer a request.
+#[derive(Clone, Copy, Debug)]
+struct ReplyTo<'k> {
+    client: FiveTuple,
+    method: Method,
+    id: TransactionId,
+    fingerprint: bool,
+    key: Option<&'k LongTermKey>,
+}
+
+impl<'k> ReplyTo<'k> {
+    fn new(client: &FiveTuple, message: &Message<'_>, key: Option<&'k LongTermKey>) -> Self {
+        Self {
+            client: *client,
+            method: message.method(),
+            id: message.id(),
+            fingerprint: message.has_fingerprint(),
+            key,
+        }
+    }
+}
+
+impl Asked<'_> {
+    fn reply_to(&self) -> ReplyTo<'_> {
+        ReplyTo::new(self.client, self.message, Some(&self.who.key))
+    }
+}
+
+impl Server {
+    /// Anybody may ask. The answer is never more than 1.6 times as long as the question.
+    pub(super) fn handle_binding(&mut self, client: &FiveTuple, message: &Message<'_>) {
+        let to = ReplyTo::new(client, message, None);
+        if message.unknown_required(&KNOWN).next().is_some() {
+            return self.refuse_unknown(to, message);
+        }
+        self.counters.bindings += 1;
+        self.reply(to, Class::Success, |writer| {
+            writer.xor_address(attribute::XOR_MAPPED_ADDRESS, client.client);
+        });
+    }
+
+    pub(super) fn handle_request(&mut self, now: Now, client: &FiveTuple, message: &Message<'_>) {
+        let owner = self.owner_of(client);
+        let who = match self.authenticator.authenticate(client, message, owner, now) {
+            Ok(who) => who,
+            Err(code) => return self.challenge(now, client, message, code),
+        };
+        let asked = Asked { client, message, who: &who, now };
+        if message.unknown_required(&KNOWN).next().is_some() {
+            return self.refuse_unknown(asked.reply_to(), message);
+        }
+        let handled = match message.method() {
+            Method::Allocate => self.handle_allocate(&asked),
+            Method::Refresh => self.handle_refresh(&asked),
+            Method::CreatePermission => self.handle_create_permission(&asked),
+            Method::ChannelBind => self.handle_channel_bind(&asked),
+            Method::Binding | Method::Send | Method::Data => Err(ErrorCode::BAD_REQUEST),
+        };
+        if let Err(code) = handled {
+            self.refuse(asked.reply_to(), code);
+        }
+    }
+
+    /// RFC 8656 §7.2.
+    fn handle_allocate(&mut self, asked: &Asked<'_>) -> Result<(), ErrorCode> {
+        if let Some((id, allocation)) = self.table.of_client(asked.client) {
+            if allocation.request.id != asked.message.id() {
+                return Err(ErrorCode::ALLOCATION_MISMATCH);
+            }
+            // The answer was lost, unless the socket is still being opened.
+            if allocation.open {
+                self.reply_allocated(id);
+            }
+            return Ok(());
+        }
+        check_transport(asked.message)?;
+        let family = requested_family(asked.message)?.unwrap_or(Family::V4);
+        let lifetime_s = granted_lifetime(asked.message)?;
+        let relay = self.relay_for(family).ok_or(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED)?.clone();
+        if self.draining {
+            return Err(ErrorCode::INSUFFICIENT_CAPACITY);
+        }
+        let quota = self.quota.acquire(asked.who.quota_user(), asked.client.client.ip());
+        let quota = quota.map_err(|reached| match reached {
+            QuotaReached::Own => ErrorCode::ALLOCATION_QUOTA_REACHED,
+            QuotaReached::Total => ErrorCode::INSUFFICIENT_CAPACITY,
+        })?;
+        let port = relay.ports.take(&mut self.rng).ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
+        let output_port = port.port();
+        let inserted = self.table.insert(Allocation {
+            client: *asked.client,
+            owner: asked.who.clone(),
+            relay_ip: relay.ip,
+            port,
+            lifetime_s,
+            expires_at: asked.now.instant + Duration::from_secs(u64::from(lifetime_s)),
+            request: AllocateRequest {
+                id: asked.message.id(),
+                fingerprint: asked.message.has_fingerprint(),
+            },
+            open: false,
+            port_tries: 1,
+            permissions: Permissions::default(),
+            channels: Channels::default(),
+            _quota: quota,
+        });
+        let id = inserted.ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
+        self.outputs.push_back(Output::OpenRelay { id, family, port: output_port });
+        Ok(())
+    }
+
+    pub(super) fn finish_allocate(&mut self, id: AllocationId) {
+        let Some(allocation) = self.table.get_mut(id).filter(|a| !a.open) else { return };
+        allocation.open = true;
+        self.counters.allocations_made += 1;
+        self.reply_allocated(id);
+    }
+
+    /// Somebody else on this host has the port. The new one is taken before the old one is given
+    /// back, so that they differ.
+    pub(super) fn retry_allocate(&mut self, id: AllocationId) {
+        let Some(allocation) = self.table.get(id).filter(|a| !a.open) else { return };
+        let (family, tries) = (allocation.family(), allocation.port_tries);
+        let ports = self.relay_for(family).map(|relay| relay.ports.clone());
+        let another =
+            ports.filter(|_| tries < MAX_PORT_TRIES).and_then(|ports| ports.take(&mut self.rng));
+        match (another, self.table.get_mut(id)) {
+            (Some(another), Some(allocation)) => {
+                let port = another.port();
+                allocation.port = another;
+                allocation.port_tries += 1;
+                self.outputs.push_back(Output::OpenRelay { id, family, port });
+            }
+            _ => self.give_up_allocate(id),
+        }
+    }
+
+    fn give_up_allocate(&mut self, id: AllocationId) {
+        let Some(Allocation { client, owner, request, .. }) = self.table.remove(id) else { return };
+        let to = ReplyTo {
+            client,
+            method: Method::Allocate,
+            id: request.id,
+            fingerprint: request.fingerprint,
+            key: Some(&owner.key),
+        };
+        self.refuse(to, ErrorCode::INSUFFICIENT_CAPACITY);
+    }
+
+    fn reply_allocated(&mut self, id: AllocationId) {
+        let Some(allocation) = self.table.get(id) else { return };
+        let (relayed, lifetime_s) = (allocation.relayed(), allocation.lifetime_s);
+        let (client, request) = (allocation.client, allocation.request);
+        let key = allocation.owner.key.clone();
+        let to = ReplyTo {
+            client,
+            method: Method::Allocate,
+            id: request.id,
+            fingerprint: request.fingerprint,
+            key: Some(&key),
+        };
+        self.reply(to, Class::Success, |writer| {
+            writer
+                .xor_address(attribute::XOR_RELAYED_ADDRESS, relayed)
+                .xor_address(attribute::XOR_MAPPED_ADDRESS, client.client)
+                .u32(attribute::LIFETIME, lifetime_s);
+        });
+    }
+
+    /// RFC 8656 §8.2.
+    fn handle_refresh(&mut self, asked: &Asked<'_>) -> Result<(), ErrorCode> {
+        let (id, family) = self.allocation_of(asked)?;
+        if requested_family(asked.message)?.is_some_and(|requested| requested != family) {
+            return Err(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH);
+        }
+        let lifetime_s = match asked.message.u32(attribute::LIFETIME) {
+            Ok(Some(0)) => {
+                self.remove(id);
+                0
+            }
+            Ok(_) => {
+                let granted = granted_lifetime(asked.message)?;
+                let until = asked.now.instant + Duration::from_secs(u64::from(granted));
+                self.table.expire_at(id, until);
+                granted
+            }
+            Err(_) => return Err(ErrorCode::BAD_REQUEST),
+        };
+        self.reply(asked.reply_to(), Class::Success, |writer| {
+            writer.u32(attribute::LIFETIME, lifetime_s);
+        });
+        Ok(())
+    }
+
+    /// RFC 8656 §10.2: all of the peers or none.
+    fn handle_create_permission(&mut self, asked: &Asked<'_>) -> Result<(), ErrorCode> {
+        let (id, family) = self.allocation_of(asked)?;
+        let mut peers: Vec<IpAddr> = Vec::new();
+        for found in asked.message.attributes().filter(|a| a.kind == attribute::XOR_PEER_ADDRESS) {
+            let addr = crate::stun::decode_xor_address(found.value, asked.message.id());
+            let addr = addr.map_err(|_| ErrorCode::BAD_REQUEST)?;
+            peers.push(self.permitted(addr, family, Scope::AnyPort)?.ip());
+            if peers.len() > MAX_PEERS_PER_REQUEST {
+                return Err(ErrorCode::INSUFFICIENT_CAPACITY);
+            }
+        }
+        if peers.is_empty() {
+            return Err(ErrorCode::BAD_REQUEST);
+        }
+        let allocation = self.table.get_mut(id).ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
+        let installed = allocation.permissions.install(&peers, asked.now.instant);
+        installed.map_err(|_| ErrorCode::INSUFFICIENT_CAPACITY)?;
+        self.reply(asked.reply_to(), Class::Success, |_| {});
+        Ok(())
+    }
+
+    /// RFC 8656 §12.2. Binds and installs the permission, or neither.
+    fn handle_channel_bind(&mut self, asked: &Asked<'_>) -> Result<(), ErrorCode> {
+        let (id, family) = self.allocation_of(asked)?;
+        let now = asked.now.instant;
+        let number = asked.message.u32(attribute::CHANNEL_NUMBER);
+        let addr = asked.message.xor_address(attribute::XOR_PEER_ADDRESS);
+        let (Ok(Some(number)), Ok(Some(addr))) = (number, addr) else {
+            return Err(ErrorCode::BAD_REQUEST);
+        };
+        let number = u16::try_from(number >> 16).ok().and_then(ChannelNumber::new);
+        let number = number.ok_or(ErrorCode::BAD_REQUEST)?;
+        let peer = self.permitted(addr, family, Scope::ThisPort)?;
+        let allocation = self.table.get_mut(id).ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
+        allocation.channels.check(number, peer.addr(), now).map_err(|error| match error {
+            BindError::Taken => ErrorCode::BAD_REQUEST,
+            BindError::Full => ErrorCode::INSUFFICIENT_CAPACITY,
+        })?;
+        let installed = allocation.permissions.install(&[peer.ip()], now);
+        installed.map_err(|_| ErrorCode::INSUFFICIENT_CAPACITY)?;
+        allocation.channels.bind(number, peer, now);
+        self.reply(asked.reply_to(), Class::Success, |_| {});
+        Ok(())
+    }
+
+    /// The allocation that the request is about, if it is the asker's.
+    fn allocation_of(&self, asked: &Asked<'_>) -> Result<(AllocationId, Family), ErrorCode> {
+        let found = self.table.of_client(asked.client).filter(|(_, a)| a.open);
+        let (id, allocation) = found.ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
+        if allocation.owner.username != asked.who.username {
+            return Err(ErrorCode::WRONG_CREDENTIALS);
+        }
+        Ok((id, allocation.family()))
+    }
+
+    fn permitted(&self, addr: SocketAddr, family: Family, scope: Scope) -> Result<Peer, ErrorCode> {
+        let peer = Peer::new(addr);
+        if Family::of(&peer.ip()) != family {
+            return Err(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH);
+        }
+        if self.authorize_peer(&peer, scope) { Ok(peer) } else { Err(ErrorCode::FORBIDDEN) }
+    }
+}
+
+/// Answers.
+impl Server {
+    fn challenge(&mut self, now: Now, client: &FiveTuple, message: &Message<'_>, code: ErrorCode) {
+        let to = ReplyTo::new(client, message, None);
+        if code == ErrorCode::BAD_REQUEST {
+            return self.refuse(to, code);
+        }
+        self.counters.challenged += 1;
+        let nonce = self.authenticator.nonce(client, now);
+        let realm = self.authenticator.realm().to_owned();
+        self.reply(to, Class::Error, |writer| {
+            writer
+                .error_code(code)
+                .attribute(attribute::REALM, realm.as_bytes())
+                .attribute(attribute::NONCE, nonce.as_bytes());
+        });
+    }
+
+    fn refuse(&mut self, to: ReplyTo<'_>, code: ErrorCode) {
+        self.counters.refused += 1;
+        self.reply(to, Class::Error, |writer| {
+            writer.error_code(code);
+        });
+    }
+
+    fn refuse_unknown(&mut self, to: ReplyTo<'_>, message: &Message<'_>) {
+        self.counters.refused += 1;
+        let unknown = message.unknown_required(&KNOWN).take(MAX_UNKNOWN_LISTED);
+        let unknown: Vec<u8> = unknown.flat_map(u16::to_be_bytes).collect();
+        self.reply(to, Class::Error, |writer| {
+            writer
+                .error_code(ErrorCode::UNKNOWN_ATTRIBUTE)
+                .attribute(attribute::UNKNOWN_ATTRIBUTES, &unknown);
+        });
+    }
+
+    fn reply(&mut self, to: ReplyTo<'_>, class: Class, fill: impl FnOnce(&mut MessageWriter<'_>)) {
+        let mut bytes = Vec::with_capacity(128);
+        let mut writer = MessageWriter::new(&mut bytes, class, to.method, to.id);
+        fill(&mut writer);
+        if let Some(key) = to.key {
+            writer.integrity(key);
+        }
+        if to.fingerprint {
+            writer.fingerprint();
+        }
+        // Only a realm of 64 kB does not fit.
+        if writer.finish().is_ok() {
+            self.outputs.push_back(Output::Send { client: to.client, bytes });
+        }
+    }
+}
+
+fn check_transport(message: &Message<'_>) -> Result<(), ErrorCode> {
+    match message.u32(attribute::REQUESTED_TRANSPORT) {
+        Ok(Some(protocol)) if protocol >> 24 == REQUESTED_UDP >> 24 => Ok(()),
+        Ok(Some(_)) => Err(ErrorCode::UNSUPPORTED_TRANSPORT),
+        Ok(None) | Err(_) => Err(ErrorCode::BAD_REQUEST),
+    }
+}
+
+fn requested_family(message: &Message<'_>) -> Result<Option<Family>, ErrorCode> {
+    let requested = message.u32(attribute::REQUESTED_ADDRESS_FAMILY);
+    let Some(value) = requested.map_err(|_| ErrorCode::BAD_REQUEST)? else { return Ok(None) };
+    let family = Family::from_attribute(value);
+    family.map(Some).ok_or(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED)
+}
+
+/// What the client asks for, within the bounds (RFC 8656 §7.2).
+fn granted_lifetime(message: &Message<'_>) -> Result<u32, ErrorCode> {
+    let asked = message.u32(attribute::LIFETIME).map_err(|_| ErrorCode::BAD_REQUEST)?;
+    let seconds = |bound: Duration| u32::try_from(bound.as_secs()).unwrap_or(u32::MAX);
+    let (least, most) = (seconds(DEFAULT_LIFETIME), seconds(MAX_LIFETIME));
+    Ok(asked.unwrap_or(least).clamp(least, most))
+}

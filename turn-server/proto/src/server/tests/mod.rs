@@ -1,0 +1,277 @@
+//! The server and its clients as values: no socket, and time is moved.
+
+mod conservation;
+mod peers;
+mod refusals;
+mod world;
+
+use std::time::Duration;
+
+use super::*;
+use crate::client::{ClientEvent, FailureReason};
+use crate::rest_credentials;
+use world::{PEER_V4, PEER_V6, World, addr};
+
+#[test]
+fn data_goes_both_ways_over_either_transport_and_family() {
+    for (transport, family, peer) in [
+        (Transport::Udp, Family::V4, PEER_V4),
+        (Transport::Udp, Family::V6, PEER_V6),
+        (Transport::Tcp, Family::V4, PEER_V4),
+        (Transport::Tcp, Family::V6, PEER_V6),
+    ] {
+        let what = format!("{transport:?} {family:?}");
+        let mut world = World::new();
+        let mut config = world.anna(transport);
+        config.requested_family = Some(family);
+        let anna = world.connect(config, "198.51.100.7:4000");
+        let relayed = world.allocate(anna);
+        let peer = addr(peer);
+        assert_eq!(Family::of(&relayed.ip()), family, "{what}");
+
+        // Nothing passes without a permission, in either direction.
+        assert!(!world.send(anna, peer, b"early"), "{what}");
+        assert_eq!(world.peer_sends(anna, peer, b"early"), None, "{what}");
+
+        // Send and Data indications.
+        world.permit(anna, peer.ip());
+        for payload in [&b""[..], b"x", b"four", b"hello"] {
+            assert!(world.send(anna, peer, payload), "{what}");
+            assert_eq!(world.peers_got.pop(), Some((relayed, peer, payload.to_vec())), "{what}");
+            let got = world.peer_sends(anna, peer, payload);
+            assert_eq!(got, Some((peer, payload.to_vec())), "{what}");
+        }
+
+        // ChannelData.
+        world.bind(anna, peer);
+        for payload in [&b""[..], b"x", b"four", b"hello"] {
+            assert!(world.send(anna, peer, payload), "{what}");
+            assert_eq!(world.peers_got.pop(), Some((relayed, peer, payload.to_vec())), "{what}");
+            let got = world.peer_sends(anna, peer, payload);
+            assert_eq!(got, Some((peer, payload.to_vec())), "{what}");
+        }
+        let overhead = if transport == Transport::Tcp { 4 + 3 } else { 4 };
+        assert_eq!(world.last_to_client_len, 5 + overhead, "{what}");
+    }
+}
+
+#[test]
+fn two_clients_meet_at_their_relayed_addresses() {
+    let mut world = World::new();
+    let config = world.anna(Transport::Udp);
+    let (a, b) = (
+        world.connect(config.clone(), "198.51.100.7:4000"),
+        world.connect(config, "198.51.100.8:4000"),
+    );
+    let (relayed_a, relayed_b) = (world.allocate(a), world.allocate(b));
+    world.bind(a, relayed_b);
+    world.permit(b, relayed_a.ip());
+    assert!(world.send(a, relayed_b, b"hello"));
+    let (from, to, payload) = world.peers_got.pop().unwrap();
+    assert_eq!((from, to), (relayed_a, relayed_b));
+    assert_eq!(world.peer_sends(b, from, &payload), Some((relayed_a, b"hello".to_vec())));
+
+    // The address alone is not enough: no other socket of the relay's host may be a peer.
+    let unallocated = SocketAddr::new(relayed_b.ip(), 22);
+    assert!(!world.send_raw(a, unallocated));
+    assert_eq!(world.peer_sends(a, unallocated, b"hello"), None);
+    // Nor may a port that is free again.
+    world.clients[b].client.close(world.now.instant);
+    world.run();
+    assert!(!world.send_raw(a, relayed_b));
+}
+
+#[test]
+fn everything_stays_alive_for_hours() {
+    let mut world = World::new();
+    let config = world.anna(Transport::Udp);
+    let anna = world.connect(config, "198.51.100.7:4000");
+    world.allocate(anna);
+    let peer = addr(PEER_V4);
+    world.bind(anna, peer);
+    for minute in 0..180 {
+        world.advance(Duration::from_secs(60));
+        assert!(world.send(anna, peer, b"still here"), "minute {minute}");
+        assert!(world.peer_sends(anna, peer, b"me too").is_some(), "minute {minute}");
+        assert_eq!(world.clients[anna].client.poll_event(), None);
+    }
+    // Nonces went stale in between.
+    assert!(world.server.counters().challenged >= 3);
+}
+
+#[test]
+fn what_is_not_renewed_ends_on_time() {
+    let mut world = World::new();
+    let config = world.anna(Transport::Udp);
+    let anna = world.connect(config, "198.51.100.7:4000");
+    let relayed = world.allocate(anna);
+    let (bound, permitted) = (addr(PEER_V4), addr("192.0.2.10:7000"));
+    world.bind(anna, bound);
+    world.permit(anna, permitted.ip());
+    world.clients[anna].silent = true;
+
+    for (second, permission, channel, allocation) in [
+        (299, true, true, true),
+        (300, false, true, true),
+        (599, false, true, true),
+        (600, false, false, false),
+    ] {
+        while world.elapsed() < Duration::from_secs(second) {
+            world.advance(Duration::from_secs(1));
+        }
+        assert_eq!(world.send_raw(anna, permitted), permission, "permission at {second}");
+        assert_eq!(world.channel_raw(anna, 0x4000), channel, "channel at {second}");
+        assert_eq!(world.is_open(relayed), allocation, "allocation at {second}");
+        assert_eq!(world.server.allocations(), usize::from(allocation));
+    }
+    assert_eq!(world.server.poll_timeout(), None);
+    assert_eq!(world.ports_taken(), 0);
+}
+
+#[test]
+fn a_closed_connection_or_allocation_gives_everything_back() {
+    for by_refresh in [true, false] {
+        let mut world = World::new();
+        let config = world.anna(Transport::Tcp);
+        let anna = world.connect(config, "198.51.100.7:4000");
+        let relayed = world.allocate(anna);
+        if by_refresh {
+            world.clients[anna].client.close(world.now.instant);
+        } else {
+            let tuple = world.clients[anna].tuple;
+            world.server.client_gone(&tuple);
+        }
+        world.run();
+        assert!(!world.is_open(relayed));
+        assert_eq!((world.ports_taken(), world.server.allocations()), (0, 0));
+        assert_eq!(world.quota_in_use(), 0);
+    }
+}
+
+#[test]
+fn a_lost_answer_is_given_again() {
+    let mut world = World::new();
+    let config = world.anna(Transport::Udp);
+    let anna = world.connect(config, "198.51.100.7:4000");
+    // The client's first answer of success is lost; it asks again with the same transaction.
+    world.clients[anna].lose_success = 1;
+    world.run();
+    assert_eq!(world.clients[anna].client.poll_event(), None);
+    assert_eq!(world.server.allocations(), 1);
+    world.advance(Duration::from_millis(600));
+    assert!(matches!(world.clients[anna].client.poll_event(), Some(ClientEvent::Allocated { .. })));
+    assert_eq!((world.server.allocations(), world.ports_taken()), (1, 1));
+}
+
+#[test]
+fn a_port_that_somebody_else_holds_is_passed_over() {
+    for (bad_opens, want) in [(1, true), (7, true), (8, false)] {
+        let mut world = World::new();
+        world.failing_opens = bad_opens;
+        let config = world.anna(Transport::Udp);
+        let anna = world.connect(config, "198.51.100.7:4000");
+        world.run();
+        let event = world.clients[anna].client.poll_event();
+        let failed = ClientEvent::Failed { code: Some(508), reason: FailureReason::NoCapacity };
+        if want {
+            assert!(matches!(event, Some(ClientEvent::Allocated { .. })), "{bad_opens} {event:?}");
+        } else {
+            assert_eq!(event, Some(failed), "{bad_opens}");
+        }
+        let left = usize::from(want);
+        assert_eq!((world.ports_taken(), world.quota_in_use()), (left, left), "{bad_opens}");
+    }
+}
+
+#[test]
+fn time_limited_credentials_work_until_they_expire() {
+    let mut world = World::new();
+    let unix_s = world.now.unix_s;
+    for (what, secret, expires_at, works) in [
+        ("good", "rest-1", unix_s + 100, true),
+        ("the other secret", "rest-2", unix_s + 100, true),
+        ("expired", "rest-1", unix_s, false),
+        ("another secret", "rest-3", unix_s + 100, false),
+    ] {
+        let (username, password) = rest_credentials(secret, "anna", expires_at);
+        let mut config = world.anna(Transport::Udp);
+        (config.username, config.password) = (username, password);
+        let client = world.connect(config, "198.51.100.7:4000");
+        world.run();
+        let event = world.clients[client].client.poll_event();
+        assert_eq!(
+            matches!(event, Some(ClientEvent::Allocated { .. })),
+            works,
+            "{what}: {event:?}"
+        );
+        world.clients[client].client.close(world.now.instant);
+        world.run();
+    }
+    // What was allocated in time outlives the credentials.
+    let (username, password) = rest_credentials("rest-1", "anna", world.now.unix_s + 100);
+    let mut config = world.anna(Transport::Udp);
+    (config.username, config.password) = (username, password);
+    let anna = world.connect(config, "198.51.100.7:4000");
+    world.allocate(anna);
+    for _ in 0..30 {
+        world.advance(Duration::from_secs(60));
+    }
+    assert_eq!(world.clients[anna].client.poll_event(), None);
+    assert!(world.clients[anna].client.relayed().is_some());
+}
+
+#[test]
+fn quotas_count_users_and_sources_and_give_back() {
+    let mut world = World::new(); // 3 per user, 4 per source, 5 in all
+    let mut allocated = Vec::new();
+    for (what, user, source, code) in [
+        ("first", "anna", "198.51.100.1:1", None),
+        ("second", "anna", "198.51.100.2:1", None),
+        ("third", "anna", "198.51.100.3:1", None),
+        ("user's quota", "anna", "198.51.100.4:1", Some(486)),
+        ("another user", "bert", "198.51.100.1:2", None),
+        ("and again", "bert", "198.51.100.1:3", None),
+        ("total", "bert", "198.51.100.9:1", Some(508)),
+    ] {
+        let client = world.connect_as(user, Transport::Udp, source);
+        world.run();
+        match (world.clients[client].client.poll_event(), code) {
+            (Some(ClientEvent::Allocated { .. }), None) => allocated.push(client),
+            (Some(ClientEvent::Failed { code: got, .. }), Some(_)) => {
+                assert_eq!(got, code, "{what}")
+            }
+            (event, _) => panic!("{what}: {event:?}"),
+        }
+    }
+    for client in allocated {
+        world.clients[client].client.close(world.now.instant);
+    }
+    world.run();
+    assert_eq!(world.quota_in_use(), 0);
+    for port in 1..=4 {
+        let user = if port < 4 { "anna" } else { "bert" };
+        let client = world.connect_as(user, Transport::Udp, &format!("198.51.100.1:{port}"));
+        world.allocate(client);
+    }
+    let client = world.connect_as("bert", Transport::Udp, "198.51.100.1:5");
+    world.run();
+    let reason = FailureReason::QuotaReached;
+    let failed = ClientEvent::Failed { code: Some(486), reason };
+    assert_eq!(world.clients[client].client.poll_event(), Some(failed), "four per source");
+}
+
+#[test]
+fn a_draining_server_keeps_what_it_has() {
+    let mut world = World::new();
+    let config = world.anna(Transport::Udp);
+    let anna = world.connect(config.clone(), "198.51.100.7:4000");
+    world.allocate(anna);
+    world.server.start_draining();
+    let late = world.connect(config, "198.51.100.8:4000");
+    world.run();
+    let reason = FailureReason::NoCapacity;
+    let failed = ClientEvent::Failed { code: Some(508), reason };
+    assert_eq!(world.clients[late].client.poll_event(), Some(failed));
+    world.bind(anna, addr(PEER_V4));
+    assert!(world.send(anna, addr(PEER_V4), b"goes on"));
+}

@@ -1,0 +1,285 @@
+//! A server, its clients, and a network that loses nothing unless told to.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::super::*;
+use crate::client::{ClientConfig, ClientEvent, TurnClient};
+use crate::stun::{MessageWriter, TransactionId, attribute};
+
+pub(super) const SERVER: &str = "203.0.113.1:3478";
+pub(super) const RELAY_V4: &str = "203.0.113.1";
+pub(super) const RELAY_V6: &str = "2001:db8::1";
+pub(super) const PEER_V4: &str = "192.0.2.9:9000";
+pub(super) const PEER_V6: &str = "[2001:db8:9::9]:9000";
+pub(super) const REALM: &str = "example.org";
+
+pub(super) fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+pub(super) struct World {
+    pub(super) server: Server,
+    pub(super) clients: Vec<Client>,
+    pub(super) now: Now,
+    start: Instant,
+    /// What left the relay sockets: relayed address, peer, payload.
+    pub(super) peers_got: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
+    pub(super) last_to_client_len: usize,
+    /// So many sockets cannot be opened.
+    pub(super) failing_opens: usize,
+    open: BTreeMap<AllocationId, SocketAddr>,
+    ports: [Arc<PortPool>; 2],
+    quota: SharedQuota,
+}
+
+pub(super) struct Client {
+    pub(super) client: TurnClient,
+    pub(super) tuple: FiveTuple,
+    /// Says nothing any more.
+    pub(super) silent: bool,
+    /// So many successes do not arrive.
+    pub(super) lose_success: usize,
+}
+
+/// What a driver with several workers does, with the lock of one.
+#[derive(Clone, Debug)]
+pub(super) struct SharedQuota(pub(super) Arc<std::sync::Mutex<LocalQuota>>);
+
+impl AllocationQuota for SharedQuota {
+    fn acquire(&mut self, user: &str, source: IpAddr) -> Result<QuotaUnit, QuotaReached> {
+        self.0.lock().expect("no test panics while it holds it").acquire(user, source)
+    }
+}
+
+impl World {
+    /// Documentation addresses stand for the public Internet here.
+    pub(super) fn new() -> Self {
+        let allow = ["192.0.2.0/24", "2001:db8:9::/48"].map(|block| block.parse().unwrap());
+        Self::with_policy(PolicyConfig { allow: allow.to_vec(), ..PolicyConfig::default() })
+    }
+
+    pub(super) fn with_policy(policy: PolicyConfig) -> Self {
+        let ports = [PortPool::new(50_000..=50_019), PortPool::new(50_000..=50_019)];
+        let relay = |ip: &str, ports: &Arc<PortPool>| {
+            Some(RelayAddress { ip: ip.parse().unwrap(), ports: Arc::clone(ports) })
+        };
+        let quota = LocalQuota::new(QuotaLimits { per_user: 3, per_source: 4, total: 5 });
+        let quota = SharedQuota(Arc::new(std::sync::Mutex::new(quota)));
+        let config = ServerConfig {
+            realm: REALM.to_owned(),
+            users: ["anna", "bert"].map(|u| (u.to_owned(), format!("{u}'s"))).to_vec(),
+            rest_secrets: vec!["rest-1".to_owned(), "rest-2".to_owned()],
+            relay_v4: relay(RELAY_V4, &ports[0]),
+            relay_v6: relay(RELAY_V6, &ports[1]),
+            policy,
+            nonce_key: [1; 32],
+            seed: [2; 32],
+        };
+        let start = Instant::now();
+        Self {
+            server: Server::new(config, Box::new(quota.clone())),
+            clients: Vec::new(),
+            now: Now { instant: start, unix_s: 1_700_000_000 },
+            start,
+            peers_got: Vec::new(),
+            last_to_client_len: 0,
+            failing_opens: 0,
+            open: BTreeMap::new(),
+            ports,
+            quota,
+        }
+    }
+
+    pub(super) fn anna(&self, transport: Transport) -> ClientConfig {
+        ClientConfig::new("anna".to_owned(), "anna's".to_owned(), transport)
+    }
+
+    pub(super) fn connect(&mut self, mut config: ClientConfig, from: &str) -> usize {
+        config.seed = [u8::try_from(self.clients.len()).unwrap(); 32];
+        let tuple =
+            FiveTuple { transport: config.transport, client: addr(from), server: addr(SERVER) };
+        let client = TurnClient::new(config, self.now.instant);
+        self.clients.push(Client { client, tuple, silent: false, lose_success: 0 });
+        self.clients.len() - 1
+    }
+
+    pub(super) fn connect_as(&mut self, user: &str, transport: Transport, from: &str) -> usize {
+        let config = ClientConfig::new(user.to_owned(), format!("{user}'s"), transport);
+        self.connect(config, from)
+    }
+
+    /// Until nobody has anything to say.
+    pub(super) fn run(&mut self) {
+        self.drain();
+        for _ in 0..1000 {
+            let mut quiet = true;
+            for index in 0..self.clients.len() {
+                while let Some(bytes) = self.clients[index].client.poll_transmit() {
+                    quiet = false;
+                    if !self.clients[index].silent {
+                        let tuple = self.clients[index].tuple;
+                        self.server_gets(&tuple, &bytes);
+                    }
+                }
+            }
+            if quiet {
+                return;
+            }
+        }
+        panic!("they talk for ever");
+    }
+
+    pub(super) fn server_gets(&mut self, tuple: &FiveTuple, bytes: &[u8]) -> Vec<Vec<u8>> {
+        if let Some(ToPeer { id, peer, payload }) =
+            self.server.handle_client(self.now, tuple, bytes)
+        {
+            self.peers_got.push((self.open[&id], peer, bytes[payload].to_vec()));
+        }
+        self.drain()
+    }
+
+    fn drain(&mut self) -> Vec<Vec<u8>> {
+        let mut sent = Vec::new();
+        while let Some(output) = self.server.poll_output() {
+            match output {
+                Output::Send { client, bytes } => {
+                    self.deliver(&client, &bytes);
+                    sent.push(bytes);
+                }
+                Output::OpenRelay { id, .. } if self.failing_opens > 0 => {
+                    self.failing_opens -= 1;
+                    self.server.relay_failed(id);
+                }
+                Output::OpenRelay { id, family, port } => {
+                    let ip = if family == Family::V4 { RELAY_V4 } else { RELAY_V6 };
+                    self.open.insert(id, SocketAddr::new(ip.parse().unwrap(), port));
+                    self.server.relay_opened(id);
+                }
+                Output::CloseRelay { id } => {
+                    self.open.remove(&id);
+                }
+            }
+        }
+        sent
+    }
+
+    fn deliver(&mut self, tuple: &FiveTuple, bytes: &[u8]) {
+        let success = Message::parse(bytes).unwrap().class() == Class::Success;
+        let now = self.now.instant;
+        for client in self.clients.iter_mut().filter(|c| c.tuple == *tuple) {
+            if success && client.lose_success > 0 {
+                client.lose_success -= 1;
+            } else {
+                client.client.handle_datagram(now, bytes);
+            }
+        }
+    }
+
+    pub(super) fn advance(&mut self, duration: Duration) {
+        self.now.instant += duration;
+        self.now.unix_s = 1_700_000_000 + self.elapsed().as_secs();
+        self.server.handle_timeout(self.now);
+        self.drain();
+        for client in &mut self.clients {
+            client.client.handle_timeout(self.now.instant);
+        }
+        self.run();
+    }
+
+    pub(super) fn elapsed(&self) -> Duration {
+        self.now.instant - self.start
+    }
+
+    pub(super) fn allocate(&mut self, client: usize) -> SocketAddr {
+        self.run();
+        let mapped = self.clients[client].tuple.client;
+        match self.clients[client].client.poll_event() {
+            Some(ClientEvent::Allocated { relayed, mapped: got }) if got == mapped => {
+                assert!(self.is_open(relayed));
+                relayed
+            }
+            event => panic!("no allocation: {event:?}"),
+        }
+    }
+
+    pub(super) fn permit(&mut self, client: usize, peer: IpAddr) {
+        self.clients[client].client.permit(peer, self.now.instant);
+        self.run();
+        assert_eq!(self.clients[client].client.poll_event(), None);
+    }
+
+    pub(super) fn bind(&mut self, client: usize, peer: SocketAddr) {
+        self.clients[client].client.bind_channel(peer, self.now.instant);
+        self.run();
+        assert_eq!(self.clients[client].client.poll_event(), None);
+    }
+
+    /// Whether it reached the peer.
+    pub(super) fn send(&mut self, client: usize, peer: SocketAddr, payload: &[u8]) -> bool {
+        let mut out = Vec::new();
+        if !self.clients[client].client.wrap(peer, payload, &mut out) {
+            return false;
+        }
+        self.reaches_peer(client, &out)
+    }
+
+    /// A Send indication that the client would not make.
+    pub(super) fn send_raw(&mut self, client: usize, peer: SocketAddr) -> bool {
+        let mut out = Vec::new();
+        MessageWriter::new(&mut out, Class::Indication, Method::Send, TransactionId([9; 12]))
+            .xor_address(attribute::XOR_PEER_ADDRESS, peer)
+            .attribute(attribute::DATA, b"raw")
+            .finish()
+            .unwrap();
+        self.reaches_peer(client, &out)
+    }
+
+    /// ChannelData that the client would not make.
+    pub(super) fn channel_raw(&mut self, client: usize, number: u16) -> bool {
+        let [high, low] = number.to_be_bytes();
+        self.reaches_peer(client, &[high, low, 0, 1, b'x'])
+    }
+
+    fn reaches_peer(&mut self, client: usize, bytes: &[u8]) -> bool {
+        let before = self.peers_got.len();
+        let tuple = self.clients[client].tuple;
+        self.server_gets(&tuple, bytes);
+        self.peers_got.len() > before
+    }
+
+    /// What the client makes of a peer's datagram.
+    pub(super) fn peer_sends(
+        &mut self,
+        client: usize,
+        peer: SocketAddr,
+        payload: &[u8],
+    ) -> Option<(SocketAddr, Vec<u8>)> {
+        let id = self.server.table.id_of(&self.clients[client].tuple)?;
+        let to_client = self.server.handle_peer(self.now, id, peer, payload.len())?;
+        assert_eq!(to_client.client, self.clients[client].tuple);
+        let mut bytes = [to_client.header.as_bytes(), payload].concat();
+        bytes.resize(bytes.len() + to_client.padding, 0);
+        self.last_to_client_len = bytes.len();
+        let (from, range) =
+            self.clients[client].client.handle_datagram(self.now.instant, &bytes)?;
+        Some((from, bytes[range].to_vec()))
+    }
+
+    pub(super) fn is_open(&self, relayed: SocketAddr) -> bool {
+        self.open.values().any(|open| *open == relayed)
+    }
+
+    pub(super) fn open_count(&self) -> usize {
+        self.open.len()
+    }
+
+    pub(super) fn ports_taken(&self) -> usize {
+        self.ports.iter().map(|ports| usize::try_from(ports.taken()).unwrap()).sum()
+    }
+
+    pub(super) fn quota_in_use(&self) -> usize {
+        self.quota.0.lock().unwrap().in_use()
+    }
+}

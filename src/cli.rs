@@ -69,9 +69,9 @@ pub struct GatewayFlags {
     /// What people call the gateway.
     #[arg(long, value_name = "NAME")]
     gateway_name: Option<String>,
-    /// Where the gateway sends and takes video [default: any port].
-    #[arg(long, value_name = "ADDR:PORT")]
-    udp: Option<SocketAddr>,
+    /// The UDP port of all video [default: any].
+    #[arg(long, value_name = "PORT")]
+    udp_port: Option<u16>,
     /// Never connect directly, always through TURN.
     #[arg(long)]
     turn_only: bool,
@@ -260,7 +260,7 @@ impl GatewayFlags {
             tree.add_flag("--camera", &path, Some(source.reveal()));
         }
         tree.add_flag("--gateway-name", &["gateway", "name"], self.gateway_name.as_ref());
-        tree.add_flag("--udp", &["gateway", "udp"], self.udp);
+        tree.add_flag("--udp-port", &["gateway", "udp_port"], self.udp_port);
         tree.add_flag("--turn-only", &["gateway", "turn_only"], self.turn_only.then_some(true));
     }
 }
@@ -317,3 +317,6 @@ impl Turn {
         self.relay.configure(tree);
     }
 }
+
+#[cfg(test)]
+mod tests;

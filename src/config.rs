@@ -19,7 +19,7 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 use url::Url;
@@ -124,21 +124,15 @@ pub struct Gateway {
     pub claim: Option<Secret>,
     /// What people call it.
     pub name: String,
-    /// The address and port for all video; port 0 is any.
-    pub udp: SocketAddr,
+    /// The UDP port of all video; 0 is any.
+    pub udp_port: u16,
     /// Never connect directly, always through TURN.
     pub turn_only: bool,
 }
 
 impl Default for Gateway {
     fn default() -> Self {
-        Self {
-            server: None,
-            claim: None,
-            name: "gateway".into(),
-            udp: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-            turn_only: false,
-        }
+        Self { server: None, claim: None, name: "gateway".into(), udp_port: 0, turn_only: false }
     }
 }
 

@@ -47,10 +47,32 @@ pub fn progress(text: impl fmt::Display) {
 
 /// Why the program ends, in one sentence, and its exit code.
 pub fn failure(error: &anyhow::Error) -> ExitCode {
-    eprintln!("porthole: {error:#}");
+    eprintln!("porthole: {}", sentence(error));
     match error.downcast_ref() {
         Some(config::Error::Refused(refused)) if refused.is_usage() => ExitCode::from(USAGE),
         _ => ExitCode::FAILURE,
+    }
+}
+
+/// The error with its causes, each said once, though some errors repeat what caused them.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(|cause| plain(&cause.to_string())) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+/// Without the number that the standard library puts behind what the system says.
+fn plain(text: &str) -> String {
+    let Some((before, rest)) = text.split_once(" (os error ") else { return text.to_owned() };
+    match rest.split_once(')') {
+        Some((_number, after)) => format!("{before}{after}"),
+        None => text.to_owned(),
     }
 }
 
@@ -76,5 +98,21 @@ impl Paint {
     /// Strong.
     pub fn strong(self, text: impl fmt::Display) -> String {
         if self.0 { format!("\x1b[1m{text}\x1b[0m") } else { text.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn a_failure_is_one_sentence_that_says_nothing_twice() {
+        let io = || io::Error::from_raw_os_error(98);
+        let wrapped =
+            anyhow::Error::new(io()).context(format!("port 1 is taken: {}; stop it", io()));
+        assert_eq!(sentence(&wrapped), "port 1 is taken: Address already in use; stop it");
+        let chained = Err::<(), _>(io()).context("cannot listen").unwrap_err();
+        assert_eq!(sentence(&chained), "cannot listen: Address already in use");
     }
 }

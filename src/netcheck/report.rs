@@ -134,8 +134,8 @@ impl Mapping {
         match self {
             Self::EndpointIndependent => "maps alike to every server; direct connections work",
             Self::EndpointDependent => {
-                "maps differently to each server (\"symmetric\"); with some peers video is relayed. \
-                 A rule for a fixed UDP port, or IPv6, mends it"
+                "maps differently to each server (\"symmetric\"); with some peers video is \
+                 relayed. A rule for a fixed UDP port, or IPv6, mends it"
             }
             Self::Unknown => "not known; name two servers to learn it",
         }

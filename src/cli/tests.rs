@@ -1,0 +1,99 @@
+use super::*;
+use crate::config::{Config as Effective, Refused};
+use clap::{CommandFactory, error::ErrorKind};
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(line.split_whitespace())
+}
+
+fn effective(line: &str) -> Effective {
+    let mut tree = Tree::default();
+    parse(line).unwrap().command.configure(&mut tree);
+    tree.read().map_err(|refused: Refused| refused.to_string()).unwrap()
+}
+
+#[test]
+fn the_definition_holds_together() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_command_in_the_documents_is_understood() {
+    let mut commands = 0;
+    for text in [
+        include_str!("../../README.md"),
+        include_str!("../../docs/guide/README.md"),
+        include_str!("../../deploy/porthole.service"),
+        include_str!("../../deploy/porthole-gateway.service"),
+    ] {
+        let lines = text.lines().map(|line| line.rsplit("/bin/").next().unwrap_or(line));
+        for line in lines.filter(|line| line.starts_with("porthole ")) {
+            let line = line.split(" #").next().unwrap();
+            parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+            commands += 1;
+        }
+    }
+    assert!(commands >= 8, "{commands}");
+}
+
+#[test]
+fn every_flag_reaches_its_key() {
+    let up = effective(
+        "porthole up --http 127.0.0.1:81 --turn 127.0.0.1:82 --turn [::1]:82 \
+         --public-address 203.0.113.7 --public-url https://x.example/ --data /d --demo \
+         --allow-peer 10.0.0.0/8 --allow-peer fd00::/8 --deny-peer 192.0.2.0/24 \
+         --relay-ports 5000-6000 --workers 2 --camera a=rtsp://h/1 --camera b=test: \
+         --gateway-name here --udp-port 7000 --turn-only",
+    );
+    assert_eq!(up.signaling.http.to_string(), "127.0.0.1:81");
+    assert_eq!(up.signaling.public_url.unwrap().as_str(), "https://x.example/");
+    assert_eq!(up.turn.listen.len(), 2);
+    assert_eq!(up.public_address.unwrap().to_string(), "203.0.113.7");
+    assert_eq!(up.data.to_str(), Some("/d"));
+    let networks = |list: &[Network]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(networks(&up.turn.allow_peers), ["10.0.0.0/8", "fd00::/8"]);
+    assert_eq!(networks(&up.turn.deny_peers), ["192.0.2.0/24"]);
+    assert_eq!((up.turn.relay_ports.first, up.turn.relay_ports.last), (5000, 6000));
+    assert_eq!(up.turn.workers, 2);
+    let ids: Vec<_> = up.camera.keys().map(CameraId::as_str).collect();
+    assert_eq!(ids, ["a", "b", "demo"]);
+    assert_eq!(up.gateway.name, "here");
+    assert_eq!(up.gateway.udp_port, 7000);
+    assert!(up.gateway.turn_only);
+
+    let turn = effective(
+        "porthole turn --listen 127.0.0.1:82 --realm r --user a:b:c --relay-address 127.0.0.1 \
+         --relay-ports 5000-6000 --allow-peer 127.0.0.0/8 --workers 4",
+    );
+    assert_eq!(turn.turn.realm, "r");
+    assert_eq!(turn.turn.users["a"].reveal(), "b:c");
+    assert_eq!(turn.turn.relay_address.len(), 1);
+
+    let gateway = effective("porthole gateway --server http://h:1 --claim c --camera a=test:");
+    assert_eq!(gateway.gateway.server.unwrap().as_str(), "http://h:1/");
+    assert_eq!(gateway.gateway.claim.unwrap().reveal(), "c");
+
+    let signaling = effective("porthole signaling --http [::1]:1 --turn-url turn:h:1");
+    assert_eq!(signaling.signaling.turn_urls, ["turn:h:1"]);
+}
+
+#[test]
+fn a_wrong_command_line_is_refused() {
+    for line in [
+        "porthole",
+        "porthole fly",
+        "porthole up --http 8080",
+        "porthole up --camera x",
+        "porthole turn --user x",
+        "porthole turn --relay-ports 9-1",
+        "porthole turn --allow-peer 10.0.0.0/99",
+        "porthole gateway --server h",
+        "porthole token create --role king --name x",
+        "porthole token create --role viewer",
+        "porthole token create --role viewer --name x --expires soon",
+        "porthole netcheck",
+    ] {
+        let error = parse(line).unwrap_err();
+        assert!(error.exit_code() == 2 && error.kind() != ErrorKind::DisplayHelp, "{line}");
+    }
+}

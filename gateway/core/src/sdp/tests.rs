@@ -1,0 +1,458 @@
+use super::*;
+use crate::secure::{DtlsRole, Fingerprint};
+use proptest::prelude::*;
+
+const CHROMIUM_VIDEO: &str = include_str!("samples/chromium-offer-video.sdp");
+const CHROMIUM_ALL: &str = include_str!("samples/chromium-offer-all.sdp");
+const CHROMIUM_MAX_BUNDLE: &str = include_str!("samples/chromium-offer-max-bundle.sdp");
+const CHROMIUM_ANSWER: &str = include_str!("samples/chromium-answer.sdp");
+const CHROMIUM_ANSWER_H265: &str = include_str!("samples/chromium-answer-h265.sdp");
+const FIREFOX_ALL: &str = include_str!("samples/firefox-offer-all.sdp");
+const GSTREAMER: &str = include_str!("samples/gstreamer-offer.sdp");
+const AIORTC: &str = include_str!("samples/aiortc-answer.sdp");
+
+const SAMPLES: [&str; 8] = [
+    CHROMIUM_VIDEO,
+    CHROMIUM_ALL,
+    CHROMIUM_MAX_BUNDLE,
+    CHROMIUM_ANSWER,
+    CHROMIUM_ANSWER_H265,
+    FIREFOX_ALL,
+    GSTREAMER,
+    AIORTC,
+];
+
+const HIGH: Option<[u8; 3]> = Some([0x64, 0x00, 0x28]);
+
+fn transport() -> Transport {
+    Transport {
+        ufrag: "abcd".to_owned(),
+        pwd: "0123456789abcdefABCDEF".to_owned(),
+        fingerprint: Fingerprint([0xab; 32]),
+        setup: Setup::ActPass,
+    }
+}
+
+fn stream() -> Stream {
+    Stream { ssrc: 1111, rtx_ssrc: 2222, cname: "camera".to_owned() }
+}
+
+fn offer_of(codecs: &[VideoCodec], version: u64) -> String {
+    offer(&OfferConfig {
+        session_id: 77,
+        version,
+        transport: &transport(),
+        codecs,
+        stream: Some(&stream()),
+        mid: "0",
+        candidates: &["candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host".to_owned()],
+        direction: Direction::SendOnly,
+    })
+}
+
+fn try_answer(
+    offer: &str,
+    codecs: &[VideoCodec],
+    setup: Setup,
+    stream: Option<&Stream>,
+) -> Result<Answer, SdpError> {
+    answer(
+        &parse(offer)?,
+        &AnswerConfig {
+            session_id: 78,
+            version: 1,
+            ufrag: "wxyz",
+            pwd: "FEDCBA9876543210fedcba",
+            fingerprint: Fingerprint([0xcd; 32]),
+            setup,
+            codecs,
+            stream,
+            candidates: &["candidate:2 1 udp 2130706431 192.0.2.2 5000 typ host".to_owned()],
+            end_of_candidates: true,
+        },
+    )
+}
+
+#[test]
+fn a_camera_is_named_so_that_a_browser_agrees() {
+    type Case<'a> = (&'a str, Option<[u8; 3]>, &'a [&'a str]);
+    let table: [Case<'_>; 11] = [
+        ("unknown", None, &["42e01f"]),
+        ("Constrained Baseline, level 3", Some([0x42, 0xc0, 0x1e]), &["42e01f"]),
+        ("Constrained Baseline, level 4", Some([0x42, 0xe0, 0x28]), &["42e028"]),
+        ("Baseline", Some([0x42, 0x00, 0x1f]), &["42001f", "42e01f"]),
+        ("Main", Some([0x4d, 0x40, 0x29]), &["4d0029", "42e01f"]),
+        ("Main that is Constrained Baseline", Some([0x4d, 0x80, 0x1e]), &["42e01f"]),
+        ("Extended", Some([0x58, 0x00, 0x1e]), &["58001f", "42e01f"]),
+        ("High", HIGH, &["640028", "42e01f"]),
+        ("Constrained High", Some([0x64, 0x0c, 0x33]), &["640c33", "42e01f"]),
+        ("High 4:4:4", Some([0xf4, 0x00, 0x28]), &["f40028", "42e01f"]),
+        ("High 10, which has no other name", Some([0x6e, 0x10, 0x28]), &["6e1028", "42e01f"]),
+    ];
+    for (case, profile, expected) in table {
+        let named = codecs(Codec::H264, profile);
+        let ids: Vec<_> =
+            named.iter().map(|c| c.fmtp.rsplit_once('=').unwrap().1.to_owned()).collect();
+        assert_eq!(ids, expected, "{case}");
+        for (codec, payload_type) in named.iter().zip((96..).step_by(2)) {
+            assert_eq!(codec.payload_type, payload_type);
+            assert_eq!(codec.rtx_payload_type, Some(payload_type + 1));
+            assert!(codec.fmtp.contains("level-asymmetry-allowed=1;packetization-mode=1;"));
+        }
+    }
+    assert_eq!(codecs(Codec::H265, None).len(), 1);
+}
+
+#[test]
+fn an_offer_reads_as_it_was_meant() {
+    let codecs = codecs(Codec::H264, HIGH);
+    let description = parse(&offer_of(&codecs, 3)).unwrap();
+    assert_eq!(description.session, (77, 3));
+    assert_eq!(description.bundles, [["0"]]);
+    assert!(description.trickle);
+    let [section] = description.sections.as_slice() else { panic!("one section") };
+    assert_eq!((section.media.as_str(), section.port), ("video", 9));
+    assert_eq!(section.protocol, "UDP/TLS/RTP/SAVPF");
+    assert_eq!(section.formats, ["96", "97", "98", "99"]);
+    assert_eq!(section.mid.as_deref(), Some("0"));
+    assert_eq!(section.direction, Direction::SendOnly);
+    assert_eq!(section.ufrag.as_deref(), Some("abcd"));
+    assert_eq!(section.pwd.as_deref(), Some("0123456789abcdefABCDEF"));
+    assert_eq!(section.fingerprint, Some(Fingerprint([0xab; 32])));
+    assert_eq!(section.setup, Some(Setup::ActPass));
+    assert!(section.rtcp_mux);
+    assert_eq!(section.extension(EXTENSION_MID), Some(1));
+    assert_eq!(section.extension(EXTENSION_PLAYOUT_DELAY), Some(2));
+    assert_eq!((section.ssrc, section.rtx_ssrc), (Some(1111), Some(2222)));
+    assert_eq!(section.candidates, ["candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host"]);
+    assert_eq!(section.codecs.len(), 4);
+    assert_eq!(section.codecs[2].parameter("profile-level-id"), Some("42e01f"));
+    assert_eq!(section.codecs[3].parameter("apt"), Some("98"));
+    assert!(section.codecs[2].has_feedback("nack pli"));
+}
+
+#[test]
+fn a_restart_changes_version_and_credentials_only() {
+    let codecs = codecs(Codec::H264, None);
+    let first = offer_of(&codecs, 1);
+    let restarted = offer_of(&codecs, 2).replace("abcd\r", "efgh\r");
+    let [first, mut second] = [first, restarted].map(|text| parse(&text).unwrap());
+    assert_eq!(second.session, (77, 2));
+    assert_eq!(second.sections[0].ufrag.as_deref(), Some("efgh"));
+    second.session = first.session;
+    second.sections[0].ufrag = first.sections[0].ufrag.clone();
+    assert_eq!(first, second);
+}
+
+#[test]
+fn what_an_answer_settles() {
+    let h264 = codecs(Codec::H264, HIGH);
+    let chromium = settle(&h264, &parse(CHROMIUM_ANSWER).unwrap()).unwrap();
+    assert_eq!((chromium.payload_type, chromium.rtx_payload_type), (98, Some(99)));
+    assert_eq!((chromium.mid_extension, chromium.playout_delay_extension), (Some(1), Some(2)));
+    assert_eq!((chromium.nack, chromium.pli, chromium.fir), (true, true, true));
+    assert_eq!(chromium.role, DtlsRole::Server);
+    assert_eq!(chromium.remote.setup, Setup::Active);
+    assert!(chromium.trickle && !chromium.ice_lite && !chromium.end_of_candidates);
+    assert_eq!(chromium.remote_candidates.len(), 2);
+    assert!(chromium.remote_candidates.iter().all(|c| c.starts_with("candidate:")));
+
+    let aiortc = settle(&h264, &parse(AIORTC).unwrap()).unwrap();
+    assert_eq!((aiortc.payload_type, aiortc.rtx_payload_type), (98, Some(99)));
+    assert_eq!((aiortc.mid_extension, aiortc.playout_delay_extension), (Some(1), None));
+    assert_eq!((aiortc.nack, aiortc.pli, aiortc.fir), (true, true, false));
+    assert!(!aiortc.trickle && aiortc.end_of_candidates);
+    assert_eq!(aiortc.remote.ufrag, "RqTz");
+    assert_eq!(aiortc.remote_ssrc, Some(3_371_240_592));
+}
+
+#[test]
+fn what_is_wrong_with_an_answer_is_said() {
+    let h264 = codecs(Codec::H264, HIGH);
+    let h265 = codecs(Codec::H265, None);
+    let edit = |from: &str, to: &str| CHROMIUM_ANSWER.replace(from, to);
+    let fingerprint = CHROMIUM_ANSWER.lines().find(|l| l.starts_with("a=fingerprint")).unwrap();
+    let table = [
+        ("refused", &h265, CHROMIUM_ANSWER_H265.to_owned(), SdpError::NoCommonCodec(Codec::H265)),
+        (
+            "other codec",
+            &h264,
+            edit("H264/90000", "VP8/90000"),
+            SdpError::NoCommonCodec(Codec::H264),
+        ),
+        ("no mux", &h264, edit("a=rtcp-mux\r\n", ""), SdpError::NoRtcpMux),
+        ("no credentials", &h264, edit("a=ice-ufrag:", "a=x:"), SdpError::Missing("a=ice-ufrag")),
+        (
+            "SHA-1",
+            &h264,
+            edit(fingerprint, "a=fingerprint:sha-1 00:11"),
+            SdpError::Missing("a SHA-256 a=fingerprint"),
+        ),
+        ("actpass", &h264, edit("setup:active", "setup:actpass"), SdpError::Setup),
+        ("inactive", &h264, edit("a=recvonly", "a=inactive"), SdpError::Direction),
+        ("more sections", &h264, CHROMIUM_ALL.to_owned(), SdpError::Sections),
+    ];
+    for (case, codecs, text, expected) in table {
+        assert_eq!(settle(codecs, &parse(&text).unwrap()), Err(expected), "{case}");
+    }
+    let sentence = SdpError::NoCommonCodec(Codec::H265).to_string();
+    assert_eq!(sentence, "the camera sends H.265; this browser cannot play it");
+}
+
+/// Payload type, mid, transport mid, the `m=` lines of the answer and its group.
+type Expected<'a> = (u8, &'a str, &'a str, &'a [&'a str], &'a str);
+
+#[test]
+fn whatever_is_offered_is_answered_in_order() {
+    let table: [(&str, &str, Expected<'_>); 5] = [
+        ("video alone", CHROMIUM_VIDEO, (108, "0", "0", &["m=video 9"], "0")),
+        (
+            "audio first, data last",
+            CHROMIUM_ALL,
+            (108, "1", "0", &["m=audio 9", "m=video 9", "m=application 0"], "0 1"),
+        ),
+        ("max-bundle", CHROMIUM_MAX_BUNDLE, (108, "1", "0", &["m=audio 9", "m=video 9"], "0 1")),
+        (
+            "Firefox",
+            FIREFOX_ALL,
+            (126, "1", "0", &["m=audio 9", "m=video 9", "m=application 0"], "0 1"),
+        ),
+        ("GStreamer", GSTREAMER, (96, "video0", "video0", &["m=video 9"], "video0")),
+    ];
+    for (case, offer, (payload_type, mid, transport_mid, lines, group)) in table {
+        let codecs = codecs(Codec::H264, HIGH);
+        let answer = try_answer(offer, &codecs, Setup::Passive, Some(&stream())).unwrap();
+        assert_eq!(answer.chosen.payload_type, payload_type, "{case}");
+        assert_eq!(answer.chosen.mid.as_deref(), Some(mid), "{case}");
+        assert_eq!(answer.chosen.transport_mid.as_deref(), Some(transport_mid), "{case}");
+        assert_eq!(answer.chosen.role, DtlsRole::Server, "{case}");
+        let media: Vec<_> = answer.text.lines().filter(|l| l.starts_with("m=")).collect();
+        assert_eq!(media.len(), lines.len(), "{case}");
+        for (line, start) in media.iter().zip(lines) {
+            assert!(line.starts_with(&format!("{start} ")), "{case}: {line}");
+        }
+        assert!(answer.text.contains(&format!("a=group:BUNDLE {group}\r\n")), "{case}");
+        let read = parse(&answer.text).unwrap();
+        assert!(read.trickle, "{case}");
+        assert_eq!(read.sections.iter().map(|s| s.candidates.len()).sum::<usize>(), 1, "{case}");
+        let video = read.sections.iter().find(|s| s.media == "video").unwrap();
+        assert_eq!(video.direction, Direction::SendOnly, "{case}");
+        assert_eq!(video.setup, Some(Setup::Passive), "{case}");
+        assert_eq!(video.codecs.len(), 2, "{case}");
+        let offered = parse(offer).unwrap();
+        for (ours, theirs) in read.sections.iter().zip(&offered.sections) {
+            assert_eq!(ours.mid, theirs.mid, "{case}");
+            assert_eq!(ours.protocol, theirs.protocol, "{case}");
+        }
+    }
+}
+
+#[test]
+fn the_best_of_the_offered_codecs_is_taken() {
+    let table = [
+        ("High", HIGH, 108),
+        ("Constrained Baseline", Some([0x42, 0xe0, 0x1f]), 108),
+        ("Baseline", Some([0x42, 0x00, 0x1f]), 102),
+        ("Main", Some([0x4d, 0x00, 0x28]), 116),
+        ("High 4:4:4", Some([0xf4, 0x00, 0x28]), 41),
+        ("unknown", None, 108),
+    ];
+    for (case, profile, expected) in table {
+        let codecs = codecs(Codec::H264, profile);
+        let answer = try_answer(CHROMIUM_VIDEO, &codecs, Setup::Passive, Some(&stream())).unwrap();
+        assert_eq!(answer.chosen.payload_type, expected, "{case}");
+    }
+}
+
+#[test]
+fn the_handshake_has_one_client() {
+    let table = [
+        ("actpass", Setup::Passive, Setup::Passive, DtlsRole::Server),
+        ("actpass", Setup::Active, Setup::Active, DtlsRole::Client),
+        ("active", Setup::Active, Setup::Passive, DtlsRole::Server),
+        ("passive", Setup::Passive, Setup::Active, DtlsRole::Client),
+    ];
+    for (offered, liked, expected, role) in table {
+        let offer = CHROMIUM_VIDEO.replace("setup:actpass", &format!("setup:{offered}"));
+        let codecs = codecs(Codec::H264, None);
+        let answer = try_answer(&offer, &codecs, liked, Some(&stream())).unwrap();
+        assert_eq!(answer.chosen.role, role, "{offered}, {liked:?}");
+        let line = format!("a=setup:{}\r\n", expected.as_str());
+        assert!(answer.text.contains(&line), "{offered}, {liked:?}");
+        // The other side comes to the opposite.
+        let settled = settle(&codecs, &parse(&answer.text).unwrap()).unwrap();
+        assert_ne!(settled.role, role);
+    }
+}
+
+#[test]
+fn what_cannot_be_answered_is_said() {
+    let h264 = codecs(Codec::H264, HIGH);
+    let h265 = codecs(Codec::H265, None);
+    let edit = |from: &str, to: &str| CHROMIUM_VIDEO.replace(from, to);
+    let no_common = SdpError::NoCommonCodec(Codec::H265);
+    let table = [
+        ("no H.265", &h265, CHROMIUM_VIDEO.to_owned(), no_common),
+        ("no video", &h264, edit("m=video", "m=audio"), SdpError::NoVideo),
+        ("rejected video", &h264, edit("m=video 9", "m=video 0"), SdpError::NoVideo),
+        ("it sends only", &h264, edit("a=recvonly", "a=sendonly"), SdpError::Direction),
+        ("no mux", &h264, edit("a=rtcp-mux\r\n", ""), SdpError::NoRtcpMux),
+    ];
+    for (case, codecs, text, expected) in table {
+        let answer = try_answer(&text, codecs, Setup::Passive, Some(&stream()));
+        assert_eq!(answer.map(|a| a.text), Err(expected), "{case}");
+    }
+}
+
+#[test]
+fn a_viewer_of_ours_answers_a_gateway_of_ours() {
+    let codecs = codecs(Codec::H264, HIGH);
+    let offer = offer_of(&codecs, 1);
+    let answer = try_answer(&offer, &codecs, Setup::Active, None).unwrap();
+    assert_eq!(answer.chosen.remote_ssrc, Some(1111));
+    assert_eq!(answer.chosen.remote_rtx_ssrc, Some(2222));
+    assert_eq!((answer.chosen.payload_type, answer.chosen.rtx_payload_type), (96, Some(97)));
+    assert_eq!(answer.chosen.role, DtlsRole::Client);
+    let settled = settle(&codecs, &parse(&answer.text).unwrap()).unwrap();
+    assert_eq!(settled.role, DtlsRole::Server);
+    assert_eq!((settled.payload_type, settled.rtx_payload_type), (96, Some(97)));
+    assert_eq!(settled.remote.fingerprint, Fingerprint([0xcd; 32]));
+    assert_eq!(settled.remote_ssrc, None);
+    assert!(settled.end_of_candidates);
+}
+
+#[test]
+fn a_section_on_another_ones_transport_is_found() {
+    let codecs = codecs(Codec::H264, HIGH);
+    let at = CHROMIUM_MAX_BUNDLE.find("m=video").unwrap();
+    let (head, video) = CHROMIUM_MAX_BUNDLE.split_at(at);
+    let strict: String = video
+        .replace("m=video 9", "m=video 0")
+        .split_inclusive('\n')
+        .filter(|line| {
+            !["a=ice-", "a=fingerprint", "a=setup"].iter().any(|start| line.starts_with(start))
+        })
+        .collect();
+    let offer = format!("{head}{strict}a=bundle-only\r\n");
+    let answer = try_answer(&offer, &codecs, Setup::Passive, Some(&stream())).unwrap();
+    assert_eq!(answer.chosen.remote.ufrag, "NMQq");
+    assert_eq!(answer.chosen.transport_mid.as_deref(), Some("0"));
+}
+
+#[test]
+fn bounds_hold() {
+    let repeated = |line: &str, count: usize| {
+        format!("{CHROMIUM_VIDEO}{}", format!("{line}\r\n").repeat(count))
+    };
+    let candidate = "a=candidate:1 1 udp 1 192.0.2.1 1 typ host";
+    let long = format!("a=candidate:{}", "1".repeat(MAX_CANDIDATE_LEN + 1));
+    let too_many = |what, limit| SdpError::TooMany { what, limit };
+    let line = CHROMIUM_VIDEO.lines().count() + 1;
+    let wrong = |reason| SdpError::Malformed { line, reason };
+    let table = [
+        (
+            "size",
+            repeated("a=x", MAX_SIZE),
+            SdpError::TooLarge(CHROMIUM_VIDEO.len() + MAX_SIZE * 5),
+        ),
+        ("sections", repeated("m=video 9 X 1", 16), too_many("sections", MAX_SECTIONS)),
+        ("candidates", repeated(candidate, 63), too_many("candidates", MAX_CANDIDATES)),
+        ("a long candidate", repeated(&long, 1), wrong("a candidate is one short line")),
+        (
+            "a long mid",
+            repeated("a=mid:12345678901234567", 1),
+            wrong("a mid is a token of at most 16 letters"),
+        ),
+        (
+            "a short ufrag",
+            repeated("a=ice-ufrag:abc", 1),
+            wrong("an a=ice-ufrag has 4 to 256 ICE characters"),
+        ),
+        (
+            "a short fingerprint",
+            repeated("a=fingerprint:sha-256 AB:CD", 1),
+            wrong("a SHA-256 fingerprint has 32 bytes"),
+        ),
+        ("extensions", repeated("a=extmap:1 x", 32), too_many("header extensions", 32)),
+        ("feedback", repeated("a=rtcp-fb:96 x", 16), too_many("kinds of feedback for a codec", 16)),
+        ("no version", "o=-".to_owned(), SdpError::Malformed { line: 1, reason: "it must be v=0" }),
+        ("nothing", "v=0\r\n".to_owned(), SdpError::NoVideo),
+    ];
+    for (case, text, expected) in table {
+        assert_eq!(parse(&text), Err(expected), "{case}");
+    }
+}
+
+#[test]
+fn fragments_carry_candidates_and_new_credentials() {
+    let text = "a=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\n\
+        m=audio 9 RTP/AVP 0\r\na=mid:0\r\n\
+        a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host\r\n\
+        a=candidate:3471623853 1 udp 2122194687 198.51.100.2 61765 typ host\r\n\
+        a=end-of-candidates\r\n";
+    let fragment = Fragment::parse(text).unwrap();
+    assert_eq!(fragment.ufrag.as_deref(), Some("EsAw"));
+    assert_eq!(fragment.pwd.as_deref(), Some("P2uYro0UCOQ4zxjKXaWCBui1"));
+    assert_eq!(fragment.sections[0].mid, "0");
+    assert_eq!(fragment.candidates().count(), 2);
+    assert!(fragment.end_of_candidates());
+    assert_eq!(Fragment::parse(&fragment.write()), Ok(fragment));
+
+    // In the section instead of the session, and without any section.
+    let inside = "m=video 9 X 0\r\na=mid:1\r\na=ice-ufrag:EsAw\r\na=candidate:1\r\n";
+    assert_eq!(Fragment::parse(inside).unwrap().ufrag.as_deref(), Some("EsAw"));
+    let bare = Fragment::parse("a=candidate:1 1 udp 1 192.0.2.1 1 typ host\n").unwrap();
+    assert_eq!(bare.candidates().count(), 1);
+    assert_eq!(Fragment::parse("").unwrap(), Fragment::default());
+    let many = "a=candidate:1\r\n".repeat(MAX_CANDIDATES + 1);
+    assert!(Fragment::parse(&many).is_err());
+}
+
+/// Takes lines out, doubles them, cuts them and puts letters into them.
+fn mutated(text: &str, edits: &[(usize, u8, usize, char)]) -> String {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    for &(line, edit, at, letter) in edits {
+        let index = line % lines.len().max(1);
+        let Some(line) = lines.get_mut(index) else { break };
+        let at = (0..=at.min(line.len())).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
+        match edit {
+            0 => drop(lines.remove(index)),
+            1 => {
+                let copy = line.clone();
+                lines.push(copy);
+            }
+            2 => line.truncate(at),
+            3 => line.insert(at, letter),
+            _ => line.replace_range(at.., "99999999999999999999999"),
+        }
+    }
+    lines.join("\r\n")
+}
+
+proptest! {
+    #[test]
+    fn mutated_descriptions_are_read_or_refused(
+        sample in 0..SAMPLES.len(),
+        edits in prop::collection::vec((any::<usize>(), 0_u8..5, 0_usize..80, any::<char>()), 0..40),
+    ) {
+        let text = mutated(SAMPLES[sample], &edits);
+        let _ = Fragment::parse(&text);
+        let codecs = codecs(Codec::H264, HIGH);
+        if let Ok(description) = parse(&text) {
+            let _ = settle(&codecs, &description);
+        }
+        // Whatever is answered can be read, and nothing of the offer adds lines of its own.
+        if let Ok(answer) = try_answer(&text, &codecs, Setup::Passive, Some(&stream())) {
+            let read = parse(&answer.text).unwrap();
+            prop_assert_eq!(read.sections.len(), parse(&text).unwrap().sections.len());
+            prop_assert!(!answer.text.replace("\r\n", "").contains(['\r', '\n']));
+        }
+    }
+
+    #[test]
+    fn any_text_is_read_or_refused(text in ".{0,400}") {
+        let _ = parse(&text);
+        let _ = parse(&format!("v=0\n{text}"));
+        let _ = Fragment::parse(&text);
+    }
+}

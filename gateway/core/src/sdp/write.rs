@@ -1,0 +1,193 @@
+//! Writing descriptions. Order and spelling are those of RFC 9429 §5.2.1 and §5.3.1.
+
+use std::fmt::{self, Write as _};
+
+use super::description::{Direction, Extension, Transport};
+use super::{EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, VideoCodec};
+
+/// The protocol of every WebRTC media section (RFC 8834 §4.2).
+const PROTOCOL: &str = "UDP/TLS/RTP/SAVPF";
+
+/// The track's name inside the stream; only equality matters to a browser.
+const TRACK: &str = "video";
+
+/// The feedback we act on.
+const FEEDBACK: [&str; 3] = ["nack", "nack pli", "ccm fir"];
+
+/// What an offer says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfferConfig<'a> {
+    /// Random, below 2⁶³; the same for every description of a session (RFC 9429 §5.2.1).
+    pub session_id: u64,
+    /// One more with each offer of the session, also for an ICE restart.
+    pub version: u64,
+    pub transport: &'a Transport,
+    /// The best first.
+    pub codecs: &'a [VideoCodec],
+    /// What is sent; none when only receiving.
+    pub stream: Option<&'a Stream>,
+    pub mid: &'a str,
+    /// `candidate:…`; normally none yet, they are trickled.
+    pub candidates: &'a [String],
+    pub direction: Direction,
+}
+
+/// The names of what is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stream {
+    pub ssrc: u32,
+    pub rtx_ssrc: u32,
+    pub cname: String,
+}
+
+/// The gateway's offer; an ICE restart is the same with new credentials and the next version.
+#[must_use]
+pub fn offer(config: &OfferConfig<'_>) -> String {
+    let mut writer = Writer::new(config.session_id, config.version, &[config.mid]);
+    let extensions = offered_extensions();
+    writer.video(&VideoSection {
+        protocol: PROTOCOL,
+        mid: Some(config.mid),
+        transport: config.transport,
+        codecs: config.codecs,
+        feedback: &FEEDBACK,
+        extensions: &extensions,
+        stream: config.stream,
+        candidates: config.candidates,
+        end_of_candidates: false,
+        direction: config.direction,
+    });
+    writer.text
+}
+
+/// The extensions an offer names: the mid, and how long a frame may be held back.
+fn offered_extensions() -> Vec<Extension> {
+    let uris = [EXTENSION_MID, EXTENSION_PLAYOUT_DELAY];
+    (1..).zip(uris).map(|(id, uri)| Extension { id, uri: uri.to_owned() }).collect()
+}
+
+/// What a media section says.
+pub(super) struct VideoSection<'a> {
+    pub(super) protocol: &'a str,
+    pub(super) mid: Option<&'a str>,
+    pub(super) transport: &'a Transport,
+    pub(super) codecs: &'a [VideoCodec],
+    pub(super) feedback: &'a [&'a str],
+    pub(super) extensions: &'a [Extension],
+    pub(super) stream: Option<&'a Stream>,
+    pub(super) candidates: &'a [String],
+    pub(super) end_of_candidates: bool,
+    pub(super) direction: Direction,
+}
+
+pub(super) struct Writer {
+    pub(super) text: String,
+}
+
+impl Writer {
+    /// Begins with the session level.
+    pub(super) fn new(session_id: u64, version: u64, bundle: &[&str]) -> Self {
+        let mut writer = Self { text: String::with_capacity(2048) };
+        writer.line(format_args!("v=0"));
+        writer.line(format_args!("o=- {session_id} {version} IN IP4 0.0.0.0"));
+        writer.line(format_args!("s=-"));
+        writer.line(format_args!("t=0 0"));
+        if !bundle.is_empty() {
+            writer.line(format_args!("a=group:BUNDLE {}", bundle.join(" ")));
+        }
+        writer.line(format_args!("a=ice-options:trickle"));
+        writer.line(format_args!("a=msid-semantic: WMS *"));
+        writer
+    }
+
+    pub(super) fn line(&mut self, line: fmt::Arguments<'_>) {
+        self.text.write_fmt(line).expect("a String takes everything");
+        self.text.push_str("\r\n");
+    }
+
+    /// The lines every section has, also a rejected one.
+    pub(super) fn media(
+        &mut self,
+        media: &str,
+        port: u16,
+        protocol: &str,
+        formats: &str,
+        mid: Option<&str>,
+        direction: Direction,
+    ) {
+        self.line(format_args!("m={media} {port} {protocol} {formats}"));
+        self.line(format_args!("c=IN IP4 0.0.0.0"));
+        if let Some(mid) = mid {
+            self.line(format_args!("a=mid:{mid}"));
+        }
+        self.line(format_args!("a={}", direction.as_str()));
+    }
+
+    pub(super) fn video(&mut self, section: &VideoSection<'_>) {
+        let types = section.codecs.iter().flat_map(|codec| {
+            [Some(codec.payload_type), codec.rtx_payload_type].into_iter().flatten()
+        });
+        let types: Vec<_> = types.map(|payload_type| payload_type.to_string()).collect();
+        let types = types.join(" ");
+        self.media("video", 9, section.protocol, &types, section.mid, section.direction);
+        self.transport(section.transport);
+        self.line(format_args!("a=rtcp-mux"));
+        self.line(format_args!("a=rtcp-rsize"));
+        for extension in section.extensions {
+            self.line(format_args!("a=extmap:{} {}", extension.id, extension.uri));
+        }
+        for codec in section.codecs {
+            self.codec(codec, section.feedback);
+        }
+        if let Some(stream) = section.stream {
+            self.stream(stream, section.codecs.iter().any(|c| c.rtx_payload_type.is_some()));
+        }
+        self.candidates(section.candidates, section.end_of_candidates);
+    }
+
+    pub(super) fn candidates(&mut self, candidates: &[String], end: bool) {
+        for candidate in candidates {
+            self.line(format_args!("a={candidate}"));
+        }
+        if end {
+            self.line(format_args!("a=end-of-candidates"));
+        }
+    }
+
+    pub(super) fn transport(&mut self, transport: &Transport) {
+        self.line(format_args!("a=ice-ufrag:{}", transport.ufrag));
+        self.line(format_args!("a=ice-pwd:{}", transport.pwd));
+        self.line(format_args!("a=fingerprint:sha-256 {}", transport.fingerprint));
+        self.line(format_args!("a=setup:{}", transport.setup.as_str()));
+    }
+
+    fn codec(&mut self, codec: &VideoCodec, feedback: &[&str]) {
+        let (payload_type, name) = (codec.payload_type, codec.codec.encoding_name());
+        let clock_rate = crate::media::CLOCK_RATE;
+        self.line(format_args!("a=rtpmap:{payload_type} {name}/{clock_rate}"));
+        for feedback in feedback {
+            self.line(format_args!("a=rtcp-fb:{payload_type} {feedback}"));
+        }
+        if !codec.fmtp.is_empty() {
+            self.line(format_args!("a=fmtp:{payload_type} {}", codec.fmtp));
+        }
+        if let Some(rtx) = codec.rtx_payload_type {
+            self.line(format_args!("a=rtpmap:{rtx} rtx/{clock_rate}"));
+            self.line(format_args!("a=fmtp:{rtx} apt={payload_type}"));
+        }
+    }
+
+    fn stream(&mut self, stream: &Stream, rtx: bool) {
+        let Stream { ssrc, rtx_ssrc, cname } = stream;
+        self.line(format_args!("a=msid:{cname} {TRACK}"));
+        if rtx {
+            self.line(format_args!("a=ssrc-group:FID {ssrc} {rtx_ssrc}"));
+        }
+        let count = if rtx { 2 } else { 1 };
+        for ssrc in [ssrc, rtx_ssrc].into_iter().take(count) {
+            self.line(format_args!("a=ssrc:{ssrc} cname:{cname}"));
+            // The form of before RFC 8830, which some players still need to find the track.
+            self.line(format_args!("a=ssrc:{ssrc} msid:{cname} {TRACK}"));
+        }
+    }
+}

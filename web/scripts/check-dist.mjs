@@ -18,7 +18,8 @@ for (const file of files) {
 console.log(`${String(total).padStart(7)} B gzip  of ${BUDGET_BYTES}`);
 
 const faults = [];
-if (total > BUDGET_BYTES) faults.push(`the dashboard is ${total} B gzip, more than ${BUDGET_BYTES}`);
+if (total > BUDGET_BYTES)
+  faults.push(`the dashboard is ${total} B gzip, more than ${BUDGET_BYTES}`);
 const page = readFileSync(join(DIST, 'index.html'), 'utf8');
 if (/<script(?![^>]*\bsrc=)/.test(page)) faults.push('index.html has an inline script');
 if (/<style|\sstyle=/.test(page)) faults.push('index.html has an inline style');

@@ -1,0 +1,145 @@
+// Plays a gateway with one camera: a moving canvas, offered over WebRTC. For the mock only.
+const canvas = document.getElementById('scene');
+const paint = canvas.getContext('2d');
+let frozen = false;
+
+function draw() {
+  if (!frozen) {
+    const t = performance.now() / 1000;
+    const { width: w, height: h } = canvas;
+    const sky = paint.createLinearGradient(0, 0, 0, h);
+    sky.addColorStop(0, '#f2b48a');
+    sky.addColorStop(0.5, '#f6dcc0');
+    sky.addColorStop(0.52, '#3c7f8c');
+    sky.addColorStop(1, '#0d3a4a');
+    paint.fillStyle = sky;
+    paint.fillRect(0, 0, w, h);
+    paint.fillStyle = '#fff3d9';
+    paint.beginPath();
+    paint.arc(w * 0.7, h * 0.38, 60, 0, 7);
+    paint.fill();
+    paint.fillStyle = 'rgba(255,255,255,.25)';
+    for (let i = 0; i < 24; i++) {
+      const y = h * (0.56 + i * 0.018);
+      paint.fillRect(((i * 173 + t * (40 + i * 6)) % (w + 200)) - 200, y, 120 + i * 6, 3);
+    }
+    paint.fillStyle = '#1c2f3a';
+    const x = ((t * 60) % (w + 300)) - 150;
+    const y = h * 0.54 + Math.sin(t * 1.5) * 6;
+    paint.fillRect(x, y - 30, 150, 30);
+    paint.fillRect(x + 50, y - 70, 40, 40);
+    paint.font = '40px monospace';
+    paint.fillText(new Date().toISOString().slice(11, 23), 30, 60);
+  }
+  setTimeout(draw, 33);
+}
+draw();
+
+const stream = canvas.captureStream(30);
+const peers = new Map();
+let ids = 100;
+let viewers = 0;
+let state = {
+  id: 'harbour',
+  name: 'Harbour',
+  state: 'idle',
+  codec: 'H264',
+  width: 1280,
+  height: 720,
+};
+const invites = new Map();
+let ws;
+
+function open() {
+  ws = new WebSocket(`ws://${location.host}/ws?device`);
+  ws.onopen = report;
+  ws.onclose = () => setTimeout(open, 500);
+  ws.onmessage = ({ data }) => void take(JSON.parse(data));
+}
+open();
+
+const send = (message) => {
+  if (ws.readyState === 1) ws.send(JSON.stringify({ jsonrpc: '2.0', ...message }));
+};
+
+function report() {
+  send({
+    method: 'portholeReport',
+    params: { cameras: [{ ...state, viewers }, ...(window.more ?? [])] },
+  });
+}
+
+async function take(message) {
+  const { method, params, id, result } = message;
+  if (method === 'connect') return invite(params.session);
+  if (method === 'trickle')
+    return peers
+      .get(params.session)
+      ?.addIceCandidate(params.candidate)
+      .catch(() => {});
+  if (method === 'portholeClose') return close(params.session);
+  if (result?.answer && invites.has(id)) {
+    const session = invites.get(id);
+    await peers.get(session)?.setRemoteDescription({ type: 'answer', sdp: result.answer });
+  }
+}
+
+async function invite(session) {
+  const pc = new RTCPeerConnection();
+  peers.set(session, pc);
+  const transceiver = pc.addTransceiver(stream.getVideoTracks()[0], {
+    direction: 'sendonly',
+    streams: [stream],
+  });
+  const { codecs } = RTCRtpSender.getCapabilities('video');
+  transceiver.setCodecPreferences(
+    codecs
+      .filter((c) => /H264|VP8|rtx/i.test(c.mimeType))
+      .sort((a) => (/H264/i.test(a.mimeType) ? -1 : 1)),
+  );
+  pc.onicecandidate = ({ candidate }) =>
+    send({ method: 'trickle', params: { session, candidate: candidate ?? { candidate: '' } } });
+  pc.onconnectionstatechange = () => {
+    viewers = [...peers.values()].filter((p) => p.connectionState === 'connected').length;
+    setState({ state: viewers > 0 ? 'live' : 'idle' });
+  };
+  await offer(session);
+}
+
+async function offer(session, options) {
+  const pc = peers.get(session);
+  await pc.setLocalDescription(await pc.createOffer(options));
+  const id = ids++;
+  invites.set(id, session);
+  send({ id, method: 'invite', params: { session, offer: pc.localDescription.sdp } });
+}
+
+function close(session) {
+  peers.get(session)?.close();
+  peers.delete(session);
+  viewers = [...peers.values()].filter((p) => p.connectionState === 'connected').length;
+  setState({ state: viewers > 0 ? 'live' : 'idle' });
+}
+
+function setState(changes) {
+  if (frozen && !('force' in changes)) return;
+  const { force: _, ...rest } = changes;
+  state = { ...state, ...rest };
+  report();
+}
+
+// For the script that looks at the dashboard.
+window.device = {
+  setState,
+  freeze: (on) => (frozen = on),
+  restartIce: () => Promise.all([...peers.keys()].map((s) => offer(s, { iceRestart: true }))),
+  vanish: () => [...peers.values()].forEach((pc) => pc.close()),
+  closeAll() {
+    for (const session of [...peers.keys()]) {
+      send({ method: 'portholeClose', params: { session } });
+      close(session);
+    }
+  },
+  sessions: () => [...peers.keys()],
+  report,
+};

@@ -1,0 +1,209 @@
+// A signaling server that knows just enough to look at the dashboard. Not for anything else.
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { extname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { WebSocketServer } from 'ws';
+
+const HERE = fileURLToPath(new URL('.', import.meta.url));
+const DIST = join(HERE, '../dist');
+const CSP =
+  "default-src 'self'; style-src 'self'; img-src 'self' data:; object-src 'none'; " +
+  "base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+const TYPES = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+};
+
+export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
+  const users = new Map();
+  const cookies = new Map();
+  const clients = new Set();
+  const sessions = new Map();
+  let device = null;
+  let cameras = [];
+  let forgetful = false;
+  const setupToken = 'setup-' + randomBytes(6).toString('hex');
+
+  const me = (request) => cookies.get(/porthole=([^;]+)/.exec(request.headers.cookie ?? '')?.[1]);
+
+  async function rest(request, response, path) {
+    let text = '';
+    for await (const chunk of request) text += chunk;
+    const body = text ? JSON.parse(text) : {};
+    const send = (status, value, headers = {}) => {
+      response.writeHead(status, { 'content-type': 'application/json', ...headers });
+      response.end(value === null ? '' : JSON.stringify(value));
+    };
+    const login = (user) => {
+      const cookie = randomBytes(12).toString('hex');
+      cookies.set(cookie, user);
+      send(
+        200,
+        { name: user.name, role: user.role },
+        {
+          'set-cookie': `porthole=${cookie}; HttpOnly; SameSite=Strict; Path=/`,
+        },
+      );
+    };
+    const route = `${request.method} ${path}`;
+    if (route === 'POST /api/v1/setup') {
+      if (body.token !== setupToken || users.size > 0) {
+        return send(403, { error: 'This setup link was used already. Sign in instead.' });
+      }
+      users.set(body.name, { name: body.name, password: body.password, role: 'admin' });
+      return login(users.get(body.name));
+    }
+    if (route === 'POST /api/v1/session') {
+      const user = users.get(body.name);
+      if (user?.password !== body.password) {
+        return send(401, { error: 'The name or the password is wrong.' });
+      }
+      return login(user);
+    }
+    if (!me(request)) return send(401, { error: 'Sign in first.' });
+    if (route === 'GET /api/v1/session')
+      return send(200, { name: me(request).name, role: me(request).role });
+    if (route === 'DELETE /api/v1/session') {
+      cookies.clear();
+      return send(204, null, { 'set-cookie': 'porthole=; Max-Age=0; Path=/' });
+    }
+    if (route === 'POST /api/v1/claims')
+      return send(200, { code: 'mossy-otter-4821', expiresInSeconds: 3600 });
+    send(404, { error: 'There is no such route.' });
+  }
+
+  async function file(response, folder, name) {
+    try {
+      const path = join(folder, normalize(name));
+      const bytes = await readFile(path);
+      const headers = { 'content-type': TYPES[extname(path)] ?? 'application/octet-stream' };
+      if (folder === DIST) headers['content-security-policy'] = CSP;
+      response.writeHead(200, headers).end(bytes);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  const server = createServer(async (request, response) => {
+    const path = new URL(request.url, 'http://x').pathname;
+    if (path.startsWith('/api/')) return rest(request, response, path);
+    if (path === '/mock/device') return file(response, HERE, 'device.html');
+    if (path === '/mock/device.js') return file(response, HERE, 'device.js');
+    if (path !== '/' && (await file(response, DIST, path))) return;
+    if (!(await file(response, DIST, 'index.html'))) response.writeHead(404).end('not built');
+  });
+
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: 65536 });
+  server.on('upgrade', (request, socket, head) => {
+    const url = new URL(request.url, 'http://x');
+    const isDevice = url.searchParams.has('device');
+    if (!isDevice && !me(request)) return socket.end('HTTP/1.1 401 Unauthorized\r\n\r\n');
+    sockets.handleUpgrade(request, socket, head, (ws) => (isDevice ? onDevice(ws) : onClient(ws)));
+  });
+
+  const tell = (ws, message) => ws?.send(JSON.stringify({ jsonrpc: '2.0', ...message }));
+  const listed = () =>
+    cameras.map((c) => (device ? c : { ...c, state: 'offline', reason: undefined, viewers: 0 }));
+  const broadcast = () => {
+    for (const ws of clients) {
+      tell(ws, { method: 'portholeCameras', params: { cameras: listed() } });
+    }
+  };
+
+  function onClient(ws) {
+    ws.on('close', () => clients.delete(ws));
+    ws.on('message', (data) => {
+      const m = JSON.parse(data);
+      const answer = (result) => tell(ws, { id: m.id, result });
+      const refuse = (code, message) => tell(ws, { id: m.id, error: { code, message } });
+      if (m.method === 'register') {
+        clients.add(ws);
+        answer({ id: 'viewer' });
+        return tell(ws, { method: 'portholeCameras', params: { cameras: listed() } });
+      }
+      if (m.method === 'connect') {
+        if (!device) return refuse(480, 'The gateway is not connected.');
+        const session = 's-' + randomBytes(4).toString('hex');
+        sessions.set(session, { client: ws });
+        tell(device, {
+          id: 1,
+          method: 'connect',
+          params: { session, profile: m.params.profile, iceServers: [] },
+        });
+        // Late on purpose: the offer may overtake the answer.
+        return setTimeout(
+          () => answer({ session, iceServers: [], expiryTimeSeconds: expirySeconds }),
+          30,
+        );
+      }
+      const session = m.params?.session ?? sessions.byInvite?.get(m.id);
+      if (m.method === 'extend') {
+        if (forgetful || sessions.get(session)?.client !== ws)
+          return refuse(404, 'There is no such session.');
+        return answer({ expiryTimeSeconds: expirySeconds });
+      }
+      // Answers to invites, candidates and closing: relayed unaltered.
+      device?.send(String(data));
+    });
+  }
+
+  function onDevice(ws) {
+    device = ws;
+    ws.on('close', () => {
+      if (device === ws) device = null;
+      broadcast();
+    });
+    ws.on('message', (data) => {
+      const m = JSON.parse(data);
+      if (m.method === 'portholeReport') {
+        cameras = m.params.cameras.map((c) => ({ gateway: 'gw-mock', ...c }));
+        return broadcast();
+      }
+      const client = sessions.get(m.params?.session)?.client;
+      if (client) client.send(String(data));
+    });
+  }
+
+  server.listen(port, '127.0.0.1');
+  return {
+    url: `http://127.0.0.1:${port}`,
+    setupToken,
+    users,
+    setCameras(list) {
+      cameras = list;
+      broadcast();
+    },
+    setForgetful: (on) => (forgetful = on),
+    dropClients() {
+      for (const ws of clients) ws.terminate();
+    },
+    tellClients(message) {
+      for (const ws of clients) tell(ws, message);
+    },
+    /** No new connections and no old ones, as when the server is killed. */
+    pause() {
+      for (const ws of [...clients]) ws.terminate();
+      return new Promise((done) => {
+        server.close(done);
+        server.closeAllConnections();
+      });
+    },
+    resume: () => new Promise((done) => server.listen(port, '127.0.0.1', done)),
+    stop() {
+      for (const ws of sockets.clients) ws.terminate();
+      server.closeAllConnections();
+      return new Promise((done) => server.close(done));
+    },
+  };
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const mock = startMock({ port: Number(process.env.PORT ?? 8090) });
+  console.log(`${mock.url}/setup#t=${mock.setupToken}`);
+  console.log(`${mock.url}/mock/device  (keep it open: it is the gateway)`);
+}

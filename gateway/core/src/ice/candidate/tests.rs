@@ -36,8 +36,8 @@ fn lines_of_browsers_are_read() {
     for (line, kind, address, related, ufrag) in cases {
         let candidate: Candidate = line.parse().unwrap_or_else(|e| panic!("{line}: {e}"));
         assert_eq!(candidate.kind, kind, "{line}");
-        assert_eq!(candidate.address, address.parse().unwrap(), "{line}");
-        assert_eq!(candidate.related, related.map(|a| a.parse().unwrap()), "{line}");
+        assert_eq!(candidate.address, address.parse::<SocketAddr>().unwrap(), "{line}");
+        assert_eq!(candidate.related, related.map(|a| a.parse::<SocketAddr>().unwrap()), "{line}");
         assert_eq!(candidate.ufrag.as_deref(), ufrag, "{line}");
         let again: Candidate = candidate.to_string().parse().unwrap();
         assert_eq!(again.to_string(), candidate.to_string(), "{line}");

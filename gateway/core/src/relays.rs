@@ -1,0 +1,424 @@
+//! A session's allocations on TURN servers: the way when there is no direct one.
+
+use crate::RelayCommand;
+use crate::ice::LocalEnd;
+use porthole_signaling_proto::IceServer;
+use porthole_turn_proto::{ClientConfig, ClientEvent, StreamDecoder, Transport, TurnClient};
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+use tracing::debug;
+
+/// How long UDP to a TURN server is alone before TCP is tried beside it: a round trip of half the
+/// world and the 401 in between. Most networks let UDP through, and an allocation costs the server.
+const TCP_DELAY: Duration = Duration::from_millis(250);
+
+/// TURN servers of one session, transports counted apart.
+const MAX_RELAYS: usize = 8;
+
+/// The default port of STUN and TURN (RFC 8489 §15.1, RFC 8656 §18).
+const DEFAULT_PORT: u16 = 3478;
+
+/// How a TURN server is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RelayTransport {
+    /// `?transport=udp`
+    Udp,
+    /// `?transport=tcp`
+    Tcp,
+}
+
+/// Where a STUN or TURN server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayServer {
+    /// A name or an address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How it is reached.
+    pub transport: RelayTransport,
+}
+
+impl RelayServer {
+    /// Reads `stun:` and `turn:` URIs (RFC 7064 §3.1, RFC 7065 §3.1). `turns:` is not served yet.
+    pub fn parse(uri: &str) -> Option<(Scheme, Self)> {
+        let (scheme, rest) = uri.split_once(':')?;
+        let scheme = match scheme {
+            "stun" => Scheme::Stun,
+            "turn" => Scheme::Turn,
+            _ => return None,
+        };
+        let (authority, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let transport = match query.strip_prefix("transport=") {
+            None | Some("udp") => RelayTransport::Udp,
+            Some("tcp") => RelayTransport::Tcp,
+            Some(_) => return None,
+        };
+        let (host, port) = split_authority(authority)?;
+        Some((scheme, Self { host, port, transport }))
+    }
+}
+
+/// What a server is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Tells the reflexive address.
+    Stun,
+    /// Relays.
+    Turn,
+}
+
+fn split_authority(authority: &str) -> Option<(String, u16)> {
+    let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
+        let (host, port) = rest.split_once(']')?;
+        (host, port.strip_prefix(':'))
+    } else {
+        match authority.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        }
+    };
+    let port = port.map_or(Ok(DEFAULT_PORT), str::parse).ok()?;
+    (!host.is_empty()).then(|| (host.to_owned(), port))
+}
+
+/// What the session must know or do about its relays.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum RelayOutput {
+    /// Something for the transport of an allocation.
+    Command(u8, RelayCommand),
+    /// A relay candidate.
+    Allocated { end: LocalEnd, relayed: SocketAddr, mapped: SocketAddr, preference: u16 },
+}
+
+/// All allocations of one session.
+#[derive(Debug, Default)]
+pub(crate) struct Relays {
+    relays: Vec<Relay>,
+    /// Peers to let through, also on allocations that come later.
+    permitted: Vec<IpAddr>,
+    outbox: VecDeque<RelayOutput>,
+}
+
+#[derive(Debug)]
+struct Relay {
+    server: RelayServer,
+    username: String,
+    credential: String,
+    state: RelayState,
+}
+
+#[derive(Debug)]
+enum RelayState {
+    /// Held back until then.
+    Waiting(Instant),
+    Opening,
+    Running { client: Box<TurnClient>, decoder: Option<StreamDecoder> },
+    Over,
+}
+
+/// Peers a session lets through; ICE knows no more remote candidates than that.
+const MAX_PERMITTED: usize = 64;
+
+impl Relays {
+    /// One allocation for each `turn:` URI.
+    pub(crate) fn new(now: Instant, servers: &[IceServer]) -> Self {
+        let mut relays = Vec::new();
+        for server in servers {
+            let (Some(username), Some(credential)) = (&server.username, &server.credential) else {
+                continue;
+            };
+            for (scheme, at) in server.urls.iter().filter_map(|uri| RelayServer::parse(uri)) {
+                if scheme == Scheme::Turn && relays.len() < MAX_RELAYS {
+                    let later = at.transport == RelayTransport::Tcp;
+                    let due = if later { now + TCP_DELAY } else { now };
+                    relays.push(Relay {
+                        server: at,
+                        username: username.clone(),
+                        credential: credential.clone(),
+                        state: RelayState::Waiting(due),
+                    });
+                }
+            }
+        }
+        let mut this = Self { relays, ..Self::default() };
+        this.handle_timeout(now);
+        this
+    }
+
+    /// Whether no allocation can still come.
+    pub(crate) fn is_settled(&self) -> bool {
+        let udp = self.relays.iter().any(|r| r.is_allocated(RelayTransport::Udp));
+        self.relays.iter().all(|relay| match &relay.state {
+            // TCP is not needed once UDP works.
+            RelayState::Waiting(_) => udp,
+            RelayState::Opening => udp && relay.server.transport == RelayTransport::Tcp,
+            RelayState::Running { client, .. } => client.relayed().is_some(),
+            RelayState::Over => true,
+        })
+    }
+
+    pub(crate) fn handle_opened(&mut self, now: Instant, index: u8) {
+        let Some(relay) = self.relays.get_mut(usize::from(index)) else { return };
+        if !matches!(relay.state, RelayState::Opening) {
+            return;
+        }
+        let (transport, decoder) = match relay.server.transport {
+            RelayTransport::Udp => (Transport::Udp, None),
+            RelayTransport::Tcp => (Transport::Tcp, Some(StreamDecoder::default())),
+        };
+        let config =
+            ClientConfig::new(relay.username.clone(), relay.credential.clone(), transport);
+        let mut client = Box::new(TurnClient::new(config, now));
+        for peer in &self.permitted {
+            client.permit(*peer, now);
+        }
+        relay.state = RelayState::Running { client, decoder };
+        self.drain(index);
+    }
+
+    pub(crate) fn handle_closed(&mut self, index: u8) {
+        if let Some(relay) = self.relays.get_mut(usize::from(index)) {
+            relay.state = RelayState::Over;
+        }
+    }
+
+    /// Bytes from the TURN server. Calls `take` for each datagram that a peer sent.
+    pub(crate) fn handle_bytes(
+        &mut self,
+        now: Instant,
+        index: u8,
+        bytes: &[u8],
+        mut take: impl FnMut(SocketAddr, &[u8]),
+    ) {
+        let Some(relay) = self.relays.get_mut(usize::from(index)) else { return };
+        let RelayState::Running { client, decoder } = &mut relay.state else { return };
+        let broken = match decoder {
+            None => {
+                if let Some((peer, range)) = client.handle_datagram(now, bytes) {
+                    take(peer, bytes.get(range).unwrap_or_default());
+                }
+                false
+            }
+            Some(decoder) => !read_stream(now, client, decoder, bytes, take),
+        };
+        if broken {
+            debug!("the TURN server sent what is neither STUN nor ChannelData");
+            relay.state = RelayState::Over;
+            self.outbox.push_back(RelayOutput::Command(index, RelayCommand::Close));
+        }
+        self.drain(index);
+    }
+
+    /// Lets datagrams from this address through.
+    pub(crate) fn permit(&mut self, now: Instant, peer: IpAddr) {
+        if self.permitted.contains(&peer) || self.permitted.len() >= MAX_PERMITTED {
+            return;
+        }
+        self.permitted.push(peer);
+        self.each_client(|client| client.permit(peer, now));
+    }
+
+    /// The pair in use: give it a channel, 4 bytes a packet instead of 36.
+    pub(crate) fn bind(&mut self, now: Instant, index: u8, peer: SocketAddr) {
+        if let Some(client) = self.client(index) {
+            client.bind_channel(peer, now);
+        }
+        self.drain(index);
+    }
+
+    /// A datagram to a peer, by way of an allocation.
+    pub(crate) fn send(&mut self, index: u8, peer: SocketAddr, datagram: &[u8]) {
+        let Some(client) = self.client(index) else { return };
+        let mut wrapped = Vec::with_capacity(datagram.len() + 40);
+        if client.wrap(peer, datagram, &mut wrapped) {
+            self.outbox.push_back(RelayOutput::Command(index, RelayCommand::Send(wrapped.into())));
+        }
+        self.drain(index);
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let due = |relay: &Relay| match &relay.state {
+            RelayState::Waiting(due) => Some(*due),
+            RelayState::Running { client, .. } => client.poll_timeout(),
+            RelayState::Opening | RelayState::Over => None,
+        };
+        self.relays.iter().filter_map(due).min()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        let udp = self.relays.iter().any(|r| r.is_allocated(RelayTransport::Udp));
+        for index in 0..self.relays.len() {
+            let Some(relay) = self.relays.get_mut(index) else { continue };
+            let Ok(index) = u8::try_from(index) else { continue };
+            match &mut relay.state {
+                RelayState::Waiting(due) if *due <= now => {
+                    let needed = !udp || relay.server.transport == RelayTransport::Udp;
+                    if needed {
+                        relay.state = RelayState::Opening;
+                        self.outbox.push_back(RelayOutput::Command(index, RelayCommand::Open(relay.server.clone())));
+                    } else {
+                        relay.state = RelayState::Over;
+                    }
+                }
+                RelayState::Running { client, .. } => {
+                    client.handle_timeout(now);
+                    self.drain(index);
+                }
+                RelayState::Waiting(_) | RelayState::Opening | RelayState::Over => {}
+            }
+        }
+    }
+
+    /// The network may be another: allocations that failed are tried again.
+    pub(crate) fn retry(&mut self, now: Instant) {
+        for relay in &mut self.relays {
+            if matches!(relay.state, RelayState::Over) {
+                relay.state = RelayState::Waiting(now);
+            }
+        }
+        self.handle_timeout(now);
+    }
+
+    /// Gives every allocation back.
+    pub(crate) fn close(&mut self, now: Instant) {
+        for index in 0..self.relays.len() {
+            let Ok(index) = u8::try_from(index) else { continue };
+            if let Some(client) = self.client(index) {
+                client.close(now);
+            }
+            self.drain(index);
+            self.outbox.push_back(RelayOutput::Command(index, RelayCommand::Close));
+        }
+    }
+
+    pub(crate) fn poll_output(&mut self) -> Option<RelayOutput> {
+        self.outbox.pop_front()
+    }
+
+    /// How the server behind an allocation is reached.
+    pub(crate) fn transport(&self, index: u8) -> Option<RelayTransport> {
+        self.relays.get(usize::from(index)).map(|relay| relay.server.transport)
+    }
+
+    fn client(&mut self, index: u8) -> Option<&mut TurnClient> {
+        match &mut self.relays.get_mut(usize::from(index))?.state {
+            RelayState::Running { client, .. } => Some(client),
+            RelayState::Waiting(_) | RelayState::Opening | RelayState::Over => None,
+        }
+    }
+
+    fn each_client(&mut self, mut act: impl FnMut(&mut TurnClient)) {
+        for index in 0..self.relays.len() {
+            let Ok(index) = u8::try_from(index) else { continue };
+            if let Some(client) = self.client(index) {
+                act(client);
+            }
+            self.drain(index);
+        }
+    }
+
+    /// Takes what the client of an allocation has to send and to say.
+    fn drain(&mut self, index: u8) {
+        let Some(relay) = self.relays.get_mut(usize::from(index)) else { return };
+        let RelayState::Running { client, .. } = &mut relay.state else { return };
+        while let Some(bytes) = client.poll_transmit() {
+            self.outbox.push_back(RelayOutput::Command(index, RelayCommand::Send(bytes.into())));
+        }
+        let mut over = false;
+        while let Some(event) = client.poll_event() {
+            match event {
+                ClientEvent::Allocated { relayed, mapped } => {
+                    self.outbox.push_back(RelayOutput::Allocated {
+                        end: LocalEnd::Relay(index),
+                        relayed,
+                        mapped,
+                        preference: preference(relay.server.transport, index),
+                    });
+                }
+                ClientEvent::Failed { reason, .. } => {
+                    debug!("no allocation over {:?}: {reason}", relay.server.transport);
+                    over = true;
+                }
+                ClientEvent::PermissionRefused { code, .. } => {
+                    debug!(?code, "the TURN server does not let a peer through");
+                }
+                ClientEvent::Expired => over = true,
+            }
+        }
+        if over {
+            relay.state = RelayState::Over;
+            self.outbox.push_back(RelayOutput::Command(index, RelayCommand::Close));
+        }
+    }
+}
+
+impl Relay {
+    fn is_allocated(&self, transport: RelayTransport) -> bool {
+        match &self.state {
+            RelayState::Running { client, .. } => {
+                self.server.transport == transport && client.relayed().is_some()
+            }
+            RelayState::Waiting(_) | RelayState::Opening | RelayState::Over => false,
+        }
+    }
+}
+
+/// UDP before TCP (RFC 8445 §5.1.2.1: the local preference orders candidates of one type).
+fn preference(transport: RelayTransport, index: u8) -> u16 {
+    let base = match transport {
+        RelayTransport::Udp => 40_000,
+        RelayTransport::Tcp => 20_000,
+    };
+    base - u16::from(index)
+}
+
+/// Reads whole frames from the stream; false when it can no longer be followed.
+fn read_stream(
+    now: Instant,
+    client: &mut TurnClient,
+    decoder: &mut StreamDecoder,
+    bytes: &[u8],
+    mut take: impl FnMut(SocketAddr, &[u8]),
+) -> bool {
+    if decoder.push(bytes).is_err() {
+        return false;
+    }
+    loop {
+        match decoder.next_frame() {
+            Ok(Some(frame)) => {
+                if let Some((peer, range)) = client.handle_datagram(now, frame) {
+                    take(peer, frame.get(range).unwrap_or_default());
+                }
+            }
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uris_are_read_as_rfc_7065_lays_down() {
+        use RelayTransport::{Tcp, Udp};
+        for (uri, expected) in [
+            ("turn:example.org", Some((Scheme::Turn, "example.org", 3478, Udp))),
+            ("turn:example.org:1?transport=udp", Some((Scheme::Turn, "example.org", 1, Udp))),
+            ("turn:1.2.3.4?transport=tcp", Some((Scheme::Turn, "1.2.3.4", 3478, Tcp))),
+            ("turn:[2001:db8::1]:99", Some((Scheme::Turn, "2001:db8::1", 99, Udp))),
+            ("stun:[::1]", Some((Scheme::Stun, "::1", 3478, Udp))),
+            ("turns:example.org", None),
+            ("turn:example.org?transport=sctp", None),
+            ("turn:example.org:99999", None),
+            ("turn:", None),
+            ("http://example.org", None),
+        ] {
+            let read = RelayServer::parse(uri);
+            let read = read.as_ref().map(|(s, r)| (*s, r.host.as_str(), r.port, r.transport));
+            assert_eq!(read, expected, "{uri}");
+        }
+    }
+}

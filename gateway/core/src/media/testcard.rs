@@ -113,6 +113,7 @@ impl TestCard {
             self.fill(Rectangle { x, y: 0, width: end - x, height }, colour);
         }
         self.fill(self.floor, FLOOR);
+        self.fill(self.snow, PANEL);
         let (width, height) = (clockbar::WIDTH, clockbar::HEIGHT);
         self.fill(Rectangle { x: 0, y: 0, width, height }, PANEL);
     }

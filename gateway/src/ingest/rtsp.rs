@@ -1,0 +1,154 @@
+//! Pulling a camera's stream with RTSP (RFC 2326).
+
+use std::io;
+use std::time::Instant;
+
+use futures_util::StreamExt as _;
+use porthole_gateway_core::media::{RtpHeader, RtpPacket, StreamDescription, sdp};
+use retina::client::{
+    Described, PacketItem, PlayOptions, Playing, Session, SessionOptions, SetupOptions,
+    TcpTransportOptions, UdpTransportOptions,
+};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use url::Url;
+
+use super::source::{Credentials, Transport};
+use super::{CONNECT_TIMEOUT, SILENCE, SourceError, SourceEvent, tell};
+
+/// RTSP's port, RFC 2326 §3.2.
+const DEFAULT_PORT: u16 = 554;
+
+/// One session, from DESCRIBE to the end of its packets.
+pub(super) async fn run(
+    url: &Url,
+    credentials: Option<&Credentials>,
+    transport: Transport,
+    events: &mpsc::Sender<SourceEvent>,
+) -> Result<(), SourceError> {
+    let connected = timeout(CONNECT_TIMEOUT, connect(url, credentials, transport)).await;
+    let (mut session, description) =
+        connected.map_err(|_| SourceError::NoAnswer { host: host(url) })??;
+    tracing::debug!(codec = %description.codec, ?transport, "the camera plays");
+    tell(events, SourceEvent::Connected(description)).await?;
+    // A camera that answered must also send; the time it takes counts as silence.
+    loop {
+        let item = timeout(SILENCE, next_packet(&mut session)).await;
+        let packet = item.map_err(|_| SourceError::Silent)??;
+        tell(events, SourceEvent::Packet { arrival: Instant::now(), packet }).await?;
+    }
+}
+
+async fn connect(
+    url: &Url,
+    credentials: Option<&Credentials>,
+    transport: Transport,
+) -> Result<(Session<Playing>, StreamDescription), SourceError> {
+    let given = credentials.map(|credentials| retina::client::Credentials {
+        username: credentials.user.clone(),
+        password: credentials.password.clone(),
+    });
+    let explain = |error| explain(url, credentials.is_some(), error);
+    let options = SessionOptions::default().creds(given).user_agent("porthole".to_owned());
+    let mut session = match Session::describe(url.clone(), options).await {
+        Ok(session) => session,
+        Err(error) if error.status_code().is_none() => return Err(diagnose(url, error).await),
+        Err(error) => return Err(explain(error)),
+    };
+    let video = sdp::video(&String::from_utf8_lossy(session.sdp()))?;
+    let stream = stream(&session, &video)?;
+    let setup = SetupOptions::default().transport(match transport {
+        Transport::Tcp => retina::client::Transport::Tcp(TcpTransportOptions::default()),
+        Transport::Udp => retina::client::Transport::Udp(UdpTransportOptions::default()),
+    });
+    session.setup(stream, setup).await.map_err(explain)?;
+    let session = session.play(PlayOptions::default()).await.map_err(explain)?;
+    let description = StreamDescription {
+        codec: video.codec,
+        parameter_sets: video.parameter_sets,
+        // Retina drops what comes out of order over UDP; what is left is in order.
+        in_order: true,
+    };
+    Ok((session, description))
+}
+
+/// The stream to set up: the only one, and so no audio is sent for nothing.
+fn stream(session: &Session<Described>, video: &sdp::Video) -> Result<usize, SourceError> {
+    let is_video = |stream: &retina::client::Stream| {
+        stream.media() == "video"
+            && stream.encoding_name().eq_ignore_ascii_case(video.codec.encoding_name())
+    };
+    let missing = || SourceError::Protocol("its description names no such stream".to_owned());
+    session.streams().iter().position(is_video).ok_or_else(missing)
+}
+
+async fn next_packet(session: &mut Session<Playing>) -> Result<RtpPacket, SourceError> {
+    loop {
+        match session.next().await {
+            Some(Ok(PacketItem::Rtp(packet))) => {
+                let header = packet.header();
+                let header = RtpHeader {
+                    marker: header.mark(),
+                    payload_type: header.payload_type(),
+                    sequence: header.sequence_number(),
+                    timestamp: header.timestamp(),
+                    ssrc: header.ssrc(),
+                };
+                return Ok(RtpPacket { header, payload: packet.into_payload_bytes() });
+            }
+            // Sender reports, and kinds of items that do not exist yet.
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                tracing::debug!(error = first_line(&error), "the session failed");
+                return Err(SourceError::Ended);
+            }
+            None => return Err(SourceError::Ended),
+        }
+    }
+}
+
+/// What a camera's refusal means.
+fn explain(url: &Url, with_credentials: bool, error: retina::Error) -> SourceError {
+    match error.status_code() {
+        Some(401 | 403) if with_credentials => SourceError::WrongPassword,
+        Some(401) => SourceError::PasswordMissing,
+        Some(404) => SourceError::NotFound { path: url.path().to_owned() },
+        Some(status @ 400..) => SourceError::Status(status),
+        _ => SourceError::Protocol(first_line(&error)),
+    }
+}
+
+/// Why there was no answer at all. Retina tells it in prose only, so each step is tried again:
+/// the name, then the port. That happens only after a failure.
+async fn diagnose(url: &Url, error: retina::Error) -> SourceError {
+    let port = url.port().unwrap_or(DEFAULT_PORT);
+    let name = url.host_str().unwrap_or_default();
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    let Ok(addresses) = lookup_host((bare, port)).await else {
+        return SourceError::UnknownHost { host: name.to_owned() };
+    };
+    let addresses: Vec<_> = addresses.collect();
+    let Err(failure) = TcpStream::connect(&addresses[..]).await else {
+        return SourceError::Protocol(first_line(&error));
+    };
+    let host = host(url);
+    let kind = failure.kind();
+    if kind == io::ErrorKind::ConnectionRefused {
+        SourceError::Refused { host }
+    } else if kind == io::ErrorKind::TimedOut {
+        SourceError::NoAnswer { host }
+    } else {
+        SourceError::Unreachable { host }
+    }
+}
+
+fn host(url: &Url) -> String {
+    let port = url.port().unwrap_or(DEFAULT_PORT);
+    format!("{}:{port}", url.host_str().unwrap_or_default())
+}
+
+/// The rest of a message of retina's is for whoever reads a packet capture.
+fn first_line(error: &retina::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().chars().take(200).collect()
+}

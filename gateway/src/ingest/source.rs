@@ -1,0 +1,281 @@
+//! What a camera's address says.
+
+use std::fmt;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use porthole_gateway_core::media::{Codec, StreamDescription, TestCard, sdp};
+use thiserror::Error;
+use url::Url;
+
+/// Where video comes from. `Display` and `Debug` never show a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// `rtsp://user:password@host:554/path`, with `#transport=udp` if TCP will not do.
+    Rtsp {
+        /// Without user and password.
+        url: Url,
+        credentials: Option<Credentials>,
+        transport: Transport,
+    },
+    /// `rtp://0.0.0.0:5004?codec=h264`, pushed to us; also `payload_type=96` and `sprop=…`.
+    Rtp { listen: SocketAddr, description: StreamDescription, payload_type: Option<u8> },
+    /// `rtp+sdp:/path/file.sdp` or a path that ends in `.sdp`: pushed to us as the file says.
+    RtpSdp { file: PathBuf },
+    /// `test:` or `test:1280x720@30`, with `#bitrate=2000000`.
+    Test(TestPicture),
+}
+
+/// How RTSP carries RTP.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// Interleaved with RTSP: nothing is lost, and NATs and firewalls let it pass.
+    #[default]
+    Tcp,
+    Udp,
+}
+
+/// User and password of a camera.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    pub user: String,
+    pub password: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// What the test picture looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TestPicture {
+    pub width: u32,
+    pub height: u32,
+    pub frames_per_second: u32,
+    /// In bits per second.
+    pub bitrate: u32,
+}
+
+impl Default for TestPicture {
+    fn default() -> Self {
+        Self { width: 1280, height: 720, frames_per_second: 30, bitrate: 2_000_000 }
+    }
+}
+
+/// The largest test picture: what a person has any use for, and one core can encode.
+const MAX_TEST_SIZE: (u32, u32) = (1920, 1080);
+const MAX_TEST_RATE: u32 = 60;
+const MAX_TEST_BITRATE: u32 = 20_000_000;
+
+/// Why an address names no source.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidSource {
+    #[error(
+        "a source begins with rtsp://, rtp:// or test:, or is the path of an .sdp file; \
+         this one begins with “{0}”"
+    )]
+    Scheme(String),
+    #[error("rtsps:// (RTSP over TLS) is not supported yet: use rtsp:// inside the local network")]
+    Rtsps,
+    #[error(
+        "not a valid rtsp:// address ({0}); characters like # / ? @ in a password are written \
+         %23 %2F %3F %40"
+    )]
+    Rtsp(String),
+    #[error("an rtp:// source names an address of this machine and a port, as rtp://0.0.0.0:5004")]
+    Listen,
+    #[error("an rtp:// source names its codec: add ?codec=h264 or ?codec=h265")]
+    Codec,
+    #[error("“{value}” is no value for {key}; expected {expected}")]
+    Value { key: &'static str, value: String, expected: &'static str },
+    #[error("“{0}” is not known here; {1}")]
+    Option(String, &'static str),
+}
+
+impl FromStr for Source {
+    type Err = InvalidSource;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSource> {
+        let text = text.trim();
+        let scheme: String = text.chars().take_while(|c| *c != ':').take(16).collect();
+        match scheme.to_ascii_lowercase().as_str() {
+            "rtsp" => rtsp(text),
+            "rtsps" => Err(InvalidSource::Rtsps),
+            "rtp" => rtp(text),
+            "rtp+sdp" => {
+                let file = text.split_once(':').map_or("", |(_, file)| file);
+                Ok(Self::RtpSdp { file: PathBuf::from(file) })
+            }
+            "test" => test(text),
+            _ if text.to_ascii_lowercase().ends_with(".sdp") => {
+                Ok(Self::RtpSdp { file: PathBuf::from(text) })
+            }
+            _ => Err(InvalidSource::Scheme(scheme)),
+        }
+    }
+}
+
+fn rtsp(text: &str) -> Result<Source, InvalidSource> {
+    let invalid = |error: url::ParseError| InvalidSource::Rtsp(error.to_string());
+    let mut url = Url::parse(text).map_err(invalid)?;
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(InvalidSource::Rtsp("it has no host".to_owned()));
+    }
+    let mut transport = Transport::default();
+    for (key, value) in options(url.fragment().unwrap_or_default()) {
+        transport = match (key, value) {
+            ("transport", "tcp") => Transport::Tcp,
+            ("transport", "udp") => Transport::Udp,
+            ("transport", other) => {
+                let (key, value, expected) = ("transport", other.to_owned(), "tcp or udp");
+                return Err(InvalidSource::Value { key, value, expected });
+            }
+            // Perhaps the rest of a password: never repeat it.
+            _ => return Err(InvalidSource::Rtsp("only #transport=… may follow".to_owned())),
+        };
+    }
+    let decode = |text: &str| percent_decode(text);
+    let credentials = match (url.username(), url.password()) {
+        ("", None) => None,
+        (user, password) => {
+            Some(Credentials { user: decode(user), password: decode(password.unwrap_or_default()) })
+        }
+    };
+    url.set_fragment(None);
+    let cleared = url.set_username("").and_then(|()| url.set_password(None));
+    cleared.map_err(|()| InvalidSource::Rtsp("it has no host".to_owned()))?;
+    Ok(Source::Rtsp { url, credentials, transport })
+}
+
+fn rtp(text: &str) -> Result<Source, InvalidSource> {
+    let rest = text.split_once("://").map_or("", |(_, rest)| rest);
+    let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let listen = match address.trim_end_matches('/').strip_prefix(':') {
+        Some(port) => {
+            port.parse().ok().map(|port| SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port))
+        }
+        None => address.trim_end_matches('/').parse().ok(),
+    };
+    let listen = listen.filter(|listen| listen.port() != 0).ok_or(InvalidSource::Listen)?;
+    let (mut codec, mut payload_type, mut parameter_sets) = (None, None, Vec::new());
+    for (key, value) in options(query) {
+        match key {
+            "codec" => {
+                let known = Codec::from_encoding_name(value);
+                codec = Some(known.ok_or_else(|| InvalidSource::Value {
+                    key: "codec",
+                    value: value.to_owned(),
+                    expected: "h264 or h265",
+                })?);
+            }
+            "payload_type" => {
+                let number = value.parse().ok().filter(|number| *number < 128);
+                payload_type = Some(number.ok_or_else(|| InvalidSource::Value {
+                    key: "payload_type",
+                    value: value.to_owned(),
+                    expected: "a number below 128",
+                })?);
+            }
+            "sprop" => parameter_sets = sdp::parameter_sets(value),
+            other => {
+                let known = "rtp:// knows codec, payload_type and sprop";
+                return Err(InvalidSource::Option(other.to_owned(), known));
+            }
+        }
+    }
+    let codec = codec.ok_or(InvalidSource::Codec)?;
+    let description = StreamDescription { codec, parameter_sets, in_order: false };
+    Ok(Source::Rtp { listen, description, payload_type })
+}
+
+fn test(text: &str) -> Result<Source, InvalidSource> {
+    let rest = text.split_once(':').map_or("", |(_, rest)| rest);
+    let (size, fragment) = rest.split_once('#').unwrap_or((rest, ""));
+    let mut picture = TestPicture::default();
+    let invalid = |key, value: &str, expected| {
+        Err(InvalidSource::Value { key, value: value.to_owned(), expected })
+    };
+    let (size, rate) = size.split_once('@').map_or((size, None), |(s, rate)| (s, Some(rate)));
+    if !size.is_empty() {
+        let sides =
+            size.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+        let fits = |(width, height): &(u32, u32)| {
+            usize::try_from(*width).is_ok_and(|width| width >= TestCard::MIN_WIDTH)
+                && usize::try_from(*height).is_ok_and(|height| height >= TestCard::MIN_HEIGHT)
+                && *width <= MAX_TEST_SIZE.0
+                && *height <= MAX_TEST_SIZE.1
+        };
+        match sides.filter(fits) {
+            Some((width, height)) => {
+                (picture.width, picture.height) = (width & !1, height & !1);
+            }
+            None => return invalid("the size", size, "from 256x144 to 1920x1080"),
+        }
+    }
+    if let Some(rate) = rate {
+        match rate.parse() {
+            Ok(frames @ 1..=MAX_TEST_RATE) => picture.frames_per_second = frames,
+            _ => return invalid("the frame rate", rate, "1 to 60"),
+        }
+    }
+    for (key, value) in options(fragment) {
+        match (key, value.parse()) {
+            ("bitrate", Ok(bitrate @ 50_000..=MAX_TEST_BITRATE)) => picture.bitrate = bitrate,
+            ("bitrate", _) => return invalid("bitrate", value, "50000 to 20000000 bit/s"),
+            _ => return Err(InvalidSource::Option(key.to_owned(), "test: knows bitrate")),
+        }
+    }
+    Ok(Source::Test(picture))
+}
+
+/// `key=value&key=value`; nothing is decoded, as base64 has a plus.
+fn options(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let pairs = text.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+/// What is no valid escape stays as it is.
+fn percent_decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let escaped = tail.get(..2).filter(|_| byte == b'%').and_then(|digits| {
+            let digits = std::str::from_utf8(digits).ok()?;
+            u8::from_str_radix(digits, 16).ok()
+        });
+        bytes.push(escaped.unwrap_or(byte));
+        rest = if escaped.is_some() { tail.get(2..).unwrap_or_default() } else { tail };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rtsp { url, credentials, transport } => {
+                let user = credentials.as_ref().map(|_| "***:***@").unwrap_or_default();
+                let rest = url.as_str().strip_prefix("rtsp://").unwrap_or_default();
+                write!(f, "rtsp://{user}{rest}")?;
+                match transport {
+                    Transport::Tcp => Ok(()),
+                    Transport::Udp => f.write_str("#transport=udp"),
+                }
+            }
+            Self::Rtp { listen, description, .. } => {
+                let codec = description.codec.encoding_name().to_ascii_lowercase();
+                write!(f, "rtp://{listen}?codec={codec}")
+            }
+            Self::RtpSdp { file } => write!(f, "rtp+sdp:{}", file.display()),
+            Self::Test(picture) => {
+                let TestPicture { width, height, frames_per_second, .. } = picture;
+                write!(f, "test:{width}x{height}@{frames_per_second}")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,202 @@
+//! The built-in camera: a test card, encoded in-process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use openh264::encoder::{
+    BitRate, Complexity, Encoder, EncoderConfig, FrameRate, Profile, RateControlMode,
+};
+use openh264::formats::YUVSource;
+use openh264::{OpenH264API, Timestamp};
+use porthole_gateway_core::media::{
+    CLOCK_RATE, Codec, I420, Packetizer, StreamDescription, TestCard, annex_b_units,
+};
+use tokio::sync::mpsc;
+
+use super::source::TestPicture;
+use super::{SourceControl, SourceError, SourceEvent, tell};
+
+/// A viewer without a cached group of pictures waits at most this long for a picture.
+const KEY_FRAME_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Key frames on request come at most this often: each costs as much as five other frames.
+const MIN_KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
+
+const PAYLOAD_TYPE: u8 = 96;
+
+pub(super) async fn run(
+    picture: TestPicture,
+    events: &mpsc::Sender<SourceEvent>,
+    control: &mut mpsc::Receiver<SourceControl>,
+) -> Result<(), SourceError> {
+    let description =
+        StreamDescription { codec: Codec::H264, parameter_sets: Vec::new(), in_order: true };
+    tell(events, SourceEvent::Connected(description)).await?;
+    let signals = Signals::default();
+    let _stop = StopOnDrop(signals.clone());
+    let (sender, thread_signals) = (events.clone(), signals.clone());
+    let mut camera = tokio::task::spawn_blocking(move || film(picture, &sender, &thread_signals));
+    loop {
+        tokio::select! {
+            result = &mut camera => {
+                return result.map_err(|error| SourceError::Encoder(error.to_string()))?;
+            }
+            Some(SourceControl::RequestKeyFrame) = control.recv() => {
+                signals.key_frame.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// What the encoding thread looks at before each frame.
+#[derive(Debug, Clone, Default)]
+struct Signals {
+    stop: Arc<AtomicBool>,
+    key_frame: Arc<AtomicBool>,
+}
+
+/// The thread ends with the future that started it.
+struct StopOnDrop(Signals);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Draws, encodes and sends a frame at each tick of a steady clock, until told to stop.
+fn film(
+    picture: TestPicture,
+    events: &mpsc::Sender<SourceEvent>,
+    signals: &Signals,
+) -> Result<(), SourceError> {
+    let mut camera = Camera::new(picture)?;
+    let interval = Duration::from_secs(1) / picture.frames_per_second;
+    let start = Instant::now();
+    let mut tick = start;
+    while !signals.stop.load(Ordering::Relaxed) {
+        let now = Instant::now();
+        if now < tick {
+            std::thread::sleep(tick - now);
+        }
+        let requested = signals.key_frame.swap(false, Ordering::Relaxed);
+        for event in camera.frame(start.elapsed(), requested)? {
+            if events.blocking_send(event).is_err() {
+                return Err(SourceError::Unheard);
+            }
+        }
+        // Ticks that have passed are skipped: late pictures would only get later.
+        let behind = start.elapsed().as_nanos() / interval.as_nanos().max(1);
+        let next = u32::try_from(behind + 1).unwrap_or(u32::MAX);
+        tick = start + interval * next;
+    }
+    Ok(())
+}
+
+/// Card, encoder and packetizer.
+struct Camera {
+    card: TestCard,
+    encoder: Encoder,
+    packetizer: Packetizer,
+    key_frame: Option<Duration>,
+    key_frame_owed: bool,
+}
+
+impl Camera {
+    fn new(picture: TestPicture) -> Result<Self, SourceError> {
+        let side = |pixels| usize::try_from(pixels).unwrap_or(0);
+        let card = TestCard::new(side(picture.width), side(picture.height))
+            .ok_or_else(|| SourceError::Encoder("the picture is too small".to_owned()))?;
+        let encoder = encoder(picture).map_err(|error| SourceError::Encoder(error.to_string()))?;
+        let packetizer = Packetizer::new(Codec::H264, PAYLOAD_TYPE, rand::random(), rand::random());
+        Ok(Self { card, encoder, packetizer, key_frame: None, key_frame_owed: false })
+    }
+
+    /// The packets of the picture of now, `elapsed` after the start.
+    fn frame(
+        &mut self,
+        elapsed: Duration,
+        key_frame_requested: bool,
+    ) -> Result<Vec<SourceEvent>, SourceError> {
+        self.key_frame_owed |= key_frame_requested;
+        let interval =
+            if self.key_frame_owed { MIN_KEY_FRAME_INTERVAL } else { KEY_FRAME_INTERVAL };
+        if self.key_frame.is_none_or(|last| elapsed.saturating_sub(last) >= interval) {
+            self.encoder.force_intra_frame();
+            self.key_frame = Some(elapsed);
+            self.key_frame_owed = false;
+        }
+        let milliseconds = epoch_milliseconds();
+        let picture = Picture(self.card.draw(milliseconds));
+        let timestamp = Timestamp::from_millis(millis(elapsed));
+        let encoded = self.encoder.encode_at(&picture, timestamp);
+        let stream = encoded.map_err(|error| SourceError::Encoder(error.to_string()))?.to_vec();
+        let packets = self.packetizer.packets(rtp_timestamp(elapsed), annex_b_units(&stream));
+        let arrival = Instant::now();
+        Ok(packets.into_iter().map(|packet| SourceEvent::Packet { arrival, packet }).collect())
+    }
+}
+
+/// Measured with 1280x720 at 30 frames a second: 6 % of a core, 12 % without assembler. Scene
+/// change detection and adaptive quantisation cost more and do nothing for a test card.
+fn encoder(picture: TestPicture) -> Result<Encoder, openh264::Error> {
+    #[expect(clippy::cast_precision_loss, reason = "at most 60")]
+    let rate = picture.frames_per_second as f32;
+    let config = EncoderConfig::new()
+        .profile(Profile::Baseline)
+        .bitrate(BitRate::from_bps(picture.bitrate))
+        .rate_control_mode(RateControlMode::Bitrate)
+        .skip_frames(true)
+        .max_frame_rate(FrameRate::from_hz(rate))
+        .complexity(Complexity::Low)
+        .scene_change_detect(false)
+        .adaptive_quantization(false)
+        .background_detection(false)
+        .num_threads(1);
+    Encoder::with_api_config(OpenH264API::from_source(), config)
+}
+
+/// A picture as the encoder takes it, without a copy.
+struct Picture<'a>(&'a I420);
+
+impl YUVSource for Picture<'_> {
+    fn dimensions(&self) -> (usize, usize) {
+        (self.0.width, self.0.height)
+    }
+
+    fn strides(&self) -> (usize, usize, usize) {
+        (self.0.width, self.0.width / 2, self.0.width / 2)
+    }
+
+    fn y(&self) -> &[u8] {
+        &self.0.y
+    }
+
+    fn u(&self) -> &[u8] {
+        &self.0.u
+    }
+
+    fn v(&self) -> &[u8] {
+        &self.0.v
+    }
+}
+
+fn epoch_milliseconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Wraps after 13 hours, as RTP timestamps do.
+fn rtp_timestamp(elapsed: Duration) -> u32 {
+    let ticks = elapsed.as_micros() * u128::from(CLOCK_RATE) / 1_000_000;
+    #[expect(clippy::cast_possible_truncation, reason = "an RTP timestamp wraps")]
+    let wrapped = ticks as u32;
+    wrapped
+}
+
+#[cfg(test)]
+mod tests;

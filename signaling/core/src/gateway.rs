@@ -15,6 +15,7 @@ use porthole_signaling_proto::{
 };
 use serde_json::Value;
 use std::{collections::BTreeSet, time::Instant};
+use tracing::info;
 
 /// The longest name of a gateway or a camera that is kept; more does not fit a tile.
 pub(crate) const MAX_NAME_CHARS: usize = 64;
@@ -161,6 +162,7 @@ impl Hub {
         if let Some(old) = replaced {
             self.close(now, old, Close::REPLACED);
         }
+        info!(%gateway, "gateway is online");
         let result = RegisterResult { id: gateway.to_string() };
         self.send(conn, Message::result::<Register>(id.clone(), &result));
         self.cameras_changed(now);
@@ -172,6 +174,7 @@ impl Hub {
         if gateway.conn != Some(conn) {
             return;
         }
+        info!(gateway = %id, "gateway is offline");
         gateway.conn = None;
         gateway.away_since = Some(now.instant);
         let away = now.instant + self.config.limits.route_kept;

@@ -54,10 +54,10 @@ impl Default for Limits {
             sessions_per_gateway: 512,
             cameras_per_gateway: 256,
             asks_per_connection: 8,
-            stranger_rate: Rate { burst: 10, per_second: 1 },
-            client_rate: Rate { burst: 1_000, per_second: 100 },
-            gateway_rate: Rate { burst: 4_000, per_second: 1_000 },
-            excess_rate: Rate { burst: 100, per_second: 1 },
+            stranger_rate: Rate { burst: 10, per_minute: 60 },
+            client_rate: Rate { burst: 1_000, per_minute: 6_000 },
+            gateway_rate: Rate { burst: 4_000, per_minute: 60_000 },
+            excess_rate: Rate { burst: 100, per_minute: 60 },
         }
     }
 }
@@ -68,7 +68,7 @@ pub struct Rate {
     /// At once, after a rest.
     pub burst: u32,
     /// In the long run.
-    pub per_second: u32,
+    pub per_minute: u32,
 }
 
 /// A token bucket.
@@ -104,7 +104,7 @@ impl Bucket {
     fn fill(&mut self, now: Instant) {
         let time = now.saturating_duration_since(self.filled).as_secs_f64();
         self.filled = self.filled.max(now);
-        let tokens = self.tokens + time * f64::from(self.rate.per_second);
+        let tokens = self.tokens + time * f64::from(self.rate.per_minute) / 60.0;
         self.tokens = tokens.min(f64::from(self.rate.burst));
     }
 }
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn a_bucket_gives_its_burst_and_then_its_rate() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(Rate { burst: 3, per_second: 2 }, start);
+        let mut bucket = Bucket::new(Rate { burst: 3, per_minute: 120 }, start);
         for (at_ms, given) in [
             (0, true),
             (0, true),

@@ -16,6 +16,7 @@ use porthole_signaling_proto::{
 };
 use serde_json::Value;
 use std::time::{Duration, Instant};
+use tracing::debug;
 
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -88,8 +89,7 @@ impl Hub {
         if gateway.sessions.len() >= limits.sessions_per_gateway {
             return full("too many sessions of this gateway; try again later");
         }
-        let id = self.random_name("s");
-        let id: SessionId = id.parse().expect("hexadecimal digits are the characters of an id");
+        let id = self.new_session_id();
         if let Some(gateway) = self.gateways.get_mut(&session.gateway) {
             gateway.sessions.insert(id.clone());
         }
@@ -97,12 +97,19 @@ impl Hub {
             self.viewers.entry(key).or_default().insert(id.clone());
         }
         self.timers.add(session.expires, Timer::Session(id.clone()));
+        debug!(session = %id, camera = %session.camera, "session begins");
         self.sessions.insert(id.clone(), session);
         Ok(id)
     }
 
+    fn new_session_id(&mut self) -> SessionId {
+        let name = self.random_name("s");
+        name.parse().expect("hexadecimal digits are the characters of an id")
+    }
+
     pub(crate) fn forget(&mut self, id: &SessionId) -> Option<Session> {
         let session = self.sessions.remove(id)?;
+        debug!(session = %id, camera = %session.camera, "session is over");
         if let Some(gateway) = self.gateways.get_mut(&session.gateway) {
             gateway.sessions.remove(id);
         }

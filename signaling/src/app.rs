@@ -1,0 +1,175 @@
+//! Every route with who may use it, in one table: the router is built from it, and a test has a
+//! row for each.
+
+use crate::{
+    api, assets,
+    caller::{Caller, check_same_site},
+    config::Asset,
+    drive::Driver,
+    refusal::Refusal,
+    socket,
+    throttle::Throttle,
+    whep,
+};
+use axum::{
+    Extension, Router,
+    extract::{DefaultBodyLimit, Request, State},
+    handler::Handler,
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{MethodFilter, MethodRouter, on},
+};
+use http::{HeaderValue, Method, StatusCode, header, request::Parts};
+use porthole_signaling_proto::{WEBSOCKET_PATH, rest::Role};
+use std::sync::{Arc, Mutex};
+use tracing::debug;
+use url::Url;
+
+/// The longest body; an SDP of a browser has about 8 kB.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// No inline script or style, nothing from elsewhere, and nobody frames the page.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; \
+    img-src 'self' data: blob:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; \
+    form-action 'self'; frame-ancestors 'none'";
+
+/// What all routes share.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) driver: Arc<Driver>,
+    pub(crate) public_url: Option<Url>,
+    pub(crate) assets: fn(&str) -> Option<Asset>,
+    pub(crate) throttle: Mutex<Throttle>,
+}
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Anybody.
+    Open,
+    /// Who has a token or a cookie.
+    Viewer,
+    /// Who is an admin.
+    Admin,
+}
+
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) access: Access,
+    handler: MethodRouter<Arc<App>>,
+}
+
+/// The table.
+pub(crate) fn routes() -> Vec<Route> {
+    use Access::{Admin, Open, Viewer};
+    let camera = "/whep/{camera}";
+    let resource = "/whep/{camera}/{session}";
+    vec![
+        row(Method::GET, "/healthz", Open, async || "ok\n"),
+        row(Method::GET, WEBSOCKET_PATH, Open, open_socket),
+        row(Method::POST, "/api/v1/setup", Open, api::set_up),
+        row(Method::POST, "/api/v1/session", Open, api::sign_in),
+        row(Method::GET, "/api/v1/session", Viewer, api::me),
+        row(Method::DELETE, "/api/v1/session", Viewer, api::sign_out),
+        row(Method::GET, "/api/v1/cameras", Viewer, api::cameras),
+        row(Method::GET, "/api/v1/gateways", Admin, api::gateways),
+        row(Method::POST, "/api/v1/claims", Admin, api::new_claim),
+        row(Method::POST, "/api/v1/tokens", Admin, api::new_token),
+        row(Method::POST, camera, Viewer, whep::offer),
+        row(Method::OPTIONS, camera, Open, whep::allow_offer),
+        row(Method::PATCH, resource, Viewer, whep::patch),
+        row(Method::DELETE, resource, Viewer, whep::delete),
+        row(Method::OPTIONS, resource, Open, whep::allow_patch),
+    ]
+}
+
+fn row<H, T>(method: Method, path: &'static str, access: Access, handler: H) -> Route
+where
+    H: Handler<T, Arc<App>>,
+    T: 'static,
+{
+    let filter = MethodFilter::try_from(method.clone()).expect("the table has HTTP's methods");
+    Route { method, path, access, handler: on(filter, handler) }
+}
+
+/// The whole of HTTP.
+pub(crate) fn router(app: &Arc<App>) -> Router {
+    let mut router = Router::new();
+    for Route { method, path, access, handler } in routes() {
+        debug!(%method, path, ?access, "route");
+        let guard = from_fn_with_state((Arc::clone(app), access), guard);
+        router = router.route(path, handler.route_layer(guard));
+    }
+    router
+        .fallback(assets::serve)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn(add_headers))
+        .with_state(Arc::clone(app))
+}
+
+/// Lets in who may use the route, and tells it who that is.
+async fn guard(
+    State((app, access)): State<(Arc<App>, Access)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    match admit(&app, access, &parts).await {
+        Ok(caller) => {
+            let mut request = Request::from_parts(parts, body);
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn admit(app: &App, access: Access, request: &Parts) -> Result<Caller, Refusal> {
+    let Parts { headers, method, uri, .. } = request;
+    let is_socket = uri.path() == WEBSOCKET_PATH;
+    let caller = Caller::of(&app.driver, headers, uri, is_socket).await?;
+    // Signing in is what the cookie is for: nobody else's page may do it either.
+    let signs_in = access == Access::Open && !is_socket && method == Method::POST;
+    if caller.by_cookie || signs_in {
+        check_same_site(method, headers, app.public_url.as_ref(), is_socket)?;
+    }
+    let role = caller.principal.as_ref().map(|principal| principal.role);
+    match (access, role) {
+        (Access::Open, _)
+        | (Access::Viewer, Some(Role::Viewer | Role::Admin))
+        | (Access::Admin, Some(Role::Admin)) => Ok(caller),
+        (Access::Viewer | Access::Admin, None) => Err(Refusal::new(
+            StatusCode::UNAUTHORIZED,
+            "sign in, or send an access token as `Authorization: Bearer`",
+        )),
+        (Access::Admin, Some(Role::Viewer)) => {
+            Err(Refusal::new(StatusCode::FORBIDDEN, "only an admin may do this"))
+        }
+    }
+}
+
+async fn open_socket(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Response {
+    socket::upgrade(&app.driver, request, caller.principal)
+}
+
+async fn add_headers(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
+    set(header::REFERRER_POLICY, "no-referrer");
+    if path.starts_with("/api/") {
+        set(header::CACHE_CONTROL, "no-store");
+    }
+    if path.starts_with("/whep/") {
+        whep::allow_origins(headers);
+    }
+    response
+}

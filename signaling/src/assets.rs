@@ -1,0 +1,86 @@
+//! The dashboard's files. Every address of the dashboard is its one page.
+
+use crate::{app::App, config::Asset, refusal::Refusal};
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use std::{borrow::Cow, sync::Arc};
+
+/// The page.
+const INDEX: &str = "index.html";
+/// What is no address of the dashboard.
+const NOT_PAGES: [&str; 3] = ["api", "whep", "ws"];
+
+pub(crate) async fn serve(State(app): State<Arc<App>>, request: Request) -> Response {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return not_found().into_response();
+    }
+    let path = request.uri().path().trim_start_matches('/');
+    let asset = match path {
+        "" => (app.assets)(INDEX),
+        _ => (app.assets)(path).or_else(|| is_page(path).then(|| (app.assets)(INDEX)).flatten()),
+    };
+    match asset {
+        Some(asset) => respond(asset, request.headers()),
+        None => not_found().into_response(),
+    }
+}
+
+/// `/cameras/demo` is a page, `/assets/gone.js` is a file that is not there.
+fn is_page(path: &str) -> bool {
+    let first = path.split('/').next().unwrap_or_default();
+    let last = path.rsplit('/').next().unwrap_or_default();
+    !NOT_PAGES.contains(&first) && !last.contains('.')
+}
+
+fn respond(asset: Asset, request: &HeaderMap) -> Response {
+    let Asset { bytes, mime, immutable, etag } = asset;
+    let etag = etag.and_then(|etag| HeaderValue::from_str(&etag).ok());
+    let known = etag.as_ref().is_some_and(|tag| request.get(header::IF_NONE_MATCH) == Some(tag));
+    let mut response = Response::new(match (known, bytes) {
+        (true, _) => Body::empty(),
+        (false, Cow::Borrowed(bytes)) => Body::from(bytes),
+        (false, Cow::Owned(bytes)) => Body::from(bytes),
+    });
+    if known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    let headers = response.headers_mut();
+    let cached = if immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cached));
+    if let Ok(mime) = HeaderValue::from_str(&mime) {
+        headers.insert(header::CONTENT_TYPE, mime);
+    }
+    if let Some(etag) = etag {
+        headers.insert(header::ETAG, etag);
+    }
+    response
+}
+
+fn not_found() -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, "there is no such page")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_told_from_files_and_interfaces() {
+        for (path, page) in [
+            ("setup", true),
+            ("cameras/demo", true),
+            ("apiary", true),
+            ("assets/app.js", false),
+            ("favicon.ico", false),
+            ("api/v1/nothing", false),
+            ("whep/a/b/c", false),
+            ("ws", false),
+        ] {
+            assert_eq!(is_page(path), page, "{path}");
+        }
+    }
+}

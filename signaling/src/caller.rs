@@ -1,0 +1,166 @@
+//! Who sends an HTTP request: by token or by cookie; and whether a page of another site does.
+
+use crate::{drive::Driver, refusal::Refusal};
+use http::{HeaderMap, Method, StatusCode, Uri, header};
+use porthole_signaling_core::Principal;
+use url::Url;
+
+/// The cookie of a browser that has signed in.
+pub(crate) const COOKIE: &str = "porthole_session";
+
+/// Who sends the request.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) principal: Option<Principal>,
+    /// The browser sent it of itself, whichever page asked.
+    pub(crate) by_cookie: bool,
+}
+
+impl Caller {
+    /// A token that is none is refused; a cookie that is none is no cookie.
+    pub(crate) async fn of(
+        driver: &Driver,
+        headers: &HeaderMap,
+        uri: &Uri,
+        token_in_query: bool,
+    ) -> Result<Self, Refusal> {
+        let token = match bearer(headers)? {
+            None if token_in_query => access_token(uri),
+            token => token,
+        };
+        if let Some(token) = token {
+            let principal = driver.whose_token(&token).await.map_err(invalid_token)?;
+            return Ok(Self { principal: Some(principal), by_cookie: false });
+        }
+        let principal = match cookie(headers) {
+            Some(cookie) => driver.store.who_has_cookie(cookie).await?,
+            None => None,
+        };
+        Ok(Self { by_cookie: principal.is_some(), principal })
+    }
+}
+
+/// RFC 6750 §3.1.
+fn invalid_token(fault: porthole_signaling_proto::rpc::Fault) -> Refusal {
+    let mut refusal = Refusal::from(fault);
+    if refusal.status() == StatusCode::UNAUTHORIZED {
+        refusal
+            .header(header::WWW_AUTHENTICATE, "Bearer realm=\"porthole\", error=\"invalid_token\"");
+    }
+    refusal
+}
+
+/// RFC 6750 §2.1.
+fn bearer(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let words = value.to_str().ok().and_then(|value| value.split_once(' '));
+    match words {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+            Ok(Some(token.trim().to_owned()))
+        }
+        _ => Err(Refusal::new(
+            StatusCode::UNAUTHORIZED,
+            "`Authorization` must be `Bearer` and an access token",
+        )),
+    }
+}
+
+/// RFC 6750 §2.3, for browsers' WebSockets, which can send no header.
+fn access_token(uri: &Uri) -> Option<String> {
+    let pairs = url::form_urlencoded::parse(uri.query()?.as_bytes());
+    pairs.into_iter().find(|(name, _)| name == "access_token").map(|(_, value)| value.into_owned())
+}
+
+pub(crate) fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let values =
+        headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = values.flat_map(|value| value.split(';'));
+    pairs.find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+}
+
+/// Refuses what a page of another site makes a browser do in its user's name: requests that
+/// change something and WebSockets (which no browser holds back).
+pub(crate) fn check_same_site(
+    method: &Method,
+    headers: &HeaderMap,
+    public_url: Option<&Url>,
+    is_socket: bool,
+) -> Result<(), Refusal> {
+    if method.is_safe() && !is_socket {
+        return Ok(());
+    }
+    let text = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
+    // Browsers send `Sec-Fetch-Site` where the page is trustworthy, and `Origin` with all of these.
+    let fetch_site = text("sec-fetch-site");
+    let same = match (text("origin"), fetch_site) {
+        (Some(origin), _) => is_ours(origin, text("host"), public_url),
+        (None, Some(site)) => site == "same-origin" || site == "none",
+        // No browser.
+        (None, None) => true,
+    };
+    let foreign = "this came from a page of another site; use an access token there";
+    if same { Ok(()) } else { Err(Refusal::new(StatusCode::FORBIDDEN, foreign)) }
+}
+
+fn is_ours(origin: &str, host: Option<&str>, public_url: Option<&Url>) -> bool {
+    let Ok(origin) = Url::parse(origin) else { return false };
+    if public_url.is_some_and(|public| public.origin() == origin.origin()) {
+        return true;
+    }
+    // The scheme may differ behind a proxy that ends TLS; the host may not.
+    let host = host.and_then(|host| Url::parse(&format!("{}://{host}", origin.scheme())).ok());
+    host.is_some_and(|host| host.origin() == origin.origin() && origin.origin().is_tuple())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
+        list.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn pages_of_other_sites_change_nothing_and_open_no_socket() {
+        let public = Url::parse("https://cams.example").unwrap();
+        let host = ("host", "10.0.0.1:8080");
+        for (list, allowed) in [
+            (vec![host], true),
+            (vec![host, ("origin", "http://10.0.0.1:8080")], true),
+            (vec![host, ("origin", "http://10.0.0.1:8081")], false),
+            (vec![host, ("origin", "http://10.0.0.1")], false),
+            (vec![host, ("origin", "http://evil.example")], false),
+            (vec![host, ("origin", "https://cams.example")], true),
+            (vec![host, ("origin", "http://cams.example")], false),
+            (vec![host, ("origin", "null")], false),
+            (vec![("origin", "http://10.0.0.1:8080")], false),
+            (vec![host, ("sec-fetch-site", "cross-site")], false),
+            (vec![host, ("sec-fetch-site", "same-site")], false),
+            (vec![host, ("sec-fetch-site", "same-origin")], true),
+        ] {
+            let headers = headers(&list);
+            for (method, socket, held) in [
+                (Method::POST, false, true),
+                (Method::DELETE, false, true),
+                (Method::GET, true, true),
+                (Method::GET, false, false),
+            ] {
+                let result = check_same_site(&method, &headers, Some(&public), socket);
+                assert_eq!(result.is_ok(), allowed || !held, "{method} {list:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_comes_as_bearer_or_in_the_query() {
+        for (value, token) in [("Bearer abc", "abc"), ("bearer  abc", "abc")] {
+            let headers = headers(&[("authorization", value)]);
+            assert_eq!(bearer(&headers).unwrap().as_deref(), Some(token));
+        }
+        assert!(bearer(&headers(&[("authorization", "Basic abc")])).is_err());
+        assert_eq!(access_token(&"/ws?a=1&access_token=x%2By".parse().unwrap()).unwrap(), "x+y");
+        assert_eq!(access_token(&"/ws".parse().unwrap()), None);
+        let headers = headers(&[("cookie", "a=b; porthole_session=xyz; c=d")]);
+        assert_eq!(cookie(&headers), Some("xyz"));
+    }
+}

@@ -1,0 +1,307 @@
+//! Drives the hub: one lock, held only while it thinks; what it wants is done outside.
+//!
+//! Priorities, in order: what the hub wants sent, what it wants looked up, its deadlines.
+
+use crate::{
+    line::{Line, Outgoing},
+    store::{Claimed, Store, StoreError, TokenOwner},
+};
+use porthole_signaling_core::{
+    Answer, Close, ConnId, Hub, Now, Output, Principal, Question, StoredGateway, Ticket, WaiterId,
+    WhepReply,
+};
+use porthole_signaling_proto::{
+    CameraId, GatewayId,
+    rpc::{Fault, code},
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::sync::{Notify, oneshot};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::warn;
+
+/// How long the timer sleeps when nothing is due.
+const IDLE: Duration = Duration::from_secs(60);
+/// How long to leave a data folder alone that could not be written.
+const KEEP_AGAIN: Duration = Duration::from_secs(5);
+
+/// The hub, with everybody who waits for it.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    state: Mutex<State>,
+    pub(crate) store: Store,
+    /// The next deadline has become an earlier one.
+    earlier: Notify,
+    /// Something is to be written down.
+    to_keep: Notify,
+    pub(crate) tasks: TaskTracker,
+    /// Everything ends now.
+    pub(crate) abort: CancellationToken,
+}
+
+#[derive(Debug)]
+struct State {
+    hub: Hub,
+    lines: HashMap<ConnId, Line>,
+    waiters: HashMap<WaiterId, oneshot::Sender<Result<WhepReply, Fault>>>,
+    /// What is to be written down of each gateway; the newest counts.
+    keep: BTreeMap<GatewayId, Kept>,
+    last_id: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    name: String,
+    cameras: Vec<(CameraId, String)>,
+}
+
+impl Driver {
+    pub(crate) fn new(mut hub: Hub, stored: Vec<StoredGateway>, store: Store) -> Arc<Self> {
+        for gateway in stored {
+            hub.restore(gateway);
+        }
+        let state = State {
+            hub,
+            lines: HashMap::new(),
+            waiters: HashMap::new(),
+            keep: BTreeMap::new(),
+            last_id: 0,
+        };
+        Arc::new(Self {
+            state: Mutex::new(state),
+            store,
+            earlier: Notify::new(),
+            to_keep: Notify::new(),
+            tasks: TaskTracker::new(),
+            abort: CancellationToken::new(),
+        })
+    }
+
+    /// Lets the hub do something, and does what it wants.
+    pub(crate) fn with<R>(self: &Arc<Self>, act: impl FnOnce(&mut Hub, Now) -> R) -> R {
+        let mut state = self.lock();
+        let before = state.hub.poll_timeout();
+        let now = now();
+        let result = act(&mut state.hub, now);
+        let questions = state.carry_out(now);
+        let after = state.hub.poll_timeout();
+        let keep = !state.keep.is_empty();
+        drop(state);
+        if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
+            self.earlier.notify_one();
+        }
+        if keep {
+            self.to_keep.notify_one();
+        }
+        for (ticket, question) in questions {
+            let driver = Arc::clone(self);
+            self.tasks.spawn(async move {
+                let answer = driver.look_up(question).await;
+                driver.with(|hub, now| hub.answered(now, ticket, answer));
+            });
+        }
+        result
+    }
+
+    /// A WebSocket is open; the hub hears of it and its outputs go down this line.
+    pub(crate) fn open(self: &Arc<Self>, line: Line, principal: Option<Principal>) -> ConnId {
+        let conn = {
+            let mut state = self.lock();
+            state.last_id += 1;
+            let conn = ConnId(state.last_id);
+            state.lines.insert(conn, line);
+            conn
+        };
+        self.with(|hub, now| hub.opened(now, conn, principal));
+        conn
+    }
+
+    pub(crate) fn closed(self: &Arc<Self>, conn: ConnId) {
+        self.lock().lines.remove(&conn);
+        self.with(|hub, now| hub.closed(now, conn));
+    }
+
+    /// Lets the hub do something that has an answer, and waits for it.
+    pub(crate) async fn ask(
+        self: &Arc<Self>,
+        act: impl FnOnce(&mut Hub, Now, WaiterId),
+    ) -> Result<WhepReply, Fault> {
+        let (sender, receiver) = oneshot::channel();
+        let waiter = {
+            let mut state = self.lock();
+            state.last_id += 1;
+            let waiter = WaiterId(state.last_id);
+            state.waiters.insert(waiter, sender);
+            waiter
+        };
+        let _gone = Waiting { driver: Arc::clone(self), waiter };
+        self.with(|hub, now| act(hub, now, waiter));
+        receiver.await.unwrap_or_else(|_| {
+            Err(Fault::new(code::INTERNAL_ERROR, "the server has lost the request; try again"))
+        })
+    }
+
+    /// Deadlines, until the end.
+    pub(crate) async fn run_timer(self: Arc<Self>) {
+        loop {
+            let next = self.lock().hub.poll_timeout();
+            let next = next.unwrap_or_else(|| Instant::now() + IDLE);
+            tokio::select! {
+                () = tokio::time::sleep_until(next.into()) => {
+                    self.with(Hub::handle_timeout);
+                }
+                () = self.earlier.notified() => {}
+                () = self.abort.cancelled() => return,
+            }
+        }
+    }
+
+    /// Writes down what is to be kept, one gateway after the other, until the end.
+    pub(crate) async fn run_keeper(self: Arc<Self>) {
+        loop {
+            let first = self.lock().keep.pop_first();
+            let Some((gateway, kept)) = first else {
+                tokio::select! {
+                    () = self.to_keep.notified() => continue,
+                    () = self.abort.cancelled() => return,
+                }
+            };
+            let done = self.store.keep_gateway(&gateway, &kept.name, &kept.cameras).await;
+            if let Err(error) = done {
+                warn!(%gateway, %error, "its cameras could not be written down; watching goes on");
+                self.with(|hub, _| hub.not_kept(&gateway));
+                tokio::select! {
+                    () = tokio::time::sleep(KEEP_AGAIN) => {}
+                    () = self.abort.cancelled() => return,
+                }
+            }
+        }
+    }
+
+    pub(crate) fn has_to_keep(&self) -> bool {
+        !self.lock().keep.is_empty()
+    }
+
+    async fn look_up(&self, question: Question) -> Answer {
+        match question {
+            Question::Token(token) => Answer::Token(self.whose_token(&token).await),
+            Question::GatewayKey(gateway) => {
+                let key = self.store.gateway_key(&gateway).await;
+                Answer::GatewayKey(key.map_err(storage_fault).and_then(|key| {
+                    key.ok_or_else(|| {
+                        let text = "this gateway is not known here; enroll it with a claim code";
+                        Fault::new(code::UNAUTHORIZED, text)
+                    })
+                }))
+            }
+            Question::Enroll { claim, gateway, public_key, name } => {
+                let done = self.store.enroll(&claim, &gateway, &public_key, &name).await;
+                Answer::Enrolled(done.map_err(storage_fault).and_then(claim_outcome))
+            }
+        }
+    }
+
+    /// Whose access token it is.
+    pub(crate) async fn whose_token(&self, token: &str) -> Result<Principal, Fault> {
+        let no = |text| Err(Fault::new(code::UNAUTHORIZED, text));
+        match self.store.who_has_token(token).await.map_err(storage_fault)? {
+            TokenOwner::Somebody(principal) => Ok(principal),
+            TokenOwner::Expired => no("the access token has expired; make a new one"),
+            TokenOwner::Nobody => no("the access token is not known here"),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The hub does not panic half way through a change that others would trip over.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Everything that does not wait; gives back what does.
+    fn carry_out(&mut self, now: Now) -> Vec<(Ticket, Question)> {
+        let mut questions = Vec::new();
+        while let Some(output) = self.hub.poll_output() {
+            match output {
+                Output::Send { to, message } => self.send(now, to, &message.to_json()),
+                Output::Close { conn, close } => {
+                    if let Some(line) = self.lines.remove(&conn) {
+                        line.close(close);
+                    }
+                }
+                Output::Reply { waiter, outcome } => {
+                    if let Some(sender) = self.waiters.remove(&waiter) {
+                        // Whoever waited may have gone this moment.
+                        drop(sender.send(outcome));
+                    }
+                }
+                Output::Ask { ticket, question } => questions.push((ticket, question)),
+                Output::Keep { gateway, name, cameras } => {
+                    self.keep.insert(gateway, Kept { name, cameras });
+                }
+            }
+        }
+        questions
+    }
+
+    /// Who does not read what was sent to them is let go, and nobody else waits for them.
+    fn send(&mut self, now: Now, to: ConnId, json: &str) {
+        let Some(line) = self.lines.get(&to) else { return };
+        if line.send(Outgoing::new(json)).is_err() {
+            if let Some(line) = self.lines.remove(&to) {
+                line.close(Close::TOO_SLOW);
+            }
+            self.hub.closed(now, to);
+        }
+    }
+}
+
+/// Somebody waits for a reply; when they go, the hub hears of it.
+struct Waiting {
+    driver: Arc<Driver>,
+    waiter: WaiterId,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if self.driver.lock().waiters.remove(&self.waiter).is_some() {
+            self.driver.with(|hub, _| hub.abandoned(self.waiter));
+        }
+    }
+}
+
+fn claim_outcome(claimed: Claimed) -> Result<(), Fault> {
+    match claimed {
+        Claimed::Yes => Ok(()),
+        Claimed::Expired => Err(Fault::new(
+            code::FORBIDDEN,
+            "the claim code has expired; make a new one with `porthole claim create`",
+        )),
+        Claimed::Unknown => Err(Fault::new(
+            code::FORBIDDEN,
+            "the claim code is wrong or was used already; \
+             make a new one with `porthole claim create`",
+        )),
+    }
+}
+
+pub(crate) fn storage_fault(error: StoreError) -> Fault {
+    warn!(%error, "the database failed");
+    match error {
+        StoreError::NotWritable(_) => Fault::new(
+            code::STORAGE_FULL,
+            "the server cannot write to its data folder: its disk is full or it is not writable",
+        ),
+        StoreError::Busy => Fault::new(code::INTERNAL_ERROR, "the database is busy; try again"),
+        StoreError::Other(_) => {
+            Fault::new(code::INTERNAL_ERROR, "the database failed; the server's log says how")
+        }
+    }
+}
+
+fn now() -> Now {
+    Now { instant: Instant::now(), unix_s: crate::store::unix_s() }
+}

@@ -1,0 +1,77 @@
+//! Why an HTTP request was refused: a status, one sentence, and the headers that belong to it.
+
+use crate::{drive::storage_fault, store::StoreError};
+use axum::{
+    Json,
+    response::{AppendHeaders, IntoResponse, Response},
+};
+use http::{HeaderName, StatusCode, header};
+use porthole_signaling_proto::{
+    rest,
+    rpc::{Fault, code},
+};
+
+/// When to ask again for a gateway that is away: it dials in again by itself.
+const RETRY_GATEWAY_S: &str = "5";
+
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    sentence: String,
+    headers: Vec<(HeaderName, &'static str)>,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: StatusCode, sentence: impl Into<String>) -> Self {
+        let mut refusal = Self { status, sentence: sentence.into(), headers: Vec::new() };
+        if status == StatusCode::UNAUTHORIZED {
+            refusal.header(header::WWW_AUTHENTICATE, "Bearer realm=\"porthole\"");
+        }
+        refusal
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(crate) fn header(&mut self, name: HeaderName, value: &'static str) {
+        self.headers.retain(|(other, _)| *other != name);
+        self.headers.push((name, value));
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        let status = match fault.code {
+            // The peer's slowness is not the asker's.
+            code::REQUEST_TIMEOUT => StatusCode::GATEWAY_TIMEOUT,
+            code::UNAVAILABLE | code::INSUFFICIENT_RESOURCES => StatusCode::SERVICE_UNAVAILABLE,
+            code::INTERNAL_ERROR => StatusCode::INTERNAL_SERVER_ERROR,
+            code::STORAGE_FULL => StatusCode::INSUFFICIENT_STORAGE,
+            refused @ 400..=499 => u16::try_from(refused)
+                .ok()
+                .and_then(|refused| StatusCode::from_u16(refused).ok())
+                .unwrap_or(StatusCode::BAD_GATEWAY),
+            // What the gateway said is no answer.
+            _ => StatusCode::BAD_GATEWAY,
+        };
+        let mut refusal = Self::new(status, fault.message);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            refusal.header(header::RETRY_AFTER, RETRY_GATEWAY_S);
+        }
+        refusal
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        storage_fault(error).into()
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let Self { status, sentence, headers } = self;
+        (status, AppendHeaders(headers), Json(rest::Error { error: sentence })).into_response()
+    }
+}

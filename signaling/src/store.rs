@@ -1,0 +1,171 @@
+//! What has to survive a restart: people, tokens, gateways, cameras, claims; in SQLite.
+
+mod gateways;
+pub(crate) mod people;
+mod tokens;
+
+pub(crate) use gateways::Claimed;
+pub(crate) use tokens::TokenOwner;
+
+use sqlx::{
+    SqlitePool,
+    migrate::{MigrateError, Migrator},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// The file in the data folder.
+const FILE: &str = "signaling.sqlite3";
+/// Four readers at once; SQLite lets one write.
+const CONNECTIONS: u32 = 4;
+/// How long a writer waits for another, such as the command line beside the server.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    pool: SqlitePool,
+}
+
+/// Why something could not be looked up or written down.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full, the folder cannot be written, or the disk is broken.
+    #[error("the data folder cannot be written ({0}); make room or mend its permissions")]
+    NotWritable(String),
+    /// Another program holds the database.
+    #[error("the database is busy; try again")]
+    Busy,
+    /// Anything else.
+    #[error("the database failed: {0}")]
+    Other(sqlx::Error),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        // https://www.sqlite.org/rescode.html; the low byte is the primary code.
+        let primary = error
+            .as_database_error()
+            .and_then(|error| error.code())
+            .and_then(|code| code.parse::<u32>().ok())
+            .map(|code| code & 0xff);
+        match primary {
+            Some(5 | 6) => Self::Busy,
+            Some(8 | 10 | 13 | 14) => Self::NotWritable(
+                error.as_database_error().map_or(String::new(), |e| e.message().to_owned()),
+            ),
+            _ => Self::Other(error),
+        }
+    }
+}
+
+/// Why there is no database. Each sentence says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder is not there and cannot be made.
+    #[error("the data folder {} cannot be made: {error}; choose another with --data",
+        .data.display())]
+    Folder {
+        /// The data folder.
+        data: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The folder is full or cannot be written.
+    #[error("the data folder {} cannot be written: {error}; make room or choose another \
+        with --data", .data.display())]
+    NotWritable {
+        /// The data folder.
+        data: PathBuf,
+        /// What SQLite says.
+        error: String,
+    },
+    /// A newer program has written it.
+    #[error("the data folder {} was written by a newer version of this program; install that",
+        .data.display())]
+    Newer {
+        /// The data folder.
+        data: PathBuf,
+    },
+    /// Anything else.
+    #[error("the database in the data folder {} cannot be opened: {error}", .data.display())]
+    Other {
+        /// The data folder.
+        data: PathBuf,
+        /// What SQLite says.
+        error: String,
+    },
+}
+
+impl Store {
+    /// Opens the database of this data folder, makes both if they are not there.
+    pub(crate) async fn open(data: &Path) -> Result<Self, OpenError> {
+        make_folder(data).map_err(|e| OpenError::Folder { data: data.to_owned(), error: e })?;
+        let file = data.join(FILE);
+        let options = SqliteConnectOptions::new()
+            .filename(&file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .foreign_keys(true);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(BUSY_TIMEOUT)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options)
+            .await
+            .map_err(|e| not_opened(data, e))?;
+        MIGRATIONS.run(&pool).await.map_err(|e| not_migrated(data, e))?;
+        Ok(Self { pool })
+    }
+
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+#[cfg(unix)]
+fn make_folder(data: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data)
+}
+
+#[cfg(not(unix))]
+fn make_folder(data: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(data)
+}
+
+fn not_opened(data: &Path, error: sqlx::Error) -> OpenError {
+    let data = data.to_owned();
+    match StoreError::from(error) {
+        StoreError::NotWritable(why) => OpenError::NotWritable { data, error: why },
+        StoreError::Busy => OpenError::Other { data, error: "another program holds it".to_owned() },
+        StoreError::Other(error) => OpenError::Other { data, error: error.to_string() },
+    }
+}
+
+fn not_migrated(data: &Path, error: MigrateError) -> OpenError {
+    if matches!(error, MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..)) {
+        return OpenError::Newer { data: data.to_owned() };
+    }
+    if let MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) = error {
+        return not_opened(data, error);
+    }
+    OpenError::Other { data: data.to_owned(), error: error.to_string() }
+}
+
+/// Seconds since 1970.
+pub(crate) fn unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
+
+/// As SQLite keeps it.
+fn seconds(time: u64) -> i64 {
+    i64::try_from(time).unwrap_or(i64::MAX)
+}

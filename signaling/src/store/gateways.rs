@@ -1,0 +1,147 @@
+//! Gateways, their cameras, and the claims by which they become known.
+
+use super::{Store, StoreError, seconds, unix_s};
+use crate::secret;
+use porthole_signaling_core::StoredGateway;
+use porthole_signaling_proto::{CameraId, GatewayId, rest::Claim};
+use sqlx::Row as _;
+use std::{collections::BTreeMap, time::Duration};
+
+/// How long a claim code can be used.
+pub(crate) const CLAIM_LIFETIME: Duration = Duration::from_secs(60 * 60);
+/// How long a claim code is known to have ended, so that it can be said.
+const CLAIM_REMEMBERED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// What became of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claimed {
+    Yes,
+    Expired,
+    Unknown,
+}
+
+impl Store {
+    pub(crate) async fn new_claim(&self) -> Result<Claim, StoreError> {
+        let code = secret::new_claim();
+        let now = unix_s();
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query("DELETE FROM claims WHERE expires_s <= ?")
+            .bind(seconds(now.saturating_sub(CLAIM_REMEMBERED.as_secs())))
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("INSERT INTO claims (hash, expires_s) VALUES (?, ?)")
+            .bind(secret::hash(&secret::plain_claim(&code)))
+            .bind(seconds(now + CLAIM_LIFETIME.as_secs()))
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        let expires_in_seconds = u32::try_from(CLAIM_LIFETIME.as_secs()).unwrap_or(u32::MAX);
+        Ok(Claim { code, expires_in_seconds })
+    }
+
+    /// Uses up the claim and writes the gateway down, both or neither.
+    pub(crate) async fn enroll(
+        &self,
+        claim: &str,
+        gateway: &GatewayId,
+        public_key: &[u8; 32],
+        name: &str,
+    ) -> Result<Claimed, StoreError> {
+        let hash = secret::hash(&secret::plain_claim(claim));
+        let now = seconds(unix_s());
+        let mut transaction = self.pool.begin().await?;
+        let used = sqlx::query("DELETE FROM claims WHERE hash = ? AND expires_s > ?")
+            .bind(&hash)
+            .bind(now)
+            .execute(&mut *transaction)
+            .await?;
+        if used.rows_affected() == 0 {
+            let ended = sqlx::query("SELECT 1 FROM claims WHERE hash = ?")
+                .bind(&hash)
+                .fetch_optional(&mut *transaction)
+                .await?;
+            return Ok(if ended.is_some() { Claimed::Expired } else { Claimed::Unknown });
+        }
+        sqlx::query(
+            "INSERT INTO gateways (id, public_key, name, created_s) VALUES (?, ?, ?, ?) \
+             ON CONFLICT (id) DO UPDATE SET name = excluded.name",
+        )
+        .bind(gateway.as_str())
+        .bind(public_key.as_slice())
+        .bind(name)
+        .bind(now)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(Claimed::Yes)
+    }
+
+    pub(crate) async fn gateway_key(
+        &self,
+        gateway: &GatewayId,
+    ) -> Result<Option<[u8; 32]>, StoreError> {
+        let row = sqlx::query("SELECT public_key FROM gateways WHERE id = ?")
+            .bind(gateway.as_str())
+            .fetch_optional(&self.pool)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let key: Vec<u8> = row.try_get("public_key")?;
+        Ok(key.try_into().ok())
+    }
+
+    pub(crate) async fn gateways(&self) -> Result<Vec<StoredGateway>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT gateways.id AS id, gateways.name AS name, \
+                    cameras.id AS camera, cameras.name AS camera_name \
+             FROM gateways LEFT JOIN cameras ON gateway_id = gateways.id",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut gateways = BTreeMap::<GatewayId, StoredGateway>::new();
+        for row in rows {
+            let id: String = row.try_get("id")?;
+            let Ok(id) = id.parse::<GatewayId>() else { continue };
+            let name = row.try_get("name")?;
+            let stored = StoredGateway { id: id.clone(), name, cameras: Vec::new() };
+            let gateway = gateways.entry(id).or_insert(stored);
+            let camera: Option<String> = row.try_get("camera")?;
+            if let Some(Ok(camera)) = camera.map(|camera| camera.parse::<CameraId>()) {
+                gateway.cameras.push((camera, row.try_get("camera_name")?));
+            }
+        }
+        Ok(gateways.into_values().collect())
+    }
+
+    /// Writes down what a gateway is called and which cameras it has, whole.
+    pub(crate) async fn keep_gateway(
+        &self,
+        gateway: &GatewayId,
+        name: &str,
+        cameras: &[(CameraId, String)],
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query("UPDATE gateways SET name = ? WHERE id = ?")
+            .bind(name)
+            .bind(gateway.as_str())
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("DELETE FROM cameras WHERE gateway_id = ?")
+            .bind(gateway.as_str())
+            .execute(&mut *transaction)
+            .await?;
+        for (camera, name) in cameras {
+            // Whose it is was decided before; it may just have been another's.
+            sqlx::query(
+                "INSERT INTO cameras (id, gateway_id, name) VALUES (?, ?, ?) ON CONFLICT (id) \
+                 DO UPDATE SET gateway_id = excluded.gateway_id, name = excluded.name",
+            )
+            .bind(camera.as_str())
+            .bind(gateway.as_str())
+            .bind(name)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! People: users, their browser sessions, and the first one's setup token.
+
+use super::{Store, StoreError, seconds, unix_s};
+use crate::secret;
+use porthole_signaling_core::{Principal, Scope};
+use porthole_signaling_proto::rest::Role;
+use sqlx::Row as _;
+use std::time::Duration;
+
+/// How long a browser stays signed in.
+pub(crate) const COOKIE_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+#[derive(Debug)]
+pub(crate) struct User {
+    pub(crate) id: i64,
+    pub(crate) name: String,
+    pub(crate) password: String,
+    pub(crate) role: Role,
+}
+
+impl Store {
+    pub(crate) async fn has_admin(&self) -> Result<bool, StoreError> {
+        let row = sqlx::query("SELECT 1 FROM users WHERE role = 'admin' LIMIT 1")
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row.is_some())
+    }
+
+    /// A new setup token; older ones are worth nothing from now on.
+    pub(crate) async fn new_setup_token(&self) -> Result<String, StoreError> {
+        let token = secret::new_setup_token();
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query("DELETE FROM setup_tokens").execute(&mut *transaction).await?;
+        sqlx::query("INSERT INTO setup_tokens (hash) VALUES (?)")
+            .bind(secret::hash(&token))
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(token)
+    }
+
+    pub(crate) async fn is_setup_token(&self, token: &str) -> Result<bool, StoreError> {
+        let row = sqlx::query("SELECT 1 FROM setup_tokens WHERE hash = ?")
+            .bind(secret::hash(token))
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row.is_some())
+    }
+
+    /// Uses up the setup token for the first admin; `None` when it is worth nothing.
+    pub(crate) async fn set_up(
+        &self,
+        token: &str,
+        name: &str,
+        password_hash: &str,
+    ) -> Result<Option<User>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let used = sqlx::query("DELETE FROM setup_tokens WHERE hash = ?")
+            .bind(secret::hash(token))
+            .execute(&mut *transaction)
+            .await?;
+        if used.rows_affected() == 0 {
+            return Ok(None);
+        }
+        let id = sqlx::query(
+            "INSERT INTO users (name, password, role, created_s) VALUES (?, ?, 'admin', ?)",
+        )
+        .bind(name)
+        .bind(password_hash)
+        .bind(seconds(unix_s()))
+        .execute(&mut *transaction)
+        .await?
+        .last_insert_rowid();
+        transaction.commit().await?;
+        let (name, password) = (name.to_owned(), password_hash.to_owned());
+        Ok(Some(User { id, name, password, role: Role::Admin }))
+    }
+
+    pub(crate) async fn user(&self, name: &str) -> Result<Option<User>, StoreError> {
+        let row = sqlx::query("SELECT id, name, password, role FROM users WHERE name = ?")
+            .bind(name)
+            .fetch_optional(&self.pool)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some(User {
+            id: row.try_get("id")?,
+            name: row.try_get("name")?,
+            password: row.try_get("password")?,
+            role: role(row.try_get("role")?),
+        }))
+    }
+
+    /// Signs a browser in: the value of its cookie.
+    pub(crate) async fn new_cookie(&self, user: i64) -> Result<String, StoreError> {
+        let cookie = secret::new_cookie();
+        let now = unix_s();
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query("DELETE FROM browser_sessions WHERE expires_s <= ?")
+            .bind(seconds(now))
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("INSERT INTO browser_sessions (hash, user_id, expires_s) VALUES (?, ?, ?)")
+            .bind(secret::hash(&cookie))
+            .bind(user)
+            .bind(seconds(now + COOKIE_LIFETIME.as_secs()))
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(cookie)
+    }
+
+    /// Whose cookie it is, unless it has ended.
+    pub(crate) async fn who_has_cookie(
+        &self,
+        cookie: &str,
+    ) -> Result<Option<Principal>, StoreError> {
+        let row = sqlx::query(
+            "SELECT users.id AS id, name, role, expires_s FROM browser_sessions \
+             JOIN users ON users.id = user_id WHERE hash = ? AND expires_s > ?",
+        )
+        .bind(secret::hash(cookie))
+        .bind(seconds(unix_s()))
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let id: i64 = row.try_get("id")?;
+        let expires_s: i64 = row.try_get("expires_s")?;
+        Ok(Some(Principal {
+            subject: format!("user:{id}"),
+            credential: cookie_name(cookie),
+            name: row.try_get("name")?,
+            role: role(row.try_get("role")?),
+            scope: Scope::All,
+            expires_s: u64::try_from(expires_s).ok(),
+        }))
+    }
+
+    pub(crate) async fn forget_cookie(&self, cookie: &str) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM browser_sessions WHERE hash = ?")
+            .bind(secret::hash(cookie))
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+}
+
+/// What a cookie is called where it must not be told.
+pub(crate) fn cookie_name(cookie: &str) -> String {
+    let hash = secret::hash(cookie);
+    let short = hash.iter().take(8).map(|byte| format!("{byte:02x}"));
+    format!("cookie:{}", short.collect::<String>())
+}
+
+/// The table knows no third one.
+pub(super) fn role(text: &str) -> Role {
+    if text == "admin" { Role::Admin } else { Role::Viewer }
+}

@@ -1,0 +1,91 @@
+//! API tokens: for scripts and players.
+
+use super::{Store, StoreError, people::role, seconds, unix_s};
+use crate::secret;
+use porthole_signaling_core::{Principal, Scope};
+use porthole_signaling_proto::{
+    CameraId,
+    rest::{NewToken, Role, Token},
+};
+use sqlx::Row as _;
+use std::collections::BTreeSet;
+
+/// Whose token it is.
+#[derive(Debug)]
+pub(crate) enum TokenOwner {
+    Somebody(Principal),
+    Expired,
+    Nobody,
+}
+
+impl Store {
+    pub(crate) async fn new_token(&self, new: &NewToken) -> Result<Token, StoreError> {
+        let token = secret::new_token();
+        let now = unix_s();
+        let expires_s = new.expires_in_seconds.map(|time| seconds(now + u64::from(time)));
+        let mut transaction = self.pool.begin().await?;
+        let id = sqlx::query(
+            "INSERT INTO tokens (hash, name, role, limited, created_s, expires_s) \
+             VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(secret::hash(&token))
+        .bind(&new.name)
+        .bind(match new.role {
+            Role::Admin => "admin",
+            Role::Viewer => "viewer",
+        })
+        .bind(!new.cameras.is_empty())
+        .bind(seconds(now))
+        .bind(expires_s)
+        .execute(&mut *transaction)
+        .await?
+        .last_insert_rowid();
+        for camera in &new.cameras {
+            sqlx::query("INSERT OR IGNORE INTO token_cameras (token_id, camera_id) VALUES (?, ?)")
+                .bind(id)
+                .bind(camera.as_str())
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(Token { token })
+    }
+
+    pub(crate) async fn who_has_token(&self, token: &str) -> Result<TokenOwner, StoreError> {
+        let row =
+            sqlx::query("SELECT id, name, role, limited, expires_s FROM tokens WHERE hash = ?")
+                .bind(secret::hash(token))
+                .fetch_optional(&self.pool)
+                .await?;
+        let Some(row) = row else { return Ok(TokenOwner::Nobody) };
+        let id: i64 = row.try_get("id")?;
+        let expires_s: Option<i64> = row.try_get("expires_s")?;
+        let limited: bool = row.try_get("limited")?;
+        let scope = if limited { self.cameras_of_token(id).await? } else { Scope::All };
+        let principal = Principal {
+            subject: format!("token:{id}"),
+            credential: format!("token:{id}"),
+            name: row.try_get("name")?,
+            role: role(row.try_get("role")?),
+            scope,
+            expires_s: expires_s.and_then(|end| u64::try_from(end).ok()),
+        };
+        if principal.is_expired(unix_s()) {
+            return Ok(TokenOwner::Expired);
+        }
+        Ok(TokenOwner::Somebody(principal))
+    }
+
+    async fn cameras_of_token(&self, id: i64) -> Result<Scope, StoreError> {
+        let rows = sqlx::query("SELECT camera_id FROM token_cameras WHERE token_id = ?")
+            .bind(id)
+            .fetch_all(&self.pool)
+            .await?;
+        let mut cameras = BTreeSet::<CameraId>::new();
+        for row in rows {
+            let camera: String = row.try_get("camera_id")?;
+            cameras.extend(camera.parse().ok());
+        }
+        Ok(Scope::Only(cameras))
+    }
+}

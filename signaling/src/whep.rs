@@ -1,0 +1,173 @@
+//! WHEP (draft-ietf-wish-whep-03): any player watches with one HTTP request.
+
+use crate::{api::is_media_type, app::App, caller::Caller, refusal::Refusal};
+use axum::{
+    Extension,
+    body::Bytes,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use porthole_signaling_core::{
+    Fragment, IfMatch, Principal, WhepDelete, WhepOffer, WhepPatch, WhepReply,
+};
+use porthole_signaling_proto::{CameraId, IceServer, SessionId};
+use std::sync::Arc;
+
+const SDP: &str = "application/sdp";
+const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+
+type Answer = Result<Response, Refusal>;
+
+/// `POST /whep/{camera}`: an offer; 201 and the answer.
+pub(crate) async fn offer(
+    State(app): State<Arc<App>>,
+    Path(camera): Path<String>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
+    let principal = who(caller)?;
+    let offer = read(&headers, &body, SDP)?.to_owned();
+    let camera: CameraId = camera
+        .parse()
+        .map_err(|_| Refusal::new(StatusCode::NOT_FOUND, "there is no such camera"))?;
+    let offer = WhepOffer { principal, camera: camera.clone(), offer };
+    let reply = app.driver.ask(|hub, now, waiter| hub.whep_offer(now, waiter, offer)).await?;
+    respond(reply, Some(&camera))
+}
+
+/// `PATCH` of a session: more candidates (204), or an ICE restart (200 and the other side of it).
+pub(crate) async fn patch(
+    State(app): State<Arc<App>>,
+    Path((_, session)): Path<(String, String)>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
+    let principal = who(caller)?;
+    let text = read(&headers, &body, FRAGMENT)?;
+    let fragment = Fragment::parse(text)
+        .map_err(|error| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.sentence()))?;
+    let if_match = if_match(&headers);
+    let patch = WhepPatch { principal, session: resource(&session)?, if_match, fragment };
+    let reply = app.driver.ask(|hub, now, waiter| hub.whep_patch(now, waiter, patch)).await?;
+    respond(reply, None)
+}
+
+/// `DELETE` of a session.
+pub(crate) async fn delete(
+    State(app): State<Arc<App>>,
+    Path((_, session)): Path<(String, String)>,
+    Extension(caller): Extension<Caller>,
+) -> Answer {
+    let delete = WhepDelete { principal: who(caller)?, session: resource(&session)? };
+    let reply = app.driver.ask(|hub, _, waiter| hub.whep_delete(waiter, &delete)).await?;
+    respond(reply, None)
+}
+
+/// `OPTIONS` before a `POST`, which is also a CORS preflight.
+pub(crate) async fn allow_offer() -> Response {
+    let headers = [
+        (header::HeaderName::from_static("accept-post"), SDP),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "POST, OPTIONS"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type"),
+        (header::ACCESS_CONTROL_MAX_AGE, "86400"),
+    ];
+    (StatusCode::NO_CONTENT, headers).into_response()
+}
+
+/// `OPTIONS` before a `PATCH` or `DELETE`, likewise.
+pub(crate) async fn allow_patch() -> Response {
+    let headers = [
+        (header::HeaderName::from_static("accept-patch"), FRAGMENT),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "PATCH, DELETE, OPTIONS"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type, If-Match"),
+        (header::ACCESS_CONTROL_MAX_AGE, "86400"),
+    ];
+    (StatusCode::NO_CONTENT, headers).into_response()
+}
+
+/// Any page may play with a token; cookies are not for other sites' pages.
+pub(crate) fn allow_origins(headers: &mut HeaderMap) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("Location, ETag, Link, Retry-After, WWW-Authenticate"),
+    );
+}
+
+fn respond(reply: WhepReply, camera: Option<&CameraId>) -> Answer {
+    let mut headers = HeaderMap::new();
+    let mut set = |name: header::HeaderName, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.append(name, value);
+        }
+    };
+    let (status, body) = match reply {
+        WhepReply::Created { session, answer, ice_servers, etag } => {
+            if let Some(camera) = camera {
+                set(header::LOCATION, &format!("/whep/{camera}/{session}"));
+            }
+            set(header::CONTENT_TYPE, SDP);
+            set(header::ETAG, &etag);
+            for link in ice_servers.iter().flat_map(links) {
+                set(header::LINK, &link);
+            }
+            (StatusCode::CREATED, answer)
+        }
+        WhepReply::Trickled => (StatusCode::NO_CONTENT, String::new()),
+        WhepReply::Restarted { fragment, etag } => {
+            set(header::CONTENT_TYPE, FRAGMENT);
+            set(header::ETAG, &etag);
+            (StatusCode::OK, fragment)
+        }
+        WhepReply::Deleted => (StatusCode::OK, String::new()),
+    };
+    Ok((status, headers, body).into_response())
+}
+
+/// RFC 9725 §4.6 (WHIP), which WHEP takes over.
+fn links(server: &IceServer) -> Vec<String> {
+    let credentials = match (&server.username, &server.credential) {
+        (Some(username), Some(credential)) => format!(
+            "; username=\"{username}\"; credential=\"{credential}\"; credential-type=\"password\""
+        ),
+        _ => String::new(),
+    };
+    let link = |url| format!("<{url}>; rel=\"ice-server\"{credentials}");
+    server.urls.iter().map(link).collect()
+}
+
+/// RFC 9110 §13.1.1.
+fn if_match(headers: &HeaderMap) -> Option<IfMatch> {
+    let values = headers.get_all(header::IF_MATCH).into_iter();
+    let tags: Vec<String> = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|tag| tag.trim().to_owned())
+        .collect();
+    match tags.as_slice() {
+        [] => None,
+        tags if tags.iter().any(|tag| tag == "*") => Some(IfMatch::Any),
+        _ => Some(IfMatch::Tags(tags)),
+    }
+}
+
+fn read<'a>(headers: &HeaderMap, body: &'a Bytes, expected: &str) -> Result<&'a str, Refusal> {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if !media_type.is_some_and(|value| is_media_type(value, expected)) {
+        let text = format!("the body must be `{expected}`");
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
+    }
+    std::str::from_utf8(body)
+        .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the body is not UTF-8"))
+}
+
+fn resource(session: &str) -> Result<SessionId, Refusal> {
+    session.parse().map_err(|_| Refusal::new(StatusCode::NOT_FOUND, "there is no such session"))
+}
+
+fn who(caller: Caller) -> Result<Principal, Refusal> {
+    caller.principal.ok_or_else(|| Refusal::new(StatusCode::UNAUTHORIZED, "sign in first"))
+}

@@ -1,0 +1,110 @@
+//! Which addresses this host has, and where it relays from.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+use crate::error::StartError;
+
+/// One listening address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listen {
+    pub(crate) addr: SocketAddr,
+    /// Made from 0.0.0.0 or [::] for an address of this host, for UDP only: a socket bound to the
+    /// address answers from it, while the kernel may choose another one for a wildcard socket.
+    pub(crate) expanded: bool,
+}
+
+/// Where one family is relayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RelaySide {
+    /// What clients and peers know.
+    pub(crate) advertised: IpAddr,
+    /// What sockets are bound to; differs behind a 1:1 NAT.
+    pub(crate) bind: IpAddr,
+}
+
+impl RelaySide {
+    fn differs(&self) -> bool {
+        self.advertised != self.bind && !self.bind.is_unspecified()
+    }
+
+    /// A relayed address of this server is reached inside the host: not every NAT lets a packet
+    /// turn round.
+    pub(crate) fn outbound(&self, peer: SocketAddr) -> SocketAddr {
+        if self.differs() && peer.ip() == self.advertised {
+            return SocketAddr::new(self.bind, peer.port());
+        }
+        peer
+    }
+
+    /// The other direction of [`Self::outbound`].
+    pub(crate) fn inbound(&self, peer: SocketAddr) -> SocketAddr {
+        if self.differs() && peer.ip() == self.bind {
+            return SocketAddr::new(self.advertised, peer.port());
+        }
+        peer
+    }
+}
+
+/// Addresses of the interfaces. Link-local IPv6 needs a scope and is left out.
+pub(crate) fn own_addresses() -> io::Result<Vec<IpAddr>> {
+    let usable = |ip: &IpAddr| match ip {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(ip) => !ip.is_unicast_link_local(),
+    };
+    Ok(if_addrs::get_if_addrs()?.iter().map(if_addrs::Interface::ip).filter(usable).collect())
+}
+
+/// Finds out where sockets for this address can be bound.
+pub(crate) fn relay_side(
+    advertised: IpAddr,
+    bind: Option<IpAddr>,
+) -> Result<RelaySide, StartError> {
+    if advertised.is_unspecified() {
+        return Err(StartError::UnspecifiedRelayAddress(advertised));
+    }
+    let bind = match bind {
+        Some(bind) => bind,
+        None if UdpSocket::bind((advertised, 0)).is_ok() => advertised,
+        None => source_towards(advertised).map_err(|source| StartError::RelayBind {
+            ip: advertised,
+            bind: advertised,
+            source,
+        })?,
+    };
+    UdpSocket::bind((bind, 0))
+        .map(|_| RelaySide { advertised, bind })
+        .map_err(|source| StartError::RelayBind { ip: advertised, bind, source })
+}
+
+/// The local address that packets to `ip` would leave from. Connecting sends nothing.
+fn source_towards(ip: IpAddr) -> io::Result<IpAddr> {
+    let any: IpAddr =
+        if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect((ip, 9))?;
+    Ok(socket.local_addr()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relayed_addresses_behind_a_1_to_1_nat_are_reached_inside_the_host() {
+        let side = |bind: &str| RelaySide {
+            advertised: "203.0.113.1".parse().unwrap(),
+            bind: bind.parse().unwrap(),
+        };
+        let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
+        for (bind, peer, out) in [
+            ("10.0.0.5", "203.0.113.1:50000", "10.0.0.5:50000"),
+            ("10.0.0.5", "203.0.113.2:50000", "203.0.113.2:50000"),
+            ("203.0.113.1", "203.0.113.1:50000", "203.0.113.1:50000"),
+            ("0.0.0.0", "203.0.113.1:50000", "203.0.113.1:50000"),
+        ] {
+            assert_eq!(side(bind).outbound(addr(peer)), addr(out));
+            assert_eq!(side(bind).inbound(addr(out)), addr(peer));
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What the server is told, and the step from there to workers.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use porthole_turn_proto::server::{
+    AllocationQuota, Cidr, LocalQuota, PolicyConfig, PortPool, QuotaLimits, QuotaReached,
+    QuotaUnit, RelayAddress, ServerConfig,
+};
+use rand::Rng as _;
+
+use crate::addresses::{Listen, RelaySide, own_addresses, relay_side};
+use crate::error::StartError;
+use crate::listen::{self, Sockets};
+use crate::relays::Relays;
+use crate::worker::Worker;
+
+/// Everything a server can be told. Defaults work but for `listen`.
+#[derive(Clone)]
+pub struct Config {
+    /// Where to listen, each over UDP and TCP. Port 0 takes any.
+    pub listen: Vec<SocketAddr>,
+    /// The realm of the users; default `porthole`.
+    pub realm: String,
+    /// Names and passwords that do not expire. Without users and secrets only STUN is answered.
+    pub users: Vec<(String, String)>,
+    /// Secrets of time-limited credentials; several while one takes over from another.
+    pub rest_secrets: Vec<String>,
+    /// The IPv4 address that peers send to. Default: the first address in `listen` of this family.
+    pub relay_address_v4: Option<Ipv4Addr>,
+    /// The IPv6 address that peers send to. Default: as for IPv4.
+    pub relay_address_v6: Option<Ipv6Addr>,
+    /// Where relay sockets are bound. Default: the relay address if it is one of this machine,
+    /// else the local address that leads to it (1:1 NAT).
+    pub relay_bind_v4: Option<Ipv4Addr>,
+    /// As for IPv4.
+    pub relay_bind_v6: Option<Ipv6Addr>,
+    /// Ports of relayed addresses; default 49152–65535 (RFC 6335 §6).
+    pub relay_ports: RangeInclusive<u16>,
+    /// Blocks that are opened although special-purpose or this host's own.
+    pub allow_peers: Vec<Cidr>,
+    /// Blocks that are closed whatever `allow_peers` says.
+    pub deny_peers: Vec<Cidr>,
+    /// Threads; 0 is one for each core.
+    pub workers: usize,
+    /// How many allocations there may be.
+    pub quota: QuotaLimits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            realm: "porthole".to_owned(),
+            users: Vec::new(),
+            rest_secrets: Vec::new(),
+            relay_address_v4: None,
+            relay_address_v6: None,
+            relay_bind_v4: None,
+            relay_bind_v6: None,
+            relay_ports: 49_152..=65_535,
+            allow_peers: Vec::new(),
+            deny_peers: Vec::new(),
+            workers: 0,
+            quota: QuotaLimits::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Config {
+    /// Without names, passwords and secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("listen", &self.listen)
+            .field("realm", &self.realm)
+            .field("relay_ports", &self.relay_ports)
+            .field("workers", &self.workers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Every socket open, no thread running.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) local_addrs: Vec<SocketAddr>,
+    sockets: Vec<Sockets>,
+    proto: ServerConfig,
+    sides: Vec<RelaySide>,
+    quota: SharedQuota,
+}
+
+pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
+    check_ports(&config.relay_ports)?;
+    if config.listen.is_empty() {
+        return Err(StartError::NoListenAddress);
+    }
+    if config.users.is_empty() && config.rest_secrets.is_empty() {
+        tracing::warn!("no TURN users and no secret are configured: only STUN will be answered");
+    }
+    let sides = relay_sides(&config)?;
+    let own = own_addresses().map_err(StartError::System)?;
+    let workers = match config.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    };
+    let (listens, sockets) = listen::open_all(&config.listen, &own, workers)?;
+    let local_addrs = listens.iter().filter(|l| !l.expanded).map(|l| l.addr).collect();
+    let policy = policy(&config, &listens, &sides, own);
+    let relay = |wanted: fn(&IpAddr) -> bool| {
+        let side = sides.iter().find(|side| wanted(&side.advertised))?;
+        Some(RelayAddress { ip: side.advertised, ports: PortPool::new(config.relay_ports.clone()) })
+    };
+    let proto = ServerConfig {
+        relay_v4: relay(IpAddr::is_ipv4),
+        relay_v6: relay(IpAddr::is_ipv6),
+        realm: config.realm,
+        users: config.users,
+        rest_secrets: config.rest_secrets,
+        policy,
+        nonce_key: rand::rng().random(),
+        seed: rand::rng().random(),
+    };
+    let quota = SharedQuota(Arc::new(Mutex::new(LocalQuota::new(config.quota))));
+    Ok(Prepared { local_addrs, sockets, proto, sides, quota })
+}
+
+impl Prepared {
+    pub(crate) fn into_workers(self) -> Result<Vec<Worker>, StartError> {
+        let worker = |sockets| {
+            let seed = rand::rng().random();
+            let proto = ServerConfig { seed, ..self.proto.clone() };
+            let relays = Relays::new(self.sides.clone());
+            Worker::new(sockets, proto, Box::new(self.quota.clone()), relays)
+        };
+        self.sockets.into_iter().map(worker).collect::<Result<_, _>>().map_err(StartError::System)
+    }
+}
+
+fn check_ports(ports: &RangeInclusive<u16>) -> Result<(), StartError> {
+    let (first, last) = (*ports.start(), *ports.end());
+    if first == 0 || first > last {
+        return Err(StartError::RelayPorts { first, last });
+    }
+    Ok(())
+}
+
+fn relay_sides(config: &Config) -> Result<Vec<RelaySide>, StartError> {
+    let specific = || config.listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified());
+    let named = config.relay_address_v4.is_some() || config.relay_address_v6.is_some();
+    // Whoever names one family has thought about the other.
+    let first = |wanted: fn(&IpAddr) -> bool| specific().find(wanted).filter(|_| !named);
+    let v4 = config.relay_address_v4.map(IpAddr::V4).or_else(|| first(IpAddr::is_ipv4));
+    let v6 = config.relay_address_v6.map(IpAddr::V6).or_else(|| first(IpAddr::is_ipv6));
+    let v4 = v4.map(|ip| relay_side(ip, config.relay_bind_v4.map(IpAddr::V4)));
+    let v6 = v6.map(|ip| relay_side(ip, config.relay_bind_v6.map(IpAddr::V6)));
+    let sides = v4.into_iter().chain(v6).collect::<Result<Vec<_>, _>>()?;
+    if sides.is_empty() { Err(StartError::NoRelayAddress) } else { Ok(sides) }
+}
+
+fn policy(
+    config: &Config,
+    listens: &[Listen],
+    sides: &[RelaySide],
+    mut own: Vec<IpAddr>,
+) -> PolicyConfig {
+    own.extend(sides.iter().flat_map(|side| [side.advertised, side.bind]));
+    own.extend(listens.iter().map(|listen| listen.addr.ip()));
+    own.retain(|ip| !ip.is_unspecified());
+    own.sort_unstable();
+    own.dedup();
+    let everywhere = |listen: &Listen| {
+        let (ip, port) = (listen.addr.ip(), listen.addr.port());
+        let ips = if ip.is_unspecified() { own.clone() } else { vec![ip] };
+        ips.into_iter().map(move |ip| SocketAddr::new(ip, port))
+    };
+    PolicyConfig {
+        allow: config.allow_peers.clone(),
+        deny: config.deny_peers.clone(),
+        listeners: listens.iter().flat_map(everywhere).collect(),
+        own_addresses: own,
+    }
+}
+
+/// One quota for all workers; locked once for each new allocation.
+#[derive(Clone, Debug)]
+struct SharedQuota(Arc<Mutex<LocalQuota>>);
+
+impl AllocationQuota for SharedQuota {
+    fn acquire(&mut self, user: &str, source: IpAddr) -> Result<QuotaUnit, QuotaReached> {
+        // A panic elsewhere cannot leave counts wrong: they are the units' own.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).acquire(user, source)
+    }
+}

@@ -1,0 +1,87 @@
+//! Why a server does not start, in words for whoever starts it.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+/// What stands in the way of a start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The list is empty.
+    #[error("the TURN server has no address to listen on")]
+    NoListenAddress,
+    /// Somebody has the port.
+    #[error(
+        "the TURN server cannot listen on {addr} ({transport}): another program uses this port; \
+         stop it or choose another port"
+    )]
+    InUse {
+        /// Where.
+        addr: SocketAddr,
+        /// "UDP" or "TCP".
+        transport: &'static str,
+    },
+    /// The address is another machine's.
+    #[error("the TURN server cannot listen on {addr}: {} is not an address of this machine", addr.ip())]
+    NotLocal {
+        /// Where.
+        addr: SocketAddr,
+    },
+    /// Ports below 1024 are root's.
+    #[error("the TURN server may not listen on {addr}: ports below 1024 need CAP_NET_BIND_SERVICE")]
+    Denied {
+        /// Where.
+        addr: SocketAddr,
+    },
+    /// Anything else the system says.
+    #[error("the TURN server cannot listen on {addr} ({transport}): {source}")]
+    Listen {
+        /// Where.
+        addr: SocketAddr,
+        /// "UDP" or "TCP".
+        transport: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Listening on all addresses says nothing about where peers reach this host.
+    #[error("the TURN server needs a relay address: the public address that peers can send to")]
+    NoRelayAddress,
+    /// 0.0.0.0 or :: cannot be told to a peer.
+    #[error("{0} cannot be a relay address: peers must be able to send to it")]
+    UnspecifiedRelayAddress(IpAddr),
+    /// No socket can be opened for it.
+    #[error("the TURN server cannot relay from {ip} (bound to {bind}): {source}")]
+    RelayBind {
+        /// The advertised address.
+        ip: IpAddr,
+        /// Where the sockets were to be.
+        bind: IpAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// No port in it, or port 0.
+    #[error("the relay port range {first}-{last} is empty or holds port 0")]
+    RelayPorts {
+        /// Its first port.
+        first: u16,
+        /// Its last port.
+        last: u16,
+    },
+    /// Threads, epoll, interface list.
+    #[error("the TURN server cannot start: {0}")]
+    System(io::Error),
+}
+
+impl StartError {
+    pub(crate) fn listen(addr: SocketAddr, transport: &'static str, source: io::Error) -> Self {
+        let kind = source.kind();
+        if kind == io::ErrorKind::AddrInUse {
+            Self::InUse { addr, transport }
+        } else if kind == io::ErrorKind::AddrNotAvailable {
+            Self::NotLocal { addr }
+        } else if kind == io::ErrorKind::PermissionDenied {
+            Self::Denied { addr }
+        } else {
+            Self::Listen { addr, transport, source }
+        }
+    }
+}

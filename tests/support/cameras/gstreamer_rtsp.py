@@ -1,9 +1,9 @@
 """A camera: GStreamer's RTSP server with a moving picture at rtsp://127.0.0.1:PORT/camera.
 
-Usage: gstreamer_rtsp.py PORT [USER PASSWORD]
+Usage: gstreamer_rtsp.py PORT [--user USER --password PASSWORD] [--codec h264|jpeg]
 """
 
-import sys
+import argparse
 
 import gi
 
@@ -12,12 +12,14 @@ gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
-PIPELINE = (
-    "( videotestsrc is-live=true pattern=ball "
-    "! video/x-raw,width=640,height=360,framerate=30/1 "
-    "! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=60 bitrate=1000 "
-    "! video/x-h264,profile=constrained-baseline ! rtph264pay name=pay0 pt=96 )"
+PICTURE = (
+    "videotestsrc is-live=true pattern=ball ! video/x-raw,width=640,height=360,framerate=30/1"
 )
+CODECS = {
+    "h264": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=60 bitrate=1000 "
+    "! video/x-h264,profile=constrained-baseline ! rtph264pay name=pay0 pt=96",
+    "jpeg": "jpegenc ! rtpjpegpay name=pay0 pt=26",
+}
 
 
 def protect(server, factory, user, password):
@@ -35,19 +37,25 @@ def protect(server, factory, user, password):
     factory.set_permissions(permissions)
 
 
-def main(port, user=None, password=None):
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("port")
+    parser.add_argument("--user")
+    parser.add_argument("--password")
+    parser.add_argument("--codec", choices=CODECS, default="h264")
+    arguments = parser.parse_args()
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
-    server.set_service(port)
+    server.set_service(arguments.port)
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(PIPELINE)
+    factory.set_launch(f"( {PICTURE} ! {CODECS[arguments.codec]} )")
     factory.set_shared(True)
-    if user is not None:
-        protect(server, factory, user, password)
+    if arguments.user is not None:
+        protect(server, factory, arguments.user, arguments.password)
     server.get_mount_points().add_factory("/camera", factory)
     server.attach(None)
     GLib.MainLoop().run()
 
 
-main(*sys.argv[1:])
+main()

@@ -14,7 +14,8 @@ use crate::scene::{Need, Scene};
 /// Python and GStreamer start in a second or two.
 const READY_DEADLINE: Duration = Duration::from_secs(20);
 
-/// A kind of source, all of them H.264, 640 × 360, 30 frames a second, a key frame every 2 s.
+/// A kind of source; all of them are H.264, 640 × 360, 30 frames a second, a key frame every 2 s,
+/// unless told otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// GStreamer's RTSP server.
@@ -29,6 +30,7 @@ pub struct Camera<'a> {
     scene: &'a Scene,
     kind: Kind,
     address: SocketAddr,
+    flags: Vec<String>,
     program: Option<Program>,
 }
 
@@ -65,7 +67,17 @@ impl Kind {
 impl<'a> Camera<'a> {
     /// A camera that is not there yet, at a free port.
     pub fn new(scene: &'a Scene, kind: Kind) -> Result<Self> {
-        Ok(Self { scene, kind, address: free_port()?, program: None })
+        Self::with_flags(scene, kind, &[])
+    }
+
+    /// The same with these flags for its program.
+    pub fn with_flags(scene: &'a Scene, kind: Kind, flags: &[&str]) -> Result<Self> {
+        let flags = flags.iter().map(ToString::to_string).collect();
+        Ok(Self { scene, kind, address: free_port()?, flags, program: None })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// What a gateway is given for it.
@@ -79,6 +91,7 @@ impl<'a> Camera<'a> {
     /// Starts it, and returns when it can be reached.
     pub fn start(&mut self) -> Result<()> {
         let mut command = self.kind.command(self.address);
+        command.args(&self.flags);
         let mut program = Program::start(self.scene, self.kind.name(), &mut command)?;
         if self.kind != Kind::FfmpegRtp {
             program.wait_for("the camera can be reached", READY_DEADLINE, |_| {

@@ -8,6 +8,7 @@
 //! - [`browser`]: Chromium, driven through the scripts in `tests/browser/driver`.
 //! - [`path`]: direct, relayed or inside the LAN.
 //! - [`cameras`]: real sources of video, from other projects.
+//! - [`disk`]: a disk that can be filled.
 //! - [`viewer`]: the native viewer.
 //!
 //! Architecture invariant: nothing here knows Porthole's internals. A test drives the program as
@@ -15,6 +16,7 @@
 
 pub mod browser;
 pub mod cameras;
+pub mod disk;
 pub mod http;
 pub mod lab;
 pub mod path;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -62,6 +62,16 @@ pub struct Gateway {
 impl<'a> Server<'a> {
     /// `porthole up` with these flags besides, and waits until it answers.
     pub fn start(scene: &'a Scene, place: Place<'a>, flags: &[&str]) -> Result<Self> {
+        Self::start_in(scene, place, scene.data("server")?, flags)
+    }
+
+    /// The same with this data folder.
+    pub fn start_in(
+        scene: &'a Scene,
+        place: Place<'a>,
+        data: PathBuf,
+        flags: &[&str],
+    ) -> Result<Self> {
         let (http, turn) = match place {
             Place::Here => (free_port()?, free_port()?),
             Place::On(host) => {
@@ -69,7 +79,6 @@ impl<'a> Server<'a> {
                 (SocketAddr::new(address, HTTP_PORT), SocketAddr::new(address, TURN_PORT))
             }
         };
-        let data = scene.data("server")?;
         let flags = flags.iter().map(OsString::from).collect();
         let mut server = Self { scene, place, http, turn, data, flags, program: None };
         server.run()?;
@@ -94,6 +103,20 @@ impl<'a> Server<'a> {
         })?;
         self.program = Some(program);
         Ok(())
+    }
+
+    /// Where it listens for HTTP.
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Where it listens for STUN and TURN.
+    pub fn turn(&self) -> SocketAddr {
+        self.turn
+    }
+
+    pub fn data(&self) -> &Path {
+        &self.data
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -135,8 +158,22 @@ impl<'a> Server<'a> {
 
     /// Waits until a camera can be watched.
     pub fn wait_for_camera(&mut self, token: &str, id: &str, deadline: Duration) -> Result<()> {
+        let ready = |camera: &Value| camera["state"] == "idle" || camera["state"] == "live";
+        let what = format!("camera {id} is ready");
+        self.wait_for_camera_that(&what, token, id, deadline, ready).map(drop)
+    }
+
+    /// Waits until a camera is listed as the closure wants it.
+    pub fn wait_for_camera_that(
+        &mut self,
+        what: &str,
+        token: &str,
+        id: &str,
+        deadline: Duration,
+        accept: impl Fn(&Value) -> bool,
+    ) -> Result<Value> {
         let mut last = String::new();
-        let result = wait::until(&format!("camera {id} is ready"), deadline, || {
+        let result = wait::until(what, deadline, || {
             if let Some(program) = &mut self.program {
                 program.check()?;
             }
@@ -146,11 +183,9 @@ impl<'a> Server<'a> {
             let camera = cameras["cameras"]
                 .as_array()
                 .and_then(|cameras| cameras.iter().find(|camera| camera["id"] == id));
-            Ok(camera
-                .filter(|camera| camera["state"] == "idle" || camera["state"] == "live")
-                .cloned())
+            Ok(camera.filter(|camera| accept(camera)).cloned())
         });
-        result.map(|_| ()).with_context(|| format!("the cameras were {last}"))
+        result.with_context(|| format!("the cameras were {last}"))
     }
 
     /// Runs a subcommand beside the server, as a script would; it prints one word.

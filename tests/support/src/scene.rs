@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::{browser, cameras, lab::Lab, porthole, viewer};
+use crate::{browser, cameras, disk, lab::Lab, porthole, viewer};
 
 /// Set to 1 where every test must run: a test that lacks something then fails.
 const REQUIRE_ALL: &str = "PORTHOLE_REQUIRE_ALL";
@@ -23,6 +23,8 @@ pub enum Need {
     Browser,
     /// GStreamer's RTSP server, with Debian's Python bindings.
     GstreamerRtsp,
+    /// The right to mount a disk.
+    SmallDisk,
     /// A program of this name, installed by the packages that the README lists.
     Tool(&'static str),
 }
@@ -112,6 +114,7 @@ impl Need {
             Self::Viewer => viewer::binary().err().map(|error| format!("{error:#}")),
             Self::Browser => browser::available().err(),
             Self::GstreamerRtsp => cameras::gstreamer().err().map(|error| format!("{error:#}")),
+            Self::SmallDisk => disk::available().err(),
             Self::Tool(name) => {
                 find_tool(name).is_none().then(|| format!("{name} is not installed"))
             }

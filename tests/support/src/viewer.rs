@@ -42,9 +42,21 @@ impl Viewer {
         token: &str,
         camera: &str,
     ) -> Result<Self> {
+        Self::start_as(scene, "viewer", place, server, token, camera)
+    }
+
+    /// One of several in a scene, with a log of its own.
+    pub fn start_as(
+        scene: &Scene,
+        name: &str,
+        place: Place<'_>,
+        server: &str,
+        token: &str,
+        camera: &str,
+    ) -> Result<Self> {
         let mut command = place.command(binary()?);
         command.args(["--server", server, "--token", token, "--camera", camera]);
-        Ok(Self { program: Program::start(scene, "viewer", &mut command)? })
+        Ok(Self { program: Program::start(scene, name, &mut command)? })
     }
 
     /// Waits until media takes this path, and returns its pair.

@@ -7,7 +7,10 @@ use std::time::Instant;
 use porthole_turn_proto::stun::TransactionId;
 
 use super::LocalEnd;
-use super::config::{MAX_PAIRS, MAX_PROVEN, MAX_TRANSACTIONS, Role, TRANSACTION_LIFETIME};
+use super::config::{
+    MAX_PAIRS, MAX_PEER_REFLEXIVE, MAX_PROVEN, MAX_TRANSACTIONS, PEER_REFLEXIVE_REFILL, Role,
+    TRANSACTION_LIFETIME,
+};
 use super::pair::{Base, Pair, PairId, Remote};
 
 /// All pairs, at most [`MAX_PAIRS`].
@@ -150,5 +153,31 @@ impl Proven {
 
     pub(super) fn remove_end(&mut self, end: LocalEnd) {
         self.ends.retain(|(known, _)| *known != end);
+    }
+}
+
+/// How many peer-reflexive candidates may still be learned.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    left: usize,
+    refilled: Instant,
+}
+
+impl Allowance {
+    pub(super) const fn new(now: Instant) -> Self {
+        Self { left: MAX_PEER_REFLEXIVE, refilled: now }
+    }
+
+    pub(super) fn take(&mut self, now: Instant) -> bool {
+        let elapsed = now.saturating_duration_since(self.refilled).as_secs();
+        let gained = elapsed / PEER_REFLEXIVE_REFILL.as_secs();
+        if gained > 0 {
+            let gained = usize::try_from(gained).unwrap_or(usize::MAX);
+            self.left = self.left.saturating_add(gained).min(MAX_PEER_REFLEXIVE);
+            self.refilled = now;
+        }
+        let allowed = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        allowed
     }
 }

@@ -40,14 +40,17 @@ pub const DISCONNECTED_AFTER: Duration = Duration::from_secs(5);
 /// From the last answer to the end of consent (RFC 7675 §5.1).
 pub const CONSENT_EXPIRY: Duration = Duration::from_secs(30);
 /// Missed checks after which another valid pair takes over.
-pub(super) const FAILOVER_MISSES: u32 = 3;
+pub(super) const FAILOVER_MISSES: u32 = 4;
+/// A pair that once worked and is better than the relay is asked this often, for ever.
+pub(super) const RETURN_RETRY: Duration = Duration::from_secs(10);
 /// Valid pairs beside the selected one are asked this often, below every NAT's timeout…
 pub const WARM_INTERVAL: Duration = Duration::from_secs(10);
 /// …for this long after the selection.
 pub const WARM_FOR: Duration = Duration::from_secs(30);
 /// Until the peer has answered it, a nomination is repeated after two round trips, at least this…
 pub(super) const NOMINATION_RTO_MIN: Duration = Duration::from_millis(100);
-/// Two nominations of a pair worth less than the selected one, this far apart, are meant so.
+/// Two nominations of a pair worth less than the selected one, this far apart, are meant so; the
+/// controlling side repeats each of its own a little later.
 pub(super) const SECOND_NOMINATION: Duration = Duration::from_secs(1);
 
 /// RFC 8445 §6.1.2.5 recommends this limit: two seconds of checks.
@@ -56,6 +59,9 @@ pub const MAX_PAIRS: usize = 100;
 pub const MAX_REMOTE: usize = 64;
 /// Peer-reflexive ones among them: a peer shows one per NAT mapping, a flood shows thousands.
 pub const MAX_PEER_REFLEXIVE: usize = 16;
+/// As many may be learned at once, then one in this time: two NATs that map every check anew
+/// would show each other new addresses for ever.
+pub const PEER_REFLEXIVE_REFILL: Duration = Duration::from_secs(1);
 /// Local ends: addresses of the machine and TURN allocations.
 pub const MAX_LOCAL: usize = 32;
 /// Checks in flight: what leaves in more than a second at the densest pacing.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use porthole_turn_proto::stun::{Class, ErrorCode, Message, Method, attribute};
+use porthole_turn_proto::stun::{Class, ErrorCode, Message, Method, TransactionId, attribute};
 
 use super::super::candidate::{CandidateKind, canonical};
 use super::super::checks::InFlight;
@@ -83,7 +83,7 @@ impl Agent {
         }
         self.answer(base.end, from, message::success(message.id(), from, &key));
         if is_current {
-            self.on_good_check(now, base, from, &request);
+            self.on_good_check(now, base, from, message.id(), &request);
         }
         Ok(())
     }
@@ -103,8 +103,15 @@ impl Agent {
     }
 
     /// RFC 8445 §7.3.1.3 to §7.3.1.5: learn the candidate, check back at once, note a nomination.
-    fn on_good_check(&mut self, now: Instant, base: &Base, from: SocketAddr, request: &Request) {
-        let Some(remote) = self.learn_remote(from, request.priority) else { return };
+    fn on_good_check(
+        &mut self,
+        now: Instant,
+        base: &Base,
+        from: SocketAddr,
+        check: TransactionId,
+        request: &Request,
+    ) {
+        let Some(remote) = self.learn_remote(now, from, request.priority) else { return };
         if !can_pair(base, &remote) {
             return;
         }
@@ -116,7 +123,7 @@ impl Agent {
             self.pacer.trigger(id);
         }
         if request.use_candidate && self.role == Role::Controlled {
-            self.on_nomination(now, id);
+            self.on_nomination(now, id, check);
         }
     }
 
@@ -155,7 +162,7 @@ impl Agent {
         let Some(pair) = self.list.get_mut(check.pair) else { return };
         pair.on_answer(now, now.saturating_duration_since(check.sent), seen_as, kind);
         if self.selection.pair == Some(check.pair) {
-            self.on_consent(now, check);
+            self.on_consent(check);
         }
         self.reselect(now);
     }

@@ -16,12 +16,12 @@ use self::generation::Generation;
 use self::schedule::Pacer;
 use self::select::Selection;
 use super::candidate::{canonical, is_usable};
-use super::checks::{CheckList, Proven, Transactions};
+use super::checks::{Allowance, CheckList, Proven, Transactions};
 use super::config::{
     Config, MAX_EVENTS, MAX_LOCAL, MAX_PEER_REFLEXIVE, MAX_REMOTE, MAX_TRANSMITS, Role,
     TRIGGERED_TA,
 };
-use super::pair::{Base, PairId, Remote};
+use super::pair::{Base, Pair, PairId, Remote};
 use super::{Candidate, CandidateKind, Credentials, Event, LocalEnd, PairReport, Path, Transmit};
 
 /// One side of one connection.
@@ -37,6 +37,7 @@ pub struct Agent {
     bases: Vec<Base>,
     locals: Vec<Candidate>,
     remotes: Vec<Remote>,
+    reflexive_allowance: Allowance,
     /// Of a generation whose credentials have not arrived yet.
     parked: VecDeque<Candidate>,
     list: CheckList,
@@ -69,6 +70,7 @@ impl Agent {
             bases: Vec::new(),
             locals: Vec::new(),
             remotes: Vec::new(),
+            reflexive_allowance: Allowance::new(now),
             parked: VecDeque::new(),
             list: CheckList::default(),
             flight: Transactions::default(),
@@ -235,7 +237,11 @@ impl Agent {
     /// Whether an authenticated STUN message came that way: everything else than STUN is to be
     /// dropped unread when not (one forged ClientHello ends a DTLS handshake).
     pub fn is_proven(&self, end: LocalEnd, from: SocketAddr) -> bool {
-        self.proven.contains(end, canonical(from))
+        let from = canonical(from);
+        let is_valid = |pair: &Pair| pair.is_valid() && pair.joins(end, from);
+        self.selected_pair().is_some_and(is_valid)
+            || self.proven.contains(end, from)
+            || self.list.iter().any(is_valid)
     }
 
     /// Every address that checks may go to, for TURN permissions.
@@ -285,9 +291,12 @@ impl Agent {
     }
 
     /// The candidate that a check came from; a new one is peer-reflexive (RFC 8445 §7.3.1.3).
-    fn learn_remote(&mut self, from: SocketAddr, priority: u32) -> Option<Remote> {
+    fn learn_remote(&mut self, now: Instant, from: SocketAddr, priority: u32) -> Option<Remote> {
         if let Some(known) = self.remotes.iter().find(|known| known.address == from) {
             return Some(*known);
+        }
+        if !self.reflexive_allowance.take(now) {
+            return None;
         }
         let is_reflexive = |remote: &Remote| remote.kind == CandidateKind::PeerReflexive;
         let crowded = self.remotes.iter().filter(|r| is_reflexive(r)).count() >= MAX_PEER_REFLEXIVE
@@ -320,7 +329,7 @@ impl Agent {
         self.run(now);
     }
 
-    fn selected_pair(&self) -> Option<&super::pair::Pair> {
+    fn selected_pair(&self) -> Option<&Pair> {
         self.selection.pair.and_then(|id: PairId| self.list.get(id))
     }
 

@@ -9,8 +9,8 @@ use rand::Rng;
 use super::super::candidate::{CandidateKind, priority};
 use super::super::checks::InFlight;
 use super::super::config::{
-    EVEN_ATTEMPTS, FAILED_RETRY, FAILOVER_MISSES, MAX_ATTEMPTS, MIN_RTO, Role, SPARE_ATTEMPTS,
-    TRIGGERED_TA, WARM_FOR, WARM_INTERVAL,
+    EVEN_ATTEMPTS, FAILED_RETRY, FAILOVER_MISSES, MAX_ATTEMPTS, MIN_RTO, RETURN_RETRY, Role,
+    SPARE_ATTEMPTS, TRIGGERED_TA, WARM_FOR, WARM_INTERVAL,
 };
 use super::super::message::Check;
 use super::super::pair::{Pair, PairId, PairState};
@@ -42,12 +42,6 @@ impl Pacer {
         if !self.triggered.contains(&id) {
             self.triggered.push_back(id);
         }
-    }
-
-    /// Before all others: a nomination is what the peer waits for.
-    pub(super) fn trigger_first(&mut self, id: PairId) {
-        self.triggered.retain(|known| *known != id);
-        self.triggered.push_front(id);
     }
 
     pub(super) fn clear(&mut self) {
@@ -92,9 +86,7 @@ impl Agent {
         }
         // Ends: every round takes one away.
         while let Some(id) = self.pacer.triggered.pop_front() {
-            let nominates = self.is_nominating(id);
-            let wanted = self.list.get(id).is_some_and(|pair| !pair.is_valid() || nominates);
-            if wanted {
+            if self.list.get(id).is_some_and(|pair| !pair.is_valid()) {
                 self.send_check(now, id);
                 self.pacer.next_triggered = now + TRIGGERED_TA;
                 return;
@@ -158,7 +150,12 @@ impl Agent {
         let doublings = pair.unanswered.saturating_sub(EVEN_ATTEMPTS).min(8);
         let wait = rto * 2_u32.pow(doublings);
         let due = last + wait.min(FAILED_RETRY.max(rto));
-        self.verdict_deadline_or_end().is_some_and(|end| due <= end).then_some(due)
+        if self.verdict_deadline_or_end().is_some_and(|end| due <= end) {
+            return Some(due);
+        }
+        let returns = pair.answers > 0 && !pair.is_relayed();
+        let relayed = self.selected_pair().is_some_and(Pair::is_relayed);
+        (returns && relayed).then(|| last + RETURN_RETRY.max(rto))
     }
 
     /// Valid pairs beside the selected one are kept warm for a while, and asked at once when the

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use porthole_turn_proto::stun::TransactionId;
 use rand::Rng;
 
 use super::super::checks::InFlight;
@@ -31,8 +32,17 @@ pub(super) struct Selection {
     disconnected: bool,
     /// The verdict was "no path"; only the peer's checks can change it.
     pub(super) failed: bool,
-    /// Controlled: the pair that the peer nominated last, since when, and whether again since.
-    nominated: Option<(PairId, Instant, bool)>,
+    nominated: Option<Nominated>,
+}
+
+/// Controlled: what the peer wanted last.
+#[derive(Clone, Copy, Debug)]
+struct Nominated {
+    pair: PairId,
+    since: Instant,
+    first: TransactionId,
+    /// Once more later, by another check: not a repetition, not overtaken.
+    again: bool,
 }
 
 impl Selection {
@@ -114,30 +124,39 @@ impl Agent {
     }
 
     /// The peer decides, but an answer of ours must have come back: nobody is sent media on the
-    /// word of somebody else (RFC 7675 §5.1).
+    /// word of somebody else (RFC 7675 §5.1). Until it has decided, the best valid pair serves
+    /// (RFC 8445 §12.1): that saves media a way.
     fn choice_of_controlled(&self, now: Instant) -> Option<PairId> {
-        let current = self.selected_pair().filter(|p| p.generation == self.generation.number());
-        let Some(selected) = current else { return self.best(|p| p.nominated).map(|p| p.id) };
-        let (id, _, again) = self.selection.nominated?;
-        let nominated = self.list.get(id).filter(|p| p.is_valid() && p.id != selected.id)?;
+        let nominated = self.best(|p| p.nominated);
+        let Some(selected) = self.selected_pair() else {
+            return nominated.or_else(|| self.best(|_| true)).map(|p| p.id);
+        };
+        if selected.generation != self.generation.number() {
+            let unheard = || self.best(|_| !selected.is_healthy(now));
+            return nominated.or_else(unheard).map(|p| p.id);
+        }
+        if !selected.nominated {
+            let better = |p: &&Pair| p.priority(self.role) > selected.priority(self.role);
+            return nominated.or_else(|| self.best(|_| true).filter(better)).map(|p| p.id);
+        }
+        let Nominated { pair, again, .. } = self.selection.nominated?;
+        let nominated = self.list.get(pair).filter(|p| p.is_valid() && p.id != selected.id)?;
         // Nominations overtake one another: a lesser pair must be meant, or be the last resort.
         let follows = nominated.priority(self.role) >= selected.priority(self.role)
             || !selected.is_healthy(now)
             || again;
-        follows.then_some(id)
+        follows.then_some(pair)
     }
 
     /// USE-CANDIDATE arrived on this pair.
-    pub(super) fn on_nomination(&mut self, now: Instant, id: PairId) {
+    pub(super) fn on_nomination(&mut self, now: Instant, id: PairId, check: TransactionId) {
         if let Some(pair) = self.list.get_mut(id) {
             pair.nominated = true;
         }
-        self.selection.nominated = match self.selection.nominated {
-            Some((last, since, again)) if last == id => {
-                Some((id, since, again || now >= since + SECOND_NOMINATION))
-            }
-            _ => Some((id, now, false)),
-        };
+        let new = Nominated { pair: id, since: now, first: check, again: false };
+        let known = self.selection.nominated.filter(|known| known.pair == id).unwrap_or(new);
+        let again = known.first != check && now >= known.since + SECOND_NOMINATION;
+        self.selection.nominated = Some(Nominated { again: known.again || again, ..known });
         self.reselect(now);
     }
 
@@ -153,11 +172,13 @@ impl Agent {
         self.selection.suspect = false;
         self.selection.disconnected = false;
         self.selection.failed = false;
-        self.schedule_consent(now);
+        // Soon, so that the peer sees that it is meant.
+        self.selection.next_consent = now + SECOND_NOMINATION.mul_f32(1.5);
         let number = self.generation.number();
         self.list.retain(|pair| pair.generation == number);
         if self.role == Role::Controlling {
-            self.pacer.trigger_first(id);
+            // At once: it is what the peer waits for, and no peer can make us do it often.
+            self.send_check(now, id);
         }
         let connected = is_first || returns;
         self.emit(if connected { Event::Connected(path) } else { Event::PathChanged(path) });
@@ -182,17 +203,11 @@ impl Agent {
         self.reselect(now);
     }
 
-    /// Whether a check of this valid pair is needed to tell the peer of our choice.
-    pub(super) fn is_nominating(&self, id: PairId) -> bool {
-        self.selection.pair == Some(id) && !self.selection.confirmed
-    }
-
     /// An answer on the selected pair.
-    pub(super) fn on_consent(&mut self, now: Instant, check: &InFlight) {
+    pub(super) fn on_consent(&mut self, check: &InFlight) {
         self.selection.confirmed |= check.use_candidate;
         self.selection.suspect = false;
         let returned = std::mem::take(&mut self.selection.disconnected);
-        self.schedule_consent(now);
         if returned && let Some(path) = self.selected() {
             self.emit(Event::Connected(path));
         }

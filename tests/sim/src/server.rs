@@ -1,0 +1,172 @@
+//! The real STUN/TURN server as an actor.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use porthole_turn_proto::server::{
+    AllocationId, FiveTuple, LocalQuota, Now, Output, PolicyConfig, PortPool, QuotaLimits,
+    RelayAddress, Server, ServerConfig,
+};
+use porthole_turn_proto::{StreamDecoder, Transport};
+
+use crate::network::Packet;
+
+/// Where it is; on UDP and TCP.
+pub const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)), 3478);
+/// Its only user…
+pub const USER: &str = "peer";
+/// …and that one's password.
+pub const PASSWORD: &str = "open sesame";
+/// Any: credentials here do not expire.
+const UNIX_S: u64 = 1_800_000_000;
+
+/// What the server sends.
+#[derive(Debug)]
+pub enum FromServer {
+    /// From the listening port or a relayed one.
+    Datagram(Packet),
+    /// On the TCP connection of this client.
+    Frame(SocketAddr, Vec<u8>),
+}
+
+/// The server and its sockets.
+#[derive(Debug)]
+pub struct ServerHost {
+    server: Server,
+    relays: HashMap<u16, AllocationId>,
+    streams: HashMap<SocketAddr, StreamDecoder>,
+}
+
+impl ServerHost {
+    /// Without allocations.
+    pub fn new(seed: u8) -> Self {
+        let allow = ["203.0.113.0/24", "10.0.0.0/8"].map(|net| net.parse().expect("a block"));
+        let config = ServerConfig {
+            realm: "porthole".to_owned(),
+            users: vec![(USER.to_owned(), PASSWORD.to_owned())],
+            rest_secrets: Vec::new(),
+            relay_v4: Some(RelayAddress { ip: SERVER.ip(), ports: PortPool::new(50_000..=59_999) }),
+            relay_v6: None,
+            policy: PolicyConfig {
+                allow: allow.to_vec(),
+                deny: Vec::new(),
+                own_addresses: vec![SERVER.ip()],
+                listeners: vec![SERVER],
+            },
+            nonce_key: [seed; 32],
+            seed: [seed; 32],
+        };
+        let quota = LocalQuota::new(QuotaLimits::default());
+        Self {
+            server: Server::new(config, Box::new(quota)),
+            relays: HashMap::new(),
+            streams: HashMap::new(),
+        }
+    }
+
+    /// A datagram to one of its ports.
+    pub fn handle_datagram(&mut self, now: Instant, packet: &Packet) -> Vec<FromServer> {
+        let mut out = Vec::new();
+        if packet.to == SERVER {
+            let client =
+                FiveTuple { transport: Transport::Udp, client: packet.from, server: SERVER };
+            self.handle_client(now, client, &packet.bytes, &mut out);
+        } else if let Some(id) = self.relays.get(&packet.to.port()).copied() {
+            self.handle_peer(now, id, packet, &mut out);
+        }
+        out
+    }
+
+    /// Bytes on a TCP connection.
+    pub fn handle_stream(
+        &mut self,
+        now: Instant,
+        client: SocketAddr,
+        bytes: &[u8],
+    ) -> Vec<FromServer> {
+        let mut out = Vec::new();
+        let mut stream = self.streams.remove(&client).unwrap_or_default();
+        stream.push(bytes).expect("clients here keep to the framing");
+        let tuple = FiveTuple { transport: Transport::Tcp, client, server: SERVER };
+        while let Some(frame) = stream.next_frame().expect("clients here keep to the framing") {
+            let frame = frame.to_vec();
+            self.handle_client(now, tuple, &frame, &mut out);
+        }
+        self.streams.insert(client, stream);
+        out
+    }
+
+    /// Lets the time pass.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.server.handle_timeout(clocks(now));
+        self.drain(&mut Vec::new());
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.server.poll_timeout()
+    }
+
+    fn handle_client(
+        &mut self,
+        now: Instant,
+        client: FiveTuple,
+        bytes: &[u8],
+        out: &mut Vec<FromServer>,
+    ) {
+        let to_peer = self.server.handle_client(clocks(now), &client, bytes);
+        self.drain(out);
+        let Some(to_peer) = to_peer else { return };
+        let port = self.relays.iter().find(|(_, id)| **id == to_peer.id).map(|(port, _)| *port);
+        let Some(port) = port else { return };
+        let payload = bytes.get(to_peer.payload).unwrap_or_default().to_vec();
+        let from = SocketAddr::new(SERVER.ip(), port);
+        out.push(FromServer::Datagram(Packet { from, to: to_peer.peer, bytes: payload }));
+    }
+
+    fn handle_peer(
+        &mut self,
+        now: Instant,
+        id: AllocationId,
+        packet: &Packet,
+        out: &mut Vec<FromServer>,
+    ) {
+        let len = packet.bytes.len();
+        let Some(to) = self.server.handle_peer(clocks(now), id, packet.from, len) else { return };
+        let mut bytes = to.header.as_bytes().to_vec();
+        bytes.extend_from_slice(&packet.bytes);
+        bytes.resize(bytes.len() + to.padding, 0);
+        out.push(to_client(to.client, bytes));
+        self.drain(out);
+    }
+
+    fn drain(&mut self, out: &mut Vec<FromServer>) {
+        while let Some(output) = self.server.poll_output() {
+            match output {
+                Output::Send { client, bytes } => out.push(to_client(client, bytes)),
+                Output::OpenRelay { id, port, .. } => {
+                    self.relays.insert(port, id);
+                    self.server.relay_opened(id);
+                }
+                Output::CloseRelay { id } => self.relays.retain(|_, known| *known != id),
+            }
+        }
+    }
+}
+
+fn to_client(client: FiveTuple, bytes: Vec<u8>) -> FromServer {
+    match client.transport {
+        Transport::Udp => {
+            FromServer::Datagram(Packet { from: client.server, to: client.client, bytes })
+        }
+        Transport::Tcp => FromServer::Frame(client.client, bytes),
+    }
+}
+
+const fn clocks(now: Instant) -> Now {
+    Now { instant: now, unix_s: UNIX_S }
+}
+
+/// How far away the server is from everything.
+pub const SERVER_DELAY: Duration = Duration::from_millis(5);

@@ -1,0 +1,136 @@
+//! Every pair of NATs reaches the best path there is.
+
+use std::time::Duration;
+
+use porthole_gateway_core::ice::{Event, Role};
+use porthole_sim::nat::{Behaviour, NatKind, can_meet};
+use porthole_sim::network::Link;
+use porthole_sim::peer::Trickle;
+use porthole_sim::scenario::{Scenario, Side, Way, agree_on, both_connected};
+use porthole_sim::world::World;
+
+/// Until both may send media, and until both use the best path.
+struct Times {
+    media: Duration,
+    best: Duration,
+}
+
+fn connect(scenario: &Scenario, best: Way, limit: Duration) -> Times {
+    let mut world = scenario.build();
+    assert!(world.run(limit, both_connected), "no path: {}", tell(&world, scenario));
+    let media = world.now();
+    assert!(world.run(limit, |w| agree_on(w, best)), "not {best:?}: {}", tell(&world, scenario));
+    let times = Times { media, best: world.now() };
+    // And they stay there, with media flowing both ways.
+    let until = world.now() + Duration::from_secs(15);
+    world.run(until, |_| false);
+    assert!(agree_on(&world, best), "left {best:?}: {}", tell(&world, scenario));
+    for peer in &world.peers {
+        let flows = peer.media.iter().any(|at| *at + Duration::from_secs(1) > until);
+        assert!(flows, "no media, {} unproven: {}", peer.unproven_media, tell(&world, scenario));
+        let bad = |e: &Event| matches!(e, Event::Disconnected | Event::Failed(_));
+        assert!(!peer.events.iter().any(|(_, e)| bad(e)), "{}", tell(&world, scenario));
+    }
+    times
+}
+
+fn tell(world: &World, scenario: &Scenario) -> String {
+    let peers = world.peers.iter().map(|peer| {
+        let pairs: Vec<_> = peer.agent.pairs().map(|pair| format!("\n    {pair:?}")).collect();
+        format!("\n  {:?}\n  events {:?}{}", peer.agent.role(), peer.events, pairs.concat())
+    });
+    format!("{scenario:?} at {:?}{}", world.now(), peers.collect::<String>())
+}
+
+fn table(title: &str, loss: f64, roles: [Role; 2], trickle: Trickle, limits: [u64; 2]) {
+    println!("{title}: ms until media may flow → until the best path");
+    print!("{:>16}", "");
+    NatKind::ALL.iter().for_each(|b| print!("{:>20}", b.name()));
+    println!();
+    for a in NatKind::ALL {
+        print!("{:>16}", a.name());
+        for b in NatKind::ALL {
+            let mut scenario = Scenario { roles, trickle, ..Scenario::new(a, b) };
+            // Each way passes two access links.
+            scenario.access.loss = loss / 2.0;
+            scenario.seed = 7;
+            let best = Way::best(a, b);
+            let times = connect(&scenario, best, Duration::from_secs(30));
+            let letter = if best == Way::Direct { 'D' } else { 'R' };
+            let cell = format!("{letter} {} → {}", times.media.as_millis(), times.best.as_millis());
+            print!("{cell:>20}");
+            let [media, best] = limits.map(Duration::from_millis);
+            assert!(times.media <= media, "{} × {}: {:?}", a.name(), b.name(), times.media);
+            assert!(times.best <= best, "{} × {}: {:?}", a.name(), b.name(), times.best);
+        }
+        println!();
+    }
+}
+
+const OFFERER: [Role; 2] = [Role::Controlling, Role::Controlled];
+const ANSWERER: [Role; 2] = [Role::Controlled, Role::Controlling];
+
+#[test]
+fn all_36_pairs_reach_the_best_path() {
+    table("offerer controlling", 0.0, OFFERER, Trickle::CredentialsFirst, [1000, 1000]);
+}
+
+#[test]
+fn all_36_pairs_reach_the_best_path_with_the_answerer_controlling() {
+    table("answerer controlling", 0.0, ANSWERER, Trickle::CredentialsFirst, [1000, 1000]);
+}
+
+#[test]
+fn all_36_pairs_reach_the_best_path_when_candidates_overtake_the_offer() {
+    table("candidates first", 0.0, OFFERER, Trickle::CandidatesFirst, [1000, 1000]);
+}
+
+#[test]
+fn all_36_pairs_reach_the_best_path_with_ten_percent_loss() {
+    table("10 % loss", 0.1, OFFERER, Trickle::CredentialsFirst, [4000, 8000]);
+    table("10 % loss, mirrored", 0.1, ANSWERER, Trickle::CredentialsFirst, [4000, 8000]);
+}
+
+#[test]
+fn all_81_pairs_of_behaviours_go_direct_whenever_it_is_possible() {
+    let all = Behaviour::ALL.map(|m| Behaviour::ALL.map(|f| (m, f))).concat();
+    for a in &all {
+        for b in &all {
+            let best = if can_meet(*a, *b) { Way::Direct } else { Way::Relayed };
+            let side = |nat| Side { nat: Some(nat), udp: true };
+            connect(&Scenario::new(side(*a), side(*b)), best, Duration::from_secs(10));
+        }
+    }
+}
+
+#[test]
+fn in_one_lan_the_path_stays_in_the_lan() {
+    for nat in NatKind::ALL.into_iter().filter(|nat| *nat != NatKind::Open) {
+        let scenario = Scenario::lan(nat);
+        let times = connect(&scenario, Way::Direct, Duration::from_secs(10));
+        let mut world = scenario.build();
+        assert!(world.run(Duration::from_secs(10), |w| agree_on(w, Way::Direct)));
+        world.run(Duration::from_secs(12), |_| false);
+        for peer in &world.peers {
+            let path = peer.agent.selected().unwrap();
+            assert!(path.remote.to_string().starts_with("10."), "{path:?}");
+        }
+        println!("one LAN behind {}: {:?}", nat.name(), times.media);
+        assert!(times.media <= Duration::from_millis(10), "{:?}", times.media);
+    }
+}
+
+#[test]
+fn on_a_link_of_one_millisecond_media_flows_after_three_ways() {
+    let way = Duration::from_millis(1);
+    for roles in [OFFERER, ANSWERER] {
+        let mut scenario = Scenario { roles, ..Scenario::lan(NatKind::PortRestricted) };
+        scenario.signaling = Link::new(way);
+        let mut world = scenario.build();
+        assert!(world.run(Duration::from_secs(1), both_connected));
+        let first_check = world.peers.iter().filter_map(|p| p.checks.first()).min().copied();
+        let took = world.now() - first_check.unwrap();
+        println!("LAN, {roles:?}: {took:?} from the first check");
+        assert!(took <= way * 3, "{took:?}");
+    }
+}

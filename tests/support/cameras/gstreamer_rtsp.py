@@ -13,7 +13,8 @@ gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 PICTURE = (
-    "videotestsrc is-live=true pattern=ball ! video/x-raw,width=640,height=360,framerate=30/1"
+    "videotestsrc is-live=true pattern=ball "
+    "! video/x-raw,format=I420,width=640,height=360,framerate=30/1"
 )
 CODECS = {
     "h264": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=60 bitrate=1000 "

@@ -1,0 +1,85 @@
+//! The clock of sender reports.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// From 1900, where NTP begins, to 1970 (RFC 868).
+const NTP_TO_UNIX: Duration = Duration::from_secs(2_208_988_800);
+
+/// Seconds since 1900 with 32 binary places (RFC 3550 §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NtpTime(pub u64);
+
+impl NtpTime {
+    /// The middle 32 bits, which reports echo.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the middle bits are what is wanted")]
+    pub fn compact(self) -> u32 {
+        (self.0 >> 16) as u32
+    }
+
+    fn add(self, duration: Duration) -> Self {
+        let fraction = (u64::from(duration.subsec_nanos()) << 32) / 1_000_000_000;
+        Self(self.0.wrapping_add(duration.as_secs() << 32).wrapping_add(fraction))
+    }
+}
+
+impl From<SystemTime> for NtpTime {
+    fn from(time: SystemTime) -> Self {
+        Self(0).add(NTP_TO_UNIX + time.duration_since(UNIX_EPOCH).unwrap_or_default())
+    }
+}
+
+/// Wall time for every instant, from one pair of both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clock {
+    at: Instant,
+    ntp: NtpTime,
+}
+
+impl Clock {
+    #[must_use]
+    pub fn new(at: Instant, time: SystemTime) -> Self {
+        Self { at, ntp: time.into() }
+    }
+
+    /// A clock that only knows how much time has passed, which a sender may use when it sends
+    /// nothing that must be in step with others (RFC 3550 §6.4.1).
+    #[must_use]
+    pub fn since(at: Instant) -> Self {
+        Self { at, ntp: NtpTime(1 << 32) }
+    }
+
+    #[must_use]
+    pub fn ntp(&self, now: Instant) -> NtpTime {
+        self.ntp.add(now.saturating_duration_since(self.at))
+    }
+}
+
+/// A span in units of 1/65536 s, as reports carry it.
+pub(super) fn from_compact(span: u32) -> Duration {
+    Duration::from_nanos((u64::from(span) * 1_000_000_000) >> 16)
+}
+
+/// The same back.
+pub(super) fn to_compact(span: Duration) -> u32 {
+    u32::try_from((span.as_nanos() << 16) / 1_000_000_000).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wall_time_goes_on_with_the_instant() {
+        let at = Instant::now();
+        let clock = Clock::new(at, UNIX_EPOCH + Duration::from_millis(500));
+        assert_eq!(clock.ntp(at), NtpTime(2_208_988_800 << 32 | 1 << 31));
+        assert_eq!(clock.ntp(at + Duration::from_millis(1500)), NtpTime(2_208_988_802 << 32));
+        assert_eq!(Clock::since(at).ntp(at).compact(), 1 << 16);
+        for milliseconds in [0, 1, 250, 65_000] {
+            let span = Duration::from_millis(milliseconds);
+            let back = from_compact(to_compact(span));
+            assert!(span - back < Duration::from_micros(31), "{span:?} {back:?}");
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! RTP and RTCP of one viewer (RFC 3550, 4585, 4588, 5104).
+//!
+//! A [`Sender`] renumbers the camera's packets for one viewer, repeats what the viewer lost and
+//! hears what it says; a [`Receiver`] is the other end, which the tests' viewer is made of. Both
+//! work on plain packets: SRTP is done before and after.
+//!
+//! Architecture invariant: no payload is copied before it is written out, nothing here knows a
+//! camera, and what is kept for a viewer is bounded by count and by age.
+
+mod clock;
+mod header;
+mod history;
+mod key_frame;
+mod receiver;
+pub mod rtcp;
+mod sender;
+mod sequence;
+mod timeline;
+
+pub use clock::{Clock, NtpTime};
+pub use receiver::{ReceivedFrame, Receiver, ReceiverConfig, ReceiverStatistics};
+pub use sender::{Feedback, Report, Sender, SenderConfig, SenderStatistics};
+
+use std::time::Duration;
+
+use crate::media::CLOCK_RATE;
+
+/// Between two reports: RFC 3550 §6.2 allows less than 5 s for a profile with feedback
+/// (RFC 4585 §3.4), and a second is what browsers use and what a person's statistics need.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Time in ticks of the RTP clock. Saturates after 13 hours, when the 32 bits have wrapped anyway.
+fn ticks(duration: Duration) -> u32 {
+    let ticks = duration.as_micros() * u128::from(CLOCK_RATE) / 1_000_000;
+    u32::try_from(ticks).unwrap_or(u32::MAX)
+}
+
+/// How far one timestamp is ahead of another; negative when behind.
+#[expect(clippy::cast_possible_wrap, reason = "the distance on a circle has a sign")]
+fn ahead(timestamp: u32, of: u32) -> i32 {
+    timestamp.wrapping_sub(of) as i32
+}

@@ -1,0 +1,108 @@
+//! Writing: packets are put behind each other into one buffer, a compound.
+
+use super::{
+    Block, CNAME, DESCRIPTION, GOODBYE, MAX_CNAME_LEN, MAX_WRITTEN, NACK, PAYLOAD_FEEDBACK, PLI,
+    RECEIVER_REPORT, SENDER_REPORT, TRANSPORT_FEEDBACK, VERSION,
+};
+use crate::rtp::NtpTime;
+
+/// Writes a compound for one sender.
+#[derive(Debug)]
+pub(in crate::rtp) struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+    ssrc: u32,
+}
+
+impl<'a> Writer<'a> {
+    pub(in crate::rtp) fn new(out: &'a mut Vec<u8>, ssrc: u32) -> Self {
+        Self { out, ssrc }
+    }
+
+    pub(in crate::rtp) fn sender_report(
+        &mut self,
+        ntp: NtpTime,
+        timestamp: u32,
+        packets: u32,
+        octets: u32,
+    ) {
+        self.packet(SENDER_REPORT, 0, |out| {
+            out.extend(ntp.0.to_be_bytes());
+            out.extend(timestamp.to_be_bytes());
+            out.extend(packets.to_be_bytes());
+            out.extend(octets.to_be_bytes());
+        });
+    }
+
+    pub(in crate::rtp) fn receiver_report(&mut self, block: Option<&Block>) {
+        self.packet(RECEIVER_REPORT, u8::from(block.is_some()), |out| {
+            let Some(block) = block else { return };
+            out.extend(block.ssrc.to_be_bytes());
+            let [_, lost @ ..] = block.lost.clamp(-0x80_0000, 0x7f_ffff).to_be_bytes();
+            out.push(block.fraction_lost);
+            out.extend(lost);
+            out.extend(block.highest_sequence.to_be_bytes());
+            out.extend(block.jitter.to_be_bytes());
+            out.extend(block.last_report.to_be_bytes());
+            out.extend(block.delay.to_be_bytes());
+        });
+    }
+
+    /// Who speaks (RFC 3550 §6.5).
+    pub(in crate::rtp) fn description(&mut self, cname: &str) {
+        let mut end = cname.len().min(MAX_CNAME_LEN);
+        while !cname.is_char_boundary(end) {
+            end -= 1;
+        }
+        let name = cname.as_bytes().get(..end).unwrap_or_default();
+        self.packet(DESCRIPTION, 1, |out| {
+            out.push(CNAME);
+            out.push(u8::try_from(name.len()).unwrap_or(0));
+            out.extend_from_slice(name);
+            // At least one zero ends the list.
+            out.push(0);
+        });
+    }
+
+    pub(in crate::rtp) fn goodbye(&mut self) {
+        self.packet(GOODBYE, 1, |_| {});
+    }
+
+    pub(in crate::rtp) fn picture_loss(&mut self, media: u32) {
+        self.packet(PAYLOAD_FEEDBACK, PLI, |out| out.extend(media.to_be_bytes()));
+    }
+
+    /// At most [`MAX_WRITTEN`] numbers, in order.
+    pub(in crate::rtp) fn nack(&mut self, media: u32, lost: &[u16]) {
+        self.packet(TRANSPORT_FEEDBACK, NACK, |out| {
+            out.extend(media.to_be_bytes());
+            let mut lost = lost.iter().copied().take(MAX_WRITTEN).peekable();
+            while let Some(first) = lost.next() {
+                let mut map = 0_u16;
+                while let Some(bit) = lost
+                    .peek()
+                    .map(|next| next.wrapping_sub(first).wrapping_sub(1))
+                    .filter(|bit| *bit < 16)
+                {
+                    map |= 1 << bit;
+                    lost.next();
+                }
+                out.extend(first.to_be_bytes());
+                out.extend(map.to_be_bytes());
+            }
+        });
+    }
+
+    /// Header, our SSRC, the body, zeros up to whole words; then the length.
+    fn packet(&mut self, kind: u8, count: u8, body: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.out.len();
+        self.out.extend([VERSION << 6 | count & 0x1f, kind, 0, 0]);
+        self.out.extend(self.ssrc.to_be_bytes());
+        body(self.out);
+        let len = (self.out.len() - start).next_multiple_of(4);
+        self.out.resize(start + len, 0);
+        let words = u16::try_from(len / 4 - 1).unwrap_or(u16::MAX);
+        if let Some(field) = self.out.get_mut(start + 2..start + 4) {
+            field.copy_from_slice(&words.to_be_bytes());
+        }
+    }
+}

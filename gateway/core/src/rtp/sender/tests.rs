@@ -1,0 +1,286 @@
+use super::*;
+use crate::media::{MAX_PAYLOAD, RtpPacket};
+use crate::rtp::NtpTime;
+use bytes::Bytes;
+use proptest::prelude::*;
+use std::collections::HashMap;
+
+const MS: Duration = Duration::from_millis(1);
+const SSRC: u32 = 0x1111;
+
+fn config(now: Instant) -> SenderConfig {
+    SenderConfig {
+        ssrc: SSRC,
+        rtx_ssrc: 0x2222,
+        payload_type: 98,
+        rtx_payload_type: Some(99),
+        cname: "camera".to_owned(),
+        mid: Some((1, "0".to_owned())),
+        playout_delay: Some(2),
+        first_sequence: 65_530,
+        first_rtx_sequence: 7,
+        first_timestamp: 1000,
+        clock: Clock::since(now),
+    }
+}
+
+fn video(now: Instant, sequence: u64, payload: &[u8]) -> VideoPacket {
+    VideoPacket {
+        payload: Bytes::copy_from_slice(payload),
+        timestamp: u32::try_from(sequence).unwrap().wrapping_mul(3600),
+        marker: true,
+        sequence,
+        starts_key_frame: sequence == 0,
+        arrival: now,
+    }
+}
+
+fn sent(sender: &mut Sender, now: Instant, packet: &VideoPacket) -> RtpPacket {
+    let mut out = vec![0xff; 3];
+    sender.packet(now, packet, &mut out);
+    RtpPacket::parse(out.into()).unwrap()
+}
+
+fn repeated(sender: &mut Sender, now: Instant) -> Option<RtpPacket> {
+    let mut out = Vec::new();
+    sender.poll_retransmit(now, &mut out).then(|| RtpPacket::parse(out.into()).unwrap())
+}
+
+fn rtcp(write: impl FnOnce(&mut rtcp::Writer<'_>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    write(&mut rtcp::Writer::new(&mut out, 5));
+    out
+}
+
+/// A request for an intra frame, which nothing of ours writes.
+fn full_intra(ssrc: u32, number: u8) -> Vec<u8> {
+    let mut out = b"\x84\xce\0\x04\0\0\0\x05\0\0\0\0".to_vec();
+    out.extend(ssrc.to_be_bytes());
+    out.extend([number, 0, 0, 0]);
+    out
+}
+
+#[test]
+fn a_packet_is_renumbered_and_nothing_else() {
+    let now = Instant::now();
+    let mut sender = Sender::new(config(now));
+    for number in 0..20 {
+        let packet = video(now, number, format!("payload {number}").as_bytes());
+        let sent = sent(&mut sender, now, &packet);
+        let expected = RtpHeader {
+            marker: true,
+            payload_type: 98,
+            sequence: 65_530_u16.wrapping_add(u16::try_from(number).unwrap()),
+            timestamp: 1000 + u32::try_from(number).unwrap() * 3600,
+            ssrc: SSRC,
+        };
+        assert_eq!((sent.header, sent.payload), (expected, packet.payload));
+    }
+    let SenderStatistics { packets, bytes, .. } = sender.statistics();
+    assert_eq!((packets, bytes), (20, 9 * 10 + 10 * 10));
+}
+
+#[test]
+fn extensions_are_sent_until_the_viewer_knows_the_stream() {
+    let now = Instant::now();
+    let mut sender = Sender::new(config(now));
+    let mut out = Vec::new();
+    let extended = b"\x90";
+    sender.packet(now, &video(now, 1, b"x"), &mut out);
+    assert_eq!(&out[..1], extended);
+    assert_eq!(&out[12..24], b"\xbe\xde\0\x02\x22\0\0\0\x100\0\0");
+    assert!(out.len() - 1 <= 12 + 16);
+    let block = Block { ssrc: SSRC, ..Block::default() };
+    sender.handle_rtcp(now, &rtcp(|w| w.receiver_report(Some(&block))));
+    sender.packet(now, &video(now, 2, b"x"), &mut out);
+    assert_eq!(out.len(), 13, "a report has named the stream");
+    let key = VideoPacket { starts_key_frame: true, ..video(now, 3, b"x") };
+    sender.packet(now, &key, &mut out);
+    assert_eq!(&out[..1], extended, "a key frame");
+}
+
+#[test]
+fn a_lost_packet_comes_again_inside_its_own_stream() {
+    let now = Instant::now();
+    for rtx in [Some(99), None] {
+        let mut sender = Sender::new(SenderConfig { rtx_payload_type: rtx, ..config(now) });
+        let packets: Vec<_> = (0..5).map(|number| video(now, number, &[number as u8; 9])).collect();
+        let originals: Vec<_> = packets.iter().map(|p| sent(&mut sender, now, p)).collect();
+        sender.handle_rtcp(now, &rtcp(|w| w.nack(SSRC, &[65_531, 65_533])));
+        sender.handle_rtcp(now, &rtcp(|w| w.nack(SSRC + 1, &[65_530])));
+        for (count, original) in [&originals[1], &originals[3]].into_iter().enumerate() {
+            let again = repeated(&mut sender, now).unwrap();
+            if rtx.is_none() {
+                assert_eq!(&again, original);
+                continue;
+            }
+            assert_eq!(
+                again.header,
+                RtpHeader {
+                    payload_type: 99,
+                    sequence: 7 + u16::try_from(count).unwrap(),
+                    ssrc: 0x2222,
+                    ..original.header
+                }
+            );
+            assert_eq!(again.payload[..2], original.header.sequence.to_be_bytes());
+            assert_eq!(again.payload[2..], original.payload);
+        }
+        assert_eq!(repeated(&mut sender, now), None);
+        let statistics = sender.statistics();
+        assert_eq!((statistics.nacks, statistics.retransmitted), (2, 2));
+        assert_eq!(statistics.packets, 5, "repeats are counted apart");
+    }
+}
+
+#[test]
+fn key_frames_are_asked_for_twice_a_second_at_most() {
+    let start = Instant::now();
+    let mut sender = Sender::new(config(start));
+    let pli = || rtcp(|w| w.picture_loss(SSRC));
+    let table = [
+        ("the first", 0, pli(), true),
+        ("again at once", 10, pli(), false),
+        ("another way, too soon", 20, full_intra(SSRC, 1), false),
+        ("still too soon", 499, pli(), false),
+        ("after half a second", 500, pli(), true),
+        ("the same request, repeated", 2000, full_intra(SSRC, 1), false),
+        ("the next request", 2001, full_intra(SSRC, 2), true),
+        ("for another stream", 4000, rtcp(|w| w.picture_loss(9)), false),
+        ("an intra frame of another stream", 4000, full_intra(9, 3), false),
+        ("damaged", 4000, pli()[..9].to_vec(), false),
+        ("after all that", 4001, pli(), true),
+    ];
+    for (case, ms, bytes, expected) in table {
+        let feedback = sender.handle_rtcp(start + MS * ms, &bytes);
+        assert_eq!(feedback.key_frame_requested, expected, "{case}");
+    }
+    let SenderStatistics { plis, firs, .. } = sender.statistics();
+    assert_eq!((plis, firs), (5, 2));
+}
+
+#[test]
+fn reports_give_the_round_trip() {
+    let start = Instant::now();
+    let mut sender = Sender::new(config(start));
+    let mut out = Vec::new();
+    assert_eq!(sender.poll_timeout(), None);
+    assert!(!sender.poll_report(start, &mut out), "nothing was sent yet");
+    sent(&mut sender, start, &video(start, 0, b"payload"));
+    assert!(sender.poll_report(start, &mut out));
+    assert!(!sender.poll_report(start + MS * 999, &mut out));
+    assert_eq!(sender.poll_timeout(), Some(start + MS * 1000));
+    let now = start + MS * 1000;
+    assert!(sender.poll_report(now, &mut out));
+    let ntp = Clock::since(start).ntp(now);
+    let [report, name] = rtcp::read(&out).unwrap().try_into().unwrap();
+    assert_eq!(
+        report,
+        Packet::SenderReport {
+            ssrc: SSRC,
+            ntp,
+            timestamp: 1000 + 90_000,
+            packets: 1,
+            octets: 7,
+            blocks: vec![],
+        }
+    );
+    assert_eq!(name, Packet::Description { cname: Some("camera".to_owned()) });
+
+    let block = |last_report: NtpTime, delay_ms: u32| Block {
+        ssrc: SSRC,
+        fraction_lost: 25,
+        lost: 3,
+        jitter: 900,
+        last_report: last_report.compact(),
+        delay: delay_ms * 65_536 / 1000,
+        ..Block::default()
+    };
+    let table = [
+        ("80 ms, of which 30 lay there", block(ntp, 30), Some(50)),
+        ("no report came yet", Block { last_report: 0, ..block(ntp, 0) }, None),
+        ("a delay that cannot be", block(ntp, 5000), None),
+        ("a report never sent", block(NtpTime(77 << 32), 0), None),
+    ];
+    for (case, block, expected) in table {
+        let bytes = rtcp(|w| w.receiver_report(Some(&block)));
+        let report = sender.handle_rtcp(now + MS * 80, &bytes).report.unwrap();
+        assert_eq!((report.fraction_lost, report.lost), (25, 3), "{case}");
+        assert_eq!(report.jitter, MS * 10, "{case}");
+        let expected = expected.map(|ms: u32| MS * ms);
+        let near = |a: Duration, b: Duration| a.abs_diff(b) < MS;
+        assert!(report.round_trip.zip(expected).is_none_or(|(a, b)| near(a, b)), "{case}");
+        assert_eq!(report.round_trip.is_some(), expected.is_some(), "{case}");
+    }
+    assert!(sender.statistics().round_trip.is_some(), "the last good one is kept");
+    let other = rtcp(|w| w.receiver_report(Some(&Block { ssrc: 3, ..block(ntp, 0) })));
+    assert_eq!(sender.handle_rtcp(now, &other), Feedback::default());
+}
+
+#[test]
+fn goodbye_in_both_directions() {
+    let now = Instant::now();
+    let mut sender = Sender::new(config(now));
+    assert!(sender.handle_rtcp(now, &rtcp(|w| w.goodbye())).goodbye);
+    let mut out = Vec::new();
+    sender.goodbye(now, &mut out);
+    assert_eq!(rtcp::read(&out).unwrap().last(), Some(&Packet::Goodbye { ssrcs: vec![SSRC] }));
+}
+
+proptest! {
+    /// Whatever cameras, bursts and viewers do: numbers follow each other, a repeat is exactly
+    /// what was lost, every packet fits.
+    #[test]
+    fn a_stream_is_whole_and_repeats_are_true(
+        events in prop::collection::vec((0_u8..10, any::<u16>()), 1..300),
+    ) {
+        let mut now = Instant::now();
+        let mut sender = Sender::new(config(now));
+        let mut known: HashMap<u16, (u32, Bytes)> = HashMap::new();
+        let (mut camera, mut last) = (0_u64, None::<u16>);
+        for (event, value) in events {
+            now += MS * u32::from(value % 40);
+            match event {
+                0 => {
+                    let wanted = last.unwrap_or(0).wrapping_sub(value % 50);
+                    sender.handle_rtcp(now, &rtcp(|w| w.nack(SSRC, &[wanted])));
+                }
+                1 => sender.splice(),
+                2 => sender.begin_burst(&[video(now, camera + 1, b"")]),
+                _ => {
+                    let gap = if event == 3 { u64::from(value) } else { 0 };
+                    camera += 1 + gap;
+                    let payload = vec![value as u8; usize::from(value) % (MAX_PAYLOAD + 1)];
+                    let packet = VideoPacket {
+                        timestamp: value.into(),
+                        ..video(now, camera % 100_000, &payload)
+                    };
+                    let mut out = Vec::new();
+                    sender.packet(now, &packet, &mut out);
+                    prop_assert!(out.len() <= MAX_PAYLOAD + 12 + 16);
+                    let sent = RtpPacket::parse(out.into()).unwrap();
+                    let step = last.map_or(1, |last| sent.header.sequence.wrapping_sub(last));
+                    prop_assert!((1..=65).contains(&step), "{step}");
+                    last = Some(sent.header.sequence);
+                    known.insert(sent.header.sequence, (sent.header.timestamp, sent.payload));
+                }
+            }
+            while let Some(again) = repeated(&mut sender, now) {
+                let original = u16::from_be_bytes([again.payload[0], again.payload[1]]);
+                let (timestamp, payload) = &known[&original];
+                prop_assert_eq!(again.header.timestamp, *timestamp);
+                prop_assert_eq!(&again.payload[2..], &payload[..]);
+            }
+        }
+    }
+
+    #[test]
+    fn any_feedback_is_borne(compounds in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..20)) {
+        let now = Instant::now();
+        let mut sender = Sender::new(config(now));
+        sent(&mut sender, now, &video(now, 0, b"x"));
+        for bytes in compounds {
+            sender.handle_rtcp(now, &bytes);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Sequence numbers on their circle of 16 bits.
+
+/// The number on an endless line that is nearest to `reference` and has these low bits.
+pub(super) fn extend(sequence: u16, reference: u64) -> u64 {
+    #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are the wire's")]
+    let ahead = sequence.wrapping_sub(reference as u16);
+    let behind = u64::from(ahead.wrapping_neg());
+    if ahead < 0x8000 || behind > reference {
+        reference + u64::from(ahead)
+    } else {
+        reference - behind
+    }
+}
+
+/// The camera lost at most this many packets in a row, as the viewer is told. More would only make
+/// it ask for each of them in vain.
+const MAX_GAP: u64 = 64;
+
+/// A viewer's sequence numbers.
+///
+/// They follow each other without a gap, except where the camera's packets were lost: there the
+/// viewer must see it, or its decoder takes the picture's pieces together as if nothing were
+/// missing (RFC 3550 §7.2 asks the same of translators).
+#[derive(Debug)]
+pub(super) struct Numbering {
+    next: u16,
+    /// The camera's number of the last packet; `None` where another stream begins.
+    last: Option<u64>,
+}
+
+impl Numbering {
+    pub(super) fn new(first: u16) -> Self {
+        Self { next: first, last: None }
+    }
+
+    /// The next packet does not belong behind the last one.
+    pub(super) fn splice(&mut self) {
+        self.last = None;
+    }
+
+    pub(super) fn number(&mut self, camera: u64) -> u16 {
+        let lost = self.last.map_or(0, |last| camera.saturating_sub(last + 1).min(MAX_GAP));
+        let lost = u16::try_from(lost).unwrap_or(0);
+        let sequence = self.next.wrapping_add(lost);
+        self.next = sequence.wrapping_add(1);
+        self.last = Some(camera);
+        sequence
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_number_is_meant() {
+        let table: [(u16, u64, u64); 6] = [
+            (5, 4, 5),
+            (4, 5, 4),
+            (0, 65_535, 65_536),
+            (65_535, 65_536, 65_535),
+            (3, 65_536 * 9 + 65_530, 65_536 * 10 + 3),
+            (65_535, 3, 65_535),
+        ];
+        for (sequence, reference, expected) in table {
+            assert_eq!(extend(sequence, reference), expected, "{sequence} near {reference}");
+        }
+    }
+
+    #[test]
+    fn gaps_are_shown_up_to_a_bound() {
+        let mut numbering = Numbering::new(65_534);
+        let table = [
+            ("first", 100, 65_534),
+            ("next", 101, 65_535),
+            ("across the wrap", 102, 0),
+            ("two lost", 105, 3),
+            ("the same again", 105, 4),
+            ("back", 90, 5),
+            ("a thousand lost", 1091, 70),
+        ];
+        for (case, camera, expected) in table {
+            assert_eq!(numbering.number(camera), expected, "{case}");
+        }
+        numbering.splice();
+        assert_eq!(numbering.number(5000), 71, "another stream");
+    }
+}

@@ -270,5 +270,5 @@ impl Camera {
     }
 }
 
-
-
+#[cfg(test)]
+mod tests;

@@ -111,7 +111,9 @@ impl Discovery {
             server.asked = Some(now);
             for address in &server.addresses {
                 let bases = self.bases.iter().filter(|b| b.is_ipv4() == address.is_ipv4());
-                for base in bases.filter(|base| !base.ip().is_loopback() || address.ip().is_loopback()) {
+                for base in
+                    bases.filter(|base| !base.ip().is_loopback() || address.ip().is_loopback())
+                {
                     if self.queries.len() < MAX_QUERIES {
                         let client = StunClient::new(now);
                         self.queries.push(Query { base: *base, server: *address, client });
@@ -129,7 +131,9 @@ impl Discovery {
         datagram: &[u8],
     ) -> Option<(SocketAddr, SocketAddr)> {
         let answered = self.queries.iter_mut().enumerate().find_map(|(index, query)| {
-            (query.server == from).then(|| query.client.handle_datagram(datagram)).flatten()
+            (query.server == from)
+                .then(|| query.client.handle_datagram(datagram))
+                .flatten()
                 .map(|mapped| (index, mapped))
         });
         let (index, mapped) = answered?;
@@ -183,3 +187,6 @@ impl Discovery {
         self.resolve.pop_front()
     }
 }
+
+#[cfg(test)]
+mod tests;

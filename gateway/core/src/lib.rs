@@ -8,16 +8,16 @@
 
 pub mod camera;
 mod discovery;
-// mod gateway;
+mod gateway;
 pub mod ice;
 pub mod media;
 mod relays;
-// pub mod rtp;
+pub mod rtp;
 pub mod sdp;
 pub mod secure;
-// pub mod session;
+pub mod session;
 
-// pub use gateway::{Gateway, GatewayConfig};
+pub use gateway::{Gateway, GatewayConfig};
 pub use relays::{RelayServer, RelayTransport};
 
 use crate::camera::{CameraCommand, SourceEvent};

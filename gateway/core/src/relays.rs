@@ -113,7 +113,10 @@ enum RelayState {
     /// Held back until then.
     Waiting(Instant),
     Opening,
-    Running { client: Box<TurnClient>, decoder: Option<StreamDecoder> },
+    Running {
+        client: Box<TurnClient>,
+        decoder: Option<StreamDecoder>,
+    },
     Over,
 }
 
@@ -167,8 +170,7 @@ impl Relays {
             RelayTransport::Udp => (Transport::Udp, None),
             RelayTransport::Tcp => (Transport::Tcp, Some(StreamDecoder::default())),
         };
-        let config =
-            ClientConfig::new(relay.username.clone(), relay.credential.clone(), transport);
+        let config = ClientConfig::new(relay.username.clone(), relay.credential.clone(), transport);
         let mut client = Box::new(TurnClient::new(config, now));
         for peer in &self.permitted {
             client.permit(*peer, now);
@@ -256,7 +258,10 @@ impl Relays {
                     let needed = !udp || relay.server.transport == RelayTransport::Udp;
                     if needed {
                         relay.state = RelayState::Opening;
-                        self.outbox.push_back(RelayOutput::Command(index, RelayCommand::Open(relay.server.clone())));
+                        self.outbox.push_back(RelayOutput::Command(
+                            index,
+                            RelayCommand::Open(relay.server.clone()),
+                        ));
                     } else {
                         relay.state = RelayState::Over;
                     }

@@ -30,7 +30,7 @@ pub use codec::{Codec, Format};
 pub use feed::{Feed, FeedOutput, FeedStatistics, IngestError, StreamDescription};
 pub use gop::Gop;
 pub use lock::{SourceLock, Verdict};
-pub use packetize::{Packetizer, annex_b_units};
+pub use packetize::{Packetizer, annex_b_units, byte_stream};
 pub use rtp::{RtpError, RtpHeader, RtpPacket};
 pub use testcard::{I420, TestCard};
 

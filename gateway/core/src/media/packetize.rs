@@ -2,11 +2,10 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::MAX_PAYLOAD;
 use super::codec::Codec;
 use super::rtp::{RtpHeader, RtpPacket};
-use super::shape::NalHeader;
-use super::{h264, h265};
+use super::shape::{NalHeader, Shape};
+use super::{MAX_PAYLOAD, VideoPacket, h264, h265};
 
 /// Splits a NAL unit, longer than a packet, into fragments.
 pub(super) fn fragments(codec: Codec, unit: &[u8]) -> Vec<Bytes> {
@@ -127,6 +126,34 @@ impl Packetizer {
     }
 }
 
+/// The byte stream (annex B) that a decoder takes, of packets in order without a gap.
+#[must_use]
+pub fn byte_stream(codec: Codec, packets: &[VideoPacket]) -> Vec<u8> {
+    const START_CODE: [u8; 4] = [0, 0, 0, 1];
+    let mut stream = Vec::new();
+    for packet in packets {
+        // What the feed gave out has one of these shapes.
+        let Ok(shape) = Shape::of(codec, &packet.payload) else { continue };
+        let units = match shape {
+            Shape::Single => vec![packet.payload.clone()],
+            Shape::Aggregate(units) => units,
+            Shape::Fragment(fragment) => {
+                if fragment.start {
+                    stream.extend_from_slice(&START_CODE);
+                    stream.extend_from_slice(fragment.header.as_bytes(codec));
+                }
+                stream.extend_from_slice(&fragment.body);
+                continue;
+            }
+        };
+        for unit in units {
+            stream.extend_from_slice(&START_CODE);
+            stream.extend_from_slice(&unit);
+        }
+    }
+    stream
+}
+
 /// The NAL units of a byte stream (H.264 annex B), without start codes.
 pub fn annex_b_units(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = match start_code(stream) {
@@ -156,7 +183,6 @@ fn start_code(stream: &[u8]) -> Option<(&[u8], &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::shape::Shape;
     use proptest::prelude::*;
 
     #[test]

@@ -1,5 +1,5 @@
 use openh264::decoder::Decoder;
-use porthole_gateway_core::media::{Feed, FeedOutput, VideoPacket, clockbar};
+use porthole_gateway_core::media::{Feed, FeedOutput, VideoPacket, byte_stream, clockbar};
 
 use super::*;
 
@@ -35,38 +35,6 @@ fn frames(picture: TestPicture, count: u32, key_frame_at: Option<u32>) -> Vec<Ve
     frames
 }
 
-/// The byte stream of packets whose NAL units are whole, aggregated or in fragments.
-fn byte_stream(packets: &[VideoPacket]) -> Vec<u8> {
-    let mut stream = Vec::new();
-    let start = [0, 0, 0, 1];
-    for packet in packets {
-        let payload = &packet.payload;
-        match payload[0] & 0x1f {
-            24 => {
-                let mut rest = &payload[1..];
-                while let [high, low, tail @ ..] = rest {
-                    let (unit, after) = tail.split_at(usize::from(*high) << 8 | usize::from(*low));
-                    stream.extend_from_slice(&start);
-                    stream.extend_from_slice(unit);
-                    rest = after;
-                }
-            }
-            28 => {
-                if payload[1] & 0x80 != 0 {
-                    stream.extend_from_slice(&start);
-                    stream.push(payload[0] & 0xe0 | payload[1] & 0x1f);
-                }
-                stream.extend_from_slice(&payload[2..]);
-            }
-            _ => {
-                stream.extend_from_slice(&start);
-                stream.extend_from_slice(payload);
-            }
-        }
-    }
-    stream
-}
-
 #[test]
 fn the_time_in_the_picture_survives_encoder_packets_and_decoder() {
     for picture in [PICTURE, TestPicture::default(), TestPicture { bitrate: 50_000, ..PICTURE }] {
@@ -76,7 +44,7 @@ fn the_time_in_the_picture_survives_encoder_packets_and_decoder() {
         let mut last = before;
         let mut read = 0;
         for packets in frames.iter().filter(|packets| !packets.is_empty()) {
-            let decoded = decoder.decode(&byte_stream(packets)).unwrap();
+            let decoded = decoder.decode(&byte_stream(Codec::H264, packets)).unwrap();
             let Some(decoded) = decoded else { continue };
             let (stride, _, _) = decoded.strides();
             let time = clockbar::decode(decoded.y(), stride).expect("a bar in every picture");

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::media::shape::Shape;
-use crate::media::{MAX_PAYLOAD, RtpHeader};
+use crate::media::{MAX_PAYLOAD, RtpHeader, annex_b_units, byte_stream};
 
 /// 640x480, made by x264.
 const SPS: &[u8] =
@@ -380,24 +380,6 @@ fn pack(codec: Codec, units: &[Vec<u8>], packing: &Packing) -> Vec<Vec<u8>> {
     }
 }
 
-/// The NAL units that a receiver of the packets puts together again.
-fn unpack(codec: Codec, packets: &[VideoPacket]) -> Vec<Vec<u8>> {
-    let mut units = Vec::new();
-    for packet in packets {
-        match Shape::of(codec, &packet.payload).unwrap() {
-            Shape::Single => units.push(packet.payload.to_vec()),
-            Shape::Aggregate(several) => units.extend(several.iter().map(|unit| unit.to_vec())),
-            Shape::Fragment(fragment) => {
-                if fragment.start {
-                    units.push(fragment.header.as_bytes(codec).to_vec());
-                }
-                units.last_mut().expect("a start came first").extend_from_slice(&fragment.body);
-            }
-        }
-    }
-    units
-}
-
 proptest! {
     #[test]
     fn every_slice_arrives_whole_however_it_is_packed(
@@ -431,7 +413,8 @@ proptest! {
             expected.extend(units);
         }
         let packets = camera.packets();
-        prop_assert_eq!(unpack(codec, &packets), expected);
+        let stream = byte_stream(codec, &packets);
+        prop_assert_eq!(annex_b_units(&stream).map(<[u8]>::to_vec).collect::<Vec<_>>(), expected);
         for (sequence, pair) in (0..).zip(packets.windows(2)) {
             prop_assert_eq!(pair[0].sequence, sequence);
             // The marker ends each access unit and nothing else.

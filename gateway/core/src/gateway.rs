@@ -1,0 +1,345 @@
+//! The gateway: its cameras and everybody who watches them.
+
+mod network;
+mod signaling;
+
+use crate::camera::{Camera, CameraSettings, SourceEvent};
+use crate::discovery::Discovery;
+use crate::ice::LocalEnd;
+use crate::media::VideoPacket;
+use crate::secure::Identity;
+use crate::session::{Session, SessionOutput};
+use crate::{Core, Output, RelayKey, RelayServer};
+use porthole_signaling_proto::method::{Close, Report, ReportParams, SessionParams};
+use porthole_signaling_proto::rpc::{Message, RequestId};
+use porthole_signaling_proto::{CameraId, SessionId};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+use tracing::{error, info};
+
+/// Viewers of one gateway. At 2 Mbit/s this many fill a gigabit; a home uplink ends long before.
+const MAX_SESSIONS: usize = 500;
+
+/// Reports are gathered this long, so that a camera that flaps does not flood the server.
+const REPORT_DELAY: Duration = Duration::from_millis(50);
+
+/// What a gateway is.
+#[derive(Debug)]
+pub struct GatewayConfig {
+    /// The DTLS certificate of its sessions.
+    pub identity: Identity,
+    /// Its cameras.
+    pub cameras: Vec<CameraSettings>,
+    /// Offer relay candidates only.
+    pub turn_only: bool,
+    /// For transaction ids and the like; random outside of simulations.
+    pub seed: u64,
+}
+
+/// The gateway's core. See [`Core`].
+#[derive(Debug)]
+pub struct Gateway {
+    identity: Identity,
+    turn_only: bool,
+    rng: StdRng,
+    cameras: BTreeMap<CameraId, Camera>,
+    sessions: BTreeMap<SessionId, Session>,
+    discovery: Discovery,
+    addresses: Vec<SocketAddr>,
+    online: bool,
+    report_at: Option<Instant>,
+    /// Requests of ours that wait for their answer.
+    pending: HashMap<i64, Pending>,
+    next_request: i64,
+    /// WHEP offers that wait until enough candidates are there.
+    answers_due: HashMap<SessionId, RequestId>,
+    /// Which session hears from whom, as last seen: most datagrams need no search.
+    heard: HashMap<(LocalEnd, SocketAddr), SessionId>,
+    outbox: VecDeque<Output>,
+}
+
+/// What an answer to one of our requests is for.
+#[derive(Debug, Clone)]
+enum Pending {
+    Report,
+    Invite(SessionId),
+}
+
+impl Gateway {
+    /// A gateway that nobody knows of yet.
+    pub fn new(config: GatewayConfig) -> Self {
+        let mut rng = StdRng::seed_from_u64(config.seed);
+        let mut cameras = BTreeMap::new();
+        for settings in config.cameras {
+            cameras.insert(settings.id.clone(), Camera::new(settings, rng.random()));
+        }
+        let mut gateway = Self {
+            identity: config.identity,
+            turn_only: config.turn_only,
+            rng,
+            cameras,
+            sessions: BTreeMap::new(),
+            discovery: Discovery::default(),
+            addresses: Vec::new(),
+            online: false,
+            report_at: None,
+            pending: HashMap::new(),
+            next_request: 0,
+            answers_due: HashMap::new(),
+            heard: HashMap::new(),
+            outbox: VecDeque::new(),
+        };
+        for id in gateway.cameras.keys().cloned().collect::<Vec<_>>() {
+            gateway.drain_camera(&id);
+        }
+        gateway
+    }
+
+    /// Lets a session do something. A panic in it ends that session and no other.
+    fn with_session(&mut self, now: Instant, id: &SessionId, act: impl FnOnce(&mut Session)) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if catch_unwind(AssertUnwindSafe(|| act(session))).is_err() {
+            error!(session = %id, "the session is ended by a fault in it; please report this");
+            self.end_session(now, id, "a fault in the gateway");
+            return;
+        }
+        self.drain_session(now, id);
+    }
+
+    /// Carries out what a session says.
+    fn drain_session(&mut self, now: Instant, id: &SessionId) {
+        loop {
+            let Some(session) = self.sessions.get_mut(id) else { return };
+            let Some(output) = session.poll_output() else { return };
+            match output {
+                SessionOutput::Datagram(datagram) => {
+                    let key = (LocalEnd::Socket(datagram.from), datagram.to);
+                    self.note_heard(key, id);
+                    self.outbox.push_back(Output::Datagram(datagram));
+                }
+                SessionOutput::Relay(index, command) => {
+                    let key = RelayKey { session: id.clone(), index };
+                    self.outbox.push_back(Output::Relay(key, command));
+                }
+                SessionOutput::Offer(offer) => self.send_invite(id, offer),
+                SessionOutput::Answer(answer) => self.send_answer(id, answer),
+                SessionOutput::Trickle(candidate) => self.send_trickle(id, candidate),
+                SessionOutput::Started => self.start_watching(now, id),
+                SessionOutput::KeyFrame => self.give_key_frame(now, id),
+                SessionOutput::Received(_) => {}
+                SessionOutput::Ended(reason) => {
+                    self.end_session(now, id, &reason);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The path is there: the viewer gets what others saw since the last key frame.
+    fn start_watching(&mut self, now: Instant, id: &SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        info!(session = %id, camera = %session.camera(), path = %session.path_in_words(), "watching");
+        if let Some(camera) = self.cameras.get_mut(session.camera()) {
+            session.send_burst(now, camera.group_of_pictures());
+            if camera.group_of_pictures().is_empty() {
+                camera.request_key_frame(now);
+            }
+            let id = session.camera().clone();
+            self.drain_camera(&id);
+        }
+    }
+
+    /// The viewer lost too much to go on: the cached group restarts its decoder at once, and the
+    /// camera is asked for a fresh key frame if it can be asked.
+    fn give_key_frame(&mut self, now: Instant, id: &SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if let Some(camera) = self.cameras.get_mut(session.camera()) {
+            session.send_burst(now, camera.group_of_pictures());
+            camera.request_key_frame(now);
+            let id = session.camera().clone();
+            self.drain_camera(&id);
+        }
+    }
+
+    fn end_session(&mut self, now: Instant, id: &SessionId, reason: &str) {
+        let Some(mut session) = self.sessions.remove(id) else { return };
+        info!(session = %id, camera = %session.camera(), "over: {reason}");
+        // It may be broken; what it still has to say is a courtesy.
+        let farewell = catch_unwind(AssertUnwindSafe(|| {
+            session.close(now);
+            std::iter::from_fn(|| session.poll_output()).collect::<Vec<_>>()
+        }));
+        for output in farewell.unwrap_or_default() {
+            match output {
+                SessionOutput::Datagram(datagram) => {
+                    self.outbox.push_back(Output::Datagram(datagram));
+                }
+                SessionOutput::Relay(index, command) => {
+                    let key = RelayKey { session: id.clone(), index };
+                    self.outbox.push_back(Output::Relay(key, command));
+                }
+                _ => {}
+            }
+        }
+        self.heard.retain(|_, session| session != id);
+        self.answers_due.remove(id);
+        self.signal(Message::notification::<Close>(&SessionParams { session: id.clone() }));
+        if let Some(camera) = self.cameras.get_mut(session.camera()) {
+            camera.remove_viewer(now);
+            let id = session.camera().clone();
+            self.drain_camera(&id);
+        }
+    }
+
+    /// Takes packets and commands of a camera.
+    fn drain_camera(&mut self, id: &CameraId) -> Vec<VideoPacket> {
+        let Some(camera) = self.cameras.get_mut(id) else { return Vec::new() };
+        let packets = std::iter::from_fn(|| camera.poll_packet()).collect();
+        while let Some(command) = camera.poll_command() {
+            self.outbox.push_back(Output::Camera(id.clone(), command));
+        }
+        packets
+    }
+
+    /// Every viewer of the camera gets these packets.
+    fn fan_out(&mut self, now: Instant, camera: &CameraId, packets: &[VideoPacket]) {
+        if packets.is_empty() {
+            return;
+        }
+        let watching = self.sessions.iter().filter(|(_, s)| s.camera() == camera && s.is_started());
+        for id in watching.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            self.with_session(now, &id, |session| session.send_packets(now, packets));
+        }
+    }
+
+    /// Tells the server about the cameras, soon, if there is something to tell.
+    fn plan_report(&mut self, now: Instant) {
+        let mut changed = false;
+        for camera in self.cameras.values_mut() {
+            changed |= camera.take_changed();
+        }
+        if changed {
+            self.report_at.get_or_insert(now + REPORT_DELAY);
+        }
+    }
+
+    fn send_report(&mut self) {
+        self.report_at = None;
+        let cameras = self.cameras.values().map(Camera::report).collect();
+        self.request::<Report>(&ReportParams { cameras }, Pending::Report);
+    }
+}
+
+impl Core for Gateway {
+    fn handle_online(&mut self, now: Instant) {
+        self.online = true;
+        self.pending.clear();
+        self.report_at = Some(now);
+        for camera in self.cameras.values_mut() {
+            camera.take_changed();
+        }
+        self.handle_timeout(now);
+    }
+
+    fn handle_offline(&mut self, _now: Instant) {
+        // Media goes on; who wants to watch anew must wait.
+        self.online = false;
+        self.pending.clear();
+    }
+
+    fn handle_message(&mut self, now: Instant, message: Message) {
+        self.dispatch(now, message);
+        self.plan_report(now);
+    }
+
+    fn handle_datagram(&mut self, now: Instant, local: SocketAddr, from: SocketAddr, bytes: &[u8]) {
+        self.route_datagram(now, local, from, bytes);
+        self.plan_report(now);
+    }
+
+    fn handle_relay_opened(&mut self, now: Instant, key: &RelayKey) {
+        self.with_session(now, &key.session, |session| {
+            session.handle_relay_opened(now, key.index);
+        });
+    }
+
+    fn handle_relay_bytes(&mut self, now: Instant, key: &RelayKey, bytes: &[u8]) {
+        self.with_session(now, &key.session, |session| {
+            session.handle_relay_bytes(now, key.index, bytes);
+        });
+        self.plan_report(now);
+    }
+
+    fn handle_relay_closed(&mut self, now: Instant, key: &RelayKey) {
+        self.with_session(now, &key.session, |session| {
+            session.handle_relay_closed(now, key.index);
+        });
+    }
+
+    fn handle_resolved(&mut self, now: Instant, server: &RelayServer, addresses: &[SocketAddr]) {
+        self.discovery.handle_resolved(now, server, addresses);
+        self.drain_discovery(now);
+    }
+
+    fn handle_source(&mut self, now: Instant, id: &CameraId, event: SourceEvent) {
+        let Some(camera) = self.cameras.get_mut(id) else { return };
+        camera.handle_source(now, event);
+        let packets = self.drain_camera(id);
+        self.fan_out(now, id, &packets);
+        self.plan_report(now);
+    }
+
+    fn set_addresses(&mut self, now: Instant, addresses: Vec<SocketAddr>) {
+        if self.addresses == addresses {
+            return;
+        }
+        info!(count = addresses.len(), "the addresses of this machine are known");
+        self.addresses.clone_from(&addresses);
+        self.discovery.set_bases(addresses);
+        for id in self.sessions.keys().cloned().collect::<Vec<_>>() {
+            self.gather(now, &id);
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let cameras = self.cameras.values().filter_map(Camera::poll_timeout);
+        let sessions = self.sessions.values().filter_map(Session::poll_timeout);
+        let report = self.report_at.filter(|_| self.online);
+        cameras.chain(sessions).chain(self.discovery.poll_timeout()).chain(report).min()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        for id in self.cameras.keys().cloned().collect::<Vec<_>>() {
+            if let Some(camera) = self.cameras.get_mut(&id) {
+                camera.handle_timeout(now);
+            }
+            let packets = self.drain_camera(&id);
+            self.fan_out(now, &id, &packets);
+        }
+        let due = |s: &Session| s.poll_timeout().is_some_and(|at| at <= now);
+        let sessions = self.sessions.iter().filter(|(_, s)| due(s)).map(|(id, _)| id.clone());
+        for id in sessions.collect::<Vec<_>>() {
+            self.with_session(now, &id, |session| session.handle_timeout(now));
+        }
+        self.discovery.handle_timeout(now);
+        self.drain_discovery(now);
+        self.plan_report(now);
+        if self.online && self.report_at.is_some_and(|at| at <= now) {
+            self.send_report();
+        }
+    }
+
+    fn close(&mut self, now: Instant) {
+        for id in self.sessions.keys().cloned().collect::<Vec<_>>() {
+            self.end_session(now, &id, "the gateway stops");
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.outbox.pop_front()
+    }
+}

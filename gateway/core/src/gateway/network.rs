@@ -1,0 +1,110 @@
+//! Which session a datagram is for, and what the sessions learn about the machine's addresses.
+
+use super::Gateway;
+use crate::Output;
+use crate::ice::LocalEnd;
+use crate::session::Session;
+use porthole_signaling_proto::SessionId;
+use porthole_turn_proto::stun::{Class, Message, attribute};
+use std::net::SocketAddr;
+use std::time::Instant;
+use tracing::trace;
+
+/// Peers that are remembered; every session has a handful of remote candidates.
+const MAX_HEARD: usize = 16 * 1024;
+
+impl Gateway {
+    /// Finds whom a datagram on the shared port is for: a STUN request names its session, all
+    /// else comes from where that session has sent to.
+    pub(super) fn route_datagram(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        from: SocketAddr,
+        bytes: &[u8],
+    ) {
+        let end = LocalEnd::Socket(local);
+        if let Some((base, mapped)) = self.discovery.handle_answer(from, bytes) {
+            self.tell_reflexive(now, base, mapped);
+            return;
+        }
+        let named = user_fragment(bytes).and_then(|ufrag| self.session_of(&ufrag));
+        let session = named.or_else(|| self.heard.get(&(end, from)).cloned());
+        let Some(id) = session else {
+            trace!("a datagram is for no session");
+            return;
+        };
+        self.with_session(now, &id, |session| session.handle_datagram(now, end, from, bytes));
+    }
+
+    fn session_of(&self, ufrag: &str) -> Option<SessionId> {
+        self.sessions.iter().find(|(_, s)| s.has_ufrag(ufrag)).map(|(id, _)| id.clone())
+    }
+
+    pub(super) fn note_heard(&mut self, key: (LocalEnd, SocketAddr), id: &SessionId) {
+        if self.heard.get(&key).is_some_and(|known| known == id) {
+            return;
+        }
+        if self.heard.len() >= MAX_HEARD {
+            // Full of peers that were tried once. Live ones come back with their next datagram.
+            self.heard.clear();
+        }
+        self.heard.insert(key, id.clone());
+    }
+
+    /// A session learns the addresses it can be reached at.
+    pub(super) fn gather(&mut self, now: Instant, id: &SessionId) {
+        let addresses = self.addresses.clone();
+        let known: Vec<_> = self.discovery.known().collect();
+        let settled = self.discovery.is_settled();
+        self.with_session(now, id, |session| {
+            session.set_addresses(now, &addresses);
+            for (base, mapped) in known {
+                session.handle_reflexive(now, base, mapped);
+            }
+            if settled {
+                session.handle_reflexive_settled(now);
+            }
+        });
+    }
+
+    fn tell_reflexive(&mut self, now: Instant, base: SocketAddr, mapped: SocketAddr) {
+        for id in self.gathering() {
+            self.with_session(now, &id, |session| session.handle_reflexive(now, base, mapped));
+        }
+        self.drain_discovery(now);
+    }
+
+    pub(super) fn drain_discovery(&mut self, now: Instant) {
+        while let Some(datagram) = self.discovery.poll_transmit() {
+            self.outbox.push_back(Output::Datagram(datagram));
+        }
+        while let Some(server) = self.discovery.poll_resolve() {
+            self.outbox.push_back(Output::Resolve(server));
+        }
+        if self.discovery.is_settled() {
+            for id in self.gathering() {
+                self.with_session(now, &id, |session| session.handle_reflexive_settled(now));
+            }
+        }
+    }
+
+    fn gathering(&self) -> Vec<SessionId> {
+        let gathering = self.sessions.iter().filter(|(_, session)| Session::is_gathering(session));
+        gathering.map(|(id, _)| id.clone()).collect()
+    }
+}
+
+/// Whose user fragment a STUN request names: the part before the colon is the receiver's
+/// (RFC 8445 §7.2.2).
+fn user_fragment(bytes: &[u8]) -> Option<String> {
+    if bytes.first().is_none_or(|first| *first > 3) {
+        return None;
+    }
+    let message = Message::parse(bytes).ok()?;
+    if message.class() != Class::Request {
+        return None;
+    }
+    let (ufrag, _) = message.text(attribute::USERNAME).ok()??.split_once(':')?;
+    Some(ufrag.to_owned())
+}

@@ -1,0 +1,326 @@
+//! Descriptions: ours, the viewer's, and what follows from both.
+
+use super::{Gathering, Local, MID, Media, SETUP_TIMEOUT, Session, SessionConfig, SessionOutput};
+use crate::ice::{self, Agent, BadCredentials, Candidate, CandidateRefused, Credentials, Role};
+use crate::media::{Codec, Format};
+use crate::relays::Relays;
+use crate::sdp::{
+    self, AnswerConfig, Description, Direction, Fragment, FragmentSection, Negotiated, OfferConfig,
+    SdpError, Setup, Stream, Transport, VideoCodec,
+};
+use crate::secure::{Secure, SecureError};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use std::collections::VecDeque;
+use std::time::Instant;
+use tracing::debug;
+
+/// Candidates that may come before the description they belong to.
+const MAX_EARLY_CANDIDATES: usize = 64;
+
+/// Why a session cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// The viewer's description.
+    #[error(transparent)]
+    Description(#[from] SdpError),
+    /// What is in it.
+    #[error(transparent)]
+    Credentials(#[from] BadCredentials),
+    /// The keys.
+    #[error(transparent)]
+    Secure(#[from] SecureError),
+    /// A restart that changes nothing.
+    #[error("an ICE restart needs a new user fragment and password")]
+    NotARestart,
+}
+
+/// An answer that is not given yet.
+#[derive(Debug)]
+pub(super) struct PendingAnswer {
+    offer: Description,
+    setup: Setup,
+}
+
+impl Session {
+    /// A session in which we make the offer, as ONVIF has it.
+    ///
+    /// # Errors
+    /// None that a viewer could cause; see [`SessionError`].
+    pub fn offering(
+        now: Instant,
+        config: SessionConfig,
+        format: Option<&Format>,
+    ) -> Result<Self, SessionError> {
+        let mut session = Self::new(now, config, Role::Controlling, codecs_of(format));
+        let offer = session.write_offer();
+        session.outbox.push_back(SessionOutput::Offer(offer));
+        session.settle(now);
+        Ok(session)
+    }
+
+    /// A session in which the viewer makes the offer, as WHEP has it. The answer waits until our
+    /// candidates are gathered.
+    ///
+    /// # Errors
+    /// When the offer cannot be read or shares nothing with the camera.
+    pub fn answering(
+        now: Instant,
+        config: SessionConfig,
+        format: Option<&Format>,
+        offer: &str,
+    ) -> Result<Self, SessionError> {
+        let mut session = Self::new(now, config, Role::Controlled, codecs_of(format));
+        session.take_offer(now, offer, Setup::Passive)?;
+        session.settle(now);
+        Ok(session)
+    }
+
+    /// The other end: receives what a gateway offers, and answers at once.
+    ///
+    /// # Errors
+    /// When the offer cannot be read.
+    pub fn receiving(
+        now: Instant,
+        config: SessionConfig,
+        offer: &str,
+    ) -> Result<Self, SessionError> {
+        let codecs = sdp::codecs(Codec::H264, None);
+        let mut session = Self::new(now, config, Role::Controlled, codecs);
+        session.media = Media::receiving();
+        session.take_offer(now, offer, Setup::Active)?;
+        session.give_answer();
+        session.settle(now);
+        Ok(session)
+    }
+
+    fn new(now: Instant, config: SessionConfig, role: Role, codecs: Vec<VideoCodec>) -> Self {
+        let mut rng = StdRng::seed_from_u64(config.seed);
+        let credentials = Credentials::random(&mut rng);
+        let agent = Agent::new(ice::Config::new(role, credentials.clone(), rng.random()), now);
+        let relays = Relays::new(now, &config.ice_servers);
+        let local = Local {
+            origin: rng.random::<u64>() >> 1,
+            version: 1,
+            credentials,
+            codecs,
+            answer: None,
+        };
+        let media = Media::sending(&mut rng, &config.camera);
+        Self {
+            config,
+            rng,
+            agent,
+            relays,
+            secure: None,
+            media,
+            local,
+            gathering: Gathering::new(now),
+            early_candidates: Vec::new(),
+            described: false,
+            started: false,
+            ended: false,
+            setup_until: now + SETUP_TIMEOUT,
+            outbox: VecDeque::new(),
+        }
+    }
+
+    fn write_offer(&self) -> String {
+        let transport = self.transport(Setup::ActPass);
+        sdp::offer(&OfferConfig {
+            session_id: self.local.origin,
+            version: self.local.version,
+            transport: &transport,
+            codecs: &self.local.codecs,
+            stream: self.media.stream(),
+            mid: MID,
+            candidates: &[],
+            direction: Direction::SendOnly,
+        })
+    }
+
+    fn transport(&self, setup: Setup) -> Transport {
+        Transport {
+            ufrag: self.local.credentials.ufrag.clone(),
+            pwd: self.local.credentials.pwd.clone(),
+            fingerprint: self.config.identity.fingerprint(),
+            setup,
+        }
+    }
+
+    /// The viewer's answer to our offer, the first or one that restarts ICE.
+    pub fn handle_answer(&mut self, now: Instant, answer: &str) {
+        if let Err(error) = self.try_answer(now, answer) {
+            self.end(&error.to_string());
+        }
+        self.settle(now);
+    }
+
+    fn try_answer(&mut self, now: Instant, answer: &str) -> Result<(), SessionError> {
+        let answer = sdp::parse(answer)?;
+        let negotiated = sdp::settle(&self.local.codecs, &answer)?;
+        self.take_description(now, &negotiated)
+    }
+
+    /// The viewer's offer; another one in the session restarts ICE.
+    ///
+    /// # Errors
+    /// When the offer cannot be read or shares nothing with what we have.
+    pub fn handle_offer(&mut self, now: Instant, offer: &str) -> Result<(), SessionError> {
+        let credentials = Credentials::random(&mut self.rng);
+        self.local.version += 1;
+        self.local.credentials = credentials.clone();
+        self.agent.restart(now, credentials);
+        self.gather_again(now);
+        self.take_offer(now, offer, Setup::Active)?;
+        self.give_answer();
+        self.settle(now);
+        Ok(())
+    }
+
+    fn take_offer(&mut self, now: Instant, offer: &str, setup: Setup) -> Result<(), SessionError> {
+        let offer = sdp::parse(offer)?;
+        let answer = sdp::answer(&offer, &self.answer_config(setup, None, &[], false))?;
+        self.local.answer = Some(PendingAnswer { offer, setup });
+        self.take_description(now, &answer.chosen)
+    }
+
+    fn answer_config<'a>(
+        &'a self,
+        setup: Setup,
+        stream: Option<&'a Stream>,
+        candidates: &'a [String],
+        end_of_candidates: bool,
+    ) -> AnswerConfig<'a> {
+        AnswerConfig {
+            session_id: self.local.origin,
+            version: self.local.version,
+            ufrag: &self.local.credentials.ufrag,
+            pwd: &self.local.credentials.pwd,
+            fingerprint: self.config.identity.fingerprint(),
+            setup,
+            codecs: &self.local.codecs,
+            stream: stream.or(self.media.stream()),
+            candidates,
+            end_of_candidates,
+        }
+    }
+
+    /// Writes the answer that was held back, with the candidates there are.
+    pub(super) fn give_answer(&mut self) {
+        let Some(PendingAnswer { offer, setup }) = self.local.answer.take() else { return };
+        let ended = !self.is_gathering();
+        let config = self.answer_config(setup, None, self.gathering.found(), ended);
+        match sdp::answer(&offer, &config) {
+            Ok(answer) => self.outbox.push_back(SessionOutput::Answer(answer.text)),
+            Err(error) => self.end(&error.to_string()),
+        }
+    }
+
+    /// What both descriptions settle: how the viewer is reached and recognised, what it plays.
+    fn take_description(&mut self, now: Instant, with: &Negotiated) -> Result<(), SessionError> {
+        let credentials = Credentials::parse(&with.remote.ufrag, &with.remote.pwd)?;
+        self.agent.set_remote_credentials(now, credentials);
+        if self.secure.is_none() {
+            let fingerprint = with.remote.fingerprint;
+            self.secure = Some(Secure::new(&self.config.identity, with.role, fingerprint)?);
+        }
+        self.media.negotiated(now, with);
+        self.described = true;
+        for candidate in std::mem::take(&mut self.early_candidates) {
+            self.add_remote(now, &candidate);
+        }
+        for candidate in &with.remote_candidates {
+            self.add_remote(now, candidate);
+        }
+        if with.end_of_candidates {
+            self.agent.end_of_remote_candidates(now);
+        }
+        Ok(())
+    }
+
+    /// A candidate of the viewer's; an empty one ends them.
+    pub fn handle_candidate(&mut self, now: Instant, candidate: &str) {
+        if self.described {
+            self.add_remote(now, candidate);
+        } else if self.early_candidates.len() < MAX_EARLY_CANDIDATES {
+            self.early_candidates.push(candidate.to_owned());
+        }
+        self.settle(now);
+    }
+
+    fn add_remote(&mut self, now: Instant, line: &str) {
+        if line.is_empty() {
+            return self.agent.end_of_remote_candidates(now);
+        }
+        match line.parse::<Candidate>() {
+            Ok(candidate) => {
+                self.relays.permit(now, candidate.address.ip());
+                self.agent.add_remote(now, candidate);
+            }
+            // Such a viewer is found by the checks it sends.
+            Err(CandidateRefused::Name) => debug!("a candidate hides behind a .local name"),
+            Err(refused) => debug!("a candidate is left out: {refused}"),
+        }
+    }
+
+    /// The path is lost: asks for another, while the old one may still come back.
+    pub(super) fn restart(&mut self, now: Instant) {
+        if !self.described || self.agent.role() == Role::Controlled {
+            // The viewer made the offer, so the viewer restarts.
+            return;
+        }
+        let credentials = Credentials::random(&mut self.rng);
+        self.local.version += 1;
+        self.local.credentials = credentials.clone();
+        self.agent.restart(now, credentials);
+        let offer = self.write_offer();
+        self.outbox.push_back(SessionOutput::Offer(offer));
+        self.trickle_again(now);
+    }
+
+    /// The viewer restarts ICE over WHEP: its fragment in, ours out.
+    ///
+    /// # Errors
+    /// When the fragment cannot be read or restarts nothing.
+    pub fn restart_from_viewer(
+        &mut self,
+        now: Instant,
+        fragment: &str,
+    ) -> Result<String, SessionError> {
+        let fragment = Fragment::parse(fragment)?;
+        let (Some(ufrag), Some(pwd)) = (&fragment.ufrag, &fragment.pwd) else {
+            return Err(SessionError::NotARestart);
+        };
+        let remote = Credentials::parse(ufrag, pwd)?;
+        let credentials = Credentials::random(&mut self.rng);
+        self.local.credentials = credentials.clone();
+        self.agent.restart(now, credentials.clone());
+        self.gather_again(now);
+        self.agent.set_remote_credentials(now, remote);
+        for candidate in fragment.candidates() {
+            self.add_remote(now, candidate);
+        }
+        self.settle(now);
+        let section = FragmentSection {
+            mid: fragment.sections.first().map_or_else(|| MID.to_owned(), |s| s.mid.clone()),
+            candidates: self.gathering.found().to_vec(),
+            end_of_candidates: true,
+        };
+        let ours = Fragment {
+            ufrag: Some(credentials.ufrag),
+            pwd: Some(credentials.pwd),
+            sections: vec![section],
+        };
+        Ok(ours.write())
+    }
+}
+
+/// What is offered: the camera's own codec, and H.264 while nothing is known of it, since that is
+/// what nearly all cameras send and all browsers play.
+fn codecs_of(format: Option<&Format>) -> Vec<VideoCodec> {
+    match format {
+        Some(format) => sdp::codecs(format.codec, format.profile_level_id),
+        None => sdp::codecs(Codec::H264, None),
+    }
+}

@@ -1,0 +1,72 @@
+//! The addresses of this machine that a peer could reach.
+
+use std::net::{IpAddr, SocketAddr};
+use tracing::warn;
+
+/// More host candidates than that slow every connection down and help none.
+const MAX_ADDRESSES: usize = 8;
+
+/// The machine's addresses, each with the port; loopback when asked for or when there is no other.
+pub(crate) fn local(port: u16, with_loopback: bool) -> Vec<SocketAddr> {
+    let interfaces = match if_addrs::get_if_addrs() {
+        Ok(interfaces) => interfaces,
+        Err(error) => {
+            warn!("the addresses of this machine cannot be read: {error}");
+            Vec::new()
+        }
+    };
+    choose(interfaces.iter().map(|interface| interface.ip()), with_loopback)
+        .into_iter()
+        .map(|ip| SocketAddr::new(ip, port))
+        .collect()
+}
+
+fn choose(ips: impl Iterator<Item = IpAddr>, with_loopback: bool) -> Vec<IpAddr> {
+    let (loopback, mut chosen): (Vec<IpAddr>, Vec<IpAddr>) =
+        ips.filter(|ip| !is_link_local(*ip)).partition(IpAddr::is_loopback);
+    chosen.truncate(MAX_ADDRESSES);
+    if with_loopback || chosen.is_empty() {
+        chosen.extend(loopback);
+    }
+    chosen.truncate(MAX_ADDRESSES);
+    chosen
+}
+
+/// Needs a zone, which SDP cannot carry.
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_the_last_resort() {
+        for (name, given, with_loopback, expected) in [
+            ("a LAN", vec!["127.0.0.1", "192.168.1.2", "fe80::1"], false, vec!["192.168.1.2"]),
+            (
+                "the same machine",
+                vec!["127.0.0.1", "10.0.0.1"],
+                true,
+                vec!["10.0.0.1", "127.0.0.1"],
+            ),
+            ("nothing else", vec!["127.0.0.1", "169.254.3.4"], false, vec!["127.0.0.1"]),
+            (
+                "both families",
+                vec!["10.0.0.1", "2001:db8::1"],
+                false,
+                vec!["10.0.0.1", "2001:db8::1"],
+            ),
+        ] {
+            let parse = |list: &[&str]| -> Vec<IpAddr> {
+                list.iter().map(|ip| ip.parse().unwrap()).collect()
+            };
+            let chosen = choose(parse(&given).into_iter(), with_loopback);
+            assert_eq!(chosen, parse(&expected), "{name}");
+        }
+    }
+}

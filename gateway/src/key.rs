@@ -1,0 +1,91 @@
+//! The gateway's key: who it is, made on its first start and kept in its data folder.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek::{Signer as _, SigningKey};
+use porthole_signaling_proto::{GatewayId, identity};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// The file in the data folder that holds the key.
+const FILE: &str = "gateway.key";
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file cannot be read or written.
+    #[error("cannot {verb} {}: {source}; check that the folder exists, is yours and has room",
+            path.display())]
+    File {
+        /// `read` or `write`.
+        verb: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file holds something else.
+    #[error("{} is not a gateway key; move it away to start with a new identity", .0.display())]
+    Damaged(PathBuf),
+}
+
+/// The Ed25519 key of this gateway.
+pub(crate) struct Key(SigningKey);
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Key").field(&self.id()).finish()
+    }
+}
+
+impl Key {
+    /// Reads the key, or makes one.
+    pub(crate) fn load_or_create(data: &Path) -> Result<Self, KeyError> {
+        let path = data.join(FILE);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Self::parse(&text).ok_or(KeyError::Damaged(path)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Self::create(data, path),
+            Err(source) => Err(KeyError::File { verb: "read", path, source }),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(text.trim()).ok()?);
+        let seed: &[u8; 32] = bytes.as_slice().try_into().ok()?;
+        Some(Self(SigningKey::from_bytes(seed)))
+    }
+
+    /// Writes beside the file and renames, so that a full disk never leaves half a key.
+    fn create(data: &Path, path: PathBuf) -> Result<Self, KeyError> {
+        let key = SigningKey::from_bytes(&rand::random());
+        let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(key.as_bytes()));
+        let part = path.with_extension("part");
+        let write = || {
+            std::fs::create_dir_all(data)?;
+            let mut options = std::fs::OpenOptions::new();
+            let mut file =
+                options.write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&part, &path)
+        };
+        write().map_err(|source| KeyError::File { verb: "write", path, source })?;
+        Ok(Self(key))
+    }
+
+    pub(crate) fn id(&self) -> GatewayId {
+        identity::gateway_id(self.0.verifying_key().as_bytes())
+    }
+
+    /// The public half, base64url without padding.
+    pub(crate) fn public(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0.verifying_key().as_bytes())
+    }
+
+    /// A signature, base64url without padding.
+    pub(crate) fn sign(&self, message: &[u8]) -> String {
+        URL_SAFE_NO_PAD.encode(self.0.sign(message).to_bytes())
+    }
+}

@@ -1,0 +1,54 @@
+//! What is printed: a JSON object a line.
+
+use porthole_gateway_core::RelayTransport;
+use porthole_gateway_core::ice::{CandidateKind, LocalEnd, Path};
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::net::SocketAddr;
+
+/// Prints one event. A reader that is gone ends the viewer soon enough.
+fn print(event: &Value) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{event}");
+    let _ = out.flush();
+}
+
+pub(crate) fn path(path: &Path, relay: Option<RelayTransport>) {
+    let relay = match (path.end, relay) {
+        (LocalEnd::Relay(_), Some(RelayTransport::Udp)) => Some("udp"),
+        (LocalEnd::Relay(_), Some(RelayTransport::Tcp)) => Some("tcp"),
+        (LocalEnd::Relay(_), None) | (LocalEnd::Socket(_), _) => None,
+    };
+    print(&json!({
+        "event": "path",
+        "pair": {
+            "local": end(path.local_kind, path.local_address, relay),
+            "remote": end(path.remote_kind, path.remote, None),
+            "roundTripMs": path.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
+        },
+    }));
+}
+
+fn end(kind: CandidateKind, address: SocketAddr, relay: Option<&str>) -> Value {
+    let kind = match kind {
+        CandidateKind::Host => "host",
+        CandidateKind::ServerReflexive => "srflx",
+        CandidateKind::PeerReflexive => "prflx",
+        CandidateKind::Relay => "relay",
+    };
+    json!({
+        "type": kind,
+        "protocol": "udp",
+        "relayProtocol": relay,
+        "address": address.ip().to_string(),
+        "port": address.port(),
+    })
+}
+
+pub(crate) fn frames(count: u64) {
+    print(&json!({ "event": "frames", "count": count }));
+}
+
+pub(crate) fn error(message: &str) {
+    print(&json!({ "event": "error", "message": message }));
+}

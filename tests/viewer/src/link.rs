@@ -1,0 +1,51 @@
+//! The WebSocket to the signaling server, for as long as it lasts.
+
+use anyhow::Context as _;
+use futures_util::{SinkExt as _, StreamExt as _};
+use porthole_gateway::driver::LinkEvent;
+use porthole_signaling_proto::SUBPROTOCOL;
+use porthole_signaling_proto::rpc::Message;
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use url::Url;
+
+/// Carries messages both ways. Media goes on when the link is lost, so then this only waits.
+pub(crate) async fn run(
+    server: &Url,
+    token: &str,
+    events: mpsc::Sender<LinkEvent>,
+    mut outgoing: mpsc::Receiver<Message>,
+) -> anyhow::Result<()> {
+    let url = porthole_gateway::websocket_url(server)?;
+    let mut request = url.as_str().into_client_request()?;
+    let headers = request.headers_mut();
+    headers.insert("Sec-WebSocket-Protocol", SUBPROTOCOL.parse()?);
+    headers.insert("Authorization", format!("Bearer {token}").parse()?);
+    let (mut socket, _) =
+        tokio_tungstenite::connect_async(request).await.context("the server does not answer")?;
+    events.send(LinkEvent::Online).await?;
+    loop {
+        tokio::select! {
+            message = outgoing.recv() => {
+                let Some(message) = message else { break };
+                if socket.send(Frame::text(message.to_json())).await.is_err() {
+                    break;
+                }
+            }
+            frame = socket.next() => match frame {
+                Some(Ok(Frame::Text(text))) => {
+                    if let Ok(message) = Message::from_json(&text) {
+                        events.send(LinkEvent::Message(message)).await?;
+                    }
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => break,
+            },
+        }
+    }
+    // What is still said has nobody to hear it.
+    events.send(LinkEvent::Offline).await?;
+    while outgoing.recv().await.is_some() {}
+    Ok(())
+}

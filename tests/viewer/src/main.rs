@@ -1,0 +1,64 @@
+//! A viewer without a browser: registers as a client, watches one camera, prints what happens as
+//! JSON lines. The session and the loop are the gateway's own, the other way round.
+
+mod events;
+mod link;
+mod watch;
+
+use anyhow::Context as _;
+use clap::Parser;
+use porthole_gateway::driver::{Driver, Sources};
+use porthole_signaling_proto::CameraId;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+use watch::Watch;
+
+/// Messages that may wait between the link and the loop.
+const QUEUE: usize = 256;
+
+#[derive(Parser)]
+struct Arguments {
+    /// The signaling server.
+    #[arg(long)]
+    server: Url,
+    /// An API token that may watch.
+    #[arg(long)]
+    token: String,
+    /// The camera to watch.
+    #[arg(long)]
+    camera: CameraId,
+    /// Use relay candidates only.
+    #[arg(long)]
+    turn_only: bool,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_env("PORTHOLE_LOG"))
+        .with_writer(std::io::stderr)
+        .init();
+    let arguments = Arguments::parse();
+    let (messages, outgoing) = mpsc::channel(QUEUE);
+    let (events, incoming) = mpsc::channel(QUEUE);
+    let watch = Watch::new(arguments.camera, arguments.turn_only)?;
+    let loopback = arguments.server.host_str().is_some_and(|host| host.starts_with("127."));
+    let driver = Driver::new(watch, 0, Sources::new(), messages, incoming, loopback)
+        .context("no UDP port")?;
+    let stop = CancellationToken::new();
+    let terminated = async {
+        let mut signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            _ = signal.recv() => {}
+            interrupted = tokio::signal::ctrl_c() => interrupted?,
+        }
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        linked = link::run(&arguments.server, &arguments.token, events, outgoing) => linked?,
+        driven = driver.run(stop.clone()) => driven?,
+        terminated = terminated => terminated?,
+    }
+    Ok(())
+}

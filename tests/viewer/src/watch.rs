@@ -1,0 +1,285 @@
+//! The viewer's core: register, connect, answer, count frames.
+
+use crate::events;
+use anyhow::Context as _;
+use porthole_gateway_core::camera::SourceEvent;
+use porthole_gateway_core::ice::{LocalEnd, Path};
+use porthole_gateway_core::secure::Identity;
+use porthole_gateway_core::session::{Session, SessionConfig, SessionOutput};
+use porthole_gateway_core::{Core, Output, RelayKey, RelayServer};
+use porthole_signaling_proto::method::{
+    Cameras, CamerasParams, Connect, ConnectParams, ConnectResult, Empty, Invite, InviteParams,
+    InviteResult, Method, Notice as _, Register, RegisterParams, Trickle, TrickleParams,
+};
+use porthole_signaling_proto::rpc::{self, Message, RequestId, Value};
+use porthole_signaling_proto::{CameraId, SessionId};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// How long the test may watch.
+const LIFE: Duration = Duration::from_secs(3600);
+
+const REGISTER: i64 = 1;
+const CONNECT: i64 = 2;
+
+/// Frames are told this often at the most.
+const FRAMES_INTERVAL: Duration = Duration::from_millis(200);
+
+pub(crate) struct Watch {
+    camera: CameraId,
+    turn_only: bool,
+    identity: Identity,
+    addresses: Vec<SocketAddr>,
+    asked: bool,
+    connected: Option<ConnectResult>,
+    session: Option<Session>,
+    invite: Option<RequestId>,
+    early: Vec<String>,
+    path: Option<(LocalEnd, SocketAddr)>,
+    frames: u64,
+    told: Option<Instant>,
+    outbox: VecDeque<Output>,
+}
+
+impl Watch {
+    pub(crate) fn new(camera: CameraId, turn_only: bool) -> anyhow::Result<Self> {
+        Ok(Self {
+            camera,
+            turn_only,
+            identity: Identity::generate().context("no certificate")?,
+            addresses: Vec::new(),
+            asked: false,
+            connected: None,
+            session: None,
+            invite: None,
+            early: Vec::new(),
+            path: None,
+            frames: 0,
+            told: None,
+            outbox: VecDeque::new(),
+        })
+    }
+
+    fn signal(&mut self, message: Message) {
+        self.outbox.push_back(Output::Signal(message));
+    }
+
+    fn request<M: Method>(&mut self, id: i64, params: &M::Params) {
+        self.signal(Message::request::<M>(id, params));
+    }
+
+    fn take_notice(&mut self, now: Instant, method: &str, params: Value) {
+        match method {
+            Cameras::NAME => {
+                if let Ok(CamerasParams { cameras }) = rpc::read(params) {
+                    let found = cameras.into_iter().find(|c| c.report.id == self.camera);
+                    if let Some(camera) = found.filter(|_| !self.asked) {
+                        self.asked = true;
+                        self.request::<Connect>(
+                            CONNECT,
+                            &ConnectParams {
+                                peer: camera.gateway,
+                                profile: Some(camera.report.id),
+                                authorization: None,
+                            },
+                        );
+                    }
+                }
+            }
+            Trickle::NAME => {
+                if let Ok(TrickleParams { candidate, .. }) = rpc::read(params) {
+                    match &mut self.session {
+                        Some(session) => session.handle_candidate(now, &candidate.candidate),
+                        None => self.early.push(candidate.candidate),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn take_invite(&mut self, now: Instant, id: RequestId, params: Value) {
+        let Ok(InviteParams { offer, .. }) = rpc::read(params) else { return };
+        let Some(connected) = &self.connected else { return };
+        self.invite = Some(id);
+        if let Some(session) = &mut self.session {
+            if let Err(error) = session.handle_offer(now, &offer) {
+                events::error(&error.to_string());
+            }
+            return;
+        }
+        let config = SessionConfig {
+            camera: self.camera.clone(),
+            identity: self.identity.clone(),
+            ice_servers: connected.ice_servers.clone(),
+            turn_only: self.turn_only,
+            expires: now + LIFE,
+            seed: rand::random(),
+        };
+        match Session::receiving(now, config, &offer) {
+            Ok(mut session) => {
+                session.set_addresses(now, &self.addresses);
+                session.handle_reflexive_settled(now);
+                for candidate in std::mem::take(&mut self.early) {
+                    session.handle_candidate(now, &candidate);
+                }
+                self.session = Some(session);
+            }
+            Err(error) => events::error(&error.to_string()),
+        }
+    }
+
+    fn session_id(&self) -> Option<SessionId> {
+        self.connected.as_ref().map(|connected| connected.session.clone())
+    }
+
+    /// Carries out what the session says.
+    fn settle(&mut self, now: Instant) {
+        let Some(id) = self.session_id() else { return };
+        while let Some(output) = self.session.as_mut().and_then(Session::poll_output) {
+            match output {
+                SessionOutput::Datagram(datagram) => {
+                    self.outbox.push_back(Output::Datagram(datagram));
+                }
+                SessionOutput::Relay(index, command) => {
+                    let key = RelayKey { session: id.clone(), index };
+                    self.outbox.push_back(Output::Relay(key, command));
+                }
+                SessionOutput::Answer(answer) => {
+                    if let Some(request) = self.invite.take() {
+                        let result = InviteResult { answer, subprotocols: None };
+                        self.signal(Message::result::<Invite>(request, &result));
+                    }
+                }
+                SessionOutput::Trickle(candidate) => {
+                    let params = TrickleParams { session: id.clone(), candidate };
+                    self.signal(Message::notification::<Trickle>(&params));
+                }
+                SessionOutput::Received(_) => self.count(now),
+                SessionOutput::Ended(reason) => events::error(&reason),
+                SessionOutput::Offer(_) | SessionOutput::Started | SessionOutput::KeyFrame => {}
+            }
+        }
+        self.tell_path();
+    }
+
+    fn count(&mut self, now: Instant) {
+        self.frames += 1;
+        let due = self.told.is_none_or(|told| now >= told + FRAMES_INTERVAL);
+        if due {
+            self.told = Some(now);
+            events::frames(self.frames);
+        }
+    }
+
+    fn tell_path(&mut self) {
+        let Some(session) = &self.session else { return };
+        let Some(path) = session.path().filter(|_| session.is_started()) else { return };
+        let now: Option<(LocalEnd, SocketAddr)> = Some((path.end, path.remote));
+        if self.path != now {
+            self.path = now;
+            let Path { end, .. } = path;
+            let relay = match end {
+                LocalEnd::Relay(index) => session.relay_transport(index),
+                LocalEnd::Socket(_) => None,
+            };
+            events::path(&path, relay);
+        }
+    }
+}
+
+impl Core for Watch {
+    fn handle_online(&mut self, _now: Instant) {
+        self.request::<Register>(REGISTER, &RegisterParams::default());
+    }
+
+    fn handle_offline(&mut self, _now: Instant) {}
+
+    fn handle_message(&mut self, now: Instant, message: Message) {
+        match message {
+            Message::Request { id, method, params } if method == Invite::NAME => {
+                self.take_invite(now, id, params);
+            }
+            Message::Request { id, .. } => {
+                // Extend and the like: nothing here depends on it.
+                self.signal(Message::result::<porthole_signaling_proto::method::Unregister>(
+                    id,
+                    &Empty {},
+                ));
+            }
+            Message::Notification { method, params } => self.take_notice(now, &method, params),
+            Message::Response { id: Some(RequestId::Number(CONNECT)), outcome } => {
+                match outcome.and_then(rpc::read::<ConnectResult>) {
+                    Ok(result) => self.connected = Some(result),
+                    Err(fault) => events::error(&fault.to_string()),
+                }
+            }
+            Message::Response { outcome: Err(fault), .. } => events::error(&fault.to_string()),
+            Message::Response { .. } | Message::Error(_) => {}
+        }
+        self.settle(now);
+    }
+
+    fn handle_datagram(&mut self, now: Instant, local: SocketAddr, from: SocketAddr, bytes: &[u8]) {
+        if let Some(session) = &mut self.session {
+            session.handle_datagram(now, LocalEnd::Socket(local), from, bytes);
+        }
+        self.settle(now);
+    }
+
+    fn handle_relay_opened(&mut self, now: Instant, key: &RelayKey) {
+        if let Some(session) = &mut self.session {
+            session.handle_relay_opened(now, key.index);
+        }
+        self.settle(now);
+    }
+
+    fn handle_relay_bytes(&mut self, now: Instant, key: &RelayKey, bytes: &[u8]) {
+        if let Some(session) = &mut self.session {
+            session.handle_relay_bytes(now, key.index, bytes);
+        }
+        self.settle(now);
+    }
+
+    fn handle_relay_closed(&mut self, now: Instant, key: &RelayKey) {
+        if let Some(session) = &mut self.session {
+            session.handle_relay_closed(now, key.index);
+        }
+        self.settle(now);
+    }
+
+    fn handle_resolved(&mut self, _now: Instant, _server: &RelayServer, _found: &[SocketAddr]) {}
+
+    fn handle_source(&mut self, _now: Instant, _camera: &CameraId, _event: SourceEvent) {}
+
+    fn set_addresses(&mut self, now: Instant, addresses: Vec<SocketAddr>) {
+        if let Some(session) = &mut self.session {
+            session.set_addresses(now, &addresses);
+        }
+        self.addresses = addresses;
+        self.settle(now);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.session.as_ref().and_then(Session::poll_timeout)
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        if let Some(session) = &mut self.session {
+            session.handle_timeout(now);
+        }
+        self.settle(now);
+    }
+
+    fn close(&mut self, now: Instant) {
+        if let Some(session) = &mut self.session {
+            session.close(now);
+        }
+        self.settle(now);
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.outbox.pop_front()
+    }
+}

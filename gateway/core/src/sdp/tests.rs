@@ -433,7 +433,10 @@ proptest! {
     #[test]
     fn mutated_descriptions_are_read_or_refused(
         sample in 0..SAMPLES.len(),
-        edits in prop::collection::vec((any::<usize>(), 0_u8..5, 0_usize..80, any::<char>()), 0..40),
+        edits in prop::collection::vec(
+            (any::<usize>(), 0_u8..5, 0_usize..80, any::<char>()),
+            0..40,
+        ),
     ) {
         let text = mutated(SAMPLES[sample], &edits);
         let _ = Fragment::parse(&text);

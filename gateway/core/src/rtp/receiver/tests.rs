@@ -242,7 +242,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn random_loss_is_repaired(pattern in prop::collection::vec(0_u8..100, 50..400), percent in 0_u8..20) {
+    fn random_loss_is_repaired(
+        pattern in prop::collection::vec(0_u8..100, 50..400),
+        percent in 0_u8..20,
+    ) {
         let mut pair = Pair::new(true);
         let mut dice = pattern.iter().cycle();
         let mut lost = || *dice.next().unwrap() < percent;

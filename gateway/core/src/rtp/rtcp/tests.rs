@@ -160,9 +160,15 @@ proptest! {
     }
 
     #[test]
-    fn losses_read_as_they_were_written(start in any::<u16>(), gaps in prop::collection::vec(1_u16..40, 0..100)) {
-        let mut number = start;
-        let lost: Vec<_> = gaps.iter().map(|gap| { number = number.wrapping_add(*gap); number }).collect();
+    fn losses_read_as_they_were_written(
+        start in any::<u16>(),
+        gaps in prop::collection::vec(1_u16..40, 0..100),
+    ) {
+        let lost = gaps.iter().scan(start, |number, gap| {
+            *number = number.wrapping_add(*gap);
+            Some(*number)
+        });
+        let lost: Vec<_> = lost.collect();
         let expected = Packet::Nack { sender: 7, media: 9, lost: lost.clone() };
         prop_assert_eq!(read(&written(|w| w.nack(9, &lost))), Ok(vec![expected]));
     }

@@ -275,7 +275,9 @@ proptest! {
     }
 
     #[test]
-    fn any_feedback_is_borne(compounds in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..20)) {
+    fn any_feedback_is_borne(
+        compounds in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..20),
+    ) {
         let now = Instant::now();
         let mut sender = Sender::new(config(now));
         sent(&mut sender, now, &video(now, 0, b"x"));

@@ -2,11 +2,17 @@
 
 #![allow(unreachable_pub, reason = "a program has no callers; `pub` says what a module offers")]
 
+mod admin;
 mod cli;
 mod config;
 mod data;
+mod gateway;
 mod netcheck;
 mod say;
+mod shutdown;
+mod signaling;
+mod turn;
+mod up;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -29,14 +35,14 @@ fn prepare(cli: &Cli) -> anyhow::Result<()> {
 
 async fn run(cli: &Cli, Loaded { config, file }: Loaded) -> anyhow::Result<()> {
     match &cli.command {
+        Command::Up(_) => up::run(&config).await,
+        Command::Gateway(_) => gateway::run(&config).await,
+        Command::Signaling(_) => signaling::run(&config).await,
+        Command::Turn(_) => turn::run(&config).await,
         Command::Netcheck(flags) => netcheck::run(flags).await,
+        Command::Token(cli::Token::Create(flags)) => admin::create_token(&config, flags).await,
+        Command::Claim(cli::Claim::Create(_)) => admin::create_claim(&config).await,
         Command::Config(cli::Config::Check(_)) => say::checked(file.as_deref()),
         Command::Config(cli::Config::Show(_)) => say::line(toml::to_string(&config)?.trim_end()),
-        Command::Up(_) => {
-            data::prepare(&config.data)?;
-            data::turn_secret(&config.data)?;
-            Ok(())
-        }
-        _ => anyhow::bail!("not there yet"),
     }
 }

@@ -84,6 +84,22 @@ pub fn checked(file: Option<&Path>) -> anyhow::Result<()> {
     }
 }
 
+/// Where to go now that everything runs.
+pub fn welcome(address: &str, setup_link: Option<&str>) -> anyhow::Result<()> {
+    let paint = Paint::of(&io::stdout());
+    line("")?;
+    match setup_link {
+        Some(link) => {
+            line(format_args!("  Porthole runs at {}", paint.strong(address)))?;
+            line("  Open this link to make the first admin; it works once:")?;
+            line("")?;
+            line(format_args!("    {}", paint.strong(link)))?;
+        }
+        None => line(format_args!("  Open {}", paint.strong(address)))?,
+    }
+    line("")
+}
+
 /// Whether to use colours: on a terminal, unless NO_COLOR is set to anything.
 #[derive(Debug, Clone, Copy)]
 pub struct Paint(bool);

@@ -112,7 +112,11 @@ impl Tree {
     pub(super) fn text(&self, key: &str) -> Option<&str> {
         match &self.root.get(key)?.value {
             Value::Text(text) | Value::String(text) => Some(text),
-            _ => None,
+            Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::List(_)
+            | Value::Table(_) => None,
         }
     }
 

@@ -1,8 +1,10 @@
 //! The types of single values, each parsed once.
 
+use porthole_gateway::ingest;
 use porthole_signaling_proto::{CameraId, InvalidId};
+use porthole_turn_proto::server::{BadCidr, Cidr};
 use serde::{Deserialize, Serialize, Serializer};
-use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr};
 
 /// What is shown in place of a secret.
 const REDACTED: &str = "…";
@@ -92,7 +94,9 @@ textual!(Ports);
 
 /// A length of time in the unit people think in: `90s`, `15m`, `1h`, `30d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span(pub Duration);
+pub struct Span {
+    pub seconds: u32,
+}
 
 /// A length of time that is none.
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +117,7 @@ impl FromStr for Span {
                 _ => return None,
             };
             let seconds = digits.parse::<u32>().ok()?.checked_mul(unit_s)?;
-            (seconds > 0).then_some(Self(Duration::from_secs(seconds.into())))
+            (seconds > 0).then_some(Self { seconds })
         };
         parse().ok_or_else(|| InvalidSpan(text.to_owned()))
     }
@@ -144,69 +148,60 @@ impl FromStr for Account {
     }
 }
 
-/// A network in CIDR notation; a lone address is a network of one.
+/// A network in CIDR notation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Network {
-    pub address: IpAddr,
-    pub prefix: u8,
-}
-
-/// A network that is none.
-#[derive(Debug, thiserror::Error)]
-#[error("`{0}` is not a network such as 10.0.0.0/8 or fd00::/8")]
-pub struct InvalidNetwork(String);
+pub struct Network(pub Cidr);
 
 impl FromStr for Network {
-    type Err = InvalidNetwork;
+    type Err = BadCidr;
 
-    fn from_str(text: &str) -> Result<Self, InvalidNetwork> {
-        let parse = || {
-            let (address, prefix) = match text.split_once('/') {
-                Some((address, prefix)) => (address, Some(prefix)),
-                None => (text, None),
-            };
-            let address: IpAddr = address.parse().ok()?;
-            let bits = if address.is_ipv4() { 32 } else { 128 };
-            let prefix = prefix.map_or(Some(bits), |prefix| prefix.parse().ok())?;
-            (prefix <= bits).then_some(Self { address, prefix })
-        };
-        parse().ok_or_else(|| InvalidNetwork(text.to_owned()))
+    fn from_str(text: &str) -> Result<Self, BadCidr> {
+        text.parse().map(Self)
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
+        self.0.fmt(f)
     }
 }
 
 textual!(Network);
 
-/// Where a camera's video comes from, as text: only the gateway knows what it means. May carry a
-/// password, which is not shown.
+/// Where a camera's video comes from. As text it may carry a password, which is not shown.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Source(String);
+#[serde(try_from = "String")]
+pub struct Source {
+    text: String,
+    parsed: ingest::Source,
+}
 
 impl Source {
-    /// The text itself.
+    /// As it was written, password and all.
     pub fn reveal(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// As the gateway takes it.
+    pub fn parsed(&self) -> ingest::Source {
+        self.parsed.clone()
     }
 
     fn redacted(&self) -> String {
-        let Ok(mut url) = url::Url::parse(&self.0) else { return self.0.clone() };
+        let Ok(mut url) = url::Url::parse(&self.text) else { return self.text.clone() };
         if url.password().is_none() || url.set_password(Some("***")).is_err() {
-            return self.0.clone();
+            return self.text.clone();
         }
         url.into()
     }
 }
 
-impl From<String> for Source {
-    fn from(text: String) -> Self {
-        Self(text)
+impl TryFrom<String> for Source {
+    type Error = ingest::InvalidSource;
+
+    fn try_from(text: String) -> Result<Self, ingest::InvalidSource> {
+        Ok(Self { parsed: text.parse()?, text })
     }
 }
 
@@ -236,6 +231,8 @@ pub enum InvalidCamera {
     Form,
     #[error(transparent)]
     Id(#[from] InvalidId),
+    #[error(transparent)]
+    Source(#[from] ingest::InvalidSource),
 }
 
 impl FromStr for CameraFlag {
@@ -244,7 +241,7 @@ impl FromStr for CameraFlag {
     fn from_str(text: &str) -> Result<Self, InvalidCamera> {
         match text.split_once('=') {
             Some((id, source)) if !source.is_empty() => {
-                Ok(Self { id: id.parse()?, source: source.to_owned().into() })
+                Ok(Self { id: id.parse()?, source: source.to_owned().try_into()? })
             }
             _ => Err(InvalidCamera::Form),
         }

@@ -88,7 +88,8 @@ async fn a_server_is_named_with_or_without_its_port() {
         ("::1", "[::1]:3478"),
         ("[::1]:99", "[::1]:99"),
     ] {
-        assert_eq!(resolve(name).await.unwrap().addresses, [address.parse().unwrap()], "{name}");
+        let address: SocketAddr = address.parse().unwrap();
+        assert_eq!(resolve(name).await.unwrap().addresses, [address], "{name}");
     }
     assert!(resolve("no such host").await.is_err());
 }

@@ -1,0 +1,47 @@
+//! `porthole gateway`, and the gateway of `porthole up`.
+
+use crate::{config::Config, data, say, shutdown};
+use anyhow::Context;
+use porthole_gateway::{CameraConfig, Gateway};
+use url::Url;
+
+/// Runs it alone until told to stop.
+pub async fn run(config: &Config) -> anyhow::Result<()> {
+    data::prepare(&config.data)?;
+    let stop = shutdown::on_signal()?;
+    let server = config.gateway.server.clone();
+    let server = server.context("a gateway needs its signaling server: --server URL")?;
+    let claim = config.gateway.claim.as_ref().map(|claim| claim.reveal().to_owned());
+    let gateway = start(config, server, claim)?;
+    gateway.run(stop).await?;
+    Ok(())
+}
+
+/// Binds its port and reads or makes its key; it dials out when it runs.
+pub fn start(config: &Config, server: Url, claim: Option<String>) -> anyhow::Result<Gateway> {
+    let cameras = config.camera.len();
+    say::progress(format_args!("starting a gateway with {cameras} camera{}", plural(cameras)));
+    let gateway = &config.gateway;
+    let camera = |(id, camera): (&porthole_signaling_proto::CameraId, &crate::config::Camera)| {
+        CameraConfig {
+            id: id.clone(),
+            name: camera.name.clone().unwrap_or_else(|| id.to_string()),
+            source: camera.source.parsed(),
+            sub_source: camera.sub_source.as_ref().map(crate::config::Source::parsed),
+            on_demand: camera.on_demand,
+        }
+    };
+    Ok(Gateway::start(porthole_gateway::Config {
+        server,
+        claim,
+        data: config.data.clone(),
+        name: gateway.name.clone(),
+        cameras: config.camera.iter().map(camera).collect(),
+        udp_port: gateway.udp_port,
+        turn_only: gateway.turn_only,
+    })?)
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}

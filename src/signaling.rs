@@ -1,0 +1,72 @@
+//! `porthole signaling`, and the signaling server of `porthole up`.
+
+use crate::{config::Config, data, say, shutdown};
+use anyhow::ensure;
+use porthole_signaling::{Server, TurnOffer};
+use std::{borrow::Cow, net::SocketAddr, time::Duration};
+
+/// How long the credentials for one session let it begin to use TURN.
+const TURN_CREDENTIALS_LIFETIME: Duration = Duration::from_secs(10 * 60);
+
+/// Runs it alone until told to stop.
+pub async fn run(config: &Config) -> anyhow::Result<()> {
+    data::prepare(&config.data)?;
+    let stop = shutdown::on_signal()?;
+    let server = bind(config, offer_elsewhere(config)?).await?;
+    say::welcome(&address(config), server.setup_link().as_deref())?;
+    server.run(stop).await;
+    Ok(())
+}
+
+/// Binds it, with this TURN server to offer.
+pub async fn bind(config: &Config, turn: Option<TurnOffer>) -> anyhow::Result<Server> {
+    let http = config.signaling.http;
+    say::progress(format_args!("starting signaling and dashboard on {http}"));
+    let mut server = porthole_signaling::Config::new(http, &config.data);
+    server.public_url = config.signaling.public_url.clone();
+    server.turn = turn;
+    server.assets = asset;
+    Ok(Server::bind(server).await?)
+}
+
+/// A TURN server and the secret shared with it.
+pub fn offer(urls: Vec<String>, secret: &str) -> TurnOffer {
+    TurnOffer { urls, secret: secret.as_bytes().to_vec(), lifetime: TURN_CREDENTIALS_LIFETIME }
+}
+
+/// The TURN server that runs elsewhere.
+fn offer_elsewhere(config: &Config) -> anyhow::Result<Option<TurnOffer>> {
+    let signaling = &config.signaling;
+    let needs_secret = signaling.turn_urls.iter().any(|url| url.starts_with("turn"));
+    ensure!(
+        !needs_secret || signaling.turn_secret.is_some(),
+        "signaling.turn_urls names a TURN server, but signaling.turn_secret is missing"
+    );
+    let secret = signaling.turn_secret.as_ref().map_or("", |secret| secret.reveal());
+    Ok((!signaling.turn_urls.is_empty()).then(|| offer(signaling.turn_urls.clone(), secret)))
+}
+
+/// The address to open.
+pub fn address(config: &Config) -> String {
+    let http = config.signaling.http;
+    let host = match (http.ip(), config.public_address) {
+        (ip, _) if ip.is_loopback() => return format!("http://localhost:{}", http.port()),
+        (ip, Some(public)) if ip.is_unspecified() => public,
+        (ip, None) if ip.is_unspecified() => return format!("http://localhost:{}", http.port()),
+        (ip, _) => ip,
+    };
+    match &config.signaling.public_url {
+        Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+        None => format!("http://{}", SocketAddr::new(host, http.port())),
+    }
+}
+
+fn asset(path: &str) -> Option<porthole_signaling::Asset> {
+    let porthole_web::Asset { bytes, mime, immutable, etag } = porthole_web::asset(path)?;
+    Some(porthole_signaling::Asset {
+        bytes,
+        mime: Cow::Borrowed(mime),
+        immutable,
+        etag: Some(etag),
+    })
+}

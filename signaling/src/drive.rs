@@ -97,13 +97,17 @@ impl Driver {
             self.to_keep.notify_one();
         }
         for (ticket, question) in questions {
-            let driver = Arc::clone(self);
-            self.tasks.spawn(async move {
-                let answer = driver.look_up(question).await;
-                driver.with(|hub, now| hub.answered(now, ticket, answer));
-            });
+            self.answer_later(ticket, question);
         }
         result
+    }
+
+    fn answer_later(self: &Arc<Self>, ticket: Ticket, question: Question) {
+        let driver = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let answer = driver.look_up(question).await;
+            driver.with(|hub, now| hub.answered(now, ticket, answer));
+        });
     }
 
     /// A WebSocket is open; the hub hears of it and its outputs go down this line.

@@ -1,0 +1,108 @@
+//! A data folder with no room left.
+
+mod support;
+
+use porthole_signaling::{Server, admin};
+use porthole_signaling_proto::{
+    method::{Cameras, Connect, ConnectDevice, ConnectDeviceResult, ConnectParams},
+    rest::Role,
+};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+use support::{Key, Peer, Running, config, http, report, token};
+
+/// A disk of this size, if this user may make one.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn new(at: &Path, size: &str) -> Option<Self> {
+        std::fs::create_dir_all(at).unwrap();
+        let options = format!("size={size}");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &options, "porthole-test"]).arg(at);
+        let mounted = mount.output().is_ok_and(|output| output.status.success());
+        mounted.then(|| Self(at.to_owned()))
+    }
+
+    fn fill(&self) {
+        let mut chunk = 1024 * 1024;
+        let mut file = std::fs::File::create(self.0.join("filler")).unwrap();
+        while chunk > 0 {
+            let full = std::io::Write::write_all(&mut file, &vec![0; chunk]).is_err();
+            if full {
+                chunk /= 2;
+            }
+        }
+    }
+
+    fn make_room(&self) {
+        std::fs::remove_file(self.0.join("filler")).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_what_must_be_written_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = Disk::new(&folder.path().join("disk"), "4m") else {
+        eprintln!("skipped: a_full_disk_refuses_what_must_be_written: only root can mount a disk");
+        return;
+    };
+    let data = disk.0.as_path();
+    let server = Running::start(data).await;
+    let to = server.address;
+    let key = Key::new(1);
+    let mut gateway = key.with_cameras(data, to, &["demo"]).await;
+    let claim = admin::create_claim(data).await.unwrap().code;
+    let viewer_token = token(data, Role::Viewer, &[]).await;
+    let admin_token = format!("Bearer {}", token(data, Role::Admin, &[]).await);
+    let headers = [("authorization", admin_token.as_str()), ("content-type", "application/json")];
+    let new = r#"{"name": "n", "role": "viewer"}"#;
+    disk.fill();
+
+    let refused = http(to, "POST", "/api/v1/tokens", &headers, new).await;
+    assert_eq!(refused.status, 507, "{refused:?}");
+    assert!(refused.error().contains("disk is full"), "{refused:?}");
+    let fault = Key::new(2).enroll(to, &claim).await.unwrap_err();
+    assert_eq!(fault.code, 507, "{fault}");
+    let error = admin::create_claim(data).await.unwrap_err();
+    assert!(error.to_string().contains("data folder"), "{error}");
+
+    assert_eq!(report(&mut gateway, &["demo", "barn"]).await.refused, []);
+    let mut viewer = Peer::viewer(to, &viewer_token).await;
+    assert_eq!(viewer.told::<Cameras>().await.cameras.len(), 2, "also what is not written down");
+    let barn = ConnectParams {
+        peer: key.id(),
+        profile: Some("barn".parse().unwrap()),
+        authorization: None,
+    };
+    let asked = viewer.request::<Connect>(&barn).await;
+    let (id, _) = gateway.asked::<ConnectDevice>().await;
+    gateway.answer::<ConnectDevice>(id, &ConnectDeviceResult::default()).await;
+    viewer.response::<Connect>(asked).await.unwrap();
+
+    disk.make_room();
+    let made = http(to, "POST", "/api/v1/tokens", &headers, new).await;
+    assert_eq!(made.status, 200, "{made:?}");
+    Key::new(2).enroll(to, &claim).await.expect("the claim was not used up");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_does_not_start_on_a_full_disk_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = Disk::new(&folder.path().join("disk"), "1m") else {
+        eprintln!("skipped: a_server_does_not_start_on_a_full_disk: only root can mount a disk");
+        return;
+    };
+    disk.fill();
+    let error = Server::bind(config(&disk.0)).await.unwrap_err();
+    assert!(error.to_string().contains("make room"), "{error}");
+}

@@ -1,0 +1,211 @@
+//! REST, the dashboard's files, and starting and stopping.
+
+mod support;
+
+use porthole_signaling::{Asset, Server, StartError};
+use porthole_signaling_proto::rest::Role;
+use serde_json::json;
+use std::{borrow::Cow, net::SocketAddr, time::Duration};
+use support::{Answer, Key, Peer, Running, config, http, token};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+async fn post(to: SocketAddr, path: &str, body: serde_json::Value) -> Answer {
+    http(to, "POST", path, &[JSON], &body.to_string()).await
+}
+
+fn cookie(answer: &Answer) -> String {
+    let cookie = answer.header("set-cookie").expect("a cookie is set");
+    assert!(cookie.contains("; HttpOnly; SameSite=Strict"), "{cookie}");
+    cookie.split(';').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_first_admin_is_made_once_and_signs_in_and_out() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Running::start(data.path()).await;
+    let to = server.address;
+    let link = server.setup_link.clone().unwrap();
+    let (page, setup_token) = link.split_once("#t=").unwrap();
+    assert_eq!(page, format!("http://localhost:{}/setup", to.port()));
+
+    let setup =
+        |token: &str, password: &str| json!({"token": token, "name": "Ann", "password": password});
+    let short = post(to, "/api/v1/setup", setup(setup_token, "short")).await;
+    assert_eq!(short.status, 422, "{short:?}");
+    let wrong = post(to, "/api/v1/setup", setup("wrong", "long enough")).await;
+    assert_eq!(wrong.status, 403, "{wrong:?}");
+    let made = post(to, "/api/v1/setup", setup(setup_token, "long enough")).await;
+    assert_eq!((made.status, made.json()), (200, json!({"name": "Ann", "role": "admin"})));
+    let first = cookie(&made);
+    let again = post(to, "/api/v1/setup", setup(setup_token, "long enough")).await;
+    assert_eq!(again.status, 403, "single use: {again:?}");
+
+    let sign_in = |name: &str, password: &str| json!({"name": name, "password": password});
+    let wrong = post(to, "/api/v1/session", sign_in("ann", "wrong password")).await;
+    let nobody = post(to, "/api/v1/session", sign_in("bob", "wrong password")).await;
+    assert_eq!((wrong.status, wrong.body), (401, nobody.body), "names are not told");
+    let signed_in = post(to, "/api/v1/session", sign_in("ann", "long enough")).await;
+    assert_eq!(signed_in.status, 200);
+    let second = cookie(&signed_in);
+    assert_ne!(first, second);
+
+    let headers = [("cookie", second.as_str())];
+    let me = http(to, "GET", "/api/v1/session", &headers, "").await;
+    assert_eq!((me.status, me.json()), (200, json!({"name": "Ann", "role": "admin"})));
+    let mut socket = Peer::open(to, &headers).await.unwrap();
+    socket.register(None).await.unwrap();
+    assert_eq!(http(to, "DELETE", "/api/v1/session", &headers, "").await.status, 204);
+    assert_eq!(u16::from(socket.closed().await.unwrap().code), 4401, "signed out");
+    assert_eq!(http(to, "GET", "/api/v1/session", &headers, "").await.status, 401);
+    let headers = [("cookie", first.as_str())];
+    assert_eq!(http(to, "GET", "/api/v1/session", &headers, "").await.status, 200);
+
+    server.stop().await;
+    let server = Running::start(data.path()).await;
+    assert_eq!(server.setup_link, None, "there is an admin");
+    let me = http(server.address, "GET", "/api/v1/session", &headers, "").await;
+    assert_eq!(me.status, 200, "cookies survive");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn pages_of_other_sites_and_forms_change_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Running::start(data.path()).await;
+    let to = server.address;
+    let setup = server.setup_link.clone().unwrap();
+    let token = setup.split_once("#t=").unwrap().1;
+    let body = json!({"token": token, "name": "ann", "password": "0123456789"}).to_string();
+    let evil = ("origin", "https://evil.example");
+    let form = ("content-type", "text/plain");
+    assert_eq!(http(to, "POST", "/api/v1/setup", &[JSON, evil], &body).await.status, 403);
+    assert_eq!(http(to, "POST", "/api/v1/setup", &[form], &body).await.status, 415);
+    let made = http(to, "POST", "/api/v1/setup", &[JSON], &body).await;
+    let cookie = cookie(&made);
+    let signed_in = ("cookie", cookie.as_str());
+    assert_eq!(http(to, "POST", "/api/v1/claims", &[signed_in, evil], "").await.status, 403);
+    let cross = ("sec-fetch-site", "cross-site");
+    assert_eq!(http(to, "POST", "/api/v1/claims", &[signed_in, cross], "").await.status, 403);
+    assert_eq!(http(to, "POST", "/api/v1/claims", &[signed_in], "").await.status, 200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn passwords_cannot_be_tried_for_ever() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Running::start(data.path()).await;
+    let body = json!({"token": "wrong", "name": "ann", "password": "0123456789"});
+    let mut last = 0;
+    for _ in 0..25 {
+        let answer = post(server.address, "/api/v1/setup", body.clone()).await;
+        last = answer.status;
+        assert_eq!(answer.header("retry-after").is_some(), last == 429);
+    }
+    assert_eq!(last, 429);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_admin_gives_claims_and_tokens_and_sees_gateways() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Running::start(data.path()).await;
+    let to = server.address;
+    let admin = format!("Bearer {}", token(data.path(), Role::Admin, &[]).await);
+    let headers = [("authorization", admin.as_str()), JSON];
+    let claim = http(to, "POST", "/api/v1/claims", &headers, "").await.json();
+    assert_eq!(claim["expiresInSeconds"], 3600);
+    let key = Key::new(1);
+    key.enroll(to, &claim["code"].as_str().unwrap().to_lowercase()).await.unwrap();
+    let mut gateway = key.come_in(to).await;
+    support::report(&mut gateway, &["demo", "barn"]).await;
+    let gateways = http(to, "GET", "/api/v1/gateways", &headers, "").await.json();
+    let id = key.id().to_string();
+    assert_eq!(gateways, json!({"gateways": [{"id": id, "name": "Barn", "online": true}]}));
+    let new = json!({"name": "wall", "role": "viewer", "cameras": ["demo"]}).to_string();
+    let made = http(to, "POST", "/api/v1/tokens", &headers, &new).await.json();
+    let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
+    let headers = [("authorization", bearer.as_str())];
+    let cameras = http(to, "GET", "/api/v1/cameras", &headers, "").await.json();
+    assert_eq!(cameras["cameras"].as_array().unwrap().len(), 1);
+    assert_eq!(cameras["cameras"][0]["id"], "demo");
+    server.stop().await;
+}
+
+fn assets(path: &str) -> Option<Asset> {
+    let (bytes, mime, immutable): (&[u8], &str, bool) = match path {
+        "index.html" => (b"<!doctype html>", "text/html; charset=utf-8", false),
+        "assets/app.js" => (b"app", "text/javascript", true),
+        _ => return None,
+    };
+    let etag = (!immutable).then(|| "\"1\"".to_owned());
+    Some(Asset { bytes: Cow::Borrowed(bytes), mime: Cow::Borrowed(mime), immutable, etag })
+}
+
+#[tokio::test]
+async fn the_dashboard_is_served_with_its_addresses_and_headers() {
+    let data = tempfile::tempdir().unwrap();
+    let mut config = config(data.path());
+    config.assets = assets;
+    let server = Running::with(config).await;
+    for (path, status, body, cache) in [
+        ("/", 200, "<!doctype html>", Some("no-cache")),
+        ("/setup", 200, "<!doctype html>", Some("no-cache")),
+        ("/cameras/demo", 200, "<!doctype html>", Some("no-cache")),
+        ("/assets/app.js", 200, "app", Some("public, max-age=31536000, immutable")),
+        ("/healthz", 200, "ok\n", None),
+    ] {
+        let answer = http(server.address, "GET", path, &[], "").await;
+        assert_eq!((answer.status, answer.body.as_str()), (status, body), "{path}");
+        assert_eq!(answer.header("cache-control"), cache, "{path}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        assert!(answer.header("content-security-policy").unwrap().contains("frame-ancestors"));
+        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+    }
+    for path in ["/assets/gone.js", "/api/v1/nothing", "/favicon.ico", "/../secret", "/ws/x"] {
+        let answer = http(server.address, "GET", path, &[], "").await;
+        assert_eq!(answer.status, 404, "{path}");
+    }
+    let known = [("if-none-match", "\"1\"")];
+    assert_eq!(http(server.address, "GET", "/", &known, "").await.status, 304);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_keeps_it_from_starting_is_said_in_a_sentence() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Running::start(data.path()).await;
+    let mut taken = config(tempfile::tempdir().unwrap().path());
+    taken.http = server.address;
+    let error = Server::bind(taken).await.unwrap_err();
+    assert!(matches!(error, StartError::InUse(_)));
+    assert!(error.to_string().contains("is in use"), "{error}");
+    server.stop().await;
+
+    let url = format!("sqlite://{}", data.path().join("signaling.sqlite3").display());
+    let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+    sqlx::query("INSERT INTO _sqlx_migrations VALUES (9999, 'later', 0, TRUE, x'00', 0)")
+        .execute(&pool)
+        .await
+        .unwrap();
+    pool.close().await;
+    let error = Server::bind(config(data.path())).await.unwrap_err();
+    assert!(error.to_string().contains("newer version"), "{error}");
+
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let error = Server::bind(config(&file.path().join("sub"))).await.unwrap_err();
+    assert!(error.to_string().contains("cannot be made"), "{error}");
+}
+
+#[tokio::test]
+async fn stopping_ends_within_five_seconds_whoever_hangs_on() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Running::start(data.path()).await;
+    let to = server.address;
+    let _idle = tokio::net::TcpStream::connect(to).await.unwrap();
+    let mut half = tokio::net::TcpStream::connect(to).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut half, b"GET / HTTP/1.1\r\nHo").await.unwrap();
+    let viewer = token(data.path(), Role::Viewer, &[]).await;
+    let _never_reads = Peer::viewer(to, &viewer).await;
+    tokio::time::timeout(Duration::from_secs(5), server.stop()).await.unwrap();
+}

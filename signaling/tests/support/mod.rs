@@ -1,0 +1,381 @@
+//! A server on a real socket, a gateway and viewers as others would write them.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use ed25519_dalek::{Signer as _, SigningKey};
+use futures_util::{SinkExt as _, StreamExt as _};
+use porthole_signaling::{Config, Server, TurnOffer, admin};
+use porthole_signaling_proto::{
+    CameraReport, CameraState, GatewayId, SUBPROTOCOL,
+    identity::{GatewayToken, enroll_message, gateway_id, register_message},
+    method::{
+        Challenge, Empty, Enroll, EnrollParams, EnrollResult, Method, Notice, Register,
+        RegisterParams, RegisterResult, Report, ReportParams, ReportResult,
+    },
+    rest::{NewToken, Role},
+    rpc::{self, Fault, Message, RequestId},
+};
+use serde_json::Value;
+use std::{collections::VecDeque, net::SocketAddr, path::Path, time::Duration};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{self, Message as Frame, client::IntoClientRequest as _, protocol::CloseFrame},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Far longer than anything here takes, even on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Running {
+    pub address: SocketAddr,
+    pub setup_link: Option<String>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+pub fn config(data: &Path) -> Config {
+    let mut config = Config::new(SocketAddr::from(([127, 0, 0, 1], 0)), data);
+    config.turn = Some(TurnOffer {
+        urls: vec!["stun:127.0.0.1:3478".into(), "turn:127.0.0.1:3478?transport=udp".into()],
+        secret: b"secret".to_vec(),
+        lifetime: Duration::from_secs(600),
+    });
+    config
+}
+
+impl Running {
+    pub async fn start(data: &Path) -> Self {
+        Self::with(config(data)).await
+    }
+
+    pub async fn with(config: Config) -> Self {
+        let server = Server::bind(config).await.unwrap();
+        let (address, setup_link) = (server.local_addr(), server.setup_link());
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(server.run(stop.clone()));
+        Self { address, setup_link, stop, task }
+    }
+
+    pub async fn stop(self) {
+        self.stop.cancel();
+        timeout(Duration::from_secs(5), self.task).await.expect("it ends within 5 s").unwrap();
+    }
+}
+
+/// An answer of HTTP.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        let same = self.headers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        same.map(|(_, value)| value.as_str()).collect()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    /// The sentence of a refusal.
+    pub fn error(&self) -> String {
+        self.json()["error"].as_str().expect("a refusal is an `Error`").to_owned()
+    }
+}
+
+/// One HTTP request on a connection of its own.
+pub async fn http(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    head += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
+    let exchange = async {
+        let mut stream = TcpStream::connect(to).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        answer
+    };
+    let answer = timeout(PATIENCE, exchange).await.expect("HTTP answers in time");
+    read_answer(&String::from_utf8(answer).unwrap())
+}
+
+fn read_answer(text: &str) -> Answer {
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let mut lines = head.lines();
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let headers = lines.filter_map(|line| line.split_once(": "));
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    Answer { status, headers, body: body.to_owned() }
+}
+
+pub async fn token(data: &Path, role: Role, cameras: &[&str]) -> String {
+    let cameras = cameras.iter().map(|id| id.parse().unwrap()).collect();
+    let new = NewToken { name: "test".into(), role, cameras, expires_in_seconds: None };
+    admin::create_token(data, new).await.unwrap().token
+}
+
+/// One end of a WebSocket.
+pub struct Peer {
+    socket: WebSocketStream<TcpStream>,
+    waiting: VecDeque<Message>,
+    next_id: i64,
+}
+
+impl Peer {
+    /// Opens a WebSocket; an HTTP status when the server does not want it.
+    pub async fn open(to: SocketAddr, headers: &[(&str, &str)]) -> Result<Self, u16> {
+        let mut request = format!("ws://{to}/ws").into_client_request().unwrap();
+        let list = request.headers_mut();
+        list.insert("sec-websocket-protocol", SUBPROTOCOL.parse().unwrap());
+        for (name, value) in headers {
+            let name: http::HeaderName = name.parse().unwrap();
+            list.insert(name, value.parse().unwrap());
+        }
+        let stream = TcpStream::connect(to).await.unwrap();
+        match timeout(PATIENCE, client_async(request, stream)).await.unwrap() {
+            Ok((socket, response)) => {
+                assert_eq!(response.headers()["sec-websocket-protocol"], SUBPROTOCOL);
+                Ok(Self { socket, waiting: VecDeque::new(), next_id: 0 })
+            }
+            Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// A registered viewer.
+    pub async fn viewer(to: SocketAddr, token: &str) -> Self {
+        let mut peer = Self::open(to, &[]).await.unwrap();
+        peer.register(Some(token.to_owned())).await.unwrap();
+        peer
+    }
+
+    pub async fn register(&mut self, token: Option<String>) -> Result<RegisterResult, Fault> {
+        self.call::<Register>(&RegisterParams { authorization: token, ..Default::default() }).await
+    }
+
+    pub async fn send(&mut self, message: &Message) {
+        self.send_text(message.to_json()).await;
+    }
+
+    pub async fn send_text(&mut self, text: String) {
+        timeout(PATIENCE, self.socket.send(Frame::text(text))).await.unwrap().unwrap();
+    }
+
+    /// Sends, whether it is taken or not.
+    pub async fn try_send_text(&mut self, text: String) {
+        let _taken = timeout(PATIENCE, self.socket.send(Frame::text(text))).await;
+    }
+
+    /// The close frame, after whatever came before it.
+    pub async fn closed(&mut self) -> Option<CloseFrame> {
+        loop {
+            match timeout(PATIENCE, self.socket.next()).await.expect("it is closed in time") {
+                Some(Ok(Frame::Close(frame))) => return frame,
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+
+    /// The next message that was not taken yet.
+    pub async fn next(&mut self) -> Message {
+        match self.waiting.pop_front() {
+            Some(message) => message,
+            None => self.read().await,
+        }
+    }
+
+    async fn read(&mut self) -> Message {
+        loop {
+            match timeout(PATIENCE, self.socket.next()).await.expect("a message comes in time") {
+                Some(Ok(Frame::Text(text))) => return Message::from_json(&text).unwrap(),
+                Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => {}
+                other => panic!("no message: {other:?}"),
+            }
+        }
+    }
+
+    async fn find<T>(&mut self, mut pick: impl FnMut(&Message) -> Option<T>) -> T {
+        for index in 0..self.waiting.len() {
+            if let Some(found) = pick(&self.waiting[index]) {
+                self.waiting.remove(index);
+                return found;
+            }
+        }
+        loop {
+            let message = self.read().await;
+            match pick(&message) {
+                Some(found) => return found,
+                None => self.waiting.push_back(message),
+            }
+        }
+    }
+
+    pub async fn call<M: Method>(&mut self, params: &M::Params) -> Result<M::Result, Fault> {
+        let id = self.request::<M>(params).await;
+        self.response::<M>(id).await
+    }
+
+    pub async fn request<M: Method>(&mut self, params: &M::Params) -> i64 {
+        self.next_id += 1;
+        self.send(&Message::request::<M>(self.next_id, params)).await;
+        self.next_id
+    }
+
+    pub async fn response<M: Method>(&mut self, id: i64) -> Result<M::Result, Fault> {
+        let outcome = self
+            .find(|message| match message {
+                Message::Response { id: Some(RequestId::Number(found)), outcome }
+                    if *found == id =>
+                {
+                    Some(outcome.clone())
+                }
+                _ => None,
+            })
+            .await;
+        outcome.map(|result| rpc::read(result).unwrap())
+    }
+
+    /// The next request for `M`.
+    pub async fn asked<M: Method>(&mut self) -> (RequestId, M::Params) {
+        self.find(|message| match message {
+            Message::Request { id, method, params } if method == M::NAME => {
+                Some((id.clone(), rpc::read(params.clone()).unwrap()))
+            }
+            _ => None,
+        })
+        .await
+    }
+
+    pub async fn answer<M: Method>(&mut self, id: RequestId, result: &M::Result) {
+        self.send(&Message::result::<M>(id, result)).await;
+    }
+
+    pub async fn refuse(&mut self, id: RequestId, code: i64, text: &str) {
+        self.send(&Message::fault(Some(id), Fault::new(code, text))).await;
+    }
+
+    pub async fn tell<N: Notice>(&mut self, params: &N::Params) {
+        self.send(&Message::notification::<N>(params)).await;
+    }
+
+    /// The next notification of `N`.
+    pub async fn told<N: Notice>(&mut self) -> N::Params {
+        self.find(|message| match message {
+            Message::Notification { method, params } if method == N::NAME => {
+                Some(rpc::read(params.clone()).unwrap())
+            }
+            _ => None,
+        })
+        .await
+    }
+
+    /// The next `error`.
+    pub async fn error(&mut self) -> Fault {
+        self.find(|message| match message {
+            Message::Error(fault) => Some(fault.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    pub async fn close(mut self) {
+        let _heard = self.socket.close(None).await;
+    }
+}
+
+/// A gateway: its key.
+pub struct Key(SigningKey);
+
+impl Key {
+    pub fn new(seed: u8) -> Self {
+        Self(SigningKey::from_bytes(&[seed; 32]))
+    }
+
+    pub fn id(&self) -> GatewayId {
+        gateway_id(&self.0.verifying_key().to_bytes())
+    }
+
+    pub fn sign(&self, message: &[u8]) -> String {
+        URL_SAFE_NO_PAD.encode(self.0.sign(message).to_bytes())
+    }
+
+    pub fn enroll_params(&self, nonce: &str, claim: &str) -> EnrollParams {
+        EnrollParams {
+            claim: claim.to_owned(),
+            public_key: URL_SAFE_NO_PAD.encode(self.0.verifying_key().to_bytes()),
+            signature: self.sign(&enroll_message(nonce, claim)),
+            name: "Barn".into(),
+        }
+    }
+
+    pub fn token(&self, nonce: &str) -> String {
+        let signature = self.sign(&register_message(nonce, &self.id()));
+        GatewayToken { id: self.id(), signature }.to_string()
+    }
+
+    pub async fn enroll(&self, to: SocketAddr, claim: &str) -> Result<EnrollResult, Fault> {
+        let mut peer = Peer::open(to, &[]).await.unwrap();
+        let nonce = peer.call::<Challenge>(&Empty {}).await?.nonce;
+        peer.call::<Enroll>(&self.enroll_params(&nonce, claim)).await
+    }
+
+    /// A registered gateway.
+    pub async fn come_in(&self, to: SocketAddr) -> Peer {
+        let mut peer = Peer::open(to, &[]).await.unwrap();
+        let nonce = peer.call::<Challenge>(&Empty {}).await.unwrap().nonce;
+        peer.register(Some(self.token(&nonce))).await.unwrap();
+        peer
+    }
+
+    /// A gateway that is known, has come in and has these cameras.
+    pub async fn with_cameras(&self, data: &Path, to: SocketAddr, cameras: &[&str]) -> Peer {
+        let claim = admin::create_claim(data).await.unwrap();
+        self.enroll(to, &claim.code).await.unwrap();
+        let mut peer = self.come_in(to).await;
+        let result = report(&mut peer, cameras).await;
+        assert_eq!(result.refused, []);
+        peer
+    }
+}
+
+pub async fn report(peer: &mut Peer, cameras: &[&str]) -> ReportResult {
+    let cameras = cameras.iter().map(|id| camera(id, CameraState::Idle)).collect();
+    peer.call::<Report>(&ReportParams { cameras }).await.unwrap()
+}
+
+pub fn camera(id: &str, state: CameraState) -> CameraReport {
+    CameraReport {
+        id: id.parse().unwrap(),
+        name: format!("Camera {id}"),
+        state,
+        reason: None,
+        codec: None,
+        width: None,
+        height: None,
+        viewers: 0,
+    }
+}

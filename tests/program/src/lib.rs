@@ -1,0 +1,1 @@
+//! The program when something is wrong: see `tests/` for what is proven.

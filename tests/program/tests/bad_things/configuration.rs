@@ -1,0 +1,95 @@
+//! A key that is not known.
+
+use anyhow::{Context as _, Result, ensure};
+use porthole_test_support::porthole::free_port;
+use porthole_test_support::scene::{Need, Scene, scene};
+
+use crate::house::{porthole, run_to_end};
+
+const SECRET: &str = "geheim-4711";
+
+#[test]
+fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
+    let name = "an_unknown_key_is_named_with_its_line_and_the_nearest_known_one";
+    scene(name, &[Need::Program], |scene| {
+        // The line that is wrong, the lines before it, the key it is about, the nearest known one.
+        let table = [
+            ("[signalling]", "", "`signalling`", "`signaling`"),
+            ("htpp = '127.0.0.1:1'", "[signaling]\n", "`signaling.htpp`", "`signaling.http`"),
+            (
+                "sorce = 'rtsp://admin:geheim-4711@192.0.2.1/1'",
+                "# The yard.\n\n[camera.yard]\n",
+                "`camera.yard.sorce`",
+                "`camera.yard.source`",
+            ),
+            (
+                "on_demmand = true",
+                "[camera.a]\nsource = 'rtsp://admin:geheim-4711@192.0.2.1/1'\n",
+                "`camera.a.on_demmand`",
+                "`camera.a.on_demand`",
+            ),
+        ];
+        for (index, (wrong, before, key, nearest)) in table.into_iter().enumerate() {
+            let file = scene.folder().join(format!("{index}.toml"));
+            std::fs::write(&file, format!("{before}{wrong}\n"))?;
+            let file = file.to_str().context("a path of text")?;
+            let line = before.lines().count() + 1;
+            let place = format!("{file}:{line}");
+            refuse(scene, index, file, &[&place, key, nearest]).context(wrong)?;
+        }
+        Ok(())
+    });
+}
+
+/// Neither looks at the file without complaint, and nothing is begun.
+fn refuse(scene: &Scene, index: usize, file: &str, names: &[&str]) -> Result<()> {
+    let (http, turn) = (free_port()?, free_port()?);
+    let data = scene.folder().join("never-made");
+    let data_path = data.to_str().context("a path of text")?;
+    let (http_flag, turn_flag) = (http.to_string(), turn.to_string());
+    let up = ["up", "--http", &http_flag, "--turn", &turn_flag, "--demo"];
+    for (command, arguments) in [("check", &["config", "check"][..]), ("up", &up)] {
+        let arguments = [arguments, &["--config", file, "--data", data_path]].concat();
+        let name = format!("{command}-{index}");
+        let ended = run_to_end(scene, &name, &mut porthole(&arguments)?)?;
+        ended.check(1, names, &[SECRET]).context(command)?;
+        ensure!(!data.exists(), "{command} made a data folder");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_unknown_variable_is_named_with_the_nearest_known_one() {
+    let name = "an_unknown_variable_is_named_with_the_nearest_known_one";
+    scene(name, &[Need::Program], |scene| {
+        for (wrong, nearest) in [
+            ("PORTHOLE__SIGNALING__HTPP", "`PORTHOLE__SIGNALING__HTTP`"),
+            ("PORTHOLE__TURN__WORKRES", "`PORTHOLE__TURN__WORKERS`"),
+        ] {
+            let mut command = porthole(&["config", "check"])?;
+            command.arg("--data").arg(scene.data("checked")?).env(wrong, SECRET);
+            let ended = run_to_end(scene, wrong, &mut command)?;
+            ended.check(1, &[wrong, nearest], &[SECRET]).context(wrong)?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_wrong_command_line_is_exit_code_2() {
+    scene("a_wrong_command_line_is_exit_code_2", &[Need::Program], |scene| {
+        for (index, (arguments, named)) in [
+            (&["up", "--htpp", "127.0.0.1:1"][..], "'--http'"),
+            (&["up", "--http", "nowhere"], "'nowhere'"),
+            (&["up", "--camera", "yard=ftp://admin:geheim-4711@192.0.2.1/1"], "rtsp://"),
+            (&["token", "create", "--role", "king", "--name", "a"], "viewer"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let ended = run_to_end(scene, &format!("usage-{index}"), &mut porthole(arguments)?)?;
+            ended.check_usage(named, &[SECRET]).with_context(|| format!("{arguments:?}"))?;
+        }
+        Ok(())
+    });
+}

@@ -1,0 +1,154 @@
+//! Whoever floods a WebSocket, beside others who do not.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use porthole_test_support::porthole::Server;
+use porthole_test_support::program::Place;
+use porthole_test_support::scene::scene;
+use serde_json::{Value, json};
+use tungstenite::client::IntoClientRequest as _;
+use tungstenite::handshake::HandshakeError;
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
+use tungstenite::{Message, WebSocket};
+
+use crate::house::{House, NEEDS};
+use crate::words::check_sentence;
+
+/// The server pings every 10 s; whatever it has to say it says at once.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_FRAMES: usize = 20;
+const MEGABYTE: usize = 1_000_000;
+
+/// A client's WebSocket.
+pub(crate) struct Client(WebSocket<TcpStream>);
+
+/// What the server says last.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    pub(crate) code: u16,
+    pub(crate) reason: String,
+}
+
+impl Client {
+    /// With the token in the address, as a browser has it. `Err` inside is a refusal's JSON.
+    pub(crate) fn open(server: &Server<'_>, token: Option<&str>) -> Result<Result<Self, Value>> {
+        let query = token.map(|token| format!("?access_token={token}")).unwrap_or_default();
+        let url = server.url(&format!("/ws{query}")).replace("http://", "ws://");
+        let mut request = url.into_client_request()?;
+        request.headers_mut().insert("Sec-WebSocket-Protocol", "webrtc.onvif.org".parse()?);
+        let stream = TcpStream::connect(server.http())?;
+        stream.set_read_timeout(Some(READ_TIMEOUT))?;
+        stream.set_write_timeout(Some(READ_TIMEOUT))?;
+        match tungstenite::client(request, stream) {
+            Ok((socket, _)) => Ok(Ok(Self(socket))),
+            Err(HandshakeError::Failure(tungstenite::Error::Http(response))) => {
+                let body = response.body().as_deref().unwrap_or_default();
+                let status = response.status().as_u16();
+                let mut refusal: Value = serde_json::from_slice(body)?;
+                refusal["status"] = status.into();
+                Ok(Err(refusal))
+            }
+            Err(error) => bail!("the handshake failed: {error}"),
+        }
+    }
+
+    /// One request and its response, whole.
+    pub(crate) fn ask(&mut self, method: &str, params: &Value) -> Result<Value> {
+        let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        self.0.send(Message::text(request.to_string()))?;
+        for _ in 0..MAX_FRAMES {
+            match self.0.read()? {
+                Message::Text(text) => return Ok(serde_json::from_str(&text)?),
+                Message::Close(close) => bail!("closed instead of an answer: {close:?}"),
+                Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_) => {}
+            }
+        }
+        bail!("no answer in {MAX_FRAMES} frames")
+    }
+
+    /// Reads on until the server closes, which it must do within this time.
+    pub(crate) fn closed(&mut self, deadline: Duration) -> Result<Closed> {
+        self.0.get_ref().set_read_timeout(Some(deadline))?;
+        for _ in 0..MAX_FRAMES {
+            if let Message::Close(close) = self.0.read().context("not closed in good order")? {
+                let frame = close.context("closed without a reason")?;
+                return Ok(Closed { code: frame.code.into(), reason: frame.reason.to_string() });
+            }
+        }
+        bail!("not closed in {MAX_FRAMES} frames")
+    }
+
+    fn registered(server: &Server<'_>, token: &str) -> Result<Self> {
+        let refused = |refusal| anyhow!("the handshake was refused: {refusal}");
+        let mut client = Self::open(server, Some(token))?.map_err(refused)?;
+        let response = client.ask("register", &json!({}))?;
+        ensure!(response["result"]["id"].is_string(), "not registered: {response}");
+        Ok(client)
+    }
+
+    /// It still speaks with the server, which answers that it has registered already.
+    fn check_heard(&mut self) -> Result<()> {
+        let response = self.ask("register", &json!({}))?;
+        ensure!(response["error"]["message"].is_string(), "no answer: {response}");
+        Ok(())
+    }
+}
+
+#[test]
+fn a_message_of_a_megabyte_ends_its_own_websocket_only() {
+    scene("a_message_of_a_megabyte_ends_its_own_websocket_only", &NEEDS, |scene| {
+        let mut house = House::start(scene, Place::Here, &[])?;
+        let mut bystander = Client::registered(&house.server, &house.token)?;
+        let table: [(&str, Send); 4] = [
+            ("one frame of text", |client| Ok(client.0.send(text())?)),
+            ("one frame of bytes", |client| Ok(client.0.send(vec![0; MEGABYTE].into())?)),
+            ("many fragments", fragments),
+            ("the promise of one", promise),
+        ];
+        for (case, send) in table {
+            for registered in [true, false] {
+                let mut client = match registered {
+                    true => Client::registered(&house.server, &house.token)?,
+                    false => Client::open(&house.server, None)?.map_err(|_| anyhow!("refused"))?,
+                };
+                send(&mut client).context(case)?;
+                let Closed { code, reason } = client.closed(READ_TIMEOUT).context(case)?;
+                ensure!(code == 1009, "{case}: closed with {code}, {reason}");
+                check_sentence(&reason, &["too long", "64 KiB"], &[&house.token]).context(case)?;
+                bystander.check_heard().context(case)?;
+            }
+        }
+        house.check_unharmed()
+    });
+}
+
+type Send = fn(&mut Client) -> Result<()>;
+
+fn text() -> Message {
+    Message::text("x".repeat(MEGABYTE))
+}
+
+/// Each is short enough alone.
+fn fragments(client: &mut Client) -> Result<()> {
+    let (count, bytes) = (20, MEGABYTE / 20);
+    for number in 0..count {
+        let kind = if number == 0 { Data::Text } else { Data::Continue };
+        let frame = Frame::message(vec![b'x'; bytes], OpCode::Data(kind), number == count - 1);
+        // The server may have heard enough before the last.
+        if client.0.send(Message::Frame(frame)).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The head of a frame (RFC 6455 §5.2), and nothing after it.
+fn promise(client: &mut Client) -> Result<()> {
+    let length = u64::try_from(MEGABYTE)?.to_be_bytes();
+    let head = [&[0x81, 0x80 | 127][..], &length, &[1, 2, 3, 4]].concat();
+    Ok(client.0.get_mut().write_all(&head)?)
+}

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use porthole_gateway_core::media::sdp::SdpError;
 use thiserror::Error;
 
+use super::source::Transport;
 use super::{CONNECT_TIMEOUT, SILENCE};
 
 /// Why a connection to a camera ended. Nothing in it is secret.
@@ -29,6 +30,8 @@ pub enum SourceError {
     WrongPassword,
     #[error("the camera has no stream at {path}: check the path of its address")]
     NotFound { path: String },
+    #[error("the camera does not send over {transport}: use #transport={other}")]
+    WrongTransport { transport: Transport, other: Transport },
     #[error("the camera refuses with status {0}: restart it, or close other players of it")]
     Status(u16),
     #[error(transparent)]
@@ -62,6 +65,7 @@ impl SourceError {
             Self::PasswordMissing
             | Self::WrongPassword
             | Self::NotFound { .. }
+            | Self::WrongTransport { .. }
             | Self::Sdp(_)
             | Self::NoPort { .. }
             | Self::Encoder(_) => true,

@@ -49,7 +49,7 @@ async fn connect(
         username: credentials.user.clone(),
         password: credentials.password.clone(),
     });
-    let explain = |error| explain(url, credentials.is_some(), error);
+    let explain = |error| explain(url, credentials.is_some(), transport, error);
     let options = SessionOptions::default().creds(given).user_agent("porthole".to_owned());
     let mut session = match Session::describe(url.clone(), options).await {
         Ok(session) => session,
@@ -109,11 +109,23 @@ async fn next_packet(session: &mut Session<Playing>) -> Result<RtpPacket, Source
 }
 
 /// What a camera's refusal means.
-fn explain(url: &Url, with_credentials: bool, error: retina::Error) -> SourceError {
+fn explain(
+    url: &Url,
+    with_credentials: bool,
+    transport: Transport,
+    error: retina::Error,
+) -> SourceError {
     match error.status_code() {
         Some(401 | 403) if with_credentials => SourceError::WrongPassword,
         Some(401) => SourceError::PasswordMissing,
         Some(404) => SourceError::NotFound { path: url.path().to_owned() },
+        Some(461) => {
+            let other = match transport {
+                Transport::Tcp => Transport::Udp,
+                Transport::Udp => Transport::Tcp,
+            };
+            SourceError::WrongTransport { transport, other }
+        }
         Some(status @ 400..) => SourceError::Status(status),
         _ => SourceError::Protocol(first_line(&error)),
     }

@@ -36,6 +36,15 @@ pub enum Transport {
     Udp,
 }
 
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
 /// User and password of a camera.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {

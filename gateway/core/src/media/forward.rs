@@ -72,9 +72,21 @@ struct AccessUnit {
     arrival: Instant,
     /// A slice of it went out, and so its end must be marked.
     has_slice: bool,
+    /// The marker went out.
     marked: bool,
+    /// Markers that came with its slices.
+    marks: u32,
+    /// Nothing of it was lost.
+    whole: bool,
     /// Its key frame was begun with the parameter sets.
     key: bool,
+}
+
+impl AccessUnit {
+    fn new(timestamp: u32, arrival: Instant) -> Self {
+        let (has_slice, marked, whole, key) = (false, false, true, false);
+        Self { timestamp, arrival, has_slice, marked, marks: 0, whole, key }
+    }
 }
 
 /// The NAL unit whose fragments are passing.
@@ -102,12 +114,16 @@ pub(super) struct Forwarder {
     fragments: Fragments,
     /// A key frame went out since the camera started; nothing before it can be decoded.
     started: bool,
+    /// Markers in the last access unit. One, but for cameras that mark every slice of a picture:
+    /// of theirs only the last marker may pass, or a browser takes each slice for a picture.
+    marks_per_unit: u32,
 }
 
 impl Forwarder {
     pub(super) fn new(codec: Codec) -> Self {
         let sets = ParameterSets::new(codec);
-        Self { codec, sets, unit: None, fragments: Fragments::None, started: false }
+        let (unit, fragments) = (None, Fragments::None);
+        Self { codec, sets, unit, fragments, started: false, marks_per_unit: 1 }
     }
 
     /// The camera begins anew: nothing it sends refers to what it sent.
@@ -124,9 +140,8 @@ impl Forwarder {
         if lost > 0 {
             emitter.skip(lost);
         }
-        // Whether the old unit's mark was among them is unknown; a viewer finds the end itself.
         if let Some(unit) = &mut self.unit {
-            unit.marked = true;
+            unit.whole = false;
         }
     }
 
@@ -141,13 +156,15 @@ impl Forwarder {
     ) -> Result<(), IngestError> {
         if self.unit.as_ref().is_none_or(|unit| unit.timestamp != timestamp) {
             self.end_unit(emitter);
-            let (has_slice, marked, key) = (false, false, false);
-            self.unit = Some(AccessUnit { timestamp, arrival, has_slice, marked, key });
+            self.marks_per_unit = self.marks_of_last_unit();
+            self.unit = Some(AccessUnit::new(timestamp, arrival));
         }
         if let Some(unit) = &mut self.unit {
             unit.arrival = arrival;
         }
-        match Shape::of(self.codec, &payload)? {
+        let shape = Shape::of(self.codec, &payload)?;
+        let marker = marker && self.ends_unit(&shape, &payload);
+        match shape {
             Shape::Single => self.nal_unit(payload, marker, emitter)?,
             Shape::Aggregate(units) => {
                 let last = units.len().saturating_sub(1);
@@ -161,6 +178,30 @@ impl Forwarder {
             self.end_unit(emitter);
         }
         Ok(())
+    }
+
+    /// Whether a packet with marker is the access unit's last.
+    fn ends_unit(&mut self, shape: &Shape, payload: &[u8]) -> bool {
+        let Some(unit) = &mut self.unit else { return true };
+        let codec = self.codec;
+        let is_slice = |nal: &[u8]| matches!(codec.kind(nal), NalKind::KeySlice | NalKind::Slice);
+        let has_slice = match shape {
+            Shape::Single => is_slice(payload),
+            Shape::Aggregate(units) => units.iter().any(|unit| is_slice(unit)),
+            Shape::Fragment(fragment) => is_slice(fragment.header.as_bytes(codec)),
+        };
+        if !has_slice {
+            return true;
+        }
+        unit.marks += 1;
+        unit.marks >= self.marks_per_unit
+    }
+
+    fn marks_of_last_unit(&self) -> u32 {
+        match &self.unit {
+            Some(unit) if unit.whole && unit.marks > 0 => unit.marks,
+            _ => self.marks_per_unit,
+        }
     }
 
     /// A whole NAL unit.
@@ -329,7 +370,8 @@ impl Forwarder {
     fn end_unit(&mut self, emitter: &mut Emitter) {
         self.flush_carry(false, false, emitter);
         let Some(unit) = &mut self.unit else { return };
-        if unit.has_slice && !unit.marked {
+        // After a loss the end may have been lost, too; a viewer finds it itself.
+        if unit.has_slice && !unit.marked && unit.whole {
             let filler = match self.codec {
                 Codec::H264 => h264::FILLER,
                 Codec::H265 => h265::FILLER,

@@ -190,6 +190,25 @@ fn what_a_camera_sends_and_what_leaves() {
 }
 
 #[test]
+fn a_camera_that_marks_every_slice_is_seen_through() {
+    let mut camera = Camera::new(&description(Codec::H264, &[SPS, PPS]));
+    let picture = |camera: &mut Camera, timestamp, slices, key| {
+        for _ in 0..slices {
+            camera.send(timestamp, true, if key { IDR } else { SLICE }).unwrap();
+        }
+        camera.words()
+    };
+    // The first picture cannot be told from three.
+    assert_eq!(picture(&mut camera, 0, 3, true), "640x480 sets^ idr! idr! idr!");
+    assert_eq!(picture(&mut camera, 1, 3, false), "slice slice slice!");
+    assert_eq!(picture(&mut camera, 2, 3, true), "sets^ idr idr idr!");
+    // Fewer slices: their end shows when the next picture begins.
+    assert_eq!(picture(&mut camera, 3, 1, false), "slice");
+    assert_eq!(picture(&mut camera, 4, 1, false), "filler! slice!");
+    assert_eq!(picture(&mut camera, 5, 1, false), "slice!");
+}
+
+#[test]
 fn new_sets_leave_before_the_slice_that_may_need_them() {
     let mut camera = Camera::new(&description(Codec::H264, &[SPS, PPS]));
     camera.send(0, true, IDR).unwrap();

@@ -1,0 +1,222 @@
+//! Senders of real streams, and a camera's task as the gateway runs it.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use openh264::decoder::Decoder;
+use porthole_gateway::ingest::{self, Source, SourceControl, SourceError, SourceEvent};
+use porthole_gateway_core::media::{Codec, Feed, FeedOutput, VideoPacket, byte_stream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+/// What came from a camera so far.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub(crate) feed: Feed,
+    pub(crate) packets: Vec<VideoPacket>,
+    pub(crate) silent: bool,
+    control: mpsc::Sender<SourceControl>,
+}
+
+impl Watch {
+    pub(crate) fn ask(&self, control: SourceControl) {
+        self.control.try_send(control).expect("the source listens");
+    }
+
+    fn take(&mut self, event: SourceEvent) {
+        match event {
+            SourceEvent::Connected(description) => self.feed.handle_description(&description),
+            SourceEvent::Packet { arrival, packet } => {
+                let result = self.feed.handle_packet(arrival, packet);
+                assert!(result.is_ok(), "{result:?}");
+                self.silent = false;
+            }
+            SourceEvent::Silent => self.silent = true,
+        }
+        while let Some(output) = self.feed.poll_output() {
+            if let FeedOutput::Packet(packet) = output {
+                self.packets.push(packet);
+            }
+        }
+    }
+}
+
+/// `ingest::run` in a task.
+pub(crate) struct Camera {
+    pub(crate) events: mpsc::Receiver<SourceEvent>,
+    pub(crate) control: mpsc::Sender<SourceControl>,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) task: JoinHandle<Result<(), SourceError>>,
+}
+
+impl Camera {
+    pub(crate) fn start(source: &Source) -> Self {
+        let (sender, events) = mpsc::channel(ingest::EVENT_QUEUE);
+        let (control, controlled) = mpsc::channel(4);
+        let cancel = CancellationToken::new();
+        let (source, token) = (source.clone(), cancel.clone());
+        let task =
+            tokio::spawn(async move { ingest::run(&source, sender, controlled, token).await });
+        Self { events, control, cancel, task }
+    }
+}
+
+/// Watches a source until enough was seen, asked after each event and each tenth of a second, or
+/// until the time is up, or until it fails.
+pub(crate) async fn watch(
+    source: &str,
+    limit: Duration,
+    mut enough: impl FnMut(&Watch) -> bool,
+) -> Result<Watch, SourceError> {
+    let source = source.parse().expect("a valid source");
+    let Camera { mut events, control, cancel, task } = Camera::start(&source);
+    let mut watch = Watch { feed: Feed::new(), packets: Vec::new(), silent: false, control };
+    let deadline = Instant::now() + limit;
+    while Instant::now() < deadline {
+        let tick = deadline.min(Instant::now() + Duration::from_millis(100));
+        match timeout_at(tick, events.recv()).await {
+            Ok(Some(event)) => watch.take(event),
+            Ok(None) => {
+                task.await.expect("it does not panic")?;
+                return Ok(watch);
+            }
+            Err(_) => {}
+        }
+        if enough(&watch) {
+            break;
+        }
+    }
+    cancel.cancel();
+    task.await.expect("it does not panic")?;
+    Ok(watch)
+}
+
+/// A program that sends video; it ends with the value.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    child: Child,
+    pub(crate) port: u16,
+}
+
+impl Sender {
+    /// ffmpeg, pushing RTP to a port of loopback. `None` if it is not installed.
+    pub(crate) fn ffmpeg(encoder: &str, port: u16, flags: &[&str]) -> Option<Self> {
+        let mut command = Command::new("ffmpeg");
+        command
+            .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-re"])
+            .args(["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25"])
+            .args(["-pix_fmt", "yuv420p", "-c:v", encoder, "-preset", "ultrafast"])
+            .args(["-tune", "zerolatency", "-g", "25", "-b:v", "600k"])
+            .args(if encoder == "libx265" { &["-x265-params", "log-level=error"][..] } else { &[] })
+            .args(flags)
+            .args(["-f", "rtp", &format!("rtp://127.0.0.1:{port}")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        match command.spawn() {
+            Ok(child) => Some(Self { child, port }),
+            Err(error) => skip(&format!("ffmpeg does not start: {error}")),
+        }
+    }
+
+    /// A script of the test cameras, once it says that it is ready.
+    fn script(name: &str, flags: &[&str]) -> Option<Self> {
+        let script = cameras().join(name);
+        // Debian's Python, which has Debian's GStreamer bindings.
+        let child = Command::new("/usr/bin/python3")
+            .arg(&script)
+            .arg("--stdin")
+            .args(flags)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        let mut child = match child {
+            Ok(child) => child,
+            Err(error) => return skip(&format!("{name} does not start: {error}")),
+        };
+        let mut line = String::new();
+        let output = child.stdout.take().expect("piped");
+        let read = BufReader::new(output).read_line(&mut line);
+        let port = line.trim().strip_prefix("ready ").and_then(|port| port.parse().ok());
+        let sender = Self { child, port: port.unwrap_or(0) };
+        match (read, port) {
+            (Ok(_), Some(_)) => Some(sender),
+            _ => skip(&format!("{name} does not serve; what it needs is named in the script")),
+        }
+    }
+
+    /// Ends it without a goodbye.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().and_then(|()| self.child.wait().map(|_| ())).expect("it was running");
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(status.is_ok_and(|status| status.success()), "kill -s {name}");
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        // A script ends when its standard input does, and ends what it started; the rest is
+        // killed, as is a script that takes longer.
+        if self.child.stdin.take().is_some() {
+            for _ in 0..20 {
+                if self.child.try_wait().is_ok_and(|status| status.is_some()) {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// GStreamer's RTSP server, at /camera.
+pub(crate) fn rtsp_server(flags: &[&str]) -> Option<Sender> {
+    Sender::script("rtsp_server.py", flags)
+}
+
+/// live555's RTSP server, at /proxyStream.
+pub(crate) fn live555() -> Option<Sender> {
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("live555");
+    let cache = cache.to_str().expect("a name in Unicode");
+    let port = free_udp_port().to_string();
+    Sender::script("live555_server.py", &["--cache", cache, "--port", &port])
+}
+
+/// How many pictures a decoder makes of packets.
+pub(crate) fn decoded_pictures(packets: &[VideoPacket]) -> usize {
+    let mut decoder = Decoder::new().expect("a decoder");
+    // The last access unit may not be complete.
+    let complete = packets.iter().rposition(|packet| packet.marker).map_or(0, |last| last + 1);
+    let units = packets[..complete].chunk_by(|a, b| a.timestamp == b.timestamp);
+    let decode = |unit: &[VideoPacket]| {
+        let stream = byte_stream(Codec::H264, unit);
+        decoder.decode(&stream).expect("what a camera sends can be decoded").is_some()
+    };
+    units.map(decode).filter(|decoded| *decoded).count()
+}
+
+pub(crate) fn free_udp_port() -> u16 {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback");
+    socket.local_addr().expect("bound").port()
+}
+
+fn cameras() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/support/cameras")
+}
+
+/// Says why a test has not been run.
+fn skip<T>(reason: &str) -> Option<T> {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let _ = writeln!(std::io::stderr().lock(), "SKIPPED {test}: {reason}");
+    None
+}

@@ -1,0 +1,134 @@
+#!/usr/bin/python3
+"""An RTSP camera for tests, served by live555: its proxy server before a GStreamer camera.
+
+Debian 12 has no live555, Debian's unstable release has: its binaries are fetched once with apt
+from the mirror this machine already uses, unpacked into --cache and run with the C library they
+were built for. Nothing is installed. Prints "ready PORT" once a stream can be described, and
+ends with SIGTERM or when its standard input ends; then the GStreamer camera ends too.
+The path is always /proxyStream.
+"""
+
+import argparse
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+PACKAGES = [
+    "livemedia-utils", "liblivemedia122", "libgroupsock33", "libbasicusageenvironment2",
+    "libusageenvironment3", "libssl3t64", "libzstd1", "zlib1g", "libc6", "libgcc-s1", "libstdc++6",
+]
+PROXY = "usr/bin/live555ProxyServer"
+CAMERA = pathlib.Path(__file__).with_name("rtsp_server.py")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", required=True, type=pathlib.Path)
+    parser.add_argument("--port", type=int, default=8555)
+    parser.add_argument("--fetch-only", action="store_true", help="fill the cache and end")
+    parser.add_argument("--stdin", action="store_true", help="end when standard input ends")
+    parser.add_argument("camera", nargs="*", help="options of rtsp_server.py, after --")
+    return parser.parse_args()
+
+
+def fetch(cache):
+    """Downloads and unpacks what is missing; the mirror and its keys are the machine's own."""
+    root = cache / "root"
+    if (root / PROXY).exists():
+        return root
+    for folder in ["lists/partial", "archives/partial", "debs"]:
+        (cache / folder).mkdir(parents=True, exist_ok=True)
+    (cache / "status").touch()
+    (cache / "sources.list").write_text(f"deb {mirror()} sid main\n")
+    cache = cache.resolve()
+    apt = ["apt-get", "-qq", "-o", f"Dir::Etc::SourceList={cache}/sources.list",
+           "-o", "Dir::Etc::SourceParts=/dev/null", "-o", f"Dir::State::Lists={cache}/lists",
+           "-o", f"Dir::State::status={cache}/status", "-o", f"Dir::Cache={cache}",
+           "-o", "APT::Sandbox::User="]
+    subprocess.run([*apt, "update"], check=True, timeout=180, stdout=sys.stderr)
+    subprocess.run([*apt, "download", *PACKAGES], check=True, timeout=180, stdout=sys.stderr,
+                   cwd=cache / "debs")
+    unpacked = cache / "unpacking"
+    for package in sorted((cache / "debs").glob("*.deb")):
+        subprocess.run(["dpkg-deb", "-x", package, unpacked], check=True, timeout=60)
+    unpacked.rename(root)
+    return root
+
+
+def mirror():
+    """The Debian mirror that apt is set up with."""
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN) $(LABEL)",
+               "Created-By: Packages"]
+    listed = subprocess.run(command, check=True, timeout=30, capture_output=True, text=True)
+    for line in listed.stdout.splitlines():
+        uri, _, origin = line.partition(" ")
+        if origin == "Debian Debian":
+            return uri
+    sys.exit("apt knows no Debian mirror: run apt-get update first")
+
+
+def start_camera(options):
+    command = [sys.executable, CAMERA, "--stdin", *options]
+    camera = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    ready = camera.stdout.readline().split()
+    if ready[:1] != ["ready"]:
+        sys.exit("the GStreamer camera does not start")
+    return camera, ready[1]
+
+
+def start_proxy(root, port, camera_port):
+    libraries = root / "usr/lib/x86_64-linux-gnu"
+    command = [libraries / "ld-linux-x86-64.so.2", "--library-path", libraries, root / PROXY,
+               "-p", str(port), f"rtsp://127.0.0.1:{camera_port}/camera"]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                            stderr=subprocess.DEVNULL)
+
+
+def describable(port):
+    """Whether the proxy has learnt the camera's stream; until then it answers 404."""
+    request = (f"DESCRIBE rtsp://127.0.0.1:{port}/proxyStream RTSP/1.0\r\n"
+               "CSeq: 1\r\nAccept: application/sdp\r\n\r\n")
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+            connection.sendall(request.encode())
+            return b" 200 " in connection.recv(200).split(b"\r\n")[0]
+    except OSError:
+        return False
+
+
+def main():
+    options = arguments()
+    root = fetch(options.cache)
+    if options.fetch_only:
+        return
+    ended = threading.Event()
+    for number in [signal.SIGTERM, signal.SIGINT]:
+        signal.signal(number, lambda *_: ended.set())
+    camera, camera_port = start_camera(options.camera)
+    proxy = start_proxy(root, options.port, camera_port)
+    try:
+        deadline = time.monotonic() + 20
+        while not describable(options.port):
+            if time.monotonic() > deadline or proxy.poll() is not None:
+                sys.exit(f"live555 does not serve on port {options.port}")
+            time.sleep(0.2)
+        print("ready", options.port, flush=True)
+        if options.stdin:
+            wait = threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True)
+            wait.start()
+        while not ended.wait(timeout=0.2):
+            if proxy.poll() is not None:
+                sys.exit("live555 ended by itself")
+    finally:
+        proxy.kill()
+        camera.kill()
+        proxy.wait()
+        camera.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+#!/usr/bin/python3
+"""An RTSP camera for tests: GStreamer's RTSP server with a moving test picture.
+
+Prints "ready PORT" once it listens, and ends with SIGTERM or when its standard input ends.
+Needs the packages python3-gi, gir1.2-gst-rtsp-server-1.0 and GStreamer's good, bad and ugly
+plugins.
+"""
+
+import argparse
+import signal
+import sys
+import threading
+
+import gi
+
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtsp", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
+
+ENCODERS = {
+    "h264": "x264enc speed-preset=ultrafast tune=zerolatency bitrate={kbit} key-int-max={keyint}"
+    " ! video/x-h264,profile=constrained-baseline ! rtph264pay name=pay0 pt=96"
+    " config-interval={config} mtu={mtu}",
+    "h265": "x265enc speed-preset=ultrafast tune=zerolatency bitrate={kbit} key-int-max={keyint}"
+    " ! rtph265pay name=pay0 pt=96 config-interval={config} mtu={mtu}",
+    "mjpeg": "jpegenc ! rtpjpegpay name=pay0 pt=26 mtu={mtu}",
+}
+
+
+ENCODERS["jpeg"] = ENCODERS["mjpeg"]
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--address", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
+    parser.add_argument("--path", default="/camera")
+    parser.add_argument("--codec", choices=ENCODERS, default="h264")
+    parser.add_argument("--size", default="640x360")
+    parser.add_argument("--fps", type=int, default=25)
+    parser.add_argument("--kbit", type=int, default=800)
+    parser.add_argument("--keyframe-interval", type=float, default=1.0, help="in seconds")
+    parser.add_argument("--user")
+    parser.add_argument("--password", default="")
+    parser.add_argument("--basic", action="store_true", help="basic instead of digest")
+    parser.add_argument("--mtu", type=int, default=1400)
+    parser.add_argument(
+        "--sets-in-sdp-only", action="store_true", help="no parameter sets within the stream"
+    )
+    parser.add_argument("--stdin", action="store_true", help="end when standard input ends")
+    return parser.parse_args()
+
+
+def pipeline(options):
+    width, height = options.size.split("x")
+    encoder = ENCODERS[options.codec].format(
+        kbit=options.kbit,
+        keyint=max(1, round(options.fps * options.keyframe_interval)),
+        config=0 if options.sets_in_sdp_only else -1,
+        mtu=options.mtu,
+    )
+    return (
+        f"( videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width={width},"
+        f"height={height},framerate={options.fps}/1 ! {encoder} )"
+    )
+
+
+def protect(server, factory, options):
+    """Only the user may look, and learns whether the password is wrong."""
+    auth = GstRtspServer.RTSPAuth()
+    token = GstRtspServer.RTSPToken()
+    token.set_string("media.factory.role", "viewer")
+    if options.basic:
+        basic = GstRtspServer.RTSPAuth.make_basic(options.user, options.password)
+        auth.add_basic(basic, token)
+    else:
+        auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+        auth.add_digest(options.user, options.password, token)
+    server.set_auth(auth)
+    permissions = GstRtspServer.RTSPPermissions()
+    permissions.add_role("viewer")
+    permissions.add_permission_for_role("viewer", "media.factory.access", True)
+    permissions.add_permission_for_role("viewer", "media.factory.construct", True)
+    factory.set_permissions(permissions)
+
+
+def main():
+    options = arguments()
+    Gst.init(None)
+    server = GstRtspServer.RTSPServer()
+    server.set_address(options.address)
+    server.set_service(str(options.port))
+    factory = GstRtspServer.RTSPMediaFactory()
+    factory.set_launch(pipeline(options))
+    factory.set_shared(True)
+    if options.user is not None:
+        protect(server, factory, options)
+    server.get_mount_points().add_factory(options.path, factory)
+    if not server.attach(None):
+        sys.exit(f"cannot listen on {options.address}:{options.port}")
+    loop = GLib.MainLoop()
+    GLib.unix_signal_add(GLib.PRIORITY_HIGH, signal.SIGTERM, loop.quit)
+    GLib.unix_signal_add(GLib.PRIORITY_HIGH, signal.SIGINT, loop.quit)
+    if options.stdin:
+        wait = threading.Thread(target=lambda: (sys.stdin.read(), loop.quit()), daemon=True)
+        wait.start()
+    print("ready", server.get_bound_port(), flush=True)
+    loop.run()
+
+
+if __name__ == "__main__":
+    main()

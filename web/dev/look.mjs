@@ -135,7 +135,7 @@ try {
       throw new Error('reconnected');
   });
   await step('media survives the loss of the server', async () => {
-    await mock.pause();
+    mock.pause();
     await page.waitForTimeout(4000);
     await moves();
     if ((await state()) !== 'playing') throw new Error(await state());
@@ -220,10 +220,11 @@ try {
   );
   if (grave.length > 0) throw new Error(`the console complains:\n${grave.join('\n')}`);
 } catch (error) {
-  await page.screenshot({ path: `${SHOTS}failed.png` });
+  console.error(error, complaints.slice(-5));
+  await page.screenshot({ path: `${SHOTS}failed.png` }).catch(() => {});
   console.error(error, complaints.slice(-5));
   process.exitCode = 1;
 } finally {
   await browser.close();
-  await mock.stop();
+  mock.stop();
 }

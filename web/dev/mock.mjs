@@ -187,17 +187,13 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
     },
     /** No new connections and no old ones, as when the server is killed. */
     pause() {
-      for (const ws of [...clients]) ws.terminate();
-      return new Promise((done) => {
-        server.close(done);
-        server.closeAllConnections();
-      });
+      server.close();
+      for (const ws of sockets.clients) ws.terminate();
+      server.closeAllConnections();
     },
     resume: () => new Promise((done) => server.listen(port, '127.0.0.1', done)),
     stop() {
-      for (const ws of sockets.clients) ws.terminate();
-      server.closeAllConnections();
-      return new Promise((done) => server.close(done));
+      this.pause();
     },
   };
 }

@@ -6,11 +6,6 @@
 use rust_embed::RustEmbed;
 use std::borrow::Cow;
 
-/// What the dashboard needs of a content security policy; it has no inline script or style.
-pub const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self'; \
-     img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; \
-     frame-ancestors 'none'";
-
 /// Stands in for the dashboard where it was not built.
 const NOT_BUILT: &[u8] = include_bytes!("not-built.html");
 

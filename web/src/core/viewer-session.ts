@@ -430,7 +430,9 @@ function flowing(work: Work, link: Link): void {
 }
 
 function stalled(work: Work, link: Link): void {
-  const { camera, networkChangedAt } = work.state;
+  const { camera, networkChangedAt, signalUp } = work.state;
+  // Without the server there is nothing better to be had.
+  if (!signalUp) return;
   const { now } = work.env;
   const moved = networkChangedAt !== null && now - networkChangedAt < NETWORK_CHANGE_MS;
   // A camera that its gateway is connecting to again sends on this link once it is back.
@@ -493,13 +495,20 @@ function extendSettled(work: Work, link: Link, outcome: Outcome<ExtendResult>): 
   if (outcome.ok) {
     return changeLink(work, { ...life(work, outcome.result.expiryTimeSeconds), replaceAt: null });
   }
-  // No answer: once more. The server being back asks again by itself.
-  if (outcome.fault.code === LOCAL.TIMED_OUT) {
-    return changeLink(work, { extendAt: now + EXTEND_RETRY_MS });
-  }
-  if (outcome.fault.code === LOCAL.OFFLINE || link.expiresAt === null) return;
+  const { code: number } = outcome.fault;
+  // The server being back asks again by itself.
+  if (number === LOCAL.OFFLINE || link.expiresAt === null) return;
+  if (!GONE_FOR_GOOD.has(number)) return changeLink(work, { extendAt: now + EXTEND_RETRY_MS });
   changeLink(work, { replaceAt: Math.max(now, link.expiresAt - REPLACE_BEFORE_MS) });
 }
+
+/** Anything else, such as a gateway that is away for a moment, is worth asking again. */
+const GONE_FOR_GOOD: ReadonlySet<number> = new Set([
+  code.UNAUTHORIZED,
+  code.FORBIDDEN,
+  code.NOT_FOUND,
+  code.GONE,
+]);
 
 /** Another session is set up beside the one that will end; its picture stays until then. */
 function replace(work: Work, link: Link): void {

@@ -25,7 +25,9 @@ export function viewOf(state: ViewerState): View {
   if (link !== null) return progressView(state, link.stage);
   if (reason !== null && state.signalUp) {
     const { title, hint } = wordsOf(reason);
-    const canRetry = reason.kind !== 'signed-out';
+    // A camera known to be offline is waited for: asking again would change nothing.
+    const canRetry =
+      state.retryAt !== null || reason.kind === 'codec' || reason.kind === 'forbidden';
     return {
       phase: 'failed',
       title,

@@ -132,8 +132,8 @@ export class Viewer {
         if (this.#shown === generation) this.#listener.stream(stream);
       },
       sampled: (sample) => {
-        this.#runner.dispatch({ on: 'frames', generation, decoded: sample.framesDecoded });
         if (this.#shown === generation) this.#listener.sampled(sample);
+        this.#runner.dispatch({ on: 'frames', generation, decoded: sample.framesDecoded });
       },
     });
     this.#peers.set(generation, peer);

@@ -23,7 +23,7 @@ const MAX_QUERIES: usize = 64;
 
 /// Asks STUN servers for the reflexive addresses of the shared port.
 #[derive(Debug, Default)]
-pub(crate) struct Discovery {
+pub struct Discovery {
     bases: Vec<SocketAddr>,
     servers: Vec<Server>,
     queries: Vec<Query>,
@@ -56,7 +56,7 @@ struct Known {
 
 impl Discovery {
     /// The machine's addresses changed: what was known is worth nothing.
-    pub(crate) fn set_bases(&mut self, bases: Vec<SocketAddr>) {
+    pub fn set_bases(&mut self, bases: Vec<SocketAddr>) {
         self.bases = bases;
         self.queries.clear();
         self.known.clear();
@@ -66,7 +66,7 @@ impl Discovery {
     }
 
     /// A session begins: asks what is not known well enough.
-    pub(crate) fn refresh(&mut self, now: Instant, servers: &[IceServer]) {
+    pub fn refresh(&mut self, now: Instant, servers: &[IceServer]) {
         let uris = servers.iter().flat_map(|server| &server.urls);
         for (scheme, at) in uris.filter_map(|uri| RelayServer::parse(uri)) {
             let stun = scheme == Scheme::Stun && at.transport == RelayTransport::Udp;
@@ -85,7 +85,7 @@ impl Discovery {
     }
 
     /// The addresses of a server's name; none if it has none.
-    pub(crate) fn handle_resolved(
+    pub fn handle_resolved(
         &mut self,
         now: Instant,
         at: &RelayServer,
@@ -125,7 +125,7 @@ impl Discovery {
     }
 
     /// A STUN answer on the shared port; the base and what it is seen as, if it is one of ours.
-    pub(crate) fn handle_answer(
+    pub fn handle_answer(
         &mut self,
         from: SocketAddr,
         datagram: &[u8],
@@ -144,21 +144,23 @@ impl Discovery {
     }
 
     /// What is known already: base and reflexive address.
-    pub(crate) fn known(&self) -> impl Iterator<Item = (SocketAddr, SocketAddr)> {
+    pub fn known(&self) -> impl Iterator<Item = (SocketAddr, SocketAddr)> {
         self.known.iter().map(|known| (known.base, known.mapped))
     }
 
     /// Whether nothing more will be learned for now.
-    pub(crate) fn is_settled(&self) -> bool {
+    pub fn is_settled(&self) -> bool {
         let answered = |q: &Query| self.known.iter().any(|k| k.base.is_ipv4() == q.base.is_ipv4());
         self.servers.iter().all(|server| !server.resolving) && self.queries.iter().all(answered)
     }
 
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+    /// When [`Self::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
         self.queries.iter().filter_map(|query| query.client.poll_timeout()).min()
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+    /// Asks again what was not answered.
+    pub fn handle_timeout(&mut self, now: Instant) {
         for query in &mut self.queries {
             query.client.handle_timeout(now);
         }
@@ -178,12 +180,13 @@ impl Discovery {
         }
     }
 
-    pub(crate) fn poll_transmit(&mut self) -> Option<Datagram> {
+    /// The next question.
+    pub fn poll_transmit(&mut self) -> Option<Datagram> {
         self.transmits.pop_front()
     }
 
     /// A name to look up.
-    pub(crate) fn poll_resolve(&mut self) -> Option<RelayServer> {
+    pub fn poll_resolve(&mut self) -> Option<RelayServer> {
         self.resolve.pop_front()
     }
 }

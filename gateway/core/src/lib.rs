@@ -7,7 +7,7 @@
 //! `porthole-signaling-proto`; the WebRTC engine only in [`secure`].
 
 pub mod camera;
-mod discovery;
+pub mod discovery;
 mod gateway;
 pub mod ice;
 pub mod media;

@@ -3,6 +3,7 @@
 use crate::events;
 use anyhow::Context as _;
 use porthole_gateway_core::camera::SourceEvent;
+use porthole_gateway_core::discovery::Discovery;
 use porthole_gateway_core::ice::{LocalEnd, Path};
 use porthole_gateway_core::secure::Identity;
 use porthole_gateway_core::session::{Session, SessionConfig, SessionOutput};
@@ -31,6 +32,7 @@ pub(crate) struct Watch {
     turn_only: bool,
     identity: Identity,
     addresses: Vec<SocketAddr>,
+    discovery: Discovery,
     asked: bool,
     connected: Option<ConnectResult>,
     session: Option<Session>,
@@ -49,6 +51,7 @@ impl Watch {
             turn_only,
             identity: Identity::generate().context("no certificate")?,
             addresses: Vec::new(),
+            discovery: Discovery::default(),
             asked: false,
             connected: None,
             session: None,
@@ -120,7 +123,9 @@ impl Watch {
         match Session::receiving(now, config, &offer) {
             Ok(mut session) => {
                 session.set_addresses(now, &self.addresses);
-                session.handle_reflexive_settled(now);
+                for (base, mapped) in self.discovery.known() {
+                    session.handle_reflexive(now, base, mapped);
+                }
                 for candidate in std::mem::take(&mut self.early) {
                     session.handle_candidate(now, &candidate);
                 }
@@ -134,8 +139,17 @@ impl Watch {
         self.connected.as_ref().map(|connected| connected.session.clone())
     }
 
-    /// Carries out what the session says.
+    /// Carries out what the parts say.
     fn settle(&mut self, now: Instant) {
+        while let Some(datagram) = self.discovery.poll_transmit() {
+            self.outbox.push_back(Output::Datagram(datagram));
+        }
+        while let Some(server) = self.discovery.poll_resolve() {
+            self.outbox.push_back(Output::Resolve(server));
+        }
+        if let Some(session) = self.session.as_mut().filter(|_| self.discovery.is_settled()) {
+            session.handle_reflexive_settled(now);
+        }
         let Some(id) = self.session_id() else { return };
         while let Some(output) = self.session.as_mut().and_then(Session::poll_output) {
             match output {
@@ -211,7 +225,12 @@ impl Core for Watch {
             Message::Notification { method, params } => self.take_notice(now, &method, params),
             Message::Response { id: Some(RequestId::Number(CONNECT)), outcome } => {
                 match outcome.and_then(rpc::read::<ConnectResult>) {
-                    Ok(result) => self.connected = Some(result),
+                    Ok(result) => {
+                        if !self.turn_only {
+                            self.discovery.refresh(now, &result.ice_servers);
+                        }
+                        self.connected = Some(result);
+                    }
                     Err(fault) => events::error(&fault.to_string()),
                 }
             }
@@ -222,7 +241,10 @@ impl Core for Watch {
     }
 
     fn handle_datagram(&mut self, now: Instant, local: SocketAddr, from: SocketAddr, bytes: &[u8]) {
-        if let Some(session) = &mut self.session {
+        let answered = self.discovery.handle_answer(from, bytes);
+        if let (Some(session), Some((base, mapped))) = (&mut self.session, answered) {
+            session.handle_reflexive(now, base, mapped);
+        } else if let Some(session) = &mut self.session {
             session.handle_datagram(now, LocalEnd::Socket(local), from, bytes);
         }
         self.settle(now);
@@ -249,7 +271,10 @@ impl Core for Watch {
         self.settle(now);
     }
 
-    fn handle_resolved(&mut self, _now: Instant, _server: &RelayServer, _found: &[SocketAddr]) {}
+    fn handle_resolved(&mut self, now: Instant, server: &RelayServer, found: &[SocketAddr]) {
+        self.discovery.handle_resolved(now, server, found);
+        self.settle(now);
+    }
 
     fn handle_source(&mut self, _now: Instant, _camera: &CameraId, _event: SourceEvent) {}
 
@@ -257,18 +282,23 @@ impl Core for Watch {
         if let Some(session) = &mut self.session {
             session.set_addresses(now, &addresses);
         }
+        if self.addresses != addresses {
+            self.discovery.set_bases(addresses.clone());
+        }
         self.addresses = addresses;
         self.settle(now);
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.session.as_ref().and_then(Session::poll_timeout)
+        let session = self.session.as_ref().and_then(Session::poll_timeout);
+        session.into_iter().chain(self.discovery.poll_timeout()).min()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         if let Some(session) = &mut self.session {
             session.handle_timeout(now);
         }
+        self.discovery.handle_timeout(now);
         self.settle(now);
     }
 

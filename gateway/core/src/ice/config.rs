@@ -64,6 +64,9 @@ pub const MAX_PEER_REFLEXIVE: usize = 16;
 pub const PEER_REFLEXIVE_REFILL: Duration = Duration::from_secs(1);
 /// Local ends: addresses of the machine and TURN allocations.
 pub const MAX_LOCAL: usize = 32;
+/// Reflexive candidates of one end; a new one replaces the oldest. One per STUN server, and after
+/// a restart all of them once more, for the NAT may have forgotten us.
+pub(super) const MAX_REFLEXIVE_PER_END: usize = 4;
 /// Checks in flight: what leaves in more than a second at the densest pacing.
 pub const MAX_TRANSACTIONS: usize = 256;
 /// An answer later than this is no answer.

@@ -116,6 +116,11 @@ impl Feed {
         self.stream = Some(Stream { sequencer, forwarder, ssrc: None });
     }
 
+    /// The camera is gone: nobody must start from the picture it had.
+    pub fn handle_end(&mut self) {
+        self.emitter.gop.clear();
+    }
+
     /// One RTP packet of the camera.
     pub fn handle_packet(&mut self, now: Instant, packet: RtpPacket) -> Result<(), IngestError> {
         self.emitter.statistics.received += 1;

@@ -77,7 +77,7 @@ fn picture_steps() -> Vec<Value> {
     vec![
         json!({ "click": "Demo camera", "role": "link" }),
         json!({ "watch": 4, "timeoutMs": PICTURE_DEADLINE.as_millis() }),
-        json!({ "see": "Direct in the LAN" }),
+        json!({ "see": "Direct" }),
     ]
 }
 

@@ -60,6 +60,10 @@ impl Generation {
         self.remote.as_ref().map(|remote| &remote.credentials)
     }
 
+    pub(super) fn remote_since(&self) -> Option<Instant> {
+        self.remote.as_ref().map(|remote| remote.since)
+    }
+
     pub(super) fn remote_key(&self) -> Option<&ShortTermKey> {
         self.remote.as_ref().map(|remote| &remote.key)
     }

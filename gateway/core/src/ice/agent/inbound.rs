@@ -173,7 +173,7 @@ impl Agent {
         if base.kind == CandidateKind::Relay {
             return CandidateKind::Relay;
         }
-        let known = self.locals.iter().find(|candidate| candidate.address == seen_as);
+        let known = self.local_candidates().find(|candidate| candidate.address == seen_as);
         known.map_or(CandidateKind::PeerReflexive, |candidate| candidate.kind)
     }
 

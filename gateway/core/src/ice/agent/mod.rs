@@ -18,8 +18,8 @@ use self::select::Selection;
 use super::candidate::{canonical, is_usable};
 use super::checks::{Allowance, CheckList, Proven, Transactions};
 use super::config::{
-    Config, MAX_EVENTS, MAX_LOCAL, MAX_PEER_REFLEXIVE, MAX_REMOTE, MAX_TRANSMITS, Role,
-    TRIGGERED_TA,
+    Config, MAX_EVENTS, MAX_LOCAL, MAX_PEER_REFLEXIVE, MAX_REFLEXIVE_PER_END, MAX_REMOTE,
+    MAX_TRANSMITS, Role, TRIGGERED_TA,
 };
 use super::pair::{Base, Pair, PairId, Remote};
 use super::{Candidate, CandidateKind, Credentials, Event, LocalEnd, PairReport, Path, Transmit};
@@ -35,7 +35,7 @@ pub struct Agent {
     /// The one whose selected pair carries media until the restarted one has its own.
     previous: Option<Generation>,
     bases: Vec<Base>,
-    locals: Vec<Candidate>,
+    locals: Vec<Local>,
     remotes: Vec<Remote>,
     reflexive_allowance: Allowance,
     /// Of a generation whose credentials have not arrived yet.
@@ -45,8 +45,17 @@ pub struct Agent {
     proven: Proven,
     pacer: Pacer,
     selection: Selection,
+    /// Worked out at the end of every call that may change it: drivers ask often.
+    timeout: Option<Instant>,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
+}
+
+/// A candidate of ours, and where it leaves from.
+#[derive(Debug)]
+struct Local {
+    end: LocalEnd,
+    candidate: Candidate,
 }
 
 /// What of the configuration is asked again and again.
@@ -77,6 +86,7 @@ impl Agent {
             proven: Proven::default(),
             pacer: Pacer::new(now),
             selection: Selection::new(now),
+            timeout: None,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -116,8 +126,11 @@ impl Agent {
             CandidateKind::PeerReflexive => return None,
         };
         let known_end = self.bases.iter().any(|base| base.end == end);
+        if kind == CandidateKind::ServerReflexive {
+            self.forget_old_reflexive(end);
+        }
         let full = self.locals.len() >= MAX_LOCAL;
-        let redundant = self.locals.iter().any(|known| known.address == address);
+        let redundant = self.locals.iter().any(|known| known.candidate.address == address);
         if full || redundant || known_end == is_base || !is_usable(address) {
             return None;
         }
@@ -128,7 +141,7 @@ impl Agent {
         let ufrag = &self.generation.local().ufrag;
         let candidate =
             Candidate::local(kind, address, foundation_base, related, local_preference, ufrag);
-        self.locals.push(candidate.clone());
+        self.locals.push(Local { end, candidate: candidate.clone() });
         if is_base {
             let base = Base { end, kind, address, local_preference };
             for remote in &self.remotes {
@@ -142,14 +155,22 @@ impl Agent {
         Some(candidate)
     }
 
+    fn forget_old_reflexive(&mut self, end: LocalEnd) {
+        let reflexive = CandidateKind::ServerReflexive;
+        let of_end = |local: &Local| local.end == end && local.candidate.kind == reflexive;
+        if self.locals.iter().filter(|local| of_end(local)).count() >= MAX_REFLEXIVE_PER_END
+            && let Some(oldest) = self.locals.iter().position(of_end)
+        {
+            self.locals.remove(oldest);
+        }
+    }
+
     /// The end is gone: an address of the machine, or a TURN allocation. A selected pair on it is
     /// replaced, or the agent is disconnected at once.
     pub fn remove_local(&mut self, now: Instant, end: LocalEnd) {
         let Some(at) = self.bases.iter().position(|base| base.end == end) else { return };
-        let base = self.bases.remove(at);
-        self.locals.retain(|candidate| {
-            candidate.address != base.address && candidate.related != Some(base.address)
-        });
+        self.bases.remove(at);
+        self.locals.retain(|local| local.end != end);
         self.proven.remove_end(end);
         let lost = self.selected_pair().is_some_and(|pair| pair.base.end == end);
         self.list.retain(|pair| pair.base.end != end);
@@ -159,9 +180,10 @@ impl Agent {
         self.run(now);
     }
 
-    /// What to signal after a restart: all local candidates, in the current generation.
+    /// What to signal after a restart: all local candidates, in the current generation. Ask the
+    /// STUN servers again then: what they saw before may be forgotten.
     pub fn local_candidates(&self) -> impl Iterator<Item = &Candidate> {
-        self.locals.iter()
+        self.locals.iter().map(|local| &local.candidate)
     }
 
     /// A candidate of the peer, before or after its credentials. One that names another `ufrag`
@@ -219,6 +241,11 @@ impl Agent {
         self.run(now);
     }
 
+    /// When [`Self::handle_timeout`] has something to do next.
+    pub const fn poll_timeout(&self) -> Option<Instant> {
+        self.timeout
+    }
+
     /// The next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.transmits.pop_front()
@@ -274,7 +301,7 @@ impl Agent {
 
     /// The selected pair keeps its generation's credentials; everything else is forgotten.
     fn begin_generation(&mut self, now: Instant, local: Credentials) {
-        for candidate in &mut self.locals {
+        for Local { candidate, .. } in &mut self.locals {
             candidate.ufrag = Some(local.ufrag.clone());
         }
         let next = Generation::new(self.generation.number().wrapping_add(1), local);

@@ -54,18 +54,17 @@ impl Agent {
     /// Does what is due: consent, triggered checks, ordinary checks, the verdict.
     pub(super) fn run(&mut self, now: Instant) {
         self.watch_selected(now);
-        if self.generation.check_username().is_none() {
-            return;
+        if self.generation.check_username().is_some() {
+            self.run_triggered(now);
+            if self.pacer.next_ordinary <= now && self.run_ordinary(now) {
+                self.pacer.next_ordinary = now + self.config.ta;
+            }
+            self.give_verdict(now);
         }
-        self.run_triggered(now);
-        if self.pacer.next_ordinary <= now && self.run_ordinary(now) {
-            self.pacer.next_ordinary = now + self.config.ta;
-        }
-        self.give_verdict(now);
+        self.timeout = self.next_deadline();
     }
 
-    /// When [`Agent::handle_timeout`] has something to do next.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    fn next_deadline(&self) -> Option<Instant> {
         let mut next = self.selection_deadline();
         let mut at_most = |at: Instant| next = Some(next.map_or(at, |known| known.min(at)));
         if self.generation.check_username().is_some() {

@@ -120,7 +120,8 @@ impl Agent {
     }
 
     fn hold_until(&self) -> Instant {
-        self.selection.generation_since + RESTART_HOLD
+        let since = self.generation.remote_since();
+        since.unwrap_or(self.selection.generation_since) + RESTART_HOLD
     }
 
     /// The peer decides, but an answer of ours must have come back: nobody is sent media on the

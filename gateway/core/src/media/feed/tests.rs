@@ -256,6 +256,8 @@ fn a_loss_leaves_a_gap_and_ends_the_group_of_pictures() {
     assert!(camera.feed.gop().packets().is_empty());
     camera.send(2, true, IDR).unwrap();
     assert!(camera.feed.gop().packets()[0].starts_key_frame);
+    camera.feed.handle_end();
+    assert!(camera.feed.gop().packets().is_empty());
 }
 
 #[test]

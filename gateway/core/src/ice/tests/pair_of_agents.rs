@@ -1,0 +1,138 @@
+//! Two agents that reach each other.
+
+use super::*;
+
+const ROLES: [(Role, Role); 4] = [
+    (Role::Controlling, Role::Controlled),
+    (Role::Controlled, Role::Controlling),
+    (Role::Controlling, Role::Controlling),
+    (Role::Controlled, Role::Controlled),
+];
+
+#[test]
+fn both_are_connected_after_three_ways_or_four_when_roles_collide() {
+    for (left, right) in ROLES {
+        let mut two = Two::new(left, right);
+        two.connect();
+        let ways = if left == right { 4 } else { 3 };
+        assert!(two.now - two.epoch <= Duration::from_millis(ways), "{left:?} {right:?}");
+        let [a, b] = [&two.left, &two.right].map(|agent| agent.selected().unwrap());
+        assert_eq!((a.local_address, a.remote), (b.remote, b.local_address));
+        assert_eq!((a.local_kind, a.remote_kind), (CandidateKind::Host, CandidateKind::Host));
+        assert_ne!(two.left.role(), two.right.role());
+    }
+}
+
+#[test]
+fn one_event_tells_of_one_connection() {
+    let mut two = Two::new(Role::Controlling, Role::Controlled);
+    two.connect();
+    two.run(Duration::from_secs(120), |_| false);
+    let told: Vec<_> = two.events.iter().map(|(right, e)| (*right, *e)).collect();
+    assert!(matches!(told[..], [(_, Event::Connected(_)), (_, Event::Connected(_))]), "{told:?}");
+}
+
+#[test]
+fn a_better_candidate_that_comes_late_takes_over() {
+    let mut two = Two::new(Role::Controlling, Role::Controlled);
+    // At first each knows the other only as what a TURN server would show.
+    let relayed = |address| Candidate {
+        kind: CandidateKind::Relay,
+        priority: priority(CandidateKind::Relay, 65_535),
+        ..host_candidate(addr(address))
+    };
+    two.left = agent(two.now, Role::Controlling, 1, LEFT);
+    two.right = agent(two.now, Role::Controlled, 2, RIGHT);
+    two.left.add_remote(two.now, relayed(RIGHT));
+    two.right.add_remote(two.now, relayed(LEFT));
+    two.connect();
+    assert!(two.left.selected().unwrap().is_relayed());
+
+    let better = addr("192.0.2.2:6000");
+    let host = CandidateKind::Host;
+    two.right.add_local(two.now, host, LocalEnd::Socket(better), better, None, 65_535);
+    two.reachable.push(better);
+    two.left.add_remote(two.now, host_candidate(better));
+    two.events.clear();
+    let took_over = |two: &Two| {
+        let paths = [&two.left, &two.right].map(|agent| agent.selected().unwrap());
+        paths[0].remote == better && paths[1].end == LocalEnd::Socket(better)
+    };
+    assert!(two.run(Duration::from_millis(50), took_over), "{:?}", two.events);
+    let changed = two.events.iter().all(|(_, event)| matches!(event, Event::PathChanged(_)));
+    assert!(changed && two.events.len() == 2, "{:?}", two.events);
+}
+
+#[test]
+fn losing_the_end_of_the_selected_pair_is_told_at_once() {
+    let mut two = Two::new(Role::Controlling, Role::Controlled);
+    two.connect();
+    two.events.clear();
+    two.left.remove_local(two.now, end(LEFT));
+    two.drain();
+    assert_eq!(two.events, [(false, Event::Disconnected)]);
+    assert_eq!(two.left.selected(), None);
+    assert!(!two.left.is_proven(end(LEFT), addr(RIGHT)));
+}
+
+#[test]
+fn the_answer_must_take_the_way_of_the_request() {
+    let mut two = Two::new(Role::Controlling, Role::Controlled);
+    two.introduce();
+    let check = two.left.poll_transmit().unwrap();
+    two.right.handle_stun(two.now, end(RIGHT), addr(LEFT), &check.bytes).unwrap();
+    let answers = std::iter::from_fn(|| two.right.poll_transmit()).map(|transmit| transmit.bytes);
+    let is_success = |bytes: &Vec<u8>| Message::parse(bytes).unwrap().class() == Class::Success;
+    let answer = answers.into_iter().find(is_success).unwrap();
+
+    let elsewhere = addr("192.0.2.3:5000");
+    let mut receive = |from| two.left.handle_stun(two.now, end(LEFT), from, &answer);
+    assert_eq!(receive(elsewhere), Err(StunRefused::Asymmetric));
+    assert_eq!(receive(addr(RIGHT)), Ok(()));
+    assert_eq!(receive(addr(RIGHT)), Err(StunRefused::UnknownTransaction), "once only");
+    assert!(two.left.selected().is_some());
+    assert!(!two.left.is_proven(end(LEFT), elsewhere));
+}
+
+#[test]
+fn checks_of_the_peer_are_no_consent() {
+    let mut two = Two::new(Role::Controlling, Role::Controlled);
+    two.connect();
+    two.events.clear();
+    // From now on the right one hears nothing and answers nothing, but keeps on checking.
+    let begun = two.now;
+    while two.now < begun + Duration::from_secs(40) {
+        two.now += Duration::from_secs(1);
+        let check = Forged::check(&two.right, &two.left).bytes();
+        let _ = two.left.handle_stun(two.now, end(LEFT), addr(RIGHT), &check);
+        two.left.handle_timeout(two.now);
+        two.right.handle_timeout(two.now);
+        two.drain();
+        two.under_way.clear();
+    }
+    let left: Vec<_> = two.events.iter().filter(|(right, _)| !right).map(|(_, e)| *e).collect();
+    assert_eq!(left, [Event::Disconnected, Event::Failed(FailReason::ConsentExpired)]);
+    assert_eq!(two.left.selected(), None);
+}
+
+#[test]
+fn a_flood_of_addresses_from_the_peer_itself_stays_small() {
+    let mut two = Two::new(Role::Controlling, Role::Controlled);
+    two.connect();
+    two.events.clear();
+    let check = Forged::check(&two.left, &two.right).bytes();
+    for port in 1..=2000 {
+        let from = SocketAddr::new(addr("198.51.100.7:1").ip(), port);
+        two.right.handle_stun(two.now, end(RIGHT), from, &check).unwrap();
+        two.now += Duration::from_millis(1);
+    }
+    let mut sent = 0;
+    while let Some(transmit) = two.right.poll_transmit() {
+        let message = Message::parse(&transmit.bytes).unwrap();
+        sent += usize::from(message.class() == Class::Request);
+    }
+    assert!(two.right.pairs().count() <= 1 + MAX_PEER_REFLEXIVE);
+    assert!(sent <= 2 * MAX_PEER_REFLEXIVE + 10, "{sent} checks for 2000 addresses");
+    assert!(two.right.is_proven(end(RIGHT), addr(LEFT)), "the selected pair is never forgotten");
+    assert_eq!(two.events, [], "and stays selected");
+}

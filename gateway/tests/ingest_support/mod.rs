@@ -139,7 +139,7 @@ impl Sender {
             Err(error) => return skip(&format!("{name} does not start: {error}")),
         };
         let mut line = String::new();
-        let output = child.stdout.take().expect("piped");
+        let output = child.stdout.take()?;
         let read = BufReader::new(output).read_line(&mut line);
         let port = line.trim().strip_prefix("ready ").and_then(|port| port.parse().ok());
         let sender = Self { child, port: port.unwrap_or(0) };
@@ -187,7 +187,7 @@ pub(crate) fn rtsp_server(flags: &[&str]) -> Option<Sender> {
 /// live555's RTSP server, at /proxyStream.
 pub(crate) fn live555() -> Option<Sender> {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("live555");
-    let cache = cache.to_str().expect("a name in Unicode");
+    let cache = cache.to_str()?;
     let port = free_udp_port().to_string();
     Sender::script("live555_server.py", &["--cache", cache, "--port", &port])
 }

@@ -4,8 +4,8 @@ use crate::{
     config::{Config, Ports, Secret},
     say, shutdown,
 };
-use anyhow::ensure;
-use porthole_turn_server::Server;
+use anyhow::{anyhow, ensure};
+use porthole_turn_server::{Server, StartError};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Runs it alone until told to stop.
@@ -25,7 +25,7 @@ pub fn start(config: &Config, secret: Option<&Secret>) -> anyhow::Result<Server>
     let Relay { v4, v6 } = relay(config)?;
     let Ports { first, last } = turn.relay_ports;
     let plain = |(name, password): (&String, &Secret)| (name.clone(), password.reveal().to_owned());
-    Ok(Server::start(porthole_turn_server::Config {
+    let server = Server::start(porthole_turn_server::Config {
         listen: turn.listen.clone(),
         realm: turn.realm.clone(),
         users: turn.users.iter().map(plain).collect(),
@@ -37,7 +37,13 @@ pub fn start(config: &Config, secret: Option<&Secret>) -> anyhow::Result<Server>
         deny_peers: turn.deny_peers.iter().map(|network| network.0).collect(),
         workers: usize::from(turn.workers),
         ..porthole_turn_server::Config::default()
-    })?)
+    });
+    server.map_err(|error| match error {
+        StartError::NoRelayAddress => {
+            anyhow!("{error}; name it with --public-address or in turn.relay_address")
+        }
+        other => other.into(),
+    })
 }
 
 #[derive(Debug, Default, PartialEq)]

@@ -1,7 +1,7 @@
 //! What was found, as a table for people and as JSON for programs.
 
 use super::probe::{Answer, Silence};
-use porthole_turn_proto::Transport;
+use porthole_turn_proto::{FailureReason, Transport};
 use serde::Serialize;
 use std::{fmt, net::SocketAddr};
 
@@ -42,8 +42,15 @@ pub(super) struct Check {
 #[derive(Debug, Serialize)]
 #[serde(tag = "result", rename_all = "lowercase")]
 pub(super) enum Outcome {
-    Ok { seen: SocketAddr, rtt_ms: f64 },
-    Failed { reason: String },
+    Ok {
+        seen: SocketAddr,
+        rtt_ms: f64,
+    },
+    Failed {
+        reason: String,
+        #[serde(skip)]
+        by_credentials: bool,
+    },
 }
 
 impl Outcome {
@@ -54,7 +61,11 @@ impl Outcome {
                 let rtt_ms = (took.as_secs_f64() * 10_000.0).round() / 10.0;
                 Self::Ok { seen: address, rtt_ms }
             }
-            Err(silence) => Self::Failed { reason: silence.to_string() },
+            Err(silence) => {
+                let by_credentials =
+                    matches!(silence, Silence::Turn(FailureReason::Unauthenticated));
+                Self::Failed { reason: silence.to_string(), by_credentials }
+            }
         }
     }
 
@@ -97,8 +108,14 @@ impl Check {
             Transport::Udp => "TURN over UDP",
             Transport::Tcp => "TURN over TCP",
         };
-        let advice = "Look at the user and password, and whether the server relays from an \
-                      address of its own: without TURN, pairs of strict NATs do not connect.";
+        let advice = match outcome {
+            Outcome::Failed { by_credentials: true, .. } => {
+                "Look at the user and password, and at the realm's users on the server."
+            }
+            Outcome::Failed { .. } | Outcome::Ok { .. } => {
+                "Let this port through: without TURN, pairs of strict NATs do not connect."
+            }
+        };
         Self::new(what, server, address, outcome, advice)
     }
 
@@ -158,7 +175,7 @@ impl fmt::Display for Report {
                 Outcome::Ok { seen, rtt_ms } => {
                     writeln!(f, "ok    {what}  {address:width$}  {rtt_ms:6.1} ms  as {seen}")?;
                 }
-                Outcome::Failed { reason } => {
+                Outcome::Failed { reason, .. } => {
                     writeln!(f, "FAIL  {what}  {address:width$}  {reason}")?;
                 }
             }

@@ -352,7 +352,7 @@ impl Worker {
                         Ok(()) => self.server.relay_opened(id),
                         Err(error) => {
                             tracing::debug!(port, %error, "a relay port cannot be opened");
-                            self.server.relay_failed(id);
+                            self.server.relay_failed(clocks(), id);
                         }
                     }
                 }

@@ -1,1 +1,1 @@
-//! Foreign parts.
+//! Foreign parts: the tests are in `tests/`.

@@ -7,15 +7,19 @@ pub const CHANNEL_HEADER_LEN: usize = 4;
 /// The largest frame on a stream: a full ChannelData or STUN message, padded.
 pub const MAX_FRAME: usize = 65_552;
 
-/// A channel number in the range of RFC 8656 §12.
+/// A channel number that a server takes.
+///
+/// RFC 8656 §12 ends the range at 0x4FFF, RFC 5766 §11 ended it at 0x7FFF. Clients of the older
+/// one are many (coturn's until 4.16, pion), and on a TURN server's port nothing else begins with
+/// such bytes: so the server takes both, and our client uses the newer range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelNumber(u16);
 
 impl ChannelNumber {
     /// The first one.
     pub const MIN: Self = Self(0x4000);
-    /// The last one. 0x5000 and up are reserved (RFC 8656 §12, RFC 7983).
-    pub const MAX: Self = Self(0x4FFF);
+    /// The last one.
+    pub const MAX: Self = Self(0x7FFF);
 
     /// `None` outside the range.
     pub const fn new(number: u16) -> Option<Self> {
@@ -28,12 +32,12 @@ impl ChannelNumber {
     }
 }
 
-/// What the first byte of a datagram or frame says it is (RFC 7983).
+/// What the first byte of a datagram or frame says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// 0 to 3.
     Stun,
-    /// 64 to 79.
+    /// 64 to 127.
     ChannelData,
     /// Not for this crate.
     Other,
@@ -43,7 +47,7 @@ pub enum Kind {
 pub fn kind_of(bytes: &[u8]) -> Kind {
     match bytes.first() {
         Some(0..=3) => Kind::Stun,
-        Some(0x40..=0x4F) => Kind::ChannelData,
+        Some(0x40..=0x7F) => Kind::ChannelData,
         Some(_) | None => Kind::Other,
     }
 }

@@ -27,7 +27,7 @@ fn channel_data_is_read_by_its_own_length() {
         ("empty", vec![0x40, 1, 0, 0], Some(&[][..])),
         ("too short", vec![0x40, 1, 0, 3, 8, 9], None),
         ("no header", vec![0x40, 1, 0], None),
-        ("reserved number", vec![0x50, 1, 0, 0], None),
+        ("no channel", vec![0x80, 1, 0, 0], None),
         ("stun", vec![0x00, 1, 0, 0], None),
     ] {
         let want = want.map(|payload| (one.unwrap(), payload));
@@ -36,9 +36,9 @@ fn channel_data_is_read_by_its_own_length() {
 }
 
 #[test]
-fn channel_numbers_are_those_of_rfc_8656() {
+fn channel_numbers_are_those_of_rfc_8656_and_rfc_5766() {
     for (number, ok) in
-        [(0x3FFF, false), (0x4000, true), (0x4FFF, true), (0x5000, false), (0x7FFF, false)]
+        [(0x3FFF, false), (0x4000, true), (0x4FFF, true), (0x7FFF, true), (0x8000, false)]
     {
         assert_eq!(ChannelNumber::new(number).is_some(), ok, "{number:#x}");
     }
@@ -47,7 +47,7 @@ fn channel_numbers_are_those_of_rfc_8656() {
 #[test]
 fn a_stream_that_is_not_turn_is_refused() {
     for (what, bytes) in [
-        ("http", b"POST / HTTP/1.1\r\n".to_vec()),
+        ("rtp", vec![0x80, 96, 0, 1]),
         ("tls", vec![0x16, 3, 1, 0]),
         ("stun without cookie", vec![0, 1, 0, 0, 1, 2, 3, 4]),
         ("stun of odd length", [&[0, 1, 0, 3][..], &MAGIC_COOKIE.to_be_bytes()].concat()),

@@ -9,6 +9,7 @@ use super::config::{CHANNEL_LIFETIME, MAX_CHANNELS, MAX_PERMISSIONS, PERMISSION_
 use super::peer::Peer;
 use super::port::PortGuard;
 use super::quota::QuotaUnit;
+use super::reservation::Token;
 use crate::Family;
 use crate::channel::ChannelNumber;
 use crate::stun::TransactionId;
@@ -38,6 +39,9 @@ pub(super) struct Allocation {
     pub(super) request: AllocateRequest,
     /// Whether the driver has opened the relay socket.
     pub(super) open: bool,
+    pub(super) wish: PortWish,
+    /// Of the port above, for whoever asked for it.
+    pub(super) token: Option<Token>,
     pub(super) port_tries: u8,
     pub(super) permissions: Permissions,
     pub(super) channels: Channels,
@@ -59,6 +63,17 @@ impl Allocation {
 pub(super) struct AllocateRequest {
     pub(super) id: TransactionId,
     pub(super) fingerprint: bool,
+}
+
+/// Which port a client wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PortWish {
+    Any,
+    Even,
+    /// Even, and the one above reserved.
+    Pair,
+    /// The one that a token stands for.
+    Reserved,
 }
 
 /// The table is full.

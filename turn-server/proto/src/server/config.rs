@@ -39,7 +39,7 @@ pub struct ServerConfig {
     pub relay_v6: Option<RelayAddress>,
     /// Which peers are allowed.
     pub policy: PolicyConfig,
-    /// Key of the nonces; the same in all workers.
+    /// Key of nonces and reservation tokens; the same in all workers.
     pub nonce_key: [u8; 32],
     /// Seed of ports and transaction ids: random and another one in each worker.
     pub seed: [u8; 32],

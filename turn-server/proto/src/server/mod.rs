@@ -7,6 +7,7 @@
 //! Architecture invariants: nobody who has not proved an address and a password costs a byte of
 //! memory; every packet to or from a peer passes [`Server::authorize_peer`].
 
+mod allocate;
 mod allocation;
 mod auth;
 mod config;
@@ -17,6 +18,7 @@ mod port;
 mod quota;
 mod relay;
 mod requests;
+mod reservation;
 mod table;
 
 use std::collections::VecDeque;
@@ -40,6 +42,7 @@ pub use policy::{BadCidr, Cidr, PolicyConfig};
 pub use port::{PortPool, RelayAddress};
 pub use quota::{AllocationQuota, LocalQuota, QuotaLimits, QuotaReached, QuotaUnit};
 pub use relay::{HEADROOM, RelayHeader, TAILROOM, ToClient, ToPeer};
+use reservation::Reservations;
 use table::Table;
 
 use crate::channel::{Kind, kind_of};
@@ -127,6 +130,7 @@ pub struct Server {
     relay_v6: Option<RelayAddress>,
     quota: Box<dyn AllocationQuota>,
     rng: StdRng,
+    reservations: Reservations,
     table: Table,
     /// At most a few for each input, and the driver drains it after each.
     outputs: VecDeque<Output>,
@@ -147,6 +151,7 @@ impl Server {
             relay_v6,
             quota,
             rng: StdRng::from_seed(config.seed),
+            reservations: Reservations::new(config.nonce_key),
             table: Table::default(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
@@ -173,8 +178,8 @@ impl Server {
     }
 
     /// The driver could not open the socket it was asked for: another port is tried.
-    pub fn relay_failed(&mut self, id: AllocationId) {
-        self.retry_allocate(id);
+    pub fn relay_failed(&mut self, now: Now, id: AllocationId) {
+        self.retry_allocate(now, id);
     }
 
     /// The client's TCP connection is closed.
@@ -186,6 +191,7 @@ impl Server {
 
     /// Ends what has expired.
     pub fn handle_timeout(&mut self, now: Now) {
+        self.reservations.expire(now.instant);
         while let Some((at, id)) = self.table.next_expiry() {
             if at > now.instant {
                 break;
@@ -196,7 +202,8 @@ impl Server {
 
     /// When [`Self::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.table.next_expiry().map(|(at, _)| at)
+        let allocation = self.table.next_expiry().map(|(at, _)| at);
+        allocation.into_iter().chain(self.reservations.next_expiry()).min()
     }
 
     /// The next thing to do.

@@ -43,6 +43,8 @@ impl Peer {
 fn embedded_in(ip: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
     let v4 = |high: u16, low: u16| Some(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
     match ip.segments() {
+        // The unspecified address and loopback are themselves (RFC 4291 §2.5.2, §2.5.3).
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => [None; 2],
         // IPv4-compatible ::/96 (RFC 4291 §2.5.5.1), SIIT ::ffff:0:0:0/96 (RFC 2765 §2.1).
         [0, 0, 0, 0, 0, 0, a, b] | [0, 0, 0, 0, 0xFFFF, 0, a, b] => [v4(a, b), None],
         // NAT64 64:ff9b::/96 (RFC 6052 §2.1).

@@ -19,66 +19,100 @@ pub struct RelayAddress {
     pub ports: Arc<PortPool>,
 }
 
-/// A range of ports, one bit each; taken and given back by any number of workers.
+/// A range of ports, a few bits each; taken and given back by any number of workers.
 #[derive(Debug)]
 pub struct PortPool {
     first: u16,
     len: u32,
-    taken: Vec<AtomicU64>,
+    taken: Bits,
+    /// Taken, but for nobody yet: whoever clears the bit owns the port.
+    reserved: Bits,
 }
 
 impl PortPool {
     /// All free.
     pub fn new(range: RangeInclusive<u16>) -> Arc<Self> {
         let len = (u32::from(*range.end()) + 1).saturating_sub(u32::from(*range.start()));
-        let words = usize::try_from(len.div_ceil(64)).unwrap_or(0);
-        let taken = (0..words).map(|_| AtomicU64::new(0)).collect();
-        Arc::new(Self { first: *range.start(), len, taken })
+        Arc::new(Self {
+            first: *range.start(),
+            len,
+            taken: Bits::new(len),
+            reserved: Bits::new(len),
+        })
     }
 
     /// A free port at random (RFC 8656 §7.2: unpredictable), or `None` if there is none.
     pub(super) fn take(self: &Arc<Self>, rng: &mut impl Rng) -> Option<PortGuard> {
-        if self.len == 0 {
-            return None;
-        }
-        for _ in 0..RANDOM_TRIES {
-            if let Some(guard) = self.take_at(rng.random_range(0..self.len)) {
-                return Some(guard);
-            }
-        }
-        let start = rng.random_range(0..self.len);
-        (0..self.len).find_map(|step| self.take_at((start + step) % self.len))
+        self.find(rng, |index| self.take_at(index))
+    }
+
+    /// As [`Self::take`], an even one.
+    pub(super) fn take_even(self: &Arc<Self>, rng: &mut impl Rng) -> Option<PortGuard> {
+        self.find(rng, |index| self.take_at(self.even(index)?))
+    }
+
+    /// As [`Self::take_even`], and the port above it.
+    pub(super) fn take_pair(self: &Arc<Self>, rng: &mut impl Rng) -> Option<[PortGuard; 2]> {
+        self.find(rng, |index| {
+            let even = self.even(index)?;
+            Some([self.take_at(even)?, self.take_at(even + 1)?])
+        })
+    }
+
+    /// A port that waits in a [`ReservedPort`].
+    pub(super) fn claim(self: &Arc<Self>, port: u16) -> Option<PortGuard> {
+        let index = self.index(port)?;
+        self.reserved.clear(index).then(|| self.guard(index)).flatten()
     }
 
     /// Whether somebody has it.
     pub fn is_taken(&self, port: u16) -> bool {
-        let Some(index) = port.checked_sub(self.first).map(u32::from) else { return false };
-        let (word, bit) = position(index);
-        self.taken.get(word).is_some_and(|word| word.load(Ordering::Relaxed) & bit != 0)
+        self.index(port).is_some_and(|index| self.taken.get(index))
     }
 
     /// How many are taken.
     pub fn taken(&self) -> u32 {
-        self.taken.iter().map(|word| word.load(Ordering::Relaxed).count_ones()).sum()
+        self.taken.count()
+    }
+
+    /// A few tries at random, then all in order.
+    fn find<T>(&self, rng: &mut impl Rng, take: impl Fn(u32) -> Option<T>) -> Option<T> {
+        if self.len == 0 {
+            return None;
+        }
+        for _ in 0..RANDOM_TRIES {
+            if let Some(taken) = take(rng.random_range(0..self.len)) {
+                return Some(taken);
+            }
+        }
+        let start = rng.random_range(0..self.len);
+        (0..self.len).find_map(|step| take((start + step) % self.len))
+    }
+
+    /// The even port at or above, if it is in the range.
+    fn even(&self, index: u32) -> Option<u32> {
+        let even = index + (u32::from(self.first) + index) % 2;
+        (even < self.len).then_some(even)
     }
 
     fn take_at(self: &Arc<Self>, index: u32) -> Option<PortGuard> {
-        let (word, bit) = position(index);
-        let before = self.taken.get(word)?.fetch_or(bit, Ordering::Relaxed);
-        let offset = u16::try_from(index).ok()?;
-        (before & bit == 0).then(|| PortGuard { pool: Arc::clone(self), port: self.first + offset })
+        (index < self.len && self.taken.set(index)).then(|| self.guard(index)).flatten()
+    }
+
+    fn guard(self: &Arc<Self>, index: u32) -> Option<PortGuard> {
+        let port = self.first.checked_add(u16::try_from(index).ok()?)?;
+        Some(PortGuard { pool: Arc::clone(self), port, owned: true })
+    }
+
+    fn index(&self, port: u16) -> Option<u32> {
+        port.checked_sub(self.first).map(u32::from).filter(|index| *index < self.len)
     }
 
     fn give_back(&self, port: u16) {
-        let (word, bit) = position(u32::from(port - self.first));
-        if let Some(word) = self.taken.get(word) {
-            word.fetch_and(!bit, Ordering::Relaxed);
+        if let Some(index) = self.index(port) {
+            self.taken.clear(index);
         }
     }
-}
-
-fn position(index: u32) -> (usize, u64) {
-    (usize::try_from(index / 64).unwrap_or(usize::MAX), 1 << (index % 64))
 }
 
 /// Owns one port.
@@ -86,16 +120,86 @@ fn position(index: u32) -> (usize, u64) {
 pub(super) struct PortGuard {
     pool: Arc<PortPool>,
     port: u16,
+    owned: bool,
 }
 
 impl PortGuard {
     pub(super) fn port(&self) -> u16 {
         self.port
     }
+
+    /// Lets the port wait for somebody to claim it.
+    pub(super) fn reserve(mut self) -> ReservedPort {
+        self.owned = false;
+        if let Some(index) = self.pool.index(self.port) {
+            self.pool.reserved.set(index);
+        }
+        ReservedPort { pool: Arc::clone(&self.pool), port: self.port }
+    }
 }
 
 impl Drop for PortGuard {
     fn drop(&mut self) {
-        self.pool.give_back(self.port);
+        if self.owned {
+            self.pool.give_back(self.port);
+        }
+    }
+}
+
+/// A taken port that waits for its claim; given back if nobody came.
+#[derive(Debug)]
+pub(super) struct ReservedPort {
+    pool: Arc<PortPool>,
+    port: u16,
+}
+
+impl ReservedPort {
+    #[cfg(test)]
+    pub(super) fn is_waiting(&self) -> bool {
+        self.pool.index(self.port).is_some_and(|index| self.pool.reserved.get(index))
+    }
+}
+
+impl Drop for ReservedPort {
+    fn drop(&mut self) {
+        // Whoever claims it makes a guard of his own. Should the port have come round to another
+        // reservation meanwhile, that one ends early; nobody ever owns a port twice.
+        drop(self.pool.claim(self.port));
+    }
+}
+
+/// Bits that any thread may set and clear.
+#[derive(Debug)]
+struct Bits(Vec<AtomicU64>);
+
+impl Bits {
+    fn new(len: u32) -> Self {
+        Self((0..len.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    /// Whether it was clear before.
+    fn set(&self, index: u32) -> bool {
+        let (word, bit) = self.at(index);
+        word.is_some_and(|word| word.fetch_or(bit, Ordering::AcqRel) & bit == 0)
+    }
+
+    /// Whether it was set before.
+    fn clear(&self, index: u32) -> bool {
+        let (word, bit) = self.at(index);
+        word.is_some_and(|word| word.fetch_and(!bit, Ordering::AcqRel) & bit != 0)
+    }
+
+    fn get(&self, index: u32) -> bool {
+        let (word, bit) = self.at(index);
+        word.is_some_and(|word| word.load(Ordering::Relaxed) & bit != 0)
+    }
+
+    fn count(&self) -> u32 {
+        self.0.iter().map(|word| word.load(Ordering::Relaxed).count_ones()).sum()
+    }
+
+    fn at(&self, index: u32) -> (Option<&AtomicU64>, u64) {
+        let word = usize::try_from(index / 64).ok().and_then(|word| self.0.get(word));
+        (word, 1 << (index % 64))
     }
 }

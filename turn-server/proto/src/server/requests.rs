@@ -3,21 +3,22 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::allocation::{AllocateRequest, Allocation, BindError, Channels, Permissions};
+use super::allocation::BindError;
 use super::auth::Identity;
-use super::config::{MAX_PEERS_PER_REQUEST, MAX_PORT_TRIES, MAX_UNKNOWN_LISTED};
-use super::quota::QuotaReached;
+use super::config::{MAX_PEERS_PER_REQUEST, MAX_UNKNOWN_LISTED};
 use super::{
     AllocationId, DEFAULT_LIFETIME, FiveTuple, MAX_LIFETIME, Now, Output, Peer, Scope, Server,
 };
+use crate::Family;
 use crate::channel::ChannelNumber;
 use crate::stun::{
     Class, ErrorCode, LongTermKey, Message, MessageWriter, Method, TransactionId, attribute,
 };
-use crate::{Family, REQUESTED_UDP};
 
 /// What any request may carry; everything else that must be understood is answered with 420.
-const KNOWN: [u16; 8] = [
+const KNOWN: [u16; 10] = [
+    attribute::EVEN_PORT,
+    attribute::RESERVATION_TOKEN,
     attribute::USERNAME,
     attribute::REALM,
     attribute::NONCE,
@@ -30,21 +31,21 @@ const KNOWN: [u16; 8] = [
 
 /// A request of somebody who is known by now.
 #[derive(Clone, Copy, Debug)]
-struct Asked<'m> {
-    client: &'m FiveTuple,
-    message: &'m Message<'m>,
-    who: &'m Identity,
-    now: Now,
+pub(super) struct Asked<'m> {
+    pub(super) client: &'m FiveTuple,
+    pub(super) message: &'m Message<'m>,
+    pub(super) who: &'m Identity,
+    pub(super) now: Now,
 }
 
 /// How to answer a request.
 #[derive(Clone, Copy, Debug)]
-struct ReplyTo<'k> {
-    client: FiveTuple,
-    method: Method,
-    id: TransactionId,
-    fingerprint: bool,
-    key: Option<&'k LongTermKey>,
+pub(super) struct ReplyTo<'k> {
+    pub(super) client: FiveTuple,
+    pub(super) method: Method,
+    pub(super) id: TransactionId,
+    pub(super) fingerprint: bool,
+    pub(super) key: Option<&'k LongTermKey>,
 }
 
 impl<'k> ReplyTo<'k> {
@@ -98,112 +99,6 @@ impl Server {
         if let Err(code) = handled {
             self.refuse(asked.reply_to(), code);
         }
-    }
-
-    /// RFC 8656 §7.2.
-    fn handle_allocate(&mut self, asked: &Asked<'_>) -> Result<(), ErrorCode> {
-        if let Some((id, allocation)) = self.table.of_client(asked.client) {
-            if allocation.request.id != asked.message.id() {
-                return Err(ErrorCode::ALLOCATION_MISMATCH);
-            }
-            // The answer was lost, unless the socket is still being opened.
-            if allocation.open {
-                self.reply_allocated(id);
-            }
-            return Ok(());
-        }
-        check_transport(asked.message)?;
-        let family = requested_family(asked.message)?.unwrap_or(Family::V4);
-        let lifetime_s = granted_lifetime(asked.message)?;
-        let relay = self.relay_for(family).ok_or(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED)?.clone();
-        if self.draining {
-            return Err(ErrorCode::INSUFFICIENT_CAPACITY);
-        }
-        let quota = self.quota.acquire(asked.who.quota_user(), asked.client.client.ip());
-        let quota = quota.map_err(|reached| match reached {
-            QuotaReached::Own => ErrorCode::ALLOCATION_QUOTA_REACHED,
-            QuotaReached::Total => ErrorCode::INSUFFICIENT_CAPACITY,
-        })?;
-        let port = relay.ports.take(&mut self.rng).ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
-        let output_port = port.port();
-        let inserted = self.table.insert(Allocation {
-            client: *asked.client,
-            owner: asked.who.clone(),
-            relay_ip: relay.ip,
-            port,
-            lifetime_s,
-            expires_at: asked.now.instant + Duration::from_secs(u64::from(lifetime_s)),
-            request: AllocateRequest {
-                id: asked.message.id(),
-                fingerprint: asked.message.has_fingerprint(),
-            },
-            open: false,
-            port_tries: 1,
-            permissions: Permissions::default(),
-            channels: Channels::default(),
-            _quota: quota,
-        });
-        let id = inserted.ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
-        self.outputs.push_back(Output::OpenRelay { id, family, port: output_port });
-        Ok(())
-    }
-
-    pub(super) fn finish_allocate(&mut self, id: AllocationId) {
-        let Some(allocation) = self.table.get_mut(id).filter(|a| !a.open) else { return };
-        allocation.open = true;
-        self.counters.allocations_made += 1;
-        self.reply_allocated(id);
-    }
-
-    /// Somebody else on this host has the port. The new one is taken before the old one is given
-    /// back, so that they differ.
-    pub(super) fn retry_allocate(&mut self, id: AllocationId) {
-        let Some(allocation) = self.table.get(id).filter(|a| !a.open) else { return };
-        let (family, tries) = (allocation.family(), allocation.port_tries);
-        let ports = self.relay_for(family).map(|relay| relay.ports.clone());
-        let another =
-            ports.filter(|_| tries < MAX_PORT_TRIES).and_then(|ports| ports.take(&mut self.rng));
-        match (another, self.table.get_mut(id)) {
-            (Some(another), Some(allocation)) => {
-                let port = another.port();
-                allocation.port = another;
-                allocation.port_tries += 1;
-                self.outputs.push_back(Output::OpenRelay { id, family, port });
-            }
-            _ => self.give_up_allocate(id),
-        }
-    }
-
-    fn give_up_allocate(&mut self, id: AllocationId) {
-        let Some(Allocation { client, owner, request, .. }) = self.table.remove(id) else { return };
-        let to = ReplyTo {
-            client,
-            method: Method::Allocate,
-            id: request.id,
-            fingerprint: request.fingerprint,
-            key: Some(&owner.key),
-        };
-        self.refuse(to, ErrorCode::INSUFFICIENT_CAPACITY);
-    }
-
-    fn reply_allocated(&mut self, id: AllocationId) {
-        let Some(allocation) = self.table.get(id) else { return };
-        let (relayed, lifetime_s) = (allocation.relayed(), allocation.lifetime_s);
-        let (client, request) = (allocation.client, allocation.request);
-        let key = allocation.owner.key.clone();
-        let to = ReplyTo {
-            client,
-            method: Method::Allocate,
-            id: request.id,
-            fingerprint: request.fingerprint,
-            key: Some(&key),
-        };
-        self.reply(to, Class::Success, |writer| {
-            writer
-                .xor_address(attribute::XOR_RELAYED_ADDRESS, relayed)
-                .xor_address(attribute::XOR_MAPPED_ADDRESS, client.client)
-                .u32(attribute::LIFETIME, lifetime_s);
-        });
     }
 
     /// RFC 8656 §8.2.
@@ -314,7 +209,7 @@ impl Server {
         });
     }
 
-    fn refuse(&mut self, to: ReplyTo<'_>, code: ErrorCode) {
+    pub(super) fn refuse(&mut self, to: ReplyTo<'_>, code: ErrorCode) {
         self.counters.refused += 1;
         self.reply(to, Class::Error, |writer| {
             writer.error_code(code);
@@ -332,7 +227,12 @@ impl Server {
         });
     }
 
-    fn reply(&mut self, to: ReplyTo<'_>, class: Class, fill: impl FnOnce(&mut MessageWriter<'_>)) {
+    pub(super) fn reply(
+        &mut self,
+        to: ReplyTo<'_>,
+        class: Class,
+        fill: impl FnOnce(&mut MessageWriter<'_>),
+    ) {
         let mut bytes = Vec::with_capacity(128);
         let mut writer = MessageWriter::new(&mut bytes, class, to.method, to.id);
         fill(&mut writer);
@@ -349,15 +249,7 @@ impl Server {
     }
 }
 
-fn check_transport(message: &Message<'_>) -> Result<(), ErrorCode> {
-    match message.u32(attribute::REQUESTED_TRANSPORT) {
-        Ok(Some(protocol)) if protocol >> 24 == REQUESTED_UDP >> 24 => Ok(()),
-        Ok(Some(_)) => Err(ErrorCode::UNSUPPORTED_TRANSPORT),
-        Ok(None) | Err(_) => Err(ErrorCode::BAD_REQUEST),
-    }
-}
-
-fn requested_family(message: &Message<'_>) -> Result<Option<Family>, ErrorCode> {
+pub(super) fn requested_family(message: &Message<'_>) -> Result<Option<Family>, ErrorCode> {
     let requested = message.u32(attribute::REQUESTED_ADDRESS_FAMILY);
     let Some(value) = requested.map_err(|_| ErrorCode::BAD_REQUEST)? else { return Ok(None) };
     let family = Family::from_attribute(value);
@@ -365,7 +257,7 @@ fn requested_family(message: &Message<'_>) -> Result<Option<Family>, ErrorCode> 
 }
 
 /// What the client asks for, within the bounds (RFC 8656 §7.2).
-fn granted_lifetime(message: &Message<'_>) -> Result<u32, ErrorCode> {
+pub(super) fn granted_lifetime(message: &Message<'_>) -> Result<u32, ErrorCode> {
     let asked = message.u32(attribute::LIFETIME).map_err(|_| ErrorCode::BAD_REQUEST)?;
     let seconds = |bound: Duration| u32::try_from(bound.as_secs()).unwrap_or(u32::MAX);
     let (least, most) = (seconds(DEFAULT_LIFETIME), seconds(MAX_LIFETIME));

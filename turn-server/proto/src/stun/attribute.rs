@@ -26,6 +26,8 @@ pub const NONCE: u16 = 0x0015;
 pub const XOR_RELAYED_ADDRESS: u16 = 0x0016;
 /// REQUESTED-ADDRESS-FAMILY.
 pub const REQUESTED_ADDRESS_FAMILY: u16 = 0x0017;
+/// EVEN-PORT.
+pub const EVEN_PORT: u16 = 0x0018;
 /// REQUESTED-TRANSPORT.
 pub const REQUESTED_TRANSPORT: u16 = 0x0019;
 /// MESSAGE-INTEGRITY-SHA256. Nothing after it is covered either.
@@ -36,6 +38,8 @@ pub const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 pub const PRIORITY: u16 = 0x0024;
 /// USE-CANDIDATE: a nomination, without a value (RFC 8445 §16.1).
 pub const USE_CANDIDATE: u16 = 0x0025;
+/// RESERVATION-TOKEN.
+pub const RESERVATION_TOKEN: u16 = 0x0022;
 /// SOFTWARE.
 pub const SOFTWARE: u16 = 0x8022;
 /// ALTERNATE-SERVER.

@@ -1,6 +1,7 @@
 //! The server and its clients as values: no socket, and time is moved.
 
 mod conservation;
+mod pairs;
 mod peers;
 mod refusals;
 mod world;

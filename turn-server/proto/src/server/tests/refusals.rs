@@ -105,13 +105,50 @@ fn each_mistake_has_its_code() {
             420,
         ),
         (
-            "even port, which is not offered",
+            "even port of no size",
             Method::Allocate,
             |w| {
                 allocate(w);
-                w.attribute(0x0018, &[0x80]);
+                w.attribute(attribute::EVEN_PORT, &[]);
             },
-            420,
+            400,
+        ),
+        (
+            "even port and a token",
+            Method::Allocate,
+            |w| {
+                allocate(w);
+                w.attribute(attribute::EVEN_PORT, &[0]);
+                w.attribute(attribute::RESERVATION_TOKEN, &[0; 8]);
+            },
+            400,
+        ),
+        (
+            "a token and a family",
+            Method::Allocate,
+            |w| {
+                allocate(w);
+                w.u32(FAMILY, 0x0100_0000).attribute(attribute::RESERVATION_TOKEN, &[0; 8]);
+            },
+            400,
+        ),
+        (
+            "a short token",
+            Method::Allocate,
+            |w| {
+                allocate(w);
+                w.attribute(attribute::RESERVATION_TOKEN, &[0; 7]);
+            },
+            400,
+        ),
+        (
+            "a made-up token",
+            Method::Allocate,
+            |w| {
+                allocate(w);
+                w.attribute(attribute::RESERVATION_TOKEN, &[0xC3, 0x50, 0, 0, 0, 0, 0, 0]);
+            },
+            508,
         ),
         ("refresh without allocation", Method::Refresh, |_| {}, 437),
         (
@@ -242,7 +279,7 @@ fn each_mistake_has_its_code() {
             "channel above the range",
             Method::ChannelBind,
             |w| {
-                w.u32(attribute::CHANNEL_NUMBER, 0x5000_0000).xor_address(PEER, addr(PEER_V4));
+                w.u32(attribute::CHANNEL_NUMBER, 0x8000_0000).xor_address(PEER, addr(PEER_V4));
             },
             400,
         ),

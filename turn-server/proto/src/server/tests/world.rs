@@ -150,7 +150,7 @@ impl World {
                 }
                 Output::OpenRelay { id, .. } if self.failing_opens > 0 => {
                     self.failing_opens -= 1;
-                    self.server.relay_failed(id);
+                    self.server.relay_failed(self.now, id);
                 }
                 Output::OpenRelay { id, family, port } => {
                     let ip = if family == Family::V4 { RELAY_V4 } else { RELAY_V6 };

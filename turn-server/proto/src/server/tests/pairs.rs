@@ -1,0 +1,110 @@
+//! EVEN-PORT and RESERVATION-TOKEN.
+
+use super::world::{REALM, SERVER, World, addr};
+use super::*;
+use crate::REQUESTED_UDP;
+use crate::stun::{MessageWriter, TransactionId, attribute, long_term_key};
+
+/// What an Allocate from this client gets: the relayed address and a token, or a code.
+#[expect(clippy::unwrap_in_result, reason = "what is malformed fails the test")]
+fn allocate(
+    world: &mut World,
+    user: &str,
+    from: &str,
+    fill: impl Fn(&mut MessageWriter<'_>),
+) -> Result<(SocketAddr, Option<Vec<u8>>), u16> {
+    let tuple = FiveTuple { transport: Transport::Udp, client: addr(from), server: addr(SERVER) };
+    let mut nonce = String::new();
+    for round in 0..2_u8 {
+        let mut out = Vec::new();
+        let id = TransactionId([round; 12]);
+        let mut writer = MessageWriter::new(&mut out, Class::Request, Method::Allocate, id);
+        writer.u32(attribute::REQUESTED_TRANSPORT, REQUESTED_UDP);
+        fill(&mut writer);
+        writer.attribute(attribute::USERNAME, user.as_bytes());
+        writer.attribute(attribute::REALM, REALM.as_bytes());
+        writer.attribute(attribute::NONCE, nonce.as_bytes());
+        writer.integrity(&long_term_key(user, REALM, &format!("{user}'s"))).finish().unwrap();
+        let sent = world.server_gets(&tuple, &out);
+        let message = Message::parse(&sent[0]).unwrap();
+        let text = |kind| message.text(kind).unwrap().map(str::to_owned);
+        if let Some(fresh) = text(attribute::NONCE) {
+            nonce = fresh;
+            continue;
+        }
+        if let Some(code) = message.error_code() {
+            return Err(code.value());
+        }
+        let relayed = message.xor_address(attribute::XOR_RELAYED_ADDRESS).unwrap().unwrap();
+        let token = message.first(attribute::RESERVATION_TOKEN).map(|a| a.value.to_vec());
+        return Ok((relayed, token));
+    }
+    panic!("nonces are stale at once");
+}
+
+fn even(reserve: bool) -> impl Fn(&mut MessageWriter<'_>) {
+    move |writer| {
+        writer.attribute(attribute::EVEN_PORT, &[if reserve { 0x80 } else { 0 }]);
+    }
+}
+
+fn token(token: &[u8]) -> impl Fn(&mut MessageWriter<'_>) {
+    move |writer| {
+        writer.attribute(attribute::RESERVATION_TOKEN, token);
+    }
+}
+
+#[test]
+fn even_ports_are_even_and_reserve_nothing() {
+    let mut world = World::new();
+    for n in 1..=3 {
+        let got = allocate(&mut world, "anna", &format!("198.51.100.{n}:1"), even(false));
+        let (relayed, token) = got.unwrap();
+        assert_eq!((relayed.port() % 2, token), (0, None));
+        assert_eq!(world.ports_taken(), n, "the odd port is not kept");
+    }
+}
+
+#[test]
+fn the_port_above_waits_for_its_token() {
+    let mut world = World::new();
+    let (first, reserved) = allocate(&mut world, "anna", "198.51.100.1:1", even(true)).unwrap();
+    let reserved = reserved.unwrap();
+    assert_eq!((first.port() % 2, world.ports_taken()), (0, 2));
+
+    let stolen = allocate(&mut world, "bert", "198.51.100.2:1", token(&reserved));
+    assert_eq!(stolen, Err(508), "a token is its user's");
+    let (second, none) = allocate(&mut world, "anna", "198.51.100.3:1", token(&reserved)).unwrap();
+    assert_eq!((second.port(), none), (first.port() + 1, None));
+    let again = allocate(&mut world, "anna", "198.51.100.4:1", token(&reserved));
+    assert_eq!(again, Err(508), "a token is good once");
+    assert_eq!((world.ports_taken(), world.quota_in_use()), (2, 2));
+    world.advance(Duration::from_secs(31));
+    assert_eq!(world.ports_taken(), 2, "what was claimed outlives the reservation");
+}
+
+#[test]
+fn what_nobody_claims_is_given_back() {
+    let mut world = World::new();
+    let (_, reserved) = allocate(&mut world, "anna", "198.51.100.1:1", even(true)).unwrap();
+    world.advance(Duration::from_secs(29));
+    assert_eq!(world.ports_taken(), 2);
+    world.advance(Duration::from_secs(1));
+    assert_eq!(world.ports_taken(), 1);
+    let late = allocate(&mut world, "anna", "198.51.100.2:1", token(&reserved.unwrap()));
+    assert_eq!(late, Err(508));
+    assert_eq!((world.ports_taken(), world.quota_in_use()), (1, 1));
+}
+
+#[test]
+fn a_pair_that_cannot_be_opened_is_another_pair() {
+    let mut world = World::new();
+    world.failing_opens = 2;
+    let (first, reserved) = allocate(&mut world, "anna", "198.51.100.1:1", even(true)).unwrap();
+    let (second, _) =
+        allocate(&mut world, "anna", "198.51.100.2:1", token(&reserved.unwrap())).unwrap();
+    assert_eq!(second.port(), first.port() + 1);
+    // The reservations of the pairs that failed run out.
+    world.advance(Duration::from_secs(31));
+    assert_eq!((world.ports_taken(), world.server.reservations.waiting()), (2, 0));
+}

@@ -33,7 +33,8 @@ pub(crate) async fn serve(State(app): State<Arc<App>>, request: Request) -> Resp
 fn is_page(path: &str) -> bool {
     let first = path.split('/').next().unwrap_or_default();
     let last = path.rsplit('/').next().unwrap_or_default();
-    !NOT_PAGES.contains(&first) && !last.contains('.')
+    let plain = !path.split('/').any(|part| part.starts_with('.'));
+    plain && !NOT_PAGES.contains(&first) && !last.contains('.')
 }
 
 fn respond(asset: Asset, request: &HeaderMap) -> Response {
@@ -79,6 +80,7 @@ mod tests {
             ("api/v1/nothing", false),
             ("whep/a/b/c", false),
             ("ws", false),
+            ("../secret", false),
         ] {
             assert_eq!(is_page(path), page, "{path}");
         }

@@ -297,7 +297,8 @@ pub(crate) fn storage_fault(error: StoreError) -> Fault {
     match error {
         StoreError::NotWritable(_) => Fault::new(
             code::STORAGE_FULL,
-            "the server cannot write to its data folder: its disk is full or it is not writable",
+            "the server cannot write to its data folder: make room on its disk, or mend the \
+             folder's permissions",
         ),
         StoreError::Busy => Fault::new(code::INTERNAL_ERROR, "the database is busy; try again"),
         StoreError::Other(_) => {

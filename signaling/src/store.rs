@@ -8,8 +8,9 @@ pub(crate) use gateways::Claimed;
 pub(crate) use tokens::TokenOwner;
 
 use sqlx::{
-    SqlitePool,
+    Sqlite, SqliteConnection, SqlitePool,
     migrate::{MigrateError, Migrator},
+    pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use std::{
@@ -19,8 +20,8 @@ use std::{
 
 /// The file in the data folder.
 const FILE: &str = "signaling.sqlite3";
-/// Four readers at once; SQLite lets one write.
-const CONNECTIONS: u32 = 4;
+/// Readers at once. SQLite lets one write, beside them.
+const READERS: u32 = 3;
 /// How long a writer waits for another, such as the command line beside the server.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -28,7 +29,15 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
-    pool: SqlitePool,
+    read: SqlitePool,
+    write: SqlitePool,
+}
+
+/// What is written together. Unless committed, nothing of it is, and its connection is closed:
+/// after a full disk nobody knows what state SQLite has left it in.
+struct Write {
+    connection: PoolConnection<Sqlite>,
+    committed: bool,
 }
 
 /// Why something could not be looked up or written down.
@@ -113,21 +122,54 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(BUSY_TIMEOUT)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .connect_with(options)
-            .await
-            .map_err(|e| not_opened(data, e))?;
-        MIGRATIONS.run(&pool).await.map_err(|e| not_migrated(data, e))?;
-        Ok(Self { pool })
+        // The writer comes first: it makes the tables. A reader stays open for ever, so that a
+        // writer can come back while the disk is full.
+        let write = pool(1).connect_with(options.clone()).await;
+        let write = write.map_err(|e| not_opened(data, e))?;
+        MIGRATIONS.run(&write).await.map_err(|e| not_migrated(data, e))?;
+        let read = pool(READERS).min_connections(1).connect_with(options).await;
+        let read = read.map_err(|e| not_opened(data, e))?;
+        Ok(Self { read, write })
+    }
+
+    async fn begin(&self) -> Result<Write, StoreError> {
+        let mut connection = self.write.acquire().await?;
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
+        Ok(Write { connection, committed: false })
     }
 
     pub(crate) async fn close(&self) {
-        self.pool.close().await;
+        self.write.close().await;
+        self.read.close().await;
     }
+}
+
+impl Write {
+    fn db(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
+    }
+
+    async fn commit(mut self) -> Result<(), StoreError> {
+        sqlx::query("COMMIT").execute(self.db()).await?;
+        self.committed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Write {
+    fn drop(&mut self) {
+        if !self.committed {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+fn pool(most: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(BUSY_TIMEOUT)
+        .idle_timeout(None)
+        .max_lifetime(None)
 }
 
 #[cfg(unix)]

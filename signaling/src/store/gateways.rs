@@ -24,17 +24,17 @@ impl Store {
     pub(crate) async fn new_claim(&self) -> Result<Claim, StoreError> {
         let code = secret::new_claim();
         let now = unix_s();
-        let mut transaction = self.pool.begin().await?;
+        let mut write = self.begin().await?;
         sqlx::query("DELETE FROM claims WHERE expires_s <= ?")
             .bind(seconds(now.saturating_sub(CLAIM_REMEMBERED.as_secs())))
-            .execute(&mut *transaction)
+            .execute(write.db())
             .await?;
         sqlx::query("INSERT INTO claims (hash, expires_s) VALUES (?, ?)")
             .bind(secret::hash(&secret::plain_claim(&code)))
             .bind(seconds(now + CLAIM_LIFETIME.as_secs()))
-            .execute(&mut *transaction)
+            .execute(write.db())
             .await?;
-        transaction.commit().await?;
+        write.commit().await?;
         let expires_in_seconds = u32::try_from(CLAIM_LIFETIME.as_secs()).unwrap_or(u32::MAX);
         Ok(Claim { code, expires_in_seconds })
     }
@@ -49,16 +49,16 @@ impl Store {
     ) -> Result<Claimed, StoreError> {
         let hash = secret::hash(&secret::plain_claim(claim));
         let now = seconds(unix_s());
-        let mut transaction = self.pool.begin().await?;
+        let mut write = self.begin().await?;
         let used = sqlx::query("DELETE FROM claims WHERE hash = ? AND expires_s > ?")
             .bind(&hash)
             .bind(now)
-            .execute(&mut *transaction)
+            .execute(write.db())
             .await?;
         if used.rows_affected() == 0 {
             let ended = sqlx::query("SELECT 1 FROM claims WHERE hash = ?")
                 .bind(&hash)
-                .fetch_optional(&mut *transaction)
+                .fetch_optional(write.db())
                 .await?;
             return Ok(if ended.is_some() { Claimed::Expired } else { Claimed::Unknown });
         }
@@ -70,9 +70,9 @@ impl Store {
         .bind(public_key.as_slice())
         .bind(name)
         .bind(now)
-        .execute(&mut *transaction)
+        .execute(write.db())
         .await?;
-        transaction.commit().await?;
+        write.commit().await?;
         Ok(Claimed::Yes)
     }
 
@@ -82,7 +82,7 @@ impl Store {
     ) -> Result<Option<[u8; 32]>, StoreError> {
         let row = sqlx::query("SELECT public_key FROM gateways WHERE id = ?")
             .bind(gateway.as_str())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.read)
             .await?;
         let Some(row) = row else { return Ok(None) };
         let key: Vec<u8> = row.try_get("public_key")?;
@@ -95,7 +95,7 @@ impl Store {
                     cameras.id AS camera, cameras.name AS camera_name \
              FROM gateways LEFT JOIN cameras ON gateway_id = gateways.id",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.read)
         .await?;
         let mut gateways = BTreeMap::<GatewayId, StoredGateway>::new();
         for row in rows {
@@ -119,15 +119,15 @@ impl Store {
         name: &str,
         cameras: &[(CameraId, String)],
     ) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut write = self.begin().await?;
         sqlx::query("UPDATE gateways SET name = ? WHERE id = ?")
             .bind(name)
             .bind(gateway.as_str())
-            .execute(&mut *transaction)
+            .execute(write.db())
             .await?;
         sqlx::query("DELETE FROM cameras WHERE gateway_id = ?")
             .bind(gateway.as_str())
-            .execute(&mut *transaction)
+            .execute(write.db())
             .await?;
         for (camera, name) in cameras {
             // Whose it is was decided before; it may just have been another's.
@@ -138,10 +138,9 @@ impl Store {
             .bind(camera.as_str())
             .bind(gateway.as_str())
             .bind(name)
-            .execute(&mut *transaction)
+            .execute(write.db())
             .await?;
         }
-        transaction.commit().await?;
-        Ok(())
+        write.commit().await
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct User {
 impl Store {
     pub(crate) async fn has_admin(&self) -> Result<bool, StoreError> {
         let row = sqlx::query("SELECT 1 FROM users WHERE role = 'admin' LIMIT 1")
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.read)
             .await?;
         Ok(row.is_some())
     }
@@ -29,20 +29,20 @@ impl Store {
     /// A new setup token; older ones are worth nothing from now on.
     pub(crate) async fn new_setup_token(&self) -> Result<String, StoreError> {
         let token = secret::new_setup_token();
-        let mut transaction = self.pool.begin().await?;
-        sqlx::query("DELETE FROM setup_tokens").execute(&mut *transaction).await?;
+        let mut write = self.begin().await?;
+        sqlx::query("DELETE FROM setup_tokens").execute(write.db()).await?;
         sqlx::query("INSERT INTO setup_tokens (hash) VALUES (?)")
             .bind(secret::hash(&token))
-            .execute(&mut *transaction)
+            .execute(write.db())
             .await?;
-        transaction.commit().await?;
+        write.commit().await?;
         Ok(token)
     }
 
     pub(crate) async fn is_setup_token(&self, token: &str) -> Result<bool, StoreError> {
         let row = sqlx::query("SELECT 1 FROM setup_tokens WHERE hash = ?")
             .bind(secret::hash(token))
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.read)
             .await?;
         Ok(row.is_some())
     }
@@ -54,10 +54,10 @@ impl Store {
         name: &str,
         password_hash: &str,
     ) -> Result<Option<User>, StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut write = self.begin().await?;
         let used = sqlx::query("DELETE FROM setup_tokens WHERE hash = ?")
             .bind(secret::hash(token))
-            .execute(&mut *transaction)
+            .execute(write.db())
             .await?;
         if used.rows_affected() == 0 {
             return Ok(None);
@@ -68,10 +68,10 @@ impl Store {
         .bind(name)
         .bind(password_hash)
         .bind(seconds(unix_s()))
-        .execute(&mut *transaction)
+        .execute(write.db())
         .await?
         .last_insert_rowid();
-        transaction.commit().await?;
+        write.commit().await?;
         let (name, password) = (name.to_owned(), password_hash.to_owned());
         Ok(Some(User { id, name, password, role: Role::Admin }))
     }
@@ -79,7 +79,7 @@ impl Store {
     pub(crate) async fn user(&self, name: &str) -> Result<Option<User>, StoreError> {
         let row = sqlx::query("SELECT id, name, password, role FROM users WHERE name = ?")
             .bind(name)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.read)
             .await?;
         let Some(row) = row else { return Ok(None) };
         Ok(Some(User {
@@ -94,18 +94,18 @@ impl Store {
     pub(crate) async fn new_cookie(&self, user: i64) -> Result<String, StoreError> {
         let cookie = secret::new_cookie();
         let now = unix_s();
-        let mut transaction = self.pool.begin().await?;
+        let mut write = self.begin().await?;
         sqlx::query("DELETE FROM browser_sessions WHERE expires_s <= ?")
             .bind(seconds(now))
-            .execute(&mut *transaction)
+            .execute(write.db())
             .await?;
         sqlx::query("INSERT INTO browser_sessions (hash, user_id, expires_s) VALUES (?, ?, ?)")
             .bind(secret::hash(&cookie))
             .bind(user)
             .bind(seconds(now + COOKIE_LIFETIME.as_secs()))
-            .execute(&mut *transaction)
+            .execute(write.db())
             .await?;
-        transaction.commit().await?;
+        write.commit().await?;
         Ok(cookie)
     }
 
@@ -120,7 +120,7 @@ impl Store {
         )
         .bind(secret::hash(cookie))
         .bind(seconds(unix_s()))
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.read)
         .await?;
         let Some(row) = row else { return Ok(None) };
         let id: i64 = row.try_get("id")?;
@@ -136,11 +136,12 @@ impl Store {
     }
 
     pub(crate) async fn forget_cookie(&self, cookie: &str) -> Result<(), StoreError> {
+        let mut write = self.begin().await?;
         sqlx::query("DELETE FROM browser_sessions WHERE hash = ?")
             .bind(secret::hash(cookie))
-            .execute(&self.pool)
+            .execute(write.db())
             .await?;
-        Ok(())
+        write.commit().await
     }
 }
 

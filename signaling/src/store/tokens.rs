@@ -23,7 +23,7 @@ impl Store {
         let token = secret::new_token();
         let now = unix_s();
         let expires_s = new.expires_in_seconds.map(|time| seconds(now + u64::from(time)));
-        let mut transaction = self.pool.begin().await?;
+        let mut write = self.begin().await?;
         let id = sqlx::query(
             "INSERT INTO tokens (hash, name, role, limited, created_s, expires_s) \
              VALUES (?, ?, ?, ?, ?, ?)",
@@ -37,17 +37,17 @@ impl Store {
         .bind(!new.cameras.is_empty())
         .bind(seconds(now))
         .bind(expires_s)
-        .execute(&mut *transaction)
+        .execute(write.db())
         .await?
         .last_insert_rowid();
         for camera in &new.cameras {
             sqlx::query("INSERT OR IGNORE INTO token_cameras (token_id, camera_id) VALUES (?, ?)")
                 .bind(id)
                 .bind(camera.as_str())
-                .execute(&mut *transaction)
+                .execute(write.db())
                 .await?;
         }
-        transaction.commit().await?;
+        write.commit().await?;
         Ok(Token { token })
     }
 
@@ -55,7 +55,7 @@ impl Store {
         let row =
             sqlx::query("SELECT id, name, role, limited, expires_s FROM tokens WHERE hash = ?")
                 .bind(secret::hash(token))
-                .fetch_optional(&self.pool)
+                .fetch_optional(&self.read)
                 .await?;
         let Some(row) = row else { return Ok(TokenOwner::Nobody) };
         let id: i64 = row.try_get("id")?;
@@ -79,7 +79,7 @@ impl Store {
     async fn cameras_of_token(&self, id: i64) -> Result<Scope, StoreError> {
         let rows = sqlx::query("SELECT camera_id FROM token_cameras WHERE token_id = ?")
             .bind(id)
-            .fetch_all(&self.pool)
+            .fetch_all(&self.read)
             .await?;
         let mut cameras = BTreeSet::<CameraId>::new();
         for row in rows {

@@ -1,7 +1,10 @@
 //! The command line. A flag overrides the key of the configuration that its method here names.
 
 use crate::config::{Account, CameraFlag, Network, Ports, Span, Tree};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    error::{ContextKind, ContextValue},
+};
 use porthole_signaling_proto::CameraId;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -65,7 +68,7 @@ pub struct HttpFlags {
 pub struct GatewayFlags {
     /// A camera: rtsp://…, rtp://… or test: [repeatable].
     #[arg(long = "camera", value_name = "ID=SOURCE")]
-    cameras: Vec<CameraFlag>,
+    cameras: Vec<String>,
     /// What people call the gateway.
     #[arg(long, value_name = "NAME")]
     gateway_name: Option<String>,
@@ -149,7 +152,7 @@ pub struct Turn {
     realm: Option<String>,
     /// A user [repeatable].
     #[arg(long = "user", value_name = "NAME:PASSWORD")]
-    users: Vec<Account>,
+    users: Vec<String>,
     /// The addresses to relay from, at most one IPv4 and one IPv6 [repeatable].
     #[arg(long, value_name = "IP")]
     relay_address: Vec<IpAddr>,
@@ -164,7 +167,7 @@ pub struct Netcheck {
     pub servers: Vec<String>,
     /// An account on the first server, to try TURN with.
     #[arg(long, value_name = "NAME:PASSWORD")]
-    pub user: Option<Account>,
+    pub user: Option<String>,
     /// For programs.
     #[arg(long)]
     pub json: bool,
@@ -217,6 +220,27 @@ pub enum Config {
     Show(DataFlag),
 }
 
+/// The flags whose values hold secrets.
+const SECRET_FLAGS: [&str; 3] = ["--camera ", "--claim ", "--user "];
+
+impl Cli {
+    /// What the program was started with; ends it, with a usage message, if that is wrong.
+    pub fn from_command_line() -> Self {
+        Self::try_parse().unwrap_or_else(|error| without_secrets(error).exit())
+    }
+}
+
+/// A complaint repeats the value that it is about, unless that is secret.
+fn without_secrets(mut error: clap::Error) -> clap::Error {
+    let is_secret = |flag: &str| SECRET_FLAGS.iter().any(|name| flag.starts_with(name));
+    if let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg)
+        && is_secret(flag)
+    {
+        error.insert(ContextKind::InvalidValue, ContextValue::String("…".to_owned()));
+    }
+    error
+}
+
 /// The built-in camera of `up --demo`.
 const DEMO_CAMERA: &str = "demo";
 /// What it shows.
@@ -255,9 +279,14 @@ impl HttpFlags {
 
 impl GatewayFlags {
     fn configure(&self, tree: &mut Tree) {
-        for CameraFlag { id, source } in &self.cameras {
-            let path = ["camera", id.as_str(), "source"];
-            tree.add_flag("--camera", &path, Some(source.reveal()));
+        for text in &self.cameras {
+            match CameraFlag::parse(text) {
+                Ok(CameraFlag { id, source }) => {
+                    let path = ["camera", id.as_str(), "source"];
+                    tree.add_flag("--camera", &path, Some(source));
+                }
+                Err(why) => return tree.refuse_flag("--camera", &["camera"], why),
+            }
         }
         tree.add_flag("--gateway-name", &["gateway", "name"], self.gateway_name.as_ref());
         tree.add_flag("--udp-port", &["gateway", "udp_port"], self.udp_port);
@@ -310,8 +339,14 @@ impl Turn {
     fn configure(&self, tree: &mut Tree) {
         tree.add_flags("--listen", &["turn", "listen"], &self.listen);
         tree.add_flag("--realm", &["turn", "realm"], self.realm.as_ref());
-        for Account { name, password } in &self.users {
-            tree.add_flag("--user", &["turn", "users", name], Some(password.reveal()));
+        for text in &self.users {
+            match Account::parse(text) {
+                Ok(Account { name, password }) => {
+                    let path = ["turn", "users", &name];
+                    tree.add_flag("--user", &path, Some(password.reveal()));
+                }
+                Err(why) => return tree.refuse_flag("--user", &["turn", "users"], why),
+            }
         }
         tree.add_flags("--relay-address", &["turn", "relay_address"], &self.relay_address);
         self.relay.configure(tree);

@@ -1,10 +1,10 @@
 //! The data folder, and the secret in it that this program makes itself.
 
 use crate::config::Secret;
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{ErrorKind, Write},
+    io::{self, ErrorKind, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
 };
@@ -29,7 +29,16 @@ pub fn prepare(folder: &Path) -> anyhow::Result<()> {
     // A full disk takes an empty file, but not one with something in it.
     let written = fs::write(&trial, [0; SECRET_BYTES]);
     let _ = fs::remove_file(&trial);
-    written.with_context(|| format!("cannot write to the data folder {}", folder.display()))
+    written.map_err(|error| not_written(folder, &error))
+}
+
+/// Whatever is in the way, there is one way out.
+fn not_written(folder: &Path, error: &io::Error) -> anyhow::Error {
+    let folder = folder.display();
+    anyhow!(
+        "cannot write to the data folder {folder}: {error}; make room there, or choose another \
+         with --data"
+    )
 }
 
 /// The TURN server's secret, made on the first start.
@@ -38,7 +47,7 @@ pub fn turn_secret(folder: &Path) -> anyhow::Result<Secret> {
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            make_secret(&path).with_context(|| format!("cannot write {}", path.display()))?
+            make_secret(&path).map_err(|error| not_written(folder, &error))?
         }
         Err(error) => {
             return Err(error).with_context(|| format!("cannot read {}", path.display()));
@@ -54,7 +63,7 @@ pub fn turn_secret(folder: &Path) -> anyhow::Result<Secret> {
 }
 
 /// Whole or not at all: written beside its place, then moved there.
-fn make_secret(path: &Path) -> std::io::Result<String> {
+fn make_secret(path: &Path) -> io::Result<String> {
     let bytes: [u8; SECRET_BYTES] = rand::random();
     let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let beside = path.with_extension("new");

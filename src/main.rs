@@ -14,13 +14,12 @@ mod signaling;
 mod turn;
 mod up;
 
-use clap::Parser;
 use cli::{Cli, Command};
 use config::Loaded;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_command_line();
     say::start_logging();
     match prepare(&cli) {
         Ok(()) => ExitCode::SUCCESS,

@@ -69,7 +69,10 @@ pub enum StartError {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// Its UDP port.
-    #[error("UDP port {port} cannot be used: {source}; choose another or stop what uses it")]
+    #[error(
+        "UDP port {port} cannot be used: {source}; choose another port with --udp-port, or stop \
+         what uses it"
+    )]
     Port {
         /// The port.
         port: u16,

@@ -1,7 +1,7 @@
 //! The types of single values, each parsed once.
 
 use porthole_gateway::ingest;
-use porthole_signaling_proto::{CameraId, InvalidId};
+use porthole_signaling_proto::CameraId;
 use porthole_turn_proto::server::{BadCidr, Cidr};
 use serde::{Deserialize, Serialize, Serializer};
 use std::{fmt, str::FromStr};
@@ -124,26 +124,20 @@ impl FromStr for Span {
 }
 
 /// `NAME:PASSWORD`, as flags take it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Account {
     pub name: String,
     pub password: Secret,
 }
 
-/// An account that is none.
-#[derive(Debug, thiserror::Error)]
-#[error("a user is NAME:PASSWORD")]
-pub struct InvalidAccount;
-
-impl FromStr for Account {
-    type Err = InvalidAccount;
-
-    fn from_str(text: &str) -> Result<Self, InvalidAccount> {
+impl Account {
+    /// What is refused is not repeated: it may be a password.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
         match text.split_once(':') {
             Some((name, password)) if !name.is_empty() && !password.is_empty() => {
-                Ok(Self { name: name.to_owned(), password: password.to_owned().into() })
+                Ok(Self { name: name.to_owned(), password: Secret(password.to_owned()) })
             }
-            _ => Err(InvalidAccount),
+            _ => Err("a user is NAME:PASSWORD"),
         }
     }
 }
@@ -218,32 +212,23 @@ impl Serialize for Source {
 }
 
 /// `ID=SOURCE`, as flags take it.
-#[derive(Debug, Clone)]
-pub struct CameraFlag {
+#[derive(Debug)]
+pub struct CameraFlag<'a> {
     pub id: CameraId,
-    pub source: Source,
+    /// Not looked at yet.
+    pub source: &'a str,
 }
 
-/// A camera that is none.
-#[derive(Debug, thiserror::Error)]
-pub enum InvalidCamera {
-    #[error("a camera is ID=SOURCE, such as door=rtsp://10.0.0.9/stream1")]
-    Form,
-    #[error(transparent)]
-    Id(#[from] InvalidId),
-    #[error(transparent)]
-    Source(#[from] ingest::InvalidSource),
-}
-
-impl FromStr for CameraFlag {
-    type Err = InvalidCamera;
-
-    fn from_str(text: &str) -> Result<Self, InvalidCamera> {
-        match text.split_once('=') {
-            Some((id, source)) if !source.is_empty() => {
-                Ok(Self { id: id.parse()?, source: source.to_owned().try_into()? })
-            }
-            _ => Err(InvalidCamera::Form),
-        }
+impl<'a> CameraFlag<'a> {
+    /// What is refused is not repeated: it may hold a password.
+    pub fn parse(text: &'a str) -> Result<Self, &'static str> {
+        let parse = || {
+            let (id, source) = text.split_once('=')?;
+            Some(Self { id: id.parse().ok()?, source })
+        };
+        parse().ok_or(
+            "a camera is ID=SOURCE, such as door=rtsp://10.0.0.9/stream1; \
+             an id is made of a–z, A–Z, 0–9, `.`, `_` and `-`",
+        )
     }
 }

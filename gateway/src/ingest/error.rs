@@ -24,10 +24,10 @@ pub enum SourceError {
         CONNECT_TIMEOUT.as_secs()
     )]
     NoAnswer { host: String },
-    #[error("the camera asks for user and password: add them as rtsp://user:password@…")]
-    PasswordMissing,
-    #[error("the camera refuses user and password: check both, and that RTSP is allowed to them")]
-    WrongPassword,
+    #[error("{host} asks for user and password: add them as rtsp://user:password@…")]
+    PasswordMissing { host: String },
+    #[error("{host} refuses user and password: check both, and that RTSP is allowed to them")]
+    WrongPassword { host: String },
     #[error("the camera has no stream at {path}: check the path of its address")]
     NotFound { path: String },
     #[error("the camera does not send over {transport}: use #transport={other}")]
@@ -42,13 +42,13 @@ pub enum SourceError {
     Ended,
     #[error("the camera sends no packets for {} s", SILENCE.as_secs())]
     Silent,
-    #[error("cannot listen on {address}: {error}")]
+    #[error("cannot listen on {address}: {}: give the camera another port or address", error.kind())]
     Listen { address: SocketAddr, error: io::Error },
-    #[error("cannot read {}: {error}", file.display())]
+    #[error("cannot read {}: {}: check its path and permissions", file.display(), error.kind())]
     File { file: PathBuf, error: io::Error },
     #[error("{} gives no port for the video: m=video must name one", file.display())]
     NoPort { file: PathBuf },
-    #[error("receiving on {address} failed: {error}")]
+    #[error("receiving on {address} failed: {}", error.kind())]
     Receive { address: SocketAddr, error: io::Error },
     #[error("the test picture cannot be encoded: {0}")]
     Encoder(String),
@@ -62,8 +62,8 @@ impl SourceError {
     #[must_use]
     pub fn needs_a_person(&self) -> bool {
         match self {
-            Self::PasswordMissing
-            | Self::WrongPassword
+            Self::PasswordMissing { .. }
+            | Self::WrongPassword { .. }
             | Self::NotFound { .. }
             | Self::WrongTransport { .. }
             | Self::Sdp(_)

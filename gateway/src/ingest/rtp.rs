@@ -147,7 +147,8 @@ impl Refused {
             port = listen.port(),
             garbage = self.garbage,
             foreign = self.foreign,
-            "datagrams on an RTP port were dropped, the last one for this: {example}"
+            "datagrams on an RTP port were dropped: check what else sends to it; the last one: \
+             {example}"
         );
         *self = Self { complained: Some(now), ..Self::default() };
     }

@@ -116,8 +116,8 @@ fn explain(
     error: retina::Error,
 ) -> SourceError {
     match error.status_code() {
-        Some(401 | 403) if with_credentials => SourceError::WrongPassword,
-        Some(401) => SourceError::PasswordMissing,
+        Some(401 | 403) if with_credentials => SourceError::WrongPassword { host: host(url) },
+        Some(401) => SourceError::PasswordMissing { host: host(url) },
         Some(404) => SourceError::NotFound { path: url.path().to_owned() },
         Some(461) => {
             let other = match transport {

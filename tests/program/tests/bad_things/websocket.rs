@@ -62,7 +62,12 @@ impl Client {
         self.0.send(Message::text(request.to_string()))?;
         for _ in 0..MAX_FRAMES {
             match self.0.read()? {
-                Message::Text(text) => return Ok(serde_json::from_str(&text)?),
+                Message::Text(text) => {
+                    let message: Value = serde_json::from_str(&text)?;
+                    if message["id"] == request["id"] {
+                        return Ok(message);
+                    }
+                }
                 Message::Close(close) => bail!("closed instead of an answer: {close:?}"),
                 Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_) => {}
             }

@@ -17,10 +17,6 @@ import sys
 import threading
 import time
 
-PACKAGES = [
-    "livemedia-utils", "liblivemedia122", "libgroupsock33", "libbasicusageenvironment2",
-    "libusageenvironment3", "libssl3t64", "libzstd1", "zlib1g", "libc6", "libgcc-s1", "libstdc++6",
-]
 PROXY = "usr/bin/live555ProxyServer"
 CAMERA = pathlib.Path(__file__).with_name("rtsp_server.py")
 
@@ -50,13 +46,23 @@ def fetch(cache):
            "-o", f"Dir::State::status={cache}/status", "-o", f"Dir::Cache={cache}",
            "-o", "APT::Sandbox::User="]
     subprocess.run([*apt, "update"], check=True, timeout=180, stdout=sys.stderr)
-    subprocess.run([*apt, "download", *PACKAGES], check=True, timeout=180, stdout=sys.stderr,
+    packages = needed([option for option in apt if option != "-qq"][1:])
+    subprocess.run([*apt, "download", *packages], check=True, timeout=180, stdout=sys.stderr,
                    cwd=cache / "debs")
     unpacked = cache / "unpacking"
     for package in sorted((cache / "debs").glob("*.deb")):
         subprocess.run(["dpkg-deb", "-x", package, unpacked], check=True, timeout=60)
     unpacked.rename(root)
     return root
+
+
+def needed(options):
+    """The package and all it depends on, whose names change with each of its releases."""
+    command = ["apt-cache", *options, "depends", "--recurse", "--no-recommends", "--no-suggests",
+               "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances", "livemedia-utils"]
+    listed = subprocess.run(command, check=True, timeout=60, capture_output=True, text=True)
+    lines = listed.stdout.splitlines()
+    return [line for line in lines if line and line[0].isalnum()]
 
 
 def mirror():

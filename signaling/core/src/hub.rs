@@ -394,3 +394,6 @@ fn no_such_method(name: &str) -> Fault {
     let name: String = name.chars().take(40).collect();
     Fault::new(code::METHOD_NOT_FOUND, format!("there is no method `{name}`"))
 }
+
+#[cfg(test)]
+mod tests;

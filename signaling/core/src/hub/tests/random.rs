@@ -1,0 +1,360 @@
+//! Whatever is sent in whatever order: nothing panics, nobody hears of a session that is not
+//! theirs, limits hold, and nothing is left when everybody has gone.
+
+use super::world::{World, only, who};
+use crate::{
+    ConnId, Fragment, IfMatch, Limits, Principal, Scope, WaiterId, WhepDelete, WhepOffer,
+    WhepPatch, connection::Stage, session::Viewer,
+};
+use porthole_signaling_proto::{
+    GatewayId, SessionId,
+    method::{Cameras, Notice as _},
+    rpc::{Fault, Message, RequestId},
+};
+use proptest::{prelude::*, test_runner::Config};
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// Numbers choose among what there is, so that most steps mean something.
+#[derive(Debug, Clone)]
+enum Step {
+    Client(u8),
+    Gateway(u8),
+    Close(u8),
+    Connect { from: u8, gateway: u8, camera: u8 },
+    Session { from: u8, session: u8, method: u8 },
+    Answer { from: u8, good: bool },
+    Offer { who: u8, camera: u8 },
+    Patch { who: u8, session: u8, restart: bool },
+    Delete { who: u8, session: u8 },
+    Abandon,
+    Garbage { from: u8, text: String },
+    Wait { seconds: u16 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let n = 0u8..6;
+    prop_oneof![
+        2 => n.clone().prop_map(Step::Client),
+        2 => n.clone().prop_map(Step::Gateway),
+        1 => any::<u8>().prop_map(Step::Close),
+        6 => (any::<u8>(), n.clone(), n.clone())
+            .prop_map(|(from, gateway, camera)| Step::Connect { from, gateway, camera }),
+        8 => (any::<u8>(), any::<u8>(), n.clone())
+            .prop_map(|(from, session, method)| Step::Session { from, session, method }),
+        10 => (any::<u8>(), any::<bool>()).prop_map(|(from, good)| Step::Answer { from, good }),
+        3 => (n.clone(), n.clone()).prop_map(|(who, camera)| Step::Offer { who, camera }),
+        3 => (n.clone(), any::<u8>(), any::<bool>())
+            .prop_map(|(who, session, restart)| Step::Patch { who, session, restart }),
+        1 => (n, any::<u8>()).prop_map(|(who, session)| Step::Delete { who, session }),
+        1 => Just(Step::Abandon),
+        1 => (any::<u8>(), ".{0,40}").prop_map(|(from, text)| Step::Garbage { from, text }),
+        1 => (0u16..700).prop_map(|seconds| Step::Wait { seconds }),
+    ]
+}
+
+const CAMERAS: [&str; 4] = ["a1", "a2", "b1", "none"];
+
+fn person(number: u8) -> Principal {
+    match number % 3 {
+        0 => who("ann", Scope::All),
+        1 => who("bob", only(&["a1"])),
+        _ => who("cid", only(&["b1", "none"])),
+    }
+}
+
+fn gateway_id_of(number: u8, world: &World) -> GatewayId {
+    let known: Vec<_> = world.keys.keys().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+    match known.len() {
+        0 => "gw-none".parse().unwrap(),
+        count => known[usize::from(number) % count].clone(),
+    }
+}
+
+struct Run {
+    world: World,
+    open: Vec<ConnId>,
+    /// Every session there ever was.
+    sessions: Vec<SessionId>,
+    /// Who may hear of each: the connections of its two sides, before and after each step.
+    sides: BTreeMap<SessionId, BTreeSet<ConnId>>,
+    waiters: u64,
+}
+
+impl Run {
+    fn new() -> Self {
+        let limits =
+            Limits { sessions_per_client: 3, sessions_per_gateway: 5, ..Limits::default() };
+        let world = World::with(limits);
+        Self { world, open: vec![], sessions: vec![], sides: BTreeMap::new(), waiters: 0 }
+    }
+
+    fn pick(&self, number: u8) -> Option<ConnId> {
+        let count = self.open.len();
+        (count > 0).then(|| self.open[usize::from(number) % count])
+    }
+
+    fn session(&self, number: u8) -> SessionId {
+        match self.sessions.len() {
+            0 => "s0".parse().unwrap(),
+            count => self.sessions[usize::from(number) % count].clone(),
+        }
+    }
+
+    fn waiter(&mut self) -> WaiterId {
+        self.waiters += 1;
+        WaiterId(self.waiters)
+    }
+
+    fn act(&mut self, step: Step) {
+        let now = self.world.now;
+        match step {
+            Step::Client(number) => {
+                let conn = self.world.client(person(number));
+                self.open.push(conn);
+            }
+            Step::Gateway(number) => {
+                let cameras = if number % 2 == 0 { &CAMERAS[..2] } else { &CAMERAS[2..3] };
+                let conn = self.world.gateway(number % 2 + 1, cameras).0;
+                self.open.push(conn);
+            }
+            Step::Close(number) => {
+                if let Some(conn) = self.pick(number) {
+                    self.world.close(conn);
+                    self.open.retain(|other| *other != conn);
+                }
+            }
+            Step::Connect { from, gateway, camera } => {
+                let peer = gateway_id_of(gateway, &self.world);
+                let camera = CAMERAS.get(usize::from(camera));
+                self.request(from, "connect", json!({"peer": peer, "profile": camera}));
+            }
+            Step::Session { from, session, method } => self.about_session(from, session, method),
+            Step::Answer { from, good } => self.answer(from, good),
+            Step::Offer { who, camera } => {
+                let camera = CAMERAS[usize::from(camera) % CAMERAS.len()].parse().unwrap();
+                let offer = "a=ice-ufrag:abcd\r\n".to_owned();
+                let waiter = self.waiter();
+                let offer = WhepOffer { principal: person(who), camera, offer };
+                self.world.hub.whep_offer(now, waiter, offer);
+            }
+            Step::Patch { who, session, restart } => {
+                let ufrag = if restart { "efgh" } else { "abcd" };
+                let pwd = "0123456789012345678901";
+                let text = format!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:{pwd}\r\na=candidate:1\r\n");
+                let patch = WhepPatch {
+                    principal: person(who),
+                    session: self.session(session),
+                    if_match: Some(IfMatch::Any),
+                    fragment: Fragment::parse(&text).unwrap(),
+                };
+                let waiter = self.waiter();
+                self.world.hub.whep_patch(now, waiter, patch);
+            }
+            Step::Delete { who, session } => {
+                let delete = WhepDelete { principal: person(who), session: self.session(session) };
+                let waiter = self.waiter();
+                self.world.hub.whep_delete(waiter, &delete);
+            }
+            Step::Abandon => self.world.hub.abandoned(WaiterId(self.waiters)),
+            Step::Garbage { from, text } => {
+                if let Some(conn) = self.pick(from) {
+                    let message = Message::from_json(&text);
+                    self.world.hub.received(now, conn, message);
+                }
+            }
+            Step::Wait { seconds } => self.world.wait(Duration::from_secs(seconds.into())),
+        }
+        self.world.settle();
+    }
+
+    fn request(&mut self, from: u8, method: &str, params: Value) {
+        if let Some(conn) = self.pick(from) {
+            let (id, method) = (RequestId::Text("r".into()), method.to_owned());
+            self.world.send(conn, Message::Request { id, method, params });
+        }
+    }
+
+    /// Somebody, whether it is theirs or not, says something about a session. Each payload
+    /// names it, so that it is seen wherever it arrives.
+    fn about_session(&mut self, from: u8, session: u8, method: u8) {
+        let Some(conn) = self.pick(from) else { return };
+        let session = self.session(session);
+        match method {
+            0 | 1 => {
+                let params = json!({"session": session, "candidate": {"candidate": session}});
+                let method = "trickle".to_owned();
+                self.world.send(conn, Message::Notification { method, params });
+            }
+            2 => self.request(from, "invite", json!({"session": session, "offer": session})),
+            3 => self.request(from, "extend", json!({"session": session})),
+            4 => {
+                let params = json!({"session": session});
+                let method = "portholeClose".to_owned();
+                self.world.send(conn, Message::Notification { method, params });
+            }
+            _ => {
+                let fault = Fault::new(1001, session.to_string());
+                let fault = Fault { session: Some(session), ..fault };
+                self.world.send(conn, Message::Error(fault));
+            }
+        }
+    }
+
+    /// Somebody answers the oldest thing they were asked.
+    fn answer(&mut self, from: u8, good: bool) {
+        let Some(conn) = self.pick(from) else { return };
+        let inbox = self.world.inbox.entry(conn).or_default();
+        let is_request = |message: &Message| matches!(message, Message::Request { .. });
+        let Some(index) = inbox.iter().position(is_request) else { return };
+        let Message::Request { id, params, .. } = inbox.remove(index) else { return };
+        let session = params["session"].clone();
+        let outcome = match good {
+            true => Ok(json!({"answer": session, "expiryTimeSeconds": 1, "fragment": session})),
+            false => Err(Fault::new(480, session.to_string())),
+        };
+        self.world.send(conn, Message::Response { id: Some(id), outcome });
+    }
+
+    /// Notes who the two sides of each session are.
+    fn note_sides(&mut self) {
+        let hub = &self.world.hub;
+        for (name, session) in &hub.sessions {
+            if !self.sides.contains_key(name) {
+                self.sessions.push(name.clone());
+            }
+            let sides = self.sides.entry(name.clone()).or_default();
+            if let Viewer::Socket(Ok(conn)) = session.viewer {
+                sides.insert(conn);
+            }
+            sides.extend(hub.gateways.get(&session.gateway).and_then(|gateway| gateway.conn));
+        }
+        self.sessions.sort();
+    }
+
+    fn check(&mut self) {
+        for (conn, messages) in &self.world.inbox {
+            for message in messages {
+                let json = message.to_json();
+                for (session, sides) in &self.sides {
+                    let named = json.contains(session.as_str());
+                    assert!(!named || sides.contains(conn), "{conn:?} hears {json}");
+                }
+                self.check_cameras(*conn, message);
+            }
+        }
+        let hub = &self.world.hub;
+        assert!(hub.requests.keys().all(|(conn, _)| hub.connections.contains_key(conn)));
+        for gateway in hub.gateways.values() {
+            assert!(gateway.sessions.len() <= 5);
+            assert!(gateway.sessions.iter().all(|name| hub.sessions.contains_key(name)));
+        }
+        for sessions in hub.viewers.values() {
+            assert!(!sessions.is_empty());
+            assert!(sessions.iter().all(|name| hub.sessions.contains_key(name)));
+        }
+        let by_gateway: usize = hub.gateways.values().map(|gateway| gateway.sessions.len()).sum();
+        assert_eq!(by_gateway, hub.sessions.len());
+    }
+
+    fn check_cameras(&self, conn: ConnId, message: &Message) {
+        let Message::Notification { method, params } = message else { return };
+        let stage = self.world.hub.connections.get(&conn).map(|connection| &connection.stage);
+        let Some(Stage::Client(principal)) = stage else { return };
+        if method == Cameras::NAME {
+            for camera in params["cameras"].as_array().unwrap() {
+                let id = camera["id"].as_str().unwrap().parse().unwrap();
+                assert!(principal.may_see(&id), "{principal:?} is told of {camera}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 256, failure_persistence: None, ..Config::default() })]
+
+    #[test]
+    fn nobody_hears_what_is_not_theirs_and_nothing_is_left(
+        steps in proptest::collection::vec(step(), 1..80),
+    ) {
+        let mut run = Run::new();
+        for step in steps {
+            run.note_sides();
+            run.act(step);
+            run.note_sides();
+            run.check();
+        }
+        for conn in std::mem::take(&mut run.open) {
+            run.world.close(conn);
+        }
+        run.world.wait(Duration::from_secs(2 * 24 * 60 * 60));
+        let hub = &run.world.hub;
+        prop_assert_eq!(hub.counts(), (0, 0));
+        prop_assert!(hub.requests.is_empty() && hub.viewers.is_empty() && hub.asks.is_empty());
+        prop_assert_eq!(hub.poll_timeout(), None);
+    }
+
+    #[test]
+    fn nothing_panics_on_any_text(
+        texts in proptest::collection::vec(any_message(), 1..40),
+    ) {
+        let mut world = World::new();
+        let conns = [
+            world.client(person(0)), world.gateway(1, &["a1"]).0, world.open(None),
+        ];
+        for (index, text) in texts.iter().enumerate() {
+            let now = world.now;
+            world.hub.received(now, conns[index % 3], Message::from_json(text));
+            world.settle();
+        }
+    }
+}
+
+/// Messages that look like ours, with anything inside.
+fn any_message() -> impl Strategy<Value = String> {
+    let method = prop_oneof![
+        Just("register"),
+        Just("connect"),
+        Just("invite"),
+        Just("trickle"),
+        Just("extend"),
+        Just("portholeEnroll"),
+        Just("portholeChallenge"),
+        Just("portholeReport"),
+        Just("error"),
+        Just("unregister"),
+        Just("portholeClose"),
+    ];
+    let key = prop_oneof![
+        Just("session"),
+        Just("authorization"),
+        Just("peer"),
+        Just("profile"),
+        Just("offer"),
+        Just("candidate"),
+        Just("cameras"),
+        Just("claim"),
+        Just("publicKey"),
+        Just("signature"),
+        Just("name"),
+        Just("id"),
+        Just("capabilities"),
+    ];
+    let value = prop_oneof![
+        Just(json!(null)),
+        Just(json!({})),
+        Just(json!([])),
+        any::<i64>().prop_map(|n| json!(n)),
+        ".{0,20}".prop_map(|text| json!(text)),
+        Just(json!("pgw1.gw-a.b")),
+        Just(json!([{}])),
+    ];
+    let params = proptest::collection::btree_map(key, value, 0..5);
+    (method, params, any::<bool>(), any::<Option<i64>>()).prop_map(|(method, params, list, id)| {
+        let params = if list { json!([params]) } else { json!(params) };
+        json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string()
+    })
+}

@@ -1,0 +1,616 @@
+//! Each method in each situation.
+
+use super::world::{World, camera, only, watch, who};
+use crate::{
+    Close, ConnId, Fragment, IfMatch, Limits, Rate, Scope, WaiterId, WhepDelete, WhepOffer,
+    WhepPatch, WhepReply,
+};
+use porthole_signaling_proto::{
+    CameraState,
+    method::{
+        Cameras, CamerasParams, Close as CloseSession, Connect, ConnectDevice, ConnectParams,
+        Extend, ExtendParams, Invite, InviteParams, InviteResult, Method as _, Notice as _, Offer,
+        OfferResult, Register, RegisterParams, Report, ReportParams, Restart, RestartResult,
+        SessionParams, Trickle, Unregister,
+    },
+    rpc::{self, Fault, Message, RequestId, code},
+};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// What a request gets at once: `None` when somebody else is asked first.
+fn outcome(world: &mut World, conn: ConnId, method: &str, params: Value) -> Option<i64> {
+    let id = RequestId::Text("x".into());
+    let method = method.to_owned();
+    world.send(conn, Message::Request { id: id.clone(), method, params });
+    world.take(conn).into_iter().find_map(|message| match message {
+        Message::Response { id: found, outcome } if found.as_ref() == Some(&id) => {
+            Some(outcome.err().map_or(0, |fault| fault.code))
+        }
+        _ => None,
+    })
+}
+
+#[test]
+fn each_method_is_for_its_role() {
+    const OK: Option<i64> = Some(0);
+    const PENDING: Option<i64> = None;
+    const UNREGISTERED: Option<i64> = Some(code::NOT_FOUND);
+    const FORBIDDEN: Option<i64> = Some(code::FORBIDDEN);
+    const TWICE: Option<i64> = Some(code::BAD_REQUEST);
+    let session = json!({"session": "s1"});
+    let offer = json!({"session": "s1", "offer": "o"});
+    let enroll = json!({"claim": "c", "publicKey": "k", "signature": "s", "name": "n"});
+    for (method, params, stranger, client, gateway) in [
+        ("register", json!({}), Some(code::UNAUTHORIZED), TWICE, TWICE),
+        ("register", json!({"authorization": "no"}), Some(code::UNAUTHORIZED), TWICE, TWICE),
+        (
+            "register",
+            json!({"authorization": 5}),
+            Some(code::INVALID_PARAMS),
+            Some(code::INVALID_PARAMS),
+            Some(code::INVALID_PARAMS),
+        ),
+        ("unregister", json!({}), UNREGISTERED, OK, OK),
+        ("portholeChallenge", json!({}), OK, TWICE, TWICE),
+        ("portholeEnroll", enroll, Some(code::UNAUTHORIZED), TWICE, TWICE),
+        ("connect", json!({"peer": "gw-x"}), UNREGISTERED, Some(code::NOT_FOUND), FORBIDDEN),
+        ("connect", json!({}), UNREGISTERED, Some(code::INVALID_PARAMS), FORBIDDEN),
+        ("connect", json!({"peer": "@gw", "profile": "cam"}), UNREGISTERED, PENDING, FORBIDDEN),
+        ("extend", session.clone(), UNREGISTERED, Some(code::NOT_FOUND), FORBIDDEN),
+        ("invite", offer, UNREGISTERED, FORBIDDEN, Some(code::BAD_REQUEST)),
+        ("portholeReport", json!({"cameras": []}), UNREGISTERED, FORBIDDEN, OK),
+        (
+            "portholeOffer",
+            session,
+            Some(code::METHOD_NOT_FOUND),
+            Some(code::METHOD_NOT_FOUND),
+            Some(code::METHOD_NOT_FOUND),
+        ),
+        (
+            "nonsense",
+            json!(null),
+            Some(code::METHOD_NOT_FOUND),
+            Some(code::METHOD_NOT_FOUND),
+            Some(code::METHOD_NOT_FOUND),
+        ),
+    ] {
+        for (role, expected) in [("stranger", stranger), ("client", client), ("gateway", gateway)] {
+            let mut world = World::new();
+            let (gateway, id) = world.gateway(1, &["cam"]);
+            let conn = match role {
+                "stranger" => world.open(None),
+                "client" => world.client(who("ann", Scope::All)),
+                _ => gateway,
+            };
+            let params = params.to_string().replace("@gw", id.as_str());
+            let params: Value = serde_json::from_str(&params).unwrap();
+            let found = outcome(&mut world, conn, method, params.clone());
+            assert_eq!(found, expected, "{role}: {method} {params}");
+        }
+    }
+}
+
+#[test]
+fn connect_is_decided_by_camera_scope_and_gateway() {
+    for (scope, camera, online, expected) in [
+        (Scope::All, Some("cam"), true, Ok(())),
+        (Scope::All, None, true, Ok(())),
+        (only(&["cam"]), Some("cam"), true, Ok(())),
+        (only(&["cam2"]), None, true, Ok(())),
+        (only(&["cam"]), Some("cam2"), true, Err(code::FORBIDDEN)),
+        (only(&["cam"]), Some("none"), true, Err(code::FORBIDDEN)),
+        (only(&["other"]), None, true, Err(code::NOT_FOUND)),
+        (Scope::All, Some("none"), true, Err(code::NOT_FOUND)),
+        (Scope::All, Some("cam"), false, Err(code::UNAVAILABLE)),
+        (only(&["cam"]), Some("cam2"), false, Err(code::FORBIDDEN)),
+    ] {
+        let mut world = World::new();
+        let (gateway, id) = world.gateway(1, &["cam", "cam2"]);
+        let client = world.client(who("ann", scope.clone()));
+        if !online {
+            world.close(gateway);
+        }
+        let params = ConnectParams {
+            peer: id,
+            profile: camera.map(|camera| camera.parse().unwrap()),
+            authorization: None,
+        };
+        let found = world.play(client, gateway, &params);
+        assert_eq!(
+            found.map(|_| ()).map_err(|f| f.code),
+            expected,
+            "{scope:?} {camera:?} {online}"
+        );
+    }
+}
+
+#[test]
+fn another_token_in_connect_counts_for_that_session() {
+    let mut world = World::new();
+    let (gateway, id) = world.gateway(1, &["cam", "cam2"]);
+    world.tokens.insert("wide".into(), who("wall", Scope::All));
+    let client = world.client(who("ann", only(&["cam"])));
+    for (token, expected) in [("wide", Ok(())), ("unknown", Err(code::UNAUTHORIZED))] {
+        let params = ConnectParams { authorization: Some(token.into()), ..watch(&id, "cam2") };
+        let found = world.play(client, gateway, &params);
+        assert_eq!(found.map(|_| ()).map_err(|fault| fault.code), expected, "{token}");
+    }
+}
+
+#[test]
+fn a_gateway_that_does_not_react_is_480_and_is_told_that_nobody_waits() {
+    let mut world = World::new();
+    let (gateway, id) = world.gateway(1, &["cam"]);
+    let client = world.client(who("ann", Scope::All));
+    let asked = world.request::<Connect>(client, &watch(&id, "cam"));
+    let (request, device) = world.asked::<ConnectDevice>(gateway).unwrap();
+    world.wait(Duration::from_secs(9));
+    assert_eq!(world.response::<Connect>(client, asked), None);
+    world.wait(Duration::from_secs(1));
+    let fault = world.response::<Connect>(client, asked).unwrap().unwrap_err();
+    assert_eq!(fault.code, code::UNAVAILABLE);
+    let close = Message::notification::<CloseSession>(&SessionParams { session: device.session });
+    assert_eq!(world.take(gateway), [close]);
+    world.send(gateway, Message::Response { id: Some(request), outcome: Ok(json!({})) });
+    assert_eq!(world.hub.counts().1, 0, "a late answer begins nothing");
+}
+
+#[test]
+fn an_invite_is_renumbered_relayed_and_answered_within_its_time() {
+    let mut world = World::new();
+    let (gateway, id) = world.gateway(1, &["cam"]);
+    let client = world.client(who("ann", Scope::All));
+    let session = world.play(client, gateway, &watch(&id, "cam")).unwrap().session;
+    let invite = |world: &mut World| {
+        // Parameters nobody here knows are passed on.
+        let params = json!({"session": session, "offer": "o", "portholeProof": {"nonce": "n"}});
+        let id = RequestId::Text("from-gateway".into());
+        let method = Invite::NAME.to_owned();
+        world.send(gateway, Message::Request { id, method, params: params.clone() });
+        params
+    };
+    let outcome_of = |world: &mut World| {
+        world.take(gateway).into_iter().find_map(|message| match message {
+            Message::Response { id: Some(RequestId::Text(id)), outcome } => Some((id, outcome)),
+            _ => None,
+        })
+    };
+    world.take(client);
+    let params = invite(&mut world);
+    let relayed = world.take(client);
+    let [Message::Request { id: RequestId::Number(number), params: found, .. }] = &relayed[..]
+    else {
+        panic!("{relayed:?}");
+    };
+    assert_eq!(*found, params, "unaltered");
+    let answer = json!({"answer": "a", "portholeMore": 1});
+    let id = Some(RequestId::Number(*number));
+    world.send(client, Message::Response { id: id.clone(), outcome: Ok(answer.clone()) });
+    assert_eq!(outcome_of(&mut world), Some(("from-gateway".into(), Ok(answer))));
+    world.send(client, Message::Response { id, outcome: Ok(json!({"answer": "again"})) });
+    assert_eq!(outcome_of(&mut world), None, "answered once");
+
+    invite(&mut world);
+    invite(&mut world);
+    let twice = outcome_of(&mut world).unwrap().1.unwrap_err();
+    assert_eq!(twice.code, code::BAD_REQUEST, "one at a time");
+    world.wait(Duration::from_secs(15));
+    assert_eq!(outcome_of(&mut world).unwrap().1.unwrap_err().code, code::REQUEST_TIMEOUT);
+    invite(&mut world);
+    world.close(client);
+    assert_eq!(outcome_of(&mut world).unwrap().1.unwrap_err().code, code::GONE);
+    invite(&mut world);
+    assert_eq!(outcome_of(&mut world).unwrap().1.unwrap_err().code, code::GONE);
+}
+
+#[test]
+fn trickle_is_relayed_unaltered_in_both_directions_and_to_nobody_else() {
+    let mut world = World::new();
+    let (gateway, id) = world.gateway(1, &["cam"]);
+    let (stranger, _) = world.gateway(2, &["other"]);
+    let client = world.client(who("ann", Scope::All));
+    let other = world.client(who("bob", Scope::All));
+    let session = world.play(client, gateway, &watch(&id, "cam")).unwrap().session;
+    for conn in [gateway, stranger, client, other] {
+        world.take(conn);
+    }
+    let candidate = json!({"candidate": "c", "sdpMid": "0", "unknown": [1, 2]});
+    let trickle = Message::Notification {
+        method: Trickle::NAME.into(),
+        params: json!({"session": session, "candidate": candidate, "portholeMore": true}),
+    };
+    for (from, to) in
+        [(gateway, Some(client)), (client, Some(gateway)), (other, None), (stranger, None)]
+    {
+        world.send(from, trickle.clone());
+        for conn in [gateway, stranger, client, other] {
+            let expected = if to == Some(conn) { vec![trickle.clone()] } else { vec![] };
+            assert_eq!(world.take(conn), expected, "{from:?} to {conn:?}");
+        }
+    }
+    let malformed = json!({"session": session, "candidate": 5});
+    world.send(client, Message::Notification { method: Trickle::NAME.into(), params: malformed });
+    assert_eq!(world.errors(client), [(code::MALFORMED_CANDIDATE, Some(session.clone()))]);
+    world.send(
+        client,
+        Message::Error(Fault { session: Some(session.clone()), ..Fault::new(1001, "full") }),
+    );
+    assert_eq!(world.errors(gateway), [(1001, Some(session.clone()))]);
+    world.send(other, Message::Error(Fault { session: Some(session), ..Fault::new(1001, "full") }));
+    assert_eq!(world.errors(gateway), []);
+}
+
+#[test]
+fn a_session_outlives_the_websockets_of_both_sides() {
+    let mut world = World::new();
+    let (gateway, id) = world.gateway(1, &["cam"]);
+    let client = world.client(who("ann", Scope::All));
+    let session = world.play(client, gateway, &watch(&id, "cam")).unwrap().session;
+    world.take(client);
+    world.close(gateway);
+    assert_eq!(world.errors(client), [(code::PEER_DISCONNECTED, Some(session.clone()))]);
+    let (gateway, _) = world.gateway(1, &["cam"]);
+    world.close(client);
+    assert_eq!(world.errors(gateway), [(code::PEER_DISCONNECTED, Some(session.clone()))]);
+    assert_eq!(world.hub.counts().1, 1);
+
+    let extend =
+        ExtendParams { session: session.clone(), authorization: None, expiry_time_seconds: None };
+    let stranger = world.client(who("bob", Scope::All));
+    let fault = world.call::<Extend>(stranger, &extend).unwrap().unwrap_err();
+    assert_eq!(fault.code, code::NOT_FOUND, "it is not theirs");
+    let back = world.client(who("ann", Scope::All));
+    let asked = world.request::<Extend>(back, &extend);
+    let (request, params) = world.asked::<Extend>(gateway).unwrap();
+    assert_eq!(params.expiry_time_seconds, Some(3600));
+    let outcome = Ok(json!({"expiryTimeSeconds": 3600}));
+    world.send(gateway, Message::Response { id: Some(request), outcome });
+    assert!(world.response::<Extend>(back, asked).unwrap().is_ok());
+    let offer = InviteParams { session: session.clone(), offer: "o".into(), subprotocols: None };
+    let invited = world.request::<Invite>(gateway, &offer);
+    let (request, _) = world.asked::<Invite>(back).expect("it has the session now");
+    let answer = InviteResult { answer: "a".into(), subprotocols: None };
+    world.send(back, Message::result::<Invite>(request, &answer));
+    assert_eq!(world.response::<Invite>(gateway, invited), Some(Ok(answer)));
+
+    world.close(back);
+    world.take(gateway);
+    world.wait(Duration::from_secs(599));
+    assert_eq!(world.hub.counts().1, 1, "the route is kept for a while");
+    world.wait(Duration::from_secs(1));
+    assert_eq!(world.hub.counts().1, 0, "and then forgotten");
+    assert_eq!(world.take(gateway), [], "without a word: the picture may go on");
+}
+
+#[test]
+fn a_client_that_left_before_the_gateway_agreed_leaves_nothing() {
+    let mut world = World::new();
+    let (gateway, id) = world.gateway(1, &["cam"]);
+    let client = world.client(who("ann", Scope::All));
+    world.request::<Connect>(client, &watch(&id, "cam"));
+    let (_, device) = world.asked::<ConnectDevice>(gateway).unwrap();
+    world.close(client);
+    let close = Message::notification::<CloseSession>(&SessionParams { session: device.session });
+    assert_eq!(world.take(gateway), [close]);
+    assert_eq!(world.hub.counts().1, 0);
+}
+
+#[test]
+fn a_session_ends_with_its_time_or_its_token() {
+    for (token_s, lifetime_s) in [(None, 3600), (Some(100), 100), (Some(9999), 3600)] {
+        let mut world = World::new();
+        let (gateway, id) = world.gateway(1, &["cam"]);
+        let mut ann = who("ann", Scope::All);
+        ann.expires_s = token_s.map(|time| world.now.unix_s + time);
+        let client = world.client(ann);
+        let result = world.play(client, gateway, &watch(&id, "cam")).unwrap();
+        assert_eq!(result.expiry_time_seconds, Some(lifetime_s));
+        world.take(gateway);
+        world.wait(Duration::from_secs(u64::from(lifetime_s) - 1));
+        assert_eq!(world.take(gateway), []);
+        world.wait(Duration::from_secs(1));
+        let close = SessionParams { session: result.session };
+        let close = Message::notification::<CloseSession>(&close);
+        assert!(world.take(gateway).contains(&close), "{token_s:?}");
+        let closed = world.closed.get(&client);
+        let expected = (token_s == Some(100)).then_some(&Close::EXPIRED);
+        assert_eq!(closed, expected, "{token_s:?}");
+    }
+}
+
+#[test]
+fn an_expired_token_extends_nothing_and_a_new_one_does() {
+    let mut world = World::new();
+    let (gateway, id) = world.gateway(1, &["cam"]);
+    let client = world.client(who("ann", Scope::All));
+    let session = world.play(client, gateway, &watch(&id, "cam")).unwrap().session;
+    let mut old = who("ann", Scope::All);
+    old.expires_s = Some(world.now.unix_s);
+    world.tokens.insert("old".into(), old);
+    world.tokens.insert("new".into(), who("ann", Scope::All));
+    world.tokens.insert("narrow".into(), who("ann", only(&["other"])));
+    for (token, expected) in [
+        ("old", Some(code::UNAUTHORIZED)),
+        ("none", Some(code::UNAUTHORIZED)),
+        ("narrow", Some(code::FORBIDDEN)),
+        ("new", None),
+    ] {
+        let params = json!({"session": session, "authorization": token});
+        assert_eq!(outcome(&mut world, client, "extend", params), expected, "{token}");
+    }
+}
+
+#[test]
+fn limits_are_told_and_hold() {
+    let limits = Limits {
+        sessions_per_client: 2,
+        sessions_per_gateway: 3,
+        cameras_per_gateway: 2,
+        ..Limits::default()
+    };
+    let mut world = World::with(limits);
+    let (gateway, id) = world.gateway(1, &["cam"]);
+    let (ann, bob) = (world.client(who("ann", Scope::All)), world.client(who("bob", Scope::All)));
+    for (client, expected) in [
+        (ann, None),
+        (ann, None),
+        (ann, Some(code::INSUFFICIENT_RESOURCES)),
+        (bob, None),
+        (bob, Some(code::INSUFFICIENT_RESOURCES)),
+    ] {
+        let found = world.play(client, gateway, &watch(&id, "cam")).err();
+        assert_eq!(found.map(|fault| fault.code), expected);
+    }
+    let refused = world.report(gateway, &["a", "b", "c", "b"]).refused;
+    let ids: Vec<_> = refused.iter().map(|refused| refused.id.as_str()).collect();
+    assert_eq!(ids, ["c", "b"]);
+}
+
+#[test]
+fn too_many_messages_are_refused_and_then_end_the_connection() {
+    let limits = Limits {
+        client_rate: Rate { burst: 3, per_minute: 60 },
+        excess_rate: Rate { burst: 2, per_minute: 60 },
+        ..Limits::default()
+    };
+    let mut world = World::with(limits);
+    let client = world.client(who("ann", Scope::All));
+    for (number, expected) in
+        [(1, code::METHOD_NOT_FOUND), (4, code::TOO_MANY_REQUESTS), (5, code::TOO_MANY_REQUESTS)]
+    {
+        let mut found = outcome(&mut world, client, "nonsense", json!(null));
+        if number == 1 {
+            outcome(&mut world, client, "nonsense", json!(null));
+            found = outcome(&mut world, client, "nonsense", json!(null));
+        }
+        assert_eq!(found, Some(expected), "message {number}");
+    }
+    assert_eq!(outcome(&mut world, client, "nonsense", json!(null)), None);
+    assert_eq!(world.closed.get(&client), Some(&Close::TOO_MANY));
+}
+
+#[test]
+fn who_does_not_register_is_closed_and_who_unregisters_too() {
+    let mut world = World::new();
+    let silent = world.open(Some(who("ann", Scope::All)));
+    let client = world.client(who("bob", Scope::All));
+    world.wait(Duration::from_secs(10));
+    assert_eq!(world.closed.get(&silent), Some(&Close::NOT_REGISTERED));
+    assert_eq!(world.closed.get(&client), None);
+    assert_eq!(outcome(&mut world, client, Unregister::NAME, json!({})), Some(0));
+    assert_eq!(world.closed.get(&client), Some(&Close::UNREGISTERED));
+    let (gateway, _) = world.gateway(1, &[]);
+    let (newer, _) = world.gateway(1, &[]);
+    assert_eq!(world.closed.get(&gateway), Some(&Close::REPLACED));
+    assert_eq!(world.closed.get(&newer), None);
+}
+
+#[test]
+fn signing_out_ends_the_connections_of_that_browser_only() {
+    let mut world = World::new();
+    let (ann, bob) = (world.client(who("ann", Scope::All)), world.client(who("bob", Scope::All)));
+    let silent = world.open(Some(who("ann", Scope::All)));
+    let now = world.now;
+    world.hub.revoke(now, "cookie:ann");
+    world.settle();
+    let closed: Vec<_> = world.closed.keys().copied().collect();
+    assert_eq!(closed, [ann, silent]);
+    assert!(!world.closed.contains_key(&bob));
+}
+
+fn told(world: &mut World, conn: ConnId) -> Vec<Vec<(String, CameraState)>> {
+    let lists = world.take(conn).into_iter().filter_map(|message| match message {
+        Message::Notification { method, params } if method == Cameras::NAME => Some(params),
+        _ => None,
+    });
+    let lists = lists.map(|params| rpc::read::<CamerasParams>(params).unwrap().cameras);
+    lists
+        .map(|list| list.into_iter().map(|c| (c.report.id.to_string(), c.report.state)).collect())
+        .collect()
+}
+
+#[test]
+fn clients_are_told_of_their_cameras_when_they_change_and_not_more_often() {
+    let mut world = World::new();
+    let all = world.client(who("ann", Scope::All));
+    let some = world.client(who("bob", only(&["b"])));
+    assert_eq!(told(&mut world, all), [vec![]]);
+    assert_eq!(told(&mut world, some), [vec![]]);
+    world.wait(Duration::from_secs(1));
+    let (gateway, _) = world.gateway(1, &["a", "b"]);
+    world.wait(Duration::from_secs(1));
+    let idle = |id: &str| (id.to_owned(), CameraState::Idle);
+    assert_eq!(told(&mut world, all).pop(), Some(vec![idle("a"), idle("b")]));
+    assert_eq!(told(&mut world, some).pop(), Some(vec![idle("b")]));
+
+    for round in 0..50 {
+        let mut changed = camera("a");
+        changed.viewers = round + 1;
+        let cameras = vec![changed, camera("b")];
+        world.call::<Report>(gateway, &ReportParams { cameras }).unwrap().unwrap();
+    }
+    world.wait(Duration::from_secs(1));
+    assert_eq!(told(&mut world, all).len(), 2, "at once and at the end");
+    assert_eq!(told(&mut world, some).len(), 0, "theirs has not changed");
+    world.close(gateway);
+    let offline = ("b".to_owned(), CameraState::Offline);
+    assert_eq!(told(&mut world, some), [vec![offline]]);
+}
+
+#[test]
+fn what_a_gateway_has_is_written_down_when_it_changes_and_again_after_a_failure() {
+    let mut world = World::new();
+    let (gateway, id) = world.gateway(1, &["a"]);
+    world.report(gateway, &["a"]);
+    assert_eq!(world.kept, [(id.clone(), 1)]);
+    world.report(gateway, &["a", "b"]);
+    assert_eq!(world.kept.len(), 2);
+    world.hub.not_kept(&id);
+    world.report(gateway, &["a", "b"]);
+    assert_eq!(world.kept.len(), 3);
+    let (other, _) = world.gateway(2, &["b", "c"]);
+    assert!(world.report(other, &["b", "c"]).refused.iter().any(|r| r.id.as_str() == "b"));
+    world.report(gateway, &["a"]);
+    assert_eq!(world.report(other, &["b", "c"]).refused, [], "given up, so free");
+}
+
+#[test]
+fn registering_needs_a_fresh_nonce_and_the_right_key() {
+    let mut world = World::new();
+    world.gateway(1, &[]);
+    let key = |seed| ed25519_dalek::SigningKey::from_bytes(&[seed; 32]);
+    let conn = world.open(None);
+    let register = |world: &mut World, token: String| {
+        let params = RegisterParams { authorization: Some(token), ..Default::default() };
+        world.call::<Register>(conn, &params).unwrap().map(|_| ()).map_err(|fault| fault.code)
+    };
+    let nonce = world.nonce(conn);
+    let token = super::world::gateway_token(&key(2), &nonce);
+    let id = super::world::gateway_token(&key(1), &nonce);
+    let stolen =
+        format!("{}.{}", id.rsplit_once('.').unwrap().0, token.rsplit_once('.').unwrap().1);
+    assert_eq!(register(&mut world, stolen), Err(code::UNAUTHORIZED));
+    assert_eq!(register(&mut world, id.clone()), Err(code::UNAUTHORIZED), "the nonce is used");
+    world.nonce(conn);
+    assert_eq!(register(&mut world, id), Err(code::UNAUTHORIZED), "another nonce");
+    let nonce = world.nonce(conn);
+    assert_eq!(register(&mut world, super::world::gateway_token(&key(1), &nonce)), Ok(()));
+}
+
+const OFFER: &str = "v=0\r\na=ice-ufrag:abcd\r\n";
+
+fn fragment(ufrag: &str) -> Fragment {
+    let text = format!(
+        "a=ice-ufrag:{ufrag}\r\na=ice-pwd:0123456789012345678901\r\na=mid:0\r\na=candidate:1\r\n"
+    );
+    Fragment::parse(&text).unwrap()
+}
+
+#[test]
+fn whep_follows_the_session_through_trickle_restart_and_end() {
+    let mut world = World::new();
+    let (gateway, _) = world.gateway(1, &["cam"]);
+    let principal = who("player", only(&["cam"]));
+    let offer = WhepOffer {
+        principal: principal.clone(),
+        camera: "cam".parse().unwrap(),
+        offer: OFFER.into(),
+    };
+    let now = world.now;
+    world.hub.whep_offer(now, WaiterId(1), offer.clone());
+    world.settle();
+    let (request, params) = world.asked::<Offer>(gateway).unwrap();
+    let answer = OfferResult { answer: "a".into() };
+    world.send(gateway, Message::result::<Offer>(request, &answer));
+    let Some(Ok(WhepReply::Created { session, etag, ice_servers, .. })) =
+        world.replies.remove(&WaiterId(1))
+    else {
+        panic!("it is created");
+    };
+    assert_eq!((&session, &ice_servers), (&params.session, &params.ice_servers));
+
+    let mut waiter = 1;
+    let mut patch = |world: &mut World, who: &str, if_match: Option<&str>, ufrag: &str| {
+        waiter += 1;
+        let tag = |tag: &str| match tag {
+            "*" => IfMatch::Any,
+            tag => IfMatch::Tags(vec![tag.to_owned()]),
+        };
+        let principal = super::world::who(who, Scope::All);
+        let (session, if_match) = (session.clone(), if_match.map(tag));
+        let patch = WhepPatch { principal, session, if_match, fragment: fragment(ufrag) };
+        let now = world.now;
+        world.hub.whep_patch(now, WaiterId(waiter), patch);
+        world.settle();
+        let reply = world.replies.remove(&WaiterId(waiter));
+        (waiter, reply.map(|reply| reply.map_err(|fault| fault.code)))
+    };
+    for (who, if_match, expected) in [
+        ("player", None, Err(428)),
+        ("player", Some("\"9\""), Err(412)),
+        ("other", Some("*"), Err(404)),
+        ("player", Some(etag.as_str()), Ok(WhepReply::Trickled)),
+        ("player", Some("*"), Ok(WhepReply::Trickled)),
+    ] {
+        let found = patch(&mut world, who, if_match, "abcd").1;
+        assert_eq!(found, Some(expected), "{who} {if_match:?}");
+    }
+    assert_eq!(world.take(gateway).len(), 2);
+
+    assert_eq!(patch(&mut world, "player", Some("*"), "efgh").1, None, "the gateway is asked");
+    assert_eq!(patch(&mut world, "player", Some("*"), "ijkl").1, Some(Err(409)), "one at a time");
+    let (request, _) = world.asked::<Restart>(gateway).unwrap();
+    world.send(gateway, Message::fault(Some(request), Fault::new(1001, "no")));
+    let (waiting, none) = patch(&mut world, "player", Some(&etag), "mnop");
+    assert_eq!(none, None, "after a refusal the old generation still counts");
+    let (request, _) = world.asked::<Restart>(gateway).unwrap();
+    let result = RestartResult { fragment: "f".into() };
+    world.send(gateway, Message::result::<Restart>(request, &result));
+    let renewed = match world.replies.remove(&WaiterId(waiting)) {
+        Some(Ok(WhepReply::Restarted { etag, .. })) => etag,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(patch(&mut world, "player", Some(&etag), "mnop").1, Some(Err(412)));
+    assert_eq!(
+        patch(&mut world, "player", Some(&renewed), "mnop").1,
+        Some(Ok(WhepReply::Trickled))
+    );
+
+    world.take(gateway);
+    let delete = WhepDelete { principal, session: session.clone() };
+    world.hub.whep_delete(WaiterId(100), &delete);
+    world.hub.whep_delete(WaiterId(101), &delete);
+    world.settle();
+    assert_eq!(world.replies.remove(&WaiterId(100)), Some(Ok(WhepReply::Deleted)));
+    assert!(world.replies.remove(&WaiterId(101)).unwrap().is_err());
+    let close = Message::notification::<CloseSession>(&SessionParams { session });
+    assert_eq!(world.take(gateway), [close]);
+
+    let now = world.now;
+    world.hub.whep_offer(now, WaiterId(102), offer);
+    world.settle();
+    world.hub.abandoned(WaiterId(102));
+    world.settle();
+    assert_eq!(world.hub.counts().1, 0, "nobody waits, nothing is left");
+}
+
+#[test]
+fn a_server_that_stops_tells_everybody_who_waits() {
+    let mut world = World::new();
+    let (gateway, _) = world.gateway(1, &["cam"]);
+    let client = world.client(who("ann", Scope::All));
+    let offer = WhepOffer {
+        principal: who("player", Scope::All),
+        camera: "cam".parse().unwrap(),
+        offer: OFFER.into(),
+    };
+    let now = world.now;
+    world.hub.whep_offer(now, WaiterId(1), offer);
+    world.hub.shut_down();
+    world.settle();
+    assert_eq!(world.replies[&WaiterId(1)].clone().unwrap_err().code, code::UNAVAILABLE);
+    for conn in [gateway, client] {
+        assert_eq!(world.closed.get(&conn), Some(&Close::GOING_AWAY));
+    }
+}

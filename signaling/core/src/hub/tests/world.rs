@@ -1,0 +1,287 @@
+//! A hub with a database of a few lines, and time that is moved by hand.
+
+use crate::{
+    Answer, Close, Config, ConnId, Hub, Limits, Now, Output, Principal, Question, Scope, TurnOffer,
+    WaiterId, WhepReply,
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use ed25519_dalek::{Signer as _, SigningKey};
+use porthole_signaling_proto::{
+    CameraReport, CameraState, GatewayId, SessionId,
+    identity::{GatewayToken, enroll_message, gateway_id, register_message},
+    method::{
+        Challenge, ChallengeResult, Connect, ConnectDevice, ConnectDeviceResult, ConnectParams,
+        ConnectResult, Empty, Enroll, EnrollParams, Method, Register, RegisterParams, Report,
+        ReportParams, ReportResult,
+    },
+    rest::Role,
+    rpc::{self, Fault, Message, RequestId, code},
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
+
+pub(super) struct World {
+    pub(super) hub: Hub,
+    pub(super) now: Now,
+    /// What was sent to each connection and not taken yet.
+    pub(super) inbox: BTreeMap<ConnId, Vec<Message>>,
+    pub(super) closed: BTreeMap<ConnId, Close>,
+    pub(super) replies: BTreeMap<WaiterId, Result<WhepReply, Fault>>,
+    pub(super) kept: Vec<(GatewayId, usize)>,
+    pub(super) tokens: HashMap<String, Principal>,
+    pub(super) keys: HashMap<GatewayId, [u8; 32]>,
+    pub(super) claims: Vec<String>,
+    last: u64,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        Self::with(Limits::default())
+    }
+
+    pub(super) fn with(limits: Limits) -> Self {
+        let turn = TurnOffer {
+            urls: vec!["stun:h".into(), "turn:h".into()],
+            secret: b"s".to_vec(),
+            lifetime: Duration::from_secs(600),
+        };
+        Self {
+            hub: Hub::new(Config { limits, turn: Some(turn) }, [7; 32]),
+            now: Now { instant: Instant::now(), unix_s: 1_000_000 },
+            inbox: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            replies: BTreeMap::new(),
+            kept: Vec::new(),
+            tokens: HashMap::new(),
+            keys: HashMap::new(),
+            claims: Vec::new(),
+            last: 0,
+        }
+    }
+
+    /// Carries out what the hub wants, with the answers of the database.
+    pub(super) fn settle(&mut self) {
+        while let Some(output) = self.hub.poll_output() {
+            match output {
+                Output::Send { to, message } => self.inbox.entry(to).or_default().push(message),
+                Output::Close { conn, close } => {
+                    self.closed.insert(conn, close);
+                }
+                Output::Reply { waiter, outcome } => {
+                    assert!(self.replies.insert(waiter, outcome).is_none(), "one reply each");
+                }
+                Output::Keep { gateway, cameras, .. } => self.kept.push((gateway, cameras.len())),
+                Output::Ask { ticket, question } => {
+                    let answer = self.look_up(question);
+                    self.hub.answered(self.now, ticket, answer);
+                }
+            }
+        }
+    }
+
+    fn look_up(&mut self, question: Question) -> Answer {
+        let no = |text: &str| Fault::new(code::UNAUTHORIZED, text);
+        match question {
+            Question::Token(token) => {
+                Answer::Token(self.tokens.get(&token).cloned().ok_or(no("unknown")))
+            }
+            Question::GatewayKey(id) => {
+                Answer::GatewayKey(self.keys.get(&id).copied().ok_or(no("unknown")))
+            }
+            Question::Enroll { claim, gateway, public_key, .. } => {
+                let Some(index) = self.claims.iter().position(|known| *known == claim) else {
+                    return Answer::Enrolled(Err(Fault::new(code::FORBIDDEN, "unknown")));
+                };
+                self.claims.remove(index);
+                self.keys.insert(gateway, public_key);
+                Answer::Enrolled(Ok(()))
+            }
+        }
+    }
+
+    pub(super) fn wait(&mut self, time: Duration) {
+        let end = self.now.after(time);
+        while let Some(due) = self.hub.poll_timeout().filter(|due| *due <= end.instant) {
+            let step = due.saturating_duration_since(self.now.instant);
+            let passed = end.instant.saturating_duration_since(due);
+            self.now = Now { instant: due, unix_s: end.unix_s - passed.as_secs() };
+            assert!(step <= time);
+            self.hub.handle_timeout(self.now);
+            self.settle();
+        }
+        self.now = end;
+    }
+
+    pub(super) fn open(&mut self, principal: Option<Principal>) -> ConnId {
+        self.last += 1;
+        let conn = ConnId(self.last);
+        self.hub.opened(self.now, conn, principal);
+        conn
+    }
+
+    pub(super) fn close(&mut self, conn: ConnId) {
+        self.hub.closed(self.now, conn);
+        self.settle();
+    }
+
+    pub(super) fn send(&mut self, conn: ConnId, message: Message) {
+        self.hub.received(self.now, conn, Ok(message));
+        self.settle();
+    }
+
+    /// Sends a request; what comes back at once, if anything does.
+    pub(super) fn call<M: Method>(
+        &mut self,
+        conn: ConnId,
+        params: &M::Params,
+    ) -> Option<Result<M::Result, Fault>> {
+        let id = self.request::<M>(conn, params);
+        self.response::<M>(conn, id)
+    }
+
+    pub(super) fn request<M: Method>(&mut self, conn: ConnId, params: &M::Params) -> i64 {
+        self.last += 1;
+        let id = i64::try_from(self.last).unwrap();
+        self.send(conn, Message::request::<M>(id, params));
+        id
+    }
+
+    pub(super) fn response<M: Method>(
+        &mut self,
+        conn: ConnId,
+        id: i64,
+    ) -> Option<Result<M::Result, Fault>> {
+        let inbox = self.inbox.get_mut(&conn)?;
+        let wanted = Some(RequestId::Number(id));
+        let is_it =
+            |message: &Message| matches!(message, Message::Response { id, .. } if *id == wanted);
+        let index = inbox.iter().position(is_it)?;
+        let Message::Response { outcome, .. } = inbox.remove(index) else { return None };
+        Some(outcome.map(|result| rpc::read(result).unwrap()))
+    }
+
+    /// The next request for `M` to this connection.
+    pub(super) fn asked<M: Method>(&mut self, conn: ConnId) -> Option<(RequestId, M::Params)> {
+        let inbox = self.inbox.get_mut(&conn)?;
+        let is_it = |message: &Message| matches!(message, Message::Request { method, .. } if method == M::NAME);
+        let index = inbox.iter().position(is_it)?;
+        let Message::Request { id, params, .. } = inbox.remove(index) else { return None };
+        Some((id, rpc::read(params).unwrap()))
+    }
+
+    /// Everything that came and was not taken.
+    pub(super) fn take(&mut self, conn: ConnId) -> Vec<Message> {
+        self.inbox.remove(&conn).unwrap_or_default()
+    }
+
+    /// The faults of `error` notifications among it, with the session each is about.
+    pub(super) fn errors(&mut self, conn: ConnId) -> Vec<(i64, Option<SessionId>)> {
+        let errors = self.take(conn).into_iter().filter_map(|message| match message {
+            Message::Error(fault) => Some((fault.code, fault.session)),
+            _ => None,
+        });
+        errors.collect()
+    }
+
+    pub(super) fn client(&mut self, who: Principal) -> ConnId {
+        let conn = self.open(Some(who));
+        self.call::<Register>(conn, &RegisterParams::default()).unwrap().unwrap();
+        conn
+    }
+
+    /// A gateway that is known, has come in, and has these cameras.
+    pub(super) fn gateway(&mut self, seed: u8, cameras: &[&str]) -> (ConnId, GatewayId) {
+        let key = SigningKey::from_bytes(&[seed; 32]);
+        let conn = self.open(None);
+        if !self.keys.contains_key(&gateway_id(&key.verifying_key().to_bytes())) {
+            self.claims.push("claim".into());
+            let params = enroll_params(&key, &self.nonce(conn), "claim");
+            self.call::<Enroll>(conn, &params).unwrap().unwrap();
+        }
+        let token = gateway_token(&key, &self.nonce(conn));
+        let params = RegisterParams { authorization: Some(token), ..Default::default() };
+        self.call::<Register>(conn, &params).unwrap().unwrap();
+        self.report(conn, cameras);
+        self.take(conn);
+        (conn, gateway_id(&key.verifying_key().to_bytes()))
+    }
+
+    pub(super) fn nonce(&mut self, conn: ConnId) -> String {
+        let ChallengeResult { nonce } = self.call::<Challenge>(conn, &Empty {}).unwrap().unwrap();
+        nonce
+    }
+
+    pub(super) fn report(&mut self, conn: ConnId, cameras: &[&str]) -> ReportResult {
+        let cameras = cameras.iter().map(|id| camera(id)).collect();
+        self.call::<Report>(conn, &ReportParams { cameras }).unwrap().unwrap()
+    }
+
+    /// A session that plays.
+    pub(super) fn play(
+        &mut self,
+        client: ConnId,
+        gateway: ConnId,
+        params: &ConnectParams,
+    ) -> Result<ConnectResult, Fault> {
+        let id = self.request::<Connect>(client, params);
+        if let Some((asked, _)) = self.asked::<ConnectDevice>(gateway) {
+            let result = ConnectDeviceResult::default();
+            self.send(gateway, Message::result::<ConnectDevice>(asked, &result));
+        }
+        self.response::<Connect>(client, id).expect("connect is answered")
+    }
+}
+
+pub(super) fn who(name: &str, scope: Scope) -> Principal {
+    Principal {
+        subject: name.to_owned(),
+        credential: format!("cookie:{name}"),
+        name: name.to_owned(),
+        role: Role::Viewer,
+        scope,
+        expires_s: None,
+    }
+}
+
+pub(super) fn only(cameras: &[&str]) -> Scope {
+    Scope::Only(cameras.iter().map(|id| id.parse().unwrap()).collect())
+}
+
+pub(super) fn watch(gateway: &GatewayId, camera: &str) -> ConnectParams {
+    let profile = Some(camera.parse().unwrap());
+    ConnectParams { peer: gateway.clone(), profile, authorization: None }
+}
+
+pub(super) fn camera(id: &str) -> CameraReport {
+    CameraReport {
+        id: id.parse().unwrap(),
+        name: id.to_owned(),
+        state: CameraState::Idle,
+        reason: None,
+        codec: None,
+        width: None,
+        height: None,
+        viewers: 0,
+    }
+}
+
+pub(super) fn enroll_params(key: &SigningKey, nonce: &str, claim: &str) -> EnrollParams {
+    EnrollParams {
+        claim: claim.to_owned(),
+        public_key: URL_SAFE_NO_PAD.encode(key.verifying_key().to_bytes()),
+        signature: sign(key, &enroll_message(nonce, claim)),
+        name: "Barn".to_owned(),
+    }
+}
+
+pub(super) fn gateway_token(key: &SigningKey, nonce: &str) -> String {
+    let id = gateway_id(&key.verifying_key().to_bytes());
+    let signature = sign(key, &register_message(nonce, &id));
+    GatewayToken { id, signature }.to_string()
+}
+
+fn sign(key: &SigningKey, message: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(key.sign(message).to_bytes())
+}

@@ -288,13 +288,5 @@ enum Scope {
     ThisPort,
 }
 
-/// The relay's own addresses of both families, for the driver's log.
-impl Server {
-    /// Where it relays.
-    pub fn relay_addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.relay_v4.iter().chain(&self.relay_v6).map(|relay| relay.ip)
-    }
-}
-
 #[cfg(test)]
 mod tests;

@@ -137,7 +137,6 @@ impl Server {
         from: SocketAddr,
         len: usize,
     ) -> Option<ToClient> {
-        // Made here because the table is borrowed below; a ChannelData packet wastes nothing.
         let to_client = self.peer_to_client(now.instant, id, &Peer::new(from), len);
         match &to_client {
             Some(_) => {

@@ -57,7 +57,11 @@ impl Nat {
                 "oifname wan meta l4proto udp update @contacted { ip daddr }",
                 format!("iifname wan ip saddr @contacted meta l4proto udp dnat to {host}"),
             ),
-            Self::UdpBlocked => ("meta l4proto udp drop", String::new()),
+            // Through the router only: what stays in the LAN passes here too where the kernel
+            // shows bridged frames to netfilter.
+            Self::UdpBlocked => {
+                ("meta l4proto udp iifname . oifname { wan . lan, lan . wan } drop", String::new())
+            }
             Self::Open | Self::PortRestricted | Self::Symmetric => ("", String::new()),
         };
         format!(

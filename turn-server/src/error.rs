@@ -21,7 +21,10 @@ pub enum StartError {
         transport: &'static str,
     },
     /// The address is another machine's.
-    #[error("the TURN server cannot listen on {addr}: {} is not an address of this machine", addr.ip())]
+    #[error(
+        "the TURN server cannot listen on {addr}: {} is not an address of this machine",
+        addr.ip()
+    )]
     NotLocal {
         /// Where.
         addr: SocketAddr,

@@ -5,7 +5,7 @@
 //! returned at once, as a range of the bytes passed in: payloads are never copied in here.
 //!
 //! Architecture invariants: nobody who has not proved an address and a password costs a byte of
-//! memory; every packet to or from a peer passes [`Server::authorize_peer`].
+//! memory; every packet to or from a peer passes `Server::authorize_peer`.
 
 mod allocate;
 mod allocation;
@@ -22,7 +22,7 @@ mod reservation;
 mod table;
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use rand::SeedableRng as _;

@@ -6,6 +6,7 @@ mod peers;
 mod refusals;
 mod world;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::*;

@@ -174,7 +174,8 @@ proptest! {
         host: u32, block in 0_usize..5, prefix: u64, port: u16,
     ) {
         let (net, len) = [
-            (0x0A00_0000, 8), (0x7F00_0000, 8), (0xA9FE_0000, 16), (0xC0A8_0000, 16), (0xE000_0000, 4),
+            (0x0A00_0000, 8), (0x7F00_0000, 8), (0xA9FE_0000, 16), (0xC0A8_0000, 16),
+            (0xE000_0000, 4),
         ][block];
         let v4 = Ipv4Addr::from_bits(net | host & (u32::MAX >> len));
         let policy = policy(&[], &[]);

@@ -1,6 +1,7 @@
 //! A server, its clients, and a network that loses nothing unless told to.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -68,7 +68,7 @@ pub struct HttpFlags {
 pub struct GatewayFlags {
     /// A camera: rtsp://…, rtp://… or test: [repeatable].
     #[arg(long = "camera", value_name = "ID=SOURCE")]
-    cameras: Vec<String>,
+    cameras: Vec<CameraFlag>,
     /// What people call the gateway.
     #[arg(long, value_name = "NAME")]
     gateway_name: Option<String>,
@@ -152,7 +152,7 @@ pub struct Turn {
     realm: Option<String>,
     /// A user [repeatable].
     #[arg(long = "user", value_name = "NAME:PASSWORD")]
-    users: Vec<String>,
+    users: Vec<Account>,
     /// The addresses to relay from, at most one IPv4 and one IPv6 [repeatable].
     #[arg(long, value_name = "IP")]
     relay_address: Vec<IpAddr>,
@@ -167,7 +167,7 @@ pub struct Netcheck {
     pub servers: Vec<String>,
     /// An account on the first server, to try TURN with.
     #[arg(long, value_name = "NAME:PASSWORD")]
-    pub user: Option<String>,
+    pub user: Option<Account>,
     /// For programs.
     #[arg(long)]
     pub json: bool,
@@ -279,14 +279,9 @@ impl HttpFlags {
 
 impl GatewayFlags {
     fn configure(&self, tree: &mut Tree) {
-        for text in &self.cameras {
-            match CameraFlag::parse(text) {
-                Ok(CameraFlag { id, source }) => {
-                    let path = ["camera", id.as_str(), "source"];
-                    tree.add_flag("--camera", &path, Some(source));
-                }
-                Err(why) => return tree.refuse_flag("--camera", &["camera"], why),
-            }
+        for CameraFlag { id, source } in &self.cameras {
+            let path = ["camera", id.as_str(), "source"];
+            tree.add_flag("--camera", &path, Some(source.reveal()));
         }
         tree.add_flag("--gateway-name", &["gateway", "name"], self.gateway_name.as_ref());
         tree.add_flag("--udp-port", &["gateway", "udp_port"], self.udp_port);
@@ -339,14 +334,8 @@ impl Turn {
     fn configure(&self, tree: &mut Tree) {
         tree.add_flags("--listen", &["turn", "listen"], &self.listen);
         tree.add_flag("--realm", &["turn", "realm"], self.realm.as_ref());
-        for text in &self.users {
-            match Account::parse(text) {
-                Ok(Account { name, password }) => {
-                    let path = ["turn", "users", &name];
-                    tree.add_flag("--user", &path, Some(password.reveal()));
-                }
-                Err(why) => return tree.refuse_flag("--user", &["turn", "users"], why),
-            }
+        for Account { name, password } in &self.users {
+            tree.add_flag("--user", &["turn", "users", name], Some(password.reveal()));
         }
         tree.add_flags("--relay-address", &["turn", "relay_address"], &self.relay_address);
         self.relay.configure(tree);

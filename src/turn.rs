@@ -38,11 +38,11 @@ pub fn start(config: &Config, secret: Option<&Secret>) -> anyhow::Result<Server>
         workers: usize::from(turn.workers),
         ..porthole_turn_server::Config::default()
     });
-    server.map_err(|error| match error {
-        StartError::NoRelayAddress => {
-            anyhow!("{error}; name it with --public-address or in turn.relay_address")
+    server.map_err(|error| {
+        if matches!(error, StartError::NoRelayAddress) {
+            return anyhow!("{error}; name it with --public-address or in turn.relay_address");
         }
-        other => other.into(),
+        error.into()
     })
 }
 

@@ -124,20 +124,26 @@ impl FromStr for Span {
 }
 
 /// `NAME:PASSWORD`, as flags take it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Account {
     pub name: String,
     pub password: Secret,
 }
 
-impl Account {
-    /// What is refused is not repeated: it may be a password.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
+/// An account that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("a user is NAME:PASSWORD")]
+pub struct InvalidAccount;
+
+impl FromStr for Account {
+    type Err = InvalidAccount;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAccount> {
         match text.split_once(':') {
             Some((name, password)) if !name.is_empty() && !password.is_empty() => {
-                Ok(Self { name: name.to_owned(), password: Secret(password.to_owned()) })
+                Ok(Self { name: name.to_owned(), password: password.to_owned().into() })
             }
-            _ => Err("a user is NAME:PASSWORD"),
+            _ => Err(InvalidAccount),
         }
     }
 }
@@ -212,23 +218,34 @@ impl Serialize for Source {
 }
 
 /// `ID=SOURCE`, as flags take it.
-#[derive(Debug)]
-pub struct CameraFlag<'a> {
+#[derive(Debug, Clone)]
+pub struct CameraFlag {
     pub id: CameraId,
-    /// Not looked at yet.
-    pub source: &'a str,
+    pub source: Source,
 }
 
-impl<'a> CameraFlag<'a> {
-    /// What is refused is not repeated: it may hold a password.
-    pub fn parse(text: &'a str) -> Result<Self, &'static str> {
-        let parse = || {
-            let (id, source) = text.split_once('=')?;
-            Some(Self { id: id.parse().ok()?, source })
-        };
-        parse().ok_or(
-            "a camera is ID=SOURCE, such as door=rtsp://10.0.0.9/stream1; \
-             an id is made of a–z, A–Z, 0–9, `.`, `_` and `-`",
-        )
+/// A camera that is none.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidCamera {
+    #[error("a camera is ID=SOURCE, such as door=rtsp://10.0.0.9/stream1")]
+    Form,
+    /// What was taken for the id may be an address with a password: it is not repeated.
+    #[error("what stands before `=` is not an id: 1 to 64 of a–z, A–Z, 0–9, `.`, `_` and `-`")]
+    Id,
+    #[error(transparent)]
+    Source(#[from] ingest::InvalidSource),
+}
+
+impl FromStr for CameraFlag {
+    type Err = InvalidCamera;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCamera> {
+        match text.split_once('=') {
+            Some((id, source)) if !source.is_empty() => {
+                let id = id.parse().map_err(|_| InvalidCamera::Id)?;
+                Ok(Self { id, source: source.to_owned().try_into()? })
+            }
+            _ => Err(InvalidCamera::Form),
+        }
     }
 }

@@ -9,7 +9,10 @@ use crate::{cli, say};
 use anyhow::{Context, bail, ensure};
 use porthole_turn_proto::Transport;
 use report::{Check, Mapping, Outcome, Report};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 use tokio::net::{UdpSocket, lookup_host};
 
 /// STUN's and TURN's port (RFC 8489 §18.6).
@@ -29,7 +32,7 @@ pub async fn run(flags: &cli::Netcheck) -> anyhow::Result<()> {
     for name in &flags.servers {
         servers.push(resolve(name).await?);
     }
-    let report = gather(&servers, flags.user.as_ref()).await?;
+    let report = gather(&servers, flags.user.as_ref(), probe::PATIENCE).await?;
     if flags.json {
         say::line(serde_json::to_string_pretty(&report)?)?;
     } else {
@@ -62,11 +65,12 @@ async fn resolve(name: &str) -> anyhow::Result<Server> {
 async fn gather(
     servers: &[Server],
     user: Option<&crate::config::Account>,
+    patience: Duration,
 ) -> anyhow::Result<Report> {
     let mut report = Report { ipv6: has_ipv6().await, ..Report::default() };
     for v6 in [false, true] {
         report.mapping =
-            report.mapping.or(bindings_over_udp(servers, v6, &mut report.checks).await?);
+            report.mapping.or(bindings_over_udp(servers, v6, patience, &mut report.checks).await?);
     }
     for (server, address) in each_address(servers) {
         let outcome = Outcome::of(probe::binding_over_tcp(address).await);
@@ -93,6 +97,7 @@ fn each_address(servers: &[Server]) -> impl Iterator<Item = (&str, SocketAddr)> 
 async fn bindings_over_udp(
     servers: &[Server],
     v6: bool,
+    patience: Duration,
     checks: &mut Vec<Check>,
 ) -> anyhow::Result<Mapping> {
     let local: IpAddr =
@@ -104,7 +109,7 @@ async fn bindings_over_udp(
             socket = Some(UdpSocket::bind((local, 0)).await.context("cannot open a UDP socket")?);
         }
         let Some(socket) = &socket else { continue };
-        let outcome = Outcome::of(probe::binding_over_udp(socket, address).await);
+        let outcome = Outcome::of(probe::binding_over_udp(socket, address, patience).await);
         mapped.extend(outcome.address());
         checks.push(Check::binding(server, address, Transport::Udp, outcome));
     }

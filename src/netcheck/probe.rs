@@ -17,7 +17,7 @@ use tokio::{
 
 /// RFC 8489 §6.2.1 would go on for 39.5 s; whoever waits before a terminal knows after the fourth
 /// retransmission.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// More than any answer to these questions holds.
 const MAX_ANSWER_BYTES: usize = 2048;
 
@@ -33,7 +33,7 @@ pub(super) struct Answer {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Silence {
-    #[error("no answer within {} s", PATIENCE.as_secs())]
+    #[error("no answer in time")]
     Timeout,
     #[error("the server refuses the connection")]
     Refused,
@@ -66,18 +66,19 @@ impl From<io::Error> for Silence {
 pub(super) async fn binding_over_udp(
     socket: &UdpSocket,
     server: SocketAddr,
+    patience: Duration,
 ) -> Result<Answer, Silence> {
     let start = Instant::now();
     let mut client = StunClient::new(start);
     let mut bytes = [0; MAX_ANSWER_BYTES];
     loop {
-        if start.elapsed() >= PATIENCE || client.has_failed() {
+        if start.elapsed() >= patience || client.has_failed() {
             return Err(Silence::Timeout);
         }
         if let Some(request) = client.poll_transmit() {
             socket.send_to(&request, server).await?;
         }
-        let until = client.poll_timeout().unwrap_or(start).min(start + PATIENCE);
+        let until = client.poll_timeout().unwrap_or(start).min(start + patience);
         match timeout_at(until.into(), socket.recv_from(&mut bytes)).await {
             Err(_) => client.handle_timeout(Instant::now()),
             Ok(received) => {

@@ -199,7 +199,7 @@ impl<C: Core> Driver<C> {
         while let Some((camera, generation, event)) = next {
             let current = self.running.get(&camera).is_some_and(|r| r.generation == generation);
             if current {
-                if matches!(event, SourceEvent::Ended(_)) {
+                if matches!(event, SourceEvent::Ended { .. }) {
                     self.running.remove(&camera);
                 }
                 self.core.handle_source(now, &camera, event);
@@ -300,12 +300,18 @@ impl<C: Core> Driver<C> {
                 }
             };
             let (ended, ()) = tokio::join!(ingest, forward);
-            let reason = match ended {
-                Ok(()) => "the camera ended the stream".to_owned(),
-                Err(error) => error.to_string(),
+            let ended = match ended {
+                Ok(()) => SourceEvent::Ended {
+                    reason: "the camera ended the stream".to_owned(),
+                    needs_a_person: false,
+                },
+                Err(error) => SourceEvent::Ended {
+                    reason: error.to_string(),
+                    needs_a_person: error.needs_a_person(),
+                },
             };
             // Nobody listens once the gateway stops.
-            let _ = events.send((id, generation, SourceEvent::Ended(reason))).await;
+            let _ = events.send((id, generation, ended)).await;
         });
     }
 

@@ -10,6 +10,10 @@ use tracing::{debug, info, warn};
 /// How long a camera stays connected after its last viewer: who looks twice waits once.
 const LINGER: Duration = Duration::from_secs(15);
 
+/// Between two tries when only a person can help: a camera locks an account after a handful of
+/// wrong passwords in a minute.
+const PERSON_INTERVAL: Duration = Duration::from_secs(30);
+
 /// The source cannot be asked for key frames more often than this, whoever asks.
 const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -38,8 +42,13 @@ pub enum SourceEvent {
     },
     /// Nothing has come for a while on a port that is only listened on.
     Silent,
-    /// Over; why, as one sentence.
-    Ended(String),
+    /// Over.
+    Ended {
+        /// Why, as one sentence.
+        reason: String,
+        /// Whether only a person can mend it.
+        needs_a_person: bool,
+    },
 }
 
 /// What the driver must do for a camera.
@@ -127,7 +136,9 @@ impl Camera {
             SourceEvent::Connected(description) => self.feed.handle_description(&description),
             SourceEvent::Packet { arrival, packet } => self.handle_packet(arrival, packet),
             SourceEvent::Silent => self.handle_silence(),
-            SourceEvent::Ended(reason) => self.handle_ended(now, reason),
+            SourceEvent::Ended { reason, needs_a_person } => {
+                self.handle_ended(now, reason, needs_a_person);
+            }
         }
     }
 
@@ -146,11 +157,13 @@ impl Camera {
         }
     }
 
-    fn handle_ended(&mut self, now: Instant, reason: String) {
+    fn handle_ended(&mut self, now: Instant, reason: String, needs_a_person: bool) {
+        self.feed.handle_end();
         if self.run == Run::Stopped {
             return;
         }
         let wait = self.backoff.next(self.rng.random());
+        let wait = if needs_a_person { wait.max(PERSON_INTERVAL) } else { wait };
         self.run = Run::Retry(now + wait);
         self.set_reason(Some(reason));
     }
@@ -181,6 +194,7 @@ impl Camera {
         self.feed.handle_timeout(now);
         if self.leave_at.is_some_and(|at| at <= now) {
             self.leave_at = None;
+            self.feed.handle_end();
             self.run = Run::Stopped;
             self.command = Some(CameraCommand::Stop);
             self.backoff.reset();

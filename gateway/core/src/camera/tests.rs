@@ -29,7 +29,7 @@ fn packet(now: Instant, sequence: u8) -> SourceEvent {
 }
 
 fn failed(reason: &str) -> SourceEvent {
-    SourceEvent::Ended(reason.to_owned())
+    SourceEvent::Ended { reason: reason.to_owned(), needs_a_person: false }
 }
 
 #[test]
@@ -100,6 +100,16 @@ fn a_camera_that_fails_is_tried_again_and_says_why_until_it_is_back() {
     camera.poll_packet();
     let report = camera.report();
     assert_eq!((report.state, report.reason), (CameraState::Live, None));
+}
+
+#[test]
+fn a_camera_that_only_a_person_can_mend_is_not_pestered() {
+    let now = Instant::now();
+    let mut camera = camera(false);
+    camera.poll_command();
+    let reason = "wrong password".to_owned();
+    camera.handle_source(now, SourceEvent::Ended { reason, needs_a_person: true });
+    assert_eq!(camera.poll_timeout(), Some(now + PERSON_INTERVAL));
 }
 
 #[test]

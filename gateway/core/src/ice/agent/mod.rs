@@ -216,9 +216,7 @@ impl Agent {
         }
         self.generation.on_remote_candidate(now);
         self.remotes.push(remote);
-        for base in self.bases.iter().filter(|base| can_pair(base, &remote)) {
-            self.list.add(self.generation.number(), base, remote, self.role, false);
-        }
+        self.pair_with_all(remote);
         self.run(now);
     }
 
@@ -317,7 +315,15 @@ impl Agent {
         self.selection.begin_generation(now);
     }
 
-    /// The candidate that a check came from; a new one is peer-reflexive (RFC 8445 §7.3.1.3).
+    fn pair_with_all(&mut self, remote: Remote) {
+        for base in self.bases.iter().filter(|base| can_pair(base, &remote)) {
+            self.list.add(self.generation.number(), base, remote, self.role, false);
+        }
+    }
+
+    /// The candidate that a check came from; a new one is peer-reflexive (RFC 8445 §7.3.1.3). It is
+    /// paired with every end, not only with the one that it reached: what a TURN server of ours
+    /// sees may be where our own socket can punch a hole.
     fn learn_remote(&mut self, now: Instant, from: SocketAddr, priority: u32) -> Option<Remote> {
         if let Some(known) = self.remotes.iter().find(|known| known.address == from) {
             return Some(*known);
@@ -339,6 +345,7 @@ impl Agent {
         }
         let remote = Remote { kind: CandidateKind::PeerReflexive, address: from, priority };
         self.remotes.push(remote);
+        self.pair_with_all(remote);
         Some(remote)
     }
 
@@ -350,9 +357,7 @@ impl Agent {
                 pair.remote = remote;
             }
         }
-        for base in self.bases.iter().filter(|base| can_pair(base, &remote)) {
-            self.list.add(number, base, remote, self.role, false);
-        }
+        self.reselect(now);
         self.run(now);
     }
 

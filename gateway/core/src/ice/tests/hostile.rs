@@ -69,8 +69,6 @@ fn make(attack: &Attack, captured: &[u8], two: &Two) -> (SocketAddr, Vec<u8>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
-
     #[test]
     fn attacks_change_nothing(attacks in prop::collection::vec(attack(), 1..40), early: bool) {
         let mut two = Two::new(Role::Controlling, Role::Controlled);

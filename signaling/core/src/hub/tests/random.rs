@@ -179,17 +179,18 @@ impl Run {
     }
 
     /// Somebody, whether it is theirs or not, says something about a session. Each payload
-    /// names it, so that it is seen wherever it arrives.
+    /// names it and them, so that it is seen wherever it arrives.
     fn about_session(&mut self, from: u8, session: u8, method: u8) {
         let Some(conn) = self.pick(from) else { return };
         let session = self.session(session);
+        let text = signed(&session, conn);
         match method {
             0 | 1 => {
-                let params = json!({"session": session, "candidate": {"candidate": session}});
+                let params = json!({"session": session, "candidate": {"candidate": text}});
                 let method = "trickle".to_owned();
                 self.world.send(conn, Message::Notification { method, params });
             }
-            2 => self.request(from, "invite", json!({"session": session, "offer": session})),
+            2 => self.request(from, "invite", json!({"session": session, "offer": text})),
             3 => self.request(from, "extend", json!({"session": session})),
             4 => {
                 let params = json!({"session": session});
@@ -197,8 +198,7 @@ impl Run {
                 self.world.send(conn, Message::Notification { method, params });
             }
             _ => {
-                let fault = Fault::new(1001, session.to_string());
-                let fault = Fault { session: Some(session), ..fault };
+                let fault = Fault { session: Some(session), ..Fault::new(1001, text) };
                 self.world.send(conn, Message::Error(fault));
             }
         }
@@ -211,10 +211,11 @@ impl Run {
         let is_request = |message: &Message| matches!(message, Message::Request { .. });
         let Some(index) = inbox.iter().position(is_request) else { return };
         let Message::Request { id, params, .. } = inbox.remove(index) else { return };
-        let session = params["session"].clone();
+        let session: SessionId = params["session"].as_str().unwrap().parse().unwrap();
+        let text = signed(&session, conn);
         let outcome = match good {
-            true => Ok(json!({"answer": session, "expiryTimeSeconds": 1, "fragment": session})),
-            false => Err(Fault::new(480, session.to_string())),
+            true => Ok(json!({"answer": text, "expiryTimeSeconds": 1, "fragment": text})),
+            false => Err(Fault::new(480, text)),
         };
         self.world.send(conn, Message::Response { id: Some(id), outcome });
     }
@@ -242,6 +243,8 @@ impl Run {
                 for (session, sides) in &self.sides {
                     let named = json.contains(session.as_str());
                     assert!(!named || sides.contains(conn), "{conn:?} hears {json}");
+                    let sender = signer(&json, session);
+                    assert!(sender.is_none_or(|from| sides.contains(&from)), "{json} is forged");
                 }
                 self.check_cameras(*conn, message);
             }
@@ -273,14 +276,27 @@ impl Run {
     }
 }
 
+fn signed(session: &SessionId, from: ConnId) -> String {
+    format!("{session} from {}.", from.0)
+}
+
+/// Which connection said this about the session.
+fn signer(json: &str, session: &SessionId) -> Option<ConnId> {
+    let (_, rest) = json.split_once(&format!("{session} from "))?;
+    rest.split_once('.')?.0.parse().ok().map(ConnId)
+}
+
 proptest! {
-    #![proptest_config(Config { cases: 256, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(Config { cases: 1024, failure_persistence: None, ..Config::default() })]
 
     #[test]
     fn nobody_hears_what_is_not_theirs_and_nothing_is_left(
         steps in proptest::collection::vec(step(), 1..80),
     ) {
         let mut run = Run::new();
+        for known in [Step::Client(0), Step::Client(1), Step::Gateway(0), Step::Gateway(1)] {
+            run.act(known);
+        }
         for step in steps {
             run.note_sides();
             run.act(step);

@@ -72,6 +72,8 @@ pub struct Network {
     hosts: HashMap<IpAddr, SiteId>,
     /// A cut site gets nothing out or in.
     cut: Vec<SiteId>,
+    /// Nothing passes between these two, although both reach everybody else.
+    severed: Option<(SiteId, SiteId)>,
 }
 
 impl Network {
@@ -86,6 +88,11 @@ impl Network {
         self.hosts.insert(ip, site);
     }
 
+    /// Where an address is.
+    pub fn site_of(&self, ip: IpAddr) -> Option<SiteId> {
+        self.hosts.get(&ip).copied()
+    }
+
     /// The address is gone.
     pub fn remove_host(&mut self, ip: IpAddr) {
         self.hosts.remove(&ip);
@@ -97,6 +104,11 @@ impl Network {
         if cut {
             self.cut.push(site);
         }
+    }
+
+    /// Severs two sites from each other, or restores everything.
+    pub fn sever(&mut self, sites: Option<(SiteId, SiteId)>) {
+        self.severed = sites;
     }
 
     /// To change what it does.
@@ -134,6 +146,9 @@ impl Network {
             .iter()
             .position(|site| site.nat.as_ref().is_some_and(|nat| nat.public == packet.to.ip()));
         if let Some(site) = behind_nat.map(SiteId) {
+            if self.severed.is_some_and(|two| two == (from, site) || two == (site, from)) {
+                return None;
+            }
             let delay = out + self.enter(site, rng)?;
             return Some((delay, Hop::Nat(site, packet)));
         }

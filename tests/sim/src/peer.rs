@@ -24,8 +24,8 @@ pub const PORT: u16 = 5000;
 pub const MEDIA_INTERVAL: Duration = Duration::from_millis(20);
 /// First byte of an RTP packet: no STUN message begins with it.
 const MEDIA: [u8; 4] = [0x80, b'r', b't', b'p'];
-/// Local ports of TURN clients, by allocation.
-const RELAY_PORTS: [u16; 2] = [5001, 5002];
+/// The first local port of a TURN client; every other one has the next, as TCP wants it.
+const FIRST_RELAY_PORT: u16 = 5001;
 /// A relayed candidate over UDP is better than one over TCP.
 const RELAY_PREFERENCES: [u16; 2] = [65_535, 1_000];
 
@@ -35,8 +35,12 @@ const LATE: Duration = Duration::from_millis(200);
 /// What peers tell each other through the signaling server.
 #[derive(Clone, Debug)]
 pub enum Signal {
-    /// An offer or an answer; the flag asks for an answer.
-    Credentials(Credentials, bool),
+    /// The how manieth offer this is.
+    Offer(Credentials, u32),
+    /// To which offer this is the answer.
+    Answer(Credentials, u32),
+    /// The answerer asks for a new offer.
+    WantsRestart,
     /// One candidate, spelled out.
     Candidate(String),
     /// There are no more.
@@ -59,7 +63,7 @@ pub enum FromPeer {
 pub enum Trickle {
     /// Offer, then candidates.
     CredentialsFirst,
-    /// All candidates overtake the offer, and do not say which generation they are of.
+    /// All candidates overtake the offer; those of the first one do not say whose they are.
     CandidatesFirst,
 }
 
@@ -88,8 +92,11 @@ pub struct Peer {
     rng: StdRng,
     sockets: Vec<(SocketAddr, StunClient)>,
     relays: Vec<RelayEnd>,
+    next_relay_port: u16,
     permitted: HashSet<IpAddr>,
     trickle: Trickle,
+    is_offerer: bool,
+    offers: u32,
     /// Held back until then.
     late_credentials: Option<(Instant, Signal)>,
     ended: bool,
@@ -119,8 +126,11 @@ impl Peer {
             rng,
             sockets: Vec::new(),
             relays: Vec::new(),
+            next_relay_port: FIRST_RELAY_PORT,
             permitted: HashSet::new(),
             trickle,
+            is_offerer: false,
+            offers: 0,
             late_credentials: None,
             ended: false,
             next_media: Duration::ZERO,
@@ -145,7 +155,7 @@ impl Peer {
         let Some(first) = addresses.iter().find(|ip| ip.is_ipv4() == SERVER.is_ipv4()) else {
             return;
         };
-        for (transport, port) in relays.iter().zip(RELAY_PORTS) {
+        for transport in relays {
             let config = ClientConfig {
                 username: USER.to_owned(),
                 password: PASSWORD.to_owned(),
@@ -157,23 +167,30 @@ impl Peer {
             self.relays.push(RelayEnd {
                 client: TurnClient::new(config, now),
                 transport: *transport,
-                local: SocketAddr::new(*first, port),
+                local: SocketAddr::new(*first, self.next_relay_port),
                 stream: StreamDecoder::new(),
             });
+            self.next_relay_port += 1;
         }
     }
 
     /// Begins as the offerer.
     pub fn offer(&mut self, now: Instant) {
-        self.signal_credentials(now, true);
+        self.is_offerer = true;
+        self.offers = 1;
+        let credentials = self.agent.local_credentials().clone();
+        self.signal_credentials(now, Signal::Offer(credentials, self.offers));
     }
 
-    /// A new generation, offered.
+    /// A new generation; only the offerer offers, so that offers never cross.
     pub fn restart(&mut self, now: Instant) {
-        let credentials = Credentials::random(&mut self.rng);
-        self.agent.restart(now, credentials);
-        self.signal_credentials(now, true);
-        self.signal_all();
+        if !self.is_offerer {
+            return self.out.push(FromPeer::Signal(Signal::WantsRestart));
+        }
+        self.offers += 1;
+        let credentials = self.renew(now);
+        self.signal_credentials(now, Signal::Offer(credentials, self.offers));
+        self.signal_all(now);
     }
 
     /// The machine has another address now: the old ends are gone, TURN included.
@@ -186,31 +203,38 @@ impl Peer {
         }
         self.permitted.clear();
         self.ended = false;
-        let credentials = Credentials::random(&mut self.rng);
-        self.agent.restart(now, credentials);
-        self.signal_credentials(now, true);
+        self.restart(now);
         self.gather(now, &[address], relays);
+    }
+
+    fn renew(&mut self, now: Instant) -> Credentials {
+        let credentials = Credentials::random(&mut self.rng);
+        self.agent.restart(now, credentials.clone());
+        credentials
     }
 
     /// Something from the other side.
     pub fn handle_signal(&mut self, now: Instant, signal: Signal) {
         match signal {
-            Signal::Credentials(credentials, wants_answer) => {
-                if wants_answer {
-                    let is_restart = self.agent.selected().is_some() || !self.events.is_empty();
-                    if is_restart {
-                        let ours = Credentials::random(&mut self.rng);
-                        self.agent.restart(now, ours);
-                    }
-                    self.agent.set_remote_credentials(now, credentials);
-                    self.signal_credentials(now, false);
-                    if is_restart {
-                        self.signal_all();
-                    }
-                } else {
+            Signal::Offer(credentials, number) => {
+                let is_restart = number > 1;
+                self.offers = number;
+                if is_restart {
+                    self.renew(now);
+                }
+                self.agent.set_remote_credentials(now, credentials);
+                let ours = self.agent.local_credentials().clone();
+                self.signal_credentials(now, Signal::Answer(ours, number));
+                if is_restart {
+                    self.signal_all(now);
+                }
+            }
+            Signal::Answer(credentials, number) => {
+                if number == self.offers {
                     self.agent.set_remote_credentials(now, credentials);
                 }
             }
+            Signal::WantsRestart => self.restart(now),
             Signal::Candidate(line) => {
                 let candidate: Candidate = line.parse().expect("peers here spell candidates well");
                 self.agent.add_remote(now, candidate);
@@ -373,8 +397,7 @@ impl Peer {
         }
     }
 
-    fn signal_credentials(&mut self, now: Instant, wants_answer: bool) {
-        let signal = Signal::Credentials(self.agent.local_credentials().clone(), wants_answer);
+    fn signal_credentials(&mut self, now: Instant, signal: Signal) {
         match self.trickle {
             Trickle::CredentialsFirst => self.out.push(FromPeer::Signal(signal)),
             Trickle::CandidatesFirst => self.late_credentials = Some((now + LATE, signal)),
@@ -383,16 +406,21 @@ impl Peer {
 
     fn signal_candidate(&mut self, candidate: Option<Candidate>) {
         if let Some(mut candidate) = candidate {
-            if self.trickle == Trickle::CandidatesFirst {
+            if self.trickle == Trickle::CandidatesFirst && self.offers <= 1 {
                 candidate.ufrag = None;
             }
             self.out.push(FromPeer::Signal(Signal::Candidate(candidate.to_string())));
         }
     }
 
-    fn signal_all(&mut self) {
+    /// What is known, and once more the question to the STUN server.
+    fn signal_all(&mut self, now: Instant) {
         let all: Vec<Candidate> = self.agent.local_candidates().cloned().collect();
         all.into_iter().for_each(|candidate| self.signal_candidate(Some(candidate)));
+        for (_, client) in &mut self.sockets {
+            *client = StunClient::with_id(now, TransactionId(self.rng.random()));
+        }
+        self.ended = false;
     }
 
     /// Once everything has been asked and answered.

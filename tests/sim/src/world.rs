@@ -71,6 +71,8 @@ pub struct World {
     stream_tails: HashMap<(SocketAddr, bool), Duration>,
     /// As whom the server sees a TCP client, and back.
     clients: HashMap<SocketAddr, SocketAddr>,
+    /// TCP segments that wait for a cut to end: whose connection, whether to the server, what.
+    stalled: Vec<(SocketAddr, bool, Vec<u8>)>,
     steps_at_once: (Duration, u32),
 }
 
@@ -94,8 +96,14 @@ impl World {
             signal_tail: [Duration::ZERO; 2],
             stream_tails: HashMap::new(),
             clients: HashMap::new(),
+            stalled: Vec::new(),
             steps_at_once: (Duration::ZERO, 0),
         }
+    }
+
+    /// Where a peer is.
+    pub fn site_of(&self, address: IpAddr) -> Option<SiteId> {
+        self.network.site_of(address)
     }
 
     /// Since the beginning.
@@ -124,6 +132,16 @@ impl World {
         self.owners.remove(&from);
         self.network.add_host(site, to);
         self.owners.insert(to, index);
+    }
+
+    /// Cuts the way between a site and the rest, or restores it: TCP goes on where it stopped.
+    pub fn set_cut(&mut self, site: SiteId, cut: bool) {
+        self.network.set_cut(site, cut);
+        if !cut {
+            for (client, to_server, bytes) in std::mem::take(&mut self.stalled) {
+                self.send_segment(client, to_server, bytes);
+            }
+        }
     }
 
     /// Runs until `done` says so or the time is over; whether it said so.
@@ -215,7 +233,7 @@ impl World {
             for what in sent {
                 match what {
                     FromPeer::Datagram(packet) => self.send(packet),
-                    FromPeer::Segment(local, bytes) => self.send_segment(local, bytes),
+                    FromPeer::Segment(local, bytes) => self.send_segment(local, true, bytes),
                     FromPeer::Signal(signal) => self.send_signal(1 - index, signal),
                 }
             }
@@ -237,24 +255,31 @@ impl World {
             match what {
                 FromServer::Datagram(packet) => self.send(packet),
                 FromServer::Frame(seen, bytes) => {
-                    let Some(client) = self.clients.get(&seen).copied() else { continue };
-                    let Some((delay, _)) = self.network.segment(&mut self.rng, client) else {
-                        continue;
-                    };
-                    let at = self.in_order((client, false), delay);
-                    self.arrange_at(at, Happening::ToClient { client, bytes });
+                    if let Some(client) = self.clients.get(&seen).copied() {
+                        self.send_segment(client, false, bytes);
+                    }
                 }
             }
         }
     }
 
-    fn send_segment(&mut self, client: SocketAddr, bytes: Vec<u8>) {
-        let Some((delay, seen)) = self.network.segment(&mut self.rng, client) else { return };
+    fn send_segment(&mut self, client: SocketAddr, to_server: bool, bytes: Vec<u8>) {
+        let Some((delay, seen)) = self.network.segment(&mut self.rng, client) else {
+            self.stalled.push((client, to_server, bytes));
+            return;
+        };
         // The first one waits for the handshake.
         let is_new = !self.stream_tails.contains_key(&(client, true));
         let delay = if is_new { delay * 3 } else { delay };
-        let at = self.in_order((client, true), delay);
-        self.arrange_at(at, Happening::ToServer { client, seen, bytes });
+        let tail = self.stream_tails.entry((client, to_server)).or_default();
+        let at = (self.now + delay).max(*tail);
+        *tail = at;
+        let what = if to_server {
+            Happening::ToServer { client, seen, bytes }
+        } else {
+            Happening::ToClient { client, bytes }
+        };
+        self.arrange_at(at, what);
     }
 
     fn send_signal(&mut self, to: usize, signal: Signal) {
@@ -262,12 +287,6 @@ impl World {
         let at = (self.now + delay).max(self.signal_tail[to]);
         self.signal_tail[to] = at;
         self.arrange_at(at, Happening::Signal(to, signal));
-    }
-
-    fn in_order(&mut self, stream: (SocketAddr, bool), delay: Duration) -> Duration {
-        let tail = self.stream_tails.entry(stream).or_default();
-        *tail = (self.now + delay).max(*tail);
-        *tail
     }
 
     fn arrange(&mut self, delay: Duration, what: Happening) {

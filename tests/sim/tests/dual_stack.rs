@@ -1,0 +1,73 @@
+//! IPv6 and IPv4 side by side, and crowds of candidates.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use porthole_gateway_core::ice::{Candidate, CandidateKind, Role, priority};
+use porthole_sim::network::{Link, SiteId};
+use porthole_sim::peer::{Peer, Trickle};
+use porthole_sim::scenario::{Way, agree_on};
+use porthole_sim::world::World;
+
+fn ips(list: &[&str]) -> Vec<IpAddr> {
+    list.iter().map(|ip| ip.parse().unwrap()).collect()
+}
+
+/// Two machines in the open; `dead` ones of their addresses lead nowhere.
+fn world(addresses: [&[&str]; 2], dead: &[&str]) -> World {
+    let mut world = World::new(3, Link::new(Duration::from_millis(30)));
+    let link = Link::new(Duration::from_millis(20));
+    for (index, list) in addresses.into_iter().enumerate() {
+        let site: SiteId = world.network.add_site(None, link, link);
+        let role = if index == 0 { Role::Controlling } else { Role::Controlled };
+        let seed = u64::try_from(index).unwrap();
+        let all = ips(list);
+        let peer = Peer::new(world.instant(), &all, role, Trickle::CredentialsFirst, &[], seed);
+        world.add_peer(peer, site, &all);
+    }
+    ips(dead).into_iter().for_each(|ip| world.network.remove_host(ip));
+    let now = world.instant();
+    world.peers[0].offer(now);
+    world
+}
+
+const BOTH: [&[&str]; 2] = [&["203.0.113.1", "2001:db8::1"], &["203.0.113.2", "2001:db8::2"]];
+
+#[test]
+fn ipv6_is_taken_when_it_works_and_missed_only_briefly_when_not() {
+    // Which addresses are dead, and what is selected then.
+    let cases: [(&[&str], &str); 4] = [
+        (&[], "2001:db8::2"),
+        (&["2001:db8::2"], "203.0.113.2"),
+        (&["2001:db8::1", "2001:db8::2"], "203.0.113.2"),
+        (&["203.0.113.1"], "2001:db8::2"),
+    ];
+    for (dead, expected) in cases {
+        let mut world = world(BOTH, dead);
+        assert!(world.run(Duration::from_secs(5), |w| agree_on(w, Way::Direct)), "{dead:?}");
+        let took = world.now();
+        assert!(took <= Duration::from_millis(250), "{dead:?}: {took:?}");
+        world.run(Duration::from_secs(15), |_| false);
+        let path = world.peers[0].agent.selected().unwrap();
+        assert_eq!(path.remote.ip(), expected.parse::<IpAddr>().unwrap(), "{dead:?}");
+        assert!(agree_on(&world, Way::Direct), "{dead:?}");
+    }
+}
+
+#[test]
+fn sixty_hopeless_candidates_cost_less_than_three_seconds() {
+    let mut world = world(BOTH, &[]);
+    let now = world.instant();
+    for octet in 1..=60 {
+        let address = SocketAddr::from(([198, 18, 0, octet], 5000));
+        for peer in &mut world.peers {
+            let kind = CandidateKind::Host;
+            let (priority, foundation) = (priority(kind, u16::MAX), "hopeless".to_owned());
+            let (related, ufrag) = (None, None);
+            let hopeless = Candidate { kind, address, priority, foundation, related, ufrag };
+            peer.agent.add_remote(now, hopeless);
+        }
+    }
+    assert!(world.run(Duration::from_secs(3), |w| agree_on(w, Way::Direct)));
+    println!("with sixty hopeless candidates: {:?}", world.now());
+}

@@ -10,17 +10,16 @@ use porthole_sim::scenario::{Way, agree_on};
 use porthole_sim::world::World;
 
 fn ips(list: &[&str]) -> Vec<IpAddr> {
-    list.iter().map(|ip| ip.parse().unwrap()).collect()
+    list.iter().map(|ip| ip.parse().expect("an address")).collect()
 }
 
 /// Two machines in the open; `dead` ones of their addresses lead nowhere.
 fn world(addresses: [&[&str]; 2], dead: &[&str]) -> World {
     let mut world = World::new(3, Link::new(Duration::from_millis(30)));
     let link = Link::new(Duration::from_millis(20));
-    for (index, list) in addresses.into_iter().enumerate() {
+    for (seed, list) in (0..).zip(addresses) {
         let site: SiteId = world.network.add_site(None, link, link);
-        let role = if index == 0 { Role::Controlling } else { Role::Controlled };
-        let seed = u64::try_from(index).unwrap();
+        let role = if seed == 0 { Role::Controlling } else { Role::Controlled };
         let all = ips(list);
         let peer = Peer::new(world.instant(), &all, role, Trickle::CredentialsFirst, &[], seed);
         world.add_peer(peer, site, &all);

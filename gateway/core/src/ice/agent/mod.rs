@@ -274,6 +274,13 @@ impl Agent {
         self.remotes.iter().map(|remote| remote.address)
     }
 
+    /// Whether checks with this `ufrag` of ours are for this agent: for a socket that many agents
+    /// share. After a restart the old one counts as long as the old path may carry media.
+    pub fn has_ufrag(&self, ufrag: &str) -> bool {
+        let generations = [Some(&self.generation), self.previous.as_ref()];
+        generations.into_iter().flatten().any(|generation| generation.local().ufrag == ufrag)
+    }
+
     /// The role of now: a conflict may have changed it.
     pub const fn role(&self) -> Role {
         self.role

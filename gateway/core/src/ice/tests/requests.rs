@@ -15,7 +15,8 @@ fn known() -> (Instant, Agent, Agent) {
 #[test]
 fn only_a_check_that_proves_itself_is_answered() {
     type Change = fn(&mut Forged<'_>);
-    let cases: [(&str, Change, Result<(), StunRefused>, Option<(Class, Option<u16>)>); 9] = [
+    type Answer = Option<(Class, Option<u16>)>;
+    let cases: [(&str, Change, Result<(), StunRefused>, Answer); 9] = [
         ("a good one", |_| {}, Ok(()), Some((Class::Success, None))),
         ("wrong password", |c| c.password = "wrong", Err(StunRefused::Integrity), None),
         (
@@ -190,5 +191,7 @@ fn an_ice_restart_changes_what_is_signaled() {
     agent.restart(now, new.clone());
     assert_eq!(agent.local_credentials(), &new);
     let signaled: Vec<_> = agent.local_candidates().map(|c| c.ufrag.clone()).collect();
-    assert_eq!(signaled, [Some(new.ufrag)]);
+    assert_eq!(signaled, [Some(new.ufrag.clone())]);
+    let known = [new, credentials(1), credentials(8)].map(|c| agent.has_ufrag(&c.ufrag));
+    assert_eq!(known, [true, true, false], "the old one, for what is still under way");
 }

@@ -1,4 +1,4 @@
-//! Candidates: what they are worth and how a description spells them (RFC 8445 §5.1, RFC 8839 §5.1).
+//! Candidates: what they are worth and how descriptions spell them (RFC 8445 §5.1, RFC 8839 §5.1).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

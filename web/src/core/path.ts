@@ -30,7 +30,7 @@ export const PATH_EXPLAINED: Record<PathKind, string> = {
   lan: 'The video stays inside your network.',
   direct: 'The video comes straight from the gateway, through both routers.',
   relay:
-    'A router or firewall forbids a direct way, so the TURN server passes the video on. It is encrypted and the relay cannot see it.',
+    'No direct way was found, so the TURN server passes the video on. It is encrypted, and the relay cannot see it.',
 };
 
 export function pathOf(local: CandidateFacts, remote: CandidateFacts): Path {

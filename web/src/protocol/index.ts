@@ -410,6 +410,19 @@ export type CamerasParams = {
 cameras: Array<Camera>, };
 
 /**
+ * See [`IceServers`].
+ */
+export type IceServersParams = {
+/**
+ * The session.
+ */
+session: SessionId,
+/**
+ * Instead of those it had.
+ */
+iceServers: Array<IceServer>, };
+
+/**
  * Names a session.
  */
 export type SessionParams = {
@@ -633,6 +646,7 @@ export type ClientNotices = {
 export type ServerNotices = {
   trickle: { params: TrickleParams };
   portholeCameras: { params: CamerasParams };
+  portholeIceServers: { params: IceServersParams };
   portholeClose: { params: SessionParams };
 };
 

@@ -2,6 +2,7 @@
 
 import { Signal } from '../perform/signal';
 import type { Camera, CamerasParams } from '../protocol';
+import { forgetGlimpses } from './glimpses';
 import { session } from './session.svelte';
 
 class Live {
@@ -34,6 +35,7 @@ class Live {
   stop(): void {
     this.signal.stop();
     this.cameras = null;
+    forgetGlimpses();
   }
 }
 

@@ -173,3 +173,6 @@ async fn add_headers(request: Request, next: Next) -> Response {
     }
     response
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,11 @@ impl Server {
         Ok(Self { listener, address, app, setup_link })
     }
 
+    #[cfg(test)]
+    pub(crate) fn app(&self) -> Arc<App> {
+        Arc::clone(&self.app)
+    }
+
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.address

@@ -117,9 +117,12 @@ fn respond(reply: WhepReply, camera: Option<&CameraId>) -> Answer {
             (StatusCode::CREATED, answer)
         }
         WhepReply::Trickled => (StatusCode::NO_CONTENT, String::new()),
-        WhepReply::Restarted { fragment, etag } => {
+        WhepReply::Restarted { fragment, ice_servers, etag } => {
             set(header::CONTENT_TYPE, FRAGMENT);
             set(header::ETAG, &etag);
+            for link in ice_servers.iter().flat_map(links) {
+                set(header::LINK, &link);
+            }
             (StatusCode::OK, fragment)
         }
         WhepReply::Deleted => (StatusCode::OK, String::new()),

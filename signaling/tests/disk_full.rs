@@ -18,7 +18,7 @@ struct Disk(PathBuf);
 
 impl Disk {
     fn new(at: &Path, size: &str) -> Option<Self> {
-        std::fs::create_dir_all(at).unwrap();
+        std::fs::create_dir_all(at).expect("a folder to mount at");
         let options = format!("size={size}");
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &options, "porthole-test"]).arg(at);
@@ -28,7 +28,7 @@ impl Disk {
 
     fn fill(&self) {
         let mut chunk = 1024 * 1024;
-        let mut file = std::fs::File::create(self.0.join("filler")).unwrap();
+        let mut file = std::fs::File::create(self.0.join("filler")).expect("a file on it");
         while chunk > 0 {
             let full = std::io::Write::write_all(&mut file, &vec![0; chunk]).is_err();
             if full {
@@ -38,7 +38,7 @@ impl Disk {
     }
 
     fn make_room(&self) {
-        std::fs::remove_file(self.0.join("filler")).unwrap();
+        std::fs::remove_file(self.0.join("filler")).expect("the filler is there");
     }
 }
 
@@ -69,7 +69,7 @@ async fn a_full_disk_refuses_what_must_be_written_and_nothing_else() {
 
     let refused = http(to, "POST", "/api/v1/tokens", &headers, new).await;
     assert_eq!(refused.status, 507, "{refused:?}");
-    assert!(refused.error().contains("disk is full"), "{refused:?}");
+    assert!(refused.error().contains("make room"), "{refused:?}");
     let fault = Key::new(2).enroll(to, &claim).await.unwrap_err();
     assert_eq!(fault.code, 507, "{fault}");
     let error = admin::create_claim(data).await.unwrap_err();

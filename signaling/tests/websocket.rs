@@ -16,7 +16,8 @@ use std::time::Duration;
 use support::{Key, Peer, Running, config, http, report, token};
 
 fn watch(key: &Key, camera: &str) -> ConnectParams {
-    ConnectParams { peer: key.id(), profile: Some(camera.parse().unwrap()), authorization: None }
+    let profile = Some(camera.parse().expect("an id"));
+    ConnectParams { peer: key.id(), profile, authorization: None }
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ mod support;
 
 use porthole_signaling_proto::{
     method::{
-        Close, Offer, OfferResult, Restart, RestartResult, SessionParams, Trickle, TrickleParams,
+        Close, IceServers, Offer, OfferResult, Restart, RestartResult, SessionParams, Trickle,
+        TrickleParams,
     },
     rest::Role,
 };
@@ -96,6 +97,8 @@ async fn a_player_plays_trickles_restarts_and_leaves() {
     let restarted = tokio::join!(patch, gateway).0;
     assert_eq!((restarted.status, restarted.body.as_str()), (200, "a=ice-ufrag:gate\r\n"));
     assert_eq!(restarted.header("content-type"), Some("application/trickle-ice-sdpfrag"));
+    assert_eq!(restarted.all("link").len(), 2, "with fresh credentials");
+    assert_eq!(scene.gateway.told::<IceServers>().await.ice_servers.len(), 2);
     let renewed = restarted.header("etag").unwrap();
     assert_ne!(renewed, etag);
     assert_eq!(scene.patch(&path, Some(&etag), RESTART).await.status, 412);

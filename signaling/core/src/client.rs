@@ -11,7 +11,7 @@ use porthole_signaling_proto::{
     CameraId, GatewayId, IceServer, SessionId,
     method::{
         Connect, ConnectDevice, ConnectDeviceParams, ConnectDeviceResult, ConnectParams,
-        ConnectResult, Extend, ExtendParams, Method as _,
+        ConnectResult, Extend, ExtendParams, IceServers, IceServersParams, Method as _,
     },
     rpc::{self, Fault, Message, RequestId, code},
 };
@@ -146,6 +146,9 @@ impl Hub {
             session.expires = expires;
             session.principal = principal;
         }
+        let fresh = self.fresh_ice(name, now);
+        self.send(conn, fresh.clone());
+        self.send(device, fresh);
         let params = json!({ "session": name, "expiryTimeSeconds": whole_seconds(lifetime) });
         let origin = Origin::Peer { conn, id: id.clone() };
         let request = Request { kind: Kind::Extend, session: name.clone(), origin };
@@ -175,12 +178,22 @@ impl Hub {
 
     /// The STUN and TURN servers of a session, for both sides the same.
     pub(crate) fn offer_ice(&mut self, name: &SessionId, now: Now) -> Vec<IceServer> {
-        let turn = self.config.turn.as_ref();
-        let servers = turn.map(|turn| turn.for_session(name, now)).unwrap_or_default();
+        let servers = self.ice_servers(name, now);
         if let Some(session) = self.sessions.get_mut(name) {
             session.ice_servers.clone_from(&servers);
         }
         servers
+    }
+
+    /// The same with credentials that are good for a while from now: for an ICE restart.
+    pub(crate) fn fresh_ice(&self, name: &SessionId, now: Now) -> Message {
+        let (session, ice_servers) = (name.clone(), self.ice_servers(name, now));
+        Message::notification::<IceServers>(&IceServersParams { session, ice_servers })
+    }
+
+    pub(crate) fn ice_servers(&self, name: &SessionId, now: Now) -> Vec<IceServer> {
+        let turn = self.config.turn.as_ref();
+        turn.map(|turn| turn.for_session(name, now)).unwrap_or_default()
     }
 
     /// The WebSocket of the gateway.

@@ -112,7 +112,7 @@ impl Hub {
             Kind::Connect => self.connect_done(now, &session, origin, outcome),
             Kind::Invite | Kind::Extend => self.relay_outcome(origin, outcome),
             Kind::Offer => self.offer_done(&session, origin, outcome),
-            Kind::Restart => self.restart_done(&session, origin, outcome),
+            Kind::Restart => self.restart_done(now, &session, origin, outcome),
         }
     }
 

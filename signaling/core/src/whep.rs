@@ -87,6 +87,8 @@ pub enum WhepReply {
     Restarted {
         /// The gateway's side of it.
         fragment: String,
+        /// The STUN and TURN servers, with fresh credentials.
+        ice_servers: Vec<IceServer>,
         /// Its entity tag, with its quotes.
         etag: String,
     },
@@ -202,6 +204,8 @@ impl Hub {
         {
             *restarting = Some(fragment.ufrag);
         }
+        let fresh = self.fresh_ice(&name, now);
+        self.send(device, fresh);
         let params = RestartParams { session: name.clone(), fragment: fragment.text };
         let origin = Origin::Waiter(waiter);
         let request = Request { kind: Kind::Restart, session: name, origin };
@@ -211,11 +215,13 @@ impl Hub {
 
     pub(crate) fn restart_done(
         &mut self,
+        now: Now,
         name: &SessionId,
         origin: Origin,
         outcome: Result<Value, Fault>,
     ) {
         let Origin::Waiter(waiter) = origin else { return };
+        let ice_servers = self.ice_servers(name, now);
         let viewer = self.sessions.get_mut(name).map(|session| &mut session.viewer);
         let Some(Viewer::Whep { generation, ufrag, restarting }) = viewer else {
             return self.reply(waiter, Err(no_such_resource()));
@@ -224,7 +230,7 @@ impl Hub {
         let outcome = outcome.and_then(rpc::read::<RestartResult>).map(|result| {
             *generation += 1;
             *ufrag = restarted.unwrap_or_default();
-            WhepReply::Restarted { fragment: result.fragment, etag: etag(*generation) }
+            WhepReply::Restarted { fragment: result.fragment, ice_servers, etag: etag(*generation) }
         });
         self.reply(waiter, outcome);
     }

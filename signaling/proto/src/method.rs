@@ -11,6 +11,7 @@
 //! | `portholeChallenge`, `portholeEnroll` | device → server, before `register` | [`crate::identity`] |
 //! | `portholeReport` | device → server | its cameras, whole, whenever one changes |
 //! | `portholeCameras` | server → client, a notification | what the client may see, whole |
+//! | `portholeIceServers` | server → client and device, a notification | fresh credentials, with `extend` and `portholeRestart` |
 //! | `portholeOffer` | server → device | the viewer makes the offer (WHEP) |
 //! | `portholeRestart` | server → device | the viewer restarts ICE (WHEP) |
 //! | `portholeClose` | client → server → device, device → server → client, a notification | the session is over |
@@ -98,6 +99,8 @@ notices! {
     Trickle = "trickle" (TrickleParams);
     /// The cameras a client may see, whole, after `register` and after each change.
     Cameras = "portholeCameras" (CamerasParams);
+    /// STUN and TURN servers with fresh credentials, for an ICE restart late in a session.
+    IceServers = "portholeIceServers" (IceServersParams);
     /// A session is over.
     Close = "portholeClose" (SessionParams);
 }
@@ -308,6 +311,16 @@ pub struct RefusedCamera {
 pub struct CamerasParams {
     /// All cameras the client may see.
     pub cameras: Vec<Camera>,
+}
+
+/// See [`IceServers`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct IceServersParams {
+    /// The session.
+    pub session: SessionId,
+    /// Instead of those it had.
+    pub ice_servers: Vec<IceServer>,
 }
 
 /// Names a session.

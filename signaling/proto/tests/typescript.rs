@@ -74,6 +74,7 @@ fn types(text: &mut String) {
         method::ReportResult,
         method::RefusedCamera,
         method::CamerasParams,
+        method::IceServersParams,
         method::SessionParams,
         method::OfferParams,
         method::OfferResult,
@@ -107,7 +108,7 @@ fn methods(text: &mut String) {
     let notices = [notice::<method::Trickle>(), notice::<method::Close>()];
     map(text, "ClientNotices", "What a client tells the server.", &notices);
     let [trickle, close] = notices;
-    let notices = [trickle, notice::<method::Cameras>(), close];
+    let notices = [trickle, notice::<method::Cameras>(), notice::<method::IceServers>(), close];
     map(text, "ServerNotices", "What the server tells a client.", &notices);
 }
 

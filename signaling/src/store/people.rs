@@ -135,6 +135,23 @@ impl Store {
         }))
     }
 
+    /// A viewer who has signed in: their cookie. No route makes viewers yet.
+    #[cfg(test)]
+    pub(crate) async fn new_viewer_for_test(&self, name: &str) -> String {
+        let mut write = self.begin().await.unwrap();
+        sqlx::query(
+            "INSERT INTO users (name, password, role, created_s) VALUES (?, '', 'viewer', 0) \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(name)
+        .execute(write.db())
+        .await
+        .unwrap();
+        write.commit().await.unwrap();
+        let user = self.user(name).await.unwrap().unwrap();
+        self.new_cookie(user.id).await.unwrap()
+    }
+
     pub(crate) async fn forget_cookie(&self, cookie: &str) -> Result<(), StoreError> {
         let mut write = self.begin().await?;
         sqlx::query("DELETE FROM browser_sessions WHERE hash = ?")

@@ -9,9 +9,9 @@ use porthole_signaling_proto::{
     CameraState,
     method::{
         Cameras, CamerasParams, Close as CloseSession, Connect, ConnectDevice, ConnectParams,
-        Extend, ExtendParams, Invite, InviteParams, InviteResult, Method as _, Notice as _, Offer,
-        OfferResult, Register, RegisterParams, Report, ReportParams, Restart, RestartResult,
-        SessionParams, Trickle, Unregister,
+        Extend, ExtendParams, IceServers, Invite, InviteParams, InviteResult, Method as _,
+        Notice as _, Offer, OfferResult, Register, RegisterParams, Report, ReportParams, Restart,
+        RestartResult, SessionParams, Trickle, Unregister,
     },
     rpc::{self, Fault, Message, RequestId, code},
 };
@@ -262,6 +262,10 @@ fn a_session_outlives_the_websockets_of_both_sides() {
     assert_eq!(fault.code, code::NOT_FOUND, "it is not theirs");
     let back = world.client(who("ann", Scope::All));
     let asked = world.request::<Extend>(back, &extend);
+    let fresh = |message: &Message| matches!(message, Message::Notification { method, .. } if method == IceServers::NAME);
+    for conn in [back, gateway] {
+        assert!(world.inbox[&conn].iter().any(fresh), "for an ICE restart");
+    }
     let (request, params) = world.asked::<Extend>(gateway).unwrap();
     assert_eq!(params.expiry_time_seconds, Some(3600));
     let outcome = Ok(json!({"expiryTimeSeconds": 3600}));

@@ -10,6 +10,10 @@ const MAX_COMPONENT_LINES: usize = 150;
 /// Files that may be longer, with the reason.
 const LONGER_FILES: &[(&str, &str)] = &[];
 
+/// Files whose lines may be longer, with the reason.
+const LONGER_LINES: &[(&str, &str)] =
+    &[("web/src/components/Icon.svelte", "the outlines of the icons are one word each")];
+
 /// Functions that may be longer, with the reason.
 const LONGER_FUNCTIONS: &[(&str, &str)] = &[];
 
@@ -29,7 +33,8 @@ fn a_line_has_at_most_100_columns() {
     let mut complaints = Vec::new();
     for file in files().unwrap() {
         let code = file.has_extension(&["rs", "ts", "mjs", "js", "svelte", "css", "sh"]);
-        if !code || is_generated(&file) {
+        let excepted = LONGER_LINES.iter().any(|(path, _)| *path == file.path);
+        if !code || is_generated(&file) || excepted {
             continue;
         }
         // A table in a comment cannot be broken.

@@ -56,7 +56,10 @@ impl Kind {
             Self::GstreamerRtsp => {
                 // Debian's Python, which has Debian's GStreamer bindings.
                 let mut command = Command::new("/usr/bin/python3");
-                command.arg(folder().join("gstreamer_rtsp.py")).arg(address.port().to_string());
+                command
+                    .arg(folder().join("rtsp_server.py"))
+                    .args(["--port", &address.port().to_string()])
+                    .args(["--fps", "30", "--keyframe-interval", "2", "--kbit", "1000"]);
                 command
             }
             Self::FfmpegRtp => ffmpeg_rtp(address),

@@ -53,7 +53,7 @@ fn dependencies(package: &str, depth: &str) -> Vec<String> {
         &["tree", "--offline", "--locked", "--prefix", "none", "--edges", "normal"][..],
         &["--format", "{p}", "--package", package, "--depth", depth],
     ];
-    let listed = output("cargo", &arguments.concat()).unwrap();
+    let listed = output("cargo", &arguments.concat()).expect("cargo knows the crate");
     let name = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
     let mut names: Vec<_> = listed.lines().map(name).filter(|name| name != package).collect();
     names.sort_unstable();
@@ -105,7 +105,7 @@ fn a_component_knows_only_what_it_may() {
 /// Complains about every line of code, outside tests and `home`, that contains one of `words`.
 fn confined(folders: &[&str], words: &[&str], home: impl Fn(&str) -> bool) -> Vec<String> {
     let mut complaints = Vec::new();
-    for file in files().unwrap() {
+    for file in files().expect("git lists the files") {
         let within = folders.iter().any(|folder| file.path.starts_with(folder));
         if !within || !file.has_extension(&["rs"]) || file.is_test() || home(&file.path) {
             continue;

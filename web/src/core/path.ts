@@ -29,8 +29,7 @@ export const PATH_WORDS: Record<PathKind, string> = {
 export const PATH_EXPLAINED: Record<PathKind, string> = {
   lan: 'The video stays inside your network.',
   direct: 'The video comes straight from the gateway, through both routers.',
-  relay:
-    'No direct way was found, so the TURN server passes the video on. It is encrypted, and the relay cannot see it.',
+  relay: 'No direct way was found. The TURN server passes the video on, and cannot see it.',
 };
 
 export function pathOf(local: CandidateFacts, remote: CandidateFacts): Path {
@@ -65,7 +64,7 @@ function transportOf(local: CandidateFacts): Path['transport'] {
   return protocol === 'tcp' ? 'TCP' : 'UDP';
 }
 
-/** RFC 1918, RFC 3927, RFC 4193, RFC 4291 §2.5.6 and loopback; not RFC 6598, which is a carrier's. */
+/** RFC 1918, 3927, 4193, 4291 §2.5.6 and loopback; not RFC 6598, which is a carrier's. */
 export function isPrivate(address: string): boolean {
   const text = address.replace(/^\[|\]$/g, '').toLowerCase();
   const mapped = text.startsWith('::ffff:') ? text.slice(7) : text;

@@ -147,7 +147,7 @@ describe('requests', () => {
     expect(bench.state.pending).toEqual([]);
   });
 
-  test('one that is not answered fails; when nothing else came either, the connection is dead', () => {
+  test('one without an answer fails; when nothing else came, the connection is dead', () => {
     const lively = new Bench().up().asks(1);
     lively.now += 10;
     lively.says({ method: 'portholeCameras', params: { cameras: [] } });

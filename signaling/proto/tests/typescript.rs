@@ -1,6 +1,8 @@
 //! Writes the TypeScript of every message to `web/src/protocol/index.ts`. What is committed there
 //! must be what this writes: CI runs it and then `git diff --exit-code web/src/protocol`.
 
+#![expect(clippy::unwrap_used, reason = "only a test is in here")]
+
 use porthole_signaling_proto::{
     Camera, CameraId, CameraReport, CameraState, GatewayId, IceCandidate, IceServer,
     MAX_MESSAGE_BYTES, SUBPROTOCOL, SessionId, WEBSOCKET_PATH,

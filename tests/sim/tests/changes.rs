@@ -39,6 +39,7 @@ fn a_restart_from_either_side_loses_no_media() {
     for kinds in [
         (NatKind::Open, NatKind::PortRestricted),
         (NatKind::PortRestricted, NatKind::PortRestricted),
+        (NatKind::Restricted, NatKind::Symmetric),
         (NatKind::Symmetric, NatKind::Symmetric),
         (NatKind::UdpBlocked, NatKind::Open),
     ] {
@@ -168,14 +169,18 @@ fn a_direct_path_that_dies_falls_over_to_the_relay_and_comes_back() {
         let mut world = connected(&scenario, Way::Direct);
         let begun = world.now();
         world.signaling.delay = SECOND * 3600;
+        run_for(&mut world, SECOND * 60);
+        let begun = begun + SECOND * 60;
         let sites = [0, 1].map(|index| world.site_of(scenario.address(index)).unwrap());
         world.network.sever(Some((sites[0], sites[1])));
         let fell_over = world.run(begun + SECOND * 15, |w| agree_on(w, Way::Relayed));
         assert!(fell_over, "{:?}", world.peers.each_ref_events());
         println!("fell over to the relay in {:?}", world.now() - begun);
+        run_for(&mut world, SECOND * 60);
+        assert!(agree_on(&world, Way::Relayed));
         world.network.sever(None);
         let restored = world.now();
-        assert!(world.run(restored + SECOND * 60, |w| agree_on(w, Way::Direct)), "back");
+        assert!(world.run(restored + SECOND * 15, |w| agree_on(w, Way::Direct)), "back");
         println!("back on the direct path in {:?}", world.now() - restored);
     }
 }

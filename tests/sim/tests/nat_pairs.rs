@@ -72,7 +72,7 @@ const ANSWERER: [Role; 2] = [Role::Controlled, Role::Controlling];
 fn all_36_pairs_reach_the_best_path() {
     println!(
         "{}",
-        table("offerer controlling", 0.0, OFFERER, Trickle::CredentialsFirst, [1000, 1000])
+        table("offerer controlling", 0.0, OFFERER, Trickle::CredentialsFirst, [300, 360])
     );
 }
 
@@ -80,13 +80,13 @@ fn all_36_pairs_reach_the_best_path() {
 fn all_36_pairs_reach_the_best_path_with_the_answerer_controlling() {
     println!(
         "{}",
-        table("answerer controlling", 0.0, ANSWERER, Trickle::CredentialsFirst, [1000, 1000])
+        table("answerer controlling", 0.0, ANSWERER, Trickle::CredentialsFirst, [300, 360])
     );
 }
 
 #[test]
 fn all_36_pairs_reach_the_best_path_when_candidates_overtake_the_offer() {
-    println!("{}", table("candidates first", 0.0, OFFERER, Trickle::CandidatesFirst, [1000, 1000]));
+    println!("{}", table("candidates first", 0.0, OFFERER, Trickle::CandidatesFirst, [600, 720]));
 }
 
 #[test]

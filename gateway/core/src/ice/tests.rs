@@ -144,6 +144,7 @@ impl Two {
 
 /// A check as a peer with these credentials makes it.
 struct Forged<'a> {
+    id: [u8; 12],
     username: String,
     password: &'a str,
     role: u16,
@@ -159,6 +160,7 @@ impl<'a> Forged<'a> {
     fn check(from: &Agent, to: &'a Agent) -> Self {
         let (ours, theirs) = (from.local_credentials(), to.local_credentials());
         Self {
+            id: [9; 12],
             username: format!("{}:{}", theirs.ufrag, ours.ufrag),
             password: &theirs.pwd,
             role: match to.role() {
@@ -175,7 +177,7 @@ impl<'a> Forged<'a> {
 
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let id = TransactionId([9; 12]);
+        let id = TransactionId(self.id);
         let mut writer = MessageWriter::new(&mut bytes, Class::Request, Method::Binding, id);
         writer.attribute(attribute::USERNAME, self.username.as_bytes());
         if let Some(priority) = self.priority {

@@ -40,9 +40,13 @@ fn state(agent: &Agent) -> (Option<Path>, Role, Vec<PairReport>) {
     (agent.selected(), agent.role(), agent.pairs().collect())
 }
 
-/// The bytes of an attack, given a true message to the victim; and whether they stay as powerless
-/// as they are in any other hands than the peer's.
-fn make(attack: &Attack, captured: &[u8], two: &Two) -> (SocketAddr, Vec<u8>) {
+/// The bytes of an attack, given a true check of the peer and a question of the victim.
+fn make(
+    attack: &Attack,
+    captured: &[u8],
+    asked: TransactionId,
+    two: &Two,
+) -> (SocketAddr, Vec<u8>) {
     let mut bytes = captured.to_vec();
     let from = addr(LEFT);
     match attack {
@@ -60,9 +64,8 @@ fn make(attack: &Attack, captured: &[u8], two: &Two) -> (SocketAddr, Vec<u8>) {
             bytes = check.bytes();
         }
         Attack::ForgedAnswer => {
-            let id = Message::parse(captured).map_or(TransactionId([0; 12]), |m| m.id());
             let key = ShortTermKey::new("guessed password 123456");
-            bytes = message::success(id, addr(RIGHT), &key).unwrap();
+            bytes = message::success(asked, addr(RIGHT), &key).unwrap();
         }
     }
     (from, bytes)
@@ -73,14 +76,17 @@ proptest! {
     fn attacks_change_nothing(attacks in prop::collection::vec(attack(), 1..40), early: bool) {
         let mut two = Two::new(Role::Controlling, Role::Controlled);
         two.introduce();
+        two.right.handle_timeout(two.now);
         two.drain();
         // A check on its way to the right one, seen by the attacker.
         let captured = two.under_way.iter().find(|(_, to_right, ..)| *to_right).unwrap().4.clone();
+        let question = two.under_way.iter().find(|(_, to_right, ..)| !to_right).unwrap();
+        let asked = Message::parse(&question.4).unwrap().id();
         if !early {
             two.connect();
         }
         for attack in &attacks {
-            let (from, bytes) = make(attack, &captured, &two);
+            let (from, bytes) = make(attack, &captured, asked, &two);
             let before = state(&two.right);
             let result = two.right.handle_stun(two.now, end(RIGHT), from, &bytes);
             if matches!(attack, Attack::Replayed(_)) {

@@ -64,6 +64,33 @@ fn a_better_candidate_that_comes_late_takes_over() {
 }
 
 #[test]
+fn nominations_may_overtake_one_another() {
+    let mut two = Two::new(Role::Controlling, Role::Controlled);
+    let lesser = addr("192.0.2.2:6000");
+    let host = CandidateKind::Host;
+    two.right.add_local(two.now, host, LocalEnd::Socket(lesser), lesser, None, 1);
+    two.reachable.push(lesser);
+    two.left.add_remote(two.now, Candidate { priority: 1, ..host_candidate(lesser) });
+    two.connect();
+    two.run(Duration::from_millis(200), |_| false);
+    assert_eq!(two.right.pairs().filter(|p| p.state == PairState::Succeeded).count(), 2);
+
+    let better = end(RIGHT);
+    let mut nominate = |id, later: u64| {
+        let mut check = Forged::check(&two.left, &two.right);
+        (check.id, check.use_candidate) = ([id; 12], true);
+        let bytes = check.bytes();
+        let now = two.now + Duration::from_millis(later);
+        two.right.handle_stun(now, LocalEnd::Socket(lesser), addr(LEFT), &bytes).unwrap();
+        two.right.selected().unwrap().end
+    };
+    assert_eq!(nominate(1, 0), better, "an older nomination has been overtaken");
+    assert_eq!(nominate(2, 100), better, "so have two");
+    assert_eq!(nominate(1, 1300), better, "a repetition says nothing new");
+    assert_eq!(nominate(3, 1400), LocalEnd::Socket(lesser), "this one is meant");
+}
+
+#[test]
 fn losing_the_end_of_the_selected_pair_is_told_at_once() {
     let mut two = Two::new(Role::Controlling, Role::Controlled);
     two.connect();

@@ -83,19 +83,28 @@ impl Line {
 }
 
 impl LineEnd {
+    /// Waits until the WebSocket is to be closed at once, whatever still waits.
+    pub(crate) async fn cut(&self) -> Close {
+        self.closing.cancelled().await;
+        self.reason()
+    }
+
+    fn reason(&self) -> Close {
+        self.close.get().cloned().unwrap_or(Close::GOING_AWAY)
+    }
+
     /// What to send next; `Err` when the WebSocket is to be closed.
     pub(crate) async fn next(&mut self) -> Result<String, Close> {
-        let reason = |close: &OnceLock<Close>| close.get().cloned().unwrap_or(Close::GOING_AWAY);
         tokio::select! {
             biased;
-            () = self.closing.cancelled() => Err(reason(&self.close)),
+            () = self.closing.cancelled() => Err(self.reason()),
             message = self.queue.recv() => match message {
                 Some(Outgoing(json)) => {
                     self.waiting.fetch_sub(json.len(), Ordering::Relaxed);
                     Ok(json)
                 }
                 // The driver's end is gone: everything was sent.
-                None => Err(reason(&self.close)),
+                None => Err(self.reason()),
             },
         }
     }

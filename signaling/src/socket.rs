@@ -165,9 +165,12 @@ async fn exchange(
                 Frame::Ping(bytes::Bytes::new())
             }
         };
-        match timeout(SEND_TIMEOUT, socket.send(frame)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => return None,
+        let sent = tokio::select! {
+            sent = timeout(SEND_TIMEOUT, socket.send(frame)) => sent,
+            close = end.cut() => return Some(close),
+        };
+        if !matches!(sent, Ok(Ok(()))) {
+            return None;
         }
     }
 }
@@ -203,14 +206,25 @@ fn broken(error: &Error) -> Option<Close> {
     wrong.then_some(Close { code: 1002, reason: "that is not RFC 6455" })
 }
 
-/// Says why, and reads what is still under way: a socket closed over unread bytes is reset, and
-/// its peer would never hear.
+/// Says why, and waits for the peer to have heard it.
 async fn say_goodbye(socket: &mut Socket, close: Close) {
+    let readable = close != Close::TOO_BIG;
     let frame = CloseFrame { code: close.code.into(), reason: close.reason.into() };
     let sent: Result<(), tungstenite::Error> = socket.send(Frame::Close(Some(frame))).await;
     if sent.is_err() {
         return;
     }
+    if readable {
+        // Its own close frame is the last; then it is ours to end the connection.
+        while let Some(Ok(_)) = socket.next().await {}
+    } else {
+        read_away(socket).await;
+    }
+}
+
+/// Reads what is still under way of a message that nobody wants: a socket closed over unread
+/// bytes is reset, and its peer would never hear why.
+async fn read_away(socket: &mut Socket) {
     let mut scratch = vec![0; READ_BUFFER_BYTES];
     let mut read = 0;
     while read < LINGER_BYTES {

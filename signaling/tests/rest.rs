@@ -17,7 +17,7 @@ async fn post(to: SocketAddr, path: &str, body: serde_json::Value) -> Answer {
 fn cookie(answer: &Answer) -> String {
     let cookie = answer.header("set-cookie").expect("a cookie is set");
     assert!(cookie.contains("; HttpOnly; SameSite=Strict"), "{cookie}");
-    cookie.split(';').next().unwrap().to_owned()
+    cookie.split(';').next().expect("a first part").to_owned()
 }
 
 #[tokio::test]

@@ -85,12 +85,7 @@ impl Discovery {
     }
 
     /// The addresses of a server's name; none if it has none.
-    pub fn handle_resolved(
-        &mut self,
-        now: Instant,
-        at: &RelayServer,
-        addresses: &[SocketAddr],
-    ) {
+    pub fn handle_resolved(&mut self, now: Instant, at: &RelayServer, addresses: &[SocketAddr]) {
         if let Some(server) = self.servers.iter_mut().find(|server| server.at == *at) {
             server.resolving = false;
             // One for each family will do.

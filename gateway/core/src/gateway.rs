@@ -10,8 +10,8 @@ use crate::media::VideoPacket;
 use crate::secure::Identity;
 use crate::session::{Session, SessionOutput};
 use crate::{Core, Output, RelayKey, RelayServer};
-use porthole_signaling_proto::method::{Close, Report, ReportParams, SessionParams};
-use porthole_signaling_proto::rpc::{Message, RequestId};
+use porthole_signaling_proto::method::{Report, ReportParams};
+use porthole_signaling_proto::rpc::{self, RequestId};
 use porthole_signaling_proto::{CameraId, SessionId};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -142,7 +142,8 @@ impl Gateway {
     /// The path is there: the viewer gets what others saw since the last key frame.
     fn start_watching(&mut self, now: Instant, id: &SessionId) {
         let Some(session) = self.sessions.get_mut(id) else { return };
-        info!(session = %id, camera = %session.camera(), path = %session.path_in_words(), "watching");
+        let path = session.path_in_words();
+        info!(session = %id, camera = %session.camera(), path, "watching");
         if let Some(camera) = self.cameras.get_mut(session.camera()) {
             session.send_burst(now, camera.group_of_pictures());
             if camera.group_of_pictures().is_empty() {
@@ -174,20 +175,16 @@ impl Gateway {
             std::iter::from_fn(|| session.poll_output()).collect::<Vec<_>>()
         }));
         for output in farewell.unwrap_or_default() {
-            match output {
-                SessionOutput::Datagram(datagram) => {
-                    self.outbox.push_back(Output::Datagram(datagram));
-                }
-                SessionOutput::Relay(index, command) => {
-                    let key = RelayKey { session: id.clone(), index };
-                    self.outbox.push_back(Output::Relay(key, command));
-                }
-                _ => {}
+            if let SessionOutput::Datagram(datagram) = output {
+                self.outbox.push_back(Output::Datagram(datagram));
+            } else if let SessionOutput::Relay(index, command) = output {
+                let key = RelayKey { session: id.clone(), index };
+                self.outbox.push_back(Output::Relay(key, command));
             }
         }
         self.heard.retain(|_, session| session != id);
         self.answers_due.remove(id);
-        self.signal(Message::notification::<Close>(&SessionParams { session: id.clone() }));
+        self.send_close(id, reason);
         if let Some(camera) = self.cameras.get_mut(session.camera()) {
             camera.remove_viewer(now);
             let id = session.camera().clone();
@@ -210,9 +207,16 @@ impl Gateway {
         if packets.is_empty() {
             return;
         }
+        let codec = self.cameras.get(camera).and_then(Camera::format).map(|format| format.codec);
         let watching = self.sessions.iter().filter(|(_, s)| s.camera() == camera && s.is_started());
-        for id in watching.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
-            self.with_session(now, &id, |session| session.send_packets(now, packets));
+        let watching = watching.map(|(id, session)| (id.clone(), session.codec() == codec));
+        for (id, agreed) in watching.collect::<Vec<_>>() {
+            if agreed {
+                self.with_session(now, &id, |session| session.send_packets(now, packets));
+            } else {
+                // The next session is offered what the camera sends now.
+                self.end_session(now, &id, "the camera sends another codec than was agreed on");
+            }
         }
     }
 
@@ -251,7 +255,7 @@ impl Core for Gateway {
         self.pending.clear();
     }
 
-    fn handle_message(&mut self, now: Instant, message: Message) {
+    fn handle_message(&mut self, now: Instant, message: rpc::Message) {
         self.dispatch(now, message);
         self.plan_report(now);
     }
@@ -343,3 +347,6 @@ impl Core for Gateway {
         self.outbox.pop_front()
     }
 }
+
+#[cfg(test)]
+mod tests;

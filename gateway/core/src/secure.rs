@@ -220,7 +220,8 @@ impl Secure {
             match event {
                 EndpointEvent::HandshakeComplete => self.install_keys()?,
                 EndpointEvent::PeerClosed => self.closed = true,
-                _ => {}
+                // No data channels yet; and what a newer engine adds.
+                EndpointEvent::ApplicationData(_) | _ => {}
             }
         }
         Ok(())
@@ -233,7 +234,9 @@ impl Secure {
             DtlsProfile::Srtp_Aead_Aes_128_Gcm => ProtectionProfile::AeadAes128Gcm,
             DtlsProfile::Srtp_Aead_Aes_256_Gcm => ProtectionProfile::AeadAes256Gcm,
             DtlsProfile::Srtp_Aes128_Cm_Hmac_Sha1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
-            _ => return Err(SecureError::Handshake("no common SRTP profile".to_owned())),
+            DtlsProfile::Srtp_Aes128_Cm_Hmac_Sha1_32 | DtlsProfile::Unsupported | _ => {
+                return Err(SecureError::Handshake("no common SRTP profile".to_owned()));
+            }
         };
         let mut config = SrtpConfig { profile, ..Default::default() };
         let length = config.keying_material_len();

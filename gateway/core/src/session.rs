@@ -264,3 +264,6 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+/// Set to 1 where every test must run.
+const REQUIRE_ALL: &str = "PORTHOLE_REQUIRE_ALL";
+
 /// What came from a camera so far.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -119,7 +122,7 @@ impl Sender {
             .stdout(Stdio::null());
         match command.spawn() {
             Ok(child) => Some(Self { child, port }),
-            Err(error) => skip(&format!("ffmpeg does not start: {error}")),
+            Err(error) => not_run(&format!("ffmpeg does not start: {error}")),
         }
     }
 
@@ -136,7 +139,7 @@ impl Sender {
             .spawn();
         let mut child = match child {
             Ok(child) => child,
-            Err(error) => return skip(&format!("{name} does not start: {error}")),
+            Err(error) => return not_run(&format!("{name} does not start: {error}")),
         };
         let mut line = String::new();
         let output = child.stdout.take()?;
@@ -145,7 +148,7 @@ impl Sender {
         let sender = Self { child, port: port.unwrap_or(0) };
         match (read, port) {
             (Ok(_), Some(_)) => Some(sender),
-            _ => skip(&format!("{name} does not serve; what it needs is named in the script")),
+            _ => not_run(&format!("{name} does not serve; what it needs is named in the script")),
         }
     }
 
@@ -186,7 +189,8 @@ pub(crate) fn rtsp_server(flags: &[&str]) -> Option<Sender> {
 
 /// live555's RTSP server, at /proxyStream.
 pub(crate) fn live555() -> Option<Sender> {
-    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("live555");
+    // All tests of a target folder share what is fetched.
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("live555");
     let cache = cache.to_str()?;
     let port = free_udp_port().to_string();
     Sender::script("live555_server.py", &["--cache", cache, "--port", &port])
@@ -214,9 +218,11 @@ fn cameras() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/support/cameras")
 }
 
-/// Says why a test has not been run.
-fn skip<T>(reason: &str) -> Option<T> {
+/// Says why a test cannot run here; where every test must run, it fails.
+fn not_run<T>(reason: &str) -> Option<T> {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    let _ = writeln!(std::io::stderr().lock(), "SKIPPED {test}: {reason}");
+    let message = format!("NOT RUN: {test}: {reason}");
+    assert!(std::env::var(REQUIRE_ALL).as_deref() != Ok("1"), "{message}");
+    let _ = writeln!(std::io::stderr().lock(), "{message}");
     None
 }

@@ -6,8 +6,8 @@ use crate::session::{Session, SessionConfig};
 use porthole_signaling_proto::method::{
     Close, ConnectDevice, ConnectDeviceParams, ConnectDeviceResult, Extend, ExtendParams,
     ExtendResult, Invite, InviteParams, InviteResult, Method, Notice as _, Offer, OfferParams,
-    OfferResult, ReportResult, Restart, RestartParams, RestartResult, SessionParams, Trickle,
-    TrickleParams,
+    OfferResult, RefusedCamera, ReportResult, Restart, RestartParams, RestartResult, SessionParams,
+    Trickle, TrickleParams,
 };
 use porthole_signaling_proto::rpc::{self, Fault, Message, RequestId, Value, code};
 use porthole_signaling_proto::{CameraId, IceCandidate, IceServer, SessionId};
@@ -249,6 +249,13 @@ impl Gateway {
         self.signal(Message::notification::<Trickle>(&params));
     }
 
+    /// Tells the viewer that it is over, and why.
+    pub(super) fn send_close(&mut self, id: &SessionId, reason: &str) {
+        let why = Fault { session: Some(id.clone()), ..Fault::new(code::GONE, reason) };
+        self.signal(Message::Error(why));
+        self.signal(Message::notification::<Close>(&SessionParams { session: id.clone() }));
+    }
+
     pub(super) fn request<M: Method>(&mut self, params: &M::Params, pending: Pending) {
         if !self.online {
             return;
@@ -273,7 +280,8 @@ fn take_report_result(outcome: Result<Value, Fault>) {
     match outcome.and_then(rpc::read::<ReportResult>) {
         Ok(result) => {
             for refused in result.refused {
-                warn!(camera = %refused.id, "the server does not take the camera: {}", refused.reason);
+                let RefusedCamera { id, reason } = refused;
+                warn!(camera = %id, "the server does not take the camera: {reason}");
             }
         }
         Err(fault) => warn!("the server does not take the report of the cameras: {fault}"),

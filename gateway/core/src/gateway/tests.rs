@@ -1,0 +1,276 @@
+use super::*;
+use crate::RelayCommand;
+use crate::camera::CameraCommand;
+use crate::sdp;
+use porthole_signaling_proto::method::{
+    Close, Connect, ConnectDevice, ConnectDeviceParams, Extend, ExtendParams, ExtendResult, Invite,
+    InviteParams, Method, Notice as _, Offer, OfferParams, OfferResult, ReportParams,
+    RestartParams, SessionParams, Trickle,
+};
+use porthole_signaling_proto::rpc::{Fault, Message, Value, code};
+use porthole_signaling_proto::{CameraState, IceServer};
+
+const ADDRESS: &str = "192.168.1.2:5000";
+
+/// A gateway with the cameras `door` and `yard`, registered, and its clock.
+struct Case {
+    now: Instant,
+    gateway: Gateway,
+}
+
+impl Case {
+    fn new() -> Self {
+        let now = Instant::now();
+        let camera = |id: &str, on_demand| CameraSettings {
+            id: id.parse().unwrap(),
+            name: id.to_uppercase(),
+            on_demand,
+        };
+        let mut gateway = Gateway::new(GatewayConfig {
+            identity: Identity::generate().unwrap(),
+            cameras: vec![camera("door", true), camera("yard", false)],
+            turn_only: false,
+            seed: 1,
+        });
+        gateway.set_addresses(now, vec![ADDRESS.parse().unwrap()]);
+        gateway.handle_online(now);
+        Self { now, gateway }
+    }
+
+    fn outputs(&mut self) -> Vec<Output> {
+        std::iter::from_fn(|| self.gateway.poll_output()).collect()
+    }
+
+    fn signals(&mut self) -> Vec<Message> {
+        self.outputs().into_iter().filter_map(signal).collect()
+    }
+
+    fn ask<M: Method>(&mut self, id: i64, params: &M::Params) -> Vec<Message> {
+        self.gateway.handle_message(self.now, Message::request::<M>(id, params));
+        self.signals()
+    }
+
+    fn connect(&mut self, session: &str, profile: Option<&str>) -> Vec<Message> {
+        self.ask::<ConnectDevice>(
+            7,
+            &ConnectDeviceParams {
+                session: session.parse().unwrap(),
+                profile: profile.map(|profile| profile.parse().unwrap()),
+                ice_servers: Vec::new(),
+                expiry_time_seconds: Some(60),
+            },
+        )
+    }
+}
+
+fn signal(output: Output) -> Option<Message> {
+    if let Output::Signal(message) = output { Some(message) } else { None }
+}
+
+fn outcome(message: &Message) -> Option<Result<&Value, &Fault>> {
+    if let Message::Response { outcome, .. } = message { Some(outcome.as_ref()) } else { None }
+}
+
+fn fault_of(messages: &[Message]) -> Option<&Fault> {
+    messages.iter().filter_map(outcome).find_map(Result::err)
+}
+
+fn result_of<M: Method>(messages: &[Message]) -> Option<M::Result> {
+    let value = messages.iter().filter_map(outcome).find_map(Result::ok)?;
+    rpc::read(value.clone()).ok()
+}
+
+fn params_of<T: for<'de> serde::Deserialize<'de>>(messages: &[Message], method: &str) -> Vec<T> {
+    let params = |message: &Message| {
+        let (Message::Request { method: m, params, .. }
+        | Message::Notification { method: m, params }) = message
+        else {
+            return None;
+        };
+        (m == method).then(|| rpc::read::<T>(params.clone()).ok()).flatten()
+    };
+    messages.iter().filter_map(params).collect()
+}
+
+#[test]
+fn a_gateway_reports_its_cameras_when_it_comes_online_and_when_one_changes() {
+    let mut case = Case::new();
+    let states = |messages: &[Message]| -> Vec<(String, CameraState)> {
+        let reports: Vec<ReportParams> = params_of(messages, Report::NAME);
+        let cameras = reports.into_iter().flat_map(|report| report.cameras);
+        cameras.map(|camera| (camera.id.to_string(), camera.state)).collect()
+    };
+    let first = case.signals();
+    let expected = [("door", CameraState::Idle), ("yard", CameraState::Connecting)];
+    assert_eq!(states(&first), expected.map(|(id, state)| (id.to_owned(), state)));
+
+    let reason = "it is off".to_owned();
+    let ended = SourceEvent::Ended { reason, needs_a_person: false };
+    case.gateway.handle_source(case.now, &"yard".parse().unwrap(), ended);
+    assert!(case.signals().is_empty(), "changes are gathered");
+    case.now += REPORT_DELAY;
+    case.gateway.handle_timeout(case.now);
+    let second = case.signals();
+    assert_eq!(states(&second)[1].1, CameraState::Failed);
+}
+
+#[test]
+fn who_connects_is_answered_and_then_invited() {
+    let mut case = Case::new();
+    case.outputs();
+    case.gateway.handle_message(
+        case.now,
+        Message::request::<ConnectDevice>(
+            7,
+            &ConnectDeviceParams {
+                session: "s1".parse().unwrap(),
+                profile: Some("door".parse().unwrap()),
+                ice_servers: Vec::new(),
+                expiry_time_seconds: None,
+            },
+        ),
+    );
+    let outputs = case.outputs();
+    let started = outputs.iter().any(|output| {
+        matches!(output, Output::Camera(id, CameraCommand::Start) if id.as_str() == "door")
+    });
+    assert!(started, "the camera is connected to");
+    let messages: Vec<Message> = outputs.into_iter().filter_map(signal).collect();
+    assert!(result_of::<ConnectDevice>(&messages[..1]).is_some(), "the answer comes first");
+    let invites: Vec<InviteParams> = params_of(&messages, Invite::NAME);
+    let offer = sdp::parse(&invites[0].offer).unwrap();
+    assert!(offer.trickle, "RFC 8838 demands the option");
+    let trickled: Vec<Value> = params_of(&messages, Trickle::NAME);
+    assert_eq!(trickled.len(), 2, "the host candidate and the end of candidates");
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_with_a_reason() {
+    let mut case = Case::new();
+    case.signals();
+    let session = || "s1".parse().unwrap();
+    assert!(fault_of(&case.connect("s1", Some("door"))).is_none());
+    let offer = OfferParams {
+        session: "s2".parse().unwrap(),
+        profile: "door".parse().unwrap(),
+        offer: "nonsense".to_owned(),
+        ice_servers: Vec::new(),
+        expiry_time_seconds: None,
+    };
+    let unknown = ExtendParams {
+        session: "s9".parse().unwrap(),
+        authorization: None,
+        expiry_time_seconds: Some(1),
+    };
+    let restart = RestartParams { session: session(), fragment: "a=mid:0\r\n".to_owned() };
+    let client = porthole_signaling_proto::method::RegisterParams::default();
+    for (name, messages, expected) in [
+        ("a session twice", case.connect("s1", Some("door")), code::CONFLICT),
+        ("no such camera", case.connect("s3", Some("attic")), code::NOT_FOUND),
+        ("an offer that is none", case.ask::<Offer>(1, &offer), code::BAD_REQUEST),
+        ("no such session", case.ask::<Extend>(1, &unknown), code::NOT_FOUND),
+        (
+            "a restart that is none",
+            case.ask::<porthole_signaling_proto::method::Restart>(1, &restart),
+            code::BAD_REQUEST,
+        ),
+        (
+            "a method of clients",
+            case.ask::<porthole_signaling_proto::method::Register>(1, &client),
+            code::METHOD_NOT_FOUND,
+        ),
+    ] {
+        let fault = fault_of(&messages).unwrap_or_else(|| panic!("{name}: {messages:?}"));
+        assert_eq!(fault.code, expected, "{name}: {fault}");
+        assert!(!fault.message.is_empty(), "{name}");
+    }
+    assert_eq!(Connect::NAME, ConnectDevice::NAME, "both sides of ONVIF's connect");
+}
+
+#[test]
+fn a_viewer_who_offers_is_answered_with_candidates_and_no_trickle() {
+    let mut case = Case::new();
+    case.signals();
+    let viewer = include_str!("../sdp/samples/chromium-offer-video.sdp");
+    let messages = case.ask::<Offer>(
+        3,
+        &OfferParams {
+            session: "s1".parse().unwrap(),
+            profile: "door".parse().unwrap(),
+            offer: viewer.to_owned(),
+            ice_servers: Vec::new(),
+            expiry_time_seconds: None,
+        },
+    );
+    let OfferResult { answer } = result_of::<Offer>(&messages).expect("nothing to wait for");
+    let answer = sdp::parse(&answer).unwrap();
+    assert_eq!(answer.sections[0].candidates.len(), 1, "{answer:?}");
+    assert!(answer.sections[0].end_of_candidates);
+    assert!(params_of::<Value>(&messages, Trickle::NAME).is_empty());
+}
+
+#[test]
+fn a_viewer_who_offers_is_not_kept_waiting_for_a_dead_turn_server() {
+    let mut case = Case::new();
+    case.signals();
+    let dead = IceServer {
+        urls: vec!["turn:203.0.113.9".to_owned()],
+        username: Some("u".to_owned()),
+        credential: Some("p".to_owned()),
+    };
+    let viewer = include_str!("../sdp/samples/chromium-offer-video.sdp");
+    case.gateway.handle_message(
+        case.now,
+        Message::request::<Offer>(
+            3,
+            &OfferParams {
+                session: "s1".parse().unwrap(),
+                profile: "door".parse().unwrap(),
+                offer: viewer.to_owned(),
+                ice_servers: vec![dead],
+                expiry_time_seconds: None,
+            },
+        ),
+    );
+    let outputs = case.outputs();
+    let opened = outputs.iter().any(|o| matches!(o, Output::Relay(_, RelayCommand::Open(_))));
+    assert!(opened, "the TURN server is tried");
+    let begin = case.now;
+    for _ in 0..100 {
+        case.now = case.gateway.poll_timeout().expect("something is due");
+        case.gateway.handle_timeout(case.now);
+        if result_of::<Offer>(&case.signals()).is_some() {
+            assert!(case.now - begin <= Duration::from_secs(2), "{:?}", case.now - begin);
+            return;
+        }
+    }
+    panic!("no answer");
+}
+
+#[test]
+fn a_session_is_extended_and_closed() {
+    let mut case = Case::new();
+    case.signals();
+    case.connect("s1", None);
+    let session = || "s1".parse().unwrap();
+    let extend =
+        ExtendParams { session: session(), authorization: None, expiry_time_seconds: Some(120) };
+    let extended = result_of::<Extend>(&case.ask::<Extend>(1, &extend));
+    assert_eq!(extended, Some(ExtendResult { expiry_time_seconds: 120 }));
+    let close = Message::notification::<Close>(&SessionParams { session: session() });
+    case.gateway.handle_message(case.now, close);
+    assert!(case.gateway.sessions.is_empty());
+    assert!(fault_of(&case.connect("s1", None)).is_none(), "the name is free again");
+}
+
+#[test]
+fn losing_the_server_ends_no_session() {
+    let mut case = Case::new();
+    case.connect("s1", None);
+    case.gateway.handle_offline(case.now);
+    assert_eq!(case.gateway.sessions.len(), 1);
+    case.signals();
+    case.gateway.handle_online(case.now);
+    let reports: Vec<ReportParams> = params_of(&case.signals(), Report::NAME);
+    assert_eq!(reports.len(), 1, "the server is told anew");
+}

@@ -42,7 +42,10 @@ pub enum SourceError {
     Ended,
     #[error("the camera sends no packets for {} s", SILENCE.as_secs())]
     Silent,
-    #[error("cannot listen on {address}: {}: give the camera another port or address", error.kind())]
+    #[error(
+        "cannot listen on {address}: {}: give the camera another port or address",
+        error.kind()
+    )]
     Listen { address: SocketAddr, error: io::Error },
     #[error("cannot read {}: {}: check its path and permissions", file.display(), error.kind())]
     File { file: PathBuf, error: io::Error },

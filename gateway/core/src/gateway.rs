@@ -125,7 +125,11 @@ impl Gateway {
                     let key = RelayKey { session: id.clone(), index };
                     self.outbox.push_back(Output::Relay(key, command));
                 }
-                SessionOutput::Offer(offer) => self.send_invite(id, offer),
+                SessionOutput::Offer(offer) => {
+                    // A restart: the NAT may see us as another by now.
+                    self.discovery.refresh(now, session.ice_servers());
+                    self.send_invite(id, offer);
+                }
                 SessionOutput::Answer(answer) => self.send_answer(id, answer),
                 SessionOutput::Trickle(candidate) => self.send_trickle(id, candidate),
                 SessionOutput::Started => self.start_watching(now, id),

@@ -127,22 +127,15 @@ impl Relays {
     /// One allocation for each `turn:` URI.
     pub(crate) fn new(now: Instant, servers: &[IceServer]) -> Self {
         let mut relays = Vec::new();
-        for server in servers {
-            let (Some(username), Some(credential)) = (&server.username, &server.credential) else {
-                continue;
-            };
-            for (scheme, at) in server.urls.iter().filter_map(|uri| RelayServer::parse(uri)) {
-                if scheme == Scheme::Turn && relays.len() < MAX_RELAYS {
-                    let later = at.transport == RelayTransport::Tcp;
-                    let due = if later { now + TCP_DELAY } else { now };
-                    relays.push(Relay {
-                        server: at,
-                        username: username.clone(),
-                        credential: credential.clone(),
-                        state: RelayState::Waiting(due),
-                    });
-                }
-            }
+        for (at, username, credential) in turn_servers(servers).take(MAX_RELAYS) {
+            let later = at.transport == RelayTransport::Tcp;
+            let due = if later { now + TCP_DELAY } else { now };
+            relays.push(Relay {
+                server: at,
+                username: username.to_owned(),
+                credential: credential.to_owned(),
+                state: RelayState::Waiting(due),
+            });
         }
         let mut this = Self { relays, ..Self::default() };
         this.handle_timeout(now);
@@ -275,6 +268,16 @@ impl Relays {
         }
     }
 
+    /// Fresh credentials, for allocations to come; those there are live on with the old ones.
+    pub(crate) fn set_credentials(&mut self, servers: &[IceServer]) {
+        for (at, username, credential) in turn_servers(servers) {
+            for relay in self.relays.iter_mut().filter(|relay| relay.server == at) {
+                username.clone_into(&mut relay.username);
+                credential.clone_into(&mut relay.credential);
+            }
+        }
+    }
+
     /// The network may be another: allocations that failed are tried again.
     pub(crate) fn retry(&mut self, now: Instant) {
         for relay in &mut self.relays {
@@ -367,6 +370,16 @@ impl Relay {
             RelayState::Waiting(_) | RelayState::Opening | RelayState::Over => false,
         }
     }
+}
+
+/// Every `turn:` URI that can be used, with its credentials.
+fn turn_servers(servers: &[IceServer]) -> impl Iterator<Item = (RelayServer, &str, &str)> {
+    servers.iter().flat_map(|server| {
+        let credentials = server.username.as_deref().zip(server.credential.as_deref());
+        let turn = server.urls.iter().filter_map(|uri| RelayServer::parse(uri));
+        let turn = turn.filter(|(scheme, _)| *scheme == Scheme::Turn);
+        turn.filter_map(move |(_, at)| credentials.map(|(name, secret)| (at, name, secret)))
+    })
 }
 
 /// UDP before TCP (RFC 8445 §5.1.2.1: the local preference orders candidates of one type).

@@ -129,7 +129,7 @@ impl Session {
 
     /// Whether a STUN request with this user fragment is for this session.
     pub fn has_ufrag(&self, ufrag: &str) -> bool {
-        self.local.credentials.ufrag == ufrag
+        self.agent.has_ufrag(ufrag)
     }
 
     /// What carries the packets now.

@@ -5,9 +5,9 @@ use crate::Output;
 use crate::session::{Session, SessionConfig};
 use porthole_signaling_proto::method::{
     Close, ConnectDevice, ConnectDeviceParams, ConnectDeviceResult, Extend, ExtendParams,
-    ExtendResult, Invite, InviteParams, InviteResult, Method, Notice as _, Offer, OfferParams,
-    OfferResult, RefusedCamera, ReportResult, Restart, RestartParams, RestartResult, SessionParams,
-    Trickle, TrickleParams,
+    ExtendResult, IceServers, IceServersParams, Invite, InviteParams, InviteResult, Method,
+    Notice as _, Offer, OfferParams, OfferResult, RefusedCamera, ReportResult, Restart,
+    RestartParams, RestartResult, SessionParams, Trickle, TrickleParams,
 };
 use porthole_signaling_proto::rpc::{self, Fault, Message, RequestId, Value, code};
 use porthole_signaling_proto::{CameraId, IceCandidate, IceServer, SessionId};
@@ -61,6 +61,13 @@ impl Gateway {
             Trickle::NAME => {
                 if let Ok(TrickleParams { session, candidate }) = rpc::read(params) {
                     self.take_trickle(now, &session, &candidate);
+                }
+            }
+            IceServers::NAME => {
+                if let Ok(IceServersParams { session, ice_servers }) = rpc::read(params)
+                    && let Some(session) = self.sessions.get_mut(&session)
+                {
+                    session.set_ice_servers(ice_servers);
                 }
             }
             Close::NAME => {
@@ -163,9 +170,7 @@ impl Gateway {
         }
         self.drain_camera(camera);
         self.drain_session(now, id);
-        if !self.turn_only {
-            self.discovery.refresh(now, ice_servers);
-        }
+        self.discovery.refresh(now, ice_servers);
         self.gather(now, id);
         self.drain_discovery(now);
     }

@@ -3,7 +3,7 @@
 use super::{MID, Session, SessionOutput};
 use crate::ice::{Candidate, CandidateKind, LocalEnd, dual_stack_preferences};
 use crate::relays::RelayOutput;
-use porthole_signaling_proto::IceCandidate;
+use porthole_signaling_proto::{IceCandidate, IceServer};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -71,6 +71,17 @@ impl Session {
         let kind = CandidateKind::ServerReflexive;
         self.add_local(now, kind, end, mapped, Some(base), u16::MAX);
         self.settle(now);
+    }
+
+    /// The STUN and TURN servers in use.
+    pub fn ice_servers(&self) -> &[IceServer] {
+        &self.config.ice_servers
+    }
+
+    /// Fresh credentials for the same TURN servers, for allocations to come.
+    pub fn set_ice_servers(&mut self, servers: Vec<IceServer>) {
+        self.relays.set_credentials(&servers);
+        self.config.ice_servers = servers;
     }
 
     /// No more reflexive addresses will come for now.

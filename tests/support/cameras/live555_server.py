@@ -1,15 +1,22 @@
 #!/usr/bin/python3
 """An RTSP camera for tests, served by live555: its proxy server before a GStreamer camera.
 
-Debian 12 has no live555, Debian's unstable release has: its binaries are fetched once with apt
-from the mirror this machine already uses, unpacked into --cache and run with the C library they
-were built for. Nothing is installed. Prints "ready PORT" once a stream can be described, and
-ends with SIGTERM or when its standard input ends; then the GStreamer camera ends too.
+Debian 12 has no live555, Debian's unstable release has: unless it is installed, its binaries are
+fetched once with apt from the mirror this machine already uses, unpacked into --cache and run
+with the C library they were built for. Nothing is installed. Several of these scripts may share a
+cache: one fetches, the others wait for it.
+
+Prints "ready PORT" once a stream can be described, and ends with SIGTERM or when its standard
+input ends; then the GStreamer camera ends too, as it does when this script is killed.
 The path is always /proxyStream.
 """
 
 import argparse
+import contextlib
+import ctypes
+import fcntl
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +24,8 @@ import sys
 import threading
 import time
 
-PROXY = "usr/bin/live555ProxyServer"
+PROXY = "live555ProxyServer"
+PR_SET_PDEATHSIG = 1
 CAMERA = pathlib.Path(__file__).with_name("rtsp_server.py")
 
 
@@ -31,16 +39,37 @@ def arguments():
     return parser.parse_args()
 
 
-def fetch(cache):
-    """Downloads and unpacks what is missing; the mirror and its keys are the machine's own."""
-    root = cache / "root"
-    if (root / PROXY).exists():
-        return root
+@contextlib.contextmanager
+def locked(cache):
+    """Lets one at a time fill the cache; the lock ends with its owner."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with open(cache / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def installed_or_fetched(cache):
+    """The command that runs the proxy, without arguments."""
+    installed = shutil.which(PROXY)
+    if installed:
+        return [installed]
+    root = cache.resolve() / "root"
+    with locked(cache):
+        if not root.exists():
+            fetch(cache.resolve(), root)
+    loader = next(root.glob("usr/lib/*/ld-linux-*.so.*"))
+    return [loader, "--library-path", loader.parent, root / "usr/bin" / PROXY]
+
+
+def fetch(cache, root):
+    """Downloads and unpacks all that is needed; the mirror and its keys are the machine's own."""
+    for folder in ["debs", "unpacking"]:
+        # What an earlier try left.
+        shutil.rmtree(cache / folder, ignore_errors=True)
     for folder in ["lists/partial", "archives/partial", "debs"]:
         (cache / folder).mkdir(parents=True, exist_ok=True)
     (cache / "status").touch()
     (cache / "sources.list").write_text(f"deb {mirror()} sid main\n")
-    cache = cache.resolve()
     apt = ["apt-get", "-qq", "-o", f"Dir::Etc::SourceList={cache}/sources.list",
            "-o", "Dir::Etc::SourceParts=/dev/null", "-o", f"Dir::State::Lists={cache}/lists",
            "-o", f"Dir::State::status={cache}/status", "-o", f"Dir::Cache={cache}",
@@ -52,8 +81,8 @@ def fetch(cache):
     unpacked = cache / "unpacking"
     for package in sorted((cache / "debs").glob("*.deb")):
         subprocess.run(["dpkg-deb", "-x", package, unpacked], check=True, timeout=60)
+    # The last step: a cache that has this folder is complete.
     unpacked.rename(root)
-    return root
 
 
 def needed(options):
@@ -86,12 +115,15 @@ def start_camera(options):
     return camera, ready[1]
 
 
-def start_proxy(root, port, camera_port):
-    libraries = root / "usr/lib/x86_64-linux-gnu"
-    command = [libraries / "ld-linux-x86-64.so.2", "--library-path", libraries, root / PROXY,
-               "-p", str(port), f"rtsp://127.0.0.1:{camera_port}/camera"]
+def start_proxy(proxy, port, camera_port):
+    command = [*proxy, "-p", str(port), f"rtsp://127.0.0.1:{camera_port}/camera"]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                            stderr=subprocess.DEVNULL)
+                            stderr=subprocess.DEVNULL, preexec_fn=die_with_the_script)
+
+
+def die_with_the_script():
+    """The kernel's way: nothing else is left to do it when the script is killed."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def describable(port):
@@ -108,14 +140,14 @@ def describable(port):
 
 def main():
     options = arguments()
-    root = fetch(options.cache)
+    command = installed_or_fetched(options.cache)
     if options.fetch_only:
         return
     ended = threading.Event()
     for number in [signal.SIGTERM, signal.SIGINT]:
         signal.signal(number, lambda *_: ended.set())
     camera, camera_port = start_camera(options.camera)
-    proxy = start_proxy(root, options.port, camera_port)
+    proxy = start_proxy(command, options.port, camera_port)
     try:
         deadline = time.monotonic() + 20
         while not describable(options.port):

@@ -24,11 +24,8 @@ ENCODERS = {
     " config-interval={config} mtu={mtu}",
     "h265": "x265enc speed-preset=ultrafast tune=zerolatency bitrate={kbit} key-int-max={keyint}"
     " ! rtph265pay name=pay0 pt=96 config-interval={config} mtu={mtu}",
-    "mjpeg": "jpegenc ! rtpjpegpay name=pay0 pt=26 mtu={mtu}",
+    "jpeg": "jpegenc ! rtpjpegpay name=pay0 pt=26 mtu={mtu}",
 }
-
-
-ENCODERS["jpeg"] = ENCODERS["mjpeg"]
 
 
 def arguments():

@@ -18,15 +18,19 @@ mod nat;
 mod netns;
 
 use std::ffi::OsStr;
-use std::net::Ipv4Addr;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, TcpStream};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 pub use nat::Nat;
 use netns::Namespace;
+
+use crate::wait;
 
 /// A home on the internet has one public address out of 203.0.113.20–.249.
 const FIRST_HOME: u8 = 20;
@@ -38,6 +42,16 @@ pub const SERVER_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 /// The internet's own address; it answers nobody and forwards nothing, so that a packet to an
 /// address which no router knows vanishes, as it does out there.
 const INTERNET_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+
+/// Every bridge has this address. Left to itself, a bridge takes the lowest of its ports', and
+/// changes it under those who know it whenever a port is added.
+const BRIDGE_MAC: &str = "02:00:00:00:00:01";
+/// A link carries within milliseconds, or a second later when the first question for the
+/// neighbour's address was lost: that is when the kernel asks again.
+const LINK_DEADLINE: Duration = Duration::from_secs(15);
+const LINK_TRY: Duration = Duration::from_secs(3);
+/// Nobody listens here (discard, RFC 863).
+const CLOSED_PORT: u16 = 9;
 
 /// One internet with a server on it. Homes are added with [`Lab::side`].
 #[derive(Debug)]
@@ -88,7 +102,7 @@ impl Lab {
         let name = format!("{}-{name}", LABS.fetch_add(1, Ordering::Relaxed));
         let internet = Namespace::create(&format!("{name}-internet"))?;
         internet.ip(&format!(
-            "link add br0 type bridge
+            "link add br0 address {BRIDGE_MAC} type bridge
             addr add {INTERNET_ADDRESS}/24 dev br0
             link set br0 up",
         ))?;
@@ -135,7 +149,8 @@ impl Lab {
             "link set eth0 up
             route add default via {}",
             host.gateway,
-        ))
+        ))?;
+        wait_for_link(&host.namespace, host.gateway)
     }
 
     /// Loses this share of the host's UDP packets, in each direction, from now on.
@@ -174,11 +189,12 @@ impl Router {
         let lan = lan_address(home, 1);
         plug(internet, &namespace, "wan", &format!("home{home}"), "br0", public)?;
         namespace.ip(&format!(
-            "link add lan type bridge
+            "link add lan address {BRIDGE_MAC} type bridge
             addr add {lan}/24 dev lan
             link set lan up
             route add default via {INTERNET_ADDRESS}",
         ))?;
+        wait_for_link(&namespace, INTERNET_ADDRESS)?;
         namespace.sysctl("net/ipv4/ip_forward", "1")?;
         namespace.nft(&nat.rules(lan_address(home, 2)))?;
         Ok(Self { namespace, public, home, lan_hosts: AtomicU8::new(0) })
@@ -192,6 +208,7 @@ impl Router {
         let gateway = lan_address(self.home, 1);
         plug(&self.namespace, &namespace, "eth0", &format!("port{number}"), "lan", address)?;
         namespace.ip(&format!("route add default via {gateway}"))?;
+        wait_for_link(&namespace, gateway)?;
         Ok(Host { namespace, address, gateway })
     }
 }
@@ -231,6 +248,7 @@ fn public_host(internet: &Namespace, name: &str, address: Ipv4Addr) -> Result<Ho
     let [.., last] = address.octets();
     plug(internet, &namespace, "eth0", &format!("host{last}"), "br0", address)?;
     namespace.ip(&format!("route add default via {INTERNET_ADDRESS}"))?;
+    wait_for_link(&namespace, INTERNET_ADDRESS)?;
     Ok(Host { namespace, address, gateway: INTERNET_ADDRESS })
 }
 
@@ -253,6 +271,20 @@ fn plug(
         "addr add {address}/24 dev {interface}
         link set {interface} up",
     ))
+}
+
+/// Waits until a packet crosses from here to the bridge and back.
+///
+/// A link that is set up is not up yet: the kernel tells a bridge of its port's carrier from a
+/// work queue, and drops without a word what comes before that, questions for addresses too.
+fn wait_for_link(here: &Namespace, bridge: Ipv4Addr) -> Result<()> {
+    let what = format!("{} reaches {bridge}", here.name());
+    wait::until(&what, LINK_DEADLINE, || {
+        let address = (bridge, CLOSED_PORT).into();
+        let result = here.inside(|| TcpStream::connect_timeout(&address, LINK_TRY))?;
+        // A refusal is an answer.
+        Ok(result.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused).then_some(()))
+    })
 }
 
 fn probe() -> Result<()> {

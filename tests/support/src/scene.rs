@@ -23,6 +23,8 @@ pub enum Need {
     Browser,
     /// GStreamer's RTSP server, with Debian's Python bindings.
     GstreamerRtsp,
+    /// live555's RTSP server, fetched once where it is not installed.
+    Live555,
     /// The right to mount a disk.
     SmallDisk,
     /// A program of this name, installed by the packages that the README lists.
@@ -114,6 +116,7 @@ impl Need {
             Self::Viewer => viewer::binary().err().map(|error| format!("{error:#}")),
             Self::Browser => browser::available().err(),
             Self::GstreamerRtsp => cameras::gstreamer().err().map(|error| format!("{error:#}")),
+            Self::Live555 => cameras::live555().err(),
             Self::SmallDisk => disk::available().err(),
             Self::Tool(name) => {
                 find_tool(name).is_none().then(|| format!("{name} is not installed"))

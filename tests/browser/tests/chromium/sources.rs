@@ -1,14 +1,16 @@
-//! Real sources, watched in Chromium; each is ended and comes back.
+//! Real sources, watched in Chromium; each is killed and comes back.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use porthole_test_support::browser::Browser;
 use porthole_test_support::cameras::{Camera, Kind};
 use porthole_test_support::scene::{Need, Scene, report, scene};
 
 use crate::{server_and_gateway, watch, watch_smoothly};
 
-/// Five seconds and a little.
+/// How long a source is watched; at 30 frames a second that is a few frames less than `FRAMES`.
+const WATCHED: Duration = Duration::from_secs(5);
 const FRAMES: u64 = 160;
 const FRAMES_DEADLINE: Duration = Duration::from_secs(20);
 /// From the camera's return to the next decoded frame.
@@ -20,6 +22,11 @@ fn an_rtsp_camera_of_gstreamer_is_watched_and_comes_back() {
 }
 
 #[test]
+fn an_rtsp_camera_of_live555_is_watched_and_comes_back() {
+    source("an_rtsp_camera_of_live555_is_watched_and_comes_back", Kind::Live555);
+}
+
+#[test]
 fn rtp_of_ffmpeg_is_watched_and_comes_back() {
     source("rtp_of_ffmpeg_is_watched_and_comes_back", Kind::FfmpegRtp);
 }
@@ -28,25 +35,47 @@ fn source(name: &str, kind: Kind) {
     scene(name, &[Need::Program, Need::Browser, kind.need()], |scene| {
         let mut camera = Camera::new(scene, kind)?;
         camera.start()?;
-        watch_through_a_restart(scene, &mut camera).context(kind.name())
+        watch_through_a_restart(scene, kind, &mut camera).context(kind.name())
     });
 }
 
-fn watch_through_a_restart(scene: &Scene, camera: &mut Camera<'_>) -> Result<()> {
+fn watch_through_a_restart(scene: &Scene, kind: Kind, camera: &mut Camera<'_>) -> Result<()> {
     let (server, _gateway, token) = server_and_gateway(scene, &[("yard", &camera.source())])?;
     let mut browser = watch(scene, "browser", &server, &token, "yard")?;
-    let sample = watch_smoothly(&mut browser, FRAMES, FRAMES_DEADLINE)?;
-    ensure!((sample.frame_width, sample.frame_height) == (640, 360), "{sample:?}");
+    watch_for_a_while(&mut browser)?;
 
     camera.kill()?;
     let stopped = browser.wait_for_standstill(FRAMES_DEADLINE)?;
+    let started = Instant::now();
     camera.start()?;
     let returned = Instant::now();
     let what = "the picture returns by itself";
     browser
         .wait_for_sample(what, RETURN, |sample| sample.frames_decoded > stopped.frames_decoded)?;
-    report(&format!("the picture was back {:.1?} after its camera", returned.elapsed()));
-    browser.wait_for_frames(FRAMES, FRAMES_DEADLINE)?;
+    let took = returned.elapsed();
+    report(&format!(
+        "{}: the picture was back {took:.1?} after its camera, which took {:.1?} to start",
+        kind.name(),
+        returned.duration_since(started),
+    ));
+    ensure!(took <= RETURN, "the picture was back {took:?} after its camera");
+    watch_for_a_while(&mut browser)?;
     ensure!(browser.sample()?.connections == 1, "the page had to connect again");
+    Ok(())
+}
+
+/// Each sample, one a second, must show more frames than the one before.
+fn watch_for_a_while(browser: &mut Browser) -> Result<()> {
+    let seen = browser.samples()?.len();
+    let last = watch_smoothly(browser, FRAMES, FRAMES_DEADLINE)?;
+    ensure!((last.frame_width, last.frame_height) == (640, 360), "{last:?}");
+    let samples = browser.samples()?;
+    let samples = samples.get(seen.saturating_sub(1)..).unwrap_or_default();
+    for two in samples.windows(2) {
+        ensure!(two[1].frames_decoded > two[0].frames_decoded, "no new frames: {two:?}");
+    }
+    let (first, last) = (samples.first().context("no sample")?, samples.last());
+    let watched = last.context("no sample")?.at_ms - first.at_ms;
+    ensure!(watched >= WATCHED.as_secs_f64() * 1000.0, "watched for {watched} ms only");
     Ok(())
 }

@@ -151,7 +151,7 @@ impl Camera {
     }
 
     fn handle_silence(&mut self) {
-        if self.run == Run::Live {
+        if matches!(self.run, Run::Live | Run::Starting) {
             self.run = Run::Starting;
             self.set_reason(Some("nothing comes in: check what sends to this port".to_owned()));
         }

@@ -64,7 +64,7 @@ pub(super) async fn run(
 ) -> Result<(), SourceError> {
     let socket = bind(listen).map_err(|error| SourceError::Listen { address: listen, error })?;
     tell(events, SourceEvent::Connected(description)).await?;
-    let mut lock = SourceLock::new(payload_type);
+    let mut gate = Gate { lock: SourceLock::new(payload_type), first: None };
     let mut refused = Refused::default();
     let mut buffer = vec![0; MAX_DATAGRAM];
     let mut silent = false;
@@ -86,11 +86,13 @@ pub(super) async fn run(
             received.map_err(|error| SourceError::Receive { address: listen, error })?;
         let arrival = Instant::now();
         let datagram = Bytes::copy_from_slice(buffer.get(..len).unwrap_or_default());
-        match accept(&mut lock, arrival, from, datagram) {
-            Ok(packet) => {
-                silent = false;
-                heard = tokio::time::Instant::now();
-                tell(events, SourceEvent::Packet { arrival, packet }).await?;
+        match gate.accept(arrival, from, datagram) {
+            Ok(packets) => {
+                for (arrival, packet) in packets.into_iter().flatten() {
+                    silent = false;
+                    heard = tokio::time::Instant::now();
+                    tell(events, SourceEvent::Packet { arrival, packet }).await?;
+                }
             }
             // Some senders multiplex RTCP; nothing is wrong with that.
             Err(Refusal::Garbage(RtpError::Rtcp(_))) => {}
@@ -106,16 +108,32 @@ enum Refusal {
     Foreign,
 }
 
-fn accept(
-    lock: &mut SourceLock,
-    arrival: Instant,
-    from: SocketAddr,
-    datagram: Bytes,
-) -> Result<RtpPacket, Refusal> {
-    let packet = RtpPacket::parse(datagram).map_err(Refusal::Garbage)?;
-    match lock.handle(arrival, from, &packet.header) {
-        Verdict::Accepted => Ok(packet),
-        Verdict::Foreign => Err(Refusal::Foreign),
+/// Lets the packets of one sender through.
+struct Gate {
+    lock: SourceLock,
+    /// Waits for the one after it to prove its sender.
+    first: Option<Arrived>,
+}
+
+type Arrived = (Instant, RtpPacket);
+
+impl Gate {
+    fn accept(
+        &mut self,
+        arrival: Instant,
+        from: SocketAddr,
+        datagram: Bytes,
+    ) -> Result<[Option<Arrived>; 2], Refusal> {
+        let packet = RtpPacket::parse(datagram).map_err(Refusal::Garbage)?;
+        match self.lock.handle(arrival, from, &packet.header) {
+            Verdict::Accepted => Ok([None, Some((arrival, packet))]),
+            Verdict::Proven => Ok([self.first.take(), Some((arrival, packet))]),
+            Verdict::Unproven => {
+                self.first = Some((arrival, packet));
+                Ok([None, None])
+            }
+            Verdict::Foreign => Err(Refusal::Foreign),
+        }
     }
 }
 

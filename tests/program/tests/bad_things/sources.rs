@@ -120,6 +120,7 @@ fn garbage_on_a_cameras_port_does_not_keep_its_picture_away() {
         camera.start()?;
         house.wait_for_live("yard")?;
         house.check_watchable("yard")?;
+        house.check_reason("noise", &["check what sends to this port"], &[])?;
         house.check_unharmed()?;
         house.wait_for_live("yard")?;
         garbage.stop()?;

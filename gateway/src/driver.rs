@@ -2,7 +2,7 @@
 //!
 //! No decision is made here. In order: stop, the network, TURN, cameras, signaling, names, time.
 
-use crate::ingest::{self, SourceControl, SourceEvent as IngestEvent};
+use crate::ingest::{self, SourceControl};
 pub use crate::link::LinkEvent;
 use crate::udp::{Arrived, Udp};
 use crate::{addresses, relay};
@@ -293,7 +293,7 @@ impl<C: Core> Driver<C> {
             let ingest = ingest::run(&source, feed, commands, stop.clone());
             let label = id.clone();
             let forward = async {
-                while let Some(event) = packets.recv().await.map(translate) {
+                while let Some(event) = packets.recv().await {
                     if events.send((label.clone(), generation, event)).await.is_err() {
                         return;
                     }
@@ -346,13 +346,5 @@ async fn look_up(server: &RelayServer) -> Vec<SocketAddr> {
             debug!("the name of a STUN server is not found: {error}");
             Vec::new()
         }
-    }
-}
-
-fn translate(event: IngestEvent) -> SourceEvent {
-    match event {
-        IngestEvent::Connected(description) => SourceEvent::Connected(description),
-        IngestEvent::Packet { arrival, packet } => SourceEvent::Packet { arrival, packet },
-        IngestEvent::Silent => SourceEvent::Silent,
     }
 }

@@ -42,7 +42,7 @@ pub enum SourceEvent {
     },
     /// Nothing has come for a while on a port that is only listened on.
     Silent,
-    /// Over.
+    /// Over; the driver says so when the source returns.
     Ended {
         /// Why, as one sentence.
         reason: String,

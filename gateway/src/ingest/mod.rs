@@ -9,11 +9,12 @@ mod rtsp;
 mod source;
 mod test_picture;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use porthole_gateway_core::media::{RtpPacket, StreamDescription};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+pub use porthole_gateway_core::camera::SourceEvent;
 
 pub use error::SourceError;
 pub use source::{Credentials, InvalidSource, Source, TestPicture, Transport};
@@ -27,20 +28,6 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Events that may wait for a camera's task: a key frame of 300 kB, twice.
 pub const EVENT_QUEUE: usize = 512;
-
-/// What a camera does.
-#[derive(Debug)]
-pub enum SourceEvent {
-    /// It is connected, or, with RTP pushed to us, we listen.
-    Connected(StreamDescription),
-    Packet {
-        arrival: Instant,
-        packet: RtpPacket,
-    },
-    /// Nothing has come for [`SILENCE`] on a port that is only listened on. Whoever sends next is
-    /// heard at once.
-    Silent,
-}
 
 /// What is asked of a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -40,6 +40,7 @@ impl Watch {
                 self.silent = false;
             }
             SourceEvent::Silent => self.silent = true,
+            SourceEvent::Ended { reason, .. } => panic!("the driver says this: {reason}"),
         }
         while let Some(output) = self.feed.poll_output() {
             if let FeedOutput::Packet(packet) = output {

@@ -14,7 +14,7 @@ mod udp;
 pub use key::KeyError;
 pub use link::{LinkError, websocket_url};
 
-use crate::driver::{Driver, LINK_QUEUE, LinkEvent};
+use crate::driver::{Driver, LINK_QUEUE, LinkEvent, Sources};
 use crate::link::Link;
 use key::Key;
 use porthole_gateway_core::camera::CameraSettings;
@@ -37,7 +37,7 @@ pub struct CameraConfig {
     pub name: String,
     /// Where its main stream comes from.
     pub source: ingest::Source,
-    /// A smaller stream of the same picture, if it has one.
+    /// A smaller stream of the same picture, if it has one: a profile of its own, `ID.sub`.
     pub sub_source: Option<ingest::Source>,
     /// Connect when somebody watches, not always.
     pub on_demand: bool,
@@ -79,6 +79,9 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// A camera's id leaves no room for the name of its smaller stream.
+    #[error("the camera id `{0}` is too long to name its smaller stream; shorten it by 4")]
+    LongId(CameraId),
     /// Its certificate.
     #[error(transparent)]
     Certificate(#[from] SecureError),
@@ -112,23 +115,30 @@ impl Gateway {
     /// See [`StartError`].
     pub fn start(config: Config) -> Result<Self, StartError> {
         let key = Key::load_or_create(&config.data)?;
-        let cameras = config.cameras.iter().map(|camera| CameraSettings {
-            id: camera.id.clone(),
-            name: camera.name.clone(),
-            on_demand: camera.on_demand,
-        });
+        let mut cameras = Vec::new();
+        let mut sources = Sources::new();
+        for camera in config.cameras {
+            let CameraConfig { id, name, source, sub_source, on_demand } = camera;
+            if let Some(source) = sub_source {
+                let id = id.sub_stream().ok_or_else(|| StartError::LongId(id.clone()))?;
+                let name = format!("{name} (small)");
+                cameras.push(CameraSettings { id: id.clone(), name, on_demand });
+                sources.insert(id, source);
+            }
+            cameras.push(CameraSettings { id: id.clone(), name, on_demand });
+            sources.insert(id, source);
+        }
         let core = Core::new(GatewayConfig {
             identity: Identity::generate()?,
-            cameras: cameras.collect(),
+            cameras,
             turn_only: config.turn_only,
             seed: rand::random(),
         });
-        let sources = config.cameras.into_iter().map(|camera| (camera.id, camera.source));
         let with_loopback = is_loopback(&config.server);
         let (messages, outgoing) = mpsc::channel(LINK_QUEUE);
         let (events, incoming) = mpsc::channel(LINK_QUEUE);
         let port = config.udp_port;
-        let driver = Driver::new(core, port, sources.collect(), messages, incoming, with_loopback)
+        let driver = Driver::new(core, port, sources, messages, incoming, with_loopback)
             .map_err(|source| StartError::Port { port, source })?;
         let link = Link { server: config.server, claim: config.claim, name: config.name, key };
         Ok(Self { driver, link, events, outgoing })

@@ -15,7 +15,7 @@ use porthole_signaling_proto::{
     },
     rpc::{self, Fault, Message, RequestId, code},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::time::Duration;
 
 impl Hub {
@@ -149,7 +149,11 @@ impl Hub {
         let fresh = self.fresh_ice(name, now);
         self.send(conn, fresh.clone());
         self.send(device, fresh);
-        let params = json!({ "session": name, "expiryTimeSeconds": whole_seconds(lifetime) });
+        let params = rpc::write(&ExtendParams {
+            session: name.clone(),
+            authorization: None,
+            expiry_time_seconds: Some(whole_seconds(lifetime)),
+        });
         let origin = Origin::Peer { conn, id: id.clone() };
         let request = Request { kind: Kind::Extend, session: name.clone(), origin };
         self.request_of(now, device, Extend::NAME, params, request)

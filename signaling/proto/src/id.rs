@@ -73,6 +73,22 @@ id! {
     /// A camera: the ONVIF profile token of the device its gateway is. Unique within a server.
     CameraId
 }
+/// What the id of a camera's smaller stream ends in.
+const SUB_STREAM: &str = ".sub";
+
+impl CameraId {
+    /// The id of this camera's smaller stream: a profile of its own, for whoever may see the
+    /// camera. `None` when it would be too long.
+    pub fn sub_stream(&self) -> Option<Self> {
+        format!("{self}{SUB_STREAM}").parse().ok()
+    }
+
+    /// The camera whose smaller stream this is, if the id says so.
+    pub fn main_stream(&self) -> Option<Self> {
+        self.0.strip_suffix(SUB_STREAM)?.parse().ok()
+    }
+}
+
 id! {
     /// A gateway: the ONVIF peer id, derived from its public key ([`crate::identity`]).
     GatewayId
@@ -85,6 +101,16 @@ id! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_smaller_stream_is_named_after_its_camera() {
+        let camera: CameraId = "door".parse().unwrap();
+        let sub = camera.sub_stream().unwrap();
+        assert_eq!(sub.as_str(), "door.sub");
+        assert_eq!(sub.main_stream(), Some(camera.clone()));
+        assert_eq!(camera.main_stream(), None);
+        assert_eq!("x".repeat(64).parse::<CameraId>().unwrap().sub_stream(), None);
+    }
 
     #[test]
     fn an_id_is_a_short_plain_word() {

@@ -11,6 +11,8 @@ use std::{borrow::Cow, sync::Arc};
 
 /// The page.
 const INDEX: &str = "index.html";
+/// What the address of a camera's page begins with. The camera's id follows, perhaps with dots.
+const CAMERA: &str = "camera";
 /// What is no address of the dashboard.
 const NOT_PAGES: [&str; 3] = ["api", "whep", "ws"];
 
@@ -29,12 +31,12 @@ pub(crate) async fn serve(State(app): State<Arc<App>>, request: Request) -> Resp
     }
 }
 
-/// `/cameras/demo` is a page, `/assets/gone.js` is a file that is not there.
+/// `/setup` is a page, `/assets/gone.js` is a file that is not there.
 fn is_page(path: &str) -> bool {
     let first = path.split('/').next().unwrap_or_default();
     let last = path.rsplit('/').next().unwrap_or_default();
     let plain = !path.split('/').any(|part| part.starts_with('.'));
-    plain && !NOT_PAGES.contains(&first) && !last.contains('.')
+    plain && !NOT_PAGES.contains(&first) && (first == CAMERA || !last.contains('.'))
 }
 
 fn respond(asset: Asset, request: &HeaderMap) -> Response {
@@ -73,7 +75,11 @@ mod tests {
     fn pages_are_told_from_files_and_interfaces() {
         for (path, page) in [
             ("setup", true),
-            ("cameras/demo", true),
+            ("camera/demo", true),
+            ("camera/front.door", true),
+            ("camera/front.door/", true),
+            ("cameras/front.door", false),
+            ("camera/../secret", false),
             ("apiary", true),
             ("assets/app.js", false),
             ("favicon.ico", false),

@@ -86,9 +86,18 @@ export function wordsOf(reason: Reason): Words {
   return { title, hint: reason.detail ? sentence(reason.detail) : hint };
 }
 
+/** The same in one line. */
+export function briefly(reason: Reason): string {
+  return sentence(reason.detail || WORDS[reason.kind].title);
+}
+
 export const reasonOf = {
   camera(camera: Camera): Reason {
     return camera.reason ? { kind: 'camera', detail: camera.reason } : { kind: 'camera' };
+  },
+
+  closed(detail = ''): Reason {
+    return detail === '' ? { kind: 'closed' } : { kind: 'closed', detail };
   },
 
   fault({ code: number, message }: Fault): Reason {

@@ -71,6 +71,11 @@ export type ViewerEvent =
       readonly session: SessionId;
       readonly candidate: IceCandidate;
     }
+  | {
+      readonly on: 'ice-servers';
+      readonly session: SessionId;
+      readonly iceServers: readonly IceServer[];
+    }
   | { readonly on: 'closed'; readonly session: SessionId }
   | { readonly on: 'fault'; readonly fault: Fault }
   | {
@@ -102,6 +107,12 @@ export type ViewerEffect =
   | { readonly do: 'extend'; readonly generation: number; readonly session: SessionId }
   | {
       readonly do: 'open-peer';
+      readonly generation: number;
+      readonly iceServers: readonly IceServer[];
+    }
+  /** Instead of those it has, once ICE restarts. */
+  | {
+      readonly do: 'set-ice-servers';
       readonly generation: number;
       readonly iceServers: readonly IceServer[];
     }

@@ -390,6 +390,55 @@ describe('a picture that stops', () => {
   });
 });
 
+describe('the gateway says why it ends a session', () => {
+  const gone = (session: string): Fault => ({
+    code: 410,
+    message: 'the camera sends another codec than was agreed on',
+    session,
+  });
+  const SENTENCE = 'The camera sends another codec than was agreed on.';
+
+  test.each([
+    ['before the picture', (b: Bench) => b.accepted(), 'failed', 'The gateway ended the session'],
+    ['in a short picture', (b: Bench) => b.plays(), 'failed', 'The gateway ended the session'],
+    ['in a picture', (b: Bench) => b.plays().flows(6), 'reconnecting', 'Calling the gateway'],
+  ])('%s: the close that follows changes nothing', (_, until, phase, title) => {
+    const bench = until(new Bench().starts());
+    bench.did();
+    bench.does({ on: 'fault', fault: gone('s1') });
+    expect(bench.did().slice(0, 2)).toEqual(['close-peer', 'send-close']);
+    const said = viewOf(bench.state);
+    expect([said.phase, said.title, said.detail]).toEqual([phase, title, SENTENCE]);
+    bench.does({ on: 'closed', session: 's1' });
+    expect([viewOf(bench.state), bench.did()]).toEqual([said, []]);
+  });
+
+  test('the sentence stays below each step of the next try, until there is a picture', () => {
+    const bench = new Bench()
+      .starts()
+      .accepted()
+      .does({ on: 'fault', fault: gone('s1') });
+    bench.does({ on: 'closed', session: 's1' }).after(700);
+    for (const next of [
+      (b: Bench) => b.accepted('s2'),
+      (b: Bench) => b.invited('s2'),
+      (b: Bench) => b.answered(),
+      (b: Bench) => b.ice('connected'),
+    ]) {
+      expect([bench.phase, viewOf(bench.state).detail]).toEqual(['reconnecting', SENTENCE]);
+      next(bench);
+    }
+    expect([bench.frames(1).phase, bench.state.reason]).toEqual(['playing', null]);
+  });
+
+  test('another session is none of ours, and a close without a word still is one', () => {
+    const bench = new Bench().starts().plays();
+    expect(bench.does({ on: 'fault', fault: gone('s9') }).phase).toBe('playing');
+    expect(bench.does({ on: 'closed', session: 's1' }).phase).toBe('failed');
+    expect(viewOf(bench.state).detail).toBe('Starting another one.');
+  });
+});
+
 describe('the life of a session', () => {
   const extended = (seconds: number) =>
     ({ ok: true, result: { expiryTimeSeconds: seconds } }) as const;
@@ -411,6 +460,23 @@ describe('the life of a session', () => {
       bench.does({ on: 'extend-settled', generation: 1, outcome: refused(code) });
       expect(bench.after(5_000).did()).toEqual(['extend']);
     }
+  });
+
+  test('fresh ICE servers go to the link of their session, whatever its stage', () => {
+    const iceServers = [{ urls: ['turn:turn.example.org'], username: 'u', credential: 'c' }];
+    const fresh = (session: string) => ({ on: 'ice-servers', session, iceServers }) as const;
+    const bench = new Bench().starts();
+    expect(bench.does(fresh('s1')).did()).toEqual(['connect']);
+    bench.plays({ expiryTimeSeconds: 100 });
+    const state = bench.state;
+    bench.does(fresh('s9')).does(fresh('s1'));
+    expect(bench.effects).toEqual([{ do: 'set-ice-servers', generation: 1, iceServers }]);
+    expect(bench.state).toEqual(state);
+    bench.after(60_000).does({ on: 'extend-settled', generation: 1, outcome: refused(404) });
+    bench.after(20_000).accepted('s2');
+    bench.did();
+    bench.does(fresh('s1')).does(fresh('s2'));
+    expect(bench.effects).toMatchObject([{ generation: 1 }, { generation: 2 }]);
   });
 
   test('one that the server forgot is replaced before its end, without a gap', () => {
@@ -438,12 +504,15 @@ describe('the life of a session', () => {
     expect(bench.after(3_000).did()).toEqual(['connect']);
   });
 
-  test('when the old one dies meanwhile, the new one is shown', () => {
+  test.each([
+    ['dies', (b: Bench) => b.ice('failed', 1), ['close-peer', 'send-close', 'show']],
+    ['is closed', (b: Bench) => b.does({ on: 'closed', session: 's1' }), ['close-peer', 'show']],
+  ])('when the old one %s meanwhile, the new one is shown', (_, ends, does) => {
     const bench = new Bench().starts().plays({ expiryTimeSeconds: 100 }).after(60_000);
     bench.does({ on: 'extend-settled', generation: 1, outcome: refused(404) }).after(20_000);
     bench.accepted('s2');
     bench.did();
-    expect(bench.ice('failed', 1).did()).toEqual(['close-peer', 'send-close', 'show']);
+    expect(ends(bench).did()).toEqual(does);
     expect(bench.phase).toBe('reconnecting');
   });
 });

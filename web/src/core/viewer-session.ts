@@ -9,7 +9,7 @@
 
 import { code, type Camera, type CameraId, type Fault } from '../protocol';
 import type { ConnectParams, ConnectResult, ExtendResult, SessionId } from '../protocol';
-import type { IceCandidate, RequestId } from '../protocol';
+import type { IceCandidate, IceServer, RequestId } from '../protocol';
 import { delayMs } from './backoff';
 import { earliest, type Env, type Step } from './machine';
 import { reasonOf, type Reason } from './reasons';
@@ -112,6 +112,8 @@ function handle(work: Work, event: ViewerEvent): void {
     case 'invite':
     case 'remote-candidate':
       return fromGateway(work, event);
+    case 'ice-servers':
+      return freshIceServers(work, event.session, event.iceServers);
     case 'closed':
       return closed(work, event.session);
     case 'fault':
@@ -316,17 +318,27 @@ function fromGateway(work: Work, event: Early): void {
   work.effects.push({ do: 'answer', generation, id: event.id, offer: event.offer });
 }
 
-function closed(work: Work, session: SessionId): void {
+/** The credentials of the first ones do not last as long as a session does. */
+function freshIceServers(work: Work, session: SessionId, iceServers: readonly IceServer[]): void {
+  for (const link of [work.state.link, work.state.previous]) {
+    if (link?.session !== session) continue;
+    work.effects.push({ do: 'set-ice-servers', generation: link.generation, iceServers });
+  }
+}
+
+function closed(work: Work, session: SessionId, detail?: string): void {
   const { link, previous } = work.state;
   if (previous?.session === session) {
     work.effects.push({ do: 'close-peer', generation: previous.generation });
-    return change(work, { previous: null });
+    return withoutPrevious(work);
   }
-  if (link?.session === session) lose(work, { kind: 'closed' });
+  if (link?.session === session) lose(work, reasonOf.closed(detail));
 }
 
 /** ONVIF's `error`. A picture that flows is proof that the session lives all the same. */
 function fault(work: Work, why: Fault): void {
+  // `portholeClose` follows, which has no words of its own.
+  if (why.code === code.GONE && why.session) return closed(work, why.session, why.message);
   const { link } = work.state;
   if (link === null || link.session === null || link.session !== why.session) return;
   if (link.stage === 'flowing' || link.stage === 'connected') return;
@@ -362,6 +374,11 @@ function fromPeer(work: Work, event: PeerEvent): void {
 function fromPrevious(work: Work, event: PeerEvent): void {
   if (event.on !== 'ice' || event.state === 'connected') return;
   drop(work, work.state.previous);
+  withoutPrevious(work);
+}
+
+/** What was to replace it is all there is to look at. */
+function withoutPrevious(work: Work): void {
   change(work, { previous: null });
   const { link } = work.state;
   if (link !== null) work.effects.push({ do: 'show', generation: link.generation });

@@ -1,6 +1,6 @@
 /** What the player shows of a viewer session: one phase, one title, one line below it. */
 
-import { sentence, wordsOf } from './reasons';
+import { briefly, sentence, wordsOf } from './reasons';
 import type { Link, Stage, ViewerState } from './viewer-contract';
 import { isStalled } from './viewer-session';
 
@@ -91,11 +91,7 @@ function progressView(state: ViewerState, stage: Stage): View {
   return {
     phase: again ? 'reconnecting' : first,
     title: slow ? 'Waiting for the camera' : title,
-    detail: slow
-      ? 'The gateway is connecting to it.'
-      : reason
-        ? wordsOf(reason).title + '.'
-        : detail,
+    detail: slow ? 'The gateway is connecting to it.' : reason ? briefly(reason) : detail,
     progress,
     retryAt: null,
     canRetry: false,

@@ -16,6 +16,9 @@ export interface PeerListener {
   sampled(sample: Sample): void;
 }
 
+/** Everything of one camera on one transport. */
+const BUNDLE: RTCConfiguration = { bundlePolicy: 'max-bundle' };
+
 export class Peer {
   readonly #pc: RTCPeerConnection;
   readonly #listener: PeerListener;
@@ -26,7 +29,7 @@ export class Peer {
 
   constructor(iceServers: readonly IceServer[], listener: PeerListener) {
     this.#listener = listener;
-    this.#pc = new RTCPeerConnection({ iceServers: [...iceServers], bundlePolicy: 'max-bundle' });
+    this.#pc = new RTCPeerConnection({ ...BUNDLE, iceServers: [...iceServers] });
     this.#pc.onicecandidate = ({ candidate }) => listener.candidate(plain(candidate));
     this.#pc.oniceconnectionstatechange = () => this.#iceChanged();
     this.#pc.onconnectionstatechange = () => {
@@ -49,6 +52,12 @@ export class Peer {
     const whole = candidate.sdpMid !== undefined || candidate.sdpMLineIndex !== undefined;
     // The end of the candidates may come without the media section it belongs to.
     await this.#pc.addIceCandidate(whole ? candidate : { ...candidate, sdpMLineIndex: 0 });
+  }
+
+  /** For the next time ICE restarts; what flows is left alone. */
+  setIceServers(iceServers: readonly IceServer[]): void {
+    // What is left out of a configuration would be changed, and most of it may not be.
+    this.#pc.setConfiguration({ ...BUNDLE, iceServers: [...iceServers] });
   }
 
   close(): void {

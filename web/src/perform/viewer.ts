@@ -4,7 +4,8 @@ import type { Incoming } from '../core/rpc';
 import type { Sample } from '../core/stats';
 import * as machine from '../core/viewer-session';
 import type { ViewerEffect, ViewerEvent, ViewerState } from '../core/viewer-contract';
-import type { Camera, CameraId, InviteParams, SessionParams, TrickleParams } from '../protocol';
+import type { Camera, CameraId, IceServersParams, InviteParams } from '../protocol';
+import type { SessionParams, TrickleParams } from '../protocol';
 import { Peer } from './peer';
 import { Runner } from './runner';
 import type { Signal } from './signal';
@@ -74,6 +75,9 @@ export class Viewer {
     if (incoming.method === 'trickle') {
       const { session, candidate } = params as TrickleParams;
       this.#runner.dispatch({ on: 'remote-candidate', session, candidate });
+    } else if (incoming.method === 'portholeIceServers') {
+      const { session, iceServers } = params as IceServersParams;
+      this.#runner.dispatch({ on: 'ice-servers', session, iceServers });
     } else if (incoming.method === 'portholeClose') {
       this.#runner.dispatch({ on: 'closed', session: (params as SessionParams).session });
     } else if (incoming.method === 'portholeCameras') {
@@ -90,6 +94,8 @@ export class Viewer {
         return void this.#extend(effect);
       case 'open-peer':
         return this.#openPeer(effect);
+      case 'set-ice-servers':
+        return this.#setIceServers(effect);
       case 'answer':
         return void this.#answer(effect);
       case 'add-candidate':
@@ -137,6 +143,15 @@ export class Viewer {
       },
     });
     this.#peers.set(generation, peer);
+  }
+
+  #setIceServers({ generation, iceServers }: Of<'set-ice-servers'>): void {
+    try {
+      this.#peers.get(generation)?.setIceServers(iceServers);
+    } catch (error) {
+      // Those it has stay.
+      console.debug('the ICE servers were not taken', error);
+    }
   }
 
   async #answer({ generation, id, offer }: Of<'answer'>): Promise<void> {

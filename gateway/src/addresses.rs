@@ -7,18 +7,13 @@ use tracing::warn;
 const MAX_ADDRESSES: usize = 8;
 
 /// The machine's addresses, each with the port; loopback when asked for or when there is no other.
-pub(crate) fn local(port: u16, with_loopback: bool) -> Vec<SocketAddr> {
-    let interfaces = match if_addrs::get_if_addrs() {
-        Ok(interfaces) => interfaces,
-        Err(error) => {
-            warn!("the addresses of this machine cannot be read: {error}");
-            Vec::new()
-        }
-    };
-    choose(interfaces.iter().map(|interface| interface.ip()), with_loopback)
-        .into_iter()
-        .map(|ip| SocketAddr::new(ip, port))
-        .collect()
+/// Nothing when they cannot be read: what was known is better than none.
+pub(crate) fn local(port: u16, with_loopback: bool) -> Option<Vec<SocketAddr>> {
+    let interfaces = if_addrs::get_if_addrs()
+        .inspect_err(|error| warn!("the addresses of this machine cannot be read: {error}"))
+        .ok()?;
+    let chosen = choose(interfaces.iter().map(|interface| interface.ip()), with_loopback);
+    Some(chosen.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
 }
 
 fn choose(ips: impl Iterator<Item = IpAddr>, with_loopback: bool) -> Vec<IpAddr> {

@@ -1,6 +1,6 @@
 //! The driver: one loop that carries what arrives into the core and what the core says out.
 //!
-//! No decision is made here. In order: stop, the network, TURN, cameras, signaling, names, time.
+//! No decision is made here, and none is preferred: a flood on one side must not starve the others.
 
 use crate::ingest::{self, SourceControl};
 pub use crate::link::LinkEvent;
@@ -144,7 +144,6 @@ impl<C: Core> Driver<C> {
             self.drain();
             let due = self.core.poll_timeout().unwrap_or_else(|| Instant::now() + IDLE);
             tokio::select! {
-                biased;
                 () = stop.cancelled() => break,
                 received = self.udp.receive(&mut arrived) => {
                     received?;
@@ -219,8 +218,9 @@ impl<C: Core> Driver<C> {
     }
 
     fn look_at_addresses(&mut self) {
-        let found = addresses::local(self.udp.port(), self.with_loopback);
-        self.core.set_addresses(Instant::now(), found);
+        if let Some(found) = addresses::local(self.udp.port(), self.with_loopback) {
+            self.core.set_addresses(Instant::now(), found);
+        }
     }
 
     /// Carries out what the core says, until it is silent.

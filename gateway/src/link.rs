@@ -175,7 +175,10 @@ impl Link {
         };
         match step(socket, call::<Enroll>(1, &params)).await? {
             Ok(_) => Ok(()),
-            Err(fault) => Err(LinkError::ClaimRefused(fault.message)),
+            Err(fault) if is_about_the_claim(fault.code) => {
+                Err(LinkError::ClaimRefused(fault.message))
+            }
+            Err(fault) => Err(refused(fault)),
         }
     }
 
@@ -206,6 +209,20 @@ pub fn websocket_url(server: &Url) -> Result<Url, LinkError> {
     let fits = url.set_scheme(scheme).is_ok() && url.has_host();
     url.set_path(WEBSOCKET_PATH);
     if fits { Ok(url) } else { Err(LinkError::Address(server.to_string())) }
+}
+
+/// Whether the claim itself is at fault, and not the server's disk or patience.
+fn is_about_the_claim(code: i64) -> bool {
+    matches!(
+        code,
+        code::BAD_REQUEST
+            | code::UNAUTHORIZED
+            | code::FORBIDDEN
+            | code::NOT_FOUND
+            | code::CONFLICT
+            | code::GONE
+            | code::INVALID_PARAMS
+    )
 }
 
 fn call<M: Method>(id: i64, params: &M::Params) -> (RequestId, Message) {

@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use porthole_gateway_core::Datagram;
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
+use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::io::Interest;
@@ -23,6 +24,10 @@ const RECEIVE_BATCH: usize = 16;
 /// The largest receive of one slot: a GRO run of datagrams.
 const RECEIVE_SLOT_BYTES: usize = 64 * 1024;
 
+/// Datagrams that may wait for a full socket: a key frame of 2.4 MB. What comes then is dropped, as
+/// the network would.
+const MAX_WAITING: usize = 2048;
+
 /// How many ports are tried until IPv4 and IPv6 have the same.
 const PORT_TRIES: usize = 16;
 
@@ -31,6 +36,8 @@ pub(crate) struct Udp {
     v4: Option<Half>,
     v6: Option<Half>,
     slots: Vec<Vec<u8>>,
+    /// What the kernel did not take yet, in order.
+    waiting: VecDeque<Datagram>,
 }
 
 struct Half {
@@ -67,7 +74,12 @@ impl Udp {
     }
 
     fn new(v4: Option<Half>, v6: Option<Half>) -> Self {
-        Self { v4, v6, slots: vec![vec![0; RECEIVE_SLOT_BYTES]; RECEIVE_BATCH] }
+        Self {
+            v4,
+            v6,
+            slots: vec![vec![0; RECEIVE_SLOT_BYTES]; RECEIVE_BATCH],
+            waiting: VecDeque::new(),
+        }
     }
 
     /// The port.
@@ -75,29 +87,58 @@ impl Udp {
         self.v4.as_ref().or(self.v6.as_ref()).map_or(0, |half| half.local.port())
     }
 
-    /// Waits until something arrived, and takes it all into `arrived`.
+    /// Waits until something arrived, and takes it all into `arrived`. What waits leaves meanwhile.
     pub(crate) async fn receive(&mut self, arrived: &mut Vec<Arrived>) -> io::Result<()> {
-        let Self { v4, v6, slots } = self;
+        let next = self.waiting.front().map(|datagram| datagram.to);
+        let blocked = next.and_then(|to| self.half(to));
         let half = tokio::select! {
-            ready = readable(v4.as_ref()) => { ready?; v4.as_ref() }
-            ready = readable(v6.as_ref()) => { ready?; v6.as_ref() }
+            ready = readable(self.v4.as_ref()) => { ready?; self.v4.as_ref() }
+            ready = readable(self.v6.as_ref()) => { ready?; self.v6.as_ref() }
+            ready = writable(blocked) => { ready?; None }
         };
-        match half {
-            Some(half) => half.take(slots, arrived),
-            None => Ok(()),
-        }
+        let Some(half) = half else {
+            self.flush();
+            return Ok(());
+        };
+        let slots = &mut self.slots;
+        half.take(slots, arrived)
     }
 
-    /// Sends what the kernel takes; a full socket drops, as the network would.
-    pub(crate) fn send(&self, batch: &[Datagram]) {
-        let mut rest = batch;
-        while let Some(first) = rest.first() {
+    /// Sends what the kernel takes now, and the rest when it has room.
+    pub(crate) fn send(&mut self, batch: &[Datagram]) {
+        let sent = if self.waiting.is_empty() { self.send_some(batch) } else { 0 };
+        let room = MAX_WAITING.saturating_sub(self.waiting.len());
+        let rest = batch.get(sent..).unwrap_or_default();
+        if rest.len() > room {
+            debug!("the UDP port is full; {} datagrams are dropped", rest.len() - room);
+        }
+        self.waiting.extend(rest.iter().take(room).cloned());
+    }
+
+    /// How many datagrams from the front are done with.
+    fn send_some(&self, batch: &[Datagram]) -> usize {
+        let mut done = 0;
+        while let Some((rest, first)) =
+            batch.get(done..).and_then(|rest| rest.first().map(|f| (rest, f)))
+        {
             let run = run_length(rest, self.max_segments(first.to));
-            let (head, tail) = rest.split_at(run);
-            if let Some(half) = self.half(first.to) {
-                half.send_run(head);
+            let head = rest.get(..run).unwrap_or_default();
+            if self.half(first.to).is_some_and(|half| half.send_run(head) == Sent::Blocked) {
+                break;
             }
-            rest = tail;
+            done += run;
+        }
+        done
+    }
+
+    fn flush(&mut self) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let waiting = Vec::from(waiting);
+        let done = self.send_some(&waiting);
+        self.waiting = waiting.into_iter().skip(done).collect();
+        let blocked = self.waiting.front().and_then(|datagram| self.half(datagram.to));
+        if let Some(half) = blocked {
+            half.forget_readiness();
         }
     }
 
@@ -130,6 +171,21 @@ fn run_length(batch: &[Datagram], most: usize) -> usize {
         }
     }
     count
+}
+
+/// What became of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    Done,
+    Blocked,
+}
+
+/// Never, when nothing is blocked.
+async fn writable(half: Option<&Half>) -> io::Result<()> {
+    match half {
+        Some(half) => half.socket.writable().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn readable(half: Option<&Half>) -> io::Result<()> {
@@ -182,8 +238,15 @@ impl Half {
         Ok(())
     }
 
-    fn send_run(&self, run: &[Datagram]) {
-        let Some(first) = run.first() else { return };
+    /// Lets the runtime wait for room again: it only learns from an attempt that there is none.
+    fn forget_readiness(&self) {
+        let blocked = || Err::<(), _>(io::Error::from(io::ErrorKind::WouldBlock));
+        // The error is what is told, not what happened.
+        let _ = self.socket.try_io(Interest::WRITABLE, blocked);
+    }
+
+    fn send_run(&self, run: &[Datagram]) -> Sent {
+        let Some(first) = run.first() else { return Sent::Done };
         let joined: Vec<u8>;
         let contents = if run.len() == 1 {
             first.bytes.as_ref()
@@ -198,10 +261,14 @@ impl Half {
             segment_size: (run.len() > 1).then_some(first.bytes.len()),
             src_ip: Some(first.from.ip()).filter(|ip| !ip.is_unspecified()),
         };
-        // Past the runtime's idea of readiness: a full socket drops either way.
-        let sent = self.state.try_send(UdpSockRef::from(&self.socket), &transmit);
-        if let Err(e) = sent {
-            trace!("{} datagrams could not be sent: {e}", run.len());
+        // Past the runtime's idea of readiness, which a fresh socket does not have yet.
+        match self.state.try_send(UdpSockRef::from(&self.socket), &transmit) {
+            Ok(()) => Sent::Done,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Sent::Blocked,
+            Err(e) => {
+                trace!("{} datagrams could not be sent: {e}", run.len());
+                Sent::Done
+            }
         }
     }
 }
@@ -241,7 +308,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_sent_arrives_and_says_where() {
-        let (mut receiver, sender) = (Udp::bind(0).unwrap(), Udp::bind(0).unwrap());
+        let (mut receiver, mut sender) = (Udp::bind(0).unwrap(), Udp::bind(0).unwrap());
         for local in ["127.0.0.1", "127.0.0.2", "::1"] {
             let ip: IpAddr = local.parse().unwrap();
             let to = SocketAddr::new(ip, receiver.port());

@@ -105,6 +105,8 @@ impl Discovery {
             }
             server.asked = Some(now);
             for address in &server.addresses {
+                // What is asked again may be another by now.
+                self.known.retain(|known| known.server != *address);
                 let bases = self.bases.iter().filter(|b| b.is_ipv4() == address.is_ipv4());
                 for base in
                     bases.filter(|base| !base.ip().is_loopback() || address.ip().is_loopback())

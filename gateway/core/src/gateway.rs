@@ -55,8 +55,11 @@ pub struct Gateway {
     /// Requests of ours that wait for their answer.
     pending: HashMap<i64, Pending>,
     next_request: i64,
-    /// WHEP offers that wait until enough candidates are there.
+    /// WHEP offers and restarts that wait until enough candidates are there.
     answers_due: HashMap<SessionId, RequestId>,
+    restarts_due: HashMap<SessionId, RequestId>,
+    /// Viewers of cameras of which nothing is known yet, in the order of their coming.
+    waiting: VecDeque<signaling::Waiting>,
     /// Which session hears from whom, as last seen: most datagrams need no search.
     heard: HashMap<(LocalEnd, SocketAddr), SessionId>,
     outbox: VecDeque<Output>,
@@ -90,6 +93,8 @@ impl Gateway {
             pending: HashMap::new(),
             next_request: 0,
             answers_due: HashMap::new(),
+            restarts_due: HashMap::new(),
+            waiting: VecDeque::new(),
             heard: HashMap::new(),
             outbox: VecDeque::new(),
         };
@@ -102,9 +107,8 @@ impl Gateway {
     /// Lets a session do something. A panic in it ends that session and no other.
     fn with_session(&mut self, now: Instant, id: &SessionId, act: impl FnOnce(&mut Session)) {
         let Some(session) = self.sessions.get_mut(id) else { return };
-        if catch_unwind(AssertUnwindSafe(|| act(session))).is_err() {
-            error!(session = %id, "the session is ended by a fault in it; please report this");
-            self.end_session(now, id, "a fault in the gateway");
+        if guarded(|| act(session)).is_none() {
+            self.end_session(now, id, FAULT);
             return;
         }
         self.drain_session(now, id);
@@ -131,6 +135,7 @@ impl Gateway {
                     self.send_invite(id, offer);
                 }
                 SessionOutput::Answer(answer) => self.send_answer(id, answer),
+                SessionOutput::Fragment(fragment) => self.send_fragment(id, fragment),
                 SessionOutput::Trickle(candidate) => self.send_trickle(id, candidate),
                 SessionOutput::Started => self.start_watching(now, id),
                 SessionOutput::KeyFrame => self.give_key_frame(now, id),
@@ -145,39 +150,50 @@ impl Gateway {
 
     /// The path is there: the viewer gets what others saw since the last key frame.
     fn start_watching(&mut self, now: Instant, id: &SessionId) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
+        let Some(session) = self.sessions.get(id) else { return };
         let path = session.path_in_words();
         info!(session = %id, camera = %session.camera(), path, "watching");
-        if let Some(camera) = self.cameras.get_mut(session.camera()) {
-            session.send_burst(now, camera.group_of_pictures());
-            if camera.group_of_pictures().is_empty() {
-                camera.request_key_frame(now);
-            }
-            let id = session.camera().clone();
-            self.drain_camera(&id);
-        }
+        self.give_group(now, id, Session::send_burst);
     }
 
     /// The viewer lost too much to go on: the cached group restarts its decoder at once, and the
     /// camera is asked for a fresh key frame if it can be asked.
     fn give_key_frame(&mut self, now: Instant, id: &SessionId) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        if let Some(camera) = self.cameras.get_mut(session.camera()) {
-            session.send_burst(now, camera.group_of_pictures());
+        let Some(session) = self.sessions.get(id) else { return };
+        let camera = session.camera().clone();
+        self.give_group(now, id, Session::repeat_burst);
+        if let Some(camera) = self.cameras.get_mut(&camera) {
             camera.request_key_frame(now);
-            let id = session.camera().clone();
-            self.drain_camera(&id);
         }
+        self.drain_camera(&camera);
+    }
+
+    fn give_group(
+        &mut self,
+        now: Instant,
+        id: &SessionId,
+        give: impl FnOnce(&mut Session, Instant, &[VideoPacket]),
+    ) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let camera = session.camera().clone();
+        let Some(known) = self.cameras.get_mut(&camera) else { return };
+        let group = known.group_of_pictures();
+        if group.is_empty() {
+            known.request_key_frame(now);
+        } else if guarded(|| give(session, now, group)).is_none() {
+            return self.end_session(now, id, FAULT);
+        }
+        self.drain_camera(&camera);
     }
 
     fn end_session(&mut self, now: Instant, id: &SessionId, reason: &str) {
         let Some(mut session) = self.sessions.remove(id) else { return };
         info!(session = %id, camera = %session.camera(), "over: {reason}");
         // It may be broken; what it still has to say is a courtesy.
-        let farewell = catch_unwind(AssertUnwindSafe(|| {
+        let farewell = guarded(|| {
             session.close(now);
             std::iter::from_fn(|| session.poll_output()).collect::<Vec<_>>()
-        }));
+        });
         for output in farewell.unwrap_or_default() {
             if let SessionOutput::Datagram(datagram) = output {
                 self.outbox.push_back(Output::Datagram(datagram));
@@ -188,6 +204,7 @@ impl Gateway {
         }
         self.heard.retain(|_, session| session != id);
         self.answers_due.remove(id);
+        self.restarts_due.remove(id);
         self.send_close(id, reason);
         if let Some(camera) = self.cameras.get_mut(session.camera()) {
             camera.remove_viewer(now);
@@ -242,6 +259,18 @@ impl Gateway {
     }
 }
 
+/// What ends a session that panicked.
+const FAULT: &str = "a fault in the gateway";
+
+/// Does something that a stranger has a hand in. A panic ends what it was for, not the gateway.
+fn guarded<T>(act: impl FnOnce() -> T) -> Option<T> {
+    let done = catch_unwind(AssertUnwindSafe(act)).ok();
+    if done.is_none() {
+        error!("a session is ended by a fault in it; please report this");
+    }
+    done
+}
+
 impl Core for Gateway {
     fn handle_online(&mut self, now: Instant) {
         self.online = true;
@@ -249,6 +278,9 @@ impl Core for Gateway {
         self.report_at = Some(now);
         for camera in self.cameras.values_mut() {
             camera.take_changed();
+        }
+        for id in self.sessions.keys().cloned().collect::<Vec<_>>() {
+            self.with_session(now, &id, |session| session.handle_signaling_back(now));
         }
         self.handle_timeout(now);
     }
@@ -298,6 +330,7 @@ impl Core for Gateway {
         camera.handle_source(now, event);
         let packets = self.drain_camera(id);
         self.fan_out(now, id, &packets);
+        self.admit_waiting(now);
         self.plan_report(now);
     }
 
@@ -317,7 +350,13 @@ impl Core for Gateway {
         let cameras = self.cameras.values().filter_map(Camera::poll_timeout);
         let sessions = self.sessions.values().filter_map(Session::poll_timeout);
         let report = self.report_at.filter(|_| self.online);
-        cameras.chain(sessions).chain(self.discovery.poll_timeout()).chain(report).min()
+        let waiting = self.waiting.front().map(|waiting| waiting.until);
+        cameras
+            .chain(sessions)
+            .chain(self.discovery.poll_timeout())
+            .chain(report)
+            .chain(waiting)
+            .min()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -335,6 +374,7 @@ impl Core for Gateway {
         }
         self.discovery.handle_timeout(now);
         self.drain_discovery(now);
+        self.admit_waiting(now);
         self.plan_report(now);
         if self.online && self.report_at.is_some_and(|at| at <= now) {
             self.send_report();

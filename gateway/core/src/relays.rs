@@ -87,6 +87,8 @@ fn split_authority(authority: &str) -> Option<(String, u16)> {
 pub(crate) enum RelayOutput {
     /// Something for the transport of an allocation.
     Command(u8, RelayCommand),
+    /// An allocation that was there and is no more.
+    Gone(LocalEnd),
     /// A relay candidate.
     Allocated { end: LocalEnd, relayed: SocketAddr, mapped: SocketAddr, preference: u16 },
 }
@@ -175,6 +177,7 @@ impl Relays {
     pub(crate) fn handle_closed(&mut self, index: u8) {
         if let Some(relay) = self.relays.get_mut(usize::from(index)) {
             relay.state = RelayState::Over;
+            self.outbox.push_back(RelayOutput::Gone(LocalEnd::Relay(index)));
         }
     }
 
@@ -356,6 +359,7 @@ impl Relays {
         }
         if over {
             relay.state = RelayState::Over;
+            self.outbox.push_back(RelayOutput::Gone(LocalEnd::Relay(index)));
             self.outbox.push_back(RelayOutput::Command(index, RelayCommand::Close));
         }
     }

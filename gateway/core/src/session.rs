@@ -30,6 +30,14 @@ use std::time::{Duration, Instant};
 /// 39.5 s (RFC 8863 §4); the rest is for the descriptions.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(45);
 
+/// A path that is lost ends the session after this: consent is over by then (RFC 7675 §5.1), also
+/// when the end it used is gone and nothing can be asked any more.
+const LOST_TIMEOUT: Duration = Duration::from_secs(40);
+
+/// Between two restarts of a lost path: the offer may be lost with the network that carried it,
+/// and the server holds an unanswered one for 15 s at the most.
+const RESTART_INTERVAL: Duration = Duration::from_secs(8);
+
 /// After its time is over a session lasts this much longer, so that clocks need not agree.
 const EXPIRY_GRACE: Duration = Duration::from_secs(5);
 
@@ -64,6 +72,8 @@ pub enum SessionOutput {
     Offer(String),
     /// Our answer.
     Answer(String),
+    /// Our part of an ICE restart that the viewer began over WHEP.
+    Fragment(String),
     /// A candidate of ours.
     Trickle(IceCandidate),
     /// The path is there and the keys are: packets may flow.
@@ -92,7 +102,17 @@ pub struct Session {
     started: bool,
     ended: bool,
     setup_until: Instant,
+    lost: Option<Lost>,
+    /// The group of pictures that was repeated last, by its first packet.
+    repeated: Option<u64>,
     outbox: VecDeque<SessionOutput>,
+}
+
+/// A path that does not answer.
+#[derive(Debug, Clone, Copy)]
+struct Lost {
+    since: Instant,
+    next_restart: Instant,
 }
 
 /// What our descriptions say.
@@ -102,8 +122,8 @@ struct Local {
     version: u64,
     credentials: Credentials,
     codecs: Vec<VideoCodec>,
-    /// An answer that waits until the candidates are gathered.
-    answer: Option<negotiate::PendingAnswer>,
+    /// What waits until the candidates are gathered.
+    pending: Option<negotiate::Pending>,
 }
 
 impl std::fmt::Debug for Session {
@@ -171,6 +191,7 @@ impl Session {
             return None;
         }
         let setup = (!self.started).then_some(self.setup_until);
+        let lost = self.lost.map(|lost| lost.next_restart.min(lost.since + LOST_TIMEOUT));
         let parts = [
             self.agent.poll_timeout(),
             self.relays.poll_timeout(),
@@ -178,6 +199,7 @@ impl Session {
             self.media.poll_timeout(),
             self.gathering.poll_timeout(),
             setup,
+            lost,
             Some(self.config.expires + EXPIRY_GRACE),
         ];
         parts.into_iter().flatten().min()
@@ -193,6 +215,14 @@ impl Session {
         }
         if !self.started && now >= self.setup_until {
             return self.end("the viewer never got through");
+        }
+        if let Some(lost) = self.lost {
+            if now >= lost.since + LOST_TIMEOUT {
+                return self.end("the path is lost");
+            }
+            if now >= lost.next_restart {
+                self.restart(now);
+            }
         }
         self.agent.handle_timeout(now);
         self.relays.handle_timeout(now);
@@ -243,7 +273,10 @@ impl Session {
                 ice::Event::Connected(path) | ice::Event::PathChanged(path) => {
                     self.take_path(now, path);
                 }
-                ice::Event::Disconnected => self.restart(now),
+                ice::Event::Disconnected => {
+                    self.lost = Some(Lost { since: now, next_restart: now });
+                    self.restart(now);
+                }
                 ice::Event::Failed(reason) => self.end(&reason.to_string()),
             }
         }
@@ -252,8 +285,17 @@ impl Session {
         }
     }
 
+    /// What carries descriptions is back, so a lost path can be looked for at once.
+    pub fn handle_signaling_back(&mut self, now: Instant) {
+        if self.lost.is_some() {
+            self.restart(now);
+            self.settle(now);
+        }
+    }
+
     /// Packets go this way from now on.
     fn take_path(&mut self, now: Instant, path: Path) {
+        self.lost = None;
         if let LocalEnd::Relay(index) = path.end {
             self.relays.bind(now, index, path.remote);
         }

@@ -67,7 +67,6 @@ impl SourceError {
         match self {
             Self::PasswordMissing { .. }
             | Self::WrongPassword { .. }
-            | Self::NotFound { .. }
             | Self::WrongTransport { .. }
             | Self::Sdp(_)
             | Self::NoPort { .. }
@@ -76,6 +75,8 @@ impl SourceError {
             | Self::Refused { .. }
             | Self::Unreachable { .. }
             | Self::NoAnswer { .. }
+            // What a camera says while it starts.
+            | Self::NotFound { .. }
             | Self::Status(_)
             | Self::Protocol(_)
             | Self::Ended

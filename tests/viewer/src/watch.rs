@@ -172,7 +172,10 @@ impl Watch {
                 }
                 SessionOutput::Received(_) => self.count(now),
                 SessionOutput::Ended(reason) => events::error(&reason),
-                SessionOutput::Offer(_) | SessionOutput::Started | SessionOutput::KeyFrame => {}
+                SessionOutput::Offer(_)
+                | SessionOutput::Fragment(_)
+                | SessionOutput::Started
+                | SessionOutput::KeyFrame => {}
             }
         }
         self.tell_path();

@@ -69,7 +69,7 @@ impl Gateway {
     }
 
     fn tell_reflexive(&mut self, now: Instant, base: SocketAddr, mapped: SocketAddr) {
-        for id in self.gathering() {
+        for id in self.sessions.keys().cloned().collect::<Vec<_>>() {
             self.with_session(now, &id, |session| session.handle_reflexive(now, base, mapped));
         }
         self.drain_discovery(now);

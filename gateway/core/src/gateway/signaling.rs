@@ -18,12 +18,55 @@ use tracing::{debug, warn};
 /// How long a session may last when the server names no time.
 const DEFAULT_EXPIRY: Duration = Duration::from_secs(24 * 3600);
 
-/// What a session begins with, whoever makes the offer.
-struct Beginning<'a> {
-    session: &'a SessionId,
-    profile: Option<CameraId>,
-    ice_servers: &'a [IceServer],
-    expiry_time_seconds: Option<u32>,
+/// How long a viewer waits for a camera of which nothing is known: the time it may take to connect
+/// (`CONNECT_TIMEOUT` of the ingest), well within what the server waits.
+const FORMAT_TIME: Duration = Duration::from_secs(5);
+
+/// Who wants to watch, and who makes the offer.
+#[derive(Debug)]
+enum Ask {
+    Connect(ConnectDeviceParams),
+    Offer(OfferParams),
+}
+
+/// Somebody who waits for the camera to answer.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    request: RequestId,
+    camera: CameraId,
+    pub(super) until: Instant,
+    ask: Ask,
+}
+
+impl Ask {
+    fn session(&self) -> &SessionId {
+        match self {
+            Self::Connect(params) => &params.session,
+            Self::Offer(params) => &params.session,
+        }
+    }
+
+    fn profile(&self) -> Option<&CameraId> {
+        match self {
+            Self::Connect(params) => params.profile.as_ref(),
+            Self::Offer(params) => Some(&params.profile),
+        }
+    }
+
+    fn ice_servers(&self) -> &[IceServer] {
+        match self {
+            Self::Connect(params) => &params.ice_servers,
+            Self::Offer(params) => &params.ice_servers,
+        }
+    }
+
+    fn life(&self) -> Duration {
+        let seconds = match self {
+            Self::Connect(params) => params.expiry_time_seconds,
+            Self::Offer(params) => params.expiry_time_seconds,
+        };
+        seconds.map_or(DEFAULT_EXPIRY, |seconds| Duration::from_secs(seconds.into()))
+    }
 }
 
 impl Gateway {
@@ -39,9 +82,11 @@ impl Gateway {
     fn take_request(&mut self, now: Instant, id: RequestId, method: &str, params: Value) {
         let refused = match method {
             ConnectDevice::NAME => {
-                rpc::read(params).and_then(|params| self.take_connect(now, &id, params))
+                rpc::read(params).and_then(|params| self.take(now, &id, Ask::Connect(params)))
             }
-            Offer::NAME => rpc::read(params).and_then(|params| self.take_offer(now, &id, params)),
+            Offer::NAME => {
+                rpc::read(params).and_then(|params| self.take(now, &id, Ask::Offer(params)))
+            }
             Restart::NAME => {
                 rpc::read(params).and_then(|params| self.take_restart(now, &id, params))
             }
@@ -79,81 +124,91 @@ impl Gateway {
         }
     }
 
-    /// Somebody wants to watch, and we make the offer (ONVIF WebRTC §5.4).
-    fn take_connect(
-        &mut self,
-        now: Instant,
-        id: &RequestId,
-        params: ConnectDeviceParams,
-    ) -> Result<(), Fault> {
-        let beginning = Beginning {
-            session: &params.session,
-            profile: params.profile,
-            ice_servers: &params.ice_servers,
-            expiry_time_seconds: params.expiry_time_seconds,
-        };
-        let (camera, config) = self.begin(now, beginning)?;
-        let format = self.cameras.get(&camera).and_then(|camera| camera.format());
-        let session = Session::offering(now, config, format).map_err(|e| unusable(&e))?;
-        self.reply::<ConnectDevice>(
-            id,
-            &ConnectDeviceResult { capabilities: Some(vec!["extend".to_owned()]) },
-        );
-        self.admit(now, &params.session, &camera, session, &params.ice_servers);
+    /// Somebody wants to watch. What a camera sends must be known to offer it, so the first viewer
+    /// of a camera waits until it answers, but not long.
+    fn take(&mut self, now: Instant, id: &RequestId, ask: Ask) -> Result<(), Fault> {
+        let camera = self.find_camera(ask.profile())?;
+        let Some(known) = self.cameras.get_mut(&camera) else { return Err(no_camera()) };
+        if known.format().is_some() || self.waiting.len() >= MAX_SESSIONS {
+            return self.begin(now, id, camera, ask);
+        }
+        known.add_viewer();
+        self.drain_camera(&camera);
+        let until = now + FORMAT_TIME;
+        self.waiting.push_back(Waiting { request: id.clone(), camera, until, ask });
         Ok(())
     }
 
-    /// Somebody wants to watch and makes the offer (WHEP). Answered once we know where we are.
-    fn take_offer(
-        &mut self,
-        now: Instant,
-        id: &RequestId,
-        params: OfferParams,
-    ) -> Result<(), Fault> {
-        let beginning = Beginning {
-            session: &params.session,
-            profile: Some(params.profile),
-            ice_servers: &params.ice_servers,
-            expiry_time_seconds: params.expiry_time_seconds,
-        };
-        let (camera, config) = self.begin(now, beginning)?;
-        let format = self.cameras.get(&camera).and_then(|camera| camera.format());
-        let session =
-            Session::answering(now, config, format, &params.offer).map_err(|e| unusable(&e))?;
-        self.answers_due.insert(params.session.clone(), id.clone());
-        self.admit(now, &params.session, &camera, session, &params.ice_servers);
-        Ok(())
+    /// Lets those begin whose camera is known by now, or who have waited long enough.
+    pub(super) fn admit_waiting(&mut self, now: Instant) {
+        for _ in 0..self.waiting.len() {
+            let Some(waiting) = self.waiting.pop_front() else { return };
+            let camera = self.cameras.get_mut(&waiting.camera);
+            let known = camera.as_ref().is_some_and(|camera| camera.format().is_some());
+            if !known && now < waiting.until {
+                self.waiting.push_back(waiting);
+                continue;
+            }
+            let Waiting { request, camera, ask, .. } = waiting;
+            if let Err(fault) = self.begin(now, &request, camera.clone(), ask) {
+                self.signal(Message::fault(Some(request), fault));
+            }
+            // It counts as a viewer of its session now.
+            if let Some(camera) = self.cameras.get_mut(&camera) {
+                camera.remove_viewer(now);
+            }
+        }
     }
 
+    fn find_camera(&self, profile: Option<&CameraId>) -> Result<CameraId, Fault> {
+        let camera = profile.or_else(|| self.cameras.keys().next()).ok_or_else(no_camera)?;
+        if self.cameras.contains_key(camera) { Ok(camera.clone()) } else { Err(no_camera()) }
+    }
+
+    /// Begins a session: we make the offer (ONVIF WebRTC §5.4), or the viewer has made one (WHEP)
+    /// and is answered once we know where we are.
     fn begin(
         &mut self,
         now: Instant,
-        b: Beginning<'_>,
-    ) -> Result<(CameraId, SessionConfig), Fault> {
-        if self.sessions.contains_key(b.session) {
+        id: &RequestId,
+        camera: CameraId,
+        ask: Ask,
+    ) -> Result<(), Fault> {
+        let session_id = ask.session().clone();
+        let ice_servers = ask.ice_servers().to_vec();
+        if self.sessions.contains_key(&session_id) {
             return Err(Fault::new(code::CONFLICT, "the session exists already"));
         }
         if self.sessions.len() >= MAX_SESSIONS {
             let why = format!("this gateway serves {MAX_SESSIONS} viewers already");
             return Err(Fault::new(code::INSUFFICIENT_RESOURCES, why));
         }
-        let camera = match b.profile {
-            Some(camera) => camera,
-            None => self.cameras.keys().next().cloned().ok_or_else(no_camera)?,
-        };
-        if !self.cameras.contains_key(&camera) {
-            return Err(no_camera());
-        }
-        let life = b.expiry_time_seconds.map_or(DEFAULT_EXPIRY, |s| Duration::from_secs(s.into()));
+        let life = ask.life();
         let config = SessionConfig {
             camera: camera.clone(),
             identity: self.identity.clone(),
-            ice_servers: b.ice_servers.to_vec(),
+            ice_servers: ice_servers.clone(),
             turn_only: self.turn_only,
             expires: now + life,
             seed: self.rng.random(),
         };
-        Ok((camera, config))
+        let format = self.cameras.get(&camera).and_then(|camera| camera.format());
+        let session = super::guarded(|| match &ask {
+            Ask::Connect(_) => Session::offering(now, config, format),
+            Ask::Offer(params) => Session::answering(now, config, format, &params.offer),
+        });
+        let session = session.ok_or_else(|| unusable(&super::FAULT))?.map_err(|e| unusable(&e))?;
+        match ask {
+            Ask::Connect(_) => {
+                let capabilities = Some(vec!["extend".to_owned()]);
+                self.reply::<ConnectDevice>(id, &ConnectDeviceResult { capabilities });
+            }
+            Ask::Offer(_) => {
+                self.answers_due.insert(session_id.clone(), id.clone());
+            }
+        }
+        self.admit(now, &session_id, &camera, session, &ice_servers);
+        Ok(())
     }
 
     fn admit(
@@ -191,6 +246,8 @@ impl Gateway {
             .unwrap_or_else(|| u32::try_from(DEFAULT_EXPIRY.as_secs()).unwrap_or(u32::MAX));
         session.extend(now + Duration::from_secs(seconds.into()));
         self.reply::<Extend>(id, &ExtendResult { expiry_time_seconds: seconds });
+        // Who extends can hear an offer again.
+        self.with_session(now, &params.session, |session| session.handle_signaling_back(now));
         Ok(())
     }
 
@@ -201,10 +258,13 @@ impl Gateway {
         params: RestartParams,
     ) -> Result<(), Fault> {
         let session = self.sessions.get_mut(&params.session).ok_or_else(no_session)?;
-        let fragment =
-            session.restart_from_viewer(now, &params.fragment).map_err(|e| unusable(&e))?;
-        self.reply::<Restart>(id, &RestartResult { fragment });
+        let restarted = super::guarded(|| session.restart_from_viewer(now, &params.fragment));
+        restarted.ok_or_else(|| unusable(&super::FAULT))?.map_err(|e| unusable(&e))?;
+        let servers = session.ice_servers().to_vec();
+        self.restarts_due.insert(params.session.clone(), id.clone());
+        self.discovery.refresh(now, &servers);
         self.gather(now, &params.session);
+        self.drain_discovery(now);
         Ok(())
     }
 
@@ -246,6 +306,12 @@ impl Gateway {
     pub(super) fn send_answer(&mut self, id: &SessionId, answer: String) {
         if let Some(request) = self.answers_due.remove(id) {
             self.reply::<Offer>(&request, &OfferResult { answer });
+        }
+    }
+
+    pub(super) fn send_fragment(&mut self, id: &SessionId, fragment: String) {
+        if let Some(request) = self.restarts_due.remove(id) {
+            self.reply::<Restart>(&request, &RestartResult { fragment });
         }
     }
 

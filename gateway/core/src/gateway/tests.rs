@@ -1,7 +1,9 @@
 use super::*;
 use crate::RelayCommand;
 use crate::camera::CameraCommand;
+use crate::media::{Codec, StreamDescription};
 use crate::sdp;
+use bytes::Bytes;
 use porthole_signaling_proto::method::{
     Close, Connect, ConnectDevice, ConnectDeviceParams, Extend, ExtendParams, ExtendResult, Invite,
     InviteParams, Method, Notice as _, Offer, OfferParams, OfferResult, ReportParams,
@@ -9,6 +11,11 @@ use porthole_signaling_proto::method::{
 };
 use porthole_signaling_proto::rpc::{Fault, Message, Value, code};
 use porthole_signaling_proto::{CameraState, IceServer};
+
+/// 640x480, made by x264.
+const SPS: &[u8] = b"\x67\x42\xc0\x1e\xd9\x00\xa0\x3d\xb0\x11\x00\x00\x03\x00\x01\x00\x00\
+    \x03\x00\x32\x0f\x16\x2e\x48";
+const PPS: &[u8] = b"\x68\xcb\x83\xcb\x20";
 
 const ADDRESS: &str = "192.168.1.2:5000";
 
@@ -35,6 +42,25 @@ impl Case {
         gateway.set_addresses(now, vec![ADDRESS.parse().unwrap()]);
         gateway.handle_online(now);
         Self { now, gateway }
+    }
+
+    /// The cameras have told what they send.
+    fn described() -> Self {
+        let mut case = Self::new();
+        for camera in ["door", "yard"] {
+            case.describe(camera);
+        }
+        case
+    }
+
+    fn describe(&mut self, camera: &str) {
+        let description = StreamDescription {
+            codec: Codec::H264,
+            parameter_sets: [SPS, PPS].map(Bytes::from_static).to_vec(),
+            in_order: true,
+        };
+        let connected = SourceEvent::Connected(description);
+        self.gateway.handle_source(self.now, &camera.parse().unwrap(), connected);
     }
 
     fn outputs(&mut self) -> Vec<Output> {
@@ -116,7 +142,7 @@ fn a_gateway_reports_its_cameras_when_it_comes_online_and_when_one_changes() {
 
 #[test]
 fn who_connects_is_answered_and_then_invited() {
-    let mut case = Case::new();
+    let mut case = Case::described();
     case.outputs();
     case.gateway.handle_message(
         case.now,
@@ -146,7 +172,7 @@ fn who_connects_is_answered_and_then_invited() {
 
 #[test]
 fn what_cannot_be_done_is_refused_with_a_reason() {
-    let mut case = Case::new();
+    let mut case = Case::described();
     case.signals();
     let session = || "s1".parse().unwrap();
     assert!(fault_of(&case.connect("s1", Some("door"))).is_none());
@@ -189,7 +215,7 @@ fn what_cannot_be_done_is_refused_with_a_reason() {
 
 #[test]
 fn a_viewer_who_offers_is_answered_with_candidates_and_no_trickle() {
-    let mut case = Case::new();
+    let mut case = Case::described();
     case.signals();
     let viewer = include_str!("../sdp/samples/chromium-offer-video.sdp");
     let messages = case.ask::<Offer>(
@@ -211,7 +237,7 @@ fn a_viewer_who_offers_is_answered_with_candidates_and_no_trickle() {
 
 #[test]
 fn a_viewer_who_offers_is_not_kept_waiting_for_a_dead_turn_server() {
-    let mut case = Case::new();
+    let mut case = Case::described();
     case.signals();
     let dead = IceServer {
         urls: vec!["turn:203.0.113.9".to_owned()],
@@ -249,7 +275,7 @@ fn a_viewer_who_offers_is_not_kept_waiting_for_a_dead_turn_server() {
 
 #[test]
 fn a_session_is_extended_and_closed() {
-    let mut case = Case::new();
+    let mut case = Case::described();
     case.signals();
     case.connect("s1", None);
     let session = || "s1".parse().unwrap();
@@ -264,8 +290,36 @@ fn a_session_is_extended_and_closed() {
 }
 
 #[test]
+fn the_first_viewer_waits_until_it_is_known_what_the_camera_sends_but_not_long() {
+    for (name, answers) in [("the camera answers", true), ("it never does", false)] {
+        let mut case = Case::new();
+        case.signals();
+        assert!(case.connect("s1", Some("door")).is_empty(), "{name}: nothing to offer yet");
+        let asked = case.now;
+        if answers {
+            case.describe("door");
+        }
+        let mut messages = case.signals();
+        for _ in 0..100 {
+            if !params_of::<InviteParams>(&messages, Invite::NAME).is_empty() {
+                break;
+            }
+            case.now = case.gateway.poll_timeout().expect("something is due");
+            case.gateway.handle_timeout(case.now);
+            messages.extend(case.signals());
+        }
+        assert_eq!(params_of::<InviteParams>(&messages, Invite::NAME).len(), 1, "{name}");
+        let waited = case.now - asked;
+        assert_eq!(waited.is_zero(), answers, "{name}: {waited:?}");
+        assert!(waited <= Duration::from_secs(5), "{name}: {waited:?}");
+        let viewers = case.gateway.cameras[&"door".parse().unwrap()].report().viewers;
+        assert_eq!(viewers, 1, "{name}");
+    }
+}
+
+#[test]
 fn losing_the_server_ends_no_session() {
-    let mut case = Case::new();
+    let mut case = Case::described();
     case.connect("s1", None);
     case.gateway.handle_offline(case.now);
     assert_eq!(case.gateway.sessions.len(), 1);

@@ -8,6 +8,10 @@ use super::CLOCK_RATE;
 /// late frame: no camera pauses or reorders that long within one access unit's neighbours.
 const MAX_JUMP: Duration = Duration::from_secs(10);
 
+/// A step back that is longer is a new clock too: pictures that are sent out of order differ by a
+/// few frames. live555's proxy sets its clock back by more than a second once it is in step.
+const MAX_STEP_BACK: Duration = Duration::from_secs(1);
+
 /// Maps a camera's timestamps onto one continuous line.
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
@@ -41,7 +45,9 @@ fn jumps(last: u32, timestamp: u32, passed: Duration) -> bool {
     #[expect(clippy::cast_possible_wrap, reason = "the distance on a circle has a sign")]
     let step = timestamp.wrapping_sub(last) as i32;
     let error = i64::from(step) - i64::from(ticks(passed));
-    error.unsigned_abs() > MAX_JUMP.as_secs() * u64::from(CLOCK_RATE)
+    let rate = u64::from(CLOCK_RATE);
+    let is_back = step < 0 && u64::from(step.unsigned_abs()) > MAX_STEP_BACK.as_secs() * rate;
+    is_back || error.unsigned_abs() > MAX_JUMP.as_secs() * rate
 }
 
 /// Saturates after 13 hours, when the 32 bits have wrapped anyway.

@@ -108,7 +108,7 @@ impl Session {
 
     /// Tells the viewer, unless an answer that is still due will.
     fn trickle(&mut self, candidate: String) {
-        if self.local.answer.is_some() {
+        if self.local.pending.is_some() {
             return;
         }
         self.outbox.push_back(SessionOutput::Trickle(IceCandidate {
@@ -127,8 +127,8 @@ impl Session {
             return;
         }
         self.gathering.until = None;
-        if self.local.answer.is_some() {
-            self.give_answer();
+        if self.local.pending.is_some() {
+            self.give_pending();
         } else {
             self.trickle(String::new());
         }
@@ -155,6 +155,7 @@ impl Session {
                 RelayOutput::Command(index, command) => {
                     self.outbox.push_back(SessionOutput::Relay(index, command));
                 }
+                RelayOutput::Gone(end) => self.agent.remove_local(now, end),
                 RelayOutput::Allocated { end, relayed, mapped, preference } => {
                     // The mapped address is of the way to the TURN server; told to the viewer it
                     // would only say where we are.

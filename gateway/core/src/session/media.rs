@@ -10,6 +10,9 @@ use rand::rngs::StdRng;
 use std::time::Instant;
 use tracing::trace;
 
+/// The largest group of pictures that is repeated: half a second of a path of 8 Mbit/s.
+const MAX_REPEATED_BYTES: usize = 512 * 1024;
+
 /// One direction or the other.
 #[derive(Debug)]
 pub(super) enum Media {
@@ -146,6 +149,17 @@ impl Session {
             sender.begin_burst(group);
         }
         self.send_packets(now, group);
+    }
+
+    /// The cached group once more, for a viewer that lost too much of it: once for each group,
+    /// and only a small one. A path that lost a large one would lose it again.
+    pub fn repeat_burst(&mut self, now: Instant, group: &[VideoPacket]) {
+        let bytes: usize = group.iter().map(|packet| packet.payload.len()).sum();
+        let Some(first) = group.first().map(|packet| packet.sequence) else { return };
+        if bytes <= MAX_REPEATED_BYTES && self.repeated != Some(first) {
+            self.repeated = Some(first);
+            self.send_burst(now, group);
+        }
     }
 
     /// Lets the sender write one packet, encrypts it, sends it. Says whether there was one.

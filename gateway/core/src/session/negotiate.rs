@@ -1,6 +1,9 @@
 //! Descriptions: ours, the viewer's, and what follows from both.
 
-use super::{Gathering, Local, MID, Media, SETUP_TIMEOUT, Session, SessionConfig, SessionOutput};
+use super::{
+    Gathering, Local, MID, Media, RESTART_INTERVAL, SETUP_TIMEOUT, Session, SessionConfig,
+    SessionOutput,
+};
 use crate::ice::{self, Agent, BadCredentials, Candidate, CandidateRefused, Credentials, Role};
 use crate::media::{Codec, Format};
 use crate::relays::Relays;
@@ -35,11 +38,13 @@ pub enum SessionError {
     NotARestart,
 }
 
-/// An answer that is not given yet.
+/// What is said only when our candidates are known, since nothing can follow it.
 #[derive(Debug)]
-pub(super) struct PendingAnswer {
-    offer: Description,
-    setup: Setup,
+pub(super) enum Pending {
+    /// The answer to an offer.
+    Answer { offer: Box<Description>, setup: Setup },
+    /// The fragment that answers a restart, for this section.
+    Fragment { mid: String },
 }
 
 impl Session {
@@ -89,7 +94,7 @@ impl Session {
         let mut session = Self::new(now, config, Role::Controlled, codecs);
         session.media = Media::receiving();
         session.take_offer(now, offer, Setup::Active)?;
-        session.give_answer();
+        session.give_pending();
         session.settle(now);
         Ok(session)
     }
@@ -104,7 +109,7 @@ impl Session {
             version: 1,
             credentials,
             codecs,
-            answer: None,
+            pending: None,
         };
         let media = Media::sending(&mut rng, &config.camera);
         Self {
@@ -121,6 +126,8 @@ impl Session {
             started: false,
             ended: false,
             setup_until: now + SETUP_TIMEOUT,
+            lost: None,
+            repeated: None,
             outbox: VecDeque::new(),
         }
     }
@@ -173,7 +180,7 @@ impl Session {
         self.agent.restart(now, credentials);
         self.gather_again(now);
         self.take_offer(now, offer, Setup::Active)?;
-        self.give_answer();
+        self.give_pending();
         self.settle(now);
         Ok(())
     }
@@ -181,7 +188,7 @@ impl Session {
     fn take_offer(&mut self, now: Instant, offer: &str, setup: Setup) -> Result<(), SessionError> {
         let offer = sdp::parse(offer)?;
         let answer = sdp::answer(&offer, &self.answer_config(setup, None, &[], false))?;
-        self.local.answer = Some(PendingAnswer { offer, setup });
+        self.local.pending = Some(Pending::Answer { offer: Box::new(offer), setup });
         self.take_description(now, &answer.chosen)
     }
 
@@ -206,15 +213,33 @@ impl Session {
         }
     }
 
-    /// Writes the answer that was held back, with the candidates there are.
-    pub(super) fn give_answer(&mut self) {
-        let Some(PendingAnswer { offer, setup }) = self.local.answer.take() else { return };
+    /// Says what was held back, with the candidates there are.
+    pub(super) fn give_pending(&mut self) {
+        match self.local.pending.take() {
+            Some(Pending::Answer { offer, setup }) => self.give_answer(&offer, setup),
+            Some(Pending::Fragment { mid }) => self.give_fragment(mid),
+            None => {}
+        }
+    }
+
+    fn give_answer(&mut self, offer: &Description, setup: Setup) {
         let ended = !self.is_gathering();
         let config = self.answer_config(setup, None, self.gathering.found(), ended);
-        match sdp::answer(&offer, &config) {
+        match sdp::answer(offer, &config) {
             Ok(answer) => self.outbox.push_back(SessionOutput::Answer(answer.text)),
             Err(error) => self.end(&error.to_string()),
         }
+    }
+
+    fn give_fragment(&mut self, mid: String) {
+        let candidates = self.gathering.found().to_vec();
+        let section = FragmentSection { mid, candidates, end_of_candidates: true };
+        let fragment = Fragment {
+            ufrag: Some(self.local.credentials.ufrag.clone()),
+            pwd: Some(self.local.credentials.pwd.clone()),
+            sections: vec![section],
+        };
+        self.outbox.push_back(SessionOutput::Fragment(fragment.write()));
     }
 
     /// What both descriptions settle: how the viewer is reached and recognised, what it plays.
@@ -266,6 +291,9 @@ impl Session {
 
     /// The path is lost: asks for another, while the old one may still come back.
     pub(super) fn restart(&mut self, now: Instant) {
+        if let Some(lost) = &mut self.lost {
+            lost.next_restart = now + RESTART_INTERVAL;
+        }
         if !self.described || self.agent.role() == Role::Controlled {
             // The viewer made the offer, so the viewer restarts.
             return;
@@ -279,7 +307,7 @@ impl Session {
         self.trickle_again(now);
     }
 
-    /// The viewer restarts ICE over WHEP: its fragment in, ours out.
+    /// The viewer restarts ICE over WHEP. Answered by [`SessionOutput::Fragment`].
     ///
     /// # Errors
     /// When the fragment cannot be read or restarts nothing.
@@ -287,7 +315,7 @@ impl Session {
         &mut self,
         now: Instant,
         fragment: &str,
-    ) -> Result<String, SessionError> {
+    ) -> Result<(), SessionError> {
         let fragment = Fragment::parse(fragment)?;
         let (Some(ufrag), Some(pwd)) = (&fragment.ufrag, &fragment.pwd) else {
             return Err(SessionError::NotARestart);
@@ -295,24 +323,16 @@ impl Session {
         let remote = Credentials::parse(ufrag, pwd)?;
         let credentials = Credentials::random(&mut self.rng);
         self.local.credentials = credentials.clone();
-        self.agent.restart(now, credentials.clone());
+        self.agent.restart(now, credentials);
         self.gather_again(now);
+        let mid = fragment.sections.first().map_or_else(|| MID.to_owned(), |s| s.mid.clone());
+        self.local.pending = Some(Pending::Fragment { mid });
         self.agent.set_remote_credentials(now, remote);
         for candidate in fragment.candidates() {
             self.add_remote(now, candidate);
         }
         self.settle(now);
-        let section = FragmentSection {
-            mid: fragment.sections.first().map_or_else(|| MID.to_owned(), |s| s.mid.clone()),
-            candidates: self.gathering.found().to_vec(),
-            end_of_candidates: true,
-        };
-        let ours = Fragment {
-            ufrag: Some(credentials.ufrag),
-            pwd: Some(credentials.pwd),
-            sections: vec![section],
-        };
-        Ok(ours.write())
+        Ok(())
     }
 }
 

@@ -92,6 +92,7 @@ impl Pair {
             SessionOutput::Ended(reason) => self.ended.push(reason),
             SessionOutput::Started
             | SessionOutput::Answer(_)
+            | SessionOutput::Fragment(_)
             | SessionOutput::Received(_)
             | SessionOutput::Relay(..) => {}
         }
@@ -112,6 +113,7 @@ impl Pair {
             SessionOutput::Received(_) => self.frames += 1,
             SessionOutput::Ended(reason) => self.ended.push(format!("viewer: {reason}")),
             SessionOutput::Offer(_)
+            | SessionOutput::Fragment(_)
             | SessionOutput::Started
             | SessionOutput::KeyFrame
             | SessionOutput::Relay(..) => {}
@@ -264,6 +266,17 @@ fn a_lost_path_is_looked_for_again_and_the_picture_returns() {
     pair.send_key_frame(1);
     assert_eq!(pair.frames, 1, "{:?} {:?}", pair.gateway, pair.ended);
     assert!(pair.ended.is_empty(), "{:?}", pair.ended);
+}
+
+#[test]
+fn a_path_that_stays_lost_ends_the_session() {
+    let mut pair = Pair::new();
+    pair.run(Duration::from_millis(200));
+    // The address it went by is gone, and with it what could tell anybody.
+    pair.gateway.set_addresses(pair.now, &[]);
+    pair.cut = true;
+    pair.run(LOST_TIMEOUT + Duration::from_secs(1));
+    assert_eq!(pair.ended.iter().filter(|reason| !reason.starts_with("viewer")).count(), 1);
 }
 
 #[test]

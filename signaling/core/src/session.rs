@@ -18,6 +18,11 @@ use serde_json::Value;
 use std::time::{Duration, Instant};
 use tracing::debug;
 
+/// The longest trickle that is passed on: a candidate is a line below 512 bytes, the rest is for
+/// the names around it. With longer ones a viewer could fill the line to the gateway, which would
+/// then be closed as too slow, for everybody.
+const MAX_TRICKLE_BYTES: usize = 2 * 1024;
+
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) gateway: GatewayId,
@@ -171,6 +176,11 @@ impl Hub {
         let name = session_of(&params);
         if let Err(fault) = rpc::read::<TrickleParams>(params.clone()) {
             return Err(Fault { code: code::MALFORMED_CANDIDATE, session: name, ..fault });
+        }
+        if params.to_string().len() > MAX_TRICKLE_BYTES {
+            let text = "the candidate is too long: a trickle has at most 2 KiB";
+            let fault = Fault::new(code::MALFORMED_CANDIDATE, text);
+            return Err(Fault { session: name, ..fault });
         }
         let other = name.and_then(|name| self.other_side(conn, &name));
         if let Some(other) = other {

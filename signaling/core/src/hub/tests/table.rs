@@ -242,6 +242,34 @@ fn trickle_is_relayed_unaltered_in_both_directions_and_to_nobody_else() {
 }
 
 #[test]
+fn what_is_too_long_for_a_candidate_or_a_sentence_is_not_passed_on() {
+    let mut world = World::new();
+    let (gateway, id) = world.gateway(1, &["cam"]);
+    let client = world.client(who("ann", Scope::All));
+    let session = world.play(client, gateway, &watch(&id, "cam")).unwrap().session;
+    let params = |fill: usize| {
+        let candidate = json!({"candidate": "c".repeat(fill)});
+        json!({"session": session, "candidate": candidate})
+    };
+    let empty = params(0).to_string().len();
+    for (from, to) in [(client, gateway), (gateway, client)] {
+        for (bytes, passed) in [(512, true), (2048, true), (2049, false), (60_000, false)] {
+            world.take(from);
+            world.take(to);
+            let params = params(bytes - empty);
+            world.send(from, Message::Notification { method: Trickle::NAME.into(), params });
+            assert_eq!(world.take(to).len(), usize::from(passed), "{bytes}");
+            let refused = [(code::MALFORMED_CANDIDATE, Some(session.clone()))];
+            assert_eq!(world.errors(from), refused[usize::from(passed)..], "{bytes}");
+        }
+    }
+    let fault = Fault { session: Some(session.clone()), ..Fault::new(1001, "x".repeat(60_000)) };
+    world.send(client, Message::Error(fault.clone()));
+    let cut = Fault { message: "x".repeat(300), ..fault };
+    assert_eq!(world.take(gateway), [Message::Error(cut)]);
+}
+
+#[test]
 fn a_session_outlives_the_websockets_of_both_sides() {
     let mut world = World::new();
     let (gateway, id) = world.gateway(1, &["cam"]);

@@ -255,7 +255,8 @@ impl Gateway {
     fn send_report(&mut self) {
         self.report_at = None;
         let cameras = self.cameras.values().map(Camera::report).collect();
-        self.request::<Report>(&ReportParams { cameras }, Pending::Report);
+        let sessions = Some(self.sessions.keys().cloned().collect());
+        self.request::<Report>(&ReportParams { cameras, sessions }, Pending::Report);
     }
 }
 

@@ -20,7 +20,7 @@ const MAX_REASON_CHARS: usize = 300;
 const MAX_CODEC_CHARS: usize = 16;
 
 impl Hub {
-    /// What a gateway's cameras are and do, whole. What is not in it any more is gone.
+    /// What a gateway's cameras are and do, whole, and which sessions it has. What is not in it any more is gone.
     pub(crate) fn report(
         &mut self,
         now: Now,
@@ -29,13 +29,16 @@ impl Hub {
         params: Value,
     ) -> Result<(), Fault> {
         let gateway = self.gateway(conn)?.clone();
-        let ReportParams { cameras } = rpc::read(params)?;
+        let ReportParams { cameras, sessions } = rpc::read(params)?;
         let (cameras, refused) = self.take_cameras(&gateway, cameras);
         self.own(&gateway, &cameras);
         if let Some(known) = self.gateways.get_mut(&gateway) {
             known.cameras = cameras;
         }
         self.keep(&gateway);
+        if let Some(sessions) = sessions {
+            self.forget_others(now, &gateway, &sessions);
+        }
         self.send(conn, Message::result::<Report>(id.clone(), &ReportResult { refused }));
         self.cameras_changed(now);
         Ok(())

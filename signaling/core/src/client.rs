@@ -51,6 +51,7 @@ impl Hub {
             camera: camera.clone(),
             viewer: Viewer::Socket(Ok(conn)),
             principal,
+            began: now.instant,
             expires: now.instant + lifetime,
             beginning: true,
             ice_servers: Vec::new(),

@@ -15,13 +15,19 @@ use porthole_signaling_proto::{
     rpc::{self, Fault, Message, RequestId, code},
 };
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 use tracing::debug;
 
 /// The longest trickle that is passed on: a candidate is a line below 512 bytes, the rest is for
 /// the names around it. With longer ones a viewer could fill the line to the gateway, which would
 /// then be closed as too slow, for everybody.
 const MAX_TRICKLE_BYTES: usize = 2 * 1024;
+/// How old a session is that its gateway must have: longer than `connect` or a viewer's offer may
+/// be under way.
+const GATEWAY_HAS: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -30,6 +36,7 @@ pub(crate) struct Session {
     pub(crate) viewer: Viewer,
     /// Who began it, or extended it last.
     pub(crate) principal: Principal,
+    pub(crate) began: Instant,
     pub(crate) expires: Instant,
     /// The gateway has not said yes yet.
     pub(crate) beginning: bool,
@@ -137,6 +144,29 @@ impl Hub {
     pub(crate) fn end_at_gateway(&mut self, id: &SessionId) {
         if let Some(session) = self.forget(id) {
             self.tell_gateway(&session.gateway, closed(id));
+        }
+    }
+
+    /// A gateway says which sessions it has. It may have started anew since the others began; they
+    /// would count against their viewers until their time is over.
+    pub(crate) fn forget_others(&mut self, now: Now, gateway: &GatewayId, has: &[SessionId]) {
+        let has: HashSet<&SessionId> = has.iter().collect();
+        let of_gateway = self.gateways.get(gateway).map(|known| &known.sessions);
+        let others: Vec<SessionId> = of_gateway
+            .into_iter()
+            .flatten()
+            .filter(|name| !has.contains(name))
+            .filter(|name| {
+                let began = self.sessions.get(*name).map(|session| session.began);
+                began.is_some_and(|began| began + GATEWAY_HAS <= now.instant)
+            })
+            .cloned()
+            .collect();
+        for name in others {
+            let client = self.forget(&name).and_then(|session| session.client());
+            if let Some(client) = client {
+                self.send(client, closed(&name));
+            }
         }
     }
 

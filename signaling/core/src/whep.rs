@@ -123,6 +123,7 @@ impl Hub {
             camera: camera.clone(),
             viewer: Viewer::Whep { generation: 1, ufrag, restarting: None },
             principal,
+            began: now.instant,
             expires: now.instant + lifetime,
             beginning: true,
             ice_servers: Vec::new(),

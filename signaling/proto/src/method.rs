@@ -287,6 +287,10 @@ pub struct EnrollResult {
 pub struct ReportParams {
     /// All cameras of the gateway.
     pub cameras: Vec<CameraReport>,
+    /// The sessions it has: the server forgets others of it. Absent if it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub sessions: Option<Vec<SessionId>>,
 }
 
 /// See [`Report`].

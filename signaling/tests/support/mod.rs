@@ -371,7 +371,7 @@ impl Key {
 
 pub async fn report(peer: &mut Peer, cameras: &[&str]) -> ReportResult {
     let cameras = cameras.iter().map(|id| camera(id, CameraState::Idle)).collect();
-    peer.call::<Report>(&ReportParams { cameras }).await.unwrap()
+    peer.call::<Report>(&ReportParams { cameras, sessions: None }).await.unwrap()
 }
 
 pub fn camera(id: &str, state: CameraState) -> CameraReport {

@@ -376,7 +376,11 @@ export type ReportParams = {
 /**
  * All cameras of the gateway.
  */
-cameras: Array<CameraReport>, };
+cameras: Array<CameraReport>,
+/**
+ * The sessions it has: the server forgets others of it. Absent if it does not say.
+ */
+sessions?: Array<SessionId>, };
 
 /**
  * See [`Report`].

@@ -316,6 +316,60 @@ fn a_session_outlives_the_websockets_of_both_sides() {
 }
 
 #[test]
+fn sessions_that_a_gateway_does_not_report_are_forgotten_unless_they_have_just_begun() {
+    let mut world = World::new();
+    let (gateway, id) = world.gateway(1, &["cam"]);
+    let (other, other_id) = world.gateway(2, &["other"]);
+    let client = world.client(who("ann", Scope::All));
+    let play = |world: &mut World, gateway, id, camera: &str| {
+        world.play(client, gateway, &watch(id, camera)).unwrap().session
+    };
+    let lost = play(&mut world, gateway, &id, "cam");
+    let had = play(&mut world, gateway, &id, "cam");
+    let anothers = play(&mut world, other, &other_id, "other");
+    let player = who("player", Scope::All);
+    let offer = WhepOffer {
+        principal: player.clone(),
+        camera: "cam".parse().unwrap(),
+        offer: OFFER.into(),
+    };
+    let now = world.now;
+    world.hub.whep_offer(now, WaiterId(1), offer);
+    world.settle();
+    let (request, whep) = world.asked::<Offer>(gateway).unwrap();
+    world.send(gateway, Message::result::<Offer>(request, &OfferResult { answer: "a".into() }));
+    world.wait(Duration::from_secs(20));
+    let young = play(&mut world, gateway, &id, "cam");
+    for conn in [client, gateway] {
+        world.take(conn);
+    }
+    let report = |world: &mut World, sessions| {
+        let params = ReportParams { cameras: vec![camera("cam")], sessions };
+        world.call::<Report>(gateway, &params).unwrap().unwrap();
+    };
+    report(&mut world, None);
+    assert_eq!(world.hub.counts().1, 5, "it does not say");
+    let all = [&lost, &had, &anothers, &young, &whep.session].map(Clone::clone).to_vec();
+    report(&mut world, Some(all));
+    assert_eq!(world.hub.counts().1, 5, "it has them all");
+    report(&mut world, Some(vec![had.clone()]));
+    let left: Vec<_> = [&lost, &had, &anothers, &young, &whep.session]
+        .map(|name| world.hub.sessions.contains_key(name))
+        .to_vec();
+    assert_eq!(left, [false, true, true, true, false]);
+    let close = Message::notification::<CloseSession>(&SessionParams { session: lost });
+    assert_eq!(world.take(client), [close]);
+    assert_eq!(world.take(gateway), [], "it knows");
+    let delete = WhepDelete { principal: player, session: whep.session };
+    world.hub.whep_delete(WaiterId(2), &delete);
+    world.settle();
+    assert_eq!(world.replies[&WaiterId(2)].clone().unwrap_err().code, code::NOT_FOUND);
+    world.wait(Duration::from_secs(20));
+    report(&mut world, Some(vec![]));
+    assert_eq!(world.hub.counts().1, 1);
+}
+
+#[test]
 fn a_client_that_left_before_the_gateway_agreed_leaves_nothing() {
     let mut world = World::new();
     let (gateway, id) = world.gateway(1, &["cam"]);
@@ -480,7 +534,7 @@ fn clients_are_told_of_their_cameras_when_they_change_and_not_more_often() {
         let mut changed = camera("a");
         changed.viewers = round + 1;
         let cameras = vec![changed, camera("b")];
-        world.call::<Report>(gateway, &ReportParams { cameras }).unwrap().unwrap();
+        world.call::<Report>(gateway, &ReportParams { cameras, sessions: None }).unwrap().unwrap();
     }
     world.wait(Duration::from_secs(1));
     assert_eq!(told(&mut world, all).len(), 2, "at once and at the end");

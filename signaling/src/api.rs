@@ -40,8 +40,8 @@ pub(crate) async fn set_up(
     body: Bytes,
 ) -> Answer<Response> {
     let Setup { token, name, password } = read(&headers, &body)?;
-    check_try(&app, peer, &name)?;
     let name = check_name(&name)?;
+    check_try(&app, peer, &name)?;
     if let Some(weakness) = password::weakness(&password) {
         return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, weakness));
     }
@@ -68,14 +68,23 @@ pub(crate) async fn sign_in(
     body: Bytes,
 ) -> Answer<Response> {
     let SignIn { name, password } = read(&headers, &body)?;
-    check_try(&app, peer, &name)?;
-    let user = app.driver.store.user(name.trim()).await?;
+    let name = name.trim();
+    // Nobody is called that, and it is not to be remembered.
+    if name.chars().count() > MAX_NAME_CHARS {
+        return Err(wrong());
+    }
+    check_try(&app, peer, name)?;
+    let user = app.driver.store.user(name).await?;
     let hash = user.as_ref().map(|user| user.password.clone());
     let right = password::verify(password, hash).await.map_err(busy)?;
     match user {
         Some(user) if right => signed_in(&app, user).await,
-        _ => Err(Refusal::new(StatusCode::UNAUTHORIZED, "the name or the password is wrong")),
+        _ => Err(wrong()),
     }
+}
+
+fn wrong() -> Refusal {
+    Refusal::new(StatusCode::UNAUTHORIZED, "the name or the password is wrong")
 }
 
 pub(crate) async fn me(Extension(caller): Extension<Caller>) -> Answer<Json<Me>> {

@@ -1,6 +1,7 @@
 //! TCP connections: accepted up to a number, each with time limits, ended in good order.
 
 use axum::Router;
+use http::HeaderMap;
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -28,9 +29,26 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// How long to rest when no connection can be accepted: usually too many open files.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
+/// The header of a reverse proxy: the addresses a request came by, the one it saw itself last.
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
 /// Where a request comes from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PeerAddress(pub(crate) IpAddr);
+
+impl PeerAddress {
+    /// A reverse proxy is believed only on this machine; anybody else could claim to be anybody.
+    /// What comes before the last address is the client's own word.
+    fn of(tcp: IpAddr, headers: &HeaderMap) -> Self {
+        let tcp = tcp.to_canonical();
+        if !tcp.is_loopback() {
+            return Self(tcp);
+        }
+        let last = headers.get_all(FORWARDED_FOR).into_iter().next_back();
+        let last = last.and_then(|value| value.to_str().ok()?.rsplit(',').next());
+        Self(last.and_then(|address| address.trim().parse().ok()).unwrap_or(tcp))
+    }
+}
 
 /// One of the places for connections; given back when the last of its owners goes.
 #[derive(Debug, Clone)]
@@ -89,7 +107,8 @@ async fn serve(
     }
     // The permit goes with the connection into a WebSocket.
     let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(PeerAddress(address.ip()));
+        let peer = PeerAddress::of(address.ip(), request.headers());
+        request.extensions_mut().insert(peer);
         request.extensions_mut().insert(permit.clone());
         request.map(axum::body::Body::new)
     });
@@ -109,5 +128,34 @@ async fn serve(
     };
     if let Err(error) = done {
         debug!(%error, "an HTTP connection has ended");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_proxy_on_this_machine_says_who_its_client_is() {
+        for (tcp, forwarded, expected) in [
+            ("192.0.2.1", vec![], "192.0.2.1"),
+            ("192.0.2.1", vec!["198.51.100.7"], "192.0.2.1"),
+            ("::ffff:192.0.2.1", vec!["198.51.100.7"], "192.0.2.1"),
+            ("127.0.0.1", vec![], "127.0.0.1"),
+            ("127.0.0.1", vec!["198.51.100.7"], "198.51.100.7"),
+            ("::1", vec!["2001:db8::7"], "2001:db8::7"),
+            ("::ffff:127.0.0.1", vec!["198.51.100.7"], "198.51.100.7"),
+            ("127.0.0.1", vec!["203.0.113.1, 198.51.100.7"], "198.51.100.7"),
+            ("127.0.0.1", vec!["203.0.113.1", "203.0.113.2,198.51.100.7 "], "198.51.100.7"),
+            ("127.0.0.1", vec!["198.51.100.7, unknown"], "127.0.0.1"),
+            ("127.0.0.1", vec![""], "127.0.0.1"),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in &forwarded {
+                headers.append(FORWARDED_FOR, value.parse().unwrap());
+            }
+            let found = PeerAddress::of(tcp.parse().unwrap(), &headers);
+            assert_eq!(found, PeerAddress(expected.parse().unwrap()), "{tcp} {forwarded:?}");
+        }
     }
 }

@@ -103,6 +103,18 @@ async fn passwords_cannot_be_tried_for_ever() {
         assert_eq!(answer.header("retry-after").is_some(), last == 429);
     }
     assert_eq!(last, 429);
+    let sign_in = |name: &str| json!({"name": name, "password": "0123456789"}).to_string();
+    for (name, forwarded, status) in [
+        ("bob", "127.0.0.1", 429),
+        ("bob", "198.51.100.7", 401),
+        ("bob", "198.51.100.7, 127.0.0.1", 429),
+        ("n".repeat(65).as_str(), "127.0.0.1", 401),
+    ] {
+        let headers = [JSON, ("x-forwarded-for", forwarded)];
+        let path = "/api/v1/session";
+        let answer = http(server.address, "POST", path, &headers, &sign_in(name)).await;
+        assert_eq!(answer.status, status, "{name} from {forwarded}");
+    }
     server.stop().await;
 }
 

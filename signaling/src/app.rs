@@ -13,7 +13,8 @@ use crate::{
 };
 use axum::{
     Extension, Router,
-    extract::{DefaultBodyLimit, Request, State},
+    body::{Body, Bytes},
+    extract::{DefaultBodyLimit, FromRequest as _, Request, State},
     handler::Handler,
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
@@ -21,12 +22,18 @@ use axum::{
 };
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use porthole_signaling_proto::{WEBSOCKET_PATH, rest::Role};
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::time::timeout;
 use tracing::debug;
 use url::Url;
 
 /// The longest body; an SDP of a browser has about 8 kB.
 const MAX_BODY_BYTES: usize = 64 * 1024;
+/// How long somebody may take to send it: 64 KiB over the slowest of uplinks.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// No inline script or style, nothing from elsewhere, and nobody frames the page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; \
@@ -114,14 +121,32 @@ async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     match admit(&app, access, &parts).await {
-        Ok(caller) => {
-            let mut request = Request::from_parts(parts, body);
-            request.extensions_mut().insert(caller);
-            next.run(request).await
+        Ok(caller) => parts.extensions.insert(caller),
+        Err(refusal) => return refusal.into_response(),
+    };
+    // What follows the handshake of a WebSocket is no body.
+    if parts.uri.path() == WEBSOCKET_PATH {
+        return next.run(Request::from_parts(parts, body)).await;
+    }
+    match whole_body(&parts, body).await {
+        Ok(body) => next.run(Request::from_parts(parts, body.into())).await,
+        Err(refused) => refused,
+    }
+}
+
+/// Everything that was sent, if it came in time and is not too long.
+async fn whole_body(parts: &Parts, body: Body) -> Result<Bytes, Response> {
+    let request = Request::from_parts(parts.clone(), body);
+    match timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await {
+        Ok(body) => body.map_err(IntoResponse::into_response),
+        Err(_) => {
+            let text = "the body did not arrive within 10 s";
+            let mut refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, text);
+            refusal.header(header::CONNECTION, "close");
+            Err(refusal.into_response())
         }
-        Err(refusal) => refusal.into_response(),
     }
 }
 

@@ -7,6 +7,10 @@ use porthole_signaling_proto::rest::Role;
 use serde_json::json;
 use std::{borrow::Cow, net::SocketAddr, time::Duration};
 use support::{Answer, Key, Peer, Running, config, http, token};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -207,6 +211,39 @@ async fn what_keeps_it_from_starting_is_said_in_a_sentence() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let error = Server::bind(config(&file.path().join("sub"))).await.unwrap_err();
     assert!(error.to_string().contains("cannot be made"), "{error}");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_is_not_waited_for() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Running::start(data.path()).await;
+    let (to, mut answers) = (server.address, tokio::task::JoinSet::new());
+    let bearer = format!("Bearer {}", token(data.path(), Role::Viewer, &[]).await);
+    for route in [
+        "POST /api/v1/session",
+        "DELETE /api/v1/session",
+        "POST /whep/demo",
+        "PATCH /whep/demo/s1",
+        "GET /healthz",
+    ] {
+        let request = format!(
+            "{route} HTTP/1.1\r\nHost: {to}\r\nAuthorization: {bearer}\r\n\
+             Content-Type: application/json\r\nContent-Length: 20\r\n\r\n{{"
+        );
+        answers.spawn(async move {
+            let mut stream = TcpStream::connect(to).await.unwrap();
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            let read = stream.read_to_string(&mut answer);
+            tokio::time::timeout(support::PATIENCE, read).await.expect("it is closed").unwrap();
+            (route, answer)
+        });
+    }
+    while let Some(answer) = answers.join_next().await {
+        let (route, answer) = answer.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{route}: {answer}");
+    }
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -220,8 +220,9 @@ impl Hub {
         }
     }
 
-    /// A credential is no longer good: who came with it has to go.
+    /// A credential is no longer good: who came with it has to go, and what is watched by it ends.
     pub fn revoke(&mut self, now: Now, credential: &str) {
+        self.end_sessions_of(credential);
         let theirs = |connection: &Connection| {
             connection.principal().is_some_and(|who| who.credential == credential)
         };

@@ -4,8 +4,9 @@
 //! needs a disk (tokens, keys, claims) is asked for by [`Output::Ask`] and comes back through
 //! [`Hub::answered`].
 //!
-//! Architecture invariant: no clock, socket, task, lock or file in here, and nothing here keeps
-//! media alive or ends it: when a WebSocket is lost, its sessions go on between the peers.
+//! Architecture invariant: no clock, socket, task, lock or file in here, and no media needs it:
+//! when a WebSocket is lost, its sessions go on between the peers. They end with their time, their
+//! credential, or a client that stays away while the gateway can be told.
 
 #![warn(missing_docs)]
 

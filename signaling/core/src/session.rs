@@ -307,7 +307,24 @@ impl Hub {
         if session.expires > now.instant {
             return;
         }
-        let client = session.client();
+        self.end_at_both(name);
+    }
+
+    /// Ends what is watched by this credential, whichever way it is watched.
+    pub(crate) fn end_sessions_of(&mut self, credential: &str) {
+        let theirs = |session: &Session| session.principal.credential == credential;
+        let sessions = self.sessions.iter().filter(|(_, session)| theirs(session));
+        let mut names: Vec<SessionId> = sessions.map(|(name, _)| name.clone()).collect();
+        // The order of a hash map is another each time.
+        names.sort();
+        for name in names {
+            self.end_at_both(&name);
+        }
+    }
+
+    /// Ends a session and says so to both its sides.
+    fn end_at_both(&mut self, name: &SessionId) {
+        let client = self.sessions.get(name).and_then(Session::client);
         self.end_at_gateway(name);
         if let Some(client) = client {
             self.send(client, closed(name));
@@ -320,8 +337,9 @@ impl Hub {
             Viewer::Socket(Err(since)) => since + kept <= now.instant,
             Viewer::Socket(Ok(_)) | Viewer::Whep { .. } => false,
         });
+        // Nobody could end it any more, not even by signing out.
         if away {
-            self.forget(name);
+            self.end_at_gateway(name);
         }
     }
 

@@ -6,7 +6,7 @@ use crate::{
     WhepPatch, WhepReply,
 };
 use porthole_signaling_proto::{
-    CameraState,
+    CameraState, SessionId,
     method::{
         Cameras, CamerasParams, Close as CloseSession, Connect, ConnectDevice, ConnectParams,
         Extend, ExtendParams, IceServers, Invite, InviteParams, InviteResult, Method as _,
@@ -312,7 +312,8 @@ fn a_session_outlives_the_websockets_of_both_sides() {
     assert_eq!(world.hub.counts().1, 1, "the route is kept for a while");
     world.wait(Duration::from_secs(1));
     assert_eq!(world.hub.counts().1, 0, "and then forgotten");
-    assert_eq!(world.take(gateway), [], "without a word: the picture may go on");
+    let close = Message::notification::<CloseSession>(&SessionParams { session });
+    assert_eq!(world.take(gateway), [close], "nobody could end it any more");
 }
 
 #[test]
@@ -503,6 +504,48 @@ fn signing_out_ends_the_connections_of_that_browser_only() {
     let closed: Vec<_> = world.closed.keys().copied().collect();
     assert_eq!(closed, [ann, silent]);
     assert!(!world.closed.contains_key(&bob));
+}
+
+#[test]
+fn signing_out_ends_what_is_watched_by_it_and_nothing_else() {
+    let mut world = World::new();
+    let (gateway, id) = world.gateway(1, &["cam"]);
+    let (ann, bob) = (world.client(who("ann", Scope::All)), world.client(who("bob", Scope::All)));
+    let lost = world.client(who("ann", Scope::All));
+    let mut ended = Vec::new();
+    for client in [ann, lost] {
+        ended.push(world.play(client, gateway, &watch(&id, "cam")).unwrap().session);
+    }
+    world.close(lost);
+    let bobs = world.play(bob, gateway, &watch(&id, "cam")).unwrap().session;
+    for (waiter, begun) in [(1, true), (2, false)] {
+        let principal = who("ann", Scope::All);
+        let offer = WhepOffer { principal, camera: "cam".parse().unwrap(), offer: OFFER.into() };
+        let now = world.now;
+        world.hub.whep_offer(now, WaiterId(waiter), offer);
+        world.settle();
+        let (request, params) = world.asked::<Offer>(gateway).unwrap();
+        ended.push(params.session);
+        if begun {
+            let answer = OfferResult { answer: "a".into() };
+            world.send(gateway, Message::result::<Offer>(request, &answer));
+        }
+    }
+    for conn in [gateway, ann] {
+        world.take(conn);
+    }
+    let now = world.now;
+    world.hub.revoke(now, "cookie:ann");
+    world.settle();
+    let close = |session: &SessionId| {
+        let params = SessionParams { session: session.clone() };
+        Message::notification::<CloseSession>(&params)
+    };
+    assert_eq!(world.take(ann), [close(&ended[0])]);
+    ended.sort();
+    assert_eq!(world.take(gateway), ended.iter().map(close).collect::<Vec<_>>());
+    let left: Vec<_> = world.hub.sessions.keys().cloned().collect();
+    assert_eq!(left, [bobs]);
 }
 
 fn told(world: &mut World, conn: ConnId) -> Vec<Vec<(String, CameraState)>> {

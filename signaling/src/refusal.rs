@@ -13,6 +13,8 @@ use porthole_signaling_proto::{
 
 /// When to ask again for a gateway that is away: it dials in again by itself.
 const RETRY_GATEWAY_S: &str = "5";
+/// When to ask again after too many requests; by then ten more are allowed.
+const RETRY_RATE_S: &str = "1";
 
 #[derive(Debug)]
 pub(crate) struct Refusal {
@@ -58,6 +60,9 @@ impl From<Fault> for Refusal {
         let mut refusal = Self::new(status, fault.message);
         if status == StatusCode::SERVICE_UNAVAILABLE {
             refusal.header(header::RETRY_AFTER, RETRY_GATEWAY_S);
+        }
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            refusal.header(header::RETRY_AFTER, RETRY_RATE_S);
         }
         refusal
     }

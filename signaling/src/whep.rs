@@ -62,7 +62,7 @@ pub(crate) async fn delete(
     Extension(caller): Extension<Caller>,
 ) -> Answer {
     let delete = WhepDelete { principal: who(caller)?, session: resource(&session)? };
-    let reply = app.driver.ask(|hub, _, waiter| hub.whep_delete(waiter, &delete)).await?;
+    let reply = app.driver.ask(|hub, now, waiter| hub.whep_delete(now, waiter, &delete)).await?;
     respond(reply, None)
 }
 

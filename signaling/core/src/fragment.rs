@@ -4,6 +4,10 @@ use porthole_signaling_proto::IceCandidate;
 
 /// The most candidates in one fragment: a machine with dozens of addresses.
 const MAX_CANDIDATES: usize = 64;
+/// The longest candidate; those of browsers have less than half of it.
+const MAX_CANDIDATE_CHARS: usize = 512;
+/// The longest name of a section: it goes with each of its candidates. Browsers have `0`.
+const MAX_MID_CHARS: usize = 64;
 /// RFC 8839 §5.4: 4 to 256 characters for the fragment, 22 to 256 for the password.
 const MAX_CREDENTIAL_CHARS: usize = 256;
 
@@ -29,6 +33,8 @@ pub enum FragmentError {
     Pwd,
     /// More candidates than anybody has.
     TooMany,
+    /// A candidate or the name of its section that is longer than any is.
+    TooLong,
     /// A line that is no line of an SDP.
     Line,
 }
@@ -40,6 +46,7 @@ impl FragmentError {
             Self::Ufrag => "the fragment has no valid a=ice-ufrag line",
             Self::Pwd => "the fragment has no valid a=ice-pwd line",
             Self::TooMany => "the fragment has more than 64 candidates",
+            Self::TooLong => "a candidate has at most 512 characters, and its section's name 64",
             Self::Line => "the fragment has a line that is no line of an SDP",
         }
     }
@@ -93,6 +100,9 @@ impl<'a> Reader<'a> {
         match attribute.split_once(':') {
             Some(("ice-ufrag", value)) => self.ufrag = self.ufrag.or(Some(value)),
             Some(("ice-pwd", value)) => self.pwd = self.pwd.or(Some(value)),
+            Some(("mid", value)) if value.len() > MAX_MID_CHARS => {
+                return Err(FragmentError::TooLong);
+            }
             Some(("mid", value)) => self.mid = Some(value),
             Some(("candidate", _)) => self.candidate(attribute)?,
             None if attribute == "end-of-candidates" => self.candidate("")?,
@@ -104,6 +114,9 @@ impl<'a> Reader<'a> {
     fn candidate(&mut self, candidate: &str) -> Result<(), FragmentError> {
         if self.candidates.len() >= MAX_CANDIDATES {
             return Err(FragmentError::TooMany);
+        }
+        if candidate.len() > MAX_CANDIDATE_CHARS {
+            return Err(FragmentError::TooLong);
         }
         self.candidates.push(IceCandidate {
             candidate: candidate.to_owned(),
@@ -157,6 +170,13 @@ mod tests {
         let pwd = "a=ice-pwd:YH75Fviy6338Vbrhrlp8Yh1A\r\n";
         let ufrag = "a=ice-ufrag:P2uR\r\n";
         let many = "a=candidate:1\r\n".repeat(MAX_CANDIDATES + 1);
+        let candidate = "candidate:".len();
+        let fits = format!(
+            "{ufrag}{pwd}a=mid:{}\r\na=candidate:{}\r\n",
+            "m".repeat(MAX_MID_CHARS),
+            "c".repeat(MAX_CANDIDATE_CHARS - candidate)
+        );
+        assert_eq!(Fragment::parse(&fits).unwrap().candidates.len(), 1);
         for (text, error) in [
             (String::new(), FragmentError::Ufrag),
             (pwd.to_owned(), FragmentError::Ufrag),
@@ -164,6 +184,8 @@ mod tests {
             (format!("a=ice-ufrag:x\r\n{pwd}"), FragmentError::Ufrag),
             (format!("a=ice-ufrag:a b c\r\n{pwd}"), FragmentError::Ufrag),
             (format!("{ufrag}{pwd}{many}"), FragmentError::TooMany),
+            (fits.replace("a=mid:", "a=mid:m"), FragmentError::TooLong),
+            (fits.replace("a=candidate:", "a=candidate:c"), FragmentError::TooLong),
             ("nonsense".to_owned(), FragmentError::Line),
             ("abc=1".to_owned(), FragmentError::Line),
         ] {

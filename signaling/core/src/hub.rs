@@ -1,7 +1,8 @@
 //! The hub: what it knows, what goes in, what comes out.
 
 use crate::{
-    Answer, Close, ConnId, Limits, Now, Output, Principal, Question, Ticket, TurnOffer, WaiterId,
+    Answer, Bucket, Close, ConnId, Limits, Now, Output, Principal, Question, Ticket, TurnOffer,
+    WaiterId,
     connection::{Connection, Stage},
     gateway::Gateway,
     request::Request,
@@ -58,6 +59,8 @@ pub struct Hub {
     /// What was asked of a peer and is not answered yet.
     pub(crate) requests: BTreeMap<(ConnId, i64), Request>,
     asks: HashMap<Ticket, Ask>,
+    /// How often each token or user may still send a WHEP request, if they have lately.
+    pub(crate) whep_buckets: HashMap<String, Bucket>,
     pub(crate) timers: Timers,
     outputs: VecDeque<Output>,
     rng: StdRng,
@@ -105,6 +108,7 @@ impl Hub {
             viewers: HashMap::new(),
             requests: BTreeMap::new(),
             asks: HashMap::new(),
+            whep_buckets: HashMap::new(),
             timers: Timers::default(),
             outputs: VecDeque::new(),
             rng: StdRng::from_seed(seed),

@@ -35,6 +35,9 @@ pub struct Limits {
     pub client_rate: Rate,
     /// Messages of a gateway: a hundred viewers at once, likewise.
     pub gateway_rate: Rate,
+    /// WHEP requests of one token or user: 64 cameras at once, each with a dozen candidates one by
+    /// one; in the long run a player does little.
+    pub whep_rate: Rate,
     /// Messages over the rate that are refused one by one before the connection is closed.
     pub excess_rate: Rate,
 }
@@ -57,6 +60,7 @@ impl Default for Limits {
             stranger_rate: Rate { burst: 10, per_minute: 60 },
             client_rate: Rate { burst: 1_000, per_minute: 6_000 },
             gateway_rate: Rate { burst: 4_000, per_minute: 60_000 },
+            whep_rate: Rate { burst: 1_000, per_minute: 600 },
             excess_rate: Rate { burst: 100, per_minute: 60 },
         }
     }

@@ -1,7 +1,7 @@
 //! WHEP (draft-ietf-wish-whep-03): a viewer that makes the offer, over HTTP.
 
 use crate::{
-    Fragment, Hub, Now, Principal, WaiterId,
+    Bucket, Fragment, Hub, Now, Principal, WaiterId,
     client::{forbidden, whole_seconds},
     fragment::ufrag_of,
     request::{Kind, Origin, Request},
@@ -16,6 +16,10 @@ use porthole_signaling_proto::{
     rpc::{self, Fault, Message, code},
 };
 use serde_json::Value;
+
+/// The tokens and users whose rate is remembered; beyond it, those who have rested are forgotten.
+/// Each was proven, so strangers cannot fill it.
+const MAX_BUCKETS: usize = 4096;
 
 /// HTTP's own reasons to refuse, beside those of `rpc::code`.
 pub mod http {
@@ -106,6 +110,7 @@ impl Hub {
 
     fn try_offer(&mut self, now: Now, waiter: WaiterId, offer: WhepOffer) -> Result<(), Fault> {
         let WhepOffer { principal, camera, offer } = offer;
+        self.check_rate(now, &principal)?;
         let lifetime = Self::lifetime(now, &principal, self.config.limits.whep_lifetime)?;
         if !principal.may_see(&camera) {
             return Err(forbidden());
@@ -183,6 +188,7 @@ impl Hub {
         patch: WhepPatch,
     ) -> Result<Option<WhepReply>, Fault> {
         let WhepPatch { principal, session: name, if_match, fragment } = patch;
+        self.check_rate(now, &principal)?;
         let session = self.own_whep(&principal, &name)?;
         let Viewer::Whep { generation, ufrag, .. } = &session.viewer else {
             return Err(no_such_resource());
@@ -237,10 +243,12 @@ impl Hub {
     }
 
     /// A viewer has seen enough.
-    pub fn whep_delete(&mut self, waiter: WaiterId, delete: &WhepDelete) {
-        let outcome = self.own_whep(&delete.principal, &delete.session).map(|_| ());
+    pub fn whep_delete(&mut self, now: Now, waiter: WaiterId, delete: &WhepDelete) {
+        let WhepDelete { principal, session } = delete;
+        let allowed = self.check_rate(now, principal);
+        let outcome = allowed.and_then(|()| self.own_whep(principal, session).map(|_| ()));
         if outcome.is_ok() {
-            self.end_at_gateway(&delete.session);
+            self.end_at_gateway(session);
         }
         self.reply(waiter, outcome.map(|()| WhepReply::Deleted));
     }
@@ -259,6 +267,21 @@ impl Hub {
         if let Some(request) = self.requests.remove(&key) {
             self.end_at_gateway(&request.session);
         }
+    }
+
+    fn check_rate(&mut self, now: Now, principal: &Principal) -> Result<(), Fault> {
+        let (buckets, now) = (&mut self.whep_buckets, now.instant);
+        let known = buckets.contains_key(&principal.subject);
+        if !known && buckets.len() >= MAX_BUCKETS {
+            buckets.retain(|_, bucket| !bucket.is_full(now));
+        }
+        let full = !known && buckets.len() >= MAX_BUCKETS;
+        let rate = self.config.limits.whep_rate;
+        let bucket = || Bucket::new(rate, now);
+        if full || !buckets.entry(principal.subject.clone()).or_insert_with(bucket).take(now) {
+            return Err(Fault::new(code::TOO_MANY_REQUESTS, "too many requests; send fewer"));
+        }
+        Ok(())
     }
 
     /// A session is a secret of who began it.

@@ -157,7 +157,7 @@ impl Run {
             Step::Delete { who, session } => {
                 let delete = WhepDelete { principal: person(who), session: self.session(session) };
                 let waiter = self.waiter();
-                self.world.hub.whep_delete(waiter, &delete);
+                self.world.hub.whep_delete(now, waiter, &delete);
             }
             Step::Abandon => self.world.hub.abandoned(WaiterId(self.waiters)),
             Step::Garbage { from, text } => {

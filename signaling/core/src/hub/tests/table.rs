@@ -362,7 +362,7 @@ fn sessions_that_a_gateway_does_not_report_are_forgotten_unless_they_have_just_b
     assert_eq!(world.take(client), [close]);
     assert_eq!(world.take(gateway), [], "it knows");
     let delete = WhepDelete { principal: player, session: whep.session };
-    world.hub.whep_delete(WaiterId(2), &delete);
+    world.hub.whep_delete(world.now, WaiterId(2), &delete);
     world.settle();
     assert_eq!(world.replies[&WaiterId(2)].clone().unwrap_err().code, code::NOT_FOUND);
     world.wait(Duration::from_secs(20));
@@ -708,8 +708,8 @@ fn whep_follows_the_session_through_trickle_restart_and_end() {
 
     world.take(gateway);
     let delete = WhepDelete { principal, session: session.clone() };
-    world.hub.whep_delete(WaiterId(100), &delete);
-    world.hub.whep_delete(WaiterId(101), &delete);
+    world.hub.whep_delete(world.now, WaiterId(100), &delete);
+    world.hub.whep_delete(world.now, WaiterId(101), &delete);
     world.settle();
     assert_eq!(world.replies.remove(&WaiterId(100)), Some(Ok(WhepReply::Deleted)));
     assert!(world.replies.remove(&WaiterId(101)).unwrap().is_err());
@@ -722,6 +722,49 @@ fn whep_follows_the_session_through_trickle_restart_and_end() {
     world.hub.abandoned(WaiterId(102));
     world.settle();
     assert_eq!(world.hub.counts().1, 0, "nobody waits, nothing is left");
+}
+
+#[test]
+fn whep_requests_have_a_rate_for_each_token_or_user() {
+    let limits = Limits { whep_rate: Rate { burst: 3, per_minute: 60 }, ..Limits::default() };
+    let mut world = World::with(limits);
+    world.gateway(1, &["cam"]);
+    let (camera, session) = ("cam", "s1");
+    const BUSY: i64 = code::TOO_MANY_REQUESTS;
+    for (waiter, (wait_s, name, method, expected)) in [
+        (0, "ann", "POST", None),
+        (0, "ann", "PATCH", Some(code::NOT_FOUND)),
+        (0, "ann", "DELETE", Some(code::NOT_FOUND)),
+        (0, "ann", "POST", Some(BUSY)),
+        (0, "ann", "PATCH", Some(BUSY)),
+        (0, "ann", "DELETE", Some(BUSY)),
+        (0, "bob", "DELETE", Some(code::NOT_FOUND)),
+        (1, "ann", "PATCH", Some(code::NOT_FOUND)),
+        (0, "ann", "PATCH", Some(BUSY)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        world.wait(Duration::from_secs(wait_s));
+        let (now, waiter) = (world.now, WaiterId(waiter as u64));
+        let (principal, session) = (who(name, Scope::All), session.parse().unwrap());
+        match method {
+            "POST" => {
+                let camera = camera.parse().unwrap();
+                let offer = WhepOffer { principal, camera, offer: OFFER.into() };
+                world.hub.whep_offer(now, waiter, offer);
+            }
+            "PATCH" => {
+                let (if_match, fragment) = (None, fragment("abcd"));
+                let patch = WhepPatch { principal, session, if_match, fragment };
+                world.hub.whep_patch(now, waiter, patch);
+            }
+            _ => world.hub.whep_delete(now, waiter, &WhepDelete { principal, session }),
+        }
+        world.settle();
+        let found = world.replies.remove(&waiter).map(|reply| reply.unwrap_err().code);
+        assert_eq!(found, expected, "{name}: {method} {waiter:?}");
+    }
 }
 
 #[test]

@@ -125,6 +125,8 @@ impl Store {
     pub(crate) async fn open(data: &Path) -> Result<Self, OpenError> {
         make_folder(data).map_err(|e| OpenError::Folder { data: data.to_owned(), error: e })?;
         let file = data.join(FILE);
+        make_file(&file)
+            .map_err(|e| OpenError::NotWritable { data: data.to_owned(), error: e.to_string() })?;
         let options = SqliteConnectOptions::new()
             .filename(&file)
             .create_if_missing(true)
@@ -188,6 +190,23 @@ fn make_folder(data: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data)
 }
 
+/// The folder may be there already and open to others; the file is not. SQLite gives the files
+/// beside it the same mode.
+#[cfg(unix)]
+fn make_file(file: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    match options.write(true).create_new(true).mode(0o600).open(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+fn make_file(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
 #[cfg(not(unix))]
 fn make_folder(data: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(data)
@@ -220,4 +239,30 @@ pub(crate) fn unix_s() -> u64 {
 /// As SQLite keeps it.
 fn seconds(time: u64) -> i64 {
     i64::try_from(time).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[tokio::test]
+    async fn nobody_else_reads_the_database_whatever_its_folder_allows() {
+        let data = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(data.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        for start in ["first", "second"] {
+            let store = Store::open(data.path()).await.unwrap();
+            store.new_claim().await.unwrap();
+            let mut found = 0;
+            for entry in std::fs::read_dir(data.path()).unwrap() {
+                let entry = entry.unwrap();
+                let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+                assert_eq!(mode, 0o600, "{start} {entry:?}");
+                found += 1;
+            }
+            assert_eq!(found, 3, "with -wal and -shm");
+            store.close().await;
+        }
+    }
 }

@@ -176,7 +176,13 @@ impl Driver {
             let done = self.store.keep_gateway(&gateway, &kept.name, &kept.cameras).await;
             if let Err(error) = done {
                 warn!(%gateway, %error, "its cameras could not be written down; watching goes on");
-                self.with(|hub, _| hub.not_kept(&gateway));
+                match error {
+                    StoreError::NotWritable(_) | StoreError::Busy => {
+                        self.lock().keep_again(gateway, kept);
+                    }
+                    // It would fail again: it has to wait until the gateway says it again.
+                    StoreError::Other(_) => self.with(|hub, _| hub.not_kept(&gateway)),
+                }
                 tokio::select! {
                     () = tokio::time::sleep(KEEP_AGAIN) => {}
                     () = self.abort.cancelled() => return,
@@ -251,6 +257,11 @@ impl State {
         questions
     }
 
+    /// It could not be written down; it is tried again unless there is a newer one.
+    fn keep_again(&mut self, gateway: GatewayId, kept: Kept) {
+        self.keep.entry(gateway).or_insert(kept);
+    }
+
     /// Who does not read what was sent to them is let go, and nobody else waits for them.
     fn send(&mut self, now: Now, to: ConnId, json: &str) {
         let Some(line) = self.lines.get(&to) else { return };
@@ -309,4 +320,29 @@ pub(crate) fn storage_fault(error: StoreError) -> Fault {
 
 fn now() -> Now {
     Now { instant: Instant::now(), unix_s: crate::store::unix_s() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_could_not_be_written_down_is_tried_again_unless_there_is_newer() {
+        let data = tempfile::tempdir().unwrap();
+        let store = Store::open(data.path()).await.unwrap();
+        let hub = Hub::new(porthole_signaling_core::Config::default(), [7; 32]);
+        let driver = Driver::new(hub, Vec::new(), store);
+        let kept = |name: &str| Kept { name: name.to_owned(), cameras: Vec::new() };
+        let gateway: GatewayId = "gw-a".parse().unwrap();
+        for (newer, expected) in [(None, "failed"), (Some("newer"), "newer")] {
+            let mut state = driver.lock();
+            state.keep.clear();
+            if let Some(newer) = newer {
+                state.keep.insert(gateway.clone(), kept(newer));
+            }
+            state.keep_again(gateway.clone(), kept("failed"));
+            assert_eq!(state.keep[&gateway].name, expected);
+        }
+        assert!(driver.has_to_keep());
+    }
 }

@@ -10,6 +10,7 @@ use porthole_signaling_proto::{
 use std::{
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 use support::{Key, Peer, Running, config, http, report, token};
 
@@ -46,6 +47,23 @@ impl Drop for Disk {
     fn drop(&mut self) {
         let _unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status();
     }
+}
+
+/// Whether the camera is written down, now or soon.
+async fn is_kept(data: &Path, camera: &str) -> bool {
+    let url = format!("sqlite://{}?mode=ro", data.join("signaling.sqlite3").display());
+    let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+    let mut found = false;
+    for _ in 0..200 {
+        let row = sqlx::query("SELECT 1 FROM cameras WHERE id = ?").bind(camera);
+        found = row.fetch_optional(&pool).await.unwrap().is_some();
+        if found {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    pool.close().await;
+    found
 }
 
 #[tokio::test]
@@ -88,10 +106,13 @@ async fn a_full_disk_refuses_what_must_be_written_and_nothing_else() {
     gateway.answer::<ConnectDevice>(id, &ConnectDeviceResult::default()).await;
     viewer.response::<Connect>(asked).await.unwrap();
 
+    // Longer than the server waits for a database that is busy: it has failed to write by now.
+    tokio::time::sleep(Duration::from_secs(6)).await;
     disk.make_room();
     let made = http(to, "POST", "/api/v1/tokens", &headers, new).await;
     assert_eq!(made.status, 200, "{made:?}");
     Key::new(2).enroll(to, &claim).await.expect("the claim was not used up");
+    assert!(is_kept(data, "barn").await, "and the gateway did not have to say it again");
     server.stop().await;
 }
 

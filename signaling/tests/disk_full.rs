@@ -52,11 +52,11 @@ impl Drop for Disk {
 /// Whether the camera is written down, now or soon.
 async fn is_kept(data: &Path, camera: &str) -> bool {
     let url = format!("sqlite://{}?mode=ro", data.join("signaling.sqlite3").display());
-    let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+    let pool = sqlx::SqlitePool::connect(&url).await.expect("the database is there");
     let mut found = false;
     for _ in 0..200 {
         let row = sqlx::query("SELECT 1 FROM cameras WHERE id = ?").bind(camera);
-        found = row.fetch_optional(&pool).await.unwrap().is_some();
+        found = row.fetch_optional(&pool).await.expect("it has the table").is_some();
         if found {
             break;
         }

@@ -20,7 +20,8 @@ const MAX_REASON_CHARS: usize = 300;
 const MAX_CODEC_CHARS: usize = 16;
 
 impl Hub {
-    /// What a gateway's cameras are and do, whole, and which sessions it has. What is not in it any more is gone.
+    /// What a gateway's cameras are and do, whole, and which sessions it has. What is not in it any
+    /// more is gone.
     pub(crate) fn report(
         &mut self,
         now: Now,

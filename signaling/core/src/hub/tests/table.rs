@@ -290,7 +290,10 @@ fn a_session_outlives_the_websockets_of_both_sides() {
     assert_eq!(fault.code, code::NOT_FOUND, "it is not theirs");
     let back = world.client(who("ann", Scope::All));
     let asked = world.request::<Extend>(back, &extend);
-    let fresh = |message: &Message| matches!(message, Message::Notification { method, .. } if method == IceServers::NAME);
+    let fresh = |message: &Message| {
+        let Message::Notification { method, .. } = message else { return false };
+        method == IceServers::NAME
+    };
     for conn in [back, gateway] {
         assert!(world.inbox[&conn].iter().any(fresh), "for an ICE restart");
     }

@@ -165,7 +165,10 @@ impl World {
     /// The next request for `M` to this connection.
     pub(super) fn asked<M: Method>(&mut self, conn: ConnId) -> Option<(RequestId, M::Params)> {
         let inbox = self.inbox.get_mut(&conn)?;
-        let is_it = |message: &Message| matches!(message, Message::Request { method, .. } if method == M::NAME);
+        let is_it = |message: &Message| {
+            let Message::Request { method, .. } = message else { return false };
+            method == M::NAME
+        };
         let index = inbox.iter().position(is_it)?;
         let Message::Request { id, params, .. } = inbox.remove(index) else { return None };
         Some((id, rpc::read(params).unwrap()))

@@ -24,6 +24,9 @@ use tracing::{error, info};
 /// Viewers of one gateway. At 2 Mbit/s this many fill a gigabit; a home uplink ends long before.
 const MAX_SESSIONS: usize = 500;
 
+/// More sessions are not named in a report, which has to fit into one message with the cameras.
+const MAX_REPORTED_SESSIONS: usize = 250;
+
 /// Reports are gathered this long, so that a camera that flaps does not flood the server.
 const REPORT_DELAY: Duration = Duration::from_millis(50);
 
@@ -255,7 +258,8 @@ impl Gateway {
     fn send_report(&mut self) {
         self.report_at = None;
         let cameras = self.cameras.values().map(Camera::report).collect();
-        let sessions = Some(self.sessions.keys().cloned().collect());
+        let few = self.sessions.len() <= MAX_REPORTED_SESSIONS;
+        let sessions = few.then(|| self.sessions.keys().cloned().collect());
         self.request::<Report>(&ReportParams { cameras, sessions }, Pending::Report);
     }
 }

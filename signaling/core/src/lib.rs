@@ -5,8 +5,8 @@
 //! [`Hub::answered`].
 //!
 //! Architecture invariant: no clock, socket, task, lock or file in here, and no media needs it:
-//! when a WebSocket is lost, its sessions go on between the peers. They end with their time, their
-//! credential, or a client that stays away while the gateway can be told.
+//! when a WebSocket is lost, its sessions go on between the peers. They end with their time or, as
+//! long as they are known here, with their credential.
 
 #![warn(missing_docs)]
 

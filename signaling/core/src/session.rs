@@ -337,9 +337,9 @@ impl Hub {
             Viewer::Socket(Err(since)) => since + kept <= now.instant,
             Viewer::Socket(Ok(_)) | Viewer::Whep { .. } => false,
         });
-        // Nobody could end it any more, not even by signing out.
+        // Without a word: the client may close its WebSocket and go on watching (ONVIF WebRTC §5.6).
         if away {
-            self.end_at_gateway(name);
+            self.forget(name);
         }
     }
 

@@ -315,8 +315,7 @@ fn a_session_outlives_the_websockets_of_both_sides() {
     assert_eq!(world.hub.counts().1, 1, "the route is kept for a while");
     world.wait(Duration::from_secs(1));
     assert_eq!(world.hub.counts().1, 0, "and then forgotten");
-    let close = Message::notification::<CloseSession>(&SessionParams { session });
-    assert_eq!(world.take(gateway), [close], "nobody could end it any more");
+    assert_eq!(world.take(gateway), [], "without a word: the picture may go on");
 }
 
 #[test]

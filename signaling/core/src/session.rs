@@ -337,7 +337,7 @@ impl Hub {
             Viewer::Socket(Err(since)) => since + kept <= now.instant,
             Viewer::Socket(Ok(_)) | Viewer::Whep { .. } => false,
         });
-        // Without a word: the client may close its WebSocket and go on watching (ONVIF WebRTC §5.6).
+        // Without a word: the client may close its WebSocket and go on watching (ONVIF §5.6).
         if away {
             self.forget(name);
         }

@@ -1,0 +1,105 @@
+//! Clients over TCP.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use mio::Interest;
+use porthole_turn_proto::Transport;
+use porthole_turn_proto::server::{FiveTuple, Now};
+
+use super::ready::{CONNECTION, TCP, token};
+use super::{BUDGET, MAX_DATAGRAM, Rest, Worker, clocks, plain};
+use crate::connection::Connection;
+
+impl Worker {
+    pub(super) fn serve_listener(&mut self, index: usize) -> Rest {
+        for _ in 0..BUDGET {
+            let Some(listener) = self.tcp.get(index) else { return Rest::Empty };
+            match listener.accept() {
+                Ok((stream, from)) => self.accept(stream, from),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Rest::Empty,
+                Err(error) if is_of_the_connection(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "the TURN server cannot accept a connection");
+                    self.resting.push(token(TCP, index));
+                    return Rest::Empty;
+                }
+            }
+        }
+        Rest::More
+    }
+
+    fn accept(&mut self, mut stream: mio::net::TcpStream, from: SocketAddr) {
+        // Dropping closes: there is nobody to tell.
+        let Ok(server) = stream.local_addr() else { return };
+        if self.connections.is_full() {
+            return;
+        }
+        // Video in small packets: waiting to fill a segment is what TCP must not do.
+        let _ = stream.set_nodelay(true);
+        let slot = self.connections.next_slot();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let registry = self.poll.registry();
+        if registry.register(&mut stream, token(CONNECTION, slot), interest).is_ok() {
+            let (client, server) = (plain(from), plain(server));
+            let tuple = FiveTuple { transport: Transport::Tcp, client, server };
+            self.connections.insert(Connection::new(stream, tuple, Instant::now()));
+        }
+    }
+
+    /// Writes what waits, then reads.
+    pub(super) fn serve_connection(&mut self, slot: usize) -> Rest {
+        let now = clocks();
+        if let Some(connection) = self.connections.get_mut(slot) {
+            connection.flush();
+        }
+        for _ in 0..BUDGET {
+            let Some(connection) = self.connections.get_mut(slot) else { return Rest::Empty };
+            let room = self.buffer.get_mut(..MAX_DATAGRAM).unwrap_or_default();
+            match connection.read(room) {
+                Ok(n) if n > 0 => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Rest::Empty,
+                Ok(_) | Err(_) => {
+                    self.close(slot);
+                    return Rest::Empty;
+                }
+            }
+            self.serve_frames(slot, now);
+        }
+        Rest::More
+    }
+
+    fn serve_frames(&mut self, slot: usize, now: Now) {
+        while let Some(connection) = self.connections.get_mut(slot) {
+            let frame = match connection.decoder.next_frame() {
+                Ok(Some(frame)) if !connection.broken => frame,
+                Ok(None) => return,
+                Ok(Some(_)) | Err(_) => return self.close(slot),
+            };
+            connection.heard = now.instant;
+            if let Some(to_peer) = self.server.handle_client(now, &connection.tuple, frame) {
+                let payload = frame.get(to_peer.payload).unwrap_or_default();
+                let sent = self.relays.send(to_peer.id, payload, to_peer.peer);
+                self.not_sent += u64::from(!sent);
+            }
+            self.do_outputs();
+        }
+    }
+
+    pub(super) fn close(&mut self, slot: usize) {
+        if let Some(connection) = self.connections.remove(slot) {
+            self.server.client_gone(&connection.tuple);
+            self.do_outputs();
+        }
+    }
+}
+
+/// Errors of a connection that died while it waited to be accepted.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted
+    )
+}

@@ -249,6 +249,12 @@ impl TurnClient {
         }
     }
 
+    /// The channel that carries data to and from `peer`, once it does.
+    pub fn channel(&self, peer: SocketAddr) -> Option<ChannelNumber> {
+        let channel = self.peers.channel(peer)?;
+        channel.progress.works().then_some(channel.number)
+    }
+
     /// Whether nothing will happen any more (the goodbye of [`Self::close`] included).
     pub fn is_finished(&self) -> bool {
         self.state == State::Over && self.outbox.is_empty()

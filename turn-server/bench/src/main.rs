@@ -1,0 +1,26 @@
+//! Measures the TURN server beside others on one machine, and tries what must not break it.
+//!
+//! `compare` prints the table, `soak` and `flood` try to exhaust the server, `serve` runs it alone
+//! for a profiler. The load comes from one thread with two sockets: every client and every peer
+//! has an address of its own (IP_PKTINFO), but none has a socket, so that the generator costs the
+//! same for one flow and for thousands.
+
+mod cli;
+mod serve;
+
+use std::io::Write as _;
+
+use anyhow::Result;
+use clap::Parser as _;
+
+fn main() -> Result<()> {
+    match cli::Arguments::parse().mode {
+        cli::Mode::Serve(how) => serve::run(&how),
+    }
+}
+
+/// What is being done, for whoever waits.
+fn progress(text: &str) {
+    // Nobody needs to read it.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}

@@ -85,12 +85,12 @@ impl Check {
         outcome: Outcome,
     ) -> Self {
         let (what, advice) = match transport {
-            Transport::Udp => (
+            Transport::Udp | Transport::Dtls => (
                 "STUN over UDP",
                 "Let UDP out to this port: without it no video is direct, all of it goes through \
                  TURN over TCP.",
             ),
-            Transport::Tcp => (
+            Transport::Tcp | Transport::Tls => (
                 "STUN over TCP",
                 "Let TCP through to this port: it is the way out of networks that block UDP.",
             ),
@@ -107,6 +107,8 @@ impl Check {
         let what = match transport {
             Transport::Udp => "TURN over UDP",
             Transport::Tcp => "TURN over TCP",
+            Transport::Tls => "TURN over TLS",
+            Transport::Dtls => "TURN over DTLS",
         };
         let advice = match outcome {
             Outcome::Failed { by_credentials: true, .. } => {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use porthole_turn_proto::server::{
     AllocationQuota, Cidr, LocalQuota, PolicyConfig, PortPool, QuotaLimits, QuotaReached,
-    QuotaUnit, RelayAddress, ServerConfig,
+    QuotaUnit, RelayAddress, Reloadable, ServerConfig,
 };
 use rand::Rng as _;
 
@@ -115,9 +115,7 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
         relay_v4: relay(IpAddr::is_ipv4),
         relay_v6: relay(IpAddr::is_ipv6),
         realm: config.realm,
-        users: config.users,
-        rest_secrets: config.rest_secrets,
-        policy,
+        reloadable: Reloadable { users: config.users, rest_secrets: config.rest_secrets, policy },
         nonce_key: rand::rng().random(),
         seed: rand::rng().random(),
     };

@@ -1,4 +1,4 @@
-//! The relay sockets of one worker, by allocation.
+//! The relay sockets of one worker.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use porthole_turn_proto::Family;
-use porthole_turn_proto::server::AllocationId;
+use porthole_turn_proto::server::RelayId;
 
 use crate::addresses::RelaySide;
 use crate::listen::open_relay;
 
-/// At the slot of its allocation: slots are dense and used again.
+/// Each at its slot: slots are dense and used again.
 #[derive(Debug)]
 pub(crate) struct Relays {
     sides: Vec<RelaySide>,
@@ -20,7 +20,7 @@ pub(crate) struct Relays {
 
 #[derive(Debug)]
 pub(crate) struct Relay {
-    pub(crate) id: AllocationId,
+    pub(crate) id: RelayId,
     socket: UdpSocket,
     side: RelaySide,
 }
@@ -44,17 +44,16 @@ impl Relays {
 
     pub(crate) fn open(
         &mut self,
-        id: AllocationId,
-        family: Family,
+        id: RelayId,
         port: u16,
         registry: &Registry,
         token: Token,
     ) -> io::Result<()> {
-        let side = self.sides.iter().find(|side| Family::of(&side.advertised) == family);
+        let side = self.sides.iter().find(|side| Family::of(&side.advertised) == id.family);
         let side = *side.ok_or(io::ErrorKind::AddrNotAvailable)?;
         let mut socket = open_relay(SocketAddr::new(side.bind, port))?;
         registry.register(&mut socket, token, Interest::READABLE)?;
-        let slot = usize::try_from(id.slot()).unwrap_or(usize::MAX);
+        let slot = id.slot();
         if self.sockets.len() <= slot {
             self.sockets.resize_with(slot + 1, || None);
         }
@@ -65,8 +64,8 @@ impl Relays {
     }
 
     /// Closing takes the socket out of the poll as well.
-    pub(crate) fn close(&mut self, id: AllocationId) {
-        let slot = usize::try_from(id.slot()).ok().and_then(|slot| self.sockets.get_mut(slot));
+    pub(crate) fn close(&mut self, id: RelayId) {
+        let slot = self.sockets.get_mut(id.slot());
         if let Some(place) = slot.filter(|place| place.as_ref().is_some_and(|r| r.id == id)) {
             *place = None;
         }
@@ -76,8 +75,8 @@ impl Relays {
         self.sockets.get(slot)?.as_ref()
     }
 
-    pub(crate) fn send(&self, id: AllocationId, payload: &[u8], peer: SocketAddr) -> bool {
-        let relay = usize::try_from(id.slot()).ok().and_then(|slot| self.at(slot));
+    pub(crate) fn send(&self, id: RelayId, payload: &[u8], peer: SocketAddr) -> bool {
+        let relay = self.at(id.slot());
         relay.filter(|relay| relay.id == id).is_some_and(|relay| relay.send(payload, peer).is_ok())
     }
 }

@@ -46,13 +46,13 @@ impl Caller {
 
     fn with(server: SocketAddr, config: ClientConfig) -> Result<Self> {
         let wire = match config.transport {
-            Transport::Udp => {
+            Transport::Udp | Transport::Dtls => {
                 let socket = UdpSocket::bind((server.ip(), 0))?;
                 socket.connect(server)?;
                 socket.set_read_timeout(Some(Duration::from_millis(5)))?;
                 Wire::Udp(socket)
             }
-            Transport::Tcp => {
+            Transport::Tcp | Transport::Tls => {
                 let stream = TcpStream::connect(server)?;
                 stream.set_read_timeout(Some(Duration::from_millis(5)))?;
                 Wire::Tcp(stream, StreamDecoder::new())

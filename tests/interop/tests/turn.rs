@@ -231,13 +231,13 @@ impl Caller {
     fn new(server: SocketAddr, transport: Transport) -> Result<Self> {
         let timeout = Some(Duration::from_millis(10));
         let wire = match transport {
-            Transport::Udp => {
+            Transport::Udp | Transport::Dtls => {
                 let socket = UdpSocket::bind("127.0.0.1:0")?;
                 socket.connect(server)?;
                 socket.set_read_timeout(timeout)?;
                 Wire::Udp(socket)
             }
-            Transport::Tcp => {
+            Transport::Tcp | Transport::Tls => {
                 let stream = TcpStream::connect(server)?;
                 stream.set_read_timeout(timeout)?;
                 Wire::Tcp(stream)

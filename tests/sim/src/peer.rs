@@ -441,7 +441,9 @@ impl Peer {
 
 fn to_server(transport: Transport, local: SocketAddr, bytes: Vec<u8>) -> FromPeer {
     match transport {
-        Transport::Udp => FromPeer::Datagram(Packet { from: local, to: SERVER, bytes }),
-        Transport::Tcp => FromPeer::Segment(local, bytes),
+        Transport::Udp | Transport::Dtls => {
+            FromPeer::Datagram(Packet { from: local, to: SERVER, bytes })
+        }
+        Transport::Tcp | Transport::Tls => FromPeer::Segment(local, bytes),
     }
 }

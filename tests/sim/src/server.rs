@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use porthole_turn_proto::server::{
-    AllocationId, FiveTuple, LocalQuota, Now, Output, PolicyConfig, PortPool, QuotaLimits,
-    RelayAddress, Server, ServerConfig,
+    FiveTuple, LocalQuota, Now, Output, PolicyConfig, PortPool, QuotaLimits, RelayAddress, RelayId,
+    Reloadable, Server, ServerConfig,
 };
 use porthole_turn_proto::{StreamDecoder, Transport};
 
@@ -34,7 +34,7 @@ pub enum FromServer {
 #[derive(Debug)]
 pub struct ServerHost {
     server: Server,
-    relays: HashMap<u16, AllocationId>,
+    relays: HashMap<u16, RelayId>,
     streams: HashMap<SocketAddr, StreamDecoder>,
 }
 
@@ -42,18 +42,21 @@ impl ServerHost {
     /// Without allocations.
     pub fn new(seed: u8) -> Self {
         let allow = ["203.0.113.0/24", "10.0.0.0/8"].map(|net| net.parse().expect("a block"));
+        let policy = PolicyConfig {
+            allow: allow.to_vec(),
+            deny: Vec::new(),
+            own_addresses: vec![SERVER.ip()],
+            listeners: vec![SERVER],
+        };
         let config = ServerConfig {
             realm: "porthole".to_owned(),
-            users: vec![(USER.to_owned(), PASSWORD.to_owned())],
-            rest_secrets: Vec::new(),
+            reloadable: Reloadable {
+                users: vec![(USER.to_owned(), PASSWORD.to_owned())],
+                rest_secrets: Vec::new(),
+                policy,
+            },
             relay_v4: Some(RelayAddress { ip: SERVER.ip(), ports: PortPool::new(50_000..=59_999) }),
             relay_v6: None,
-            policy: PolicyConfig {
-                allow: allow.to_vec(),
-                deny: Vec::new(),
-                own_addresses: vec![SERVER.ip()],
-                listeners: vec![SERVER],
-            },
             nonce_key: [seed; 32],
             seed: [seed; 32],
         };
@@ -100,7 +103,7 @@ impl ServerHost {
     /// Lets the time pass.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.server.handle_timeout(clocks(now));
-        self.drain(&mut Vec::new());
+        self.drain(now, &mut Vec::new());
     }
 
     /// When [`Self::handle_timeout`] is due.
@@ -116,9 +119,9 @@ impl ServerHost {
         out: &mut Vec<FromServer>,
     ) {
         let to_peer = self.server.handle_client(clocks(now), &client, bytes);
-        self.drain(out);
+        self.drain(now, out);
         let Some(to_peer) = to_peer else { return };
-        let port = self.relays.iter().find(|(_, id)| **id == to_peer.id).map(|(port, _)| *port);
+        let port = self.relays.iter().find(|(_, id)| **id == to_peer.relay).map(|(port, _)| *port);
         let Some(port) = port else { return };
         let payload = bytes.get(to_peer.payload).unwrap_or_default().to_vec();
         let from = SocketAddr::new(SERVER.ip(), port);
@@ -128,7 +131,7 @@ impl ServerHost {
     fn handle_peer(
         &mut self,
         now: Instant,
-        id: AllocationId,
+        id: RelayId,
         packet: &Packet,
         out: &mut Vec<FromServer>,
     ) {
@@ -138,18 +141,19 @@ impl ServerHost {
         bytes.extend_from_slice(&packet.bytes);
         bytes.resize(bytes.len() + to.padding, 0);
         out.push(to_client(to.client, bytes));
-        self.drain(out);
+        self.drain(now, out);
     }
 
-    fn drain(&mut self, out: &mut Vec<FromServer>) {
+    fn drain(&mut self, now: Instant, out: &mut Vec<FromServer>) {
         while let Some(output) = self.server.poll_output() {
             match output {
                 Output::Send { client, bytes } => out.push(to_client(client, bytes)),
-                Output::OpenRelay { id, port, .. } => {
-                    self.relays.insert(port, id);
-                    self.server.relay_opened(id);
+                Output::OpenRelay { relay, port, .. } => {
+                    self.relays.insert(port, relay);
+                    self.server.relay_opened(clocks(now), relay);
                 }
-                Output::CloseRelay { id } => self.relays.retain(|_, known| *known != id),
+                Output::CloseRelay { relay } => self.relays.retain(|_, known| *known != relay),
+                Output::SessionEnded(_) => {}
             }
         }
     }
@@ -157,10 +161,10 @@ impl ServerHost {
 
 fn to_client(client: FiveTuple, bytes: Vec<u8>) -> FromServer {
     match client.transport {
-        Transport::Udp => {
+        Transport::Udp | Transport::Dtls => {
             FromServer::Datagram(Packet { from: client.server, to: client.client, bytes })
         }
-        Transport::Tcp => FromServer::Frame(client.client, bytes),
+        Transport::Tcp | Transport::Tls => FromServer::Frame(client.client, bytes),
     }
 }
 

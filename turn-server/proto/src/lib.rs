@@ -25,8 +25,22 @@ pub use credentials::rest_credentials;
 pub enum Transport {
     /// One datagram, one message.
     Udp,
-    /// A stream of frames, see [`StreamDecoder`]; TLS is the same to this crate.
+    /// A stream of frames, see [`StreamDecoder`].
     Tcp,
+    /// As [`Self::Tcp`]; whoever drives this crate encrypts and decrypts.
+    Tls,
+    /// As [`Self::Udp`]; whoever drives this crate encrypts and decrypts.
+    Dtls,
+}
+
+impl Transport {
+    /// Whether messages follow one another on a stream, reliably and padded (RFC 8656 §12.5).
+    pub const fn is_stream(self) -> bool {
+        match self {
+            Self::Udp | Self::Dtls => false,
+            Self::Tcp | Self::Tls => true,
+        }
+    }
 }
 
 /// The address family of a relayed address.

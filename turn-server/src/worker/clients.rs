@@ -24,7 +24,7 @@ impl Worker {
             let datagram = self.buffer.get(..len).unwrap_or_default();
             if let Some(to_peer) = self.server.handle_client(now, &client, datagram) {
                 let payload = datagram.get(to_peer.payload).unwrap_or_default();
-                let sent = self.relays.send(to_peer.id, payload, to_peer.peer);
+                let sent = self.relays.send(to_peer.relay, payload, to_peer.peer);
                 self.not_sent += u64::from(!sent);
             }
             self.do_outputs();

@@ -155,7 +155,8 @@ impl Worker {
                 _ => break,
             }
         }
-        self.server.end_all();
+        self.server.end_all(clocks());
+        self.do_outputs();
         self.publish();
     }
 

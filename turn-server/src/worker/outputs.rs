@@ -1,7 +1,7 @@
 //! What the protocol wants done.
 
 use porthole_turn_proto::Transport;
-use porthole_turn_proto::server::Output;
+use porthole_turn_proto::server::{Output, RelayProtocol, SessionEnd, SessionInfo};
 
 use super::clients::send_udp;
 use super::ready::{RELAY, token};
@@ -12,28 +12,46 @@ impl Worker {
         while let Some(output) = self.server.poll_output() {
             match output {
                 Output::Send { client, bytes } => match client.transport {
-                    Transport::Udp => {
+                    Transport::Udp | Transport::Dtls => {
                         self.not_sent += u64::from(!send_udp(&self.udp, &client, &bytes));
                     }
-                    Transport::Tcp => {
+                    Transport::Tcp | Transport::Tls => {
                         if let Some(connection) = self.connections.of_client(&client) {
                             connection.send_answer(bytes);
                         }
                     }
                 },
-                Output::OpenRelay { id, family, port } => {
-                    let slot = usize::try_from(id.slot()).unwrap_or(usize::MAX);
-                    let registry = self.poll.registry();
-                    match self.relays.open(id, family, port, registry, token(RELAY, slot)) {
-                        Ok(()) => self.server.relay_opened(id),
+                Output::OpenRelay { relay, protocol: RelayProtocol::Udp, port } => {
+                    let token = token(RELAY, relay.slot());
+                    match self.relays.open(relay, port, self.poll.registry(), token) {
+                        Ok(()) => self.server.relay_opened(clocks(), relay),
                         Err(error) => {
                             tracing::debug!(port, %error, "a relay port cannot be opened");
-                            self.server.relay_failed(clocks(), id);
+                            self.server.relay_failed(clocks(), relay);
                         }
                     }
                 }
-                Output::CloseRelay { id } => self.relays.close(id),
+                Output::CloseRelay { relay } => self.relays.close(relay),
+                Output::SessionEnded(end) => log_end(&end),
             }
         }
     }
+}
+
+fn log_end(end: &SessionEnd) {
+    let SessionEnd { session, reason } = end;
+    let SessionInfo { id, client, username, relayed, age, to_peer, to_client, .. } = session;
+    let id = id.to_bits();
+    tracing::info!(
+        id,
+        reason = reason.as_str(),
+        transport = ?client.transport,
+        age_s = age.as_secs(),
+        to_peer.packets,
+        to_peer.bytes,
+        to_client.packets,
+        to_client.bytes,
+        "an allocation ended"
+    );
+    tracing::debug!(id, client = %client.client, username, ?relayed, "it was this one");
 }

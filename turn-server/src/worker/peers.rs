@@ -39,8 +39,8 @@ impl Worker {
         }
         let Some(packet) = self.buffer.get(start..end + to.padding) else { return };
         self.not_sent += match to.client.transport {
-            Transport::Udp => u64::from(!send_udp(&self.udp, &to.client, packet)),
-            Transport::Tcp => {
+            Transport::Udp | Transport::Dtls => u64::from(!send_udp(&self.udp, &to.client, packet)),
+            Transport::Tcp | Transport::Tls => {
                 self.connections.of_client(&to.client).map_or(1, |c| c.send_relayed(packet))
             }
         };

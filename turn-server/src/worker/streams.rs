@@ -81,7 +81,7 @@ impl Worker {
             connection.heard = now.instant;
             if let Some(to_peer) = self.server.handle_client(now, &connection.tuple, frame) {
                 let payload = frame.get(to_peer.payload).unwrap_or_default();
-                let sent = self.relays.send(to_peer.id, payload, to_peer.peer);
+                let sent = self.relays.send(to_peer.relay, payload, to_peer.peer);
                 self.not_sent += u64::from(!sent);
             }
             self.do_outputs();
@@ -90,7 +90,7 @@ impl Worker {
 
     pub(super) fn close(&mut self, slot: usize) {
         if let Some(connection) = self.connections.remove(slot) {
-            self.server.client_gone(&connection.tuple);
+            self.server.client_gone(clocks(), &connection.tuple);
             self.do_outputs();
         }
     }

@@ -17,6 +17,7 @@ pub use config::{ClientConfig, ClientEvent, FailureReason};
 use peers::Peers;
 use transaction::{Due, Schedule};
 
+use crate::REQUESTED_UDP;
 use crate::channel::{
     CHANNEL_HEADER_LEN, ChannelNumber, Kind, channel_header, kind_of, read_channel_data,
 };
@@ -24,7 +25,6 @@ use crate::stun::{
     Class, ErrorCode, LongTermKey, Message, MessageWriter, Method, TransactionId, attribute,
     long_term_key,
 };
-use crate::{REQUESTED_UDP, Transport};
 
 /// How often one request may be repeated with a new nonce: a server that calls every nonce stale
 /// must not be asked for ever.
@@ -500,7 +500,7 @@ impl TurnClient {
         let Some(header) = channel_header(number, payload.len()) else { return false };
         out.extend_from_slice(&header);
         out.extend_from_slice(payload);
-        if self.config.transport == Transport::Tcp {
+        if self.config.transport.is_stream() {
             let padding = payload.len().next_multiple_of(4) - payload.len();
             out.resize(out.len() + padding, 0);
         }

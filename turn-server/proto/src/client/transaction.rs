@@ -32,8 +32,12 @@ impl Schedule {
     /// For a request that is sent at `now`.
     pub(super) fn new(transport: Transport, now: Instant) -> Self {
         match transport {
-            Transport::Udp => Self { next: now + RTO, wait: RTO, left: SENDS - 1 },
-            Transport::Tcp => Self { next: now + RELIABLE_WAIT, wait: RELIABLE_WAIT, left: 0 },
+            Transport::Udp | Transport::Dtls => {
+                Self { next: now + RTO, wait: RTO, left: SENDS - 1 }
+            }
+            Transport::Tcp | Transport::Tls => {
+                Self { next: now + RELIABLE_WAIT, wait: RELIABLE_WAIT, left: 0 }
+            }
         }
     }
 

@@ -8,7 +8,8 @@ use super::port::{PortGuard, RelayAddress};
 use super::quota::QuotaReached;
 use super::requests::{Asked, ReplyTo, granted_lifetime, requested_family};
 use super::reservation::Token;
-use super::{AllocationId, Now, Output, Server};
+use super::session::Traffic;
+use super::{AllocationId, Now, Output, RelayProtocol, Server};
 use crate::stun::{Class, ErrorCode, Message, Method, attribute};
 use crate::{Family, REQUESTED_UDP};
 
@@ -61,8 +62,11 @@ impl Server {
             wish,
             token,
             port_tries: 0,
+            created_at: asked.now.instant,
             permissions: Permissions::default(),
             channels: Channels::default(),
+            to_peer: Traffic::default(),
+            to_client: Traffic::default(),
             _quota: quota,
         };
         let id = self.table.insert(allocation).ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
@@ -73,8 +77,9 @@ impl Server {
     fn open_relay(&mut self, id: AllocationId) {
         let Some(allocation) = self.table.get_mut(id) else { return };
         allocation.port_tries += 1;
-        let (family, port) = (allocation.family(), allocation.port.port());
-        self.outputs.push_back(Output::OpenRelay { id, family, port });
+        let (relay, port) = (allocation.relay_id(id), allocation.port.port());
+        let protocol = RelayProtocol::Udp;
+        self.outputs.push_back(Output::OpenRelay { relay, protocol, port });
     }
 
     fn take_port(

@@ -10,6 +10,7 @@ use super::peer::Peer;
 use super::port::PortGuard;
 use super::quota::QuotaUnit;
 use super::reservation::Token;
+use super::session::Traffic;
 use crate::Family;
 use crate::channel::ChannelNumber;
 use crate::stun::TransactionId;
@@ -26,6 +27,43 @@ impl AllocationId {
     pub const fn slot(self) -> u32 {
         self.index
     }
+
+    /// As a number, for people to name it by.
+    pub const fn to_bits(self) -> u64 {
+        (self.generation as u64) << 32 | self.index as u64
+    }
+
+    /// The other way round. There need not be such an allocation.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self { index: (bits & 0xFFFF_FFFF) as u32, generation: (bits >> 32) as u32 }
+    }
+}
+
+/// Names one relay socket of an allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RelayId {
+    /// Whose.
+    pub allocation: AllocationId,
+    /// For peers of which family.
+    pub family: Family,
+}
+
+impl RelayId {
+    /// As [`AllocationId::slot`]: dense, and taken by at most one relay at a time.
+    pub fn slot(self) -> usize {
+        let slot = usize::try_from(self.allocation.index).unwrap_or(usize::MAX / 2 - 1);
+        match self.family {
+            Family::V4 => 2 * slot,
+            Family::V6 => 2 * slot + 1,
+        }
+    }
+}
+
+/// What a relay socket speaks with peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RelayProtocol {
+    /// Datagrams (RFC 8656).
+    Udp,
 }
 
 #[derive(Debug)]
@@ -35,6 +73,7 @@ pub(super) struct Allocation {
     pub(super) relay_ip: IpAddr,
     pub(super) port: PortGuard,
     pub(super) lifetime_s: u32,
+    pub(super) created_at: Instant,
     pub(super) expires_at: Instant,
     pub(super) request: AllocateRequest,
     /// Whether the driver has opened the relay socket.
@@ -45,12 +84,18 @@ pub(super) struct Allocation {
     pub(super) port_tries: u8,
     pub(super) permissions: Permissions,
     pub(super) channels: Channels,
+    pub(super) to_peer: Traffic,
+    pub(super) to_client: Traffic,
     pub(super) _quota: QuotaUnit,
 }
 
 impl Allocation {
     pub(super) fn relayed(&self) -> SocketAddr {
         SocketAddr::new(self.relay_ip, self.port.port())
+    }
+
+    pub(super) fn relay_id(&self, allocation: AllocationId) -> RelayId {
+        RelayId { allocation, family: self.family() }
     }
 
     pub(super) fn family(&self) -> Family {

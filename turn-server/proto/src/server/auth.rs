@@ -47,12 +47,23 @@ impl Authenticator {
         rest_secrets: Vec<String>,
         nonces: Nonces,
     ) -> Self {
+        let mut this = Self { realm, users: HashMap::new(), rest_secrets: Vec::new(), nonces };
+        this.set_credentials(users, rest_secrets);
+        this
+    }
+
+    /// Instead of those there are.
+    pub(super) fn set_credentials(
+        &mut self,
+        users: Vec<(String, String)>,
+        rest_secrets: Vec<String>,
+    ) {
         let key = |(name, password): (String, String)| {
-            let key = long_term_key(&name, &realm, &password);
+            let key = long_term_key(&name, &self.realm, &password);
             (name, key)
         };
-        let users = users.into_iter().map(key).collect();
-        Self { realm, users, rest_secrets, nonces }
+        self.users = users.into_iter().map(key).collect();
+        self.rest_secrets = rest_secrets;
     }
 
     pub(super) fn realm(&self) -> &str {

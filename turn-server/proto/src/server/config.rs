@@ -29,16 +29,12 @@ pub(super) const MAX_PORT_TRIES: u8 = 8;
 pub struct ServerConfig {
     /// The realm of its users.
     pub realm: String,
-    /// Names and passwords that do not expire.
-    pub users: Vec<(String, String)>,
-    /// Secrets of time-limited credentials; several while they are exchanged.
-    pub rest_secrets: Vec<String>,
+    /// What may change while the server runs.
+    pub reloadable: Reloadable,
     /// Where IPv4 is relayed, if it is.
     pub relay_v4: Option<RelayAddress>,
     /// Where IPv6 is relayed, if it is.
     pub relay_v6: Option<RelayAddress>,
-    /// Which peers are allowed.
-    pub policy: PolicyConfig,
     /// Key of nonces and reservation tokens; the same in all workers.
     pub nonce_key: [u8; 32],
     /// Seed of ports and transaction ids: random and another one in each worker.
@@ -49,6 +45,25 @@ impl std::fmt::Debug for ServerConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ServerConfig")
             .field("realm", &self.realm)
+            .field("reloadable", &self.reloadable)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What [`Server::reconfigure`](super::Server::reconfigure) takes.
+#[derive(Clone, Default)]
+pub struct Reloadable {
+    /// Names and passwords that do not expire.
+    pub users: Vec<(String, String)>,
+    /// Secrets of time-limited credentials; several while they are exchanged.
+    pub rest_secrets: Vec<String>,
+    /// Which peers are allowed.
+    pub policy: PolicyConfig,
+}
+
+impl std::fmt::Debug for Reloadable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reloadable")
             .field("users", &self.users.len())
             .field("rest_secrets", &self.rest_secrets.len())
             .finish_non_exhaustive()

@@ -19,6 +19,7 @@ mod quota;
 mod relay;
 mod requests;
 mod reservation;
+mod session;
 mod table;
 
 use std::collections::VecDeque;
@@ -28,11 +29,11 @@ use std::time::Instant;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-pub use allocation::AllocationId;
+pub use allocation::{AllocationId, RelayId, RelayProtocol};
 use auth::{Authenticator, Identity};
 pub use config::{
     CHANNEL_LIFETIME, DEFAULT_LIFETIME, MAX_CHANNELS, MAX_LIFETIME, MAX_PEERS_PER_REQUEST,
-    MAX_PERMISSIONS, PERMISSION_LIFETIME, ServerConfig,
+    MAX_PERMISSIONS, PERMISSION_LIFETIME, Reloadable, ServerConfig,
 };
 pub use nonce::NONCE_LIFETIME_S;
 use nonce::Nonces;
@@ -43,6 +44,7 @@ pub use port::{PortPool, RelayAddress};
 pub use quota::{AllocationQuota, LocalQuota, QuotaLimits, QuotaReached, QuotaUnit};
 pub use relay::{HEADROOM, RelayHeader, TAILROOM, ToClient, ToPeer};
 use reservation::Reservations;
+pub use session::{EndReason, SessionEnd, SessionInfo, Traffic};
 use table::Table;
 
 use crate::channel::{Kind, kind_of};
@@ -61,7 +63,7 @@ pub struct Now {
 /// Where a client's message came from and to; the answer goes the same way back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FiveTuple {
-    /// UDP or TCP.
+    /// How they speak.
     pub transport: Transport,
     /// The client's end as the server sees it.
     pub client: SocketAddr,
@@ -79,21 +81,23 @@ pub enum Output {
         /// A whole STUN message.
         bytes: Vec<u8>,
     },
-    /// Open a UDP socket for an allocation, then say [`Server::relay_opened`] or
+    /// Open a socket for an allocation, then say [`Server::relay_opened`] or
     /// [`Server::relay_failed`].
     OpenRelay {
-        /// For which allocation. An open socket of it is to be replaced.
-        id: AllocationId,
-        /// Of which family.
-        family: Family,
+        /// Under which name, and of which family. An open socket of that name is to be replaced.
+        relay: RelayId,
+        /// For what.
+        protocol: RelayProtocol,
         /// On which port.
         port: u16,
     },
     /// The allocation is gone: close its socket.
     CloseRelay {
         /// Which.
-        id: AllocationId,
+        relay: RelayId,
     },
+    /// An allocation that a client had is over: worth a line in the log.
+    SessionEnded(Box<SessionEnd>),
 }
 
 /// Totals since the start.
@@ -141,7 +145,8 @@ pub struct Server {
 impl Server {
     /// Without allocations.
     pub fn new(config: ServerConfig, quota: Box<dyn AllocationQuota>) -> Self {
-        let ServerConfig { realm, users, rest_secrets, relay_v4, relay_v6, policy, .. } = config;
+        let ServerConfig { realm, reloadable, relay_v4, relay_v6, .. } = config;
+        let Reloadable { users, rest_secrets, policy } = reloadable;
         let relays = relay_v4.iter().chain(&relay_v6).cloned().collect();
         let nonces = Nonces::new(config.nonce_key);
         Self {
@@ -173,19 +178,19 @@ impl Server {
     }
 
     /// The driver opened the socket it was asked for.
-    pub fn relay_opened(&mut self, id: AllocationId) {
-        self.finish_allocate(id);
+    pub fn relay_opened(&mut self, _now: Now, relay: RelayId) {
+        self.finish_allocate(relay.allocation);
     }
 
     /// The driver could not open the socket it was asked for: another port is tried.
-    pub fn relay_failed(&mut self, now: Now, id: AllocationId) {
-        self.retry_allocate(now, id);
+    pub fn relay_failed(&mut self, now: Now, relay: RelayId) {
+        self.retry_allocate(now, relay.allocation);
     }
 
-    /// The client's TCP connection is closed.
-    pub fn client_gone(&mut self, client: &FiveTuple) {
+    /// The client's connection is closed.
+    pub fn client_gone(&mut self, now: Now, client: &FiveTuple) {
         if let Some(id) = self.table.id_of(client) {
-            self.remove(id);
+            self.remove(now, id, EndReason::ConnectionClosed);
         }
     }
 
@@ -196,7 +201,7 @@ impl Server {
             if at > now.instant {
                 break;
             }
-            self.remove(id);
+            self.remove(now, id, EndReason::Expired);
         }
     }
 
@@ -214,13 +219,6 @@ impl Server {
     /// From now on nobody gets a new allocation; the living ones go on.
     pub fn start_draining(&mut self) {
         self.draining = true;
-    }
-
-    /// Ends every allocation at once.
-    pub fn end_all(&mut self) {
-        for id in self.table.ids() {
-            self.remove(id);
-        }
     }
 
     /// Living allocations.
@@ -261,12 +259,6 @@ impl Server {
             (Class::Success | Class::Error, _) => self.counters.malformed += 1,
         }
         None
-    }
-
-    fn remove(&mut self, id: AllocationId) {
-        if self.table.remove(id).is_some() {
-            self.outputs.push_back(Output::CloseRelay { id });
-        }
     }
 
     fn relay_for(&self, family: Family) -> Option<&RelayAddress> {

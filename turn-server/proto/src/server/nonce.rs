@@ -60,6 +60,8 @@ impl Nonces {
         let transport = match client.transport {
             Transport::Udp => 0,
             Transport::Tcp => 1,
+            Transport::Tls => 2,
+            Transport::Dtls => 3,
         };
         mac.update(DOMAIN);
         mac.update(&time);

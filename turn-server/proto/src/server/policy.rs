@@ -138,6 +138,10 @@ impl PeerPolicy {
         Self { config, relays }
     }
 
+    pub(super) fn set_config(&mut self, config: PolicyConfig) {
+        self.config = config;
+    }
+
     /// Asked for every packet and every ChannelBind.
     pub(super) fn allows(&self, peer: &Peer) -> bool {
         let port = peer.addr().port();

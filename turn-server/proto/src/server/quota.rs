@@ -69,6 +69,11 @@ impl LocalQuota {
         Self { limits, users: HashMap::new(), sources: HashMap::new(), total }
     }
 
+    /// From now on; who has more already keeps it.
+    pub fn set_limits(&mut self, limits: QuotaLimits) {
+        self.limits = limits;
+    }
+
     /// Living allocations.
     pub fn in_use(&self) -> usize {
         used(&self.total)

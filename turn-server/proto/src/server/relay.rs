@@ -6,8 +6,7 @@ use std::time::Instant;
 
 use rand::Rng as _;
 
-use super::{AllocationId, FiveTuple, Now, Peer, Scope, Server};
-use crate::Transport;
+use super::{FiveTuple, Now, Peer, RelayId, Scope, Server};
 use crate::channel::{CHANNEL_HEADER_LEN, channel_header, read_channel_data};
 use crate::stun::{Class, HEADER_LEN, Message, MessageWriter, Method, TransactionId, attribute};
 
@@ -19,8 +18,8 @@ pub const TAILROOM: usize = 3;
 /// To be sent from an allocation's relay socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToPeer {
-    /// Whose socket.
-    pub id: AllocationId,
+    /// Which socket.
+    pub relay: RelayId,
     /// To whom.
     pub peer: SocketAddr,
     /// Which of the bytes passed in.
@@ -81,7 +80,7 @@ impl Server {
         let peer = allocation.channels.peer_of(number, now)?;
         let payload = CHANNEL_HEADER_LEN..CHANNEL_HEADER_LEN + payload.len();
         self.authorize_peer(peer, Scope::ThisPort).then(|| ToPeer {
-            id,
+            relay: allocation.relay_id(id),
             peer: peer.addr(),
             payload,
         })
@@ -115,7 +114,7 @@ impl Server {
             && allocation.permissions.permits(peer.ip(), now)
             && self.authorize_peer(&peer, Scope::ThisPort);
         let payload = data.offset..data.offset + data.value.len();
-        passes.then(|| ToPeer { id, peer: peer.addr(), payload })
+        passes.then(|| ToPeer { relay: allocation.relay_id(id), peer: peer.addr(), payload })
     }
 
     fn count_to_peer(&mut self, to_peer: Option<&ToPeer>) {
@@ -123,25 +122,31 @@ impl Server {
             Some(to_peer) => {
                 self.counters.to_peers += 1;
                 self.counters.to_peers_bytes += count(to_peer.payload.len());
+                if let Some(allocation) = self.table.get_mut(to_peer.relay.allocation) {
+                    allocation.to_peer.count(to_peer.payload.len());
+                }
             }
             None => self.counters.dropped += 1,
         }
     }
 
-    /// A datagram of `len` bytes for an allocation's relay socket. What is returned is to be put
+    /// A datagram of `len` bytes for a relay socket. What is returned is to be put
     /// around it and sent to the client.
     pub fn handle_peer(
         &mut self,
         now: Now,
-        id: AllocationId,
+        relay: RelayId,
         from: SocketAddr,
         len: usize,
     ) -> Option<ToClient> {
-        let to_client = self.peer_to_client(now.instant, id, &Peer::new(from), len);
+        let to_client = self.peer_to_client(now.instant, relay, &Peer::new(from), len);
         match &to_client {
             Some(_) => {
                 self.counters.to_clients += 1;
                 self.counters.to_clients_bytes += count(len);
+                if let Some(allocation) = self.table.get_mut(relay.allocation) {
+                    allocation.to_client.count(len);
+                }
             }
             None => self.counters.dropped += 1,
         }
@@ -151,12 +156,13 @@ impl Server {
     fn peer_to_client(
         &mut self,
         now: Instant,
-        id: AllocationId,
+        relay: RelayId,
         peer: &Peer,
         len: usize,
     ) -> Option<ToClient> {
-        let allocation = self.table.get(id)?;
-        let passes = allocation.permissions.permits(peer.ip(), now)
+        let allocation = self.table.get(relay.allocation)?;
+        let passes = allocation.family() == relay.family
+            && allocation.permissions.permits(peer.ip(), now)
             && self.authorize_peer(peer, Scope::ThisPort);
         if !passes {
             return None;
@@ -165,7 +171,7 @@ impl Server {
         let padding = len.next_multiple_of(4) - len;
         if let Some(number) = allocation.channels.number_of(peer.addr(), now) {
             let header = RelayHeader::new(&channel_header(number, len)?)?;
-            let padding = if client.transport == Transport::Tcp { padding } else { 0 };
+            let padding = if client.transport.is_stream() { padding } else { 0 };
             return Some(ToClient { client, header, padding });
         }
         let header = data_header(TransactionId(self.rng.random()), peer.addr(), len)?;

@@ -7,7 +7,8 @@ use super::allocation::BindError;
 use super::auth::Identity;
 use super::config::{MAX_PEERS_PER_REQUEST, MAX_UNKNOWN_LISTED};
 use super::{
-    AllocationId, DEFAULT_LIFETIME, FiveTuple, MAX_LIFETIME, Now, Output, Peer, Scope, Server,
+    AllocationId, DEFAULT_LIFETIME, EndReason, FiveTuple, MAX_LIFETIME, Now, Output, Peer, Scope,
+    Server,
 };
 use crate::Family;
 use crate::channel::ChannelNumber;
@@ -109,7 +110,7 @@ impl Server {
         }
         let lifetime_s = match asked.message.u32(attribute::LIFETIME) {
             Ok(Some(0)) => {
-                self.remove(id);
+                self.remove(asked.now, id, EndReason::Released);
                 0
             }
             Ok(_) => {

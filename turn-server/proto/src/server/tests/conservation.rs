@@ -49,7 +49,7 @@ fn take(world: &mut World, step: &Step) {
         Step::Gone(index) => {
             if let Some(i) = existing(index) {
                 let tuple = world.clients[i].tuple;
-                world.server.client_gone(&tuple);
+                world.server.client_gone(world.now, &tuple);
             }
         }
         Step::Bind(index, peer) => {

@@ -141,7 +141,7 @@ fn a_closed_connection_or_allocation_gives_everything_back() {
             world.clients[anna].client.close(world.now.instant);
         } else {
             let tuple = world.clients[anna].tuple;
-            world.server.client_gone(&tuple);
+            world.server.client_gone(world.now, &tuple);
         }
         world.run();
         assert!(!world.is_open(relayed));
@@ -276,4 +276,80 @@ fn a_draining_server_keeps_what_it_has() {
     assert_eq!(world.clients[late].client.poll_event(), Some(failed));
     world.bind(anna, addr(PEER_V4));
     assert!(world.send(anna, addr(PEER_V4), b"goes on"));
+}
+
+#[test]
+fn an_end_says_why_and_how_much() {
+    let [released, gone, expired, kicked, shut] = [
+        EndReason::Released,
+        EndReason::ConnectionClosed,
+        EndReason::Expired,
+        EndReason::EndedByOperator,
+        EndReason::Shutdown,
+    ];
+    for reason in [released, gone, expired, kicked, shut] {
+        let mut world = World::new();
+        let anna = world.connect_as("anna", Transport::Tcp, "198.51.100.7:4000");
+        let relayed = world.allocate(anna);
+        let (tuple, peer) = (world.clients[anna].tuple, addr(PEER_V4));
+        world.bind(anna, peer);
+        for payload in [&b"one"[..], b"four"] {
+            assert!(world.send(anna, peer, payload));
+        }
+        assert!(world.peer_sends(anna, peer, b"hello").is_some());
+        assert!(world.peer_sends(anna, addr("192.0.2.77:1"), b"stranger").is_none());
+
+        let [session] = &world.server.sessions(world.now, 9)[..] else { panic!("{reason:?}") };
+        assert_eq!((session.client, &*session.username), (tuple, "anna"), "{reason:?}");
+        assert_eq!(session.expires_in, DEFAULT_LIFETIME, "{reason:?}");
+        assert_eq!(world.server.sessions(world.now, 0), []);
+        let id = session.id;
+        assert_eq!(AllocationId::from_bits(id.to_bits()), id);
+
+        world.clients[anna].silent = reason != released;
+        world.now.instant += Duration::from_secs(600);
+        match reason {
+            EndReason::Released => world.clients[anna].client.close(world.now.instant),
+            EndReason::ConnectionClosed => world.server.client_gone(world.now, &tuple),
+            EndReason::Expired => world.server.handle_timeout(world.now),
+            EndReason::EndedByOperator => assert!(world.server.end_session(world.now, id)),
+            EndReason::Shutdown => world.server.end_all(world.now),
+        }
+        world.run();
+        let [SessionEnd { session, reason: got }] = &world.ended[..] else { panic!("{reason:?}") };
+        assert_eq!((*got, session.id, &session.relayed[..]), (reason, id, &[relayed][..]));
+        assert_eq!(session.age, Duration::from_secs(600), "{reason:?}");
+        assert_eq!(session.to_peer, Traffic { packets: 2, bytes: 7 }, "{reason:?}");
+        assert_eq!(session.to_client, Traffic { packets: 1, bytes: 5 }, "{reason:?}");
+        assert!(!world.server.end_session(world.now, id), "{reason:?}: it is over");
+    }
+}
+
+#[test]
+fn new_settings_hold_at_once_and_end_nothing() {
+    let mut world = World::new();
+    let anna = world.connect_as("anna", Transport::Udp, "198.51.100.7:4000");
+    world.allocate(anna);
+    let peer = addr(PEER_V4);
+    world.bind(anna, peer);
+    assert!(world.send(anna, peer, b"allowed"));
+
+    let allow = vec!["192.0.2.128/25".parse().unwrap()];
+    let policy = PolicyConfig { allow, ..PolicyConfig::default() };
+    let users = vec![("carl".to_owned(), "carl's".to_owned())];
+    world.server.reconfigure(world.now, Reloadable { users, policy, ..Reloadable::default() });
+    assert!(!world.send(anna, peer, b"not any more"));
+    assert_eq!(world.peer_sends(anna, peer, b"nor back"), None);
+    world.bind(anna, addr("192.0.2.200:1"));
+    assert!(world.send(anna, addr("192.0.2.200:1"), b"still served"));
+
+    for (user, works) in [("anna", false), ("carl", true)] {
+        let client =
+            world.connect_as(user, Transport::Udp, &format!("198.51.100.8:{}", user.len()));
+        world.run();
+        let event = world.clients[client].client.poll_event();
+        assert_eq!(matches!(event, Some(ClientEvent::Allocated { .. })), works, "{user} {event:?}");
+        world.clients[client].client.close(world.now.instant);
+        world.run();
+    }
 }

@@ -20,6 +20,15 @@ pub(super) fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
+/// Anna and Bert with their passwords, and two secrets.
+pub(super) fn credentials() -> Reloadable {
+    Reloadable {
+        users: ["anna", "bert"].map(|u| (u.to_owned(), format!("{u}'s"))).to_vec(),
+        rest_secrets: vec!["rest-1".to_owned(), "rest-2".to_owned()],
+        policy: PolicyConfig::default(),
+    }
+}
+
 pub(super) struct World {
     pub(super) server: Server,
     pub(super) clients: Vec<Client>,
@@ -30,7 +39,8 @@ pub(super) struct World {
     pub(super) last_to_client_len: usize,
     /// So many sockets cannot be opened.
     pub(super) failing_opens: usize,
-    open: BTreeMap<AllocationId, SocketAddr>,
+    pub(super) ended: Vec<SessionEnd>,
+    open: BTreeMap<RelayId, SocketAddr>,
     ports: [Arc<PortPool>; 2],
     quota: SharedQuota,
 }
@@ -70,11 +80,9 @@ impl World {
         let quota = SharedQuota(Arc::new(std::sync::Mutex::new(quota)));
         let config = ServerConfig {
             realm: REALM.to_owned(),
-            users: ["anna", "bert"].map(|u| (u.to_owned(), format!("{u}'s"))).to_vec(),
-            rest_secrets: vec!["rest-1".to_owned(), "rest-2".to_owned()],
+            reloadable: Reloadable { policy, ..credentials() },
             relay_v4: relay(RELAY_V4, &ports[0]),
             relay_v6: relay(RELAY_V6, &ports[1]),
-            policy,
             nonce_key: [1; 32],
             seed: [2; 32],
         };
@@ -87,6 +95,7 @@ impl World {
             peers_got: Vec::new(),
             last_to_client_len: 0,
             failing_opens: 0,
+            ended: Vec::new(),
             open: BTreeMap::new(),
             ports,
             quota,
@@ -133,10 +142,10 @@ impl World {
     }
 
     pub(super) fn server_gets(&mut self, tuple: &FiveTuple, bytes: &[u8]) -> Vec<Vec<u8>> {
-        if let Some(ToPeer { id, peer, payload }) =
+        if let Some(ToPeer { relay, peer, payload }) =
             self.server.handle_client(self.now, tuple, bytes)
         {
-            self.peers_got.push((self.open[&id], peer, bytes[payload].to_vec()));
+            self.peers_got.push((self.open[&relay], peer, bytes[payload].to_vec()));
         }
         self.drain()
     }
@@ -149,18 +158,19 @@ impl World {
                     self.deliver(&client, &bytes);
                     sent.push(bytes);
                 }
-                Output::OpenRelay { id, .. } if self.failing_opens > 0 => {
+                Output::OpenRelay { relay, .. } if self.failing_opens > 0 => {
                     self.failing_opens -= 1;
-                    self.server.relay_failed(self.now, id);
+                    self.server.relay_failed(self.now, relay);
                 }
-                Output::OpenRelay { id, family, port } => {
-                    let ip = if family == Family::V4 { RELAY_V4 } else { RELAY_V6 };
-                    self.open.insert(id, SocketAddr::new(ip.parse().unwrap(), port));
-                    self.server.relay_opened(id);
+                Output::OpenRelay { relay, protocol: RelayProtocol::Udp, port } => {
+                    let ip = if relay.family == Family::V4 { RELAY_V4 } else { RELAY_V6 };
+                    self.open.insert(relay, SocketAddr::new(ip.parse().unwrap(), port));
+                    self.server.relay_opened(self.now, relay);
                 }
-                Output::CloseRelay { id } => {
-                    self.open.remove(&id);
+                Output::CloseRelay { relay } => {
+                    self.open.remove(&relay);
                 }
+                Output::SessionEnded(end) => self.ended.push(*end),
             }
         }
         sent
@@ -257,8 +267,9 @@ impl World {
         peer: SocketAddr,
         payload: &[u8],
     ) -> Option<(SocketAddr, Vec<u8>)> {
-        let id = self.server.table.id_of(&self.clients[client].tuple)?;
-        let to_client = self.server.handle_peer(self.now, id, peer, payload.len())?;
+        let allocation = self.server.table.id_of(&self.clients[client].tuple)?;
+        let relay = RelayId { allocation, family: Family::of(&peer.ip()) };
+        let to_client = self.server.handle_peer(self.now, relay, peer, payload.len())?;
         assert_eq!(to_client.client, self.clients[client].tuple);
         let mut bytes = [to_client.header.as_bytes(), payload].concat();
         bytes.resize(bytes.len() + to_client.padding, 0);

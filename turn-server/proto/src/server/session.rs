@@ -1,0 +1,137 @@
+//! What operators are told about allocations, while they live and when they end.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::allocation::Allocation;
+use super::{AllocationId, FiveTuple, Now, Output, Reloadable, Server};
+
+/// Packets and their payload bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// How many.
+    pub packets: u64,
+    /// Without headers.
+    pub bytes: u64,
+}
+
+impl Traffic {
+    pub(super) fn count(&mut self, bytes: usize) {
+        self.packets += 1;
+        self.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
+    }
+}
+
+/// One allocation as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// For [`Server::end_session`].
+    pub id: AllocationId,
+    /// The client and the server's end.
+    pub client: FiveTuple,
+    /// As the client names itself: hostile text.
+    pub username: String,
+    /// One address, or one of each family.
+    pub relayed: Vec<SocketAddr>,
+    /// Since it was made.
+    pub age: Duration,
+    /// Until it ends unless it is refreshed.
+    pub expires_in: Duration,
+    /// Relayed from the client to peers.
+    pub to_peer: Traffic,
+    /// Relayed from peers to the client.
+    pub to_client: Traffic,
+}
+
+/// One allocation that is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionEnd {
+    /// What it was.
+    pub session: SessionInfo,
+    /// Why it is over.
+    pub reason: EndReason,
+}
+
+/// Why an allocation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EndReason {
+    /// The client did not refresh it in time.
+    Expired,
+    /// The client asked for it.
+    Released,
+    /// The client's connection closed.
+    ConnectionClosed,
+    /// [`Server::end_session`].
+    EndedByOperator,
+    /// [`Server::end_all`].
+    Shutdown,
+}
+
+impl EndReason {
+    /// For logs and labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Released => "released by the client",
+            Self::ConnectionClosed => "connection closed",
+            Self::EndedByOperator => "ended by the operator",
+            Self::Shutdown => "server shut down",
+        }
+    }
+}
+
+impl Server {
+    /// Takes new settings over. What is allocated stays; whether its peers are still allowed is
+    /// asked again for each packet.
+    pub fn reconfigure(&mut self, _now: Now, reloadable: Reloadable) {
+        let Reloadable { users, rest_secrets, policy } = reloadable;
+        self.authenticator.set_credentials(users, rest_secrets);
+        self.policy.set_config(policy);
+    }
+
+    /// Living allocations, at most `limit` of them.
+    pub fn sessions(&self, now: Now, limit: usize) -> Vec<SessionInfo> {
+        let ids = self.table.ids().into_iter();
+        let living = ids.filter_map(|id| Some((id, self.table.get(id)?)));
+        let open = living.filter(|(_, allocation)| allocation.open);
+        open.take(limit).map(|(id, allocation)| info(id, allocation, now)).collect()
+    }
+
+    /// Ends one allocation. Whether there was one.
+    pub fn end_session(&mut self, now: Now, id: AllocationId) -> bool {
+        let living = self.table.get(id).is_some();
+        self.remove(now, id, EndReason::EndedByOperator);
+        living
+    }
+
+    /// Ends every allocation at once.
+    pub fn end_all(&mut self, now: Now) {
+        for id in self.table.ids() {
+            self.remove(now, id, EndReason::Shutdown);
+        }
+    }
+
+    pub(super) fn remove(&mut self, now: Now, id: AllocationId, reason: EndReason) {
+        let Some(allocation) = self.table.remove(id) else { return };
+        self.outputs.push_back(Output::CloseRelay { relay: allocation.relay_id(id) });
+        // What was never answered was no session.
+        if allocation.open {
+            let session = info(id, &allocation, now);
+            let end = Box::new(SessionEnd { session, reason });
+            self.outputs.push_back(Output::SessionEnded(end));
+        }
+    }
+}
+
+fn info(id: AllocationId, allocation: &Allocation, now: Now) -> SessionInfo {
+    SessionInfo {
+        id,
+        client: allocation.client,
+        username: allocation.owner.username.to_string(),
+        relayed: vec![allocation.relayed()],
+        age: now.instant.saturating_duration_since(allocation.created_at),
+        expires_in: allocation.expires_at.saturating_duration_since(now.instant),
+        to_peer: allocation.to_peer,
+        to_client: allocation.to_client,
+    }
+}

@@ -125,7 +125,10 @@ fn only_the_signaling_protocol_knows_the_json() {
     let folders = ["gateway/", "signaling/core/", "turn-server/"];
     report(
         "JSON is read and written in signaling/proto; others may pass a value on.",
-        &confined(&folders, &["json!", "serde_json::from_", "serde_json::to_"], |_| false),
+        &confined(&folders, &["json!", "serde_json::from_", "serde_json::to_"], |path| {
+            // Its report is no message of the protocol.
+            path == "turn-server/bench/src/table.rs"
+        }),
     );
 }
 

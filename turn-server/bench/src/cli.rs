@@ -1,9 +1,12 @@
 //! The command line.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use porthole_turn_server::Cidr;
+
+use crate::under_test::Contender;
 
 /// The name and the password that every server is started with and every client uses.
 pub(crate) const USERNAME: &str = "bench";
@@ -22,6 +25,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Mode {
     /// Runs our server alone, for a profiler: user `bench`, password `relayed`.
     Serve(Serve),
+    /// Measures every server that is installed and prints a table.
+    Compare(Compare),
 }
 
 #[derive(Debug, Args)]
@@ -47,4 +52,52 @@ pub(crate) struct Serve {
     /// Ends when standard input does.
     #[arg(long, hide = true)]
     pub(crate) until_eof: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    /// Once and briefly instead of three times: for a first look.
+    #[arg(long)]
+    quick: bool,
+    /// How long each load is measured.
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// How often each measurement is made.
+    #[arg(long)]
+    repetitions: Option<usize>,
+    /// Only measurements with this in their name: relay, bursts, allocations, stall, fairness,
+    /// latency.
+    #[arg(long)]
+    pub(crate) only: Option<String>,
+    /// Only these servers.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) servers: Vec<Contender>,
+    /// How many allocations memory and set-up are measured with.
+    #[arg(long, default_value_t = 9_000)]
+    pub(crate) allocations: usize,
+    /// Leaves the choice of cores to the system.
+    #[arg(long)]
+    pub(crate) no_pin: bool,
+    /// Every value as JSON instead of the table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Compare {
+    pub(crate) fn measured(&self) -> Duration {
+        let seconds = self.seconds.unwrap_or(if self.quick { 0.5 } else { 2.0 });
+        Duration::from_secs_f64(seconds.clamp(0.05, 60.0))
+    }
+
+    pub(crate) fn warm_up(&self) -> Duration {
+        self.measured().min(Duration::from_millis(300))
+    }
+
+    pub(crate) fn repetitions(&self) -> usize {
+        self.repetitions.unwrap_or(if self.quick { 1 } else { 3 }).clamp(1, 100)
+    }
+
+    pub(crate) fn includes(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| name.contains(only.as_str()))
+    }
 }

@@ -5,8 +5,17 @@
 //! has an address of its own (IP_PKTINFO), but none has a socket, so that the generator costs the
 //! same for one flow and for thousands.
 
+mod case;
 mod cli;
+mod compare;
+mod crowd;
+mod load;
+mod payload;
+mod place;
 mod serve;
+mod table;
+mod under_test;
+mod wire;
 
 use std::io::Write as _;
 
@@ -16,6 +25,7 @@ use clap::Parser as _;
 fn main() -> Result<()> {
     match cli::Arguments::parse().mode {
         cli::Mode::Serve(how) => serve::run(&how),
+        cli::Mode::Compare(how) => compare::run(&how),
     }
 }
 

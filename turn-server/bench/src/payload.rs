@@ -40,6 +40,12 @@ pub(crate) struct Stamp {
     pub(crate) sent_ns: u64,
 }
 
+impl Stamp {
+    pub(crate) fn is_of(self, flow: usize) -> bool {
+        usize::try_from(self.flow) == Ok(flow)
+    }
+}
+
 pub(crate) struct Pattern([u8; PATTERN]);
 
 impl Pattern {

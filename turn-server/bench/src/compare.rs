@@ -1,0 +1,67 @@
+//! One server beside the other, one after the other, again and again: what changes on the machine
+//! meanwhile meets all of them.
+
+use anyhow::{Result, ensure};
+
+use crate::case::{self, Case, Effort};
+use crate::cli::Compare;
+use crate::place::Place;
+use crate::progress;
+use crate::table::Table;
+use crate::under_test::{Contender, version_of_coturn};
+
+pub(crate) fn run(how: &Compare) -> Result<()> {
+    let effort =
+        Effort { measured: how.measured(), warm_up: how.warm_up(), allocations: how.allocations };
+    let contenders = contenders(how)?;
+    let cases: Vec<Case> =
+        case::all(effort).into_iter().filter(|case| how.includes(&case.name())).collect();
+    ensure!(!cases.is_empty(), "no case has {:?} in its name", how.only);
+    let place = Place::new(!how.no_pin)?;
+    let repetitions = how.repetitions();
+    let mut table = Table::new(conditions(how, &place, &contenders), &contenders);
+    for repetition in 1..=repetitions {
+        for case in &cases {
+            for contender in &contenders {
+                let values = case.run(*contender, &place, effort)?;
+                for (row, value) in values {
+                    let (title, unit) = (&row.title, row.unit);
+                    let name = contender.name();
+                    progress(&format!(
+                        "[{repetition}/{repetitions}] {title}: {name} {value:.2} {unit}"
+                    ));
+                    table.add(*contender, row, value);
+                }
+            }
+        }
+    }
+    Ok(table.print(how.json)?)
+}
+
+/// Those that were named, or all that are here.
+fn contenders(how: &Compare) -> Result<Vec<Contender>> {
+    if how.servers.is_empty() {
+        let (here, missing): (Vec<_>, Vec<_>) =
+            Contender::ALL.into_iter().partition(|contender| contender.is_installed());
+        for contender in missing {
+            progress(&format!("{} is left out: it is not installed", contender.name()));
+        }
+        return Ok(here);
+    }
+    for contender in &how.servers {
+        let name = contender.name();
+        ensure!(contender.is_installed(), "{name} is not installed: leave it out of --servers");
+    }
+    Ok(how.servers.clone())
+}
+
+fn conditions(how: &Compare, place: &Place, contenders: &[Contender]) -> Vec<String> {
+    let coturn = contenders.contains(&Contender::Coturn).then(version_of_coturn).flatten();
+    let seconds = how.measured().as_secs_f64();
+    let mut conditions = vec![
+        format!("median of {}, interleaved, {seconds} s each", how.repetitions()),
+        place.describe().to_owned(),
+    ];
+    conditions.extend(coturn.map(|version| format!("coturn {version}")));
+    conditions
+}

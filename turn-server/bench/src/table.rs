@@ -1,0 +1,175 @@
+//! The table: medians, ratios to coturn, and whether ours is where it should be.
+
+use std::io::{self, Write as _};
+
+use serde::Serialize;
+
+use crate::under_test::Contender;
+
+/// One line of the table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Row {
+    pub(crate) title: String,
+    pub(crate) unit: &'static str,
+    pub(crate) wanted: Wanted,
+}
+
+impl Row {
+    pub(crate) fn new(title: String, unit: &'static str) -> Self {
+        Self { title, unit, wanted: Wanted::Nothing }
+    }
+
+    pub(crate) fn wanted(self, wanted: Wanted) -> Self {
+        Self { wanted, ..self }
+    }
+}
+
+/// What is asked of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Wanted {
+    Nothing,
+    /// So many times what coturn has, or less.
+    Ratio(f64),
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Wanted {
+    fn text(self) -> String {
+        match self {
+            Self::Nothing => String::new(),
+            Self::Ratio(ratio) => format!("≤ {ratio}×"),
+            Self::AtMost(most) => format!("≤ {most}"),
+            Self::AtLeast(least) => format!("≥ {least}"),
+        }
+    }
+
+    fn is_met(self, ours: Option<f64>, ratio: Option<f64>) -> Option<bool> {
+        match self {
+            Self::Nothing => None,
+            Self::Ratio(most) => ratio.map(|ratio| ratio <= most),
+            Self::AtMost(most) => ours.map(|ours| ours <= most),
+            Self::AtLeast(least) => ours.map(|ours| ours >= least),
+        }
+    }
+}
+
+/// Everything that was measured.
+#[derive(Debug, Serialize)]
+pub(crate) struct Table {
+    /// How and with what.
+    pub(crate) conditions: Vec<String>,
+    #[serde(skip)]
+    contenders: Vec<Contender>,
+    lines: Vec<Line>,
+}
+
+#[derive(Debug, Serialize)]
+struct Line {
+    #[serde(flatten)]
+    row: Row,
+    results: Vec<Results>,
+}
+
+#[derive(Debug, Serialize)]
+struct Results {
+    server: Contender,
+    values: Vec<f64>,
+}
+
+impl Table {
+    pub(crate) fn new(conditions: Vec<String>, contenders: &[Contender]) -> Self {
+        Self { conditions, contenders: contenders.to_vec(), lines: Vec::new() }
+    }
+
+    pub(crate) fn add(&mut self, contender: Contender, row: Row, value: f64) {
+        let found = self.lines.iter().position(|line| line.row == row);
+        let index = found.unwrap_or_else(|| {
+            let results =
+                self.contenders.iter().map(|c| Results { server: *c, values: Vec::new() });
+            self.lines.push(Line { row, results: results.collect() });
+            self.lines.len() - 1
+        });
+        let line = self.lines.get_mut(index);
+        let results = line.and_then(|l| l.results.iter_mut().find(|r| r.server == contender));
+        if let Some(results) = results {
+            results.values.push(value);
+        }
+    }
+
+    pub(crate) fn print(&self, json: bool) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if json {
+            serde_json::to_writer(&mut out, self)?;
+            return writeln!(out);
+        }
+        for condition in &self.conditions {
+            writeln!(out, "{condition}")?;
+        }
+        let mut cells = vec![self.head()];
+        cells.extend(self.lines.iter().map(|line| line.cells()));
+        let columns = cells.first().map_or(0, Vec::len);
+        let width = |column| {
+            let widths = cells.iter().filter_map(|row: &Vec<String>| row.get(column));
+            widths.map(|cell: &String| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        for row in &cells {
+            writeln!(out)?;
+            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+                match column {
+                    0 => write!(out, "{cell:<width$}")?,
+                    _ => write!(out, "  {cell:>width$}")?,
+                }
+            }
+        }
+        writeln!(out)
+    }
+
+    fn head(&self) -> Vec<String> {
+        let servers = self.contenders.iter().map(|contender| contender.name());
+        let head = ["median"].into_iter().chain(servers).chain(["to coturn", "wanted", ""]);
+        head.map(str::to_owned).collect()
+    }
+}
+
+impl Line {
+    fn cells(&self) -> Vec<String> {
+        let of = |contender| {
+            let results = self.results.iter().find(|results| results.server == contender);
+            results.and_then(|results| median(&results.values))
+        };
+        let (ours, theirs) = (of(Contender::Porthole), of(Contender::Coturn));
+        let ratio = ours.zip(theirs).filter(|(_, t)| *t != 0.0).map(|(ours, t)| ours / t);
+        let met = self.row.wanted.is_met(ours, ratio);
+        let number = |value: f64| format!("{} {}", rounded(value), self.row.unit);
+        let mut cells = vec![self.row.title.clone()];
+        cells.extend(self.results.iter().map(|r| median(&r.values).map_or_else(dash, number)));
+        cells.push(ratio.map_or_else(dash, |ratio| format!("{ratio:.2}×")));
+        cells.push(self.row.wanted.text());
+        cells.push(met.map_or_else(String::new, |met| if met { "yes" } else { "NO" }.to_owned()));
+        cells
+    }
+}
+
+fn dash() -> String {
+    "–".to_owned()
+}
+
+/// Of an even number, the upper one of the two in the middle.
+fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied()
+}
+
+/// Three digits or more, as far as they mean something.
+fn rounded(value: f64) -> String {
+    let digits = match value {
+        v if v >= 100.0 || v == 0.0 => 0,
+        v if v >= 10.0 => 1,
+        _ => 2,
+    };
+    format!("{value:.digits$}")
+}

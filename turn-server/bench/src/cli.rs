@@ -27,6 +27,11 @@ pub(crate) enum Mode {
     Serve(Serve),
     /// Measures every server that is installed and prints a table.
     Compare(Compare),
+    /// Holds many allocations for long and drops them: ports, quota and memory must come back.
+    Soak(Soak),
+    /// Sends unauthenticated packets from many addresses beside a relay: memory must be flat, and
+    /// the relay must lose nothing.
+    Flood(Flood),
 }
 
 #[derive(Debug, Args)]
@@ -44,7 +49,7 @@ pub(crate) struct Serve {
     #[arg(long, default_value_t = 65_535)]
     pub(crate) last_port: u16,
     /// How many allocations there may be.
-    #[arg(long, default_value_t = 65_536)]
+    #[arg(long, default_value_t = 55_536)]
     pub(crate) quota: usize,
     /// Where peers may be.
     #[arg(long, default_values = ["127.0.0.0/8", "10.0.0.0/8"])]
@@ -99,5 +104,53 @@ impl Compare {
 
     pub(crate) fn includes(&self, name: &str) -> bool {
         self.only.as_ref().is_none_or(|only| name.contains(only.as_str()))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Soak {
+    /// How many; as many files must be allowed.
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) allocations: usize,
+    /// How long, in seconds. In less than ten minutes everything is renewed once early.
+    #[arg(long, default_value_t = 600.0)]
+    hold: f64,
+    /// The clients fall silent instead of releasing their allocations: ten minutes more.
+    #[arg(long)]
+    pub(crate) abandon: bool,
+    /// Leaves the choice of cores to the system.
+    #[arg(long)]
+    pub(crate) no_pin: bool,
+    /// The result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Soak {
+    pub(crate) fn hold(&self) -> Duration {
+        Duration::from_secs_f64(self.hold.clamp(0.2, 86_400.0))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Flood {
+    /// How many, each from an address of its own.
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) packets: usize,
+    /// Packets a second.
+    #[arg(long, default_value_t = 20_000)]
+    pub(crate) rate: u32,
+    /// Leaves the choice of cores to the system.
+    #[arg(long)]
+    pub(crate) no_pin: bool,
+    /// The result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Flood {
+    /// From the first to the last.
+    pub(crate) fn duration(&self) -> Duration {
+        Duration::from_secs_f64(self.packets as f64 / f64::from(self.rate.max(1)))
     }
 }

@@ -7,6 +7,7 @@ use crate::case::{self, Case, Effort};
 use crate::cli::Compare;
 use crate::place::Place;
 use crate::progress;
+use crate::report;
 use crate::table::Table;
 use crate::under_test::{Contender, version_of_coturn};
 
@@ -35,7 +36,7 @@ pub(crate) fn run(how: &Compare) -> Result<()> {
             }
         }
     }
-    Ok(table.print(how.json)?)
+    Ok(report::print(how.json, &table, &table.lines())?)
 }
 
 /// Those that were named, or all that are here.

@@ -38,13 +38,15 @@ pub(crate) fn index_of(base: Ipv4Addr, addr: Ipv4Addr) -> usize {
     usize::try_from(addr.to_bits().wrapping_sub(base.to_bits())).unwrap_or(usize::MAX)
 }
 
-/// The clients.
+/// The clients. What they are told is the time may be ahead of the clock.
 pub(crate) struct Crowd {
     pub(crate) wire: Wire,
     server: SocketAddr,
     base: Ipv4Addr,
     clients: Vec<TurnClient>,
+    ahead: Duration,
     next_upkeep: Instant,
+    requests: usize,
     ended: usize,
 }
 
@@ -60,8 +62,8 @@ pub(crate) struct Flow {
 
 impl Crowd {
     pub(crate) fn new(wire: Wire, server: SocketAddr, base: Ipv4Addr) -> Self {
-        let next_upkeep = Instant::now();
-        Self { wire, server, base, clients: Vec::new(), next_upkeep, ended: 0 }
+        let (ahead, next_upkeep) = (Duration::ZERO, Instant::now());
+        Self { wire, server, base, clients: Vec::new(), ahead, next_upkeep, requests: 0, ended: 0 }
     }
 
     /// Makes `count` allocations, `at_once` of them under way at any time.
@@ -70,7 +72,7 @@ impl Crowd {
         let start = |crowd: &mut Self, _| {
             let (name, password) = (USERNAME.to_owned(), PASSWORD.to_owned());
             let config = ClientConfig::new(name, password, Transport::Udp);
-            let client = TurnClient::new(config, Instant::now());
+            let client = TurnClient::new(config, crowd.now());
             crowd.clients.push(client);
         };
         let step = Step { name: "Allocate", count, at_once };
@@ -80,7 +82,7 @@ impl Crowd {
     /// Binds a channel to each client's own peer.
     pub(crate) fn bind(&mut self, peers: Peers, at_once: usize) -> Result<Duration> {
         let start = |crowd: &mut Self, index: usize| {
-            let now = Instant::now();
+            let now = crowd.now();
             if let Some(client) = crowd.clients.get_mut(index) {
                 client.bind_channel(peers.address(index), now);
             }
@@ -89,6 +91,18 @@ impl Crowd {
         self.work_through(step, start, |index, client| {
             client.channel(peers.address(index)).is_some()
         })
+    }
+
+    /// Gives every allocation back.
+    pub(crate) fn release(&mut self, at_once: usize) -> Result<Duration> {
+        let start = |crowd: &mut Self, index: usize| {
+            let now = crowd.now();
+            if let Some(client) = crowd.clients.get_mut(index) {
+                client.close(now);
+            }
+        };
+        let step = Step { name: "Refresh", count: self.clients.len(), at_once };
+        self.work_through(step, start, |_, client| client.is_finished())
     }
 
     /// What carries payloads of `size` bytes over each bound channel.
@@ -105,6 +119,34 @@ impl Crowd {
 
     pub(crate) fn server(&self) -> SocketAddr {
         self.server
+    }
+
+    /// How many clients have their allocation.
+    pub(crate) fn alive(&self) -> usize {
+        self.clients.iter().filter(|client| client.relayed().is_some()).count()
+    }
+
+    /// How many requests they have sent.
+    pub(crate) fn requests(&self) -> usize {
+        self.requests
+    }
+
+    /// Makes the clients believe that so much time has passed: what is due by then is renewed
+    /// now. The server knows nothing of it.
+    pub(crate) fn skip(&mut self, time: Duration) {
+        self.ahead += time;
+    }
+
+    /// Keeps all allocations for `time`.
+    pub(crate) fn hold(&mut self, time: Duration) -> Result<()> {
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            if self.listen(|_, _| {})? == 0 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            self.keep_up(0..self.clients.len())?;
+        }
+        Ok(())
     }
 }
 
@@ -165,7 +207,7 @@ impl Crowd {
 
     /// Hands a batch of packets to the clients, and what they say to the server.
     fn listen(&mut self, mut then: impl FnMut(usize, &TurnClient)) -> Result<usize> {
-        let now = Instant::now();
+        let now = self.now();
         let mut heard = Vec::new();
         let (clients, server, base) = (&mut self.clients, self.server, self.base);
         let packets = self.wire.receive(|received| {
@@ -191,7 +233,7 @@ impl Crowd {
         if Instant::now() < self.next_upkeep {
             return Ok(());
         }
-        let now = Instant::now();
+        let now = self.now();
         let due = |client: &TurnClient| client.poll_timeout().is_some_and(|at| at <= now);
         let due: Vec<usize> =
             which.filter(|index| self.clients.get(*index).is_some_and(due)).take(AT_ONCE).collect();
@@ -211,6 +253,7 @@ impl Crowd {
         let Some(client) = self.clients.get_mut(index) else { return Ok(()) };
         while let Some(bytes) = client.poll_transmit() {
             self.wire.send(nth(self.base, index), self.server, &bytes, None)?;
+            self.requests += 1;
         }
         while let Some(event) = client.poll_event() {
             match event {
@@ -221,5 +264,9 @@ impl Crowd {
             }
         }
         Ok(())
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now() + self.ahead
     }
 }

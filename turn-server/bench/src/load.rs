@@ -150,7 +150,16 @@ impl<'t> Traffic<'t> {
     }
 
     /// Warms up, then measures.
-    pub(crate) fn run(mut self, server: &Running) -> Result<Outcome> {
+    pub(crate) fn run(self, server: &Running) -> Result<Outcome> {
+        self.run_beside(server, |_| Ok(()))
+    }
+
+    /// The same; `beside` is called again and again with the time that was measured so far.
+    pub(crate) fn run_beside(
+        mut self,
+        server: &Running,
+        mut beside: impl FnMut(Duration) -> Result<()>,
+    ) -> Result<Outcome> {
         self.outcome = Outcome::default();
         let began = Instant::now();
         let measure_at = began + self.load.warm_up;
@@ -168,6 +177,9 @@ impl<'t> Traffic<'t> {
                 break;
             }
             stalling.step(now, server)?;
+            if before.is_some() {
+                beside(now - measure_at)?;
+            }
             if self.receive()? > 0 {
                 quiet_since = now;
             } else if now - quiet_since > GIVEN_UP {

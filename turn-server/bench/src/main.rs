@@ -9,10 +9,14 @@ mod case;
 mod cli;
 mod compare;
 mod crowd;
+mod flood;
 mod load;
 mod payload;
 mod place;
+mod report;
 mod serve;
+mod soak;
+mod stranger;
 mod table;
 mod under_test;
 mod wire;
@@ -26,6 +30,8 @@ fn main() -> Result<()> {
     match cli::Arguments::parse().mode {
         cli::Mode::Serve(how) => serve::run(&how),
         cli::Mode::Compare(how) => compare::run(&how),
+        cli::Mode::Soak(how) => soak::run(&how),
+        cli::Mode::Flood(how) => flood::run(&how),
     }
 }
 

@@ -1,7 +1,5 @@
 //! The table: medians, ratios to coturn, and whether ours is where it should be.
 
-use std::io::{self, Write as _};
-
 use serde::Serialize;
 
 use crate::under_test::Contender;
@@ -98,33 +96,26 @@ impl Table {
         }
     }
 
-    pub(crate) fn print(&self, json: bool) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        if json {
-            serde_json::to_writer(&mut out, self)?;
-            return writeln!(out);
-        }
-        for condition in &self.conditions {
-            writeln!(out, "{condition}")?;
-        }
+    /// For people.
+    pub(crate) fn lines(&self) -> Vec<String> {
         let mut cells = vec![self.head()];
-        cells.extend(self.lines.iter().map(|line| line.cells()));
+        cells.extend(self.lines.iter().map(Line::cells));
         let columns = cells.first().map_or(0, Vec::len);
         let width = |column| {
             let widths = cells.iter().filter_map(|row: &Vec<String>| row.get(column));
             widths.map(|cell: &String| cell.chars().count()).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();
-        for row in &cells {
-            writeln!(out)?;
-            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-                match column {
-                    0 => write!(out, "{cell:<width$}")?,
-                    _ => write!(out, "  {cell:>width$}")?,
-                }
-            }
-        }
-        writeln!(out)
+        let aligned = |row: &Vec<String>| {
+            let cell = |(column, (cell, width)): (usize, (&String, &usize))| match column {
+                0 => format!("{cell:<width$}"),
+                _ => format!("  {cell:>width$}"),
+            };
+            let line: String = row.iter().zip(&widths).enumerate().map(cell).collect();
+            line.trim_end().to_owned()
+        };
+        let blank = [String::new()];
+        self.conditions.iter().cloned().chain(blank).chain(cells.iter().map(aligned)).collect()
     }
 
     fn head(&self) -> Vec<String> {

@@ -18,8 +18,8 @@ use crate::place::{Core, Place};
 const START: Duration = Duration::from_secs(10);
 /// What /proc/PID/stat counts in: `USER_HZ`, the same on every Linux.
 const TICK: Duration = Duration::from_millis(10);
-/// Of relayed addresses: room for the most allocations that are measured.
-const RELAY_PORTS: (u16, u16) = (10_000, 65_535);
+/// Below the ports that the system gives out by itself (`ip_local_port_range`).
+const FIRST_PORT: u16 = 10_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -51,9 +51,10 @@ impl Contender {
         }
     }
 
-    fn command(self, at: SocketAddr, scratch: &TempDir) -> Result<Command> {
+    fn command(self, at: SocketAddr, room: Room, scratch: &TempDir) -> Result<Command> {
+        let (first, last) = (FIRST_PORT.to_string(), room.last_port.to_string());
         let mut command = match self {
-            Self::Coturn => coturn(at, scratch),
+            Self::Coturn => coturn(at, room, scratch),
             Self::TurnCrate => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.args(["serve-turn-crate", "--listen", &at.to_string()]);
@@ -62,6 +63,8 @@ impl Contender {
             Self::Porthole => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.args(["serve", "--until-eof", "--listen", &at.to_string()]);
+                command.args(["--quota", &room.quota.to_string()]);
+                command.args(["--first-port", &first, "--last-port", &last]);
                 command
             }
         };
@@ -79,19 +82,36 @@ pub(crate) fn version_of_coturn() -> Option<String> {
 }
 
 /// One relay thread, no log, and none of what ours does not have to do.
-fn coturn(at: SocketAddr, scratch: &TempDir) -> Command {
+fn coturn(at: SocketAddr, room: Room, scratch: &TempDir) -> Command {
     let (ip, port) = (at.ip().to_string(), at.port().to_string());
     let mut command = Command::new("turnserver");
     command
         .args(["-n", "--no-cli", "--no-tls", "--no-dtls", "--no-tcp", "--no-rfc5780"])
         .args(["-L", &ip, "-E", &ip, "-p", &port, "-m", "1", "--allow-loopback-peers"])
         .args(["--lt-cred-mech", "--user", &format!("{USERNAME}:{PASSWORD}"), "--realm", REALM])
-        .args(["--min-port", &RELAY_PORTS.0.to_string(), "--max-port", &RELAY_PORTS.1.to_string()])
+        .args(["--min-port", &FIRST_PORT.to_string(), "--max-port", &room.last_port.to_string()])
         .args(["--no-stdout-log", "--simple-log", "--log-file", "/dev/null", "--pidfile"])
         .arg(scratch.path().join("pid"))
         .arg("--userdb")
         .arg(scratch.path().join("db"));
     command
+}
+
+/// For how many allocations there is room.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    last_port: u16,
+    quota: usize,
+}
+
+impl Room {
+    /// Quota for so many, and a few ports more: the host may have given one away.
+    pub(crate) fn of_exactly(allocations: usize) -> Result<Self> {
+        let ports = u16::try_from(allocations + allocations / 100 + 8).ok();
+        let last_port = ports.and_then(|ports| FIRST_PORT.checked_add(ports));
+        let last_port = last_port.context("there are not so many ports: take fewer allocations")?;
+        Ok(Self { last_port, quota: allocations })
+    }
 }
 
 /// A server that answers. Dropping it ends it.
@@ -105,10 +125,20 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// With room for the most allocations that are measured.
     pub(crate) fn start(contender: Contender, place: &Place) -> Result<Self> {
+        Self::start_with(contender, place, Room { last_port: u16::MAX, quota: 1 << 16 })
+    }
+
+    /// Ours with no more room than that.
+    pub(crate) fn start_ours(place: &Place, room: Room) -> Result<Self> {
+        Self::start_with(Contender::Porthole, place, room)
+    }
+
+    fn start_with(contender: Contender, place: &Place, room: Room) -> Result<Self> {
         let scratch = TempDir::new()?;
         let address = SocketAddr::from((place.server_ip(), place.free_port()?));
-        let command = contender.command(address, &scratch)?;
+        let command = contender.command(address, room, &scratch)?;
         let child = place
             .spawn(command, Core::Server)
             .with_context(|| format!("{} does not start", contender.name()))?;
@@ -136,6 +166,11 @@ impl Running {
         let line = text.lines().find_map(|line| line.strip_prefix(name));
         let kilobytes = line.and_then(|rest| rest.split_whitespace().next());
         Ok(kilobytes.context("the kernel does not say how much memory")?.parse::<u64>()? * 1024)
+    }
+
+    /// Open files, that is, sockets.
+    pub(crate) fn descriptors(&self) -> Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.pid()))?.count())
     }
 
     pub(crate) fn stop(&self) -> Result<()> {

@@ -3,12 +3,16 @@
 
 use std::process::Command;
 
-fn bench(arguments: &[&str]) -> String {
+use nix::sys::resource::{Resource, getrlimit};
+use serde_json::Value;
+
+/// Runs a mode; it fails by itself if what it measures is not as it must be.
+fn bench(arguments: &[&str]) -> Value {
     let mut command = Command::new(env!("CARGO_BIN_EXE_porthole-turn-bench"));
     let output = command.args(arguments).output().expect("the benchmark runs");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {said}");
-    String::from_utf8(output.stdout).expect("text")
+    serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
 #[test]
@@ -16,7 +20,7 @@ fn the_table_has_a_value_for_every_measurement() {
     let small = ["--servers", "porthole", "--seconds", "0.1", "--repetitions", "1", "--no-pin"];
     let few = ["--allocations", "100"];
     let arguments = [&["compare", "--json"][..], &small, &few].concat();
-    let table: serde_json::Value = serde_json::from_str(&bench(&arguments)).expect("JSON");
+    let table = bench(&arguments);
     let lines = table["lines"].as_array().expect("lines");
     // The system counts time in ticks and memory in pages: little may be nothing.
     for (measured, may_be_zero) in [
@@ -34,4 +38,27 @@ fn the_table_has_a_value_for_every_measurement() {
         let value = line["results"][0]["values"][0].as_f64().expect("a value");
         assert!(value.is_finite() && (value > 0.0 || may_be_zero), "{measured}: {value}");
     }
+}
+
+#[test]
+fn a_flood_from_100_000_addresses_costs_no_memory_and_no_packet_of_a_relay() {
+    let report = bench(&["flood", "--json", "--no-pin"]);
+    assert_eq!(report["strangers"], 100_000);
+    assert_eq!(report["lost"], 0);
+    assert!(report["relayed"].as_u64().expect("a number") > 5_000, "{report}");
+    for kind in report["kinds"].as_array().expect("kinds") {
+        assert!(kind["sent"].as_u64().expect("a number") > 8_000, "{kind}");
+        let is_question = kind["kind"] == "binding" || kind["kind"] == "allocate";
+        assert!(!is_question || kind["answers"] != 0, "the server does not see it: {kind}");
+    }
+}
+
+#[test]
+fn ports_quota_and_memory_of_10_000_allocations_come_back() {
+    let (_, files) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    let count = files.saturating_sub(100).min(10_000).to_string();
+    let report = bench(&["soak", "--json", "--no-pin", "--hold", "4", "--allocations", &count]);
+    let timeline = report["timeline"].as_array().expect("a timeline");
+    let most = timeline.iter().filter_map(|moment| moment["descriptors"].as_u64()).max();
+    assert!(most > count.parse().ok(), "each allocation has a socket: {report}");
 }

@@ -1,0 +1,15 @@
+//! Results on standard output, for people or for programs.
+
+use std::io::{self, Write as _};
+
+use serde::Serialize;
+
+/// As JSON, or as lines.
+pub(crate) fn print(json: bool, result: &impl Serialize, lines: &[String]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if json {
+        serde_json::to_writer(&mut out, result)?;
+        return writeln!(out);
+    }
+    lines.iter().try_for_each(|line| writeln!(out, "{line}"))
+}

@@ -42,6 +42,9 @@ pub struct Config {
     pub allow_peers: Vec<Cidr>,
     /// Blocks that are closed whatever `allow_peers` says.
     pub deny_peers: Vec<Cidr>,
+    /// Whether clients may bind channels above 0x4FFF, which was RFC 5766's range; coturn's clients
+    /// do until 4.16. Default: no.
+    pub rfc5766_channels: bool,
     /// Threads; 0 is one for each core.
     pub workers: usize,
     /// How many allocations there may be.
@@ -62,6 +65,7 @@ impl Default for Config {
             relay_ports: 49_152..=65_535,
             allow_peers: Vec::new(),
             deny_peers: Vec::new(),
+            rfc5766_channels: false,
             workers: 0,
             quota: QuotaLimits::default(),
         }
@@ -115,7 +119,14 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
         relay_v4: relay(IpAddr::is_ipv4),
         relay_v6: relay(IpAddr::is_ipv6),
         realm: config.realm,
-        reloadable: Reloadable { users: config.users, rest_secrets: config.rest_secrets, policy },
+        reloadable: Reloadable {
+            users: config.users,
+            rest_secrets: config.rest_secrets,
+            policy,
+            rfc5766_channels: config.rfc5766_channels,
+        },
+        // Nothing here sets IP_MTU_DISCOVER yet.
+        dont_fragment: false,
         nonce_key: rand::rng().random(),
         seed: rand::rng().random(),
     };

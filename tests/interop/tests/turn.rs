@@ -39,6 +39,8 @@ fn server() -> Result<Server> {
         users: vec![("anna".to_owned(), "secret".to_owned())],
         rest_secrets: vec!["shared".to_owned()],
         allow_peers: allow.iter().map(|block| block.parse()).collect::<Result<_, _>>()?,
+        // Debian's turnutils_uclient is one of RFC 5766.
+        rfc5766_channels: true,
         workers: 2,
         ..Config::default()
     };

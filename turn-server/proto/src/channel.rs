@@ -7,11 +7,11 @@ pub const CHANNEL_HEADER_LEN: usize = 4;
 /// The largest frame on a stream: a full ChannelData or STUN message, padded.
 pub const MAX_FRAME: usize = 65_552;
 
-/// A channel number that a server takes.
+/// A channel number.
 ///
-/// RFC 8656 §12 ends the range at 0x4FFF, RFC 5766 §11 ended it at 0x7FFF. Clients of the older
-/// one are many (coturn's until 4.16, pion), and on a TURN server's port nothing else begins with
-/// such bytes: so the server takes both, and our client uses the newer range.
+/// RFC 8656 §12 ends the range at 0x4FFF, RFC 5766 §11 ended it at 0x7FFE. Clients of the older
+/// one exist (coturn's until 4.16, pion), and on a TURN server's port nothing else begins with
+/// such bytes: so a server may take both, and our client uses the newer range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelNumber(u16);
 
@@ -19,11 +19,17 @@ impl ChannelNumber {
     /// The first one.
     pub const MIN: Self = Self(0x4000);
     /// The last one.
-    pub const MAX: Self = Self(0x7FFF);
+    pub const MAX: Self = Self(0x4FFF);
+    /// The last one of RFC 5766.
+    pub const MAX_RFC_5766: Self = Self(0x7FFE);
 
-    /// `None` outside the range.
+    /// `None` outside the wider range.
     pub const fn new(number: u16) -> Option<Self> {
-        if number >= Self::MIN.0 && number <= Self::MAX.0 { Some(Self(number)) } else { None }
+        if number >= Self::MIN.0 && number <= Self::MAX_RFC_5766.0 {
+            Some(Self(number))
+        } else {
+            None
+        }
     }
 
     /// The number itself.

@@ -61,6 +61,14 @@ impl Family {
         }
     }
 
+    /// 0 or 1.
+    pub(crate) const fn index(self) -> usize {
+        match self {
+            Self::V4 => 0,
+            Self::V6 => 1,
+        }
+    }
+
     /// As REQUESTED-ADDRESS-FAMILY carries it (RFC 8656 §18.6): the number and 24 zero bits.
     pub(crate) const fn to_attribute(self) -> u32 {
         match self {

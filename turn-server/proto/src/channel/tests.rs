@@ -37,9 +37,14 @@ fn channel_data_is_read_by_its_own_length() {
 
 #[test]
 fn channel_numbers_are_those_of_rfc_8656_and_rfc_5766() {
-    for (number, ok) in
-        [(0x3FFF, false), (0x4000, true), (0x4FFF, true), (0x7FFF, true), (0x8000, false)]
-    {
+    for (number, ok) in [
+        (0x3FFF, false),
+        (0x4000, true),
+        (0x4FFF, true),
+        (0x7FFE, true),
+        (0x7FFF, false),
+        (0x8000, false),
+    ] {
         assert_eq!(ChannelNumber::new(number).is_some(), ok, "{number:#x}");
     }
 }

@@ -1,17 +1,43 @@
-//! Allocate (RFC 8656 §7.2), which ends only when the driver has opened a socket.
+//! Allocate (RFC 8656 §7.2), which ends only when the driver has opened the sockets.
 
 use std::time::Duration;
 
-use super::allocation::{AllocateRequest, Allocation, Channels, Permissions, PortWish};
+use super::allocation::{
+    AllocateRequest, Allocation, Channels, Permissions, PortWish, RelayPort, RelayPorts,
+};
 use super::config::MAX_PORT_TRIES;
 use super::port::{PortGuard, RelayAddress};
 use super::quota::QuotaReached;
 use super::requests::{Asked, ReplyTo, granted_lifetime, requested_family};
 use super::reservation::Token;
 use super::session::Traffic;
-use super::{AllocationId, Now, Output, RelayProtocol, Server};
+use super::{AllocationId, Now, Output, RelayId, RelayProtocol, Server};
 use crate::stun::{Class, ErrorCode, Message, Method, attribute};
 use crate::{Family, REQUESTED_UDP};
+
+/// What an Allocate request wants, sound in itself.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    families: Families,
+    wish: PortWish,
+    lifetime_s: u32,
+}
+
+/// Of which families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Families {
+    One(Family),
+    /// ADDITIONAL-ADDRESS-FAMILY: one address suffices, though (RFC 8656 §7.2).
+    Both,
+}
+
+/// The ports of a new allocation.
+#[derive(Debug, Default)]
+struct Taken {
+    relays: RelayPorts,
+    token: Option<Token>,
+    missing: Option<(Family, ErrorCode)>,
+}
 
 impl Server {
     pub(super) fn handle_allocate(&mut self, asked: &Asked<'_>) -> Result<(), ErrorCode> {
@@ -19,16 +45,13 @@ impl Server {
             if allocation.request.id != asked.message.id() {
                 return Err(ErrorCode::ALLOCATION_MISMATCH);
             }
-            // The answer was lost, unless the socket is still being opened.
-            if allocation.open {
+            // The answer was lost, unless a socket is still being opened.
+            if allocation.answered {
                 self.reply_allocated(id);
             }
             return Ok(());
         }
-        check_transport(asked.message)?;
-        let family = requested_family(asked.message)?;
-        let lifetime_s = granted_lifetime(asked.message)?;
-        let wish = port_wish(asked.message)?;
+        let wanted = Wanted::read(asked.message)?;
         if self.draining {
             return Err(ErrorCode::INSUFFICIENT_CAPACITY);
         }
@@ -37,31 +60,22 @@ impl Server {
             QuotaReached::Own => ErrorCode::ALLOCATION_QUOTA_REACHED,
             QuotaReached::Total => ErrorCode::INSUFFICIENT_CAPACITY,
         })?;
-        let (relay, port, token) = match wish {
-            PortWish::Reserved => self.claim_port(asked)?,
-            PortWish::Any | PortWish::Even | PortWish::Pair => {
-                let relay = self.relay_for(family.unwrap_or(Family::V4));
-                let relay = relay.ok_or(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED)?.clone();
-                let taken = self.take_port(&relay, wish, &asked.who.username, asked.now);
-                let (port, token) = taken.ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
-                (relay, port, token)
-            }
-        };
+        let Taken { relays, token, missing } = self.take_ports(asked, wanted)?;
+        let Wanted { wish, lifetime_s, .. } = wanted;
         let allocation = Allocation {
             client: *asked.client,
             owner: asked.who.clone(),
-            relay_ip: relay.ip,
-            port,
+            relays,
+            missing,
             lifetime_s,
             expires_at: asked.now.instant + Duration::from_secs(u64::from(lifetime_s)),
             request: AllocateRequest {
                 id: asked.message.id(),
                 fingerprint: asked.message.has_fingerprint(),
             },
-            open: false,
+            answered: false,
             wish,
             token,
-            port_tries: 0,
             created_at: asked.now.instant,
             permissions: Permissions::default(),
             channels: Channels::default(),
@@ -70,98 +84,167 @@ impl Server {
             _quota: quota,
         };
         let id = self.table.insert(allocation).ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
-        self.open_relay(id);
+        for family in [Family::V4, Family::V6] {
+            self.open_relay(RelayId { allocation: id, family });
+        }
         Ok(())
     }
 
-    fn open_relay(&mut self, id: AllocationId) {
-        let Some(allocation) = self.table.get_mut(id) else { return };
-        allocation.port_tries += 1;
-        let (relay, port) = (allocation.relay_id(id), allocation.port.port());
-        let protocol = RelayProtocol::Udp;
-        self.outputs.push_back(Output::OpenRelay { relay, protocol, port });
+    fn take_ports(&mut self, asked: &Asked<'_>, wanted: Wanted) -> Result<Taken, ErrorCode> {
+        let mut taken = Taken::default();
+        let families = match wanted.families {
+            Families::One(_) if wanted.wish == PortWish::Reserved => {
+                taken.relays.insert(self.claim_port(asked)?);
+                return Ok(taken);
+            }
+            Families::One(family) => &[family][..],
+            Families::Both => &[Family::V4, Family::V6],
+        };
+        for family in families {
+            match self.take_port(*family, wanted.wish, &asked.who.username, asked.now) {
+                Ok((relay, token)) => {
+                    taken.relays.insert(relay);
+                    taken.token = token;
+                }
+                Err(code) => taken.missing = Some((*family, code)),
+            }
+        }
+        match taken.missing {
+            Some((_, code)) if taken.relays.is_empty() => Err(code),
+            Some(_) | None => Ok(taken),
+        }
     }
 
     fn take_port(
         &mut self,
-        relay: &RelayAddress,
+        family: Family,
         wish: PortWish,
         username: &str,
         now: Now,
-    ) -> Option<(PortGuard, Option<Token>)> {
-        match wish {
-            PortWish::Any => Some((relay.ports.take(&mut self.rng)?, None)),
-            PortWish::Even => Some((relay.ports.take_even(&mut self.rng)?, None)),
-            PortWish::Pair if self.reservations.is_full() => None,
-            PortWish::Pair => {
-                let [port, above] = relay.ports.take_pair(&mut self.rng)?;
-                let reserved = self.reservations.reserve(username, relay.ip, above, now.instant);
-                Some((port, Some(reserved)))
-            }
-            PortWish::Reserved => None,
-        }
+    ) -> Result<(RelayPort, Option<Token>), ErrorCode> {
+        let relay = self.relay_for(family).ok_or(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED)?.clone();
+        let (port, token) = match wish {
+            PortWish::Any => (relay.ports.take(&mut self.rng), None),
+            PortWish::Even => (relay.ports.take_even(&mut self.rng), None),
+            PortWish::Pair if self.reservations.is_full() => (None, None),
+            PortWish::Pair => match relay.ports.take_pair(&mut self.rng) {
+                Some([port, above]) => {
+                    let token = self.reservations.reserve(username, relay.ip, above, now.instant);
+                    (Some(port), Some(token))
+                }
+                None => (None, None),
+            },
+            PortWish::Reserved => (None, None),
+        };
+        let port = port.ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
+        Ok((RelayPort::new(relay.ip, port), token))
     }
 
     /// The family is the reservation's.
-    fn claim_port(
-        &self,
-        asked: &Asked<'_>,
-    ) -> Result<(RelayAddress, PortGuard, Option<Token>), ErrorCode> {
+    fn claim_port(&self, asked: &Asked<'_>) -> Result<RelayPort, ErrorCode> {
         let token = asked.message.first(attribute::RESERVATION_TOKEN);
         let token = token.ok_or(ErrorCode::BAD_REQUEST)?.value;
-        let claim = |relay: &RelayAddress| {
-            let port = self.reservations.claim(&asked.who.username, token, relay)?;
-            Some((relay.clone(), port, None))
+        let claim = |relay: &RelayAddress| -> Option<(RelayAddress, PortGuard)> {
+            Some((relay.clone(), self.reservations.claim(&asked.who.username, token, relay)?))
         };
         let found = self.relay_v4.iter().chain(&self.relay_v6).find_map(claim);
-        found.ok_or(ErrorCode::INSUFFICIENT_CAPACITY)
+        let (relay, port) = found.ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
+        Ok(RelayPort::new(relay.ip, port))
     }
 
-    pub(super) fn finish_allocate(&mut self, id: AllocationId) {
-        let Some(allocation) = self.table.get_mut(id).filter(|a| !a.open) else { return };
-        allocation.open = true;
-        self.counters.allocations_made += 1;
-        self.reply_allocated(id);
+    fn open_relay(&mut self, relay: RelayId) {
+        let allocation = self.table.get_mut(relay.allocation);
+        let Some(port) = allocation.and_then(|a| a.relays.get_mut(relay.family)) else { return };
+        port.tries += 1;
+        let (protocol, port) = (RelayProtocol::Udp, port.addr().port());
+        self.outputs.push_back(Output::OpenRelay { relay, protocol, port });
+    }
+
+    pub(super) fn finish_open(&mut self, relay: RelayId) {
+        let allocation = self.table.get_mut(relay.allocation);
+        if let Some(port) = allocation.and_then(|a| a.relays.get_mut(relay.family)) {
+            port.open = true;
+            self.finish_allocate(relay.allocation);
+        }
     }
 
     /// Somebody else on this host has the port. The new one is taken before the old one is given
     /// back, so that they differ.
-    pub(super) fn retry_allocate(&mut self, now: Now, id: AllocationId) {
-        let Some(allocation) = self.table.get(id).filter(|a| !a.open) else { return };
-        let (family, wish) = (allocation.family(), allocation.wish);
+    pub(super) fn retry_open(&mut self, now: Now, relay: RelayId) {
+        let Some(allocation) = self.table.get(relay.allocation) else { return };
+        let wish = allocation.wish;
+        let Some(port) = allocation.relays.get(relay.family).filter(|port| !port.open) else {
+            return;
+        };
+        let tries = port.tries;
         let username = allocation.owner.username.clone();
-        let relay = self.relay_for(family).cloned();
-        let relay = relay.filter(|_| allocation.port_tries < MAX_PORT_TRIES);
-        let another = relay.and_then(|relay| self.take_port(&relay, wish, &username, now));
-        match (another, self.table.get_mut(id)) {
-            (Some((port, token)), Some(allocation)) => {
-                (allocation.port, allocation.token) = (port, token);
-                self.open_relay(id);
+        let another = match tries < MAX_PORT_TRIES {
+            true => self.take_port(relay.family, wish, &username, now),
+            false => Err(ErrorCode::INSUFFICIENT_CAPACITY),
+        };
+        let Some(allocation) = self.table.get_mut(relay.allocation) else { return };
+        match another {
+            Ok((mut port, token)) => {
+                port.tries = tries;
+                allocation.relays.insert(port);
+                allocation.token = token;
+                self.open_relay(relay);
             }
-            _ => self.give_up_allocate(id),
+            Err(code) => {
+                allocation.relays.remove(relay.family);
+                allocation.missing = Some((relay.family, code));
+                self.finish_allocate(relay.allocation);
+            }
         }
     }
 
-    fn give_up_allocate(&mut self, id: AllocationId) {
-        let Some(allocation) = self.table.remove(id) else { return };
-        self.refuse(reply_to(&allocation), ErrorCode::INSUFFICIENT_CAPACITY);
+    /// Answers as soon as no socket is being opened any more.
+    fn finish_allocate(&mut self, id: AllocationId) {
+        let Some(allocation) = self.table.get_mut(id).filter(|a| !a.answered) else { return };
+        if allocation.relays.is_empty() {
+            let Some(allocation) = self.table.remove(id) else { return };
+            return self.refuse(reply_to(&allocation), ErrorCode::INSUFFICIENT_CAPACITY);
+        }
+        if allocation.relays.iter().all(|port| port.open) {
+            allocation.answered = true;
+            self.counters.allocations_made += 1;
+            self.reply_allocated(id);
+        }
     }
 
     fn reply_allocated(&mut self, id: AllocationId) {
         let Some(allocation) = self.table.get(id) else { return };
-        let (relayed, lifetime_s) = (allocation.relayed(), allocation.lifetime_s);
+        let relayed: Vec<_> = allocation.relays.iter().map(RelayPort::addr).collect();
+        let (lifetime_s, missing) = (allocation.lifetime_s, allocation.missing);
         let (client, token) = (allocation.client, allocation.token);
         let key = allocation.owner.key.clone();
         let to = ReplyTo { key: Some(&key), ..reply_to(allocation) };
         self.reply(to, Class::Success, |writer| {
+            for addr in relayed {
+                writer.xor_address(attribute::XOR_RELAYED_ADDRESS, addr);
+            }
             writer
-                .xor_address(attribute::XOR_RELAYED_ADDRESS, relayed)
                 .xor_address(attribute::XOR_MAPPED_ADDRESS, client.client)
                 .u32(attribute::LIFETIME, lifetime_s);
             if let Some(token) = token {
                 writer.attribute(attribute::RESERVATION_TOKEN, token.as_bytes());
             }
+            if let Some((family, code)) = missing {
+                writer.u32(attribute::ADDRESS_ERROR_CODE, address_error(family, code));
+            }
         });
+    }
+}
+
+impl Wanted {
+    fn read(message: &Message<'_>) -> Result<Self, ErrorCode> {
+        check_transport(message)?;
+        let wish = port_wish(message)?;
+        let families = families(message)?;
+        if families == Families::Both && matches!(wish, PortWish::Pair | PortWish::Reserved) {
+            return Err(ErrorCode::BAD_REQUEST);
+        }
+        Ok(Self { families, wish, lifetime_s: granted_lifetime(message)? })
     }
 }
 
@@ -196,4 +279,22 @@ fn port_wish(message: &Message<'_>) -> Result<PortWish, ErrorCode> {
         (None, Some(Token::LEN)) if family.is_none() => Ok(PortWish::Reserved),
         (Some(_), _) | (None, Some(_)) => Err(ErrorCode::BAD_REQUEST),
     }
+}
+
+/// IPv4 unless something else is asked for.
+fn families(message: &Message<'_>) -> Result<Families, ErrorCode> {
+    let requested = requested_family(message)?;
+    let additional = message.u32(attribute::ADDITIONAL_ADDRESS_FAMILY);
+    let additional = additional.map_err(|_| ErrorCode::BAD_REQUEST)?.map(Family::from_attribute);
+    match (requested, additional) {
+        (requested, None) => Ok(Families::One(requested.unwrap_or(Family::V4))),
+        (None, Some(Some(Family::V6))) => Ok(Families::Both),
+        (Some(_), Some(_)) | (None, Some(Some(Family::V4) | None)) => Err(ErrorCode::BAD_REQUEST),
+    }
+}
+
+/// ADDRESS-ERROR-CODE without a reason phrase (RFC 8656 §18.12).
+fn address_error(family: Family, code: ErrorCode) -> u32 {
+    let (class, number) = (code.value() / 100, code.value() % 100);
+    family.to_attribute() | u32::from(class) << 8 | u32::from(number)
 }

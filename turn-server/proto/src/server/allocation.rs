@@ -13,7 +13,7 @@ use super::reservation::Token;
 use super::session::Traffic;
 use crate::Family;
 use crate::channel::ChannelNumber;
-use crate::stun::TransactionId;
+use crate::stun::{ErrorCode, TransactionId};
 
 /// Names an allocation for the driver. Never used again for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,10 +52,7 @@ impl RelayId {
     /// As [`AllocationId::slot`]: dense, and taken by at most one relay at a time.
     pub fn slot(self) -> usize {
         let slot = usize::try_from(self.allocation.index).unwrap_or(usize::MAX / 2 - 1);
-        match self.family {
-            Family::V4 => 2 * slot,
-            Family::V6 => 2 * slot + 1,
-        }
+        2 * slot + self.family.index()
     }
 }
 
@@ -70,18 +67,18 @@ pub enum RelayProtocol {
 pub(super) struct Allocation {
     pub(super) client: FiveTuple,
     pub(super) owner: Identity,
-    pub(super) relay_ip: IpAddr,
-    pub(super) port: PortGuard,
+    pub(super) relays: RelayPorts,
+    /// The family of ADDITIONAL-ADDRESS-FAMILY that there is no address of, and why.
+    pub(super) missing: Option<(Family, ErrorCode)>,
     pub(super) lifetime_s: u32,
     pub(super) created_at: Instant,
     pub(super) expires_at: Instant,
     pub(super) request: AllocateRequest,
-    /// Whether the driver has opened the relay socket.
-    pub(super) open: bool,
+    /// Whether the driver has opened the relay sockets and the client was told.
+    pub(super) answered: bool,
     pub(super) wish: PortWish,
     /// Of the port above, for whoever asked for it.
     pub(super) token: Option<Token>,
-    pub(super) port_tries: u8,
     pub(super) permissions: Permissions,
     pub(super) channels: Channels,
     pub(super) to_peer: Traffic,
@@ -89,17 +86,59 @@ pub(super) struct Allocation {
     pub(super) _quota: QuotaUnit,
 }
 
-impl Allocation {
-    pub(super) fn relayed(&self) -> SocketAddr {
-        SocketAddr::new(self.relay_ip, self.port.port())
+/// A relayed address; its socket is open or about to be.
+#[derive(Debug)]
+pub(super) struct RelayPort {
+    ip: IpAddr,
+    port: PortGuard,
+    pub(super) open: bool,
+    /// Ports tried, this one included.
+    pub(super) tries: u8,
+}
+
+impl RelayPort {
+    pub(super) fn new(ip: IpAddr, port: PortGuard) -> Self {
+        Self { ip, port, open: false, tries: 0 }
     }
 
-    pub(super) fn relay_id(&self, allocation: AllocationId) -> RelayId {
-        RelayId { allocation, family: self.family() }
+    pub(super) fn addr(&self) -> SocketAddr {
+        SocketAddr::new(self.ip, self.port.port())
+    }
+}
+
+/// At most one of each family.
+#[derive(Debug, Default)]
+pub(super) struct RelayPorts([Option<RelayPort>; 2]);
+
+impl RelayPorts {
+    pub(super) fn get(&self, family: Family) -> Option<&RelayPort> {
+        self.0[family.index()].as_ref()
     }
 
-    pub(super) fn family(&self) -> Family {
-        Family::of(&self.relay_ip)
+    pub(super) fn get_mut(&mut self, family: Family) -> Option<&mut RelayPort> {
+        self.0[family.index()].as_mut()
+    }
+
+    /// Instead of the one of its family.
+    pub(super) fn insert(&mut self, relay: RelayPort) {
+        let family = Family::of(&relay.ip);
+        self.0[family.index()] = Some(relay);
+    }
+
+    pub(super) fn remove(&mut self, family: Family) -> Option<RelayPort> {
+        self.0[family.index()].take()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &RelayPort> {
+        self.0.iter().flatten()
+    }
+
+    pub(super) fn families(&self) -> impl Iterator<Item = Family> {
+        self.iter().map(|relay| Family::of(&relay.ip))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
     }
 }
 
@@ -205,6 +244,11 @@ impl Channels {
             None if self.0.iter().filter(|c| now < c.expires_at).count() < MAX_CHANNELS => Ok(()),
             None => Err(BindError::Full),
         }
+    }
+
+    /// Forgets those to peers of this family.
+    pub(super) fn remove_family(&mut self, family: Family) {
+        self.0.retain(|c| Family::of(&c.peer.ip()) != family);
     }
 
     /// Binds or renews what [`Self::check`] found good.

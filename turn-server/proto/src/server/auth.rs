@@ -41,15 +41,9 @@ pub(super) struct Authenticator {
 }
 
 impl Authenticator {
-    pub(super) fn new(
-        realm: String,
-        users: Vec<(String, String)>,
-        rest_secrets: Vec<String>,
-        nonces: Nonces,
-    ) -> Self {
-        let mut this = Self { realm, users: HashMap::new(), rest_secrets: Vec::new(), nonces };
-        this.set_credentials(users, rest_secrets);
-        this
+    /// Of nobody yet.
+    pub(super) fn new(realm: String, nonces: Nonces) -> Self {
+        Self { realm, users: HashMap::new(), rest_secrets: Vec::new(), nonces }
     }
 
     /// Instead of those there are.

@@ -35,6 +35,9 @@ pub struct ServerConfig {
     pub relay_v4: Option<RelayAddress>,
     /// Where IPv6 is relayed, if it is.
     pub relay_v6: Option<RelayAddress>,
+    /// Whether the driver can keep a packet to a peer from being fragmented: without that,
+    /// DONT-FRAGMENT is an unknown attribute (RFC 8656 §7.2).
+    pub dont_fragment: bool,
     /// Key of nonces and reservation tokens; the same in all workers.
     pub nonce_key: [u8; 32],
     /// Seed of ports and transaction ids: random and another one in each worker.
@@ -59,6 +62,8 @@ pub struct Reloadable {
     pub rest_secrets: Vec<String>,
     /// Which peers are allowed.
     pub policy: PolicyConfig,
+    /// Whether channels 0x5000 to 0x7FFE may be bound: clients of RFC 5766 use them.
+    pub rfc5766_channels: bool,
 }
 
 impl std::fmt::Debug for Reloadable {

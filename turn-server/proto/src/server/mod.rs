@@ -11,6 +11,7 @@ mod allocate;
 mod allocation;
 mod auth;
 mod config;
+mod icmp;
 mod nonce;
 mod peer;
 mod policy;
@@ -35,6 +36,7 @@ pub use config::{
     CHANNEL_LIFETIME, DEFAULT_LIFETIME, MAX_CHANNELS, MAX_LIFETIME, MAX_PEERS_PER_REQUEST,
     MAX_PERMISSIONS, PERMISSION_LIFETIME, Reloadable, ServerConfig,
 };
+pub use icmp::Icmp;
 pub use nonce::NONCE_LIFETIME_S;
 use nonce::Nonces;
 pub use peer::Peer;
@@ -47,7 +49,7 @@ use reservation::Reservations;
 pub use session::{EndReason, SessionEnd, SessionInfo, Traffic};
 use table::Table;
 
-use crate::channel::{Kind, kind_of};
+use crate::channel::{ChannelNumber, Kind, kind_of};
 use crate::stun::{Class, Message, Method};
 use crate::{Family, Transport};
 
@@ -134,6 +136,8 @@ pub struct Server {
     relay_v6: Option<RelayAddress>,
     quota: Box<dyn AllocationQuota>,
     rng: StdRng,
+    dont_fragment: bool,
+    last_channel: ChannelNumber,
     reservations: Reservations,
     table: Table,
     /// At most a few for each input, and the driver drains it after each.
@@ -146,22 +150,25 @@ impl Server {
     /// Without allocations.
     pub fn new(config: ServerConfig, quota: Box<dyn AllocationQuota>) -> Self {
         let ServerConfig { realm, reloadable, relay_v4, relay_v6, .. } = config;
-        let Reloadable { users, rest_secrets, policy } = reloadable;
         let relays = relay_v4.iter().chain(&relay_v6).cloned().collect();
         let nonces = Nonces::new(config.nonce_key);
-        Self {
-            authenticator: Authenticator::new(realm, users, rest_secrets, nonces),
-            policy: PeerPolicy::new(policy, relays),
+        let mut this = Self {
+            authenticator: Authenticator::new(realm, nonces),
+            policy: PeerPolicy::new(relays),
             relay_v4,
             relay_v6,
             quota,
             rng: StdRng::from_seed(config.seed),
+            dont_fragment: config.dont_fragment,
+            last_channel: ChannelNumber::MAX,
             reservations: Reservations::new(config.nonce_key),
             table: Table::default(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
             draining: false,
-        }
+        };
+        this.set_reloadable(reloadable);
+        this
     }
 
     /// A datagram or frame from a client. What is returned is to be sent to a peer.
@@ -179,12 +186,12 @@ impl Server {
 
     /// The driver opened the socket it was asked for.
     pub fn relay_opened(&mut self, _now: Now, relay: RelayId) {
-        self.finish_allocate(relay.allocation);
+        self.finish_open(relay);
     }
 
     /// The driver could not open the socket it was asked for: another port is tried.
     pub fn relay_failed(&mut self, now: Now, relay: RelayId) {
-        self.retry_allocate(now, relay.allocation);
+        self.retry_open(now, relay);
     }
 
     /// The client's connection is closed.

@@ -134,8 +134,8 @@ pub(super) struct PeerPolicy {
 }
 
 impl PeerPolicy {
-    pub(super) fn new(config: PolicyConfig, relays: Vec<RelayAddress>) -> Self {
-        Self { config, relays }
+    pub(super) fn new(relays: Vec<RelayAddress>) -> Self {
+        Self { config: PolicyConfig::default(), relays }
     }
 
     pub(super) fn set_config(&mut self, config: PolicyConfig) {

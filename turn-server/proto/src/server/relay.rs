@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use rand::Rng as _;
 
-use super::{FiveTuple, Now, Peer, RelayId, Scope, Server};
+use super::{AllocationId, FiveTuple, Now, Peer, RelayId, Scope, Server};
+use crate::Family;
 use crate::channel::{CHANNEL_HEADER_LEN, channel_header, read_channel_data};
 use crate::stun::{Class, HEADER_LEN, Message, MessageWriter, Method, TransactionId, attribute};
 
@@ -24,6 +25,9 @@ pub struct ToPeer {
     pub peer: SocketAddr,
     /// Which of the bytes passed in.
     pub payload: Range<usize>,
+    /// Whether it is to be dropped rather than fragmented (RFC 8656 §14). Only ever set when
+    /// [`ServerConfig::dont_fragment`](super::ServerConfig) is.
+    pub dont_fragment: bool,
 }
 
 /// To be sent to a client: the header, the peer's payload, and `padding` zero bytes.
@@ -80,9 +84,10 @@ impl Server {
         let peer = allocation.channels.peer_of(number, now)?;
         let payload = CHANNEL_HEADER_LEN..CHANNEL_HEADER_LEN + payload.len();
         self.authorize_peer(peer, Scope::ThisPort).then(|| ToPeer {
-            relay: allocation.relay_id(id),
+            relay: relay_to(id, peer),
             peer: peer.addr(),
             payload,
+            dont_fragment: false,
         })
     }
 
@@ -103,18 +108,28 @@ impl Server {
         client: &FiveTuple,
         message: &Message<'_>,
     ) -> Option<ToPeer> {
-        let known = [attribute::XOR_PEER_ADDRESS, attribute::DATA];
-        if message.unknown_required(&known).next().is_some() {
+        const KNOWN: [u16; 3] =
+            [attribute::XOR_PEER_ADDRESS, attribute::DATA, attribute::DONT_FRAGMENT];
+        if message.unknown_required(&KNOWN).next().is_some() {
+            return None;
+        }
+        let dont_fragment = message.first(attribute::DONT_FRAGMENT).is_some();
+        if dont_fragment && !self.dont_fragment {
             return None;
         }
         let (id, allocation) = self.table.of_client(client)?;
         let peer = Peer::new(message.xor_address(attribute::XOR_PEER_ADDRESS).ok()??);
         let data = message.first(attribute::DATA)?;
-        let passes = allocation.open
+        let passes = allocation.relays.get(relay_to(id, &peer).family).is_some_and(|r| r.open)
             && allocation.permissions.permits(peer.ip(), now)
             && self.authorize_peer(&peer, Scope::ThisPort);
         let payload = data.offset..data.offset + data.value.len();
-        passes.then(|| ToPeer { relay: allocation.relay_id(id), peer: peer.addr(), payload })
+        passes.then(|| ToPeer {
+            relay: relay_to(id, &peer),
+            peer: peer.addr(),
+            payload,
+            dont_fragment,
+        })
     }
 
     fn count_to_peer(&mut self, to_peer: Option<&ToPeer>) {
@@ -161,7 +176,9 @@ impl Server {
         len: usize,
     ) -> Option<ToClient> {
         let allocation = self.table.get(relay.allocation)?;
-        let passes = allocation.family() == relay.family
+        let open = allocation.relays.get(relay.family).is_some_and(|port| port.open);
+        let passes = open
+            && Family::of(&peer.ip()) == relay.family
             && allocation.permissions.permits(peer.ip(), now)
             && self.authorize_peer(peer, Scope::ThisPort);
         if !passes {
@@ -177,6 +194,10 @@ impl Server {
         let header = data_header(TransactionId(self.rng.random()), peer.addr(), len)?;
         Some(ToClient { client, header, padding })
     }
+}
+
+fn relay_to(allocation: AllocationId, peer: &Peer) -> RelayId {
+    RelayId { allocation, family: Family::of(&peer.ip()) }
 }
 
 /// A Data indication up to its payload. The payload itself is not needed to write it.

@@ -3,12 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::allocation::BindError;
+use super::allocation::{Allocation, BindError};
 use super::auth::Identity;
 use super::config::{MAX_PEERS_PER_REQUEST, MAX_UNKNOWN_LISTED};
 use super::{
-    AllocationId, DEFAULT_LIFETIME, EndReason, FiveTuple, MAX_LIFETIME, Now, Output, Peer, Scope,
-    Server,
+    AllocationId, DEFAULT_LIFETIME, EndReason, FiveTuple, MAX_LIFETIME, Now, Output, Peer, RelayId,
+    Scope, Server,
 };
 use crate::Family;
 use crate::channel::ChannelNumber;
@@ -17,7 +17,7 @@ use crate::stun::{
 };
 
 /// What any request may carry; everything else that must be understood is answered with 420.
-const KNOWN: [u16; 10] = [
+const KNOWN: [u16; 11] = [
     attribute::EVEN_PORT,
     attribute::RESERVATION_TOKEN,
     attribute::USERNAME,
@@ -28,7 +28,10 @@ const KNOWN: [u16; 10] = [
     attribute::XOR_PEER_ADDRESS,
     attribute::REQUESTED_ADDRESS_FAMILY,
     attribute::REQUESTED_TRANSPORT,
+    attribute::DONT_FRAGMENT,
 ];
+/// [`KNOWN`] without its last, where that cannot be had (RFC 8656 §7.2).
+const KNOWN_WITHOUT_DONT_FRAGMENT: &[u16] = KNOWN.split_at(KNOWN.len() - 1).0;
 
 /// A request of somebody who is known by now.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +74,7 @@ impl Server {
     /// Anybody may ask. The answer is never more than 1.6 times as long as the question.
     pub(super) fn handle_binding(&mut self, client: &FiveTuple, message: &Message<'_>) {
         let to = ReplyTo::new(client, message, None);
-        if message.unknown_required(&KNOWN).next().is_some() {
+        if message.unknown_required(self.known()).next().is_some() {
             return self.refuse_unknown(to, message);
         }
         self.counters.bindings += 1;
@@ -87,7 +90,7 @@ impl Server {
             Err(code) => return self.challenge(now, client, message, code),
         };
         let asked = Asked { client, message, who: &who, now };
-        if message.unknown_required(&KNOWN).next().is_some() {
+        if message.unknown_required(self.known()).next().is_some() {
             return self.refuse_unknown(asked.reply_to(), message);
         }
         let handled = match message.method() {
@@ -104,22 +107,28 @@ impl Server {
 
     /// RFC 8656 §8.2.
     fn handle_refresh(&mut self, asked: &Asked<'_>) -> Result<(), ErrorCode> {
-        let (id, family) = self.allocation_of(asked)?;
-        if requested_family(asked.message)?.is_some_and(|requested| requested != family) {
+        let (id, allocation) = self.allocation_of(asked)?;
+        let family = requested_family(asked.message)?;
+        if family.is_some_and(|family| allocation.relays.get(family).is_none()) {
             return Err(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH);
         }
-        let lifetime_s = match asked.message.u32(attribute::LIFETIME) {
-            Ok(Some(0)) => {
+        let one_of_two = family.filter(|_| allocation.relays.iter().count() > 1);
+        let lifetime_s = match (asked.message.u32(attribute::LIFETIME), one_of_two) {
+            (Ok(Some(0)), Some(family)) => {
+                self.remove_relay(RelayId { allocation: id, family });
+                0
+            }
+            (Ok(Some(0)), None) => {
                 self.remove(asked.now, id, EndReason::Released);
                 0
             }
-            Ok(_) => {
+            (Ok(_), _) => {
                 let granted = granted_lifetime(asked.message)?;
                 let until = asked.now.instant + Duration::from_secs(u64::from(granted));
                 self.table.expire_at(id, until);
                 granted
             }
-            Err(_) => return Err(ErrorCode::BAD_REQUEST),
+            (Err(_), _) => return Err(ErrorCode::BAD_REQUEST),
         };
         self.reply(asked.reply_to(), Class::Success, |writer| {
             writer.u32(attribute::LIFETIME, lifetime_s);
@@ -129,12 +138,12 @@ impl Server {
 
     /// RFC 8656 §10.2: all of the peers or none.
     fn handle_create_permission(&mut self, asked: &Asked<'_>) -> Result<(), ErrorCode> {
-        let (id, family) = self.allocation_of(asked)?;
+        let (id, allocation) = self.allocation_of(asked)?;
         let mut peers: Vec<IpAddr> = Vec::new();
         for found in asked.message.attributes().filter(|a| a.kind == attribute::XOR_PEER_ADDRESS) {
             let addr = crate::stun::decode_xor_address(found.value, asked.message.id());
             let addr = addr.map_err(|_| ErrorCode::BAD_REQUEST)?;
-            peers.push(self.permitted(addr, family, Scope::AnyPort)?.ip());
+            peers.push(self.permitted(allocation, addr, Scope::AnyPort)?.ip());
             if peers.len() > MAX_PEERS_PER_REQUEST {
                 return Err(ErrorCode::INSUFFICIENT_CAPACITY);
             }
@@ -151,7 +160,7 @@ impl Server {
 
     /// RFC 8656 §12.2. Binds and installs the permission, or neither.
     fn handle_channel_bind(&mut self, asked: &Asked<'_>) -> Result<(), ErrorCode> {
-        let (id, family) = self.allocation_of(asked)?;
+        let (id, allocation) = self.allocation_of(asked)?;
         let now = asked.now.instant;
         let number = asked.message.u32(attribute::CHANNEL_NUMBER);
         let addr = asked.message.xor_address(attribute::XOR_PEER_ADDRESS);
@@ -159,8 +168,9 @@ impl Server {
             return Err(ErrorCode::BAD_REQUEST);
         };
         let number = u16::try_from(number >> 16).ok().and_then(ChannelNumber::new);
+        let number = number.filter(|number| *number <= self.last_channel);
         let number = number.ok_or(ErrorCode::BAD_REQUEST)?;
-        let peer = self.permitted(addr, family, Scope::ThisPort)?;
+        let peer = self.permitted(allocation, addr, Scope::ThisPort)?;
         let allocation = self.table.get_mut(id).ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
         allocation.channels.check(number, peer.addr(), now).map_err(|error| match error {
             BindError::Taken => ErrorCode::BAD_REQUEST,
@@ -173,19 +183,28 @@ impl Server {
         Ok(())
     }
 
+    fn known(&self) -> &'static [u16] {
+        if self.dont_fragment { &KNOWN } else { KNOWN_WITHOUT_DONT_FRAGMENT }
+    }
+
     /// The allocation that the request is about, if it is the asker's.
-    fn allocation_of(&self, asked: &Asked<'_>) -> Result<(AllocationId, Family), ErrorCode> {
-        let found = self.table.of_client(asked.client).filter(|(_, a)| a.open);
+    fn allocation_of(&self, asked: &Asked<'_>) -> Result<(AllocationId, &Allocation), ErrorCode> {
+        let found = self.table.of_client(asked.client).filter(|(_, a)| a.answered);
         let (id, allocation) = found.ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
         if allocation.owner.username != asked.who.username {
             return Err(ErrorCode::WRONG_CREDENTIALS);
         }
-        Ok((id, allocation.family()))
+        Ok((id, allocation))
     }
 
-    fn permitted(&self, addr: SocketAddr, family: Family, scope: Scope) -> Result<Peer, ErrorCode> {
+    fn permitted(
+        &self,
+        allocation: &Allocation,
+        addr: SocketAddr,
+        scope: Scope,
+    ) -> Result<Peer, ErrorCode> {
         let peer = Peer::new(addr);
-        if Family::of(&peer.ip()) != family {
+        if allocation.relays.get(Family::of(&peer.ip())).is_none() {
             return Err(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH);
         }
         if self.authorize_peer(&peer, scope) { Ok(peer) } else { Err(ErrorCode::FORBIDDEN) }
@@ -219,7 +238,7 @@ impl Server {
 
     fn refuse_unknown(&mut self, to: ReplyTo<'_>, message: &Message<'_>) {
         self.counters.refused += 1;
-        let unknown = message.unknown_required(&KNOWN).take(MAX_UNKNOWN_LISTED);
+        let unknown = message.unknown_required(self.known()).take(MAX_UNKNOWN_LISTED);
         let unknown: Vec<u8> = unknown.flat_map(u16::to_be_bytes).collect();
         self.reply(to, Class::Error, |writer| {
             writer

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::allocation::Allocation;
-use super::{AllocationId, FiveTuple, Now, Output, Reloadable, Server};
+use super::allocation::{Allocation, RelayPort};
+use super::{AllocationId, FiveTuple, Now, Output, RelayId, Reloadable, Server};
+use crate::channel::ChannelNumber;
 
 /// Packets and their payload bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,17 +85,23 @@ impl Server {
     /// Takes new settings over. What is allocated stays; whether its peers are still allowed is
     /// asked again for each packet.
     pub fn reconfigure(&mut self, _now: Now, reloadable: Reloadable) {
-        let Reloadable { users, rest_secrets, policy } = reloadable;
+        self.set_reloadable(reloadable);
+    }
+
+    pub(super) fn set_reloadable(&mut self, reloadable: Reloadable) {
+        let Reloadable { users, rest_secrets, policy, rfc5766_channels } = reloadable;
         self.authenticator.set_credentials(users, rest_secrets);
         self.policy.set_config(policy);
+        self.last_channel =
+            if rfc5766_channels { ChannelNumber::MAX_RFC_5766 } else { ChannelNumber::MAX };
     }
 
     /// Living allocations, at most `limit` of them.
     pub fn sessions(&self, now: Now, limit: usize) -> Vec<SessionInfo> {
         let ids = self.table.ids().into_iter();
         let living = ids.filter_map(|id| Some((id, self.table.get(id)?)));
-        let open = living.filter(|(_, allocation)| allocation.open);
-        open.take(limit).map(|(id, allocation)| info(id, allocation, now)).collect()
+        let answered = living.filter(|(_, allocation)| allocation.answered);
+        answered.take(limit).map(|(id, allocation)| info(id, allocation, now)).collect()
     }
 
     /// Ends one allocation. Whether there was one.
@@ -111,11 +118,23 @@ impl Server {
         }
     }
 
+    /// Ends one of two relayed addresses.
+    pub(super) fn remove_relay(&mut self, relay: RelayId) {
+        let Some(allocation) = self.table.get_mut(relay.allocation) else { return };
+        if allocation.relays.remove(relay.family).is_some() {
+            allocation.channels.remove_family(relay.family);
+            self.outputs.push_back(Output::CloseRelay { relay });
+        }
+    }
+
     pub(super) fn remove(&mut self, now: Now, id: AllocationId, reason: EndReason) {
         let Some(allocation) = self.table.remove(id) else { return };
-        self.outputs.push_back(Output::CloseRelay { relay: allocation.relay_id(id) });
+        for family in allocation.relays.families() {
+            self.outputs
+                .push_back(Output::CloseRelay { relay: RelayId { allocation: id, family } });
+        }
         // What was never answered was no session.
-        if allocation.open {
+        if allocation.answered {
             let session = info(id, &allocation, now);
             let end = Box::new(SessionEnd { session, reason });
             self.outputs.push_back(Output::SessionEnded(end));
@@ -128,7 +147,7 @@ fn info(id: AllocationId, allocation: &Allocation, now: Now) -> SessionInfo {
         id,
         client: allocation.client,
         username: allocation.owner.username.to_string(),
-        relayed: vec![allocation.relayed()],
+        relayed: allocation.relays.iter().map(RelayPort::addr).collect(),
         age: now.instant.saturating_duration_since(allocation.created_at),
         expires_in: allocation.expires_at.saturating_duration_since(now.instant),
         to_peer: allocation.to_peer,

@@ -30,6 +30,8 @@ pub const REQUESTED_ADDRESS_FAMILY: u16 = 0x0017;
 pub const EVEN_PORT: u16 = 0x0018;
 /// REQUESTED-TRANSPORT.
 pub const REQUESTED_TRANSPORT: u16 = 0x0019;
+/// DONT-FRAGMENT, without a value.
+pub const DONT_FRAGMENT: u16 = 0x001A;
 /// MESSAGE-INTEGRITY-SHA256. Nothing after it is covered either.
 pub const MESSAGE_INTEGRITY_SHA256: u16 = 0x001C;
 /// XOR-MAPPED-ADDRESS.
@@ -40,6 +42,12 @@ pub const PRIORITY: u16 = 0x0024;
 pub const USE_CANDIDATE: u16 = 0x0025;
 /// RESERVATION-TOKEN.
 pub const RESERVATION_TOKEN: u16 = 0x0022;
+/// ADDITIONAL-ADDRESS-FAMILY.
+pub const ADDITIONAL_ADDRESS_FAMILY: u16 = 0x8000;
+/// ADDRESS-ERROR-CODE.
+pub const ADDRESS_ERROR_CODE: u16 = 0x8001;
+/// ICMP: what came back from the way to a peer.
+pub const ICMP: u16 = 0x8004;
 /// SOFTWARE.
 pub const SOFTWARE: u16 = 0x8022;
 /// ALTERNATE-SERVER.

@@ -1,6 +1,8 @@
 //! The server and its clients as values: no socket, and time is moved.
 
 mod conservation;
+mod families;
+mod fragments;
 mod pairs;
 mod peers;
 mod refusals;

@@ -16,7 +16,9 @@ fn policy(allow: &[&str], deny: &[&str]) -> PeerPolicy {
         own_addresses: vec!["8.8.8.8".parse().unwrap(), "10.0.0.1".parse().unwrap()],
         listeners: vec![addr("8.8.8.8:3478"), addr("10.0.0.1:3478")],
     };
-    PeerPolicy::new(config, Vec::new())
+    let mut policy = PeerPolicy::new(Vec::new());
+    policy.set_config(config);
+    policy
 }
 
 #[test]

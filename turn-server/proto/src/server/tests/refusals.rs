@@ -1,6 +1,6 @@
 //! What the server says no to, and how loudly.
 
-use super::world::{PEER_V4, PEER_V6, REALM, SERVER, World, addr};
+use super::world::{self, PEER_V4, PEER_V6, REALM, SERVER, World, addr};
 use super::*;
 use crate::REQUESTED_UDP;
 use crate::stun::{
@@ -279,7 +279,7 @@ fn each_mistake_has_its_code() {
             "channel above the range",
             Method::ChannelBind,
             |w| {
-                w.u32(attribute::CHANNEL_NUMBER, 0x8000_0000).xor_address(PEER, addr(PEER_V4));
+                w.u32(attribute::CHANNEL_NUMBER, 0x5000_0000).xor_address(PEER, addr(PEER_V4));
             },
             400,
         ),
@@ -369,6 +369,29 @@ fn each_mistake_has_its_code() {
         assert_eq!(answer(&mut world, &from, &signed(&nonce, *method, fill)), *code, "{what}");
     }
     assert_eq!((world.ports_taken(), world.quota_in_use()), (0, 0));
+}
+
+#[test]
+fn channels_of_rfc_5766_are_taken_where_they_are_configured() {
+    for (rfc5766_channels, number, code) in [
+        (false, 0x4FFF, 0),
+        (false, 0x5000, 400),
+        (true, 0x5000, 0),
+        (true, 0x7FFE, 0),
+        (true, 0x7FFF, 400),
+    ] {
+        let mut world = World::new();
+        let settings = Reloadable { rfc5766_channels, ..world::credentials() };
+        let from = tuple(CLIENT);
+        world.ask(&from, "anna", Method::Allocate, allocate);
+        world.server.reconfigure(world.now, settings);
+        let answer = world.ask(&from, "anna", Method::ChannelBind, |writer| {
+            writer
+                .u32(attribute::CHANNEL_NUMBER, number << 16)
+                .xor_address(attribute::XOR_PEER_ADDRESS, addr("1.1.1.1:1"));
+        });
+        assert_eq!(answer.code(), code, "{rfc5766_channels} {number:#x}");
+    }
 }
 
 #[test]

@@ -26,6 +26,7 @@ pub(super) fn credentials() -> Reloadable {
         users: ["anna", "bert"].map(|u| (u.to_owned(), format!("{u}'s"))).to_vec(),
         rest_secrets: vec!["rest-1".to_owned(), "rest-2".to_owned()],
         policy: PolicyConfig::default(),
+        rfc5766_channels: false,
     }
 }
 
@@ -36,10 +37,15 @@ pub(super) struct World {
     start: Instant,
     /// What left the relay sockets: relayed address, peer, payload.
     pub(super) peers_got: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
+    /// Whether the last of them was not to be fragmented.
+    pub(super) last_dont_fragment: bool,
     pub(super) last_to_client_len: usize,
     /// So many sockets cannot be opened.
     pub(super) failing_opens: usize,
+    /// None of these families can.
+    pub(super) failing_families: Vec<Family>,
     pub(super) ended: Vec<SessionEnd>,
+    transactions: u64,
     open: BTreeMap<RelayId, SocketAddr>,
     ports: [Arc<PortPool>; 2],
     quota: SharedQuota,
@@ -52,6 +58,32 @@ pub(super) struct Client {
     pub(super) silent: bool,
     /// So many successes do not arrive.
     pub(super) lose_success: usize,
+}
+
+/// An answer, whole.
+#[derive(Clone, Debug)]
+pub(super) struct Answer(pub(super) Vec<u8>);
+
+impl Answer {
+    pub(super) fn message(&self) -> Message<'_> {
+        Message::parse(&self.0).unwrap()
+    }
+
+    /// 0 for success.
+    pub(super) fn code(&self) -> u16 {
+        self.message().error_code().map_or(0, crate::stun::ErrorCode::value)
+    }
+
+    /// XOR-RELAYED-ADDRESS, each of them.
+    pub(super) fn relayed(&self) -> Vec<SocketAddr> {
+        let message = self.message();
+        let found = message.attributes().filter(|a| a.kind == attribute::XOR_RELAYED_ADDRESS);
+        found.map(|a| crate::stun::decode_xor_address(a.value, message.id()).unwrap()).collect()
+    }
+}
+
+pub(super) fn tuple(transport: Transport, client: &str) -> FiveTuple {
+    FiveTuple { transport, client: addr(client), server: addr(SERVER) }
 }
 
 /// What a driver with several workers does, with the lock of one.
@@ -83,6 +115,7 @@ impl World {
             reloadable: Reloadable { policy, ..credentials() },
             relay_v4: relay(RELAY_V4, &ports[0]),
             relay_v6: relay(RELAY_V6, &ports[1]),
+            dont_fragment: true,
             nonce_key: [1; 32],
             seed: [2; 32],
         };
@@ -93,9 +126,12 @@ impl World {
             now: Now { instant: start, unix_s: 1_700_000_000 },
             start,
             peers_got: Vec::new(),
+            last_dont_fragment: false,
             last_to_client_len: 0,
             failing_opens: 0,
+            failing_families: Vec::new(),
             ended: Vec::new(),
+            transactions: 0,
             open: BTreeMap::new(),
             ports,
             quota,
@@ -142,21 +178,73 @@ impl World {
     }
 
     pub(super) fn server_gets(&mut self, tuple: &FiveTuple, bytes: &[u8]) -> Vec<Vec<u8>> {
-        if let Some(ToPeer { relay, peer, payload }) =
+        if let Some(ToPeer { relay, peer, payload, dont_fragment }) =
             self.server.handle_client(self.now, tuple, bytes)
         {
+            self.last_dont_fragment = dont_fragment;
             self.peers_got.push((self.open[&relay], peer, bytes[payload].to_vec()));
         }
         self.drain()
     }
 
-    fn drain(&mut self) -> Vec<Vec<u8>> {
+    /// The one answer to a signed request that [`TurnClient`] would not make.
+    pub(super) fn ask(
+        &mut self,
+        from: &FiveTuple,
+        user: &str,
+        method: Method,
+        fill: impl Fn(&mut MessageWriter<'_>),
+    ) -> Answer {
+        let mut nonce = String::new();
+        for _ in 0..2 {
+            let bytes = self.signed(user, method, &nonce, &fill);
+            let mut sent = self.server_gets(from, &bytes);
+            assert!(!sent.is_empty(), "no answer to {method:?}");
+            let answer = Answer(sent.remove(0));
+            match answer.message().text(attribute::NONCE) {
+                Ok(Some(fresh)) if nonce.is_empty() => nonce = fresh.to_owned(),
+                _ => return answer,
+            }
+        }
+        panic!("nonces are stale at once");
+    }
+
+    /// With a transaction id of its own.
+    pub(super) fn signed(
+        &mut self,
+        user: &str,
+        method: Method,
+        nonce: &str,
+        fill: impl Fn(&mut MessageWriter<'_>),
+    ) -> Vec<u8> {
+        let mut id = [0xA5; 12];
+        self.transactions += 1;
+        id[..8].copy_from_slice(&self.transactions.to_be_bytes());
+        let mut out = Vec::new();
+        let mut writer = MessageWriter::new(&mut out, Class::Request, method, TransactionId(id));
+        fill(&mut writer);
+        writer
+            .attribute(attribute::USERNAME, user.as_bytes())
+            .attribute(attribute::REALM, REALM.as_bytes())
+            .attribute(attribute::NONCE, nonce.as_bytes())
+            .integrity(&crate::stun::long_term_key(user, REALM, &format!("{user}'s")))
+            .finish()
+            .unwrap();
+        out
+    }
+
+    pub(super) fn drain(&mut self) -> Vec<Vec<u8>> {
         let mut sent = Vec::new();
         while let Some(output) = self.server.poll_output() {
             match output {
                 Output::Send { client, bytes } => {
                     self.deliver(&client, &bytes);
                     sent.push(bytes);
+                }
+                Output::OpenRelay { relay, .. }
+                    if self.failing_families.contains(&relay.family) =>
+                {
+                    self.server.relay_failed(self.now, relay);
                 }
                 Output::OpenRelay { relay, .. } if self.failing_opens > 0 => {
                     self.failing_opens -= 1;
@@ -233,30 +321,36 @@ impl World {
         if !self.clients[client].client.wrap(peer, payload, &mut out) {
             return false;
         }
-        self.reaches_peer(client, &out)
+        let tuple = self.clients[client].tuple;
+        self.reaches_peer(&tuple, &out)
     }
 
     /// A Send indication that the client would not make.
     pub(super) fn send_raw(&mut self, client: usize, peer: SocketAddr) -> bool {
+        let tuple = self.clients[client].tuple;
+        self.send_raw_from(&tuple, peer)
+    }
+
+    pub(super) fn send_raw_from(&mut self, from: &FiveTuple, peer: SocketAddr) -> bool {
         let mut out = Vec::new();
         MessageWriter::new(&mut out, Class::Indication, Method::Send, TransactionId([9; 12]))
             .xor_address(attribute::XOR_PEER_ADDRESS, peer)
             .attribute(attribute::DATA, b"raw")
             .finish()
             .unwrap();
-        self.reaches_peer(client, &out)
+        self.reaches_peer(from, &out)
     }
 
     /// ChannelData that the client would not make.
     pub(super) fn channel_raw(&mut self, client: usize, number: u16) -> bool {
         let [high, low] = number.to_be_bytes();
-        self.reaches_peer(client, &[high, low, 0, 1, b'x'])
+        let tuple = self.clients[client].tuple;
+        self.reaches_peer(&tuple, &[high, low, 0, 1, b'x'])
     }
 
-    fn reaches_peer(&mut self, client: usize, bytes: &[u8]) -> bool {
+    fn reaches_peer(&mut self, from: &FiveTuple, bytes: &[u8]) -> bool {
         let before = self.peers_got.len();
-        let tuple = self.clients[client].tuple;
-        self.server_gets(&tuple, bytes);
+        self.server_gets(from, bytes);
         self.peers_got.len() > before
     }
 
@@ -281,6 +375,10 @@ impl World {
 
     pub(super) fn is_open(&self, relayed: SocketAddr) -> bool {
         self.open.values().any(|open| *open == relayed)
+    }
+
+    pub(super) fn ports(&self) -> [Arc<PortPool>; 2] {
+        self.ports.clone()
     }
 
     pub(super) fn open_count(&self) -> usize {

@@ -1,0 +1,68 @@
+//! What comes back from the way to a peer, passed on to the client (RFC 8656 §11.5).
+
+use std::net::SocketAddr;
+
+use rand::Rng as _;
+
+use super::{Now, Output, Peer, RelayId, Scope, Server};
+use crate::Family;
+use crate::stun::{Class, MessageWriter, Method, TransactionId, attribute};
+
+/// An ICMP or ICMPv6 error about a packet that a relay socket sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Icmp {
+    /// Its type.
+    pub kind: u8,
+    /// Its code.
+    pub code: u8,
+    /// The next hop's MTU in bytes, if it is about that.
+    pub data: u32,
+}
+
+impl Icmp {
+    /// Whether clients may hear of it: unreachable, too big and time exceeded only.
+    fn concerns_clients(self, family: Family) -> bool {
+        match family {
+            Family::V4 => matches!(self.kind, 3 | 11),
+            Family::V6 => matches!(self.kind, 1..=3),
+        }
+    }
+
+    /// The ICMP attribute (RFC 8656 §18.13): the type in 7 bits, the code in 9, and the MTU where
+    /// there is one.
+    fn to_attribute(self, family: Family) -> u64 {
+        let too_big = match family {
+            Family::V4 => (self.kind, self.code) == (3, 4),
+            Family::V6 => self.kind == 2,
+        };
+        let mtu = if too_big { self.data } else { 0 };
+        u64::from(self.kind) << 41 | u64::from(self.code) << 32 | u64::from(mtu)
+    }
+}
+
+impl Server {
+    /// An error in the queue of a relay socket, about a packet to `peer`.
+    pub fn handle_icmp(&mut self, now: Now, relay: RelayId, peer: SocketAddr, icmp: Icmp) {
+        let peer = Peer::new(peer);
+        let concerns = Family::of(&peer.ip()) == relay.family
+            && icmp.concerns_clients(relay.family)
+            && self.authorize_peer(&peer, Scope::ThisPort);
+        let Some(allocation) = self.table.get(relay.allocation).filter(|_| concerns) else {
+            return;
+        };
+        let open = allocation.relays.get(relay.family).is_some_and(|port| port.open);
+        if !open || !allocation.permissions.permits(peer.ip(), now.instant) {
+            return;
+        }
+        let client = allocation.client;
+        let mut bytes = Vec::with_capacity(64);
+        let id = TransactionId(self.rng.random());
+        let written = MessageWriter::new(&mut bytes, Class::Indication, Method::Data, id)
+            .xor_address(attribute::XOR_PEER_ADDRESS, peer.addr())
+            .u64(attribute::ICMP, icmp.to_attribute(relay.family))
+            .finish();
+        if written.is_ok() {
+            self.outputs.push_back(Output::Send { client, bytes });
+        }
+    }
+}

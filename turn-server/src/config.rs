@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use porthole_turn_proto::server::{
     AllocationQuota, Cidr, LocalQuota, PolicyConfig, PortPool, QuotaLimits, QuotaReached,
@@ -88,13 +88,35 @@ impl std::fmt::Debug for Config {
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) local_addrs: Vec<SocketAddr>,
+    pub(crate) settings: Settings,
     sockets: Vec<Sockets>,
     proto: ServerConfig,
     sides: Vec<RelaySide>,
     quota: SharedQuota,
 }
 
-pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
+/// The settings in effect, and what new ones are made from while the server runs.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) config: Config,
+    /// With the addresses of this host and its sockets; its rules are replaced.
+    policy: PolicyConfig,
+    quota: SharedQuota,
+}
+
+impl Settings {
+    /// What the workers are to be told; the quota counts from now on.
+    pub(crate) fn take_over(&mut self, config: Config) -> Reloadable {
+        self.config = config;
+        self.quota.lock().set_limits(self.config.quota);
+        let PolicyConfig { own_addresses, listeners, .. } = self.policy.clone();
+        let (allow, deny) = (self.config.allow_peers.clone(), self.config.deny_peers.clone());
+        reloadable(&self.config, PolicyConfig { allow, deny, own_addresses, listeners })
+    }
+}
+
+/// Everything that can be known without a socket.
+pub(crate) fn check(config: &Config) -> Result<(), StartError> {
     check_ports(&config.relay_ports)?;
     if config.listen.is_empty() {
         return Err(StartError::NoListenAddress);
@@ -102,6 +124,16 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
     if config.users.is_empty() && config.rest_secrets.is_empty() {
         tracing::warn!("no TURN users and no secret are configured: only STUN will be answered");
     }
+    Ok(())
+}
+
+fn reloadable(config: &Config, policy: PolicyConfig) -> Reloadable {
+    let (users, rest_secrets) = (config.users.clone(), config.rest_secrets.clone());
+    Reloadable { users, rest_secrets, policy, rfc5766_channels: config.rfc5766_channels }
+}
+
+pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
+    check(&config)?;
     let sides = relay_sides(&config)?;
     let own = own_addresses().map_err(StartError::System)?;
     let workers = match config.workers {
@@ -118,31 +150,29 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
     let proto = ServerConfig {
         relay_v4: relay(IpAddr::is_ipv4),
         relay_v6: relay(IpAddr::is_ipv6),
-        realm: config.realm,
-        reloadable: Reloadable {
-            users: config.users,
-            rest_secrets: config.rest_secrets,
-            policy,
-            rfc5766_channels: config.rfc5766_channels,
-        },
+        realm: config.realm.clone(),
+        reloadable: reloadable(&config, policy.clone()),
         // Nothing here sets IP_MTU_DISCOVER yet.
         dont_fragment: false,
         nonce_key: rand::rng().random(),
         seed: rand::rng().random(),
     };
     let quota = SharedQuota(Arc::new(Mutex::new(LocalQuota::new(config.quota))));
-    Ok(Prepared { local_addrs, sockets, proto, sides, quota })
+    let settings = Settings { config, policy, quota: quota.clone() };
+    Ok(Prepared { local_addrs, settings, sockets, proto, sides, quota })
 }
 
 impl Prepared {
-    pub(crate) fn into_workers(self) -> Result<Vec<Worker>, StartError> {
+    /// The settings stay with the handle.
+    pub(crate) fn into_workers(self) -> Result<(Settings, Vec<Worker>), StartError> {
         let worker = |sockets| {
             let seed = rand::rng().random();
             let proto = ServerConfig { seed, ..self.proto.clone() };
             let relays = Relays::new(self.sides.clone());
             Worker::new(sockets, proto, Box::new(self.quota.clone()), relays)
         };
-        self.sockets.into_iter().map(worker).collect::<Result<_, _>>().map_err(StartError::System)
+        let workers = self.sockets.into_iter().map(worker).collect::<Result<_, _>>();
+        Ok((self.settings, workers.map_err(StartError::System)?))
     }
 }
 
@@ -195,9 +225,15 @@ fn policy(
 #[derive(Clone, Debug)]
 struct SharedQuota(Arc<Mutex<LocalQuota>>);
 
+impl SharedQuota {
+    /// A panic elsewhere cannot leave counts wrong: they are the units' own.
+    fn lock(&self) -> MutexGuard<'_, LocalQuota> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl AllocationQuota for SharedQuota {
     fn acquire(&mut self, user: &str, source: IpAddr) -> Result<QuotaUnit, QuotaReached> {
-        // A panic elsewhere cannot leave counts wrong: they are the units' own.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).acquire(user, source)
+        self.lock().acquire(user, source)
     }
 }

@@ -10,24 +10,32 @@
 mod addresses;
 mod config;
 mod connection;
+mod control;
 mod error;
 mod listen;
 mod relays;
+mod reload;
 mod send_queue;
+mod session;
 mod stats;
 mod worker;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub use config::Config;
+pub use control::Unanswered;
 pub use error::StartError;
 pub use porthole_turn_proto::server::{BadCidr, Cidr, QuotaLimits};
+pub use reload::{Change, Effect, ReloadError};
+pub use session::{BadSessionId, Session, SessionId};
 pub use stats::Stats;
 
-use worker::Control;
+use config::Settings;
+use control::{Command, Control, Question};
 
 /// How often a shutdown looks whether the workers are through.
 const SHUTDOWN_POLL: Duration = Duration::from_millis(10);
@@ -37,12 +45,14 @@ const SHUTDOWN_POLL: Duration = Duration::from_millis(10);
 pub struct Server {
     local_addrs: Vec<SocketAddr>,
     workers: Vec<Running>,
+    settings: Mutex<Settings>,
+    draining: AtomicBool,
 }
 
 #[derive(Debug)]
 struct Running {
     control: Arc<Control>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Server {
@@ -50,17 +60,19 @@ impl Server {
     pub fn start(config: Config) -> Result<Self, StartError> {
         let prepared = config::prepare(config)?;
         let local_addrs = prepared.local_addrs.clone();
+        let (settings, ready) = prepared.into_workers()?;
         let mut workers = Vec::new();
-        for (index, worker) in prepared.into_workers()?.into_iter().enumerate() {
+        for (index, worker) in ready.into_iter().enumerate() {
             let control = worker.control();
             let thread = std::thread::Builder::new()
                 .name(format!("turn-{index}"))
                 .spawn(move || worker.run())
                 .map_err(StartError::System)?;
-            workers.push(Running { control, thread: Some(thread) });
+            workers.push(Running { control, thread: Mutex::new(Some(thread)) });
         }
         tracing::info!(workers = workers.len(), "the TURN server runs");
-        Ok(Self { local_addrs, workers })
+        let (settings, draining) = (Mutex::new(settings), AtomicBool::new(false));
+        Ok(Self { local_addrs, workers, settings, draining })
     }
 
     /// Where it listens, UDP and TCP; a configured port 0 is a real one here.
@@ -73,22 +85,101 @@ impl Server {
         self.workers.iter().fold(Stats::default(), |sum, w| sum + w.control.stats())
     }
 
+    /// Takes new settings over without touching an allocation, and says what has changed. They
+    /// are checked as a whole first. What needs a restart stays as it is, and is said as well.
+    pub fn reload(&self, config: Config) -> Result<Vec<Change>, ReloadError> {
+        if self.is_draining() {
+            return Err(ReloadError::Stopping);
+        }
+        config::check(&config).map_err(ReloadError::Invalid)?;
+        let mut settings = lock(&self.settings);
+        let changes = reload::changes(&settings.config, &config);
+        let in_effect = reload::in_effect(&settings.config, config);
+        let reloadable = settings.take_over(in_effect);
+        self.ask_all(|answer| {
+            let reloadable = Box::new(reloadable.clone());
+            Command::Reconfigure { reloadable, answer }
+        })?;
+        for change in &changes {
+            tracing::info!("the TURN server's settings: {change}");
+        }
+        Ok(changes)
+    }
+
+    /// Living allocations in the order of their ids, after this one, at most `limit`.
+    pub fn sessions(
+        &self,
+        after: Option<SessionId>,
+        limit: usize,
+    ) -> Result<Vec<Session>, Unanswered> {
+        let mut found = Vec::new();
+        let first = after.map_or(0, |after| after.worker);
+        for (worker, running) in self.workers.iter().enumerate().skip(first) {
+            let seen = after.filter(|after| after.worker == worker);
+            let from_slot = seen.map_or(0, |after| after.allocation.slot().saturating_add(1));
+            let limit = limit.saturating_sub(found.len());
+            if limit == 0 {
+                break;
+            }
+            let ask = |answer| Command::Sessions { from_slot, limit, answer };
+            let named = |info: porthole_turn_proto::server::SessionInfo| Session {
+                id: SessionId { worker, allocation: info.id },
+                info,
+            };
+            found.extend(running.control.ask(ask)?.answer()?.into_iter().map(named));
+        }
+        Ok(found)
+    }
+
+    /// Ends one allocation. Whether there was one.
+    pub fn end_session(&self, session: SessionId) -> Result<bool, Unanswered> {
+        let Some(running) = self.workers.get(session.worker) else { return Ok(false) };
+        let ask = |answer| Command::End { id: session.allocation, answer };
+        running.control.ask(ask)?.answer()
+    }
+
+    /// Whether it takes no new allocations any more.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
     /// Takes no new allocations, lets the living ones go on until they end or `deadline` is over,
     /// then stops.
-    pub fn shutdown(mut self, deadline: Duration) {
+    pub fn shutdown(&self, deadline: Duration) {
         let until = Instant::now() + deadline;
+        self.draining.store(true, Ordering::Relaxed);
         self.workers.iter().for_each(|worker| worker.control.drain());
-        let running = |w: &Running| w.thread.as_ref().is_some_and(|thread| !thread.is_finished());
-        while self.workers.iter().any(running) && Instant::now() < until {
+        while self.workers.iter().any(Running::goes_on) && Instant::now() < until {
             std::thread::sleep(SHUTDOWN_POLL.min(deadline));
         }
         self.workers.iter().for_each(|worker| worker.control.stop());
-        for thread in self.workers.iter_mut().filter_map(|worker| worker.thread.take()) {
+        for thread in self.workers.iter().filter_map(|worker| lock(&worker.thread).take()) {
             if thread.join().is_err() {
                 tracing::error!("a TURN worker panicked");
             }
         }
     }
+
+    /// All at once, so that the slowest worker is waited for and not each.
+    fn ask_all<T>(
+        &self,
+        command: impl Fn(std::sync::mpsc::SyncSender<T>) -> Command,
+    ) -> Result<Vec<T>, Unanswered> {
+        let asked = self.workers.iter().map(|worker| worker.control.ask(&command));
+        let asked = asked.collect::<Result<Vec<_>, _>>()?;
+        asked.into_iter().map(Question::answer).collect()
+    }
+}
+
+impl Running {
+    fn goes_on(&self) -> bool {
+        lock(&self.thread).as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+}
+
+/// What is behind a lock here is replaced as a whole: a panic leaves nothing half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Server {

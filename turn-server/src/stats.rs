@@ -22,81 +22,46 @@ impl Add for Stats {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self::from_array(std::array::from_fn(|i| self.to_array()[i] + other.to_array()[i]))
-    }
-}
-
-const FIELDS: usize = 13;
-
-impl Stats {
-    fn to_array(self) -> [u64; FIELDS] {
-        let Self { allocations, tcp_connections, not_sent, counters: c } = self;
-        [
-            allocations,
-            tcp_connections,
-            not_sent,
-            c.bindings,
-            c.allocations_made,
-            c.refused,
-            c.challenged,
-            c.to_peers,
-            c.to_peers_bytes,
-            c.to_clients,
-            c.to_clients_bytes,
-            c.dropped,
-            c.malformed,
-        ]
-    }
-
-    fn from_array(fields: [u64; FIELDS]) -> Self {
-        let [
-            allocations,
-            tcp_connections,
-            not_sent,
-            bindings,
-            allocations_made,
-            refused,
-            challenged,
-            to_peers,
-            to_peers_bytes,
-            to_clients,
-            to_clients_bytes,
-            dropped,
-            malformed,
-        ] = fields;
         Self {
-            allocations,
-            tcp_connections,
-            not_sent,
-            counters: Counters {
-                bindings,
-                allocations_made,
-                refused,
-                challenged,
-                to_peers,
-                to_peers_bytes,
-                to_clients,
-                to_clients_bytes,
-                dropped,
-                malformed,
-            },
+            allocations: self.allocations + other.allocations,
+            tcp_connections: self.tcp_connections + other.tcp_connections,
+            not_sent: self.not_sent + other.not_sent,
+            counters: self.counters + other.counters,
         }
     }
 }
 
+/// Those that are the driver's own.
+const OWN: usize = 3;
+
 /// One worker's numbers, as it published them last.
-#[derive(Debug, Default)]
-pub(crate) struct Published([AtomicU64; FIELDS]);
+#[derive(Debug)]
+pub(crate) struct Published {
+    own: [AtomicU64; OWN],
+    counters: [AtomicU64; Counters::LEN],
+}
+
+impl Default for Published {
+    fn default() -> Self {
+        let zero = |_| AtomicU64::new(0);
+        Self { own: std::array::from_fn(zero), counters: std::array::from_fn(zero) }
+    }
+}
 
 impl Published {
     pub(crate) fn store(&self, stats: Stats) {
-        for (cell, value) in self.0.iter().zip(stats.to_array()) {
+        let Stats { allocations, tcp_connections, not_sent, counters } = stats;
+        let own = self.own.iter().zip([allocations, tcp_connections, not_sent]);
+        for (cell, value) in own.chain(self.counters.iter().zip(counters.to_array())) {
             cell.store(value, Ordering::Relaxed);
         }
     }
 
     pub(crate) fn load(&self) -> Stats {
-        Stats::from_array(std::array::from_fn(|i| self.0[i].load(Ordering::Relaxed)))
+        let load = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
+        let [allocations, tcp_connections, not_sent] = self.own.each_ref().map(load);
+        let counters = Counters::from_array(self.counters.each_ref().map(load));
+        Stats { allocations, tcp_connections, not_sent, counters }
     }
 }
 
@@ -106,11 +71,14 @@ mod tests {
 
     #[test]
     fn every_number_is_published_and_summed() {
-        let one = Stats::from_array(std::array::from_fn(|i| u64::try_from(i).unwrap() + 1));
+        let numbers = std::array::from_fn(|i| u64::try_from(i).unwrap() + 4);
+        let counters = Counters::from_array(numbers);
+        let one = Stats { allocations: 1, tcp_connections: 2, not_sent: 3, counters };
         let published = Published::default();
         published.store(one);
         assert_eq!(published.load(), one);
-        let two = Stats::from_array(std::array::from_fn(|i| 2 * u64::try_from(i).unwrap() + 2));
-        assert_eq!(one + one, two);
+        let sum = one + one;
+        assert_eq!((sum.allocations, sum.tcp_connections, sum.not_sent), (2, 4, 6));
+        assert_eq!(sum.counters.to_array(), numbers.map(|number| 2 * number));
     }
 }

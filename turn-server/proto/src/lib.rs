@@ -34,6 +34,19 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::Udp, Self::Tcp, Self::Tls, Self::Dtls];
+
+    /// For labels and lists.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Dtls => "dtls",
+        }
+    }
+
     /// Whether messages follow one another on a stream, reliably and padded (RFC 8656 §12.5).
     pub const fn is_stream(self) -> bool {
         match self {

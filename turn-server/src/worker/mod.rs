@@ -1,6 +1,7 @@
 //! One thread: poll, serve what is ready within a budget, expire, publish, again.
 
 mod clients;
+mod commands;
 mod outputs;
 mod peers;
 mod ready;
@@ -9,7 +10,7 @@ mod streams;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::net::{TcpListener, UdpSocket};
@@ -19,9 +20,10 @@ use porthole_turn_proto::server::{
 };
 
 use crate::connection::{Connections, IDLE};
+use crate::control::{Command, Control, Phase};
 use crate::listen::Sockets;
 use crate::relays::Relays;
-use crate::stats::{Published, Stats};
+use crate::stats::Stats;
 use ready::{CONNECTION, RELAY, Ready, TCP, UDP, WAKER, split, token};
 
 /// Datagrams, reads or connections taken from one source before the others have their turn.
@@ -33,43 +35,11 @@ const MAX_DATAGRAM: usize = 65_535;
 /// How often connections are looked at, and how long a listener rests that cannot accept.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// How others steer a worker and read its numbers.
-#[derive(Debug)]
-pub(crate) struct Control {
-    state: AtomicU8,
-    waker: Waker,
-    stats: Published,
-}
-
-const RUN: u8 = 0;
-const DRAIN: u8 = 1;
-const STOP: u8 = 2;
-
-impl Control {
-    pub(crate) fn drain(&self) {
-        self.become_state(DRAIN);
-    }
-
-    pub(crate) fn stop(&self) {
-        self.become_state(STOP);
-    }
-
-    pub(crate) fn stats(&self) -> Stats {
-        self.stats.load()
-    }
-
-    fn become_state(&self, state: u8) {
-        self.state.fetch_max(state, Ordering::Relaxed);
-        if let Err(error) = self.waker.wake() {
-            tracing::warn!(%error, "a TURN worker cannot be woken");
-        }
-    }
-}
-
 /// Everything of one thread.
 #[derive(Debug)]
 pub(crate) struct Worker {
     control: Arc<Control>,
+    commands: Receiver<Command>,
     poll: Poll,
     server: Server,
     udp: Vec<(SocketAddr, UdpSocket)>,
@@ -109,9 +79,10 @@ impl Worker {
             poll.registry().register(listener, token(TCP, index), Interest::READABLE)?;
         }
         let waker = Waker::new(poll.registry(), token(WAKER, 0))?;
-        let stats = Published::default();
+        let (control, commands) = Control::new(waker);
         Ok(Self {
-            control: Arc::new(Control { state: AtomicU8::new(RUN), waker, stats }),
+            control: Arc::new(control),
+            commands,
             poll,
             server: Server::new(config, quota),
             udp,
@@ -149,10 +120,10 @@ impl Worker {
             }
             self.expire();
             self.publish();
-            match self.control.state.load(Ordering::Relaxed) {
-                RUN => {}
-                DRAIN if self.server.allocations() > 0 => self.server.start_draining(),
-                _ => break,
+            match self.control.phase() {
+                Phase::Run => {}
+                Phase::Drain if self.server.allocations() > 0 => self.server.start_draining(),
+                Phase::Drain | Phase::Stop => break,
             }
         }
         self.server.end_all(clocks());
@@ -179,6 +150,7 @@ impl Worker {
             TCP => self.serve_listener(index),
             CONNECTION => self.serve_connection(index),
             RELAY => self.serve_relay(index),
+            WAKER => self.obey(),
             _ => Rest::Empty,
         }
     }
@@ -201,7 +173,7 @@ impl Worker {
 
     fn publish(&self) {
         let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-        self.control.stats.store(Stats {
+        self.control.publish(Stats {
             allocations: number(self.server.allocations()),
             tcp_connections: number(self.connections.len()),
             not_sent: self.not_sent,

@@ -1,11 +1,12 @@
 //! What the protocol wants done.
 
 use porthole_turn_proto::Transport;
-use porthole_turn_proto::server::{Output, RelayProtocol, SessionEnd, SessionInfo};
+use porthole_turn_proto::server::{Output, RelayProtocol};
 
 use super::clients::send_udp;
 use super::ready::{RELAY, token};
 use super::{Worker, clocks};
+use crate::session::log_end;
 
 impl Worker {
     pub(super) fn do_outputs(&mut self) {
@@ -36,22 +37,4 @@ impl Worker {
             }
         }
     }
-}
-
-fn log_end(end: &SessionEnd) {
-    let SessionEnd { session, reason } = end;
-    let SessionInfo { id, client, username, relayed, age, to_peer, to_client, .. } = session;
-    let id = id.to_bits();
-    tracing::info!(
-        id,
-        reason = reason.as_str(),
-        transport = ?client.transport,
-        age_s = age.as_secs(),
-        to_peer.packets,
-        to_peer.bytes,
-        to_client.packets,
-        to_client.bytes,
-        "an allocation ended"
-    );
-    tracing::debug!(id, client = %client.client, username, ?relayed, "it was this one");
 }

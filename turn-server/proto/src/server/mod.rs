@@ -11,6 +11,7 @@ mod allocate;
 mod allocation;
 mod auth;
 mod config;
+mod counters;
 mod icmp;
 mod nonce;
 mod peer;
@@ -36,6 +37,7 @@ pub use config::{
     CHANNEL_LIFETIME, DEFAULT_LIFETIME, MAX_CHANNELS, MAX_LIFETIME, MAX_PEERS_PER_REQUEST,
     MAX_PERMISSIONS, PERMISSION_LIFETIME, Reloadable, ServerConfig,
 };
+pub use counters::{Counters, DropReason, Relayed};
 pub use icmp::Icmp;
 pub use nonce::NONCE_LIFETIME_S;
 use nonce::Nonces;
@@ -100,31 +102,6 @@ pub enum Output {
     },
     /// An allocation that a client had is over: worth a line in the log.
     SessionEnded(Box<SessionEnd>),
-}
-
-/// Totals since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Binding requests answered.
-    pub bindings: u64,
-    /// Allocations made.
-    pub allocations_made: u64,
-    /// Requests refused, for whatever reason but a missing or stale nonce.
-    pub refused: u64,
-    /// Requests answered with 401 or 438: each new client's first, and wrong passwords.
-    pub challenged: u64,
-    /// Packets relayed to peers.
-    pub to_peers: u64,
-    /// Payload bytes of them.
-    pub to_peers_bytes: u64,
-    /// Packets relayed to clients.
-    pub to_clients: u64,
-    /// Payload bytes of them.
-    pub to_clients_bytes: u64,
-    /// Packets not relayed: no allocation, channel or permission, or the peer is not allowed.
-    pub dropped: u64,
-    /// What was neither STUN nor ChannelData.
-    pub malformed: u64,
 }
 
 /// One TURN server, or one worker of it.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use rand::Rng as _;
 
-use super::{AllocationId, FiveTuple, Now, Peer, RelayId, Scope, Server};
+use super::{AllocationId, DropReason, FiveTuple, Now, Peer, RelayId, Scope, Server};
 use crate::Family;
 use crate::channel::{CHANNEL_HEADER_LEN, channel_header, read_channel_data};
 use crate::stun::{Class, HEADER_LEN, Message, MessageWriter, Method, TransactionId, attribute};
@@ -69,8 +69,7 @@ impl Server {
         bytes: &[u8],
     ) -> Option<ToPeer> {
         let to_peer = self.channel_data_to_peer(now, client, bytes);
-        self.count_to_peer(to_peer.as_ref());
-        to_peer
+        self.count_to_peer(client, to_peer)
     }
 
     fn channel_data_to_peer(
@@ -78,17 +77,17 @@ impl Server {
         now: Instant,
         client: &FiveTuple,
         bytes: &[u8],
-    ) -> Option<ToPeer> {
-        let (number, payload) = read_channel_data(bytes)?;
-        let (id, allocation) = self.table.of_client(client)?;
-        let peer = allocation.channels.peer_of(number, now)?;
+    ) -> Result<ToPeer, DropReason> {
+        let (number, payload) = read_channel_data(bytes).ok_or(DropReason::Malformed)?;
+        let of_client = self.table.of_client(client);
+        let (id, allocation) = of_client.ok_or(DropReason::NoAllocation)?;
+        let peer = allocation.channels.peer_of(number, now).ok_or(DropReason::NoChannel)?;
+        if !self.authorize_peer(peer, Scope::ThisPort) {
+            return Err(DropReason::PeerDenied);
+        }
         let payload = CHANNEL_HEADER_LEN..CHANNEL_HEADER_LEN + payload.len();
-        self.authorize_peer(peer, Scope::ThisPort).then(|| ToPeer {
-            relay: relay_to(id, peer),
-            peer: peer.addr(),
-            payload,
-            dont_fragment: false,
-        })
+        let (relay, peer) = (relay_to(id, peer), peer.addr());
+        Ok(ToPeer { relay, peer, payload, dont_fragment: false })
     }
 
     pub(super) fn handle_send(
@@ -98,8 +97,7 @@ impl Server {
         message: &Message<'_>,
     ) -> Option<ToPeer> {
         let to_peer = self.send_to_peer(now.instant, client, message);
-        self.count_to_peer(to_peer.as_ref());
-        to_peer
+        self.count_to_peer(client, to_peer)
     }
 
     fn send_to_peer(
@@ -107,41 +105,50 @@ impl Server {
         now: Instant,
         client: &FiveTuple,
         message: &Message<'_>,
-    ) -> Option<ToPeer> {
+    ) -> Result<ToPeer, DropReason> {
         const KNOWN: [u16; 3] =
             [attribute::XOR_PEER_ADDRESS, attribute::DATA, attribute::DONT_FRAGMENT];
-        if message.unknown_required(&KNOWN).next().is_some() {
-            return None;
-        }
         let dont_fragment = message.first(attribute::DONT_FRAGMENT).is_some();
-        if dont_fragment && !self.dont_fragment {
-            return None;
+        let is_unknown = message.unknown_required(&KNOWN).next().is_some();
+        if is_unknown || (dont_fragment && !self.dont_fragment) {
+            return Err(DropReason::Malformed);
         }
-        let (id, allocation) = self.table.of_client(client)?;
-        let peer = Peer::new(message.xor_address(attribute::XOR_PEER_ADDRESS).ok()??);
-        let data = message.first(attribute::DATA)?;
-        let passes = allocation.relays.get(relay_to(id, &peer).family).is_some_and(|r| r.open)
-            && allocation.permissions.permits(peer.ip(), now)
-            && self.authorize_peer(&peer, Scope::ThisPort);
+        let (id, allocation) = self.table.of_client(client).ok_or(DropReason::NoAllocation)?;
+        let peer = message.xor_address(attribute::XOR_PEER_ADDRESS).ok().flatten();
+        let peer = Peer::new(peer.ok_or(DropReason::Malformed)?);
+        let data = message.first(attribute::DATA).ok_or(DropReason::Malformed)?;
+        let relay = relay_to(id, &peer);
+        if !allocation.relays.get(relay.family).is_some_and(|port| port.open) {
+            return Err(DropReason::NoAllocation);
+        }
+        if !allocation.permissions.permits(peer.ip(), now) {
+            return Err(DropReason::NoPermission);
+        }
+        if !self.authorize_peer(&peer, Scope::ThisPort) {
+            return Err(DropReason::PeerDenied);
+        }
         let payload = data.offset..data.offset + data.value.len();
-        passes.then(|| ToPeer {
-            relay: relay_to(id, &peer),
-            peer: peer.addr(),
-            payload,
-            dont_fragment,
-        })
+        Ok(ToPeer { relay, peer: peer.addr(), payload, dont_fragment })
     }
 
-    fn count_to_peer(&mut self, to_peer: Option<&ToPeer>) {
+    fn count_to_peer(
+        &mut self,
+        client: &FiveTuple,
+        to_peer: Result<ToPeer, DropReason>,
+    ) -> Option<ToPeer> {
         match to_peer {
-            Some(to_peer) => {
-                self.counters.to_peers += 1;
-                self.counters.to_peers_bytes += count(to_peer.payload.len());
+            Ok(to_peer) => {
+                let len = to_peer.payload.len();
+                self.counters.relayed_mut(client.transport).to_peers.count(len);
                 if let Some(allocation) = self.table.get_mut(to_peer.relay.allocation) {
-                    allocation.to_peer.count(to_peer.payload.len());
+                    allocation.to_peer.count(len);
                 }
+                Some(to_peer)
             }
-            None => self.counters.dropped += 1,
+            Err(reason) => {
+                self.counters.count_drop(reason);
+                None
+            }
         }
     }
 
@@ -154,18 +161,20 @@ impl Server {
         from: SocketAddr,
         len: usize,
     ) -> Option<ToClient> {
-        let to_client = self.peer_to_client(now.instant, relay, &Peer::new(from), len);
-        match &to_client {
-            Some(_) => {
-                self.counters.to_clients += 1;
-                self.counters.to_clients_bytes += count(len);
+        match self.peer_to_client(now.instant, relay, &Peer::new(from), len) {
+            Ok(to_client) => {
+                let transport = to_client.client.transport;
+                self.counters.relayed_mut(transport).to_clients.count(len);
                 if let Some(allocation) = self.table.get_mut(relay.allocation) {
                     allocation.to_client.count(len);
                 }
+                Some(to_client)
             }
-            None => self.counters.dropped += 1,
+            Err(reason) => {
+                self.counters.count_drop(reason);
+                None
+            }
         }
-        to_client
     }
 
     fn peer_to_client(
@@ -174,25 +183,28 @@ impl Server {
         relay: RelayId,
         peer: &Peer,
         len: usize,
-    ) -> Option<ToClient> {
-        let allocation = self.table.get(relay.allocation)?;
+    ) -> Result<ToClient, DropReason> {
+        let allocation = self.table.get(relay.allocation).ok_or(DropReason::NoAllocation)?;
         let open = allocation.relays.get(relay.family).is_some_and(|port| port.open);
-        let passes = open
-            && Family::of(&peer.ip()) == relay.family
-            && allocation.permissions.permits(peer.ip(), now)
-            && self.authorize_peer(peer, Scope::ThisPort);
-        if !passes {
-            return None;
+        if !open || Family::of(&peer.ip()) != relay.family {
+            return Err(DropReason::NoAllocation);
+        }
+        if !allocation.permissions.permits(peer.ip(), now) {
+            return Err(DropReason::NoPermission);
+        }
+        if !self.authorize_peer(peer, Scope::ThisPort) {
+            return Err(DropReason::PeerDenied);
         }
         let client = allocation.client;
         let padding = len.next_multiple_of(4) - len;
         if let Some(number) = allocation.channels.number_of(peer.addr(), now) {
-            let header = RelayHeader::new(&channel_header(number, len)?)?;
+            let header = channel_header(number, len).and_then(|header| RelayHeader::new(&header));
+            let header = header.ok_or(DropReason::Malformed)?;
             let padding = if client.transport.is_stream() { padding } else { 0 };
-            return Some(ToClient { client, header, padding });
+            return Ok(ToClient { client, header, padding });
         }
-        let header = data_header(TransactionId(self.rng.random()), peer.addr(), len)?;
-        Some(ToClient { client, header, padding })
+        let header = data_header(TransactionId(self.rng.random()), peer.addr(), len);
+        Ok(ToClient { client, header: header.ok_or(DropReason::Malformed)?, padding })
     }
 }
 
@@ -208,8 +220,4 @@ fn data_header(id: TransactionId, peer: SocketAddr, len: usize) -> Option<RelayH
         .finish_before_data(len)
         .ok()?;
     RelayHeader::new(&header)
-}
-
-fn count(len: usize) -> u64 {
-    u64::try_from(len).unwrap_or(u64::MAX)
 }

@@ -219,6 +219,7 @@ impl Server {
             return self.refuse(to, code);
         }
         self.counters.challenged += 1;
+        self.counters.count_error(code);
         let nonce = self.authenticator.nonce(client, now);
         let realm = self.authenticator.realm().to_owned();
         self.reply(to, Class::Error, |writer| {
@@ -231,6 +232,7 @@ impl Server {
 
     pub(super) fn refuse(&mut self, to: ReplyTo<'_>, code: ErrorCode) {
         self.counters.refused += 1;
+        self.counters.count_error(code);
         self.reply(to, Class::Error, |writer| {
             writer.error_code(code);
         });
@@ -238,6 +240,7 @@ impl Server {
 
     fn refuse_unknown(&mut self, to: ReplyTo<'_>, message: &Message<'_>) {
         self.counters.refused += 1;
+        self.counters.count_error(ErrorCode::UNKNOWN_ATTRIBUTE);
         let unknown = message.unknown_required(self.known()).take(MAX_UNKNOWN_LISTED);
         let unknown: Vec<u8> = unknown.flat_map(u16::to_be_bytes).collect();
         self.reply(to, Class::Error, |writer| {

@@ -1,6 +1,7 @@
 //! What operators are told about allocations, while they live and when they end.
 
 use std::net::SocketAddr;
+use std::ops::Add;
 use std::time::Duration;
 
 use super::allocation::{Allocation, RelayPort};
@@ -20,6 +21,14 @@ impl Traffic {
     pub(super) fn count(&mut self, bytes: usize) {
         self.packets += 1;
         self.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
+    }
+}
+
+impl Add for Traffic {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { packets: self.packets + other.packets, bytes: self.bytes + other.bytes }
     }
 }
 
@@ -96,10 +105,9 @@ impl Server {
             if rfc5766_channels { ChannelNumber::MAX_RFC_5766 } else { ChannelNumber::MAX };
     }
 
-    /// Living allocations, at most `limit` of them.
-    pub fn sessions(&self, now: Now, limit: usize) -> Vec<SessionInfo> {
-        let ids = self.table.ids().into_iter();
-        let living = ids.filter_map(|id| Some((id, self.table.get(id)?)));
+    /// Living allocations in the order of their slots, from this one on, at most `limit`.
+    pub fn sessions(&self, now: Now, from_slot: u32, limit: usize) -> Vec<SessionInfo> {
+        let living = self.table.beginning_at(from_slot);
         let answered = living.filter(|(_, allocation)| allocation.answered);
         answered.take(limit).map(|(id, allocation)| info(id, allocation, now)).collect()
     }

@@ -88,6 +88,18 @@ impl Table {
         self.expiries.first().copied()
     }
 
+    pub(super) fn beginning_at(
+        &self,
+        first: u32,
+    ) -> impl Iterator<Item = (AllocationId, &Allocation)> {
+        (first..)
+            .zip(self.slots.iter().skip(usize::try_from(first).unwrap_or(usize::MAX)))
+            .filter_map(|(index, slot)| {
+                let id = AllocationId { index, generation: slot.generation };
+                Some((id, slot.allocation.as_ref()?))
+            })
+    }
+
     pub(super) fn ids(&self) -> Vec<AllocationId> {
         self.expiries.iter().map(|(_, id)| *id).collect()
     }

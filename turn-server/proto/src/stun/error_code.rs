@@ -13,6 +13,8 @@ impl ErrorCode {
     pub const UNAUTHENTICATED: Self = Self(401);
     /// The peer is not allowed.
     pub const FORBIDDEN: Self = Self(403);
+    /// Mobility is not allowed here (RFC 8016 §3.1).
+    pub const MOBILITY_FORBIDDEN: Self = Self(405);
     /// An attribute that must be understood is not.
     pub const UNKNOWN_ATTRIBUTE: Self = Self(420);
     /// There is an allocation already, or there is none.
@@ -27,6 +29,10 @@ impl ErrorCode {
     pub const UNSUPPORTED_TRANSPORT: Self = Self(442);
     /// The peer's family is not the allocation's.
     pub const PEER_ADDRESS_FAMILY_MISMATCH: Self = Self(443);
+    /// The allocation is connected to this peer already (RFC 6062 §6.2).
+    pub const CONNECTION_ALREADY_EXISTS: Self = Self(446);
+    /// The peer could not be connected to (RFC 6062 §6.2).
+    pub const CONNECTION_TIMEOUT_OR_FAILURE: Self = Self(447);
     /// This user or source has enough allocations.
     pub const ALLOCATION_QUOTA_REACHED: Self = Self(486);
     /// Both ICE agents claim the same role (RFC 8445 §16.2).

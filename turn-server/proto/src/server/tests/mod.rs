@@ -301,10 +301,10 @@ fn an_end_says_why_and_how_much() {
         assert!(world.peer_sends(anna, peer, b"hello").is_some());
         assert!(world.peer_sends(anna, addr("192.0.2.77:1"), b"stranger").is_none());
 
-        let [session] = &world.server.sessions(world.now, 9)[..] else { panic!("{reason:?}") };
+        let [session] = &world.server.sessions(world.now, 0, 9)[..] else { panic!("{reason:?}") };
         assert_eq!((session.client, &*session.username), (tuple, "anna"), "{reason:?}");
         assert_eq!(session.expires_in, DEFAULT_LIFETIME, "{reason:?}");
-        assert_eq!(world.server.sessions(world.now, 0), []);
+        assert_eq!(world.server.sessions(world.now, 0, 0), []);
         let id = session.id;
         assert_eq!(AllocationId::from_bits(id.to_bits()), id);
 

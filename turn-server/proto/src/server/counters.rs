@@ -1,0 +1,251 @@
+//! Totals since the start, each of a bounded number of kinds.
+
+use std::ops::Add;
+
+use super::Traffic;
+use crate::Transport;
+use crate::stun::ErrorCode;
+
+/// The codes that errors are counted by; whatever else there may be is counted with the last.
+const ERROR_CODES: [ErrorCode; 17] = [
+    ErrorCode::TRY_ALTERNATE,
+    ErrorCode::BAD_REQUEST,
+    ErrorCode::UNAUTHENTICATED,
+    ErrorCode::FORBIDDEN,
+    ErrorCode::MOBILITY_FORBIDDEN,
+    ErrorCode::UNKNOWN_ATTRIBUTE,
+    ErrorCode::ALLOCATION_MISMATCH,
+    ErrorCode::STALE_NONCE,
+    ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED,
+    ErrorCode::WRONG_CREDENTIALS,
+    ErrorCode::UNSUPPORTED_TRANSPORT,
+    ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH,
+    ErrorCode::CONNECTION_ALREADY_EXISTS,
+    ErrorCode::CONNECTION_TIMEOUT_OR_FAILURE,
+    ErrorCode::ALLOCATION_QUOTA_REACHED,
+    ErrorCode::INSUFFICIENT_CAPACITY,
+    ErrorCode::SERVER_ERROR,
+];
+
+/// Why a packet was not relayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DropReason {
+    /// A length that cannot be, an attribute that is missing or must be understood and is not.
+    Malformed,
+    /// The client has no allocation, or the socket's is gone.
+    NoAllocation,
+    /// No such channel, or no longer.
+    NoChannel,
+    /// The client gave the peer no permission, or it is over.
+    NoPermission,
+    /// The policy does not let this peer be relayed.
+    PeerDenied,
+    /// The allocation or the user has used up its bandwidth.
+    Bandwidth,
+}
+
+impl DropReason {
+    /// All there are.
+    pub const ALL: [Self; 6] = [
+        Self::Malformed,
+        Self::NoAllocation,
+        Self::NoChannel,
+        Self::NoPermission,
+        Self::PeerDenied,
+        Self::Bandwidth,
+    ];
+
+    /// For labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::NoAllocation => "no_allocation",
+            Self::NoChannel => "no_channel",
+            Self::NoPermission => "no_permission",
+            Self::PeerDenied => "peer_denied",
+            Self::Bandwidth => "bandwidth",
+        }
+    }
+}
+
+/// What was relayed, both ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Relayed {
+    /// From clients to peers.
+    pub to_peers: Traffic,
+    /// From peers to clients.
+    pub to_clients: Traffic,
+}
+
+impl Relayed {
+    const LEN: usize = 4;
+
+    const fn to_array(self) -> [u64; Self::LEN] {
+        let Self { to_peers, to_clients } = self;
+        [to_peers.packets, to_peers.bytes, to_clients.packets, to_clients.bytes]
+    }
+
+    const fn from_array(cells: [u64; Self::LEN]) -> Self {
+        let [packets, bytes, client_packets, client_bytes] = cells;
+        Self {
+            to_peers: Traffic { packets, bytes },
+            to_clients: Traffic { packets: client_packets, bytes: client_bytes },
+        }
+    }
+}
+
+/// Totals since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Binding requests answered.
+    pub bindings: u64,
+    /// Allocations made.
+    pub allocations_made: u64,
+    /// Requests refused, for whatever reason but a missing or stale nonce.
+    pub refused: u64,
+    /// Requests answered with 401 or 438: each new client's first, and wrong passwords.
+    pub challenged: u64,
+    /// What was neither STUN nor ChannelData.
+    pub malformed: u64,
+    relayed: [Relayed; Transport::ALL.len()],
+    errors: [u64; ERROR_CODES.len()],
+    drops: [u64; DropReason::ALL.len()],
+}
+
+impl Counters {
+    /// How many numbers it has.
+    pub const LEN: usize =
+        5 + Transport::ALL.len() * Relayed::LEN + ERROR_CODES.len() + DropReason::ALL.len();
+
+    /// What was relayed for clients of each transport.
+    pub fn relayed(&self) -> impl Iterator<Item = (Transport, Relayed)> {
+        Transport::ALL.into_iter().zip(self.relayed)
+    }
+
+    /// Packets and payload bytes relayed to peers, over all transports.
+    pub fn to_peers(&self) -> Traffic {
+        self.relayed.iter().fold(Traffic::default(), |sum, relayed| sum + relayed.to_peers)
+    }
+
+    /// Packets and payload bytes relayed to clients, over all transports.
+    pub fn to_clients(&self) -> Traffic {
+        self.relayed.iter().fold(Traffic::default(), |sum, relayed| sum + relayed.to_clients)
+    }
+
+    /// Errors answered, by code.
+    pub fn errors(&self) -> impl Iterator<Item = (ErrorCode, u64)> {
+        ERROR_CODES.into_iter().zip(self.errors)
+    }
+
+    /// Packets not relayed, by reason.
+    pub fn drops(&self) -> impl Iterator<Item = (DropReason, u64)> {
+        DropReason::ALL.into_iter().zip(self.drops)
+    }
+
+    /// Packets not relayed, whatever the reason.
+    pub fn dropped(&self) -> u64 {
+        self.drops.iter().sum()
+    }
+
+    pub(super) fn relayed_mut(&mut self, transport: Transport) -> &mut Relayed {
+        let place = match transport {
+            Transport::Udp => 0,
+            Transport::Tcp => 1,
+            Transport::Tls => 2,
+            Transport::Dtls => 3,
+        };
+        &mut self.relayed[place]
+    }
+
+    pub(super) fn count_error(&mut self, code: ErrorCode) {
+        let place = ERROR_CODES.iter().position(|known| *known == code);
+        self.errors[place.unwrap_or(ERROR_CODES.len() - 1)] += 1;
+    }
+
+    pub(super) fn count_drop(&mut self, reason: DropReason) {
+        let place = match reason {
+            DropReason::Malformed => 0,
+            DropReason::NoAllocation => 1,
+            DropReason::NoChannel => 2,
+            DropReason::NoPermission => 3,
+            DropReason::PeerDenied => 4,
+            DropReason::Bandwidth => 5,
+        };
+        self.drops[place] += 1;
+    }
+
+    /// Its numbers in an order of their own, for whoever hands them on.
+    pub fn to_array(self) -> [u64; Self::LEN] {
+        let Self { bindings, allocations_made, refused, challenged, malformed, .. } = self;
+        let single = [bindings, allocations_made, refused, challenged, malformed];
+        let relayed = self.relayed.into_iter().flat_map(Relayed::to_array);
+        let mut all = single.into_iter().chain(relayed).chain(self.errors).chain(self.drops);
+        std::array::from_fn(|_| all.next().unwrap_or_default())
+    }
+
+    /// The other way round.
+    pub fn from_array(numbers: [u64; Self::LEN]) -> Self {
+        let mut rest = numbers.into_iter();
+        let mut next = || rest.next().unwrap_or_default();
+        // Fields are filled in the order in which they are written here.
+        Self {
+            bindings: next(),
+            allocations_made: next(),
+            refused: next(),
+            challenged: next(),
+            malformed: next(),
+            relayed: std::array::from_fn(|_| Relayed::from_array(std::array::from_fn(|_| next()))),
+            errors: std::array::from_fn(|_| next()),
+            drops: std::array::from_fn(|_| next()),
+        }
+    }
+}
+
+impl Add for Counters {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let (one, two) = (self.to_array(), other.to_array());
+        Self::from_array(std::array::from_fn(|i| one[i] + two[i]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbered(from: u64) -> Counters {
+        let mut number = from..;
+        Counters::from_array(std::array::from_fn(|_| number.next().unwrap()))
+    }
+
+    #[test]
+    fn every_number_has_a_place_of_its_own() {
+        let counters = numbered(1);
+        assert_eq!(Counters::from_array(counters.to_array()), counters);
+        let last = u64::try_from(Counters::LEN).unwrap();
+        assert_eq!(counters.to_array(), std::array::from_fn(|i| u64::try_from(i).unwrap() + 1));
+        assert_eq!(counters.drops().last(), Some((DropReason::Bandwidth, last)));
+        assert_eq!((counters + counters).to_array()[3], 8);
+    }
+
+    #[test]
+    fn what_is_counted_is_found_under_its_name() {
+        let mut counters = Counters::default();
+        for transport in Transport::ALL {
+            counters.relayed_mut(transport).to_peers.packets = 1;
+        }
+        assert!(counters.relayed().all(|(_, relayed)| relayed.to_peers.packets == 1));
+        assert_eq!(counters.to_peers().packets, 4);
+        for reason in DropReason::ALL {
+            counters.count_drop(reason);
+        }
+        assert!(counters.drops().all(|(_, count)| count == 1));
+        for code in ERROR_CODES {
+            counters.count_error(code);
+        }
+        assert!(counters.errors().all(|(_, count)| count == 1));
+        counters.count_error(ErrorCode::ROLE_CONFLICT);
+        assert_eq!(counters.errors().last(), Some((ErrorCode::SERVER_ERROR, 2)));
+    }
+}

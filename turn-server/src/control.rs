@@ -1,0 +1,127 @@
+//! How others steer a worker: a state that only goes forward, commands, and numbers to read.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use mio::Waker;
+use porthole_turn_proto::server::{AllocationId, Reloadable, SessionInfo};
+
+use crate::stats::{Published, Stats};
+
+/// Commands that wait for one worker. An operator asks for one thing at a time.
+const MAX_COMMANDS: usize = 16;
+/// A worker looks at its commands between two rounds of packets: that takes milliseconds. One that
+/// needs longer is stuck, and whoever asked must not be.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
+
+/// What a worker is asked for. It answers once.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Reconfigure {
+        reloadable: Box<Reloadable>,
+        answer: SyncSender<()>,
+    },
+    /// Living allocations from this slot on, at most `limit`.
+    Sessions {
+        from_slot: u32,
+        limit: usize,
+        answer: SyncSender<Vec<SessionInfo>>,
+    },
+    End {
+        id: AllocationId,
+        answer: SyncSender<bool>,
+    },
+}
+
+/// A worker did not answer in time, or is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a TURN worker does not answer; look at its thread, or restart the server")]
+pub struct Unanswered;
+
+/// What a worker is to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Run,
+    /// No new allocations; end with the last.
+    Drain,
+    Stop,
+}
+
+const RUN: u8 = 0;
+const DRAIN: u8 = 1;
+const STOP: u8 = 2;
+
+/// The handle's end.
+#[derive(Debug)]
+pub(crate) struct Control {
+    phase: AtomicU8,
+    waker: Waker,
+    commands: SyncSender<Command>,
+    stats: Published,
+}
+
+impl Control {
+    /// With the worker's end of the queue.
+    pub(crate) fn new(waker: Waker) -> (Self, Receiver<Command>) {
+        let (commands, received) = sync_channel(MAX_COMMANDS);
+        let phase = AtomicU8::new(RUN);
+        (Self { phase, waker, commands, stats: Published::default() }, received)
+    }
+
+    pub(crate) fn drain(&self) {
+        self.go_to(DRAIN);
+    }
+
+    pub(crate) fn stop(&self) {
+        self.go_to(STOP);
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Relaxed) {
+            RUN => Phase::Run,
+            DRAIN => Phase::Drain,
+            _ => Phase::Stop,
+        }
+    }
+
+    pub(crate) fn publish(&self, stats: Stats) {
+        self.stats.store(stats);
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.stats.load()
+    }
+
+    /// Begins to ask; [`Question::answer`] waits.
+    pub(crate) fn ask<T>(
+        &self,
+        command: impl FnOnce(SyncSender<T>) -> Command,
+    ) -> Result<Question<T>, Unanswered> {
+        let (sender, receiver) = sync_channel(1);
+        self.commands.try_send(command(sender)).map_err(|_| Unanswered)?;
+        self.wake();
+        Ok(Question(receiver))
+    }
+
+    fn go_to(&self, phase: u8) {
+        self.phase.fetch_max(phase, Ordering::Relaxed);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Err(error) = self.waker.wake() {
+            tracing::warn!(%error, "a TURN worker cannot be woken");
+        }
+    }
+}
+
+/// What was asked of one worker.
+#[derive(Debug)]
+pub(crate) struct Question<T>(Receiver<T>);
+
+impl<T> Question<T> {
+    pub(crate) fn answer(self) -> Result<T, Unanswered> {
+        self.0.recv_timeout(ANSWER_DEADLINE).map_err(|_| Unanswered)
+    }
+}

@@ -1,0 +1,98 @@
+//! Allocations as operators see them: named across workers, and a line in the log at their end.
+
+use std::fmt;
+use std::str::FromStr;
+
+use porthole_turn_proto::server::{AllocationId, SessionEnd, SessionInfo};
+
+/// Names one living allocation of a server: its worker's number and its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId {
+    pub(crate) worker: usize,
+    pub(crate) allocation: AllocationId,
+}
+
+/// No such name can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a session's id looks like 0-1a2b: copy it from the list of sessions")]
+pub struct BadSessionId;
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:x}", self.worker, self.allocation.to_bits())
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = BadSessionId;
+
+    fn from_str(text: &str) -> Result<Self, BadSessionId> {
+        let parse = || {
+            let (worker, bits) = text.split_once('-')?;
+            let allocation = AllocationId::from_bits(u64::from_str_radix(bits, 16).ok()?);
+            Some(Self { worker: worker.parse().ok()?, allocation })
+        };
+        // One name for one session: no leading zero or sign.
+        parse().filter(|id| id.to_string() == text).ok_or(BadSessionId)
+    }
+}
+
+/// One living allocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// For [`Server::end_session`](crate::Server::end_session).
+    pub id: SessionId,
+    /// What it is.
+    pub info: SessionInfo,
+}
+
+/// The one line that says why a session is over. Who it was is for whoever looks closer.
+pub(crate) fn log_end(end: &SessionEnd) {
+    let SessionEnd { session, reason } = end;
+    tracing::info!(
+        reason = reason.as_str(),
+        transport = ?session.client.transport,
+        age_s = session.age.as_secs(),
+        packets_to_peer = session.to_peer.packets,
+        bytes_to_peer = session.to_peer.bytes,
+        packets_to_client = session.to_client.packets,
+        bytes_to_client = session.to_client.bytes,
+        "a TURN session is over",
+    );
+    tracing::debug!(
+        client = %session.client.client,
+        // As a literal: a name may hold anything.
+        username = ?session.username,
+        relayed = ?session.relayed,
+        "whose session is over",
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_has_one_name() {
+        let id = |worker, bits| SessionId { worker, allocation: AllocationId::from_bits(bits) };
+        for (text, want) in [
+            ("0-0", Some(id(0, 0))),
+            ("3-1000000ff", Some(id(3, 0x1_0000_00ff))),
+            ("03-ff", None),
+            ("3-0ff", None),
+            ("3-FF", None),
+            ("+3-ff", None),
+            ("3", None),
+            ("", None),
+            ("3-", None),
+            ("-ff", None),
+            ("3-10000000000000000", None),
+        ] {
+            let parsed = text.parse::<SessionId>();
+            assert_eq!(parsed.ok(), want, "{text}");
+            if let Some(id) = want {
+                assert_eq!(id.to_string(), text);
+            }
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What the handle asks for, between two rounds of packets.
+
+use std::sync::mpsc::SyncSender;
+
+use super::{Rest, Worker, clocks};
+use crate::control::Command;
+
+impl Worker {
+    pub(super) fn obey(&mut self) -> Rest {
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Reconfigure { reloadable, answer } => {
+                    self.server.reconfigure(clocks(), *reloadable);
+                    tell(&answer, ());
+                }
+                Command::Sessions { from_slot, limit, answer } => {
+                    tell(&answer, self.server.sessions(clocks(), from_slot, limit));
+                }
+                Command::End { id, answer } => {
+                    tell(&answer, self.server.end_session(clocks(), id));
+                }
+            }
+            self.do_outputs();
+        }
+        Rest::Empty
+    }
+}
+
+/// Whoever asked may have stopped waiting.
+fn tell<T>(answer: &SyncSender<T>, value: T) {
+    let _ = answer.try_send(value);
+}

@@ -1,0 +1,214 @@
+//! What an operator does to a running server: settings, sessions, the end.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use porthole_turn_proto::{
+    ClientConfig, ClientEvent, FailureReason, Transport, TurnClient, rest_credentials,
+};
+use porthole_turn_server::{Config, Effect, QuotaLimits, ReloadError, Server, SessionId};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const ROUND: Duration = Duration::from_millis(5);
+
+fn config() -> Config {
+    Config {
+        listen: vec!["127.0.0.1:0".parse().expect("an address")],
+        users: vec![("anna".to_owned(), "secret".to_owned())],
+        allow_peers: vec!["127.0.0.0/8".parse().expect("a block")],
+        workers: 2,
+        ..Config::default()
+    }
+}
+
+/// A TURN client over UDP.
+struct Caller {
+    client: TurnClient,
+    socket: UdpSocket,
+}
+
+impl Caller {
+    fn new(server: &Server, user: &str, password: &str) -> Result<Self> {
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        socket.connect(server.local_addrs().first().context("it listens")?)?;
+        socket.set_read_timeout(Some(ROUND))?;
+        let config = ClientConfig::new(user.to_owned(), password.to_owned(), Transport::Udp);
+        Ok(Self { client: TurnClient::new(config, Instant::now()), socket })
+    }
+
+    fn round(&mut self) -> Result<()> {
+        self.client.handle_timeout(Instant::now());
+        while let Some(bytes) = self.client.poll_transmit() {
+            self.socket.send(&bytes)?;
+        }
+        let mut buffer = [0; 2048];
+        if let Ok(len) = self.socket.recv(&mut buffer) {
+            self.client.handle_datagram(Instant::now(), &buffer[..len]);
+        }
+        Ok(())
+    }
+
+    fn allocate(&mut self) -> Result<Result<SocketAddr, FailureReason>> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            match self.client.poll_event() {
+                Some(ClientEvent::Allocated { relayed, .. }) => return Ok(Ok(relayed)),
+                Some(ClientEvent::Failed { reason, .. }) => return Ok(Err(reason)),
+                Some(other) => bail!("{other:?}"),
+                None => self.round()?,
+            }
+        }
+        bail!("no answer")
+    }
+
+    fn enter(&mut self) -> Result<SocketAddr> {
+        self.allocate()?.map_err(|reason| anyhow!("not let in: {reason:?}"))
+    }
+
+    /// Whether a packet to this peer comes through.
+    fn reaches(&mut self, peer: &UdpSocket) -> Result<bool> {
+        let to = peer.local_addr()?;
+        peer.set_read_timeout(Some(ROUND))?;
+        self.client.permit(to.ip(), Instant::now());
+        let mut out = Vec::new();
+        for _ in 0..40 {
+            out.clear();
+            if self.client.wrap(to, b"hello", &mut out) {
+                self.socket.send(&out)?;
+            }
+            self.round()?;
+            if peer.recv(&mut [0; 64]).is_ok() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn start(config: Config) -> Result<(Server, Caller)> {
+    let server = Server::start(config)?;
+    let caller = Caller::new(&server, "anna", "secret")?;
+    Ok((server, caller))
+}
+
+fn wait_for(what: &str, mut holds: impl FnMut() -> bool) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        ensure!(Instant::now() < deadline, "{what} did not come");
+        std::thread::sleep(ROUND);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_reload_changes_who_may_come_and_keeps_who_is_there() -> Result<()> {
+    let (server, mut anna) = start(config())?;
+    anna.enter()?;
+    let peer = UdpSocket::bind("127.0.0.1:0")?;
+    ensure!(anna.reaches(&peer)?, "before");
+
+    let users = vec![("berta".to_owned(), "other".to_owned())];
+    let rest_secrets = vec!["shared".to_owned()];
+    let changes = server.reload(Config { users, rest_secrets, ..config() })?;
+    let settings: Vec<_> = changes.iter().map(|change| (change.setting, change.effect)).collect();
+    assert_eq!(settings, [("users", Effect::AtOnce), ("rest_secrets", Effect::AtOnce)]);
+
+    ensure!(anna.reaches(&peer)?, "the allocation lives on");
+    let refused = Caller::new(&server, "anna", "secret")?.allocate()?;
+    assert_eq!(refused, Err(FailureReason::Unauthenticated));
+    Caller::new(&server, "berta", "other")?.enter()?;
+    let (name, password) = rest_credentials("shared", "clara", u64::from(u32::MAX));
+    Caller::new(&server, &name, &password)?.enter()?;
+    Ok(())
+}
+
+#[test]
+fn a_reload_closes_peers_for_living_allocations_too() -> Result<()> {
+    let (server, mut anna) = start(config())?;
+    anna.enter()?;
+    let peer = UdpSocket::bind("127.0.0.1:0")?;
+    ensure!(anna.reaches(&peer)?, "before");
+    server.reload(Config { deny_peers: vec!["127.0.0.0/8".parse()?], ..config() })?;
+    // What was under way arrives first.
+    while peer.recv(&mut [0; 64]).is_ok() {}
+    ensure!(!anna.reaches(&peer)?, "a permission of before outlived the rule");
+    server.reload(config())?;
+    ensure!(anna.reaches(&peer)?, "and open again");
+    Ok(())
+}
+
+#[test]
+fn a_reload_changes_the_quota_and_says_what_needs_a_restart() -> Result<()> {
+    let (server, mut anna) = start(config())?;
+    anna.enter()?;
+    let quota = QuotaLimits { per_user: 1, ..QuotaLimits::default() };
+    let changes = server.reload(Config { quota, workers: 1, ..config() })?;
+    let settings: Vec<_> = changes.iter().map(|change| (change.setting, change.effect)).collect();
+    assert_eq!(settings, [("workers", Effect::AtRestart), ("quota", Effect::AtOnce)]);
+    let refused = Caller::new(&server, "anna", "secret")?.allocate()?;
+    ensure!(refused.is_err(), "the second allocation of one user");
+    Ok(())
+}
+
+#[test]
+fn settings_that_cannot_be_change_nothing() -> Result<()> {
+    let (server, _) = start(config())?;
+    let wrong = Config { relay_ports: 0..=9, users: Vec::new(), ..config() };
+    let error = server.reload(wrong).expect_err("port 0 is in the range");
+    ensure!(matches!(error, ReloadError::Invalid(_)), "{error}");
+    Caller::new(&server, "anna", "secret")?.enter()?;
+    Ok(())
+}
+
+#[test]
+fn sessions_are_listed_page_by_page_and_ended_by_their_ids() -> Result<()> {
+    let (server, _) = start(config())?;
+    let mut callers = Vec::new();
+    for _ in 0..5 {
+        let mut caller = Caller::new(&server, "anna", "secret")?;
+        let relayed = caller.enter()?;
+        callers.push((caller.socket.local_addr()?, relayed));
+    }
+    let (mut listed, mut after) = (Vec::new(), None);
+    loop {
+        let page = server.sessions(after, 2)?;
+        ensure!(page.len() <= 2, "the limit");
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        listed.extend(page);
+    }
+    let mut found: Vec<_> =
+        listed.iter().map(|s| (s.info.client.client, s.info.relayed[0])).collect();
+    found.sort_unstable();
+    callers.sort_unstable();
+    assert_eq!(found, callers, "each once");
+    assert!(listed.iter().all(|session| session.info.username == "anna"));
+
+    let id = listed[3].id;
+    assert_eq!(id.to_string().parse::<SessionId>()?, id);
+    ensure!(server.end_session(id)?, "it lives");
+    ensure!(!server.end_session(id)?, "it is over");
+    ensure!(!server.end_session("99-0".parse()?)?, "there is no such worker");
+    wait_for("four sessions", || server.stats().allocations == 4)?;
+    ensure!(server.sessions(None, 10)?.iter().all(|session| session.id != id), "it is listed");
+    Ok(())
+}
+
+#[test]
+fn a_draining_server_refuses_newcomers_and_new_settings() -> Result<()> {
+    let (server, mut anna) = start(config())?;
+    anna.enter()?;
+    let peer = UdpSocket::bind("127.0.0.1:0")?;
+    ensure!(anna.reaches(&peer)?, "before");
+    std::thread::scope(|scope| -> Result<()> {
+        let drained = scope.spawn(|| server.shutdown(Duration::from_secs(2)));
+        wait_for("draining", || server.is_draining())?;
+        ensure!(anna.reaches(&peer)?, "who is there goes on");
+        ensure!(matches!(server.reload(config()), Err(ReloadError::Stopping)), "a reload");
+        ensure!(!drained.is_finished(), "there is somebody to wait for");
+        Ok(())
+    })?;
+    ensure!(server.sessions(None, 1).is_err(), "nobody is left to ask");
+    Ok(())
+}

@@ -128,8 +128,14 @@ pub(crate) fn check(config: &Config) -> Result<(), StartError> {
 }
 
 fn reloadable(config: &Config, policy: PolicyConfig) -> Reloadable {
-    let (users, rest_secrets) = (config.users.clone(), config.rest_secrets.clone());
-    Reloadable { users, rest_secrets, policy, rfc5766_channels: config.rfc5766_channels }
+    Reloadable {
+        users: config.users.clone(),
+        rest_secrets: config.rest_secrets.clone(),
+        policy,
+        rfc5766_channels: config.rfc5766_channels,
+        // Nothing here connects to peers yet.
+        tcp_relaying: false,
+    }
 }
 
 pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
@@ -154,6 +160,7 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
         reloadable: reloadable(&config, policy.clone()),
         // Nothing here sets IP_MTU_DISCOVER yet.
         dont_fragment: false,
+        worker: 0,
         nonce_key: rand::rng().random(),
         seed: rand::rng().random(),
     };
@@ -165,13 +172,14 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
 impl Prepared {
     /// The settings stay with the handle.
     pub(crate) fn into_workers(self) -> Result<(Settings, Vec<Worker>), StartError> {
-        let worker = |sockets| {
+        let worker = |(index, sockets)| {
+            let worker = u8::try_from(index).unwrap_or(u8::MAX);
             let seed = rand::rng().random();
-            let proto = ServerConfig { seed, ..self.proto.clone() };
+            let proto = ServerConfig { worker, seed, ..self.proto.clone() };
             let relays = Relays::new(self.sides.clone());
             Worker::new(sockets, proto, Box::new(self.quota.clone()), relays)
         };
-        let workers = self.sockets.into_iter().map(worker).collect::<Result<_, _>>();
+        let workers = self.sockets.into_iter().enumerate().map(worker).collect::<Result<_, _>>();
         Ok((self.settings, workers.map_err(StartError::System)?))
     }
 }

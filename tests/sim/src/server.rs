@@ -55,10 +55,12 @@ impl ServerHost {
                 rest_secrets: Vec::new(),
                 policy,
                 rfc5766_channels: false,
+                tcp_relaying: false,
             },
             dont_fragment: false,
             relay_v4: Some(RelayAddress { ip: SERVER.ip(), ports: PortPool::new(50_000..=59_999) }),
             relay_v6: None,
+            worker: 0,
             nonce_key: [seed; 32],
             seed: [seed; 32],
         };
@@ -155,7 +157,11 @@ impl ServerHost {
                     self.server.relay_opened(clocks(now), relay);
                 }
                 Output::CloseRelay { relay } => self.relays.retain(|_, known| *known != relay),
-                Output::SessionEnded(_) => {}
+                Output::SessionEnded(_)
+                | Output::ConnectPeer { .. }
+                | Output::BindConnection { .. }
+                | Output::CloseConnection { .. }
+                | Output::PassClient { .. } => {}
             }
         }
     }

@@ -32,6 +32,16 @@ impl Worker {
                         }
                     }
                 }
+                Output::OpenRelay { relay, protocol: RelayProtocol::Tcp, .. } => {
+                    self.server.relay_failed(clocks(), relay);
+                }
+                Output::ConnectPeer { connection, .. } => {
+                    self.server.peer_connect_failed(clocks(), connection);
+                }
+                // Without connected peers none of these comes.
+                Output::BindConnection { .. }
+                | Output::CloseConnection { .. }
+                | Output::PassClient { .. } => {}
                 Output::CloseRelay { relay } => self.relays.close(relay),
                 Output::SessionEnded(end) => log_end(&end),
             }

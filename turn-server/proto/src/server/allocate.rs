@@ -13,11 +13,12 @@ use super::reservation::Token;
 use super::session::Traffic;
 use super::{AllocationId, Now, Output, RelayId, RelayProtocol, Server};
 use crate::stun::{Class, ErrorCode, Message, Method, attribute};
-use crate::{Family, REQUESTED_UDP};
+use crate::{Family, REQUESTED_TCP, REQUESTED_UDP};
 
 /// What an Allocate request wants, sound in itself.
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
+    protocol: RelayProtocol,
     families: Families,
     wish: PortWish,
     lifetime_s: u32,
@@ -52,6 +53,7 @@ impl Server {
             return Ok(());
         }
         let wanted = Wanted::read(asked.message)?;
+        self.check_protocol(asked, wanted)?;
         if self.draining {
             return Err(ErrorCode::INSUFFICIENT_CAPACITY);
         }
@@ -61,10 +63,11 @@ impl Server {
             QuotaReached::Total => ErrorCode::INSUFFICIENT_CAPACITY,
         })?;
         let Taken { relays, token, missing } = self.take_ports(asked, wanted)?;
-        let Wanted { wish, lifetime_s, .. } = wanted;
+        let Wanted { protocol, wish, lifetime_s, .. } = wanted;
         let allocation = Allocation {
             client: *asked.client,
             owner: asked.who.clone(),
+            protocol,
             relays,
             missing,
             lifetime_s,
@@ -88,6 +91,19 @@ impl Server {
             self.open_relay(RelayId { allocation: id, family });
         }
         Ok(())
+    }
+
+    /// TCP is relayed for streams only, and only from any port (RFC 6062 §5.1).
+    fn check_protocol(&self, asked: &Asked<'_>, wanted: Wanted) -> Result<(), ErrorCode> {
+        let dont_fragment = asked.message.first(attribute::DONT_FRAGMENT).is_some();
+        let fits =
+            asked.client.transport.is_stream() && wanted.wish == PortWish::Any && !dont_fragment;
+        match wanted.protocol {
+            RelayProtocol::Udp => Ok(()),
+            RelayProtocol::Tcp if !self.tcp_relaying => Err(ErrorCode::UNSUPPORTED_TRANSPORT),
+            RelayProtocol::Tcp if fits => Ok(()),
+            RelayProtocol::Tcp => Err(ErrorCode::BAD_REQUEST),
+        }
     }
 
     fn take_ports(&mut self, asked: &Asked<'_>, wanted: Wanted) -> Result<Taken, ErrorCode> {
@@ -153,10 +169,10 @@ impl Server {
     }
 
     fn open_relay(&mut self, relay: RelayId) {
-        let allocation = self.table.get_mut(relay.allocation);
-        let Some(port) = allocation.and_then(|a| a.relays.get_mut(relay.family)) else { return };
+        let Some(allocation) = self.table.get_mut(relay.allocation) else { return };
+        let Some(port) = allocation.relays.get_mut(relay.family) else { return };
         port.tries += 1;
-        let (protocol, port) = (RelayProtocol::Udp, port.addr().port());
+        let (protocol, port) = (allocation.protocol, port.addr().port());
         self.outputs.push_back(Output::OpenRelay { relay, protocol, port });
     }
 
@@ -238,13 +254,13 @@ impl Server {
 
 impl Wanted {
     fn read(message: &Message<'_>) -> Result<Self, ErrorCode> {
-        check_transport(message)?;
+        let protocol = protocol(message)?;
         let wish = port_wish(message)?;
         let families = families(message)?;
         if families == Families::Both && matches!(wish, PortWish::Pair | PortWish::Reserved) {
             return Err(ErrorCode::BAD_REQUEST);
         }
-        Ok(Self { families, wish, lifetime_s: granted_lifetime(message)? })
+        Ok(Self { protocol, families, wish, lifetime_s: granted_lifetime(message)? })
     }
 }
 
@@ -258,9 +274,10 @@ fn reply_to(allocation: &Allocation) -> ReplyTo<'_> {
     }
 }
 
-fn check_transport(message: &Message<'_>) -> Result<(), ErrorCode> {
+fn protocol(message: &Message<'_>) -> Result<RelayProtocol, ErrorCode> {
     match message.u32(attribute::REQUESTED_TRANSPORT) {
-        Ok(Some(protocol)) if protocol >> 24 == REQUESTED_UDP >> 24 => Ok(()),
+        Ok(Some(number)) if number >> 24 == REQUESTED_UDP >> 24 => Ok(RelayProtocol::Udp),
+        Ok(Some(number)) if number >> 24 == REQUESTED_TCP >> 24 => Ok(RelayProtocol::Tcp),
         Ok(Some(_)) => Err(ErrorCode::UNSUPPORTED_TRANSPORT),
         Ok(None) | Err(_) => Err(ErrorCode::BAD_REQUEST),
     }

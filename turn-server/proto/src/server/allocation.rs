@@ -61,12 +61,15 @@ impl RelayId {
 pub enum RelayProtocol {
     /// Datagrams (RFC 8656).
     Udp,
+    /// Connections (RFC 6062): the socket listens, and more may be connected from its address.
+    Tcp,
 }
 
 #[derive(Debug)]
 pub(super) struct Allocation {
     pub(super) client: FiveTuple,
     pub(super) owner: Identity,
+    pub(super) protocol: RelayProtocol,
     pub(super) relays: RelayPorts,
     /// The family of ADDITIONAL-ADDRESS-FAMILY that there is no address of, and why.
     pub(super) missing: Option<(Family, ErrorCode)>,

@@ -17,6 +17,8 @@ pub const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
 pub const MAX_PERMISSIONS: usize = 128;
 /// Channels of one allocation: one for each candidate in use.
 pub const MAX_CHANNELS: usize = 64;
+/// TCP connections to and from peers of one allocation: two file descriptors each.
+pub const MAX_CONNECTIONS: usize = 32;
 /// XOR-PEER-ADDRESS attributes looked at in one CreatePermission; more are refused.
 pub const MAX_PEERS_PER_REQUEST: usize = 32;
 /// Unknown attributes listed in a 420: enough to mend a client, too few to amplify.
@@ -38,6 +40,8 @@ pub struct ServerConfig {
     /// Whether the driver can keep a packet to a peer from being fragmented: without that,
     /// DONT-FRAGMENT is an unknown attribute (RFC 8656 §7.2).
     pub dont_fragment: bool,
+    /// Which worker this is. Clients whose connection another one has are passed on to it.
+    pub worker: u8,
     /// Key of nonces and reservation tokens; the same in all workers.
     pub nonce_key: [u8; 32],
     /// Seed of ports and transaction ids: random and another one in each worker.
@@ -64,6 +68,8 @@ pub struct Reloadable {
     pub policy: PolicyConfig,
     /// Whether channels 0x5000 to 0x7FFE may be bound: clients of RFC 5766 use them.
     pub rfc5766_channels: bool,
+    /// Whether clients may have TCP relayed (RFC 6062).
+    pub tcp_relaying: bool,
 }
 
 impl std::fmt::Debug for Reloadable {

@@ -23,6 +23,7 @@ mod requests;
 mod reservation;
 mod session;
 mod table;
+mod tcp;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -34,8 +35,8 @@ use rand::rngs::StdRng;
 pub use allocation::{AllocationId, RelayId, RelayProtocol};
 use auth::{Authenticator, Identity};
 pub use config::{
-    CHANNEL_LIFETIME, DEFAULT_LIFETIME, MAX_CHANNELS, MAX_LIFETIME, MAX_PEERS_PER_REQUEST,
-    MAX_PERMISSIONS, PERMISSION_LIFETIME, Reloadable, ServerConfig,
+    CHANNEL_LIFETIME, DEFAULT_LIFETIME, MAX_CHANNELS, MAX_CONNECTIONS, MAX_LIFETIME,
+    MAX_PEERS_PER_REQUEST, MAX_PERMISSIONS, PERMISSION_LIFETIME, Reloadable, ServerConfig,
 };
 pub use counters::{Counters, DropReason, Relayed};
 pub use icmp::Icmp;
@@ -50,6 +51,7 @@ pub use relay::{HEADROOM, RelayHeader, TAILROOM, ToClient, ToPeer};
 use reservation::Reservations;
 pub use session::{EndReason, SessionEnd, SessionInfo, Traffic};
 use table::Table;
+pub use tcp::{CONNECTION_TIMEOUT, ConnectionId};
 
 use crate::channel::{ChannelNumber, Kind, kind_of};
 use crate::stun::{Class, Message, Method};
@@ -100,6 +102,37 @@ pub enum Output {
         /// Which.
         relay: RelayId,
     },
+    /// Connect from the address of a TCP relay to a peer, then say [`Server::peer_connected`] or
+    /// [`Server::peer_connect_failed`]; nothing is to be read from him yet.
+    ConnectPeer {
+        /// Under which name.
+        connection: ConnectionId,
+        /// From which address.
+        relay: RelayId,
+        /// To whom.
+        peer: SocketAddr,
+    },
+    /// From now on whatever this client and this peer send is the other one's. What the client
+    /// sent behind its last message is the first of it. When one closes, close the other, and
+    /// say [`Server::connection_closed`].
+    BindConnection {
+        /// Its connection is no longer a control connection.
+        client: FiveTuple,
+        /// The peer's.
+        connection: ConnectionId,
+    },
+    /// Close the peer's connection, and the client's if they are bound.
+    CloseConnection {
+        /// The peer's.
+        connection: ConnectionId,
+    },
+    /// The message just handled, and whatever else this client sends, is for another worker.
+    PassClient {
+        /// Whose.
+        client: FiveTuple,
+        /// [`ServerConfig::worker`] of the other one.
+        worker: u8,
+    },
     /// An allocation that a client had is over: worth a line in the log.
     SessionEnded(Box<SessionEnd>),
 }
@@ -117,6 +150,9 @@ pub struct Server {
     last_channel: ChannelNumber,
     reservations: Reservations,
     table: Table,
+    worker: u8,
+    connections: tcp::Connections,
+    tcp_relaying: bool,
     /// At most a few for each input, and the driver drains it after each.
     outputs: VecDeque<Output>,
     counters: Counters,
@@ -140,6 +176,9 @@ impl Server {
             last_channel: ChannelNumber::MAX,
             reservations: Reservations::new(config.nonce_key),
             table: Table::default(),
+            worker: config.worker,
+            connections: tcp::Connections::default(),
+            tcp_relaying: false,
             outputs: VecDeque::new(),
             counters: Counters::default(),
             draining: false,
@@ -181,6 +220,7 @@ impl Server {
     /// Ends what has expired.
     pub fn handle_timeout(&mut self, now: Now) {
         self.reservations.expire(now.instant);
+        self.expire_connections(now);
         while let Some((at, id)) = self.table.next_expiry() {
             if at > now.instant {
                 break;
@@ -192,7 +232,8 @@ impl Server {
     /// When [`Self::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let allocation = self.table.next_expiry().map(|(at, _)| at);
-        allocation.into_iter().chain(self.reservations.next_expiry()).min()
+        let others = [self.reservations.next_expiry(), self.connections.next_deadline()];
+        allocation.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// The next thing to do.
@@ -252,8 +293,14 @@ impl Server {
         }
     }
 
-    fn owner_of(&self, client: &FiveTuple) -> Option<&Identity> {
-        self.table.of_client(client).map(|(_, allocation)| &allocation.owner)
+    /// Whoever made the allocation that a request is about.
+    fn owner_of(&self, client: &FiveTuple, message: &Message<'_>) -> Option<&Identity> {
+        let found = if message.method() == Method::ConnectionBind {
+            self.allocation_of_connection(message)
+        } else {
+            self.table.of_client(client).map(|(_, allocation)| allocation)
+        };
+        found.map(|allocation| &allocation.owner)
     }
 }
 

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use rand::Rng as _;
 
-use super::{AllocationId, DropReason, FiveTuple, Now, Peer, RelayId, Scope, Server};
+use super::{
+    AllocationId, DropReason, FiveTuple, Now, Peer, RelayId, RelayProtocol, Scope, Server,
+};
 use crate::Family;
 use crate::channel::{CHANNEL_HEADER_LEN, channel_header, read_channel_data};
 use crate::stun::{Class, HEADER_LEN, Message, MessageWriter, Method, TransactionId, attribute};
@@ -118,7 +120,8 @@ impl Server {
         let peer = Peer::new(peer.ok_or(DropReason::Malformed)?);
         let data = message.first(attribute::DATA).ok_or(DropReason::Malformed)?;
         let relay = relay_to(id, &peer);
-        if !allocation.relays.get(relay.family).is_some_and(|port| port.open) {
+        let open = allocation.relays.get(relay.family).is_some_and(|port| port.open);
+        if !open || allocation.protocol != RelayProtocol::Udp {
             return Err(DropReason::NoAllocation);
         }
         if !allocation.permissions.permits(peer.ip(), now) {

@@ -8,7 +8,7 @@ use super::auth::Identity;
 use super::config::{MAX_PEERS_PER_REQUEST, MAX_UNKNOWN_LISTED};
 use super::{
     AllocationId, DEFAULT_LIFETIME, EndReason, FiveTuple, MAX_LIFETIME, Now, Output, Peer, RelayId,
-    Scope, Server,
+    RelayProtocol, Scope, Server,
 };
 use crate::Family;
 use crate::channel::ChannelNumber;
@@ -17,7 +17,8 @@ use crate::stun::{
 };
 
 /// What any request may carry; everything else that must be understood is answered with 420.
-const KNOWN: [u16; 11] = [
+const KNOWN: [u16; 12] = [
+    attribute::CONNECTION_ID,
     attribute::EVEN_PORT,
     attribute::RESERVATION_TOKEN,
     attribute::USERNAME,
@@ -65,7 +66,7 @@ impl<'k> ReplyTo<'k> {
 }
 
 impl Asked<'_> {
-    fn reply_to(&self) -> ReplyTo<'_> {
+    pub(super) fn reply_to(&self) -> ReplyTo<'_> {
         ReplyTo::new(self.client, self.message, Some(&self.who.key))
     }
 }
@@ -84,7 +85,7 @@ impl Server {
     }
 
     pub(super) fn handle_request(&mut self, now: Now, client: &FiveTuple, message: &Message<'_>) {
-        let owner = self.owner_of(client);
+        let owner = self.owner_of(client, message);
         let who = match self.authenticator.authenticate(client, message, owner, now) {
             Ok(who) => who,
             Err(code) => return self.challenge(now, client, message, code),
@@ -98,7 +99,11 @@ impl Server {
             Method::Refresh => self.handle_refresh(&asked),
             Method::CreatePermission => self.handle_create_permission(&asked),
             Method::ChannelBind => self.handle_channel_bind(&asked),
-            Method::Binding | Method::Send | Method::Data => Err(ErrorCode::BAD_REQUEST),
+            Method::Connect => self.handle_connect(&asked),
+            Method::ConnectionBind => self.handle_connection_bind(&asked),
+            Method::Binding | Method::Send | Method::Data | Method::ConnectionAttempt => {
+                Err(ErrorCode::BAD_REQUEST)
+            }
         };
         if let Err(code) = handled {
             self.refuse(asked.reply_to(), code);
@@ -161,6 +166,9 @@ impl Server {
     /// RFC 8656 §12.2. Binds and installs the permission, or neither.
     fn handle_channel_bind(&mut self, asked: &Asked<'_>) -> Result<(), ErrorCode> {
         let (id, allocation) = self.allocation_of(asked)?;
+        if allocation.protocol != RelayProtocol::Udp {
+            return Err(ErrorCode::FORBIDDEN);
+        }
         let now = asked.now.instant;
         let number = asked.message.u32(attribute::CHANNEL_NUMBER);
         let addr = asked.message.xor_address(attribute::XOR_PEER_ADDRESS);
@@ -188,7 +196,10 @@ impl Server {
     }
 
     /// The allocation that the request is about, if it is the asker's.
-    fn allocation_of(&self, asked: &Asked<'_>) -> Result<(AllocationId, &Allocation), ErrorCode> {
+    pub(super) fn allocation_of(
+        &self,
+        asked: &Asked<'_>,
+    ) -> Result<(AllocationId, &Allocation), ErrorCode> {
         let found = self.table.of_client(asked.client).filter(|(_, a)| a.answered);
         let (id, allocation) = found.ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
         if allocation.owner.username != asked.who.username {
@@ -197,7 +208,7 @@ impl Server {
         Ok((id, allocation))
     }
 
-    fn permitted(
+    pub(super) fn permitted(
         &self,
         allocation: &Allocation,
         addr: SocketAddr,

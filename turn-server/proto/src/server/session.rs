@@ -95,10 +95,12 @@ impl Server {
     /// asked again for each packet.
     pub fn reconfigure(&mut self, _now: Now, reloadable: Reloadable) {
         self.set_reloadable(reloadable);
+        self.close_forbidden_connections();
     }
 
     pub(super) fn set_reloadable(&mut self, reloadable: Reloadable) {
-        let Reloadable { users, rest_secrets, policy, rfc5766_channels } = reloadable;
+        let Reloadable { users, rest_secrets, policy, rfc5766_channels, tcp_relaying } = reloadable;
+        self.tcp_relaying = tcp_relaying;
         self.authenticator.set_credentials(users, rest_secrets);
         self.policy.set_config(policy);
         self.last_channel =
@@ -131,12 +133,14 @@ impl Server {
         let Some(allocation) = self.table.get_mut(relay.allocation) else { return };
         if allocation.relays.remove(relay.family).is_some() {
             allocation.channels.remove_family(relay.family);
+            self.close_connections_of(relay.allocation, Some(relay.family));
             self.outputs.push_back(Output::CloseRelay { relay });
         }
     }
 
     pub(super) fn remove(&mut self, now: Now, id: AllocationId, reason: EndReason) {
         let Some(allocation) = self.table.remove(id) else { return };
+        self.close_connections_of(id, None);
         for family in allocation.relays.families() {
             self.outputs
                 .push_back(Output::CloseRelay { relay: RelayId { allocation: id, family } });

@@ -35,6 +35,12 @@ pub enum Method {
     CreatePermission,
     /// Give a peer a channel number.
     ChannelBind,
+    /// Open a connection to a peer (RFC 6062).
+    Connect,
+    /// Splice this connection with a peer's (RFC 6062).
+    ConnectionBind,
+    /// A peer has connected, as an indication (RFC 6062).
+    ConnectionAttempt,
 }
 
 impl Method {
@@ -47,6 +53,9 @@ impl Method {
             Self::Data => 0x007,
             Self::CreatePermission => 0x008,
             Self::ChannelBind => 0x009,
+            Self::Connect => 0x00A,
+            Self::ConnectionBind => 0x00B,
+            Self::ConnectionAttempt => 0x00C,
         }
     }
 
@@ -59,6 +68,9 @@ impl Method {
             0x007 => Some(Self::Data),
             0x008 => Some(Self::CreatePermission),
             0x009 => Some(Self::ChannelBind),
+            0x00A => Some(Self::Connect),
+            0x00B => Some(Self::ConnectionBind),
+            0x00C => Some(Self::ConnectionAttempt),
             _ => None,
         }
     }

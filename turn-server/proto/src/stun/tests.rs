@@ -168,7 +168,7 @@ fn malformed_messages_are_refused_with_their_reason() {
         ("length not in words", edit(3, 0x3d), ParseError::Length),
         ("channel data", edit(0, 0x40), ParseError::NotStun),
         ("another cookie", edit(4, 0x22), ParseError::NotStun),
-        ("unknown method", edit(1, 0x0B), ParseError::UnknownMethod(0x00B)),
+        ("unknown method", edit(1, 0x0D), ParseError::UnknownMethod(0x00D)),
         ("attribute past the end", edit(good.len() - 5, 8), ParseError::Truncated),
         ("flipped bit", edit(25, 0x64), ParseError::Fingerprint),
     ] {

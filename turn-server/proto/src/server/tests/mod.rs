@@ -6,6 +6,7 @@ mod fragments;
 mod pairs;
 mod peers;
 mod refusals;
+mod tcp;
 mod world;
 
 use std::net::IpAddr;

@@ -79,10 +79,10 @@ fn each_mistake_has_its_code() {
             400,
         ),
         (
-            "allocate with TCP",
+            "allocate with SCTP",
             Method::Allocate,
             |w| {
-                w.u32(attribute::REQUESTED_TRANSPORT, 6 << 24);
+                w.u32(attribute::REQUESTED_TRANSPORT, 132 << 24);
             },
             442,
         ),
@@ -561,7 +561,7 @@ fn what_is_no_request_gets_no_answer() {
         ("half a message", message(Class::Request, Method::Binding)[..12].to_vec()),
         (
             "an unknown method",
-            vec![0, 0x0A, 0, 0, 0x21, 0x12, 0xA4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            vec![0, 0x0D, 0, 0, 0x21, 0x12, 0xA4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
         ),
     ] {
         assert!(world.server_gets(&from, &bytes).is_empty(), "{what}");

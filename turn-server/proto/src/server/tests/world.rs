@@ -27,6 +27,7 @@ pub(super) fn credentials() -> Reloadable {
         rest_secrets: vec!["rest-1".to_owned(), "rest-2".to_owned()],
         policy: PolicyConfig::default(),
         rfc5766_channels: false,
+        tcp_relaying: true,
     }
 }
 
@@ -46,7 +47,13 @@ pub(super) struct World {
     pub(super) failing_families: Vec<Family>,
     pub(super) ended: Vec<SessionEnd>,
     transactions: u64,
-    open: BTreeMap<RelayId, SocketAddr>,
+    pub(super) open: BTreeMap<RelayId, SocketAddr>,
+    /// Connections to be opened: from where and to whom.
+    pub(super) connecting: BTreeMap<ConnectionId, (RelayId, SocketAddr)>,
+    /// Bound ones and their clients.
+    pub(super) bound: BTreeMap<ConnectionId, FiveTuple>,
+    pub(super) closed: Vec<ConnectionId>,
+    pub(super) passed: Vec<(FiveTuple, u8)>,
     ports: [Arc<PortPool>; 2],
     quota: SharedQuota,
 }
@@ -116,6 +123,7 @@ impl World {
             relay_v4: relay(RELAY_V4, &ports[0]),
             relay_v6: relay(RELAY_V6, &ports[1]),
             dont_fragment: true,
+            worker: 3,
             nonce_key: [1; 32],
             seed: [2; 32],
         };
@@ -133,6 +141,10 @@ impl World {
             ended: Vec::new(),
             transactions: 0,
             open: BTreeMap::new(),
+            connecting: BTreeMap::new(),
+            bound: BTreeMap::new(),
+            closed: Vec::new(),
+            passed: Vec::new(),
             ports,
             quota,
         }
@@ -195,15 +207,28 @@ impl World {
         method: Method,
         fill: impl Fn(&mut MessageWriter<'_>),
     ) -> Answer {
+        self.try_ask(from, user, method, fill).expect("an answer at once")
+    }
+
+    /// As [`Self::ask`], where there may be none.
+    pub(super) fn try_ask(
+        &mut self,
+        from: &FiveTuple,
+        user: &str,
+        method: Method,
+        fill: impl Fn(&mut MessageWriter<'_>),
+    ) -> Option<Answer> {
         let mut nonce = String::new();
         for _ in 0..2 {
             let bytes = self.signed(user, method, &nonce, &fill);
             let mut sent = self.server_gets(from, &bytes);
-            assert!(!sent.is_empty(), "no answer to {method:?}");
+            if sent.is_empty() {
+                return None;
+            }
             let answer = Answer(sent.remove(0));
             match answer.message().text(attribute::NONCE) {
                 Ok(Some(fresh)) if nonce.is_empty() => nonce = fresh.to_owned(),
-                _ => return answer,
+                _ => return Some(answer),
             }
         }
         panic!("nonces are stale at once");
@@ -250,7 +275,7 @@ impl World {
                     self.failing_opens -= 1;
                     self.server.relay_failed(self.now, relay);
                 }
-                Output::OpenRelay { relay, protocol: RelayProtocol::Udp, port } => {
+                Output::OpenRelay { relay, port, .. } => {
                     let ip = if relay.family == Family::V4 { RELAY_V4 } else { RELAY_V6 };
                     self.open.insert(relay, SocketAddr::new(ip.parse().unwrap(), port));
                     self.server.relay_opened(self.now, relay);
@@ -258,6 +283,19 @@ impl World {
                 Output::CloseRelay { relay } => {
                     self.open.remove(&relay);
                 }
+                Output::ConnectPeer { connection, relay, peer } => {
+                    assert!(self.open.contains_key(&relay));
+                    self.connecting.insert(connection, (relay, peer));
+                }
+                Output::BindConnection { client, connection } => {
+                    self.bound.insert(connection, client);
+                }
+                Output::CloseConnection { connection } => {
+                    self.connecting.remove(&connection);
+                    self.bound.remove(&connection);
+                    self.closed.push(connection);
+                }
+                Output::PassClient { client, worker } => self.passed.push((client, worker)),
                 Output::SessionEnded(end) => self.ended.push(*end),
             }
         }

@@ -1,0 +1,321 @@
+//! TCP relaying (RFC 6062).
+
+use super::world::{Answer, PEER_V4, PEER_V6, World, addr, credentials, tuple};
+use super::*;
+use crate::stun::{MessageWriter, attribute};
+use crate::{REQUESTED_TCP, REQUESTED_UDP};
+
+const CONTROL: &str = "198.51.100.7:4000";
+const DATA: &str = "198.51.100.7:4001";
+
+type Fill = fn(&mut MessageWriter<'_>);
+
+fn control() -> FiveTuple {
+    tuple(Transport::Tcp, CONTROL)
+}
+
+fn allocate(writer: &mut MessageWriter<'_>) {
+    writer.u32(attribute::REQUESTED_TRANSPORT, REQUESTED_TCP);
+}
+
+fn both(writer: &mut MessageWriter<'_>) {
+    allocate(writer);
+    writer.u32(attribute::ADDITIONAL_ADDRESS_FAMILY, 0x0200_0000);
+}
+
+fn peer(peer: &str) -> impl Fn(&mut MessageWriter<'_>) {
+    move |writer| {
+        writer.xor_address(attribute::XOR_PEER_ADDRESS, addr(peer));
+    }
+}
+
+/// With a TCP allocation of both families.
+fn world() -> World {
+    let mut world = World::new();
+    assert_eq!(world.ask(&control(), "anna", Method::Allocate, both).code(), 0);
+    world
+}
+
+/// The connection that is being opened, or the code of the refusal.
+fn connect(world: &mut World, to: &str) -> Result<ConnectionId, u16> {
+    let before: Vec<_> = world.connecting.keys().copied().collect();
+    match world.try_ask(&control(), "anna", Method::Connect, peer(to)) {
+        Some(answer) => Err(answer.code()),
+        None => Ok(*world.connecting.keys().find(|id| !before.contains(id)).unwrap()),
+    }
+}
+
+fn bind(world: &mut World, from: &FiveTuple, user: &str, id: u32) -> Option<Answer> {
+    world.try_ask(from, user, Method::ConnectionBind, |writer| {
+        writer.u32(attribute::CONNECTION_ID, id);
+    })
+}
+
+/// What the driver's word brings about.
+fn says(world: &mut World, word: impl FnOnce(&mut Server, Now)) -> Vec<Answer> {
+    word(&mut world.server, world.now);
+    world.drain().into_iter().map(Answer).collect()
+}
+
+fn connected(world: &mut World, to: &str) -> ConnectionId {
+    let id = connect(world, to).unwrap();
+    let said = says(world, |server, now| server.peer_connected(now, id));
+    assert_eq!(said[0].message().u32(attribute::CONNECTION_ID), Ok(Some(id.value())));
+    id
+}
+
+#[test]
+fn a_client_connects_to_a_peer_and_binds() {
+    for peer in [PEER_V4, PEER_V6] {
+        let mut world = world();
+        let id = connect(&mut world, peer).unwrap();
+        let (relay, to) = world.connecting[&id];
+        assert_eq!((relay.family, to), (Family::of(&addr(peer).ip()), addr(peer)));
+        let said = says(&mut world, |server, now| server.peer_connected(now, id));
+        let [answer] = &said[..] else { panic!("{} answers", said.len()) };
+        let message = answer.message();
+        assert_eq!((message.class(), message.method()), (Class::Success, Method::Connect));
+        assert_eq!(message.u32(attribute::CONNECTION_ID), Ok(Some(id.value())));
+
+        let data = tuple(Transport::Tls, DATA);
+        assert_eq!(bind(&mut world, &data, "anna", id.value()).unwrap().code(), 0);
+        assert_eq!(world.bound[&id], data);
+        world.advance(CONNECTION_TIMEOUT * 2);
+        assert_eq!(world.closed, [], "what is bound waits for nothing");
+    }
+}
+
+#[test]
+fn a_permitted_peer_connects_and_is_announced() {
+    let mut world = world();
+    let id = world.server.table.id_of(&control()).unwrap();
+    let relay = |family| RelayId { allocation: id, family };
+    let permit = world.ask(&control(), "anna", Method::CreatePermission, |writer| {
+        for text in [PEER_V4, PEER_V6] {
+            writer.xor_address(attribute::XOR_PEER_ADDRESS, addr(text));
+        }
+    });
+    assert_eq!(permit.code(), 0);
+    for (what, from, family, let_in) in [
+        ("permitted", PEER_V4, Family::V4, true),
+        ("permitted", PEER_V6, Family::V6, true),
+        ("another port of it", "192.0.2.9:1", Family::V4, true),
+        ("the same twice", PEER_V4, Family::V4, false),
+        ("at the other family's socket", "192.0.2.9:2", Family::V6, false),
+        ("without permission", "192.0.2.10:1", Family::V4, false),
+        ("forbidden", "10.0.0.1:1", Family::V4, false),
+    ] {
+        let accepted = world.server.peer_accepted(world.now, relay(family), addr(from));
+        assert_eq!(accepted.is_some(), let_in, "{what} {from}");
+        let said = world.drain();
+        let Some(id) = accepted else {
+            assert!(said.is_empty(), "{what} {from}");
+            continue;
+        };
+        let message = Message::parse(&said[0]).unwrap();
+        let kind = (message.class(), message.method());
+        assert_eq!(kind, (Class::Indication, Method::ConnectionAttempt), "{what}");
+        assert_eq!(message.u32(attribute::CONNECTION_ID), Ok(Some(id.value())), "{what}");
+        let about = message.xor_address(attribute::XOR_PEER_ADDRESS);
+        assert_eq!(about, Ok(Some(addr(from))), "{what}");
+        let data = tuple(Transport::Tcp, &format!("198.51.100.7:{}", 5000 + addr(from).port() % 7));
+        assert_eq!(bind(&mut world, &data, "anna", id.value()).unwrap().code(), 0, "{what}");
+    }
+    world.advance(PERMISSION_LIFETIME);
+    assert_eq!(world.server.peer_accepted(world.now, relay(Family::V4), addr("192.0.2.9:3")), None);
+    assert_eq!(world.bound.len(), 3, "bound connections outlive the permission");
+    // A rule that was asked when the permission was made is asked again.
+    let permit = world.ask(&control(), "anna", Method::CreatePermission, peer(PEER_V4));
+    assert_eq!(permit.code(), 0);
+    world.server.reconfigure(world.now, credentials());
+    assert_eq!(world.server.peer_accepted(world.now, relay(Family::V4), addr("192.0.2.9:4")), None);
+}
+
+#[test]
+fn tcp_allocations_are_for_streams_without_wishes() {
+    let table: [(&str, Transport, bool, Fill, u16); 7] = [
+        ("over TCP", Transport::Tcp, true, allocate, 0),
+        ("over TLS", Transport::Tls, true, allocate, 0),
+        ("over UDP", Transport::Udp, true, allocate, 400),
+        ("over DTLS", Transport::Dtls, true, allocate, 400),
+        ("not configured", Transport::Tcp, false, allocate, 442),
+        (
+            "with EVEN-PORT",
+            Transport::Tcp,
+            true,
+            |w| {
+                allocate(w);
+                w.attribute(attribute::EVEN_PORT, &[0]);
+            },
+            400,
+        ),
+        (
+            "with DONT-FRAGMENT",
+            Transport::Tcp,
+            true,
+            |w| {
+                allocate(w);
+                w.attribute(attribute::DONT_FRAGMENT, &[]);
+            },
+            400,
+        ),
+    ];
+    for (what, transport, configured, fill, code) in table {
+        let mut world = World::new();
+        world.server.tcp_relaying = configured;
+        let answer = world.ask(&tuple(transport, CONTROL), "anna", Method::Allocate, fill);
+        assert_eq!(answer.code(), code, "{what}");
+    }
+}
+
+#[test]
+fn what_cannot_be_connected_is_refused() {
+    let mut world = World::new();
+    assert_eq!(connect(&mut world, PEER_V4), Err(437), "no allocation");
+    world.ask(&control(), "anna", Method::Allocate, |writer| {
+        writer.u32(attribute::REQUESTED_TRANSPORT, REQUESTED_UDP);
+    });
+    assert_eq!(connect(&mut world, PEER_V4), Err(437), "a UDP allocation");
+
+    let mut world = World::new();
+    world.ask(&control(), "anna", Method::Allocate, allocate);
+    for (what, method, peer, code) in [
+        ("no peer", Method::Connect, None, 400),
+        ("a private peer", Method::Connect, Some("10.0.0.1:80"), 403),
+        ("… hidden in IPv6", Method::Connect, Some("[::ffff:10.0.0.1]:80"), 403),
+        ("port 0", Method::Connect, Some("192.0.2.9:0"), 403),
+        ("another family", Method::Connect, Some(PEER_V6), 443),
+        ("a channel", Method::ChannelBind, Some(PEER_V4), 403),
+    ] {
+        let answer = world.ask(&control(), "anna", method, |writer| {
+            writer.u32(attribute::CHANNEL_NUMBER, 0x4000_0000);
+            if let Some(peer) = peer {
+                writer.xor_address(attribute::XOR_PEER_ADDRESS, addr(peer));
+            }
+        });
+        assert_eq!(answer.code(), code, "{what}");
+    }
+    world.ask(&control(), "anna", Method::CreatePermission, peer(PEER_V4));
+    assert!(!world.send_raw_from(&control(), addr(PEER_V4)), "no datagrams here");
+
+    // One connection to a peer, and so many in all.
+    let first = connect(&mut world, PEER_V4).unwrap();
+    assert_eq!(connect(&mut world, PEER_V4), Err(446), "while it is being opened");
+    says(&mut world, |server, now| server.peer_connected(now, first));
+    assert_eq!(connect(&mut world, PEER_V4), Err(446), "while it waits");
+    for port in 1..MAX_CONNECTIONS {
+        assert!(connect(&mut world, &format!("192.0.2.9:{port}")).is_ok(), "{port}");
+    }
+    assert_eq!(connect(&mut world, "192.0.2.10:1"), Err(508));
+    says(&mut world, |server, now| server.connection_closed(now, first));
+    assert!(connect(&mut world, "192.0.2.10:1").is_ok(), "its place is free again");
+}
+
+#[test]
+fn a_connection_is_bound_once_by_its_user_from_a_stream_of_its_own() {
+    let mut world = world();
+    let opening = connect(&mut world, "192.0.2.9:1").unwrap();
+    let id = connected(&mut world, PEER_V4);
+    let udp = tuple(Transport::Udp, DATA);
+    let data = tuple(Transport::Tcp, DATA);
+    for (what, from, user, id, code) in [
+        ("a made-up one", &data, "anna", id.value() ^ 0x100, 400),
+        ("one that is not open yet", &data, "anna", opening.value(), 400),
+        ("over UDP", &udp, "anna", id.value(), 400),
+        ("on the control connection", &control(), "anna", id.value(), 400),
+        ("somebody else's", &data, "bert", id.value(), 441),
+        ("its own", &data, "anna", id.value(), 0),
+        ("it once more", &tuple(Transport::Tcp, "198.51.100.7:9"), "anna", id.value(), 400),
+    ] {
+        assert_eq!(bind(&mut world, from, user, id).unwrap().code(), code, "{what}");
+        assert_eq!(world.bound.len(), usize::from(code == 0 || what == "it once more"), "{what}");
+    }
+    let nameless = world.ask(&data, "anna", Method::ConnectionBind, |_| {});
+    assert_eq!(nameless.code(), 400, "without a name");
+    // The low byte says whose it is.
+    let elsewhere = tuple(Transport::Tcp, "198.51.100.7:10");
+    assert!(bind(&mut world, &elsewhere, "anna", id.value() ^ 1).is_none());
+    assert_eq!(world.passed, [(elsewhere, 2)]);
+}
+
+#[test]
+fn who_does_not_come_in_half_a_minute_is_given_up() {
+    let mut world = world();
+    let opening = connect(&mut world, "192.0.2.9:1").unwrap();
+    let failing = connect(&mut world, "192.0.2.9:2").unwrap();
+    let said = says(&mut world, |server, now| server.peer_connect_failed(now, failing));
+    assert_eq!(said.iter().map(Answer::code).collect::<Vec<_>>(), [447]);
+    world.now.instant += CONNECTION_TIMEOUT / 2;
+    let waiting = connected(&mut world, "192.0.2.9:3");
+    for (after_s, codes, closed) in
+        [(14, &[][..], &[][..]), (15, &[447], &[opening]), (29, &[], &[]), (30, &[], &[waiting])]
+    {
+        let at = world.now.instant + Duration::from_secs(after_s);
+        assert!(world.server.poll_timeout().unwrap() > world.now.instant, "{after_s}");
+        let now = Now { instant: at, ..world.now };
+        world.closed.clear();
+        let said = says(&mut world, |server, _| server.handle_timeout(now));
+        assert_eq!(said.iter().map(Answer::code).collect::<Vec<_>>(), codes, "{after_s}");
+        assert_eq!(world.closed, closed, "{after_s}");
+    }
+    assert_eq!(world.server.connections.len(), 0);
+    // Too late.
+    let late = says(&mut world, |server, now| server.peer_connected(now, opening));
+    assert_eq!(late.len(), 0);
+}
+
+#[test]
+fn connections_end_with_what_they_stand_on() {
+    type End = fn(&mut World);
+    let table: [(&str, End, &[Family]); 6] = [
+        (
+            "its allocation",
+            |world| {
+                let release = |w: &mut MessageWriter<'_>| {
+                    w.u32(attribute::LIFETIME, 0);
+                };
+                world.ask(&control(), "anna", Method::Refresh, release);
+            },
+            &[],
+        ),
+        (
+            "one family",
+            |world| {
+                let release = |w: &mut MessageWriter<'_>| {
+                    w.u32(attribute::LIFETIME, 0);
+                    w.u32(attribute::REQUESTED_ADDRESS_FAMILY, 0x0100_0000);
+                };
+                world.ask(&control(), "anna", Method::Refresh, release);
+            },
+            &[Family::V6],
+        ),
+        ("its control connection", |world| world.server.client_gone(world.now, &control()), &[]),
+        (
+            "the operator's patience",
+            |world| {
+                let id = world.server.table.id_of(&control()).unwrap();
+                assert!(world.server.end_session(world.now, id));
+            },
+            &[],
+        ),
+        ("the rules", |world| world.server.reconfigure(world.now, credentials()), &[]),
+        ("nothing", |_| {}, &[Family::V4, Family::V6]),
+    ];
+    for (what, end, left) in table {
+        let mut world = world();
+        let mut ids = Vec::new();
+        for (peer, data) in [(PEER_V4, "198.51.100.7:1"), (PEER_V6, "198.51.100.7:2")] {
+            let id = connected(&mut world, peer);
+            bind(&mut world, &tuple(Transport::Tcp, data), "anna", id.value()).unwrap();
+            ids.push((id, Family::of(&addr(peer).ip())));
+        }
+        end(&mut world);
+        world.drain();
+        for (id, family) in ids {
+            let lives = left.contains(&family);
+            assert_eq!(world.bound.contains_key(&id), lives, "{what} {family:?}");
+            assert_eq!(world.closed.contains(&id), !lives, "{what} {family:?}");
+        }
+        assert_eq!(world.server.connections.len(), left.len(), "{what}");
+    }
+}

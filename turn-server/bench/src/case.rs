@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use crate::crowd::{Crowd, Peers, nth};
 use crate::load::{Load, Outcome, Pace, Stalls, Traffic};
-use crate::place::Place;
+use crate::place::{Network, Place};
 use crate::table::{Row, Wanted};
 use crate::under_test::{Contender, Running};
 use crate::wire::Wire;
@@ -16,6 +16,8 @@ const AT_ONCE: usize = 32;
 /// Packets of each direction under way at saturation: what fits the receive buffer that a socket
 /// has without asking, so that no server loses any.
 const WINDOW: u64 = 64;
+/// The same over veth, where packets come in batches, and 160 B are what is sent one by one.
+const WINDOW_VETH: u64 = 256;
 /// More than a second core can take in without loss in the buffers a server asks for.
 const FAIRNESS_WINDOW: u64 = 256;
 const STALL_RATE: u32 = 20_000;
@@ -25,7 +27,7 @@ const LOW_RATE: u32 = 2_000;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Case {
-    Relay { flows: usize, size: usize, wanted: Wanted },
+    Relay { flows: usize, size: usize, window: u64, wanted: Wanted },
     Bursts { receivers_join: bool, wanted: Wanted },
     Allocations(usize),
     Stall,
@@ -44,14 +46,17 @@ pub(crate) struct Effort {
 /// One value of a row.
 pub(crate) type Value = (Row, f64);
 
-pub(crate) fn all(effort: Effort) -> Vec<Case> {
+pub(crate) fn all(effort: Effort, network: Network) -> Vec<Case> {
+    if network == Network::Veth {
+        return over_veth();
+    }
     let relay = |flows, size| {
         let wanted = match (flows, size) {
             (100, 160) => Wanted::Ratio(1.0),
             (1000, 160) => Wanted::Ratio(0.7),
             _ => Wanted::Nothing,
         };
-        Case::Relay { flows, size, wanted }
+        Case::Relay { flows, size, window: WINDOW, wanted }
     };
     let sizes = [160, 1200].into_iter();
     let mut cases: Vec<_> =
@@ -65,6 +70,14 @@ pub(crate) fn all(effort: Effort) -> Vec<Case> {
         Case::Latency,
     ]);
     cases
+}
+
+/// The receivers join packets there if anyone does: so does the driver.
+fn over_veth() -> Vec<Case> {
+    let relay =
+        |flows| Case::Relay { flows, size: 160, window: WINDOW_VETH, wanted: Wanted::Nothing };
+    let bursts = Case::Bursts { receivers_join: true, wanted: Wanted::Nothing };
+    vec![relay(100), relay(1000), bursts]
 }
 
 impl Case {
@@ -90,8 +103,9 @@ impl Case {
     ) -> Result<Vec<Value>> {
         let mut bench = Bench::start(contender, place, effort, self.receivers_join())?;
         match self {
-            Self::Relay { flows, size, wanted } => {
-                let outcome = bench.relay(flows, Sending { size, ..Sending::default() })?;
+            Self::Relay { flows, size, window, wanted } => {
+                let pace = Pace::Level(window);
+                let outcome = bench.relay(flows, Sending { size, pace, ..Sending::default() })?;
                 let title = format!("CPU per packet, {flows} flows, {size} B");
                 Ok(vec![(Row::new(title, "ns").wanted(wanted), outcome.cpu_per_packet())])
             }

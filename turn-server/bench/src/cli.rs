@@ -83,6 +83,9 @@ pub(crate) struct Compare {
     /// Leaves the choice of cores to the system.
     #[arg(long)]
     pub(crate) no_pin: bool,
+    /// Over a pair of network namespaces instead of loopback; only relaying. Needs root.
+    #[arg(long)]
+    pub(crate) veth: bool,
     /// Every value as JSON instead of the table.
     #[arg(long)]
     pub(crate) json: bool,

@@ -5,20 +5,21 @@ use anyhow::{Result, ensure};
 
 use crate::case::{self, Case, Effort};
 use crate::cli::Compare;
-use crate::place::Place;
+use crate::place::{Network, Place};
 use crate::progress;
 use crate::report;
 use crate::table::Table;
 use crate::under_test::{Contender, version_of_coturn};
 
 pub(crate) fn run(how: &Compare) -> Result<()> {
+    let network = if how.veth { Network::Veth } else { Network::Loopback };
     let effort =
         Effort { measured: how.measured(), warm_up: how.warm_up(), allocations: how.allocations };
     let contenders = contenders(how)?;
     let cases: Vec<Case> =
-        case::all(effort).into_iter().filter(|case| how.includes(&case.name())).collect();
+        case::all(effort, network).into_iter().filter(|case| how.includes(&case.name())).collect();
     ensure!(!cases.is_empty(), "no case has {:?} in its name", how.only);
-    let place = Place::new(!how.no_pin)?;
+    let place = Place::new(!how.no_pin, network)?;
     let repetitions = how.repetitions();
     let mut table = Table::new(conditions(how, &place, &contenders), &contenders);
     for repetition in 1..=repetitions {
@@ -59,10 +60,8 @@ fn contenders(how: &Compare) -> Result<Vec<Contender>> {
 fn conditions(how: &Compare, place: &Place, contenders: &[Contender]) -> Vec<String> {
     let coturn = contenders.contains(&Contender::Coturn).then(version_of_coturn).flatten();
     let seconds = how.measured().as_secs_f64();
-    let mut conditions = vec![
-        format!("median of {}, interleaved, {seconds} s each", how.repetitions()),
-        place.describe().to_owned(),
-    ];
+    let often = format!("median of {}, interleaved, {seconds} s each", how.repetitions());
+    let mut conditions = [vec![often], place.describe()].concat();
     conditions.extend(coturn.map(|version| format!("coturn {version}")));
     conditions
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::cli::Flood;
 use crate::crowd::{Crowd, Peers, index_of, nth};
 use crate::load::{Load, Pace, Traffic};
-use crate::place::Place;
+use crate::place::{Network, Place};
 use crate::report;
 use crate::stranger::Stranger;
 use crate::under_test::{Room, Running};
@@ -50,7 +50,7 @@ struct Answers {
 }
 
 pub(crate) fn run(how: &Flood) -> Result<()> {
-    let place = Place::new(!how.no_pin)?;
+    let place = Place::new(!how.no_pin, Network::Loopback)?;
     let server = Running::start_ours(&place, Room::of_exactly(FLOWS)?)?;
     let bases = place.addresses();
     let mut peers_wire = Wire::open(false)?;

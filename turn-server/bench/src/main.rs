@@ -19,6 +19,7 @@ mod soak;
 mod stranger;
 mod table;
 mod under_test;
+mod veth;
 mod wire;
 
 use std::io::Write as _;

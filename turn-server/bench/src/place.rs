@@ -1,15 +1,16 @@
 //! Where server and generator run: which cores, which network.
 
-use std::net::{Ipv4Addr, UdpSocket};
-use std::process::{Child, Command};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Pid, geteuid};
 
 use crate::crowd::Addresses;
 use crate::progress;
+use crate::veth::{self, Veth};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Core {
@@ -26,80 +27,116 @@ impl Core {
     }
 }
 
+/// Of SCHED_RR: as an interrupt, what a driver receives comes before who waits for it.
+const PROCESS: &str = "1";
+const RECEIVER: &str = "2";
+
+/// What is between server and generator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Network {
+    Loopback,
+    Veth,
+}
+
 /// The machine as it is used.
 #[derive(Debug)]
 pub(crate) struct Place {
     pinned: bool,
     realtime: bool,
+    veth: Option<Veth>,
+    /// Kernel threads that receive for the server.
+    helpers: Vec<i32>,
 }
 
 impl Place {
     /// Raises the limit of open files as far as it goes. `pin` gives server and generator a core
     /// each, and lets nobody else interfere as far as we may.
-    pub(crate) fn new(pin: bool) -> Result<Self> {
+    pub(crate) fn new(pin: bool, network: Network) -> Result<Self> {
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
         let allowed = sched_getaffinity(Pid::from_raw(0))?;
         let both = [Core::Server, Core::Generator].map(|core| allowed.is_set(core.number()));
         let pinned = pin && both == [Ok(true); 2];
-        let place = Self { pinned, realtime: pinned && geteuid().is_root() };
-        if pinned {
-            pin_to(Core::Generator)?;
+        let realtime = pinned && geteuid().is_root();
+        let mut place = Self { pinned, realtime, veth: None, helpers: Vec::new() };
+        place.take(Core::Generator, std::process::id(), PROCESS)?;
+        if network == Network::Veth {
+            ensure!(geteuid().is_root(), "--veth makes network namespaces: run it as root");
+            let veth = Veth::up()?;
+            let [server, generator] = veth.threads()?;
+            place.take(Core::Server, u32::try_from(server)?, RECEIVER)?;
+            place.take(Core::Generator, u32::try_from(generator)?, RECEIVER)?;
+            place.helpers.push(server);
+            place.veth = Some(veth);
         }
-        if place.realtime {
-            let pid = std::process::id().to_string();
-            run(Command::new("chrt").args(["-r", "-p", "1", &pid])).context("chrt")?;
-        }
-        progress(place.describe());
+        progress(&place.describe().join("; "));
         Ok(place)
     }
 
-    pub(crate) fn describe(&self) -> &'static str {
-        match (self.pinned, self.realtime) {
+    /// Gives a thread its core, if threads are given cores.
+    fn take(&self, core: Core, pid: u32, priority: &str) -> Result<()> {
+        if self.pinned {
+            pin(Pid::from_raw(i32::try_from(pid)?), core)?;
+        }
+        if self.realtime {
+            let command = ["-r", "-p", priority, &pid.to_string()];
+            let output = Command::new("chrt").args(command).output().context("chrt")?;
+            let said = String::from_utf8_lossy(&output.stderr);
+            ensure!(output.status.success(), "chrt: {}", said.trim());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn describe(&self) -> Vec<String> {
+        let cores = match (self.pinned, self.realtime) {
             (true, true) => "server on core 0, generator on core 1, both SCHED_RR",
             (true, false) => "server on core 0, generator on core 1 (no SCHED_RR: not root)",
             (false, _) => "server and generator not pinned: trust ratios only",
-        }
+        };
+        let network = match self.veth {
+            Some(_) => "over veth; the kernel thread that receives for the server counts as server",
+            None => "over loopback",
+        };
+        vec![cores.to_owned(), network.to_owned()]
     }
 
     pub(crate) fn addresses(&self) -> Addresses {
-        Addresses::LOOPBACK
+        if self.veth.is_some() { veth::ADDRESSES } else { Addresses::LOOPBACK }
     }
 
-    pub(crate) fn server_ip(&self) -> Ipv4Addr {
-        Ipv4Addr::LOCALHOST
-    }
-
-    /// One that nobody has at this moment.
-    pub(crate) fn free_port(&self) -> Result<u16> {
-        Ok(UdpSocket::bind((self.server_ip(), 0))?.local_addr()?.port())
+    /// Where a server may listen, and nobody does at this moment.
+    pub(crate) fn server_address(&self) -> Result<SocketAddr> {
+        if self.veth.is_some() {
+            // Servers come one after the other, and nobody else is there.
+            return Ok(SocketAddr::from((veth::SERVER, 3478)));
+        }
+        Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
     }
 
     /// Kernel threads that do part of the server's work.
-    pub(crate) fn helpers(&self) -> Vec<i32> {
-        Vec::new()
+    pub(crate) fn helpers(&self) -> &[i32] {
+        &self.helpers
     }
 
-    /// A child inherits the core; SCHED_RR as well, which the server has in common with us.
-    pub(crate) fn spawn(&self, mut command: Command, core: Core) -> Result<Child> {
+    /// Starts a server. It inherits its core, and SCHED_RR, which it has in common with us.
+    pub(crate) fn spawn(&self, command: &mut Command) -> Result<Child> {
+        let mut inside = self.veth.as_ref().map(|veth| veth.beside_server(command));
+        let command = inside.as_mut().unwrap_or(command);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         if !self.pinned {
             return Ok(command.spawn()?);
         }
-        pin_to(core)?;
+        pin(SELF, Core::Server)?;
         let child = command.spawn();
-        pin_to(Core::Generator)?;
+        pin(SELF, Core::Generator)?;
         Ok(child?)
     }
 }
 
-fn pin_to(core: Core) -> Result<()> {
+const SELF: Pid = Pid::from_raw(0);
+
+fn pin(pid: Pid, core: Core) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(core.number())?;
-    Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let output = command.output()?;
-    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
-    Ok(())
+    Ok(sched_setaffinity(pid, &set)?)
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::cli::Soak;
 use crate::crowd::{Crowd, Peers};
 use crate::load::{Load, Pace, Traffic};
-use crate::place::Place;
+use crate::place::{Network, Place};
 use crate::progress;
 use crate::report;
 use crate::under_test::{Room, Running};
@@ -50,7 +50,7 @@ struct Moment {
 }
 
 pub(crate) fn run(how: &Soak) -> Result<()> {
-    let place = Place::new(!how.no_pin)?;
+    let place = Place::new(!how.no_pin, Network::Loopback)?;
     let server = Running::start_ours(&place, Room::of_exactly(how.allocations)?)?;
     let report = Report { allocations: how.allocations, renewals: 0, timeline: Vec::new() };
     let mut soak = Watched { how, place: &place, server, began: Instant::now(), report };

@@ -1,7 +1,7 @@
 //! The servers: how each is started, what it costs, how it is ended.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -12,7 +12,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::cli::{PASSWORD, REALM, USERNAME};
-use crate::place::{Core, Place};
+use crate::place::Place;
 
 /// A server that does not answer by then will not.
 const START: Duration = Duration::from_secs(10);
@@ -53,7 +53,7 @@ impl Contender {
 
     fn command(self, at: SocketAddr, room: Room, scratch: &TempDir) -> Result<Command> {
         let (first, last) = (FIRST_PORT.to_string(), room.last_port.to_string());
-        let mut command = match self {
+        Ok(match self {
             Self::Coturn => coturn(at, room, scratch),
             Self::TurnCrate => {
                 let mut command = Command::new(std::env::current_exe()?);
@@ -67,9 +67,7 @@ impl Contender {
                 command.args(["--first-port", &first, "--last-port", &last]);
                 command
             }
-        };
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        Ok(command)
+        })
     }
 }
 
@@ -137,12 +135,12 @@ impl Running {
 
     fn start_with(contender: Contender, place: &Place, room: Room) -> Result<Self> {
         let scratch = TempDir::new()?;
-        let address = SocketAddr::from((place.server_ip(), place.free_port()?));
-        let command = contender.command(address, room, &scratch)?;
+        let address = place.server_address()?;
+        let mut command = contender.command(address, room, &scratch)?;
         let child = place
-            .spawn(command, Core::Server)
+            .spawn(&mut command)
             .with_context(|| format!("{} does not start", contender.name()))?;
-        let helpers = place.helpers();
+        let helpers = place.helpers().to_vec();
         let mut server = Self { child, address, helpers, _scratch: scratch };
         server.wait_for_answer().with_context(|| contender.name())?;
         Ok(server)

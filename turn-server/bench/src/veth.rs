@@ -1,0 +1,150 @@
+//! Two network namespaces and a cable: what a packet costs with a driver's receive path in it.
+//!
+//! The receiving side of a veth pair works in a kernel thread of its own (threaded NAPI), so that
+//! its time can be charged to whom it serves. Generic receive offload must be on for that, and
+//! TCP segmentation off, or the pair takes a short cut.
+
+use std::fs::File;
+use std::net::Ipv4Addr;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sched::{CloneFlags, setns};
+
+use crate::crowd::Addresses;
+
+pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+const GENERATOR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+/// Every address in there is the generator.
+const CROWD: &str = "10.78.0.0/15";
+pub(crate) const ADDRESSES: Addresses =
+    Addresses { clients: Ipv4Addr::new(10, 78, 0, 1), peers: Ipv4Addr::new(10, 79, 0, 1) };
+/// As long as a NIC waits for more packets before it interrupts.
+const COALESCED_NS: &str = "20000";
+
+/// Both namespaces. Dropping it takes them down.
+#[derive(Debug)]
+pub(crate) struct Veth {
+    server: End,
+    generator: End,
+}
+
+/// A namespace and its end of the cable.
+#[derive(Debug)]
+struct End {
+    namespace: String,
+    device: String,
+}
+
+impl Veth {
+    /// Puts the calling thread, and what sockets it opens from now on, into the generator's
+    /// namespace.
+    pub(crate) fn up() -> Result<Self> {
+        let pid = std::process::id();
+        let end = |side: &str| End {
+            namespace: format!("porthole-bench-{side}-{pid}"),
+            device: format!("p{side}{pid}"),
+        };
+        // From here on, dropping takes down what there is.
+        let veth = Self { server: end("s"), generator: end("g") };
+        let (server, generator) = (&veth.server, &veth.generator);
+        for end in [server, generator] {
+            ip(&["netns", "add", &end.namespace])?;
+            end.ip(&["link", "set", "lo", "up"])?;
+        }
+        let (near, far) = (&server.device, &generator.device);
+        server.ip(&[
+            "link",
+            "add",
+            near,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            far,
+            "netns",
+            &generator.namespace,
+        ])?;
+        server.bring_up(SERVER)?;
+        generator.bring_up(GENERATOR)?;
+        server.ip(&["route", "add", CROWD, "via", &GENERATOR.to_string()])?;
+        generator.ip(&["route", "add", "local", CROWD, "dev", "lo"])?;
+        let namespace = File::open(format!("/run/netns/{}", generator.namespace))?;
+        setns(namespace, CloneFlags::CLONE_NEWNET).context("cannot enter the namespace")?;
+        Ok(veth)
+    }
+
+    /// `command` in the server's namespace.
+    pub(crate) fn beside_server(&self, command: &Command) -> Command {
+        let mut inside = Command::new("ip");
+        inside.args(["netns", "exec", &self.server.namespace]);
+        inside.arg(command.get_program()).args(command.get_args());
+        inside
+    }
+
+    /// The kernel threads that receive for the server and for the generator.
+    pub(crate) fn threads(&self) -> Result<[i32; 2]> {
+        Ok([self.server.thread()?, self.generator.thread()?])
+    }
+}
+
+impl Drop for Veth {
+    fn drop(&mut self) {
+        for end in [&self.server, &self.generator] {
+            // Its device goes with it. It may be that there is none yet.
+            let _ = ip(&["netns", "del", &end.namespace]);
+        }
+    }
+}
+
+impl End {
+    fn bring_up(&self, addr: Ipv4Addr) -> Result<()> {
+        let device = &self.device;
+        self.ip(&["addr", "add", &format!("{addr}/24"), "dev", device])?;
+        self.exec(&["ethtool", "-K", device, "gro", "on", "tso", "off"])?;
+        self.ip(&["link", "set", device, "up"])?;
+        let settings =
+            [("threaded", "1"), ("gro_flush_timeout", COALESCED_NS), ("napi_defer_hard_irqs", "2")];
+        for (name, value) in settings {
+            let set = format!("echo {value} > /sys/class/net/{device}/{name}");
+            self.exec(&["sh", "-c", &set])?;
+        }
+        Ok(())
+    }
+
+    fn ip(&self, arguments: &[&str]) -> Result<()> {
+        ip(&[&["-n", &self.namespace], arguments].concat())
+    }
+
+    fn exec(&self, command: &[&str]) -> Result<()> {
+        ip(&[&["netns", "exec", &self.namespace], command].concat())
+    }
+
+    /// Named after the device, as far as 15 letters reach.
+    fn thread(&self) -> Result<i32> {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        let name: String = format!("napi/{}-", self.device).chars().take(15).collect();
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            for entry in std::fs::read_dir("/proc")? {
+                let entry = entry?;
+                let comm = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+                if comm.starts_with(&name)
+                    && let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok())
+                {
+                    return Ok(pid);
+                }
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        anyhow::bail!("the kernel has no thread {name}: it does not support threaded NAPI on veth")
+    }
+}
+
+fn ip(arguments: &[&str]) -> Result<()> {
+    let output = Command::new("ip").args(arguments).output().context("ip (of iproute2)")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "ip {}: {}", arguments.join(" "), said.trim());
+    Ok(())
+}

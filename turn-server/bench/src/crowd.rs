@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use porthole_turn_proto::channel::{CHANNEL_HEADER_LEN, channel_header};
 use porthole_turn_proto::{ClientConfig, ClientEvent, Transport, TurnClient};
 
@@ -47,7 +47,8 @@ pub(crate) struct Crowd {
     ahead: Duration,
     next_upkeep: Instant,
     requests: usize,
-    ended: usize,
+    /// What a client was refused.
+    refused: Option<ClientEvent>,
 }
 
 /// One bound channel.
@@ -63,7 +64,16 @@ pub(crate) struct Flow {
 impl Crowd {
     pub(crate) fn new(wire: Wire, server: SocketAddr, base: Ipv4Addr) -> Self {
         let (ahead, next_upkeep) = (Duration::ZERO, Instant::now());
-        Self { wire, server, base, clients: Vec::new(), ahead, next_upkeep, requests: 0, ended: 0 }
+        Self {
+            wire,
+            server,
+            base,
+            clients: Vec::new(),
+            ahead,
+            next_upkeep,
+            requests: 0,
+            refused: None,
+        }
     }
 
     /// Makes `count` allocations, `at_once` of them under way at any time.
@@ -197,10 +207,11 @@ impl Crowd {
                 }
             })?;
             self.keep_up(0..started)?;
-            if began.elapsed() > PATIENCE || self.ended > 0 {
-                let ended = self.ended;
-                bail!("{}: {done} of {} done, {ended} refused", step.name, step.count);
+            let Step { name, count, .. } = step;
+            if let Some(refused) = &self.refused {
+                bail!("{name}: {done} of {count} done, then {refused:?}");
             }
+            ensure!(began.elapsed() < PATIENCE, "{name}: {done} of {count} done in {PATIENCE:?}");
         }
         Ok(began.elapsed())
     }
@@ -260,7 +271,7 @@ impl Crowd {
                 ClientEvent::Allocated { .. } => {}
                 ClientEvent::Failed { .. }
                 | ClientEvent::PermissionRefused { .. }
-                | ClientEvent::Expired => self.ended += 1,
+                | ClientEvent::Expired => self.refused = Some(event),
             }
         }
         Ok(())

@@ -110,7 +110,9 @@ impl Place {
             // Servers come one after the other, and nobody else is there.
             return Ok(SocketAddr::from((veth::SERVER, 3478)));
         }
-        Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+        // An address of this process: another benchmark beside has its own ports.
+        let [.., high, low] = std::process::id().to_be_bytes();
+        Ok(UdpSocket::bind((Ipv4Addr::new(127, 1, high, low), 0))?.local_addr()?)
     }
 
     /// Kernel threads that do part of the server's work.

@@ -45,6 +45,9 @@ pub struct Config {
     /// Whether clients may bind channels above 0x4FFF, which was RFC 5766's range; coturn's clients
     /// do until 4.16. Default: no.
     pub rfc5766_channels: bool,
+    /// Whether datagrams are taken and given in bursts where the system can (UDP_GRO and
+    /// UDP_SEGMENT of Linux); default true. What cannot be sent so is sent one by one anyway.
+    pub segmentation: bool,
     /// Threads; 0 is one for each core.
     pub workers: usize,
     /// How many allocations there may be.
@@ -66,6 +69,7 @@ impl Default for Config {
             allow_peers: Vec::new(),
             deny_peers: Vec::new(),
             rfc5766_channels: false,
+            segmentation: true,
             workers: 0,
             quota: QuotaLimits::default(),
         }
@@ -93,6 +97,7 @@ pub(crate) struct Prepared {
     proto: ServerConfig,
     sides: Vec<RelaySide>,
     quota: SharedQuota,
+    segmentation: bool,
 }
 
 /// The settings in effect, and what new ones are made from while the server runs.
@@ -164,9 +169,10 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
         nonce_key: rand::rng().random(),
         seed: rand::rng().random(),
     };
+    let segmentation = config.segmentation;
     let quota = SharedQuota(Arc::new(Mutex::new(LocalQuota::new(config.quota))));
     let settings = Settings { config, policy, quota: quota.clone() };
-    Ok(Prepared { local_addrs, settings, sockets, proto, sides, quota })
+    Ok(Prepared { local_addrs, settings, sockets, proto, sides, quota, segmentation })
 }
 
 impl Prepared {
@@ -176,8 +182,8 @@ impl Prepared {
             let worker = u8::try_from(index).unwrap_or(u8::MAX);
             let seed = rand::rng().random();
             let proto = ServerConfig { worker, seed, ..self.proto.clone() };
-            let relays = Relays::new(self.sides.clone());
-            Worker::new(sockets, proto, Box::new(self.quota.clone()), relays)
+            let relays = Relays::new(self.sides.clone(), self.segmentation);
+            Worker::new(sockets, proto, Box::new(self.quota.clone()), relays, self.segmentation)
         };
         let workers = self.sockets.into_iter().enumerate().map(worker).collect::<Result<_, _>>();
         Ok((self.settings, workers.map_err(StartError::System)?))

@@ -18,6 +18,7 @@ mod reload;
 mod send_queue;
 mod session;
 mod stats;
+mod udp;
 mod worker;
 
 use std::net::SocketAddr;

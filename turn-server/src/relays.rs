@@ -1,45 +1,50 @@
 //! The relay sockets of one worker.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 
-use mio::net::UdpSocket;
-use mio::{Interest, Registry, Token};
+use mio::{Registry, Token};
 use porthole_turn_proto::Family;
 use porthole_turn_proto::server::RelayId;
 
 use crate::addresses::RelaySide;
 use crate::listen::open_relay;
+use crate::udp::{Datagrams, Udp};
 
 /// Each at its slot: slots are dense and used again.
 #[derive(Debug)]
 pub(crate) struct Relays {
     sides: Vec<RelaySide>,
     sockets: Vec<Option<Relay>>,
+    segmentation: bool,
 }
 
 #[derive(Debug)]
 pub(crate) struct Relay {
     pub(crate) id: RelayId,
-    socket: UdpSocket,
+    pub(crate) udp: Udp,
     side: RelaySide,
 }
 
-impl Relay {
-    /// A peer's datagram, and whom it came from as the protocol knows him.
-    pub(crate) fn recv(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let (len, from) = self.socket.recv_from(buffer)?;
-        Ok((len, self.side.inbound(from)))
-    }
+/// Where a datagram goes that a client sends: which socket, which peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ToRelay {
+    pub(crate) relay: RelayId,
+    pub(crate) peer: SocketAddr,
+    /// It must not be fragmented (RFC 8656 §14.8).
+    pub(crate) whole: bool,
+}
 
-    fn send(&self, payload: &[u8], peer: SocketAddr) -> io::Result<usize> {
-        self.socket.send_to(payload, self.side.outbound(peer))
+impl Relay {
+    /// A peer as the protocol knows him.
+    pub(crate) fn inbound(&self, from: SocketAddr) -> SocketAddr {
+        self.side.inbound(from)
     }
 }
 
 impl Relays {
-    pub(crate) fn new(sides: Vec<RelaySide>) -> Self {
-        Self { sides, sockets: Vec::new() }
+    pub(crate) fn new(sides: Vec<RelaySide>, segmentation: bool) -> Self {
+        Self { sides, sockets: Vec::new(), segmentation }
     }
 
     pub(crate) fn open(
@@ -51,14 +56,15 @@ impl Relays {
     ) -> io::Result<()> {
         let side = self.sides.iter().find(|side| Family::of(&side.advertised) == id.family);
         let side = *side.ok_or(io::ErrorKind::AddrNotAvailable)?;
-        let mut socket = open_relay(SocketAddr::new(side.bind, port))?;
-        registry.register(&mut socket, token, Interest::READABLE)?;
+        let socket = open_relay(SocketAddr::new(side.bind, port))?;
+        let mut udp = Udp::new(socket, id.family, self.segmentation);
+        udp.register(registry, token)?;
         let slot = id.slot();
         if self.sockets.len() <= slot {
             self.sockets.resize_with(slot + 1, || None);
         }
         if let Some(place) = self.sockets.get_mut(slot) {
-            *place = Some(Relay { id, socket, side });
+            *place = Some(Relay { id, udp, side });
         }
         Ok(())
     }
@@ -75,8 +81,14 @@ impl Relays {
         self.sockets.get(slot)?.as_ref()
     }
 
-    pub(crate) fn send(&self, id: RelayId, payload: &[u8], peer: SocketAddr) -> bool {
-        let relay = self.at(id.slot());
-        relay.filter(|relay| relay.id == id).is_some_and(|relay| relay.send(payload, peer).is_ok())
+    /// How many datagrams could not be sent.
+    pub(crate) fn send(&mut self, to: ToRelay, what: Datagrams<'_>) -> usize {
+        let place = self.sockets.get_mut(to.relay.slot()).and_then(Option::as_mut);
+        let Some(relay) = place.filter(|relay| relay.id == to.relay) else { return what.count };
+        relay.udp.send(relay.side.outbound(to.peer), what, to.whole)
+    }
+
+    pub(crate) fn send_one(&mut self, to: ToRelay, payload: &[u8]) -> usize {
+        self.send(to, Datagrams::one(&[IoSlice::new(payload)]))
     }
 }

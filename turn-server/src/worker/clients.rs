@@ -1,44 +1,79 @@
 //! Clients over UDP.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IoSlice};
 use std::net::SocketAddr;
+use std::ops::Range;
 
-use mio::net::UdpSocket;
 use porthole_turn_proto::Transport;
 use porthole_turn_proto::server::FiveTuple;
 
-use super::{BUDGET, Rest, Worker, clocks, plain};
+use super::inbox::MAX_BATCH;
+use super::{Served, Worker};
+use crate::relays::ToRelay;
+use crate::udp::{Datagrams, Udp};
 
-impl Worker {
-    pub(super) fn serve_udp(&mut self, index: usize) -> Rest {
-        let now = clocks();
-        for _ in 0..BUDGET {
-            let Some((server, socket)) = self.udp.get(index) else { return Rest::Empty };
-            let server = *server;
-            let (len, from) = match socket.recv_from(&mut self.buffer) {
-                Ok(received) => received,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Rest::Empty,
-                Err(_) => continue,
-            };
-            let client = FiveTuple { transport: Transport::Udp, client: plain(from), server };
-            let datagram = self.buffer.get(..len).unwrap_or_default();
-            if let Some(to_peer) = self.server.handle_client(now, &client, datagram) {
-                let payload = datagram.get(to_peer.payload).unwrap_or_default();
-                let sent = self.relays.send(to_peer.relay, payload, to_peer.peer);
-                self.not_sent += u64::from(!sent);
-            }
-            self.do_outputs();
-        }
-        Rest::More
-    }
+/// A listening socket.
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) addr: SocketAddr,
+    pub(super) udp: Udp,
 }
 
-/// From the socket that the client sent to.
-pub(super) fn send_udp(
-    sockets: &[(SocketAddr, UdpSocket)],
-    client: &FiveTuple,
-    packet: &[u8],
-) -> bool {
-    let socket = sockets.iter().find(|(addr, _)| *addr == client.server);
-    socket.is_some_and(|(_, socket)| socket.send_to(packet, client.client).is_ok())
+impl Worker {
+    /// One batch: what it brings for peers leaves before it ends.
+    pub(super) fn serve_udp(&mut self, index: usize) -> Served {
+        let Some(listener) = self.udp.get(index) else { return Served::EMPTY };
+        let server = listener.addr;
+        self.from_clients.clear();
+        let got = match self.from_clients.receive(&self.receiver, &listener.udp, MAX_BATCH) {
+            Ok(got) => got,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Served::EMPTY,
+            Err(_) => return Served { datagrams: 1, more: true },
+        };
+        let more = got.len() == MAX_BATCH;
+        let mut datagrams = 0;
+        for i in got {
+            let Some(arrival) = self.from_clients.arrival(i) else { break };
+            let client = FiveTuple { transport: Transport::Udp, client: arrival.from, server };
+            for datagram in arrival.datagrams() {
+                self.take_from_client(&client, datagram);
+                datagrams += 1;
+            }
+        }
+        self.flush_to_peers();
+        Served { datagrams, more }
+    }
+
+    /// A datagram in the inbox.
+    fn take_from_client(&mut self, client: &FiveTuple, datagram: Range<usize>) {
+        let start = datagram.start;
+        let bytes = self.from_clients.bytes(datagram);
+        if let Some(to_peer) = self.server.handle_client(self.now, client, bytes) {
+            let to = ToRelay { relay: to_peer.relay, peer: to_peer.peer, whole: false };
+            let payload = start + to_peer.payload.start..start + to_peer.payload.end;
+            self.to_peers.push(to, payload, 0);
+        }
+        self.do_outputs();
+    }
+
+    fn flush_to_peers(&mut self) {
+        let (relays, mut failed) = (&mut self.relays, 0);
+        self.to_peers.drain(self.from_clients.memory(), |to, datagrams| {
+            failed += relays.send(to, datagrams);
+        });
+        self.count_not_sent(failed);
+    }
+
+    /// A message of the server's own, from the socket that the client sent to.
+    pub(super) fn send_udp(&mut self, client: &FiveTuple, packet: &[u8]) {
+        let listener = self.udp.iter_mut().find(|listener| listener.addr == client.server);
+        let parts = [IoSlice::new(packet)];
+        let failed =
+            listener.map_or(1, |l| l.udp.send(client.client, Datagrams::one(&parts), false));
+        self.count_not_sent(failed);
+    }
+
+    pub(super) fn count_not_sent(&mut self, datagrams: usize) {
+        self.not_sent += u64::try_from(datagrams).unwrap_or(u64::MAX);
+    }
 }

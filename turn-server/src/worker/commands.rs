@@ -2,11 +2,11 @@
 
 use std::sync::mpsc::SyncSender;
 
-use super::{Rest, Worker, clocks};
+use super::{Served, Worker, clocks};
 use crate::control::Command;
 
 impl Worker {
-    pub(super) fn obey(&mut self) -> Rest {
+    pub(super) fn obey(&mut self) -> Served {
         while let Ok(command) = self.commands.try_recv() {
             match command {
                 Command::Reconfigure { reloadable, answer } => {
@@ -22,7 +22,7 @@ impl Worker {
             }
             self.do_outputs();
         }
-        Rest::Empty
+        Served::EMPTY
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod clients;
 mod commands;
+mod inbox;
+mod outbox;
 mod outputs;
 mod peers;
 mod ready;
@@ -13,21 +15,29 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use mio::net::{TcpListener, UdpSocket};
+use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
-use porthole_turn_proto::server::{
-    AllocationQuota, FiveTuple, HEADROOM, Now, Server, ServerConfig, TAILROOM,
-};
+use porthole_turn_proto::Family;
+use porthole_turn_proto::server::{AllocationQuota, FiveTuple, Now, Server, ServerConfig};
 
 use crate::connection::{Connections, IDLE};
 use crate::control::{Command, Control, Phase};
 use crate::listen::Sockets;
-use crate::relays::Relays;
+use crate::relays::{Relays, ToRelay};
 use crate::stats::Stats;
-use ready::{CONNECTION, RELAY, Ready, TCP, UDP, WAKER, split, token};
+use crate::udp::{self, Udp};
+use clients::Listener;
+use inbox::{Inbox, MAX_BATCH};
+use outbox::Outbox;
+use peers::FromListener;
+use ready::{CONNECTION, RELAY, Ready, Side, TCP, UDP, WAKER, split, token};
 
-/// Datagrams, reads or connections taken from one source before the others have their turn.
+/// Reads or connections taken from one source before the others have their turn.
 const BUDGET: usize = 64;
+/// Datagrams taken between two polls: about a millisecond of work.
+const ROUND: usize = 256;
+/// Buffers for datagrams of peers: those of a round leave together.
+const PEER_BUFFERS: usize = 64;
 /// Events of one poll.
 const EVENTS: usize = 1024;
 /// The largest datagram.
@@ -42,25 +52,39 @@ pub(crate) struct Worker {
     commands: Receiver<Command>,
     poll: Poll,
     server: Server,
-    udp: Vec<(SocketAddr, UdpSocket)>,
+    /// Read once for each round.
+    now: Now,
+    udp: Vec<Listener>,
     tcp: Vec<TcpListener>,
     connections: Connections,
     relays: Relays,
     /// Sources with more to give than their budget.
     ready: Ready,
+    /// By how many datagrams clients are ahead of peers.
+    lead: isize,
+    receiver: udp::Receiver,
+    from_clients: Inbox,
+    to_peers: Outbox<ToRelay>,
+    from_peers: Inbox,
+    to_clients: Outbox<FromListener>,
     /// Listeners that could not accept: no file descriptors left.
     resting: Vec<Token>,
-    /// A datagram lies behind [`HEADROOM`], so that its header can be put before it in place.
+    /// What is read from streams.
     buffer: Vec<u8>,
     not_sent: u64,
     next_sweep: Instant,
 }
 
-/// Whether a source may have more.
+/// What a source gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rest {
-    Empty,
-    More,
+struct Served {
+    datagrams: usize,
+    /// Whether it may have more. If not, there will be an event when it has.
+    more: bool,
+}
+
+impl Served {
+    const EMPTY: Self = Self { datagrams: 0, more: false };
 }
 
 impl Worker {
@@ -69,11 +93,15 @@ impl Worker {
         config: ServerConfig,
         quota: Box<dyn AllocationQuota>,
         relays: Relays,
+        segmentation: bool,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let Sockets { mut udp, mut tcp } = sockets;
-        for (index, (_, socket)) in udp.iter_mut().enumerate() {
-            poll.registry().register(socket, token(UDP, index), Interest::READABLE)?;
+        let Sockets { udp: sockets, mut tcp } = sockets;
+        let mut udp = Vec::new();
+        for (index, (addr, socket)) in sockets.into_iter().enumerate() {
+            let mut socket = Udp::new(socket, Family::of(&addr.ip()), segmentation);
+            socket.register(poll.registry(), token(UDP, index))?;
+            udp.push(Listener { addr, udp: socket });
         }
         for (index, listener) in tcp.iter_mut().enumerate() {
             poll.registry().register(listener, token(TCP, index), Interest::READABLE)?;
@@ -89,9 +117,16 @@ impl Worker {
             tcp,
             connections: Connections::default(),
             relays,
+            now: clocks(),
             ready: Ready::default(),
+            lead: 0,
+            receiver: udp::Receiver::new()?,
+            from_clients: Inbox::new(MAX_BATCH),
+            to_peers: Outbox::new(segmentation),
+            from_peers: Inbox::new(PEER_BUFFERS),
+            to_clients: Outbox::new(segmentation),
             resting: Vec::new(),
-            buffer: vec![0; HEADROOM + MAX_DATAGRAM + TAILROOM],
+            buffer: vec![0; MAX_DATAGRAM],
             not_sent: 0,
             next_sweep: Instant::now() + SWEEP,
         })
@@ -112,12 +147,8 @@ impl Worker {
                 return;
             }
             events.iter().for_each(|event| self.ready.push(event.token()));
-            for _ in 0..self.ready.len() {
-                let Some(token) = self.ready.pop() else { break };
-                if self.serve(token) == Rest::More {
-                    self.ready.push(token);
-                }
-            }
+            self.now = clocks();
+            self.serve_round();
             self.expire();
             self.publish();
             match self.control.phase() {
@@ -129,6 +160,35 @@ impl Worker {
         self.server.end_all(clocks());
         self.do_outputs();
         self.publish();
+    }
+
+    /// Both directions in turns, datagram for datagram. When the one whose turn it is has nothing,
+    /// the poll is asked again before the other goes on: a busy listening socket would otherwise
+    /// hide what came to many relay sockets.
+    fn serve_round(&mut self) {
+        if !self.ready.has(Side::Clients) || !self.ready.has(Side::Peers) {
+            // Nobody is owed for a time in which he had nothing.
+            self.lead = 0;
+        }
+        let mut budget = ROUND;
+        while budget > 0 {
+            let side = if self.lead > 0 { Side::Peers } else { Side::Clients };
+            if budget < ROUND && !self.ready.has(side) {
+                break;
+            }
+            let Some(token) = self.ready.pop(side) else { break };
+            let Served { datagrams, more } = self.serve(token);
+            if more {
+                self.ready.push(token);
+            }
+            budget = budget.saturating_sub(datagrams.max(1));
+            let step = isize::try_from(datagrams).unwrap_or(isize::MAX / 2);
+            self.lead += match Side::of(split(token).0) {
+                Side::Clients => step,
+                Side::Peers => -step,
+            };
+        }
+        self.flush_to_clients();
     }
 
     fn timeout(&self) -> Duration {
@@ -143,7 +203,7 @@ impl Worker {
         next.map_or(Duration::from_secs(60), |at| at.saturating_duration_since(now))
     }
 
-    fn serve(&mut self, token: Token) -> Rest {
+    fn serve(&mut self, token: Token) -> Served {
         let (kind, index) = split(token);
         match kind {
             UDP => self.serve_udp(index),
@@ -151,14 +211,14 @@ impl Worker {
             CONNECTION => self.serve_connection(index),
             RELAY => self.serve_relay(index),
             WAKER => self.obey(),
-            _ => Rest::Empty,
+            _ => Served::EMPTY,
         }
     }
 
     fn expire(&mut self) {
-        self.server.handle_timeout(clocks());
+        self.server.handle_timeout(self.now);
         self.do_outputs();
-        let now = Instant::now();
+        let now = self.now.instant;
         if now < self.next_sweep {
             return;
         }

@@ -3,7 +3,6 @@
 use porthole_turn_proto::Transport;
 use porthole_turn_proto::server::{Output, RelayProtocol};
 
-use super::clients::send_udp;
 use super::ready::{RELAY, token};
 use super::{Worker, clocks};
 use crate::session::log_end;
@@ -14,7 +13,7 @@ impl Worker {
             match output {
                 Output::Send { client, bytes } => match client.transport {
                     Transport::Udp | Transport::Dtls => {
-                        self.not_sent += u64::from(!send_udp(&self.udp, &client, &bytes));
+                        self.send_udp(&client, &bytes);
                     }
                     Transport::Tcp | Transport::Tls => {
                         if let Some(connection) = self.connections.of_client(&client) {

@@ -1,48 +1,97 @@
 //! Peers: what comes to relay sockets.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::ops::Range;
 
 use porthole_turn_proto::Transport;
-use porthole_turn_proto::server::{HEADROOM, ToClient};
+use porthole_turn_proto::server::{RelayId, ToClient};
 
-use super::clients::send_udp;
-use super::{BUDGET, Rest, Worker, clocks, plain};
+use super::inbox::Arrival;
+use super::{Served, Worker};
+
+/// Buffers offered to a relay socket: most have one datagram at a time, a burst has some.
+const BATCH: usize = 8;
+
+/// From which listening socket to which client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FromListener {
+    index: usize,
+    client: SocketAddr,
+}
 
 impl Worker {
-    pub(super) fn serve_relay(&mut self, slot: usize) -> Rest {
-        let now = clocks();
-        for _ in 0..BUDGET {
-            let Some(relay) = self.relays.at(slot) else { return Rest::Empty };
-            let room = self.buffer.get_mut(HEADROOM..).unwrap_or_default();
-            let (len, from) = match relay.recv(room) {
-                Ok(received) => received,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Rest::Empty,
-                Err(_) => continue,
-            };
-            let id = relay.id;
-            if let Some(to_client) = self.server.handle_peer(now, id, plain(from), len) {
-                self.send_to_client(&to_client, len);
-            }
+    /// One batch. What it brings for clients leaves when the inbox is full or the round is over,
+    /// see [`Self::flush_to_clients`].
+    pub(super) fn serve_relay(&mut self, slot: usize) -> Served {
+        if self.from_peers.room() < BATCH {
+            self.flush_to_clients();
         }
-        Rest::More
+        let Some(relay) = self.relays.at(slot) else { return Served::EMPTY };
+        let got = match self.from_peers.receive(&self.receiver, &relay.udp, BATCH) {
+            Ok(got) => got,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Served::EMPTY,
+            Err(_) => return Served { datagrams: 1, more: true },
+        };
+        let more = got.len() == BATCH;
+        let mut datagrams = 0;
+        let id = relay.id;
+        for i in got {
+            let Some(arrival) = self.from_peers.arrival(i) else { break };
+            datagrams += self.take_from_peer(id, arrival);
+        }
+        Served { datagrams, more }
     }
 
-    /// Puts the header before and the padding behind the payload that lies in the buffer.
-    fn send_to_client(&mut self, to: &ToClient, len: usize) {
-        let header = to.header.as_bytes();
-        let (start, end) = (HEADROOM - header.len(), HEADROOM + len);
-        if let Some(place) = self.buffer.get_mut(start..HEADROOM) {
-            place.copy_from_slice(header);
-        }
-        if let Some(padding) = self.buffer.get_mut(end..end + to.padding) {
-            padding.fill(0);
-        }
-        let Some(packet) = self.buffer.get(start..end + to.padding) else { return };
-        self.not_sent += match to.client.transport {
-            Transport::Udp | Transport::Dtls => u64::from(!send_udp(&self.udp, &to.client, packet)),
-            Transport::Tcp | Transport::Tls => {
-                self.connections.of_client(&to.client).map_or(1, |c| c.send_relayed(packet))
+    fn take_from_peer(&mut self, relay: RelayId, arrival: Arrival) -> usize {
+        let side = self.relays.at(relay.slot());
+        let from = side.map_or(arrival.from, |relay| relay.inbound(arrival.from));
+        let mut datagrams = 0;
+        for payload in arrival.datagrams() {
+            datagrams += 1;
+            let to = self.server.handle_peer(self.now, relay, from, payload.len());
+            let Some(to) = to else { continue };
+            match to.client.transport {
+                Transport::Udp | Transport::Dtls => self.send_to_udp_client(&to, arrival, payload),
+                Transport::Tcp | Transport::Tls => self.send_to_stream_client(&to, payload),
             }
+        }
+        datagrams
+    }
+
+    fn send_to_udp_client(&mut self, to: &ToClient, arrival: Arrival, payload: Range<usize>) {
+        let ToClient { client, header, padding } = to;
+        let Some(index) = self.udp.iter().position(|l| l.addr == client.server) else {
+            return self.count_not_sent(1);
         };
+        let to = FromListener { index, client: client.client };
+        if arrival.is_first(&payload) {
+            let datagram = self.from_peers.put_header(header, &payload);
+            self.to_clients.push(to, datagram, *padding);
+        } else {
+            self.to_clients.push_with_header(to, header.as_bytes(), payload, *padding);
+        }
+    }
+
+    fn send_to_stream_client(&mut self, to: &ToClient, payload: Range<usize>) {
+        let Some(connection) = self.connections.of_client(&to.client) else {
+            return self.count_not_sent(1);
+        };
+        let payload = self.from_peers.bytes(payload);
+        let padding = [0; 3];
+        let padding = padding.get(..to.padding).unwrap_or_default();
+        let frame = [to.header.as_bytes(), payload, padding].concat();
+        self.not_sent += connection.send_relayed(&frame);
+    }
+
+    pub(super) fn flush_to_clients(&mut self) {
+        let (listeners, mut failed) = (&mut self.udp, 0);
+        self.to_clients.drain(self.from_peers.memory(), |to, datagrams| {
+            let listener = listeners.get_mut(to.index);
+            failed += listener
+                .map_or(datagrams.count, |listener| listener.udp.send(to.client, datagrams, false));
+        });
+        self.from_peers.clear();
+        self.count_not_sent(failed);
     }
 }

@@ -21,10 +21,24 @@ pub(super) const fn split(token: Token) -> (usize, usize) {
     (token.0 & ((1 << KIND_BITS) - 1), token.0 >> KIND_BITS)
 }
 
-/// Sources to serve, each at most once in the queue.
+/// Who is served next when clients and peers have both something to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Clients,
+    Peers,
+}
+
+impl Side {
+    pub(super) const fn of(kind: usize) -> Self {
+        if kind == RELAY { Self::Peers } else { Self::Clients }
+    }
+}
+
+/// Sources to serve, each at most once in its queue.
 #[derive(Debug, Default)]
 pub(super) struct Ready {
-    queue: VecDeque<Token>,
+    clients: VecDeque<Token>,
+    peers: VecDeque<Token>,
     /// A bit for each token, at its own number: indices are dense.
     queued: Vec<u64>,
 }
@@ -39,12 +53,26 @@ impl Ready {
             && *bits & bit == 0
         {
             *bits |= bit;
-            self.queue.push_back(token);
+            match Side::of(split(token).0) {
+                Side::Clients => self.clients.push_back(token),
+                Side::Peers => self.peers.push_back(token),
+            }
         }
     }
 
-    pub(super) fn pop(&mut self) -> Option<Token> {
-        let token = self.queue.pop_front()?;
+    pub(super) fn has(&self, side: Side) -> bool {
+        match side {
+            Side::Clients => !self.clients.is_empty(),
+            Side::Peers => !self.peers.is_empty(),
+        }
+    }
+
+    /// The other side's when this one has none.
+    pub(super) fn pop(&mut self, side: Side) -> Option<Token> {
+        let token = match side {
+            Side::Clients => self.clients.pop_front().or_else(|| self.peers.pop_front()),
+            Side::Peers => self.peers.pop_front().or_else(|| self.clients.pop_front()),
+        }?;
         let (word, bit) = place(token);
         if let Some(bits) = self.queued.get_mut(word) {
             *bits &= !bit;
@@ -52,12 +80,8 @@ impl Ready {
         Some(token)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.queue.len()
-    }
-
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.clients.is_empty() && self.peers.is_empty()
     }
 }
 
@@ -76,10 +100,10 @@ mod tests {
         for pushed in [a, b, a, c, b, b] {
             ready.push(pushed);
         }
-        assert_eq!((ready.pop(), ready.len()), (Some(a), 2));
+        assert_eq!(ready.pop(Side::Clients), Some(a));
         ready.push(a);
-        let order: Vec<_> = std::iter::from_fn(|| ready.pop()).collect();
-        assert_eq!(order, [b, c, a]);
+        let order = [Side::Peers, Side::Clients, Side::Clients, Side::Clients];
+        assert_eq!(order.map(|side| ready.pop(side)), [Some(b), Some(a), Some(c), None]);
         assert_eq!(split(c), (RELAY, 1000));
         assert!(ready.is_empty());
     }

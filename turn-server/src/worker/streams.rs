@@ -9,25 +9,26 @@ use porthole_turn_proto::Transport;
 use porthole_turn_proto::server::{FiveTuple, Now};
 
 use super::ready::{CONNECTION, TCP, token};
-use super::{BUDGET, MAX_DATAGRAM, Rest, Worker, clocks, plain};
+use super::{BUDGET, MAX_DATAGRAM, Served, Worker, clocks, plain};
 use crate::connection::Connection;
+use crate::relays::ToRelay;
 
 impl Worker {
-    pub(super) fn serve_listener(&mut self, index: usize) -> Rest {
+    pub(super) fn serve_listener(&mut self, index: usize) -> Served {
         for _ in 0..BUDGET {
-            let Some(listener) = self.tcp.get(index) else { return Rest::Empty };
+            let Some(listener) = self.tcp.get(index) else { return Served::EMPTY };
             match listener.accept() {
                 Ok((stream, from)) => self.accept(stream, from),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Rest::Empty,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Served::EMPTY,
                 Err(error) if is_of_the_connection(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, "the TURN server cannot accept a connection");
                     self.resting.push(token(TCP, index));
-                    return Rest::Empty;
+                    return Served::EMPTY;
                 }
             }
         }
-        Rest::More
+        Served { datagrams: BUDGET, more: true }
     }
 
     fn accept(&mut self, mut stream: mio::net::TcpStream, from: SocketAddr) {
@@ -49,26 +50,26 @@ impl Worker {
     }
 
     /// Writes what waits, then reads.
-    pub(super) fn serve_connection(&mut self, slot: usize) -> Rest {
+    pub(super) fn serve_connection(&mut self, slot: usize) -> Served {
         let now = clocks();
         if let Some(connection) = self.connections.get_mut(slot) {
             connection.flush();
         }
         for _ in 0..BUDGET {
-            let Some(connection) = self.connections.get_mut(slot) else { return Rest::Empty };
+            let Some(connection) = self.connections.get_mut(slot) else { return Served::EMPTY };
             let room = self.buffer.get_mut(..MAX_DATAGRAM).unwrap_or_default();
             match connection.read(room) {
                 Ok(n) if n > 0 => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Rest::Empty,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Served::EMPTY,
                 Ok(_) | Err(_) => {
                     self.close(slot);
-                    return Rest::Empty;
+                    return Served::EMPTY;
                 }
             }
             self.serve_frames(slot, now);
         }
-        Rest::More
+        Served { datagrams: BUDGET, more: true }
     }
 
     fn serve_frames(&mut self, slot: usize, now: Now) {
@@ -81,8 +82,9 @@ impl Worker {
             connection.heard = now.instant;
             if let Some(to_peer) = self.server.handle_client(now, &connection.tuple, frame) {
                 let payload = frame.get(to_peer.payload).unwrap_or_default();
-                let sent = self.relays.send(to_peer.relay, payload, to_peer.peer);
-                self.not_sent += u64::from(!sent);
+                let to = ToRelay { relay: to_peer.relay, peer: to_peer.peer, whole: false };
+                let failed = self.relays.send_one(to, payload);
+                self.count_not_sent(failed);
             }
             self.do_outputs();
         }

@@ -1,0 +1,37 @@
+//! What other systems have: one datagram a call, fragmented as they like.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::net::SocketAddr;
+
+use mio::net::UdpSocket;
+
+use porthole_turn_proto::Family;
+
+use super::Datagrams;
+
+pub(super) fn receive_coalesced(_: &UdpSocket) {}
+
+pub(super) fn set_fragments(_: &UdpSocket, _: Family, allowed: bool) -> bool {
+    allowed
+}
+
+pub(super) fn refuses_segments(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::Unsupported
+}
+
+pub(super) fn is_too_long(_: &io::Error) -> bool {
+    false
+}
+
+pub(super) fn send_segments(_: &UdpSocket, _: SocketAddr, _: Datagrams<'_>) -> io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+pub(super) fn send_parts(
+    socket: &UdpSocket,
+    to: SocketAddr,
+    parts: &[IoSlice<'_>],
+) -> io::Result<()> {
+    let datagram: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+    socket.send_to(&datagram, to).map(drop)
+}

@@ -164,7 +164,7 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
         realm: config.realm.clone(),
         reloadable: reloadable(&config, policy.clone()),
         // Nothing here sets IP_MTU_DISCOVER yet.
-        dont_fragment: false,
+        dont_fragment: cfg!(target_os = "linux"),
         worker: 0,
         nonce_key: rand::rng().random(),
         seed: rand::rng().random(),

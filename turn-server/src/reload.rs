@@ -64,6 +64,7 @@ pub(crate) fn changes(old: &Config, new: &Config) -> Vec<Change> {
         relay_ports,
         allow_peers,
         deny_peers,
+        segmentation,
         workers,
         quota,
         rfc5766_channels,
@@ -80,6 +81,7 @@ pub(crate) fn changes(old: &Config, new: &Config) -> Vec<Change> {
     found.at_restart("relay_ports", &old.relay_ports, relay_ports);
     found.at_once("allow_peers", &texts(&old.allow_peers), &texts(allow_peers));
     found.at_once("deny_peers", &texts(&old.deny_peers), &texts(deny_peers));
+    found.at_restart("segmentation", &old.segmentation, segmentation);
     found.at_restart("workers", &old.workers, workers);
     found.at_once("quota", &old.quota, quota);
     found.at_once("rfc5766_channels", &old.rfc5766_channels, rfc5766_channels);

@@ -163,7 +163,6 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
         relay_v6: relay(IpAddr::is_ipv6),
         realm: config.realm.clone(),
         reloadable: reloadable(&config, policy.clone()),
-        // Nothing here sets IP_MTU_DISCOVER yet.
         dont_fragment: cfg!(target_os = "linux"),
         worker: 0,
         nonce_key: rand::rng().random(),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use mio::{Registry, Token};
 use porthole_turn_proto::Family;
-use porthole_turn_proto::server::RelayId;
+use porthole_turn_proto::server::{RelayId, ToPeer};
 
 use crate::addresses::RelaySide;
 use crate::listen::open_relay;
@@ -33,6 +33,12 @@ pub(crate) struct ToRelay {
     pub(crate) peer: SocketAddr,
     /// It must not be fragmented (RFC 8656 §14.8).
     pub(crate) whole: bool,
+}
+
+impl From<&ToPeer> for ToRelay {
+    fn from(to: &ToPeer) -> Self {
+        Self { relay: to.relay, peer: to.peer, whole: to.dont_fragment }
+    }
 }
 
 impl Relay {

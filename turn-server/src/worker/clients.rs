@@ -49,7 +49,7 @@ impl Worker {
         let start = datagram.start;
         let bytes = self.from_clients.bytes(datagram);
         if let Some(to_peer) = self.server.handle_client(self.now, client, bytes) {
-            let to = ToRelay { relay: to_peer.relay, peer: to_peer.peer, whole: to_peer.dont_fragment };
+            let to = ToRelay::from(&to_peer);
             let payload = start + to_peer.payload.start..start + to_peer.payload.end;
             self.to_peers.push(to, payload, 0);
         }

@@ -82,7 +82,7 @@ impl Worker {
             connection.heard = now.instant;
             if let Some(to_peer) = self.server.handle_client(now, &connection.tuple, frame) {
                 let payload = frame.get(to_peer.payload).unwrap_or_default();
-                let to = ToRelay { relay: to_peer.relay, peer: to_peer.peer, whole: to_peer.dont_fragment };
+                let to = ToRelay::from(&to_peer);
                 let failed = self.relays.send_one(to, payload);
                 self.count_not_sent(failed);
             }

@@ -1,0 +1,94 @@
+//! The numbers in Prometheus' text format. Every label has a bounded number of values, none of
+//! which comes from a client. `docs/ref/metrics.md` says what each means.
+
+use std::fmt::{Display, Write as _};
+
+use porthole_turn_server::Stats;
+
+/// Written into before it is sent.
+const USUAL_SIZE: usize = 8 * 1024;
+
+/// All of them.
+pub(crate) fn render(stats: &Stats) -> String {
+    let mut out = Exposition(String::with_capacity(USUAL_SIZE));
+    now(&mut out, stats);
+    relayed(&mut out, stats);
+    refused(&mut out, stats);
+    out.0
+}
+
+/// What there is at this moment.
+fn now(out: &mut Exposition, stats: &Stats) {
+    out.gauge("porthole_turn_allocations", "Living allocations", stats.allocations);
+    out.gauge("porthole_turn_connections", "Open client connections", stats.tcp_connections);
+    let made = stats.counters.allocations_made;
+    out.counter("porthole_turn_allocations_total", "Allocations made", &[("", made)]);
+    let bindings = stats.counters.bindings;
+    out.counter("porthole_turn_bindings_total", "Binding requests answered", &[("", bindings)]);
+}
+
+/// What went through.
+fn relayed(out: &mut Exposition, stats: &Stats) {
+    let (mut packets, mut bytes) = (Vec::new(), Vec::new());
+    for (transport, relayed) in stats.counters.relayed() {
+        let ways = [("to_peer", relayed.to_peers), ("to_client", relayed.to_clients)];
+        for (direction, traffic) in ways {
+            let labels =
+                format!("direction=\"{direction}\",client_transport=\"{}\"", transport.name());
+            packets.push((labels.clone(), traffic.packets));
+            bytes.push((labels, traffic.bytes));
+        }
+    }
+    out.counter("porthole_turn_relayed_packets_total", "Packets relayed", &packets);
+    out.counter("porthole_turn_relayed_bytes_total", "Payload bytes relayed", &bytes);
+}
+
+/// What did not.
+fn refused(out: &mut Exposition, stats: &Stats) {
+    let errors = stats.counters.errors();
+    let errors: Vec<_> =
+        errors.map(|(code, count)| (format!("code=\"{}\"", code.value()), count)).collect();
+    out.counter("porthole_turn_errors_total", "Requests answered with an error", &errors);
+    let drops = stats.counters.drops();
+    let mut drops: Vec<_> =
+        drops.map(|(reason, count)| (format!("reason=\"{}\"", reason.as_str()), count)).collect();
+    drops.push(("reason=\"not_sent\"".to_owned(), stats.not_sent));
+    out.counter("porthole_turn_dropped_packets_total", "Packets not relayed", &drops);
+    let malformed = stats.counters.malformed;
+    let help = "Messages that were neither STUN nor ChannelData";
+    out.counter("porthole_turn_malformed_total", help, &[("", malformed)]);
+}
+
+/// The text, metric by metric.
+struct Exposition(String);
+
+impl Exposition {
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.family(name, help, "gauge", &[("", value)]);
+    }
+
+    fn counter(&mut self, name: &str, help: &str, samples: &[(impl Display, u64)]) {
+        self.family(name, help, "counter", samples);
+    }
+
+    fn family(&mut self, name: &str, help: &str, kind: &str, samples: &[(impl Display, u64)]) {
+        self.line(format_args!("# HELP {name} {help}."));
+        self.line(format_args!("# TYPE {name} {kind}"));
+        for (labels, value) in samples {
+            let labels = labels.to_string();
+            if labels.is_empty() {
+                self.line(format_args!("{name} {value}"));
+            } else {
+                self.line(format_args!("{name}{{{labels}}} {value}"));
+            }
+        }
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "{line}");
+    }
+}
+
+#[cfg(test)]
+mod tests;

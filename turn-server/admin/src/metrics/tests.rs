@@ -1,0 +1,99 @@
+use std::collections::BTreeSet;
+
+use super::*;
+
+const REFERENCE: &str = include_str!("../../../../docs/ref/metrics.md");
+
+/// The sample lines: name, labels, value.
+fn samples(text: &str) -> Vec<(&str, &str, u64)> {
+    let sample = |line: &'_ str| -> Option<(usize, usize)> {
+        (!line.starts_with('#')).then(|| (line.find(['{', ' ']).unwrap(), line.rfind(' ').unwrap()))
+    };
+    text.lines()
+        .filter_map(|line| {
+            let (name, value) = sample(line)?;
+            let labels = line[name..value].trim_matches(['{', '}']);
+            Some((&line[..name], labels, line[value + 1..].parse().unwrap()))
+        })
+        .collect()
+}
+
+/// The names of the labels of a sample.
+fn label_names(labels: &str) -> BTreeSet<&str> {
+    labels.split(',').filter_map(|pair| Some(pair.split_once('=')?.0)).collect()
+}
+
+#[test]
+fn the_reference_has_every_metric_and_no_other() {
+    let text = render(&Stats::default());
+    let shown: BTreeSet<String> = samples(&text)
+        .iter()
+        .map(|(name, labels, _)| {
+            format!("{name} {}", label_names(labels).into_iter().collect::<Vec<_>>().join(" "))
+        })
+        .collect();
+    let documented: BTreeSet<String> = REFERENCE
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `porthole_turn"))
+        .map(|line| {
+            let mut cells = line.split('|').map(str::trim);
+            let name = cells.next().unwrap().trim_end_matches('`');
+            let labels: BTreeSet<_> = cells.nth(1).unwrap().split('`').skip(1).step_by(2).collect();
+            format!("porthole_turn{name} {}", labels.into_iter().collect::<Vec<_>>().join(" "))
+        })
+        .collect();
+    assert_eq!(shown, documented, "docs/ref/metrics.md and turn-server/admin/src/metrics.rs");
+}
+
+#[test]
+fn a_metric_has_help_and_a_type_before_its_samples() {
+    let text = render(&Stats::default());
+    let mut described = BTreeSet::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+            assert!(described.insert(name), "{name} is described twice");
+        } else if !line.starts_with('#') {
+            let name = line.split(['{', ' ']).next().unwrap();
+            assert!(described.contains(name), "{name} has no type");
+        }
+    }
+}
+
+#[test]
+fn the_number_of_series_is_bounded_and_none_comes_twice() {
+    let text = render(&Stats::default());
+    let samples = samples(&text);
+    let series: BTreeSet<_> = samples.iter().map(|(name, labels, _)| (name, labels)).collect();
+    assert_eq!(series.len(), samples.len());
+    assert!(samples.len() < 100, "{} series", samples.len());
+    let names: BTreeSet<_> =
+        samples.iter().flat_map(|(_, labels, _)| label_names(labels)).collect();
+    for name in ["user", "username", "client", "peer", "address", "session"] {
+        assert!(!names.contains(name), "{name} is no label: it has as many values as clients like");
+    }
+}
+
+#[test]
+fn each_number_is_shown_as_it_is() {
+    let numbers = std::array::from_fn(|i| u64::try_from(i).unwrap() + 100);
+    let counters = porthole_turn_proto::server::Counters::from_array(numbers);
+    let stats = Stats { allocations: 1, tcp_connections: 2, not_sent: 3, counters };
+    let text = render(&stats);
+    let value = |name: &str, labels: &str| {
+        let found = samples(&text).into_iter().find(|(n, l, _)| (*n, *l) == (name, labels));
+        found.map(|(_, _, value)| value)
+    };
+    assert_eq!(value("porthole_turn_allocations", ""), Some(1));
+    assert_eq!(value("porthole_turn_connections", ""), Some(2));
+    assert_eq!(value("porthole_turn_dropped_packets_total", "reason=\"not_sent\""), Some(3));
+    assert_eq!(value("porthole_turn_bindings_total", ""), Some(counters.bindings));
+    let (transport, relayed) = counters.relayed().nth(1).unwrap();
+    let labels = format!("direction=\"to_client\",client_transport=\"{}\"", transport.name());
+    let bytes = value("porthole_turn_relayed_bytes_total", &labels);
+    assert_eq!(bytes, Some(relayed.to_clients.bytes));
+    let (code, count) = counters.errors().nth(2).unwrap();
+    let labels = format!("code=\"{}\"", code.value());
+    assert_eq!(value("porthole_turn_errors_total", &labels), Some(count));
+}

@@ -81,8 +81,8 @@ impl Worker {
             };
             connection.heard = now.instant;
             if let Some(to_peer) = self.server.handle_client(now, &connection.tuple, frame) {
-                let payload = frame.get(to_peer.payload).unwrap_or_default();
                 let to = ToRelay::from(&to_peer);
+                let payload = frame.get(to_peer.payload).unwrap_or_default();
                 let failed = self.relays.send_one(to, payload);
                 self.count_not_sent(failed);
             }

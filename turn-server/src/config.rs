@@ -3,10 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use porthole_turn_proto::server::{
-    AllocationQuota, Cidr, LocalQuota, PolicyConfig, PortPool, QuotaLimits, QuotaReached,
-    QuotaUnit, RelayAddress, Reloadable, ServerConfig,
+    AllocationQuota, BandwidthLimits, Cidr, LocalQuota, PolicyConfig, PortPool, QuotaLimits,
+    QuotaReached, QuotaUnit, RelayAddress, Reloadable, ServerConfig,
 };
 use rand::Rng as _;
 
@@ -52,6 +53,8 @@ pub struct Config {
     pub workers: usize,
     /// How many allocations there may be.
     pub quota: QuotaLimits,
+    /// How many payload bytes a second they may relay. Default: without a limit.
+    pub bandwidth: BandwidthLimits,
 }
 
 impl Default for Config {
@@ -72,6 +75,7 @@ impl Default for Config {
             segmentation: true,
             workers: 0,
             quota: QuotaLimits::default(),
+            bandwidth: BandwidthLimits::default(),
         }
     }
 }
@@ -140,6 +144,7 @@ fn reloadable(config: &Config, policy: PolicyConfig) -> Reloadable {
         rfc5766_channels: config.rfc5766_channels,
         // Nothing here connects to peers yet.
         tcp_relaying: false,
+        bandwidth: config.bandwidth,
     }
 }
 
@@ -165,6 +170,8 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
         reloadable: reloadable(&config, policy.clone()),
         dont_fragment: cfg!(target_os = "linux"),
         worker: 0,
+        // There is nothing to give it to.
+        offload: false,
         nonce_key: rand::rng().random(),
         seed: rand::rng().random(),
     };
@@ -246,7 +253,12 @@ impl SharedQuota {
 }
 
 impl AllocationQuota for SharedQuota {
-    fn acquire(&mut self, user: &str, source: IpAddr) -> Result<QuotaUnit, QuotaReached> {
-        self.lock().acquire(user, source)
+    fn acquire(
+        &mut self,
+        user: &str,
+        source: IpAddr,
+        now: Instant,
+    ) -> Result<QuotaUnit, QuotaReached> {
+        self.lock().acquire(user, source, now)
     }
 }

@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 pub use config::Config;
 pub use control::Unanswered;
 pub use error::StartError;
-pub use porthole_turn_proto::server::{BadCidr, Cidr, QuotaLimits};
+pub use porthole_turn_proto::server::{BadCidr, BandwidthLimits, Cidr, QuotaLimits};
 pub use reload::{Change, Effect, ReloadError};
 pub use session::{BadSessionId, Session, SessionId};
 pub use stats::Stats;

@@ -67,6 +67,7 @@ pub(crate) fn changes(old: &Config, new: &Config) -> Vec<Change> {
         segmentation,
         workers,
         quota,
+        bandwidth,
         rfc5766_channels,
     } = new;
     let mut found = Differences::default();
@@ -84,6 +85,7 @@ pub(crate) fn changes(old: &Config, new: &Config) -> Vec<Change> {
     found.at_restart("segmentation", &old.segmentation, segmentation);
     found.at_restart("workers", &old.workers, workers);
     found.at_once("quota", &old.quota, quota);
+    found.at_once("bandwidth", &old.bandwidth, bandwidth);
     found.at_once("rfc5766_channels", &old.rfc5766_channels, rfc5766_channels);
     found.0
 }
@@ -96,6 +98,7 @@ pub(crate) fn in_effect(old: &Config, new: Config) -> Config {
         allow_peers: new.allow_peers,
         deny_peers: new.deny_peers,
         quota: new.quota,
+        bandwidth: new.bandwidth,
         rfc5766_channels: new.rfc5766_channels,
         ..old.clone()
     }

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use porthole_turn_proto::server::{
-    FiveTuple, LocalQuota, Now, Output, PolicyConfig, PortPool, QuotaLimits, RelayAddress, RelayId,
-    Reloadable, Server, ServerConfig,
+    BandwidthLimits, FiveTuple, LocalQuota, Now, Output, PolicyConfig, PortPool, QuotaLimits,
+    RelayAddress, RelayId, Reloadable, Server, ServerConfig,
 };
 use porthole_turn_proto::{StreamDecoder, Transport};
 
@@ -56,10 +56,12 @@ impl ServerHost {
                 policy,
                 rfc5766_channels: false,
                 tcp_relaying: false,
+                bandwidth: BandwidthLimits::default(),
             },
             dont_fragment: false,
             relay_v4: Some(RelayAddress { ip: SERVER.ip(), ports: PortPool::new(50_000..=59_999) }),
             relay_v6: None,
+            offload: false,
             worker: 0,
             nonce_key: [seed; 32],
             seed: [seed; 32],
@@ -161,7 +163,9 @@ impl ServerHost {
                 | Output::ConnectPeer { .. }
                 | Output::BindConnection { .. }
                 | Output::CloseConnection { .. }
-                | Output::PassClient { .. } => {}
+                | Output::PassClient { .. }
+                | Output::ChannelInstalled { .. }
+                | Output::ChannelRemoved { .. } => {}
             }
         }
     }

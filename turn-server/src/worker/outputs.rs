@@ -38,6 +38,8 @@ impl Worker {
                     self.server.peer_connect_failed(clocks(), connection);
                 }
                 // Without connected peers none of these comes.
+                // Nor of these without a fast path.
+                Output::ChannelInstalled { .. } | Output::ChannelRemoved { .. } => {}
                 Output::BindConnection { .. }
                 | Output::CloseConnection { .. }
                 | Output::PassClient { .. } => {}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::allocation::{
     AllocateRequest, Allocation, Channels, Permissions, PortWish, RelayPort, RelayPorts,
 };
+use super::bandwidth::Bucket;
 use super::config::MAX_PORT_TRIES;
 use super::port::{PortGuard, RelayAddress};
 use super::quota::QuotaReached;
@@ -57,7 +58,8 @@ impl Server {
         if self.draining {
             return Err(ErrorCode::INSUFFICIENT_CAPACITY);
         }
-        let quota = self.quota.acquire(asked.who.quota_user(), asked.client.client.ip());
+        let (user, source) = (asked.who.quota_user(), asked.client.client.ip());
+        let quota = self.quota.acquire(user, source, asked.now.instant);
         let quota = quota.map_err(|reached| match reached {
             QuotaReached::Own => ErrorCode::ALLOCATION_QUOTA_REACHED,
             QuotaReached::Total => ErrorCode::INSUFFICIENT_CAPACITY,
@@ -82,9 +84,10 @@ impl Server {
             created_at: asked.now.instant,
             permissions: Permissions::default(),
             channels: Channels::default(),
+            bucket: Bucket::new(asked.now.instant),
             to_peer: Traffic::default(),
             to_client: Traffic::default(),
-            _quota: quota,
+            quota,
         };
         let id = self.table.insert(allocation).ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
         for family in [Family::V4, Family::V6] {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::FiveTuple;
 use super::auth::Identity;
+use super::bandwidth::Bucket;
 use super::config::{CHANNEL_LIFETIME, MAX_CHANNELS, MAX_PERMISSIONS, PERMISSION_LIFETIME};
 use super::peer::Peer;
 use super::port::PortGuard;
@@ -84,9 +85,10 @@ pub(super) struct Allocation {
     pub(super) token: Option<Token>,
     pub(super) permissions: Permissions,
     pub(super) channels: Channels,
+    pub(super) bucket: Bucket,
     pub(super) to_peer: Traffic,
     pub(super) to_client: Traffic,
-    pub(super) _quota: QuotaUnit,
+    pub(super) quota: QuotaUnit,
 }
 
 /// A relayed address; its socket is open or about to be.
@@ -177,6 +179,12 @@ impl Permissions {
         found.and_then(|at| self.0.get(at)).is_some_and(|(_, expires_at)| now < *expires_at)
     }
 
+    /// Until when, if it is known at all.
+    pub(super) fn end_of(&self, ip: IpAddr) -> Option<Instant> {
+        let found = self.0.binary_search_by_key(&ip, |(ip, _)| *ip).ok();
+        found.and_then(|at| self.0.get(at)).map(|(_, expires_at)| *expires_at)
+    }
+
     /// All of them or, when there is no place, none.
     pub(super) fn install(&mut self, ips: &[IpAddr], now: Instant) -> Result<(), Full> {
         self.0.retain(|(_, expires_at)| now < *expires_at);
@@ -231,6 +239,15 @@ impl Channels {
     pub(super) fn number_of(&self, peer: SocketAddr, now: Instant) -> Option<ChannelNumber> {
         let found = self.0.iter().find(|c| c.peer.addr() == peer && now < c.expires_at);
         found.map(|channel| channel.number)
+    }
+
+    /// The living ones, and until when they are.
+    pub(super) fn iter(
+        &self,
+        now: Instant,
+    ) -> impl Iterator<Item = (ChannelNumber, &Peer, Instant)> {
+        let living = self.0.iter().filter(move |c| now < c.expires_at);
+        living.map(|c| (c.number, &c.peer, c.expires_at))
     }
 
     /// Whether [`Self::bind`] would succeed.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::bandwidth::BandwidthLimits;
 use super::policy::PolicyConfig;
 use super::port::RelayAddress;
 
@@ -40,6 +41,8 @@ pub struct ServerConfig {
     /// Whether the driver can keep a packet to a peer from being fragmented: without that,
     /// DONT-FRAGMENT is an unknown attribute (RFC 8656 §7.2).
     pub dont_fragment: bool,
+    /// Whether the driver has a fast path for channels.
+    pub offload: bool,
     /// Which worker this is. Clients whose connection another one has are passed on to it.
     pub worker: u8,
     /// Key of nonces and reservation tokens; the same in all workers.
@@ -70,6 +73,8 @@ pub struct Reloadable {
     pub rfc5766_channels: bool,
     /// Whether clients may have TCP relayed (RFC 6062).
     pub tcp_relaying: bool,
+    /// How much they may have relayed; for UDP only.
+    pub bandwidth: BandwidthLimits,
 }
 
 impl std::fmt::Debug for Reloadable {

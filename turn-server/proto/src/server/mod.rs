@@ -10,10 +10,12 @@
 mod allocate;
 mod allocation;
 mod auth;
+mod bandwidth;
 mod config;
 mod counters;
 mod icmp;
 mod nonce;
+mod offload;
 mod peer;
 mod policy;
 mod port;
@@ -34,6 +36,7 @@ use rand::rngs::StdRng;
 
 pub use allocation::{AllocationId, RelayId, RelayProtocol};
 use auth::{Authenticator, Identity};
+pub use bandwidth::BandwidthLimits;
 pub use config::{
     CHANNEL_LIFETIME, DEFAULT_LIFETIME, MAX_CHANNELS, MAX_CONNECTIONS, MAX_LIFETIME,
     MAX_PEERS_PER_REQUEST, MAX_PERMISSIONS, PERMISSION_LIFETIME, Reloadable, ServerConfig,
@@ -133,6 +136,30 @@ pub enum Output {
         /// [`ServerConfig::worker`] of the other one.
         worker: u8,
     },
+    /// From now on until then a fast path may relay this channel both ways by itself; comes again
+    /// when the time has moved. Only with [`ServerConfig::offload`], see
+    /// [`Server::account_offloaded`].
+    ChannelInstalled {
+        /// From and to which socket.
+        relay: RelayId,
+        /// For whom, over UDP.
+        client: FiveTuple,
+        /// In the client's ChannelData.
+        number: u16,
+        /// With whom.
+        peer: SocketAddr,
+        /// It is the channel's end or the permission's.
+        expires_at: Instant,
+    },
+    /// The fast path must not relay this channel any more.
+    ChannelRemoved {
+        /// As it was installed.
+        relay: RelayId,
+        /// As it was installed.
+        number: u16,
+        /// As it was installed.
+        peer: SocketAddr,
+    },
     /// An allocation that a client had is over: worth a line in the log.
     SessionEnded(Box<SessionEnd>),
 }
@@ -153,6 +180,8 @@ pub struct Server {
     worker: u8,
     connections: tcp::Connections,
     tcp_relaying: bool,
+    bandwidth: BandwidthLimits,
+    offload: bool,
     /// At most a few for each input, and the driver drains it after each.
     outputs: VecDeque<Output>,
     counters: Counters,
@@ -179,6 +208,8 @@ impl Server {
             worker: config.worker,
             connections: tcp::Connections::default(),
             tcp_relaying: false,
+            bandwidth: BandwidthLimits::default(),
+            offload: config.offload,
             outputs: VecDeque::new(),
             counters: Counters::default(),
             draining: false,

@@ -142,6 +142,11 @@ impl PeerPolicy {
         self.config = config;
     }
 
+    #[cfg(test)]
+    pub(super) fn config(&self) -> &PolicyConfig {
+        &self.config
+    }
+
     /// Asked for every packet and every ChannelBind.
     pub(super) fn allows(&self, peer: &Peer) -> bool {
         let port = peer.addr().port();

@@ -3,6 +3,9 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::Instant;
+
+use super::bandwidth::Bucket;
 
 /// Bounds on living allocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,21 +38,33 @@ pub enum QuotaReached {
 /// handle to one [`LocalQuota`]; a single one passes that itself.
 pub trait AllocationQuota: std::fmt::Debug + Send {
     /// One unit, if all bounds allow it.
-    fn acquire(&mut self, user: &str, source: IpAddr) -> Result<QuotaUnit, QuotaReached>;
+    fn acquire(
+        &mut self,
+        user: &str,
+        source: IpAddr,
+        now: Instant,
+    ) -> Result<QuotaUnit, QuotaReached>;
 }
 
 /// One allocation's worth of quota; counts as long as it lives.
 #[derive(Debug)]
 pub struct QuotaUnit {
-    _user: Count,
+    user: Arc<Bucket>,
     _source: Count,
     _total: Count,
+}
+
+impl QuotaUnit {
+    /// What all allocations of its user share.
+    pub(super) fn user_bucket(&self) -> &Bucket {
+        &self.user
+    }
 }
 
 /// The number of clones less one is the count: giving back needs no table and no lock.
 type Count = Arc<()>;
 
-fn used(count: &Count) -> usize {
+fn used<T>(count: &Arc<T>) -> usize {
     Arc::strong_count(count) - 1
 }
 
@@ -57,7 +72,7 @@ fn used(count: &Count) -> usize {
 #[derive(Debug)]
 pub struct LocalQuota {
     limits: QuotaLimits,
-    users: HashMap<Box<str>, Count>,
+    users: HashMap<Box<str>, Arc<Bucket>>,
     sources: HashMap<IpAddr, Count>,
     total: Count,
 }
@@ -94,7 +109,12 @@ impl LocalQuota {
 }
 
 impl AllocationQuota for LocalQuota {
-    fn acquire(&mut self, user: &str, source: IpAddr) -> Result<QuotaUnit, QuotaReached> {
+    fn acquire(
+        &mut self,
+        user: &str,
+        source: IpAddr,
+        now: Instant,
+    ) -> Result<QuotaUnit, QuotaReached> {
         if used(&self.total) >= self.limits.total {
             return Err(QuotaReached::Total);
         }
@@ -105,8 +125,9 @@ impl AllocationQuota for LocalQuota {
             return Err(QuotaReached::Own);
         }
         self.prune();
+        let bucket = || Arc::new(Bucket::new(now));
         Ok(QuotaUnit {
-            _user: Arc::clone(self.users.entry(user.into()).or_default()),
+            user: Arc::clone(self.users.entry(user.into()).or_insert_with(bucket)),
             _source: Arc::clone(self.sources.entry(source).or_default()),
             _total: Arc::clone(&self.total),
         })

@@ -7,7 +7,8 @@ use std::time::Instant;
 use rand::Rng as _;
 
 use super::{
-    AllocationId, DropReason, FiveTuple, Now, Peer, RelayId, RelayProtocol, Scope, Server,
+    AllocationId, BandwidthLimits, DropReason, FiveTuple, Now, Peer, RelayId, RelayProtocol, Scope,
+    Server,
 };
 use crate::Family;
 use crate::channel::{CHANNEL_HEADER_LEN, channel_header, read_channel_data};
@@ -71,7 +72,7 @@ impl Server {
         bytes: &[u8],
     ) -> Option<ToPeer> {
         let to_peer = self.channel_data_to_peer(now, client, bytes);
-        self.count_to_peer(client, to_peer)
+        self.count_to_peer(now, client, to_peer)
     }
 
     fn channel_data_to_peer(
@@ -99,7 +100,7 @@ impl Server {
         message: &Message<'_>,
     ) -> Option<ToPeer> {
         let to_peer = self.send_to_peer(now.instant, client, message);
-        self.count_to_peer(client, to_peer)
+        self.count_to_peer(now.instant, client, to_peer)
     }
 
     fn send_to_peer(
@@ -136,10 +137,15 @@ impl Server {
 
     fn count_to_peer(
         &mut self,
+        now: Instant,
         client: &FiveTuple,
         to_peer: Result<ToPeer, DropReason>,
     ) -> Option<ToPeer> {
-        match to_peer {
+        let within = |to_peer: ToPeer| {
+            let relay = to_peer.relay;
+            self.spend(now, relay.allocation, to_peer.payload.len()).map(|()| to_peer)
+        };
+        match to_peer.and_then(within) {
             Ok(to_peer) => {
                 let len = to_peer.payload.len();
                 self.counters.relayed_mut(client.transport).to_peers.count(len);
@@ -155,6 +161,18 @@ impl Server {
         }
     }
 
+    fn spend(&self, now: Instant, id: AllocationId, len: usize) -> Result<(), DropReason> {
+        if self.bandwidth.is_unlimited() {
+            return Ok(());
+        }
+        let BandwidthLimits { per_allocation, per_user } = self.bandwidth;
+        let allocation = self.table.get(id).ok_or(DropReason::NoAllocation)?;
+        let user = allocation.quota.user_bucket();
+        let passes = per_allocation.is_none_or(|rate| allocation.bucket.take(now, len, rate))
+            && per_user.is_none_or(|rate| user.take(now, len, rate));
+        if passes { Ok(()) } else { Err(DropReason::Bandwidth) }
+    }
+
     /// A datagram of `len` bytes for a relay socket. What is returned is to be put
     /// around it and sent to the client.
     pub fn handle_peer(
@@ -164,7 +182,9 @@ impl Server {
         from: SocketAddr,
         len: usize,
     ) -> Option<ToClient> {
-        match self.peer_to_client(now.instant, relay, &Peer::new(from), len) {
+        let to_client = self.peer_to_client(now.instant, relay, &Peer::new(from), len);
+        let within = |to| self.spend(now.instant, relay.allocation, len).map(|()| to);
+        match to_client.and_then(within) {
             Ok(to_client) => {
                 let transport = to_client.client.transport;
                 self.counters.relayed_mut(transport).to_clients.count(len);

@@ -120,7 +120,7 @@ impl Server {
         let one_of_two = family.filter(|_| allocation.relays.iter().count() > 1);
         let lifetime_s = match (asked.message.u32(attribute::LIFETIME), one_of_two) {
             (Ok(Some(0)), Some(family)) => {
-                self.remove_relay(RelayId { allocation: id, family });
+                self.remove_relay(asked.now, RelayId { allocation: id, family });
                 0
             }
             (Ok(Some(0)), None) => {
@@ -159,6 +159,7 @@ impl Server {
         let allocation = self.table.get_mut(id).ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
         let installed = allocation.permissions.install(&peers, asked.now.instant);
         installed.map_err(|_| ErrorCode::INSUFFICIENT_CAPACITY)?;
+        self.install_channels(id, &peers, asked.now.instant);
         self.reply(asked.reply_to(), Class::Success, |_| {});
         Ok(())
     }
@@ -187,6 +188,7 @@ impl Server {
         let installed = allocation.permissions.install(&[peer.ip()], now);
         installed.map_err(|_| ErrorCode::INSUFFICIENT_CAPACITY)?;
         allocation.channels.bind(number, peer, now);
+        self.install_channels(id, &[peer.ip()], now);
         self.reply(asked.reply_to(), Class::Success, |_| {});
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What operators are told about allocations, while they live and when they end.
 
 use std::net::SocketAddr;
-use std::ops::Add;
+use std::ops::{Add, AddAssign};
 use std::time::Duration;
 
 use super::allocation::{Allocation, RelayPort};
@@ -29,6 +29,12 @@ impl Add for Traffic {
 
     fn add(self, other: Self) -> Self {
         Self { packets: self.packets + other.packets, bytes: self.bytes + other.bytes }
+    }
+}
+
+impl AddAssign for Traffic {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
     }
 }
 
@@ -93,18 +99,22 @@ impl EndReason {
 impl Server {
     /// Takes new settings over. What is allocated stays; whether its peers are still allowed is
     /// asked again for each packet.
-    pub fn reconfigure(&mut self, _now: Now, reloadable: Reloadable) {
+    pub fn reconfigure(&mut self, now: Now, reloadable: Reloadable) {
         self.set_reloadable(reloadable);
         self.close_forbidden_connections();
+        self.reinstall_channels(now.instant);
     }
 
     pub(super) fn set_reloadable(&mut self, reloadable: Reloadable) {
-        let Reloadable { users, rest_secrets, policy, rfc5766_channels, tcp_relaying } = reloadable;
-        self.tcp_relaying = tcp_relaying;
-        self.authenticator.set_credentials(users, rest_secrets);
-        self.policy.set_config(policy);
-        self.last_channel =
-            if rfc5766_channels { ChannelNumber::MAX_RFC_5766 } else { ChannelNumber::MAX };
+        self.authenticator.set_credentials(reloadable.users, reloadable.rest_secrets);
+        self.policy.set_config(reloadable.policy);
+        self.tcp_relaying = reloadable.tcp_relaying;
+        self.bandwidth = reloadable.bandwidth;
+        self.last_channel = if reloadable.rfc5766_channels {
+            ChannelNumber::MAX_RFC_5766
+        } else {
+            ChannelNumber::MAX
+        };
     }
 
     /// Living allocations in the order of their slots, from this one on, at most `limit`.
@@ -129,10 +139,14 @@ impl Server {
     }
 
     /// Ends one of two relayed addresses.
-    pub(super) fn remove_relay(&mut self, relay: RelayId) {
-        let Some(allocation) = self.table.get_mut(relay.allocation) else { return };
-        if allocation.relays.remove(relay.family).is_some() {
-            allocation.channels.remove_family(relay.family);
+    pub(super) fn remove_relay(&mut self, now: Now, relay: RelayId) {
+        let Some(mut allocation) = self.table.take(relay.allocation) else { return };
+        let family = relay.family;
+        self.withdraw_channels(relay.allocation, &allocation, Some(family), now.instant);
+        allocation.channels.remove_family(family);
+        let removed = allocation.relays.remove(family).is_some();
+        self.table.put(relay.allocation, allocation);
+        if removed {
             self.close_connections_of(relay.allocation, Some(relay.family));
             self.outputs.push_back(Output::CloseRelay { relay });
         }
@@ -141,6 +155,7 @@ impl Server {
     pub(super) fn remove(&mut self, now: Now, id: AllocationId, reason: EndReason) {
         let Some(allocation) = self.table.remove(id) else { return };
         self.close_connections_of(id, None);
+        self.withdraw_channels(id, &allocation, None, now.instant);
         for family in allocation.relays.families() {
             self.outputs
                 .push_back(Output::CloseRelay { relay: RelayId { allocation: id, family } });

@@ -77,6 +77,19 @@ impl Table {
         Some(allocation)
     }
 
+    /// To look at it and at the rest at once; [`Self::put`] it back.
+    pub(super) fn take(&mut self, id: AllocationId) -> Option<Allocation> {
+        let slot = self.slots.get_mut(usize::try_from(id.index).ok()?)?;
+        slot.allocation.take_if(|_| slot.generation == id.generation)
+    }
+
+    pub(super) fn put(&mut self, id: AllocationId, allocation: Allocation) {
+        let slot = usize::try_from(id.index).ok().and_then(|index| self.slots.get_mut(index));
+        if let Some(slot) = slot {
+            slot.allocation = Some(allocation);
+        }
+    }
+
     pub(super) fn expire_at(&mut self, id: AllocationId, at: Instant) {
         let Some(allocation) = self.get_mut(id) else { return };
         let before = std::mem::replace(&mut allocation.expires_at, at);

@@ -3,6 +3,8 @@
 mod conservation;
 mod families;
 mod fragments;
+mod limits;
+mod offload;
 mod pairs;
 mod peers;
 mod refusals;

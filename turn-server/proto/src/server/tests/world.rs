@@ -28,6 +28,7 @@ pub(super) fn credentials() -> Reloadable {
         policy: PolicyConfig::default(),
         rfc5766_channels: false,
         tcp_relaying: true,
+        bandwidth: BandwidthLimits::default(),
     }
 }
 
@@ -54,6 +55,8 @@ pub(super) struct World {
     pub(super) bound: BTreeMap<ConnectionId, FiveTuple>,
     pub(super) closed: Vec<ConnectionId>,
     pub(super) passed: Vec<(FiveTuple, u8)>,
+    /// ChannelInstalled and ChannelRemoved.
+    pub(super) offloads: Vec<Output>,
     ports: [Arc<PortPool>; 2],
     quota: SharedQuota,
 }
@@ -98,8 +101,14 @@ pub(super) fn tuple(transport: Transport, client: &str) -> FiveTuple {
 pub(super) struct SharedQuota(pub(super) Arc<std::sync::Mutex<LocalQuota>>);
 
 impl AllocationQuota for SharedQuota {
-    fn acquire(&mut self, user: &str, source: IpAddr) -> Result<QuotaUnit, QuotaReached> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).acquire(user, source)
+    fn acquire(
+        &mut self,
+        user: &str,
+        source: IpAddr,
+        now: Instant,
+    ) -> Result<QuotaUnit, QuotaReached> {
+        let mut quota = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        quota.acquire(user, source, now)
     }
 }
 
@@ -123,6 +132,7 @@ impl World {
             relay_v4: relay(RELAY_V4, &ports[0]),
             relay_v6: relay(RELAY_V6, &ports[1]),
             dont_fragment: true,
+            offload: true,
             worker: 3,
             nonce_key: [1; 32],
             seed: [2; 32],
@@ -145,6 +155,7 @@ impl World {
             bound: BTreeMap::new(),
             closed: Vec::new(),
             passed: Vec::new(),
+            offloads: Vec::new(),
             ports,
             quota,
         }
@@ -296,6 +307,9 @@ impl World {
                     self.closed.push(connection);
                 }
                 Output::PassClient { client, worker } => self.passed.push((client, worker)),
+                Output::ChannelInstalled { .. } | Output::ChannelRemoved { .. } => {
+                    self.offloads.push(output);
+                }
                 Output::SessionEnded(end) => self.ended.push(*end),
             }
         }

@@ -1,0 +1,96 @@
+//! How much may be relayed: a bucket for each allocation, and one that all allocations of a user
+//! share, in whichever worker.
+
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How far a bucket may run ahead of its rate: a key frame comes at once, and a transport that is
+/// held back must have time to notice.
+const BURST: Duration = Duration::from_secs(1);
+
+/// Payload bytes in a second, both directions together. `None` is without a limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BandwidthLimits {
+    /// Of one allocation.
+    pub per_allocation: Option<NonZeroU64>,
+    /// Of one user, as the quota counts users.
+    pub per_user: Option<NonZeroU64>,
+}
+
+impl BandwidthLimits {
+    pub(super) const fn is_unlimited(&self) -> bool {
+        self.per_allocation.is_none() && self.per_user.is_none()
+    }
+}
+
+/// Counts time instead of bytes, so that a new rate holds at once: when it will have been paid
+/// for what was sent, in nanoseconds since an epoch of its own.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    epoch: Instant,
+    paid_ns: AtomicU64,
+}
+
+impl Bucket {
+    /// Nothing was sent yet.
+    pub(super) const fn new(now: Instant) -> Self {
+        Self { epoch: now, paid_ns: AtomicU64::new(0) }
+    }
+
+    /// Whether a packet may pass. One may whenever the bucket is not overdrawn already, however
+    /// long it is.
+    pub(super) fn take(&self, now: Instant, len: usize, rate: NonZeroU64) -> bool {
+        let now_ns = nanos(now.saturating_duration_since(self.epoch));
+        let cost = u128::from(u64::try_from(len).unwrap_or(u64::MAX)) * 1_000_000_000;
+        let cost = u64::try_from(cost / u128::from(rate.get())).unwrap_or(u64::MAX);
+        let spend = |paid_ns: u64| {
+            let paid_ns = paid_ns.max(now_ns);
+            (paid_ns - now_ns <= nanos(BURST)).then(|| paid_ns.saturating_add(cost))
+        };
+        self.paid_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok()
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that pass in so many milliseconds when as much as possible is tried.
+    fn passed(bucket: &Bucket, from: Instant, millis: u64, len: usize, rate: u64) -> usize {
+        let at = |millis| from + Duration::from_millis(millis);
+        let rate = NonZeroU64::new(rate).unwrap();
+        let tries = (0..millis).flat_map(|m| [at(m); 20]);
+        tries.filter(|now| bucket.take(*now, len, rate)).count() * len
+    }
+
+    #[test]
+    fn the_rate_is_kept_after_a_second_of_grace() {
+        let start = Instant::now();
+        for (len, rate) in [(1200, 1_000_000), (160, 100_000), (1200, 2_400), (1, 100)] {
+            let bucket = Bucket::new(start);
+            for (seconds, grace) in [(1_usize, 1), (10, 0)] {
+                let from = start + Duration::from_secs(if grace == 1 { 0 } else { 1 });
+                let bytes = passed(&bucket, from, 1000 * seconds as u64, len, rate);
+                let most = usize::try_from(rate).unwrap() * (seconds + grace);
+                assert!(bytes <= most + 2 * len, "{len} {rate}: {bytes} > {most}");
+                assert!(bytes + 2 * len >= most, "{len} {rate}: {bytes} < {most}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_new_rate_holds_at_once_and_silence_earns_no_more_than_the_grace() {
+        let start = Instant::now();
+        let bucket = Bucket::new(start);
+        let later = start + Duration::from_secs(3600);
+        let bytes = passed(&bucket, later, 1000, 100, 10_000);
+        assert!((19_900..=20_200).contains(&bytes), "{bytes}");
+        let bytes = passed(&bucket, later + Duration::from_secs(1), 1000, 100, 20_000);
+        assert!((19_900..=20_200).contains(&bytes), "{bytes}");
+    }
+}

@@ -189,7 +189,7 @@ impl Prepared {
             let seed = rand::rng().random();
             let proto = ServerConfig { worker, seed, ..self.proto.clone() };
             let relays = Relays::new(self.sides.clone(), self.segmentation);
-            Worker::new(sockets, proto, Box::new(self.quota.clone()), relays, self.segmentation)
+            Worker::new(sockets, proto, self.quota.clone(), relays, self.segmentation)
         };
         let workers = self.sockets.into_iter().enumerate().map(worker).collect::<Result<_, _>>();
         Ok((self.settings, workers.map_err(StartError::System)?))
@@ -243,7 +243,7 @@ fn policy(
 
 /// One quota for all workers; locked once for each new allocation.
 #[derive(Clone, Debug)]
-struct SharedQuota(Arc<Mutex<LocalQuota>>);
+pub(crate) struct SharedQuota(Arc<Mutex<LocalQuota>>);
 
 impl SharedQuota {
     /// A panic elsewhere cannot leave counts wrong: they are the units' own.

@@ -32,6 +32,8 @@ pub(crate) enum Command {
         id: AllocationId,
         answer: SyncSender<bool>,
     },
+    #[cfg(test)]
+    Panic,
 }
 
 /// A worker did not answer in time, or is gone.

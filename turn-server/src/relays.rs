@@ -64,6 +64,7 @@ impl Relays {
         let side = *side.ok_or(io::ErrorKind::AddrNotAvailable)?;
         let socket = open_relay(SocketAddr::new(side.bind, port))?;
         let mut udp = Udp::new(socket, id.family, self.segmentation);
+        udp.queue_errors();
         udp.register(registry, token)?;
         let slot = id.slot();
         if self.sockets.len() <= slot {
@@ -81,6 +82,10 @@ impl Relays {
         if let Some(place) = slot.filter(|place| place.as_ref().is_some_and(|r| r.id == id)) {
             *place = None;
         }
+    }
+
+    pub(crate) fn close_all(&mut self) {
+        self.sockets.clear();
     }
 
     pub(crate) fn at(&self, slot: usize) -> Option<&Relay> {

@@ -1,18 +1,22 @@
 //! UDP_GRO, UDP_SEGMENT and what else only Linux has.
 
-use std::io::{self, IoSlice};
-use std::net::SocketAddr;
-use std::os::fd::AsRawFd as _;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsFd, AsRawFd as _};
 
 use mio::net::UdpSocket;
 use nix::errno::Errno;
-use nix::sys::socket::sockopt::{Ipv6DontFrag, UdpGroSegment};
-use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg, setsockopt};
+use nix::sys::socket::sockopt::{
+    Ipv4RecvErr, Ipv6DontFrag, Ipv6RecvErr, RcvBuf, RcvBufForce, SndBuf, SndBufForce, UdpGroSegment,
+};
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
+};
 use nix::{libc, setsockopt_impl, sockopt_impl};
 
 use porthole_turn_proto::Family;
 
-use super::Datagrams;
+use super::{Datagrams, SocketError};
 
 sockopt_impl!(
     /// Whether packets get DF.
@@ -73,4 +77,56 @@ pub(super) fn send_parts(
     let to = SockaddrStorage::from(to);
     sendmsg(socket.as_raw_fd(), parts, &[], MsgFlags::empty(), Some(&to))?;
     Ok(())
+}
+
+/// With CAP_NET_ADMIN what is asked for, else as much as `net.core.rmem_max` and `wmem_max` allow.
+pub(super) fn grow_buffers(socket: &impl AsFd, bytes: usize) {
+    let _ = setsockopt(socket, RcvBufForce, &bytes).or_else(|_| setsockopt(socket, RcvBuf, &bytes));
+    let _ = setsockopt(socket, SndBufForce, &bytes).or_else(|_| setsockopt(socket, SndBuf, &bytes));
+}
+
+/// ICMP errors go to the socket's error queue.
+pub(super) fn queue_errors(socket: &UdpSocket, family: Family) {
+    let queued = match family {
+        Family::V4 => setsockopt(socket, Ipv4RecvErr, &true),
+        Family::V6 => setsockopt(socket, Ipv6RecvErr, &true),
+    };
+    if let Err(error) = queued {
+        tracing::debug!(%error, "ICMP errors will not be heard");
+    }
+}
+
+/// The next one in the error queue that came from the network. What the host itself says of a
+/// packet is told by the send.
+pub(super) fn next_error(socket: &UdpSocket) -> Option<SocketError> {
+    let mut control = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
+    loop {
+        let mut nothing = [0; 1];
+        let mut parts = [IoSliceMut::new(&mut nothing)];
+        let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+        let fd = socket.as_raw_fd();
+        let message = recvmsg::<SockaddrStorage>(fd, &mut parts, Some(&mut control), flags).ok()?;
+        let peer = message.address.as_ref().and_then(socket_addr);
+        let error = message.cmsgs().ok()?.find_map(|control| {
+            let (ControlMessageOwned::Ipv4RecvErr(error, _)
+            | ControlMessageOwned::Ipv6RecvErr(error, _)) = control
+            else {
+                return None;
+            };
+            Some(error)
+        });
+        let icmp = [libc::SO_EE_ORIGIN_ICMP, libc::SO_EE_ORIGIN_ICMP6];
+        if let (Some(peer), Some(error)) = (peer, error)
+            && icmp.contains(&error.ee_origin)
+        {
+            let (kind, code, data) = (error.ee_type, error.ee_code, error.ee_info);
+            return Some(SocketError { peer, kind, code, data });
+        }
+    }
+}
+
+fn socket_addr(addr: &SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = addr.as_sockaddr_in().map(|addr| SocketAddr::V4(SocketAddrV4::from(*addr)));
+    let v6 = || addr.as_sockaddr_in6().map(|addr| SocketAddr::V6(SocketAddrV6::from(*addr)));
+    v4.or_else(v6)
 }

@@ -17,6 +17,7 @@ use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use porthole_turn_proto::Family;
 use quinn_udp::{RecvMeta, UdpSocketState};
+use socket2::Socket;
 
 /// Segments of one send: UDP_MAX_SEGMENTS of Linux before 6.9.
 pub(crate) const MAX_SEGMENTS: usize = 64;
@@ -44,6 +45,20 @@ impl<'a> Datagrams<'a> {
     }
 }
 
+/// An ICMP error about a datagram that was sent to this peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SocketError {
+    pub(crate) peer: SocketAddr,
+    pub(crate) kind: u8,
+    pub(crate) code: u8,
+    pub(crate) data: u32,
+}
+
+/// As far as the system lets us.
+pub(crate) fn grow_buffers(socket: &Socket, bytes: usize) {
+    system::grow_buffers(socket, bytes);
+}
+
 /// A bound socket.
 #[derive(Debug)]
 pub(crate) struct Udp {
@@ -68,6 +83,15 @@ impl Udp {
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.register(&mut self.socket, token, Interest::READABLE)
+    }
+
+    /// From now on [`Self::next_error`] tells what the network says, and an event says when.
+    pub(crate) fn queue_errors(&self) {
+        system::queue_errors(&self.socket, self.family);
+    }
+
+    pub(crate) fn next_error(&self) -> Option<SocketError> {
+        system::next_error(&self.socket)
     }
 
     /// How many of the buffers were filled. Fewer than given: nothing more is there, and the next

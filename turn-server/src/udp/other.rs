@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use mio::net::UdpSocket;
 
 use porthole_turn_proto::Family;
+use socket2::Socket;
 
-use super::Datagrams;
+use super::{Datagrams, SocketError};
 
 pub(super) fn receive_coalesced(_: &UdpSocket) {}
 
@@ -34,4 +35,15 @@ pub(super) fn send_parts(
 ) -> io::Result<()> {
     let datagram: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
     socket.send_to(&datagram, to).map(drop)
+}
+
+pub(super) fn grow_buffers(socket: &Socket, bytes: usize) {
+    let _ = socket.set_recv_buffer_size(bytes);
+    let _ = socket.set_send_buffer_size(bytes);
+}
+
+pub(super) fn queue_errors(_: &UdpSocket, _: Family) {}
+
+pub(super) fn next_error(_: &UdpSocket) -> Option<SocketError> {
+    None
 }

@@ -10,12 +10,15 @@ impl Worker {
         while let Ok(command) = self.commands.try_recv() {
             match command {
                 Command::Reconfigure { reloadable, answer } => {
+                    self.config.reloadable = (*reloadable).clone();
                     self.server.reconfigure(clocks(), *reloadable);
                     tell(&answer, ());
                 }
                 Command::Sessions { from_slot, limit, answer } => {
                     tell(&answer, self.server.sessions(clocks(), from_slot, limit));
                 }
+                #[cfg(test)]
+                Command::Panic => panic!("as a bug would"),
                 Command::End { id, answer } => {
                     tell(&answer, self.server.end_session(clocks(), id));
                 }

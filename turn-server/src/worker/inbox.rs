@@ -7,7 +7,7 @@ use std::ops::Range;
 use porthole_turn_proto::server::{HEADROOM, RelayHeader};
 use quinn_udp::RecvMeta;
 
-use super::MAX_DATAGRAM;
+use super::{MAX_DATAGRAM, plain};
 use crate::udp::{Receiver, Udp};
 
 /// What one call can take.
@@ -89,8 +89,7 @@ impl Inbox {
         let buffers = buffers.get_mut(..batch).unwrap_or_default();
         let got = from.receive(receiver, buffers, &mut self.metas)?;
         for (i, meta) in self.metas.iter().take(got).enumerate() {
-            // Without flow label and scope, which the kernel fills in for IPv6.
-            let from = SocketAddr::new(meta.addr.ip(), meta.addr.port());
+            let from = plain(meta.addr);
             let start = (first + i) * STRIDE + HEADROOM;
             self.arrivals.push(Arrival { from, start, len: meta.len, stride: meta.stride });
         }

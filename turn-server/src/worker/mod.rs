@@ -11,6 +11,7 @@ mod streams;
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -18,8 +19,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use porthole_turn_proto::Family;
-use porthole_turn_proto::server::{AllocationQuota, FiveTuple, Now, Server, ServerConfig};
+use porthole_turn_proto::server::{FiveTuple, Now, Server, ServerConfig};
 
+use rand::Rng as _;
+
+use crate::config::SharedQuota;
 use crate::connection::{Connections, IDLE};
 use crate::control::{Command, Control, Phase};
 use crate::listen::Sockets;
@@ -42,6 +46,8 @@ const PEER_BUFFERS: usize = 64;
 const EVENTS: usize = 1024;
 /// The largest datagram.
 const MAX_DATAGRAM: usize = 65_535;
+/// Panics of one worker. One that goes on panicking is of no use; its clients come to the others.
+const MAX_PANICS: u32 = 8;
 /// How often connections are looked at, and how long a listener rests that cannot accept.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -52,6 +58,12 @@ pub(crate) struct Worker {
     commands: Receiver<Command>,
     poll: Poll,
     server: Server,
+    /// What the next one is made from if this one panics.
+    config: ServerConfig,
+    quota: SharedQuota,
+    /// What earlier ones counted.
+    past: Stats,
+    panics: u32,
     /// Read once for each round.
     now: Now,
     udp: Vec<Listener>,
@@ -91,7 +103,7 @@ impl Worker {
     pub(crate) fn new(
         sockets: Sockets,
         config: ServerConfig,
-        quota: Box<dyn AllocationQuota>,
+        quota: SharedQuota,
         relays: Relays,
         segmentation: bool,
     ) -> io::Result<Self> {
@@ -112,7 +124,11 @@ impl Worker {
             control: Arc::new(control),
             commands,
             poll,
-            server: Server::new(config, quota),
+            server: Server::new(config.clone(), Box::new(quota.clone())),
+            config,
+            quota,
+            past: Stats::default(),
+            panics: 0,
             udp,
             tcp,
             connections: Connections::default(),
@@ -136,8 +152,20 @@ impl Worker {
         Arc::clone(&self.control)
     }
 
-    /// Until told to stop, or until drained.
+    /// Until told to stop, or until drained. A panic ends the allocations of this worker, whose
+    /// state is not to be trusted any more, and nothing else.
     pub(crate) fn run(mut self) {
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.work())) {
+            self.panics += 1;
+            tracing::error!(panics = self.panics, "a TURN worker panicked: its allocations end");
+            if self.panics > MAX_PANICS {
+                resume_unwind(panic);
+            }
+            self.start_over();
+        }
+    }
+
+    fn work(&mut self) {
         let mut events = Events::with_capacity(EVENTS);
         loop {
             if let Err(error) = self.poll.poll(&mut events, Some(self.timeout()))
@@ -146,8 +174,13 @@ impl Worker {
                 tracing::error!(%error, "a TURN worker cannot poll");
                 return;
             }
-            events.iter().for_each(|event| self.ready.push(event.token()));
             self.now = clocks();
+            for event in &events {
+                self.ready.push(event.token());
+                if event.is_error() {
+                    self.hear_errors(event.token());
+                }
+            }
             self.serve_round();
             self.expire();
             self.publish();
@@ -160,6 +193,24 @@ impl Worker {
         self.server.end_all(clocks());
         self.do_outputs();
         self.publish();
+    }
+
+    /// Dropping what there was gives ports and quota back. The listening sockets stay, with what
+    /// waits in them, of which there will be no event.
+    fn start_over(&mut self) {
+        self.past = self.stats();
+        (self.past.allocations, self.past.tcp_connections) = (0, 0);
+        self.config.seed = rand::rng().random();
+        self.server = Server::new(self.config.clone(), Box::new(self.quota.clone()));
+        self.relays.close_all();
+        self.connections = Connections::default();
+        (self.not_sent, self.lead, self.ready) = (0, 0, Ready::default());
+        self.to_peers.clear();
+        self.to_clients.clear();
+        self.from_peers.clear();
+        (0..self.udp.len()).for_each(|index| self.ready.push(token(UDP, index)));
+        (0..self.tcp.len()).for_each(|index| self.ready.push(token(TCP, index)));
+        self.ready.push(token(WAKER, 0));
     }
 
     /// Both directions in turns, datagram for datagram. When the one whose turn it is has nothing,
@@ -232,13 +283,18 @@ impl Worker {
     }
 
     fn publish(&self) {
+        self.control.publish(self.stats());
+    }
+
+    fn stats(&self) -> Stats {
         let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-        self.control.publish(Stats {
-            allocations: number(self.server.allocations()),
-            tcp_connections: number(self.connections.len()),
-            not_sent: self.not_sent,
-            counters: self.server.counters(),
-        });
+        self.past
+            + Stats {
+                allocations: number(self.server.allocations()),
+                tcp_connections: number(self.connections.len()),
+                not_sent: self.not_sent,
+                counters: self.server.counters(),
+            }
     }
 }
 
@@ -251,3 +307,6 @@ fn clocks() -> Now {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { instant: Instant::now(), unix_s: since_1970.as_secs() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -97,8 +97,12 @@ impl<T: Copy + PartialEq> Outbox<T> {
                 let parts = parts.get(..run.parts.len()).unwrap_or_default();
                 send(run.to, Datagrams { parts, segment, count });
             }
-            run.parts.clear();
         }
+        self.clear();
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.runs.iter_mut().take(self.used).for_each(|run| run.parts.clear());
         self.used = 0;
         self.headers.clear();
     }
@@ -141,3 +145,6 @@ impl<T> Run<T> {
         fits
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,14 +4,20 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::ops::Range;
 
+use mio::Token;
 use porthole_turn_proto::Transport;
-use porthole_turn_proto::server::{RelayId, ToClient};
+use porthole_turn_proto::server::{Icmp, RelayId, ToClient};
 
 use super::inbox::Arrival;
+use super::ready::{RELAY, split};
 use super::{Served, Worker};
+use crate::udp::SocketError;
 
 /// Buffers offered to a relay socket: most have one datagram at a time, a burst has some.
 const BATCH: usize = 8;
+
+/// ICMP errors taken at once; what is left waits for the next one. The socket's buffer bounds them.
+const MAX_ERRORS: usize = 16;
 
 /// From which listening socket to which client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +47,19 @@ impl Worker {
             datagrams += self.take_from_peer(id, arrival);
         }
         Served { datagrams, more }
+    }
+
+    /// ICMP errors in the queue of a relay socket.
+    pub(super) fn hear_errors(&mut self, token: Token) {
+        let (RELAY, slot) = split(token) else { return };
+        for _ in 0..MAX_ERRORS {
+            let Some(relay) = self.relays.at(slot) else { return };
+            let Some(error) = relay.udp.next_error() else { return };
+            let SocketError { peer, kind, code, data } = error;
+            let (id, peer) = (relay.id, relay.inbound(peer));
+            self.server.handle_icmp(self.now, id, peer, Icmp { kind, code, data });
+            self.do_outputs();
+        }
     }
 
     fn take_from_peer(&mut self, relay: RelayId, arrival: Arrival) -> usize {

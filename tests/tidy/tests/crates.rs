@@ -36,6 +36,7 @@ const WORLDLY_NAMES: &[&str] = &[
 const MAY_USE: &[(&str, &[&str])] = &[
     ("porthole-signaling-proto", &[]),
     ("porthole-turn-proto", &[]),
+    ("porthole-turn-fastpath", &[]),
     ("porthole-web", &[]),
     ("porthole-signaling-core", &["porthole-signaling-proto"]),
     ("porthole-signaling", &["porthole-signaling-core", "porthole-signaling-proto"]),

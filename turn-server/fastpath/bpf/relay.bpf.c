@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//
+// Relays the datagrams of bound TURN channels (RFC 8656 §12) where they come in, at the ingress of
+// an interface (TCX). What it does not know exactly it leaves alone: TCX_NEXT lets the packet go on
+// to the sockets of the server, which relays it or not.
+//
+// User space says in `flows` what is relayed, and until when. Nothing is decided here about
+// allocations, permissions and channels. Maps are written in the layout of ../src/layout.rs.
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/udp.h>
+
+#define SECTION(name) __attribute__((section(name), used))
+#define INLINE static inline __attribute__((always_inline))
+#define net16(x) ((__be16)__builtin_bswap16(x))
+#define host16(x) ((__u16)__builtin_bswap16(x))
+
+// Debian 12's headers are older than these (kernel 6.6).
+#define TCX_NEXT -1
+#define TCX_DROP 2
+#define TCX_REDIRECT 7
+
+#define FAMILY_V4 2   // AF_INET
+#define FAMILY_V6 10  // AF_INET6
+#define FRAGMENTED 0x3fff  // more fragments, or an offset
+#define DONT_FRAGMENT 0x4000
+#define CHANNEL_HEADER 4
+#define MAX_CHANNEL 0x4fff
+
+static void *(*map_lookup)(void *, const void *) = (void *)BPF_FUNC_map_lookup_elem;
+static __u64 (*ktime_coarse)(void) = (void *)BPF_FUNC_ktime_get_coarse_ns;
+static __u32 (*random_u32)(void) = (void *)BPF_FUNC_get_prandom_u32;
+static long (*load_bytes)(const struct __sk_buff *, __u32, void *, __u32) =
+	(void *)BPF_FUNC_skb_load_bytes;
+static long (*store_bytes)(struct __sk_buff *, __u32, const void *, __u32, __u64) =
+	(void *)BPF_FUNC_skb_store_bytes;
+static __s64 (*csum_diff)(const void *, __u32, const void *, __u32, __u32) =
+	(void *)BPF_FUNC_csum_diff;
+static long (*adjust_room)(struct __sk_buff *, __s32, __u32, __u64) =
+	(void *)BPF_FUNC_skb_adjust_room;
+static long (*redirect_neigh)(__u32, struct bpf_redir_neigh *, int, __u64) =
+	(void *)BPF_FUNC_redirect_neigh;
+
+struct map {
+	__u32 type, key_size, value_size, max_entries, flags;
+};
+
+// Whence and whither; an IPv4 address is the first word. All in network byte order.
+struct addresses {
+	__be32 from[4], to[4];
+};
+
+struct flow_key {
+	struct addresses at;
+	__be16 from_port, to_port;
+	__be16 channel;  // 0: from a peer
+	__u16 family;
+};
+
+struct flow {
+	__u64 expires_ns;  // CLOCK_MONOTONIC
+	struct addresses at;  // as it leaves
+	__be16 from_port, to_port;
+	__be16 channel;  // 0: to a peer
+	__u16 next_hop_family;
+	__u32 next_hop[4];
+	__u32 in_ifindex;   // where it must come in
+	__u32 out_ifindex;  // where it leaves
+	__u32 slot;         // of its traffic
+	__u32 mtu;          // there, bytes from the IP header on
+};
+
+struct traffic {
+	__u64 to_peer_packets, to_peer_bytes, to_client_packets, to_client_bytes;
+};
+
+// Why a packet of a known flow was left to user space.
+enum left {
+	LEFT_EXPIRED,
+	LEFT_INTERFACE,
+	LEFT_CHECKSUM,
+	LEFT_TTL,
+	LEFT_MTU,
+	LEFT_ROOM,
+	LEFT_REASONS,
+};
+
+// User space sets the real sizes when it loads this.
+struct map SECTION("maps") flows = {
+	.type = BPF_MAP_TYPE_HASH,
+	.key_size = sizeof(struct flow_key),
+	.value_size = sizeof(struct flow),
+	.max_entries = 2,
+	.flags = BPF_F_NO_PREALLOC,
+};
+struct map SECTION("maps") traffic = {
+	.type = BPF_MAP_TYPE_PERCPU_ARRAY,
+	.key_size = sizeof(__u32),
+	.value_size = sizeof(struct traffic),
+	.max_entries = 1,
+};
+struct map SECTION("maps") left = {
+	.type = BPF_MAP_TYPE_PERCPU_ARRAY,
+	.key_size = sizeof(__u32),
+	.value_size = sizeof(__u64),
+	.max_entries = LEFT_REASONS,
+};
+
+// What follows the IP header: of a peer's datagram the first bytes are read as a channel's header,
+// and mean nothing unless the flow has a channel.
+struct transport {
+	struct udphdr udp;
+	__be16 channel, length;
+};
+
+// All that the UDP checksum covers but the payload.
+struct summed {
+	struct addresses at;
+	__be16 length, length_again;  // in the pseudo header and in the header
+	__be16 from_port, to_port;
+	__be16 channel, channel_length;
+};
+
+// A packet on its way through.
+struct packet {
+	struct __sk_buff *skb;
+	struct flow *flow;
+	__u32 ip_header;       // bytes
+	__be16 payload;        // bytes of application data
+	__s32 grows;           // by so many bytes
+	struct summed old, new;
+	struct transport transport;
+};
+
+INLINE int leave(__u32 reason)
+{
+	__u64 *count = map_lookup(&left, &reason);
+
+	if (count)
+		*count += 1;
+	return TCX_NEXT;
+}
+
+INLINE __u16 fold(__u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (__u16)sum;
+}
+
+// Reads what follows the IP header and finds the flow; its absence is the usual case.
+// `length` is what the IP header says of the datagram.
+INLINE struct flow *find(struct packet *p, __u16 family, __u16 length)
+{
+	struct transport *t = &p->transport;
+	struct flow_key key = {};
+	struct flow *flow;
+	__u32 at = ETH_HLEN + p->ip_header;
+
+	// An Ethernet frame that is padded, or cut, is not one to be quick with.
+	if (p->skb->len != at + length)
+		return 0;
+	if (load_bytes(p->skb, at, &t->udp, sizeof(t->udp)))
+		return 0;
+	if (t->udp.len != net16(length) || length < sizeof(t->udp))
+		return 0;
+	p->old.length = p->old.length_again = t->udp.len;
+	p->old.from_port = t->udp.source;
+	p->old.to_port = t->udp.dest;
+	__builtin_memcpy(&key.at, &p->old.at, sizeof(key.at));
+	key.from_port = t->udp.source;
+	key.to_port = t->udp.dest;
+	key.family = family;
+	p->payload = length - sizeof(t->udp);
+	if (p->payload >= CHANNEL_HEADER &&
+	    !load_bytes(p->skb, at + sizeof(t->udp), &t->channel, CHANNEL_HEADER) &&
+	    (host16(t->channel) >> 12) == (MAX_CHANNEL >> 12) &&
+	    host16(t->length) == p->payload - CHANNEL_HEADER) {
+		key.channel = t->channel;
+		flow = map_lookup(&flows, &key);
+		if (flow) {
+			p->old.channel = t->channel;
+			p->old.channel_length = t->length;
+			p->payload -= CHANNEL_HEADER;
+			p->grows = -CHANNEL_HEADER;
+			return flow;
+		}
+		key.channel = 0;
+	}
+	p->grows = CHANNEL_HEADER;
+	return map_lookup(&flows, &key);
+}
+
+// A sender on this machine, or on one beside it, leaves the checksum to whoever puts the packet on
+// a wire: then the field holds the sum of the pseudo header only, and the kernel remembers where
+// the UDP header was, which moves here. Nothing else tells; one whole checksum in 65536 looks the
+// same and takes the slow path too. Without a checksum (IPv4) there is none to correct.
+INLINE int has_checksum(struct packet *p)
+{
+	__u32 seed = p->old.length + net16(IPPROTO_UDP);
+	__u16 partial = fold(csum_diff(0, 0, (void *)&p->old.at, sizeof(p->old.at), seed));
+	__u16 check = p->transport.udp.check;
+
+	return check != 0 && check != partial && !(partial == 0 && check == 0xffff);
+}
+
+// Whether the flow takes this packet now; if so the new UDP header is made.
+INLINE int prepare(struct packet *p)
+{
+	struct flow *flow = p->flow;
+	struct transport *t = &p->transport;
+	__u16 length = sizeof(struct udphdr) + p->payload + (p->grows > 0 ? CHANNEL_HEADER : 0);
+	__u32 sum;
+
+	if (flow->expires_ns <= ktime_coarse())
+		return leave(LEFT_EXPIRED);
+	if (flow->in_ifindex != p->skb->ingress_ifindex)
+		return leave(LEFT_INTERFACE);
+	if (!has_checksum(p))
+		return leave(LEFT_CHECKSUM);
+	if (p->ip_header + length > flow->mtu)
+		return leave(LEFT_MTU);
+	p->new.at = flow->at;
+	p->new.length = p->new.length_again = net16(length);
+	p->new.from_port = flow->from_port;
+	p->new.to_port = flow->to_port;
+	p->new.channel = flow->channel;
+	p->new.channel_length = p->grows > 0 ? net16(p->payload) : 0;
+	sum = csum_diff((void *)&p->old, sizeof(p->old), (void *)&p->new, sizeof(p->new),
+			(__u16)~t->udp.check);
+	t->udp.source = p->new.from_port;
+	t->udp.dest = p->new.to_port;
+	t->udp.len = p->new.length;
+	t->udp.check = ~fold(sum);
+	if (t->udp.check == 0)
+		t->udp.check = 0xffff;
+	t->channel = p->new.channel;
+	t->length = p->new.channel_length;
+	return TCX_REDIRECT;
+}
+
+INLINE void account(struct packet *p)
+{
+	struct traffic *traffic_of = map_lookup(&traffic, &p->flow->slot);
+
+	if (!traffic_of)
+		return;
+	if (p->grows < 0) {
+		traffic_of->to_peer_packets += 1;
+		traffic_of->to_peer_bytes += p->payload;
+	} else {
+		traffic_of->to_client_packets += 1;
+		traffic_of->to_client_bytes += p->payload;
+	}
+}
+
+// Between IP and UDP the kernel makes or takes the room; then both headers are written.
+INLINE int send(struct packet *p, const void *ip, __u32 ip_header)
+{
+	struct flow *flow = p->flow;
+	struct bpf_redir_neigh hop = { .nh_family = flow->next_hop_family };
+	struct __sk_buff *skb = p->skb;
+	long failed;
+
+	if (adjust_room(skb, p->grows, BPF_ADJ_ROOM_NET, 0))
+		return leave(LEFT_ROOM);
+	failed = store_bytes(skb, ETH_HLEN, ip, ip_header, BPF_F_RECOMPUTE_CSUM);
+	if (p->grows > 0)
+		failed |= store_bytes(skb, ETH_HLEN + ip_header, &p->transport,
+				      sizeof(p->transport), BPF_F_RECOMPUTE_CSUM);
+	else
+		failed |= store_bytes(skb, ETH_HLEN + ip_header, &p->transport.udp,
+				      sizeof(p->transport.udp), BPF_F_RECOMPUTE_CSUM);
+	if (failed)
+		return TCX_DROP;
+	account(p);
+	__builtin_memcpy(hop.ipv6_nh, flow->next_hop, sizeof(hop.ipv6_nh));
+	return redirect_neigh(flow->out_ifindex, &hop, sizeof(hop), 0);
+}
+
+INLINE int relay_v4(struct __sk_buff *skb)
+{
+	struct packet p = { .skb = skb, .ip_header = sizeof(struct iphdr) };
+	struct iphdr old, new;
+	__u32 sum;
+
+	if (load_bytes(skb, ETH_HLEN, &old, sizeof(old)))
+		return TCX_NEXT;
+	if (old.protocol != IPPROTO_UDP || old.version != 4 || old.ihl != 5 ||
+	    (old.frag_off & net16(FRAGMENTED)) || host16(old.tot_len) < sizeof(old))
+		return TCX_NEXT;
+	p.old.at.from[0] = old.saddr;
+	p.old.at.to[0] = old.daddr;
+	p.flow = find(&p, FAMILY_V4, host16(old.tot_len) - sizeof(old));
+	if (!p.flow)
+		return TCX_NEXT;
+	if (old.ttl <= 1)
+		return leave(LEFT_TTL);
+	if (prepare(&p) != TCX_REDIRECT)
+		return TCX_NEXT;
+	new = old;
+	new.saddr = p.new.at.from[0];
+	new.daddr = p.new.at.to[0];
+	new.tot_len = net16(host16(old.tot_len) + p.grows);
+	new.ttl = old.ttl - 1;
+	// DF stays as it is (RFC 8656 §16); only what may be fragmented needs a number of its own.
+	if (!(old.frag_off & net16(DONT_FRAGMENT)))
+		new.id = random_u32();
+	sum = (__u16)~old.check;
+	old.check = new.check = 0;
+	new.check = ~fold(csum_diff((void *)&old, sizeof(old), (void *)&new, sizeof(new), sum));
+	return send(&p, &new, sizeof(new));
+}
+
+INLINE int relay_v6(struct __sk_buff *skb)
+{
+	struct packet p = { .skb = skb, .ip_header = sizeof(struct ipv6hdr) };
+	struct ipv6hdr ip;
+
+	if (load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
+		return TCX_NEXT;
+	if (ip.nexthdr != IPPROTO_UDP || ip.version != 6)
+		return TCX_NEXT;
+	__builtin_memcpy(p.old.at.from, &ip.saddr, sizeof(ip.saddr));
+	__builtin_memcpy(p.old.at.to, &ip.daddr, sizeof(ip.daddr));
+	p.flow = find(&p, FAMILY_V6, host16(ip.payload_len));
+	if (!p.flow)
+		return TCX_NEXT;
+	if (ip.hop_limit <= 1)
+		return leave(LEFT_TTL);
+	if (prepare(&p) != TCX_REDIRECT)
+		return TCX_NEXT;
+	__builtin_memcpy(&ip.saddr, p.new.at.from, sizeof(ip.saddr));
+	__builtin_memcpy(&ip.daddr, p.new.at.to, sizeof(ip.daddr));
+	ip.payload_len = p.new.length;
+	ip.hop_limit -= 1;
+	return send(&p, &ip, sizeof(ip));
+}
+
+SECTION("classifier") int relay(struct __sk_buff *skb)
+{
+	// Others' packets that an interface in promiscuous mode sees, tagged ones, and packets that
+	// were merged into one.
+	if (skb->pkt_type != PACKET_HOST || skb->vlan_present || skb->gso_size)
+		return TCX_NEXT;
+	if (skb->protocol == net16(ETH_P_IP))
+		return relay_v4(skb);
+	if (skb->protocol == net16(ETH_P_IPV6))
+		return relay_v6(skb);
+	return TCX_NEXT;
+}
+
+char license_name[] SECTION("license") = "MIT OR Apache-2.0";

@@ -1,0 +1,181 @@
+//! Client, server and peer on one network, with the program at the server's interface.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use porthole_test_support::lab::{Host, Lab, Nat, SERVER_ADDRESS, Side};
+use porthole_test_support::wait;
+use porthole_turn_fastpath::{FastPath, Flow, Interfaces};
+
+pub(crate) const LONG: Duration = Duration::from_secs(600);
+pub(crate) const CHANNEL: u16 = 0x4abc;
+/// A packet crosses in microseconds; this is what a loaded machine may need.
+const ARRIVAL: Duration = Duration::from_secs(3);
+/// After it a packet that did not arrive will not.
+const SILENCE: Duration = Duration::from_millis(50);
+const READY: Duration = Duration::from_secs(15);
+const SERVER_V6: &str = "2001:db8::10";
+const CLIENT_V6: &str = "2001:db8::20";
+const PEER_V6: &str = "2001:db8::30";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
+pub(crate) use Family::{V4, V6};
+
+#[derive(Debug)]
+pub(crate) struct Road {
+    pub(crate) lab: Lab,
+    pub(crate) client: Side,
+    pub(crate) peer: Side,
+    pub(crate) fast_path: FastPath,
+    ports: AtomicU16,
+}
+
+/// The two ends of one flow.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    pub(crate) flow: Flow,
+    pub(crate) client: UdpSocket,
+    pub(crate) peer: UdpSocket,
+}
+
+impl Road {
+    pub(crate) fn new(name: &str) -> Result<Self> {
+        let lab = Lab::new(name)?;
+        let (client, peer) = (lab.side(Nat::Open)?, lab.side(Nat::Open)?);
+        let hosts = [(lab.server(), SERVER_V6), (&client.host, CLIENT_V6), (&peer.host, PEER_V6)];
+        for (host, v6) in hosts {
+            run(
+                host,
+                &format!(
+                    "echo 0 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6
+                    ip addr add {v6}/64 dev eth0 nodad
+                    ethtool -K eth0 tx off >/dev/null"
+                ),
+            )?;
+        }
+        let fast_path = lab.server().inside(|| {
+            FastPath::start(&Interfaces::Auto, &[SERVER_ADDRESS.into(), SERVER_V6.parse()?])
+                .context("the fast path does not start")
+        })??;
+        let road = Self { lab, client, peer, fast_path, ports: AtomicU16::new(50_000) };
+        road.wait_for_v6()?;
+        Ok(road)
+    }
+
+    /// A new flow, with ports of its own but the server's.
+    pub(crate) fn ends(&self, family: Family) -> Result<Ends> {
+        let (server, client, peer): (IpAddr, IpAddr, IpAddr) = match family {
+            V4 => (
+                SERVER_ADDRESS.into(),
+                self.client.host.address().into(),
+                self.peer.host.address().into(),
+            ),
+            V6 => (SERVER_V6.parse()?, CLIENT_V6.parse()?, PEER_V6.parse()?),
+        };
+        let relay_port = self.ports.fetch_add(1, Ordering::Relaxed);
+        let client = bind(&self.client.host, client)?;
+        let peer = bind(&self.peer.host, peer)?;
+        let flow = Flow {
+            client: client.local_addr()?,
+            server: SocketAddr::new(server, 3478),
+            relay: SocketAddr::new(server, relay_port),
+            peer: peer.local_addr()?,
+            channel: CHANNEL,
+        };
+        Ok(Ends { flow, client, peer })
+    }
+
+    /// A socket of the server.
+    pub(crate) fn listen(&self, addr: &SocketAddr) -> Result<UdpSocket> {
+        let socket = self.lab.server().inside(|| UdpSocket::bind(addr))??;
+        socket.set_read_timeout(Some(ARRIVAL))?;
+        Ok(socket)
+    }
+
+    /// Neighbours are found, so that no test's first packet waits for that.
+    fn wait_for_v6(&self) -> Result<()> {
+        let server = self.listen(&SocketAddr::new(SERVER_V6.parse()?, 3478))?;
+        server.set_read_timeout(Some(SILENCE))?;
+        for (host, from) in [(&self.client.host, CLIENT_V6), (&self.peer.host, PEER_V6)] {
+            let from: IpAddr = from.parse()?;
+            wait::until("IPv6 reaches the server", READY, || {
+                let Ok(socket) = host.inside(|| UdpSocket::bind((from, 0)))? else {
+                    return Ok(None);
+                };
+                let sent = socket.send_to(b"hello", server.local_addr()?);
+                Ok(sent.and_then(|_| server.recv(&mut [0; 16])).is_ok().then_some(()))
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Ends {
+    pub(crate) fn client_sends(&self, packet: &[u8]) -> Result<()> {
+        self.client.send_to(packet, self.flow.server)?;
+        Ok(())
+    }
+
+    pub(crate) fn peer_sends(&self, packet: &[u8]) -> Result<()> {
+        self.peer.send_to(packet, self.flow.relay)?;
+        Ok(())
+    }
+
+    /// What comes, from the relay's address.
+    pub(crate) fn peer_gets(&self) -> Result<Vec<u8>> {
+        receive(&self.peer, self.flow.relay).context("the peer gets nothing")
+    }
+
+    /// What comes, from the server's address.
+    pub(crate) fn client_gets(&self) -> Result<Vec<u8>> {
+        receive(&self.client, self.flow.server).context("the client gets nothing")
+    }
+
+    pub(crate) fn peer_is_left_alone(&self) -> Result<bool> {
+        is_silent(&self.peer)
+    }
+
+    pub(crate) fn client_is_left_alone(&self) -> Result<bool> {
+        is_silent(&self.client)
+    }
+}
+
+/// ChannelData over UDP, without padding (RFC 8656 §12.5).
+pub(crate) fn message(channel: u16, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(payload.len()).expect("a test's payload fits");
+    [&channel.to_be_bytes()[..], &length.to_be_bytes(), payload].concat()
+}
+
+pub(crate) fn receive(socket: &UdpSocket, from: SocketAddr) -> Result<Vec<u8>> {
+    let mut buffer = vec![0; 65_536];
+    let (length, source) = socket.recv_from(&mut buffer)?;
+    ensure!(source == from, "a packet from {source} and not from {from}");
+    buffer.truncate(length);
+    Ok(buffer)
+}
+
+pub(crate) fn run(host: &Host, script: &str) -> Result<()> {
+    let output = host.command("sh").args(["-ec", script]).output()?;
+    ensure!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+fn bind(host: &Host, ip: IpAddr) -> Result<UdpSocket> {
+    let socket = host.inside(|| UdpSocket::bind((ip, 0)))??;
+    socket.set_read_timeout(Some(ARRIVAL))?;
+    Ok(socket)
+}
+
+fn is_silent(socket: &UdpSocket) -> Result<bool> {
+    socket.set_read_timeout(Some(SILENCE))?;
+    let silent = socket.recv(&mut [0; 1]).is_err();
+    socket.set_read_timeout(Some(ARRIVAL))?;
+    Ok(silent)
+}

@@ -49,6 +49,9 @@ pub struct Config {
     /// Whether datagrams are taken and given in bursts where the system can (UDP_GRO and
     /// UDP_SEGMENT of Linux); default true. What cannot be sent so is sent one by one anyway.
     pub segmentation: bool,
+    /// Whether clients may take their allocations along to another address (RFC 8016). Default: no,
+    /// as browsers never ask.
+    pub mobility: bool,
     /// Threads; 0 is one for each core.
     pub workers: usize,
     /// How many allocations there may be.
@@ -73,6 +76,7 @@ impl Default for Config {
             deny_peers: Vec::new(),
             rfc5766_channels: false,
             segmentation: true,
+            mobility: false,
             workers: 0,
             quota: QuotaLimits::default(),
             bandwidth: BandwidthLimits::default(),
@@ -144,6 +148,7 @@ fn reloadable(config: &Config, policy: PolicyConfig) -> Reloadable {
         rfc5766_channels: config.rfc5766_channels,
         // Nothing here connects to peers yet.
         tcp_relaying: false,
+        mobility: config.mobility,
         bandwidth: config.bandwidth,
     }
 }

@@ -68,6 +68,7 @@ pub(crate) fn changes(old: &Config, new: &Config) -> Vec<Change> {
         workers,
         quota,
         bandwidth,
+        mobility,
         rfc5766_channels,
     } = new;
     let mut found = Differences::default();
@@ -86,6 +87,7 @@ pub(crate) fn changes(old: &Config, new: &Config) -> Vec<Change> {
     found.at_restart("workers", &old.workers, workers);
     found.at_once("quota", &old.quota, quota);
     found.at_once("bandwidth", &old.bandwidth, bandwidth);
+    found.at_once("mobility", &old.mobility, mobility);
     found.at_once("rfc5766_channels", &old.rfc5766_channels, rfc5766_channels);
     found.0
 }
@@ -99,6 +101,7 @@ pub(crate) fn in_effect(old: &Config, new: Config) -> Config {
         deny_peers: new.deny_peers,
         quota: new.quota,
         bandwidth: new.bandwidth,
+        mobility: new.mobility,
         rfc5766_channels: new.rfc5766_channels,
         ..old.clone()
     }

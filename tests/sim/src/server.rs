@@ -56,6 +56,7 @@ impl ServerHost {
                 policy,
                 rfc5766_channels: false,
                 tcp_relaying: false,
+                mobility: false,
                 bandwidth: BandwidthLimits::default(),
             },
             dont_fragment: false,

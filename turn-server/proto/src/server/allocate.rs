@@ -55,6 +55,7 @@ impl Server {
         }
         let wanted = Wanted::read(asked.message)?;
         self.check_protocol(asked, wanted)?;
+        let mobile = self.wants_ticket(asked, wanted.protocol)?;
         if self.draining {
             return Err(ErrorCode::INSUFFICIENT_CAPACITY);
         }
@@ -70,6 +71,7 @@ impl Server {
             client: *asked.client,
             owner: asked.who.clone(),
             protocol,
+            mobile,
             relays,
             missing,
             lifetime_s,
@@ -232,6 +234,7 @@ impl Server {
     }
 
     fn reply_allocated(&mut self, id: AllocationId) {
+        let ticket = self.ticket_for(id);
         let Some(allocation) = self.table.get(id) else { return };
         let relayed: Vec<_> = allocation.relays.iter().map(RelayPort::addr).collect();
         let (lifetime_s, missing) = (allocation.lifetime_s, allocation.missing);
@@ -247,6 +250,9 @@ impl Server {
                 .u32(attribute::LIFETIME, lifetime_s);
             if let Some(token) = token {
                 writer.attribute(attribute::RESERVATION_TOKEN, token.as_bytes());
+            }
+            if let Some(ticket) = ticket {
+                writer.attribute(attribute::MOBILITY_TICKET, ticket.as_bytes());
             }
             if let Some((family, code)) = missing {
                 writer.u32(attribute::ADDRESS_ERROR_CODE, address_error(family, code));

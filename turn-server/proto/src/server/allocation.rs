@@ -71,6 +71,8 @@ pub(super) struct Allocation {
     pub(super) client: FiveTuple,
     pub(super) owner: Identity,
     pub(super) protocol: RelayProtocol,
+    /// Whether the client has tickets: then it may come from elsewhere, see `mobility`.
+    pub(super) mobile: bool,
     pub(super) relays: RelayPorts,
     /// The family of ADDITIONAL-ADDRESS-FAMILY that there is no address of, and why.
     pub(super) missing: Option<(Family, ErrorCode)>,

@@ -45,7 +45,7 @@ pub struct ServerConfig {
     pub offload: bool,
     /// Which worker this is. Clients whose connection another one has are passed on to it.
     pub worker: u8,
-    /// Key of nonces and reservation tokens; the same in all workers.
+    /// Key of nonces, reservation tokens and mobility tickets; the same in all workers.
     pub nonce_key: [u8; 32],
     /// Seed of ports and transaction ids: random and another one in each worker.
     pub seed: [u8; 32],
@@ -73,6 +73,8 @@ pub struct Reloadable {
     pub rfc5766_channels: bool,
     /// Whether clients may have TCP relayed (RFC 6062).
     pub tcp_relaying: bool,
+    /// Whether clients may take their allocations along to another address (RFC 8016).
+    pub mobility: bool,
     /// How much they may have relayed; for UDP only.
     pub bandwidth: BandwidthLimits,
 }

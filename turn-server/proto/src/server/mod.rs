@@ -14,6 +14,7 @@ mod bandwidth;
 mod config;
 mod counters;
 mod icmp;
+mod mobility;
 mod nonce;
 mod offload;
 mod peer;
@@ -43,6 +44,7 @@ pub use config::{
 };
 pub use counters::{Counters, DropReason, Relayed};
 pub use icmp::Icmp;
+use mobility::Tickets;
 pub use nonce::NONCE_LIFETIME_S;
 use nonce::Nonces;
 pub use peer::Peer;
@@ -180,6 +182,8 @@ pub struct Server {
     worker: u8,
     connections: tcp::Connections,
     tcp_relaying: bool,
+    tickets: Tickets,
+    mobility: bool,
     bandwidth: BandwidthLimits,
     offload: bool,
     /// At most a few for each input, and the driver drains it after each.
@@ -208,6 +212,8 @@ impl Server {
             worker: config.worker,
             connections: tcp::Connections::default(),
             tcp_relaying: false,
+            tickets: Tickets::new(config.nonce_key, config.worker),
+            mobility: false,
             bandwidth: BandwidthLimits::default(),
             offload: config.offload,
             outputs: VecDeque::new(),
@@ -241,9 +247,11 @@ impl Server {
         self.retry_open(now, relay);
     }
 
-    /// The client's connection is closed.
+    /// The client's connection is closed. With a ticket the client may come back on another one
+    /// until its allocation expires.
     pub fn client_gone(&mut self, now: Now, client: &FiveTuple) {
-        if let Some(id) = self.table.id_of(client) {
+        let found = self.table.of_client(client).filter(|(_, allocation)| !allocation.mobile);
+        if let Some(id) = found.map(|(id, _)| id) {
             self.remove(now, id, EndReason::ConnectionClosed);
         }
     }
@@ -329,7 +337,8 @@ impl Server {
         let found = if message.method() == Method::ConnectionBind {
             self.allocation_of_connection(message)
         } else {
-            self.table.of_client(client).map(|(_, allocation)| allocation)
+            let own = self.table.of_client(client).map(|(_, allocation)| allocation);
+            own.or_else(|| self.allocation_of_ticket(message))
         };
         found.map(|allocation| &allocation.owner)
     }

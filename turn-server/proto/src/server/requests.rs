@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::allocation::{Allocation, BindError};
 use super::auth::Identity;
 use super::config::{MAX_PEERS_PER_REQUEST, MAX_UNKNOWN_LISTED};
+use super::mobility::Resumed;
 use super::{
     AllocationId, DEFAULT_LIFETIME, EndReason, FiveTuple, MAX_LIFETIME, Now, Output, Peer, RelayId,
     RelayProtocol, Scope, Server,
@@ -112,6 +113,12 @@ impl Server {
 
     /// RFC 8656 §8.2.
     fn handle_refresh(&mut self, asked: &Asked<'_>) -> Result<(), ErrorCode> {
+        if let Some(ticket) = asked.message.first(attribute::MOBILITY_TICKET) {
+            match self.resume(asked, ticket.value)? {
+                Resumed::Here => {}
+                Resumed::Elsewhere => return Ok(()),
+            }
+        }
         let (id, allocation) = self.allocation_of(asked)?;
         let family = requested_family(asked.message)?;
         if family.is_some_and(|family| allocation.relays.get(family).is_none()) {
@@ -135,8 +142,12 @@ impl Server {
             }
             (Err(_), _) => return Err(ErrorCode::BAD_REQUEST),
         };
+        let ticket = self.ticket_for(id);
         self.reply(asked.reply_to(), Class::Success, |writer| {
             writer.u32(attribute::LIFETIME, lifetime_s);
+            if let Some(ticket) = ticket {
+                writer.attribute(attribute::MOBILITY_TICKET, ticket.as_bytes());
+            }
         });
         Ok(())
     }

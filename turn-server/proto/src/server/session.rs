@@ -109,6 +109,7 @@ impl Server {
         self.authenticator.set_credentials(reloadable.users, reloadable.rest_secrets);
         self.policy.set_config(reloadable.policy);
         self.tcp_relaying = reloadable.tcp_relaying;
+        self.mobility = reloadable.mobility;
         self.bandwidth = reloadable.bandwidth;
         self.last_channel = if reloadable.rfc5766_channels {
             ChannelNumber::MAX_RFC_5766

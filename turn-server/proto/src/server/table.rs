@@ -90,6 +90,14 @@ impl Table {
         }
     }
 
+    /// The client has another address now, which no other allocation has.
+    pub(super) fn move_to(&mut self, id: AllocationId, client: &FiveTuple) {
+        let Some(allocation) = self.get_mut(id) else { return };
+        let before = std::mem::replace(&mut allocation.client, *client);
+        self.by_client.remove(&before);
+        self.by_client.insert(*client, id);
+    }
+
     pub(super) fn expire_at(&mut self, id: AllocationId, at: Instant) {
         let Some(allocation) = self.get_mut(id) else { return };
         let before = std::mem::replace(&mut allocation.expires_at, at);

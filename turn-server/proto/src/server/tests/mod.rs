@@ -4,6 +4,7 @@ mod conservation;
 mod families;
 mod fragments;
 mod limits;
+mod mobility;
 mod offload;
 mod pairs;
 mod peers;

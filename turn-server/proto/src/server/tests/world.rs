@@ -28,6 +28,7 @@ pub(super) fn credentials() -> Reloadable {
         policy: PolicyConfig::default(),
         rfc5766_channels: false,
         tcp_relaying: true,
+        mobility: true,
         bandwidth: BandwidthLimits::default(),
     }
 }

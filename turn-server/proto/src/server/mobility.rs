@@ -1,0 +1,160 @@
+//! Mobility (RFC 8016): a client that comes from another address shows a ticket and keeps its
+//! allocation.
+//!
+//! A move is one step: the nonce has proved the new address before, so there is no resume that
+//! could be pending, and nothing is kept for those who only try. The quota stays with the
+//! allocation.
+
+use hmac::{Hmac, Mac};
+use rand::Rng;
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+
+use super::allocation::Allocation;
+use super::requests::Asked;
+use super::{AllocationId, FiveTuple, Now, Output, RelayProtocol, Server};
+use crate::stun::{ErrorCode, Message, attribute};
+
+/// Keeps this use of the key apart from any other.
+const DOMAIN: &[u8] = b"porthole turn mobility 1";
+/// Worker, slot, generation, and seven bytes of chance.
+const NAME_LEN: usize = 1 + 4 + 4 + 7;
+const TAG_LEN: usize = 16;
+
+/// Names an allocation to those who hold the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticket([u8; NAME_LEN + TAG_LEN]);
+
+impl Ticket {
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Makes and reads tickets. Workers with the same key read each other's.
+pub(super) struct Tickets {
+    key: [u8; 32],
+    worker: u8,
+}
+
+impl std::fmt::Debug for Tickets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tickets(…)")
+    }
+}
+
+impl Tickets {
+    pub(super) fn new(key: [u8; 32], worker: u8) -> Self {
+        Self { key, worker }
+    }
+
+    fn make(&self, id: AllocationId, rng: &mut impl Rng) -> Ticket {
+        let mut name: [u8; NAME_LEN] = rng.random();
+        name[0] = self.worker;
+        name[1..9].copy_from_slice(&id.to_bits().to_be_bytes());
+        let mut ticket = [0; NAME_LEN + TAG_LEN];
+        ticket[..NAME_LEN].copy_from_slice(&name);
+        ticket[NAME_LEN..].copy_from_slice(&self.tag(name));
+        Ticket(ticket)
+    }
+
+    /// The worker and the allocation that a ticket of ours names.
+    fn read(&self, ticket: &[u8]) -> Option<(u8, AllocationId)> {
+        let ticket: &[u8; NAME_LEN + TAG_LEN] = ticket.try_into().ok()?;
+        let (name, tag) = ticket.split_first_chunk::<NAME_LEN>()?;
+        if !bool::from(self.tag(*name).ct_eq(tag)) {
+            return None;
+        }
+        let [worker, id @ ..] = name.first_chunk::<9>()?;
+        Some((*worker, AllocationId::from_bits(u64::from_be_bytes(*id))))
+    }
+
+    fn tag(&self, name: [u8; NAME_LEN]) -> [u8; TAG_LEN] {
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes a key of any length");
+        mac.update(DOMAIN);
+        mac.update(&name);
+        let full: [u8; 32] = mac.finalize().into_bytes().into();
+        let mut tag = [0; TAG_LEN];
+        tag.copy_from_slice(&full[..TAG_LEN]);
+        tag
+    }
+}
+
+/// What a Refresh with a ticket comes to.
+pub(super) enum Resumed {
+    /// Goes on as any other: the allocation is the asker's by now.
+    Here,
+    /// Another worker will answer.
+    Elsewhere,
+}
+
+impl Server {
+    /// Whether an Allocate request is to get a ticket (RFC 8016 §3.1). TCP relaying has none: its
+    /// connections would stay behind.
+    pub(super) fn wants_ticket(
+        &self,
+        asked: &Asked<'_>,
+        protocol: RelayProtocol,
+    ) -> Result<bool, ErrorCode> {
+        let wanted = asked.message.first(attribute::MOBILITY_TICKET).is_some();
+        if wanted && !self.mobility {
+            return Err(ErrorCode::MOBILITY_FORBIDDEN);
+        }
+        Ok(wanted && protocol == RelayProtocol::Udp)
+    }
+
+    /// A fresh one, if the allocation has tickets at all.
+    pub(super) fn ticket_for(&mut self, id: AllocationId) -> Option<Ticket> {
+        let mobile = self.table.get(id).is_some_and(|allocation| allocation.mobile);
+        mobile.then(|| self.tickets.make(id, &mut self.rng))
+    }
+
+    /// The allocation of a ticket, if it is in this worker.
+    pub(super) fn allocation_of_ticket(&self, message: &Message<'_>) -> Option<&Allocation> {
+        let ticket = message.first(attribute::MOBILITY_TICKET)?;
+        let (worker, id) = self.tickets.read(ticket.value)?;
+        self.table.get(id).filter(|_| worker == self.worker)
+    }
+
+    /// The first half of a Refresh with a ticket (RFC 8016 §3.2): makes the allocation the
+    /// asker's.
+    pub(super) fn resume(
+        &mut self,
+        asked: &Asked<'_>,
+        ticket: &[u8],
+    ) -> Result<Resumed, ErrorCode> {
+        if !self.mobility {
+            return Err(ErrorCode::MOBILITY_FORBIDDEN);
+        }
+        let (worker, id) = self.tickets.read(ticket).ok_or(ErrorCode::BAD_REQUEST)?;
+        if worker != self.worker {
+            let client = *asked.client;
+            self.outputs.push_back(Output::PassClient { client, worker });
+            return Ok(Resumed::Elsewhere);
+        }
+        let allocation = self.table.get(id).filter(|a| a.answered && a.mobile);
+        let allocation = allocation.ok_or(ErrorCode::BAD_REQUEST)?;
+        if allocation.owner.username != asked.who.username {
+            return Err(ErrorCode::WRONG_CREDENTIALS);
+        }
+        match self.table.id_of(asked.client) {
+            // The answer to the first one was lost.
+            Some(own) if own == id => Ok(Resumed::Here),
+            Some(_) => Err(ErrorCode::ALLOCATION_MISMATCH),
+            None => {
+                self.move_to(asked.now, id, asked.client);
+                Ok(Resumed::Here)
+            }
+        }
+    }
+
+    fn move_to(&mut self, now: Now, id: AllocationId, client: &FiveTuple) {
+        let Some(allocation) = self.table.take(id) else { return };
+        self.withdraw_channels(id, &allocation, None, now.instant);
+        let peers: Vec<_> = allocation.channels.iter(now.instant).map(|(_, p, _)| p.ip()).collect();
+        self.table.put(id, allocation);
+        self.table.move_to(id, client);
+        self.install_channels(id, &peers, now.instant);
+    }
+}

@@ -13,6 +13,7 @@ mod connection;
 mod control;
 mod error;
 mod listen;
+mod open_files;
 mod relays;
 mod reload;
 mod send_queue;
@@ -59,6 +60,7 @@ struct Running {
 impl Server {
     /// Opens every listening socket, then starts the workers.
     pub fn start(config: Config) -> Result<Self, StartError> {
+        let open_files = open_files::raise_limit();
         let prepared = config::prepare(config)?;
         let local_addrs = prepared.local_addrs.clone();
         let (settings, ready) = prepared.into_workers()?;
@@ -71,7 +73,11 @@ impl Server {
                 .map_err(StartError::System)?;
             workers.push(Running { control, thread: Mutex::new(Some(thread)) });
         }
-        tracing::info!(workers = workers.len(), "the TURN server runs");
+        tracing::info!(
+            workers = workers.len(),
+            open_files,
+            "the TURN server runs; each relayed address takes an open file"
+        );
         let (settings, draining) = (Mutex::new(settings), AtomicBool::new(false));
         Ok(Self { local_addrs, workers, settings, draining })
     }

@@ -34,7 +34,7 @@ use clients::Listener;
 use inbox::{Inbox, MAX_BATCH};
 use outbox::Outbox;
 use peers::FromListener;
-use ready::{CONNECTION, RELAY, Ready, Side, TCP, UDP, WAKER, split, token};
+use ready::{CONNECTION, RELAY, Ready, TCP, UDP, WAKER, split, token};
 
 /// Reads or connections taken from one source before the others have their turn.
 const BUDGET: usize = 64;
@@ -72,8 +72,6 @@ pub(crate) struct Worker {
     relays: Relays,
     /// Sources with more to give than their budget.
     ready: Ready,
-    /// By how many datagrams clients are ahead of peers.
-    lead: isize,
     receiver: udp::Receiver,
     from_clients: Inbox,
     to_peers: Outbox<ToRelay>,
@@ -135,7 +133,6 @@ impl Worker {
             relays,
             now: clocks(),
             ready: Ready::default(),
-            lead: 0,
             receiver: udp::Receiver::new()?,
             from_clients: Inbox::new(MAX_BATCH),
             to_peers: Outbox::new(segmentation),
@@ -204,7 +201,7 @@ impl Worker {
         self.server = Server::new(self.config.clone(), Box::new(self.quota.clone()));
         self.relays.close_all();
         self.connections = Connections::default();
-        (self.not_sent, self.lead, self.ready) = (0, 0, Ready::default());
+        (self.not_sent, self.ready) = (0, Ready::default());
         self.to_peers.clear();
         self.to_clients.clear();
         self.from_peers.clear();
@@ -213,31 +210,19 @@ impl Worker {
         self.ready.push(token(WAKER, 0));
     }
 
-    /// Both directions in turns, datagram for datagram. When the one whose turn it is has nothing,
-    /// the poll is asked again before the other goes on: a busy listening socket would otherwise
-    /// hide what came to many relay sockets.
+    /// Both directions in turns.
     fn serve_round(&mut self) {
-        if !self.ready.has(Side::Clients) || !self.ready.has(Side::Peers) {
-            // Nobody is owed for a time in which he had nothing.
-            self.lead = 0;
-        }
+        self.ready.begin_round();
         let mut budget = ROUND;
-        while budget > 0 {
-            let side = if self.lead > 0 { Side::Peers } else { Side::Clients };
-            if budget < ROUND && !self.ready.has(side) {
-                break;
-            }
-            let Some(token) = self.ready.pop(side) else { break };
+        while budget > 0
+            && let Some(token) = self.ready.next(budget == ROUND)
+        {
             let Served { datagrams, more } = self.serve(token);
+            self.ready.count(token, datagrams);
             if more {
                 self.ready.push(token);
             }
             budget = budget.saturating_sub(datagrams.max(1));
-            let step = isize::try_from(datagrams).unwrap_or(isize::MAX / 2);
-            self.lead += match Side::of(split(token).0) {
-                Side::Clients => step,
-                Side::Peers => -step,
-            };
         }
         self.flush_to_clients();
     }

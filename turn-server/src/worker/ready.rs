@@ -23,14 +23,21 @@ pub(super) const fn split(token: Token) -> (usize, usize) {
 
 /// Who is served next when clients and peers have both something to give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+enum Side {
     Clients,
     Peers,
 }
 
 impl Side {
-    pub(super) const fn of(kind: usize) -> Self {
+    const fn of(kind: usize) -> Self {
         if kind == RELAY { Self::Peers } else { Self::Clients }
+    }
+
+    const fn other(self) -> Self {
+        match self {
+            Self::Clients => Self::Peers,
+            Self::Peers => Self::Clients,
+        }
     }
 }
 
@@ -41,6 +48,8 @@ pub(super) struct Ready {
     peers: VecDeque<Token>,
     /// A bit for each token, at its own number: indices are dense.
     queued: Vec<u64>,
+    /// By how many datagrams clients are ahead of peers.
+    lead: isize,
 }
 
 impl Ready {
@@ -60,28 +69,55 @@ impl Ready {
         }
     }
 
-    pub(super) fn has(&self, side: Side) -> bool {
+    /// Before the first of a round: nobody is owed for a time in which he had nothing.
+    pub(super) fn begin_round(&mut self) {
+        if !self.has(Side::Clients) || !self.has(Side::Peers) {
+            self.lead = 0;
+        }
+    }
+
+    /// Whose turn it is, datagram for datagram. `None` as well when that side has nothing: the
+    /// poll is to be asked before the other one goes on, since a busy listening socket would
+    /// otherwise hide what came to many relay sockets. Only the `first` of a round may be
+    /// anybody's.
+    pub(super) fn next(&mut self, first: bool) -> Option<Token> {
+        let side = if self.lead > 0 { Side::Peers } else { Side::Clients };
+        if self.has(side) || !first {
+            return self.pop(side);
+        }
+        self.pop(side.other())
+    }
+
+    /// What the source of this token gave.
+    pub(super) fn count(&mut self, token: Token, datagrams: usize) {
+        let step = isize::try_from(datagrams).unwrap_or(isize::MAX / 2);
+        self.lead = match Side::of(split(token).0) {
+            Side::Clients => self.lead.saturating_add(step),
+            Side::Peers => self.lead.saturating_sub(step),
+        };
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.clients.is_empty() && self.peers.is_empty()
+    }
+
+    fn has(&self, side: Side) -> bool {
         match side {
             Side::Clients => !self.clients.is_empty(),
             Side::Peers => !self.peers.is_empty(),
         }
     }
 
-    /// The other side's when this one has none.
-    pub(super) fn pop(&mut self, side: Side) -> Option<Token> {
+    fn pop(&mut self, side: Side) -> Option<Token> {
         let token = match side {
-            Side::Clients => self.clients.pop_front().or_else(|| self.peers.pop_front()),
-            Side::Peers => self.peers.pop_front().or_else(|| self.clients.pop_front()),
+            Side::Clients => self.clients.pop_front(),
+            Side::Peers => self.peers.pop_front(),
         }?;
         let (word, bit) = place(token);
         if let Some(bits) = self.queued.get_mut(word) {
             *bits &= !bit;
         }
         Some(token)
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.clients.is_empty() && self.peers.is_empty()
     }
 }
 
@@ -100,11 +136,56 @@ mod tests {
         for pushed in [a, b, a, c, b, b] {
             ready.push(pushed);
         }
-        assert_eq!(ready.pop(Side::Clients), Some(a));
+        assert_eq!(ready.next(true), Some(a));
         ready.push(a);
-        let order = [Side::Peers, Side::Clients, Side::Clients, Side::Clients];
-        assert_eq!(order.map(|side| ready.pop(side)), [Some(b), Some(a), Some(c), None]);
+        ready.count(a, 1);
+        assert_eq!(ready.next(false), Some(b));
+        ready.count(b, 1);
+        assert_eq!(ready.next(false), Some(a));
+        assert_eq!(ready.next(false), None, "the clients' turn, who have nothing");
+        assert_eq!(ready.next(true), Some(c));
         assert_eq!(split(c), (RELAY, 1000));
         assert!(ready.is_empty());
+    }
+
+    #[test]
+    fn neither_direction_gets_ahead_by_more_than_a_batch() {
+        for (from_clients, from_peers) in [(32, 1), (32, 8), (1, 8), (1, 1)] {
+            let mut ready = Ready::default();
+            let mut served = [0_usize; 2];
+            for _ in 0..100 {
+                // One listening socket and a hundred relay sockets, none of which runs dry.
+                ready.push(token(UDP, 0));
+                (0..100).for_each(|slot| ready.push(token(RELAY, slot)));
+                ready.begin_round();
+                let mut first = true;
+                for _ in 0..50 {
+                    let Some(token) = ready.next(first) else { break };
+                    let side = usize::from(split(token).0 == RELAY);
+                    let datagrams = [from_clients, from_peers][side];
+                    served[side] += datagrams;
+                    ready.count(token, datagrams);
+                    first = false;
+                }
+            }
+            let ahead = served[0].abs_diff(served[1]);
+            assert!(ahead <= 64, "{from_clients}:{from_peers} gave {served:?}");
+        }
+    }
+
+    #[test]
+    fn a_quiet_time_is_not_made_up_for() {
+        let mut ready = Ready::default();
+        let (listener, relay) = (token(UDP, 0), token(RELAY, 0));
+        for _ in 0..1000 {
+            ready.push(listener);
+            ready.begin_round();
+            assert_eq!(ready.next(true), Some(listener));
+            ready.count(listener, 32);
+        }
+        ready.push(relay);
+        ready.begin_round();
+        ready.push(listener);
+        assert_eq!(ready.next(true), Some(listener), "peers are owed nothing");
     }
 }

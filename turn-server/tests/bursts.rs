@@ -1,0 +1,232 @@
+//! Datagrams that come and go in bursts, with and without UDP_GRO and UDP_SEGMENT, and what the
+//! network says about them.
+#![cfg(target_os = "linux")]
+
+use std::io::IoSlice;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd as _;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg};
+use porthole_turn_proto::{ClientConfig, ClientEvent, Transport, TurnClient};
+use porthole_turn_server::{Config, Server};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn start(segmentation: bool) -> Result<Server> {
+    Ok(Server::start(Config {
+        listen: vec!["127.0.0.1:0".parse()?],
+        users: vec![("anna".to_owned(), "secret".to_owned())],
+        allow_peers: vec!["127.0.0.0/8".parse()?],
+        segmentation,
+        workers: 1,
+        ..Config::default()
+    })?)
+}
+
+/// A client with an allocation.
+struct Caller {
+    client: TurnClient,
+    socket: UdpSocket,
+    relayed: SocketAddr,
+}
+
+impl Caller {
+    fn new(listen: SocketAddr) -> Result<Self> {
+        let socket = UdpSocket::bind((listen.ip(), 0))?;
+        socket.connect(listen)?;
+        socket.set_read_timeout(Some(Duration::from_millis(100)))?;
+        let config = ClientConfig::new("anna".to_owned(), "secret".to_owned(), Transport::Udp);
+        let client = TurnClient::new(config, Instant::now());
+        let relayed = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut caller = Self { client, socket, relayed };
+        for _ in 0..200 {
+            if let Some(bytes) = caller.round()? {
+                caller.client.handle_datagram(Instant::now(), &bytes);
+            }
+            match caller.client.poll_event() {
+                Some(ClientEvent::Allocated { relayed, .. }) => {
+                    caller.relayed = relayed;
+                    return Ok(caller);
+                }
+                Some(event) => bail!("no allocation: {event:?}"),
+                None => {}
+            }
+        }
+        bail!("no answer")
+    }
+
+    /// Sends what is to be sent and reads one datagram, if there is one.
+    fn round(&mut self) -> Result<Option<Vec<u8>>> {
+        self.client.handle_timeout(Instant::now());
+        while let Some(bytes) = self.client.poll_transmit() {
+            self.socket.send(&bytes)?;
+        }
+        let mut buffer = vec![0; 65_536];
+        let Ok(n) = self.socket.recv(&mut buffer) else { return Ok(None) };
+        buffer.truncate(n);
+        Ok(Some(buffer))
+    }
+
+    /// What is wrapped then for this peer is ChannelData or a Send indication.
+    fn open(&mut self, peer: SocketAddr, channel: bool) -> Result<()> {
+        if channel {
+            self.client.bind_channel(peer, Instant::now());
+        } else {
+            self.client.permit(peer.ip(), Instant::now());
+        }
+        // Until nothing comes any more.
+        while let Some(bytes) = self.round()? {
+            self.client.handle_datagram(Instant::now(), &bytes);
+        }
+        let wrapped = self.wrap(peer, &[vec![0]])?;
+        ensure!((wrapped[0][0] & 0xC0 == 0x40) == channel, "channel {channel}");
+        Ok(())
+    }
+
+    fn wrap(&mut self, peer: SocketAddr, payloads: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
+        let wrap = |payload: &Vec<u8>| {
+            let mut out = Vec::new();
+            let wrapped = self.client.wrap(peer, payload, &mut out);
+            wrapped.then_some(out).context("no permission")
+        };
+        payloads.iter().map(wrap).collect()
+    }
+
+    fn receive(&mut self, count: usize) -> Result<Vec<Vec<u8>>> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut received = Vec::new();
+        while received.len() < count && Instant::now() < deadline {
+            if let Some(bytes) = self.round()?
+                && let Some((_, range)) = self.client.handle_datagram(Instant::now(), &bytes)
+            {
+                received.push(bytes[range].to_vec());
+            }
+        }
+        Ok(received)
+    }
+}
+
+/// Each run of equal length leaves in one call when `coalesced`.
+fn send(socket: &UdpSocket, to: SocketAddr, all: &[Vec<u8>], coalesced: bool) -> Result<()> {
+    let alike = |a: &Vec<u8>, b: &Vec<u8>| coalesced && a.len() == b.len() && !a.is_empty();
+    for run in all.chunk_by(alike) {
+        let parts: Vec<_> = run.iter().map(|datagram| IoSlice::new(datagram)).collect();
+        let segment = u16::try_from(run[0].len())?;
+        let control = [ControlMessage::UdpGsoSegments(&segment)];
+        let control = if run.len() > 1 { control.as_slice() } else { &[] };
+        let to = SockaddrStorage::from(to);
+        sendmsg(socket.as_raw_fd(), &parts, control, MsgFlags::empty(), Some(&to))?;
+    }
+    Ok(())
+}
+
+fn receive(socket: &UdpSocket, count: usize) -> Vec<Vec<u8>> {
+    let mut buffer = vec![0; 65_536];
+    let next = std::iter::from_fn(|| {
+        let n = socket.recv(&mut buffer).ok()?;
+        Some(buffer[..n].to_vec())
+    });
+    next.take(count).collect()
+}
+
+fn lens(datagrams: &[Vec<u8>]) -> Vec<usize> {
+    datagrams.iter().map(Vec::len).collect()
+}
+
+/// Each payload says which it is.
+fn payloads(lens: &[usize]) -> Vec<Vec<u8>> {
+    let payload = |(i, len): (usize, &usize)| {
+        (0..*len).map(|at| u8::try_from((31 * i + at) % 251).unwrap_or(0)).collect()
+    };
+    lens.iter().enumerate().map(payload).collect()
+}
+
+#[test]
+fn a_burst_arrives_whole_and_in_order_in_both_directions_however_it_is_sent() -> Result<()> {
+    let bursts: [&[usize]; 10] = [
+        &[1200; 8],
+        &[1200, 1200, 1200, 300],
+        &[300, 1200, 1200, 300, 1200],
+        &[1; 40],
+        &[0, 7, 0, 0, 7, 7],
+        &[33; 30],
+        &[1468; 5],
+        &[1473; 5],
+        &[2, 3, 4, 5, 6, 5, 4, 3, 2],
+        &[9000, 9000, 1200, 1200],
+    ];
+    for segmentation in [true, false] {
+        let server = start(segmentation)?;
+        let mut caller = Caller::new(server.local_addrs()[0])?;
+        let peer = UdpSocket::bind("127.0.0.1:0")?;
+        peer.set_read_timeout(Some(PATIENCE))?;
+        let at = peer.local_addr()?;
+        for (channel, burst) in [false, true].iter().flat_map(|c| bursts.map(|b| (*c, b))) {
+            if burst == bursts[0] {
+                caller.open(at, channel)?;
+            }
+            let sent = payloads(burst);
+            for coalesced in [true, false] {
+                let what = format!("{burst:?} {segmentation} {channel} {coalesced}");
+                let wrapped = caller.wrap(at, &sent)?;
+                send(&caller.socket, server.local_addrs()[0], &wrapped, coalesced)?;
+                let got = receive(&peer, sent.len());
+                assert_eq!(lens(&got), burst, "to the peer {what}");
+                assert!(got == sent, "to the peer {what}: the bytes differ");
+                send(&peer, caller.relayed, &sent, coalesced)?;
+                let got = caller.receive(sent.len())?;
+                assert_eq!(lens(&got), burst, "to the client {what}");
+                assert!(got == sent, "to the client {what}: the bytes differ");
+            }
+        }
+        assert_eq!(server.stats().not_sent, 0);
+    }
+    Ok(())
+}
+
+/// The ICMP attribute (RFC 8656 §18.13) of a Data indication: type and code.
+fn icmp_of(message: &[u8]) -> Option<(u8, u16)> {
+    if !message.starts_with(&[0x00, 0x17]) {
+        return None;
+    }
+    let mut rest = message.get(20..)?;
+    while let [k0, k1, l0, l1, value @ ..] = rest {
+        if [*k0, *k1] == [0x80, 0x04] {
+            let &[_, _, t, c, ..] = value else { return None };
+            return Some((t >> 1, u16::from(t & 1) << 8 | u16::from(c)));
+        }
+        let len = usize::from(u16::from_be_bytes([*l0, *l1])).next_multiple_of(4);
+        rest = value.get(len..)?;
+    }
+    None
+}
+
+#[test]
+fn a_closed_port_is_told_to_the_client_and_disturbs_no_other_peer() -> Result<()> {
+    let server = start(true)?;
+    let listen = server.local_addrs()[0];
+    let mut caller = Caller::new(listen)?;
+    let closed = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
+    let peer = UdpSocket::bind("127.0.0.1:0")?;
+    peer.set_read_timeout(Some(PATIENCE))?;
+    let open = peer.local_addr()?;
+    caller.open(open, false)?;
+    for round in 0..10_u8 {
+        let to_closed = caller.wrap(closed, &[vec![round]])?;
+        let to_open = caller.wrap(open, &[vec![round; 5]])?;
+        // The error of the first is there when the second is sent.
+        send(&caller.socket, listen, &[to_closed, to_open].concat(), false)?;
+        assert_eq!(receive(&peer, 1), [vec![round; 5]]);
+        let deadline = Instant::now() + PATIENCE;
+        let heard = loop {
+            ensure!(Instant::now() < deadline, "the client is told nothing");
+            if let Some(icmp) = caller.round()?.as_deref().and_then(icmp_of) {
+                break icmp;
+            }
+        };
+        assert_eq!(heard, (3, 3), "destination unreachable, port unreachable");
+    }
+    Ok(())
+}

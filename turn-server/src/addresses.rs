@@ -5,10 +5,40 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use crate::error::StartError;
 
+/// What is spoken at a listening address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    /// UDP and TCP, the latter with TLS inside if there is a certificate.
+    Plain,
+    /// TLS over TCP.
+    Tls,
+    /// DTLS over UDP.
+    Dtls,
+}
+
+impl Speaks {
+    pub(crate) const ALL: [Self; 3] = [Self::Plain, Self::Tls, Self::Dtls];
+
+    pub(crate) fn over_udp(self) -> bool {
+        match self {
+            Self::Plain | Self::Dtls => true,
+            Self::Tls => false,
+        }
+    }
+
+    pub(crate) fn over_tcp(self) -> bool {
+        match self {
+            Self::Plain | Self::Tls => true,
+            Self::Dtls => false,
+        }
+    }
+}
+
 /// One listening address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listen {
     pub(crate) addr: SocketAddr,
+    pub(crate) speaks: Speaks,
     /// Made from 0.0.0.0 or [::] for an address of this host, for UDP only: a socket bound to the
     /// address answers from it, while the kernel may choose another one for a wildcard socket.
     pub(crate) expanded: bool,

@@ -11,7 +11,8 @@ use porthole_turn_proto::server::{
 };
 use rand::Rng as _;
 
-use crate::addresses::{Listen, RelaySide, own_addresses, relay_side};
+use crate::addresses::{Listen, RelaySide, Speaks, own_addresses, relay_side};
+use crate::certificates::{Certificates, TlsFiles};
 use crate::error::StartError;
 use crate::listen::{self, Sockets};
 use crate::relays::Relays;
@@ -22,6 +23,13 @@ use crate::worker::Worker;
 pub struct Config {
     /// Where to listen, each over UDP and TCP. Port 0 takes any.
     pub listen: Vec<SocketAddr>,
+    /// Where to listen for TLS over TCP; 5349 by convention. With `tls` set, the ports in `listen`
+    /// serve TLS as well.
+    pub listen_tls: Vec<SocketAddr>,
+    /// Where to listen for DTLS over UDP; 5349 by convention.
+    pub listen_dtls: Vec<SocketAddr>,
+    /// The certificate of TLS and DTLS; read again when its files change.
+    pub tls: Option<TlsFiles>,
     /// The realm of the users; default `porthole`.
     pub realm: String,
     /// Names and passwords that do not expire. Without users and secrets only STUN is answered.
@@ -64,6 +72,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
+            listen_tls: Vec::new(),
+            listen_dtls: Vec::new(),
+            tls: None,
             realm: "porthole".to_owned(),
             users: Vec::new(),
             rest_secrets: Vec::new(),
@@ -89,6 +100,8 @@ impl std::fmt::Debug for Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Config")
             .field("listen", &self.listen)
+            .field("listen_tls", &self.listen_tls)
+            .field("listen_dtls", &self.listen_dtls)
             .field("realm", &self.realm)
             .field("relay_ports", &self.relay_ports)
             .field("workers", &self.workers)
@@ -99,7 +112,8 @@ impl std::fmt::Debug for Config {
 /// Every socket open, no thread running.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    pub(crate) local_addrs: Vec<SocketAddr>,
+    listens: Vec<Listen>,
+    pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) settings: Settings,
     sockets: Vec<Sockets>,
     proto: ServerConfig,
@@ -131,9 +145,10 @@ impl Settings {
 /// Everything that can be known without a socket.
 pub(crate) fn check(config: &Config) -> Result<(), StartError> {
     check_ports(&config.relay_ports)?;
-    if config.listen.is_empty() {
+    if listen_addrs(config).is_empty() {
         return Err(StartError::NoListenAddress);
     }
+    load_certificates(config)?;
     if config.users.is_empty() && config.rest_secrets.is_empty() {
         tracing::warn!("no TURN users and no secret are configured: only STUN will be answered");
     }
@@ -161,8 +176,8 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     };
-    let (listens, sockets) = listen::open_all(&config.listen, &own, workers)?;
-    let local_addrs = listens.iter().filter(|l| !l.expanded).map(|l| l.addr).collect();
+    let (listens, sockets) = listen::open_all(&listen_addrs(&config), &own, workers)?;
+    let certificates = load_certificates(&config)?;
     let policy = policy(&config, &listens, &sides, own);
     let relay = |wanted: fn(&IpAddr) -> bool| {
         let side = sides.iter().find(|side| wanted(&side.advertised))?;
@@ -183,10 +198,16 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
     let segmentation = config.segmentation;
     let quota = SharedQuota(Arc::new(Mutex::new(LocalQuota::new(config.quota))));
     let settings = Settings { config, policy, quota: quota.clone() };
-    Ok(Prepared { local_addrs, settings, sockets, proto, sides, quota, segmentation })
+    Ok(Prepared { listens, certificates, settings, sockets, proto, sides, quota, segmentation })
 }
 
 impl Prepared {
+    /// Where this is spoken; a configured port 0 is a real one here.
+    pub(crate) fn addrs(&self, speaks: Speaks) -> Vec<SocketAddr> {
+        let wanted = |listen: &&Listen| listen.speaks == speaks && !listen.expanded;
+        self.listens.iter().filter(wanted).map(|listen| listen.addr).collect()
+    }
+
     /// The settings stay with the handle.
     pub(crate) fn into_workers(self) -> Result<(Settings, Vec<Worker>), StartError> {
         let worker = |(index, sockets)| {
@@ -194,11 +215,28 @@ impl Prepared {
             let seed = rand::rng().random();
             let proto = ServerConfig { worker, seed, ..self.proto.clone() };
             let relays = Relays::new(self.sides.clone(), self.segmentation);
-            Worker::new(sockets, proto, self.quota.clone(), relays, self.segmentation)
+            let (quota, certificates) = (self.quota.clone(), self.certificates.clone());
+            Worker::new(sockets, proto, quota, relays, certificates, self.segmentation)
         };
         let workers = self.sockets.into_iter().enumerate().map(worker).collect::<Result<_, _>>();
         Ok((self.settings, workers.map_err(StartError::System)?))
     }
+}
+
+fn listen_addrs(config: &Config) -> Vec<(SocketAddr, Speaks)> {
+    let Config { listen, listen_tls, listen_dtls, .. } = config;
+    let all = |addrs: &[SocketAddr], speaks| addrs.iter().map(|a| (*a, speaks)).collect::<Vec<_>>();
+    let (plain, tls) = (all(listen, Speaks::Plain), all(listen_tls, Speaks::Tls));
+    [plain, tls, all(listen_dtls, Speaks::Dtls)].concat()
+}
+
+fn load_certificates(config: &Config) -> Result<Option<Arc<Certificates>>, StartError> {
+    let dtls = !config.listen_dtls.is_empty();
+    let Some(files) = config.tls.clone() else {
+        let needed = dtls || !config.listen_tls.is_empty();
+        return if needed { Err(StartError::NoCertificate) } else { Ok(None) };
+    };
+    Ok(Some(Arc::new(Certificates::load(files, dtls)?)))
 }
 
 fn check_ports(ports: &RangeInclusive<u16>) -> Result<(), StartError> {
@@ -210,7 +248,8 @@ fn check_ports(ports: &RangeInclusive<u16>) -> Result<(), StartError> {
 }
 
 fn relay_sides(config: &Config) -> Result<Vec<RelaySide>, StartError> {
-    let specific = || config.listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified());
+    let all = || config.listen.iter().chain(&config.listen_tls).chain(&config.listen_dtls);
+    let specific = || all().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified());
     let named = config.relay_address_v4.is_some() || config.relay_address_v6.is_some();
     // Whoever names one family has thought about the other.
     let first = |wanted: fn(&IpAddr) -> bool| specific().find(wanted).filter(|_| !named);

@@ -1,14 +1,16 @@
 //! The TCP connections of one worker.
 
-use std::collections::HashMap;
-use std::io::{self, Read as _};
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, Read as _, Write as _};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
-use porthole_turn_proto::StreamDecoder;
 use porthole_turn_proto::server::FiveTuple;
+use porthole_turn_proto::{StreamDecoder, Transport};
 
 use crate::send_queue::{SendQueue, Stuck};
+use crate::tls::{HANDSHAKE_TIME, MAX_HANDSHAKES};
+use crate::wire::Wire;
 
 /// Connections of one worker: a file descriptor and about 1 kB each while idle.
 pub(crate) const MAX_CONNECTIONS: usize = 8192;
@@ -16,27 +18,38 @@ pub(crate) const MAX_CONNECTIONS: usize = 8192;
 /// link, short enough that open connections are no attack.
 pub(crate) const IDLE: Duration = Duration::from_secs(30);
 
-/// One client over TCP.
+/// One client over TCP or TLS.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: TcpStream,
+    wire: Wire,
     pub(crate) tuple: FiveTuple,
     pub(crate) decoder: StreamDecoder,
     queue: SendQueue,
+    since: Instant,
     /// When the last whole frame came.
     pub(crate) heard: Instant,
     pub(crate) broken: bool,
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, tuple: FiveTuple, now: Instant) -> Self {
+    pub(crate) fn new(wire: Wire, tuple: FiveTuple, now: Instant) -> Self {
         let (decoder, queue) = (StreamDecoder::new(), SendQueue::default());
-        Self { stream, tuple, decoder, queue, heard: now, broken: false }
+        Self { wire, tuple, decoder, queue, since: now, heard: now, broken: false }
+    }
+
+    /// Looks at the first byte, once. Whether TLS begins with it.
+    pub(crate) fn recognise(&mut self) -> io::Result<bool> {
+        let was_tls = self.wire.is_tls();
+        self.wire.recognise()?;
+        if self.wire.is_tls() {
+            self.tuple.transport = Transport::Tls;
+        }
+        Ok(self.wire.is_tls() && !was_tls)
     }
 
     /// Bytes read into the decoder; 0 at the end of the stream.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.stream.read(buffer)?;
+        let n = self.wire.read(buffer)?;
         let read = buffer.get(..n).unwrap_or_default();
         self.decoder
             .push(read)
@@ -59,23 +72,36 @@ impl Connection {
     }
 
     pub(crate) fn flush(&mut self) {
-        if !self.queue.is_empty() && self.queue.write_to(&mut self.stream).is_err() {
+        if !self.queue.is_empty() && self.queue.write_to(&mut self.wire).is_err() {
+            self.broken = true;
+        }
+        if self.wire.flush().is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock) {
             self.broken = true;
         }
     }
+
+    /// What the protocol of the connection has for a farewell.
+    pub(crate) fn end(&mut self) {
+        self.wire.end();
+    }
 }
+
+/// The client's end and ours; what is spoken may show later.
+type Ends = (SocketAddr, SocketAddr);
 
 /// Connections by slot and by client.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     slots: Vec<Option<Connection>>,
     free: Vec<usize>,
-    by_tuple: HashMap<FiveTuple, usize>,
+    by_ends: HashMap<Ends, usize>,
+    /// TLS handshakes, oldest first; those that are through stay until there are too many.
+    handshakes: VecDeque<(usize, Ends)>,
 }
 
 impl Connections {
     pub(crate) fn len(&self) -> usize {
-        self.by_tuple.len()
+        self.by_ends.len()
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -95,7 +121,7 @@ impl Connections {
     pub(crate) fn insert(&mut self, connection: Connection) {
         let slot = self.next_slot();
         self.free.pop();
-        self.by_tuple.insert(connection.tuple, slot);
+        self.by_ends.insert(ends(&connection.tuple), slot);
         if let Some(place) = self.slots.get_mut(slot) {
             *place = Some(connection);
         }
@@ -106,21 +132,48 @@ impl Connections {
     }
 
     pub(crate) fn of_client(&mut self, tuple: &FiveTuple) -> Option<&mut Connection> {
-        let slot = *self.by_tuple.get(tuple)?;
+        let slot = *self.by_ends.get(&ends(tuple))?;
         self.get_mut(slot)
     }
 
     pub(crate) fn remove(&mut self, slot: usize) -> Option<Connection> {
         let connection = self.slots.get_mut(slot)?.take()?;
-        self.by_tuple.remove(&connection.tuple);
+        self.by_ends.remove(&ends(&connection.tuple));
         self.free.push(slot);
         Some(connection)
     }
 
-    /// Broken ones, and those that were silent since `since` and that nothing keeps.
-    pub(crate) fn to_close(&self, since: Instant, kept: impl Fn(&FiveTuple) -> bool) -> Vec<usize> {
-        let close = |c: &Connection| c.broken || (c.heard < since && !kept(&c.tuple));
+    /// A TLS handshake begins. Returns the slot of another one that must give way to it.
+    pub(crate) fn begin_handshake(&mut self, slot: usize) -> Option<usize> {
+        let ends = ends(&self.get_mut(slot)?.tuple);
+        let (slots, by_ends) = (&self.slots, &self.by_ends);
+        let goes_on = |(slot, ends): &(usize, Ends)| {
+            let connection = slots.get(*slot).and_then(Option::as_ref);
+            by_ends.get(ends) == Some(slot) && connection.is_some_and(|c| c.wire.is_handshaking())
+        };
+        if self.handshakes.len() >= MAX_HANDSHAKES {
+            self.handshakes.retain(goes_on);
+        }
+        let full = self.handshakes.len() >= MAX_HANDSHAKES;
+        let oldest = if full { self.handshakes.pop_front() } else { None };
+        self.handshakes.push_back((slot, ends));
+        oldest.map(|(slot, _)| slot)
+    }
+
+    /// Broken ones, handshakes that take too long, and those that were silent for [`IDLE`] and
+    /// that nothing keeps.
+    pub(crate) fn to_close(&self, now: Instant, kept: impl Fn(&FiveTuple) -> bool) -> Vec<usize> {
+        let late = |at: Instant, limit| now.saturating_duration_since(at) > limit;
+        let close = |c: &Connection| {
+            c.broken
+                || c.wire.is_handshaking() && late(c.since, HANDSHAKE_TIME)
+                || late(c.heard, IDLE) && !kept(&c.tuple)
+        };
         let slots = self.slots.iter().enumerate();
         slots.filter(|(_, c)| c.as_ref().is_some_and(close)).map(|(slot, _)| slot).collect()
     }
+}
+
+fn ends(tuple: &FiveTuple) -> Ends {
+    (tuple.client, tuple.server)
 }

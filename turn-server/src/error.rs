@@ -3,6 +3,8 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::certificates::CertificateError;
+
 /// What stands in the way of a start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -29,6 +31,21 @@ pub enum StartError {
         /// Where.
         addr: SocketAddr,
     },
+    /// The same port for two things.
+    #[error(
+        "the TURN server is to listen on {addr} twice: a port in `listen` serves TLS too, if there \
+         is a certificate, but DTLS needs a port of its own"
+    )]
+    Twice {
+        /// Where.
+        addr: SocketAddr,
+    },
+    /// TLS or DTLS are to be spoken.
+    #[error("the TURN server needs a certificate and its key to listen for TLS or DTLS")]
+    NoCertificate,
+    /// The files do not do.
+    #[error("the TURN server has no usable certificate: {0}")]
+    Certificate(#[from] CertificateError),
     /// Ports below 1024 are root's.
     #[error("the TURN server may not listen on {addr}: ports below 1024 need CAP_NET_BIND_SERVICE")]
     Denied {

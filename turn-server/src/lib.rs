@@ -8,9 +8,11 @@
 //! Architecture invariant: nothing here decides about a message; nothing here blocks but `poll`.
 
 mod addresses;
+mod certificates;
 mod config;
 mod connection;
 mod control;
+mod dtls;
 mod error;
 mod listen;
 mod open_files;
@@ -19,7 +21,9 @@ mod reload;
 mod send_queue;
 mod session;
 mod stats;
+mod tls;
 mod udp;
+mod wire;
 mod worker;
 
 use std::net::SocketAddr;
@@ -28,6 +32,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+pub use certificates::{CertificateError, TlsFiles};
 pub use config::Config;
 pub use control::Unanswered;
 pub use error::StartError;
@@ -36,6 +41,8 @@ pub use reload::{Change, Effect, ReloadError};
 pub use session::{BadSessionId, Session, SessionId};
 pub use stats::Stats;
 
+use addresses::Speaks;
+use certificates::{Certificates, Watcher};
 use config::Settings;
 use control::{Command, Control, Question};
 
@@ -46,6 +53,9 @@ const SHUTDOWN_POLL: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct Server {
     local_addrs: Vec<SocketAddr>,
+    tls_addrs: Vec<SocketAddr>,
+    dtls_addrs: Vec<SocketAddr>,
+    certificates: Option<(Arc<Certificates>, Watcher)>,
     workers: Vec<Running>,
     settings: Mutex<Settings>,
     draining: AtomicBool,
@@ -62,7 +72,14 @@ impl Server {
     pub fn start(config: Config) -> Result<Self, StartError> {
         let open_files = open_files::raise_limit();
         let prepared = config::prepare(config)?;
-        let local_addrs = prepared.local_addrs.clone();
+        let addrs = Speaks::ALL.map(|speaks| prepared.addrs(speaks));
+        let certificates = match prepared.certificates.clone() {
+            Some(certificates) => {
+                let watcher = Watcher::start(Arc::clone(&certificates), certificates::POLL);
+                Some((certificates, watcher.map_err(StartError::System)?))
+            }
+            None => None,
+        };
         let (settings, ready) = prepared.into_workers()?;
         let mut workers = Vec::new();
         for (index, worker) in ready.into_iter().enumerate() {
@@ -79,12 +96,29 @@ impl Server {
             "the TURN server runs; each relayed address takes an open file"
         );
         let (settings, draining) = (Mutex::new(settings), AtomicBool::new(false));
-        Ok(Self { local_addrs, workers, settings, draining })
+        let [local_addrs, tls_addrs, dtls_addrs] = addrs;
+        Ok(Self { local_addrs, tls_addrs, dtls_addrs, certificates, workers, settings, draining })
     }
 
     /// Where it listens, UDP and TCP; a configured port 0 is a real one here.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.local_addrs
+    }
+
+    /// Where it listens for TLS only.
+    pub fn tls_addrs(&self) -> &[SocketAddr] {
+        &self.tls_addrs
+    }
+
+    /// Where it listens for DTLS.
+    pub fn dtls_addrs(&self) -> &[SocketAddr] {
+        &self.dtls_addrs
+    }
+
+    /// Looks at the certificate's files now instead of in a few seconds. `Ok(true)` when new
+    /// connections get a new certificate; after an error they get the old one.
+    pub fn reload_certificate(&self) -> Result<bool, CertificateError> {
+        self.certificates.as_ref().map_or(Ok(false), |(certificates, _)| certificates.reload())
     }
 
     /// What it has done and what it holds, summed over the workers.

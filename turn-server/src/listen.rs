@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use mio::net::{TcpListener, UdpSocket};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::addresses::Listen;
+use crate::addresses::{Listen, Speaks};
 use crate::error::StartError;
 use crate::udp::grow_buffers;
 
@@ -22,63 +22,83 @@ const BACKLOG: i32 = 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
     pub(crate) udp: Vec<(SocketAddr, UdpSocket)>,
+    pub(crate) dtls: Vec<(SocketAddr, UdpSocket)>,
     pub(crate) tcp: Vec<TcpListener>,
+    pub(crate) tls: Vec<TcpListener>,
 }
 
 /// Every address for every worker, or the first error.
 pub(crate) fn open_all(
-    configured: &[SocketAddr],
+    configured: &[(SocketAddr, Speaks)],
     own: &[IpAddr],
     workers: usize,
 ) -> Result<(Vec<Listen>, Vec<Sockets>), StartError> {
+    refuse_twice(configured)?;
     let mut listens = Vec::new();
-    for addr in configured {
-        let addr = free_port(*addr)?;
-        listens.push(Listen { addr, expanded: false });
-        if addr.ip().is_unspecified() {
+    for (addr, speaks) in configured {
+        let addr = free_port(*addr, *speaks)?;
+        listens.push(Listen { addr, speaks: *speaks, expanded: false });
+        if addr.ip().is_unspecified() && speaks.over_udp() {
             let same_family = own.iter().filter(|ip| ip.is_ipv4() == addr.is_ipv4());
-            let expand = |ip: &IpAddr| SocketAddr::new(*ip, addr.port());
-            listens.extend(same_family.map(expand).map(|addr| Listen { addr, expanded: true }));
+            listens.extend(same_family.map(|ip| {
+                let addr = SocketAddr::new(*ip, addr.port());
+                Listen { addr, speaks: *speaks, expanded: true }
+            }));
         }
     }
     // Twice the same socket would halve its traffic.
-    let mut seen: Vec<SocketAddr> = Vec::new();
-    listens.retain(|l| {
-        let new = !seen.contains(&l.addr);
-        seen.push(l.addr);
-        new
-    });
-    let mut sets = Vec::new();
-    for _ in 0..workers {
-        sets.push(open_set(&listens)?);
+    let mut seen: Vec<Listen> = Vec::new();
+    for listen in listens {
+        if !seen.iter().any(|l| (l.addr, l.speaks) == (listen.addr, listen.speaks)) {
+            seen.push(listen);
+        }
     }
-    Ok((listens, sets))
+    let sets = (0..workers).map(|_| open_set(&seen)).collect::<Result<_, _>>()?;
+    Ok((seen, sets))
+}
+
+/// One port for two things would serve each client as one or the other by chance.
+fn refuse_twice(configured: &[(SocketAddr, Speaks)]) -> Result<(), StartError> {
+    for (index, (addr, speaks)) in configured.iter().enumerate() {
+        let clashes = |(other, says): &(SocketAddr, Speaks)| {
+            let shared =
+                speaks.over_udp() && says.over_udp() || speaks.over_tcp() && says.over_tcp();
+            other == addr && addr.port() != 0 && says != speaks && shared
+        };
+        if configured.iter().skip(index + 1).any(clashes) {
+            return Err(StartError::Twice { addr: *addr });
+        }
+    }
+    Ok(())
 }
 
 fn open_set(listens: &[Listen]) -> Result<Sockets, StartError> {
     let mut sockets = Sockets::default();
-    for Listen { addr, expanded } in listens {
-        match open_udp(*addr) {
-            Ok(udp) => sockets.udp.push((*addr, udp)),
-            // An address that went away since the list was made.
-            Err(_) if *expanded => continue,
-            Err(error) => return Err(StartError::listen(*addr, "UDP", error)),
+    for Listen { addr, speaks, expanded } in listens {
+        if speaks.over_udp() {
+            let to = if *speaks == Speaks::Dtls { &mut sockets.dtls } else { &mut sockets.udp };
+            match open_udp(*addr) {
+                Ok(udp) => to.push((*addr, udp)),
+                // An address that went away since the list was made.
+                Err(_) if *expanded => continue,
+                Err(error) => return Err(StartError::listen(*addr, "UDP", error)),
+            }
         }
-        if !expanded {
-            let tcp = open_tcp(*addr).map_err(|e| StartError::listen(*addr, "TCP", e))?;
-            sockets.tcp.push(tcp);
+        if speaks.over_tcp() && !expanded {
+            let to = if *speaks == Speaks::Tls { &mut sockets.tls } else { &mut sockets.tcp };
+            to.push(open_tcp(*addr).map_err(|e| StartError::listen(*addr, "TCP", e))?);
         }
     }
     Ok(sockets)
 }
 
 /// SO_REUSEPORT would let a second server of the same user take half of the traffic in silence:
-/// so each port is first bound without. Finds a port for 0 that both UDP and TCP have.
-fn free_port(addr: SocketAddr) -> Result<SocketAddr, StartError> {
+/// so each port is first bound without. Finds a port for 0 that all protocols have.
+fn free_port(addr: SocketAddr, speaks: Speaks) -> Result<SocketAddr, StartError> {
     const TRIES: u32 = 16;
     let mut last = None;
     for _ in 0..if addr.port() == 0 { TRIES } else { 1 } {
-        match probe(addr) {
+        match probe(addr, speaks) {
             Ok(found) => return Ok(found),
             Err(error) => last = Some(error),
         }
@@ -86,23 +106,33 @@ fn free_port(addr: SocketAddr) -> Result<SocketAddr, StartError> {
     Err(last.unwrap_or_else(|| StartError::listen(addr, "UDP", io::ErrorKind::AddrInUse.into())))
 }
 
-fn probe(addr: SocketAddr) -> Result<SocketAddr, StartError> {
-    let udp = || -> io::Result<(Socket, SocketAddr)> {
-        let socket = socket(addr, Type::DGRAM, Protocol::UDP)?;
-        socket.bind(&addr.into())?;
-        let bound = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
-        Ok((socket, SocketAddr::new(addr.ip(), bound.port())))
-    };
-    let (_held, addr) = udp().map_err(|error| StartError::listen(addr, "UDP", error))?;
-    let tcp = || -> io::Result<()> {
-        let socket = socket(addr, Type::STREAM, Protocol::TCP)?;
+fn probe(addr: SocketAddr, speaks: Speaks) -> Result<SocketAddr, StartError> {
+    let (mut found, mut held) = (addr, None);
+    if speaks.over_udp() {
+        let udp = bind(addr, Type::DGRAM, Protocol::UDP)
+            .map_err(|error| StartError::listen(addr, "UDP", error))?;
+        found = udp.1;
+        held = Some(udp.0);
+    }
+    if speaks.over_tcp() {
+        let listening = |(socket, found): (Socket, SocketAddr)| socket.listen(1).map(|()| found);
+        found = bind(found, Type::STREAM, Protocol::TCP)
+            .and_then(listening)
+            .map_err(|error| StartError::listen(found, "TCP", error))?;
+    }
+    drop(held);
+    Ok(found)
+}
+
+fn bind(addr: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<(Socket, SocketAddr)> {
+    let socket = socket(addr, kind, protocol)?;
+    if protocol == Protocol::TCP {
         // Connections of a server that just ended do not count, a listening one does.
         socket.set_reuse_address(true)?;
-        socket.bind(&addr.into())?;
-        socket.listen(1)
-    };
-    tcp().map_err(|error| StartError::listen(addr, "TCP", error))?;
-    Ok(addr)
+    }
+    socket.bind(&addr.into())?;
+    let bound = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+    Ok((socket, SocketAddr::new(addr.ip(), bound.port())))
 }
 
 fn open_udp(addr: SocketAddr) -> io::Result<UdpSocket> {

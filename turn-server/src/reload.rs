@@ -54,6 +54,9 @@ pub enum ReloadError {
 pub(crate) fn changes(old: &Config, new: &Config) -> Vec<Change> {
     let Config {
         listen,
+        listen_tls,
+        listen_dtls,
+        tls,
         realm,
         users,
         rest_secrets,
@@ -73,6 +76,9 @@ pub(crate) fn changes(old: &Config, new: &Config) -> Vec<Change> {
     } = new;
     let mut found = Differences::default();
     found.at_restart("listen", &old.listen, listen);
+    found.at_restart("listen_tls", &old.listen_tls, listen_tls);
+    found.at_restart("listen_dtls", &old.listen_dtls, listen_dtls);
+    found.at_restart("tls", &old.tls, tls);
     found.at_restart("realm", &old.realm, realm);
     found.secret("users", &old.users, users);
     found.secret("rest_secrets", &old.rest_secrets, rest_secrets);

@@ -10,8 +10,10 @@ use porthole_turn_proto::server::Counters;
 pub struct Stats {
     /// Living allocations.
     pub allocations: u64,
-    /// Open TCP connections.
+    /// Open TCP connections, with or without TLS.
     pub tcp_connections: u64,
+    /// DTLS associations, unfinished ones included.
+    pub dtls_associations: u64,
     /// Packets that a full socket, a full queue or the system refused.
     pub not_sent: u64,
     /// What the protocol counted.
@@ -25,6 +27,7 @@ impl Add for Stats {
         Self {
             allocations: self.allocations + other.allocations,
             tcp_connections: self.tcp_connections + other.tcp_connections,
+            dtls_associations: self.dtls_associations + other.dtls_associations,
             not_sent: self.not_sent + other.not_sent,
             counters: self.counters + other.counters,
         }
@@ -32,7 +35,7 @@ impl Add for Stats {
 }
 
 /// Those that are the driver's own.
-const OWN: usize = 3;
+const OWN: usize = 4;
 
 /// One worker's numbers, as it published them last.
 #[derive(Debug)]
@@ -50,8 +53,9 @@ impl Default for Published {
 
 impl Published {
     pub(crate) fn store(&self, stats: Stats) {
-        let Stats { allocations, tcp_connections, not_sent, counters } = stats;
-        let own = self.own.iter().zip([allocations, tcp_connections, not_sent]);
+        let Stats { allocations, tcp_connections, dtls_associations, not_sent, counters } = stats;
+        let own = [allocations, tcp_connections, dtls_associations, not_sent];
+        let own = self.own.iter().zip(own);
         for (cell, value) in own.chain(self.counters.iter().zip(counters.to_array())) {
             cell.store(value, Ordering::Relaxed);
         }
@@ -59,9 +63,10 @@ impl Published {
 
     pub(crate) fn load(&self) -> Stats {
         let load = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
-        let [allocations, tcp_connections, not_sent] = self.own.each_ref().map(load);
+        let [allocations, tcp_connections, dtls_associations, not_sent] =
+            self.own.each_ref().map(load);
         let counters = Counters::from_array(self.counters.each_ref().map(load));
-        Stats { allocations, tcp_connections, not_sent, counters }
+        Stats { allocations, tcp_connections, dtls_associations, not_sent, counters }
     }
 }
 
@@ -73,7 +78,13 @@ mod tests {
     fn every_number_is_published_and_summed() {
         let numbers = std::array::from_fn(|i| u64::try_from(i).unwrap() + 4);
         let counters = Counters::from_array(numbers);
-        let one = Stats { allocations: 1, tcp_connections: 2, not_sent: 3, counters };
+        let one = Stats {
+            allocations: 1,
+            tcp_connections: 2,
+            dtls_associations: 4,
+            not_sent: 3,
+            counters,
+        };
         let published = Published::default();
         published.store(one);
         assert_eq!(published.load(), one);

@@ -2,6 +2,7 @@
 
 mod clients;
 mod commands;
+mod datagrams;
 mod inbox;
 mod outbox;
 mod outputs;
@@ -23,18 +24,20 @@ use porthole_turn_proto::server::{FiveTuple, Now, Server, ServerConfig};
 
 use rand::Rng as _;
 
+use crate::certificates::Certificates;
 use crate::config::SharedQuota;
-use crate::connection::{Connections, IDLE};
+use crate::connection::Connections;
 use crate::control::{Command, Control, Phase};
 use crate::listen::Sockets;
 use crate::relays::{Relays, ToRelay};
 use crate::stats::Stats;
 use crate::udp::{self, Udp};
 use clients::Listener;
+use datagrams::DtlsClients;
 use inbox::{Inbox, MAX_BATCH};
 use outbox::Outbox;
 use peers::FromListener;
-use ready::{CONNECTION, RELAY, Ready, TCP, UDP, WAKER, split, token};
+use ready::{CONNECTION, DTLS, RELAY, Ready, TCP, TLS, UDP, WAKER, split, token};
 
 /// Reads or connections taken from one source before the others have their turn.
 const BUDGET: usize = 64;
@@ -68,6 +71,9 @@ pub(crate) struct Worker {
     now: Now,
     udp: Vec<Listener>,
     tcp: Vec<TcpListener>,
+    tls: Vec<TcpListener>,
+    certificates: Option<Arc<Certificates>>,
+    dtls: DtlsClients,
     connections: Connections,
     relays: Relays,
     /// Sources with more to give than their budget.
@@ -103,18 +109,24 @@ impl Worker {
         config: ServerConfig,
         quota: SharedQuota,
         relays: Relays,
+        certificates: Option<Arc<Certificates>>,
         segmentation: bool,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let Sockets { udp: sockets, mut tcp } = sockets;
+        let Sockets { udp: sockets, mut dtls, mut tcp, mut tls } = sockets;
         let mut udp = Vec::new();
         for (index, (addr, socket)) in sockets.into_iter().enumerate() {
             let mut socket = Udp::new(socket, Family::of(&addr.ip()), segmentation);
             socket.register(poll.registry(), token(UDP, index))?;
             udp.push(Listener { addr, udp: socket });
         }
-        for (index, listener) in tcp.iter_mut().enumerate() {
-            poll.registry().register(listener, token(TCP, index), Interest::READABLE)?;
+        for (index, (_, socket)) in dtls.iter_mut().enumerate() {
+            poll.registry().register(socket, token(DTLS, index), Interest::READABLE)?;
+        }
+        for (kind, listeners) in [(TCP, &mut tcp), (TLS, &mut tls)] {
+            for (index, listener) in listeners.iter_mut().enumerate() {
+                poll.registry().register(listener, token(kind, index), Interest::READABLE)?;
+            }
         }
         let waker = Waker::new(poll.registry(), token(WAKER, 0))?;
         let (control, commands) = Control::new(waker);
@@ -129,6 +141,9 @@ impl Worker {
             panics: 0,
             udp,
             tcp,
+            tls,
+            dtls: DtlsClients::new(dtls, certificates.as_ref()),
+            certificates,
             connections: Connections::default(),
             relays,
             now: clocks(),
@@ -197,17 +212,20 @@ impl Worker {
     fn start_over(&mut self) {
         self.past = self.stats();
         (self.past.allocations, self.past.tcp_connections) = (0, 0);
+        self.past.dtls_associations = 0;
         self.config.seed = rand::rng().random();
         self.server = Server::new(self.config.clone(), Box::new(self.quota.clone()));
         self.relays.close_all();
         self.connections = Connections::default();
+        self.dtls.start_over(self.certificates.as_ref());
         (self.not_sent, self.ready) = (0, Ready::default());
         self.to_peers.clear();
         self.to_clients.clear();
         self.from_peers.clear();
-        (0..self.udp.len()).for_each(|index| self.ready.push(token(UDP, index)));
-        (0..self.tcp.len()).for_each(|index| self.ready.push(token(TCP, index)));
-        self.ready.push(token(WAKER, 0));
+        let listeners = [(UDP, self.udp.len()), (TCP, self.tcp.len()), (TLS, self.tls.len())];
+        for (kind, len) in listeners.into_iter().chain([(DTLS, self.dtls.sockets()), (WAKER, 1)]) {
+            (0..len).for_each(|index| self.ready.push(token(kind, index)));
+        }
     }
 
     /// Both directions in turns.
@@ -232,10 +250,10 @@ impl Worker {
             return Duration::ZERO;
         }
         let expiry = self.server.poll_timeout();
-        let sweep =
-            (self.connections.len() > 0 || !self.resting.is_empty()).then_some(self.next_sweep);
+        let clients = self.connections.len() + self.dtls.len();
+        let sweep = (clients > 0 || !self.resting.is_empty()).then_some(self.next_sweep);
         let now = Instant::now();
-        let next = expiry.into_iter().chain(sweep).min();
+        let next = expiry.into_iter().chain(sweep).chain(self.dtls.poll_timeout()).min();
         next.map_or(Duration::from_secs(60), |at| at.saturating_duration_since(now))
     }
 
@@ -243,10 +261,11 @@ impl Worker {
         let (kind, index) = split(token);
         match kind {
             UDP => self.serve_udp(index),
-            TCP => self.serve_listener(index),
+            TCP | TLS => self.serve_listener(kind, index),
             CONNECTION => self.serve_connection(index),
             RELAY => self.serve_relay(index),
             WAKER => self.obey(),
+            DTLS => self.serve_dtls(index),
             _ => Served::EMPTY,
         }
     }
@@ -255,16 +274,18 @@ impl Worker {
         self.server.handle_timeout(self.now);
         self.do_outputs();
         let now = self.now.instant;
+        self.dtls.drive(now);
         if now < self.next_sweep {
             return;
         }
         self.next_sweep = now + SWEEP;
         self.resting.drain(..).for_each(|token| self.ready.push(token));
-        let since = now.checked_sub(IDLE).unwrap_or(now);
         let kept = |tuple: &FiveTuple| self.server.has_allocation(tuple);
-        for slot in self.connections.to_close(since, kept) {
+        for slot in self.connections.to_close(now, kept) {
             self.close(slot);
         }
+        let kept = |tuple: &FiveTuple| self.server.has_allocation(tuple);
+        self.dtls.expire(now, kept);
     }
 
     fn publish(&self) {
@@ -277,7 +298,8 @@ impl Worker {
             + Stats {
                 allocations: number(self.server.allocations()),
                 tcp_connections: number(self.connections.len()),
-                not_sent: self.not_sent,
+                dtls_associations: number(self.dtls.len()),
+                not_sent: self.not_sent + self.dtls.not_sent,
                 counters: self.server.counters(),
             }
     }

@@ -12,8 +12,11 @@ impl Worker {
         while let Some(output) = self.server.poll_output() {
             match output {
                 Output::Send { client, bytes } => match client.transport {
-                    Transport::Udp | Transport::Dtls => {
+                    Transport::Udp => {
                         self.send_udp(&client, &bytes);
+                    }
+                    Transport::Dtls => {
+                        self.not_sent += u64::from(!self.dtls.send(&client, &bytes));
                     }
                     Transport::Tcp | Transport::Tls => {
                         if let Some(connection) = self.connections.of_client(&client) {

@@ -71,7 +71,8 @@ impl Worker {
             let to = self.server.handle_peer(self.now, relay, from, payload.len());
             let Some(to) = to else { continue };
             match to.client.transport {
-                Transport::Udp | Transport::Dtls => self.send_to_udp_client(&to, arrival, payload),
+                Transport::Udp => self.send_to_udp_client(&to, arrival, payload),
+                Transport::Dtls => self.send_to_dtls_client(&to, payload),
                 Transport::Tcp | Transport::Tls => self.send_to_stream_client(&to, payload),
             }
         }
@@ -93,14 +94,21 @@ impl Worker {
     }
 
     fn send_to_stream_client(&mut self, to: &ToClient, payload: Range<usize>) {
-        let Some(connection) = self.connections.of_client(&to.client) else {
-            return self.count_not_sent(1);
-        };
-        let payload = self.from_peers.bytes(payload);
+        let frame = self.frame(to, payload);
+        self.not_sent +=
+            self.connections.of_client(&to.client).map_or(1, |c| c.send_relayed(&frame));
+    }
+
+    fn send_to_dtls_client(&mut self, to: &ToClient, payload: Range<usize>) {
+        let frame = self.frame(to, payload);
+        self.not_sent += u64::from(!self.dtls.send(&to.client, &frame));
+    }
+
+    /// For clients whose bytes are copied anyway.
+    fn frame(&self, to: &ToClient, payload: Range<usize>) -> Vec<u8> {
         let padding = [0; 3];
         let padding = padding.get(..to.padding).unwrap_or_default();
-        let frame = [to.header.as_bytes(), payload, padding].concat();
-        self.not_sent += connection.send_relayed(&frame);
+        [to.header.as_bytes(), self.from_peers.bytes(payload), padding].concat()
     }
 
     pub(super) fn flush_to_clients(&mut self) {

@@ -10,6 +10,8 @@ pub(super) const UDP: usize = 1;
 pub(super) const TCP: usize = 2;
 pub(super) const CONNECTION: usize = 3;
 pub(super) const RELAY: usize = 4;
+pub(super) const TLS: usize = 5;
+pub(super) const DTLS: usize = 6;
 const KIND_BITS: u32 = 3;
 
 pub(super) const fn token(kind: usize, index: usize) -> Token {

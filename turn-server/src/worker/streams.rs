@@ -8,22 +8,24 @@ use mio::Interest;
 use porthole_turn_proto::Transport;
 use porthole_turn_proto::server::{FiveTuple, Now};
 
-use super::ready::{CONNECTION, TCP, token};
+use super::ready::{CONNECTION, TLS, token};
 use super::{BUDGET, MAX_DATAGRAM, Served, Worker, clocks, plain};
 use crate::connection::Connection;
 use crate::relays::ToRelay;
+use crate::wire::{Expect, Wire};
 
 impl Worker {
-    pub(super) fn serve_listener(&mut self, index: usize) -> Served {
+    pub(super) fn serve_listener(&mut self, kind: usize, index: usize) -> Served {
         for _ in 0..BUDGET {
-            let Some(listener) = self.tcp.get(index) else { return Served::EMPTY };
+            let listeners = if kind == TLS { &self.tls } else { &self.tcp };
+            let Some(listener) = listeners.get(index) else { return Served::EMPTY };
             match listener.accept() {
-                Ok((stream, from)) => self.accept(stream, from),
+                Ok((stream, from)) => self.accept(stream, from, kind == TLS),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Served::EMPTY,
                 Err(error) if is_of_the_connection(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, "the TURN server cannot accept a connection");
-                    self.resting.push(token(TCP, index));
+                    self.resting.push(token(kind, index));
                     return Served::EMPTY;
                 }
             }
@@ -31,7 +33,7 @@ impl Worker {
         Served { datagrams: BUDGET, more: true }
     }
 
-    fn accept(&mut self, mut stream: mio::net::TcpStream, from: SocketAddr) {
+    fn accept(&mut self, mut stream: mio::net::TcpStream, from: SocketAddr, tls: bool) {
         // Dropping closes: there is nobody to tell.
         let Ok(server) = stream.local_addr() else { return };
         if self.connections.is_full() {
@@ -44,8 +46,27 @@ impl Worker {
         let registry = self.poll.registry();
         if registry.register(&mut stream, token(CONNECTION, slot), interest).is_ok() {
             let (client, server) = (plain(from), plain(server));
-            let tuple = FiveTuple { transport: Transport::Tcp, client, server };
-            self.connections.insert(Connection::new(stream, tuple, Instant::now()));
+            let transport = if tls { Transport::Tls } else { Transport::Tcp };
+            let tuple = FiveTuple { transport, client, server };
+            let Ok(wire) = Wire::new(stream, self.expect(tls)) else { return };
+            self.connections.insert(Connection::new(wire, tuple, Instant::now()));
+            if tls {
+                self.begin_handshake(slot);
+            }
+        }
+    }
+
+    fn expect(&self, tls: bool) -> Expect {
+        match &self.certificates {
+            Some(certificates) if tls => Expect::Tls(certificates.tls()),
+            Some(certificates) => Expect::Either(certificates.tls()),
+            None => Expect::Plain,
+        }
+    }
+
+    fn begin_handshake(&mut self, slot: usize) {
+        if let Some(oldest) = self.connections.begin_handshake(slot) {
+            self.close(oldest);
         }
     }
 
@@ -54,6 +75,10 @@ impl Worker {
         let now = clocks();
         if let Some(connection) = self.connections.get_mut(slot) {
             connection.flush();
+            // What is wrong with the first byte shows when it is read.
+            if connection.recognise().is_ok_and(|tls| tls) {
+                self.begin_handshake(slot);
+            }
         }
         for _ in 0..BUDGET {
             let Some(connection) = self.connections.get_mut(slot) else { return Served::EMPTY };
@@ -91,7 +116,8 @@ impl Worker {
     }
 
     pub(super) fn close(&mut self, slot: usize) {
-        if let Some(connection) = self.connections.remove(slot) {
+        if let Some(mut connection) = self.connections.remove(slot) {
+            connection.end();
             self.server.client_gone(clocks(), &connection.tuple);
             self.do_outputs();
         }

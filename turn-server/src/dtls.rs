@@ -1,0 +1,259 @@
+//! DTLS over UDP (RFC 8656 §2.1, RFC 6347): datagrams in, datagrams out.
+//!
+//! Nothing is kept of a client before it has shown that it receives what is sent to its address.
+
+mod engine;
+mod hello;
+mod records;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use porthole_turn_proto::server::FiveTuple;
+
+use crate::certificates::Certificates;
+pub(crate) use engine::Identity;
+use engine::{Association, Ended, Engine};
+use hello::{ClientHello, Cookie, Cookies};
+
+/// Associations of one worker, about 10 kB each.
+pub(crate) const MAX_ASSOCIATIONS: usize = 8192;
+/// Of those, handshakes at a time; the oldest makes room for the next.
+pub(crate) const MAX_HANDSHAKES: usize = 512;
+/// How long a handshake may take: as over TLS.
+pub(crate) const HANDSHAKE_TIME: Duration = crate::tls::HANDSHAKE_TIME;
+/// HelloVerifyRequests of one worker in a second: 48 bytes each, 4 Mbit/s.
+pub(crate) const VERIFY_RATE: u32 = 10_000;
+/// How often unfinished handshakes are looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What a datagram brought.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// Plaintext; empty when it was about the handshake, or from nobody we know.
+    Data(Vec<BytesMut>),
+    /// The association of this client is over, or another one took its place.
+    Ended,
+}
+
+/// The associations of one worker.
+#[derive(Debug)]
+pub(crate) struct Dtls {
+    cookies: Cookies,
+    budget: Budget,
+    certificates: Arc<Certificates>,
+    /// Of which `engine` was made.
+    identity: Arc<Identity>,
+    engine: Engine,
+    clients: HashMap<FiveTuple, Client>,
+    /// Oldest first. Those that are through, or over, stay until the next tick.
+    handshakes: VecDeque<FiveTuple>,
+    transmits: VecDeque<(FiveTuple, BytesMut)>,
+    next_tick: Instant,
+}
+
+#[derive(Debug)]
+struct Client {
+    association: Association,
+    cookie: Option<Cookie>,
+    since: Instant,
+    heard: Instant,
+}
+
+impl Dtls {
+    /// `None` when the certificate was not made ready for DTLS.
+    pub(crate) fn new(
+        certificates: Arc<Certificates>,
+        key: [u8; 32],
+        now: Instant,
+    ) -> Option<Self> {
+        let identity = certificates.dtls()?;
+        Some(Self {
+            cookies: Cookies::new(key, now),
+            budget: Budget { left: VERIFY_RATE, since: now },
+            engine: identity.engine()?,
+            certificates,
+            identity,
+            clients: HashMap::new(),
+            handshakes: VecDeque::new(),
+            transmits: VecDeque::new(),
+            next_tick: now,
+        })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.clients.len()
+    }
+
+    pub(crate) fn receive(&mut self, now: Instant, from: &FiveTuple, bytes: &[u8]) -> Received {
+        if let Some(hello) = ClientHello::parse(bytes) {
+            if !self.cookies.proves(now, from, &hello) {
+                self.ask_to_verify(now, from, &hello);
+                return Received::Data(Vec::new());
+            }
+            let known = self.clients.get(from).map(|client| client.cookie);
+            if known != Some(hello.cookie()) {
+                return self.accept(now, from, &hello, bytes);
+            }
+        }
+        self.pass_on(now, from, bytes)
+    }
+
+    /// Encrypts. `false` when nobody is there to receive it.
+    pub(crate) fn send(&mut self, now: Instant, to: &FiveTuple, bytes: &[u8]) -> bool {
+        let Some(client) = self.clients.get_mut(to) else { return false };
+        let sent = client.association.is_ready() && client.association.send(now, bytes);
+        collect(&mut self.transmits, to, client);
+        sent
+    }
+
+    /// The next datagram to send, and to whom.
+    pub(crate) fn poll_transmit(&mut self) -> Option<(FiveTuple, BytesMut)> {
+        self.transmits.pop_front()
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        (!self.handshakes.is_empty()).then_some(self.next_tick)
+    }
+
+    /// Sends flights again, and gives up handshakes that take too long.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if now < self.next_tick {
+            return;
+        }
+        self.next_tick = now + TICK;
+        for _ in 0..self.handshakes.len() {
+            let Some(tuple) = self.handshakes.pop_front() else { return };
+            let Some(client) = self.clients.get_mut(&tuple) else { continue };
+            if client.association.is_ready() {
+                continue;
+            }
+            let late = now.saturating_duration_since(client.since) >= HANDSHAKE_TIME;
+            if late || client.association.handle_timeout(now) == Err(Ended) {
+                self.clients.remove(&tuple);
+                continue;
+            }
+            collect(&mut self.transmits, &tuple, client);
+            self.handshakes.push_back(tuple);
+        }
+    }
+
+    /// Those that were silent since `since` and that nothing keeps.
+    pub(crate) fn idle(&self, since: Instant, kept: impl Fn(&FiveTuple) -> bool) -> Vec<FiveTuple> {
+        let idle = |client: &Client| client.association.is_ready() && client.heard < since;
+        let clients = self.clients.iter().filter(|(tuple, client)| idle(client) && !kept(tuple));
+        clients.map(|(tuple, _)| *tuple).collect()
+    }
+
+    pub(crate) fn close(&mut self, now: Instant, tuple: &FiveTuple) {
+        if let Some(mut client) = self.clients.remove(tuple) {
+            client.association.close(now);
+            collect(&mut self.transmits, tuple, &mut client);
+        }
+    }
+
+    fn ask_to_verify(&mut self, now: Instant, from: &FiveTuple, hello: &ClientHello<'_>) {
+        if self.budget.spend(now) {
+            let request = self.cookies.verify_request(now, from, hello);
+            self.transmits.push_back((*from, BytesMut::from(&request[..])));
+        }
+    }
+
+    fn accept(
+        &mut self,
+        now: Instant,
+        from: &FiveTuple,
+        hello: &ClientHello<'_>,
+        bytes: &[u8],
+    ) -> Received {
+        // The second message of the handshake: the first had no cookie.
+        if hello.message_sequence() != 1 {
+            return Received::Data(Vec::new());
+        }
+        // The client began anew from the same port (RFC 6347 §4.2.8).
+        let replaced = self.clients.remove(from).is_some();
+        self.make_room();
+        self.renew();
+        if self.clients.len() < MAX_ASSOCIATIONS {
+            let association = self.engine.accept(now, hello);
+            let client = Client { association, cookie: hello.cookie(), since: now, heard: now };
+            self.clients.insert(*from, client);
+            self.handshakes.push_back(*from);
+            self.pass_on(now, from, bytes);
+        }
+        if replaced { Received::Ended } else { Received::Data(Vec::new()) }
+    }
+
+    /// A certificate that changed is that of new associations from now on.
+    fn renew(&mut self) {
+        if let Some(identity) = self.certificates.dtls()
+            && !Arc::ptr_eq(&identity, &self.identity)
+            && let Some(engine) = identity.engine()
+        {
+            (self.identity, self.engine) = (identity, engine);
+        }
+    }
+
+    /// Of handshakes that go on, the oldest one gives way.
+    fn make_room(&mut self) {
+        let clients = &self.clients;
+        let goes_on = |tuple: &FiveTuple| {
+            clients.get(tuple).is_some_and(|client| !client.association.is_ready())
+        };
+        if self.handshakes.len() >= MAX_HANDSHAKES {
+            self.handshakes.retain(goes_on);
+        }
+        if self.handshakes.len() >= MAX_HANDSHAKES
+            && let Some(oldest) = self.handshakes.pop_front()
+        {
+            self.clients.remove(&oldest);
+        }
+    }
+
+    fn pass_on(&mut self, now: Instant, from: &FiveTuple, bytes: &[u8]) -> Received {
+        let Some(client) = self.clients.get_mut(from) else { return Received::Data(Vec::new()) };
+        let received = client.association.receive(now, bytes);
+        collect(&mut self.transmits, from, client);
+        match received {
+            Ok(data) => {
+                if !data.is_empty() {
+                    client.heard = now;
+                }
+                Received::Data(data)
+            }
+            Err(Ended) => {
+                self.clients.remove(from);
+                Received::Ended
+            }
+        }
+    }
+}
+
+fn collect(transmits: &mut VecDeque<(FiveTuple, BytesMut)>, to: &FiveTuple, client: &mut Client) {
+    while let Some(datagram) = client.association.poll_transmit() {
+        transmits.push_back((*to, datagram));
+    }
+}
+
+/// How many answers the unverified may still get in this second.
+#[derive(Debug)]
+struct Budget {
+    left: u32,
+    since: Instant,
+}
+
+impl Budget {
+    fn spend(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.since) >= Duration::from_secs(1) {
+            *self = Self { left: VERIFY_RATE, since: now };
+        }
+        let left = self.left.checked_sub(1);
+        self.left = left.unwrap_or(0);
+        left.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests;

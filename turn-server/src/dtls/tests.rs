@@ -1,0 +1,385 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use porthole_turn_proto::Transport;
+use rcgen::{KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
+use rtc_dtls::config::ConfigBuilder;
+use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::hello::{RECORD_HEADER, number};
+use super::*;
+use crate::certificates::Chain;
+use crate::certificates::tests::{files, pair, rsa, write};
+
+const SERVER: &str = "192.0.2.1:5349";
+
+fn chain(key: &KeyPair) -> Chain {
+    let (certificate, key) = pair(key);
+    Chain {
+        certificates: vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()],
+        key: PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+    }
+}
+
+fn server(key: &KeyPair, now: Instant) -> Dtls {
+    let folder = tempfile::tempdir().unwrap();
+    let files = files(&folder);
+    write(&files, &pair(key));
+    Dtls::new(Arc::new(Certificates::load(files, true).unwrap()), [7; 32], now).unwrap()
+}
+
+fn tuple(client: u32) -> FiveTuple {
+    let client = SocketAddr::from((client.to_be_bytes(), 4000));
+    FiveTuple { transport: Transport::Dtls, client, server: SERVER.parse().unwrap() }
+}
+
+/// Another's client.
+struct Client {
+    endpoint: Endpoint,
+    tuple: FiveTuple,
+    received: Vec<Vec<u8>>,
+    ready: bool,
+    closed: bool,
+}
+
+impl Client {
+    fn new(number: u32, now: Instant) -> Self {
+        let server: SocketAddr = SERVER.parse().unwrap();
+        let config = ConfigBuilder::default()
+            .with_crypto_provider(rtc_crypto::default_provider().unwrap())
+            .with_insecure_skip_verify(true)
+            .build(true, None)
+            .unwrap();
+        let mut endpoint = Endpoint::new(tuple(number).client, Default::default(), None);
+        endpoint.connect(now, server, Arc::new(config), None).unwrap();
+        let tuple = tuple(number);
+        Self { endpoint, tuple, received: Vec::new(), ready: false, closed: false }
+    }
+
+    fn poll(&mut self) -> Option<BytesMut> {
+        self.endpoint.poll_transmit().map(|transmit| transmit.message)
+    }
+
+    fn receive(&mut self, now: Instant, bytes: &[u8]) {
+        let server = self.tuple.server;
+        for event in self.endpoint.read(now, server, None, BytesMut::from(bytes)).unwrap() {
+            match event {
+                EndpointEvent::HandshakeComplete => self.ready = true,
+                EndpointEvent::ApplicationData(bytes) => self.received.push(bytes.to_vec()),
+                EndpointEvent::PeerClosed => self.closed = true,
+                _ => {}
+            }
+        }
+    }
+
+    fn send(&mut self, now: Instant, bytes: &[u8]) {
+        self.endpoint.write(now, self.tuple.server, bytes).unwrap();
+    }
+}
+
+/// Until both are silent; `lost` says which of all datagrams never arrive. What the server got.
+fn talk(
+    server: &mut Dtls,
+    client: &mut Client,
+    now: Instant,
+    mut lost: impl FnMut() -> bool,
+) -> Vec<Received> {
+    let mut got = Vec::new();
+    loop {
+        let mut silent = true;
+        while let Some(bytes) = client.poll() {
+            silent = false;
+            if !lost() {
+                got.push(server.receive(now, &client.tuple, &bytes));
+            }
+        }
+        while let Some((to, bytes)) = server.poll_transmit() {
+            silent = false;
+            assert_eq!(to, client.tuple);
+            if !lost() {
+                client.receive(now, &bytes);
+            }
+        }
+        if silent {
+            got.retain(|received| *received != Received::Data(Vec::new()));
+            return got;
+        }
+    }
+}
+
+fn connected(server: &mut Dtls, number: u32, now: Instant) -> Client {
+    let mut client = Client::new(number, now);
+    assert!(talk(server, &mut client, now, || false).is_empty());
+    assert!(client.ready);
+    client
+}
+
+fn data(bytes: &[u8]) -> Received {
+    Received::Data(vec![BytesMut::from(bytes)])
+}
+
+#[test]
+fn bytes_come_out_as_they_went_in_with_either_key() {
+    let now = Instant::now();
+    for key in [KeyPair::generate().unwrap(), rsa()] {
+        let mut server = server(&key, now);
+        let mut client = connected(&mut server, 1, now);
+        for len in [1, 1200, 9000] {
+            let payload: Vec<u8> = (0..=255).cycle().take(len).collect();
+            client.send(now, &payload);
+            assert_eq!(talk(&mut server, &mut client, now, || false), [data(&payload)]);
+            assert!(server.send(now, &client.tuple, &payload));
+            talk(&mut server, &mut client, now, || false);
+            assert_eq!(client.received.pop(), Some(payload));
+        }
+        assert!(!server.send(now, &client.tuple, &[0; 16_385]), "more than a record");
+        assert!(!server.send(now, &tuple(2), &[0]), "nobody");
+        server.close(now, &client.tuple);
+        talk(&mut server, &mut client, now, || false);
+        assert!(client.closed && server.len() == 0);
+    }
+}
+
+#[test]
+fn a_key_that_the_engine_cannot_use_is_refused_in_words() {
+    let sec1 = PrivateKeyDer::Sec1(vec![1, 2, 3].into());
+    for (chain, said) in [
+        (chain(&KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap()), "P-256"),
+        (chain(&KeyPair::generate_for(&PKCS_ED25519).unwrap()), "P-256"),
+        (Chain { key: sec1, ..chain(&rsa()) }, "pkcs8 -topk8"),
+    ] {
+        let error = Identity::new(&chain).unwrap_err();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
+fn a_handshake_survives_the_loss_of_any_datagram() {
+    let start = Instant::now();
+    let key = KeyPair::generate().unwrap();
+    for lost in 0..6 {
+        let mut server = server(&key, start);
+        let mut client = Client::new(1, start);
+        let (mut now, mut sent) = (start, 0);
+        while !client.ready {
+            talk(&mut server, &mut client, now, || {
+                sent += 1;
+                sent == lost + 1
+            });
+            assert!(now < start + HANDSHAKE_TIME, "datagram {lost}");
+            now += Duration::from_millis(500);
+            server.handle_timeout(now);
+            client.endpoint.handle_timeout(client.tuple.server, now).unwrap();
+        }
+        client.send(now, b"through");
+        assert_eq!(talk(&mut server, &mut client, now, || false), [data(b"through")]);
+    }
+}
+
+#[test]
+fn forged_hellos_leave_no_state_and_get_less_than_they_cost() {
+    let now = Instant::now();
+    let mut server = server(&KeyPair::generate().unwrap(), now);
+    let mut client = Client::new(1, now);
+    let hello = client.poll().unwrap();
+    let mut asked = 0;
+    for forged in 0..2 * VERIFY_RATE {
+        server.receive(now, &tuple(forged), &hello);
+        // A cookie of another address proves nothing.
+        while let Some((_, bytes)) = server.poll_transmit() {
+            assert!(bytes.len() < hello.len(), "{} for {}", bytes.len(), hello.len());
+            asked += 1;
+        }
+    }
+    assert_eq!(asked, VERIFY_RATE);
+    assert_eq!((server.len(), server.handshakes.len()), (0, 0));
+    // A second later there is a new budget, and the client is served.
+    let now = now + Duration::from_secs(1);
+    assert_eq!(server.receive(now, &client.tuple, &hello), Received::Data(Vec::new()));
+    talk(&mut server, &mut client, now, || false);
+    assert!(client.ready);
+}
+
+/// The client's second hello, which proves its address.
+fn second_hello(server: &mut Dtls, client: &mut Client, now: Instant) -> BytesMut {
+    let hello = client.poll().unwrap();
+    server.receive(now, &client.tuple, &hello);
+    let (_, request) = server.poll_transmit().unwrap();
+    client.receive(now, &request);
+    client.poll().unwrap()
+}
+
+#[test]
+fn a_cookie_is_good_for_its_address_and_hello_and_for_a_while() {
+    let now = Instant::now();
+    let mut server = server(&KeyPair::generate().unwrap(), now);
+    let mut client = Client::new(1, now);
+    let hello = second_hello(&mut server, &mut client, now);
+    let mut other_random = hello.clone();
+    other_random[RECORD_HEADER + 12 + 10] ^= 1;
+    let later = |s| now + Duration::from_secs(s);
+    for (from, hello, now, good) in [
+        (tuple(2), &hello, now, false),
+        (FiveTuple { server: "192.0.2.2:5349".parse().unwrap(), ..tuple(1) }, &hello, now, false),
+        (tuple(1), &other_random, now, false),
+        (tuple(1), &hello, later(120), false),
+        (tuple(1), &hello, later(119), true),
+        (tuple(1), &hello, now, true),
+    ] {
+        server.receive(now, &from, hello);
+        assert_eq!(server.len(), usize::from(good), "{from:?}");
+        server.clients.clear();
+    }
+}
+
+#[test]
+fn whatever_comes_instead_of_a_hello_is_dropped() {
+    let now = Instant::now();
+    let mut server = server(&KeyPair::generate().unwrap(), now);
+    let hello = Client::new(1, now).poll().unwrap();
+    for len in 0..hello.len() {
+        server.receive(now, &tuple(1), &hello[..len]);
+        assert_eq!(server.poll_transmit(), None, "{len} bytes");
+    }
+    // Every byte that says how long something is, and some more, as anything else.
+    for at in 0..hello.len() {
+        for value in [0, 1, 127, 255] {
+            let mut hello = hello.clone();
+            hello[at] = value;
+            server.receive(now, &tuple(1), &hello);
+        }
+    }
+    assert_eq!(server.len(), 0);
+}
+
+#[test]
+fn the_server_hello_goes_on_from_the_number_of_the_hello_it_answers() {
+    let now = Instant::now();
+    let mut server = server(&KeyPair::generate().unwrap(), now);
+    let mut client = Client::new(1, now);
+    let mut hello = second_hello(&mut server, &mut client, now);
+    // As if the first hello had been sent seven times.
+    hello[10] = 7;
+    server.receive(now, &client.tuple, &hello);
+    let (_, flight) = server.poll_transmit().unwrap();
+    assert_eq!(number(&flight[5..11]), 7);
+}
+
+#[test]
+fn a_client_with_nothing_in_common_is_told_so() {
+    let now = Instant::now();
+    let mut server = server(&KeyPair::generate().unwrap(), now);
+    // DTLS 1.0, which OpenSSL's older clients still try; then no cipher suite that is known.
+    const PROTOCOL_VERSION: u8 = 70;
+    const INSUFFICIENT_SECURITY: u8 = 71;
+    for alert in [PROTOCOL_VERSION, INSUFFICIENT_SECURITY] {
+        let mut client = Client::new(1, now);
+        let mut hello = client.poll().unwrap().to_vec();
+        if alert == PROTOCOL_VERSION {
+            hello[RECORD_HEADER + 13] = 255;
+        } else {
+            let suites = RECORD_HEADER + 12 + 2 + 32 + 1 + 1;
+            let length = number(&hello[suites..suites + 2]);
+            hello[suites + 2..suites + 2 + length].fill(250);
+        }
+        server.receive(now, &client.tuple, &hello);
+        let (_, request) = server.poll_transmit().unwrap();
+        let cookie = &request[request.len() - 20..];
+        let at = RECORD_HEADER + 12 + 2 + 32 + 1;
+        let mut hello = [&hello[..at], &[20], cookie, &hello[at + 1..]].concat();
+        for (at, grown) in [(12, 20), (RECORD_HEADER + 3, 20), (RECORD_HEADER + 11, 20)] {
+            hello[at] += grown;
+        }
+        // The second record, the second message.
+        (hello[10], hello[RECORD_HEADER + 5]) = (1, 1);
+        server.receive(now, &client.tuple, &hello);
+        let (_, sent) = server.poll_transmit().unwrap();
+        assert_eq!((sent[0], &sent[RECORD_HEADER..]), (21, &[2, alert][..]));
+        assert_eq!(number(&sent[5..11]), 1, "a number that the client has not seen");
+        assert_eq!(server.len(), 0);
+    }
+}
+
+#[test]
+fn a_client_that_begins_anew_from_the_same_port_replaces_itself() {
+    let now = Instant::now();
+    let mut server = server(&KeyPair::generate().unwrap(), now);
+    let mut old = connected(&mut server, 1, now);
+    let mut new = Client::new(1, now);
+    // The old one lives until the new one has shown that it is there.
+    let hello = second_hello(&mut server, &mut new, now);
+    old.send(now, b"still here");
+    assert_eq!(talk(&mut server, &mut old, now, || false), [data(b"still here")]);
+    assert_eq!(server.receive(now, &new.tuple, &hello), Received::Ended);
+    // Sent again: the same handshake.
+    assert_eq!(server.receive(now, &new.tuple, &hello), Received::Data(Vec::new()));
+    talk(&mut server, &mut new, now, || false);
+    assert!(new.ready && server.len() == 1);
+    new.endpoint.close(now).unwrap();
+    let goodbye = new.poll().unwrap();
+    assert_eq!(server.receive(now, &new.tuple, &goodbye), Received::Ended);
+    assert_eq!(server.len(), 0);
+}
+
+#[test]
+fn handshakes_are_bounded_in_number_and_time_and_silent_clients_are_found() {
+    let now = Instant::now();
+    let mut server = server(&KeyPair::generate().unwrap(), now);
+    let client = connected(&mut server, 0, now);
+    for number in 1..=u32::try_from(MAX_HANDSHAKES).unwrap() + 10 {
+        let mut client = Client::new(number, now);
+        let hello = second_hello(&mut server, &mut client, now);
+        server.receive(now, &client.tuple, &hello);
+        server.transmits.clear();
+    }
+    assert_eq!(server.len(), 1 + MAX_HANDSHAKES);
+    assert!(!server.clients.contains_key(&tuple(1)) && server.clients.contains_key(&tuple(11)));
+    let later = now + HANDSHAKE_TIME;
+    server.handle_timeout(later);
+    assert_eq!((server.len(), server.poll_timeout()), (1, None));
+    assert!(server.idle(now, |_| false).is_empty());
+    assert!(server.idle(later, |_| true).is_empty());
+    assert_eq!(server.idle(later, |_| false), [client.tuple]);
+}
+
+#[test]
+fn fragments_and_later_epochs_never_reach_the_engine() {
+    use super::records::{Filter, MAX_EARLY_RECORDS, MAX_HANDSHAKE_RECORDS};
+    let record = |kind: u8, epoch: u8, body: &[u8]| {
+        let mut record = vec![kind, 254, 253, 0, epoch, 0, 0, 0, 0, 0, 0];
+        record.extend(u16::try_from(body.len()).unwrap().to_be_bytes());
+        record.extend(body);
+        record
+    };
+    let message = |whole: u8, offset: u8, len: u8| {
+        let mut message = vec![16, 0, 0, whole, 0, 0, 0, 0, offset, 0, 0, len];
+        message.extend(vec![0; usize::from(len)]);
+        message
+    };
+    for (datagram, admitted) in [
+        (record(22, 0, &message(33, 0, 33)), true),
+        (record(22, 0, &message(33, 0, 32)), false),
+        (record(22, 0, &message(33, 1, 32)), false),
+        (record(22, 0, &[message(2, 0, 2), message(2, 0, 2)].concat()), false),
+        (record(22, 1, &[0; 48]), true),
+        (record(22, 1, &[0; 49]), false),
+        (record(22, 2, &[0; 48]), false),
+        (record(23, 1, &[0; 2000]), true),
+        (record(23, 2, &[0; 20]), false),
+        ([record(20, 0, &[1]), record(22, 1, &[0; 48])].concat(), true),
+        (record(23, 1, &[0; 20])[..20].to_vec(), false),
+    ] {
+        assert_eq!(Filter::default().admits(&datagram, true), admitted, "{datagram:?}");
+    }
+    let count = |datagram: &[u8], early| {
+        let mut filter = Filter::default();
+        (0..1000).filter(|_| filter.admits(datagram, early)).count()
+    };
+    let (finished, data) = (record(22, 1, &[0; 48]), record(23, 1, &[0; 20]));
+    let limit = |n: u32| usize::try_from(n).unwrap();
+    assert_eq!(count(&finished, false), limit(MAX_HANDSHAKE_RECORDS));
+    assert_eq!(count(&data, true), limit(MAX_EARLY_RECORDS));
+    assert_eq!(count(&data, false), 1000);
+}

@@ -1,0 +1,137 @@
+//! Clients over DTLS.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mio::net::UdpSocket;
+use porthole_turn_proto::Transport;
+use porthole_turn_proto::server::{FiveTuple, Now};
+use rand::Rng as _;
+
+use super::{BUDGET, Served, Worker, plain};
+use crate::certificates::Certificates;
+use crate::connection::IDLE;
+use crate::dtls::{Dtls, Received};
+use crate::relays::ToRelay;
+
+/// The sockets for DTLS and who is behind them.
+#[derive(Debug)]
+pub(super) struct DtlsClients {
+    sockets: Vec<(SocketAddr, UdpSocket)>,
+    dtls: Option<Dtls>,
+    /// Datagrams that the system refused.
+    pub(super) not_sent: u64,
+}
+
+impl DtlsClients {
+    pub(super) fn new(
+        sockets: Vec<(SocketAddr, UdpSocket)>,
+        certificates: Option<&Arc<Certificates>>,
+    ) -> Self {
+        let dtls = certificates
+            .and_then(|c| Dtls::new(Arc::clone(c), rand::rng().random(), Instant::now()));
+        Self { sockets, dtls, not_sent: 0 }
+    }
+
+    /// Without associations.
+    pub(super) fn start_over(&mut self, certificates: Option<&Arc<Certificates>>) {
+        *self = Self::new(std::mem::take(&mut self.sockets), certificates);
+    }
+
+    pub(super) fn sockets(&self) -> usize {
+        self.sockets.len()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.dtls.as_ref().map_or(0, Dtls::len)
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.dtls.as_ref()?.poll_timeout()
+    }
+
+    /// Whether somebody is there for whom it could be encrypted.
+    pub(super) fn send(&mut self, client: &FiveTuple, packet: &[u8]) -> bool {
+        let sent = self.dtls.as_mut().is_some_and(|d| d.send(Instant::now(), client, packet));
+        self.flush();
+        sent
+    }
+
+    /// The next datagram, and what it brought.
+    fn receive(
+        &mut self,
+        index: usize,
+        now: Now,
+        buffer: &mut [u8],
+    ) -> io::Result<(FiveTuple, Received)> {
+        let (server, socket) = self.sockets.get(index).ok_or(ErrorKind::WouldBlock)?;
+        let dtls = self.dtls.as_mut().ok_or(ErrorKind::WouldBlock)?;
+        let (len, from) = socket.recv_from(buffer)?;
+        let client = FiveTuple { transport: Transport::Dtls, client: plain(from), server: *server };
+        let received = dtls.receive(now.instant, &client, buffer.get(..len).unwrap_or_default());
+        self.flush();
+        Ok((client, received))
+    }
+
+    fn flush(&mut self) {
+        while let Some((to, datagram)) = self.dtls.as_mut().and_then(Dtls::poll_transmit) {
+            let socket = self.sockets.iter().find(|(addr, _)| *addr == to.server);
+            let sent = socket.is_some_and(|(_, s)| s.send_to(&datagram, to.client).is_ok());
+            self.not_sent += u64::from(!sent);
+        }
+    }
+
+    /// Handshakes go on, or are given up.
+    pub(super) fn drive(&mut self, now: Instant) {
+        if let Some(dtls) = &mut self.dtls {
+            dtls.handle_timeout(now);
+            self.flush();
+        }
+    }
+
+    /// Closes associations without an allocation, as with connections.
+    pub(super) fn expire(&mut self, now: Instant, kept: impl Fn(&FiveTuple) -> bool) {
+        let Some(dtls) = &mut self.dtls else { return };
+        let since = now.checked_sub(IDLE).unwrap_or(now);
+        for client in dtls.idle(since, kept) {
+            dtls.close(now, &client);
+        }
+        self.flush();
+    }
+}
+
+impl Worker {
+    pub(super) fn serve_dtls(&mut self, index: usize) -> Served {
+        let now = self.now;
+        for datagrams in 0..BUDGET {
+            match self.dtls.receive(index, now, &mut self.buffer) {
+                Ok((client, Received::Data(messages))) => {
+                    for message in messages {
+                        self.serve_datagram(now, &client, &message);
+                    }
+                }
+                Ok((client, Received::Ended)) => {
+                    self.server.client_gone(now, &client);
+                    self.do_outputs();
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return Served { datagrams, more: false };
+                }
+                Err(_) => {}
+            }
+        }
+        Served { datagrams: BUDGET, more: true }
+    }
+
+    fn serve_datagram(&mut self, now: Now, client: &FiveTuple, datagram: &[u8]) {
+        if let Some(to_peer) = self.server.handle_client(now, client, datagram) {
+            let to = ToRelay::from(&to_peer);
+            let payload = datagram.get(to_peer.payload).unwrap_or_default();
+            let failed = self.relays.send_one(to, payload);
+            self.count_not_sent(failed);
+        }
+        self.do_outputs();
+    }
+}

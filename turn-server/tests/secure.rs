@@ -1,0 +1,359 @@
+//! Clients over TLS and DTLS, against the driver with real sockets on the loopback interface.
+
+mod trusting;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use bytes::BytesMut;
+use porthole_turn_proto::{ClientConfig, ClientEvent, StreamDecoder, Transport, TurnClient};
+use porthole_turn_server::{Config, Server, StartError, TlsFiles};
+use rcgen::{CertificateParams, KeyPair};
+use rtc_dtls::config::ConfigBuilder;
+use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
+use rustls::{ClientConnection, StreamOwned};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What a client waits for before it looks at its timers.
+const TURN: Duration = Duration::from_millis(5);
+
+/// The files of a new certificate, and what is in it.
+fn renew(folder: &Path) -> Result<(TlsFiles, Vec<u8>)> {
+    let key = KeyPair::generate()?;
+    let certificate = CertificateParams::new(vec!["turn.example".to_owned()])?.self_signed(&key)?;
+    let files = TlsFiles { certificate: folder.join("cert.pem"), key: folder.join("key.pem") };
+    std::fs::write(&files.certificate, certificate.pem())?;
+    std::fs::write(&files.key, key.serialize_pem())?;
+    Ok((files, certificate.der().to_vec()))
+}
+
+fn config(files: TlsFiles) -> Config {
+    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+    Config {
+        listen: vec![any],
+        listen_tls: vec![any],
+        listen_dtls: vec![any],
+        tls: Some(files),
+        users: vec![("anna".to_owned(), "secret".to_owned())],
+        allow_peers: vec!["127.0.0.0/8".parse().expect("a block")],
+        workers: 2,
+        ..Config::default()
+    }
+}
+
+/// What carries messages to the server and back.
+enum Wire {
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>, StreamDecoder),
+    Dtls(Endpoint, UdpSocket, SocketAddr),
+}
+
+fn tls(server: SocketAddr, alpn: &[&str]) -> Result<StreamOwned<ClientConnection, TcpStream>> {
+    let connection = trusting::client(rustls::ALL_VERSIONS, alpn)?;
+    let stream = TcpStream::connect(server)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut stream = StreamOwned::new(connection, stream);
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock)?;
+    }
+    stream.sock.set_read_timeout(Some(TURN))?;
+    Ok(stream)
+}
+
+fn dtls(server: SocketAddr) -> Result<(Endpoint, UdpSocket)> {
+    let socket = UdpSocket::bind((server.ip(), 0))?;
+    socket.connect(server)?;
+    socket.set_read_timeout(Some(TURN))?;
+    let config = ConfigBuilder::default()
+        .with_crypto_provider(rtc_crypto::default_provider()?)
+        .with_insecure_skip_verify(true)
+        .build(true, None)?;
+    let mut endpoint = Endpoint::new(socket.local_addr()?, Default::default(), None);
+    endpoint.connect(Instant::now(), server, Arc::new(config), None)?;
+    Ok((endpoint, socket))
+}
+
+impl Wire {
+    fn tls(server: SocketAddr) -> Result<Self> {
+        Ok(Self::Tls(Box::new(tls(server, &["stun.turn"])?), StreamDecoder::new()))
+    }
+
+    fn dtls(server: SocketAddr) -> Result<Self> {
+        let (endpoint, socket) = dtls(server)?;
+        let mut wire = Self::Dtls(endpoint, socket, server);
+        let deadline = Instant::now() + PATIENCE;
+        while !wire.read()?.1 {
+            ensure!(Instant::now() < deadline, "no handshake");
+        }
+        Ok(wire)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        match self {
+            Self::Tls(stream, _) => Ok(stream.write_all(bytes)?),
+            Self::Dtls(endpoint, socket, server) => {
+                endpoint.write(Instant::now(), *server, bytes)?;
+                flush(endpoint, socket)
+            }
+        }
+    }
+
+    /// Messages that have come, and whether a handshake just ended.
+    fn read(&mut self) -> Result<(Vec<Vec<u8>>, bool)> {
+        let mut buffer = [0; 65_536];
+        let (mut messages, mut ready) = (Vec::new(), false);
+        match self {
+            Self::Tls(stream, decoder) => {
+                match stream.read(&mut buffer) {
+                    Ok(0) => bail!("the server closed the connection"),
+                    Ok(n) => decoder.push(&buffer[..n])?,
+                    Err(error) if is_timeout(&error) => {}
+                    Err(error) => return Err(error.into()),
+                }
+                while let Some(frame) = decoder.next_frame()? {
+                    messages.push(frame.to_vec());
+                }
+            }
+            Self::Dtls(endpoint, socket, server) => {
+                flush(endpoint, socket)?;
+                match socket.recv(&mut buffer) {
+                    Ok(n) => {
+                        let datagram = BytesMut::from(&buffer[..n]);
+                        for event in endpoint.read(Instant::now(), *server, None, datagram)? {
+                            match event {
+                                EndpointEvent::HandshakeComplete => ready = true,
+                                EndpointEvent::ApplicationData(m) => messages.push(m.to_vec()),
+                                EndpointEvent::PeerClosed | _ => {
+                                    bail!("the server closed the association")
+                                }
+                            }
+                        }
+                    }
+                    Err(error) if is_timeout(&error) => {
+                        endpoint.handle_timeout(*server, Instant::now())?;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+                flush(endpoint, socket)?;
+            }
+        }
+        Ok((messages, ready))
+    }
+}
+
+fn flush(endpoint: &mut Endpoint, socket: &UdpSocket) -> Result<()> {
+    while let Some(transmit) = endpoint.poll_transmit() {
+        socket.send(&transmit.message)?;
+    }
+    Ok(())
+}
+
+fn is_timeout(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+/// A TURN client behind one of them.
+struct Caller {
+    client: TurnClient,
+    wire: Wire,
+    received: Vec<(SocketAddr, Vec<u8>)>,
+}
+
+impl Caller {
+    fn new(wire: Wire) -> Self {
+        let transport = match wire {
+            Wire::Tls(..) => Transport::Tls,
+            Wire::Dtls(..) => Transport::Dtls,
+        };
+        let config = ClientConfig::new("anna".to_owned(), "secret".to_owned(), transport);
+        let client = TurnClient::new(config, Instant::now());
+        Self { client, wire, received: Vec::new() }
+    }
+
+    fn round(&mut self) -> Result<()> {
+        self.client.handle_timeout(Instant::now());
+        while let Some(bytes) = self.client.poll_transmit() {
+            self.wire.write(&bytes)?;
+        }
+        for message in self.wire.read()?.0 {
+            if let Some((peer, range)) = self.client.handle_datagram(Instant::now(), &message) {
+                self.received.push((peer, message[range].to_vec()));
+            }
+        }
+        Ok(())
+    }
+
+    fn allocate(&mut self) -> Result<SocketAddr> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            match self.client.poll_event() {
+                Some(ClientEvent::Allocated { relayed, .. }) => return Ok(relayed),
+                Some(event) => bail!("no allocation: {event:?}"),
+                None => self.round()?,
+            }
+        }
+        bail!("no answer")
+    }
+
+    /// There and back again, by indications and by a channel.
+    fn echo(&mut self, relayed: SocketAddr, len: usize) -> Result<()> {
+        let socket = UdpSocket::bind((relayed.ip(), 0))?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        let peer = socket.local_addr()?;
+        let payload: Vec<u8> = (0..=255).cycle().take(len).collect();
+        for bound in [false, true] {
+            if bound {
+                self.client.bind_channel(peer, Instant::now());
+            } else {
+                self.client.permit(peer.ip(), Instant::now());
+            }
+            (0..10).try_for_each(|_| self.round())?;
+            let mut out = Vec::new();
+            ensure!(self.client.wrap(peer, &payload, &mut out), "nothing is permitted");
+            self.wire.write(&out)?;
+            let mut buffer = [0; 65_536];
+            let (n, from) = socket.recv_from(&mut buffer).context("at the peer")?;
+            ensure!((from, &buffer[..n]) == (relayed, &payload[..]), "something else at the peer");
+            socket.send_to(&payload, relayed)?;
+            let deadline = Instant::now() + PATIENCE;
+            while self.received.is_empty() {
+                ensure!(Instant::now() < deadline, "nothing at the client");
+                self.round()?;
+            }
+            ensure!(self.received.remove(0) == (peer, payload.clone()), "something else came back");
+        }
+        Ok(())
+    }
+}
+
+/// The certificate of the server.
+fn shown(stream: &StreamOwned<ClientConnection, TcpStream>) -> Option<Vec<u8>> {
+    Some(stream.conn.peer_certificates()?.first()?.to_vec())
+}
+
+/// Stats are published after each round of a worker: wait for them.
+fn wait_for(what: &str, mut holds: impl FnMut() -> bool) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        ensure!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+#[test]
+fn data_goes_both_ways_over_tls_and_dtls_and_over_tls_at_the_plain_port() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(config(renew(folder.path())?.0))?;
+    for (what, wire) in [
+        ("TLS", Wire::tls(server.tls_addrs()[0])?),
+        ("TLS at the plain port", Wire::tls(server.local_addrs()[0])?),
+        ("DTLS", Wire::dtls(server.dtls_addrs()[0])?),
+    ] {
+        let mut caller = Caller::new(wire);
+        let relayed = caller.allocate().context(what)?;
+        for len in [0, 1, 3, 1200, 9000] {
+            caller.echo(relayed, len).with_context(|| format!("{what}, {len} bytes"))?;
+        }
+        drop(caller);
+    }
+    wait_for("the end of what ran over TLS", || server.stats().allocations == 1)
+}
+
+#[test]
+fn a_new_certificate_is_for_new_clients_and_a_bad_one_for_nobody() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (files, first) = renew(folder.path())?;
+    let server = Server::start(config(files.clone()))?;
+    let mut old = [
+        Caller::new(Wire::tls(server.tls_addrs()[0])?),
+        Caller::new(Wire::dtls(server.dtls_addrs()[0])?),
+    ];
+    let relayed = old.each_mut().map(Caller::allocate);
+
+    std::fs::write(&files.key, "no key")?;
+    ensure!(server.reload_certificate().is_err(), "a bad key was taken");
+    assert_eq!(shown(&tls(server.tls_addrs()[0], &[])?), Some(first));
+
+    let (_, second) = renew(folder.path())?;
+    ensure!(server.reload_certificate()?, "nothing new was found");
+    assert_eq!(shown(&tls(server.tls_addrs()[0], &[])?), Some(second.clone()));
+    let Wire::Dtls(endpoint, ..) = Wire::dtls(server.dtls_addrs()[0])? else { bail!("not DTLS") };
+    let state = endpoint.get_connection_state(server.dtls_addrs()[0]).context("no state")?;
+    assert_eq!(state.peer_certificates, [second]);
+
+    for (caller, relayed) in old.iter_mut().zip(relayed) {
+        caller.echo(relayed?, 100)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_client_that_names_only_other_protocols_is_refused() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(config(renew(folder.path())?.0))?;
+    for (alpn, served) in
+        [(&["stun.turn"][..], true), (&["stun.nat-discovery"], true), (&[], true), (&["h2"], false)]
+    {
+        assert_eq!(tls(server.tls_addrs()[0], alpn).is_ok(), served, "{alpn:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn garbage_ends_its_connection_and_no_other() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(config(renew(folder.path())?.0))?;
+    let mut caller = Caller::new(Wire::tls(server.tls_addrs()[0])?);
+    let relayed = caller.allocate()?;
+    for addr in [server.tls_addrs()[0], server.local_addrs()[0]] {
+        for garbage in [&[200; 20][..], &[22, 3, 1, 255, 255, 0, 0, 0], &[22; 100]] {
+            let mut stream = TcpStream::connect(addr)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.write_all(garbage)?;
+            // An alert perhaps, then the end.
+            let mut rest = Vec::new();
+            let end = stream.read_to_end(&mut rest);
+            ensure!(end.is_ok() || !is_timeout(&end.unwrap_err()), "{addr}: {garbage:?}");
+        }
+    }
+    caller.echo(relayed, 100)
+}
+
+#[test]
+fn ten_thousand_forged_hellos_leave_no_state_and_disturb_nobody() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(config(renew(folder.path())?.0))?;
+    let dtls_addr = server.dtls_addrs()[0];
+    let mut caller = Caller::new(Wire::dtls(dtls_addr)?);
+    let relayed = caller.allocate()?;
+    let hello = dtls(dtls_addr)?.0.poll_transmit().context("no hello")?.message;
+    for batch in 0..100_u8 {
+        let socket = UdpSocket::bind(SocketAddr::from(([127, 1, 1, batch], 0)))?;
+        for _ in 0..100 {
+            socket.send_to(&hello, dtls_addr)?;
+        }
+    }
+    caller.echo(relayed, 100)?;
+    wait_for("one association", || server.stats().dtls_associations == 1)
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_is_said_at_the_start() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (files, _) = renew(folder.path())?;
+    let nowhere = TlsFiles { key: folder.path().join("missing"), ..files.clone() };
+    let start = |config| Server::start(config).err().context("it started");
+    assert!(matches!(
+        start(Config { tls: None, ..config(files.clone()) })?,
+        StartError::NoCertificate
+    ));
+    assert!(matches!(start(config(nowhere))?, StartError::Certificate(_)));
+    let twice = vec!["127.0.0.1:5349".parse()?];
+    let twice = Config { listen: twice.clone(), listen_dtls: twice, ..config(files) };
+    assert!(matches!(start(twice)?, StartError::Twice { .. }));
+    Ok(())
+}

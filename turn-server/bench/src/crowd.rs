@@ -222,7 +222,7 @@ impl Crowd {
         let mut heard = Vec::new();
         let (clients, server, base) = (&mut self.clients, self.server, self.base);
         let packets = self.wire.receive(|received| {
-            let index = index_of(base, received.to);
+            let Some(index) = received.to.map(|to| index_of(base, to)) else { return };
             if let Some(client) = clients.get_mut(index).filter(|_| received.from == server) {
                 client.handle_datagram(now, received.bytes);
                 heard.push(index);

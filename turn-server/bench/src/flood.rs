@@ -155,7 +155,8 @@ impl<'s> Crush<'s> {
     fn receive(&mut self) -> Result<()> {
         let answers = &mut self.answers;
         self.wire.receive(|received| {
-            let kind = Stranger::of(index_of(STRANGERS, received.to));
+            let Some(to) = received.to else { return };
+            let kind = Stranger::of(index_of(STRANGERS, to));
             if let Some(answers) = answers.iter_mut().find(|answers| answers.kind == kind) {
                 answers.answers += 1;
                 answers.answer_bytes += received.bytes.len() as u64;

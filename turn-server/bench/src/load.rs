@@ -8,7 +8,7 @@ use porthole_turn_proto::channel::{Kind, kind_of};
 use crate::crowd::{Addresses, Crowd, Flow, index_of};
 use crate::payload::{Direction, Pattern, Stamp};
 use crate::under_test::Running;
-use crate::wire::Wire;
+use crate::wire::{Received, Wire};
 
 /// After the last packet was sent, this long nothing more may come before the rest is lost.
 const DRAIN: Duration = Duration::from_millis(150);
@@ -162,6 +162,8 @@ impl<'t> Traffic<'t> {
         mut beside: impl FnMut(Duration) -> Result<()>,
     ) -> Result<Outcome> {
         self.outcome = Outcome::default();
+        self.crowd.wire.forget_destinations()?;
+        self.peers.forget_destinations()?;
         let began = Instant::now();
         let measure_at = began + self.load.warm_up;
         let end = measure_at + self.load.measured;
@@ -279,22 +281,28 @@ impl<'t> Traffic<'t> {
         let mut tally = Tally { outcome: &mut self.outcome, now, keep };
         let (flows, pattern, size) = (&self.flows, &self.pattern, self.load.size);
         let (bases, server) = (self.bases, self.crowd.server());
-        let at_peers = self.peers.receive(|received| {
-            let index = index_of(bases.peers, received.to);
-            let flow = flows.get(index).filter(|flow| flow.relayed == received.from);
-            let stamp = pattern.read(Direction::ToPeer, size, received.bytes);
-            tally.count(Direction::ToPeer, stamp.filter(|s| flow.is_some() && s.is_of(index)));
+        let came_to = |base, to: Option<_>, flow| to.is_none_or(|to| index_of(base, to) == flow);
+        let at_peers = self.peers.receive(|Received { bytes, from, to }| {
+            let stamp = pattern.read(Direction::ToPeer, size, bytes).filter(|stamp| {
+                let flow = flows.get(stamp.flow());
+                flow.is_some_and(|flow| flow.relayed == from)
+                    && came_to(bases.peers, to, stamp.flow())
+            });
+            tally.count(Direction::ToPeer, stamp);
         })?;
-        let at_clients = self.crowd.wire.receive(|received| {
+        let at_clients = self.crowd.wire.receive(|Received { bytes, from, to }| {
             // The answer to a late request is no packet of the load.
-            if kind_of(received.bytes) != Kind::ChannelData {
+            if kind_of(bytes) != Kind::ChannelData {
                 return;
             }
-            let index = index_of(bases.clients, received.to);
-            let flow = flows.get(index).filter(|_| received.from == server);
-            let payload = flow.and_then(|flow| received.bytes.strip_prefix(&flow.header));
-            let stamp = payload.and_then(|p| pattern.read(Direction::ToClient, size, p));
-            tally.count(Direction::ToClient, stamp.filter(|stamp| stamp.is_of(index)));
+            let Some((header, payload)) = bytes.split_first_chunk() else { return };
+            let stamp = pattern.read(Direction::ToClient, size, payload).filter(|stamp| {
+                let flow = flows.get(stamp.flow());
+                flow.is_some_and(|flow| flow.header == *header)
+                    && from == server
+                    && came_to(bases.clients, to, stamp.flow())
+            });
+            tally.count(Direction::ToClient, stamp);
         })?;
         Ok(at_peers + at_clients)
     }

@@ -41,8 +41,8 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    pub(crate) fn is_of(self, flow: usize) -> bool {
-        usize::try_from(self.flow) == Ok(flow)
+    pub(crate) fn flow(self) -> usize {
+        usize::try_from(self.flow).unwrap_or(usize::MAX)
     }
 }
 

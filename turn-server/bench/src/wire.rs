@@ -27,8 +27,8 @@ pub(crate) struct Wire {
 pub(crate) struct Received<'b> {
     pub(crate) bytes: &'b [u8],
     pub(crate) from: SocketAddr,
-    /// Which of the hosts it came to.
-    pub(crate) to: Ipv4Addr,
+    /// Which of the hosts it came to, unless that was not asked for.
+    pub(crate) to: Option<Ipv4Addr>,
 }
 
 impl Wire {
@@ -37,10 +37,18 @@ impl Wire {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
         let state = UdpSocketState::new((&socket).into())?;
         setsockopt(&socket, sockopt::UdpGroSegment, &gro).context("UDP_GRO")?;
+        // It costs every packet of this host, and whoever sends it pays.
+        setsockopt(&socket, sockopt::ReceiveTimestampns, &false).context("SO_TIMESTAMPNS")?;
         grow_buffers(&socket);
         let room = if gro { ROOM_GRO } else { ROOM };
         let buffer = vec![0; room * BATCH_SIZE];
         Ok(Self { socket, state, buffer, room, metas: [RecvMeta::default(); BATCH_SIZE] })
+    }
+
+    /// From now on nobody is told which host a packet came to. Over loopback whoever sends it
+    /// pays for finding that out.
+    pub(crate) fn forget_destinations(&self) -> Result<()> {
+        setsockopt(&self.socket, sockopt::Ipv4PacketInfo, &false).context("IP_PKTINFO")
     }
 
     pub(crate) fn port(&self) -> io::Result<u16> {
@@ -84,7 +92,10 @@ impl Wire {
         };
         let mut packets = 0;
         for (room, meta) in self.buffer.chunks(self.room).zip(&self.metas).take(filled) {
-            let Some(IpAddr::V4(to)) = meta.dst_ip else { continue };
+            let to = match meta.dst_ip {
+                Some(IpAddr::V4(to)) => Some(to),
+                Some(IpAddr::V6(_)) | None => None,
+            };
             let joined = room.get(..meta.len).unwrap_or_default();
             for bytes in joined.chunks(meta.stride.max(1)) {
                 packets += 1;

@@ -62,6 +62,10 @@ use crate::channel::{ChannelNumber, Kind, kind_of};
 use crate::stun::{Class, Message, Method};
 use crate::{Family, Transport};
 
+/// Allocations ended by one [`Server::handle_timeout`]: when thousands of clients are gone at
+/// once, the others' packets are relayed in between.
+const MAX_EXPIRED_AT_ONCE: usize = 64;
+
 /// The clocks of one moment: expiry runs on one, credentials on the other.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
@@ -256,14 +260,15 @@ impl Server {
         }
     }
 
-    /// Ends what has expired.
+    /// Ends what has expired; of very much only a part, and [`Self::poll_timeout`] stays due.
     pub fn handle_timeout(&mut self, now: Now) {
         self.reservations.expire(now.instant);
         self.expire_connections(now);
-        while let Some((at, id)) = self.table.next_expiry() {
-            if at > now.instant {
+        for _ in 0..MAX_EXPIRED_AT_ONCE {
+            let Some((_, id)) = self.table.next_expiry().filter(|(at, _)| *at <= now.instant)
+            else {
                 break;
-            }
+            };
             self.remove(now, id, EndReason::Expired);
         }
     }

@@ -64,6 +64,25 @@ fn data_goes_both_ways_over_either_transport_and_family() {
 }
 
 #[test]
+fn when_very_many_allocations_end_at_once_others_have_their_turn_in_between() {
+    let many = MAX_EXPIRED_AT_ONCE + 1;
+    let mut world = World::with_room_for(many);
+    for n in 0..many {
+        let config = world.anna(Transport::Udp);
+        let client = world.connect(config, &format!("198.51.100.7:{}", 4000 + n));
+        world.allocate(client);
+        world.clients[client].silent = true;
+    }
+    world.advance(Duration::from_secs(599));
+    assert_eq!(world.open_count(), many);
+    world.advance(Duration::from_secs(1));
+    assert_eq!(world.open_count(), 1);
+    assert!(world.server.poll_timeout().is_some_and(|at| at <= world.now.instant));
+    world.advance(Duration::ZERO);
+    assert_eq!((world.open_count(), world.quota_in_use(), world.ports_taken()), (0, 0, 0));
+}
+
+#[test]
 fn two_clients_meet_at_their_relayed_addresses() {
     let mut world = World::new();
     let config = world.anna(Transport::Udp);

@@ -121,11 +121,21 @@ impl World {
     }
 
     pub(super) fn with_policy(policy: PolicyConfig) -> Self {
-        let ports = [PortPool::new(50_000..=50_019), PortPool::new(50_000..=50_019)];
+        Self::with(policy, QuotaLimits { per_user: 3, per_source: 4, total: 5 }, 20)
+    }
+
+    /// With room for so many allocations of anybody.
+    pub(super) fn with_room_for(many: usize) -> Self {
+        let limits = QuotaLimits { per_user: many, per_source: many, total: many };
+        Self::with(PolicyConfig::default(), limits, u16::try_from(many).unwrap())
+    }
+
+    fn with(policy: PolicyConfig, limits: QuotaLimits, ports: u16) -> Self {
+        let ports = [(); 2].map(|()| PortPool::new(50_000..=49_999 + ports));
         let relay = |ip: &str, ports: &Arc<PortPool>| {
             Some(RelayAddress { ip: ip.parse().unwrap(), ports: Arc::clone(ports) })
         };
-        let quota = LocalQuota::new(QuotaLimits { per_user: 3, per_source: 4, total: 5 });
+        let quota = LocalQuota::new(limits);
         let quota = SharedQuota(Arc::new(std::sync::Mutex::new(quota)));
         let config = ServerConfig {
             realm: REALM.to_owned(),

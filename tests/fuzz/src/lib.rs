@@ -6,6 +6,7 @@
 mod channel_data;
 mod framing;
 mod message;
+pub mod world;
 
 pub use channel_data::channel_data;
 pub use framing::framing;

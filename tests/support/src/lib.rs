@@ -8,6 +8,7 @@
 //! - [`browser`]: Chromium, driven through the scripts in `tests/browser/driver`.
 //! - [`path`]: direct, relayed or inside the LAN.
 //! - [`cameras`]: real sources of video, from other projects.
+//! - [`python`]: packages from PyPI that are clients of ours.
 //! - [`disk`]: a disk that can be filled.
 //! - [`viewer`]: the native viewer.
 //!
@@ -22,6 +23,7 @@ pub mod lab;
 pub mod path;
 pub mod porthole;
 pub mod program;
+pub mod python;
 pub mod scene;
 pub mod viewer;
 pub mod wait;

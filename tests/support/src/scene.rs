@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::{browser, cameras, disk, lab::Lab, porthole, viewer};
+use crate::{browser, cameras, disk, lab::Lab, porthole, python, viewer};
 
 /// Set to 1 where every test must run: a test that lacks something then fails.
 const REQUIRE_ALL: &str = "PORTHOLE_REQUIRE_ALL";
@@ -25,6 +25,8 @@ pub enum Need {
     GstreamerRtsp,
     /// live555's RTSP server, fetched once where it is not installed.
     Live555,
+    /// aioice, from PyPI, fetched once.
+    Aioice,
     /// The right to mount a disk.
     SmallDisk,
     /// A program of this name, installed by the packages that the README lists.
@@ -117,6 +119,7 @@ impl Need {
             Self::Browser => browser::available().err(),
             Self::GstreamerRtsp => cameras::gstreamer().err().map(|error| format!("{error:#}")),
             Self::Live555 => cameras::live555().err(),
+            Self::Aioice => python::available().err(),
             Self::SmallDisk => disk::available().err(),
             Self::Tool(name) => {
                 find_tool(name).is_none().then(|| format!("{name} is not installed"))

@@ -32,12 +32,18 @@ impl Identity {
 pub(super) type Challenge = ErrorCode;
 
 /// Checks credentials; remembers nobody.
-#[derive(Debug)]
 pub(super) struct Authenticator {
     realm: String,
     users: HashMap<String, LongTermKey>,
     rest_secrets: Vec<String>,
     nonces: Nonces,
+}
+
+impl std::fmt::Debug for Authenticator {
+    /// Without names and secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authenticator").field("realm", &self.realm).finish_non_exhaustive()
+    }
 }
 
 impl Authenticator {

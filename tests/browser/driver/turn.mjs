@@ -1,0 +1,11 @@
+// Two connections in one page, each with nothing but a TURN server, send messages to each other.
+//
+// Arguments: urls, username, credential, messages, and those of `run`. Emits
+// `{"event":"relayed","echoed":…,"pairs":[…]}`.
+
+import { emit, openLocal, run } from './chromium.mjs';
+
+await run(async (page, args) => {
+  await openLocal(page, 'turn.html');
+  emit('relayed', await page.evaluate((options) => relay(options), args));
+});

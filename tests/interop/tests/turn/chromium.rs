@@ -1,0 +1,64 @@
+//! Chromium with nothing but our TURN server, on a host of its own.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use porthole_test_support::browser::{Browser, event};
+use porthole_test_support::lab::{Lab, Nat, SERVER_ADDRESS};
+use porthole_test_support::program::Place;
+use porthole_test_support::scene::{Need, Scene, scene};
+use porthole_turn_server::{Config, Server};
+use serde_json::json;
+
+use crate::{PASSWORD, USER, config, start};
+
+const DEADLINE: Duration = Duration::from_secs(90);
+const MESSAGES: u64 = 50;
+const PORT: u16 = 3478;
+
+#[test]
+fn chromium_relays_over_udp_and_tcp() {
+    let needs = [Need::Browser, Need::Lab];
+    scene("chromium_relays_over_udp_and_tcp", &needs, |scene| {
+        let lab = Lab::new("turn")?;
+        let server = lab.server().inside(|| start(in_the_lab()?))??;
+        let browser = lab.side(Nat::Open)?;
+        for transport in ["udp", "tcp"] {
+            let url = format!("turn:{SERVER_ADDRESS}:{PORT}?transport={transport}");
+            relay(scene, Place::On(&browser.host), &server, transport, &url)
+                .with_context(|| transport.to_owned())?;
+        }
+        Ok(())
+    });
+}
+
+fn in_the_lab() -> Result<Config> {
+    Ok(Config { listen: vec![(SERVER_ADDRESS, PORT).into()], ..config()? })
+}
+
+fn relay(
+    scene: &Scene,
+    place: Place<'_>,
+    server: &Server,
+    protocol: &str,
+    url: &str,
+) -> Result<()> {
+    let before = server.stats().counters;
+    let arguments = json!({
+        "urls": [url], "username": USER, "credential": PASSWORD, "messages": MESSAGES,
+    });
+    let mut browser = Browser::script(scene, protocol, place, "turn.mjs", &arguments)?;
+    browser.finish(DEADLINE)?;
+    let relayed = browser.last(event("relayed"))?.context("no result")?;
+    ensure!(relayed["echoed"] == MESSAGES, "{relayed}");
+    for end in 0..2 {
+        let pair = &relayed["pairs"][end];
+        ensure!(pair["type"] == "relay" && pair["relayProtocol"] == protocol, "{relayed}");
+    }
+    let after = server.stats().counters;
+    ensure!(after.allocations_made >= before.allocations_made + 2, "{after:?}");
+    // Each message goes through both allocations, there and back.
+    let packets = after.to_peers().packets - before.to_peers().packets;
+    ensure!(packets >= 2 * MESSAGES, "only {packets} packets were relayed");
+    Ok(())
+}

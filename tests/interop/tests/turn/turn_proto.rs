@@ -1,0 +1,232 @@
+//! ystreet's `turn-client-proto`, the most complete client there is, on real sockets.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use porthole_test_support::scene::scene;
+use turn_client_proto::api::{TurnConfig, TurnEvent, TurnPollRet, TurnRecvRet};
+use turn_client_proto::client::TurnClient;
+use turn_client_proto::prelude::{DelayedTransmitBuild as _, TurnClientApi as _};
+use turn_client_proto::stun::agent::Transmit;
+use turn_client_proto::tcp::TurnClientTcp;
+use turn_client_proto::types::{AddressFamily, Instant as Moment, TransportType, TurnCredentials};
+use turn_client_proto::udp::TurnClientUdp;
+
+use crate::{Echo, PASSWORD, PATIENCE, USER, server};
+
+const ROUND: Duration = Duration::from_millis(5);
+
+/// A client and its socket.
+struct Foreign {
+    client: TurnClient,
+    wire: Wire,
+    local: SocketAddr,
+    server: SocketAddr,
+    started: Instant,
+    received: Vec<(SocketAddr, Vec<u8>)>,
+}
+
+enum Wire {
+    Udp(UdpSocket),
+    Tcp(TcpStream),
+}
+
+impl Foreign {
+    fn new(server: SocketAddr, transport: TransportType, config: TurnConfig) -> Result<Self> {
+        let (wire, local) = match transport {
+            TransportType::Udp => {
+                let socket = UdpSocket::bind((server.ip(), 0))?;
+                socket.connect(server)?;
+                socket.set_read_timeout(Some(ROUND))?;
+                let local = socket.local_addr()?;
+                (Wire::Udp(socket), local)
+            }
+            TransportType::Tcp => {
+                let stream = TcpStream::connect(server)?;
+                stream.set_read_timeout(Some(ROUND))?;
+                let local = stream.local_addr()?;
+                (Wire::Tcp(stream), local)
+            }
+        };
+        let client = match transport {
+            TransportType::Udp => TurnClientUdp::allocate(local, server, config).into(),
+            TransportType::Tcp => TurnClientTcp::allocate(local, server, config).into(),
+        };
+        let started = Instant::now();
+        Ok(Self { client, wire, local, server, started, received: Vec::new() })
+    }
+
+    fn now(&self) -> Moment {
+        let nanos = i64::try_from(self.started.elapsed().as_nanos());
+        Moment::from_nanos(nanos.unwrap_or(i64::MAX))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.wire {
+            Wire::Udp(socket) => socket.send(bytes).map(drop)?,
+            Wire::Tcp(stream) => stream.write_all(bytes)?,
+        }
+        Ok(())
+    }
+
+    /// Sends what waits, reads what is there.
+    fn round(&mut self) -> Result<()> {
+        if matches!(self.client.poll(self.now()), TurnPollRet::Closed) {
+            bail!("the client is closed");
+        }
+        while let Some(transmit) = self.client.poll_transmit(self.now()) {
+            self.write(&transmit.data)?;
+        }
+        let mut buffer = [0; 65_536];
+        let read = match &mut self.wire {
+            Wire::Udp(socket) => socket.recv(&mut buffer),
+            Wire::Tcp(stream) => stream.read(&mut buffer),
+        };
+        let len = match read {
+            Ok(len) => len,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let transmit = Transmit {
+            data: buffer[..len].to_vec(),
+            transport: self.client.transport(),
+            from: self.server,
+            to: self.local,
+        };
+        let now = self.now();
+        if let TurnRecvRet::PeerData(data) = self.client.recv(transmit, now) {
+            self.received.push((data.peer, data.data().to_vec()));
+        }
+        while let Some(data) = self.client.poll_recv(now) {
+            self.received.push((data.peer, data.data().to_vec()));
+        }
+        Ok(())
+    }
+
+    fn event(&mut self) -> Result<TurnEvent> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(event) = self.client.poll_event() {
+                return Ok(event);
+            }
+            self.round()?;
+        }
+        bail!("nothing happened")
+    }
+
+    fn allocated(&mut self) -> Result<SocketAddr> {
+        match self.event()? {
+            TurnEvent::AllocationCreated(TransportType::Udp, relayed) => Ok(relayed),
+            event => bail!("no allocation: {event:?}"),
+        }
+    }
+
+    fn permit(&mut self, peer: SocketAddr) -> Result<()> {
+        self.client.create_permission(TransportType::Udp, peer.ip(), self.now())?;
+        let event = self.event()?;
+        ensure!(matches!(event, TurnEvent::PermissionCreated(..)), "{event:?}");
+        Ok(())
+    }
+
+    fn bind(&mut self, peer: SocketAddr) -> Result<()> {
+        self.client.bind_channel(TransportType::Udp, peer, self.now())?;
+        let event = self.event()?;
+        ensure!(matches!(event, TurnEvent::ChannelCreated(..)), "{event:?}");
+        Ok(())
+    }
+
+    /// Sends once; it must come back.
+    fn echoed(&mut self, peer: SocketAddr, payload: &[u8]) -> Result<()> {
+        let now = self.now();
+        if let Some(transmit) = self.client.send_to(TransportType::Udp, peer, payload, now)? {
+            self.write(&transmit.data.build())?;
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some((from, got)) = self.received.pop() {
+                ensure!(from == peer && got == payload, "{from}: {got:?}");
+                return Ok(());
+            }
+            self.round()?;
+        }
+        bail!("nothing comes back")
+    }
+}
+
+fn config(password: &str) -> TurnConfig {
+    TurnConfig::new(TurnCredentials::new(USER, password))
+}
+
+#[test]
+fn turn_client_proto_relays_over_udp_and_tcp_and_both_families() {
+    let name = "turn_client_proto_relays_over_udp_and_tcp_and_both_families";
+    scene(name, &[], |_| {
+        let server = server()?;
+        for (to, transport, family) in [
+            (server.local_addrs()[0], TransportType::Udp, AddressFamily::IPV4),
+            (server.local_addrs()[0], TransportType::Udp, AddressFamily::IPV6),
+            (server.local_addrs()[0], TransportType::Tcp, AddressFamily::IPV4),
+            (server.local_addrs()[1], TransportType::Udp, AddressFamily::IPV4),
+            (server.local_addrs()[1], TransportType::Tcp, AddressFamily::IPV6),
+        ] {
+            let context = || format!("{to} {transport} {family:?}");
+            let mut config = config(PASSWORD);
+            config.set_address_family(family);
+            let mut foreign = Foreign::new(to, transport, config)?;
+            let relayed = foreign.allocated().with_context(context)?;
+            ensure!(relayed.is_ipv4() == (family == AddressFamily::IPV4), "{relayed}");
+            let echo = Echo::start(if relayed.is_ipv4() { "127.0.0.1" } else { "::1" })?;
+            foreign.permit(echo.addr).with_context(context)?;
+            foreign.echoed(echo.addr, b"in an indication").with_context(context)?;
+            foreign.bind(echo.addr).with_context(context)?;
+            foreign.echoed(echo.addr, b"in a channel").with_context(context)?;
+            foreign.client.delete(foreign.now())?;
+            (0..10).try_for_each(|_| foreign.round()).ok();
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while server.stats().allocations > 0 {
+            ensure!(Instant::now() < deadline, "allocations are left: {:?}", server.stats());
+            std::thread::sleep(ROUND);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn turn_client_proto_is_refused_with_a_wrong_password() {
+    scene("turn_client_proto_is_refused_with_a_wrong_password", &[], |_| {
+        let server = server()?;
+        let mut foreign =
+            Foreign::new(server.local_addrs()[0], TransportType::Udp, config("guess"))?;
+        let event = foreign.event()?;
+        ensure!(matches!(event, TurnEvent::AllocationCreateFailed(_)), "{event:?}");
+        ensure!(server.stats().counters.allocations_made == 0, "an allocation was made");
+        Ok(())
+    });
+}
+
+#[test]
+fn turn_client_proto_relays_for_both_families_at_once() {
+    scene("turn_client_proto_relays_for_both_families_at_once", &[], |_| {
+        let server = server()?;
+        let mut config = config(PASSWORD);
+        config.add_address_family(AddressFamily::IPV6);
+        let mut foreign = Foreign::new(server.local_addrs()[0], TransportType::Udp, config)?;
+        let relayed = [foreign.allocated()?, foreign.allocated()?];
+        ensure!(relayed.iter().any(SocketAddr::is_ipv4), "{relayed:?}");
+        ensure!(relayed.iter().any(SocketAddr::is_ipv6), "{relayed:?}");
+        for ip in ["127.0.0.1", "::1"] {
+            let echo = Echo::start(ip)?;
+            foreign.permit(echo.addr)?;
+            foreign.echoed(echo.addr, b"in an indication").context(ip)?;
+        }
+        // It numbers the channels of each family from 0x4000, so only one family can have one.
+        let echo = Echo::start("::1")?;
+        foreign.bind(echo.addr)?;
+        foreign.echoed(echo.addr, b"in a channel")
+    });
+}

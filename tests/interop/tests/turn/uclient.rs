@@ -1,0 +1,188 @@
+//! coturn's clients against our server.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use porthole_test_support::scene::{Need, Scene, scene};
+
+use porthole_turn_server::{Config, Server};
+
+use crate::{PATIENCE, Running, config, run, start};
+
+const MESSAGES: u64 = 20;
+
+fn needs() -> [Need; 3] {
+    ["turnutils_uclient", "turnutils_peer", "turnutils_stunclient"].map(Need::Tool)
+}
+
+/// coturn's echo peer, on a free port.
+pub(crate) fn echo(ip: &str) -> Result<(Running, u16)> {
+    let free = UdpSocket::bind((ip, 0))?.local_addr()?.port();
+    let child = Command::new("turnutils_peer")
+        .args(["-L", ip, "-p", &free.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let child = Running(child);
+    let socket = UdpSocket::bind((ip, 0))?;
+    socket.set_read_timeout(Some(Duration::from_millis(50)))?;
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        socket.send_to(b"ready?", (ip, free))?;
+        if socket.recv(&mut [0; 16]).is_ok() {
+            return Ok((child, free));
+        }
+    }
+    bail!("turnutils_peer does not answer")
+}
+
+/// This version of it knows no newer range of channels than RFC 5766's.
+fn server() -> Result<Server> {
+    start(Config { rfc5766_channels: true, ..config()? })
+}
+
+/// What `turnutils_uclient` says at its end.
+fn totals(output: &str) -> Result<(u64, u64)> {
+    let line = output.lines().rev().find(|l| l.contains("tot_send_msgs"));
+    let line = line.with_context(|| format!("no totals in\n{output}"))?;
+    let number = |name: &str| -> Result<u64> {
+        let rest = line.split_once(name).with_context(|| line.to_owned())?.1;
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        Ok(digits.parse()?)
+    };
+    Ok((number("tot_send_msgs=")?, number("tot_recv_msgs=")?))
+}
+
+fn uclient(scene: &Scene, name: &str, to: SocketAddr, flags: &[&str]) -> Result<(u64, u64)> {
+    let mut command = Command::new("turnutils_uclient");
+    command
+        .args(flags)
+        .args(["-n", &MESSAGES.to_string(), "-m", "2", "-p", &to.port().to_string()])
+        .arg(to.ip().to_string());
+    let (ended_well, output) = run(scene, name, &mut command)?;
+    ensure!(ended_well, "{command:?} failed:\n{output}");
+    totals(&output).with_context(|| format!("{command:?}"))
+}
+
+#[test]
+fn every_message_of_turnutils_uclient_comes_back() {
+    scene("every_message_of_turnutils_uclient_comes_back", &needs(), |scene| {
+        let server = server()?;
+        let (v4, v6) = (server.local_addrs()[0], server.local_addrs()[1]);
+        let (_echo_v4, port_v4) = echo("127.0.0.1")?;
+        let (_echo_v6, port_v6) = echo("::1")?;
+        let echo_v4 = format!("-e 127.0.0.1 -r {port_v4}");
+        let echo_v6 = format!("-x -e ::1 -r {port_v6}");
+        let (fixed, rest) = ("-u anna -w secret", "-u anna -W shared");
+        let cases = [
+            ("UDP, channels", v4, "-c", &*echo_v4, fixed),
+            ("UDP, indications", v4, "-c -s", &echo_v4, fixed),
+            ("TCP, channels", v4, "-c -t", &echo_v4, fixed),
+            ("TCP, indications", v4, "-c -t -s", &echo_v4, fixed),
+            ("with RTCP on the port above", v4, "", &echo_v4, fixed),
+            ("with RTCP, TCP", v4, "-t", &echo_v4, fixed),
+            ("padded channels", v4, "-c -D", &echo_v4, fixed),
+            ("extra requests", v4, "-c -G", &echo_v4, fixed),
+            ("time-limited credentials", v4, "-c", &echo_v4, rest),
+            ("large messages", v4, "-c -l 1300", &echo_v4, fixed),
+            ("IPv4 by name", v4, "-c -X", &echo_v4, fixed),
+            ("IPv6 to IPv6, UDP", v6, "-c", &echo_v6, fixed),
+            ("IPv6 to IPv6, TCP", v6, "-c -t", &echo_v6, fixed),
+            ("IPv4 to IPv6", v4, "-c", &echo_v6, fixed),
+            ("IPv6 to IPv4, indications", v6, "-c -s -X", &echo_v4, fixed),
+            ("client to client, UDP", v4, "-c -y", "", fixed),
+            ("client to client, UDP, indications", v4, "-c -y -s", "", fixed),
+            ("client to client, TCP", v4, "-c -y -t", "", fixed),
+            ("client to client, IPv6", v6, "-c -y -x", "", fixed),
+            ("DONT-FRAGMENT", v4, "-c -g", &echo_v4, fixed),
+            ("DONT-FRAGMENT, indications", v4, "-c -g -s", &echo_v4, fixed),
+            ("two families at once", v4, "-y -Z", "", fixed),
+            ("nonsense in between", v4, "-c -s -N", &echo_v4, fixed),
+        ];
+        // Most of each run is coturn's own waiting.
+        std::thread::scope(|threads| {
+            let started = cases.map(|(what, to, how, peer, user)| {
+                threads.spawn(move || {
+                    let flags: Vec<&str> =
+                        [how, peer, user].into_iter().flat_map(str::split_whitespace).collect();
+                    let (sent, received) = uclient(scene, what, to, &flags).context(what)?;
+                    ensure!(sent >= 2 * MESSAGES, "{what}: only {sent} sent");
+                    ensure!(sent == received, "{what}: {sent} out, {received} in");
+                    Ok(())
+                })
+            });
+            let failed = started.into_iter().filter_map(|thread| match thread.join() {
+                Ok(result) => result.err().map(|error| format!("{error:#}")),
+                Err(_) => Some("a thread panicked".to_owned()),
+            });
+            let failed: Vec<_> = failed.collect();
+            ensure!(failed.is_empty(), "{}", failed.join("\n"));
+            anyhow::Ok(())
+        })?;
+        ensure!(server.stats().not_sent == 0, "{:?}", server.stats());
+        Ok(())
+    });
+}
+
+#[test]
+fn what_turnutils_uclient_breaks_harms_nobody_else() {
+    scene("what_turnutils_uclient_breaks_harms_nobody_else", &needs(), |scene| {
+        let server = server()?;
+        let to = server.local_addrs()[0];
+        let (_echo, port) = echo("127.0.0.1")?;
+        let peer = format!("-c -s -e 127.0.0.1 -r {port} -u anna -w secret -n 20");
+        // Its messages are bent so much that it may wait for ever, and TCP ends with the first.
+        let mut broken = Vec::new();
+        for transport in ["", "-t"] {
+            let flags = format!("-N -R {transport} {peer} -p {} {}", to.port(), to.ip());
+            let child = Command::new("turnutils_uclient")
+                .args(flags.split_whitespace())
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()?;
+            broken.push(Running(child));
+        }
+        let flags: Vec<_> = peer.split_whitespace().collect();
+        let (sent, received) = uclient(scene, "sound", to, &flags)?;
+        ensure!(sent >= 2 * MESSAGES && sent == received, "{sent} out, {received} in");
+        let malformed = || server.stats().counters.malformed;
+        let deadline = Instant::now() + PATIENCE;
+        while malformed() == 0 {
+            ensure!(Instant::now() < deadline, "nothing was broken");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn turnutils_uclient_is_refused_with_wrong_credentials() {
+    scene("turnutils_uclient_is_refused_with_wrong_credentials", &needs(), |scene| {
+        let server = server()?;
+        let to = server.local_addrs()[0];
+        for user in [["-w", "guess"], ["-W", "other"]] {
+            let flags = [&["-c", "-y", "-u", "anna"][..], &user].concat();
+            ensure!(uclient(scene, "uclient", to, &flags).is_err(), "{user:?} was let in");
+        }
+        ensure!(server.stats().counters.allocations_made == 0, "an allocation was made");
+        Ok(())
+    });
+}
+
+#[test]
+fn turnutils_stunclient_learns_its_address() {
+    scene("turnutils_stunclient_learns_its_address", &needs(), |scene| {
+        let server = server()?;
+        for to in server.local_addrs() {
+            let mut command = Command::new("turnutils_stunclient");
+            command.args(["-p", &to.port().to_string(), &to.ip().to_string()]);
+            let (_, output) = run(scene, "stunclient", &mut command)?;
+            ensure!(output.contains("UDP reflexive addr:"), "{output}");
+        }
+        Ok(())
+    });
+}

@@ -1,0 +1,98 @@
+//! webrtc-rs: the `stun` and `turn` crates as clients.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, ensure};
+use porthole_test_support::scene::scene;
+use stun::agent::TransactionId;
+use stun::message::{BINDING_REQUEST, Getter as _, Message};
+use stun::xoraddr::XorMappedAddress;
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use turn::client::{Client, ClientConfig};
+use webrtc_util::Conn as _;
+
+use crate::{Echo, PASSWORD, PATIENCE, REALM, USER, server};
+
+fn play(name: &str, body: impl AsyncFnOnce() -> Result<()>) {
+    scene(name, &[], |_| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async { timeout(PATIENCE, body()).await.context("it does not end")? })
+    });
+}
+
+#[test]
+fn the_stun_crate_learns_its_address() {
+    play("the_stun_crate_learns_its_address", async || {
+        let server = server()?;
+        for to in server.local_addrs() {
+            let socket = UdpSocket::bind((to.ip(), 0)).await?;
+            let local = socket.local_addr()?;
+            socket.connect(to).await?;
+            let mut client =
+                stun::client::ClientBuilder::new().with_conn(Arc::new(socket)).build()?;
+            let mut request = Message::new();
+            request.build(&[Box::<TransactionId>::default(), Box::new(BINDING_REQUEST)])?;
+            #[expect(clippy::disallowed_methods, reason = "the crate's own interface")]
+            let (events, mut answers) = mpsc::unbounded_channel();
+            client.send(&request, Some(Arc::new(events))).await?;
+            let answer = answers.recv().await.context("no answer")?.event_body?;
+            let mut mapped = XorMappedAddress::default();
+            mapped.get_from(&answer)?;
+            ensure!((mapped.ip, mapped.port) == (local.ip(), local.port()), "{mapped}");
+            client.close().await?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn the_turn_crate_relays_by_indications_and_channels() {
+    play("the_turn_crate_relays_by_indications_and_channels", async || {
+        let server = server()?;
+        let echo = Echo::start("127.0.0.1")?;
+        let client = client(server.local_addrs()[0], PASSWORD).await?;
+        let relay = client.allocate().await?;
+        let mut buffer = [0; 1500];
+        // The first go by indications, until the crate has bound a channel.
+        for round in 0..100_u8 {
+            let message = [round; 160];
+            relay.send_to(&message, echo.addr).await?;
+            let (len, from) = relay.recv_from(&mut buffer).await?;
+            ensure!(from == echo.addr && buffer[..len] == message, "round {round}: {from}");
+        }
+        client.close().await?;
+        let counters = server.stats().counters;
+        ensure!(counters.allocations_made == 1, "{counters:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn the_turn_crate_is_refused_with_a_wrong_password() {
+    play("the_turn_crate_is_refused_with_a_wrong_password", async || {
+        let server = server()?;
+        let client = client(server.local_addrs()[0], "guess").await?;
+        ensure!(client.allocate().await.is_err(), "it was let in");
+        ensure!(server.stats().counters.allocations_made == 0, "an allocation was made");
+        Ok(())
+    });
+}
+
+async fn client(to: std::net::SocketAddr, password: &str) -> Result<Client> {
+    let client = Client::new(ClientConfig {
+        stun_serv_addr: to.to_string(),
+        turn_serv_addr: to.to_string(),
+        username: USER.to_owned(),
+        password: password.to_owned(),
+        realm: REALM.to_owned(),
+        software: String::new(),
+        rto_in_ms: 0,
+        conn: Arc::new(UdpSocket::bind("127.0.0.1:0").await?),
+        vnet: None,
+    })
+    .await?;
+    client.listen().await?;
+    Ok(client)
+}

@@ -64,6 +64,7 @@ pub fn config() -> ServerConfig {
         relay_v6: relay("2001:db8::1"),
         dont_fragment: true,
         worker: 0,
+        offload: false,
         nonce_key: [1; 32],
         seed: [2; 32],
     }
@@ -90,8 +91,13 @@ pub struct World {
 struct SharedQuota(Arc<Mutex<LocalQuota>>);
 
 impl AllocationQuota for SharedQuota {
-    fn acquire(&mut self, user: &str, source: IpAddr) -> Result<QuotaUnit, QuotaReached> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).acquire(user, source)
+    fn acquire(
+        &mut self,
+        user: &str,
+        source: IpAddr,
+        now: Instant,
+    ) -> Result<QuotaUnit, QuotaReached> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).acquire(user, source, now)
     }
 }
 

@@ -119,10 +119,11 @@ impl Foreign {
     }
 
     fn allocated(&mut self) -> Result<SocketAddr> {
-        match self.event()? {
-            TurnEvent::AllocationCreated(TransportType::Udp, relayed) => Ok(relayed),
-            event => bail!("no allocation: {event:?}"),
-        }
+        let event = self.event()?;
+        let TurnEvent::AllocationCreated(TransportType::Udp, relayed) = event else {
+            bail!("no allocation: {event:?}");
+        };
+        Ok(relayed)
     }
 
     fn permit(&mut self, peer: SocketAddr) -> Result<()> {

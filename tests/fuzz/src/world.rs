@@ -2,15 +2,15 @@
 //!
 //! For whoever wants to send exactly these bytes: the fuzzer, and the tests of the rules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use porthole_turn_proto::server::{
-    AllocationQuota, FiveTuple, LocalQuota, Now, Output, PolicyConfig, PortPool, QuotaLimits,
-    QuotaReached, QuotaUnit, RelayAddress, RelayId, Reloadable, Server, ServerConfig, SessionEnd,
-    ToPeer,
+    AllocationQuota, ConnectionId, FiveTuple, LocalQuota, Now, Output, PolicyConfig, PortPool,
+    QuotaLimits, QuotaReached, QuotaUnit, RelayAddress, RelayId, Reloadable, Server, ServerConfig,
+    SessionEnd, ToPeer,
 };
 use porthole_turn_proto::stun::{
     Class, ErrorCode, Message, MessageWriter, Method, TransactionId, attribute, long_term_key,
@@ -82,6 +82,12 @@ pub struct World {
     /// So many of the next sockets cannot be opened.
     pub failing_opens: usize,
     pub open: BTreeMap<RelayId, SocketAddr>,
+    /// Connections to peers that the driver would be making.
+    pub connecting: Vec<ConnectionId>,
+    /// Every connection with a peer, and those.
+    pub connections: BTreeSet<ConnectionId>,
+    /// What a fast path would relay, and until when: the relay, the channel, the peer.
+    pub offloaded: BTreeMap<(RelayId, u16, SocketAddr), Instant>,
     relays: Vec<RelayAddress>,
     quota: SharedQuota,
 }
@@ -118,6 +124,9 @@ impl World {
             ended: Vec::new(),
             failing_opens: 0,
             open: BTreeMap::new(),
+            connecting: Vec::new(),
+            connections: BTreeSet::new(),
+            offloaded: BTreeMap::new(),
             quota,
         }
     }
@@ -167,6 +176,17 @@ impl World {
                 self.open_relay(relay, port);
             } else if let Output::CloseRelay { relay } = output {
                 self.open.remove(&relay);
+            } else if let Output::ConnectPeer { connection, .. } = output {
+                self.connecting.push(connection);
+                self.connections.insert(connection);
+            } else if let Output::CloseConnection { connection } = output {
+                self.connecting.retain(|known| *known != connection);
+                self.connections.remove(&connection);
+            } else if let Output::ChannelInstalled { relay, number, peer, expires_at, .. } = output
+            {
+                self.offloaded.insert((relay, number, peer), expires_at);
+            } else if let Output::ChannelRemoved { relay, number, peer } = output {
+                self.offloaded.remove(&(relay, number, peer));
             } else if let Output::SessionEnded(end) = output {
                 self.ended.push(*end);
             }

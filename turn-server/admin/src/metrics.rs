@@ -21,6 +21,8 @@ pub(crate) fn render(stats: &Stats) -> String {
 fn now(out: &mut Exposition, stats: &Stats) {
     out.gauge("porthole_turn_allocations", "Living allocations", stats.allocations);
     out.gauge("porthole_turn_connections", "Open client connections", stats.tcp_connections);
+    let associations = stats.dtls_associations;
+    out.gauge("porthole_turn_dtls_associations", "DTLS clients", associations);
     let made = stats.counters.allocations_made;
     out.counter("porthole_turn_allocations_total", "Allocations made", &[("", made)]);
     let bindings = stats.counters.bindings;

@@ -11,7 +11,9 @@ mod types;
 
 pub use read::Refused;
 pub use tree::{Syntax, Tree};
-pub use types::{Account, CameraFlag, Network, Ports, Secret, Source, Span};
+pub use types::{
+    Account, AdminPlace, CameraFlag, ExternalAddress, Limited, Network, Ports, Secret, Source, Span,
+};
 
 use porthole_signaling_proto::CameraId;
 use serde::{Deserialize, Serialize};
@@ -83,8 +85,15 @@ pub struct Turn {
     /// The secret that short-lived credentials are made from. `up` makes one by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
+    /// Secrets whose credentials are taken besides, while a new one takes over.
+    pub old_secrets: Vec<Secret>,
+    /// How to find out `public_address` if it is not named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_address: Option<ExternalAddress>,
     /// The addresses to relay from, at most one IPv4 and one IPv6; `public_address` if empty.
     pub relay_address: Vec<IpAddr>,
+    /// Where relay sockets are bound, at most one IPv4 and one IPv6; found out if empty.
+    pub relay_bind: Vec<IpAddr>,
     /// The ports to relay from.
     pub relay_ports: Ports,
     /// Special-purpose networks (private, loopback, …) that may be relayed to all the same.
@@ -93,7 +102,30 @@ pub struct Turn {
     pub deny_peers: Vec<Network>,
     /// Threads that relay; 0 is one per core.
     pub workers: u16,
+    /// Allocations of one user at a time.
+    pub max_allocations_per_user: Limited<1, MAX_ALLOCATIONS>,
+    /// Allocations of one client address (IPv6: /64) at a time.
+    pub max_allocations_per_source: Limited<1, MAX_ALLOCATIONS>,
+    /// Allocations at a time.
+    pub max_allocations: Limited<1, MAX_ALLOCATIONS>,
+    /// Let clients bind channels above 0x4FFF, as RFC 5766 did.
+    pub rfc5766_channels: bool,
+    /// Take and give datagrams in bursts where the system can.
+    pub segmentation: bool,
+    /// How long living allocations may go on when the program is told to stop.
+    pub drain_s: Limited<0, MAX_DRAIN_S>,
+    /// Where the admin API listens; off if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin: Option<AdminPlace>,
+    /// What callers of the admin API must know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin_token: Option<Secret>,
 }
+
+/// As many as there are ports, for each family.
+const MAX_ALLOCATIONS: u32 = 131_072;
+/// A day: whoever has not found another way by then will not.
+const MAX_DRAIN_S: u32 = 86_400;
 
 impl Default for Turn {
     fn default() -> Self {
@@ -102,12 +134,23 @@ impl Default for Turn {
             realm: "porthole".into(),
             users: BTreeMap::new(),
             secret: None,
+            old_secrets: Vec::new(),
+            external_address: None,
             relay_address: Vec::new(),
+            relay_bind: Vec::new(),
             // The dynamic ports of RFC 6335 §6, as RFC 8656 §7.2 asks for.
             relay_ports: Ports { first: 49152, last: 65535 },
             allow_peers: Vec::new(),
             deny_peers: Vec::new(),
             workers: 0,
+            max_allocations_per_user: Limited::of(128),
+            max_allocations_per_source: Limited::of(1024),
+            max_allocations: Limited::of(16_384),
+            rfc5766_channels: false,
+            segmentation: true,
+            drain_s: Limited::of(3),
+            admin: None,
+            admin_token: None,
         }
     }
 }

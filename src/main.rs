@@ -16,10 +16,11 @@ mod up;
 
 use cli::{Cli, Command};
 use config::Loaded;
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
+use turn::ReadAgain;
 
 fn main() -> ExitCode {
-    let cli = Cli::from_command_line();
+    let cli = Arc::new(Cli::from_command_line());
     say::start_logging();
     match prepare(&cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -27,17 +28,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn prepare(cli: &Cli) -> anyhow::Result<()> {
-    let loaded = config::load(cli.config.as_deref(), |tree| cli.command.configure(tree))?;
+fn prepare(cli: &Arc<Cli>) -> anyhow::Result<()> {
+    let loaded = load(cli)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(cli, loaded))
 }
 
-async fn run(cli: &Cli, Loaded { config, file }: Loaded) -> anyhow::Result<()> {
+fn load(cli: &Cli) -> Result<Loaded, config::Error> {
+    config::load(cli.config.as_deref(), |tree| cli.command.configure(tree))
+}
+
+async fn run(cli: &Arc<Cli>, Loaded { config, file }: Loaded) -> anyhow::Result<()> {
+    let again = Arc::clone(cli);
+    let read_again: ReadAgain = Arc::new(move || Ok(load(&again)?.config));
     match &cli.command {
-        Command::Up(_) => up::run(&config).await,
+        Command::Up(_) => up::run(&config, read_again).await,
         Command::Gateway(_) => gateway::run(&config).await,
         Command::Signaling(_) => signaling::run(&config).await,
-        Command::Turn(_) => turn::run(&config).await,
+        Command::Turn(_) => turn::run(&config, read_again).await,
         Command::Netcheck(flags) => netcheck::run(flags).await,
         Command::Token(cli::Token::Create(flags)) => admin::create_token(&config, flags).await,
         Command::Claim(cli::Claim::Create(_)) => admin::create_claim(&config).await,

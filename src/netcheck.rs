@@ -3,7 +3,7 @@
 mod probe;
 mod report;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 use crate::{cli, say};
 use anyhow::{Context, bail, ensure};
@@ -41,6 +41,20 @@ pub async fn run(flags: &cli::Netcheck) -> anyhow::Result<()> {
     let failures = report.failures();
     ensure!(failures == 0, "{failures} of {} checks failed", report.checks.len());
     Ok(())
+}
+
+/// The address under which a STUN server sees this machine.
+pub async fn seen_by(server: &str) -> anyhow::Result<IpAddr> {
+    let server = resolve(server).await?;
+    let address = *server.addresses.first().context("the server has no address")?;
+    let local: IpAddr = match address {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((local, 0)).await.context("cannot open a UDP socket")?;
+    let answer = probe::binding_over_udp(&socket, address, probe::PATIENCE).await;
+    let answer = answer.with_context(|| format!("the STUN server {}", server.name))?;
+    Ok(answer.address.ip())
 }
 
 async fn resolve(name: &str) -> anyhow::Result<Server> {

@@ -2,12 +2,9 @@
 
 use crate::say;
 use anyhow::Context;
-use std::{process, time::Duration};
+use std::process;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-
-/// How long relayed video may go on, for those who are about to find another way.
-pub const DRAIN_DEADLINE: Duration = Duration::from_secs(3);
 
 /// What a shell reports for a program that Ctrl-C ended.
 const INTERRUPTED: i32 = 130;

@@ -1,44 +1,85 @@
 //! `porthole turn`, and the STUN/TURN server of `porthole up`.
 
+mod external;
+mod settings;
+
 use crate::{
-    config::{Config, Ports, Secret},
+    config::{Config, Secret},
     say, shutdown,
 };
-use anyhow::{anyhow, ensure};
-use porthole_turn_server::{Server, StartError};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use anyhow::{Context, anyhow, ensure};
+use porthole_turn_admin::{Admin, Reload};
+use porthole_turn_server::{Change, Server, StartError};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+pub use external::with_public_address;
+
+/// Reads the configuration again, from where it came from.
+pub type ReadAgain = Arc<dyn Fn() -> anyhow::Result<Config> + Send + Sync>;
 
 /// Runs it alone until told to stop.
-pub async fn run(config: &Config) -> anyhow::Result<()> {
+pub async fn run(config: &Config, read_again: ReadAgain) -> anyhow::Result<()> {
     let stop = shutdown::on_signal()?;
-    let server = start(config, config.turn.secret.as_ref())?;
+    let config = with_public_address(config).await?;
+    let turn = Turn::start(&config, config.turn.secret.as_ref(), read_again).await?;
     stop.cancelled().await;
-    tokio::task::spawn_blocking(move || server.shutdown(shutdown::DRAIN_DEADLINE)).await?;
-    Ok(())
+    turn.drain().await
 }
 
-/// Starts it. The secret is the one that short-lived credentials are made from.
-pub fn start(config: &Config, secret: Option<&Secret>) -> anyhow::Result<Server> {
-    let turn = &config.turn;
-    let listening: Vec<_> = turn.listen.iter().map(ToString::to_string).collect();
-    say::progress(format_args!("starting STUN/TURN on {}, UDP and TCP", listening.join(", ")));
-    let Relay { v4, v6 } = relay(config)?;
-    let Ports { first, last } = turn.relay_ports;
-    let plain = |(name, password): (&String, &Secret)| (name.clone(), password.reveal().to_owned());
-    let server = Server::start(porthole_turn_server::Config {
-        listen: turn.listen.clone(),
-        realm: turn.realm.clone(),
-        users: turn.users.iter().map(plain).collect(),
-        rest_secrets: secret.iter().map(|secret| secret.reveal().to_owned()).collect(),
-        relay_address_v4: v4,
-        relay_address_v6: v6,
-        relay_ports: first..=last,
-        allow_peers: turn.allow_peers.iter().map(|network| network.0).collect(),
-        deny_peers: turn.deny_peers.iter().map(|network| network.0).collect(),
-        workers: usize::from(turn.workers),
-        ..porthole_turn_server::Config::default()
-    });
-    server.map_err(|error| {
+/// A server that runs, with its admin API; SIGHUP reloads it.
+#[derive(Debug)]
+pub struct Turn {
+    server: Arc<Server>,
+    drain: Duration,
+    stop_admin: CancellationToken,
+}
+
+impl Turn {
+    /// Starts it. The secret is the one that short-lived credentials are made from.
+    pub async fn start(
+        config: &Config,
+        secret: Option<&Secret>,
+        read_again: ReadAgain,
+    ) -> anyhow::Result<Self> {
+        let turn = &config.turn;
+        let listening: Vec<_> = turn.listen.iter().map(ToString::to_string).collect();
+        say::progress(format_args!("starting STUN/TURN on {}, UDP and TCP", listening.join(", ")));
+        // Before the server: a wrong place ends the program, and clients with it.
+        let admin = match &turn.admin {
+            Some(place) => {
+                let token = turn.admin_token.as_ref();
+                let token = token.map(|token| token.reveal().to_owned().into());
+                let at = place.0.clone();
+                Some(Admin::bind(porthole_turn_admin::Config { at, token }).await?)
+            }
+            None => None,
+        };
+        let server = Arc::new(start(config, secret)?);
+        let reload = reload(config, secret, &server, read_again);
+        reload_on_hangup(&reload)?;
+        let stop_admin = CancellationToken::new();
+        if let Some(admin) = admin {
+            say::progress(format_args!("the TURN server's admin API is on {}", admin.place()));
+            tokio::spawn(admin.run(Arc::clone(&server), reload, stop_admin.clone()));
+        }
+        let drain = Duration::from_secs(turn.drain_s.get().into());
+        Ok(Self { server, drain, stop_admin })
+    }
+
+    /// Takes no new allocations, waits for the living ones as long as it may, and ends. The admin
+    /// API goes last: it says how far that is.
+    pub async fn drain(self) -> anyhow::Result<()> {
+        let Self { server, drain, stop_admin } = self;
+        tokio::task::spawn_blocking(move || server.shutdown(drain)).await?;
+        stop_admin.cancel();
+        Ok(())
+    }
+}
+
+fn start(config: &Config, secret: Option<&Secret>) -> anyhow::Result<Server> {
+    Server::start(settings::of(config, secret)?).map_err(|error| {
         if matches!(error, StartError::NoRelayAddress) {
             return anyhow!("{error}; name it with --public-address or in turn.relay_address");
         }
@@ -46,26 +87,45 @@ pub fn start(config: &Config, secret: Option<&Secret>) -> anyhow::Result<Server>
     })
 }
 
-#[derive(Debug, Default, PartialEq)]
-struct Relay {
-    v4: Option<Ipv4Addr>,
-    v6: Option<Ipv6Addr>,
+/// Reads everything again, and takes the TURN server's part over.
+fn reload(
+    config: &Config,
+    secret: Option<&Secret>,
+    server: &Arc<Server>,
+    read_again: ReadAgain,
+) -> Reload {
+    let server = Arc::clone(server);
+    let (running, made_secret) = (config.clone(), secret.cloned());
+    Arc::new(move || {
+        let again = || -> anyhow::Result<Vec<Change>> {
+            let mut new = read_again()?;
+            // Found out at the start, or made then: neither is in the file.
+            new.public_address = new.public_address.or(running.public_address);
+            let secret = new.turn.secret.clone().or_else(|| made_secret.clone());
+            let changes = server.reload(settings::of(&new, secret.as_ref())?)?;
+            settings::warn_of_others(&running, &new);
+            Ok(changes)
+        };
+        again().map_err(|error| format!("{error:#}"))
+    })
 }
 
-/// The addresses to relay from, as configured, else the public one. With none of these the server
-/// takes the address that it listens on.
-fn relay(config: &Config) -> anyhow::Result<Relay> {
-    let named = &config.turn.relay_address;
-    let named = if named.is_empty() { config.public_address.as_slice() } else { named };
-    let mut relay = Relay::default();
-    for address in named {
-        let is_second = match *address {
-            IpAddr::V4(address) => relay.v4.replace(address).is_some(),
-            IpAddr::V6(address) => relay.v6.replace(address).is_some(),
-        };
-        ensure!(!is_second, "turn.relay_address has more than one address of a family");
-    }
-    Ok(relay)
+fn reload_on_hangup(reload: &Reload) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
+    let reload = Arc::clone(reload);
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            let reload = Arc::clone(&reload);
+            match tokio::task::spawn_blocking(move || reload()).await {
+                Ok(Ok(changes)) => {
+                    tracing::info!(changes = changes.len(), "configuration reloaded")
+                }
+                Ok(Err(why)) => tracing::error!("the configuration was not reloaded: {why}"),
+                Err(error) => tracing::error!(%error, "the reload broke off"),
+            }
+        }
+    });
+    Ok(())
 }
 
 /// What browsers and gateways are told: STUN and TURN at each address, over UDP and TCP.
@@ -122,18 +182,5 @@ mod tests {
             assert_eq!(urls.len(), 3 * servers.len());
         }
         assert!(urls(&config(&["0.0.0.0:3478"], None)).is_err());
-    }
-
-    #[test]
-    fn the_relay_is_where_it_was_told_to_be() {
-        let mut config = config(&["0.0.0.0:1"], None);
-        assert_eq!(relay(&config).unwrap(), Relay::default());
-        config.public_address = Some("203.0.113.7".parse().unwrap());
-        assert_eq!(relay(&config).unwrap().v4, Some(Ipv4Addr::new(203, 0, 113, 7)));
-        config.turn.relay_address = vec!["10.0.0.1".parse().unwrap(), "::1".parse().unwrap()];
-        let both = Relay { v4: Some(Ipv4Addr::new(10, 0, 0, 1)), v6: Some(Ipv6Addr::LOCALHOST) };
-        assert_eq!(relay(&config).unwrap(), both);
-        config.turn.relay_address.push("10.0.0.2".parse().unwrap());
-        assert!(relay(&config).is_err());
     }
 }

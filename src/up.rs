@@ -1,7 +1,11 @@
 //! `porthole up`: everything on one machine. The gateway comes in over the WebSocket, enrolled by
 //! a claim code, like one that runs elsewhere: there is one way in.
 
-use crate::{config::Config, data, gateway, say, shutdown, signaling, turn};
+use crate::{
+    config::Config,
+    data, gateway, say, shutdown, signaling,
+    turn::{self, ReadAgain, Turn},
+};
 use porthole_gateway::Gateway;
 use porthole_signaling::{Server, admin};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,22 +13,23 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 /// Runs everything until told to stop.
-pub async fn run(config: &Config) -> anyhow::Result<()> {
+pub async fn run(config: &Config, read_again: ReadAgain) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
     let stop = shutdown::on_signal()?;
+    let config = &turn::with_public_address(config).await?;
 
     let secret = match &config.turn.secret {
         Some(secret) => secret.clone(),
         None => data::turn_secret(&config.data)?,
     };
-    let turn_server = turn::start(config, Some(&secret))?;
+    let turn_server = Turn::start(config, Some(&secret), read_again).await?;
     let offer = signaling::offer(turn::urls(config)?, secret.reveal());
     let signaling = signaling::bind(config, Some(offer)).await?;
     let gateway = start_gateway(config, signaling.local_addr()).await?;
     say::welcome(&signaling::address(config), signaling.setup_link().as_deref())?;
 
     let ended = run_both(signaling, gateway, stop).await;
-    tokio::task::spawn_blocking(move || turn_server.shutdown(shutdown::DRAIN_DEADLINE)).await?;
+    turn_server.drain().await?;
     ended
 }
 

@@ -2,9 +2,10 @@
 
 use porthole_gateway::ingest;
 use porthole_signaling_proto::CameraId;
+use porthole_turn_admin::{BadPlace, Place};
 use porthole_turn_proto::server::{BadCidr, Cidr};
 use serde::{Deserialize, Serialize, Serializer};
-use std::{fmt, str::FromStr};
+use std::{fmt, net::IpAddr, str::FromStr};
 
 /// What is shown in place of a secret.
 const REDACTED: &str = "…";
@@ -122,6 +123,119 @@ impl FromStr for Span {
         parse().ok_or_else(|| InvalidSpan(text.to_owned()))
     }
 }
+
+/// A whole number from `MIN` to `MAX`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct Limited<const MIN: u32, const MAX: u32>(u32);
+
+/// A number that is too small or too large.
+#[derive(Debug, thiserror::Error)]
+#[error("{number} is not between {min} and {max}")]
+pub struct OutOfRange {
+    number: u32,
+    min: u32,
+    max: u32,
+}
+
+impl<const MIN: u32, const MAX: u32> Limited<MIN, MAX> {
+    /// A default: within the bounds, or the program is not built.
+    pub const fn of(number: u32) -> Self {
+        assert!(MIN <= number && number <= MAX);
+        Self(number)
+    }
+
+    /// The number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    /// The number as a count of things.
+    pub fn count(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> TryFrom<u32> for Limited<MIN, MAX> {
+    type Error = OutOfRange;
+
+    fn try_from(number: u32) -> Result<Self, OutOfRange> {
+        if (MIN..=MAX).contains(&number) {
+            return Ok(Self(number));
+        }
+        Err(OutOfRange { number, min: MIN, max: MAX })
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> From<Limited<MIN, MAX>> for u32 {
+    fn from(limited: Limited<MIN, MAX>) -> Self {
+        limited.0
+    }
+}
+
+/// How to find out under which address others reach this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum ExternalAddress {
+    /// It is known.
+    Ip(IpAddr),
+    /// A STUN server sees it: `HOST:PORT`.
+    Stun(String),
+    /// It is this interface's.
+    Interface(String),
+}
+
+/// No way to find it.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is neither an address nor stun:HOST[:PORT] nor interface:NAME")]
+pub struct InvalidExternalAddress(String);
+
+impl FromStr for ExternalAddress {
+    type Err = InvalidExternalAddress;
+
+    fn from_str(text: &str) -> Result<Self, InvalidExternalAddress> {
+        let named = |name: &str| Some(name.to_owned()).filter(|name| !name.is_empty());
+        let parsed = match text.split_once(':') {
+            Some(("stun", server)) => named(server).map(Self::Stun),
+            Some(("interface", name)) => named(name).map(Self::Interface),
+            Some(_) | None => text.parse().ok().map(Self::Ip),
+        };
+        parsed.ok_or_else(|| InvalidExternalAddress(text.to_owned()))
+    }
+}
+
+impl fmt::Display for ExternalAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(ip) => ip.fmt(f),
+            Self::Stun(server) => write!(f, "stun:{server}"),
+            Self::Interface(name) => write!(f, "interface:{name}"),
+        }
+    }
+}
+
+textual!(ExternalAddress);
+
+/// Where the admin API listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AdminPlace(pub Place);
+
+impl FromStr for AdminPlace {
+    type Err = BadPlace;
+
+    fn from_str(text: &str) -> Result<Self, BadPlace> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for AdminPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+textual!(AdminPlace);
 
 /// `NAME:PASSWORD`, as flags take it.
 #[derive(Debug, Clone)]

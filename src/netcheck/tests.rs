@@ -18,7 +18,7 @@ fn answer(request: &[u8], mapped: SocketAddr) -> Option<Vec<u8>> {
 }
 
 /// A STUN server on loopback that says it sees everybody at `mapped`, or as they are.
-async fn serve(mapped: Option<SocketAddr>) -> SocketAddr {
+pub async fn serve(mapped: Option<SocketAddr>) -> SocketAddr {
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = tcp.local_addr().unwrap();
     let udp = UdpSocket::bind(address).await.unwrap();

@@ -40,6 +40,18 @@ pub fn post(place: Place<'_>, url: &str, token: Option<&str>, body: &Value) -> R
     place.inside(request)?.with_context(|| format!("POST {url}"))
 }
 
+/// `DELETE`, with a Bearer token if there is one.
+pub fn delete(place: Place<'_>, url: &str, token: Option<&str>) -> Result<Answer> {
+    let request = || -> Result<Answer> {
+        let mut request = agent().delete(url);
+        if let Some(token) = token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        answer(request.call())
+    };
+    place.inside(request)?.with_context(|| format!("DELETE {url}"))
+}
+
 impl Answer {
     pub fn json(&self) -> Result<Value> {
         ensure!(self.status < 300, "status {}: {}", self.status, self.body);

@@ -1,0 +1,131 @@
+//! From the program's configuration to the TURN server's.
+
+use crate::config::{Config, Ports, Secret};
+use anyhow::ensure;
+use porthole_turn_server::{Cidr, QuotaLimits};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The secret is the one that short-lived credentials are made from.
+#[allow(clippy::needless_update, reason = "a setting of the server that has no key yet")]
+pub fn of(
+    config: &Config,
+    secret: Option<&Secret>,
+) -> anyhow::Result<porthole_turn_server::Config> {
+    let turn = &config.turn;
+    let Pair { v4, v6 } = relay(config)?;
+    let bind = Pair::of("turn.relay_bind", &turn.relay_bind)?;
+    let Ports { first, last } = turn.relay_ports;
+    let plain = |(name, password): (&String, &Secret)| (name.clone(), password.reveal().to_owned());
+    let secrets = secret.into_iter().chain(&turn.old_secrets);
+    let blocks = |networks: &[crate::config::Network]| -> Vec<Cidr> {
+        networks.iter().map(|network| network.0).collect()
+    };
+    Ok(porthole_turn_server::Config {
+        listen: turn.listen.clone(),
+        realm: turn.realm.clone(),
+        users: turn.users.iter().map(plain).collect(),
+        rest_secrets: secrets.map(|secret| secret.reveal().to_owned()).collect(),
+        relay_address_v4: v4,
+        relay_address_v6: v6,
+        relay_bind_v4: bind.v4,
+        relay_bind_v6: bind.v6,
+        relay_ports: first..=last,
+        allow_peers: blocks(&turn.allow_peers),
+        deny_peers: blocks(&turn.deny_peers),
+        rfc5766_channels: turn.rfc5766_channels,
+        segmentation: turn.segmentation,
+        workers: usize::from(turn.workers),
+        quota: QuotaLimits {
+            per_user: turn.max_allocations_per_user.count(),
+            per_source: turn.max_allocations_per_source.count(),
+            total: turn.max_allocations.count(),
+        },
+        ..porthole_turn_server::Config::default()
+    })
+}
+
+/// What a reload does not reach is said, so that nobody waits for it.
+pub fn warn_of_others(running: &Config, new: &Config) {
+    let sections = [
+        ("data", running.data != new.data),
+        ("public_address", running.public_address != new.public_address),
+        ("signaling", running.signaling != new.signaling),
+        ("gateway", running.gateway != new.gateway),
+        ("camera", running.camera != new.camera),
+        ("turn.admin", running.turn.admin != new.turn.admin),
+        ("turn.admin_token", running.turn.admin_token != new.turn.admin_token),
+        ("turn.drain_s", running.turn.drain_s != new.turn.drain_s),
+        ("turn.external_address", running.turn.external_address != new.turn.external_address),
+    ];
+    for (section, _) in sections.into_iter().filter(|(_, differs)| *differs) {
+        tracing::warn!("{section} has changed in the configuration; it takes a restart");
+    }
+}
+
+/// One address of each family.
+#[derive(Debug, Default, PartialEq)]
+struct Pair {
+    v4: Option<Ipv4Addr>,
+    v6: Option<Ipv6Addr>,
+}
+
+impl Pair {
+    fn of(key: &str, addresses: &[IpAddr]) -> anyhow::Result<Self> {
+        let mut pair = Self::default();
+        for address in addresses {
+            let is_second = match *address {
+                IpAddr::V4(address) => pair.v4.replace(address).is_some(),
+                IpAddr::V6(address) => pair.v6.replace(address).is_some(),
+            };
+            ensure!(!is_second, "{key} has more than one address of a family");
+        }
+        Ok(pair)
+    }
+}
+
+/// The addresses to relay from, as configured, else the public one. With none of these the server
+/// takes the address that it listens on.
+fn relay(config: &Config) -> anyhow::Result<Pair> {
+    let named = &config.turn.relay_address;
+    let named = if named.is_empty() { config.public_address.as_slice() } else { named };
+    Pair::of("turn.relay_address", named)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_relay_is_where_it_was_told_to_be() {
+        let mut config = Config::default();
+        assert_eq!(relay(&config).unwrap(), Pair::default());
+        config.public_address = Some("203.0.113.7".parse().unwrap());
+        assert_eq!(relay(&config).unwrap().v4, Some(Ipv4Addr::new(203, 0, 113, 7)));
+        config.turn.relay_address = vec!["10.0.0.1".parse().unwrap(), "::1".parse().unwrap()];
+        let both = Pair { v4: Some(Ipv4Addr::new(10, 0, 0, 1)), v6: Some(Ipv6Addr::LOCALHOST) };
+        assert_eq!(relay(&config).unwrap(), both);
+        config.turn.relay_address.push("10.0.0.2".parse().unwrap());
+        assert!(relay(&config).is_err());
+    }
+
+    #[test]
+    fn the_old_secrets_come_after_the_new() {
+        let mut config = Config::default();
+        config.turn.old_secrets = vec!["old".to_owned().into()];
+        let secret = Secret::from("new".to_owned());
+        assert_eq!(of(&config, Some(&secret)).unwrap().rest_secrets, ["new", "old"]);
+        assert_eq!(of(&config, None).unwrap().rest_secrets, ["old"]);
+    }
+
+    #[test]
+    fn the_defaults_of_the_file_are_the_servers_own() {
+        let ours = of(&Config::default(), None).unwrap();
+        let theirs = porthole_turn_server::Config::default();
+        assert_eq!(ours.realm, theirs.realm);
+        assert_eq!(ours.relay_ports, theirs.relay_ports);
+        assert_eq!(ours.quota, theirs.quota);
+        assert_eq!(ours.rfc5766_channels, theirs.rfc5766_channels);
+        assert_eq!(ours.segmentation, theirs.segmentation);
+        assert_eq!(ours.workers, theirs.workers);
+    }
+}

@@ -1,0 +1,6 @@
+//! What an operator does to a running TURN server, and what its settings do.
+
+mod caller;
+mod reload;
+mod settings;
+mod turn;

@@ -1,5 +1,6 @@
 //! `porthole netcheck`: what this network lets through, and what to do about the rest.
 
+mod behaviour;
 mod probe;
 mod report;
 #[cfg(test)]
@@ -47,11 +48,7 @@ pub async fn run(flags: &cli::Netcheck) -> anyhow::Result<()> {
 pub async fn seen_by(server: &str) -> anyhow::Result<IpAddr> {
     let server = resolve(server).await?;
     let address = *server.addresses.first().context("the server has no address")?;
-    let local: IpAddr = match address {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let socket = UdpSocket::bind((local, 0)).await.context("cannot open a UDP socket")?;
+    let socket = UdpSocket::bind(any_local(address)).await.context("cannot open a UDP socket")?;
     let answer = probe::binding_over_udp(&socket, address, probe::PATIENCE).await;
     let answer = answer.with_context(|| format!("the STUN server {}", server.name))?;
     Ok(answer.address.ip())
@@ -85,6 +82,12 @@ async fn gather(
     for v6 in [false, true] {
         report.mapping =
             report.mapping.or(bindings_over_udp(servers, v6, patience, &mut report.checks).await?);
+    }
+    for address in servers.iter().flat_map(|server| &server.addresses) {
+        // Address translation is IPv4's trouble.
+        if report.nat.is_none() && address.is_ipv4() {
+            report.nat = behaviour::discover(*address).await.unwrap_or_default();
+        }
     }
     for (server, address) in each_address(servers) {
         let outcome = Outcome::of(probe::binding_over_tcp(address).await);
@@ -128,6 +131,15 @@ async fn bindings_over_udp(
         checks.push(Check::binding(server, address, Transport::Udp, outcome));
     }
     Ok(Mapping::of(&mapped))
+}
+
+/// Any port of this machine, to send to that address.
+fn any_local(towards: SocketAddr) -> SocketAddr {
+    let local: IpAddr = match towards {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    SocketAddr::new(local, 0)
 }
 
 /// Whether there is a way to the IPv6 Internet, as far as this machine knows.

@@ -1,6 +1,9 @@
 //! What was found, as a table for people and as JSON for programs.
 
-use super::probe::{Answer, Silence};
+use super::{
+    behaviour::Behaviour,
+    probe::{Answer, Silence},
+};
 use porthole_turn_proto::{FailureReason, Transport};
 use serde::Serialize;
 use std::{fmt, net::SocketAddr};
@@ -10,6 +13,8 @@ use std::{fmt, net::SocketAddr};
 pub(super) struct Report {
     pub(super) checks: Vec<Check>,
     pub(super) mapping: Mapping,
+    /// From a server with two addresses.
+    pub(super) nat: Option<Behaviour>,
     pub(super) ipv6: bool,
 }
 
@@ -156,7 +161,7 @@ impl Mapping {
                 "maps differently to each server (\"symmetric\"); with some peers video is \
                  relayed. A rule for a fixed UDP port, or IPv6, mends it"
             }
-            Self::Unknown => "not known; name two servers to learn it",
+            Self::Unknown => "not known; name two servers, or one with two addresses, to learn it",
         }
     }
 }
@@ -185,7 +190,18 @@ impl fmt::Display for Report {
                 writeln!(f, "      {advice}")?;
             }
         }
-        writeln!(f, "NAT   {}", self.mapping.sentence())?;
+        match &self.nat {
+            Some(nat) => writeln!(f, "NAT   {}", nat.class.sentence())?,
+            None => writeln!(f, "NAT   {}", self.mapping.sentence())?,
+        }
+        if let Some(turns) = self.nat.and_then(|nat| nat.hairpinning) {
+            let sentence = if turns {
+                "neighbours can use each other's outside addresses"
+            } else {
+                "neighbours cannot use each other's outside addresses; they meet inside the LAN"
+            };
+            writeln!(f, "      {sentence}")?;
+        }
         write!(f, "IPv6  {}", if self.ipv6 { "there is a way out" } else { "none" })
     }
 }

@@ -2,6 +2,8 @@
 
 /// MAPPED-ADDRESS: the address without XOR, only ever read.
 pub const MAPPED_ADDRESS: u16 = 0x0001;
+/// CHANGE-REQUEST: answer from another address or port (RFC 5780 §7.2).
+pub const CHANGE_REQUEST: u16 = 0x0003;
 /// USERNAME.
 pub const USERNAME: u16 = 0x0006;
 /// MESSAGE-INTEGRITY (HMAC-SHA1).
@@ -63,6 +65,8 @@ pub const FINGERPRINT: u16 = 0x8028;
 pub const ICE_CONTROLLED: u16 = 0x8029;
 /// ICE-CONTROLLING: the tie-breaker of an agent in this role (RFC 8445 §16.1).
 pub const ICE_CONTROLLING: u16 = 0x802A;
+/// OTHER-ADDRESS: the server's other address and port (RFC 5780 §7.4).
+pub const OTHER_ADDRESS: u16 = 0x802C;
 
 /// Types below this must be understood by the receiver (RFC 8489 §14).
 pub const FIRST_OPTIONAL: u16 = 0x8000;

@@ -1,0 +1,86 @@
+//! What `porthole netcheck` says of each NAT, asking coturn at two addresses (RFC 5780).
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use porthole_test_support::lab::{Lab, Nat, SERVER_ADDRESS};
+use porthole_test_support::porthole::binary;
+use porthole_test_support::program::{Place, Program};
+use porthole_test_support::scene::{Need, Scene, scene};
+use porthole_test_support::wait;
+use serde_json::Value;
+
+const SECOND_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 11);
+const READY_DEADLINE: Duration = Duration::from_secs(20);
+
+#[test]
+fn netcheck_names_each_nat() {
+    let needs = [Need::Lab, Need::Program, Need::Tool("turnserver")];
+    scene("netcheck_names_each_nat", &needs, |scene| {
+        let lab = Lab::new("netcheck")?;
+        let _server = start_coturn(scene, &lab)?;
+        let (none, address) = ("endpoint-independent", "address-dependent");
+        let address_and_port = "address-and-port-dependent";
+        for (nat, class, mapping, filtering) in [
+            (Nat::Open, "open", none, none),
+            (Nat::FullCone, "full-cone", none, none),
+            (Nat::Restricted, "restricted", none, address),
+            (Nat::PortRestricted, "port-restricted", none, address_and_port),
+            (Nat::Symmetric, "symmetric", address_and_port, address_and_port),
+        ] {
+            let side = lab.side(nat)?;
+            // The server is up when it answers; a question opens no NAT for long enough to matter.
+            let found = wait::until("an answer", READY_DEADLINE, || {
+                let found = netcheck(Place::On(&side.host))?;
+                Ok((!found["nat"].is_null()).then_some(found))
+            })?;
+            let is = |key: &str, expected: &str| found["nat"][key] == expected;
+            ensure!(is("class", class), "{nat}: {found}");
+            ensure!(is("mapping", mapping), "{nat}: {found}");
+            ensure!(is("filtering", filtering), "{nat}: {found}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn netcheck_says_that_udp_is_blocked_and_what_to_do() {
+    let needs = [Need::Lab, Need::Program, Need::Tool("turnserver")];
+    scene("netcheck_says_that_udp_is_blocked_and_what_to_do", &needs, |scene| {
+        let lab = Lab::new("netcheck-blocked")?;
+        let _server = start_coturn(scene, &lab)?;
+        let side = lab.side(Nat::UdpBlocked)?;
+        let found = netcheck(Place::On(&side.host))?;
+        let checks = found["checks"].as_array().context("a list of checks")?;
+        let of = |what: &str| checks.iter().find(|check| check["what"] == what);
+        let udp = of("STUN over UDP").context("UDP was tried")?;
+        ensure!(udp["result"] == "failed" && udp["advice"].is_string(), "{found}");
+        ensure!(found["nat"].is_null(), "{found}");
+        Ok(())
+    });
+}
+
+/// coturn at two addresses and two ports of the lab's server.
+fn start_coturn(scene: &Scene, lab: &Lab) -> Result<Program> {
+    lab.server().add_address(SECOND_ADDRESS)?;
+    let mut command = Place::On(lab.server()).command("turnserver");
+    let in_folder = |name: &str| scene.folder().join(name);
+    command
+        .args(["-n", "--stun-only", "--no-cli", "--no-tls", "--no-dtls", "--log-file", "stdout"])
+        .args(["-L", &SERVER_ADDRESS.to_string(), "-L", &SECOND_ADDRESS.to_string()])
+        .args(["--listening-port", "3478", "--alt-listening-port", "3479"])
+        .arg("--pidfile")
+        .arg(in_folder("coturn.pid"))
+        .arg("--userdb")
+        .arg(in_folder("coturn.sqlite"));
+    Program::start(scene, "coturn", &mut command)
+}
+
+fn netcheck(place: Place<'_>) -> Result<Value> {
+    let server = SERVER_ADDRESS.to_string();
+    let output =
+        place.command(binary()?).args(["netcheck", "--server", &server, "--json"]).output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    serde_json::from_slice(&output.stdout).with_context(|| format!("netcheck said {said}"))
+}

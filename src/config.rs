@@ -78,6 +78,16 @@ impl Default for Signaling {
 pub struct Turn {
     /// The addresses and ports to listen on, UDP and TCP.
     pub listen: Vec<SocketAddr>,
+    /// Where to listen for TLS alone.
+    pub listen_tls: Vec<SocketAddr>,
+    /// Where to listen for DTLS.
+    pub listen_dtls: Vec<SocketAddr>,
+    /// The certificate with its intermediates, PEM; read again when it changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_certificate: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
     /// The realm of its users.
     pub realm: String,
     /// Users with a password, by name.
@@ -108,6 +118,12 @@ pub struct Turn {
     pub max_allocations_per_source: Limited<1, MAX_ALLOCATIONS>,
     /// Allocations at a time.
     pub max_allocations: Limited<1, MAX_ALLOCATIONS>,
+    /// Payload bytes a second of one allocation, both directions together; 0 is without a limit.
+    pub max_bytes_per_s_per_allocation: u32,
+    /// The same for all allocations of one user.
+    pub max_bytes_per_s_per_user: u32,
+    /// Let clients take their allocations along to another address (RFC 8016).
+    pub mobility: bool,
     /// Let clients bind channels above 0x4FFF, as RFC 5766 did.
     pub rfc5766_channels: bool,
     /// Take and give datagrams in bursts where the system can.
@@ -131,6 +147,10 @@ impl Default for Turn {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 3478))],
+            listen_tls: Vec::new(),
+            listen_dtls: Vec::new(),
+            tls_certificate: None,
+            tls_key: None,
             realm: "porthole".into(),
             users: BTreeMap::new(),
             secret: None,
@@ -146,6 +166,9 @@ impl Default for Turn {
             max_allocations_per_user: Limited::of(128),
             max_allocations_per_source: Limited::of(1024),
             max_allocations: Limited::of(16_384),
+            max_bytes_per_s_per_allocation: 0,
+            max_bytes_per_s_per_user: 0,
+            mobility: false,
             rfc5766_channels: false,
             segmentation: true,
             drain_s: Limited::of(3),

@@ -3,6 +3,7 @@
 mod behaviour;
 mod probe;
 mod report;
+mod router;
 #[cfg(test)]
 pub mod tests;
 
@@ -88,6 +89,10 @@ async fn gather(
         if report.nat.is_none() && address.is_ipv4() {
             report.nat = behaviour::discover(*address).await.unwrap_or_default();
         }
+    }
+    // Nobody goes through the router to this machine itself.
+    if servers.iter().flat_map(|server| &server.addresses).any(|at| !at.ip().is_loopback()) {
+        report.router = router::discover().await;
     }
     for (server, address) in each_address(servers) {
         let outcome = Outcome::of(probe::binding_over_tcp(address).await);

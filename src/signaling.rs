@@ -70,3 +70,39 @@ fn asset(path: &str) -> Option<porthole_signaling::Asset> {
         etag: Some(etag),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_turn_server_elsewhere_is_offered_with_its_secret() {
+        let mut config = Config::default();
+        assert!(offer_elsewhere(&config).unwrap().is_none());
+        config.signaling.turn_urls = vec!["stun:h:1".to_owned()];
+        assert_eq!(offer_elsewhere(&config).unwrap().unwrap().urls, ["stun:h:1"]);
+        config.signaling.turn_urls.push("turn:h:1?transport=udp".to_owned());
+        let error = offer_elsewhere(&config).unwrap_err().to_string();
+        assert!(error.contains("signaling.turn_secret is missing"), "{error}");
+        config.signaling.turn_secret = Some("shared".to_owned().into());
+        let offer = offer_elsewhere(&config).unwrap().unwrap();
+        assert_eq!((offer.urls.len(), offer.secret.as_slice()), (2, b"shared".as_slice()));
+    }
+
+    #[test]
+    fn people_are_told_the_public_url_else_the_public_address() {
+        for (http, public_address, public_url, address) in [
+            ("127.0.0.1:8080", Some("203.0.113.7"), None, "http://localhost:8080"),
+            ("0.0.0.0:8080", Some("203.0.113.7"), None, "http://203.0.113.7:8080"),
+            ("0.0.0.0:8080", None, None, "http://localhost:8080"),
+            ("192.0.2.1:80", None, None, "http://192.0.2.1:80"),
+            ("192.0.2.1:80", None, Some("https://x.example/"), "https://x.example"),
+        ] {
+            let mut config = Config::default();
+            config.signaling.http = http.parse().unwrap();
+            config.public_address = public_address.map(|ip| ip.parse().unwrap());
+            config.signaling.public_url = public_url.map(|url| url.parse().unwrap());
+            assert_eq!(super::address(&config), address);
+        }
+    }
+}

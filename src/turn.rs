@@ -95,7 +95,9 @@ fn reload(
     read_again: ReadAgain,
 ) -> Reload {
     let server = Arc::clone(server);
-    let (running, made_secret) = (config.clone(), secret.cloned());
+    let running = config.clone();
+    // One that `up` made is not in the file; one that was is taken away with its line.
+    let made_secret = secret.filter(|_| config.turn.secret.is_none()).cloned();
     Arc::new(move || {
         let again = || -> anyhow::Result<Vec<Change>> {
             let mut new = read_again()?;

@@ -3,6 +3,7 @@
 use super::{
     behaviour::Behaviour,
     probe::{Answer, Silence},
+    router::Router,
 };
 use porthole_turn_proto::{FailureReason, Transport};
 use serde::Serialize;
@@ -15,6 +16,8 @@ pub(super) struct Report {
     pub(super) mapping: Mapping,
     /// From a server with two addresses.
     pub(super) nat: Option<Behaviour>,
+    /// What the router offers, where there is one.
+    pub(super) router: Option<Router>,
     pub(super) ipv6: bool,
 }
 
@@ -201,6 +204,9 @@ impl fmt::Display for Report {
                 "neighbours cannot use each other's outside addresses; they meet inside the LAN"
             };
             writeln!(f, "      {sentence}")?;
+        }
+        if let Some(router) = self.router {
+            writeln!(f, "      the router {}", router.sentence())?;
         }
         write!(f, "IPv6  {}", if self.ipv6 { "there is a way out" } else { "none" })
     }

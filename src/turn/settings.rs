@@ -1,9 +1,12 @@
 //! From the program's configuration to the TURN server's.
 
 use crate::config::{Config, Ports, Secret};
-use anyhow::ensure;
-use porthole_turn_server::{Cidr, QuotaLimits};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use anyhow::{bail, ensure};
+use porthole_turn_server::{BandwidthLimits, Cidr, QuotaLimits, TlsFiles};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    num::NonZeroU64,
+};
 
 /// The secret is the one that short-lived credentials are made from.
 #[allow(clippy::needless_update, reason = "a setting of the server that has no key yet")]
@@ -22,6 +25,9 @@ pub fn of(
     };
     Ok(porthole_turn_server::Config {
         listen: turn.listen.clone(),
+        listen_tls: turn.listen_tls.clone(),
+        listen_dtls: turn.listen_dtls.clone(),
+        tls: tls_files(config)?,
         realm: turn.realm.clone(),
         users: turn.users.iter().map(plain).collect(),
         rest_secrets: secrets.map(|secret| secret.reveal().to_owned()).collect(),
@@ -32,6 +38,11 @@ pub fn of(
         relay_ports: first..=last,
         allow_peers: blocks(&turn.allow_peers),
         deny_peers: blocks(&turn.deny_peers),
+        bandwidth: BandwidthLimits {
+            per_allocation: NonZeroU64::new(turn.max_bytes_per_s_per_allocation.into()),
+            per_user: NonZeroU64::new(turn.max_bytes_per_s_per_user.into()),
+        },
+        mobility: turn.mobility,
         rfc5766_channels: turn.rfc5766_channels,
         segmentation: turn.segmentation,
         workers: usize::from(turn.workers),
@@ -42,6 +53,15 @@ pub fn of(
         },
         ..porthole_turn_server::Config::default()
     })
+}
+
+fn tls_files(config: &Config) -> anyhow::Result<Option<TlsFiles>> {
+    match (config.turn.tls_certificate.clone(), config.turn.tls_key.clone()) {
+        (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
+        (None, None) => Ok(None),
+        (Some(_), None) => bail!("turn.tls_certificate is set, but turn.tls_key is missing"),
+        (None, Some(_)) => bail!("turn.tls_key is set, but turn.tls_certificate is missing"),
+    }
 }
 
 /// What a reload does not reach is said, so that nobody waits for it.
@@ -118,6 +138,23 @@ mod tests {
     }
 
     #[test]
+    fn switches_and_limits_reach_the_server() {
+        let mut config = Config::default();
+        config.turn.mobility ^= true;
+        config.turn.rfc5766_channels ^= true;
+        config.turn.segmentation ^= true;
+        config.turn.max_bytes_per_s_per_allocation = 7;
+        config.turn.max_bytes_per_s_per_user = 9;
+        let (given, before) = (of(&config, None).unwrap(), of(&Config::default(), None).unwrap());
+        assert_ne!(given.mobility, before.mobility);
+        assert_ne!(given.rfc5766_channels, before.rfc5766_channels);
+        assert_ne!(given.segmentation, before.segmentation);
+        assert_eq!(given.bandwidth.per_allocation.map(NonZeroU64::get), Some(7));
+        assert_eq!(given.bandwidth.per_user.map(NonZeroU64::get), Some(9));
+        assert_eq!(before.bandwidth, BandwidthLimits::default());
+    }
+
+    #[test]
     fn the_defaults_of_the_file_are_the_servers_own() {
         let ours = of(&Config::default(), None).unwrap();
         let theirs = porthole_turn_server::Config::default();
@@ -126,6 +163,8 @@ mod tests {
         assert_eq!(ours.quota, theirs.quota);
         assert_eq!(ours.rfc5766_channels, theirs.rfc5766_channels);
         assert_eq!(ours.segmentation, theirs.segmentation);
+        assert_eq!(ours.bandwidth, theirs.bandwidth);
+        assert_eq!(ours.mobility, theirs.mobility);
         assert_eq!(ours.workers, theirs.workers);
     }
 }

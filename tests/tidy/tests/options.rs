@@ -10,13 +10,16 @@ const LIMITS: &str = "turn-server/proto/src/server/tests/limits.rs";
 const REFUSALS: &str = "turn-server/proto/src/server/tests/refusals.rs";
 
 /// An option of docs/ref/config.md, and a test that fails when the option does nothing.
-#[rustfmt::skip]
 const EFFECTS: &[(&str, &str, &str)] = &[
     ("data", HOUSE, "a_house_is_as_its_file_says"),
     ("data", "src/config/tests.rs", "the_environment_overrides_the_file_and_a_flag_overrides_both"),
     ("public_address", "src/turn.rs", "clients_are_told_the_public_address"),
     ("public_address", SIGNALING, "people_are_told_the_public_url_else_the_public_address"),
-    ("signaling.http", "tests/program/tests/bad_things/ports.rs", "a_port_in_use_is_named_and_whoever_has_it_keeps_it"),
+    (
+        "signaling.http",
+        "tests/program/tests/bad_things/ports.rs",
+        "a_port_in_use_is_named_and_whoever_has_it_keeps_it",
+    ),
     ("signaling.public_url", SIGNALING, "people_are_told_the_public_url_else_the_public_address"),
     ("signaling.turn_urls", SIGNALING, "the_turn_server_elsewhere_is_offered_with_its_secret"),
     ("signaling.turn_secret", SIGNALING, "the_turn_server_elsewhere_is_offered_with_its_secret"),
@@ -29,31 +32,67 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("turn.users", SETTINGS, "users_are_let_in_by_their_passwords"),
     ("turn.secret", SETTINGS, "a_secret_makes_credentials_and_an_old_one_still_does"),
     ("turn.old_secrets", SETTINGS, "a_secret_makes_credentials_and_an_old_one_still_does"),
-    ("turn.external_address", SETTINGS, "the_external_address_is_relayed_from_and_found_by_a_stun_server"),
+    (
+        "turn.external_address",
+        SETTINGS,
+        "the_external_address_is_relayed_from_and_found_by_a_stun_server",
+    ),
     ("turn.relay_address", SETTINGS, "it_relays_from_the_address_and_the_ports_it_is_told"),
     ("turn.relay_bind", SETTINGS, "relay_sockets_are_bound_where_they_are_told"),
     ("turn.relay_ports", SETTINGS, "it_relays_from_the_address_and_the_ports_it_is_told"),
     ("turn.allow_peers", SETTINGS, "peers_are_those_that_are_allowed_and_not_denied"),
     ("turn.deny_peers", SETTINGS, "peers_are_those_that_are_allowed_and_not_denied"),
     ("turn.workers", SETTINGS, "there_are_as_many_workers_as_it_is_told"),
-    ("turn.max_allocations_per_user", SETTINGS, "allocations_are_limited_by_user_by_source_and_in_all"),
-    ("turn.max_allocations_per_source", SETTINGS, "allocations_are_limited_by_user_by_source_and_in_all"),
+    (
+        "turn.max_allocations_per_user",
+        SETTINGS,
+        "allocations_are_limited_by_user_by_source_and_in_all",
+    ),
+    (
+        "turn.max_allocations_per_source",
+        SETTINGS,
+        "allocations_are_limited_by_user_by_source_and_in_all",
+    ),
     ("turn.max_allocations", SETTINGS, "allocations_are_limited_by_user_by_source_and_in_all"),
     ("turn.max_bytes_per_s_per_allocation", OURS, "switches_and_limits_reach_the_server"),
-    ("turn.max_bytes_per_s_per_allocation", LIMITS, "bandwidth_is_bounded_for_an_allocation_and_for_a_user"),
+    (
+        "turn.max_bytes_per_s_per_allocation",
+        LIMITS,
+        "bandwidth_is_bounded_for_an_allocation_and_for_a_user",
+    ),
     ("turn.max_bytes_per_s_per_user", OURS, "switches_and_limits_reach_the_server"),
-    ("turn.max_bytes_per_s_per_user", LIMITS, "bandwidth_is_bounded_for_an_allocation_and_for_a_user"),
+    (
+        "turn.max_bytes_per_s_per_user",
+        LIMITS,
+        "bandwidth_is_bounded_for_an_allocation_and_for_a_user",
+    ),
     ("turn.mobility", OURS, "switches_and_limits_reach_the_server"),
-    ("turn.mobility", "turn-server/proto/src/server/tests/mobility.rs", "tickets_are_given_where_they_are_asked_for_and_allowed"),
+    (
+        "turn.mobility",
+        "turn-server/proto/src/server/tests/mobility.rs",
+        "tickets_are_given_where_they_are_asked_for_and_allowed",
+    ),
     ("turn.rfc5766_channels", OURS, "switches_and_limits_reach_the_server"),
     ("turn.rfc5766_channels", REFUSALS, "channels_of_rfc_5766_are_taken_where_they_are_configured"),
     ("turn.segmentation", OURS, "switches_and_limits_reach_the_server"),
-    ("turn.segmentation", "turn-server/src/worker/outbox/tests.rs", "without_segmentation_each_datagram_goes_alone"),
+    (
+        "turn.segmentation",
+        "turn-server/src/worker/outbox/tests.rs",
+        "without_segmentation_each_datagram_goes_alone",
+    ),
     ("turn.drain_s", SETTINGS, "a_stop_waits_for_living_allocations_as_long_as_it_is_told"),
     ("turn.admin", SETTINGS, "the_admin_api_is_where_it_is_told_and_asks_for_its_token"),
     ("turn.admin_token", SETTINGS, "the_admin_api_is_where_it_is_told_and_asks_for_its_token"),
-    ("gateway.server", "tests/program/tests/bad_things/credentials.rs", "a_claim_code_that_is_worth_nothing_says_where_a_new_one_comes_from"),
-    ("gateway.claim", "tests/program/tests/bad_things/credentials.rs", "a_claim_code_that_is_worth_nothing_says_where_a_new_one_comes_from"),
+    (
+        "gateway.server",
+        "tests/program/tests/bad_things/credentials.rs",
+        "a_claim_code_that_is_worth_nothing_says_where_a_new_one_comes_from",
+    ),
+    (
+        "gateway.claim",
+        "tests/program/tests/bad_things/credentials.rs",
+        "a_claim_code_that_is_worth_nothing_says_where_a_new_one_comes_from",
+    ),
     ("gateway.name", HOUSE, "a_house_is_as_its_file_says"),
     ("gateway.udp_port", HOUSE, "a_house_is_as_its_file_says"),
     ("gateway.turn_only", HOUSE, "a_gateway_that_is_told_to_goes_through_turn_only"),
@@ -61,7 +100,11 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("camera.ID.source", HOUSE, "a_house_is_as_its_file_says"),
     ("camera.ID.sub_source", HOUSE, "a_house_is_as_its_file_says"),
     ("camera.ID.on_demand", HOUSE, "a_house_is_as_its_file_says"),
-    ("camera.ID.on_demand", "gateway/core/src/camera/tests.rs", "a_camera_on_demand_is_reached_while_somebody_watches_and_a_little_longer"),
+    (
+        "camera.ID.on_demand",
+        "gateway/core/src/camera/tests.rs",
+        "a_camera_on_demand_is_reached_while_somebody_watches_and_a_little_longer",
+    ),
 ];
 
 fn documented() -> Vec<String> {

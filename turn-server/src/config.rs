@@ -60,6 +60,9 @@ pub struct Config {
     /// Whether clients may take their allocations along to another address (RFC 8016). Default: no,
     /// as browsers never ask.
     pub mobility: bool,
+    /// Whether time-limited credentials that have expired prolong nothing. Otherwise an allocation
+    /// may outlive the credentials that made it.
+    pub strict_expiry: bool,
     /// Threads; 0 is one for each core.
     pub workers: usize,
     /// How many allocations there may be.
@@ -88,6 +91,7 @@ impl Default for Config {
             rfc5766_channels: false,
             segmentation: true,
             mobility: false,
+            strict_expiry: false,
             workers: 0,
             quota: QuotaLimits::default(),
             bandwidth: BandwidthLimits::default(),
@@ -161,6 +165,7 @@ fn reloadable(config: &Config, policy: PolicyConfig) -> Reloadable {
         rest_secrets: config.rest_secrets.clone(),
         policy,
         rfc5766_channels: config.rfc5766_channels,
+        strict_expiry: config.strict_expiry,
         // Nothing here connects to peers yet.
         tcp_relaying: false,
         mobility: config.mobility,

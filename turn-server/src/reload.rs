@@ -73,6 +73,7 @@ pub(crate) fn changes(old: &Config, new: &Config) -> Vec<Change> {
         bandwidth,
         mobility,
         rfc5766_channels,
+        strict_expiry,
     } = new;
     let mut found = Differences::default();
     found.at_restart("listen", &old.listen, listen);
@@ -95,6 +96,7 @@ pub(crate) fn changes(old: &Config, new: &Config) -> Vec<Change> {
     found.at_once("bandwidth", &old.bandwidth, bandwidth);
     found.at_once("mobility", &old.mobility, mobility);
     found.at_once("rfc5766_channels", &old.rfc5766_channels, rfc5766_channels);
+    found.at_once("strict_expiry", &old.strict_expiry, strict_expiry);
     found.0
 }
 
@@ -109,6 +111,7 @@ pub(crate) fn in_effect(old: &Config, new: Config) -> Config {
         bandwidth: new.bandwidth,
         mobility: new.mobility,
         rfc5766_channels: new.rfc5766_channels,
+        strict_expiry: new.strict_expiry,
         ..old.clone()
     }
 }

@@ -54,10 +54,7 @@ impl ServerHost {
                 users: vec![(USER.to_owned(), PASSWORD.to_owned())],
                 rest_secrets: Vec::new(),
                 policy,
-                rfc5766_channels: false,
-                tcp_relaying: false,
-                mobility: false,
-                bandwidth: BandwidthLimits::default(),
+                ..Reloadable::default()
             },
             dont_fragment: false,
             relay_v4: Some(RelayAddress { ip: SERVER.ip(), ports: PortPool::new(50_000..=59_999) }),

@@ -59,6 +59,9 @@ fn refused(out: &mut Exposition, stats: &Stats) {
     let malformed = stats.counters.malformed;
     let help = "Messages that were neither STUN nor ChannelData";
     out.counter("porthole_turn_malformed_total", help, &[("", malformed)]);
+    let unanswered = stats.counters.unanswered;
+    let help = "Requests of unproved sources that got no answer";
+    out.counter("porthole_turn_unanswered_total", help, &[("", unanswered)]);
 }
 
 /// The text, metric by metric.

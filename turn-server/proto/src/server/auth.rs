@@ -1,21 +1,23 @@
 //! Who asks: long-term credentials (RFC 8489 §9.2), static or time-limited.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::nonce::Nonces;
+use super::accounts::{Accounts, Means, Named, is_expired};
+use super::nonce::{Nonces, Offer};
 use super::{FiveTuple, Now};
-use crate::credentials::{rest_password, split_rest_username};
-use crate::stun::{ErrorCode, LongTermKey, Message, attribute, long_term_key};
+use crate::credentials::split_rest_username;
+use crate::stun::{ErrorCode, LongTermKey, Message, Method, PasswordAlgorithm, attribute};
 
-/// The longest username and realm of RFC 8489 §14.3.
-const MAX_USERNAME: usize = 508;
+/// PASSWORD-ALGORITHMS: what we take, the better one first.
+pub(super) const PASSWORD_ALGORITHMS: [PasswordAlgorithm; 2] =
+    [PasswordAlgorithm::Sha256, PasswordAlgorithm::Md5];
 
 /// Somebody who proved to know a password.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
     pub(super) username: Arc<str>,
     pub(super) key: LongTermKey,
+    algorithm: PasswordAlgorithm,
 }
 
 impl Identity {
@@ -33,23 +35,22 @@ pub(super) type Challenge = ErrorCode;
 
 /// Checks credentials; remembers nobody.
 pub(super) struct Authenticator {
-    realm: String,
-    users: HashMap<String, LongTermKey>,
-    rest_secrets: Vec<String>,
+    accounts: Accounts,
     nonces: Nonces,
+    strict_expiry: bool,
 }
 
 impl std::fmt::Debug for Authenticator {
     /// Without names and secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Authenticator").field("realm", &self.realm).finish_non_exhaustive()
+        f.debug_struct("Authenticator").field("realm", &self.realm()).finish_non_exhaustive()
     }
 }
 
 impl Authenticator {
     /// Of nobody yet.
     pub(super) fn new(realm: String, nonces: Nonces) -> Self {
-        Self { realm, users: HashMap::new(), rest_secrets: Vec::new(), nonces }
+        Self { accounts: Accounts::new(realm), nonces, strict_expiry: false }
     }
 
     /// Instead of those there are.
@@ -57,21 +58,23 @@ impl Authenticator {
         &mut self,
         users: Vec<(String, String)>,
         rest_secrets: Vec<String>,
+        strict_expiry: bool,
     ) {
-        let key = |(name, password): (String, String)| {
-            let key = long_term_key(&name, &self.realm, &password);
-            (name, key)
-        };
-        self.users = users.into_iter().map(key).collect();
-        self.rest_secrets = rest_secrets;
+        self.accounts.set(users, rest_secrets);
+        self.strict_expiry = strict_expiry;
     }
 
     pub(super) fn realm(&self) -> &str {
-        &self.realm
+        self.accounts.realm()
     }
 
-    pub(super) fn nonce(&self, client: &FiveTuple, now: Now) -> String {
-        self.nonces.make(client, now.unix_s)
+    /// What a challenge with all that RFC 8489 has to offer offers.
+    pub(super) fn offer(&self) -> Offer {
+        Offer::Algorithms { userhash: self.accounts.take_userhash() }
+    }
+
+    pub(super) fn nonce(&self, client: &FiveTuple, now: Now, offer: Offer) -> Vec<u8> {
+        self.nonces.make(client, now.unix_s, offer)
     }
 
     /// `owner` is whoever made the allocation of this client, if there is one: its credentials
@@ -83,41 +86,58 @@ impl Authenticator {
         owner: Option<&Identity>,
         now: Now,
     ) -> Result<Identity, Challenge> {
-        if !message.has_integrity() {
-            return Err(ErrorCode::UNAUTHENTICATED);
-        }
-        let username = message.text(attribute::USERNAME).ok().flatten();
-        let realm = message.text(attribute::REALM).ok().flatten();
-        let nonce = message.first(attribute::NONCE);
-        let (Some(username), Some(_), Some(nonce)) = (username, realm, nonce) else {
-            return Err(ErrorCode::BAD_REQUEST);
-        };
+        let integrity = message.integrity().ok_or(ErrorCode::UNAUTHENTICATED)?;
+        let (named, nonce) = named(message).ok_or(ErrorCode::BAD_REQUEST)?;
         // Before the password: cheaper, and a forged source gets no further.
-        if !self.nonces.is_fresh(nonce.value, client, now.unix_s) {
-            return Err(ErrorCode::STALE_NONCE);
+        let offer = self.nonces.check(nonce, client, now.unix_s);
+        let offer = offer.ok_or(ErrorCode::STALE_NONCE)?;
+        let algorithm = chosen_algorithm(message, offer)?;
+        let means = Means { algorithm, integrity };
+        let same = |owner: &&Identity| {
+            owner.algorithm == algorithm
+                && owner.key.integrity() == integrity
+                && self.accounts.is(&owner.username, named)
+        };
+        if let Some(owner) = owner.filter(same) {
+            let good = message.is_made_with(&owner.key) && !self.is_too_late(owner, message, now);
+            return if good { Ok(owner.clone()) } else { Err(ErrorCode::UNAUTHENTICATED) };
         }
-        if let Some(owner) = owner.filter(|owner| *owner.username == *username) {
-            let proven = message.is_made_with(&owner.key);
-            return if proven { Ok(owner.clone()) } else { Err(ErrorCode::UNAUTHENTICATED) };
-        }
-        let key = self.key_of(username, message, now).ok_or(ErrorCode::UNAUTHENTICATED)?;
-        Ok(Identity { username: username.into(), key })
+        let found = self.accounts.find(named, means, message, now.unix_s);
+        let (username, key) = found.ok_or(ErrorCode::UNAUTHENTICATED)?;
+        Ok(Identity { username, key, algorithm })
     }
 
-    fn key_of(&self, username: &str, message: &Message<'_>, now: Now) -> Option<LongTermKey> {
-        if username.len() > MAX_USERNAME {
-            return None;
+    /// With strict expiry nobody prolongs an allocation beyond the credentials' end. To end it is
+    /// always allowed.
+    fn is_too_late(&self, owner: &Identity, message: &Message<'_>, now: Now) -> bool {
+        self.strict_expiry
+            && message.method() == Method::Refresh
+            && message.u32(attribute::LIFETIME) != Ok(Some(0))
+            && is_expired(&owner.username, now.unix_s) == Some(true)
+    }
+}
+
+/// Whom the message names, and its nonce; `None` when it lacks what it needs (RFC 8489 §9.2.4).
+fn named<'m>(message: &Message<'m>) -> Option<(Named<'m>, &'m [u8])> {
+    let name = message.text(attribute::USERNAME).ok()?.map(Named::Name);
+    let hash = message.first(attribute::USERHASH).map(|hash| Named::Hash(hash.value));
+    message.text(attribute::REALM).ok()??;
+    let nonce = message.first(attribute::NONCE)?;
+    Some((name.or(hash)?, nonce.value))
+}
+
+/// RFC 8489 §9.2.4: without a choice it is MD5; a choice must be among what was offered, and the
+/// offer must be repeated as it was made.
+fn chosen_algorithm(message: &Message<'_>, offer: Offer) -> Result<PasswordAlgorithm, Challenge> {
+    let offered = message.first(attribute::PASSWORD_ALGORITHMS).map(|a| a.value);
+    let chosen = message.first(attribute::PASSWORD_ALGORITHM).map(|a| a.value);
+    match (offer, offered, chosen) {
+        (Offer::Plain, _, _) | (Offer::Algorithms { .. }, None, None) => Ok(PasswordAlgorithm::Md5),
+        (Offer::Algorithms { .. }, Some(offered), Some(chosen))
+            if *offered == *PASSWORD_ALGORITHMS.map(PasswordAlgorithm::encode).as_flattened() =>
+        {
+            PasswordAlgorithm::decode(chosen).ok_or(ErrorCode::BAD_REQUEST)
         }
-        if let Some(key) = self.users.get(username) {
-            return message.is_made_with(key).then(|| key.clone());
-        }
-        let (expiry, _) = split_rest_username(username)?;
-        if expiry <= now.unix_s {
-            return None;
-        }
-        self.rest_secrets
-            .iter()
-            .map(|secret| long_term_key(username, &self.realm, &rest_password(secret, username)))
-            .find(|key| message.is_made_with(key))
+        (Offer::Algorithms { .. }, _, _) => Err(ErrorCode::BAD_REQUEST),
     }
 }

@@ -67,6 +67,9 @@ pub struct Reloadable {
     pub users: Vec<(String, String)>,
     /// Secrets of time-limited credentials; several while they are exchanged.
     pub rest_secrets: Vec<String>,
+    /// Whether credentials that have expired prolong nothing. Otherwise an allocation may outlive
+    /// the credentials that made it.
+    pub strict_expiry: bool,
     /// Which peers are allowed.
     pub policy: PolicyConfig,
     /// Whether channels 0x5000 to 0x7FFE may be bound: clients of RFC 5766 use them.

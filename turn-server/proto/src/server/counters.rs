@@ -107,6 +107,8 @@ pub struct Counters {
     pub challenged: u64,
     /// What was neither STUN nor ChannelData.
     pub malformed: u64,
+    /// Requests of unproved sources that got no answer: too many, or too short to pay for one.
+    pub unanswered: u64,
     relayed: [Relayed; Transport::ALL.len()],
     errors: [u64; ERROR_CODES.len()],
     drops: [u64; DropReason::ALL.len()],
@@ -115,7 +117,7 @@ pub struct Counters {
 impl Counters {
     /// How many numbers it has.
     pub const LEN: usize =
-        5 + Transport::ALL.len() * Relayed::LEN + ERROR_CODES.len() + DropReason::ALL.len();
+        6 + Transport::ALL.len() * Relayed::LEN + ERROR_CODES.len() + DropReason::ALL.len();
 
     /// What was relayed for clients of each transport.
     pub fn relayed(&self) -> impl Iterator<Item = (Transport, Relayed)> {
@@ -176,8 +178,9 @@ impl Counters {
 
     /// Its numbers in an order of their own, for whoever hands them on.
     pub fn to_array(self) -> [u64; Self::LEN] {
-        let Self { bindings, allocations_made, refused, challenged, malformed, .. } = self;
-        let single = [bindings, allocations_made, refused, challenged, malformed];
+        let Self { bindings, allocations_made, refused, challenged, malformed, unanswered, .. } =
+            self;
+        let single = [bindings, allocations_made, refused, challenged, malformed, unanswered];
         let relayed = self.relayed.into_iter().flat_map(Relayed::to_array);
         let mut all = single.into_iter().chain(relayed).chain(self.errors).chain(self.drops);
         std::array::from_fn(|_| all.next().unwrap_or_default())
@@ -194,6 +197,7 @@ impl Counters {
             refused: next(),
             challenged: next(),
             malformed: next(),
+            unanswered: next(),
             relayed: std::array::from_fn(|_| Relayed::from_array(std::array::from_fn(|_| next()))),
             errors: std::array::from_fn(|_| next()),
             drops: std::array::from_fn(|_| next()),

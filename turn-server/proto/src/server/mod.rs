@@ -7,13 +7,17 @@
 //! Architecture invariants: nobody who has not proved an address and a password costs a byte of
 //! memory; every packet to or from a peer passes `Server::authorize_peer`.
 
+mod accounts;
 mod allocate;
 mod allocation;
 mod auth;
 mod bandwidth;
+mod binding;
+mod challenge;
 mod config;
 mod counters;
 mod icmp;
+mod limits;
 mod mobility;
 mod nonce;
 mod offload;
@@ -44,6 +48,7 @@ pub use config::{
 };
 pub use counters::{Counters, DropReason, Relayed};
 pub use icmp::Icmp;
+use limits::Limits;
 use mobility::Tickets;
 pub use nonce::NONCE_LIFETIME_S;
 use nonce::Nonces;
@@ -182,6 +187,7 @@ pub struct Server {
     dont_fragment: bool,
     last_channel: ChannelNumber,
     reservations: Reservations,
+    limits: Limits,
     table: Table,
     worker: u8,
     connections: tcp::Connections,
@@ -212,6 +218,7 @@ impl Server {
             dont_fragment: config.dont_fragment,
             last_channel: ChannelNumber::MAX,
             reservations: Reservations::new(config.nonce_key),
+            limits: Limits::default(),
             table: Table::default(),
             worker: config.worker,
             connections: tcp::Connections::default(),
@@ -320,7 +327,7 @@ impl Server {
             return None;
         };
         match (message.class(), message.method()) {
-            (Class::Request, Method::Binding) => self.handle_binding(client, &message),
+            (Class::Request, Method::Binding) => self.handle_binding(now, client, &message),
             (Class::Request, _) => self.handle_request(now, client, &message),
             (Class::Indication, Method::Send) => return self.handle_send(now, client, &message),
             // A Binding indication keeps a NAT's mapping alive and wants nothing.

@@ -18,7 +18,9 @@ use crate::stun::{
 };
 
 /// What any request may carry; everything else that must be understood is answered with 420.
-const KNOWN: [u16; 12] = [
+const KNOWN: [u16; 14] = [
+    attribute::USERHASH,
+    attribute::PASSWORD_ALGORITHM,
     attribute::CONNECTION_ID,
     attribute::EVEN_PORT,
     attribute::RESERVATION_TOKEN,
@@ -55,7 +57,11 @@ pub(super) struct ReplyTo<'k> {
 }
 
 impl<'k> ReplyTo<'k> {
-    fn new(client: &FiveTuple, message: &Message<'_>, key: Option<&'k LongTermKey>) -> Self {
+    pub(super) fn new(
+        client: &FiveTuple,
+        message: &Message<'_>,
+        key: Option<&'k LongTermKey>,
+    ) -> Self {
         Self {
             client: *client,
             method: message.method(),
@@ -73,18 +79,6 @@ impl Asked<'_> {
 }
 
 impl Server {
-    /// Anybody may ask. The answer is never more than 1.6 times as long as the question.
-    pub(super) fn handle_binding(&mut self, client: &FiveTuple, message: &Message<'_>) {
-        let to = ReplyTo::new(client, message, None);
-        if message.unknown_required(self.known()).next().is_some() {
-            return self.refuse_unknown(to, message);
-        }
-        self.counters.bindings += 1;
-        self.reply(to, Class::Success, |writer| {
-            writer.xor_address(attribute::XOR_MAPPED_ADDRESS, client.client);
-        });
-    }
-
     pub(super) fn handle_request(&mut self, now: Now, client: &FiveTuple, message: &Message<'_>) {
         let owner = self.owner_of(client, message);
         let who = match self.authenticator.authenticate(client, message, owner, now) {
@@ -204,7 +198,7 @@ impl Server {
         Ok(())
     }
 
-    fn known(&self) -> &'static [u16] {
+    pub(super) fn known(&self) -> &'static [u16] {
         if self.dont_fragment { &KNOWN } else { KNOWN_WITHOUT_DONT_FRAGMENT }
     }
 
@@ -237,23 +231,6 @@ impl Server {
 
 /// Answers.
 impl Server {
-    fn challenge(&mut self, now: Now, client: &FiveTuple, message: &Message<'_>, code: ErrorCode) {
-        let to = ReplyTo::new(client, message, None);
-        if code == ErrorCode::BAD_REQUEST {
-            return self.refuse(to, code);
-        }
-        self.counters.challenged += 1;
-        self.counters.count_error(code);
-        let nonce = self.authenticator.nonce(client, now);
-        let realm = self.authenticator.realm().to_owned();
-        self.reply(to, Class::Error, |writer| {
-            writer
-                .error_code(code)
-                .attribute(attribute::REALM, realm.as_bytes())
-                .attribute(attribute::NONCE, nonce.as_bytes());
-        });
-    }
-
     pub(super) fn refuse(&mut self, to: ReplyTo<'_>, code: ErrorCode) {
         self.counters.refused += 1;
         self.counters.count_error(code);
@@ -262,7 +239,7 @@ impl Server {
         });
     }
 
-    fn refuse_unknown(&mut self, to: ReplyTo<'_>, message: &Message<'_>) {
+    pub(super) fn refuse_unknown(&mut self, to: ReplyTo<'_>, message: &Message<'_>) {
         self.counters.refused += 1;
         self.counters.count_error(ErrorCode::UNKNOWN_ATTRIBUTE);
         let unknown = message.unknown_required(self.known()).take(MAX_UNKNOWN_LISTED);

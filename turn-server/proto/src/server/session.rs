@@ -106,7 +106,8 @@ impl Server {
     }
 
     pub(super) fn set_reloadable(&mut self, reloadable: Reloadable) {
-        self.authenticator.set_credentials(reloadable.users, reloadable.rest_secrets);
+        let Reloadable { users, rest_secrets, strict_expiry, .. } = reloadable;
+        self.authenticator.set_credentials(users, rest_secrets, strict_expiry);
         self.policy.set_config(reloadable.policy);
         self.tcp_relaying = reloadable.tcp_relaying;
         self.mobility = reloadable.mobility;

@@ -36,6 +36,10 @@ pub const REQUESTED_TRANSPORT: u16 = 0x0019;
 pub const DONT_FRAGMENT: u16 = 0x001A;
 /// MESSAGE-INTEGRITY-SHA256. Nothing after it is covered either.
 pub const MESSAGE_INTEGRITY_SHA256: u16 = 0x001C;
+/// PASSWORD-ALGORITHM: the one a client chose (RFC 8489 §14.12).
+pub const PASSWORD_ALGORITHM: u16 = 0x001D;
+/// USERHASH, in place of USERNAME (RFC 8489 §14.4).
+pub const USERHASH: u16 = 0x001E;
 /// XOR-MAPPED-ADDRESS.
 pub const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 /// PRIORITY: what a peer-reflexive candidate learned from this check is worth (RFC 8445 §16.1).
@@ -54,6 +58,8 @@ pub const ADDITIONAL_ADDRESS_FAMILY: u16 = 0x8000;
 pub const ADDRESS_ERROR_CODE: u16 = 0x8001;
 /// ICMP: what came back from the way to a peer.
 pub const ICMP: u16 = 0x8004;
+/// PASSWORD-ALGORITHMS: those a server takes, and the client's echo (RFC 8489 §14.11).
+pub const PASSWORD_ALGORITHMS: u16 = 0x8002;
 /// SOFTWARE.
 pub const SOFTWARE: u16 = 0x8022;
 /// ALTERNATE-SERVER.

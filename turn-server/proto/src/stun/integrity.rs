@@ -1,26 +1,112 @@
-//! MESSAGE-INTEGRITY and FINGERPRINT over a message in place (RFC 8489 §14.5, §14.7).
+//! MESSAGE-INTEGRITY, MESSAGE-INTEGRITY-SHA256 and FINGERPRINT over a message in place
+//! (RFC 8489 §14.5, §14.6, §14.7).
 
 use hmac::{Hmac, Mac};
 use md5::{Digest, Md5};
 use sha1::Sha1;
+use sha2::Sha256;
 
 use super::HEADER_LEN;
 
 /// Bytes of an HMAC-SHA1.
 pub const INTEGRITY_LEN: usize = 20;
+/// Bytes of an HMAC-SHA256. Shorter ones are for usages that say so (RFC 8489 §14.6); TURN does
+/// not.
+pub const INTEGRITY_SHA256_LEN: usize = 32;
 /// The CRC is mixed with this, so that it is no checksum of another layer.
 const FINGERPRINT_XOR: u32 = 0x5354_554E;
 /// Type and length before a value.
 const ATTRIBUTE_HEADER: usize = 4;
 
-/// The key of a long-term credential; as secret as the password.
+/// Which integrity attribute a message has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Integrity {
+    /// MESSAGE-INTEGRITY: HMAC-SHA1.
+    Sha1,
+    /// MESSAGE-INTEGRITY-SHA256.
+    Sha256,
+}
+
+/// How a long-term key comes from a password (RFC 8489 §18.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PasswordAlgorithm {
+    /// What everybody did before RFC 8489.
+    Md5,
+    /// RFC 8489 §18.5.1.2.
+    Sha256,
+}
+
+impl PasswordAlgorithm {
+    /// As PASSWORD-ALGORITHM carries it: the number, and no parameters.
+    pub const fn encode(self) -> [u8; 4] {
+        match self {
+            Self::Md5 => [0, 1, 0, 0],
+            Self::Sha256 => [0, 2, 0, 0],
+        }
+    }
+
+    /// `None` for others, and for parameters that neither has.
+    pub const fn decode(value: &[u8]) -> Option<Self> {
+        match value {
+            [0, 1, 0, 0] => Some(Self::Md5),
+            [0, 2, 0, 0] => Some(Self::Sha256),
+            _ => None,
+        }
+    }
+}
+
+/// The key of a long-term credential, and the integrity that it is used for; as secret as the
+/// password.
 #[derive(Clone, PartialEq, Eq)]
-pub struct LongTermKey([u8; 16]);
+pub struct LongTermKey {
+    bytes: [u8; Self::MAX_LEN],
+    len: u8,
+    integrity: Integrity,
+}
 
 impl LongTermKey {
+    /// SHA-256 makes the longest.
+    const MAX_LEN: usize = 32;
+
+    /// Of a password (RFC 8489 §9.2.2), for messages with this integrity.
+    pub fn new(
+        algorithm: PasswordAlgorithm,
+        [username, realm, password]: [&str; 3],
+        integrity: Integrity,
+    ) -> Self {
+        let parts = [username.as_bytes(), b":", realm.as_bytes(), b":", password.as_bytes()];
+        match algorithm {
+            PasswordAlgorithm::Md5 => Self::of(&digest::<Md5>(&parts), integrity),
+            PasswordAlgorithm::Sha256 => Self::of(&digest::<Sha256>(&parts), integrity),
+        }
+    }
+
+    /// Of the bytes themselves: what a third party's token holds (RFC 7635 §6.2). At most 32.
+    pub fn from_bytes(bytes: &[u8], integrity: Integrity) -> Option<Self> {
+        (bytes.len() <= Self::MAX_LEN).then(|| Self::of(bytes, integrity))
+    }
+
+    fn of(key: &[u8], integrity: Integrity) -> Self {
+        let mut bytes = [0; Self::MAX_LEN];
+        let len = key.len().min(Self::MAX_LEN);
+        bytes[..len].copy_from_slice(&key[..len]);
+        Self { bytes, len: u8::try_from(len).unwrap_or(0), integrity }
+    }
+
     /// The key as HMAC takes it.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// What it is used for.
+    pub const fn integrity(&self) -> Integrity {
+        self.integrity
+    }
+
+    /// The same key for another integrity.
+    #[must_use]
+    pub fn with_integrity(&self, integrity: Integrity) -> Self {
+        Self { integrity, ..self.clone() }
     }
 }
 
@@ -51,42 +137,63 @@ impl std::fmt::Debug for ShortTermKey {
     }
 }
 
-/// MD5 of `username:realm:password` (RFC 8489 §9.2.2).
+/// MD5 of `username:realm:password`, for MESSAGE-INTEGRITY: what every client of RFC 5389 uses.
 pub fn long_term_key(username: &str, realm: &str, password: &str) -> LongTermKey {
-    let mut md5 = Md5::new();
-    md5.update(username);
-    md5.update(b":");
-    md5.update(realm);
-    md5.update(b":");
-    md5.update(password);
-    LongTermKey(md5.finalize().into())
+    LongTermKey::new(PasswordAlgorithm::Md5, [username, realm, password], Integrity::Sha1)
 }
 
-/// `head` is the message up to the attribute. The length in its header is replaced by what it
-/// was when the attribute was the last one.
-pub(super) fn message_integrity(head: &[u8], key: &[u8]) -> [u8; INTEGRITY_LEN] {
-    mac(head, key).finalize().into_bytes().into()
+/// USERHASH: SHA-256 of `username:realm` (RFC 8489 §14.4).
+pub fn userhash(username: &str, realm: &str) -> [u8; 32] {
+    digest::<Sha256>(&[username.as_bytes(), b":", realm.as_bytes()]).into()
 }
 
-/// In constant time.
-pub(super) fn integrity_matches(head: &[u8], key: &[u8], tag: &[u8]) -> bool {
-    mac(head, key).verify_slice(tag).is_ok()
+fn digest<D: Digest>(parts: &[&[u8]]) -> md5::digest::Output<D> {
+    let mut digest = D::new();
+    parts.iter().for_each(|part| digest.update(part));
+    digest.finalize()
 }
 
-/// As [`message_integrity`], for FINGERPRINT.
+/// MESSAGE-INTEGRITY for a message that is `head` up to here. The length in its header is replaced
+/// by what it is when the attribute is the last one.
+pub(super) fn sha1_tag(head: &[u8], key: &[u8]) -> [u8; INTEGRITY_LEN] {
+    sha1_of(head, key).finalize().into_bytes().into()
+}
+
+/// As [`sha1_tag`], MESSAGE-INTEGRITY-SHA256.
+pub(super) fn sha256_tag(head: &[u8], key: &[u8]) -> [u8; INTEGRITY_SHA256_LEN] {
+    sha256_of(head, key).finalize().into_bytes().into()
+}
+
+/// In constant time; a tag of another length does not match.
+pub(super) fn integrity_matches(head: &[u8], key: &[u8], integrity: Integrity, tag: &[u8]) -> bool {
+    match integrity {
+        Integrity::Sha1 => sha1_of(head, key).verify_slice(tag).is_ok(),
+        Integrity::Sha256 => sha256_of(head, key).verify_slice(tag).is_ok(),
+    }
+}
+
+/// As [`sha1_tag`], for FINGERPRINT.
 pub(super) fn fingerprint(head: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
-    for part in [kind(head), &length_with(head, 4), after_length(head)] {
-        crc.update(part);
-    }
+    crc.update(kind(head));
+    crc.update(&length_with(head, 4));
+    crc.update(after_length(head));
     crc.finalize() ^ FINGERPRINT_XOR
 }
 
-fn mac(head: &[u8], key: &[u8]) -> Hmac<Sha1> {
+fn sha1_of(head: &[u8], key: &[u8]) -> Hmac<Sha1> {
     let mut mac = Hmac::<Sha1>::new_from_slice(key).expect("HMAC takes a key of any length");
-    for part in [kind(head), &length_with(head, INTEGRITY_LEN), after_length(head)] {
-        mac.update(part);
-    }
+    mac.update(kind(head));
+    mac.update(&length_with(head, INTEGRITY_LEN));
+    mac.update(after_length(head));
+    mac
+}
+
+fn sha256_of(head: &[u8], key: &[u8]) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    mac.update(kind(head));
+    mac.update(&length_with(head, INTEGRITY_SHA256_LEN));
+    mac.update(after_length(head));
     mac
 }
 

@@ -13,7 +13,10 @@ mod writer;
 
 pub use address::{BadAddress, decode_xor_address, encode_xor_address};
 pub use error_code::ErrorCode;
-pub use integrity::{INTEGRITY_LEN, LongTermKey, ShortTermKey, long_term_key};
+pub use integrity::{
+    INTEGRITY_LEN, INTEGRITY_SHA256_LEN, Integrity, LongTermKey, PasswordAlgorithm, ShortTermKey,
+    long_term_key, userhash,
+};
 pub use kind::{Class, HEADER_LEN, MAGIC_COOKIE, Method, TransactionId};
 pub use reader::{Attribute, Attributes, BadAttribute, Message, ParseError};
 pub use writer::{MAX_BODY, MessageWriter, TooLong};

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use super::{
-    Class, ErrorCode, HEADER_LEN, LongTermKey, MAGIC_COOKIE, Method, ShortTermKey, TransactionId,
-    address, attribute, decode_xor_address, integrity, kind,
+    Class, ErrorCode, HEADER_LEN, Integrity, LongTermKey, MAGIC_COOKIE, Method, ShortTermKey,
+    TransactionId, address, attribute, decode_xor_address, integrity, kind,
 };
 
 /// Why bytes are no STUN message. Such bytes get no answer.
@@ -44,7 +44,8 @@ pub struct Attribute<'a> {
 }
 
 /// A well-formed message. Its attributes end where its integrity begins: what stands behind
-/// MESSAGE-INTEGRITY is covered by nothing and therefore not shown (RFC 8489 §14.5).
+/// MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256 is covered by nothing and therefore not shown
+/// (RFC 8489 §14.5, §14.6).
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
     bytes: &'a [u8],
@@ -52,8 +53,16 @@ pub struct Message<'a> {
     method: Method,
     id: TransactionId,
     covered_end: usize,
-    integrity: Option<Attribute<'a>>,
+    sha1: Option<Tag<'a>>,
+    sha256: Option<Tag<'a>>,
     fingerprint: bool,
+}
+
+/// The value of an integrity attribute, and where the attribute begins.
+#[derive(Clone, Copy, Debug)]
+struct Tag<'a> {
+    at: usize,
+    value: &'a [u8],
 }
 
 impl<'a> Message<'a> {
@@ -76,7 +85,8 @@ impl<'a> Message<'a> {
             method,
             id: TransactionId(*id),
             covered_end: bytes.len(),
-            integrity: None,
+            sha1: None,
+            sha256: None,
             fingerprint: false,
         };
         message.scan()?;
@@ -89,11 +99,15 @@ impl<'a> Message<'a> {
         while at < self.bytes.len() {
             let (found, next) = attribute_at(self.bytes, at).ok_or(ParseError::Truncated)?;
             match found.kind {
-                attribute::MESSAGE_INTEGRITY if self.covered_end == self.bytes.len() => {
-                    self.covered_end = at;
-                    self.integrity = Some(found);
+                // Behind either of them only the other one, once, counts.
+                attribute::MESSAGE_INTEGRITY if self.sha1.is_none() && self.sha256.is_none() => {
+                    self.covered_end = self.covered_end.min(at);
+                    self.sha1 = Some(Tag { at, value: found.value });
                 }
-                attribute::MESSAGE_INTEGRITY_SHA256 => self.covered_end = self.covered_end.min(at),
+                attribute::MESSAGE_INTEGRITY_SHA256 if self.sha256.is_none() => {
+                    self.covered_end = self.covered_end.min(at);
+                    self.sha256 = Some(Tag { at, value: found.value });
+                }
                 attribute::FINGERPRINT => self.check_fingerprint(at, next, found.value)?,
                 _ => {}
             }
@@ -117,6 +131,12 @@ impl<'a> Message<'a> {
         Ok(())
     }
 
+    /// Bytes of the whole message.
+    #[expect(clippy::len_without_is_empty, reason = "a message has a header at least")]
+    pub const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Request, indication, success or error.
     pub const fn class(&self) -> Class {
         self.class
@@ -137,26 +157,39 @@ impl<'a> Message<'a> {
         self.fingerprint
     }
 
-    /// Whether a MESSAGE-INTEGRITY is there; says nothing about its being right.
+    /// Whether an integrity is there; says nothing about its being right.
     pub const fn has_integrity(&self) -> bool {
-        self.integrity.is_some()
+        self.integrity().is_some()
     }
 
-    /// Whether MESSAGE-INTEGRITY is there and made with this key.
+    /// Which one is there; of both the stronger one is what counts (RFC 8489 §9.2.4).
+    pub const fn integrity(&self) -> Option<Integrity> {
+        match (self.sha256, self.sha1) {
+            (Some(_), _) => Some(Integrity::Sha256),
+            (None, Some(_)) => Some(Integrity::Sha1),
+            (None, None) => None,
+        }
+    }
+
+    /// Whether the key's integrity is there and made with this key.
     pub fn is_made_with(&self, key: &LongTermKey) -> bool {
-        self.has_valid_integrity(key.as_bytes())
+        self.has_valid_integrity(key.as_bytes(), key.integrity())
     }
 
-    /// As [`Self::is_made_with`], for short-term credentials.
+    /// Whether MESSAGE-INTEGRITY is there and made with these short-term credentials.
     pub fn is_made_with_short_term(&self, key: &ShortTermKey) -> bool {
-        self.has_valid_integrity(key.as_bytes())
+        self.has_valid_integrity(key.as_bytes(), Integrity::Sha1)
     }
 
-    pub(super) fn has_valid_integrity(&self, key: &[u8]) -> bool {
-        let (Some(found), Some(head)) = (self.integrity, self.bytes.get(..self.covered_end)) else {
-            return false;
+    pub(super) fn has_valid_integrity(&self, key: &[u8], integrity: Integrity) -> bool {
+        let tag = match integrity {
+            Integrity::Sha1 => self.sha1,
+            Integrity::Sha256 => self.sha256,
         };
-        integrity::integrity_matches(head, key, found.value)
+        tag.is_some_and(|tag| {
+            let head = self.bytes.get(..tag.at).unwrap_or_default();
+            integrity::integrity_matches(head, key, integrity, tag.value)
+        })
     }
 
     /// The covered attributes, in order.

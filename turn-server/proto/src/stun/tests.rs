@@ -48,8 +48,8 @@ fn the_vectors_of_rfc_5769_are_read() {
     assert_eq!(message.text(attribute::SOFTWARE), Ok(Some("STUN test client")));
     assert_eq!(message.text(attribute::USERNAME), Ok(Some("evtj:h6vY")));
     assert!(message.has_fingerprint());
-    assert!(message.has_valid_integrity(PASSWORD));
-    assert!(!message.has_valid_integrity(b"another"));
+    assert!(message.has_valid_integrity(PASSWORD, Integrity::Sha1));
+    assert!(!message.has_valid_integrity(b"another", Integrity::Sha1));
 
     for (hex, want) in [
         (RESPONSE_V4, "192.0.2.1:32853"),
@@ -62,7 +62,7 @@ fn the_vectors_of_rfc_5769_are_read() {
         let mapped = message.xor_address(attribute::XOR_MAPPED_ADDRESS).unwrap();
         assert_eq!(mapped, Some(want.parse().unwrap()));
         assert!(message.has_fingerprint());
-        assert!(message.has_valid_integrity(PASSWORD));
+        assert!(message.has_valid_integrity(PASSWORD, Integrity::Sha1));
     }
 }
 
@@ -148,8 +148,76 @@ fn nothing_is_covered_by_a_second_integrity() {
         .finish()
         .unwrap();
     let message = Message::parse(&out).unwrap();
-    assert!(!message.has_integrity(), "what is covered by nothing has no integrity");
+    assert!(!message.is_made_with(&key), "what stands behind SHA-256 is covered by nothing");
     assert_eq!(message.attributes().count(), 0);
+}
+
+#[test]
+fn either_integrity_covers_what_stands_before_it() {
+    use Integrity::{Sha1, Sha256};
+    let names = ["anna", "realm", "secret"];
+    let sha1 = LongTermKey::new(PasswordAlgorithm::Sha256, names, Sha1);
+    let sha256 = sha1.with_integrity(Sha256);
+    for (what, written, wanted, good) in [
+        ("none", &[][..], None, [false, false]),
+        ("SHA-1", &[&sha1][..], Some(Sha1), [true, false]),
+        ("SHA-256", &[&sha256], Some(Sha256), [false, true]),
+        ("both in order", &[&sha1, &sha256], Some(Sha256), [true, true]),
+        ("SHA-1 behind SHA-256", &[&sha256, &sha1], Some(Sha256), [false, true]),
+        ("two SHA-256", &[&sha256, &sha256], Some(Sha256), [false, true]),
+    ] {
+        let mut out = Vec::new();
+        let mut writer = MessageWriter::new(&mut out, Class::Request, Method::Refresh, ID);
+        writer.u32(attribute::LIFETIME, 600);
+        written.iter().for_each(|key| {
+            writer.integrity(key);
+        });
+        writer.u32(attribute::CHANNEL_NUMBER, 1).fingerprint().finish().unwrap();
+        let message = Message::parse(&out).unwrap();
+        assert_eq!(message.integrity(), wanted, "{what}");
+        assert_eq!([&sha1, &sha256].map(|key| message.is_made_with(key)), good, "{what}");
+        let shown = if written.is_empty() { 2 } else { 1 };
+        assert_eq!(message.attributes().count(), shown, "{what}");
+    }
+}
+
+/// RFC 8489 §B.1, with what its errata 6268 mends: the password is meant as prepared.
+#[test]
+fn the_vector_of_rfc_8489_is_written() {
+    let names = ["\u{30DE}\u{30C8}\u{30EA}\u{30C3}\u{30AF}\u{30B9}", "example.org", "TheMatrIX"];
+    let key = LongTermKey::new(PasswordAlgorithm::Sha256, names, Integrity::Sha256);
+    let id = bytes("78ad3433c6ad72c029da412e").try_into().unwrap();
+    let mut out = Vec::new();
+    MessageWriter::new(&mut out, Class::Request, Method::Binding, TransactionId(id))
+        .attribute(attribute::USERHASH, &userhash(names[0], names[1]))
+        .attribute(attribute::NONCE, b"obMatJos2AAACf//499k954d6OL34oL9FSTvy64sA")
+        .attribute(attribute::REALM, names[1].as_bytes())
+        .attribute(attribute::PASSWORD_ALGORITHM, &PasswordAlgorithm::Sha256.encode())
+        .integrity(&key)
+        .finish()
+        .unwrap();
+    let hash = "4a3cf38fef6992bda952c67804 17da0f24819415569e60b205c46e41407f1704";
+    assert_eq!(out[HEADER_LEN + 4..][..32], bytes(hash));
+    let tag = "b5c7bf005b6c52a21c51c5e892f81924136296cb927c43149309278cc6518e65";
+    assert_eq!(out[out.len() - INTEGRITY_SHA256_LEN..], bytes(tag));
+}
+
+#[test]
+fn an_hmac_sha256_of_another_length_does_not_count() {
+    let names = ["anna", "realm", "secret"];
+    let key = LongTermKey::new(PasswordAlgorithm::Sha256, names, Integrity::Sha256);
+    let mut whole = Vec::new();
+    let mut writer = MessageWriter::new(&mut whole, Class::Request, Method::Refresh, ID);
+    writer.integrity(&key).finish().unwrap();
+    let tag = whole[HEADER_LEN + 4..].to_vec();
+    for len in [0, 4, 16, 20, 28, 31] {
+        let mut out = Vec::new();
+        MessageWriter::new(&mut out, Class::Request, Method::Refresh, ID)
+            .attribute(attribute::MESSAGE_INTEGRITY_SHA256, &tag[..len])
+            .finish()
+            .unwrap();
+        assert!(!Message::parse(&out).unwrap().is_made_with(&key), "{len}");
+    }
 }
 
 #[test]

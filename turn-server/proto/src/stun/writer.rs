@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use super::{
-    Class, ErrorCode, HEADER_LEN, LongTermKey, MAGIC_COOKIE, Method, ShortTermKey, TransactionId,
-    attribute, encode_xor_address, integrity, kind,
+    Class, ErrorCode, HEADER_LEN, Integrity, LongTermKey, MAGIC_COOKIE, Method, ShortTermKey,
+    TransactionId, attribute, encode_xor_address, integrity, kind,
 };
 
 /// The most a 16-bit length can say in whole words.
@@ -70,19 +70,28 @@ impl<'b> MessageWriter<'b> {
         self.attribute(attribute::ERROR_CODE, &code.encode())
     }
 
-    /// MESSAGE-INTEGRITY over what is written so far.
+    /// The key's integrity over what is written so far.
     pub fn integrity(&mut self, key: &LongTermKey) -> &mut Self {
-        self.integrity_with(key.as_bytes())
+        self.integrity_with(key.as_bytes(), key.integrity())
     }
 
     /// MESSAGE-INTEGRITY with short-term credentials.
     pub fn short_term_integrity(&mut self, key: &ShortTermKey) -> &mut Self {
-        self.integrity_with(key.as_bytes())
+        self.integrity_with(key.as_bytes(), Integrity::Sha1)
     }
 
-    pub(super) fn integrity_with(&mut self, key: &[u8]) -> &mut Self {
-        let tag = integrity::message_integrity(&self.out[self.start..], key);
-        self.attribute(attribute::MESSAGE_INTEGRITY, &tag)
+    pub(super) fn integrity_with(&mut self, key: &[u8], integrity: Integrity) -> &mut Self {
+        let head = self.out.get(self.start..).unwrap_or_default();
+        match integrity {
+            Integrity::Sha1 => {
+                let tag = integrity::sha1_tag(head, key);
+                self.attribute(attribute::MESSAGE_INTEGRITY, &tag)
+            }
+            Integrity::Sha256 => {
+                let tag = integrity::sha256_tag(head, key);
+                self.attribute(attribute::MESSAGE_INTEGRITY_SHA256, &tag)
+            }
+        }
     }
 
     /// FINGERPRINT, which must be the last attribute.

@@ -170,7 +170,7 @@ fn r4_nobody_unproven_leaves_a_trace() {
     for n in 0..2_000_u16 {
         let [a, b] = n.to_be_bytes();
         let mut from = tuple(CLIENT);
-        from.client = SocketAddr::new(IpAddr::from([198, 51, a, b]), 4000);
+        from.client = SocketAddr::new(IpAddr::from([198, a, b, 51]), 4000);
         for method in [Method::Allocate, Method::Refresh, Method::CreatePermission] {
             world.gets(&from, &unsigned(method, allocate));
             // A nonce belongs to who was given it.

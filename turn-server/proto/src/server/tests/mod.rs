@@ -1,6 +1,7 @@
 //! The server and its clients as values: no socket, and time is moved.
 
 mod conservation;
+mod credentials;
 mod families;
 mod fragments;
 mod limits;

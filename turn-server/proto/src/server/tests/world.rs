@@ -25,11 +25,9 @@ pub(super) fn credentials() -> Reloadable {
     Reloadable {
         users: ["anna", "bert"].map(|u| (u.to_owned(), format!("{u}'s"))).to_vec(),
         rest_secrets: vec!["rest-1".to_owned(), "rest-2".to_owned()],
-        policy: PolicyConfig::default(),
-        rfc5766_channels: false,
         tcp_relaying: true,
         mobility: true,
-        bandwidth: BandwidthLimits::default(),
+        ..Reloadable::default()
     }
 }
 

@@ -1,0 +1,395 @@
+//! Who may ask, how they prove it (RFC 8489 §9.2), and what it costs others when they cannot.
+
+use std::fmt::Write as _;
+
+use super::*;
+use crate::REQUESTED_UDP;
+use crate::stun::{
+    ErrorCode, Integrity, LongTermKey, MessageWriter, PasswordAlgorithm, TransactionId, attribute,
+    userhash,
+};
+
+const ID: TransactionId = TransactionId([7; 12]);
+const START_S: u64 = 1_700_000_000;
+/// SHA-256 and MD5 as PASSWORD-ALGORITHMS lists them.
+const BOTH: [u8; 8] = [0, 2, 0, 0, 0, 1, 0, 0];
+
+fn server(realm: &str, reloadable: Reloadable) -> Server {
+    let policy = PolicyConfig { allow: vec!["0.0.0.0/0".parse().unwrap()], ..Default::default() };
+    let ip = "203.0.113.1".parse().unwrap();
+    let config = ServerConfig {
+        realm: realm.to_owned(),
+        reloadable: Reloadable { policy, ..reloadable },
+        relay_v4: Some(RelayAddress { ip, ports: PortPool::new(50_000..=50_999) }),
+        relay_v6: None,
+        dont_fragment: false,
+        worker: 0,
+        offload: false,
+        nonce_key: [1; 32],
+        seed: [2; 32],
+    };
+    Server::new(config, Box::new(LocalQuota::new(QuotaLimits::default())))
+}
+
+fn anna() -> Reloadable {
+    Reloadable { users: vec![("anna".to_owned(), "pw".to_owned())], ..Reloadable::default() }
+}
+
+fn now() -> Now {
+    Now { instant: Instant::now(), unix_s: START_S }
+}
+
+fn from(client: &str, transport: Transport) -> FiveTuple {
+    let server = if client.starts_with('[') { "[2001:db8::1]:3478" } else { "203.0.113.1:3478" };
+    FiveTuple { transport, client: client.parse().unwrap(), server: server.parse().unwrap() }
+}
+
+/// What goes back, and what sockets are opened on the way.
+fn exchange(server: &mut Server, now: Now, from: &FiveTuple, bytes: &[u8]) -> Option<Vec<u8>> {
+    server.handle_client(now, from, bytes);
+    let mut answer = None;
+    while let Some(output) = server.poll_output() {
+        if let Output::OpenRelay { relay, .. } = output {
+            server.relay_opened(now, relay);
+        } else if let Output::Send { bytes, .. } = output {
+            answer = Some(bytes);
+        }
+    }
+    answer
+}
+
+fn request(method: Method, fill: impl FnOnce(&mut MessageWriter<'_>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut writer = MessageWriter::new(&mut out, Class::Request, method, ID);
+    fill(&mut writer);
+    writer.finish().unwrap();
+    out
+}
+
+fn transport(writer: &mut MessageWriter<'_>) {
+    writer.u32(attribute::REQUESTED_TRANSPORT, REQUESTED_UDP);
+}
+
+/// A first Allocate as long as turn-client-proto's: what RFC 8489's offer costs.
+fn long_enough(writer: &mut MessageWriter<'_>) {
+    transport(writer);
+    writer.u32(attribute::LIFETIME, 1800).attribute(attribute::SOFTWARE, &[]);
+}
+
+fn nonce(server: &mut Server, from: &FiveTuple, fill: fn(&mut MessageWriter<'_>)) -> Vec<u8> {
+    let answer = exchange(server, now(), from, &request(Method::Allocate, fill)).unwrap();
+    Message::parse(&answer).unwrap().first(attribute::NONCE).unwrap().value.to_vec()
+}
+
+fn code(answer: &[u8]) -> u16 {
+    Message::parse(answer).unwrap().error_code().map_or(0, ErrorCode::value)
+}
+
+/// What an Allocate with credentials is made of.
+struct Proof<'a> {
+    who: (u16, &'a [u8]),
+    offered: Option<&'a [u8]>,
+    chosen: Option<PasswordAlgorithm>,
+    key: LongTermKey,
+}
+
+impl Proof<'_> {
+    fn of(&self, realm: &str, nonce: &[u8]) -> Vec<u8> {
+        request(Method::Allocate, |w| {
+            transport(w);
+            w.attribute(self.who.0, self.who.1)
+                .attribute(attribute::REALM, realm.as_bytes())
+                .attribute(attribute::NONCE, nonce);
+            if let Some(offered) = self.offered {
+                w.attribute(attribute::PASSWORD_ALGORITHMS, offered);
+            }
+            if let Some(chosen) = self.chosen {
+                w.attribute(attribute::PASSWORD_ALGORITHM, &chosen.encode());
+            }
+            w.integrity(&self.key);
+        })
+    }
+}
+
+#[test]
+fn each_way_to_prove_a_password_is_taken_and_each_bid_down_refused() {
+    use Integrity::{Sha1, Sha256};
+    use PasswordAlgorithm::{Md5, Sha256 as Sha256Key};
+    let hash = userhash("anna", "porthole");
+    let name = (attribute::USERNAME, &b"anna"[..]);
+    let hashed = (attribute::USERHASH, &hash[..]);
+    let key =
+        |algorithm, integrity| LongTermKey::new(algorithm, ["anna", "porthole", "pw"], integrity);
+    let wrong = LongTermKey::new(Sha256Key, ["anna", "porthole", "no"], Sha256);
+    let md5_alone = &BOTH[4..];
+    let reversed = [&BOTH[4..], &BOTH[..4]].concat();
+    type Row<'a> =
+        (&'a str, (u16, &'a [u8]), Option<&'a [u8]>, Option<PasswordAlgorithm>, LongTermKey, u16);
+    let rows: [Row<'_>; 14] = [
+        ("as RFC 5389", name, None, None, key(Md5, Sha1), 0),
+        ("MD5 with SHA-256", name, None, None, key(Md5, Sha256), 0),
+        ("SHA-256 chosen", name, Some(&BOTH), Some(Sha256Key), key(Sha256Key, Sha256), 0),
+        ("SHA-256 key, SHA-1", name, Some(&BOTH), Some(Sha256Key), key(Sha256Key, Sha1), 0),
+        ("MD5 chosen", name, Some(&BOTH), Some(Md5), key(Md5, Sha256), 0),
+        ("USERHASH", hashed, Some(&BOTH), Some(Sha256Key), key(Sha256Key, Sha256), 0),
+        ("USERHASH of nobody", (attribute::USERHASH, &[9; 32]), None, None, key(Md5, Sha1), 401),
+        ("short USERHASH", (attribute::USERHASH, &[9; 4]), None, None, key(Md5, Sha1), 401),
+        ("another password", name, Some(&BOTH), Some(Sha256Key), wrong, 401),
+        ("another algorithm's key", name, Some(&BOTH), Some(Md5), key(Sha256Key, Sha256), 401),
+        ("an offer cut down", name, Some(md5_alone), Some(Md5), key(Md5, Sha1), 400),
+        ("an offer turned round", name, Some(&reversed), Some(Md5), key(Md5, Sha1), 400),
+        ("no choice", name, Some(&BOTH), None, key(Md5, Sha1), 400),
+        ("a choice without the offer", name, None, Some(Md5), key(Md5, Sha1), 400),
+    ];
+    for (what, who, offered, chosen, key, wanted) in rows {
+        let mut server = server("porthole", anna());
+        let from = from("198.51.100.7:4000", Transport::Udp);
+        let nonce = nonce(&mut server, &from, long_enough);
+        assert!(nonce.starts_with(b"obMatJos2wAAD"), "both features, in either order of bits");
+        let integrity = key.integrity();
+        let proof = Proof { who, offered, chosen, key };
+        let answer = exchange(&mut server, now(), &from, &proof.of("porthole", &nonce)).unwrap();
+        assert_eq!(code(&answer), wanted, "{what}");
+        let message = Message::parse(&answer).unwrap();
+        if wanted == 0 {
+            assert!(message.is_made_with(&proof.key), "{what}: answered with the same integrity");
+            assert_eq!(message.integrity(), Some(integrity), "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_short_challenge_offers_nothing_and_holds_nobody_to_it() {
+    let mut server = server("porthole", anna());
+    let from = from("198.51.100.7:4000", Transport::Udp);
+    let short = nonce(&mut server, &from, transport);
+    assert_eq!(short.len(), 11);
+    let key = LongTermKey::new(PasswordAlgorithm::Md5, ["anna", "porthole", "pw"], Integrity::Sha1);
+    let who = (attribute::USERNAME, &b"anna"[..]);
+    let proof = Proof { who, offered: None, chosen: None, key };
+    // The cookie in front of a short nonce is not ours.
+    let forged = [&b"obMatJos2wAAD"[..], &short].concat();
+    for (nonce, wanted) in [(&forged, 438), (&short, 0)] {
+        let answer = exchange(&mut server, now(), &from, &proof.of("porthole", nonce)).unwrap();
+        assert_eq!(code(&answer), wanted);
+    }
+}
+
+/// RFC 8489 §9.2: the features are under the HMAC.
+#[test]
+fn nobody_on_the_way_changes_what_a_nonce_advertises() {
+    let mut server = server("porthole", anna());
+    let from = from("198.51.100.7:4000", Transport::Udp);
+    let full = nonce(&mut server, &from, long_enough);
+    let key = LongTermKey::new(PasswordAlgorithm::Md5, ["anna", "porthole", "pw"], Integrity::Sha1);
+    let who = (attribute::USERNAME, &b"anna"[..]);
+    let proof = Proof { who, offered: None, chosen: None, key };
+    for (what, changed) in [
+        ("without USERHASH", [&b"obMatJos2gAAB"[..], &full[13..]].concat()),
+        ("without anything", [&b"obMatJos2AAAA"[..], &full[13..]].concat()),
+        ("without the cookie", full[13..].to_vec()),
+    ] {
+        let answer = exchange(&mut server, now(), &from, &proof.of("porthole", &changed)).unwrap();
+        assert_eq!(code(&answer), 438, "{what}");
+    }
+}
+
+#[test]
+fn userhash_is_offered_where_every_user_can_be_found_by_it() {
+    let rest = vec!["secret".to_owned()];
+    for (what, reloadable, prefix) in [
+        ("users alone", anna(), "obMatJos2wAAD"),
+        ("and a secret", Reloadable { rest_secrets: rest, ..anna() }, "obMatJos2gAAB"),
+        ("nobody", Reloadable::default(), "obMatJos2gAAB"),
+    ] {
+        let mut server = server("porthole", reloadable);
+        let nonce = nonce(&mut server, &from("198.51.100.7:4000", Transport::Tls), transport);
+        assert!(nonce.starts_with(prefix.as_bytes()), "{what}: {}", nonce.escape_ascii());
+    }
+}
+
+#[test]
+fn users_and_each_secret_of_a_rotation_are_taken_side_by_side() {
+    let secrets = vec!["new".to_owned(), "old".to_owned()];
+    let mut server = server("porthole", Reloadable { rest_secrets: secrets, ..anna() });
+    let rest = |secret| rest_credentials(secret, "bert", START_S + 60);
+    let late = rest_credentials("new", "bert", START_S);
+    for (at, (name, password), wanted) in [
+        (1, ("anna".to_owned(), "pw".to_owned()), 0),
+        (2, rest("new"), 0),
+        (3, rest("old"), 0),
+        (4, rest("older"), 401),
+        (5, late, 401),
+    ] {
+        let from = from(&format!("198.51.100.{at}:4000"), Transport::Udp);
+        let nonce = nonce(&mut server, &from, long_enough);
+        let parts = [name.as_str(), "porthole", password.as_str()];
+        let key = LongTermKey::new(PasswordAlgorithm::Sha256, parts, Integrity::Sha256);
+        let who = (attribute::USERNAME, name.as_bytes());
+        let chosen = Some(PasswordAlgorithm::Sha256);
+        let proof = Proof { who, offered: Some(&BOTH), chosen, key };
+        let answer = exchange(&mut server, now(), &from, &proof.of("porthole", &nonce)).unwrap();
+        assert_eq!(code(&answer), wanted, "{at}: {name}");
+    }
+}
+
+#[test]
+fn with_strict_expiry_expired_credentials_prolong_nothing() {
+    let (name, password) = rest_credentials("secret", "bert", START_S + 60);
+    for (strict_expiry, later_s, lifetime_s, wanted) in [
+        (false, 30, 600, 0),
+        (false, 90, 600, 0),
+        (true, 30, 600, 0),
+        (true, 90, 600, 401),
+        (true, 90, 0, 0),
+    ] {
+        let rest_secrets = vec!["secret".to_owned()];
+        let settings = Reloadable { rest_secrets, strict_expiry, ..Reloadable::default() };
+        let mut server = server("porthole", settings);
+        let from = from("198.51.100.1:4000", Transport::Udp);
+        let nonce = nonce(&mut server, &from, transport);
+        let parts = [name.as_str(), "porthole", password.as_str()];
+        let key = LongTermKey::new(PasswordAlgorithm::Md5, parts, Integrity::Sha1);
+        let who = (attribute::USERNAME, name.as_bytes());
+        let proof = Proof { who, offered: None, chosen: None, key: key.clone() };
+        let start = now();
+        let allocated = exchange(&mut server, start, &from, &proof.of("porthole", &nonce)).unwrap();
+        assert_eq!(code(&allocated), 0);
+        let later = Now {
+            instant: start.instant + Duration::from_secs(later_s),
+            unix_s: START_S + later_s,
+        };
+        let refresh = request(Method::Refresh, |w| {
+            w.u32(attribute::LIFETIME, lifetime_s)
+                .attribute(who.0, who.1)
+                .attribute(attribute::REALM, b"porthole")
+                .attribute(attribute::NONCE, &nonce)
+                .integrity(&key);
+        });
+        let answer = exchange(&mut server, later, &from, &refresh).unwrap();
+        assert_eq!(code(&answer), wanted, "{strict_expiry} {later_s} {lifetime_s}");
+    }
+}
+
+/// The budget: bytes in and out for everything that somebody without a password can send over
+/// UDP, where the source may be forged. Shown by `--nocapture`.
+#[test]
+fn answers_to_forged_sources_stay_within_twice_the_question() {
+    let (v4, v6) = ("198.51.100.7:4000", "[2001:db8::7]:4000");
+    let key = LongTermKey::new(PasswordAlgorithm::Md5, ["anna", "porthole", "pw"], Integrity::Sha1);
+    let fingerprint = |fill: fn(&mut MessageWriter<'_>)| {
+        move |w: &mut MessageWriter<'_>| {
+            fill(w);
+            w.fingerprint();
+        }
+    };
+    let none = |_: &mut MessageWriter<'_>| {};
+    let unknown = |w: &mut MessageWriter<'_>| {
+        (0..8).for_each(|n| {
+            w.attribute(0x7000 + n, &[]);
+        });
+    };
+    let stale = |w: &mut MessageWriter<'_>| {
+        w.attribute(attribute::USERNAME, b"a")
+            .attribute(attribute::REALM, b"r")
+            .attribute(attribute::NONCE, b"n")
+            .attribute(attribute::MESSAGE_INTEGRITY, &[0; 20]);
+    };
+    let rows: [(&str, &str, Vec<u8>, Option<usize>); 13] = [
+        ("Binding", v4, request(Method::Binding, none), Some(32)),
+        ("Binding, IPv6", v6, request(Method::Binding, none), Some(44)),
+        ("Binding, FINGERPRINT", v4, request(Method::Binding, fingerprint(none)), Some(40)),
+        ("Binding, unknown attributes", v4, request(Method::Binding, unknown), Some(48)),
+        ("Allocate, bare header", v4, request(Method::Allocate, none), None),
+        ("Allocate, a browser's", v4, request(Method::Allocate, transport), Some(56)),
+        ("Allocate, FINGERPRINT", v4, request(Method::Allocate, fingerprint(transport)), Some(64)),
+        ("Allocate, 40 bytes", v4, request(Method::Allocate, long_enough), Some(80)),
+        ("Refresh, bare header", v4, request(Method::Refresh, none), None),
+        ("CreatePermission, bare header", v4, request(Method::CreatePermission, none), None),
+        ("Refresh, a made-up nonce", v4, request(Method::Refresh, stale), Some(80)),
+        (
+            "Refresh, integrity alone",
+            v4,
+            request(Method::Refresh, |w| {
+                w.integrity(&key);
+            }),
+            Some(28),
+        ),
+        (
+            "Send indication",
+            v4,
+            {
+                let mut out = Vec::new();
+                MessageWriter::new(&mut out, Class::Indication, Method::Send, ID).finish().unwrap();
+                out
+            },
+            None,
+        ),
+    ];
+    let mut table = format!("{:32} {:>4} {:>4}  {:>5}\n", "", "in", "out", "ratio");
+    for (what, client, question, wanted) in rows {
+        let mut server = server("porthole", anna());
+        let answer = exchange(&mut server, now(), &from(client, Transport::Udp), &question);
+        let out = answer.map(|answer| answer.len());
+        let bytes = out.unwrap_or(0);
+        let hundredths = bytes * 100 / question.len();
+        writeln!(
+            table,
+            "{what:32} {:>4} {bytes:>4}  {}.{:02}",
+            question.len(),
+            hundredths / 100,
+            hundredths % 100
+        )
+        .unwrap();
+        assert_eq!(out, wanted, "{what}");
+        let twice = 2 * question.len();
+        assert!(bytes <= twice || what == "Binding, IPv6", "{what}: {bytes} of {}", question.len());
+    }
+    println!("{table}");
+}
+
+#[test]
+fn a_longer_realm_still_lets_browsers_in() {
+    for (realm, transport_of, wanted) in [
+        ("porthole", Transport::Udp, 56),
+        ("turn.example.org", Transport::Udp, 64),
+        ("turn.example.org", Transport::Tcp, 88),
+        ("turn.example.org", Transport::Tls, 88),
+        ("turn.example.org", Transport::Dtls, 88),
+    ] {
+        let mut server = server(realm, anna());
+        let question = request(Method::Allocate, transport);
+        let from = from("198.51.100.7:4000", transport_of);
+        let answer = exchange(&mut server, now(), &from, &question).unwrap();
+        assert_eq!(answer.len(), wanted, "{realm} {transport_of:?}");
+    }
+}
+
+#[test]
+fn forged_sources_of_one_block_and_guessers_are_answered_only_so_often() {
+    let mut server = server("porthole", anna());
+    let now = now();
+    let binding = request(Method::Binding, |_| {});
+    let answered = |server: &mut Server, block: u8, count: u32| {
+        let ask = |n: &u32| {
+            let from = from(&format!("198.51.{block}.{}:4000", n % 256), Transport::Udp);
+            exchange(server, now, &from, &binding).is_some()
+        };
+        (0..count).filter(ask).count()
+    };
+    assert_eq!(answered(&mut server, 100, 5000), 2000);
+    assert_eq!(answered(&mut server, 101, 100), 100, "others feel nothing");
+
+    let from = from("192.0.2.1:4000", Transport::Udp);
+    let nonce = nonce(&mut server, &from, long_enough);
+    let guess = |password: &str| {
+        let parts = ["anna", "porthole", password];
+        let key = LongTermKey::new(PasswordAlgorithm::Md5, parts, Integrity::Sha1);
+        let who = (attribute::USERNAME, &b"anna"[..]);
+        Proof { who, offered: None, chosen: None, key }.of("porthole", &nonce)
+    };
+    let wrong = (0..200).filter(|_| exchange(&mut server, now, &from, &guess("?")).is_some());
+    assert_eq!(wrong.count(), 50);
+    let right = exchange(&mut server, now, &from, &guess("pw"));
+    assert_eq!(right.map(|answer| code(&answer)), Some(0), "the right password is always heard");
+}

@@ -31,6 +31,7 @@ mod reservation;
 mod session;
 mod table;
 mod tcp;
+mod wheel;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -272,17 +273,14 @@ impl Server {
         self.reservations.expire(now.instant);
         self.expire_connections(now);
         for _ in 0..MAX_EXPIRED_AT_ONCE {
-            let Some((_, id)) = self.table.next_expiry().filter(|(at, _)| *at <= now.instant)
-            else {
-                break;
-            };
+            let Some(id) = self.table.pop_expired(now.instant) else { break };
             self.remove(now, id, EndReason::Expired);
         }
     }
 
     /// When [`Self::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let allocation = self.table.next_expiry().map(|(at, _)| at);
+        let allocation = self.table.next_expiry();
         let others = [self.reservations.next_expiry(), self.connections.next_deadline()];
         allocation.into_iter().chain(others.into_iter().flatten()).min()
     }

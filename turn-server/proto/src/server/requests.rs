@@ -131,7 +131,7 @@ impl Server {
             (Ok(_), _) => {
                 let granted = granted_lifetime(asked.message)?;
                 let until = asked.now.instant + Duration::from_secs(u64::from(granted));
-                self.table.expire_at(id, until);
+                self.table.expire_at(id, asked.now.instant, until);
                 granted
             }
             (Err(_), _) => return Err(ErrorCode::BAD_REQUEST),

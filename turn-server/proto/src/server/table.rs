@@ -1,23 +1,29 @@
 //! All allocations: by id, by client, by expiry.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::time::Instant;
+
+use foldhash::fast::RandomState;
 
 use super::FiveTuple;
 use super::allocation::{Allocation, AllocationId};
+use super::wheel::Wheel;
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    by_client: HashMap<FiveTuple, AllocationId>,
-    expiries: BTreeSet<(Instant, AllocationId)>,
+    /// Asked for every packet. Only who has proved a password gets in, so a fast hash with a random
+    /// seed does.
+    by_client: HashMap<FiveTuple, AllocationId, RandomState>,
+    expiries: Wheel,
 }
 
 #[derive(Debug, Default)]
 struct Slot {
     generation: u32,
-    allocation: Option<Allocation>,
+    /// On the heap: what many allocations took is given back when they end.
+    allocation: Option<Box<Allocation>>,
 }
 
 impl Table {
@@ -31,13 +37,13 @@ impl Table {
 
     pub(super) fn get(&self, id: AllocationId) -> Option<&Allocation> {
         let slot = self.slots.get(usize::try_from(id.index).ok()?)?;
-        slot.allocation.as_ref().filter(|_| slot.generation == id.generation)
+        slot.allocation.as_deref().filter(|_| slot.generation == id.generation)
     }
 
     /// For everything but the expiry, see [`Self::expire_at`].
     pub(super) fn get_mut(&mut self, id: AllocationId) -> Option<&mut Allocation> {
         let slot = self.slots.get_mut(usize::try_from(id.index).ok()?)?;
-        slot.allocation.as_mut().filter(|_| slot.generation == id.generation)
+        slot.allocation.as_deref_mut().filter(|_| slot.generation == id.generation)
     }
 
     pub(super) fn of_client(&self, client: &FiveTuple) -> Option<(AllocationId, &Allocation)> {
@@ -61,29 +67,29 @@ impl Table {
         let slot = self.slots.get_mut(usize::try_from(index).ok()?)?;
         let id = AllocationId { index, generation: slot.generation };
         self.by_client.insert(allocation.client, id);
-        self.expiries.insert((allocation.expires_at, id));
-        slot.allocation = Some(allocation);
+        self.expiries.set(index, allocation.created_at, allocation.expires_at);
+        slot.allocation = Some(Box::new(allocation));
         Some(id)
     }
 
-    pub(super) fn remove(&mut self, id: AllocationId) -> Option<Allocation> {
+    pub(super) fn remove(&mut self, id: AllocationId) -> Option<Box<Allocation>> {
         self.get(id)?;
         let slot = self.slots.get_mut(usize::try_from(id.index).ok()?)?;
         let allocation = slot.allocation.take()?;
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(id.index);
         self.by_client.remove(&allocation.client);
-        self.expiries.remove(&(allocation.expires_at, id));
+        self.expiries.clear(id.index);
         Some(allocation)
     }
 
     /// To look at it and at the rest at once; [`Self::put`] it back.
-    pub(super) fn take(&mut self, id: AllocationId) -> Option<Allocation> {
+    pub(super) fn take(&mut self, id: AllocationId) -> Option<Box<Allocation>> {
         let slot = self.slots.get_mut(usize::try_from(id.index).ok()?)?;
         slot.allocation.take_if(|_| slot.generation == id.generation)
     }
 
-    pub(super) fn put(&mut self, id: AllocationId, allocation: Allocation) {
+    pub(super) fn put(&mut self, id: AllocationId, allocation: Box<Allocation>) {
         let slot = usize::try_from(id.index).ok().and_then(|index| self.slots.get_mut(index));
         if let Some(slot) = slot {
             slot.allocation = Some(allocation);
@@ -98,15 +104,21 @@ impl Table {
         self.by_client.insert(*client, id);
     }
 
-    pub(super) fn expire_at(&mut self, id: AllocationId, at: Instant) {
+    pub(super) fn expire_at(&mut self, id: AllocationId, now: Instant, at: Instant) {
         let Some(allocation) = self.get_mut(id) else { return };
-        let before = std::mem::replace(&mut allocation.expires_at, at);
-        self.expiries.remove(&(before, id));
-        self.expiries.insert((at, id));
+        allocation.expires_at = at;
+        self.expiries.set(id.index, now, at);
     }
 
-    pub(super) fn next_expiry(&self) -> Option<(Instant, AllocationId)> {
-        self.expiries.first().copied()
+    /// One that has expired; it is to be removed.
+    pub(super) fn pop_expired(&mut self, now: Instant) -> Option<AllocationId> {
+        let index = self.expiries.pop_due(now)?;
+        let slot = self.slots.get(usize::try_from(index).ok()?)?;
+        Some(AllocationId { index, generation: slot.generation })
+    }
+
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        self.expiries.next()
     }
 
     pub(super) fn beginning_at(
@@ -117,11 +129,11 @@ impl Table {
             .zip(self.slots.iter().skip(usize::try_from(first).unwrap_or(usize::MAX)))
             .filter_map(|(index, slot)| {
                 let id = AllocationId { index, generation: slot.generation };
-                Some((id, slot.allocation.as_ref()?))
+                Some((id, slot.allocation.as_deref()?))
             })
     }
 
     pub(super) fn ids(&self) -> Vec<AllocationId> {
-        self.expiries.iter().map(|(_, id)| *id).collect()
+        self.beginning_at(0).map(|(id, _)| id).collect()
     }
 }

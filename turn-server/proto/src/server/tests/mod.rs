@@ -3,6 +3,7 @@
 mod conservation;
 mod credentials;
 mod families;
+mod features;
 mod fragments;
 mod limits;
 mod mobility;

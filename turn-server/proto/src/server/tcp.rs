@@ -122,6 +122,11 @@ impl Connections {
     }
 
     #[cfg(test)]
+    pub(super) fn allocations(&self) -> impl Iterator<Item = AllocationId> {
+        self.by_id.values().map(|connection| connection.allocation)
+    }
+
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.by_id.len()
     }

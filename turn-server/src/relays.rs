@@ -31,7 +31,7 @@ pub(crate) struct Relay {
 pub(crate) struct ToRelay {
     pub(crate) relay: RelayId,
     pub(crate) peer: SocketAddr,
-    /// It must not be fragmented (RFC 8656 §14.8).
+    /// It must not be fragmented (RFC 8656 §18.9).
     pub(crate) whole: bool,
 }
 

@@ -148,7 +148,7 @@ impl Udp {
 
     /// A socket begins with DF on all it sends: what fits is then sent without an IP
     /// identification, which is shared by all sockets and costs a cache miss. The first datagram
-    /// that is longer than the path's MTU ends that for this socket (RFC 8656 §15 wants DF clear).
+    /// that is longer than the path's MTU ends that for this socket (RFC 8656 §14 wants DF clear).
     fn allow_fragments(&mut self) {
         self.fragments = system::set_fragments(&self.socket, self.family, true);
     }

@@ -129,6 +129,10 @@ impl Server {
         }
         let (worker, id) = self.tickets.read(ticket).ok_or(ErrorCode::BAD_REQUEST)?;
         if worker != self.worker {
+            // The kernel would bring every other datagram here, too: only a stream can be passed.
+            if !asked.client.transport.is_stream() {
+                return Err(ErrorCode::ALLOCATION_MISMATCH);
+            }
             let client = *asked.client;
             self.outputs.push_back(Output::PassClient { client, worker });
             return Ok(Resumed::Elsewhere);

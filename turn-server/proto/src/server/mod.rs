@@ -141,7 +141,8 @@ pub enum Output {
         /// The peer's.
         connection: ConnectionId,
     },
-    /// The message just handled, and whatever else this client sends, is for another worker.
+    /// The message just handled, and whatever else comes on this client's stream, is for another
+    /// worker.
     PassClient {
         /// Whose.
         client: FiveTuple,

@@ -130,8 +130,11 @@ fn tickets_are_refused_that_are_not_the_askers_own() {
     // Another worker's goes to that one.
     let mut elsewhere = World::new();
     elsewhere.server.worker = 9;
-    assert!(elsewhere.try_ask(&new, "anna", Method::Refresh, refresh(&good, 600)).is_none());
-    assert_eq!(elsewhere.passed, [(new, 3)]);
+    let answer = elsewhere.ask(&new, "anna", Method::Refresh, refresh(&good, 600));
+    assert_eq!((answer.code(), elsewhere.passed.len()), (437, 0), "datagrams cannot be passed");
+    let stream = tuple(Transport::Tcp, NEW);
+    assert!(elsewhere.try_ask(&stream, "anna", Method::Refresh, refresh(&good, 600)).is_none());
+    assert_eq!(elsewhere.passed, [(stream, 3)]);
 }
 
 #[test]

@@ -15,8 +15,9 @@ use crate::addresses::{Listen, RelaySide, Speaks, own_addresses, relay_side};
 use crate::certificates::{Certificates, TlsFiles};
 use crate::error::StartError;
 use crate::listen::{self, Sockets};
+use crate::peer_connections::PeerConnections;
 use crate::relays::Relays;
-use crate::worker::Worker;
+use crate::worker::{Others, Worker};
 
 /// Everything a server can be told. Defaults work but for `listen`.
 #[derive(Clone)]
@@ -54,6 +55,8 @@ pub struct Config {
     /// Whether clients may bind channels above 0x4FFF, which was RFC 5766's range; coturn's clients
     /// do until 4.16. Default: no.
     pub rfc5766_channels: bool,
+    /// Whether clients may have connections to peers and from them (RFC 6062); default yes.
+    pub tcp_relaying: bool,
     /// Whether datagrams are taken and given in bursts where the system can (UDP_GRO and
     /// UDP_SEGMENT of Linux); default true. What cannot be sent so is sent one by one anyway.
     pub segmentation: bool,
@@ -89,6 +92,7 @@ impl Default for Config {
             allow_peers: Vec::new(),
             deny_peers: Vec::new(),
             rfc5766_channels: false,
+            tcp_relaying: true,
             segmentation: true,
             mobility: false,
             strict_expiry: false,
@@ -166,8 +170,7 @@ fn reloadable(config: &Config, policy: PolicyConfig) -> Reloadable {
         policy,
         rfc5766_channels: config.rfc5766_channels,
         strict_expiry: config.strict_expiry,
-        // Nothing here connects to peers yet.
-        tcp_relaying: false,
+        tcp_relaying: config.tcp_relaying,
         mobility: config.mobility,
         bandwidth: config.bandwidth,
     }
@@ -215,16 +218,24 @@ impl Prepared {
 
     /// The settings stay with the handle.
     pub(crate) fn into_workers(self) -> Result<(Settings, Vec<Worker>), StartError> {
+        let others = Others::default();
         let worker = |(index, sockets)| {
             let worker = u8::try_from(index).unwrap_or(u8::MAX);
             let seed = rand::rng().random();
             let proto = ServerConfig { worker, seed, ..self.proto.clone() };
             let relays = Relays::new(self.sides.clone(), self.segmentation);
+            let relays = (relays, PeerConnections::new(self.sides.clone()));
             let (quota, certificates) = (self.quota.clone(), self.certificates.clone());
-            Worker::new(sockets, proto, quota, relays, certificates, self.segmentation)
+            let others = Arc::clone(&others);
+            Worker::new(sockets, proto, quota, relays, others, certificates, self.segmentation)
         };
-        let workers = self.sockets.into_iter().enumerate().map(worker).collect::<Result<_, _>>();
-        Ok((self.settings, workers.map_err(StartError::System)?))
+        let workers = self.sockets.into_iter().enumerate().map(worker);
+        let workers: Vec<_> = workers.collect::<Result<_, _>>().map_err(StartError::System)?;
+        let controls = workers.iter().map(Worker::control).collect();
+        if others.set(controls).is_err() {
+            tracing::error!("the TURN workers know one another already");
+        }
+        Ok((self.settings, workers))
     }
 }
 

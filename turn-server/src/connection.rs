@@ -1,14 +1,16 @@
 //! The TCP connections of one worker.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use mio::{Interest, Registry, Token};
 use porthole_turn_proto::server::FiveTuple;
 use porthole_turn_proto::{StreamDecoder, Transport};
 
 use crate::send_queue::{SendQueue, Stuck};
+use crate::splice::End;
 use crate::tls::{HANDSHAKE_TIME, MAX_HANDSHAKES};
 use crate::wire::Wire;
 
@@ -29,12 +31,14 @@ pub(crate) struct Connection {
     /// When the last whole frame came.
     pub(crate) heard: Instant,
     pub(crate) broken: bool,
+    /// The slot of the peer's connection that it is spliced with.
+    pub(crate) bound: Option<usize>,
 }
 
 impl Connection {
     pub(crate) fn new(wire: Wire, tuple: FiveTuple, now: Instant) -> Self {
         let (decoder, queue) = (StreamDecoder::new(), SendQueue::default());
-        Self { wire, tuple, decoder, queue, since: now, heard: now, broken: false }
+        Self { wire, tuple, decoder, queue, since: now, heard: now, broken: false, bound: None }
     }
 
     /// Looks at the first byte, once. Whether TLS begins with it.
@@ -48,7 +52,7 @@ impl Connection {
     }
 
     /// Bytes read into the decoder; 0 at the end of the stream.
-    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read_frames(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.wire.read(buffer)?;
         let read = buffer.get(..n).unwrap_or_default();
         self.decoder
@@ -59,7 +63,7 @@ impl Connection {
 
     pub(crate) fn send_answer(&mut self, bytes: Vec<u8>) {
         match self.queue.push_answer(bytes) {
-            Ok(()) => self.flush(),
+            Ok(()) => self.send_waiting(),
             Err(Stuck) => self.broken = true,
         }
     }
@@ -67,11 +71,12 @@ impl Connection {
     /// How many datagrams were dropped for it.
     pub(crate) fn send_relayed(&mut self, bytes: &[u8]) -> u64 {
         let dropped = self.queue.push_relayed(bytes);
-        self.flush();
+        self.send_waiting();
         dropped
     }
 
-    pub(crate) fn flush(&mut self) {
+    /// As much as can be.
+    pub(crate) fn send_waiting(&mut self) {
         if !self.queue.is_empty() && self.queue.write_to(&mut self.wire).is_err() {
             self.broken = true;
         }
@@ -80,8 +85,40 @@ impl Connection {
         }
     }
 
-    /// What the protocol of the connection has for a farewell.
-    pub(crate) fn end(&mut self) {
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(self.wire.stream(), token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        registry.deregister(self.wire.stream())
+    }
+}
+
+impl Read for Connection {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.wire.read(buffer)
+    }
+}
+
+impl Write for Connection {
+    /// Behind the messages that wait.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Write::flush(self)?;
+        self.wire.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.queue.write_to(&mut self.wire)?;
+        if self.queue.is_empty() {
+            self.wire.flush()
+        } else {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+}
+
+impl End for Connection {
+    fn end(&mut self) {
         self.wire.end();
     }
 }
@@ -131,8 +168,12 @@ impl Connections {
         self.slots.get_mut(slot)?.as_mut()
     }
 
+    pub(crate) fn slot_of(&self, tuple: &FiveTuple) -> Option<usize> {
+        self.by_ends.get(&ends(tuple)).copied()
+    }
+
     pub(crate) fn of_client(&mut self, tuple: &FiveTuple) -> Option<&mut Connection> {
-        let slot = *self.by_ends.get(&ends(tuple))?;
+        let slot = self.slot_of(tuple)?;
         self.get_mut(slot)
     }
 
@@ -167,7 +208,7 @@ impl Connections {
         let close = |c: &Connection| {
             c.broken
                 || c.wire.is_handshaking() && late(c.since, HANDSHAKE_TIME)
-                || late(c.heard, IDLE) && !kept(&c.tuple)
+                || late(c.heard, IDLE) && c.bound.is_none() && !kept(&c.tuple)
         };
         let slots = self.slots.iter().enumerate();
         slots.filter(|(_, c)| c.as_ref().is_some_and(close)).map(|(slot, _)| slot).collect()

@@ -7,10 +7,12 @@ use std::time::Duration;
 use mio::Waker;
 use porthole_turn_proto::server::{AllocationId, Reloadable, SessionInfo};
 
+use crate::connection::Connection;
 use crate::stats::{Published, Stats};
 
-/// Commands that wait for one worker. An operator asks for one thing at a time.
-const MAX_COMMANDS: usize = 16;
+/// Commands that wait for one worker: an operator's, who asks for one thing at a time, and clients
+/// from other workers.
+const MAX_COMMANDS: usize = 256;
 /// A worker looks at its commands between two rounds of packets: that takes milliseconds. One that
 /// needs longer is stuck, and whoever asked must not be.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
@@ -31,6 +33,10 @@ pub(crate) enum Command {
     End {
         id: AllocationId,
         answer: SyncSender<bool>,
+    },
+    /// A client whose connection came to the wrong worker. Nobody waits for an answer.
+    Serve {
+        connection: Box<Connection>,
     },
     #[cfg(test)]
     Panic,
@@ -104,6 +110,13 @@ impl Control {
         self.commands.try_send(command(sender)).map_err(|_| Unanswered)?;
         self.wake();
         Ok(Question(receiver))
+    }
+
+    /// Asks for something without an answer; in vain when too much waits already.
+    pub(crate) fn tell(&self, command: Command) {
+        if self.commands.try_send(command).is_ok() {
+            self.wake();
+        }
     }
 
     fn go_to(&self, phase: u8) {

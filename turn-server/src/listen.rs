@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use mio::net::{TcpListener, UdpSocket};
+use mio::net::{TcpListener, TcpStream, UdpSocket};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::addresses::{Listen, Speaks};
@@ -158,6 +158,35 @@ pub(crate) fn open_relay(addr: SocketAddr) -> io::Result<UdpSocket> {
     grow_buffers(&socket, RELAY_BUFFER);
     socket.bind(&addr.into())?;
     Ok(UdpSocket::from_std(socket.into()))
+}
+
+/// The listener of a TCP relay, whose port its connections to peers share.
+pub(crate) fn open_tcp_relay(addr: SocketAddr) -> io::Result<TcpListener> {
+    // As with listeners: nobody else is to have it.
+    drop(bind(addr, Type::STREAM, Protocol::TCP)?);
+    open_tcp(addr)
+}
+
+/// Begins to connect from there.
+pub(crate) fn connect_from_relay(relay: SocketAddr, peer: SocketAddr) -> io::Result<TcpStream> {
+    let socket = socket(relay, Type::STREAM, Protocol::TCP)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&relay.into())?;
+    match socket.connect(&peer.into()) {
+        Err(error) if !is_under_way(&error) => Err(error),
+        Ok(()) | Err(_) => Ok(TcpStream::from_std(socket.into())),
+    }
+}
+
+#[cfg(unix)]
+fn is_under_way(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(nix::libc::EINPROGRESS)
+}
+
+#[cfg(not(unix))]
+fn is_under_way(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
 }
 
 fn socket(addr: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {

@@ -74,6 +74,7 @@ pub(crate) fn changes(old: &Config, new: &Config) -> Vec<Change> {
         mobility,
         rfc5766_channels,
         strict_expiry,
+        tcp_relaying,
     } = new;
     let mut found = Differences::default();
     found.at_restart("listen", &old.listen, listen);
@@ -97,6 +98,7 @@ pub(crate) fn changes(old: &Config, new: &Config) -> Vec<Change> {
     found.at_once("mobility", &old.mobility, mobility);
     found.at_once("rfc5766_channels", &old.rfc5766_channels, rfc5766_channels);
     found.at_once("strict_expiry", &old.strict_expiry, strict_expiry);
+    found.at_once("tcp_relaying", &old.tcp_relaying, tcp_relaying);
     found.0
 }
 
@@ -112,6 +114,7 @@ pub(crate) fn in_effect(old: &Config, new: Config) -> Config {
         mobility: new.mobility,
         rfc5766_channels: new.rfc5766_channels,
         strict_expiry: new.strict_expiry,
+        tcp_relaying: new.tcp_relaying,
         ..old.clone()
     }
 }

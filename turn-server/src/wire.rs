@@ -64,6 +64,10 @@ impl Wire {
         Ok(())
     }
 
+    pub(crate) fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
     /// Sends no more, but goes on reading.
     pub(crate) fn end(&mut self) {
         if let Layer::Tls(session) = &mut self.layer {

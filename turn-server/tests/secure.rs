@@ -212,7 +212,11 @@ impl Caller {
             }
             (0..10).try_for_each(|_| self.round())?;
             let mut out = Vec::new();
-            ensure!(self.client.wrap(peer, &payload, &mut out), "nothing is permitted");
+            let deadline = Instant::now() + PATIENCE;
+            while !self.client.wrap(peer, &payload, &mut out) {
+                ensure!(Instant::now() < deadline, "nothing is permitted");
+                self.round()?;
+            }
             self.wire.write(&out)?;
             let mut buffer = [0; 65_536];
             let (n, from) = socket.recv_from(&mut buffer).context("at the peer")?;

@@ -94,6 +94,8 @@ pub struct StreamDecoder {
     buffer: Vec<u8>,
     /// Bytes at the front that were handed out already.
     taken: usize,
+    /// Where the last frame begins.
+    last: usize,
 }
 
 impl StreamDecoder {
@@ -108,7 +110,7 @@ impl StreamDecoder {
     /// Appends bytes as they came.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
         self.buffer.drain(..self.taken);
-        self.taken = 0;
+        (self.taken, self.last) = (0, 0);
         if self.buffer.len() + bytes.len() > Self::MAX_BUFFERED {
             return Err(StreamError::Overflow);
         }
@@ -124,8 +126,22 @@ impl StreamDecoder {
             return Ok(None);
         }
         let start = self.taken;
+        self.last = start;
         self.taken += padded;
         Ok(self.buffer.get(start..start + len))
+    }
+
+    /// The frame that was handed out last is the next one again, if nothing was pushed since.
+    pub fn put_back(&mut self) {
+        self.taken = self.last;
+    }
+
+    /// What came behind the last frame, when the stream is one of frames no longer
+    /// (RFC 6062 §4.3).
+    pub fn take_rest(&mut self) -> Vec<u8> {
+        let rest = self.buffer.split_off(self.taken);
+        *self = Self::default();
+        rest
     }
 
     /// Whether part of a frame waits for the rest.

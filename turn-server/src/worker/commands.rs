@@ -17,6 +17,7 @@ impl Worker {
                 Command::Sessions { from_slot, limit, answer } => {
                     tell(&answer, self.server.sessions(clocks(), from_slot, limit));
                 }
+                Command::Serve { connection } => self.adopt_client(*connection),
                 #[cfg(test)]
                 Command::Panic => panic!("as a bug would"),
                 Command::End { id, answer } => {

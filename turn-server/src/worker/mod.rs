@@ -8,13 +8,14 @@ mod outbox;
 mod outputs;
 mod peers;
 mod ready;
+mod splices;
 mod streams;
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::net::TcpListener;
@@ -29,6 +30,7 @@ use crate::config::SharedQuota;
 use crate::connection::Connections;
 use crate::control::{Command, Control, Phase};
 use crate::listen::Sockets;
+use crate::peer_connections::PeerConnections;
 use crate::relays::{Relays, ToRelay};
 use crate::stats::Stats;
 use crate::udp::{self, Udp};
@@ -37,7 +39,7 @@ use datagrams::DtlsClients;
 use inbox::{Inbox, MAX_BATCH};
 use outbox::Outbox;
 use peers::FromListener;
-use ready::{CONNECTION, DTLS, RELAY, Ready, TCP, TLS, UDP, WAKER, split, token};
+use ready::{CONNECTION, DTLS, PEER, RELAY, Ready, TCP, TCP_RELAY, TLS, UDP, WAKER, split, token};
 
 /// Reads or connections taken from one source before the others have their turn.
 const BUDGET: usize = 64;
@@ -53,6 +55,9 @@ const MAX_DATAGRAM: usize = 65_535;
 const MAX_PANICS: u32 = 8;
 /// How often connections are looked at, and how long a listener rests that cannot accept.
 const SWEEP: Duration = Duration::from_secs(1);
+
+/// How workers reach one another; empty until all of them are made.
+pub(crate) type Others = Arc<OnceLock<Vec<Arc<Control>>>>;
 
 /// Everything of one thread.
 #[derive(Debug)]
@@ -76,6 +81,9 @@ pub(crate) struct Worker {
     dtls: DtlsClients,
     connections: Connections,
     relays: Relays,
+    peers: PeerConnections,
+    /// All workers, by number.
+    others: Others,
     /// Sources with more to give than their budget.
     ready: Ready,
     receiver: udp::Receiver,
@@ -108,7 +116,8 @@ impl Worker {
         sockets: Sockets,
         config: ServerConfig,
         quota: SharedQuota,
-        relays: Relays,
+        (relays, peers): (Relays, PeerConnections),
+        others: Others,
         certificates: Option<Arc<Certificates>>,
         segmentation: bool,
     ) -> io::Result<Self> {
@@ -145,6 +154,8 @@ impl Worker {
             dtls: DtlsClients::new(dtls, certificates.as_ref()),
             certificates,
             connections: Connections::default(),
+            peers,
+            others,
             relays,
             now: clocks(),
             ready: Ready::default(),
@@ -216,6 +227,7 @@ impl Worker {
         self.config.seed = rand::rng().random();
         self.server = Server::new(self.config.clone(), Box::new(self.quota.clone()));
         self.relays.close_all();
+        self.peers.start_over();
         self.connections = Connections::default();
         self.dtls.start_over(self.certificates.as_ref());
         (self.not_sent, self.ready) = (0, Ready::default());
@@ -266,6 +278,8 @@ impl Worker {
             RELAY => self.serve_relay(index),
             WAKER => self.obey(),
             DTLS => self.serve_dtls(index),
+            TCP_RELAY => self.serve_tcp_relay(index),
+            PEER => self.serve_peer(index),
             _ => Served::EMPTY,
         }
     }

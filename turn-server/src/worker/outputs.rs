@@ -1,7 +1,9 @@
 //! What the protocol wants done.
 
+use std::io;
+
 use porthole_turn_proto::Transport;
-use porthole_turn_proto::server::{Output, RelayProtocol};
+use porthole_turn_proto::server::{Output, RelayId, RelayProtocol};
 
 use super::ready::{RELAY, token};
 use super::{Worker, clocks};
@@ -24,9 +26,8 @@ impl Worker {
                         }
                     }
                 },
-                Output::OpenRelay { relay, protocol: RelayProtocol::Udp, port } => {
-                    let token = token(RELAY, relay.slot());
-                    match self.relays.open(relay, port, self.poll.registry(), token) {
+                Output::OpenRelay { relay, protocol, port } => {
+                    match self.open_relay(relay, protocol, port) {
                         Ok(()) => self.server.relay_opened(clocks(), relay),
                         Err(error) => {
                             tracing::debug!(port, %error, "a relay port cannot be opened");
@@ -34,21 +35,32 @@ impl Worker {
                         }
                     }
                 }
-                Output::OpenRelay { relay, protocol: RelayProtocol::Tcp, .. } => {
-                    self.server.relay_failed(clocks(), relay);
+                Output::ConnectPeer { connection, relay, peer } => {
+                    self.connect_peer(connection, relay, peer);
                 }
-                Output::ConnectPeer { connection, .. } => {
-                    self.server.peer_connect_failed(clocks(), connection);
+                Output::BindConnection { client, connection } => {
+                    self.bind_connection(&client, connection);
                 }
-                // Without connected peers none of these comes.
-                // Nor of these without a fast path.
+                Output::CloseConnection { connection } => self.close_peer(connection),
+                Output::PassClient { client, worker } => self.pass_client(&client, worker),
+                // Without a fast path none of these comes.
                 Output::ChannelInstalled { .. } | Output::ChannelRemoved { .. } => {}
-                Output::BindConnection { .. }
-                | Output::CloseConnection { .. }
-                | Output::PassClient { .. } => {}
-                Output::CloseRelay { relay } => self.relays.close(relay),
+                Output::CloseRelay { relay } => {
+                    self.relays.close(relay);
+                    self.peers.close_relay(relay);
+                }
                 Output::SessionEnded(end) => log_end(&end),
             }
+        }
+    }
+
+    fn open_relay(&mut self, relay: RelayId, protocol: RelayProtocol, port: u16) -> io::Result<()> {
+        match protocol {
+            RelayProtocol::Udp => {
+                let token = token(RELAY, relay.slot());
+                self.relays.open(relay, port, self.poll.registry(), token)
+            }
+            RelayProtocol::Tcp => self.open_tcp_relay(relay, port),
         }
     }
 }

@@ -12,7 +12,9 @@ pub(super) const CONNECTION: usize = 3;
 pub(super) const RELAY: usize = 4;
 pub(super) const TLS: usize = 5;
 pub(super) const DTLS: usize = 6;
-const KIND_BITS: u32 = 3;
+pub(super) const TCP_RELAY: usize = 7;
+pub(super) const PEER: usize = 8;
+const KIND_BITS: u32 = 4;
 
 pub(super) const fn token(kind: usize, index: usize) -> Token {
     Token(index << KIND_BITS | kind)

@@ -12,6 +12,7 @@ use super::ready::{CONNECTION, TLS, token};
 use super::{BUDGET, MAX_DATAGRAM, Served, Worker, clocks, plain};
 use crate::connection::Connection;
 use crate::relays::ToRelay;
+use crate::splice::End as _;
 use crate::wire::{Expect, Wire};
 
 impl Worker {
@@ -74,7 +75,10 @@ impl Worker {
     pub(super) fn serve_connection(&mut self, slot: usize) -> Served {
         let now = clocks();
         if let Some(connection) = self.connections.get_mut(slot) {
-            connection.flush();
+            if let Some(peer) = connection.bound {
+                return self.serve_splice(peer);
+            }
+            connection.send_waiting();
             // What is wrong with the first byte shows when it is read.
             if connection.recognise().is_ok_and(|tls| tls) {
                 self.begin_handshake(slot);
@@ -83,7 +87,7 @@ impl Worker {
         for _ in 0..BUDGET {
             let Some(connection) = self.connections.get_mut(slot) else { return Served::EMPTY };
             let room = self.buffer.get_mut(..MAX_DATAGRAM).unwrap_or_default();
-            match connection.read(room) {
+            match connection.read_frames(room) {
                 Ok(n) if n > 0 => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Served::EMPTY,
@@ -93,12 +97,17 @@ impl Worker {
                 }
             }
             self.serve_frames(slot, now);
+            if self.connections.get_mut(slot).is_none_or(|connection| connection.bound.is_some()) {
+                return Served::EMPTY;
+            }
         }
         Served { datagrams: BUDGET, more: true }
     }
 
-    fn serve_frames(&mut self, slot: usize, now: Now) {
-        while let Some(connection) = self.connections.get_mut(slot) {
+    pub(super) fn serve_frames(&mut self, slot: usize, now: Now) {
+        while let Some(connection) = self.connections.get_mut(slot)
+            && connection.bound.is_none()
+        {
             let frame = match connection.decoder.next_frame() {
                 Ok(Some(frame)) if !connection.broken => frame,
                 Ok(None) => return,
@@ -118,6 +127,9 @@ impl Worker {
     pub(super) fn close(&mut self, slot: usize) {
         if let Some(mut connection) = self.connections.remove(slot) {
             connection.end();
+            if let Some(peer) = connection.bound {
+                self.end_splice(peer);
+            }
             self.server.client_gone(clocks(), &connection.tuple);
             self.do_outputs();
         }
@@ -125,7 +137,7 @@ impl Worker {
 }
 
 /// Errors of a connection that died while it waited to be accepted.
-fn is_of_the_connection(error: &io::Error) -> bool {
+pub(super) fn is_of_the_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted

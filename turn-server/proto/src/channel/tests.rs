@@ -115,3 +115,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_frame_can_be_put_back_and_what_is_behind_it_be_taken() {
+    let mut decoder = StreamDecoder::new();
+    let frames = [[0x40, 0, 0, 1, 7, 0, 0, 0], [0x40, 0, 0, 2, 8, 9, 0, 0]].concat();
+    decoder.push(&[&frames[..], b"rest"].concat()).unwrap();
+    assert_eq!(decoder.next_frame().unwrap(), Some(&frames[..5]));
+    for _ in 0..3 {
+        assert_eq!(decoder.next_frame().unwrap(), Some(&frames[8..14]));
+        decoder.put_back();
+    }
+    decoder.next_frame().unwrap();
+    assert_eq!(decoder.take_rest(), b"rest");
+    assert_eq!(decoder.next_frame().unwrap(), None);
+}

@@ -1,0 +1,154 @@
+//! TCP relays and the connections to their peers (RFC 6062).
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+use porthole_turn_proto::Family;
+use porthole_turn_proto::server::{ConnectionId, RelayId};
+
+use crate::addresses::RelaySide;
+use crate::listen::{connect_from_relay, open_tcp_relay};
+use crate::splice::Splice;
+
+/// Connections of one worker to peers, two pipes and a file descriptor each.
+pub(crate) const MAX_PEERS: usize = 8192;
+
+/// Those of one worker.
+#[derive(Debug)]
+pub(crate) struct PeerConnections {
+    sides: Vec<RelaySide>,
+    /// Each at its slot, as other relays.
+    relays: Vec<Option<TcpRelay>>,
+    peers: Vec<Option<PeerConnection>>,
+    free: Vec<usize>,
+    by_id: HashMap<ConnectionId, usize>,
+}
+
+#[derive(Debug)]
+struct TcpRelay {
+    id: RelayId,
+    listener: TcpListener,
+    side: RelaySide,
+}
+
+/// A connection to a peer, or from one.
+#[derive(Debug)]
+pub(crate) struct PeerConnection {
+    pub(crate) id: ConnectionId,
+    pub(crate) stream: TcpStream,
+    pub(crate) state: PeerState,
+}
+
+/// How far it is.
+#[derive(Debug)]
+pub(crate) enum PeerState {
+    Connecting,
+    /// For the client. What the peer sends waits in the kernel: it is not read (RFC 6062 §5.3).
+    Waiting,
+    /// With the client's connection in this slot.
+    Bound {
+        client: usize,
+        splice: Splice,
+    },
+}
+
+impl PeerConnections {
+    pub(crate) fn new(sides: Vec<RelaySide>) -> Self {
+        let by_id = HashMap::new();
+        Self { sides, relays: Vec::new(), peers: Vec::new(), free: Vec::new(), by_id }
+    }
+
+    /// Without connections and relays.
+    pub(crate) fn start_over(&mut self) {
+        *self = Self::new(std::mem::take(&mut self.sides));
+    }
+
+    /// Listens for peers.
+    pub(crate) fn open(
+        &mut self,
+        id: RelayId,
+        port: u16,
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<()> {
+        let side = self.sides.iter().find(|side| Family::of(&side.advertised) == id.family);
+        let side = *side.ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let mut listener = open_tcp_relay(SocketAddr::new(side.bind, port))?;
+        registry.register(&mut listener, token, Interest::READABLE)?;
+        let slot = id.slot();
+        if self.relays.len() <= slot {
+            self.relays.resize_with(slot + 1, || None);
+        }
+        if let Some(place) = self.relays.get_mut(slot) {
+            *place = Some(TcpRelay { id, listener, side });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn close_relay(&mut self, id: RelayId) {
+        let slot = self.relays.get_mut(id.slot());
+        if let Some(place) = slot.filter(|place| place.as_ref().is_some_and(|r| r.id == id)) {
+            *place = None;
+        }
+    }
+
+    /// The next peer that has connected, as the protocol knows him.
+    pub(crate) fn accept(&self, slot: usize) -> io::Result<(RelayId, TcpStream, SocketAddr)> {
+        let relay = self.relays.get(slot).and_then(Option::as_ref);
+        let relay = relay.ok_or(io::ErrorKind::WouldBlock)?;
+        let (stream, from) = relay.listener.accept()?;
+        let from = SocketAddr::new(from.ip(), from.port());
+        Ok((relay.id, stream, relay.side.inbound(from)))
+    }
+
+    /// From the relayed address.
+    pub(crate) fn connect(&self, relay: RelayId, peer: SocketAddr) -> io::Result<TcpStream> {
+        let relay = self.relays.get(relay.slot()).and_then(Option::as_ref);
+        let relay = relay.ok_or(io::ErrorKind::NotFound)?;
+        connect_from_relay(relay.listener.local_addr()?, relay.side.outbound(peer))
+    }
+
+    /// Puts it where `token` says for its slot. Dropped, and so closed, when there are too many.
+    pub(crate) fn insert(
+        &mut self,
+        mut connection: PeerConnection,
+        registry: &Registry,
+        token: impl FnOnce(usize) -> Token,
+    ) -> io::Result<usize> {
+        if self.by_id.len() >= MAX_PEERS {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
+        // Dropped small packets are worse than many.
+        let _ = connection.stream.set_nodelay(true);
+        let slot = self.free.last().copied().unwrap_or(self.peers.len());
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        registry.register(&mut connection.stream, token(slot), interest)?;
+        self.free.pop();
+        self.by_id.insert(connection.id, slot);
+        if slot == self.peers.len() {
+            self.peers.push(None);
+        }
+        if let Some(place) = self.peers.get_mut(slot) {
+            *place = Some(connection);
+        }
+        Ok(slot)
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: usize) -> Option<&mut PeerConnection> {
+        self.peers.get_mut(slot)?.as_mut()
+    }
+
+    pub(crate) fn slot_of(&self, id: ConnectionId) -> Option<usize> {
+        self.by_id.get(&id).copied()
+    }
+
+    pub(crate) fn remove(&mut self, slot: usize) -> Option<PeerConnection> {
+        let connection = self.peers.get_mut(slot)?.take()?;
+        self.by_id.remove(&connection.id);
+        self.free.push(slot);
+        Some(connection)
+    }
+}

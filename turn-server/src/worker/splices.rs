@@ -1,0 +1,187 @@
+//! RFC 6062: peers over TCP, and the clients' connections that are spliced with theirs.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+
+use mio::net::TcpStream;
+use porthole_turn_proto::server::{ConnectionId, FiveTuple, RelayId};
+
+use super::ready::{CONNECTION, PEER, TCP_RELAY, token};
+use super::streams::is_of_the_connection;
+use super::{BUDGET, Served, Worker};
+use crate::connection::Connection;
+use crate::control::Command;
+use crate::peer_connections::{PeerConnection, PeerState};
+use crate::splice::{End as _, Splice, Spliced};
+
+impl Worker {
+    pub(super) fn open_tcp_relay(&mut self, relay: RelayId, port: u16) -> io::Result<()> {
+        let token = token(TCP_RELAY, relay.slot());
+        self.peers.open(relay, port, self.poll.registry(), token)
+    }
+
+    /// Peers that connect to a relayed address.
+    pub(super) fn serve_tcp_relay(&mut self, slot: usize) -> Served {
+        for _ in 0..BUDGET {
+            match self.peers.accept(slot) {
+                Ok((relay, stream, from)) => self.accept_peer(relay, stream, from),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Served::EMPTY,
+                Err(error) if is_of_the_connection(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "the TURN server cannot accept a peer's connection");
+                    self.resting.push(token(TCP_RELAY, slot));
+                    return Served::EMPTY;
+                }
+            }
+        }
+        Served { datagrams: BUDGET, more: true }
+    }
+
+    /// Dropping closes.
+    fn accept_peer(&mut self, relay: RelayId, stream: TcpStream, from: SocketAddr) {
+        if let Some(id) = self.server.peer_accepted(self.now, relay, from) {
+            let peer = PeerConnection { id, stream, state: PeerState::Waiting };
+            if self.insert_peer(peer).is_err() {
+                self.server.connection_closed(self.now, id);
+            }
+        }
+        self.do_outputs();
+    }
+
+    pub(super) fn connect_peer(&mut self, id: ConnectionId, relay: RelayId, peer: SocketAddr) {
+        let connected = self.peers.connect(relay, peer).and_then(|stream| {
+            self.insert_peer(PeerConnection { id, stream, state: PeerState::Connecting })
+        });
+        if let Err(error) = connected {
+            tracing::debug!(%error, "a peer cannot be connected to");
+            self.server.peer_connect_failed(self.now, id);
+        }
+    }
+
+    fn insert_peer(&mut self, peer: PeerConnection) -> io::Result<()> {
+        self.peers.insert(peer, self.poll.registry(), |slot| token(PEER, slot)).map(drop)
+    }
+
+    /// Something happened to a peer's connection.
+    pub(super) fn serve_peer(&mut self, slot: usize) -> Served {
+        let Some(peer) = self.peers.get_mut(slot) else { return Served::EMPTY };
+        let id = peer.id;
+        match peer.state {
+            PeerState::Bound { .. } => return self.serve_splice(slot),
+            // Not read before there is somebody to read for.
+            PeerState::Waiting => return Served::EMPTY,
+            PeerState::Connecting => {}
+        }
+        match outcome(&peer.stream) {
+            Ok(true) => {
+                peer.state = PeerState::Waiting;
+                self.server.peer_connected(self.now, id);
+            }
+            Ok(false) => return Served::EMPTY,
+            Err(error) => {
+                tracing::debug!(%error, "a peer does not accept a connection");
+                self.peers.remove(slot);
+                self.server.peer_connect_failed(self.now, id);
+            }
+        }
+        self.do_outputs();
+        Served { datagrams: 1, more: false }
+    }
+
+    pub(super) fn bind_connection(&mut self, client: &FiveTuple, id: ConnectionId) {
+        let (Some(client), Some(slot)) = (self.connections.slot_of(client), self.peers.slot_of(id))
+        else {
+            return self.close_peer(id);
+        };
+        let (Some(connection), Some(peer)) =
+            (self.connections.get_mut(client), self.peers.get_mut(slot))
+        else {
+            return;
+        };
+        connection.bound = Some(slot);
+        let splice = Splice::new(connection.decoder.take_rest());
+        peer.state = PeerState::Bound { client, splice };
+        self.ready.push(token(PEER, slot));
+    }
+
+    /// Moves what there is, both ways.
+    pub(super) fn serve_splice(&mut self, slot: usize) -> Served {
+        let Some(peer) = self.peers.get_mut(slot) else { return Served::EMPTY };
+        let id = peer.id;
+        let PeerState::Bound { client, splice } = &mut peer.state else { return Served::EMPTY };
+        let Some(connection) = self.connections.get_mut(*client) else { return Served::EMPTY };
+        match splice.pump(connection, &mut peer.stream) {
+            Ok(Spliced::Waits) => Served { datagrams: 1, more: false },
+            Ok(Spliced::More) => {
+                // Whichever of the two was served: it is the peer that comes again.
+                self.ready.push(token(PEER, slot));
+                Served { datagrams: BUDGET, more: false }
+            }
+            Ok(Spliced::Over) | Err(_) => {
+                self.close_peer(id);
+                self.server.connection_closed(self.now, id);
+                self.do_outputs();
+                Served { datagrams: 1, more: false }
+            }
+        }
+    }
+
+    /// And the client's connection, if it is bound. The protocol knows.
+    pub(super) fn close_peer(&mut self, id: ConnectionId) {
+        let removed = self.peers.slot_of(id).and_then(|slot| self.peers.remove(slot));
+        if let Some(PeerConnection { state: PeerState::Bound { client, .. }, .. }) = removed
+            && let Some(mut connection) = self.connections.remove(client)
+        {
+            connection.end();
+        }
+    }
+
+    /// The client's connection of a splice is gone.
+    pub(super) fn end_splice(&mut self, slot: usize) {
+        if let Some(peer) = self.peers.remove(slot) {
+            self.server.connection_closed(self.now, peer.id);
+        }
+    }
+
+    /// To the worker that has the connection which the client wants to bind. Whoever cannot be
+    /// passed on is closed: a client tries again.
+    pub(super) fn pass_client(&mut self, client: &FiveTuple, worker: u8) {
+        let slot = self.connections.slot_of(client);
+        let Some(mut connection) = slot.and_then(|slot| self.connections.remove(slot)) else {
+            return;
+        };
+        if connection.deregister(self.poll.registry()).is_err() {
+            return;
+        }
+        connection.decoder.put_back();
+        let other = self.others.get().and_then(|others| others.get(usize::from(worker)));
+        if let Some(other) = other {
+            other.tell(Command::Serve { connection: Box::new(connection) });
+        }
+    }
+
+    /// From another worker.
+    pub(super) fn adopt_client(&mut self, mut connection: Connection) {
+        if self.connections.is_full() {
+            return;
+        }
+        let slot = self.connections.next_slot();
+        if connection.register(self.poll.registry(), token(CONNECTION, slot)).is_ok() {
+            self.connections.insert(connection);
+            self.serve_frames(slot, self.now);
+            self.ready.push(token(CONNECTION, slot));
+        }
+    }
+}
+
+/// Whether a connection stands, or why it never will.
+fn outcome(stream: &TcpStream) -> io::Result<bool> {
+    if let Some(error) = stream.take_error()? {
+        return Err(error);
+    }
+    match stream.peer_addr() {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -124,6 +124,8 @@ pub struct Turn {
     pub max_bytes_per_s_per_user: u32,
     /// Let clients take their allocations along to another address (RFC 8016).
     pub mobility: bool,
+    /// Refuse Refresh once short-lived credentials have expired.
+    pub strict_expiry: bool,
     /// Let clients bind channels above 0x4FFF, as RFC 5766 did.
     pub rfc5766_channels: bool,
     /// Take and give datagrams in bursts where the system can.
@@ -169,6 +171,7 @@ impl Default for Turn {
             max_bytes_per_s_per_allocation: 0,
             max_bytes_per_s_per_user: 0,
             mobility: false,
+            strict_expiry: false,
             rfc5766_channels: false,
             segmentation: true,
             drain_s: Limited::of(3),

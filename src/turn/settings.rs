@@ -43,6 +43,7 @@ pub fn of(
             per_user: NonZeroU64::new(turn.max_bytes_per_s_per_user.into()),
         },
         mobility: turn.mobility,
+        strict_expiry: turn.strict_expiry,
         rfc5766_channels: turn.rfc5766_channels,
         segmentation: turn.segmentation,
         workers: usize::from(turn.workers),
@@ -141,12 +142,14 @@ mod tests {
     fn switches_and_limits_reach_the_server() {
         let mut config = Config::default();
         config.turn.mobility ^= true;
+        config.turn.strict_expiry ^= true;
         config.turn.rfc5766_channels ^= true;
         config.turn.segmentation ^= true;
         config.turn.max_bytes_per_s_per_allocation = 7;
         config.turn.max_bytes_per_s_per_user = 9;
         let (given, before) = (of(&config, None).unwrap(), of(&Config::default(), None).unwrap());
         assert_ne!(given.mobility, before.mobility);
+        assert_ne!(given.strict_expiry, before.strict_expiry);
         assert_ne!(given.rfc5766_channels, before.rfc5766_channels);
         assert_ne!(given.segmentation, before.segmentation);
         assert_eq!(given.bandwidth.per_allocation.map(NonZeroU64::get), Some(7));
@@ -165,6 +168,7 @@ mod tests {
         assert_eq!(ours.segmentation, theirs.segmentation);
         assert_eq!(ours.bandwidth, theirs.bandwidth);
         assert_eq!(ours.mobility, theirs.mobility);
+        assert_eq!(ours.strict_expiry, theirs.strict_expiry);
         assert_eq!(ours.workers, theirs.workers);
     }
 }

@@ -72,6 +72,12 @@ const EFFECTS: &[(&str, &str, &str)] = &[
         "turn-server/proto/src/server/tests/mobility.rs",
         "tickets_are_given_where_they_are_asked_for_and_allowed",
     ),
+    ("turn.strict_expiry", OURS, "switches_and_limits_reach_the_server"),
+    (
+        "turn.strict_expiry",
+        "turn-server/proto/src/server/tests/credentials.rs",
+        "with_strict_expiry_expired_credentials_prolong_nothing",
+    ),
     ("turn.rfc5766_channels", OURS, "switches_and_limits_reach_the_server"),
     ("turn.rfc5766_channels", REFUSALS, "channels_of_rfc_5766_are_taken_where_they_are_configured"),
     ("turn.segmentation", OURS, "switches_and_limits_reach_the_server"),

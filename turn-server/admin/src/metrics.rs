@@ -41,6 +41,12 @@ fn relayed(out: &mut Exposition, stats: &Stats) {
             bytes.push((labels, traffic.bytes));
         }
     }
+    let fast = stats.counters.offloaded;
+    let fast = [
+        ("direction=\"to_peer\"", fast.to_peers.packets),
+        ("direction=\"to_client\"", fast.to_clients.packets),
+    ];
+    out.counter("porthole_turn_fast_path_packets_total", "Packets relayed by the kernel", &fast);
     out.counter("porthole_turn_relayed_packets_total", "Packets relayed", &packets);
     out.counter("porthole_turn_relayed_bytes_total", "Payload bytes relayed", &bytes);
 }

@@ -109,6 +109,9 @@ pub struct Counters {
     pub malformed: u64,
     /// Requests of unproved sources that got no answer: too many, or too short to pay for one.
     pub unanswered: u64,
+    /// Of what was relayed for clients over UDP, the part that never came this way: a fast path
+    /// in the kernel did it.
+    pub offloaded: Relayed,
     relayed: [Relayed; Transport::ALL.len()],
     errors: [u64; ERROR_CODES.len()],
     drops: [u64; DropReason::ALL.len()],
@@ -117,7 +120,7 @@ pub struct Counters {
 impl Counters {
     /// How many numbers it has.
     pub const LEN: usize =
-        6 + Transport::ALL.len() * Relayed::LEN + ERROR_CODES.len() + DropReason::ALL.len();
+        6 + (1 + Transport::ALL.len()) * Relayed::LEN + ERROR_CODES.len() + DropReason::ALL.len();
 
     /// What was relayed for clients of each transport.
     pub fn relayed(&self) -> impl Iterator<Item = (Transport, Relayed)> {
@@ -181,7 +184,7 @@ impl Counters {
         let Self { bindings, allocations_made, refused, challenged, malformed, unanswered, .. } =
             self;
         let single = [bindings, allocations_made, refused, challenged, malformed, unanswered];
-        let relayed = self.relayed.into_iter().flat_map(Relayed::to_array);
+        let relayed = [self.offloaded].into_iter().chain(self.relayed).flat_map(Relayed::to_array);
         let mut all = single.into_iter().chain(relayed).chain(self.errors).chain(self.drops);
         std::array::from_fn(|_| all.next().unwrap_or_default())
     }
@@ -198,6 +201,7 @@ impl Counters {
             challenged: next(),
             malformed: next(),
             unanswered: next(),
+            offloaded: Relayed::from_array(std::array::from_fn(|_| next())),
             relayed: std::array::from_fn(|_| Relayed::from_array(std::array::from_fn(|_| next()))),
             errors: std::array::from_fn(|_| next()),
             drops: std::array::from_fn(|_| next()),

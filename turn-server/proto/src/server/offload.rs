@@ -19,6 +19,11 @@ impl Server {
         let total = self.counters.relayed_mut(allocation.client.transport);
         total.to_peers += to_peer;
         total.to_clients += to_client;
+        // What a stream's client sends is spliced here and not in the kernel.
+        if allocation.client.transport == Transport::Udp {
+            self.counters.offloaded.to_peers += to_peer;
+            self.counters.offloaded.to_clients += to_client;
+        }
     }
 
     /// The channels to these peers are good for longer.

@@ -154,6 +154,8 @@ fn what_was_offloaded_is_counted_as_if_it_had_not_been() {
     let counters = world.server.counters();
     assert_eq!(counters.to_peers(), to_peer + to_peer);
     assert_eq!(counters.to_clients(), to_client + to_client);
+    let fast = counters.offloaded;
+    assert_eq!((fast.to_peers, fast.to_clients), (to_peer + to_peer, to_client + to_client));
     // There is nobody any more to count it for.
     world.server.account_offloaded(relay, to_peer, to_client);
     assert_eq!(world.server.counters(), counters);

@@ -185,7 +185,7 @@ impl<'p> Bench<'p> {
         traffic.verify()?;
         let outcome = traffic.run(&self.server)?;
         ensure!(outcome.damaged == 0, "{} packets came damaged", outcome.damaged);
-        ensure!(outcome.relayed.iter().all(|n| *n > 0), "nothing is relayed: {outcome:?}");
+        ensure!(outcome.relayed.iter().all(|n| *n > 0), "nothing is relayed: {outcome}");
         Ok(outcome)
     }
 

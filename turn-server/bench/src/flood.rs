@@ -79,7 +79,7 @@ pub(crate) fn run(how: &Flood) -> Result<()> {
         lost: outcome.lost(),
     };
     report::print(how.json, &report, &report.lines())?;
-    ensure!(outcome.lost() == 0 && outcome.damaged == 0, "the relay lost packets: {outcome:?}");
+    ensure!(outcome.lost() == 0 && outcome.damaged == 0, "the relay lost packets: {outcome}");
     ensure!(report.is_flat(), "memory is not flat: {report:?}");
     ensure!(report.strangers == how.packets, "{} strangers only", report.strangers);
     Ok(())

@@ -1,5 +1,6 @@
 //! Packets through the relay, both ways, by one thread.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -50,7 +51,7 @@ pub(crate) struct Stalls {
 }
 
 /// What came of it; arrays are by [`Direction`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Outcome {
     /// From the first to the last packet, warm-up included.
     pub(crate) sent: [u64; 2],
@@ -62,6 +63,13 @@ pub(crate) struct Outcome {
     pub(crate) server_cpu: Duration,
     /// One-way, ascending; of the measured time, at a given rate only.
     pub(crate) latencies: Vec<Duration>,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sent, received, damaged, .. } = self;
+        write!(f, "sent {sent:?}, received {received:?} (to peers, to clients), {damaged} damaged")
+    }
 }
 
 impl Outcome {
@@ -147,7 +155,7 @@ impl<'t> Traffic<'t> {
                 return Ok(());
             }
         }
-        bail!("not every packet comes through whole: {:?}", self.outcome);
+        bail!("not every packet comes through whole: {}", self.outcome);
     }
 
     /// Warms up, then measures.

@@ -26,19 +26,16 @@ const FIRST_PORT: u16 = 10_000;
 pub(crate) enum Contender {
     /// The `turnserver` that is installed.
     Coturn,
-    /// The `turn` crate of webrtc-rs, if built with the feature `turn-crate`.
-    TurnCrate,
     /// Ours.
     Porthole,
 }
 
 impl Contender {
-    pub(crate) const ALL: [Self; 3] = [Self::Coturn, Self::TurnCrate, Self::Porthole];
+    pub(crate) const ALL: [Self; 2] = [Self::Coturn, Self::Porthole];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Coturn => "coturn",
-            Self::TurnCrate => "turn crate",
             Self::Porthole => "Porthole",
         }
     }
@@ -46,7 +43,6 @@ impl Contender {
     pub(crate) fn is_installed(self) -> bool {
         match self {
             Self::Coturn => version_of_coturn().is_some(),
-            Self::TurnCrate => cfg!(feature = "turn-crate"),
             Self::Porthole => true,
         }
     }
@@ -55,11 +51,6 @@ impl Contender {
         let (first, last) = (FIRST_PORT.to_string(), room.last_port.to_string());
         Ok(match self {
             Self::Coturn => coturn(at, room, scratch),
-            Self::TurnCrate => {
-                let mut command = Command::new(std::env::current_exe()?);
-                command.args(["serve-turn-crate", "--listen", &at.to_string()]);
-                command
-            }
             Self::Porthole => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.args(["serve", "--until-eof", "--listen", &at.to_string()]);

@@ -22,6 +22,7 @@ export function emit(event, fields = {}) {
 
 // Calls `main(page, args)` with a page in which every RTCPeerConnection is collected.
 // `args.secureOrigin`: an http origin that the page may use WebCrypto in.
+// `args.trustedKey`: the SHA-256 of a public key whose certificates are good, TURN's as well.
 // `args.viewport`, `args.colorScheme`, `args.locale`: as in Playwright.
 export async function run(main) {
   let browser;
@@ -30,6 +31,7 @@ export async function run(main) {
     const trusted = args.secureOrigin
       ? [`--unsafely-treat-insecure-origin-as-secure=${args.secureOrigin}`]
       : [];
+    if (args.trustedKey) trusted.push(`--ignore-certificate-errors-spki-list=${args.trustedKey}`);
     browser = await chromium.launch({
       executablePath: process.env.PORTHOLE_CHROMIUM ?? '/usr/bin/chromium',
       args: [...FLAGS, ...trusted],

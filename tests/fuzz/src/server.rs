@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use porthole_turn_proto::server::{
-    FiveTuple, MAX_LIFETIME, PERMISSION_LIFETIME, RelayId, Reloadable, ServerConfig,
+    CHANNEL_LIFETIME, FiveTuple, MAX_LIFETIME, PERMISSION_LIFETIME, RelayId, Reloadable, ServerConfig,
 };
 use porthole_turn_proto::stun::{Class, Message, Method, attribute};
 use porthole_turn_proto::{Family, Transport};
@@ -75,6 +75,8 @@ struct Play {
     world: World,
     /// Until when a peer is permitted, by relayed address.
     permitted: BTreeMap<(SocketAddr, IpAddr), Instant>,
+    /// Until when a channel may lead to a peer: twice as long (RFC 8656 §12).
+    bound: BTreeMap<(SocketAddr, SocketAddr), Instant>,
     /// What the server has handed out, to be handed back.
     ticket: Vec<u8>,
     token: Vec<u8>,
@@ -90,8 +92,14 @@ impl Play {
             ..config().reloadable
         };
         let world = World::new(ServerConfig { reloadable, offload: true, ..config() });
-        let permitted = BTreeMap::new();
-        Self { world, permitted, ticket: Vec::new(), token: Vec::new(), connection: Vec::new() }
+        Self {
+            world,
+            permitted: BTreeMap::new(),
+            bound: BTreeMap::new(),
+            ticket: Vec::new(),
+            token: Vec::new(),
+            connection: Vec::new(),
+        }
     }
 
     fn step(&mut self, step: u8, input: &mut Input<'_>) {
@@ -100,6 +108,9 @@ impl Play {
             6 => {
                 let (from, peer) = (client(input), addr(input.pick(&PEERS)));
                 self.world.sends(&from, peer);
+                for (relayed, peer, _) in std::mem::take(&mut self.world.to_peers) {
+                    self.must_be_permitted(relayed, peer);
+                }
             }
             7 => {
                 let (from, number) = (client(input), input.byte());
@@ -203,12 +214,17 @@ impl Play {
         if message.class() != Class::Success || !permits {
             return;
         }
-        let until = self.world.now.instant + PERMISSION_LIFETIME;
+        let now = self.world.now.instant;
         let sessions = self.world.server.sessions(self.world.now, 0, LIMITS.total);
         for session in sessions.iter().filter(|session| session.client == *from) {
             for relayed in &session.relayed {
                 for peer in peers {
-                    self.permitted.insert((*relayed, peer.ip().to_canonical()), until);
+                    let ip = peer.ip().to_canonical();
+                    self.permitted.insert((*relayed, ip), now + PERMISSION_LIFETIME);
+                    if method == Method::ChannelBind {
+                        let peer = SocketAddr::new(ip, peer.port());
+                        self.bound.insert((*relayed, peer), now + CHANNEL_LIFETIME);
+                    }
                 }
             }
         }
@@ -291,7 +307,10 @@ impl Play {
 
     fn check(&mut self) {
         for (relayed, peer, _) in std::mem::take(&mut self.world.to_peers) {
-            self.must_be_permitted(relayed, peer);
+            let bound = self.bound.get(&(relayed, peer));
+            if bound.is_none_or(|until| *until <= self.world.now.instant) {
+                self.must_be_permitted(relayed, peer);
+            }
             let IpAddr::V4(ip) = peer.ip().to_canonical() else { continue };
             assert!(!ip.is_private() && !ip.is_loopback() && peer.port() != 0, "reached {peer}");
         }
@@ -316,7 +335,9 @@ impl Play {
         let families = |relay: &RelayId, at: &SocketAddr| Family::of(&at.ip()) == relay.family;
         assert!(world.open.iter().all(|(relay, at)| families(relay, at)), "the other family");
         // A port that is free again is another's.
-        self.permitted.retain(|(relayed, _), _| world.open.values().any(|at| at == relayed));
+        let is_open = |relayed: &SocketAddr| world.open.values().any(|at| at == relayed);
+        self.permitted.retain(|(relayed, _), _| is_open(relayed));
+        self.bound.retain(|(relayed, _), _| is_open(relayed));
     }
 
     /// When nobody says anything any more, all of it comes back.

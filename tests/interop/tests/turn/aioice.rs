@@ -9,32 +9,34 @@ use anyhow::{Result, ensure};
 use porthole_test_support::python;
 use porthole_test_support::scene::{Need, Scene, scene};
 
-use crate::{Echo, PASSWORD, PATIENCE, USER, run, server};
+use crate::authority::Authority;
+use crate::{Echo, PASSWORD, PATIENCE, USER, run, secure, start};
 
 fn client(
     scene: &Scene,
-    name: &str,
     to: SocketAddr,
     transport: &str,
-    password: &str,
     peer: SocketAddr,
+    root: &Path,
 ) -> Result<(bool, String)> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/aioice/client.py");
     let mut command = Command::new(python::interpreter()?);
     command.arg(script);
-    command.args([&to.ip().to_string(), &to.port().to_string(), USER, password, transport]);
+    command.args([&to.ip().to_string(), &to.port().to_string(), USER, PASSWORD, transport]);
+    command.env("PORTHOLE_TURN_CA", root);
     command.args([&peer.ip().to_string(), &peer.port().to_string()]);
-    run(scene, name, &mut command)
+    run(scene, transport, &mut command)
 }
 
 #[test]
-fn aioice_relays_over_udp_and_tcp() {
-    scene("aioice_relays_over_udp_and_tcp", &[Need::Aioice], |scene| {
-        let server = server()?;
+fn aioice_relays_over_udp_tcp_and_tls() {
+    scene("aioice_relays_over_udp_tcp_and_tls", &[Need::Aioice], |scene| {
+        let authority = Authority::new(scene, &[[127, 0, 0, 1].into()])?;
+        let server = start(secure(&authority)?)?;
         let echo = Echo::start("127.0.0.1")?;
-        for transport in ["udp", "tcp"] {
-            let to = server.local_addrs()[0];
-            let (well, said) = client(scene, transport, to, transport, PASSWORD, echo.addr)?;
+        let (plain, tls) = (server.local_addrs()[0], server.tls_addrs()[0]);
+        for (transport, to) in [("udp", plain), ("tcp", plain), ("tls", tls)] {
+            let (well, said) = client(scene, to, transport, echo.addr, &authority.root)?;
             ensure!(well && said.contains("127.0.0.1"), "{transport}: {said}");
         }
         let deadline = Instant::now() + PATIENCE;
@@ -43,7 +45,7 @@ fn aioice_relays_over_udp_and_tcp() {
             std::thread::yield_now();
         }
         let counters = server.stats().counters;
-        ensure!(counters.allocations_made == 2, "{counters:?}");
+        ensure!(counters.allocations_made == 3, "{counters:?}");
         Ok(())
     });
 }

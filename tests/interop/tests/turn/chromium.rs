@@ -10,11 +10,13 @@ use porthole_test_support::scene::{Need, Scene, scene};
 use porthole_turn_server::{Config, Server};
 use serde_json::json;
 
+use crate::authority::Authority;
 use crate::{PASSWORD, USER, config, start};
 
 const DEADLINE: Duration = Duration::from_secs(90);
 const MESSAGES: u64 = 50;
 const PORT: u16 = 3478;
+const TLS_PORT: u16 = 5349;
 
 #[test]
 fn chromium_relays_over_udp_and_tcp() {
@@ -25,9 +27,32 @@ fn chromium_relays_over_udp_and_tcp() {
         let browser = lab.side(Nat::Open)?;
         for transport in ["udp", "tcp"] {
             let url = format!("turn:{SERVER_ADDRESS}:{PORT}?transport={transport}");
-            relay(scene, Place::On(&browser.host), &server, transport, &url)
+            relay(scene, Place::On(&browser.host), &server, transport, &url, "")
                 .with_context(|| transport.to_owned())?;
         }
+        Ok(())
+    });
+}
+
+#[test]
+fn chromium_relays_over_tls() {
+    let needs = [Need::Browser, Need::Lab];
+    scene("chromium_relays_over_tls", &needs, |scene| {
+        let lab = Lab::new("turns")?;
+        let authority = Authority::new(scene, &[SERVER_ADDRESS.into()])?;
+        let config = Config {
+            listen_tls: vec![(SERVER_ADDRESS, TLS_PORT).into()],
+            tls: Some(authority.server.clone()),
+            ..in_the_lab()?
+        };
+        let server = lab.server().inside(|| start(config))??;
+        let browser = lab.side(Nat::Open)?;
+        let url = format!("turns:{SERVER_ADDRESS}:{TLS_PORT}?transport=tcp");
+        let place = Place::On(&browser.host);
+        relay(scene, place, &server, "tls", &url, &authority.key_digest)?;
+        // The one that it does not know is not trusted.
+        let unknown = relay(scene, place, &server, "tls", &url, "");
+        ensure!(unknown.is_err(), "any certificate will do");
         Ok(())
     });
 }
@@ -42,10 +67,12 @@ fn relay(
     server: &Server,
     protocol: &str,
     url: &str,
+    trusted_key: &str,
 ) -> Result<()> {
     let before = server.stats().counters;
     let arguments = json!({
         "urls": [url], "username": USER, "credential": PASSWORD, "messages": MESSAGES,
+        "trustedKey": trusted_key,
     });
     let mut browser = Browser::script(scene, protocol, place, "turn.mjs", &arguments)?;
     browser.finish(DEADLINE)?;

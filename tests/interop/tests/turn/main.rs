@@ -2,6 +2,7 @@
 //! because linking costs more than running.
 
 mod aioice;
+mod authority;
 mod chromium;
 mod coturn;
 mod turn_proto;
@@ -42,6 +43,17 @@ fn server() -> Result<Server> {
 
 fn start(config: Config) -> Result<Server> {
     Ok(Server::start(config)?)
+}
+
+/// The same, over TLS and DTLS as well.
+fn secure(authority: &authority::Authority) -> Result<Config> {
+    let any = || anyhow::Ok(vec!["127.0.0.1:0".parse()?]);
+    Ok(Config {
+        listen_tls: any()?,
+        listen_dtls: any()?,
+        tls: Some(authority.server.clone()),
+        ..config()?
+    })
 }
 
 fn config() -> Result<Config> {

@@ -9,7 +9,8 @@ use porthole_test_support::scene::{Need, Scene, scene};
 
 use porthole_turn_server::{Config, Server};
 
-use crate::{PATIENCE, Running, config, run, start};
+use crate::authority::Authority;
+use crate::{PATIENCE, Running, config, run, secure, start};
 
 const MESSAGES: u64 = 20;
 
@@ -122,6 +123,38 @@ fn every_message_of_turnutils_uclient_comes_back() {
             anyhow::Ok(())
         })?;
         ensure!(server.stats().not_sent == 0, "{:?}", server.stats());
+        Ok(())
+    });
+}
+
+#[test]
+fn every_message_comes_back_over_tls_and_dtls_and_from_another_address() {
+    let name = "every_message_comes_back_over_tls_and_dtls_and_from_another_address";
+    scene(name, &needs(), |scene| {
+        let authority = Authority::new(scene, &[[127, 0, 0, 1].into()])?;
+        let server =
+            start(Config { rfc5766_channels: true, mobility: true, ..secure(&authority)? })?;
+        let (_echo, port) = echo("127.0.0.1")?;
+        let root = authority.root.to_string_lossy();
+        let peer = format!("-c -e 127.0.0.1 -r {port} -u anna -w secret");
+        let checked = format!("{peer} -E {root}");
+        let (plain, tls, dtls) =
+            (server.local_addrs()[0], server.tls_addrs()[0], server.dtls_addrs()[0]);
+        for (what, to, how, peer) in [
+            ("TLS, channels", tls, "-t -S", &peer),
+            ("TLS, indications", tls, "-t -S -s", &peer),
+            ("TLS, certificate checked", tls, "-t -S", &checked),
+            ("DTLS, channels", dtls, "-S", &peer),
+            ("DTLS, indications", dtls, "-S -s", &peer),
+            ("DTLS, certificate checked", dtls, "-S", &checked),
+            ("mobility, UDP", plain, "-M", &peer),
+            ("mobility, TLS", tls, "-M -t -S", &peer),
+        ] {
+            let flags: Vec<_> = how.split_whitespace().chain(peer.split_whitespace()).collect();
+            let (sent, received) = uclient(scene, what, to, &flags).context(what)?;
+            ensure!(sent >= 2 * MESSAGES, "{what}: only {sent} sent");
+            ensure!(sent == received, "{what}: {sent} out, {received} in");
+        }
         Ok(())
     });
 }

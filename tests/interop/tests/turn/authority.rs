@@ -1,0 +1,51 @@
+//! Certificates for the server: an authority of the test's own.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use base64::Engine as _;
+use porthole_test_support::scene::Scene;
+use porthole_turn_server::TlsFiles;
+use rcgen::{
+    BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _,
+};
+use sha2::{Digest as _, Sha256};
+
+pub(crate) struct Authority {
+    /// Its own certificate, PEM.
+    pub(crate) root: PathBuf,
+    /// What the server is given.
+    pub(crate) server: TlsFiles,
+    /// The SHA-256 of the server's public key, base64.
+    pub(crate) key_digest: String,
+}
+
+impl Authority {
+    pub(crate) fn new(scene: &Scene, addresses: &[IpAddr]) -> Result<Self> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let root = params.self_signed(&key)?;
+        let issuer = Issuer::new(params, key);
+
+        let key = KeyPair::generate()?;
+        let names: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+        let certificate = CertificateParams::new(names)?.signed_by(&key, &issuer)?;
+        let file = |name: &str, text: String| -> Result<PathBuf> {
+            let path = scene.folder().join(name);
+            std::fs::write(&path, text)?;
+            Ok(path)
+        };
+        let digest = Sha256::digest(key.subject_public_key_info());
+        Ok(Self {
+            root: file("root.pem", root.pem())?,
+            server: TlsFiles {
+                certificate: file("server.pem", certificate.pem())?,
+                key: file("server.key", key.serialize_pem())?,
+            },
+            key_digest: base64::engine::general_purpose::STANDARD.encode(digest),
+        })
+    }
+}

@@ -1,0 +1,70 @@
+//! What the documents say is proved, is: every row of their tables names tests that exist.
+
+use porthole_tidy::{report, root};
+
+const PROOFS: [&str; 2] = ["docs/ref/turn-conformance.md", "docs/ref/turn-safety.md"];
+/// Fewer rows than this are a table that was lost, or that is not read rightly.
+const MIN_ROWS: usize = 20;
+
+#[test]
+fn r15_every_row_of_a_proof_names_a_test_that_is_there() {
+    let mut complaints = Vec::new();
+    for document in PROOFS {
+        let text = std::fs::read_to_string(root().join(document)).expect("the document");
+        let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| ")).collect();
+        let rows: Vec<_> = rows.iter().filter(|row| !row.ends_with("| proved by |")).collect();
+        assert!(rows.len() >= MIN_ROWS, "{document} has {} rows", rows.len());
+        for row in rows {
+            let tests = row.split('`').skip(1).step_by(2).filter(|quoted| quoted.contains(".rs::"));
+            let tests: Vec<_> = tests.collect();
+            if tests.is_empty() {
+                complaints.push(format!("{document}: no test in {row}"));
+            }
+            let missing = tests.iter().filter(|test| !is_a_test(test));
+            complaints.extend(missing.map(|test| format!("{document}: there is no {test}")));
+        }
+    }
+    report("Every row names the tests that prove it, as `path::function`.", &complaints);
+}
+
+/// Whether the function is there and has `#[test]` above it.
+fn is_a_test(place: &str) -> bool {
+    let Some((path, name)) = place.split_once("::") else { return false };
+    let Ok(text) = std::fs::read_to_string(root().join(path)) else { return false };
+    let mut is_marked = false;
+    for line in text.lines().map(str::trim) {
+        if line == "#[test]" {
+            is_marked = true;
+        } else if line.starts_with("fn ") {
+            let found = line.strip_prefix("fn ").and_then(|rest| rest.strip_prefix(name));
+            if is_marked && found.is_some_and(|rest| rest.starts_with('(')) {
+                return true;
+            }
+            is_marked = false;
+        }
+    }
+    false
+}
+
+#[test]
+fn r13_the_services_run_with_the_least_rights() {
+    const LEAST: [&str; 10] = [
+        "DynamicUser=yes",
+        "NoNewPrivileges=yes",
+        "ProtectSystem=strict",
+        "ProtectHome=yes",
+        "PrivateDevices=yes",
+        "PrivateTmp=yes",
+        "MemoryDenyWriteExecute=yes",
+        "RestrictNamespaces=yes",
+        "SystemCallFilter=@system-service",
+        "SystemCallArchitectures=native",
+    ];
+    let mut complaints = Vec::new();
+    for unit in ["deploy/porthole.service", "deploy/porthole-gateway.service"] {
+        let text = std::fs::read_to_string(root().join(unit)).expect("the unit");
+        let lacking = LEAST.iter().filter(|setting| !text.lines().any(|line| line == **setting));
+        complaints.extend(lacking.map(|setting| format!("{unit} lacks {setting}")));
+    }
+    report("A service has no right that it does not need.", &complaints);
+}

@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use porthole_turn_proto::server::{
-    CHANNEL_LIFETIME, FiveTuple, MAX_LIFETIME, PERMISSION_LIFETIME, RelayId, Reloadable, ServerConfig,
+    CHANNEL_LIFETIME, FiveTuple, MAX_LIFETIME, PERMISSION_LIFETIME, RelayId, Reloadable,
+    ServerConfig,
 };
 use porthole_turn_proto::stun::{Class, Message, Method, attribute};
 use porthole_turn_proto::{Family, Transport};

@@ -12,7 +12,7 @@ use porthole_turn_proto::server::{
 use porthole_turn_proto::stun::{Class, Message, Method, attribute};
 use porthole_turn_proto::{Family, Transport};
 
-use crate::world::{LIMITS, SERVER, World, addr, config, password, signed, unsigned};
+use crate::world::{LIMITS, SERVER, World, addr, allocate, config, password, signed, unsigned};
 
 /// A fuzzer's input is short; what is longer only repeats itself.
 const MAX_STEPS: usize = 400;
@@ -193,7 +193,7 @@ impl Play {
     }
 
     fn nonce(&mut self, from: &FiveTuple) -> String {
-        let sent = self.world.gets(from, &unsigned(Method::Refresh, |_| {}));
+        let sent = self.world.gets(from, &unsigned(Method::Allocate, allocate));
         let message = sent.first().and_then(|bytes| Message::parse(bytes).ok());
         let nonce =
             message.and_then(|m| m.text(attribute::NONCE).ok().flatten().map(str::to_owned));

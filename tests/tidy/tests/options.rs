@@ -114,7 +114,8 @@ const EFFECTS: &[(&str, &str, &str)] = &[
 ];
 
 fn documented() -> Vec<String> {
-    let reference = std::fs::read_to_string(root().join("docs/ref/config.md")).unwrap();
+    let reference = std::fs::read_to_string(root().join("docs/ref/config.md"));
+    let reference = reference.expect("the reference");
     let key = |line: &str| Some(line.strip_prefix("| `")?.split('`').next()?.to_owned());
     reference.lines().filter_map(key).collect()
 }

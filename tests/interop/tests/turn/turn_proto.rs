@@ -6,15 +6,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use porthole_test_support::scene::scene;
+use porthole_turn_server::Config;
 use turn_client_proto::api::{TurnConfig, TurnEvent, TurnPollRet, TurnRecvRet};
 use turn_client_proto::client::TurnClient;
 use turn_client_proto::prelude::{DelayedTransmitBuild as _, TurnClientApi as _};
 use turn_client_proto::stun::agent::Transmit;
+use turn_client_proto::stun::auth::Feature;
+use turn_client_proto::stun::types::message::IntegrityAlgorithm;
 use turn_client_proto::tcp::TurnClientTcp;
 use turn_client_proto::types::{AddressFamily, Instant as Moment, TransportType, TurnCredentials};
 use turn_client_proto::udp::TurnClientUdp;
 
-use crate::{Echo, PASSWORD, PATIENCE, USER, server};
+use crate::{Echo, PASSWORD, PATIENCE, USER, server, start};
 
 const ROUND: Duration = Duration::from_millis(5);
 
@@ -229,5 +232,30 @@ fn turn_client_proto_relays_for_both_families_at_once() {
         let echo = Echo::start("::1")?;
         foreign.bind(echo.addr)?;
         foreign.echoed(echo.addr, b"in a channel")
+    });
+}
+
+#[test]
+fn turn_client_proto_proves_a_password_with_sha_256_and_without_its_name() {
+    let name = "turn_client_proto_proves_a_password_with_sha_256_and_without_its_name";
+    scene(name, &[], |_| {
+        // Over TCP the first answer offers everything; names are hashed where there are no secrets.
+        let server = start(Config { rest_secrets: Vec::new(), ..crate::config()? })?;
+        for (what, integrity, anonymous) in [
+            ("SHA-1", IntegrityAlgorithm::Sha1, Feature::Disabled),
+            ("SHA-256", IntegrityAlgorithm::Sha256, Feature::Disabled),
+            ("SHA-256, USERHASH", IntegrityAlgorithm::Sha256, Feature::Required),
+        ] {
+            let mut config = config(PASSWORD);
+            config.set_supported_integrity(integrity);
+            config.set_anonymous_username(anonymous);
+            let to = server.local_addrs()[0];
+            let mut foreign = Foreign::new(to, TransportType::Tcp, config)?;
+            foreign.allocated().context(what)?;
+            let echo = Echo::start("127.0.0.1")?;
+            foreign.permit(echo.addr).context(what)?;
+            foreign.echoed(echo.addr, what.as_bytes()).context(what)?;
+        }
+        Ok(())
     });
 }

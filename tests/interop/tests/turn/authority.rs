@@ -8,7 +8,8 @@ use base64::Engine as _;
 use porthole_test_support::scene::Scene;
 use porthole_turn_server::TlsFiles;
 use rcgen::{
-    BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _,
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PublicKeyData as _,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -25,6 +26,8 @@ impl Authority {
     pub(crate) fn new(scene: &Scene, addresses: &[IpAddr]) -> Result<Self> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(Vec::new())?;
+        // Two names: with one for both the server's would be taken for self-signed.
+        params.distinguished_name.push(DnType::CommonName, "the test's authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let root = params.self_signed(&key)?;
@@ -32,7 +35,9 @@ impl Authority {
 
         let key = KeyPair::generate()?;
         let names: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
-        let certificate = CertificateParams::new(names)?.signed_by(&key, &issuer)?;
+        let mut params = CertificateParams::new(names)?;
+        params.distinguished_name.push(DnType::CommonName, "the test's server");
+        let certificate = params.signed_by(&key, &issuer)?;
         let file = |name: &str, text: String| -> Result<PathBuf> {
             let path = scene.folder().join(name);
             std::fs::write(&path, text)?;

@@ -14,14 +14,17 @@ pub(crate) enum Speaks {
     Tls,
     /// DTLS over UDP.
     Dtls,
+    /// UDP alone: the other sockets of RFC 5780.
+    Udp,
 }
 
 impl Speaks {
+    /// What clients are told of.
     pub(crate) const ALL: [Self; 3] = [Self::Plain, Self::Tls, Self::Dtls];
 
     pub(crate) fn over_udp(self) -> bool {
         match self {
-            Self::Plain | Self::Dtls => true,
+            Self::Plain | Self::Dtls | Self::Udp => true,
             Self::Tls => false,
         }
     }
@@ -29,7 +32,7 @@ impl Speaks {
     pub(crate) fn over_tcp(self) -> bool {
         match self {
             Self::Plain | Self::Tls => true,
-            Self::Dtls => false,
+            Self::Dtls | Self::Udp => false,
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use porthole_turn_proto::server::{
-    AllocationQuota, BandwidthLimits, Cidr, LocalQuota, PolicyConfig, PortPool, QuotaLimits,
-    QuotaReached, QuotaUnit, RelayAddress, Reloadable, ServerConfig,
+    AllocationQuota, BandwidthLimits, Cidr, Discovery, LocalQuota, PolicyConfig, PortPool,
+    QuotaLimits, QuotaReached, QuotaUnit, RelayAddress, Reloadable, ServerConfig,
 };
 use rand::Rng as _;
 
@@ -29,6 +29,12 @@ pub struct Config {
     pub listen_tls: Vec<SocketAddr>,
     /// Where to listen for DTLS over UDP; 5349 by convention.
     pub listen_dtls: Vec<SocketAddr>,
+    /// A second address and port of this host, for RFC 5780: with it the server answers from the
+    /// other address or port when it is asked to, so that clients learn how their NAT behaves. The
+    /// first address is the first one in `listen` of this family.
+    pub discovery_address: Option<SocketAddr>,
+    /// Servers to name to who comes when this one drains or is full (300, RFC 8489 §10).
+    pub alternate_servers: Vec<SocketAddr>,
     /// The certificate of TLS and DTLS; read again when its files change.
     pub tls: Option<TlsFiles>,
     /// The realm of the users; default `porthole`.
@@ -80,6 +86,8 @@ impl Default for Config {
             listen: Vec::new(),
             listen_tls: Vec::new(),
             listen_dtls: Vec::new(),
+            discovery_address: None,
+            alternate_servers: Vec::new(),
             tls: None,
             realm: "porthole".to_owned(),
             users: Vec::new(),
@@ -171,6 +179,7 @@ fn reloadable(config: &Config, policy: PolicyConfig) -> Reloadable {
         rfc5766_channels: config.rfc5766_channels,
         strict_expiry: config.strict_expiry,
         tcp_relaying: config.tcp_relaying,
+        alternate_servers: config.alternate_servers.clone(),
         mobility: config.mobility,
         bandwidth: config.bandwidth,
     }
@@ -184,6 +193,7 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     };
+    let discovery = discovery(&config)?;
     let (listens, sockets) = listen::open_all(&listen_addrs(&config), &own, workers)?;
     let certificates = load_certificates(&config)?;
     let policy = policy(&config, &listens, &sides, own);
@@ -196,6 +206,7 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
         relay_v6: relay(IpAddr::is_ipv6),
         realm: config.realm.clone(),
         reloadable: reloadable(&config, policy.clone()),
+        discovery,
         dont_fragment: cfg!(target_os = "linux"),
         worker: 0,
         // There is nothing to give it to.
@@ -243,7 +254,25 @@ fn listen_addrs(config: &Config) -> Vec<(SocketAddr, Speaks)> {
     let Config { listen, listen_tls, listen_dtls, .. } = config;
     let all = |addrs: &[SocketAddr], speaks| addrs.iter().map(|a| (*a, speaks)).collect::<Vec<_>>();
     let (plain, tls) = (all(listen, Speaks::Plain), all(listen_tls, Speaks::Tls));
-    [plain, tls, all(listen_dtls, Speaks::Dtls)].concat()
+    let discovery = discovery(config).ok().flatten();
+    let discovery = discovery.map(|Discovery { primary, alternate }| {
+        let crossed = [(primary.ip(), alternate.port()), (alternate.ip(), primary.port())];
+        let sockets = [alternate].into_iter().chain(crossed.map(SocketAddr::from));
+        sockets.map(|addr| (addr, Speaks::Udp)).collect()
+    });
+    [plain, tls, all(listen_dtls, Speaks::Dtls), discovery.unwrap_or_default()].concat()
+}
+
+/// Both addresses must be whole: a wildcard is no address to answer from, and port 0 none to name.
+fn discovery(config: &Config) -> Result<Option<Discovery>, StartError> {
+    let Some(alternate) = config.discovery_address else { return Ok(None) };
+    let whole = |addr: &&SocketAddr| !addr.ip().is_unspecified() && addr.port() != 0;
+    let fits = |addr: &&SocketAddr| addr.is_ipv4() == alternate.is_ipv4() && whole(addr);
+    let primary = config.listen.iter().find(fits).filter(|primary| {
+        whole(&&alternate) && primary.ip() != alternate.ip() && primary.port() != alternate.port()
+    });
+    let primary = *primary.ok_or(StartError::DiscoveryAddress { alternate })?;
+    Ok(Some(Discovery { primary, alternate }))
 }
 
 fn load_certificates(config: &Config) -> Result<Option<Arc<Certificates>>, StartError> {

@@ -78,6 +78,15 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// RFC 5780 needs two addresses with two ports.
+    #[error(
+        "{alternate} cannot be the discovery address: it must differ in address and port from the \
+         first listening address of its family, and neither may be a wildcard or port 0"
+    )]
+    DiscoveryAddress {
+        /// As configured.
+        alternate: SocketAddr,
+    },
     /// No port in it, or port 0.
     #[error("the relay port range {first}-{last} is empty or holds port 0")]
     RelayPorts {

@@ -75,6 +75,8 @@ pub(crate) fn changes(old: &Config, new: &Config) -> Vec<Change> {
         rfc5766_channels,
         strict_expiry,
         tcp_relaying,
+        discovery_address,
+        alternate_servers,
     } = new;
     let mut found = Differences::default();
     found.at_restart("listen", &old.listen, listen);
@@ -97,6 +99,8 @@ pub(crate) fn changes(old: &Config, new: &Config) -> Vec<Change> {
     found.at_once("bandwidth", &old.bandwidth, bandwidth);
     found.at_once("mobility", &old.mobility, mobility);
     found.at_once("rfc5766_channels", &old.rfc5766_channels, rfc5766_channels);
+    found.at_restart("discovery_address", &old.discovery_address, discovery_address);
+    found.at_once("alternate_servers", &old.alternate_servers, alternate_servers);
     found.at_once("strict_expiry", &old.strict_expiry, strict_expiry);
     found.at_once("tcp_relaying", &old.tcp_relaying, tcp_relaying);
     found.0
@@ -115,6 +119,7 @@ pub(crate) fn in_effect(old: &Config, new: Config) -> Config {
         rfc5766_channels: new.rfc5766_channels,
         strict_expiry: new.strict_expiry,
         tcp_relaying: new.tcp_relaying,
+        alternate_servers: new.alternate_servers,
         ..old.clone()
     }
 }

@@ -62,6 +62,7 @@ pub fn config() -> ServerConfig {
         },
         relay_v4: relay("203.0.113.1"),
         relay_v6: relay("2001:db8::1"),
+        discovery: None,
         dont_fragment: true,
         worker: 0,
         offload: false,

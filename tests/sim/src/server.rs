@@ -56,6 +56,7 @@ impl ServerHost {
                 policy,
                 ..Reloadable::default()
             },
+            discovery: None,
             dont_fragment: false,
             relay_v4: Some(RelayAddress { ip: SERVER.ip(), ports: PortPool::new(50_000..=59_999) }),
             relay_v6: None,

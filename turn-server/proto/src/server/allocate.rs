@@ -57,13 +57,13 @@ impl Server {
         self.check_protocol(asked, wanted)?;
         let mobile = self.wants_ticket(asked, wanted.protocol)?;
         if self.draining {
-            return Err(ErrorCode::INSUFFICIENT_CAPACITY);
+            return Err(self.no_room(asked.client));
         }
         let (user, source) = (asked.who.quota_user(), asked.client.client.ip());
         let quota = self.quota.acquire(user, source, asked.now.instant);
         let quota = quota.map_err(|reached| match reached {
             QuotaReached::Own => ErrorCode::ALLOCATION_QUOTA_REACHED,
-            QuotaReached::Total => ErrorCode::INSUFFICIENT_CAPACITY,
+            QuotaReached::Total => self.no_room(asked.client),
         })?;
         let Taken { relays, token, missing } = self.take_ports(asked, wanted)?;
         let Wanted { protocol, wish, lifetime_s, .. } = wanted;

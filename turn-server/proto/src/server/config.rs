@@ -1,8 +1,10 @@
 //! What a server is told at its start, and its named bounds.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::bandwidth::BandwidthLimits;
+use super::binding::Discovery;
 use super::policy::PolicyConfig;
 use super::port::RelayAddress;
 
@@ -38,6 +40,8 @@ pub struct ServerConfig {
     pub relay_v4: Option<RelayAddress>,
     /// Where IPv6 is relayed, if it is.
     pub relay_v6: Option<RelayAddress>,
+    /// The second address for RFC 5780, if there is one.
+    pub discovery: Option<Discovery>,
     /// Whether the driver can keep a packet to a peer from being fragmented: without that,
     /// DONT-FRAGMENT is an unknown attribute (RFC 8656 §7.2).
     pub dont_fragment: bool,
@@ -67,6 +71,9 @@ pub struct Reloadable {
     pub users: Vec<(String, String)>,
     /// Secrets of time-limited credentials; several while they are exchanged.
     pub rest_secrets: Vec<String>,
+    /// Servers to name to who comes when this one drains or is full (RFC 8489 §10); one of the
+    /// client's family is chosen at random.
+    pub alternate_servers: Vec<SocketAddr>,
     /// Whether credentials that have expired prolong nothing. Otherwise an allocation may outlive
     /// the credentials that made it.
     pub strict_expiry: bool,

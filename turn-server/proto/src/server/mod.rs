@@ -43,6 +43,7 @@ use rand::rngs::StdRng;
 pub use allocation::{AllocationId, RelayId, RelayProtocol};
 use auth::{Authenticator, Identity};
 pub use bandwidth::BandwidthLimits;
+pub use binding::Discovery;
 pub use config::{
     CHANNEL_LIFETIME, DEFAULT_LIFETIME, MAX_CHANNELS, MAX_CONNECTIONS, MAX_LIFETIME,
     MAX_PEERS_PER_REQUEST, MAX_PERMISSIONS, PERMISSION_LIFETIME, Reloadable, ServerConfig,
@@ -190,6 +191,8 @@ pub struct Server {
     last_channel: ChannelNumber,
     reservations: Reservations,
     limits: Limits,
+    discovery: Option<Discovery>,
+    alternates: Vec<SocketAddr>,
     table: Table,
     worker: u8,
     connections: tcp::Connections,
@@ -221,6 +224,8 @@ impl Server {
             last_channel: ChannelNumber::MAX,
             reservations: Reservations::new(config.nonce_key),
             limits: Limits::default(),
+            discovery: config.discovery,
+            alternates: Vec::new(),
             table: Table::default(),
             worker: config.worker,
             connections: tcp::Connections::default(),

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use rand::Rng as _;
+
 use super::allocation::{Allocation, BindError};
 use super::auth::Identity;
 use super::config::{MAX_PEERS_PER_REQUEST, MAX_UNKNOWN_LISTED};
@@ -86,8 +88,9 @@ impl Server {
             Err(code) => return self.challenge(now, client, message, code),
         };
         let asked = Asked { client, message, who: &who, now };
-        if message.unknown_required(self.known()).next().is_some() {
-            return self.refuse_unknown(asked.reply_to(), message);
+        let unknown: Vec<u16> = message.unknown_required(self.known()).collect();
+        if !unknown.is_empty() {
+            return self.refuse_unknown(asked.reply_to(), &unknown);
         }
         let handled = match message.method() {
             Method::Allocate => self.handle_allocate(&asked),
@@ -234,20 +237,45 @@ impl Server {
     pub(super) fn refuse(&mut self, to: ReplyTo<'_>, code: ErrorCode) {
         self.counters.refused += 1;
         self.counters.count_error(code);
+        let alternate = match code {
+            ErrorCode::TRY_ALTERNATE => self.alternate(&to.client),
+            _ => None,
+        };
         self.reply(to, Class::Error, |writer| {
             writer.error_code(code);
+            if let Some(alternate) = alternate {
+                writer.address(attribute::ALTERNATE_SERVER, alternate);
+            }
         });
     }
 
-    pub(super) fn refuse_unknown(&mut self, to: ReplyTo<'_>, message: &Message<'_>) {
+    /// Whoever comes too late is sent to another server, if there is one (RFC 8489 §10).
+    pub(super) fn no_room(&mut self, client: &FiveTuple) -> ErrorCode {
+        match self.alternate(client) {
+            Some(_) => ErrorCode::TRY_ALTERNATE,
+            None => ErrorCode::INSUFFICIENT_CAPACITY,
+        }
+    }
+
+    /// One of the client's family, at random; not the one that it asked.
+    fn alternate(&mut self, client: &FiveTuple) -> Option<SocketAddr> {
+        let fits = |alternate: &&SocketAddr| {
+            alternate.is_ipv4() == client.client.is_ipv4() && **alternate != client.server
+        };
+        let fitting: Vec<_> = self.alternates.iter().filter(fits).collect();
+        let chosen = self.rng.random_range(0..fitting.len().max(1));
+        fitting.get(chosen).copied().copied()
+    }
+
+    pub(super) fn refuse_unknown(&mut self, to: ReplyTo<'_>, unknown: &[u16]) {
         self.counters.refused += 1;
         self.counters.count_error(ErrorCode::UNKNOWN_ATTRIBUTE);
-        let unknown = message.unknown_required(self.known()).take(MAX_UNKNOWN_LISTED);
-        let unknown: Vec<u8> = unknown.flat_map(u16::to_be_bytes).collect();
+        let listed = unknown.iter().take(MAX_UNKNOWN_LISTED);
+        let listed: Vec<u8> = listed.flat_map(|kind| kind.to_be_bytes()).collect();
         self.reply(to, Class::Error, |writer| {
             writer
                 .error_code(ErrorCode::UNKNOWN_ATTRIBUTE)
-                .attribute(attribute::UNKNOWN_ATTRIBUTES, &unknown);
+                .attribute(attribute::UNKNOWN_ATTRIBUTES, &listed);
         });
     }
 

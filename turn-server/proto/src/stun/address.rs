@@ -17,8 +17,16 @@ pub struct BadAddress;
 
 /// The value of an XOR address attribute: the bytes and how many of them count.
 pub fn encode_xor_address(addr: SocketAddr, id: TransactionId) -> ([u8; MAX_LEN], usize) {
+    encode(addr, mask(id))
+}
+
+/// The value of a plain address attribute.
+pub(super) fn encode_address(addr: SocketAddr) -> ([u8; MAX_LEN], usize) {
+    encode(addr, [0; 16])
+}
+
+fn encode(addr: SocketAddr, mask: [u8; 16]) -> ([u8; MAX_LEN], usize) {
     let mut out = [0; MAX_LEN];
-    let mask = mask(id);
     let [cookie_high, cookie_low, ..] = mask;
     let [port_high, port_low] = addr.port().to_be_bytes();
     let (family, octets, len) = match addr.ip() {

@@ -4,6 +4,10 @@
 pub const MAPPED_ADDRESS: u16 = 0x0001;
 /// CHANGE-REQUEST: answer from another address or port (RFC 5780 §7.2).
 pub const CHANGE_REQUEST: u16 = 0x0003;
+/// PADDING: makes a message large enough to be fragmented (RFC 5780 §7.6).
+pub const PADDING: u16 = 0x0026;
+/// RESPONSE-PORT: where the answer is to go (RFC 5780 §7.5).
+pub const RESPONSE_PORT: u16 = 0x0027;
 /// USERNAME.
 pub const USERNAME: u16 = 0x0006;
 /// MESSAGE-INTEGRITY (HMAC-SHA1).
@@ -71,6 +75,8 @@ pub const FINGERPRINT: u16 = 0x8028;
 pub const ICE_CONTROLLED: u16 = 0x8029;
 /// ICE-CONTROLLING: the tie-breaker of an agent in this role (RFC 8445 §16.1).
 pub const ICE_CONTROLLING: u16 = 0x802A;
+/// RESPONSE-ORIGIN: where the answer came from (RFC 5780 §7.3).
+pub const RESPONSE_ORIGIN: u16 = 0x802B;
 /// OTHER-ADDRESS: the server's other address and port (RFC 5780 §7.4).
 pub const OTHER_ADDRESS: u16 = 0x802C;
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::{
     Class, ErrorCode, HEADER_LEN, Integrity, LongTermKey, MAGIC_COOKIE, Method, ShortTermKey,
-    TransactionId, attribute, encode_xor_address, integrity, kind,
+    TransactionId, address::encode_address, attribute, encode_xor_address, integrity, kind,
 };
 
 /// The most a 16-bit length can say in whole words.
@@ -62,6 +62,12 @@ impl<'b> MessageWriter<'b> {
     /// An XOR address.
     pub fn xor_address(&mut self, kind: u16, addr: SocketAddr) -> &mut Self {
         let (value, len) = encode_xor_address(addr, self.id());
+        self.attribute(kind, &value[..len])
+    }
+
+    /// A plain address.
+    pub fn address(&mut self, kind: u16, addr: SocketAddr) -> &mut Self {
+        let (value, len) = encode_address(addr);
         self.attribute(kind, &value[..len])
     }
 

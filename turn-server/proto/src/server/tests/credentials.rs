@@ -14,32 +14,46 @@ const START_S: u64 = 1_700_000_000;
 /// SHA-256 and MD5 as PASSWORD-ALGORITHMS lists them.
 const BOTH: [u8; 8] = [0, 2, 0, 0, 0, 1, 0, 0];
 
-fn server(realm: &str, reloadable: Reloadable) -> Server {
+pub(super) fn config(realm: &str, reloadable: Reloadable) -> ServerConfig {
     let policy = PolicyConfig { allow: vec!["0.0.0.0/0".parse().unwrap()], ..Default::default() };
     let ip = "203.0.113.1".parse().unwrap();
-    let config = ServerConfig {
+    ServerConfig {
         realm: realm.to_owned(),
         reloadable: Reloadable { policy, ..reloadable },
         relay_v4: Some(RelayAddress { ip, ports: PortPool::new(50_000..=50_999) }),
         relay_v6: None,
+        discovery: None,
         dont_fragment: false,
         worker: 0,
         offload: false,
         nonce_key: [1; 32],
         seed: [2; 32],
-    };
-    Server::new(config, Box::new(LocalQuota::new(QuotaLimits::default())))
+    }
 }
 
-fn anna() -> Reloadable {
+fn server(realm: &str, reloadable: Reloadable) -> Server {
+    let quota = LocalQuota::new(QuotaLimits::default());
+    Server::new(config(realm, reloadable), Box::new(quota))
+}
+
+/// An Allocate of Anna's with her password: its answer.
+pub(super) fn allocates(server: &mut Server, from: &FiveTuple) -> Vec<u8> {
+    let nonce = nonce(server, from, transport);
+    let key = LongTermKey::new(PasswordAlgorithm::Md5, ["anna", "porthole", "pw"], Integrity::Sha1);
+    let who = (attribute::USERNAME, &b"anna"[..]);
+    let proof = Proof { who, offered: None, chosen: None, key };
+    exchange(server, now(), from, &proof.of("porthole", &nonce)).unwrap()
+}
+
+pub(super) fn anna() -> Reloadable {
     Reloadable { users: vec![("anna".to_owned(), "pw".to_owned())], ..Reloadable::default() }
 }
 
-fn now() -> Now {
+pub(super) fn now() -> Now {
     Now { instant: Instant::now(), unix_s: START_S }
 }
 
-fn from(client: &str, transport: Transport) -> FiveTuple {
+pub(super) fn from(client: &str, transport: Transport) -> FiveTuple {
     let server = if client.starts_with('[') { "[2001:db8::1]:3478" } else { "203.0.113.1:3478" };
     FiveTuple { transport, client: client.parse().unwrap(), server: server.parse().unwrap() }
 }
@@ -58,7 +72,7 @@ fn exchange(server: &mut Server, now: Now, from: &FiveTuple, bytes: &[u8]) -> Op
     answer
 }
 
-fn request(method: Method, fill: impl FnOnce(&mut MessageWriter<'_>)) -> Vec<u8> {
+pub(super) fn request(method: Method, fill: impl FnOnce(&mut MessageWriter<'_>)) -> Vec<u8> {
     let mut out = Vec::new();
     let mut writer = MessageWriter::new(&mut out, Class::Request, method, ID);
     fill(&mut writer);

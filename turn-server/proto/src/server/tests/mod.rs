@@ -2,6 +2,7 @@
 
 mod conservation;
 mod credentials;
+mod discovery;
 mod families;
 mod features;
 mod fragments;

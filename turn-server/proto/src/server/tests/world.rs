@@ -140,6 +140,7 @@ impl World {
             reloadable: Reloadable { policy, ..credentials() },
             relay_v4: relay(RELAY_V4, &ports[0]),
             relay_v6: relay(RELAY_V6, &ports[1]),
+            discovery: None,
             dont_fragment: true,
             offload: true,
             worker: 3,

@@ -82,6 +82,11 @@ pub struct Turn {
     pub listen_tls: Vec<SocketAddr>,
     /// Where to listen for DTLS.
     pub listen_dtls: Vec<SocketAddr>,
+    /// A second address and port for RFC 5780.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discovery_address: Option<SocketAddr>,
+    /// Servers to name to who comes when this one drains or is full.
+    pub alternate_servers: Vec<SocketAddr>,
     /// The certificate with its intermediates, PEM; read again when it changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_certificate: Option<PathBuf>,
@@ -128,6 +133,7 @@ pub struct Turn {
     pub strict_expiry: bool,
     /// Let clients bind channels above 0x4FFF, as RFC 5766 did.
     pub rfc5766_channels: bool,
+    /// Prolong no allocation with credentials that have expired.
     /// Take and give datagrams in bursts where the system can.
     pub segmentation: bool,
     /// How long living allocations may go on when the program is told to stop.
@@ -151,6 +157,8 @@ impl Default for Turn {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 3478))],
             listen_tls: Vec::new(),
             listen_dtls: Vec::new(),
+            discovery_address: None,
+            alternate_servers: Vec::new(),
             tls_certificate: None,
             tls_key: None,
             realm: "porthole".into(),

@@ -27,6 +27,8 @@ pub fn of(
         listen: turn.listen.clone(),
         listen_tls: turn.listen_tls.clone(),
         listen_dtls: turn.listen_dtls.clone(),
+        discovery_address: turn.discovery_address,
+        alternate_servers: turn.alternate_servers.clone(),
         tls: tls_files(config)?,
         realm: turn.realm.clone(),
         users: turn.users.iter().map(plain).collect(),
@@ -145,6 +147,8 @@ mod tests {
         config.turn.strict_expiry ^= true;
         config.turn.rfc5766_channels ^= true;
         config.turn.segmentation ^= true;
+        config.turn.discovery_address = Some("127.0.0.2:3479".parse().unwrap());
+        config.turn.alternate_servers = vec!["127.0.0.3:3478".parse().unwrap()];
         config.turn.max_bytes_per_s_per_allocation = 7;
         config.turn.max_bytes_per_s_per_user = 9;
         let (given, before) = (of(&config, None).unwrap(), of(&Config::default(), None).unwrap());
@@ -152,6 +156,8 @@ mod tests {
         assert_ne!(given.strict_expiry, before.strict_expiry);
         assert_ne!(given.rfc5766_channels, before.rfc5766_channels);
         assert_ne!(given.segmentation, before.segmentation);
+        assert_ne!(given.discovery_address, before.discovery_address);
+        assert_ne!(given.alternate_servers, before.alternate_servers);
         assert_eq!(given.bandwidth.per_allocation.map(NonZeroU64::get), Some(7));
         assert_eq!(given.bandwidth.per_user.map(NonZeroU64::get), Some(9));
         assert_eq!(before.bandwidth, BandwidthLimits::default());
@@ -169,6 +175,7 @@ mod tests {
         assert_eq!(ours.bandwidth, theirs.bandwidth);
         assert_eq!(ours.mobility, theirs.mobility);
         assert_eq!(ours.strict_expiry, theirs.strict_expiry);
+        assert_eq!(ours.discovery_address, theirs.discovery_address);
         assert_eq!(ours.workers, theirs.workers);
     }
 }

@@ -66,6 +66,18 @@ const EFFECTS: &[(&str, &str, &str)] = &[
         LIMITS,
         "bandwidth_is_bounded_for_an_allocation_and_for_a_user",
     ),
+    ("turn.discovery_address", OURS, "switches_and_limits_reach_the_server"),
+    (
+        "turn.discovery_address",
+        "turn-server/proto/src/server/tests/discovery.rs",
+        "the_answer_comes_from_the_address_and_port_that_were_asked_for",
+    ),
+    ("turn.alternate_servers", OURS, "switches_and_limits_reach_the_server"),
+    (
+        "turn.alternate_servers",
+        "turn-server/proto/src/server/tests/discovery.rs",
+        "who_comes_when_there_is_no_room_is_sent_elsewhere",
+    ),
     ("turn.mobility", OURS, "switches_and_limits_reach_the_server"),
     (
         "turn.mobility",

@@ -98,9 +98,10 @@ pub(super) async fn discover(server: SocketAddr) -> std::io::Result<Option<Behav
     let Some(other) = first.other.filter(|other| other.ip() != server.ip()) else {
         return Ok(None);
     };
-    let mapping = mapping(&socket, server, other, first.mapped).await?;
-    // A socket of its own: what the mapping test has asked may send to that one now.
+    // Filtering first: whom the mapping test asks may send to this machine afterwards, with some
+    // NATs to any port of it.
     let filtering = filtering(server).await?;
+    let mapping = mapping(&socket, server, other, first.mapped).await?;
     let is_mapped = !is_own(server, first.mapped).await?;
     let hairpinning =
         if is_mapped { Some(turns_round(&socket, first.mapped).await?) } else { None };

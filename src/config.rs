@@ -102,6 +102,8 @@ pub struct Turn {
     pub secret: Option<Secret>,
     /// Secrets whose credentials are taken besides, while a new one takes over.
     pub old_secrets: Vec<Secret>,
+    /// Keys shared with a third party whose access tokens are taken, by their names, in base64.
+    pub oauth_keys: BTreeMap<String, Secret>,
     /// How to find out `public_address` if it is not named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_address: Option<ExternalAddress>,
@@ -133,7 +135,6 @@ pub struct Turn {
     pub strict_expiry: bool,
     /// Let clients bind channels above 0x4FFF, as RFC 5766 did.
     pub rfc5766_channels: bool,
-    /// Prolong no allocation with credentials that have expired.
     /// Take and give datagrams in bursts where the system can.
     pub segmentation: bool,
     /// How long living allocations may go on when the program is told to stop.
@@ -165,6 +166,7 @@ impl Default for Turn {
             users: BTreeMap::new(),
             secret: None,
             old_secrets: Vec::new(),
+            oauth_keys: BTreeMap::new(),
             external_address: None,
             relay_address: Vec::new(),
             relay_bind: Vec::new(),

@@ -1,8 +1,9 @@
 //! From the program's configuration to the TURN server's.
 
 use crate::config::{Config, Ports, Secret};
-use anyhow::{bail, ensure};
-use porthole_turn_server::{BandwidthLimits, Cidr, QuotaLimits, TlsFiles};
+use anyhow::{Context as _, bail, ensure};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use porthole_turn_server::{BandwidthLimits, Cidr, OauthKey, QuotaLimits, TlsFiles};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     num::NonZeroU64,
@@ -33,6 +34,7 @@ pub fn of(
         realm: turn.realm.clone(),
         users: turn.users.iter().map(plain).collect(),
         rest_secrets: secrets.map(|secret| secret.reveal().to_owned()).collect(),
+        oauth_keys: turn.oauth_keys.iter().map(oauth_key).collect::<Result<_, _>>()?,
         relay_address_v4: v4,
         relay_address_v6: v6,
         relay_bind_v4: bind.v4,
@@ -56,6 +58,12 @@ pub fn of(
         },
         ..porthole_turn_server::Config::default()
     })
+}
+
+fn oauth_key((kid, key): (&String, &Secret)) -> anyhow::Result<OauthKey> {
+    let key = STANDARD.decode(key.reveal());
+    let key = key.with_context(|| format!("turn.oauth_keys.{kid} is not base64"))?;
+    Ok(OauthKey { kid: kid.clone(), key })
 }
 
 fn tls_files(config: &Config) -> anyhow::Result<Option<TlsFiles>> {
@@ -138,6 +146,20 @@ mod tests {
         let secret = Secret::from("new".to_owned());
         assert_eq!(of(&config, Some(&secret)).unwrap().rest_secrets, ["new", "old"]);
         assert_eq!(of(&config, None).unwrap().rest_secrets, ["old"]);
+    }
+
+    #[test]
+    fn oauth_keys_are_read_from_base64() {
+        for (written, wanted) in
+            [("MDEyMzQ1Njc4OTAxMjM0NQ==", Some(&b"0123456789012345"[..])), ("not base64!", None)]
+        {
+            let mut config = Config::default();
+            config.turn.oauth_keys.insert("north".into(), written.to_owned().into());
+            let keys = of(&config, None).map(|settings| settings.oauth_keys);
+            let keys =
+                keys.ok().map(|keys| keys.into_iter().map(|key| key.key).collect::<Vec<_>>());
+            assert_eq!(keys, wanted.map(|key| vec![key.to_vec()]), "{written}");
+        }
     }
 
     #[test]

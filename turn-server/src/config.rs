@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use porthole_turn_proto::server::{
-    AllocationQuota, BandwidthLimits, Cidr, Discovery, LocalQuota, PolicyConfig, PortPool,
-    QuotaLimits, QuotaReached, QuotaUnit, RelayAddress, Reloadable, ServerConfig,
+    AllocationQuota, BandwidthLimits, Cidr, Discovery, LocalQuota, OauthKey, PolicyConfig,
+    PortPool, QuotaLimits, QuotaReached, QuotaUnit, RelayAddress, Reloadable, ServerConfig,
 };
 use rand::Rng as _;
 
@@ -43,6 +43,8 @@ pub struct Config {
     pub users: Vec<(String, String)>,
     /// Secrets of time-limited credentials; several while one takes over from another.
     pub rest_secrets: Vec<String>,
+    /// Keys shared with a third party whose access tokens are taken (RFC 7635).
+    pub oauth_keys: Vec<OauthKey>,
     /// The IPv4 address that peers send to. Default: the first address in `listen` of this family.
     pub relay_address_v4: Option<Ipv4Addr>,
     /// The IPv6 address that peers send to. Default: as for IPv4.
@@ -92,6 +94,7 @@ impl Default for Config {
             realm: "porthole".to_owned(),
             users: Vec::new(),
             rest_secrets: Vec::new(),
+            oauth_keys: Vec::new(),
             relay_address_v4: None,
             relay_address_v6: None,
             relay_bind_v4: None,
@@ -165,7 +168,11 @@ pub(crate) fn check(config: &Config) -> Result<(), StartError> {
         return Err(StartError::NoListenAddress);
     }
     load_certificates(config)?;
-    if config.users.is_empty() && config.rest_secrets.is_empty() {
+    if let Some(key) = config.oauth_keys.iter().find(|key| ![16, 32].contains(&key.key.len())) {
+        return Err(StartError::OauthKey { kid: key.kid.clone() });
+    }
+    let nobody = config.users.is_empty() && config.rest_secrets.is_empty();
+    if nobody && config.oauth_keys.is_empty() {
         tracing::warn!("no TURN users and no secret are configured: only STUN will be answered");
     }
     Ok(())
@@ -180,6 +187,7 @@ fn reloadable(config: &Config, policy: PolicyConfig) -> Reloadable {
         strict_expiry: config.strict_expiry,
         tcp_relaying: config.tcp_relaying,
         alternate_servers: config.alternate_servers.clone(),
+        oauth_keys: config.oauth_keys.clone(),
         mobility: config.mobility,
         bandwidth: config.bandwidth,
     }

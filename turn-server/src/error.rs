@@ -78,6 +78,12 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// The cipher goes by the length of the key.
+    #[error("the OAuth key {kid:?} must have 16 bytes (A128GCM) or 32 (A256GCM)")]
+    OauthKey {
+        /// Its name.
+        kid: String,
+    },
     /// RFC 5780 needs two addresses with two ports.
     #[error(
         "{alternate} cannot be the discovery address: it must differ in address and port from the \

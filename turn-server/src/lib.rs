@@ -38,7 +38,7 @@ pub use certificates::{CertificateError, TlsFiles};
 pub use config::Config;
 pub use control::Unanswered;
 pub use error::StartError;
-pub use porthole_turn_proto::server::{BadCidr, BandwidthLimits, Cidr, QuotaLimits};
+pub use porthole_turn_proto::server::{BadCidr, BandwidthLimits, Cidr, OauthKey, QuotaLimits};
 pub use reload::{Change, Effect, ReloadError};
 pub use session::{BadSessionId, Session, SessionId};
 pub use stats::Stats;

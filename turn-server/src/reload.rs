@@ -77,6 +77,7 @@ pub(crate) fn changes(old: &Config, new: &Config) -> Vec<Change> {
         tcp_relaying,
         discovery_address,
         alternate_servers,
+        oauth_keys,
     } = new;
     let mut found = Differences::default();
     found.at_restart("listen", &old.listen, listen);
@@ -85,6 +86,7 @@ pub(crate) fn changes(old: &Config, new: &Config) -> Vec<Change> {
     found.at_restart("tls", &old.tls, tls);
     found.at_restart("realm", &old.realm, realm);
     found.secret("users", &old.users, users);
+    found.secret("oauth_keys", &old.oauth_keys, oauth_keys);
     found.secret("rest_secrets", &old.rest_secrets, rest_secrets);
     found.at_restart("relay_address_v4", &old.relay_address_v4, relay_address_v4);
     found.at_restart("relay_address_v6", &old.relay_address_v6, relay_address_v6);
@@ -120,6 +122,7 @@ pub(crate) fn in_effect(old: &Config, new: Config) -> Config {
         strict_expiry: new.strict_expiry,
         tcp_relaying: new.tcp_relaying,
         alternate_servers: new.alternate_servers,
+        oauth_keys: new.oauth_keys,
         ..old.clone()
     }
 }

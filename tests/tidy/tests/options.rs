@@ -32,6 +32,12 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("turn.users", SETTINGS, "users_are_let_in_by_their_passwords"),
     ("turn.secret", SETTINGS, "a_secret_makes_credentials_and_an_old_one_still_does"),
     ("turn.old_secrets", SETTINGS, "a_secret_makes_credentials_and_an_old_one_still_does"),
+    ("turn.oauth_keys", OURS, "oauth_keys_are_read_from_base64"),
+    (
+        "turn.oauth_keys",
+        "turn-server/proto/src/server/tests/oauth.rs",
+        "a_token_lets_in_whoever_knows_the_key_inside_of_it",
+    ),
     (
         "turn.external_address",
         SETTINGS,

@@ -67,6 +67,7 @@ impl Server {
         })?;
         let Taken { relays, token, missing } = self.take_ports(asked, wanted)?;
         let Wanted { protocol, wish, lifetime_s, .. } = wanted;
+        let lifetime_s = asked.who.bounded_lifetime(lifetime_s, asked.now);
         let allocation = Allocation {
             client: *asked.client,
             owner: asked.who.clone(),

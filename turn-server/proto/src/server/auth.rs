@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::accounts::{Accounts, Means, Named, is_expired};
 use super::nonce::{Nonces, Offer};
+use super::oauth::{OauthKey, Tokens};
 use super::{FiveTuple, Now};
 use crate::credentials::split_rest_username;
 use crate::stun::{ErrorCode, LongTermKey, Message, Method, PasswordAlgorithm, attribute};
@@ -18,9 +19,22 @@ pub(super) struct Identity {
     pub(super) username: Arc<str>,
     pub(super) key: LongTermKey,
     algorithm: PasswordAlgorithm,
+    /// Of a token: seconds since 1970.
+    until_s: Option<u64>,
 }
 
 impl Identity {
+    /// An allocation does not outlive the token that made or prolonged it (RFC 7635 §5).
+    pub(super) fn bounded_lifetime(&self, lifetime_s: u32, now: Now) -> u32 {
+        let left = self.until_s.map(|until_s| until_s.saturating_sub(now.unix_s).max(1));
+        left.map_or(lifetime_s, |left| lifetime_s.min(u32::try_from(left).unwrap_or(u32::MAX)))
+    }
+
+    /// Whether it is a token's: the next one brings another key.
+    pub(super) const fn is_tokens(&self) -> bool {
+        self.until_s.is_some()
+    }
+
     /// Whom the quota counts: time-limited usernames of one user differ in their expiry.
     pub(super) fn quota_user(&self) -> &str {
         match split_rest_username(&self.username) {
@@ -36,6 +50,7 @@ pub(super) type Challenge = ErrorCode;
 /// Checks credentials; remembers nobody.
 pub(super) struct Authenticator {
     accounts: Accounts,
+    tokens: Tokens,
     nonces: Nonces,
     strict_expiry: bool,
 }
@@ -50,7 +65,8 @@ impl std::fmt::Debug for Authenticator {
 impl Authenticator {
     /// Of nobody yet.
     pub(super) fn new(realm: String, nonces: Nonces) -> Self {
-        Self { accounts: Accounts::new(realm), nonces, strict_expiry: false }
+        let accounts = Accounts::new(realm);
+        Self { accounts, tokens: Tokens::default(), nonces, strict_expiry: false }
     }
 
     /// Instead of those there are.
@@ -62,6 +78,16 @@ impl Authenticator {
     ) {
         self.accounts.set(users, rest_secrets);
         self.strict_expiry = strict_expiry;
+    }
+
+    /// Instead of those there are.
+    pub(super) fn set_oauth_keys(&mut self, keys: &[OauthKey]) {
+        self.tokens = Tokens::new(keys);
+    }
+
+    /// Whether a third party's tokens are taken.
+    pub(super) fn takes_tokens(&self) -> bool {
+        !self.tokens.is_empty()
     }
 
     pub(super) fn realm(&self) -> &str {
@@ -91,6 +117,10 @@ impl Authenticator {
         // Before the password: cheaper, and a forged source gets no further.
         let offer = self.nonces.check(nonce, client, now.unix_s);
         let offer = offer.ok_or(ErrorCode::STALE_NONCE)?;
+        if let Some(token) = message.first(attribute::ACCESS_TOKEN) {
+            let found = self.of_token(named, token.value, message, now);
+            return found.ok_or(ErrorCode::UNAUTHENTICATED);
+        }
         let algorithm = chosen_algorithm(message, offer)?;
         let means = Means { algorithm, integrity };
         let same = |owner: &&Identity| {
@@ -104,7 +134,25 @@ impl Authenticator {
         }
         let found = self.accounts.find(named, means, message, now.unix_s);
         let (username, key) = found.ok_or(ErrorCode::UNAUTHENTICATED)?;
-        Ok(Identity { username, key, algorithm })
+        Ok(Identity { username, key, algorithm, until_s: None })
+    }
+
+    /// Whoever knows the key inside of the token (RFC 7635 §5).
+    fn of_token(
+        &self,
+        named: Named<'_>,
+        token: &[u8],
+        message: &Message<'_>,
+        now: Now,
+    ) -> Option<Identity> {
+        let (Named::Name(kid), Some(integrity)) = (named, message.integrity()) else { return None };
+        let granted = self.tokens.open(kid, self.realm(), token, integrity, now.unix_s)?;
+        message.is_made_with(&granted.key).then(|| Identity {
+            username: kid.into(),
+            key: granted.key,
+            algorithm: PasswordAlgorithm::Md5,
+            until_s: Some(granted.until_s),
+        })
     }
 
     /// With strict expiry nobody prolongs an allocation beyond the credentials' end. To end it is

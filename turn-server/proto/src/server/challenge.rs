@@ -39,7 +39,7 @@ impl Server {
         if code == ErrorCode::BAD_REQUEST {
             return self.refuse(to, code);
         }
-        let Some(offer) = self.affordable(client, message) else {
+        let Some(Affordable { offer, tokens }) = self.affordable(client, message) else {
             self.counters.unanswered += 1;
             return;
         };
@@ -52,6 +52,9 @@ impl Server {
                 .error_code(code)
                 .attribute(attribute::REALM, realm.as_bytes())
                 .attribute(attribute::NONCE, &nonce);
+            if tokens {
+                writer.attribute(attribute::THIRD_PARTY_AUTHORIZATION, realm.as_bytes());
+            }
             if offer != Offer::Plain {
                 let algorithms = PASSWORD_ALGORITHMS.map(PasswordAlgorithm::encode);
                 writer.attribute(attribute::PASSWORD_ALGORITHMS, algorithms.as_flattened());
@@ -66,10 +69,11 @@ impl Server {
     }
 
     /// The best challenge that this question pays for.
-    fn affordable(&self, client: &FiveTuple, message: &Message<'_>) -> Option<Offer> {
+    fn affordable(&self, client: &FiveTuple, message: &Message<'_>) -> Option<Affordable> {
+        let tokens = self.authenticator.takes_tokens();
         // A connection has proved its address.
         if client.transport != Transport::Udp {
-            return Some(self.authenticator.offer());
+            return Some(Affordable { offer: self.authenticator.offer(), tokens });
         }
         let padded = |len: usize| ATTRIBUTE_HEADER + len.next_multiple_of(4);
         let fingerprint = if message.has_fingerprint() { FINGERPRINT_LEN } else { 0 };
@@ -78,12 +82,24 @@ impl Server {
         let budget = AMPLIFICATION * message.len();
         let allocates = message.method() == Method::Allocate
             && message.first(attribute::REQUESTED_TRANSPORT).is_some();
-        if least + padded(ADVERTISING_LEN) + ALGORITHMS_LEN <= budget {
-            Some(self.authenticator.offer())
-        } else if least + padded(PLAIN_LEN) <= budget || allocates {
-            Some(Offer::Plain)
-        } else {
-            None
-        }
+        let full = padded(ADVERTISING_LEN) + ALGORITHMS_LEN;
+        let ways = [
+            (full + realm, Affordable { offer: self.authenticator.offer(), tokens: true }),
+            (full, Affordable { offer: self.authenticator.offer(), tokens: false }),
+            (padded(PLAIN_LEN) + realm, Affordable { offer: Offer::Plain, tokens: true }),
+            (padded(PLAIN_LEN), Affordable { offer: Offer::Plain, tokens: false }),
+        ];
+        let fits =
+            |(len, way): &(usize, Affordable)| least + len <= budget && (tokens || !way.tokens);
+        let best = ways.into_iter().find(fits).map(|(_, way)| way);
+        best.or(allocates.then_some(Affordable { offer: Offer::Plain, tokens: false }))
     }
+}
+
+/// What a challenge holds.
+#[derive(Clone, Copy, Debug)]
+struct Affordable {
+    offer: Offer,
+    /// THIRD-PARTY-AUTHORIZATION (RFC 7635 §6.1).
+    tokens: bool,
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::bandwidth::BandwidthLimits;
 use super::binding::Discovery;
+use super::oauth::OauthKey;
 use super::policy::PolicyConfig;
 use super::port::RelayAddress;
 
@@ -71,6 +72,8 @@ pub struct Reloadable {
     pub users: Vec<(String, String)>,
     /// Secrets of time-limited credentials; several while they are exchanged.
     pub rest_secrets: Vec<String>,
+    /// Keys shared with a third party whose access tokens are taken (RFC 7635).
+    pub oauth_keys: Vec<OauthKey>,
     /// Servers to name to who comes when this one drains or is full (RFC 8489 §10); one of the
     /// client's family is chosen at random.
     pub alternate_servers: Vec<SocketAddr>,

@@ -20,7 +20,8 @@ use crate::stun::{
 };
 
 /// What any request may carry; everything else that must be understood is answered with 420.
-const KNOWN: [u16; 14] = [
+const KNOWN: [u16; 15] = [
+    attribute::ACCESS_TOKEN,
     attribute::USERHASH,
     attribute::PASSWORD_ALGORITHM,
     attribute::CONNECTION_ID,
@@ -133,6 +134,10 @@ impl Server {
             }
             (Ok(_), _) => {
                 let granted = granted_lifetime(asked.message)?;
+                let granted = asked.who.bounded_lifetime(granted, asked.now);
+                if let Some(allocation) = self.table.get_mut(id).filter(|_| asked.who.is_tokens()) {
+                    allocation.owner = asked.who.clone();
+                }
                 let until = asked.now.instant + Duration::from_secs(u64::from(granted));
                 self.table.expire_at(id, asked.now.instant, until);
                 granted

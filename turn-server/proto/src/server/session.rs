@@ -108,6 +108,7 @@ impl Server {
     pub(super) fn set_reloadable(&mut self, reloadable: Reloadable) {
         let Reloadable { users, rest_secrets, strict_expiry, .. } = reloadable;
         self.authenticator.set_credentials(users, rest_secrets, strict_expiry);
+        self.authenticator.set_oauth_keys(&reloadable.oauth_keys);
         self.alternates = reloadable.alternate_servers;
         self.policy.set_config(reloadable.policy);
         self.tcp_relaying = reloadable.tcp_relaying;

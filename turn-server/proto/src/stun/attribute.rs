@@ -38,6 +38,8 @@ pub const EVEN_PORT: u16 = 0x0018;
 pub const REQUESTED_TRANSPORT: u16 = 0x0019;
 /// DONT-FRAGMENT, without a value.
 pub const DONT_FRAGMENT: u16 = 0x001A;
+/// ACCESS-TOKEN: a third party's word for the client (RFC 7635 §6.2).
+pub const ACCESS_TOKEN: u16 = 0x001B;
 /// MESSAGE-INTEGRITY-SHA256. Nothing after it is covered either.
 pub const MESSAGE_INTEGRITY_SHA256: u16 = 0x001C;
 /// PASSWORD-ALGORITHM: the one a client chose (RFC 8489 §14.12).
@@ -68,6 +70,8 @@ pub const PASSWORD_ALGORITHMS: u16 = 0x8002;
 pub const SOFTWARE: u16 = 0x8022;
 /// ALTERNATE-SERVER.
 pub const ALTERNATE_SERVER: u16 = 0x8023;
+/// THIRD-PARTY-AUTHORIZATION: the server's name for tokens (RFC 7635 §6.1).
+pub const THIRD_PARTY_AUTHORIZATION: u16 = 0x802E;
 /// FINGERPRINT.
 pub const FINGERPRINT: u16 = 0x8028;
 

@@ -59,7 +59,12 @@ pub(super) fn from(client: &str, transport: Transport) -> FiveTuple {
 }
 
 /// What goes back, and what sockets are opened on the way.
-fn exchange(server: &mut Server, now: Now, from: &FiveTuple, bytes: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn exchange(
+    server: &mut Server,
+    now: Now,
+    from: &FiveTuple,
+    bytes: &[u8],
+) -> Option<Vec<u8>> {
     server.handle_client(now, from, bytes);
     let mut answer = None;
     while let Some(output) = server.poll_output() {

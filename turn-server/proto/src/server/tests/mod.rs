@@ -8,6 +8,7 @@ mod features;
 mod fragments;
 mod limits;
 mod mobility;
+mod oauth;
 mod offload;
 mod pairs;
 mod peers;

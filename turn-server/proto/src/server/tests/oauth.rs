@@ -1,0 +1,169 @@
+//! Access tokens of a third party (RFC 7635).
+
+use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+
+use super::credentials::{config, exchange, from, now, request};
+use super::*;
+use crate::REQUESTED_UDP;
+use crate::stun::{ErrorCode, Integrity, LongTermKey, MessageWriter, attribute};
+
+const LONG: &[u8; 32] = b"01234567890123456789012345678901";
+const SHORT: &[u8; 16] = b"1234567890123456";
+const SESSION_KEY: &[u8; 20] = b"a session key of 20.";
+
+/// A token as a third party makes it.
+struct Token<'a> {
+    key: &'a [u8],
+    server_name: &'a str,
+    session_key: &'a [u8],
+    from_s: u64,
+    lifetime_s: u32,
+}
+
+impl Token<'_> {
+    fn new() -> Self {
+        let (from_s, lifetime_s) = (now().unix_s, 300);
+        let session_key = SESSION_KEY;
+        Self { key: LONG, server_name: "porthole", session_key, from_s, lifetime_s }
+    }
+
+    fn seal(&self) -> Vec<u8> {
+        let mut block = u16::try_from(self.session_key.len()).unwrap().to_be_bytes().to_vec();
+        block.extend_from_slice(self.session_key);
+        block.extend_from_slice(&(self.from_s << 16).to_be_bytes());
+        block.extend_from_slice(&self.lifetime_s.to_be_bytes());
+        let algorithm = if self.key.len() == 16 { &AES_128_GCM } else { &AES_256_GCM };
+        let key = LessSafeKey::new(UnboundKey::new(algorithm, self.key).unwrap());
+        let nonce = Nonce::assume_unique_for_key([7; 12]);
+        key.seal_in_place_append_tag(nonce, Aad::from(self.server_name), &mut block).unwrap();
+        [&[0, 12][..], &[7; 12], &block].concat()
+    }
+}
+
+fn server() -> Server {
+    let key = |kid: &str, key: &[u8]| OauthKey { kid: kid.to_owned(), key: key.to_vec() };
+    let oauth_keys = vec![key("long", LONG), key("short", SHORT)];
+    let settings = Reloadable { oauth_keys, ..Reloadable::default() };
+    Server::new(config("porthole", settings), Box::new(LocalQuota::new(QuotaLimits::default())))
+}
+
+fn client() -> FiveTuple {
+    from("198.51.100.7:4000", Transport::Tcp)
+}
+
+fn signed(
+    method: Method,
+    nonce: &[u8],
+    kid: &str,
+    token: Option<&[u8]>,
+    session_key: &[u8],
+    fill: impl FnOnce(&mut MessageWriter<'_>),
+) -> Vec<u8> {
+    request(method, |w| {
+        fill(w);
+        w.attribute(attribute::USERNAME, kid.as_bytes())
+            .attribute(attribute::REALM, b"porthole")
+            .attribute(attribute::NONCE, nonce);
+        if let Some(token) = token {
+            w.attribute(attribute::ACCESS_TOKEN, token);
+        }
+        w.integrity(&LongTermKey::from_bytes(session_key, Integrity::Sha1).unwrap());
+    })
+}
+
+fn transport(writer: &mut MessageWriter<'_>) {
+    writer.u32(attribute::REQUESTED_TRANSPORT, REQUESTED_UDP);
+}
+
+/// The nonce of the challenge, which names the server.
+fn nonce(server: &mut Server) -> Vec<u8> {
+    let challenge = exchange(server, now(), &client(), &request(Method::Allocate, transport));
+    let challenge = challenge.unwrap();
+    let message = Message::parse(&challenge).unwrap();
+    let name = message.text(attribute::THIRD_PARTY_AUTHORIZATION);
+    assert_eq!(name, Ok(Some("porthole")));
+    message.first(attribute::NONCE).unwrap().value.to_vec()
+}
+
+fn code(answer: &[u8]) -> u16 {
+    Message::parse(answer).unwrap().error_code().map_or(0, ErrorCode::value)
+}
+
+#[test]
+fn a_token_lets_in_whoever_knows_the_key_inside_of_it() {
+    let good = Token::new().seal();
+    let short = Token { key: SHORT, ..Token::new() }.seal();
+    let flipped = |at: usize| {
+        let mut token = good.clone();
+        token[at] ^= 1;
+        token
+    };
+    let start_s = now().unix_s;
+    let at = |from_s, lifetime_s| Token { from_s, lifetime_s, ..Token::new() }.seal();
+    let long_nonce = [&[0xFF, 0xFF][..], &good[2..]].concat();
+    let other_nonce = [&[0, 11][..], &good[2..]].concat();
+    for (what, kid, token, session_key, wanted) in [
+        ("A256GCM", "long", &good, SESSION_KEY, 0),
+        ("A128GCM", "short", &short, SESSION_KEY, 0),
+        ("another key's", "short", &good, SESSION_KEY, 401),
+        ("nobody's", "none", &good, SESSION_KEY, 401),
+        ("without the key inside", "long", &good, b"another key of 20 b.", 401),
+        (
+            "for another server",
+            "long",
+            &Token { server_name: "other", ..Token::new() }.seal(),
+            SESSION_KEY,
+            401,
+        ),
+        ("changed", "long", &flipped(20), SESSION_KEY, 401),
+        ("a changed tag", "long", &flipped(good.len() - 1), SESSION_KEY, 401),
+        ("a nonce longer than the token", "long", &long_nonce, SESSION_KEY, 401),
+        ("a nonce of another length", "long", &other_nonce, SESSION_KEY, 401),
+        ("cut off", "long", &good[..13].to_vec(), SESSION_KEY, 401),
+        ("empty", "long", &vec![], SESSION_KEY, 401),
+        ("expired", "long", &at(start_s - 310, 300), SESSION_KEY, 401),
+        ("just within the skew", "long", &at(start_s - 304, 300), SESSION_KEY, 0),
+        ("from the future", "long", &at(start_s + 60, 300), SESSION_KEY, 401),
+        ("for ever", "long", &at(start_s, u32::MAX), SESSION_KEY, 0),
+    ] {
+        let mut server = server();
+        let nonce = nonce(&mut server);
+        let asked = signed(Method::Allocate, &nonce, kid, Some(token), session_key, transport);
+        let answer = exchange(&mut server, now(), &client(), &asked).unwrap();
+        assert_eq!(code(&answer), wanted, "{what}");
+    }
+}
+
+/// RFC 7635 §5: the allocation ends with the token, and a new token prolongs it under a new key.
+#[test]
+fn an_allocation_lives_as_long_as_its_token() {
+    let mut server = server();
+    let nonce = nonce(&mut server);
+    let lifetime = |answer: &[u8]| Message::parse(answer).unwrap().u32(attribute::LIFETIME);
+    let token = Token::new().seal();
+    let asked = signed(Method::Allocate, &nonce, "long", Some(&token), SESSION_KEY, transport);
+    let start = now();
+    let answer = exchange(&mut server, start, &client(), &asked).unwrap();
+    assert_eq!(lifetime(&answer), Ok(Some(300)));
+
+    let later =
+        Now { instant: start.instant + Duration::from_secs(200), unix_s: start.unix_s + 200 };
+    let permit = |key: &[u8]| {
+        signed(Method::CreatePermission, &nonce, "long", None, key, |w| {
+            w.xor_address(attribute::XOR_PEER_ADDRESS, "9.9.9.9:9".parse().unwrap());
+        })
+    };
+    let answer = exchange(&mut server, later, &client(), &permit(SESSION_KEY)).unwrap();
+    assert_eq!(code(&answer), 0, "the token is not needed again");
+
+    let next_key = b"the next key, 20 b..";
+    let token = Token { session_key: next_key, from_s: later.unix_s, ..Token::new() }.seal();
+    let refresh = signed(Method::Refresh, &nonce, "long", Some(&token), next_key, |_| {});
+    let answer = exchange(&mut server, later, &client(), &refresh).unwrap();
+    assert_eq!(lifetime(&answer), Ok(Some(300)));
+    for (key, wanted) in [(&SESSION_KEY[..], 401), (next_key, 0)] {
+        let answer = exchange(&mut server, later, &client(), &permit(key)).unwrap();
+        assert_eq!(code(&answer), wanted);
+    }
+    assert_eq!(server.poll_timeout(), Some(later.instant + Duration::from_secs(300)));
+}

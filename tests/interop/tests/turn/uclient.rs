@@ -138,8 +138,7 @@ fn every_message_comes_back_over_tls_and_dtls() {
         let root = authority.root.to_string_lossy();
         let peer = format!("-c -e 127.0.0.1 -r {port} -u anna -w secret");
         let checked = format!("{peer} -E {root}");
-        let (plain, tls, dtls) =
-            (server.local_addrs()[0], server.tls_addrs()[0], server.dtls_addrs()[0]);
+        let (tls, dtls) = (server.tls_addrs()[0], server.dtls_addrs()[0]);
         for (what, to, how, peer) in [
             ("TLS, channels", tls, "-t -S", &peer),
             ("TLS, indications", tls, "-t -S -s", &peer),

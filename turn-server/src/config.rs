@@ -74,7 +74,8 @@ pub struct Config {
     /// Whether time-limited credentials that have expired prolong nothing. Otherwise an allocation
     /// may outlive the credentials that made it.
     pub strict_expiry: bool,
-    /// Threads; 0 is one for each core.
+    /// Threads; 0 is one for each core, or a single one with `mobility`: over UDP a client finds its
+    /// allocation again only in the worker that has it.
     pub workers: usize,
     /// How many allocations there may be.
     pub quota: QuotaLimits,
@@ -198,6 +199,9 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
     let sides = relay_sides(&config)?;
     let own = own_addresses().map_err(StartError::System)?;
     let workers = match config.workers {
+        // Over UDP a client that moves is another one to the kernel, which may give it to a
+        // worker that does not have its allocation.
+        0 if config.mobility => 1,
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     };

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use porthole_test_support::scene::{Need, Scene, scene};
 
-use porthole_turn_server::{Config, Server};
+use porthole_turn_server::{Config, OauthKey, Server};
 
 use crate::authority::Authority;
 use crate::{PATIENCE, Running, config, run, secure, start};
@@ -152,6 +152,66 @@ fn every_message_comes_back_over_tls_and_dtls() {
             ensure!(sent >= 2 * MESSAGES, "{what}: only {sent} sent");
             ensure!(sent == received, "{what}: {sent} out, {received} in");
         }
+        Ok(())
+    });
+}
+
+/// The keys that are built into `turnutils_uclient -J`.
+fn its_oauth_keys() -> Vec<OauthKey> {
+    [
+        ("north", &b"01234567890123456789012345678901"[..]),
+        ("union", b"1234567890123456"),
+        ("oldempire", b"12345678901234567890123456789012"),
+    ]
+    .map(|(kid, key)| OauthKey { kid: kid.to_owned(), key: key.to_vec() })
+    .to_vec()
+}
+
+#[test]
+fn turnutils_uclient_moves_brings_tokens_and_relays_tcp() {
+    let name = "turnutils_uclient_moves_brings_tokens_and_relays_tcp";
+    scene(name, &needs(), |scene| {
+        // As many workers as mobility allows.
+        let with = Config { rfc5766_channels: true, mobility: true, workers: 0, ..config()? };
+        let server = start(Config { oauth_keys: its_oauth_keys(), ..with })?;
+        let to = server.local_addrs()[0];
+        let (_echo, port) = echo("127.0.0.1")?;
+        let peer = format!("-e 127.0.0.1 -r {port}");
+        let user = "-u anna -w secret";
+        for (what, how, peer, user) in [
+            ("mobility, UDP", "-c -M", &*peer, user),
+            ("mobility, TCP", "-c -M -t", &peer, user),
+            // It draws one of its three keys for each session.
+            ("OAuth, UDP", "-c -J", &peer, ""),
+            ("OAuth, TCP", "-c -J -t", &peer, ""),
+            ("OAuth, client to client", "-c -J -y", "", ""),
+            ("TCP relaying", "-T -c -y", "", user),
+        ] {
+            let flags = [how, peer, user].into_iter().flat_map(str::split_whitespace);
+            let flags: Vec<_> = flags.collect();
+            let (sent, received) = uclient(scene, what, to, &flags).context(what)?;
+            ensure!(sent >= 2 * MESSAGES, "{what}: only {sent} sent");
+            ensure!(sent == received, "{what}: {sent} out, {received} in");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn turnutils_natdiscovery_finds_that_there_is_no_nat() {
+    let needs = [Need::Tool("turnutils_natdiscovery")];
+    scene("turnutils_natdiscovery_finds_that_there_is_no_nat", &needs, |scene| {
+        let free = |ip: &str| anyhow::Ok(UdpSocket::bind((ip, 0))?.local_addr()?);
+        let (primary, alternate) = (free("127.0.0.1")?, free("127.0.0.2")?);
+        let listen = vec![primary];
+        let server = start(Config { listen, discovery_address: Some(alternate), ..config()? })?;
+        let mut command = Command::new("turnutils_natdiscovery");
+        command.args(["-m", "-f", "-L", "127.0.0.1", "-p", &primary.port().to_string()]);
+        let (_, output) = run(scene, "natdiscovery", command.arg("127.0.0.1"))?;
+        for line in ["Endpoint Independent Mapping", "Endpoint Independent Filtering"] {
+            ensure!(output.contains(line), "not {line}:\n{output}");
+        }
+        ensure!(server.stats().counters.bindings >= 4, "{:?}", server.stats());
         Ok(())
     });
 }

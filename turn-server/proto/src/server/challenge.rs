@@ -83,10 +83,11 @@ impl Server {
         let allocates = message.method() == Method::Allocate
             && message.first(attribute::REQUESTED_TRANSPORT).is_some();
         let full = padded(ADVERTISING_LEN) + ALGORITHMS_LEN;
+        // Who takes tokens has to say so: nothing else lets those in who have no account.
         let ways = [
             (full + realm, Affordable { offer: self.authenticator.offer(), tokens: true }),
-            (full, Affordable { offer: self.authenticator.offer(), tokens: false }),
             (padded(PLAIN_LEN) + realm, Affordable { offer: Offer::Plain, tokens: true }),
+            (full, Affordable { offer: self.authenticator.offer(), tokens: false }),
             (padded(PLAIN_LEN), Affordable { offer: Offer::Plain, tokens: false }),
         ];
         let fits =

@@ -5,6 +5,7 @@
 //! could be pending, and nothing is kept for those who only try. The quota stays with the
 //! allocation.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac};
 use rand::Rng;
 use sha2::Sha256;
@@ -17,13 +18,16 @@ use crate::stun::{ErrorCode, Message, attribute};
 
 /// Keeps this use of the key apart from any other.
 const DOMAIN: &[u8] = b"porthole turn mobility 1";
-/// Worker, slot, generation, and seven bytes of chance.
-const NAME_LEN: usize = 1 + 4 + 4 + 7;
-const TAG_LEN: usize = 16;
+/// Worker, slot, generation, and three bytes of chance.
+const NAME_LEN: usize = 1 + 4 + 4 + 3;
+/// 96 bits: who guesses proves a password before each guess.
+const TAG_LEN: usize = 12;
+/// As base64: coturn's client keeps a ticket as a text of at most 32 characters.
+const TICKET_LEN: usize = (NAME_LEN + TAG_LEN) / 3 * 4;
 
 /// Names an allocation to those who hold the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ticket([u8; NAME_LEN + TAG_LEN]);
+pub(super) struct Ticket([u8; TICKET_LEN]);
 
 impl Ticket {
     pub(super) fn as_bytes(&self) -> &[u8] {
@@ -52,16 +56,23 @@ impl Tickets {
         let mut name: [u8; NAME_LEN] = rng.random();
         name[0] = self.worker;
         name[1..9].copy_from_slice(&id.to_bits().to_be_bytes());
-        let mut ticket = [0; NAME_LEN + TAG_LEN];
-        ticket[..NAME_LEN].copy_from_slice(&name);
-        ticket[NAME_LEN..].copy_from_slice(&self.tag(name));
+        let mut plain = [0; NAME_LEN + TAG_LEN];
+        plain[..NAME_LEN].copy_from_slice(&name);
+        plain[NAME_LEN..].copy_from_slice(&self.tag(name));
+        let mut ticket = [0; TICKET_LEN];
+        URL_SAFE_NO_PAD
+            .encode_slice(plain, &mut ticket)
+            .expect("the length is that of the encoding");
         Ticket(ticket)
     }
 
     /// The worker and the allocation that a ticket of ours names.
     fn read(&self, ticket: &[u8]) -> Option<(u8, AllocationId)> {
-        let ticket: &[u8; NAME_LEN + TAG_LEN] = ticket.try_into().ok()?;
-        let (name, tag) = ticket.split_first_chunk::<NAME_LEN>()?;
+        let mut plain = [0; NAME_LEN + TAG_LEN];
+        if URL_SAFE_NO_PAD.decode_slice(ticket, &mut plain) != Ok(plain.len()) {
+            return None;
+        }
+        let (name, tag) = plain.split_first_chunk::<NAME_LEN>()?;
         if !bool::from(self.tag(*name).ct_eq(tag)) {
             return None;
         }

@@ -7,11 +7,16 @@ use super::nonce::{Nonces, Offer};
 use super::oauth::{OauthKey, Tokens};
 use super::{FiveTuple, Now};
 use crate::credentials::split_rest_username;
-use crate::stun::{ErrorCode, LongTermKey, Message, Method, PasswordAlgorithm, attribute};
+use crate::stun::{
+    ErrorCode, Integrity, LongTermKey, Message, Method, PasswordAlgorithm, attribute,
+};
 
 /// PASSWORD-ALGORITHMS: what we take, the better one first.
 pub(super) const PASSWORD_ALGORITHMS: [PasswordAlgorithm; 2] =
     [PasswordAlgorithm::Sha256, PasswordAlgorithm::Md5];
+
+/// coturn's clients use so much of a token's key for HMAC-SHA1, as if it were of a password.
+const COTURN_SESSION_KEY_LEN: usize = 16;
 
 /// Somebody who proved to know a password.
 #[derive(Clone, Debug)]
@@ -33,6 +38,12 @@ impl Identity {
     /// Whether it is a token's: the next one brings another key.
     pub(super) const fn is_tokens(&self) -> bool {
         self.until_s.is_some()
+    }
+
+    /// Whether the other one may take this one's allocation over: tokens of one client may be
+    /// sealed with different keys, and only a Refresh makes the next one the owner.
+    pub(super) const fn is_followed_by(&self, next: &Self, method: Method) -> bool {
+        self.is_tokens() && next.is_tokens() && matches!(method, Method::Refresh)
     }
 
     /// Whom the quota counts: time-limited usernames of one user differ in their expiry.
@@ -147,21 +158,29 @@ impl Authenticator {
     ) -> Option<Identity> {
         let (Named::Name(kid), Some(integrity)) = (named, message.integrity()) else { return None };
         let granted = self.tokens.open(kid, self.realm(), token, integrity, now.unix_s)?;
-        message.is_made_with(&granted.key).then(|| Identity {
+        let short = granted.key.as_bytes().get(..COTURN_SESSION_KEY_LEN);
+        let short = short.filter(|_| integrity == Integrity::Sha1);
+        let short = short.and_then(|key| LongTermKey::from_bytes(key, integrity));
+        let keys = [Some(granted.key), short];
+        let key = keys.into_iter().flatten().find(|key| message.is_made_with(key))?;
+        Some(Identity {
             username: kid.into(),
-            key: granted.key,
+            key,
             algorithm: PasswordAlgorithm::Md5,
             until_s: Some(granted.until_s),
         })
     }
 
-    /// With strict expiry nobody prolongs an allocation beyond the credentials' end. To end it is
-    /// always allowed.
+    /// With strict expiry nobody prolongs an allocation beyond the credentials' end; a token never
+    /// does. To end it is always allowed.
     fn is_too_late(&self, owner: &Identity, message: &Message<'_>, now: Now) -> bool {
-        self.strict_expiry
+        let is_over = match owner.until_s {
+            Some(until_s) => until_s <= now.unix_s,
+            None => self.strict_expiry && is_expired(&owner.username, now.unix_s) == Some(true),
+        };
+        is_over
             && message.method() == Method::Refresh
             && message.u32(attribute::LIFETIME) != Ok(Some(0))
-            && is_expired(&owner.username, now.unix_s) == Some(true)
     }
 }
 

@@ -217,7 +217,9 @@ impl Server {
     ) -> Result<(AllocationId, &Allocation), ErrorCode> {
         let found = self.table.of_client(asked.client).filter(|(_, a)| a.answered);
         let (id, allocation) = found.ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
-        if allocation.owner.username != asked.who.username {
+        let method = asked.message.method();
+        let follows = allocation.owner.is_followed_by(asked.who, method);
+        if allocation.owner.username != asked.who.username && !follows {
             return Err(ErrorCode::WRONG_CREDENTIALS);
         }
         Ok((id, allocation))

@@ -103,8 +103,10 @@ fn a_token_lets_in_whoever_knows_the_key_inside_of_it() {
     let long_nonce = [&[0xFF, 0xFF][..], &good[2..]].concat();
     let other_nonce = [&[0, 11][..], &good[2..]].concat();
     for (what, kid, token, session_key, wanted) in [
-        ("A256GCM", "long", &good, SESSION_KEY, 0),
+        ("A256GCM", "long", &good, &SESSION_KEY[..], 0),
         ("A128GCM", "short", &short, SESSION_KEY, 0),
+        ("as much of the key as coturn's clients use", "long", &good, &SESSION_KEY[..16], 0),
+        ("less of it", "long", &good, &SESSION_KEY[..15], 401),
         ("another key's", "short", &good, SESSION_KEY, 401),
         ("nobody's", "none", &good, SESSION_KEY, 401),
         ("without the key inside", "long", &good, b"another key of 20 b.", 401),
@@ -166,4 +168,35 @@ fn an_allocation_lives_as_long_as_its_token() {
         assert_eq!(code(&answer), wanted);
     }
     assert_eq!(server.poll_timeout(), Some(later.instant + Duration::from_secs(300)));
+}
+
+/// The next token may be sealed with another key. Without one there is no way beyond the end.
+#[test]
+fn another_kid_prolongs_and_an_ended_token_does_not() {
+    let mut server = server();
+    let nonce = nonce(&mut server);
+    let start = now();
+    let at =
+        |s: u64| Now { instant: start.instant + Duration::from_secs(s), unix_s: start.unix_s + s };
+    let first = Token::new().seal();
+    let next_key = b"the next key, 20 b..";
+    let next = |from_s| Token { key: SHORT, session_key: next_key, from_s, ..Token::new() }.seal();
+    let next = next(start.unix_s + 100);
+    for (what, later_s, method, kid, token, key, wanted) in [
+        ("the first", 0, Method::Allocate, "long", Some(&first), SESSION_KEY, 0),
+        ("no Refresh", 100, Method::ChannelBind, "short", Some(&next), next_key, 441),
+        ("the next", 100, Method::Refresh, "short", Some(&next), next_key, 0),
+        ("the first's key", 100, Method::Refresh, "long", None, SESSION_KEY, 401),
+        ("at its last second", 399, Method::Refresh, "short", None, next_key, 0),
+        ("at its end", 400, Method::Refresh, "short", None, next_key, 401),
+    ] {
+        let fill = |w: &mut MessageWriter<'_>| {
+            if method == Method::Allocate {
+                transport(w);
+            }
+        };
+        let asked = signed(method, &nonce, kid, token.map(Vec::as_slice), key, fill);
+        let answer = exchange(&mut server, at(later_s), &client(), &asked).unwrap();
+        assert_eq!(code(&answer), wanted, "{what}");
+    }
 }

@@ -15,6 +15,7 @@ use crate::addresses::{Listen, RelaySide, Speaks, own_addresses, relay_side};
 use crate::certificates::{Certificates, TlsFiles};
 use crate::error::StartError;
 use crate::listen::{self, Sockets};
+use crate::offload::{self, FastPath, Offload};
 use crate::peer_connections::PeerConnections;
 use crate::relays::Relays;
 use crate::worker::{Others, Worker};
@@ -74,6 +75,10 @@ pub struct Config {
     /// Whether time-limited credentials that have expired prolong nothing. Otherwise an allocation
     /// may outlive the credentials that made it.
     pub strict_expiry: bool,
+    /// Interfaces on which the kernel relays the data of bound channels by itself, or `auto` alone:
+    /// those with an address of the server. Default: none. Needs Linux 6.6, CAP_BPF and
+    /// CAP_NET_ADMIN; without, sockets relay as ever. Where it is in effect, `segmentation` is not.
+    pub fast_path: Vec<String>,
     /// Threads; 0 is one for each core, or a single one with `mobility`: over UDP a client finds its
     /// allocation again only in the worker that has it.
     pub workers: usize,
@@ -108,6 +113,7 @@ impl Default for Config {
             segmentation: true,
             mobility: false,
             strict_expiry: false,
+            fast_path: Vec::new(),
             workers: 0,
             quota: QuotaLimits::default(),
             bandwidth: BandwidthLimits::default(),
@@ -140,6 +146,7 @@ pub(crate) struct Prepared {
     sides: Vec<RelaySide>,
     quota: SharedQuota,
     segmentation: bool,
+    fast_path: Option<FastPath>,
 }
 
 /// The settings in effect, and what new ones are made from while the server runs.
@@ -213,6 +220,11 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
         let side = sides.iter().find(|side| wanted(&side.advertised))?;
         Some(RelayAddress { ip: side.advertised, ports: PortPool::new(config.relay_ports.clone()) })
     };
+    let listening = listens.iter().map(|listen| listen.addr.ip());
+    let local: Vec<_> = listening.chain(sides.iter().map(|side| side.bind)).collect();
+    let fast_path = offload::start(&config.fast_path, &local);
+    // The program sees packets after the kernel joined them, and cannot take them apart.
+    let segmentation = config.segmentation && fast_path.is_none();
     let proto = ServerConfig {
         relay_v4: relay(IpAddr::is_ipv4),
         relay_v6: relay(IpAddr::is_ipv6),
@@ -221,15 +233,23 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
         discovery,
         dont_fragment: cfg!(target_os = "linux"),
         worker: 0,
-        // There is nothing to give it to.
-        offload: false,
+        offload: fast_path.is_some(),
         nonce_key: rand::rng().random(),
         seed: rand::rng().random(),
     };
-    let segmentation = config.segmentation;
     let quota = SharedQuota(Arc::new(Mutex::new(LocalQuota::new(config.quota))));
     let settings = Settings { config, policy, quota: quota.clone() };
-    Ok(Prepared { listens, certificates, settings, sockets, proto, sides, quota, segmentation })
+    Ok(Prepared {
+        listens,
+        certificates,
+        settings,
+        sockets,
+        proto,
+        sides,
+        quota,
+        segmentation,
+        fast_path,
+    })
 }
 
 impl Prepared {
@@ -247,7 +267,8 @@ impl Prepared {
             let seed = rand::rng().random();
             let proto = ServerConfig { worker, seed, ..self.proto.clone() };
             let relays = Relays::new(self.sides.clone(), self.segmentation);
-            let relays = (relays, PeerConnections::new(self.sides.clone()));
+            let offload = Offload::new(self.fast_path.as_ref());
+            let relays = (relays, PeerConnections::new(self.sides.clone()), offload);
             let (quota, certificates) = (self.quota.clone(), self.certificates.clone());
             let others = Arc::clone(&others);
             Worker::new(sockets, proto, quota, relays, others, certificates, self.segmentation)

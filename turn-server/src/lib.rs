@@ -15,6 +15,7 @@ mod control;
 mod dtls;
 mod error;
 mod listen;
+mod offload;
 mod open_files;
 mod peer_connections;
 mod relays;

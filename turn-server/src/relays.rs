@@ -24,6 +24,7 @@ pub(crate) struct Relay {
     pub(crate) id: RelayId,
     pub(crate) udp: Udp,
     side: RelaySide,
+    bound: SocketAddr,
 }
 
 /// Where a datagram goes that a client sends: which socket, which peer.
@@ -62,7 +63,8 @@ impl Relays {
     ) -> io::Result<()> {
         let side = self.sides.iter().find(|side| Family::of(&side.advertised) == id.family);
         let side = *side.ok_or(io::ErrorKind::AddrNotAvailable)?;
-        let socket = open_relay(SocketAddr::new(side.bind, port))?;
+        let bound = SocketAddr::new(side.bind, port);
+        let socket = open_relay(bound)?;
         let mut udp = Udp::new(socket, id.family, self.segmentation);
         udp.queue_errors();
         udp.register(registry, token)?;
@@ -71,7 +73,7 @@ impl Relays {
             self.sockets.resize_with(slot + 1, || None);
         }
         if let Some(place) = self.sockets.get_mut(slot) {
-            *place = Some(Relay { id, udp, side });
+            *place = Some(Relay { id, udp, side, bound });
         }
         Ok(())
     }
@@ -90,6 +92,16 @@ impl Relays {
 
     pub(crate) fn at(&self, slot: usize) -> Option<&Relay> {
         self.sockets.get(slot)?.as_ref()
+    }
+
+    /// The addresses of a relay socket and of a peer in the packets that go between them.
+    pub(crate) fn on_the_wire(
+        &self,
+        id: RelayId,
+        peer: SocketAddr,
+    ) -> Option<(SocketAddr, SocketAddr)> {
+        let relay = self.at(id.slot()).filter(|relay| relay.id == id)?;
+        Some((relay.bound, relay.side.outbound(peer)))
     }
 
     /// How many datagrams could not be sent.

@@ -68,6 +68,7 @@ pub(crate) fn changes(old: &Config, new: &Config) -> Vec<Change> {
         allow_peers,
         deny_peers,
         segmentation,
+        fast_path,
         workers,
         quota,
         bandwidth,
@@ -96,6 +97,7 @@ pub(crate) fn changes(old: &Config, new: &Config) -> Vec<Change> {
     found.at_once("allow_peers", &texts(&old.allow_peers), &texts(allow_peers));
     found.at_once("deny_peers", &texts(&old.deny_peers), &texts(deny_peers));
     found.at_restart("segmentation", &old.segmentation, segmentation);
+    found.at_restart("fast_path", &old.fast_path, fast_path);
     found.at_restart("workers", &old.workers, workers);
     found.at_once("quota", &old.quota, quota);
     found.at_once("bandwidth", &old.bandwidth, bandwidth);

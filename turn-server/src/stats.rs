@@ -16,6 +16,8 @@ pub struct Stats {
     pub dtls_associations: u64,
     /// Packets that a full socket, a full queue or the system refused.
     pub not_sent: u64,
+    /// Channels that the kernel relays.
+    pub offloaded_channels: u64,
     /// What the protocol counted.
     pub counters: Counters,
 }
@@ -29,13 +31,14 @@ impl Add for Stats {
             tcp_connections: self.tcp_connections + other.tcp_connections,
             dtls_associations: self.dtls_associations + other.dtls_associations,
             not_sent: self.not_sent + other.not_sent,
+            offloaded_channels: self.offloaded_channels + other.offloaded_channels,
             counters: self.counters + other.counters,
         }
     }
 }
 
 /// Those that are the driver's own.
-const OWN: usize = 4;
+const OWN: usize = 5;
 
 /// One worker's numbers, as it published them last.
 #[derive(Debug)]
@@ -53,20 +56,32 @@ impl Default for Published {
 
 impl Published {
     pub(crate) fn store(&self, stats: Stats) {
-        let Stats { allocations, tcp_connections, dtls_associations, not_sent, counters } = stats;
-        let own = [allocations, tcp_connections, dtls_associations, not_sent];
-        let own = self.own.iter().zip(own);
-        for (cell, value) in own.chain(self.counters.iter().zip(counters.to_array())) {
+        let own = [
+            stats.allocations,
+            stats.tcp_connections,
+            stats.dtls_associations,
+            stats.not_sent,
+            stats.offloaded_channels,
+        ];
+        let counters = self.counters.iter().zip(stats.counters.to_array());
+        for (cell, value) in self.own.iter().zip(own).chain(counters) {
             cell.store(value, Ordering::Relaxed);
         }
     }
 
     pub(crate) fn load(&self) -> Stats {
         let load = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
-        let [allocations, tcp_connections, dtls_associations, not_sent] =
+        let [allocations, tcp_connections, dtls_associations, not_sent, offloaded_channels] =
             self.own.each_ref().map(load);
         let counters = Counters::from_array(self.counters.each_ref().map(load));
-        Stats { allocations, tcp_connections, dtls_associations, not_sent, counters }
+        Stats {
+            allocations,
+            tcp_connections,
+            dtls_associations,
+            not_sent,
+            offloaded_channels,
+            counters,
+        }
     }
 }
 
@@ -76,13 +91,14 @@ mod tests {
 
     #[test]
     fn every_number_is_published_and_summed() {
-        let numbers = std::array::from_fn(|i| u64::try_from(i).unwrap() + 4);
+        let numbers = std::array::from_fn(|i| u64::try_from(i).unwrap() + 6);
         let counters = Counters::from_array(numbers);
         let one = Stats {
             allocations: 1,
             tcp_connections: 2,
             dtls_associations: 4,
             not_sent: 3,
+            offloaded_channels: 5,
             counters,
         };
         let published = Published::default();
@@ -90,6 +106,7 @@ mod tests {
         assert_eq!(published.load(), one);
         let sum = one + one;
         assert_eq!((sum.allocations, sum.tcp_connections, sum.not_sent), (2, 4, 6));
+        assert_eq!((sum.dtls_associations, sum.offloaded_channels), (8, 10));
         assert_eq!(sum.counters.to_array(), numbers.map(|number| 2 * number));
     }
 }

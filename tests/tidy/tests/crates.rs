@@ -40,7 +40,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("porthole-web", &[]),
     ("porthole-signaling-core", &["porthole-signaling-proto"]),
     ("porthole-signaling", &["porthole-signaling-core", "porthole-signaling-proto"]),
-    ("porthole-turn-server", &["porthole-turn-proto"]),
+    ("porthole-turn-server", &["porthole-turn-fastpath", "porthole-turn-proto"]),
     ("porthole-turn-admin", &["porthole-turn-proto", "porthole-turn-server"]),
     ("porthole-turn-bench", &["porthole-turn-proto", "porthole-turn-server"]),
     ("porthole-gateway-core", &["porthole-signaling-proto", "porthole-turn-proto"]),

@@ -23,6 +23,8 @@ fn now(out: &mut Exposition, stats: &Stats) {
     out.gauge("porthole_turn_connections", "Open client connections", stats.tcp_connections);
     let associations = stats.dtls_associations;
     out.gauge("porthole_turn_dtls_associations", "DTLS clients", associations);
+    let help = "Channels relayed in the kernel";
+    out.gauge("porthole_turn_fast_path_channels", help, stats.offloaded_channels);
     let made = stats.counters.allocations_made;
     out.counter("porthole_turn_allocations_total", "Allocations made", &[("", made)]);
     let bindings = stats.counters.bindings;

@@ -36,6 +36,14 @@ impl<K> Flows<K> {
         self.installed.len()
     }
 
+    /// Relays none of them any more.
+    pub fn clear(&mut self) {
+        let mut kernel = self.fast_path.lock();
+        for (_, installed) in self.installed.drain() {
+            installed.end(&mut kernel);
+        }
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.installed.is_empty()
@@ -143,9 +151,6 @@ impl Installed {
 
 impl<K> Drop for Flows<K> {
     fn drop(&mut self) {
-        let mut kernel = self.fast_path.lock();
-        for (_, installed) in self.installed.drain() {
-            installed.end(&mut kernel);
-        }
+        self.clear();
     }
 }

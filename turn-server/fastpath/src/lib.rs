@@ -19,9 +19,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use flows::Flows;
 use kernel::Kernel;
 
-/// How often whoever installed flows should look at what they relayed and whether routes changed:
-/// quotas and metrics are no finer than this.
-pub const COLLECT_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
 /// Flows at once: as many as there may be allocations in all. What is beyond is relayed by sockets.
 pub const MAX_FLOWS: u32 = 16_384;
 

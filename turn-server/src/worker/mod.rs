@@ -30,6 +30,7 @@ use crate::config::SharedQuota;
 use crate::connection::Connections;
 use crate::control::{Command, Control, Phase};
 use crate::listen::Sockets;
+use crate::offload::Offload;
 use crate::peer_connections::PeerConnections;
 use crate::relays::{Relays, ToRelay};
 use crate::stats::Stats;
@@ -84,6 +85,7 @@ pub(crate) struct Worker {
     peers: PeerConnections,
     /// All workers, by number.
     others: Others,
+    offload: Offload,
     /// Sources with more to give than their budget.
     ready: Ready,
     receiver: udp::Receiver,
@@ -116,7 +118,7 @@ impl Worker {
         sockets: Sockets,
         config: ServerConfig,
         quota: SharedQuota,
-        (relays, peers): (Relays, PeerConnections),
+        (relays, peers, offload): (Relays, PeerConnections, Offload),
         others: Others,
         certificates: Option<Arc<Certificates>>,
         segmentation: bool,
@@ -157,6 +159,7 @@ impl Worker {
             peers,
             others,
             relays,
+            offload,
             now: clocks(),
             ready: Ready::default(),
             receiver: udp::Receiver::new()?,
@@ -224,10 +227,12 @@ impl Worker {
         self.past = self.stats();
         (self.past.allocations, self.past.tcp_connections) = (0, 0);
         self.past.dtls_associations = 0;
+        self.past.offloaded_channels = 0;
         self.config.seed = rand::rng().random();
         self.server = Server::new(self.config.clone(), Box::new(self.quota.clone()));
         self.relays.close_all();
         self.peers.start_over();
+        self.offload.clear();
         self.connections = Connections::default();
         self.dtls.start_over(self.certificates.as_ref());
         (self.not_sent, self.ready) = (0, Ready::default());
@@ -265,7 +270,8 @@ impl Worker {
         let clients = self.connections.len() + self.dtls.len();
         let sweep = (clients > 0 || !self.resting.is_empty()).then_some(self.next_sweep);
         let now = Instant::now();
-        let next = expiry.into_iter().chain(sweep).chain(self.dtls.poll_timeout()).min();
+        let ends = [self.dtls.poll_timeout(), self.offload.timeout()];
+        let next = expiry.into_iter().chain(sweep).chain(ends.into_iter().flatten()).min();
         next.map_or(Duration::from_secs(60), |at| at.saturating_duration_since(now))
     }
 
@@ -285,6 +291,7 @@ impl Worker {
     }
 
     fn expire(&mut self) {
+        self.count_offloaded();
         self.server.handle_timeout(self.now);
         self.do_outputs();
         let now = self.now.instant;
@@ -314,6 +321,7 @@ impl Worker {
                 tcp_connections: number(self.connections.len()),
                 dtls_associations: number(self.dtls.len()),
                 not_sent: self.not_sent + self.dtls.not_sent,
+                offloaded_channels: number(self.offload.len()),
                 counters: self.server.counters(),
             }
     }

@@ -1,12 +1,15 @@
 //! What the protocol wants done.
 
 use std::io;
+use std::net::SocketAddr;
+use std::time::Instant;
 
 use porthole_turn_proto::Transport;
-use porthole_turn_proto::server::{Output, RelayId, RelayProtocol};
+use porthole_turn_proto::server::{FiveTuple, Output, RelayId, RelayProtocol};
 
 use super::ready::{RELAY, token};
 use super::{Worker, clocks};
+use crate::offload::{Channel, Share};
 use crate::session::log_end;
 
 impl Worker {
@@ -41,10 +44,15 @@ impl Worker {
                 Output::BindConnection { client, connection } => {
                     self.bind_connection(&client, connection);
                 }
+                Output::ChannelInstalled { relay, client, number, peer, expires_at } => {
+                    self.offload(relay, &client, number, peer, expires_at);
+                }
+                Output::ChannelRemoved { relay, number, .. } => {
+                    let share = self.offload.remove(relay, number);
+                    self.account(share);
+                }
                 Output::CloseConnection { connection } => self.close_peer(connection),
                 Output::PassClient { client, worker } => self.pass_client(&client, worker),
-                // Without a fast path none of these comes.
-                Output::ChannelInstalled { .. } | Output::ChannelRemoved { .. } => {}
                 Output::CloseRelay { relay } => {
                     self.relays.close(relay);
                     self.peers.close_relay(relay);
@@ -61,6 +69,36 @@ impl Worker {
                 self.relays.open(relay, port, self.poll.registry(), token)
             }
             RelayProtocol::Tcp => self.open_tcp_relay(relay, port),
+        }
+    }
+
+    /// Addresses as they are on the wire; a socket that is bound to all does not tell.
+    fn offload(
+        &mut self,
+        relay: RelayId,
+        client: &FiveTuple,
+        number: u16,
+        peer: SocketAddr,
+        expires_at: Instant,
+    ) {
+        let Some((relayed, peer)) = self.relays.on_the_wire(relay, peer) else { return };
+        let (client, server) = (client.client, client.server);
+        if !server.ip().is_unspecified() && !relayed.ip().is_unspecified() {
+            let channel = Channel { relay, number, client, server, relayed, peer };
+            let lifetime = expires_at.saturating_duration_since(Instant::now());
+            self.offload.install(&channel, lifetime);
+        }
+    }
+
+    /// What the kernel relayed counts as if it had been relayed here.
+    pub(super) fn count_offloaded(&mut self) {
+        let shares = self.offload.collect(self.now.instant);
+        self.account(shares);
+    }
+
+    fn account(&mut self, shares: impl IntoIterator<Item = Share>) {
+        for Share { relay, to_peer, to_client } in shares {
+            self.server.account_offloaded(relay, to_peer, to_client);
         }
     }
 }

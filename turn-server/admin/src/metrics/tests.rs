@@ -79,8 +79,14 @@ fn the_number_of_series_is_bounded_and_none_comes_twice() {
 fn each_number_is_shown_as_it_is() {
     let numbers = std::array::from_fn(|i| u64::try_from(i).unwrap() + 100);
     let counters = porthole_turn_proto::server::Counters::from_array(numbers);
-    let stats =
-        Stats { allocations: 1, tcp_connections: 2, dtls_associations: 4, not_sent: 3, counters };
+    let stats = Stats {
+        allocations: 1,
+        tcp_connections: 2,
+        dtls_associations: 4,
+        not_sent: 3,
+        offloaded_channels: 5,
+        counters,
+    };
     let text = render(&stats);
     let value = |name: &str, labels: &str| {
         let found = samples(&text).into_iter().find(|(n, l, _)| (*n, *l) == (name, labels));
@@ -89,6 +95,7 @@ fn each_number_is_shown_as_it_is() {
     assert_eq!(value("porthole_turn_allocations", ""), Some(1));
     assert_eq!(value("porthole_turn_dtls_associations", ""), Some(4));
     assert_eq!(value("porthole_turn_connections", ""), Some(2));
+    assert_eq!(value("porthole_turn_fast_path_channels", ""), Some(5));
     assert_eq!(value("porthole_turn_dropped_packets_total", "reason=\"not_sent\""), Some(3));
     assert_eq!(value("porthole_turn_bindings_total", ""), Some(counters.bindings));
     let (transport, relayed) = counters.relayed().nth(1).unwrap();

@@ -1,0 +1,74 @@
+//! Linux: the program of `porthole-turn-fastpath`.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use porthole_turn_fastpath::{Flow, Flows, Interfaces, Refused, Relayed};
+use porthole_turn_proto::server::{RelayId, Traffic};
+
+pub(crate) use porthole_turn_fastpath::FastPath;
+
+use super::{Channel, Share};
+
+/// In place of a list of interfaces.
+const AUTO: &str = "auto";
+
+/// The fast path that the settings ask for, if it can be had; says in the log which it is.
+pub(crate) fn start(interfaces: &[String], local: &[IpAddr]) -> Option<FastPath> {
+    let asked = match interfaces {
+        [] => return None,
+        [only] if only == AUTO => Interfaces::Auto,
+        names => Interfaces::Named(names.to_vec()),
+    };
+    match FastPath::start(&asked, local) {
+        Ok(fast_path) => {
+            let on = fast_path.interfaces().join(", ");
+            tracing::info!("TURN channels are relayed in the kernel, on {on}");
+            Some(fast_path)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "TURN channels are relayed by sockets: no fast path");
+            None
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Channels(Flows<(RelayId, u16)>);
+
+impl Channels {
+    pub(crate) fn new(fast_path: &FastPath) -> Self {
+        Self(fast_path.flows())
+    }
+
+    pub(crate) fn install(&mut self, what: &Channel, lifetime: Duration) -> Result<(), Refused> {
+        let Channel { relay, number, client, server, relayed, peer } = *what;
+        let flow = Flow { client, server, relay: relayed, peer, channel: number };
+        self.0.install((relay, number), &flow, lifetime)
+    }
+
+    pub(crate) fn remove(&mut self, relay: RelayId, number: u16) -> Option<Share> {
+        self.0.remove(&(relay, number)).map(|relayed| share(relay, relayed))
+    }
+
+    pub(crate) fn collect(&mut self) -> Vec<Share> {
+        self.0.follow_routes();
+        self.0.collect().into_iter().map(|((relay, _), relayed)| share(relay, relayed)).collect()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+fn share(relay: RelayId, relayed: Relayed) -> Share {
+    let traffic = |counted: porthole_turn_fastpath::Traffic| Traffic {
+        packets: counted.packets,
+        bytes: counted.bytes,
+    };
+    Share { relay, to_peer: traffic(relayed.to_peer), to_client: traffic(relayed.to_client) }
+}

@@ -137,6 +137,8 @@ pub struct Turn {
     pub rfc5766_channels: bool,
     /// Take and give datagrams in bursts where the system can.
     pub segmentation: bool,
+    /// Interfaces on which the kernel relays bound channels, or `auto` alone.
+    pub fast_path: Vec<String>,
     /// How long living allocations may go on when the program is told to stop.
     pub drain_s: Limited<0, MAX_DRAIN_S>,
     /// Where the admin API listens; off if absent.
@@ -184,6 +186,7 @@ impl Default for Turn {
             strict_expiry: false,
             rfc5766_channels: false,
             segmentation: true,
+            fast_path: Vec::new(),
             drain_s: Limited::of(3),
             admin: None,
             admin_token: None,

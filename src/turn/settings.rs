@@ -50,6 +50,7 @@ pub fn of(
         strict_expiry: turn.strict_expiry,
         rfc5766_channels: turn.rfc5766_channels,
         segmentation: turn.segmentation,
+        fast_path: turn.fast_path.clone(),
         workers: usize::from(turn.workers),
         quota: QuotaLimits {
             per_user: turn.max_allocations_per_user.count(),
@@ -171,6 +172,7 @@ mod tests {
         config.turn.segmentation ^= true;
         config.turn.discovery_address = Some("127.0.0.2:3479".parse().unwrap());
         config.turn.alternate_servers = vec!["127.0.0.3:3478".parse().unwrap()];
+        config.turn.fast_path = vec!["auto".to_owned()];
         config.turn.max_bytes_per_s_per_allocation = 7;
         config.turn.max_bytes_per_s_per_user = 9;
         let (given, before) = (of(&config, None).unwrap(), of(&Config::default(), None).unwrap());
@@ -180,6 +182,7 @@ mod tests {
         assert_ne!(given.segmentation, before.segmentation);
         assert_ne!(given.discovery_address, before.discovery_address);
         assert_ne!(given.alternate_servers, before.alternate_servers);
+        assert_eq!(given.fast_path, ["auto"]);
         assert_eq!(given.bandwidth.per_allocation.map(NonZeroU64::get), Some(7));
         assert_eq!(given.bandwidth.per_user.map(NonZeroU64::get), Some(9));
         assert_eq!(before.bandwidth, BandwidthLimits::default());
@@ -194,6 +197,7 @@ mod tests {
         assert_eq!(ours.quota, theirs.quota);
         assert_eq!(ours.rfc5766_channels, theirs.rfc5766_channels);
         assert_eq!(ours.segmentation, theirs.segmentation);
+        assert_eq!(ours.fast_path, theirs.fast_path);
         assert_eq!(ours.bandwidth, theirs.bandwidth);
         assert_eq!(ours.mobility, theirs.mobility);
         assert_eq!(ours.strict_expiry, theirs.strict_expiry);

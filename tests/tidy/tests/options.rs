@@ -104,6 +104,12 @@ const EFFECTS: &[(&str, &str, &str)] = &[
         "turn-server/src/worker/outbox/tests.rs",
         "without_segmentation_each_datagram_goes_alone",
     ),
+    ("turn.fast_path", OURS, "switches_and_limits_reach_the_server"),
+    (
+        "turn.fast_path",
+        "turn-server/tests/fast_path.rs",
+        "a_channel_is_relayed_by_the_kernel_as_long_as_it_lives",
+    ),
     ("turn.drain_s", SETTINGS, "a_stop_waits_for_living_allocations_as_long_as_it_is_told"),
     ("turn.admin", SETTINGS, "the_admin_api_is_where_it_is_told_and_asks_for_its_token"),
     ("turn.admin_token", SETTINGS, "the_admin_api_is_where_it_is_told_and_asks_for_its_token"),

@@ -54,6 +54,9 @@ pub(crate) struct Serve {
     /// Where peers may be.
     #[arg(long, default_values = ["127.0.0.0/8", "10.0.0.0/8"])]
     pub(crate) allow_peer: Vec<Cidr>,
+    /// Interfaces on which the kernel relays, or `auto`.
+    #[arg(long)]
+    pub(crate) fast_path: Vec<String>,
     /// Ends when standard input does.
     #[arg(long, hide = true)]
     pub(crate) until_eof: bool,

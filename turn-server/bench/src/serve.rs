@@ -29,6 +29,7 @@ fn config(how: &Serve) -> Config {
         relay_ports: how.first_port..=how.last_port,
         allow_peers: how.allow_peer.clone(),
         workers: how.workers,
+        fast_path: how.fast_path.clone(),
         quota,
         ..Config::default()
     }

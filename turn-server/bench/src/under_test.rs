@@ -28,22 +28,25 @@ pub(crate) enum Contender {
     Coturn,
     /// Ours.
     Porthole,
+    /// Ours, with channels relayed in the kernel.
+    PortholeKernel,
 }
 
 impl Contender {
-    pub(crate) const ALL: [Self; 2] = [Self::Coturn, Self::Porthole];
+    pub(crate) const ALL: [Self; 3] = [Self::Coturn, Self::Porthole, Self::PortholeKernel];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Coturn => "coturn",
             Self::Porthole => "Porthole",
+            Self::PortholeKernel => "Porthole, kernel",
         }
     }
 
     pub(crate) fn is_installed(self) -> bool {
         match self {
             Self::Coturn => version_of_coturn().is_some(),
-            Self::Porthole => true,
+            Self::Porthole | Self::PortholeKernel => true,
         }
     }
 
@@ -51,11 +54,14 @@ impl Contender {
         let (first, last) = (FIRST_PORT.to_string(), room.last_port.to_string());
         Ok(match self {
             Self::Coturn => coturn(at, room, scratch),
-            Self::Porthole => {
+            Self::Porthole | Self::PortholeKernel => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.args(["serve", "--until-eof", "--listen", &at.to_string()]);
                 command.args(["--quota", &room.quota.to_string()]);
                 command.args(["--first-port", &first, "--last-port", &last]);
+                if self == Self::PortholeKernel {
+                    command.args(["--fast-path", "auto"]);
+                }
                 command
             }
         })

@@ -74,9 +74,9 @@ pub(crate) fn all(effort: Effort, network: Network) -> Vec<Case> {
 
 /// The receivers join packets there if anyone does: so does the driver.
 fn over_veth() -> Vec<Case> {
-    let relay =
-        |flows| Case::Relay { flows, size: 160, window: WINDOW_VETH, wanted: Wanted::Nothing };
-    let bursts = Case::Bursts { receivers_join: true, wanted: Wanted::Nothing };
+    let wanted = Wanted::Ratio(0.3);
+    let relay = |flows| Case::Relay { flows, size: 160, window: WINDOW_VETH, wanted };
+    let bursts = Case::Bursts { receivers_join: true, wanted };
     vec![relay(100), relay(1000), bursts]
 }
 

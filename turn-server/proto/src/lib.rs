@@ -100,7 +100,7 @@ impl Family {
     }
 }
 
-/// REQUESTED-TRANSPORT: UDP's protocol number and 24 zero bits (RFC 8656 §18.7).
+/// REQUESTED-TRANSPORT: UDP's protocol number and 24 zero bits (RFC 8656 §18.8).
 pub(crate) const REQUESTED_UDP: u32 = 17 << 24;
 /// REQUESTED-TRANSPORT: TCP's (RFC 6062 §5.1).
 pub(crate) const REQUESTED_TCP: u32 = 6 << 24;

@@ -308,7 +308,7 @@ INLINE int relay_v4(struct __sk_buff *skb)
 	new.daddr = p.new.at.to[0];
 	new.tot_len = net16(host16(old.tot_len) + p.grows);
 	new.ttl = old.ttl - 1;
-	// DF stays as it is (RFC 8656 §16); only what may be fragmented needs a number of its own.
+	// DF stays as it is (RFC 8656 §14); only what may be fragmented needs a number of its own.
 	if (!(old.frag_off & net16(DONT_FRAGMENT)))
 		new.id = random_u32();
 	sum = (__u16)~old.check;

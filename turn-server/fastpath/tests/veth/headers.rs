@@ -14,7 +14,7 @@ const PAYLOAD: &[u8] = b"an odd number of bytes!";
 /// Expedited forwarding, congestion experienced.
 const TOS: u32 = 46 << 2 | 3;
 
-/// RFC 8656 §16: one hop less, DSCP, ECN and DF as they came; checksums of both headers are right.
+/// RFC 8656 §14: one hop less, DSCP, ECN and DF as they came; checksums of both headers are right.
 #[test]
 fn headers_are_those_of_a_relay() {
     scene("headers_are_those_of_a_relay", NEEDS, |_| {

@@ -165,6 +165,12 @@ pub struct Netcheck {
     /// A STUN/TURN server; with two, whether the NAT maps alike to both [repeatable].
     #[arg(long = "server", value_name = "HOST[:PORT]", required = true)]
     pub servers: Vec<String>,
+    /// The servers' port for TLS, 5349 by convention; without it TLS is not tried.
+    #[arg(long, value_name = "PORT")]
+    pub tls_port: Option<u16>,
+    /// Certificates (PEM) to trust beside those that browsers do, for a server of your own.
+    #[arg(long, value_name = "FILE", requires = "tls_port")]
+    pub ca: Option<PathBuf>,
     /// An account on the first server, to try TURN with.
     #[arg(long, value_name = "NAME:PASSWORD")]
     pub user: Option<Account>,

@@ -6,15 +6,18 @@ mod report;
 mod router;
 #[cfg(test)]
 pub mod tests;
+mod tls;
 
-use crate::{cli, say};
+use crate::{cli, config::Account, say};
 use anyhow::{Context, bail, ensure};
 use porthole_turn_proto::Transport;
+use probe::Over;
 use report::{Check, Mapping, Outcome, Report};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
+use tls::Tls;
 use tokio::net::{UdpSocket, lookup_host};
 
 /// STUN's and TURN's port (RFC 8489 §18.6).
@@ -34,7 +37,9 @@ pub async fn run(flags: &cli::Netcheck) -> anyhow::Result<()> {
     for name in &flags.servers {
         servers.push(resolve(name).await?);
     }
-    let report = gather(&servers, flags.user.as_ref(), probe::PATIENCE).await?;
+    let tls = flags.tls_port.map(|port| Tls::new(port, flags.ca.as_deref())).transpose()?;
+    let asked = Asked { user: flags.user.as_ref(), tls, patience: probe::PATIENCE };
+    let report = gather(&servers, &asked).await?;
     if flags.json {
         say::line(serde_json::to_string_pretty(&report)?)?;
     } else {
@@ -74,15 +79,20 @@ async fn resolve(name: &str) -> anyhow::Result<Server> {
     Ok(Server { name: name.to_owned(), addresses })
 }
 
-async fn gather(
-    servers: &[Server],
-    user: Option<&crate::config::Account>,
+/// What is to be tried beside the rest.
+struct Asked<'a> {
+    user: Option<&'a Account>,
+    tls: Option<Tls>,
     patience: Duration,
-) -> anyhow::Result<Report> {
+}
+
+async fn gather(servers: &[Server], asked: &Asked<'_>) -> anyhow::Result<Report> {
     let mut report = Report { ipv6: has_ipv6().await, ..Report::default() };
     for v6 in [false, true] {
         report.mapping =
-            report.mapping.or(bindings_over_udp(servers, v6, patience, &mut report.checks).await?);
+            report
+                .mapping
+                .or(bindings_over_udp(servers, v6, asked.patience, &mut report.checks).await?);
     }
     for address in servers.iter().flat_map(|server| &server.addresses) {
         // Address translation is IPv4's trouble.
@@ -95,17 +105,36 @@ async fn gather(
         report.router = router::discover().await;
     }
     for (server, address) in each_address(servers) {
-        let outcome = Outcome::of(probe::binding_over_tcp(address).await);
-        report.checks.push(Check::binding(server, address, Transport::Tcp, outcome));
+        for (address, over) in streams(server, address, asked.tls.as_ref())? {
+            let outcome = Outcome::of(probe::binding_over_stream(address, &over).await);
+            report.checks.push(Check::binding(server, address, over.transport(), outcome));
+        }
     }
-    let (Some(user), Some(first)) = (user, servers.get(..1)) else { return Ok(report) };
+    let (Some(user), Some(first)) = (asked.user, servers.get(..1)) else { return Ok(report) };
     for (server, address) in each_address(first) {
-        for transport in [Transport::Udp, Transport::Tcp] {
-            let outcome = Outcome::of(probe::allocate(address, transport, user).await);
-            report.checks.push(Check::relay(server, address, transport, outcome));
+        let udp = (address, Over::Udp);
+        for (address, over) in
+            [udp].into_iter().chain(streams(server, address, asked.tls.as_ref())?)
+        {
+            let outcome = Outcome::of(probe::allocate(address, &over, user).await);
+            report.checks.push(Check::relay(server, address, over.transport(), outcome));
         }
     }
     Ok(report)
+}
+
+/// The ways to a server that are streams, each with its address.
+fn streams<'t>(
+    server: &str,
+    address: SocketAddr,
+    tls: Option<&'t Tls>,
+) -> anyhow::Result<Vec<(SocketAddr, Over<'t>)>> {
+    let mut ways = vec![(address, Over::Tcp)];
+    if let Some(Tls { port, connector }) = tls {
+        let name = tls::name(server)?;
+        ways.push((SocketAddr::new(address.ip(), *port), Over::Tls { connector, name }));
+    }
+    Ok(ways)
 }
 
 fn each_address(servers: &[Server]) -> impl Iterator<Item = (&str, SocketAddr)> {

@@ -10,9 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, UdpSocket},
     time::{timeout, timeout_at},
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{self, pki_types::ServerName},
 };
 
 /// RFC 8489 §6.2.1 would go on for 39.5 s; whoever waits before a terminal knows after the fourth
@@ -39,6 +43,8 @@ pub(super) enum Silence {
     Refused,
     #[error("there is no way to that address")]
     Unreachable,
+    #[error("its certificate is not trusted ({0})")]
+    Certificate(rustls::CertificateError),
     #[error("the server's answer makes no sense")]
     Nonsense,
     #[error(transparent)]
@@ -58,7 +64,28 @@ impl From<io::Error> for Silence {
         ) {
             return Self::Unreachable;
         }
+        let of_tls = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+        if let Some(rustls::Error::InvalidCertificate(reason)) = of_tls {
+            return Self::Certificate(reason.clone());
+        }
         Self::Other(error)
+    }
+}
+
+/// How to reach a server.
+pub(super) enum Over<'t> {
+    Udp,
+    Tcp,
+    Tls { connector: &'t TlsConnector, name: ServerName<'static> },
+}
+
+impl Over<'_> {
+    pub(super) fn transport(&self) -> Transport {
+        match self {
+            Self::Udp => Transport::Udp,
+            Self::Tcp => Transport::Tcp,
+            Self::Tls { .. } => Transport::Tls,
+        }
     }
 }
 
@@ -92,11 +119,14 @@ pub(super) async fn binding_over_udp(
     }
 }
 
-/// A Binding over TCP, with the time that connecting takes.
-pub(super) async fn binding_over_tcp(server: SocketAddr) -> Result<Answer, Silence> {
+/// A Binding over TCP or TLS, with the time that connecting takes.
+pub(super) async fn binding_over_stream(
+    server: SocketAddr,
+    over: &Over<'_>,
+) -> Result<Answer, Silence> {
     let start = Instant::now();
     let ask = async {
-        let mut wire = Wire::connect(server, Transport::Tcp).await?;
+        let mut wire = Wire::connect(server, over).await?;
         let mut client = StunClient::new(start);
         if let Some(request) = client.poll_transmit() {
             wire.send(&request).await?;
@@ -111,14 +141,14 @@ pub(super) async fn binding_over_tcp(server: SocketAddr) -> Result<Answer, Silen
 /// An allocation, given back at once.
 pub(super) async fn allocate(
     server: SocketAddr,
-    transport: Transport,
+    over: &Over<'_>,
     user: &Account,
 ) -> Result<Answer, Silence> {
     let start = Instant::now();
     let ask = async {
-        let mut wire = Wire::connect(server, transport).await?;
+        let mut wire = Wire::connect(server, over).await?;
         let password = user.password.reveal().to_owned();
-        let config = ClientConfig::new(user.name.clone(), password, transport);
+        let config = ClientConfig::new(user.name.clone(), password, over.transport());
         let mut client = TurnClient::new(config, start);
         loop {
             while let Some(request) = client.poll_transmit() {
@@ -154,13 +184,27 @@ pub(super) async fn allocate(
 /// A way to one server, message by message.
 enum Wire {
     Udp(UdpSocket),
-    Tcp(TcpStream, StreamDecoder),
+    Stream(Box<dyn Duplex>, StreamDecoder),
 }
 
+/// TCP, with or without TLS.
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
 impl Wire {
-    async fn connect(server: SocketAddr, transport: Transport) -> Result<Self, Silence> {
-        if transport == Transport::Tcp {
-            return Ok(Self::Tcp(TcpStream::connect(server).await?, StreamDecoder::new()));
+    async fn connect(server: SocketAddr, over: &Over<'_>) -> Result<Self, Silence> {
+        match over {
+            Over::Udp => {}
+            Over::Tcp => {
+                let stream = TcpStream::connect(server).await?;
+                return Ok(Self::Stream(Box::new(stream), StreamDecoder::new()));
+            }
+            Over::Tls { connector, name } => {
+                let stream = TcpStream::connect(server).await?;
+                let stream = connector.connect(name.clone(), stream).await?;
+                return Ok(Self::Stream(Box::new(stream), StreamDecoder::new()));
+            }
         }
         let local: IpAddr = match server {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -174,7 +218,10 @@ impl Wire {
     async fn send(&mut self, message: &[u8]) -> Result<(), Silence> {
         match self {
             Self::Udp(socket) => socket.send(message).await.map(|_| ())?,
-            Self::Tcp(stream, _) => stream.write_all(message).await?,
+            Self::Stream(stream, _) => {
+                stream.write_all(message).await?;
+                stream.flush().await?;
+            }
         }
         Ok(())
     }
@@ -186,7 +233,7 @@ impl Wire {
                 let length = socket.recv(&mut bytes).await?;
                 return Ok(bytes.get(..length).unwrap_or_default().to_vec());
             }
-            Self::Tcp(stream, decoder) => (stream, decoder),
+            Self::Stream(stream, decoder) => (stream, decoder),
         };
         loop {
             if let Some(frame) = decoder.next_frame().map_err(|_| Silence::Nonsense)? {

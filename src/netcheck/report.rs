@@ -58,6 +58,8 @@ pub(super) enum Outcome {
         reason: String,
         #[serde(skip)]
         by_credentials: bool,
+        #[serde(skip)]
+        by_certificate: bool,
     },
 }
 
@@ -72,7 +74,8 @@ impl Outcome {
             Err(silence) => {
                 let by_credentials =
                     matches!(silence, Silence::Turn(FailureReason::Unauthenticated));
-                Self::Failed { reason: silence.to_string(), by_credentials }
+                let by_certificate = matches!(silence, Silence::Certificate(_));
+                Self::Failed { reason: silence.to_string(), by_credentials, by_certificate }
             }
         }
     }
@@ -98,11 +101,20 @@ impl Check {
                 "Let UDP out to this port: without it no video is direct, all of it goes through \
                  TURN over TCP.",
             ),
-            Transport::Tcp | Transport::Tls => (
+            Transport::Tls => (
+                "STUN over TLS",
+                "Let TLS through to this port: it is the way out of networks that let nothing \
+                 but the Web through.",
+            ),
+            Transport::Tcp => (
                 "STUN over TCP",
                 "Let TCP through to this port: it is the way out of networks that block UDP.",
             ),
         };
+        let certificate = "Give the server a certificate for the name that you ask for \
+                           (turn.tls_certificate), or name its authority with --ca.";
+        let by_certificate = matches!(outcome, Outcome::Failed { by_certificate: true, .. });
+        let advice = if by_certificate { certificate } else { advice };
         Self::new(what, server, address, outcome, advice)
     }
 

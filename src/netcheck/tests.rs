@@ -45,6 +45,10 @@ pub async fn serve(mapped: Option<SocketAddr>) -> SocketAddr {
     address
 }
 
+fn asked(user: Option<&Account>, patience: Duration) -> Asked<'_> {
+    Asked { user, tls: None, patience }
+}
+
 #[tokio::test]
 async fn two_servers_tell_how_the_nat_maps() {
     let elsewhere = "203.0.113.9:999".parse().unwrap();
@@ -55,7 +59,7 @@ async fn two_servers_tell_how_the_nat_maps() {
         for mapped in [None, second] {
             servers.push(resolve(&serve(mapped).await.to_string()).await.unwrap());
         }
-        let report = gather(&servers, None, probe::PATIENCE).await.unwrap();
+        let report = gather(&servers, &asked(None, probe::PATIENCE)).await.unwrap();
         assert_eq!(report.mapping, mapping);
         assert_eq!(report.failures(), 0, "{report}");
         assert_eq!(report.checks.len(), 4, "UDP and TCP to each: {report}");
@@ -70,7 +74,7 @@ async fn what_does_not_answer_fails_with_advice() {
     let user: Account = "a:b".parse().unwrap();
     // A refusal over loopback comes at once, and UDP has none.
     let patience = Duration::from_millis(50);
-    let report = gather(&servers, Some(&user), patience).await.unwrap();
+    let report = gather(&servers, &asked(Some(&user), patience)).await.unwrap();
     assert_eq!(report.failures(), 4, "{report}");
     assert_eq!(report.mapping, Mapping::Unknown);
     let shown = report.to_string();
@@ -93,4 +97,48 @@ async fn a_server_is_named_with_or_without_its_port() {
         assert_eq!(resolve(name).await.unwrap().addresses, [address], "{name}");
     }
     assert!(resolve("no such host").await.is_err());
+}
+
+/// Our own server with a certificate of our own: trusted or not, with an account or without.
+#[tokio::test]
+async fn tls_is_tried_as_a_browser_would() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(file("certificate.pem"), made.cert.pem()).unwrap();
+    std::fs::write(file("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let files = porthole_turn_server::TlsFiles {
+        certificate: file("certificate.pem"),
+        key: file("key.pem"),
+    };
+    let server = porthole_turn_server::Server::start(porthole_turn_server::Config {
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        listen_tls: vec!["127.0.0.1:0".parse().unwrap()],
+        tls: Some(files),
+        users: vec![("anna".to_owned(), "secret".to_owned())],
+        workers: 1,
+        ..porthole_turn_server::Config::default()
+    });
+    let server = server.unwrap();
+    let (plain, tls) = (server.local_addrs()[0], server.tls_addrs()[0]);
+    let named = Server { name: format!("localhost:{}", plain.port()), addresses: vec![plain] };
+    let user: Account = "anna:secret".parse().unwrap();
+    for (ca, user, checks, failures) in [
+        (true, None, 3, 0),
+        (true, Some(&user), 6, 0),
+        (false, None, 3, 1),
+        (false, Some(&user), 6, 2),
+    ] {
+        let ca = ca.then(|| file("certificate.pem"));
+        let tls = Some(Tls::new(tls.port(), ca.as_deref()).unwrap());
+        let asked = Asked { user, tls, patience: probe::PATIENCE };
+        let report = gather(std::slice::from_ref(&named), &asked).await.unwrap();
+        assert_eq!((report.checks.len(), report.failures()), (checks, failures), "{report}");
+        assert_eq!(failures > 0, report.to_string().contains("certificate"), "{report}");
+    }
+    assert!(
+        Tls::new(tls.port(), Some(&file("key.pem"))).is_ok(),
+        "no certificate in it: none more"
+    );
+    assert!(Tls::new(tls.port(), Some(&file("missing.pem"))).is_err());
 }

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use porthole_turn_proto::server::{
-    BandwidthLimits, FiveTuple, LocalQuota, Now, Output, PolicyConfig, PortPool, QuotaLimits,
-    RelayAddress, RelayId, Reloadable, Server, ServerConfig,
+    FiveTuple, LocalQuota, Now, Output, PolicyConfig, PortPool, QuotaLimits, RelayAddress, RelayId,
+    Reloadable, Server, ServerConfig,
 };
 use porthole_turn_proto::{StreamDecoder, Transport};
 

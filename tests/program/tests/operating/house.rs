@@ -83,8 +83,8 @@ fn a_gateway_that_is_told_to_goes_through_turn_only() {
 fn relayed(folder: &std::path::Path, viewer: &mut Viewer) -> Result<()> {
     let found = wait::until("a path", DEADLINE, || {
         let text = std::fs::read_to_string(folder.join("viewer.json"))?;
-        let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        Ok(events.filter(|event| event["event"] == "path").last())
+        let mut events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        Ok(events.rfind(|event| event["event"] == "path"))
     })?;
     viewer.wait_for_frames(1, DEADLINE)?;
     let kind = &found["pair"]["remote"]["type"];

@@ -79,8 +79,8 @@ pub struct Config {
     /// those with an address of the server. Default: none. Needs Linux 6.6, CAP_BPF and
     /// CAP_NET_ADMIN; without, sockets relay as ever. Where it is in effect, `segmentation` is not.
     pub fast_path: Vec<String>,
-    /// Threads; 0 is one for each core, or a single one with `mobility`: over UDP a client finds its
-    /// allocation again only in the worker that has it.
+    /// Threads; 0 is one for each core, or a single one with `mobility`: over UDP a client finds
+    /// its allocation again only in the worker that has it.
     pub workers: usize,
     /// How many allocations there may be.
     pub quota: QuotaLimits,

@@ -107,11 +107,10 @@ impl Accounts {
         unix_s: u64,
     ) -> Option<(Arc<str>, LongTermKey)> {
         let name = match named {
-            Named::Name(name) => self.users.get_key_value(name).map(|(name, _)| name),
-            Named::Hash(hash) => self.by_hash.get(hash),
+            Named::Name(name) => Some(name),
+            Named::Hash(hash) => self.by_hash.get(hash).map(AsRef::as_ref),
         };
-        if let Some(name) = name {
-            let keys = self.users.get(name)?;
+        if let Some((name, keys)) = name.and_then(|name| self.users.get_key_value(name)) {
             let key = match means.algorithm {
                 PasswordAlgorithm::Md5 => keys.md5.with_integrity(means.integrity),
                 PasswordAlgorithm::Sha256 => keys.sha256.with_integrity(means.integrity),

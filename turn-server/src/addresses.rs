@@ -3,6 +3,8 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
+use porthole_turn_proto::Family;
+
 use crate::error::StartError;
 
 /// What is spoken at a listening address.
@@ -77,6 +79,12 @@ impl RelaySide {
         }
         peer
     }
+}
+
+/// The side that relays this family.
+pub(crate) fn side_of(sides: &[RelaySide], family: Family) -> io::Result<RelaySide> {
+    let side = sides.iter().find(|side| Family::of(&side.advertised) == family);
+    side.copied().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
 /// Addresses of the interfaces. Link-local IPv6 needs a scope and is left out.

@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
-use porthole_turn_proto::Family;
 use porthole_turn_proto::server::{ConnectionId, RelayId};
 
-use crate::addresses::RelaySide;
+use crate::addresses::{RelaySide, side_of};
 use crate::listen::{connect_from_relay, open_tcp_relay};
+use crate::relays::put;
 use crate::splice::Splice;
 
 /// Connections of one worker to peers, two pipes and a file descriptor each.
@@ -74,17 +74,10 @@ impl PeerConnections {
         registry: &Registry,
         token: Token,
     ) -> io::Result<()> {
-        let side = self.sides.iter().find(|side| Family::of(&side.advertised) == id.family);
-        let side = *side.ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let side = side_of(&self.sides, id.family)?;
         let mut listener = open_tcp_relay(SocketAddr::new(side.bind, port))?;
         registry.register(&mut listener, token, Interest::READABLE)?;
-        let slot = id.slot();
-        if self.relays.len() <= slot {
-            self.relays.resize_with(slot + 1, || None);
-        }
-        if let Some(place) = self.relays.get_mut(slot) {
-            *place = Some(TcpRelay { id, listener, side });
-        }
+        put(&mut self.relays, id.slot(), TcpRelay { id, listener, side });
         Ok(())
     }
 

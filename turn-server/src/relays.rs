@@ -4,10 +4,9 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 
 use mio::{Registry, Token};
-use porthole_turn_proto::Family;
 use porthole_turn_proto::server::{RelayId, ToPeer};
 
-use crate::addresses::RelaySide;
+use crate::addresses::{RelaySide, side_of};
 use crate::listen::open_relay;
 use crate::udp::{Datagrams, Udp};
 
@@ -61,20 +60,13 @@ impl Relays {
         registry: &Registry,
         token: Token,
     ) -> io::Result<()> {
-        let side = self.sides.iter().find(|side| Family::of(&side.advertised) == id.family);
-        let side = *side.ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let side = side_of(&self.sides, id.family)?;
         let bound = SocketAddr::new(side.bind, port);
         let socket = open_relay(bound)?;
         let mut udp = Udp::new(socket, id.family, self.segmentation);
         udp.queue_errors();
         udp.register(registry, token)?;
-        let slot = id.slot();
-        if self.sockets.len() <= slot {
-            self.sockets.resize_with(slot + 1, || None);
-        }
-        if let Some(place) = self.sockets.get_mut(slot) {
-            *place = Some(Relay { id, udp, side, bound });
-        }
+        put(&mut self.sockets, id.slot(), Relay { id, udp, side, bound });
         Ok(())
     }
 
@@ -113,5 +105,15 @@ impl Relays {
 
     pub(crate) fn send_one(&mut self, to: ToRelay, payload: &[u8]) -> usize {
         self.send(to, Datagrams::one(&[IoSlice::new(payload)]))
+    }
+}
+
+/// Slots grow as they are needed; they are dense.
+pub(crate) fn put<T>(slots: &mut Vec<Option<T>>, slot: usize, value: T) {
+    if slots.len() <= slot {
+        slots.resize_with(slot + 1, || None);
+    }
+    if let Some(place) = slots.get_mut(slot) {
+        *place = Some(value);
     }
 }

@@ -10,6 +10,9 @@ use crate::addresses::{RelaySide, side_of};
 use crate::listen::open_relay;
 use crate::udp::{Datagrams, Udp};
 
+/// After so many more batches with several datagrams than with one, they are taken joined.
+const BATCHES: u8 = 16;
+
 /// Each at its slot: slots are dense and used again.
 #[derive(Debug)]
 pub(crate) struct Relays {
@@ -24,6 +27,10 @@ pub(crate) struct Relay {
     pub(crate) udp: Udp,
     side: RelaySide,
     bound: SocketAddr,
+    /// The worker's, when it was last read.
+    round: u32,
+    /// By how many more batches brought several datagrams than brought one.
+    batches: u8,
 }
 
 /// Where a datagram goes that a client sends: which socket, which peer.
@@ -46,6 +53,25 @@ impl Relay {
     pub(crate) fn inbound(&self, from: SocketAddr) -> SocketAddr {
         self.side.inbound(from)
     }
+
+    /// Whether to offer more than one buffer. A call that can take several datagrams costs half
+    /// as much again as one that takes one, and most sockets have one at a time. One that had
+    /// something a round ago is asked for several.
+    pub(crate) fn gets_several(&self, round: u32) -> bool {
+        self.udp.joins_datagrams() || round.wrapping_sub(self.round) <= 1
+    }
+
+    /// So many datagrams, when so many buffers were offered.
+    pub(crate) fn took(&mut self, datagrams: usize, offered: usize, round: u32) {
+        self.round = round;
+        if offered > 1 {
+            let step = if datagrams > 1 { u8::saturating_add } else { u8::saturating_sub };
+            self.batches = step(self.batches, 1);
+        }
+        if self.batches >= BATCHES {
+            self.udp.join_datagrams();
+        }
+    }
 }
 
 impl Relays {
@@ -65,8 +91,8 @@ impl Relays {
         let socket = open_relay(bound)?;
         let mut udp = Udp::new(socket, id.family, self.segmentation);
         udp.queue_errors();
-        udp.register(registry, token)?;
-        put(&mut self.sockets, id.slot(), Relay { id, udp, side, bound });
+        udp.register_to_be_told_again(registry, token)?;
+        put(&mut self.sockets, id.slot(), Relay { id, udp, side, bound, round: 0, batches: 0 });
         Ok(())
     }
 
@@ -84,6 +110,10 @@ impl Relays {
 
     pub(crate) fn at(&self, slot: usize) -> Option<&Relay> {
         self.sockets.get(slot)?.as_ref()
+    }
+
+    pub(crate) fn at_mut(&mut self, slot: usize) -> Option<&mut Relay> {
+        self.sockets.get_mut(slot)?.as_mut()
     }
 
     /// The addresses of a relay socket and of a peer in the packets that go between them.
@@ -115,5 +145,47 @@ pub(crate) fn put<T>(slots: &mut Vec<Option<T>>, slot: usize, value: T) {
     }
     if let Some(place) = slots.get_mut(slot) {
         *place = Some(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use mio::Poll;
+    use porthole_turn_proto::Family;
+    use porthole_turn_proto::server::AllocationId;
+
+    use super::*;
+
+    #[test]
+    fn a_socket_is_asked_for_several_datagrams_when_several_come() {
+        let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let mut relays = Relays::new(vec![RelaySide { advertised: ip, bind: ip }], true);
+        let poll = Poll::new().unwrap();
+        let id = RelayId { allocation: AllocationId::from_bits(0), family: Family::V4 };
+        relays.open(id, 0, poll.registry(), Token(0)).unwrap();
+        let relay = relays.at_mut(id.slot()).unwrap();
+        // In which round, whether several are asked for, how many come.
+        for (round, several, datagrams) in [
+            (100, false, 1),
+            (105, false, 1),
+            (106, true, 1),
+            (107, true, 8),
+            (107, true, 3),
+            (109, false, 1),
+            (u32::MAX, false, 1),
+            (0, true, 1),
+        ] {
+            assert_eq!(relay.gets_several(round), several, "{round}");
+            relay.took(datagrams, if several { 8 } else { 1 }, round);
+            assert!(!relay.udp.joins_datagrams());
+        }
+        for _ in 0..BATCHES {
+            relay.took(2, 8, 200);
+        }
+        assert!(relay.udp.joins_datagrams());
+        relay.took(1, 8, 200);
+        assert!(relay.gets_several(300), "for good");
     }
 }

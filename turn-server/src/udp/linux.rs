@@ -5,7 +5,9 @@ use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd as _};
 
 use mio::net::UdpSocket;
+use mio::{Registry, Token};
 use nix::errno::Errno;
+use nix::sys::epoll::{EpollEvent, EpollFlags, EpollOp};
 use nix::sys::socket::sockopt::{
     Ipv4RecvErr, Ipv6DontFrag, Ipv6RecvErr, RcvBuf, RcvBufForce, SndBuf, SndBufForce, UdpGroSegment,
 };
@@ -15,6 +17,8 @@ use nix::sys::socket::{
 use nix::{libc, setsockopt_impl, sockopt_impl};
 
 use porthole_turn_proto::Family;
+use rustix::net::addr::SocketAddrArg as _;
+use rustix::net::{MMsgHdr, RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use super::{Datagrams, SocketError};
 
@@ -65,6 +69,47 @@ pub(super) fn send_segments(
     let control = [ControlMessage::UdpGsoSegments(&segment)];
     let to = SockaddrStorage::from(to);
     sendmsg(socket.as_raw_fd(), what.parts, &control, MsgFlags::empty(), Some(&to))?;
+    Ok(())
+}
+
+/// One datagram each, in one call. How many were sent: what comes next was refused.
+pub(super) fn send_each(socket: &UdpSocket, what: &[(SocketAddr, Datagrams<'_>)]) -> usize {
+    let addresses: Vec<_> = what.iter().map(|(to, _)| to.as_any()).collect();
+    let mut controls: Vec<_> = what.iter().map(|_| SendAncillaryBuffer::default()).collect();
+    let each = what.iter().zip(&addresses).zip(&mut controls);
+    let mut messages: Vec<_> = each
+        .map(|(((_, what), to), control)| MMsgHdr::new_with_addr(to, what.parts, control))
+        .collect();
+    rustix::net::sendmmsg(socket, &mut messages, SendFlags::empty()).unwrap_or(0)
+}
+
+/// One datagram in one piece.
+pub(super) fn send_to(socket: &UdpSocket, datagram: &[u8], to: SocketAddr) -> io::Result<()> {
+    rustix::net::sendto(socket, datagram, SendFlags::empty(), &to)?;
+    Ok(())
+}
+
+/// One datagram.
+pub(super) fn receive_one(
+    socket: &UdpSocket,
+    buffer: &mut [u8],
+) -> io::Result<(usize, SocketAddr)> {
+    let (_, len, from) = rustix::net::recvfrom(socket, buffer, RecvFlags::empty())?;
+    let from = from.and_then(|from| SocketAddr::try_from(from).ok());
+    Ok((len, from.ok_or(io::ErrorKind::AddrNotAvailable)?))
+}
+
+/// Makes an event of this socket in every poll as long as it holds something. mio tells once.
+pub(super) fn tell_again(socket: &UdpSocket, registry: &Registry, token: Token) -> io::Result<()> {
+    let data = u64::try_from(token.0).map_err(io::Error::other)?;
+    let mut event = EpollEvent::new(EpollFlags::EPOLLIN, data);
+    #[expect(deprecated, reason = "its replacement wants to own the poll, which is mio's")]
+    nix::sys::epoll::epoll_ctl(
+        registry.as_raw_fd(),
+        EpollOp::EpollCtlMod,
+        socket.as_raw_fd(),
+        &mut event,
+    )?;
     Ok(())
 }
 

@@ -29,6 +29,10 @@ pub(crate) const MAX_SEGMENT: usize = 1472;
 /// All segments of one send, headers included, are one IP packet inside the system.
 pub(crate) const MAX_SEND: usize = 65_000;
 
+/// Datagrams to several destinations in one call: `UIO_MAXIOV` of Linux is far above, and their
+/// headers stay in the first level cache.
+const MAX_MESSAGES: usize = 64;
+
 /// One datagram, or several of the same length (the last may be shorter).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Datagrams<'a> {
@@ -64,6 +68,10 @@ pub(crate) fn grow_buffers(socket: &Socket, bytes: usize) {
 pub(crate) struct Udp {
     socket: UdpSocket,
     family: Family,
+    /// Whether several datagrams of one source and length may come in one buffer.
+    joins: bool,
+    /// Whether the poll tells again of what was left.
+    told_again: bool,
     /// Until the system refuses once: it depends on the network device.
     segmentation: bool,
     /// Whether the system may fragment; see [`Self::allow_fragments`].
@@ -73,16 +81,38 @@ pub(crate) struct Udp {
 impl Udp {
     /// Without `segmentation` every datagram takes a call of its own.
     pub(crate) fn new(socket: UdpSocket, family: Family, segmentation: bool) -> Self {
-        if segmentation {
-            system::receive_coalesced(&socket);
-        }
         // IPv6 writes an identification only when it fragments, and only the sender does.
         let fragments = family == Family::V6 || !system::set_fragments(&socket, family, false);
-        Self { socket, family, segmentation, fragments }
+        Self { socket, family, joins: false, told_again: false, segmentation, fragments }
     }
 
+    /// An event says that something came; a batch that is not full, that nothing is left.
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.register(&mut self.socket, token, Interest::READABLE)
+    }
+
+    /// Where the system can, every poll makes an event as long as something is there.
+    pub(crate) fn register_to_be_told_again(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<()> {
+        self.register(registry, token)?;
+        self.told_again = system::tell_again(&self.socket, registry, token).is_ok();
+        Ok(())
+    }
+
+    /// From now on several datagrams of one source and length may come in one buffer. There is no
+    /// way back: those that wait in the socket would come as one long datagram.
+    pub(crate) fn join_datagrams(&mut self) {
+        if self.segmentation && !self.joins {
+            system::receive_coalesced(&self.socket);
+            self.joins = true;
+        }
+    }
+
+    pub(crate) fn joins_datagrams(&self) -> bool {
+        self.joins
     }
 
     /// From now on [`Self::next_error`] tells what the network says, and an event says when.
@@ -103,6 +133,35 @@ impl Udp {
         metas: &mut [RecvMeta],
     ) -> io::Result<usize> {
         receiver.0.recv((&self.socket).into(), buffers, metas)
+    }
+
+    /// One datagram of a socket that does not join them: half the price of a batch of one.
+    pub(crate) fn receive_one(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        system::receive_one(&self.socket, buffer)
+    }
+
+    /// Whether something may be left of which no event will tell.
+    pub(crate) fn may_have_more(&self, got: usize, offered: usize) -> bool {
+        got == offered && (got > 1 || !self.told_again)
+    }
+
+    /// How many datagrams could not be sent. Lone ones to several destinations share a call.
+    pub(crate) fn send_all(&mut self, what: &[(SocketAddr, Datagrams<'_>)]) -> usize {
+        let (mut rest, mut failed) = (what, 0);
+        while let Some(((to, first), others)) = rest.split_first() {
+            let lone = rest.iter().take_while(|(_, datagrams)| datagrams.count == 1).count();
+            let sent = match rest.get(..lone.min(MAX_MESSAGES)) {
+                Some(several @ [_, _, ..]) => system::send_each(&self.socket, several),
+                Some(_) | None => 0,
+            };
+            if sent == 0 {
+                failed += self.send(*to, *first, false);
+                rest = others;
+            } else {
+                rest = rest.get(sent..).unwrap_or_default();
+            }
+        }
+        failed
     }
 
     /// How many datagrams could not be sent.
@@ -127,7 +186,7 @@ impl Udp {
     /// One datagram. `whole`: it must not be fragmented.
     fn send_one(&mut self, to: SocketAddr, parts: &[IoSlice<'_>], whole: bool) -> bool {
         let send = |socket: &UdpSocket| match parts {
-            [datagram] => socket.send_to(datagram, to).map(drop),
+            [datagram] => system::send_to(socket, datagram, to),
             parts => system::send_parts(socket, to, parts),
         };
         if whole && self.fragments {
@@ -199,3 +258,6 @@ fn first_datagram<'p, 'd>(parts: &'p [IoSlice<'d>], segment: usize) -> &'p [IoSl
     });
     end.and_then(|end| parts.get(..=end)).unwrap_or(parts)
 }
+
+#[cfg(test)]
+mod tests;

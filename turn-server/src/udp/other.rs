@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
 
 use mio::net::UdpSocket;
+use mio::{Registry, Token};
 
 use porthole_turn_proto::Family;
 use socket2::Socket;
@@ -25,6 +26,25 @@ pub(super) fn is_too_long(_: &io::Error) -> bool {
 }
 
 pub(super) fn send_segments(_: &UdpSocket, _: SocketAddr, _: Datagrams<'_>) -> io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+pub(super) fn send_each(_: &UdpSocket, _: &[(SocketAddr, Datagrams<'_>)]) -> usize {
+    0
+}
+
+pub(super) fn send_to(socket: &UdpSocket, datagram: &[u8], to: SocketAddr) -> io::Result<()> {
+    socket.send_to(datagram, to).map(drop)
+}
+
+pub(super) fn receive_one(
+    socket: &UdpSocket,
+    buffer: &mut [u8],
+) -> io::Result<(usize, SocketAddr)> {
+    socket.recv_from(buffer)
+}
+
+pub(super) fn tell_again(_: &UdpSocket, _: &Registry, _: Token) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())
 }
 

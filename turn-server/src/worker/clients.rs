@@ -58,8 +58,8 @@ impl Worker {
 
     fn flush_to_peers(&mut self) {
         let (relays, mut failed) = (&mut self.relays, 0);
-        self.to_peers.drain(self.from_clients.memory(), |to, datagrams| {
-            failed += relays.send(to, datagrams);
+        self.to_peers.drain(self.from_clients.memory(), |runs| {
+            failed = runs.iter().map(|(to, datagrams)| relays.send(*to, *datagrams)).sum();
         });
         self.count_not_sent(failed);
     }

@@ -81,6 +81,13 @@ impl Inbox {
         let first = self.arrivals.len();
         let batch = batch.min(MAX_BATCH).min(self.capacity - first);
         let free = self.memory.get_mut(first * STRIDE..).unwrap_or_default();
+        if batch == 1 && !from.joins_datagrams() {
+            let place = free.get_mut(HEADROOM..STRIDE).unwrap_or_default();
+            let (len, from) = from.receive_one(place)?;
+            let start = first * STRIDE + HEADROOM;
+            self.arrivals.push(Arrival { from: plain(from), start, len, stride: len });
+            return Ok(first..first + 1);
+        }
         let mut places = free.chunks_exact_mut(STRIDE).take(batch);
         let mut buffers: [IoSliceMut<'_>; MAX_BATCH] = std::array::from_fn(|_| {
             let place = places.next().and_then(|place| place.get_mut(HEADROOM..));

@@ -48,8 +48,8 @@ const BUDGET: usize = 64;
 const ROUND: usize = 256;
 /// Buffers for datagrams of peers: those of a round leave together.
 const PEER_BUFFERS: usize = 64;
-/// Events of one poll.
-const EVENTS: usize = 1024;
+/// Events of one poll: those of relay sockets come again, so more than a round can serve is waste.
+const EVENTS: usize = ROUND;
 /// The largest datagram.
 const MAX_DATAGRAM: usize = 65_535;
 /// Panics of one worker. One that goes on panicking is of no use; its clients come to the others.
@@ -75,6 +75,8 @@ pub(crate) struct Worker {
     panics: u32,
     /// Read once for each round.
     now: Now,
+    /// How many there were; it wraps.
+    round: u32,
     udp: Vec<Listener>,
     tcp: Vec<TcpListener>,
     tls: Vec<TcpListener>,
@@ -128,6 +130,7 @@ impl Worker {
         let mut udp = Vec::new();
         for (index, (addr, socket)) in sockets.into_iter().enumerate() {
             let mut socket = Udp::new(socket, Family::of(&addr.ip()), segmentation);
+            socket.join_datagrams();
             socket.register(poll.registry(), token(UDP, index))?;
             udp.push(Listener { addr, udp: socket });
         }
@@ -161,6 +164,7 @@ impl Worker {
             relays,
             offload,
             now: clocks(),
+            round: 0,
             ready: Ready::default(),
             receiver: udp::Receiver::new()?,
             from_clients: Inbox::new(MAX_BATCH),
@@ -201,6 +205,7 @@ impl Worker {
                 return;
             }
             self.now = clocks();
+            self.round = self.round.wrapping_add(1);
             for event in &events {
                 self.ready.push(event.token());
                 if event.is_error() {

@@ -78,26 +78,22 @@ impl<T: Copy + PartialEq> Outbox<T> {
     }
 
     /// Everything in order; `memory` is the inbox's.
-    pub(super) fn drain(&mut self, memory: &[u8], mut send: impl FnMut(T, Datagrams<'_>)) {
-        for run in self.runs.iter_mut().take(self.used) {
-            let slice = |part: &Part| match part {
-                Part::Bytes(range) => memory.get(range.clone()),
-                Part::Header(range) => self.headers.get(range.clone()),
-                Part::Padding(len) => PADDING.get(..*len),
-            };
-            let (segment, count) = (run.segment, run.count);
-            if let [part] = run.parts.as_slice() {
-                let parts = &[IoSlice::new(slice(part).unwrap_or_default())];
-                send(run.to, Datagrams { parts, segment, count });
-            } else {
-                let mut parts = [IoSlice::new(&[]); MAX_PARTS];
-                for (place, part) in parts.iter_mut().zip(&run.parts) {
-                    *place = IoSlice::new(slice(part).unwrap_or_default());
-                }
-                let parts = parts.get(..run.parts.len()).unwrap_or_default();
-                send(run.to, Datagrams { parts, segment, count });
-            }
-        }
+    pub(super) fn drain(&mut self, memory: &[u8], send: impl FnOnce(&[(T, Datagrams<'_>)])) {
+        let slice = |part: &Part| match part {
+            Part::Bytes(range) => memory.get(range.clone()),
+            Part::Header(range) => self.headers.get(range.clone()),
+            Part::Padding(len) => PADDING.get(..*len),
+        };
+        let slice = |part| IoSlice::new(slice(part).unwrap_or_default());
+        let runs = self.runs.get(..self.used).unwrap_or_default();
+        let parts: Vec<_> = runs.iter().flat_map(|run| run.parts.iter().map(slice)).collect();
+        let mut rest = parts.as_slice();
+        let runs = runs.iter().map(|Run { to, segment, count, parts, .. }| {
+            let (parts, others) = rest.split_at_checked(parts.len()).unwrap_or_default();
+            rest = others;
+            (*to, Datagrams { parts, segment: *segment, count: *count })
+        });
+        send(&runs.collect::<Vec<_>>());
         self.clear();
     }
 

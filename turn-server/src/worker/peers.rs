@@ -13,7 +13,7 @@ use super::ready::{RELAY, split};
 use super::{Served, Worker};
 use crate::udp::SocketError;
 
-/// Buffers offered to a relay socket: most have one datagram at a time, a burst has some.
+/// Buffers offered to a relay socket that gets several datagrams at a time.
 const BATCH: usize = 8;
 
 /// ICMP errors taken at once; what is left waits for the next one. The socket's buffer bounds them.
@@ -33,13 +33,15 @@ impl Worker {
         if self.from_peers.room() < BATCH {
             self.flush_to_clients();
         }
-        let Some(relay) = self.relays.at(slot) else { return Served::EMPTY };
-        let got = match self.from_peers.receive(&self.receiver, &relay.udp, BATCH) {
+        let Some(relay) = self.relays.at_mut(slot) else { return Served::EMPTY };
+        let offered = if relay.gets_several(self.round) { BATCH } else { 1 };
+        let got = match self.from_peers.receive(&self.receiver, &relay.udp, offered) {
             Ok(got) => got,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Served::EMPTY,
             Err(_) => return Served { datagrams: 1, more: true },
         };
-        let more = got.len() == BATCH;
+        relay.took(got.len(), offered, self.round);
+        let more = relay.udp.may_have_more(got.len(), offered);
         let mut datagrams = 0;
         let id = relay.id;
         for i in got {
@@ -113,10 +115,14 @@ impl Worker {
 
     pub(super) fn flush_to_clients(&mut self) {
         let (listeners, mut failed) = (&mut self.udp, 0);
-        self.to_clients.drain(self.from_peers.memory(), |to, datagrams| {
-            let listener = listeners.get_mut(to.index);
-            failed += listener
-                .map_or(datagrams.count, |listener| listener.udp.send(to.client, datagrams, false));
+        self.to_clients.drain(self.from_peers.memory(), |runs| {
+            for of_listener in runs.chunk_by(|(one, _), (next, _)| one.index == next.index) {
+                let Some((to, _)) = of_listener.first() else { continue };
+                let Some(listener) = listeners.get_mut(to.index) else { continue };
+                let runs: Vec<_> =
+                    of_listener.iter().map(|(to, what)| (to.client, *what)).collect();
+                failed += listener.udp.send_all(&runs);
+            }
         });
         self.from_peers.clear();
         self.count_not_sent(failed);

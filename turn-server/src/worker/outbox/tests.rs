@@ -3,13 +3,15 @@ use super::*;
 /// What was sent: to whom, the datagrams, and in how many calls.
 fn drained(outbox: &mut Outbox<u8>, memory: &[u8]) -> Vec<(u8, Vec<usize>)> {
     let mut sent = Vec::new();
-    outbox.drain(memory, |to, what| {
-        let len: usize = what.parts.iter().map(|part| part.len()).sum();
-        let mut lens = vec![what.segment; what.count];
-        if let Some(last) = lens.last_mut() {
-            *last = len - what.segment * (what.count - 1);
+    outbox.drain(memory, |runs| {
+        for (to, what) in runs {
+            let len: usize = what.parts.iter().map(|part| part.len()).sum();
+            let mut lens = vec![what.segment; what.count];
+            if let Some(last) = lens.last_mut() {
+                *last = len - what.segment * (what.count - 1);
+            }
+            sent.push((*to, lens));
         }
-        sent.push((to, lens));
     });
     sent
 }
@@ -70,8 +72,9 @@ fn the_parts_of_a_datagram_are_sent_in_order() {
     outbox.push_with_header(1, b"head", 2..5, 1);
     outbox.push(1, 0..6, 2);
     let mut bytes = Vec::new();
-    outbox.drain(b"abcdef", |_, what| {
-        what.parts.iter().for_each(|part| bytes.extend_from_slice(part));
+    outbox.drain(b"abcdef", |runs| {
+        let parts = runs.iter().flat_map(|(_, what)| what.parts);
+        parts.for_each(|part| bytes.extend_from_slice(part));
     });
     assert_eq!(bytes, b"headcde\0abcdef\0\0");
 }

@@ -20,6 +20,8 @@ use turn_client_proto::udp::TurnClientUdp;
 use crate::{Echo, PASSWORD, PATIENCE, USER, server, start};
 
 const ROUND: Duration = Duration::from_millis(5);
+/// Enough for every question and answer.
+const ATTACKED_ROUNDS: usize = 100;
 
 /// A client and its socket.
 struct Foreign {
@@ -29,6 +31,8 @@ struct Foreign {
     server: SocketAddr,
     started: Instant,
     received: Vec<(SocketAddr, Vec<u8>)>,
+    /// What somebody on the way makes of what the server sends.
+    attack: fn(&[u8]) -> Vec<u8>,
 }
 
 enum Wire {
@@ -57,8 +61,8 @@ impl Foreign {
             TransportType::Udp => TurnClientUdp::allocate(local, server, config).into(),
             TransportType::Tcp => TurnClientTcp::allocate(local, server, config).into(),
         };
-        let started = Instant::now();
-        Ok(Self { client, wire, local, server, started, received: Vec::new() })
+        let (started, received) = (Instant::now(), Vec::new());
+        Ok(Self { client, wire, local, server, started, received, attack: <[u8]>::to_vec })
     }
 
     fn now(&self) -> Moment {
@@ -94,8 +98,11 @@ impl Foreign {
             }
             Err(error) => return Err(error.into()),
         };
+        if len == 0 {
+            bail!("the server hung up");
+        }
         let transmit = Transmit {
-            data: buffer[..len].to_vec(),
+            data: (self.attack)(&buffer[..len]),
             transport: self.client.transport(),
             from: self.server,
             to: self.local,
@@ -259,6 +266,92 @@ fn turn_client_proto_proves_a_password_with_sha_256_and_without_its_name() {
             let echo = Echo::start("127.0.0.1")?;
             foreign.permit(echo.addr).context(what)?;
             foreign.echoed(echo.addr, what.as_bytes()).context(what)?;
+        }
+        Ok(())
+    });
+}
+
+const NONCE: u16 = 0x0015;
+const PASSWORD_ALGORITHMS: u16 = 0x8002;
+const FINGERPRINT: u16 = 0x8028;
+/// Of a nonce: what follows are 24 bits in base64, the first of them for PASSWORD-ALGORITHMS
+/// (RFC 8489 §9.2).
+const COOKIE: &[u8] = b"obMatJos2";
+
+/// The message with other attributes; a fingerprint of the old ones is left out.
+fn rewritten(message: &[u8], other: impl Fn(u16, &[u8]) -> Option<Vec<u8>>) -> Vec<u8> {
+    let (header, mut rest) = message.split_at(20);
+    let mut attributes = Vec::new();
+    while let [kind_high, kind_low, len_high, len_low, ..] = *rest {
+        let kind = u16::from_be_bytes([kind_high, kind_low]);
+        let len = usize::from(u16::from_be_bytes([len_high, len_low]));
+        let value = &rest[4..4 + len];
+        rest = &rest[4 + len.next_multiple_of(4)..];
+        let Some(value) = other(kind, value).filter(|_| kind != FINGERPRINT) else { continue };
+        attributes.extend_from_slice(&kind.to_be_bytes());
+        attributes.extend_from_slice(&u16::try_from(value.len()).unwrap().to_be_bytes());
+        attributes.extend_from_slice(&value);
+        attributes.resize(attributes.len().next_multiple_of(4), 0);
+    }
+    let len = u16::try_from(attributes.len()).unwrap().to_be_bytes();
+    [&header[..2], &len, &header[4..], &attributes].concat()
+}
+
+fn without_algorithms(message: &[u8]) -> Vec<u8> {
+    rewritten(message, |kind, value| (kind != PASSWORD_ALGORITHMS).then(|| value.to_vec()))
+}
+
+fn with_md5_only(message: &[u8]) -> Vec<u8> {
+    rewritten(message, |kind, value| {
+        let md5 = || vec![0, 1, 0, 0];
+        Some(if kind == PASSWORD_ALGORITHMS { md5() } else { value.to_vec() })
+    })
+}
+
+/// As if the server had never heard of algorithms.
+fn with_another_nonce(message: &[u8]) -> Vec<u8> {
+    rewritten(message, |kind, value| match kind {
+        NONCE => {
+            let tail = value.strip_prefix(COOKIE).and_then(|bits| bits.get(4..))?;
+            Some([COOKIE, b"AAAA", tail].concat())
+        }
+        PASSWORD_ALGORITHMS => None,
+        _ => Some(value.to_vec()),
+    })
+}
+
+#[test]
+fn turn_client_proto_cannot_be_talked_into_weaker_ways_by_who_is_between() {
+    let name = "turn_client_proto_cannot_be_talked_into_weaker_ways_by_who_is_between";
+    scene(name, &[], |_| {
+        // Over TCP the first answer offers everything, and comes in one piece. The first question
+        // is always answered 401; where nothing else is, the client asked no more.
+        type Attack = fn(&[u8]) -> Vec<u8>;
+        let attacks: [(&str, Attack, &[u16], u64); 4] = [
+            ("nothing is changed", <[u8]>::to_vec, &[401], 1),
+            ("the algorithms are taken away", without_algorithms, &[401], 0),
+            ("the better one is taken away", with_md5_only, &[400, 401], 0),
+            ("the nonce says that there are none", with_another_nonce, &[401, 438], 0),
+        ];
+        for (what, attack, errors, allocations) in attacks {
+            let server = start(Config { rest_secrets: Vec::new(), ..crate::config()? })?;
+            let mut config = config(PASSWORD);
+            config.set_supported_integrity(IntegrityAlgorithm::Sha1);
+            config.add_supported_integrity(IntegrityAlgorithm::Sha256);
+            let to = server.local_addrs()[0];
+            let mut foreign = Foreign::new(to, TransportType::Tcp, config)?;
+            foreign.attack = attack;
+            // Until it has what it wants, or has given up.
+            for _ in 0..ATTACKED_ROUNDS {
+                if foreign.round().is_err() || foreign.client.poll_event().is_some() {
+                    break;
+                }
+            }
+            let counters = server.stats().counters;
+            let answered = counters.errors().filter(|(_, count)| *count > 0);
+            let answered: Vec<_> = answered.map(|(error, _)| error.value()).collect();
+            ensure!(answered == errors, "{what}: {answered:?} was answered");
+            ensure!(counters.allocations_made == allocations, "{what}: {counters:?}");
         }
         Ok(())
     });

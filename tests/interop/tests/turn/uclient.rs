@@ -100,6 +100,12 @@ fn every_message_of_turnutils_uclient_comes_back() {
             ("client to client, IPv6", v6, "-c -y -x", "", fixed),
             ("DONT-FRAGMENT", v4, "-c -g", &echo_v4, fixed),
             ("DONT-FRAGMENT, indications", v4, "-c -g -s", &echo_v4, fixed),
+            // It refreshes one address or the other, or both.
+            ("an address of each family", v4, "-Z", &echo_v4, fixed),
+            ("an address of each family, indications", v4, "-Z -s", &echo_v4, fixed),
+            ("an address of each family, TCP", v4, "-Z -t", &echo_v4, fixed),
+            ("an address of each family, client to client", v4, "-Z -y", "", fixed),
+            ("an address of each family, IPv6", v6, "-Z -y -x", "", fixed),
             ("nonsense in between", v4, "-c -s -N", &echo_v4, fixed),
         ];
         // Most of each run is coturn's own waiting.
@@ -212,10 +218,20 @@ fn turnutils_uclient_moves_and_brings_tokens() {
 fn turnutils_uclient_relays_tcp() {
     scene("turnutils_uclient_relays_tcp", &needs(), |scene| {
         let server = server()?;
-        let port = tcp_echo()?.port().to_string();
-        let flags = ["-T", "-c", "-e", "127.0.0.1", "-r", &port, "-u", "anna", "-w", "secret"];
-        let (sent, received) = uclient(scene, "uclient", server.local_addrs()[0], &flags)?;
-        ensure!(sent >= 2 * MESSAGES && sent == received, "{sent} out, {received} in");
+        let to = server.local_addrs()[0];
+        let peer = format!("-e 127.0.0.1 -r {} -u anna -w secret", tcp_echo()?.port());
+        // How many of two clients are heard: where peers connect one talks to nobody, whichever
+        // server it is.
+        for (what, how, heard) in [
+            ("to a peer", "-T -c", 2),
+            ("client to client", "-T -c -y", 2),
+            ("from a peer", "-P -c", 1),
+        ] {
+            let flags = [how, &peer].into_iter().flat_map(str::split_whitespace);
+            let (sent, received) = uclient(scene, what, to, &flags.collect::<Vec<_>>())?;
+            ensure!(sent >= 2 * MESSAGES, "{what}: only {sent} sent");
+            ensure!(2 * received == heard * sent, "{what}: {sent} out, {received} in");
+        }
         Ok(())
     });
 }

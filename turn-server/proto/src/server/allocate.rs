@@ -311,7 +311,9 @@ fn port_wish(message: &Message<'_>) -> Result<PortWish, ErrorCode> {
 /// IPv4 unless something else is asked for.
 fn families(message: &Message<'_>) -> Result<Families, ErrorCode> {
     let requested = requested_family(message)?;
-    let additional = message.u32(attribute::ADDITIONAL_ADDRESS_FAMILY);
+    let names = [attribute::ADDITIONAL_ADDRESS_FAMILY, attribute::DRAFT_ADDITIONAL_ADDRESS_FAMILY];
+    let name = names.into_iter().find(|name| message.first(*name).is_some());
+    let additional = name.map_or(Ok(None), |name| message.u32(name));
     let additional = additional.map_err(|_| ErrorCode::BAD_REQUEST)?.map(Family::from_attribute);
     match (requested, additional) {
         (requested, None) => Ok(Families::One(requested.unwrap_or(Family::V4))),

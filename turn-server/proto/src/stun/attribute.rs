@@ -60,6 +60,9 @@ pub const CONNECTION_ID: u16 = 0x002A;
 pub const MOBILITY_TICKET: u16 = 0x8030;
 /// ADDITIONAL-ADDRESS-FAMILY.
 pub const ADDITIONAL_ADDRESS_FAMILY: u16 = 0x8000;
+/// ADDITIONAL-ADDRESS-FAMILY before it had a number (draft-ietf-tram-turn-ssoda): coturn 4.6 and
+/// its clients have no other.
+pub const DRAFT_ADDITIONAL_ADDRESS_FAMILY: u16 = 0x8032;
 /// ADDRESS-ERROR-CODE.
 pub const ADDRESS_ERROR_CODE: u16 = 0x8001;
 /// ICMP: what came back from the way to a peer.

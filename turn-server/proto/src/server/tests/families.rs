@@ -110,6 +110,28 @@ fn a_family_that_the_server_lacks_is_440() {
 }
 
 #[test]
+fn the_number_that_drafts_gave_the_second_family_is_understood_as_well() {
+    let (standard, draft) =
+        (attribute::ADDITIONAL_ADDRESS_FAMILY, attribute::DRAFT_ADDITIONAL_ADDRESS_FAMILY);
+    for (wishes, code) in [
+        (&[(draft, V6)][..], 0),
+        (&[(draft, V4)], 400),
+        (&[(draft, V6), (standard, V6)], 0),
+        (&[(draft, V6), (standard, V4)], 400),
+        (&[(draft, V6), (attribute::REQUESTED_ADDRESS_FAMILY, V4)], 400),
+    ] {
+        let mut world = World::new();
+        let answer = allocate(&mut world, |writer| {
+            wishes.iter().for_each(|(name, value)| {
+                writer.u32(*name, *value);
+            });
+        });
+        assert_eq!(answer.code(), code, "{wishes:?}");
+        assert_eq!(answer.relayed().len(), if code == 0 { 2 } else { 0 }, "{wishes:?}");
+    }
+}
+
+#[test]
 fn wishes_that_contradict_each_other_are_400() {
     type Fill = fn(&mut MessageWriter<'_>);
     let table: [(&str, Fill); 5] = [

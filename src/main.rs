@@ -19,6 +19,11 @@ use config::Loaded;
 use std::{process::ExitCode, sync::Arc};
 use turn::ReadAgain;
 
+/// Gives memory back when many sessions have ended, wherever it lay; the system's keeps most of it.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = Arc::new(Cli::from_command_line());
     say::start_logging();

@@ -383,4 +383,8 @@ impl AllocationQuota for SharedQuota {
     ) -> Result<QuotaUnit, QuotaReached> {
         self.lock().acquire(user, source, now)
     }
+
+    fn shrink(&mut self) {
+        self.lock().shrink();
+    }
 }

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use mio::{Interest, Registry, Token};
 use porthole_turn_proto::server::FiveTuple;
-use porthole_turn_proto::{StreamDecoder, Transport};
+use porthole_turn_proto::{StreamDecoder, Transport, spare_room};
 
 use crate::send_queue::{SendQueue, Stuck};
+use crate::slots::Slab;
 use crate::splice::End;
 use crate::tls::{HANDSHAKE_TIME, MAX_HANDSHAKES};
 use crate::wire::Wire;
@@ -129,8 +130,7 @@ type Ends = (SocketAddr, SocketAddr);
 /// Connections by slot and by client.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
-    slots: Vec<Option<Connection>>,
-    free: Vec<usize>,
+    slots: Slab<Connection>,
     by_ends: HashMap<Ends, usize>,
     /// TLS handshakes, oldest first; those that are through stay until there are too many.
     handshakes: VecDeque<(usize, Ends)>,
@@ -147,25 +147,17 @@ impl Connections {
 
     /// Where the next one will be.
     pub(crate) fn next_slot(&mut self) -> usize {
-        if self.free.is_empty() {
-            self.slots.push(None);
-            self.free.push(self.slots.len() - 1);
-        }
-        self.free.last().copied().unwrap_or(0)
+        self.slots.next_slot()
     }
 
     /// Puts it at [`Self::next_slot`].
     pub(crate) fn insert(&mut self, connection: Connection) {
-        let slot = self.next_slot();
-        self.free.pop();
-        self.by_ends.insert(ends(&connection.tuple), slot);
-        if let Some(place) = self.slots.get_mut(slot) {
-            *place = Some(connection);
-        }
+        let ends = ends(&connection.tuple);
+        self.by_ends.insert(ends, self.slots.insert(connection));
     }
 
     pub(crate) fn get_mut(&mut self, slot: usize) -> Option<&mut Connection> {
-        self.slots.get_mut(slot)?.as_mut()
+        self.slots.get_mut(slot)
     }
 
     pub(crate) fn slot_of(&self, tuple: &FiveTuple) -> Option<usize> {
@@ -178,9 +170,11 @@ impl Connections {
     }
 
     pub(crate) fn remove(&mut self, slot: usize) -> Option<Connection> {
-        let connection = self.slots.get_mut(slot)?.take()?;
+        let connection = self.slots.remove(slot)?;
         self.by_ends.remove(&ends(&connection.tuple));
-        self.free.push(slot);
+        if let Some(room) = spare_room(self.by_ends.len(), self.by_ends.capacity()) {
+            self.by_ends.shrink_to(room);
+        }
         Some(connection)
     }
 
@@ -189,7 +183,7 @@ impl Connections {
         let ends = ends(&self.get_mut(slot)?.tuple);
         let (slots, by_ends) = (&self.slots, &self.by_ends);
         let goes_on = |(slot, ends): &(usize, Ends)| {
-            let connection = slots.get(*slot).and_then(Option::as_ref);
+            let connection = slots.get(*slot);
             by_ends.get(ends) == Some(slot) && connection.is_some_and(|c| c.wire.is_handshaking())
         };
         if self.handshakes.len() >= MAX_HANDSHAKES {
@@ -210,8 +204,7 @@ impl Connections {
                 || c.wire.is_handshaking() && late(c.since, HANDSHAKE_TIME)
                 || late(c.heard, IDLE) && c.bound.is_none() && !kept(&c.tuple)
         };
-        let slots = self.slots.iter().enumerate();
-        slots.filter(|(_, c)| c.as_ref().is_some_and(close)).map(|(slot, _)| slot).collect()
+        self.slots.iter().filter(|(_, c)| close(c)).map(|(slot, _)| slot).collect()
     }
 }
 

@@ -22,6 +22,7 @@ mod relays;
 mod reload;
 mod send_queue;
 mod session;
+mod slots;
 mod splice;
 mod stats;
 mod tls;

@@ -7,10 +7,11 @@ use std::net::SocketAddr;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use porthole_turn_proto::server::{ConnectionId, RelayId};
+use porthole_turn_proto::spare_room;
 
 use crate::addresses::{RelaySide, side_of};
 use crate::listen::{connect_from_relay, open_tcp_relay};
-use crate::relays::put;
+use crate::slots::{ByRelay, Slab};
 use crate::splice::Splice;
 
 /// Connections of one worker to peers, two pipes and a file descriptor each.
@@ -20,16 +21,13 @@ pub(crate) const MAX_PEERS: usize = 8192;
 #[derive(Debug)]
 pub(crate) struct PeerConnections {
     sides: Vec<RelaySide>,
-    /// Each at its slot, as other relays.
-    relays: Vec<Option<TcpRelay>>,
-    peers: Vec<Option<PeerConnection>>,
-    free: Vec<usize>,
+    relays: ByRelay<TcpRelay>,
+    peers: Slab<PeerConnection>,
     by_id: HashMap<ConnectionId, usize>,
 }
 
 #[derive(Debug)]
 struct TcpRelay {
-    id: RelayId,
     listener: TcpListener,
     side: RelaySide,
 }
@@ -57,8 +55,8 @@ pub(crate) enum PeerState {
 
 impl PeerConnections {
     pub(crate) fn new(sides: Vec<RelaySide>) -> Self {
-        let by_id = HashMap::new();
-        Self { sides, relays: Vec::new(), peers: Vec::new(), free: Vec::new(), by_id }
+        let (relays, peers) = (ByRelay::default(), Slab::default());
+        Self { sides, relays, peers, by_id: HashMap::new() }
     }
 
     /// Without connections and relays.
@@ -77,30 +75,25 @@ impl PeerConnections {
         let side = side_of(&self.sides, id.family)?;
         let mut listener = open_tcp_relay(SocketAddr::new(side.bind, port))?;
         registry.register(&mut listener, token, Interest::READABLE)?;
-        put(&mut self.relays, id.slot(), TcpRelay { id, listener, side });
+        self.relays.insert(id, TcpRelay { listener, side });
         Ok(())
     }
 
     pub(crate) fn close_relay(&mut self, id: RelayId) {
-        let slot = self.relays.get_mut(id.slot());
-        if let Some(place) = slot.filter(|place| place.as_ref().is_some_and(|r| r.id == id)) {
-            *place = None;
-        }
+        self.relays.remove(id);
     }
 
     /// The next peer that has connected, as the protocol knows him.
     pub(crate) fn accept(&self, slot: usize) -> io::Result<(RelayId, TcpStream, SocketAddr)> {
-        let relay = self.relays.get(slot).and_then(Option::as_ref);
-        let relay = relay.ok_or(io::ErrorKind::WouldBlock)?;
+        let (id, relay) = self.relays.at(slot).ok_or(io::ErrorKind::WouldBlock)?;
         let (stream, from) = relay.listener.accept()?;
         let from = SocketAddr::new(from.ip(), from.port());
-        Ok((relay.id, stream, relay.side.inbound(from)))
+        Ok((id, stream, relay.side.inbound(from)))
     }
 
     /// From the relayed address.
     pub(crate) fn connect(&self, relay: RelayId, peer: SocketAddr) -> io::Result<TcpStream> {
-        let relay = self.relays.get(relay.slot()).and_then(Option::as_ref);
-        let relay = relay.ok_or(io::ErrorKind::NotFound)?;
+        let relay = self.relays.get(relay).ok_or(io::ErrorKind::NotFound)?;
         connect_from_relay(relay.listener.local_addr()?, relay.side.outbound(peer))
     }
 
@@ -116,22 +109,15 @@ impl PeerConnections {
         }
         // Dropped small packets are worse than many.
         let _ = connection.stream.set_nodelay(true);
-        let slot = self.free.last().copied().unwrap_or(self.peers.len());
+        let slot = self.peers.next_slot();
         let interest = Interest::READABLE | Interest::WRITABLE;
         registry.register(&mut connection.stream, token(slot), interest)?;
-        self.free.pop();
         self.by_id.insert(connection.id, slot);
-        if slot == self.peers.len() {
-            self.peers.push(None);
-        }
-        if let Some(place) = self.peers.get_mut(slot) {
-            *place = Some(connection);
-        }
-        Ok(slot)
+        Ok(self.peers.insert(connection))
     }
 
     pub(crate) fn get_mut(&mut self, slot: usize) -> Option<&mut PeerConnection> {
-        self.peers.get_mut(slot)?.as_mut()
+        self.peers.get_mut(slot)
     }
 
     pub(crate) fn slot_of(&self, id: ConnectionId) -> Option<usize> {
@@ -139,9 +125,11 @@ impl PeerConnections {
     }
 
     pub(crate) fn remove(&mut self, slot: usize) -> Option<PeerConnection> {
-        let connection = self.peers.get_mut(slot)?.take()?;
+        let connection = self.peers.remove(slot)?;
         self.by_id.remove(&connection.id);
-        self.free.push(slot);
+        if let Some(room) = spare_room(self.by_id.len(), self.by_id.capacity()) {
+            self.by_id.shrink_to(room);
+        }
         Some(connection)
     }
 }

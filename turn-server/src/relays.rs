@@ -8,22 +8,21 @@ use porthole_turn_proto::server::{RelayId, ToPeer};
 
 use crate::addresses::{RelaySide, side_of};
 use crate::listen::open_relay;
+use crate::slots::ByRelay;
 use crate::udp::{Datagrams, Udp};
 
 /// After so many more batches with several datagrams than with one, they are taken joined.
 const BATCHES: u8 = 16;
 
-/// Each at its slot: slots are dense and used again.
 #[derive(Debug)]
 pub(crate) struct Relays {
     sides: Vec<RelaySide>,
-    sockets: Vec<Option<Relay>>,
+    sockets: ByRelay<Relay>,
     segmentation: bool,
 }
 
 #[derive(Debug)]
 pub(crate) struct Relay {
-    pub(crate) id: RelayId,
     pub(crate) udp: Udp,
     side: RelaySide,
     bound: SocketAddr,
@@ -76,7 +75,7 @@ impl Relay {
 
 impl Relays {
     pub(crate) fn new(sides: Vec<RelaySide>, segmentation: bool) -> Self {
-        Self { sides, sockets: Vec::new(), segmentation }
+        Self { sides, sockets: ByRelay::default(), segmentation }
     }
 
     pub(crate) fn open(
@@ -92,28 +91,25 @@ impl Relays {
         let mut udp = Udp::new(socket, id.family, self.segmentation);
         udp.queue_errors();
         udp.register_to_be_told_again(registry, token)?;
-        put(&mut self.sockets, id.slot(), Relay { id, udp, side, bound, round: 0, batches: 0 });
+        self.sockets.insert(id, Relay { udp, side, bound, round: 0, batches: 0 });
         Ok(())
     }
 
     /// Closing takes the socket out of the poll as well.
     pub(crate) fn close(&mut self, id: RelayId) {
-        let slot = self.sockets.get_mut(id.slot());
-        if let Some(place) = slot.filter(|place| place.as_ref().is_some_and(|r| r.id == id)) {
-            *place = None;
-        }
+        self.sockets.remove(id);
     }
 
     pub(crate) fn close_all(&mut self) {
         self.sockets.clear();
     }
 
-    pub(crate) fn at(&self, slot: usize) -> Option<&Relay> {
-        self.sockets.get(slot)?.as_ref()
+    pub(crate) fn at(&self, slot: usize) -> Option<(RelayId, &Relay)> {
+        self.sockets.at(slot)
     }
 
-    pub(crate) fn at_mut(&mut self, slot: usize) -> Option<&mut Relay> {
-        self.sockets.get_mut(slot)?.as_mut()
+    pub(crate) fn at_mut(&mut self, slot: usize) -> Option<(RelayId, &mut Relay)> {
+        self.sockets.at_mut(slot)
     }
 
     /// The addresses of a relay socket and of a peer in the packets that go between them.
@@ -122,29 +118,18 @@ impl Relays {
         id: RelayId,
         peer: SocketAddr,
     ) -> Option<(SocketAddr, SocketAddr)> {
-        let relay = self.at(id.slot()).filter(|relay| relay.id == id)?;
+        let relay = self.sockets.get(id)?;
         Some((relay.bound, relay.side.outbound(peer)))
     }
 
     /// How many datagrams could not be sent.
     pub(crate) fn send(&mut self, to: ToRelay, what: Datagrams<'_>) -> usize {
-        let place = self.sockets.get_mut(to.relay.slot()).and_then(Option::as_mut);
-        let Some(relay) = place.filter(|relay| relay.id == to.relay) else { return what.count };
+        let Some(relay) = self.sockets.get_mut(to.relay) else { return what.count };
         relay.udp.send(relay.side.outbound(to.peer), what, to.whole)
     }
 
     pub(crate) fn send_one(&mut self, to: ToRelay, payload: &[u8]) -> usize {
         self.send(to, Datagrams::one(&[IoSlice::new(payload)]))
-    }
-}
-
-/// Slots grow as they are needed; they are dense.
-pub(crate) fn put<T>(slots: &mut Vec<Option<T>>, slot: usize, value: T) {
-    if slots.len() <= slot {
-        slots.resize_with(slot + 1, || None);
-    }
-    if let Some(place) = slots.get_mut(slot) {
-        *place = Some(value);
     }
 }
 
@@ -165,7 +150,7 @@ mod tests {
         let poll = Poll::new().unwrap();
         let id = RelayId { allocation: AllocationId::from_bits(0), family: Family::V4 };
         relays.open(id, 0, poll.registry(), Token(0)).unwrap();
-        let relay = relays.at_mut(id.slot()).unwrap();
+        let relay = relays.at_mut(id.slot()).unwrap().1;
         // In which round, whether several are asked for, how many come.
         for (round, several, datagrams) in [
             (100, false, 1),

@@ -106,6 +106,10 @@ impl AllocationQuota for SharedQuota {
     ) -> Result<QuotaUnit, QuotaReached> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).acquire(user, source, now)
     }
+
+    fn shrink(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).shrink();
+    }
 }
 
 impl Default for World {

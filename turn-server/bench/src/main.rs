@@ -27,6 +27,11 @@ use std::io::Write as _;
 use anyhow::Result;
 use clap::Parser as _;
 
+/// As in the program.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> Result<()> {
     match cli::Arguments::parse().mode {
         cli::Mode::Serve(how) => serve::run(&how),

@@ -13,12 +13,14 @@
 pub mod channel;
 pub mod client;
 pub mod credentials;
+mod room;
 pub mod server;
 pub mod stun;
 
 pub use channel::{StreamDecoder, StreamError};
 pub use client::{ClientConfig, ClientEvent, FailureReason, StunClient, TurnClient};
 pub use credentials::rest_credentials;
+pub use room::{give_back, spare_room};
 
 /// How a client reaches the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

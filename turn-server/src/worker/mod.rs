@@ -101,6 +101,8 @@ pub(crate) struct Worker {
     buffer: Vec<u8>,
     not_sent: u64,
     next_sweep: Instant,
+    /// Whether there may be something for [`Self::give_back`].
+    was_busy: bool,
 }
 
 /// What a source gave.
@@ -175,6 +177,7 @@ impl Worker {
             buffer: vec![0; MAX_DATAGRAM],
             not_sent: 0,
             next_sweep: Instant::now() + SWEEP,
+            was_busy: false,
         })
     }
 
@@ -214,6 +217,7 @@ impl Worker {
             }
             self.serve_round();
             self.expire();
+            self.give_back();
             self.publish();
             match self.control.phase() {
                 Phase::Run => {}
@@ -312,6 +316,18 @@ impl Worker {
         }
         let kept = |tuple: &FiveTuple| self.server.has_allocation(tuple);
         self.dtls.expire(now, kept);
+    }
+
+    /// With the last allocation goes what the packets of all of them had grown. While there are
+    /// some, tables shrink by themselves and this is kept for the next packets.
+    fn give_back(&mut self) {
+        let busy = self.server.allocations() > 0;
+        if self.was_busy && !busy && self.ready.is_empty() {
+            self.ready.forget();
+            self.to_peers.forget();
+            self.to_clients.forget();
+        }
+        self.was_busy = busy || self.was_busy && !self.ready.is_empty();
     }
 
     fn publish(&self) {

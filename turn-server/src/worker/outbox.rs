@@ -103,6 +103,11 @@ impl<T: Copy + PartialEq> Outbox<T> {
         self.headers.clear();
     }
 
+    /// Without the room that it has grown to; it is empty.
+    pub(super) fn forget(&mut self) {
+        *self = Self::new(self.segmentation);
+    }
+
     /// The run that the datagram belongs to; counted already.
     fn run_for(&mut self, to: T, len: usize) -> &mut Run<T> {
         let recent = self.used.saturating_sub(if self.segmentation { RECENT } else { 0 });

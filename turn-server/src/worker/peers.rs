@@ -33,7 +33,7 @@ impl Worker {
         if self.from_peers.room() < BATCH {
             self.flush_to_clients();
         }
-        let Some(relay) = self.relays.at_mut(slot) else { return Served::EMPTY };
+        let Some((id, relay)) = self.relays.at_mut(slot) else { return Served::EMPTY };
         let offered = if relay.gets_several(self.round) { BATCH } else { 1 };
         let got = match self.from_peers.receive(&self.receiver, &relay.udp, offered) {
             Ok(got) => got,
@@ -43,7 +43,6 @@ impl Worker {
         relay.took(got.len(), offered, self.round);
         let more = relay.udp.may_have_more(got.len(), offered);
         let mut datagrams = 0;
-        let id = relay.id;
         for i in got {
             let Some(arrival) = self.from_peers.arrival(i) else { break };
             datagrams += self.take_from_peer(id, arrival);
@@ -55,10 +54,10 @@ impl Worker {
     pub(super) fn hear_errors(&mut self, token: Token) {
         let (RELAY, slot) = split(token) else { return };
         for _ in 0..MAX_ERRORS {
-            let Some(relay) = self.relays.at(slot) else { return };
+            let Some((id, relay)) = self.relays.at(slot) else { return };
             let Some(error) = relay.udp.next_error() else { return };
             let SocketError { peer, kind, code, data } = error;
-            let (id, peer) = (relay.id, relay.inbound(peer));
+            let peer = relay.inbound(peer);
             self.server.handle_icmp(self.now, id, peer, Icmp { kind, code, data });
             self.do_outputs();
         }
@@ -66,7 +65,7 @@ impl Worker {
 
     fn take_from_peer(&mut self, relay: RelayId, arrival: Arrival) -> usize {
         let side = self.relays.at(relay.slot());
-        let from = side.map_or(arrival.from, |relay| relay.inbound(arrival.from));
+        let from = side.map_or(arrival.from, |(_, relay)| relay.inbound(arrival.from));
         let mut datagrams = 0;
         for payload in arrival.datagrams() {
             datagrams += 1;

@@ -105,6 +105,13 @@ impl Ready {
         self.clients.is_empty() && self.peers.is_empty()
     }
 
+    /// Without the room that there was for sources which are gone.
+    pub(super) fn forget(&mut self) {
+        if self.is_empty() {
+            *self = Self::default();
+        }
+    }
+
     fn has(&self, side: Side) -> bool {
         match side {
             Side::Clients => !self.clients.is_empty(),

@@ -197,6 +197,10 @@ impl Permissions {
         if self.0.len() + new.len() > MAX_PERMISSIONS {
             return Err(Full);
         }
+        // Most have one peer for ever: no room for four.
+        if self.0.is_empty() {
+            self.0.reserve_exact(new.len());
+        }
         let expires_at = now + PERMISSION_LIFETIME;
         for ip in ips {
             match self.0.binary_search_by_key(ip, |(ip, _)| *ip) {
@@ -276,6 +280,9 @@ impl Channels {
     /// Binds or renews what [`Self::check`] found good.
     pub(super) fn bind(&mut self, number: ChannelNumber, peer: Peer, now: Instant) {
         self.0.retain(|c| now < c.expires_at && c.number != number);
+        if self.0.is_empty() {
+            self.0.reserve_exact(1);
+        }
         self.0.push(Channel { number, peer, expires_at: now + CHANNEL_LIFETIME });
     }
 

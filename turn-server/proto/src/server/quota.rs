@@ -1,11 +1,13 @@
 //! How many allocations there may be, each unit owned by a guard that gives it back.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::bandwidth::Bucket;
+use crate::spare_room;
 
 /// Bounds on living allocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,9 @@ pub trait AllocationQuota: std::fmt::Debug + Send {
         source: IpAddr,
         now: Instant,
     ) -> Result<QuotaUnit, QuotaReached>;
+
+    /// Many units were given back: the time to forget whose they were.
+    fn shrink(&mut self);
 }
 
 /// One allocation's worth of quota; counts as long as it lives.
@@ -100,11 +105,18 @@ impl LocalQuota {
         const SLACK: usize = 64;
         let bound = 2 * self.in_use() + SLACK;
         if self.users.len() > bound {
-            self.users.retain(|_, count| used(count) > 0);
+            keep_used(&mut self.users);
         }
         if self.sources.len() > bound {
-            self.sources.retain(|_, count| used(count) > 0);
+            keep_used(&mut self.sources);
         }
+    }
+}
+
+fn keep_used<K: Eq + Hash, T>(counts: &mut HashMap<K, Arc<T>>) {
+    counts.retain(|_, count| used(count) > 0);
+    if let Some(room) = spare_room(counts.len(), counts.capacity()) {
+        counts.shrink_to(room);
     }
 }
 
@@ -131,6 +143,10 @@ impl AllocationQuota for LocalQuota {
             _source: Arc::clone(self.sources.entry(source).or_default()),
             _total: Arc::clone(&self.total),
         })
+    }
+
+    fn shrink(&mut self) {
+        self.prune();
     }
 }
 

@@ -170,6 +170,10 @@ impl Server {
             let end = Box::new(SessionEnd { session, reason });
             self.outputs.push_back(Output::SessionEnded(end));
         }
+        drop(allocation);
+        if self.table.shrink() {
+            self.quota.shrink();
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! All allocations: by id, by client, by expiry.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::time::Instant;
 
 use foldhash::fast::RandomState;
@@ -8,15 +9,21 @@ use foldhash::fast::RandomState;
 use super::FiveTuple;
 use super::allocation::{Allocation, AllocationId};
 use super::wheel::Wheel;
+use crate::{give_back, spare_room};
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
+    /// The last one is taken.
     slots: Vec<Slot>,
-    free: Vec<u32>,
+    /// Empty ones; the lowest are filled first, so that those at the end become empty. It may name
+    /// some that are not there any more.
+    free: BinaryHeap<Reverse<u32>>,
     /// Asked for every packet. Only who has proved a password gets in, so a fast hash with a random
     /// seed does.
     by_client: HashMap<FiveTuple, AllocationId, RandomState>,
     expiries: Wheel,
+    /// Of the next allocation, in whichever slot: no two have the same for a long time.
+    generation: u32,
 }
 
 #[derive(Debug, Default)]
@@ -56,15 +63,10 @@ impl Table {
         if self.by_client.contains_key(&allocation.client) {
             return None;
         }
-        let index = match self.free.pop() {
-            Some(index) => index,
-            None => {
-                let index = u32::try_from(self.slots.len()).ok()?;
-                self.slots.push(Slot::default());
-                index
-            }
-        };
+        let index = self.empty_slot()?;
         let slot = self.slots.get_mut(usize::try_from(index).ok()?)?;
+        self.generation = self.generation.wrapping_add(1);
+        slot.generation = self.generation;
         let id = AllocationId { index, generation: slot.generation };
         self.by_client.insert(allocation.client, id);
         self.expiries.set(index, allocation.created_at, allocation.expires_at);
@@ -76,11 +78,40 @@ impl Table {
         self.get(id)?;
         let slot = self.slots.get_mut(usize::try_from(id.index).ok()?)?;
         let allocation = slot.allocation.take()?;
-        slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(id.index);
         self.by_client.remove(&allocation.client);
         self.expiries.clear(id.index);
+        self.free.push(Reverse(id.index));
+        while self.slots.pop_if(|slot| slot.allocation.is_none()).is_some() {}
         Some(allocation)
+    }
+
+    /// Gives back what room lies idle. Whether there was some.
+    pub(super) fn shrink(&mut self) -> bool {
+        let by_client = spare_room(self.by_client.len(), self.by_client.capacity());
+        if let Some(room) = by_client {
+            self.by_client.shrink_to(room);
+        }
+        let slots = give_back(&mut self.slots);
+        if slots {
+            self.expiries.truncate(self.slots.len());
+            let living = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+            let mut free = std::mem::take(&mut self.free).into_vec();
+            free.retain(|Reverse(index)| *index < living);
+            give_back(&mut free);
+            self.free = free.into();
+        }
+        by_client.is_some() || slots
+    }
+
+    fn empty_slot(&mut self) -> Option<u32> {
+        while let Some(Reverse(index)) = self.free.pop() {
+            if usize::try_from(index).is_ok_and(|index| index < self.slots.len()) {
+                return Some(index);
+            }
+        }
+        let index = u32::try_from(self.slots.len()).ok()?;
+        self.slots.push(Slot::default());
+        Some(index)
     }
 
     /// To look at it and at the rest at once; [`Self::put`] it back.

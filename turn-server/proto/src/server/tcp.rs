@@ -16,8 +16,8 @@ use super::requests::{Asked, ReplyTo};
 use super::{
     AllocationId, MAX_CONNECTIONS, Now, Output, Peer, RelayId, RelayProtocol, Scope, Server,
 };
-use crate::Family;
 use crate::stun::{Class, ErrorCode, Message, MessageWriter, Method, TransactionId, attribute};
+use crate::{Family, spare_room};
 
 /// How long a peer has to accept (RFC 6062 §5.2) and the client to bind (§5.2, §5.3).
 pub const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -93,6 +93,7 @@ impl Connections {
 
     fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
         let removed = self.by_id.remove(&id)?;
+        self.shrink();
         if let Entry::Occupied(mut ids) = self.by_allocation.entry(removed.allocation) {
             ids.get_mut().retain(|other| *other != id);
             if ids.get().is_empty() {
@@ -101,6 +102,19 @@ impl Connections {
         }
         self.skip();
         Some(removed)
+    }
+
+    fn shrink(&mut self) {
+        let Self { by_id, by_allocation, deadlines } = self;
+        if let Some(room) = spare_room(by_id.len(), by_id.capacity()) {
+            by_id.shrink_to(room);
+        }
+        if let Some(room) = spare_room(by_allocation.len(), by_allocation.capacity()) {
+            by_allocation.shrink_to(room);
+        }
+        if let Some(room) = spare_room(deadlines.len(), deadlines.capacity()) {
+            deadlines.shrink_to(room);
+        }
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {

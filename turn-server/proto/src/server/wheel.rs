@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::give_back;
+
 /// What it tells apart. An allocation may live that much longer than it was promised.
 const TICK: Duration = Duration::from_secs(1);
 /// More ticks than the longest lifetime has (`MAX_LIFETIME`, an hour), so that all that is due in
@@ -70,6 +72,12 @@ impl Wheel {
             None => self.heads[place(tick)] = after,
         }
         self.len -= 1;
+    }
+
+    /// Forgets that there were entries from this one on, none of which is due any more.
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.links.truncate(len);
+        give_back(&mut self.links);
     }
 
     /// Takes out one that is due.

@@ -109,6 +109,10 @@ impl AllocationQuota for SharedQuota {
         let mut quota = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         quota.acquire(user, source, now)
     }
+
+    fn shrink(&mut self) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).shrink();
+    }
 }
 
 impl World {

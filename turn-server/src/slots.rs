@@ -1,0 +1,155 @@
+//! Tables of what has a socket: each value at a small number, which its token carries.
+//!
+//! The last place is always taken and room that lies idle is given back, so that many who were
+//! here once cost nothing.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use porthole_turn_proto::give_back;
+use porthole_turn_proto::server::RelayId;
+
+/// Values whose numbers are chosen here.
+#[derive(Debug)]
+pub(crate) struct Slab<T> {
+    places: Vec<Option<T>>,
+    /// Empty ones, the lowest first. It may name some that are not there any more.
+    free: BinaryHeap<Reverse<usize>>,
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Self { places: Vec::new(), free: BinaryHeap::new() }
+    }
+}
+
+impl<T> Slab<T> {
+    /// Where the next one will be.
+    pub(crate) fn next_slot(&mut self) -> usize {
+        while let Some(Reverse(slot)) = self.free.peek() {
+            if *slot < self.places.len() {
+                return *slot;
+            }
+            self.free.pop();
+        }
+        self.places.len()
+    }
+
+    /// Puts it at [`Self::next_slot`].
+    pub(crate) fn insert(&mut self, value: T) -> usize {
+        let slot = self.next_slot();
+        self.free.pop();
+        put(&mut self.places, slot, value);
+        slot
+    }
+
+    pub(crate) fn get(&self, slot: usize) -> Option<&T> {
+        self.places.get(slot)?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: usize) -> Option<&mut T> {
+        self.places.get_mut(slot)?.as_mut()
+    }
+
+    pub(crate) fn remove(&mut self, slot: usize) -> Option<T> {
+        let removed = self.places.get_mut(slot)?.take()?;
+        self.free.push(Reverse(slot));
+        if shrink(&mut self.places) {
+            let mut free = std::mem::take(&mut self.free).into_vec();
+            free.retain(|Reverse(slot)| *slot < self.places.len());
+            give_back(&mut free);
+            self.free = free.into();
+        }
+        Some(removed)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
+        let all = self.places.iter().enumerate();
+        all.filter_map(|(slot, value)| Some((slot, value.as_ref()?)))
+    }
+}
+
+/// What belongs to a relay, at the relay's own slot.
+#[derive(Debug)]
+pub(crate) struct ByRelay<T>(Vec<Option<(RelayId, T)>>);
+
+impl<T> Default for ByRelay<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> ByRelay<T> {
+    /// In place of whatever is in its slot.
+    pub(crate) fn insert(&mut self, id: RelayId, value: T) {
+        put(&mut self.0, id.slot(), (id, value));
+    }
+
+    /// Whichever relay has the slot now.
+    pub(crate) fn at(&self, slot: usize) -> Option<(RelayId, &T)> {
+        self.0.get(slot)?.as_ref().map(|(id, value)| (*id, value))
+    }
+
+    pub(crate) fn at_mut(&mut self, slot: usize) -> Option<(RelayId, &mut T)> {
+        self.0.get_mut(slot)?.as_mut().map(|(id, value)| (*id, value))
+    }
+
+    pub(crate) fn get(&self, id: RelayId) -> Option<&T> {
+        self.at(id.slot()).filter(|(found, _)| *found == id).map(|(_, value)| value)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: RelayId) -> Option<&mut T> {
+        let (found, value) = self.0.get_mut(id.slot())?.as_mut()?;
+        (*found == id).then_some(value)
+    }
+
+    /// Unless another relay has its slot by now.
+    pub(crate) fn remove(&mut self, id: RelayId) {
+        let place = self.0.get_mut(id.slot());
+        if place.and_then(|place| place.take_if(|(found, _)| *found == id)).is_some() {
+            shrink(&mut self.0);
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+fn put<T>(places: &mut Vec<Option<T>>, slot: usize, value: T) {
+    if places.len() <= slot {
+        places.resize_with(slot + 1, || None);
+    }
+    if let Some(place) = places.get_mut(slot) {
+        *place = Some(value);
+    }
+}
+
+/// Whether room was given back.
+fn shrink<T>(places: &mut Vec<Option<T>>) -> bool {
+    while places.pop_if(|place| place.is_none()).is_some() {}
+    give_back(places)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_used_again_from_below_and_given_back_from_above() {
+        let mut slab = Slab::default();
+        assert!((0..1000).all(|i| slab.next_slot() == i && slab.insert(i) == i));
+        for (slot, taken) in [(999, true), (3, true), (998, true), (7, true), (3, false)] {
+            assert_eq!(slab.remove(slot).is_some(), taken, "{slot}");
+        }
+        for (place, value) in [(3, "a"), (7, "b"), (998, "c"), (999, "d"), (1000, "e")] {
+            assert_eq!(slab.insert(value.len()), place, "{value}");
+        }
+        for slot in 0..=1000 {
+            slab.remove(slot);
+        }
+        assert!(slab.iter().next().is_none());
+        assert!(slab.places.capacity() + slab.free.capacity() < 300, "{slab:?}");
+        assert_eq!(slab.insert(1), 0);
+    }
+}

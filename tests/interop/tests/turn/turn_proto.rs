@@ -289,11 +289,11 @@ fn rewritten(message: &[u8], other: impl Fn(u16, &[u8]) -> Option<Vec<u8>>) -> V
         rest = &rest[4 + len.next_multiple_of(4)..];
         let Some(value) = other(kind, value).filter(|_| kind != FINGERPRINT) else { continue };
         attributes.extend_from_slice(&kind.to_be_bytes());
-        attributes.extend_from_slice(&u16::try_from(value.len()).unwrap().to_be_bytes());
+        attributes.extend_from_slice(&u16::try_from(value.len()).unwrap_or(u16::MAX).to_be_bytes());
         attributes.extend_from_slice(&value);
         attributes.resize(attributes.len().next_multiple_of(4), 0);
     }
-    let len = u16::try_from(attributes.len()).unwrap().to_be_bytes();
+    let len = u16::try_from(attributes.len()).unwrap_or(u16::MAX).to_be_bytes();
     [&header[..2], &len, &header[4..], &attributes].concat()
 }
 

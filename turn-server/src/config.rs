@@ -79,8 +79,7 @@ pub struct Config {
     /// those with an address of the server. Default: none. Needs Linux 6.6, CAP_BPF and
     /// CAP_NET_ADMIN; without, sockets relay as ever. Where it is in effect, `segmentation` is not.
     pub fast_path: Vec<String>,
-    /// Threads; 0 is one for each core, or a single one with `mobility`: over UDP a client finds
-    /// its allocation again only in the worker that has it.
+    /// Threads; 0 is one for each core.
     pub workers: usize,
     /// How many allocations there may be.
     pub quota: QuotaLimits,
@@ -206,9 +205,6 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
     let sides = relay_sides(&config)?;
     let own = own_addresses().map_err(StartError::System)?;
     let workers = match config.workers {
-        // Over UDP a client that moves is another one to the kernel, which may give it to a
-        // worker that does not have its allocation.
-        0 if config.mobility => 1,
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     };

@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::Waker;
-use porthole_turn_proto::server::{AllocationId, Reloadable, SessionInfo};
+use porthole_turn_proto::server::{AllocationId, FiveTuple, Reloadable, SessionInfo};
 
 use crate::connection::Connection;
+use crate::passage::{Batch, Passage};
 use crate::stats::{Published, Stats};
 
 /// Commands that wait for one worker: an operator's, who asks for one thing at a time, and clients
@@ -38,6 +39,13 @@ pub(crate) enum Command {
     Serve {
         connection: Box<Connection>,
     },
+    /// This worker has no allocation of this client (any more), whose datagrams were passed on to
+    /// it until then.
+    Forget {
+        client: FiveTuple,
+        worker: u8,
+        at: Instant,
+    },
     #[cfg(test)]
     Panic,
 }
@@ -66,6 +74,7 @@ pub(crate) struct Control {
     phase: AtomicU8,
     waker: Waker,
     commands: SyncSender<Command>,
+    passage: Passage,
     stats: Published,
 }
 
@@ -74,7 +83,8 @@ impl Control {
     pub(crate) fn new(waker: Waker) -> (Self, Receiver<Command>) {
         let (commands, received) = sync_channel(MAX_COMMANDS);
         let phase = AtomicU8::new(RUN);
-        (Self { phase, waker, commands, stats: Published::default() }, received)
+        let (passage, stats) = (Passage::default(), Published::default());
+        (Self { phase, waker, commands, passage, stats }, received)
     }
 
     pub(crate) fn drain(&self) {
@@ -117,6 +127,20 @@ impl Control {
         if self.commands.try_send(command).is_ok() {
             self.wake();
         }
+    }
+
+    /// Datagrams for this worker. Whether there was room for them.
+    pub(crate) fn pass(&self, batch: &Batch) -> bool {
+        let put = self.passage.put(batch);
+        if put == Some(true) {
+            self.wake();
+        }
+        put.is_some()
+    }
+
+    /// What [`Self::pass`] brought, for an empty batch.
+    pub(crate) fn take_passed(&self, empty: &mut Batch) {
+        self.passage.take(empty);
     }
 
     fn go_to(&self, phase: u8) {

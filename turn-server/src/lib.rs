@@ -17,6 +17,7 @@ mod error;
 mod listen;
 mod offload;
 mod open_files;
+mod passage;
 mod peer_connections;
 mod relays;
 mod reload;

@@ -163,6 +163,7 @@ impl ServerHost {
                 | Output::BindConnection { .. }
                 | Output::CloseConnection { .. }
                 | Output::PassClient { .. }
+                | Output::ForgetClient { .. }
                 | Output::ChannelInstalled { .. }
                 | Output::ChannelRemoved { .. } => {}
             }

@@ -8,8 +8,9 @@ use porthole_turn_proto::Transport;
 use porthole_turn_proto::server::FiveTuple;
 
 use super::inbox::MAX_BATCH;
+use super::outbox::Outbox;
 use super::{Served, Worker};
-use crate::relays::ToRelay;
+use crate::relays::{Relays, ToRelay};
 use crate::udp::{Datagrams, Udp};
 
 /// A listening socket.
@@ -40,28 +41,25 @@ impl Worker {
                 datagrams += 1;
             }
         }
-        self.flush_to_peers();
+        let failed = send_all(&mut self.to_peers, &mut self.relays, self.from_clients.memory());
+        self.count_not_sent(failed);
+        self.hand_over();
         Served { datagrams, more }
     }
 
     /// A datagram in the inbox.
     fn take_from_client(&mut self, client: &FiveTuple, datagram: Range<usize>) {
         let start = datagram.start;
-        let bytes = self.from_clients.bytes(datagram);
+        let bytes = self.from_clients.bytes(datagram.clone());
         if let Some(to_peer) = self.server.handle_client(self.now, client, bytes) {
             let to = ToRelay::from(&to_peer);
             let payload = start + to_peer.payload.start..start + to_peer.payload.end;
             self.to_peers.push(to, payload, 0);
         }
         self.do_outputs();
-    }
-
-    fn flush_to_peers(&mut self) {
-        let (relays, mut failed) = (&mut self.relays, 0);
-        self.to_peers.drain(self.from_clients.memory(), |runs| {
-            failed = runs.iter().map(|(to, datagrams)| relays.send(*to, *datagrams)).sum();
-        });
-        self.count_not_sent(failed);
+        if let Some(worker) = self.passing.next.take() {
+            self.pass_datagram(worker, client, datagram);
+        }
     }
 
     /// A message of the server's own, from the socket that the client sent to.
@@ -76,4 +74,17 @@ impl Worker {
     pub(super) fn count_not_sent(&mut self, datagrams: usize) {
         self.not_sent += u64::try_from(datagrams).unwrap_or(u64::MAX);
     }
+}
+
+/// What is for peers, from where it lies. How many datagrams could not be sent.
+pub(super) fn send_all(
+    to_peers: &mut Outbox<ToRelay>,
+    relays: &mut Relays,
+    memory: &[u8],
+) -> usize {
+    let mut failed = 0;
+    to_peers.drain(memory, |runs| {
+        failed = runs.iter().map(|(to, datagrams)| relays.send(*to, *datagrams)).sum();
+    });
+    failed
 }

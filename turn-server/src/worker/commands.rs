@@ -2,11 +2,11 @@
 
 use std::sync::mpsc::SyncSender;
 
-use super::{Served, Worker, clocks};
+use super::{Worker, clocks};
 use crate::control::Command;
 
 impl Worker {
-    pub(super) fn obey(&mut self) -> Served {
+    pub(super) fn obey(&mut self) {
         while let Ok(command) = self.commands.try_recv() {
             match command {
                 Command::Reconfigure { reloadable, answer } => {
@@ -18,6 +18,9 @@ impl Worker {
                     tell(&answer, self.server.sessions(clocks(), from_slot, limit));
                 }
                 Command::Serve { connection } => self.adopt_client(*connection),
+                Command::Forget { client, worker, at } => {
+                    self.server.forget_client(&client, worker, at);
+                }
                 #[cfg(test)]
                 Command::Panic => panic!("as a bug would"),
                 Command::End { id, answer } => {
@@ -26,7 +29,6 @@ impl Worker {
             }
             self.do_outputs();
         }
-        Served::EMPTY
     }
 }
 

@@ -6,6 +6,7 @@ mod datagrams;
 mod inbox;
 mod outbox;
 mod outputs;
+mod passing;
 mod peers;
 mod ready;
 mod splices;
@@ -39,6 +40,7 @@ use clients::Listener;
 use datagrams::DtlsClients;
 use inbox::{Inbox, MAX_BATCH};
 use outbox::Outbox;
+use passing::Passing;
 use peers::FromListener;
 use ready::{CONNECTION, DTLS, PEER, RELAY, Ready, TCP, TCP_RELAY, TLS, UDP, WAKER, split, token};
 
@@ -87,6 +89,7 @@ pub(crate) struct Worker {
     peers: PeerConnections,
     /// All workers, by number.
     others: Others,
+    passing: Passing,
     offload: Offload,
     /// Sources with more to give than their budget.
     ready: Ready,
@@ -163,6 +166,7 @@ impl Worker {
             connections: Connections::default(),
             peers,
             others,
+            passing: Passing::default(),
             relays,
             offload,
             now: clocks(),
@@ -245,6 +249,7 @@ impl Worker {
         self.connections = Connections::default();
         self.dtls.start_over(self.certificates.as_ref());
         (self.not_sent, self.ready) = (0, Ready::default());
+        self.passing = Passing::default();
         self.to_peers.clear();
         self.to_clients.clear();
         self.from_peers.clear();
@@ -291,7 +296,10 @@ impl Worker {
             TCP | TLS => self.serve_listener(kind, index),
             CONNECTION => self.serve_connection(index),
             RELAY => self.serve_relay(index),
-            WAKER => self.obey(),
+            WAKER => {
+                self.obey();
+                self.serve_passed()
+            }
             DTLS => self.serve_dtls(index),
             TCP_RELAY => self.serve_tcp_relay(index),
             PEER => self.serve_peer(index),

@@ -52,7 +52,11 @@ impl Worker {
                     self.account(share);
                 }
                 Output::CloseConnection { connection } => self.close_peer(connection),
-                Output::PassClient { client, worker } => self.pass_client(&client, worker),
+                Output::PassClient { client, worker } if client.transport.is_stream() => {
+                    self.pass_client(&client, worker);
+                }
+                Output::PassClient { worker, .. } => self.passing.next = Some(worker),
+                Output::ForgetClient { client, worker } => self.forget_client(client, worker),
                 Output::CloseRelay { relay } => {
                     self.relays.close(relay);
                     self.peers.close_relay(relay);

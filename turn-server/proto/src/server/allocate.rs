@@ -73,6 +73,7 @@ impl Server {
             owner: asked.who.clone(),
             protocol,
             mobile,
+            via: self.via,
             relays,
             missing,
             lifetime_s,

@@ -73,6 +73,8 @@ pub(super) struct Allocation {
     pub(super) protocol: RelayProtocol,
     /// Whether the client has tickets: then it may come from elsewhere, see `mobility`.
     pub(super) mobile: bool,
+    /// The worker that passes the client's datagrams on, if the kernel brings them to another one.
+    pub(super) via: Option<u8>,
     pub(super) relays: RelayPorts,
     /// The family of ADDITIONAL-ADDRESS-FAMILY that there is no address of, and why.
     pub(super) missing: Option<(Family, ErrorCode)>,

@@ -114,6 +114,17 @@ impl Authenticator {
         self.nonces.make(client, now.unix_s, offer)
     }
 
+    /// Whether the message shows a nonce of this client: it receives what is sent to its address.
+    pub(super) fn has_proved_its_address(
+        &self,
+        client: &FiveTuple,
+        message: &Message<'_>,
+        now: Now,
+    ) -> bool {
+        let nonce = message.first(attribute::NONCE);
+        nonce.is_some_and(|n| self.nonces.check(n.value, client, now.unix_s).is_some())
+    }
+
     /// `owner` is whoever made the allocation of this client, if there is one: its credentials
     /// were good then, and an allocation may outlive them.
     pub(super) fn authenticate(

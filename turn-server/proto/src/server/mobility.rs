@@ -5,6 +5,8 @@
 //! could be pending, and nothing is kept for those who only try. The quota stays with the
 //! allocation.
 
+use std::time::Instant;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac};
 use rand::Rng;
@@ -13,8 +15,9 @@ use subtle::ConstantTimeEq as _;
 
 use super::allocation::Allocation;
 use super::requests::Asked;
-use super::{AllocationId, FiveTuple, Now, Output, RelayProtocol, Server};
-use crate::stun::{ErrorCode, Message, attribute};
+use super::{AllocationId, FiveTuple, Now, Output, RelayProtocol, Server, ToPeer};
+use crate::Transport;
+use crate::stun::{ErrorCode, Message, Method, attribute};
 
 /// Keeps this use of the key apart from any other.
 const DOMAIN: &[u8] = b"porthole turn mobility 1";
@@ -92,14 +95,6 @@ impl Tickets {
     }
 }
 
-/// What a Refresh with a ticket comes to.
-pub(super) enum Resumed {
-    /// Goes on as any other: the allocation is the asker's by now.
-    Here,
-    /// Another worker will answer.
-    Elsewhere,
-}
-
 impl Server {
     /// Whether an Allocate request is to get a ticket (RFC 8016 §3.1). TCP relaying has none: its
     /// connections would stay behind.
@@ -130,23 +125,14 @@ impl Server {
 
     /// The first half of a Refresh with a ticket (RFC 8016 §3.2): makes the allocation the
     /// asker's.
-    pub(super) fn resume(
-        &mut self,
-        asked: &Asked<'_>,
-        ticket: &[u8],
-    ) -> Result<Resumed, ErrorCode> {
+    pub(super) fn resume(&mut self, asked: &Asked<'_>, ticket: &[u8]) -> Result<(), ErrorCode> {
         if !self.mobility {
             return Err(ErrorCode::MOBILITY_FORBIDDEN);
         }
         let (worker, id) = self.tickets.read(ticket).ok_or(ErrorCode::BAD_REQUEST)?;
+        // Not passed on, see `pass_resuming`.
         if worker != self.worker {
-            // The kernel would bring every other datagram here, too: only a stream can be passed.
-            if !asked.client.transport.is_stream() {
-                return Err(ErrorCode::ALLOCATION_MISMATCH);
-            }
-            let client = *asked.client;
-            self.outputs.push_back(Output::PassClient { client, worker });
-            return Ok(Resumed::Elsewhere);
+            return Err(ErrorCode::ALLOCATION_MISMATCH);
         }
         let allocation = self.table.get(id).filter(|a| a.answered && a.mobile);
         let allocation = allocation.ok_or(ErrorCode::BAD_REQUEST)?;
@@ -155,21 +141,102 @@ impl Server {
         }
         match self.table.id_of(asked.client) {
             // The answer to the first one was lost.
-            Some(own) if own == id => Ok(Resumed::Here),
+            Some(own) if own == id => Ok(()),
             Some(_) => Err(ErrorCode::ALLOCATION_MISMATCH),
             None => {
                 self.move_to(asked.now, id, asked.client);
-                Ok(Resumed::Here)
+                Ok(())
             }
         }
     }
 
     fn move_to(&mut self, now: Now, id: AllocationId, client: &FiveTuple) {
-        let Some(allocation) = self.table.take(id) else { return };
+        let Some(mut allocation) = self.table.take(id) else { return };
+        self.forget_moved(&allocation);
+        allocation.via = self.via;
         self.withdraw_channels(id, &allocation, None, now.instant);
         let peers: Vec<_> = allocation.channels.iter(now.instant).map(|(_, p, _)| p.ip()).collect();
         self.table.put(id, allocation);
         self.table.move_to(id, client);
         self.install_channels(id, &peers, now.instant);
+    }
+}
+
+/// More than one worker: over UDP the kernel brings a client that has moved to any of them.
+impl Server {
+    /// A datagram that another worker got, whose [`Output::PassClient`] named this one.
+    pub fn handle_passed(
+        &mut self,
+        now: Now,
+        worker: u8,
+        client: &FiveTuple,
+        bytes: &[u8],
+    ) -> Option<ToPeer> {
+        self.via = Some(worker);
+        let to_peer = self.handle_client(now, client, bytes);
+        self.via = None;
+        if !self.has_allocation(client) {
+            self.outputs.push_back(Output::ForgetClient { client: *client, worker });
+        }
+        to_peer
+    }
+
+    /// The other worker said so at that moment, see [`Output::ForgetClient`].
+    pub fn forget_client(&mut self, client: &FiveTuple, worker: u8, at: Instant) {
+        self.moved.remove(client, worker, at);
+    }
+
+    /// Clients whose datagrams are passed on.
+    pub fn moved_clients(&self) -> usize {
+        self.moved.len()
+    }
+
+    /// Whether this client is served by another worker, which gets the message. Nothing is passed
+    /// on twice.
+    pub(super) fn pass_on(&mut self, now: Instant, client: &FiveTuple) -> bool {
+        if self.moved.is_empty() || self.via.is_some() || self.has_allocation(client) {
+            return false;
+        }
+        let Some(worker) = self.moved.worker_of(client, now) else { return false };
+        self.outputs.push_back(Output::PassClient { client: *client, worker });
+        true
+    }
+
+    /// Whether this is a Refresh with a ticket of another worker, which gets it and whatever else
+    /// comes from this client. That one looks at the credentials, as it knows the owner; here it is
+    /// enough that we made the ticket and that the address is the client's own.
+    ///
+    /// Not over DTLS: only the worker that a client of DTLS comes to has its keys.
+    pub(super) fn pass_resuming(
+        &mut self,
+        now: Now,
+        client: &FiveTuple,
+        message: &Message<'_>,
+    ) -> bool {
+        let passes = self.mobility
+            && self.via.is_none()
+            && message.method() == Method::Refresh
+            && client.transport != Transport::Dtls
+            && !self.has_allocation(client);
+        let ticket = message.first(attribute::MOBILITY_TICKET).filter(|_| passes);
+        let Some(ticket) = ticket else { return false };
+        if !self.authenticator.has_proved_its_address(client, message, now) {
+            return false;
+        }
+        let named = self.tickets.read(ticket.value).map(|(worker, _)| worker);
+        let Some(worker) = named.filter(|worker| *worker != self.worker) else { return false };
+        if !client.transport.is_stream() && !self.moved.insert(client, worker, now.instant) {
+            return false;
+        }
+        self.outputs.push_back(Output::PassClient { client: *client, worker });
+        true
+    }
+
+    /// The client of this allocation is no longer to be passed on to us.
+    pub(super) fn forget_moved(&mut self, allocation: &Allocation) {
+        if let Some(worker) = allocation.via {
+            let client = allocation.client;
+            self.outputs.push_back(Output::ForgetClient { client, worker });
+        }
     }
 }

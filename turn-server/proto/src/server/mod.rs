@@ -19,6 +19,7 @@ mod counters;
 mod icmp;
 mod limits;
 mod mobility;
+mod moved;
 mod nonce;
 mod oauth;
 mod offload;
@@ -53,6 +54,7 @@ pub use counters::{Counters, DropReason, Relayed};
 pub use icmp::Icmp;
 use limits::Limits;
 use mobility::Tickets;
+use moved::Moved;
 pub use nonce::NONCE_LIFETIME_S;
 use nonce::Nonces;
 pub use oauth::OauthKey;
@@ -145,11 +147,19 @@ pub enum Output {
         connection: ConnectionId,
     },
     /// The message just handled, and whatever else comes on this client's stream, is for another
-    /// worker.
+    /// worker. Without a stream it is this datagram only; each that follows says so again.
     PassClient {
         /// Whose.
         client: FiveTuple,
         /// [`ServerConfig::worker`] of the other one.
+        worker: u8,
+    },
+    /// A client whose datagrams another worker passes on has no allocation here (any more): say
+    /// [`Server::forget_client`] to that one.
+    ForgetClient {
+        /// Whose.
+        client: FiveTuple,
+        /// Who passes them on.
         worker: u8,
     },
     /// From now on until then a fast path may relay this channel both ways by itself; comes again
@@ -201,6 +211,9 @@ pub struct Server {
     tcp_relaying: bool,
     tickets: Tickets,
     mobility: bool,
+    moved: Moved,
+    /// Which worker has passed on what is being handled.
+    via: Option<u8>,
     bandwidth: BandwidthLimits,
     offload: bool,
     /// At most a few for each input, and the driver drains it after each.
@@ -234,6 +247,8 @@ impl Server {
             tcp_relaying: false,
             tickets: Tickets::new(config.nonce_key, config.worker),
             mobility: false,
+            moved: Moved::default(),
+            via: None,
             bandwidth: BandwidthLimits::default(),
             offload: config.offload,
             outputs: VecDeque::new(),
@@ -334,6 +349,8 @@ impl Server {
         };
         match (message.class(), message.method()) {
             (Class::Request, Method::Binding) => self.handle_binding(now, client, &message),
+            (Class::Request | Class::Indication, method)
+                if method != Method::Binding && self.pass_on(now.instant, client) => {}
             (Class::Request, _) => self.handle_request(now, client, &message),
             (Class::Indication, Method::Send) => return self.handle_send(now, client, &message),
             // A Binding indication keeps a NAT's mapping alive and wants nothing.

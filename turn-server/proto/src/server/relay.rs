@@ -72,6 +72,9 @@ impl Server {
         bytes: &[u8],
     ) -> Option<ToPeer> {
         let to_peer = self.channel_data_to_peer(now, client, bytes);
+        if to_peer == Err(DropReason::NoAllocation) && self.pass_on(now, client) {
+            return None;
+        }
         self.count_to_peer(now, client, to_peer)
     }
 

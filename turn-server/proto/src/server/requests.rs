@@ -8,7 +8,6 @@ use rand::Rng as _;
 use super::allocation::{Allocation, BindError};
 use super::auth::Identity;
 use super::config::{MAX_PEERS_PER_REQUEST, MAX_UNKNOWN_LISTED};
-use super::mobility::Resumed;
 use super::{
     AllocationId, DEFAULT_LIFETIME, EndReason, FiveTuple, MAX_LIFETIME, Now, Output, Peer, RelayId,
     RelayProtocol, Scope, Server,
@@ -83,6 +82,9 @@ impl Asked<'_> {
 
 impl Server {
     pub(super) fn handle_request(&mut self, now: Now, client: &FiveTuple, message: &Message<'_>) {
+        if self.pass_resuming(now, client, message) {
+            return;
+        }
         let owner = self.owner_of(client, message);
         let who = match self.authenticator.authenticate(client, message, owner, now) {
             Ok(who) => who,
@@ -112,10 +114,7 @@ impl Server {
     /// RFC 8656 §8.2.
     fn handle_refresh(&mut self, asked: &Asked<'_>) -> Result<(), ErrorCode> {
         if let Some(ticket) = asked.message.first(attribute::MOBILITY_TICKET) {
-            match self.resume(asked, ticket.value)? {
-                Resumed::Here => {}
-                Resumed::Elsewhere => return Ok(()),
-            }
+            self.resume(asked, ticket.value)?;
         }
         let (id, allocation) = self.allocation_of(asked)?;
         let family = requested_family(asked.message)?;

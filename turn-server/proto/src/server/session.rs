@@ -164,6 +164,10 @@ impl Server {
             self.outputs
                 .push_back(Output::CloseRelay { relay: RelayId { allocation: id, family } });
         }
+        // Otherwise `handle_passed` says it.
+        if self.via.is_none() {
+            self.forget_moved(&allocation);
+        }
         // What was never answered was no session.
         if allocation.answered {
             let session = info(id, &allocation, now);

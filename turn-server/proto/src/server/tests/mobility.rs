@@ -127,14 +127,152 @@ fn tickets_are_refused_that_are_not_the_askers_own() {
     });
     let late = world.ask(&new, "anna", Method::Refresh, refresh(&good, 600));
     assert_eq!(late.code(), 400, "of what is gone");
-    // Another worker's goes to that one.
-    let mut elsewhere = World::new();
-    elsewhere.server.worker = 9;
-    let answer = elsewhere.ask(&new, "anna", Method::Refresh, refresh(&good, 600));
-    assert_eq!((answer.code(), elsewhere.passed.len()), (437, 0), "datagrams cannot be passed");
+}
+
+const HOME: u8 = 3;
+const ELSEWHERE: u8 = 9;
+
+/// The worker that the kernel brings a client to which has moved.
+fn elsewhere() -> World {
+    let mut world = World::new();
+    world.server.worker = ELSEWHERE;
+    world
+}
+
+/// The worker that the client came to first.
+fn home() -> World {
+    let world = World::new();
+    assert_eq!(world.server.worker, HOME);
+    world
+}
+
+/// `elsewhere` gets a message, and passes it on to `home` or answers itself.
+fn gets(elsewhere: &mut World, home: &mut World, from: &FiveTuple, bytes: &[u8]) -> Vec<Vec<u8>> {
+    let own = elsewhere.server_gets(from, bytes);
+    let Some((client, worker)) = elsewhere.passed.pop() else { return own };
+    assert_eq!((client, worker, own.len()), (*from, HOME, 0));
+    if let Some(to) = home.server.handle_passed(home.now, ELSEWHERE, from, bytes) {
+        home.peers_got.push((home.open[&to.relay], to.peer, bytes[to.payload].to_vec()));
+    }
+    let answers = home.drain();
+    for (client, worker) in home.forgotten.drain(..) {
+        assert_eq!(worker, ELSEWHERE);
+        elsewhere.server.forget_client(&client, HOME, elsewhere.now.instant);
+    }
+    answers
+}
+
+/// The code of the answer to a Refresh that shows a ticket to `elsewhere`.
+fn resume(elsewhere: &mut World, home: &mut World, user: &str, refresh: Refresh<'_>) -> Answer {
+    let Refresh { from, ticket, lifetime_s } = refresh;
+    let mut nonce = String::new();
+    for _ in 0..2 {
+        let fill = self::refresh(ticket, lifetime_s);
+        let bytes = home.signed(user, Method::Refresh, &nonce, fill);
+        let answer = Answer(gets(elsewhere, home, from, &bytes).remove(0));
+        match answer.message().text(attribute::NONCE) {
+            Ok(Some(fresh)) if nonce.is_empty() => nonce = fresh.to_owned(),
+            _ => return answer,
+        }
+    }
+    panic!("nonces are stale at once");
+}
+
+#[derive(Clone, Copy)]
+struct Refresh<'t> {
+    from: &'t FiveTuple,
+    ticket: &'t [u8],
+    lifetime_s: u32,
+}
+
+#[test]
+fn what_comes_to_another_worker_is_for_the_one_that_has_the_allocation() {
+    let (mut home, mut elsewhere) = (home(), elsewhere());
+    let (old, new) = (tuple(Transport::Udp, OLD), tuple(Transport::Udp, NEW));
+    let first = ticket(&allocate(&mut home, &old, "anna", REQUESTED_UDP)).unwrap();
+    bind(&mut home, &old);
+    let id = home.server.table.id_of(&old).unwrap();
+    let channel_data = [0x40, 0, 0, 1, b'x'];
+    gets(&mut elsewhere, &mut home, &new, &channel_data);
+    assert_eq!(home.peers_got.len(), 0, "a stranger's");
+
+    let shown = Refresh { from: &new, ticket: &first, lifetime_s: 600 };
+    let moved = resume(&mut elsewhere, &mut home, "anna", shown);
+    assert_eq!((moved.code(), elsewhere.server.moved_clients()), (0, 1));
+    assert_eq!(reached(&mut home, id), Some(new));
+    gets(&mut elsewhere, &mut home, &new, &channel_data);
+    assert_eq!(home.peers_got.len(), 1, "the client's");
+    assert_eq!(resume(&mut elsewhere, &mut home, "anna", shown).code(), 0, "the answer was lost");
+
+    // On to where the kernel brings it to the right worker, and back again.
+    let second = ticket(&moved).unwrap();
+    let third = tuple(Transport::Udp, "203.0.113.78:1");
+    let direct = home.ask(&third, "anna", Method::Refresh, refresh(&second, 600));
+    assert_eq!((direct.code(), home.forgotten.len()), (0, 1));
+    assert_eq!(home.forgotten.pop(), Some((new, ELSEWHERE)));
+    elsewhere.server.forget_client(&new, HOME, elsewhere.now.instant);
+    assert_eq!(elsewhere.server.moved_clients(), 0);
+    let third = ticket(&direct).unwrap();
+    let back = Refresh { from: &new, ticket: &third, lifetime_s: 600 };
+    assert_eq!(resume(&mut elsewhere, &mut home, "anna", back).code(), 0);
+
+    // What is known of the client dies with the allocation, however that ends.
+    let released = Refresh { lifetime_s: 0, ..back };
+    let released = resume(&mut elsewhere, &mut home, "anna", released);
+    assert_eq!((released.code(), home.server.allocations()), (0, 0));
+    assert_eq!(elsewhere.server.moved_clients(), 0, "released");
+    let third = ticket(&allocate(&mut home, &old, "anna", REQUESTED_UDP)).unwrap();
+    let again = Refresh { ticket: &third, ..back };
+    assert_eq!(resume(&mut elsewhere, &mut home, "anna", again).code(), 0);
+    home.server.end_all(home.now);
+    home.drain();
+    assert_eq!(home.forgotten, [(new, ELSEWHERE)]);
+}
+
+#[test]
+fn only_tickets_of_ours_from_proven_addresses_are_passed_on_and_remembered() {
+    let (mut home, mut elsewhere) = (home(), elsewhere());
+    let (old, new) = (tuple(Transport::Udp, OLD), tuple(Transport::Udp, NEW));
+    let good = ticket(&allocate(&mut home, &old, "anna", REQUESTED_UDP)).unwrap();
+    let mut forged = good.clone();
+    forged[0] ^= 1;
+    let own = tuple(Transport::Udp, "198.51.100.9:1");
+    allocate(&mut elsewhere, &own, "anna", REQUESTED_UDP);
+    let secure = tuple(Transport::Dtls, NEW);
+    let ended = ticket(&allocate(&mut home, &own, "anna", REQUESTED_UDP)).unwrap();
+    home.ask(&own, "anna", Method::Refresh, |writer| {
+        writer.u32(attribute::LIFETIME, 0);
+    });
+    for (what, from, user, ticket, code) in [
+        ("forged", &new, "anna", &forged[..], 400),
+        ("empty", &new, "anna", &[], 400),
+        ("where there is another allocation", &own, "anna", &good, 437),
+        ("over DTLS", &secure, "anna", &good, 437),
+        ("of what is gone", &new, "anna", &ended, 400),
+        ("somebody else's", &new, "bert", &good, 441),
+    ] {
+        let shown = Refresh { from, ticket, lifetime_s: 600 };
+        let answer = resume(&mut elsewhere, &mut home, user, shown);
+        assert_eq!((answer.code(), elsewhere.server.moved_clients()), (code, 0), "{what}");
+    }
+    let unproven = home.signed("anna", Method::Refresh, "forged", refresh(&good, 600));
+    elsewhere.server_gets(&new, &unproven);
+    assert_eq!((elsewhere.passed.len(), elsewhere.server.moved_clients()), (0, 0));
+    assert_eq!(home.server.table.id_of(&old).map(|_| ()), Some(()), "nothing has moved");
+
+    // A stream goes as a whole, and nothing need be remembered.
     let stream = tuple(Transport::Tcp, NEW);
     assert!(elsewhere.try_ask(&stream, "anna", Method::Refresh, refresh(&good, 600)).is_none());
-    assert_eq!(elsewhere.passed, [(stream, 3)]);
+    assert_eq!(elsewhere.passed, [(stream, HOME)]);
+    assert_eq!(elsewhere.server.moved_clients(), 0);
+
+    // Nothing is passed on twice, whatever two workers believe of each other.
+    let now = elsewhere.now;
+    assert!(elsewhere.server.moved.insert(&new, HOME, now.instant));
+    elsewhere.passed.clear();
+    elsewhere.server.handle_passed(now, HOME, &new, &[0x40, 0, 0, 1, b'x']);
+    elsewhere.drain();
+    assert_eq!((elsewhere.passed.len(), &elsewhere.forgotten[..]), (0, &[(new, HOME)][..]));
 }
 
 #[test]

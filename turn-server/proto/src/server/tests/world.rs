@@ -54,6 +54,7 @@ pub(super) struct World {
     pub(super) bound: BTreeMap<ConnectionId, FiveTuple>,
     pub(super) closed: Vec<ConnectionId>,
     pub(super) passed: Vec<(FiveTuple, u8)>,
+    pub(super) forgotten: Vec<(FiveTuple, u8)>,
     /// ChannelInstalled and ChannelRemoved.
     pub(super) offloads: Vec<Output>,
     ports: [Arc<PortPool>; 2],
@@ -169,6 +170,7 @@ impl World {
             bound: BTreeMap::new(),
             closed: Vec::new(),
             passed: Vec::new(),
+            forgotten: Vec::new(),
             offloads: Vec::new(),
             ports,
             quota,
@@ -321,6 +323,7 @@ impl World {
                     self.closed.push(connection);
                 }
                 Output::PassClient { client, worker } => self.passed.push((client, worker)),
+                Output::ForgetClient { client, worker } => self.forgotten.push((client, worker)),
                 Output::ChannelInstalled { .. } | Output::ChannelRemoved { .. } => {
                     self.offloads.push(output);
                 }

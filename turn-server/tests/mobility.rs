@@ -1,0 +1,244 @@
+//! Mobility (RFC 8016) with several workers: wherever the kernel brings a client that has moved,
+//! it keeps its allocation.
+
+use std::collections::HashMap;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use porthole_turn_proto::stun::{
+    Class, Message, MessageWriter, Method, TransactionId, attribute, long_term_key,
+};
+use porthole_turn_proto::{REQUESTED_UDP, StreamDecoder};
+use porthole_turn_server::{Config, Server};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const REALM: &str = "porthole";
+const CHANNEL: u16 = 0x4000;
+/// Places that clients come from: that one worker serves all of them happens once in 10^9 years.
+const PLACES: usize = 32;
+
+fn start() -> Result<(Server, SocketAddr)> {
+    let server = Server::start(Config {
+        listen: vec!["127.0.0.1:0".parse()?],
+        users: vec![("anna".to_owned(), "secret".to_owned())],
+        allow_peers: vec!["127.0.0.0/8".parse()?],
+        mobility: true,
+        workers: 3,
+        ..Config::default()
+    })?;
+    let addr = server.local_addrs()[0];
+    Ok((server, addr))
+}
+
+/// Somewhere a client can be, with the nonce it has there.
+struct Place {
+    wire: Wire,
+    nonce: String,
+}
+
+enum Wire {
+    Udp(UdpSocket),
+    Tcp(TcpStream, StreamDecoder),
+}
+
+impl Place {
+    fn udp(server: SocketAddr) -> Result<Self> {
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        socket.connect(server)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self { wire: Wire::Udp(socket), nonce: String::new() })
+    }
+
+    fn tcp(server: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(server)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self { wire: Wire::Tcp(stream, StreamDecoder::new()), nonce: String::new() })
+    }
+
+    fn address(&self) -> Result<SocketAddr> {
+        Ok(match &self.wire {
+            Wire::Udp(socket) => socket.local_addr()?,
+            Wire::Tcp(stream, _) => stream.local_addr()?,
+        })
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.wire {
+            Wire::Udp(socket) => socket.send(bytes).map(drop)?,
+            Wire::Tcp(stream, _) => {
+                stream.write_all(bytes)?;
+                stream.write_all(&[0; 3][..bytes.len().next_multiple_of(4) - bytes.len()])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<Vec<u8>> {
+        let mut buffer = [0; 1500];
+        match &mut self.wire {
+            Wire::Udp(socket) => {
+                let n = socket.recv(&mut buffer).context("no datagram")?;
+                Ok(buffer[..n].to_vec())
+            }
+            Wire::Tcp(stream, decoder) => loop {
+                if let Some(frame) = decoder.next_frame()? {
+                    return Ok(frame.to_vec());
+                }
+                let n = stream.read(&mut buffer).context("no frame")?;
+                ensure!(n > 0, "the connection is closed");
+                decoder.push(&buffer[..n])?;
+            },
+        }
+    }
+
+    /// The answer, be it an error.
+    fn ask(&mut self, method: Method, fill: impl Fn(&mut MessageWriter<'_>)) -> Result<Vec<u8>> {
+        for _ in 0..2 {
+            let mut bytes = Vec::new();
+            let id = TransactionId([7; 12]);
+            let mut writer = MessageWriter::new(&mut bytes, Class::Request, method, id);
+            fill(&mut writer);
+            if !self.nonce.is_empty() {
+                writer.attribute(attribute::USERNAME, b"anna");
+                writer.attribute(attribute::REALM, REALM.as_bytes());
+                writer.attribute(attribute::NONCE, self.nonce.as_bytes());
+                writer.integrity(&long_term_key("anna", REALM, "secret"));
+            }
+            writer.finish()?;
+            self.send(&bytes)?;
+            let answer = self.receive()?;
+            let message = Message::parse(&answer)?;
+            match message.text(attribute::NONCE)? {
+                Some(nonce) if self.nonce.is_empty() => self.nonce = nonce.to_owned(),
+                _ => return Ok(answer),
+            }
+        }
+        anyhow::bail!("nonces are stale at once")
+    }
+
+    /// The ticket in the answer to a request that must succeed.
+    fn ticket(
+        &mut self,
+        method: Method,
+        fill: impl Fn(&mut MessageWriter<'_>),
+    ) -> Result<(Vec<u8>, Option<SocketAddr>)> {
+        let answer = self.ask(method, fill)?;
+        let message = Message::parse(&answer)?;
+        ensure!(message.class() == Class::Success, "{method:?}: {:?}", message.error_code());
+        let ticket = message.first(attribute::MOBILITY_TICKET).context("no ticket")?;
+        let relayed = message.xor_address(attribute::XOR_RELAYED_ADDRESS)?;
+        Ok((ticket.value.to_vec(), relayed))
+    }
+
+    fn allocate(&mut self) -> Result<(Vec<u8>, SocketAddr)> {
+        let (ticket, relayed) = self.ticket(Method::Allocate, |writer| {
+            writer.u32(attribute::REQUESTED_TRANSPORT, REQUESTED_UDP);
+            writer.attribute(attribute::MOBILITY_TICKET, &[]);
+        })?;
+        Ok((ticket, relayed.context("no relayed address")?))
+    }
+
+    fn resume(&mut self, ticket: &[u8]) -> Result<Vec<u8>> {
+        let refresh = |writer: &mut MessageWriter<'_>| {
+            writer.attribute(attribute::MOBILITY_TICKET, ticket);
+        };
+        Ok(self.ticket(Method::Refresh, refresh)?.0)
+    }
+
+    fn release(&mut self) -> Result<()> {
+        self.ask(Method::Refresh, |writer| {
+            writer.u32(attribute::LIFETIME, 0);
+        })?;
+        Ok(())
+    }
+
+    /// A payload each way over the channel.
+    fn exchange(&mut self, peer: &UdpSocket, relayed: SocketAddr, payload: u8) -> Result<()> {
+        let header = porthole_turn_proto::channel::channel_header(
+            porthole_turn_proto::channel::ChannelNumber::new(CHANNEL).context("a channel")?,
+            4,
+        );
+        let data = [&header.context("a header")?[..], &[payload; 4]].concat();
+        self.send(&data)?;
+        let mut buffer = [0; 100];
+        let (n, from) = peer.recv_from(&mut buffer).context("nothing reaches the peer")?;
+        ensure!((&buffer[..n], from) == (&[payload; 4][..], relayed));
+        peer.send_to(&[payload; 4], relayed)?;
+        ensure!(self.receive()? == data, "the client gets something else");
+        Ok(())
+    }
+}
+
+fn until(what: &str, done: impl Fn() -> Result<bool>) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !done()? {
+        ensure!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_client_keeps_its_allocation_whichever_worker_the_kernel_brings_it_to() -> Result<()> {
+    let (server, listen) = start()?;
+    // Where an allocation is made says which worker serves its client.
+    let mut workers = HashMap::new();
+    let mut places = Vec::new();
+    for _ in 0..PLACES {
+        let mut place = Place::udp(listen)?;
+        place.allocate()?;
+        places.push(place);
+    }
+    for session in server.sessions(None, PLACES)? {
+        let id = session.id.to_string();
+        let worker = id.split('-').next().context("a worker")?.to_owned();
+        workers.insert(session.info.client.client, worker);
+    }
+    for place in &mut places {
+        place.release()?;
+    }
+    until("all are released", || Ok(server.stats().allocations == 0))?;
+    let count = workers.values().collect::<std::collections::HashSet<_>>().len();
+    ensure!(count == 3, "{count} of 3 workers are reached: {workers:?}");
+
+    let peer = UdpSocket::bind("127.0.0.1:0")?;
+    peer.set_read_timeout(Some(PATIENCE))?;
+    let mut home = Place::udp(listen)?;
+    let (mut ticket, relayed) = home.allocate()?;
+    let bound = home.ask(Method::ChannelBind, |writer| {
+        writer.u32(attribute::CHANNEL_NUMBER, u32::from(CHANNEL) << 16);
+        writer.xor_address(attribute::XOR_PEER_ADDRESS, peer.local_addr().expect("an address"));
+    })?;
+    ensure!(Message::parse(&bound)?.class() == Class::Success);
+    home.exchange(&peer, relayed, 1)?;
+    // Around twice: to each place from another one, and back to where it was before.
+    for (index, turn) in (0..2).flat_map(|turn| (0..PLACES).map(move |i| (i, turn))) {
+        let place = &mut places[index];
+        let what = format!("{:?}, turn {turn}", workers[&place.address()?]);
+        ticket = place.resume(&ticket).context(what.clone())?;
+        for payload in 2..5 {
+            place.exchange(&peer, relayed, payload).context(what.clone())?;
+        }
+    }
+    // Over TCP the connection goes to the worker; from there back to UDP.
+    for index in 0..8 {
+        let mut stream = Place::tcp(listen)?;
+        ticket = stream.resume(&ticket).context("over TCP")?;
+        stream.exchange(&peer, relayed, 7).context("over TCP")?;
+        ticket = places[index].resume(&ticket).context("back")?;
+        drop(stream);
+        places[index].exchange(&peer, relayed, 8).context("back")?;
+    }
+    ensure!(server.stats().allocations == 1);
+    places[7].release()?;
+    until("it is released", || Ok(server.stats().allocations == 0))?;
+
+    // The place is free again: whoever allocates there is served.
+    for place in &mut places {
+        place.allocate()?;
+        place.release()?;
+    }
+    Ok(())
+}

@@ -45,26 +45,45 @@ impl Splice {
         Self { to_peer: Pipe::new(from_client), to_client: Pipe::new(Vec::new()) }
     }
 
-    /// An error is the end of both.
+    /// Reads no more than `room` bytes. An error is the end of both.
     pub(crate) fn pump(
         &mut self,
         client: &mut impl End,
         peer: &mut impl End,
+        room: usize,
     ) -> io::Result<Spliced> {
-        let to_peer = self.to_peer.pump(client, peer)?;
-        let to_client = self.to_client.pump(peer, client)?;
+        // Scarce room is for both.
+        let room = if room < BUDGET { room.div_ceil(2) } else { BUDGET };
+        let to_peer = self.to_peer.pump(client, peer, room)?;
+        let to_client = self.to_client.pump(peer, client, room)?;
         Ok(match (to_peer, to_client) {
             (Spliced::Over, Spliced::Over) => Spliced::Over,
             (Spliced::More, _) | (_, Spliced::More) => Spliced::More,
             (Spliced::Waits | Spliced::Over, Spliced::Waits | Spliced::Over) => Spliced::Waits,
         })
     }
+
+    /// Since this was asked last.
+    pub(crate) fn take_carried(&mut self) -> Carried {
+        let to_peer = std::mem::take(&mut self.to_peer.carried);
+        let to_client = std::mem::take(&mut self.to_client.carried);
+        Carried { to_peer, to_client }
+    }
+}
+
+/// Bytes that reached the other end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Carried {
+    pub(crate) to_peer: usize,
+    pub(crate) to_client: usize,
 }
 
 /// One direction.
 #[derive(Debug)]
 struct Pipe {
     buffer: Vec<u8>,
+    /// Bytes written, until they are asked for.
+    carried: usize,
     /// Bytes at its front that are written.
     written: usize,
     /// Whether the sender has said that nothing more will come.
@@ -75,11 +94,15 @@ struct Pipe {
 
 impl Pipe {
     fn new(buffer: Vec<u8>) -> Self {
-        Self { buffer, written: 0, ended: false, told: false }
+        Self { buffer, carried: 0, written: 0, ended: false, told: false }
     }
 
-    fn pump(&mut self, from: &mut impl End, to: &mut impl End) -> io::Result<Spliced> {
-        let mut budget = BUDGET;
+    fn pump(
+        &mut self,
+        from: &mut impl End,
+        to: &mut impl End,
+        mut budget: usize,
+    ) -> io::Result<Spliced> {
         loop {
             if !self.write(to)? {
                 return Ok(Spliced::Waits);
@@ -90,7 +113,7 @@ impl Pipe {
             if budget == 0 {
                 return Ok(Spliced::More);
             }
-            if !self.read(from)? {
+            if !self.read(from, budget)? {
                 // Records that wait; when there is room for them there will be an event.
                 unless_full(to.flush())?;
                 return Ok(Spliced::Waits);
@@ -104,7 +127,10 @@ impl Pipe {
         while let Some(rest) = self.buffer.get(self.written..).filter(|rest| !rest.is_empty()) {
             match to.write(rest) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(n) => self.written += n,
+                Ok(n) => {
+                    self.written += n;
+                    self.carried += n;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return unless_full(Err(error)),
             }
@@ -115,8 +141,8 @@ impl Pipe {
     }
 
     /// Whether there was something, be it the end.
-    fn read(&mut self, from: &mut impl End) -> io::Result<bool> {
-        self.buffer.resize(PIPE, 0);
+    fn read(&mut self, from: &mut impl End, most: usize) -> io::Result<bool> {
+        self.buffer.resize(PIPE.min(most), 0);
         let read = from.read(&mut self.buffer);
         self.buffer.truncate(*read.as_ref().unwrap_or(&0));
         match read {

@@ -5,10 +5,14 @@
 use std::io::IoSlice;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd as _;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg};
+use porthole_turn_proto::stun::{Class, MessageWriter, Method, TransactionId, attribute};
 use porthole_turn_proto::{ClientConfig, ClientEvent, Transport, TurnClient};
 use porthole_turn_server::{Config, Server};
 
@@ -227,6 +231,90 @@ fn a_closed_port_is_told_to_the_client_and_disturbs_no_other_peer() -> Result<()
             }
         };
         assert_eq!(heard, (3, 3), "destination unreachable, port unreachable");
+    }
+    Ok(())
+}
+
+/// Runs in a network of its own, where the way to [`NARROW`] is so narrow. `None` without the
+/// privileges for that.
+fn beside_a_narrow_path(
+    mtu: u16,
+    test: impl FnOnce() -> Result<()> + Send + 'static,
+) -> Result<Option<()>> {
+    let ip = move |arguments: &str| {
+        let status = Command::new("ip").args(arguments.split(' ')).status()?;
+        ensure!(status.success(), "ip {arguments}");
+        Ok(())
+    };
+    let thread = std::thread::spawn(move || {
+        if unshare(CloneFlags::CLONE_NEWNET) == Err(Errno::EPERM) {
+            return Ok(None);
+        }
+        ip("link set lo up")?;
+        ip(&format!("route add local {NARROW} dev lo table local mtu lock {mtu}"))?;
+        test().map(Some)
+    });
+    thread.join().map_err(|_| anyhow::anyhow!("a panic"))?
+}
+
+/// A Send indication (RFC 8656 §11.1).
+fn indication(peer: SocketAddr, payload: &[u8], dont_fragment: bool) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let (class, id) = (Class::Indication, TransactionId([9; 12]));
+    let mut message = MessageWriter::new(&mut bytes, class, Method::Send, id);
+    message.xor_address(attribute::XOR_PEER_ADDRESS, peer).attribute(attribute::DATA, payload);
+    if dont_fragment {
+        message.attribute(attribute::DONT_FRAGMENT, &[]);
+    }
+    message.finish()?;
+    Ok(bytes)
+}
+
+/// An address of this host; see [`beside_a_narrow_path`].
+const NARROW: &str = "127.9.9.9";
+
+#[test]
+fn a_narrow_path_takes_what_is_segmented_one_by_one_and_nothing_that_must_stay_whole() -> Result<()>
+{
+    let tested = beside_a_narrow_path(600, || {
+        let server = start(true)?;
+        let listen = server.local_addrs()[0];
+        let mut caller = Caller::new(listen)?;
+        let peer = UdpSocket::bind((NARROW, 0))?;
+        peer.set_read_timeout(Some(Duration::from_millis(500)))?;
+        let at = peer.local_addr()?;
+        caller.open(at, false)?;
+        receive(&peer, usize::MAX);
+        // Before anything was fragmented, and after.
+        for round in 0..2 {
+            for (len, dont_fragment, arrives) in
+                [(500, true, true), (1200, true, false), (1200, false, true), (1200, true, false)]
+            {
+                let payload = payloads(&[len]).remove(0);
+                let before = server.stats().not_sent;
+                let message = indication(at, &payload, dont_fragment)?;
+                send(&caller.socket, listen, &[message], false)?;
+                let what = format!("{len} {dont_fragment} {round}");
+                assert_eq!(receive(&peer, 1) == [payload], arrives, "{what}");
+                let refused = server.stats().not_sent - before;
+                assert_eq!(refused, u64::from(!arrives), "{what}");
+            }
+        }
+        // They come in one piece and are to leave in one, which the kernel refuses there.
+        for round in 0..3 {
+            let before = server.stats().not_sent;
+            let sent = payloads(&[1200; 8]);
+            let wrapped = caller.wrap(at, &sent)?;
+            send(&caller.socket, listen, &wrapped, true)?;
+            let got = receive(&peer, sent.len());
+            assert_eq!(lens(&got), lens(&sent), "{round}");
+            assert!(got == sent, "{round}: the bytes differ");
+            assert_eq!(server.stats().not_sent, before, "{round}");
+        }
+        Ok(())
+    })?;
+    if tested.is_none() {
+        eprintln!("a_narrow_path_takes_…: skipped: it needs the right to make a network (root)");
     }
     Ok(())
 }

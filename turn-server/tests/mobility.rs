@@ -1,22 +1,24 @@
 //! Mobility (RFC 8016) with several workers: wherever the kernel brings a client that has moved,
 //! it keeps its allocation.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use porthole_turn_proto::StreamDecoder;
 use porthole_turn_proto::stun::{
     Class, Message, MessageWriter, Method, TransactionId, attribute, long_term_key,
 };
-use porthole_turn_proto::{REQUESTED_UDP, StreamDecoder};
 use porthole_turn_server::{Config, Server};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const REALM: &str = "porthole";
+/// REQUESTED-TRANSPORT: IANA's number of the protocol, and three bytes reserved.
+const REQUESTED_UDP: u32 = 17 << 24;
 const CHANNEL: u16 = 0x4000;
-/// Places that clients come from: that one worker serves all of them happens once in 10^9 years.
+/// Places that clients come from: enough that no worker serves all of them.
 const PLACES: usize = 32;
 
 fn start() -> Result<(Server, SocketAddr)> {
@@ -200,8 +202,8 @@ fn a_client_keeps_its_allocation_whichever_worker_the_kernel_brings_it_to() -> R
         place.release()?;
     }
     until("all are released", || Ok(server.stats().allocations == 0))?;
-    let count = workers.values().collect::<std::collections::HashSet<_>>().len();
-    ensure!(count == 3, "{count} of 3 workers are reached: {workers:?}");
+    let count = workers.values().collect::<HashSet<_>>().len();
+    ensure!(count > 1, "one worker serves all: {workers:?}");
 
     let peer = UdpSocket::bind("127.0.0.1:0")?;
     peer.set_read_timeout(Some(PATIENCE))?;
@@ -223,13 +225,13 @@ fn a_client_keeps_its_allocation_whichever_worker_the_kernel_brings_it_to() -> R
         }
     }
     // Over TCP the connection goes to the worker; from there back to UDP.
-    for index in 0..8 {
+    for place in places.iter_mut().take(8) {
         let mut stream = Place::tcp(listen)?;
         ticket = stream.resume(&ticket).context("over TCP")?;
         stream.exchange(&peer, relayed, 7).context("over TCP")?;
-        ticket = places[index].resume(&ticket).context("back")?;
+        ticket = place.resume(&ticket).context("back")?;
         drop(stream);
-        places[index].exchange(&peer, relayed, 8).context("back")?;
+        place.exchange(&peer, relayed, 8).context("back")?;
     }
     ensure!(server.stats().allocations == 1);
     places[7].release()?;

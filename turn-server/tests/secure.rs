@@ -346,6 +346,44 @@ fn ten_thousand_forged_hellos_leave_no_state_and_disturb_nobody() -> Result<()> 
 }
 
 #[test]
+fn the_oldest_of_too_many_handshakes_gives_way_and_nobody_is_locked_out() -> Result<()> {
+    /// What a worker has at a time (`MAX_HANDSHAKES`).
+    const HANDSHAKES: usize = 512;
+    const MORE: usize = 20;
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(Config { workers: 1, ..config(renew(folder.path())?.0) })?;
+    let addr = server.tls_addrs()[0];
+    let mut caller = Caller::new(Wire::tls(addr)?);
+    let relayed = caller.allocate()?;
+    // They connect, and say no more than that it is TLS.
+    let mut silent = Vec::new();
+    for _ in 0..HANDSHAKES + MORE {
+        let mut stream = TcpStream::connect(addr)?;
+        stream.write_all(&[22])?;
+        stream.set_nonblocking(true)?;
+        silent.push(stream);
+    }
+    // The one that is through stays, and another one gets through.
+    let mut late = Caller::new(Wire::tls(addr)?);
+    late.allocate()?;
+    let connections = u64::try_from(HANDSHAKES + 2)?;
+    wait_for("the oldest to be closed", || server.stats().tcp_connections <= connections)?;
+    let is_closed = |stream: &mut TcpStream| match stream.read(&mut [0; 100]) {
+        Ok(_) => true,
+        Err(error) => error.kind() != ErrorKind::WouldBlock,
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while !silent.iter_mut().take(MORE).all(is_closed) {
+        ensure!(Instant::now() < deadline, "the oldest are still open");
+        std::thread::sleep(TURN);
+    }
+    let closed = silent.iter_mut().filter_map(|stream| is_closed(stream).then_some(())).count();
+    // The late one made one more give way, and may have been counted while it was one of them.
+    assert!((MORE..=MORE + 2).contains(&closed), "{closed} of {} are closed", silent.len());
+    caller.echo(relayed, 100)
+}
+
+#[test]
 fn a_certificate_that_cannot_be_used_is_said_at_the_start() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (files, _) = renew(folder.path())?;

@@ -2,28 +2,32 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
+use std::num::NonZeroU64;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use porthole_turn_proto::StreamDecoder;
 use porthole_turn_proto::stun::{
     Class, Message, MessageWriter, Method, TransactionId, attribute, long_term_key,
 };
-use porthole_turn_server::{Config, Server};
+use porthole_turn_server::{BandwidthLimits, Config, Server};
 
 /// REQUESTED-TRANSPORT (RFC 6062 §6.2.2): IANA's number of the protocol, and three bytes reserved.
 const REQUESTED_TCP: u32 = 6 << 24;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn server(tcp_relaying: bool) -> Result<(Server, SocketAddr)> {
+    start(Config { tcp_relaying, ..Config::default() })
+}
+
+fn start(config: Config) -> Result<(Server, SocketAddr)> {
     let server = Server::start(Config {
         listen: vec![([127, 0, 0, 1], 0).into()],
         users: vec![("anna".to_owned(), "secret".to_owned())],
         allow_peers: vec!["127.0.0.0/8".parse()?],
         // Connections of one client come to different ones.
         workers: 4,
-        tcp_relaying,
-        ..Config::default()
+        ..config
     })?;
     let addr = server.local_addrs()[0];
     Ok((server, addr))
@@ -244,5 +248,42 @@ fn what_cannot_be_had_is_refused_and_all_ends_with_the_allocation() -> Result<()
     let (_server, addr) = server(false)?;
     let refused = Client::allocated(addr).err().context("it was allocated")?.to_string();
     assert!(refused.contains("442"), "{refused}");
+    Ok(())
+}
+
+#[test]
+fn bytes_are_counted_and_wait_for_their_bandwidth() -> Result<()> {
+    const RATE: u64 = 200_000;
+    // A second's worth passes at once; this is one more.
+    const LEN: u64 = 2 * RATE;
+    let bandwidth = BandwidthLimits { per_allocation: NonZeroU64::new(RATE), per_user: None };
+    let (server, addr) = start(Config { bandwidth, ..Config::default() })?;
+    let (mut control, _) = Client::allocated(addr)?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    assert_eq!(control.permit(listener.local_addr()?)?, 0);
+    let connection = control.connect(listener.local_addr()?)?.connection.context("none")?;
+    let (mut peer, _) = listener.accept()?;
+    let mut data = Client::bound(addr, connection, b"")?;
+    let sent: Vec<u8> = (0..=250).cycle().take(usize::try_from(LEN)?).collect();
+    let expected = sent.clone();
+    let began = Instant::now();
+    let writer = std::thread::spawn(move || data.write_all(&sent).map(|()| data));
+    assert!(read(&mut peer, expected.len())? == expected);
+    let took = began.elapsed();
+    assert!(took > Duration::from_millis(900), "{took:?} for {LEN} bytes");
+    let mut data = writer.join().map_err(|_| anyhow::anyhow!("a panic"))??;
+    peer.write_all(b"thanks")?;
+    assert_eq!(read(&mut data, 6)?, b"thanks");
+    let deadline = Instant::now() + PATIENCE;
+    let counted = || {
+        let counters = server.stats().counters;
+        (counters.to_peers().bytes, counters.to_clients().bytes)
+    };
+    while counted() != (LEN, 6) {
+        ensure!(Instant::now() < deadline, "{:?} are counted", counted());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let session = &server.sessions(None, 1)?[0];
+    assert_eq!((session.info.to_peer.bytes, session.info.to_client.bytes), (LEN, 6));
     Ok(())
 }

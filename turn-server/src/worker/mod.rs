@@ -43,6 +43,7 @@ use outbox::Outbox;
 use passing::Passing;
 use peers::FromListener;
 use ready::{CONNECTION, DTLS, PEER, RELAY, Ready, TCP, TCP_RELAY, TLS, UDP, WAKER, split, token};
+use splices::Held;
 
 /// Reads or connections taken from one source before the others have their turn.
 const BUDGET: usize = 64;
@@ -87,6 +88,7 @@ pub(crate) struct Worker {
     connections: Connections,
     relays: Relays,
     peers: PeerConnections,
+    held: Held,
     /// All workers, by number.
     others: Others,
     passing: Passing,
@@ -165,6 +167,7 @@ impl Worker {
             certificates,
             connections: Connections::default(),
             peers,
+            held: Held::default(),
             others,
             passing: Passing::default(),
             relays,
@@ -249,7 +252,7 @@ impl Worker {
         self.connections = Connections::default();
         self.dtls.start_over(self.certificates.as_ref());
         (self.not_sent, self.ready) = (0, Ready::default());
-        self.passing = Passing::default();
+        (self.passing, self.held) = (Passing::default(), Held::default());
         self.to_peers.clear();
         self.to_clients.clear();
         self.from_peers.clear();
@@ -284,7 +287,7 @@ impl Worker {
         let clients = self.connections.len() + self.dtls.len();
         let sweep = (clients > 0 || !self.resting.is_empty()).then_some(self.next_sweep);
         let now = Instant::now();
-        let ends = [self.dtls.poll_timeout(), self.offload.timeout()];
+        let ends = [self.dtls.poll_timeout(), self.offload.timeout(), self.held.next()];
         let next = expiry.into_iter().chain(sweep).chain(ends.into_iter().flatten()).min();
         next.map_or(Duration::from_secs(60), |at| at.saturating_duration_since(now))
     }
@@ -309,6 +312,7 @@ impl Worker {
 
     fn expire(&mut self) {
         self.count_offloaded();
+        self.wake_held();
         self.server.handle_timeout(self.now);
         self.do_outputs();
         let now = self.now.instant;

@@ -1,7 +1,9 @@
 //! RFC 6062: peers over TCP, and the clients' connections that are spliced with theirs.
 
+use std::collections::{HashSet, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use porthole_turn_proto::server::{ConnectionId, FiveTuple, RelayId};
@@ -12,9 +14,46 @@ use super::{BUDGET, Served, Worker};
 use crate::connection::Connection;
 use crate::control::Command;
 use crate::peer_connections::{PeerConnection, PeerState};
-use crate::splice::{End as _, Splice, Spliced};
+use crate::splice::{Carried, End as _, Splice, Spliced};
+
+/// How long a pair of connections rests that has used up its bandwidth: short beside the second
+/// that it may be ahead.
+const REST: Duration = Duration::from_millis(10);
+
+/// Pairs that rest, by the peer's slot, in order as all rest equally long. Each at most once.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    until: VecDeque<(Instant, usize)>,
+    slots: HashSet<usize>,
+}
+
+impl Held {
+    fn hold(&mut self, slot: usize, now: Instant) {
+        if self.slots.insert(slot) {
+            self.until.push_back((now + REST, slot));
+        }
+    }
+
+    /// One that has rested.
+    fn pop(&mut self, now: Instant) -> Option<usize> {
+        let (_, slot) = self.until.pop_front_if(|(until, _)| *until <= now)?;
+        self.slots.remove(&slot);
+        Some(slot)
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.until.front().map(|(until, _)| *until)
+    }
+}
 
 impl Worker {
+    /// Those that have rested go on.
+    pub(super) fn wake_held(&mut self) {
+        while let Some(slot) = self.held.pop(self.now.instant) {
+            self.ready.push(token(PEER, slot));
+        }
+    }
+
     pub(super) fn open_tcp_relay(&mut self, relay: RelayId, port: u16) -> io::Result<()> {
         let token = token(TCP_RELAY, relay.slot());
         self.peers.open(relay, port, self.poll.registry(), token)
@@ -110,7 +149,15 @@ impl Worker {
         let id = peer.id;
         let PeerState::Bound { client, splice } = &mut peer.state else { return Served::EMPTY };
         let Some(connection) = self.connections.get_mut(*client) else { return Served::EMPTY };
-        match splice.pump(connection, &mut peer.stream) {
+        let room = self.server.connection_room(self.now, id);
+        if room == 0 {
+            self.held.hold(slot, self.now.instant);
+            return Served::EMPTY;
+        }
+        let pumped = splice.pump(connection, &mut peer.stream, room);
+        let Carried { to_peer, to_client } = splice.take_carried();
+        self.server.connection_carried(self.now, id, to_peer, to_client);
+        match pumped {
             Ok(Spliced::Waits) => Served { datagrams: 1, more: false },
             Ok(Spliced::More) => {
                 // Whichever of the two was served: it is the peer that comes again.

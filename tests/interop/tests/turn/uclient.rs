@@ -189,7 +189,7 @@ fn its_oauth_keys() -> Vec<OauthKey> {
 fn turnutils_uclient_moves_and_brings_tokens() {
     let name = "turnutils_uclient_moves_and_brings_tokens";
     scene(name, &needs(), |scene| {
-        // As many workers as mobility allows.
+        // Who moves comes to any of them.
         let with = Config { rfc5766_channels: true, mobility: true, workers: 0, ..config()? };
         let server = start(Config { oauth_keys: its_oauth_keys(), ..with })?;
         let to = server.local_addrs()[0];

@@ -41,15 +41,37 @@ impl Bucket {
     /// Whether a packet may pass. One may whenever the bucket is not overdrawn already, however
     /// long it is.
     pub(super) fn take(&self, now: Instant, len: usize, rate: NonZeroU64) -> bool {
-        let now_ns = nanos(now.saturating_duration_since(self.epoch));
-        let cost = u128::from(u64::try_from(len).unwrap_or(u64::MAX)) * 1_000_000_000;
-        let cost = u64::try_from(cost / u128::from(rate.get())).unwrap_or(u64::MAX);
+        let (now_ns, cost) = (self.since_epoch(now), cost(len, rate));
         let spend = |paid_ns: u64| {
             let paid_ns = paid_ns.max(now_ns);
             (paid_ns - now_ns <= nanos(BURST)).then(|| paid_ns.saturating_add(cost))
         };
         self.paid_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok()
     }
+
+    /// How many bytes of a stream may pass now; then [`Self::charge`] those that did.
+    pub(super) fn room(&self, now: Instant, rate: NonZeroU64) -> usize {
+        let ahead = self.paid_ns.load(Ordering::Relaxed).saturating_sub(self.since_epoch(now));
+        let left = u128::from(nanos(BURST).saturating_sub(ahead)) * u128::from(rate.get());
+        usize::try_from(left / 1_000_000_000).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn charge(&self, now: Instant, len: usize, rate: NonZeroU64) {
+        let (now_ns, cost) = (self.since_epoch(now), cost(len, rate));
+        let spend = |paid_ns: u64| Some(paid_ns.max(now_ns).saturating_add(cost));
+        // It is never refused.
+        let _ = self.paid_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend);
+    }
+
+    fn since_epoch(&self, now: Instant) -> u64 {
+        nanos(now.saturating_duration_since(self.epoch))
+    }
+}
+
+/// In nanoseconds.
+fn cost(len: usize, rate: NonZeroU64) -> u64 {
+    let cost = u128::from(u64::try_from(len).unwrap_or(u64::MAX)) * 1_000_000_000;
+    u64::try_from(cost / u128::from(rate.get())).unwrap_or(u64::MAX)
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -80,6 +102,23 @@ mod tests {
                 assert!(bytes <= most + 2 * len, "{len} {rate}: {bytes} > {most}");
                 assert!(bytes + 2 * len >= most, "{len} {rate}: {bytes} < {most}");
             }
+        }
+    }
+
+    #[test]
+    fn a_stream_that_takes_all_the_room_there_is_keeps_the_rate() {
+        let start = Instant::now();
+        for (rate, chunk) in [(1_000_000, 16_384), (100_000, usize::MAX), (500, 1)] {
+            let (bucket, limit) = (Bucket::new(start), NonZeroU64::new(rate).unwrap());
+            let mut bytes = 0;
+            for millis in 0..10_000 {
+                let now = start + Duration::from_millis(millis);
+                let passing = bucket.room(now, limit).min(chunk);
+                bucket.charge(now, passing, limit);
+                bytes += passing;
+            }
+            let most = usize::try_from(rate).unwrap() * 11;
+            assert!(bytes <= most && bytes + most / 100 >= most, "{rate}: {bytes} of {most}");
         }
     }
 

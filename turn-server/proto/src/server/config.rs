@@ -88,7 +88,7 @@ pub struct Reloadable {
     pub tcp_relaying: bool,
     /// Whether clients may take their allocations along to another address (RFC 8016).
     pub mobility: bool,
-    /// How much they may have relayed; for UDP only.
+    /// How much they may have relayed: datagrams beyond are dropped, streams wait.
     pub bandwidth: BandwidthLimits,
 }
 

@@ -8,7 +8,7 @@ use super::allocation::{Allocation, RelayPort};
 use super::{AllocationId, FiveTuple, Now, Output, RelayId, Reloadable, Server};
 use crate::channel::ChannelNumber;
 
-/// Packets and their payload bytes.
+/// Packets and their payload bytes. What a stream carries (RFC 6062) is bytes only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// How many.
@@ -20,6 +20,11 @@ pub struct Traffic {
 impl Traffic {
     pub(super) fn count(&mut self, bytes: usize) {
         self.packets += 1;
+        self.count_bytes(bytes);
+    }
+
+    /// Of a stream: it has no packets.
+    pub(super) fn count_bytes(&mut self, bytes: usize) {
         self.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
     }
 }

@@ -14,7 +14,8 @@ use rand::Rng as _;
 use super::allocation::Allocation;
 use super::requests::{Asked, ReplyTo};
 use super::{
-    AllocationId, MAX_CONNECTIONS, Now, Output, Peer, RelayId, RelayProtocol, Scope, Server,
+    AllocationId, BandwidthLimits, MAX_CONNECTIONS, Now, Output, Peer, RelayId, RelayProtocol,
+    Scope, Server,
 };
 use crate::stun::{Class, ErrorCode, Message, MessageWriter, Method, TransactionId, attribute};
 use crate::{Family, spare_room};
@@ -275,6 +276,46 @@ impl Server {
             self.outputs.push_back(Output::Send { client, bytes });
         }
         Some(id)
+    }
+
+    /// How many bytes a bound connection may carry now, both directions together. At 0 it is to be
+    /// asked again a little later.
+    pub fn connection_room(&self, now: Now, connection: ConnectionId) -> usize {
+        let BandwidthLimits { per_allocation, per_user } = self.bandwidth;
+        let found = self.connections.by_id.get(&connection);
+        let Some(allocation) = found.and_then(|found| self.table.get(found.allocation)) else {
+            return 0;
+        };
+        let user = allocation.quota.user_bucket();
+        let own = per_allocation.map(|rate| allocation.bucket.room(now.instant, rate));
+        let shared = per_user.map(|rate| user.room(now.instant, rate));
+        own.into_iter().chain(shared).min().unwrap_or(usize::MAX)
+    }
+
+    /// A bound connection carried so many bytes since this was said last.
+    pub fn connection_carried(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        to_peer: usize,
+        to_client: usize,
+    ) {
+        let found = self.connections.by_id.get(&connection);
+        let allocation = found.and_then(|found| self.table.get_mut(found.allocation));
+        let Some(allocation) = allocation else { return };
+        allocation.to_peer.count_bytes(to_peer);
+        allocation.to_client.count_bytes(to_client);
+        let relayed = self.counters.relayed_mut(allocation.client.transport);
+        relayed.to_peers.count_bytes(to_peer);
+        relayed.to_clients.count_bytes(to_client);
+        let BandwidthLimits { per_allocation, per_user } = self.bandwidth;
+        let (len, now) = (to_peer.saturating_add(to_client), now.instant);
+        if let Some(rate) = per_allocation {
+            allocation.bucket.charge(now, len, rate);
+        }
+        if let Some(rate) = per_user {
+            allocation.quota.user_bucket().charge(now, len, rate);
+        }
     }
 
     /// One of the two connections is closed, and the driver has closed the other one.

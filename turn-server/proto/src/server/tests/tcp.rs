@@ -319,3 +319,47 @@ fn connections_end_with_what_they_stand_on() {
         assert_eq!(world.server.connections.len(), left.len(), "{what}");
     }
 }
+
+#[test]
+fn bytes_of_connections_are_counted_and_limited_like_those_of_datagrams() {
+    for (what, per_allocation, per_user, rate) in [
+        ("no limit", None, None, None),
+        ("the allocation's", Some(100_000), Some(1 << 30), Some(100_000)),
+        ("the user's", None, Some(50_000), Some(50_000)),
+    ] {
+        let mut world = world();
+        let limit = |rate: Option<u64>| rate.and_then(std::num::NonZeroU64::new);
+        let bandwidth =
+            BandwidthLimits { per_allocation: limit(per_allocation), per_user: limit(per_user) };
+        let policy = PolicyConfig {
+            allow: vec!["192.0.2.0/24".parse().unwrap()],
+            ..PolicyConfig::default()
+        };
+        let reloadable = Reloadable { bandwidth, policy, tcp_relaying: true, ..credentials() };
+        world.server.reconfigure(world.now, reloadable);
+        let id = connected(&mut world, PEER_V4);
+        bind(&mut world, &tuple(Transport::Tcp, DATA), "anna", id.value()).unwrap();
+        let (mut to_peer, mut to_client) = (0, 0);
+        for _ in 0..500 {
+            world.now.instant += Duration::from_millis(10);
+            let passing = world.server.connection_room(world.now, id).min(10_000);
+            let half = passing / 2;
+            world.server.connection_carried(world.now, id, half, passing - half);
+            (to_peer, to_client) = (to_peer + half, to_client + passing - half);
+        }
+        // Five seconds of the rate and one of grace.
+        let most = rate.map_or(500 * 10_000, |rate: usize| 6 * rate);
+        let got = to_peer + to_client;
+        assert!(got <= most && got + most / 100 >= most, "{what}: {got} of {most}");
+        let bytes = |n: usize| Traffic { packets: 0, bytes: u64::try_from(n).unwrap() };
+        let counters = world.server.counters();
+        assert_eq!(
+            (counters.to_peers(), counters.to_clients()),
+            (bytes(to_peer), bytes(to_client))
+        );
+        let session = &world.server.sessions(world.now, 0, 1)[0];
+        assert_eq!((session.to_peer, session.to_client), (bytes(to_peer), bytes(to_client)));
+        world.server.connection_closed(world.now, id);
+        assert_eq!(world.server.connection_room(world.now, id), 0, "nobody's");
+    }
+}

@@ -1,10 +1,12 @@
 //! All allocations: by id, by client, by expiry.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
+use std::hash::BuildHasher as _;
 use std::time::Instant;
 
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 
 use super::FiveTuple;
 use super::allocation::{Allocation, AllocationId};
@@ -18,12 +20,21 @@ pub(super) struct Table {
     /// Empty ones; the lowest are filled first, so that those at the end become empty. It may name
     /// some that are not there any more.
     free: BinaryHeap<Reverse<u32>>,
-    /// Asked for every packet. Only who has proved a password gets in, so a fast hash with a random
-    /// seed does.
-    by_client: HashMap<FiveTuple, AllocationId, RandomState>,
+    /// Asked for every packet, and small, so that it stays in the cache: who the client is, the
+    /// allocation says, which is looked at anyway.
+    by_client: HashTable<Entry>,
+    /// Only who has proved a password gets in, so a fast hash with a random seed does.
+    hasher: RandomState,
     expiries: Wheel,
     /// Of the next allocation, in whichever slot: no two have the same for a long time.
     generation: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// Of the client.
+    hash: u64,
+    id: AllocationId,
 }
 
 #[derive(Debug, Default)]
@@ -39,7 +50,7 @@ impl Table {
     }
 
     pub(super) fn id_of(&self, client: &FiveTuple) -> Option<AllocationId> {
-        self.by_client.get(client).copied()
+        self.of_client(client).map(|(id, _)| id)
     }
 
     pub(super) fn get(&self, id: AllocationId) -> Option<&Allocation> {
@@ -54,13 +65,16 @@ impl Table {
     }
 
     pub(super) fn of_client(&self, client: &FiveTuple) -> Option<(AllocationId, &Allocation)> {
-        let id = self.id_of(client)?;
-        Some((id, self.get(id)?))
+        let hash = self.hasher.hash_one(client);
+        let entry = self.by_client.find(hash, |entry| {
+            entry.hash == hash && self.get(entry.id).is_some_and(|a| a.client == *client)
+        })?;
+        Some((entry.id, self.get(entry.id)?))
     }
 
     /// `None` when the client has one already, or there are four billion.
     pub(super) fn insert(&mut self, allocation: Allocation) -> Option<AllocationId> {
-        if self.by_client.contains_key(&allocation.client) {
+        if self.id_of(&allocation.client).is_some() {
             return None;
         }
         let index = self.empty_slot()?;
@@ -68,9 +82,11 @@ impl Table {
         self.generation = self.generation.wrapping_add(1);
         slot.generation = self.generation;
         let id = AllocationId { index, generation: slot.generation };
-        self.by_client.insert(allocation.client, id);
-        self.expiries.set(index, allocation.created_at, allocation.expires_at);
+        let (client, created_at, expires_at) =
+            (allocation.client, allocation.created_at, allocation.expires_at);
         slot.allocation = Some(Box::new(allocation));
+        self.list(&client, id);
+        self.expiries.set(index, created_at, expires_at);
         Some(id)
     }
 
@@ -78,7 +94,7 @@ impl Table {
         self.get(id)?;
         let slot = self.slots.get_mut(usize::try_from(id.index).ok()?)?;
         let allocation = slot.allocation.take()?;
-        self.by_client.remove(&allocation.client);
+        self.unlist(&allocation.client, id);
         self.expiries.clear(id.index);
         self.free.push(Reverse(id.index));
         while self.slots.pop_if(|slot| slot.allocation.is_none()).is_some() {}
@@ -89,7 +105,7 @@ impl Table {
     pub(super) fn shrink(&mut self) -> bool {
         let by_client = spare_room(self.by_client.len(), self.by_client.capacity());
         if let Some(room) = by_client {
-            self.by_client.shrink_to(room);
+            self.by_client.shrink_to(room, |entry| entry.hash);
         }
         let slots = give_back(&mut self.slots);
         if slots {
@@ -101,6 +117,18 @@ impl Table {
             self.free = free.into();
         }
         by_client.is_some() || slots
+    }
+
+    fn list(&mut self, client: &FiveTuple, id: AllocationId) {
+        let hash = self.hasher.hash_one(client);
+        self.by_client.insert_unique(hash, Entry { hash, id }, |entry| entry.hash);
+    }
+
+    fn unlist(&mut self, client: &FiveTuple, id: AllocationId) {
+        let hash = self.hasher.hash_one(client);
+        if let Ok(entry) = self.by_client.find_entry(hash, |entry| entry.id == id) {
+            entry.remove();
+        }
     }
 
     fn empty_slot(&mut self) -> Option<u32> {
@@ -131,8 +159,8 @@ impl Table {
     pub(super) fn move_to(&mut self, id: AllocationId, client: &FiveTuple) {
         let Some(allocation) = self.get_mut(id) else { return };
         let before = std::mem::replace(&mut allocation.client, *client);
-        self.by_client.remove(&before);
-        self.by_client.insert(*client, id);
+        self.unlist(&before, id);
+        self.list(client, id);
     }
 
     pub(super) fn expire_at(&mut self, id: AllocationId, now: Instant, at: Instant) {

@@ -39,8 +39,6 @@ static long (*load_bytes)(const struct __sk_buff *, __u32, void *, __u32) =
 	(void *)BPF_FUNC_skb_load_bytes;
 static long (*store_bytes)(struct __sk_buff *, __u32, const void *, __u32, __u64) =
 	(void *)BPF_FUNC_skb_store_bytes;
-static __s64 (*csum_diff)(const void *, __u32, const void *, __u32, __u32) =
-	(void *)BPF_FUNC_csum_diff;
 static long (*adjust_room)(struct __sk_buff *, __s32, __u32, __u64) =
 	(void *)BPF_FUNC_skb_adjust_room;
 static long (*redirect_neigh)(__u32, struct bpf_redir_neigh *, int, __u64) =
@@ -118,22 +116,24 @@ struct transport {
 	__be16 channel, length;
 };
 
-// All that the UDP checksum covers but the payload.
-struct summed {
-	struct addresses at;
-	__be16 length, length_again;  // in the pseudo header and in the header
-	__be16 from_port, to_port;
-	__be16 channel, channel_length;
-};
-
 // A packet on its way through.
 struct packet {
 	struct __sk_buff *skb;
 	struct flow *flow;
-	__u32 ip_header;       // bytes
-	__be16 payload;        // bytes of application data
-	__s32 grows;           // by so many bytes
-	struct summed old, new;
+	__u32 ip_header;        // bytes
+	__u16 payload;          // bytes of application data
+	__s32 grows;            // by so many bytes
+	struct addresses at;    // as it came
+	struct transport *transport;
+};
+
+// Both headers, as one piece to write.
+struct headers_v4 {
+	struct iphdr ip;
+	struct transport transport;
+};
+struct headers_v6 {
+	struct ipv6hdr ip;
 	struct transport transport;
 };
 
@@ -146,8 +146,35 @@ INLINE int leave(__u32 reason)
 	return TCX_NEXT;
 }
 
-INLINE __u16 fold(__u32 sum)
+// Sums of RFC 1071 are kept in 64 bits, of 16-bit or 32-bit words; what is taken out is added as
+// its complement (RFC 1624).
+INLINE __u64 sum_of(const struct addresses *at)
 {
+	__u64 sum = 0;
+
+	for (int i = 0; i < 4; i++)
+		sum += (__u64)at->from[i] + at->to[i];
+	return sum;
+}
+
+INLINE __u64 sum_without(const struct addresses *at)
+{
+	__u64 sum = 0;
+
+	for (int i = 0; i < 4; i++)
+		sum += (__u64)(__u32)~at->from[i] + (__u32)~at->to[i];
+	return sum;
+}
+
+INLINE __u64 without(__u16 word)
+{
+	return (__u16)~word;
+}
+
+INLINE __u16 fold(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return (__u16)sum;
@@ -157,35 +184,29 @@ INLINE __u16 fold(__u32 sum)
 // `length` is what the IP header says of the datagram.
 INLINE struct flow *find(struct packet *p, __u16 family, __u16 length)
 {
-	struct transport *t = &p->transport;
-	struct flow_key key = {};
+	struct transport *t = p->transport;
+	struct flow_key key = { .family = family };
 	struct flow *flow;
 	__u32 at = ETH_HLEN + p->ip_header;
 
 	// An Ethernet frame that is padded, or cut, is not one to be quick with.
 	if (p->skb->len != at + length)
 		return 0;
-	if (load_bytes(p->skb, at, &t->udp, sizeof(t->udp)))
+	if (length >= sizeof(*t) ? load_bytes(p->skb, at, t, sizeof(*t))
+				 : load_bytes(p->skb, at, &t->udp, sizeof(t->udp)))
 		return 0;
 	if (t->udp.len != net16(length) || length < sizeof(t->udp))
 		return 0;
-	p->old.length = p->old.length_again = t->udp.len;
-	p->old.from_port = t->udp.source;
-	p->old.to_port = t->udp.dest;
-	__builtin_memcpy(&key.at, &p->old.at, sizeof(key.at));
+	key.at = p->at;
 	key.from_port = t->udp.source;
 	key.to_port = t->udp.dest;
-	key.family = family;
 	p->payload = length - sizeof(t->udp);
 	if (p->payload >= CHANNEL_HEADER &&
-	    !load_bytes(p->skb, at + sizeof(t->udp), &t->channel, CHANNEL_HEADER) &&
 	    (host16(t->channel) >> 12) == (MAX_CHANNEL >> 12) &&
 	    host16(t->length) == p->payload - CHANNEL_HEADER) {
 		key.channel = t->channel;
 		flow = map_lookup(&flows, &key);
 		if (flow) {
-			p->old.channel = t->channel;
-			p->old.channel_length = t->length;
 			p->payload -= CHANNEL_HEADER;
 			p->grows = -CHANNEL_HEADER;
 			return flow;
@@ -202,20 +223,44 @@ INLINE struct flow *find(struct packet *p, __u16 family, __u16 length)
 // same and takes the slow path too. Without a checksum (IPv4) there is none to correct.
 INLINE int has_checksum(struct packet *p)
 {
-	__u32 seed = p->old.length + net16(IPPROTO_UDP);
-	__u16 partial = fold(csum_diff(0, 0, (void *)&p->old.at, sizeof(p->old.at), seed));
-	__u16 check = p->transport.udp.check;
+	struct udphdr *udp = &p->transport->udp;
 
-	return check != 0 && check != partial && !(partial == 0 && check == 0xffff);
+	return udp->check != 0 &&
+	       udp->check != fold(sum_of(&p->at) + udp->len + net16(IPPROTO_UDP));
+}
+
+// Makes the new UDP header and, towards the client, the channel's. The checksum is changed by the
+// difference of all that it covers but the payload; the length is in the pseudo header, too.
+INLINE void rewrite(struct packet *p, __be16 length)
+{
+	struct flow *flow = p->flow;
+	struct udphdr *udp = &p->transport->udp;
+	__u64 sum = without(udp->check);
+
+	sum += sum_of(&flow->at) + sum_without(&p->at);
+	sum += flow->from_port + without(udp->source);
+	sum += flow->to_port + without(udp->dest);
+	sum += 2 * (length + without(udp->len));
+	if (p->grows > 0) {
+		p->transport->channel = flow->channel;
+		p->transport->length = net16(p->payload);
+		sum += p->transport->channel + p->transport->length;
+	} else {
+		sum += without(p->transport->channel) + without(p->transport->length);
+	}
+	udp->source = flow->from_port;
+	udp->dest = flow->to_port;
+	udp->len = length;
+	udp->check = ~fold(sum);
+	if (udp->check == 0)
+		udp->check = 0xffff;
 }
 
 // Whether the flow takes this packet now; if so the new UDP header is made.
 INLINE int prepare(struct packet *p)
 {
 	struct flow *flow = p->flow;
-	struct transport *t = &p->transport;
 	__u16 length = sizeof(struct udphdr) + p->payload + (p->grows > 0 ? CHANNEL_HEADER : 0);
-	__u32 sum;
 
 	if (flow->expires_ns <= ktime_coarse())
 		return leave(LEFT_EXPIRED);
@@ -225,22 +270,7 @@ INLINE int prepare(struct packet *p)
 		return leave(LEFT_CHECKSUM);
 	if (p->ip_header + length > flow->mtu)
 		return leave(LEFT_MTU);
-	p->new.at = flow->at;
-	p->new.length = p->new.length_again = net16(length);
-	p->new.from_port = flow->from_port;
-	p->new.to_port = flow->to_port;
-	p->new.channel = flow->channel;
-	p->new.channel_length = p->grows > 0 ? net16(p->payload) : 0;
-	sum = csum_diff((void *)&p->old, sizeof(p->old), (void *)&p->new, sizeof(p->new),
-			(__u16)~t->udp.check);
-	t->udp.source = p->new.from_port;
-	t->udp.dest = p->new.to_port;
-	t->udp.len = p->new.length;
-	t->udp.check = ~fold(sum);
-	if (t->udp.check == 0)
-		t->udp.check = 0xffff;
-	t->channel = p->new.channel;
-	t->length = p->new.channel_length;
+	rewrite(p, net16(length));
 	return TCX_REDIRECT;
 }
 
@@ -259,8 +289,9 @@ INLINE void account(struct packet *p)
 	}
 }
 
-// Between IP and UDP the kernel makes or takes the room; then both headers are written.
-INLINE int send(struct packet *p, const void *ip, __u32 ip_header)
+// Between IP and UDP the kernel makes or takes the room; then both headers are written. They are
+// `size` bytes, with the channel's, which goes to the client only.
+INLINE int send(struct packet *p, const void *headers, __u32 size)
 {
 	struct flow *flow = p->flow;
 	struct bpf_redir_neigh hop = { .nh_family = flow->next_hop_family };
@@ -269,13 +300,11 @@ INLINE int send(struct packet *p, const void *ip, __u32 ip_header)
 
 	if (adjust_room(skb, p->grows, BPF_ADJ_ROOM_NET, 0))
 		return leave(LEFT_ROOM);
-	failed = store_bytes(skb, ETH_HLEN, ip, ip_header, BPF_F_RECOMPUTE_CSUM);
 	if (p->grows > 0)
-		failed |= store_bytes(skb, ETH_HLEN + ip_header, &p->transport,
-				      sizeof(p->transport), BPF_F_RECOMPUTE_CSUM);
+		failed = store_bytes(skb, ETH_HLEN, headers, size, BPF_F_RECOMPUTE_CSUM);
 	else
-		failed |= store_bytes(skb, ETH_HLEN + ip_header, &p->transport.udp,
-				      sizeof(p->transport.udp), BPF_F_RECOMPUTE_CSUM);
+		failed = store_bytes(skb, ETH_HLEN, headers, size - CHANNEL_HEADER,
+				     BPF_F_RECOMPUTE_CSUM);
 	if (failed)
 		return TCX_DROP;
 	account(p);
@@ -283,63 +312,85 @@ INLINE int send(struct packet *p, const void *ip, __u32 ip_header)
 	return redirect_neigh(flow->out_ifindex, &hop, sizeof(hop), 0);
 }
 
+// The checksum is changed by the difference of what is changed here.
+INLINE void rewrite_v4(struct iphdr *ip, struct packet *p)
+{
+	__be16 length = net16(host16(ip->tot_len) + p->grows);
+	// The TTL is the first byte of its word.
+	__u64 sum = without(ip->check) + without(net16(1 << 8));
+
+	sum += sum_of(&p->flow->at) + sum_without(&p->at);
+	sum += length + without(ip->tot_len);
+	// DF stays as it is (RFC 8656 §14); only what may be fragmented needs a number of its own.
+	if (!(ip->frag_off & net16(DONT_FRAGMENT))) {
+		__be16 id = random_u32();
+
+		sum += id + without(ip->id);
+		ip->id = id;
+	}
+	ip->saddr = p->flow->at.from[0];
+	ip->daddr = p->flow->at.to[0];
+	ip->tot_len = length;
+	ip->ttl -= 1;
+	ip->check = ~fold(sum);
+}
+
 INLINE int relay_v4(struct __sk_buff *skb)
 {
-	struct packet p = { .skb = skb, .ip_header = sizeof(struct iphdr) };
-	struct iphdr old, new;
-	__u32 sum;
+	struct headers_v4 headers = {};
+	struct iphdr *ip = &headers.ip;
+	struct packet p = {
+		.skb = skb,
+		.ip_header = sizeof(*ip),
+		.transport = &headers.transport,
+	};
 
-	if (load_bytes(skb, ETH_HLEN, &old, sizeof(old)))
+	if (load_bytes(skb, ETH_HLEN, ip, sizeof(*ip)))
 		return TCX_NEXT;
-	if (old.protocol != IPPROTO_UDP || old.version != 4 || old.ihl != 5 ||
-	    (old.frag_off & net16(FRAGMENTED)) || host16(old.tot_len) < sizeof(old))
+	if (ip->protocol != IPPROTO_UDP || ip->version != 4 || ip->ihl != 5 ||
+	    (ip->frag_off & net16(FRAGMENTED)) || host16(ip->tot_len) < sizeof(*ip))
 		return TCX_NEXT;
-	p.old.at.from[0] = old.saddr;
-	p.old.at.to[0] = old.daddr;
-	p.flow = find(&p, FAMILY_V4, host16(old.tot_len) - sizeof(old));
+	p.at.from[0] = ip->saddr;
+	p.at.to[0] = ip->daddr;
+	p.flow = find(&p, FAMILY_V4, host16(ip->tot_len) - sizeof(*ip));
 	if (!p.flow)
 		return TCX_NEXT;
-	if (old.ttl <= 1)
+	if (ip->ttl <= 1)
 		return leave(LEFT_TTL);
 	if (prepare(&p) != TCX_REDIRECT)
 		return TCX_NEXT;
-	new = old;
-	new.saddr = p.new.at.from[0];
-	new.daddr = p.new.at.to[0];
-	new.tot_len = net16(host16(old.tot_len) + p.grows);
-	new.ttl = old.ttl - 1;
-	// DF stays as it is (RFC 8656 §14); only what may be fragmented needs a number of its own.
-	if (!(old.frag_off & net16(DONT_FRAGMENT)))
-		new.id = random_u32();
-	sum = (__u16)~old.check;
-	old.check = new.check = 0;
-	new.check = ~fold(csum_diff((void *)&old, sizeof(old), (void *)&new, sizeof(new), sum));
-	return send(&p, &new, sizeof(new));
+	rewrite_v4(ip, &p);
+	return send(&p, &headers, sizeof(headers));
 }
 
 INLINE int relay_v6(struct __sk_buff *skb)
 {
-	struct packet p = { .skb = skb, .ip_header = sizeof(struct ipv6hdr) };
-	struct ipv6hdr ip;
+	struct headers_v6 headers = {};
+	struct ipv6hdr *ip = &headers.ip;
+	struct packet p = {
+		.skb = skb,
+		.ip_header = sizeof(*ip),
+		.transport = &headers.transport,
+	};
 
-	if (load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
+	if (load_bytes(skb, ETH_HLEN, ip, sizeof(*ip)))
 		return TCX_NEXT;
-	if (ip.nexthdr != IPPROTO_UDP || ip.version != 6)
+	if (ip->nexthdr != IPPROTO_UDP || ip->version != 6)
 		return TCX_NEXT;
-	__builtin_memcpy(p.old.at.from, &ip.saddr, sizeof(ip.saddr));
-	__builtin_memcpy(p.old.at.to, &ip.daddr, sizeof(ip.daddr));
-	p.flow = find(&p, FAMILY_V6, host16(ip.payload_len));
+	__builtin_memcpy(p.at.from, &ip->saddr, sizeof(ip->saddr));
+	__builtin_memcpy(p.at.to, &ip->daddr, sizeof(ip->daddr));
+	p.flow = find(&p, FAMILY_V6, host16(ip->payload_len));
 	if (!p.flow)
 		return TCX_NEXT;
-	if (ip.hop_limit <= 1)
+	if (ip->hop_limit <= 1)
 		return leave(LEFT_TTL);
 	if (prepare(&p) != TCX_REDIRECT)
 		return TCX_NEXT;
-	__builtin_memcpy(&ip.saddr, p.new.at.from, sizeof(ip.saddr));
-	__builtin_memcpy(&ip.daddr, p.new.at.to, sizeof(ip.daddr));
-	ip.payload_len = p.new.length;
-	ip.hop_limit -= 1;
-	return send(&p, &ip, sizeof(ip));
+	__builtin_memcpy(&ip->saddr, p.flow->at.from, sizeof(ip->saddr));
+	__builtin_memcpy(&ip->daddr, p.flow->at.to, sizeof(ip->daddr));
+	ip->payload_len = headers.transport.udp.len;
+	ip->hop_limit -= 1;
+	return send(&p, &headers, sizeof(headers));
 }
 
 SECTION("classifier") int relay(struct __sk_buff *skb)

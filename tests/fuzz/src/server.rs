@@ -328,10 +328,16 @@ impl Play {
         assert!(world.open.len() >= living, "an allocation without a socket");
         assert!(living > 0 || world.connections.is_empty(), "connections of nobody");
         let now = world.now.instant;
-        for ((relay, _, peer), until) in world.offloaded.iter().filter(|(_, until)| now < **until) {
+        for ((relay, _, peer), [to_peer, to_client]) in &world.offloaded {
+            if now >= *to_peer.max(to_client) {
+                continue;
+            }
             let relayed = *world.open.get(relay).expect("offloaded, and closed");
+            let bound = self.bound.get(&(relayed, *peer));
+            assert!(bound.is_some_and(|end| to_peer <= end), "to {peer} for too long");
             let permitted = self.permitted.get(&(relayed, peer.ip().to_canonical()));
-            assert!(permitted.is_some_and(|end| until <= end), "{peer} is offloaded for too long");
+            let is_permitted = permitted.is_some_and(|end| to_client <= end);
+            assert!(is_permitted || *to_client <= now, "from {peer} for too long");
         }
         let families = |relay: &RelayId, at: &SocketAddr| Family::of(&at.ip()) == relay.family;
         assert!(world.open.iter().all(|(relay, at)| families(relay, at)), "the other family");

@@ -87,8 +87,9 @@ pub struct World {
     pub connecting: Vec<ConnectionId>,
     /// Every connection with a peer, and those.
     pub connections: BTreeSet<ConnectionId>,
-    /// What a fast path would relay, and until when: the relay, the channel, the peer.
-    pub offloaded: BTreeMap<(RelayId, u16, SocketAddr), Instant>,
+    /// What a fast path would relay: the relay, the channel, the peer; and until when to the peer
+    /// and to the client.
+    pub offloaded: BTreeMap<(RelayId, u16, SocketAddr), [Instant; 2]>,
     relays: Vec<RelayAddress>,
     quota: SharedQuota,
 }
@@ -187,9 +188,16 @@ impl World {
             } else if let Output::CloseConnection { connection } = output {
                 self.connecting.retain(|known| *known != connection);
                 self.connections.remove(&connection);
-            } else if let Output::ChannelInstalled { relay, number, peer, expires_at, .. } = output
+            } else if let Output::ChannelInstalled {
+                relay,
+                number,
+                peer,
+                to_peer_until,
+                to_client_until,
+                ..
+            } = output
             {
-                self.offloaded.insert((relay, number, peer), expires_at);
+                self.offloaded.insert((relay, number, peer), [to_peer_until, to_client_until]);
             } else if let Output::ChannelRemoved { relay, number, peer } = output {
                 self.offloaded.remove(&(relay, number, peer));
             } else if let Output::SessionEnded(end) = output {

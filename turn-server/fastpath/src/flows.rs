@@ -1,11 +1,10 @@
 //! The flows of one worker: what is installed, until when, and what was relayed since last asked.
 
+use crate::kernel::{Ends, Kernel, Routes, clock_ns};
+use crate::{FastPath, Flow, Lifetimes, Refused, Relayed, Traffic};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
-
-use crate::kernel::{Kernel, Routes, clock_ns};
-use crate::{FastPath, Flow, Refused, Relayed, Traffic};
 
 /// Flows by whatever name their owner has for them. Dropping it removes them.
 #[derive(Debug)]
@@ -19,7 +18,7 @@ pub struct Flows<K> {
 struct Installed {
     flow: Flow,
     slot: u32,
-    expires_ns: u64,
+    ends: Ends,
     /// [`None`] while no route can be used: then it is not in the kernel.
     routes: Option<Routes>,
     /// What was told already.
@@ -51,15 +50,13 @@ impl<K> Flows<K> {
 }
 
 impl<K: Copy + Eq + Hash> Flows<K> {
-    /// Relays the flow from now on and for `lifetime`; of a flow that is there only the lifetime
-    /// changes. After an error it is relayed by sockets, as before.
-    pub fn install(&mut self, key: K, flow: &Flow, lifetime: Duration) -> Result<(), Refused> {
-        let now_ns = clock_ns().map_err(Refused::System)?;
-        let lifetime_ns = u64::try_from(lifetime.as_nanos()).unwrap_or(u64::MAX);
-        let expires_ns = now_ns.saturating_add(lifetime_ns);
+    /// Relays the flow from now on and for `lifetimes`; of a flow that is there only these change.
+    /// After an error it is relayed by sockets, as before.
+    pub fn install(&mut self, key: K, flow: &Flow, lifetimes: Lifetimes) -> Result<(), Refused> {
+        let ends = lifetimes.from(clock_ns().map_err(Refused::System)?);
         let mut kernel = self.fast_path.lock();
         if let Some(installed) = self.installed.get_mut(&key).filter(|i| i.flow == *flow) {
-            installed.expires_ns = expires_ns;
+            installed.ends = ends;
             return installed.write(&mut kernel);
         }
         let routes = kernel.routes(flow)?;
@@ -68,7 +65,7 @@ impl<K: Copy + Eq + Hash> Flows<K> {
         }
         let slot = kernel.take_slot()?;
         let told = kernel.relayed(slot);
-        let installed = Installed { flow: *flow, slot, expires_ns, routes: Some(routes), told };
+        let installed = Installed { flow: *flow, slot, ends, routes: Some(routes), told };
         if let Err(error) = installed.write(&mut kernel) {
             kernel.give_slot(slot);
             return Err(error);
@@ -83,14 +80,14 @@ impl<K: Copy + Eq + Hash> Flows<K> {
         Some(installed.end(&mut self.fast_path.lock()))
     }
 
-    /// What was relayed since the last time, of those with any traffic. Those whose time is over
-    /// are told of once more and then forgotten.
+    /// What was relayed since the last time, of those with any traffic. Those that are over in both
+    /// directions are told of once more and then forgotten.
     pub fn collect(&mut self) -> Vec<(K, Relayed)> {
         let now_ns = clock_ns().unwrap_or_default();
         let mut kernel = self.fast_path.lock();
         let untold = self.installed.iter_mut().map(|(key, i)| (*key, i.untold(&kernel)));
         let untold = untold.filter(|(_, relayed)| *relayed != Relayed::default()).collect();
-        for (_, expired) in self.installed.extract_if(|_, i| i.expires_ns <= now_ns) {
+        for (_, expired) in self.installed.extract_if(|_, i| i.ends.last_ns() <= now_ns) {
             expired.end(&mut kernel);
         }
         untold
@@ -122,7 +119,7 @@ impl<K: Copy + Eq + Hash> Flows<K> {
 impl Installed {
     fn write(&self, kernel: &mut Kernel) -> Result<(), Refused> {
         match &self.routes {
-            Some(routes) => kernel.write(&self.flow, routes, self.slot, self.expires_ns),
+            Some(routes) => kernel.write(&self.flow, routes, self.slot, self.ends),
             None => Ok(()),
         }
     }
@@ -146,6 +143,21 @@ impl Installed {
         let untold = self.untold(kernel);
         kernel.give_slot(self.slot);
         untold
+    }
+}
+
+impl Lifetimes {
+    fn from(self, now_ns: u64) -> Ends {
+        let end = |lifetime: Duration| {
+            now_ns.saturating_add(u64::try_from(lifetime.as_nanos()).unwrap_or(u64::MAX))
+        };
+        Ends { to_peer_ns: end(self.to_peer), to_client_ns: end(self.to_client) }
+    }
+}
+
+impl Ends {
+    fn last_ns(self) -> u64 {
+        self.to_peer_ns.max(self.to_client_ns)
     }
 }
 

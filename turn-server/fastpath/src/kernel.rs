@@ -35,6 +35,13 @@ impl std::fmt::Debug for Kernel {
     }
 }
 
+/// When the directions of a flow end, by [`clock_ns`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends {
+    pub(crate) to_peer_ns: u64,
+    pub(crate) to_client_ns: u64,
+}
+
 /// Both ways of one flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Routes {
@@ -139,11 +146,11 @@ impl Kernel {
         flow: &Flow,
         routes: &Routes,
         slot: u32,
-        expires_ns: u64,
+        ends: Ends,
     ) -> Result<(), Refused> {
         let Routes { to_client, to_peer } = routes;
         let up = Forward {
-            expires_ns,
+            expires_ns: ends.to_peer_ns,
             from: flow.relay,
             to: flow.peer,
             channel: 0,
@@ -152,7 +159,7 @@ impl Kernel {
             slot,
         };
         let down = Forward {
-            expires_ns,
+            expires_ns: ends.to_client_ns,
             from: flow.server,
             to: flow.client,
             channel: flow.channel,

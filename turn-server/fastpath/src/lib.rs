@@ -15,6 +15,7 @@ mod netlink;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 pub use flows::Flows;
 use kernel::Kernel;
@@ -44,6 +45,22 @@ pub struct Flow {
     pub peer: SocketAddr,
     /// The channel's number.
     pub channel: u16,
+}
+
+/// For how long each direction is relayed, from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// From the client.
+    pub to_peer: Duration,
+    /// To the client.
+    pub to_client: Duration,
+}
+
+impl Lifetimes {
+    /// The same for both directions.
+    pub const fn both(lifetime: Duration) -> Self {
+        Self { to_peer: lifetime, to_client: lifetime }
+    }
 }
 
 /// Datagrams and bytes of application data.

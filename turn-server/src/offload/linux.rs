@@ -1,14 +1,14 @@
 //! Linux: the program of `porthole-turn-fastpath`.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::Instant;
 
-use porthole_turn_fastpath::{Flow, Flows, Interfaces, Refused, Relayed};
+use porthole_turn_fastpath::{Flow, Flows, Interfaces, Lifetimes, Refused, Relayed};
 use porthole_turn_proto::server::{RelayId, Traffic};
 
 pub(crate) use porthole_turn_fastpath::FastPath;
 
-use super::{Channel, Share};
+use super::{Channel, Share, Until};
 
 /// In place of a list of interfaces.
 const AUTO: &str = "auto";
@@ -41,10 +41,15 @@ impl Channels {
         Self(fast_path.flows())
     }
 
-    pub(crate) fn install(&mut self, what: &Channel, lifetime: Duration) -> Result<(), Refused> {
+    pub(crate) fn install(&mut self, what: &Channel, until: Until) -> Result<(), Refused> {
         let Channel { relay, number, client, server, relayed, peer } = *what;
         let flow = Flow { client, server, relay: relayed, peer, channel: number };
-        self.0.install((relay, number), &flow, lifetime)
+        let now = Instant::now();
+        let lifetimes = Lifetimes {
+            to_peer: until.to_peer.saturating_duration_since(now),
+            to_client: until.to_client.saturating_duration_since(now),
+        };
+        self.0.install((relay, number), &flow, lifetimes)
     }
 
     pub(crate) fn remove(&mut self, relay: RelayId, number: u16) -> Option<Share> {

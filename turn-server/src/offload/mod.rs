@@ -31,6 +31,13 @@ pub(crate) struct Channel {
     pub(crate) peer: SocketAddr,
 }
 
+/// When the directions of a channel end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Until {
+    pub(crate) to_peer: Instant,
+    pub(crate) to_client: Instant,
+}
+
 /// What the kernel relayed for a channel since it was last asked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Share {
@@ -52,10 +59,10 @@ impl Offload {
         Self { channels, next: Instant::now() + INTERVAL }
     }
 
-    /// Until `expires_at` the kernel relays what it can of this channel; sockets do the rest.
-    pub(crate) fn install(&mut self, channel: &Channel, lifetime: Duration) {
+    /// Until then the kernel relays what it can of this channel; sockets do the rest.
+    pub(crate) fn install(&mut self, channel: &Channel, until: Until) {
         if let Some(channels) = &mut self.channels
-            && let Err(refused) = channels.install(channel, lifetime)
+            && let Err(refused) = channels.install(channel, until)
         {
             tracing::debug!(%refused, "a channel is relayed by sockets");
         }

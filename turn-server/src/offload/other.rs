@@ -2,11 +2,10 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use porthole_turn_proto::server::RelayId;
 
-use super::{Channel, Share};
+use super::{Channel, Share, Until};
 
 /// Cannot be had.
 #[derive(Clone, Debug)]
@@ -27,7 +26,7 @@ impl Channels {
         match fast_path.0 {}
     }
 
-    pub(crate) fn install(&mut self, _: &Channel, _: Duration) -> Result<(), Infallible> {
+    pub(crate) fn install(&mut self, _: &Channel, _: Until) -> Result<(), Infallible> {
         match self.0 {}
     }
 

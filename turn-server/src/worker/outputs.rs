@@ -2,14 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use porthole_turn_proto::Transport;
 use porthole_turn_proto::server::{FiveTuple, Output, RelayId, RelayProtocol};
 
 use super::ready::{RELAY, token};
 use super::{Worker, clocks};
-use crate::offload::{Channel, Share};
+use crate::offload::{Channel, Share, Until};
 use crate::session::log_end;
 
 impl Worker {
@@ -44,8 +43,16 @@ impl Worker {
                 Output::BindConnection { client, connection } => {
                     self.bind_connection(&client, connection);
                 }
-                Output::ChannelInstalled { relay, client, number, peer, expires_at } => {
-                    self.offload(relay, &client, number, peer, expires_at);
+                Output::ChannelInstalled {
+                    relay,
+                    client,
+                    number,
+                    peer,
+                    to_peer_until,
+                    to_client_until,
+                } => {
+                    let until = Until { to_peer: to_peer_until, to_client: to_client_until };
+                    self.offload(relay, &client, number, peer, until);
                 }
                 Output::ChannelRemoved { relay, number, .. } => {
                     let share = self.offload.remove(relay, number);
@@ -83,14 +90,13 @@ impl Worker {
         client: &FiveTuple,
         number: u16,
         peer: SocketAddr,
-        expires_at: Instant,
+        until: Until,
     ) {
         let Some((relayed, peer)) = self.relays.on_the_wire(relay, peer) else { return };
         let (client, server) = (client.client, client.server);
         if !server.ip().is_unspecified() && !relayed.ip().is_unspecified() {
             let channel = Channel { relay, number, client, server, relayed, peer };
-            let lifetime = expires_at.saturating_duration_since(Instant::now());
-            self.offload.install(&channel, lifetime);
+            self.offload.install(&channel, until);
         }
     }
 

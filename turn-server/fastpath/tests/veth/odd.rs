@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use porthole_test_support::lab::SERVER_ADDRESS;
 use porthole_test_support::scene::scene;
 use porthole_test_support::wait;
-use porthole_turn_fastpath::{Flow, Flows, Left, Refused};
+use porthole_turn_fastpath::{Flow, Flows, Left, Lifetimes, Refused};
 
 use crate::NEEDS;
 use crate::road::{CHANNEL, Ends, LONG, Road, V4, V6, message, receive, run};
@@ -150,11 +150,12 @@ fn a_packet_without_a_hop_left_or_a_checksum_goes_to_the_sockets() {
 fn a_flow_ends_by_itself_unless_it_is_prolonged() {
     scene("a_flow_ends_by_itself_unless_it_is_prolonged", NEEDS, |_| {
         const SHORT: Duration = Duration::from_millis(300);
+        const OVER: Lifetimes = Lifetimes::both(Duration::ZERO);
         let road = Road::new("ends")?;
         let ends = road.ends(V4)?;
         let mut sockets = Sockets::new(&road, &ends)?;
         let mut flows = road.fast_path.flows();
-        flows.install(1, &ends.flow, SHORT)?;
+        flows.install(1, &ends.flow, Lifetimes::both(SHORT))?;
         std::thread::sleep(SHORT + Duration::from_millis(50));
         sockets.get_from_client("expired", &message(CHANNEL, b"late"))?;
         sockets.get_from_peer("expired", b"late")?;
@@ -163,7 +164,7 @@ fn a_flow_ends_by_itself_unless_it_is_prolonged() {
         ensure!(flows.collect().is_empty() && flows.len() == 1, "nothing was relayed");
         sockets.kernel_relays("prolonged")?;
         ensure!(flows.len() == 1, "it is the same flow");
-        flows.install(2, &Flow { channel: CHANNEL + 1, ..ends.flow }, Duration::ZERO)?;
+        flows.install(2, &Flow { channel: CHANNEL + 1, ..ends.flow }, OVER)?;
         ensure!(flows.collect().len() == 1 && flows.len() == 1, "what is over is forgotten");
         flows.install(1, &ends.flow, LONG)?;
         flows.remove(&1);
@@ -174,6 +175,27 @@ fn a_flow_ends_by_itself_unless_it_is_prolonged() {
         sockets.get_from_client("its owner is gone", &message(CHANNEL, b"gone"))?;
         sockets.get_from_peer("its owner is gone", b"gone")?;
         sockets.left_for("neither was of a flow", |_| {})
+    });
+}
+
+/// A channel lives longer than its permission, which only what comes from the peer needs.
+#[test]
+fn each_direction_ends_at_its_own_time() {
+    scene("each_direction_ends_at_its_own_time", NEEDS, |_| {
+        let road = Road::new("ways")?;
+        let ends = road.ends(V4)?;
+        let mut sockets = Sockets::new(&road, &ends)?;
+        let mut flows = road.fast_path.flows();
+        let lifetimes = Lifetimes { to_client: Duration::ZERO, ..LONG };
+        flows.install(1, &ends.flow, lifetimes)?;
+        // The program's clock is read once in a tick.
+        std::thread::sleep(Duration::from_millis(50));
+        sockets.get_from_peer("its permission is over", b"late")?;
+        sockets.left_for("to the client", |left| left.expired += 1)?;
+        ends.client_sends(&message(CHANNEL, b"in time"))?;
+        ensure!(ends.peer_gets()? == b"in time");
+        ensure!(flows.collect().len() == 1 && flows.len() == 1, "it lives on");
+        Ok(())
     });
 }
 

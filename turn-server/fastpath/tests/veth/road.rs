@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use porthole_test_support::lab::{Host, Lab, Nat, SERVER_ADDRESS, Side};
 use porthole_test_support::wait;
-use porthole_turn_fastpath::{FastPath, Flow, Interfaces};
+use porthole_turn_fastpath::{FastPath, Flow, Interfaces, Lifetimes};
 
-pub(crate) const LONG: Duration = Duration::from_secs(600);
+pub(crate) const LONG: Lifetimes = Lifetimes::both(Duration::from_secs(600));
 pub(crate) const CHANNEL: u16 = 0x4abc;
 /// A packet crosses in microseconds; this is what a loaded machine may need.
 const ARRIVAL: Duration = Duration::from_secs(3);

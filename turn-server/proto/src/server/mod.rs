@@ -162,8 +162,8 @@ pub enum Output {
         /// Who passes them on.
         worker: u8,
     },
-    /// From now on until then a fast path may relay this channel both ways by itself; comes again
-    /// when the time has moved. Only with [`ServerConfig::offload`], see
+    /// From now on a fast path may relay this channel by itself, each way until its own time; comes
+    /// again when a time has moved. Only with [`ServerConfig::offload`], see
     /// [`Server::account_offloaded`].
     ChannelInstalled {
         /// From and to which socket.
@@ -174,8 +174,10 @@ pub enum Output {
         number: u16,
         /// With whom.
         peer: SocketAddr,
-        /// It is the channel's end or the permission's.
-        expires_at: Instant,
+        /// The channel's end: what the client sends through it needs no more (RFC 8656 §12.6).
+        to_peer_until: Instant,
+        /// The channel's end or the permission's, which the peer needs as well (§11.3).
+        to_client_until: Instant,
     },
     /// The fast path must not relay this channel any more.
     ChannelRemoved {

@@ -33,16 +33,22 @@ impl Server {
         }
         let Some(allocation) = self.table.get(id).filter(|a| may_be_offloaded(a)) else { return };
         let client = allocation.client;
-        for (number, peer, channel_end) in allocation.channels.iter(now) {
-            let permission_end = allocation.permissions.end_of(peer.ip());
-            let concerned =
-                peers.contains(&peer.ip()) && self.authorize_peer(peer, Scope::ThisPort);
-            let Some(permission_end) = permission_end.filter(|_| concerned) else { continue };
+        for (number, peer, to_peer_until) in allocation.channels.iter(now) {
+            if !peers.contains(&peer.ip()) || !self.authorize_peer(peer, Scope::ThisPort) {
+                continue;
+            }
+            let permission_end = allocation.permissions.end_of(peer.ip()).unwrap_or(now);
+            let to_client_until = to_peer_until.min(permission_end);
             let relay = RelayId { allocation: id, family: Family::of(&peer.ip()) };
             let (number, peer) = (number.value(), peer.addr());
-            let expires_at = channel_end.min(permission_end);
-            let output = Output::ChannelInstalled { relay, client, number, peer, expires_at };
-            self.outputs.push_back(output);
+            self.outputs.push_back(Output::ChannelInstalled {
+                relay,
+                client,
+                number,
+                peer,
+                to_peer_until,
+                to_client_until,
+            });
         }
     }
 

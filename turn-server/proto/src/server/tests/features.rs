@@ -79,8 +79,8 @@ impl Driver {
             assert!(self.connections.remove(&connection), "{connection:?} was not open");
         }
         for output in world.offloads.drain(..) {
-            if let Output::ChannelInstalled { relay, number, expires_at, .. } = output {
-                self.offloaded.insert((relay, number), expires_at);
+            if let Output::ChannelInstalled { relay, number, to_peer_until, .. } = output {
+                self.offloaded.insert((relay, number), to_peer_until);
             } else if let Output::ChannelRemoved { relay, number, .. } = output {
                 self.offloaded.remove(&(relay, number));
             }

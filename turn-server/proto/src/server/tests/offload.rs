@@ -33,13 +33,15 @@ fn permit(world: &mut World, client: &FiveTuple, peer: &str) {
     });
 }
 
-/// The number and how long it is good for, or `None` when it must not be used any more.
-fn told(world: &mut World) -> Vec<(u16, Option<u64>)> {
+/// The number and for how many seconds it is good to the peer and to the client, or `None` when it
+/// must not be used any more.
+fn told(world: &mut World) -> Vec<(u16, Option<(u64, u64)>)> {
     let now = world.now.instant;
+    let left = |until: Instant| until.saturating_duration_since(now).as_secs();
     #[expect(clippy::wildcard_enum_match_arm, reason = "the world keeps only these two")]
     let told = |output| match output {
-        Output::ChannelInstalled { number, expires_at, .. } => {
-            (number, Some((expires_at - now).as_secs()))
+        Output::ChannelInstalled { number, to_peer_until, to_client_until, .. } => {
+            (number, Some((left(to_peer_until), left(to_client_until))))
         }
         Output::ChannelRemoved { number, .. } => (number, None),
         other => panic!("{other:?}"),
@@ -54,24 +56,63 @@ fn channels_are_offloaded_as_long_as_they_and_their_permission_live() {
     bind(&mut world, &client, 0x4000, PEER_V4);
     let relay =
         RelayId { allocation: world.server.table.id_of(&client).unwrap(), family: Family::V4 };
-    let expires_at = world.now.instant + PERMISSION_LIFETIME;
-    let peer = addr(PEER_V4);
-    let installed = Output::ChannelInstalled { relay, client, number: 0x4000, peer, expires_at };
-    assert_eq!(world.offloads, [installed]);
+    assert_eq!(
+        world.offloads,
+        [Output::ChannelInstalled {
+            relay,
+            client,
+            number: 0x4000,
+            peer: addr(PEER_V4),
+            to_peer_until: world.now.instant + CHANNEL_LIFETIME,
+            to_client_until: world.now.instant + PERMISSION_LIFETIME,
+        }]
+    );
     told(&mut world);
 
     world.now.instant += Duration::from_secs(200);
     permit(&mut world, &client, "192.0.2.200:1");
     assert_eq!(told(&mut world), [], "another peer's permission");
     permit(&mut world, &client, PEER_V4);
-    assert_eq!(told(&mut world), [(0x4000, Some(300))], "the permission's end moves it");
+    assert_eq!(told(&mut world), [(0x4000, Some((400, 300)))], "the permission's end moves");
     world.now.instant += Duration::from_secs(200);
     permit(&mut world, &client, PEER_V4);
-    assert_eq!(told(&mut world), [(0x4000, Some(200))], "the channel's end bounds it");
+    assert_eq!(told(&mut world), [(0x4000, Some((200, 200)))], "the channel's end bounds both");
     bind(&mut world, &client, 0x4000, PEER_V4);
-    assert_eq!(told(&mut world), [(0x4000, Some(300))], "both begin anew");
+    assert_eq!(told(&mut world), [(0x4000, Some((600, 300)))], "both begin anew");
     bind(&mut world, &client, 0x4001, "192.0.2.9:1");
-    assert_eq!(told(&mut world), [(0x4000, Some(300)), (0x4001, Some(300))]);
+    let both = Some((600, 300));
+    assert_eq!(told(&mut world), [(0x4000, both), (0x4001, both)]);
+    world.now.instant += Duration::from_secs(350);
+    world.server.reconfigure(world.now, credentials());
+    world.drain();
+    let late = Some((250, 0));
+    let want = [(0x4000, None), (0x4001, None), (0x4000, late), (0x4001, late)];
+    assert_eq!(told(&mut world), want, "the permissions are over, the channels are not");
+}
+
+/// RFC 8656 §12.6 names what becomes of ChannelData, and asks for no permission; §11.3 does. What
+/// comes here relays as long as what the fast path was told.
+#[test]
+fn without_the_fast_path_each_direction_ends_at_the_same_time() {
+    let mut world = World::new();
+    let client = allocated(&mut world, Transport::Udp, REQUESTED_UDP);
+    bind(&mut world, &client, 0x4000, PEER_V4);
+    let allocation = world.server.table.id_of(&client).unwrap();
+    let relay = RelayId { allocation, family: Family::V4 };
+    let bound = world.now.instant;
+    let [installed] = &world.offloads[..] else { panic!("{:?}", world.offloads) };
+    let Output::ChannelInstalled { to_peer_until, to_client_until, .. } = *installed else {
+        panic!("{installed:?}");
+    };
+    for after_s in [0, 299, 300, 301, 599, 600, 601] {
+        world.now.instant = bound + Duration::from_secs(after_s);
+        let data = [0x40, 0, 0, 1, b'x'];
+        let to_peer = world.server.handle_client(world.now, &client, &data);
+        let to_client = world.server.handle_peer(world.now, relay, addr(PEER_V4), 1);
+        let now = world.now.instant;
+        assert_eq!(to_peer.is_some(), now < to_peer_until, "{after_s} s to the peer");
+        assert_eq!(to_client.is_some(), now < to_client_until, "{after_s} s to the client");
+    }
 }
 
 #[test]

@@ -12,7 +12,10 @@ use crate::table::Table;
 use crate::under_test::{Contender, version_of_coturn};
 
 pub(crate) fn run(how: &Compare) -> Result<()> {
-    let network = if how.veth { Network::Veth } else { Network::Loopback };
+    let network = match how.veth {
+        true => Network::Veth { coalesced: how.coalesced() },
+        false => Network::Loopback,
+    };
     let effort =
         Effort { measured: how.measured(), warm_up: how.warm_up(), allocations: how.allocations };
     let mut contenders = contenders(how)?;
@@ -66,6 +69,9 @@ fn conditions(how: &Compare, place: &Place, contenders: &[Contender]) -> Vec<Str
     let seconds = how.measured().as_secs_f64();
     let often = format!("median of {}, interleaved, {seconds} s each", how.repetitions());
     let mut conditions = [vec![often], place.describe()].concat();
+    if how.veth {
+        conditions.push(format!("packets are looked at every {} µs", how.coalesced().as_micros()));
+    }
     conditions.extend(coturn.map(|version| format!("coturn {version}")));
     conditions
 }

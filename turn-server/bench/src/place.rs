@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -35,7 +36,7 @@ const RECEIVER: &str = "2";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Network {
     Loopback,
-    Veth,
+    Veth { coalesced: Duration },
 }
 
 /// The machine as it is used.
@@ -60,9 +61,9 @@ impl Place {
         let realtime = pinned && geteuid().is_root();
         let mut place = Self { pinned, realtime, veth: None, helpers: Vec::new() };
         place.take(Core::Generator, std::process::id(), PROCESS)?;
-        if network == Network::Veth {
+        if let Network::Veth { coalesced } = network {
             ensure!(geteuid().is_root(), "--veth makes network namespaces: run it as root");
-            let veth = Veth::up()?;
+            let veth = Veth::up(coalesced)?;
             let [server, generator] = veth.threads()?;
             place.take(Core::Server, u32::try_from(server)?, RECEIVER)?;
             place.take(Core::Generator, u32::try_from(generator)?, RECEIVER)?;

@@ -21,9 +21,6 @@ const GENERATOR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 const CROWD: &str = "10.78.0.0/15";
 pub(crate) const ADDRESSES: Addresses =
     Addresses { clients: Ipv4Addr::new(10, 78, 0, 1), peers: Ipv4Addr::new(10, 79, 0, 1) };
-/// As long as a NIC waits for more packets before it interrupts.
-const COALESCED_NS: &str = "20000";
-
 /// Both namespaces. Dropping it takes them down.
 #[derive(Debug)]
 pub(crate) struct Veth {
@@ -41,7 +38,9 @@ struct End {
 impl Veth {
     /// Puts the calling thread, and what sockets it opens from now on, into the generator's
     /// namespace.
-    pub(crate) fn up() -> Result<Self> {
+    /// What comes in is looked at every `coalesced`, as a NIC waits for more packets before it
+    /// interrupts.
+    pub(crate) fn up(coalesced: Duration) -> Result<Self> {
         let pid = std::process::id();
         let end = |side: &str| End {
             namespace: format!("porthole-bench-{side}-{pid}"),
@@ -67,8 +66,8 @@ impl Veth {
             "netns",
             &generator.namespace,
         ])?;
-        server.bring_up(SERVER)?;
-        generator.bring_up(GENERATOR)?;
+        server.bring_up(SERVER, coalesced)?;
+        generator.bring_up(GENERATOR, coalesced)?;
         server.ip(&["route", "add", CROWD, "via", &GENERATOR.to_string()])?;
         generator.ip(&["route", "add", "local", CROWD, "dev", "lo"])?;
         let namespace = File::open(format!("/run/netns/{}", generator.namespace))?;
@@ -100,13 +99,17 @@ impl Drop for Veth {
 }
 
 impl End {
-    fn bring_up(&self, addr: Ipv4Addr) -> Result<()> {
+    fn bring_up(&self, addr: Ipv4Addr, coalesced: Duration) -> Result<()> {
+        let coalesced_ns = coalesced.as_nanos().to_string();
         let device = &self.device;
         self.ip(&["addr", "add", &format!("{addr}/24"), "dev", device])?;
         self.exec(&["ethtool", "-K", device, "gro", "on", "tso", "off", "tx", "off"])?;
         self.ip(&["link", "set", device, "up"])?;
-        let settings =
-            [("threaded", "1"), ("gro_flush_timeout", COALESCED_NS), ("napi_defer_hard_irqs", "2")];
+        let settings = [
+            ("threaded", "1"),
+            ("gro_flush_timeout", &*coalesced_ns),
+            ("napi_defer_hard_irqs", "2"),
+        ];
         for (name, value) in settings {
             let set = format!("echo {value} > /sys/class/net/{device}/{name}");
             self.exec(&["sh", "-c", &set])?;

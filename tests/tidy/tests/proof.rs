@@ -68,3 +68,15 @@ fn r13_the_services_run_with_the_least_rights() {
     }
     report("A service has no right that it does not need.", &complaints);
 }
+
+/// The rights for the fast path are apart, for those who want it.
+#[test]
+fn r13_the_fast_path_needs_two_capabilities_and_a_system_call() {
+    const CAPABILITIES: &str = "CAP_BPF CAP_NET_ADMIN";
+    let unit = "deploy/porthole.service.d/fast-path.conf";
+    let text = std::fs::read_to_string(root().join(unit)).expect("the drop-in");
+    let settings: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    let ambient = format!("AmbientCapabilities={CAPABILITIES}");
+    let bounding = format!("CapabilityBoundingSet={CAPABILITIES}");
+    assert_eq!(settings, ["[Service]", &*ambient, &*bounding, "SystemCallFilter=bpf"]);
+}

@@ -83,7 +83,8 @@ fn channels_are_offloaded_as_long_as_they_and_their_permission_live() {
     let both = Some((600, 300));
     assert_eq!(told(&mut world), [(0x4000, both), (0x4001, both)]);
     world.now.instant += Duration::from_secs(350);
-    world.server.reconfigure(world.now, credentials());
+    let policy = world.server.policy.config().clone();
+    world.server.reconfigure(world.now, Reloadable { policy, ..credentials() });
     world.drain();
     let late = Some((250, 0));
     let want = [(0x4000, None), (0x4001, None), (0x4000, late), (0x4001, late)];

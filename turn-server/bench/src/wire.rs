@@ -35,10 +35,14 @@ impl Wire {
     /// On every address and a port of its own; `gro` lets the kernel join packets of one flow.
     pub(crate) fn open(gro: bool) -> Result<Self> {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        let state = UdpSocketState::new((&socket).into())?;
-        setsockopt(&socket, sockopt::UdpGroSegment, &gro).context("UDP_GRO")?;
-        // It costs every packet of this host, and whoever sends it pays.
-        setsockopt(&socket, sockopt::ReceiveTimestampns, &false).context("SO_TIMESTAMPNS")?;
+        socket.set_nonblocking(true)?;
+        setsockopt(&socket, sockopt::Ipv4PacketInfo, &true).context("IP_PKTINFO")?;
+        if gro {
+            setsockopt(&socket, sockopt::UdpGroSegment, &true).context("UDP_GRO")?;
+        }
+        // The state is the system's, not the socket's. A socket that is made with it gets
+        // timestamps and UDP_GRO: once one has them, they cost every packet of this kernel.
+        let state = UdpSocketState::new((&UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?).into())?;
         grow_buffers(&socket);
         let room = if gro { ROOM_GRO } else { ROOM };
         let buffer = vec![0; room * BATCH_SIZE];

@@ -8,35 +8,46 @@ use porthole_test_support::scene::scene;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::NEEDS;
-use crate::road::{CHANNEL, LONG, Road, V4, message};
+use crate::road::{CHANNEL, LONG, Road, V4, message, run};
 
 const PAYLOAD: &[u8] = b"an odd number of bytes!";
 /// Expedited forwarding, congestion experienced.
 const TOS: u32 = 46 << 2 | 3;
+/// Of the flags of IPv4.
+const DONT_FRAGMENT: u8 = 0x40;
 
 /// RFC 8656 §14: one hop less, DSCP, ECN and DF as they came; checksums of both headers are right.
 #[test]
 fn headers_are_those_of_a_relay() {
     scene("headers_are_those_of_a_relay", NEEDS, |_| {
         let road = Road::new("headers")?;
-        let ends = road.ends(V4)?;
-        let mut flows = road.fast_path.flows();
-        flows.install(1, &ends.flow, LONG)?;
         let capture = |host: &porthole_test_support::lab::Host| -> Result<Socket> {
             let open = || Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP));
             let socket = host.inside(open)??;
             socket.set_read_timeout(Some(Duration::from_secs(3)))?;
             Ok(socket)
         };
-        let (at_peer, at_client) = (capture(&road.peer.host)?, capture(&road.client.host)?);
-        for socket in [&ends.client, &ends.peer] {
-            socket.set_ttl(17)?;
-            SockRef::from(socket).set_tos_v4(TOS)?;
+        for (no_discovery, flags) in [(0, DONT_FRAGMENT), (1, 0)] {
+            for side in [&road.client, &road.peer] {
+                // Of the path's MTU; new sockets do as this says.
+                let setting = "/proc/sys/net/ipv4/ip_no_pmtu_disc";
+                run(&side.host, &format!("echo {no_discovery} > {setting}"))?;
+            }
+            let ends = road.ends(V4)?;
+            let mut flows = road.fast_path.flows();
+            flows.install(1, &ends.flow, LONG)?;
+            let (at_peer, at_client) = (capture(&road.peer.host)?, capture(&road.client.host)?);
+            for socket in [&ends.client, &ends.peer] {
+                socket.set_ttl(17)?;
+                SockRef::from(socket).set_tos_v4(TOS)?;
+            }
+            ends.client_sends(&message(CHANNEL, PAYLOAD))?;
+            check(&read(&at_peer)?, flags, PAYLOAD).context("to the peer")?;
+            ends.peer_sends(PAYLOAD)?;
+            let to_client = message(CHANNEL, PAYLOAD);
+            check(&read(&at_client)?, flags, &to_client).context("to the client")?;
         }
-        ends.client_sends(&message(CHANNEL, PAYLOAD))?;
-        check(&read(&at_peer)?, PAYLOAD).context("to the peer")?;
-        ends.peer_sends(PAYLOAD)?;
-        check(&read(&at_client)?, &message(CHANNEL, PAYLOAD)).context("to the client")
+        Ok(())
     });
 }
 
@@ -47,11 +58,11 @@ fn read(mut socket: &Socket) -> Result<Vec<u8>> {
     Ok(buffer)
 }
 
-fn check(packet: &[u8], payload: &[u8]) -> Result<()> {
+fn check(packet: &[u8], flags: u8, payload: &[u8]) -> Result<()> {
     let (ip, udp) = packet.split_at(20);
     ensure!(ip[0] == 0x45 && u32::from(ip[1]) == TOS, "{ip:x?}");
     ensure!(usize::from(u16::from_be_bytes([ip[2], ip[3]])) == packet.len());
-    ensure!(ip[6] == 0x40, "Linux sets DF, and it stays: {ip:x?}");
+    ensure!(ip[6] == flags, "DF stays as it is: {ip:x?}");
     ensure!(ip[8] == 16, "one hop less than 17: {ip:x?}");
     ensure!(sum(ip) == 0xffff, "the checksum of IP: {ip:x?}");
     let pseudo = [&ip[12..20], &[0, 17], &udp[4..6]].concat();

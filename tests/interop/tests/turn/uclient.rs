@@ -106,6 +106,9 @@ fn every_message_of_turnutils_uclient_comes_back() {
             ("an address of each family, TCP", v4, "-Z -t", &echo_v4, fixed),
             ("an address of each family, client to client", v4, "-Z -y", "", fixed),
             ("an address of each family, IPv6", v6, "-Z -y -x", "", fixed),
+            ("with an ORIGIN", v4, "-c -o porthole.example", &echo_v4, fixed),
+            ("with a BANDWIDTH", v4, "-c -a 8000", &echo_v4, fixed),
+            ("from another address", v4, "-c -L 127.0.0.3", &echo_v4, fixed),
             ("nonsense in between", v4, "-c -s -N", &echo_v4, fixed),
         ];
         // Most of each run is coturn's own waiting.
@@ -199,6 +202,8 @@ fn turnutils_uclient_moves_and_brings_tokens() {
         for (what, how, peer, user) in [
             ("mobility, UDP", "-c -M", &*peer, user),
             ("mobility, TCP", "-c -M -t", &peer, user),
+            ("mobility, both families", "-Z -M", &peer, user),
+            ("mobility, both families, client to client", "-Z -M -y", "", user),
             // It draws one of its three keys for each session.
             ("OAuth, UDP", "-c -J", &peer, ""),
             ("OAuth, TCP", "-c -J -t", &peer, ""),
@@ -251,6 +256,20 @@ fn turnutils_natdiscovery_finds_that_there_is_no_nat() {
             ensure!(output.contains(line), "not {line}:\n{output}");
         }
         ensure!(server.stats().counters.bindings >= 4, "{:?}", server.stats());
+        let discover = |name: &str, flags: &[&str]| {
+            let mut command = Command::new("turnutils_natdiscovery");
+            command.args(flags).args(["-L", "127.0.0.1", "-p", &primary.port().to_string()]);
+            run(scene, name, command.arg("127.0.0.1")).map(|(_, output)| output)
+        };
+        let hairpin = discover("hairpinning", &["-H"])?;
+        ensure!(hairpin.contains("successful hairpinning"), "{hairpin}");
+        let padded = discover("padding", &["-m", "-f", "-P"])?;
+        ensure!(padded.contains("Endpoint Independent Mapping"), "{padded}");
+        let mut command = Command::new("turnutils_stunclient");
+        command.args(["-f", "-p", &primary.port().to_string(), "127.0.0.1"]);
+        let (_, output) = run(scene, "stunclient", &mut command)?;
+        let moved = format!("Response origin: : {alternate}");
+        ensure!(output.contains("RFC 5780 response 3") && output.contains(&moved), "{output}");
         Ok(())
     });
 }

@@ -142,3 +142,36 @@ async fn tls_is_tried_as_a_browser_would() {
     );
     assert!(Tls::new(tls.port(), Some(&file("missing.pem"))).is_err());
 }
+
+/// RFC 5780 with our own server on two addresses; over loopback there is no NAT to be found.
+#[tokio::test]
+async fn a_server_with_two_addresses_tells_how_the_nat_behaves() {
+    let free = |ip: &str| std::net::UdpSocket::bind((ip, 0)).unwrap().local_addr().unwrap();
+    let (primary, alternate) = (free("127.0.0.1"), free("127.0.0.2"));
+    for (discovery_address, behaves) in [(Some(alternate), true), (None, false)] {
+        let server = porthole_turn_server::Server::start(porthole_turn_server::Config {
+            listen: vec![primary],
+            discovery_address,
+            users: vec![("anna".to_owned(), "secret".to_owned())],
+            workers: 1,
+            ..porthole_turn_server::Config::default()
+        });
+        let server = server.unwrap();
+        let nat = behaviour::discover(primary).await.unwrap();
+        let questions = server.stats().counters.bindings;
+        if !behaves {
+            assert!(nat.is_none(), "one address cannot tell: {nat:?}");
+            continue;
+        }
+        let nat = nat.expect("two addresses can tell");
+        assert_eq!(nat.class, behaviour::NatClass::Open, "{nat:?}");
+        assert_eq!(nat.mapping, behaviour::Dependence::EndpointIndependent, "{nat:?}");
+        assert_eq!(nat.filtering, behaviour::Dependence::EndpointIndependent, "{nat:?}");
+        assert!(questions >= 3, "the server was asked {questions} times");
+        let named = Server { name: primary.to_string(), addresses: vec![primary] };
+        let report = gather(&[named], &asked(None, probe::PATIENCE)).await.unwrap();
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["nat"]["class"], "open", "{json}");
+        server.shutdown(Duration::ZERO);
+    }
+}

@@ -25,6 +25,9 @@ pub(crate) struct Arguments {
 pub(crate) enum Mode {
     /// Runs our server alone, for a profiler: user `bench`, password `relayed`.
     Serve(Serve),
+    /// Runs the `turn` crate as a server until standard input ends: `compare` starts it.
+    #[command(hide = true)]
+    ServeTurnCrate(ServeTurnCrate),
     /// Measures every server that is installed and prints a table.
     Compare(Compare),
     /// Holds many allocations for long and drops them: ports, quota and memory must come back.
@@ -60,6 +63,17 @@ pub(crate) struct Serve {
     /// Ends when standard input does.
     #[arg(long, hide = true)]
     pub(crate) until_eof: bool,
+}
+
+/// No quota: the crate has none.
+#[derive(Debug, Args)]
+pub(crate) struct ServeTurnCrate {
+    #[arg(long)]
+    pub(crate) listen: SocketAddr,
+    #[arg(long)]
+    pub(crate) first_port: u16,
+    #[arg(long)]
+    pub(crate) last_port: u16,
 }
 
 #[derive(Debug, Args)]

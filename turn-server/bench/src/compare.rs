@@ -8,6 +8,7 @@ use crate::cli::Compare;
 use crate::place::{Network, Place};
 use crate::progress;
 use crate::report;
+use crate::serve_turn_crate;
 use crate::table::Table;
 use crate::under_test::{Contender, version_of_coturn};
 
@@ -32,14 +33,22 @@ pub(crate) fn run(how: &Compare) -> Result<()> {
     for repetition in 1..=repetitions {
         for case in &cases {
             for contender in &contenders {
-                let values = case.run(*contender, &place, effort)?;
-                for (row, value) in values {
-                    let (title, unit) = (&row.title, row.unit);
-                    let name = contender.name();
-                    progress(&format!(
-                        "[{repetition}/{repetitions}] {title}: {name} {value:.2} {unit}"
-                    ));
-                    table.add(*contender, row, value);
+                let name = contender.name();
+                let say = |text: &str| progress(&format!("[{repetition}/{repetitions}] {text}"));
+                match case.run(*contender, &place, effort) {
+                    Ok(values) => {
+                        for (row, value) in values {
+                            let (title, unit) = (&row.title, row.unit);
+                            say(&format!("{title}: {name} {value:.2} {unit}"));
+                            table.add(*contender, row, value);
+                        }
+                    }
+                    Err(error) if contender.is_ours() => return Err(error),
+                    Err(error) => {
+                        let reason = format!("{error:#}");
+                        say(&format!("{}: {name} fails: {reason}", case.name()));
+                        table.fail(*contender, case.name(), reason);
+                    }
                 }
             }
         }
@@ -73,5 +82,8 @@ fn conditions(how: &Compare, place: &Place, contenders: &[Contender]) -> Vec<Str
         conditions.push(format!("packets are looked at every {} µs", how.coalesced().as_micros()));
     }
     conditions.extend(coturn.map(|version| format!("coturn {version}")));
+    let turn_crate = contenders.contains(&Contender::TurnCrate);
+    let turn_crate = turn_crate.then(serve_turn_crate::version).flatten();
+    conditions.extend(turn_crate.map(|version| format!("turn crate {version}")));
     conditions
 }

@@ -15,6 +15,7 @@ mod payload;
 mod place;
 mod report;
 mod serve;
+mod serve_turn_crate;
 mod soak;
 mod stranger;
 mod table;
@@ -35,6 +36,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> Result<()> {
     match cli::Arguments::parse().mode {
         cli::Mode::Serve(how) => serve::run(&how),
+        cli::Mode::ServeTurnCrate(how) => serve_turn_crate::run(&how),
         cli::Mode::Compare(how) => compare::run(&how),
         cli::Mode::Soak(how) => soak::run(&how),
         cli::Mode::Flood(how) => flood::run(&how),

@@ -61,6 +61,8 @@ pub(crate) struct Table {
     #[serde(skip)]
     contenders: Vec<Contender>,
     lines: Vec<Line>,
+    /// Cases that a server of others could not go through.
+    failures: Vec<Failure>,
 }
 
 #[derive(Debug, Serialize)]
@@ -76,9 +78,24 @@ struct Results {
     values: Vec<f64>,
 }
 
+#[derive(Debug, Serialize)]
+struct Failure {
+    server: Contender,
+    case: String,
+    /// In how many repetitions.
+    times: usize,
+    /// The first time.
+    reason: String,
+}
+
 impl Table {
     pub(crate) fn new(conditions: Vec<String>, contenders: &[Contender]) -> Self {
-        Self { conditions, contenders: contenders.to_vec(), lines: Vec::new() }
+        Self {
+            conditions,
+            contenders: contenders.to_vec(),
+            lines: Vec::new(),
+            failures: Vec::new(),
+        }
     }
 
     pub(crate) fn add(&mut self, contender: Contender, row: Row, value: f64) {
@@ -93,6 +110,15 @@ impl Table {
         let results = line.and_then(|l| l.results.iter_mut().find(|r| r.server == contender));
         if let Some(results) = results {
             results.values.push(value);
+        }
+    }
+
+    /// Instead of values; the reason stands below the table.
+    pub(crate) fn fail(&mut self, server: Contender, case: String, reason: String) {
+        let mut known = self.failures.iter_mut();
+        match known.find(|failure| failure.server == server && failure.case == case) {
+            Some(failure) => failure.times += 1,
+            None => self.failures.push(Failure { server, case, times: 1, reason }),
         }
     }
 
@@ -115,13 +141,21 @@ impl Table {
             line.trim_end().to_owned()
         };
         let blank = [String::new()];
-        self.conditions.iter().cloned().chain(blank).chain(cells.iter().map(aligned)).collect()
+        let table = cells.iter().map(aligned).chain(self.failures.iter().map(Failure::text));
+        self.conditions.iter().cloned().chain(blank).chain(table).collect()
     }
 
     fn head(&self) -> Vec<String> {
         let servers = self.contenders.iter().map(|contender| contender.name());
         let head = ["median"].into_iter().chain(servers).chain(["to coturn", "wanted", ""]);
         head.map(str::to_owned).collect()
+    }
+}
+
+impl Failure {
+    fn text(&self) -> String {
+        let Self { server, case, times, reason } = self;
+        format!("{case}: {} failed {times}×: {reason}", server.name())
     }
 }
 
@@ -165,4 +199,24 @@ fn rounded(value: f64) -> String {
         _ => 2,
     };
     format!("{value:.digits$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_cannot_do_is_a_dash_and_a_reason_below() {
+        let mut table = Table::new(Vec::new(), &[Contender::TurnCrate, Contender::Porthole]);
+        table.add(Contender::Porthole, Row::new("packets lost".to_owned(), ""), 0.0);
+        for reason in ["it ended at once", "again"] {
+            table.fail(Contender::TurnCrate, "stall".to_owned(), reason.to_owned());
+        }
+        let lines = table.lines();
+        let row = lines.iter().find(|line| line.starts_with("packets lost")).expect("the row");
+        let cells: Vec<_> = row.split_whitespace().collect();
+        assert_eq!(cells, ["packets", "lost", "–", "0", "–"]);
+        let last = lines.last().expect("the reason");
+        assert_eq!(last, "stall: turn crate failed 2×: it ended at once");
+    }
 }

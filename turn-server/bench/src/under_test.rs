@@ -26,6 +26,8 @@ const FIRST_PORT: u16 = 10_000;
 pub(crate) enum Contender {
     /// The `turnserver` that is installed.
     Coturn,
+    /// The `turn` crate of webrtc-rs, in a process of this program.
+    TurnCrate,
     /// Ours.
     Porthole,
     /// Ours, with channels relayed in the kernel.
@@ -33,11 +35,13 @@ pub(crate) enum Contender {
 }
 
 impl Contender {
-    pub(crate) const ALL: [Self; 3] = [Self::Coturn, Self::Porthole, Self::PortholeKernel];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Coturn, Self::TurnCrate, Self::Porthole, Self::PortholeKernel];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Coturn => "coturn",
+            Self::TurnCrate => "turn crate",
             Self::Porthole => "Porthole",
             Self::PortholeKernel => "Porthole, kernel",
         }
@@ -46,6 +50,14 @@ impl Contender {
     pub(crate) fn is_installed(self) -> bool {
         match self {
             Self::Coturn => version_of_coturn().is_some(),
+            Self::TurnCrate | Self::Porthole | Self::PortholeKernel => true,
+        }
+    }
+
+    /// Whether a failure is our own to explain.
+    pub(crate) const fn is_ours(self) -> bool {
+        match self {
+            Self::Coturn | Self::TurnCrate => false,
             Self::Porthole | Self::PortholeKernel => true,
         }
     }
@@ -54,6 +66,12 @@ impl Contender {
         let (first, last) = (FIRST_PORT.to_string(), room.last_port.to_string());
         Ok(match self {
             Self::Coturn => coturn(at, room, scratch),
+            Self::TurnCrate => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.args(["serve-turn-crate", "--listen", &at.to_string()]);
+                command.args(["--first-port", &first, "--last-port", &last]);
+                command
+            }
             Self::Porthole | Self::PortholeKernel => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.args(["serve", "--until-eof", "--listen", &at.to_string()]);

@@ -41,6 +41,23 @@ fn the_table_has_a_value_for_every_measurement() {
 }
 
 #[test]
+fn the_turn_crate_stands_beside_ours() {
+    let arguments = ["compare", "--json", "--servers", "turn-crate,porthole", "--only"];
+    let small = ["relay 10 flows 160 B", "--seconds", "0.1", "--repetitions", "1", "--no-pin"];
+    let table = bench(&[&arguments[..], &small].concat());
+    assert_eq!(table["failures"], serde_json::json!([]));
+    let results = table["lines"][0]["results"].as_array().expect("results");
+    let servers: Vec<_> = results.iter().map(|result| result["server"].as_str()).collect();
+    assert_eq!(servers, [Some("turn-crate"), Some("porthole")]);
+    for result in results {
+        assert_eq!(result["values"].as_array().map(Vec::len), Some(1), "{table}");
+    }
+    let conditions = table["conditions"].as_array().expect("conditions");
+    let version = |line: &Value| line.as_str().is_some_and(|line| line.starts_with("turn crate 0"));
+    assert!(conditions.iter().any(version), "{table}");
+}
+
+#[test]
 fn a_flood_from_100_000_addresses_costs_no_memory_and_no_packet_of_a_relay() {
     // Slowly: other tests may take the server's core away for half a second.
     let report = bench(&["flood", "--json", "--no-pin", "--rate", "10000"]);

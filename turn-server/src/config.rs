@@ -168,13 +168,21 @@ impl Settings {
     }
 }
 
+/// What a check finds out, and a start uses.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    certificates: Option<Arc<Certificates>>,
+    discovery: Option<Discovery>,
+}
+
 /// Everything that can be known without a socket.
-pub(crate) fn check(config: &Config) -> Result<(), StartError> {
+pub(crate) fn check(config: &Config) -> Result<Checked, StartError> {
     check_ports(&config.relay_ports)?;
-    if listen_addrs(config).is_empty() {
+    let discovery = discovery(config)?;
+    if listen_addrs(config, discovery).is_empty() {
         return Err(StartError::NoListenAddress);
     }
-    load_certificates(config)?;
+    let certificates = load_certificates(config)?;
     if let Some(key) = config.oauth_keys.iter().find(|key| ![16, 32].contains(&key.key.len())) {
         return Err(StartError::OauthKey { kid: key.kid.clone() });
     }
@@ -182,7 +190,7 @@ pub(crate) fn check(config: &Config) -> Result<(), StartError> {
     if nobody && config.oauth_keys.is_empty() {
         tracing::warn!("no TURN users and no secret are configured: only STUN will be answered");
     }
-    Ok(())
+    Ok(Checked { certificates, discovery })
 }
 
 fn reloadable(config: &Config, policy: PolicyConfig) -> Reloadable {
@@ -201,16 +209,15 @@ fn reloadable(config: &Config, policy: PolicyConfig) -> Reloadable {
 }
 
 pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
-    check(&config)?;
+    let Checked { certificates, discovery } = check(&config)?;
     let sides = relay_sides(&config)?;
     let own = own_addresses().map_err(StartError::System)?;
     let workers = match config.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     };
-    let discovery = discovery(&config)?;
-    let (listens, sockets) = listen::open_all(&listen_addrs(&config), &own, workers)?;
-    let certificates = load_certificates(&config)?;
+    let addrs = listen_addrs(&config, discovery);
+    let (listens, sockets) = listen::open_all(&addrs, &own, workers)?;
     let policy = policy(&config, &listens, &sides, own);
     let relay = |wanted: fn(&IpAddr) -> bool| {
         let side = sides.iter().find(|side| wanted(&side.advertised))?;
@@ -279,11 +286,10 @@ impl Prepared {
     }
 }
 
-fn listen_addrs(config: &Config) -> Vec<(SocketAddr, Speaks)> {
+fn listen_addrs(config: &Config, discovery: Option<Discovery>) -> Vec<(SocketAddr, Speaks)> {
     let Config { listen, listen_tls, listen_dtls, .. } = config;
     let all = |addrs: &[SocketAddr], speaks| addrs.iter().map(|a| (*a, speaks)).collect::<Vec<_>>();
     let (plain, tls) = (all(listen, Speaks::Plain), all(listen_tls, Speaks::Tls));
-    let discovery = discovery(config).ok().flatten();
     let discovery = discovery.map(|Discovery { primary, alternate }| {
         let crossed = [(primary.ip(), alternate.port()), (alternate.ip(), primary.port())];
         let sockets = [alternate].into_iter().chain(crossed.map(SocketAddr::from));

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use porthole_turn_proto::{
     ClientConfig, ClientEvent, FailureReason, Transport, TurnClient, rest_credentials,
 };
-use porthole_turn_server::{Config, Effect, QuotaLimits, ReloadError, Server, SessionId};
+use porthole_turn_server::{Config, Effect, QuotaLimits, ReloadError, Server, SessionId, TlsFiles};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const ROUND: Duration = Duration::from_millis(5);
@@ -154,9 +154,21 @@ fn a_reload_changes_the_quota_and_says_what_needs_a_restart() -> Result<()> {
 #[test]
 fn settings_that_cannot_be_change_nothing() -> Result<()> {
     let (server, _) = start(config())?;
-    let wrong = Config { relay_ports: 0..=9, users: Vec::new(), ..config() };
-    let error = server.reload(wrong).expect_err("port 0 is in the range");
-    ensure!(matches!(error, ReloadError::Invalid(_)), "{error}");
+    let nobody = || Config { users: Vec::new(), ..config() };
+    // The first address has port 0, which discovery cannot name.
+    let discovery_address = Some("127.0.0.2:3479".parse()?);
+    let missing = TlsFiles { certificate: "none.pem".into(), key: "none.pem".into() };
+    for (what, wrong) in [
+        ("a port 0 to relay at", Config { relay_ports: 0..=9, ..nobody() }),
+        ("discovery without a first address", Config { discovery_address, ..nobody() }),
+        ("nowhere to listen", Config { listen: Vec::new(), ..nobody() }),
+        ("no certificate", Config { tls: Some(missing), ..nobody() }),
+    ] {
+        let refused = server.reload(wrong.clone()).expect_err(what);
+        let ReloadError::Invalid(refused) = refused else { bail!("{what}: {refused}") };
+        let at_start = Server::start(wrong).expect_err(what);
+        ensure!(refused.to_string() == at_start.to_string(), "{what}: {refused}, {at_start}");
+    }
     Caller::new(&server, "anna", "secret")?.enter()?;
     Ok(())
 }

@@ -15,6 +15,8 @@ use crate::wire::{Received, Wire};
 const DRAIN: Duration = Duration::from_millis(150);
 /// In a closed loop, what did not come within this time is taken for lost, and others are sent.
 const GIVEN_UP: Duration = Duration::from_millis(200);
+/// So much longer is measured if nothing came through: others may have the server's core.
+const STARVED: Duration = Duration::from_secs(10);
 /// Packets sent before the generator looks for arrivals again.
 const SENT_AT_ONCE: u64 = 32;
 /// Latencies kept; enough for a minute at the rates they are measured at.
@@ -184,7 +186,8 @@ impl<'t> Traffic<'t> {
                 before = Some((server.cpu()?, self.outcome.received));
                 self.outcome.latencies.clear();
             }
-            if now >= end && !stalling.is_stopped() {
+            let relayed = before.is_some_and(|(_, received)| self.has_relayed_since(received));
+            if now >= end && !stalling.is_stopped() && (relayed || now >= end + STARVED) {
                 break;
             }
             stalling.step(now, server)?;
@@ -205,6 +208,11 @@ impl<'t> Traffic<'t> {
         self.catch_up(0, DRAIN)?;
         self.outcome.latencies.sort_unstable();
         Ok(self.outcome)
+    }
+
+    /// In both directions.
+    fn has_relayed_since(&self, received: [u64; 2]) -> bool {
+        self.outcome.received.iter().zip(received).all(|(now, then)| *now > then)
     }
 
     /// As much as the pace allows.

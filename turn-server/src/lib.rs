@@ -3,8 +3,8 @@
 //! One thread a core, each with its own listening sockets (the kernel spreads clients by
 //! SO_REUSEPORT), its own relay sockets and its own [`proto server`](porthole_turn_proto::server):
 //! a packet meets no lock and no other thread, unless its client has moved (RFC 8016) to where the
-//! kernel brings it to another worker. What they share is the port range (atomic bits) and the quota
-//! (a lock taken once for each allocation).
+//! kernel brings it to another worker. What they share is the port range (atomic bits) and the
+//! quota (a lock taken once for each allocation).
 //!
 //! Architecture invariant: nothing here decides about a message; nothing here blocks but `poll`.
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use porthole_test_support::scene::scene;
+use porthole_test_support::wait;
 use porthole_turn_server::Config;
 use turn_client_proto::api::{TurnConfig, TurnEvent, TurnPollRet, TurnRecvRet};
 use turn_client_proto::client::TurnClient;
@@ -347,10 +348,15 @@ fn turn_client_proto_cannot_be_talked_into_weaker_ways_by_who_is_between() {
                     break;
                 }
             }
+            // The server counts in public a moment after it has answered.
+            let answered = || {
+                let counters = server.stats().counters;
+                let answered = counters.errors().filter(|(_, count)| *count > 0);
+                answered.map(|(error, _)| error.value()).collect::<Vec<_>>()
+            };
+            wait::until("these errors", PATIENCE, || Ok((answered() == errors).then_some(())))
+                .with_context(|| format!("{what}: {:?} was answered", answered()))?;
             let counters = server.stats().counters;
-            let answered = counters.errors().filter(|(_, count)| *count > 0);
-            let answered: Vec<_> = answered.map(|(error, _)| error.value()).collect();
-            ensure!(answered == errors, "{what}: {answered:?} was answered");
             ensure!(counters.allocations_made == allocations, "{what}: {counters:?}");
         }
         Ok(())

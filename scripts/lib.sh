@@ -44,8 +44,8 @@ need_packages() {
         >/dev/null || fail "apt-get could not install $lacking"
 }
 
-# A linker and compilers for the crates that hold C and C++ (ring, SQLite, OpenH264, jemalloc), and the
-# assembler that makes OpenH264 three times as fast.
+# A linker and compilers for the crates that hold C and C++ (ring, SQLite, OpenH264, jemalloc), and
+# the assembler that makes OpenH264 three times as fast.
 need_compilers() {
     if command -v cc >/dev/null && command -v c++ >/dev/null && command -v make >/dev/null &&
         command -v nasm >/dev/null; then

@@ -121,9 +121,11 @@ fn without_privileges_it_says_which_are_needed() {
         return;
     }
     scene(NAME, &[Need::Lab], |scene| {
-        // Where nobody may go.
+        // Where nobody may go. Made by another process: a file that this one has open for writing
+        // while a test beside it starts a program cannot be run.
         let copy = std::env::temp_dir().join(format!("porthole-nobody-{}", std::process::id()));
-        std::fs::copy(std::env::current_exe()?, &copy)?;
+        let copied = Command::new("cp").arg(std::env::current_exe()?).arg(&copy).status()?;
+        ensure!(copied.success(), "no copy at {}", copy.display());
         let mut command = Command::new(&copy);
         command.args(["--exact", NAME]).env(AS_NOBODY, "1").current_dir("/");
         let output = command.uid(NOBODY).gid(NOBODY).output();

@@ -69,7 +69,8 @@ impl Road {
         Ok(road)
     }
 
-    /// A new flow, with ports of its own but the server's.
+    /// A new flow, with ports of its own but the server's. They are the same in every run, and with
+    /// them every checksum: one in 65536 makes the program leave a packet to the sockets.
     pub(crate) fn ends(&self, family: Family) -> Result<Ends> {
         let (server, client, peer): (IpAddr, IpAddr, IpAddr) = match family {
             V4 => (
@@ -79,13 +80,13 @@ impl Road {
             ),
             V6 => (SERVER_V6.parse()?, CLIENT_V6.parse()?, PEER_V6.parse()?),
         };
-        let relay_port = self.ports.fetch_add(1, Ordering::Relaxed);
-        let client = bind(&self.client.host, client)?;
-        let peer = bind(&self.peer.host, peer)?;
+        let port = self.ports.fetch_add(1, Ordering::Relaxed);
+        let client = bind(&self.client.host, (client, port).into())?;
+        let peer = bind(&self.peer.host, (peer, port).into())?;
         let flow = Flow {
             client: client.local_addr()?,
             server: SocketAddr::new(server, 3478),
-            relay: SocketAddr::new(server, relay_port),
+            relay: SocketAddr::new(server, port),
             peer: peer.local_addr()?,
             channel: CHANNEL,
         };
@@ -167,8 +168,8 @@ pub(crate) fn run(host: &Host, script: &str) -> Result<()> {
     Ok(())
 }
 
-fn bind(host: &Host, ip: IpAddr) -> Result<UdpSocket> {
-    let socket = host.inside(|| UdpSocket::bind((ip, 0)))??;
+fn bind(host: &Host, addr: SocketAddr) -> Result<UdpSocket> {
+    let socket = host.inside(|| UdpSocket::bind(addr))??;
     socket.set_read_timeout(Some(ARRIVAL))?;
     Ok(socket)
 }

@@ -29,6 +29,8 @@ const PEERS: [&str; 10] = [
     "[2001:db8::1]:50002",
     "192.0.2.9:0",
 ];
+/// The client that the kernel brings to another worker.
+const PASSED: &str = "198.51.100.8:4000";
 const METHODS: [Method; 8] = [
     Method::Allocate,
     Method::Refresh,
@@ -103,6 +105,15 @@ impl Play {
         }
     }
 
+    /// One client's datagrams come to another worker.
+    fn gets(&mut self, from: &FiveTuple, bytes: &[u8]) -> Vec<Vec<u8>> {
+        if from.transport == Transport::Udp && from.client.ip() == addr(PASSED).ip() {
+            self.world.gets_passed(from, bytes)
+        } else {
+            self.world.gets(from, bytes)
+        }
+    }
+
     fn step(&mut self, step: u8, input: &mut Input<'_>) {
         match step % 16 {
             0..=5 => self.request(input),
@@ -115,7 +126,7 @@ impl Play {
             }
             7 => {
                 let (from, number) = (client(input), input.byte());
-                self.world.gets(&from, &[0x40 + (number & 0x3F), number >> 6, 0, 1, 7]);
+                self.gets(&from, &[0x40 + (number & 0x3F), number >> 6, 0, 1, 7]);
             }
             8 => self.peer_sends(input),
             9 => {
@@ -131,13 +142,13 @@ impl Play {
             13 => self.operate(input),
             14 => {
                 let (from, method) = (client(input), input.pick(&METHODS));
-                self.world.gets(&from, &unsigned(method, |_| {}));
+                self.gets(&from, &unsigned(method, |_| {}));
             }
             _ => {
                 let (from, len) = (client(input), usize::from(input.byte()));
                 let (bytes, rest) = input.0.split_at(len.min(input.0.len()));
                 input.0 = rest;
-                self.world.gets(&from, bytes);
+                self.gets(&from, bytes);
             }
         }
         self.world.drain();
@@ -165,7 +176,7 @@ impl Play {
                 writer.xor_address(attribute::XOR_PEER_ADDRESS, *peer);
             }
         });
-        for answer in self.world.gets(&from, &request) {
+        for answer in self.gets(&from, &request) {
             self.learn(&from, method, &peers, &answer);
         }
     }
@@ -193,7 +204,7 @@ impl Play {
     }
 
     fn nonce(&mut self, from: &FiveTuple) -> String {
-        let sent = self.world.gets(from, &unsigned(Method::Allocate, allocate));
+        let sent = self.gets(from, &unsigned(Method::Allocate, allocate));
         let message = sent.first().and_then(|bytes| Message::parse(bytes).ok());
         let nonce =
             message.and_then(|m| m.text(attribute::NONCE).ok().flatten().map(str::to_owned));
@@ -327,6 +338,10 @@ impl Play {
         assert!(world.ports_taken() >= world.open.len(), "an open port is a taken one");
         assert!(world.open.len() >= living, "an allocation without a socket");
         assert!(living > 0 || world.connections.is_empty(), "connections of nobody");
+        for (client, transport) in &world.passed {
+            let from = FiveTuple { transport: *transport, client: *client, server: addr(SERVER) };
+            assert!(world.server.has_allocation(&from), "{client} is passed on for nothing");
+        }
         let now = world.now.instant;
         for ((relay, _, peer), [to_peer, to_client]) in &world.offloaded {
             if now >= *to_peer.max(to_client) {
@@ -365,7 +380,7 @@ fn client(input: &mut Input<'_>) -> FiveTuple {
     const CLIENTS: [(&str, Transport); 8] = [
         ("198.51.100.7:4000", Transport::Udp),
         ("198.51.100.7:4001", Transport::Udp),
-        ("198.51.100.8:4000", Transport::Udp),
+        (PASSED, Transport::Udp),
         ("[2001:db8:7::7]:4000", Transport::Udp),
         ("198.51.100.7:4000", Transport::Tcp),
         ("198.51.100.7:4001", Transport::Tcp),

@@ -71,6 +71,8 @@ pub fn config() -> ServerConfig {
     }
 }
 
+const OTHER_WORKER: u8 = 1;
+
 /// A server and what its driver would hold.
 #[derive(Debug)]
 pub struct World {
@@ -90,6 +92,8 @@ pub struct World {
     /// What a fast path would relay: the relay, the channel, the peer; and until when to the peer
     /// and to the client.
     pub offloaded: BTreeMap<(RelayId, u16, SocketAddr), [Instant; 2]>,
+    /// Clients that another worker takes for this one's.
+    pub passed: BTreeSet<(SocketAddr, Transport)>,
     relays: Vec<RelayAddress>,
     quota: SharedQuota,
 }
@@ -133,13 +137,26 @@ impl World {
             connecting: Vec::new(),
             connections: BTreeSet::new(),
             offloaded: BTreeMap::new(),
+            passed: BTreeSet::new(),
             quota,
         }
     }
 
     /// What the server answers to these bytes.
     pub fn gets(&mut self, from: &FiveTuple, bytes: &[u8]) -> Vec<Vec<u8>> {
-        if let Some(to_peer) = self.server.handle_client(self.now, from, bytes) {
+        let to_peer = self.server.handle_client(self.now, from, bytes);
+        self.sent(to_peer, bytes)
+    }
+
+    /// The same if the kernel brings these bytes to another worker, which passes them on.
+    pub fn gets_passed(&mut self, from: &FiveTuple, bytes: &[u8]) -> Vec<Vec<u8>> {
+        self.passed.insert((from.client, from.transport));
+        let to_peer = self.server.handle_passed(self.now, OTHER_WORKER, from, bytes);
+        self.sent(to_peer, bytes)
+    }
+
+    fn sent(&mut self, to_peer: Option<ToPeer>, bytes: &[u8]) -> Vec<Vec<u8>> {
+        if let Some(to_peer) = to_peer {
             let ToPeer { relay, peer, payload, .. } = to_peer;
             let relayed = *self.open.get(&relay).expect("relays through an open socket only");
             let payload = bytes.get(payload).expect("a payload within the message").to_vec();
@@ -200,6 +217,9 @@ impl World {
                 self.offloaded.insert((relay, number, peer), [to_peer_until, to_client_until]);
             } else if let Output::ChannelRemoved { relay, number, peer } = output {
                 self.offloaded.remove(&(relay, number, peer));
+            } else if let Output::ForgetClient { client, worker } = output {
+                assert_eq!(worker, OTHER_WORKER);
+                self.passed.remove(&(client.client, client.transport));
             } else if let Output::SessionEnded(end) = output {
                 self.ended.push(*end);
             }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::Account;
+use porthole_test_support::ports::free_port;
 use porthole_turn_proto::stun::{Class, Message, MessageWriter, Method, attribute};
 use std::time::Duration;
 use tokio::{
@@ -68,8 +69,8 @@ async fn two_servers_tell_how_the_nat_maps() {
 
 #[tokio::test]
 async fn what_does_not_answer_fails_with_advice() {
-    // Nobody listens there any more.
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // Nobody listens there.
+    let closed = free_port().unwrap();
     let servers = [resolve(&closed.to_string()).await.unwrap()];
     let user: Account = "a:b".parse().unwrap();
     // A refusal over loopback comes at once, and UDP has none.
@@ -146,8 +147,8 @@ async fn tls_is_tried_as_a_browser_would() {
 /// RFC 5780 with our own server on two addresses; over loopback there is no NAT to be found.
 #[tokio::test]
 async fn a_server_with_two_addresses_tells_how_the_nat_behaves() {
-    let free = |ip: &str| std::net::UdpSocket::bind((ip, 0)).unwrap().local_addr().unwrap();
-    let (primary, alternate) = (free("127.0.0.1"), free("127.0.0.2"));
+    let primary = free_port().unwrap();
+    let alternate = SocketAddr::from(([127, 0, 0, 2], free_port().unwrap().port()));
     for (discovery_address, behaves) in [(Some(alternate), true), (None, false)] {
         let server = porthole_turn_server::Server::start(porthole_turn_server::Config {
             listen: vec![primary],

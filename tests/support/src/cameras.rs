@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::porthole::free_port;
+use crate::ports::free_port;
 use crate::program::Program;
 use crate::scene::{Need, Scene};
 

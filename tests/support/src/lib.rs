@@ -4,6 +4,7 @@
 //! - [`scene`]: one test's folder, logs and skip rule.
 //! - [`program`]: a program started, awaited, stopped, its output kept.
 //! - [`porthole`]: the `porthole` program, by its flags.
+//! - [`ports`]: ports for programs that must be told one.
 //! - [`http`]: one request, from the machine or from inside a lab host.
 //! - [`browser`]: Chromium, driven through the scripts in `tests/browser/driver`.
 //! - [`path`]: direct, relayed or inside the LAN.
@@ -22,6 +23,7 @@ pub mod http;
 pub mod lab;
 pub mod path;
 pub mod porthole;
+pub mod ports;
 pub mod program;
 pub mod python;
 pub mod scene;

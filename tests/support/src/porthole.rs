@@ -1,7 +1,7 @@
 //! The `porthole` program, driven by its flags alone.
 
 use std::ffi::OsString;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::http::{self, Answer};
+use crate::ports::free_port;
 use crate::program::{Place, Program};
 use crate::scene::Scene;
 use crate::wait;
@@ -18,8 +19,6 @@ use crate::wait;
 const READY_DEADLINE: Duration = Duration::from_secs(30);
 const HTTP_PORT: u16 = 8080;
 const TURN_PORT: u16 = 3478;
-/// How often a port is looked for that is free for TCP and UDP.
-const MAX_PORT_TRIES: usize = 100;
 
 /// The program under test: `PORTHOLE_BIN`, or the one beside the test executable.
 pub fn binary() -> Result<PathBuf> {
@@ -224,16 +223,4 @@ impl Gateway {
         }
         Ok(Self { program: Program::start(scene, name, command.args(flags))? })
     }
-}
-
-/// A loopback port that is free for TCP and UDP just now.
-pub fn free_port() -> Result<SocketAddr> {
-    for _ in 0..MAX_PORT_TRIES {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let address = tcp.local_addr()?;
-        if UdpSocket::bind(address).is_ok() {
-            return Ok(address);
-        }
-    }
-    bail!("no free port on loopback")
 }

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use porthole_test_support::ports::free_port;
 use porthole_test_support::scene::{Need, Scene, scene};
 use porthole_turn_proto::{
     ClientConfig, ClientEvent, StreamDecoder, StunClient, Transport, TurnClient,
@@ -16,7 +17,7 @@ use crate::{PASSWORD, PATIENCE, REALM, Running, USER};
 
 /// coturn's server, on a free port.
 fn coturn(scene: &Scene) -> Result<(Running, SocketAddr)> {
-    let at = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
+    let at = free_port()?;
     let log = std::fs::File::create(scene.folder().join("coturn.log"))?;
     let child = Command::new("turnserver")
         .args(["-n", "--no-cli", "--no-tls", "--no-dtls", "--allow-loopback-peers"])
@@ -170,7 +171,11 @@ fn our_clients_are_served_by_coturn() {
             // Its nonces go stale after a second: this one must be asked for twice.
             std::thread::sleep(Duration::from_millis(2_100));
             caller.client.bind_channel(peer, Instant::now());
-            (0..30).try_for_each(|_| caller.round().map(drop))?;
+            let deadline = Instant::now() + PATIENCE;
+            while caller.client.channel(peer).is_none() {
+                ensure!(Instant::now() < deadline, "{transport:?}: no channel");
+                caller.round()?;
+            }
             let mut out = Vec::new();
             caller.client.wrap(peer, b"x", &mut out);
             ensure!(out.starts_with(&[0x40, 0]), "{transport:?}: no channel");

@@ -1,7 +1,7 @@
 //! A key that is not known.
 
 use anyhow::{Context as _, Result, ensure};
-use porthole_test_support::porthole::free_port;
+use porthole_test_support::ports::free_port;
 use porthole_test_support::scene::{Need, Scene, scene};
 
 use crate::house::{porthole, run_to_end};

@@ -3,7 +3,7 @@
 use std::net::{TcpListener, UdpSocket};
 
 use anyhow::{Context as _, Result};
-use porthole_test_support::porthole::free_port;
+use porthole_test_support::ports::free_port;
 use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Scene, scene};
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use anyhow::ensure;
 use porthole_test_support::cameras::{Camera, Kind};
 use porthole_test_support::lab::Lab;
-use porthole_test_support::porthole::free_port;
+use porthole_test_support::ports::free_port;
 use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Need, scene};
 

@@ -4,7 +4,8 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use porthole_test_support::porthole::{Server, free_port};
+use porthole_test_support::porthole::Server;
+use porthole_test_support::ports::free_port;
 use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Need, scene};
 use porthole_test_support::viewer::Viewer;

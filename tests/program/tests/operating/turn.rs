@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use porthole_test_support::http::{self, Answer};
-use porthole_test_support::porthole::{binary, free_port};
+use porthole_test_support::porthole::binary;
+use porthole_test_support::ports::free_port;
 use porthole_test_support::program::{Place, Program};
 use porthole_test_support::scene::Scene;
 use serde_json::Value;

@@ -66,23 +66,40 @@ impl Caller {
         self.allocate()?.map_err(|reason| anyhow!("not let in: {reason:?}"))
     }
 
-    /// Whether a packet to this peer comes through.
-    fn reaches(&mut self, peer: &UdpSocket) -> Result<bool> {
+    /// One packet more to this peer, as soon as there is a permission; whether one has arrived.
+    fn tries(&mut self, peer: &UdpSocket) -> Result<bool> {
         let to = peer.local_addr()?;
-        peer.set_read_timeout(Some(ROUND))?;
         self.client.permit(to.ip(), Instant::now());
         let mut out = Vec::new();
-        for _ in 0..40 {
-            out.clear();
-            if self.client.wrap(to, b"hello", &mut out) {
-                self.socket.send(&out)?;
-            }
-            self.round()?;
-            if peer.recv(&mut [0; 64]).is_ok() {
-                return Ok(true);
-            }
+        if self.client.wrap(to, b"hello", &mut out) {
+            self.socket.send(&out)?;
         }
-        Ok(false)
+        self.round()?;
+        peer.set_nonblocking(true)?;
+        Ok(peer.recv(&mut [0; 64]).is_ok())
+    }
+
+    /// Sends packets to this peer until one comes through.
+    fn reaches(&mut self, peer: &UdpSocket) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.tries(peer)? {
+            ensure!(Instant::now() < deadline, "the peer is not reached");
+        }
+        Ok(())
+    }
+
+    /// Sends packets to this peer until the server has dropped one; none may come through.
+    fn is_cut_off(&mut self, server: &Server, peer: &UdpSocket) -> Result<()> {
+        // What was under way before.
+        peer.set_nonblocking(true)?;
+        while peer.recv(&mut [0; 64]).is_ok() {}
+        let dropped = || server.stats().counters.dropped();
+        let (before, deadline) = (dropped(), Instant::now() + PATIENCE);
+        while dropped() == before {
+            ensure!(Instant::now() < deadline, "nothing is dropped");
+            ensure!(!self.tries(peer)?, "the peer is reached");
+        }
+        Ok(())
     }
 }
 
@@ -106,7 +123,7 @@ fn a_reload_changes_who_may_come_and_keeps_who_is_there() -> Result<()> {
     let (server, mut anna) = start(config())?;
     anna.enter()?;
     let peer = UdpSocket::bind("127.0.0.1:0")?;
-    ensure!(anna.reaches(&peer)?, "before");
+    anna.reaches(&peer).context("before")?;
 
     let users = vec![("berta".to_owned(), "other".to_owned())];
     let rest_secrets = vec!["shared".to_owned()];
@@ -114,7 +131,7 @@ fn a_reload_changes_who_may_come_and_keeps_who_is_there() -> Result<()> {
     let settings: Vec<_> = changes.iter().map(|change| (change.setting, change.effect)).collect();
     assert_eq!(settings, [("users", Effect::AtOnce), ("rest_secrets", Effect::AtOnce)]);
 
-    ensure!(anna.reaches(&peer)?, "the allocation lives on");
+    anna.reaches(&peer).context("the allocation lives on")?;
     let refused = Caller::new(&server, "anna", "secret")?.allocate()?;
     assert_eq!(refused, Err(FailureReason::Unauthenticated));
     Caller::new(&server, "berta", "other")?.enter()?;
@@ -128,13 +145,11 @@ fn a_reload_closes_peers_for_living_allocations_too() -> Result<()> {
     let (server, mut anna) = start(config())?;
     anna.enter()?;
     let peer = UdpSocket::bind("127.0.0.1:0")?;
-    ensure!(anna.reaches(&peer)?, "before");
+    anna.reaches(&peer).context("before")?;
     server.reload(Config { deny_peers: vec!["127.0.0.0/8".parse()?], ..config() })?;
-    // What was under way arrives first.
-    while peer.recv(&mut [0; 64]).is_ok() {}
-    ensure!(!anna.reaches(&peer)?, "a permission of before outlived the rule");
+    anna.is_cut_off(&server, &peer).context("a permission of before outlived the rule")?;
     server.reload(config())?;
-    ensure!(anna.reaches(&peer)?, "and open again");
+    anna.reaches(&peer).context("and open again")?;
     Ok(())
 }
 
@@ -212,14 +227,15 @@ fn a_draining_server_refuses_newcomers_and_new_settings() -> Result<()> {
     let (server, mut anna) = start(config())?;
     anna.enter()?;
     let peer = UdpSocket::bind("127.0.0.1:0")?;
-    ensure!(anna.reaches(&peer)?, "before");
+    anna.reaches(&peer).context("before")?;
     std::thread::scope(|scope| -> Result<()> {
-        let drained = scope.spawn(|| server.shutdown(Duration::from_secs(2)));
+        let drained = scope.spawn(|| server.shutdown(PATIENCE));
         wait_for("draining", || server.is_draining())?;
-        ensure!(anna.reaches(&peer)?, "who is there goes on");
+        anna.reaches(&peer).context("who is there goes on")?;
         ensure!(matches!(server.reload(config()), Err(ReloadError::Stopping)), "a reload");
         ensure!(!drained.is_finished(), "there is somebody to wait for");
-        Ok(())
+        anna.client.close(Instant::now());
+        anna.round()
     })?;
     ensure!(server.sessions(None, 1).is_err(), "nobody is left to ask");
     Ok(())

@@ -160,7 +160,12 @@ struct Caller {
     client: TurnClient,
     wire: Wire,
     received: Vec<(SocketAddr, Vec<u8>)>,
+    /// A CreatePermission has succeeded; all peers have one address.
+    is_permitted: bool,
 }
+
+/// How the answer to a CreatePermission begins that succeeds.
+const PERMITTED: [u8; 2] = [0x01, 0x08];
 
 impl Caller {
     fn new(wire: Wire) -> Self {
@@ -170,7 +175,7 @@ impl Caller {
         };
         let config = ClientConfig::new("anna".to_owned(), "secret".to_owned(), transport);
         let client = TurnClient::new(config, Instant::now());
-        Self { client, wire, received: Vec::new() }
+        Self { client, wire, received: Vec::new(), is_permitted: false }
     }
 
     fn round(&mut self) -> Result<()> {
@@ -179,6 +184,7 @@ impl Caller {
             self.wire.write(&bytes)?;
         }
         for message in self.wire.read()?.0 {
+            self.is_permitted |= message.starts_with(&PERMITTED);
             if let Some((peer, range)) = self.client.handle_datagram(Instant::now(), &message) {
                 self.received.push((peer, message[range].to_vec()));
             }
@@ -210,13 +216,13 @@ impl Caller {
             } else {
                 self.client.permit(peer.ip(), Instant::now());
             }
-            (0..10).try_for_each(|_| self.round())?;
-            let mut out = Vec::new();
             let deadline = Instant::now() + PATIENCE;
-            while !self.client.wrap(peer, &payload, &mut out) {
-                ensure!(Instant::now() < deadline, "nothing is permitted");
+            while !self.is_permitted || bound && self.client.channel(peer).is_none() {
+                ensure!(Instant::now() < deadline, "neither permission nor channel");
                 self.round()?;
             }
+            let mut out = Vec::new();
+            ensure!(self.client.wrap(peer, &payload, &mut out), "nothing is permitted");
             self.wire.write(&out)?;
             let mut buffer = [0; 65_536];
             let (n, from) = socket.recv_from(&mut buffer).context("at the peer")?;

@@ -11,6 +11,7 @@ use porthole_turn_proto::stun::{
     Class, Message, MessageWriter, Method, TransactionId, attribute, long_term_key,
 };
 use porthole_turn_server::{BandwidthLimits, Config, Server};
+use socket2::{Domain, Socket, Type};
 
 /// REQUESTED-TRANSPORT (RFC 6062 §6.2.2): IANA's number of the protocol, and three bytes reserved.
 const REQUESTED_TCP: u32 = 6 << 24;
@@ -237,8 +238,11 @@ fn what_cannot_be_had_is_refused_and_all_ends_with_the_allocation() -> Result<()
     let connection = control.connect(peer_addr)?.connection.context("none")?;
     let mut peer = listener.accept()?.0;
     assert_eq!(control.connect(peer_addr)?.code, 446, "there is one already");
-    let nobody = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    assert_eq!(control.connect(nobody)?.code, 447, "nobody listens");
+    // The port is taken, and nobody listens.
+    let nobody = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    nobody.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    let at = nobody.local_addr()?.as_socket().context("an address")?;
+    assert_eq!(control.connect(at)?.code, 447, "nobody listens");
     assert!(Client::bound(addr, connection ^ 0x100, b"").is_err(), "another's connection");
     let mut data = Client::bound(addr, connection, b"")?;
     drop(control);

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use porthole_test_support::python;
 use porthole_test_support::scene::{Need, Scene, scene};
+use porthole_test_support::wait;
 
 use crate::authority::Authority;
 use crate::{Echo, PASSWORD, PATIENCE, USER, run, secure, start};
@@ -39,13 +39,10 @@ fn aioice_relays_over_udp_tcp_and_tls() {
             let (well, said) = client(scene, to, transport, echo.addr, &authority.root)?;
             ensure!(well && said.contains("127.0.0.1"), "{transport}: {said}");
         }
-        let deadline = Instant::now() + PATIENCE;
-        while server.stats().allocations > 0 {
-            ensure!(Instant::now() < deadline, "allocations are left: {:?}", server.stats());
-            std::thread::yield_now();
-        }
-        let counters = server.stats().counters;
-        ensure!(counters.allocations_made == 3, "{counters:?}");
-        Ok(())
+        wait::until("all three are made and over", PATIENCE, || {
+            let stats = server.stats();
+            Ok((stats.counters.allocations_made == 3 && stats.allocations == 0).then_some(()))
+        })
+        .with_context(|| format!("{:?}", server.stats()))
     });
 }

@@ -7,6 +7,7 @@ use porthole_test_support::browser::{Browser, event};
 use porthole_test_support::lab::{Lab, Nat, SERVER_ADDRESS};
 use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Need, Scene, scene};
+use porthole_test_support::wait;
 use porthole_turn_server::{Config, Server};
 use serde_json::json;
 
@@ -82,10 +83,13 @@ fn relay(
         let pair = &relayed["pairs"][end];
         ensure!(pair["type"] == "relay" && pair["relayProtocol"] == protocol, "{relayed}");
     }
-    let after = server.stats().counters;
-    ensure!(after.allocations_made >= before.allocations_made + 2, "{after:?}");
-    // Each message goes through both allocations, there and back.
-    let packets = after.to_peers().packets - before.to_peers().packets;
-    ensure!(packets >= 2 * MESSAGES, "only {packets} packets were relayed");
-    Ok(())
+    // Each message goes through both allocations, there and back. They are counted in public a
+    // moment later.
+    wait::until("all is counted", DEADLINE, || {
+        let after = server.stats().counters;
+        let allocations = after.allocations_made - before.allocations_made;
+        let packets = after.to_peers().packets - before.to_peers().packets;
+        Ok((allocations >= 2 && packets >= 2 * MESSAGES).then_some(()))
+    })
+    .with_context(|| format!("{:?}", server.stats()))
 }

@@ -8,8 +8,6 @@ use porthole_turn_proto::{ClientConfig, ClientEvent, FailureReason, Transport, T
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const ROUND: Duration = Duration::from_millis(5);
-/// A packet over loopback needs one; the rest is for a busy machine.
-const MAX_ROUNDS: usize = 60;
 
 pub(crate) struct Caller {
     client: TurnClient,
@@ -62,14 +60,15 @@ impl Caller {
         Ok(())
     }
 
-    /// Whether a packet comes through to a peer on loopback.
+    /// Whether a packet comes through to a peer on loopback, or the server refuses it.
     pub(crate) fn reaches_loopback(&mut self) -> Result<bool> {
         let peer = UdpSocket::bind("127.0.0.1:0")?;
         peer.set_read_timeout(Some(ROUND))?;
         let to = peer.local_addr()?;
         self.client.permit(to.ip(), Instant::now());
         let mut out = Vec::new();
-        for _ in 0..MAX_ROUNDS {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
             out.clear();
             if self.client.wrap(to, b"hello", &mut out) {
                 self.socket.send(&out)?;
@@ -79,7 +78,10 @@ impl Caller {
                 ensure!(from.port() == self.relayed.port(), "it came from {from}");
                 return Ok(true);
             }
+            if matches!(self.client.poll_event(), Some(ClientEvent::PermissionRefused { .. })) {
+                return Ok(false);
+            }
         }
-        Ok(false)
+        bail!("nothing is relayed and nothing refused")
     }
 }

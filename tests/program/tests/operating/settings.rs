@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use porthole_test_support::http;
-use porthole_test_support::porthole::{binary, free_port};
+use porthole_test_support::porthole::binary;
+use porthole_test_support::ports::free_port;
 use porthole_test_support::program::{Place, Program};
 use porthole_test_support::scene::{Need, Scene, scene};
 
@@ -290,7 +291,10 @@ fn a_session_is_listed_counted_and_explained_at_its_end() {
         ensure!(session["relayed"][0] == held.relayed.to_string(), "{listed}");
         let packets = "porthole_turn_relayed_packets_total{direction=\"to_peer\",\
                        client_transport=\"udp\"}";
-        ensure!(turn.metric(packets)? > 0, "nothing is counted");
+        // Published a moment after the packet.
+        porthole_test_support::wait::until("a packet is counted", DEADLINE, || {
+            Ok((turn.metric(packets)? > 0).then_some(()))
+        })?;
         let id = session["id"].as_str().context("an id")?;
         turn.end(id)?;
         ensure!(turn.metric("porthole_turn_allocations")? == 0, "it lives");

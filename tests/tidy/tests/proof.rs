@@ -1,8 +1,10 @@
-//! What the documents say is proved, is: every row of their tables names tests that exist.
+//! What the documents say is proved, is: every row of their tables names tests that exist, and
+//! what has a name has a test with that name.
 
 use porthole_tidy::{report, root};
 
-const PROOFS: [&str; 2] = ["docs/ref/turn-conformance.md", "docs/ref/turn-safety.md"];
+const SAFETY: &str = "docs/ref/turn-safety.md";
+const PROOFS: [&str; 2] = ["docs/ref/turn-conformance.md", SAFETY];
 /// Fewer rows than this are a table that was lost, or that is not read rightly.
 const MIN_ROWS: usize = 20;
 
@@ -10,13 +12,8 @@ const MIN_ROWS: usize = 20;
 fn r15_every_row_of_a_proof_names_a_test_that_is_there() {
     let mut complaints = Vec::new();
     for document in PROOFS {
-        let text = std::fs::read_to_string(root().join(document)).expect("the document");
-        let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| ")).collect();
-        let rows: Vec<_> = rows.iter().filter(|row| !row.ends_with("| proved by |")).collect();
-        assert!(rows.len() >= MIN_ROWS, "{document} has {} rows", rows.len());
-        for row in rows {
-            let tests = row.split('`').skip(1).step_by(2).filter(|quoted| quoted.contains(".rs::"));
-            let tests: Vec<_> = tests.collect();
+        for row in rows(document) {
+            let tests = tests_of(&row);
             if tests.is_empty() {
                 complaints.push(format!("{document}: no test in {row}"));
             }
@@ -25,6 +22,51 @@ fn r15_every_row_of_a_proof_names_a_test_that_is_there() {
         }
     }
     report("Every row names the tests that prove it, as `path::function`.", &complaints);
+}
+
+#[test]
+fn r15_every_rule_and_every_advisory_has_a_test_that_is_named_after_it() {
+    let mut complaints = Vec::new();
+    for row in rows(SAFETY) {
+        let name = row.split('|').nth(1).unwrap_or_default();
+        let prefix = prefix(name);
+        let functions = tests_of(&row).into_iter().filter_map(|test| test.split("::").nth(1));
+        if !functions.into_iter().any(|function| function.starts_with(&prefix)) {
+            complaints.push(format!("{SAFETY}: no test of {} begins with {prefix}", name.trim()));
+        }
+    }
+    report("The name of a test says which rule or advisory it is about.", &complaints);
+}
+
+#[test]
+fn a_name_becomes_the_beginning_of_a_function() {
+    for (name, wanted) in [
+        (" R7 ", "r7_"),
+        (" CVE-2026-43994 (coturn) ", "cve_2026_43994_"),
+        (" coturn #780 ", "coturn_780_"),
+    ] {
+        assert_eq!(prefix(name), wanted);
+    }
+}
+
+/// Whose it was is no part of the name.
+fn prefix(name: &str) -> String {
+    let name = name.split('(').next().unwrap_or_default().to_lowercase();
+    let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.flat_map(|word| [word, "_"]).collect()
+}
+
+/// Of all tables of the document, without their heads.
+fn rows(document: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(document)).expect("the document");
+    let rows = text.lines().filter(|line| line.starts_with("| "));
+    let rows: Vec<_> = rows.filter(|row| !row.ends_with("| proved by |")).collect();
+    assert!(rows.len() >= MIN_ROWS, "{document} has {} rows", rows.len());
+    rows.into_iter().map(str::to_owned).collect()
+}
+
+fn tests_of(row: &str) -> Vec<&str> {
+    row.split('`').skip(1).step_by(2).filter(|quoted| quoted.contains(".rs::")).collect()
 }
 
 /// Whether the function is there and has `#[test]` above it.

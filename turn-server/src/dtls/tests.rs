@@ -179,7 +179,7 @@ fn a_handshake_survives_the_loss_of_any_datagram() {
 }
 
 #[test]
-fn forged_hellos_leave_no_state_and_get_less_than_they_cost() {
+fn ghsa_5x2p_4vqj_f6m4_forged_hellos_leave_no_state_and_get_less_than_they_cost() {
     let now = Instant::now();
     let mut server = server(&KeyPair::generate().unwrap(), now);
     let mut client = Client::new(1, now);
@@ -344,20 +344,23 @@ fn handshakes_are_bounded_in_number_and_time_and_silent_clients_are_found() {
     assert_eq!(server.idle(later, |_| false), [client.tuple]);
 }
 
+fn record(kind: u8, epoch: u8, body: &[u8]) -> Vec<u8> {
+    let mut record = vec![kind, 254, 253, 0, epoch, 0, 0, 0, 0, 0, 0];
+    record.extend(u16::try_from(body.len()).unwrap().to_be_bytes());
+    record.extend(body);
+    record
+}
+
+/// A part of the handshake's third message, which would be `whole` bytes long.
+fn message(kind: u8, whole: u8, offset: u8, part: &[u8]) -> Vec<u8> {
+    let len = u8::try_from(part.len()).unwrap();
+    [&[kind, 0, 0, whole, 0, 2, 0, 0, offset, 0, 0, len][..], part].concat()
+}
+
 #[test]
 fn fragments_and_later_epochs_never_reach_the_engine() {
     use super::records::{Filter, MAX_EARLY_RECORDS, MAX_HANDSHAKE_RECORDS};
-    let record = |kind: u8, epoch: u8, body: &[u8]| {
-        let mut record = vec![kind, 254, 253, 0, epoch, 0, 0, 0, 0, 0, 0];
-        record.extend(u16::try_from(body.len()).unwrap().to_be_bytes());
-        record.extend(body);
-        record
-    };
-    let message = |whole: u8, offset: u8, len: u8| {
-        let mut message = vec![16, 0, 0, whole, 0, 0, 0, 0, offset, 0, 0, len];
-        message.extend(vec![0; usize::from(len)]);
-        message
-    };
+    let message = |whole, offset, len: usize| message(16, whole, offset, &vec![0; len]);
     for (datagram, admitted) in [
         (record(22, 0, &message(33, 0, 33)), true),
         (record(22, 0, &message(33, 0, 32)), false),
@@ -382,4 +385,113 @@ fn fragments_and_later_epochs_never_reach_the_engine() {
     assert_eq!(count(&finished, false), limit(MAX_HANDSHAKE_RECORDS));
     assert_eq!(count(&data, true), limit(MAX_EARLY_RECORDS));
     assert_eq!(count(&data, false), 1000);
+}
+
+/// A client that has shown its address and has sent no more.
+fn half_open(server: &mut Dtls, number: u32, now: Instant) -> Client {
+    let mut client = Client::new(number, now);
+    let hello = second_hello(server, &mut client, now);
+    assert_eq!(server.receive(now, &client.tuple, &hello), Received::Data(Vec::new()));
+    assert!(server.clients.contains_key(&client.tuple));
+    client
+}
+
+/// Parts of messages were kept for the rest of them, without a bound.
+#[test]
+fn cve_2022_29189_no_part_of_a_message_is_kept() {
+    use super::records::Filter;
+    let now = Instant::now();
+    let mut server = server(&KeyPair::generate().unwrap(), now);
+    let mut client = half_open(&mut server, 1, now);
+    let mut filter = Filter::default();
+    for sequence in 0..=u16::MAX {
+        let mut part = record(22, 0, &message(16, 200, 0, &[0; 100]));
+        part[RECORD_HEADER + 4..RECORD_HEADER + 6].copy_from_slice(&sequence.to_be_bytes());
+        assert!(!filter.admits(&part, false), "the engine gets part of message {sequence}");
+        if sequence < 50 {
+            server.receive(now, &client.tuple, &part);
+        }
+    }
+    // Nor are they in anybody's way.
+    talk(&mut server, &mut client, now, || false);
+    assert!(client.ready);
+}
+
+/// Parts of no length were added again and again, since nothing was added.
+#[test]
+fn cve_2022_29190_parts_of_no_length_come_to_an_end() {
+    use super::records::Filter;
+    let now = Instant::now();
+    let mut server = server(&KeyPair::generate().unwrap(), now);
+    for kind in 0..=40 {
+        let client = half_open(&mut server, u32::from(kind) + 1, now);
+        for (whole, offset) in [(0, 0), (1, 0), (100, 0), (100, 100), (0, 255)] {
+            let empty = record(22, 0, &message(kind, whole, offset, &[]));
+            let is_whole = (whole, offset) == (0, 0);
+            assert_eq!(Filter::default().admits(&empty, true), is_whole, "{whole} {offset}");
+            server.receive(now, &client.tuple, &empty);
+            server.receive(now, &client.tuple, &empty.repeat(20));
+        }
+        server.transmits.clear();
+    }
+    connected(&mut server, 100, now);
+}
+
+/// A ServerKeyExchange of ECDHE_PSK whose lengths lead beyond its end was read beyond its end.
+#[test]
+fn cve_2026_54908_a_key_exchange_that_is_cut_off_is_read_to_its_end() {
+    use super::records::Filter;
+    const SERVER_KEY_EXCHANGE: u8 = 12;
+    const CLIENT_KEY_EXCHANGE: u8 = 16;
+    let now = Instant::now();
+    let mut server = server(&KeyPair::generate().unwrap(), now);
+    // A hint of the identity, a named curve, a public key, a signature.
+    let whole = [&[0, 4][..], b"hint", &[3, 0, 29, 32], &[9; 32], &[4, 3, 0, 8], &[1; 8]].concat();
+    let cut = (0..=whole.len()).map(|len| whole[..len].to_vec());
+    let lying = [0, 2, 6, 9, 44].map(|at| {
+        let mut bytes = whole.clone();
+        bytes[at] = 255;
+        bytes
+    });
+    let mut number = 0;
+    for body in cut.chain(lying) {
+        for kind in [SERVER_KEY_EXCHANGE, CLIENT_KEY_EXCHANGE] {
+            number += 1;
+            let client = half_open(&mut server, number, now);
+            let len = u8::try_from(body.len()).unwrap();
+            let sent = record(22, 0, &message(kind, len, 0, &body));
+            assert!(Filter::default().admits(&sent, true), "the engine does not see it");
+            server.receive(now, &client.tuple, &sent);
+            server.close(now, &client.tuple);
+            server.transmits.clear();
+        }
+    }
+    connected(&mut server, number + 1, now);
+}
+
+/// The cookie was left out where a client resumed a session, or was known.
+#[test]
+fn cve_2022_2576_who_resumes_a_session_or_is_known_is_verified_as_well() {
+    const HELLO_VERIFY_REQUEST: u8 = 3;
+    let now = Instant::now();
+    let mut server = server(&KeyPair::generate().unwrap(), now);
+    let mut known = connected(&mut server, 1, now);
+    let hello = Client::new(1, now).poll().unwrap().to_vec();
+    let session_id = RECORD_HEADER + 12 + 2 + 32;
+    let mut resuming = [&hello[..session_id], &[32], &[7; 32], &hello[session_id + 1..]].concat();
+    for at in [11, RECORD_HEADER + 2, RECORD_HEADER + 10] {
+        let grown = u16::try_from(number(&resuming[at..at + 2]) + 32).unwrap();
+        resuming[at..at + 2].copy_from_slice(&grown.to_be_bytes());
+    }
+    for (what, hello) in [("anew", &hello), ("resuming", &resuming)] {
+        for from in [tuple(1), tuple(2)] {
+            assert_eq!(server.receive(now, &from, hello), Received::Data(Vec::new()), "{what}");
+            let (to, answer) = server.poll_transmit().unwrap();
+            assert_eq!((to, answer[RECORD_HEADER]), (from, HELLO_VERIFY_REQUEST), "{what}");
+            assert!(answer.len() < hello.len(), "{what}: {} bytes", answer.len());
+            assert_eq!((server.poll_transmit(), server.len()), (None, 1), "{what}");
+        }
+    }
+    known.send(now, b"still here");
+    assert_eq!(talk(&mut server, &mut known, now, || false), [data(b"still here")]);
 }

@@ -36,6 +36,8 @@ struct Pair {
     ended: Vec<String>,
     /// Every datagram from the gateway's side, for who wants to forge one.
     seen: Vec<Bytes>,
+    /// What the viewer says of DTLS.
+    handshake: Vec<Bytes>,
     cut: bool,
 }
 
@@ -55,6 +57,7 @@ impl Pair {
             offers: 0,
             ended: Vec::new(),
             seen: Vec::new(),
+            handshake: Vec::new(),
             cut: false,
         }
     }
@@ -105,6 +108,9 @@ impl Pair {
                 self.gateway.handle_candidate(self.now, &candidate.candidate);
             }
             SessionOutput::Datagram(datagram) => {
+                if datagram.bytes.first() == Some(&22) {
+                    self.handshake.push(datagram.bytes.clone());
+                }
                 if !self.cut && datagram.to == address(GATEWAY) {
                     let end = LocalEnd::Socket(datagram.to);
                     self.gateway.handle_datagram(self.now, end, datagram.from, &datagram.bytes);
@@ -193,7 +199,7 @@ fn a_viewer_in_the_lan_has_the_first_frame_after_a_few_round_trips() {
 }
 
 #[test]
-fn a_forged_packet_from_an_unproven_address_changes_nothing() {
+fn r14_a_forged_packet_from_an_unproven_address_changes_nothing() {
     let mut pair = Pair::new();
     pair.run(Duration::from_millis(1));
     let now = pair.now;
@@ -211,6 +217,24 @@ fn a_forged_packet_from_an_unproven_address_changes_nothing() {
     }
     pair.run(Duration::from_secs(1));
     assert!(pair.both_started() && pair.ended.is_empty(), "{:?}", pair.ended);
+}
+
+#[test]
+fn cve_2023_51443_a_hello_from_any_address_ends_no_call() {
+    // A ClientHello as good as the viewer's, of somebody who comes first, and goes on.
+    let mut elsewhere = Pair::new();
+    elsewhere.run(Duration::from_secs(1));
+    let hello = elsewhere.handshake.remove(0);
+    assert_eq!((hello[0], hello[13]), (22, 1), "a ClientHello");
+    let mut pair = Pair::new();
+    for _ in 0..500 {
+        let end = LocalEnd::Socket(address(GATEWAY));
+        pair.gateway.handle_datagram(pair.now, end, address(FORGER), &hello);
+        pair.run(Duration::from_millis(1));
+    }
+    assert!(pair.both_started() && pair.ended.is_empty(), "{:?}", pair.ended);
+    pair.send_key_frame(1);
+    assert_eq!(pair.frames, 1);
 }
 
 #[test]

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use porthole_fuzz::world::{
-    CLIENT, LIMITS, USER, World, addr, allocate, channel, code, config, password, peer, signed,
-    tuple, unsigned,
+    CLIENT, LIMITS, PEER_V4, USER, World, addr, allocate, channel, code, config, lifetime,
+    password, peer, signed, tuple, unsigned,
 };
-use porthole_turn_proto::server::{Cidr, NONCE_LIFETIME_S};
+use porthole_turn_proto::server::{Cidr, FiveTuple, NONCE_LIFETIME_S};
 use porthole_turn_proto::stun::{Class, MessageWriter, Method, TransactionId, attribute};
 use porthole_turn_proto::{Transport, channel as framing};
 
@@ -76,6 +76,32 @@ fn cve_2020_6061_http_on_the_port_is_not_parsed() {
         }
     }
     assert_eq!(world.server.allocations(), 0);
+}
+
+#[test]
+fn cve_2020_6062_what_a_post_lacks_harms_nobody() {
+    let mut world = World::default();
+    for (request, body) in [
+        ("POST", ""),
+        ("POST / HTTP/1.1\r\n\r\n", ""),
+        ("POST /logon HTTP/1.1\r\nContent-Length: 4294967295\r\n\r\n", "uname"),
+        ("POST /logon HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "&=&&==&%"),
+        ("POST /logon HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n", "\r\n"),
+    ] {
+        let bytes = [request, body].concat();
+        assert!(world.gets(&tuple(CLIENT), bytes.as_bytes()).is_empty(), "{bytes:?}");
+        // Over a stream, and as much behind it as anybody has to say.
+        let mut stream = framing::StreamDecoder::new();
+        let mut from = tuple(CLIENT);
+        from.transport = Transport::Tcp;
+        stream.push(bytes.as_bytes()).unwrap();
+        stream.push(&[b'='; 60_000]).unwrap();
+        while let Ok(Some(frame)) = stream.next_frame() {
+            assert!(world.gets(&from, frame).is_empty(), "{bytes:?}");
+        }
+    }
+    assert_eq!((world.server.allocations(), world.server.poll_timeout()), (0, None));
+    world.allocates(&tuple(CLIENT));
 }
 
 #[test]
@@ -171,9 +197,16 @@ fn coturn_6c13608c_ranges_of_ipv6_are_compared_as_numbers() {
 }
 
 #[test]
-fn coturn_1946_link_local_and_unique_local_addresses_are_no_peers() {
-    refused(&["169.254.169.254:80", "169.254.0.1:80", "[fe80::1]:80", "[fc00::1]:80"]);
-    refused(&["[fd00:ec2::254]:80", "192.168.0.10:5432", "10.1.2.3:6379", "100.100.100.200:80"]);
+fn coturn_1946_databases_and_other_services_of_the_host_are_no_peers() {
+    refused(&["198.41.0.4:6379", "198.41.0.4:5432", "[2001:503:ba3e::2:30]:3306"]);
+    refused(&["203.0.113.1:5432", "127.0.0.1:6379", "[::1]:27017"]);
+    refused(&["192.168.0.10:5432", "10.1.2.3:6379"]);
+}
+
+#[test]
+fn coturn_1947_link_local_and_unique_local_addresses_are_no_peers() {
+    refused(&["169.254.169.254:80", "169.254.0.1:80", "[::ffff:169.254.169.254]:80"]);
+    refused(&["[fe80::1]:80", "[fc00::1]:80", "[fd00:ec2::254]:80", "[fec0::1]:80"]);
 }
 
 #[test]
@@ -248,20 +281,54 @@ fn coturn_4adbd82e_an_even_port_does_not_cost_the_odd_one() {
     }
 }
 
-#[test]
-fn coturn_1641_a_spoofed_packet_costs_no_memory() {
-    let mut world = World::default();
-    for n in 0..10_000_u32 {
-        let mut from = tuple(CLIENT);
-        from.client = SocketAddr::new(IpAddr::from(n.to_be_bytes()), 4000);
-        world.gets(&from, &unsigned(Method::Allocate, allocate));
-    }
-    assert_eq!((world.server.allocations(), world.quota_in_use()), (0, 0));
-    assert_eq!(world.server.poll_timeout(), None);
+/// A source of its own for each number.
+fn stranger(n: u32) -> FiveTuple {
+    FiveTuple { client: SocketAddr::new(IpAddr::from(n.to_be_bytes()), 4000), ..tuple(CLIENT) }
+}
+
+#[track_caller]
+fn nothing_is_kept(world: &World) {
+    assert_eq!((world.server.allocations(), world.quota_in_use(), world.open.len()), (0, 0, 0));
+    assert_eq!(world.server.poll_timeout(), None, "nothing waits to be forgotten");
 }
 
 #[test]
-fn pion_turn_361_nonces_are_not_remembered() {
+fn coturn_1641_a_spoofed_packet_costs_no_memory() {
+    let mut world = World::default();
+    for n in 0..10_000 {
+        // Two bytes of nothing, as they were sent there.
+        assert!(world.gets(&stranger(n), &[0, 0]).is_empty());
+        world.gets(&stranger(n), &unsigned(Method::Allocate, allocate));
+    }
+    nothing_is_kept(&world);
+}
+
+#[test]
+fn coturn_780_no_packet_opens_a_session_whatever_it_is() {
+    let nothing = |_: &mut MessageWriter<'_>| {};
+    let packets = [
+        unsigned(Method::Binding, nothing),
+        unsigned(Method::Refresh, lifetime(600)),
+        unsigned(Method::CreatePermission, peer(addr(PEER_V4))),
+        unsigned(Method::ChannelBind, channel(0x4000, addr(PEER_V4))),
+        signed("nobody", "guess", "old", Method::Allocate, allocate),
+        vec![0x40, 0, 0, 4, 1, 2, 3, 4],
+        vec![22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    ];
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let mut world = World::default();
+        for n in 0..2_000 {
+            let from = FiveTuple { transport, ..stranger(n) };
+            for packet in &packets {
+                world.gets(&from, packet);
+            }
+        }
+        nothing_is_kept(&world);
+    }
+}
+
+#[test]
+fn pion_361_nonces_are_not_remembered() {
     let mut world = World::default();
     let from = tuple(CLIENT);
     let nonce = world.nonce(&from);

@@ -122,7 +122,7 @@ fn the_answer_must_take_the_way_of_the_request() {
 }
 
 #[test]
-fn checks_of_the_peer_are_no_consent() {
+fn r14_checks_of_the_peer_are_no_consent() {
     let mut two = Two::new(Role::Controlling, Role::Controlled);
     two.connect();
     two.events.clear();

@@ -131,7 +131,7 @@ impl Proof<'_> {
 }
 
 #[test]
-fn each_way_to_prove_a_password_is_taken_and_each_bid_down_refused() {
+fn r7_each_way_to_prove_a_password_is_taken_and_each_bid_down_refused() {
     use Integrity::{Sha1, Sha256};
     use PasswordAlgorithm::{Md5, Sha256 as Sha256Key};
     let hash = userhash("anna", "porthole");
@@ -196,7 +196,7 @@ fn a_short_challenge_offers_nothing_and_holds_nobody_to_it() {
 
 /// RFC 8489 §9.2: the features are under the HMAC.
 #[test]
-fn nobody_on_the_way_changes_what_a_nonce_advertises() {
+fn r7_nobody_on_the_way_changes_what_a_nonce_advertises() {
     let mut server = server("porthole", anna());
     let from = from("198.51.100.7:4000", Transport::Udp);
     let full = nonce(&mut server, &from, long_enough);

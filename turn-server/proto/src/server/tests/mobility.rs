@@ -301,3 +301,57 @@ fn tickets_are_given_where_they_are_asked_for_and_allowed() {
     let answer = world.ask(&new, "anna", Method::Refresh, refresh(&good, 600));
     assert_eq!(answer.code(), 405);
 }
+
+/// Each place that a ticket was shown at was kept, and there was no end to them.
+#[test]
+fn coturn_a97f1924_a_ticket_shown_at_many_places_is_kept_at_one() {
+    for (what, newest) in [("the newest ticket", true), ("always the first one", false)] {
+        let (mut home, mut elsewhere) = (home(), elsewhere());
+        let old = tuple(Transport::Udp, OLD);
+        let mut shown = ticket(&allocate(&mut home, &old, "anna", REQUESTED_UDP)).unwrap();
+        let id = home.server.table.id_of(&old).unwrap();
+        for port in 1..=300 {
+            let place = tuple(Transport::Udp, &format!("203.0.113.77:{port}"));
+            let refresh = Refresh { from: &place, ticket: &shown, lifetime_s: 600 };
+            let answer = resume(&mut elsewhere, &mut home, "anna", refresh);
+            let kept = (home.server.allocations(), elsewhere.server.moved_clients());
+            assert_eq!(kept, (1, 1), "{what}, place {port}");
+            assert_eq!(answer.code(), 0, "{what}, place {port}");
+            assert_eq!(home.server.table.id_of(&place), Some(id), "{what}, place {port}");
+            if newest {
+                shown = ticket(&answer).unwrap();
+            }
+        }
+        // At the places that it left, nobody is served.
+        for port in [1, 299] {
+            let left = tuple(Transport::Udp, &format!("203.0.113.77:{port}"));
+            assert_eq!(home.server.table.id_of(&left), None, "{what}, place {port}");
+        }
+        assert_eq!(home.server.table.id_of(&old), None, "{what}");
+    }
+}
+
+/// It was given back at the first move, and the user had one more, and one more.
+#[test]
+fn coturn_3c5b2615_the_quota_of_a_living_allocation_is_not_given_back() {
+    let mut world = World::new();
+    let mut place = tuple(Transport::Tcp, OLD);
+    let mut current = ticket(&allocate(&mut world, &place, "anna", REQUESTED_UDP)).unwrap();
+    for port in 1..=50 {
+        // Over TCP the connection may end first.
+        if place.transport == Transport::Tcp {
+            world.server.client_gone(world.now, &place);
+            world.drain();
+            assert_eq!((world.server.allocations(), world.quota_in_use()), (1, 1), "{port}");
+        }
+        let transport = if port % 2 == 0 { Transport::Tcp } else { Transport::Udp };
+        place = tuple(transport, &format!("203.0.113.77:{port}"));
+        let moved = world.ask(&place, "anna", Method::Refresh, refresh(&current, 600));
+        assert_eq!(moved.code(), 0, "{port}");
+        current = ticket(&moved).unwrap();
+        assert_eq!((world.server.allocations(), world.quota_in_use()), (1, 1), "{port}");
+    }
+    let released = world.ask(&place, "anna", Method::Refresh, refresh(&current, 0));
+    assert_eq!(released.code(), 0);
+    assert_eq!((world.server.allocations(), world.quota_in_use()), (0, 0), "once");
+}

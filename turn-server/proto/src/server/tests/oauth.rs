@@ -200,3 +200,31 @@ fn another_kid_prolongs_and_an_ended_token_does_not() {
         assert_eq!(code(&answer), wanted, "{what}");
     }
 }
+
+/// The length is what the sender says, and so many bytes are there: none is taken before the length
+/// is known to be the only right one.
+#[test]
+fn cve_2026_43994_a_nonce_of_any_length_overflows_nothing() {
+    const NONCE_LEN: usize = 12;
+    let good = Token::new().seal();
+    let sealed = &good[2 + NONCE_LEN..];
+    let lengths = (0..=32).chain([255, 256, 400, 496, 512, 735, 751, 1024, 4096]);
+    let whole = lengths.map(|len: usize| {
+        let said = u16::try_from(len).unwrap().to_be_bytes();
+        ([&said[..], &vec![7; len], sealed].concat(), len == NONCE_LEN)
+    });
+    // And those that promise more than there is.
+    let cut = [13, 735, 0x7FFF, 0xFFFF].map(|said: u16| {
+        let token = [&said.to_be_bytes()[..], &good[2..]].concat();
+        (token, false)
+    });
+    for (token, is_good) in whole.chain(cut) {
+        let mut server = server();
+        let nonce = nonce(&mut server);
+        let asked = signed(Method::Allocate, &nonce, "long", Some(&token), SESSION_KEY, transport);
+        let answer = exchange(&mut server, now(), &client(), &asked).unwrap();
+        let wanted = if is_good { 0 } else { 401 };
+        assert_eq!(code(&answer), wanted, "{:?} of {}", &token[..2], token.len());
+        assert_eq!(server.allocations(), usize::from(is_good));
+    }
+}

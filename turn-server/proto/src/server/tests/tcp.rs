@@ -363,3 +363,45 @@ fn bytes_of_connections_are_counted_and_limited_like_those_of_datagrams() {
         assert_eq!(world.server.connection_room(world.now, id), 0, "nobody's");
     }
 }
+
+/// Over TCP neither those that the client connects to nor those that connect were asked about.
+#[test]
+fn pion_570_peers_over_tcp_are_asked_about_in_both_directions() {
+    let mut world = world();
+    for denied in ["10.0.0.1:80", "127.0.0.1:80", "169.254.169.254:80", "[::1]:80"] {
+        assert_eq!(connect(&mut world, denied), Err(403), "{denied}");
+    }
+    // Without a password nobody connects or binds.
+    let waiting = connected(&mut world, PEER_V4);
+    let before = world.connecting.len();
+    for (method, from) in
+        [(Method::Connect, control()), (Method::ConnectionBind, tuple(Transport::Tcp, DATA))]
+    {
+        let mut out = Vec::new();
+        let id = crate::stun::TransactionId([1; 12]);
+        MessageWriter::new(&mut out, Class::Request, method, id)
+            .xor_address(attribute::XOR_PEER_ADDRESS, addr("192.0.2.9:1"))
+            .u32(attribute::CONNECTION_ID, waiting.value())
+            .finish()
+            .unwrap();
+        let said = world.server_gets(&from, &out);
+        assert_eq!(Answer(said[0].clone()).code(), 401, "{method:?}");
+        assert_eq!((world.connecting.len(), world.bound.len()), (before, 0), "{method:?}");
+    }
+
+    // A permission does not stand for the rule: what was allowed when it was made is asked again.
+    let id = world.server.table.id_of(&control()).unwrap();
+    let relay = RelayId { allocation: id, family: Family::V4 };
+    let permit = world.ask(&control(), "anna", Method::CreatePermission, peer(PEER_V4));
+    assert_eq!(permit.code(), 0);
+    let from = addr("192.0.2.9:1");
+    assert!(world.server.peer_accepted(world.now, relay, from).is_some(), "while it is allowed");
+    assert_eq!(world.drain().len(), 1, "it is announced");
+    let settings = Reloadable { tcp_relaying: true, ..credentials() };
+    world.server.reconfigure(world.now, settings);
+    world.drain();
+    assert_eq!(world.server.peer_accepted(world.now, relay, addr("192.0.2.9:2")), None);
+    assert_eq!(world.drain(), Vec::<Vec<u8>>::new(), "it is not announced");
+    assert_eq!(connect(&mut world, "192.0.2.9:3"), Err(403));
+    assert!(world.connecting.is_empty() && world.bound.is_empty(), "nothing is left open");
+}

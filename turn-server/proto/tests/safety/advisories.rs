@@ -289,6 +289,7 @@ fn stranger(n: u32) -> FiveTuple {
 #[track_caller]
 fn nothing_is_kept(world: &World) {
     assert_eq!((world.server.allocations(), world.quota_in_use(), world.open.len()), (0, 0, 0));
+    assert_eq!(world.server.moved_clients(), 0);
     assert_eq!(world.server.poll_timeout(), None, "nothing waits to be forgotten");
 }
 

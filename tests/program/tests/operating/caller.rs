@@ -42,43 +42,50 @@ impl Caller {
                 }
                 Some(ClientEvent::Failed { reason, .. }) => return Ok(Err(reason)),
                 Some(other) => bail!("{other:?}"),
-                None => caller.round()?,
+                None => caller.round().map(drop)?,
             }
         }
         bail!("{server} does not answer")
     }
 
-    fn round(&mut self) -> Result<()> {
+    /// What a peer sent.
+    fn round(&mut self) -> Result<Option<Vec<u8>>> {
         self.client.handle_timeout(Instant::now());
         while let Some(bytes) = self.client.poll_transmit() {
             self.socket.send(&bytes)?;
         }
         let mut buffer = [0; 2048];
         if let Ok(len) = self.socket.recv(&mut buffer) {
-            self.client.handle_datagram(Instant::now(), &buffer[..len]);
+            let data = self.client.handle_datagram(Instant::now(), &buffer[..len]);
+            return Ok(data.map(|(_, range)| buffer[range].to_vec()));
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// Whether a packet comes through to a peer on loopback, or the server refuses it.
+    /// Whether a packet comes through to a peer on loopback. It does not if its permission is
+    /// refused, or if what was sent behind it, to our own relayed address, is there before it.
     pub(crate) fn reaches_loopback(&mut self) -> Result<bool> {
         let peer = UdpSocket::bind("127.0.0.1:0")?;
         peer.set_read_timeout(Some(ROUND))?;
         let to = peer.local_addr()?;
         self.client.permit(to.ip(), Instant::now());
-        let mut out = Vec::new();
+        // Nothing of an earlier call is taken for this one's.
+        let payload = to.port().to_be_bytes();
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            out.clear();
-            if self.client.wrap(to, b"hello", &mut out) {
-                self.socket.send(&out)?;
+            for to in [to, self.relayed] {
+                let mut out = Vec::new();
+                if self.client.wrap(to, &payload, &mut out) {
+                    self.socket.send(&out)?;
+                }
             }
-            self.round()?;
+            let is_overtaken = self.round()?.is_some_and(|got| got == payload);
             if let Ok((_, from)) = peer.recv_from(&mut [0; 64]) {
                 ensure!(from.port() == self.relayed.port(), "it came from {from}");
                 return Ok(true);
             }
-            if matches!(self.client.poll_event(), Some(ClientEvent::PermissionRefused { .. })) {
+            let event = self.client.poll_event();
+            if is_overtaken || matches!(event, Some(ClientEvent::PermissionRefused { .. })) {
                 return Ok(false);
             }
         }

@@ -9,6 +9,7 @@ use porthole_test_support::porthole::binary;
 use porthole_test_support::ports::free_port;
 use porthole_test_support::program::{Place, Program};
 use porthole_test_support::scene::{Need, Scene, scene};
+use porthole_test_support::wait;
 
 use crate::caller::Caller;
 use crate::turn::Turn;
@@ -201,13 +202,15 @@ fn there_are_as_many_workers_as_it_is_told() {
     scene("there_are_as_many_workers_as_it_is_told", &PROGRAM, |scene| {
         let turn = Turn::start(scene, "workers = 3")?;
         let threads = format!("/proc/{}/task", turn.program.pid());
-        let mut workers = 0;
-        for thread in std::fs::read_dir(threads)? {
-            let name = std::fs::read_to_string(thread?.path().join("comm"))?;
-            workers += usize::from(name.starts_with("turn-"));
-        }
-        ensure!(workers == 3, "{workers} workers");
-        Ok(())
+        // A thread takes its name a moment after its start.
+        wait::until("three workers", DEADLINE, || {
+            let mut workers = 0;
+            for thread in std::fs::read_dir(&threads)? {
+                let name = std::fs::read_to_string(thread?.path().join("comm"))?;
+                workers += usize::from(name.starts_with("turn-"));
+            }
+            Ok((workers == 3).then_some(()))
+        })
     });
 }
 
@@ -257,7 +260,7 @@ fn a_stop_waits_for_living_allocations_as_long_as_it_is_told() {
 }
 
 fn wait_for_draining(url: &str) -> Result<()> {
-    porthole_test_support::wait::until("draining", DEADLINE, || {
+    wait::until("draining", DEADLINE, || {
         Ok((http::get(Place::Here, url, None)?.status == 503).then_some(()))
     })
 }
@@ -292,7 +295,7 @@ fn a_session_is_listed_counted_and_explained_at_its_end() {
         let packets = "porthole_turn_relayed_packets_total{direction=\"to_peer\",\
                        client_transport=\"udp\"}";
         // Published a moment after the packet.
-        porthole_test_support::wait::until("a packet is counted", DEADLINE, || {
+        wait::until("a packet is counted", DEADLINE, || {
             Ok((turn.metric(packets)? > 0).then_some(()))
         })?;
         let id = session["id"].as_str().context("an id")?;

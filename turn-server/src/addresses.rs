@@ -2,10 +2,15 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
 
 use porthole_turn_proto::Family;
 
 use crate::error::StartError;
+
+/// How often the addresses of this host are looked at. One that it gains (SLAAC, DHCP) may be a
+/// peer for so long; to look takes the kernel some 50 µs.
+pub(crate) const POLL: Duration = Duration::from_secs(2);
 
 /// What is spoken at a listening address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,13 +92,17 @@ pub(crate) fn side_of(sides: &[RelaySide], family: Family) -> io::Result<RelaySi
     side.copied().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
-/// Addresses of the interfaces. Link-local IPv6 needs a scope and is left out.
+/// Addresses of the interfaces, sorted. Link-local IPv6 needs a scope and is left out.
 pub(crate) fn own_addresses() -> io::Result<Vec<IpAddr>> {
     let usable = |ip: &IpAddr| match ip {
         IpAddr::V4(_) => true,
         IpAddr::V6(ip) => !ip.is_unicast_link_local(),
     };
-    Ok(if_addrs::get_if_addrs()?.iter().map(if_addrs::Interface::ip).filter(usable).collect())
+    let interfaces = if_addrs::get_if_addrs()?;
+    let mut own: Vec<_> = interfaces.iter().map(if_addrs::Interface::ip).filter(usable).collect();
+    own.sort_unstable();
+    own.dedup();
+    Ok(own)
 }
 
 /// Finds out where sockets for this address can be bound.

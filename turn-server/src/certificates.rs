@@ -4,15 +4,14 @@ use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{InconsistentKeys, ServerConfig};
 
+use crate::watcher::Watcher;
 use crate::{dtls, tls};
 
 /// How often the files are looked at: a renewal has weeks, whoever waits for its effect has not.
@@ -139,36 +138,11 @@ impl Certificates {
     }
 }
 
-/// Reloads certificates when their files change, until dropped.
-#[derive(Debug)]
-pub(crate) struct Watcher {
-    stop: Option<SyncSender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Watcher {
-    pub(crate) fn start(certificates: Arc<Certificates>, every: Duration) -> io::Result<Self> {
-        let (stop, stopped) = sync_channel(0);
-        let thread = std::thread::Builder::new()
-            .name("turn-certificate".to_owned())
-            .spawn(move || watch(&certificates, every, &stopped))?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
-    }
-}
-
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the watcher of the TURN certificate panicked");
-        }
-    }
-}
-
-/// Complains once of each thing that is wrong, not every few seconds.
-fn watch(certificates: &Certificates, every: Duration, stopped: &Receiver<()>) {
+/// Reloads certificates when their files change. Complains once of each thing that is wrong, not
+/// every few seconds.
+pub(crate) fn watch(certificates: Arc<Certificates>, every: Duration) -> io::Result<Watcher> {
     let mut complaint = None;
-    while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+    Watcher::start("turn-certificate", every, move || {
         let wrong = certificates.reload().err().map(|error| error.to_string());
         if wrong != complaint
             && let Some(error) = &wrong
@@ -176,7 +150,7 @@ fn watch(certificates: &Certificates, every: Duration, stopped: &Receiver<()>) {
             tracing::warn!(%error, "the TURN server goes on with its old certificate");
         }
         complaint = wrong;
-    }
+    })
 }
 
 /// The files as they are.

@@ -20,6 +20,11 @@ use crate::peer_connections::PeerConnections;
 use crate::relays::Relays;
 use crate::worker::{Others, Worker};
 
+/// RFC 8489 §14.9: a REALM has fewer characters than this.
+const REALM_CHARS: usize = 128;
+/// With one of so many bytes a browser's first Allocate, 28 bytes, is answered with twice as many.
+const REALM_WITHIN_BUDGET: usize = 8;
+
 /// Everything a server can be told. Defaults work but for `listen`.
 #[derive(Clone)]
 pub struct Config {
@@ -38,7 +43,8 @@ pub struct Config {
     pub alternate_servers: Vec<SocketAddr>,
     /// The certificate of TLS and DTLS; read again when its files change.
     pub tls: Option<TlsFiles>,
-    /// The realm of the users; default `porthole`.
+    /// The realm of the users, fewer than 128 characters (RFC 8489 §14.9); default `porthole`. With
+    /// more than 8 bytes strangers are answered more than twice what they send.
     pub realm: String,
     /// Names and passwords that do not expire. Without users and secrets only STUN is answered.
     pub users: Vec<(String, String)>,
@@ -152,8 +158,10 @@ pub(crate) struct Prepared {
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) config: Config,
-    /// With the addresses of this host and its sockets; its rules are replaced.
-    policy: PolicyConfig,
+    listens: Vec<Listen>,
+    sides: Vec<RelaySide>,
+    /// The addresses of this host as they were last.
+    own: Vec<IpAddr>,
     quota: SharedQuota,
 }
 
@@ -162,9 +170,31 @@ impl Settings {
     pub(crate) fn take_over(&mut self, config: Config) -> Reloadable {
         self.config = config;
         self.quota.lock().set_limits(self.config.quota);
-        let PolicyConfig { own_addresses, listeners, .. } = self.policy.clone();
-        let (allow, deny) = (self.config.allow_peers.clone(), self.config.deny_peers.clone());
-        reloadable(&self.config, PolicyConfig { allow, deny, own_addresses, listeners })
+        match own_addresses() {
+            Ok(own) => self.own = own,
+            Err(error) => tracing::warn!(%error, "the addresses of this host cannot be read again"),
+        }
+        self.reloadable()
+    }
+
+    /// What the workers are to be told if this host has other addresses than it had: a new one is
+    /// listened on through a wildcard, and must be nobody's peer.
+    pub(crate) fn follow_addresses(&mut self, own: Vec<IpAddr>) -> Option<Reloadable> {
+        if own == self.own {
+            return None;
+        }
+        self.own = own;
+        Some(self.reloadable())
+    }
+
+    /// The next [`Self::follow_addresses`] finds a difference.
+    pub(crate) fn forget_addresses(&mut self) {
+        self.own.clear();
+    }
+
+    fn reloadable(&self) -> Reloadable {
+        let Self { config, listens, sides, own, .. } = self;
+        reloadable(config, policy(config, listens, sides, own.clone()))
     }
 }
 
@@ -173,15 +203,21 @@ impl Settings {
 pub(crate) struct Checked {
     certificates: Option<Arc<Certificates>>,
     discovery: Option<Discovery>,
+    addrs: Vec<(SocketAddr, Speaks)>,
+    sides: Vec<RelaySide>,
 }
 
-/// Everything that can be known without a socket.
+/// Everything that can be known without a socket to listen on.
 pub(crate) fn check(config: &Config) -> Result<Checked, StartError> {
     check_ports(&config.relay_ports)?;
+    check_realm(&config.realm)?;
     let discovery = discovery(config)?;
-    if listen_addrs(config, discovery).is_empty() {
+    let addrs = listen_addrs(config, discovery);
+    if addrs.is_empty() {
         return Err(StartError::NoListenAddress);
     }
+    listen::refuse_twice(&addrs)?;
+    let sides = relay_sides(config)?;
     let certificates = load_certificates(config)?;
     if let Some(key) = config.oauth_keys.iter().find(|key| ![16, 32].contains(&key.key.len())) {
         return Err(StartError::OauthKey { kid: key.kid.clone() });
@@ -190,7 +226,21 @@ pub(crate) fn check(config: &Config) -> Result<Checked, StartError> {
     if nobody && config.oauth_keys.is_empty() {
         tracing::warn!("no TURN users and no secret are configured: only STUN will be answered");
     }
-    Ok(Checked { certificates, discovery })
+    Ok(Checked { certificates, discovery, addrs, sides })
+}
+
+fn check_realm(realm: &str) -> Result<(), StartError> {
+    let chars = realm.chars().count();
+    if chars == 0 || chars >= REALM_CHARS {
+        return Err(StartError::Realm { chars });
+    }
+    if realm.len() > REALM_WITHIN_BUDGET {
+        tracing::warn!(
+            "the realm is longer than {REALM_WITHIN_BUDGET} bytes: forged questions are answered \
+             with more than twice their size"
+        );
+    }
+    Ok(())
 }
 
 fn reloadable(config: &Config, policy: PolicyConfig) -> Reloadable {
@@ -209,16 +259,14 @@ fn reloadable(config: &Config, policy: PolicyConfig) -> Reloadable {
 }
 
 pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
-    let Checked { certificates, discovery } = check(&config)?;
-    let sides = relay_sides(&config)?;
+    let Checked { certificates, discovery, addrs, sides } = check(&config)?;
     let own = own_addresses().map_err(StartError::System)?;
     let workers = match config.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     };
-    let addrs = listen_addrs(&config, discovery);
     let (listens, sockets) = listen::open_all(&addrs, &own, workers)?;
-    let policy = policy(&config, &listens, &sides, own);
+    let policy = policy(&config, &listens, &sides, own.clone());
     let relay = |wanted: fn(&IpAddr) -> bool| {
         let side = sides.iter().find(|side| wanted(&side.advertised))?;
         Some(RelayAddress { ip: side.advertised, ports: PortPool::new(config.relay_ports.clone()) })
@@ -232,7 +280,7 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
         relay_v4: relay(IpAddr::is_ipv4),
         relay_v6: relay(IpAddr::is_ipv6),
         realm: config.realm.clone(),
-        reloadable: reloadable(&config, policy.clone()),
+        reloadable: reloadable(&config, policy),
         discovery,
         dont_fragment: cfg!(target_os = "linux"),
         worker: 0,
@@ -241,7 +289,9 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
         seed: rand::rng().random(),
     };
     let quota = SharedQuota(Arc::new(Mutex::new(LocalQuota::new(config.quota))));
-    let settings = Settings { config, policy, quota: quota.clone() };
+    let (of_listens, of_sides) = (listens.clone(), sides.clone());
+    let settings =
+        Settings { config, listens: of_listens, sides: of_sides, own, quota: quota.clone() };
     Ok(Prepared {
         listens,
         certificates,
@@ -388,5 +438,44 @@ impl AllocationQuota for SharedQuota {
 
     fn shrink(&mut self) {
         self.lock().shrink();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_counts_at_once_reaches_the_workers() {
+        let key = OauthKey { kid: "k".to_owned(), key: vec![7; 16] };
+        let config = Config {
+            users: vec![("anna".to_owned(), "secret".to_owned())],
+            rest_secrets: vec!["shared".to_owned()],
+            oauth_keys: vec![key],
+            alternate_servers: vec!["203.0.113.9:3478".parse().unwrap()],
+            allow_peers: vec!["10.0.0.0/8".parse().unwrap()],
+            deny_peers: vec!["9.9.9.9".parse().unwrap()],
+            tcp_relaying: false,
+            strict_expiry: true,
+            rfc5766_channels: true,
+            mobility: true,
+            bandwidth: BandwidthLimits {
+                per_user: Some(7.try_into().unwrap()),
+                per_allocation: None,
+            },
+            ..Config::default()
+        };
+        let given = reloadable(&config, policy(&config, &[], &[], Vec::new()));
+        assert_eq!(given.users, config.users);
+        assert_eq!(given.rest_secrets, config.rest_secrets);
+        assert_eq!(given.oauth_keys.first().map(|key| &*key.kid), Some("k"));
+        assert_eq!(given.alternate_servers, config.alternate_servers);
+        assert_eq!(
+            (given.policy.allow, given.policy.deny),
+            (config.allow_peers, config.deny_peers)
+        );
+        let switches = (given.tcp_relaying, given.strict_expiry, given.rfc5766_channels);
+        assert_eq!(switches, (false, true, true));
+        assert_eq!((given.mobility, given.bandwidth), (true, config.bandwidth));
     }
 }

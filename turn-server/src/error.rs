@@ -78,6 +78,12 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// RFC 8489 §14.9.
+    #[error("the realm has {chars} characters; it must have fewer than 128, and at least one")]
+    Realm {
+        /// How many it has.
+        chars: usize,
+    },
     /// The cipher goes by the length of the key.
     #[error("the OAuth key {kid:?} must have 16 bytes (A128GCM) or 32 (A256GCM)")]
     OauthKey {

@@ -29,9 +29,11 @@ mod splice;
 mod stats;
 mod tls;
 mod udp;
+mod watcher;
 mod wire;
 mod worker;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -47,10 +49,11 @@ pub use reload::{Change, Effect, ReloadError};
 pub use session::{BadSessionId, Session, SessionId};
 pub use stats::Stats;
 
-use addresses::Speaks;
-use certificates::{Certificates, Watcher};
+use addresses::{Speaks, own_addresses};
+use certificates::Certificates;
 use config::Settings;
 use control::{Command, Control, Question};
+use watcher::Watcher;
 
 /// How often a shutdown looks whether the workers are through.
 const SHUTDOWN_POLL: Duration = Duration::from_millis(10);
@@ -63,7 +66,9 @@ pub struct Server {
     dtls_addrs: Vec<SocketAddr>,
     certificates: Option<(Arc<Certificates>, Watcher)>,
     workers: Vec<Running>,
-    settings: Mutex<Settings>,
+    settings: Arc<Mutex<Settings>>,
+    /// Of this host's addresses.
+    _addresses: Watcher,
     draining: AtomicBool,
 }
 
@@ -81,7 +86,7 @@ impl Server {
         let addrs = Speaks::ALL.map(|speaks| prepared.addrs(speaks));
         let certificates = match prepared.certificates.clone() {
             Some(certificates) => {
-                let watcher = Watcher::start(Arc::clone(&certificates), certificates::POLL);
+                let watcher = certificates::watch(Arc::clone(&certificates), certificates::POLL);
                 Some((certificates, watcher.map_err(StartError::System)?))
             }
             None => None,
@@ -101,9 +106,20 @@ impl Server {
             open_files,
             "the TURN server runs; each relayed address takes an open file"
         );
-        let (settings, draining) = (Mutex::new(settings), AtomicBool::new(false));
+        let settings = Arc::new(Mutex::new(settings));
+        let controls = workers.iter().map(|worker| Arc::clone(&worker.control)).collect();
+        let watcher = watch_addresses(Arc::clone(&settings), controls);
         let [local_addrs, tls_addrs, dtls_addrs] = addrs;
-        Ok(Self { local_addrs, tls_addrs, dtls_addrs, certificates, workers, settings, draining })
+        Ok(Self {
+            local_addrs,
+            tls_addrs,
+            dtls_addrs,
+            certificates,
+            workers,
+            settings,
+            _addresses: watcher.map_err(StartError::System)?,
+            draining: AtomicBool::new(false),
+        })
     }
 
     /// Where it listens, UDP and TCP; a configured port 0 is a real one here.
@@ -222,6 +238,30 @@ impl Running {
     fn goes_on(&self) -> bool {
         lock(&self.thread).as_ref().is_some_and(|thread| !thread.is_finished())
     }
+}
+
+/// Tells the workers when this host has other addresses. Nobody waits for an answer: if one was not
+/// reached, all are told the next time.
+fn watch_addresses(
+    settings: Arc<Mutex<Settings>>,
+    workers: Vec<Arc<Control>>,
+) -> io::Result<Watcher> {
+    let look = move || {
+        let own = match own_addresses() {
+            Ok(own) => own,
+            Err(error) => return tracing::debug!(%error, "this host's addresses cannot be read"),
+        };
+        let mut settings = lock(&settings);
+        let Some(reloadable) = settings.follow_addresses(own) else { return };
+        let tell = |worker: &&Arc<Control>| {
+            let reloadable = Box::new(reloadable.clone());
+            worker.ask(|answer| Command::Reconfigure { reloadable, answer }).is_err()
+        };
+        if workers.iter().filter(tell).count() > 0 {
+            settings.forget_addresses();
+        }
+    };
+    Watcher::start("addresses", addresses::POLL, look)
 }
 
 /// What is behind a lock here is replaced as a whole: a panic leaves nothing half done.

@@ -33,7 +33,6 @@ pub(crate) fn open_all(
     own: &[IpAddr],
     workers: usize,
 ) -> Result<(Vec<Listen>, Vec<Sockets>), StartError> {
-    refuse_twice(configured)?;
     let mut listens = Vec::new();
     for (addr, speaks) in configured {
         let addr = free_port(*addr, *speaks)?;
@@ -58,7 +57,7 @@ pub(crate) fn open_all(
 }
 
 /// One port for two things would serve each client as one or the other by chance.
-fn refuse_twice(configured: &[(SocketAddr, Speaks)]) -> Result<(), StartError> {
+pub(crate) fn refuse_twice(configured: &[(SocketAddr, Speaks)]) -> Result<(), StartError> {
     for (index, (addr, speaks)) in configured.iter().enumerate() {
         let clashes = |(other, says): &(SocketAddr, Speaks)| {
             let shared =

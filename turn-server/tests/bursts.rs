@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg};
+use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg, setsockopt, sockopt};
 use porthole_turn_proto::stun::{Class, MessageWriter, Method, TransactionId, attribute};
 use porthole_turn_proto::{ClientConfig, ClientEvent, Transport, TurnClient};
 use porthole_turn_server::{Config, Server};
@@ -192,6 +192,31 @@ fn a_burst_arrives_whole_and_in_order_in_both_directions_however_it_is_sent() ->
             }
         }
         assert_eq!(server.stats().not_sent, 0);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_burst_leaves_in_one_call_with_segmentation_and_one_by_one_without() -> Result<()> {
+    for segmentation in [true, false] {
+        let server = start(segmentation)?;
+        let mut caller = Caller::new(server.local_addrs()[0])?;
+        let peer = UdpSocket::bind("127.0.0.1:0")?;
+        peer.set_read_timeout(Some(PATIENCE))?;
+        // It gets what left in one call in one piece.
+        setsockopt(&peer, sockopt::UdpGroSegment, &true)?;
+        let at = peer.local_addr()?;
+        caller.open(at, true)?;
+        let sent = payloads(&[1200; 8]);
+        let wrapped = caller.wrap(at, &sent)?;
+        send(&caller.socket, server.local_addrs()[0], &wrapped, true)?;
+        let mut got = Vec::new();
+        while got.iter().sum::<usize>() < 8 * 1200 {
+            let piece = receive(&peer, 1);
+            got.push(piece.first().with_context(|| format!("{segmentation}: {got:?}"))?.len());
+        }
+        let wanted = if segmentation { vec![8 * 1200] } else { vec![1200; 8] };
+        assert_eq!(got, wanted, "{segmentation}");
     }
     Ok(())
 }

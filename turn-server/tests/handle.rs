@@ -1,6 +1,6 @@
 //! What an operator does to a running server: settings, sessions, the end.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -64,6 +64,24 @@ impl Caller {
 
     fn enter(&mut self) -> Result<SocketAddr> {
         self.allocate()?.map_err(|reason| anyhow!("not let in: {reason:?}"))
+    }
+
+    /// Whether a peer is permitted when asked for.
+    fn asks_for(&mut self, peer: IpAddr) -> Result<bool> {
+        self.client.permit(peer, Instant::now());
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(event) = self.client.poll_event() {
+                let refused = ClientEvent::PermissionRefused { peer, code: Some(403) };
+                ensure!(event == refused, "{event:?}");
+                return Ok(false);
+            }
+            if self.client.wrap(SocketAddr::new(peer, 9), b"", &mut Vec::new()) {
+                return Ok(true);
+            }
+            self.round()?;
+        }
+        bail!("no answer")
     }
 
     /// One packet more to this peer, as soon as there is a permission; whether one has arrived.
@@ -172,12 +190,18 @@ fn settings_that_cannot_be_change_nothing() -> Result<()> {
     let nobody = || Config { users: Vec::new(), ..config() };
     // The first address has port 0, which discovery cannot name.
     let discovery_address = Some("127.0.0.2:3479".parse()?);
+    let listen = vec!["127.0.0.1:3478".parse()?];
+    let relay_address_v4 = Some("0.0.0.0".parse()?);
     let missing = TlsFiles { certificate: "none.pem".into(), key: "none.pem".into() };
     for (what, wrong) in [
         ("a port 0 to relay at", Config { relay_ports: 0..=9, ..nobody() }),
         ("discovery without a first address", Config { discovery_address, ..nobody() }),
         ("nowhere to listen", Config { listen: Vec::new(), ..nobody() }),
         ("no certificate", Config { tls: Some(missing), ..nobody() }),
+        ("an endless realm", Config { realm: "r".repeat(128), ..nobody() }),
+        ("no realm", Config { realm: String::new(), ..nobody() }),
+        ("DTLS beside TURN", Config { listen_dtls: listen.clone(), listen, ..nobody() }),
+        ("another's address", Config { relay_address_v4, ..nobody() }),
     ] {
         let refused = server.reload(wrong.clone()).expect_err(what);
         let ReloadError::Invalid(refused) = refused else { bail!("{what}: {refused}") };
@@ -225,6 +249,8 @@ fn sessions_are_listed_page_by_page_and_ended_by_their_ids() -> Result<()> {
 #[test]
 fn a_draining_server_refuses_newcomers_and_new_settings() -> Result<()> {
     let (server, mut anna) = start(config())?;
+    let elsewhere = "127.0.0.1:9".parse()?;
+    server.reload(Config { alternate_servers: vec![elsewhere], ..config() })?;
     anna.enter()?;
     let peer = UdpSocket::bind("127.0.0.1:0")?;
     anna.reaches(&peer).context("before")?;
@@ -233,10 +259,66 @@ fn a_draining_server_refuses_newcomers_and_new_settings() -> Result<()> {
         wait_for("draining", || server.is_draining())?;
         anna.reaches(&peer).context("who is there goes on")?;
         ensure!(matches!(server.reload(config()), Err(ReloadError::Stopping)), "a reload");
+        let newcomer = Caller::new(&server, "anna", "secret")?.allocate()?;
+        assert_eq!(newcomer, Err(FailureReason::TryAlternate(Some(elsewhere))));
         ensure!(!drained.is_finished(), "there is somebody to wait for");
         anna.client.close(Instant::now());
         anna.round()
     })?;
     ensure!(server.sessions(None, 1).is_err(), "nobody is left to ask");
+    Ok(())
+}
+
+/// Whether the peer is one for a new client.
+fn is_permitted(server: &Server, peer: IpAddr) -> Result<bool> {
+    let mut caller = Caller::new(server, "anna", "secret")?;
+    caller.enter()?;
+    let permitted = caller.asks_for(peer)?;
+    caller.client.close(Instant::now());
+    caller.round()?;
+    wait_for("its end", || server.stats().allocations == 0)?;
+    Ok(permitted)
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_address_that_this_host_gains_is_no_peer_any_more() -> Result<()> {
+    use nix::errno::Errno;
+    use nix::sched::{CloneFlags, unshare};
+
+    // A public one, for a peer's.
+    const GAINED: &str = "9.9.9.9";
+    let ip = |arguments: &str| {
+        let status = std::process::Command::new("ip").args(arguments.split(' ')).status()?;
+        ensure!(status.success(), "ip {arguments}");
+        Ok(())
+    };
+    let thread = std::thread::spawn(move || -> Result<bool> {
+        if unshare(CloneFlags::CLONE_NEWNET) == Err(Errno::EPERM) {
+            return Ok(false);
+        }
+        ip("link set lo up")?;
+        ip("route add default dev lo")?;
+        let (server, _) = start(config())?;
+        let peer = GAINED.parse()?;
+        ensure!(is_permitted(&server, peer)?, "it is another host's");
+        ip(&format!("address add {GAINED}/32 dev lo"))?;
+        let mut refused = Ok(false);
+        wait_for("the rule", || {
+            refused = is_permitted(&server, peer).map(|permitted| !permitted);
+            !matches!(refused, Ok(false))
+        })?;
+        ensure!(refused?, "it is this host's");
+        ip(&format!("address del {GAINED}/32 dev lo"))?;
+        let mut permitted = Ok(false);
+        wait_for("the end of it", || {
+            permitted = is_permitted(&server, peer);
+            !matches!(permitted, Ok(false))
+        })?;
+        permitted
+    });
+    if !thread.join().map_err(|_| anyhow!("a panic"))?? {
+        eprintln!("an_address_that_…: skipped: it needs the right to make a network (root)");
+    }
     Ok(())
 }

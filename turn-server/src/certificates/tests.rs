@@ -98,7 +98,7 @@ fn the_watcher_finds_a_new_pair_by_itself_and_ends_when_dropped() {
     let (_folder, files) = written(&pair(&KeyPair::generate().unwrap()));
     let certificates = Arc::new(Certificates::load(files.clone(), false).unwrap());
     let before = certificates.tls();
-    let watcher = Watcher::start(Arc::clone(&certificates), Duration::from_millis(1)).unwrap();
+    let watcher = watch(Arc::clone(&certificates), Duration::from_millis(1)).unwrap();
     write(&files, &pair(&KeyPair::generate().unwrap()));
     while Arc::ptr_eq(&before, &certificates.tls()) {
         std::thread::yield_now();

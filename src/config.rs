@@ -129,6 +129,8 @@ pub struct Turn {
     pub max_bytes_per_s_per_allocation: u32,
     /// The same for all allocations of one user.
     pub max_bytes_per_s_per_user: u32,
+    /// Let clients have connections to peers and from them (RFC 6062).
+    pub tcp_relaying: bool,
     /// Let clients take their allocations along to another address (RFC 8016).
     pub mobility: bool,
     /// Refuse Refresh once short-lived credentials have expired.
@@ -182,6 +184,7 @@ impl Default for Turn {
             max_allocations: Limited::of(16_384),
             max_bytes_per_s_per_allocation: 0,
             max_bytes_per_s_per_user: 0,
+            tcp_relaying: true,
             mobility: false,
             strict_expiry: false,
             rfc5766_channels: false,

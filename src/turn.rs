@@ -11,6 +11,7 @@ use anyhow::{Context, anyhow, ensure};
 use porthole_turn_admin::{Admin, Reload};
 use porthole_turn_server::{Change, Server, StartError};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -47,13 +48,8 @@ impl Turn {
         let listening: Vec<_> = turn.listen.iter().map(ToString::to_string).collect();
         say::progress(format_args!("starting STUN/TURN on {}, UDP and TCP", listening.join(", ")));
         // Before the server: a wrong place ends the program, and clients with it.
-        let admin = match &turn.admin {
-            Some(place) => {
-                let token = turn.admin_token.as_ref();
-                let token = token.map(|token| token.reveal().to_owned().into());
-                let at = place.0.clone();
-                Some(Admin::bind(porthole_turn_admin::Config { at, token }).await?)
-            }
+        let admin = match settings::admin(config) {
+            Some(admin) => Some(Admin::bind(admin).await?),
             None => None,
         };
         let server = Arc::new(start(config, secret)?);
@@ -95,21 +91,37 @@ fn reload(
     read_again: ReadAgain,
 ) -> Reload {
     let server = Arc::clone(server);
+    let runtime = Handle::current();
     let running = config.clone();
     // One that `up` made is not in the file; one that was is taken away with its line.
     let made_secret = secret.filter(|_| config.turn.secret.is_none()).cloned();
     Arc::new(move || {
         let again = || -> anyhow::Result<Vec<Change>> {
-            let mut new = read_again()?;
-            // Found out at the start, or made then: neither is in the file.
-            new.public_address = new.public_address.or(running.public_address);
+            let new = again_as_started(read_again()?, &running, &runtime)?;
             let secret = new.turn.secret.clone().or_else(|| made_secret.clone());
-            let changes = server.reload(settings::of(&new, secret.as_ref())?)?;
-            settings::warn_of_others(&running, &new);
+            let mut changes = server.reload(settings::of(&new, secret.as_ref())?)?;
+            let others = settings::changes_of_others(&running, &new);
+            for change in &others {
+                tracing::warn!("the configuration: {change}");
+            }
+            changes.extend(others);
             Ok(changes)
         };
         again().map_err(|error| format!("{error:#}"))
     })
+}
+
+/// Refuses what a start would refuse, and fills in what was found out at the start. It is found out
+/// anew only if the file says so: a STUN server that is silent now is no reason against a reload.
+fn again_as_started(mut new: Config, running: &Config, runtime: &Handle) -> anyhow::Result<Config> {
+    if let Some(admin) = settings::admin(&new) {
+        admin.check()?;
+    }
+    if new.turn.external_address != running.turn.external_address {
+        new = runtime.block_on(with_public_address(&new))?;
+    }
+    new.public_address = new.public_address.or(running.public_address);
+    Ok(new)
 }
 
 fn reload_on_hangup(reload: &Reload) -> anyhow::Result<()> {

@@ -1,9 +1,11 @@
 //! From the program's configuration to the TURN server's.
 
-use crate::config::{Config, Ports, Secret};
+use crate::config::{Config, Ports, Secret, Turn};
 use anyhow::{Context as _, bail, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use porthole_turn_server::{BandwidthLimits, Cidr, OauthKey, QuotaLimits, TlsFiles};
+use porthole_turn_server::{
+    BandwidthLimits, Change, Cidr, Effect, OauthKey, QuotaLimits, TlsFiles,
+};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     num::NonZeroU64,
@@ -46,6 +48,7 @@ pub fn of(
             per_allocation: NonZeroU64::new(turn.max_bytes_per_s_per_allocation.into()),
             per_user: NonZeroU64::new(turn.max_bytes_per_s_per_user.into()),
         },
+        tcp_relaying: turn.tcp_relaying,
         mobility: turn.mobility,
         strict_expiry: turn.strict_expiry,
         rfc5766_channels: turn.rfc5766_channels,
@@ -76,22 +79,48 @@ fn tls_files(config: &Config) -> anyhow::Result<Option<TlsFiles>> {
     }
 }
 
-/// What a reload does not reach is said, so that nobody waits for it.
-pub fn warn_of_others(running: &Config, new: &Config) {
-    let sections = [
-        ("data", running.data != new.data),
-        ("public_address", running.public_address != new.public_address),
-        ("signaling", running.signaling != new.signaling),
-        ("gateway", running.gateway != new.gateway),
-        ("camera", running.camera != new.camera),
-        ("turn.admin", running.turn.admin != new.turn.admin),
-        ("turn.admin_token", running.turn.admin_token != new.turn.admin_token),
-        ("turn.drain_s", running.turn.drain_s != new.turn.drain_s),
-        ("turn.external_address", running.turn.external_address != new.turn.external_address),
-    ];
-    for (section, _) in sections.into_iter().filter(|(_, differs)| *differs) {
-        tracing::warn!("{section} has changed in the configuration; it takes a restart");
-    }
+/// The admin API's part, if there is to be one.
+pub fn admin(config: &Config) -> Option<porthole_turn_admin::Config> {
+    let Turn { admin, admin_token, .. } = &config.turn;
+    let token = admin_token.as_ref().map(|token| token.reveal().to_owned().into());
+    admin.as_ref().map(|place| porthole_turn_admin::Config { at: place.0.clone(), token })
+}
+
+/// What differs of the settings that a reload does not reach: all of them take a restart.
+pub fn changes_of_others(running: &Config, new: &Config) -> Vec<Change> {
+    let (turn, new_turn) = (&running.turn, &new.turn);
+    let shown = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
+    let secret = |token: &Option<Secret>| {
+        (if token.is_some() { "one that is not shown" } else { "none" }).to_owned()
+    };
+    let addresses = (&running.public_address, &new.public_address);
+    // These hold secrets, in places that they alone know.
+    let whole = |setting, differs: bool| {
+        let what = "not as it was at the start".to_owned();
+        differs.then_some(Change { setting, effect: Effect::AtRestart, what })
+    };
+    [
+        Change::at_restart("data", (&running.data, &new.data), |data| format!("{data:?}")),
+        Change::at_restart("public_address", addresses, |ip| shown(ip.map(|ip| ip.to_string()))),
+        whole("signaling", running.signaling != new.signaling),
+        whole("gateway", running.gateway != new.gateway),
+        whole("camera", running.camera != new.camera),
+        Change::at_restart("admin", (&turn.admin, &new_turn.admin), |admin| {
+            shown(admin.as_ref().map(ToString::to_string))
+        }),
+        Change::at_restart("admin_token", (&turn.admin_token, &new_turn.admin_token), secret),
+        Change::at_restart("drain_s", (&turn.drain_s, &new_turn.drain_s), |drain_s| {
+            drain_s.get().to_string()
+        }),
+        Change::at_restart(
+            "external_address",
+            (&turn.external_address, &new_turn.external_address),
+            |how| shown(how.as_ref().map(ToString::to_string)),
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// One address of each family.
@@ -166,6 +195,7 @@ mod tests {
     #[test]
     fn switches_and_limits_reach_the_server() {
         let mut config = Config::default();
+        config.turn.tcp_relaying ^= true;
         config.turn.mobility ^= true;
         config.turn.strict_expiry ^= true;
         config.turn.rfc5766_channels ^= true;
@@ -176,6 +206,7 @@ mod tests {
         config.turn.max_bytes_per_s_per_allocation = 7;
         config.turn.max_bytes_per_s_per_user = 9;
         let (given, before) = (of(&config, None).unwrap(), of(&Config::default(), None).unwrap());
+        assert_ne!(given.tcp_relaying, before.tcp_relaying);
         assert_ne!(given.mobility, before.mobility);
         assert_ne!(given.strict_expiry, before.strict_expiry);
         assert_ne!(given.rfc5766_channels, before.rfc5766_channels);
@@ -189,6 +220,31 @@ mod tests {
     }
 
     #[test]
+    fn what_a_reload_does_not_reach_is_named_with_old_and_new_and_without_secrets() {
+        let (running, mut new) = (Config::default(), Config::default());
+        assert_eq!(changes_of_others(&running, &new), []);
+        new.public_address = Some("203.0.113.7".parse().unwrap());
+        new.gateway.claim = Some("geheim-1".to_owned().into());
+        new.turn.admin = Some("unix:/run/turn.sock".parse().unwrap());
+        new.turn.admin_token = Some("geheim-2".to_owned().into());
+        new.turn.drain_s = serde_json::from_value(9.into()).unwrap();
+        new.turn.external_address = Some("interface:eth0".parse().unwrap());
+        let found = changes_of_others(&running, &new);
+        let said: Vec<_> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            said,
+            [
+                "public_address: none becomes 203.0.113.7; takes a restart",
+                "gateway: not as it was at the start; takes a restart",
+                "admin: none becomes unix:/run/turn.sock; takes a restart",
+                "admin_token: none becomes one that is not shown; takes a restart",
+                "drain_s: 3 becomes 9; takes a restart",
+                "external_address: none becomes interface:eth0; takes a restart",
+            ],
+        );
+    }
+
+    #[test]
     fn the_defaults_of_the_file_are_the_servers_own() {
         let ours = of(&Config::default(), None).unwrap();
         let theirs = porthole_turn_server::Config::default();
@@ -199,6 +255,7 @@ mod tests {
         assert_eq!(ours.segmentation, theirs.segmentation);
         assert_eq!(ours.fast_path, theirs.fast_path);
         assert_eq!(ours.bandwidth, theirs.bandwidth);
+        assert_eq!(ours.tcp_relaying, theirs.tcp_relaying);
         assert_eq!(ours.mobility, theirs.mobility);
         assert_eq!(ours.strict_expiry, theirs.strict_expiry);
         assert_eq!(ours.discovery_address, theirs.discovery_address);

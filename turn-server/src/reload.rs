@@ -9,12 +9,24 @@ use crate::error::StartError;
 /// A setting whose new value differs from the one in effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The field of [`Config`].
+    /// The field of [`Config`], or a key of whoever runs the server.
     pub setting: &'static str,
     /// When the new value counts.
     pub effect: Effect,
     /// Old and new; for secrets how many there are.
     pub what: String,
+}
+
+impl Change {
+    /// Of what takes a restart, if it differs; `shown` is what is told of old and new.
+    pub fn at_restart<T: PartialEq>(
+        setting: &'static str,
+        (old, new): (&T, &T),
+        shown: impl Fn(&T) -> String,
+    ) -> Option<Self> {
+        let what = || format!("{} becomes {}", shown(old), shown(new));
+        (old != new).then(|| Self { setting, effect: Effect::AtRestart, what: what() })
+    }
 }
 
 /// When a change counts.

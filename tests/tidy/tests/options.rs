@@ -84,6 +84,12 @@ const EFFECTS: &[(&str, &str, &str)] = &[
         "turn-server/proto/src/server/tests/discovery.rs",
         "who_comes_when_there_is_no_room_is_sent_elsewhere",
     ),
+    ("turn.tcp_relaying", OURS, "switches_and_limits_reach_the_server"),
+    (
+        "turn.tcp_relaying",
+        "turn-server/tests/tcp_relay.rs",
+        "what_cannot_be_had_is_refused_and_all_ends_with_the_allocation",
+    ),
     ("turn.mobility", OURS, "switches_and_limits_reach_the_server"),
     (
         "turn.mobility",
@@ -101,8 +107,8 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("turn.segmentation", OURS, "switches_and_limits_reach_the_server"),
     (
         "turn.segmentation",
-        "turn-server/src/worker/outbox/tests.rs",
-        "without_segmentation_each_datagram_goes_alone",
+        "turn-server/tests/bursts.rs",
+        "a_burst_leaves_in_one_call_with_segmentation_and_one_by_one_without",
     ),
     ("turn.fast_path", OURS, "switches_and_limits_reach_the_server"),
     (

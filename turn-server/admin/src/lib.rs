@@ -30,6 +30,13 @@ pub struct Config {
     pub token: Option<Token>,
 }
 
+impl Config {
+    /// What can be known without a socket; [`Admin::bind`] refuses the same.
+    pub fn check(&self) -> Result<(), BindError> {
+        listener::check(&self.at, self.token.as_ref())
+    }
+}
+
 /// A bearer token; never shown.
 #[derive(Clone)]
 pub struct Token(String);

@@ -111,15 +111,10 @@ impl Drop for SocketFile {
 }
 
 pub(crate) async fn bind(at: &Place, token: Option<&Token>) -> Result<Bound, BindError> {
+    check(at, token)?;
     let system = |source| BindError::System { place: at.clone(), source };
     match at {
         Place::Tcp(address) => {
-            if !address.ip().is_loopback() {
-                return Err(BindError::NotLoopback(*address));
-            }
-            if token.is_none_or(|token| token.0.len() < MIN_TOKEN) {
-                return Err(BindError::NoToken(*address));
-            }
             let listener = TcpListener::bind(address).await.map_err(system)?;
             let address = listener.local_addr().map_err(system)?;
             Ok(Bound::Tcp(listener, address))
@@ -133,6 +128,18 @@ pub(crate) async fn bind(at: &Place, token: Option<&Token>) -> Result<Bound, Bin
             Ok(Bound::Unix(listener, file))
         }
     }
+}
+
+/// Whether nobody but those who may would reach it there.
+pub(crate) fn check(at: &Place, token: Option<&Token>) -> Result<(), BindError> {
+    let Place::Tcp(address) = at else { return Ok(()) };
+    if !address.ip().is_loopback() {
+        return Err(BindError::NotLoopback(*address));
+    }
+    if token.is_none_or(|token| token.0.len() < MIN_TOKEN) {
+        return Err(BindError::NoToken(*address));
+    }
+    Ok(())
 }
 
 /// Removes what a server that was killed left behind: a socket where nobody answers.

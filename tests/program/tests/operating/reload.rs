@@ -40,6 +40,7 @@ fn a_mistake_in_the_file_changes_nothing() {
             ("users.anna = 'other'\nrelm = 'x'", "`turn.relm`"),
             ("users.anna = 'other'\nmax_allocations = 0", "0 is not between 1 and 131072"),
             ("users.anna = 'other'\nrelay_ports = '9-1'", "`turn.relay_ports`"),
+            ("users.anna = 'other'\nexternal_address = 'interface:none9'", "none9"),
         ] {
             turn.write(wrong)?;
             let answer = turn.reload()?;
@@ -68,8 +69,9 @@ fn a_reload_names_what_takes_a_restart() {
         };
         ensure!(change("realm") == Some(true), "{changes}");
         ensure!(change("quota") == Some(false), "{changes}");
+        ensure!(change("drain_s") == Some(true), "{changes}");
         let log = turn.program.output()?;
-        ensure!(log.contains("turn.drain_s has changed"), "{log}");
+        ensure!(log.contains("drain_s: 3 becomes 9; takes a restart"), "{log}");
         Ok(())
     });
 }

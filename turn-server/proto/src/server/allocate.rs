@@ -226,6 +226,7 @@ impl Server {
         let Some(allocation) = self.table.get_mut(id).filter(|a| !a.answered) else { return };
         if allocation.relays.is_empty() {
             let Some(allocation) = self.table.remove(id) else { return };
+            self.forget_moved(&allocation);
             return self.refuse(reply_to(&allocation), ErrorCode::INSUFFICIENT_CAPACITY);
         }
         if allocation.relays.iter().all(|port| port.open) {

@@ -355,3 +355,22 @@ fn coturn_3c5b2615_the_quota_of_a_living_allocation_is_not_given_back() {
     assert_eq!(released.code(), 0);
     assert_eq!((world.server.allocations(), world.quota_in_use()), (0, 0), "once");
 }
+
+/// An allocation has ended, and its client asks for a new one while the word of it is on its way.
+#[test]
+fn who_is_passed_on_for_an_allocation_that_fails_is_forgotten() {
+    let (mut home, mut elsewhere) = (home(), elsewhere());
+    let new = tuple(Transport::Udp, NEW);
+    home.failing_opens = usize::MAX;
+    let mut nonce = String::new();
+    for code in [438, 508] {
+        assert!(elsewhere.server.moved.insert(&new, HOME, elsewhere.now.instant));
+        let allocate = home.signed("anna", Method::Allocate, &nonce, |writer| {
+            writer.u32(attribute::REQUESTED_TRANSPORT, REQUESTED_UDP);
+        });
+        let answer = Answer(gets(&mut elsewhere, &mut home, &new, &allocate).remove(0));
+        assert_eq!((answer.code(), elsewhere.server.moved_clients()), (code, 0));
+        let given = answer.message().text(attribute::NONCE).unwrap();
+        nonce = given.unwrap_or_default().to_owned();
+    }
+}

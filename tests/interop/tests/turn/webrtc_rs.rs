@@ -1,6 +1,8 @@
 //! webrtc-rs: the `stun` and `turn` crates as clients.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 use porthole_test_support::scene::scene;
@@ -52,7 +54,8 @@ fn the_turn_crate_relays_by_indications_and_channels() {
     play("the_turn_crate_relays_by_indications_and_channels", async || {
         let server = server()?;
         let echo = Echo::start("127.0.0.1")?;
-        let client = client(server.local_addrs()[0], PASSWORD).await?;
+        let (at, by_channel) = counted(server.local_addrs()[0]).await?;
+        let client = client(at, PASSWORD).await?;
         let relay = client.allocate().await?;
         let mut buffer = [0; 1500];
         // The first go by indications, until the crate has bound a channel.
@@ -63,6 +66,8 @@ fn the_turn_crate_relays_by_indications_and_channels() {
             ensure!(from == echo.addr && buffer[..len] == message, "round {round}: {from}");
         }
         client.close().await?;
+        let by_channel = by_channel.load(Ordering::Relaxed);
+        ensure!((1..100).contains(&by_channel), "{by_channel} of 100 by a channel");
         let counters = server.stats().counters;
         ensure!(counters.allocations_made == 1, "{counters:?}");
         Ok(())
@@ -80,7 +85,31 @@ fn the_turn_crate_is_refused_with_a_wrong_password() {
     });
 }
 
-async fn client(to: std::net::SocketAddr, password: &str) -> Result<Client> {
+/// A way to the server on which the client's ChannelData is counted.
+async fn counted(server: SocketAddr) -> Result<(SocketAddr, Arc<AtomicUsize>)> {
+    let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    let at = socket.local_addr()?;
+    let counter = Arc::new(AtomicUsize::new(0));
+    let by_channel = Arc::clone(&counter);
+    tokio::spawn(async move {
+        let (mut buffer, mut client) = ([0; 1500], server);
+        while let Ok((len, from)) = socket.recv_from(&mut buffer).await {
+            let to = if from == server { client } else { server };
+            if from != server {
+                client = from;
+                // RFC 8656 §12: a channel number begins with these two bits.
+                let is_channel_data = buffer.first().is_some_and(|first| first >> 6 == 0b01);
+                by_channel.fetch_add(is_channel_data.into(), Ordering::Relaxed);
+            }
+            if socket.send_to(&buffer[..len], to).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok((at, counter))
+}
+
+async fn client(to: SocketAddr, password: &str) -> Result<Client> {
     let client = Client::new(ClientConfig {
         stun_serv_addr: to.to_string(),
         turn_serv_addr: to.to_string(),

@@ -151,7 +151,7 @@ pub(crate) struct Prepared {
     sides: Vec<RelaySide>,
     quota: SharedQuota,
     segmentation: bool,
-    fast_path: Option<FastPath>,
+    pub(crate) fast_path: Option<FastPath>,
 }
 
 /// The settings in effect, and what new ones are made from while the server runs.

@@ -44,6 +44,7 @@ pub use certificates::{CertificateError, TlsFiles};
 pub use config::Config;
 pub use control::Unanswered;
 pub use error::StartError;
+pub use offload::LeftToSockets;
 pub use porthole_turn_proto::server::{BadCidr, BandwidthLimits, Cidr, OauthKey, QuotaLimits};
 pub use reload::{Change, Effect, ReloadError};
 pub use session::{BadSessionId, Session, SessionId};
@@ -53,6 +54,7 @@ use addresses::{Speaks, own_addresses};
 use certificates::Certificates;
 use config::Settings;
 use control::{Command, Control, Question};
+use offload::FastPath;
 use watcher::Watcher;
 
 /// How often a shutdown looks whether the workers are through.
@@ -65,6 +67,7 @@ pub struct Server {
     tls_addrs: Vec<SocketAddr>,
     dtls_addrs: Vec<SocketAddr>,
     certificates: Option<(Arc<Certificates>, Watcher)>,
+    fast_path: Option<FastPath>,
     workers: Vec<Running>,
     settings: Arc<Mutex<Settings>>,
     /// Of this host's addresses.
@@ -91,6 +94,7 @@ impl Server {
             }
             None => None,
         };
+        let fast_path = prepared.fast_path.clone();
         let (settings, ready) = prepared.into_workers()?;
         let mut workers = Vec::new();
         for (index, worker) in ready.into_iter().enumerate() {
@@ -115,6 +119,7 @@ impl Server {
             tls_addrs,
             dtls_addrs,
             certificates,
+            fast_path,
             workers,
             settings,
             _addresses: watcher.map_err(StartError::System)?,
@@ -146,6 +151,11 @@ impl Server {
     /// What it has done and what it holds, summed over the workers.
     pub fn stats(&self) -> Stats {
         self.workers.iter().fold(Stats::default(), |sum, w| sum + w.control.stats())
+    }
+
+    /// Packets of channels in the kernel that it left to the sockets after all, by reason.
+    pub fn left_to_sockets(&self) -> LeftToSockets {
+        offload::left(self.fast_path.as_ref())
     }
 
     /// Takes new settings over without touching an allocation, and says what has changed. They

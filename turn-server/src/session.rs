@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use porthole_turn_proto::server::{AllocationId, SessionEnd, SessionInfo};
+use porthole_turn_proto::server::{AllocationId, SessionInfo};
 
 /// Names one living allocation of a server: its worker's number and its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,10 +47,11 @@ pub struct Session {
 }
 
 /// The one line that says why a session is over. Who it was is for whoever looks closer.
-pub(crate) fn log_end(end: &SessionEnd) {
-    let SessionEnd { session, reason } = end;
+pub(crate) fn log_end(worker: usize, session: &SessionInfo, reason: &str) {
+    let id = SessionId { worker, allocation: session.id };
     tracing::info!(
-        reason = reason.as_str(),
+        %id,
+        reason,
         transport = ?session.client.transport,
         age_s = session.age.as_secs(),
         packets_to_peer = session.to_peer.packets,
@@ -60,6 +61,7 @@ pub(crate) fn log_end(end: &SessionEnd) {
         "a TURN session is over",
     );
     tracing::debug!(
+        %id,
         client = %session.client.client,
         // As a literal: a name may hold anything.
         username = ?session.username,

@@ -172,6 +172,13 @@ fn a_channel_is_relayed_by_the_kernel_as_long_as_it_lives() {
                 stats.offloaded_channels == 1 && by_kernel(stats) == relayed(stats)
             })?;
 
+            // What it leaves to the sockets is relayed all the same, and counted.
+            caller.socket.set_ttl(1)?;
+            caller.echo(peer, b"no hop is left")?;
+            let left = server.left_to_sockets();
+            let counts = left.iter().filter(|(_, count)| *count > 0).collect::<Vec<_>>();
+            ensure!(counts == [&("ttl", 1)], "{left:?}");
+
             // The operator's end is the kernel's end.
             ensure!(server.end_session(sessions[0].id)?);
             wait_for("it is out of the kernel", server, |stats| stats.offloaded_channels == 0)?;

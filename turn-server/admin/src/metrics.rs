@@ -3,16 +3,17 @@
 
 use std::fmt::{Display, Write as _};
 
-use porthole_turn_server::Stats;
+use porthole_turn_server::{LeftToSockets, Stats};
 
 /// Written into before it is sent.
 const USUAL_SIZE: usize = 8 * 1024;
 
 /// All of them.
-pub(crate) fn render(stats: &Stats) -> String {
+pub(crate) fn render(stats: &Stats, left: &LeftToSockets) -> String {
     let mut out = Exposition(String::with_capacity(USUAL_SIZE));
     now(&mut out, stats);
     relayed(&mut out, stats);
+    left_to_sockets(&mut out, left);
     refused(&mut out, stats);
     out.0
 }
@@ -51,6 +52,13 @@ fn relayed(out: &mut Exposition, stats: &Stats) {
     out.counter("porthole_turn_fast_path_packets_total", "Packets relayed by the kernel", &fast);
     out.counter("porthole_turn_relayed_packets_total", "Packets relayed", &packets);
     out.counter("porthole_turn_relayed_bytes_total", "Payload bytes relayed", &bytes);
+}
+
+/// What the kernel might have relayed.
+fn left_to_sockets(out: &mut Exposition, left: &LeftToSockets) {
+    let left = left.map(|(reason, count)| (format!("reason=\"{reason}\""), count));
+    let help = "Packets of channels in the kernel that it left to the sockets";
+    out.counter("porthole_turn_fast_path_left_packets_total", help, &left);
 }
 
 /// What did not.

@@ -89,7 +89,10 @@ async fn healthz(State(api): State<Api>) -> (StatusCode, &'static str) {
 }
 
 async fn metrics(State(api): State<Api>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, PROMETHEUS)], metrics::render(&api.server.stats()))
+    (
+        [(header::CONTENT_TYPE, PROMETHEUS)],
+        metrics::render(&api.server.stats(), &api.server.left_to_sockets()),
+    )
 }
 
 /// Which part of the list.

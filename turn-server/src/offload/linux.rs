@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use porthole_turn_fastpath::{Flow, Flows, Interfaces, Lifetimes, Refused, Relayed};
+use porthole_turn_fastpath::{Flow, Flows, Interfaces, Left, Lifetimes, Refused, Relayed};
 use porthole_turn_proto::server::{RelayId, Traffic};
 
 pub(crate) use porthole_turn_fastpath::FastPath;
 
-use super::{Channel, Share, Until};
+use super::{Channel, LeftToSockets, Share, Until};
 
 /// In place of a list of interfaces.
 const AUTO: &str = "auto";
@@ -31,6 +31,23 @@ pub(crate) fn start(interfaces: &[String], local: &[IpAddr]) -> Option<FastPath>
             None
         }
     }
+}
+
+/// Since the start; zeros without a fast path.
+pub(crate) fn left(fast_path: Option<&FastPath>) -> LeftToSockets {
+    let left = fast_path.map(FastPath::left).transpose().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the kernel does not say what it left to the sockets");
+        None
+    });
+    let Left { expired, interface, checksum, ttl, mtu, room } = left.unwrap_or_default();
+    [
+        ("expired", expired),
+        ("interface", interface),
+        ("checksum", checksum),
+        ("ttl", ttl),
+        ("mtu", mtu),
+        ("room", room),
+    ]
 }
 
 #[derive(Debug)]

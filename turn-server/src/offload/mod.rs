@@ -14,7 +14,10 @@ use std::time::{Duration, Instant};
 
 use porthole_turn_proto::server::{RelayId, Traffic};
 
-pub(crate) use system::{FastPath, start};
+pub(crate) use system::{FastPath, left, start};
+
+/// Packets of channels in the kernel that it left to the sockets after all, with the reason.
+pub type LeftToSockets = [(&'static str, u64); 6];
 
 /// How often what the kernel relayed is counted, and routes are looked at. A route that changes
 /// is followed no later.

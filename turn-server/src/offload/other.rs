@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use porthole_turn_proto::server::RelayId;
 
-use super::{Channel, Share, Until};
+use super::{Channel, LeftToSockets, Share, Until};
 
 /// Cannot be had.
 #[derive(Clone, Debug)]
@@ -16,6 +16,11 @@ pub(crate) fn start(interfaces: &[String], _local: &[IpAddr]) -> Option<FastPath
         tracing::warn!("TURN channels are relayed by sockets: only Linux has a fast path");
     }
     None
+}
+
+/// Nothing.
+pub(crate) fn left(_: Option<&FastPath>) -> LeftToSockets {
+    ["expired", "interface", "checksum", "ttl", "mtu", "room"].map(|reason| (reason, 0))
 }
 
 #[derive(Debug)]

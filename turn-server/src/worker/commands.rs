@@ -24,7 +24,11 @@ impl Worker {
                 #[cfg(test)]
                 Command::Panic => panic!("as a bug would"),
                 Command::End { id, answer } => {
-                    tell(&answer, self.server.end_session(clocks(), id));
+                    let ended = self.server.end_session(clocks(), id);
+                    // Whoever has the answer finds the end in the log and in the numbers.
+                    self.do_outputs();
+                    self.publish();
+                    tell(&answer, ended);
                 }
             }
             self.do_outputs();

@@ -198,6 +198,7 @@ impl Worker {
         while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.work())) {
             self.panics += 1;
             tracing::error!(panics = self.panics, "a TURN worker panicked: its allocations end");
+            self.log_lost();
             if self.panics > MAX_PANICS {
                 resume_unwind(panic);
             }

@@ -2,14 +2,15 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use porthole_turn_proto::Transport;
-use porthole_turn_proto::server::{FiveTuple, Output, RelayId, RelayProtocol};
+use porthole_turn_proto::server::{FiveTuple, Output, RelayId, RelayProtocol, SessionInfo};
 
 use super::ready::{RELAY, token};
 use super::{Worker, clocks};
 use crate::offload::{Channel, Share, Until};
-use crate::session::log_end;
+use crate::session;
 
 impl Worker {
     pub(super) fn do_outputs(&mut self) {
@@ -68,8 +69,20 @@ impl Worker {
                     self.relays.close(relay);
                     self.peers.close_relay(relay);
                 }
-                Output::SessionEnded(end) => log_end(&end),
+                Output::SessionEnded(end) => self.log_end(&end.session, end.reason.as_str()),
             }
+        }
+    }
+
+    fn log_end(&self, session: &SessionInfo, reason: &str) {
+        session::log_end(self.config.worker.into(), session, reason);
+    }
+
+    /// After a panic, which may have left anything behind.
+    pub(super) fn log_lost(&self) {
+        let read = || self.server.sessions(clocks(), 0, self.server.allocations());
+        for session in catch_unwind(AssertUnwindSafe(read)).unwrap_or_default() {
+            self.log_end(&session, "worker panicked");
         }
     }
 

@@ -304,7 +304,8 @@ fn a_session_is_listed_counted_and_explained_at_its_end() {
         turn.program.wait_for("a line in the log", DEADLINE, |program| {
             let log = program.output()?;
             let line = log.lines().find(|line| line.contains("a TURN session is over"));
-            Ok(line.filter(|line| line.contains("ended by the operator")).map(drop))
+            let why = format!("id={id} reason=\"ended by the operator\"");
+            Ok(line.filter(|line| line.contains(&why)).map(drop))
         })?;
         let log = turn.program.output()?;
         ensure!(!log.contains(&held.relayed.to_string()), "an address above DEBUG: {log}");

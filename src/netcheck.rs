@@ -1,5 +1,6 @@
 //! `porthole netcheck`: what this network lets through, and what to do about the rest.
 
+mod advice;
 mod behaviour;
 mod probe;
 mod report;

@@ -60,7 +60,11 @@ impl From<io::Error> for Silence {
         }
         if matches!(
             error.kind(),
-            io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable
+            io::ErrorKind::NetworkUnreachable
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkDown
+                // No address of that family to send from.
+                | io::ErrorKind::AddrNotAvailable
         ) {
             return Self::Unreachable;
         }

@@ -1,13 +1,14 @@
 //! What was found, as a table for people and as JSON for programs.
 
 use super::{
+    advice,
     behaviour::Behaviour,
     probe::{Answer, Silence},
     router::Router,
 };
-use porthole_turn_proto::{FailureReason, Transport};
-use serde::Serialize;
-use std::{fmt, net::SocketAddr};
+use porthole_turn_proto::Transport;
+use serde::{Serialize, Serializer};
+use std::{borrow::Cow, fmt, net::SocketAddr};
 
 /// Everything that was found.
 #[derive(Debug, Default, Serialize)]
@@ -43,7 +44,7 @@ pub(super) struct Check {
     #[serde(flatten)]
     outcome: Outcome,
     #[serde(skip_serializing_if = "Option::is_none")]
-    advice: Option<&'static str>,
+    advice: Option<Cow<'static, str>>,
 }
 
 /// What became of it.
@@ -55,12 +56,13 @@ pub(super) enum Outcome {
         rtt_ms: f64,
     },
     Failed {
-        reason: String,
-        #[serde(skip)]
-        by_credentials: bool,
-        #[serde(skip)]
-        by_certificate: bool,
+        #[serde(serialize_with = "as_text")]
+        reason: Silence,
     },
+}
+
+fn as_text<S: Serializer>(reason: &Silence, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(reason)
 }
 
 impl Outcome {
@@ -71,12 +73,7 @@ impl Outcome {
                 let rtt_ms = (took.as_secs_f64() * 10_000.0).round() / 10.0;
                 Self::Ok { seen: address, rtt_ms }
             }
-            Err(silence) => {
-                let by_credentials =
-                    matches!(silence, Silence::Turn(FailureReason::Unauthenticated));
-                let by_certificate = matches!(silence, Silence::Certificate(_));
-                Self::Failed { reason: silence.to_string(), by_credentials, by_certificate }
-            }
+            Err(reason) => Self::Failed { reason },
         }
     }
 
@@ -84,6 +81,14 @@ impl Outcome {
         match self {
             Self::Ok { seen, .. } => Some(*seen),
             Self::Failed { .. } => None,
+        }
+    }
+
+    /// Why it failed, if it did.
+    fn reason(&self) -> Option<&Silence> {
+        match self {
+            Self::Ok { .. } => None,
+            Self::Failed { reason } => Some(reason),
         }
     }
 }
@@ -95,27 +100,13 @@ impl Check {
         transport: Transport,
         outcome: Outcome,
     ) -> Self {
-        let (what, advice) = match transport {
-            Transport::Udp | Transport::Dtls => (
-                "STUN over UDP",
-                "Let UDP out to this port: without it no video is direct, all of it goes through \
-                 TURN over TCP.",
-            ),
-            Transport::Tls => (
-                "STUN over TLS",
-                "Let TLS through to this port: it is the way out of networks that let nothing \
-                 but the Web through.",
-            ),
-            Transport::Tcp => (
-                "STUN over TCP",
-                "Let TCP through to this port: it is the way out of networks that block UDP.",
-            ),
+        let what = match transport {
+            Transport::Udp | Transport::Dtls => "STUN over UDP",
+            Transport::Tcp => "STUN over TCP",
+            Transport::Tls => "STUN over TLS",
         };
-        let certificate = "Give the server a certificate for the name that you ask for \
-                           (turn.tls_certificate), or name its authority with --ca.";
-        let by_certificate = matches!(outcome, Outcome::Failed { by_certificate: true, .. });
-        let advice = if by_certificate { certificate } else { advice };
-        Self::new(what, server, address, outcome, advice)
+        let advice = outcome.reason().map(|why| advice::on_binding(address, transport, why));
+        Self { what, server: server.to_owned(), address, outcome, advice }
     }
 
     pub(super) fn relay(
@@ -130,25 +121,7 @@ impl Check {
             Transport::Tls => "TURN over TLS",
             Transport::Dtls => "TURN over DTLS",
         };
-        let advice = match outcome {
-            Outcome::Failed { by_credentials: true, .. } => {
-                "Look at the user and password, and at the realm's users on the server."
-            }
-            Outcome::Failed { .. } | Outcome::Ok { .. } => {
-                "Let this port through: without TURN, pairs of strict NATs do not connect."
-            }
-        };
-        Self::new(what, server, address, outcome, advice)
-    }
-
-    fn new(
-        what: &'static str,
-        server: &str,
-        address: SocketAddr,
-        outcome: Outcome,
-        advice: &'static str,
-    ) -> Self {
-        let advice = outcome.address().is_none().then_some(advice);
+        let advice = outcome.reason().map(|why| advice::on_relay(address, why));
         Self { what, server: server.to_owned(), address, outcome, advice }
     }
 }
@@ -197,7 +170,7 @@ impl fmt::Display for Report {
                 Outcome::Ok { seen, rtt_ms } => {
                     writeln!(f, "ok    {what}  {address:width$}  {rtt_ms:6.1} ms  as {seen}")?;
                 }
-                Outcome::Failed { reason, .. } => {
+                Outcome::Failed { reason } => {
                     writeln!(f, "FAIL  {what}  {address:width$}  {reason}")?;
                 }
             }

@@ -162,16 +162,18 @@ pub struct Turn {
 
 #[derive(Debug, Args)]
 pub struct Netcheck {
-    /// A STUN/TURN server; with two, whether the NAT maps alike to both [repeatable].
+    /// A STUN/TURN server, or its URI (turns:HOST:PORT); with two, whether the NAT maps alike to
+    /// both [repeatable].
     #[arg(long = "server", value_name = "HOST[:PORT]", required = true)]
     pub servers: Vec<String>,
-    /// The servers' port for TLS, 5349 by convention; without it TLS is not tried.
+    /// The servers' port for TLS, where it must work; without this 5349 is tried, and may be
+    /// closed.
     #[arg(long, value_name = "PORT")]
     pub tls_port: Option<u16>,
     /// Certificates (PEM) to trust beside those that browsers do, for a server of your own.
-    #[arg(long, value_name = "FILE", requires = "tls_port")]
+    #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// An account on the first server, to try TURN with.
+    /// An account on the first server, to try a relay with; without it only whether TURN answers.
     #[arg(long, value_name = "NAME:PASSWORD")]
     pub user: Option<Account>,
     /// For programs.

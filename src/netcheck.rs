@@ -5,6 +5,7 @@ mod behaviour;
 mod probe;
 mod report;
 mod router;
+mod server;
 #[cfg(test)]
 pub mod tests;
 mod tls;
@@ -12,33 +13,27 @@ mod tls;
 use crate::{cli, config::Account, say};
 use anyhow::{Context, bail, ensure};
 use porthole_turn_proto::Transport;
-use probe::Over;
+use probe::{Over, Silence};
 use report::{Check, Mapping, Outcome, Report};
+use server::{DEFAULT_PORT, Server};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 use tls::Tls;
-use tokio::net::{UdpSocket, lookup_host};
+use tokio::net::UdpSocket;
+use tokio_rustls::rustls::pki_types::ServerName;
 
-/// STUN's and TURN's port (RFC 8489 §18.6).
-const DEFAULT_PORT: u16 = 3478;
 /// An address of the global IPv6 Internet, to ask the routing table about; nothing is sent to it.
 const SOMEWHERE_V6: Ipv6Addr = Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 1);
-
-/// A server as the user named it, and where it is.
-struct Server {
-    name: String,
-    addresses: Vec<SocketAddr>,
-}
 
 /// Asks, prints, and fails when something does not work.
 pub async fn run(flags: &cli::Netcheck) -> anyhow::Result<()> {
     let mut servers = Vec::new();
     for name in &flags.servers {
-        servers.push(resolve(name).await?);
+        servers.push(Server::resolve(name).await?);
     }
-    let tls = flags.tls_port.map(|port| Tls::new(port, flags.ca.as_deref())).transpose()?;
+    let tls = Tls::new(flags.tls_port, flags.ca.as_deref())?;
     let asked = Asked { user: flags.user.as_ref(), tls, patience: probe::PATIENCE };
     let report = gather(&servers, &asked).await?;
     if flags.json {
@@ -53,7 +48,7 @@ pub async fn run(flags: &cli::Netcheck) -> anyhow::Result<()> {
 
 /// The address under which a STUN server sees this machine.
 pub async fn seen_by(server: &str) -> anyhow::Result<IpAddr> {
-    let server = resolve(server).await?;
+    let server = Server::resolve(server).await?;
     let address = *server.addresses.first().context("the server has no address")?;
     let socket = UdpSocket::bind(any_local(address)).await.context("cannot open a UDP socket")?;
     let answer = probe::binding_over_udp(&socket, address, probe::PATIENCE).await;
@@ -61,29 +56,10 @@ pub async fn seen_by(server: &str) -> anyhow::Result<IpAddr> {
     Ok(answer.address.ip())
 }
 
-async fn resolve(name: &str) -> anyhow::Result<Server> {
-    let with_port = match name.parse::<IpAddr>() {
-        Ok(address) => SocketAddr::new(address, DEFAULT_PORT).to_string(),
-        Err(_) if name.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) => {
-            name.to_owned()
-        }
-        Err(_) => format!("{name}:{DEFAULT_PORT}"),
-    };
-    let found = lookup_host(&with_port).await;
-    let found: Vec<_> = found.with_context(|| format!("cannot find the server {name}"))?.collect();
-    // One address of each family is enough to learn what the network does.
-    let first = |v6: bool| found.iter().copied().find(|address| address.is_ipv6() == v6);
-    let addresses: Vec<_> = [first(false), first(true)].into_iter().flatten().collect();
-    if addresses.is_empty() {
-        bail!("the server {name} has no address");
-    }
-    Ok(Server { name: name.to_owned(), addresses })
-}
-
 /// What is to be tried beside the rest.
 struct Asked<'a> {
     user: Option<&'a Account>,
-    tls: Option<Tls>,
+    tls: Tls,
     patience: Duration,
 }
 
@@ -93,7 +69,7 @@ async fn gather(servers: &[Server], asked: &Asked<'_>) -> anyhow::Result<Report>
         report.mapping =
             report
                 .mapping
-                .or(bindings_over_udp(servers, v6, asked.patience, &mut report.checks).await?);
+                .or(bindings_over_udp(servers, v6, asked.patience, &mut report.checks).await);
     }
     for address in servers.iter().flat_map(|server| &server.addresses) {
         // Address translation is IPv4's trouble.
@@ -106,42 +82,76 @@ async fn gather(servers: &[Server], asked: &Asked<'_>) -> anyhow::Result<Report>
         report.router = router::discover().await;
     }
     for (server, address) in each_address(servers) {
-        for (address, over) in streams(server, address, asked.tls.as_ref())? {
-            let outcome = Outcome::of(probe::binding_over_stream(address, &over).await);
-            report.checks.push(Check::binding(server, address, over.transport(), outcome));
+        for way in streams(server, address, &asked.tls)? {
+            let outcome = probe::binding_over_stream(way.address, &way.over, way.patience()).await;
+            let outcome = way.outcome(server, Outcome::of(outcome));
+            let transport = way.over.transport();
+            report.checks.push(Check::binding(&server.name, way.address, transport, outcome));
         }
     }
-    let (Some(user), Some(first)) = (asked.user, servers.get(..1)) else { return Ok(report) };
-    for (server, address) in each_address(first) {
-        let udp = (address, Over::Udp);
-        for (address, over) in
-            [udp].into_iter().chain(streams(server, address, asked.tls.as_ref())?)
-        {
-            let outcome = Outcome::of(probe::allocate(address, &over, user).await);
-            report.checks.push(Check::relay(server, address, over.transport(), outcome));
+    for (server, address) in each_address(servers.get(..1).unwrap_or_default()) {
+        let udp = Way { address, over: Over::Udp, is_asked: true };
+        for way in [udp].into_iter().chain(streams(server, address, &asked.tls)?) {
+            relay(server, &way, asked.user, &mut report).await;
         }
     }
     Ok(report)
 }
 
-/// The ways to a server that are streams, each with its address.
-fn streams<'t>(
-    server: &str,
+/// Asks for an allocation. STUN and TURN share a port: where STUN does not get through and nobody
+/// has asked for TURN, there is nothing to learn.
+async fn relay(server: &Server, way: &Way<'_>, user: Option<&Account>, report: &mut Report) {
+    let transport = way.over.transport();
+    let is_asked = way.is_asked && user.is_some();
+    if !is_asked && !report.reaches(way.address, transport) {
+        return;
+    }
+    let patience = if user.is_some() { probe::PATIENCE } else { probe::LITTLE_PATIENCE };
+    let outcome = probe::allocate(way.address, &way.over, user, patience).await;
+    let outcome = Outcome::of_allocation(outcome);
+    let outcome = if user.is_some() { outcome } else { outcome.unasked(server.is_address()) };
+    report.checks.push(Check::relay(&server.name, way.address, transport, outcome));
+}
+
+/// A way to a server.
+struct Way<'t> {
     address: SocketAddr,
-    tls: Option<&'t Tls>,
-) -> anyhow::Result<Vec<(SocketAddr, Over<'t>)>> {
-    let mut ways = vec![(address, Over::Tcp)];
-    if let Some(Tls { port, connector }) = tls {
-        let name = tls::name(server)?;
-        ways.push((SocketAddr::new(address.ip(), *port), Over::Tls { connector, name }));
+    over: Over<'t>,
+    /// Not a guess of ours that the server may have it.
+    is_asked: bool,
+}
+
+impl Way<'_> {
+    fn patience(&self) -> Duration {
+        if self.is_asked { probe::PATIENCE } else { probe::LITTLE_PATIENCE }
+    }
+
+    fn outcome(&self, server: &Server, outcome: Outcome) -> Outcome {
+        if self.is_asked { outcome } else { outcome.unasked(server.is_address()) }
+    }
+}
+
+/// The ways to a server that are streams.
+fn streams<'t>(server: &Server, address: SocketAddr, tls: &'t Tls) -> anyhow::Result<Vec<Way<'t>>> {
+    let mut ways = vec![Way { address, over: Over::Tcp, is_asked: true }];
+    let (port, is_asked) = match server.tls_port {
+        Some(port) if !tls.is_asked => (port, true),
+        Some(_) | None => (tls.port, tls.is_asked),
+    };
+    let address = SocketAddr::new(address.ip(), port);
+    match ServerName::try_from(server.host.clone()) {
+        Ok(name) => {
+            let over = Over::Tls { connector: &tls.connector, name };
+            ways.push(Way { address, over, is_asked });
+        }
+        Err(_) if is_asked => bail!("{} is no name for a certificate", server.host),
+        Err(_) => {}
     }
     Ok(ways)
 }
 
-fn each_address(servers: &[Server]) -> impl Iterator<Item = (&str, SocketAddr)> {
-    servers.iter().flat_map(|server| {
-        server.addresses.iter().map(move |address| (server.name.as_str(), *address))
-    })
+fn each_address(servers: &[Server]) -> impl Iterator<Item = (&Server, SocketAddr)> {
+    servers.iter().flat_map(|server| server.addresses.iter().map(move |address| (server, *address)))
 }
 
 /// Asks every server of one family from one socket: a NAT that maps alike to all destinations
@@ -151,21 +161,25 @@ async fn bindings_over_udp(
     v6: bool,
     patience: Duration,
     checks: &mut Vec<Check>,
-) -> anyhow::Result<Mapping> {
+) -> Mapping {
     let local: IpAddr =
         if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
     let mut mapped = Vec::new();
     let mut socket = None;
     for (server, address) in each_address(servers).filter(|(_, address)| address.is_ipv6() == v6) {
         if socket.is_none() {
-            socket = Some(UdpSocket::bind((local, 0)).await.context("cannot open a UDP socket")?);
+            socket = UdpSocket::bind((local, 0)).await.ok();
         }
-        let Some(socket) = &socket else { continue };
-        let outcome = Outcome::of(probe::binding_over_udp(socket, address, patience).await);
+        let answer = match &socket {
+            Some(socket) => probe::binding_over_udp(socket, address, patience).await,
+            // A system without this family has no sockets of it.
+            None => Err(Silence::Unreachable),
+        };
+        let outcome = Outcome::of(answer);
         mapped.extend(outcome.address());
-        checks.push(Check::binding(server, address, Transport::Udp, outcome));
+        checks.push(Check::binding(&server.name, address, Transport::Udp, outcome));
     }
-    Ok(Mapping::of(&mapped))
+    Mapping::of(&mapped)
 }
 
 /// Any port of this machine, to send to that address.

@@ -3,6 +3,7 @@
 use crate::config::Account;
 use porthole_turn_proto::{
     ClientConfig, ClientEvent, FailureReason, StreamDecoder, StunClient, Transport, TurnClient,
+    stun::{Class, ErrorCode, Message, Method},
 };
 use std::{
     io,
@@ -22,6 +23,8 @@ use tokio_rustls::{
 /// RFC 8489 §6.2.1 would go on for 39.5 s; whoever waits before a terminal knows after the fourth
 /// retransmission.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// For what nobody has asked for and a server need not offer; enough for one lost packet.
+pub(super) const LITTLE_PATIENCE: Duration = Duration::from_secs(2);
 /// More than any answer to these questions holds.
 const MAX_ANSWER_BYTES: usize = 2048;
 
@@ -127,6 +130,7 @@ pub(super) async fn binding_over_udp(
 pub(super) async fn binding_over_stream(
     server: SocketAddr,
     over: &Over<'_>,
+    patience: Duration,
 ) -> Result<Answer, Silence> {
     let start = Instant::now();
     let ask = async {
@@ -139,20 +143,34 @@ pub(super) async fn binding_over_stream(
         let address = client.handle_datagram(&answer).ok_or(Silence::Nonsense)?;
         Ok(Answer { address, took: start.elapsed() })
     };
-    timeout(PATIENCE, ask).await.unwrap_or(Err(Silence::Timeout))
+    timeout(patience, ask).await.unwrap_or(Err(Silence::Timeout))
 }
 
-/// An allocation, given back at once.
+/// What became of an allocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Allocation {
+    Made(Answer),
+    /// Asked without an account, the server has wanted one (401): TURN answers.
+    AccountWanted {
+        took: Duration,
+    },
+}
+
+/// An allocation, given back at once. Without a user the server's challenge is enough.
 pub(super) async fn allocate(
     server: SocketAddr,
     over: &Over<'_>,
-    user: &Account,
-) -> Result<Answer, Silence> {
+    user: Option<&Account>,
+    patience: Duration,
+) -> Result<Allocation, Silence> {
     let start = Instant::now();
     let ask = async {
         let mut wire = Wire::connect(server, over).await?;
-        let password = user.password.reveal().to_owned();
-        let config = ClientConfig::new(user.name.clone(), password, over.transport());
+        let (name, password) = match user {
+            Some(user) => (user.name.clone(), user.password.reveal().to_owned()),
+            None => (String::new(), String::new()),
+        };
+        let config = ClientConfig::new(name, password, over.transport());
         let mut client = TurnClient::new(config, start);
         loop {
             while let Some(request) = client.poll_transmit() {
@@ -165,7 +183,7 @@ pub(super) async fn allocate(
                     while let Some(goodbye) = client.poll_transmit() {
                         wire.send(&goodbye).await?;
                     }
-                    return Ok(Answer { address: relayed, took });
+                    return Ok(Allocation::Made(Answer { address: relayed, took }));
                 }
                 Some(ClientEvent::Failed { reason, .. }) => return Err(Silence::Turn(reason)),
                 Some(ClientEvent::PermissionRefused { .. } | ClientEvent::Expired) => {
@@ -173,16 +191,29 @@ pub(super) async fn allocate(
                 }
                 None => {}
             }
-            let until = client.poll_timeout().unwrap_or(start + PATIENCE);
+            let until = client.poll_timeout().unwrap_or(start + patience);
             match timeout_at(until.into(), wire.receive()).await {
                 Err(_) => client.handle_timeout(Instant::now()),
                 Ok(message) => {
-                    client.handle_datagram(Instant::now(), &message?);
+                    let message = message?;
+                    if user.is_none() && is_challenge(&message) {
+                        return Ok(Allocation::AccountWanted { took: start.elapsed() });
+                    }
+                    client.handle_datagram(Instant::now(), &message);
                 }
             }
         }
     };
-    timeout(PATIENCE, ask).await.unwrap_or(Err(Silence::Timeout))
+    timeout(patience, ask).await.unwrap_or(Err(Silence::Timeout))
+}
+
+/// Whether a server wants an account for an allocation (RFC 8489 §9.2.4).
+fn is_challenge(message: &[u8]) -> bool {
+    Message::parse(message).is_ok_and(|message| {
+        message.method() == Method::Allocate
+            && message.class() == Class::Error
+            && message.error_code() == Some(ErrorCode::UNAUTHENTICATED)
+    })
 }
 
 /// A way to one server, message by message.

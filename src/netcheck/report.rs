@@ -3,12 +3,13 @@
 use super::{
     advice,
     behaviour::Behaviour,
-    probe::{Answer, Silence},
+    probe::{Allocation, Answer, Silence},
     router::Router,
 };
-use porthole_turn_proto::Transport;
+use porthole_turn_proto::{FailureReason, Transport};
 use serde::{Serialize, Serializer};
-use std::{borrow::Cow, fmt, net::SocketAddr};
+use std::{borrow::Cow, fmt, net::SocketAddr, time::Duration};
+use tokio_rustls::rustls::CertificateError;
 
 /// Everything that was found.
 #[derive(Debug, Default, Serialize)]
@@ -41,19 +42,36 @@ pub(super) struct Check {
     what: &'static str,
     server: String,
     address: SocketAddr,
+    #[serde(skip)]
+    question: (Question, Transport),
     #[serde(flatten)]
     outcome: Outcome,
     #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<Cow<'static, str>>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Question {
+    Binding,
+    Relay,
+}
+
 /// What became of it.
 #[derive(Debug, Serialize)]
-#[serde(tag = "result", rename_all = "lowercase")]
+#[serde(tag = "result", rename_all = "kebab-case")]
 pub(super) enum Outcome {
     Ok {
         seen: SocketAddr,
         rtt_ms: f64,
+    },
+    /// TURN is there, but relays for users only.
+    Answers {
+        rtt_ms: f64,
+    },
+    /// Nobody has asked for it, and the server need not have it.
+    NotOffered {
+        #[serde(serialize_with = "as_text")]
+        reason: Silence,
     },
     Failed {
         #[serde(serialize_with = "as_text")]
@@ -68,29 +86,63 @@ fn as_text<S: Serializer>(reason: &Silence, serializer: S) -> Result<S::Ok, S::E
 impl Outcome {
     pub(super) fn of(result: Result<Answer, Silence>) -> Self {
         match result {
-            Ok(Answer { address, took }) => {
-                // Tenths of a millisecond are all a person can use.
-                let rtt_ms = (took.as_secs_f64() * 10_000.0).round() / 10.0;
-                Self::Ok { seen: address, rtt_ms }
-            }
+            Ok(Answer { address, took }) => Self::Ok { seen: address, rtt_ms: in_ms(took) },
             Err(reason) => Self::Failed { reason },
+        }
+    }
+
+    pub(super) fn of_allocation(result: Result<Allocation, Silence>) -> Self {
+        match result {
+            Ok(Allocation::Made(answer)) => Self::of(Ok(answer)),
+            Ok(Allocation::AccountWanted { took }) => Self::Answers { rtt_ms: in_ms(took) },
+            Err(reason) => Self::Failed { reason },
+        }
+    }
+
+    /// What is not there is no failure where nobody has asked for it; what is there and does not
+    /// work is one. `by_address`: so the server was named, and few certificates are for one.
+    pub(super) fn unasked(self, by_address: bool) -> Self {
+        match self {
+            Self::Failed { reason } if !is_defect(&reason, by_address) => {
+                Self::NotOffered { reason }
+            }
+            Self::Ok { .. }
+            | Self::Answers { .. }
+            | Self::NotOffered { .. }
+            | Self::Failed { .. } => self,
         }
     }
 
     pub(super) fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Ok { seen, .. } => Some(*seen),
-            Self::Failed { .. } => None,
+            Self::Answers { .. } | Self::NotOffered { .. } | Self::Failed { .. } => None,
         }
     }
 
     /// Why it failed, if it did.
-    fn reason(&self) -> Option<&Silence> {
+    fn failure(&self) -> Option<&Silence> {
         match self {
-            Self::Ok { .. } => None,
+            Self::Ok { .. } | Self::Answers { .. } | Self::NotOffered { .. } => None,
             Self::Failed { reason } => Some(reason),
         }
     }
+}
+
+/// Whether the server has what it was asked for, but nobody can use it.
+fn is_defect(reason: &Silence, by_address: bool) -> bool {
+    use CertificateError::{NotValidForName, NotValidForNameContext};
+    use FailureReason::{NoCapacity, QuotaReached, TryAlternate};
+    let is_busy = matches!(reason, Silence::Turn(TryAlternate(_) | QuotaReached | NoCapacity));
+    let is_distrusted = matches!(reason, Silence::Certificate(_));
+    let is_for_a_name =
+        matches!(reason, Silence::Certificate(NotValidForName | NotValidForNameContext { .. }));
+    is_busy || is_distrusted && !(is_for_a_name && by_address)
+}
+
+/// Tenths of a millisecond are all a person can use.
+fn in_ms(took: Duration) -> f64 {
+    (took.as_secs_f64() * 10_000.0).round() / 10.0
 }
 
 impl Check {
@@ -105,8 +157,9 @@ impl Check {
             Transport::Tcp => "STUN over TCP",
             Transport::Tls => "STUN over TLS",
         };
-        let advice = outcome.reason().map(|why| advice::on_binding(address, transport, why));
-        Self { what, server: server.to_owned(), address, outcome, advice }
+        let advice = outcome.failure().map(|why| advice::on_binding(address, transport, why));
+        let question = (Question::Binding, transport);
+        Self { what, server: server.to_owned(), address, question, outcome, advice }
     }
 
     pub(super) fn relay(
@@ -121,8 +174,9 @@ impl Check {
             Transport::Tls => "TURN over TLS",
             Transport::Dtls => "TURN over DTLS",
         };
-        let advice = outcome.reason().map(|why| advice::on_relay(address, why));
-        Self { what, server: server.to_owned(), address, outcome, advice }
+        let advice = outcome.failure().map(|why| advice::on_relay(address, why));
+        let question = (Question::Relay, transport);
+        Self { what, server: server.to_owned(), address, question, outcome, advice }
     }
 }
 
@@ -156,7 +210,16 @@ impl Mapping {
 
 impl Report {
     pub(super) fn failures(&self) -> usize {
-        self.checks.iter().filter(|check| check.outcome.address().is_none()).count()
+        self.checks.iter().filter(|check| check.outcome.failure().is_some()).count()
+    }
+
+    /// Whether STUN has got through to there.
+    pub(super) fn reaches(&self, address: SocketAddr, transport: Transport) -> bool {
+        self.checks.iter().any(|check| {
+            check.address == address
+                && check.question == (Question::Binding, transport)
+                && check.outcome.address().is_some()
+        })
     }
 }
 
@@ -164,19 +227,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.checks.iter().map(|check| check.address.to_string().len());
         let width = width.max().unwrap_or_default();
-        for Check { what, address, outcome, advice, .. } in &self.checks {
-            let address = address.to_string();
-            match outcome {
-                Outcome::Ok { seen, rtt_ms } => {
-                    writeln!(f, "ok    {what}  {address:width$}  {rtt_ms:6.1} ms  as {seen}")?;
-                }
-                Outcome::Failed { reason } => {
-                    writeln!(f, "FAIL  {what}  {address:width$}  {reason}")?;
-                }
-            }
-            if let Some(advice) = advice {
-                writeln!(f, "      {advice}")?;
-            }
+        for check in &self.checks {
+            check.write(f, width)?;
         }
         match &self.nat {
             Some(nat) => writeln!(f, "NAT   {}", nat.class.sentence())?,
@@ -194,5 +246,36 @@ impl fmt::Display for Report {
             writeln!(f, "      the router {}", router.sentence())?;
         }
         write!(f, "IPv6  {}", if self.ipv6 { "there is a way out" } else { "none" })
+    }
+}
+
+impl Check {
+    /// A row; addresses are `width` wide.
+    fn write(&self, f: &mut fmt::Formatter<'_>, width: usize) -> fmt::Result {
+        let Self { what, outcome, advice, .. } = self;
+        let address = self.address.to_string();
+        match outcome {
+            Outcome::Ok { seen, rtt_ms } => {
+                let seen_as = match self.question.0 {
+                    Question::Binding => "as",
+                    Question::Relay => "relays at",
+                };
+                writeln!(f, "ok    {what}  {address:width$}  {rtt_ms:6.1} ms  {seen_as} {seen}")?;
+            }
+            Outcome::Answers { rtt_ms } => {
+                let hint = "TURN answers; give --user to try a relay";
+                writeln!(f, "ok    {what}  {address:width$}  {rtt_ms:6.1} ms  {hint}")?;
+            }
+            Outcome::NotOffered { reason } => {
+                writeln!(f, "-     {what}  {address:width$}  not offered ({reason})")?;
+            }
+            Outcome::Failed { reason } => {
+                writeln!(f, "FAIL  {what}  {address:width$}  {reason}")?;
+            }
+        }
+        if let Some(advice) = advice {
+            writeln!(f, "      {advice}")?;
+        }
+        Ok(())
     }
 }

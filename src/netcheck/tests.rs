@@ -2,7 +2,7 @@ use super::*;
 use crate::config::Account;
 use porthole_test_support::ports::free_port;
 use porthole_turn_proto::stun::{Class, Message, MessageWriter, Method, attribute};
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -46,8 +46,24 @@ pub async fn serve(mapped: Option<SocketAddr>) -> SocketAddr {
     address
 }
 
+/// Nobody has asked for TLS, and where it would be nobody listens.
 fn asked(user: Option<&Account>, patience: Duration) -> Asked<'_> {
-    Asked { user, tls: None, patience }
+    let tls = Tls { port: free_port().unwrap().port(), is_asked: false, ..tls(None) };
+    Asked { user, tls, patience }
+}
+
+fn tls(ca: Option<&Path>) -> Tls {
+    Tls::new(None, ca).unwrap()
+}
+
+/// What each check has found, beside STUN over UDP and TCP that works.
+fn results(report: &Report) -> Vec<(String, String)> {
+    let json = serde_json::to_value(report).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let checks = json["checks"].as_array().unwrap().iter();
+    let all = checks.map(|check| (text(&check["what"]), text(&check["result"])));
+    let is_plain = |what: &str| matches!(what, "STUN over UDP" | "STUN over TCP");
+    all.filter(|(what, result)| !(is_plain(what) && result == "ok")).collect()
 }
 
 #[tokio::test]
@@ -58,12 +74,16 @@ async fn two_servers_tell_how_the_nat_maps() {
     {
         let mut servers = Vec::new();
         for mapped in [None, second] {
-            servers.push(resolve(&serve(mapped).await.to_string()).await.unwrap());
+            servers.push(Server::resolve(&serve(mapped).await.to_string()).await.unwrap());
         }
         let report = gather(&servers, &asked(None, probe::PATIENCE)).await.unwrap();
         assert_eq!(report.mapping, mapping);
         assert_eq!(report.failures(), 0, "{report}");
-        assert_eq!(report.checks.len(), 4, "UDP and TCP to each: {report}");
+        // UDP and TCP to each, TLS and TURN at none.
+        let not_offered = |what: &str| (what.to_owned(), "not-offered".to_owned());
+        let expected = ["STUN over TLS", "STUN over TLS", "TURN over UDP", "TURN over TCP"];
+        assert_eq!(results(&report), expected.map(not_offered), "{report}");
+        assert!(report.to_string().contains("not offered (the server refuses"), "{report}");
     }
 }
 
@@ -71,7 +91,7 @@ async fn two_servers_tell_how_the_nat_maps() {
 async fn what_does_not_answer_fails_with_advice() {
     // Nobody listens there.
     let closed = free_port().unwrap();
-    let servers = [resolve(&closed.to_string()).await.unwrap()];
+    let servers = [Server::resolve(&closed.to_string()).await.unwrap()];
     let user: Account = "a:b".parse().unwrap();
     // A refusal over loopback comes at once, and UDP has none.
     let patience = Duration::from_millis(50);
@@ -84,20 +104,6 @@ async fn what_does_not_answer_fails_with_advice() {
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["checks"][0]["result"], "failed");
     assert!(json["checks"][0]["advice"].as_str().unwrap().starts_with("Let UDP out"));
-}
-
-#[tokio::test]
-async fn a_server_is_named_with_or_without_its_port() {
-    for (name, address) in [
-        ("127.0.0.1", "127.0.0.1:3478"),
-        ("127.0.0.1:99", "127.0.0.1:99"),
-        ("::1", "[::1]:3478"),
-        ("[::1]:99", "[::1]:99"),
-    ] {
-        let address: SocketAddr = address.parse().unwrap();
-        assert_eq!(resolve(name).await.unwrap().addresses, [address], "{name}");
-    }
-    assert!(resolve("no such host").await.is_err());
 }
 
 /// Our own server with a certificate of our own: trusted or not, with an account or without.
@@ -121,27 +127,87 @@ async fn tls_is_tried_as_a_browser_would() {
         ..porthole_turn_server::Config::default()
     });
     let server = server.unwrap();
-    let (plain, tls) = (server.local_addrs()[0], server.tls_addrs()[0]);
-    let named = Server { name: format!("localhost:{}", plain.port()), addresses: vec![plain] };
+    let (plain, port) = (server.local_addrs()[0], server.tls_addrs()[0].port());
     let user: Account = "anna:secret".parse().unwrap();
-    for (ca, user, checks, failures) in [
-        (true, None, 3, 0),
-        (true, Some(&user), 6, 0),
-        (false, None, 3, 1),
-        (false, Some(&user), 6, 2),
+    let (ok, answers, failed, not_offered) = ("ok", "answers", "failed", "not-offered");
+    for (host, is_asked, ca, user, stun, turn) in [
+        ("localhost", true, true, None, ok, Some([answers; 3])),
+        ("localhost", true, true, Some(&user), ok, Some([ok; 3])),
+        ("localhost", true, false, None, failed, None),
+        ("localhost", true, false, Some(&user), failed, Some([ok, ok, failed])),
+        // Nobody has asked for TLS: what is there must be good all the same.
+        ("localhost", false, true, None, ok, Some([answers; 3])),
+        ("localhost", false, false, None, failed, None),
+        // The certificate is for no address.
+        ("127.0.0.1", true, true, None, failed, None),
+        ("127.0.0.1", false, true, None, not_offered, None),
     ] {
         let ca = ca.then(|| file("certificate.pem"));
-        let tls = Some(Tls::new(tls.port(), ca.as_deref()).unwrap());
+        let tls = Tls { port, is_asked, ..tls(ca.as_deref()) };
         let asked = Asked { user, tls, patience: probe::PATIENCE };
-        let report = gather(std::slice::from_ref(&named), &asked).await.unwrap();
-        assert_eq!((report.checks.len(), report.failures()), (checks, failures), "{report}");
-        assert_eq!(failures > 0, report.to_string().contains("certificate"), "{report}");
+        let name = format!("{host}:{}", plain.port());
+        let addresses = vec![plain];
+        let named = Server { name, host: host.to_owned(), addresses, tls_port: None };
+        let report = gather(&[named], &asked).await.unwrap();
+        let [by_udp, by_tcp, by_tls] = turn.unwrap_or([answers, answers, ""]);
+        let mut expected = Vec::new();
+        if stun != ok {
+            expected.push(("STUN over TLS", stun));
+        }
+        expected.extend([("TURN over UDP", by_udp), ("TURN over TCP", by_tcp)]);
+        expected.extend((!by_tls.is_empty()).then_some(("TURN over TLS", by_tls)));
+        let mut found = results(&report);
+        found.retain(|(what, result)| (what.as_str(), result.as_str()) != ("STUN over TLS", ok));
+        let expected = expected.iter().map(|(what, result)| (what.to_string(), result.to_string()));
+        assert_eq!(found, expected.collect::<Vec<_>>(), "{report}");
+        let failures = found.iter().filter(|(_, result)| result == failed).count();
+        assert_eq!(report.failures(), failures, "{report}");
+        let shown = report.to_string();
+        assert_eq!(by_udp == answers, shown.contains("give --user to try a relay"), "{report}");
     }
-    assert!(
-        Tls::new(tls.port(), Some(&file("key.pem"))).is_ok(),
-        "no certificate in it: none more"
-    );
-    assert!(Tls::new(tls.port(), Some(&file("missing.pem"))).is_err());
+    assert!(Tls::new(None, Some(&file("key.pem"))).is_ok(), "no certificate in it: none more");
+    assert!(Tls::new(None, Some(&file("missing.pem"))).is_err());
+}
+
+#[test]
+fn a_port_for_tls_is_asked_for_by_flag_or_uri() {
+    let at = SocketAddr::from(([192, 0, 2, 1], 3478));
+    for (flag, of_uri, port, is_asked) in [
+        (None, None, 5349, false),
+        (None, Some(443), 443, true),
+        (Some(99), None, 99, true),
+        (Some(99), Some(443), 99, true),
+    ] {
+        let (name, host) = ("named".to_owned(), "turn.example.org".to_owned());
+        let server = Server { name, host, addresses: vec![at], tls_port: of_uri };
+        let tls = Tls::new(flag, None).unwrap();
+        let ways = streams(&server, at, &tls).unwrap();
+        let found: Vec<_> = ways.iter().map(|way| (way.address.port(), way.is_asked)).collect();
+        assert_eq!(found, [(3478, true), (port, is_asked)], "{flag:?} {of_uri:?}");
+    }
+}
+
+/// A server that names another one is a failure, whether an account was given or not.
+#[test]
+fn what_is_there_and_does_not_work_fails_unasked() {
+    use porthole_turn_proto::FailureReason;
+    use probe::Silence;
+    for (silence, fails) in [
+        (Silence::Timeout, false),
+        (Silence::Refused, false),
+        (Silence::Unreachable, false),
+        (Silence::Nonsense, false),
+        (Silence::Turn(FailureReason::Refused), false),
+        (Silence::Turn(FailureReason::TryAlternate(None)), true),
+        (Silence::Turn(FailureReason::QuotaReached), true),
+        (Silence::Turn(FailureReason::NoCapacity), true),
+    ] {
+        let shown = silence.to_string();
+        let outcome = Outcome::of(Err(silence)).unasked(false);
+        let failed = matches!(outcome, Outcome::Failed { .. });
+        assert_eq!(failed, fails, "{shown}");
+        assert_eq!(matches!(outcome, Outcome::NotOffered { .. }), !fails, "{shown}");
+    }
 }
 
 /// RFC 5780 with our own server on two addresses; over loopback there is no NAT to be found.
@@ -169,7 +235,7 @@ async fn a_server_with_two_addresses_tells_how_the_nat_behaves() {
         assert_eq!(nat.mapping, behaviour::Dependence::EndpointIndependent, "{nat:?}");
         assert_eq!(nat.filtering, behaviour::Dependence::EndpointIndependent, "{nat:?}");
         assert!(questions >= 3, "the server was asked {questions} times");
-        let named = Server { name: primary.to_string(), addresses: vec![primary] };
+        let named = Server::resolve(&primary.to_string()).await.unwrap();
         let report = gather(&[named], &asked(None, probe::PATIENCE)).await.unwrap();
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["nat"]["class"], "open", "{json}");

@@ -37,8 +37,8 @@ fn on(server: SocketAddr, silence: &Silence, in_between: &'static str) -> Advice
         Silence::Turn(reason) => return on_refusal(*reason, in_between),
         Silence::Certificate(error) => on_certificate(error),
         Silence::Unreachable if server.is_ipv6() => {
-            "This network has no IPv6: switch it on in the router, or name the server by its IPv4 \
-             address to leave IPv6 out."
+            "There is no way there over IPv6: switch IPv6 on in the router, or name the server by \
+             its IPv4 address to leave it out."
         }
         Silence::Unreachable => {
             "This machine has no route to the server: look at its network connection and its \
@@ -133,8 +133,8 @@ mod tests {
             ("192.0.2.1:1", io(io::ErrorKind::BrokenPipe), "Let this port through"),
             ("192.0.2.1:1", io(io::ErrorKind::ConnectionRefused), "Nothing listens"),
             ("192.0.2.1:1", io(io::ErrorKind::NetworkUnreachable), "default gateway"),
-            ("[2001:db8::1]:1", io(io::ErrorKind::NetworkUnreachable), "no IPv6"),
-            ("[2001:db8::1]:1", io(io::ErrorKind::AddrNotAvailable), "no IPv6"),
+            ("[2001:db8::1]:1", io(io::ErrorKind::NetworkUnreachable), "over IPv6"),
+            ("[2001:db8::1]:1", io(io::ErrorKind::AddrNotAvailable), "over IPv6"),
             ("192.0.2.1:1", Silence::Nonsense, "Something else answers"),
             ("192.0.2.1:1", turn(FailureReason::Timeout), "Let this port through"),
             ("192.0.2.1:1", turn(FailureReason::Unauthenticated), "user and password"),

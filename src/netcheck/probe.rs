@@ -33,8 +33,8 @@ const MAX_ANSWER_BYTES: usize = 2048;
 pub(super) struct Answer {
     /// How it sees us, or where it relays.
     pub(super) address: SocketAddr,
-    /// Until the answer, whatever it took.
-    pub(super) took: Duration,
+    /// From the last request to its answer: no connecting, no challenge, no packet lost before.
+    pub(super) rtt: Duration,
 }
 
 /// Why there is no answer.
@@ -103,6 +103,7 @@ pub(super) async fn binding_over_udp(
     patience: Duration,
 ) -> Result<Answer, Silence> {
     let start = Instant::now();
+    let mut sent = start;
     let mut client = StunClient::new(start);
     let mut bytes = [0; MAX_ANSWER_BYTES];
     loop {
@@ -110,6 +111,7 @@ pub(super) async fn binding_over_udp(
             return Err(Silence::Timeout);
         }
         if let Some(request) = client.poll_transmit() {
+            sent = Instant::now();
             socket.send_to(&request, server).await?;
         }
         let until = client.poll_timeout().unwrap_or(start).min(start + patience);
@@ -119,29 +121,29 @@ pub(super) async fn binding_over_udp(
                 let (length, from) = received?;
                 let datagram = bytes.get(..length).unwrap_or_default();
                 if let Some(address) = client.handle_datagram(datagram).filter(|_| from == server) {
-                    return Ok(Answer { address, took: start.elapsed() });
+                    return Ok(Answer { address, rtt: sent.elapsed() });
                 }
             }
         }
     }
 }
 
-/// A Binding over TCP or TLS, with the time that connecting takes.
+/// A Binding over TCP or TLS.
 pub(super) async fn binding_over_stream(
     server: SocketAddr,
     over: &Over<'_>,
     patience: Duration,
 ) -> Result<Answer, Silence> {
-    let start = Instant::now();
     let ask = async {
         let mut wire = Wire::connect(server, over).await?;
-        let mut client = StunClient::new(start);
+        let sent = Instant::now();
+        let mut client = StunClient::new(sent);
         if let Some(request) = client.poll_transmit() {
             wire.send(&request).await?;
         }
         let answer = wire.receive().await?;
         let address = client.handle_datagram(&answer).ok_or(Silence::Nonsense)?;
-        Ok(Answer { address, took: start.elapsed() })
+        Ok(Answer { address, rtt: sent.elapsed() })
     };
     timeout(patience, ask).await.unwrap_or(Err(Silence::Timeout))
 }
@@ -152,7 +154,7 @@ pub(super) enum Allocation {
     Made(Answer),
     /// Asked without an account, the server has wanted one (401): TURN answers.
     AccountWanted {
-        took: Duration,
+        rtt: Duration,
     },
 }
 
@@ -172,18 +174,20 @@ pub(super) async fn allocate(
         };
         let config = ClientConfig::new(name, password, over.transport());
         let mut client = TurnClient::new(config, start);
+        let mut sent = start;
         loop {
             while let Some(request) = client.poll_transmit() {
+                sent = Instant::now();
                 wire.send(&request).await?;
             }
             match client.poll_event() {
                 Some(ClientEvent::Allocated { relayed, .. }) => {
-                    let took = start.elapsed();
+                    let rtt = sent.elapsed();
                     client.close(Instant::now());
                     while let Some(goodbye) = client.poll_transmit() {
                         wire.send(&goodbye).await?;
                     }
-                    return Ok(Allocation::Made(Answer { address: relayed, took }));
+                    return Ok(Allocation::Made(Answer { address: relayed, rtt }));
                 }
                 Some(ClientEvent::Failed { reason, .. }) => return Err(Silence::Turn(reason)),
                 Some(ClientEvent::PermissionRefused { .. } | ClientEvent::Expired) => {
@@ -197,7 +201,7 @@ pub(super) async fn allocate(
                 Ok(message) => {
                     let message = message?;
                     if user.is_none() && is_challenge(&message) {
-                        return Ok(Allocation::AccountWanted { took: start.elapsed() });
+                        return Ok(Allocation::AccountWanted { rtt: sent.elapsed() });
                     }
                     client.handle_datagram(Instant::now(), &message);
                 }

@@ -86,7 +86,7 @@ fn as_text<S: Serializer>(reason: &Silence, serializer: S) -> Result<S::Ok, S::E
 impl Outcome {
     pub(super) fn of(result: Result<Answer, Silence>) -> Self {
         match result {
-            Ok(Answer { address, took }) => Self::Ok { seen: address, rtt_ms: in_ms(took) },
+            Ok(Answer { address, rtt }) => Self::Ok { seen: address, rtt_ms: in_ms(rtt) },
             Err(reason) => Self::Failed { reason },
         }
     }
@@ -94,7 +94,7 @@ impl Outcome {
     pub(super) fn of_allocation(result: Result<Allocation, Silence>) -> Self {
         match result {
             Ok(Allocation::Made(answer)) => Self::of(Ok(answer)),
-            Ok(Allocation::AccountWanted { took }) => Self::Answers { rtt_ms: in_ms(took) },
+            Ok(Allocation::AccountWanted { rtt }) => Self::Answers { rtt_ms: in_ms(rtt) },
             Err(reason) => Self::Failed { reason },
         }
     }

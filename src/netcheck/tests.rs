@@ -106,11 +106,9 @@ async fn what_does_not_answer_fails_with_advice() {
     assert!(json["checks"][0]["advice"].as_str().unwrap().starts_with("Let UDP out"));
 }
 
-/// Our own server with a certificate of our own: trusted or not, with an account or without.
-#[tokio::test]
-async fn tls_is_tried_as_a_browser_would() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str| folder.path().join(name);
+/// Our own server with a certificate of our own in the folder, and a user.
+fn serve_turn(folder: &Path) -> porthole_turn_server::Server {
+    let file = |name: &str| folder.join(name);
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     std::fs::write(file("certificate.pem"), made.cert.pem()).unwrap();
     std::fs::write(file("key.pem"), made.signing_key.serialize_pem()).unwrap();
@@ -126,7 +124,15 @@ async fn tls_is_tried_as_a_browser_would() {
         workers: 1,
         ..porthole_turn_server::Config::default()
     });
-    let server = server.unwrap();
+    server.unwrap()
+}
+
+/// Our own server with a certificate of our own: trusted or not, with an account or without.
+#[tokio::test]
+async fn tls_is_tried_as_a_browser_would() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let server = serve_turn(folder.path());
     let (plain, port) = (server.local_addrs()[0], server.tls_addrs()[0].port());
     let user: Account = "anna:secret".parse().unwrap();
     let (ok, answers, failed, not_offered) = ("ok", "answers", "failed", "not-offered");
@@ -240,5 +246,81 @@ async fn a_server_with_two_addresses_tells_how_the_nat_behaves() {
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["nat"]["class"], "open", "{json}");
         server.shutdown(Duration::ZERO);
+    }
+}
+
+/// Less than the time after which a request is repeated over UDP.
+const DELAY: Duration = Duration::from_millis(400);
+
+/// The way to a server over UDP, on which the first request is lost or its answer takes `DELAY`.
+async fn bad_udp(server: SocketAddr, loses: bool) -> SocketAddr {
+    let front = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let back = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = front.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut bytes = [0; 2048];
+        let mut is_first = true;
+        while let Ok((length, client)) = front.recv_from(&mut bytes).await {
+            if std::mem::take(&mut is_first) {
+                if loses {
+                    continue;
+                }
+                tokio::time::sleep(DELAY).await;
+            }
+            back.send_to(&bytes[..length], server).await.unwrap();
+            let length = back.recv(&mut bytes).await.unwrap();
+            front.send_to(&bytes[..length], client).await.unwrap();
+        }
+    });
+    address
+}
+
+/// The way to a server over TCP, on which the first thing that the client sends takes `DELAY`.
+async fn bad_tcp(server: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut front, _) = listener.accept().await.unwrap();
+        let mut back = tokio::net::TcpStream::connect(server).await.unwrap();
+        tokio::time::sleep(DELAY).await;
+        // The client's end is the end.
+        let _ = tokio::io::copy_bidirectional(&mut front, &mut back).await;
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_round_trip_is_the_last_request_and_its_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = serve_turn(folder.path());
+    let (plain, with_tls) = (server.local_addrs()[0], server.tls_addrs()[0]);
+    let tls = tls(Some(&folder.path().join("certificate.pem")));
+    let name = ServerName::try_from("localhost").unwrap();
+    let over_tls = || Over::Tls { connector: &tls.connector, name: name.clone() };
+    let user: Account = "anna:secret".parse().unwrap();
+    let start = std::time::Instant::now();
+    let made = |allocation| match allocation {
+        probe::Allocation::Made(answer) => answer,
+        probe::Allocation::AccountWanted { .. } => panic!("it has an account"),
+    };
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let (lossy, slow) = (bad_udp(plain, true).await, bad_udp(plain, false).await);
+    let (slow_tcp, slow_tls) = (bad_tcp(plain).await, bad_tcp(with_tls).await);
+    let patience = probe::PATIENCE;
+    let (tls, user) = (over_tls(), Some(&user));
+    let (repeated, handshake, by_udp, by_tcp) = tokio::join!(
+        probe::binding_over_udp(&socket, lossy, patience),
+        probe::binding_over_stream(slow_tls, &tls, patience),
+        probe::allocate(slow, &Over::Udp, user, patience),
+        probe::allocate(slow_tcp, &Over::Tcp, user, patience),
+    );
+    assert!(start.elapsed() >= DELAY);
+    for (before, answer) in [
+        ("a lost packet", repeated.unwrap()),
+        ("TLS's handshake", handshake.unwrap()),
+        ("TURN's challenge", made(by_udp.unwrap())),
+        ("TURN's challenge", made(by_tcp.unwrap())),
+    ] {
+        assert!(answer.rtt < DELAY, "{before} does not count: {:?}", answer.rtt);
     }
 }

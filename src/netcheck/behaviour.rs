@@ -37,8 +37,11 @@ pub(super) enum Dependence {
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum NatClass {
-    /// No NAT: this machine's address is the one that others see.
+    /// No NAT: this machine's address is the one that others see, and they get through to it.
     Open,
+    /// No NAT, but address-dependent or address and port-dependent filtering (RFC 5780 §4.4):
+    /// what RFC 3489 called a symmetric UDP firewall.
+    Filtered,
     FullCone,
     Restricted,
     PortRestricted,
@@ -59,8 +62,16 @@ pub(super) struct Behaviour {
 
 impl NatClass {
     fn of(is_mapped: bool, mapping: Dependence, filtering: Dependence) -> Self {
+        if !is_mapped {
+            return match filtering {
+                Dependence::EndpointIndependent => Self::Open,
+                Dependence::AddressDependent | Dependence::AddressAndPortDependent => {
+                    Self::Filtered
+                }
+                Dependence::Unknown => Self::Unknown,
+            };
+        }
         match (mapping, filtering) {
-            _ if !is_mapped => Self::Open,
             (Dependence::AddressDependent | Dependence::AddressAndPortDependent, _) => {
                 Self::Symmetric
             }
@@ -76,6 +87,10 @@ impl NatClass {
     pub(super) fn sentence(self) -> &'static str {
         match self {
             Self::Open => "none; others reach this machine at its own address",
+            Self::Filtered => {
+                "none, but a firewall lets in only answers to what this machine has sent; direct \
+                 connections work, with symmetric NATs only if it lets UDP in"
+            }
             Self::FullCone => "full cone; everybody can connect directly",
             Self::Restricted => "restricted cone; direct connections work with nearly everybody",
             Self::PortRestricted => {
@@ -253,7 +268,11 @@ mod tests {
     #[test]
     fn a_class_is_made_of_mapping_and_filtering() {
         for (is_mapped, mapping, filtering, class) in [
-            (false, EndpointIndependent, AddressAndPortDependent, NatClass::Open),
+            (false, EndpointIndependent, EndpointIndependent, NatClass::Open),
+            (false, EndpointIndependent, AddressDependent, NatClass::Filtered),
+            (false, EndpointIndependent, AddressAndPortDependent, NatClass::Filtered),
+            (false, Unknown, EndpointIndependent, NatClass::Open),
+            (false, EndpointIndependent, Unknown, NatClass::Unknown),
             (true, EndpointIndependent, EndpointIndependent, NatClass::FullCone),
             (true, EndpointIndependent, AddressDependent, NatClass::Restricted),
             (true, EndpointIndependent, AddressAndPortDependent, NatClass::PortRestricted),
@@ -263,7 +282,10 @@ mod tests {
             (true, Unknown, EndpointIndependent, NatClass::Unknown),
             (true, EndpointIndependent, Unknown, NatClass::Unknown),
         ] {
-            assert_eq!(NatClass::of(is_mapped, mapping, filtering), class, "{mapping:?}");
+            let found = NatClass::of(is_mapped, mapping, filtering);
+            assert_eq!(found, class, "{is_mapped} {mapping:?} {filtering:?}");
+            let reaches_all = found.sentence().contains("others reach this machine");
+            assert_eq!(reaches_all, class == NatClass::Open, "{}", found.sentence());
         }
     }
 

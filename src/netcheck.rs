@@ -17,6 +17,7 @@ use probe::{Over, Silence};
 use report::{Check, Mapping, Outcome, Report};
 use server::{DEFAULT_PORT, Server};
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
@@ -66,15 +67,14 @@ struct Asked<'a> {
 async fn gather(servers: &[Server], asked: &Asked<'_>) -> anyhow::Result<Report> {
     let mut report = Report { ipv6: has_ipv6().await, ..Report::default() };
     for v6 in [false, true] {
-        report.mapping =
-            report
-                .mapping
-                .or(bindings_over_udp(servers, v6, asked.patience, &mut report.checks).await);
+        let mapping = bindings_over_udp(servers, v6, asked.patience, &mut report).await;
+        report.mapping = report.mapping.or(mapping);
     }
-    for address in servers.iter().flat_map(|server| &server.addresses) {
+    let mut tried = BTreeSet::new();
+    for (_, address) in each_address(servers) {
         // Address translation is IPv4's trouble.
-        if report.nat.is_none() && address.is_ipv4() {
-            report.nat = behaviour::discover(*address).await.unwrap_or_default();
+        if report.nat.is_none() && address.is_ipv4() && tried.insert(address) {
+            report.nat = behaviour::discover(address).await.unwrap_or_default();
         }
     }
     // Nobody goes through the router to this machine itself.
@@ -83,9 +83,12 @@ async fn gather(servers: &[Server], asked: &Asked<'_>) -> anyhow::Result<Report>
     }
     for (server, address) in each_address(servers) {
         for way in streams(server, address, &asked.tls)? {
+            let transport = way.over.transport();
+            if report.has_asked(&server.name, way.address, transport) {
+                continue;
+            }
             let outcome = probe::binding_over_stream(way.address, &way.over, way.patience()).await;
             let outcome = way.outcome(server, Outcome::of(outcome));
-            let transport = way.over.transport();
             report.checks.push(Check::binding(&server.name, way.address, transport, outcome));
         }
     }
@@ -160,13 +163,16 @@ async fn bindings_over_udp(
     servers: &[Server],
     v6: bool,
     patience: Duration,
-    checks: &mut Vec<Check>,
+    report: &mut Report,
 ) -> Mapping {
     let local: IpAddr =
         if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
     let mut mapped = Vec::new();
     let mut socket = None;
     for (server, address) in each_address(servers).filter(|(_, address)| address.is_ipv6() == v6) {
+        if report.has_asked(&server.name, address, Transport::Udp) {
+            continue;
+        }
         if socket.is_none() {
             socket = UdpSocket::bind((local, 0)).await.ok();
         }
@@ -176,8 +182,8 @@ async fn bindings_over_udp(
             None => Err(Silence::Unreachable),
         };
         let outcome = Outcome::of(answer);
-        mapped.extend(outcome.address());
-        checks.push(Check::binding(&server.name, address, Transport::Udp, outcome));
+        mapped.extend(outcome.address().map(|seen| (address.ip(), seen)));
+        report.checks.push(Check::binding(&server.name, address, Transport::Udp, outcome));
     }
     Mapping::of(&mapped)
 }

@@ -8,7 +8,12 @@ use super::{
 };
 use porthole_turn_proto::{FailureReason, Transport};
 use serde::{Serialize, Serializer};
-use std::{borrow::Cow, fmt, net::SocketAddr, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 use tokio_rustls::rustls::CertificateError;
 
 /// Everything that was found.
@@ -31,7 +36,7 @@ pub(super) enum Mapping {
     EndpointIndependent,
     /// Differently: a "symmetric" NAT.
     EndpointDependent,
-    /// Fewer than two servers have answered.
+    /// Servers at fewer than two addresses have answered.
     #[default]
     Unknown,
 }
@@ -181,14 +186,17 @@ impl Check {
 }
 
 impl Mapping {
-    pub(super) fn of(mapped: &[SocketAddr]) -> Self {
-        match mapped {
-            [] | [_] => Self::Unknown,
-            [first, rest @ ..] if rest.iter().all(|other| other == first) => {
-                Self::EndpointIndependent
-            }
-            _ => Self::EndpointDependent,
+    /// Of what each server has seen, by its address. A NAT may map alike to all ports of one
+    /// address and still differently to each address: one address tells nothing good.
+    pub(super) fn of(seen: &[(IpAddr, SocketAddr)]) -> Self {
+        let Some((address, mapped)) = seen.first() else { return Self::Unknown };
+        if seen.iter().any(|(_, other)| other != mapped) {
+            return Self::EndpointDependent;
         }
+        if seen.iter().all(|(other, _)| other == address) {
+            return Self::Unknown;
+        }
+        Self::EndpointIndependent
     }
 
     /// This one if it is known.
@@ -203,7 +211,7 @@ impl Mapping {
                 "maps differently to each server (\"symmetric\"); with some peers video is \
                  relayed. A rule for a fixed UDP port, or IPv6, mends it"
             }
-            Self::Unknown => "not known; name two servers, or one with two addresses, to learn it",
+            Self::Unknown => "not known; name two servers at different addresses to learn it",
         }
     }
 }
@@ -211,6 +219,21 @@ impl Mapping {
 impl Report {
     pub(super) fn failures(&self) -> usize {
         self.checks.iter().filter(|check| check.outcome.failure().is_some()).count()
+    }
+
+    /// Whether STUN was tried to there: another name of the same server tells nothing new, but that
+    /// a certificate is for a name.
+    pub(super) fn has_asked(
+        &self,
+        server: &str,
+        address: SocketAddr,
+        transport: Transport,
+    ) -> bool {
+        self.checks.iter().any(|check| {
+            check.address == address
+                && check.question == (Question::Binding, transport)
+                && (transport != Transport::Tls || check.server == server)
+        })
     }
 
     /// Whether STUN has got through to there.
@@ -277,5 +300,32 @@ impl Check {
             writeln!(f, "      {advice}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_addresses_tell_how_the_nat_maps_and_two_names_of_one_do_not() {
+        let (a, b) = ("192.0.2.1", "192.0.2.2");
+        let (one, other) = ("203.0.113.9:1", "203.0.113.9:2");
+        for (seen, mapping) in [
+            (&[][..], Mapping::Unknown),
+            (&[(a, one)], Mapping::Unknown),
+            // Two ports of one machine.
+            (&[(a, one), (a, one)], Mapping::Unknown),
+            (&[(a, one), (a, other)], Mapping::EndpointDependent),
+            (&[(a, one), (b, one)], Mapping::EndpointIndependent),
+            (&[(a, one), (a, one), (b, one)], Mapping::EndpointIndependent),
+            (&[(a, one), (a, one), (b, other)], Mapping::EndpointDependent),
+        ] {
+            let parsed: Vec<_> = seen
+                .iter()
+                .map(|(server, seen)| (server.parse().unwrap(), seen.parse().unwrap()))
+                .collect();
+            assert_eq!(Mapping::of(&parsed), mapping, "{seen:?}");
+        }
     }
 }

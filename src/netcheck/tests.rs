@@ -20,7 +20,11 @@ fn answer(request: &[u8], mapped: SocketAddr) -> Option<Vec<u8>> {
 
 /// A STUN server on loopback that says it sees everybody at `mapped`, or as they are.
 pub async fn serve(mapped: Option<SocketAddr>) -> SocketAddr {
-    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    serve_at("127.0.0.1", mapped).await
+}
+
+async fn serve_at(ip: &str, mapped: Option<SocketAddr>) -> SocketAddr {
+    let tcp = TcpListener::bind((ip, 0)).await.unwrap();
     let address = tcp.local_addr().unwrap();
     let udp = UdpSocket::bind(address).await.unwrap();
     tokio::spawn(async move {
@@ -73,8 +77,9 @@ async fn two_servers_tell_how_the_nat_maps() {
         [(None, Mapping::EndpointIndependent), (Some(elsewhere), Mapping::EndpointDependent)]
     {
         let mut servers = Vec::new();
-        for mapped in [None, second] {
-            servers.push(Server::resolve(&serve(mapped).await.to_string()).await.unwrap());
+        for (ip, mapped) in [("127.0.0.1", None), ("127.0.0.2", second)] {
+            let server = serve_at(ip, mapped).await;
+            servers.push(Server::resolve(&server.to_string()).await.unwrap());
         }
         let report = gather(&servers, &asked(None, probe::PATIENCE)).await.unwrap();
         assert_eq!(report.mapping, mapping);
@@ -85,6 +90,23 @@ async fn two_servers_tell_how_the_nat_maps() {
         assert_eq!(results(&report), expected.map(not_offered), "{report}");
         assert!(report.to_string().contains("not offered (the server refuses"), "{report}");
     }
+}
+
+#[tokio::test]
+async fn one_server_under_two_names_is_asked_once() {
+    let at = serve(None).await;
+    let mut servers = Vec::new();
+    for host in ["127.0.0.1", "one.example.org", "other.example.org"] {
+        let name = format!("{host}:{}", at.port());
+        servers.push(Server { name, host: host.to_owned(), addresses: vec![at], tls_port: None });
+    }
+    let report = gather(&servers, &asked(None, probe::PATIENCE)).await.unwrap();
+    assert_eq!(report.mapping, Mapping::Unknown, "{report}");
+    let json = serde_json::to_value(&report).unwrap();
+    let checks = json["checks"].as_array().unwrap();
+    let count = |what: &str| checks.iter().filter(|check| check["what"] == what).count();
+    let counts = ["STUN over UDP", "STUN over TCP", "STUN over TLS"].map(count);
+    assert_eq!(counts, [1, 1, 3], "a certificate is for a name: {report}");
 }
 
 #[tokio::test]

@@ -22,17 +22,22 @@ pub(super) fn on_binding(server: SocketAddr, transport: Transport, silence: &Sil
             "Let TCP through to this port: it is the way out of networks that block UDP."
         }
     };
-    on(server, silence, in_between)
+    on(server, transport, silence, in_between)
 }
 
 /// An allocation was not made.
-pub(super) fn on_relay(server: SocketAddr, silence: &Silence) -> Advice {
+pub(super) fn on_relay(server: SocketAddr, transport: Transport, silence: &Silence) -> Advice {
     let in_between = "Let this port through: without TURN, pairs of strict NATs do not connect.";
-    on(server, silence, in_between)
+    on(server, transport, silence, in_between)
 }
 
 /// `in_between`: what to say when something on the way is to blame.
-fn on(server: SocketAddr, silence: &Silence, in_between: &'static str) -> Advice {
+fn on(
+    server: SocketAddr,
+    transport: Transport,
+    silence: &Silence,
+    in_between: &'static str,
+) -> Advice {
     let advice = match silence {
         Silence::Turn(reason) => return on_refusal(*reason, in_between),
         Silence::Certificate(error) => on_certificate(error),
@@ -49,6 +54,10 @@ fn on(server: SocketAddr, silence: &Silence, in_between: &'static str) -> Advice
              that it listens there, and that the port is forwarded to it."
         }
         Silence::Nonsense => NO_SERVER,
+        Silence::Other(_) if transport == Transport::Tls => {
+            "TLS does not come about at this port: see that the server has it there \
+             (turn.listen_tls and a certificate), or name the port where it does."
+        }
         Silence::Timeout | Silence::Other(_) => in_between,
     };
     advice.into()
@@ -156,12 +165,21 @@ mod tests {
             ("192.0.2.1:1", certificate(CertificateError::UnknownIssuer), "--ca"),
         ] {
             let server = server.parse().unwrap();
-            let given = on_relay(server, &silence);
+            let given = on_relay(server, Transport::Tcp, &silence);
             assert!(given.contains(advice), "{silence:?}: {given}");
             // What is not on the way does not depend on the question.
-            let of_binding = on_binding(server, Transport::Tls, &silence);
+            let of_binding = on_binding(server, Transport::Tcp, &silence);
             let on_the_way = advice == "Let this port through";
             assert_eq!(given != of_binding, on_the_way, "{silence:?}: {of_binding}");
+        }
+        let no_tls = io(io::ErrorKind::UnexpectedEof);
+        for (transport, advice) in [
+            (Transport::Udp, "Let UDP out"),
+            (Transport::Tcp, "Let TCP through"),
+            (Transport::Tls, "TLS does not come about"),
+        ] {
+            let given = on_binding(other, transport, &no_tls);
+            assert!(given.starts_with(advice), "{given}");
         }
     }
 }

@@ -179,7 +179,7 @@ impl Check {
             Transport::Tls => "TURN over TLS",
             Transport::Dtls => "TURN over DTLS",
         };
-        let advice = outcome.failure().map(|why| advice::on_relay(address, why));
+        let advice = outcome.failure().map(|why| advice::on_relay(address, transport, why));
         let question = (Question::Relay, transport);
         Self { what, server: server.to_owned(), address, question, outcome, advice }
     }

@@ -44,6 +44,35 @@ fn netcheck_names_each_nat() {
     });
 }
 
+/// A public address is no good to others when a firewall drops what they send first.
+#[test]
+fn netcheck_tells_a_firewall_from_an_open_address() {
+    let needs = [Need::Lab, Need::Program, Need::Tool("turnserver")];
+    scene("netcheck_tells_a_firewall_from_an_open_address", &needs, |scene| {
+        let lab = Lab::new("netcheck-firewall")?;
+        let _server = start_coturn(scene, &lab)?;
+        let side = lab.side(Nat::Open)?;
+        let found = wait::until("an answer", READY_DEADLINE, || {
+            let found = netcheck(Place::On(&side.host))?;
+            Ok((!found["nat"].is_null()).then_some(found))
+        })?;
+        ensure!(found["nat"]["class"] == "open", "{found}");
+        let rules = "table ip firewall {
+            chain arriving {
+                type filter hook input priority filter;
+                meta l4proto udp ct state new drop
+            }
+        }";
+        let nft = side.host.command("nft").arg(rules).status()?;
+        ensure!(nft.success(), "nft takes the firewall's rules");
+        let found = netcheck(Place::On(&side.host))?;
+        ensure!(found["nat"]["class"] == "filtered", "{found}");
+        ensure!(found["nat"]["filtering"] == "address-and-port-dependent", "{found}");
+        ensure!(found["nat"]["hairpinning"].is_null(), "{found}");
+        Ok(())
+    });
+}
+
 #[test]
 fn netcheck_says_that_udp_is_blocked_and_what_to_do() {
     let needs = [Need::Lab, Need::Program, Need::Tool("turnserver")];
@@ -57,6 +86,24 @@ fn netcheck_says_that_udp_is_blocked_and_what_to_do() {
         let udp = of("STUN over UDP").context("UDP was tried")?;
         ensure!(udp["result"] == "failed" && udp["advice"].is_string(), "{found}");
         ensure!(found["nat"].is_null(), "{found}");
+        Ok(())
+    });
+}
+
+#[test]
+fn netcheck_says_that_there_is_no_ipv6_and_what_to_do() {
+    let needs = [Need::Lab, Need::Program];
+    scene("netcheck_says_that_there_is_no_ipv6_and_what_to_do", &needs, |_| {
+        let lab = Lab::new("netcheck-ipv4")?;
+        let side = lab.side(Nat::Open)?;
+        let found = ask(Place::On(&side.host), "2001:db8::1")?;
+        let checks = found["checks"].as_array().context("a list of checks")?;
+        for what in ["STUN over UDP", "STUN over TCP"] {
+            let check = checks.iter().find(|check| check["what"] == what);
+            let advice = check.and_then(|check| check["advice"].as_str()).unwrap_or_default();
+            ensure!(advice.contains("switch IPv6 on"), "{what}: {found}");
+        }
+        ensure!(found["ipv6"] == false, "{found}");
         Ok(())
     });
 }
@@ -78,9 +125,12 @@ fn start_coturn(scene: &Scene, lab: &Lab) -> Result<Program> {
 }
 
 fn netcheck(place: Place<'_>) -> Result<Value> {
-    let server = SERVER_ADDRESS.to_string();
+    ask(place, &SERVER_ADDRESS.to_string())
+}
+
+fn ask(place: Place<'_>, server: &str) -> Result<Value> {
     let output =
-        place.command(binary()?).args(["netcheck", "--server", &server, "--json"]).output()?;
+        place.command(binary()?).args(["netcheck", "--server", server, "--json"]).output()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     serde_json::from_slice(&output.stdout).with_context(|| format!("netcheck said {said}"))
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::Account;
 use porthole_test_support::ports::free_port;
-use porthole_turn_proto::stun::{Class, Message, MessageWriter, Method, attribute};
+use porthole_turn_proto::stun::{Class, ErrorCode, Message, MessageWriter, Method, attribute};
 use std::{path::Path, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -268,6 +268,54 @@ async fn a_server_with_two_addresses_tells_how_the_nat_behaves() {
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["nat"]["class"], "open", "{json}");
         server.shutdown(Duration::ZERO);
+    }
+}
+
+/// A server over UDP that refuses every allocation, and names another server.
+async fn refuse(code: ErrorCode, other: SocketAddr) -> SocketAddr {
+    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = udp.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut bytes = [0; 2048];
+        while let Ok((length, from)) = udp.recv_from(&mut bytes).await {
+            let Ok(request) = Message::parse(&bytes[..length]) else { continue };
+            let mut out = Vec::new();
+            let id = request.id();
+            if request.method() == Method::Binding {
+                out.extend(answer(&bytes[..length], from).unwrap());
+            } else {
+                MessageWriter::new(&mut out, Class::Error, request.method(), id)
+                    .error_code(code)
+                    .address(attribute::ALTERNATE_SERVER, other)
+                    .finish()
+                    .unwrap();
+            }
+            udp.send_to(&out, from).await.unwrap();
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_refusal_of_turn_is_told_by_its_code_with_an_account_and_without() {
+    let other: SocketAddr = "203.0.113.9:3478".parse().unwrap();
+    let user: Account = "a:b".parse().unwrap();
+    let names_other = "--server 203.0.113.9:3478";
+    for (code, user, result, shows) in [
+        (ErrorCode::TRY_ALTERNATE, None, "failed", names_other),
+        (ErrorCode::TRY_ALTERNATE, Some(&user), "failed", names_other),
+        (ErrorCode::INSUFFICIENT_CAPACITY, None, "failed", "wait a minute"),
+        (ErrorCode::ALLOCATION_QUOTA_REACHED, Some(&user), "failed", "of this user have ended"),
+        // A STUN server that knows no TURN.
+        (ErrorCode::BAD_REQUEST, None, "not-offered", "not offered (the TURN server refused)"),
+        (ErrorCode::BAD_REQUEST, Some(&user), "failed", "does not relay for this client"),
+    ] {
+        let at = refuse(code, other).await;
+        let server = Server::resolve(&at.to_string()).await.unwrap();
+        let report = gather(&[server], &asked(user, probe::PATIENCE)).await.unwrap();
+        let found = results(&report).into_iter().find(|(what, _)| what == "TURN over UDP");
+        assert_eq!(found.unwrap().1, result, "{report}");
+        assert!(report.to_string().contains(shows), "{report}");
     }
 }
 

@@ -9,7 +9,7 @@ use porthole_turn_proto::channel::{Kind, kind_of};
 use crate::crowd::{Addresses, Crowd, Flow, index_of};
 use crate::payload::{Direction, Pattern, Stamp};
 use crate::under_test::Running;
-use crate::wire::{Received, Wire};
+use crate::wire::{Received, Wire, wait_for_any};
 
 /// After the last packet was sent, this long nothing more may come before the rest is lost.
 const DRAIN: Duration = Duration::from_millis(150);
@@ -17,6 +17,10 @@ const DRAIN: Duration = Duration::from_millis(150);
 const GIVEN_UP: Duration = Duration::from_millis(200);
 /// So much longer is measured if nothing came through: others may have the server's core.
 const STARVED: Duration = Duration::from_secs(10);
+/// A wait for the next packet that is due, or for one that comes, is worth a system call from here
+/// on. Whoever always runs is stopped by the scheduler for 50 ms in each second of SCHED_RR, and
+/// would take that for latency.
+const REST: Duration = Duration::from_micros(100);
 /// Packets sent before the generator looks for arrivals again.
 const SENT_AT_ONCE: u64 = 32;
 /// Latencies kept; enough for a minute at the rates they are measured at.
@@ -201,6 +205,7 @@ impl<'t> Traffic<'t> {
                 quiet_since = now;
             }
             self.send_more(now - began)?;
+            self.rest(began.elapsed())?;
         }
         let (cpu, received) = before.unwrap_or_default();
         self.outcome.server_cpu = server.cpu()?.saturating_sub(cpu);
@@ -236,6 +241,17 @@ impl<'t> Traffic<'t> {
                     }
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn rest(&self, running: Duration) -> Result<()> {
+        let Pace::Rate(rate) = self.load.pace else { return Ok(()) };
+        let next = self.outcome.sent.iter().sum::<u64>() + 1;
+        let due = Duration::from_secs_f64(next as f64 / f64::from(rate));
+        let time = due.saturating_sub(running);
+        if time >= REST {
+            wait_for_any([&self.crowd.wire, &*self.peers], time)?;
         }
         Ok(())
     }

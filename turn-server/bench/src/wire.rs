@@ -3,9 +3,14 @@
 
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd as _;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::time::TimeSpec;
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use socket2::SockRef;
 
@@ -21,6 +26,15 @@ pub(crate) struct Wire {
     buffer: Vec<u8>,
     room: usize,
     metas: [RecvMeta; BATCH_SIZE],
+}
+
+/// Until one of them has a packet, or the time is over.
+pub(crate) fn wait_for_any(wires: [&Wire; 2], time: Duration) -> Result<()> {
+    let mut polls = wires.map(|wire| PollFd::new(wire.socket.as_fd(), PollFlags::POLLIN));
+    match ppoll(&mut polls, Some(TimeSpec::from_duration(time)), None) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A packet that came.

@@ -184,9 +184,9 @@ impl Server {
     }
 
     pub(super) fn finish_open(&mut self, relay: RelayId) {
-        let allocation = self.table.get_mut(relay.allocation);
-        if let Some(port) = allocation.and_then(|a| a.relays.get_mut(relay.family)) {
-            port.open = true;
+        let Some(allocation) = self.table.get_mut(relay.allocation) else { return };
+        if let Some(port) = allocation.relays.get_mut(relay.family) {
+            port.opened(allocation.protocol);
             self.finish_allocate(relay.allocation);
         }
     }

@@ -113,6 +113,12 @@ impl RelayPort {
     pub(super) fn addr(&self) -> SocketAddr {
         SocketAddr::new(self.ip, self.port.port())
     }
+
+    /// The driver has a socket there.
+    pub(super) fn opened(&mut self, protocol: RelayProtocol) {
+        self.open = true;
+        self.port.opened(protocol);
+    }
 }
 
 /// At most one of each family.

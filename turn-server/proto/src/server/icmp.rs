@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use rand::Rng as _;
 
-use super::{Now, Output, Peer, RelayId, Scope, Server};
+use super::{Now, Output, Peer, RelayId, RelayProtocol, Scope, Server};
 use crate::Family;
 use crate::stun::{Class, MessageWriter, Method, TransactionId, attribute};
 
@@ -46,7 +46,7 @@ impl Server {
         let peer = Peer::new(peer);
         let concerns = Family::of(&peer.ip()) == relay.family
             && icmp.concerns_clients(relay.family)
-            && self.authorize_peer(&peer, Scope::ThisPort);
+            && self.authorize_peer(&peer, Scope::ThisPort(RelayProtocol::Udp));
         let Some(allocation) = self.table.get(relay.allocation).filter(|_| concerns) else {
             return;
         };

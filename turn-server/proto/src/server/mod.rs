@@ -340,7 +340,7 @@ impl Server {
     fn authorize_peer(&self, peer: &Peer, scope: Scope) -> bool {
         match scope {
             Scope::AnyPort => self.policy.allows_any_port(peer),
-            Scope::ThisPort => self.policy.allows(peer),
+            Scope::ThisPort(protocol) => self.policy.allows(peer, protocol),
         }
     }
 
@@ -385,7 +385,7 @@ impl Server {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scope {
     AnyPort,
-    ThisPort,
+    ThisPort(RelayProtocol),
 }
 
 #[cfg(test)]

@@ -34,7 +34,9 @@ impl Server {
         let Some(allocation) = self.table.get(id).filter(|a| may_be_offloaded(a)) else { return };
         let client = allocation.client;
         for (number, peer, to_peer_until) in allocation.channels.iter(now) {
-            if !peers.contains(&peer.ip()) || !self.authorize_peer(peer, Scope::ThisPort) {
+            if !peers.contains(&peer.ip())
+                || !self.authorize_peer(peer, Scope::ThisPort(RelayProtocol::Udp))
+            {
                 continue;
             }
             let permission_end = allocation.permissions.end_of(peer.ip()).unwrap_or(now);

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use super::RelayProtocol;
 use super::peer::Peer;
 use super::port::RelayAddress;
 
@@ -147,10 +148,10 @@ impl PeerPolicy {
         &self.config
     }
 
-    /// Asked for every packet and every ChannelBind.
-    pub(super) fn allows(&self, peer: &Peer) -> bool {
+    /// Asked for every packet, every connection and every ChannelBind.
+    pub(super) fn allows(&self, peer: &Peer, protocol: RelayProtocol) -> bool {
         let port = peer.addr().port();
-        port != 0 && peer.every_ip().all(|ip| self.allows_ip(ip, Some(port)))
+        port != 0 && peer.every_ip().all(|ip| self.allows_ip(ip, Some((port, protocol))))
     }
 
     /// Asked for a permission, which has no port; what uses it is asked for with its port.
@@ -158,12 +159,12 @@ impl PeerPolicy {
         peer.every_ip().all(|ip| self.allows_ip(ip, None))
     }
 
-    fn allows_ip(&self, ip: IpAddr, port: Option<u16>) -> bool {
+    fn allows_ip(&self, ip: IpAddr, port: Option<(u16, RelayProtocol)>) -> bool {
         let PolicyConfig { allow, deny, own_addresses, listeners } = &self.config;
         if deny.iter().any(|block| block.contains(ip)) {
             return false;
         }
-        if port.is_some_and(|port| listeners.contains(&SocketAddr::new(ip, port))) {
+        if port.is_some_and(|(port, _)| listeners.contains(&SocketAddr::new(ip, port))) {
             return false;
         }
         if self.is_relayed_address(ip, port) || allow.iter().any(|block| block.contains(ip)) {
@@ -172,11 +173,13 @@ impl PeerPolicy {
         !own_addresses.contains(&ip) && !SPECIAL_PURPOSE.iter().any(|block| block.contains(ip))
     }
 
-    /// Two clients of this server meet at its relayed addresses. Only ports that are allocated
-    /// at this moment count: the host's other sockets may sit between them.
-    fn is_relayed_address(&self, ip: IpAddr, port: Option<u16>) -> bool {
-        self.relays
-            .iter()
-            .any(|relay| relay.ip == ip && port.is_none_or(|port| relay.ports.is_taken(port)))
+    /// Two clients of this server meet at its relayed addresses. Only ports count where a socket
+    /// of ours is at this moment, for this protocol: the host's other sockets may sit between them,
+    /// and at the same ports of the other protocol.
+    fn is_relayed_address(&self, ip: IpAddr, port: Option<(u16, RelayProtocol)>) -> bool {
+        let is_open = |relay: &RelayAddress| {
+            port.is_none_or(|(port, protocol)| relay.ports.is_open(port, protocol))
+        };
+        self.relays.iter().any(|relay| relay.ip == ip && is_open(relay))
     }
 }

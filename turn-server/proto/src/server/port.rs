@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand::Rng;
 
+use super::RelayProtocol;
+
 /// How often chance may hit a taken port before the range is searched in order.
 const RANDOM_TRIES: u32 = 16;
 
@@ -27,6 +29,9 @@ pub struct PortPool {
     taken: Bits,
     /// Taken, but for nobody yet: whoever clears the bit owns the port.
     reserved: Bits,
+    /// Taken, and a socket of ours is there: for datagrams, for connections. Without one another
+    /// program of this host may have the port, or may have it for the other protocol.
+    open: [Bits; 2],
 }
 
 impl PortPool {
@@ -38,6 +43,7 @@ impl PortPool {
             len,
             taken: Bits::new(len),
             reserved: Bits::new(len),
+            open: [Bits::new(len), Bits::new(len)],
         })
     }
 
@@ -65,9 +71,9 @@ impl PortPool {
         self.reserved.clear(index).then(|| self.guard(index)).flatten()
     }
 
-    /// Whether somebody has it.
-    pub fn is_taken(&self, port: u16) -> bool {
-        self.index(port).is_some_and(|index| self.taken.get(index))
+    /// Whether a socket of ours is there.
+    pub(super) fn is_open(&self, port: u16, protocol: RelayProtocol) -> bool {
+        self.index(port).is_some_and(|index| self.open_for(protocol).get(index))
     }
 
     /// How many are taken.
@@ -108,8 +114,19 @@ impl PortPool {
         port.checked_sub(self.first).map(u32::from).filter(|index| *index < self.len)
     }
 
+    fn open_for(&self, protocol: RelayProtocol) -> &Bits {
+        let [datagrams, connections] = &self.open;
+        match protocol {
+            RelayProtocol::Udp => datagrams,
+            RelayProtocol::Tcp => connections,
+        }
+    }
+
     fn give_back(&self, port: u16) {
         if let Some(index) = self.index(port) {
+            for open in &self.open {
+                open.clear(index);
+            }
             self.taken.clear(index);
         }
     }
@@ -126,6 +143,13 @@ pub(super) struct PortGuard {
 impl PortGuard {
     pub(super) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// A socket of ours is there from now on.
+    pub(super) fn opened(&self, protocol: RelayProtocol) {
+        if let Some(index) = self.pool.index(self.port) {
+            self.pool.open_for(protocol).set(index);
+        }
     }
 
     /// Lets the port wait for somebody to claim it.

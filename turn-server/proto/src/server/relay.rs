@@ -88,7 +88,7 @@ impl Server {
         let of_client = self.table.of_client(client);
         let (id, allocation) = of_client.ok_or(DropReason::NoAllocation)?;
         let peer = allocation.channels.peer_of(number, now).ok_or(DropReason::NoChannel)?;
-        if !self.authorize_peer(peer, Scope::ThisPort) {
+        if !self.authorize_peer(peer, Scope::ThisPort(RelayProtocol::Udp)) {
             return Err(DropReason::PeerDenied);
         }
         let payload = CHANNEL_HEADER_LEN..CHANNEL_HEADER_LEN + payload.len();
@@ -131,7 +131,7 @@ impl Server {
         if !allocation.permissions.permits(peer.ip(), now) {
             return Err(DropReason::NoPermission);
         }
-        if !self.authorize_peer(&peer, Scope::ThisPort) {
+        if !self.authorize_peer(&peer, Scope::ThisPort(RelayProtocol::Udp)) {
             return Err(DropReason::PeerDenied);
         }
         let payload = data.offset..data.offset + data.value.len();
@@ -218,7 +218,7 @@ impl Server {
         if !allocation.permissions.permits(peer.ip(), now) {
             return Err(DropReason::NoPermission);
         }
-        if !self.authorize_peer(peer, Scope::ThisPort) {
+        if !self.authorize_peer(peer, Scope::ThisPort(RelayProtocol::Udp)) {
             return Err(DropReason::PeerDenied);
         }
         let client = allocation.client;

@@ -191,7 +191,7 @@ impl Server {
         let number = u16::try_from(number >> 16).ok().and_then(ChannelNumber::new);
         let number = number.filter(|number| *number <= self.last_channel);
         let number = number.ok_or(ErrorCode::BAD_REQUEST)?;
-        let peer = self.permitted(allocation, addr, Scope::ThisPort)?;
+        let peer = self.permitted(allocation, addr, Scope::ThisPort(RelayProtocol::Udp))?;
         let allocation = self.table.get_mut(id).ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
         allocation.channels.check(number, peer.addr(), now).map_err(|error| match error {
             BindError::Taken => ErrorCode::BAD_REQUEST,

@@ -157,7 +157,7 @@ impl Server {
         }
         let addr = asked.message.xor_address(attribute::XOR_PEER_ADDRESS);
         let addr = addr.ok().flatten().ok_or(ErrorCode::BAD_REQUEST)?;
-        let peer = self.permitted(allocation, addr, Scope::ThisPort)?;
+        let peer = self.permitted(allocation, addr, Scope::ThisPort(RelayProtocol::Tcp))?;
         self.check_new_connection(id, &peer)?;
         let state = State::Connecting {
             since: asked.now.instant,
@@ -258,7 +258,7 @@ impl Server {
             && allocation.protocol == RelayProtocol::Tcp
             && Family::of(&peer.ip()) == relay.family
             && allocation.permissions.permits(peer.ip(), now.instant)
-            && self.authorize_peer(&peer, Scope::ThisPort)
+            && self.authorize_peer(&peer, Scope::ThisPort(RelayProtocol::Tcp))
             && self.check_new_connection(relay.allocation, &peer).is_ok();
         if !passes {
             return None;
@@ -355,7 +355,8 @@ impl Server {
     /// Those to peers that are no longer allowed.
     pub(super) fn close_forbidden_connections(&mut self) {
         let all = self.connections.by_id.iter();
-        let forbidden = all.filter(|(_, c)| !self.authorize_peer(&c.peer, Scope::ThisPort));
+        let forbidden =
+            all.filter(|(_, c)| !self.authorize_peer(&c.peer, Scope::ThisPort(RelayProtocol::Tcp)));
         for id in forbidden.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.close_connection(id);
         }

@@ -108,3 +108,32 @@ fn a_pair_that_cannot_be_opened_is_another_pair() {
     world.advance(Duration::from_secs(31));
     assert_eq!((world.ports_taken(), world.server.reservations.waiting()), (2, 0));
 }
+
+/// No socket of ours is there yet, but one of another program may be.
+#[test]
+fn r2_a_port_that_waits_for_its_token_is_no_peer() {
+    let mut world = World::new();
+    let (first, reserved) = allocate(&mut world, "anna", "198.51.100.1:1", even(true)).unwrap();
+    let above = SocketAddr::new(first.ip(), first.port() + 1);
+    let from = FiveTuple {
+        transport: Transport::Udp,
+        client: addr("198.51.100.9:1"),
+        server: addr(SERVER),
+    };
+    world.ask(&from, "anna", Method::Allocate, |writer| {
+        writer.u32(attribute::REQUESTED_TRANSPORT, REQUESTED_UDP);
+    });
+    let mut number = 0x4000_0000;
+    let mut binds = |world: &mut World, to: SocketAddr| {
+        number += 0x0001_0000;
+        let bound = world.ask(&from, "anna", Method::ChannelBind, |writer| {
+            writer
+                .u32(attribute::CHANNEL_NUMBER, number)
+                .xor_address(attribute::XOR_PEER_ADDRESS, to);
+        });
+        bound.code()
+    };
+    assert_eq!((binds(&mut world, first), binds(&mut world, above)), (0, 403), "reserved");
+    allocate(&mut world, "anna", "198.51.100.2:1", token(&reserved.unwrap())).unwrap();
+    assert_eq!(binds(&mut world, above), 0, "claimed");
+}

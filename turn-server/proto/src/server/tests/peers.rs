@@ -80,7 +80,7 @@ fn special_purpose_peers_are_denied_by_default() {
         ("8.8.8.8:1", false),
         ("8.8.8.8:3478", false),
     ] {
-        assert_eq!(policy.allows(&Peer::new(addr(peer))), allowed, "{peer}");
+        assert_eq!(policy.allows(&Peer::new(addr(peer)), RelayProtocol::Udp), allowed, "{peer}");
     }
 }
 
@@ -104,7 +104,7 @@ fn rules_are_asked_in_their_order() {
         ("everything v6", &["::/0"], &[], "[fd00:1::5]:1", true),
     ] {
         let policy = policy(allow, deny);
-        assert_eq!(policy.allows(&Peer::new(addr(peer))), allowed, "{what}");
+        assert_eq!(policy.allows(&Peer::new(addr(peer)), RelayProtocol::Udp), allowed, "{what}");
     }
 }
 
@@ -163,10 +163,11 @@ proptest! {
         // Everything special is opened but one address, which must stay closed.
         let v4 = Ipv4Addr::from_bits(bits.max(2));
         let policy = policy(&["0.0.0.0/0", "::/0"], &[&v4.to_string()]);
-        prop_assert!(!policy.allows(&Peer::new(SocketAddr::new(v4.into(), port))));
+        let peer = Peer::new(SocketAddr::new(v4.into(), port));
+        prop_assert!(!policy.allows(&peer, RelayProtocol::Udp));
         for v6 in encodings(v4, prefix) {
             let peer = Peer::new(SocketAddr::new(v6.into(), port));
-            prop_assert!(!policy.allows(&peer), "{v6}");
+            prop_assert!(!policy.allows(&peer, RelayProtocol::Udp), "{v6}");
             prop_assert!(!policy.allows_any_port(&peer), "{v6}");
         }
     }
@@ -182,7 +183,8 @@ proptest! {
         let v4 = Ipv4Addr::from_bits(net | host & (u32::MAX >> len));
         let policy = policy(&[], &[]);
         for v6 in encodings(v4, prefix) {
-            prop_assert!(!policy.allows(&Peer::new(SocketAddr::new(v6.into(), port))), "{v6}");
+            let peer = Peer::new(SocketAddr::new(v6.into(), port));
+            prop_assert!(!policy.allows(&peer, RelayProtocol::Udp), "{v6}");
         }
     }
 }

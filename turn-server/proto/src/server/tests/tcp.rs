@@ -405,3 +405,24 @@ fn pion_570_peers_over_tcp_are_asked_about_in_both_directions() {
     assert_eq!(connect(&mut world, "192.0.2.9:3"), Err(403));
     assert!(world.connecting.is_empty() && world.bound.is_empty(), "nothing is left open");
 }
+
+/// The host's own service may have the port that another client has for the other protocol.
+#[test]
+fn r2_a_relayed_address_is_a_peer_for_its_own_protocol_only() {
+    let mut world = world();
+    let (of_udp, of_tcp) =
+        (tuple(Transport::Udp, "198.51.100.8:1"), tuple(Transport::Tcp, "198.51.100.9:1"));
+    for (what, other, fill, code) in [
+        ("UDP", &of_udp, allocate_udp as fn(&mut MessageWriter<'_>), Err(403)),
+        ("TCP", &of_tcp, allocate, Ok(())),
+    ] {
+        let allocated = world.ask(other, "anna", Method::Allocate, fill);
+        let relayed = allocated.message().xor_address(attribute::XOR_RELAYED_ADDRESS);
+        let relayed = relayed.unwrap().unwrap().to_string();
+        assert_eq!(connect(&mut world, &relayed).map(|_| ()), code, "{what}");
+    }
+}
+
+fn allocate_udp(writer: &mut MessageWriter<'_>) {
+    writer.u32(attribute::REQUESTED_TRANSPORT, crate::REQUESTED_UDP);
+}

@@ -10,7 +10,11 @@ use crate::{
 use anyhow::{Context, anyhow, ensure};
 use porthole_turn_admin::{Admin, Reload};
 use porthole_turn_server::{Change, Server, StartError};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -95,7 +99,10 @@ fn reload(
     let running = config.clone();
     // One that `up` made is not in the file; one that was is taken away with its line.
     let made_secret = secret.filter(|_| config.turn.secret.is_none()).cloned();
+    let one_at_a_time = Mutex::new(());
     Arc::new(move || {
+        // The file that was read last is the one that counts.
+        let _turn = one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
         let again = || -> anyhow::Result<Vec<Change>> {
             let new = again_as_started(read_again()?, &running, &runtime)?;
             let secret = new.turn.secret.clone().or_else(|| made_secret.clone());

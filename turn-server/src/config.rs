@@ -162,6 +162,8 @@ pub(crate) struct Settings {
     sides: Vec<RelaySide>,
     /// The addresses of this host as they were last.
     own: Vec<IpAddr>,
+    /// Somebody was not told of the last change.
+    stale: bool,
     quota: SharedQuota,
 }
 
@@ -177,19 +179,20 @@ impl Settings {
         self.reloadable()
     }
 
-    /// What the workers are to be told if this host has other addresses than it had: a new one is
-    /// listened on through a wildcard, and must be nobody's peer.
+    /// What the workers are to be told if this host has other addresses than it had, or if one of
+    /// them was not told last time: a new address is listened on through a wildcard, and must be
+    /// nobody's peer.
     pub(crate) fn follow_addresses(&mut self, own: Vec<IpAddr>) -> Option<Reloadable> {
-        if own == self.own {
+        if own == self.own && !self.stale {
             return None;
         }
-        self.own = own;
+        (self.own, self.stale) = (own, false);
         Some(self.reloadable())
     }
 
-    /// The next [`Self::follow_addresses`] finds a difference.
-    pub(crate) fn forget_addresses(&mut self) {
-        self.own.clear();
+    /// The next [`Self::follow_addresses`] tells them all.
+    pub(crate) fn tell_again(&mut self) {
+        self.stale = true;
     }
 
     fn reloadable(&self) -> Reloadable {
@@ -290,8 +293,14 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
     };
     let quota = SharedQuota(Arc::new(Mutex::new(LocalQuota::new(config.quota))));
     let (of_listens, of_sides) = (listens.clone(), sides.clone());
-    let settings =
-        Settings { config, listens: of_listens, sides: of_sides, own, quota: quota.clone() };
+    let settings = Settings {
+        config,
+        listens: of_listens,
+        sides: of_sides,
+        own,
+        stale: false,
+        quota: quota.clone(),
+    };
     Ok(Prepared {
         listens,
         certificates,

@@ -1,7 +1,7 @@
 //! How others steer a worker: a state that only goes forward, commands, and numbers to read.
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
 use mio::Waker;
@@ -111,14 +111,18 @@ impl Control {
         self.stats.load()
     }
 
-    /// Begins to ask; [`Question::answer`] waits.
+    /// Begins to ask; [`Question::answer`] waits, and fails at once for a worker that has ended. An
+    /// error is that too much waits already.
     pub(crate) fn ask<T>(
         &self,
         command: impl FnOnce(SyncSender<T>) -> Command,
     ) -> Result<Question<T>, Unanswered> {
         let (sender, receiver) = sync_channel(1);
-        self.commands.try_send(command(sender)).map_err(|_| Unanswered)?;
-        self.wake();
+        match self.commands.try_send(command(sender)) {
+            Ok(()) => self.wake(),
+            Err(TrySendError::Full(_)) => return Err(Unanswered),
+            Err(TrySendError::Disconnected(_)) => {}
+        }
         Ok(Question(receiver))
     }
 

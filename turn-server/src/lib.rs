@@ -159,7 +159,8 @@ impl Server {
     }
 
     /// Takes new settings over without touching an allocation, and says what has changed. They
-    /// are checked as a whole first. What needs a restart stays as it is, and is said as well.
+    /// are checked as a whole first. What needs a restart stays as it is, and is said as well. A
+    /// worker that does not answer in time gets them later.
     pub fn reload(&self, config: Config) -> Result<Vec<Change>, ReloadError> {
         if self.is_draining() {
             return Err(ReloadError::Stopping);
@@ -169,10 +170,13 @@ impl Server {
         let changes = reload::changes(&settings.config, &config);
         let in_effect = reload::in_effect(&settings.config, config);
         let reloadable = settings.take_over(in_effect);
-        self.ask_all(|answer| {
+        if let Err(unanswered) = self.ask_all(|answer| {
             let reloadable = Box::new(reloadable.clone());
             Command::Reconfigure { reloadable, answer }
-        })?;
+        }) {
+            settings.tell_again();
+            return Err(unanswered.into());
+        }
         for change in &changes {
             tracing::info!("the TURN server's settings: {change}");
         }
@@ -233,14 +237,16 @@ impl Server {
         }
     }
 
-    /// All at once, so that the slowest worker is waited for and not each.
-    fn ask_all<T>(
+    /// All who are there, at once, so that the slowest worker is waited for and not each; one that
+    /// does not answer keeps no other from being asked.
+    fn ask_all(
         &self,
-        command: impl Fn(std::sync::mpsc::SyncSender<T>) -> Command,
-    ) -> Result<Vec<T>, Unanswered> {
-        let asked = self.workers.iter().map(|worker| worker.control.ask(&command));
-        let asked = asked.collect::<Result<Vec<_>, _>>()?;
-        asked.into_iter().map(Question::answer).collect()
+        command: impl Fn(std::sync::mpsc::SyncSender<()>) -> Command,
+    ) -> Result<(), Unanswered> {
+        let workers = self.workers.iter().filter(|worker| worker.goes_on());
+        let asked: Vec<_> = workers.map(|worker| worker.control.ask(&command)).collect();
+        let answers: Vec<_> = asked.into_iter().map(|one| one.and_then(Question::answer)).collect();
+        answers.into_iter().collect()
     }
 }
 
@@ -268,7 +274,7 @@ fn watch_addresses(
             worker.ask(|answer| Command::Reconfigure { reloadable, answer }).is_err()
         };
         if workers.iter().filter(tell).count() > 0 {
-            settings.forget_addresses();
+            settings.tell_again();
         }
     };
     Watcher::start("addresses", addresses::POLL, look)

@@ -54,7 +54,7 @@ pub enum ReloadError {
     /// A server could not be started with them; nothing has changed.
     #[error("{0}; the old settings stay in effect")]
     Invalid(StartError),
-    /// Some workers may have the new settings.
+    /// Some workers have the new settings; the others get them within seconds of answering again.
     #[error(transparent)]
     Unanswered(#[from] Unanswered),
     /// The server is being shut down.

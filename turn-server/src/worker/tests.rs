@@ -62,3 +62,26 @@ fn a_panic_ends_the_allocations_of_its_worker_and_not_the_server() -> Result<()>
     let worker = &server.workers[0];
     wait_for("a clean end", || !worker.goes_on()).context("the thread")
 }
+
+#[test]
+fn a_worker_that_has_ended_keeps_new_settings_from_nobody() -> Result<()> {
+    let config = |user: &str| -> Result<Config> {
+        Ok(Config {
+            listen: vec!["127.0.0.1:0".parse()?],
+            users: vec![(user.to_owned(), "secret".to_owned())],
+            workers: 2,
+            ..Config::default()
+        })
+    };
+    let server = Server::start(config("berta")?)?;
+    let listen = server.local_addrs()[0];
+    wait_for("its end", || {
+        let ask = |_: SyncSender<()>| Command::Panic;
+        let _ = server.workers[0].control.ask(ask).map(|asked| asked.answer());
+        !server.workers[0].goes_on()
+    })?;
+    let changes = server.reload(Config { listen: vec![listen], ..config("anna")? })?;
+    ensure!(changes.iter().any(|change| change.setting == "users"), "{changes:?}");
+    allocate(listen).context("with the new settings")?;
+    Ok(())
+}

@@ -29,8 +29,8 @@ pub(crate) struct Connection {
     pub(crate) decoder: StreamDecoder,
     queue: SendQueue,
     since: Instant,
-    /// When the last whole frame came.
-    pub(crate) heard: Instant,
+    /// When something kept it last. What a client says keeps it not: that costs him nothing.
+    kept: Instant,
     pub(crate) broken: bool,
     /// The slot of the peer's connection that it is spliced with.
     pub(crate) bound: Option<usize>,
@@ -39,7 +39,7 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn new(wire: Wire, tuple: FiveTuple, now: Instant) -> Self {
         let (decoder, queue) = (StreamDecoder::new(), SendQueue::default());
-        Self { wire, tuple, decoder, queue, since: now, heard: now, broken: false, bound: None }
+        Self { wire, tuple, decoder, queue, since: now, kept: now, broken: false, bound: None }
     }
 
     /// Looks at the first byte, once. Whether TLS begins with it.
@@ -195,19 +195,57 @@ impl Connections {
         oldest.map(|(slot, _)| slot)
     }
 
-    /// Broken ones, handshakes that take too long, and those that were silent for [`IDLE`] and
-    /// that nothing keeps.
-    pub(crate) fn to_close(&self, now: Instant, kept: impl Fn(&FiveTuple) -> bool) -> Vec<usize> {
+    /// Broken ones, handshakes that take too long, and those that nothing has kept for [`IDLE`].
+    pub(crate) fn overdue(
+        &mut self,
+        now: Instant,
+        kept: impl Fn(&FiveTuple) -> bool,
+    ) -> Vec<usize> {
         let late = |at: Instant, limit| now.saturating_duration_since(at) > limit;
-        let close = |c: &Connection| {
-            c.broken
-                || c.wire.is_handshaking() && late(c.since, HANDSHAKE_TIME)
-                || late(c.heard, IDLE) && c.bound.is_none() && !kept(&c.tuple)
-        };
-        self.slots.iter().filter(|(_, c)| close(c)).map(|(slot, _)| slot).collect()
+        let mut close = Vec::new();
+        for (slot, c) in self.slots.iter_mut() {
+            if c.bound.is_some() || kept(&c.tuple) {
+                c.kept = now;
+            }
+            let unfinished = c.wire.is_handshaking() && late(c.since, HANDSHAKE_TIME);
+            if c.broken || unfinished || late(c.kept, IDLE) {
+                close.push(slot);
+            }
+        }
+        close
     }
 }
 
 fn ends(tuple: &FiveTuple) -> Ends {
     (tuple.client, tuple.server)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Expect;
+
+    #[test]
+    fn a_connection_is_kept_by_an_allocation_and_by_nothing_else() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = listener.local_addr().unwrap();
+        let stream = std::net::TcpStream::connect(server).unwrap();
+        let client = stream.local_addr().unwrap();
+        let now = Instant::now();
+        let tuple = FiveTuple { transport: Transport::Tcp, client, server };
+        let wire = Wire::new(mio::net::TcpStream::from_std(stream), Expect::Plain).unwrap();
+        let mut connections = Connections::default();
+        connections.insert(Connection::new(wire, tuple, now));
+        let slot = connections.slot_of(&tuple).unwrap();
+        let second = Duration::from_secs(1);
+        for (what, after, has_allocation, overdue) in [
+            ("it has just come", IDLE, false, false),
+            ("an allocation keeps it", 5 * IDLE, true, false),
+            ("it may ask for another one", 6 * IDLE, false, false),
+            ("it has not", 6 * IDLE + second, false, true),
+        ] {
+            let found = connections.overdue(now + after, |_| has_allocation);
+            assert_eq!(found.contains(&slot), overdue, "{what}");
+        }
+    }
 }

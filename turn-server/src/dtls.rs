@@ -59,7 +59,8 @@ struct Client {
     association: Association,
     cookie: Option<Cookie>,
     since: Instant,
-    heard: Instant,
+    /// When something kept it last; what it says does not.
+    kept: Instant,
 }
 
 impl Dtls {
@@ -140,11 +141,24 @@ impl Dtls {
         }
     }
 
-    /// Those that were silent since `since` and that nothing keeps.
-    pub(crate) fn idle(&self, since: Instant, kept: impl Fn(&FiveTuple) -> bool) -> Vec<FiveTuple> {
-        let idle = |client: &Client| client.association.is_ready() && client.heard < since;
-        let clients = self.clients.iter().filter(|(tuple, client)| idle(client) && !kept(tuple));
-        clients.map(|(tuple, _)| *tuple).collect()
+    /// Those that nothing has kept for so long.
+    pub(crate) fn idle(
+        &mut self,
+        now: Instant,
+        limit: Duration,
+        kept: impl Fn(&FiveTuple) -> bool,
+    ) -> Vec<FiveTuple> {
+        let mut idle = Vec::new();
+        for (tuple, client) in &mut self.clients {
+            if kept(tuple) {
+                client.kept = now;
+            }
+            let late = now.saturating_duration_since(client.kept) > limit;
+            if client.association.is_ready() && late {
+                idle.push(*tuple);
+            }
+        }
+        idle
     }
 
     pub(crate) fn close(&mut self, now: Instant, tuple: &FiveTuple) {
@@ -178,7 +192,7 @@ impl Dtls {
         self.renew();
         if self.clients.len() < MAX_ASSOCIATIONS {
             let association = self.engine.accept(now, hello);
-            let client = Client { association, cookie: hello.cookie(), since: now, heard: now };
+            let client = Client { association, cookie: hello.cookie(), since: now, kept: now };
             self.clients.insert(*from, client);
             self.handshakes.push_back(*from);
             self.pass_on(now, from, bytes);
@@ -217,12 +231,7 @@ impl Dtls {
         let received = client.association.receive(now, bytes);
         collect(&mut self.transmits, from, client);
         match received {
-            Ok(data) => {
-                if !data.is_empty() {
-                    client.heard = now;
-                }
-                Received::Data(data)
-            }
+            Ok(data) => Received::Data(data),
             Err(Ended) => {
                 self.clients.remove(from);
                 Received::Ended

@@ -63,9 +63,9 @@ impl<T> Slab<T> {
         Some(removed)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
-        let all = self.places.iter().enumerate();
-        all.filter_map(|(slot, value)| Some((slot, value.as_ref()?)))
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut T)> {
+        let all = self.places.iter_mut().enumerate();
+        all.filter_map(|(slot, value)| Some((slot, value.as_mut()?)))
     }
 }
 
@@ -148,7 +148,7 @@ mod tests {
         for slot in 0..=1000 {
             slab.remove(slot);
         }
-        assert!(slab.iter().next().is_none());
+        assert!(slab.iter_mut().next().is_none());
         assert!(slab.places.capacity() + slab.free.capacity() < 300, "{slab:?}");
         assert_eq!(slab.insert(1), 0);
     }

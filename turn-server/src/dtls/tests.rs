@@ -324,7 +324,7 @@ fn a_client_that_begins_anew_from_the_same_port_replaces_itself() {
 }
 
 #[test]
-fn handshakes_are_bounded_in_number_and_time_and_silent_clients_are_found() {
+fn handshakes_are_bounded_in_number_and_time_and_idle_clients_are_found() {
     let now = Instant::now();
     let mut server = server(&KeyPair::generate().unwrap(), now);
     let client = connected(&mut server, 0, now);
@@ -339,9 +339,13 @@ fn handshakes_are_bounded_in_number_and_time_and_silent_clients_are_found() {
     let later = now + HANDSHAKE_TIME;
     server.handle_timeout(later);
     assert_eq!((server.len(), server.poll_timeout()), (1, None));
-    assert!(server.idle(now, |_| false).is_empty());
-    assert!(server.idle(later, |_| true).is_empty());
-    assert_eq!(server.idle(later, |_| false), [client.tuple]);
+    let limit = Duration::from_secs(30);
+    assert!(server.idle(now + limit, limit, |_| false).is_empty());
+    let kept = now + 2 * limit;
+    assert!(server.idle(kept, limit, |_| true).is_empty(), "an allocation keeps it");
+    assert!(server.idle(kept + limit, limit, |_| false).is_empty(), "and ends");
+    let late = kept + limit + Duration::from_millis(1);
+    assert_eq!(server.idle(late, limit, |_| false), [client.tuple]);
 }
 
 fn record(kind: u8, epoch: u8, body: &[u8]) -> Vec<u8> {

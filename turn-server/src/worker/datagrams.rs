@@ -94,8 +94,7 @@ impl DtlsClients {
     /// Closes associations without an allocation, as with connections.
     pub(super) fn expire(&mut self, now: Instant, kept: impl Fn(&FiveTuple) -> bool) {
         let Some(dtls) = &mut self.dtls else { return };
-        let since = now.checked_sub(IDLE).unwrap_or(now);
-        for client in dtls.idle(since, kept) {
+        for client in dtls.idle(now, IDLE, kept) {
             dtls.close(now, &client);
         }
         self.flush();

@@ -324,7 +324,7 @@ impl Worker {
         self.next_sweep = now + SWEEP;
         self.resting.drain(..).for_each(|token| self.ready.push(token));
         let kept = |tuple: &FiveTuple| self.server.has_allocation(tuple);
-        for slot in self.connections.to_close(now, kept) {
+        for slot in self.connections.overdue(now, kept) {
             self.close(slot);
         }
         let kept = |tuple: &FiveTuple| self.server.has_allocation(tuple);

@@ -113,7 +113,6 @@ impl Worker {
                 Ok(None) => return,
                 Ok(Some(_)) | Err(_) => return self.close(slot),
             };
-            connection.heard = now.instant;
             if let Some(to_peer) = self.server.handle_client(now, &connection.tuple, frame) {
                 let to = ToRelay::from(&to_peer);
                 let payload = frame.get(to_peer.payload).unwrap_or_default();

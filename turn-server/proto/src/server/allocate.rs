@@ -73,6 +73,7 @@ impl Server {
             owner: asked.who.clone(),
             protocol,
             mobile,
+            is_detached: false,
             via: self.via,
             relays,
             missing,

@@ -73,6 +73,9 @@ pub(super) struct Allocation {
     pub(super) protocol: RelayProtocol,
     /// Whether the client has tickets: then it may come from elsewhere, see `mobility`.
     pub(super) mobile: bool,
+    /// Its client's connection is closed; with a ticket it may come back. Until then nobody is
+    /// served.
+    pub(super) is_detached: bool,
     /// The worker that passes the client's datagrams on, if the kernel brings them to another one.
     pub(super) via: Option<u8>,
     pub(super) relays: RelayPorts,

@@ -51,7 +51,10 @@ impl Server {
             return;
         };
         let open = allocation.relays.get(relay.family).is_some_and(|port| port.open);
-        if !open || !allocation.permissions.permits(peer.ip(), now.instant) {
+        if !open
+            || allocation.is_detached
+            || !allocation.permissions.permits(peer.ip(), now.instant)
+        {
             return;
         }
         let client = allocation.client;

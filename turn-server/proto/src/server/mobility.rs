@@ -150,6 +150,16 @@ impl Server {
         }
     }
 
+    /// The client is gone; a ticket brings it back. Whoever comes from its address meanwhile, after
+    /// a NAT for instance, is somebody else.
+    pub(super) fn detach(&mut self, now: Now, id: AllocationId) {
+        let Some(allocation) = self.table.take(id) else { return };
+        self.forget_moved(&allocation);
+        self.withdraw_channels(id, &allocation, None, now.instant);
+        self.table.put(id, allocation);
+        self.table.detach(id);
+    }
+
     fn move_to(&mut self, now: Now, id: AllocationId, client: &FiveTuple) {
         let Some(mut allocation) = self.table.take(id) else { return };
         self.forget_moved(&allocation);

@@ -287,8 +287,10 @@ impl Server {
     /// The client's connection is closed. With a ticket the client may come back on another one
     /// until its allocation expires.
     pub fn client_gone(&mut self, now: Now, client: &FiveTuple) {
-        let found = self.table.of_client(client).filter(|(_, allocation)| !allocation.mobile);
-        if let Some(id) = found.map(|(id, _)| id) {
+        let Some((id, allocation)) = self.table.of_client(client) else { return };
+        if allocation.mobile && allocation.answered {
+            self.detach(now, id);
+        } else {
             self.remove(now, id, EndReason::ConnectionClosed);
         }
     }

@@ -212,7 +212,7 @@ impl Server {
     ) -> Result<ToClient, DropReason> {
         let allocation = self.table.get(relay.allocation).ok_or(DropReason::NoAllocation)?;
         let open = allocation.relays.get(relay.family).is_some_and(|port| port.open);
-        if !open || Family::of(&peer.ip()) != relay.family {
+        if !open || allocation.is_detached || Family::of(&peer.ip()) != relay.family {
             return Err(DropReason::NoAllocation);
         }
         if !allocation.permissions.permits(peer.ip(), now) {

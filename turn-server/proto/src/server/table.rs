@@ -26,6 +26,8 @@ pub(super) struct Table {
     /// Only who has proved a password gets in, so a fast hash with a random seed does.
     hasher: RandomState,
     expiries: Wheel,
+    /// Living ones, those without a client included.
+    len: usize,
     /// Of the next allocation, in whichever slot: no two have the same for a long time.
     generation: u32,
 }
@@ -46,7 +48,7 @@ struct Slot {
 
 impl Table {
     pub(super) fn len(&self) -> usize {
-        self.by_client.len()
+        self.len
     }
 
     pub(super) fn id_of(&self, client: &FiveTuple) -> Option<AllocationId> {
@@ -86,6 +88,7 @@ impl Table {
             (allocation.client, allocation.created_at, allocation.expires_at);
         slot.allocation = Some(Box::new(allocation));
         self.list(&client, id);
+        self.len += 1;
         self.expiries.set(index, created_at, expires_at);
         Some(id)
     }
@@ -95,6 +98,7 @@ impl Table {
         let slot = self.slots.get_mut(usize::try_from(id.index).ok()?)?;
         let allocation = slot.allocation.take()?;
         self.unlist(&allocation.client, id);
+        self.len = self.len.saturating_sub(1);
         self.expiries.clear(id.index);
         self.free.push(Reverse(id.index));
         while self.slots.pop_if(|slot| slot.allocation.is_none()).is_some() {}
@@ -159,8 +163,17 @@ impl Table {
     pub(super) fn move_to(&mut self, id: AllocationId, client: &FiveTuple) {
         let Some(allocation) = self.get_mut(id) else { return };
         let before = std::mem::replace(&mut allocation.client, *client);
+        allocation.is_detached = false;
         self.unlist(&before, id);
         self.list(client, id);
+    }
+
+    /// Its client is gone, and whoever has the address next is somebody else.
+    pub(super) fn detach(&mut self, id: AllocationId) {
+        let Some(allocation) = self.get_mut(id) else { return };
+        allocation.is_detached = true;
+        let client = allocation.client;
+        self.unlist(&client, id);
     }
 
     pub(super) fn expire_at(&mut self, id: AllocationId, now: Instant, at: Instant) {

@@ -374,3 +374,34 @@ fn who_is_passed_on_for_an_allocation_that_fails_is_forgotten() {
         nonce = given.unwrap_or_default().to_owned();
     }
 }
+
+/// Another client behind the same NAT gets the port that is free again.
+#[test]
+fn what_a_closed_connection_leaves_behind_is_nobody_elses() {
+    let mut world = World::new();
+    let ends = tuple(Transport::Tls, OLD);
+    let first = ticket(&allocate(&mut world, &ends, "anna", REQUESTED_UDP)).unwrap();
+    bind(&mut world, &ends);
+    let id = world.server.table.id_of(&ends).unwrap();
+    world.server.client_gone(world.now, &ends);
+    world.drain();
+    assert_eq!((world.server.allocations(), world.quota_in_use()), (1, 1), "it may come back");
+    let before = world.peers_got.len();
+    world.server_gets(&ends, &[0x40, 0, 0, 1, b'x']);
+    assert_eq!(world.peers_got.len(), before, "a stranger's");
+    assert_eq!(reached(&mut world, id), None, "nobody is there");
+    let stranger = allocate(&mut world, &ends, "bert", REQUESTED_UDP);
+    assert_eq!((stranger.code(), world.server.allocations()), (0, 2));
+
+    // From elsewhere, and from there again when the stranger has left.
+    let new = tuple(Transport::Tls, NEW);
+    let moved = world.ask(&new, "anna", Method::Refresh, refresh(&first, 600));
+    assert_eq!((moved.code(), reached(&mut world, id)), (0, Some(new)));
+    let second = ticket(&moved).unwrap();
+    world.server.client_gone(world.now, &new);
+    let back = world.ask(&new, "anna", Method::Refresh, refresh(&second, 600));
+    assert_eq!((back.code(), reached(&mut world, id)), (0, Some(new)));
+    world.server.end_all(world.now);
+    world.drain();
+    assert_eq!((world.server.allocations(), world.quota_in_use()), (0, 0));
+}

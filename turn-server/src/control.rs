@@ -1,6 +1,6 @@
 //! How others steer a worker: a state that only goes forward, commands, and numbers to read.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -11,9 +11,12 @@ use crate::connection::Connection;
 use crate::passage::{Batch, Passage};
 use crate::stats::{Published, Stats};
 
-/// Commands that wait for one worker: an operator's, who asks for one thing at a time, and clients
-/// from other workers.
+/// Commands that wait for one worker: an operator's, who asks for one thing at a time, and what
+/// other workers tell, which clients bring about.
 const MAX_COMMANDS: usize = 256;
+/// So many of each kind that clients bring about, so that a flood of one leaves room for the other
+/// and for the operator.
+const MAX_TOLD: usize = 96;
 /// A worker looks at its commands between two rounds of packets: that takes milliseconds. One that
 /// needs longer is stuck, and whoever asked must not be.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
@@ -74,6 +77,8 @@ pub(crate) struct Control {
     phase: AtomicU8,
     waker: Waker,
     commands: SyncSender<Command>,
+    /// Of [`Command::Serve`] and [`Command::Forget`], those that wait.
+    told: [AtomicUsize; 2],
     passage: Passage,
     stats: Published,
 }
@@ -84,7 +89,8 @@ impl Control {
         let (commands, received) = sync_channel(MAX_COMMANDS);
         let phase = AtomicU8::new(RUN);
         let (passage, stats) = (Passage::default(), Published::default());
-        (Self { phase, waker, commands, passage, stats }, received)
+        let told = [AtomicUsize::new(0), AtomicUsize::new(0)];
+        (Self { phase, waker, commands, told, passage, stats }, received)
     }
 
     pub(crate) fn drain(&self) {
@@ -126,10 +132,33 @@ impl Control {
         Ok(Question(receiver))
     }
 
-    /// Asks for something without an answer; in vain when too much waits already.
+    /// Asks for something without an answer; in vain when too much of its kind waits already.
     pub(crate) fn tell(&self, command: Command) {
-        if self.commands.try_send(command).is_ok() {
-            self.wake();
+        let Some(waiting) = self.waiting(&command) else { return };
+        if waiting.fetch_add(1, Ordering::Relaxed) < MAX_TOLD
+            && self.commands.try_send(command).is_ok()
+        {
+            return self.wake();
+        }
+        waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The worker has it.
+    pub(crate) fn taken(&self, command: &Command) {
+        if let Some(waiting) = self.waiting(command) {
+            waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The counter of its kind, if it is one that nobody waits for.
+    fn waiting(&self, command: &Command) -> Option<&AtomicUsize> {
+        let [serve, forget] = &self.told;
+        match command {
+            Command::Serve { .. } => Some(serve),
+            Command::Forget { .. } => Some(forget),
+            Command::Reconfigure { .. } | Command::Sessions { .. } | Command::End { .. } => None,
+            #[cfg(test)]
+            Command::Panic => None,
         }
     }
 
@@ -166,5 +195,33 @@ pub(crate) struct Question<T>(Receiver<T>);
 impl<T> Question<T> {
     pub(crate) fn answer(self) -> Result<T, Unanswered> {
         self.0.recv_timeout(ANSWER_DEADLINE).map_err(|_| Unanswered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mio::{Poll, Token};
+    use porthole_turn_proto::Transport;
+
+    use super::*;
+
+    #[test]
+    fn what_clients_bring_about_leaves_room_for_the_operator() {
+        let poll = Poll::new().unwrap();
+        let waker = Waker::new(poll.registry(), Token(0)).unwrap();
+        let (control, commands) = Control::new(waker);
+        let (client, server) = (([10, 0, 0, 1], 1).into(), ([10, 0, 0, 2], 2).into());
+        let client = FiveTuple { transport: Transport::Udp, client, server };
+        for round in 0..3 {
+            for _ in 0..2 * MAX_COMMANDS {
+                control.tell(Command::Forget { client, worker: 1, at: Instant::now() });
+            }
+            let id = AllocationId::from_bits(0);
+            let asked = control.ask(|answer| Command::End { id, answer });
+            assert!(asked.is_ok(), "{round}");
+            let waiting: Vec<_> = commands.try_iter().collect();
+            waiting.iter().for_each(|command| control.taken(command));
+            assert_eq!(waiting.len(), MAX_TOLD + 1, "{round}");
+        }
     }
 }

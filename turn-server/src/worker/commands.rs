@@ -8,6 +8,7 @@ use crate::control::Command;
 impl Worker {
     pub(super) fn obey(&mut self) {
         while let Ok(command) = self.commands.try_recv() {
+            self.control.taken(&command);
             match command {
                 Command::Reconfigure { reloadable, answer } => {
                     self.config.reloadable = (*reloadable).clone();

@@ -124,25 +124,64 @@ impl End for Connection {
     }
 }
 
+/// For one more connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    There,
+    /// Once this one is closed: of those without an allocation the first that came. So nobody
+    /// keeps others out by opening connections.
+    After(usize),
+    None,
+}
+
 /// The client's end and ours; what is spoken may show later.
 type Ends = (SocketAddr, SocketAddr);
 
 /// Connections by slot and by client.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Connections {
+    max: usize,
     slots: Slab<Connection>,
     by_ends: HashMap<Ends, usize>,
+    /// In the order in which they came; those that are gone stay until there are too many.
+    newcomers: VecDeque<(usize, Ends)>,
     /// TLS handshakes, oldest first; those that are through stay until there are too many.
     handshakes: VecDeque<(usize, Ends)>,
 }
 
 impl Connections {
+    /// For so many at a time.
+    pub(crate) fn new(max: usize) -> Self {
+        Self {
+            max,
+            slots: Slab::default(),
+            by_ends: HashMap::new(),
+            newcomers: VecDeque::new(),
+            handshakes: VecDeque::new(),
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.by_ends.len()
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.len() >= MAX_CONNECTIONS
+    /// `kept`: who has an allocation.
+    pub(crate) fn room(&mut self, kept: impl Fn(&FiveTuple) -> bool) -> Room {
+        if self.len() < self.max {
+            return Room::There;
+        }
+        let (slots, by_ends) = (&self.slots, &self.by_ends);
+        let is_stranger = |(slot, ends): &(usize, Ends)| {
+            let connection = slots.get(*slot).filter(|_| by_ends.get(ends) == Some(slot));
+            connection.is_some_and(|c| c.bound.is_none() && !kept(&c.tuple))
+        };
+        // Who has an allocation by now is passed over for good: once it ends, [`IDLE`] is left.
+        while let Some(oldest) = self.newcomers.pop_front() {
+            if is_stranger(&oldest) {
+                return Room::After(oldest.0);
+            }
+        }
+        Room::None
     }
 
     /// Where the next one will be.
@@ -153,7 +192,13 @@ impl Connections {
     /// Puts it at [`Self::next_slot`].
     pub(crate) fn insert(&mut self, connection: Connection) {
         let ends = ends(&connection.tuple);
-        self.by_ends.insert(ends, self.slots.insert(connection));
+        let slot = self.slots.insert(connection);
+        self.by_ends.insert(ends, slot);
+        if self.newcomers.len() >= 2 * self.max {
+            let by_ends = &self.by_ends;
+            self.newcomers.retain(|(slot, ends)| by_ends.get(ends) == Some(slot));
+        }
+        self.newcomers.push_back((slot, ends));
     }
 
     pub(crate) fn get_mut(&mut self, slot: usize) -> Option<&mut Connection> {
@@ -225,18 +270,23 @@ mod tests {
     use super::*;
     use crate::wire::Expect;
 
-    #[test]
-    fn a_connection_is_kept_by_an_allocation_and_by_nothing_else() {
+    /// One that came just now, from a listener that is gone by the end of it.
+    fn connection(now: Instant) -> Connection {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let server = listener.local_addr().unwrap();
         let stream = std::net::TcpStream::connect(server).unwrap();
         let client = stream.local_addr().unwrap();
-        let now = Instant::now();
         let tuple = FiveTuple { transport: Transport::Tcp, client, server };
         let wire = Wire::new(mio::net::TcpStream::from_std(stream), Expect::Plain).unwrap();
-        let mut connections = Connections::default();
-        connections.insert(Connection::new(wire, tuple, now));
-        let slot = connections.slot_of(&tuple).unwrap();
+        Connection::new(wire, tuple, now)
+    }
+
+    #[test]
+    fn a_connection_is_kept_by_an_allocation_and_by_nothing_else() {
+        let now = Instant::now();
+        let mut connections = Connections::new(1);
+        let slot = connections.next_slot();
+        connections.insert(connection(now));
         let second = Duration::from_secs(1);
         for (what, after, has_allocation, overdue) in [
             ("it has just come", IDLE, false, false),
@@ -246,6 +296,33 @@ mod tests {
         ] {
             let found = connections.overdue(now + after, |_| has_allocation);
             assert_eq!(found.contains(&slot), overdue, "{what}");
+        }
+    }
+
+    #[test]
+    fn the_oldest_without_an_allocation_gives_way() {
+        let now = Instant::now();
+        let mut connections = Connections::new(4);
+        let first = connection(now);
+        let allocated = first.tuple;
+        connections.insert(first);
+        for n in 1..4 {
+            assert_eq!(connections.room(|_| false), Room::There, "{n}");
+            connections.insert(connection(now));
+        }
+        connections.get_mut(1).unwrap().bound = Some(0);
+        for (what, all, room) in [
+            ("the first has an allocation, the second is spliced", false, Room::After(2)),
+            ("the fourth came next", false, Room::After(3)),
+            ("then those that came in their place", false, Room::After(2)),
+            ("all have allocations", true, Room::None),
+        ] {
+            let found = connections.room(|tuple| all || *tuple == allocated);
+            assert_eq!(found, room, "{what}");
+            if let Room::After(slot) = found {
+                connections.remove(slot);
+                connections.insert(connection(now));
+            }
         }
     }
 }

@@ -26,6 +26,9 @@ pub(crate) const MAX_HANDSHAKES: usize = 512;
 pub(crate) const HANDSHAKE_TIME: Duration = crate::tls::HANDSHAKE_TIME;
 /// HelloVerifyRequests of one worker in a second: 48 bytes each, 4 Mbit/s.
 pub(crate) const VERIFY_RATE: u32 = 10_000;
+/// Who was kept by nothing for so long has no allocation: [`Dtls::idle`] is asked far more often.
+/// When all places are taken, the one for whom it is longest gives way.
+pub(crate) const UNKEPT: Duration = Duration::from_secs(10);
 /// How often unfinished handshakes are looked at.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -47,6 +50,7 @@ pub(crate) struct Dtls {
     /// Of which `engine` was made.
     identity: Arc<Identity>,
     engine: Engine,
+    max: usize,
     clients: HashMap<FiveTuple, Client>,
     /// Oldest first. Those that are through, or over, stay until the next tick.
     handshakes: VecDeque<FiveTuple>,
@@ -77,6 +81,7 @@ impl Dtls {
             engine: identity.engine()?,
             certificates,
             identity,
+            max: MAX_ASSOCIATIONS,
             clients: HashMap::new(),
             handshakes: VecDeque::new(),
             transmits: VecDeque::new(),
@@ -188,9 +193,9 @@ impl Dtls {
         }
         // The client began anew from the same port (RFC 6347 §4.2.8).
         let replaced = self.clients.remove(from).is_some();
-        self.make_room();
+        self.make_room(now);
         self.renew();
-        if self.clients.len() < MAX_ASSOCIATIONS {
+        if self.clients.len() < self.max {
             let association = self.engine.accept(now, hello);
             let client = Client { association, cookie: hello.cookie(), since: now, kept: now };
             self.clients.insert(*from, client);
@@ -210,8 +215,15 @@ impl Dtls {
         }
     }
 
-    /// Of handshakes that go on, the oldest one gives way.
-    fn make_room(&mut self) {
+    /// Of handshakes that go on the oldest one gives way, and of associations that nothing keeps.
+    fn make_room(&mut self, now: Instant) {
+        if self.clients.len() >= self.max
+            && let Some((tuple, client)) = self.clients.iter().min_by_key(|(_, c)| c.kept)
+            && now.saturating_duration_since(client.kept) >= UNKEPT
+        {
+            let tuple = *tuple;
+            self.close(now, &tuple);
+        }
         let clients = &self.clients;
         let goes_on = |tuple: &FiveTuple| {
             clients.get(tuple).is_some_and(|client| !client.association.is_ready())

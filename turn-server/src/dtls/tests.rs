@@ -348,6 +348,34 @@ fn handshakes_are_bounded_in_number_and_time_and_idle_clients_are_found() {
     assert_eq!(server.idle(late, limit, |_| false), [client.tuple]);
 }
 
+#[test]
+fn an_association_that_nothing_keeps_gives_way() {
+    let start = Instant::now();
+    let mut server = server(&KeyPair::generate().unwrap(), start);
+    server.max = 2;
+    let kept = connected(&mut server, 1, start).tuple;
+    let mut stranger = connected(&mut server, 2, start);
+    for (what, number, after, served) in [
+        ("nobody has been without an allocation for long", 3, UNKEPT - TICK, false),
+        ("the stranger has", 4, UNKEPT, true),
+        ("who came for him has not", 5, UNKEPT + TICK, false),
+    ] {
+        let now = start + after;
+        server.idle(now, UNKEPT, |tuple| *tuple == kept);
+        let mut client = Client::new(number, now);
+        while let Some(bytes) = client.poll() {
+            server.receive(now, &client.tuple, &bytes);
+            while let Some((to, bytes)) = server.poll_transmit() {
+                let whose = if to == client.tuple { &mut client } else { &mut stranger };
+                whose.receive(now, &bytes);
+            }
+        }
+        assert_eq!((client.ready, server.len()), (served, 2), "{what}");
+    }
+    assert!(stranger.closed, "and is told");
+    assert!(server.send(start + UNKEPT, &kept, b"still served"));
+}
+
 fn record(kind: u8, epoch: u8, body: &[u8]) -> Vec<u8> {
     let mut record = vec![kind, 254, 253, 0, epoch, 0, 0, 0, 0, 0, 0];
     record.extend(u16::try_from(body.len()).unwrap().to_be_bytes());

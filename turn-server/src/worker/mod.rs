@@ -28,7 +28,7 @@ use rand::Rng as _;
 
 use crate::certificates::Certificates;
 use crate::config::SharedQuota;
-use crate::connection::Connections;
+use crate::connection::{Connections, MAX_CONNECTIONS};
 use crate::control::{Command, Control, Phase};
 use crate::listen::Sockets;
 use crate::offload::Offload;
@@ -165,7 +165,7 @@ impl Worker {
             tls,
             dtls: DtlsClients::new(dtls, certificates.as_ref()),
             certificates,
-            connections: Connections::default(),
+            connections: Connections::new(MAX_CONNECTIONS),
             peers,
             held: Held::default(),
             others,
@@ -250,7 +250,7 @@ impl Worker {
         self.relays.close_all();
         self.peers.start_over();
         self.offload.clear();
-        self.connections = Connections::default();
+        self.connections = Connections::new(MAX_CONNECTIONS);
         self.dtls.start_over(self.certificates.as_ref());
         (self.not_sent, self.ready) = (0, Ready::default());
         (self.passing, self.held) = (Passing::default(), Held::default());

@@ -209,7 +209,7 @@ impl Worker {
 
     /// From another worker.
     pub(super) fn adopt_client(&mut self, mut connection: Connection) {
-        if self.connections.is_full() {
+        if !self.make_room() {
             return;
         }
         let slot = self.connections.next_slot();

@@ -10,7 +10,7 @@ use porthole_turn_proto::server::{FiveTuple, Now};
 
 use super::ready::{CONNECTION, TLS, token};
 use super::{BUDGET, MAX_DATAGRAM, Served, Worker, clocks, plain};
-use crate::connection::Connection;
+use crate::connection::{Connection, Room};
 use crate::relays::ToRelay;
 use crate::splice::End as _;
 use crate::wire::{Expect, Wire};
@@ -37,7 +37,7 @@ impl Worker {
     fn accept(&mut self, mut stream: mio::net::TcpStream, from: SocketAddr, tls: bool) {
         // Dropping closes: there is nobody to tell.
         let Ok(server) = stream.local_addr() else { return };
-        if self.connections.is_full() {
+        if !self.make_room() {
             return;
         }
         // Video in small packets: waiting to fill a segment is what TCP must not do.
@@ -54,6 +54,18 @@ impl Worker {
             if tls {
                 self.begin_handshake(slot);
             }
+        }
+    }
+
+    /// Whether there is room for one more connection now.
+    pub(super) fn make_room(&mut self) -> bool {
+        match self.connections.room(|tuple| self.server.has_allocation(tuple)) {
+            Room::There => true,
+            Room::After(oldest) => {
+                self.close(oldest);
+                true
+            }
+            Room::None => false,
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::allocation::{
     AllocateRequest, Allocation, Channels, Permissions, PortWish, RelayPort, RelayPorts,
 };
+use super::auth::Identity;
 use super::bandwidth::Bucket;
 use super::config::MAX_PORT_TRIES;
 use super::port::{PortGuard, RelayAddress};
@@ -125,7 +126,7 @@ impl Server {
             Families::Both => &[Family::V4, Family::V6],
         };
         for family in families {
-            match self.take_port(*family, wanted.wish, &asked.who.username, asked.now) {
+            match self.take_port(*family, wanted.wish, asked.who, asked.now) {
                 Ok((relay, token)) => {
                     taken.relays.insert(relay);
                     taken.token = token;
@@ -143,17 +144,17 @@ impl Server {
         &mut self,
         family: Family,
         wish: PortWish,
-        username: &str,
+        owner: &Identity,
         now: Now,
     ) -> Result<(RelayPort, Option<Token>), ErrorCode> {
         let relay = self.relay_for(family).ok_or(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED)?.clone();
         let (port, token) = match wish {
             PortWish::Any => (relay.ports.take(&mut self.rng), None),
             PortWish::Even => (relay.ports.take_even(&mut self.rng), None),
-            PortWish::Pair if self.reservations.is_full() => (None, None),
+            PortWish::Pair if !self.reservations.has_room(owner.quota_user()) => (None, None),
             PortWish::Pair => match relay.ports.take_pair(&mut self.rng) {
                 Some([port, above]) => {
-                    let token = self.reservations.reserve(username, relay.ip, above, now.instant);
+                    let token = self.reservations.reserve(owner, relay.ip, above, now.instant);
                     (Some(port), Some(token))
                 }
                 None => (None, None),
@@ -195,15 +196,18 @@ impl Server {
     /// Somebody else on this host has the port. The new one is taken before the old one is given
     /// back, so that they differ.
     pub(super) fn retry_open(&mut self, now: Now, relay: RelayId) {
-        let Some(allocation) = self.table.get(relay.allocation) else { return };
+        let Some(allocation) = self.table.get_mut(relay.allocation) else { return };
         let wish = allocation.wish;
         let Some(port) = allocation.relays.get(relay.family).filter(|port| !port.open) else {
             return;
         };
         let tries = port.tries;
-        let username = allocation.owner.username.clone();
+        let owner = allocation.owner.clone();
+        if let Some(token) = allocation.token.take() {
+            self.reservations.withdraw(token);
+        }
         let another = match tries < MAX_PORT_TRIES {
-            true => self.take_port(relay.family, wish, &username, now),
+            true => self.take_port(relay.family, wish, &owner, now),
             false => Err(ErrorCode::INSUFFICIENT_CAPACITY),
         };
         let Some(allocation) = self.table.get_mut(relay.allocation) else { return };

@@ -178,7 +178,7 @@ pub(super) struct ReservedPort {
 }
 
 impl ReservedPort {
-    #[cfg(test)]
+    /// Whether nobody has claimed it.
     pub(super) fn is_waiting(&self) -> bool {
         self.pool.index(self.port).is_some_and(|index| self.pool.reserved.get(index))
     }

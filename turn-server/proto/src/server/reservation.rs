@@ -9,12 +9,15 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
+use super::auth::Identity;
 use super::port::{PortGuard, RelayAddress, ReservedPort};
 
 /// RFC 8656 §7.2 wants 30 seconds at least.
 const LIFETIME: Duration = Duration::from_secs(30);
 /// In one worker: nobody in WebRTC asks for pairs, and each holds a port outside of the quota.
 const MAX_RESERVATIONS: usize = 256;
+/// Of one user in one worker, as long as nobody has claimed them.
+pub(super) const MAX_OF_USER: usize = 8;
 /// Keeps this use of the key apart from any other.
 const DOMAIN: &[u8] = b"porthole turn reservation 1";
 
@@ -34,7 +37,15 @@ impl Token {
 pub(super) struct Reservations {
     key: [u8; 32],
     /// In order of expiry: all live equally long.
-    held: VecDeque<(Instant, ReservedPort)>,
+    held: VecDeque<Reservation>,
+}
+
+#[derive(Debug)]
+struct Reservation {
+    expires_at: Instant,
+    user: Box<str>,
+    token: Token,
+    port: ReservedPort,
 }
 
 impl std::fmt::Debug for Reservations {
@@ -48,20 +59,28 @@ impl Reservations {
         Self { key, held: VecDeque::new() }
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.held.len() >= MAX_RESERVATIONS
+    /// Whether one more may wait for this user.
+    pub(super) fn has_room(&self, user: &str) -> bool {
+        let waiting = self.held.iter().filter(|held| *held.user == *user && held.port.is_waiting());
+        self.held.len() < MAX_RESERVATIONS && waiting.count() < MAX_OF_USER
     }
 
     pub(super) fn reserve(
         &mut self,
-        username: &str,
+        owner: &Identity,
         relay_ip: IpAddr,
         port: PortGuard,
         now: Instant,
     ) -> Token {
-        let token = self.token(username, relay_ip, port.port());
-        self.held.push_back((now + LIFETIME, port.reserve()));
+        let token = self.token(&owner.username, relay_ip, port.port());
+        let (expires_at, user) = (now + LIFETIME, owner.quota_user().into());
+        self.held.push_back(Reservation { expires_at, user, token, port: port.reserve() });
         token
+    }
+
+    /// Nobody was told of it.
+    pub(super) fn withdraw(&mut self, token: Token) {
+        self.held.retain(|held| held.token != token);
     }
 
     /// The port of a token that this user was given, if it still waits.
@@ -78,11 +97,11 @@ impl Reservations {
     }
 
     pub(super) fn expire(&mut self, now: Instant) {
-        while self.held.pop_front_if(|(expires_at, _)| *expires_at <= now).is_some() {}
+        while self.held.pop_front_if(|held| held.expires_at <= now).is_some() {}
     }
 
     pub(super) fn next_expiry(&self) -> Option<Instant> {
-        self.held.front().map(|(expires_at, _)| *expires_at)
+        self.held.front().map(|held| held.expires_at)
     }
 
     fn token(&self, username: &str, relay_ip: IpAddr, port: u16) -> Token {
@@ -104,6 +123,6 @@ impl Reservations {
 
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
-        self.held.iter().filter(|(_, port)| port.is_waiting()).count()
+        self.held.iter().filter(|held| held.port.is_waiting()).count()
     }
 }

@@ -80,16 +80,29 @@ impl Connection {
 
 impl Connections {
     fn insert(&mut self, id: ConnectionId, connection: Connection) {
-        self.deadlines.extend(connection.deadline().map(|at| (at, id)));
+        let deadline = connection.deadline();
         self.by_allocation.entry(connection.allocation).or_default().push(id);
         self.by_id.insert(id, connection);
+        self.wait(id, deadline);
     }
 
     fn set_state(&mut self, id: ConnectionId, state: State) {
         let Some(connection) = self.by_id.get_mut(&id) else { return };
         connection.state = state;
-        self.deadlines.extend(connection.deadline().map(|at| (at, id)));
+        let deadline = connection.deadline();
+        self.wait(id, deadline);
         self.skip();
+    }
+
+    /// Who connects and fails over and over while another one waits leaves nothing behind.
+    fn wait(&mut self, id: ConnectionId, deadline: Option<Instant>) {
+        /// Below this it is not worth the walk.
+        const SLACK: usize = 64;
+        self.deadlines.extend(deadline.map(|at| (at, id)));
+        if self.deadlines.len() > 2 * self.by_id.len() + SLACK {
+            let by_id = &self.by_id;
+            self.deadlines.retain(|entry| is_ahead(by_id, entry));
+        }
     }
 
     fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
@@ -125,10 +138,7 @@ impl Connections {
     /// The next deadline is a real one again.
     fn skip(&mut self) {
         let by_id = &self.by_id;
-        let is_past = |(at, id): &mut (Instant, ConnectionId)| {
-            by_id.get(id).and_then(Connection::deadline) != Some(*at)
-        };
-        while self.deadlines.pop_front_if(is_past).is_some() {}
+        while self.deadlines.pop_front_if(|entry| !is_ahead(by_id, entry)).is_some() {}
     }
 
     fn of_allocation(&self, id: AllocationId) -> impl Iterator<Item = (ConnectionId, &Connection)> {
@@ -145,6 +155,16 @@ impl Connections {
     pub(super) fn len(&self) -> usize {
         self.by_id.len()
     }
+
+    #[cfg(test)]
+    pub(super) fn deadlines(&self) -> usize {
+        self.deadlines.len()
+    }
+}
+
+/// Whether that connection still has that deadline.
+fn is_ahead(by_id: &HashMap<ConnectionId, Connection>, (at, id): &(Instant, ConnectionId)) -> bool {
+    by_id.get(id).and_then(Connection::deadline) == Some(*at)
 }
 
 /// Requests.

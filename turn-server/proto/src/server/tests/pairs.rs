@@ -1,5 +1,6 @@
 //! EVEN-PORT and RESERVATION-TOKEN.
 
+use super::super::reservation::MAX_OF_USER;
 use super::world::{REALM, SERVER, World, addr};
 use super::*;
 use crate::REQUESTED_UDP;
@@ -104,9 +105,25 @@ fn a_pair_that_cannot_be_opened_is_another_pair() {
     let (second, _) =
         allocate(&mut world, "anna", "198.51.100.2:1", token(&reserved.unwrap())).unwrap();
     assert_eq!(second.port(), first.port() + 1);
-    // The reservations of the pairs that failed run out.
-    world.advance(Duration::from_secs(31));
-    assert_eq!((world.ports_taken(), world.server.reservations.waiting()), (2, 0));
+    assert_eq!(
+        (world.ports_taken(), world.server.reservations.waiting()),
+        (2, 0),
+        "nothing waits of the pairs that failed"
+    );
+}
+
+#[test]
+fn r8_a_user_lets_only_so_many_ports_wait() {
+    let mut world = World::with_room_for(6 * MAX_OF_USER);
+    let mut asks =
+        |user: &str, n: usize| allocate(&mut world, user, &format!("198.51.100.{n}:1"), even(true));
+    let reserved = (1..=MAX_OF_USER).map(|n| asks("anna", n).unwrap().1.unwrap());
+    let reserved = reserved.collect::<Vec<_>>();
+    assert_eq!(asks("anna", 20), Err(508), "as many wait as may");
+    assert!(asks("bert", 21).is_ok(), "that is nothing to anybody else");
+    allocate(&mut world, "anna", "198.51.100.22:1", token(&reserved[3])).unwrap();
+    let again = allocate(&mut world, "anna", "198.51.100.23:1", even(true));
+    assert!(again.is_ok(), "one was claimed");
 }
 
 /// No socket of ours is there yet, but one of another program may be.

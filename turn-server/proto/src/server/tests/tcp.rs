@@ -265,6 +265,18 @@ fn who_does_not_come_in_half_a_minute_is_given_up() {
 }
 
 #[test]
+fn who_fails_to_connect_over_and_over_leaves_nothing_behind() {
+    let mut world = world();
+    connected(&mut world, PEER_V6);
+    for _ in 0..1000 {
+        let failing = connect(&mut world, PEER_V4).unwrap();
+        says(&mut world, |server, now| server.peer_connect_failed(now, failing));
+    }
+    let left = (world.server.connections.len(), world.server.connections.deadlines() < 100);
+    assert_eq!(left, (1, true), "{} deadlines", world.server.connections.deadlines());
+}
+
+#[test]
 fn connections_end_with_what_they_stand_on() {
     type End = fn(&mut World);
     let table: [(&str, End, &[Family]); 6] = [

@@ -11,7 +11,8 @@ type Advice = Cow<'static, str>;
 pub(super) fn on_binding(server: SocketAddr, transport: Transport, silence: &Silence) -> Advice {
     let in_between = match transport {
         Transport::Udp | Transport::Dtls => {
-            "Let UDP out to this port: without it no video is direct, all of it goes through TURN \
+            "Let UDP out to this port, and see that the server runs and has UDP there: silence \
+             does not say which it is. Without UDP no video is direct, all of it goes through TURN \
              over TCP."
         }
         Transport::Tls => {

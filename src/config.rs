@@ -38,6 +38,9 @@ pub struct Config {
     /// The address under which others reach this machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_address: Option<IpAddr>,
+    /// That of the other family, if it was found with the first one; no key of the file.
+    #[serde(skip)]
+    pub other_public_address: Option<IpAddr>,
     pub signaling: Signaling,
     pub turn: Turn,
     pub gateway: Gateway,
@@ -118,7 +121,7 @@ pub struct Turn {
     /// Further networks that may not be relayed to.
     pub deny_peers: Vec<Network>,
     /// Threads that relay; 0 is one per core.
-    pub workers: u16,
+    pub workers: Limited<0, { u8::MAX as u32 }>,
     /// Allocations of one user at a time.
     pub max_allocations_per_user: Limited<1, MAX_ALLOCATIONS>,
     /// Allocations of one client address (IPv6: /64) at a time.
@@ -178,7 +181,7 @@ impl Default for Turn {
             relay_ports: Ports { first: 49152, last: 65535 },
             allow_peers: Vec::new(),
             deny_peers: Vec::new(),
-            workers: 0,
+            workers: Limited::of(0),
             max_allocations_per_user: Limited::of(128),
             max_allocations_per_source: Limited::of(1024),
             max_allocations: Limited::of(16_384),

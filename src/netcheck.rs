@@ -47,14 +47,28 @@ pub async fn run(flags: &cli::Netcheck) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The address under which a STUN server sees this machine.
-pub async fn seen_by(server: &str) -> anyhow::Result<IpAddr> {
+/// The addresses under which a STUN server sees this machine, at most one of each wanted family.
+pub async fn seen_by(
+    server: &str,
+    is_wanted: impl Fn(IpAddr) -> bool,
+) -> anyhow::Result<Vec<IpAddr>> {
     let server = Server::resolve(server).await?;
-    let address = *server.addresses.first().context("the server has no address")?;
-    let socket = UdpSocket::bind(any_local(address)).await.context("cannot open a UDP socket")?;
-    let answer = probe::binding_over_udp(&socket, address, probe::PATIENCE).await;
-    let answer = answer.with_context(|| format!("the STUN server {}", server.name))?;
-    Ok(answer.address.ip())
+    let (mut seen, mut silence) = (Vec::new(), None);
+    for address in server.addresses.into_iter().filter(|address| is_wanted(address.ip())) {
+        let patience = if seen.is_empty() { probe::PATIENCE } else { probe::LITTLE_PATIENCE };
+        let socket =
+            UdpSocket::bind(any_local(address)).await.context("cannot open a UDP socket")?;
+        match probe::binding_over_udp(&socket, address, patience).await {
+            Ok(answer) => seen.push(answer.address.ip()),
+            Err(why) => silence = silence.or(Some(why)),
+        }
+    }
+    match silence {
+        Some(why) if seen.is_empty() => {
+            Err(why).with_context(|| format!("the STUN server {}", server.name))
+        }
+        _ => Ok(seen),
+    }
 }
 
 /// What is to be tried beside the rest.

@@ -127,7 +127,10 @@ fn again_as_started(mut new: Config, running: &Config, runtime: &Handle) -> anyh
     if new.turn.external_address != running.turn.external_address {
         new = runtime.block_on(with_public_address(&new))?;
     }
-    new.public_address = new.public_address.or(running.public_address);
+    if new.public_address.is_none() {
+        new.public_address = running.public_address;
+        new.other_public_address = running.other_public_address;
+    }
     Ok(new)
 }
 
@@ -153,8 +156,9 @@ fn reload_on_hangup(reload: &Reload) -> anyhow::Result<()> {
 pub fn urls(config: &Config) -> anyhow::Result<Vec<String>> {
     let mut urls = Vec::new();
     for listen in &config.turn.listen {
-        let public = config.public_address.filter(|public| public.is_ipv6() == listen.is_ipv6());
-        let host = match public {
+        let public = [config.public_address, config.other_public_address].into_iter().flatten();
+        let mut of_family = public.filter(|public| public.is_ipv6() == listen.is_ipv6());
+        let host = match of_family.next() {
             Some(public) => public,
             None if listen.ip().is_unspecified() => continue,
             None => listen.ip(),
@@ -177,31 +181,37 @@ pub fn urls(config: &Config) -> anyhow::Result<Vec<String>> {
 mod tests {
     use super::*;
 
-    fn config(listen: &[&str], public: Option<&str>) -> Config {
+    fn config(listen: &[&str], public: &[&str]) -> Config {
         let mut config = Config::default();
         config.turn.listen = listen.iter().map(|address| address.parse().unwrap()).collect();
-        config.public_address = public.map(|address| address.parse().unwrap());
+        let mut public = public.iter().map(|address| address.parse().unwrap());
+        (config.public_address, config.other_public_address) = (public.next(), public.next());
         config
     }
 
     #[test]
     fn clients_are_told_the_public_address() {
         for (listen, public, servers) in [
-            (&["127.0.0.1:3478"][..], None, &["127.0.0.1:3478"][..]),
-            (&["0.0.0.0:3478"], Some("203.0.113.7"), &["203.0.113.7:3478"]),
-            (&["10.0.0.1:1"], Some("203.0.113.7"), &["203.0.113.7:1"]),
+            (&["127.0.0.1:3478"][..], &[][..], &["127.0.0.1:3478"][..]),
+            (&["0.0.0.0:3478"], &["203.0.113.7"], &["203.0.113.7:3478"]),
+            (&["10.0.0.1:1"], &["203.0.113.7"], &["203.0.113.7:1"]),
             (
                 &["0.0.0.0:1", "[2001:db8::1]:2"],
-                Some("203.0.113.7"),
+                &["203.0.113.7"],
                 &["203.0.113.7:1", "[2001:db8::1]:2"],
             ),
-            (&["0.0.0.0:1", "[::]:2"], Some("203.0.113.7"), &["203.0.113.7:1"]),
+            (&["0.0.0.0:1", "[::]:2"], &["203.0.113.7"], &["203.0.113.7:1"]),
+            (
+                &["0.0.0.0:1", "[::]:2"],
+                &["203.0.113.7", "2001:db8::1"],
+                &["203.0.113.7:1", "[2001:db8::1]:2"],
+            ),
         ] {
             let urls = urls(&config(listen, public)).unwrap();
             let stun: Vec<_> = urls.iter().filter_map(|url| url.strip_prefix("stun:")).collect();
             assert_eq!(stun, servers);
             assert_eq!(urls.len(), 3 * servers.len());
         }
-        assert!(urls(&config(&["0.0.0.0:3478"], None)).is_err());
+        assert!(urls(&config(&["0.0.0.0:3478"], &[])).is_err());
     }
 }

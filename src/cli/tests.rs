@@ -54,7 +54,7 @@ fn every_flag_reaches_its_key() {
     assert_eq!(networks(&up.turn.allow_peers), ["10.0.0.0/8", "fd00::/8"]);
     assert_eq!(networks(&up.turn.deny_peers), ["192.0.2.0/24"]);
     assert_eq!((up.turn.relay_ports.first, up.turn.relay_ports.last), (5000, 6000));
-    assert_eq!(up.turn.workers, 2);
+    assert_eq!(up.turn.workers.get(), 2);
     let ids: Vec<_> = up.camera.keys().map(CameraId::as_str).collect();
     assert_eq!(ids, ["a", "b", "demo"]);
     assert_eq!(up.gateway.name, "here");

@@ -33,8 +33,9 @@ fn a_mistake_in_the_file_is_one_sentence_with_its_line() {
         ),
         (
             "[turn]\nworkers = true",
-            "porthole.toml:2: `turn.workers`: invalid type: boolean `true`, expected u16",
+            "porthole.toml:2: `turn.workers`: invalid type: boolean `true`, expected u32",
         ),
+        ("[turn]\nworkers = 256", "porthole.toml:2: `turn.workers`: 256 is not between 0 and 255"),
         (
             "[turn]\nrelay_ports = \"9-1\"",
             "porthole.toml:2: `turn.relay_ports`: \
@@ -82,7 +83,7 @@ fn a_mistake_in_the_environment_is_one_sentence_with_its_variable() {
         (
             "PORTHOLE__TURN__WORKERS",
             "many",
-            "PORTHOLE__TURN__WORKERS: invalid value: string \"many\", expected u16",
+            "PORTHOLE__TURN__WORKERS: invalid value: string \"many\", expected u32",
         ),
     ] {
         assert_eq!(read("", &[(name, value)]).unwrap_err(), sentence);
@@ -110,7 +111,7 @@ fn the_environment_overrides_the_file_and_a_flag_overrides_both() {
     assert_eq!(config.turn.realm, "flag");
     let listen: Vec<_> = config.turn.listen.iter().map(ToString::to_string).collect();
     assert_eq!(listen, ["2.2.2.2:2", "[::1]:2"]);
-    assert_eq!(config.turn.workers, 3);
+    assert_eq!(config.turn.workers.get(), 3);
     assert_eq!(config.turn.users["alice"].reveal(), "secret");
     assert!(config.gateway.turn_only);
     assert_eq!(config.camera[&"door".parse().unwrap()].source.reveal(), "test:");

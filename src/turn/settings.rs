@@ -54,7 +54,7 @@ pub fn of(
         rfc5766_channels: turn.rfc5766_channels,
         segmentation: turn.segmentation,
         fast_path: turn.fast_path.clone(),
-        workers: usize::from(turn.workers),
+        workers: u8::try_from(turn.workers.get()).unwrap_or(u8::MAX),
         quota: QuotaLimits {
             per_user: turn.max_allocations_per_user.count(),
             per_source: turn.max_allocations_per_source.count(),
@@ -148,8 +148,9 @@ impl Pair {
 /// takes the address that it listens on.
 fn relay(config: &Config) -> anyhow::Result<Pair> {
     let named = &config.turn.relay_address;
-    let named = if named.is_empty() { config.public_address.as_slice() } else { named };
-    Pair::of("turn.relay_address", named)
+    let public: Vec<_> =
+        config.public_address.into_iter().chain(config.other_public_address).collect();
+    Pair::of("turn.relay_address", if named.is_empty() { &public } else { named })
 }
 
 #[cfg(test)]
@@ -161,7 +162,10 @@ mod tests {
         let mut config = Config::default();
         assert_eq!(relay(&config).unwrap(), Pair::default());
         config.public_address = Some("203.0.113.7".parse().unwrap());
-        assert_eq!(relay(&config).unwrap().v4, Some(Ipv4Addr::new(203, 0, 113, 7)));
+        let v4 = Some(Ipv4Addr::new(203, 0, 113, 7));
+        assert_eq!(relay(&config).unwrap(), Pair { v4, v6: None });
+        config.other_public_address = Some("::1".parse().unwrap());
+        assert_eq!(relay(&config).unwrap(), Pair { v4, v6: Some(Ipv6Addr::LOCALHOST) });
         config.turn.relay_address = vec!["10.0.0.1".parse().unwrap(), "::1".parse().unwrap()];
         let both = Pair { v4: Some(Ipv4Addr::new(10, 0, 0, 1)), v6: Some(Ipv6Addr::LOCALHOST) };
         assert_eq!(relay(&config).unwrap(), both);

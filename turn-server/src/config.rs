@@ -85,8 +85,8 @@ pub struct Config {
     /// those with an address of the server. Default: none. Needs Linux 6.6, CAP_BPF and
     /// CAP_NET_ADMIN; without, sockets relay as ever. Where it is in effect, `segmentation` is not.
     pub fast_path: Vec<String>,
-    /// Threads; 0 is one for each core.
-    pub workers: usize,
+    /// Threads; 0 is one for each core, 255 at most. Tickets and connection ids have a byte for it.
+    pub workers: u8,
     /// How many allocations there may be.
     pub quota: QuotaLimits,
     /// How many payload bytes a second they may relay. Default: without a limit.
@@ -265,10 +265,13 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
     let Checked { certificates, discovery, addrs, sides } = check(&config)?;
     let own = own_addresses().map_err(StartError::System)?;
     let workers = match config.workers {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        0 => {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            u8::try_from(cores).unwrap_or(u8::MAX)
+        }
         workers => workers,
     };
-    let (listens, sockets) = listen::open_all(&addrs, &own, workers)?;
+    let (listens, sockets) = listen::open_all(&addrs, &own, workers.into())?;
     let policy = policy(&config, &listens, &sides, own.clone());
     let relay = |wanted: fn(&IpAddr) -> bool| {
         let side = sides.iter().find(|side| wanted(&side.advertised))?;
@@ -324,8 +327,7 @@ impl Prepared {
     /// The settings stay with the handle.
     pub(crate) fn into_workers(self) -> Result<(Settings, Vec<Worker>), StartError> {
         let others = Others::default();
-        let worker = |(index, sockets)| {
-            let worker = u8::try_from(index).unwrap_or(u8::MAX);
+        let worker = |(worker, sockets)| {
             let seed = rand::rng().random();
             let proto = ServerConfig { worker, seed, ..self.proto.clone() };
             let relays = Relays::new(self.sides.clone(), self.segmentation);
@@ -335,7 +337,7 @@ impl Prepared {
             let others = Arc::clone(&others);
             Worker::new(sockets, proto, quota, relays, others, certificates, self.segmentation)
         };
-        let workers = self.sockets.into_iter().enumerate().map(worker);
+        let workers = (0..u8::MAX).zip(self.sockets).map(worker);
         let workers: Vec<_> = workers.collect::<Result<_, _>>().map_err(StartError::System)?;
         let controls = workers.iter().map(Worker::control).collect();
         if others.set(controls).is_err() {

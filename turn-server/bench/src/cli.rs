@@ -44,7 +44,7 @@ pub(crate) struct Serve {
     pub(crate) listen: SocketAddr,
     /// Threads.
     #[arg(long, default_value_t = 1)]
-    pub(crate) workers: usize,
+    pub(crate) workers: u8,
     /// The first port of relayed addresses.
     #[arg(long, default_value_t = 10_000)]
     pub(crate) first_port: u16,

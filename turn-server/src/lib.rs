@@ -44,7 +44,7 @@ pub use certificates::{CertificateError, TlsFiles};
 pub use config::Config;
 pub use control::Unanswered;
 pub use error::StartError;
-pub use offload::LeftToSockets;
+pub use offload::{FastPathStatus, LeftToSockets};
 pub use porthole_turn_proto::server::{BadCidr, BandwidthLimits, Cidr, OauthKey, QuotaLimits};
 pub use reload::{Change, Effect, ReloadError};
 pub use session::{BadSessionId, Session, SessionId};
@@ -153,9 +153,9 @@ impl Server {
         self.workers.iter().fold(Stats::default(), |sum, w| sum + w.control.stats())
     }
 
-    /// Packets of channels in the kernel that it left to the sockets after all, by reason.
-    pub fn left_to_sockets(&self) -> LeftToSockets {
-        offload::left(self.fast_path.as_ref())
+    /// Whether the kernel relays what it can, and what it left to the sockets after all.
+    pub fn fast_path(&self) -> FastPathStatus {
+        offload::status(self.fast_path.as_ref())
     }
 
     /// Takes new settings over without touching an allocation, and says what has changed. They

@@ -1,7 +1,9 @@
 //! The whole server with channels relayed in the kernel, between hosts of their own.
 #![cfg(target_os = "linux")]
 
+use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -10,7 +12,7 @@ use porthole_test_support::scene::{Need, scene};
 use porthole_test_support::wait;
 use porthole_turn_proto::server::Relayed;
 use porthole_turn_proto::{ClientConfig, ClientEvent, Transport, TurnClient};
-use porthole_turn_server::{Config, Server, Stats};
+use porthole_turn_server::{Config, FastPathStatus, Server, Stats};
 
 const NEEDS: &[Need] = &[Need::Lab, Need::Tool("ethtool")];
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -100,6 +102,31 @@ fn config(fast_path: &[&str]) -> Config {
     }
 }
 
+/// With what this thread says in the log meanwhile.
+fn logged<T>(what: impl FnOnce() -> T) -> (T, String) {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let writer = Arc::clone(&log);
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || Written(Arc::clone(&writer)))
+        .finish();
+    let result = tracing::subscriber::with_default(subscriber, what);
+    let said = log.lock().unwrap_or_else(PoisonError::into_inner);
+    (result, String::from_utf8_lossy(&said).into_owned())
+}
+
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 fn socket(host: &Host) -> Result<UdpSocket> {
     // A sender beside us leaves the checksum to a wire that is not there.
     let off = host.command("ethtool").args(["-K", "eth0", "tx", "off"]).output()?;
@@ -112,11 +139,14 @@ fn socket(host: &Host) -> Result<UdpSocket> {
 fn with_channel(
     name: &str,
     fast_path: &[&str],
+    log: &str,
     body: impl FnOnce(&Server, &mut Caller, &UdpSocket) -> Result<()>,
 ) -> Result<()> {
     let lab = Lab::new(name)?;
     let (near, far) = (lab.side(Nat::Open)?, lab.side(Nat::Open)?);
-    let server = lab.server().inside(|| Server::start(config(fast_path)))??;
+    let (server, said) = lab.server().inside(|| logged(|| Server::start(config(fast_path))))?;
+    let server = server?;
+    ensure!(said.contains(log), "{said}");
     let (client, peer) = (socket(&near.host)?, socket(&far.host)?);
     client.connect((SERVER_ADDRESS, 3478))?;
     client.set_read_timeout(Some(Duration::from_millis(20)))?;
@@ -153,7 +183,8 @@ fn wait_for(what: &str, server: &Server, holds: impl Fn(&Stats) -> bool) -> Resu
 #[test]
 fn a_channel_is_relayed_by_the_kernel_as_long_as_it_lives() {
     scene("a_channel_is_relayed_by_the_kernel_as_long_as_it_lives", NEEDS, |_| {
-        with_channel("kernel", &["auto"], |server, caller, peer| {
+        let log = "TURN channels are relayed in the kernel, on eth0";
+        with_channel("kernel", &["auto"], log, |server, caller, peer| {
             wait_for("the kernel has it", server, |stats| stats.offloaded_channels == 1)?;
             for size in 0..500 {
                 caller.echo(peer, &vec![7; size])?;
@@ -175,7 +206,8 @@ fn a_channel_is_relayed_by_the_kernel_as_long_as_it_lives() {
             // What it leaves to the sockets is relayed all the same, and counted.
             caller.socket.set_ttl(1)?;
             caller.echo(peer, b"no hop is left")?;
-            let left = server.left_to_sockets();
+            let FastPathStatus { interfaces, left_to_sockets: left } = server.fast_path();
+            ensure!(interfaces == 1, "it is on at {interfaces} interfaces");
             let counts = left.iter().filter(|(_, count)| *count > 0).collect::<Vec<_>>();
             ensure!(counts == [&("ttl", 1)], "{left:?}");
 
@@ -195,12 +227,16 @@ fn a_channel_is_relayed_by_the_kernel_as_long_as_it_lives() {
 #[test]
 fn without_a_fast_path_sockets_relay_the_same() {
     scene("without_a_fast_path_sockets_relay_the_same", NEEDS, |_| {
-        for (name, fast_path) in [("off", &[][..]), ("wrong", &["lo"]), ("none", &["eth7"])] {
-            with_channel(name, fast_path, |server, caller, peer| {
+        let sockets = "TURN channels are relayed by sockets: no fast path";
+        for (name, fast_path, log) in
+            [("off", &[][..], ""), ("wrong", &["lo"], sockets), ("none", &["eth7"], sockets)]
+        {
+            with_channel(name, fast_path, log, |server, caller, peer| {
                 (0..50).try_for_each(|size| caller.echo(peer, &vec![7; size]))?;
                 wait_for("all is counted", server, |stats| relayed(stats) == 100)?;
                 let stats = server.stats();
                 ensure!((stats.offloaded_channels, by_kernel(&stats)) == (0, 0), "{stats:?}");
+                ensure!(server.fast_path().interfaces == 0, "it is not on, and says it is");
                 Ok(())
             })
             .context(name)?;

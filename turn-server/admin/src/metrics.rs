@@ -3,17 +3,19 @@
 
 use std::fmt::{Display, Write as _};
 
-use porthole_turn_server::{LeftToSockets, Stats};
+use porthole_turn_server::{FastPathStatus, LeftToSockets, Stats};
 
 /// Written into before it is sent.
 const USUAL_SIZE: usize = 8 * 1024;
 
 /// All of them.
-pub(crate) fn render(stats: &Stats, left: &LeftToSockets) -> String {
+pub(crate) fn render(stats: &Stats, fast_path: &FastPathStatus) -> String {
     let mut out = Exposition(String::with_capacity(USUAL_SIZE));
     now(&mut out, stats);
     relayed(&mut out, stats);
-    left_to_sockets(&mut out, left);
+    let help = "Network interfaces on which the kernel relays channels; 0 if it relays none";
+    out.gauge("porthole_turn_fast_path_interfaces", help, fast_path.interfaces);
+    left_to_sockets(&mut out, &fast_path.left_to_sockets);
     refused(&mut out, stats);
     out.0
 }

@@ -91,7 +91,7 @@ async fn healthz(State(api): State<Api>) -> (StatusCode, &'static str) {
 async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     (
         [(header::CONTENT_TYPE, PROMETHEUS)],
-        metrics::render(&api.server.stats(), &api.server.left_to_sockets()),
+        metrics::render(&api.server.stats(), &api.server.fast_path()),
     )
 }
 

@@ -8,7 +8,7 @@ use porthole_turn_proto::server::{RelayId, Traffic};
 
 pub(crate) use porthole_turn_fastpath::FastPath;
 
-use super::{Channel, LeftToSockets, Share, Until};
+use super::{Channel, FastPathStatus, Share, Until};
 
 /// In place of a list of interfaces.
 const AUTO: &str = "auto";
@@ -33,21 +33,23 @@ pub(crate) fn start(interfaces: &[String], local: &[IpAddr]) -> Option<FastPath>
     }
 }
 
-/// Since the start; zeros without a fast path.
-pub(crate) fn left(fast_path: Option<&FastPath>) -> LeftToSockets {
+/// Zeros without a fast path.
+pub(crate) fn status(fast_path: Option<&FastPath>) -> FastPathStatus {
     let left = fast_path.map(FastPath::left).transpose().unwrap_or_else(|error| {
         tracing::warn!(%error, "the kernel does not say what it left to the sockets");
         None
     });
     let Left { expired, interface, checksum, ttl, mtu, room } = left.unwrap_or_default();
-    [
+    let left_to_sockets = [
         ("expired", expired),
         ("interface", interface),
         ("checksum", checksum),
         ("ttl", ttl),
         ("mtu", mtu),
         ("room", room),
-    ]
+    ];
+    let interfaces = fast_path.map_or(0, |fast_path| fast_path.interfaces().len() as u64);
+    FastPathStatus { interfaces, left_to_sockets }
 }
 
 #[derive(Debug)]

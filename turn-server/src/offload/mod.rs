@@ -14,10 +14,19 @@ use std::time::{Duration, Instant};
 
 use porthole_turn_proto::server::{RelayId, Traffic};
 
-pub(crate) use system::{FastPath, left, start};
+pub(crate) use system::{FastPath, start, status};
 
 /// Packets of channels in the kernel that it left to the sockets after all, with the reason.
 pub type LeftToSockets = [(&'static str, u64); 6];
+
+/// Whether there is a fast path, and what went past it.
+#[derive(Clone, Copy, Debug)]
+pub struct FastPathStatus {
+    /// How many network interfaces it is attached to; 0 where there is none.
+    pub interfaces: u64,
+    /// Since the start.
+    pub left_to_sockets: LeftToSockets,
+}
 
 /// How often what the kernel relayed is counted, and routes are looked at. A route that changes
 /// is followed no later.

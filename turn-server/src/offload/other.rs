@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use porthole_turn_proto::server::RelayId;
 
-use super::{Channel, LeftToSockets, Share, Until};
+use super::{Channel, FastPathStatus, Share, Until};
 
 /// Cannot be had.
 #[derive(Clone, Debug)]
@@ -19,8 +19,9 @@ pub(crate) fn start(interfaces: &[String], _local: &[IpAddr]) -> Option<FastPath
 }
 
 /// Nothing.
-pub(crate) fn left(_: Option<&FastPath>) -> LeftToSockets {
-    ["expired", "interface", "checksum", "ttl", "mtu", "room"].map(|reason| (reason, 0))
+pub(crate) fn status(_: Option<&FastPath>) -> FastPathStatus {
+    let reasons = ["expired", "interface", "checksum", "ttl", "mtu", "room"];
+    FastPathStatus { interfaces: 0, left_to_sockets: reasons.map(|reason| (reason, 0)) }
 }
 
 #[derive(Debug)]

@@ -2,8 +2,17 @@ use std::collections::BTreeSet;
 
 use super::*;
 
-const LEFT: LeftToSockets =
-    [("expired", 41), ("interface", 42), ("checksum", 43), ("ttl", 44), ("mtu", 45), ("room", 46)];
+const FAST_PATH: FastPathStatus = FastPathStatus {
+    interfaces: 6,
+    left_to_sockets: [
+        ("expired", 41),
+        ("interface", 42),
+        ("checksum", 43),
+        ("ttl", 44),
+        ("mtu", 45),
+        ("room", 46),
+    ],
+};
 
 const REFERENCE: &str = include_str!("../../../../docs/ref/metrics.md");
 
@@ -28,7 +37,7 @@ fn label_names(labels: &str) -> BTreeSet<&str> {
 
 #[test]
 fn the_reference_has_every_metric_and_no_other() {
-    let text = render(&Stats::default(), &LEFT);
+    let text = render(&Stats::default(), &FAST_PATH);
     let shown: BTreeSet<String> = samples(&text)
         .iter()
         .map(|(name, labels, _)| {
@@ -50,7 +59,7 @@ fn the_reference_has_every_metric_and_no_other() {
 
 #[test]
 fn a_metric_has_help_and_a_type_before_its_samples() {
-    let text = render(&Stats::default(), &LEFT);
+    let text = render(&Stats::default(), &FAST_PATH);
     let mut described = BTreeSet::new();
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
@@ -66,7 +75,7 @@ fn a_metric_has_help_and_a_type_before_its_samples() {
 
 #[test]
 fn the_number_of_series_is_bounded_and_none_comes_twice() {
-    let text = render(&Stats::default(), &LEFT);
+    let text = render(&Stats::default(), &FAST_PATH);
     let samples = samples(&text);
     let series: BTreeSet<_> = samples.iter().map(|(name, labels, _)| (name, labels)).collect();
     assert_eq!(series.len(), samples.len());
@@ -90,7 +99,7 @@ fn each_number_is_shown_as_it_is() {
         offloaded_channels: 5,
         counters,
     };
-    let text = render(&stats, &LEFT);
+    let text = render(&stats, &FAST_PATH);
     let value = |name: &str, labels: &str| {
         let found = samples(&text).into_iter().find(|(n, l, _)| (*n, *l) == (name, labels));
         found.map(|(_, _, value)| value)
@@ -101,6 +110,7 @@ fn each_number_is_shown_as_it_is() {
     assert_eq!(value("porthole_turn_fast_path_channels", ""), Some(5));
     assert_eq!(value("porthole_turn_dropped_packets_total", "reason=\"not_sent\""), Some(3));
     assert_eq!(value("porthole_turn_bindings_total", ""), Some(counters.bindings));
+    assert_eq!(value("porthole_turn_fast_path_interfaces", ""), Some(6));
     let left = "porthole_turn_fast_path_left_packets_total";
     assert_eq!(value(left, "reason=\"mtu\""), Some(45));
     let (transport, relayed) = counters.relayed().nth(1).unwrap();

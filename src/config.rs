@@ -57,7 +57,7 @@ pub struct Signaling {
     /// How browsers reach it, if not at `http`: behind a proxy, say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_url: Option<Url>,
-    /// The TURN server to offer when it runs elsewhere.
+    /// The TURN server to offer when it runs elsewhere; for `up` further URLs of its own.
     pub turn_urls: Vec<String>,
     /// The secret shared with that TURN server.
     #[serde(skip_serializing_if = "Option::is_none")]

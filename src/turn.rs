@@ -152,7 +152,8 @@ fn reload_on_hangup(reload: &Reload) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What browsers and gateways are told: STUN and TURN at each address, over UDP and TCP.
+/// What browsers and gateways are told: STUN and TURN at each address, over UDP and TCP, and what
+/// the settings name besides. TLS is among that: its certificate is for a name that only they know.
 pub fn urls(config: &Config) -> anyhow::Result<Vec<String>> {
     let mut urls = Vec::new();
     for listen in &config.turn.listen {
@@ -169,6 +170,7 @@ pub fn urls(config: &Config) -> anyhow::Result<Vec<String>> {
         urls.push(format!("turn:{server}?transport=udp"));
         urls.push(format!("turn:{server}?transport=tcp"));
     }
+    urls.extend(config.signaling.turn_urls.iter().cloned());
     ensure!(
         !urls.is_empty(),
         "the STUN/TURN server listens on every address: say with --public-address under which one \
@@ -213,5 +215,16 @@ mod tests {
             assert_eq!(urls.len(), 3 * servers.len());
         }
         assert!(urls(&config(&["0.0.0.0:3478"], &[])).is_err());
+    }
+
+    #[test]
+    fn clients_are_told_what_the_settings_name_besides() {
+        let tls = "turns:home.example.org:443?transport=tcp";
+        for (listen, count) in [("127.0.0.1:3478", 4), ("0.0.0.0:3478", 1)] {
+            let mut config = config(&[listen], &[]);
+            config.signaling.turn_urls = vec![tls.to_owned()];
+            let urls = urls(&config).unwrap();
+            assert_eq!((urls.len(), urls.last().unwrap().as_str()), (count, tls), "{listen}");
+        }
     }
 }

@@ -22,6 +22,7 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ),
     ("signaling.public_url", SIGNALING, "people_are_told_the_public_url_else_the_public_address"),
     ("signaling.turn_urls", SIGNALING, "the_turn_server_elsewhere_is_offered_with_its_secret"),
+    ("signaling.turn_urls", "src/turn.rs", "clients_are_told_what_the_settings_name_besides"),
     ("signaling.turn_secret", SIGNALING, "the_turn_server_elsewhere_is_offered_with_its_secret"),
     ("turn.listen", SETTINGS, "it_listens_where_it_is_told"),
     ("turn.listen_tls", SETTINGS, "tls_and_dtls_are_served_with_the_certificate_it_is_told"),

@@ -24,20 +24,29 @@ pub(super) struct Identity {
     pub(super) username: Arc<str>,
     pub(super) key: LongTermKey,
     algorithm: PasswordAlgorithm,
-    /// Of a token: seconds since 1970.
-    until_s: Option<u64>,
+    token: Option<TokenHolder>,
+}
+
+/// Who was let in by a token.
+#[derive(Clone, Debug)]
+struct TokenHolder {
+    /// The username is that of a key, which all of a third party's clients give.
+    quota_user: Arc<str>,
+    /// Seconds since 1970.
+    until_s: u64,
 }
 
 impl Identity {
     /// An allocation does not outlive the token that made or prolonged it (RFC 7635 §5).
     pub(super) fn bounded_lifetime(&self, lifetime_s: u32, now: Now) -> u32 {
-        let left = self.until_s.map(|until_s| until_s.saturating_sub(now.unix_s).max(1));
+        let until_s = self.token.as_ref().map(|token| token.until_s);
+        let left = until_s.map(|until_s| until_s.saturating_sub(now.unix_s).max(1));
         left.map_or(lifetime_s, |left| lifetime_s.min(u32::try_from(left).unwrap_or(u32::MAX)))
     }
 
     /// Whether it is a token's: the next one brings another key.
     pub(super) const fn is_tokens(&self) -> bool {
-        self.until_s.is_some()
+        self.token.is_some()
     }
 
     /// Whether the other one may take this one's allocation over: tokens of one client may be
@@ -46,8 +55,12 @@ impl Identity {
         self.is_tokens() && next.is_tokens() && matches!(method, Method::Refresh)
     }
 
-    /// Whom the quota counts: time-limited usernames of one user differ in their expiry.
+    /// Whom the quota counts: time-limited usernames of one user differ in their expiry, and each
+    /// token is somebody of its own.
     pub(super) fn quota_user(&self) -> &str {
+        if let Some(token) = &self.token {
+            return &token.quota_user;
+        }
         match split_rest_username(&self.username) {
             Some((_, user)) if !user.is_empty() => user,
             Some(_) | None => &self.username,
@@ -156,7 +169,7 @@ impl Authenticator {
         }
         let found = self.accounts.find(named, means, message, now.unix_s);
         let (username, key) = found.ok_or(ErrorCode::UNAUTHENTICATED)?;
-        Ok(Identity { username, key, algorithm, until_s: None })
+        Ok(Identity { username, key, algorithm, token: None })
     }
 
     /// Whoever knows the key inside of the token (RFC 7635 §5).
@@ -174,19 +187,17 @@ impl Authenticator {
         let short = short.and_then(|key| LongTermKey::from_bytes(key, integrity));
         let keys = [Some(granted.key), short];
         let key = keys.into_iter().flatten().find(|key| message.is_made_with(key))?;
-        Some(Identity {
-            username: kid.into(),
-            key,
-            algorithm: PasswordAlgorithm::Md5,
-            until_s: Some(granted.until_s),
-        })
+        let quota_user = format!("{kid} {:x?}", granted.token_id).into();
+        let token = TokenHolder { quota_user, until_s: granted.until_s };
+        let algorithm = PasswordAlgorithm::Md5;
+        Some(Identity { username: kid.into(), key, algorithm, token: Some(token) })
     }
 
     /// With strict expiry nobody prolongs an allocation beyond the credentials' end; a token never
     /// does. To end it is always allowed.
     fn is_too_late(&self, owner: &Identity, message: &Message<'_>, now: Now) -> bool {
-        let is_over = match owner.until_s {
-            Some(until_s) => until_s <= now.unix_s,
+        let is_over = match &owner.token {
+            Some(token) => token.until_s <= now.unix_s,
             None => self.strict_expiry && is_expired(&owner.username, now.unix_s) == Some(true),
         };
         is_over

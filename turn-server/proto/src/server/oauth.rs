@@ -35,6 +35,8 @@ pub(super) struct Granted {
     pub(super) key: LongTermKey,
     /// Seconds since 1970.
     pub(super) until_s: u64,
+    /// Which token under its key: the nonce it is sealed with comes once.
+    pub(super) token_id: [u8; NONCE_LEN],
 }
 
 /// Opens tokens.
@@ -83,7 +85,8 @@ impl Tokens {
         }
         // Before anything is decrypted: the nonce has one length (CVE-2026-43994).
         let (nonce, sealed) = split_block(token)?;
-        let nonce = Nonce::assume_unique_for_key(<[u8; NONCE_LEN]>::try_from(nonce).ok()?);
+        let token_id = <[u8; NONCE_LEN]>::try_from(nonce).ok()?;
+        let nonce = Nonce::assume_unique_for_key(token_id);
         let mut sealed = sealed.to_vec();
         let block =
             key.open_in_place(nonce, Aad::from(server_name.as_bytes()), &mut sealed).ok()?;
@@ -95,7 +98,7 @@ impl Tokens {
         let valid =
             from_s <= unix_s + CLOCK_SKEW_S && unix_s < until_s.saturating_add(CLOCK_SKEW_S);
         let key = LongTermKey::from_bytes(mac_key, integrity).filter(|_| !mac_key.is_empty())?;
-        valid.then_some(Granted { key, until_s })
+        valid.then_some(Granted { key, until_s, token_id })
     }
 }
 

@@ -18,13 +18,15 @@ struct Token<'a> {
     session_key: &'a [u8],
     from_s: u64,
     lifetime_s: u32,
+    nonce: [u8; 12],
 }
 
 impl Token<'_> {
     fn new() -> Self {
         let (from_s, lifetime_s) = (now().unix_s, 300);
         let session_key = SESSION_KEY;
-        Self { key: LONG, server_name: "porthole", session_key, from_s, lifetime_s }
+        let nonce = [7; 12];
+        Self { key: LONG, server_name: "porthole", session_key, from_s, lifetime_s, nonce }
     }
 
     fn seal(&self) -> Vec<u8> {
@@ -34,17 +36,21 @@ impl Token<'_> {
         block.extend_from_slice(&self.lifetime_s.to_be_bytes());
         let algorithm = if self.key.len() == 16 { &AES_128_GCM } else { &AES_256_GCM };
         let key = LessSafeKey::new(UnboundKey::new(algorithm, self.key).unwrap());
-        let nonce = Nonce::assume_unique_for_key([7; 12]);
+        let nonce = Nonce::assume_unique_for_key(self.nonce);
         key.seal_in_place_append_tag(nonce, Aad::from(self.server_name), &mut block).unwrap();
-        [&[0, 12][..], &[7; 12], &block].concat()
+        [&[0, 12][..], &self.nonce, &block].concat()
     }
 }
 
 fn server() -> Server {
+    server_with(QuotaLimits::default())
+}
+
+fn server_with(quota: QuotaLimits) -> Server {
     let key = |kid: &str, key: &[u8]| OauthKey { kid: kid.to_owned(), key: key.to_vec() };
     let oauth_keys = vec![key("long", LONG), key("short", SHORT)];
     let settings = Reloadable { oauth_keys, ..Reloadable::default() };
-    Server::new(config("porthole", settings), Box::new(LocalQuota::new(QuotaLimits::default())))
+    Server::new(config("porthole", settings), Box::new(LocalQuota::new(quota)))
 }
 
 fn client() -> FiveTuple {
@@ -198,6 +204,26 @@ fn another_kid_prolongs_and_an_ended_token_does_not() {
         let asked = signed(method, &nonce, kid, token.map(Vec::as_slice), key, fill);
         let answer = exchange(&mut server, at(later_s), &client(), &asked).unwrap();
         assert_eq!(code(&answer), wanted, "{what}");
+    }
+}
+
+/// All clients of a third party give the name of its key.
+#[test]
+fn each_token_is_a_user_of_its_own_for_the_quota() {
+    let mut server = server_with(QuotaLimits { per_user: 1, ..QuotaLimits::default() });
+    let [first, second] = [7, 8].map(|byte| Token { nonce: [byte; 12], ..Token::new() }.seal());
+    for (at, token, wanted) in [
+        ("198.51.100.7:4000", &first, 0),
+        ("198.51.100.7:4001", &first, 486),
+        ("198.51.100.7:4002", &second, 0),
+    ] {
+        let client = from(at, Transport::Tcp);
+        let question = request(Method::Allocate, transport);
+        let challenge = exchange(&mut server, now(), &client, &question).unwrap();
+        let nonce = Message::parse(&challenge).unwrap().first(attribute::NONCE).unwrap().value;
+        let asked = signed(Method::Allocate, nonce, "long", Some(token), SESSION_KEY, transport);
+        let answer = exchange(&mut server, now(), &client, &asked).unwrap();
+        assert_eq!(code(&answer), wanted, "{at}");
     }
 }
 

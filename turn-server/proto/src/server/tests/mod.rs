@@ -10,6 +10,7 @@ mod limits;
 mod mobility;
 mod oauth;
 mod offload;
+mod ownership;
 mod pairs;
 mod peers;
 mod refusals;

@@ -412,3 +412,42 @@ fn forged_sources_of_one_block_and_guessers_are_answered_only_so_often() {
     let right = exchange(&mut server, now, &from, &guess("pw"));
     assert_eq!(right.map(|answer| code(&answer)), Some(0), "the right password is always heard");
 }
+
+#[test]
+fn forged_sources_of_many_blocks_share_a_budget_and_who_has_a_password_does_not_feel_it() {
+    let mut server = server("porthole", anna());
+    let (client, connection) =
+        (from("192.0.2.1:4000", Transport::Udp), from("192.0.2.2:4000", Transport::Tcp));
+    let nonce = nonce(&mut server, &client, long_enough);
+    let start = now().instant + Duration::from_secs(1);
+    let binding = request(Method::Binding, |_| {});
+    let mut forged = 0_u32;
+    // Each from a block of its own: none of them has used up what is a block's.
+    for (at_ms, asked, answered) in [
+        (0, 150_000, 100_000),
+        (0, 1000, 0),
+        (1, 1000, 100),
+        (10, 2000, 900),
+        (60_000, 150_000, 100_000),
+    ] {
+        let now = Now { instant: start + Duration::from_millis(at_ms), unix_s: START_S };
+        let mut ask = || {
+            forged += 1;
+            let ip = match forged % 2 {
+                0 => IpAddr::from((forged << 8).to_be_bytes()),
+                _ => IpAddr::from((u128::from(forged) << 72).to_be_bytes()),
+            };
+            let source = FiveTuple { client: SocketAddr::new(ip, 4000), ..client };
+            exchange(&mut server, now, &source, &binding).is_some()
+        };
+        let got = (0..asked).filter(|_| ask()).count();
+        assert_eq!(got, answered, "after {at_ms} ms");
+        assert!(exchange(&mut server, now, &connection, &binding).is_some(), "{at_ms} ms");
+        let key = ["anna", "porthole", "pw"];
+        let key = LongTermKey::new(PasswordAlgorithm::Md5, key, Integrity::Sha1);
+        let who = (attribute::USERNAME, &b"anna"[..]);
+        let allocate = Proof { who, offered: None, chosen: None, key }.of("porthole", &nonce);
+        let answer = exchange(&mut server, now, &client, &allocate).unwrap();
+        assert_eq!(code(&answer), 0, "after {at_ms} ms a password is heard");
+    }
+}

@@ -21,9 +21,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::*;
+use crate::REQUESTED_UDP;
 use crate::client::{ClientEvent, FailureReason};
 use crate::rest_credentials;
-use world::{PEER_V4, PEER_V6, World, addr};
+use crate::stun::attribute;
+use world::{PEER_V4, PEER_V6, SERVER, World, addr};
 
 #[test]
 fn data_goes_both_ways_over_either_transport_and_family() {
@@ -290,6 +292,32 @@ fn quotas_count_users_and_sources_and_give_back() {
     let reason = FailureReason::QuotaReached;
     let failed = ClientEvent::Failed { code: Some(486), reason };
     assert_eq!(world.clients[client].client.poll_event(), Some(failed), "four per source");
+}
+
+#[test]
+fn a_source_is_an_ipv4_address_or_an_ipv6_subnet_of_64_bits() {
+    for (what, source, last, code) in [
+        ("one IPv4 address", "198.51.100.1", "198.51.100.1", 486),
+        ("its neighbour", "198.51.100.1", "198.51.100.2", 0),
+        ("the same, mapped", "198.51.100.1", "::ffff:198.51.100.1", 486),
+        ("one IPv6 address", "2001:db8:7::1", "2001:db8:7::1", 486),
+        ("another of its /64", "2001:db8:7::1", "2001:db8:7:0:ffff:ffff:ffff:ffff", 486),
+        ("the next /64", "2001:db8:7::1", "2001:db8:7:1::1", 0),
+    ] {
+        let mut world = World::new(); // 3 per user, 4 per source, 5 in all
+        let mut allocate = |user: &str, ip: &str, port: u16| {
+            let client = SocketAddr::new(ip.parse().unwrap(), port);
+            let from = FiveTuple { transport: Transport::Udp, client, server: addr(SERVER) };
+            let answer = world.ask(&from, user, Method::Allocate, |writer| {
+                writer.u32(attribute::REQUESTED_TRANSPORT, REQUESTED_UDP);
+            });
+            answer.code()
+        };
+        for (port, user) in (1..).zip(["anna", "anna", "bert", "bert"]) {
+            assert_eq!(allocate(user, source, port), 0, "{what}");
+        }
+        assert_eq!(allocate("anna", last, 5), code, "{what}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod conservation;
 mod credentials;
 mod discovery;
+mod dropped;
 mod families;
 mod features;
 mod fragments;

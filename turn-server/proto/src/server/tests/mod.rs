@@ -7,6 +7,7 @@ mod dropped;
 mod families;
 mod features;
 mod fragments;
+mod lifetimes;
 mod limits;
 mod mobility;
 mod oauth;

@@ -99,6 +99,33 @@ fn the_vectors_of_rfc_5769_are_written() {
     assert_eq!(out[20 + 16..], bytes(RESPONSE_V4)[20 + 16..20 + 28]);
 }
 
+#[test]
+fn padding_is_ignored_whatever_its_bytes() {
+    for len in 0_usize..=5 {
+        let value = "x".repeat(len);
+        let mut out = Vec::new();
+        MessageWriter::new(&mut out, Class::Request, Method::Allocate, ID)
+            .attribute(attribute::SOFTWARE, value.as_bytes())
+            .u32(attribute::LIFETIME, 1800)
+            .attribute(attribute::REALM, value.as_bytes())
+            .finish()
+            .unwrap();
+        let padding = len.next_multiple_of(4) - len;
+        let first = 20 + 4 + len;
+        for byte in [0, 1, b' ', b'x', 0x80, 0xFF] {
+            let mut padded = out.clone();
+            padded[first..first + padding].fill(byte);
+            let last = padded.len() - padding;
+            padded[last..].fill(byte);
+            let message = Message::parse(&padded).unwrap();
+            assert_eq!(message.text(attribute::SOFTWARE), Ok(Some(&*value)), "{len} {byte:#x}");
+            assert_eq!(message.u32(attribute::LIFETIME), Ok(Some(1800)), "{len} {byte:#x}");
+            assert_eq!(message.text(attribute::REALM), Ok(Some(&*value)), "{len} {byte:#x}");
+            assert_eq!(message.attributes().count(), 3, "{len} {byte:#x}");
+        }
+    }
+}
+
 fn message_id(hex: &str) -> TransactionId {
     Message::parse(&bytes(hex)).unwrap().id()
 }

@@ -1,5 +1,6 @@
 //! The server and its clients as values: no socket, and time is moved.
 
+mod answers;
 mod conservation;
 mod credentials;
 mod discovery;

@@ -457,6 +457,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_ports_to_relay_from_are_the_dynamic_ones_unless_told_otherwise() {
+        assert_eq!(Config::default().relay_ports, 49_152..=65_535);
+    }
+
+    #[test]
     fn what_counts_at_once_reaches_the_workers() {
         let key = OauthKey { kid: "k".to_owned(), key: vec![7; 16] };
         let config = Config {

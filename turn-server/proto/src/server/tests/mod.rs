@@ -221,6 +221,20 @@ fn a_port_that_somebody_else_holds_is_passed_over() {
 }
 
 #[test]
+fn each_port_of_a_range_is_given_once_and_none_beyond_it() {
+    for range in [49_152..=65_535, 50_000..=50_000, 65_535..=65_535, 40_001..=40_066] {
+        let pool = PortPool::new(range.clone());
+        let mut rng = StdRng::from_seed([7; 32]);
+        let guards: Vec<_> = std::iter::from_fn(|| pool.take(&mut rng)).collect();
+        let mut ports: Vec<_> = guards.iter().map(port::PortGuard::port).collect();
+        ports.sort_unstable();
+        assert!(ports.iter().copied().eq(range.clone()), "{range:?}: {} ports", ports.len());
+        drop(guards);
+        assert_eq!(pool.taken(), 0, "{range:?}");
+    }
+}
+
+#[test]
 fn time_limited_credentials_work_until_they_expire() {
     let mut world = World::new();
     let unix_s = world.now.unix_s;

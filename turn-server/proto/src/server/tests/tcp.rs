@@ -133,7 +133,7 @@ fn a_permitted_peer_connects_and_is_announced() {
 
 #[test]
 fn tcp_allocations_are_for_streams_without_wishes() {
-    let table: [(&str, Transport, bool, Fill, u16); 7] = [
+    let table: [(&str, Transport, bool, Fill, u16); 8] = [
         ("over TCP", Transport::Tcp, true, allocate, 0),
         ("over TLS", Transport::Tls, true, allocate, 0),
         ("over UDP", Transport::Udp, true, allocate, 400),
@@ -156,6 +156,16 @@ fn tcp_allocations_are_for_streams_without_wishes() {
             |w| {
                 allocate(w);
                 w.attribute(attribute::DONT_FRAGMENT, &[]);
+            },
+            400,
+        ),
+        (
+            "with RESERVATION-TOKEN",
+            Transport::Tcp,
+            true,
+            |w| {
+                allocate(w);
+                w.attribute(attribute::RESERVATION_TOKEN, &[0; 8]);
             },
             400,
         ),

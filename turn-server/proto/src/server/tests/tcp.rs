@@ -222,6 +222,43 @@ fn what_cannot_be_connected_is_refused() {
 }
 
 #[test]
+fn r9_an_allocation_has_32_connections_both_directions_and_states_together() {
+    let mut world = world();
+    let allocation = world.server.table.id_of(&control()).unwrap();
+    let relay = RelayId { allocation, family: Family::V4 };
+    let permit = world.ask(&control(), "anna", Method::CreatePermission, peer(PEER_V4));
+    assert_eq!(permit.code(), 0);
+    let accepted = |world: &mut World, port: u16| {
+        let from = SocketAddr::new(addr(PEER_V4).ip(), port);
+        let accepted = world.server.peer_accepted(world.now, relay, from);
+        world.drain();
+        accepted
+    };
+    let opened: Vec<_> =
+        (1..=16).map(|n| connect(&mut world, &format!("192.0.2.10:{n}")).unwrap()).collect();
+    let taken: Vec<_> = (1..=16).map(|port| accepted(&mut world, port).unwrap()).collect();
+    for id in &opened[..10] {
+        says(&mut world, |server, now| server.peer_connected(now, *id));
+    }
+    for (port, id) in (5000..).zip(opened[..5].iter().chain(&taken[..5])) {
+        let data = tuple(Transport::Tcp, &format!("198.51.100.7:{port}"));
+        assert_eq!(bind(&mut world, &data, "anna", id.value()).unwrap().code(), 0);
+    }
+    for (what, gone, port) in [
+        ("a bound one", opened[0], 1),
+        ("one that waits for its client", taken[15], 2),
+        ("one that waits for its peer", opened[15], 3),
+    ] {
+        assert_eq!(connect(&mut world, "192.0.2.11:1"), Err(508), "{what}");
+        assert_eq!(accepted(&mut world, 17), None, "{what}");
+        says(&mut world, |server, now| server.connection_closed(now, gone));
+        let next = accepted(&mut world, 17).expect(what);
+        says(&mut world, |server, now| server.connection_closed(now, next));
+        assert!(connect(&mut world, &format!("192.0.2.12:{port}")).is_ok(), "{what}");
+    }
+}
+
+#[test]
 fn a_connection_is_bound_once_by_its_user_from_a_stream_of_its_own() {
     let mut world = world();
     let opening = connect(&mut world, "192.0.2.9:1").unwrap();

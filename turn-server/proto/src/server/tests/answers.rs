@@ -8,6 +8,8 @@ use crate::stun::{
 };
 
 type Fill = fn(&mut MessageWriter<'_>);
+/// What it is, who asks for what, the code of the answer and whether that has integrity.
+type Case = (&'static str, [&'static str; 3], Method, Fill, u16, bool);
 
 /// Stands for a good one.
 const NONCE: &str = "a nonce";
@@ -43,7 +45,7 @@ fn request(
 fn an_answer_is_made_with_the_key_of_its_request_once_that_is_known() {
     const ANNA: [&str; 3] = ["anna", "anna's", NONCE];
     const BERT: [&str; 3] = ["bert", "bert's", NONCE];
-    let table: &[(&str, [&str; 3], Method, Fill, u16, bool)] = &[
+    let table: &[Case] = &[
         ("a wrong password", ["anna", "guess", NONCE], Method::Allocate, allocate, 401, false),
         ("no user", ["eve", "eve's", NONCE], Method::Allocate, allocate, 401, false),
         ("a made-up nonce", ["anna", "anna's", "?"], Method::Allocate, allocate, 438, false),

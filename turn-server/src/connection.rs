@@ -28,10 +28,14 @@ pub(crate) struct Connection {
     pub(crate) tuple: FiveTuple,
     pub(crate) decoder: StreamDecoder,
     queue: SendQueue,
+    /// Of this worker's connections; none comes twice.
+    serial: u64,
     since: Instant,
     /// When something kept it last. What a client says keeps it not: that costs him nothing.
     kept: Instant,
     pub(crate) broken: bool,
+    /// Whether it came from another worker; it goes to no third one.
+    pub(crate) passed: bool,
     /// The slot of the peer's connection that it is spliced with.
     pub(crate) bound: Option<usize>,
 }
@@ -39,7 +43,18 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn new(wire: Wire, tuple: FiveTuple, now: Instant) -> Self {
         let (decoder, queue) = (StreamDecoder::new(), SendQueue::default());
-        Self { wire, tuple, decoder, queue, since: now, kept: now, broken: false, bound: None }
+        Self {
+            wire,
+            tuple,
+            decoder,
+            queue,
+            serial: 0,
+            since: now,
+            kept: now,
+            broken: false,
+            passed: false,
+            bound: None,
+        }
     }
 
     /// Looks at the first byte, once. Whether TLS begins with it.
@@ -143,10 +158,25 @@ pub(crate) struct Connections {
     max: usize,
     slots: Slab<Connection>,
     by_ends: HashMap<Ends, usize>,
+    next_serial: u64,
     /// In the order in which they came; those that are gone stay until there are too many.
-    newcomers: VecDeque<(usize, Ends)>,
+    newcomers: VecDeque<Entry>,
     /// TLS handshakes, oldest first; those that are through stay until there are too many.
-    handshakes: VecDeque<(usize, Ends)>,
+    handshakes: VecDeque<Entry>,
+}
+
+/// A connection in a queue. Its slot and even its ends may be another one's by the time it is
+/// looked at.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    slot: usize,
+    serial: u64,
+}
+
+impl Entry {
+    fn find(self, slots: &Slab<Connection>) -> Option<&Connection> {
+        slots.get(self.slot).filter(|connection| connection.serial == self.serial)
+    }
 }
 
 impl Connections {
@@ -156,13 +186,14 @@ impl Connections {
             max,
             slots: Slab::default(),
             by_ends: HashMap::new(),
+            next_serial: 0,
             newcomers: VecDeque::new(),
             handshakes: VecDeque::new(),
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.by_ends.len()
+        self.slots.len()
     }
 
     /// `kept`: who has an allocation.
@@ -170,15 +201,13 @@ impl Connections {
         if self.len() < self.max {
             return Room::There;
         }
-        let (slots, by_ends) = (&self.slots, &self.by_ends);
-        let is_stranger = |(slot, ends): &(usize, Ends)| {
-            let connection = slots.get(*slot).filter(|_| by_ends.get(ends) == Some(slot));
-            connection.is_some_and(|c| c.bound.is_none() && !kept(&c.tuple))
-        };
+        let slots = &self.slots;
+        let is_stranger =
+            |entry: &Entry| entry.find(slots).is_some_and(|c| c.bound.is_none() && !kept(&c.tuple));
         // Who has an allocation by now is passed over for good: once it ends, [`IDLE`] is left.
         while let Some(oldest) = self.newcomers.pop_front() {
             if is_stranger(&oldest) {
-                return Room::After(oldest.0);
+                return Room::After(oldest.slot);
             }
         }
         Room::None
@@ -189,16 +218,20 @@ impl Connections {
         self.slots.next_slot()
     }
 
-    /// Puts it at [`Self::next_slot`].
-    pub(crate) fn insert(&mut self, connection: Connection) {
+    /// Puts it at [`Self::next_slot`]. Another one with the same ends is over, and to be closed
+    /// before.
+    pub(crate) fn insert(&mut self, mut connection: Connection) {
         let ends = ends(&connection.tuple);
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        connection.serial = serial;
         let slot = self.slots.insert(connection);
         self.by_ends.insert(ends, slot);
         if self.newcomers.len() >= 2 * self.max {
-            let by_ends = &self.by_ends;
-            self.newcomers.retain(|(slot, ends)| by_ends.get(ends) == Some(slot));
+            let slots = &self.slots;
+            self.newcomers.retain(|entry| entry.find(slots).is_some());
         }
-        self.newcomers.push_back((slot, ends));
+        self.newcomers.push_back(Entry { slot, serial });
     }
 
     pub(crate) fn get_mut(&mut self, slot: usize) -> Option<&mut Connection> {
@@ -216,7 +249,10 @@ impl Connections {
 
     pub(crate) fn remove(&mut self, slot: usize) -> Option<Connection> {
         let connection = self.slots.remove(slot)?;
-        self.by_ends.remove(&ends(&connection.tuple));
+        let ends = ends(&connection.tuple);
+        if self.by_ends.get(&ends) == Some(&slot) {
+            self.by_ends.remove(&ends);
+        }
         if let Some(room) = spare_room(self.by_ends.len(), self.by_ends.capacity()) {
             self.by_ends.shrink_to(room);
         }
@@ -225,19 +261,16 @@ impl Connections {
 
     /// A TLS handshake begins. Returns the slot of another one that must give way to it.
     pub(crate) fn begin_handshake(&mut self, slot: usize) -> Option<usize> {
-        let ends = ends(&self.get_mut(slot)?.tuple);
-        let (slots, by_ends) = (&self.slots, &self.by_ends);
-        let goes_on = |(slot, ends): &(usize, Ends)| {
-            let connection = slots.get(*slot);
-            by_ends.get(ends) == Some(slot) && connection.is_some_and(|c| c.wire.is_handshaking())
-        };
+        let serial = self.slots.get(slot)?.serial;
+        let slots = &self.slots;
+        let goes_on = |entry: &Entry| entry.find(slots).is_some_and(|c| c.wire.is_handshaking());
         if self.handshakes.len() >= MAX_HANDSHAKES {
             self.handshakes.retain(goes_on);
         }
         let full = self.handshakes.len() >= MAX_HANDSHAKES;
         let oldest = if full { self.handshakes.pop_front() } else { None };
-        self.handshakes.push_back((slot, ends));
-        oldest.map(|(slot, _)| slot)
+        self.handshakes.push_back(Entry { slot, serial });
+        oldest.map(|entry| entry.slot)
     }
 
     /// Broken ones, handshakes that take too long, and those that nothing has kept for [`IDLE`].
@@ -297,6 +330,21 @@ mod tests {
             let found = connections.overdue(now + after, |_| has_allocation);
             assert_eq!(found.contains(&slot), overdue, "{what}");
         }
+    }
+
+    #[test]
+    fn who_comes_from_the_same_port_again_and_again_leaves_nothing() {
+        let now = Instant::now();
+        let mut connections = Connections::new(4);
+        let tuple = connection(now).tuple;
+        for n in 0..100 {
+            let slot = connections.next_slot();
+            connections.insert(Connection { tuple, ..connection(now) });
+            let queued = connections.newcomers.len();
+            assert!(queued <= 2 * connections.max, "{queued} after {n}");
+            assert!(connections.remove(slot).is_some());
+        }
+        assert_eq!((connections.len(), connections.by_ends.len()), (0, 0));
     }
 
     #[test]

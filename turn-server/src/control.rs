@@ -1,6 +1,6 @@
 //! How others steer a worker: a state that only goes forward, commands, and numbers to read.
 
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -62,7 +62,7 @@ pub struct Unanswered;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Run,
-    /// No new allocations; end with the last.
+    /// No new allocations; say when the last one has ended.
     Drain,
     Stop,
 }
@@ -75,6 +75,7 @@ const STOP: u8 = 2;
 #[derive(Debug)]
 pub(crate) struct Control {
     phase: AtomicU8,
+    drained: AtomicBool,
     waker: Waker,
     commands: SyncSender<Command>,
     /// Of [`Command::Serve`] and [`Command::Forget`], those that wait.
@@ -90,7 +91,8 @@ impl Control {
         let phase = AtomicU8::new(RUN);
         let (passage, stats) = (Passage::default(), Published::default());
         let told = [AtomicUsize::new(0), AtomicUsize::new(0)];
-        (Self { phase, waker, commands, told, passage, stats }, received)
+        let drained = AtomicBool::new(false);
+        (Self { phase, drained, waker, commands, told, passage, stats }, received)
     }
 
     pub(crate) fn drain(&self) {
@@ -107,6 +109,15 @@ impl Control {
             DRAIN => Phase::Drain,
             _ => Phase::Stop,
         }
+    }
+
+    /// The worker drains and has no allocation left.
+    pub(crate) fn set_drained(&self) {
+        self.drained.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_drained(&self) -> bool {
+        self.drained.load(Ordering::Relaxed)
     }
 
     pub(crate) fn publish(&self, stats: Stats) {

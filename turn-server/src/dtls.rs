@@ -93,7 +93,14 @@ impl Dtls {
         self.clients.len()
     }
 
-    pub(crate) fn receive(&mut self, now: Instant, from: &FiveTuple, bytes: &[u8]) -> Received {
+    /// `kept`: who has an allocation.
+    pub(crate) fn receive(
+        &mut self,
+        now: Instant,
+        from: &FiveTuple,
+        bytes: &[u8],
+        kept: impl Fn(&FiveTuple) -> bool,
+    ) -> Received {
         if let Some(hello) = ClientHello::parse(bytes) {
             if !self.cookies.proves(now, from, &hello) {
                 self.ask_to_verify(now, from, &hello);
@@ -101,7 +108,7 @@ impl Dtls {
             }
             let known = self.clients.get(from).map(|client| client.cookie);
             if known != Some(hello.cookie()) {
-                return self.accept(now, from, &hello, bytes);
+                return self.accept(now, from, &hello, bytes, kept);
             }
         }
         self.pass_on(now, from, bytes)
@@ -186,6 +193,7 @@ impl Dtls {
         from: &FiveTuple,
         hello: &ClientHello<'_>,
         bytes: &[u8],
+        kept: impl Fn(&FiveTuple) -> bool,
     ) -> Received {
         // The second message of the handshake: the first had no cookie.
         if hello.message_sequence() != 1 {
@@ -193,7 +201,7 @@ impl Dtls {
         }
         // The client began anew from the same port (RFC 6347 §4.2.8).
         let replaced = self.clients.remove(from).is_some();
-        self.make_room(now);
+        self.make_room(now, kept);
         self.renew();
         if self.clients.len() < self.max {
             let association = self.engine.accept(now, hello);
@@ -216,13 +224,18 @@ impl Dtls {
     }
 
     /// Of handshakes that go on the oldest one gives way, and of associations that nothing keeps.
-    fn make_room(&mut self, now: Instant) {
+    fn make_room(&mut self, now: Instant, kept: impl Fn(&FiveTuple) -> bool) {
         if self.clients.len() >= self.max
-            && let Some((tuple, client)) = self.clients.iter().min_by_key(|(_, c)| c.kept)
+            && let Some((tuple, client)) = self.clients.iter_mut().min_by_key(|(_, c)| c.kept)
             && now.saturating_duration_since(client.kept) >= UNKEPT
         {
-            let tuple = *tuple;
-            self.close(now, &tuple);
+            if kept(tuple) {
+                // Since [`Self::idle`] looked. Who wants the place asks again in a second.
+                client.kept = now;
+            } else {
+                let tuple = *tuple;
+                self.close(now, &tuple);
+            }
         }
         let clients = &self.clients;
         let goes_on = |tuple: &FiveTuple| {

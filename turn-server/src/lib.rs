@@ -226,7 +226,7 @@ impl Server {
         let until = Instant::now() + deadline;
         self.draining.store(true, Ordering::Relaxed);
         self.workers.iter().for_each(|worker| worker.control.drain());
-        while self.workers.iter().any(Running::goes_on) && Instant::now() < until {
+        while self.workers.iter().any(Running::has_clients) && Instant::now() < until {
             std::thread::sleep(SHUTDOWN_POLL.min(deadline));
         }
         self.workers.iter().for_each(|worker| worker.control.stop());
@@ -251,6 +251,11 @@ impl Server {
 }
 
 impl Running {
+    /// While the server drains.
+    fn has_clients(&self) -> bool {
+        self.goes_on() && !self.control.is_drained()
+    }
+
     fn goes_on(&self) -> bool {
         lock(&self.thread).as_ref().is_some_and(|thread| !thread.is_finished())
     }

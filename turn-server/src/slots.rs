@@ -15,11 +15,12 @@ pub(crate) struct Slab<T> {
     places: Vec<Option<T>>,
     /// Empty ones, the lowest first. It may name some that are not there any more.
     free: BinaryHeap<Reverse<usize>>,
+    len: usize,
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { places: Vec::new(), free: BinaryHeap::new() }
+        Self { places: Vec::new(), free: BinaryHeap::new(), len: 0 }
     }
 }
 
@@ -40,7 +41,13 @@ impl<T> Slab<T> {
         let slot = self.next_slot();
         self.free.pop();
         put(&mut self.places, slot, value);
+        self.len += 1;
         slot
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     pub(crate) fn get(&self, slot: usize) -> Option<&T> {
@@ -53,6 +60,7 @@ impl<T> Slab<T> {
 
     pub(crate) fn remove(&mut self, slot: usize) -> Option<T> {
         let removed = self.places.get_mut(slot)?.take()?;
+        self.len -= 1;
         self.free.push(Reverse(slot));
         if shrink(&mut self.places) {
             let mut free = std::mem::take(&mut self.free).into_vec();

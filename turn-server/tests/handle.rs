@@ -269,6 +269,32 @@ fn a_draining_server_refuses_newcomers_and_new_settings() -> Result<()> {
     Ok(())
 }
 
+/// The kernel spreads clients over the workers' sockets; one that is gone moves everybody.
+#[test]
+fn a_draining_server_keeps_each_client_at_its_worker() -> Result<()> {
+    let server = Server::start(Config { workers: 8, ..config() })?;
+    let peer = UdpSocket::bind("127.0.0.1:0")?;
+    let mut callers = Vec::new();
+    for _ in 0..6 {
+        let mut caller = Caller::new(&server, "anna", "secret")?;
+        caller.enter()?;
+        callers.push(caller);
+    }
+    std::thread::scope(|scope| -> Result<()> {
+        let drained = scope.spawn(|| server.shutdown(PATIENCE));
+        wait_for("draining", || server.is_draining())?;
+        for (n, caller) in callers.iter_mut().enumerate() {
+            caller.reaches(&peer).with_context(|| format!("client {n}"))?;
+        }
+        ensure!(!drained.is_finished(), "there is somebody to wait for");
+        for caller in &mut callers {
+            caller.client.close(Instant::now());
+            caller.round()?;
+        }
+        Ok(())
+    })
+}
+
 /// Whether the peer is one for a new client.
 fn is_permitted(server: &Server, peer: IpAddr) -> Result<bool> {
     let mut caller = Caller::new(server, "anna", "secret")?;

@@ -35,6 +35,13 @@ fn tuple(client: u32) -> FiveTuple {
     FiveTuple { transport: Transport::Dtls, client, server: SERVER.parse().unwrap() }
 }
 
+impl Dtls {
+    /// A datagram, when nobody has an allocation.
+    fn hear(&mut self, now: Instant, from: &FiveTuple, bytes: &[u8]) -> Received {
+        self.receive(now, from, bytes, |_| false)
+    }
+}
+
 /// Another's client.
 struct Client {
     endpoint: Endpoint,
@@ -92,7 +99,7 @@ fn talk(
         while let Some(bytes) = client.poll() {
             silent = false;
             if !lost() {
-                got.push(server.receive(now, &client.tuple, &bytes));
+                got.push(server.hear(now, &client.tuple, &bytes));
             }
         }
         while let Some((to, bytes)) = server.poll_transmit() {
@@ -186,7 +193,7 @@ fn ghsa_5x2p_4vqj_f6m4_forged_hellos_leave_no_state_and_get_less_than_they_cost(
     let hello = client.poll().unwrap();
     let mut asked = 0;
     for forged in 0..2 * VERIFY_RATE {
-        server.receive(now, &tuple(forged), &hello);
+        server.hear(now, &tuple(forged), &hello);
         // A cookie of another address proves nothing.
         while let Some((_, bytes)) = server.poll_transmit() {
             assert!(bytes.len() < hello.len(), "{} for {}", bytes.len(), hello.len());
@@ -197,7 +204,7 @@ fn ghsa_5x2p_4vqj_f6m4_forged_hellos_leave_no_state_and_get_less_than_they_cost(
     assert_eq!((server.len(), server.handshakes.len()), (0, 0));
     // A second later there is a new budget, and the client is served.
     let now = now + Duration::from_secs(1);
-    assert_eq!(server.receive(now, &client.tuple, &hello), Received::Data(Vec::new()));
+    assert_eq!(server.hear(now, &client.tuple, &hello), Received::Data(Vec::new()));
     talk(&mut server, &mut client, now, || false);
     assert!(client.ready);
 }
@@ -205,7 +212,7 @@ fn ghsa_5x2p_4vqj_f6m4_forged_hellos_leave_no_state_and_get_less_than_they_cost(
 /// The client's second hello, which proves its address.
 fn second_hello(server: &mut Dtls, client: &mut Client, now: Instant) -> BytesMut {
     let hello = client.poll().unwrap();
-    server.receive(now, &client.tuple, &hello);
+    server.hear(now, &client.tuple, &hello);
     let (_, request) = server.poll_transmit().unwrap();
     client.receive(now, &request);
     client.poll().unwrap()
@@ -228,7 +235,7 @@ fn a_cookie_is_good_for_its_address_and_hello_and_for_a_while() {
         (tuple(1), &hello, later(119), true),
         (tuple(1), &hello, now, true),
     ] {
-        server.receive(now, &from, hello);
+        server.hear(now, &from, hello);
         assert_eq!(server.len(), usize::from(good), "{from:?}");
         server.clients.clear();
     }
@@ -240,7 +247,7 @@ fn whatever_comes_instead_of_a_hello_is_dropped() {
     let mut server = server(&KeyPair::generate().unwrap(), now);
     let hello = Client::new(1, now).poll().unwrap();
     for len in 0..hello.len() {
-        server.receive(now, &tuple(1), &hello[..len]);
+        server.hear(now, &tuple(1), &hello[..len]);
         assert_eq!(server.poll_transmit(), None, "{len} bytes");
     }
     // Every byte that says how long something is, and some more, as anything else.
@@ -248,7 +255,7 @@ fn whatever_comes_instead_of_a_hello_is_dropped() {
         for value in [0, 1, 127, 255] {
             let mut hello = hello.clone();
             hello[at] = value;
-            server.receive(now, &tuple(1), &hello);
+            server.hear(now, &tuple(1), &hello);
         }
     }
     assert_eq!(server.len(), 0);
@@ -262,7 +269,7 @@ fn the_server_hello_goes_on_from_the_number_of_the_hello_it_answers() {
     let mut hello = second_hello(&mut server, &mut client, now);
     // As if the first hello had been sent seven times.
     hello[10] = 7;
-    server.receive(now, &client.tuple, &hello);
+    server.hear(now, &client.tuple, &hello);
     let (_, flight) = server.poll_transmit().unwrap();
     assert_eq!(number(&flight[5..11]), 7);
 }
@@ -284,7 +291,7 @@ fn a_client_with_nothing_in_common_is_told_so() {
             let length = number(&hello[suites..suites + 2]);
             hello[suites + 2..suites + 2 + length].fill(250);
         }
-        server.receive(now, &client.tuple, &hello);
+        server.hear(now, &client.tuple, &hello);
         let (_, request) = server.poll_transmit().unwrap();
         let cookie = &request[request.len() - 20..];
         let at = RECORD_HEADER + 12 + 2 + 32 + 1;
@@ -294,7 +301,7 @@ fn a_client_with_nothing_in_common_is_told_so() {
         }
         // The second record, the second message.
         (hello[10], hello[RECORD_HEADER + 5]) = (1, 1);
-        server.receive(now, &client.tuple, &hello);
+        server.hear(now, &client.tuple, &hello);
         let (_, sent) = server.poll_transmit().unwrap();
         assert_eq!((sent[0], &sent[RECORD_HEADER..]), (21, &[2, alert][..]));
         assert_eq!(number(&sent[5..11]), 1, "a number that the client has not seen");
@@ -312,14 +319,14 @@ fn a_client_that_begins_anew_from_the_same_port_replaces_itself() {
     let hello = second_hello(&mut server, &mut new, now);
     old.send(now, b"still here");
     assert_eq!(talk(&mut server, &mut old, now, || false), [data(b"still here")]);
-    assert_eq!(server.receive(now, &new.tuple, &hello), Received::Ended);
+    assert_eq!(server.hear(now, &new.tuple, &hello), Received::Ended);
     // Sent again: the same handshake.
-    assert_eq!(server.receive(now, &new.tuple, &hello), Received::Data(Vec::new()));
+    assert_eq!(server.hear(now, &new.tuple, &hello), Received::Data(Vec::new()));
     talk(&mut server, &mut new, now, || false);
     assert!(new.ready && server.len() == 1);
     new.endpoint.close(now).unwrap();
     let goodbye = new.poll().unwrap();
-    assert_eq!(server.receive(now, &new.tuple, &goodbye), Received::Ended);
+    assert_eq!(server.hear(now, &new.tuple, &goodbye), Received::Ended);
     assert_eq!(server.len(), 0);
 }
 
@@ -331,7 +338,7 @@ fn handshakes_are_bounded_in_number_and_time_and_idle_clients_are_found() {
     for number in 1..=u32::try_from(MAX_HANDSHAKES).unwrap() + 10 {
         let mut client = Client::new(number, now);
         let hello = second_hello(&mut server, &mut client, now);
-        server.receive(now, &client.tuple, &hello);
+        server.hear(now, &client.tuple, &hello);
         server.transmits.clear();
     }
     assert_eq!(server.len(), 1 + MAX_HANDSHAKES);
@@ -364,7 +371,7 @@ fn an_association_that_nothing_keeps_gives_way() {
         server.idle(now, UNKEPT, |tuple| *tuple == kept);
         let mut client = Client::new(number, now);
         while let Some(bytes) = client.poll() {
-            server.receive(now, &client.tuple, &bytes);
+            server.hear(now, &client.tuple, &bytes);
             while let Some((to, bytes)) = server.poll_transmit() {
                 let whose = if to == client.tuple { &mut client } else { &mut stranger };
                 whose.receive(now, &bytes);
@@ -374,6 +381,30 @@ fn an_association_that_nothing_keeps_gives_way() {
     }
     assert!(stranger.closed, "and is told");
     assert!(server.send(start + UNKEPT, &kept, b"still served"));
+}
+
+/// Whoever has an allocation is found out once in a second; somebody may want his place before.
+#[test]
+fn an_allocation_keeps_its_association_from_the_first_moment() {
+    let start = Instant::now();
+    let mut server = server(&KeyPair::generate().unwrap(), start);
+    server.max = 1;
+    let first = connected(&mut server, 1, start).tuple;
+    let mut newcomer = Client::new(2, start);
+    let hello = newcomer.poll().unwrap();
+    server.hear(start, &newcomer.tuple, &hello);
+    let (_, request) = server.poll_transmit().unwrap();
+    newcomer.receive(start, &request);
+    let hello = newcomer.poll().unwrap();
+    for (what, after, has_allocation, gives_way) in [
+        ("it has got one", UNKEPT, true, false),
+        ("it had one a moment ago", UNKEPT + TICK, false, false),
+        ("it has had none for long", 2 * UNKEPT, false, true),
+    ] {
+        server.receive(start + after, &newcomer.tuple, &hello, |_| has_allocation);
+        assert_eq!(server.clients.contains_key(&first), !gives_way, "{what}");
+        assert_eq!(server.clients.contains_key(&newcomer.tuple), gives_way, "{what}");
+    }
 }
 
 fn record(kind: u8, epoch: u8, body: &[u8]) -> Vec<u8> {
@@ -423,7 +454,7 @@ fn fragments_and_later_epochs_never_reach_the_engine() {
 fn half_open(server: &mut Dtls, number: u32, now: Instant) -> Client {
     let mut client = Client::new(number, now);
     let hello = second_hello(server, &mut client, now);
-    assert_eq!(server.receive(now, &client.tuple, &hello), Received::Data(Vec::new()));
+    assert_eq!(server.hear(now, &client.tuple, &hello), Received::Data(Vec::new()));
     assert!(server.clients.contains_key(&client.tuple));
     client
 }
@@ -441,7 +472,7 @@ fn cve_2022_29189_no_part_of_a_message_is_kept() {
         part[RECORD_HEADER + 4..RECORD_HEADER + 6].copy_from_slice(&sequence.to_be_bytes());
         assert!(!filter.admits(&part, false), "the engine gets part of message {sequence}");
         if sequence < 50 {
-            server.receive(now, &client.tuple, &part);
+            server.hear(now, &client.tuple, &part);
         }
     }
     // Nor are they in anybody's way.
@@ -461,8 +492,8 @@ fn cve_2022_29190_parts_of_no_length_come_to_an_end() {
             let empty = record(22, 0, &message(kind, whole, offset, &[]));
             let is_whole = (whole, offset) == (0, 0);
             assert_eq!(Filter::default().admits(&empty, true), is_whole, "{whole} {offset}");
-            server.receive(now, &client.tuple, &empty);
-            server.receive(now, &client.tuple, &empty.repeat(20));
+            server.hear(now, &client.tuple, &empty);
+            server.hear(now, &client.tuple, &empty.repeat(20));
         }
         server.transmits.clear();
     }
@@ -493,7 +524,7 @@ fn cve_2026_54908_a_key_exchange_that_is_cut_off_is_read_to_its_end() {
             let len = u8::try_from(body.len()).unwrap();
             let sent = record(22, 0, &message(kind, len, 0, &body));
             assert!(Filter::default().admits(&sent, true), "the engine does not see it");
-            server.receive(now, &client.tuple, &sent);
+            server.hear(now, &client.tuple, &sent);
             server.close(now, &client.tuple);
             server.transmits.clear();
         }
@@ -517,7 +548,7 @@ fn cve_2022_2576_who_resumes_a_session_or_is_known_is_verified_as_well() {
     }
     for (what, hello) in [("anew", &hello), ("resuming", &resuming)] {
         for from in [tuple(1), tuple(2)] {
-            assert_eq!(server.receive(now, &from, hello), Received::Data(Vec::new()), "{what}");
+            assert_eq!(server.hear(now, &from, hello), Received::Data(Vec::new()), "{what}");
             let (to, answer) = server.poll_transmit().unwrap();
             assert_eq!((to, answer[RECORD_HEADER]), (from, HELLO_VERIFY_REQUEST), "{what}");
             assert!(answer.len() < hello.len(), "{what}: {} bytes", answer.len());

@@ -2,12 +2,19 @@
 
 use std::sync::mpsc::SyncSender;
 
+use super::ready::{WAKER, token};
 use super::{Worker, clocks};
 use crate::control::Command;
 
+/// Commands between two rounds of packets. A client that another worker passes on may bring 64 kB
+/// of requests.
+const COMMANDS: usize = 16;
+
 impl Worker {
+    /// At most [`COMMANDS`], then others have their turn.
     pub(super) fn obey(&mut self) {
-        while let Ok(command) = self.commands.try_recv() {
+        for _ in 0..COMMANDS {
+            let Ok(command) = self.commands.try_recv() else { return };
             self.control.taken(&command);
             match command {
                 Command::Reconfigure { reloadable, answer } => {
@@ -34,6 +41,7 @@ impl Worker {
             }
             self.do_outputs();
         }
+        self.ready.push(token(WAKER, 0));
     }
 }
 

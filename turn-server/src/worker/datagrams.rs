@@ -65,12 +65,14 @@ impl DtlsClients {
         index: usize,
         now: Now,
         buffer: &mut [u8],
+        kept: impl Fn(&FiveTuple) -> bool,
     ) -> io::Result<(FiveTuple, Received)> {
         let (server, socket) = self.sockets.get(index).ok_or(ErrorKind::WouldBlock)?;
         let dtls = self.dtls.as_mut().ok_or(ErrorKind::WouldBlock)?;
         let (len, from) = socket.recv_from(buffer)?;
         let client = FiveTuple { transport: Transport::Dtls, client: plain(from), server: *server };
-        let received = dtls.receive(now.instant, &client, buffer.get(..len).unwrap_or_default());
+        let datagram = buffer.get(..len).unwrap_or_default();
+        let received = dtls.receive(now.instant, &client, datagram, kept);
         self.flush();
         Ok((client, received))
     }
@@ -105,7 +107,8 @@ impl Worker {
     pub(super) fn serve_dtls(&mut self, index: usize) -> Served {
         let now = self.now;
         for datagrams in 0..BUDGET {
-            match self.dtls.receive(index, now, &mut self.buffer) {
+            let kept = |tuple: &FiveTuple| self.server.has_allocation(tuple);
+            match self.dtls.receive(index, now, &mut self.buffer, kept) {
                 Ok((client, Received::Data(messages))) => {
                     for message in messages {
                         self.serve_datagram(now, &client, &message);

@@ -14,7 +14,7 @@ mod streams;
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -55,8 +55,9 @@ const PEER_BUFFERS: usize = 64;
 const EVENTS: usize = ROUND;
 /// The largest datagram.
 const MAX_DATAGRAM: usize = 65_535;
-/// Panics of one worker. One that goes on panicking is of no use; its clients come to the others.
-const MAX_PANICS: u32 = 8;
+/// How long a worker that panicked rests: one that goes on panicking takes no time from the others.
+/// It never ends, since the system would then give the others' clients to the wrong ones.
+const REST: Duration = Duration::from_millis(100);
 /// How often connections are looked at, and how long a listener rests that cannot accept.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -192,16 +193,14 @@ impl Worker {
         Arc::clone(&self.control)
     }
 
-    /// Until told to stop, or until drained. A panic ends the allocations of this worker, whose
+    /// Until told to stop. A panic ends the allocations of this worker, whose
     /// state is not to be trusted any more, and nothing else.
     pub(crate) fn run(mut self) {
-        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.work())) {
+        while catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
             self.panics += 1;
             tracing::error!(panics = self.panics, "a TURN worker panicked: its allocations end");
             self.log_lost();
-            if self.panics > MAX_PANICS {
-                resume_unwind(panic);
-            }
+            std::thread::sleep(REST);
             self.start_over();
         }
     }
@@ -229,8 +228,15 @@ impl Worker {
             self.publish();
             match self.control.phase() {
                 Phase::Run => {}
-                Phase::Drain if self.server.allocations() > 0 => self.server.start_draining(),
-                Phase::Drain | Phase::Stop => break,
+                // Even with nothing left its sockets stay open as long as another worker has
+                // clients: the kernel would spread them anew over those that are left.
+                Phase::Drain => {
+                    self.server.start_draining();
+                    if self.server.allocations() == 0 {
+                        self.control.set_drained();
+                    }
+                }
+                Phase::Stop => break,
             }
         }
         self.server.end_all(clocks());

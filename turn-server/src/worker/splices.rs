@@ -191,15 +191,16 @@ impl Worker {
     }
 
     /// To the worker that has the connection which the client wants to bind. Whoever cannot be
-    /// passed on is closed: a client tries again.
+    /// passed on is closed: a client tries again. Nobody needs that twice: there it is bound.
     pub(super) fn pass_client(&mut self, client: &FiveTuple, worker: u8) {
         let slot = self.connections.slot_of(client);
         let Some(mut connection) = slot.and_then(|slot| self.connections.remove(slot)) else {
             return;
         };
-        if connection.deregister(self.poll.registry()).is_err() {
+        if connection.passed || connection.deregister(self.poll.registry()).is_err() {
             return;
         }
+        connection.passed = true;
         connection.decoder.put_back();
         let other = self.others.get().and_then(|others| others.get(usize::from(worker)));
         if let Some(other) = other {
@@ -209,7 +210,7 @@ impl Worker {
 
     /// From another worker.
     pub(super) fn adopt_client(&mut self, mut connection: Connection) {
-        if !self.make_room() {
+        if !self.make_room_for(&connection.tuple) {
             return;
         }
         let slot = self.connections.next_slot();

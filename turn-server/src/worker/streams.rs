@@ -34,10 +34,13 @@ impl Worker {
         Served { datagrams: BUDGET, more: true }
     }
 
-    fn accept(&mut self, mut stream: mio::net::TcpStream, from: SocketAddr, tls: bool) {
+    pub(super) fn accept(&mut self, mut stream: mio::net::TcpStream, from: SocketAddr, tls: bool) {
         // Dropping closes: there is nobody to tell.
         let Ok(server) = stream.local_addr() else { return };
-        if !self.make_room() {
+        let (client, server) = (plain(from), plain(server));
+        let transport = if tls { Transport::Tls } else { Transport::Tcp };
+        let tuple = FiveTuple { transport, client, server };
+        if !self.make_room_for(&tuple) {
             return;
         }
         // Video in small packets: waiting to fill a segment is what TCP must not do.
@@ -46,9 +49,6 @@ impl Worker {
         let interest = Interest::READABLE | Interest::WRITABLE;
         let registry = self.poll.registry();
         if registry.register(&mut stream, token(CONNECTION, slot), interest).is_ok() {
-            let (client, server) = (plain(from), plain(server));
-            let transport = if tls { Transport::Tls } else { Transport::Tcp };
-            let tuple = FiveTuple { transport, client, server };
             let Ok(wire) = Wire::new(stream, self.expect(tls)) else { return };
             self.connections.insert(Connection::new(wire, tuple, Instant::now()));
             if tls {
@@ -57,8 +57,12 @@ impl Worker {
         }
     }
 
-    /// Whether there is room for one more connection now.
-    pub(super) fn make_room(&mut self) -> bool {
+    /// Whether there is room for one more connection now. One with the same ends is over, whether
+    /// its end has been read or not: else the new one could not be.
+    pub(super) fn make_room_for(&mut self, tuple: &FiveTuple) -> bool {
+        if let Some(over) = self.connections.slot_of(tuple) {
+            self.close(over);
+        }
         match self.connections.room(|tuple| self.server.has_allocation(tuple)) {
             Room::There => true,
             Room::After(oldest) => {

@@ -19,6 +19,7 @@ use turn_client_proto::udp::TurnClientUdp;
 
 use crate::{Echo, PASSWORD, PATIENCE, USER, server, start};
 
+const BOTH: [TransportType; 2] = [TransportType::Udp, TransportType::Tcp];
 const ROUND: Duration = Duration::from_millis(5);
 /// For what should not be asked any more.
 const LAST_ROUNDS: usize = 20;
@@ -216,16 +217,19 @@ fn turn_client_proto_relays_over_udp_and_tcp_and_both_families() {
 #[test]
 fn turn_client_proto_is_refused_with_a_wrong_password() {
     scene("turn_client_proto_is_refused_with_a_wrong_password", &[], |_| {
-        let server = server()?;
-        let mut foreign =
-            Foreign::new(server.local_addrs()[0], TransportType::Udp, config("guess"))?;
-        // It asks again with each new nonce, until the server does not answer any more.
-        let deadline = Instant::now() + PATIENCE;
-        while server.stats().counters.challenged < 3 {
-            ensure!(Instant::now() < deadline, "it was not challenged");
-            foreign.round()?;
+        // Once without credentials. Over UDP it asks again with each new nonce, until the server
+        // does not answer any more.
+        for (transport, challenges) in [(TransportType::Udp, 3), (TransportType::Tcp, 2)] {
+            let server = server()?;
+            let mut foreign = Foreign::new(server.local_addrs()[0], transport, config("guess"))?;
+            let deadline = Instant::now() + PATIENCE;
+            while server.stats().counters.challenged < challenges {
+                ensure!(Instant::now() < deadline, "{transport}: {:?}", server.stats());
+                foreign.last_round();
+            }
+            let made = server.stats().counters.allocations_made;
+            ensure!(made == 0, "{transport}: an allocation was made");
         }
-        ensure!(server.stats().counters.allocations_made == 0, "an allocation was made");
         Ok(())
     });
 }
@@ -234,44 +238,63 @@ fn turn_client_proto_is_refused_with_a_wrong_password() {
 fn turn_client_proto_relays_for_both_families_at_once() {
     scene("turn_client_proto_relays_for_both_families_at_once", &[], |_| {
         let server = server()?;
-        let mut config = config(PASSWORD);
-        config.add_address_family(AddressFamily::IPV6);
-        let mut foreign = Foreign::new(server.local_addrs()[0], TransportType::Udp, config)?;
-        let relayed = [foreign.allocated()?, foreign.allocated()?];
-        ensure!(relayed.iter().any(SocketAddr::is_ipv4), "{relayed:?}");
-        ensure!(relayed.iter().any(SocketAddr::is_ipv6), "{relayed:?}");
-        for ip in ["127.0.0.1", "::1"] {
-            let echo = Echo::start(ip)?;
-            foreign.permit(echo.addr)?;
-            foreign.echoed(echo.addr, b"in an indication").context(ip)?;
+        for transport in BOTH {
+            let mut config = config(PASSWORD);
+            config.add_address_family(AddressFamily::IPV6);
+            let foreign = Foreign::new(server.local_addrs()[0], transport, config)?;
+            relay_for_both_families(foreign).with_context(|| transport.to_string())?;
         }
-        // It numbers the channels of each family from 0x4000, so only one family can have one.
-        let echo = Echo::start("::1")?;
-        foreign.bind(echo.addr)?;
-        foreign.echoed(echo.addr, b"in a channel")
+        Ok(())
     });
+}
+
+fn relay_for_both_families(mut foreign: Foreign) -> Result<()> {
+    let relayed = [foreign.allocated()?, foreign.allocated()?];
+    ensure!(relayed.iter().any(SocketAddr::is_ipv4), "{relayed:?}");
+    ensure!(relayed.iter().any(SocketAddr::is_ipv6), "{relayed:?}");
+    for ip in ["127.0.0.1", "::1"] {
+        let echo = Echo::start(ip)?;
+        foreign.permit(echo.addr)?;
+        foreign.echoed(echo.addr, b"in an indication").context(ip)?;
+    }
+    // It numbers the channels of each family from 0x4000, so only one family can have one.
+    let echo = Echo::start("::1")?;
+    foreign.bind(echo.addr)?;
+    foreign.echoed(echo.addr, b"in a channel")
 }
 
 #[test]
 fn turn_client_proto_proves_a_password_with_sha_256_and_without_its_name() {
     let name = "turn_client_proto_proves_a_password_with_sha_256_and_without_its_name";
     scene(name, &[], |_| {
-        // Over TCP the first answer offers everything; names are hashed where there are no secrets.
+        // Names are hashed where there are no secrets.
         let server = start(Config { rest_secrets: Vec::new(), ..crate::config()? })?;
-        for (what, integrity, anonymous) in [
-            ("SHA-1", IntegrityAlgorithm::Sha1, Feature::Disabled),
-            ("SHA-256", IntegrityAlgorithm::Sha256, Feature::Disabled),
-            ("SHA-256, USERHASH", IntegrityAlgorithm::Sha256, Feature::Required),
+        let (sha_1, sha_256) = (IntegrityAlgorithm::Sha1, IntegrityAlgorithm::Sha256);
+        let (named, anonymous) = (Feature::Disabled, Feature::Required);
+        // Over UDP its first question is too short to pay for a challenge that offers everything.
+        for (transport, what, integrity, name, is_offered) in [
+            (TransportType::Udp, "SHA-1", sha_1, named, true),
+            (TransportType::Udp, "SHA-256", sha_256, named, false),
+            (TransportType::Udp, "SHA-256, USERHASH", sha_256, anonymous, false),
+            (TransportType::Tcp, "SHA-1", sha_1, named, true),
+            (TransportType::Tcp, "SHA-256", sha_256, named, true),
+            (TransportType::Tcp, "SHA-256, USERHASH", sha_256, anonymous, true),
         ] {
+            let context = || format!("{transport}, {what}");
             let mut config = config(PASSWORD);
             config.set_supported_integrity(integrity);
-            config.set_anonymous_username(anonymous);
-            let to = server.local_addrs()[0];
-            let mut foreign = Foreign::new(to, TransportType::Tcp, config)?;
-            foreign.allocated().context(what)?;
+            config.set_anonymous_username(name);
+            let mut foreign = Foreign::new(server.local_addrs()[0], transport, config)?;
+            let allocated = foreign.allocated();
+            if !is_offered {
+                let error = allocated.err().with_context(context)?.to_string();
+                ensure!(error.contains("AllocationCreateFailed"), "{transport}, {what}: {error}");
+                continue;
+            }
+            allocated.with_context(context)?;
             let echo = Echo::start("127.0.0.1")?;
-            foreign.permit(echo.addr).context(what)?;
-            foreign.echoed(echo.addr, what.as_bytes()).context(what)?;
+            foreign.permit(echo.addr).with_context(context)?;
+            foreign.echoed(echo.addr, what.as_bytes()).with_context(context)?;
         }
         Ok(())
     });

@@ -23,6 +23,7 @@ export function emit(event, fields = {}) {
 // Calls `main(page, args)` with a page in which every RTCPeerConnection is collected.
 // `args.secureOrigin`: an http origin that the page may use WebCrypto in.
 // `args.trustedKey`: the SHA-256 of a public key whose certificates are good, TURN's as well.
+// `args.log`: a file for what Chromium says about itself.
 // `args.viewport`, `args.colorScheme`, `args.locale`: as in Playwright.
 export async function run(main) {
   let browser;
@@ -32,9 +33,10 @@ export async function run(main) {
       ? [`--unsafely-treat-insecure-origin-as-secure=${args.secureOrigin}`]
       : [];
     if (args.trustedKey) trusted.push(`--ignore-certificate-errors-spki-list=${args.trustedKey}`);
+    const logging = args.log ? ['--enable-logging', `--log-file=${args.log}`] : [];
     browser = await chromium.launch({
       executablePath: process.env.PORTHOLE_CHROMIUM ?? '/usr/bin/chromium',
-      args: [...FLAGS, ...trusted],
+      args: [...FLAGS, ...trusted, ...logging],
     });
     const context = await browser.newContext({
       viewport: args.viewport ?? { width: 1280, height: 800 },

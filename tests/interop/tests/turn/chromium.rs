@@ -1,5 +1,6 @@
 //! Chromium with nothing but our TURN server, on a host of its own.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -18,6 +19,8 @@ const DEADLINE: Duration = Duration::from_secs(90);
 const MESSAGES: u64 = 50;
 const PORT: u16 = 3478;
 const TLS_PORT: u16 = 5349;
+/// Of Chromium's network errors.
+const ERR_CERT_AUTHORITY_INVALID: i32 = -202;
 
 #[test]
 fn chromium_relays_over_udp_and_tcp() {
@@ -51,11 +54,21 @@ fn chromium_relays_over_tls() {
         let url = format!("turns:{SERVER_ADDRESS}:{TLS_PORT}?transport=tcp");
         let place = Place::On(&browser.host);
         relay(scene, place, &server, "tls", &url, &authority.key_digest)?;
-        // The one that it does not know is not trusted.
+        // The one that it does not know is not trusted, and nothing else is wrong.
+        let before = server.stats().counters;
         let unknown = relay(scene, place, &server, "tls", &url, "");
         ensure!(unknown.is_err(), "any certificate will do");
+        let log = std::fs::read_to_string(log_file(scene, "tls"))?;
+        let refused = format!("Error from connecting socket, result={ERR_CERT_AUTHORITY_INVALID}");
+        ensure!(log.contains(&refused), "{log}");
+        ensure!(server.stats().counters == before, "it spoke of TURN: {:?}", server.stats());
         Ok(())
     });
+}
+
+/// What Chromium says about itself.
+fn log_file(scene: &Scene, protocol: &str) -> PathBuf {
+    scene.folder().join(format!("chromium-{protocol}.log"))
 }
 
 fn in_the_lab() -> Result<Config> {
@@ -73,7 +86,7 @@ fn relay(
     let before = server.stats().counters;
     let arguments = json!({
         "urls": [url], "username": USER, "credential": PASSWORD, "messages": MESSAGES,
-        "trustedKey": trusted_key,
+        "trustedKey": trusted_key, "log": log_file(scene, protocol),
     });
     let mut browser = Browser::script(scene, protocol, place, "turn.mjs", &arguments)?;
     browser.finish(DEADLINE)?;

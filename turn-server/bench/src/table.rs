@@ -206,6 +206,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_wanted_is_met_up_to_its_limit_and_not_beyond() {
+        for (wanted, coturn, ours, verdict) in [
+            (Wanted::Ratio(0.7), Some(100.0), 70.0, "yes"),
+            (Wanted::Ratio(0.7), Some(100.0), 71.0, "NO"),
+            (Wanted::AtMost(2.0), Some(100.0), 2.0, "yes"),
+            (Wanted::AtMost(2.0), Some(100.0), 2.1, "NO"),
+            (Wanted::AtLeast(2.0), Some(1.0), 2.0, "yes"),
+            (Wanted::AtLeast(2.0), Some(1.0), 1.9, "NO"),
+            // Nothing to be compared with is no verdict.
+            (Wanted::Ratio(0.7), None, 71.0, ""),
+            (Wanted::Ratio(0.7), Some(0.0), 71.0, ""),
+            (Wanted::Nothing, Some(1.0), 100.0, ""),
+        ] {
+            let mut table = Table::new(Vec::new(), &[Contender::Coturn, Contender::Porthole]);
+            let row = || Row::new("relay".to_owned(), "ns").wanted(wanted);
+            // The median counts, not one that stands out.
+            for (outlier, times) in [(0.0, 1), (1.0, 3), (1000.0, 1)] {
+                for _ in 0..times {
+                    table.add(Contender::Porthole, row(), ours * outlier);
+                    coturn.into_iter().for_each(|value| table.add(Contender::Coturn, row(), value));
+                }
+            }
+            let cells = table.lines.first().map(Line::cells).expect("the row");
+            assert_eq!(cells.last().map(String::as_str), Some(verdict), "{wanted:?} {cells:?}");
+        }
+    }
+
+    #[test]
     fn what_a_server_cannot_do_is_a_dash_and_a_reason_below() {
         let mut table = Table::new(Vec::new(), &[Contender::TurnCrate, Contender::Porthole]);
         table.add(Contender::Porthole, Row::new("packets lost".to_owned(), ""), 0.0);

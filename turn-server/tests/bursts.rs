@@ -9,9 +9,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg, setsockopt, sockopt};
+use porthole_test_support::scene::{Need, scene};
 use porthole_turn_proto::stun::{Class, MessageWriter, Method, TransactionId, attribute};
 use porthole_turn_proto::{ClientConfig, ClientEvent, Transport, TurnClient};
 use porthole_turn_server::{Config, Server};
@@ -269,24 +269,21 @@ fn a_closed_port_is_told_to_the_client_and_disturbs_no_other_peer() -> Result<()
     Ok(())
 }
 
-/// Runs in a network of its own, where the way to [`NARROW`] is so narrow. `None` without the
-/// privileges for that.
+/// Runs in a network of its own, where the way to [`NARROW`] is so narrow.
 fn beside_a_narrow_path(
     mtu: u16,
     test: impl FnOnce() -> Result<()> + Send + 'static,
-) -> Result<Option<()>> {
+) -> Result<()> {
     let ip = move |arguments: &str| {
         let status = Command::new("ip").args(arguments.split(' ')).status()?;
         ensure!(status.success(), "ip {arguments}");
         Ok(())
     };
     let thread = std::thread::spawn(move || {
-        if unshare(CloneFlags::CLONE_NEWNET) == Err(Errno::EPERM) {
-            return Ok(None);
-        }
+        unshare(CloneFlags::CLONE_NEWNET)?;
         ip("link set lo up")?;
         ip(&format!("route add local {NARROW} dev lo table local mtu lock {mtu}"))?;
-        test().map(Some)
+        test()
     });
     thread.join().map_err(|_| anyhow::anyhow!("a panic"))?
 }
@@ -308,57 +305,55 @@ fn indication(peer: SocketAddr, payload: &[u8], dont_fragment: bool) -> Result<V
 const NARROW: &str = "127.9.9.9";
 
 #[test]
-fn a_narrow_path_takes_what_is_segmented_one_by_one_and_nothing_that_must_stay_whole() -> Result<()>
-{
-    let tested = beside_a_narrow_path(600, || {
-        let server = start(true)?;
-        let listen = server.local_addrs()[0];
-        let mut caller = Caller::new(listen)?;
-        let peer = UdpSocket::bind((NARROW, 0))?;
-        peer.set_read_timeout(Some(PATIENCE))?;
-        let at = peer.local_addr()?;
-        caller.open(at, false)?;
-        // Before anything was fragmented, and after.
-        for round in 0..2 {
-            for (len, dont_fragment, arrives) in
-                [(500, true, true), (1200, true, false), (1200, false, true), (1200, true, false)]
-            {
-                let payload = payloads(&[len]).remove(0);
-                let before = server.stats().not_sent;
-                let message = indication(at, &payload, dont_fragment)?;
-                send(&caller.socket, listen, &[message], false)?;
-                let what = format!("{len} {dont_fragment} {round}");
-                if arrives {
-                    assert_eq!(receive(&peer, 1), [payload], "{what}");
-                }
-                // Counted in public a moment after the attempt.
-                let refused = || server.stats().not_sent - before;
-                let deadline = Instant::now() + PATIENCE;
-                while refused() < u64::from(!arrives) {
-                    ensure!(Instant::now() < deadline, "{what}: it is not refused");
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                assert_eq!(refused(), u64::from(!arrives), "{what}");
-                peer.set_nonblocking(true)?;
-                assert_eq!(receive(&peer, 1), [[0; 0]; 0], "{what}");
-                peer.set_nonblocking(false)?;
-            }
-        }
-        // They come in one piece and are to leave in one, which the kernel refuses there.
-        for round in 0..3 {
+fn a_narrow_path_takes_what_is_segmented_one_by_one_and_nothing_that_must_stay_whole() {
+    let name = "a_narrow_path_takes_what_is_segmented_one_by_one_and_nothing_that_must_stay_whole";
+    scene(name, &[Need::Lab], |_| beside_a_narrow_path(600, segmented_and_whole));
+}
+
+fn segmented_and_whole() -> Result<()> {
+    let server = start(true)?;
+    let listen = server.local_addrs()[0];
+    let mut caller = Caller::new(listen)?;
+    let peer = UdpSocket::bind((NARROW, 0))?;
+    peer.set_read_timeout(Some(PATIENCE))?;
+    let at = peer.local_addr()?;
+    caller.open(at, false)?;
+    // Before anything was fragmented, and after.
+    for round in 0..2 {
+        for (len, dont_fragment, arrives) in
+            [(500, true, true), (1200, true, false), (1200, false, true), (1200, true, false)]
+        {
+            let payload = payloads(&[len]).remove(0);
             let before = server.stats().not_sent;
-            let sent = payloads(&[1200; 8]);
-            let wrapped = caller.wrap(at, &sent)?;
-            send(&caller.socket, listen, &wrapped, true)?;
-            let got = receive(&peer, sent.len());
-            assert_eq!(lens(&got), lens(&sent), "{round}");
-            assert!(got == sent, "{round}: the bytes differ");
-            assert_eq!(server.stats().not_sent, before, "{round}");
+            let message = indication(at, &payload, dont_fragment)?;
+            send(&caller.socket, listen, &[message], false)?;
+            let what = format!("{len} {dont_fragment} {round}");
+            if arrives {
+                assert_eq!(receive(&peer, 1), [payload], "{what}");
+            }
+            // Counted in public a moment after the attempt.
+            let refused = || server.stats().not_sent - before;
+            let deadline = Instant::now() + PATIENCE;
+            while refused() < u64::from(!arrives) {
+                ensure!(Instant::now() < deadline, "{what}: it is not refused");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            assert_eq!(refused(), u64::from(!arrives), "{what}");
+            peer.set_nonblocking(true)?;
+            assert_eq!(receive(&peer, 1), [[0; 0]; 0], "{what}");
+            peer.set_nonblocking(false)?;
         }
-        Ok(())
-    })?;
-    if tested.is_none() {
-        eprintln!("a_narrow_path_takes_…: skipped: it needs the right to make a network (root)");
+    }
+    // They come in one piece and are to leave in one, which the kernel refuses there.
+    for round in 0..3 {
+        let before = server.stats().not_sent;
+        let sent = payloads(&[1200; 8]);
+        let wrapped = caller.wrap(at, &sent)?;
+        send(&caller.socket, listen, &wrapped, true)?;
+        let got = receive(&peer, sent.len());
+        assert_eq!(lens(&got), lens(&sent), "{round}");
+        assert!(got == sent, "{round}: the bytes differ");
+        assert_eq!(server.stats().not_sent, before, "{round}");
     }
     Ok(())
 }

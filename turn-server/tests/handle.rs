@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+#[cfg(target_os = "linux")]
+use porthole_test_support::scene::{Need, scene};
 use porthole_turn_proto::{
     ClientConfig, ClientEvent, FailureReason, Transport, TurnClient, rest_credentials,
 };
@@ -308,10 +310,19 @@ fn is_permitted(server: &Server, peer: IpAddr) -> Result<bool> {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn an_address_that_this_host_gains_is_no_peer_any_more() -> Result<()> {
-    use nix::errno::Errno;
-    use nix::sched::{CloneFlags, unshare};
+fn an_address_that_this_host_gains_is_no_peer_any_more() {
+    scene("an_address_that_this_host_gains_is_no_peer_any_more", &[Need::Lab], |_| {
+        let thread = std::thread::spawn(|| {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?;
+            gain_and_lose_an_address()
+        });
+        thread.join().map_err(|_| anyhow!("a panic"))?
+    });
+}
 
+/// In a network of its own.
+#[cfg(target_os = "linux")]
+fn gain_and_lose_an_address() -> Result<()> {
     // A public one, for a peer's.
     const GAINED: &str = "9.9.9.9";
     let ip = |arguments: &str| {
@@ -319,32 +330,24 @@ fn an_address_that_this_host_gains_is_no_peer_any_more() -> Result<()> {
         ensure!(status.success(), "ip {arguments}");
         Ok(())
     };
-    let thread = std::thread::spawn(move || -> Result<bool> {
-        if unshare(CloneFlags::CLONE_NEWNET) == Err(Errno::EPERM) {
-            return Ok(false);
-        }
-        ip("link set lo up")?;
-        ip("route add default dev lo")?;
-        let (server, _) = start(config())?;
-        let peer = GAINED.parse()?;
-        ensure!(is_permitted(&server, peer)?, "it is another host's");
-        ip(&format!("address add {GAINED}/32 dev lo"))?;
-        let mut refused = Ok(false);
-        wait_for("the rule", || {
-            refused = is_permitted(&server, peer).map(|permitted| !permitted);
-            !matches!(refused, Ok(false))
-        })?;
-        ensure!(refused?, "it is this host's");
-        ip(&format!("address del {GAINED}/32 dev lo"))?;
-        let mut permitted = Ok(false);
-        wait_for("the end of it", || {
-            permitted = is_permitted(&server, peer);
-            !matches!(permitted, Ok(false))
-        })?;
-        permitted
-    });
-    if !thread.join().map_err(|_| anyhow!("a panic"))?? {
-        eprintln!("an_address_that_…: skipped: it needs the right to make a network (root)");
-    }
+    ip("link set lo up")?;
+    ip("route add default dev lo")?;
+    let (server, _) = start(config())?;
+    let peer = GAINED.parse()?;
+    ensure!(is_permitted(&server, peer)?, "it is another host's");
+    ip(&format!("address add {GAINED}/32 dev lo"))?;
+    let mut refused = Ok(false);
+    wait_for("the rule", || {
+        refused = is_permitted(&server, peer).map(|permitted| !permitted);
+        !matches!(refused, Ok(false))
+    })?;
+    ensure!(refused?, "it is this host's");
+    ip(&format!("address del {GAINED}/32 dev lo"))?;
+    let mut permitted = Ok(false);
+    wait_for("the end of it", || {
+        permitted = is_permitted(&server, peer);
+        !matches!(permitted, Ok(false))
+    })?;
+    ensure!(permitted?, "it is another host's again");
     Ok(())
 }

@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
+use nix::sys::resource::{Resource, getrlimit};
 
 use crate::{browser, cameras, disk, lab::Lab, porthole, python, viewer};
 
@@ -31,6 +33,10 @@ pub enum Need {
     SmallDisk,
     /// A program of this name, installed by the packages that the README lists.
     Tool(&'static str),
+    /// clang, whose version begins so.
+    Clang(&'static str),
+    /// As many files as one process may have open at most.
+    OpenFiles(u64),
 }
 
 /// A folder for everything that one test starts. Removed when the test is through; its logs are
@@ -124,7 +130,27 @@ impl Need {
             Self::Tool(name) => {
                 find_tool(name).is_none().then(|| format!("{name} is not installed"))
             }
+            Self::Clang(version) => missing_clang(version),
+            Self::OpenFiles(count) => missing_files(count),
         }
+    }
+}
+
+fn missing_clang(wanted: &str) -> Option<String> {
+    let Ok(output) = Command::new("clang").arg("-dumpversion").output() else {
+        return Some("clang is not installed".to_owned());
+    };
+    let version = String::from_utf8_lossy(&output.stdout);
+    let version = version.trim();
+    let is_another = !version.starts_with(wanted);
+    is_another.then(|| format!("it needs clang {wanted}x, not {version}"))
+}
+
+fn missing_files(wanted: u64) -> Option<String> {
+    match getrlimit(Resource::RLIMIT_NOFILE) {
+        Ok((_, hard)) if hard >= wanted => None,
+        Ok((_, hard)) => Some(format!("it needs {wanted} open files, and {hard} are allowed")),
+        Err(error) => Some(format!("the limit of open files: {error}")),
     }
 }
 

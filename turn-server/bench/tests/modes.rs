@@ -4,7 +4,8 @@
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use nix::sys::resource::{Resource, getrlimit};
+use anyhow::{Context as _, Result, ensure};
+use porthole_test_support::scene::{Need, scene};
 use serde_json::Value;
 
 /// One mode has the machine for itself: each of them takes what it can get, and would take it from
@@ -49,19 +50,32 @@ fn the_table_has_a_value_for_every_measurement() {
 
 #[test]
 fn the_turn_crate_stands_beside_ours() {
-    let arguments = ["compare", "--json", "--servers", "turn-crate,porthole", "--only"];
-    let small = ["relay 10 flows 160 B", "--seconds", "0.1", "--repetitions", "1", "--no-pin"];
+    scene("the_turn_crate_stands_beside_ours", &[], |_| beside_ours("turn-crate", "turn crate 0"));
+}
+
+#[test]
+fn coturn_stands_beside_ours() {
+    let needs = [Need::Tool("turnserver")];
+    scene("coturn_stands_beside_ours", &needs, |_| beside_ours("coturn", "coturn 4"));
+}
+
+/// One short case, with both columns, and with the other one's version.
+fn beside_ours(other: &str, version: &str) -> Result<()> {
+    let servers = format!("{other},porthole");
+    let arguments = ["compare", "--json", "--servers", &servers, "--only", "relay 10 flows 160 B"];
+    let small = ["--seconds", "0.1", "--repetitions", "1", "--no-pin"];
     let table = bench(&[&arguments[..], &small].concat());
-    assert_eq!(table["failures"], serde_json::json!([]));
-    let results = table["lines"][0]["results"].as_array().expect("results");
+    ensure!(table["failures"] == serde_json::json!([]), "{table}");
+    let results = table["lines"][0]["results"].as_array().context("results")?;
     let servers: Vec<_> = results.iter().map(|result| result["server"].as_str()).collect();
-    assert_eq!(servers, [Some("turn-crate"), Some("porthole")]);
+    ensure!(servers == [Some(other), Some("porthole")], "{table}");
     for result in results {
-        assert_eq!(result["values"].as_array().map(Vec::len), Some(1), "{table}");
+        ensure!(result["values"].as_array().map(Vec::len) == Some(1), "{table}");
     }
-    let conditions = table["conditions"].as_array().expect("conditions");
-    let version = |line: &Value| line.as_str().is_some_and(|line| line.starts_with("turn crate 0"));
-    assert!(conditions.iter().any(version), "{table}");
+    let conditions = table["conditions"].as_array().context("conditions")?;
+    let is_named = |line: &Value| line.as_str().is_some_and(|line| line.starts_with(version));
+    ensure!(conditions.iter().any(is_named), "{table}");
+    Ok(())
 }
 
 #[test]
@@ -80,10 +94,13 @@ fn a_flood_from_100_000_addresses_costs_no_memory_and_no_packet_of_a_relay() {
 
 #[test]
 fn ports_quota_and_memory_of_10_000_allocations_come_back() {
-    let (_, files) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
-    let count = files.saturating_sub(100).min(10_000).to_string();
-    let report = bench(&["soak", "--json", "--no-pin", "--hold", "4", "--allocations", &count]);
-    let timeline = report["timeline"].as_array().expect("a timeline");
-    let most = timeline.iter().filter_map(|moment| moment["descriptors"].as_u64()).max();
-    assert!(most > count.parse().ok(), "each allocation has a socket: {report}");
+    let needs = [Need::OpenFiles(10_100)];
+    scene("ports_quota_and_memory_of_10_000_allocations_come_back", &needs, |_| {
+        let how = ["--json", "--no-pin", "--hold", "4", "--allocations", "10000"];
+        let report = bench(&[&["soak"][..], &how].concat());
+        let timeline = report["timeline"].as_array().context("a timeline")?;
+        let most = timeline.iter().filter_map(|moment| moment["descriptors"].as_u64()).max();
+        ensure!(most > Some(10_000), "each allocation has a socket: {report}");
+        Ok(())
+    });
 }

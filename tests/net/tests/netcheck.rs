@@ -20,28 +20,42 @@ fn netcheck_names_each_nat() {
     scene("netcheck_names_each_nat", &needs, |scene| {
         let lab = Lab::new("netcheck")?;
         let _server = start_coturn(scene, &lab)?;
-        let (none, address) = ("endpoint-independent", "address-dependent");
-        let address_and_port = "address-and-port-dependent";
-        for (nat, class, mapping, filtering) in [
-            (Nat::Open, "open", none, none),
-            (Nat::FullCone, "full-cone", none, none),
-            (Nat::Restricted, "restricted", none, address),
-            (Nat::PortRestricted, "port-restricted", none, address_and_port),
-            (Nat::Symmetric, "symmetric", address_and_port, address_and_port),
-        ] {
-            let side = lab.side(nat)?;
-            // The server is up when it answers; a question opens no NAT for long enough to matter.
-            let found = wait::until("an answer", READY_DEADLINE, || {
-                let found = netcheck(Place::On(&side.host))?;
-                Ok((!found["nat"].is_null()).then_some(found))
-            })?;
-            let is = |key: &str, expected: &str| found["nat"][key] == expected;
-            ensure!(is("class", class), "{nat}: {found}");
-            ensure!(is("mapping", mapping), "{nat}: {found}");
-            ensure!(is("filtering", filtering), "{nat}: {found}");
-        }
-        Ok(())
+        name_each_nat(&lab)
     });
+}
+
+#[test]
+fn netcheck_names_each_nat_with_our_own_server() {
+    let needs = [Need::Lab, Need::Program];
+    scene("netcheck_names_each_nat_with_our_own_server", &needs, |scene| {
+        let lab = Lab::new("netcheck-ours")?;
+        let _server = start_ours(scene, &lab)?;
+        name_each_nat(&lab)
+    });
+}
+
+fn name_each_nat(lab: &Lab) -> Result<()> {
+    let (none, address) = ("endpoint-independent", "address-dependent");
+    let address_and_port = "address-and-port-dependent";
+    for (nat, class, mapping, filtering) in [
+        (Nat::Open, "open", none, none),
+        (Nat::FullCone, "full-cone", none, none),
+        (Nat::Restricted, "restricted", none, address),
+        (Nat::PortRestricted, "port-restricted", none, address_and_port),
+        (Nat::Symmetric, "symmetric", address_and_port, address_and_port),
+    ] {
+        let side = lab.side(nat)?;
+        // The server is up when it answers; a question opens no NAT for long enough to matter.
+        let found = wait::until("an answer", READY_DEADLINE, || {
+            let found = netcheck(Place::On(&side.host))?;
+            Ok((!found["nat"].is_null()).then_some(found))
+        })?;
+        let is = |key: &str, expected: &str| found["nat"][key] == expected;
+        ensure!(is("class", class), "{nat}: {found}");
+        ensure!(is("mapping", mapping), "{nat}: {found}");
+        ensure!(is("filtering", filtering), "{nat}: {found}");
+    }
+    Ok(())
 }
 
 /// A public address is no good to others when a firewall drops what they send first.
@@ -122,6 +136,19 @@ fn start_coturn(scene: &Scene, lab: &Lab) -> Result<Program> {
         .arg("--userdb")
         .arg(in_folder("coturn.sqlite"));
     Program::start(scene, "coturn", &mut command)
+}
+
+/// `porthole turn` at the same addresses and ports.
+fn start_ours(scene: &Scene, lab: &Lab) -> Result<Program> {
+    lab.server().add_address(SECOND_ADDRESS)?;
+    let file = scene.folder().join("turn.toml");
+    let text = format!(
+        "[turn]\nlisten = ['{SERVER_ADDRESS}:3478']\n\
+         discovery_address = '{SECOND_ADDRESS}:3479'\nusers.anna = 'secret'\n",
+    );
+    std::fs::write(&file, text)?;
+    let mut command = Place::On(lab.server()).command(binary()?);
+    Program::start(scene, "turn", command.arg("turn").arg("--config").arg(&file))
 }
 
 fn netcheck(place: Place<'_>) -> Result<Value> {

@@ -29,6 +29,11 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("turn.listen_dtls", SETTINGS, "tls_and_dtls_are_served_with_the_certificate_it_is_told"),
     ("turn.tls_certificate", SETTINGS, "tls_and_dtls_are_served_with_the_certificate_it_is_told"),
     ("turn.tls_key", SETTINGS, "tls_and_dtls_are_served_with_the_certificate_it_is_told"),
+    (
+        "turn.tls_certificate",
+        "tests/program/tests/operating/certificate.rs",
+        "a_new_certificate_is_used_by_itself_and_who_is_there_goes_on",
+    ),
     ("turn.realm", SETTINGS, "the_realm_is_the_one_in_the_challenge"),
     ("turn.users", SETTINGS, "users_are_let_in_by_their_passwords"),
     ("turn.secret", SETTINGS, "a_secret_makes_credentials_and_an_old_one_still_does"),

@@ -1,6 +1,7 @@
 //! What an operator does to a running TURN server, and what its settings do.
 
 mod caller;
+mod certificate;
 mod house;
 mod reload;
 mod settings;

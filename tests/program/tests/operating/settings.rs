@@ -12,6 +12,7 @@ use porthole_test_support::scene::{Need, Scene, scene};
 use porthole_test_support::wait;
 
 use crate::caller::Caller;
+use crate::certificate::{make_certificate, shown};
 use crate::turn::Turn;
 
 const PROGRAM: [Need; 1] = [Need::Program];
@@ -51,7 +52,7 @@ fn it_listens_where_it_is_told() {
 fn tls_and_dtls_are_served_with_the_certificate_it_is_told() {
     let needs = [Need::Program, Need::Tool("openssl")];
     scene("tls_and_dtls_are_served_with_the_certificate_it_is_told", &needs, |scene| {
-        let (certificate, key) = make_certificate(scene)?;
+        let (certificate, key) = make_certificate(scene, "first")?;
         let (tls, dtls) = (free_port()?, free_port()?);
         let turn = Turn::start(
             scene,
@@ -61,31 +62,12 @@ fn tls_and_dtls_are_served_with_the_certificate_it_is_told() {
             ),
         )?;
         for (version, server) in [("-tls1_2", tls), ("-tls1_2", turn.turn), ("-dtls1_2", dtls)] {
-            let mut client = Place::Here.command("openssl");
-            client.args(["s_client", version, "-connect", &server.to_string()]);
-            let shown = client.stdin(std::process::Stdio::null()).output()?;
-            let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+            let shown = shown(version, server)?;
             ensure!(shown.contains("attic.example"), "{version} to {server}: {shown}");
         }
         let alone = format!("tls_certificate = '{certificate}'");
         refused(scene, "alone", &alone, "turn.tls_key is missing")
     });
-}
-
-/// Certificate and key, as paths.
-fn make_certificate(scene: &Scene) -> Result<(String, String)> {
-    let path = |name: &str| {
-        let path = scene.folder().join(name);
-        path.to_str().map(str::to_owned).context("a path of text")
-    };
-    let (certificate, key) = (path("certificate.pem")?, path("key.pem")?);
-    let mut openssl = Place::Here.command("openssl");
-    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
-    openssl.args(["-nodes", "-days", "2", "-subj", "/CN=attic.example"]);
-    openssl.args(["-addext", "subjectAltName=DNS:attic.example"]);
-    let made = openssl.args(["-keyout", &key, "-out", &certificate]).output()?;
-    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    Ok((certificate, key))
 }
 
 #[test]

@@ -4,6 +4,7 @@ use porthole_tidy::{report, root};
 
 const SETTINGS: &str = "tests/program/tests/operating/settings.rs";
 const HOUSE: &str = "tests/program/tests/operating/house.rs";
+const LOGS: &str = "tests/program/tests/operating/logs.rs";
 const OURS: &str = "src/turn/settings.rs";
 const SIGNALING: &str = "src/signaling.rs";
 const LIMITS: &str = "turn-server/proto/src/server/tests/limits.rs";
@@ -147,6 +148,8 @@ const EFFECTS: &[(&str, &str, &str)] = &[
         "gateway/core/src/camera/tests.rs",
         "a_camera_on_demand_is_reached_while_somebody_watches_and_a_little_longer",
     ),
+    ("PORTHOLE_LOG", LOGS, "what_is_logged_is_what_the_environment_says"),
+    ("NO_COLOR", LOGS, "there_are_colours_on_a_terminal_unless_they_are_not_wanted"),
 ];
 
 fn documented() -> Vec<String> {

@@ -3,6 +3,7 @@
 mod caller;
 mod certificate;
 mod house;
+mod logs;
 mod reload;
 mod settings;
 mod turn;

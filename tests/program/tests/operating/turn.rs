@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -32,11 +33,22 @@ impl Turn {
     }
 
     pub(crate) fn start_named(scene: &Scene, name: &str, lines: &str) -> Result<Self> {
+        Self::start_with(scene, name, lines, |_| {})
+    }
+
+    /// What else the command needs is said in `prepare`.
+    pub(crate) fn start_with(
+        scene: &Scene,
+        name: &str,
+        lines: &str,
+        prepare: impl FnOnce(&mut Command),
+    ) -> Result<Self> {
         let (turn, admin) = (free_port()?, free_port()?);
         let file = scene.folder().join(format!("{name}.toml"));
         std::fs::write(&file, text(turn, admin, lines))?;
         let mut command = Place::Here.command(binary()?);
         command.arg("turn").arg("--config").arg(&file);
+        prepare(&mut command);
         let mut program = Program::start(scene, name, &mut command)?;
         let url = format!("http://{admin}/healthz");
         program.wait_for("the admin API answers", READY_DEADLINE, |_| {

@@ -101,7 +101,7 @@ pub fn welcome(address: &str, setup_link: Option<&str>) -> anyhow::Result<()> {
     line("")
 }
 
-/// Whether to use colours: on a terminal, unless NO_COLOR is set to anything.
+/// Whether to use colours: on a terminal, unless NO_COLOR is set and not empty.
 #[derive(Debug, Clone, Copy)]
 pub struct Paint(bool);
 

@@ -332,7 +332,8 @@ fn a_closed_connection_ends_its_allocation_and_garbage_its_connection() -> Resul
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(b"\x16\x03\x01 TLS is spoken elsewhere")?;
     assert_eq!(stream.read(&mut [0; 16])?, 0, "closed");
-    wait_for("no connections", || server.stats().tcp_connections == 0)
+    wait_for("no connections", || server.stats().tcp_connections == 0)?;
+    wait_for("it is counted", || server.stats().counters.malformed == 1)
 }
 
 #[test]

@@ -127,7 +127,11 @@ impl Worker {
             let frame = match connection.decoder.next_frame() {
                 Ok(Some(frame)) if !connection.broken => frame,
                 Ok(None) => return,
-                Ok(Some(_)) | Err(_) => return self.close(slot),
+                Ok(Some(_)) => return self.close(slot),
+                Err(_) => {
+                    self.server.stream_broken();
+                    return self.close(slot);
+                }
             };
             if let Some(to_peer) = self.server.handle_client(now, &connection.tuple, frame) {
                 let to = ToRelay::from(&to_peer);

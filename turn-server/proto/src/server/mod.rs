@@ -284,6 +284,11 @@ impl Server {
         self.retry_open(now, relay);
     }
 
+    /// A stream cannot be cut into messages any more.
+    pub fn stream_broken(&mut self) {
+        self.counters.malformed += 1;
+    }
+
     /// The client's connection is closed. With a ticket the client may come back on another one
     /// until its allocation expires.
     pub fn client_gone(&mut self, now: Now, client: &FiveTuple) {

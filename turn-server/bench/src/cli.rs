@@ -110,6 +110,9 @@ pub(crate) struct Compare {
     /// Every value as JSON instead of the table.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Fails when something is not as wanted.
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 impl Compare {

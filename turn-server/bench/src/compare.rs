@@ -53,7 +53,10 @@ pub(crate) fn run(how: &Compare) -> Result<()> {
             }
         }
     }
-    Ok(report::print(how.json, &table, &table.lines())?)
+    report::print(how.json, &table, &table.lines())?;
+    let missed = table.missed();
+    ensure!(!how.strict || missed.is_empty(), "not as wanted: {}", missed.join("; "));
+    Ok(())
 }
 
 /// Those that were named, or all that are here.

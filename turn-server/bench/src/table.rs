@@ -122,6 +122,12 @@ impl Table {
         }
     }
 
+    /// What ours misses.
+    pub(crate) fn missed(&self) -> Vec<&str> {
+        let missed = self.lines.iter().filter(|line| line.is_met() == Some(false));
+        missed.map(|line| line.row.title.as_str()).collect()
+    }
+
     /// For people.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut cells = vec![self.head()];
@@ -160,16 +166,29 @@ impl Failure {
 }
 
 impl Line {
+    fn median_of(&self, contender: Contender) -> Option<f64> {
+        let results = self.results.iter().find(|results| results.server == contender)?;
+        median(&results.values)
+    }
+
+    /// The fastest that it can.
+    fn ours(&self) -> Option<f64> {
+        self.median_of(Contender::PortholeKernel).or_else(|| self.median_of(Contender::Porthole))
+    }
+
+    /// To coturn.
+    fn ratio(&self) -> Option<f64> {
+        let theirs = self.median_of(Contender::Coturn).filter(|theirs| *theirs != 0.0)?;
+        Some(self.ours()? / theirs)
+    }
+
+    /// `None` where nothing is wanted, or where there is nothing to compare with.
+    fn is_met(&self) -> Option<bool> {
+        self.row.wanted.is_met(self.ours(), self.ratio())
+    }
+
     fn cells(&self) -> Vec<String> {
-        let of = |contender| {
-            let results = self.results.iter().find(|results| results.server == contender);
-            results.and_then(|results| median(&results.values))
-        };
-        // The fastest that it can.
-        let ours = of(Contender::PortholeKernel).or_else(|| of(Contender::Porthole));
-        let theirs = of(Contender::Coturn);
-        let ratio = ours.zip(theirs).filter(|(_, t)| *t != 0.0).map(|(ours, t)| ours / t);
-        let met = self.row.wanted.is_met(ours, ratio);
+        let (ratio, met) = (self.ratio(), self.is_met());
         let number = |value: f64| format!("{} {}", rounded(value), self.row.unit);
         let mut cells = vec![self.row.title.clone()];
         cells.extend(self.results.iter().map(|r| median(&r.values).map_or_else(dash, number)));
@@ -230,6 +249,7 @@ mod tests {
             }
             let cells = table.lines.first().map(Line::cells).expect("the row");
             assert_eq!(cells.last().map(String::as_str), Some(verdict), "{wanted:?} {cells:?}");
+            assert_eq!(table.missed() == ["relay"], verdict == "NO", "{wanted:?}");
         }
     }
 

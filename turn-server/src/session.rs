@@ -72,7 +72,66 @@ pub(crate) fn log_end(worker: usize, session: &SessionInfo, reason: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex, PoisonError};
+    use std::time::Duration;
+
+    use porthole_turn_proto::Transport;
+    use porthole_turn_proto::server::{FiveTuple, Traffic};
+
     use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn r12_a_name_is_a_literal_in_the_log() {
+        for (username, shown) in [
+            ("anna", "username=\"anna\""),
+            ("a\nb a TURN session is over", "username=\"a\\nb a TURN session is over\""),
+            ("\u{1b}[2J", "username=\"\\u{1b}[2J\""),
+            ("a\" reason=\"b", "username=\"a\\\" reason=\\\"b\""),
+        ] {
+            let client = FiveTuple {
+                transport: Transport::Udp,
+                client: ([198, 51, 100, 7], 4000).into(),
+                server: ([192, 0, 2, 1], 3478).into(),
+            };
+            let session = SessionInfo {
+                id: AllocationId::from_bits(7),
+                client,
+                username: username.to_owned(),
+                relayed: Vec::new(),
+                age: Duration::from_secs(9),
+                expires_in: Duration::ZERO,
+                to_peer: Traffic::default(),
+                to_client: Traffic::default(),
+            };
+            let log = Log::default();
+            let writer = log.clone();
+            let subscriber = tracing_subscriber::fmt()
+                .with_ansi(false)
+                .with_max_level(tracing::Level::DEBUG)
+                .with_writer(move || writer.clone())
+                .finish();
+            tracing::subscriber::with_default(subscriber, || log_end(0, &session, "expired"));
+            let said = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+            let lines: Vec<_> = said.lines().collect();
+            let [what, who] = lines[..] else { panic!("two lines: {said:?}") };
+            assert!(what.contains("reason=\"expired\"") && !what.contains("username"), "{what}");
+            assert!(who.contains(shown), "{username:?}: {who}");
+        }
+    }
 
     #[test]
     fn a_session_has_one_name() {

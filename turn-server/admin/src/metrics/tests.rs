@@ -117,6 +117,18 @@ fn each_number_is_shown_as_it_is() {
     let labels = format!("direction=\"to_client\",client_transport=\"{}\"", transport.name());
     let bytes = value("porthole_turn_relayed_bytes_total", &labels);
     assert_eq!(bytes, Some(relayed.to_clients.bytes));
+    let packets = value("porthole_turn_relayed_packets_total", &labels);
+    assert_eq!(packets, Some(relayed.to_clients.packets));
+    let fast = counters.offloaded;
+    for (direction, packets) in
+        [("to_peer", fast.to_peers.packets), ("to_client", fast.to_clients.packets)]
+    {
+        let labels = format!("direction=\"{direction}\"");
+        assert_eq!(value("porthole_turn_fast_path_packets_total", &labels), Some(packets));
+    }
+    let (reason, count) = counters.drops().nth(1).unwrap();
+    let labels = format!("reason=\"{}\"", reason.as_str());
+    assert_eq!(value("porthole_turn_dropped_packets_total", &labels), Some(count));
     let (code, count) = counters.errors().nth(2).unwrap();
     let labels = format!("code=\"{}\"", code.value());
     assert_eq!(value("porthole_turn_errors_total", &labels), Some(count));

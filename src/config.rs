@@ -120,6 +120,10 @@ pub struct Turn {
     pub allow_peers: Vec<Network>,
     /// Further networks that may not be relayed to.
     pub deny_peers: Vec<Network>,
+    /// Ports below this one may not be relayed to.
+    pub lowest_peer_port: Limited<1, { u16::MAX as u32 }>,
+    /// Relay to other clients' relayed addresses and `allow_peers` only.
+    pub relayed_peers_only: bool,
     /// Threads that relay; 0 is one per core.
     pub workers: Limited<0, { u8::MAX as u32 }>,
     /// Allocations of one user at a time.
@@ -181,6 +185,8 @@ impl Default for Turn {
             relay_ports: Ports { first: 49152, last: 65535 },
             allow_peers: Vec::new(),
             deny_peers: Vec::new(),
+            lowest_peer_port: Limited::of(1),
+            relayed_peers_only: false,
             workers: Limited::of(0),
             max_allocations_per_user: Limited::of(128),
             max_allocations_per_source: Limited::of(1024),

@@ -44,6 +44,8 @@ pub fn of(
         relay_ports: first..=last,
         allow_peers: blocks(&turn.allow_peers),
         deny_peers: blocks(&turn.deny_peers),
+        lowest_peer_port: u16::try_from(turn.lowest_peer_port.get()).unwrap_or(u16::MAX),
+        relayed_peers_only: turn.relayed_peers_only,
         bandwidth: BandwidthLimits {
             per_allocation: NonZeroU64::new(turn.max_bytes_per_s_per_allocation.into()),
             per_user: NonZeroU64::new(turn.max_bytes_per_s_per_user.into()),
@@ -201,6 +203,7 @@ mod tests {
         let mut config = Config::default();
         config.turn.tcp_relaying ^= true;
         config.turn.mobility ^= true;
+        config.turn.relayed_peers_only ^= true;
         config.turn.strict_expiry ^= true;
         config.turn.rfc5766_channels ^= true;
         config.turn.segmentation ^= true;
@@ -212,6 +215,7 @@ mod tests {
         let (given, before) = (of(&config, None).unwrap(), of(&Config::default(), None).unwrap());
         assert_ne!(given.tcp_relaying, before.tcp_relaying);
         assert_ne!(given.mobility, before.mobility);
+        assert_ne!(given.relayed_peers_only, before.relayed_peers_only);
         assert_ne!(given.strict_expiry, before.strict_expiry);
         assert_ne!(given.rfc5766_channels, before.rfc5766_channels);
         assert_ne!(given.segmentation, before.segmentation);
@@ -264,5 +268,7 @@ mod tests {
         assert_eq!(ours.strict_expiry, theirs.strict_expiry);
         assert_eq!(ours.discovery_address, theirs.discovery_address);
         assert_eq!(ours.workers, theirs.workers);
+        assert_eq!(ours.lowest_peer_port, theirs.lowest_peer_port);
+        assert_eq!(ours.relayed_peers_only, theirs.relayed_peers_only);
     }
 }

@@ -67,6 +67,10 @@ pub struct Config {
     pub allow_peers: Vec<Cidr>,
     /// Blocks that are closed whatever `allow_peers` says.
     pub deny_peers: Vec<Cidr>,
+    /// Ports below are closed, whatever `allow_peers` says. Default: none but port 0.
+    pub lowest_peer_port: u16,
+    /// Whether only other clients' relayed addresses and `allow_peers` are open. Default: no.
+    pub relayed_peers_only: bool,
     /// Whether clients may bind channels above 0x4FFF, which was RFC 5766's range; coturn's clients
     /// do until 4.16. Default: no.
     pub rfc5766_channels: bool,
@@ -113,6 +117,8 @@ impl Default for Config {
             relay_ports: 49_152..=65_535,
             allow_peers: Vec::new(),
             deny_peers: Vec::new(),
+            lowest_peer_port: 1,
+            relayed_peers_only: false,
             rfc5766_channels: false,
             tcp_relaying: true,
             segmentation: true,
@@ -421,6 +427,8 @@ fn policy(
     PolicyConfig {
         allow: config.allow_peers.clone(),
         deny: config.deny_peers.clone(),
+        lowest_port: config.lowest_peer_port,
+        relayed_only: config.relayed_peers_only,
         listeners: listens.iter().flat_map(everywhere).collect(),
         own_addresses: own,
     }
@@ -462,6 +470,18 @@ mod tests {
     }
 
     #[test]
+    fn cve_2025_69217_every_start_has_a_key_and_a_seed_of_its_own() {
+        let start = || {
+            let listen = vec![([127, 0, 0, 1], 0).into()];
+            let prepared = prepare(Config { listen, ..Config::default() }).unwrap();
+            [prepared.proto.nonce_key, prepared.proto.seed]
+        };
+        let drawn = [start(), start(), start()];
+        let different = drawn.concat().into_iter().collect::<std::collections::HashSet<_>>();
+        assert_eq!(different.len(), 6);
+    }
+
+    #[test]
     fn what_counts_at_once_reaches_the_workers() {
         let key = OauthKey { kid: "k".to_owned(), key: vec![7; 16] };
         let config = Config {
@@ -471,6 +491,8 @@ mod tests {
             alternate_servers: vec!["203.0.113.9:3478".parse().unwrap()],
             allow_peers: vec!["10.0.0.0/8".parse().unwrap()],
             deny_peers: vec!["9.9.9.9".parse().unwrap()],
+            lowest_peer_port: 1024,
+            relayed_peers_only: true,
             tcp_relaying: false,
             strict_expiry: true,
             rfc5766_channels: true,
@@ -490,6 +512,7 @@ mod tests {
             (given.policy.allow, given.policy.deny),
             (config.allow_peers, config.deny_peers)
         );
+        assert_eq!((given.policy.lowest_port, given.policy.relayed_only), (1024, true));
         let switches = (given.tcp_relaying, given.strict_expiry, given.rfc5766_channels);
         assert_eq!(switches, (false, true, true));
         assert_eq!((given.mobility, given.bandwidth), (true, config.bandwidth));

@@ -79,6 +79,8 @@ pub(crate) fn changes(old: &Config, new: &Config) -> Vec<Change> {
         relay_ports,
         allow_peers,
         deny_peers,
+        lowest_peer_port,
+        relayed_peers_only,
         segmentation,
         fast_path,
         workers,
@@ -108,6 +110,8 @@ pub(crate) fn changes(old: &Config, new: &Config) -> Vec<Change> {
     found.at_restart("relay_ports", &old.relay_ports, relay_ports);
     found.at_once("allow_peers", &texts(&old.allow_peers), &texts(allow_peers));
     found.at_once("deny_peers", &texts(&old.deny_peers), &texts(deny_peers));
+    found.at_once("lowest_peer_port", &old.lowest_peer_port, lowest_peer_port);
+    found.at_once("relayed_peers_only", &old.relayed_peers_only, relayed_peers_only);
     found.at_restart("segmentation", &old.segmentation, segmentation);
     found.at_restart("fast_path", &old.fast_path, fast_path);
     found.at_restart("workers", &old.workers, workers);
@@ -129,6 +133,8 @@ pub(crate) fn in_effect(old: &Config, new: Config) -> Config {
         rest_secrets: new.rest_secrets,
         allow_peers: new.allow_peers,
         deny_peers: new.deny_peers,
+        lowest_peer_port: new.lowest_peer_port,
+        relayed_peers_only: new.relayed_peers_only,
         quota: new.quota,
         bandwidth: new.bandwidth,
         mobility: new.mobility,
@@ -231,6 +237,8 @@ mod tests {
     fn a_setting_counts_at_once_or_after_a_restart_but_not_neither() {
         let mut new = config();
         new.allow_peers = vec!["10.0.0.0/8".parse().unwrap()];
+        new.lowest_peer_port = 1024;
+        new.relayed_peers_only = true;
         new.quota.total = 1;
         new.relay_ports = 5000..=5001;
         let now = in_effect(&config(), new.clone());

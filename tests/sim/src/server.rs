@@ -44,9 +44,9 @@ impl ServerHost {
         let allow = ["203.0.113.0/24", "10.0.0.0/8"].map(|net| net.parse().expect("a block"));
         let policy = PolicyConfig {
             allow: allow.to_vec(),
-            deny: Vec::new(),
             own_addresses: vec![SERVER.ip()],
             listeners: vec![SERVER],
+            ..PolicyConfig::default()
         };
         let config = ServerConfig {
             realm: "porthole".to_owned(),

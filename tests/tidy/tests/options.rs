@@ -55,6 +55,13 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("turn.relay_ports", SETTINGS, "it_relays_from_the_address_and_the_ports_it_is_told"),
     ("turn.allow_peers", SETTINGS, "peers_are_those_that_are_allowed_and_not_denied"),
     ("turn.deny_peers", SETTINGS, "peers_are_those_that_are_allowed_and_not_denied"),
+    ("turn.lowest_peer_port", SETTINGS, "peers_are_those_that_are_allowed_and_not_denied"),
+    ("turn.relayed_peers_only", OURS, "switches_and_limits_reach_the_server"),
+    (
+        "turn.relayed_peers_only",
+        "turn-server/proto/src/server/tests/peers.rs",
+        "r2_peers_may_be_bound_to_high_ports_and_to_relayed_addresses",
+    ),
     ("turn.workers", SETTINGS, "there_are_as_many_workers_as_it_is_told"),
     (
         "turn.max_allocations_per_user",

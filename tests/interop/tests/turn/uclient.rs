@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use porthole_test_support::ports::free_port;
 use porthole_test_support::scene::{Need, Scene, scene};
 use porthole_test_support::wait;
+use porthole_turn_proto::stun::ErrorCode;
 use porthole_turn_server::{Config, OauthKey, Server};
 
 use crate::authority::Authority;
@@ -241,6 +242,12 @@ fn turnutils_uclient_moves_over_tls_and_dtls() {
             let failed = (0..MOVES).map(run_once).map_while(Result::err).collect::<Vec<_>>();
             ensure!(failed.len() < MOVES, "{what}: {:#}", failed[0]);
         }
+        // Whatever became of the client, no move was refused.
+        let stats = server.stats();
+        let challenges = [ErrorCode::UNAUTHENTICATED, ErrorCode::STALE_NONCE];
+        let errors = stats.counters.errors().filter(|(code, _)| !challenges.contains(code));
+        let refused = errors.filter(|(_, count)| *count > 0).collect::<Vec<_>>();
+        ensure!(refused.is_empty(), "{refused:?}");
         Ok(())
     });
 }

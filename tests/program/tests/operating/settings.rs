@@ -163,13 +163,15 @@ fn the_external_address_is_relayed_from_and_found_by_a_stun_server() {
 #[test]
 fn peers_are_those_that_are_allowed_and_not_denied() {
     scene("peers_are_those_that_are_allowed_and_not_denied", &PROGRAM, |scene| {
-        let allow = "allow_peers = ['127.0.0.0/8']";
-        let turn = Turn::start(scene, "")?;
+        // Above what the system gives to whoever does not care, as the peer.
+        let ports = "relay_ports = '61000-65535'";
+        let turn = Turn::start(scene, ports)?;
         let mut held = Caller::enter(turn.turn, "anna:secret")?;
         ensure!(!held.reaches_loopback()?, "loopback is denied unless it is allowed");
-        for (lines, open) in
-            [(allow.to_owned(), true), (format!("{allow}\ndeny_peers = ['127.0.0.1']"), false)]
+        for (line, open) in
+            [("", true), ("deny_peers = ['127.0.0.1']", false), ("lowest_peer_port = 61000", false)]
         {
+            let lines = format!("{ports}\nallow_peers = ['127.0.0.0/8']\n{line}");
             turn.write(&lines)?;
             turn.reload()?.json()?;
             let mut held = Caller::enter(turn.turn, "anna:secret")?;

@@ -55,6 +55,11 @@ impl Identity {
         self.is_tokens() && next.is_tokens() && matches!(method, Method::Refresh)
     }
 
+    /// Whether both are one user, not two with tokens of one third party: those share a username.
+    pub(super) fn is_same_user(&self, other: &Self) -> bool {
+        self.username == other.username && self.quota_user() == other.quota_user()
+    }
+
     /// Whom the quota counts: time-limited usernames of one user differ in their expiry, and each
     /// token is somebody of its own.
     pub(super) fn quota_user(&self) -> &str {

@@ -23,6 +23,8 @@ pub const MAX_PERMISSIONS: usize = 128;
 pub const MAX_CHANNELS: usize = 64;
 /// TCP connections to and from peers of one allocation: two file descriptors each.
 pub const MAX_CONNECTIONS: usize = 32;
+/// Of one user in all workers: one of them has room for 8192.
+pub const MAX_CONNECTIONS_OF_USER: usize = 512;
 /// XOR-PEER-ADDRESS attributes looked at in one CreatePermission; more are refused.
 pub const MAX_PEERS_PER_REQUEST: usize = 32;
 /// Unknown attributes listed in a 420: enough to mend a client, too few to amplify.
@@ -75,7 +77,7 @@ pub struct Reloadable {
     /// Keys shared with a third party whose access tokens are taken (RFC 7635).
     pub oauth_keys: Vec<OauthKey>,
     /// Servers to name to who comes when this one drains or is full (RFC 8489 §10); one of the
-    /// client's family is chosen at random.
+    /// client's family is chosen at random, and one of the other besides.
     pub alternate_servers: Vec<SocketAddr>,
     /// Whether credentials that have expired prolong nothing. Otherwise an allocation may outlive
     /// the credentials that made it.

@@ -47,8 +47,9 @@ use auth::{Authenticator, Identity};
 pub use bandwidth::BandwidthLimits;
 pub use binding::Discovery;
 pub use config::{
-    CHANNEL_LIFETIME, DEFAULT_LIFETIME, MAX_CHANNELS, MAX_CONNECTIONS, MAX_LIFETIME,
-    MAX_PEERS_PER_REQUEST, MAX_PERMISSIONS, PERMISSION_LIFETIME, Reloadable, ServerConfig,
+    CHANNEL_LIFETIME, DEFAULT_LIFETIME, MAX_CHANNELS, MAX_CONNECTIONS, MAX_CONNECTIONS_OF_USER,
+    MAX_LIFETIME, MAX_PEERS_PER_REQUEST, MAX_PERMISSIONS, PERMISSION_LIFETIME, Reloadable,
+    ServerConfig,
 };
 pub use counters::{Counters, DropReason, Relayed};
 pub use icmp::Icmp;

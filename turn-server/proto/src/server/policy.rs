@@ -120,6 +120,10 @@ pub struct PolicyConfig {
     pub allow: Vec<Cidr>,
     /// Closed whatever `allow` says.
     pub deny: Vec<Cidr>,
+    /// Closed are the ports below, whatever `allow` says.
+    pub lowest_port: u16,
+    /// Closed is what is neither in `allow` nor a relayed address.
+    pub relayed_only: bool,
     /// The addresses of this host.
     pub own_addresses: Vec<IpAddr>,
     /// The server's listening sockets: never a peer, or messages could go in circles.
@@ -127,7 +131,7 @@ pub struct PolicyConfig {
 }
 
 /// Decides about peers. Order: denied, own listener, own relayed address, allowed, own address,
-/// special purpose; what is left is the public Internet and allowed.
+/// special purpose; what is left is the public Internet and allowed, unless `relayed_only`.
 #[derive(Clone, Debug)]
 pub(super) struct PeerPolicy {
     config: PolicyConfig,
@@ -151,7 +155,8 @@ impl PeerPolicy {
     /// Asked for every packet, every connection and every ChannelBind.
     pub(super) fn allows(&self, peer: &Peer, protocol: RelayProtocol) -> bool {
         let port = peer.addr().port();
-        port != 0 && peer.every_ip().all(|ip| self.allows_ip(ip, Some((port, protocol))))
+        port >= self.config.lowest_port.max(1)
+            && peer.every_ip().all(|ip| self.allows_ip(ip, Some((port, protocol))))
     }
 
     /// Asked for a permission, which has no port; what uses it is asked for with its port.
@@ -160,7 +165,7 @@ impl PeerPolicy {
     }
 
     fn allows_ip(&self, ip: IpAddr, port: Option<(u16, RelayProtocol)>) -> bool {
-        let PolicyConfig { allow, deny, own_addresses, listeners } = &self.config;
+        let PolicyConfig { allow, deny, relayed_only, own_addresses, listeners, .. } = &self.config;
         if deny.iter().any(|block| block.contains(ip)) {
             return false;
         }
@@ -170,7 +175,9 @@ impl PeerPolicy {
         if self.is_relayed_address(ip, port) || allow.iter().any(|block| block.contains(ip)) {
             return true;
         }
-        !own_addresses.contains(&ip) && !SPECIAL_PURPOSE.iter().any(|block| block.contains(ip))
+        !relayed_only
+            && !own_addresses.contains(&ip)
+            && !SPECIAL_PURPOSE.iter().any(|block| block.contains(ip))
     }
 
     /// Two clients of this server meet at its relayed addresses. Only ports count where a socket

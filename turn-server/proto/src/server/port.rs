@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use rand::Rng;
 
@@ -11,6 +11,8 @@ use super::RelayProtocol;
 
 /// How often chance may hit a taken port before the range is searched in order.
 const RANDOM_TRIES: u32 = 16;
+/// What no reservation is named.
+const NOT_RESERVED: u32 = 0;
 
 /// An advertised address and its ports. Workers of one server share the ports: clones do.
 #[derive(Clone, Debug)]
@@ -21,14 +23,16 @@ pub struct RelayAddress {
     pub ports: Arc<PortPool>,
 }
 
-/// A range of ports, a few bits each; taken and given back by any number of workers.
+/// A range of ports, a few bytes each; taken and given back by any number of workers.
 #[derive(Debug)]
 pub struct PortPool {
     first: u16,
     len: u32,
     taken: Bits,
-    /// Taken, but for nobody yet: whoever clears the bit owns the port.
-    reserved: Bits,
+    /// Taken, but for nobody yet: whoever takes the name away owns the port.
+    reserved: Box<[AtomicU32]>,
+    /// How many reservations there were.
+    reservations: AtomicU32,
     /// Taken, and a socket of ours is there: for datagrams, for connections. Without one another
     /// program of this host may have the port, or may have it for the other protocol.
     open: [Bits; 2],
@@ -42,7 +46,8 @@ impl PortPool {
             first: *range.start(),
             len,
             taken: Bits::new(len),
-            reserved: Bits::new(len),
+            reserved: (0..len).map(|_| AtomicU32::new(NOT_RESERVED)).collect(),
+            reservations: AtomicU32::new(NOT_RESERVED),
             open: [Bits::new(len), Bits::new(len)],
         })
     }
@@ -65,10 +70,32 @@ impl PortPool {
         })
     }
 
-    /// A port that waits in a [`ReservedPort`].
-    pub(super) fn claim(self: &Arc<Self>, port: u16) -> Option<PortGuard> {
+    /// Which [`ReservedPort`] this port waits in, if it does.
+    pub(super) fn reservation(&self, port: u16) -> Option<ReservationId> {
+        let id = self.reserved_at(port)?.load(Ordering::Acquire);
+        (id != NOT_RESERVED).then_some(ReservationId(id))
+    }
+
+    /// A port that waits in the [`ReservedPort`] of this name.
+    pub(super) fn claim(self: &Arc<Self>, port: u16, id: ReservationId) -> Option<PortGuard> {
         let index = self.index(port)?;
-        self.reserved.clear(index).then(|| self.guard(index)).flatten()
+        let (ours, none) = (id.0, NOT_RESERVED);
+        let waits = self.reserved_at(port)?;
+        waits.compare_exchange(ours, none, Ordering::AcqRel, Ordering::Relaxed).ok()?;
+        self.guard(index)
+    }
+
+    fn reserve(&self, port: u16) -> ReservationId {
+        let next = self.reservations.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        let id = if next == NOT_RESERVED { NOT_RESERVED + 1 } else { next };
+        if let Some(reserved) = self.reserved_at(port) {
+            reserved.store(id, Ordering::Release);
+        }
+        ReservationId(id)
+    }
+
+    fn reserved_at(&self, port: u16) -> Option<&AtomicU32> {
+        self.reserved.get(usize::try_from(self.index(port)?).ok()?)
     }
 
     /// Whether a socket of ours is there.
@@ -155,10 +182,8 @@ impl PortGuard {
     /// Lets the port wait for somebody to claim it.
     pub(super) fn reserve(mut self) -> ReservedPort {
         self.owned = false;
-        if let Some(index) = self.pool.index(self.port) {
-            self.pool.reserved.set(index);
-        }
-        ReservedPort { pool: Arc::clone(&self.pool), port: self.port }
+        let id = self.pool.reserve(self.port);
+        ReservedPort { pool: Arc::clone(&self.pool), port: self.port, id }
     }
 }
 
@@ -175,20 +200,34 @@ impl Drop for PortGuard {
 pub(super) struct ReservedPort {
     pool: Arc<PortPool>,
     port: u16,
+    id: ReservationId,
 }
 
 impl ReservedPort {
+    pub(super) const fn id(&self) -> ReservationId {
+        self.id
+    }
+
     /// Whether nobody has claimed it.
     pub(super) fn is_waiting(&self) -> bool {
-        self.pool.index(self.port).is_some_and(|index| self.pool.reserved.get(index))
+        self.pool.reservation(self.port) == Some(self.id)
     }
 }
 
 impl Drop for ReservedPort {
     fn drop(&mut self) {
-        // Whoever claims it makes a guard of his own. Should the port have come round to another
-        // reservation meanwhile, that one ends early; nobody ever owns a port twice.
-        drop(self.pool.claim(self.port));
+        // Whoever has claimed it has a guard of his own.
+        drop(self.pool.claim(self.port, self.id));
+    }
+}
+
+/// Names one reservation among four billion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ReservationId(u32);
+
+impl ReservationId {
+    pub(super) const fn to_be_bytes(self) -> [u8; 4] {
+        self.0.to_be_bytes()
     }
 }
 

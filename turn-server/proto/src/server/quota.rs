@@ -54,22 +54,29 @@ pub trait AllocationQuota: std::fmt::Debug + Send {
 /// One allocation's worth of quota; counts as long as it lives.
 #[derive(Debug)]
 pub struct QuotaUnit {
-    user: Arc<Bucket>,
+    user: Arc<OfUser>,
     _source: Count,
     _total: Count,
 }
 
+/// What all allocations of one user share.
+#[derive(Debug)]
+pub(super) struct OfUser {
+    pub(super) bucket: Bucket,
+    /// TCP connections to and from peers.
+    pub(super) connections: Count,
+}
+
 impl QuotaUnit {
-    /// What all allocations of its user share.
-    pub(super) fn user_bucket(&self) -> &Bucket {
+    pub(super) fn of_user(&self) -> &OfUser {
         &self.user
     }
 }
 
 /// The number of clones less one is the count: giving back needs no table and no lock.
-type Count = Arc<()>;
+pub(super) type Count = Arc<()>;
 
-fn used<T>(count: &Arc<T>) -> usize {
+pub(super) fn used<T>(count: &Arc<T>) -> usize {
     Arc::strong_count(count) - 1
 }
 
@@ -77,7 +84,7 @@ fn used<T>(count: &Arc<T>) -> usize {
 #[derive(Debug)]
 pub struct LocalQuota {
     limits: QuotaLimits,
-    users: HashMap<Box<str>, Arc<Bucket>>,
+    users: HashMap<Box<str>, Arc<OfUser>>,
     sources: HashMap<IpAddr, Count>,
     total: Count,
 }
@@ -137,9 +144,10 @@ impl AllocationQuota for LocalQuota {
             return Err(QuotaReached::Own);
         }
         self.prune();
-        let bucket = || Arc::new(Bucket::new(now));
+        let of_user =
+            || Arc::new(OfUser { bucket: Bucket::new(now), connections: Count::default() });
         Ok(QuotaUnit {
-            user: Arc::clone(self.users.entry(user.into()).or_insert_with(bucket)),
+            user: Arc::clone(self.users.entry(user.into()).or_insert_with(of_user)),
             _source: Arc::clone(self.sources.entry(source).or_default()),
             _total: Arc::clone(&self.total),
         })

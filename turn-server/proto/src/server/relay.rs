@@ -170,7 +170,7 @@ impl Server {
         }
         let BandwidthLimits { per_allocation, per_user } = self.bandwidth;
         let allocation = self.table.get(id).ok_or(DropReason::NoAllocation)?;
-        let user = allocation.quota.user_bucket();
+        let user = &allocation.quota.of_user().bucket;
         let passes = per_allocation.is_none_or(|rate| allocation.bucket.take(now, len, rate))
             && per_user.is_none_or(|rate| user.take(now, len, rate));
         if passes { Ok(()) } else { Err(DropReason::Bandwidth) }

@@ -243,13 +243,13 @@ impl Server {
     pub(super) fn refuse(&mut self, to: ReplyTo<'_>, code: ErrorCode) {
         self.counters.refused += 1;
         self.counters.count_error(code);
-        let alternate = match code {
-            ErrorCode::TRY_ALTERNATE => self.alternate(&to.client),
-            _ => None,
+        let alternates = match code {
+            ErrorCode::TRY_ALTERNATE => self.alternates(&to.client),
+            _ => [None; 2],
         };
         self.reply(to, Class::Error, |writer| {
             writer.error_code(code);
-            if let Some(alternate) = alternate {
+            for alternate in alternates.into_iter().flatten() {
                 writer.address(attribute::ALTERNATE_SERVER, alternate);
             }
         });
@@ -257,20 +257,23 @@ impl Server {
 
     /// Whoever comes too late is sent to another server, if there is one (RFC 8489 §10).
     pub(super) fn no_room(&mut self, client: &FiveTuple) -> ErrorCode {
-        match self.alternate(client) {
-            Some(_) => ErrorCode::TRY_ALTERNATE,
-            None => ErrorCode::INSUFFICIENT_CAPACITY,
+        match self.alternates(client) {
+            [Some(_), _] => ErrorCode::TRY_ALTERNATE,
+            [None, _] => ErrorCode::INSUFFICIENT_CAPACITY,
         }
     }
 
-    /// One of the client's family, at random; not the one that it asked.
-    fn alternate(&mut self, client: &FiveTuple) -> Option<SocketAddr> {
-        let fits = |alternate: &&SocketAddr| {
-            alternate.is_ipv4() == client.client.is_ipv4() && **alternate != client.server
-        };
-        let fitting: Vec<_> = self.alternates.iter().filter(fits).collect();
-        let chosen = self.rng.random_range(0..fitting.len().max(1));
-        fitting.get(chosen).copied().copied()
+    /// One of the client's family, without which there is no way, then one of the other; each at
+    /// random, and not the one that was asked.
+    fn alternates(&mut self, client: &FiveTuple) -> [Option<SocketAddr>; 2] {
+        [client.client.is_ipv4(), client.client.is_ipv6()].map(|is_v4| {
+            let fits = |alternate: &&SocketAddr| {
+                alternate.is_ipv4() == is_v4 && **alternate != client.server
+            };
+            let fitting: Vec<_> = self.alternates.iter().filter(fits).collect();
+            let chosen = self.rng.random_range(0..fitting.len().max(1));
+            fitting.get(chosen).copied().copied()
+        })
     }
 
     pub(super) fn refuse_unknown(&mut self, to: ReplyTo<'_>, unknown: &[u16]) {

@@ -10,18 +10,18 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
 use super::auth::Identity;
-use super::port::{PortGuard, RelayAddress, ReservedPort};
+use super::port::{PortGuard, RelayAddress, ReservationId, ReservedPort};
 
 /// RFC 8656 §7.2 wants 30 seconds at least.
 const LIFETIME: Duration = Duration::from_secs(30);
 /// In one worker: nobody in WebRTC asks for pairs, and each holds a port outside of the quota.
-const MAX_RESERVATIONS: usize = 256;
+pub(super) const MAX_RESERVATIONS: usize = 256;
 /// Of one user in one worker, as long as nobody has claimed them.
 pub(super) const MAX_OF_USER: usize = 8;
 /// Keeps this use of the key apart from any other.
 const DOMAIN: &[u8] = b"porthole turn reservation 1";
 
-/// Names a reserved port to those who hold the key: the port and an HMAC.
+/// Names a reservation to those who hold the key: its port and an HMAC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token([u8; Self::LEN]);
 
@@ -60,9 +60,10 @@ impl Reservations {
     }
 
     /// Whether one more may wait for this user.
-    pub(super) fn has_room(&self, user: &str) -> bool {
-        let waiting = self.held.iter().filter(|held| *held.user == *user && held.port.is_waiting());
-        self.held.len() < MAX_RESERVATIONS && waiting.count() < MAX_OF_USER
+    pub(super) fn has_room(&mut self, user: &str) -> bool {
+        self.held.retain(|held| held.port.is_waiting());
+        let of_user = self.held.iter().filter(|held| *held.user == *user).count();
+        self.held.len() < MAX_RESERVATIONS && of_user < MAX_OF_USER
     }
 
     pub(super) fn reserve(
@@ -72,9 +73,10 @@ impl Reservations {
         port: PortGuard,
         now: Instant,
     ) -> Token {
-        let token = self.token(&owner.username, relay_ip, port.port());
+        let (number, port) = (port.port(), port.reserve());
+        let token = self.token(&owner.username, relay_ip, number, port.id());
         let (expires_at, user) = (now + LIFETIME, owner.quota_user().into());
-        self.held.push_back(Reservation { expires_at, user, token, port: port.reserve() });
+        self.held.push_back(Reservation { expires_at, user, token, port });
         token
     }
 
@@ -92,8 +94,9 @@ impl Reservations {
     ) -> Option<PortGuard> {
         let &[high, low, ..] = token.first_chunk::<{ Token::LEN }>()?;
         let port = u16::from_be_bytes([high, low]);
-        let ours = bool::from(self.token(username, relay.ip, port).0.ct_eq(token));
-        if ours { relay.ports.claim(port) } else { None }
+        let id = relay.ports.reservation(port)?;
+        let ours = bool::from(self.token(username, relay.ip, port, id).0.ct_eq(token));
+        if ours { relay.ports.claim(port, id) } else { None }
     }
 
     pub(super) fn expire(&mut self, now: Instant) {
@@ -104,11 +107,12 @@ impl Reservations {
         self.held.front().map(|held| held.expires_at)
     }
 
-    fn token(&self, username: &str, relay_ip: IpAddr, port: u16) -> Token {
+    fn token(&self, username: &str, relay_ip: IpAddr, port: u16, id: ReservationId) -> Token {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes a key of any length");
         mac.update(DOMAIN);
         mac.update(&port.to_be_bytes());
+        mac.update(&id.to_be_bytes());
         match relay_ip {
             IpAddr::V4(ip) => mac.update(&ip.octets()),
             IpAddr::V6(ip) => mac.update(&ip.octets()),

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use rand::Rng as _;
 
 use super::allocation::Allocation;
+use super::quota::{Count, used};
 use super::requests::{Asked, ReplyTo};
 use super::{
-    AllocationId, BandwidthLimits, MAX_CONNECTIONS, Now, Output, Peer, RelayId, RelayProtocol,
-    Scope, Server,
+    AllocationId, BandwidthLimits, MAX_CONNECTIONS, MAX_CONNECTIONS_OF_USER, Now, Output, Peer,
+    RelayId, RelayProtocol, Scope, Server,
 };
 use crate::stun::{Class, ErrorCode, Message, MessageWriter, Method, TransactionId, attribute};
 use crate::{Family, spare_room};
@@ -55,6 +56,7 @@ struct Connection {
     allocation: AllocationId,
     peer: Peer,
     state: State,
+    _of_user: Count,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,14 +180,14 @@ impl Server {
         let addr = asked.message.xor_address(attribute::XOR_PEER_ADDRESS);
         let addr = addr.ok().flatten().ok_or(ErrorCode::BAD_REQUEST)?;
         let peer = self.permitted(allocation, addr, Scope::ThisPort(RelayProtocol::Tcp))?;
-        self.check_new_connection(id, &peer)?;
+        let of_user = self.check_new_connection(id, allocation, &peer)?;
         let state = State::Connecting {
             since: asked.now.instant,
             request: asked.message.id(),
             fingerprint: asked.message.has_fingerprint(),
         };
         let relay = RelayId { allocation: id, family: Family::of(&peer.ip()) };
-        let connection = self.add_connection(relay, peer, state);
+        let connection = self.add_connection(relay, peer, state, of_user);
         self.outputs.push_back(Output::ConnectPeer { connection, relay, peer: peer.addr() });
         Ok(())
     }
@@ -206,7 +208,7 @@ impl Server {
         let found = found.filter(|c| matches!(c.state, State::Waiting { .. }));
         let found = found.ok_or(ErrorCode::BAD_REQUEST)?;
         let owner = self.table.get(found.allocation).map(|allocation| &allocation.owner);
-        if owner.is_none_or(|owner| owner.username != asked.who.username) {
+        if !owner.is_some_and(|owner| owner.is_same_user(asked.who)) {
             return Err(ErrorCode::WRONG_CREDENTIALS);
         }
         self.connections.set_state(connection, State::Bound);
@@ -221,7 +223,13 @@ impl Server {
         self.table.get(self.connections.by_id.get(&id)?.allocation)
     }
 
-    fn check_new_connection(&self, id: AllocationId, peer: &Peer) -> Result<(), ErrorCode> {
+    /// The right to one more.
+    fn check_new_connection(
+        &self,
+        id: AllocationId,
+        allocation: &Allocation,
+        peer: &Peer,
+    ) -> Result<Count, ErrorCode> {
         let mut count = 0;
         for (_, connection) in self.connections.of_allocation(id) {
             count += 1;
@@ -229,10 +237,20 @@ impl Server {
                 return Err(ErrorCode::CONNECTION_ALREADY_EXISTS);
             }
         }
-        if count < MAX_CONNECTIONS { Ok(()) } else { Err(ErrorCode::INSUFFICIENT_CAPACITY) }
+        let of_user = &allocation.quota.of_user().connections;
+        if count >= MAX_CONNECTIONS || used(of_user) >= MAX_CONNECTIONS_OF_USER {
+            return Err(ErrorCode::INSUFFICIENT_CAPACITY);
+        }
+        Ok(Count::clone(of_user))
     }
 
-    fn add_connection(&mut self, relay: RelayId, peer: Peer, state: State) -> ConnectionId {
+    fn add_connection(
+        &mut self,
+        relay: RelayId,
+        peer: Peer,
+        state: State,
+        of_user: Count,
+    ) -> ConnectionId {
         let id = loop {
             let [_, a, b, c] = self.rng.random::<[u8; 4]>();
             let id = ConnectionId(u32::from_le_bytes([self.worker, a, b, c]));
@@ -240,7 +258,8 @@ impl Server {
                 break id;
             }
         };
-        self.connections.insert(id, Connection { allocation: relay.allocation, peer, state });
+        let allocation = relay.allocation;
+        self.connections.insert(id, Connection { allocation, peer, state, _of_user: of_user });
         id
     }
 }
@@ -278,13 +297,14 @@ impl Server {
             && allocation.protocol == RelayProtocol::Tcp
             && Family::of(&peer.ip()) == relay.family
             && allocation.permissions.permits(peer.ip(), now.instant)
-            && self.authorize_peer(&peer, Scope::ThisPort(RelayProtocol::Tcp))
-            && self.check_new_connection(relay.allocation, &peer).is_ok();
+            && self.authorize_peer(&peer, Scope::ThisPort(RelayProtocol::Tcp));
         if !passes {
             return None;
         }
+        let of_user = self.check_new_connection(relay.allocation, allocation, &peer).ok()?;
         let client = allocation.client;
-        let id = self.add_connection(relay, peer, State::Waiting { since: now.instant });
+        let state = State::Waiting { since: now.instant };
+        let id = self.add_connection(relay, peer, state, of_user);
         let transaction = TransactionId(self.rng.random());
         let mut bytes = Vec::with_capacity(64);
         let (class, method) = (Class::Indication, Method::ConnectionAttempt);
@@ -306,7 +326,7 @@ impl Server {
         let Some(allocation) = found.and_then(|found| self.table.get(found.allocation)) else {
             return 0;
         };
-        let user = allocation.quota.user_bucket();
+        let user = &allocation.quota.of_user().bucket;
         let own = per_allocation.map(|rate| allocation.bucket.room(now.instant, rate));
         let shared = per_user.map(|rate| user.room(now.instant, rate));
         own.into_iter().chain(shared).min().unwrap_or(usize::MAX)
@@ -334,7 +354,7 @@ impl Server {
             allocation.bucket.charge(now, len, rate);
         }
         if let Some(rate) = per_user {
-            allocation.quota.user_bucket().charge(now, len, rate);
+            allocation.quota.of_user().bucket.charge(now, len, rate);
         }
     }
 

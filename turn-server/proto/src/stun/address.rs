@@ -46,7 +46,7 @@ pub fn decode_xor_address(value: &[u8], id: TransactionId) -> Result<SocketAddr,
 }
 
 /// Reads the value of a plain address attribute (MAPPED-ADDRESS, ALTERNATE-SERVER).
-pub(super) fn decode_address(value: &[u8]) -> Result<SocketAddr, BadAddress> {
+pub(crate) fn decode_address(value: &[u8]) -> Result<SocketAddr, BadAddress> {
     decode(value, [0; 16])
 }
 

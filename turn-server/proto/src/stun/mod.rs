@@ -11,6 +11,8 @@ mod kind;
 mod reader;
 mod writer;
 
+#[cfg(test)]
+pub(crate) use address::decode_address;
 pub use address::{BadAddress, decode_xor_address, encode_xor_address};
 pub use error_code::ErrorCode;
 pub use integrity::{

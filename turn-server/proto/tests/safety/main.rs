@@ -21,6 +21,7 @@ fn world(allow: &[&str], deny: &[&str]) -> World {
         deny: blocks(deny),
         own_addresses: vec!["198.41.0.4".parse().unwrap(), "2001:503:ba3e::2:30".parse().unwrap()],
         listeners: vec!["198.41.0.4:3478".parse().unwrap()],
+        ..PolicyConfig::default()
     };
     World::new(config)
 }

@@ -1,8 +1,9 @@
 //! What a server with more than one address tells: RFC 5780, and where else to go.
 
 use super::credentials::{anna, config, from, now, request};
+use super::world::addr;
 use super::*;
-use crate::stun::{ErrorCode, MessageWriter, attribute};
+use crate::stun::{ErrorCode, MessageWriter, attribute, decode_address};
 
 const PRIMARY: &str = "203.0.113.1:3478";
 const ALTERNATE: &str = "203.0.113.2:3479";
@@ -97,6 +98,47 @@ fn a_port_and_padding_are_honoured_but_not_together() {
     }
 }
 
+/// Over IPv4 a plain question gets the two addresses more that RFC 5780 §7.2 wants; padding costs
+/// as much as it brings.
+#[test]
+fn r5_what_discovery_adds_to_an_answer_is_known() {
+    type Fill = fn(&mut MessageWriter<'_>);
+    let table: [(&str, Fill, usize, usize); 4] = [
+        ("Binding", |_| {}, 20, 56),
+        (
+            "CHANGE-REQUEST",
+            |w| {
+                w.u32(attribute::CHANGE_REQUEST, 6);
+            },
+            28,
+            56,
+        ),
+        (
+            "RESPONSE-PORT",
+            |w| {
+                w.attribute(attribute::RESPONSE_PORT, &[0x10, 0, 0, 0]);
+            },
+            28,
+            56,
+        ),
+        (
+            "PADDING",
+            |w| {
+                w.attribute(attribute::PADDING, &[0; 1500]);
+            },
+            1524,
+            1560,
+        ),
+    ];
+    println!("{:16} {:>5} {:>5}", "request", "in", "out");
+    for (what, fill, asked, answered) in table {
+        let question = request(Method::Binding, fill);
+        let (_, answer) = ask(&mut with_two_addresses(), &at(PRIMARY), &question);
+        println!("{what:16} {:5} {:5}", question.len(), answer.len());
+        assert_eq!((question.len(), answer.len()), (asked, answered), "{what}");
+    }
+}
+
 /// One address, another transport, a third address: CHANGE-REQUEST cannot be honoured and is
 /// unknown, plain questions get plain answers.
 #[test]
@@ -127,13 +169,13 @@ fn without_two_addresses_there_is_nothing_to_discover() {
 fn who_comes_when_there_is_no_room_is_sent_elsewhere() {
     let (v4, v6) = ("198.51.100.99:3478", "[2001:db8::99]:3478");
     for (what, alternates, total, drains, asked, wanted) in [
-        ("room", &[v4][..], 9, false, "203.0.113.1:3478", (0, None)),
-        ("full", &[v4], 0, false, "203.0.113.1:3478", (300, Some(v4))),
-        ("draining", &[v4], 9, true, "203.0.113.1:3478", (300, Some(v4))),
-        ("another family", &[v6], 0, false, "203.0.113.1:3478", (508, None)),
-        ("the one of its family", &[v6, v4], 0, false, "203.0.113.1:3478", (300, Some(v4))),
-        ("itself", &[v4], 0, false, v4, (508, None)),
-        ("nobody", &[], 9, true, "203.0.113.1:3478", (508, None)),
+        ("room", &[v4][..], 9, false, "203.0.113.1:3478", (0, &[][..])),
+        ("full", &[v4], 0, false, "203.0.113.1:3478", (300, &[v4])),
+        ("draining", &[v4], 9, true, "203.0.113.1:3478", (300, &[v4])),
+        ("another family", &[v6], 0, false, "203.0.113.1:3478", (508, &[])),
+        ("its own family first", &[v6, v4], 0, false, "203.0.113.1:3478", (300, &[v4, v6])),
+        ("itself", &[v4], 0, false, v4, (508, &[])),
+        ("nobody", &[], 9, true, "203.0.113.1:3478", (508, &[])),
     ] {
         let alternate_servers = alternates.iter().map(|addr| addr.parse().unwrap()).collect();
         let settings = Reloadable { alternate_servers, ..anna() };
@@ -146,12 +188,13 @@ fn who_comes_when_there_is_no_room_is_sent_elsewhere() {
         let answer = super::credentials::allocates(&mut server, &from);
         let message = Message::parse(&answer).unwrap();
         assert!(message.has_integrity(), "{what}: the way out is not for strangers to change");
-        let alternate = message.address(attribute::ALTERNATE_SERVER).unwrap();
+        let named = message.attributes().filter(|a| a.kind == attribute::ALTERNATE_SERVER);
+        let named = named.map(|a| decode_address(a.value).unwrap()).collect::<Vec<_>>();
         let code = message.error_code().map_or(0, ErrorCode::value);
-        let (wanted_code, wanted_server) = wanted;
+        let (wanted_code, wanted) = wanted;
         assert_eq!(
-            (code, alternate),
-            (wanted_code, wanted_server.map(|a| a.parse().unwrap())),
+            (code, named),
+            (wanted_code, wanted.iter().map(|a| addr(a)).collect()),
             "{what}"
         );
     }

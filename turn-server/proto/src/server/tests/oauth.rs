@@ -4,12 +4,14 @@ use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 use super::credentials::{config, exchange, from, now, request};
 use super::*;
-use crate::REQUESTED_UDP;
 use crate::stun::{ErrorCode, Integrity, LongTermKey, MessageWriter, attribute};
+use crate::{REQUESTED_TCP, REQUESTED_UDP};
 
 const LONG: &[u8; 32] = b"01234567890123456789012345678901";
 const SHORT: &[u8; 16] = b"1234567890123456";
 const SESSION_KEY: &[u8; 20] = b"a session key of 20.";
+
+type Fill = fn(&mut MessageWriter<'_>);
 
 /// A token as a third party makes it.
 struct Token<'a> {
@@ -224,6 +226,49 @@ fn each_token_is_a_user_of_its_own_for_the_quota() {
         let asked = signed(Method::Allocate, nonce, "long", Some(token), SESSION_KEY, transport);
         let answer = exchange(&mut server, now(), &client, &asked).unwrap();
         assert_eq!(code(&answer), wanted, "{at}");
+    }
+}
+
+/// A CONNECTION-ID can be guessed, and all clients of a third party give the name of its key.
+#[test]
+fn a_connection_is_bound_with_the_token_of_its_allocation() {
+    let mut server = server();
+    server.tcp_relaying = true;
+    let tokens = [7, 8].map(|byte| Token { nonce: [byte; 12], ..Token::new() }.seal());
+    let nonce = nonce(&mut server);
+    let peer = "9.9.9.9:9".parse().unwrap();
+    let asks: [(Method, Fill); 2] = [
+        (Method::Allocate, |w| {
+            w.u32(attribute::REQUESTED_TRANSPORT, REQUESTED_TCP);
+        }),
+        (Method::CreatePermission, |w| {
+            w.xor_address(attribute::XOR_PEER_ADDRESS, "9.9.9.9:9".parse().unwrap());
+        }),
+    ];
+    for (method, fill) in asks {
+        let asked = signed(method, &nonce, "long", Some(&tokens[0]), SESSION_KEY, fill);
+        assert_eq!(code(&exchange(&mut server, now(), &client(), &asked).unwrap()), 0);
+    }
+    let allocation = server.table.id_of(&client()).unwrap();
+    let relay = RelayId { allocation, family: Family::V4 };
+    let connection = server.peer_accepted(now(), relay, peer).unwrap();
+
+    let data = from("198.51.100.7:4001", Transport::Tcp);
+    let method = Method::ConnectionBind;
+    let question = request(method, |_| {});
+    let challenge = exchange(&mut server, now(), &data, &question).unwrap();
+    let nonce = Message::parse(&challenge).unwrap().first(attribute::NONCE).unwrap().value;
+    for (what, token, wanted) in [
+        ("another's token", Some(&tokens[1]), 441),
+        ("its own", Some(&tokens[0]), 0),
+        ("twice", Some(&tokens[0]), 400),
+    ] {
+        let token = token.map(Vec::as_slice);
+        let asked = signed(method, nonce, "long", token, SESSION_KEY, |w| {
+            w.u32(attribute::CONNECTION_ID, connection.value());
+        });
+        let answer = exchange(&mut server, now(), &data, &asked).unwrap();
+        assert_eq!(code(&answer), wanted, "{what}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! EVEN-PORT and RESERVATION-TOKEN.
 
-use super::super::reservation::MAX_OF_USER;
-use super::world::{REALM, SERVER, World, addr};
+use super::super::reservation::{MAX_OF_USER, MAX_RESERVATIONS};
+use super::world::{REALM, SERVER, World, addr, tuple};
 use super::*;
 use crate::REQUESTED_UDP;
 use crate::stun::{MessageWriter, TransactionId, attribute, long_term_key};
@@ -124,6 +124,60 @@ fn r8_a_user_lets_only_so_many_ports_wait() {
     allocate(&mut world, "anna", "198.51.100.22:1", token(&reserved[3])).unwrap();
     let again = allocate(&mut world, "anna", "198.51.100.23:1", even(true));
     assert!(again.is_ok(), "one was claimed");
+}
+
+/// Who claims what he reserves takes no place from anybody.
+#[test]
+fn r8_what_is_claimed_leaves_room_for_other_reservations() {
+    let mut world = World::with_room_for(2 * MAX_RESERVATIONS + 8);
+    for n in 0..=MAX_RESERVATIONS {
+        let from = |second: u8| format!("198.51.{second}.{}:{}", n % 256, 1 + n / 256);
+        let (_, reserved) = allocate(&mut world, "anna", &from(100), even(true)).unwrap();
+        let reserved = reserved.unwrap();
+        allocate(&mut world, "anna", &from(101), token(&reserved)).unwrap();
+    }
+    assert!(allocate(&mut world, "bert", "198.51.100.9:9", even(true)).is_ok());
+    assert_eq!(world.server.reservations.waiting(), 1);
+}
+
+/// Not for whatever comes to be reserved at its port later.
+#[test]
+fn a_token_is_for_one_reservation() {
+    // One pair of ports.
+    let mut world = World::with_room_for(2);
+    let claim = |world: &mut World, n: usize, reserved: &[u8]| {
+        allocate(world, "anna", &format!("198.51.100.{n}:1"), token(reserved))
+    };
+    let (first, old) = allocate(&mut world, "anna", "198.51.100.1:1", even(true)).unwrap();
+    let old = old.unwrap();
+    claim(&mut world, 2, &old).unwrap();
+    for n in [1, 2] {
+        let from = tuple(Transport::Udp, &format!("198.51.100.{n}:1"));
+        let released = world.ask(&from, "anna", Method::Refresh, |writer| {
+            writer.u32(attribute::LIFETIME, 0);
+        });
+        assert_eq!(released.code(), 0);
+    }
+    assert_eq!(world.ports_taken(), 0);
+    world.advance(Duration::from_secs(20));
+    let (second, new) = allocate(&mut world, "anna", "198.51.100.3:1", even(true)).unwrap();
+    assert_eq!(first, second, "the same ports again");
+    assert_eq!(claim(&mut world, 4, &old), Err(508), "the old token");
+    assert!(claim(&mut world, 5, &new.unwrap()).is_ok());
+}
+
+/// Who claims may be in another worker, so that its own keeps what is left of it half a minute.
+#[test]
+fn the_end_of_a_reservation_is_not_that_of_the_next_one_at_its_port() {
+    let pool = PortPool::new(50_000..=50_000);
+    let reserved = || pool.take(&mut rand::rng()).unwrap().reserve();
+    let old = reserved();
+    drop(pool.claim(50_000, old.id()).unwrap());
+    let new = reserved();
+    drop(old);
+    assert!(new.is_waiting());
+    drop(new);
+    assert_eq!(pool.taken(), 0);
 }
 
 /// No socket of ours is there yet, but one of another program may be.

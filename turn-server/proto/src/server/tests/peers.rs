@@ -5,8 +5,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use proptest::prelude::*;
 
 use super::super::policy::PeerPolicy;
-use super::world::addr;
+use super::world::{World, addr, tuple};
 use super::*;
+use crate::REQUESTED_UDP;
+use crate::stun::attribute;
 
 fn policy(allow: &[&str], deny: &[&str]) -> PeerPolicy {
     let blocks = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
@@ -15,6 +17,7 @@ fn policy(allow: &[&str], deny: &[&str]) -> PeerPolicy {
         deny: blocks(deny),
         own_addresses: vec!["8.8.8.8".parse().unwrap(), "10.0.0.1".parse().unwrap()],
         listeners: vec![addr("8.8.8.8:3478"), addr("10.0.0.1:3478")],
+        ..PolicyConfig::default()
     };
     let mut policy = PeerPolicy::new(Vec::new());
     policy.set_config(config);
@@ -105,6 +108,52 @@ fn rules_are_asked_in_their_order() {
     ] {
         let policy = policy(allow, deny);
         assert_eq!(policy.allows(&Peer::new(addr(peer)), RelayProtocol::Udp), allowed, "{what}");
+    }
+}
+
+#[test]
+fn r2_peers_may_be_bound_to_high_ports_and_to_relayed_addresses() {
+    let allow = vec!["192.0.2.0/24".parse().unwrap()];
+    let low = PolicyConfig { allow: allow.clone(), lowest_port: 1024, ..PolicyConfig::default() };
+    let inside = PolicyConfig { allow, relayed_only: true, ..PolicyConfig::default() };
+    let from = tuple(Transport::Udp, "198.51.100.7:4000");
+    let other = tuple(Transport::Udp, "198.51.100.8:4000");
+    for (what, config, peer, codes) in [
+        ("public, a high port", &low, "9.9.9.9:1024", [0, 0]),
+        ("public, a low port", &low, "9.9.9.9:1023", [0, 403]),
+        ("allowed, a low port", &low, "192.0.2.9:1023", [0, 403]),
+        ("hidden in IPv6", &low, "[::ffff:9.9.9.9]:1023", [0, 403]),
+        ("relayed", &low, "", [0, 0]),
+        ("public, from inside", &inside, "9.9.9.9:1024", [403, 403]),
+        ("allowed, from inside", &inside, "192.0.2.9:1023", [0, 0]),
+        ("relayed, from inside", &inside, "", [0, 0]),
+    ] {
+        let mut world = World::with_policy(config.clone());
+        let mut relayed = [&from, &other].map(|client| {
+            let answer = world.ask(client, "anna", Method::Allocate, |writer| {
+                writer.u32(attribute::REQUESTED_TRANSPORT, REQUESTED_UDP);
+            });
+            answer.message().xor_address(attribute::XOR_RELAYED_ADDRESS).unwrap().unwrap()
+        });
+        let peer = if peer.is_empty() { relayed[1] } else { addr(peer) };
+        let permitted = world.ask(&from, "anna", Method::CreatePermission, |writer| {
+            writer.xor_address(attribute::XOR_PEER_ADDRESS, peer);
+        });
+        let bound = world.ask(&from, "anna", Method::ChannelBind, |writer| {
+            writer
+                .u32(attribute::CHANNEL_NUMBER, 0x4000_0000)
+                .xor_address(attribute::XOR_PEER_ADDRESS, peer);
+        });
+        assert_eq!([permitted.code(), bound.code()], codes, "{what}");
+        // A port of the range without a socket of ours.
+        relayed.sort_unstable();
+        let beside = SocketAddr::new(relayed[1].ip(), relayed[1].port().wrapping_add(1));
+        let bound = world.ask(&from, "anna", Method::ChannelBind, |writer| {
+            writer
+                .u32(attribute::CHANNEL_NUMBER, 0x4001_0000)
+                .xor_address(attribute::XOR_PEER_ADDRESS, beside);
+        });
+        assert_eq!(bound.code(), 403, "{what}: beside it");
     }
 }
 

@@ -222,6 +222,32 @@ fn what_cannot_be_connected_is_refused() {
 }
 
 #[test]
+fn r8_the_connections_of_a_user_are_bounded_over_all_allocations() {
+    let allocations = MAX_CONNECTIONS_OF_USER / MAX_CONNECTIONS;
+    let mut world = World::with_room_for(allocations + 2);
+    let at = |n: usize| tuple(Transport::Tcp, &format!("198.51.100.7:{}", 4000 + n));
+    let connects = |world: &mut World, n: usize, user: &str, port: usize| {
+        let to = format!("9.9.9.9:{port}");
+        world.try_ask(&at(n), user, Method::Connect, peer(&to)).map_or(0, |answer| answer.code())
+    };
+    for n in 0..allocations {
+        assert_eq!(world.ask(&at(n), "anna", Method::Allocate, allocate).code(), 0);
+        for port in 1..=MAX_CONNECTIONS {
+            assert_eq!(connects(&mut world, n, "anna", port), 0, "{n} {port}");
+        }
+    }
+    for (n, user, wanted) in [(allocations, "anna", 508), (allocations + 1, "bert", 0)] {
+        assert_eq!(world.ask(&at(n), user, Method::Allocate, allocate).code(), 0);
+        assert_eq!(connects(&mut world, n, user, 1), wanted, "{user}");
+    }
+    let released = world.ask(&at(0), "anna", Method::Refresh, |writer| {
+        writer.u32(attribute::LIFETIME, 0);
+    });
+    assert_eq!(released.code(), 0);
+    assert_eq!(connects(&mut world, allocations, "anna", 1), 0, "theirs are given back");
+}
+
+#[test]
 fn r9_an_allocation_has_32_connections_both_directions_and_states_together() {
     let mut world = world();
     let allocation = world.server.table.id_of(&control()).unwrap();

@@ -81,7 +81,7 @@ fn film(
             std::thread::sleep(tick - now);
         }
         let requested = signals.key_frame.swap(false, Ordering::Relaxed);
-        for event in camera.frame(start.elapsed(), requested)? {
+        for event in camera.frame(start.elapsed(), epoch_milliseconds(), requested)? {
             if events.blocking_send(event).is_err() {
                 return Err(SourceError::Unheard);
             }
@@ -113,10 +113,11 @@ impl Camera {
         Ok(Self { card, encoder, packetizer, key_frame: None, key_frame_owed: false })
     }
 
-    /// The packets of the picture of now, `elapsed` after the start.
+    /// The packets of the picture that shows `epoch_milliseconds`, `elapsed` after the start.
     fn frame(
         &mut self,
         elapsed: Duration,
+        epoch_milliseconds: u64,
         key_frame_requested: bool,
     ) -> Result<Vec<SourceEvent>, SourceError> {
         self.key_frame_owed |= key_frame_requested;
@@ -127,8 +128,7 @@ impl Camera {
             self.key_frame = Some(elapsed);
             self.key_frame_owed = false;
         }
-        let milliseconds = epoch_milliseconds();
-        let picture = Picture(self.card.draw(milliseconds));
+        let picture = Picture(self.card.draw(epoch_milliseconds));
         let timestamp = Timestamp::from_millis(millis(elapsed));
         let encoded = self.encoder.encode_at(&picture, timestamp);
         let stream = encoded.map_err(|error| SourceError::Encoder(error.to_string()))?.to_vec();

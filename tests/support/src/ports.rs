@@ -17,16 +17,27 @@ const PORTS_OF_A_PROCESS: u32 = 101;
 /// A port that is free at every address of this host, for TCP and UDP; with the IPv4 loopback
 /// address. Nobody in this process gets it a second time soon.
 pub fn free_port() -> Result<SocketAddr> {
+    first_of_free(1)
+}
+
+/// The lower of two such ports, for who takes the next one as well: coturn's echo peer does, for
+/// RTCP, and takes a port that another one of it has.
+pub fn free_pair() -> Result<SocketAddr> {
+    first_of_free(2)
+}
+
+fn first_of_free(wanted: u16) -> Result<SocketAddr> {
     static NEXT: OnceLock<AtomicU32> = OnceLock::new();
     let first = || AtomicU32::new(std::process::id().wrapping_mul(PORTS_OF_A_PROCESS));
     let next = NEXT.get_or_init(first);
     let count = u32::from(PORTS.end - PORTS.start);
     let ports = (0..count).filter_map(|_| {
-        let offset = next.fetch_add(1, Ordering::Relaxed) % count;
+        let offset = next.fetch_add(wanted.into(), Ordering::Relaxed) % count;
         Some(PORTS.start + u16::try_from(offset).ok()?)
     });
-    let port = ports.into_iter().find(|port| is_free(*port));
-    let port = port.with_context(|| format!("no port of {PORTS:?} is free"))?;
+    let are_free = |first: u16| (first..first + wanted).all(is_free);
+    let port = ports.into_iter().find(|port| are_free(*port));
+    let port = port.with_context(|| format!("not enough ports of {PORTS:?} are free"))?;
     Ok((Ipv4Addr::LOCALHOST, port).into())
 }
 
@@ -60,6 +71,17 @@ mod tests {
             drop(udp);
         }
         assert!(is_free(first.port()));
+        Ok(())
+    }
+
+    #[test]
+    fn nobody_else_gets_the_upper_port_of_a_pair() -> Result<()> {
+        let lower = free_pair()?;
+        let upper = SocketAddr::new(lower.ip(), lower.port() + 1);
+        assert!(is_free(upper.port()));
+        for _ in 0..3 {
+            assert_ne!(free_port()?, upper);
+        }
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use porthole_test_support::ports::free_port;
+use porthole_test_support::ports::{free_pair, free_port};
 use porthole_test_support::scene::{Need, Scene, scene};
 use porthole_test_support::wait;
 use porthole_turn_proto::stun::ErrorCode;
@@ -20,9 +20,9 @@ fn needs() -> [Need; 3] {
     ["turnutils_uclient", "turnutils_peer", "turnutils_stunclient"].map(Need::Tool)
 }
 
-/// coturn's echo peer, on a free port.
+/// coturn's echo peer, on a free port and the next.
 pub(crate) fn echo(ip: &str) -> Result<(Running, u16)> {
-    let free = free_port()?.port();
+    let free = free_pair()?.port();
     let child = Command::new("turnutils_peer")
         .args(["-L", ip, "-p", &free.to_string()])
         .stdin(Stdio::null())

@@ -3,10 +3,10 @@
 //! Everything that is Linux's own is in `linux.rs`; elsewhere there is no fast path.
 
 #[cfg(target_os = "linux")]
-#[path = "linux.rs"]
+#[path = "offload/linux.rs"]
 mod system;
 #[cfg(not(target_os = "linux"))]
-#[path = "other.rs"]
+#[path = "offload/other.rs"]
 mod system;
 
 use std::net::SocketAddr;

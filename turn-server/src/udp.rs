@@ -3,10 +3,10 @@
 //! Everything that is Linux's own is in `linux.rs`; elsewhere `other.rs` sends one by one.
 
 #[cfg(target_os = "linux")]
-#[path = "linux.rs"]
+#[path = "udp/linux.rs"]
 mod system;
 #[cfg(not(target_os = "linux"))]
-#[path = "other.rs"]
+#[path = "udp/other.rs"]
 mod system;
 
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};

@@ -1,4 +1,6 @@
-//! What the checks of the house's rules share: the repository's files, as text.
+//! The files of the repository as text, for the tests that check its rules.
+
+#![warn(missing_docs)]
 
 use anyhow::{Context, Result, ensure};
 use std::{
@@ -9,17 +11,21 @@ use std::{
 /// A text file of the repository.
 #[derive(Debug)]
 pub struct File {
-    /// From the root, with `/`.
+    /// Its path from the root of the repository, with `/`.
     pub path: String,
+    /// Its whole content.
     pub text: String,
 }
 
-/// The root of the repository.
+/// Returns the root of the repository.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Runs a program in the root and returns what it printed.
+/// Runs a program in the root of the repository and returns its standard output.
+///
+/// # Errors
+/// If the program cannot be started, fails, or prints something that is not UTF-8.
 pub fn output(program: &str, arguments: &[&str]) -> Result<String> {
     let output = Command::new(program).args(arguments).current_dir(root()).output();
     let output = output.with_context(|| format!("cannot run {program}"))?;
@@ -28,7 +34,10 @@ pub fn output(program: &str, arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Every text file that is tracked, or would be.
+/// Reads every text file that git tracks, or would track if it were added.
+///
+/// # Errors
+/// If git cannot list them.
 pub fn files() -> Result<Vec<File>> {
     let listed = output("git", &["ls-files", "--cached", "--others", "--exclude-standard"])?;
     let read = |path: &str| {
@@ -40,17 +49,18 @@ pub fn files() -> Result<Vec<File>> {
 }
 
 impl File {
+    /// Returns true if its name ends with one of these extensions, given without the dot.
     pub fn has_extension(&self, extensions: &[&str]) -> bool {
         self.path.rsplit_once('.').is_some_and(|(_, extension)| extensions.contains(&extension))
     }
 
-    /// Whether all of it is there for tests.
+    /// Returns true if the whole file exists for tests, benchmarks or fuzzing.
     pub fn is_test(&self) -> bool {
         self.path.ends_with("/tests.rs")
             || self.path.split('/').any(|folder| matches!(folder, "tests" | "benches" | "fuzz"))
     }
 
-    /// Its lines with their numbers, without the modules of tests at the end of it.
+    /// Returns its lines with their numbers, without modules of tests at the end.
     pub fn lines_without_tests(&self) -> impl Iterator<Item = (usize, &str)> {
         let mut skipping = false;
         let mut lines = self.text.lines().enumerate().peekable();
@@ -69,14 +79,17 @@ impl File {
         })
     }
 
-    /// The same without what is only said: comments.
+    /// Returns the same lines without comments.
     pub fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let said = |line: &str| line.trim_start().starts_with("//");
-        self.lines_without_tests().filter(move |(_, line)| !said(line))
+        let is_comment = |line: &str| line.trim_start().starts_with("//");
+        self.lines_without_tests().filter(move |(_, line)| !is_comment(line))
     }
 }
 
-/// Fails with every complaint, one a line, and the rule they break.
+/// Fails the test with the rule and every complaint, one per line, unless there are none.
+///
+/// # Panics
+/// If there is a complaint.
 #[track_caller]
 pub fn report(rule: &str, complaints: &[String]) {
     assert!(complaints.is_empty(), "{rule}\n  {}\n", complaints.join("\n  "));

@@ -2,7 +2,7 @@
 
 use porthole_tidy::{files, output, report, root};
 
-/// The crates that hold values only, and their folders.
+/// Pure crates, which hold values only, and their folders.
 const PURE: &[(&str, &str)] = &[
     ("porthole-gateway-core", "gateway/core/src/"),
     ("porthole-signaling-core", "signaling/core/src/"),
@@ -10,12 +10,12 @@ const PURE: &[(&str, &str)] = &[
     ("porthole-turn-proto", "turn-server/proto/src/"),
 ];
 
-/// Crates that touch the world.
-const WORLDLY_CRATES: &[&str] =
+/// Dependencies that do I/O.
+const IO_CRATES: &[&str] =
     &["tokio", "mio", "socket2", "async-io", "smol", "quinn-udp", "if-addrs"];
 
-/// Names by which code touches the world, or reads a clock.
-const WORLDLY_NAMES: &[&str] = &[
+/// Names by which code does I/O, reads a clock, locks or waits.
+const IO_NAMES: &[&str] = &[
     "Instant::now",
     "SystemTime::now",
     "UdpSocket",
@@ -32,7 +32,7 @@ const WORLDLY_NAMES: &[&str] = &[
     "async fn",
 ];
 
-/// Which of our crates each may depend on. Only the program knows all components.
+/// Crates of ours that each crate may depend on. Only the program knows all components.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("porthole-signaling-proto", &[]),
     ("porthole-turn-proto", &[]),
@@ -50,7 +50,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The names of what a crate depends on when it is built alone, itself left out.
+/// Returns the names of all dependencies of a crate that is built alone, without itself.
 fn dependencies(package: &str, depth: &str) -> Vec<String> {
     let arguments = [
         &["tree", "--offline", "--locked", "--prefix", "none", "--edges", "normal"][..],
@@ -65,25 +65,25 @@ fn dependencies(package: &str, depth: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_pure_crate_depends_on_nothing_that_touches_the_world() {
+fn a_pure_crate_depends_on_nothing_that_does_io() {
     let mut complaints = Vec::new();
     for (package, _) in PURE {
         let all = dependencies(package, "99");
-        let worldly = all.iter().filter(|name| WORLDLY_CRATES.contains(&name.as_str()));
-        complaints.extend(worldly.map(|name| format!("{package} depends on {name}")));
+        let named = all.iter().filter(|name| IO_CRATES.contains(&name.as_str()));
+        complaints.extend(named.map(|name| format!("{package} depends on {name}")));
     }
     report("Bytes, events and `now` go in, outputs come out; no runtime, no socket.", &complaints);
 }
 
 #[test]
-fn a_pure_crate_touches_nothing_and_reads_no_clock() {
+fn a_pure_crate_does_no_io_and_reads_no_clock() {
     let mut complaints = Vec::new();
     for file in files().unwrap().iter().filter(|file| !file.is_test()) {
         if !PURE.iter().any(|(_, folder)| file.path.starts_with(folder)) {
             continue;
         }
         for (number, line) in file.code() {
-            let named = WORLDLY_NAMES.iter().filter(|name| line.contains(**name));
+            let named = IO_NAMES.iter().filter(|name| line.contains(**name));
             complaints.extend(named.map(|name| format!("{}:{number} names {name}", file.path)));
         }
     }
@@ -161,8 +161,8 @@ fn only_one_module_names_the_engine() {
 }
 
 #[test]
-fn every_crate_has_the_lints_of_the_house() {
-    /// With the reason.
+fn every_crate_has_the_lints_of_the_workspace() {
+    /// Crates without them, each with its reason.
     const EXCEPT: &[(&str, &str)] = &[];
     let text = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
     let workspace: toml::Table = text.parse().unwrap();

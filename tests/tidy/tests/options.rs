@@ -166,7 +166,7 @@ fn documented() -> Vec<String> {
     reference.lines().filter_map(key).collect()
 }
 
-/// Whether a file has a function of this name that the test harness runs.
+/// Returns true if a file has a function of this name that the test harness runs.
 fn has_test(file: &str, name: &str) -> bool {
     let text = std::fs::read_to_string(root().join(file)).unwrap_or_default();
     let lines: Vec<&str> = text.lines().map(str::trim).collect();

@@ -1,13 +1,13 @@
-//! What the documents say is proved, is: every row of their tables names tests that exist, and
-//! what has a name has a test with that name.
+//! The proofs that documents claim exist: every row of their tables names tests that exist, and
+//! every rule and advisory has a test that is named after it.
 
 use porthole_tidy::{report, root};
 
 const SAFETY: &str = "docs/ref/turn-safety.md";
 const PROOFS: [&str; 2] = ["docs/ref/turn.md", SAFETY];
-/// The last column of the tables that prove.
+/// The header of the last column of a table with proofs.
 const PROVED: &str = "| proved by |";
-/// Fewer rows than this are a table that was lost, or that is not read rightly.
+/// A document with fewer rows has lost a table, or it is not parsed correctly.
 const MIN_ROWS: usize = 20;
 
 #[test]
@@ -37,7 +37,7 @@ fn r15_every_rule_and_every_advisory_has_a_test_that_is_named_after_it() {
             complaints.push(format!("{SAFETY}: no test of {} begins with {prefix}", name.trim()));
         }
     }
-    report("The name of a test says which rule or advisory it is about.", &complaints);
+    report("Every rule and advisory has a test that is named after it.", &complaints);
 }
 
 #[test]
@@ -51,14 +51,14 @@ fn a_name_becomes_the_beginning_of_a_function() {
     }
 }
 
-/// Whose it was is no part of the name.
+/// Returns how the names of tests begin for a rule or an advisory, without the product in brackets.
 fn prefix(name: &str) -> String {
     let name = name.split('(').next().unwrap_or_default().to_lowercase();
     let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     words.flat_map(|word| [word, "_"]).collect()
 }
 
-/// Of all tables of the document that prove, without their heads.
+/// Returns the rows of all tables with a column of proofs, without their headers.
 fn rows(document: &str) -> Vec<String> {
     let text = std::fs::read_to_string(root().join(document)).expect("the document");
     let mut rows = Vec::new();
@@ -80,7 +80,7 @@ fn tests_of(row: &str) -> Vec<&str> {
     row.split('`').skip(1).step_by(2).filter(|quoted| quoted.contains(".rs::")).collect()
 }
 
-/// Whether the function is there and has `#[test]` above it.
+/// Returns true if the function exists and has `#[test]` above it.
 fn is_a_test(place: &str) -> bool {
     let Some((path, name)) = place.split_once("::") else { return false };
     let Ok(text) = std::fs::read_to_string(root().join(path)) else { return false };

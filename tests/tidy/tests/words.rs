@@ -1,8 +1,8 @@
-//! What is written in the repository, and what it says of itself.
+//! Statements about the repository that can be checked: the files, commands and links it names.
 
 use porthole_tidy::{File, files, report, root};
 
-/// Put together here so that this file does not contain them.
+/// Paths and hosts that nothing may name; put together here so that this file does not.
 const NOWHERE_ELSE: &[&str] = &[
     concat!("/wo", "rk/"),
     concat!("/ro", "ot/"),
@@ -32,7 +32,7 @@ fn document(path: &str) -> File {
     File { path: path.to_owned(), text }
 }
 
-/// What stands `so` in a text.
+/// Returns everything in backquotes.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }

@@ -6,8 +6,9 @@ use crate::{
     line::{Line, Outgoing},
     store::{Claimed, Store, StoreError, TokenOwner},
 };
+use porthole_clock::Now;
 use porthole_signaling_core::{
-    Answer, Close, ConnId, Hub, Now, Output, Principal, Question, StoredGateway, Ticket, WaiterId,
+    Answer, Close, ConnId, Hub, Output, Principal, Question, StoredGateway, Ticket, WaiterId,
     WhepReply,
 };
 use porthole_signaling_proto::{

@@ -12,6 +12,7 @@ mod ready;
 mod splices;
 mod streams;
 
+use porthole_clock::Now;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use porthole_turn_proto::Family;
-use porthole_turn_proto::server::{FiveTuple, Now, Server, ServerConfig};
+use porthole_turn_proto::server::{FiveTuple, Server, ServerConfig};
 
 use rand::Rng as _;
 

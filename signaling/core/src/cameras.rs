@@ -1,8 +1,7 @@
 //! Cameras: what gateways report, and what each client is told of it.
 
-use crate::{
-    ConnId, Hub, Now, Output, Principal, connection::Stage, gateway::plain_name, timer::Timer,
-};
+use crate::{ConnId, Hub, Output, Principal, connection::Stage, gateway::plain_name, timer::Timer};
+use porthole_clock::Now;
 use porthole_signaling_proto::{
     Camera, CameraId, CameraReport, CameraState, GatewayId,
     method::{Cameras, CamerasParams, RefusedCamera, Report, ReportParams, ReportResult},

@@ -1,12 +1,13 @@
 //! What clients ask for: `connect` and `extend`.
 
 use crate::{
-    ConnId, Hub, Now, Principal, Question,
+    ConnId, Hub, Principal, Question,
     hub::Then,
     request::{Kind, Origin, Request},
     session::{Session, Viewer, no_such_session},
     timer::Timer,
 };
+use porthole_clock::Now;
 use porthole_signaling_proto::{
     CameraId, GatewayId, IceServer, SessionId,
     method::{

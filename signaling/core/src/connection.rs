@@ -1,8 +1,7 @@
 //! One WebSocket: a stranger until it has registered, then a client or a gateway.
 
-use crate::{
-    Bucket, Close, ConnId, Hub, Limits, Now, Principal, Question, hub::Then, timer::Timer,
-};
+use crate::{Bucket, Close, ConnId, Hub, Limits, Principal, Question, hub::Then, timer::Timer};
+use porthole_clock::Now;
 use porthole_signaling_proto::{
     GatewayId,
     identity::GatewayToken,

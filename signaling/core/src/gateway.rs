@@ -1,10 +1,9 @@
 //! Gateways: how they become known, come in, and are missed.
 
-use crate::{
-    Bucket, Close, ConnId, Hub, Now, Question, connection::Stage, hub::Then, timer::Timer,
-};
+use crate::{Bucket, Close, ConnId, Hub, Question, connection::Stage, hub::Then, timer::Timer};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signature, VerifyingKey};
+use porthole_clock::Now;
 use porthole_signaling_proto::{
     CameraId, CameraReport, CameraState, GatewayId, SessionId,
     identity::{GatewayToken, enroll_message, gateway_id, register_message},

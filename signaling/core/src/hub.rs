@@ -1,7 +1,7 @@
 //! The hub: what it knows, what goes in, what comes out.
 
 use crate::{
-    Answer, Bucket, Close, ConnId, Limits, Now, Output, Principal, Question, Ticket, TurnOffer,
+    Answer, Bucket, Close, ConnId, Limits, Output, Principal, Question, Ticket, TurnOffer,
     WaiterId,
     connection::{Connection, Stage},
     gateway::Gateway,
@@ -9,6 +9,7 @@ use crate::{
     session::{Session, ViewerKey},
     timer::{Timer, Timers},
 };
+use porthole_clock::Now;
 use porthole_signaling_proto::{
     CameraId, GatewayId, SessionId,
     method::{

@@ -1,9 +1,9 @@
 //! The STUN and TURN servers of a session, with credentials that belong to it alone
 //! (draft-uberti-behave-turn-rest-00, as every TURN server understands it).
 
-use crate::Now;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, Mac};
+use porthole_clock::Now;
 use porthole_signaling_proto::{IceServer, SessionId};
 use sha1::Sha1;
 use std::{fmt, time::Duration};

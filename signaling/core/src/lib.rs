@@ -33,8 +33,6 @@ pub use limits::{Bucket, Limits, Rate};
 pub use output::{Answer, Close, Output, Question, Ticket};
 pub use whep::{IfMatch, WhepDelete, WhepOffer, WhepPatch, WhepReply, http};
 
-use std::time::{Duration, Instant};
-
 /// One WebSocket, numbered by the driver; numbers are never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
@@ -42,20 +40,3 @@ pub struct ConnId(pub u64);
 /// One HTTP request that waits for a [`WhepReply`]; numbered by the driver likewise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WaiterId(pub u64);
-
-/// Both clocks: the one that never jumps for deadlines, the wall clock for what outlives a start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Now {
-    /// Never jumps.
-    pub instant: Instant,
-    /// Seconds since 1970, UTC.
-    pub unix_s: u64,
-}
-
-impl Now {
-    /// Both clocks, moved by the same time.
-    #[must_use]
-    pub fn after(self, time: Duration) -> Self {
-        Self { instant: self.instant + time, unix_s: self.unix_s + time.as_secs() }
-    }
-}

@@ -1,6 +1,7 @@
 //! What the server has asked of a peer for somebody else: renumbered, and with a deadline.
 
-use crate::{ConnId, Hub, Now, WaiterId, timer::Timer};
+use crate::{ConnId, Hub, WaiterId, timer::Timer};
+use porthole_clock::Now;
 use porthole_signaling_proto::{
     SessionId,
     rpc::{Fault, Message, RequestId, code},

@@ -1,11 +1,12 @@
 //! Sessions: one viewer, one camera, and what is passed between them.
 
 use crate::{
-    ConnId, Hub, Now, Principal,
+    ConnId, Hub, Principal,
     connection::check_expiry,
     request::{Kind, Origin, Request, passed_on},
     timer::Timer,
 };
+use porthole_clock::Now;
 use porthole_signaling_proto::{
     CameraId, GatewayId, IceServer, SessionId,
     method::{

@@ -1,12 +1,13 @@
 //! WHEP (draft-ietf-wish-whep-03): a viewer that makes the offer, over HTTP.
 
 use crate::{
-    Bucket, Fragment, Hub, Now, Principal, WaiterId,
+    Bucket, Fragment, Hub, Principal, WaiterId,
     client::{forbidden, whole_seconds},
     fragment::ufrag_of,
     request::{Kind, Origin, Request},
     session::{Session, Viewer},
 };
+use porthole_clock::Now;
 use porthole_signaling_proto::{
     CameraId, IceServer, SessionId,
     method::{

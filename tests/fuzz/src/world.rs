@@ -2,13 +2,14 @@
 //!
 //! For whoever wants to send exactly these bytes: the fuzzer, and the tests of the rules.
 
+use porthole_clock::Now;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use porthole_turn_proto::server::{
-    AllocationQuota, ConnectionId, FiveTuple, LocalQuota, Now, Output, PolicyConfig, PortPool,
+    AllocationQuota, ConnectionId, FiveTuple, LocalQuota, Output, PolicyConfig, PortPool,
     QuotaLimits, QuotaReached, QuotaUnit, RelayAddress, RelayId, Reloadable, Server, ServerConfig,
     SessionEnd, ToPeer,
 };

@@ -1,11 +1,12 @@
 //! The real STUN/TURN server as an actor.
 
+use porthole_clock::Now;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use porthole_turn_proto::server::{
-    FiveTuple, LocalQuota, Now, Output, PolicyConfig, PortPool, QuotaLimits, RelayAddress, RelayId,
+    FiveTuple, LocalQuota, Output, PolicyConfig, PortPool, QuotaLimits, RelayAddress, RelayId,
     Reloadable, Server, ServerConfig,
 };
 use porthole_turn_proto::{StreamDecoder, Transport};

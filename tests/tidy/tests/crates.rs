@@ -4,6 +4,7 @@ use porthole_tidy::{files, output, report, root};
 
 /// Pure crates, which hold values only, and their folders.
 const PURE: &[(&str, &str)] = &[
+    ("porthole-clock", "clock/src/"),
     ("porthole-gateway-core", "gateway/core/src/"),
     ("porthole-signaling-core", "signaling/core/src/"),
     ("porthole-signaling-proto", "signaling/proto/src/"),
@@ -34,13 +35,17 @@ const IO_NAMES: &[&str] = &[
 
 /// Crates of ours that each crate may depend on. Only the program knows all components.
 const MAY_USE: &[(&str, &[&str])] = &[
+    ("porthole-clock", &[]),
     ("porthole-signaling-proto", &[]),
-    ("porthole-turn-proto", &[]),
+    ("porthole-turn-proto", &["porthole-clock"]),
     ("porthole-turn-fastpath", &[]),
     ("porthole-web", &[]),
-    ("porthole-signaling-core", &["porthole-signaling-proto"]),
-    ("porthole-signaling", &["porthole-signaling-core", "porthole-signaling-proto"]),
-    ("porthole-turn-server", &["porthole-turn-fastpath", "porthole-turn-proto"]),
+    ("porthole-signaling-core", &["porthole-clock", "porthole-signaling-proto"]),
+    (
+        "porthole-signaling",
+        &["porthole-clock", "porthole-signaling-core", "porthole-signaling-proto"],
+    ),
+    ("porthole-turn-server", &["porthole-clock", "porthole-turn-fastpath", "porthole-turn-proto"]),
     ("porthole-turn-admin", &["porthole-turn-proto", "porthole-turn-server"]),
     ("porthole-turn-bench", &["porthole-turn-proto", "porthole-turn-server"]),
     ("porthole-gateway-core", &["porthole-signaling-proto", "porthole-turn-proto"]),

@@ -39,6 +39,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use porthole_clock::Now;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
@@ -77,15 +78,6 @@ use crate::{Family, Transport};
 /// Allocations ended by one [`Server::handle_timeout`]: when thousands of clients are gone at
 /// once, the others' packets are relayed in between.
 const MAX_EXPIRED_AT_ONCE: usize = 64;
-
-/// The clocks of one moment: expiry runs on one, credentials on the other.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// Monotonic.
-    pub instant: Instant,
-    /// Seconds since 1970.
-    pub unix_s: u64,
-}
 
 /// Where a client's message came from and to; the answer goes the same way back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

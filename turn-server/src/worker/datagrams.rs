@@ -1,5 +1,6 @@
 //! Clients over DTLS.
 
+use porthole_clock::Now;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::time::Instant;
 
 use mio::net::UdpSocket;
 use porthole_turn_proto::Transport;
-use porthole_turn_proto::server::{FiveTuple, Now};
+use porthole_turn_proto::server::FiveTuple;
 use rand::Rng as _;
 
 use super::{BUDGET, Served, Worker, plain};

@@ -1,12 +1,13 @@
 //! Clients over TCP.
 
+use porthole_clock::Now;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use mio::Interest;
 use porthole_turn_proto::Transport;
-use porthole_turn_proto::server::{FiveTuple, Now};
+use porthole_turn_proto::server::FiveTuple;
 
 use super::ready::{CONNECTION, TLS, token};
 use super::{BUDGET, MAX_DATAGRAM, Served, Worker, clocks, plain};

@@ -1,5 +1,6 @@
 //! Allocate (RFC 8656 §7.2), which ends only when the driver has opened the sockets.
 
+use porthole_clock::Now;
 use std::time::Duration;
 
 use super::allocation::{
@@ -13,7 +14,7 @@ use super::quota::QuotaReached;
 use super::requests::{Asked, ReplyTo, granted_lifetime, requested_family};
 use super::reservation::Token;
 use super::session::Traffic;
-use super::{AllocationId, Now, Output, RelayId, RelayProtocol, Server};
+use super::{AllocationId, Output, RelayId, RelayProtocol, Server};
 use crate::stun::{Class, ErrorCode, Message, Method, attribute};
 use crate::{Family, REQUESTED_TCP, REQUESTED_UDP};
 

@@ -1,11 +1,12 @@
 //! Who asks: long-term credentials (RFC 8489 §9.2), static or time-limited.
 
+use porthole_clock::Now;
 use std::sync::Arc;
 
+use super::FiveTuple;
 use super::accounts::{Accounts, Means, Named, is_expired};
 use super::nonce::{Nonces, Offer};
 use super::oauth::{OauthKey, Tokens};
-use super::{FiveTuple, Now};
 use crate::credentials::split_rest_username;
 use crate::stun::{
     ErrorCode, Integrity, LongTermKey, Message, Method, PasswordAlgorithm, attribute,

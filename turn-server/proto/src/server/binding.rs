@@ -1,10 +1,11 @@
 //! Binding (RFC 8489 §3): anybody may ask where they are seen. With two addresses also how their
 //! NAT behaves (RFC 5780).
 
+use porthole_clock::Now;
 use std::net::SocketAddr;
 
 use super::requests::ReplyTo;
-use super::{FiveTuple, Now, Server};
+use super::{FiveTuple, Server};
 use crate::Transport;
 use crate::stun::{Class, ErrorCode, Message, attribute};
 

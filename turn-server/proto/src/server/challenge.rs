@@ -7,9 +7,10 @@
 use super::auth::PASSWORD_ALGORITHMS;
 use super::nonce::{ADVERTISING_LEN, Offer, PLAIN_LEN};
 use super::requests::ReplyTo;
-use super::{FiveTuple, Now, Server};
+use super::{FiveTuple, Server};
 use crate::Transport;
 use crate::stun::{Class, ErrorCode, HEADER_LEN, Message, Method, PasswordAlgorithm, attribute};
+use porthole_clock::Now;
 
 /// How much longer than a question from nobody knows whom its answer may be. A realm of more than
 /// eight bytes makes the shortest Allocate, a browser's, an exception.

@@ -1,10 +1,11 @@
 //! What comes back from the way to a peer, passed on to the client (RFC 8656 §11.5).
 
+use porthole_clock::Now;
 use std::net::SocketAddr;
 
 use rand::Rng as _;
 
-use super::{Now, Output, Peer, RelayId, RelayProtocol, Scope, Server};
+use super::{Output, Peer, RelayId, RelayProtocol, Scope, Server};
 use crate::Family;
 use crate::stun::{Class, MessageWriter, Method, TransactionId, attribute};
 

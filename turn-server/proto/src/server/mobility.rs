@@ -5,6 +5,7 @@
 //! could be pending, and nothing is kept for those who only try. The quota stays with the
 //! allocation.
 
+use porthole_clock::Now;
 use std::time::Instant;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -15,7 +16,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::allocation::Allocation;
 use super::requests::Asked;
-use super::{AllocationId, FiveTuple, Now, Output, RelayProtocol, Server, ToPeer};
+use super::{AllocationId, FiveTuple, Output, RelayProtocol, Server, ToPeer};
 use crate::Transport;
 use crate::stun::{ErrorCode, Message, Method, attribute};
 

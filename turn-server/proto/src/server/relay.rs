@@ -1,5 +1,6 @@
 //! The data path: ChannelData and Send to peers, what peers send to clients.
 
+use porthole_clock::Now;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Instant;
@@ -7,7 +8,7 @@ use std::time::Instant;
 use rand::Rng as _;
 
 use super::{
-    AllocationId, BandwidthLimits, DropReason, FiveTuple, Now, Peer, RelayId, RelayProtocol, Scope,
+    AllocationId, BandwidthLimits, DropReason, FiveTuple, Peer, RelayId, RelayProtocol, Scope,
     Server,
 };
 use crate::Family;

@@ -1,5 +1,6 @@
 //! The requests, one method each.
 
+use porthole_clock::Now;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::allocation::{Allocation, BindError};
 use super::auth::Identity;
 use super::config::{MAX_PEERS_PER_REQUEST, MAX_UNKNOWN_LISTED};
 use super::{
-    AllocationId, DEFAULT_LIFETIME, EndReason, FiveTuple, MAX_LIFETIME, Now, Output, Peer, RelayId,
+    AllocationId, DEFAULT_LIFETIME, EndReason, FiveTuple, MAX_LIFETIME, Output, Peer, RelayId,
     RelayProtocol, Scope, Server,
 };
 use crate::Family;

@@ -1,11 +1,12 @@
 //! What operators are told about allocations, while they live and when they end.
 
+use porthole_clock::Now;
 use std::net::SocketAddr;
 use std::ops::{Add, AddAssign};
 use std::time::Duration;
 
 use super::allocation::{Allocation, RelayPort};
-use super::{AllocationId, FiveTuple, Now, Output, RelayId, Reloadable, Server};
+use super::{AllocationId, FiveTuple, Output, RelayId, Reloadable, Server};
 use crate::channel::ChannelNumber;
 
 /// Packets and their payload bytes. What a stream carries (RFC 6062) is bytes only.

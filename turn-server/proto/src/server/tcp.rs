@@ -4,6 +4,7 @@
 //! Architecture invariant: no peer is connected to, and none is let in, without
 //! `Server::authorize_peer`, as for UDP.
 
+use porthole_clock::Now;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -15,8 +16,8 @@ use super::allocation::Allocation;
 use super::quota::{Count, used};
 use super::requests::{Asked, ReplyTo};
 use super::{
-    AllocationId, BandwidthLimits, MAX_CONNECTIONS, MAX_CONNECTIONS_OF_USER, Now, Output, Peer,
-    RelayId, RelayProtocol, Scope, Server,
+    AllocationId, BandwidthLimits, MAX_CONNECTIONS, MAX_CONNECTIONS_OF_USER, Output, Peer, RelayId,
+    RelayProtocol, Scope, Server,
 };
 use crate::stun::{Class, ErrorCode, Message, MessageWriter, Method, TransactionId, attribute};
 use crate::{Family, spare_room};

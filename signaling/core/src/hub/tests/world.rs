@@ -1,11 +1,12 @@
 //! A hub with a database of a few lines, and time that is moved by hand.
 
 use crate::{
-    Answer, Close, Config, ConnId, Hub, Limits, Now, Output, Principal, Question, Scope, TurnOffer,
+    Answer, Close, Config, ConnId, Hub, Limits, Output, Principal, Question, Scope, TurnOffer,
     WaiterId, WhepReply,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signer as _, SigningKey};
+use porthole_clock::Now;
 use porthole_signaling_proto::{
     CameraReport, CameraState, GatewayId, SessionId,
     identity::{GatewayToken, enroll_message, gateway_id, register_message},

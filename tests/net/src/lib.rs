@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use porthole_test_support::lab::{Lab, Nat, Side};
+use porthole_test_support::lab::{Lab, Side};
+use porthole_test_support::nat::NatKind;
 use porthole_test_support::path::Path;
 use porthole_test_support::porthole::{Gateway, Server};
 use porthole_test_support::program::Place;
@@ -11,20 +12,20 @@ use porthole_test_support::scene::Scene;
 
 use Path::{Direct as D, Relay as R};
 
-/// Rows: the gateway's NAT; columns: the viewer's; both in the order of [`Nat::ALL`].
+/// Rows: the gateway's NAT; columns: the viewer's; both in the order of [`NatKind::ALL`].
 ///
 /// Direct wherever RFC 4787's behaviours allow it. A symmetric NAT shows each peer a new port, so
 /// it meets only a side that lets any port of a known address in. Without UDP there is TURN only,
 /// over TCP.
 #[rustfmt::skip]
-pub const PATHS: [(Nat, [Path; 6]); 6] = [
-    //                     open  full-cone  restricted  port-restricted  symmetric  udp-blocked
-    (Nat::Open,           [D,    D,         D,          D,               D,         R]),
-    (Nat::FullCone,       [D,    D,         D,          D,               D,         R]),
-    (Nat::Restricted,     [D,    D,         D,          D,               D,         R]),
-    (Nat::PortRestricted, [D,    D,         D,          D,               R,         R]),
-    (Nat::Symmetric,      [D,    D,         D,          R,               R,         R]),
-    (Nat::UdpBlocked,     [R,    R,         R,          R,               R,         R]),
+pub const PATHS: [(NatKind, [Path; 6]); 6] = [
+    //                         open  full-cone  restricted  port-restricted  symmetric  udp-blocked
+    (NatKind::Open,           [D,    D,         D,          D,               D,         R]),
+    (NatKind::FullCone,       [D,    D,         D,          D,               D,         R]),
+    (NatKind::Restricted,     [D,    D,         D,          D,               D,         R]),
+    (NatKind::PortRestricted, [D,    D,         D,          D,               R,         R]),
+    (NatKind::Symmetric,      [D,    D,         D,          R,               R,         R]),
+    (NatKind::UdpBlocked,     [R,    R,         R,          R,               R,         R]),
 ];
 
 /// The public addresses of the lab are documentation addresses, to which a TURN server relays only
@@ -33,14 +34,14 @@ const SERVER_FLAGS: [&str; 2] = ["--allow-peer", "203.0.113.0/24"];
 const CAMERA_DEADLINE: Duration = Duration::from_secs(30);
 
 /// All 36 pairs: gateway's NAT, viewer's NAT, expected path.
-pub fn pairs() -> impl Iterator<Item = (Nat, Nat, Path)> {
+pub fn pairs() -> impl Iterator<Item = (NatKind, NatKind, Path)> {
     PATHS.into_iter().flat_map(|(gateway, row)| {
-        Nat::ALL.into_iter().zip(row).map(move |(viewer, path)| (gateway, viewer, path))
+        NatKind::ALL.into_iter().zip(row).map(move |(viewer, path)| (gateway, viewer, path))
     })
 }
 
 /// The expected path for one pair.
-pub fn best_path(gateway: Nat, viewer: Nat) -> Option<Path> {
+pub fn best_path(gateway: NatKind, viewer: NatKind) -> Option<Path> {
     pairs().find(|pair| (pair.0, pair.1) == (gateway, viewer)).map(|pair| pair.2)
 }
 
@@ -55,7 +56,7 @@ pub struct World<'a> {
 }
 
 /// A home of each kind, for [`World::start`].
-pub fn homes(lab: &Lab, nats: &[Nat]) -> Result<Vec<Side>> {
+pub fn homes(lab: &Lab, nats: &[NatKind]) -> Result<Vec<Side>> {
     nats.iter().map(|nat| lab.side(*nat)).collect()
 }
 
@@ -77,7 +78,7 @@ impl<'a> World<'a> {
     }
 
     /// The home of the gateway behind this NAT.
-    pub fn home(&self, nat: Nat) -> Option<&Side> {
+    pub fn home(&self, nat: NatKind) -> Option<&Side> {
         self.homes.iter().find(|home| home.nat == nat)
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use porthole_net_tests::{World, best_path, homes};
 use porthole_test_support::browser::{Browser, Sample};
-use porthole_test_support::lab::{Lab, Nat};
+use porthole_test_support::lab::Lab;
+use porthole_test_support::nat::NatKind;
 use porthole_test_support::path::Path;
 use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Need, Scene, report, scene};
@@ -22,7 +23,7 @@ const LOSSY_DEADLINE: Duration = Duration::from_secs(30);
 /// A retransmission can be lost too; a key frame mends what is left.
 const MAX_FROZEN_S: f64 = 2.0;
 
-use Nat::{FullCone, Open, PortRestricted, Restricted, Symmetric, UdpBlocked};
+use NatKind::{FullCone, Open, PortRestricted, Restricted, Symmetric, UdpBlocked};
 
 #[test]
 fn chromium_plays_through_ten_pairs_of_nats_over_the_best_path() {
@@ -42,7 +43,7 @@ fn chromium_plays_through_ten_pairs_of_nats_over_the_best_path() {
     let name = "chromium_plays_through_ten_pairs_of_nats_over_the_best_path";
     scene(name, &NEEDS, |scene| {
         let lab = Lab::new("chromium")?;
-        let homes = homes(&lab, &Nat::ALL)?;
+        let homes = homes(&lab, &NatKind::ALL)?;
         let world = World::start(scene, &lab, &homes)?;
         let mut failures = Vec::new();
         for (gateway, nat) in table {
@@ -100,8 +101,8 @@ fn play(
     scene: &Scene,
     lab: &Lab,
     world: &World<'_>,
-    gateway: Nat,
-    nat: Nat,
+    gateway: NatKind,
+    nat: NatKind,
     path: Path,
 ) -> Result<String> {
     let side = lab.side(nat)?;
@@ -120,7 +121,7 @@ fn watch(
     scene: &Scene,
     place: Place<'_>,
     world: &World<'_>,
-    gateway: Nat,
+    gateway: NatKind,
     path: Path,
 ) -> Result<Sample> {
     let url = world.server.url(&format!("/whep/{}", gateway.name()));

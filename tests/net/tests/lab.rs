@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use porthole_net_tests::pairs;
-use porthole_test_support::lab::{Host, Lab, Nat, SERVER_ADDRESS, Side};
+use porthole_test_support::lab::{Host, Lab, SERVER_ADDRESS, Side};
+use porthole_test_support::nat::{Behaviour, NatKind};
 use porthole_test_support::path::Path;
 use porthole_test_support::program::{Place, Program};
 use porthole_test_support::scene::{Need, scene};
@@ -17,31 +18,25 @@ const ARRIVAL: Duration = Duration::from_millis(500);
 const STRAGGLER: Duration = Duration::from_millis(20);
 const TCP_DEADLINE: Duration = Duration::from_secs(5);
 
-/// RFC 4787 §4.1 and §5: what a mapping, and what a filter, depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum DependsOn {
-    Nothing,
-    Address,
-    AddressAndPort,
-}
-
-use DependsOn::{Address, AddressAndPort, Nothing};
+use Behaviour::{AddressAndPortDependent, AddressDependent, EndpointIndependent};
 
 #[test]
 fn each_nat_maps_and_filters_as_rfc_4787_names_it() {
-    //                     mapping         filtering
+    //                         mapping, filtering
     let table = [
-        (Nat::Open, Nothing, Nothing),
-        (Nat::FullCone, Nothing, Nothing),
-        (Nat::Restricted, Nothing, Address),
-        (Nat::PortRestricted, Nothing, AddressAndPort),
-        (Nat::Symmetric, AddressAndPort, AddressAndPort),
+        (NatKind::Open, EndpointIndependent, EndpointIndependent),
+        (NatKind::FullCone, EndpointIndependent, EndpointIndependent),
+        (NatKind::Restricted, EndpointIndependent, AddressDependent),
+        (NatKind::PortRestricted, EndpointIndependent, AddressAndPortDependent),
+        (NatKind::Symmetric, AddressAndPortDependent, AddressAndPortDependent),
     ];
     scene("each_nat_maps_and_filters_as_rfc_4787_names_it", &[Need::Lab], |_| {
         let lab = Lab::new("rfc4787")?;
         let servers = Servers::open(lab.server())?;
         for (nat, mapping, filtering) in table {
-            // A NAT of its own for each, because the restricted one remembers whom it has met.
+            let documented = nat.behaviour().unwrap_or((EndpointIndependent, EndpointIndependent));
+            ensure!(documented == (mapping, filtering), "{nat} is documented as {documented:?}");
+            // One router per measurement, because a restricted one remembers contacted addresses.
             ensure!(servers.mapping(&lab.side(nat)?)? == mapping, "mapping of {nat}");
             ensure!(servers.filtering(&lab.side(nat)?)? == filtering, "filtering of {nat}");
         }
@@ -53,7 +48,7 @@ fn each_nat_maps_and_filters_as_rfc_4787_names_it() {
 fn udp_blocked_passes_tcp_and_nothing_else() {
     scene("udp_blocked_passes_tcp_and_nothing_else", &[Need::Lab], |_| {
         let lab = Lab::new("blocked")?;
-        let side = lab.side(Nat::UdpBlocked)?;
+        let side = lab.side(NatKind::UdpBlocked)?;
         let servers = Servers::open(lab.server())?;
         let client = socket(&side.host)?;
         client.send_to(b"hello", servers.sockets[0].local_addr()?)?;
@@ -89,7 +84,7 @@ fn holes_can_be_punched_exactly_where_the_table_of_paths_says_direct() {
 fn hosts_behind_one_router_reach_each_other_inside_the_lan() {
     scene("hosts_behind_one_router_reach_each_other_inside_the_lan", &[Need::Lab], |_| {
         let lab = Lab::new("lan")?;
-        let side = lab.side(Nat::Symmetric)?;
+        let side = lab.side(NatKind::Symmetric)?;
         let neighbour = lab.host_behind(&side)?;
         let (one, other) = (socket(&side.host)?, socket(&neighbour)?);
         one.send_to(b"hello", (neighbour.address(), port(&other)?))?;
@@ -103,7 +98,7 @@ fn hosts_behind_one_router_reach_each_other_inside_the_lan() {
 fn a_cut_link_carries_nothing_until_it_is_restored() {
     scene("a_cut_link_carries_nothing_until_it_is_restored", &[Need::Lab], |_| {
         let lab = Lab::new("cut")?;
-        let side = lab.side(Nat::PortRestricted)?;
+        let side = lab.side(NatKind::PortRestricted)?;
         let servers = Servers::open(lab.server())?;
         let client = socket(&side.host)?;
         let server = servers.sockets[0].local_addr()?;
@@ -125,7 +120,7 @@ fn a_cut_link_carries_nothing_until_it_is_restored() {
 fn a_lab_leaves_neither_namespace_nor_process_behind() {
     scene("a_lab_leaves_neither_namespace_nor_process_behind", &[Need::Lab], |scene| {
         let lab = Lab::new("gone")?;
-        let side = lab.side(Nat::FullCone)?;
+        let side = lab.side(NatKind::FullCone)?;
         let place = Place::On(&side.host);
         let mut sleeper = Program::start(scene, "sleep", place.command("sleep").arg("600"))?;
         let names = [side.host.name().to_owned(), lab.server().name().to_owned()];
@@ -162,19 +157,19 @@ impl Servers {
         receive(socket, ARRIVAL)?.with_context(|| format!("nothing arrived at server {server}"))
     }
 
-    fn mapping(&self, side: &Side) -> Result<DependsOn> {
+    fn mapping(&self, side: &Side) -> Result<Behaviour> {
         let client = socket(&side.host)?;
         let [first, other_port, other_address] = [0, 1, 2].map(|n| self.reflect(&client, n));
         let (first, other_port, other_address) = (first?, other_port?, other_address?);
         ensure!(first.ip() == side.public_address(), "{} appeared as {first}", side.nat);
         Ok(match (first == other_port, first == other_address) {
-            (true, true) => Nothing,
-            (true, false) => Address,
-            (false, _) => AddressAndPort,
+            (true, true) => EndpointIndependent,
+            (true, false) => AddressDependent,
+            (false, _) => AddressAndPortDependent,
         })
     }
 
-    fn filtering(&self, side: &Side) -> Result<DependsOn> {
+    fn filtering(&self, side: &Side) -> Result<Behaviour> {
         let client = socket(&side.host)?;
         let mapped = self.reflect(&client, 0)?;
         // From strangers first and from the known server last, whose packet ends the wait.
@@ -195,9 +190,9 @@ impl Servers {
         let saw = |socket: &UdpSocket| Ok::<_, anyhow::Error>(seen.contains(&socket.local_addr()?));
         ensure!(saw(known)?, "{}: not even the known server's packet came in", side.nat);
         Ok(match (saw(same_address)?, saw(stranger)?) {
-            (_, true) => Nothing,
-            (true, false) => Address,
-            (false, false) => AddressAndPort,
+            (_, true) => EndpointIndependent,
+            (true, false) => AddressDependent,
+            (false, false) => AddressAndPortDependent,
         })
     }
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use porthole_net_tests::{World, homes, pairs};
-use porthole_test_support::lab::{Lab, Nat};
+use porthole_test_support::lab::Lab;
+use porthole_test_support::nat::NatKind;
 use porthole_test_support::path::{Pair, Path};
 use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Need, Scene, report, scene};
@@ -24,7 +25,7 @@ const WORKERS: usize = 4;
 fn all_36_pairs_of_nats_play_over_the_best_path() {
     scene("all_36_pairs_of_nats_play_over_the_best_path", &NEEDS, |scene| {
         let lab = Lab::new("matrix")?;
-        let homes = homes(&lab, &Nat::ALL)?;
+        let homes = homes(&lab, &NatKind::ALL)?;
         let world = World::start(scene, &lab, &homes)?;
         let queue = Mutex::new(pairs());
         let failures = Mutex::new(Vec::new());
@@ -52,7 +53,7 @@ fn all_36_pairs_of_nats_play_over_the_best_path() {
 fn behind_one_router_media_stays_inside_the_lan() {
     scene("behind_one_router_media_stays_inside_the_lan", &NEEDS, |scene| {
         let lab = Lab::new("one-lan")?;
-        let nats = [Nat::PortRestricted, Nat::Symmetric, Nat::UdpBlocked];
+        let nats = [NatKind::PortRestricted, NatKind::Symmetric, NatKind::UdpBlocked];
         let homes = homes(&lab, &nats)?;
         let world = World::start(scene, &lab, &homes)?;
         for nat in nats {
@@ -76,8 +77,8 @@ fn play(
     scene: &Scene,
     lab: &Lab,
     world: &World<'_>,
-    gateway: Nat,
-    nat: Nat,
+    gateway: NatKind,
+    nat: NatKind,
     path: Path,
 ) -> Result<String> {
     let side = lab.side(nat)?;
@@ -92,9 +93,12 @@ fn play(
 }
 
 /// Without UDP a side reaches its TURN server over TCP.
-fn check_relay_protocol(nat: Nat, pair: &Pair) -> Result<()> {
+fn check_relay_protocol(nat: NatKind, pair: &Pair) -> Result<()> {
     let protocol = pair.local.relay_protocol.as_deref();
-    ensure!(nat != Nat::UdpBlocked || protocol == Some("tcp"), "relay over {protocol:?}: {pair:?}");
+    ensure!(
+        nat != NatKind::UdpBlocked || protocol == Some("tcp"),
+        "relay over {protocol:?}: {pair:?}"
+    );
     Ok(())
 }
 

@@ -4,7 +4,8 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use porthole_test_support::lab::{Lab, Nat, SERVER_ADDRESS};
+use porthole_test_support::lab::{Lab, SERVER_ADDRESS};
+use porthole_test_support::nat::NatKind;
 use porthole_test_support::porthole::binary;
 use porthole_test_support::program::{Place, Program};
 use porthole_test_support::scene::{Need, Scene, scene};
@@ -38,11 +39,11 @@ fn name_each_nat(lab: &Lab) -> Result<()> {
     let (none, address) = ("endpoint-independent", "address-dependent");
     let address_and_port = "address-and-port-dependent";
     for (nat, class, mapping, filtering) in [
-        (Nat::Open, "open", none, none),
-        (Nat::FullCone, "full-cone", none, none),
-        (Nat::Restricted, "restricted", none, address),
-        (Nat::PortRestricted, "port-restricted", none, address_and_port),
-        (Nat::Symmetric, "symmetric", address_and_port, address_and_port),
+        (NatKind::Open, "open", none, none),
+        (NatKind::FullCone, "full-cone", none, none),
+        (NatKind::Restricted, "restricted", none, address),
+        (NatKind::PortRestricted, "port-restricted", none, address_and_port),
+        (NatKind::Symmetric, "symmetric", address_and_port, address_and_port),
     ] {
         let side = lab.side(nat)?;
         // The server is up when it answers; a question opens no NAT for long enough to matter.
@@ -65,7 +66,7 @@ fn netcheck_tells_a_firewall_from_an_open_address() {
     scene("netcheck_tells_a_firewall_from_an_open_address", &needs, |scene| {
         let lab = Lab::new("netcheck-firewall")?;
         let _server = start_coturn(scene, &lab)?;
-        let side = lab.side(Nat::Open)?;
+        let side = lab.side(NatKind::Open)?;
         let found = wait::until("an answer", READY_DEADLINE, || {
             let found = netcheck(Place::On(&side.host))?;
             Ok((!found["nat"].is_null()).then_some(found))
@@ -93,7 +94,7 @@ fn netcheck_says_that_udp_is_blocked_and_what_to_do() {
     scene("netcheck_says_that_udp_is_blocked_and_what_to_do", &needs, |scene| {
         let lab = Lab::new("netcheck-blocked")?;
         let _server = start_coturn(scene, &lab)?;
-        let side = lab.side(Nat::UdpBlocked)?;
+        let side = lab.side(NatKind::UdpBlocked)?;
         let found = netcheck(Place::On(&side.host))?;
         let checks = found["checks"].as_array().context("a list of checks")?;
         let of = |what: &str| checks.iter().find(|check| check["what"] == what);
@@ -109,7 +110,7 @@ fn netcheck_says_that_there_is_no_ipv6_and_what_to_do() {
     let needs = [Need::Lab, Need::Program];
     scene("netcheck_says_that_there_is_no_ipv6_and_what_to_do", &needs, |_| {
         let lab = Lab::new("netcheck-ipv4")?;
-        let side = lab.side(Nat::Open)?;
+        let side = lab.side(NatKind::Open)?;
         let found = ask(Place::On(&side.host), "2001:db8::1")?;
         let checks = found["checks"].as_array().context("a list of checks")?;
         for what in ["STUN over UDP", "STUN over TCP"] {

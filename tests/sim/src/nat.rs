@@ -4,94 +4,24 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use porthole_test_support::nat::Behaviour;
 use rand::Rng;
 use rand::rngs::StdRng;
 
 /// A mapping nobody uses is forgotten after this: the least that RFC 4787 REQ-5 allows.
 pub const MAPPING_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What a mapping or a filter depends on (RFC 4787 §4.1, §5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Behaviour {
-    /// Only on the inner endpoint.
-    EndpointIndependent,
-    /// On the address of the outer endpoint too.
-    AddressDependent,
-    /// And on its port.
-    AddressAndPortDependent,
-}
-
-impl Behaviour {
-    /// All three.
-    pub const ALL: [Self; 3] =
-        [Self::EndpointIndependent, Self::AddressDependent, Self::AddressAndPortDependent];
-
-    /// What of the outer endpoint counts.
-    fn scope(self, outer: SocketAddr) -> Option<(IpAddr, Option<u16>)> {
-        match self {
-            Self::EndpointIndependent => None,
-            Self::AddressDependent => Some((outer.ip(), None)),
-            Self::AddressAndPortDependent => Some((outer.ip(), Some(outer.port()))),
-        }
+/// Returns the part of an outer endpoint that decides which mapping or filter applies.
+const fn scope(behaviour: Behaviour, outer: SocketAddr) -> Scope {
+    match behaviour {
+        Behaviour::EndpointIndependent => None,
+        Behaviour::AddressDependent => Some((outer.ip(), None)),
+        Behaviour::AddressAndPortDependent => Some((outer.ip(), Some(outer.port()))),
     }
 }
 
-/// The names that people use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum NatKind {
-    /// No NAT at all.
-    Open,
-    /// Everybody may answer.
-    FullCone,
-    /// Contacted addresses may answer.
-    Restricted,
-    /// Contacted endpoints may answer.
-    PortRestricted,
-    /// Another mapping for every endpoint.
-    Symmetric,
-    /// Only TCP gets out.
-    UdpBlocked,
-}
-
-impl NatKind {
-    /// All six.
-    pub const ALL: [Self; 6] = [
-        Self::Open,
-        Self::FullCone,
-        Self::Restricted,
-        Self::PortRestricted,
-        Self::Symmetric,
-        Self::UdpBlocked,
-    ];
-
-    /// Mapping and filtering; nothing where there is no NAT.
-    pub const fn behaviour(self) -> Option<(Behaviour, Behaviour)> {
-        use Behaviour::{AddressAndPortDependent, AddressDependent, EndpointIndependent};
-        match self {
-            Self::Open => None,
-            Self::FullCone => Some((EndpointIndependent, EndpointIndependent)),
-            Self::Restricted => Some((EndpointIndependent, AddressDependent)),
-            Self::PortRestricted => Some((EndpointIndependent, AddressAndPortDependent)),
-            Self::Symmetric | Self::UdpBlocked => {
-                Some((AddressAndPortDependent, AddressAndPortDependent))
-            }
-        }
-    }
-
-    /// As in the tables.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::FullCone => "full-cone",
-            Self::Restricted => "restricted",
-            Self::PortRestricted => "port-restricted",
-            Self::Symmetric => "symmetric",
-            Self::UdpBlocked => "udp-blocked",
-        }
-    }
-}
-
-type MappingKey = (SocketAddr, Option<(IpAddr, Option<u16>)>);
+type Scope = Option<(IpAddr, Option<u16>)>;
+type MappingKey = (SocketAddr, Scope);
 
 /// One NAT with one public address.
 #[derive(Debug)]
@@ -145,7 +75,7 @@ impl Nat {
             return None;
         }
         self.expire(now);
-        let key = (inner, self.mapping.scope(outer));
+        let key = (inner, scope(self.mapping, outer));
         let port = match self.mappings.get(&key) {
             Some(port) => *port,
             None => self.free_port(rng),
@@ -160,9 +90,9 @@ impl Nat {
     pub fn inbound(&mut self, now: Duration, outer: SocketAddr, port: u16) -> Option<SocketAddr> {
         self.expire(now);
         let (inner, _) = *self.ports.get(&port)?;
-        let wanted = self.filtering.scope(outer);
-        let scope = |to: &SocketAddr| self.filtering.scope(*to);
-        let passes = self.contacted.iter().any(|(who, to)| *who == inner && scope(to) == wanted);
+        let wanted = scope(self.filtering, outer);
+        let matches = |to: &SocketAddr| scope(self.filtering, *to) == wanted;
+        let passes = self.contacted.iter().any(|(from, to)| *from == inner && matches(to));
         passes.then_some(inner)
     }
 

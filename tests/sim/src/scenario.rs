@@ -4,9 +4,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use porthole_gateway_core::ice::{Event, Path, Role};
+use porthole_test_support::nat::{Behaviour, NatKind};
 use porthole_turn_proto::Transport;
 
-use crate::nat::{Behaviour, Nat, NatKind};
+use crate::nat::Nat;
 use crate::network::{Link, SiteId};
 use crate::peer::{Peer, Trickle};
 use crate::world::World;

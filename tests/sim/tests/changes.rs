@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use porthole_gateway_core::ice::{Event, FailReason, Role, limits};
-use porthole_sim::nat::NatKind;
 use porthole_sim::network::Link;
 use porthole_sim::peer::Peer;
 use porthole_sim::scenario::{Scenario, Way, agree_on, both_connected, first_event, longest_gap};
 use porthole_sim::world::World;
+use porthole_test_support::nat::NatKind;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use porthole_gateway_core::ice::{Event, Role};
-use porthole_sim::nat::{Behaviour, NatKind, can_meet};
+use porthole_sim::nat::can_meet;
 use porthole_sim::network::Link;
 use porthole_sim::peer::Trickle;
 use porthole_sim::scenario::{Scenario, Side, Way, agree_on, both_connected};
 use porthole_sim::world::World;
+use porthole_test_support::nat::{Behaviour, NatKind};
 
 /// Until both may send media, and until both use the best path.
 struct Times {

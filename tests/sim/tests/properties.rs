@@ -7,11 +7,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use porthole_gateway_core::ice::{Event, Role};
-use porthole_sim::nat::{Behaviour, NatKind, can_meet};
+use porthole_sim::nat::can_meet;
 use porthole_sim::network::Link;
 use porthole_sim::peer::{Peer, Trickle};
 use porthole_sim::scenario::{Scenario, Side, Way, agree_on, both_connected};
 use porthole_sim::world::World;
+use porthole_test_support::nat::{Behaviour, NatKind};
 use proptest::prelude::*;
 
 const SECOND: Duration = Duration::from_secs(1);

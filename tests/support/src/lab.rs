@@ -5,7 +5,7 @@
 //!                  │                            │
 //!   ───────────────┴──── internet (bridge) ─────┴──────┬───────────────
 //!                                                      │ wan 203.0.113.2x
-//!                                                   router (a Nat)
+//!                                                   router (a NAT)
 //!                                                      │ lan 192.168.x.1
 //!                                             ┌────────┴────────┐
 //!                                      host 192.168.x.2   host 192.168.x.3
@@ -14,8 +14,8 @@
 //! Needs root. Namespaces carry the process id in their name, are removed when dropped, also while
 //! a test panics, and what a killed run left behind is swept by the next one.
 
-mod nat;
 mod netns;
+mod rules;
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
@@ -27,9 +27,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-pub use nat::Nat;
 use netns::Namespace;
 
+use crate::nat::NatKind;
 use crate::wait;
 
 /// A home on the internet has one public address out of 203.0.113.20–.249.
@@ -65,7 +65,7 @@ pub struct Lab {
 /// One end of a call: a host, and the router it sits behind, if any.
 #[derive(Debug)]
 pub struct Side {
-    pub nat: Nat,
+    pub nat: NatKind,
     pub host: Host,
     router: Option<Router>,
 }
@@ -117,12 +117,12 @@ impl Lab {
     }
 
     /// A new home: a host behind its own NAT.
-    pub fn side(&self, nat: Nat) -> Result<Side> {
+    pub fn side(&self, nat: NatKind) -> Result<Side> {
         let home = self.homes.fetch_add(1, Ordering::Relaxed);
         ensure!(home < MAX_HOMES, "the lab has no public address left");
         let public = Ipv4Addr::new(203, 0, 113, FIRST_HOME + home);
         let name = format!("{}-{home}", self.name);
-        if nat == Nat::Open {
+        if nat == NatKind::Open {
             let host = public_host(&self.internet, &format!("{name}-host"), public)?;
             return Ok(Side { nat, host, router: None });
         }
@@ -135,7 +135,7 @@ impl Lab {
     pub fn host_behind(&self, side: &Side) -> Result<Host> {
         match &side.router {
             Some(router) => router.host(&format!("{}-{}", self.name, router.home)),
-            None => Ok(self.side(Nat::Open)?.host),
+            None => Ok(self.side(NatKind::Open)?.host),
         }
     }
 
@@ -183,7 +183,7 @@ impl Router {
         name: &str,
         public: Ipv4Addr,
         home: u8,
-        nat: Nat,
+        nat: NatKind,
     ) -> Result<Self> {
         let namespace = Namespace::create(name)?;
         let lan = lan_address(home, 1);
@@ -196,7 +196,7 @@ impl Router {
         ))?;
         wait_for_link(&namespace, INTERNET_ADDRESS)?;
         namespace.sysctl("net/ipv4/ip_forward", "1")?;
-        namespace.nft(&nat.rules(lan_address(home, 2)))?;
+        namespace.nft(&rules::for_nat(nat, lan_address(home, 2)))?;
         Ok(Self { namespace, public, home, lan_hosts: AtomicU8::new(0) })
     }
 
@@ -297,6 +297,6 @@ fn probe() -> Result<()> {
     }
     let namespace = Namespace::create("probe").context("network namespaces cannot be made")?;
     namespace
-        .nft(&Nat::Symmetric.rules(Ipv4Addr::LOCALHOST))
+        .nft(&rules::for_nat(NatKind::Symmetric, Ipv4Addr::LOCALHOST))
         .context("nftables cannot translate addresses")
 }

@@ -1,6 +1,7 @@
 //! What the test crates share.
 //!
 //! - [`lab`]: hosts, routers and NATs of every kind, out of network namespaces and nftables.
+//! - [`nat`]: the kinds of NAT, in RFC 4787's words.
 //! - [`scene`]: one test's folder, logs and skip rule.
 //! - [`program`]: a program started, awaited, stopped, its output kept.
 //! - [`porthole`]: the `porthole` program, by its flags.
@@ -21,6 +22,7 @@ pub mod cameras;
 pub mod disk;
 pub mod http;
 pub mod lab;
+pub mod nat;
 pub mod path;
 pub mod porthole;
 pub mod ports;

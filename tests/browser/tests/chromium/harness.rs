@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use porthole_test_support::browser::{self, Browser, event};
-use porthole_test_support::lab::{Lab, Nat};
+use porthole_test_support::lab::Lab;
+use porthole_test_support::nat::NatKind;
 use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Need, Scene, scene};
 use serde_json::json;
@@ -22,7 +23,7 @@ fn a_page_is_used_and_its_video_is_measured() {
 fn the_driver_works_behind_a_nat() {
     scene("the_driver_works_behind_a_nat", &[Need::Browser, Need::Lab], |scene| {
         let lab = Lab::new("harness")?;
-        loopback(scene, Place::On(&lab.side(Nat::Symmetric)?.host))
+        loopback(scene, Place::On(&lab.side(NatKind::Symmetric)?.host))
     });
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use porthole_test_support::browser::{Browser, event};
-use porthole_test_support::lab::{Lab, Nat, SERVER_ADDRESS};
+use porthole_test_support::lab::{Lab, SERVER_ADDRESS};
+use porthole_test_support::nat::NatKind;
 use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Need, Scene, scene};
 use porthole_test_support::wait;
@@ -28,7 +29,7 @@ fn chromium_relays_over_udp_and_tcp() {
     scene("chromium_relays_over_udp_and_tcp", &needs, |scene| {
         let lab = Lab::new("turn")?;
         let server = lab.server().inside(|| start(in_the_lab()?))??;
-        let browser = lab.side(Nat::Open)?;
+        let browser = lab.side(NatKind::Open)?;
         for transport in ["udp", "tcp"] {
             let url = format!("turn:{SERVER_ADDRESS}:{PORT}?transport={transport}");
             relay(scene, Place::On(&browser.host), &server, transport, &url, "")
@@ -50,7 +51,7 @@ fn chromium_relays_over_tls() {
             ..in_the_lab()?
         };
         let server = lab.server().inside(|| start(config))??;
-        let browser = lab.side(Nat::Open)?;
+        let browser = lab.side(NatKind::Open)?;
         let url = format!("turns:{SERVER_ADDRESS}:{TLS_PORT}?transport=tcp");
         let place = Place::On(&browser.host);
         relay(scene, place, &server, "tls", &url, &authority.key_digest)?;

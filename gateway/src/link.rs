@@ -5,7 +5,7 @@
 
 use crate::key::Key;
 use futures_util::{SinkExt as _, StreamExt as _};
-use porthole_gateway_core::media::Backoff;
+use porthole_gateway_core::backoff::Backoff;
 use porthole_signaling_proto::identity::{GatewayToken, enroll_message, register_message};
 use porthole_signaling_proto::method::{
     Challenge, Empty, Enroll, EnrollParams, Method, Register, RegisterParams,

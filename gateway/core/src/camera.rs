@@ -1,6 +1,7 @@
 //! One camera: whether it is wanted, what it is doing, and its video.
 
-use crate::media::{Backoff, Feed, FeedOutput, Format, RtpPacket, StreamDescription, VideoPacket};
+use crate::backoff::Backoff;
+use crate::media::{Feed, FeedOutput, Format, RtpPacket, StreamDescription, VideoPacket};
 use porthole_signaling_proto::{CameraId, CameraReport, CameraState};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};

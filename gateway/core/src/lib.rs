@@ -6,6 +6,7 @@
 //! Architecture invariant: no tokio, socket, clock, task or lock; JSON only by way of
 //! `porthole-signaling-proto`; the WebRTC engine only in [`secure`].
 
+pub mod backoff;
 pub mod camera;
 pub mod discovery;
 mod gateway;

@@ -10,7 +10,6 @@
 mod clock;
 mod header;
 mod history;
-mod key_frame;
 mod receiver;
 pub mod rtcp;
 mod sender;
@@ -19,7 +18,7 @@ mod timeline;
 
 pub use clock::{Clock, NtpTime};
 pub use receiver::{ReceivedFrame, Receiver, ReceiverConfig, ReceiverStatistics};
-pub use sender::{Feedback, Report, Sender, SenderConfig, SenderStatistics};
+pub use sender::{Feedback, ReceptionReport, Sender, SenderConfig, SenderStatistics};
 
 use std::time::Duration;
 

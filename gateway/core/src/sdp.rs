@@ -1,6 +1,6 @@
 //! Session descriptions (RFC 8866) for one video track in one BUNDLE group.
 //!
-//! [`offer`] writes the gateway's description, [`settle`] reads what the viewer made of it;
+//! [`offer`] writes the gateway's description, [`apply_answer`] reads what the viewer made of it;
 //! [`answer`] does both for a viewer that offers (WHEP). [`Fragment`] is what a viewer trickles
 //! over HTTP. What the other side says is bounded before it is understood.
 //!
@@ -19,12 +19,12 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use codecs::{H264Profile, VideoCodec, codecs};
+pub use codecs::{H264Profile, VideoCodec, offered_codecs};
 pub use description::{Description, Direction, Extension, RemoteCodec, Section, Setup, Transport};
 pub use fragment::{Fragment, FragmentSection};
-pub use negotiate::{Answer, AnswerConfig, Negotiated, answer, settle};
+pub use negotiate::{Answer, AnswerConfig, Negotiated, answer, apply_answer};
 pub use parse::parse;
-pub use write::{OfferConfig, Stream, offer};
+pub use write::{OfferConfig, TrackIds, offer};
 
 use crate::media::Codec;
 

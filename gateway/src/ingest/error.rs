@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use porthole_gateway_core::media::sdp::SdpError;
+use porthole_gateway_core::media::camera_sdp::CameraSdpError;
 use thiserror::Error;
 
 use super::source::Transport;
@@ -35,7 +35,7 @@ pub enum SourceError {
     #[error("the camera refuses with status {0}: restart it, or close other players of it")]
     Status(u16),
     #[error(transparent)]
-    Sdp(#[from] SdpError),
+    Sdp(#[from] CameraSdpError),
     #[error("the camera breaks the RTSP protocol ({0}): try the other transport, or update it")]
     Protocol(String),
     #[error("the camera ended the stream")]

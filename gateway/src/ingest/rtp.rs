@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use porthole_gateway_core::media::{
-    RtpError, RtpPacket, SourceLock, StreamDescription, Verdict, sdp,
+    RtpError, RtpPacket, SourceLock, StreamDescription, Verdict, camera_sdp,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::AsyncReadExt as _;
@@ -33,7 +33,7 @@ pub(super) async fn run_file(
     events: &mpsc::Sender<SourceEvent>,
 ) -> Result<(), SourceError> {
     let text = read(file).await.map_err(|error| SourceError::File { file: file.into(), error })?;
-    let video = sdp::video(&text)?;
+    let video = camera_sdp::find_video(&text)?;
     if video.port == 0 {
         return Err(SourceError::NoPort { file: file.into() });
     }
@@ -49,7 +49,7 @@ pub(super) async fn run_file(
 
 /// One byte more than is allowed is read, so that a longer file is noticed.
 async fn read(file: &Path) -> io::Result<String> {
-    let limit = u64::try_from(sdp::MAX_LEN + 1).unwrap_or(u64::MAX);
+    let limit = u64::try_from(camera_sdp::MAX_LEN + 1).unwrap_or(u64::MAX);
     let mut text = Vec::new();
     tokio::fs::File::open(file).await?.take(limit).read_to_end(&mut text).await?;
     Ok(String::from_utf8_lossy(&text).into_owned())

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use futures_util::StreamExt as _;
-use porthole_gateway_core::media::{RtpHeader, RtpPacket, StreamDescription, sdp};
+use porthole_gateway_core::media::{RtpHeader, RtpPacket, StreamDescription, camera_sdp};
 use retina::client::{
     Described, PacketItem, PlayOptions, Playing, Session, SessionOptions, SetupOptions,
     TcpTransportOptions, UdpTransportOptions,
@@ -56,7 +56,7 @@ async fn connect(
         Err(error) if error.status_code().is_none() => return Err(diagnose(url, error).await),
         Err(error) => return Err(explain(error)),
     };
-    let video = sdp::video(&String::from_utf8_lossy(session.sdp()))?;
+    let video = camera_sdp::find_video(&String::from_utf8_lossy(session.sdp()))?;
     let stream = stream(&session, &video)?;
     let setup = SetupOptions::default().transport(match transport {
         Transport::Tcp => retina::client::Transport::Tcp(TcpTransportOptions::default()),
@@ -74,7 +74,10 @@ async fn connect(
 }
 
 /// The stream to set up: the only one, and so no audio is sent for nothing.
-fn stream(session: &Session<Described>, video: &sdp::Video) -> Result<usize, SourceError> {
+fn stream(
+    session: &Session<Described>,
+    video: &camera_sdp::VideoSection,
+) -> Result<usize, SourceError> {
     let is_video = |stream: &retina::client::Stream| {
         stream.media() == "video"
             && stream.encoding_name().eq_ignore_ascii_case(video.codec.encoding_name())

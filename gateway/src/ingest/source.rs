@@ -5,7 +5,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use porthole_gateway_core::media::{Codec, StreamDescription, TestCard, sdp};
+use porthole_gateway_core::media::{Codec, StreamDescription, TestCard, camera_sdp};
 use thiserror::Error;
 use url::Url;
 
@@ -188,7 +188,7 @@ fn rtp(text: &str) -> Result<Source, InvalidSource> {
                     expected: "a number below 128",
                 })?);
             }
-            "sprop" => parameter_sets = sdp::parameter_sets(value),
+            "sprop" => parameter_sets = camera_sdp::parameter_sets(value),
             other => {
                 let known = "rtp:// knows codec, payload_type and sprop";
                 return Err(InvalidSource::Option(other.to_owned(), known));

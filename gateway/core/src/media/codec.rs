@@ -4,8 +4,6 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::{h264, h265};
-
 /// A video codec that is carried from camera to viewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Codec {
@@ -39,14 +37,6 @@ impl Codec {
             Self::H265 => 2,
         }
     }
-
-    /// What the NAL unit is, from its first bytes.
-    pub(super) fn kind(self, unit: &[u8]) -> NalKind {
-        match self {
-            Self::H264 => h264::kind(unit),
-            Self::H265 => h265::kind(unit),
-        }
-    }
 }
 
 impl fmt::Display for Codec {
@@ -56,19 +46,6 @@ impl fmt::Display for Codec {
             Self::H265 => "H.265",
         })
     }
-}
-
-/// What a NAL unit means to forwarding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NalKind {
-    Vps,
-    Sps,
-    Pps,
-    /// A coded slice a decoder can start from: IDR of H.264, IRAP of H.265.
-    KeySlice,
-    Slice,
-    /// Of no use to a browser: delimiters, filler, SEI, layers of other profiles.
-    Other,
 }
 
 /// A stream, as its parameter sets describe it.

@@ -2,79 +2,14 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
-use thiserror::Error;
-
-use super::VideoPacket;
-use super::codec::{Codec, Format};
+use super::codec::Format;
 use super::forward::{Emitter, Forwarder};
 use super::gop::Gop;
-use super::rtp::RtpPacket;
-use super::sequence::{Fate, Sequencer};
+use super::nal::unit::NalKind;
+use super::reorder::{Fate, ReorderBuffer};
+use super::rtp_packet::RtpPacket;
+use super::stream::{FeedOutput, FeedStatistics, IngestError, StreamDescription};
 use super::timeline::Timeline;
-
-/// What a camera says about its stream before the first packet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StreamDescription {
-    pub codec: Codec,
-    /// NAL units of an SDP's `sprop-` parameters; empty when the camera sends them in band only.
-    pub parameter_sets: Vec<Bytes>,
-    /// Whether the transport keeps the order (RTSP over TCP), so that no packet is ever held.
-    pub in_order: bool,
-}
-
-/// Why a packet was not forwarded. The feed goes on with the next one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum IngestError {
-    #[error("a packet came before the description of its stream")]
-    NotDescribed,
-    #[error("not the codec that was announced: {0}")]
-    Malformed(&'static str),
-    #[error(
-        "the camera sends {0} packets, which WebRTC has no way to carry: \
-         set its packetization mode to non-interleaved"
-    )]
-    Unsupported(&'static str),
-    #[error("a parameter set that cannot be read")]
-    ParameterSet,
-}
-
-impl IngestError {
-    /// Whether the next packet will fare no better: the camera must be set differently.
-    #[must_use]
-    pub fn is_lasting(&self) -> bool {
-        match self {
-            Self::Unsupported(_) => true,
-            Self::NotDescribed | Self::Malformed(_) | Self::ParameterSet => false,
-        }
-    }
-}
-
-/// What [`Feed::poll_output`] gives.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FeedOutput {
-    /// The format is now this one; the packets after it are of it.
-    Format(Format),
-    Packet(VideoPacket),
-}
-
-/// Counted since the feed was made.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct FeedStatistics {
-    /// Packets of the camera, whatever became of them.
-    pub received: u64,
-    /// Packets for viewers.
-    pub forwarded: u64,
-    pub key_frames: u64,
-    /// Packets the camera numbered and that never came.
-    pub lost: u64,
-    /// Packets that came too late, twice, or far out of order.
-    pub late: u64,
-    /// Packets that ended in an [`IngestError`].
-    pub refused: u64,
-    /// Times the camera began anew.
-    pub restarts: u64,
-}
 
 /// One camera's video. Lives as long as the camera is configured; after each `handle_…` drain
 /// [`Feed::poll_output`], then ask [`Feed::poll_timeout`].
@@ -88,7 +23,7 @@ pub struct Feed {
 /// What a new description replaces.
 #[derive(Debug)]
 struct Stream {
-    sequencer: Sequencer,
+    reorder_buffer: ReorderBuffer,
     forwarder: Forwarder,
     ssrc: Option<u32>,
 }
@@ -104,7 +39,7 @@ impl Feed {
         let mut forwarder = Forwarder::new(description.codec);
         for unit in &description.parameter_sets {
             // A camera whose SDP is wrong still has its sets in band.
-            if forwarder.sets.insert(description.codec.kind(unit), unit).is_err() {
+            if forwarder.sets.insert(NalKind::of(description.codec, unit), unit).is_err() {
                 self.emitter.statistics.refused += 1;
             }
         }
@@ -112,8 +47,8 @@ impl Feed {
         self.emitter.gop.clear();
         self.emitter.statistics.restarts += u64::from(self.stream.is_some());
         self.emitter.announce(&forwarder.sets);
-        let sequencer = Sequencer::new(description.in_order);
-        self.stream = Some(Stream { sequencer, forwarder, ssrc: None });
+        let reorder_buffer = ReorderBuffer::new(description.in_order);
+        self.stream = Some(Stream { reorder_buffer, forwarder, ssrc: None });
     }
 
     /// The camera is gone: nobody must start from the picture it had.
@@ -140,7 +75,7 @@ impl Feed {
 
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.stream.as_ref()?.sequencer.timeout()
+        self.stream.as_ref()?.reorder_buffer.timeout()
     }
 
     /// The format of the packets given last; `None` until the camera's parameter sets are known.
@@ -166,9 +101,9 @@ impl Feed {
         let same_ssrc = stream.ssrc.is_none_or(|known| known == ssrc);
         stream.ssrc = Some(ssrc);
         if !same_ssrc {
-            stream.sequencer.restart();
+            stream.reorder_buffer.restart();
         }
-        let fate = stream.sequencer.insert(now, packet);
+        let fate = stream.reorder_buffer.insert(now, packet);
         if !same_ssrc || fate == Fate::Restarted {
             stream.forwarder.restart(&mut self.emitter);
             self.timeline.restart();
@@ -184,8 +119,8 @@ impl Feed {
     /// Forwards every packet whose turn it is; the first error of them.
     fn forward(&mut self, now: Instant) -> Result<(), IngestError> {
         let mut result = Ok(());
-        while let Some(Stream { sequencer, forwarder, .. }) = &mut self.stream {
-            let Some(ordered) = sequencer.poll(now) else { break };
+        while let Some(Stream { reorder_buffer, forwarder, .. }) = &mut self.stream {
+            let Some(ordered) = reorder_buffer.poll(now) else { break };
             if ordered.lost > 0 {
                 forwarder.lose(ordered.lost, &mut self.emitter);
             }

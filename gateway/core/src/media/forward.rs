@@ -10,13 +10,13 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
-use super::codec::{Codec, Format, NalKind};
-use super::feed::{FeedOutput, FeedStatistics, IngestError};
+use super::codec::{Codec, Format};
 use super::gop::Gop;
-use super::packetize::{aggregates, fragment, fragments, room};
-use super::parameters::ParameterSets;
-use super::shape::{Fragment, NalHeader, Shape};
-use super::{MAX_PAYLOAD, VideoPacket, h264, h265};
+use super::nal::packetize::{aggregates, fragments, room};
+use super::nal::parameter_sets::ParameterSets;
+use super::nal::payload::{filler, fragment};
+use super::nal::unit::{Fragment, NalHeader, NalKind, Shape};
+use super::stream::{FeedOutput, FeedStatistics, IngestError, MAX_PAYLOAD, VideoPacket};
 
 /// A parameter set in fragments is put together up to this size; a real one is a tenth of it.
 const MAX_COLLECTED: usize = 1024;
@@ -183,14 +183,8 @@ impl Forwarder {
     /// Whether a packet with marker is the access unit's last.
     fn ends_unit(&mut self, shape: &Shape, payload: &[u8]) -> bool {
         let Some(unit) = &mut self.unit else { return true };
-        let codec = self.codec;
-        let is_slice = |nal: &[u8]| matches!(codec.kind(nal), NalKind::KeySlice | NalKind::Slice);
-        let has_slice = match shape {
-            Shape::Single => is_slice(payload),
-            Shape::Aggregate(units) => units.iter().any(|unit| is_slice(unit)),
-            Shape::Fragment(fragment) => is_slice(fragment.header.as_bytes(codec)),
-        };
-        if !has_slice {
+        let is_slice = |kind| matches!(kind, NalKind::KeySlice | NalKind::Slice);
+        if !shape.has_unit(self.codec, payload, is_slice) {
             return true;
         }
         unit.marks += 1;
@@ -213,7 +207,7 @@ impl Forwarder {
     ) -> Result<(), IngestError> {
         self.flush_carry(false, false, emitter);
         self.fragments = Fragments::None;
-        let kind = self.codec.kind(&nal);
+        let kind = NalKind::of(self.codec, &nal);
         match kind {
             NalKind::Vps | NalKind::Sps | NalKind::Pps => self.sets.insert(kind, &nal)?,
             NalKind::Other => {}
@@ -288,7 +282,7 @@ impl Forwarder {
     fn begin_fragments(&mut self, part: &Fragment, emitter: &mut Emitter) {
         self.flush_carry(false, false, emitter);
         let header = part.header;
-        let kind = self.codec.kind(header.as_bytes(self.codec));
+        let kind = NalKind::of(self.codec, header.as_bytes(self.codec));
         self.fragments = match kind {
             NalKind::Other => Fragments::Dropping,
             NalKind::Vps | NalKind::Sps | NalKind::Pps if part.start => {
@@ -372,12 +366,8 @@ impl Forwarder {
         let Some(unit) = &mut self.unit else { return };
         // After a loss the end may have been lost, too; a viewer finds it itself.
         if unit.has_slice && !unit.marked && unit.whole {
-            let filler = match self.codec {
-                Codec::H264 => h264::FILLER,
-                Codec::H265 => h265::FILLER,
-            };
             unit.marked = true;
-            emitter.push(unit, Bytes::from_static(filler), true, false);
+            emitter.push(unit, filler(self.codec), true, false);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The group of pictures a new viewer starts from.
 
-use super::VideoPacket;
+use super::stream::VideoPacket;
 
 /// Bytes of one cached group: 8 s of a camera of 8 Mbit/s. More could not be sent to a new
 /// viewer in the time a picture may take.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::CLOCK_RATE;
+use super::stream::CLOCK_RATE;
 
 /// A timestamp that differs by more from the time that really passed is a new clock, not a
 /// late frame: no camera pauses or reorders that long within one access unit's neighbours.

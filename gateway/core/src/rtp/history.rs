@@ -37,7 +37,7 @@ pub(super) struct Sent {
     pub(super) extended: bool,
     pub(super) payload: Bytes,
     pub(super) at: Instant,
-    pub(super) repeated: Option<Instant>,
+    pub(super) retransmitted: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -78,12 +78,12 @@ impl History {
             let budget = self.budget;
             let Some(packet) = self.find(sequence) else { continue };
             let since = |at: Instant| now.saturating_duration_since(at);
-            let fresh = packet.repeated.is_some_and(|at| since(at) < interval);
+            let fresh = packet.retransmitted.is_some_and(|at| since(at) < interval);
             let cost = packet.payload.len() as u64;
             if fresh || since(packet.at) > MAX_AGE || cost > budget {
                 continue;
             }
-            packet.repeated = Some(now);
+            packet.retransmitted = Some(now);
             let packet = packet.clone();
             self.budget -= cost;
             return Some(packet);
@@ -108,12 +108,12 @@ mod tests {
 
     fn sent(sequence: u16, at: Instant, len: usize) -> Sent {
         let payload = Bytes::from(vec![0; len]);
-        let (timestamp, marker, extended, repeated) = (0, false, false, None);
-        Sent { sequence, timestamp, marker, extended, payload, at, repeated }
+        let (timestamp, marker, extended, retransmitted) = (0, false, false, None);
+        Sent { sequence, timestamp, marker, extended, payload, at, retransmitted }
     }
 
     #[test]
-    fn a_packet_is_repeated_once_in_a_round_trip() {
+    fn a_packet_is_retransmitted_once_in_a_round_trip() {
         let start = Instant::now();
         let mut history = History::new();
         for sequence in [65_534, 65_535, 0, 4] {
@@ -135,16 +135,16 @@ mod tests {
         for (case, ms, sequence, round_trip, expected) in table {
             history.request(sequence);
             let now = start + MS * u32::try_from(ms).unwrap();
-            let repeated = history.next(now, round_trip.map(Duration::from_millis));
-            assert_eq!(repeated.map(|packet| packet.sequence), expected, "{case}");
+            let retransmission = history.next(now, round_trip.map(Duration::from_millis));
+            assert_eq!(retransmission.map(|packet| packet.sequence), expected, "{case}");
         }
     }
 
     #[test]
-    fn repeats_are_a_part_of_what_is_sent() {
+    fn retransmissions_are_a_bounded_part_of_what_is_sent() {
         let start = Instant::now();
         let mut history = History::new();
-        let (mut first, mut repeated) = (0_u64, 0_u64);
+        let (mut first, mut retransmitted) = (0_u64, 0_u64);
         for sequence in 0..5000_u16 {
             history.push(sent(sequence, start, 1000));
             first += 1000;
@@ -154,11 +154,11 @@ mod tests {
             }
             let now = start + MS * 20 * u32::from(sequence);
             while let Some(packet) = history.next(now, Some(MIN_INTERVAL)) {
-                repeated += packet.payload.len() as u64;
+                retransmitted += packet.payload.len() as u64;
             }
         }
-        assert!(repeated <= first / BUDGET_DIVISOR + MAX_BUDGET, "{repeated} of {first}");
-        assert!(repeated > MAX_BUDGET);
+        assert!(retransmitted <= first / BUDGET_DIVISOR + MAX_BUDGET, "{retransmitted} of {first}");
+        assert!(retransmitted > MAX_BUDGET);
     }
 
     proptest! {

@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes};
 
 use super::clock::to_compact;
-use super::key_frame::starts_key_slice;
-use super::rtcp::{self, Block, Packet};
+use super::rtcp::{self, Packet, ReportBlock};
 use super::sequence::extend;
 use super::{REPORT_INTERVAL, ahead, ticks};
-use crate::media::{Codec, RtpPacket};
+use crate::media::{Codec, RtpPacket, starts_key_slice};
 
 /// Packets held while one before them is missing: a second of 8 Mbit/s.
 const MAX_HELD: usize = 1024;
@@ -395,7 +394,7 @@ impl Reports {
         }
     }
 
-    fn block(&mut self, now: Instant, ssrc: u32, highest: u64) -> Block {
+    fn block(&mut self, now: Instant, ssrc: u32, highest: u64) -> ReportBlock {
         let expected = (highest + 1).saturating_sub(self.first);
         let lost =
             i64::try_from(expected).unwrap_or(i64::MAX).saturating_sub_unsigned(self.received);
@@ -409,7 +408,7 @@ impl Reports {
             .map_or((0, 0), |(report, at)| (report, to_compact(now.saturating_duration_since(at))));
         #[expect(clippy::cast_possible_truncation, reason = "the low 32 bits are the wire's")]
         let highest_sequence = highest.wrapping_sub(1 << 16) as u32;
-        Block {
+        ReportBlock {
             ssrc,
             fraction_lost: u8::try_from(fraction).unwrap_or(u8::MAX),
             lost: i32::try_from(lost.clamp(-0x80_0000, 0x7f_ffff)).unwrap_or(0),

@@ -62,11 +62,11 @@ pub enum Packet {
         timestamp: u32,
         packets: u32,
         octets: u32,
-        blocks: Vec<Block>,
+        blocks: Vec<ReportBlock>,
     },
     ReceiverReport {
         ssrc: u32,
-        blocks: Vec<Block>,
+        blocks: Vec<ReportBlock>,
     },
     /// The canonical name of the first source that has one.
     Description {
@@ -100,7 +100,7 @@ pub enum Packet {
 
 /// What a receiver says about one source (RFC 3550 §6.4.1).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Block {
+pub struct ReportBlock {
     pub ssrc: u32,
     /// Of 256, since the last report.
     pub fraction_lost: u8,

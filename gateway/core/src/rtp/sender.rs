@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::clock::{Clock, from_compact};
 use super::header::{self, ExtensionBlock};
 use super::history::{History, Sent};
-use super::rtcp::{self, Block, Packet};
+use super::rtcp::{self, Packet, ReportBlock};
 use super::sequence::Numbering;
 use super::timeline::Timeline;
 use super::{REPORT_INTERVAL, ahead};
@@ -42,14 +42,14 @@ pub struct SenderConfig {
 pub struct Feedback {
     /// It cannot go on without a key frame; at most one in [`KEY_FRAME_INTERVAL`] is passed on.
     pub key_frame_requested: bool,
-    pub report: Option<Report>,
+    pub report: Option<ReceptionReport>,
     /// It has left.
     pub goodbye: bool,
 }
 
 /// What the viewer gets of what is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Report {
+pub struct ReceptionReport {
     /// Of 256, since its last report.
     pub fraction_lost: u8,
     /// In all; less than none when packets came twice.
@@ -73,11 +73,11 @@ pub struct SenderStatistics {
     pub plis: u64,
     pub firs: u64,
     /// The viewer's last word.
-    pub report: Option<Report>,
+    pub report: Option<ReceptionReport>,
     pub round_trip: Option<Duration>,
 }
 
-/// Sends to one viewer. Give it each packet, drain [`Self::poll_retransmit`] and
+/// Sends to one viewer. Give it each packet, drain [`Self::poll_retransmission`] and
 /// [`Self::poll_report`]; [`Self::poll_timeout`] says when to come again.
 #[derive(Debug)]
 pub struct Sender {
@@ -129,7 +129,7 @@ impl Sender {
     }
 
     /// Writes one packet for this viewer into `out`, replacing what is there.
-    pub fn packet(&mut self, now: Instant, packet: &VideoPacket, out: &mut Vec<u8>) {
+    pub fn write_packet(&mut self, now: Instant, packet: &VideoPacket, out: &mut Vec<u8>) {
         let sent = Sent {
             sequence: self.numbering.number(packet.sequence),
             timestamp: self.timeline.map(packet.timestamp, packet.arrival),
@@ -139,7 +139,7 @@ impl Sender {
             extended: !self.known || packet.starts_key_frame,
             payload: packet.payload.clone(),
             at: now,
-            repeated: None,
+            retransmitted: None,
         };
         let header = RtpHeader {
             marker: sent.marker,
@@ -183,12 +183,12 @@ impl Sender {
         feedback
     }
 
-    fn blocks(&mut self, now: Instant, blocks: &[Block]) -> Option<Report> {
+    fn blocks(&mut self, now: Instant, blocks: &[ReportBlock]) -> Option<ReceptionReport> {
         let block = blocks.iter().find(|block| block.ssrc == self.config.ssrc)?;
         self.known = true;
         let round_trip = self.round_trip(now, block);
         self.statistics.round_trip = round_trip.or(self.statistics.round_trip);
-        let report = Report {
+        let report = ReceptionReport {
             fraction_lost: block.fraction_lost,
             lost: block.lost,
             jitter: Duration::from_secs(1) * block.jitter.min(CLOCK_RATE) / CLOCK_RATE,
@@ -199,7 +199,7 @@ impl Sender {
     }
 
     /// From our report to this one, less the time it lay there (RFC 3550 §6.4.1).
-    fn round_trip(&self, now: Instant, block: &Block) -> Option<Duration> {
+    fn round_trip(&self, now: Instant, block: &ReportBlock) -> Option<Duration> {
         if block.last_report == 0 {
             return None;
         }
@@ -249,7 +249,7 @@ impl Sender {
     }
 
     /// Writes the next packet the viewer lost into `out`, replacing what is there.
-    pub fn poll_retransmit(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
+    pub fn poll_retransmission(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
         let Some(sent) = self.history.next(now, self.statistics.round_trip) else {
             return false;
         };
@@ -297,7 +297,7 @@ impl Sender {
     }
 
     /// Writes the packet that ends the stream into `out`, replacing what is there.
-    pub fn goodbye(&mut self, now: Instant, out: &mut Vec<u8>) {
+    pub fn write_goodbye(&mut self, now: Instant, out: &mut Vec<u8>) {
         out.clear();
         self.write_report(now, out);
         rtcp::Writer::new(out, self.config.ssrc).goodbye();

@@ -38,7 +38,7 @@ pub struct VideoCodec {
 
 /// What to offer for a camera, the best first. Without a profile only the fallback is offered.
 #[must_use]
-pub fn codecs(codec: Codec, profile_level_id: Option<[u8; 3]>) -> Vec<VideoCodec> {
+pub fn offered_codecs(codec: Codec, profile_level_id: Option<[u8; 3]>) -> Vec<VideoCodec> {
     let parameters = match codec {
         Codec::H264 => h264_names(profile_level_id).into_iter().map(h264_parameters).collect(),
         Codec::H265 => vec![H265_PARAMETERS.to_owned()],

@@ -114,7 +114,7 @@ impl Setup {
 
     /// Our role when the other side's answer says this.
     #[must_use]
-    pub fn role_of_peer(self) -> Option<DtlsRole> {
+    pub fn local_role(self) -> Option<DtlsRole> {
         match self {
             Self::Active => Some(DtlsRole::Server),
             Self::Passive => Some(DtlsRole::Client),

@@ -1,10 +1,10 @@
-//! What two descriptions settle between them.
+//! What two descriptions apply_answer between them.
 
 use super::codecs::fit;
 use super::description::{
     Description, Direction, Extension, RemoteCodec, Section, Setup, Transport,
 };
-use super::write::{Stream, VideoSection, Writer};
+use super::write::{TrackIds, VideoSection, Writer};
 use super::{EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, SdpError, VideoCodec};
 use crate::media::Codec;
 use crate::secure::DtlsRole;
@@ -41,11 +41,11 @@ pub struct Negotiated {
     pub remote_rtx_ssrc: Option<u32>,
 }
 
-/// What an answer to our offer settled.
+/// What an answer to our offer negotiated.
 ///
 /// # Errors
 /// When the viewer refused the video or left out what a transport needs.
-pub fn settle(codecs: &[VideoCodec], answer: &Description) -> Result<Negotiated, SdpError> {
+pub fn apply_answer(codecs: &[VideoCodec], answer: &Description) -> Result<Negotiated, SdpError> {
     let [section] = answer.sections.as_slice() else {
         return Err(SdpError::Sections);
     };
@@ -57,7 +57,7 @@ pub fn settle(codecs: &[VideoCodec], answer: &Description) -> Result<Negotiated,
         return Err(SdpError::Direction);
     }
     let remote = transport(section, section)?;
-    let role = remote.setup.role_of_peer().ok_or(SdpError::Setup)?;
+    let role = remote.setup.local_role().ok_or(SdpError::Setup)?;
     // The answerer put what it likes best first (RFC 3264 §6.1).
     let chosen =
         section.codecs.iter().find(|theirs| codecs.iter().any(|ours| fit(ours, theirs).is_some()));
@@ -79,7 +79,7 @@ pub struct AnswerConfig<'a> {
     /// The camera's, the best first; of a viewer, what it can play.
     pub codecs: &'a [VideoCodec],
     /// What is sent; none when only receiving.
-    pub stream: Option<&'a Stream>,
+    pub track: Option<&'a TrackIds>,
     /// `candidate:…`
     pub candidates: &'a [String],
     /// Whether these are all.
@@ -90,7 +90,7 @@ pub struct AnswerConfig<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub text: String,
-    pub chosen: Negotiated,
+    pub negotiated: Negotiated,
 }
 
 /// Answers an offer: takes the first video section that fits and refuses everything else.
@@ -124,7 +124,7 @@ pub fn answer(offer: &Description, config: &AnswerConfig<'_>) -> Result<Answer, 
             reject(&mut writer, offered);
         }
     }
-    Ok(Answer { text: writer.text, chosen })
+    Ok(Answer { text: writer.text, negotiated: chosen })
 }
 
 fn no_common(config: &AnswerConfig<'_>) -> SdpError {
@@ -133,7 +133,7 @@ fn no_common(config: &AnswerConfig<'_>) -> SdpError {
 
 /// Where the first video section is that shares a codec and goes the right way.
 fn video_section(offer: &Description, config: &AnswerConfig<'_>) -> Result<usize, SdpError> {
-    let fits = |section: &Section| match config.stream {
+    let fits = |section: &Section| match config.track {
         Some(_) => section.direction.receives(),
         None => section.direction.sends(),
     };
@@ -288,10 +288,10 @@ fn accept(
         codecs: &[codec],
         feedback: &feedback,
         extensions: &extensions.collect::<Vec<_>>(),
-        stream: config.stream,
+        track: config.track,
         candidates: if carries { config.candidates } else { &[] },
         end_of_candidates: carries && config.end_of_candidates,
-        direction: match config.stream {
+        direction: match config.track {
             Some(_) => Direction::SendOnly,
             None => Direction::RecvOnly,
         },

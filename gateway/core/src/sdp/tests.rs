@@ -33,8 +33,8 @@ fn transport() -> Transport {
     }
 }
 
-fn stream() -> Stream {
-    Stream { ssrc: 1111, rtx_ssrc: 2222, cname: "camera".to_owned() }
+fn track() -> TrackIds {
+    TrackIds { ssrc: 1111, rtx_ssrc: 2222, cname: "camera".to_owned() }
 }
 
 fn offer_of(codecs: &[VideoCodec], version: u64) -> String {
@@ -43,7 +43,7 @@ fn offer_of(codecs: &[VideoCodec], version: u64) -> String {
         version,
         transport: &transport(),
         codecs,
-        stream: Some(&stream()),
+        track: Some(&track()),
         mid: "0",
         candidates: &["candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host".to_owned()],
         direction: Direction::SendOnly,
@@ -54,7 +54,7 @@ fn try_answer(
     offer: &str,
     codecs: &[VideoCodec],
     setup: Setup,
-    stream: Option<&Stream>,
+    track: Option<&TrackIds>,
 ) -> Result<Answer, SdpError> {
     answer(
         &parse(offer)?,
@@ -66,7 +66,7 @@ fn try_answer(
             fingerprint: Fingerprint([0xcd; 32]),
             setup,
             codecs,
-            stream,
+            track,
             candidates: &["candidate:2 1 udp 2130706431 192.0.2.2 5000 typ host".to_owned()],
             end_of_candidates: true,
         },
@@ -90,7 +90,7 @@ fn a_camera_is_named_so_that_a_browser_agrees() {
         ("High 10, which has no other name", Some([0x6e, 0x10, 0x28]), &["6e1028", "42e01f"]),
     ];
     for (case, profile, expected) in table {
-        let named = codecs(Codec::H264, profile);
+        let named = offered_codecs(Codec::H264, profile);
         let ids: Vec<_> =
             named.iter().map(|c| c.fmtp.rsplit_once('=').unwrap().1.to_owned()).collect();
         assert_eq!(ids, expected, "{case}");
@@ -100,12 +100,12 @@ fn a_camera_is_named_so_that_a_browser_agrees() {
             assert!(codec.fmtp.contains("level-asymmetry-allowed=1;packetization-mode=1;"));
         }
     }
-    assert_eq!(codecs(Codec::H265, None).len(), 1);
+    assert_eq!(offered_codecs(Codec::H265, None).len(), 1);
 }
 
 #[test]
 fn an_offer_reads_as_it_was_meant() {
-    let codecs = codecs(Codec::H264, HIGH);
+    let codecs = offered_codecs(Codec::H264, HIGH);
     let description = parse(&offer_of(&codecs, 3)).unwrap();
     assert_eq!(description.session, (77, 3));
     assert_eq!(description.bundles, [["0"]]);
@@ -133,7 +133,7 @@ fn an_offer_reads_as_it_was_meant() {
 
 #[test]
 fn a_restart_changes_version_and_credentials_only() {
-    let codecs = codecs(Codec::H264, None);
+    let codecs = offered_codecs(Codec::H264, None);
     let first = offer_of(&codecs, 1);
     let restarted = offer_of(&codecs, 2).replace("abcd\r", "efgh\r");
     let [first, mut second] = [first, restarted].map(|text| parse(&text).unwrap());
@@ -145,9 +145,9 @@ fn a_restart_changes_version_and_credentials_only() {
 }
 
 #[test]
-fn what_an_answer_settles() {
-    let h264 = codecs(Codec::H264, HIGH);
-    let chromium = settle(&h264, &parse(CHROMIUM_ANSWER).unwrap()).unwrap();
+fn what_an_answer_negotiates() {
+    let h264 = offered_codecs(Codec::H264, HIGH);
+    let chromium = apply_answer(&h264, &parse(CHROMIUM_ANSWER).unwrap()).unwrap();
     assert_eq!((chromium.payload_type, chromium.rtx_payload_type), (98, Some(99)));
     assert_eq!((chromium.mid_extension, chromium.playout_delay_extension), (Some(1), Some(2)));
     assert_eq!((chromium.nack, chromium.pli, chromium.fir), (true, true, true));
@@ -157,7 +157,7 @@ fn what_an_answer_settles() {
     assert_eq!(chromium.remote_candidates.len(), 2);
     assert!(chromium.remote_candidates.iter().all(|c| c.starts_with("candidate:")));
 
-    let aiortc = settle(&h264, &parse(AIORTC).unwrap()).unwrap();
+    let aiortc = apply_answer(&h264, &parse(AIORTC).unwrap()).unwrap();
     assert_eq!((aiortc.payload_type, aiortc.rtx_payload_type), (98, Some(99)));
     assert_eq!((aiortc.mid_extension, aiortc.playout_delay_extension), (Some(1), None));
     assert_eq!((aiortc.nack, aiortc.pli, aiortc.fir), (true, true, false));
@@ -168,8 +168,8 @@ fn what_an_answer_settles() {
 
 #[test]
 fn what_is_wrong_with_an_answer_is_said() {
-    let h264 = codecs(Codec::H264, HIGH);
-    let h265 = codecs(Codec::H265, None);
+    let h264 = offered_codecs(Codec::H264, HIGH);
+    let h265 = offered_codecs(Codec::H265, None);
     let edit = |from: &str, to: &str| CHROMIUM_ANSWER.replace(from, to);
     let fingerprint = CHROMIUM_ANSWER.lines().find(|l| l.starts_with("a=fingerprint")).unwrap();
     let table = [
@@ -193,7 +193,7 @@ fn what_is_wrong_with_an_answer_is_said() {
         ("more sections", &h264, CHROMIUM_ALL.to_owned(), SdpError::Sections),
     ];
     for (case, codecs, text, expected) in table {
-        assert_eq!(settle(codecs, &parse(&text).unwrap()), Err(expected), "{case}");
+        assert_eq!(apply_answer(codecs, &parse(&text).unwrap()), Err(expected), "{case}");
     }
     let sentence = SdpError::NoCommonCodec(Codec::H265).to_string();
     assert_eq!(sentence, "the camera sends H.265; this browser cannot play it");
@@ -220,12 +220,12 @@ fn whatever_is_offered_is_answered_in_order() {
         ("GStreamer", GSTREAMER, (96, "video0", "video0", &["m=video 9"], "video0")),
     ];
     for (case, offer, (payload_type, mid, transport_mid, lines, group)) in table {
-        let codecs = codecs(Codec::H264, HIGH);
-        let answer = try_answer(offer, &codecs, Setup::Passive, Some(&stream())).unwrap();
-        assert_eq!(answer.chosen.payload_type, payload_type, "{case}");
-        assert_eq!(answer.chosen.mid.as_deref(), Some(mid), "{case}");
-        assert_eq!(answer.chosen.transport_mid.as_deref(), Some(transport_mid), "{case}");
-        assert_eq!(answer.chosen.role, DtlsRole::Server, "{case}");
+        let codecs = offered_codecs(Codec::H264, HIGH);
+        let answer = try_answer(offer, &codecs, Setup::Passive, Some(&track())).unwrap();
+        assert_eq!(answer.negotiated.payload_type, payload_type, "{case}");
+        assert_eq!(answer.negotiated.mid.as_deref(), Some(mid), "{case}");
+        assert_eq!(answer.negotiated.transport_mid.as_deref(), Some(transport_mid), "{case}");
+        assert_eq!(answer.negotiated.role, DtlsRole::Server, "{case}");
         let media: Vec<_> = answer.text.lines().filter(|l| l.starts_with("m=")).collect();
         assert_eq!(media.len(), lines.len(), "{case}");
         for (line, start) in media.iter().zip(lines) {
@@ -258,9 +258,9 @@ fn the_best_of_the_offered_codecs_is_taken() {
         ("unknown", None, 108),
     ];
     for (case, profile, expected) in table {
-        let codecs = codecs(Codec::H264, profile);
-        let answer = try_answer(CHROMIUM_VIDEO, &codecs, Setup::Passive, Some(&stream())).unwrap();
-        assert_eq!(answer.chosen.payload_type, expected, "{case}");
+        let codecs = offered_codecs(Codec::H264, profile);
+        let answer = try_answer(CHROMIUM_VIDEO, &codecs, Setup::Passive, Some(&track())).unwrap();
+        assert_eq!(answer.negotiated.payload_type, expected, "{case}");
     }
 }
 
@@ -274,21 +274,21 @@ fn the_handshake_has_one_client() {
     ];
     for (offered, liked, expected, role) in table {
         let offer = CHROMIUM_VIDEO.replace("setup:actpass", &format!("setup:{offered}"));
-        let codecs = codecs(Codec::H264, None);
-        let answer = try_answer(&offer, &codecs, liked, Some(&stream())).unwrap();
-        assert_eq!(answer.chosen.role, role, "{offered}, {liked:?}");
+        let codecs = offered_codecs(Codec::H264, None);
+        let answer = try_answer(&offer, &codecs, liked, Some(&track())).unwrap();
+        assert_eq!(answer.negotiated.role, role, "{offered}, {liked:?}");
         let line = format!("a=setup:{}\r\n", expected.as_str());
         assert!(answer.text.contains(&line), "{offered}, {liked:?}");
         // The other side comes to the opposite.
-        let settled = settle(&codecs, &parse(&answer.text).unwrap()).unwrap();
-        assert_ne!(settled.role, role);
+        let negotiated = apply_answer(&codecs, &parse(&answer.text).unwrap()).unwrap();
+        assert_ne!(negotiated.role, role);
     }
 }
 
 #[test]
 fn what_cannot_be_answered_is_said() {
-    let h264 = codecs(Codec::H264, HIGH);
-    let h265 = codecs(Codec::H265, None);
+    let h264 = offered_codecs(Codec::H264, HIGH);
+    let h265 = offered_codecs(Codec::H265, None);
     let edit = |from: &str, to: &str| CHROMIUM_VIDEO.replace(from, to);
     let no_common = SdpError::NoCommonCodec(Codec::H265);
     let table = [
@@ -299,31 +299,34 @@ fn what_cannot_be_answered_is_said() {
         ("no mux", &h264, edit("a=rtcp-mux\r\n", ""), SdpError::NoRtcpMux),
     ];
     for (case, codecs, text, expected) in table {
-        let answer = try_answer(&text, codecs, Setup::Passive, Some(&stream()));
+        let answer = try_answer(&text, codecs, Setup::Passive, Some(&track()));
         assert_eq!(answer.map(|a| a.text), Err(expected), "{case}");
     }
 }
 
 #[test]
 fn a_viewer_of_ours_answers_a_gateway_of_ours() {
-    let codecs = codecs(Codec::H264, HIGH);
+    let codecs = offered_codecs(Codec::H264, HIGH);
     let offer = offer_of(&codecs, 1);
     let answer = try_answer(&offer, &codecs, Setup::Active, None).unwrap();
-    assert_eq!(answer.chosen.remote_ssrc, Some(1111));
-    assert_eq!(answer.chosen.remote_rtx_ssrc, Some(2222));
-    assert_eq!((answer.chosen.payload_type, answer.chosen.rtx_payload_type), (96, Some(97)));
-    assert_eq!(answer.chosen.role, DtlsRole::Client);
-    let settled = settle(&codecs, &parse(&answer.text).unwrap()).unwrap();
-    assert_eq!(settled.role, DtlsRole::Server);
-    assert_eq!((settled.payload_type, settled.rtx_payload_type), (96, Some(97)));
-    assert_eq!(settled.remote.fingerprint, Fingerprint([0xcd; 32]));
-    assert_eq!(settled.remote_ssrc, None);
-    assert!(settled.end_of_candidates);
+    assert_eq!(answer.negotiated.remote_ssrc, Some(1111));
+    assert_eq!(answer.negotiated.remote_rtx_ssrc, Some(2222));
+    assert_eq!(
+        (answer.negotiated.payload_type, answer.negotiated.rtx_payload_type),
+        (96, Some(97))
+    );
+    assert_eq!(answer.negotiated.role, DtlsRole::Client);
+    let negotiated = apply_answer(&codecs, &parse(&answer.text).unwrap()).unwrap();
+    assert_eq!(negotiated.role, DtlsRole::Server);
+    assert_eq!((negotiated.payload_type, negotiated.rtx_payload_type), (96, Some(97)));
+    assert_eq!(negotiated.remote.fingerprint, Fingerprint([0xcd; 32]));
+    assert_eq!(negotiated.remote_ssrc, None);
+    assert!(negotiated.end_of_candidates);
 }
 
 #[test]
 fn a_section_on_another_ones_transport_is_found() {
-    let codecs = codecs(Codec::H264, HIGH);
+    let codecs = offered_codecs(Codec::H264, HIGH);
     let at = CHROMIUM_MAX_BUNDLE.find("m=video").unwrap();
     let (head, video) = CHROMIUM_MAX_BUNDLE.split_at(at);
     let strict: String = video
@@ -334,9 +337,9 @@ fn a_section_on_another_ones_transport_is_found() {
         })
         .collect();
     let offer = format!("{head}{strict}a=bundle-only\r\n");
-    let answer = try_answer(&offer, &codecs, Setup::Passive, Some(&stream())).unwrap();
-    assert_eq!(answer.chosen.remote.ufrag, "NMQq");
-    assert_eq!(answer.chosen.transport_mid.as_deref(), Some("0"));
+    let answer = try_answer(&offer, &codecs, Setup::Passive, Some(&track())).unwrap();
+    assert_eq!(answer.negotiated.remote.ufrag, "NMQq");
+    assert_eq!(answer.negotiated.transport_mid.as_deref(), Some("0"));
 }
 
 #[test]
@@ -440,12 +443,12 @@ proptest! {
     ) {
         let text = mutated(SAMPLES[sample], &edits);
         let _ = Fragment::parse(&text);
-        let codecs = codecs(Codec::H264, HIGH);
+        let codecs = offered_codecs(Codec::H264, HIGH);
         if let Ok(description) = parse(&text) {
-            let _ = settle(&codecs, &description);
+            let _ = apply_answer(&codecs, &description);
         }
         // Whatever is answered can be read, and nothing of the offer adds lines of its own.
-        if let Ok(answer) = try_answer(&text, &codecs, Setup::Passive, Some(&stream())) {
+        if let Ok(answer) = try_answer(&text, &codecs, Setup::Passive, Some(&track())) {
             let read = parse(&answer.text).unwrap();
             prop_assert_eq!(read.sections.len(), parse(&text).unwrap().sections.len());
             prop_assert!(!answer.text.replace("\r\n", "").contains(['\r', '\n']));

@@ -25,7 +25,7 @@ pub struct OfferConfig<'a> {
     /// The best first.
     pub codecs: &'a [VideoCodec],
     /// What is sent; none when only receiving.
-    pub stream: Option<&'a Stream>,
+    pub track: Option<&'a TrackIds>,
     pub mid: &'a str,
     /// `candidate:…`; normally none yet, they are trickled.
     pub candidates: &'a [String],
@@ -34,7 +34,7 @@ pub struct OfferConfig<'a> {
 
 /// The names of what is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stream {
+pub struct TrackIds {
     pub ssrc: u32,
     pub rtx_ssrc: u32,
     pub cname: String,
@@ -52,7 +52,7 @@ pub fn offer(config: &OfferConfig<'_>) -> String {
         codecs: config.codecs,
         feedback: &FEEDBACK,
         extensions: &extensions,
-        stream: config.stream,
+        track: config.track,
         candidates: config.candidates,
         end_of_candidates: false,
         direction: config.direction,
@@ -74,7 +74,7 @@ pub(super) struct VideoSection<'a> {
     pub(super) codecs: &'a [VideoCodec],
     pub(super) feedback: &'a [&'a str],
     pub(super) extensions: &'a [Extension],
-    pub(super) stream: Option<&'a Stream>,
+    pub(super) track: Option<&'a TrackIds>,
     pub(super) candidates: &'a [String],
     pub(super) end_of_candidates: bool,
     pub(super) direction: Direction,
@@ -139,8 +139,8 @@ impl Writer {
         for codec in section.codecs {
             self.codec(codec, section.feedback);
         }
-        if let Some(stream) = section.stream {
-            self.stream(stream, section.codecs.iter().any(|c| c.rtx_payload_type.is_some()));
+        if let Some(track) = section.track {
+            self.track(track, section.codecs.iter().any(|c| c.rtx_payload_type.is_some()));
         }
         self.candidates(section.candidates, section.end_of_candidates);
     }
@@ -177,8 +177,8 @@ impl Writer {
         }
     }
 
-    fn stream(&mut self, stream: &Stream, rtx: bool) {
-        let Stream { ssrc, rtx_ssrc, cname } = stream;
+    fn track(&mut self, track: &TrackIds, rtx: bool) {
+        let TrackIds { ssrc, rtx_ssrc, cname } = track;
         self.line(format_args!("a=msid:{cname} {TRACK}"));
         if rtx {
             self.line(format_args!("a=ssrc-group:FID {ssrc} {rtx_ssrc}"));

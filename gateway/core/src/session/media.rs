@@ -3,7 +3,7 @@
 use super::{Session, SessionOutput};
 use crate::media::{Codec, VideoPacket};
 use crate::rtp::{Clock, Receiver, ReceiverConfig, Sender, SenderConfig};
-use crate::sdp::{Negotiated, Stream};
+use crate::sdp::{Negotiated, TrackIds};
 use porthole_signaling_proto::CameraId;
 use rand::Rng as _;
 use rand::rngs::StdRng;
@@ -22,7 +22,7 @@ pub(super) enum Media {
 
 #[derive(Debug)]
 pub(super) struct Sending {
-    stream: Stream,
+    track: TrackIds,
     /// First sequence numbers, of the stream and of its repetitions, and first timestamp.
     first: (u16, u16, u32),
     codec: Option<Codec>,
@@ -37,7 +37,7 @@ impl Media {
         // Any other number will do for the repetitions.
         let rtx_ssrc = ssrc ^ rng.random_range(1..=u32::MAX);
         Self::Sending(Box::new(Sending {
-            stream: Stream { ssrc, rtx_ssrc, cname: format!("porthole-{camera}") },
+            track: TrackIds { ssrc, rtx_ssrc, cname: format!("porthole-{camera}") },
             first: (rng.random(), rng.random(), rng.random()),
             codec: None,
             sender: None,
@@ -50,9 +50,9 @@ impl Media {
     }
 
     /// What our descriptions announce.
-    pub(super) fn stream(&self) -> Option<&Stream> {
+    pub(super) fn track(&self) -> Option<&TrackIds> {
         match self {
-            Self::Sending(sending) => Some(&sending.stream),
+            Self::Sending(sending) => Some(&sending.track),
             Self::Receiving(_) => None,
         }
     }
@@ -90,11 +90,11 @@ impl Sending {
         let (first_sequence, first_rtx_sequence, first_timestamp) = self.first;
         self.codec = Some(with.codec);
         self.sender = Some(Sender::new(SenderConfig {
-            ssrc: self.stream.ssrc,
-            rtx_ssrc: self.stream.rtx_ssrc,
+            ssrc: self.track.ssrc,
+            rtx_ssrc: self.track.rtx_ssrc,
             payload_type: with.payload_type,
             rtx_payload_type: with.rtx_payload_type,
-            cname: self.stream.cname.clone(),
+            cname: self.track.cname.clone(),
             mid: with.mid_extension.zip(with.mid.clone()),
             playout_delay: with.playout_delay_extension,
             first_sequence,
@@ -131,7 +131,7 @@ impl Session {
         }
         for packet in packets {
             self.write(now, Plain::Rtp, |sender, out| {
-                sender.packet(now, packet, out);
+                sender.write_packet(now, packet, out);
                 true
             });
         }
@@ -197,7 +197,7 @@ impl Session {
             receiver.handle_timeout(now);
             return self.flush_receiver(now);
         }
-        while self.write(now, Plain::Rtp, |sender, out| sender.poll_retransmit(now, out)) {}
+        while self.write(now, Plain::Rtp, |sender, out| sender.poll_retransmission(now, out)) {}
         while self.write(now, Plain::Rtcp, |sender, out| sender.poll_report(now, out)) {}
     }
 

@@ -9,7 +9,7 @@ use crate::media::{Codec, Format};
 use crate::relays::Relays;
 use crate::sdp::{
     self, AnswerConfig, Description, Direction, Fragment, FragmentSection, Negotiated, OfferConfig,
-    SdpError, Setup, Stream, Transport, VideoCodec,
+    SdpError, Setup, TrackIds, Transport, VideoCodec,
 };
 use crate::secure::{Secure, SecureError};
 use rand::rngs::StdRng;
@@ -90,7 +90,7 @@ impl Session {
         config: SessionConfig,
         offer: &str,
     ) -> Result<Self, SessionError> {
-        let codecs = sdp::codecs(Codec::H264, None);
+        let codecs = sdp::offered_codecs(Codec::H264, None);
         let mut session = Self::new(now, config, Role::Controlled, codecs);
         session.media = Media::receiving();
         session.take_offer(now, offer, Setup::Active)?;
@@ -139,7 +139,7 @@ impl Session {
             version: self.local.version,
             transport: &transport,
             codecs: &self.local.codecs,
-            stream: self.media.stream(),
+            track: self.media.track(),
             mid: MID,
             candidates: &[],
             direction: Direction::SendOnly,
@@ -165,7 +165,7 @@ impl Session {
 
     fn try_answer(&mut self, now: Instant, answer: &str) -> Result<(), SessionError> {
         let answer = sdp::parse(answer)?;
-        let negotiated = sdp::settle(&self.local.codecs, &answer)?;
+        let negotiated = sdp::apply_answer(&self.local.codecs, &answer)?;
         self.take_description(now, &negotiated)
     }
 
@@ -189,13 +189,13 @@ impl Session {
         let offer = sdp::parse(offer)?;
         let answer = sdp::answer(&offer, &self.answer_config(setup, None, &[], false))?;
         self.local.pending = Some(Pending::Answer { offer: Box::new(offer), setup });
-        self.take_description(now, &answer.chosen)
+        self.take_description(now, &answer.negotiated)
     }
 
     fn answer_config<'a>(
         &'a self,
         setup: Setup,
-        stream: Option<&'a Stream>,
+        track: Option<&'a TrackIds>,
         candidates: &'a [String],
         end_of_candidates: bool,
     ) -> AnswerConfig<'a> {
@@ -207,7 +207,7 @@ impl Session {
             fingerprint: self.config.identity.fingerprint(),
             setup,
             codecs: &self.local.codecs,
-            stream: stream.or(self.media.stream()),
+            track: track.or(self.media.track()),
             candidates,
             end_of_candidates,
         }
@@ -340,7 +340,7 @@ impl Session {
 /// what nearly all cameras send and all browsers play.
 fn codecs_of(format: Option<&Format>) -> Vec<VideoCodec> {
     match format {
-        Some(format) => sdp::codecs(format.codec, format.profile_level_id),
-        None => sdp::codecs(Codec::H264, None),
+        Some(format) => sdp::offered_codecs(format.codec, format.profile_level_id),
+        None => sdp::offered_codecs(Codec::H264, None),
     }
 }

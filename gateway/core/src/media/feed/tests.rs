@@ -2,9 +2,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use bytes::Bytes;
+
 use super::*;
-use crate::media::shape::Shape;
-use crate::media::{MAX_PAYLOAD, RtpHeader, annex_b_units, byte_stream};
+use crate::media::nal::unit::Shape;
+use crate::media::{Codec, MAX_PAYLOAD, RtpHeader, VideoPacket, annex_b_units, byte_stream};
 
 /// 640x480, made by x264.
 const SPS: &[u8] =

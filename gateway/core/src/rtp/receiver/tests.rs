@@ -86,7 +86,7 @@ impl Pair {
     fn send(&mut self, packets: &[VideoPacket], mut lost: impl FnMut() -> bool) {
         for packet in packets {
             let mut out = Vec::new();
-            self.sender.packet(self.now, packet, &mut out);
+            self.sender.write_packet(self.now, packet, &mut out);
             if !lost() {
                 self.to_receiver.push_back((self.now + DELAY, false, out));
             }
@@ -111,7 +111,7 @@ impl Pair {
                 self.key_frames_asked += u32::from(feedback.key_frame_requested);
             }
             let mut out = Vec::new();
-            while self.sender.poll_retransmit(now, &mut out) {
+            while self.sender.poll_retransmission(now, &mut out) {
                 if !lost() {
                     self.to_receiver.push_back((now + DELAY, false, out.clone()));
                 }

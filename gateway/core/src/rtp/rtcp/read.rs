@@ -3,9 +3,9 @@
 use bytes::Buf;
 
 use super::{
-    APPLICATION, Block, CNAME, DESCRIPTION, FIR, GOODBYE, MAX_ENTRIES, MAX_NACKED, MAX_PACKETS,
-    NACK, PAYLOAD_FEEDBACK, PLI, Packet, RECEIVER_REPORT, RtcpError, SENDER_REPORT, TRANSPORT_CC,
-    TRANSPORT_FEEDBACK, VERSION,
+    APPLICATION, CNAME, DESCRIPTION, FIR, GOODBYE, MAX_ENTRIES, MAX_NACKED, MAX_PACKETS, NACK,
+    PAYLOAD_FEEDBACK, PLI, Packet, RECEIVER_REPORT, ReportBlock, RtcpError, SENDER_REPORT,
+    TRANSPORT_CC, TRANSPORT_FEEDBACK, VERSION,
 };
 use crate::rtp::NtpTime;
 
@@ -92,15 +92,15 @@ fn receiver_report(head: Head, mut body: &[u8]) -> Result<Packet, RtcpError> {
 }
 
 /// As many as the header says; at most 31. Extensions of a profile behind them are passed over.
-fn blocks(head: Head, mut body: &[u8]) -> Result<Vec<Block>, RtcpError> {
+fn blocks(head: Head, mut body: &[u8]) -> Result<Vec<ReportBlock>, RtcpError> {
     (0..head.count).map(|_| block(&mut body)).collect()
 }
 
-fn block(body: &mut &[u8]) -> Result<Block, RtcpError> {
+fn block(body: &mut &[u8]) -> Result<ReportBlock, RtcpError> {
     let ssrc = u32_of(body)?;
     let [fraction_lost, lost @ ..] = u32_of(body)?.to_be_bytes();
     let [l0, l1, l2] = lost;
-    Ok(Block {
+    Ok(ReportBlock {
         ssrc,
         fraction_lost,
         // Shifted down with its sign.

@@ -7,7 +7,7 @@ fn written(write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
     out
 }
 
-const BLOCK: Block = Block {
+const BLOCK: ReportBlock = ReportBlock {
     ssrc: 9,
     fraction_lost: 64,
     lost: -3,

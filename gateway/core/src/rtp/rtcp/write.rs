@@ -1,8 +1,8 @@
 //! Writing: packets are put behind each other into one buffer, a compound.
 
 use super::{
-    Block, CNAME, DESCRIPTION, GOODBYE, MAX_CNAME_LEN, MAX_WRITTEN, NACK, PAYLOAD_FEEDBACK, PLI,
-    RECEIVER_REPORT, SENDER_REPORT, TRANSPORT_FEEDBACK, VERSION,
+    CNAME, DESCRIPTION, GOODBYE, MAX_CNAME_LEN, MAX_WRITTEN, NACK, PAYLOAD_FEEDBACK, PLI,
+    RECEIVER_REPORT, ReportBlock, SENDER_REPORT, TRANSPORT_FEEDBACK, VERSION,
 };
 use crate::rtp::NtpTime;
 
@@ -33,7 +33,7 @@ impl<'a> Writer<'a> {
         });
     }
 
-    pub(in crate::rtp) fn receiver_report(&mut self, block: Option<&Block>) {
+    pub(in crate::rtp) fn receiver_report(&mut self, block: Option<&ReportBlock>) {
         self.packet(RECEIVER_REPORT, u8::from(block.is_some()), |out| {
             let Some(block) = block else { return };
             out.extend(block.ssrc.to_be_bytes());

@@ -37,13 +37,13 @@ fn video(now: Instant, sequence: u64, payload: &[u8]) -> VideoPacket {
 
 fn sent(sender: &mut Sender, now: Instant, packet: &VideoPacket) -> RtpPacket {
     let mut out = vec![0xff; 3];
-    sender.packet(now, packet, &mut out);
+    sender.write_packet(now, packet, &mut out);
     RtpPacket::parse(out.into()).unwrap()
 }
 
-fn repeated(sender: &mut Sender, now: Instant) -> Option<RtpPacket> {
+fn retransmission(sender: &mut Sender, now: Instant) -> Option<RtpPacket> {
     let mut out = Vec::new();
-    sender.poll_retransmit(now, &mut out).then(|| RtpPacket::parse(out.into()).unwrap())
+    sender.poll_retransmission(now, &mut out).then(|| RtpPacket::parse(out.into()).unwrap())
 }
 
 fn rtcp(write: impl FnOnce(&mut rtcp::Writer<'_>)) -> Vec<u8> {
@@ -86,16 +86,16 @@ fn extensions_are_sent_until_the_viewer_knows_the_stream() {
     let mut sender = Sender::new(config(now));
     let mut out = Vec::new();
     let extended = b"\x90";
-    sender.packet(now, &video(now, 1, b"x"), &mut out);
+    sender.write_packet(now, &video(now, 1, b"x"), &mut out);
     assert_eq!(&out[..1], extended);
     assert_eq!(&out[12..24], b"\xbe\xde\0\x02\x22\0\0\0\x100\0\0");
     assert!(out.len() - 1 <= 12 + 16);
-    let block = Block { ssrc: SSRC, ..Block::default() };
+    let block = ReportBlock { ssrc: SSRC, ..ReportBlock::default() };
     sender.handle_rtcp(now, &rtcp(|w| w.receiver_report(Some(&block))));
-    sender.packet(now, &video(now, 2, b"x"), &mut out);
+    sender.write_packet(now, &video(now, 2, b"x"), &mut out);
     assert_eq!(out.len(), 13, "a report has named the stream");
     let key = VideoPacket { starts_key_frame: true, ..video(now, 3, b"x") };
-    sender.packet(now, &key, &mut out);
+    sender.write_packet(now, &key, &mut out);
     assert_eq!(&out[..1], extended, "a key frame");
 }
 
@@ -109,7 +109,7 @@ fn a_lost_packet_comes_again_inside_its_own_stream() {
         sender.handle_rtcp(now, &rtcp(|w| w.nack(SSRC, &[65_531, 65_533])));
         sender.handle_rtcp(now, &rtcp(|w| w.nack(SSRC + 1, &[65_530])));
         for (count, original) in [&originals[1], &originals[3]].into_iter().enumerate() {
-            let again = repeated(&mut sender, now).unwrap();
+            let again = retransmission(&mut sender, now).unwrap();
             if rtx.is_none() {
                 assert_eq!(&again, original);
                 continue;
@@ -126,7 +126,7 @@ fn a_lost_packet_comes_again_inside_its_own_stream() {
             assert_eq!(again.payload[..2], original.header.sequence.to_be_bytes());
             assert_eq!(again.payload[2..], original.payload);
         }
-        assert_eq!(repeated(&mut sender, now), None);
+        assert_eq!(retransmission(&mut sender, now), None);
         let statistics = sender.statistics();
         assert_eq!((statistics.nacks, statistics.retransmitted), (2, 2));
         assert_eq!(statistics.packets, 5, "repeats are counted apart");
@@ -187,18 +187,18 @@ fn reports_give_the_round_trip() {
     );
     assert_eq!(name, Packet::Description { cname: Some("camera".to_owned()) });
 
-    let block = |last_report: NtpTime, delay_ms: u32| Block {
+    let block = |last_report: NtpTime, delay_ms: u32| ReportBlock {
         ssrc: SSRC,
         fraction_lost: 25,
         lost: 3,
         jitter: 900,
         last_report: last_report.compact(),
         delay: delay_ms * 65_536 / 1000,
-        ..Block::default()
+        ..ReportBlock::default()
     };
     let table = [
         ("80 ms, of which 30 lay there", block(ntp, 30), Some(50)),
-        ("no report came yet", Block { last_report: 0, ..block(ntp, 0) }, None),
+        ("no report came yet", ReportBlock { last_report: 0, ..block(ntp, 0) }, None),
         ("a delay that cannot be", block(ntp, 5000), None),
         ("a report never sent", block(NtpTime(77 << 32), 0), None),
     ];
@@ -213,7 +213,7 @@ fn reports_give_the_round_trip() {
         assert_eq!(report.round_trip.is_some(), expected.is_some(), "{case}");
     }
     assert!(sender.statistics().round_trip.is_some(), "the last good one is kept");
-    let other = rtcp(|w| w.receiver_report(Some(&Block { ssrc: 3, ..block(ntp, 0) })));
+    let other = rtcp(|w| w.receiver_report(Some(&ReportBlock { ssrc: 3, ..block(ntp, 0) })));
     assert_eq!(sender.handle_rtcp(now, &other), Feedback::default());
 }
 
@@ -223,7 +223,7 @@ fn goodbye_in_both_directions() {
     let mut sender = Sender::new(config(now));
     assert!(sender.handle_rtcp(now, &rtcp(|w| w.goodbye())).goodbye);
     let mut out = Vec::new();
-    sender.goodbye(now, &mut out);
+    sender.write_goodbye(now, &mut out);
     assert_eq!(rtcp::read(&out).unwrap().last(), Some(&Packet::Goodbye { ssrcs: vec![SSRC] }));
 }
 
@@ -256,7 +256,7 @@ proptest! {
                         ..video(now, camera % 100_000, &payload)
                     };
                     let mut out = Vec::new();
-                    sender.packet(now, &packet, &mut out);
+                    sender.write_packet(now, &packet, &mut out);
                     prop_assert!(out.len() <= MAX_PAYLOAD + 12 + 16);
                     let sent = RtpPacket::parse(out.into()).unwrap();
                     let step = last.map_or(1, |last| sent.header.sequence.wrapping_sub(last));
@@ -265,7 +265,7 @@ proptest! {
                     known.insert(sent.header.sequence, (sent.header.timestamp, sent.payload));
                 }
             }
-            while let Some(again) = repeated(&mut sender, now) {
+            while let Some(again) = retransmission(&mut sender, now) {
                 let original = u16::from_be_bytes([again.payload[0], again.payload[1]]);
                 let (timestamp, payload) = &known[&original];
                 prop_assert_eq!(again.header.timestamp, *timestamp);

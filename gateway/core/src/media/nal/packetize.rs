@@ -1,14 +1,15 @@
 //! NAL units into RTP payloads (RFC 6184, RFC 7798).
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
-use super::codec::Codec;
-use super::rtp::{RtpHeader, RtpPacket};
-use super::shape::{NalHeader, Shape};
-use super::{MAX_PAYLOAD, VideoPacket, h264, h265};
+use super::payload::{aggregate, fragment};
+use super::unit::{NalHeader, Shape};
+use crate::media::codec::Codec;
+use crate::media::rtp_packet::{RtpHeader, RtpPacket};
+use crate::media::stream::{MAX_PAYLOAD, VideoPacket};
 
 /// Splits a NAL unit, longer than a packet, into fragments.
-pub(super) fn fragments(codec: Codec, unit: &[u8]) -> Vec<Bytes> {
+pub(crate) fn fragments(codec: Codec, unit: &[u8]) -> Vec<Bytes> {
     let Some((header, mut body)) = nal_header(codec, unit) else { return Vec::new() };
     let mut payloads = Vec::with_capacity(body.len() / room(codec) + 1);
     while !body.is_empty() {
@@ -19,30 +20,13 @@ pub(super) fn fragments(codec: Codec, unit: &[u8]) -> Vec<Bytes> {
     payloads
 }
 
-/// One fragment.
-pub(super) fn fragment(
-    codec: Codec,
-    header: NalHeader,
-    start: bool,
-    end: bool,
-    body: &[u8],
-) -> Bytes {
-    let mut payload = BytesMut::with_capacity(codec.header_len() + 1 + body.len());
-    match codec {
-        Codec::H264 => payload.put_slice(&h264::fragment_header(header, start, end)),
-        Codec::H265 => payload.put_slice(&h265::fragment_header(header, start, end)),
-    }
-    payload.put_slice(body);
-    payload.freeze()
-}
-
 /// Body bytes that one fragment has room for.
-pub(super) fn room(codec: Codec) -> usize {
+pub(crate) fn room(codec: Codec) -> usize {
     MAX_PAYLOAD - codec.header_len() - 1
 }
 
 /// Parameter sets in as few payloads as they need: mostly one aggregation packet.
-pub(super) fn aggregates(codec: Codec, units: &[Bytes]) -> Vec<Bytes> {
+pub(crate) fn aggregates(codec: Codec, units: &[Bytes]) -> Vec<Bytes> {
     let mut payloads = Vec::new();
     let mut rest = units;
     while !rest.is_empty() {
@@ -60,19 +44,6 @@ pub(super) fn aggregates(codec: Codec, units: &[Bytes]) -> Vec<Bytes> {
         rest = later;
     }
     payloads
-}
-
-fn aggregate(codec: Codec, units: &[Bytes]) -> Bytes {
-    let mut payload = BytesMut::new();
-    match codec {
-        Codec::H264 => payload.put_u8(h264::aggregate_header(units.iter().map(|u| &u[..]))),
-        Codec::H265 => payload.put_slice(&h265::aggregate_header()),
-    }
-    for unit in units {
-        payload.put_u16(u16::try_from(unit.len()).expect("chosen to fit one packet"));
-        payload.put_slice(unit);
-    }
-    payload.freeze()
 }
 
 fn nal_header(codec: Codec, unit: &[u8]) -> Option<(NalHeader, &[u8])> {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::rtp::RtpHeader;
+use super::rtp_packet::RtpHeader;
 
 /// A sender silent for longer makes room for another: a restarted camera comes back with a new
 /// SSRC and perhaps a new port, and a frame rate under one per second is no picture.

@@ -3,17 +3,14 @@
 use bytes::Bytes;
 
 use super::bits::BitReader;
-use super::codec::NalKind;
-use super::feed::IngestError;
-use super::h264::cropped;
-use super::parameters::Picture;
-use super::shape::{Fragment, NalHeader, Shape, aggregated};
+use super::unit::{Fragment, NalHeader, NalKind, Picture, Shape, aggregated, cropped};
+use crate::media::stream::IngestError;
 
 const AP: u8 = 48;
 const FU: u8 = 49;
 const PACI: u8 = 50;
 
-/// An access unit's end for a camera that never marks one: filler data (type 38).
+/// Filler data (type 38), which every decoder skips.
 pub(super) const FILLER: &[u8] = &[38 << 1, 1, 0x80];
 
 pub(super) fn kind(unit: &[u8]) -> NalKind {

@@ -7,14 +7,15 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::{CLOCK_RATE, Codec};
+use super::codec::Codec;
+use super::stream::CLOCK_RATE;
 
 /// Bytes of an SDP: ten times what cameras send.
 pub const MAX_LEN: usize = 64 * 1024;
 
 /// The first video stream that can be carried.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Video {
+pub struct VideoSection {
     pub codec: Codec,
     pub payload_type: u8,
     /// Where RTP is sent to; 0 in an RTSP description.
@@ -29,7 +30,7 @@ pub struct Video {
 
 /// Why a description is of no use.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum SdpError {
+pub enum CameraSdpError {
     #[error("the session description is longer than {MAX_LEN} bytes")]
     TooLong,
     #[error("the session description has no video")]
@@ -49,9 +50,9 @@ pub enum SdpError {
 }
 
 /// Reads a session description.
-pub fn video(sdp: &str) -> Result<Video, SdpError> {
+pub fn find_video(sdp: &str) -> Result<VideoSection, CameraSdpError> {
     if sdp.len() > MAX_LEN {
-        return Err(SdpError::TooLong);
+        return Err(CameraSdpError::TooLong);
     }
     let mut session_address = None;
     let mut media: Vec<Media<'_>> = Vec::new();
@@ -65,11 +66,11 @@ pub fn video(sdp: &str) -> Result<Video, SdpError> {
             _ => {}
         }
     }
-    let mut refusal = SdpError::NoVideo;
+    let mut refusal = CameraSdpError::NoVideo;
     for (index, media) in media.iter().enumerate().filter(|(_, media)| media.kind == "video") {
         match media.video(index, session_address) {
             Ok(video) => return Ok(video),
-            Err(error) if refusal == SdpError::NoVideo => refusal = error,
+            Err(error) if refusal == CameraSdpError::NoVideo => refusal = error,
             Err(_) => {}
         }
     }
@@ -114,22 +115,29 @@ impl<'a> Media<'a> {
     }
 
     /// The first payload type that can be carried; else why the first one cannot.
-    fn video(&self, index: usize, session: Option<IpAddr>) -> Result<Video, SdpError> {
+    fn video(&self, index: usize, session: Option<IpAddr>) -> Result<VideoSection, CameraSdpError> {
         let mut refusal = None;
         for &payload_type in &self.payload_types {
             match self.offered(payload_type) {
                 Ok((codec, parameter_sets)) => {
                     let address = self.address.or(session);
                     let port = self.port;
-                    return Ok(Video { codec, payload_type, port, address, parameter_sets, index });
+                    return Ok(VideoSection {
+                        codec,
+                        payload_type,
+                        port,
+                        address,
+                        parameter_sets,
+                        index,
+                    });
                 }
                 Err(error) => refusal = refusal.or(Some(error)),
             }
         }
-        Err(refusal.unwrap_or(SdpError::NoVideo))
+        Err(refusal.unwrap_or(CameraSdpError::NoVideo))
     }
 
-    fn offered(&self, payload_type: u8) -> Result<(Codec, Vec<Bytes>), SdpError> {
+    fn offered(&self, payload_type: u8) -> Result<(Codec, Vec<Bytes>), CameraSdpError> {
         let (name, rate) = match self.attribute("rtpmap", payload_type) {
             Some(map) => {
                 let mut parts = map.split('/');
@@ -139,9 +147,9 @@ impl<'a> Media<'a> {
             None => (static_name(payload_type), CLOCK_RATE),
         };
         let codec = Codec::from_encoding_name(name)
-            .ok_or_else(|| SdpError::UnsupportedCodec(display_name(name, payload_type)))?;
+            .ok_or_else(|| CameraSdpError::UnsupportedCodec(display_name(name, payload_type)))?;
         if rate != CLOCK_RATE {
-            return Err(SdpError::ClockRate(rate));
+            return Err(CameraSdpError::ClockRate(rate));
         }
         let mut sets = Vec::new();
         for parameter in self.attribute("fmtp", payload_type).unwrap_or_default().split(';') {
@@ -150,9 +158,9 @@ impl<'a> Media<'a> {
                 ("sprop-parameter-sets" | "sprop-vps" | "sprop-sps" | "sprop-pps", list) => {
                     sets.extend(parameter_sets(list));
                 }
-                ("packetization-mode", "2") => return Err(SdpError::Interleaved(codec)),
+                ("packetization-mode", "2") => return Err(CameraSdpError::Interleaved(codec)),
                 ("sprop-max-don-diff", diff) if diff != "0" => {
-                    return Err(SdpError::Interleaved(codec));
+                    return Err(CameraSdpError::Interleaved(codec));
                 }
                 _ => {}
             }
@@ -209,7 +217,7 @@ mod tests {
 
     #[test]
     fn the_file_ffmpeg_writes() {
-        let expected = Video {
+        let expected = VideoSection {
             codec: Codec::H264,
             payload_type: 96,
             port: 5004,
@@ -220,48 +228,48 @@ mod tests {
             ],
             index: 0,
         };
-        assert_eq!(video(FFMPEG), Ok(expected));
+        assert_eq!(find_video(FFMPEG), Ok(expected));
     }
 
     #[test]
     fn which_stream_is_taken() {
         let h265 = "m=audio 0 RTP/AVP 0\nm=video 0/2 RTP/AVP 97\na=rtpmap:97 h265/90000\n\
             a=fmtp:97 sprop-vps=QAEM; sprop-sps=QgEB; sprop-pps=RAHA\nc=IN IP6 2001:db8::1\n";
-        let found = video(h265).unwrap();
+        let found = find_video(h265).unwrap();
         assert_eq!((found.codec, found.payload_type, found.index), (Codec::H265, 97, 1));
         assert_eq!(found.parameter_sets.len(), 3);
         assert_eq!(found.address, Some("2001:db8::1".parse().unwrap()));
 
         let second = "m=video 0 RTP/AVP 26\nm=video 0 RTP/AVP 99\na=rtpmap:99 H264/90000\n";
-        assert_eq!(video(second).unwrap().index, 1);
+        assert_eq!(find_video(second).unwrap().index, 1);
         let several = "m=video 0 RTP/AVP 98 99\na=rtpmap:98 VP8/90000\na=rtpmap:99 H264/90000\n";
-        assert_eq!(video(several).unwrap().payload_type, 99);
+        assert_eq!(find_video(several).unwrap().payload_type, 99);
     }
 
     #[test]
     fn what_is_refused_and_why() {
-        let unsupported = |name: &str| SdpError::UnsupportedCodec(name.to_owned());
+        let unsupported = |name: &str| CameraSdpError::UnsupportedCodec(name.to_owned());
         let table = [
-            ("", SdpError::NoVideo),
-            ("m=audio 0 RTP/AVP 0", SdpError::NoVideo),
-            ("m=video 0 RTP/AVP", SdpError::NoVideo),
+            ("", CameraSdpError::NoVideo),
+            ("m=audio 0 RTP/AVP 0", CameraSdpError::NoVideo),
+            ("m=video 0 RTP/AVP", CameraSdpError::NoVideo),
             ("m=video 0 RTP/AVP 26", unsupported("Motion JPEG")),
             ("m=video 0 RTP/AVP 96\na=rtpmap:96 VP8/90000", unsupported("VP8")),
             ("m=video 0 RTP/AVP 96", unsupported("an unnamed codec (payload type 96)")),
             (
                 "m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 packetization-mode=2",
-                SdpError::Interleaved(Codec::H264),
+                CameraSdpError::Interleaved(Codec::H264),
             ),
             (
                 "m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\na=fmtp:96 sprop-max-don-diff=3",
-                SdpError::Interleaved(Codec::H265),
+                CameraSdpError::Interleaved(Codec::H265),
             ),
-            ("m=video 0 RTP/AVP 96\na=rtpmap:96 H264/1000", SdpError::ClockRate(1000)),
+            ("m=video 0 RTP/AVP 96\na=rtpmap:96 H264/1000", CameraSdpError::ClockRate(1000)),
         ];
         for (sdp, expected) in table {
-            assert_eq!(video(sdp), Err(expected), "{sdp}");
+            assert_eq!(find_video(sdp), Err(expected), "{sdp}");
         }
-        assert_eq!(video(&"a".repeat(MAX_LEN + 1)), Err(SdpError::TooLong));
+        assert_eq!(find_video(&"a".repeat(MAX_LEN + 1)), Err(CameraSdpError::TooLong));
         let message = unsupported("Motion JPEG").to_string();
         assert!(message.contains("Motion JPEG") && message.contains("H.264"), "{message}");
     }
@@ -277,7 +285,7 @@ mod tests {
                 0..60,
             ),
         ) {
-            let _ = video(&words.concat());
+            let _ = find_video(&words.concat());
         }
     }
 }

@@ -3,18 +3,15 @@
 use bytes::Bytes;
 
 use super::bits::BitReader;
-use super::codec::NalKind;
-use super::feed::IngestError;
-use super::parameters::Picture;
-use super::shape::{Fragment, NalHeader, Shape, aggregated};
+use super::unit::{Fragment, NalHeader, NalKind, Picture, Shape, aggregated, cropped};
+use crate::media::stream::IngestError;
 
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
 /// The types of RFC 6184 that need the interleaved mode, which no camera offers and WebRTC forbids.
 const INTERLEAVED: [(u8, &str); 4] = [(25, "STAP-B"), (26, "MTAP16"), (27, "MTAP24"), (29, "FU-B")];
 
-/// An access unit's end for a camera that never marks one: filler data (type 12), which every
-/// decoder skips.
+/// Filler data (type 12), which every decoder skips.
 pub(super) const FILLER: &[u8] = &[12, 0x80];
 
 pub(super) fn kind(unit: &[u8]) -> NalKind {
@@ -170,10 +167,6 @@ fn picture_order_count(bits: &mut BitReader) -> Option<()> {
         _ => return None,
     }
     Some(())
-}
-
-pub(super) fn cropped(size: u32, before: u32, after: u32, unit: u32) -> Option<u32> {
-    size.checked_sub(before.checked_add(after)?.checked_mul(unit)?)
 }
 
 #[cfg(test)]

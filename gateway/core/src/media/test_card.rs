@@ -1,11 +1,11 @@
 //! A moving picture that needs no camera: colour bars, a ball, snow, and the time twice, for
-//! people in digits and for programs as a [`clockbar`].
+//! people in digits and for programs as a [`timecode`].
 //!
 //! Most macroblocks never change, and an encoder skips them: 1280x720 at 30 pictures a second
 //! takes 6 % of a core (12 % without assembler). The snow is what makes the bits of a real
 //! camera, 2 Mbit/s in pictures of several packets; without it they were a tenth.
 
-use super::clockbar;
+pub mod timecode;
 
 /// A picture with planes of luma and of chroma at half the size, all without padding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl TestCard {
         // Half the width for the clock, in even dots so that chroma keeps to its edges.
         let dot = (width / 2 / (CLOCK_LEN * GLYPH_WIDTH)).max(2) & !1;
         let size = (dot * CLOCK_LEN * GLYPH_WIDTH + 2 * dot, dot * (GLYPH_HEIGHT + 2));
-        let clock_y = (height / 2).saturating_sub(size.1 / 2).max(clockbar::HEIGHT) & !1;
+        let clock_y = (height / 2).saturating_sub(size.1 / 2).max(timecode::HEIGHT) & !1;
         let clock =
             Rectangle { x: ((width - size.0) / 2) & !1, y: clock_y, width: size.0, height: size.1 };
         let radius = (height / 16) & !1;
@@ -102,7 +102,7 @@ impl TestCard {
         self.move_ball(milliseconds);
         self.write_clock(milliseconds);
         self.let_it_snow(milliseconds);
-        clockbar::encode(&mut self.picture.y, self.picture.width, milliseconds);
+        timecode::encode(&mut self.picture.y, self.picture.width, milliseconds);
         &self.picture
     }
 
@@ -114,7 +114,7 @@ impl TestCard {
         }
         self.fill(self.floor, FLOOR);
         self.fill(self.snow, PANEL);
-        let (width, height) = (clockbar::WIDTH, clockbar::HEIGHT);
+        let (width, height) = (timecode::WIDTH, timecode::HEIGHT);
         self.fill(Rectangle { x: 0, y: 0, width, height }, PANEL);
     }
 
@@ -195,7 +195,7 @@ impl TestCard {
 fn snow_beside_the_bar(width: usize, height: usize) -> Rectangle {
     let (across, down) = ((width / 6) & !15, (height / 5) & !15);
     let x = width.saturating_sub(across + 32) & !15;
-    if x <= clockbar::WIDTH {
+    if x <= timecode::WIDTH {
         return Rectangle { x: 0, y: 0, width: 0, height: 0 };
     }
     Rectangle { x, y: 16, width: across, height: down }
@@ -238,7 +238,7 @@ mod tests {
             let mut card = TestCard::new(width, height).unwrap();
             for milliseconds in [0, 1_700_000_000_000, 1_700_000_001_999, 281_474_976_710_655] {
                 let picture = card.draw(milliseconds);
-                let read = clockbar::decode(&picture.y, picture.width);
+                let read = timecode::decode(&picture.y, picture.width);
                 assert_eq!(read, Some(milliseconds), "{width}x{height}");
             }
         }

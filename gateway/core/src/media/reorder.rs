@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::rtp::RtpPacket;
+use super::rtp_packet::RtpPacket;
 
 /// A jump ahead of fewer packets is a loss, of more a restart (RFC 3550 A.1, MAX_DROPOUT).
 const MAX_DROPOUT: u16 = 3000;
@@ -41,7 +41,7 @@ pub(super) struct Ordered {
 
 /// The reorder buffer of one SSRC.
 #[derive(Debug)]
-pub(super) struct Sequencer {
+pub(super) struct ReorderBuffer {
     /// Whether the transport keeps the order itself (TCP): then nothing is ever held.
     in_order: bool,
     /// Extended number of the packet that is due.
@@ -50,7 +50,7 @@ pub(super) struct Sequencer {
     suspect: Option<u16>,
 }
 
-impl Sequencer {
+impl ReorderBuffer {
     pub(super) fn new(in_order: bool) -> Self {
         Self { in_order, due: None, held: BTreeMap::new(), suspect: None }
     }
@@ -129,15 +129,15 @@ mod tests {
     /// Numbers out, each with the packets lost before it.
     fn run(in_order: bool, input: &[u16]) -> Vec<(u16, u64)> {
         let now = Instant::now();
-        let mut sequencer = Sequencer::new(in_order);
+        let mut reorder_buffer = ReorderBuffer::new(in_order);
         let mut output = Vec::new();
         for &sequence in input {
-            sequencer.insert(now, packet(sequence));
-            while let Some(ordered) = sequencer.poll(now) {
+            reorder_buffer.insert(now, packet(sequence));
+            while let Some(ordered) = reorder_buffer.poll(now) {
                 output.push((ordered.packet.header.sequence, ordered.lost));
             }
         }
-        while let Some(ordered) = sequencer.poll(now + MAX_HOLD) {
+        while let Some(ordered) = reorder_buffer.poll(now + MAX_HOLD) {
             output.push((ordered.packet.header.sequence, ordered.lost));
         }
         output
@@ -170,15 +170,15 @@ mod tests {
     #[test]
     fn a_missing_packet_is_given_up_in_time() {
         let now = Instant::now();
-        let mut sequencer = Sequencer::new(false);
-        sequencer.insert(now, packet(1));
-        assert!(sequencer.poll(now).is_some());
-        sequencer.insert(now, packet(3));
-        assert_eq!(sequencer.poll(now), None);
-        let timeout = sequencer.timeout().unwrap();
+        let mut reorder_buffer = ReorderBuffer::new(false);
+        reorder_buffer.insert(now, packet(1));
+        assert!(reorder_buffer.poll(now).is_some());
+        reorder_buffer.insert(now, packet(3));
+        assert_eq!(reorder_buffer.poll(now), None);
+        let timeout = reorder_buffer.timeout().unwrap();
         assert_eq!(timeout, now + MAX_HOLD);
-        assert_eq!(sequencer.poll(timeout).unwrap().lost, 1);
-        assert_eq!(sequencer.timeout(), None);
+        assert_eq!(reorder_buffer.poll(timeout).unwrap().lost, 1);
+        assert_eq!(reorder_buffer.timeout(), None);
     }
 
     proptest! {
@@ -202,11 +202,11 @@ mod tests {
         #[test]
         fn nothing_is_held_beyond_the_bound(input in prop::collection::vec(any::<u16>(), 0..300)) {
             let now = Instant::now();
-            let mut sequencer = Sequencer::new(false);
+            let mut reorder_buffer = ReorderBuffer::new(false);
             for sequence in input {
-                sequencer.insert(now, packet(sequence));
-                while sequencer.poll(now).is_some() {}
-                prop_assert!(sequencer.held.len() <= MAX_HELD);
+                reorder_buffer.insert(now, packet(sequence));
+                while reorder_buffer.poll(now).is_some() {}
+                prop_assert!(reorder_buffer.held.len() <= MAX_HELD);
             }
         }
     }

@@ -3,9 +3,10 @@
 
 use bytes::Bytes;
 
-use super::codec::{Codec, Format, NalKind};
-use super::feed::IngestError;
+use super::unit::{NalKind, Picture};
 use super::{h264, h265};
+use crate::media::codec::{Codec, Format};
+use crate::media::stream::IngestError;
 
 /// Sets kept of each kind. Cameras use one, encoders with several resolutions a few.
 const MAX_SETS: usize = 8;
@@ -13,31 +14,8 @@ const MAX_SETS: usize = 8;
 /// Bytes of one set: ten times what encoders make, and small enough for one packet.
 const MAX_SET_LEN: usize = 512;
 
-/// Pixels to a side: the most any level of either codec allows.
-const MAX_SIDE: u32 = 16_888;
-
-/// What a sequence parameter set says about the picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Picture {
-    profile_level_id: Option<[u8; 3]>,
-    width: u32,
-    height: u32,
-}
-
-impl Picture {
-    /// `None` for sizes no picture has.
-    pub(super) fn new(profile_level_id: Option<[u8; 3]>, width: u32, height: u32) -> Option<Self> {
-        let sizes = 1..=MAX_SIDE;
-        (sizes.contains(&width) && sizes.contains(&height)).then_some(Self {
-            profile_level_id,
-            width,
-            height,
-        })
-    }
-}
-
 #[derive(Debug)]
-pub(super) struct ParameterSets {
+pub(crate) struct ParameterSets {
     codec: Codec,
     vps: Sets,
     sps: Sets,
@@ -50,13 +28,13 @@ pub(super) struct ParameterSets {
 type Sets = Vec<(u32, Bytes)>;
 
 impl ParameterSets {
-    pub(super) fn new(codec: Codec) -> Self {
+    pub(crate) fn new(codec: Codec) -> Self {
         let (vps, sps, pps) = (Vec::new(), Vec::new(), Vec::new());
         Self { codec, vps, sps, pps, picture: None, changed: false }
     }
 
     /// Keeps a set; a newer one of the same id replaces it.
-    pub(super) fn insert(&mut self, kind: NalKind, unit: &[u8]) -> Result<(), IngestError> {
+    pub(crate) fn insert(&mut self, kind: NalKind, unit: &[u8]) -> Result<(), IngestError> {
         if unit.len() > MAX_SET_LEN {
             return Err(IngestError::ParameterSet);
         }
@@ -90,7 +68,7 @@ impl ParameterSets {
     }
 
     /// What they describe, once they are complete.
-    pub(super) fn format(&self) -> Option<Format> {
+    pub(crate) fn format(&self) -> Option<Format> {
         let picture = self.picture?;
         let complete = !self.sps.is_empty()
             && !self.pps.is_empty()
@@ -108,12 +86,12 @@ impl ParameterSets {
     }
 
     /// Whether a change has not been given out yet.
-    pub(super) fn changed(&self) -> bool {
+    pub(crate) fn changed(&self) -> bool {
         self.changed
     }
 
     /// All of them in the order a decoder needs; they count as given out.
-    pub(super) fn give(&mut self) -> Vec<Bytes> {
+    pub(crate) fn give(&mut self) -> Vec<Bytes> {
         self.changed = false;
         let sets = self.vps.iter().chain(&self.sps).chain(&self.pps);
         sets.map(|(_, unit)| unit.clone()).collect()

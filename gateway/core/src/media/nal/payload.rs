@@ -1,0 +1,123 @@
+//! The questions about NAL units and RTP payloads that each codec answers in its own way.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::unit::{NalHeader, NalKind, Shape};
+use super::{h264, h265};
+use crate::media::codec::Codec;
+use crate::media::stream::IngestError;
+
+impl NalKind {
+    /// Classifies a NAL unit by its first bytes.
+    pub(crate) fn of(codec: Codec, unit: &[u8]) -> Self {
+        match codec {
+            Codec::H264 => h264::kind(unit),
+            Codec::H265 => h265::kind(unit),
+        }
+    }
+}
+
+impl Shape {
+    /// Takes an RTP payload apart. The units share its memory.
+    pub(crate) fn of(codec: Codec, payload: &Bytes) -> Result<Self, IngestError> {
+        match codec {
+            Codec::H264 => h264::shape(payload),
+            Codec::H265 => h265::shape(payload),
+        }
+    }
+
+    /// Returns true if a NAL unit of `payload`, which has this shape, is of such a kind.
+    pub(crate) fn has_unit(
+        &self,
+        codec: Codec,
+        payload: &[u8],
+        is_wanted: impl Fn(NalKind) -> bool,
+    ) -> bool {
+        let is_wanted = |unit: &[u8]| is_wanted(NalKind::of(codec, unit));
+        match self {
+            Self::Single => is_wanted(payload),
+            Self::Aggregate(units) => units.iter().any(|unit| is_wanted(unit)),
+            Self::Fragment(fragment) => is_wanted(fragment.header.as_bytes(codec)),
+        }
+    }
+}
+
+/// Returns true if an RTP payload holds, or begins, a slice that a decoder can start from.
+#[must_use]
+pub fn starts_key_slice(codec: Codec, payload: &Bytes) -> bool {
+    let Ok(shape) = Shape::of(codec, payload) else { return false };
+    let is_continuation = matches!(&shape, Shape::Fragment(fragment) if !fragment.start);
+    !is_continuation && shape.has_unit(codec, payload, |kind| kind == NalKind::KeySlice)
+}
+
+/// Returns the payload (FU-A, FU) that carries one part of a NAL unit.
+pub(crate) fn fragment(
+    codec: Codec,
+    header: NalHeader,
+    start: bool,
+    end: bool,
+    body: &[u8],
+) -> Bytes {
+    let mut payload = BytesMut::with_capacity(codec.header_len() + 1 + body.len());
+    match codec {
+        Codec::H264 => payload.put_slice(&h264::fragment_header(header, start, end)),
+        Codec::H265 => payload.put_slice(&h265::fragment_header(header, start, end)),
+    }
+    payload.put_slice(body);
+    payload.freeze()
+}
+
+/// Returns the payload (STAP-A, AP) that carries several NAL units, which must fit one packet.
+pub(super) fn aggregate(codec: Codec, units: &[Bytes]) -> Bytes {
+    let mut payload = BytesMut::new();
+    match codec {
+        Codec::H264 => payload.put_u8(h264::aggregate_header(units.iter().map(|u| &u[..]))),
+        Codec::H265 => payload.put_slice(&h265::aggregate_header()),
+    }
+    for unit in units {
+        payload.put_u16(u16::try_from(unit.len()).expect("chosen to fit one packet"));
+        payload.put_slice(unit);
+    }
+    payload.freeze()
+}
+
+/// Returns a NAL unit that means nothing: the end of an access unit whose camera never marks one.
+pub(crate) fn filler(codec: Codec) -> Bytes {
+    Bytes::from_static(match codec {
+        Codec::H264 => h264::FILLER,
+        Codec::H265 => h265::FILLER,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_slices_are_found() {
+        use Codec::{H264, H265};
+        let table: [(&str, Codec, &'static [u8], bool); 14] = [
+            ("IDR", H264, b"\x65x", true),
+            ("slice", H264, b"\x41x", false),
+            ("parameter sets", H264, b"\x78\0\x01\x67\0\x01\x68", false),
+            ("IDR among others", H264, b"\x78\0\x01\x67\0\x02\x65x", true),
+            ("cut off", H264, b"\x78\0\x01\x67\0\x09\x65x", false),
+            ("first fragment", H264, b"\x7c\x85x", true),
+            ("second fragment", H264, b"\x7c\x05x", false),
+            ("fragment of a slice", H264, b"\x5c\x81x", false),
+            ("nothing", H264, b"", false),
+            ("IDR", H265, b"\x26\x01x", true),
+            ("slice", H265, b"\x02\x01x", false),
+            ("CRA among others", H265, b"\x60\x01\0\x02\x40\x01\0\x02\x2a\x01", true),
+            ("first fragment", H265, b"\x62\x01\x93x", true),
+            ("second fragment", H265, b"\x62\x01\x13x", false),
+        ];
+        for (case, codec, payload, expected) in table {
+            assert_eq!(
+                starts_key_slice(codec, &Bytes::from_static(payload)),
+                expected,
+                "{codec} {case}"
+            );
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! NAL units and the ways in which an RTP payload carries them, the same for both codecs.
+
+use bytes::{Buf, Bytes};
+
+use crate::media::codec::Codec;
+use crate::media::stream::IngestError;
+
+/// The role of a NAL unit in forwarding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NalKind {
+    Vps,
+    Sps,
+    Pps,
+    /// A coded slice a decoder can start from: IDR of H.264, IRAP of H.265.
+    KeySlice,
+    Slice,
+    /// Of no use to a browser: delimiters, filler, SEI, layers of other profiles.
+    Other,
+}
+
+/// The first bytes of a NAL unit: one of H.264 (the second is unused), two of H.265.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NalHeader(pub(crate) [u8; 2]);
+
+impl NalHeader {
+    pub(crate) fn as_bytes(&self, codec: Codec) -> &[u8] {
+        self.0.get(..codec.header_len()).unwrap_or(&self.0)
+    }
+}
+
+/// The NAL units of one RTP payload: one, several, or a part of one.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// The payload is the NAL unit.
+    Single,
+    /// STAP-A (RFC 6184 §5.7.1) or AP (RFC 7798 §4.4.2).
+    Aggregate(Vec<Bytes>),
+    /// FU-A (RFC 6184 §5.8) or FU (RFC 7798 §4.4.3).
+    Fragment(Fragment),
+}
+
+/// A part of a NAL unit.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Fragment {
+    pub(crate) header: NalHeader,
+    pub(crate) start: bool,
+    pub(crate) end: bool,
+    /// The bytes of the part, without any header.
+    pub(crate) body: Bytes,
+}
+
+/// Reads the units of an aggregation packet, each of which follows its length in 16 bits.
+pub(super) fn aggregated(mut rest: Bytes) -> Result<Shape, IngestError> {
+    let mut units = Vec::new();
+    while !rest.is_empty() {
+        let len = usize::from(rest.try_get_u16().map_err(|_| CUT_OFF)?);
+        if len == 0 || len > rest.len() {
+            return Err(CUT_OFF);
+        }
+        units.push(rest.split_to(len));
+    }
+    Ok(Shape::Aggregate(units))
+}
+
+const CUT_OFF: IngestError = IngestError::Malformed("an aggregation packet is cut off");
+
+/// Pixels to a side: the most any level of either codec allows.
+const MAX_SIDE: u32 = 16_888;
+
+/// The properties of the picture that a sequence parameter set gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Picture {
+    pub(super) profile_level_id: Option<[u8; 3]>,
+    pub(super) width: u32,
+    pub(super) height: u32,
+}
+
+impl Picture {
+    /// Returns `None` for sizes no picture has.
+    pub(super) fn new(profile_level_id: Option<[u8; 3]>, width: u32, height: u32) -> Option<Self> {
+        let sizes = 1..=MAX_SIDE;
+        (sizes.contains(&width) && sizes.contains(&height)).then_some(Self {
+            profile_level_id,
+            width,
+            height,
+        })
+    }
+}
+
+/// Returns the length of a side after cropping `before` and `after` units of it.
+pub(super) fn cropped(size: u32, before: u32, after: u32, unit: u32) -> Option<u32> {
+    size.checked_sub(before.checked_add(after)?.checked_mul(unit)?)
+}

@@ -1,0 +1,106 @@
+//! The types in which a camera's stream goes into a feed and comes out of it.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use super::codec::{Codec, Format};
+
+/// The largest RTP payload that is sent, in bytes.
+///
+/// IPv6 promises 1280 bytes to every path (RFC 8200 §5). Of those go: 40 IPv6, 8 UDP,
+/// 4 ChannelData of TURN, 12 RTP, 16 header extensions, 16 the SRTP tag of AES-GCM and 2 the
+/// original sequence number of a retransmission: 1182 remain, rounded down to a multiple of four.
+pub const MAX_PAYLOAD: usize = 1180;
+
+/// The RTP clock rate of video in hertz, whatever the codec (RFC 6184 §8.2.1, RFC 7798 §7.1).
+pub const CLOCK_RATE: u32 = 90_000;
+
+/// The properties of a stream that are known before its first packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamDescription {
+    /// The codec of every packet.
+    pub codec: Codec,
+    /// NAL units of the SDP's `sprop-` parameters; empty if the camera sends them in band only.
+    pub parameter_sets: Vec<Bytes>,
+    /// True if the transport keeps the order (RTSP over TCP): no packet is then held back.
+    pub in_order: bool,
+}
+
+/// One RTP packet of video as every viewer gets it, except for sequence number, SSRC and payload
+/// type. A clone shares the payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VideoPacket {
+    /// The RTP payload (RFC 6184, RFC 7798), at most [`MAX_PAYLOAD`] long.
+    pub payload: Bytes,
+    /// The timestamp in units of [`CLOCK_RATE`]; continuous over restarts of the camera.
+    pub timestamp: u32,
+    /// True for the last packet of the access unit.
+    pub marker: bool,
+    /// The packet's number after splitting. A gap is a packet the camera sent and we never got.
+    pub sequence: u64,
+    /// True for the first packet of a key frame, which carries its parameter sets.
+    pub starts_key_frame: bool,
+    /// The time at which the camera's packet arrived.
+    pub arrival: Instant,
+}
+
+/// Something that a [`Feed`](super::Feed) hands to its owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FeedOutput {
+    /// The format of all packets from here on.
+    Format(Format),
+    /// A packet for every viewer.
+    Packet(VideoPacket),
+}
+
+/// Counters of a feed since it was created.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct FeedStatistics {
+    /// Packets from the camera, including the ones that were dropped.
+    pub received: u64,
+    /// Packets for viewers.
+    pub forwarded: u64,
+    /// Key frames that were forwarded.
+    pub key_frames: u64,
+    /// Packets that the camera numbered and that never arrived.
+    pub lost: u64,
+    /// Packets that arrived too late, twice, or far out of order.
+    pub late: u64,
+    /// Packets that ended in an [`IngestError`].
+    pub refused: u64,
+    /// Times the camera started again, with a new description or a new clock.
+    pub restarts: u64,
+}
+
+/// Why a packet was not forwarded. The feed goes on with the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum IngestError {
+    /// A packet came before [`Feed::handle_description`](super::Feed::handle_description).
+    #[error("a packet came before the description of its stream")]
+    NotDescribed,
+    /// The payload does not follow the codec's payload format.
+    #[error("not the codec that was announced: {0}")]
+    Malformed(&'static str),
+    /// The payload uses a part of the format that WebRTC forbids.
+    #[error(
+        "the camera sends {0} packets, which WebRTC has no way to carry: \
+         set its packetization mode to non-interleaved"
+    )]
+    Unsupported(&'static str),
+    /// A parameter set is malformed, or larger than any encoder makes them.
+    #[error("a parameter set that cannot be read")]
+    ParameterSet,
+}
+
+impl IngestError {
+    /// Returns true if the next packet will fail the same way: the camera must be reconfigured.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Unsupported(_) => true,
+            Self::NotDescribed | Self::Malformed(_) | Self::ParameterSet => false,
+        }
+    }
+}

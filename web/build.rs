@@ -1,4 +1,4 @@
-//! Lets the crate be built where the dashboard has not been: the folder to embed is then empty.
+//! Creates `dist` if it is missing, so that the crate compiles without a built dashboard.
 
 fn main() -> std::io::Result<()> {
     std::fs::create_dir_all("dist")?;

@@ -1,14 +1,14 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vitest/config';
 
-/** Where `npm run dev` finds a running Porthole. */
+/** The Porthole that `npm run dev` passes API calls and WebSockets to. */
 const SERVER = 'http://127.0.0.1:8080';
 
 export default defineConfig({
   plugins: [svelte()],
   build: {
     target: 'es2022',
-    // The content security policy allows no inline data, and a file of its own can be cached.
+    // The content security policy forbids inline data, and separate files can be cached.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },

@@ -1,4 +1,4 @@
-// Plays a gateway with one camera: a moving canvas, offered over WebRTC. For the mock only.
+// Plays a gateway with one camera, whose video is a moving canvas. For the mock only.
 const canvas = document.getElementById('scene');
 const paint = canvas.getContext('2d');
 let frozen = false;
@@ -54,7 +54,7 @@ function open() {
   ws = new WebSocket(`ws://${location.host}/ws?device`);
   ws.onopen = report;
   ws.onclose = () => setTimeout(open, 500);
-  ws.onmessage = ({ data }) => void take(JSON.parse(data));
+  ws.onmessage = ({ data }) => void handleMessage(JSON.parse(data));
 }
 open();
 
@@ -69,7 +69,7 @@ function report() {
   });
 }
 
-async function take(message) {
+async function handleMessage(message) {
   const { method, params, id, result } = message;
   if (method === 'connect') return invite(params.session);
   if (method === 'trickle')
@@ -128,7 +128,7 @@ function setState(changes) {
   report();
 }
 
-// For the script that looks at the dashboard.
+// Controls for look.mjs.
 window.device = {
   setState,
   freeze: (on) => (frozen = on),

@@ -1,5 +1,5 @@
-// Walks through the dashboard in Chromium against the mock, breaks things on the way, and fails
-// when the dashboard does not recover. Leaves screenshots in dev/shots.
+// Walks through the dashboard in Chromium with the mock server, breaks things on the way, and fails
+// if the dashboard does not recover. Leaves screenshots in dev/shots.
 import { mkdirSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 import { startMock } from './mock.mjs';
@@ -18,9 +18,9 @@ await device.goto(`${mock.url}/mock/device`);
 
 const context = await browser.newContext({ viewport: SIZES.desktop });
 const page = await context.newPage();
-const complaints = [];
-page.on('console', (m) => ['error', 'warning'].includes(m.type()) && complaints.push(m.text()));
-page.on('pageerror', (e) => complaints.push(String(e)));
+const consoleErrors = [];
+page.on('console', (m) => ['error', 'warning'].includes(m.type()) && consoleErrors.push(m.text()));
+page.on('pageerror', (e) => consoleErrors.push(String(e)));
 
 async function shoot(name) {
   for (const [size, viewport] of Object.entries(SIZES)) {
@@ -35,25 +35,25 @@ async function shoot(name) {
 }
 
 const state = () => page.locator('[data-testid=state]').getAttribute('data-state');
-async function until(what, wanted, timeout = 15_000) {
+async function waitUntil(read, expected, timeout = 15_000) {
   const start = Date.now();
   for (;;) {
-    const is = await what();
-    if (is === wanted) return Date.now() - start;
-    if (Date.now() - start > timeout) throw new Error(`still ${is}, not ${wanted}`);
+    const value = await read();
+    if (value === expected) return Date.now() - start;
+    if (Date.now() - start > timeout) throw new Error(`still ${value}, not ${expected}`);
     await page.waitForTimeout(50);
   }
 }
 async function step(name, run) {
-  const said = await run();
-  console.log(`ok  ${name}${typeof said === 'number' ? ` (${said} ms)` : ''}`);
+  const result = await run();
+  console.log(`ok  ${name}${typeof result === 'number' ? ` (${result} ms)` : ''}`);
 }
 const frames = () =>
   page.evaluate(() => document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames);
-async function moves() {
+async function checkVideoAdvances() {
   const before = await frames();
   await page.waitForTimeout(1000);
-  if ((await frames()) <= before) throw new Error('the picture does not move');
+  if ((await frames()) <= before) throw new Error('the video does not advance');
 }
 
 const EXTRA = [
@@ -77,26 +77,26 @@ const EXTRA = [
 ];
 
 try {
-  await step('a stranger comes to the sign-in page', async () => {
+  await step('without a sign-in the sign-in page opens', async () => {
     await page.goto(`${mock.url}/`);
     await page.getByRole('button', { name: 'Sign in' }).waitFor();
     await shoot('sign-in');
   });
-  await step('a wrong password is refused in words', async () => {
-    await page.getByLabel('User name').fill('nobody');
+  await step('a wrong password is refused with an explanation', async () => {
+    await page.getByLabel('Username').fill('nobody');
     await page.getByLabel('Password', { exact: true }).fill('wrong');
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByText('The name or the password is wrong.').waitFor();
   });
-  await step('the setup link makes an account', async () => {
+  await step('the setup link creates an account', async () => {
     await page.goto(`${mock.url}/setup#t=${mock.setupToken}`);
-    await page.getByLabel('User name').fill('ada');
+    await page.getByLabel('Username').fill('ada');
     await page.getByLabel('Password', { exact: true }).fill('short');
-    await page.getByRole('button', { name: 'Create the account' }).click();
-    await page.getByText('A password has at least').waitFor();
+    await page.getByRole('button', { name: 'Create account' }).click();
+    await page.getByText('Use at least 10 characters.').waitFor();
     await shoot('setup');
     await page.getByLabel('Password', { exact: true }).fill('correct horse');
-    await page.getByRole('button', { name: 'Create the account' }).click();
+    await page.getByRole('button', { name: 'Create account' }).click();
     await page.getByRole('heading', { name: 'Cameras' }).waitFor();
   });
   await step('the list shows each state', async () => {
@@ -113,16 +113,16 @@ try {
     await shoot('claim');
     await device.evaluate(() => window.device.report());
   });
-  await step('a click plays', async () => {
+  await step('a click plays the video', async () => {
     await page.getByRole('link', { name: 'Harbour', exact: true }).click();
-    const took = await until(state, 'playing');
-    await moves();
+    const took = await waitUntil(state, 'playing');
+    await checkVideoAdvances();
     return took;
   });
-  await step('the path is named', async () => {
+  await step('the path is shown', async () => {
     await page.getByTestId('path').waitFor();
     const path = await page.getByTestId('path').innerText();
-    if (path !== 'Direct in the LAN') throw new Error(path);
+    if (path !== 'Local network') throw new Error(path);
     await page.waitForTimeout(3000);
     await page.getByText('Details').click();
     await shoot('playing');
@@ -130,21 +130,21 @@ try {
   await step('an ICE restart does not disturb', async () => {
     await device.evaluate(() => window.device.restartIce());
     await page.waitForTimeout(1000);
-    await moves();
+    await checkVideoAdvances();
     if ((await device.evaluate(() => window.device.sessions())).length !== 1)
       throw new Error('reconnected');
   });
-  await step('media survives the loss of the server', async () => {
+  await step('video survives the loss of the server', async () => {
     mock.pause();
     await page.waitForTimeout(4000);
-    await moves();
+    await checkVideoAdvances();
     if ((await state()) !== 'playing') throw new Error(await state());
     await shoot('server-lost');
     await mock.resume();
-    await until(() => page.getByTestId('server').innerText(), '');
-    await moves();
+    await waitUntil(() => page.getByTestId('server').innerText(), '');
+    await checkVideoAdvances();
   });
-  await step('a session that the server forgot is replaced without a gap', async () => {
+  await step('a session that the server has lost is replaced without a gap', async () => {
     mock.setForgetful(true);
     const [before] = await device.evaluate(() => window.device.sessions());
     let last = await frames();
@@ -162,67 +162,66 @@ try {
     }
     mock.setForgetful(false);
   });
-  await step('a frozen camera is told of, and comes back', async () => {
+  await step('a frozen camera is noticed, and comes back', async () => {
     await device.evaluate(() => {
       window.device.freeze(true);
       window.device.setState({ force: true, state: 'connecting', reason: undefined });
     });
-    await until(state, 'interrupted');
+    await waitUntil(state, 'interrupted');
     await shoot('interrupted');
     await device.evaluate(() => {
       window.device.freeze(false);
       window.device.setState({ state: 'live' });
     });
-    return until(state, 'playing');
+    return waitUntil(state, 'playing');
   });
   await step('a gateway that vanishes is found again', async () => {
     await device.evaluate(() => window.device.vanish());
-    await until(async () => (await state()) === 'playing', false, 20_000);
-    return until(state, 'playing', 20_000);
+    await waitUntil(async () => (await state()) === 'playing', false, 20_000);
+    return waitUntil(state, 'playing', 20_000);
   });
-  await step('a session ended by the gateway begins anew', async () => {
+  await step('a session that the gateway ends is replaced', async () => {
     await device.evaluate(() => window.device.closeAll());
     await page.waitForTimeout(200);
-    const took = await until(state, 'playing');
-    await moves();
+    const took = await waitUntil(state, 'playing');
+    await checkVideoAdvances();
     return took;
   });
-  await step('an offline camera says so and starts by itself', async () => {
+  await step('an offline camera starts automatically when it is back', async () => {
     await device.goto('about:blank');
-    await until(state, 'failed', 30_000);
+    await waitUntil(state, 'failed', 30_000);
     await page.getByText('The camera is offline').waitFor();
     await shoot('offline');
     await device.goto(`${mock.url}/mock/device`);
-    return until(state, 'playing', 20_000);
+    return waitUntil(state, 'playing', 20_000);
   });
-  await step('the tile shows what was seen last', async () => {
+  await step('the tile shows the last frame', async () => {
     await page.waitForTimeout(1500);
     await page.getByRole('link', { name: 'Cameras' }).click();
     await page.getByRole('heading', { name: 'Cameras' }).waitFor();
     await page.waitForTimeout(500);
-    await shoot('glimpse');
+    await shoot('thumbnail');
   });
-  await step('an unknown page is one', async () => {
+  await step('an unknown address has a page', async () => {
     await page.goto(`${mock.url}/nowhere`);
-    await page.getByText('Nothing to see here').waitFor();
+    await page.getByText('Page not found').waitFor();
     await shoot('not-found');
   });
   await step('the keyboard opens the menu and signs out', async () => {
-    await page.getByRole('button', { name: 'Account of ada' }).focus();
+    await page.getByRole('button', { name: 'Account: ada' }).focus();
     await page.keyboard.press('Enter');
     await shoot('menu');
     await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');
     await page.getByRole('button', { name: 'Sign in' }).waitFor();
   });
-  const grave = complaints.filter(
+  const unexpected = consoleErrors.filter(
     (c) => !/status of 40[13]|ERR_CONNECTION|WebSocket connection/.test(c),
   );
-  if (grave.length > 0) throw new Error(`the console complains:\n${grave.join('\n')}`);
+  if (unexpected.length > 0) throw new Error(`console errors:\n${unexpected.join('\n')}`);
 } catch (error) {
-  console.error(error, complaints.slice(-5));
   await page.screenshot({ path: `${SHOTS}failed.png` }).catch(() => {});
-  console.error(error, complaints.slice(-5));
+  console.error(error, consoleErrors.slice(-5));
   process.exitCode = 1;
 } finally {
   await browser.close();

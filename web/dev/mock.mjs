@@ -1,4 +1,4 @@
-// A signaling server that knows just enough to look at the dashboard. Not for anything else.
+// A minimal signaling server to look at the dashboard with. Not for anything else.
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -107,11 +107,11 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
   });
 
   const tell = (ws, message) => ws?.send(JSON.stringify({ jsonrpc: '2.0', ...message }));
-  const listed = () =>
+  const cameraList = () =>
     cameras.map((c) => (device ? c : { ...c, state: 'offline', reason: undefined, viewers: 0 }));
   const broadcast = () => {
     for (const ws of clients) {
-      tell(ws, { method: 'portholeCameras', params: { cameras: listed() } });
+      tell(ws, { method: 'portholeCameras', params: { cameras: cameraList() } });
     }
   };
 
@@ -119,12 +119,12 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
     ws.on('close', () => clients.delete(ws));
     ws.on('message', (data) => {
       const m = JSON.parse(data);
-      const answer = (result) => tell(ws, { id: m.id, result });
+      const respond = (result) => tell(ws, { id: m.id, result });
       const refuse = (code, message) => tell(ws, { id: m.id, error: { code, message } });
       if (m.method === 'register') {
         clients.add(ws);
-        answer({ id: 'viewer' });
-        return tell(ws, { method: 'portholeCameras', params: { cameras: listed() } });
+        respond({ id: 'viewer' });
+        return tell(ws, { method: 'portholeCameras', params: { cameras: cameraList() } });
       }
       if (m.method === 'connect') {
         if (!device) return refuse(480, 'The gateway is not connected.');
@@ -135,19 +135,19 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
           method: 'connect',
           params: { session, profile: m.params.profile, iceServers: [] },
         });
-        // Late on purpose: the offer may overtake the answer.
+        // Late on purpose: the offer may arrive before this response.
         return setTimeout(
-          () => answer({ session, iceServers: [], expiryTimeSeconds: expirySeconds }),
+          () => respond({ session, iceServers: [], expiryTimeSeconds: expirySeconds }),
           30,
         );
       }
-      const session = m.params?.session ?? sessions.byInvite?.get(m.id);
+      const session = m.params?.session;
       if (m.method === 'extend') {
         if (forgetful || sessions.get(session)?.client !== ws)
           return refuse(404, 'There is no such session.');
-        return answer({ expiryTimeSeconds: expirySeconds });
+        return respond({ expiryTimeSeconds: expirySeconds });
       }
-      // Answers to invites, candidates and closing: relayed unaltered.
+      // Answers to invites, candidates and closing: passed on unchanged.
       device?.send(String(data));
     });
   }
@@ -185,7 +185,7 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
     tellClients(message) {
       for (const ws of clients) tell(ws, message);
     },
-    /** No new connections and no old ones, as when the server is killed. */
+    /** Closes all connections and accepts no new ones, as if the server was killed. */
     pause() {
       server.close();
       for (const ws of sockets.clients) ws.terminate();
@@ -201,5 +201,5 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const mock = startMock({ port: Number(process.env.PORT ?? 8090) });
   console.log(`${mock.url}/setup#t=${mock.setupToken}`);
-  console.log(`${mock.url}/mock/device  (keep it open: it is the gateway)`);
+  console.log(`${mock.url}/mock/device  (keep this page open: it plays the gateway)`);
 }

@@ -1,4 +1,4 @@
-// Fails the build when the dashboard outgrows its budget, or needs more than the content
+// Fails the build if the dashboard exceeds its size budget, or if it needs more than the content
 // security policy allows.
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,11 +17,11 @@ for (const file of files) {
 }
 console.log(`${String(total).padStart(7)} B gzip  of ${BUDGET_BYTES}`);
 
-const faults = [];
+const errors = [];
 if (total > BUDGET_BYTES)
-  faults.push(`the dashboard is ${total} B gzip, more than ${BUDGET_BYTES}`);
+  errors.push(`the dashboard has ${total} B gzip, the budget is ${BUDGET_BYTES}`);
 const page = readFileSync(join(DIST, 'index.html'), 'utf8');
-if (/<script(?![^>]*\bsrc=)/.test(page)) faults.push('index.html has an inline script');
-if (/<style|\sstyle=/.test(page)) faults.push('index.html has an inline style');
-for (const fault of faults) console.error(`check-dist: ${fault}`);
-process.exit(faults.length === 0 ? 0 : 1);
+if (/<script(?![^>]*\bsrc=)/.test(page)) errors.push('index.html has an inline script');
+if (/<style|\sstyle=/.test(page)) errors.push('index.html has an inline style');
+for (const error of errors) console.error(`check-dist: ${error}`);
+process.exit(errors.length === 0 ? 0 : 1);

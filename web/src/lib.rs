@@ -1,15 +1,15 @@
-//! The dashboard, embedded: what Vite made of this folder, looked up by path.
+//! The dashboard's files, as built by Vite and embedded in the program.
 //!
-//! Architecture invariant: this crate knows no HTTP server. Which headers a file is served with,
-//! and that an unknown path is answered with `index.html`, is the signaling server's to do.
+//! Architecture invariant: this crate knows no HTTP server. The signaling server chooses the
+//! response headers, and serves `index.html` for unknown paths.
 
 use rust_embed::RustEmbed;
 use std::borrow::Cow;
 
-/// Stands in for the dashboard where it was not built.
+/// The page that is served if the dashboard was not built.
 const NOT_BUILT: &[u8] = include_bytes!("not-built.html");
 
-/// Files whose name holds a hash of what is in them.
+/// The folder of files whose names contain a hash of their content.
 const IMMUTABLE_FOLDER: &str = "assets/";
 
 #[derive(RustEmbed)]
@@ -19,17 +19,19 @@ struct Dist;
 /// A file of the dashboard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asset {
-    /// What is in it.
+    /// The content of the file.
     pub bytes: Cow<'static, [u8]>,
-    /// Its `Content-Type`.
+    /// The value of the `Content-Type` header.
     pub mime: &'static str,
-    /// Whether a browser may keep it for ever: its name changes when it does.
+    /// True if a browser may cache the file forever, because its name changes with its content.
     pub immutable: bool,
-    /// Its `ETag`, in quotes.
+    /// The value of the `ETag` header, with its quotes.
     pub etag: String,
 }
 
-/// The file at `path`, with or without a leading slash; `index.html` is always there.
+/// Returns the file at `path`, which may begin with a slash.
+///
+/// `index.html` always exists: without a built dashboard it explains how to build it.
 pub fn asset(path: &str) -> Option<Asset> {
     let path = path.trim_start_matches('/');
     match Dist::get(path) {
@@ -49,7 +51,7 @@ pub fn asset(path: &str) -> Option<Asset> {
     }
 }
 
-/// Half of a SHA-256 tells versions of a file apart well enough.
+/// Returns an `ETag` from half of the SHA-256, which is enough to tell versions of a file apart.
 fn etag(hash: &[u8; 32]) -> String {
     let digits: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     format!("\"{digits}\"")
@@ -75,8 +77,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_always_a_page() {
-        let page = asset("index.html").expect("the dashboard, or the page that stands in for it");
+    fn the_index_page_always_exists() {
+        let page = asset("index.html").expect("the dashboard, or the page that replaces it");
         assert!(page.bytes.starts_with(b"<!doctype html>"));
         assert_eq!(page.mime, "text/html; charset=utf-8");
         assert!(!page.immutable);
@@ -85,14 +87,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_not_served() {
+    fn a_missing_file_is_none() {
         for path in ["", "assets/", "assets/none.js", "../Cargo.toml", "/etc/passwd"] {
             assert_eq!(asset(path), None, "{path}");
         }
     }
 
     #[test]
-    fn hashed_files_are_kept_for_ever() {
+    fn hashed_files_are_cached_forever() {
         for path in Dist::iter() {
             let file = asset(&path).expect("a listed file can be read");
             assert_eq!(file.immutable, path.starts_with(IMMUTABLE_FOLDER), "{path}");

@@ -1,5 +1,5 @@
-// Chromium as every script here uses it: arguments are one JSON object, results are JSON lines on
-// standard output, an error is one line `{"event":"error",…}` and exit status 1.
+// Chromium for every script in this folder. Arguments are one JSON object, results are JSON lines on
+// standard output, and an error is one line `{"event":"error",…}` with exit status 1.
 
 import { createServer } from 'node:http';
 import { readFileSync } from 'node:fs';
@@ -20,10 +20,10 @@ export function emit(event, fields = {}) {
   process.stdout.write(`${JSON.stringify({ event, ...fields })}\n`);
 }
 
-// Calls `main(page, args)` with a page in which every RTCPeerConnection is collected.
-// `args.secureOrigin`: an http origin that the page may use WebCrypto in.
-// `args.trustedKey`: the SHA-256 of a public key whose certificates are good, TURN's as well.
-// `args.log`: a file for what Chromium says about itself.
+// Calls `main(page, args)` with a page that records every RTCPeerConnection.
+// `args.secureOrigin`: an http origin that is treated as a secure context.
+// `args.trustedKey`: the SHA-256 of a public key whose certificates are accepted, also by TURN.
+// `args.log`: the file of Chromium's own log.
 // `args.viewport`, `args.colorScheme`, `args.locale`: as in Playwright.
 export async function run(main) {
   let browser;
@@ -59,12 +59,12 @@ export async function run(main) {
   }
 }
 
-// The text of a script that runs inside the page.
+// Returns the text of a file that runs inside the page.
 export function script(name) {
   return readFileSync(new URL(`page/${name}`, import.meta.url), 'utf8');
 }
 
-// Opens a page of ours on localhost, which is a secure context and may reach any address.
+// Opens a page of this folder on localhost, a secure context that may reach any address.
 export async function openLocal(page, name) {
   const html = script(name);
   const server = createServer((_, response) => {
@@ -76,10 +76,10 @@ export async function openLocal(page, name) {
   await page.goto(`http://localhost:${server.address().port}/`);
 }
 
-// Reports `getStats` of the newest connection once a second. `{"event":"playing"}` comes with the
-// first decoded frame. Ends `seconds` after it, never if `seconds` is 0; fails if there is no frame
-// for `patienceMs`.
-export async function watch(page, seconds, patienceMs = Infinity) {
+// Reports `getStats` of the newest connection once a second, and `{"event":"playing"}` with the first
+// decoded frame. Ends `seconds` after that frame, or never if `seconds` is 0. Fails if there is no
+// frame within `timeoutMs`.
+export async function watch(page, seconds, timeoutMs = Infinity) {
   const start = Date.now();
   let playing;
   for (;;) {
@@ -91,7 +91,7 @@ export async function watch(page, seconds, patienceMs = Infinity) {
       }
       emit('stats', { atMs: Date.now() - start, ...stats });
     }
-    if (playing === undefined && Date.now() - start > patienceMs) throw new Error('no picture');
+    if (playing === undefined && Date.now() - start > timeoutMs) throw new Error('no video');
     if (seconds > 0 && playing !== undefined && Date.now() - playing >= seconds * 1000) {
       return;
     }
@@ -99,7 +99,7 @@ export async function watch(page, seconds, patienceMs = Infinity) {
   }
 }
 
-// Reads the clock in the picture of at least `frames` frames; see page/clock.js.
+// Measures the delay of `frames` frames from the clock in the picture; see page/clock.js.
 export async function delay(page, frames) {
   emit('delay', await page.evaluate((count) => window.portholeTest.delay(count), frames));
 }

@@ -1,18 +1,19 @@
-// Uses a page as a person does: by what is written on it.
+// Uses a page as a person does: by its visible labels and texts.
 //
 // Arguments: steps, and those of `run`. A step is one of
 //   { goto: url }
 //   { fill: label, value }                         a field, by its label
 //   { click: name, role }                          by its role ("button" if absent) and name
-//   { see: text, role }                            waits until it is visible; with a role: until
-//                                                  an element of this role says something like it
+//   { see: text, role }                            waits until it, or one of several texts, is
+//                                                  visible; with a role: until an element of this
+//                                                  role contains the text
 //   { read: name, role }                           prints the text of an element
 //   { text: true }                                 prints the text of the whole page
 //   { screenshot: file, fullPage }
 //   { colorScheme: "dark" } { viewport: {width, height} }
 //   { watch: seconds }                             prints getStats, see `watch`
 //   { delay: frames }                              prints the glass-to-glass delay, see `delay`
-// `optional: true` lets a step fail. Every step ends within `timeoutMs`, 15 s if absent.
+// A step with `optional: true` may fail. Every step ends within `timeoutMs`, 15 s by default.
 
 import { delay, emit, run, watch } from './chromium.mjs';
 
@@ -26,7 +27,7 @@ const actions = {
   see: (page, step) => {
     const found = step.role
       ? page.getByRole(step.role).filter({ hasText: step.see || /\S/ })
-      : page.getByText(step.see);
+      : [step.see].flat().map((text) => page.getByText(text)).reduce((one, other) => one.or(other));
     return found.first().waitFor({ state: 'visible' });
   },
   read: async (page, step) => {

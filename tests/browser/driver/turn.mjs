@@ -1,4 +1,4 @@
-// Two connections in one page, each with nothing but a TURN server, send messages to each other.
+// Two connections in one page, both limited to TURN, send messages to each other.
 //
 // Arguments: urls, username, credential, messages, and those of `run`. Emits
 // `{"event":"relayed","echoed":…,"pairs":[…]}`.

@@ -1,7 +1,7 @@
-// Plays a camera over WHEP on a plain page and reports what getStats says.
+// Plays a camera over WHEP on a plain page and reports `getStats`.
 //
-// Arguments: url, token, seconds (after the first frame; 0 = until killed), trickle (true if
-// absent), policy ("all" or "relay"), audio, delay (frames to read the clock of), and those of
+// Arguments: url, token, seconds (after the first frame; 0 = until killed), trickle (true by
+// default), policy ("all" or "relay"), audio, delay (frames to read the clock of), and those of
 // `run`.
 
 import { delay, emit, openLocal, run, watch } from './chromium.mjs';

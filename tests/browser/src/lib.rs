@@ -1,1 +1,2 @@
-//! Chromium watches Porthole: see `tests/` for what is proven and `driver/` for how it is driven.
+//! Tests that watch Porthole in Chromium: the tests are in `tests/`, the scripts that control the
+//! browser in `driver/`.

@@ -1,12 +1,12 @@
-/** How long to wait before trying again. */
+/** Bounds of an exponential backoff, in milliseconds. */
 export interface Backoff {
   readonly firstMs: number;
   readonly maxMs: number;
 }
 
 /**
- * Doubles from attempt to attempt up to a bound; the upper half is random, so that browsers which
- * lost the server at the same moment do not come back at the same moment.
+ * Returns the delay before the next attempt: it doubles up to `maxMs`, and its upper half is
+ * random, so that browsers that lost the server together do not all return at the same moment.
  */
 export function delayMs(backoff: Backoff, attempt: number, random: number): number {
   const full = Math.min(backoff.maxMs, backoff.firstMs * 2 ** Math.min(attempt, 16));

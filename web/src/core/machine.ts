@@ -1,20 +1,21 @@
-/** What every state machine here has in common. */
+/** The contract of every state machine in this folder. */
 
-/** What a machine may not find out by itself. */
+/** The inputs that a machine cannot compute: time and randomness. */
 export interface Env {
-  /** Milliseconds on a clock that never goes back. */
+  /** Current time in milliseconds, on a clock that never goes back. */
   readonly now: number;
-  /** A fresh number in [0, 1). */
+  /** A fresh random number in [0, 1). */
   readonly random: number;
 }
 
+/** The outcome of one event: the next state, and the effects for the driver to apply in order. */
 export interface Step<State, Effect> {
   readonly state: State;
   readonly effects: readonly Effect[];
 }
 
-/** The earliest of some moments, of which any may be absent. */
-export function earliest(...moments: readonly (number | null)[]): number | null {
-  const set = moments.filter((moment) => moment !== null);
+/** Returns the earliest of the times that are set, or `null` if none is. */
+export function earliest(...times: readonly (number | null)[]): number | null {
+  const set = times.filter((time) => time !== null);
   return set.length === 0 ? null : Math.min(...set);
 }

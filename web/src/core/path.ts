@@ -1,38 +1,38 @@
-/** Which way the video takes, told from the selected candidate pair. */
+/** The path of the video, derived from the selected candidate pair. */
 
 export type PathKind = 'lan' | 'direct' | 'relay';
 
-/** What `getStats` says of a candidate; browsers leave out what would give an address away. */
-export interface CandidateFacts {
+/** A candidate as `getStats` reports it; browsers may hide its address. */
+export interface CandidateInfo {
   readonly type: string;
   readonly address: string | null;
-  /** `udp` or `tcp`: for a relay candidate, between the relay and the other side. */
+  /** `udp` or `tcp`; for a relayed candidate, between the TURN server and the peer. */
   readonly protocol: string | null;
-  /** Local relay candidates: `udp`, `tcp` or `tls`, between the browser and its relay. */
+  /** `udp`, `tcp` or `tls`, between the browser and its TURN server; local candidates only. */
   readonly relayProtocol: string | null;
 }
 
 export interface Path {
   readonly kind: PathKind;
   readonly transport: 'UDP' | 'TCP' | 'TLS';
-  /** How each end is reached, such as `host` or `srflx`. */
+  /** Types of the two candidates, such as `host` or `srflx`. */
   readonly local: string;
   readonly remote: string;
 }
 
-export const PATH_WORDS: Record<PathKind, string> = {
-  lan: 'Direct in the LAN',
+export const PATH_LABEL: Record<PathKind, string> = {
+  lan: 'Local network',
   direct: 'Direct',
   relay: 'Relayed',
 };
 
-export const PATH_EXPLAINED: Record<PathKind, string> = {
+export const PATH_EXPLANATION: Record<PathKind, string> = {
   lan: 'The video stays inside your network.',
-  direct: 'The video comes straight from the gateway, through both routers.',
-  relay: 'No direct way was found. The TURN server passes the video on, and cannot see it.',
+  direct: 'The video comes straight from the gateway, over the Internet.',
+  relay: 'No direct path was found. A TURN server relays the encrypted video.',
 };
 
-export function pathOf(local: CandidateFacts, remote: CandidateFacts): Path {
+export function pathOf(local: CandidateInfo, remote: CandidateInfo): Path {
   return {
     kind: kindOf(local, remote),
     transport: transportOf(local),
@@ -41,30 +41,33 @@ export function pathOf(local: CandidateFacts, remote: CandidateFacts): Path {
   };
 }
 
-function kindOf(local: CandidateFacts, remote: CandidateFacts): PathKind {
+function kindOf(local: CandidateInfo, remote: CandidateInfo): PathKind {
   if (local.type === 'relay' || remote.type === 'relay') return 'relay';
-  const ends = [endOf(local), endOf(remote)];
-  if (ends.includes('public')) return sameLink(local.address, remote.address) ? 'lan' : 'direct';
-  // A private address was reached, so both ends are where it means something.
-  if (ends.includes('private')) return 'lan';
+  const scopes = [scopeOf(local), scopeOf(remote)];
+  if (scopes.includes('public')) return sameLink(local.address, remote.address) ? 'lan' : 'direct';
+  // A private address was reached, so both ends are in the network where it is valid.
+  if (scopes.includes('private')) return 'lan';
   return local.type === 'host' && remote.type === 'host' ? 'lan' : 'direct';
 }
 
-/** Where an end is; browsers hide addresses behind mDNS names, or leave them out. */
-function endOf({ type, address }: CandidateFacts): 'private' | 'public' | 'hidden' {
+/** Returns the scope of a candidate's address. Browsers replace some by mDNS names, or omit them. */
+function scopeOf({ type, address }: CandidateInfo): 'private' | 'public' | 'hidden' {
   if (address !== null && address !== '' && !address.endsWith('.local')) {
     return isPrivate(address) ? 'private' : 'public';
   }
   return type === 'srflx' ? 'public' : 'hidden';
 }
 
-function transportOf(local: CandidateFacts): Path['transport'] {
+function transportOf(local: CandidateInfo): Path['transport'] {
   const protocol = (local.relayProtocol ?? local.protocol ?? 'udp').toLowerCase();
   if (protocol === 'tls') return 'TLS';
   return protocol === 'tcp' ? 'TCP' : 'UDP';
 }
 
-/** RFC 1918, 3927, 4193, 4291 §2.5.6 and loopback; not RFC 6598, which is a carrier's. */
+/**
+ * Returns true for loopback and the addresses of RFC 1918, 3927, 4193 and 4291 §2.5.6.
+ * RFC 6598 is not among them: those addresses belong to a carrier's network.
+ */
 export function isPrivate(address: string): boolean {
   const text = address.replace(/^\[|\]$/g, '').toLowerCase();
   const mapped = text.startsWith('::ffff:') ? text.slice(7) : text;
@@ -82,7 +85,7 @@ export function isPrivate(address: string): boolean {
   return text === '::1' || /^f[cd][0-9a-f]{2}:/.test(text) || /^fe[89ab][0-9a-f]:/.test(text);
 }
 
-/** Two global IPv6 addresses of one /64 are on one link; IPv4 does not tell its prefix. */
+/** Returns true for two IPv6 addresses with the same /64 prefix; IPv4 prefixes are not known. */
 function sameLink(a: string | null, b: string | null): boolean {
   const [left, right] = [prefix64(a), prefix64(b)];
   return left !== null && left === right;

@@ -1,117 +1,117 @@
-/** Why there is no picture, in words for the person who waits for it. */
+/** The reasons why there is no video, and the texts for them. */
 
 import { code, type Camera, type Fault } from '../protocol';
 import { LOCAL } from './rpc';
 
-export type ReasonKind = keyof typeof WORDS;
+export type ReasonKind = keyof typeof TEXT;
 
 export interface Reason {
   readonly kind: ReasonKind;
-  /** What the server, the gateway or the browser said about it. */
+  /** Explanation from the server, the gateway or the browser; replaces our own hint. */
   readonly detail?: string;
-  /** Trying again by itself would not help. */
+  /** True if retrying without a change would fail again. */
   readonly final?: boolean;
 }
 
-interface Words {
+interface ReasonText {
   readonly title: string;
   readonly hint: string;
 }
 
-const WORDS = {
-  absent: {
-    title: 'There is no such camera',
-    hint: 'It was removed, or your account may not watch it.',
+const TEXT = {
+  'not-found': {
+    title: 'Camera not found',
+    hint: 'It was removed, or you have no access to it. Ask an administrator for access.',
   },
   offline: {
     title: 'The camera is offline',
-    hint: 'Its gateway is not connected. The picture starts by itself when it is back.',
+    hint: 'Its gateway is not connected. The video starts automatically when it is back.',
   },
-  camera: {
-    title: 'The camera cannot be reached',
-    hint: 'Its gateway keeps trying.',
+  'camera-failed': {
+    title: 'Cannot reach the camera',
+    hint: 'The gateway keeps trying. Check that the camera is on and connected.',
   },
   forbidden: {
-    title: 'You may not watch this camera',
-    hint: 'Ask an administrator to let you.',
+    title: 'You have no access to this camera',
+    hint: 'Ask an administrator for access.',
   },
   'signed-out': {
     title: 'You are signed out',
     hint: 'Sign in again to watch.',
   },
   busy: {
-    title: 'Too many are watching',
-    hint: 'The gateway or the server has reached its limit.',
+    title: 'Too many viewers',
+    hint: 'The gateway or the server has reached its limit. Close another player, or wait.',
   },
   timeout: {
-    title: 'The gateway did not answer',
-    hint: 'It may be busy, or its connection is bad.',
+    title: 'The gateway did not respond',
+    hint: 'It may be busy or poorly connected. If this keeps happening, check the gateway.',
   },
   refused: {
-    title: 'The gateway refused',
-    hint: 'Its log says more.',
+    title: 'The stream could not be started',
+    hint: 'The logs of the gateway and the server have the details.',
   },
   closed: {
     title: 'The gateway ended the session',
-    hint: 'Starting another one.',
+    hint: 'Starting a new one.',
   },
   codec: {
-    title: 'This browser cannot play the camera’s format',
-    hint: 'Set the camera to H.264, or try another browser.',
+    title: 'This browser cannot play the camera’s video',
+    hint: 'Set the camera to H.264, or use another browser.',
   },
-  answer: {
-    title: 'This browser could not answer the gateway',
-    hint: 'Try another browser if this stays.',
+  'answer-failed': {
+    title: 'This browser could not set up the video',
+    hint: 'Reload the page. If that does not help, use another browser.',
   },
-  'no-way': {
-    title: 'No way through was found',
-    hint: 'A firewall blocks even the relay. Another network may allow it.',
+  'no-path': {
+    title: 'No network path to the camera',
+    hint: 'A firewall may block both direct and relayed connections. Try another network.',
   },
-  'no-picture': {
-    title: 'The camera sends no picture',
-    hint: 'The connection works, but no video arrived.',
+  'no-video': {
+    title: 'No video from the camera',
+    hint: 'The connection works, but no video arrived. Check the camera.',
   },
   stalled: {
-    title: 'The picture stopped',
-    hint: 'No video has arrived for a while.',
+    title: 'The video stopped',
+    hint: 'No new video has arrived for a while.',
   },
-  lost: {
-    title: 'The connection was lost',
+  'connection-lost': {
+    title: 'Connection lost',
     hint: 'The network may have changed.',
   },
-} as const satisfies Record<string, Words>;
+} as const satisfies Record<string, ReasonText>;
 
-export function wordsOf(reason: Reason): Words {
-  const { title, hint } = WORDS[reason.kind];
+/** Returns a title, and a hint about the cause and what to do. */
+export function describe(reason: Reason): ReasonText {
+  const { title, hint } = TEXT[reason.kind];
   return { title, hint: reason.detail ? sentence(reason.detail) : hint };
 }
 
-/** The same in one line. */
-export function briefly(reason: Reason): string {
-  return sentence(reason.detail || WORDS[reason.kind].title);
+/** Returns the reason as one sentence. */
+export function oneLine(reason: Reason): string {
+  return sentence(reason.detail || TEXT[reason.kind].title);
 }
 
-export const reasonOf = {
-  camera(camera: Camera): Reason {
-    return camera.reason ? { kind: 'camera', detail: camera.reason } : { kind: 'camera' };
-  },
+export function cameraReason(camera: Camera): Reason {
+  const kind = 'camera-failed';
+  return camera.reason ? { kind, detail: camera.reason } : { kind };
+}
 
-  closed(detail = ''): Reason {
-    return detail === '' ? { kind: 'closed' } : { kind: 'closed', detail };
-  },
+export function closedReason(detail = ''): Reason {
+  return detail === '' ? { kind: 'closed' } : { kind: 'closed', detail };
+}
 
-  fault({ code: number, message }: Fault): Reason {
-    const kind = KIND_OF_CODE.get(number) ?? 'refused';
-    const final = kind === 'forbidden' || kind === 'signed-out';
-    const said = number > 0 && message !== '';
-    return { kind, ...(said ? { detail: message } : {}), ...(final ? { final } : {}) };
-  },
-};
+export function faultReason({ code: number, message }: Fault): Reason {
+  const kind = KIND_OF_CODE.get(number) ?? 'refused';
+  const final = kind === 'forbidden' || kind === 'signed-out';
+  const hasDetail = number > 0 && message !== '';
+  return { kind, ...(hasDetail ? { detail: message } : {}), ...(final ? { final } : {}) };
+}
 
 const KIND_OF_CODE: ReadonlyMap<number, ReasonKind> = new Map<number, ReasonKind>([
   [code.UNAUTHORIZED, 'signed-out'],
   [code.FORBIDDEN, 'forbidden'],
-  [code.NOT_FOUND, 'absent'],
+  [code.NOT_FOUND, 'not-found'],
   [code.REQUEST_TIMEOUT, 'timeout'],
   [code.GONE, 'offline'],
   [code.UNAVAILABLE, 'offline'],
@@ -121,9 +121,9 @@ const KIND_OF_CODE: ReadonlyMap<number, ReasonKind> = new Map<number, ReasonKind
   [LOCAL.TIMED_OUT, 'timeout'],
 ]);
 
-/** A capital at the start and a stop at the end, whoever wrote it. */
+/** Returns the text as a sentence: with a capital letter and a final full stop. */
 export function sentence(text: string): string {
   const trimmed = text.trim();
-  const stopped = /[.!?…]$/.test(trimmed) ? trimmed : `${trimmed}.`;
-  return stopped.charAt(0).toUpperCase() + stopped.slice(1);
+  const ended = /[.!?…]$/.test(trimmed) ? trimmed : `${trimmed}.`;
+  return ended.charAt(0).toUpperCase() + ended.slice(1);
 }

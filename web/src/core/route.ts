@@ -1,4 +1,4 @@
-/** Which page an address means. */
+/** The pages of the dashboard and their addresses. */
 
 export type Route =
   | { readonly page: 'cameras' }
@@ -7,6 +7,7 @@ export type Route =
   | { readonly page: 'sign-in' }
   | { readonly page: 'not-found' };
 
+/** Returns the page at an address; the setup token is in the hash. */
 export function routeOf(pathname: string, hash: string): Route {
   const path = pathname.replace(/\/+$/, '') || '/';
   if (path === '/') return { page: 'cameras' };
@@ -17,6 +18,7 @@ export function routeOf(pathname: string, hash: string): Route {
   return camera?.[1] === undefined ? { page: 'not-found' } : { page: 'camera', id: camera[1] };
 }
 
+/** Returns the address of a page. */
 export function pathTo(route: Route): string {
   switch (route.page) {
     case 'camera':

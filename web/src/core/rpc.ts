@@ -1,4 +1,4 @@
-/** JSON-RPC 2.0 envelopes, read with suspicion. */
+/** JSON-RPC 2.0 messages: written, and parsed without trusting the sender. */
 
 import {
   MAX_MESSAGE_BYTES,
@@ -30,7 +30,7 @@ export type Incoming =
     }
   | { readonly kind: 'error'; readonly fault: Fault };
 
-/** Faults that no server sent: why a request got no answer. */
+/** Codes of faults made in the browser, for requests without a response. */
 export const LOCAL = { OFFLINE: -1, TIMED_OUT: -2, TOO_MANY: -3 } as const;
 
 export function request<M extends keyof ClientRequests>(
@@ -48,15 +48,15 @@ export function notification<M extends keyof ClientNotices>(
   return JSON.stringify({ jsonrpc: '2.0', method, params });
 }
 
-export function result(id: RequestId, value: unknown): string {
+export function response(id: RequestId, value: unknown): string {
   return JSON.stringify({ jsonrpc: '2.0', id, result: value });
 }
 
-export function refusal(id: RequestId, fault: Fault): string {
+export function errorResponse(id: RequestId, fault: Fault): string {
   return JSON.stringify({ jsonrpc: '2.0', id, error: fault });
 }
 
-/** Reads one message; `null` for anything that is none. */
+/** Parses one message. Returns `null` for anything else, and for one that is too long. */
 export function parse(text: string): Incoming | null {
   if (text.length > MAX_MESSAGE_BYTES) return null;
   const message = parseObject(text);
@@ -65,7 +65,7 @@ export function parse(text: string): Incoming | null {
   const id = isId(message.id) ? message.id : null;
   const fault = readFault(message.error);
   if (fault !== null) {
-    // An answer without an id, or a message named `error` (ONVIF WebRTC 26.06 §5.8).
+    // An error response without an id, or a message named `error` (ONVIF WebRTC 26.06 §5.8).
     if (id === null) return { kind: 'error', fault };
     return { kind: 'response', id, outcome: { ok: false, fault } };
   }

@@ -1,12 +1,15 @@
-/** The little that is to be done to an SDP. */
+/** The few edits and checks that the viewer makes on SDP. */
 
-/** ONVIF WebRTC 26.06 §5.5: every answer says that candidates follow. Browsers do; be sure. */
+/**
+ * Returns the answer with `a=ice-options:trickle`, which ONVIF WebRTC 26.06 §5.5 demands.
+ * Browsers add it already; this covers one that does not.
+ */
 export function withTrickle(sdp: string): string {
   if (/^a=ice-options:.*\btrickle\b/m.test(sdp)) return sdp;
   return sdp.replace(/^(t=.*)$/m, '$1\r\na=ice-options:trickle').replace(/\r\r\n/g, '\r\n');
 }
 
-/** A video section whose port is 0 was refused: no format in common (RFC 3264 §6). */
-export function refusesVideo(sdp: string): boolean {
+/** Returns true if the answer rejects the video: port 0, no common format (RFC 3264 §6). */
+export function rejectsVideo(sdp: string): boolean {
   return /^m=video 0 /m.test(sdp);
 }

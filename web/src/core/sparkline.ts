@@ -1,16 +1,17 @@
-/** The outline of a small chart, as the `d` of an SVG path. */
+/** Outlines of a small line chart, as the `d` attribute of an SVG path. */
 
 export interface Box {
   readonly width: number;
   readonly height: number;
-  /** How many values fill the width; fewer start at the right, where now is. */
+  /** Number of values that fill the width; with fewer, the line is aligned to the right. */
   readonly capacity: number;
 }
 
+/** Returns the line through the values, or an empty path for fewer than two. */
 export function linePath(values: readonly number[], { width, height, capacity }: Box): string {
   if (values.length < 2) return '';
   const shown = values.slice(-capacity);
-  // A floor of zero: a small wobble of a steady stream must not look like a storm.
+  // The scale starts at zero, so that small changes of a steady stream look small.
   const top = Math.max(...shown) * 1.15 || 1;
   const stride = width / (capacity - 1);
   const left = width - (shown.length - 1) * stride;
@@ -23,7 +24,7 @@ export function linePath(values: readonly number[], { width, height, capacity }:
     .join('');
 }
 
-/** The same, closed along the bottom. */
+/** Returns the area between the line and the bottom of the box. */
 export function areaPath(values: readonly number[], box: Box): string {
   const line = linePath(values, box);
   if (line === '') return '';

@@ -40,7 +40,7 @@ function reports(changes: Partial<Record<string, unknown>> = {}): Report[] {
   return [CODEC, { ...VIDEO, ...changes } as Report, ...PATH];
 }
 
-test('the first sample knows what is, not how fast', () => {
+test('the first sample has values but no rates', () => {
   expect(sample(reports(), 1_000, null)).toMatchObject({
     path: { kind: 'lan', transport: 'UDP', local: 'host', remote: 'host' },
     codec: 'H.264',
@@ -73,13 +73,13 @@ test('rates are the difference of two samples', () => {
   });
 });
 
-test('counters that begin anew are not taken for negative rates', () => {
+test('counters that restart do not give negative rates', () => {
   const before = sample(reports(), 1_000, null);
-  const anew = sample(reports({ bytesReceived: 100, framesDecoded: 2 }), 2_000, before);
-  expect([anew.bitsPerSecond, anew.fps]).toEqual([null, 24]);
+  const restarted = sample(reports({ bytesReceived: 100, framesDecoded: 2 }), 2_000, before);
+  expect([restarted.bitsPerSecond, restarted.fps]).toEqual([null, 24]);
 });
 
-test('packets that were lost and came after all do not count below zero', () => {
+test('packets that were counted as lost and arrive late do not make the loss negative', () => {
   const before = sample(reports(), 1_000, null);
   expect(sample(reports({ packetsReceived: 1_100, packetsLost: 5 }), 2_000, before).loss).toBe(0);
 });
@@ -97,7 +97,7 @@ describe('the selected pair', () => {
     expect(sample(list, 0, null).path?.kind).toBe(kind);
   });
 
-  test('there is none before the connection', () => {
+  test('is absent before there is a connection', () => {
     expect(sample([], 0, null)).toMatchObject({ path: null, codec: null, framesDecoded: 0 });
   });
 });

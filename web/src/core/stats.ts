@@ -1,31 +1,32 @@
-/** From `getStats` to one flat sample: what a person wants to know about the picture. */
+/** Turns the reports of `getStats` into one flat sample of the video's quality. */
 
-import { pathOf, type CandidateFacts, type Path } from './path';
+import { pathOf, type CandidateInfo, type Path } from './path';
 
-/** A report of any type, as `RTCStatsReport` hands them out. */
+/** One entry of an `RTCStatsReport`, of any type. */
 export type Report = Readonly<Record<string, unknown>> & { readonly id: string };
 
 export interface Sample {
+  /** Time of the sample, in milliseconds. */
   readonly at: number;
   readonly path: Path | null;
-  /** Such as `H.264`. */
+  /** Name of the codec, such as `H.264`. */
   readonly codec: string | null;
   readonly width: number | null;
   readonly height: number | null;
   readonly fps: number | null;
   readonly bitsPerSecond: number | null;
   readonly rttMs: number | null;
-  /** The share of packets that were lost since the sample before. */
+  /** Ratio of packets lost since the previous sample, from 0 to 1. */
   readonly loss: number | null;
   readonly jitterMs: number | null;
-  /** What the jitter buffer added to each frame since the sample before. */
+  /** Average time that a frame spent in the jitter buffer since the previous sample. */
   readonly bufferMs: number | null;
   readonly freezes: number;
   readonly framesDecoded: number;
   readonly counters: Counters;
 }
 
-/** What only grows; rates are the difference of two. */
+/** Cumulative counters; rates are computed from the difference of two samples. */
 export interface Counters {
   readonly bytes: number;
   readonly received: number;
@@ -35,22 +36,23 @@ export interface Counters {
   readonly bufferedFrames: number;
 }
 
-/** A shorter time makes rates jump. */
+/** Minimum time between two samples for computing rates; less makes them jump. */
 const MIN_INTERVAL_MS = 200;
 
-export function sample(reports: Iterable<Report>, at: number, before: Sample | null): Sample {
+/** Returns a sample; `previous` is the one before it, for the rates. */
+export function sample(reports: Iterable<Report>, at: number, previous: Sample | null): Sample {
   const byId = new Map<string, Report>();
   for (const report of reports) byId.set(report.id, report);
   const video = [...byId.values()].find((r) => r.type === 'inbound-rtp' && r.kind === 'video');
   const pair = selectedPair(byId);
   const counters = countersOf(video);
-  // After a reconnection everything counts from zero again.
-  const usable = before !== null && counters.bytes >= before.counters.bytes;
-  const seconds = usable && at - before.at >= MIN_INTERVAL_MS ? (at - before.at) / 1000 : null;
-  const since = (key: keyof Counters) => counters[key] - (usable ? before.counters[key] : 0);
+  // After a reconnection the counters start again at zero.
+  const usable = previous !== null && counters.bytes >= previous.counters.bytes;
+  const seconds = usable && at - previous.at >= MIN_INTERVAL_MS ? (at - previous.at) / 1000 : null;
+  const since = (key: keyof Counters) => counters[key] - (usable ? previous.counters[key] : 0);
   return {
     at,
-    path: pair && pathFrom(pair, byId),
+    path: pair && pathOfPair(pair, byId),
     codec: codecName(text(byId.get(text(video?.codecId) ?? '')?.mimeType)),
     width: number(video?.frameWidth),
     height: number(video?.frameHeight),
@@ -77,7 +79,7 @@ function countersOf(video: Report | undefined): Counters {
   };
 }
 
-/** The transport names the pair; Firefox has no transport and marks the pair itself. */
+/** Returns the selected pair. Firefox reports no transport, and marks the pair itself. */
 function selectedPair(byId: ReadonlyMap<string, Report>): Report | null {
   for (const report of byId.values()) {
     if (report.type !== 'transport') continue;
@@ -93,13 +95,13 @@ function selectedPair(byId: ReadonlyMap<string, Report>): Report | null {
   return null;
 }
 
-function pathFrom(pair: Report, byId: ReadonlyMap<string, Report>): Path | null {
+function pathOfPair(pair: Report, byId: ReadonlyMap<string, Report>): Path | null {
   const local = byId.get(text(pair.localCandidateId) ?? '');
   const remote = byId.get(text(pair.remoteCandidateId) ?? '');
-  return local && remote ? pathOf(factsOf(local), factsOf(remote)) : null;
+  return local && remote ? pathOf(candidateInfo(local), candidateInfo(remote)) : null;
 }
 
-function factsOf(candidate: Report): CandidateFacts {
+function candidateInfo(candidate: Report): CandidateInfo {
   return {
     type: text(candidate.candidateType) ?? 'host',
     address: text(candidate.address) ?? text(candidate.ip),
@@ -108,7 +110,7 @@ function factsOf(candidate: Report): CandidateFacts {
   };
 }
 
-/** `video/H264` is written H.264 by everybody but the MIME type. */
+/** Returns the usual name of the codec: `video/H264` becomes `H.264`. */
 function codecName(mimeType: string | null): string | null {
   const name = mimeType?.replace(/^video\//i, '') ?? null;
   return name?.replace(/^H(26\d)$/i, 'H.$1') ?? null;

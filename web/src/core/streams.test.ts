@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import type { Camera } from '../protocol';
-import { otherStream, withoutSmaller } from './streams';
+import { otherStream, withoutSubStreams } from './streams';
 
 function cameras(...ids: string[]): Camera[] {
   return ids.map((id) => ({ gateway: 'gw-a', id, name: id, state: 'live', viewers: 0 }));
 }
 
-describe('a smaller stream', () => {
+describe('a sub stream', () => {
   test.each([
     [
       ['door', 'door.sub', 'yard'],
@@ -16,12 +16,12 @@ describe('a smaller stream', () => {
     [['yard'], ['yard']],
     [[], []],
   ])('is left out of %j: %j', (given, expected) => {
-    expect(withoutSmaller(cameras(...given)).map(({ id }) => id)).toEqual(expected);
+    expect(withoutSubStreams(cameras(...given)).map(({ id }) => id)).toEqual(expected);
   });
 
   test.each([
-    ['door', { id: 'door.sub', label: 'Small picture' }],
-    ['door.sub', { id: 'door', label: 'Full picture' }],
+    ['door', { id: 'door.sub', label: 'Switch to low resolution' }],
+    ['door.sub', { id: 'door', label: 'Switch to full resolution' }],
     ['yard', null],
     ['attic.sub', null],
   ])('is found from %s', (id, expected) => {

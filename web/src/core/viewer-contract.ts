@@ -1,139 +1,155 @@
-/** What goes into a viewer session, what it keeps, and what comes out. */
+/** The state, events and effects of the machine in `viewer-session.ts`. */
 
 import type { Camera, CameraId, ConnectParams, ConnectResult, ExtendResult } from '../protocol';
 import type { Fault, IceCandidate, IceServer, RequestId, SessionId } from '../protocol';
 import type { Reason } from './reasons';
 import type { Outcome } from './rpc';
 
-export type Stage = 'asking' | 'waiting' | 'answering' | 'checking' | 'connected' | 'flowing';
+export type Stage =
+  'requesting' | 'awaiting-offer' | 'answering' | 'checking' | 'connected' | 'playing';
 
-export interface Link {
+/** One session with the gateway. All times are milliseconds of `Env.now`. */
+export interface Session {
+  /** Local number of the session, known before the server assigns its id. */
   readonly generation: number;
   readonly stage: Stage;
-  readonly session: SessionId | null;
-  /** When this stage has taken too long. */
+  readonly id: SessionId | null;
+  /** End of the time allowed for this stage. */
   readonly deadline: number | null;
-  readonly early: readonly Early[];
-  readonly unsent: readonly IceCandidate[];
+  /** Messages of the gateway that arrived before the response to `connect`. */
+  readonly early: readonly EarlyEvent[];
+  /** Local candidates gathered before the answer was sent. */
+  readonly pendingCandidates: readonly IceCandidate[];
   readonly answered: boolean;
-  /** When to give up on ICE; set while it is disconnected. */
-  readonly iceGiveUpAt: number | null;
-  readonly frames: number;
-  readonly frameAt: number;
-  readonly sampledAt: number;
-  readonly flowingSince: number | null;
+  /** Time at which the ICE connection is given up; set while it is disconnected. */
+  readonly iceDeadline: number | null;
+  readonly framesDecoded: number;
+  readonly lastFrameAt: number;
+  readonly lastSampleAt: number;
+  readonly playingSince: number | null;
   readonly expiresAt: number | null;
   readonly extendAt: number | null;
-  /** Set once the server does not know the session any more. */
+  /** Time of the replacement; set once the server no longer knows the session. */
   readonly replaceAt: number | null;
 }
 
-export type Early = Extract<ViewerEvent, { on: 'invite' | 'remote-candidate' }>;
+export type EarlyEvent = Extract<ViewerEvent, { type: 'invite' | 'remote-candidate' }>;
 
 export interface ViewerState {
   readonly cameraId: CameraId;
   readonly running: boolean;
-  readonly signalUp: boolean;
-  /** `undefined` before the first list, `null` when it is not in the list. */
+  readonly signalingUp: boolean;
+  /** `undefined` before the first list of cameras, `null` if the list does not contain it. */
   readonly camera: Camera | null | undefined;
-  readonly link: Link | null;
-  readonly previous: Link | null;
+  readonly session: Session | null;
+  /** The session whose video is shown until `session` has one; `null` unless it is replaced. */
+  readonly previous: Session | null;
   readonly generation: number;
+  /** Number of failures since the video last played steadily. */
   readonly attempt: number;
   readonly retryAt: number | null;
+  /** Reason of the last failure, until there is video again. */
   readonly reason: Reason | null;
-  readonly played: boolean;
+  readonly hasPlayed: boolean;
   readonly networkChangedAt: number | null;
 }
 
 export type ViewerEvent =
-  | { readonly on: 'start' | 'stop' | 'retry' | 'tick' | 'network-changed' }
-  | { readonly on: 'signal'; readonly up: boolean }
-  | { readonly on: 'cameras'; readonly cameras: readonly Camera[] }
+  | { readonly type: 'start' | 'stop' | 'retry' | 'timeout' | 'network-changed' }
+  | { readonly type: 'signaling'; readonly up: boolean }
+  | { readonly type: 'cameras'; readonly cameras: readonly Camera[] }
   | {
-      readonly on: 'connect-settled';
+      readonly type: 'connect-result';
       readonly generation: number;
       readonly outcome: Outcome<ConnectResult>;
     }
   | {
-      readonly on: 'extend-settled';
+      readonly type: 'extend-result';
       readonly generation: number;
       readonly outcome: Outcome<ExtendResult>;
     }
   | {
-      readonly on: 'invite';
+      readonly type: 'invite';
       readonly id: RequestId;
       readonly session: SessionId;
       readonly offer: string;
     }
   | {
-      readonly on: 'remote-candidate';
+      readonly type: 'remote-candidate';
       readonly session: SessionId;
       readonly candidate: IceCandidate;
     }
   | {
-      readonly on: 'ice-servers';
+      readonly type: 'ice-servers';
       readonly session: SessionId;
       readonly iceServers: readonly IceServer[];
     }
-  | { readonly on: 'closed'; readonly session: SessionId }
-  | { readonly on: 'fault'; readonly fault: Fault }
+  | { readonly type: 'closed'; readonly session: SessionId }
+  | { readonly type: 'fault'; readonly fault: Fault }
   | {
-      readonly on: 'answered';
+      readonly type: 'answered';
       readonly generation: number;
       readonly id: RequestId;
       readonly answer: string;
     }
   | {
-      readonly on: 'answer-failed';
+      readonly type: 'answer-failed';
       readonly generation: number;
       readonly id: RequestId;
       readonly message: string;
     }
   | {
-      readonly on: 'local-candidate';
+      readonly type: 'local-candidate';
       readonly generation: number;
       readonly candidate: IceCandidate;
     }
   | {
-      readonly on: 'ice';
+      readonly type: 'ice';
       readonly generation: number;
       readonly state: 'connected' | 'disconnected' | 'failed';
     }
-  | { readonly on: 'frames'; readonly generation: number; readonly decoded: number };
+  | { readonly type: 'frames'; readonly generation: number; readonly decoded: number };
 
 export type ViewerEffect =
-  | { readonly do: 'connect'; readonly generation: number; readonly params: ConnectParams }
-  | { readonly do: 'extend'; readonly generation: number; readonly session: SessionId }
+  | { readonly type: 'connect'; readonly generation: number; readonly params: ConnectParams }
+  | { readonly type: 'extend'; readonly generation: number; readonly session: SessionId }
   | {
-      readonly do: 'open-peer';
+      readonly type: 'open-peer';
       readonly generation: number;
       readonly iceServers: readonly IceServer[];
     }
-  /** Instead of those it has, once ICE restarts. */
+  /** Replaces the ICE servers; they are used from the next ICE restart on. */
   | {
-      readonly do: 'set-ice-servers';
+      readonly type: 'set-ice-servers';
       readonly generation: number;
       readonly iceServers: readonly IceServer[];
     }
   | {
-      readonly do: 'answer';
+      readonly type: 'answer';
       readonly generation: number;
       readonly id: RequestId;
       readonly offer: string;
     }
-  | { readonly do: 'add-candidate'; readonly generation: number; readonly candidate: IceCandidate }
-  | { readonly do: 'close-peer'; readonly generation: number }
-  /** Put the picture of this link on the screen. */
-  | { readonly do: 'show'; readonly generation: number }
-  | { readonly do: 'reply'; readonly id: RequestId; readonly answer: string }
-  | { readonly do: 'refuse'; readonly id: RequestId; readonly fault: Fault }
-  | { readonly do: 'send-candidate'; readonly session: SessionId; readonly candidate: IceCandidate }
-  | { readonly do: 'send-close'; readonly session: SessionId }
-  | { readonly do: 'signed-out' };
+  | {
+      readonly type: 'add-candidate';
+      readonly generation: number;
+      readonly candidate: IceCandidate;
+    }
+  | { readonly type: 'close-peer'; readonly generation: number }
+  /** Shows the video of this session. */
+  | { readonly type: 'show'; readonly generation: number }
+  | { readonly type: 'send-answer'; readonly id: RequestId; readonly answer: string }
+  | { readonly type: 'send-error'; readonly id: RequestId; readonly fault: Fault }
+  | {
+      readonly type: 'send-candidate';
+      readonly session: SessionId;
+      readonly candidate: IceCandidate;
+    }
+  | { readonly type: 'send-close'; readonly session: SessionId }
+  | { readonly type: 'signed-out' };
 
-/** What a peer connection, or an answer about it, tells of one link. */
-export type PeerEvent = Exclude<
+/** Events about one session after `connect`: from its peer connection, or the result of `extend`. */
+export type SessionEvent = Exclude<
   Extract<ViewerEvent, { readonly generation: number }>,
-  { readonly on: 'connect-settled' }
+  { readonly type: 'connect-result' }
 >;

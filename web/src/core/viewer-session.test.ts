@@ -2,42 +2,42 @@ import { describe, expect, test } from 'vitest';
 import type { Camera, ConnectResult, Fault } from '../protocol';
 import { LOCAL } from './rpc';
 import type { ViewerEffect, ViewerEvent, ViewerState } from './viewer-contract';
-import { start, step, wakeAt } from './viewer-session';
-import { viewOf } from './viewer-words';
+import { initialState, nextTimeout, step } from './viewer-session';
+import { viewOf } from './viewer-text';
 
 const CAMERA: Camera = { gateway: 'gw-1', id: 'door', name: 'Door', state: 'idle', viewers: 0 };
 const ANSWER = 'v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n';
 const CANDIDATE = { candidate: 'candidate:1 1 udp 1 192.168.1.9 5000 typ host', sdpMid: '0' };
 
-/** A viewer session with a clock that is moved by hand, and every effect it ever asked for. */
+/** A viewer machine with a clock that the test moves; it collects the effects. */
 class Bench {
-  state: ViewerState = start('door');
+  state: ViewerState = initialState('door');
   now = 1_000;
   effects: ViewerEffect[] = [];
 
-  does(event: ViewerEvent): this {
+  dispatch(event: ViewerEvent): this {
     const { state, effects } = step(this.state, event, { now: this.now, random: 1 });
     this.state = state;
     this.effects.push(...effects);
     return this;
   }
 
-  /** Lets time pass, with a tick whenever one is due. */
-  after(ms: number): this {
+  /** Advances the clock, and dispatches each timeout when it is due. */
+  advance(ms: number): this {
     const end = this.now + ms;
     for (let turn = 0; turn < 100; turn++) {
-      const at = wakeAt(this.state);
+      const at = nextTimeout(this.state);
       if (at === null || at > end) break;
       this.now = Math.max(this.now, at);
-      this.does({ on: 'tick' });
+      this.dispatch({ type: 'timeout' });
     }
     this.now = end;
     return this;
   }
 
-  /** What was asked for since the last look. */
-  did(): string[] {
-    return this.effects.splice(0).map((effect) => effect.do);
+  /** Returns the types of the effects since the last call. */
+  takeEffects(): string[] {
+    return this.effects.splice(0).map((effect) => effect.type);
   }
 
   get phase(): string {
@@ -52,345 +52,366 @@ class Bench {
     return this.state.generation;
   }
 
-  starts(camera: Camera | null = CAMERA): this {
-    this.does({ on: 'signal', up: true });
-    this.does({ on: 'cameras', cameras: camera ? [camera] : [] });
-    return this.does({ on: 'start' });
+  start(camera: Camera | null = CAMERA): this {
+    this.dispatch({ type: 'signaling', up: true });
+    this.dispatch({ type: 'cameras', cameras: camera ? [camera] : [] });
+    return this.dispatch({ type: 'start' });
   }
 
-  camera(changes: Partial<Camera>): this {
-    return this.does({ on: 'cameras', cameras: [{ ...CAMERA, ...changes }] });
+  updateCamera(changes: Partial<Camera>): this {
+    return this.dispatch({ type: 'cameras', cameras: [{ ...CAMERA, ...changes }] });
   }
 
-  accepted(session = 's1', more: Partial<ConnectResult> = {}): this {
+  acceptConnect(session = 's1', more: Partial<ConnectResult> = {}): this {
     const outcome = { ok: true as const, result: { session, iceServers: [], ...more } };
-    return this.does({ on: 'connect-settled', generation: this.generation, outcome });
+    return this.dispatch({ type: 'connect-result', generation: this.generation, outcome });
   }
 
-  refused(code: number, message = 'because'): this {
+  refuseConnect(code: number, message = 'because'): this {
     const outcome = { ok: false as const, fault: { code, message } };
-    return this.does({ on: 'connect-settled', generation: this.generation, outcome });
+    return this.dispatch({ type: 'connect-result', generation: this.generation, outcome });
   }
 
-  invited(session = 's1'): this {
-    return this.does({ on: 'invite', id: 7, session, offer: 'v=0' });
+  receiveOffer(session = 's1'): this {
+    return this.dispatch({ type: 'invite', id: 7, session, offer: 'v=0' });
   }
 
-  answered(answer = ANSWER): this {
-    return this.does({ on: 'answered', generation: this.generation, id: 7, answer });
+  sendAnswer(answer = ANSWER): this {
+    return this.dispatch({ type: 'answered', generation: this.generation, id: 7, answer });
   }
 
   ice(state: 'connected' | 'disconnected' | 'failed', generation = this.generation): this {
-    return this.does({ on: 'ice', generation, state });
+    return this.dispatch({ type: 'ice', generation, state });
   }
 
   frames(decoded: number, generation = this.generation): this {
-    return this.does({ on: 'frames', generation, decoded });
+    return this.dispatch({ type: 'frames', generation, decoded });
   }
 
-  plays(more: Partial<ConnectResult> = {}, session = 's1'): this {
-    this.accepted(session, more).invited(session).answered().ice('connected').frames(1);
+  playFirstFrame(more: Partial<ConnectResult> = {}, session = 's1'): this {
+    this.acceptConnect(session, more).receiveOffer(session).sendAnswer().ice('connected').frames(1);
     this.effects = [];
     return this;
   }
 
-  /** Seconds of video, sampled as the browser is. */
-  flows(seconds: number): this {
+  /** Plays for some seconds, with one sample per second. */
+  playFor(seconds: number): this {
     for (let second = 0; second < seconds; second++) {
-      this.after(1_000).frames((this.state.link?.frames ?? 0) + 25);
+      this.advance(1_000).frames((this.state.session?.framesDecoded ?? 0) + 25);
     }
     return this;
   }
 
-  /** Seconds without a new frame. */
-  stands(seconds: number): this {
+  /** Lets some seconds pass without a new frame. */
+  stallFor(seconds: number): this {
     for (let second = 0; second < seconds; second++) {
-      this.after(1_000);
-      if (this.state.link !== null) this.frames(this.state.link.frames);
+      this.advance(1_000);
+      if (this.state.session !== null) this.frames(this.state.session.framesDecoded);
     }
     return this;
   }
 }
 
-describe('the way to the first picture', () => {
-  test('each step follows what really happened', () => {
+describe('from the request to the first frame', () => {
+  test('each stage follows a real event', () => {
     const bench = new Bench();
     expect(bench.phase).toBe('connecting');
-    bench.starts();
+    bench.start();
     expect(bench.effects).toEqual([
-      { do: 'connect', generation: 1, params: { peer: 'gw-1', profile: 'door' } },
+      { type: 'connect', generation: 1, params: { peer: 'gw-1', profile: 'door' } },
     ]);
     expect(bench.phase).toBe('connecting');
-    bench.did();
-    expect(bench.accepted().did()).toEqual(['open-peer', 'show']);
+    bench.takeEffects();
+    expect(bench.acceptConnect().takeEffects()).toEqual(['open-peer', 'show']);
     expect(bench.phase).toBe('negotiating');
-    expect(bench.invited().did()).toEqual(['answer']);
-    expect(bench.answered().did()).toEqual(['reply']);
+    expect(bench.receiveOffer().takeEffects()).toEqual(['answer']);
+    expect(bench.sendAnswer().takeEffects()).toEqual(['send-answer']);
     expect(bench.phase).toBe('negotiating');
     bench.ice('connected');
-    expect([bench.phase, bench.title]).toEqual(['negotiating', 'Waiting for the picture']);
+    expect([bench.phase, bench.title]).toEqual(['negotiating', 'Connected, waiting for video']);
     bench.frames(0);
     expect(bench.phase).toBe('negotiating');
     bench.frames(1);
-    expect([bench.phase, bench.did()]).toEqual(['playing', []]);
-    expect(wakeAt(bench.state)).toBeNull();
+    expect([bench.phase, bench.takeEffects()]).toEqual(['playing', []]);
+    expect(nextTimeout(bench.state)).toBeNull();
   });
 
-  test('nothing is asked for before the server, the list and the page are there', () => {
-    const bench = new Bench().does({ on: 'start' });
+  test('nothing is requested before the server, the list and the page are there', () => {
+    const bench = new Bench().dispatch({ type: 'start' });
     expect(bench.title).toBe('Connecting to the server');
-    bench.does({ on: 'signal', up: true });
-    expect([bench.title, bench.did()]).toEqual(['Looking for the camera', []]);
-    expect(bench.camera({}).did()).toEqual(['connect']);
+    bench.dispatch({ type: 'signaling', up: true });
+    expect([bench.title, bench.takeEffects()]).toEqual(['Looking for the camera', []]);
+    expect(bench.updateCamera({}).takeEffects()).toEqual(['connect']);
   });
 
-  test('an offer and its candidates may overtake the answer to connect', () => {
-    const bench = new Bench().starts();
-    bench.did();
-    bench.does({ on: 'remote-candidate', session: 's1', candidate: CANDIDATE });
-    bench.invited().does({ on: 'remote-candidate', session: 'other', candidate: CANDIDATE });
-    expect(bench.did()).toEqual([]);
-    expect(bench.accepted().did()).toEqual(['open-peer', 'show', 'add-candidate', 'answer']);
-  });
-
-  test('what comes early is bounded', () => {
-    const bench = new Bench().starts();
-    for (let n = 0; n < 100; n++) {
-      bench.does({ on: 'remote-candidate', session: 's1', candidate: CANDIDATE });
-    }
-    bench.did();
-    expect(
-      bench
-        .accepted()
-        .did()
-        .filter((what) => what === 'add-candidate'),
-    ).toHaveLength(64);
-  });
-
-  test('our candidates wait until the answer has left', () => {
-    const bench = new Bench().starts().accepted().invited();
-    bench.did();
-    bench.does({ on: 'local-candidate', generation: 1, candidate: CANDIDATE });
-    expect(bench.did()).toEqual([]);
-    expect(bench.answered().did()).toEqual(['reply', 'send-candidate']);
-    bench.does({ on: 'local-candidate', generation: 1, candidate: { candidate: '' } });
-    expect(bench.effects).toEqual([
-      { do: 'send-candidate', session: 's1', candidate: { candidate: '' } },
+  test('an offer and its candidates may arrive before the response to connect', () => {
+    const bench = new Bench().start();
+    bench.takeEffects();
+    bench.dispatch({ type: 'remote-candidate', session: 's1', candidate: CANDIDATE });
+    bench
+      .receiveOffer()
+      .dispatch({ type: 'remote-candidate', session: 'other', candidate: CANDIDATE });
+    expect(bench.takeEffects()).toEqual([]);
+    expect(bench.acceptConnect().takeEffects()).toEqual([
+      'open-peer',
+      'show',
+      'add-candidate',
+      'answer',
     ]);
   });
 
-  test('an offer for a session that is not ours is refused', () => {
-    const bench = new Bench().starts().accepted();
-    bench.did();
-    expect(bench.invited('s9').did()).toEqual(['refuse']);
+  test('the messages kept before the response to connect are bounded', () => {
+    const bench = new Bench().start();
+    for (let n = 0; n < 100; n++) {
+      bench.dispatch({ type: 'remote-candidate', session: 's1', candidate: CANDIDATE });
+    }
+    bench.takeEffects();
+    expect(
+      bench
+        .acceptConnect()
+        .takeEffects()
+        .filter((type) => type === 'add-candidate'),
+    ).toHaveLength(64);
   });
 
-  test('leaving closes the session; an answer that comes too late is closed as well', () => {
-    const bench = new Bench().starts().plays();
-    expect(bench.does({ on: 'stop' }).did()).toEqual(['close-peer', 'send-close']);
-    const early = new Bench().starts().does({ on: 'stop' });
-    early.did();
-    expect(early.accepted().did()).toEqual(['send-close']);
+  test('local candidates wait until the answer is sent', () => {
+    const bench = new Bench().start().acceptConnect().receiveOffer();
+    bench.takeEffects();
+    bench.dispatch({ type: 'local-candidate', generation: 1, candidate: CANDIDATE });
+    expect(bench.takeEffects()).toEqual([]);
+    expect(bench.sendAnswer().takeEffects()).toEqual(['send-answer', 'send-candidate']);
+    bench.dispatch({ type: 'local-candidate', generation: 1, candidate: { candidate: '' } });
+    expect(bench.effects).toEqual([
+      { type: 'send-candidate', session: 's1', candidate: { candidate: '' } },
+    ]);
+  });
+
+  test('an offer for an unknown session is refused', () => {
+    const bench = new Bench().start().acceptConnect();
+    bench.takeEffects();
+    expect(bench.receiveOffer('s9').takeEffects()).toEqual(['send-error']);
+  });
+
+  test('stopping closes the session, also one that is accepted too late', () => {
+    const bench = new Bench().start().playFirstFrame();
+    expect(bench.dispatch({ type: 'stop' }).takeEffects()).toEqual(['close-peer', 'send-close']);
+    const early = new Bench().start().dispatch({ type: 'stop' });
+    early.takeEffects();
+    expect(early.acceptConnect().takeEffects()).toEqual(['send-close']);
   });
 });
 
-describe('what fails says why, and tries again by itself', () => {
+describe('a failure has a reason and is retried', () => {
   test.each([
     [480, 'The camera is offline', true],
-    [408, 'The gateway did not answer', true],
-    [LOCAL.TIMED_OUT, 'The gateway did not answer', true],
-    [404, 'There is no such camera', true],
-    [429, 'Too many are watching', true],
-    [1001, 'Too many are watching', true],
-    [500, 'The gateway refused', true],
-    [403, 'You may not watch this camera', false],
+    [408, 'The gateway did not respond', true],
+    [LOCAL.TIMED_OUT, 'The gateway did not respond', true],
+    [404, 'Camera not found', true],
+    [429, 'Too many viewers', true],
+    [1001, 'Too many viewers', true],
+    [500, 'The stream could not be started', true],
+    [403, 'You have no access to this camera', false],
     [401, 'You are signed out', false],
   ])('connect is refused with %i: %s', (code, title, again) => {
-    const bench = new Bench().starts().refused(code);
+    const bench = new Bench().start().refuseConnect(code);
     expect([bench.phase, bench.title]).toEqual(['failed', title]);
-    bench.did();
-    expect(bench.after(60_000).did().includes('connect')).toBe(again);
+    bench.takeEffects();
+    expect(bench.advance(60_000).takeEffects().includes('connect')).toBe(again);
   });
 
-  test('what the server said is passed on', () => {
-    const bench = new Bench().starts().refused(480, 'the gateway is restarting');
+  test('the reason that the server gave is shown', () => {
+    const bench = new Bench().start().refuseConnect(480, 'the gateway is restarting');
     expect(viewOf(bench.state).detail).toBe('The gateway is restarting.');
   });
 
   test.each([
-    ['no offer', 15_000, (b: Bench) => b.accepted(), 'The gateway did not answer'],
+    ['no offer', 15_000, (b: Bench) => b.acceptConnect(), 'The gateway did not respond'],
     [
       'no local answer',
       5_000,
-      (b: Bench) => b.accepted().invited(),
-      'This browser could not answer the gateway',
+      (b: Bench) => b.acceptConnect().receiveOffer(),
+      'This browser could not set up the video',
     ],
     [
       'no path',
       15_000,
-      (b: Bench) => b.accepted().invited().answered(),
-      'No way through was found',
+      (b: Bench) => b.acceptConnect().receiveOffer().sendAnswer(),
+      'No network path to the camera',
     ],
     [
       'no frame',
       12_000,
-      (b: Bench) => b.accepted().invited().answered().ice('connected'),
-      'The camera sends no picture',
+      (b: Bench) => b.acceptConnect().receiveOffer().sendAnswer().ice('connected'),
+      'No video from the camera',
     ],
   ])('%s in time', (_, ms, until, title) => {
-    const bench = until(new Bench().starts());
-    bench.after(ms - 1);
-    expect(bench.state.link).not.toBeNull();
-    bench.did();
-    bench.after(1);
+    const bench = until(new Bench().start());
+    bench.advance(ms - 1);
+    expect(bench.state.session).not.toBeNull();
+    bench.takeEffects();
+    bench.advance(1);
     expect([bench.phase, bench.title]).toEqual(['failed', title]);
-    expect(bench.did()).toEqual(['close-peer', 'send-close']);
+    expect(bench.takeEffects()).toEqual(['close-peer', 'send-close']);
   });
 
-  test('the waits double up to a bound, and a steady picture ends them', () => {
-    const bench = new Bench().starts();
+  test('the delays double up to a bound, and steady video resets them', () => {
+    const bench = new Bench().start();
     const waits = Array.from({ length: 7 }, () => {
-      bench.refused(408);
-      const wait = (wakeAt(bench.state) ?? 0) - bench.now;
-      bench.after(wait);
+      bench.refuseConnect(408);
+      const wait = (nextTimeout(bench.state) ?? 0) - bench.now;
+      bench.advance(wait);
       return wait;
     });
     expect(waits).toEqual([700, 1400, 2800, 5600, 11200, 12000, 12000]);
-    expect(bench.plays().flows(5).state.attempt).toBe(0);
+    expect(bench.playFirstFrame().playFor(5).state.attempt).toBe(0);
   });
 
-  test('a format that the browser does not know is final', () => {
-    const bench = new Bench().starts().accepted().invited();
-    bench.answered('v=0\r\nm=video 0 UDP/TLS/RTP/SAVPF 96\r\n');
-    expect([bench.phase, wakeAt(bench.state)]).toEqual(['failed', null]);
+  test('a format that the browser cannot play is final', () => {
+    const bench = new Bench().start().acceptConnect().receiveOffer();
+    bench.sendAnswer('v=0\r\nm=video 0 UDP/TLS/RTP/SAVPF 96\r\n');
+    expect([bench.phase, nextTimeout(bench.state)]).toEqual(['failed', null]);
     expect(viewOf(bench.state).canRetry).toBe(true);
-    bench.did();
-    expect(bench.does({ on: 'retry' }).did()).toEqual(['connect']);
+    bench.takeEffects();
+    expect(bench.dispatch({ type: 'retry' }).takeEffects()).toEqual(['connect']);
   });
 
-  test('a camera that is away is waited for, not asked for', () => {
+  test('a camera that is away is waited for, not requested', () => {
     for (const [camera, title] of [
       [{ ...CAMERA, state: 'offline' as const }, 'The camera is offline'],
-      [null, 'There is no such camera'],
+      [null, 'Camera not found'],
     ] as const) {
-      const bench = new Bench().starts(camera).after(60_000);
-      expect([bench.phase, bench.title, bench.did()]).toEqual(['failed', title, []]);
-      expect(bench.camera({}).did()).toEqual(['connect']);
+      const bench = new Bench().start(camera).advance(60_000);
+      expect([bench.phase, bench.title, bench.takeEffects()]).toEqual(['failed', title, []]);
+      expect(bench.updateCamera({}).takeEffects()).toEqual(['connect']);
     }
   });
 
   test('a failed camera gives its own reason', () => {
-    const bench = new Bench().starts().camera({ state: 'failed', reason: 'wrong password' });
-    bench.accepted().after(15_000);
-    expect([bench.phase, bench.title]).toEqual(['failed', 'The camera cannot be reached']);
+    const bench = new Bench().start().updateCamera({ state: 'failed', reason: 'wrong password' });
+    bench.acceptConnect().advance(15_000);
+    expect([bench.phase, bench.title]).toEqual(['failed', 'Cannot reach the camera']);
     expect(viewOf(bench.state).detail).toBe('Wrong password.');
-    bench.did();
-    expect(bench.camera({ state: 'connecting' }).did()).toEqual(['connect']);
+    bench.takeEffects();
+    expect(bench.updateCamera({ state: 'connecting' }).takeEffects()).toEqual(['connect']);
   });
 });
 
-describe('media survives the loss of the server', () => {
-  test('the picture goes on, and the session is taken up again', () => {
-    const bench = new Bench().starts().plays({ expiryTimeSeconds: 3600 });
-    bench.does({ on: 'signal', up: false }).flows(30);
-    expect([bench.phase, bench.did()]).toEqual(['playing', []]);
-    bench.does({ on: 'signal', up: true });
-    expect(bench.effects).toEqual([{ do: 'extend', generation: 1, session: 's1' }]);
+describe('video survives the loss of the server', () => {
+  test('the video goes on, and the session is extended when the server is back', () => {
+    const bench = new Bench().start().playFirstFrame({ expiryTimeSeconds: 3600 });
+    bench.dispatch({ type: 'signaling', up: false }).playFor(30);
+    expect([bench.phase, bench.takeEffects()]).toEqual(['playing', []]);
+    bench.dispatch({ type: 'signaling', up: true });
+    expect(bench.effects).toEqual([{ type: 'extend', generation: 1, session: 's1' }]);
   });
 
-  test('a link without an answer cannot go on, and starts anew when the server is back', () => {
-    const bench = new Bench().starts().accepted();
-    bench.did();
-    expect(bench.does({ on: 'signal', up: false }).did()).toEqual(['close-peer']);
+  test('a session without an answer cannot go on, and is requested again when the server is back', () => {
+    const bench = new Bench().start().acceptConnect();
+    bench.takeEffects();
+    expect(bench.dispatch({ type: 'signaling', up: false }).takeEffects()).toEqual(['close-peer']);
     expect(bench.title).toBe('Connecting to the server');
-    expect(bench.does({ on: 'signal', up: true }).did()).toEqual(['connect']);
+    expect(bench.dispatch({ type: 'signaling', up: true }).takeEffects()).toEqual(['connect']);
   });
 
-  test('a link that has answered may still succeed', () => {
-    const bench = new Bench().starts().accepted().invited().answered();
-    bench.does({ on: 'signal', up: false }).ice('connected').frames(1);
+  test('a session that has answered may still connect', () => {
+    const bench = new Bench().start().acceptConnect().receiveOffer().sendAnswer();
+    bench.dispatch({ type: 'signaling', up: false }).ice('connected').frames(1);
     expect(bench.phase).toBe('playing');
   });
 
-  test('without the server a bad connection is not given up, with it it is', () => {
-    const bench = new Bench().starts().plays().flows(6);
-    bench.does({ on: 'signal', up: false }).ice('disconnected').stands(20);
+  test('a disconnected session is given up only while the server is there', () => {
+    const bench = new Bench().start().playFirstFrame().playFor(6);
+    bench.dispatch({ type: 'signaling', up: false }).ice('disconnected').stallFor(20);
     expect(bench.phase).toBe('interrupted');
-    bench.did();
-    expect(bench.does({ on: 'signal', up: true }).after(4_000).did()).toContain('connect');
+    bench.takeEffects();
+    expect(bench.dispatch({ type: 'signaling', up: true }).advance(4_000).takeEffects()).toContain(
+      'connect',
+    );
   });
 });
 
-describe('a picture that stops', () => {
-  test('is said to have stopped after two seconds, and replaced after eight', () => {
-    const bench = new Bench().starts().plays().flows(6).stands(1);
+describe('video that stops', () => {
+  test('is shown as stopped after two seconds, and requested again after eight', () => {
+    const bench = new Bench().start().playFirstFrame().playFor(6).stallFor(1);
     expect(bench.phase).toBe('playing');
-    bench.stands(1);
-    expect([bench.phase, bench.title]).toEqual(['interrupted', 'The picture has stopped']);
-    bench.did();
-    expect(bench.stands(6).did()).toEqual(['close-peer', 'send-close', 'connect']);
+    bench.stallFor(1);
+    expect([bench.phase, bench.title]).toEqual(['interrupted', 'The video stopped']);
+    bench.takeEffects();
+    expect(bench.stallFor(6).takeEffects()).toEqual(['close-peer', 'send-close', 'connect']);
     expect(bench.phase).toBe('reconnecting');
   });
 
-  test('a camera that its gateway reconnects to is waited for on the same link', () => {
-    const bench = new Bench().starts().plays().flows(6).camera({ state: 'connecting' });
-    bench.did();
-    expect(bench.stands(30).did()).toEqual([]);
-    expect([bench.phase, bench.title]).toEqual(['interrupted', 'The camera stopped sending']);
-    expect(bench.flows(1).phase).toBe('playing');
+  test('while the gateway reconnects to the camera, the session stays', () => {
+    const bench = new Bench()
+      .start()
+      .playFirstFrame()
+      .playFor(6)
+      .updateCamera({ state: 'connecting' });
+    bench.takeEffects();
+    expect(bench.stallFor(30).takeEffects()).toEqual([]);
+    expect([bench.phase, bench.title]).toEqual(['interrupted', 'The camera stopped sending video']);
+    expect(bench.playFor(1).phase).toBe('playing');
   });
 
-  test('a page that slept is not a picture that stopped', () => {
-    const bench = new Bench().starts().plays().flows(6);
-    bench.after(60_000).frames(bench.state.link?.frames ?? 0);
+  test('a suspended page does not count as stopped video', () => {
+    const bench = new Bench().start().playFirstFrame().playFor(6);
+    bench.advance(60_000).frames(bench.state.session?.framesDecoded ?? 0);
     expect(bench.phase).toBe('playing');
   });
 
   test('the gateway has four seconds for an ICE restart', () => {
-    const bench = new Bench().starts().plays().flows(6).ice('disconnected').stands(3);
-    expect([bench.phase, bench.title]).toEqual(['interrupted', 'The connection is interrupted']);
-    bench.did();
-    expect(bench.invited().did()).toEqual(['answer']);
-    bench.answered().ice('connected').flows(10);
+    const bench = new Bench().start().playFirstFrame().playFor(6).ice('disconnected').stallFor(3);
+    expect([bench.phase, bench.title]).toEqual(['interrupted', 'Connection interrupted']);
+    bench.takeEffects();
+    expect(bench.receiveOffer().takeEffects()).toEqual(['answer']);
+    bench.sendAnswer().ice('connected').playFor(10);
     expect([bench.phase, bench.generation]).toEqual(['playing', 1]);
 
-    const alone = new Bench().starts().plays().flows(6).ice('disconnected').stands(4);
-    expect(alone.effects.map((effect) => effect.do)).toContain('connect');
+    const alone = new Bench().start().playFirstFrame().playFor(6).ice('disconnected').stallFor(4);
+    expect(alone.effects.map((effect) => effect.type)).toContain('connect');
   });
 
-  test('a network that changed is reason enough not to wait', () => {
-    const bench = new Bench().starts().plays().flows(6).ice('disconnected');
-    expect(bench.does({ on: 'network-changed' }).did()).toContain('connect');
-    const stalled = new Bench().starts().plays().flows(6).does({ on: 'network-changed' });
-    expect(stalled.stands(2).did()).toContain('connect');
+  test('after a network change there is no waiting', () => {
+    const bench = new Bench().start().playFirstFrame().playFor(6).ice('disconnected');
+    expect(bench.dispatch({ type: 'network-changed' }).takeEffects()).toContain('connect');
+    const stalled = new Bench()
+      .start()
+      .playFirstFrame()
+      .playFor(6)
+      .dispatch({ type: 'network-changed' });
+    expect(stalled.stallFor(2).takeEffects()).toContain('connect');
   });
 
   test.each([
     ['ICE failed', (b: Bench) => b.ice('failed')],
-    ['the gateway ended the session', (b: Bench) => b.does({ on: 'closed', session: 's1' })],
-  ])('%s: at once from scratch', (_, breaks) => {
-    const bench = breaks(new Bench().starts().plays().flows(6));
-    expect(bench.did()).toEqual(['close-peer', 'send-close', 'connect']);
+    ['the gateway ended the session', (b: Bench) => b.dispatch({ type: 'closed', session: 's1' })],
+  ])('%s: a new session is requested at once', (_, fail) => {
+    const bench = fail(new Bench().start().playFirstFrame().playFor(6));
+    expect(bench.takeEffects()).toEqual(['close-peer', 'send-close', 'connect']);
     expect(bench.phase).toBe('reconnecting');
   });
 
-  test('a picture that was short is not chased without a pause', () => {
-    const bench = new Bench().starts().plays().flows(2).ice('failed');
-    expect(bench.did()).toEqual(['close-peer', 'send-close']);
-    expect(wakeAt(bench.state)).toBe(bench.now + 700);
+  test('video that did not last is not requested again without a delay', () => {
+    const bench = new Bench().start().playFirstFrame().playFor(2).ice('failed');
+    expect(bench.takeEffects()).toEqual(['close-peer', 'send-close']);
+    expect(nextTimeout(bench.state)).toBe(bench.now + 700);
   });
 
-  test('an error about the session matters only while there is no picture', () => {
+  test('a fault of the session matters only while there is no video', () => {
     const fault: Fault = { code: 1002, message: 'the gateway is gone', session: 's1' };
-    expect(new Bench().starts().plays().does({ on: 'fault', fault }).phase).toBe('playing');
-    expect(new Bench().starts().accepted().does({ on: 'fault', fault }).phase).toBe('failed');
+    expect(new Bench().start().playFirstFrame().dispatch({ type: 'fault', fault }).phase).toBe(
+      'playing',
+    );
+    expect(new Bench().start().acceptConnect().dispatch({ type: 'fault', fault }).phase).toBe(
+      'failed',
+    );
     const other = { ...fault, session: 's9' };
-    const waiting = new Bench().starts().accepted().does({ on: 'fault', fault: other });
+    const waiting = new Bench().start().acceptConnect().dispatch({ type: 'fault', fault: other });
     expect(waiting.phase).toBe('negotiating');
   });
 });
 
-describe('the gateway says why it ends a session', () => {
+describe('the gateway gives a reason for ending a session', () => {
   const gone = (session: string): Fault => ({
     code: 410,
     message: 'the camera sends another codec than was agreed on',
@@ -399,30 +420,45 @@ describe('the gateway says why it ends a session', () => {
   const SENTENCE = 'The camera sends another codec than was agreed on.';
 
   test.each([
-    ['before the picture', (b: Bench) => b.accepted(), 'failed', 'The gateway ended the session'],
-    ['in a short picture', (b: Bench) => b.plays(), 'failed', 'The gateway ended the session'],
-    ['in a picture', (b: Bench) => b.plays().flows(6), 'reconnecting', 'Calling the gateway'],
+    [
+      'before the video',
+      (b: Bench) => b.acceptConnect(),
+      'failed',
+      'The gateway ended the session',
+    ],
+    [
+      'shortly after the first frame',
+      (b: Bench) => b.playFirstFrame(),
+      'failed',
+      'The gateway ended the session',
+    ],
+    [
+      'during steady video',
+      (b: Bench) => b.playFirstFrame().playFor(6),
+      'reconnecting',
+      'Contacting the gateway',
+    ],
   ])('%s: the close that follows changes nothing', (_, until, phase, title) => {
-    const bench = until(new Bench().starts());
-    bench.did();
-    bench.does({ on: 'fault', fault: gone('s1') });
-    expect(bench.did().slice(0, 2)).toEqual(['close-peer', 'send-close']);
-    const said = viewOf(bench.state);
-    expect([said.phase, said.title, said.detail]).toEqual([phase, title, SENTENCE]);
-    bench.does({ on: 'closed', session: 's1' });
-    expect([viewOf(bench.state), bench.did()]).toEqual([said, []]);
+    const bench = until(new Bench().start());
+    bench.takeEffects();
+    bench.dispatch({ type: 'fault', fault: gone('s1') });
+    expect(bench.takeEffects().slice(0, 2)).toEqual(['close-peer', 'send-close']);
+    const view = viewOf(bench.state);
+    expect([view.phase, view.title, view.detail]).toEqual([phase, title, SENTENCE]);
+    bench.dispatch({ type: 'closed', session: 's1' });
+    expect([viewOf(bench.state), bench.takeEffects()]).toEqual([view, []]);
   });
 
-  test('the sentence stays below each step of the next try, until there is a picture', () => {
+  test('the reason is shown during the next attempt, until there is video', () => {
     const bench = new Bench()
-      .starts()
-      .accepted()
-      .does({ on: 'fault', fault: gone('s1') });
-    bench.does({ on: 'closed', session: 's1' }).after(700);
+      .start()
+      .acceptConnect()
+      .dispatch({ type: 'fault', fault: gone('s1') });
+    bench.dispatch({ type: 'closed', session: 's1' }).advance(700);
     for (const next of [
-      (b: Bench) => b.accepted('s2'),
-      (b: Bench) => b.invited('s2'),
-      (b: Bench) => b.answered(),
+      (b: Bench) => b.acceptConnect('s2'),
+      (b: Bench) => b.receiveOffer('s2'),
+      (b: Bench) => b.sendAnswer(),
       (b: Bench) => b.ice('connected'),
     ]) {
       expect([bench.phase, viewOf(bench.state).detail]).toEqual(['reconnecting', SENTENCE]);
@@ -431,88 +467,92 @@ describe('the gateway says why it ends a session', () => {
     expect([bench.frames(1).phase, bench.state.reason]).toEqual(['playing', null]);
   });
 
-  test('another session is none of ours, and a close without a word still is one', () => {
-    const bench = new Bench().starts().plays();
-    expect(bench.does({ on: 'fault', fault: gone('s9') }).phase).toBe('playing');
-    expect(bench.does({ on: 'closed', session: 's1' }).phase).toBe('failed');
-    expect(viewOf(bench.state).detail).toBe('Starting another one.');
+  test('other sessions do not matter, and a close needs no reason', () => {
+    const bench = new Bench().start().playFirstFrame();
+    expect(bench.dispatch({ type: 'fault', fault: gone('s9') }).phase).toBe('playing');
+    expect(bench.dispatch({ type: 'closed', session: 's1' }).phase).toBe('failed');
+    expect(viewOf(bench.state).detail).toBe('Starting a new one.');
   });
 });
 
-describe('the life of a session', () => {
+describe('the lifetime of a session', () => {
   const extended = (seconds: number) =>
     ({ ok: true, result: { expiryTimeSeconds: seconds } }) as const;
   const refused = (code: number) => ({ ok: false, fault: { code, message: '' } }) as const;
 
-  test('it is extended before it ends, again and again', () => {
-    const bench = new Bench().starts().plays({ expiryTimeSeconds: 100 });
-    expect(bench.after(59_999).did()).toEqual([]);
-    expect(bench.after(1).did()).toEqual(['extend']);
-    bench.does({ on: 'extend-settled', generation: 1, outcome: extended(200) });
-    expect(bench.after(119_999).did()).toEqual([]);
-    expect(bench.after(1).did()).toEqual(['extend']);
+  test('it is extended before each expiry', () => {
+    const bench = new Bench().start().playFirstFrame({ expiryTimeSeconds: 100 });
+    expect(bench.advance(59_999).takeEffects()).toEqual([]);
+    expect(bench.advance(1).takeEffects()).toEqual(['extend']);
+    bench.dispatch({ type: 'extend-result', generation: 1, outcome: extended(200) });
+    expect(bench.advance(119_999).takeEffects()).toEqual([]);
+    expect(bench.advance(1).takeEffects()).toEqual(['extend']);
   });
 
-  test('a failure that may pass is tried again', () => {
-    const bench = new Bench().starts().plays({ expiryTimeSeconds: 100 }).after(60_000);
+  test('a temporary failure is retried', () => {
+    const bench = new Bench().start().playFirstFrame({ expiryTimeSeconds: 100 }).advance(60_000);
     for (const code of [480, 400, 429, LOCAL.TIMED_OUT]) {
-      bench.did();
-      bench.does({ on: 'extend-settled', generation: 1, outcome: refused(code) });
-      expect(bench.after(5_000).did()).toEqual(['extend']);
+      bench.takeEffects();
+      bench.dispatch({ type: 'extend-result', generation: 1, outcome: refused(code) });
+      expect(bench.advance(5_000).takeEffects()).toEqual(['extend']);
     }
   });
 
-  test('fresh ICE servers go to the link of their session, whatever its stage', () => {
+  test('new ICE servers go to their session, whatever its stage', () => {
     const iceServers = [{ urls: ['turn:turn.example.org'], username: 'u', credential: 'c' }];
-    const fresh = (session: string) => ({ on: 'ice-servers', session, iceServers }) as const;
-    const bench = new Bench().starts();
-    expect(bench.does(fresh('s1')).did()).toEqual(['connect']);
-    bench.plays({ expiryTimeSeconds: 100 });
+    const newServers = (session: string) => ({ type: 'ice-servers', session, iceServers }) as const;
+    const bench = new Bench().start();
+    expect(bench.dispatch(newServers('s1')).takeEffects()).toEqual(['connect']);
+    bench.playFirstFrame({ expiryTimeSeconds: 100 });
     const state = bench.state;
-    bench.does(fresh('s9')).does(fresh('s1'));
-    expect(bench.effects).toEqual([{ do: 'set-ice-servers', generation: 1, iceServers }]);
+    bench.dispatch(newServers('s9')).dispatch(newServers('s1'));
+    expect(bench.effects).toEqual([{ type: 'set-ice-servers', generation: 1, iceServers }]);
     expect(bench.state).toEqual(state);
-    bench.after(60_000).does({ on: 'extend-settled', generation: 1, outcome: refused(404) });
-    bench.after(20_000).accepted('s2');
-    bench.did();
-    bench.does(fresh('s1')).does(fresh('s2'));
+    bench.advance(60_000).dispatch({ type: 'extend-result', generation: 1, outcome: refused(404) });
+    bench.advance(20_000).acceptConnect('s2');
+    bench.takeEffects();
+    bench.dispatch(newServers('s1')).dispatch(newServers('s2'));
     expect(bench.effects).toMatchObject([{ generation: 1 }, { generation: 2 }]);
   });
 
-  test('one that the server forgot is replaced before its end, without a gap', () => {
-    const bench = new Bench().starts().plays({ expiryTimeSeconds: 100 }).after(60_000);
-    bench.did();
-    bench.does({ on: 'extend-settled', generation: 1, outcome: refused(404) });
-    expect(bench.after(19_999).did()).toEqual([]);
-    expect(bench.after(1).did()).toEqual(['connect']);
+  test('one that the server has lost is replaced before it expires, without a gap', () => {
+    const bench = new Bench().start().playFirstFrame({ expiryTimeSeconds: 100 }).advance(60_000);
+    bench.takeEffects();
+    bench.dispatch({ type: 'extend-result', generation: 1, outcome: refused(404) });
+    expect(bench.advance(19_999).takeEffects()).toEqual([]);
+    expect(bench.advance(1).takeEffects()).toEqual(['connect']);
     expect(bench.phase).toBe('playing');
-    expect(bench.accepted('s2').invited('s2').answered().ice('connected').did()).not.toContain(
-      'close-peer',
-    );
+    expect(
+      bench.acceptConnect('s2').receiveOffer('s2').sendAnswer().ice('connected').takeEffects(),
+    ).not.toContain('close-peer');
     expect(bench.phase).toBe('playing');
     bench.frames(1);
-    expect(bench.did()).toEqual(['show', 'close-peer', 'send-close']);
+    expect(bench.takeEffects()).toEqual(['show', 'close-peer', 'send-close']);
     expect([bench.phase, bench.state.previous]).toEqual(['playing', null]);
   });
 
-  test('when the replacement fails the old one plays on, and it is tried again', () => {
-    const bench = new Bench().starts().plays({ expiryTimeSeconds: 100 }).after(60_000);
-    bench.does({ on: 'extend-settled', generation: 1, outcome: refused(404) }).after(20_000);
-    bench.did();
-    bench.refused(480);
-    expect([bench.phase, bench.state.link?.generation]).toEqual(['playing', 1]);
-    expect(bench.after(3_000).did()).toEqual(['connect']);
+  test('when the replacement fails, the old one keeps playing and the replacement is retried', () => {
+    const bench = new Bench().start().playFirstFrame({ expiryTimeSeconds: 100 }).advance(60_000);
+    bench.dispatch({ type: 'extend-result', generation: 1, outcome: refused(404) }).advance(20_000);
+    bench.takeEffects();
+    bench.refuseConnect(480);
+    expect([bench.phase, bench.state.session?.generation]).toEqual(['playing', 1]);
+    expect(bench.advance(3_000).takeEffects()).toEqual(['connect']);
   });
 
   test.each([
     ['dies', (b: Bench) => b.ice('failed', 1), ['close-peer', 'send-close', 'show']],
-    ['is closed', (b: Bench) => b.does({ on: 'closed', session: 's1' }), ['close-peer', 'show']],
-  ])('when the old one %s meanwhile, the new one is shown', (_, ends, does) => {
-    const bench = new Bench().starts().plays({ expiryTimeSeconds: 100 }).after(60_000);
-    bench.does({ on: 'extend-settled', generation: 1, outcome: refused(404) }).after(20_000);
-    bench.accepted('s2');
-    bench.did();
-    expect(ends(bench).did()).toEqual(does);
+    [
+      'is closed',
+      (b: Bench) => b.dispatch({ type: 'closed', session: 's1' }),
+      ['close-peer', 'show'],
+    ],
+  ])('when the old one %s in the meantime, the new one is shown', (_, end, effects) => {
+    const bench = new Bench().start().playFirstFrame({ expiryTimeSeconds: 100 }).advance(60_000);
+    bench.dispatch({ type: 'extend-result', generation: 1, outcome: refused(404) }).advance(20_000);
+    bench.acceptConnect('s2');
+    bench.takeEffects();
+    expect(end(bench).takeEffects()).toEqual(effects);
     expect(bench.phase).toBe('reconnecting');
   });
 });

@@ -1,10 +1,13 @@
 /**
- * Watching one camera: asks for a session, answers the gateway's offer, watches over the picture,
- * and starts again whenever it is lost. Media survives the loss of the WebSocket.
+ * The state machine of a viewer that watches one camera. It requests a session, answers the
+ * gateway's offer, checks that frames keep arriving, and starts again when they do not. The video
+ * goes on without the WebSocket.
  *
- * A link is one WebRTC session: asking → waiting → answering → checking → connected → flowing.
- * Before a session runs out that the server no longer knows, another link takes its place, and
- * the picture of the previous one stays until then.
+ * A session goes through the stages
+ * requesting → awaiting-offer → answering → checking → connected → playing.
+ * If the server has lost a session, for instance in a restart, the session cannot be extended. A
+ * new session then replaces it shortly before it expires; the old video is shown until the new one
+ * has a frame.
  */
 
 import { code, type Camera, type CameraId, type Fault } from '../protocol';
@@ -12,55 +15,56 @@ import type { ConnectParams, ConnectResult, ExtendResult, SessionId } from '../p
 import type { IceCandidate, IceServer, RequestId } from '../protocol';
 import { delayMs } from './backoff';
 import { earliest, type Env, type Step } from './machine';
-import { reasonOf, type Reason } from './reasons';
+import { cameraReason, closedReason, faultReason, type Reason } from './reasons';
 import { LOCAL, type Outcome } from './rpc';
-import { refusesVideo } from './sdp';
-import type { Early, Link, PeerEvent, Stage } from './viewer-contract';
+import { rejectsVideo } from './sdp';
+import type { EarlyEvent, Session, SessionEvent, Stage } from './viewer-contract';
 import type { ViewerEffect, ViewerEvent, ViewerState } from './viewer-contract';
 
 const BACKOFF = { firstMs: 700, maxMs: 12_000 };
-/** An on-demand camera is connected to first; the gateway gives up on one within ten seconds. */
+/** The gateway connects to an on-demand camera first, and gives up on it within ten seconds. */
 const OFFER_TIMEOUT_MS = 15_000;
 const ANSWER_TIMEOUT_MS = 5_000;
-/** Longer than the checks of every candidate pair take, TURN over TCP included. */
+/** Longer than the checks of all candidate pairs take, TURN over TCP included. */
 const CHECKS_TIMEOUT_MS = 15_000;
-/** A camera may send a key frame as seldom as every ten seconds. */
+/** Some cameras send a key frame only every ten seconds. */
 const FIRST_FRAME_TIMEOUT_MS = 12_000;
-/** How long the gateway has for an ICE restart before we start from scratch. */
-const RESTART_PATIENCE_MS = 4_000;
-/** Two samples without a new frame: say so. */
+/** Time the gateway has for an ICE restart before we request a new session. */
+const ICE_RESTART_TIMEOUT_MS = 4_000;
+/** Two samples without a new frame: the viewer is told. */
 const STALL_MS = 2_000;
-/** A live camera whose picture stays away for so long has lost us. */
-const STALL_PATIENCE_MS = 8_000;
-/** A longer gap between samples means that the page slept, not that the picture stood still. */
-const SLEPT_MS = 3_000;
-/** A stall this soon after the network changed is because of that. */
+/** Time without a frame after which the session with a live camera is given up. */
+const STALL_TIMEOUT_MS = 8_000;
+/** A longer gap between samples means that the browser suspended the page. */
+const SUSPENDED_MS = 3_000;
+/** A stall this soon after a network change is attributed to that change. */
 const NETWORK_CHANGE_MS = 10_000;
-/** A picture for so long makes earlier failures irrelevant. */
+/** Video that plays this long makes earlier failures irrelevant. */
 const STEADY_MS = 5_000;
-/** Extended when this share of its life has passed, so that one failure can be made good. */
+/** Share of the lifetime after which a session is extended; it leaves time to try again. */
 const EXTEND_SHARE = 0.6;
 const EXTEND_RETRY_MS = 5_000;
-/** How long before its end a session that cannot be extended is replaced. */
+/** Time before its expiry at which a session that cannot be extended is replaced. */
 const REPLACE_BEFORE_MS = 20_000;
-/** What may arrive before the answer to `connect`: an offer and its candidates. */
+/** Bound of the messages kept before the response to `connect`: an offer and its candidates. */
 const MAX_EARLY = 64;
-/** A browser gathers a dozen; the rest waits for nothing. */
-const MAX_UNSENT = 64;
+/** Bound of the candidates kept before the answer is sent; a browser gathers about a dozen. */
+const MAX_PENDING_CANDIDATES = 64;
 
-export function start(cameraId: CameraId): ViewerState {
+/** Returns the state of a viewer that has not started. */
+export function initialState(cameraId: CameraId): ViewerState {
   return {
     cameraId,
     running: false,
-    signalUp: false,
+    signalingUp: false,
     camera: undefined,
-    link: null,
+    session: null,
     previous: null,
     generation: 0,
     attempt: 0,
     retryAt: null,
     reason: null,
-    played: false,
+    hasPlayed: false,
     networkChangedAt: null,
   };
 }
@@ -70,469 +74,491 @@ export function step(
   event: ViewerEvent,
   env: Env,
 ): Step<ViewerState, ViewerEffect> {
-  const work: Work = { state, effects: [], env };
-  handle(work, event);
-  return { state: work.state, effects: work.effects };
+  const ctx: Context = { state, effects: [], env };
+  handle(ctx, event);
+  return { state: ctx.state, effects: ctx.effects };
 }
 
-/** When the machine wants its next `tick`. */
-export function wakeAt({ link, retryAt }: ViewerState): number | null {
-  if (link === null) return retryAt;
-  return earliest(retryAt, link.deadline, link.iceGiveUpAt, link.extendAt, link.replaceAt);
+/** Returns the time of the next `timeout` event, or `null` if nothing is due. */
+export function nextTimeout({ session, retryAt }: ViewerState): number | null {
+  if (session === null) return retryAt;
+  const { deadline, iceDeadline, extendAt, replaceAt } = session;
+  return earliest(retryAt, deadline, iceDeadline, extendAt, replaceAt);
 }
 
-/** Whether the picture stands still although it should move. */
-export function isStalled(link: Link): boolean {
-  return link.stage === 'flowing' && link.sampledAt - link.frameAt >= STALL_MS;
+/** Returns true if frames have stopped arriving. */
+export function isStalled(session: Session): boolean {
+  return session.stage === 'playing' && session.lastSampleAt - session.lastFrameAt >= STALL_MS;
 }
 
-interface Work {
+/** The state and effects of the step being computed. */
+interface Context {
   state: ViewerState;
   readonly effects: ViewerEffect[];
   readonly env: Env;
 }
 
-function handle(work: Work, event: ViewerEvent): void {
-  switch (event.on) {
+function handle(ctx: Context, event: ViewerEvent): void {
+  switch (event.type) {
     case 'start':
-      change(work, { running: true });
-      return begin(work);
+      update(ctx, { running: true });
+      return requestSession(ctx);
     case 'stop':
-      return stop(work);
+      return stop(ctx);
     case 'retry':
-      return retry(work);
-    case 'tick':
-      return tick(work);
+      return retry(ctx);
+    case 'timeout':
+      return handleTimeout(ctx);
     case 'network-changed':
-      return networkChanged(work);
-    case 'signal':
-      return signal(work, event.up);
+      return handleNetworkChange(ctx);
+    case 'signaling':
+      return handleSignaling(ctx, event.up);
     case 'cameras':
-      return cameras(work, event.cameras);
+      return handleCameras(ctx, event.cameras);
     case 'invite':
     case 'remote-candidate':
-      return fromGateway(work, event);
+      return handleGatewayMessage(ctx, event);
     case 'ice-servers':
-      return freshIceServers(work, event.session, event.iceServers);
+      return handleIceServers(ctx, event.session, event.iceServers);
     case 'closed':
-      return closed(work, event.session);
+      return handleClosed(ctx, event.session);
     case 'fault':
-      return fault(work, event.fault);
-    case 'connect-settled':
-      return connectSettled(work, event.generation, event.outcome);
+      return handleFault(ctx, event.fault);
+    case 'connect-result':
+      return handleConnectResult(ctx, event.generation, event.outcome);
     default:
-      return fromPeer(work, event);
+      return handleSessionEvent(ctx, event);
   }
 }
 
-function change(work: Work, changes: Partial<ViewerState>): void {
-  work.state = { ...work.state, ...changes };
+function update(ctx: Context, changes: Partial<ViewerState>): void {
+  ctx.state = { ...ctx.state, ...changes };
 }
 
-function changeLink(work: Work, changes: Partial<Link>): void {
-  if (work.state.link !== null) change(work, { link: { ...work.state.link, ...changes } });
+function updateSession(ctx: Context, changes: Partial<Session>): void {
+  const { session } = ctx.state;
+  if (session !== null) update(ctx, { session: { ...session, ...changes } });
 }
 
-// From scratch, and the end.
+// Requesting, losing and ending sessions.
 
-function begin(work: Work): void {
-  const { running, signalUp, camera, link, generation, reason } = work.state;
-  if (!running || !signalUp || camera === undefined || link !== null || reason?.final) return;
-  if (camera === null) return change(work, { reason: { kind: 'absent' }, retryAt: null });
+/** Requests a session, unless there is one or something that it needs is missing. */
+function requestSession(ctx: Context): void {
+  const { running, signalingUp, camera, session, generation, reason } = ctx.state;
+  if (!running || !signalingUp || camera === undefined || session !== null || reason?.final) return;
+  if (camera === null) return update(ctx, { reason: { kind: 'not-found' }, retryAt: null });
   if (camera.state === 'offline') {
-    return change(work, { reason: { kind: 'offline' }, retryAt: null });
+    return update(ctx, { reason: { kind: 'offline' }, retryAt: null });
   }
-  const next = newLink(generation + 1, work.env.now);
-  change(work, { link: next, generation: next.generation, retryAt: null });
+  const next = newSession(generation + 1, ctx.env.now);
+  update(ctx, { session: next, generation: next.generation, retryAt: null });
   const params: ConnectParams = { peer: camera.gateway, profile: camera.id };
-  work.effects.push({ do: 'connect', generation: next.generation, params });
+  ctx.effects.push({ type: 'connect', generation: next.generation, params });
 }
 
-function newLink(generation: number, now: number): Link {
+function newSession(generation: number, now: number): Session {
   return {
     generation,
-    stage: 'asking',
-    session: null,
+    stage: 'requesting',
+    id: null,
     deadline: null,
     early: [],
-    unsent: [],
+    pendingCandidates: [],
     answered: false,
-    iceGiveUpAt: null,
-    frames: 0,
-    frameAt: now,
-    sampledAt: now,
-    flowingSince: null,
+    iceDeadline: null,
+    framesDecoded: 0,
+    lastFrameAt: now,
+    lastSampleAt: now,
+    playingSince: null,
     expiresAt: null,
     extendAt: null,
     replaceAt: null,
   };
 }
 
-function stop(work: Work): void {
-  drop(work, work.state.link);
-  drop(work, work.state.previous);
-  change(work, { ...start(work.state.cameraId), generation: work.state.generation });
+function stop(ctx: Context): void {
+  closeSession(ctx, ctx.state.session);
+  closeSession(ctx, ctx.state.previous);
+  const { cameraId, generation } = ctx.state;
+  update(ctx, { ...initialState(cameraId), generation });
 }
 
-function retry(work: Work): void {
-  drop(work, work.state.link);
-  change(work, { link: null, reason: null, attempt: 0, retryAt: null });
-  begin(work);
+function retry(ctx: Context): void {
+  closeSession(ctx, ctx.state.session);
+  update(ctx, { session: null, reason: null, attempt: 0, retryAt: null });
+  requestSession(ctx);
 }
 
-function drop(work: Work, link: Link | null): void {
-  if (link === null) return;
-  if (link.session !== null) {
-    work.effects.push({ do: 'close-peer', generation: link.generation });
-    work.effects.push({ do: 'send-close', session: link.session });
+function closeSession(ctx: Context, session: Session | null): void {
+  if (session === null || session.id === null) return;
+  ctx.effects.push({ type: 'close-peer', generation: session.generation });
+  ctx.effects.push({ type: 'send-close', session: session.id });
+}
+
+/** Gives up the session. If it had played steadily, a new one is requested at once. */
+function loseSession(ctx: Context, reason: Reason): void {
+  const { session, previous, attempt, camera } = ctx.state;
+  closeSession(ctx, session);
+  if (previous !== null) return resumePrevious(ctx, previous);
+  const { now, random } = ctx.env;
+  const playingSince = session?.playingSince ?? null;
+  if (playingSince !== null && now - playingSince >= STEADY_MS) {
+    update(ctx, { session: null, reason, attempt: 0, retryAt: null });
+    return requestSession(ctx);
   }
-}
-
-/** The link is no good any more. One that had a picture is replaced at once. */
-function lose(work: Work, reason: Reason): void {
-  const { link, previous, attempt, camera } = work.state;
-  drop(work, link);
-  if (previous !== null) return restore(work, previous);
-  const { now, random } = work.env;
-  const flowed = link?.flowingSince ?? null;
-  if (flowed !== null && now - flowed >= STEADY_MS) {
-    change(work, { link: null, reason, attempt: 0, retryAt: null });
-    return begin(work);
-  }
-  const known = camera?.state === 'failed' && !reason.final;
-  change(work, {
-    link: null,
-    reason: known ? reasonOf.camera(camera) : reason,
+  const cameraFailed = camera?.state === 'failed' && !reason.final;
+  update(ctx, {
+    session: null,
+    reason: cameraFailed ? cameraReason(camera) : reason,
     attempt: attempt + 1,
     retryAt: reason.final ? null : now + delayMs(BACKOFF, attempt, random),
   });
 }
 
-/** The replacement failed; the one it was to replace still plays. */
-function restore(work: Work, previous: Link): void {
-  const { now, random } = work.env;
-  const attempt = work.state.attempt + 1;
+/** Makes the previous session the current one again, after its replacement failed. */
+function resumePrevious(ctx: Context, previous: Session): void {
+  const { now, random } = ctx.env;
+  const attempt = ctx.state.attempt + 1;
   const replaceAt = now + delayMs(BACKOFF, attempt, random);
-  const link = { ...previous, replaceAt, frameAt: now, sampledAt: now };
-  change(work, { link, previous: null, attempt });
+  const session = { ...previous, replaceAt, lastFrameAt: now, lastSampleAt: now };
+  update(ctx, { session, previous: null, attempt });
 }
 
-// From the signaling server.
+// Messages of the signaling server.
 
-function signal(work: Work, up: boolean): void {
-  change(work, { signalUp: up });
-  const { link, previous } = work.state;
+function handleSignaling(ctx: Context, up: boolean): void {
+  update(ctx, { signalingUp: up });
+  const { session, previous } = ctx.state;
   if (!up) {
-    // Without the server an offer cannot come; a link that has answered may still succeed.
-    if (link !== null && !link.answered) {
-      if (link.session !== null) {
-        work.effects.push({ do: 'close-peer', generation: link.generation });
+    // No offer can arrive now. A session that has sent its answer may still connect.
+    if (session !== null && !session.answered) {
+      if (session.id !== null) {
+        ctx.effects.push({ type: 'close-peer', generation: session.generation });
       }
-      change(work, { link: null });
-      if (previous !== null) restore(work, previous);
+      update(ctx, { session: null });
+      if (previous !== null) resumePrevious(ctx, previous);
     }
     return;
   }
-  if (work.state.link === null) return begin(work);
-  // Does the server still know the session? The answer says.
-  if (work.state.link.expiresAt !== null) extend(work);
+  if (session === null) return requestSession(ctx);
+  // The result also tells whether the server still knows the session.
+  if (session.expiresAt !== null) extend(ctx);
 }
 
-function cameras(work: Work, list: readonly Camera[]): void {
-  const before = work.state.camera;
-  const camera = list.find(({ id }) => id === work.state.cameraId) ?? null;
-  change(work, { camera });
-  const { link, reason } = work.state;
-  if (link !== null) {
-    if (camera?.state === 'offline' && !link.answered) lose(work, { kind: 'offline' });
+function handleCameras(ctx: Context, cameras: readonly Camera[]): void {
+  const before = ctx.state.camera;
+  const camera = cameras.find(({ id }) => id === ctx.state.cameraId) ?? null;
+  update(ctx, { camera });
+  const { session, reason } = ctx.state;
+  if (session !== null) {
+    if (camera?.state === 'offline' && !session.answered) loseSession(ctx, { kind: 'offline' });
     return;
   }
-  const back = before?.state !== camera?.state && camera?.state !== 'failed';
-  if (back && reason?.kind !== 'forbidden') begin(work);
+  const recovered = before?.state !== camera?.state && camera?.state !== 'failed';
+  if (recovered && reason?.kind !== 'forbidden') requestSession(ctx);
   else if (camera?.state === 'failed' && reason !== null && !reason.final) {
-    change(work, { reason: reasonOf.camera(camera) });
+    update(ctx, { reason: cameraReason(camera) });
   }
-  if (work.state.retryAt === null) begin(work);
+  if (ctx.state.retryAt === null) requestSession(ctx);
 }
 
-function connectSettled(work: Work, generation: number, outcome: Outcome<ConnectResult>): void {
-  const { link } = work.state;
-  if (link === null || link.generation !== generation || link.stage !== 'asking') {
-    // Nobody waits for it any more.
-    if (outcome.ok) work.effects.push({ do: 'send-close', session: outcome.result.session });
+function handleConnectResult(
+  ctx: Context,
+  generation: number,
+  outcome: Outcome<ConnectResult>,
+): void {
+  const { session } = ctx.state;
+  if (session?.generation !== generation || session.stage !== 'requesting') {
+    // The session is no longer wanted.
+    if (outcome.ok) ctx.effects.push({ type: 'send-close', session: outcome.result.session });
     return;
   }
-  if (!outcome.ok) return refused(work, outcome.fault);
-  const { session, iceServers, expiryTimeSeconds } = outcome.result;
-  const { early } = link;
-  const deadline = work.env.now + OFFER_TIMEOUT_MS;
-  changeLink(work, {
-    stage: 'waiting',
-    session,
-    deadline,
+  if (!outcome.ok) return handleConnectFault(ctx, outcome.fault);
+  const { session: id, iceServers, expiryTimeSeconds } = outcome.result;
+  const { early } = session;
+  updateSession(ctx, {
+    stage: 'awaiting-offer',
+    id,
+    deadline: ctx.env.now + OFFER_TIMEOUT_MS,
     early: [],
-    ...life(work, expiryTimeSeconds),
+    ...lifetime(ctx, expiryTimeSeconds),
   });
-  work.effects.push({ do: 'open-peer', generation, iceServers: iceServers ?? [] });
-  if (work.state.previous === null) work.effects.push({ do: 'show', generation });
-  for (const event of early) if (event.session === session) fromGateway(work, event);
+  ctx.effects.push({ type: 'open-peer', generation, iceServers: iceServers ?? [] });
+  if (ctx.state.previous === null) ctx.effects.push({ type: 'show', generation });
+  for (const event of early) if (event.session === id) handleGatewayMessage(ctx, event);
 }
 
-function refused(work: Work, why: Fault): void {
-  if (why.code === code.UNAUTHORIZED) work.effects.push({ do: 'signed-out' });
-  if (why.code === LOCAL.OFFLINE) return change(work, { link: null });
-  lose(work, reasonOf.fault(why));
+function handleConnectFault(ctx: Context, fault: Fault): void {
+  if (fault.code === code.UNAUTHORIZED) ctx.effects.push({ type: 'signed-out' });
+  if (fault.code === LOCAL.OFFLINE) return update(ctx, { session: null });
+  loseSession(ctx, faultReason(fault));
 }
 
-function life(work: Work, seconds: number | undefined): Pick<Link, 'expiresAt' | 'extendAt'> {
+function lifetime(
+  { env }: Context,
+  seconds: number | undefined,
+): Pick<Session, 'expiresAt' | 'extendAt'> {
   if (seconds === undefined) return { expiresAt: null, extendAt: null };
-  const { now } = work.env;
-  return { expiresAt: now + seconds * 1000, extendAt: now + seconds * 1000 * EXTEND_SHARE };
+  const lifetimeMs = seconds * 1000;
+  return { expiresAt: env.now + lifetimeMs, extendAt: env.now + lifetimeMs * EXTEND_SHARE };
 }
 
-/** An offer or a candidate. Both may overtake the answer to `connect`. */
-function fromGateway(work: Work, event: Early): void {
-  const { link } = work.state;
-  if (link?.stage === 'asking') {
-    if (link.early.length < MAX_EARLY) changeLink(work, { early: [...link.early, event] });
+/** Handles an offer or a candidate. Both may arrive before the response to `connect`. */
+function handleGatewayMessage(ctx: Context, event: EarlyEvent): void {
+  const { session } = ctx.state;
+  if (session?.stage === 'requesting') {
+    if (session.early.length < MAX_EARLY) updateSession(ctx, { early: [...session.early, event] });
     return;
   }
-  if (link === null || link.session !== event.session) {
-    if (event.on === 'invite') {
-      const why: Fault = { code: code.NOT_FOUND, message: 'The viewer has no such session.' };
-      work.effects.push({ do: 'refuse', id: event.id, fault: why });
+  if (session === null || session.id !== event.session) {
+    if (event.type === 'invite') {
+      const fault: Fault = { code: code.NOT_FOUND, message: 'The viewer has no such session.' };
+      ctx.effects.push({ type: 'send-error', id: event.id, fault });
     }
     return;
   }
-  const { generation } = link;
-  if (event.on === 'remote-candidate') {
-    work.effects.push({ do: 'add-candidate', generation, candidate: event.candidate });
+  const { generation } = session;
+  if (event.type === 'remote-candidate') {
+    ctx.effects.push({ type: 'add-candidate', generation, candidate: event.candidate });
     return;
   }
-  const { now } = work.env;
-  if (link.stage === 'waiting') {
-    changeLink(work, { stage: 'answering', deadline: now + ANSWER_TIMEOUT_MS });
-  } else if (link.iceGiveUpAt !== null) {
-    changeLink(work, { iceGiveUpAt: now + CHECKS_TIMEOUT_MS });
+  const { now } = ctx.env;
+  if (session.stage === 'awaiting-offer') {
+    updateSession(ctx, { stage: 'answering', deadline: now + ANSWER_TIMEOUT_MS });
+  } else if (session.iceDeadline !== null) {
+    updateSession(ctx, { iceDeadline: now + CHECKS_TIMEOUT_MS });
   }
-  work.effects.push({ do: 'answer', generation, id: event.id, offer: event.offer });
+  ctx.effects.push({ type: 'answer', generation, id: event.id, offer: event.offer });
 }
 
-/** The credentials of the first ones do not last as long as a session does. */
-function freshIceServers(work: Work, session: SessionId, iceServers: readonly IceServer[]): void {
-  for (const link of [work.state.link, work.state.previous]) {
-    if (link?.session !== session) continue;
-    work.effects.push({ do: 'set-ice-servers', generation: link.generation, iceServers });
+/** Passes on new ICE servers: the first credentials expire before a long session does. */
+function handleIceServers(ctx: Context, id: SessionId, iceServers: readonly IceServer[]): void {
+  for (const session of [ctx.state.session, ctx.state.previous]) {
+    if (session?.id !== id) continue;
+    ctx.effects.push({ type: 'set-ice-servers', generation: session.generation, iceServers });
   }
 }
 
-function closed(work: Work, session: SessionId, detail?: string): void {
-  const { link, previous } = work.state;
-  if (previous?.session === session) {
-    work.effects.push({ do: 'close-peer', generation: previous.generation });
-    return withoutPrevious(work);
+function handleClosed(ctx: Context, id: SessionId, detail?: string): void {
+  const { session, previous } = ctx.state;
+  if (previous?.id === id) {
+    ctx.effects.push({ type: 'close-peer', generation: previous.generation });
+    return showReplacement(ctx);
   }
-  if (link?.session === session) lose(work, reasonOf.closed(detail));
+  if (session?.id === id) loseSession(ctx, closedReason(detail));
 }
 
-/** ONVIF's `error`. A picture that flows is proof that the session lives all the same. */
-function fault(work: Work, why: Fault): void {
-  // `portholeClose` follows, which has no words of its own.
-  if (why.code === code.GONE && why.session) return closed(work, why.session, why.message);
-  const { link } = work.state;
-  if (link === null || link.session === null || link.session !== why.session) return;
-  if (link.stage === 'flowing' || link.stage === 'connected') return;
-  if (why.code !== code.MALFORMED_CANDIDATE) lose(work, reasonOf.fault(why));
+/** Handles ONVIF's `error`. While video is connected or playing, the session is still good. */
+function handleFault(ctx: Context, fault: Fault): void {
+  // The `portholeClose` that follows carries no reason.
+  if (fault.code === code.GONE && fault.session) {
+    return handleClosed(ctx, fault.session, fault.message);
+  }
+  const { session } = ctx.state;
+  if (session === null || session.id === null || session.id !== fault.session) return;
+  if (session.stage === 'playing' || session.stage === 'connected') return;
+  if (fault.code !== code.MALFORMED_CANDIDATE) loseSession(ctx, faultReason(fault));
 }
 
-// From the peer connection.
+// Events of the peer connection.
 
-function fromPeer(work: Work, event: PeerEvent): void {
-  const { link, previous } = work.state;
-  if (previous?.generation === event.generation) return fromPrevious(work, event);
-  if (link?.generation !== event.generation) return;
-  switch (event.on) {
-    case 'extend-settled':
-      return extendSettled(work, link, event.outcome);
+function handleSessionEvent(ctx: Context, event: SessionEvent): void {
+  const { session, previous } = ctx.state;
+  if (previous?.generation === event.generation) return handlePreviousEvent(ctx, event);
+  if (session?.generation !== event.generation) return;
+  switch (event.type) {
+    case 'extend-result':
+      return handleExtendResult(ctx, session, event.outcome);
     case 'answered':
-      return answered(work, link, event.id, event.answer);
+      return handleAnswered(ctx, session, event.id, event.answer);
     case 'answer-failed': {
-      const why: Fault = { code: code.BAD_REQUEST, message: event.message };
-      work.effects.push({ do: 'refuse', id: event.id, fault: why });
-      if (link.stage === 'answering') lose(work, { kind: 'answer', detail: event.message });
+      const fault: Fault = { code: code.BAD_REQUEST, message: event.message };
+      ctx.effects.push({ type: 'send-error', id: event.id, fault });
+      if (session.stage === 'answering') {
+        loseSession(ctx, { kind: 'answer-failed', detail: event.message });
+      }
       return;
     }
     case 'local-candidate':
-      return localCandidate(work, link, event.candidate);
+      return handleLocalCandidate(ctx, session, event.candidate);
     case 'ice':
-      return ice(work, link, event.state);
+      return handleIce(ctx, session, event.state);
     case 'frames':
-      return frames(work, link, event.decoded);
+      return handleFrames(ctx, session, event.decoded);
   }
 }
 
-function fromPrevious(work: Work, event: PeerEvent): void {
-  if (event.on !== 'ice' || event.state === 'connected') return;
-  drop(work, work.state.previous);
-  withoutPrevious(work);
+function handlePreviousEvent(ctx: Context, event: SessionEvent): void {
+  if (event.type !== 'ice' || event.state === 'connected') return;
+  closeSession(ctx, ctx.state.previous);
+  showReplacement(ctx);
 }
 
-/** What was to replace it is all there is to look at. */
-function withoutPrevious(work: Work): void {
-  change(work, { previous: null });
-  const { link } = work.state;
-  if (link !== null) work.effects.push({ do: 'show', generation: link.generation });
+/** Shows the replacement before it has a frame, because the previous session has ended. */
+function showReplacement(ctx: Context): void {
+  update(ctx, { previous: null });
+  const { session } = ctx.state;
+  if (session !== null) ctx.effects.push({ type: 'show', generation: session.generation });
 }
 
-function answered(work: Work, link: Link, id: RequestId, answer: string): void {
-  work.effects.push({ do: 'reply', id, answer });
-  if (link.stage !== 'answering') return;
-  if (refusesVideo(answer)) return lose(work, { kind: 'codec', final: true });
-  changeLink(work, {
+function handleAnswered(ctx: Context, session: Session, id: RequestId, answer: string): void {
+  ctx.effects.push({ type: 'send-answer', id, answer });
+  if (session.stage !== 'answering') return;
+  if (rejectsVideo(answer)) return loseSession(ctx, { kind: 'codec', final: true });
+  updateSession(ctx, {
     stage: 'checking',
     answered: true,
-    unsent: [],
-    deadline: work.env.now + CHECKS_TIMEOUT_MS,
+    pendingCandidates: [],
+    deadline: ctx.env.now + CHECKS_TIMEOUT_MS,
   });
-  for (const candidate of link.unsent) sendCandidate(work, candidate);
+  for (const candidate of session.pendingCandidates) sendCandidate(ctx, candidate);
 }
 
-function localCandidate(work: Work, link: Link, candidate: IceCandidate): void {
-  if (link.answered) return sendCandidate(work, candidate);
-  if (link.unsent.length < MAX_UNSENT) changeLink(work, { unsent: [...link.unsent, candidate] });
+function handleLocalCandidate(ctx: Context, session: Session, candidate: IceCandidate): void {
+  if (session.answered) return sendCandidate(ctx, candidate);
+  const pendingCandidates = [...session.pendingCandidates, candidate];
+  if (pendingCandidates.length <= MAX_PENDING_CANDIDATES) updateSession(ctx, { pendingCandidates });
 }
 
-function sendCandidate(work: Work, candidate: IceCandidate): void {
-  const session = work.state.link?.session;
-  if (session) work.effects.push({ do: 'send-candidate', session, candidate });
+function sendCandidate(ctx: Context, candidate: IceCandidate): void {
+  const id = ctx.state.session?.id;
+  if (id) ctx.effects.push({ type: 'send-candidate', session: id, candidate });
 }
 
-function ice(work: Work, link: Link, state: 'connected' | 'disconnected' | 'failed'): void {
-  const { now } = work.env;
+function handleIce(
+  ctx: Context,
+  session: Session,
+  state: 'connected' | 'disconnected' | 'failed',
+): void {
+  const { now } = ctx.env;
   if (state === 'failed') {
-    return lose(work, { kind: link.flowingSince === null ? 'no-way' : 'lost' });
+    const hasPlayed = session.playingSince !== null;
+    return loseSession(ctx, { kind: hasPlayed ? 'connection-lost' : 'no-path' });
   }
   if (state === 'disconnected') {
-    if (link.iceGiveUpAt === null) changeLink(work, { iceGiveUpAt: now + RESTART_PATIENCE_MS });
+    if (session.iceDeadline === null) {
+      updateSession(ctx, { iceDeadline: now + ICE_RESTART_TIMEOUT_MS });
+    }
     return;
   }
-  changeLink(work, { iceGiveUpAt: null });
-  if (link.stage === 'checking') {
-    changeLink(work, { stage: 'connected', deadline: now + FIRST_FRAME_TIMEOUT_MS });
+  updateSession(ctx, { iceDeadline: null });
+  if (session.stage === 'checking') {
+    updateSession(ctx, { stage: 'connected', deadline: now + FIRST_FRAME_TIMEOUT_MS });
   }
 }
 
-/** How many frames were decoded so far: once a second, and when the first one is there. */
-function frames(work: Work, link: Link, decoded: number): void {
-  const { now } = work.env;
-  const moves = decoded > link.frames;
-  const slept = now - link.sampledAt > SLEPT_MS;
-  const frameAt = moves || slept ? now : link.frameAt;
-  const sampled: Link = { ...link, frames: decoded, frameAt, sampledAt: now };
-  change(work, { link: sampled });
-  if (moves) return flowing(work, sampled);
-  if (isStalled(sampled)) stalled(work, sampled);
+/** Handles a sample of the number of decoded frames, which comes about once a second. */
+function handleFrames(ctx: Context, session: Session, framesDecoded: number): void {
+  const { now } = ctx.env;
+  const advanced = framesDecoded > session.framesDecoded;
+  const suspended = now - session.lastSampleAt > SUSPENDED_MS;
+  const lastFrameAt = advanced || suspended ? now : session.lastFrameAt;
+  const sampled: Session = { ...session, framesDecoded, lastFrameAt, lastSampleAt: now };
+  update(ctx, { session: sampled });
+  if (advanced) return handlePlaying(ctx, sampled);
+  if (isStalled(sampled)) handleStall(ctx, sampled);
 }
 
-function flowing(work: Work, link: Link): void {
-  const { previous, attempt } = work.state;
-  const flowingSince = link.flowingSince ?? work.env.now;
-  const steady = work.env.now - flowingSince >= STEADY_MS;
-  changeLink(work, { stage: 'flowing', deadline: null, flowingSince });
-  change(work, { played: true, reason: null, attempt: steady ? 0 : attempt });
+function handlePlaying(ctx: Context, session: Session): void {
+  const { previous, attempt } = ctx.state;
+  const playingSince = session.playingSince ?? ctx.env.now;
+  const steady = ctx.env.now - playingSince >= STEADY_MS;
+  updateSession(ctx, { stage: 'playing', deadline: null, playingSince });
+  update(ctx, { hasPlayed: true, reason: null, attempt: steady ? 0 : attempt });
   if (previous === null) return;
-  work.effects.push({ do: 'show', generation: link.generation });
-  drop(work, previous);
-  change(work, { previous: null });
+  ctx.effects.push({ type: 'show', generation: session.generation });
+  closeSession(ctx, previous);
+  update(ctx, { previous: null });
 }
 
-function stalled(work: Work, link: Link): void {
-  const { camera, networkChangedAt, signalUp } = work.state;
-  // Without the server there is nothing better to be had.
-  if (!signalUp) return;
-  const { now } = work.env;
-  const moved = networkChangedAt !== null && now - networkChangedAt < NETWORK_CHANGE_MS;
-  // A camera that its gateway is connecting to again sends on this link once it is back.
-  const mended = camera?.state === 'connecting' || camera?.state === 'failed';
-  if (moved || (!mended && now - link.frameAt >= STALL_PATIENCE_MS))
-    lose(work, { kind: 'stalled' });
+function handleStall(ctx: Context, session: Session): void {
+  const { camera, networkChangedAt, signalingUp } = ctx.state;
+  // A new session cannot be had without the server.
+  if (!signalingUp) return;
+  const { now } = ctx.env;
+  const networkChanged = networkChangedAt !== null && now - networkChangedAt < NETWORK_CHANGE_MS;
+  // While the gateway reconnects to the camera, the video continues on this session.
+  const reconnecting = camera?.state === 'connecting' || camera?.state === 'failed';
+  const timedOut = !reconnecting && now - session.lastFrameAt >= STALL_TIMEOUT_MS;
+  if (networkChanged || timedOut) loseSession(ctx, { kind: 'stalled' });
 }
 
-function networkChanged(work: Work): void {
-  const { link } = work.state;
-  change(work, { networkChangedAt: work.env.now });
-  if (link?.iceGiveUpAt != null && work.state.signalUp) lose(work, { kind: 'lost' });
+function handleNetworkChange(ctx: Context): void {
+  const { session, signalingUp } = ctx.state;
+  update(ctx, { networkChangedAt: ctx.env.now });
+  if (session?.iceDeadline != null && signalingUp) loseSession(ctx, { kind: 'connection-lost' });
 }
 
 // Time.
 
-function tick(work: Work): void {
-  const { now } = work.env;
-  const { retryAt } = work.state;
+function handleTimeout(ctx: Context): void {
+  const { now } = ctx.env;
+  const { retryAt } = ctx.state;
   if (retryAt !== null && now >= retryAt) {
-    change(work, { retryAt: null });
-    begin(work);
+    update(ctx, { retryAt: null });
+    requestSession(ctx);
   }
-  const { link } = work.state;
-  if (link === null) return;
-  const due = (moment: number | null) => moment !== null && now >= moment;
-  if (due(link.deadline)) return lose(work, { kind: TOO_LATE[link.stage] });
-  if (due(link.iceGiveUpAt)) return iceOverdue(work, link);
-  if (due(link.replaceAt)) return replace(work, link);
-  if (due(link.extendAt)) extend(work);
+  const { session } = ctx.state;
+  if (session === null) return;
+  const due = (time: number | null) => time !== null && now >= time;
+  if (due(session.deadline)) return loseSession(ctx, { kind: TIMEOUT_REASON[session.stage] });
+  if (due(session.iceDeadline)) return handleIceTimeout(ctx, session);
+  if (due(session.replaceAt)) return replaceSession(ctx, session);
+  if (due(session.extendAt)) extend(ctx);
 }
 
-const TOO_LATE: Record<Stage, Reason['kind']> = {
-  asking: 'timeout',
-  waiting: 'timeout',
-  answering: 'answer',
-  checking: 'no-way',
-  connected: 'no-picture',
-  flowing: 'stalled',
+const TIMEOUT_REASON: Record<Stage, Reason['kind']> = {
+  requesting: 'timeout',
+  'awaiting-offer': 'timeout',
+  answering: 'answer-failed',
+  checking: 'no-path',
+  connected: 'no-video',
+  playing: 'stalled',
 };
 
-/** Without the server a new session cannot be had, so the old one may as well recover. */
-function iceOverdue(work: Work, link: Link): void {
-  const moves = link.stage === 'flowing' && link.sampledAt === link.frameAt;
-  if (work.state.signalUp && !moves) return lose(work, { kind: 'lost' });
-  changeLink(work, { iceGiveUpAt: work.env.now + RESTART_PATIENCE_MS });
+/** Gives up a disconnected session, unless it still plays or the server is away. */
+function handleIceTimeout(ctx: Context, session: Session): void {
+  const advances = session.stage === 'playing' && session.lastSampleAt === session.lastFrameAt;
+  if (ctx.state.signalingUp && !advances) return loseSession(ctx, { kind: 'connection-lost' });
+  updateSession(ctx, { iceDeadline: ctx.env.now + ICE_RESTART_TIMEOUT_MS });
 }
 
-// The life of a session.
+// Lifetime of a session.
 
-function extend(work: Work): void {
-  const { link, signalUp } = work.state;
-  changeLink(work, { extendAt: null });
-  if (link === null || link.session === null || !signalUp) return;
-  work.effects.push({ do: 'extend', generation: link.generation, session: link.session });
+function extend(ctx: Context): void {
+  const { session, signalingUp } = ctx.state;
+  updateSession(ctx, { extendAt: null });
+  if (session === null || session.id === null || !signalingUp) return;
+  ctx.effects.push({ type: 'extend', generation: session.generation, session: session.id });
 }
 
-function extendSettled(work: Work, link: Link, outcome: Outcome<ExtendResult>): void {
-  const { now } = work.env;
+function handleExtendResult(ctx: Context, session: Session, outcome: Outcome<ExtendResult>): void {
+  const { now } = ctx.env;
   if (outcome.ok) {
-    return changeLink(work, { ...life(work, outcome.result.expiryTimeSeconds), replaceAt: null });
+    const { expiryTimeSeconds } = outcome.result;
+    return updateSession(ctx, { ...lifetime(ctx, expiryTimeSeconds), replaceAt: null });
   }
   const { code: number } = outcome.fault;
-  // The server being back asks again by itself.
-  if (number === LOCAL.OFFLINE || link.expiresAt === null) return;
-  if (!GONE_FOR_GOOD.has(number)) return changeLink(work, { extendAt: now + EXTEND_RETRY_MS });
-  changeLink(work, { replaceAt: Math.max(now, link.expiresAt - REPLACE_BEFORE_MS) });
+  // The session is extended again when the server is back.
+  if (number === LOCAL.OFFLINE || session.expiresAt === null) return;
+  if (!PERMANENT_FAULTS.has(number)) return updateSession(ctx, { extendAt: now + EXTEND_RETRY_MS });
+  updateSession(ctx, { replaceAt: Math.max(now, session.expiresAt - REPLACE_BEFORE_MS) });
 }
 
-/** Anything else, such as a gateway that is away for a moment, is worth asking again. */
-const GONE_FOR_GOOD: ReadonlySet<number> = new Set([
+/** Faults after which `extend` is not retried; others, such as a gateway that is away, may pass. */
+const PERMANENT_FAULTS: ReadonlySet<number> = new Set([
   code.UNAUTHORIZED,
   code.FORBIDDEN,
   code.NOT_FOUND,
   code.GONE,
 ]);
 
-/** Another session is set up beside the one that will end; its picture stays until then. */
-function replace(work: Work, link: Link): void {
-  changeLink(work, { replaceAt: null });
-  if (link.stage !== 'flowing' || !work.state.signalUp) return;
-  change(work, { previous: work.state.link, link: null });
-  begin(work);
-  const { previous } = work.state;
-  if (work.state.link === null && previous !== null) restore(work, previous);
+/** Requests the replacement of a session that will expire; its video is shown until then. */
+function replaceSession(ctx: Context, session: Session): void {
+  updateSession(ctx, { replaceAt: null });
+  if (session.stage !== 'playing' || !ctx.state.signalingUp) return;
+  update(ctx, { previous: ctx.state.session, session: null });
+  requestSession(ctx);
+  const { previous } = ctx.state;
+  if (ctx.state.session === null && previous !== null) resumePrevious(ctx, previous);
 }

@@ -1,41 +1,42 @@
-/** The one connection to the signaling server, and the cameras it tells of. */
+/** The connection to the signaling server, and the list of cameras it sends. */
 
-import { Signal } from '../perform/signal';
+import { Signaling } from '../drivers/signaling';
 import type { Camera, CamerasParams } from '../protocol';
-import { forgetGlimpses } from './glimpses';
-import { session } from './session.svelte';
+import { auth } from './auth.svelte';
+import { clearThumbnails } from './thumbnails';
 
 class Live {
-  readonly signal = new Signal();
-  /** `null` before the first list. The last one stays while the connection is lost. */
+  readonly signaling = new Signaling();
+  /** The latest list, also while the connection is lost; `null` before the first one. */
   cameras = $state<readonly Camera[] | null>(null);
   connected = $state(false);
 
   constructor() {
-    this.signal.listen({
+    this.signaling.listen({
       up: () => (this.connected = true),
       down: () => (this.connected = false),
-      doubtful: (signedOut) => (signedOut ? session.ended() : void session.load()),
+      checkSignIn: () => void auth.load(),
+      signedOut: () => auth.signedOut(),
       incoming: (incoming) => {
         if (incoming.kind !== 'notification' || incoming.method !== 'portholeCameras') return;
         const params: unknown = incoming.params;
         this.cameras = (params as CamerasParams).cameras;
       },
     });
-    addEventListener('online', () => this.signal.hurry());
+    addEventListener('online', () => this.signaling.reconnectNow());
     document.addEventListener('visibilitychange', () => {
-      if (document.visibilityState === 'visible') this.signal.hurry();
+      if (document.visibilityState === 'visible') this.signaling.reconnectNow();
     });
   }
 
   start(): void {
-    this.signal.start();
+    this.signaling.start();
   }
 
   stop(): void {
-    this.signal.stop();
+    this.signaling.stop();
     this.cameras = null;
-    forgetGlimpses();
+    clearThumbnails();
   }
 }
 

@@ -1,4 +1,4 @@
-/** The page that is shown, kept in step with the address bar. */
+/** The current page, in sync with the address bar. */
 
 import { routeOf, type Route } from '../core/route';
 
@@ -8,7 +8,7 @@ class Router {
   constructor() {
     addEventListener('popstate', () => this.#read());
     addEventListener('hashchange', () => this.#read());
-    document.addEventListener('click', (event) => this.#click(event));
+    document.addEventListener('click', (event) => this.#handleClick(event));
   }
 
   go(path: string): void {
@@ -17,7 +17,7 @@ class Router {
     scrollTo(0, 0);
   }
 
-  /** Goes there without leaving the present page in the history. */
+  /** Goes to a page and replaces the current one in the history. */
   replace(path: string): void {
     history.replaceState(null, '', path);
     this.#read();
@@ -27,8 +27,8 @@ class Router {
     this.route = routeOf(location.pathname, location.hash);
   }
 
-  /** Plain links to pages of ours change the page without loading it. */
-  #click(event: MouseEvent): void {
+  /** Handles plain clicks on links within the dashboard, without loading a page. */
+  #handleClick(event: MouseEvent): void {
     const modified = event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
     if (event.defaultPrevented || event.button !== 0 || modified) return;
     const link = event.target instanceof Element ? event.target.closest('a') : null;

@@ -1,29 +1,29 @@
 /** One camera being watched, for the page that shows it. */
 
 import type { Sample } from '../core/stats';
-import { start } from '../core/viewer-session';
-import { viewOf, type View } from '../core/viewer-words';
-import { Viewer } from '../perform/viewer';
+import { initialState } from '../core/viewer-session';
+import { viewOf, type View } from '../core/viewer-text';
+import { Viewer } from '../drivers/viewer';
 import type { CameraId } from '../protocol';
+import { auth } from './auth.svelte';
 import { live } from './live.svelte';
-import { session } from './session.svelte';
 
-/** A minute of samples. */
+/** Number of bitrates kept for the chart: one minute of samples. */
 const HISTORY = 60;
 
 export class Watch {
-  view = $state.raw<View>(viewOf(start('')));
+  view = $state.raw<View>(viewOf(initialState('')));
   stream = $state.raw<MediaStream | null>(null);
   sample = $state.raw<Sample | null>(null);
   bitrates = $state.raw<readonly number[]>([]);
   readonly #viewer: Viewer;
 
   constructor(cameraId: CameraId) {
-    this.#viewer = new Viewer(cameraId, live.signal, {
+    this.#viewer = new Viewer(cameraId, live.signaling, {
       changed: (state) => (this.view = viewOf(state)),
       stream: (stream) => (this.stream = stream),
-      sampled: (sample) => this.#sampled(sample),
-      signedOut: () => session.ended(),
+      sampled: (sample) => this.#handleSample(sample),
+      signedOut: () => auth.signedOut(),
     });
   }
 
@@ -43,7 +43,7 @@ export class Watch {
 
   readonly #networkChanged = () => this.#viewer.networkChanged();
 
-  #sampled(sample: Sample | null): void {
+  #handleSample(sample: Sample | null): void {
     this.sample = sample;
     if (sample?.bitsPerSecond == null) return;
     this.bitrates = [...this.bitrates, sample.bitsPerSecond].slice(-HISTORY);

@@ -1,4 +1,4 @@
-// Runs in every page before its own scripts: collects its RTCPeerConnections and sums up getStats.
+// Runs in every page before its own scripts: records its RTCPeerConnections and summarizes getStats.
 (() => {
   const connections = [];
   const Native = window.RTCPeerConnection;
@@ -55,7 +55,7 @@
     };
   }
 
-  // The newest connection that receives video, else the newest.
+  // Returns the newest connection that receives video, or else the newest one.
   async function sample() {
     let newest = null;
     for (const connection of connections.filter((each) => each.connectionState !== 'closed')) {

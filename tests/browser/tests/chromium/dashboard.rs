@@ -1,4 +1,4 @@
-//! A person in front of the dashboard: from the setup link to a moving picture.
+//! The dashboard as a person uses it: from the setup link to live video.
 
 use std::time::Duration;
 
@@ -15,44 +15,44 @@ const DEADLINE: Duration = Duration::from_secs(90);
 const PASSWORD: &str = "a porthole in the hull";
 
 #[test]
-fn the_setup_link_leads_to_a_moving_picture() {
-    scene("the_setup_link_leads_to_a_moving_picture", &NEEDS, |scene| {
+fn the_setup_link_leads_to_live_video() {
+    scene("the_setup_link_leads_to_live_video", &NEEDS, |scene| {
         let server = Server::start(scene, Place::Here, &["--demo"])?;
         let link = setup_link(&server)?;
         let screenshot = scene.folder().join("player.png");
         let mut steps = vec![
             json!({ "goto": link }),
-            json!({ "fill": "User name", "value": "ada" }),
+            json!({ "fill": "Username", "value": "ada" }),
             json!({ "fill": "Password", "value": PASSWORD }),
-            json!({ "click": "Create the account" }),
+            json!({ "click": "Create account" }),
         ];
-        steps.extend(picture_steps());
+        steps.extend(video_steps());
         steps.push(json!({ "screenshot": screenshot }));
         play(scene, "setup", &steps)?;
         ensure!(std::fs::metadata(screenshot)?.len() > 0, "an empty screenshot");
 
         let mut steps = vec![
             json!({ "goto": server.url("/") }),
-            json!({ "fill": "User name", "value": "ada" }),
+            json!({ "fill": "Username", "value": "ada" }),
             json!({ "fill": "Password", "value": PASSWORD }),
             json!({ "click": "Sign in" }),
         ];
-        steps.extend(picture_steps());
+        steps.extend(video_steps());
         play(scene, "sign-in", &steps)
     });
 }
 
 #[test]
-fn nobody_gets_in_with_a_wrong_password_or_a_used_link() {
-    scene("nobody_gets_in_with_a_wrong_password_or_a_used_link", &NEEDS, |scene| {
+fn a_wrong_password_or_a_used_link_is_refused() {
+    scene("a_wrong_password_or_a_used_link_is_refused", &NEEDS, |scene| {
         let server = Server::start(scene, Place::Here, &["--demo"])?;
         let link = setup_link(&server)?;
         let set_up = |name: &str| {
             [
                 json!({ "goto": link }),
-                json!({ "fill": "User name", "value": name }),
+                json!({ "fill": "Username", "value": name }),
                 json!({ "fill": "Password", "value": PASSWORD }),
-                json!({ "click": "Create the account" }),
+                json!({ "click": "Create account" }),
             ]
         };
         let [a, b, c, d] = set_up("ada");
@@ -62,7 +62,7 @@ fn nobody_gets_in_with_a_wrong_password_or_a_used_link() {
         run(scene, "used-link", &[a, b, c, d, alert.clone()])?;
         let steps = [
             json!({ "goto": server.url("/") }),
-            json!({ "fill": "User name", "value": "ada" }),
+            json!({ "fill": "Username", "value": "ada" }),
             json!({ "fill": "Password", "value": "not the password" }),
             json!({ "click": "Sign in" }),
             alert,
@@ -72,16 +72,16 @@ fn nobody_gets_in_with_a_wrong_password_or_a_used_link() {
     });
 }
 
-/// From the list of cameras to a picture and the words for its path.
-fn picture_steps() -> Vec<Value> {
+/// Steps from the list of cameras to live video and the name of its path.
+fn video_steps() -> Vec<Value> {
     vec![
         json!({ "click": "Demo camera", "role": "link" }),
         json!({ "watch": 4, "timeoutMs": PICTURE_DEADLINE.as_millis() }),
-        json!({ "see": "Direct" }),
+        json!({ "see": ["Local network", "Direct"] }),
     ]
 }
 
-/// Runs steps that include watching, and looks at what was seen.
+/// Runs steps that include watching, and checks the last sample.
 fn play(scene: &Scene, name: &str, steps: &[Value]) -> Result<()> {
     let browser = run(scene, name, steps)?;
     let sample = browser.sample()?;
@@ -97,7 +97,7 @@ fn run(scene: &Scene, name: &str, steps: &[Value]) -> Result<Browser> {
     Ok(browser)
 }
 
-/// The link that the first start prints; it works once.
+/// Returns the setup link that the first start prints; it works once.
 fn setup_link(server: &Server<'_>) -> Result<String> {
     let output = server.output()?;
     let mut words = output.split_whitespace();

@@ -1,4 +1,4 @@
-//! Glass to glass: the clock in the test picture, read from the pixels that Chromium shows.
+//! Glass-to-glass delay, from the clock in the test picture as Chromium shows it.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The browser driver itself, tried without Porthole.
+//! Tests of the browser driver itself, without Porthole.
 
 use std::time::Duration;
 

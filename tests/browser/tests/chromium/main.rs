@@ -1,4 +1,4 @@
-//! Chromium watches: one binary, because linking costs more than running.
+//! The browser tests, in one binary because linking takes longer than running.
 
 mod dashboard;
 mod delay;
@@ -19,7 +19,7 @@ const NEEDS: [Need; 2] = [Need::Program, Need::Browser];
 const CAMERA_DEADLINE: Duration = Duration::from_secs(30);
 const PICTURE_DEADLINE: Duration = Duration::from_secs(30);
 
-/// The server on loopback, and a gateway with these cameras in a process of its own.
+/// Starts a server on loopback, and a gateway with these cameras in a separate process.
 fn server_and_gateway<'a>(
     scene: &'a Scene,
     cameras: &[(&str, &str)],
@@ -33,7 +33,7 @@ fn server_and_gateway<'a>(
     Ok((server, gateway, token))
 }
 
-/// A plain WHEP player with a picture.
+/// Opens a plain WHEP player and waits for its first frame.
 fn watch(
     scene: &Scene,
     name: &str,
@@ -47,11 +47,11 @@ fn watch(
     Ok(browser)
 }
 
-/// Watches until `frames` more are decoded; nothing may freeze or be lost meanwhile.
+/// Watches until `frames` more are decoded, and fails if the video freezes or loses packets.
 fn watch_smoothly(browser: &mut Browser, frames: u64, deadline: Duration) -> Result<Sample> {
     let before = browser.sample()?;
     let after = browser.wait_for_frames(frames, deadline)?;
-    ensure!(after.freeze_count == before.freeze_count, "the picture froze: {before:?} {after:?}");
-    ensure!(after.packets_lost <= before.packets_lost, "packets are missing: {before:?} {after:?}");
+    ensure!(after.freeze_count == before.freeze_count, "the video froze: {before:?} {after:?}");
+    ensure!(after.packets_lost <= before.packets_lost, "packets were lost: {before:?} {after:?}");
     Ok(after)
 }

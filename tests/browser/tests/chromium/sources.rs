@@ -1,4 +1,4 @@
-//! Real sources, watched in Chromium; each is killed and comes back.
+//! Real sources watched in Chromium; each is killed and started again.
 
 use std::time::{Duration, Instant};
 
@@ -9,15 +9,15 @@ use porthole_test_support::scene::{Need, Scene, report, scene};
 
 use crate::{server_and_gateway, watch, watch_smoothly};
 
-/// Chromium's buffer and the source's clock settle first: a second after it starts, a proxy of
-/// live555 sets its clock back by as long as its camera had been waiting.
-const SETTLING: u64 = 60;
-/// How long a source is watched; at 30 frames a second that is a few frames less than `FRAMES`.
+/// Frames before the measurement, until Chromium's buffer and the source's clock are stable: one
+/// second after it starts, the live555 proxy sets its clock back by the time its camera had waited.
+const WARM_UP_FRAMES: u64 = 60;
+/// Minimum time a source is watched; at 30 frames per second it has slightly fewer than `FRAMES`.
 const WATCHED: Duration = Duration::from_secs(5);
 const FRAMES: u64 = 160;
 const FRAMES_DEADLINE: Duration = Duration::from_secs(20);
-/// From the camera's return to the next decoded frame.
-const RETURN: Duration = Duration::from_secs(10);
+/// Time from the camera's restart to the next decoded frame.
+const RECOVERY: Duration = Duration::from_secs(10);
 
 #[test]
 fn an_rtsp_camera_of_gstreamer_is_watched_and_comes_back() {
@@ -45,7 +45,7 @@ fn source(name: &str, kind: Kind) {
 fn watch_through_a_restart(scene: &Scene, kind: Kind, camera: &mut Camera<'_>) -> Result<()> {
     let (server, _gateway, token) = server_and_gateway(scene, &[("yard", &camera.source())])?;
     let mut browser = watch(scene, "browser", &server, &token, "yard")?;
-    browser.wait_for_frames(SETTLING, FRAMES_DEADLINE)?;
+    browser.wait_for_frames(WARM_UP_FRAMES, FRAMES_DEADLINE)?;
     watch_for_a_while(&mut browser)?;
 
     camera.kill()?;
@@ -53,23 +53,23 @@ fn watch_through_a_restart(scene: &Scene, kind: Kind, camera: &mut Camera<'_>) -
     let started = Instant::now();
     camera.start()?;
     let returned = Instant::now();
-    let what = "the picture returns by itself";
+    let what = "the video returns without a new connection";
     browser
-        .wait_for_sample(what, RETURN, |sample| sample.frames_decoded > stopped.frames_decoded)?;
+        .wait_for_sample(what, RECOVERY, |sample| sample.frames_decoded > stopped.frames_decoded)?;
     let took = returned.elapsed();
     report(&format!(
-        "{}: the picture was back {took:.1?} after its camera, which took {:.1?} to start",
+        "{}: the video was back {took:.1?} after its camera, which took {:.1?} to start",
         kind.name(),
         returned.duration_since(started),
     ));
-    ensure!(took <= RETURN, "the picture was back {took:?} after its camera");
-    browser.wait_for_frames(SETTLING, FRAMES_DEADLINE)?;
+    ensure!(took <= RECOVERY, "the video was back {took:?} after its camera");
+    browser.wait_for_frames(WARM_UP_FRAMES, FRAMES_DEADLINE)?;
     watch_for_a_while(&mut browser)?;
     ensure!(browser.sample()?.connections == 1, "the page had to connect again");
     Ok(())
 }
 
-/// Each sample, one a second, must show more frames than the one before.
+/// Watches `FRAMES` frames; each of the samples, one per second, must have new ones.
 fn watch_for_a_while(browser: &mut Browser) -> Result<()> {
     let seen = browser.samples()?.len();
     let last = watch_smoothly(browser, FRAMES, FRAMES_DEADLINE)?;

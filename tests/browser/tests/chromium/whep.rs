@@ -1,4 +1,4 @@
-//! A page with no code of ours plays the demo camera.
+//! A plain WHEP page without Porthole's code plays the demo camera.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn a_plain_whep_page_plays_the_demo_camera() {
             ensure!(last.frames_decoded >= 100, "{name}: too few frames in 5 s: {last:?}");
             ensure!(
                 last.freeze_count == first.freeze_count,
-                "{name}: it froze: {first:?} {last:?}"
+                "{name}: the video froze: {first:?} {last:?}"
             );
             ensure!(last.codec.as_deref() == Some("video/H264"), "{name}: {last:?}");
             let deleted = browser.last(event("deleted"))?.context("nothing was deleted")?;
@@ -45,15 +45,16 @@ fn a_plain_whep_page_plays_the_demo_camera() {
 }
 
 #[test]
-fn whep_refuses_who_may_not_watch() {
-    scene("whep_refuses_who_may_not_watch", &NEEDS, |scene| {
+fn whep_refuses_a_missing_or_wrong_token() {
+    scene("whep_refuses_a_missing_or_wrong_token", &NEEDS, |scene| {
         let server = demo(scene)?;
         for token in ["", "wrong"] {
             let arguments =
                 json!({ "url": server.url("/whep/demo"), "token": token, "seconds": 1 });
             let mut browser =
                 Browser::script(scene, "refused", Place::Here, "whep.mjs", &arguments)?;
-            let error = browser.finish(DEADLINE).err().context("it was let in")?.to_string();
+            let error =
+                browser.finish(DEADLINE).err().context("the player was let in")?.to_string();
             ensure!(error.contains("WHEP answered 401"), "{error}");
         }
         Ok(())

@@ -1,63 +1,64 @@
-/** One `RTCPeerConnection`, from an offer to a stream of pictures. */
+/** One `RTCPeerConnection`: answers offers, adds candidates, and samples the statistics. */
 
 import { withTrickle } from '../core/sdp';
 import { sample, type Report, type Sample } from '../core/stats';
 import type { IceCandidate, IceServer } from '../protocol';
 
-/** Often enough to notice a stopped picture, seldom enough to cost nothing. */
+/** Often enough to notice that the video stopped, seldom enough to cost nothing. */
 const SAMPLE_EVERY_MS = 1_000;
-/** Until the first picture, which is told at once. */
+/** Interval until the first frame, so that it is noticed at once. */
 const FIRST_SAMPLE_EVERY_MS = 100;
 
-export interface PeerListener {
+export interface PeerConnectionListener {
   candidate(candidate: IceCandidate): void;
   ice(state: 'connected' | 'disconnected' | 'failed'): void;
   stream(stream: MediaStream): void;
   sampled(sample: Sample): void;
 }
 
-/** Everything of one camera on one transport. */
-const BUNDLE: RTCConfiguration = { bundlePolicy: 'max-bundle' };
+/** All media of a camera use one transport. */
+const CONFIGURATION: RTCConfiguration = { bundlePolicy: 'max-bundle' };
 
-export class Peer {
+export class PeerConnection {
   readonly #pc: RTCPeerConnection;
-  readonly #listener: PeerListener;
+  readonly #listener: PeerConnectionListener;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #sample: Sample | null = null;
   #closed = false;
   stream: MediaStream | null = null;
 
-  constructor(iceServers: readonly IceServer[], listener: PeerListener) {
+  constructor(iceServers: readonly IceServer[], listener: PeerConnectionListener) {
     this.#listener = listener;
-    this.#pc = new RTCPeerConnection({ ...BUNDLE, iceServers: [...iceServers] });
-    this.#pc.onicecandidate = ({ candidate }) => listener.candidate(plain(candidate));
-    this.#pc.oniceconnectionstatechange = () => this.#iceChanged();
+    this.#pc = new RTCPeerConnection({ ...CONFIGURATION, iceServers: [...iceServers] });
+    this.#pc.onicecandidate = ({ candidate }) => listener.candidate(toIceCandidate(candidate));
+    this.#pc.oniceconnectionstatechange = () => this.#handleIceState();
     this.#pc.onconnectionstatechange = () => {
-      // A DTLS handshake that fails shows here only.
+      // A failed DTLS handshake is reported here only.
       if (this.#pc.connectionState === 'failed') listener.ice('failed');
     };
-    this.#pc.ontrack = (event) => this.#track(event);
+    this.#pc.ontrack = (event) => this.#handleTrack(event);
     this.#scheduleSample();
   }
 
-  /** The answer to an offer, the first or another one. */
+  /** Applies an offer, the first or a later one, and returns the answer. */
   async answer(offer: string): Promise<string> {
     await this.#pc.setRemoteDescription({ type: 'offer', sdp: offer });
     await this.#pc.setLocalDescription();
     return withTrickle(this.#pc.localDescription?.sdp ?? '');
   }
 
-  /** May be called before the offer is applied: the connection keeps operations in order. */
+  /** Adds a remote candidate, also before the offer is applied: the browser queues operations. */
   async addCandidate(candidate: IceCandidate): Promise<void> {
-    const whole = candidate.sdpMid !== undefined || candidate.sdpMLineIndex !== undefined;
-    // The end of the candidates may come without the media section it belongs to.
-    await this.#pc.addIceCandidate(whole ? candidate : { ...candidate, sdpMLineIndex: 0 });
+    const hasSection = candidate.sdpMid !== undefined || candidate.sdpMLineIndex !== undefined;
+    // The end of candidates may come without the name of its media section.
+    await this.#pc.addIceCandidate(hasSection ? candidate : { ...candidate, sdpMLineIndex: 0 });
   }
 
-  /** For the next time ICE restarts; what flows is left alone. */
+  /** Sets the ICE servers for the next ICE restart; the current path stays as it is. */
   setIceServers(iceServers: readonly IceServer[]): void {
-    // What is left out of a configuration would be changed, and most of it may not be.
-    this.#pc.setConfiguration({ ...BUNDLE, iceServers: [...iceServers] });
+    // The whole configuration is needed: a field that is left out counts as a change, and most
+    // fields must not change.
+    this.#pc.setConfiguration({ ...CONFIGURATION, iceServers: [...iceServers] });
   }
 
   close(): void {
@@ -70,23 +71,23 @@ export class Peer {
     this.#pc.close();
   }
 
-  #iceChanged(): void {
+  #handleIceState(): void {
     const state = this.#pc.iceConnectionState;
     if (state === 'connected' || state === 'completed') this.#listener.ice('connected');
     else if (state === 'disconnected' || state === 'failed') this.#listener.ice(state);
   }
 
-  #track({ receiver, track, streams }: RTCTrackEvent): void {
-    showAtOnce(receiver);
+  #handleTrack({ receiver, track, streams }: RTCTrackEvent): void {
+    minimizeDelay(receiver);
     this.stream = streams[0] ?? new MediaStream([track]);
     this.#listener.stream(this.stream);
   }
 
   #scheduleSample(): void {
     if (this.#closed) return;
-    const seen = this.#sample !== null && this.#sample.framesDecoded > 0;
-    const wait = seen ? SAMPLE_EVERY_MS : FIRST_SAMPLE_EVERY_MS;
-    this.#timer = setTimeout(() => void this.#takeSample(), wait);
+    const hasVideo = this.#sample !== null && this.#sample.framesDecoded > 0;
+    const delay = hasVideo ? SAMPLE_EVERY_MS : FIRST_SAMPLE_EVERY_MS;
+    this.#timer = setTimeout(() => void this.#takeSample(), delay);
   }
 
   async #takeSample(): Promise<void> {
@@ -102,15 +103,15 @@ export class Peer {
   }
 }
 
-/** A camera is watched live: no frame waits longer than it must. */
-function showAtOnce(receiver: RTCRtpReceiver): void {
+/** Asks the browser to show frames as early as it can: a camera is watched live. */
+function minimizeDelay(receiver: RTCRtpReceiver): void {
   const hinted: RTCRtpReceiver & { playoutDelayHint?: number | null } = receiver;
   if ('jitterBufferTarget' in hinted) hinted.jitterBufferTarget = 0;
   if ('playoutDelayHint' in hinted) hinted.playoutDelayHint = 0;
 }
 
-/** As the protocol has it; `null` ends the candidates. */
-function plain(candidate: RTCIceCandidate | null): IceCandidate {
+/** Converts a candidate of the browser; `null` stands for the end of candidates. */
+function toIceCandidate(candidate: RTCIceCandidate | null): IceCandidate {
   if (candidate === null) return { candidate: '' };
   const { sdpMid, sdpMLineIndex, usernameFragment } = candidate;
   return {

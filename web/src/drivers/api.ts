@@ -2,7 +2,7 @@
 
 import type { Claim, ErrorBody, Me, Setup, SignIn } from '../protocol';
 
-/** A refusal, in the server's own words. */
+/** A failed call; the message is for people. `status` is 0 if the server was not reached. */
 export class ApiError extends Error {
   readonly status: number;
 
@@ -18,7 +18,7 @@ const TIMEOUT_MS = 15_000;
 export const api = {
   setUp: (body: Setup) => call<Me>('POST', 'setup', body),
   signIn: (body: SignIn) => call<Me>('POST', 'session', body),
-  /** Who is signed in; `null` when nobody is. */
+  /** Returns the signed-in user, or `null` if nobody is signed in. */
   async me(): Promise<Me | null> {
     try {
       return await call<Me>('GET', 'session');
@@ -28,31 +28,31 @@ export const api = {
     }
   },
   signOut: () => call<null>('DELETE', 'session'),
-  makeClaim: () => call<Claim>('POST', 'claims', {}),
+  createClaim: () => call<Claim>('POST', 'claims', {}),
 };
 
-/** That an answer fits its route is the generated contract's promise. */
+/** Calls a route. The body is not checked: client and server types come from one definition. */
 async function call<T>(method: string, route: string, body?: unknown): Promise<T> {
   const init: RequestInit = { method, signal: AbortSignal.timeout(TIMEOUT_MS) };
   if (body !== undefined) {
     init.headers = { 'content-type': 'application/json' };
     init.body = JSON.stringify(body);
   }
-  const response = await reach(`/api/v1/${route}`, init);
-  const answer: unknown = await response.json().catch(() => null);
-  if (!response.ok) throw new ApiError(response.status, wordsOf(response, answer));
-  return answer as T;
+  const response = await send(`/api/v1/${route}`, init);
+  const result: unknown = await response.json().catch(() => null);
+  if (!response.ok) throw new ApiError(response.status, errorText(response, result));
+  return result as T;
 }
 
-async function reach(url: string, init: RequestInit): Promise<Response> {
+async function send(url: string, init: RequestInit): Promise<Response> {
   try {
     return await fetch(url, init);
   } catch {
-    throw new ApiError(0, 'The server cannot be reached. Check that it runs, then try again.');
+    throw new ApiError(0, 'Cannot reach the server. Check that it is running, then try again.');
   }
 }
 
-function wordsOf(response: Response, answer: unknown): string {
-  const { error } = (answer ?? {}) as Partial<ErrorBody>;
-  return error ?? `The server answered ${response.status} ${response.statusText}.`;
+function errorText({ status, statusText }: Response, body: unknown): string {
+  const { error } = (body ?? {}) as Partial<ErrorBody>;
+  return error ?? `The server returned error ${`${status} ${statusText}`.trim()}. Try again later.`;
 }

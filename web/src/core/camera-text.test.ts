@@ -1,0 +1,37 @@
+import { expect, test } from 'vitest';
+import type { Camera } from '../protocol';
+import { announceChanges, summary, unavailableReason } from './camera-text';
+
+const camera = (more: Partial<Camera>): Camera => ({
+  gateway: 'gw',
+  id: 'door',
+  name: 'Door',
+  state: 'live',
+  viewers: 0,
+  ...more,
+});
+
+test('a camera that cannot be watched has a reason', () => {
+  expect(unavailableReason(camera({}))).toBeNull();
+  expect(unavailableReason(camera({ state: 'offline' }))).toBe('The gateway is not connected.');
+  expect(unavailableReason(camera({ state: 'failed', reason: 'no route to host' }))).toBe(
+    'No route to host.',
+  );
+  expect(unavailableReason(camera({ state: 'failed' }))).toMatch(/keeps trying/);
+});
+
+test('the summary counts the cameras that are ready', () => {
+  const failed = camera({ state: 'failed' });
+  expect(summary([camera({})])).toBe('1 camera, ready');
+  expect(summary([failed])).toBe('1 camera, not ready');
+  expect(summary([camera({}), camera({})])).toBe('2 cameras, all ready');
+  expect(summary([camera({}), failed])).toBe('2 cameras, 1 ready');
+  expect(summary([failed, failed])).toBe('2 cameras, none ready');
+});
+
+test('only changes are announced', () => {
+  const before = [camera({}), camera({ id: 'yard', name: 'Yard', state: 'idle' })];
+  const after = [camera({ state: 'failed' }), before[1]!, camera({ id: 'new' })];
+  expect(announceChanges(before, after)).toBe('Door: Failed.');
+  expect(announceChanges(after, after)).toBe('');
+});

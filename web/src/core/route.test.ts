@@ -1,0 +1,19 @@
+import { expect, test } from 'vitest';
+import { pathTo, routeOf } from './route';
+
+test.each([
+  ['/', '', { page: 'cameras' }],
+  ['/camera/front-door_2.main', '', { page: 'camera', id: 'front-door_2.main' }],
+  ['/camera/demo/', '', { page: 'camera', id: 'demo' }],
+  ['/camera/', '', { page: 'not-found' }],
+  ['/camera/-x', '', { page: 'not-found' }],
+  ['/camera/a/b', '', { page: 'not-found' }],
+  ['/camera/%2e%2e', '', { page: 'not-found' }],
+  ['/sign-in', '', { page: 'sign-in' }],
+  ['/setup', '#t=abc-123', { page: 'setup', token: 'abc-123' }],
+  ['/setup', '', { page: 'setup', token: null }],
+  ['/elsewhere', '', { page: 'not-found' }],
+] as const)('%s%s leads to its page', (path, hash, route) => {
+  expect(routeOf(path, hash)).toEqual(route);
+  if (route.page === 'camera') expect(routeOf(pathTo(route), '')).toEqual(route);
+});

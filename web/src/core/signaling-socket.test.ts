@@ -1,0 +1,204 @@
+import { describe, expect, test } from 'vitest';
+import { LOCAL } from './rpc';
+import { INITIAL_STATE, nextTimeout, step } from './signaling-socket';
+import type { SocketEffect, SocketEvent, SocketState } from './signaling-socket';
+
+/** A socket machine with a clock that the test moves. */
+class Bench {
+  state: SocketState = INITIAL_STATE;
+  now = 1_000;
+  effects: SocketEffect[] = [];
+
+  dispatch(event: SocketEvent): this {
+    const { state, effects } = step(this.state, event, { now: this.now, random: 1 });
+    this.state = state;
+    this.effects = [...effects];
+    return this;
+  }
+
+  receive(message: object): this {
+    return this.dispatch({ type: 'message', text: JSON.stringify({ jsonrpc: '2.0', ...message }) });
+  }
+
+  advance(ms: number): this {
+    this.now += ms;
+    return this.dispatch({ type: 'timeout' });
+  }
+
+  up(): this {
+    this.dispatch({ type: 'start' }).dispatch({ type: 'opened' });
+    return this.receive({ id: this.lastSent().id, result: { id: 'viewer-1' } });
+  }
+
+  request(token: number): this {
+    return this.dispatch({ type: 'request', token, method: 'extend', params: { session: 's' } });
+  }
+
+  get effectTypes(): string[] {
+    return this.effects.map((effect) => effect.type);
+  }
+
+  /** Returns the last message that was sent. */
+  lastSent(): { id: number; method?: string; error?: { code: number } } {
+    const send = this.effects.findLast((effect) => effect.type === 'send');
+    if (send?.type !== 'send') throw new Error('nothing was sent');
+    return JSON.parse(send.text) as ReturnType<Bench['lastSent']>;
+  }
+
+  /** Returns the code of the fault that the request with this token resolved to. */
+  faultCode(token: number): number | undefined {
+    for (const effect of this.effects) {
+      if (effect.type === 'resolve' && effect.token === token && !effect.outcome.ok) {
+        return effect.outcome.fault.code;
+      }
+    }
+    return undefined;
+  }
+}
+
+describe('connecting', () => {
+  test('it registers first, and is up once the server has responded', () => {
+    const bench = new Bench().dispatch({ type: 'start' });
+    expect(bench.effectTypes).toEqual(['open']);
+    expect(bench.dispatch({ type: 'opened' }).lastSent().method).toBe('register');
+    expect(bench.state.phase).toBe('registering');
+    expect(bench.receive({ id: bench.lastSent().id, result: { id: 'v' } }).effectTypes).toEqual([
+      'up',
+    ]);
+    expect(nextTimeout(bench.state)).toBeNull();
+  });
+
+  test('a refused registration is tried again, unless the sign-in has ended', () => {
+    for (const [code, effects, phase] of [
+      [480, ['close', 'check-sign-in'], 'waiting'],
+      [401, ['close', 'signed-out'], 'stopped'],
+    ] as const) {
+      const bench = new Bench().dispatch({ type: 'start' }).dispatch({ type: 'opened' });
+      bench.receive({ id: bench.lastSent().id, error: { code, message: 'no' } });
+      expect(bench.effectTypes).toEqual(effects);
+      expect(bench.state.phase).toBe(phase);
+    }
+  });
+
+  test('a handshake that hangs is given up', () => {
+    const bench = new Bench().dispatch({ type: 'start' }).advance(9_999);
+    expect(bench.state.phase).toBe('opening');
+    expect(bench.advance(1).effectTypes).toEqual(['close', 'check-sign-in']);
+  });
+});
+
+describe('reconnecting', () => {
+  test('the delays double up to a bound', () => {
+    const bench = new Bench().dispatch({ type: 'start' });
+    const waits = Array.from({ length: 8 }, () => {
+      bench.dispatch({ type: 'closed' });
+      const wait = (nextTimeout(bench.state) ?? 0) - bench.now;
+      expect(bench.advance(wait).effectTypes).toEqual(['open']);
+      return wait;
+    });
+    expect(waits).toEqual([400, 800, 1600, 3200, 6400, 8000, 8000, 8000]);
+  });
+
+  test('a connection that lasted resets the delays, a short one does not', () => {
+    for (const [lasted, wait] of [
+      [5_000, 400],
+      [4_999, 800],
+    ] as const) {
+      const bench = new Bench().dispatch({ type: 'start' }).dispatch({ type: 'closed' });
+      bench.now += 400;
+      bench.dispatch({ type: 'timeout' }).dispatch({ type: 'opened' });
+      bench.receive({ id: bench.lastSent().id, result: {} });
+      bench.now += lasted;
+      bench.dispatch({ type: 'closed' });
+      expect(bench.effectTypes).toEqual(['down']);
+      expect((nextTimeout(bench.state) ?? 0) - bench.now).toBe(wait);
+    }
+  });
+
+  test('it reconnects at once when the network is back, and only while it waits', () => {
+    const bench = new Bench().dispatch({ type: 'start' }).dispatch({ type: 'closed' });
+    expect(bench.dispatch({ type: 'reconnect-now' }).effectTypes).toEqual(['open']);
+    expect(bench.dispatch({ type: 'reconnect-now' }).effectTypes).toEqual([]);
+  });
+
+  test('nothing happens once it is stopped', () => {
+    const bench = new Bench().up().dispatch({ type: 'stop' });
+    expect(bench.effectTypes).toEqual(['close', 'down']);
+    expect(bench.dispatch({ type: 'closed' }).effectTypes).toEqual([]);
+    expect(nextTimeout(bench.state)).toBeNull();
+  });
+});
+
+describe('requests', () => {
+  test('responses find their requests in any order', () => {
+    const bench = new Bench().up();
+    const first = bench.request(1).lastSent().id;
+    const second = bench.request(2).lastSent().id;
+    bench.receive({ id: second, result: { expiryTimeSeconds: 9 } });
+    expect(bench.effects).toEqual([
+      { type: 'resolve', token: 2, outcome: { ok: true, result: { expiryTimeSeconds: 9 } } },
+    ]);
+    expect(bench.receive({ id: first, error: { code: 404, message: '' } }).faultCode(1)).toBe(404);
+    expect(bench.receive({ id: first, result: {} }).effectTypes).toEqual([]);
+  });
+
+  test('each one fails when there is no connection, or the connection is lost', () => {
+    expect(new Bench().request(1).faultCode(1)).toBe(LOCAL.OFFLINE);
+    const bench = new Bench().up().request(1).request(2).dispatch({ type: 'closed' });
+    expect([bench.faultCode(1), bench.faultCode(2)]).toEqual([LOCAL.OFFLINE, LOCAL.OFFLINE]);
+    expect(bench.state.pending).toEqual([]);
+  });
+
+  test('one without a response fails; if nothing else arrived either, the connection is dead', () => {
+    const alive = new Bench().up().request(1);
+    alive.now += 10;
+    alive.receive({ method: 'portholeCameras', params: { cameras: [] } });
+    expect(alive.advance(20_000).faultCode(1)).toBe(LOCAL.TIMED_OUT);
+    expect(alive.state.phase).toBe('up');
+
+    const dead = new Bench().up().request(1).advance(20_000);
+    expect(dead.effectTypes).toEqual(['close', 'resolve', 'down']);
+    expect(dead.state.phase).toBe('waiting');
+  });
+
+  test('there are never more than 32 pending', () => {
+    const bench = new Bench().up();
+    for (let token = 1; token <= 32; token++) bench.request(token);
+    expect(bench.effectTypes).toEqual(['send']);
+    expect(bench.request(33).faultCode(33)).toBe(LOCAL.TOO_MANY);
+  });
+});
+
+describe('messages', () => {
+  const invite = { id: 7, method: 'invite', params: { session: 's', offer: 'v=0' } };
+  test.each([
+    ['an offer', invite, ['deliver']],
+    ['a notification', { method: 'trickle', params: {} }, ['deliver']],
+    ['an error', { method: 'error', error: { code: 1002, message: '' } }, ['deliver']],
+    ['a method of devices', { id: 7, method: 'connect', params: {} }, ['send']],
+    ['a response without a request', { id: 99, result: {} }, []],
+  ])('%s', (_, message, effects) => {
+    expect(new Bench().up().receive(message).effectTypes).toEqual(effects);
+  });
+
+  test('malformed messages are ignored', () => {
+    for (const text of [
+      '',
+      '{',
+      '[]',
+      '1',
+      'null',
+      '{"jsonrpc":"2.0"}',
+      `"${'x'.repeat(70_000)}"`,
+    ]) {
+      expect(new Bench().up().dispatch({ type: 'message', text }).effectTypes).toEqual([]);
+    }
+  });
+
+  test('nothing is sent unless the connection is up', () => {
+    expect(
+      new Bench().dispatch({ type: 'start' }).dispatch({ type: 'send', text: '{}' }).effectTypes,
+    ).toEqual([]);
+    expect(new Bench().up().dispatch({ type: 'send', text: '{}' }).effectTypes).toEqual(['send']);
+  });
+});

@@ -1,0 +1,106 @@
+/** The texts of the player: a phase, a title and a detail line for each state of the viewer. */
+
+import { describe, oneLine, sentence } from './reasons';
+import type { Session, Stage, ViewerState } from './viewer-contract';
+import { isStalled } from './viewer-session';
+
+export type Phase =
+  'connecting' | 'negotiating' | 'playing' | 'interrupted' | 'reconnecting' | 'failed';
+
+export interface View {
+  readonly phase: Phase;
+  readonly title: string;
+  readonly detail: string;
+  /** Progress of connecting, from 0 to 1; `null` while not connecting. */
+  readonly progress: number | null;
+  /** Time of the next automatic retry, in milliseconds of `Env.now`. */
+  readonly retryAt: number | null;
+  /** True if "Retry now" is worth offering. */
+  readonly canRetry: boolean;
+}
+
+export function viewOf(state: ViewerState): View {
+  const { session, previous, reason } = state;
+  if (previous !== null) return PLAYING;
+  if (session !== null && session.stage === 'playing') return playingView(state, session);
+  if (session !== null) return progressView(state, session.stage);
+  if (reason !== null && state.signalingUp) {
+    const { title, hint } = describe(reason);
+    // Retrying is pointless while a camera is known to be offline: its return starts the video.
+    const canRetry =
+      state.retryAt !== null || reason.kind === 'codec' || reason.kind === 'forbidden';
+    return {
+      phase: 'failed',
+      title,
+      detail: hint,
+      progress: null,
+      retryAt: state.retryAt,
+      canRetry,
+    };
+  }
+  return waitingView(state);
+}
+
+const PLAYING: View = {
+  phase: 'playing',
+  title: 'Playing',
+  detail: '',
+  progress: null,
+  retryAt: null,
+  canRetry: false,
+};
+
+function playingView({ camera }: ViewerState, session: Session): View {
+  // While frames arrive, a doubtful ICE connection is not worth mentioning.
+  if (!isStalled(session)) return PLAYING;
+  const interrupted = { ...PLAYING, phase: 'interrupted' as const };
+  if (session.iceDeadline !== null) {
+    const detail = 'Looking for another path to the gateway.';
+    return { ...interrupted, title: 'Connection interrupted', detail };
+  }
+  const cameraLost = camera?.state === 'failed' || camera?.state === 'connecting';
+  const title = cameraLost ? 'The camera stopped sending video' : 'The video stopped';
+  const detail = cameraLost ? 'The gateway is reconnecting to it.' : 'Waiting for it to continue.';
+  return { ...interrupted, title, detail: camera?.reason ? sentence(camera.reason) : detail };
+}
+
+const STEPS: Record<Stage, { title: string; detail: string; progress: number }> = {
+  requesting: { title: 'Contacting the gateway', detail: '', progress: 0.2 },
+  'awaiting-offer': { title: 'Preparing the stream', detail: '', progress: 0.4 },
+  answering: { title: 'Negotiating video', detail: '', progress: 0.55 },
+  checking: {
+    title: 'Finding the best path',
+    detail: 'Trying direct and relayed connections.',
+    progress: 0.7,
+  },
+  connected: { title: 'Connected, waiting for video', detail: '', progress: 0.9 },
+  playing: { title: 'Playing', detail: '', progress: 1 },
+};
+
+function progressView(state: ViewerState, stage: Stage): View {
+  const { camera, hasPlayed, reason } = state;
+  const { title, detail, progress } = STEPS[stage];
+  const first = stage === 'requesting' ? 'connecting' : 'negotiating';
+  const again = hasPlayed || reason !== null;
+  const cameraIsSlow =
+    camera?.state === 'connecting' && (stage === 'awaiting-offer' || stage === 'connected');
+  return {
+    phase: again ? 'reconnecting' : first,
+    title: cameraIsSlow ? 'Waiting for the camera' : title,
+    detail: cameraIsSlow ? 'The gateway is connecting to it.' : reason ? oneLine(reason) : detail,
+    progress,
+    retryAt: null,
+    canRetry: false,
+  };
+}
+
+function waitingView({ signalingUp, hasPlayed }: ViewerState): View {
+  return {
+    phase: hasPlayed ? 'reconnecting' : 'connecting',
+    title: signalingUp ? 'Looking for the camera' : 'Connecting to the server',
+    detail: signalingUp ? '' : 'The video starts automatically once connected.',
+    progress: 0.05,
+    retryAt: null,
+    canRetry: false,
+  };
+}

@@ -1,0 +1,146 @@
+/** The connection to the signaling server: runs `core/signaling-socket` on a WebSocket. */
+
+import * as rpc from '../core/rpc';
+import type { Incoming, Outcome } from '../core/rpc';
+import * as machine from '../core/signaling-socket';
+import type {
+  SocketEffect,
+  SocketEvent,
+  SocketRequest,
+  SocketState,
+} from '../core/signaling-socket';
+import { SUBPROTOCOL, WEBSOCKET_PATH } from '../protocol';
+import type { ClientNotices, ClientRequests, Fault, RequestId } from '../protocol';
+import { Runner } from './runner';
+
+export interface SignalingListener {
+  up?(): void;
+  down?(): void;
+  incoming?(incoming: Exclude<Incoming, { kind: 'response' }>): void;
+  /** The connection could not be opened; the sign-in may have ended. */
+  checkSignIn?(): void;
+  /** The server no longer accepts the sign-in. */
+  signedOut?(): void;
+}
+
+export class Signaling {
+  readonly #runner: Runner<SocketState, SocketEvent, SocketEffect>;
+  readonly #listeners = new Set<SignalingListener>();
+  /** Resolvers of the pending requests, by token. */
+  readonly #resolvers = new Map<number, (outcome: Outcome<unknown>) => void>();
+  #nextToken = 1;
+  #socket: WebSocket | null = null;
+
+  constructor() {
+    this.#runner = new Runner(
+      { step: machine.step, nextTimeout: machine.nextTimeout, timeout: { type: 'timeout' } },
+      machine.INITIAL_STATE,
+      (effect) => this.#apply(effect),
+      () => undefined,
+    );
+  }
+
+  get isUp(): boolean {
+    return this.#runner.state.phase === 'up';
+  }
+
+  start(): void {
+    this.#runner.dispatch({ type: 'start' });
+  }
+
+  stop(): void {
+    this.#runner.dispatch({ type: 'stop' });
+  }
+
+  /** Ends the wait before the next attempt, if there is one. */
+  reconnectNow(): void {
+    this.#runner.dispatch({ type: 'reconnect-now' });
+  }
+
+  /** Adds a listener. Returns the function that removes it. */
+  listen(listener: SignalingListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Sends a request. The promise always resolves, with a fault if there is no response. The result
+   * is not checked: client and server types come from one definition.
+   */
+  request<M extends keyof ClientRequests>(
+    method: M,
+    params: ClientRequests[M]['params'],
+  ): Promise<Outcome<ClientRequests[M]['result']>> {
+    return new Promise((resolve) => {
+      const token = this.#nextToken++;
+      this.#resolvers.set(token, (outcome) =>
+        resolve(outcome as Outcome<ClientRequests[M]['result']>),
+      );
+      this.#runner.dispatch({ type: 'request', token, method, params } as SocketRequest);
+    });
+  }
+
+  notify<M extends keyof ClientNotices>(method: M, params: ClientNotices[M]['params']): void {
+    this.#runner.dispatch({ type: 'send', text: rpc.notification(method, params) });
+  }
+
+  respond(id: RequestId, result: unknown): void {
+    this.#runner.dispatch({ type: 'send', text: rpc.response(id, result) });
+  }
+
+  respondWithError(id: RequestId, fault: Fault): void {
+    this.#runner.dispatch({ type: 'send', text: rpc.errorResponse(id, fault) });
+  }
+
+  #apply(effect: SocketEffect): void {
+    switch (effect.type) {
+      case 'open':
+        return this.#open();
+      case 'close':
+        return this.#close();
+      case 'send':
+        return this.#socket?.send(effect.text);
+      case 'resolve': {
+        const resolve = this.#resolvers.get(effect.token);
+        this.#resolvers.delete(effect.token);
+        return resolve?.(effect.outcome);
+      }
+      case 'deliver':
+        return this.#forEachListener((listener) => listener.incoming?.(effect.incoming));
+      case 'up':
+        return this.#forEachListener((listener) => listener.up?.());
+      case 'down':
+        return this.#forEachListener((listener) => listener.down?.());
+      case 'check-sign-in':
+        return this.#forEachListener((listener) => listener.checkSignIn?.());
+      case 'signed-out':
+        return this.#forEachListener((listener) => listener.signedOut?.());
+    }
+  }
+
+  #forEachListener(call: (listener: SignalingListener) => void): void {
+    for (const listener of [...this.#listeners]) call(listener);
+  }
+
+  #open(): void {
+    this.#close();
+    const url = new URL(WEBSOCKET_PATH, location.href);
+    url.protocol = url.protocol.replace('http', 'ws');
+    url.hash = '';
+    const socket = new WebSocket(url, SUBPROTOCOL);
+    this.#socket = socket;
+    const isCurrent = () => this.#socket === socket;
+    socket.onopen = () => isCurrent() && this.#runner.dispatch({ type: 'opened' });
+    socket.onclose = () => isCurrent() && this.#runner.dispatch({ type: 'closed' });
+    socket.onmessage = ({ data }: MessageEvent<unknown>) => {
+      if (isCurrent() && typeof data === 'string')
+        this.#runner.dispatch({ type: 'message', text: data });
+    };
+  }
+
+  #close(): void {
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+  }
+}

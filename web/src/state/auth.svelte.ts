@@ -1,0 +1,41 @@
+/** The signed-in user. */
+
+import { api } from '../drivers/api';
+import type { Me, Setup, SignIn } from '../protocol';
+
+class Auth {
+  /** The signed-in user, `null` if nobody is signed in, `undefined` before the server answered. */
+  me = $state<Me | null | undefined>(undefined);
+  /** The error of the last `load`, if it failed. */
+  error = $state<string | null>(null);
+
+  /** Asks the server who is signed in. */
+  async load(): Promise<void> {
+    try {
+      this.me = await api.me();
+      this.error = null;
+    } catch (error) {
+      this.error = error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  async signIn(body: SignIn): Promise<void> {
+    this.me = await api.signIn(body);
+  }
+
+  async setUp(body: Setup): Promise<void> {
+    this.me = await api.setUp(body);
+  }
+
+  async signOut(): Promise<void> {
+    await api.signOut();
+    this.me = null;
+  }
+
+  /** Notes that the server no longer accepts the session cookie. */
+  signedOut(): void {
+    this.me = null;
+  }
+}
+
+export const auth = new Auth();

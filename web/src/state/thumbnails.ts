@@ -1,0 +1,38 @@
+/** The last frame shown of each camera, for its tile. In memory only, so gone with the page. */
+
+import type { CameraId } from '../protocol';
+
+/** A tile is no wider than this on most screens. */
+const WIDTH = 640;
+const MAX_THUMBNAILS = 48;
+
+const thumbnails = new Map<CameraId, ImageBitmap>();
+
+export function thumbnailOf(id: CameraId): ImageBitmap | null {
+  return thumbnails.get(id) ?? null;
+}
+
+export function clearThumbnails(): void {
+  for (const bitmap of thumbnails.values()) bitmap.close();
+  thumbnails.clear();
+}
+
+/** Saves the current frame of a video as the camera's thumbnail; drops the oldest if full. */
+export async function saveThumbnail(id: CameraId, video: HTMLVideoElement): Promise<void> {
+  if (video.videoWidth === 0) return;
+  try {
+    const bitmap = await createImageBitmap(video, {
+      resizeWidth: Math.min(WIDTH, video.videoWidth),
+    });
+    thumbnails.get(id)?.close();
+    thumbnails.delete(id);
+    thumbnails.set(id, bitmap);
+    const oldest = thumbnails.keys().next().value;
+    if (thumbnails.size > MAX_THUMBNAILS && oldest !== undefined) {
+      thumbnails.get(oldest)?.close();
+      thumbnails.delete(oldest);
+    }
+  } catch {
+    // The frame was gone before it could be copied: the tile keeps its old thumbnail.
+  }
+}

@@ -62,17 +62,6 @@ step_licences() {
     fi
 }
 
-# A test writes the dashboard's types; they must be what is committed.
-step_types() {
-    local before after
-    before=$(sha256sum web/src/protocol/*)
-    cargo test --locked --package porthole-signaling-proto --test typescript || return 1
-    after=$(sha256sum web/src/protocol/*)
-    [ "$before" = "$after" ] && return
-    echo "web/src/protocol differed from signaling/proto; it is up to date now: commit it"
-    return 1
-}
-
 step_build() {
     cargo build --locked --workspace --all-targets
 }

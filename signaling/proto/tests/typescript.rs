@@ -1,5 +1,5 @@
-//! Writes the TypeScript of every message to `web/src/protocol/index.ts`. What is committed there
-//! must be what this writes: CI runs it and then `git diff --exit-code web/src/protocol`.
+//! Checks that `web/src/protocol/index.ts` holds the TypeScript of every message. If the file is
+//! out of date, the test writes it and fails: run it again, and commit what it wrote.
 
 #![expect(clippy::unwrap_used, reason = "only a test is in here")]
 
@@ -28,9 +28,11 @@ fn the_dashboard_speaks_the_same_protocol() {
     constants(&mut text);
     let text: String = text.lines().flat_map(|line| [line.trim_end(), "\n"]).collect();
     // Written only when it changed, so that nothing is rebuilt for its date.
-    if std::fs::read_to_string(&file).ok().as_deref() != Some(&text) {
+    let is_current = std::fs::read_to_string(&file).ok().as_deref() == Some(&text);
+    if !is_current {
         std::fs::write(&file, text).unwrap();
     }
+    assert!(is_current, "web/src/protocol/index.ts was out of date; it is written now: commit it");
 }
 
 fn types(text: &mut String) {

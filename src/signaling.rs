@@ -2,7 +2,7 @@
 
 use crate::{config::Config, data, say, shutdown};
 use anyhow::ensure;
-use porthole_signaling::{Server, TurnOffer};
+use porthole_signaling::{Server, TurnConfig};
 use std::{borrow::Cow, net::SocketAddr, time::Duration};
 
 /// How long the credentials for one session let it begin to use TURN.
@@ -12,14 +12,14 @@ const TURN_CREDENTIALS_LIFETIME: Duration = Duration::from_secs(10 * 60);
 pub async fn run(config: &Config) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
     let stop = shutdown::on_signal()?;
-    let server = bind(config, offer_elsewhere(config)?).await?;
+    let server = bind(config, external_turn_config(config)?).await?;
     say::welcome(&address(config), server.setup_link().as_deref())?;
     server.run(stop).await;
     Ok(())
 }
 
 /// Binds it, with this TURN server to offer.
-pub async fn bind(config: &Config, turn: Option<TurnOffer>) -> anyhow::Result<Server> {
+pub async fn bind(config: &Config, turn: Option<TurnConfig>) -> anyhow::Result<Server> {
     let http = config.signaling.http;
     say::progress(format_args!("starting signaling and dashboard on {http}"));
     let mut server = porthole_signaling::Config::new(http, &config.data);
@@ -30,12 +30,12 @@ pub async fn bind(config: &Config, turn: Option<TurnOffer>) -> anyhow::Result<Se
 }
 
 /// A TURN server and the secret shared with it.
-pub fn offer(urls: Vec<String>, secret: &str) -> TurnOffer {
-    TurnOffer { urls, secret: secret.as_bytes().to_vec(), lifetime: TURN_CREDENTIALS_LIFETIME }
+pub fn turn_config(urls: Vec<String>, secret: &str) -> TurnConfig {
+    TurnConfig { urls, secret: secret.as_bytes().to_vec(), lifetime: TURN_CREDENTIALS_LIFETIME }
 }
 
 /// The TURN server that runs elsewhere.
-fn offer_elsewhere(config: &Config) -> anyhow::Result<Option<TurnOffer>> {
+fn external_turn_config(config: &Config) -> anyhow::Result<Option<TurnConfig>> {
     let signaling = &config.signaling;
     let needs_secret = signaling.turn_urls.iter().any(|url| url.starts_with("turn"));
     ensure!(
@@ -43,7 +43,7 @@ fn offer_elsewhere(config: &Config) -> anyhow::Result<Option<TurnOffer>> {
         "signaling.turn_urls names a TURN server, but signaling.turn_secret is missing"
     );
     let secret = signaling.turn_secret.as_ref().map_or("", |secret| secret.reveal());
-    Ok((!signaling.turn_urls.is_empty()).then(|| offer(signaling.turn_urls.clone(), secret)))
+    Ok((!signaling.turn_urls.is_empty()).then(|| turn_config(signaling.turn_urls.clone(), secret)))
 }
 
 /// The address to open.
@@ -76,17 +76,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_turn_server_elsewhere_is_offered_with_its_secret() {
+    fn the_external_turn_server_is_configured_with_its_secret() {
         let mut config = Config::default();
-        assert!(offer_elsewhere(&config).unwrap().is_none());
+        assert!(external_turn_config(&config).unwrap().is_none());
         config.signaling.turn_urls = vec!["stun:h:1".to_owned()];
-        assert_eq!(offer_elsewhere(&config).unwrap().unwrap().urls, ["stun:h:1"]);
+        assert_eq!(external_turn_config(&config).unwrap().unwrap().urls, ["stun:h:1"]);
         config.signaling.turn_urls.push("turn:h:1?transport=udp".to_owned());
-        let error = offer_elsewhere(&config).unwrap_err().to_string();
+        let error = external_turn_config(&config).unwrap_err().to_string();
         assert!(error.contains("signaling.turn_secret is missing"), "{error}");
         config.signaling.turn_secret = Some("shared".to_owned().into());
-        let offer = offer_elsewhere(&config).unwrap().unwrap();
-        assert_eq!((offer.urls.len(), offer.secret.as_slice()), (2, b"shared".as_slice()));
+        let turn = external_turn_config(&config).unwrap().unwrap();
+        assert_eq!((turn.urls.len(), turn.secret.as_slice()), (2, b"shared".as_slice()));
     }
 
     #[test]

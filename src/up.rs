@@ -23,8 +23,8 @@ pub async fn run(config: &Config, read_again: ReadAgain) -> anyhow::Result<()> {
         None => data::turn_secret(&config.data)?,
     };
     let turn_server = Turn::start(config, Some(&secret), read_again).await?;
-    let offer = signaling::offer(turn::urls(config)?, secret.reveal());
-    let signaling = signaling::bind(config, Some(offer)).await?;
+    let turn_config = signaling::turn_config(turn::urls(config)?, secret.reveal());
+    let signaling = signaling::bind(config, Some(turn_config)).await?;
     let gateway = start_gateway(config, signaling.local_addr()).await?;
     say::welcome(&signaling::address(config), signaling.setup_link().as_deref())?;
 

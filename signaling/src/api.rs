@@ -95,7 +95,7 @@ pub(crate) async fn me(Extension(caller): Extension<Caller>) -> Answer<Json<Me>>
 pub(crate) async fn sign_out(State(app): State<Arc<App>>, headers: HeaderMap) -> Answer<Response> {
     if let Some(cookie) = cookie(&headers) {
         app.driver.store.forget_cookie(cookie).await?;
-        app.driver.with(|hub, now| hub.revoke(now, &cookie_name(cookie)));
+        app.driver.with(|hub, now| hub.handle_revoked(now, &cookie_name(cookie)));
     }
     let gone = AppendHeaders([(header::SET_COOKIE, set_cookie(&app, "", 0))]);
     Ok((StatusCode::NO_CONTENT, gone).into_response())

@@ -29,11 +29,11 @@ impl Caller {
             token => token,
         };
         if let Some(token) = token {
-            let principal = driver.whose_token(&token).await.map_err(invalid_token)?;
+            let principal = driver.authenticate_token(&token).await.map_err(invalid_token)?;
             return Ok(Self { principal: Some(principal), by_cookie: false });
         }
         let principal = match cookie(headers) {
-            Some(cookie) => driver.store.who_has_cookie(cookie).await?,
+            Some(cookie) => driver.store.find_cookie(cookie).await?,
             None => None,
         };
         Ok(Self { by_cookie: principal.is_some(), principal })

@@ -1,6 +1,6 @@
 //! What the program tells the server.
 
-use porthole_signaling_core::{Limits, TurnOffer};
+use porthole_signaling_core::{Limits, TurnConfig};
 use std::{borrow::Cow, fmt, net::SocketAddr, path::PathBuf};
 use url::Url;
 
@@ -15,7 +15,7 @@ pub struct Config {
     /// The data folder.
     pub data: PathBuf,
     /// The TURN server to give credentials for.
-    pub turn: Option<TurnOffer>,
+    pub turn: Option<TurnConfig>,
     /// The files of the dashboard, by path without the first `/`.
     pub assets: fn(&str) -> Option<Asset>,
     /// Bounds of the hub.

@@ -4,12 +4,12 @@
 
 use crate::{
     line::{Line, Outgoing},
-    store::{Claimed, Store, StoreError, TokenOwner},
+    store::{Claimed, Store, StoreError, TokenLookup},
 };
 use porthole_clock::Now;
 use porthole_signaling_core::{
-    Answer, Close, ConnId, Hub, Output, Principal, Question, StoredGateway, Ticket, WaiterId,
-    WhepReply,
+    Close, ConnId, Hub, Lookup, LookupId, LookupResult, Output, Principal, StoredGateway,
+    WhepRequestId, WhepResponse,
 };
 use porthole_signaling_proto::{
     CameraId, GatewayId,
@@ -27,7 +27,7 @@ use tracing::warn;
 /// How long the timer sleeps when nothing is due.
 const IDLE: Duration = Duration::from_secs(60);
 /// How long to leave a data folder alone that could not be written.
-const KEEP_AGAIN: Duration = Duration::from_secs(5);
+const PERSIST_RETRY: Duration = Duration::from_secs(5);
 
 /// The hub, with everybody who waits for it.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(crate) struct Driver {
     /// The next deadline has become an earlier one.
     earlier: Notify,
     /// Something is to be written down.
-    to_keep: Notify,
+    persist_wanted: Notify,
     pub(crate) tasks: TaskTracker,
     /// Everything ends now.
     pub(crate) abort: CancellationToken,
@@ -47,14 +47,14 @@ pub(crate) struct Driver {
 struct State {
     hub: Hub,
     lines: HashMap<ConnId, Line>,
-    waiters: HashMap<WaiterId, oneshot::Sender<Result<WhepReply, Fault>>>,
+    whep_requests: HashMap<WhepRequestId, oneshot::Sender<Result<WhepResponse, Fault>>>,
     /// What is to be written down of each gateway; the newest counts.
-    keep: BTreeMap<GatewayId, Kept>,
+    to_persist: BTreeMap<GatewayId, GatewayRecord>,
     last_id: u64,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct GatewayRecord {
     name: String,
     cameras: Vec<(CameraId, String)>,
 }
@@ -67,15 +67,15 @@ impl Driver {
         let state = State {
             hub,
             lines: HashMap::new(),
-            waiters: HashMap::new(),
-            keep: BTreeMap::new(),
+            whep_requests: HashMap::new(),
+            to_persist: BTreeMap::new(),
             last_id: 0,
         };
         Arc::new(Self {
             state: Mutex::new(state),
             store,
             earlier: Notify::new(),
-            to_keep: Notify::new(),
+            persist_wanted: Notify::new(),
             tasks: TaskTracker::new(),
             abort: CancellationToken::new(),
         })
@@ -87,27 +87,27 @@ impl Driver {
         let before = state.hub.poll_timeout();
         let now = now();
         let result = act(&mut state.hub, now);
-        let questions = state.carry_out(now);
+        let lookups = state.apply(now);
         let after = state.hub.poll_timeout();
-        let keep = !state.keep.is_empty();
+        let to_persist = !state.to_persist.is_empty();
         drop(state);
         if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
             self.earlier.notify_one();
         }
-        if keep {
-            self.to_keep.notify_one();
+        if to_persist {
+            self.persist_wanted.notify_one();
         }
-        for (ticket, question) in questions {
-            self.answer_later(ticket, question);
+        for (id, lookup) in lookups {
+            self.spawn_lookup(id, lookup);
         }
         result
     }
 
-    fn answer_later(self: &Arc<Self>, ticket: Ticket, question: Question) {
+    fn spawn_lookup(self: &Arc<Self>, id: LookupId, lookup: Lookup) {
         let driver = Arc::clone(self);
         self.tasks.spawn(async move {
-            let answer = driver.look_up(question).await;
-            driver.with(|hub, now| hub.answered(now, ticket, answer));
+            let result = driver.look_up(lookup).await;
+            driver.with(|hub, now| hub.handle_lookup_result(now, id, result));
         });
     }
 
@@ -120,30 +120,30 @@ impl Driver {
             state.lines.insert(conn, line);
             conn
         };
-        self.with(|hub, now| hub.opened(now, conn, principal));
+        self.with(|hub, now| hub.handle_opened(now, conn, principal));
         conn
     }
 
     pub(crate) fn closed(self: &Arc<Self>, conn: ConnId) {
         self.lock().lines.remove(&conn);
-        self.with(|hub, now| hub.closed(now, conn));
+        self.with(|hub, now| hub.handle_closed(now, conn));
     }
 
     /// Lets the hub do something that has an answer, and waits for it.
-    pub(crate) async fn ask(
+    pub(crate) async fn whep_request(
         self: &Arc<Self>,
-        act: impl FnOnce(&mut Hub, Now, WaiterId),
-    ) -> Result<WhepReply, Fault> {
+        act: impl FnOnce(&mut Hub, Now, WhepRequestId),
+    ) -> Result<WhepResponse, Fault> {
         let (sender, receiver) = oneshot::channel();
-        let waiter = {
+        let request = {
             let mut state = self.lock();
             state.last_id += 1;
-            let waiter = WaiterId(state.last_id);
-            state.waiters.insert(waiter, sender);
-            waiter
+            let request = WhepRequestId(state.last_id);
+            state.whep_requests.insert(request, sender);
+            request
         };
-        let _gone = Waiting { driver: Arc::clone(self), waiter };
-        self.with(|hub, now| act(hub, now, waiter));
+        let _gone = PendingWhepRequest { driver: Arc::clone(self), request };
+        self.with(|hub, now| act(hub, now, request));
         receiver.await.unwrap_or_else(|_| {
             Err(Fault::new(code::INTERNAL_ERROR, "the server has lost the request; try again"))
         })
@@ -164,64 +164,64 @@ impl Driver {
         }
     }
 
-    /// Writes down what is to be kept, one gateway after the other, until the end.
-    pub(crate) async fn run_keeper(self: Arc<Self>) {
+    /// Writes down what is to be record, one gateway after the other, until the end.
+    pub(crate) async fn run_persist(self: Arc<Self>) {
         loop {
-            let first = self.lock().keep.pop_first();
-            let Some((gateway, kept)) = first else {
+            let first = self.lock().to_persist.pop_first();
+            let Some((gateway, record)) = first else {
                 tokio::select! {
-                    () = self.to_keep.notified() => continue,
+                    () = self.persist_wanted.notified() => continue,
                     () = self.abort.cancelled() => return,
                 }
             };
-            let done = self.store.keep_gateway(&gateway, &kept.name, &kept.cameras).await;
+            let done = self.store.save_gateway(&gateway, &record.name, &record.cameras).await;
             if let Err(error) = done {
                 warn!(%gateway, %error, "its cameras could not be written down; watching goes on");
                 match error {
                     StoreError::NotWritable(_) | StoreError::Busy => {
-                        self.lock().keep_again(gateway, kept);
+                        self.lock().retry_persist(gateway, record);
                     }
                     // It would fail again: it has to wait until the gateway says it again.
-                    StoreError::Other(_) => self.with(|hub, _| hub.not_kept(&gateway)),
+                    StoreError::Other(_) => self.with(|hub, _| hub.handle_persist_failed(&gateway)),
                 }
                 tokio::select! {
-                    () = tokio::time::sleep(KEEP_AGAIN) => {}
+                    () = tokio::time::sleep(PERSIST_RETRY) => {}
                     () = self.abort.cancelled() => return,
                 }
             }
         }
     }
 
-    pub(crate) fn has_to_keep(&self) -> bool {
-        !self.lock().keep.is_empty()
+    pub(crate) fn has_to_persist(&self) -> bool {
+        !self.lock().to_persist.is_empty()
     }
 
-    async fn look_up(&self, question: Question) -> Answer {
-        match question {
-            Question::Token(token) => Answer::Token(self.whose_token(&token).await),
-            Question::GatewayKey(gateway) => {
+    async fn look_up(&self, lookup: Lookup) -> LookupResult {
+        match lookup {
+            Lookup::Token(token) => LookupResult::Token(self.authenticate_token(&token).await),
+            Lookup::GatewayKey(gateway) => {
                 let key = self.store.gateway_key(&gateway).await;
-                Answer::GatewayKey(key.map_err(storage_fault).and_then(|key| {
+                LookupResult::GatewayKey(key.map_err(storage_fault).and_then(|key| {
                     key.ok_or_else(|| {
                         let text = "this gateway is not known here; enroll it with a claim code";
                         Fault::new(code::UNAUTHORIZED, text)
                     })
                 }))
             }
-            Question::Enroll { claim, gateway, public_key, name } => {
+            Lookup::Enroll { claim, gateway, public_key, name } => {
                 let done = self.store.enroll(&claim, &gateway, &public_key, &name).await;
-                Answer::Enrolled(done.map_err(storage_fault).and_then(claim_outcome))
+                LookupResult::Enrolled(done.map_err(storage_fault).and_then(claim_outcome))
             }
         }
     }
 
     /// Whose access token it is.
-    pub(crate) async fn whose_token(&self, token: &str) -> Result<Principal, Fault> {
+    pub(crate) async fn authenticate_token(&self, token: &str) -> Result<Principal, Fault> {
         let no = |text| Err(Fault::new(code::UNAUTHORIZED, text));
-        match self.store.who_has_token(token).await.map_err(storage_fault)? {
-            TokenOwner::Somebody(principal) => Ok(principal),
-            TokenOwner::Expired => no("the access token has expired; make a new one"),
-            TokenOwner::Nobody => no("the access token is not known here"),
+        match self.store.find_token(token).await.map_err(storage_fault)? {
+            TokenLookup::Somebody(principal) => Ok(principal),
+            TokenLookup::Expired => no("the access token has expired; make a new one"),
+            TokenLookup::Nobody => no("the access token is not known here"),
         }
     }
 
@@ -233,8 +233,8 @@ impl Driver {
 
 impl State {
     /// Everything that does not wait; gives back what does.
-    fn carry_out(&mut self, now: Now) -> Vec<(Ticket, Question)> {
-        let mut questions = Vec::new();
+    fn apply(&mut self, now: Now) -> Vec<(LookupId, Lookup)> {
+        let mut lookups = Vec::new();
         while let Some(output) = self.hub.poll_output() {
             match output {
                 Output::Send { to, message } => self.send(now, to, &message.to_json()),
@@ -243,24 +243,24 @@ impl State {
                         line.close(close);
                     }
                 }
-                Output::Reply { waiter, outcome } => {
-                    if let Some(sender) = self.waiters.remove(&waiter) {
+                Output::WhepResponse { request, outcome } => {
+                    if let Some(sender) = self.whep_requests.remove(&request) {
                         // Whoever waited may have gone this moment.
                         drop(sender.send(outcome));
                     }
                 }
-                Output::Ask { ticket, question } => questions.push((ticket, question)),
-                Output::Keep { gateway, name, cameras } => {
-                    self.keep.insert(gateway, Kept { name, cameras });
+                Output::Lookup { id, lookup } => lookups.push((id, lookup)),
+                Output::Persist { gateway, name, cameras } => {
+                    self.to_persist.insert(gateway, GatewayRecord { name, cameras });
                 }
             }
         }
-        questions
+        lookups
     }
 
     /// It could not be written down; it is tried again unless there is a newer one.
-    fn keep_again(&mut self, gateway: GatewayId, kept: Kept) {
-        self.keep.entry(gateway).or_insert(kept);
+    fn retry_persist(&mut self, gateway: GatewayId, record: GatewayRecord) {
+        self.to_persist.entry(gateway).or_insert(record);
     }
 
     /// Who does not read what was sent to them is let go, and nobody else waits for them.
@@ -270,21 +270,21 @@ impl State {
             if let Some(line) = self.lines.remove(&to) {
                 line.close(Close::TOO_SLOW);
             }
-            self.hub.closed(now, to);
+            self.hub.handle_closed(now, to);
         }
     }
 }
 
 /// Somebody waits for a reply; when they go, the hub hears of it.
-struct Waiting {
+struct PendingWhepRequest {
     driver: Arc<Driver>,
-    waiter: WaiterId,
+    request: WhepRequestId,
 }
 
-impl Drop for Waiting {
+impl Drop for PendingWhepRequest {
     fn drop(&mut self) {
-        if self.driver.lock().waiters.remove(&self.waiter).is_some() {
-            self.driver.with(|hub, _| hub.abandoned(self.waiter));
+        if self.driver.lock().whep_requests.remove(&self.request).is_some() {
+            self.driver.with(|hub, _| hub.handle_whep_abandoned(self.request));
         }
     }
 }
@@ -333,17 +333,17 @@ mod tests {
         let store = Store::open(data.path()).await.unwrap();
         let hub = Hub::new(porthole_signaling_core::Config::default(), [7; 32]);
         let driver = Driver::new(hub, Vec::new(), store);
-        let kept = |name: &str| Kept { name: name.to_owned(), cameras: Vec::new() };
+        let record = |name: &str| GatewayRecord { name: name.to_owned(), cameras: Vec::new() };
         let gateway: GatewayId = "gw-a".parse().unwrap();
         for (newer, expected) in [(None, "failed"), (Some("newer"), "newer")] {
             let mut state = driver.lock();
-            state.keep.clear();
+            state.to_persist.clear();
             if let Some(newer) = newer {
-                state.keep.insert(gateway.clone(), kept(newer));
+                state.to_persist.insert(gateway.clone(), record(newer));
             }
-            state.keep_again(gateway.clone(), kept("failed"));
-            assert_eq!(state.keep[&gateway].name, expected);
+            state.retry_persist(gateway.clone(), record("failed"));
+            assert_eq!(state.to_persist[&gateway].name, expected);
         }
-        assert!(driver.has_to_keep());
+        assert!(driver.has_to_persist());
     }
 }

@@ -24,6 +24,6 @@ mod throttle;
 mod whep;
 
 pub use config::{Asset, Config};
-pub use porthole_signaling_core::{Limits, Rate, TurnOffer};
+pub use porthole_signaling_core::{Limits, Rate, TurnConfig};
 pub use server::{Server, StartError};
 pub use store::{OpenError, StoreError};

@@ -100,11 +100,11 @@ impl Server {
         let driver = Arc::clone(&app.driver);
         let (tasks, abort) = (driver.tasks.clone(), driver.abort.clone());
         tasks.spawn(Arc::clone(&driver).run_timer());
-        tasks.spawn(Arc::clone(&driver).run_keeper());
+        tasks.spawn(Arc::clone(&driver).run_persist());
         info!(%address, "signaling listens");
         peer::accept(listener, router(&app), tasks.clone(), stop, abort.clone()).await;
         info!("signaling is going away");
-        driver.with(|hub, _| hub.shut_down());
+        driver.with(|hub, _| hub.close());
         tasks.close();
         // The timer and the keeper end only when told to.
         if timeout(DRAIN, drained(&driver)).await.is_err() {
@@ -125,7 +125,7 @@ impl Server {
 async fn drained(driver: &Driver) {
     const OWN_TASKS: usize = 2;
     const LOOK_AGAIN: Duration = Duration::from_millis(20);
-    while driver.tasks.len() > OWN_TASKS || driver.has_to_keep() {
+    while driver.tasks.len() > OWN_TASKS || driver.has_to_persist() {
         tokio::time::sleep(LOOK_AGAIN).await;
     }
 }

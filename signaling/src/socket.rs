@@ -185,7 +185,7 @@ fn receive(
     match frame {
         Some(Ok(Frame::Text(text))) => {
             let message = Message::from_json(text.as_str());
-            driver.with(|hub, now| hub.received(now, conn, message));
+            driver.with(|hub, now| hub.handle_message(now, conn, message));
             Ok(())
         }
         Some(Ok(Frame::Binary(_))) => Err(Some(Close::NOT_TEXT)),

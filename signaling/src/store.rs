@@ -5,7 +5,7 @@ pub(crate) mod people;
 mod tokens;
 
 pub(crate) use gateways::Claimed;
-pub(crate) use tokens::TokenOwner;
+pub(crate) use tokens::TokenLookup;
 
 use sqlx::{
     SqlSafeStr as _, Sqlite, SqliteConnection, SqlitePool,

@@ -9,7 +9,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use porthole_signaling_core::{
-    Fragment, IfMatch, Principal, WhepDelete, WhepOffer, WhepPatch, WhepReply,
+    Fragment, IfMatch, Principal, WhepDelete, WhepOffer, WhepPatch, WhepResponse,
 };
 use porthole_signaling_proto::{CameraId, IceServer, SessionId};
 use std::sync::Arc;
@@ -33,7 +33,10 @@ pub(crate) async fn offer(
         .parse()
         .map_err(|_| Refusal::new(StatusCode::NOT_FOUND, "there is no such camera"))?;
     let offer = WhepOffer { principal, camera: camera.clone(), offer };
-    let reply = app.driver.ask(|hub, now, waiter| hub.whep_offer(now, waiter, offer)).await?;
+    let reply = app
+        .driver
+        .whep_request(|hub, now, request| hub.handle_whep_offer(now, request, offer))
+        .await?;
     respond(reply, Some(&camera))
 }
 
@@ -51,7 +54,10 @@ pub(crate) async fn patch(
         .map_err(|error| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.sentence()))?;
     let if_match = if_match(&headers);
     let patch = WhepPatch { principal, session: resource(&session)?, if_match, fragment };
-    let reply = app.driver.ask(|hub, now, waiter| hub.whep_patch(now, waiter, patch)).await?;
+    let reply = app
+        .driver
+        .whep_request(|hub, now, request| hub.handle_whep_patch(now, request, patch))
+        .await?;
     respond(reply, None)
 }
 
@@ -62,7 +68,10 @@ pub(crate) async fn delete(
     Extension(caller): Extension<Caller>,
 ) -> Answer {
     let delete = WhepDelete { principal: who(caller)?, session: resource(&session)? };
-    let reply = app.driver.ask(|hub, now, waiter| hub.whep_delete(now, waiter, &delete)).await?;
+    let reply = app
+        .driver
+        .whep_request(|hub, now, request| hub.handle_whep_delete(now, request, &delete))
+        .await?;
     respond(reply, None)
 }
 
@@ -97,7 +106,7 @@ pub(crate) fn allow_origins(headers: &mut HeaderMap) {
     );
 }
 
-fn respond(reply: WhepReply, camera: Option<&CameraId>) -> Answer {
+fn respond(reply: WhepResponse, camera: Option<&CameraId>) -> Answer {
     let mut headers = HeaderMap::new();
     let mut set = |name: header::HeaderName, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -105,7 +114,7 @@ fn respond(reply: WhepReply, camera: Option<&CameraId>) -> Answer {
         }
     };
     let (status, body) = match reply {
-        WhepReply::Created { session, answer, ice_servers, etag } => {
+        WhepResponse::Created { session, answer, ice_servers, etag } => {
             if let Some(camera) = camera {
                 set(header::LOCATION, &format!("/whep/{camera}/{session}"));
             }
@@ -116,8 +125,8 @@ fn respond(reply: WhepReply, camera: Option<&CameraId>) -> Answer {
             }
             (StatusCode::CREATED, answer)
         }
-        WhepReply::Trickled => (StatusCode::NO_CONTENT, String::new()),
-        WhepReply::Restarted { fragment, ice_servers, etag } => {
+        WhepResponse::Trickled => (StatusCode::NO_CONTENT, String::new()),
+        WhepResponse::Restarted { fragment, ice_servers, etag } => {
             set(header::CONTENT_TYPE, FRAGMENT);
             set(header::ETAG, &etag);
             for link in ice_servers.iter().flat_map(links) {
@@ -125,7 +134,7 @@ fn respond(reply: WhepReply, camera: Option<&CameraId>) -> Answer {
             }
             (StatusCode::OK, fragment)
         }
-        WhepReply::Deleted => (StatusCode::OK, String::new()),
+        WhepResponse::Deleted => (StatusCode::OK, String::new()),
     };
     Ok((status, headers, body).into_response())
 }

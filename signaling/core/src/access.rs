@@ -1,36 +1,43 @@
-//! Who somebody is and which cameras they may see.
+//! Authenticated principals and the cameras they may see.
 
-use porthole_signaling_proto::{CameraId, rest::Role};
+use porthole_clock::Now;
+use porthole_signaling_proto::{
+    CameraId,
+    rest::Role,
+    rpc::{Fault, code},
+};
 use std::collections::BTreeSet;
 
-/// Somebody whose token or cookie was checked.
+/// An authenticated user or access token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// The user or the token: who owns the sessions begun with it. Survives signing in again.
+    /// The user or token that owns the sessions started with this credential. It stays the same
+    /// when a user signs in again.
     pub subject: String,
-    /// The cookie or the token itself, by a name that is no secret: what can be revoked.
+    /// A non-secret name of the cookie or token itself, by which it can be revoked.
     pub credential: String,
-    /// What people call them.
+    /// The display name of the user or token.
     pub name: String,
-    /// What they may do.
+    /// The role of the user or token.
     pub role: Role,
-    /// Which cameras they may see.
+    /// The cameras it may see.
     pub scope: Scope,
-    /// When the credential ends, in seconds since 1970.
+    /// The expiry of the credential in seconds since 1970; `None` if it does not expire.
     pub expires_s: Option<u64>,
 }
 
 /// A set of cameras.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
-    /// Every camera, also those to come.
+    /// Every camera, including ones added later.
     All,
-    /// These, whether they exist yet or not.
+    /// The cameras with these ids, which need not exist yet.
     Only(BTreeSet<CameraId>),
 }
 
 impl Principal {
-    /// Whether they may see this camera; its smaller stream shows the same.
+    /// Returns true if it may see this camera. A camera's scope covers its sub stream, which shows
+    /// the same picture.
     pub fn may_see(&self, camera: &CameraId) -> bool {
         match &self.scope {
             Scope::All => true,
@@ -41,10 +48,23 @@ impl Principal {
         }
     }
 
-    /// Whether the credential has ended.
+    /// Returns true once the credential has expired. `unix_s` is the time in seconds since 1970.
     pub fn is_expired(&self, unix_s: u64) -> bool {
         self.expires_s.is_some_and(|end| end <= unix_s)
     }
+
+    /// Refuses an expired credential.
+    pub(crate) fn check_expiry(&self, now: Now) -> Result<(), Fault> {
+        if self.is_expired(now.unix_s) { Err(expired()) } else { Ok(()) }
+    }
+}
+
+pub(crate) fn expired() -> Fault {
+    Fault::new(code::UNAUTHORIZED, "the access token has expired; sign in or use a new one")
+}
+
+pub(crate) fn forbidden() -> Fault {
+    Fault::new(code::FORBIDDEN, "this access token does not allow that camera")
 }
 
 #[cfg(test)]
@@ -52,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scope_covers_a_camera_and_its_smaller_stream() {
+    fn a_scope_covers_a_camera_and_its_sub_stream() {
         let id = |text: &str| text.parse::<CameraId>().unwrap();
         let principal = |scope| Principal {
             subject: "user:1".to_owned(),

@@ -1,11 +1,14 @@
-//! Cameras: what gateways report, and what each client is told of it.
+//! Cameras: the reports of gateways, and the lists that clients get.
 
-use crate::{ConnId, Hub, Output, Principal, connection::Stage, gateway::plain_name, timer::Timer};
+use crate::{
+    ConnId, Hub, Output, Principal, access::forbidden, call::Call, connection::Stage,
+    gateway::plain_name, timer::Timer,
+};
 use porthole_clock::Now;
 use porthole_signaling_proto::{
     Camera, CameraId, CameraReport, CameraState, GatewayId,
     method::{Cameras, CamerasParams, RefusedCamera, Report, ReportParams, ReportResult},
-    rpc::{self, Fault, Message, RequestId},
+    rpc::{self, Fault, Message, code},
 };
 use serde_json::Value;
 use std::{
@@ -13,63 +16,59 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-/// The longest reason of a failure that is shown: a sentence.
+/// The longest reason of a camera's failure: a sentence.
 const MAX_REASON_CHARS: usize = 300;
-/// The longest name of a codec; `H264` is one.
+/// The longest name of a codec, such as `H264`.
 const MAX_CODEC_CHARS: usize = 16;
 
 impl Hub {
-    /// What a gateway's cameras are and do, whole, and which sessions it has. What is not in it any
-    /// more is gone.
-    pub(crate) fn report(
-        &mut self,
-        now: Now,
-        conn: ConnId,
-        id: &RequestId,
-        params: Value,
-    ) -> Result<(), Fault> {
-        let gateway = self.gateway(conn)?.clone();
+    /// Handles a gateway's report: the complete list of its cameras, and of its sessions if it
+    /// reports them. Cameras that are no longer listed are removed.
+    pub(crate) fn handle_report(&mut self, call: &Call, params: Value) -> Result<(), Fault> {
+        let gateway = self.gateway(call.conn)?.clone();
         let ReportParams { cameras, sessions } = rpc::read(params)?;
-        let (cameras, refused) = self.take_cameras(&gateway, cameras);
-        self.own(&gateway, &cameras);
+        let (cameras, refused) = self.accept_cameras(&gateway, cameras);
+        self.set_owner(&gateway, &cameras);
         if let Some(known) = self.gateways.get_mut(&gateway) {
             known.cameras = cameras;
         }
-        self.keep(&gateway);
+        self.persist(&gateway);
         if let Some(sessions) = sessions {
-            self.forget_others(now, &gateway, &sessions);
+            self.reconcile_sessions(call.now, &gateway, &sessions);
         }
-        self.send(conn, Message::result::<Report>(id.clone(), &ReportResult { refused }));
-        self.cameras_changed(now);
+        self.respond::<Report>(call, &ReportResult { refused });
+        self.schedule_cameras(call.now);
         Ok(())
     }
 
-    fn take_cameras(
+    /// Splits reported cameras into accepted and refused ones.
+    fn accept_cameras(
         &self,
         gateway: &GatewayId,
         cameras: Vec<CameraReport>,
     ) -> (Vec<CameraReport>, Vec<RefusedCamera>) {
         let limit = self.config.limits.cameras_per_gateway;
-        let (mut taken, mut refused) = (Vec::new(), Vec::new());
+        let (mut accepted, mut refused) = (Vec::new(), Vec::new());
         let mut seen = BTreeSet::new();
         for camera in cameras {
-            let another = self.owners.get(&camera.id).is_some_and(|owner| owner != gateway);
-            let reason = if another {
-                "another gateway has a camera of this id; choose another id".to_owned()
+            let owned_by_another =
+                self.owners.get(&camera.id).is_some_and(|owner| owner != gateway);
+            let reason = if owned_by_another {
+                "another gateway has a camera with this id; choose another id".to_owned()
             } else if !seen.insert(camera.id.clone()) {
-                "this id is there twice; choose another id".to_owned()
-            } else if taken.len() >= limit {
+                "this id is used twice; choose another id".to_owned()
+            } else if accepted.len() >= limit {
                 format!("a gateway can have at most {limit} cameras; run another gateway")
             } else {
-                taken.push(shown(camera));
+                accepted.push(displayable(camera));
                 continue;
             };
             refused.push(RefusedCamera { id: camera.id, reason });
         }
-        (taken, refused)
+        (accepted, refused)
     }
 
-    fn own(&mut self, gateway: &GatewayId, cameras: &[CameraReport]) {
+    fn set_owner(&mut self, gateway: &GatewayId, cameras: &[CameraReport]) {
         let before = self.gateways.get(gateway).map(|known| known.cameras.as_slice());
         for camera in before.unwrap_or_default() {
             self.owners.remove(&camera.id);
@@ -79,21 +78,21 @@ impl Hub {
         }
     }
 
-    /// Has it written down if it is not yet.
-    fn keep(&mut self, id: &GatewayId) {
+    /// Has a gateway's name and cameras written to the database if they have changed.
+    fn persist(&mut self, id: &GatewayId) {
         let Some(gateway) = self.gateways.get_mut(id) else { return };
         let mut cameras: Vec<_> = gateway.cameras.iter().map(|c| (&c.id, &c.name)).collect();
         cameras.sort();
         let name = gateway.name.clone();
         let cameras: Vec<_> = cameras.into_iter().map(|(a, b)| (a.clone(), b.clone())).collect();
-        let now = (name.clone(), cameras.clone());
-        if gateway.saved.as_ref() != Some(&now) {
-            gateway.saved = Some(now);
-            self.output(Output::Keep { gateway: id.clone(), name, cameras });
+        let current = (name.clone(), cameras.clone());
+        if gateway.persisted.as_ref() != Some(&current) {
+            gateway.persisted = Some(current);
+            self.output(Output::Persist { gateway: id.clone(), name, cameras });
         }
     }
 
-    /// All cameras that they may see, sorted by name.
+    /// Returns all cameras that the principal may see, sorted by name.
     pub fn cameras(&self, principal: &Principal) -> Vec<Camera> {
         let mut cameras = Vec::new();
         for (id, gateway) in &self.gateways {
@@ -112,39 +111,62 @@ impl Hub {
         cameras
     }
 
-    /// Where a camera is, if there is such a one.
+    /// Returns the camera to connect to: `camera`, or without one the first the principal may see.
+    /// A principal with a limited scope gets the same answer for cameras outside it, whether or
+    /// not they exist.
+    pub(crate) fn find_camera(
+        &self,
+        principal: &Principal,
+        gateway: &GatewayId,
+        camera: Option<&CameraId>,
+    ) -> Result<CameraId, Fault> {
+        if camera.is_some_and(|camera| !principal.may_see(camera)) {
+            return Err(forbidden());
+        }
+        let known = self.gateways.get(gateway);
+        let mut cameras = known.iter().flat_map(|gateway| gateway.cameras.iter());
+        let found = cameras.find(|known| match camera {
+            Some(camera) => known.id == *camera,
+            None => principal.may_see(&known.id),
+        });
+        found.map(|camera| camera.id.clone()).ok_or_else(no_such_camera)
+    }
+
+    /// Returns the gateway of a camera.
     pub(crate) fn owner(&self, camera: &CameraId) -> Option<&GatewayId> {
         self.owners.get(camera)
     }
 
-    /// Clients are told at once, but not more often than they can look.
-    pub(crate) fn cameras_changed(&mut self, now: Now) {
-        if self.cameras_due {
+    /// Sends the list of cameras to clients: at once, or after the interval that limits how often
+    /// they get it.
+    pub(crate) fn schedule_cameras(&mut self, now: Now) {
+        if self.cameras_scheduled {
             return;
         }
-        let next = self.cameras_told.map(|told| told + self.config.limits.cameras_interval);
+        let next =
+            self.cameras_sent_at.map(|sent_at| sent_at + self.config.limits.cameras_interval);
         match next {
             Some(next) if next > now.instant => {
-                self.cameras_due = true;
+                self.cameras_scheduled = true;
                 self.timers.add(next, Timer::Cameras);
             }
-            Some(_) | None => self.cameras_due(now),
+            Some(_) | None => self.handle_cameras_timeout(now),
         }
     }
 
-    pub(crate) fn cameras_due(&mut self, now: Now) {
-        self.cameras_due = false;
-        self.cameras_told = Some(now.instant);
+    pub(crate) fn handle_cameras_timeout(&mut self, now: Now) {
+        self.cameras_scheduled = false;
+        self.cameras_sent_at = Some(now.instant);
         let is_client = |stage: &Stage| matches!(stage, Stage::Client(_));
         let clients = self.connections.iter().filter(|(_, c)| is_client(&c.stage));
         let clients: Vec<ConnId> = clients.map(|(id, _)| *id).collect();
         for conn in clients {
-            self.tell_cameras(conn);
+            self.send_cameras(conn);
         }
     }
 
-    /// Tells one client, unless it knows.
-    pub(crate) fn tell_cameras(&mut self, conn: ConnId) {
+    /// Sends a client the cameras it may see, unless it has just this list already.
+    pub(crate) fn send_cameras(&mut self, conn: ConnId) {
         let Ok(principal) = self.client(conn) else { return };
         let cameras = self.cameras(principal);
         let mut hasher = DefaultHasher::new();
@@ -157,9 +179,9 @@ impl Hub {
     }
 }
 
-/// A report as it can be shown and kept.
-fn shown(camera: CameraReport) -> CameraReport {
-    let cut = |text: String, most| text.chars().filter(|c| !c.is_control()).take(most).collect();
+/// Cuts the texts of a report to a size and form that can be displayed and stored.
+fn displayable(camera: CameraReport) -> CameraReport {
+    let cut = |text: String, max| text.chars().filter(|c| !c.is_control()).take(max).collect();
     let name = plain_name(&camera.name);
     CameraReport {
         name: if name.is_empty() { camera.id.to_string() } else { name },
@@ -171,4 +193,8 @@ fn shown(camera: CameraReport) -> CameraReport {
 
 fn offline(camera: &CameraReport) -> CameraReport {
     CameraReport { state: CameraState::Offline, reason: None, viewers: 0, ..camera.clone() }
+}
+
+pub(crate) fn no_such_camera() -> Fault {
+    Fault::new(code::NOT_FOUND, "there is no such camera")
 }

@@ -1,12 +1,15 @@
-//! One WebSocket: a stranger until it has registered, then a client or a gateway.
+//! WebSocket connections: unregistered at first, then a client's or a gateway's.
 
-use crate::{Bucket, Close, ConnId, Hub, Limits, Principal, Question, hub::Then, timer::Timer};
+use crate::{
+    Bucket, Close, ConnId, Hub, Limits, Lookup, Principal, access::expired, call::Call,
+    lookup::Continuation, timer::Timer,
+};
 use porthole_clock::Now;
 use porthole_signaling_proto::{
     GatewayId,
     identity::GatewayToken,
     method::{Empty, Register, RegisterParams, RegisterResult, Unregister},
-    rpc::{self, Fault, Message, RequestId, code},
+    rpc::{self, Fault, Message, code},
 };
 use serde_json::Value;
 use std::time::Duration;
@@ -14,131 +17,113 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) stage: Stage,
-    /// Who the HTTP request that opened the WebSocket came from.
-    pub(crate) entered_as: Option<Principal>,
-    /// What a gateway has to sign; good once.
+    /// The owner of the credential in the HTTP request that opened the WebSocket.
+    pub(crate) http_principal: Option<Principal>,
+    /// The nonce for a gateway to sign; valid once.
     pub(crate) nonce: Option<String>,
     pub(crate) bucket: Bucket,
     pub(crate) excess: Bucket,
-    /// Questions to the database that are open.
-    pub(crate) asks: usize,
-    /// What the client was last told of cameras.
+    /// The number of database lookups in progress.
+    pub(crate) lookups: usize,
+    /// The hash of the list of cameras last sent to the client.
     pub(crate) cameras_hash: Option<u64>,
 }
 
 #[derive(Debug)]
 pub(crate) enum Stage {
-    Stranger,
+    Unregistered,
     Client(Principal),
     Gateway(GatewayId),
 }
 
 impl Connection {
-    pub(crate) fn new(now: Now, limits: &Limits, entered_as: Option<Principal>) -> Self {
+    pub(crate) fn new(now: Now, limits: &Limits, http_principal: Option<Principal>) -> Self {
         Self {
-            stage: Stage::Stranger,
-            entered_as,
+            stage: Stage::Unregistered,
+            http_principal,
             nonce: None,
-            bucket: Bucket::new(limits.stranger_rate, now.instant),
+            bucket: Bucket::new(limits.unregistered_rate, now.instant),
             excess: Bucket::new(limits.excess_rate, now.instant),
-            asks: 0,
+            lookups: 0,
             cameras_hash: None,
         }
     }
 
     pub(crate) fn principal(&self) -> Option<&Principal> {
         match &self.stage {
-            Stage::Stranger => self.entered_as.as_ref(),
+            Stage::Unregistered => self.http_principal.as_ref(),
             Stage::Client(principal) => Some(principal),
             Stage::Gateway(_) => None,
         }
     }
+
+    fn is_registered(&self) -> bool {
+        !matches!(self.stage, Stage::Unregistered)
+    }
 }
 
 impl Hub {
-    pub(crate) fn register(
-        &mut self,
-        now: Now,
-        conn: ConnId,
-        id: &RequestId,
-        params: Value,
-    ) -> Result<(), Fault> {
+    pub(crate) fn handle_register(&mut self, call: &Call, params: Value) -> Result<(), Fault> {
         let params: RegisterParams = rpc::read(params)?;
-        let connection = self.stranger(conn)?;
-        match (params.authorization, connection.entered_as.clone()) {
+        let connection = self.unregistered(call.conn)?;
+        match (params.authorization, connection.http_principal.clone()) {
             (Some(token), _) => match GatewayToken::parse(&token) {
                 Some(token) => {
                     let token = token.map_err(|e| Fault::new(code::UNAUTHORIZED, e.to_string()))?;
                     let capabilities = params.capabilities.unwrap_or_default();
-                    self.ask_gateway(conn, id, token, capabilities, params.name)
+                    self.look_up_gateway(call, token, capabilities, params.name)
                 }
-                None => self.ask(conn, id, Question::Token(token), Then::Register),
+                None => self.look_up(call, Lookup::Token(token), Continuation::Register),
             },
-            (None, Some(principal)) => self.register_client(now, conn, id, principal),
+            (None, Some(principal)) => self.register_client(call, principal),
             (None, None) => Err(Fault::new(
                 code::UNAUTHORIZED,
-                "no access token: give one in `authorization` of `register`",
+                "no access token: send one in `authorization` of `register`",
             )),
         }
     }
 
     pub(crate) fn register_client(
         &mut self,
-        now: Now,
-        conn: ConnId,
-        id: &RequestId,
+        call: &Call,
         principal: Principal,
     ) -> Result<(), Fault> {
-        self.stranger(conn)?;
-        check_expiry(&principal, now)?;
-        self.watch_expiry(now, conn, &principal);
-        let bucket = Bucket::new(self.config.limits.client_rate, now.instant);
+        self.unregistered(call.conn)?;
+        principal.check_expiry(call.now)?;
+        self.watch_expiry(call.now, call.conn, &principal);
+        let bucket = Bucket::new(self.config.limits.client_rate, call.now.instant);
         let name = self.next_client_name();
-        if let Some(connection) = self.connections.get_mut(&conn) {
+        if let Some(connection) = self.connections.get_mut(&call.conn) {
             connection.stage = Stage::Client(principal);
             connection.bucket = bucket;
         }
-        let result = RegisterResult { id: name };
-        self.send(conn, Message::result::<Register>(id.clone(), &result));
-        self.tell_cameras(conn);
+        self.respond::<Register>(call, &RegisterResult { id: name });
+        self.send_cameras(call.conn);
         Ok(())
     }
 
-    /// Going away on purpose: the next thing is that the WebSocket closes.
-    pub(crate) fn unregister(
-        &mut self,
-        now: Now,
-        conn: ConnId,
-        id: &RequestId,
-    ) -> Result<(), Fault> {
-        let registered = self
-            .connections
-            .get(&conn)
-            .is_some_and(|connection| !matches!(connection.stage, Stage::Stranger));
-        if !registered {
+    /// Handles `unregister`, after which the WebSocket is closed.
+    pub(crate) fn handle_unregister(&mut self, call: &Call) -> Result<(), Fault> {
+        if !self.connections.get(&call.conn).is_some_and(Connection::is_registered) {
             return Err(not_registered());
         }
-        self.send(conn, Message::result::<Unregister>(id.clone(), &Empty {}));
-        self.close(now, conn, Close::UNREGISTERED);
+        self.respond::<Unregister>(call, &Empty {});
+        self.close_connection(call.now, call.conn, Close::UNREGISTERED);
         Ok(())
     }
 
-    pub(crate) fn register_due(&mut self, now: Now, conn: ConnId) {
-        let stranger = self
-            .connections
-            .get(&conn)
-            .is_some_and(|connection| matches!(connection.stage, Stage::Stranger));
-        if stranger {
-            self.close(now, conn, Close::NOT_REGISTERED);
+    pub(crate) fn handle_register_timeout(&mut self, now: Now, conn: ConnId) {
+        if self.unregistered(conn).is_ok() {
+            self.close_connection(now, conn, Close::NOT_REGISTERED);
         }
     }
 
-    pub(crate) fn credential_due(&mut self, now: Now, conn: ConnId) {
+    pub(crate) fn handle_credential_timeout(&mut self, now: Now, conn: ConnId) {
         let principal = self.connections.get(&conn).and_then(Connection::principal);
         let Some(principal) = principal.cloned() else { return };
         if principal.is_expired(now.unix_s) {
             self.send(conn, Message::Error(expired()));
-            self.close(now, conn, Close::EXPIRED);
+            self.close_connection(now, conn, Close::EXPIRED);
         } else {
             // The wall clock was set back.
             self.watch_expiry(now, conn, &principal);
@@ -153,43 +138,35 @@ impl Hub {
         }
     }
 
-    /// The connection, if it has not registered yet.
-    pub(crate) fn stranger(&mut self, conn: ConnId) -> Result<&mut Connection, Fault> {
+    /// Returns the connection if it has not registered yet.
+    pub(crate) fn unregistered(&mut self, conn: ConnId) -> Result<&mut Connection, Fault> {
         match self.connections.get_mut(&conn) {
-            Some(connection) if matches!(connection.stage, Stage::Stranger) => Ok(connection),
-            _ => Err(Fault::new(code::BAD_REQUEST, "this WebSocket has registered already")),
+            Some(connection) if !connection.is_registered() => Ok(connection),
+            _ => Err(Fault::new(code::BAD_REQUEST, "this WebSocket has already registered")),
         }
     }
 
-    /// Who the client on this connection is.
+    /// Returns the principal of the client on this connection.
     pub(crate) fn client(&self, conn: ConnId) -> Result<&Principal, Fault> {
         match self.connections.get(&conn).map(|connection| &connection.stage) {
             Some(Stage::Client(principal)) => Ok(principal),
             Some(Stage::Gateway(_)) => {
                 Err(Fault::new(code::FORBIDDEN, "only clients may do this, not gateways"))
             }
-            Some(Stage::Stranger) | None => Err(not_registered()),
+            Some(Stage::Unregistered) | None => Err(not_registered()),
         }
     }
 
-    /// Which gateway is on this connection.
+    /// Returns the id of the gateway on this connection.
     pub(crate) fn gateway(&self, conn: ConnId) -> Result<&GatewayId, Fault> {
         match self.connections.get(&conn).map(|connection| &connection.stage) {
             Some(Stage::Gateway(gateway)) => Ok(gateway),
             Some(Stage::Client(_)) => {
                 Err(Fault::new(code::FORBIDDEN, "only gateways may do this, not clients"))
             }
-            Some(Stage::Stranger) | None => Err(not_registered()),
+            Some(Stage::Unregistered) | None => Err(not_registered()),
         }
     }
-}
-
-pub(crate) fn check_expiry(principal: &Principal, now: Now) -> Result<(), Fault> {
-    if principal.is_expired(now.unix_s) { Err(expired()) } else { Ok(()) }
-}
-
-fn expired() -> Fault {
-    Fault::new(code::UNAUTHORIZED, "the access token has expired; sign in or use a new one")
 }
 
 fn not_registered() -> Fault {

@@ -1,6 +1,9 @@
-//! Gateways: how they become known, come in, and are missed.
+//! Gateways: how they enrol, connect and disconnect.
 
-use crate::{Bucket, Close, ConnId, Hub, Question, connection::Stage, hub::Then, timer::Timer};
+use crate::{
+    Bucket, Close, ConnId, Hub, Lookup, call::Call, connection::Stage, lookup::Continuation,
+    timer::Timer,
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signature, VerifyingKey};
 use porthole_clock::Now;
@@ -10,34 +13,36 @@ use porthole_signaling_proto::{
     method::{
         Challenge, ChallengeResult, Enroll, EnrollParams, EnrollResult, Register, RegisterResult,
     },
-    rpc::{self, Fault, Message, RequestId, code},
+    rest,
+    rpc::{self, Fault, Message, code},
 };
 use serde_json::Value;
 use std::{collections::BTreeSet, time::Instant};
 use tracing::info;
 
-/// The longest name of a gateway or a camera that is kept; more does not fit a tile.
+/// The longest display name of a gateway or camera; more does not fit a tile of the dashboard.
 pub(crate) const MAX_NAME_CHARS: usize = 64;
-/// The most capabilities a gateway can have; the standard knows two.
+/// The most capabilities of a gateway; the standard defines two.
 const MAX_CAPABILITIES: usize = 16;
-/// The longest claim code that is looked at.
+/// The longest claim code that is looked up.
 const MAX_CLAIM_CHARS: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Gateway {
     pub(crate) name: String,
     pub(crate) conn: Option<ConnId>,
-    /// Since when it has no WebSocket, if it had one.
+    /// The time its last WebSocket closed; `None` while it is connected or has never been.
     pub(crate) away_since: Option<Instant>,
     pub(crate) capabilities: Vec<String>,
     pub(crate) cameras: Vec<CameraReport>,
-    /// What was written down last.
-    pub(crate) saved: Option<(String, Vec<(CameraId, String)>)>,
+    /// The name and cameras in the last [`Output::Persist`](crate::Output::Persist).
+    pub(crate) persisted: Option<(String, Vec<(CameraId, String)>)>,
     pub(crate) sessions: BTreeSet<SessionId>,
 }
 
 impl Gateway {
-    pub(crate) fn stored(name: String, cameras: Vec<(CameraId, String)>) -> Self {
+    /// Creates a gateway that is not connected and whose cameras are offline.
+    pub(crate) fn restored(name: String, cameras: Vec<(CameraId, String)>) -> Self {
         let reports = cameras.iter().map(|(id, name)| CameraReport {
             id: id.clone(),
             name: name.clone(),
@@ -53,7 +58,7 @@ impl Gateway {
             away_since: None,
             capabilities: Vec::new(),
             cameras: reports.collect(),
-            saved: Some((name.clone(), cameras)),
+            persisted: Some((name.clone(), cameras)),
             sessions: BTreeSet::new(),
             name,
         }
@@ -61,22 +66,16 @@ impl Gateway {
 }
 
 impl Hub {
-    pub(crate) fn challenge(&mut self, conn: ConnId, id: &RequestId) -> Result<(), Fault> {
-        self.stranger(conn)?;
+    pub(crate) fn handle_challenge(&mut self, call: &Call) -> Result<(), Fault> {
+        self.unregistered(call.conn)?;
         let nonce = self.random_name("n");
-        self.stranger(conn)?.nonce = Some(nonce.clone());
-        let result = ChallengeResult { nonce };
-        self.send(conn, Message::result::<Challenge>(id.clone(), &result));
+        self.unregistered(call.conn)?.nonce = Some(nonce.clone());
+        self.respond::<Challenge>(call, &ChallengeResult { nonce });
         Ok(())
     }
 
-    pub(crate) fn enroll(
-        &mut self,
-        conn: ConnId,
-        id: &RequestId,
-        params: Value,
-    ) -> Result<(), Fault> {
-        let nonce = self.use_nonce(conn)?;
+    pub(crate) fn handle_enroll(&mut self, call: &Call, params: Value) -> Result<(), Fault> {
+        let nonce = self.take_nonce(call.conn)?;
         let params: EnrollParams = rpc::read(params)?;
         let claim: String = params.claim.chars().take(MAX_CLAIM_CHARS + 1).collect();
         let public_key = read_key(&params.public_key)?;
@@ -87,41 +86,34 @@ impl Hub {
         let gateway = gateway_id(&public_key);
         let name = plain_name(&params.name);
         let name = if name.is_empty() { gateway.to_string() } else { name };
-        let then = Then::Enroll { gateway: gateway.clone(), name: name.clone() };
-        self.ask(conn, id, Question::Enroll { claim, gateway, public_key, name }, then)
+        let continuation = Continuation::Enroll { gateway: gateway.clone(), name: name.clone() };
+        self.look_up(call, Lookup::Enroll { claim, gateway, public_key, name }, continuation)
     }
 
-    pub(crate) fn enrolled(
-        &mut self,
-        conn: ConnId,
-        id: &RequestId,
-        gateway: GatewayId,
-        name: String,
-    ) {
+    pub(crate) fn finish_enroll(&mut self, call: &Call, gateway: GatewayId, name: String) {
         let known = self
             .gateways
             .entry(gateway.clone())
-            .or_insert_with(|| Gateway::stored(name.clone(), Vec::new()));
+            .or_insert_with(|| Gateway::restored(name.clone(), Vec::new()));
         known.name = name;
-        let result = EnrollResult { id: gateway };
-        self.send(conn, Message::result::<Enroll>(id.clone(), &result));
+        self.respond::<Enroll>(call, &EnrollResult { id: gateway });
     }
 
-    /// `register` with a gateway's token: its key has to be looked up.
-    pub(crate) fn ask_gateway(
+    /// Continues `register` with a gateway's token by looking up the gateway's key.
+    pub(crate) fn look_up_gateway(
         &mut self,
-        conn: ConnId,
-        id: &RequestId,
+        call: &Call,
         token: GatewayToken,
         capabilities: Vec<String>,
         name: Option<String>,
     ) -> Result<(), Fault> {
-        let nonce = self.use_nonce(conn)?;
-        let question = Question::GatewayKey(token.id.clone());
-        self.ask(conn, id, question, Then::RegisterGateway { token, nonce, capabilities, name })
+        let nonce = self.take_nonce(call.conn)?;
+        let lookup = Lookup::GatewayKey(token.id.clone());
+        let continuation = Continuation::RegisterGateway { token, nonce, capabilities, name };
+        self.look_up(call, lookup, continuation)
     }
 
-    pub(crate) fn prove_gateway(
+    pub(crate) fn verify_gateway(
         &self,
         token: &GatewayToken,
         nonce: &str,
@@ -130,25 +122,24 @@ impl Hub {
         check_signature(public_key, &token.signature, &register_message(nonce, &token.id))
     }
 
-    /// The gateway is who it says. A connection it still has is an old one.
+    /// Registers a gateway that has proved its identity. A connection that it still has is older
+    /// and is closed.
     pub(crate) fn register_gateway(
         &mut self,
-        now: Now,
-        conn: ConnId,
-        id: &RequestId,
+        call: &Call,
         gateway: GatewayId,
         capabilities: Vec<String>,
         name: Option<String>,
     ) -> Result<(), Fault> {
-        let bucket = Bucket::new(self.config.limits.gateway_rate, now.instant);
-        let connection = self.stranger(conn)?;
+        let bucket = Bucket::new(self.config.limits.gateway_rate, call.now.instant);
+        let connection = self.unregistered(call.conn)?;
         connection.stage = Stage::Gateway(gateway.clone());
         connection.bucket = bucket;
         let known = self
             .gateways
             .entry(gateway.clone())
-            .or_insert_with(|| Gateway::stored(gateway.to_string(), Vec::new()));
-        let replaced = known.conn.replace(conn);
+            .or_insert_with(|| Gateway::restored(gateway.to_string(), Vec::new()));
+        let replaced = known.conn.replace(call.conn);
         known.away_since = None;
         known.capabilities = capabilities
             .into_iter()
@@ -159,16 +150,15 @@ impl Hub {
             known.name = name;
         }
         if let Some(old) = replaced {
-            self.close(now, old, Close::REPLACED);
+            self.close_connection(call.now, old, Close::REPLACED);
         }
         info!(%gateway, "gateway is online");
-        let result = RegisterResult { id: gateway.to_string() };
-        self.send(conn, Message::result::<Register>(id.clone(), &result));
-        self.cameras_changed(now);
+        self.respond::<Register>(call, &RegisterResult { id: gateway.to_string() });
+        self.schedule_cameras(call.now);
         Ok(())
     }
 
-    pub(crate) fn gateway_lost(&mut self, now: Now, conn: ConnId, id: &GatewayId) {
+    pub(crate) fn handle_gateway_lost(&mut self, now: Now, conn: ConnId, id: &GatewayId) {
         let Some(gateway) = self.gateways.get_mut(id) else { return };
         if gateway.conn != Some(conn) {
             return;
@@ -176,28 +166,60 @@ impl Hub {
         info!(gateway = %id, "gateway is offline");
         gateway.conn = None;
         gateway.away_since = Some(now.instant);
-        let away = now.instant + self.config.limits.route_kept;
-        self.timers.add(away, Timer::GatewayAway(id.clone()));
-        self.tell_gateway_lost(id);
-        self.cameras_changed(now);
+        let deadline = now.instant + self.config.limits.reconnect_window;
+        self.timers.add(deadline, Timer::GatewayAway(id.clone()));
+        self.notify_gateway_lost(id);
+        self.schedule_cameras(now);
     }
 
-    /// Nobody can speak for its sessions any more; whether they go on is not ours to say.
-    pub(crate) fn gateway_away_due(&mut self, now: Now, id: &GatewayId) {
-        let kept = self.config.limits.route_kept;
+    /// Forgets the sessions of a gateway that did not reconnect in time. They may well go on between
+    /// their peers.
+    pub(crate) fn handle_gateway_away_timeout(&mut self, now: Now, id: &GatewayId) {
+        let window = self.config.limits.reconnect_window;
         let Some(gateway) = self.gateways.get(id) else { return };
-        if gateway.away_since.is_some_and(|since| since + kept <= now.instant) {
+        if gateway.away_since.is_some_and(|since| since + window <= now.instant) {
             for session in gateway.sessions.clone() {
-                self.forget(&session);
+                self.remove_session(&session);
             }
         }
     }
 
-    /// A nonce is good once, whatever comes of it.
-    fn use_nonce(&mut self, conn: ConnId) -> Result<String, Fault> {
-        self.stranger(conn)?.nonce.take().ok_or_else(|| {
+    /// Takes the connection's nonce, which is valid once, whether or not its use succeeds.
+    fn take_nonce(&mut self, conn: ConnId) -> Result<String, Fault> {
+        self.unregistered(conn)?.nonce.take().ok_or_else(|| {
             Fault::new(code::UNAUTHORIZED, "no unused nonce: send `portholeChallenge` first")
         })
+    }
+
+    /// Returns all gateways, sorted by name.
+    pub fn gateways(&self) -> Vec<rest::Gateway> {
+        let mut gateways: Vec<_> = self
+            .gateways
+            .iter()
+            .map(|(id, gateway)| rest::Gateway {
+                id: id.clone(),
+                name: gateway.name.clone(),
+                online: gateway.conn.is_some(),
+            })
+            .collect();
+        gateways.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
+        gateways
+    }
+
+    /// Returns the connection of a gateway.
+    pub(crate) fn online_gateway(&self, gateway: &GatewayId) -> Result<ConnId, Fault> {
+        let conn = self.gateways.get(gateway).and_then(|gateway| gateway.conn);
+        conn.ok_or_else(|| {
+            Fault::new(code::UNAVAILABLE, "the camera's gateway is not connected; try again later")
+        })
+    }
+
+    /// Sends a message to a gateway if it is connected.
+    pub(crate) fn notify_gateway(&mut self, gateway: &GatewayId, message: Message) {
+        let conn = self.gateways.get(gateway).and_then(|gateway| gateway.conn);
+        if let Some(conn) = conn {
+            self.send(conn, message);
+        }
     }
 }
 
@@ -208,14 +230,14 @@ fn read_key(text: &str) -> Result<[u8; 32], Fault> {
 }
 
 fn check_signature(public_key: &[u8; 32], signature: &str, message: &[u8]) -> Result<(), Fault> {
-    let wrong = || Fault::new(code::UNAUTHORIZED, "the signature is not of this gateway's key");
+    let wrong = || Fault::new(code::UNAUTHORIZED, "the signature does not match the gateway's key");
     let key = VerifyingKey::from_bytes(public_key).map_err(|_| wrong())?;
     let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| wrong())?;
     let signature = Signature::from_slice(&signature).map_err(|_| wrong())?;
     key.verify_strict(message, &signature).map_err(|_| wrong())
 }
 
-/// A name as it can be shown: one line, not too long.
+/// Makes a name fit for display: one line, at most [`MAX_NAME_CHARS`] characters.
 pub(crate) fn plain_name(text: &str) -> String {
     let shown = text.trim().chars().filter(|c| !c.is_control());
     shown.take(MAX_NAME_CHARS).collect()

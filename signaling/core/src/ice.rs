@@ -1,33 +1,40 @@
-//! The STUN and TURN servers of a session, with credentials that belong to it alone
-//! (draft-uberti-behave-turn-rest-00, as every TURN server understands it).
+//! ICE servers of a session, with TURN credentials that belong to this session alone
+//! (draft-uberti-behave-turn-rest-00, which every TURN server understands).
 
+use crate::Hub;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, Mac};
 use porthole_clock::Now;
-use porthole_signaling_proto::{IceServer, SessionId};
+use porthole_signaling_proto::{
+    IceServer, SessionId,
+    method::{IceServers, IceServersParams},
+    rpc::Message,
+};
 use sha1::Sha1;
 use std::{fmt, time::Duration};
 
-/// The TURN server that this server gives credentials for.
+/// The TURN server to issue credentials for.
 #[derive(Clone)]
-pub struct TurnOffer {
+pub struct TurnConfig {
     /// `stun:…`, `turn:…?transport=udp`, `turn:…?transport=tcp` (RFC 7064, RFC 7065).
     pub urls: Vec<String>,
-    /// Shared with the TURN server.
+    /// The secret shared with the TURN server; never logged.
     pub secret: Vec<u8>,
-    /// How long the credentials let somebody begin an allocation. Minutes.
+    /// Lifetime of the credentials: the time within which an allocation must be started. Minutes
+    /// are enough.
     pub lifetime: Duration,
 }
 
-impl fmt::Debug for TurnOffer {
+impl fmt::Debug for TurnConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { urls, secret: _, lifetime } = self;
-        f.debug_struct("TurnOffer").field("urls", urls).field("lifetime", lifetime).finish()
+        f.debug_struct("TurnConfig").field("urls", urls).field("lifetime", lifetime).finish()
     }
 }
 
-impl TurnOffer {
-    /// The servers for one session: the `stun:` ones need no credentials, the others get their own.
+impl TurnConfig {
+    /// Returns the ICE servers of a session: the `stun:` URLs without credentials, the others with
+    /// credentials of their own.
     pub(crate) fn for_session(&self, session: &SessionId, now: Now) -> Vec<IceServer> {
         let (stun, turn): (Vec<String>, Vec<String>) =
             self.urls.iter().cloned().partition(|url| url.starts_with("stun"));
@@ -50,6 +57,29 @@ impl TurnOffer {
     }
 }
 
+impl Hub {
+    /// Issues the ICE servers of a new session: returns them for the gateway and keeps them for
+    /// the viewer, which gets the same.
+    pub(crate) fn issue_ice_servers(&mut self, session: &SessionId, now: Now) -> Vec<IceServer> {
+        let servers = self.ice_servers(session, now);
+        if let Some(session) = self.sessions.get_mut(session) {
+            session.ice_servers.clone_from(&servers);
+        }
+        servers
+    }
+
+    /// Returns the notification that carries new credentials for a session, for an ICE restart.
+    pub(crate) fn ice_servers_message(&self, session: &SessionId, now: Now) -> Message {
+        let (session, ice_servers) = (session.clone(), self.ice_servers(session, now));
+        Message::notification::<IceServers>(&IceServersParams { session, ice_servers })
+    }
+
+    pub(crate) fn ice_servers(&self, session: &SessionId, now: Now) -> Vec<IceServer> {
+        let turn = self.config.turn.as_ref();
+        turn.map(|turn| turn.for_session(session, now)).unwrap_or_default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_session_gets_credentials_of_its_own() {
-        let offer = TurnOffer {
+        let turn = TurnConfig {
             urls: ["stun:h:3478", "turn:h:3478?transport=udp", "turn:h:3478?transport=tcp"]
                 .map(str::to_owned)
                 .to_vec(),
@@ -65,7 +95,7 @@ mod tests {
             lifetime: Duration::from_secs(600),
         };
         let now = Now { instant: Instant::now(), unix_s: 1_000_000_000 };
-        let servers = offer.for_session(&"s1".parse().unwrap(), now);
+        let servers = turn.for_session(&"s1".parse().unwrap(), now);
         assert_eq!(servers.len(), 2);
         assert_eq!(servers[0].urls, ["stun:h:3478"]);
         assert_eq!(servers[0].username, None);
@@ -73,6 +103,6 @@ mod tests {
         assert_eq!(servers[1].username.as_deref(), Some("1000000600:s1"));
         // echo -n 1000000600:s1 | openssl dgst -sha1 -hmac north -binary | base64
         assert_eq!(servers[1].credential.as_deref(), Some("zVqhq5+vy4e+9+4gPZKECvAetCg="));
-        assert!(!format!("{offer:?}").contains("north"));
+        assert!(!format!("{turn:?}").contains("north"));
     }
 }

@@ -1,16 +1,19 @@
-//! The signaling server as a value: who is online, who may see what, who talks to whom.
+//! Core of the signaling server: presence of gateways, permissions of viewers, and the messages
+//! between the two sides of a session.
 //!
-//! Messages, answers and `now` go in through the methods of [`Hub`]; [`Output`]s come out. What
-//! needs a disk (tokens, keys, claims) is asked for by [`Output::Ask`] and comes back through
-//! [`Hub::answered`].
+//! Messages, WHEP requests, lookup results and the time go in through the `handle_…` methods of
+//! [`Hub`]; [`Output`]s come out of [`Hub::poll_output`]. Anything that needs the database (tokens,
+//! keys, claim codes) leaves as [`Output::Lookup`], and its result comes back through
+//! [`Hub::handle_lookup_result`].
 //!
-//! Architecture invariant: no clock, socket, task, lock or file in here, and no media needs it:
-//! when a WebSocket is lost, its sessions go on between the peers. They end with their time or, as
-//! long as they are known here, with their credential.
+//! Architecture invariant: no clock, socket, task, lock or file in here, and media does not depend
+//! on it: when a WebSocket is lost, its sessions go on between the peers. They end with their
+//! lifetime or, as long as the hub knows them, with their credential.
 
 #![warn(missing_docs)]
 
 mod access;
+mod call;
 mod cameras;
 mod client;
 mod connection;
@@ -19,6 +22,7 @@ mod gateway;
 mod hub;
 mod ice;
 mod limits;
+mod lookup;
 mod output;
 mod request;
 mod session;
@@ -28,15 +32,17 @@ mod whep;
 pub use access::{Principal, Scope};
 pub use fragment::{Fragment, FragmentError};
 pub use hub::{Config, Hub, StoredGateway};
-pub use ice::TurnOffer;
+pub use ice::TurnConfig;
 pub use limits::{Bucket, Limits, Rate};
-pub use output::{Answer, Close, Output, Question, Ticket};
-pub use whep::{IfMatch, WhepDelete, WhepOffer, WhepPatch, WhepReply, http};
+pub use lookup::{Lookup, LookupId, LookupResult};
+pub use output::{Close, Output};
+pub use whep::{IfMatch, WhepDelete, WhepOffer, WhepPatch, WhepResponse, http};
 
-/// One WebSocket, numbered by the driver; numbers are never used again.
+/// Number of a WebSocket, assigned by the driver and never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
 
-/// One HTTP request that waits for a [`WhepReply`]; numbered by the driver likewise.
+/// Number of an HTTP request that waits for a [`WhepResponse`], assigned by the driver and never
+/// reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WaiterId(pub u64);
+pub struct WhepRequestId(pub u64);

@@ -1,44 +1,48 @@
-//! What one connection, client or gateway may use, so that nobody else feels it.
+//! Bounds on what one connection, client or gateway may use, so that it cannot affect others.
 
 use std::time::{Duration, Instant};
 
-/// Every bound of the hub. The defaults suit a server with thousands of viewers.
+/// All bounds of the hub. The defaults suit a server with thousands of viewers.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// How long a WebSocket may stay without `register`.
+    /// Time within which a new WebSocket must send `register`.
     pub register_timeout: Duration,
-    /// How long a gateway may take for `connect`. It only has to make room.
+    /// Time a gateway has to answer `connect`, for which it only has to reserve resources.
     pub connect_timeout: Duration,
-    /// How long a client may take to answer an `invite`, a gateway an `extend`.
-    pub answer_timeout: Duration,
-    /// How long a gateway may take to answer a viewer's offer: it gathers candidates first.
+    /// Time a client has to answer `invite`, and a gateway to answer `extend`.
+    pub request_timeout: Duration,
+    /// Time a gateway has to answer a viewer's offer or ICE restart: it gathers candidates first.
     pub offer_timeout: Duration,
-    /// How long a session lasts unless extended.
+    /// Lifetime of a session from its start or from the last `extend`.
     pub session_lifetime: Duration,
-    /// How long a WHEP session lasts; WHEP knows no `extend`.
+    /// Lifetime of a WHEP session. It is longer because WHEP cannot extend a session.
     pub whep_lifetime: Duration,
-    /// How long a session whose peer has lost its WebSocket can be taken up again.
-    pub route_kept: Duration,
-    /// The shortest time between two camera lists to the same client.
+    /// Time within which a peer that has lost its WebSocket can take its sessions up again.
+    pub reconnect_window: Duration,
+    /// Shortest time between two lists of cameras to the same client.
     pub cameras_interval: Duration,
-    /// Sessions of one client connection, or of one WHEP token or user. A wall of cameras.
+    /// Most sessions of one client connection, or of one WHEP token or user: enough for a wall of
+    /// cameras.
     pub sessions_per_client: usize,
-    /// Sessions of one gateway; about what its uplink and CPU could ever carry.
+    /// Most sessions of one gateway: about what its uplink and CPU can carry.
     pub sessions_per_gateway: usize,
-    /// Cameras of one gateway. That many just fit into one report of 64 KiB.
+    /// Most cameras of one gateway. As many just fit into one report of 64 KiB.
     pub cameras_per_gateway: usize,
-    /// Questions to the database that one connection may have open.
-    pub asks_per_connection: usize,
-    /// Messages before `register`.
-    pub stranger_rate: Rate,
-    /// Messages of a client: 64 cameras at once, each with an answer and a dozen candidates.
+    /// Most database lookups in progress for one connection.
+    pub lookups_per_connection: usize,
+    /// Rate of messages before `register`.
+    pub unregistered_rate: Rate,
+    /// Rate of messages of a client: 64 cameras at once, each with an answer and a dozen
+    /// candidates.
     pub client_rate: Rate,
-    /// Messages of a gateway: a hundred viewers at once, likewise.
+    /// Rate of messages of a gateway: a hundred viewers at once, each with an offer and a dozen
+    /// candidates.
     pub gateway_rate: Rate,
-    /// WHEP requests of one token or user: 64 cameras at once, each with a dozen candidates one by
-    /// one; in the long run a player does little.
+    /// Rate of WHEP requests of one token or user: 64 cameras at once, each with a dozen candidates
+    /// one by one; in the long run a player sends few.
     pub whep_rate: Rate,
-    /// Messages over the rate that are refused one by one before the connection is closed.
+    /// Rate of messages over the above rates that are refused one by one; beyond it the connection
+    /// is closed.
     pub excess_rate: Rate,
 }
 
@@ -47,17 +51,17 @@ impl Default for Limits {
         Self {
             register_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
-            answer_timeout: Duration::from_secs(15),
+            request_timeout: Duration::from_secs(15),
             offer_timeout: Duration::from_secs(15),
             session_lifetime: Duration::from_secs(60 * 60),
             whep_lifetime: Duration::from_secs(24 * 60 * 60),
-            route_kept: Duration::from_secs(10 * 60),
+            reconnect_window: Duration::from_secs(10 * 60),
             cameras_interval: Duration::from_millis(200),
             sessions_per_client: 64,
             sessions_per_gateway: 512,
             cameras_per_gateway: 256,
-            asks_per_connection: 8,
-            stranger_rate: Rate { burst: 10, per_minute: 60 },
+            lookups_per_connection: 8,
+            unregistered_rate: Rate { burst: 10, per_minute: 60 },
             client_rate: Rate { burst: 1_000, per_minute: 6_000 },
             gateway_rate: Rate { burst: 4_000, per_minute: 60_000 },
             whep_rate: Rate { burst: 1_000, per_minute: 600 },
@@ -66,16 +70,16 @@ impl Default for Limits {
     }
 }
 
-/// How often something may happen.
+/// The size and the refill rate of a [`Bucket`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// At once, after a rest.
+    /// Number of events allowed at once after a pause.
     pub burst: u32,
-    /// In the long run.
+    /// Number of events per minute allowed in the long run.
     pub per_minute: u32,
 }
 
-/// A token bucket.
+/// A token bucket, which limits the rate of an event.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     rate: Rate,
@@ -84,12 +88,12 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// A full bucket.
+    /// Creates a full bucket.
     pub fn new(rate: Rate, now: Instant) -> Self {
         Self { rate, tokens: f64::from(rate.burst), filled: now }
     }
 
-    /// Takes a token; `false` when there is none.
+    /// Takes a token; returns false if the bucket is empty.
     pub fn take(&mut self, now: Instant) -> bool {
         self.fill(now);
         if self.tokens < 1.0 {
@@ -99,7 +103,7 @@ impl Bucket {
         true
     }
 
-    /// Whether nothing was taken lately: as good as a new one.
+    /// Returns true if the bucket has filled up, so that it can be replaced by a new one.
     pub fn is_full(&mut self, now: Instant) -> bool {
         self.fill(now);
         self.tokens >= f64::from(self.rate.burst)
@@ -118,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_gives_its_burst_and_then_its_rate() {
+    fn a_bucket_allows_its_burst_and_then_its_rate() {
         let start = Instant::now();
         let mut bucket = Bucket::new(Rate { burst: 3, per_minute: 120 }, start);
         for (at_ms, given) in [
@@ -136,6 +140,6 @@ mod tests {
         }
         assert!(!bucket.is_full(start + Duration::from_millis(2400)));
         assert!(bucket.is_full(start + Duration::from_millis(2500)));
-        assert!(!bucket.take(start) || bucket.take(start), "time that runs back harms nothing");
+        assert!(!bucket.take(start) || bucket.take(start), "time that runs backwards does no harm");
     }
 }

@@ -1,6 +1,7 @@
-//! What the server has asked of a peer for somebody else: renumbered, and with a deadline.
+//! Requests that the hub sends to a peer on behalf of another one: under a number of its own, and
+//! with a deadline.
 
-use crate::{ConnId, Hub, WaiterId, timer::Timer};
+use crate::{ConnId, Hub, WhepRequestId, timer::Timer};
 use porthole_clock::Now;
 use porthole_signaling_proto::{
     SessionId,
@@ -9,18 +10,19 @@ use porthole_signaling_proto::{
 use serde_json::Value;
 use std::time::Duration;
 
-/// The longest sentence of a peer that is passed on.
+/// The longest sentence of a peer's fault that is forwarded.
 const MAX_FAULT_CHARS: usize = 300;
 
+/// A request that a peer has not answered yet.
 #[derive(Debug)]
-pub(crate) struct Request {
-    pub(crate) kind: Kind,
+pub(crate) struct PendingRequest {
+    pub(crate) kind: RequestKind,
     pub(crate) session: SessionId,
     pub(crate) origin: Origin,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum RequestKind {
     Connect,
     Invite,
     Extend,
@@ -28,32 +30,32 @@ pub(crate) enum Kind {
     Restart,
 }
 
-/// Who gets the answer.
+/// The recipient of a request's outcome.
 #[derive(Debug, Clone)]
 pub(crate) enum Origin {
     Peer { conn: ConnId, id: RequestId },
-    Waiter(WaiterId),
+    Whep(WhepRequestId),
 }
 
 impl Hub {
-    /// Asks `to` for something. There is at most one of a kind in a session at a time.
-    pub(crate) fn request_of(
+    /// Sends a request to a peer. A session has at most one pending request of each kind.
+    pub(crate) fn send_request(
         &mut self,
         now: Now,
         to: ConnId,
         method: &str,
         params: Value,
-        request: Request,
+        request: PendingRequest,
     ) -> Result<(), Fault> {
         let timeout = self.timeout(request.kind);
         if let Some(session) = self.sessions.get_mut(&request.session) {
-            if session.open.contains(&request.kind) {
+            if session.pending_requests.contains(&request.kind) {
                 return Err(Fault::new(
                     code::BAD_REQUEST,
-                    "the previous request of this kind in the session is still open",
+                    "the previous request of this kind in the session is not answered yet",
                 ));
             }
-            session.open.push(request.kind);
+            session.pending_requests.push(request.kind);
         }
         let id = self.next_request_id();
         self.requests.insert((to, id), request);
@@ -63,62 +65,74 @@ impl Hub {
         Ok(())
     }
 
-    pub(crate) fn response(
+    pub(crate) fn handle_response(
         &mut self,
         now: Now,
         conn: ConnId,
         id: i64,
         outcome: Result<Value, Fault>,
     ) {
-        // A late answer, or one to a question nobody asked, has no entry.
+        // A response that is late or answers no request has no entry.
         if let Some(request) = self.requests.remove(&(conn, id)) {
-            self.finish(now, request, outcome.map_err(passed_on));
+            self.complete_request(now, request, outcome.map_err(shortened));
         }
     }
 
-    pub(crate) fn request_due(&mut self, now: Now, conn: ConnId, id: i64) {
+    pub(crate) fn handle_request_timeout(&mut self, now: Now, conn: ConnId, id: i64) {
         let Some(request) = self.requests.remove(&(conn, id)) else { return };
         let fault = match request.kind {
-            Kind::Connect => Fault::new(code::UNAVAILABLE, "the gateway did not react; try again"),
-            Kind::Invite => Fault::new(code::REQUEST_TIMEOUT, "the client did not react in time"),
-            Kind::Extend | Kind::Offer | Kind::Restart => {
-                Fault::new(code::REQUEST_TIMEOUT, "the gateway did not react in time; try again")
+            RequestKind::Connect => {
+                Fault::new(code::UNAVAILABLE, "the gateway did not respond; try again")
+            }
+            RequestKind::Invite => {
+                Fault::new(code::REQUEST_TIMEOUT, "the client did not respond in time")
+            }
+            RequestKind::Extend | RequestKind::Offer | RequestKind::Restart => {
+                Fault::new(code::REQUEST_TIMEOUT, "the gateway did not respond in time; try again")
             }
         };
-        self.finish(now, request, Err(fault));
+        self.complete_request(now, request, Err(fault));
     }
 
-    /// The peer that was asked is gone.
-    pub(crate) fn requests_lost(&mut self, now: Now, conn: ConnId) {
+    /// Fails every pending request to a peer that has disconnected.
+    pub(crate) fn fail_requests_to(&mut self, now: Now, conn: ConnId) {
         let range = (conn, i64::MIN)..=(conn, i64::MAX);
         let ids: Vec<_> = self.requests.range(range).map(|(key, _)| *key).collect();
         for key in ids {
             let Some(request) = self.requests.remove(&key) else { continue };
             let fault = match request.kind {
-                Kind::Invite => Fault::new(code::GONE, "the client is gone"),
-                Kind::Connect | Kind::Extend | Kind::Offer | Kind::Restart => {
-                    Fault::new(code::UNAVAILABLE, "the gateway has just gone; try again")
+                RequestKind::Invite => Fault::new(code::GONE, "the client has disconnected"),
+                RequestKind::Connect
+                | RequestKind::Extend
+                | RequestKind::Offer
+                | RequestKind::Restart => {
+                    Fault::new(code::UNAVAILABLE, "the gateway has just disconnected; try again")
                 }
             };
-            self.finish(now, request, Err(fault));
+            self.complete_request(now, request, Err(fault));
         }
     }
 
-    fn finish(&mut self, now: Now, request: Request, outcome: Result<Value, Fault>) {
-        let Request { kind, session, origin } = request;
+    fn complete_request(
+        &mut self,
+        now: Now,
+        request: PendingRequest,
+        outcome: Result<Value, Fault>,
+    ) {
+        let PendingRequest { kind, session, origin } = request;
         if let Some(session) = self.sessions.get_mut(&session) {
-            session.open.retain(|open| *open != kind);
+            session.pending_requests.retain(|pending| *pending != kind);
         }
         match kind {
-            Kind::Connect => self.connect_done(now, &session, origin, outcome),
-            Kind::Invite | Kind::Extend => self.relay_outcome(origin, outcome),
-            Kind::Offer => self.offer_done(&session, origin, outcome),
-            Kind::Restart => self.restart_done(now, &session, origin, outcome),
+            RequestKind::Connect => self.handle_connect_result(now, &session, origin, outcome),
+            RequestKind::Invite | RequestKind::Extend => self.forward_outcome(origin, outcome),
+            RequestKind::Offer => self.handle_offer_result(&session, origin, outcome),
+            RequestKind::Restart => self.handle_restart_result(now, &session, origin, outcome),
         }
     }
 
-    /// The answer goes back as it came.
-    fn relay_outcome(&mut self, origin: Origin, outcome: Result<Value, Fault>) {
+    /// Forwards an outcome unchanged to the peer that sent the request.
+    fn forward_outcome(&mut self, origin: Origin, outcome: Result<Value, Fault>) {
         if let Origin::Peer { conn, id } = origin {
             self.send(conn, Message::Response { id: Some(id), outcome });
         }
@@ -127,22 +141,22 @@ impl Hub {
     pub(crate) fn refuse(&mut self, origin: Origin, fault: Fault) {
         match origin {
             Origin::Peer { conn, id } => self.send(conn, Message::fault(Some(id), fault)),
-            Origin::Waiter(waiter) => self.reply(waiter, Err(fault)),
+            Origin::Whep(request) => self.respond_whep(request, Err(fault)),
         }
     }
 
-    fn timeout(&self, kind: Kind) -> Duration {
+    fn timeout(&self, kind: RequestKind) -> Duration {
         let limits = &self.config.limits;
         match kind {
-            Kind::Connect => limits.connect_timeout,
-            Kind::Invite | Kind::Extend => limits.answer_timeout,
-            Kind::Offer | Kind::Restart => limits.offer_timeout,
+            RequestKind::Connect => limits.connect_timeout,
+            RequestKind::Invite | RequestKind::Extend => limits.request_timeout,
+            RequestKind::Offer | RequestKind::Restart => limits.offer_timeout,
         }
     }
 }
 
-/// A peer's fault, cut to the size of a sentence.
-pub(crate) fn passed_on(fault: Fault) -> Fault {
+/// Cuts the sentence of a peer's fault to [`MAX_FAULT_CHARS`].
+pub(crate) fn shortened(fault: Fault) -> Fault {
     let message = fault.message.chars().take(MAX_FAULT_CHARS).collect();
     Fault { message, ..fault }
 }

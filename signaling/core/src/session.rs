@@ -1,9 +1,9 @@
-//! Sessions: one viewer, one camera, and what is passed between them.
+//! Sessions: one viewer, one camera, and the messages forwarded between their two sides.
 
 use crate::{
     ConnId, Hub, Principal,
-    connection::check_expiry,
-    request::{Kind, Origin, Request, passed_on},
+    call::Call,
+    request::{PendingRequest, RequestKind, shortened},
     timer::Timer,
 };
 use porthole_clock::Now;
@@ -13,7 +13,7 @@ use porthole_signaling_proto::{
         Close, Invite, InviteParams, Method as _, Notice as _, SessionParams, Trickle,
         TrickleParams,
     },
-    rpc::{self, Fault, Message, RequestId, code},
+    rpc::{self, Fault, Message, code},
 };
 use serde_json::Value;
 use std::{
@@ -22,73 +22,100 @@ use std::{
 };
 use tracing::debug;
 
-/// The longest trickle that is passed on: a candidate is a line below 512 bytes, the rest is for
-/// the names around it. With longer ones a viewer could fill the line to the gateway, which would
-/// then be closed as too slow, for everybody.
+/// The longest `trickle` that is forwarded: a candidate is a line below 512 bytes, the rest is for
+/// the names around it. With longer ones a viewer could fill the send queue of the gateway's
+/// WebSocket, which would then be closed as too slow, for all viewers.
 const MAX_TRICKLE_BYTES: usize = 2 * 1024;
-/// How old a session is that its gateway must have: longer than `connect` or a viewer's offer may
-/// be under way.
-const GATEWAY_HAS: Duration = Duration::from_secs(20);
+/// Age from which a session must be in its gateway's report: longer than `connect` or a viewer's
+/// offer may take.
+const MIN_REPORTED_AGE: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) gateway: GatewayId,
     pub(crate) camera: CameraId,
     pub(crate) viewer: Viewer,
-    /// Who began it, or extended it last.
+    /// The principal that started the session or extended it last.
     pub(crate) principal: Principal,
-    pub(crate) began: Instant,
-    pub(crate) expires: Instant,
-    /// The gateway has not said yes yet.
-    pub(crate) beginning: bool,
-    /// For the viewer, once the gateway has said yes.
+    pub(crate) started_at: Instant,
+    pub(crate) expires_at: Instant,
+    /// True until the gateway has accepted the session.
+    pub(crate) pending: bool,
+    /// The ICE servers for the viewer, sent once the gateway has accepted the session.
     pub(crate) ice_servers: Vec<IceServer>,
-    /// What is asked in it and not answered yet.
-    pub(crate) open: Vec<Kind>,
+    /// The requests of this session that are not answered yet.
+    pub(crate) pending_requests: Vec<RequestKind>,
 }
 
 #[derive(Debug)]
 pub(crate) enum Viewer {
-    /// A client by its WebSocket, and since when that is lost.
-    Socket(Result<ConnId, Instant>),
+    /// A client with its WebSocket.
+    Connected(ConnId),
+    /// A client whose WebSocket is closed.
+    Disconnected { since: Instant },
     /// A WHEP player.
     Whep {
-        /// Which ICE generation it is; the entity tag.
+        /// The number of the ICE generation, from which the entity tag is made.
         generation: u64,
-        /// The ICE user name fragment the viewer uses in it.
+        /// The viewer's ICE user name fragment in this generation.
         ufrag: String,
-        /// The one it will use when the gateway has restarted ICE too.
+        /// The viewer's next user name fragment, while the gateway restarts ICE.
         restarting: Option<String>,
     },
 }
 
-/// Who a session counts for.
+/// The viewer that a session counts against.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum ViewerKey {
-    Socket(ConnId),
+    Client(ConnId),
     Whep(String),
 }
 
 impl Session {
+    /// Creates a session that its gateway has not accepted yet.
+    pub(crate) fn new(
+        now: Now,
+        lifetime: Duration,
+        gateway: GatewayId,
+        camera: CameraId,
+        viewer: Viewer,
+        principal: Principal,
+    ) -> Self {
+        Self {
+            gateway,
+            camera,
+            viewer,
+            principal,
+            started_at: now.instant,
+            expires_at: now.instant + lifetime,
+            pending: true,
+            ice_servers: Vec::new(),
+            pending_requests: Vec::new(),
+        }
+    }
+
     fn viewer_key(&self) -> Option<ViewerKey> {
         match &self.viewer {
-            Viewer::Socket(Ok(conn)) => Some(ViewerKey::Socket(*conn)),
-            Viewer::Socket(Err(_)) => None,
+            Viewer::Connected(conn) => Some(ViewerKey::Client(*conn)),
+            Viewer::Disconnected { .. } => None,
             Viewer::Whep { .. } => Some(ViewerKey::Whep(self.principal.subject.clone())),
         }
     }
 
     fn client(&self) -> Option<ConnId> {
         match self.viewer {
-            Viewer::Socket(Ok(conn)) => Some(conn),
-            Viewer::Socket(Err(_)) | Viewer::Whep { .. } => None,
+            Viewer::Connected(conn) => Some(conn),
+            Viewer::Disconnected { .. } | Viewer::Whep { .. } => None,
         }
     }
 }
 
 impl Hub {
-    /// Makes room for a session; 1001 when there is none.
-    pub(crate) fn begin(&mut self, session: Session) -> Result<SessionId, Fault> {
+    /// Adds a session and names it.
+    ///
+    /// # Errors
+    /// [`code::INSUFFICIENT_RESOURCES`] when its viewer or its gateway has too many.
+    pub(crate) fn add_session(&mut self, session: Session) -> Result<SessionId, Fault> {
         let limits = &self.config.limits;
         let full = |text: &str| Err(Fault::new(code::INSUFFICIENT_RESOURCES, text));
         let key = session.viewer_key();
@@ -109,8 +136,8 @@ impl Hub {
         if let Some(key) = key {
             self.viewers.entry(key).or_default().insert(id.clone());
         }
-        self.timers.add(session.expires, Timer::Session(id.clone()));
-        debug!(session = %id, camera = %session.camera, "session begins");
+        self.timers.add(session.expires_at, Timer::Session(id.clone()));
+        debug!(session = %id, camera = %session.camera, "session starts");
         self.sessions.insert(id.clone(), session);
         Ok(id)
     }
@@ -120,19 +147,19 @@ impl Hub {
         name.parse().expect("hexadecimal digits are the characters of an id")
     }
 
-    pub(crate) fn forget(&mut self, id: &SessionId) -> Option<Session> {
+    pub(crate) fn remove_session(&mut self, id: &SessionId) -> Option<Session> {
         let session = self.sessions.remove(id)?;
-        debug!(session = %id, camera = %session.camera, "session is over");
+        debug!(session = %id, camera = %session.camera, "session ends");
         if let Some(gateway) = self.gateways.get_mut(&session.gateway) {
             gateway.sessions.remove(id);
         }
         if let Some(key) = session.viewer_key() {
-            self.drop_from_viewer(&key, id);
+            self.remove_from_viewer(&key, id);
         }
         Some(session)
     }
 
-    fn drop_from_viewer(&mut self, key: &ViewerKey, id: &SessionId) {
+    fn remove_from_viewer(&mut self, key: &ViewerKey, id: &SessionId) {
         if let Some(sessions) = self.viewers.get_mut(key) {
             sessions.remove(id);
             if sessions.is_empty() {
@@ -141,75 +168,74 @@ impl Hub {
         }
     }
 
-    /// Ends a session and says so to its gateway.
-    pub(crate) fn end_at_gateway(&mut self, id: &SessionId) {
-        if let Some(session) = self.forget(id) {
-            self.tell_gateway(&session.gateway, closed(id));
+    /// Ends a session and tells its gateway.
+    pub(crate) fn end_session(&mut self, id: &SessionId) {
+        if let Some(session) = self.remove_session(id) {
+            self.notify_gateway(&session.gateway, session_closed(id));
         }
     }
 
-    /// A gateway says which sessions it has. It may have started anew since the others began; they
-    /// would count against their viewers until their time is over.
-    pub(crate) fn forget_others(&mut self, now: Now, gateway: &GatewayId, has: &[SessionId]) {
-        let has: HashSet<&SessionId> = has.iter().collect();
-        let of_gateway = self.gateways.get(gateway).map(|known| &known.sessions);
-        let others: Vec<SessionId> = of_gateway
+    /// Removes the sessions that a gateway's report does not list. The gateway may have restarted
+    /// since they started, and they would count against their viewers until they expire.
+    pub(crate) fn reconcile_sessions(
+        &mut self,
+        now: Now,
+        gateway: &GatewayId,
+        reported: &[SessionId],
+    ) {
+        let reported: HashSet<&SessionId> = reported.iter().collect();
+        let known = self.gateways.get(gateway).map(|gateway| &gateway.sessions);
+        let lost: Vec<SessionId> = known
             .into_iter()
             .flatten()
-            .filter(|name| !has.contains(name))
+            .filter(|name| !reported.contains(name))
             .filter(|name| {
-                let began = self.sessions.get(*name).map(|session| session.began);
-                began.is_some_and(|began| began + GATEWAY_HAS <= now.instant)
+                let started_at = self.sessions.get(*name).map(|session| session.started_at);
+                started_at.is_some_and(|at| at + MIN_REPORTED_AGE <= now.instant)
             })
             .cloned()
             .collect();
-        for name in others {
-            let client = self.forget(&name).and_then(|session| session.client());
+        for name in lost {
+            let client = self.remove_session(&name).and_then(|session| session.client());
             if let Some(client) = client {
-                self.send(client, closed(&name));
+                self.send(client, session_closed(&name));
             }
         }
     }
 
-    /// How long a session may last: no longer than the credential it is begun with.
+    /// Returns the lifetime of a session: at most `longest`, and no longer than its credential.
     pub(crate) fn lifetime(
         now: Now,
         principal: &Principal,
         longest: Duration,
     ) -> Result<Duration, Fault> {
-        check_expiry(principal, now)?;
+        principal.check_expiry(now)?;
         let left = principal.expires_s.map(|end| Duration::from_secs(end - now.unix_s));
         Ok(left.map_or(longest, |left| left.min(longest)))
     }
 
-    /// A gateway's offer goes to the client; the answer comes back.
-    pub(crate) fn invite(
-        &mut self,
-        now: Now,
-        conn: ConnId,
-        id: &RequestId,
-        params: Value,
-    ) -> Result<(), Fault> {
-        let from = self.gateway(conn)?;
+    /// Handles `invite`: forwards a gateway's offer to the client, whose answer comes back.
+    pub(crate) fn handle_invite(&mut self, call: &Call, params: Value) -> Result<(), Fault> {
+        let from = self.gateway(call.conn)?;
         let InviteParams { session: name, .. } = rpc::read(params.clone())?;
         let session = self.sessions.get(&name).filter(|session| session.gateway == *from);
         let Some(session) = session else { return Err(no_such_session(code::BAD_REQUEST)) };
         let Some(client) = session.client() else {
-            return Err(Fault::new(code::GONE, "the client is no more connected"));
+            return Err(Fault::new(code::GONE, "the client is no longer connected"));
         };
-        let origin = Origin::Peer { conn, id: id.clone() };
-        let request = Request { kind: Kind::Invite, session: name, origin };
-        self.request_of(now, client, Invite::NAME, params, request)
+        let kind = RequestKind::Invite;
+        let request = PendingRequest { kind, session: name, origin: call.origin() };
+        self.send_request(call.now, client, Invite::NAME, params, request)
     }
 
-    /// Passed on unaltered, also before the offer (ONVIF WebRTC 26.06 §5.6).
-    pub(crate) fn trickle(&mut self, conn: ConnId, params: Value) -> Result<(), Fault> {
-        let name = session_of(&params);
+    /// Handles `trickle`: forwards it unchanged, even before the offer (ONVIF WebRTC 26.06 §5.6).
+    pub(crate) fn handle_trickle(&mut self, conn: ConnId, params: Value) -> Result<(), Fault> {
+        let name = session_id(&params);
         if let Err(fault) = rpc::read::<TrickleParams>(params.clone()) {
             return Err(Fault { code: code::MALFORMED_CANDIDATE, session: name, ..fault });
         }
         if params.to_string().len() > MAX_TRICKLE_BYTES {
-            let text = "the candidate is too long: a trickle has at most 2 KiB";
+            let text = "the candidate is too long: `trickle` may have at most 2 KiB";
             let fault = Fault::new(code::MALFORMED_CANDIDATE, text);
             return Err(Fault { session: name, ..fault });
         }
@@ -221,29 +247,33 @@ impl Hub {
         Ok(())
     }
 
-    /// A peer of the session ends it.
-    pub(crate) fn close_session(&mut self, conn: ConnId, params: Value) -> Result<(), Fault> {
+    /// Handles `portholeClose`: one side of a session ends it, and the other side is told.
+    pub(crate) fn handle_close_session(
+        &mut self,
+        conn: ConnId,
+        params: Value,
+    ) -> Result<(), Fault> {
         let SessionParams { session: name } = rpc::read(params)?;
         if !self.is_peer(conn, &name) {
             return Ok(());
         }
         let other = self.other_side(conn, &name);
-        self.forget(&name);
+        self.remove_session(&name);
         if let Some(other) = other {
-            self.send(other, closed(&name));
+            self.send(other, session_closed(&name));
         }
         Ok(())
     }
 
-    /// An `error` about a session goes to its other side.
-    pub(crate) fn relay_error(&mut self, conn: ConnId, fault: Fault) {
+    /// Forwards an `error` about a session to its other side.
+    pub(crate) fn forward_error(&mut self, conn: ConnId, fault: Fault) {
         let other = fault.session.as_ref().and_then(|name| self.other_side(conn, name));
         if let Some(other) = other {
-            self.send(other, Message::Error(passed_on(fault)));
+            self.send(other, Message::Error(shortened(fault)));
         }
     }
 
-    /// Whether this connection is one of the two that the session is between.
+    /// Returns true if this connection is one of the session's two sides.
     fn is_peer(&self, conn: ConnId, name: &SessionId) -> bool {
         self.sessions.get(name).is_some_and(|session| {
             let gateway = self.gateways.get(&session.gateway).and_then(|gateway| gateway.conn);
@@ -251,7 +281,8 @@ impl Hub {
         })
     }
 
-    /// Where to pass on what this connection says in this session; nowhere if it is not its own.
+    /// Returns the other side of a session that this connection is a side of; `None` if it is not,
+    /// or if the other side is not connected.
     fn other_side(&self, conn: ConnId, name: &SessionId) -> Option<ConnId> {
         let session = self.sessions.get(name)?;
         let gateway = self.gateways.get(&session.gateway)?.conn;
@@ -262,109 +293,111 @@ impl Hub {
         }
     }
 
-    /// A client's WebSocket is lost. What it watches goes on; what had only begun does not.
-    pub(crate) fn client_lost(&mut self, now: Now, conn: ConnId) {
-        let names = self.viewers.remove(&ViewerKey::Socket(conn)).unwrap_or_default();
+    /// Handles the end of a client's WebSocket. Its sessions go on, except those that the gateway
+    /// has not accepted yet.
+    pub(crate) fn handle_client_lost(&mut self, now: Now, conn: ConnId) {
+        let names = self.viewers.remove(&ViewerKey::Client(conn)).unwrap_or_default();
         for name in names {
             let Some(session) = self.sessions.get_mut(&name) else { continue };
-            session.viewer = Viewer::Socket(Err(now.instant));
-            if session.beginning {
-                self.end_at_gateway(&name);
+            session.viewer = Viewer::Disconnected { since: now.instant };
+            if session.pending {
+                self.end_session(&name);
                 continue;
             }
             let gateway = session.gateway.clone();
-            let away = now.instant + self.config.limits.route_kept;
+            let away = now.instant + self.config.limits.reconnect_window;
             self.timers.add(away, Timer::ClientAway(name.clone()));
-            self.tell_gateway(&gateway, peer_gone("the client has closed its WebSocket", &name));
+            self.notify_gateway(
+                &gateway,
+                peer_disconnected("the client has closed its WebSocket", &name),
+            );
         }
     }
 
-    /// Tells the clients of these sessions that the gateway's WebSocket is lost.
-    pub(crate) fn tell_gateway_lost(&mut self, gateway: &GatewayId) {
+    /// Tells the clients of a gateway's sessions that its WebSocket is closed.
+    pub(crate) fn notify_gateway_lost(&mut self, gateway: &GatewayId) {
         let names = self.gateways.get(gateway).map(|gateway| gateway.sessions.clone());
         for name in names.unwrap_or_default() {
             let client = self.sessions.get(&name).and_then(Session::client);
             if let Some(client) = client {
-                let text = "the gateway has lost its WebSocket; the picture goes on";
-                self.send(client, peer_gone(text, &name));
+                let text = "the gateway has lost its WebSocket; the stream goes on";
+                self.send(client, peer_disconnected(text, &name));
             }
         }
     }
 
-    /// The session passes to a connection of the same person: a client that came back.
-    pub(crate) fn adopt(&mut self, conn: ConnId, name: &SessionId) {
+    /// Moves a session to another connection of the same user: a client that has reconnected.
+    pub(crate) fn attach_client(&mut self, conn: ConnId, name: &SessionId) {
         let Some(session) = self.sessions.get_mut(name) else { return };
         let before = session.viewer_key();
-        session.viewer = Viewer::Socket(Ok(conn));
+        session.viewer = Viewer::Connected(conn);
         if let Some(before) = before {
-            self.drop_from_viewer(&before, name);
+            self.remove_from_viewer(&before, name);
         }
-        self.viewers.entry(ViewerKey::Socket(conn)).or_default().insert(name.clone());
+        self.viewers.entry(ViewerKey::Client(conn)).or_default().insert(name.clone());
     }
 
-    pub(crate) fn session_due(&mut self, now: Now, name: &SessionId) {
+    pub(crate) fn handle_session_timeout(&mut self, now: Now, name: &SessionId) {
         let Some(session) = self.sessions.get(name) else { return };
-        // It was extended; that has a timer of its own.
-        if session.expires > now.instant {
+        // The session was extended, which has added another timer.
+        if session.expires_at > now.instant {
             return;
         }
-        self.end_at_both(name);
+        self.end_session_on_both_sides(name);
     }
 
-    /// Ends what is watched by this credential, whichever way it is watched.
-    pub(crate) fn end_sessions_of(&mut self, credential: &str) {
-        let theirs = |session: &Session| session.principal.credential == credential;
-        let sessions = self.sessions.iter().filter(|(_, session)| theirs(session));
+    /// Ends every session that was started or extended with this credential.
+    pub(crate) fn end_sessions_of_credential(&mut self, credential: &str) {
+        let uses_credential = |session: &Session| session.principal.credential == credential;
+        let sessions = self.sessions.iter().filter(|(_, session)| uses_credential(session));
         let mut names: Vec<SessionId> = sessions.map(|(name, _)| name.clone()).collect();
-        // The order of a hash map is another each time.
+        // A hash map iterates in a different order each time.
         names.sort();
         for name in names {
-            self.end_at_both(&name);
+            self.end_session_on_both_sides(&name);
         }
     }
 
-    /// Ends a session and says so to both its sides.
-    fn end_at_both(&mut self, name: &SessionId) {
+    /// Ends a session and tells both its sides.
+    fn end_session_on_both_sides(&mut self, name: &SessionId) {
         let client = self.sessions.get(name).and_then(Session::client);
-        self.end_at_gateway(name);
+        self.end_session(name);
         if let Some(client) = client {
-            self.send(client, closed(name));
+            self.send(client, session_closed(name));
         }
     }
 
-    pub(crate) fn client_away_due(&mut self, now: Now, name: &SessionId) {
-        let kept = self.config.limits.route_kept;
+    pub(crate) fn handle_client_away_timeout(&mut self, now: Now, name: &SessionId) {
+        let window = self.config.limits.reconnect_window;
         let away = self.sessions.get(name).is_some_and(|session| match session.viewer {
-            Viewer::Socket(Err(since)) => since + kept <= now.instant,
-            Viewer::Socket(Ok(_)) | Viewer::Whep { .. } => false,
+            Viewer::Disconnected { since } => since + window <= now.instant,
+            Viewer::Connected(_) | Viewer::Whep { .. } => false,
         });
-        // Without a word: the client may close its WebSocket and go on watching (ONVIF §5.6).
+        // The gateway is not told: a client may close its WebSocket and go on watching (ONVIF
+        // WebRTC 26.06 §5.6).
         if away {
-            self.forget(name);
-        }
-    }
-
-    pub(crate) fn tell_gateway(&mut self, gateway: &GatewayId, message: Message) {
-        let conn = self.gateways.get(gateway).and_then(|gateway| gateway.conn);
-        if let Some(conn) = conn {
-            self.send(conn, message);
+            self.remove_session(name);
         }
     }
 }
 
-fn session_of(params: &Value) -> Option<SessionId> {
+fn session_id(params: &Value) -> Option<SessionId> {
     params.get("session")?.as_str()?.parse().ok()
 }
 
-fn closed(name: &SessionId) -> Message {
+fn session_closed(name: &SessionId) -> Message {
     Message::notification::<Close>(&SessionParams { session: name.clone() })
 }
 
-fn peer_gone(text: &str, name: &SessionId) -> Message {
+fn peer_disconnected(text: &str, name: &SessionId) -> Message {
     let session = Some(name.clone());
     Message::Error(Fault { session, ..Fault::new(code::PEER_DISCONNECTED, text) })
 }
 
+pub(crate) fn whole_seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
+}
+
 pub(crate) fn no_such_session(code: i64) -> Fault {
-    Fault::new(code, "the session is not known here; connect again")
+    Fault::new(code, "this session does not exist; connect again")
 }

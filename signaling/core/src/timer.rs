@@ -1,4 +1,5 @@
-//! Deadlines, in order. One that has become pointless stays and fires for nothing.
+//! Deadlines in the order they expire. Timers are never cancelled: a handler checks that its
+//! timer still means something.
 
 use crate::ConnId;
 use porthole_signaling_proto::{GatewayId, SessionId};
@@ -6,40 +7,43 @@ use std::{collections::BTreeMap, time::Instant};
 
 #[derive(Debug, Clone)]
 pub(crate) enum Timer {
-    /// It should have registered by now.
+    /// The time by which a connection must have registered.
     Register(ConnId),
-    /// Its credential may have ended.
+    /// The expiry of a connection's credential.
     Credential(ConnId),
-    /// It should have answered this request by now.
+    /// The time by which a peer must have answered a request.
     Request(ConnId, i64),
-    /// The session may have ended.
+    /// The end of a session's lifetime.
     Session(SessionId),
-    /// The session's client may have been away for too long.
+    /// The end of the time a disconnected client has to take its session up again.
     ClientAway(SessionId),
-    /// The gateway may have been away for too long.
+    /// The end of the time a disconnected gateway has to come back to its sessions.
     GatewayAway(GatewayId),
-    /// Clients may be told of cameras again.
+    /// The earliest time at which clients may get another list of cameras.
     Cameras,
 }
 
+/// Pending timers; those with the same deadline fire in the order they were added.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    due: BTreeMap<(Instant, u64), Timer>,
+    pending: BTreeMap<(Instant, u64), Timer>,
     count: u64,
 }
 
 impl Timers {
     pub(crate) fn add(&mut self, at: Instant, timer: Timer) {
         self.count += 1;
-        self.due.insert((at, self.count), timer);
+        self.pending.insert((at, self.count), timer);
     }
 
+    /// Returns the earliest deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.due.keys().next().map(|(at, _)| *at)
+        self.pending.keys().next().map(|(at, _)| *at)
     }
 
+    /// Removes and returns the earliest timer that is due.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Timer> {
-        let first = self.due.first_entry()?;
+        let first = self.pending.first_entry()?;
         (first.key().0 <= now).then(|| first.remove())
     }
 }

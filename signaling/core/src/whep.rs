@@ -1,11 +1,12 @@
-//! WHEP (draft-ietf-wish-whep-03): a viewer that makes the offer, over HTTP.
+//! WHEP (draft-ietf-wish-whep-03): viewers that send their offer over HTTP.
 
 use crate::{
-    Bucket, Fragment, Hub, Principal, WaiterId,
-    client::{forbidden, whole_seconds},
+    Bucket, Fragment, Hub, Principal, WhepRequestId,
+    access::forbidden,
+    cameras::no_such_camera,
     fragment::ufrag_of,
-    request::{Kind, Origin, Request},
-    session::{Session, Viewer},
+    request::{Origin, PendingRequest, RequestKind},
+    session::{Session, Viewer, whole_seconds},
 };
 use porthole_clock::Now;
 use porthole_signaling_proto::{
@@ -18,98 +19,104 @@ use porthole_signaling_proto::{
 };
 use serde_json::Value;
 
-/// The tokens and users whose rate is remembered; beyond it, those who have rested are forgotten.
-/// Each was proven, so strangers cannot fill it.
+/// The most tokens and users whose rate is remembered; beyond it, those with a full bucket are
+/// forgotten. Each is authenticated, so an attacker without credentials cannot fill the table.
 const MAX_BUCKETS: usize = 4096;
 
-/// HTTP's own reasons to refuse, beside those of `rpc::code`.
+/// HTTP status codes of WHEP refusals, in addition to those in `rpc::code`.
 pub mod http {
-    /// The entity tag is of an older ICE generation (RFC 9110 §15.5.13).
+    /// The entity tag belongs to an older ICE generation (RFC 9110 §15.5.13).
     pub const PRECONDITION_FAILED: i64 = 412;
-    /// Without `If-Match` nobody knows which ICE generation is meant (RFC 6585 §3).
+    /// The request has no `If-Match` to say which ICE generation it is for (RFC 6585 §3).
     pub const PRECONDITION_REQUIRED: i64 = 428;
 }
 
-/// `POST /whep/{camera}`.
+/// The request `POST /whep/{camera}`, which starts a session.
 #[derive(Debug, Clone)]
 pub struct WhepOffer {
-    /// Who asks.
+    /// The sender of the request.
     pub principal: Principal,
-    /// The camera of the address.
+    /// The camera named in the path.
     pub camera: CameraId,
     /// The SDP offer.
     pub offer: String,
 }
 
-/// `PATCH /whep/{camera}/{session}`.
+/// The request `PATCH /whep/{camera}/{session}`: candidates or an ICE restart.
 #[derive(Debug, Clone)]
 pub struct WhepPatch {
-    /// Who asks.
+    /// The sender of the request.
     pub principal: Principal,
-    /// The session of the address.
+    /// The session named in the path.
     pub session: SessionId,
-    /// The `If-Match` header.
+    /// The `If-Match` header, if there was one.
     pub if_match: Option<IfMatch>,
-    /// The body.
+    /// The request's body.
     pub fragment: Fragment,
 }
 
-/// `DELETE /whep/{camera}/{session}`.
+/// The request `DELETE /whep/{camera}/{session}`, which ends the session.
 #[derive(Debug, Clone)]
 pub struct WhepDelete {
-    /// Who asks.
+    /// The sender of the request.
     pub principal: Principal,
-    /// The session of the address.
+    /// The session named in the path.
     pub session: SessionId,
 }
 
 /// An `If-Match` header (RFC 9110 §13.1.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IfMatch {
-    /// `*`
+    /// The value `*`, which matches any entity tag.
     Any,
-    /// Entity tags, with their quotes.
+    /// A list of entity tags, with their quotes.
     Tags(Vec<String>),
 }
 
-/// What a WHEP request gets.
+/// The response to a WHEP request that succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WhepReply {
-    /// A session.
+pub enum WhepResponse {
+    /// A session was created.
     Created {
-        /// Its name.
+        /// The id of the session.
         session: SessionId,
-        /// The SDP answer.
+        /// The SDP answer of the gateway.
         answer: String,
         /// The STUN and TURN servers of the session.
         ice_servers: Vec<IceServer>,
         /// The entity tag of the ICE generation, with its quotes.
         etag: String,
     },
-    /// The candidates were passed on.
+    /// The candidates were forwarded to the gateway.
     Trickled,
-    /// A new ICE generation.
+    /// ICE was restarted.
     Restarted {
-        /// The gateway's side of it.
+        /// The gateway's credentials and candidates in the new ICE generation
+        /// (`application/trickle-ice-sdpfrag`).
         fragment: String,
-        /// The STUN and TURN servers, with fresh credentials.
+        /// The STUN and TURN servers, with new credentials.
         ice_servers: Vec<IceServer>,
-        /// Its entity tag, with its quotes.
+        /// The entity tag of the new ICE generation, with its quotes.
         etag: String,
     },
-    /// The session is over.
+    /// The session was ended.
     Deleted,
 }
 
 impl Hub {
-    /// A viewer offers; the answer comes when the gateway has it.
-    pub fn whep_offer(&mut self, now: Now, waiter: WaiterId, offer: WhepOffer) {
-        if let Err(fault) = self.try_offer(now, waiter, offer) {
-            self.reply(waiter, Err(fault));
+    /// Handles a viewer's offer. The response follows when the gateway has answered.
+    pub fn handle_whep_offer(&mut self, now: Now, request: WhepRequestId, offer: WhepOffer) {
+        if let Err(fault) = self.start_whep_session(now, request, offer) {
+            self.respond_whep(request, Err(fault));
         }
     }
 
-    fn try_offer(&mut self, now: Now, waiter: WaiterId, offer: WhepOffer) -> Result<(), Fault> {
+    fn start_whep_session(
+        &mut self,
+        now: Now,
+        request: WhepRequestId,
+        offer: WhepOffer,
+    ) -> Result<(), Fault> {
         let WhepOffer { principal, camera, offer } = offer;
         self.check_rate(now, &principal)?;
         let lifetime = Self::lifetime(now, &principal, self.config.limits.whep_lifetime)?;
@@ -117,37 +124,30 @@ impl Hub {
             return Err(forbidden());
         }
         let ufrag = ufrag_of(&offer).map(str::to_owned).ok_or_else(|| {
-            Fault::new(code::BAD_REQUEST, "the body is no SDP offer: it has no a=ice-ufrag line")
+            Fault::new(
+                code::BAD_REQUEST,
+                "the body is not an SDP offer: it has no a=ice-ufrag line",
+            )
         })?;
-        let gateway = self
-            .owner(&camera)
-            .cloned()
-            .ok_or_else(|| Fault::new(code::NOT_FOUND, "there is no such camera"))?;
-        let device = self.online(&gateway)?;
-        let session = self.begin(Session {
-            gateway,
-            camera: camera.clone(),
-            viewer: Viewer::Whep { generation: 1, ufrag, restarting: None },
-            principal,
-            began: now.instant,
-            expires: now.instant + lifetime,
-            beginning: true,
-            ice_servers: Vec::new(),
-            open: Vec::new(),
-        })?;
+        let gateway = self.owner(&camera).cloned().ok_or_else(no_such_camera)?;
+        let device = self.online_gateway(&gateway)?;
+        let viewer = Viewer::Whep { generation: 1, ufrag, restarting: None };
+        let session = Session::new(now, lifetime, gateway, camera.clone(), viewer, principal);
+        let session = self.add_session(session)?;
         let params = OfferParams {
             session: session.clone(),
             profile: camera,
             offer,
-            ice_servers: self.offer_ice(&session, now),
+            ice_servers: self.issue_ice_servers(&session, now),
             expiry_time_seconds: Some(whole_seconds(lifetime)),
         };
-        let origin = Origin::Waiter(waiter);
-        let request = Request { kind: Kind::Offer, session, origin };
-        self.request_of(now, device, Offer::NAME, rpc::write(&params), request)
+        let origin = Origin::Whep(request);
+        let request = PendingRequest { kind: RequestKind::Offer, session, origin };
+        self.send_request(now, device, Offer::NAME, rpc::write(&params), request)
     }
 
-    pub(crate) fn offer_done(
+    /// Handles the gateway's answer to a viewer's offer.
+    pub(crate) fn handle_offer_result(
         &mut self,
         name: &SessionId,
         origin: Origin,
@@ -156,120 +156,127 @@ impl Hub {
         let answer = match outcome.and_then(rpc::read::<OfferResult>) {
             Ok(OfferResult { answer }) => answer,
             Err(fault) => {
-                self.end_at_gateway(name);
+                self.end_session(name);
                 return self.refuse(origin, fault);
             }
         };
-        let Origin::Waiter(waiter) = origin else { return };
+        let Origin::Whep(request) = origin else { return };
         let outcome = match self.sessions.get_mut(name) {
             Some(session) => {
-                session.beginning = false;
+                session.pending = false;
                 let ice_servers = std::mem::take(&mut session.ice_servers);
                 let (session, etag) = (name.clone(), etag(1));
-                Ok(WhepReply::Created { session, answer, ice_servers, etag })
+                Ok(WhepResponse::Created { session, answer, ice_servers, etag })
             }
-            None => Err(Fault::new(code::GONE, "the session has ended meanwhile")),
+            None => Err(Fault::new(code::GONE, "the session has already ended")),
         };
-        self.reply(waiter, outcome);
+        self.respond_whep(request, outcome);
     }
 
-    /// A viewer has more candidates, or restarts ICE.
-    pub fn whep_patch(&mut self, now: Now, waiter: WaiterId, patch: WhepPatch) {
-        match self.try_patch(now, waiter, patch) {
-            Ok(Some(reply)) => self.reply(waiter, Ok(reply)),
+    /// Handles a viewer's candidates, or its ICE restart: new credentials mean a restart.
+    pub fn handle_whep_patch(&mut self, now: Now, request: WhepRequestId, patch: WhepPatch) {
+        match self.patch_whep_session(now, request, patch) {
+            Ok(Some(response)) => self.respond_whep(request, Ok(response)),
             Ok(None) => {}
-            Err(fault) => self.reply(waiter, Err(fault)),
+            Err(fault) => self.respond_whep(request, Err(fault)),
         }
     }
 
-    fn try_patch(
+    fn patch_whep_session(
         &mut self,
         now: Now,
-        waiter: WaiterId,
+        request: WhepRequestId,
         patch: WhepPatch,
-    ) -> Result<Option<WhepReply>, Fault> {
+    ) -> Result<Option<WhepResponse>, Fault> {
         let WhepPatch { principal, session: name, if_match, fragment } = patch;
         self.check_rate(now, &principal)?;
-        let session = self.own_whep(&principal, &name)?;
+        let session = self.whep_session(&principal, &name)?;
         let Viewer::Whep { generation, ufrag, .. } = &session.viewer else {
             return Err(no_such_resource());
         };
-        check_match(if_match.as_ref(), *generation)?;
-        let (same, gateway) = (*ufrag == fragment.ufrag, session.gateway.clone());
-        if same {
+        check_if_match(if_match.as_ref(), *generation)?;
+        let (same_ufrag, gateway) = (*ufrag == fragment.ufrag, session.gateway.clone());
+        if same_ufrag {
             for candidate in fragment.candidates {
                 let params = TrickleParams { session: name.clone(), candidate };
-                self.tell_gateway(&gateway, Message::notification::<Trickle>(&params));
+                self.notify_gateway(&gateway, Message::notification::<Trickle>(&params));
             }
-            return Ok(Some(WhepReply::Trickled));
+            return Ok(Some(WhepResponse::Trickled));
         }
-        if session.open.contains(&Kind::Restart) {
-            return Err(Fault::new(code::CONFLICT, "an ICE restart is under way; wait for it"));
+        if session.pending_requests.contains(&RequestKind::Restart) {
+            return Err(Fault::new(code::CONFLICT, "an ICE restart is in progress; wait for it"));
         }
-        let device = self.online(&gateway)?;
+        let device = self.online_gateway(&gateway)?;
         if let Some(session) = self.sessions.get_mut(&name)
             && let Viewer::Whep { restarting, .. } = &mut session.viewer
         {
             *restarting = Some(fragment.ufrag);
         }
-        let fresh = self.fresh_ice(&name, now);
-        self.send(device, fresh);
+        let ice_servers = self.ice_servers_message(&name, now);
+        self.send(device, ice_servers);
         let params = RestartParams { session: name.clone(), fragment: fragment.text };
-        let origin = Origin::Waiter(waiter);
-        let request = Request { kind: Kind::Restart, session: name, origin };
-        self.request_of(now, device, Restart::NAME, rpc::write(&params), request)?;
+        let origin = Origin::Whep(request);
+        let request = PendingRequest { kind: RequestKind::Restart, session: name, origin };
+        self.send_request(now, device, Restart::NAME, rpc::write(&params), request)?;
         Ok(None)
     }
 
-    pub(crate) fn restart_done(
+    /// Handles the gateway's answer to an ICE restart.
+    pub(crate) fn handle_restart_result(
         &mut self,
         now: Now,
         name: &SessionId,
         origin: Origin,
         outcome: Result<Value, Fault>,
     ) {
-        let Origin::Waiter(waiter) = origin else { return };
+        let Origin::Whep(request) = origin else { return };
         let ice_servers = self.ice_servers(name, now);
         let viewer = self.sessions.get_mut(name).map(|session| &mut session.viewer);
         let Some(Viewer::Whep { generation, ufrag, restarting }) = viewer else {
-            return self.reply(waiter, Err(no_such_resource()));
+            return self.respond_whep(request, Err(no_such_resource()));
         };
-        let restarted = restarting.take();
+        let new_ufrag = restarting.take();
         let outcome = outcome.and_then(rpc::read::<RestartResult>).map(|result| {
             *generation += 1;
-            *ufrag = restarted.unwrap_or_default();
-            WhepReply::Restarted { fragment: result.fragment, ice_servers, etag: etag(*generation) }
+            *ufrag = new_ufrag.unwrap_or_default();
+            WhepResponse::Restarted {
+                fragment: result.fragment,
+                ice_servers,
+                etag: etag(*generation),
+            }
         });
-        self.reply(waiter, outcome);
+        self.respond_whep(request, outcome);
     }
 
-    /// A viewer has seen enough.
-    pub fn whep_delete(&mut self, now: Now, waiter: WaiterId, delete: &WhepDelete) {
+    /// Handles the end of a session by its viewer.
+    pub fn handle_whep_delete(&mut self, now: Now, request: WhepRequestId, delete: &WhepDelete) {
         let WhepDelete { principal, session } = delete;
         let allowed = self.check_rate(now, principal);
-        let outcome = allowed.and_then(|()| self.own_whep(principal, session).map(|_| ()));
+        let outcome = allowed.and_then(|()| self.whep_session(principal, session).map(|_| ()));
         if outcome.is_ok() {
-            self.end_at_gateway(session);
+            self.end_session(session);
         }
-        self.reply(waiter, outcome.map(|()| WhepReply::Deleted));
+        self.respond_whep(request, outcome.map(|()| WhepResponse::Deleted));
     }
 
-    /// Nobody waits for this reply any more.
-    pub fn abandoned(&mut self, waiter: WaiterId) {
-        let theirs = |request: &Request| match request.origin {
-            Origin::Waiter(other) => other == waiter,
+    /// Handles the disconnection of an HTTP client that still waits for its response. A session
+    /// that its offer would have started is ended.
+    pub fn handle_whep_abandoned(&mut self, request: WhepRequestId) {
+        let is_origin = |pending: &PendingRequest| match pending.origin {
+            Origin::Whep(origin) => origin == request,
             Origin::Peer { .. } => false,
         };
-        let found = self.requests.iter().find(|(_, request)| theirs(request));
-        let Some((key, kind)) = found.map(|(key, request)| (*key, request.kind)) else { return };
-        if kind != Kind::Offer {
+        let found = self.requests.iter().find(|(_, pending)| is_origin(pending));
+        let Some((key, kind)) = found.map(|(key, pending)| (*key, pending.kind)) else { return };
+        if kind != RequestKind::Offer {
             return;
         }
-        if let Some(request) = self.requests.remove(&key) {
-            self.end_at_gateway(&request.session);
+        if let Some(pending) = self.requests.remove(&key) {
+            self.end_session(&pending.session);
         }
     }
 
+    /// Refuses a request over the rate of its token or user.
     fn check_rate(&mut self, now: Now, principal: &Principal) -> Result<(), Fault> {
         let (buckets, now) = (&mut self.whep_buckets, now.instant);
         let known = buckets.contains_key(&principal.subject);
@@ -285,8 +292,8 @@ impl Hub {
         Ok(())
     }
 
-    /// A session is a secret of who began it.
-    fn own_whep(&self, principal: &Principal, name: &SessionId) -> Result<&Session, Fault> {
+    /// Returns a WHEP session. Only its owner learns that it exists.
+    fn whep_session(&self, principal: &Principal, name: &SessionId) -> Result<&Session, Fault> {
         let session = self.sessions.get(name).filter(|session| {
             matches!(session.viewer, Viewer::Whep { .. })
                 && session.principal.subject == principal.subject
@@ -295,12 +302,13 @@ impl Hub {
     }
 }
 
-/// The entity tag of an ICE generation.
+/// Returns the entity tag of an ICE generation.
 fn etag(generation: u64) -> String {
     format!("\"{generation}\"")
 }
 
-fn check_match(if_match: Option<&IfMatch>, generation: u64) -> Result<(), Fault> {
+/// Refuses a request for another ICE generation than the current one.
+fn check_if_match(if_match: Option<&IfMatch>, generation: u64) -> Result<(), Fault> {
     match if_match {
         None => Err(Fault::new(
             http::PRECONDITION_REQUIRED,
@@ -308,7 +316,7 @@ fn check_match(if_match: Option<&IfMatch>, generation: u64) -> Result<(), Fault>
         )),
         Some(IfMatch::Tags(tags)) if !tags.contains(&etag(generation)) => Err(Fault::new(
             http::PRECONDITION_FAILED,
-            "the entity tag is of an older ICE generation",
+            "the entity tag belongs to an older ICE generation",
         )),
         Some(IfMatch::Any | IfMatch::Tags(_)) => Ok(()),
     }

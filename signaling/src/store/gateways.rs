@@ -113,7 +113,7 @@ impl Store {
     }
 
     /// Writes down what a gateway is called and which cameras it has, whole.
-    pub(crate) async fn keep_gateway(
+    pub(crate) async fn save_gateway(
         &self,
         gateway: &GatewayId,
         name: &str,

@@ -110,10 +110,7 @@ impl Store {
     }
 
     /// Whose cookie it is, unless it has ended.
-    pub(crate) async fn who_has_cookie(
-        &self,
-        cookie: &str,
-    ) -> Result<Option<Principal>, StoreError> {
+    pub(crate) async fn find_cookie(&self, cookie: &str) -> Result<Option<Principal>, StoreError> {
         let row = sqlx::query(
             "SELECT users.id AS id, name, role, expires_s FROM browser_sessions \
              JOIN users ON users.id = user_id WHERE hash = ? AND expires_s > ?",

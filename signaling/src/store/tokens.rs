@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 /// Whose token it is.
 #[derive(Debug)]
-pub(crate) enum TokenOwner {
+pub(crate) enum TokenLookup {
     Somebody(Principal),
     Expired,
     Nobody,
@@ -51,13 +51,13 @@ impl Store {
         Ok(Token { token })
     }
 
-    pub(crate) async fn who_has_token(&self, token: &str) -> Result<TokenOwner, StoreError> {
+    pub(crate) async fn find_token(&self, token: &str) -> Result<TokenLookup, StoreError> {
         let row =
             sqlx::query("SELECT id, name, role, limited, expires_s FROM tokens WHERE hash = ?")
                 .bind(secret::hash(token))
                 .fetch_optional(&self.read)
                 .await?;
-        let Some(row) = row else { return Ok(TokenOwner::Nobody) };
+        let Some(row) = row else { return Ok(TokenLookup::Nobody) };
         let id: i64 = row.try_get("id")?;
         let expires_s: Option<i64> = row.try_get("expires_s")?;
         let limited: bool = row.try_get("limited")?;
@@ -71,9 +71,9 @@ impl Store {
             expires_s: expires_s.and_then(|end| u64::try_from(end).ok()),
         };
         if principal.is_expired(unix_s()) {
-            return Ok(TokenOwner::Expired);
+            return Ok(TokenLookup::Expired);
         }
-        Ok(TokenOwner::Somebody(principal))
+        Ok(TokenLookup::Somebody(principal))
     }
 
     async fn cameras_of_token(&self, id: i64) -> Result<Scope, StoreError> {

@@ -12,7 +12,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signer as _, SigningKey};
 use futures_util::{SinkExt as _, StreamExt as _};
-use porthole_signaling::{Config, Server, TurnOffer, admin};
+use porthole_signaling::{Config, Server, TurnConfig, admin};
 use porthole_signaling_proto::{
     CameraReport, CameraState, GatewayId, SUBPROTOCOL,
     identity::{GatewayToken, enroll_message, gateway_id, register_message},
@@ -49,7 +49,7 @@ pub struct Running {
 
 pub fn config(data: &Path) -> Config {
     let mut config = Config::new(SocketAddr::from(([127, 0, 0, 1], 0)), data);
-    config.turn = Some(TurnOffer {
+    config.turn = Some(TurnConfig {
         urls: vec!["stun:127.0.0.1:3478".into(), "turn:127.0.0.1:3478?transport=udp".into()],
         secret: b"secret".to_vec(),
         lifetime: Duration::from_secs(600),

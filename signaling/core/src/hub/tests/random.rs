@@ -3,8 +3,8 @@
 
 use super::world::{World, only, who};
 use crate::{
-    ConnId, Fragment, IfMatch, Limits, Principal, Scope, WaiterId, WhepDelete, WhepOffer,
-    WhepPatch, connection::Stage, session::Viewer,
+    ConnId, Fragment, IfMatch, Limits, Principal, Scope, WhepDelete, WhepOffer, WhepPatch,
+    WhepRequestId, connection::Stage, session::Viewer,
 };
 use porthole_signaling_proto::{
     GatewayId, SessionId,
@@ -104,9 +104,9 @@ impl Run {
         }
     }
 
-    fn waiter(&mut self) -> WaiterId {
+    fn waiter(&mut self) -> WhepRequestId {
         self.waiters += 1;
-        WaiterId(self.waiters)
+        WhepRequestId(self.waiters)
     }
 
     fn act(&mut self, step: Step) {
@@ -139,7 +139,7 @@ impl Run {
                 let offer = "a=ice-ufrag:abcd\r\n".to_owned();
                 let waiter = self.waiter();
                 let offer = WhepOffer { principal: person(who), camera, offer };
-                self.world.hub.whep_offer(now, waiter, offer);
+                self.world.hub.handle_whep_offer(now, waiter, offer);
             }
             Step::Patch { who, session, restart } => {
                 let ufrag = if restart { "efgh" } else { "abcd" };
@@ -152,18 +152,18 @@ impl Run {
                     fragment: Fragment::parse(&text).unwrap(),
                 };
                 let waiter = self.waiter();
-                self.world.hub.whep_patch(now, waiter, patch);
+                self.world.hub.handle_whep_patch(now, waiter, patch);
             }
             Step::Delete { who, session } => {
                 let delete = WhepDelete { principal: person(who), session: self.session(session) };
                 let waiter = self.waiter();
-                self.world.hub.whep_delete(now, waiter, &delete);
+                self.world.hub.handle_whep_delete(now, waiter, &delete);
             }
-            Step::Abandon => self.world.hub.abandoned(WaiterId(self.waiters)),
+            Step::Abandon => self.world.hub.handle_whep_abandoned(WhepRequestId(self.waiters)),
             Step::Garbage { from, text } => {
                 if let Some(conn) = self.pick(from) {
                     let message = Message::from_json(&text);
-                    self.world.hub.received(now, conn, message);
+                    self.world.hub.handle_message(now, conn, message);
                 }
             }
             Step::Wait { seconds } => self.world.wait(Duration::from_secs(seconds.into())),
@@ -228,7 +228,7 @@ impl Run {
                 self.sessions.push(name.clone());
             }
             let sides = self.sides.entry(name.clone()).or_default();
-            if let Viewer::Socket(Ok(conn)) = session.viewer {
+            if let Viewer::Connected(conn) = session.viewer {
                 sides.insert(conn);
             }
             sides.extend(hub.gateways.get(&session.gateway).and_then(|gateway| gateway.conn));
@@ -309,7 +309,7 @@ proptest! {
         run.world.wait(Duration::from_secs(2 * 24 * 60 * 60));
         let hub = &run.world.hub;
         prop_assert_eq!(hub.counts(), (0, 0));
-        prop_assert!(hub.requests.is_empty() && hub.viewers.is_empty() && hub.asks.is_empty());
+        prop_assert!(hub.requests.is_empty() && hub.viewers.is_empty() && hub.lookups.is_empty());
         prop_assert_eq!(hub.poll_timeout(), None);
     }
 
@@ -323,7 +323,7 @@ proptest! {
         ];
         for (index, text) in texts.iter().enumerate() {
             let now = world.now;
-            world.hub.received(now, conns[index % 3], Message::from_json(text));
+            world.hub.handle_message(now, conns[index % 3], Message::from_json(text));
             world.settle();
         }
     }

@@ -2,8 +2,8 @@
 
 use super::world::{World, camera, only, watch, who};
 use crate::{
-    Close, ConnId, Fragment, IfMatch, Limits, Rate, Scope, WaiterId, WhepDelete, WhepOffer,
-    WhepPatch, WhepReply,
+    Close, ConnId, Fragment, IfMatch, Limits, Rate, Scope, WhepDelete, WhepOffer, WhepPatch,
+    WhepRequestId, WhepResponse,
 };
 use porthole_signaling_proto::{
     CameraState, SessionId,
@@ -337,7 +337,7 @@ fn sessions_that_a_gateway_does_not_report_are_forgotten_unless_they_have_just_b
         offer: OFFER.into(),
     };
     let now = world.now;
-    world.hub.whep_offer(now, WaiterId(1), offer);
+    world.hub.handle_whep_offer(now, WhepRequestId(1), offer);
     world.settle();
     let (request, whep) = world.asked::<Offer>(gateway).unwrap();
     world.send(gateway, Message::result::<Offer>(request, &OfferResult { answer: "a".into() }));
@@ -364,9 +364,9 @@ fn sessions_that_a_gateway_does_not_report_are_forgotten_unless_they_have_just_b
     assert_eq!(world.take(client), [close]);
     assert_eq!(world.take(gateway), [], "it knows");
     let delete = WhepDelete { principal: player, session: whep.session };
-    world.hub.whep_delete(world.now, WaiterId(2), &delete);
+    world.hub.handle_whep_delete(world.now, WhepRequestId(2), &delete);
     world.settle();
-    assert_eq!(world.replies[&WaiterId(2)].clone().unwrap_err().code, code::NOT_FOUND);
+    assert_eq!(world.replies[&WhepRequestId(2)].clone().unwrap_err().code, code::NOT_FOUND);
     world.wait(Duration::from_secs(20));
     report(&mut world, Some(vec![]));
     assert_eq!(world.hub.counts().1, 1);
@@ -501,7 +501,7 @@ fn signing_out_ends_the_connections_of_that_browser_only() {
     let (ann, bob) = (world.client(who("ann", Scope::All)), world.client(who("bob", Scope::All)));
     let silent = world.open(Some(who("ann", Scope::All)));
     let now = world.now;
-    world.hub.revoke(now, "cookie:ann");
+    world.hub.handle_revoked(now, "cookie:ann");
     world.settle();
     let closed: Vec<_> = world.closed.keys().copied().collect();
     assert_eq!(closed, [ann, silent]);
@@ -524,7 +524,7 @@ fn signing_out_ends_what_is_watched_by_it_and_nothing_else() {
         let principal = who("ann", Scope::All);
         let offer = WhepOffer { principal, camera: "cam".parse().unwrap(), offer: OFFER.into() };
         let now = world.now;
-        world.hub.whep_offer(now, WaiterId(waiter), offer);
+        world.hub.handle_whep_offer(now, WhepRequestId(waiter), offer);
         world.settle();
         let (request, params) = world.asked::<Offer>(gateway).unwrap();
         ended.push(params.session);
@@ -537,7 +537,7 @@ fn signing_out_ends_what_is_watched_by_it_and_nothing_else() {
         world.take(conn);
     }
     let now = world.now;
-    world.hub.revoke(now, "cookie:ann");
+    world.hub.handle_revoked(now, "cookie:ann");
     world.settle();
     let close = |session: &SessionId| {
         let params = SessionParams { session: session.clone() };
@@ -597,7 +597,7 @@ fn what_a_gateway_has_is_written_down_when_it_changes_and_again_after_a_failure(
     assert_eq!(world.kept, [(id.clone(), 1)]);
     world.report(gateway, &["a", "b"]);
     assert_eq!(world.kept.len(), 2);
-    world.hub.not_kept(&id);
+    world.hub.handle_persist_failed(&id);
     world.report(gateway, &["a", "b"]);
     assert_eq!(world.kept.len(), 3);
     let (other, _) = world.gateway(2, &["b", "c"]);
@@ -649,13 +649,13 @@ fn whep_follows_the_session_through_trickle_restart_and_end() {
         offer: OFFER.into(),
     };
     let now = world.now;
-    world.hub.whep_offer(now, WaiterId(1), offer.clone());
+    world.hub.handle_whep_offer(now, WhepRequestId(1), offer.clone());
     world.settle();
     let (request, params) = world.asked::<Offer>(gateway).unwrap();
     let answer = OfferResult { answer: "a".into() };
     world.send(gateway, Message::result::<Offer>(request, &answer));
-    let Some(Ok(WhepReply::Created { session, etag, ice_servers, .. })) =
-        world.replies.remove(&WaiterId(1))
+    let Some(Ok(WhepResponse::Created { session, etag, ice_servers, .. })) =
+        world.replies.remove(&WhepRequestId(1))
     else {
         panic!("it is created");
     };
@@ -672,17 +672,17 @@ fn whep_follows_the_session_through_trickle_restart_and_end() {
         let (session, if_match) = (session.clone(), if_match.map(tag));
         let patch = WhepPatch { principal, session, if_match, fragment: fragment(ufrag) };
         let now = world.now;
-        world.hub.whep_patch(now, WaiterId(waiter), patch);
+        world.hub.handle_whep_patch(now, WhepRequestId(waiter), patch);
         world.settle();
-        let reply = world.replies.remove(&WaiterId(waiter));
+        let reply = world.replies.remove(&WhepRequestId(waiter));
         (waiter, reply.map(|reply| reply.map_err(|fault| fault.code)))
     };
     for (who, if_match, expected) in [
         ("player", None, Err(428)),
         ("player", Some("\"9\""), Err(412)),
         ("other", Some("*"), Err(404)),
-        ("player", Some(etag.as_str()), Ok(WhepReply::Trickled)),
-        ("player", Some("*"), Ok(WhepReply::Trickled)),
+        ("player", Some(etag.as_str()), Ok(WhepResponse::Trickled)),
+        ("player", Some("*"), Ok(WhepResponse::Trickled)),
     ] {
         let found = patch(&mut world, who, if_match, "abcd").1;
         assert_eq!(found, Some(expected), "{who} {if_match:?}");
@@ -698,30 +698,30 @@ fn whep_follows_the_session_through_trickle_restart_and_end() {
     let (request, _) = world.asked::<Restart>(gateway).unwrap();
     let result = RestartResult { fragment: "f".into() };
     world.send(gateway, Message::result::<Restart>(request, &result));
-    let renewed = match world.replies.remove(&WaiterId(waiting)) {
-        Some(Ok(WhepReply::Restarted { etag, .. })) => etag,
+    let renewed = match world.replies.remove(&WhepRequestId(waiting)) {
+        Some(Ok(WhepResponse::Restarted { etag, .. })) => etag,
         other => panic!("{other:?}"),
     };
     assert_eq!(patch(&mut world, "player", Some(&etag), "mnop").1, Some(Err(412)));
     assert_eq!(
         patch(&mut world, "player", Some(&renewed), "mnop").1,
-        Some(Ok(WhepReply::Trickled))
+        Some(Ok(WhepResponse::Trickled))
     );
 
     world.take(gateway);
     let delete = WhepDelete { principal, session: session.clone() };
-    world.hub.whep_delete(world.now, WaiterId(100), &delete);
-    world.hub.whep_delete(world.now, WaiterId(101), &delete);
+    world.hub.handle_whep_delete(world.now, WhepRequestId(100), &delete);
+    world.hub.handle_whep_delete(world.now, WhepRequestId(101), &delete);
     world.settle();
-    assert_eq!(world.replies.remove(&WaiterId(100)), Some(Ok(WhepReply::Deleted)));
-    assert!(world.replies.remove(&WaiterId(101)).unwrap().is_err());
+    assert_eq!(world.replies.remove(&WhepRequestId(100)), Some(Ok(WhepResponse::Deleted)));
+    assert!(world.replies.remove(&WhepRequestId(101)).unwrap().is_err());
     let close = Message::notification::<CloseSession>(&SessionParams { session });
     assert_eq!(world.take(gateway), [close]);
 
     let now = world.now;
-    world.hub.whep_offer(now, WaiterId(102), offer);
+    world.hub.handle_whep_offer(now, WhepRequestId(102), offer);
     world.settle();
-    world.hub.abandoned(WaiterId(102));
+    world.hub.handle_whep_abandoned(WhepRequestId(102));
     world.settle();
     assert_eq!(world.hub.counts().1, 0, "nobody waits, nothing is left");
 }
@@ -748,20 +748,20 @@ fn whep_requests_have_a_rate_for_each_token_or_user() {
     .enumerate()
     {
         world.wait(Duration::from_secs(wait_s));
-        let (now, waiter) = (world.now, WaiterId(waiter as u64));
+        let (now, waiter) = (world.now, WhepRequestId(waiter as u64));
         let (principal, session) = (who(name, Scope::All), session.parse().unwrap());
         match method {
             "POST" => {
                 let camera = camera.parse().unwrap();
                 let offer = WhepOffer { principal, camera, offer: OFFER.into() };
-                world.hub.whep_offer(now, waiter, offer);
+                world.hub.handle_whep_offer(now, waiter, offer);
             }
             "PATCH" => {
                 let (if_match, fragment) = (None, fragment("abcd"));
                 let patch = WhepPatch { principal, session, if_match, fragment };
-                world.hub.whep_patch(now, waiter, patch);
+                world.hub.handle_whep_patch(now, waiter, patch);
             }
-            _ => world.hub.whep_delete(now, waiter, &WhepDelete { principal, session }),
+            _ => world.hub.handle_whep_delete(now, waiter, &WhepDelete { principal, session }),
         }
         world.settle();
         let found = world.replies.remove(&waiter).map(|reply| reply.unwrap_err().code);
@@ -780,10 +780,10 @@ fn a_server_that_stops_tells_everybody_who_waits() {
         offer: OFFER.into(),
     };
     let now = world.now;
-    world.hub.whep_offer(now, WaiterId(1), offer);
-    world.hub.shut_down();
+    world.hub.handle_whep_offer(now, WhepRequestId(1), offer);
+    world.hub.close();
     world.settle();
-    assert_eq!(world.replies[&WaiterId(1)].clone().unwrap_err().code, code::UNAVAILABLE);
+    assert_eq!(world.replies[&WhepRequestId(1)].clone().unwrap_err().code, code::UNAVAILABLE);
     for conn in [gateway, client] {
         assert_eq!(world.closed.get(&conn), Some(&Close::GOING_AWAY));
     }

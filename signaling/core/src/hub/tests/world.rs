@@ -1,8 +1,8 @@
 //! A hub with a database of a few lines, and time that is moved by hand.
 
 use crate::{
-    Answer, Close, Config, ConnId, Hub, Limits, Output, Principal, Question, Scope, TurnOffer,
-    WaiterId, WhepReply,
+    Close, Config, ConnId, Hub, Limits, Lookup, LookupResult, Output, Principal, Scope, TurnConfig,
+    WhepRequestId, WhepResponse,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -29,7 +29,7 @@ pub(super) struct World {
     /// What was sent to each connection and not taken yet.
     pub(super) inbox: BTreeMap<ConnId, Vec<Message>>,
     pub(super) closed: BTreeMap<ConnId, Close>,
-    pub(super) replies: BTreeMap<WaiterId, Result<WhepReply, Fault>>,
+    pub(super) replies: BTreeMap<WhepRequestId, Result<WhepResponse, Fault>>,
     pub(super) kept: Vec<(GatewayId, usize)>,
     pub(super) tokens: HashMap<String, Principal>,
     pub(super) keys: HashMap<GatewayId, [u8; 32]>,
@@ -43,7 +43,7 @@ impl World {
     }
 
     pub(super) fn with(limits: Limits) -> Self {
-        let turn = TurnOffer {
+        let turn = TurnConfig {
             urls: vec!["stun:h".into(), "turn:h".into()],
             secret: b"s".to_vec(),
             lifetime: Duration::from_secs(600),
@@ -70,34 +70,36 @@ impl World {
                 Output::Close { conn, close } => {
                     self.closed.insert(conn, close);
                 }
-                Output::Reply { waiter, outcome } => {
-                    assert!(self.replies.insert(waiter, outcome).is_none(), "one reply each");
+                Output::WhepResponse { request, outcome } => {
+                    assert!(self.replies.insert(request, outcome).is_none(), "one reply each");
                 }
-                Output::Keep { gateway, cameras, .. } => self.kept.push((gateway, cameras.len())),
-                Output::Ask { ticket, question } => {
-                    let answer = self.look_up(question);
-                    self.hub.answered(self.now, ticket, answer);
+                Output::Persist { gateway, cameras, .. } => {
+                    self.kept.push((gateway, cameras.len()))
+                }
+                Output::Lookup { id, lookup } => {
+                    let result = self.look_up(lookup);
+                    self.hub.handle_lookup_result(self.now, id, result);
                 }
             }
         }
     }
 
-    fn look_up(&mut self, question: Question) -> Answer {
+    fn look_up(&mut self, lookup: Lookup) -> LookupResult {
         let no = |text: &str| Fault::new(code::UNAUTHORIZED, text);
-        match question {
-            Question::Token(token) => {
-                Answer::Token(self.tokens.get(&token).cloned().ok_or(no("unknown")))
+        match lookup {
+            Lookup::Token(token) => {
+                LookupResult::Token(self.tokens.get(&token).cloned().ok_or(no("unknown")))
             }
-            Question::GatewayKey(id) => {
-                Answer::GatewayKey(self.keys.get(&id).copied().ok_or(no("unknown")))
+            Lookup::GatewayKey(id) => {
+                LookupResult::GatewayKey(self.keys.get(&id).copied().ok_or(no("unknown")))
             }
-            Question::Enroll { claim, gateway, public_key, .. } => {
+            Lookup::Enroll { claim, gateway, public_key, .. } => {
                 let Some(index) = self.claims.iter().position(|known| *known == claim) else {
-                    return Answer::Enrolled(Err(Fault::new(code::FORBIDDEN, "unknown")));
+                    return LookupResult::Enrolled(Err(Fault::new(code::FORBIDDEN, "unknown")));
                 };
                 self.claims.remove(index);
                 self.keys.insert(gateway, public_key);
-                Answer::Enrolled(Ok(()))
+                LookupResult::Enrolled(Ok(()))
             }
         }
     }
@@ -118,17 +120,17 @@ impl World {
     pub(super) fn open(&mut self, principal: Option<Principal>) -> ConnId {
         self.last += 1;
         let conn = ConnId(self.last);
-        self.hub.opened(self.now, conn, principal);
+        self.hub.handle_opened(self.now, conn, principal);
         conn
     }
 
     pub(super) fn close(&mut self, conn: ConnId) {
-        self.hub.closed(self.now, conn);
+        self.hub.handle_closed(self.now, conn);
         self.settle();
     }
 
     pub(super) fn send(&mut self, conn: ConnId, message: Message) {
-        self.hub.received(self.now, conn, Ok(message));
+        self.hub.handle_message(self.now, conn, Ok(message));
         self.settle();
     }
 

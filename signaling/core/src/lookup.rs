@@ -1,0 +1,148 @@
+//! Database lookups: the requests that cannot be answered from memory, and how each continues
+//! when its result arrives.
+
+use crate::{Hub, Output, Principal, call::Call};
+use porthole_clock::Now;
+use porthole_signaling_proto::{
+    GatewayId, SessionId,
+    identity::GatewayToken,
+    method::ConnectParams,
+    rpc::{Fault, Message, RequestId, code},
+};
+
+/// Identifier of a lookup, unique within a hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LookupId(pub(crate) u64);
+
+/// A question that only the database can answer.
+#[derive(Debug, Clone)]
+pub enum Lookup {
+    /// Find the owner of an access token.
+    Token(String),
+    /// Find a gateway's public key.
+    GatewayKey(GatewayId),
+    /// Use up a claim code and record the gateway, both or neither.
+    Enroll {
+        /// The claim code as it was typed.
+        claim: String,
+        /// The gateway, which has proved that it holds the key.
+        gateway: GatewayId,
+        /// The gateway's Ed25519 public key.
+        public_key: [u8; 32],
+        /// The gateway's display name.
+        name: String,
+    },
+}
+
+/// The result of a [`Lookup`]; each variant belongs to the lookup variant in the same place.
+#[derive(Debug, Clone)]
+pub enum LookupResult {
+    /// The owner of the token, or a fault that says why the token is not valid.
+    Token(Result<Principal, Fault>),
+    /// The public key, or a fault that says why there is none.
+    GatewayKey(Result<[u8; 32], Fault>),
+    /// Success once the gateway is recorded, or a fault that says why it is not.
+    Enrolled(Result<(), Fault>),
+}
+
+/// A request that waits for a lookup.
+#[derive(Debug)]
+pub(crate) struct PendingLookup {
+    conn: crate::ConnId,
+    request: RequestId,
+    continuation: Continuation,
+}
+
+/// The step of a request that follows its lookup.
+#[derive(Debug)]
+pub(crate) enum Continuation {
+    Register,
+    Connect(ConnectParams),
+    Extend(SessionId),
+    RegisterGateway {
+        token: GatewayToken,
+        nonce: String,
+        capabilities: Vec<String>,
+        name: Option<String>,
+    },
+    Enroll {
+        gateway: GatewayId,
+        name: String,
+    },
+}
+
+impl Hub {
+    /// Starts a lookup for a request; the request goes on with `continuation`.
+    pub(crate) fn look_up(
+        &mut self,
+        call: &Call,
+        lookup: Lookup,
+        continuation: Continuation,
+    ) -> Result<(), Fault> {
+        let limit = self.config.limits.lookups_per_connection;
+        let Some(connection) = self.connections.get_mut(&call.conn) else { return Ok(()) };
+        if connection.lookups >= limit {
+            return Err(Fault::new(
+                code::TOO_MANY_REQUESTS,
+                "too many requests at once; wait for the answers",
+            ));
+        }
+        connection.lookups += 1;
+        self.last_lookup += 1;
+        let id = LookupId(self.last_lookup);
+        let (conn, request) = (call.conn, call.id.clone());
+        self.lookups.insert(id, PendingLookup { conn, request, continuation });
+        self.output(Output::Lookup { id, lookup });
+        Ok(())
+    }
+
+    /// Continues the request that waits for this lookup.
+    pub fn handle_lookup_result(&mut self, now: Now, id: LookupId, result: LookupResult) {
+        let Some(pending) = self.lookups.remove(&id) else { return };
+        let PendingLookup { conn, request, continuation } = pending;
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        connection.lookups = connection.lookups.saturating_sub(1);
+        let call = Call { now, conn, id: request };
+        if let Err(fault) = self.resume(&call, continuation, result) {
+            self.send(conn, Message::fault(Some(call.id), fault));
+        }
+    }
+
+    fn resume(
+        &mut self,
+        call: &Call,
+        continuation: Continuation,
+        result: LookupResult,
+    ) -> Result<(), Fault> {
+        match (continuation, result) {
+            (Continuation::Register, LookupResult::Token(principal)) => {
+                self.register_client(call, principal?)
+            }
+            (Continuation::Connect(params), LookupResult::Token(principal)) => {
+                self.connect_as(call, &params, principal?)
+            }
+            (Continuation::Extend(session), LookupResult::Token(principal)) => {
+                self.extend_as(call, &session, principal?)
+            }
+            (
+                Continuation::RegisterGateway { token, nonce, capabilities, name },
+                LookupResult::GatewayKey(key),
+            ) => {
+                self.verify_gateway(&token, &nonce, &key?)?;
+                self.register_gateway(call, token.id, capabilities, name)
+            }
+            (Continuation::Enroll { gateway, name }, LookupResult::Enrolled(outcome)) => {
+                outcome?;
+                self.finish_enroll(call, gateway, name);
+                Ok(())
+            }
+            (
+                _,
+                LookupResult::Token(_) | LookupResult::GatewayKey(_) | LookupResult::Enrolled(_),
+            ) => Err(Fault::new(
+                code::INTERNAL_ERROR,
+                "the database returned the result of another lookup",
+            )),
+        }
+    }
+}

@@ -1,5 +1,9 @@
 //! How others steer a worker: a state that only goes forward, commands, and numbers to read.
 
+pub(crate) mod handover;
+pub(crate) mod session;
+pub(crate) mod stats;
+
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
@@ -7,9 +11,10 @@ use std::time::{Duration, Instant};
 use mio::Waker;
 use porthole_turn_proto::server::{AllocationId, FiveTuple, Reloadable, SessionInfo};
 
-use crate::connection::Connection;
-use crate::passage::{Batch, Passage};
-use crate::stats::{Published, Stats};
+use crate::control::handover::{Batch, Passage};
+use crate::control::stats::{Published, Stats};
+use crate::error::Unanswered;
+use crate::tcp::connections::Connection;
 
 /// Commands that wait for one worker: an operator's, who asks for one thing at a time, and what
 /// other workers tell, which clients bring about.
@@ -52,11 +57,6 @@ pub(crate) enum Command {
     #[cfg(test)]
     Panic,
 }
-
-/// A worker did not answer in time, or is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a TURN worker does not answer; look at its thread, or restart the server")]
-pub struct Unanswered;
 
 /// What a worker is to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::certificates::CertificateError;
+use crate::tls::certificates::CertificateError;
 
 /// What stands in the way of a start.
 #[derive(Debug, thiserror::Error)]
@@ -126,3 +126,22 @@ impl StartError {
         }
     }
 }
+
+/// Why new settings are not in effect.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// A server could not be started with them; nothing has changed.
+    #[error("{0}; the old settings stay in effect")]
+    Invalid(StartError),
+    /// Some workers have the new settings; the others get them within seconds of answering again.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+    /// The server is being shut down.
+    #[error("the TURN server is shutting down")]
+    Stopping,
+}
+
+/// A worker did not answer in time, or is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a TURN worker does not answer; look at its thread, or restart the server")]
+pub struct Unanswered;

@@ -8,29 +8,16 @@
 //!
 //! Architecture invariant: nothing here decides about a message; nothing here blocks but `poll`.
 
-mod addresses;
-mod certificates;
 mod config;
-mod connection;
 mod control;
-mod dtls;
 mod error;
-mod listen;
-mod offload;
-mod open_files;
-mod passage;
-mod peer_connections;
-mod relays;
-mod reload;
-mod send_queue;
-mod session;
+mod net;
+mod relay;
 mod slots;
-mod splice;
-mod stats;
+mod start;
+mod tcp;
 mod tls;
-mod udp;
 mod watcher;
-mod wire;
 mod worker;
 
 use std::io;
@@ -40,21 +27,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub use certificates::{CertificateError, TlsFiles};
 pub use config::Config;
-pub use control::Unanswered;
-pub use error::StartError;
-pub use offload::{FastPathStatus, LeftToSockets};
+pub use config::changes::{Change, Effect};
+pub use control::session::{BadSessionId, Session, SessionId};
+pub use control::stats::Stats;
+pub use error::{ReloadError, StartError, Unanswered};
 pub use porthole_turn_proto::server::{BadCidr, BandwidthLimits, Cidr, OauthKey, QuotaLimits};
-pub use reload::{Change, Effect, ReloadError};
-pub use session::{BadSessionId, Session, SessionId};
-pub use stats::Stats;
+pub use relay::offload::{FastPathStatus, LeftToSockets};
+pub use tls::certificates::{CertificateError, TlsFiles};
 
-use addresses::{Speaks, own_addresses};
-use certificates::Certificates;
-use config::Settings;
+use config::changes;
+use config::check::check;
+use config::settings::Settings;
 use control::{Command, Control, Question};
-use offload::FastPath;
+use net::addresses::{self, Speaks, own_addresses};
+use net::open_files;
+use relay::offload::{self, FastPath};
+use tls::certificates::{self, Certificates};
 use watcher::Watcher;
 
 /// How often a shutdown looks whether the workers are through.
@@ -85,7 +74,7 @@ impl Server {
     /// Opens every listening socket, then starts the workers.
     pub fn start(config: Config) -> Result<Self, StartError> {
         let open_files = open_files::raise_limit();
-        let prepared = config::prepare(config)?;
+        let prepared = start::prepare(config)?;
         let addrs = Speaks::ALL.map(|speaks| prepared.addrs(speaks));
         let certificates = match prepared.certificates.clone() {
             Some(certificates) => {
@@ -165,10 +154,10 @@ impl Server {
         if self.is_draining() {
             return Err(ReloadError::Stopping);
         }
-        config::check(&config).map_err(ReloadError::Invalid)?;
+        check(&config).map_err(ReloadError::Invalid)?;
         let mut settings = lock(&self.settings);
-        let changes = reload::changes(&settings.config, &config);
-        let in_effect = reload::in_effect(&settings.config, config);
+        let changes = changes::changes(&settings.config, &config);
+        let in_effect = changes::in_effect(&settings.config, config);
         let reloadable = settings.take_over(in_effect);
         if let Err(unanswered) = self.ask_all(|answer| {
             let reloadable = Box::new(reloadable.clone());

@@ -1,16 +1,16 @@
 //! One thread: poll, serve what is ready within a budget, expire, publish, again.
 
-mod clients;
 mod commands;
-mod datagrams;
+mod dtls_clients;
+mod handover;
 mod inbox;
 mod outbox;
 mod outputs;
-mod passing;
-mod peers;
 mod ready;
-mod splices;
-mod streams;
+mod tcp_clients;
+mod tcp_peers;
+mod udp_clients;
+mod udp_peers;
 
 use porthole_clock::Now;
 use std::io::{self, ErrorKind};
@@ -27,24 +27,24 @@ use porthole_turn_proto::server::{FiveTuple, Server, ServerConfig};
 
 use rand::Rng as _;
 
-use crate::certificates::Certificates;
 use crate::config::SharedQuota;
-use crate::connection::{Connections, MAX_CONNECTIONS};
+use crate::control::stats::Stats;
 use crate::control::{Command, Control, Phase};
-use crate::listen::Sockets;
-use crate::offload::Offload;
-use crate::peer_connections::PeerConnections;
-use crate::relays::{Relays, ToRelay};
-use crate::stats::Stats;
-use crate::udp::{self, Udp};
-use clients::Listener;
-use datagrams::DtlsClients;
+use crate::net::sockets::Sockets;
+use crate::net::udp::{self, Udp};
+use crate::relay::offload::Offload;
+use crate::relay::sockets::{Relays, ToRelay};
+use crate::tcp::connections::{Connections, MAX_CONNECTIONS};
+use crate::tcp::peer_connections::PeerConnections;
+use crate::tls::certificates::Certificates;
+use dtls_clients::DtlsClients;
+use handover::Passing;
 use inbox::{Inbox, MAX_BATCH};
 use outbox::Outbox;
-use passing::Passing;
-use peers::FromListener;
 use ready::{CONNECTION, DTLS, PEER, RELAY, Ready, TCP, TCP_RELAY, TLS, UDP, WAKER, split, token};
-use splices::Held;
+use tcp_peers::Held;
+use udp_clients::Listener;
+use udp_peers::FromListener;
 
 /// Reads or connections taken from one source before the others have their turn.
 const BUDGET: usize = 64;

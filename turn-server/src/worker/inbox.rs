@@ -8,7 +8,7 @@ use porthole_turn_proto::server::{HEADROOM, RelayHeader};
 use quinn_udp::RecvMeta;
 
 use super::{MAX_DATAGRAM, plain};
-use crate::udp::{Receiver, Udp};
+use crate::net::udp::{Receiver, Udp};
 
 /// What one call can take.
 pub(super) const MAX_BATCH: usize = 32;

@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 use std::ops::Range;
 
-use crate::udp::{Datagrams, MAX_PARTS, MAX_SEGMENT, MAX_SEGMENTS, MAX_SEND};
+use crate::net::udp::{Datagrams, MAX_PARTS, MAX_SEGMENT, MAX_SEGMENTS, MAX_SEND};
 
 /// How far back a run is looked for that a datagram continues: a few sources may take turns.
 const RECENT: usize = 16;

@@ -9,8 +9,8 @@ use porthole_turn_proto::server::{FiveTuple, Output, RelayId, RelayProtocol, Ses
 
 use super::ready::{RELAY, token};
 use super::{Worker, clocks};
-use crate::offload::{Channel, Share, Until};
-use crate::session;
+use crate::control::session;
+use crate::relay::offload::{Channel, Share, Until};
 
 impl Worker {
     pub(super) fn do_outputs(&mut self) {

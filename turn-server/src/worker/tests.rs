@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use porthole_turn_proto::{ClientConfig, ClientEvent, Transport, TurnClient};
 
 use super::*;
-use crate::{Config, Server, config};
+use crate::{Config, Server, start};
 
 fn allocate(listen: SocketAddr) -> Result<UdpSocket> {
     let socket = UdpSocket::bind((listen.ip(), 0))?;
@@ -68,7 +68,7 @@ fn a_panic_ends_the_allocations_of_its_worker_and_not_the_server() -> Result<()>
 fn workers(number: u8) -> Result<Vec<Worker>> {
     let listen = vec!["127.0.0.1:0".parse()?];
     let config = Config { listen, workers: number, ..Config::default() };
-    Ok(config::prepare(config)?.into_workers()?.1)
+    Ok(start::prepare(config)?.into_workers()?.1)
 }
 
 /// The client's end of a connection that this worker takes for one of always the same port.

@@ -1,13 +1,12 @@
 use std::collections::VecDeque;
 
 use rcgen::KeyPair;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{AlertDescription, ClientConnection, version};
 
 use super::*;
-use crate::certificates::tests::{pair, rsa};
+use crate::tls::test_certificates::{chain, rsa};
 
-#[path = "../../tests/trusting/mod.rs"]
+#[path = "../../../tests/trusting/mod.rs"]
 mod trusting;
 
 /// One end of a stream that holds so much.
@@ -52,13 +51,7 @@ fn client(
 }
 
 fn server(key: &KeyPair) -> Session {
-    use rustls::pki_types::pem::PemObject as _;
-    let (certificate, key) = pair(key);
-    let chain = Chain {
-        certificates: vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()],
-        key: PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
-    };
-    Session::new(server_config(&chain).unwrap()).unwrap()
+    Session::new(server_config(&chain(key)).unwrap()).unwrap()
 }
 
 /// Lets both talk until neither says more. What the server read, or why it gave up.

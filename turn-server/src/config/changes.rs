@@ -3,8 +3,6 @@
 use std::fmt::{self, Debug};
 
 use crate::config::Config;
-use crate::control::Unanswered;
-use crate::error::StartError;
 
 /// A setting whose new value differs from the one in effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,20 +44,6 @@ impl fmt::Display for Change {
         };
         write!(f, "{}: {}{effect}", self.setting, self.what)
     }
-}
-
-/// Why new settings are not in effect.
-#[derive(Debug, thiserror::Error)]
-pub enum ReloadError {
-    /// A server could not be started with them; nothing has changed.
-    #[error("{0}; the old settings stay in effect")]
-    Invalid(StartError),
-    /// Some workers have the new settings; the others get them within seconds of answering again.
-    #[error(transparent)]
-    Unanswered(#[from] Unanswered),
-    /// The server is being shut down.
-    #[error("the TURN server is shutting down")]
-    Stopping,
 }
 
 /// Every setting that differs. A field that is not looked at here does not compile.

@@ -12,10 +12,10 @@ use porthole_turn_proto::server::FiveTuple;
 use rand::Rng as _;
 
 use super::{BUDGET, Served, Worker, plain};
-use crate::certificates::Certificates;
-use crate::connection::IDLE;
-use crate::dtls::{Dtls, Received};
-use crate::relays::ToRelay;
+use crate::relay::sockets::ToRelay;
+use crate::tcp::connections::IDLE;
+use crate::tls::certificates::Certificates;
+use crate::tls::dtls::{Dtls, Received};
 
 /// The sockets for DTLS and who is behind them.
 #[derive(Debug)]
@@ -32,7 +32,8 @@ impl DtlsClients {
         certificates: Option<&Arc<Certificates>>,
     ) -> Self {
         let dtls = certificates
-            .and_then(|c| Dtls::new(Arc::clone(c), rand::rng().random(), Instant::now()));
+            .and_then(|certificates| certificates.dtls())
+            .and_then(|current| Dtls::new(current, rand::rng().random(), Instant::now()));
         Self { sockets, dtls, not_sent: 0 }
     }
 

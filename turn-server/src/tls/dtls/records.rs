@@ -5,7 +5,7 @@
 //! exponentially with repeated ones. A client of a TURN server needs neither: it shows no
 //! certificate, so each of its messages fits a datagram, and there is no second handshake.
 
-use crate::dtls::hello::{HANDSHAKE, MESSAGE_HEADER, RECORD_HEADER, number};
+use crate::tls::dtls::hello::{HANDSHAKE, MESSAGE_HEADER, RECORD_HEADER, number};
 
 /// ClientHello, ClientKeyExchange and Finished, each sent again as often as a handshake allows.
 pub(crate) const MAX_HANDSHAKE_RECORDS: u32 = 32;

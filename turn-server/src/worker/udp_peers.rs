@@ -11,7 +11,7 @@ use porthole_turn_proto::server::{Icmp, RelayId, ToClient};
 use super::inbox::Arrival;
 use super::ready::{RELAY, split};
 use super::{Served, Worker};
-use crate::udp::SocketError;
+use crate::net::udp::SocketError;
 
 /// Buffers offered to a relay socket that gets several datagrams at a time.
 const BATCH: usize = 8;

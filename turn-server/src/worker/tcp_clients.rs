@@ -11,10 +11,10 @@ use porthole_turn_proto::server::FiveTuple;
 
 use super::ready::{CONNECTION, TLS, token};
 use super::{BUDGET, MAX_DATAGRAM, Served, Worker, clocks, plain};
-use crate::connection::{Connection, Room};
-use crate::relays::ToRelay;
-use crate::splice::End as _;
-use crate::wire::{Expect, Wire};
+use crate::relay::sockets::ToRelay;
+use crate::tcp::connections::{Connection, Room};
+use crate::tcp::splice::End as _;
+use crate::tcp::wire::{Expect, Wire};
 
 impl Worker {
     pub(super) fn serve_listener(&mut self, kind: usize, index: usize) -> Served {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mio::net::TcpStream;
 use rustls::ServerConfig;
 
-use crate::tls::{FIRST_BYTE, Session};
+use crate::tls::stream::{FIRST_BYTE, Session};
 
 /// What a listener expects of those who connect.
 #[derive(Clone, Debug)]

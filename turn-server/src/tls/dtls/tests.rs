@@ -10,24 +10,14 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::hello::{RECORD_HEADER, number};
 use super::*;
-use crate::certificates::Chain;
-use crate::certificates::tests::{files, pair, rsa, write};
+use crate::tls::chain::Chain;
+use crate::tls::test_certificates::{chain, rsa};
 
 const SERVER: &str = "192.0.2.1:5349";
 
-fn chain(key: &KeyPair) -> Chain {
-    let (certificate, key) = pair(key);
-    Chain {
-        certificates: vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()],
-        key: PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
-    }
-}
-
 fn server(key: &KeyPair, now: Instant) -> Dtls {
-    let folder = tempfile::tempdir().unwrap();
-    let files = files(&folder);
-    write(&files, &pair(key));
-    Dtls::new(Arc::new(Certificates::load(files, true).unwrap()), [7; 32], now).unwrap()
+    let identity = Identity::new(&chain(key)).unwrap();
+    Dtls::new(Arc::new(CurrentIdentity::new(identity)), [7; 32], now).unwrap()
 }
 
 fn tuple(client: u32) -> FiveTuple {

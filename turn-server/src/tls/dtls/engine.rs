@@ -13,9 +13,9 @@ use rtc_dtls::crypto::Certificate;
 use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
 use rustls::pki_types::PrivateKeyDer;
 
-use crate::certificates::Chain;
-use crate::dtls::hello::{ClientHello, Cookie};
-use crate::dtls::records::{Filter, renumber};
+use crate::tls::chain::Chain;
+use crate::tls::dtls::hello::{ClientHello, Cookie};
+use crate::tls::dtls::records::{Filter, renumber};
 
 /// RFC 6347 §4.2.4.1.
 const FLIGHT_INTERVAL: Duration = Duration::from_secs(1);

@@ -9,11 +9,11 @@ use mio::{Interest, Registry, Token};
 use porthole_turn_proto::server::FiveTuple;
 use porthole_turn_proto::{StreamDecoder, Transport, spare_room};
 
-use crate::send_queue::{SendQueue, Stuck};
 use crate::slots::Slab;
-use crate::splice::End;
-use crate::tls::{HANDSHAKE_TIME, MAX_HANDSHAKES};
-use crate::wire::Wire;
+use crate::tcp::send_queue::{SendQueue, Stuck};
+use crate::tcp::splice::End;
+use crate::tcp::wire::Wire;
+use crate::tls::stream::{HANDSHAKE_TIME, MAX_HANDSHAKES};
 
 /// Connections of one worker: a file descriptor and about 1 kB each while idle.
 pub(crate) const MAX_CONNECTIONS: usize = 8192;
@@ -301,7 +301,7 @@ fn ends(tuple: &FiveTuple) -> Ends {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Expect;
+    use crate::tcp::wire::Expect;
 
     /// One that came just now, from a listener that is gone by the end of it.
     fn connection(now: Instant) -> Connection {

@@ -9,10 +9,10 @@ use mio::{Interest, Registry, Token};
 use porthole_turn_proto::server::{ConnectionId, RelayId};
 use porthole_turn_proto::spare_room;
 
-use crate::addresses::{RelaySide, side_of};
-use crate::listen::{connect_from_relay, open_tcp_relay};
+use crate::net::addresses::{RelaySide, side_of};
+use crate::net::sockets::{connect_from_relay, open_tcp_relay};
 use crate::slots::{ByRelay, Slab};
-use crate::splice::Splice;
+use crate::tcp::splice::Splice;
 
 /// Connections of one worker to peers, two pipes and a file descriptor each.
 pub(crate) const MAX_PEERS: usize = 8192;

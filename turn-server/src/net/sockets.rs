@@ -6,9 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use mio::net::{TcpListener, TcpStream, UdpSocket};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::addresses::{Listen, Speaks};
 use crate::error::StartError;
-use crate::udp::grow_buffers;
+use crate::net::addresses::{Listen, Speaks};
+use crate::net::udp::grow_buffers;
 
 /// Asked for; without CAP_NET_ADMIN the kernel gives what `net.core.rmem_max` allows. A key frame
 /// for a hundred clients comes in one burst, and a stalled thread must not lose it.

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use porthole_turn_proto::server::FiveTuple;
 
-use super::clients::send_all;
 use super::inbox::MAX_BATCH;
+use super::udp_clients::send_all;
 use super::{Served, Worker};
 use crate::control::Command;
-use crate::passage::Batch;
-use crate::relays::ToRelay;
+use crate::control::handover::Batch;
+use crate::relay::sockets::ToRelay;
 
 /// Both ways.
 #[derive(Debug, Default)]

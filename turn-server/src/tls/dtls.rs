@@ -7,13 +7,12 @@ mod hello;
 mod records;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use porthole_turn_proto::server::FiveTuple;
 
-use crate::certificates::Certificates;
 pub(crate) use engine::Identity;
 use engine::{Association, Ended, Engine};
 use hello::{ClientHello, Cookie, Cookies};
@@ -23,7 +22,7 @@ pub(crate) const MAX_ASSOCIATIONS: usize = 8192;
 /// Of those, handshakes at a time; the oldest makes room for the next.
 pub(crate) const MAX_HANDSHAKES: usize = 512;
 /// How long a handshake may take: as over TLS.
-pub(crate) const HANDSHAKE_TIME: Duration = crate::tls::HANDSHAKE_TIME;
+pub(crate) const HANDSHAKE_TIME: Duration = crate::tls::stream::HANDSHAKE_TIME;
 /// HelloVerifyRequests of one worker in a second: 48 bytes each, 4 Mbit/s.
 pub(crate) const VERIFY_RATE: u32 = 10_000;
 /// Who was kept by nothing for so long has no allocation: [`Dtls::idle`] is asked far more often.
@@ -41,13 +40,31 @@ pub(crate) enum Received {
     Ended,
 }
 
+/// The identity of new associations; replaced when the certificate's files change.
+#[derive(Debug)]
+pub(crate) struct CurrentIdentity(RwLock<Arc<Identity>>);
+
+impl CurrentIdentity {
+    pub(crate) fn new(identity: Identity) -> Self {
+        Self(RwLock::new(Arc::new(identity)))
+    }
+
+    pub(crate) fn replace(&self, identity: Identity) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(identity);
+    }
+
+    fn get(&self) -> Arc<Identity> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// The associations of one worker.
 #[derive(Debug)]
 pub(crate) struct Dtls {
     cookies: Cookies,
     budget: Budget,
-    certificates: Arc<Certificates>,
-    /// Of which `engine` was made.
+    current: Arc<CurrentIdentity>,
+    /// The identity that `engine` was made from.
     identity: Arc<Identity>,
     engine: Engine,
     max: usize,
@@ -68,18 +85,15 @@ struct Client {
 }
 
 impl Dtls {
-    /// `None` when the certificate was not made ready for DTLS.
-    pub(crate) fn new(
-        certificates: Arc<Certificates>,
-        key: [u8; 32],
-        now: Instant,
-    ) -> Option<Self> {
-        let identity = certificates.dtls()?;
+    /// Starts without associations. `key` makes the cookies. `None` if the engine does not accept
+    /// the identity; [`Identity::new`] has tried it.
+    pub(crate) fn new(current: Arc<CurrentIdentity>, key: [u8; 32], now: Instant) -> Option<Self> {
+        let identity = current.get();
         Some(Self {
             cookies: Cookies::new(key, now),
             budget: Budget { left: VERIFY_RATE, since: now },
             engine: identity.engine()?,
-            certificates,
+            current,
             identity,
             max: MAX_ASSOCIATIONS,
             clients: HashMap::new(),
@@ -215,8 +229,8 @@ impl Dtls {
 
     /// A certificate that changed is that of new associations from now on.
     fn renew(&mut self) {
-        if let Some(identity) = self.certificates.dtls()
-            && !Arc::ptr_eq(&identity, &self.identity)
+        let identity = self.current.get();
+        if !Arc::ptr_eq(&identity, &self.identity)
             && let Some(engine) = identity.engine()
         {
             (self.identity, self.engine) = (identity, engine);

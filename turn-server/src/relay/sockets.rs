@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use mio::{Registry, Token};
 use porthole_turn_proto::server::{RelayId, ToPeer};
 
-use crate::addresses::{RelaySide, side_of};
-use crate::listen::open_relay;
+use crate::net::addresses::{RelaySide, side_of};
+use crate::net::sockets::open_relay;
+use crate::net::udp::{Datagrams, Udp};
 use crate::slots::ByRelay;
-use crate::udp::{Datagrams, Udp};
 
 /// After so many more batches with several datagrams than with one, they are taken joined.
 const BATCHES: u8 = 16;

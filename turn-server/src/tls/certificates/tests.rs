@@ -1,28 +1,16 @@
 use std::fs;
 
-use rcgen::{
-    CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
-};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
 use tempfile::TempDir;
 
 use super::*;
+use crate::tls::test_certificates::{pair, rsa};
 
-/// A certificate and its key, in PEM.
-pub(crate) fn pair(key: &KeyPair) -> (String, String) {
-    let params = CertificateParams::new(vec!["turn.example".to_owned()]).unwrap();
-    (params.self_signed(key).unwrap().pem(), key.serialize_pem())
-}
-
-/// RSA keys are slow to make, and ring makes none.
-pub(crate) fn rsa() -> KeyPair {
-    KeyPair::from_pem(include_str!("../../tests/fixtures/rsa.pem")).unwrap()
-}
-
-pub(crate) fn files(folder: &TempDir) -> TlsFiles {
+fn files(folder: &TempDir) -> TlsFiles {
     TlsFiles { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem") }
 }
 
-pub(crate) fn write(files: &TlsFiles, (certificate, key): &(String, String)) {
+fn write(files: &TlsFiles, (certificate, key): &(String, String)) {
     fs::write(&files.certificate, certificate).unwrap();
     fs::write(&files.key, key).unwrap();
 }

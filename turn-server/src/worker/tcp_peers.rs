@@ -9,12 +9,12 @@ use mio::net::TcpStream;
 use porthole_turn_proto::server::{ConnectionId, FiveTuple, RelayId};
 
 use super::ready::{CONNECTION, PEER, TCP_RELAY, token};
-use super::streams::is_of_the_connection;
+use super::tcp_clients::is_of_the_connection;
 use super::{BUDGET, Served, Worker};
-use crate::connection::Connection;
 use crate::control::Command;
-use crate::peer_connections::{PeerConnection, PeerState};
-use crate::splice::{Carried, End as _, Splice, Spliced};
+use crate::tcp::connections::Connection;
+use crate::tcp::peer_connections::{PeerConnection, PeerState};
+use crate::tcp::splice::{Carried, End as _, Splice, Spliced};
 
 /// How long a pair of connections rests that has used up its bandwidth: short beside the second
 /// that it may be ahead.

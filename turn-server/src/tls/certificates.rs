@@ -11,8 +11,10 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{InconsistentKeys, ServerConfig};
 
+use crate::tls::chain::Chain;
+use crate::tls::dtls::{CurrentIdentity, Identity};
+use crate::tls::stream;
 use crate::watcher::Watcher;
-use crate::{dtls, tls};
 
 /// How often the files are looked at: a renewal has weeks, whoever waits for its effect has not.
 pub(crate) const POLL: Duration = Duration::from_secs(10);
@@ -73,52 +75,47 @@ pub enum CertificateError {
     },
 }
 
-/// What was in the files.
-#[derive(Debug)]
-pub(crate) struct Chain {
-    pub(crate) certificates: Vec<CertificateDer<'static>>,
-    pub(crate) key: PrivateKeyDer<'static>,
-}
-
-/// What new connections use at this moment. Running ones keep what they began with.
+/// The certificate that new connections get. Existing connections keep the one they began with.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     files: TlsFiles,
     hasher: RandomState,
-    /// Whether DTLS is to be spoken.
-    dtls: bool,
-    current: RwLock<Current>,
-    /// Fingerprint of the files that are in use.
+    tls: RwLock<Arc<ServerConfig>>,
+    /// `None` when the server does not listen for DTLS.
+    dtls: Option<Arc<CurrentIdentity>>,
+    /// Fingerprint of the files in use.
     used: Mutex<u64>,
 }
 
 /// One certificate, ready for use.
-#[derive(Clone, Debug)]
-struct Current {
+struct Prepared {
     tls: Arc<ServerConfig>,
-    dtls: Option<Arc<dtls::Identity>>,
+    dtls: Option<Identity>,
 }
 
 impl Certificates {
+    /// Reads and checks the files; `dtls` says that DTLS needs the certificate, too.
     pub(crate) fn load(files: TlsFiles, dtls: bool) -> Result<Self, CertificateError> {
         let hasher = RandomState::new();
         let bytes = Bytes::read(&files)?;
-        let current = RwLock::new(bytes.prepare(&files, dtls)?);
+        let Prepared { tls, dtls } = bytes.prepare(&files, dtls)?;
         let used = Mutex::new(hasher.hash_one(&bytes));
-        Ok(Self { files, hasher, dtls, current, used })
+        let dtls = dtls.map(CurrentIdentity::new).map(Arc::new);
+        Ok(Self { files, hasher, tls: RwLock::new(tls), dtls, used })
     }
 
+    /// Returns the TLS configuration of new connections.
     pub(crate) fn tls(&self) -> Arc<ServerConfig> {
-        self.current().tls
+        Arc::clone(&self.tls.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// If it was asked for.
-    pub(crate) fn dtls(&self) -> Option<Arc<dtls::Identity>> {
-        self.current().dtls
+    /// Returns the DTLS identity of new associations, which follows the files.
+    pub(crate) fn dtls(&self) -> Option<Arc<CurrentIdentity>> {
+        self.dtls.clone()
     }
 
-    /// Looks at the files. `Ok(true)` when they hold something new, which is in use from now on;
-    /// after an error the old certificate stays.
+    /// Looks at the files now. `Ok(true)`: they held another certificate, which new connections
+    /// get from now on. After an error the old one stays in use.
     pub(crate) fn reload(&self) -> Result<bool, CertificateError> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = Bytes::read(&self.files)?;
@@ -126,15 +123,14 @@ impl Certificates {
         if fingerprint == *used {
             return Ok(false);
         }
-        let current = bytes.prepare(&self.files, self.dtls)?;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
+        let Prepared { tls, dtls } = bytes.prepare(&self.files, self.dtls.is_some())?;
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+        if let (Some(current), Some(identity)) = (&self.dtls, dtls) {
+            current.replace(identity);
+        }
         *used = fingerprint;
         tracing::info!("the TURN server uses a new certificate");
         Ok(true)
-    }
-
-    fn current(&self) -> Current {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -165,7 +161,7 @@ impl Bytes {
         Ok(Self { certificate: read(&files.certificate)?, key: read(&files.key)? })
     }
 
-    fn prepare(&self, files: &TlsFiles, dtls: bool) -> Result<Current, CertificateError> {
+    fn prepare(&self, files: &TlsFiles, dtls: bool) -> Result<Prepared, CertificateError> {
         let not_pem = |path: &Path, what| {
             let path = path.to_owned();
             move |detail| CertificateError::NotPem { path, what, detail }
@@ -182,16 +178,16 @@ impl Bytes {
             protocol,
             detail,
         };
-        let tls = tls::server_config(&chain).map_err(|error| {
+        let tls = stream::server_config(&chain).map_err(|error| {
             if error == rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) {
                 let TlsFiles { certificate, key } = files.clone();
                 return CertificateError::Mismatch { certificate, key };
             }
             unusable("TLS", error.to_string())
         })?;
-        let identity = dtls.then(|| dtls::Identity::new(&chain)).transpose();
-        let dtls = identity.map_err(|detail| unusable("DTLS", detail))?.map(Arc::new);
-        Ok(Current { tls, dtls })
+        let identity = dtls.then(|| Identity::new(&chain)).transpose();
+        let dtls = identity.map_err(|detail| unusable("DTLS", detail))?;
+        Ok(Prepared { tls, dtls })
     }
 }
 
@@ -211,4 +207,4 @@ fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

@@ -10,8 +10,8 @@ use porthole_turn_proto::server::FiveTuple;
 use super::inbox::MAX_BATCH;
 use super::outbox::Outbox;
 use super::{Served, Worker};
-use crate::relays::{Relays, ToRelay};
-use crate::udp::{Datagrams, Udp};
+use crate::net::udp::{Datagrams, Udp};
+use crate::relay::sockets::{Relays, ToRelay};
 
 /// A listening socket.
 #[derive(Debug)]

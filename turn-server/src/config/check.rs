@@ -1,0 +1,118 @@
+//! Checks of a configuration that need no socket to listen on.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use porthole_turn_proto::server::Discovery;
+
+use crate::config::Config;
+use crate::error::StartError;
+use crate::net::addresses::{RelaySide, Speaks, relay_side};
+use crate::net::sockets;
+use crate::tls::certificates::Certificates;
+
+/// RFC 8489 §14.9: a REALM has fewer characters than this.
+const REALM_CHARS: usize = 128;
+/// With one of so many bytes a browser's first Allocate, 28 bytes, is answered with twice as many.
+const REALM_WITHIN_BUDGET: usize = 8;
+
+/// What a check finds out, and a start uses.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) certificates: Option<Arc<Certificates>>,
+    pub(crate) discovery: Option<Discovery>,
+    pub(crate) addrs: Vec<(SocketAddr, Speaks)>,
+    pub(crate) sides: Vec<RelaySide>,
+}
+
+/// Everything that can be known without a socket to listen on.
+pub(crate) fn check(config: &Config) -> Result<Checked, StartError> {
+    check_ports(&config.relay_ports)?;
+    check_realm(&config.realm)?;
+    let discovery = discovery(config)?;
+    let addrs = listen_addrs(config, discovery);
+    if addrs.is_empty() {
+        return Err(StartError::NoListenAddress);
+    }
+    sockets::refuse_twice(&addrs)?;
+    let sides = relay_sides(config)?;
+    let certificates = load_certificates(config)?;
+    if let Some(key) = config.oauth_keys.iter().find(|key| ![16, 32].contains(&key.key.len())) {
+        return Err(StartError::OauthKey { kid: key.kid.clone() });
+    }
+    let nobody = config.users.is_empty() && config.rest_secrets.is_empty();
+    if nobody && config.oauth_keys.is_empty() {
+        tracing::warn!("no TURN users and no secret are configured: only STUN will be answered");
+    }
+    Ok(Checked { certificates, discovery, addrs, sides })
+}
+
+fn check_realm(realm: &str) -> Result<(), StartError> {
+    let chars = realm.chars().count();
+    if chars == 0 || chars >= REALM_CHARS {
+        return Err(StartError::Realm { chars });
+    }
+    if realm.len() > REALM_WITHIN_BUDGET {
+        tracing::warn!(
+            "the realm is longer than {REALM_WITHIN_BUDGET} bytes: forged questions are answered \
+             with more than twice their size"
+        );
+    }
+    Ok(())
+}
+
+fn listen_addrs(config: &Config, discovery: Option<Discovery>) -> Vec<(SocketAddr, Speaks)> {
+    let Config { listen, listen_tls, listen_dtls, .. } = config;
+    let all = |addrs: &[SocketAddr], speaks| addrs.iter().map(|a| (*a, speaks)).collect::<Vec<_>>();
+    let (plain, tls) = (all(listen, Speaks::Plain), all(listen_tls, Speaks::Tls));
+    let discovery = discovery.map(|Discovery { primary, alternate }| {
+        let crossed = [(primary.ip(), alternate.port()), (alternate.ip(), primary.port())];
+        let sockets = [alternate].into_iter().chain(crossed.map(SocketAddr::from));
+        sockets.map(|addr| (addr, Speaks::Udp)).collect()
+    });
+    [plain, tls, all(listen_dtls, Speaks::Dtls), discovery.unwrap_or_default()].concat()
+}
+
+/// Both addresses must be whole: a wildcard is no address to answer from, and port 0 none to name.
+fn discovery(config: &Config) -> Result<Option<Discovery>, StartError> {
+    let Some(alternate) = config.discovery_address else { return Ok(None) };
+    let whole = |addr: &&SocketAddr| !addr.ip().is_unspecified() && addr.port() != 0;
+    let fits = |addr: &&SocketAddr| addr.is_ipv4() == alternate.is_ipv4() && whole(addr);
+    let primary = config.listen.iter().find(fits).filter(|primary| {
+        whole(&&alternate) && primary.ip() != alternate.ip() && primary.port() != alternate.port()
+    });
+    let primary = *primary.ok_or(StartError::DiscoveryAddress { alternate })?;
+    Ok(Some(Discovery { primary, alternate }))
+}
+
+fn load_certificates(config: &Config) -> Result<Option<Arc<Certificates>>, StartError> {
+    let dtls = !config.listen_dtls.is_empty();
+    let Some(files) = config.tls.clone() else {
+        let needed = dtls || !config.listen_tls.is_empty();
+        return if needed { Err(StartError::NoCertificate) } else { Ok(None) };
+    };
+    Ok(Some(Arc::new(Certificates::load(files, dtls)?)))
+}
+
+fn check_ports(ports: &RangeInclusive<u16>) -> Result<(), StartError> {
+    let (first, last) = (*ports.start(), *ports.end());
+    if first == 0 || first > last {
+        return Err(StartError::RelayPorts { first, last });
+    }
+    Ok(())
+}
+
+fn relay_sides(config: &Config) -> Result<Vec<RelaySide>, StartError> {
+    let all = || config.listen.iter().chain(&config.listen_tls).chain(&config.listen_dtls);
+    let specific = || all().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified());
+    let named = config.relay_address_v4.is_some() || config.relay_address_v6.is_some();
+    // Whoever names one family has thought about the other.
+    let first = |wanted: fn(&IpAddr) -> bool| specific().find(wanted).filter(|_| !named);
+    let v4 = config.relay_address_v4.map(IpAddr::V4).or_else(|| first(IpAddr::is_ipv4));
+    let v6 = config.relay_address_v6.map(IpAddr::V6).or_else(|| first(IpAddr::is_ipv6));
+    let v4 = v4.map(|ip| relay_side(ip, config.relay_bind_v4.map(IpAddr::V4)));
+    let v6 = v6.map(|ip| relay_side(ip, config.relay_bind_v6.map(IpAddr::V6)));
+    let sides = v4.into_iter().chain(v6).collect::<Result<Vec<_>, _>>()?;
+    if sides.is_empty() { Err(StartError::NoRelayAddress) } else { Ok(sides) }
+}

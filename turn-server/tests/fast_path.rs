@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use porthole_test_support::lab::{Host, Lab, Nat, SERVER_ADDRESS};
+use porthole_test_support::lab::{Host, Lab, SERVER_ADDRESS};
+use porthole_test_support::nat::NatKind;
 use porthole_test_support::scene::{Need, scene};
 use porthole_test_support::wait;
 use porthole_turn_proto::server::Relayed;
@@ -143,7 +144,7 @@ fn with_channel(
     body: impl FnOnce(&Server, &mut Caller, &UdpSocket) -> Result<()>,
 ) -> Result<()> {
     let lab = Lab::new(name)?;
-    let (near, far) = (lab.side(Nat::Open)?, lab.side(Nat::Open)?);
+    let (near, far) = (lab.side(NatKind::Open)?, lab.side(NatKind::Open)?);
     let (server, said) = lab.server().inside(|| logged(|| Server::start(config(fast_path))))?;
     let server = server?;
     ensure!(said.contains(log), "{said}");

@@ -2,13 +2,16 @@
 //!
 //! No decision is made here, and none is preferred: a flood on one side must not starve the others.
 
+use crate::addresses;
 use crate::ingest::{self, SourceControl};
 pub use crate::link::LinkEvent;
+use crate::turn_transport::{self, TurnTransportEvent};
 use crate::udp::{Arrived, Udp};
-use crate::{addresses, relay};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use porthole_gateway_core::camera::{CameraCommand, SourceEvent};
-use porthole_gateway_core::{Core, Datagram, Output, RelayCommand, RelayKey, RelayServer};
+use porthole_gateway_core::{
+    Core, Datagram, IceServerEndpoint, Output, TurnClientId, TurnTransportCommand,
+};
 use porthole_signaling_proto::CameraId;
 use porthole_signaling_proto::rpc::Message;
 use std::collections::HashMap;
@@ -25,7 +28,7 @@ use tracing::{debug, trace, warn};
 const SOURCE_QUEUE: usize = 4096;
 
 /// Datagrams from TURN servers that may wait for the loop.
-const RELAY_QUEUE: usize = 4096;
+const TURN_QUEUE: usize = 4096;
 
 /// Messages that may wait for the link; beyond that the server is not reading.
 pub(crate) const LINK_QUEUE: usize = 1024;
@@ -46,16 +49,8 @@ const DRAIN: Duration = Duration::from_millis(300);
 /// The longest sleep when nothing is due.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// What a transport to a TURN server says.
-#[derive(Debug)]
-pub(crate) enum RelayEvent {
-    Opened,
-    Bytes(BytesMut),
-    Closed,
-}
-
 /// A camera's running source.
-struct Running {
+struct RunningSource {
     control: mpsc::Sender<SourceControl>,
     stop: CancellationToken,
     /// Tells a source from the one that ran before it.
@@ -70,12 +65,12 @@ pub struct Driver<C> {
     core: C,
     udp: Udp,
     sources: Sources,
-    running: HashMap<CameraId, Running>,
+    running: HashMap<CameraId, RunningSource>,
     generation: u64,
     source_events: Channel<(CameraId, u64, SourceEvent)>,
-    relays: HashMap<RelayKey, mpsc::Sender<Bytes>>,
-    relay_events: Channel<(RelayKey, RelayEvent)>,
-    resolved: Channel<(RelayServer, Vec<SocketAddr>)>,
+    turn_transports: HashMap<TurnClientId, mpsc::Sender<Bytes>>,
+    turn_transport_events: Channel<(TurnClientId, TurnTransportEvent)>,
+    resolved: Channel<(IceServerEndpoint, Vec<SocketAddr>)>,
     link: mpsc::Sender<Message>,
     link_events: mpsc::Receiver<LinkEvent>,
     tasks: JoinSet<()>,
@@ -122,8 +117,8 @@ impl<C: Core> Driver<C> {
             running: HashMap::new(),
             generation: 0,
             source_events: Channel::new(SOURCE_QUEUE),
-            relays: HashMap::new(),
-            relay_events: Channel::new(RELAY_QUEUE),
+            turn_transports: HashMap::new(),
+            turn_transport_events: Channel::new(TURN_QUEUE),
             resolved: Channel::new(RESOLVE_QUEUE),
             link,
             link_events,
@@ -138,24 +133,24 @@ impl<C: Core> Driver<C> {
     /// # Errors
     /// When the UDP port breaks.
     pub async fn run(mut self, stop: CancellationToken) -> io::Result<()> {
-        let mut look_again = tokio::time::interval(ADDRESS_INTERVAL);
+        let mut address_timer = tokio::time::interval(ADDRESS_INTERVAL);
         let mut arrived = Vec::new();
         loop {
-            self.drain();
+            self.apply_outputs();
             let due = self.core.poll_timeout().unwrap_or_else(|| Instant::now() + IDLE);
             tokio::select! {
                 () = stop.cancelled() => break,
                 received = self.udp.receive(&mut arrived) => {
                     received?;
-                    self.take_datagrams(&mut arrived);
+                    self.handle_datagrams(&mut arrived);
                 }
-                Some(event) = self.relay_events.rx.recv() => self.take_relay(event),
-                Some(event) = self.source_events.rx.recv() => self.take_source(event),
-                Some(event) = self.link_events.recv() => self.take_link(event),
+                Some(event) = self.turn_transport_events.rx.recv() => self.handle_turn_transport(event),
+                Some(event) = self.source_events.rx.recv() => self.handle_source(event),
+                Some(event) = self.link_events.recv() => self.handle_link(event),
                 Some((server, addresses)) = self.resolved.rx.recv() => {
                     self.core.handle_resolved(Instant::now(), &server, &addresses);
                 }
-                _ = look_again.tick() => self.look_at_addresses(),
+                _ = address_timer.tick() => self.refresh_addresses(),
                 () = tokio::time::sleep_until(due.into()) => {
                     self.core.handle_timeout(Instant::now());
                 }
@@ -166,32 +161,34 @@ impl<C: Core> Driver<C> {
         Ok(())
     }
 
-    fn take_datagrams(&mut self, arrived: &mut Vec<Arrived>) {
+    fn handle_datagrams(&mut self, arrived: &mut Vec<Arrived>) {
         let now = Instant::now();
         for datagram in arrived.drain(..) {
             self.core.handle_datagram(now, datagram.local, datagram.from, &datagram.bytes);
         }
     }
 
-    fn take_relay(&mut self, first: (RelayKey, RelayEvent)) {
+    fn handle_turn_transport(&mut self, first: (TurnClientId, TurnTransportEvent)) {
         let now = Instant::now();
         let mut next = Some(first);
         let mut count = 0;
         while let Some((key, event)) = next {
             match event {
-                RelayEvent::Opened => self.core.handle_relay_opened(now, &key),
-                RelayEvent::Bytes(bytes) => self.core.handle_relay_bytes(now, &key, &bytes),
-                RelayEvent::Closed => {
-                    self.relays.remove(&key);
-                    self.core.handle_relay_closed(now, &key);
+                TurnTransportEvent::Opened => self.core.handle_turn_transport_opened(now, &key),
+                TurnTransportEvent::Data(bytes) => {
+                    self.core.handle_turn_transport_data(now, &key, &bytes)
+                }
+                TurnTransportEvent::Closed => {
+                    self.turn_transports.remove(&key);
+                    self.core.handle_turn_transport_closed(now, &key);
                 }
             }
             count += 1;
-            next = if count < BATCH { self.relay_events.rx.try_recv().ok() } else { None };
+            next = if count < BATCH { self.turn_transport_events.rx.try_recv().ok() } else { None };
         }
     }
 
-    fn take_source(&mut self, first: (CameraId, u64, SourceEvent)) {
+    fn handle_source(&mut self, first: (CameraId, u64, SourceEvent)) {
         let now = Instant::now();
         let mut next = Some(first);
         let mut count = 0;
@@ -208,7 +205,7 @@ impl<C: Core> Driver<C> {
         }
     }
 
-    fn take_link(&mut self, event: LinkEvent) {
+    fn handle_link(&mut self, event: LinkEvent) {
         let now = Instant::now();
         match event {
             LinkEvent::Online => self.core.handle_online(now),
@@ -217,14 +214,14 @@ impl<C: Core> Driver<C> {
         }
     }
 
-    fn look_at_addresses(&mut self) {
+    fn refresh_addresses(&mut self) {
         if let Some(found) = addresses::local(self.udp.port(), self.with_loopback) {
             self.core.set_addresses(Instant::now(), found);
         }
     }
 
     /// Carries out what the core says, until it is silent.
-    fn drain(&mut self) {
+    fn apply_outputs(&mut self) {
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Datagram(datagram) => self.outgoing.push(datagram),
@@ -233,8 +230,8 @@ impl<C: Core> Driver<C> {
                         warn!("the signaling server does not read; a message to it is lost");
                     }
                 }
-                Output::Relay(key, command) => self.command_relay(key, command),
-                Output::Camera(camera, command) => self.command_camera(&camera, command),
+                Output::TurnTransport(key, command) => self.apply_turn_transport(key, command),
+                Output::Camera(camera, command) => self.apply_camera(&camera, command),
                 Output::Resolve(server) => self.resolve(server),
             }
         }
@@ -242,24 +239,30 @@ impl<C: Core> Driver<C> {
         self.outgoing.clear();
     }
 
-    fn command_relay(&mut self, key: RelayKey, command: RelayCommand) {
+    fn apply_turn_transport(&mut self, key: TurnClientId, command: TurnTransportCommand) {
         match command {
-            RelayCommand::Open(server) => {
-                let (tx, rx) = mpsc::channel(relay::QUEUE);
-                self.relays.insert(key.clone(), tx);
-                self.tasks.spawn(relay::run(key, server, rx, self.relay_events.tx.clone()));
+            TurnTransportCommand::Open(server) => {
+                let (tx, rx) = mpsc::channel(turn_transport::QUEUE);
+                self.turn_transports.insert(key.clone(), tx);
+                self.tasks.spawn(turn_transport::run(
+                    key,
+                    server,
+                    rx,
+                    self.turn_transport_events.tx.clone(),
+                ));
             }
-            RelayCommand::Send(bytes) => {
-                let full = self.relays.get(&key).is_some_and(|tx| tx.try_send(bytes).is_err());
+            TurnTransportCommand::Send(bytes) => {
+                let full =
+                    self.turn_transports.get(&key).is_some_and(|tx| tx.try_send(bytes).is_err());
                 if full {
                     trace!(session = %key.session, "a datagram for TURN is dropped");
                 }
             }
-            RelayCommand::Close => drop(self.relays.remove(&key)),
+            TurnTransportCommand::Close => drop(self.turn_transports.remove(&key)),
         }
     }
 
-    fn command_camera(&mut self, camera: &CameraId, command: CameraCommand) {
+    fn apply_camera(&mut self, camera: &CameraId, command: CameraCommand) {
         match command {
             CameraCommand::Start => self.start_camera(camera),
             CameraCommand::Stop => {
@@ -284,7 +287,7 @@ impl<C: Core> Driver<C> {
         let stop = CancellationToken::new();
         let id = camera.clone();
         let events = self.source_events.tx.clone();
-        let running = Running { control, stop: stop.clone(), generation };
+        let running = RunningSource { control, stop: stop.clone(), generation };
         if let Some(old) = self.running.insert(id.clone(), running) {
             old.stop.cancel();
         }
@@ -315,10 +318,10 @@ impl<C: Core> Driver<C> {
         });
     }
 
-    fn resolve(&mut self, server: RelayServer) {
+    fn resolve(&mut self, server: IceServerEndpoint) {
         let resolved = self.resolved.tx.clone();
         self.tasks.spawn(async move {
-            let addresses = look_up(&server).await;
+            let addresses = resolve_host(&server).await;
             // Nobody listens once the gateway stops.
             let _ = resolved.send((server, addresses)).await;
         });
@@ -327,11 +330,11 @@ impl<C: Core> Driver<C> {
     /// Every session says goodbye, and what it says still leaves.
     async fn finish(&mut self) {
         self.core.close(Instant::now());
-        self.drain();
+        self.apply_outputs();
         for running in self.running.values() {
             running.stop.cancel();
         }
-        self.relays.clear();
+        self.turn_transports.clear();
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(DRAIN, ended).await.is_err() {
             self.tasks.abort_all();
@@ -339,7 +342,7 @@ impl<C: Core> Driver<C> {
     }
 }
 
-async fn look_up(server: &RelayServer) -> Vec<SocketAddr> {
+async fn resolve_host(server: &IceServerEndpoint) -> Vec<SocketAddr> {
     match tokio::net::lookup_host((server.host.as_str(), server.port)).await {
         Ok(found) => found.collect(),
         Err(error) => {

@@ -8,7 +8,7 @@ pub mod driver;
 pub mod ingest;
 mod key;
 mod link;
-mod relay;
+mod turn_transport;
 mod udp;
 
 pub use key::KeyError;
@@ -18,7 +18,7 @@ use crate::driver::{Driver, LINK_QUEUE, LinkEvent, Sources};
 use crate::link::Link;
 use key::Key;
 use porthole_gateway_core::camera::CameraSettings;
-use porthole_gateway_core::secure::{Identity, SecureError};
+use porthole_gateway_core::dtls_srtp::{DtlsSrtpError, Identity};
 use porthole_gateway_core::{Gateway as Core, GatewayConfig};
 use porthole_signaling_proto::rpc::Message;
 use porthole_signaling_proto::{CameraId, GatewayId};
@@ -84,7 +84,7 @@ pub enum StartError {
     LongId(CameraId),
     /// Its certificate.
     #[error(transparent)]
-    Certificate(#[from] SecureError),
+    Certificate(#[from] DtlsSrtpError),
 }
 
 /// Why a gateway ended.

@@ -4,12 +4,12 @@ mod network;
 mod signaling;
 
 use crate::camera::{Camera, CameraSettings, SourceEvent};
-use crate::discovery::Discovery;
-use crate::ice::LocalEnd;
+use crate::dtls_srtp::Identity;
+use crate::ice::LocalBase;
 use crate::media::VideoPacket;
-use crate::secure::Identity;
+use crate::reflexive::ReflexiveGatherer;
 use crate::session::{Session, SessionOutput};
-use crate::{Core, Output, RelayKey, RelayServer};
+use crate::{Core, IceServerEndpoint, Output, TurnClientId};
 use porthole_signaling_proto::method::{Report, ReportParams};
 use porthole_signaling_proto::rpc::{self, RequestId};
 use porthole_signaling_proto::{CameraId, SessionId};
@@ -51,7 +51,7 @@ pub struct Gateway {
     rng: StdRng,
     cameras: BTreeMap<CameraId, Camera>,
     sessions: BTreeMap<SessionId, Session>,
-    discovery: Discovery,
+    reflexive: ReflexiveGatherer,
     addresses: Vec<SocketAddr>,
     online: bool,
     report_at: Option<Instant>,
@@ -59,12 +59,12 @@ pub struct Gateway {
     pending: HashMap<i64, Pending>,
     next_request: i64,
     /// WHEP offers and restarts that wait until enough candidates are there.
-    answers_due: HashMap<SessionId, RequestId>,
-    restarts_due: HashMap<SessionId, RequestId>,
+    pending_whep_answers: HashMap<SessionId, RequestId>,
+    pending_whep_restarts: HashMap<SessionId, RequestId>,
     /// Viewers of cameras of which nothing is known yet, in the order of their coming.
-    waiting: VecDeque<signaling::Waiting>,
+    pending_viewers: VecDeque<signaling::PendingViewer>,
     /// Which session hears from whom, as last seen: most datagrams need no search.
-    heard: HashMap<(LocalEnd, SocketAddr), SessionId>,
+    session_by_remote: HashMap<(LocalBase, SocketAddr), SessionId>,
     outbox: VecDeque<Output>,
 }
 
@@ -89,20 +89,20 @@ impl Gateway {
             rng,
             cameras,
             sessions: BTreeMap::new(),
-            discovery: Discovery::default(),
+            reflexive: ReflexiveGatherer::default(),
             addresses: Vec::new(),
             online: false,
             report_at: None,
             pending: HashMap::new(),
             next_request: 0,
-            answers_due: HashMap::new(),
-            restarts_due: HashMap::new(),
-            waiting: VecDeque::new(),
-            heard: HashMap::new(),
+            pending_whep_answers: HashMap::new(),
+            pending_whep_restarts: HashMap::new(),
+            pending_viewers: VecDeque::new(),
+            session_by_remote: HashMap::new(),
             outbox: VecDeque::new(),
         };
         for id in gateway.cameras.keys().cloned().collect::<Vec<_>>() {
-            gateway.drain_camera(&id);
+            gateway.collect_camera_outputs(&id);
         }
         gateway
     }
@@ -114,34 +114,34 @@ impl Gateway {
             self.end_session(now, id, FAULT);
             return;
         }
-        self.drain_session(now, id);
+        self.process_session_outputs(now, id);
     }
 
     /// Carries out what a session says.
-    fn drain_session(&mut self, now: Instant, id: &SessionId) {
+    fn process_session_outputs(&mut self, now: Instant, id: &SessionId) {
         loop {
             let Some(session) = self.sessions.get_mut(id) else { return };
             let Some(output) = session.poll_output() else { return };
             match output {
                 SessionOutput::Datagram(datagram) => {
-                    let key = (LocalEnd::Socket(datagram.from), datagram.to);
-                    self.note_heard(key, id);
+                    let key = (LocalBase::Socket(datagram.from), datagram.to);
+                    self.remember_remote(key, id);
                     self.outbox.push_back(Output::Datagram(datagram));
                 }
-                SessionOutput::Relay(index, command) => {
-                    let key = RelayKey { session: id.clone(), index };
-                    self.outbox.push_back(Output::Relay(key, command));
+                SessionOutput::TurnTransport(index, command) => {
+                    let key = TurnClientId { session: id.clone(), index };
+                    self.outbox.push_back(Output::TurnTransport(key, command));
                 }
                 SessionOutput::Offer(offer) => {
                     // A restart: the NAT may see us as another by now.
-                    self.discovery.refresh(now, session.ice_servers());
+                    self.reflexive.refresh(now, session.ice_servers());
                     self.send_invite(id, offer);
                 }
                 SessionOutput::Answer(answer) => self.send_answer(id, answer),
                 SessionOutput::Fragment(fragment) => self.send_fragment(id, fragment),
                 SessionOutput::Trickle(candidate) => self.send_trickle(id, candidate),
                 SessionOutput::Started => self.start_watching(now, id),
-                SessionOutput::KeyFrame => self.give_key_frame(now, id),
+                SessionOutput::KeyFrame => self.send_key_frame(now, id),
                 SessionOutput::Received(_) => {}
                 SessionOutput::Ended(reason) => {
                     self.end_session(now, id, &reason);
@@ -156,22 +156,22 @@ impl Gateway {
         let Some(session) = self.sessions.get(id) else { return };
         let path = session.path_in_words();
         info!(session = %id, camera = %session.camera(), path, "watching");
-        self.give_group(now, id, Session::send_burst);
+        self.send_gop(now, id, Session::send_burst);
     }
 
     /// The viewer lost too much to go on: the cached group restarts its decoder at once, and the
     /// camera is asked for a fresh key frame if it can be asked.
-    fn give_key_frame(&mut self, now: Instant, id: &SessionId) {
+    fn send_key_frame(&mut self, now: Instant, id: &SessionId) {
         let Some(session) = self.sessions.get(id) else { return };
         let camera = session.camera().clone();
-        self.give_group(now, id, Session::repeat_burst);
+        self.send_gop(now, id, Session::repeat_burst);
         if let Some(camera) = self.cameras.get_mut(&camera) {
             camera.request_key_frame(now);
         }
-        self.drain_camera(&camera);
+        self.collect_camera_outputs(&camera);
     }
 
-    fn give_group(
+    fn send_gop(
         &mut self,
         now: Instant,
         id: &SessionId,
@@ -186,7 +186,7 @@ impl Gateway {
         } else if guarded(|| give(session, now, group)).is_none() {
             return self.end_session(now, id, FAULT);
         }
-        self.drain_camera(&camera);
+        self.collect_camera_outputs(&camera);
     }
 
     fn end_session(&mut self, now: Instant, id: &SessionId, reason: &str) {
@@ -200,24 +200,24 @@ impl Gateway {
         for output in farewell.unwrap_or_default() {
             if let SessionOutput::Datagram(datagram) = output {
                 self.outbox.push_back(Output::Datagram(datagram));
-            } else if let SessionOutput::Relay(index, command) = output {
-                let key = RelayKey { session: id.clone(), index };
-                self.outbox.push_back(Output::Relay(key, command));
+            } else if let SessionOutput::TurnTransport(index, command) = output {
+                let key = TurnClientId { session: id.clone(), index };
+                self.outbox.push_back(Output::TurnTransport(key, command));
             }
         }
-        self.heard.retain(|_, session| session != id);
-        self.answers_due.remove(id);
-        self.restarts_due.remove(id);
+        self.session_by_remote.retain(|_, session| session != id);
+        self.pending_whep_answers.remove(id);
+        self.pending_whep_restarts.remove(id);
         self.send_close(id, reason);
         if let Some(camera) = self.cameras.get_mut(session.camera()) {
             camera.remove_viewer(now);
             let id = session.camera().clone();
-            self.drain_camera(&id);
+            self.collect_camera_outputs(&id);
         }
     }
 
     /// Takes packets and commands of a camera.
-    fn drain_camera(&mut self, id: &CameraId) -> Vec<VideoPacket> {
+    fn collect_camera_outputs(&mut self, id: &CameraId) -> Vec<VideoPacket> {
         let Some(camera) = self.cameras.get_mut(id) else { return Vec::new() };
         let packets = std::iter::from_fn(|| camera.poll_packet()).collect();
         while let Some(command) = camera.poll_command() {
@@ -245,7 +245,7 @@ impl Gateway {
     }
 
     /// Tells the server about the cameras, soon, if there is something to tell.
-    fn plan_report(&mut self, now: Instant) {
+    fn schedule_report(&mut self, now: Instant) {
         let mut changed = false;
         for camera in self.cameras.values_mut() {
             changed |= camera.take_changed();
@@ -298,45 +298,50 @@ impl Core for Gateway {
 
     fn handle_message(&mut self, now: Instant, message: rpc::Message) {
         self.dispatch(now, message);
-        self.plan_report(now);
+        self.schedule_report(now);
     }
 
     fn handle_datagram(&mut self, now: Instant, local: SocketAddr, from: SocketAddr, bytes: &[u8]) {
         self.route_datagram(now, local, from, bytes);
-        self.plan_report(now);
+        self.schedule_report(now);
     }
 
-    fn handle_relay_opened(&mut self, now: Instant, key: &RelayKey) {
+    fn handle_turn_transport_opened(&mut self, now: Instant, key: &TurnClientId) {
         self.with_session(now, &key.session, |session| {
-            session.handle_relay_opened(now, key.index);
+            session.handle_turn_transport_opened(now, key.index);
         });
     }
 
-    fn handle_relay_bytes(&mut self, now: Instant, key: &RelayKey, bytes: &[u8]) {
+    fn handle_turn_transport_data(&mut self, now: Instant, key: &TurnClientId, bytes: &[u8]) {
         self.with_session(now, &key.session, |session| {
-            session.handle_relay_bytes(now, key.index, bytes);
+            session.handle_turn_transport_data(now, key.index, bytes);
         });
-        self.plan_report(now);
+        self.schedule_report(now);
     }
 
-    fn handle_relay_closed(&mut self, now: Instant, key: &RelayKey) {
+    fn handle_turn_transport_closed(&mut self, now: Instant, key: &TurnClientId) {
         self.with_session(now, &key.session, |session| {
-            session.handle_relay_closed(now, key.index);
+            session.handle_turn_transport_closed(now, key.index);
         });
     }
 
-    fn handle_resolved(&mut self, now: Instant, server: &RelayServer, addresses: &[SocketAddr]) {
-        self.discovery.handle_resolved(now, server, addresses);
-        self.drain_discovery(now);
+    fn handle_resolved(
+        &mut self,
+        now: Instant,
+        server: &IceServerEndpoint,
+        addresses: &[SocketAddr],
+    ) {
+        self.reflexive.handle_resolved(now, server, addresses);
+        self.process_reflexive_outputs(now);
     }
 
     fn handle_source(&mut self, now: Instant, id: &CameraId, event: SourceEvent) {
         let Some(camera) = self.cameras.get_mut(id) else { return };
         camera.handle_source(now, event);
-        let packets = self.drain_camera(id);
+        let packets = self.collect_camera_outputs(id);
         self.fan_out(now, id, &packets);
-        self.admit_waiting(now);
-        self.plan_report(now);
+        self.admit_pending_viewers(now);
+        self.schedule_report(now);
     }
 
     fn set_addresses(&mut self, now: Instant, addresses: Vec<SocketAddr>) {
@@ -345,7 +350,7 @@ impl Core for Gateway {
         }
         info!(count = addresses.len(), "the addresses of this machine are known");
         self.addresses.clone_from(&addresses);
-        self.discovery.set_bases(addresses);
+        self.reflexive.set_bases(addresses);
         for id in self.sessions.keys().cloned().collect::<Vec<_>>() {
             self.gather(now, &id);
         }
@@ -355,10 +360,10 @@ impl Core for Gateway {
         let cameras = self.cameras.values().filter_map(Camera::poll_timeout);
         let sessions = self.sessions.values().filter_map(Session::poll_timeout);
         let report = self.report_at.filter(|_| self.online);
-        let waiting = self.waiting.front().map(|waiting| waiting.until);
+        let waiting = self.pending_viewers.front().map(|waiting| waiting.until);
         cameras
             .chain(sessions)
-            .chain(self.discovery.poll_timeout())
+            .chain(self.reflexive.poll_timeout())
             .chain(report)
             .chain(waiting)
             .min()
@@ -369,7 +374,7 @@ impl Core for Gateway {
             if let Some(camera) = self.cameras.get_mut(&id) {
                 camera.handle_timeout(now);
             }
-            let packets = self.drain_camera(&id);
+            let packets = self.collect_camera_outputs(&id);
             self.fan_out(now, &id, &packets);
         }
         let due = |s: &Session| s.poll_timeout().is_some_and(|at| at <= now);
@@ -377,10 +382,10 @@ impl Core for Gateway {
         for id in sessions.collect::<Vec<_>>() {
             self.with_session(now, &id, |session| session.handle_timeout(now));
         }
-        self.discovery.handle_timeout(now);
-        self.drain_discovery(now);
-        self.admit_waiting(now);
-        self.plan_report(now);
+        self.reflexive.handle_timeout(now);
+        self.process_reflexive_outputs(now);
+        self.admit_pending_viewers(now);
+        self.schedule_report(now);
         if self.online && self.report_at.is_some_and(|at| at <= now) {
             self.send_report();
         }

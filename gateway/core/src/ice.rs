@@ -35,26 +35,26 @@ use porthole_turn_proto::stun::ParseError;
 pub mod limits {
     pub use super::config::{
         CONSENT_EXPIRY, CONSENT_INTERVAL_MAX, CONSENT_INTERVAL_MIN, CONSENT_PROBE,
-        DISCONNECTED_AFTER, MAX_EVENTS, MAX_LOCAL, MAX_PAIRS, MAX_PEER_REFLEXIVE, MAX_PROVEN,
-        MAX_REMOTE, MAX_TRANSACTIONS, MAX_TRANSMITS, PATIENCE, PEER_REFLEXIVE_REFILL,
+        DISCONNECTED_AFTER, MAX_EVENTS, MAX_LOCAL, MAX_PAIRS, MAX_PEER_REFLEXIVE, MAX_REMOTE,
+        MAX_TRANSACTIONS, MAX_TRANSMITS, MAX_VALIDATED, PATIENCE, PEER_REFLEXIVE_REFILL,
         RENOMINATION_WINDOW, TA, TRIGGERED_TA, WARM_FOR, WARM_INTERVAL,
     };
 }
 
 /// Where a datagram leaves from or arrived at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum LocalEnd {
+pub enum LocalBase {
     /// A local address of the shared UDP socket.
     Socket(SocketAddr),
     /// A TURN allocation, by its index.
-    Relay(u8),
+    Allocation(u8),
 }
 
 /// A datagram to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transmit {
     /// Where it leaves from.
-    pub end: LocalEnd,
+    pub base: LocalBase,
     /// Where it goes.
     pub to: SocketAddr,
     /// A STUN message.
@@ -65,7 +65,7 @@ pub struct Transmit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Path {
     /// Where to send from.
-    pub end: LocalEnd,
+    pub base: LocalBase,
     /// Where to send to.
     pub remote: SocketAddr,
     /// What the local end is on this path: reflexive when the peer sees another address.
@@ -124,8 +124,8 @@ pub enum StunRefused {
     #[error("no fingerprint")]
     NoFingerprint,
     /// Nobody called [`Agent::add_local`] for this end.
-    #[error("not an end of this agent")]
-    UnknownEnd,
+    #[error("not an base of this agent")]
+    UnknownBase,
     /// For somebody else, or for a generation that is gone.
     #[error("the user name is not ours")]
     Username,

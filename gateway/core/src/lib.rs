@@ -4,22 +4,22 @@
 //! `porthole-gateway` owns the sockets, the files and the clock.
 //!
 //! Architecture invariant: no tokio, socket, clock, task or lock; JSON only by way of
-//! `porthole-signaling-proto`; the WebRTC engine only in [`secure`].
+//! `porthole-signaling-proto`; the WebRTC engine only in [`dtls_srtp`].
 
 pub mod backoff;
 pub mod camera;
-pub mod discovery;
+pub mod dtls_srtp;
 mod gateway;
 pub mod ice;
 pub mod media;
-mod relays;
+pub mod reflexive;
 pub mod rtp;
 pub mod sdp;
-pub mod secure;
 pub mod session;
+mod turn_clients;
 
 pub use gateway::{Gateway, GatewayConfig};
-pub use relays::{RelayServer, RelayTransport};
+pub use turn_clients::{IceServerEndpoint, TurnTransport};
 
 use crate::camera::{CameraCommand, SourceEvent};
 use bytes::Bytes;
@@ -41,7 +41,7 @@ pub struct Datagram {
 
 /// A transport to a TURN server: one for each allocation of each session.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RelayKey {
+pub struct TurnClientId {
     /// The session.
     pub session: SessionId,
     /// Which of its allocations.
@@ -50,9 +50,9 @@ pub struct RelayKey {
 
 /// What the driver must do with a transport to a TURN server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RelayCommand {
+pub enum TurnTransportCommand {
     /// Open it.
-    Open(RelayServer),
+    Open(IceServerEndpoint),
     /// Send these bytes.
     Send(Bytes),
     /// Close it, after what was sent.
@@ -67,11 +67,11 @@ pub enum Output {
     /// A datagram to send.
     Datagram(Datagram),
     /// Something for a transport to a TURN server.
-    Relay(RelayKey, RelayCommand),
+    TurnTransport(TurnClientId, TurnTransportCommand),
     /// Something for a camera.
     Camera(CameraId, CameraCommand),
     /// A name to look up; answer with [`Core::handle_resolved`].
-    Resolve(RelayServer),
+    Resolve(IceServerEndpoint),
 }
 
 /// The one contract of everything that runs on the driver's loop: mutate, drain
@@ -86,13 +86,18 @@ pub trait Core {
     /// A datagram on the shared port.
     fn handle_datagram(&mut self, now: Instant, local: SocketAddr, from: SocketAddr, bytes: &[u8]);
     /// A transport to a TURN server is open.
-    fn handle_relay_opened(&mut self, now: Instant, key: &RelayKey);
+    fn handle_turn_transport_opened(&mut self, now: Instant, key: &TurnClientId);
     /// Bytes from a TURN server.
-    fn handle_relay_bytes(&mut self, now: Instant, key: &RelayKey, bytes: &[u8]);
+    fn handle_turn_transport_data(&mut self, now: Instant, key: &TurnClientId, bytes: &[u8]);
     /// A transport to a TURN server is closed.
-    fn handle_relay_closed(&mut self, now: Instant, key: &RelayKey);
+    fn handle_turn_transport_closed(&mut self, now: Instant, key: &TurnClientId);
     /// The addresses of a name; none if it has none.
-    fn handle_resolved(&mut self, now: Instant, server: &RelayServer, addresses: &[SocketAddr]);
+    fn handle_resolved(
+        &mut self,
+        now: Instant,
+        server: &IceServerEndpoint,
+        addresses: &[SocketAddr],
+    );
     /// Something from a camera.
     fn handle_source(&mut self, now: Instant, camera: &CameraId, event: SourceEvent);
     /// The addresses of this machine, each with the shared port.

@@ -1,6 +1,6 @@
 //! One viewer watching one camera: descriptions, path, keys and packets.
 //!
-//! The parts know nothing of each other: [`crate::ice`] finds the path, [`crate::secure`] keeps
+//! The parts know nothing of each other: [`crate::ice`] finds the path, [`crate::dtls_srtp`] keeps
 //! the keys, [`crate::rtp`] numbers the packets. A session ties them together and decides nothing
 //! else. The same session serves both ends: the gateway sends, the tests' viewer receives.
 
@@ -12,13 +12,13 @@ mod transport;
 pub use negotiate::SessionError;
 
 use crate::Datagram;
-use crate::RelayCommand;
-use crate::ice::{self, Agent, Credentials, LocalEnd, Path};
+use crate::TurnTransportCommand;
+use crate::dtls_srtp::{DtlsSrtp, Identity};
+use crate::ice::{self, Agent, Credentials, LocalBase, Path};
 use crate::media::Codec;
-use crate::relays::{RelayTransport, Relays};
 use crate::rtp::ReceivedFrame;
 use crate::sdp::VideoCodec;
-use crate::secure::{Identity, Secure};
+use crate::turn_clients::{TurnClients, TurnTransport};
 use gather::Gathering;
 use media::Media;
 use porthole_signaling_proto::{CameraId, IceCandidate, IceServer};
@@ -67,7 +67,7 @@ pub enum SessionOutput {
     /// A datagram on the shared port.
     Datagram(Datagram),
     /// Something for the transport of one of its TURN allocations.
-    Relay(u8, RelayCommand),
+    TurnTransport(u8, TurnTransportCommand),
     /// Our offer, the first or one that restarts ICE.
     Offer(String),
     /// Our answer.
@@ -91,8 +91,8 @@ pub struct Session {
     config: SessionConfig,
     rng: StdRng,
     agent: Agent,
-    relays: Relays,
-    secure: Option<Secure>,
+    turn_clients: TurnClients,
+    dtls_srtp: Option<DtlsSrtp>,
     media: Media,
     local: Local,
     gathering: Gathering,
@@ -160,19 +160,19 @@ impl Session {
     /// The path for people: `direct, UDP` or `relayed over TCP`.
     pub fn path_in_words(&self) -> String {
         let Some(path) = self.path() else { return "none".to_owned() };
-        match path.end {
-            LocalEnd::Relay(index) => match self.relays.transport(index) {
-                Some(RelayTransport::Tcp) => "relayed over TCP".to_owned(),
-                Some(RelayTransport::Udp) | None => "relayed over UDP".to_owned(),
+        match path.base {
+            LocalBase::Allocation(index) => match self.turn_clients.transport(index) {
+                Some(TurnTransport::Tcp) => "relayed over TCP".to_owned(),
+                Some(TurnTransport::Udp) | None => "relayed over UDP".to_owned(),
             },
-            LocalEnd::Socket(_) if path.is_relayed() => "relayed by the viewer's side".to_owned(),
-            LocalEnd::Socket(_) => "direct".to_owned(),
+            LocalBase::Socket(_) if path.is_relayed() => "relayed by the viewer's side".to_owned(),
+            LocalBase::Socket(_) => "direct".to_owned(),
         }
     }
 
     /// How the TURN server of an allocation is reached.
-    pub fn relay_transport(&self, index: u8) -> Option<RelayTransport> {
-        self.relays.transport(index)
+    pub fn turn_transport(&self, index: u8) -> Option<TurnTransport> {
+        self.turn_clients.transport(index)
     }
 
     /// The codec that was agreed on.
@@ -194,8 +194,8 @@ impl Session {
         let lost = self.lost.map(|lost| lost.next_restart.min(lost.since + LOST_TIMEOUT));
         let parts = [
             self.agent.poll_timeout(),
-            self.relays.poll_timeout(),
-            self.secure.as_ref().and_then(Secure::poll_timeout),
+            self.turn_clients.poll_timeout(),
+            self.dtls_srtp.as_ref().and_then(DtlsSrtp::poll_timeout),
             self.media.poll_timeout(),
             self.gathering.poll_timeout(),
             setup,
@@ -225,14 +225,14 @@ impl Session {
             }
         }
         self.agent.handle_timeout(now);
-        self.relays.handle_timeout(now);
-        if let Some(secure) = &mut self.secure
-            && let Err(error) = secure.handle_timeout(now)
+        self.turn_clients.handle_timeout(now);
+        if let Some(dtls_srtp) = &mut self.dtls_srtp
+            && let Err(error) = dtls_srtp.handle_timeout(now)
         {
             return self.end(&error.to_string());
         }
         self.media_timeout(now);
-        self.settle(now);
+        self.process_pending(now);
     }
 
     /// What is to be done next.
@@ -242,12 +242,12 @@ impl Session {
 
     /// Says goodbye. Drain [`Self::poll_output`] once more.
     pub fn close(&mut self, now: Instant) {
-        if let Some(secure) = &mut self.secure {
-            secure.close(now);
+        if let Some(dtls_srtp) = &mut self.dtls_srtp {
+            dtls_srtp.close(now);
         }
-        self.flush_secure(now);
-        self.relays.close(now);
-        self.flush_relays(now);
+        self.flush_dtls_srtp(now);
+        self.turn_clients.close(now);
+        self.flush_turn_clients(now);
         self.ended = true;
     }
 
@@ -259,19 +259,19 @@ impl Session {
     }
 
     /// After every input: carries what one part says to the others, until all are silent.
-    fn settle(&mut self, now: Instant) {
-        self.flush_relays(now);
+    fn process_pending(&mut self, now: Instant) {
+        self.flush_turn_clients(now);
         self.flush_agent(now);
-        self.flush_secure(now);
+        self.flush_dtls_srtp(now);
         self.advance_gathering(now);
-        self.flush_relays(now);
+        self.flush_turn_clients(now);
     }
 
     fn flush_agent(&mut self, now: Instant) {
         while let Some(event) = self.agent.poll_event() {
             match event {
                 ice::Event::Connected(path) | ice::Event::PathChanged(path) => {
-                    self.take_path(now, path);
+                    self.handle_path(now, path);
                 }
                 ice::Event::Disconnected => {
                     self.lost = Some(Lost { since: now, next_restart: now });
@@ -281,7 +281,7 @@ impl Session {
             }
         }
         while let Some(transmit) = self.agent.poll_transmit() {
-            self.send_from(now, transmit.end, transmit.to, transmit.bytes.into());
+            self.send_from(now, transmit.base, transmit.to, transmit.bytes.into());
         }
     }
 
@@ -289,18 +289,18 @@ impl Session {
     pub fn handle_signaling_back(&mut self, now: Instant) {
         if self.lost.is_some() {
             self.restart(now);
-            self.settle(now);
+            self.process_pending(now);
         }
     }
 
     /// Packets go this way from now on.
-    fn take_path(&mut self, now: Instant, path: Path) {
+    fn handle_path(&mut self, now: Instant, path: Path) {
         self.lost = None;
-        if let LocalEnd::Relay(index) = path.end {
-            self.relays.bind(now, index, path.remote);
+        if let LocalBase::Allocation(index) = path.base {
+            self.turn_clients.bind(now, index, path.remote);
         }
-        if let Some(secure) = &mut self.secure
-            && let Err(error) = secure.start(now)
+        if let Some(dtls_srtp) = &mut self.dtls_srtp
+            && let Err(error) = dtls_srtp.start(now)
         {
             self.end(&error.to_string());
         }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use porthole_gateway_core::ice::{
-    Agent, Candidate, CandidateKind, Config, Credentials, Event, LocalEnd, Role,
+    Agent, Candidate, CandidateKind, Config, Credentials, Event, LocalBase, Role,
     dual_stack_preferences,
 };
 use porthole_turn_proto::stun::TransactionId;
@@ -143,9 +143,9 @@ impl Peer {
     fn gather(&mut self, now: Instant, addresses: &[IpAddr], relays: &[Transport]) {
         for (ip, preference) in addresses.iter().zip(dual_stack_preferences(addresses)) {
             let socket = SocketAddr::new(*ip, PORT);
-            let end = LocalEnd::Socket(socket);
+            let base = LocalBase::Socket(socket);
             let kind = CandidateKind::Host;
-            let candidate = self.agent.add_local(now, kind, end, socket, None, preference);
+            let candidate = self.agent.add_local(now, kind, base, socket, None, preference);
             self.signal_candidate(candidate);
             if ip.is_ipv4() == SERVER.is_ipv4() {
                 let id = TransactionId(self.rng.random());
@@ -196,10 +196,10 @@ impl Peer {
     /// The machine has another address now: the old ends are gone, TURN included.
     pub fn move_to(&mut self, now: Instant, address: IpAddr, relays: &[Transport]) {
         for (socket, _) in std::mem::take(&mut self.sockets) {
-            self.agent.remove_local(now, LocalEnd::Socket(socket));
+            self.agent.remove_local(now, LocalBase::Socket(socket));
         }
         for (index, _) in (0_u8..).zip(std::mem::take(&mut self.relays)) {
-            self.agent.remove_local(now, LocalEnd::Relay(index));
+            self.agent.remove_local(now, LocalBase::Allocation(index));
         }
         self.permitted.clear();
         self.ended = false;
@@ -251,7 +251,7 @@ impl Peer {
         if packet.from == SERVER {
             return self.handle_stun_answer(now, packet);
         }
-        self.deliver(now, LocalEnd::Socket(packet.to), packet.from, &packet.bytes);
+        self.deliver(now, LocalBase::Socket(packet.to), packet.from, &packet.bytes);
     }
 
     /// Bytes on the TCP connection that this address began.
@@ -273,8 +273,8 @@ impl Peer {
         let Some(relay) = self.relays.get_mut(index) else { return };
         let Some((from, payload)) = relay.client.handle_datagram(now, bytes) else { return };
         let payload = bytes.get(payload).unwrap_or_default();
-        let end = LocalEnd::Relay(u8::try_from(index).expect("two relays"));
-        self.deliver(now, end, from, payload);
+        let base = LocalBase::Allocation(u8::try_from(index).expect("two relays"));
+        self.deliver(now, base, from, payload);
     }
 
     fn handle_stun_answer(&mut self, now: Instant, packet: &Packet) {
@@ -283,14 +283,14 @@ impl Peer {
         let (socket, mapped) = (*socket, client.handle_datagram(&packet.bytes));
         let Some(mapped) = mapped else { return };
         let kind = CandidateKind::ServerReflexive;
-        let end = LocalEnd::Socket(socket);
-        let candidate = self.agent.add_local(now, kind, end, mapped, Some(socket), 65_535);
+        let base = LocalBase::Socket(socket);
+        let candidate = self.agent.add_local(now, kind, base, mapped, Some(socket), 65_535);
         self.signal_candidate(candidate);
     }
 
-    fn deliver(&mut self, now: Instant, end: LocalEnd, from: SocketAddr, bytes: &[u8]) {
+    fn deliver(&mut self, now: Instant, base: LocalBase, from: SocketAddr, bytes: &[u8]) {
         if bytes == MEDIA {
-            if self.agent.is_proven(end, from) {
+            if self.agent.is_validated(base, from) {
                 self.media.push(now - self.epoch);
             } else {
                 self.unproven_media += 1;
@@ -298,7 +298,7 @@ impl Peer {
             return;
         }
         // Refused ones are part of the game: late answers, old generations.
-        let _ = self.agent.handle_stun(now, end, from, bytes);
+        let _ = self.agent.handle_stun(now, base, from, bytes);
     }
 
     /// Lets the time pass.
@@ -342,7 +342,7 @@ impl Peer {
             if transmit.bytes.first().is_some_and(|b| b & 1 == 0) && transmit.bytes[1] & 0x10 == 0 {
                 self.checks.push(now - self.epoch);
             }
-            self.send_from(transmit.end, transmit.to, transmit.bytes);
+            self.send_from(transmit.base, transmit.to, transmit.bytes);
         }
         while let Some(event) = self.agent.poll_event() {
             self.events.push((now - self.epoch, event));
@@ -370,9 +370,9 @@ impl Peer {
             while let Some(event) = self.relays.get_mut(index).and_then(|r| r.client.poll_event()) {
                 let ClientEvent::Allocated { relayed, mapped } = event else { continue };
                 let kind = CandidateKind::Relay;
-                let end = LocalEnd::Relay(u8::try_from(index).expect("two relays"));
+                let base = LocalBase::Allocation(u8::try_from(index).expect("two relays"));
                 let candidate =
-                    self.agent.add_local(now, kind, end, relayed, Some(mapped), preference);
+                    self.agent.add_local(now, kind, base, relayed, Some(mapped), preference);
                 self.signal_candidate(candidate);
             }
         }
@@ -380,14 +380,16 @@ impl Peer {
 
     fn send_media(&mut self) {
         if let Some(path) = self.agent.selected() {
-            self.send_from(path.end, path.remote, MEDIA.to_vec());
+            self.send_from(path.base, path.remote, MEDIA.to_vec());
         }
     }
 
-    fn send_from(&mut self, end: LocalEnd, to: SocketAddr, bytes: Vec<u8>) {
-        match end {
-            LocalEnd::Socket(from) => self.out.push(FromPeer::Datagram(Packet { from, to, bytes })),
-            LocalEnd::Relay(index) => {
+    fn send_from(&mut self, base: LocalBase, to: SocketAddr, bytes: Vec<u8>) {
+        match base {
+            LocalBase::Socket(from) => {
+                self.out.push(FromPeer::Datagram(Packet { from, to, bytes }))
+            }
+            LocalBase::Allocation(index) => {
                 let Some(relay) = self.relays.get_mut(usize::from(index)) else { return };
                 let mut wrapped = Vec::new();
                 if relay.client.wrap(to, &bytes, &mut wrapped) {

@@ -154,9 +154,9 @@ fn only_the_turn_protocol_knows_the_bytes_of_stun() {
 
 #[test]
 fn only_one_module_names_the_engine() {
-    let home = |path: &str| path.starts_with("gateway/core/src/secure");
+    let home = |path: &str| path.starts_with("gateway/core/src/dtls_srtp");
     report(
-        "The WebRTC engine is named in gateway/core/src/secure only, so that it can be replaced.",
+        "The WebRTC engine is named in gateway/core/src/dtls_srtp only, so that it can be replaced.",
         &confined(
             &["src/", "gateway/", "signaling/"],
             &["use rtc", " rtc::", "(rtc::", "<rtc::"],

@@ -1,7 +1,7 @@
 //! What is printed: a JSON object a line.
 
-use porthole_gateway_core::RelayTransport;
-use porthole_gateway_core::ice::{CandidateKind, LocalEnd, Path};
+use porthole_gateway_core::TurnTransport;
+use porthole_gateway_core::ice::{CandidateKind, LocalBase, Path};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -13,11 +13,11 @@ fn print(event: &Value) {
     let _ = out.flush();
 }
 
-pub(crate) fn path(path: &Path, relay: Option<RelayTransport>) {
-    let relay = match (path.end, relay) {
-        (LocalEnd::Relay(_), Some(RelayTransport::Udp)) => Some("udp"),
-        (LocalEnd::Relay(_), Some(RelayTransport::Tcp)) => Some("tcp"),
-        (LocalEnd::Relay(_), None) | (LocalEnd::Socket(_), _) => None,
+pub(crate) fn path(path: &Path, relay: Option<TurnTransport>) {
+    let relay = match (path.base, relay) {
+        (LocalBase::Allocation(_), Some(TurnTransport::Udp)) => Some("udp"),
+        (LocalBase::Allocation(_), Some(TurnTransport::Tcp)) => Some("tcp"),
+        (LocalBase::Allocation(_), None) | (LocalBase::Socket(_), _) => None,
     };
     print(&json!({
         "event": "path",

@@ -3,11 +3,11 @@
 use crate::events;
 use anyhow::Context as _;
 use porthole_gateway_core::camera::SourceEvent;
-use porthole_gateway_core::discovery::Discovery;
-use porthole_gateway_core::ice::{LocalEnd, Path};
-use porthole_gateway_core::secure::Identity;
+use porthole_gateway_core::dtls_srtp::Identity;
+use porthole_gateway_core::ice::{LocalBase, Path};
+use porthole_gateway_core::reflexive::ReflexiveGatherer;
 use porthole_gateway_core::session::{Session, SessionConfig, SessionOutput};
-use porthole_gateway_core::{Core, Output, RelayKey, RelayServer};
+use porthole_gateway_core::{Core, IceServerEndpoint, Output, TurnClientId};
 use porthole_signaling_proto::method::{
     Cameras, CamerasParams, Connect, ConnectParams, ConnectResult, Empty, Invite, InviteParams,
     InviteResult, Method, Notice as _, Register, RegisterParams, Trickle, TrickleParams,
@@ -32,13 +32,13 @@ pub(crate) struct Watch {
     turn_only: bool,
     identity: Identity,
     addresses: Vec<SocketAddr>,
-    discovery: Discovery,
+    reflexive: ReflexiveGatherer,
     asked: bool,
     connected: Option<ConnectResult>,
     session: Option<Session>,
     invite: Option<RequestId>,
     early: Vec<String>,
-    path: Option<(LocalEnd, SocketAddr)>,
+    path: Option<(LocalBase, SocketAddr)>,
     frames: u64,
     told: Option<Instant>,
     outbox: VecDeque<Output>,
@@ -51,7 +51,7 @@ impl Watch {
             turn_only,
             identity: Identity::generate().context("no certificate")?,
             addresses: Vec::new(),
-            discovery: Discovery::default(),
+            reflexive: ReflexiveGatherer::default(),
             asked: false,
             connected: None,
             session: None,
@@ -72,7 +72,7 @@ impl Watch {
         self.signal(Message::request::<M>(id, params));
     }
 
-    fn take_notice(&mut self, now: Instant, method: &str, params: Value) {
+    fn handle_notification(&mut self, now: Instant, method: &str, params: Value) {
         match method {
             Cameras::NAME => {
                 if let Ok(CamerasParams { cameras }) = rpc::read(params) {
@@ -102,7 +102,7 @@ impl Watch {
         }
     }
 
-    fn take_invite(&mut self, now: Instant, id: RequestId, params: Value) {
+    fn handle_invite(&mut self, now: Instant, id: RequestId, params: Value) {
         let Ok(InviteParams { offer, .. }) = rpc::read(params) else { return };
         let Some(connected) = &self.connected else { return };
         self.invite = Some(id);
@@ -123,7 +123,7 @@ impl Watch {
         match Session::receiving(now, config, &offer) {
             Ok(mut session) => {
                 session.set_addresses(now, &self.addresses);
-                for (base, mapped) in self.discovery.known() {
+                for (base, mapped) in self.reflexive.known() {
                     session.handle_reflexive(now, base, mapped);
                 }
                 for candidate in std::mem::take(&mut self.early) {
@@ -140,15 +140,15 @@ impl Watch {
     }
 
     /// Carries out what the parts say.
-    fn settle(&mut self, now: Instant) {
-        while let Some(datagram) = self.discovery.poll_transmit() {
+    fn process_outputs(&mut self, now: Instant) {
+        while let Some(datagram) = self.reflexive.poll_transmit() {
             self.outbox.push_back(Output::Datagram(datagram));
         }
-        while let Some(server) = self.discovery.poll_resolve() {
+        while let Some(server) = self.reflexive.poll_resolve() {
             self.outbox.push_back(Output::Resolve(server));
         }
-        if let Some(session) = self.session.as_mut().filter(|_| self.discovery.is_settled()) {
-            session.handle_reflexive_settled(now);
+        if let Some(session) = self.session.as_mut().filter(|_| self.reflexive.is_complete()) {
+            session.handle_reflexive_complete(now);
         }
         let Some(id) = self.session_id() else { return };
         while let Some(output) = self.session.as_mut().and_then(Session::poll_output) {
@@ -156,9 +156,9 @@ impl Watch {
                 SessionOutput::Datagram(datagram) => {
                     self.outbox.push_back(Output::Datagram(datagram));
                 }
-                SessionOutput::Relay(index, command) => {
-                    let key = RelayKey { session: id.clone(), index };
-                    self.outbox.push_back(Output::Relay(key, command));
+                SessionOutput::TurnTransport(index, command) => {
+                    let key = TurnClientId { session: id.clone(), index };
+                    self.outbox.push_back(Output::TurnTransport(key, command));
                 }
                 SessionOutput::Answer(answer) => {
                     if let Some(request) = self.invite.take() {
@@ -193,13 +193,13 @@ impl Watch {
     fn tell_path(&mut self) {
         let Some(session) = &self.session else { return };
         let Some(path) = session.path().filter(|_| session.is_started()) else { return };
-        let now: Option<(LocalEnd, SocketAddr)> = Some((path.end, path.remote));
+        let now: Option<(LocalBase, SocketAddr)> = Some((path.base, path.remote));
         if self.path != now {
             self.path = now;
-            let Path { end, .. } = path;
-            let relay = match end {
-                LocalEnd::Relay(index) => session.relay_transport(index),
-                LocalEnd::Socket(_) => None,
+            let Path { base, .. } = path;
+            let relay = match base {
+                LocalBase::Allocation(index) => session.turn_transport(index),
+                LocalBase::Socket(_) => None,
             };
             events::path(&path, relay);
         }
@@ -216,7 +216,7 @@ impl Core for Watch {
     fn handle_message(&mut self, now: Instant, message: Message) {
         match message {
             Message::Request { id, method, params } if method == Invite::NAME => {
-                self.take_invite(now, id, params);
+                self.handle_invite(now, id, params);
             }
             Message::Request { id, .. } => {
                 // Extend and the like: nothing here depends on it.
@@ -225,12 +225,14 @@ impl Core for Watch {
                     &Empty {},
                 ));
             }
-            Message::Notification { method, params } => self.take_notice(now, &method, params),
+            Message::Notification { method, params } => {
+                self.handle_notification(now, &method, params)
+            }
             Message::Response { id: Some(RequestId::Number(CONNECT)), outcome } => {
                 match outcome.and_then(rpc::read::<ConnectResult>) {
                     Ok(result) => {
                         if !self.turn_only {
-                            self.discovery.refresh(now, &result.ice_servers);
+                            self.reflexive.refresh(now, &result.ice_servers);
                         }
                         self.connected = Some(result);
                     }
@@ -240,43 +242,43 @@ impl Core for Watch {
             Message::Response { outcome: Err(fault), .. } => events::error(&fault.to_string()),
             Message::Response { .. } | Message::Error(_) => {}
         }
-        self.settle(now);
+        self.process_outputs(now);
     }
 
     fn handle_datagram(&mut self, now: Instant, local: SocketAddr, from: SocketAddr, bytes: &[u8]) {
-        let answered = self.discovery.handle_answer(from, bytes);
+        let answered = self.reflexive.handle_response(from, bytes);
         if let (Some(session), Some((base, mapped))) = (&mut self.session, answered) {
             session.handle_reflexive(now, base, mapped);
         } else if let Some(session) = &mut self.session {
-            session.handle_datagram(now, LocalEnd::Socket(local), from, bytes);
+            session.handle_datagram(now, LocalBase::Socket(local), from, bytes);
         }
-        self.settle(now);
+        self.process_outputs(now);
     }
 
-    fn handle_relay_opened(&mut self, now: Instant, key: &RelayKey) {
+    fn handle_turn_transport_opened(&mut self, now: Instant, key: &TurnClientId) {
         if let Some(session) = &mut self.session {
-            session.handle_relay_opened(now, key.index);
+            session.handle_turn_transport_opened(now, key.index);
         }
-        self.settle(now);
+        self.process_outputs(now);
     }
 
-    fn handle_relay_bytes(&mut self, now: Instant, key: &RelayKey, bytes: &[u8]) {
+    fn handle_turn_transport_data(&mut self, now: Instant, key: &TurnClientId, bytes: &[u8]) {
         if let Some(session) = &mut self.session {
-            session.handle_relay_bytes(now, key.index, bytes);
+            session.handle_turn_transport_data(now, key.index, bytes);
         }
-        self.settle(now);
+        self.process_outputs(now);
     }
 
-    fn handle_relay_closed(&mut self, now: Instant, key: &RelayKey) {
+    fn handle_turn_transport_closed(&mut self, now: Instant, key: &TurnClientId) {
         if let Some(session) = &mut self.session {
-            session.handle_relay_closed(now, key.index);
+            session.handle_turn_transport_closed(now, key.index);
         }
-        self.settle(now);
+        self.process_outputs(now);
     }
 
-    fn handle_resolved(&mut self, now: Instant, server: &RelayServer, found: &[SocketAddr]) {
-        self.discovery.handle_resolved(now, server, found);
-        self.settle(now);
+    fn handle_resolved(&mut self, now: Instant, server: &IceServerEndpoint, found: &[SocketAddr]) {
+        self.reflexive.handle_resolved(now, server, found);
+        self.process_outputs(now);
     }
 
     fn handle_source(&mut self, _now: Instant, _camera: &CameraId, _event: SourceEvent) {}
@@ -286,30 +288,30 @@ impl Core for Watch {
             session.set_addresses(now, &addresses);
         }
         if self.addresses != addresses {
-            self.discovery.set_bases(addresses.clone());
+            self.reflexive.set_bases(addresses.clone());
         }
         self.addresses = addresses;
-        self.settle(now);
+        self.process_outputs(now);
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
         let session = self.session.as_ref().and_then(Session::poll_timeout);
-        session.into_iter().chain(self.discovery.poll_timeout()).min()
+        session.into_iter().chain(self.reflexive.poll_timeout()).min()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         if let Some(session) = &mut self.session {
             session.handle_timeout(now);
         }
-        self.discovery.handle_timeout(now);
-        self.settle(now);
+        self.reflexive.handle_timeout(now);
+        self.process_outputs(now);
     }
 
     fn close(&mut self, now: Instant) {
         if let Some(session) = &mut self.session {
             session.close(now);
         }
-        self.settle(now);
+        self.process_outputs(now);
     }
 
     fn poll_output(&mut self) -> Option<Output> {

@@ -2,7 +2,7 @@
 
 use super::Gateway;
 use crate::Output;
-use crate::ice::LocalEnd;
+use crate::ice::LocalBase;
 use crate::session::Session;
 use porthole_signaling_proto::SessionId;
 use porthole_turn_proto::stun::{Class, Message, attribute};
@@ -11,7 +11,7 @@ use std::time::Instant;
 use tracing::trace;
 
 /// Peers that are remembered; every session has a handful of remote candidates.
-const MAX_HEARD: usize = 16 * 1024;
+const MAX_REMOTES: usize = 16 * 1024;
 
 impl Gateway {
     /// Finds whom a datagram on the shared port is for: a STUN request names its session, all
@@ -23,68 +23,68 @@ impl Gateway {
         from: SocketAddr,
         bytes: &[u8],
     ) {
-        let end = LocalEnd::Socket(local);
-        if let Some((base, mapped)) = self.discovery.handle_answer(from, bytes) {
-            self.tell_reflexive(now, base, mapped);
+        let base = LocalBase::Socket(local);
+        if let Some((base, mapped)) = self.reflexive.handle_response(from, bytes) {
+            self.handle_reflexive(now, base, mapped);
             return;
         }
         let named = user_fragment(bytes).and_then(|ufrag| self.session_of(&ufrag));
-        let session = named.or_else(|| self.heard.get(&(end, from)).cloned());
+        let session = named.or_else(|| self.session_by_remote.get(&(base, from)).cloned());
         let Some(id) = session else {
             trace!("a datagram is for no session");
             return;
         };
-        self.with_session(now, &id, |session| session.handle_datagram(now, end, from, bytes));
+        self.with_session(now, &id, |session| session.handle_datagram(now, base, from, bytes));
     }
 
     fn session_of(&self, ufrag: &str) -> Option<SessionId> {
         self.sessions.iter().find(|(_, s)| s.has_ufrag(ufrag)).map(|(id, _)| id.clone())
     }
 
-    pub(super) fn note_heard(&mut self, key: (LocalEnd, SocketAddr), id: &SessionId) {
-        if self.heard.get(&key).is_some_and(|known| known == id) {
+    pub(super) fn remember_remote(&mut self, key: (LocalBase, SocketAddr), id: &SessionId) {
+        if self.session_by_remote.get(&key).is_some_and(|known| known == id) {
             return;
         }
-        if self.heard.len() >= MAX_HEARD {
+        if self.session_by_remote.len() >= MAX_REMOTES {
             // Full of peers that were tried once. Live ones come back with their next datagram.
-            self.heard.clear();
+            self.session_by_remote.clear();
         }
-        self.heard.insert(key, id.clone());
+        self.session_by_remote.insert(key, id.clone());
     }
 
     /// A session learns the addresses it can be reached at.
     pub(super) fn gather(&mut self, now: Instant, id: &SessionId) {
         let addresses = self.addresses.clone();
-        let known: Vec<_> = self.discovery.known().collect();
-        let settled = self.discovery.is_settled();
+        let known: Vec<_> = self.reflexive.known().collect();
+        let settled = self.reflexive.is_complete();
         self.with_session(now, id, |session| {
             session.set_addresses(now, &addresses);
             for (base, mapped) in known {
                 session.handle_reflexive(now, base, mapped);
             }
             if settled {
-                session.handle_reflexive_settled(now);
+                session.handle_reflexive_complete(now);
             }
         });
     }
 
-    fn tell_reflexive(&mut self, now: Instant, base: SocketAddr, mapped: SocketAddr) {
+    fn handle_reflexive(&mut self, now: Instant, base: SocketAddr, mapped: SocketAddr) {
         for id in self.sessions.keys().cloned().collect::<Vec<_>>() {
             self.with_session(now, &id, |session| session.handle_reflexive(now, base, mapped));
         }
-        self.drain_discovery(now);
+        self.process_reflexive_outputs(now);
     }
 
-    pub(super) fn drain_discovery(&mut self, now: Instant) {
-        while let Some(datagram) = self.discovery.poll_transmit() {
+    pub(super) fn process_reflexive_outputs(&mut self, now: Instant) {
+        while let Some(datagram) = self.reflexive.poll_transmit() {
             self.outbox.push_back(Output::Datagram(datagram));
         }
-        while let Some(server) = self.discovery.poll_resolve() {
+        while let Some(server) = self.reflexive.poll_resolve() {
             self.outbox.push_back(Output::Resolve(server));
         }
-        if self.discovery.is_settled() {
+        if self.reflexive.is_complete() {
             for id in self.gathering() {
-                self.with_session(now, &id, |session| session.handle_reflexive_settled(now));
+                self.with_session(now, &id, |session| session.handle_reflexive_complete(now));
             }
         }
     }

@@ -20,25 +20,25 @@ const DEFAULT_EXPIRY: Duration = Duration::from_secs(24 * 3600);
 
 /// How long a viewer waits for a camera of which nothing is known: the time it may take to connect
 /// (`CONNECT_TIMEOUT` of the ingest), well within what the server waits.
-const FORMAT_TIME: Duration = Duration::from_secs(5);
+const FORMAT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Who wants to watch, and who makes the offer.
 #[derive(Debug)]
-enum Ask {
+enum ViewerRequest {
     Connect(ConnectDeviceParams),
     Offer(OfferParams),
 }
 
 /// Somebody who waits for the camera to answer.
 #[derive(Debug)]
-pub(super) struct Waiting {
-    request: RequestId,
+pub(super) struct PendingViewer {
+    id: RequestId,
     camera: CameraId,
     pub(super) until: Instant,
-    ask: Ask,
+    request: ViewerRequest,
 }
 
-impl Ask {
+impl ViewerRequest {
     fn session(&self) -> &SessionId {
         match self {
             Self::Connect(params) => &params.session,
@@ -72,25 +72,29 @@ impl Ask {
 impl Gateway {
     pub(super) fn dispatch(&mut self, now: Instant, message: Message) {
         match message {
-            Message::Request { id, method, params } => self.take_request(now, id, &method, params),
-            Message::Notification { method, params } => self.take_notice(now, &method, params),
-            Message::Response { id, outcome } => self.take_response(now, id, outcome),
+            Message::Request { id, method, params } => {
+                self.handle_request(now, id, &method, params)
+            }
+            Message::Notification { method, params } => {
+                self.handle_notification(now, &method, params)
+            }
+            Message::Response { id, outcome } => self.handle_response(now, id, outcome),
             Message::Error(fault) => debug!("the signaling server says: {fault}"),
         }
     }
 
-    fn take_request(&mut self, now: Instant, id: RequestId, method: &str, params: Value) {
+    fn handle_request(&mut self, now: Instant, id: RequestId, method: &str, params: Value) {
         let refused = match method {
-            ConnectDevice::NAME => {
-                rpc::read(params).and_then(|params| self.take(now, &id, Ask::Connect(params)))
-            }
-            Offer::NAME => {
-                rpc::read(params).and_then(|params| self.take(now, &id, Ask::Offer(params)))
-            }
+            ConnectDevice::NAME => rpc::read(params)
+                .and_then(|params| self.admit_or_queue(now, &id, ViewerRequest::Connect(params))),
+            Offer::NAME => rpc::read(params)
+                .and_then(|params| self.admit_or_queue(now, &id, ViewerRequest::Offer(params))),
             Restart::NAME => {
-                rpc::read(params).and_then(|params| self.take_restart(now, &id, params))
+                rpc::read(params).and_then(|params| self.handle_restart(now, &id, params))
             }
-            Extend::NAME => rpc::read(params).and_then(|params| self.take_extend(now, &id, params)),
+            Extend::NAME => {
+                rpc::read(params).and_then(|params| self.handle_extend(now, &id, params))
+            }
             _ => {
                 let why = format!("this gateway knows no method `{method}`");
                 Err(Fault::new(code::METHOD_NOT_FOUND, why))
@@ -101,11 +105,11 @@ impl Gateway {
         }
     }
 
-    fn take_notice(&mut self, now: Instant, method: &str, params: Value) {
+    fn handle_notification(&mut self, now: Instant, method: &str, params: Value) {
         match method {
             Trickle::NAME => {
                 if let Ok(TrickleParams { session, candidate }) = rpc::read(params) {
-                    self.take_trickle(now, &session, &candidate);
+                    self.handle_trickle(now, &session, &candidate);
                 }
             }
             IceServers::NAME => {
@@ -126,32 +130,37 @@ impl Gateway {
 
     /// Somebody wants to watch. What a camera sends must be known to offer it, so the first viewer
     /// of a camera waits until it answers, but not long.
-    fn take(&mut self, now: Instant, id: &RequestId, ask: Ask) -> Result<(), Fault> {
-        let camera = self.find_camera(ask.profile())?;
+    fn admit_or_queue(
+        &mut self,
+        now: Instant,
+        id: &RequestId,
+        request: ViewerRequest,
+    ) -> Result<(), Fault> {
+        let camera = self.find_camera(request.profile())?;
         let Some(known) = self.cameras.get_mut(&camera) else { return Err(no_camera()) };
-        if known.format().is_some() || self.waiting.len() >= MAX_SESSIONS {
-            return self.begin(now, id, camera, ask);
+        if known.format().is_some() || self.pending_viewers.len() >= MAX_SESSIONS {
+            return self.begin_session(now, id, camera, request);
         }
         known.add_viewer();
-        self.drain_camera(&camera);
-        let until = now + FORMAT_TIME;
-        self.waiting.push_back(Waiting { request: id.clone(), camera, until, ask });
+        self.collect_camera_outputs(&camera);
+        let until = now + FORMAT_TIMEOUT;
+        self.pending_viewers.push_back(PendingViewer { id: id.clone(), camera, until, request });
         Ok(())
     }
 
     /// Lets those begin whose camera is known by now, or who have waited long enough.
-    pub(super) fn admit_waiting(&mut self, now: Instant) {
-        for _ in 0..self.waiting.len() {
-            let Some(waiting) = self.waiting.pop_front() else { return };
-            let camera = self.cameras.get_mut(&waiting.camera);
+    pub(super) fn admit_pending_viewers(&mut self, now: Instant) {
+        for _ in 0..self.pending_viewers.len() {
+            let Some(pending) = self.pending_viewers.pop_front() else { return };
+            let camera = self.cameras.get_mut(&pending.camera);
             let known = camera.as_ref().is_some_and(|camera| camera.format().is_some());
-            if !known && now < waiting.until {
-                self.waiting.push_back(waiting);
+            if !known && now < pending.until {
+                self.pending_viewers.push_back(pending);
                 continue;
             }
-            let Waiting { request, camera, ask, .. } = waiting;
-            if let Err(fault) = self.begin(now, &request, camera.clone(), ask) {
-                self.signal(Message::fault(Some(request), fault));
+            let PendingViewer { id, camera, request, .. } = pending;
+            if let Err(fault) = self.begin_session(now, &id, camera.clone(), request) {
+                self.signal(Message::fault(Some(id), fault));
             }
             // It counts as a viewer of its session now.
             if let Some(camera) = self.cameras.get_mut(&camera) {
@@ -167,15 +176,15 @@ impl Gateway {
 
     /// Begins a session: we make the offer (ONVIF WebRTC §5.4), or the viewer has made one (WHEP)
     /// and is answered once we know where we are.
-    fn begin(
+    fn begin_session(
         &mut self,
         now: Instant,
         id: &RequestId,
         camera: CameraId,
-        ask: Ask,
+        request: ViewerRequest,
     ) -> Result<(), Fault> {
-        let session_id = ask.session().clone();
-        let ice_servers = ask.ice_servers().to_vec();
+        let session_id = request.session().clone();
+        let ice_servers = request.ice_servers().to_vec();
         if self.sessions.contains_key(&session_id) {
             return Err(Fault::new(code::CONFLICT, "the session exists already"));
         }
@@ -183,7 +192,7 @@ impl Gateway {
             let why = format!("this gateway serves {MAX_SESSIONS} viewers already");
             return Err(Fault::new(code::INSUFFICIENT_RESOURCES, why));
         }
-        let life = ask.life();
+        let life = request.life();
         let config = SessionConfig {
             camera: camera.clone(),
             identity: self.identity.clone(),
@@ -193,25 +202,25 @@ impl Gateway {
             seed: self.rng.random(),
         };
         let format = self.cameras.get(&camera).and_then(|camera| camera.format());
-        let session = super::guarded(|| match &ask {
-            Ask::Connect(_) => Session::offering(now, config, format),
-            Ask::Offer(params) => Session::answering(now, config, format, &params.offer),
+        let session = super::guarded(|| match &request {
+            ViewerRequest::Connect(_) => Session::offering(now, config, format),
+            ViewerRequest::Offer(params) => Session::answering(now, config, format, &params.offer),
         });
         let session = session.ok_or_else(|| unusable(&super::FAULT))?.map_err(|e| unusable(&e))?;
-        match ask {
-            Ask::Connect(_) => {
+        match request {
+            ViewerRequest::Connect(_) => {
                 let capabilities = Some(vec!["extend".to_owned()]);
                 self.reply::<ConnectDevice>(id, &ConnectDeviceResult { capabilities });
             }
-            Ask::Offer(_) => {
-                self.answers_due.insert(session_id.clone(), id.clone());
+            ViewerRequest::Offer(_) => {
+                self.pending_whep_answers.insert(session_id.clone(), id.clone());
             }
         }
-        self.admit(now, &session_id, &camera, session, &ice_servers);
+        self.add_session(now, &session_id, &camera, session, &ice_servers);
         Ok(())
     }
 
-    fn admit(
+    fn add_session(
         &mut self,
         now: Instant,
         id: &SessionId,
@@ -223,18 +232,18 @@ impl Gateway {
         if let Some(camera) = self.cameras.get_mut(camera) {
             camera.add_viewer();
         }
-        self.drain_camera(camera);
-        self.drain_session(now, id);
-        self.discovery.refresh(now, ice_servers);
+        self.collect_camera_outputs(camera);
+        self.process_session_outputs(now, id);
+        self.reflexive.refresh(now, ice_servers);
         self.gather(now, id);
-        self.drain_discovery(now);
+        self.process_reflexive_outputs(now);
     }
 
-    fn take_trickle(&mut self, now: Instant, id: &SessionId, candidate: &IceCandidate) {
+    fn handle_trickle(&mut self, now: Instant, id: &SessionId, candidate: &IceCandidate) {
         self.with_session(now, id, |session| session.handle_candidate(now, &candidate.candidate));
     }
 
-    fn take_extend(
+    fn handle_extend(
         &mut self,
         now: Instant,
         id: &RequestId,
@@ -251,7 +260,7 @@ impl Gateway {
         Ok(())
     }
 
-    fn take_restart(
+    fn handle_restart(
         &mut self,
         now: Instant,
         id: &RequestId,
@@ -261,14 +270,14 @@ impl Gateway {
         let restarted = super::guarded(|| session.restart_from_viewer(now, &params.fragment));
         restarted.ok_or_else(|| unusable(&super::FAULT))?.map_err(|e| unusable(&e))?;
         let servers = session.ice_servers().to_vec();
-        self.restarts_due.insert(params.session.clone(), id.clone());
-        self.discovery.refresh(now, &servers);
+        self.pending_whep_restarts.insert(params.session.clone(), id.clone());
+        self.reflexive.refresh(now, &servers);
         self.gather(now, &params.session);
-        self.drain_discovery(now);
+        self.process_reflexive_outputs(now);
         Ok(())
     }
 
-    fn take_response(
+    fn handle_response(
         &mut self,
         now: Instant,
         id: Option<RequestId>,
@@ -276,13 +285,18 @@ impl Gateway {
     ) {
         let Some(RequestId::Number(id)) = id else { return };
         match self.pending.remove(&id) {
-            Some(Pending::Report) => take_report_result(outcome),
-            Some(Pending::Invite(session)) => self.take_invite_result(now, &session, outcome),
+            Some(Pending::Report) => handle_report_result(outcome),
+            Some(Pending::Invite(session)) => self.handle_invite_result(now, &session, outcome),
             None => debug!("the signaling server answers what was not asked"),
         }
     }
 
-    fn take_invite_result(&mut self, now: Instant, id: &SessionId, outcome: Result<Value, Fault>) {
+    fn handle_invite_result(
+        &mut self,
+        now: Instant,
+        id: &SessionId,
+        outcome: Result<Value, Fault>,
+    ) {
         let answer = outcome.and_then(rpc::read::<InviteResult>);
         match answer {
             Ok(result) => {
@@ -304,13 +318,13 @@ impl Gateway {
     }
 
     pub(super) fn send_answer(&mut self, id: &SessionId, answer: String) {
-        if let Some(request) = self.answers_due.remove(id) {
+        if let Some(request) = self.pending_whep_answers.remove(id) {
             self.reply::<Offer>(&request, &OfferResult { answer });
         }
     }
 
     pub(super) fn send_fragment(&mut self, id: &SessionId, fragment: String) {
-        if let Some(request) = self.restarts_due.remove(id) {
+        if let Some(request) = self.pending_whep_restarts.remove(id) {
             self.reply::<Restart>(&request, &RestartResult { fragment });
         }
     }
@@ -347,7 +361,7 @@ impl Gateway {
     }
 }
 
-fn take_report_result(outcome: Result<Value, Fault>) {
+fn handle_report_result(outcome: Result<Value, Fault>) {
     match outcome.and_then(rpc::read::<ReportResult>) {
         Ok(result) => {
             for refused in result.refused {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::RelayCommand;
+use crate::TurnTransportCommand;
 use crate::camera::CameraCommand;
 use crate::media::{Codec, StreamDescription};
 use crate::sdp;
@@ -71,13 +71,13 @@ impl Case {
         self.outputs().into_iter().filter_map(signal).collect()
     }
 
-    fn ask<M: Method>(&mut self, id: i64, params: &M::Params) -> Vec<Message> {
+    fn request<M: Method>(&mut self, id: i64, params: &M::Params) -> Vec<Message> {
         self.gateway.handle_message(self.now, Message::request::<M>(id, params));
         self.signals()
     }
 
     fn connect(&mut self, session: &str, profile: Option<&str>) -> Vec<Message> {
-        self.ask::<ConnectDevice>(
+        self.request::<ConnectDevice>(
             7,
             &ConnectDeviceParams {
                 session: session.parse().unwrap(),
@@ -193,16 +193,16 @@ fn what_cannot_be_done_is_refused_with_a_reason() {
     for (name, messages, expected) in [
         ("a session twice", case.connect("s1", Some("door")), code::CONFLICT),
         ("no such camera", case.connect("s3", Some("attic")), code::NOT_FOUND),
-        ("an offer that is none", case.ask::<Offer>(1, &offer), code::BAD_REQUEST),
-        ("no such session", case.ask::<Extend>(1, &unknown), code::NOT_FOUND),
+        ("an offer that is none", case.request::<Offer>(1, &offer), code::BAD_REQUEST),
+        ("no such session", case.request::<Extend>(1, &unknown), code::NOT_FOUND),
         (
             "a restart that is none",
-            case.ask::<porthole_signaling_proto::method::Restart>(1, &restart),
+            case.request::<porthole_signaling_proto::method::Restart>(1, &restart),
             code::BAD_REQUEST,
         ),
         (
             "a method of clients",
-            case.ask::<porthole_signaling_proto::method::Register>(1, &client),
+            case.request::<porthole_signaling_proto::method::Register>(1, &client),
             code::METHOD_NOT_FOUND,
         ),
     ] {
@@ -218,7 +218,7 @@ fn a_viewer_who_offers_is_answered_with_candidates_and_no_trickle() {
     let mut case = Case::described();
     case.signals();
     let viewer = include_str!("../sdp/samples/chromium-offer-video.sdp");
-    let messages = case.ask::<Offer>(
+    let messages = case.request::<Offer>(
         3,
         &OfferParams {
             session: "s1".parse().unwrap(),
@@ -259,7 +259,9 @@ fn a_viewer_who_offers_is_not_kept_waiting_for_a_dead_turn_server() {
         ),
     );
     let outputs = case.outputs();
-    let opened = outputs.iter().any(|o| matches!(o, Output::Relay(_, RelayCommand::Open(_))));
+    let opened = outputs
+        .iter()
+        .any(|o| matches!(o, Output::TurnTransport(_, TurnTransportCommand::Open(_))));
     assert!(opened, "the TURN server is tried");
     let begin = case.now;
     for _ in 0..100 {
@@ -281,7 +283,7 @@ fn a_session_is_extended_and_closed() {
     let session = || "s1".parse().unwrap();
     let extend =
         ExtendParams { session: session(), authorization: None, expiry_time_seconds: Some(120) };
-    let extended = result_of::<Extend>(&case.ask::<Extend>(1, &extend));
+    let extended = result_of::<Extend>(&case.request::<Extend>(1, &extend));
     assert_eq!(extended, Some(ExtendResult { expiry_time_seconds: 120 }));
     let close = Message::notification::<Close>(&SessionParams { session: session() });
     case.gateway.handle_message(case.now, close);

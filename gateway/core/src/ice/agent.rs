@@ -16,13 +16,13 @@ use self::generation::Generation;
 use self::schedule::Pacer;
 use self::select::Selection;
 use super::candidate::{canonical, is_usable};
-use super::checks::{Allowance, CheckList, Proven, Transactions};
+use super::checks::{Allowance, CheckList, Transactions, ValidatedAddresses};
 use super::config::{
     Config, MAX_EVENTS, MAX_LOCAL, MAX_PEER_REFLEXIVE, MAX_REFLEXIVE_PER_END, MAX_REMOTE,
     MAX_TRANSMITS, Role, TRIGGERED_TA,
 };
-use super::pair::{Base, Pair, PairId, Remote};
-use super::{Candidate, CandidateKind, Credentials, Event, LocalEnd, PairReport, Path, Transmit};
+use super::pair::{LocalCandidate, Pair, PairId, Remote};
+use super::{Candidate, CandidateKind, Credentials, Event, LocalBase, PairReport, Path, Transmit};
 
 /// One side of one connection.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub struct Agent {
     generation: Generation,
     /// The one whose selected pair carries media until the restarted one has its own.
     previous: Option<Generation>,
-    bases: Vec<Base>,
+    bases: Vec<LocalCandidate>,
     locals: Vec<Local>,
     remotes: Vec<Remote>,
     reflexive_allowance: Allowance,
@@ -42,7 +42,7 @@ pub struct Agent {
     parked: VecDeque<Candidate>,
     list: CheckList,
     flight: Transactions,
-    proven: Proven,
+    validated: ValidatedAddresses,
     pacer: Pacer,
     selection: Selection,
     /// Worked out at the end of every call that may change it: drivers ask often.
@@ -54,7 +54,7 @@ pub struct Agent {
 /// A candidate of ours, and where it leaves from.
 #[derive(Debug)]
 struct Local {
-    end: LocalEnd,
+    base: LocalBase,
     candidate: Candidate,
 }
 
@@ -83,7 +83,7 @@ impl Agent {
             parked: VecDeque::new(),
             list: CheckList::default(),
             flight: Transactions::default(),
-            proven: Proven::default(),
+            validated: ValidatedAddresses::default(),
             pacer: Pacer::new(now),
             selection: Selection::new(now),
             timeout: None,
@@ -114,7 +114,7 @@ impl Agent {
         &mut self,
         now: Instant,
         kind: CandidateKind,
-        end: LocalEnd,
+        base: LocalBase,
         address: SocketAddr,
         related: Option<SocketAddr>,
         local_preference: u16,
@@ -125,39 +125,39 @@ impl Agent {
             CandidateKind::ServerReflexive => false,
             CandidateKind::PeerReflexive => return None,
         };
-        let known_end = self.bases.iter().any(|base| base.end == end);
+        let known_base = self.bases.iter().any(|known| known.base == base);
         if kind == CandidateKind::ServerReflexive {
-            self.forget_old_reflexive(end);
+            self.forget_old_reflexive(base);
         }
         let full = self.locals.len() >= MAX_LOCAL;
         let redundant = self.locals.iter().any(|known| known.candidate.address == address);
-        if full || redundant || known_end == is_base || !is_usable(address) {
+        if full || redundant || known_base == is_base || !is_usable(address) {
             return None;
         }
-        let foundation_base = match end {
-            LocalEnd::Socket(base) => canonical(base),
-            LocalEnd::Relay(_) => address,
+        let foundation_base = match base {
+            LocalBase::Socket(base) => canonical(base),
+            LocalBase::Allocation(_) => address,
         };
         let ufrag = &self.generation.local().ufrag;
         let candidate =
             Candidate::local(kind, address, foundation_base, related, local_preference, ufrag);
-        self.locals.push(Local { end, candidate: candidate.clone() });
+        self.locals.push(Local { base, candidate: candidate.clone() });
         if is_base {
-            let base = Base { end, kind, address, local_preference };
+            let local = LocalCandidate { base, kind, address, local_preference };
             for remote in &self.remotes {
-                if can_pair(&base, remote) {
-                    self.list.add(self.generation.number(), &base, *remote, self.role, false);
+                if can_pair(&local, remote) {
+                    self.list.add(self.generation.number(), &local, *remote, self.role, false);
                 }
             }
-            self.bases.push(base);
+            self.bases.push(local);
             self.run(now);
         }
         Some(candidate)
     }
 
-    fn forget_old_reflexive(&mut self, end: LocalEnd) {
+    fn forget_old_reflexive(&mut self, base: LocalBase) {
         let reflexive = CandidateKind::ServerReflexive;
-        let of_end = |local: &Local| local.end == end && local.candidate.kind == reflexive;
+        let of_end = |local: &Local| local.base == base && local.candidate.kind == reflexive;
         if self.locals.iter().filter(|local| of_end(local)).count() >= MAX_REFLEXIVE_PER_END
             && let Some(oldest) = self.locals.iter().position(of_end)
         {
@@ -167,13 +167,13 @@ impl Agent {
 
     /// The end is gone: an address of the machine, or a TURN allocation. A selected pair on it is
     /// replaced, or the agent is disconnected at once.
-    pub fn remove_local(&mut self, now: Instant, end: LocalEnd) {
-        let Some(at) = self.bases.iter().position(|base| base.end == end) else { return };
+    pub fn remove_local(&mut self, now: Instant, base: LocalBase) {
+        let Some(at) = self.bases.iter().position(|known| known.base == base) else { return };
         self.bases.remove(at);
-        self.locals.retain(|local| local.end != end);
-        self.proven.remove_end(end);
-        let lost = self.selected_pair().is_some_and(|pair| pair.base.end == end);
-        self.list.retain(|pair| pair.base.end != end);
+        self.locals.retain(|local| local.base != base);
+        self.validated.remove_base(base);
+        let lost = self.selected_pair().is_some_and(|pair| pair.local.base == base);
+        self.list.retain(|pair| pair.local.base != base);
         if lost {
             self.lose_selected(now);
         }
@@ -261,11 +261,11 @@ impl Agent {
 
     /// Whether an authenticated STUN message came that way: everything else than STUN is to be
     /// dropped unread when not (one forged ClientHello ends a DTLS handshake).
-    pub fn is_proven(&self, end: LocalEnd, from: SocketAddr) -> bool {
+    pub fn is_validated(&self, base: LocalBase, from: SocketAddr) -> bool {
         let from = canonical(from);
-        let is_valid = |pair: &Pair| pair.is_valid() && pair.joins(end, from);
+        let is_valid = |pair: &Pair| pair.is_valid() && pair.joins(base, from);
         self.selected_pair().is_some_and(is_valid)
-            || self.proven.contains(end, from)
+            || self.validated.contains(base, from)
             || self.list.iter().any(is_valid)
     }
 
@@ -323,8 +323,8 @@ impl Agent {
     }
 
     fn pair_with_all(&mut self, remote: Remote) {
-        for base in self.bases.iter().filter(|base| can_pair(base, &remote)) {
-            self.list.add(self.generation.number(), base, remote, self.role, false);
+        for local in self.bases.iter().filter(|local| can_pair(local, &remote)) {
+            self.list.add(self.generation.number(), local, remote, self.role, false);
         }
     }
 
@@ -372,11 +372,11 @@ impl Agent {
         self.selection.pair.and_then(|id: PairId| self.list.get(id))
     }
 
-    fn transmit(&mut self, end: LocalEnd, to: SocketAddr, bytes: Vec<u8>) {
+    fn transmit(&mut self, base: LocalBase, to: SocketAddr, bytes: Vec<u8>) {
         if self.transmits.len() >= MAX_TRANSMITS {
             self.transmits.pop_front();
         }
-        self.transmits.push_back(Transmit { end, to, bytes });
+        self.transmits.push_back(Transmit { base, to, bytes });
     }
 
     fn emit(&mut self, event: Event) {
@@ -388,7 +388,7 @@ impl Agent {
 }
 
 /// Families do not mix, and loopback reaches nothing but loopback.
-fn can_pair(base: &Base, remote: &Remote) -> bool {
-    let (local, remote) = (base.address.ip(), remote.address.ip());
+fn can_pair(local: &LocalCandidate, remote: &Remote) -> bool {
+    let (local, remote) = (local.address.ip(), remote.address.ip());
     local.is_ipv4() == remote.is_ipv4() && local.is_loopback() == remote.is_loopback()
 }

@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use porthole_turn_proto::stun::TransactionId;
 
-use super::LocalEnd;
+use super::LocalBase;
 use super::config::{
-    MAX_PAIRS, MAX_PEER_REFLEXIVE, MAX_PROVEN, MAX_TRANSACTIONS, PEER_REFLEXIVE_REFILL, Role,
+    MAX_PAIRS, MAX_PEER_REFLEXIVE, MAX_TRANSACTIONS, MAX_VALIDATED, PEER_REFLEXIVE_REFILL, Role,
     TRANSACTION_LIFETIME,
 };
-use super::pair::{Base, Pair, PairId, Remote};
+use super::pair::{LocalCandidate, Pair, PairId, Remote};
 
 /// All pairs, at most [`MAX_PAIRS`].
 #[derive(Debug, Default)]
@@ -26,16 +26,16 @@ impl CheckList {
     pub(super) fn add(
         &mut self,
         generation: u32,
-        base: &Base,
+        local: &LocalCandidate,
         remote: Remote,
         role: Role,
         asked_for: bool,
     ) -> Option<PairId> {
-        if let Some(found) = self.find(generation, base.end, remote.address) {
+        if let Some(found) = self.find(generation, local.base, remote.address) {
             return Some(found);
         }
         let id = PairId(self.next_id);
-        let pair = Pair::new(id, generation, base.clone(), remote);
+        let pair = Pair::new(id, generation, local.clone(), remote);
         if self.pairs.len() >= MAX_PAIRS {
             let least = self
                 .pairs
@@ -57,11 +57,11 @@ impl CheckList {
     pub(super) fn find(
         &self,
         generation: u32,
-        end: LocalEnd,
+        base: LocalBase,
         remote: SocketAddr,
     ) -> Option<PairId> {
         let mut pairs = self.pairs.iter();
-        pairs.find(|p| p.generation == generation && p.joins(end, remote)).map(|p| p.id)
+        pairs.find(|p| p.generation == generation && p.joins(base, remote)).map(|p| p.id)
     }
 
     pub(super) fn get(&self, id: PairId) -> Option<&Pair> {
@@ -91,7 +91,7 @@ pub(super) struct InFlight {
     pub(super) id: TransactionId,
     pub(super) pair: PairId,
     pub(super) generation: u32,
-    pub(super) end: LocalEnd,
+    pub(super) base: LocalBase,
     pub(super) to: SocketAddr,
     pub(super) role: Role,
     pub(super) use_candidate: bool,
@@ -131,28 +131,28 @@ impl Transactions {
 
 /// Where authenticated messages came from: media from anywhere else is not looked at.
 #[derive(Debug, Default)]
-pub(super) struct Proven {
+pub(super) struct ValidatedAddresses {
     /// Oldest first.
-    ends: VecDeque<(LocalEnd, SocketAddr)>,
+    addresses: VecDeque<(LocalBase, SocketAddr)>,
 }
 
-impl Proven {
-    pub(super) fn add(&mut self, end: LocalEnd, from: SocketAddr) {
-        if let Some(at) = self.ends.iter().position(|known| *known == (end, from)) {
-            self.ends.remove(at);
-        } else if self.ends.len() >= MAX_PROVEN {
-            self.ends.pop_front();
+impl ValidatedAddresses {
+    pub(super) fn add(&mut self, base: LocalBase, from: SocketAddr) {
+        if let Some(at) = self.addresses.iter().position(|known| *known == (base, from)) {
+            self.addresses.remove(at);
+        } else if self.addresses.len() >= MAX_VALIDATED {
+            self.addresses.pop_front();
         }
-        self.ends.push_back((end, from));
+        self.addresses.push_back((base, from));
     }
 
-    pub(super) fn contains(&self, end: LocalEnd, from: SocketAddr) -> bool {
+    pub(super) fn contains(&self, base: LocalBase, from: SocketAddr) -> bool {
         // The newest are the likeliest.
-        self.ends.iter().rev().any(|known| *known == (end, from))
+        self.addresses.iter().rev().any(|known| *known == (base, from))
     }
 
-    pub(super) fn remove_end(&mut self, end: LocalEnd) {
-        self.ends.retain(|(known, _)| *known != end);
+    pub(super) fn remove_base(&mut self, base: LocalBase) {
+        self.addresses.retain(|(known, _)| *known != base);
     }
 }
 

@@ -72,7 +72,7 @@ pub const MAX_TRANSACTIONS: usize = 256;
 /// An answer later than this is no answer.
 pub(super) const TRANSACTION_LIFETIME: Duration = Duration::from_secs(10);
 /// Addresses that have proven themselves; one per pair that carries anything, and some more.
-pub const MAX_PROVEN: usize = 64;
+pub const MAX_VALIDATED: usize = 64;
 /// Datagrams between two drains. The driver drains after every input, so this is never met.
 pub const MAX_TRANSMITS: usize = 256;
 /// Events between two drains, as [`MAX_TRANSMITS`].

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::candidate::{CandidateKind, priority};
 use super::config::{CONSENT_PROBE, CONSENT_PROBE_MAX, Role};
-use super::{LocalEnd, Path};
+use super::{LocalBase, Path};
 
 /// How far a pair's checks are (RFC 8445 §6.1.2.6). Nothing is frozen here: with one component
 /// and one check list, freezing would only delay checks that pacing already spreads.
@@ -27,8 +27,8 @@ pub(super) struct PairId(pub(super) u32);
 
 /// Where checks are sent from: a host candidate, or a relayed one.
 #[derive(Clone, Debug)]
-pub(super) struct Base {
-    pub(super) end: LocalEnd,
+pub(super) struct LocalCandidate {
+    pub(super) base: LocalBase,
     pub(super) kind: CandidateKind,
     pub(super) address: SocketAddr,
     pub(super) local_preference: u16,
@@ -46,7 +46,7 @@ pub(super) struct Remote {
 pub(super) struct Pair {
     pub(super) id: PairId,
     pub(super) generation: u32,
-    pub(super) base: Base,
+    pub(super) local: LocalCandidate,
     pub(super) remote: Remote,
     pub(super) state: PairState,
     /// What the peer sees us as, from the last answer.
@@ -65,11 +65,11 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    pub(super) fn new(id: PairId, generation: u32, base: Base, remote: Remote) -> Self {
+    pub(super) fn new(id: PairId, generation: u32, local: LocalCandidate, remote: Remote) -> Self {
         Self {
             id,
             generation,
-            base,
+            local,
             remote,
             state: PairState::Waiting,
             seen_as: None,
@@ -84,8 +84,8 @@ impl Pair {
         }
     }
 
-    pub(super) fn joins(&self, end: LocalEnd, remote: SocketAddr) -> bool {
-        self.base.end == end && self.remote.address == remote
+    pub(super) fn joins(&self, base: LocalBase, remote: SocketAddr) -> bool {
+        self.local.base == base && self.remote.address == remote
     }
 
     pub(super) fn is_valid(&self) -> bool {
@@ -95,7 +95,7 @@ impl Pair {
     /// RFC 8445 §6.1.2.3. Before the first answer the local end counts as its base, afterwards as
     /// what the peer sees: so a way through the LAN beats a hairpin through the NAT.
     pub(super) fn priority(&self, role: Role) -> u64 {
-        let local = priority(self.local_kind(), self.base.local_preference);
+        let local = priority(self.local_kind(), self.local.local_preference);
         let (controlling, controlled) = match role {
             Role::Controlling => (local, self.remote.priority),
             Role::Controlled => (self.remote.priority, local),
@@ -105,21 +105,21 @@ impl Pair {
     }
 
     pub(super) fn local_kind(&self) -> CandidateKind {
-        self.seen_as.map_or(self.base.kind, |(_, kind)| kind)
+        self.seen_as.map_or(self.local.kind, |(_, kind)| kind)
     }
 
     pub(super) fn is_relayed(&self) -> bool {
-        self.base.kind == CandidateKind::Relay || self.remote.kind == CandidateKind::Relay
+        self.local.kind == CandidateKind::Relay || self.remote.kind == CandidateKind::Relay
     }
 
     pub(super) fn path(&self) -> Path {
         Path {
-            end: self.base.end,
+            base: self.local.base,
             remote: self.remote.address,
             local_kind: self.local_kind(),
             remote_kind: self.remote.kind,
             rtt: self.rtt,
-            local_address: self.seen_as.map_or(self.base.address, |(address, _)| address),
+            local_address: self.seen_as.map_or(self.local.address, |(address, _)| address),
         }
     }
 

@@ -29,15 +29,15 @@ fn credentials(seed: u64) -> Credentials {
 const LEFT: &str = "192.0.2.1:5000";
 const RIGHT: &str = "192.0.2.2:5000";
 
-fn end(address: &str) -> LocalEnd {
-    LocalEnd::Socket(addr(address))
+fn end(address: &str) -> LocalBase {
+    LocalBase::Socket(addr(address))
 }
 
 fn agent(now: Instant, role: Role, seed: u64, address: &str) -> Agent {
     let mut agent = Agent::new(Config::new(role, credentials(seed), seed), now);
     let address = addr(address);
     let host = CandidateKind::Host;
-    agent.add_local(now, host, LocalEnd::Socket(address), address, None, 65_535).unwrap();
+    agent.add_local(now, host, LocalBase::Socket(address), address, None, 65_535).unwrap();
     agent
 }
 
@@ -111,8 +111,8 @@ impl Two {
     fn drain(&mut self) {
         let arrival = self.now + Duration::from_millis(1);
         for (agent, is_right) in [(&mut self.left, false), (&mut self.right, true)] {
-            while let Some(Transmit { end, to, bytes }) = agent.poll_transmit() {
-                let LocalEnd::Socket(from) = end else { panic!("no relays here") };
+            while let Some(Transmit { base, to, bytes }) = agent.poll_transmit() {
+                let LocalBase::Socket(from) = base else { panic!("no relays here") };
                 let reaches =
                     if is_right { to == addr(LEFT) } else { self.reachable.contains(&to) };
                 if reaches {
@@ -130,7 +130,7 @@ impl Two {
         let due: Vec<_> = self.under_way.extract_if(.., |(at, ..)| *at <= now).collect();
         for (_, to_right, from, to, bytes) in due {
             let agent = if to_right { &mut self.right } else { &mut self.left };
-            let _ = agent.handle_stun(now, LocalEnd::Socket(to), from, &bytes);
+            let _ = agent.handle_stun(now, LocalBase::Socket(to), from, &bytes);
         }
     }
 

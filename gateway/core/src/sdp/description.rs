@@ -1,6 +1,6 @@
 //! What a session description says, as far as it matters here.
 
-use crate::secure::{DtlsRole, Fingerprint};
+use crate::dtls_srtp::{DtlsRole, Fingerprint};
 
 /// A description somebody else wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use super::description::{
 };
 use super::write::{TrackIds, VideoSection, Writer};
 use super::{EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, SdpError, VideoCodec};
+use crate::dtls_srtp::DtlsRole;
 use crate::media::Codec;
-use crate::secure::DtlsRole;
 
 /// What both sides agreed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub struct AnswerConfig<'a> {
     pub version: u64,
     pub ufrag: &'a str,
     pub pwd: &'a str,
-    pub fingerprint: crate::secure::Fingerprint,
+    pub fingerprint: crate::dtls_srtp::Fingerprint,
     /// The part we like in the DTLS handshake when the offer leaves it to us. A WHEP endpoint
     /// should be passive; a viewer that answers a gateway should be active (RFC 8842 §5.3).
     pub setup: Setup,

@@ -2,7 +2,7 @@
 
 use super::description::{Description, Direction, Extension, RemoteCodec, Section, Setup};
 use super::{MAX_CANDIDATE_LEN, MAX_CANDIDATES, MAX_CODECS, MAX_SECTIONS, MAX_SIZE, SdpError};
-use crate::secure::Fingerprint;
+use crate::dtls_srtp::Fingerprint;
 
 /// A mid is a token of a few letters; it must fit a one-byte header extension (RFC 9143 §14).
 const MAX_MID_LEN: usize = 16;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::secure::{DtlsRole, Fingerprint};
+use crate::dtls_srtp::{DtlsRole, Fingerprint};
 use proptest::prelude::*;
 
 const CHROMIUM_VIDEO: &str = include_str!("samples/chromium-offer-video.sdp");

@@ -1,8 +1,8 @@
 //! Our candidates: found, told to the agent, told to the viewer.
 
 use super::{MID, Session, SessionOutput};
-use crate::ice::{Candidate, CandidateKind, LocalEnd, dual_stack_preferences};
-use crate::relays::RelayOutput;
+use crate::ice::{Candidate, CandidateKind, LocalBase, dual_stack_preferences};
+use crate::turn_clients::TurnClientsOutput;
 use porthole_signaling_proto::{IceCandidate, IceServer};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -47,14 +47,14 @@ impl Session {
         }
         let gone: Vec<_> = self.host_addresses().filter(|a| !addresses.contains(a)).collect();
         for address in gone {
-            self.agent.remove_local(now, LocalEnd::Socket(address));
+            self.agent.remove_local(now, LocalBase::Socket(address));
         }
         let ips: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();
         for (address, preference) in addresses.iter().zip(dual_stack_preferences(&ips)) {
-            let end = LocalEnd::Socket(*address);
-            self.add_local(now, CandidateKind::Host, end, *address, None, preference);
+            let base = LocalBase::Socket(*address);
+            self.add_local(now, CandidateKind::Host, base, *address, None, preference);
         }
-        self.settle(now);
+        self.process_pending(now);
     }
 
     fn host_addresses(&self) -> impl Iterator<Item = SocketAddr> {
@@ -67,10 +67,10 @@ impl Session {
         if self.config.turn_only || base == mapped {
             return;
         }
-        let end = LocalEnd::Socket(base);
+        let local = LocalBase::Socket(base);
         let kind = CandidateKind::ServerReflexive;
-        self.add_local(now, kind, end, mapped, Some(base), u16::MAX);
-        self.settle(now);
+        self.add_local(now, kind, local, mapped, Some(base), u16::MAX);
+        self.process_pending(now);
     }
 
     /// The STUN and TURN servers in use.
@@ -80,26 +80,26 @@ impl Session {
 
     /// Fresh credentials for the same TURN servers, for allocations to come.
     pub fn set_ice_servers(&mut self, servers: Vec<IceServer>) {
-        self.relays.set_credentials(&servers);
+        self.turn_clients.set_credentials(&servers);
         self.config.ice_servers = servers;
     }
 
     /// No more reflexive addresses will come for now.
-    pub fn handle_reflexive_settled(&mut self, now: Instant) {
+    pub fn handle_reflexive_complete(&mut self, now: Instant) {
         self.gathering.reflexive = true;
-        self.settle(now);
+        self.process_pending(now);
     }
 
     fn add_local(
         &mut self,
         now: Instant,
         kind: CandidateKind,
-        end: LocalEnd,
+        base: LocalBase,
         address: SocketAddr,
         related: Option<SocketAddr>,
         preference: u16,
     ) {
-        let added = self.agent.add_local(now, kind, end, address, related, preference);
+        let added = self.agent.add_local(now, kind, base, address, related, preference);
         let Some(candidate) = added else { return };
         let line = candidate.to_string();
         self.gathering.found.push(line.clone());
@@ -123,12 +123,12 @@ impl Session {
     pub(super) fn advance_gathering(&mut self, now: Instant) {
         let Some(until) = self.gathering.until else { return };
         let reflexive = self.gathering.reflexive || self.config.turn_only;
-        if now < until && !(reflexive && self.relays.is_settled()) {
+        if now < until && !(reflexive && self.turn_clients.is_complete()) {
             return;
         }
         self.gathering.until = None;
         if self.local.pending.is_some() {
-            self.give_pending();
+            self.send_pending_description();
         } else {
             self.trickle(String::new());
         }
@@ -138,7 +138,7 @@ impl Session {
     pub(super) fn gather_again(&mut self, now: Instant) {
         let known = self.agent.local_candidates().map(ToString::to_string).collect();
         self.gathering = Gathering { found: known, ..Gathering::new(now) };
-        self.relays.retry(now);
+        self.turn_clients.retry(now);
     }
 
     /// Tells the viewer the candidates of the new generation.
@@ -149,19 +149,19 @@ impl Session {
         }
     }
 
-    pub(super) fn flush_relays(&mut self, now: Instant) {
-        while let Some(output) = self.relays.poll_output() {
+    pub(super) fn flush_turn_clients(&mut self, now: Instant) {
+        while let Some(output) = self.turn_clients.poll_output() {
             match output {
-                RelayOutput::Command(index, command) => {
-                    self.outbox.push_back(SessionOutput::Relay(index, command));
+                TurnClientsOutput::Command(index, command) => {
+                    self.outbox.push_back(SessionOutput::TurnTransport(index, command));
                 }
-                RelayOutput::Gone(end) => self.agent.remove_local(now, end),
-                RelayOutput::Allocated { end, relayed, mapped, preference } => {
+                TurnClientsOutput::Gone(base) => self.agent.remove_local(now, base),
+                TurnClientsOutput::Allocated { base, relayed, mapped, preference } => {
                     // The mapped address is of the way to the TURN server; told to the viewer it
                     // would only say where we are.
                     let related = (!self.config.turn_only).then_some(mapped);
                     let kind = CandidateKind::Relay;
-                    self.add_local(now, kind, end, relayed, related, preference);
+                    self.add_local(now, kind, base, relayed, related, preference);
                 }
             }
         }

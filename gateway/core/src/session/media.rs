@@ -176,10 +176,10 @@ impl Session {
         if !fill(sender, buffer) {
             return false;
         }
-        let Some(secure) = &mut self.secure else { return false };
+        let Some(dtls_srtp) = &mut self.dtls_srtp else { return false };
         let protected = match plain {
-            Plain::Rtp => secure.protect_rtp(buffer),
-            Plain::Rtcp => secure.protect_rtcp(buffer),
+            Plain::Rtp => dtls_srtp.protect_rtp(buffer),
+            Plain::Rtcp => dtls_srtp.protect_rtcp(buffer),
         };
         match protected {
             Ok(packet) => self.send_on_path(now, packet.freeze()),
@@ -201,19 +201,19 @@ impl Session {
         while self.write(now, Plain::Rtcp, |sender, out| sender.poll_report(now, out)) {}
     }
 
-    pub(super) fn take_rtp(&mut self, now: Instant, datagram: &[u8]) {
-        let Some(secure) = &mut self.secure else { return };
+    pub(super) fn handle_rtp(&mut self, now: Instant, datagram: &[u8]) {
+        let Some(dtls_srtp) = &mut self.dtls_srtp else { return };
         let Media::Receiving(Some(receiver)) = &mut self.media else { return };
-        match secure.unprotect_rtp(datagram) {
+        match dtls_srtp.unprotect_rtp(datagram) {
             Ok(plain) => receiver.handle_rtp(now, plain.freeze()),
             Err(error) => trace!("an RTP packet is dropped: {error}"),
         }
         self.flush_receiver(now);
     }
 
-    pub(super) fn take_rtcp(&mut self, now: Instant, datagram: &[u8]) {
-        let Some(secure) = &mut self.secure else { return };
-        let plain = match secure.unprotect_rtcp(datagram) {
+    pub(super) fn handle_rtcp(&mut self, now: Instant, datagram: &[u8]) {
+        let Some(dtls_srtp) = &mut self.dtls_srtp else { return };
+        let plain = match dtls_srtp.unprotect_rtcp(datagram) {
             Ok(plain) => plain,
             Err(error) => return trace!("an RTCP packet is dropped: {error}"),
         };
@@ -249,8 +249,8 @@ impl Session {
             reports.push(std::mem::take(&mut plain));
         }
         for report in reports {
-            let Some(secure) = &mut self.secure else { return };
-            if let Ok(packet) = secure.protect_rtcp(&report) {
+            let Some(dtls_srtp) = &mut self.dtls_srtp else { return };
+            if let Ok(packet) = dtls_srtp.protect_rtcp(&report) {
                 self.send_on_path(now, packet.freeze());
             }
         }

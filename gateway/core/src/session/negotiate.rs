@@ -4,14 +4,14 @@ use super::{
     Gathering, Local, MID, Media, RESTART_INTERVAL, SETUP_TIMEOUT, Session, SessionConfig,
     SessionOutput,
 };
+use crate::dtls_srtp::{DtlsSrtp, DtlsSrtpError};
 use crate::ice::{self, Agent, BadCredentials, Candidate, CandidateRefused, Credentials, Role};
 use crate::media::{Codec, Format};
-use crate::relays::Relays;
 use crate::sdp::{
     self, AnswerConfig, Description, Direction, Fragment, FragmentSection, Negotiated, OfferConfig,
     SdpError, Setup, TrackIds, Transport, VideoCodec,
 };
-use crate::secure::{Secure, SecureError};
+use crate::turn_clients::TurnClients;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use std::collections::VecDeque;
@@ -32,7 +32,7 @@ pub enum SessionError {
     Credentials(#[from] BadCredentials),
     /// The keys.
     #[error(transparent)]
-    Secure(#[from] SecureError),
+    DtlsSrtp(#[from] DtlsSrtpError),
     /// A restart that changes nothing.
     #[error("an ICE restart needs a new user fragment and password")]
     NotARestart,
@@ -60,7 +60,7 @@ impl Session {
         let mut session = Self::new(now, config, Role::Controlling, codecs_of(format));
         let offer = session.write_offer();
         session.outbox.push_back(SessionOutput::Offer(offer));
-        session.settle(now);
+        session.process_pending(now);
         Ok(session)
     }
 
@@ -76,8 +76,8 @@ impl Session {
         offer: &str,
     ) -> Result<Self, SessionError> {
         let mut session = Self::new(now, config, Role::Controlled, codecs_of(format));
-        session.take_offer(now, offer, Setup::Passive)?;
-        session.settle(now);
+        session.apply_offer(now, offer, Setup::Passive)?;
+        session.process_pending(now);
         Ok(session)
     }
 
@@ -93,9 +93,9 @@ impl Session {
         let codecs = sdp::offered_codecs(Codec::H264, None);
         let mut session = Self::new(now, config, Role::Controlled, codecs);
         session.media = Media::receiving();
-        session.take_offer(now, offer, Setup::Active)?;
-        session.give_pending();
-        session.settle(now);
+        session.apply_offer(now, offer, Setup::Active)?;
+        session.send_pending_description();
+        session.process_pending(now);
         Ok(session)
     }
 
@@ -103,7 +103,7 @@ impl Session {
         let mut rng = StdRng::seed_from_u64(config.seed);
         let credentials = Credentials::random(&mut rng);
         let agent = Agent::new(ice::Config::new(role, credentials.clone(), rng.random()), now);
-        let relays = Relays::new(now, &config.ice_servers);
+        let turn_clients = TurnClients::new(now, &config.ice_servers);
         let local = Local {
             origin: rng.random::<u64>() >> 1,
             version: 1,
@@ -116,8 +116,8 @@ impl Session {
             config,
             rng,
             agent,
-            relays,
-            secure: None,
+            turn_clients,
+            dtls_srtp: None,
             media,
             local,
             gathering: Gathering::new(now),
@@ -160,13 +160,13 @@ impl Session {
         if let Err(error) = self.try_answer(now, answer) {
             self.end(&error.to_string());
         }
-        self.settle(now);
+        self.process_pending(now);
     }
 
     fn try_answer(&mut self, now: Instant, answer: &str) -> Result<(), SessionError> {
         let answer = sdp::parse(answer)?;
         let negotiated = sdp::apply_answer(&self.local.codecs, &answer)?;
-        self.take_description(now, &negotiated)
+        self.apply_negotiated(now, &negotiated)
     }
 
     /// The viewer's offer; another one in the session restarts ICE.
@@ -179,17 +179,17 @@ impl Session {
         self.local.credentials = credentials.clone();
         self.agent.restart(now, credentials);
         self.gather_again(now);
-        self.take_offer(now, offer, Setup::Active)?;
-        self.give_pending();
-        self.settle(now);
+        self.apply_offer(now, offer, Setup::Active)?;
+        self.send_pending_description();
+        self.process_pending(now);
         Ok(())
     }
 
-    fn take_offer(&mut self, now: Instant, offer: &str, setup: Setup) -> Result<(), SessionError> {
+    fn apply_offer(&mut self, now: Instant, offer: &str, setup: Setup) -> Result<(), SessionError> {
         let offer = sdp::parse(offer)?;
         let answer = sdp::answer(&offer, &self.answer_config(setup, None, &[], false))?;
         self.local.pending = Some(Pending::Answer { offer: Box::new(offer), setup });
-        self.take_description(now, &answer.negotiated)
+        self.apply_negotiated(now, &answer.negotiated)
     }
 
     fn answer_config<'a>(
@@ -214,15 +214,15 @@ impl Session {
     }
 
     /// Says what was held back, with the candidates there are.
-    pub(super) fn give_pending(&mut self) {
+    pub(super) fn send_pending_description(&mut self) {
         match self.local.pending.take() {
-            Some(Pending::Answer { offer, setup }) => self.give_answer(&offer, setup),
-            Some(Pending::Fragment { mid }) => self.give_fragment(mid),
+            Some(Pending::Answer { offer, setup }) => self.send_answer(&offer, setup),
+            Some(Pending::Fragment { mid }) => self.send_fragment(mid),
             None => {}
         }
     }
 
-    fn give_answer(&mut self, offer: &Description, setup: Setup) {
+    fn send_answer(&mut self, offer: &Description, setup: Setup) {
         let ended = !self.is_gathering();
         let config = self.answer_config(setup, None, self.gathering.found(), ended);
         match sdp::answer(offer, &config) {
@@ -231,7 +231,7 @@ impl Session {
         }
     }
 
-    fn give_fragment(&mut self, mid: String) {
+    fn send_fragment(&mut self, mid: String) {
         let candidates = self.gathering.found().to_vec();
         let section = FragmentSection { mid, candidates, end_of_candidates: true };
         let fragment = Fragment {
@@ -243,12 +243,12 @@ impl Session {
     }
 
     /// What both descriptions settle: how the viewer is reached and recognised, what it plays.
-    fn take_description(&mut self, now: Instant, with: &Negotiated) -> Result<(), SessionError> {
+    fn apply_negotiated(&mut self, now: Instant, with: &Negotiated) -> Result<(), SessionError> {
         let credentials = Credentials::parse(&with.remote.ufrag, &with.remote.pwd)?;
         self.agent.set_remote_credentials(now, credentials);
-        if self.secure.is_none() {
+        if self.dtls_srtp.is_none() {
             let fingerprint = with.remote.fingerprint;
-            self.secure = Some(Secure::new(&self.config.identity, with.role, fingerprint)?);
+            self.dtls_srtp = Some(DtlsSrtp::new(&self.config.identity, with.role, fingerprint)?);
         }
         self.media.negotiated(now, with);
         self.described = true;
@@ -271,7 +271,7 @@ impl Session {
         } else if self.early_candidates.len() < MAX_EARLY_CANDIDATES {
             self.early_candidates.push(candidate.to_owned());
         }
-        self.settle(now);
+        self.process_pending(now);
     }
 
     fn add_remote(&mut self, now: Instant, line: &str) {
@@ -280,7 +280,7 @@ impl Session {
         }
         match line.parse::<Candidate>() {
             Ok(candidate) => {
-                self.relays.permit(now, candidate.address.ip());
+                self.turn_clients.permit(now, candidate.address.ip());
                 self.agent.add_remote(now, candidate);
             }
             // Such a viewer is found by the checks it sends.
@@ -331,7 +331,7 @@ impl Session {
         for candidate in fragment.candidates() {
             self.add_remote(now, candidate);
         }
-        self.settle(now);
+        self.process_pending(now);
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::ice::LocalEnd;
+use crate::ice::LocalBase;
 use crate::media::VideoPacket;
 use bytes::Bytes;
 use std::net::SocketAddr;
@@ -46,7 +46,7 @@ impl Pair {
         let now = Instant::now();
         let mut gateway = Session::offering(now, config(now, 1), None).unwrap();
         gateway.set_addresses(now, &[address(GATEWAY)]);
-        gateway.handle_reflexive_settled(now);
+        gateway.handle_reflexive_complete(now);
         Self {
             now,
             gateway,
@@ -62,14 +62,14 @@ impl Pair {
         }
     }
 
-    fn take_offer(&mut self, offer: &str) {
+    fn handle_offer(&mut self, offer: &str) {
         self.offers += 1;
         if let Some(viewer) = &mut self.viewer {
             return viewer.handle_offer(self.now, offer).unwrap();
         }
         let mut viewer = Session::receiving(self.now, config(self.now, 2), offer).unwrap();
         viewer.set_addresses(self.now, &[address(VIEWER)]);
-        viewer.handle_reflexive_settled(self.now);
+        viewer.handle_reflexive_complete(self.now);
         for candidate in std::mem::take(&mut self.early) {
             viewer.handle_candidate(self.now, &candidate);
         }
@@ -78,7 +78,7 @@ impl Pair {
 
     fn carry_out(&mut self, output: SessionOutput) {
         match output {
-            SessionOutput::Offer(offer) => self.take_offer(&offer),
+            SessionOutput::Offer(offer) => self.handle_offer(&offer),
             SessionOutput::Trickle(candidate) => match &mut self.viewer {
                 Some(viewer) => viewer.handle_candidate(self.now, &candidate.candidate),
                 None => self.early.push(candidate.candidate),
@@ -87,7 +87,7 @@ impl Pair {
                 self.seen.push(datagram.bytes.clone());
                 let reached = !self.cut && datagram.to == address(VIEWER);
                 if let Some(viewer) = self.viewer.as_mut().filter(|_| reached) {
-                    let end = LocalEnd::Socket(datagram.to);
+                    let end = LocalBase::Socket(datagram.to);
                     viewer.handle_datagram(self.now, end, datagram.from, &datagram.bytes);
                 }
             }
@@ -97,7 +97,7 @@ impl Pair {
             | SessionOutput::Answer(_)
             | SessionOutput::Fragment(_)
             | SessionOutput::Received(_)
-            | SessionOutput::Relay(..) => {}
+            | SessionOutput::TurnTransport(..) => {}
         }
     }
 
@@ -112,7 +112,7 @@ impl Pair {
                     self.handshake.push(datagram.bytes.clone());
                 }
                 if !self.cut && datagram.to == address(GATEWAY) {
-                    let end = LocalEnd::Socket(datagram.to);
+                    let end = LocalBase::Socket(datagram.to);
                     self.gateway.handle_datagram(self.now, end, datagram.from, &datagram.bytes);
                 }
             }
@@ -122,12 +122,12 @@ impl Pair {
             | SessionOutput::Fragment(_)
             | SessionOutput::Started
             | SessionOutput::KeyFrame
-            | SessionOutput::Relay(..) => {}
+            | SessionOutput::TurnTransport(..) => {}
         }
     }
 
     /// Carries everything both ways until both are silent.
-    fn settle(&mut self) {
+    fn process_pending(&mut self) {
         for _ in 0..1000 {
             let from_gateway = self.gateway.poll_output();
             let from_viewer = self.viewer.as_mut().and_then(Session::poll_output);
@@ -147,7 +147,7 @@ impl Pair {
     /// Lets time pass, from deadline to deadline.
     fn run(&mut self, span: Duration) {
         let end = self.now + span;
-        self.settle();
+        self.process_pending();
         for _ in 0..100_000 {
             let viewer = self.viewer.as_ref().and_then(Session::poll_timeout);
             let next = self.gateway.poll_timeout().into_iter().chain(viewer).min();
@@ -160,7 +160,7 @@ impl Pair {
             if let Some(viewer) = &mut self.viewer {
                 viewer.handle_timeout(self.now);
             }
-            self.settle();
+            self.process_pending();
         }
         panic!("time does not pass");
     }
@@ -176,7 +176,7 @@ impl Pair {
             arrival: self.now,
         };
         self.gateway.send_packets(self.now, &[packet]);
-        self.settle();
+        self.process_pending();
     }
 
     fn both_started(&self) -> bool {
@@ -203,7 +203,7 @@ fn r14_a_forged_packet_from_an_unproven_address_changes_nothing() {
     let mut pair = Pair::new();
     pair.run(Duration::from_millis(1));
     let now = pair.now;
-    let end = LocalEnd::Socket(address(GATEWAY));
+    let end = LocalBase::Socket(address(GATEWAY));
     // What was really said, said again by somebody else: ClientHello, alert, RTP, RTCP, noise.
     let hello = [&[22, 254, 253][..], &[0; 40]].concat();
     let alert = [21, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0];
@@ -228,7 +228,7 @@ fn cve_2023_51443_a_hello_from_any_address_ends_no_call() {
     assert_eq!((hello[0], hello[13]), (22, 1), "a ClientHello");
     let mut pair = Pair::new();
     for _ in 0..500 {
-        let end = LocalEnd::Socket(address(GATEWAY));
+        let end = LocalBase::Socket(address(GATEWAY));
         pair.gateway.handle_datagram(pair.now, end, address(FORGER), &hello);
         pair.run(Duration::from_millis(1));
     }
@@ -244,7 +244,7 @@ fn a_viewer_who_leaves_ends_the_session() {
     assert!(pair.both_started());
     let now = pair.now;
     pair.viewer.as_mut().unwrap().close(now);
-    pair.settle();
+    pair.process_pending();
     assert_eq!(pair.ended, ["the viewer left"]);
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Session, SessionOutput};
 use crate::Datagram;
-use crate::ice::LocalEnd;
+use crate::ice::LocalBase;
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use tracing::trace;
 
 /// What a datagram is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sort {
+enum PacketKind {
     Stun,
     Dtls,
     Rtp,
@@ -19,13 +19,13 @@ enum Sort {
 }
 
 /// RTP and RTCP share a port; RTCP's packet types are no payload types (RFC 5761 §4).
-fn sort(datagram: &[u8]) -> Sort {
+fn demultiplex(datagram: &[u8]) -> PacketKind {
     match datagram {
-        [0..=3, ..] => Sort::Stun,
-        [20..=63, ..] => Sort::Dtls,
-        [128..=191, 192..=223, ..] => Sort::Rtcp,
-        [128..=191, _, ..] => Sort::Rtp,
-        _ => Sort::Other,
+        [0..=3, ..] => PacketKind::Stun,
+        [20..=63, ..] => PacketKind::Dtls,
+        [128..=191, 192..=223, ..] => PacketKind::Rtcp,
+        [128..=191, _, ..] => PacketKind::Rtp,
+        _ => PacketKind::Other,
     }
 }
 
@@ -34,85 +34,97 @@ impl Session {
     pub fn handle_datagram(
         &mut self,
         now: Instant,
-        end: LocalEnd,
+        base: LocalBase,
         from: SocketAddr,
         datagram: &[u8],
     ) {
-        self.take_datagram(now, end, from, datagram);
-        self.settle(now);
+        self.dispatch_datagram(now, base, from, datagram);
+        self.process_pending(now);
     }
 
-    fn take_datagram(&mut self, now: Instant, end: LocalEnd, from: SocketAddr, datagram: &[u8]) {
+    fn dispatch_datagram(
+        &mut self,
+        now: Instant,
+        base: LocalBase,
+        from: SocketAddr,
+        datagram: &[u8],
+    ) {
         if self.ended {
             return;
         }
-        let sort = sort(datagram);
-        if sort == Sort::Stun {
-            if let Err(refused) = self.agent.handle_stun(now, end, from, datagram) {
+        let kind = demultiplex(datagram);
+        if kind == PacketKind::Stun {
+            if let Err(refused) = self.agent.handle_stun(now, base, from, datagram) {
                 trace!("a STUN message changes nothing: {refused}");
             }
             return;
         }
         // One forged ClientHello would end a handshake: only who answered a check is heard.
-        if !self.agent.is_proven(end, from) {
+        if !self.agent.is_validated(base, from) {
             trace!("a datagram from an address that is not proven");
             return;
         }
-        match sort {
-            Sort::Dtls => self.take_dtls(now, datagram),
-            Sort::Rtp => self.take_rtp(now, datagram),
-            Sort::Rtcp => self.take_rtcp(now, datagram),
-            Sort::Stun | Sort::Other => {}
+        match kind {
+            PacketKind::Dtls => self.handle_dtls(now, datagram),
+            PacketKind::Rtp => self.handle_rtp(now, datagram),
+            PacketKind::Rtcp => self.handle_rtcp(now, datagram),
+            PacketKind::Stun | PacketKind::Other => {}
         }
     }
 
-    fn take_dtls(&mut self, now: Instant, datagram: &[u8]) {
-        let Some(secure) = &mut self.secure else { return };
-        if let Err(error) = secure.handle_dtls(now, datagram) {
+    fn handle_dtls(&mut self, now: Instant, datagram: &[u8]) {
+        let Some(dtls_srtp) = &mut self.dtls_srtp else { return };
+        if let Err(error) = dtls_srtp.handle_dtls(now, datagram) {
             return self.end(&error.to_string());
         }
-        if secure.is_closed() {
+        if dtls_srtp.is_closed() {
             return self.end("the viewer left");
         }
-        if secure.is_ready() && !self.started {
+        if dtls_srtp.is_ready() && !self.started {
             self.started = true;
             self.outbox.push_back(SessionOutput::Started);
         }
     }
 
     /// The transport to a TURN server is open.
-    pub fn handle_relay_opened(&mut self, now: Instant, index: u8) {
-        self.relays.handle_opened(now, index);
-        self.settle(now);
+    pub fn handle_turn_transport_opened(&mut self, now: Instant, index: u8) {
+        self.turn_clients.handle_opened(now, index);
+        self.process_pending(now);
     }
 
     /// The transport to a TURN server is closed.
-    pub fn handle_relay_closed(&mut self, now: Instant, index: u8) {
-        self.relays.handle_closed(index);
-        self.settle(now);
+    pub fn handle_turn_transport_closed(&mut self, now: Instant, index: u8) {
+        self.turn_clients.handle_closed(index);
+        self.process_pending(now);
     }
 
     /// Bytes from a TURN server.
-    pub fn handle_relay_bytes(&mut self, now: Instant, index: u8, bytes: &[u8]) {
+    pub fn handle_turn_transport_data(&mut self, now: Instant, index: u8, bytes: &[u8]) {
         let mut datagrams = Vec::new();
-        self.relays.handle_bytes(now, index, bytes, |peer, datagram| {
+        self.turn_clients.handle_data(now, index, bytes, |peer, datagram| {
             datagrams.push((peer, Bytes::copy_from_slice(datagram)));
         });
         for (peer, datagram) in datagrams {
-            self.take_datagram(now, LocalEnd::Relay(index), peer, &datagram);
+            self.dispatch_datagram(now, LocalBase::Allocation(index), peer, &datagram);
         }
-        self.settle(now);
+        self.process_pending(now);
     }
 
     /// Sends a datagram from one end to a peer.
-    pub(super) fn send_from(&mut self, now: Instant, end: LocalEnd, to: SocketAddr, bytes: Bytes) {
-        match end {
-            LocalEnd::Socket(from) => {
+    pub(super) fn send_from(
+        &mut self,
+        now: Instant,
+        base: LocalBase,
+        to: SocketAddr,
+        bytes: Bytes,
+    ) {
+        match base {
+            LocalBase::Socket(from) => {
                 self.outbox.push_back(SessionOutput::Datagram(Datagram { from, to, bytes }));
             }
-            LocalEnd::Relay(index) => {
-                self.relays.send(index, to, &bytes);
-                self.flush_relays(now);
+            LocalBase::Allocation(index) => {
+                self.turn_clients.send(index, to, &bytes);
+                self.flush_turn_clients(now);
             }
         }
     }
@@ -120,12 +132,14 @@ impl Session {
     /// Sends a datagram on the path that is in use.
     pub(super) fn send_on_path(&mut self, now: Instant, bytes: Bytes) {
         if let Some(path) = self.agent.selected() {
-            self.send_from(now, path.end, path.remote, bytes);
+            self.send_from(now, path.base, path.remote, bytes);
         }
     }
 
-    pub(super) fn flush_secure(&mut self, now: Instant) {
-        while let Some(datagram) = self.secure.as_mut().and_then(|secure| secure.poll_transmit()) {
+    pub(super) fn flush_dtls_srtp(&mut self, now: Instant) {
+        while let Some(datagram) =
+            self.dtls_srtp.as_mut().and_then(|dtls_srtp| dtls_srtp.poll_transmit())
+        {
             self.send_on_path(now, datagram.freeze());
         }
     }
@@ -138,22 +152,22 @@ mod tests {
     #[test]
     fn the_first_bytes_tell_what_a_datagram_is() {
         for (first, second, expected) in [
-            (0, 1, Sort::Stun),
-            (3, 0, Sort::Stun),
-            (4, 0, Sort::Other),
-            (20, 0, Sort::Dtls),
-            (22, 254, Sort::Dtls),
-            (63, 0, Sort::Dtls),
-            (64, 0, Sort::Other),
-            (128, 96, Sort::Rtp),
-            (144, 224, Sort::Rtp),
-            (128, 200, Sort::Rtcp),
-            (129, 206, Sort::Rtcp),
-            (192, 200, Sort::Other),
+            (0, 1, PacketKind::Stun),
+            (3, 0, PacketKind::Stun),
+            (4, 0, PacketKind::Other),
+            (20, 0, PacketKind::Dtls),
+            (22, 254, PacketKind::Dtls),
+            (63, 0, PacketKind::Dtls),
+            (64, 0, PacketKind::Other),
+            (128, 96, PacketKind::Rtp),
+            (144, 224, PacketKind::Rtp),
+            (128, 200, PacketKind::Rtcp),
+            (129, 206, PacketKind::Rtcp),
+            (192, 200, PacketKind::Other),
         ] {
-            assert_eq!(sort(&[first, second, 0]), expected, "{first} {second}");
+            assert_eq!(demultiplex(&[first, second, 0]), expected, "{first} {second}");
         }
-        assert_eq!(sort(&[]), Sort::Other);
-        assert_eq!(sort(&[128]), Sort::Other);
+        assert_eq!(demultiplex(&[]), PacketKind::Other);
+        assert_eq!(demultiplex(&[128]), PacketKind::Other);
     }
 }

@@ -9,8 +9,8 @@ use super::super::candidate::{CandidateKind, canonical};
 use super::super::checks::InFlight;
 use super::super::config::Role;
 use super::super::message::{self, Fault, Request};
-use super::super::pair::{Base, PairId};
-use super::super::{LocalEnd, StunRefused};
+use super::super::pair::{LocalCandidate, PairId};
+use super::super::{LocalBase, StunRefused};
 use super::{Agent, can_pair};
 
 impl Agent {
@@ -19,7 +19,7 @@ impl Agent {
     pub fn handle_stun(
         &mut self,
         now: Instant,
-        end: LocalEnd,
+        base: LocalBase,
         from: SocketAddr,
         datagram: &[u8],
     ) -> Result<(), StunRefused> {
@@ -31,11 +31,11 @@ impl Agent {
         if !message.has_fingerprint() {
             return Err(StunRefused::NoFingerprint);
         }
-        let base = self.bases.iter().find(|base| base.end == end).cloned();
-        let base = base.ok_or(StunRefused::UnknownEnd)?;
+        let local = self.bases.iter().find(|local| local.base == base).cloned();
+        let local = local.ok_or(StunRefused::UnknownBase)?;
         match message.class() {
-            Class::Request => self.on_request(now, &base, from, &message)?,
-            Class::Success | Class::Error => self.on_response(now, &base, from, &message)?,
+            Class::Request => self.on_request(now, &local, from, &message)?,
+            Class::Success | Class::Error => self.on_response(now, &local, from, &message)?,
             // A keepalive without a transaction: it opens NATs, that is all (RFC 8445 §11).
             Class::Indication => return Ok(()),
         }
@@ -46,7 +46,7 @@ impl Agent {
     fn on_request(
         &mut self,
         now: Instant,
-        base: &Base,
+        local: &LocalCandidate,
         from: SocketAddr,
         message: &Message<'_>,
     ) -> Result<(), StunRefused> {
@@ -70,20 +70,20 @@ impl Agent {
                     Fault::Bad => (ErrorCode::BAD_REQUEST, Vec::new()),
                     Fault::Unknown(kinds) => (ErrorCode::UNKNOWN_ATTRIBUTE, kinds),
                 };
-                self.answer(base.end, from, message::error(message.id(), code, &unknown, &key));
+                self.answer(local.base, from, message::error(message.id(), code, &unknown, &key));
                 return Err(StunRefused::Attributes);
             }
         };
-        self.proven.add(base.end, from);
+        self.validated.add(local.base, from);
         // Roles belong to the newest generation.
         if is_current && self.is_role_conflict(now, &request) {
             let code = ErrorCode::ROLE_CONFLICT;
-            self.answer(base.end, from, message::error(message.id(), code, &[], &key));
+            self.answer(local.base, from, message::error(message.id(), code, &[], &key));
             return Err(StunRefused::RoleConflict);
         }
-        self.answer(base.end, from, message::success(message.id(), from, &key));
+        self.answer(local.base, from, message::success(message.id(), from, &key));
         if is_current {
-            self.on_good_check(now, base, from, message.id(), &request);
+            self.on_good_check(now, local, from, message.id(), &request);
         }
         Ok(())
     }
@@ -106,17 +106,17 @@ impl Agent {
     fn on_good_check(
         &mut self,
         now: Instant,
-        base: &Base,
+        local: &LocalCandidate,
         from: SocketAddr,
         check: TransactionId,
         request: &Request,
     ) {
         let Some(remote) = self.learn_remote(now, from, request.priority) else { return };
-        if !can_pair(base, &remote) {
+        if !can_pair(local, &remote) {
             return;
         }
         let number = self.generation.number();
-        let Some(id) = self.list.add(number, base, remote, self.role, true) else { return };
+        let Some(id) = self.list.add(number, local, remote, self.role, true) else { return };
         let Some(pair) = self.list.get_mut(id) else { return };
         pair.wake();
         if !pair.is_valid() {
@@ -130,7 +130,7 @@ impl Agent {
     fn on_response(
         &mut self,
         now: Instant,
-        base: &Base,
+        local: &LocalCandidate,
         from: SocketAddr,
         message: &Message<'_>,
     ) -> Result<(), StunRefused> {
@@ -143,22 +143,28 @@ impl Agent {
         if !message.is_made_with_short_term(key) {
             return Err(StunRefused::Integrity);
         }
-        if check.end != base.end || check.to != from {
+        if check.base != local.base || check.to != from {
             return Err(StunRefused::Asymmetric);
         }
-        self.proven.add(base.end, from);
+        self.validated.add(local.base, from);
         self.flight.remove(message.id());
         if message.class() == Class::Error {
             return Err(self.on_error(now, &check, message));
         }
         let seen_as = message.xor_address(attribute::XOR_MAPPED_ADDRESS).ok().flatten();
         let seen_as = canonical(seen_as.ok_or(StunRefused::Attributes)?);
-        self.on_success(now, base, &check, seen_as);
+        self.on_success(now, local, &check, seen_as);
         Ok(())
     }
 
-    fn on_success(&mut self, now: Instant, base: &Base, check: &InFlight, seen_as: SocketAddr) {
-        let kind = self.kind_seen_as(base, seen_as);
+    fn on_success(
+        &mut self,
+        now: Instant,
+        local: &LocalCandidate,
+        check: &InFlight,
+        seen_as: SocketAddr,
+    ) {
+        let kind = self.kind_seen_as(local, seen_as);
         let Some(pair) = self.list.get_mut(check.pair) else { return };
         pair.on_answer(now, now.saturating_duration_since(check.sent), seen_as, kind);
         if self.selection.pair == Some(check.pair) {
@@ -169,8 +175,8 @@ impl Agent {
 
     /// RFC 8445 §7.2.5.3.1: what the peer sees may be a candidate that we have signalled, or one
     /// that only this path shows.
-    fn kind_seen_as(&self, base: &Base, seen_as: SocketAddr) -> CandidateKind {
-        if base.kind == CandidateKind::Relay {
+    fn kind_seen_as(&self, local: &LocalCandidate, seen_as: SocketAddr) -> CandidateKind {
+        if local.kind == CandidateKind::Relay {
             return CandidateKind::Relay;
         }
         let known = self.local_candidates().find(|candidate| candidate.address == seen_as);
@@ -197,9 +203,9 @@ impl Agent {
         self.run(now);
     }
 
-    fn answer(&mut self, end: LocalEnd, to: SocketAddr, bytes: Option<Vec<u8>>) {
+    fn answer(&mut self, base: LocalBase, to: SocketAddr, bytes: Option<Vec<u8>>) {
         if let Some(bytes) = bytes {
-            self.transmit(end, to, bytes);
+            self.transmit(base, to, bytes);
         }
     }
 }

@@ -193,18 +193,18 @@ impl Agent {
             id: transaction,
             username,
             key,
-            priority: priority(CandidateKind::PeerReflexive, pair.base.local_preference),
+            priority: priority(CandidateKind::PeerReflexive, pair.local.local_preference),
             role: self.role,
             tie_breaker: self.tie_breaker,
             use_candidate,
         };
         let Some(bytes) = check.encode() else { return };
-        let (end, to) = (pair.base.end, pair.remote.address);
+        let (base, to) = (pair.local.base, pair.remote.address);
         self.flight.add(InFlight {
             id: transaction,
             pair: id,
             generation: pair.generation,
-            end,
+            base,
             to,
             role: self.role,
             use_candidate,
@@ -216,6 +216,6 @@ impl Agent {
                 pair.state = PairState::Failed;
             }
         }
-        self.transmit(end, to, bytes);
+        self.transmit(base, to, bytes);
     }
 }

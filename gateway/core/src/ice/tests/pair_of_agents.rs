@@ -50,13 +50,13 @@ fn a_better_candidate_that_comes_late_takes_over() {
 
     let better = addr("192.0.2.2:6000");
     let host = CandidateKind::Host;
-    two.right.add_local(two.now, host, LocalEnd::Socket(better), better, None, 65_535);
+    two.right.add_local(two.now, host, LocalBase::Socket(better), better, None, 65_535);
     two.reachable.push(better);
     two.left.add_remote(two.now, host_candidate(better));
     two.events.clear();
     let took_over = |two: &Two| {
         let paths = [&two.left, &two.right].map(|agent| agent.selected().unwrap());
-        paths[0].remote == better && paths[1].end == LocalEnd::Socket(better)
+        paths[0].remote == better && paths[1].base == LocalBase::Socket(better)
     };
     assert!(two.run(Duration::from_millis(50), took_over), "{:?}", two.events);
     let changed = two.events.iter().all(|(_, event)| matches!(event, Event::PathChanged(_)));
@@ -68,7 +68,7 @@ fn nominations_may_overtake_one_another() {
     let mut two = Two::new(Role::Controlling, Role::Controlled);
     let lesser = addr("192.0.2.2:6000");
     let host = CandidateKind::Host;
-    two.right.add_local(two.now, host, LocalEnd::Socket(lesser), lesser, None, 1);
+    two.right.add_local(two.now, host, LocalBase::Socket(lesser), lesser, None, 1);
     two.reachable.push(lesser);
     two.left.add_remote(two.now, Candidate { priority: 1, ..host_candidate(lesser) });
     two.connect();
@@ -81,13 +81,13 @@ fn nominations_may_overtake_one_another() {
         (check.id, check.use_candidate) = ([id; 12], true);
         let bytes = check.bytes();
         let now = two.now + Duration::from_millis(later);
-        two.right.handle_stun(now, LocalEnd::Socket(lesser), addr(LEFT), &bytes).unwrap();
-        two.right.selected().unwrap().end
+        two.right.handle_stun(now, LocalBase::Socket(lesser), addr(LEFT), &bytes).unwrap();
+        two.right.selected().unwrap().base
     };
     assert_eq!(nominate(1, 0), better, "an older nomination has been overtaken");
     assert_eq!(nominate(2, 100), better, "so have two");
     assert_eq!(nominate(1, 1300), better, "a repetition says nothing new");
-    assert_eq!(nominate(3, 1400), LocalEnd::Socket(lesser), "this one is meant");
+    assert_eq!(nominate(3, 1400), LocalBase::Socket(lesser), "this one is meant");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn losing_the_end_of_the_selected_pair_is_told_at_once() {
     two.drain();
     assert_eq!(two.events, [(false, Event::Disconnected)]);
     assert_eq!(two.left.selected(), None);
-    assert!(!two.left.is_proven(end(LEFT), addr(RIGHT)));
+    assert!(!two.left.is_validated(end(LEFT), addr(RIGHT)));
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn the_answer_must_take_the_way_of_the_request() {
     assert_eq!(receive(addr(RIGHT)), Ok(()));
     assert_eq!(receive(addr(RIGHT)), Err(StunRefused::UnknownTransaction), "once only");
     assert!(two.left.selected().is_some());
-    assert!(!two.left.is_proven(end(LEFT), elsewhere));
+    assert!(!two.left.is_validated(end(LEFT), elsewhere));
 }
 
 #[test]
@@ -160,6 +160,6 @@ fn a_flood_of_addresses_from_the_peer_itself_stays_small() {
     }
     assert!(two.right.pairs().count() <= 1 + MAX_PEER_REFLEXIVE);
     assert!(sent <= 2 * MAX_PEER_REFLEXIVE + 10, "{sent} checks for 2000 addresses");
-    assert!(two.right.is_proven(end(RIGHT), addr(LEFT)), "the selected pair is never forgotten");
+    assert!(two.right.is_validated(end(RIGHT), addr(LEFT)), "the selected pair is never forgotten");
     assert_eq!(two.events, [], "and stays selected");
 }

@@ -62,7 +62,7 @@ fn only_a_check_that_proves_itself_is_answered() {
         assert_eq!(right.handle_stun(now, end(RIGHT), addr(LEFT), &bytes), expected, "{name}");
         assert_eq!(answer(&mut right), answered, "{name}");
         let accepted = expected.is_ok();
-        assert_eq!(right.is_proven(end(RIGHT), addr(LEFT)), accepted, "{name}");
+        assert_eq!(right.is_validated(end(RIGHT), addr(LEFT)), accepted, "{name}");
         assert_eq!(right.pairs().count(), usize::from(accepted), "{name}");
     }
 }
@@ -151,11 +151,11 @@ fn candidates_that_no_check_can_use_are_not_taken() {
     let mut agent = agent(now, Role::Controlling, 1, LEFT);
     for bad in ["0.0.0.0:5000", "[fe80::1]:5000", "192.0.2.9:0", "224.0.0.1:5000", LEFT] {
         let host = CandidateKind::Host;
-        let socket = LocalEnd::Socket(addr(bad));
+        let socket = LocalBase::Socket(addr(bad));
         assert_eq!(agent.add_local(now, host, socket, addr(bad), None, 1), None, "{bad}");
     }
     let reflexive = CandidateKind::ServerReflexive;
-    let unknown = LocalEnd::Relay(3);
+    let unknown = LocalBase::Allocation(3);
     assert_eq!(agent.add_local(now, reflexive, unknown, addr("203.0.113.1:1"), None, 1), None);
     for other in ["127.0.0.1:1", "[2001:db8::1]:1", "[fe80::2]:1"] {
         agent.add_remote(now, host_candidate(addr(other)));
@@ -170,9 +170,9 @@ fn lists_stay_within_their_bounds() {
     let now = Instant::now();
     let mut agent = agent(now, Role::Controlling, 1, LEFT);
     for index in 0..5 {
-        let end = LocalEnd::Relay(index);
+        let base = LocalBase::Allocation(index);
         let address = SocketAddr::new(addr("203.0.113.1:0").ip(), 7000 + u16::from(index));
-        agent.add_local(now, CandidateKind::Relay, end, address, None, u16::from(index));
+        agent.add_local(now, CandidateKind::Relay, base, address, None, u16::from(index));
     }
     for port in 1..=500 {
         agent.add_remote(now, host_candidate(SocketAddr::new(addr(RIGHT).ip(), port)));

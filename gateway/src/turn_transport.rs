@@ -1,8 +1,7 @@
 //! The transports to TURN servers: a UDP socket or a TCP connection for each allocation.
 
-use crate::driver::RelayEvent;
 use bytes::{Bytes, BytesMut};
-use porthole_gateway_core::{RelayKey, RelayServer, RelayTransport};
+use porthole_gateway_core::{IceServerEndpoint, TurnClientId, TurnTransport};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -22,12 +21,23 @@ pub(crate) const QUEUE: usize = 512;
 /// The largest datagram or piece of a stream that is read at once.
 const READ_BYTES: usize = 16 * 1024;
 
+/// An event of a transport to a TURN server, for the driver.
+#[derive(Debug)]
+pub(crate) enum TurnTransportEvent {
+    /// The socket is connected.
+    Opened,
+    /// A datagram, or a piece of the TCP stream.
+    Data(BytesMut),
+    /// The transport failed or was closed; it sends no more events.
+    Closed,
+}
+
 /// Opens the transport and carries bytes both ways until either side ends.
 pub(crate) async fn run(
-    key: RelayKey,
-    server: RelayServer,
+    key: TurnClientId,
+    server: IceServerEndpoint,
     mut outgoing: mpsc::Receiver<Bytes>,
-    events: mpsc::Sender<(RelayKey, RelayEvent)>,
+    events: mpsc::Sender<(TurnClientId, TurnTransportEvent)>,
 ) {
     let opened = match timeout(CONNECT_TIMEOUT, open(&server)).await {
         Ok(opened) => opened,
@@ -35,7 +45,7 @@ pub(crate) async fn run(
     };
     let why = match opened {
         Ok(transport) => {
-            if events.send((key.clone(), RelayEvent::Opened)).await.is_err() {
+            if events.send((key.clone(), TurnTransportEvent::Opened)).await.is_err() {
                 return;
             }
             match transport {
@@ -49,7 +59,7 @@ pub(crate) async fn run(
         debug!(session = %key.session, "TURN over {:?}: {error}", server.transport);
     }
     // The session may be over already, and then nobody listens.
-    let _ = events.send((key, RelayEvent::Closed)).await;
+    let _ = events.send((key, TurnTransportEvent::Closed)).await;
 }
 
 enum Transport {
@@ -57,12 +67,12 @@ enum Transport {
     Tcp(TcpStream),
 }
 
-async fn open(server: &RelayServer) -> io::Result<Transport> {
+async fn open(server: &IceServerEndpoint) -> io::Result<Transport> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for address in lookup_host((server.host.as_str(), server.port)).await? {
         let opened = match server.transport {
-            RelayTransport::Udp => connect_udp(address).await.map(Transport::Udp),
-            RelayTransport::Tcp => connect_tcp(address).await.map(Transport::Tcp),
+            TurnTransport::Udp => connect_udp(address).await.map(Transport::Udp),
+            TurnTransport::Tcp => connect_tcp(address).await.map(Transport::Tcp),
         };
         match opened {
             Ok(transport) => return Ok(transport),
@@ -87,10 +97,10 @@ async fn connect_tcp(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 async fn carry_udp(
-    key: &RelayKey,
+    key: &TurnClientId,
     socket: &UdpSocket,
     outgoing: &mut mpsc::Receiver<Bytes>,
-    events: &mpsc::Sender<(RelayKey, RelayEvent)>,
+    events: &mpsc::Sender<(TurnClientId, TurnTransportEvent)>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; READ_BYTES];
     loop {
@@ -108,7 +118,7 @@ async fn carry_udp(
                     Err(_) => continue,
                 };
                 let bytes = BytesMut::from(buffer.get(..length).unwrap_or_default());
-                if events.send((key.clone(), RelayEvent::Bytes(bytes))).await.is_err() {
+                if events.send((key.clone(), TurnTransportEvent::Data(bytes))).await.is_err() {
                     return Ok(());
                 }
             }
@@ -117,10 +127,10 @@ async fn carry_udp(
 }
 
 async fn carry_tcp(
-    key: &RelayKey,
+    key: &TurnClientId,
     stream: TcpStream,
     outgoing: &mut mpsc::Receiver<Bytes>,
-    events: &mpsc::Sender<(RelayKey, RelayEvent)>,
+    events: &mpsc::Sender<(TurnClientId, TurnTransportEvent)>,
 ) -> io::Result<()> {
     let (mut reader, mut writer) = stream.into_split();
     let write = async {
@@ -135,7 +145,7 @@ async fn carry_tcp(
             if reader.read_buf(&mut buffer).await? == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
             }
-            if events.send((key.clone(), RelayEvent::Bytes(buffer))).await.is_err() {
+            if events.send((key.clone(), TurnTransportEvent::Data(buffer))).await.is_err() {
                 return Ok(());
             }
         }

@@ -43,7 +43,7 @@ const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr
 
 /// Why a secure association could not be made or used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SecureError {
+pub enum DtlsSrtpError {
     /// No certificate could be made.
     #[error("no DTLS certificate could be made: {0}")]
     Certificate(String),
@@ -98,8 +98,8 @@ impl Identity {
     ///
     /// # Errors
     /// When the platform gives no randomness.
-    pub fn generate() -> Result<Self, SecureError> {
-        let fail = |e: &dyn fmt::Display| SecureError::Certificate(e.to_string());
+    pub fn generate() -> Result<Self, DtlsSrtpError> {
+        let fail = |e: &dyn fmt::Display| DtlsSrtpError::Certificate(e.to_string());
         let crypto = rtc_crypto::default_provider().map_err(|e| fail(&e))?;
         let certificate =
             Certificate::generate_self_signed(vec!["porthole".to_owned()], crypto.crypto())
@@ -134,7 +134,7 @@ pub enum DtlsRole {
 ///
 /// Feed it what arrives, drain [`Self::poll_transmit`], call [`Self::handle_timeout`] when
 /// [`Self::poll_timeout`] says so.
-pub struct Secure {
+pub struct DtlsSrtp {
     endpoint: Endpoint,
     role: DtlsRole,
     config: Arc<HandshakeConfig>,
@@ -148,16 +148,16 @@ struct Srtp {
     inbound: Context,
 }
 
-impl fmt::Debug for Secure {
+impl fmt::Debug for DtlsSrtp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Secure")
+        f.debug_struct("DtlsSrtp")
             .field("role", &self.role)
             .field("ready", &self.is_ready())
             .finish_non_exhaustive()
     }
 }
 
-impl Secure {
+impl DtlsSrtp {
     /// An association with the one peer whose certificate has this fingerprint.
     ///
     /// # Errors
@@ -166,7 +166,7 @@ impl Secure {
         identity: &Identity,
         role: DtlsRole,
         expected: Fingerprint,
-    ) -> Result<Self, SecureError> {
+    ) -> Result<Self, DtlsSrtpError> {
         let crypto = Arc::clone(&identity.crypto);
         let hasher = Arc::clone(&crypto);
         let config = ConfigBuilder::default()
@@ -187,7 +187,7 @@ impl Secure {
             .with_flight_interval(FLIGHT_INTERVAL)
             .with_mtu(DTLS_MTU)
             .build(role == DtlsRole::Client, None)
-            .map_err(|e| SecureError::Handshake(e.to_string()))?;
+            .map_err(|e| DtlsSrtpError::Handshake(e.to_string()))?;
         let config = Arc::new(config);
         let server = (role == DtlsRole::Server).then(|| Arc::clone(&config));
         let endpoint = Endpoint::new(PEER, Default::default(), server);
@@ -198,7 +198,7 @@ impl Secure {
     ///
     /// # Errors
     /// When the engine cannot make a ClientHello.
-    pub fn start(&mut self, now: Instant) -> Result<(), SecureError> {
+    pub fn start(&mut self, now: Instant) -> Result<(), DtlsSrtpError> {
         if self.role == DtlsRole::Server || self.srtp.is_some() {
             return Ok(());
         }
@@ -209,8 +209,8 @@ impl Secure {
     /// A DTLS datagram (first byte 20 to 63, RFC 7983) from a proven address.
     ///
     /// # Errors
-    /// [`SecureError::Handshake`] when the handshake can no longer succeed.
-    pub fn handle_dtls(&mut self, now: Instant, datagram: &[u8]) -> Result<(), SecureError> {
+    /// [`DtlsSrtpError::Handshake`] when the handshake can no longer succeed.
+    pub fn handle_dtls(&mut self, now: Instant, datagram: &[u8]) -> Result<(), DtlsSrtpError> {
         if self.closed {
             return Ok(());
         }
@@ -228,14 +228,14 @@ impl Secure {
     }
 
     /// Keys from the finished handshake (RFC 5764 §4.2).
-    fn install_keys(&mut self) -> Result<(), SecureError> {
-        let state = self.endpoint.get_connection_state(PEER).ok_or(SecureError::NotReady)?;
+    fn install_keys(&mut self) -> Result<(), DtlsSrtpError> {
+        let state = self.endpoint.get_connection_state(PEER).ok_or(DtlsSrtpError::NotReady)?;
         let profile = match state.srtp_protection_profile() {
             DtlsProfile::Srtp_Aead_Aes_128_Gcm => ProtectionProfile::AeadAes128Gcm,
             DtlsProfile::Srtp_Aead_Aes_256_Gcm => ProtectionProfile::AeadAes256Gcm,
             DtlsProfile::Srtp_Aes128_Cm_Hmac_Sha1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
             DtlsProfile::Srtp_Aes128_Cm_Hmac_Sha1_32 | DtlsProfile::Unsupported | _ => {
-                return Err(SecureError::Handshake("no common SRTP profile".to_owned()));
+                return Err(DtlsSrtpError::Handshake("no common SRTP profile".to_owned()));
             }
         };
         let mut config = SrtpConfig { profile, ..Default::default() };
@@ -289,8 +289,8 @@ impl Secure {
     /// Sends the last flight again, if it is time.
     ///
     /// # Errors
-    /// [`SecureError::Handshake`] when it was sent often enough.
-    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), SecureError> {
+    /// [`DtlsSrtpError::Handshake`] when it was sent often enough.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsSrtpError> {
         if self.poll_timeout().is_none_or(|due| due > now) {
             return Ok(());
         }
@@ -312,42 +312,42 @@ impl Secure {
     /// Encrypts an RTP packet.
     ///
     /// # Errors
-    /// [`SecureError::NotReady`] before the handshake is finished.
-    pub fn protect_rtp(&mut self, packet: &[u8]) -> Result<BytesMut, SecureError> {
-        self.srtp()?.outbound.encrypt_rtp(packet).map_err(|_| SecureError::NotReady)
+    /// [`DtlsSrtpError::NotReady`] before the handshake is finished.
+    pub fn protect_rtp(&mut self, packet: &[u8]) -> Result<BytesMut, DtlsSrtpError> {
+        self.srtp()?.outbound.encrypt_rtp(packet).map_err(|_| DtlsSrtpError::NotReady)
     }
 
     /// Encrypts a compound RTCP packet.
     ///
     /// # Errors
-    /// [`SecureError::NotReady`] before the handshake is finished.
-    pub fn protect_rtcp(&mut self, packet: &[u8]) -> Result<BytesMut, SecureError> {
-        self.srtp()?.outbound.encrypt_rtcp(packet).map_err(|_| SecureError::NotReady)
+    /// [`DtlsSrtpError::NotReady`] before the handshake is finished.
+    pub fn protect_rtcp(&mut self, packet: &[u8]) -> Result<BytesMut, DtlsSrtpError> {
+        self.srtp()?.outbound.encrypt_rtcp(packet).map_err(|_| DtlsSrtpError::NotReady)
     }
 
     /// Decrypts an SRTP packet.
     ///
     /// # Errors
-    /// [`SecureError::NotAuthentic`] when it is not the peer's or was seen before.
-    pub fn unprotect_rtp(&mut self, packet: &[u8]) -> Result<BytesMut, SecureError> {
-        self.srtp()?.inbound.decrypt_rtp(packet).map_err(|_| SecureError::NotAuthentic)
+    /// [`DtlsSrtpError::NotAuthentic`] when it is not the peer's or was seen before.
+    pub fn unprotect_rtp(&mut self, packet: &[u8]) -> Result<BytesMut, DtlsSrtpError> {
+        self.srtp()?.inbound.decrypt_rtp(packet).map_err(|_| DtlsSrtpError::NotAuthentic)
     }
 
     /// Decrypts an SRTCP packet.
     ///
     /// # Errors
-    /// [`SecureError::NotAuthentic`] when it is not the peer's or was seen before.
-    pub fn unprotect_rtcp(&mut self, packet: &[u8]) -> Result<BytesMut, SecureError> {
-        self.srtp()?.inbound.decrypt_rtcp(packet).map_err(|_| SecureError::NotAuthentic)
+    /// [`DtlsSrtpError::NotAuthentic`] when it is not the peer's or was seen before.
+    pub fn unprotect_rtcp(&mut self, packet: &[u8]) -> Result<BytesMut, DtlsSrtpError> {
+        self.srtp()?.inbound.decrypt_rtcp(packet).map_err(|_| DtlsSrtpError::NotAuthentic)
     }
 
-    fn srtp(&mut self) -> Result<&mut Srtp, SecureError> {
-        self.srtp.as_mut().ok_or(SecureError::NotReady)
+    fn srtp(&mut self) -> Result<&mut Srtp, DtlsSrtpError> {
+        self.srtp.as_mut().ok_or(DtlsSrtpError::NotReady)
     }
 }
 
-fn handshake(error: EngineError) -> SecureError {
-    SecureError::Handshake(error.to_string())
+fn handshake(error: EngineError) -> DtlsSrtpError {
+    DtlsSrtpError::Handshake(error.to_string())
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@ use super::*;
 /// Passes datagrams between the two until both are silent, dropping those `lose` says.
 fn run(
     now: &mut Instant,
-    client: &mut Secure,
-    server: &mut Secure,
+    client: &mut DtlsSrtp,
+    server: &mut DtlsSrtp,
     mut lose: impl FnMut(usize) -> bool,
-) -> Result<(), SecureError> {
+) -> Result<(), DtlsSrtpError> {
     let mut count = 0;
     for _ in 0..200 {
         let mut quiet = true;
@@ -33,14 +33,14 @@ fn run(
             server.handle_timeout(*now)?;
         }
     }
-    Err(SecureError::NotReady)
+    Err(DtlsSrtpError::NotReady)
 }
 
-fn pair(expected_by_server: Option<Fingerprint>) -> (Secure, Secure) {
+fn pair(expected_by_server: Option<Fingerprint>) -> (DtlsSrtp, DtlsSrtp) {
     let (a, b) = (Identity::generate().unwrap(), Identity::generate().unwrap());
-    let client = Secure::new(&a, DtlsRole::Client, b.fingerprint()).unwrap();
+    let client = DtlsSrtp::new(&a, DtlsRole::Client, b.fingerprint()).unwrap();
     let expected = expected_by_server.unwrap_or(a.fingerprint());
-    let server = Secure::new(&b, DtlsRole::Server, expected).unwrap();
+    let server = DtlsSrtp::new(&b, DtlsRole::Server, expected).unwrap();
     (client, server)
 }
 
@@ -62,7 +62,7 @@ fn both_ends_derive_the_same_keys_whatever_is_lost() {
         let sent = server.protect_rtp(&rtp(1)).unwrap();
         assert_ne!(sent.as_ref(), rtp(1), "{name}");
         assert_eq!(client.unprotect_rtp(&sent).unwrap().as_ref(), rtp(1), "{name}");
-        assert_eq!(client.unprotect_rtp(&sent), Err(SecureError::NotAuthentic), "replayed");
+        assert_eq!(client.unprotect_rtp(&sent), Err(DtlsSrtpError::NotAuthentic), "replayed");
     }
 }
 
@@ -72,15 +72,15 @@ fn a_certificate_that_was_not_announced_is_refused() {
     let (mut client, mut server) = pair(Some(Fingerprint([0; 32])));
     client.start(now).unwrap();
     let error = run(&mut now, &mut client, &mut server, |_| false).unwrap_err();
-    assert!(matches!(error, SecureError::Handshake(_)), "{error}");
+    assert!(matches!(error, DtlsSrtpError::Handshake(_)), "{error}");
     assert!(!server.is_ready());
 }
 
 #[test]
 fn nothing_is_protected_before_the_handshake() {
     let (mut client, _) = pair(None);
-    assert_eq!(client.protect_rtp(&rtp(1)), Err(SecureError::NotReady));
-    assert_eq!(client.unprotect_rtp(&rtp(1)), Err(SecureError::NotReady));
+    assert_eq!(client.protect_rtp(&rtp(1)), Err(DtlsSrtpError::NotReady));
+    assert_eq!(client.unprotect_rtp(&rtp(1)), Err(DtlsSrtpError::NotReady));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A session's allocations on TURN servers: the way when there is no direct one.
 
-use crate::RelayCommand;
-use crate::ice::LocalEnd;
+use crate::TurnTransportCommand;
+use crate::ice::LocalBase;
 use porthole_signaling_proto::IceServer;
 use porthole_turn_proto::{ClientConfig, ClientEvent, StreamDecoder, Transport, TurnClient};
 use std::collections::VecDeque;
@@ -14,14 +14,14 @@ use tracing::debug;
 const TCP_DELAY: Duration = Duration::from_millis(250);
 
 /// TURN servers of one session, transports counted apart.
-const MAX_RELAYS: usize = 8;
+const MAX_CLIENTS: usize = 8;
 
 /// The default port of STUN and TURN (RFC 8489 §15.1, RFC 8656 §18).
 const DEFAULT_PORT: u16 = 3478;
 
 /// How a TURN server is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RelayTransport {
+pub enum TurnTransport {
     /// `?transport=udp`
     Udp,
     /// `?transport=tcp`
@@ -30,16 +30,16 @@ pub enum RelayTransport {
 
 /// Where a STUN or TURN server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RelayServer {
+pub struct IceServerEndpoint {
     /// A name or an address.
     pub host: String,
     /// Its port.
     pub port: u16,
     /// How it is reached.
-    pub transport: RelayTransport,
+    pub transport: TurnTransport,
 }
 
-impl RelayServer {
+impl IceServerEndpoint {
     /// Reads `stun:` and `turn:` URIs (RFC 7064 §3.1, RFC 7065 §3.1). `turns:` is not served yet.
     pub fn parse(uri: &str) -> Option<(Scheme, Self)> {
         let (scheme, rest) = uri.split_once(':')?;
@@ -50,8 +50,8 @@ impl RelayServer {
         };
         let (authority, query) = rest.split_once('?').unwrap_or((rest, ""));
         let transport = match query.strip_prefix("transport=") {
-            None | Some("udp") => RelayTransport::Udp,
-            Some("tcp") => RelayTransport::Tcp,
+            None | Some("udp") => TurnTransport::Udp,
+            Some("tcp") => TurnTransport::Tcp,
             Some(_) => return None,
         };
         let (host, port) = split_authority(authority)?;
@@ -64,7 +64,7 @@ impl RelayServer {
 pub enum Scheme {
     /// Tells the reflexive address.
     Stun,
-    /// Relays.
+    /// TurnClients.
     Turn,
 }
 
@@ -84,34 +84,34 @@ fn split_authority(authority: &str) -> Option<(String, u16)> {
 
 /// What the session must know or do about its relays.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum RelayOutput {
+pub(crate) enum TurnClientsOutput {
     /// Something for the transport of an allocation.
-    Command(u8, RelayCommand),
+    Command(u8, TurnTransportCommand),
     /// An allocation that was there and is no more.
-    Gone(LocalEnd),
+    Gone(LocalBase),
     /// A relay candidate.
-    Allocated { end: LocalEnd, relayed: SocketAddr, mapped: SocketAddr, preference: u16 },
+    Allocated { base: LocalBase, relayed: SocketAddr, mapped: SocketAddr, preference: u16 },
 }
 
 /// All allocations of one session.
 #[derive(Debug, Default)]
-pub(crate) struct Relays {
-    relays: Vec<Relay>,
+pub(crate) struct TurnClients {
+    clients: Vec<Client>,
     /// Peers to let through, also on allocations that come later.
     permitted: Vec<IpAddr>,
-    outbox: VecDeque<RelayOutput>,
+    outbox: VecDeque<TurnClientsOutput>,
 }
 
 #[derive(Debug)]
-struct Relay {
-    server: RelayServer,
+struct Client {
+    server: IceServerEndpoint,
     username: String,
     credential: String,
-    state: RelayState,
+    state: ClientState,
 }
 
 #[derive(Debug)]
-enum RelayState {
+enum ClientState {
     /// Held back until then.
     Waiting(Instant),
     Opening,
@@ -125,72 +125,72 @@ enum RelayState {
 /// Peers a session lets through; ICE knows no more remote candidates than that.
 const MAX_PERMITTED: usize = 64;
 
-impl Relays {
+impl TurnClients {
     /// One allocation for each `turn:` URI.
     pub(crate) fn new(now: Instant, servers: &[IceServer]) -> Self {
-        let mut relays = Vec::new();
-        for (at, username, credential) in turn_servers(servers).take(MAX_RELAYS) {
-            let later = at.transport == RelayTransport::Tcp;
+        let mut clients = Vec::new();
+        for (at, username, credential) in turn_servers(servers).take(MAX_CLIENTS) {
+            let later = at.transport == TurnTransport::Tcp;
             let due = if later { now + TCP_DELAY } else { now };
-            relays.push(Relay {
+            clients.push(Client {
                 server: at,
                 username: username.to_owned(),
                 credential: credential.to_owned(),
-                state: RelayState::Waiting(due),
+                state: ClientState::Waiting(due),
             });
         }
-        let mut this = Self { relays, ..Self::default() };
+        let mut this = Self { clients, ..Self::default() };
         this.handle_timeout(now);
         this
     }
 
     /// Whether no allocation can still come.
-    pub(crate) fn is_settled(&self) -> bool {
-        let udp = self.relays.iter().any(|r| r.is_allocated(RelayTransport::Udp));
-        self.relays.iter().all(|relay| match &relay.state {
+    pub(crate) fn is_complete(&self) -> bool {
+        let udp = self.clients.iter().any(|r| r.is_allocated(TurnTransport::Udp));
+        self.clients.iter().all(|entry| match &entry.state {
             // TCP is not needed once UDP works.
-            RelayState::Waiting(_) => udp,
-            RelayState::Opening => udp && relay.server.transport == RelayTransport::Tcp,
-            RelayState::Running { client, .. } => client.relayed().is_some(),
-            RelayState::Over => true,
+            ClientState::Waiting(_) => udp,
+            ClientState::Opening => udp && entry.server.transport == TurnTransport::Tcp,
+            ClientState::Running { client, .. } => client.relayed().is_some(),
+            ClientState::Over => true,
         })
     }
 
     pub(crate) fn handle_opened(&mut self, now: Instant, index: u8) {
-        let Some(relay) = self.relays.get_mut(usize::from(index)) else { return };
-        if !matches!(relay.state, RelayState::Opening) {
+        let Some(entry) = self.clients.get_mut(usize::from(index)) else { return };
+        if !matches!(entry.state, ClientState::Opening) {
             return;
         }
-        let (transport, decoder) = match relay.server.transport {
-            RelayTransport::Udp => (Transport::Udp, None),
-            RelayTransport::Tcp => (Transport::Tcp, Some(StreamDecoder::default())),
+        let (transport, decoder) = match entry.server.transport {
+            TurnTransport::Udp => (Transport::Udp, None),
+            TurnTransport::Tcp => (Transport::Tcp, Some(StreamDecoder::default())),
         };
-        let config = ClientConfig::new(relay.username.clone(), relay.credential.clone(), transport);
+        let config = ClientConfig::new(entry.username.clone(), entry.credential.clone(), transport);
         let mut client = Box::new(TurnClient::new(config, now));
         for peer in &self.permitted {
             client.permit(*peer, now);
         }
-        relay.state = RelayState::Running { client, decoder };
-        self.drain(index);
+        entry.state = ClientState::Running { client, decoder };
+        self.collect_outputs(index);
     }
 
     pub(crate) fn handle_closed(&mut self, index: u8) {
-        if let Some(relay) = self.relays.get_mut(usize::from(index)) {
-            relay.state = RelayState::Over;
-            self.outbox.push_back(RelayOutput::Gone(LocalEnd::Relay(index)));
+        if let Some(entry) = self.clients.get_mut(usize::from(index)) {
+            entry.state = ClientState::Over;
+            self.outbox.push_back(TurnClientsOutput::Gone(LocalBase::Allocation(index)));
         }
     }
 
     /// Bytes from the TURN server. Calls `take` for each datagram that a peer sent.
-    pub(crate) fn handle_bytes(
+    pub(crate) fn handle_data(
         &mut self,
         now: Instant,
         index: u8,
         bytes: &[u8],
         mut take: impl FnMut(SocketAddr, &[u8]),
     ) {
-        let Some(relay) = self.relays.get_mut(usize::from(index)) else { return };
-        let RelayState::Running { client, decoder } = &mut relay.state else { return };
+        let Some(entry) = self.clients.get_mut(usize::from(index)) else { return };
+        let ClientState::Running { client, decoder } = &mut entry.state else { return };
         let broken = match decoder {
             None => {
                 if let Some((peer, range)) = client.handle_datagram(now, bytes) {
@@ -202,10 +202,10 @@ impl Relays {
         };
         if broken {
             debug!("the TURN server sent what is neither STUN nor ChannelData");
-            relay.state = RelayState::Over;
-            self.outbox.push_back(RelayOutput::Command(index, RelayCommand::Close));
+            entry.state = ClientState::Over;
+            self.outbox.push_back(TurnClientsOutput::Command(index, TurnTransportCommand::Close));
         }
-        self.drain(index);
+        self.collect_outputs(index);
     }
 
     /// Lets datagrams from this address through.
@@ -222,7 +222,7 @@ impl Relays {
         if let Some(client) = self.client(index) {
             client.bind_channel(peer, now);
         }
-        self.drain(index);
+        self.collect_outputs(index);
     }
 
     /// A datagram to a peer, by way of an allocation.
@@ -230,43 +230,46 @@ impl Relays {
         let Some(client) = self.client(index) else { return };
         let mut wrapped = Vec::with_capacity(datagram.len() + 40);
         if client.wrap(peer, datagram, &mut wrapped) {
-            self.outbox.push_back(RelayOutput::Command(index, RelayCommand::Send(wrapped.into())));
+            self.outbox.push_back(TurnClientsOutput::Command(
+                index,
+                TurnTransportCommand::Send(wrapped.into()),
+            ));
         }
-        self.drain(index);
+        self.collect_outputs(index);
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let due = |relay: &Relay| match &relay.state {
-            RelayState::Waiting(due) => Some(*due),
-            RelayState::Running { client, .. } => client.poll_timeout(),
-            RelayState::Opening | RelayState::Over => None,
+        let due = |entry: &Client| match &entry.state {
+            ClientState::Waiting(due) => Some(*due),
+            ClientState::Running { client, .. } => client.poll_timeout(),
+            ClientState::Opening | ClientState::Over => None,
         };
-        self.relays.iter().filter_map(due).min()
+        self.clients.iter().filter_map(due).min()
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        let udp = self.relays.iter().any(|r| r.is_allocated(RelayTransport::Udp));
-        for index in 0..self.relays.len() {
-            let Some(relay) = self.relays.get_mut(index) else { continue };
+        let udp = self.clients.iter().any(|r| r.is_allocated(TurnTransport::Udp));
+        for index in 0..self.clients.len() {
+            let Some(entry) = self.clients.get_mut(index) else { continue };
             let Ok(index) = u8::try_from(index) else { continue };
-            match &mut relay.state {
-                RelayState::Waiting(due) if *due <= now => {
-                    let needed = !udp || relay.server.transport == RelayTransport::Udp;
+            match &mut entry.state {
+                ClientState::Waiting(due) if *due <= now => {
+                    let needed = !udp || entry.server.transport == TurnTransport::Udp;
                     if needed {
-                        relay.state = RelayState::Opening;
-                        self.outbox.push_back(RelayOutput::Command(
+                        entry.state = ClientState::Opening;
+                        self.outbox.push_back(TurnClientsOutput::Command(
                             index,
-                            RelayCommand::Open(relay.server.clone()),
+                            TurnTransportCommand::Open(entry.server.clone()),
                         ));
                     } else {
-                        relay.state = RelayState::Over;
+                        entry.state = ClientState::Over;
                     }
                 }
-                RelayState::Running { client, .. } => {
+                ClientState::Running { client, .. } => {
                     client.handle_timeout(now);
-                    self.drain(index);
+                    self.collect_outputs(index);
                 }
-                RelayState::Waiting(_) | RelayState::Opening | RelayState::Over => {}
+                ClientState::Waiting(_) | ClientState::Opening | ClientState::Over => {}
             }
         }
     }
@@ -274,18 +277,18 @@ impl Relays {
     /// Fresh credentials, for allocations to come; those there are live on with the old ones.
     pub(crate) fn set_credentials(&mut self, servers: &[IceServer]) {
         for (at, username, credential) in turn_servers(servers) {
-            for relay in self.relays.iter_mut().filter(|relay| relay.server == at) {
-                username.clone_into(&mut relay.username);
-                credential.clone_into(&mut relay.credential);
+            for entry in self.clients.iter_mut().filter(|entry| entry.server == at) {
+                username.clone_into(&mut entry.username);
+                credential.clone_into(&mut entry.credential);
             }
         }
     }
 
     /// The network may be another: allocations that failed are tried again.
     pub(crate) fn retry(&mut self, now: Instant) {
-        for relay in &mut self.relays {
-            if matches!(relay.state, RelayState::Over) {
-                relay.state = RelayState::Waiting(now);
+        for entry in &mut self.clients {
+            if matches!(entry.state, ClientState::Over) {
+                entry.state = ClientState::Waiting(now);
             }
         }
         self.handle_timeout(now);
@@ -293,62 +296,65 @@ impl Relays {
 
     /// Gives every allocation back.
     pub(crate) fn close(&mut self, now: Instant) {
-        for index in 0..self.relays.len() {
+        for index in 0..self.clients.len() {
             let Ok(index) = u8::try_from(index) else { continue };
             if let Some(client) = self.client(index) {
                 client.close(now);
             }
-            self.drain(index);
-            self.outbox.push_back(RelayOutput::Command(index, RelayCommand::Close));
+            self.collect_outputs(index);
+            self.outbox.push_back(TurnClientsOutput::Command(index, TurnTransportCommand::Close));
         }
     }
 
-    pub(crate) fn poll_output(&mut self) -> Option<RelayOutput> {
+    pub(crate) fn poll_output(&mut self) -> Option<TurnClientsOutput> {
         self.outbox.pop_front()
     }
 
     /// How the server behind an allocation is reached.
-    pub(crate) fn transport(&self, index: u8) -> Option<RelayTransport> {
-        self.relays.get(usize::from(index)).map(|relay| relay.server.transport)
+    pub(crate) fn transport(&self, index: u8) -> Option<TurnTransport> {
+        self.clients.get(usize::from(index)).map(|entry| entry.server.transport)
     }
 
     fn client(&mut self, index: u8) -> Option<&mut TurnClient> {
-        match &mut self.relays.get_mut(usize::from(index))?.state {
-            RelayState::Running { client, .. } => Some(client),
-            RelayState::Waiting(_) | RelayState::Opening | RelayState::Over => None,
+        match &mut self.clients.get_mut(usize::from(index))?.state {
+            ClientState::Running { client, .. } => Some(client),
+            ClientState::Waiting(_) | ClientState::Opening | ClientState::Over => None,
         }
     }
 
     fn each_client(&mut self, mut act: impl FnMut(&mut TurnClient)) {
-        for index in 0..self.relays.len() {
+        for index in 0..self.clients.len() {
             let Ok(index) = u8::try_from(index) else { continue };
             if let Some(client) = self.client(index) {
                 act(client);
             }
-            self.drain(index);
+            self.collect_outputs(index);
         }
     }
 
     /// Takes what the client of an allocation has to send and to say.
-    fn drain(&mut self, index: u8) {
-        let Some(relay) = self.relays.get_mut(usize::from(index)) else { return };
-        let RelayState::Running { client, .. } = &mut relay.state else { return };
+    fn collect_outputs(&mut self, index: u8) {
+        let Some(entry) = self.clients.get_mut(usize::from(index)) else { return };
+        let ClientState::Running { client, .. } = &mut entry.state else { return };
         while let Some(bytes) = client.poll_transmit() {
-            self.outbox.push_back(RelayOutput::Command(index, RelayCommand::Send(bytes.into())));
+            self.outbox.push_back(TurnClientsOutput::Command(
+                index,
+                TurnTransportCommand::Send(bytes.into()),
+            ));
         }
         let mut over = false;
         while let Some(event) = client.poll_event() {
             match event {
                 ClientEvent::Allocated { relayed, mapped } => {
-                    self.outbox.push_back(RelayOutput::Allocated {
-                        end: LocalEnd::Relay(index),
+                    self.outbox.push_back(TurnClientsOutput::Allocated {
+                        base: LocalBase::Allocation(index),
                         relayed,
                         mapped,
-                        preference: preference(relay.server.transport, index),
+                        preference: preference(entry.server.transport, index),
                     });
                 }
                 ClientEvent::Failed { reason, .. } => {
-                    debug!("no allocation over {:?}: {reason}", relay.server.transport);
+                    debug!("no allocation over {:?}: {reason}", entry.server.transport);
                     over = true;
                 }
                 ClientEvent::PermissionRefused { code, .. } => {
@@ -358,39 +364,39 @@ impl Relays {
             }
         }
         if over {
-            relay.state = RelayState::Over;
-            self.outbox.push_back(RelayOutput::Gone(LocalEnd::Relay(index)));
-            self.outbox.push_back(RelayOutput::Command(index, RelayCommand::Close));
+            entry.state = ClientState::Over;
+            self.outbox.push_back(TurnClientsOutput::Gone(LocalBase::Allocation(index)));
+            self.outbox.push_back(TurnClientsOutput::Command(index, TurnTransportCommand::Close));
         }
     }
 }
 
-impl Relay {
-    fn is_allocated(&self, transport: RelayTransport) -> bool {
+impl Client {
+    fn is_allocated(&self, transport: TurnTransport) -> bool {
         match &self.state {
-            RelayState::Running { client, .. } => {
+            ClientState::Running { client, .. } => {
                 self.server.transport == transport && client.relayed().is_some()
             }
-            RelayState::Waiting(_) | RelayState::Opening | RelayState::Over => false,
+            ClientState::Waiting(_) | ClientState::Opening | ClientState::Over => false,
         }
     }
 }
 
 /// Every `turn:` URI that can be used, with its credentials.
-fn turn_servers(servers: &[IceServer]) -> impl Iterator<Item = (RelayServer, &str, &str)> {
+fn turn_servers(servers: &[IceServer]) -> impl Iterator<Item = (IceServerEndpoint, &str, &str)> {
     servers.iter().flat_map(|server| {
         let credentials = server.username.as_deref().zip(server.credential.as_deref());
-        let turn = server.urls.iter().filter_map(|uri| RelayServer::parse(uri));
+        let turn = server.urls.iter().filter_map(|uri| IceServerEndpoint::parse(uri));
         let turn = turn.filter(|(scheme, _)| *scheme == Scheme::Turn);
         turn.filter_map(move |(_, at)| credentials.map(|(name, secret)| (at, name, secret)))
     })
 }
 
 /// UDP before TCP (RFC 8445 §5.1.2.1: the local preference orders candidates of one type).
-fn preference(transport: RelayTransport, index: u8) -> u16 {
+fn preference(transport: TurnTransport, index: u8) -> u16 {
     let base = match transport {
-        RelayTransport::Udp => 40_000,
-        RelayTransport::Tcp => 20_000,
+        TurnTransport::Udp => 40_000,
+        TurnTransport::Tcp => 20_000,
     };
     base - u16::from(index)
 }
@@ -425,7 +431,7 @@ mod tests {
 
     #[test]
     fn uris_are_read_as_rfc_7065_lays_down() {
-        use RelayTransport::{Tcp, Udp};
+        use TurnTransport::{Tcp, Udp};
         for (uri, expected) in [
             ("turn:example.org", Some((Scheme::Turn, "example.org", 3478, Udp))),
             ("turn:example.org:1?transport=udp", Some((Scheme::Turn, "example.org", 1, Udp))),
@@ -438,7 +444,7 @@ mod tests {
             ("turn:", None),
             ("http://example.org", None),
         ] {
-            let read = RelayServer::parse(uri);
+            let read = IceServerEndpoint::parse(uri);
             let read = read.as_ref().map(|(s, r)| (*s, r.host.as_str(), r.port, r.transport));
             assert_eq!(read, expected, "{uri}");
         }

@@ -4,7 +4,7 @@
 //! the answer may be out of date.
 
 use crate::Datagram;
-use crate::relays::{RelayServer, RelayTransport, Scheme};
+use crate::turn_clients::{IceServerEndpoint, Scheme, TurnTransport};
 use porthole_signaling_proto::IceServer;
 use porthole_turn_proto::StunClient;
 use std::collections::VecDeque;
@@ -23,18 +23,18 @@ const MAX_QUERIES: usize = 64;
 
 /// Asks STUN servers for the reflexive addresses of the shared port.
 #[derive(Debug, Default)]
-pub struct Discovery {
+pub struct ReflexiveGatherer {
     bases: Vec<SocketAddr>,
     servers: Vec<Server>,
     queries: Vec<Query>,
     known: Vec<Known>,
-    resolve: VecDeque<RelayServer>,
+    resolve: VecDeque<IceServerEndpoint>,
     transmits: VecDeque<Datagram>,
 }
 
 #[derive(Debug)]
 struct Server {
-    at: RelayServer,
+    at: IceServerEndpoint,
     addresses: Vec<SocketAddr>,
     asked: Option<Instant>,
     resolving: bool,
@@ -54,7 +54,7 @@ struct Known {
     mapped: SocketAddr,
 }
 
-impl Discovery {
+impl ReflexiveGatherer {
     /// The machine's addresses changed: what was known is worth nothing.
     pub fn set_bases(&mut self, bases: Vec<SocketAddr>) {
         self.bases = bases;
@@ -68,8 +68,8 @@ impl Discovery {
     /// A session begins: asks what is not known well enough.
     pub fn refresh(&mut self, now: Instant, servers: &[IceServer]) {
         let uris = servers.iter().flat_map(|server| &server.urls);
-        for (scheme, at) in uris.filter_map(|uri| RelayServer::parse(uri)) {
-            let stun = scheme == Scheme::Stun && at.transport == RelayTransport::Udp;
+        for (scheme, at) in uris.filter_map(|uri| IceServerEndpoint::parse(uri)) {
+            let stun = scheme == Scheme::Stun && at.transport == TurnTransport::Udp;
             let known = self.servers.iter().any(|server| server.at == at);
             if stun && !known && self.servers.len() < MAX_SERVERS {
                 self.resolve.push_back(at.clone());
@@ -81,11 +81,16 @@ impl Discovery {
                 });
             }
         }
-        self.ask(now);
+        self.start_queries(now);
     }
 
     /// The addresses of a server's name; none if it has none.
-    pub fn handle_resolved(&mut self, now: Instant, at: &RelayServer, addresses: &[SocketAddr]) {
+    pub fn handle_resolved(
+        &mut self,
+        now: Instant,
+        at: &IceServerEndpoint,
+        addresses: &[SocketAddr],
+    ) {
         if let Some(server) = self.servers.iter_mut().find(|server| server.at == *at) {
             server.resolving = false;
             // One for each family will do.
@@ -94,10 +99,10 @@ impl Discovery {
         }
         // A name that is not found may be found for the next session.
         self.servers.retain(|server| server.resolving || !server.addresses.is_empty());
-        self.ask(now);
+        self.start_queries(now);
     }
 
-    fn ask(&mut self, now: Instant) {
+    fn start_queries(&mut self, now: Instant) {
         for server in &mut self.servers {
             let stale = |at: Instant| now.saturating_duration_since(at) >= FRESH;
             if server.addresses.is_empty() || !server.asked.is_none_or(stale) {
@@ -118,11 +123,11 @@ impl Discovery {
                 }
             }
         }
-        self.drain();
+        self.collect_transmits();
     }
 
     /// A STUN answer on the shared port; the base and what it is seen as, if it is one of ours.
-    pub fn handle_answer(
+    pub fn handle_response(
         &mut self,
         from: SocketAddr,
         datagram: &[u8],
@@ -146,7 +151,7 @@ impl Discovery {
     }
 
     /// Whether nothing more will be learned for now.
-    pub fn is_settled(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         let answered = |q: &Query| self.known.iter().any(|k| k.base.is_ipv4() == q.base.is_ipv4());
         self.servers.iter().all(|server| !server.resolving) && self.queries.iter().all(answered)
     }
@@ -161,11 +166,11 @@ impl Discovery {
         for query in &mut self.queries {
             query.client.handle_timeout(now);
         }
-        self.drain();
+        self.collect_transmits();
         self.queries.retain(|query| !query.client.has_failed());
     }
 
-    fn drain(&mut self) {
+    fn collect_transmits(&mut self) {
         for Query { base, server, client } in &mut self.queries {
             while let Some(bytes) = client.poll_transmit() {
                 self.transmits.push_back(Datagram {
@@ -183,7 +188,7 @@ impl Discovery {
     }
 
     /// A name to look up.
-    pub fn poll_resolve(&mut self) -> Option<RelayServer> {
+    pub fn poll_resolve(&mut self) -> Option<IceServerEndpoint> {
         self.resolve.pop_front()
     }
 }

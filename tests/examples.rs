@@ -9,12 +9,12 @@ use std::process::{Child, Command, Stdio};
 const USER: &str = "alice";
 const PASSWORD: &str = "correct horse";
 
-/// The program of an example, which `cargo test` builds beside the tests.
+/// The program of an example. `cargo test --package porthole` builds it beside the tests, but not
+/// when it is told which targets to test.
 fn example(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_BIN_EXE_porthole")).with_file_name("examples");
     let path = folder.join(name);
-    let hint = "`cargo test --package porthole` builds it, `--test examples` alone does not";
-    assert!(path.is_file(), "{} does not exist: {hint}", path.display());
+    assert!(path.is_file(), "run `cargo build --examples`: there is no {}", path.display());
     path
 }
 

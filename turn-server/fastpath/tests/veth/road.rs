@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use porthole_test_support::lab::{Host, Lab, Nat, SERVER_ADDRESS, Side};
+use porthole_test_support::lab::{Host, Lab, SERVER_ADDRESS, Side};
+use porthole_test_support::nat::NatKind;
 use porthole_test_support::wait;
 use porthole_turn_fastpath::{FastPath, Flow, Interfaces, Lifetimes};
 
@@ -48,7 +49,7 @@ pub(crate) struct Ends {
 impl Road {
     pub(crate) fn new(name: &str) -> Result<Self> {
         let lab = Lab::new(name)?;
-        let (client, peer) = (lab.side(Nat::Open)?, lab.side(Nat::Open)?);
+        let (client, peer) = (lab.side(NatKind::Open)?, lab.side(NatKind::Open)?);
         let hosts = [(lab.server(), SERVER_V6), (&client.host, CLIENT_V6), (&peer.host, PEER_V6)];
         for (host, v6) in hosts {
             run(

@@ -1,4 +1,4 @@
-//! Chromium behind NATs of its own: frames are decoded, and over the best path there is.
+//! Chromium behind NATs: frames are decoded, and received over the best possible path.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ const PICTURE_DEADLINE: Duration = Duration::from_secs(40);
 const PATH_DEADLINE: Duration = Duration::from_secs(20);
 /// Two seconds of the test camera.
 const FRAMES: u64 = 60;
-/// As on a poor Wi-Fi.
+/// The loss of a bad Wi-Fi network.
 const LOSS_PERCENT: u8 = 5;
 const LOSSY_FRAMES: u64 = 300;
 const LOSSY_DEADLINE: Duration = Duration::from_secs(30);
-/// A retransmission can be lost too; a key frame mends what is left.
+/// A retransmission can be lost, too; the picture then freezes until the next key frame.
 const MAX_FROZEN_S: f64 = 2.0;
 
 use NatKind::{FullCone, Open, PortRestricted, Restricted, Symmetric, UdpBlocked};
@@ -76,8 +76,8 @@ fn chromium_in_the_gateways_lan_stays_inside_it() {
 }
 
 #[test]
-fn lost_packets_are_sent_again() {
-    scene("lost_packets_are_sent_again", &NEEDS, |scene| {
+fn lost_packets_are_retransmitted() {
+    scene("lost_packets_are_retransmitted", &NEEDS, |scene| {
         let lab = Lab::new("chromium-loss")?;
         let homes = homes(&lab, &[PortRestricted])?;
         let world = World::start(scene, &lab, &homes)?;
@@ -88,15 +88,19 @@ fn lost_packets_are_sent_again() {
         let before = browser.wait_for_picture(PICTURE_DEADLINE)?;
         lab.lose(&side.host, LOSS_PERCENT)?;
         let after = browser.wait_for_frames(LOSSY_FRAMES, LOSSY_DEADLINE)?;
-        let again = after.retransmitted_packets_received - before.retransmitted_packets_received;
+        let retransmitted =
+            after.retransmitted_packets_received - before.retransmitted_packets_received;
         let frozen = after.total_freezes_duration - before.total_freezes_duration;
-        report(&format!("{LOSS_PERCENT} % lost: {again} packets sent again, {frozen:.1} s frozen"));
-        ensure!(again > 0, "nothing was sent again: {after:?}");
+        report(&format!(
+            "{LOSS_PERCENT} % lost: {retransmitted} packets retransmitted, {frozen:.1} s frozen"
+        ));
+        ensure!(retransmitted > 0, "nothing was retransmitted: {after:?}");
         ensure!(frozen <= MAX_FROZEN_S, "the picture froze for {frozen} s: {after:?}");
         Ok(())
     });
 }
 
+/// Plays one pair, and returns the types of its candidates and the number of frames.
 fn play(
     scene: &Scene,
     lab: &Lab,
@@ -116,7 +120,7 @@ fn play(
     Ok(format!("{local} – {remote}, {} frames decoded", sample.frames_decoded))
 }
 
-/// Plays the camera of one gateway until enough frames were decoded over the expected path.
+/// Plays the camera of one gateway until enough frames have been decoded over the expected path.
 fn watch(
     scene: &Scene,
     place: Place<'_>,

@@ -1,5 +1,5 @@
-//! The lab itself: its NATs behave as RFC 4787 names them, and hole punching works between two of
-//! them exactly where the table of paths says so.
+//! The lab itself: its NATs behave as documented, in the words of RFC 4787, and hole punching works
+//! between two of them exactly where the table of paths says so.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
@@ -12,16 +12,16 @@ use porthole_test_support::path::Path;
 use porthole_test_support::program::{Place, Program};
 use porthole_test_support::scene::{Need, scene};
 
-/// A packet crosses the lab in microseconds; this is what a loaded machine may need.
+/// A packet crosses the lab in microseconds; this is for a loaded machine.
 const ARRIVAL: Duration = Duration::from_millis(500);
-/// How long after the last packet an earlier one could still come in by another path.
+/// Time after the last packet in which an earlier one could still arrive by another path.
 const STRAGGLER: Duration = Duration::from_millis(20);
 const TCP_DEADLINE: Duration = Duration::from_secs(5);
 
 use Behaviour::{AddressAndPortDependent, AddressDependent, EndpointIndependent};
 
 #[test]
-fn each_nat_maps_and_filters_as_rfc_4787_names_it() {
+fn each_nat_maps_and_filters_as_documented() {
     //                         mapping, filtering
     let table = [
         (NatKind::Open, EndpointIndependent, EndpointIndependent),
@@ -30,7 +30,7 @@ fn each_nat_maps_and_filters_as_rfc_4787_names_it() {
         (NatKind::PortRestricted, EndpointIndependent, AddressAndPortDependent),
         (NatKind::Symmetric, AddressAndPortDependent, AddressAndPortDependent),
     ];
-    scene("each_nat_maps_and_filters_as_rfc_4787_names_it", &[Need::Lab], |_| {
+    scene("each_nat_maps_and_filters_as_documented", &[Need::Lab], |_| {
         let lab = Lab::new("rfc4787")?;
         let servers = Servers::open(lab.server())?;
         for (nat, mapping, filtering) in table {
@@ -52,20 +52,20 @@ fn udp_blocked_passes_tcp_and_nothing_else() {
         let servers = Servers::open(lab.server())?;
         let client = socket(&side.host)?;
         client.send_to(b"hello", servers.sockets[0].local_addr()?)?;
-        ensure!(receive(&servers.sockets[0], ARRIVAL)?.is_none(), "UDP went through");
+        ensure!(receive(&servers.sockets[0], ARRIVAL)?.is_none(), "UDP is not blocked");
 
         let listener = lab.server().inside(|| TcpListener::bind((SERVER_ADDRESS, 80)))??;
         let address = listener.local_addr()?;
         side.host.inside(|| TcpStream::connect_timeout(&address, TCP_DEADLINE))??;
         let (_, from) = listener.accept()?;
-        ensure!(from.ip() == side.public_address(), "TCP came from {from}");
+        ensure!(from.ip() == side.public_address(), "TCP arrived from {from}");
         Ok(())
     });
 }
 
 #[test]
-fn holes_can_be_punched_exactly_where_the_table_of_paths_says_direct() {
-    let name = "holes_can_be_punched_exactly_where_the_table_of_paths_says_direct";
+fn hole_punching_works_exactly_where_the_table_says_direct() {
+    let name = "hole_punching_works_exactly_where_the_table_says_direct";
     scene(name, &[Need::Lab], |_| {
         let mut wrong = Vec::new();
         for (one, other, path) in pairs() {
@@ -88,8 +88,8 @@ fn hosts_behind_one_router_reach_each_other_inside_the_lan() {
         let neighbour = lab.host_behind(&side)?;
         let (one, other) = (socket(&side.host)?, socket(&neighbour)?);
         one.send_to(b"hello", (neighbour.address(), port(&other)?))?;
-        let from = receive(&other, ARRIVAL)?.context("nothing came")?;
-        ensure!(from.ip() == side.host.address(), "it came from {from}");
+        let from = receive(&other, ARRIVAL)?.context("nothing arrived")?;
+        ensure!(from.ip() == side.host.address(), "it arrived from {from}");
         Ok(())
     });
 }
@@ -104,14 +104,14 @@ fn a_cut_link_carries_nothing_until_it_is_restored() {
         let server = servers.sockets[0].local_addr()?;
         ensure!(servers.reflect(&client, 0).is_ok(), "the link does not work");
         lab.cut(&side.host)?;
-        ensure!(client.send_to(b"hello", server).is_err(), "the host did not notice");
+        ensure!(client.send_to(b"hello", server).is_err(), "sending on a cut link succeeds");
         lab.restore(&side.host)?;
-        ensure!(servers.reflect(&client, 0).is_ok(), "the link did not come back");
+        ensure!(servers.reflect(&client, 0).is_ok(), "the restored link does not work");
 
         lab.lose(&side.host, 100)?;
-        ensure!(servers.reflect(&client, 0).is_err(), "nothing was lost");
+        ensure!(servers.reflect(&client, 0).is_err(), "packets arrive although all are dropped");
         lab.lose(&side.host, 0)?;
-        ensure!(servers.reflect(&client, 0).is_ok(), "something is lost");
+        ensure!(servers.reflect(&client, 0).is_ok(), "packets are dropped although none should be");
         Ok(())
     });
 }
@@ -126,16 +126,20 @@ fn a_lab_leaves_neither_namespace_nor_process_behind() {
         let names = [side.host.name().to_owned(), lab.server().name().to_owned()];
         drop((lab, side));
         for name in names {
-            ensure!(!std::path::Path::new("/run/netns").join(&name).exists(), "{name} is there");
+            ensure!(
+                !std::path::Path::new("/run/netns").join(&name).exists(),
+                "{name} still exists"
+            );
         }
         sleeper.wait(ARRIVAL)?;
         Ok(())
     });
 }
 
-/// Two addresses with two ports each, as NAT behaviour discovery needs them (RFC 5780 §2).
+/// Sockets at two addresses and two ports, as NAT behavior discovery needs them (RFC 5780 §2).
 struct Servers {
-    /// First address first port, first address second port, second address first port.
+    /// At the first address and port, at the first address and second port, and at the second address
+    /// and first port.
     sockets: [UdpSocket; 3],
 }
 
@@ -150,13 +154,14 @@ impl Servers {
         Ok(Self { sockets })
     }
 
-    /// The address under which a client appears to one of the sockets.
+    /// Returns the address from which the packets of a client arrive at one of the sockets.
     fn reflect(&self, client: &UdpSocket, server: usize) -> Result<SocketAddr> {
         let socket = &self.sockets[server];
-        client.send_to(b"who am I", socket.local_addr()?)?;
+        client.send_to(b"hello", socket.local_addr()?)?;
         receive(socket, ARRIVAL)?.with_context(|| format!("nothing arrived at server {server}"))
     }
 
+    /// Measures the mapping behaviour (RFC 4787 §4.1).
     fn mapping(&self, side: &Side) -> Result<Behaviour> {
         let client = socket(&side.host)?;
         let [first, other_port, other_address] = [0, 1, 2].map(|n| self.reflect(&client, n));
@@ -169,18 +174,19 @@ impl Servers {
         })
     }
 
+    /// Measures the filtering behaviour (RFC 4787 §5).
     fn filtering(&self, side: &Side) -> Result<Behaviour> {
         let client = socket(&side.host)?;
         let mapped = self.reflect(&client, 0)?;
-        // From strangers first and from the known server last, whose packet ends the wait.
-        let [known, same_address, stranger] = &self.sockets;
-        for socket in [stranger, same_address, known] {
+        // From the contacted endpoint last, because its packet ends the wait.
+        let [contacted, same_address, other_address] = &self.sockets;
+        for socket in [other_address, same_address, contacted] {
             socket.send_to(b"hello", mapped)?;
         }
         let mut seen = Vec::new();
         while let Some(from) = receive(&client, ARRIVAL)? {
             seen.push(from);
-            if from == known.local_addr()? {
+            if from == contacted.local_addr()? {
                 break;
             }
         }
@@ -188,8 +194,8 @@ impl Servers {
             seen.push(from);
         }
         let saw = |socket: &UdpSocket| Ok::<_, anyhow::Error>(seen.contains(&socket.local_addr()?));
-        ensure!(saw(known)?, "{}: not even the known server's packet came in", side.nat);
-        Ok(match (saw(same_address)?, saw(stranger)?) {
+        ensure!(saw(contacted)?, "{}: the contacted endpoint is filtered", side.nat);
+        Ok(match (saw(same_address)?, saw(other_address)?) {
             (_, true) => EndpointIndependent,
             (true, false) => AddressDependent,
             (false, false) => AddressAndPortDependent,
@@ -197,8 +203,8 @@ impl Servers {
     }
 }
 
-/// Hole punching in its simplest form: both learn how they look from outside, both send there, and
-/// both answer whoever reaches them. True when packets went both ways.
+/// Punches holes in the simplest way: both sides learn their mapped address, send to each other's,
+/// and reply to every packet that arrives. Returns true if packets arrive on both sides.
 fn punch(lab: &Lab, one: &Side, other: &Side) -> Result<bool> {
     const ROUNDS: usize = 5;
     const ROUND: Duration = Duration::from_millis(10);
@@ -235,7 +241,7 @@ fn port(socket: &UdpSocket) -> Result<u16> {
     Ok(socket.local_addr()?.port())
 }
 
-/// Where the next packet comes from, if one comes in time.
+/// Returns the source of the next packet, or `None` if none arrives in time.
 fn receive(socket: &UdpSocket, within: Duration) -> Result<Option<SocketAddr>> {
     socket.set_read_timeout(Some(within))?;
     match socket.recv_from(&mut [0; 64]) {

@@ -1,4 +1,4 @@
-//! Every pair of NATs, with the native viewer: a picture, and over the best path there is.
+//! Every pair of NATs, with the native viewer: video is received over the best possible path.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -13,12 +13,12 @@ use porthole_test_support::scene::{Need, Scene, report, scene};
 use porthole_test_support::viewer::Viewer;
 
 const NEEDS: [Need; 3] = [Need::Lab, Need::Program, Need::Viewer];
-/// ICE settles on the best pair within a few seconds; this is for a loaded machine.
+/// ICE selects the best pair within a few seconds; this is for a loaded machine.
 const PATH_DEADLINE: Duration = Duration::from_secs(20);
 const FRAMES_DEADLINE: Duration = Duration::from_secs(20);
 /// One second of the test camera.
 const FRAMES: u64 = 30;
-/// Viewers that run at once. They wait for timers more than they compute.
+/// Number of viewers that run at a time; they spend most of the time waiting for timers.
 const WORKERS: usize = 4;
 
 #[test]
@@ -72,7 +72,7 @@ fn behind_one_router_media_stays_inside_the_lan() {
     });
 }
 
-/// Plays one pair and says how it went.
+/// Plays one pair, and returns the time until the best path and the types of its candidates.
 fn play(
     scene: &Scene,
     lab: &Lab,
@@ -86,13 +86,13 @@ fn play(
     let (url, place) = (world.server.url(""), Place::On(&side.host));
     let mut viewer = Viewer::start(scene, place, &url, &world.token, gateway.name())?;
     let pair = viewer.wait_for_path(path, PATH_DEADLINE)?;
-    let settled = start.elapsed();
+    let elapsed = start.elapsed();
     check_relay_protocol(nat, &pair)?;
     viewer.wait_for_frames(FRAMES, FRAMES_DEADLINE)?;
-    Ok(format!("{:5} ms  {} – {}", settled.as_millis(), pair.local.kind, pair.remote.kind))
+    Ok(format!("{:5} ms  {} – {}", elapsed.as_millis(), pair.local.kind, pair.remote.kind))
 }
 
-/// Without UDP a side reaches its TURN server over TCP.
+/// Checks that a side without UDP reaches its TURN server over TCP.
 fn check_relay_protocol(nat: NatKind, pair: &Pair) -> Result<()> {
     let protocol = pair.local.relay_protocol.as_deref();
     ensure!(

@@ -1,4 +1,5 @@
-//! What `porthole netcheck` says of each NAT, asking coturn at two addresses (RFC 5780).
+//! The results of `porthole netcheck` behind each NAT (RFC 5780), with coturn and with Porthole's own
+//! server.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -21,7 +22,7 @@ fn netcheck_names_each_nat() {
     scene("netcheck_names_each_nat", &needs, |scene| {
         let lab = Lab::new("netcheck")?;
         let _server = start_coturn(scene, &lab)?;
-        name_each_nat(&lab)
+        check_each_nat(&lab)
     });
 }
 
@@ -30,12 +31,13 @@ fn netcheck_names_each_nat_with_our_own_server() {
     let needs = [Need::Lab, Need::Program];
     scene("netcheck_names_each_nat_with_our_own_server", &needs, |scene| {
         let lab = Lab::new("netcheck-ours")?;
-        let _server = start_ours(scene, &lab)?;
-        name_each_nat(&lab)
+        let _server = start_porthole(scene, &lab)?;
+        check_each_nat(&lab)
     });
 }
 
-fn name_each_nat(lab: &Lab) -> Result<()> {
+/// Checks the class, mapping and filtering that netcheck finds behind each NAT.
+fn check_each_nat(lab: &Lab) -> Result<()> {
     let (none, address) = ("endpoint-independent", "address-dependent");
     let address_and_port = "address-and-port-dependent";
     for (nat, class, mapping, filtering) in [
@@ -46,8 +48,8 @@ fn name_each_nat(lab: &Lab) -> Result<()> {
         (NatKind::Symmetric, "symmetric", address_and_port, address_and_port),
     ] {
         let side = lab.side(nat)?;
-        // The server is up when it answers; a question opens no NAT for long enough to matter.
-        let found = wait::until("an answer", READY_DEADLINE, || {
+        // The server may still be starting. A request opens a NAT for too short a time to matter.
+        let found = wait::until("the server responds", READY_DEADLINE, || {
             let found = netcheck(Place::On(&side.host))?;
             Ok((!found["nat"].is_null()).then_some(found))
         })?;
@@ -59,15 +61,15 @@ fn name_each_nat(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// A public address is no good to others when a firewall drops what they send first.
+/// A public address cannot be reached if a firewall drops unsolicited packets.
 #[test]
-fn netcheck_tells_a_firewall_from_an_open_address() {
+fn netcheck_distinguishes_a_firewall_from_an_open_address() {
     let needs = [Need::Lab, Need::Program, Need::Tool("turnserver")];
-    scene("netcheck_tells_a_firewall_from_an_open_address", &needs, |scene| {
+    scene("netcheck_distinguishes_a_firewall_from_an_open_address", &needs, |scene| {
         let lab = Lab::new("netcheck-firewall")?;
         let _server = start_coturn(scene, &lab)?;
         let side = lab.side(NatKind::Open)?;
-        let found = wait::until("an answer", READY_DEADLINE, || {
+        let found = wait::until("the server responds", READY_DEADLINE, || {
             let found = netcheck(Place::On(&side.host))?;
             Ok((!found["nat"].is_null()).then_some(found))
         })?;
@@ -89,9 +91,9 @@ fn netcheck_tells_a_firewall_from_an_open_address() {
 }
 
 #[test]
-fn netcheck_says_that_udp_is_blocked_and_what_to_do() {
+fn netcheck_reports_blocked_udp_with_advice() {
     let needs = [Need::Lab, Need::Program, Need::Tool("turnserver")];
-    scene("netcheck_says_that_udp_is_blocked_and_what_to_do", &needs, |scene| {
+    scene("netcheck_reports_blocked_udp_with_advice", &needs, |scene| {
         let lab = Lab::new("netcheck-blocked")?;
         let _server = start_coturn(scene, &lab)?;
         let side = lab.side(NatKind::UdpBlocked)?;
@@ -106,12 +108,12 @@ fn netcheck_says_that_udp_is_blocked_and_what_to_do() {
 }
 
 #[test]
-fn netcheck_says_that_there_is_no_ipv6_and_what_to_do() {
+fn netcheck_reports_missing_ipv6_with_advice() {
     let needs = [Need::Lab, Need::Program];
-    scene("netcheck_says_that_there_is_no_ipv6_and_what_to_do", &needs, |_| {
+    scene("netcheck_reports_missing_ipv6_with_advice", &needs, |_| {
         let lab = Lab::new("netcheck-ipv4")?;
         let side = lab.side(NatKind::Open)?;
-        let found = ask(Place::On(&side.host), "2001:db8::1")?;
+        let found = netcheck_of(Place::On(&side.host), "2001:db8::1")?;
         let checks = found["checks"].as_array().context("a list of checks")?;
         for what in ["STUN over UDP", "STUN over TCP"] {
             let check = checks.iter().find(|check| check["what"] == what);
@@ -123,7 +125,7 @@ fn netcheck_says_that_there_is_no_ipv6_and_what_to_do() {
     });
 }
 
-/// coturn at two addresses and two ports of the lab's server.
+/// Starts coturn at two addresses and two ports of the lab's server.
 fn start_coturn(scene: &Scene, lab: &Lab) -> Result<Program> {
     lab.server().add_address(SECOND_ADDRESS)?;
     let mut command = Place::On(lab.server()).command("turnserver");
@@ -139,8 +141,8 @@ fn start_coturn(scene: &Scene, lab: &Lab) -> Result<Program> {
     Program::start(scene, "coturn", &mut command)
 }
 
-/// `porthole turn` at the same addresses and ports.
-fn start_ours(scene: &Scene, lab: &Lab) -> Result<Program> {
+/// Starts `porthole turn` at the same addresses and ports.
+fn start_porthole(scene: &Scene, lab: &Lab) -> Result<Program> {
     lab.server().add_address(SECOND_ADDRESS)?;
     let file = scene.folder().join("turn.toml");
     let text = format!(
@@ -153,12 +155,13 @@ fn start_ours(scene: &Scene, lab: &Lab) -> Result<Program> {
 }
 
 fn netcheck(place: Place<'_>) -> Result<Value> {
-    ask(place, &SERVER_ADDRESS.to_string())
+    netcheck_of(place, &SERVER_ADDRESS.to_string())
 }
 
-fn ask(place: Place<'_>, server: &str) -> Result<Value> {
+/// Runs `porthole netcheck --json` against a server.
+fn netcheck_of(place: Place<'_>, server: &str) -> Result<Value> {
     let output =
         place.command(binary()?).args(["netcheck", "--server", server, "--json"]).output()?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    serde_json::from_slice(&output.stdout).with_context(|| format!("netcheck said {said}"))
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    serde_json::from_slice(&output.stdout).with_context(|| format!("netcheck printed {errors}"))
 }

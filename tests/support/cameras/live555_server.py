@@ -1,14 +1,14 @@
 #!/usr/bin/python3
-"""An RTSP camera for tests, served by live555: its proxy server before a GStreamer camera.
+"""An RTSP camera for tests, served by live555's proxy server in front of a GStreamer camera.
 
-Debian 12 has no live555, Debian's unstable release has: unless it is installed, its binaries are
-fetched once with apt from the mirror this machine already uses, unpacked into --cache and run
-with the C library they were built for. Nothing is installed. Several of these scripts may share a
-cache: one fetches, the others wait for it.
+Debian 12 has no live555, but Debian unstable has. Unless it is installed, its binaries are downloaded
+once with apt from the mirror that this machine uses, unpacked into --cache and run with the C library
+for which they were built. Nothing is installed. Several scripts may share a cache: one downloads, the
+others wait for it.
 
-Prints "ready PORT" once a stream can be described, and ends with SIGTERM or when its standard
-input ends; then the GStreamer camera ends too, as it does when this script is killed.
-The path is always /proxyStream.
+The script prints "ready PORT" once the stream can be described. It ends on SIGTERM or when its
+standard input ends. The GStreamer camera then ends, too, even if this script is killed.
+The path of the stream is always /proxyStream.
 """
 
 import argparse
@@ -33,15 +33,15 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", required=True, type=pathlib.Path)
     parser.add_argument("--port", type=int, default=8555)
-    parser.add_argument("--fetch-only", action="store_true", help="fill the cache and end")
-    parser.add_argument("--stdin", action="store_true", help="end when standard input ends")
+    parser.add_argument("--fetch-only", action="store_true", help="fill the cache and exit")
+    parser.add_argument("--stdin", action="store_true", help="exit when standard input ends")
     parser.add_argument("camera", nargs="*", help="options of rtsp_server.py, after --")
     return parser.parse_args()
 
 
 @contextlib.contextmanager
 def locked(cache):
-    """Lets one at a time fill the cache; the lock ends with its owner."""
+    """Locks the cache, so that only one process fills it; the lock ends with its owner."""
     cache.mkdir(parents=True, exist_ok=True)
     with open(cache / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -49,7 +49,7 @@ def locked(cache):
 
 
 def installed_or_fetched(cache):
-    """The command that runs the proxy, without arguments."""
+    """Returns the command of the proxy, without arguments."""
     installed = shutil.which(PROXY)
     if installed:
         return [installed]
@@ -62,9 +62,9 @@ def installed_or_fetched(cache):
 
 
 def fetch(cache, root):
-    """Downloads and unpacks all that is needed; the mirror and its keys are the machine's own."""
+    """Downloads and unpacks the packages, from the machine's own mirror and with its keys."""
     for folder in ["debs", "unpacking"]:
-        # What an earlier try left.
+        # Left over from an earlier attempt.
         shutil.rmtree(cache / folder, ignore_errors=True)
     for folder in ["lists/partial", "archives/partial", "debs"]:
         (cache / folder).mkdir(parents=True, exist_ok=True)
@@ -81,12 +81,12 @@ def fetch(cache, root):
     unpacked = cache / "unpacking"
     for package in sorted((cache / "debs").glob("*.deb")):
         subprocess.run(["dpkg-deb", "-x", package, unpacked], check=True, timeout=60)
-    # The last step: a cache that has this folder is complete.
+    # The last step: the cache is complete if this folder exists.
     unpacked.rename(root)
 
 
 def needed(options):
-    """The package and all it depends on, whose names change with each of its releases."""
+    """Returns the package and all its dependencies, whose names change with each release."""
     command = ["apt-cache", *options, "depends", "--recurse", "--no-recommends", "--no-suggests",
                "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances", "livemedia-utils"]
     listed = subprocess.run(command, check=True, timeout=60, capture_output=True, text=True)
@@ -95,7 +95,7 @@ def needed(options):
 
 
 def mirror():
-    """The Debian mirror that apt is set up with."""
+    """Returns the Debian mirror in the configuration of apt."""
     command = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN) $(LABEL)",
                "Created-By: Packages"]
     listed = subprocess.run(command, check=True, timeout=30, capture_output=True, text=True)
@@ -103,7 +103,7 @@ def mirror():
         uri, _, origin = line.partition(" ")
         if origin == "Debian Debian":
             return uri
-    sys.exit("apt knows no Debian mirror: run apt-get update first")
+    sys.exit("apt has no Debian mirror: run apt-get update first")
 
 
 def start_camera(options):
@@ -122,12 +122,12 @@ def start_proxy(proxy, port, camera_port):
 
 
 def die_with_the_script():
-    """The kernel's way: nothing else is left to do it when the script is killed."""
+    """Makes the kernel kill the proxy when the script is killed, which nothing else would do."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def describable(port):
-    """Whether the proxy has learnt the camera's stream; until then it answers 404."""
+    """Returns true if the proxy has the camera's stream; until then it responds with 404."""
     request = (f"DESCRIBE rtsp://127.0.0.1:{port}/proxyStream RTSP/1.0\r\n"
                "CSeq: 1\r\nAccept: application/sdp\r\n\r\n")
     try:
@@ -160,7 +160,7 @@ def main():
             wait.start()
         while not ended.wait(timeout=0.2):
             if proxy.poll() is not None:
-                sys.exit("live555 ended by itself")
+                sys.exit("live555 has ended")
     finally:
         proxy.kill()
         camera.kill()

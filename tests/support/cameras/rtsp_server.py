@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """An RTSP camera for tests: GStreamer's RTSP server with a moving test picture.
 
-Prints "ready PORT" once it listens, and ends with SIGTERM or when its standard input ends.
-Needs the packages python3-gi, gir1.2-gst-rtsp-server-1.0 and GStreamer's good, bad and ugly
+The script prints "ready PORT" once it listens. It ends on SIGTERM or when its standard input ends.
+It needs the packages python3-gi, gir1.2-gst-rtsp-server-1.0 and GStreamer's good, bad and ugly
 plugins.
 """
 
@@ -31,7 +31,7 @@ ENCODERS = {
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--address", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
+    parser.add_argument("--port", type=int, default=0, help="0 means any free port")
     parser.add_argument("--path", default="/camera")
     parser.add_argument("--codec", choices=ENCODERS, default="h264")
     parser.add_argument("--size", default="640x360")
@@ -40,12 +40,12 @@ def arguments():
     parser.add_argument("--keyframe-interval", type=float, default=1.0, help="in seconds")
     parser.add_argument("--user")
     parser.add_argument("--password", default="")
-    parser.add_argument("--basic", action="store_true", help="basic instead of digest")
+    parser.add_argument("--basic", action="store_true", help="basic instead of digest authentication")
     parser.add_argument("--mtu", type=int, default=1400)
     parser.add_argument(
-        "--sets-in-sdp-only", action="store_true", help="no parameter sets within the stream"
+        "--sets-in-sdp-only", action="store_true", help="send no parameter sets within the stream"
     )
-    parser.add_argument("--stdin", action="store_true", help="end when standard input ends")
+    parser.add_argument("--stdin", action="store_true", help="exit when standard input ends")
     return parser.parse_args()
 
 
@@ -64,7 +64,7 @@ def pipeline(options):
 
 
 def protect(server, factory, options):
-    """Only the user may look, and learns whether the password is wrong."""
+    """Restricts the stream to the user."""
     auth = GstRtspServer.RTSPAuth()
     token = GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", "viewer")

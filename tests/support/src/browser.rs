@@ -1,4 +1,4 @@
-//! Chromium, driven by the scripts in `tests/browser/driver` with node.
+//! Chromium, driven with node by the scripts in `tests/browser/driver`.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,52 +14,72 @@ use crate::path::Pair;
 use crate::program::{Place, Program};
 use crate::scene::Scene;
 
-/// A cold start of Chromium on a loaded machine.
+/// Time for a cold start of Chromium on a loaded machine.
 const LAUNCH_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Whether a browser can be driven here; if not, why not. Installs the driver's one npm package.
+/// Checks that a browser can be driven here, and installs the driver's npm package.
+///
+/// # Errors
+///
+/// Returns a sentence about what is missing.
 pub fn available() -> Result<(), String> {
     static AVAILABLE: OnceLock<Result<(), String>> = OnceLock::new();
     AVAILABLE.get_or_init(|| probe().map_err(|error| format!("no browser: {error:#}"))).clone()
 }
 
-/// A running script with its Chromium. Both end when it is dropped.
+/// A running script with its Chromium; both end when it is dropped.
 #[derive(Debug)]
 pub struct Browser {
+    /// The script, whose standard output has one JSON line per event.
     pub program: Program,
 }
 
-/// What `getStats` said, as `page/stats.js` sums it up.
+/// A summary of `getStats`, as `page/stats.js` makes it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Sample {
-    /// Since the watching began.
+    /// Time since the page began to play, in milliseconds.
     pub at_ms: f64,
-    /// How many connections the page has made.
+    /// Number of peer connections that the page has made.
     pub connections: u32,
+    /// The state of the current peer connection (W3C `RTCPeerConnectionState`).
     pub connection_state: String,
+    /// The MIME type of the video codec.
     pub codec: Option<String>,
+    /// `framesReceived`: complete frames received.
     pub frames_received: u64,
+    /// `framesDecoded`: frames decoded.
     pub frames_decoded: u64,
+    /// `framesDropped`: frames dropped before they were shown.
     pub frames_dropped: u64,
+    /// `keyFramesDecoded`: key frames decoded.
     pub key_frames_decoded: u64,
+    /// `freezeCount`: number of freezes.
     pub freeze_count: u64,
-    /// In seconds.
+    /// Duration of all freezes, in seconds.
     pub total_freezes_duration: f64,
+    /// Width of the last decoded frame in pixels.
     pub frame_width: u32,
+    /// Height of the last decoded frame in pixels.
     pub frame_height: u32,
+    /// `packetsReceived`: RTP packets received.
     pub packets_received: u64,
+    /// `packetsLost`: RTP packets lost; negative if duplicates arrived (RFC 3550 §6.4.1).
     pub packets_lost: i64,
+    /// `retransmittedPacketsReceived`: RTX packets received.
     pub retransmitted_packets_received: u64,
+    /// `nackCount`: NACKs sent.
     pub nack_count: u64,
+    /// `pliCount`: picture loss indications sent.
     pub pli_count: u64,
-    /// In seconds.
+    /// Jitter of the RTP packets, in seconds.
     pub jitter: f64,
+    /// The selected candidate pair.
     pub pair: Option<Pair>,
 }
 
 impl Browser {
-    /// A plain WHEP player that plays until it is dropped.
+    /// Starts a plain WHEP player that plays until it is dropped.
     pub fn whep(
         scene: &Scene,
         name: &str,
@@ -76,7 +96,7 @@ impl Browser {
         )
     }
 
-    /// One of the scripts, with its arguments.
+    /// Starts one of the scripts with its arguments.
     pub fn script(
         scene: &Scene,
         name: &str,
@@ -91,7 +111,7 @@ impl Browser {
         Ok(Self { program })
     }
 
-    /// Waits until the script has done all that it was told.
+    /// Waits until the script has ended successfully.
     pub fn finish(&mut self, deadline: Duration) -> Result<()> {
         let status = self.program.wait(deadline)?;
         if status.success() {
@@ -102,21 +122,22 @@ impl Browser {
         bail!("the browser script failed: {}", message?.unwrap_or_else(|| status.to_string()))
     }
 
-    /// The newest line that the closure accepts.
+    /// Returns what the closure makes of the latest line for which it returns a value.
     pub fn last<T>(&self, pick: impl Fn(&Value) -> Option<T>) -> Result<Option<T>> {
         Ok(self.program.events()?.iter().rev().find_map(pick))
     }
 
+    /// Returns all samples so far.
     pub fn samples(&self) -> Result<Vec<Sample>> {
         samples(&self.program)
     }
 
-    /// The newest sample.
+    /// Returns the latest sample.
     pub fn sample(&self) -> Result<Sample> {
         parse(self.last(event("stats"))?.context("no statistics yet")?)
     }
 
-    /// Waits for a sample taken from now on that the closure accepts.
+    /// Waits for a sample, taken after this call, that the closure accepts.
     pub fn wait_for_sample(
         &mut self,
         what: &str,
@@ -137,7 +158,7 @@ impl Browser {
         self.wait_for_sample(what, deadline, |sample| sample.frames_decoded > 0)
     }
 
-    /// Waits until two samples in a row, a second apart, show no new frame.
+    /// Waits until two consecutive samples, a second apart, have the same number of frames.
     pub fn wait_for_standstill(&mut self, deadline: Duration) -> Result<Sample> {
         let seen = self.samples()?.len();
         self.program.wait_for("the picture stands still", deadline, |program| {
@@ -148,7 +169,7 @@ impl Browser {
         })
     }
 
-    /// Waits until this many more frames are decoded.
+    /// Waits until this many more frames have been decoded.
     pub fn wait_for_frames(&mut self, more: u64, deadline: Duration) -> Result<Sample> {
         let enough = self.sample()?.frames_decoded + more;
         let what = format!("{more} more frames are decoded");
@@ -156,12 +177,12 @@ impl Browser {
     }
 }
 
-/// Picks lines of one kind.
+/// Returns a function that accepts the events with this name.
 pub fn event(name: &'static str) -> impl Fn(&Value) -> Option<Value> {
     move |value| (value["event"] == name).then(|| value.clone())
 }
 
-/// Where the scripts are.
+/// Returns the folder of the scripts and their pages.
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../browser")
 }
@@ -180,7 +201,7 @@ fn probe() -> Result<()> {
     Command::new("node").arg("--version").output().context("node is not installed")?;
 
     let folder = folder();
-    // Several test processes may find the package missing at once.
+    // Several test processes may want to install at the same time.
     let lock = File::open(folder.join("package-lock.json"))?;
     lock.lock()?;
     let installed = folder.join("node_modules/.package-lock.json");

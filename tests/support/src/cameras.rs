@@ -1,4 +1,4 @@
-//! Real sources of video: what a camera, an encoder or another program would send.
+//! Video sources of other projects, which behave as cameras and encoders do.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,24 +12,25 @@ use crate::ports::free_port;
 use crate::program::Program;
 use crate::scene::{Need, Scene};
 
-/// Debian's, which has Debian's GStreamer bindings.
+/// Debian's interpreter, for Debian's GStreamer bindings.
 const PYTHON: &str = "/usr/bin/python3";
-/// Python and GStreamer start in a second or two; live555 then takes another to look at its camera.
+/// Python and GStreamer start within two seconds; live555 then needs another one to connect to its
+/// camera.
 const READY_DEADLINE: Duration = Duration::from_secs(20);
 
-/// A kind of source; all of them are H.264, 640 × 360, 30 frames a second, a key frame every 2 s,
-/// unless told otherwise.
+/// A kind of source. By default all send H.264, 640 × 360 pixels, 30 frames per second and a key
+/// frame every 2 s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// GStreamer's RTSP server.
     GstreamerRtsp,
-    /// live555's RTSP server, which has its picture from a camera of GStreamer.
+    /// live555's RTSP proxy, which gets its stream from GStreamer's RTSP server.
     Live555,
-    /// ffmpeg, which sends RTP and knows nothing of who receives it.
+    /// ffmpeg, which pushes RTP to a port.
     FfmpegRtp,
 }
 
-/// A source on loopback that can be ended and started again at the same address.
+/// A source on loopback that can be stopped and started again at the same address.
 #[derive(Debug)]
 pub struct Camera<'a> {
     scene: &'a Scene,
@@ -41,8 +42,10 @@ pub struct Camera<'a> {
 }
 
 impl Kind {
+    /// Every kind of source.
     pub const ALL: [Self; 3] = [Self::GstreamerRtsp, Self::Live555, Self::FfmpegRtp];
 
+    /// Returns the name used in logs.
     pub fn name(self) -> &'static str {
         match self {
             Self::GstreamerRtsp => "gstreamer-rtsp",
@@ -51,6 +54,7 @@ impl Kind {
         }
     }
 
+    /// Returns the need of a test that uses this kind.
     pub fn need(self) -> Need {
         match self {
             Self::GstreamerRtsp => Need::GstreamerRtsp,
@@ -79,22 +83,23 @@ impl Kind {
 }
 
 impl<'a> Camera<'a> {
-    /// A camera that is not there yet, at a free port.
+    /// Creates a camera at a free port, not started yet.
     pub fn new(scene: &'a Scene, kind: Kind) -> Result<Self> {
         Self::with_flags(scene, kind, &[])
     }
 
-    /// The same with these flags for its program.
+    /// Creates a camera with these additional flags for its program.
     pub fn with_flags(scene: &'a Scene, kind: Kind, flags: &[&str]) -> Result<Self> {
         let flags = flags.iter().map(ToString::to_string).collect();
         Ok(Self { scene, kind, address: free_port()?, flags, starts: 0, program: None })
     }
 
+    /// Returns the address where the camera serves or, for RTP, sends to.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What a gateway is given for it.
+    /// Returns the source for the configuration of a gateway.
     pub fn source(&self) -> String {
         match self.kind {
             Kind::GstreamerRtsp => format!("rtsp://{}/camera", self.address),
@@ -103,11 +108,11 @@ impl<'a> Camera<'a> {
         }
     }
 
-    /// Starts it, and returns when its stream can be asked for.
+    /// Starts the camera, and returns once its stream can be requested.
     pub fn start(&mut self) -> Result<()> {
         let mut command = self.kind.command(self.address)?;
         command.args(&self.flags);
-        // Each start has a log of its own: what an earlier one said does not count.
+        // Each start has its own log, so that the output of an earlier one does not count.
         self.starts += 1;
         let name = format!("{}-{}-{}", self.kind.name(), self.address.port(), self.starts);
         let mut program = Program::start(self.scene, &name, &mut command)?;
@@ -120,13 +125,13 @@ impl<'a> Camera<'a> {
         Ok(())
     }
 
-    /// Ends it without a warning.
+    /// Kills the program of the camera.
     pub fn kill(&mut self) -> Result<()> {
         self.program.take().context("the camera is not running")?.kill()
     }
 }
 
-/// Whether GStreamer's RTSP server can be run here.
+/// Checks that GStreamer's RTSP server can run here; an error says what is missing.
 pub(crate) fn gstreamer() -> Result<()> {
     const IMPORT: &str = "import gi; gi.require_version('GstRtspServer', '1.0')";
     let output = Command::new(PYTHON).args(["-c", IMPORT]).output();
@@ -135,21 +140,21 @@ pub(crate) fn gstreamer() -> Result<()> {
     Ok(())
 }
 
-/// Whether live555 can be run here; if not, why not. Fetches it where it is not installed.
+/// Downloads live555 unless it is installed; an error says why it cannot run here.
 pub(crate) fn live555() -> Result<(), String> {
     static AVAILABLE: OnceLock<Result<(), String>> = OnceLock::new();
     let probe = || {
         gstreamer()?;
         let output = live555_script()?.arg("--fetch-only").output()?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{}", said.lines().last().unwrap_or_default());
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{}", errors.lines().last().unwrap_or_default());
         Ok(())
     };
     let result = AVAILABLE.get_or_init(|| probe().map_err(|error| format!("no live555: {error}")));
     result.clone()
 }
 
-/// All tests of a target folder share what is fetched.
+/// Returns the command of the script, whose downloads all tests of a target folder share.
 fn live555_script() -> Result<Command> {
     let exe = std::env::current_exe()?;
     // target/<profile>/deps/<test>
@@ -159,7 +164,7 @@ fn live555_script() -> Result<Command> {
     Ok(command)
 }
 
-/// Where the scripts are.
+/// Returns the folder of the scripts.
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("cameras")
 }

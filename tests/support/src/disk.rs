@@ -1,4 +1,4 @@
-//! A disk so small that a test can fill it.
+//! A disk that is small enough for a test to fill it.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
@@ -11,20 +11,25 @@ use nix::unistd::Pid;
 
 use crate::scene::Scene;
 
-/// What the kernel hands out at a time.
+/// The unit in which the kernel allocates memory for a disk, in bytes.
 const PAGE: u64 = 4096;
-/// Every disk of ours is called `porthole-<pid>`, so that a later run knows whose it was.
+/// Disks are named `porthole-<pid>`, so that a later run can remove those of a process that ended.
 const PREFIX: &str = "porthole-";
+/// The file that fills the disk.
 const BALLAST: &str = "ballast";
 
-/// A disk in memory. Taken away when dropped.
+/// A disk in memory, unmounted when dropped.
 #[derive(Debug)]
 pub struct SmallDisk {
     folder: PathBuf,
 }
 
 impl SmallDisk {
-    /// A disk of this many pages of 4 kB, in a folder of the scene.
+    /// Mounts a disk of this many pages of 4 kB in a folder of the scene.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the process may not mount a file system.
     pub fn new(scene: &Scene, pages: u64) -> Result<Self> {
         sweep();
         let folder = scene.folder().join("disk");
@@ -44,11 +49,12 @@ impl SmallDisk {
         Ok(Self { folder })
     }
 
+    /// Returns the folder where the disk is mounted.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Fills it up to this many free pages.
+    /// Fills the disk until this many pages are free.
     pub fn fill(&self, free: u64) -> Result<()> {
         let mut ballast = OpenOptions::new().create(true).append(true).open(self.ballast())?;
         let page = vec![0; usize::try_from(PAGE)?];
@@ -64,7 +70,7 @@ impl SmallDisk {
         Ok(ballast.set_len(rest)?)
     }
 
-    /// Makes room again.
+    /// Removes what [`Self::fill`] has written.
     pub fn clear(&self) -> Result<()> {
         Ok(std::fs::remove_file(self.ballast())?)
     }
@@ -76,12 +82,12 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Nobody is left to tell: what cannot be taken away now is swept by the next run.
+        // If this fails, the next run unmounts it.
         unmount(&self.folder);
     }
 }
 
-/// Why no disk can be mounted here, if none can.
+/// Mounts a disk for a moment; an error says why that is not possible here.
 pub(crate) fn available() -> Result<(), String> {
     let try_it = || {
         let folder = tempfile::tempdir()?;
@@ -90,12 +96,12 @@ pub(crate) fn available() -> Result<(), String> {
     try_it().map_err(|error| format!("{error:#}"))
 }
 
-/// Lazily, since a program that was killed may still hold a file.
+/// Unmounts lazily, because a killed program may still hold a file.
 fn unmount(folder: &Path) {
     let _ = Command::new("umount").arg("--lazy").arg(folder).output();
 }
 
-/// Takes away the disks of runs that were killed.
+/// Unmounts the disks of processes that no longer exist.
 fn sweep() {
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     for line in mounts.lines() {

@@ -1,4 +1,4 @@
-//! One HTTP request, from the machine or from inside a lab host.
+//! Single HTTP requests, from this machine or from a lab host.
 
 use std::time::Duration;
 
@@ -7,52 +7,60 @@ use serde_json::Value;
 
 use crate::program::Place;
 
+/// Time in which a server must respond.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a server said.
+/// A response, of whatever status.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct Response {
+    /// The HTTP status code.
     pub status: u16,
+    /// The body, which must be UTF-8.
     pub body: String,
 }
 
-/// `GET`, with a Bearer token if there is one.
-pub fn get(place: Place<'_>, url: &str, token: Option<&str>) -> Result<Answer> {
-    let request = || -> Result<Answer> {
+/// Sends a `GET` request, with a bearer token if there is one.
+pub fn get(place: Place<'_>, url: &str, token: Option<&str>) -> Result<Response> {
+    let request = || -> Result<Response> {
         let mut request = agent().get(url);
         if let Some(token) = token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        answer(request.call())
+        receive(request.call())
     };
     place.inside(request)?.with_context(|| format!("GET {url}"))
 }
 
-/// `POST` of JSON, with a Bearer token if there is one.
-pub fn post(place: Place<'_>, url: &str, token: Option<&str>, body: &Value) -> Result<Answer> {
-    let request = || -> Result<Answer> {
+/// Sends a `POST` request with a JSON body, with a bearer token if there is one.
+pub fn post(place: Place<'_>, url: &str, token: Option<&str>, body: &Value) -> Result<Response> {
+    let request = || -> Result<Response> {
         let mut request = agent().post(url);
         if let Some(token) = token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        answer(request.send_json(body))
+        receive(request.send_json(body))
     };
     place.inside(request)?.with_context(|| format!("POST {url}"))
 }
 
-/// `DELETE`, with a Bearer token if there is one.
-pub fn delete(place: Place<'_>, url: &str, token: Option<&str>) -> Result<Answer> {
-    let request = || -> Result<Answer> {
+/// Sends a `DELETE` request, with a bearer token if there is one.
+pub fn delete(place: Place<'_>, url: &str, token: Option<&str>) -> Result<Response> {
+    let request = || -> Result<Response> {
         let mut request = agent().delete(url);
         if let Some(token) = token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        answer(request.call())
+        receive(request.call())
     };
     place.inside(request)?.with_context(|| format!("DELETE {url}"))
 }
 
-impl Answer {
+impl Response {
+    /// Parses the body of a successful response.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the status is 300 or above, or if the body is not JSON.
     pub fn json(&self) -> Result<Value> {
         ensure!(self.status < 300, "status {}: {}", self.status, self.body);
         serde_json::from_str(&self.body).with_context(|| format!("not JSON: {}", self.body))
@@ -62,14 +70,14 @@ impl Answer {
 fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .timeout_global(Some(TIMEOUT))
-        // A refusal is an answer too.
+        // A status of 400 or above is a response, too.
         .http_status_as_error(false)
         .build()
         .into()
 }
 
-fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Answer> {
+fn receive(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Response> {
     let mut response = response?;
     let status = response.status().as_u16();
-    Ok(Answer { status, body: response.body_mut().read_to_string()? })
+    Ok(Response { status, body: response.body_mut().read_to_string()? })
 }

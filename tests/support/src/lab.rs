@@ -1,4 +1,4 @@
-//! The NAT lab: a small internet out of network namespaces, veth pairs and nftables.
+//! The NAT lab: a small internet made of network namespaces, veth pairs and nftables.
 //!
 //! ```text
 //!            server 203.0.113.10          open host 203.0.113.2x
@@ -11,8 +11,8 @@
 //!                                      host 192.168.x.2   host 192.168.x.3
 //! ```
 //!
-//! Needs root. Namespaces carry the process id in their name, are removed when dropped, also while
-//! a test panics, and what a killed run left behind is swept by the next one.
+//! The lab needs root. Namespaces have the process id in their name and are removed when dropped,
+//! even if a test panics; those of a killed run are removed by the next one.
 
 mod netns;
 mod rules;
@@ -32,28 +32,29 @@ use netns::Namespace;
 use crate::nat::NatKind;
 use crate::wait;
 
-/// A home on the internet has one public address out of 203.0.113.20–.249.
+/// Homes have one public address each, from 203.0.113.20 to .249.
 const FIRST_HOME: u8 = 20;
 const MAX_HOMES: u8 = 230;
-/// Hosts of one LAN: 192.168.x.2–.9.
+/// The hosts of a LAN have the addresses 192.168.x.2 to .9.
 const MAX_LAN_HOSTS: u8 = 8;
 
+/// The address of the lab's server.
 pub const SERVER_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
-/// The internet's own address; it answers nobody and forwards nothing, so that a packet to an
-/// address which no router knows vanishes, as it does out there.
+/// The address of the bridge that is the internet. The bridge forwards nothing, so that packets to
+/// an unknown address vanish, as they do on the real internet.
 const INTERNET_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 
-/// Every bridge has this address. Left to itself, a bridge takes the lowest of its ports', and
-/// changes it under those who know it whenever a port is added.
+/// The MAC address of every bridge. By default a bridge uses the lowest address of its ports, which
+/// may change whenever a port is added, although others have it in their ARP tables.
 const BRIDGE_MAC: &str = "02:00:00:00:00:01";
-/// A link carries within milliseconds, or a second later when the first question for the
-/// neighbour's address was lost: that is when the kernel asks again.
+/// A link works within milliseconds, or a second later if the first ARP request was lost: the kernel
+/// repeats it after a second.
 const LINK_DEADLINE: Duration = Duration::from_secs(15);
 const LINK_TRY: Duration = Duration::from_secs(3);
-/// Nobody listens here (discard, RFC 863).
+/// A port where nothing listens (discard, RFC 863).
 const CLOSED_PORT: u16 = 9;
 
-/// One internet with a server on it. Homes are added with [`Lab::side`].
+/// An internet with one server. Homes are added with [`Lab::side`].
 #[derive(Debug)]
 pub struct Lab {
     name: String,
@@ -62,10 +63,12 @@ pub struct Lab {
     homes: AtomicU8,
 }
 
-/// One end of a call: a host, and the router it sits behind, if any.
+/// A home: a host, and the router in front of it, if any.
 #[derive(Debug)]
 pub struct Side {
+    /// The kind of NAT in front of the host.
     pub nat: NatKind,
+    /// The first host of the home.
     pub host: Host,
     router: Option<Router>,
 }
@@ -87,13 +90,17 @@ pub struct Host {
 }
 
 impl Lab {
-    /// Whether labs can be made here; if not, why not.
+    /// Checks that a lab can be created here.
+    ///
+    /// # Errors
+    ///
+    /// Returns a sentence about what is missing.
     pub fn available() -> Result<(), String> {
         static AVAILABLE: OnceLock<Result<(), String>> = OnceLock::new();
         AVAILABLE.get_or_init(|| probe().map_err(|error| format!("no NAT lab: {error:#}"))).clone()
     }
 
-    /// `name` is for people who look at `ip netns` while a test runs.
+    /// Creates an internet with a server. `name` is part of the names of its namespaces.
     pub fn new(name: &str) -> Result<Self> {
         static SWEPT: OnceLock<()> = OnceLock::new();
         static LABS: AtomicU32 = AtomicU32::new(0);
@@ -111,12 +118,12 @@ impl Lab {
         Ok(Self { name, internet, server, homes: AtomicU8::new(0) })
     }
 
-    /// The host for signaling and TURN.
+    /// Returns the host for signaling and TURN.
     pub fn server(&self) -> &Host {
         &self.server
     }
 
-    /// A new home: a host behind its own NAT.
+    /// Adds a home: a host behind its own NAT.
     pub fn side(&self, nat: NatKind) -> Result<Side> {
         let home = self.homes.fetch_add(1, Ordering::Relaxed);
         ensure!(home < MAX_HOMES, "the lab has no public address left");
@@ -131,7 +138,7 @@ impl Lab {
         Ok(Side { nat, host, router: Some(router) })
     }
 
-    /// Another host in the same LAN; behind an open side, another public host.
+    /// Adds another host to the LAN of a home; without a NAT, another public host.
     pub fn host_behind(&self, side: &Side) -> Result<Host> {
         match &side.router {
             Some(router) => router.host(&format!("{}-{}", self.name, router.home)),
@@ -139,11 +146,12 @@ impl Lab {
         }
     }
 
-    /// Pulls the plug of a host. What it had in flight is lost, its routes are gone.
+    /// Takes the network interface of a host down; its routes are removed.
     pub fn cut(&self, host: &Host) -> Result<()> {
         host.namespace.ip("link set eth0 down")
     }
 
+    /// Brings the network interface of a host up again, and waits until it works.
     pub fn restore(&self, host: &Host) -> Result<()> {
         host.namespace.ip(&format!(
             "link set eth0 up
@@ -153,9 +161,13 @@ impl Lab {
         wait_for_link(&host.namespace, host.gateway)
     }
 
-    /// Loses this share of the host's UDP packets, in each direction, from now on.
+    /// Drops this percentage of the host's UDP packets in each direction, from now on.
+    ///
+    /// # Errors
+    ///
+    /// Fails if `percent` is more than 100.
     pub fn lose(&self, host: &Host, percent: u8) -> Result<()> {
-        ensure!(percent <= 100, "{percent} % is more than everything");
+        ensure!(percent <= 100, "{percent} % is more than 100 %");
         let dice = format!("numgen random mod 100 < {}", percent.min(99));
         let dice = if percent == 100 { "" } else { &dice };
         let lose = format!("meta l4proto udp {dice} drop");
@@ -171,7 +183,7 @@ impl Lab {
 }
 
 impl Side {
-    /// The address others see: the router's, or the host's own.
+    /// Returns the public address: the router's, or the host's own without a NAT.
     pub fn public_address(&self) -> Ipv4Addr {
         self.router.as_ref().map_or(self.host.address, |router| router.public)
     }
@@ -214,26 +226,27 @@ impl Router {
 }
 
 impl Host {
+    /// Returns the host's own address, which may be private.
     pub fn address(&self) -> Ipv4Addr {
         self.address
     }
 
-    /// The name of the namespace, for messages.
+    /// Returns the name of the namespace, for messages.
     pub fn name(&self) -> &str {
         self.namespace.name()
     }
 
-    /// A command that will run on this host.
+    /// Returns a command that will run on this host.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         self.namespace.command(program)
     }
 
-    /// Runs a closure on this host, on a thread of its own. Sockets opened in it stay on the host.
+    /// Runs a closure on this host, on a new thread. Sockets opened in it belong to the host.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
         self.namespace.inside(work)
     }
 
-    /// Gives the host one more address of its network, as a server for NAT discovery needs it.
+    /// Adds another address of its network to the host, as NAT behavior discovery needs it.
     pub fn add_address(&self, address: Ipv4Addr) -> Result<()> {
         self.namespace.ip(&format!("addr add {address}/24 dev eth0"))
     }
@@ -252,7 +265,8 @@ fn public_host(internet: &Namespace, name: &str, address: Ipv4Addr) -> Result<Ho
     Ok(Host { namespace, address, gateway: INTERNET_ADDRESS })
 }
 
-/// A cable from `near`, whose end `port` joins a bridge, to an interface of `far`.
+/// Connects `near` and `far` by a veth pair: the end `port` joins a bridge of `near`, the other end
+/// is an interface of `far`.
 fn plug(
     near: &Namespace,
     far: &Namespace,
@@ -275,14 +289,14 @@ fn plug(
 
 /// Waits until a packet crosses from here to the bridge and back.
 ///
-/// A link that is set up is not up yet: the kernel tells a bridge of its port's carrier from a
-/// work queue, and drops without a word what comes before that, questions for addresses too.
+/// A new link does not work at once: the kernel informs a bridge of its port's carrier from a work
+/// queue, and silently drops packets that arrive earlier, ARP requests included.
 fn wait_for_link(here: &Namespace, bridge: Ipv4Addr) -> Result<()> {
     let what = format!("{} reaches {bridge}", here.name());
     wait::until(&what, LINK_DEADLINE, || {
         let address = (bridge, CLOSED_PORT).into();
         let result = here.inside(|| TcpStream::connect_timeout(&address, LINK_TRY))?;
-        // A refusal is an answer.
+        // The refusal shows that the packet arrived.
         Ok(result.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused).then_some(()))
     })
 }
@@ -295,7 +309,7 @@ fn probe() -> Result<()> {
             .output()
             .with_context(|| format!("{tool} is not installed"))?;
     }
-    let namespace = Namespace::create("probe").context("network namespaces cannot be made")?;
+    let namespace = Namespace::create("probe").context("network namespaces cannot be created")?;
     namespace
         .nft(&rules::for_nat(NatKind::Symmetric, Ipv4Addr::LOCALHOST))
         .context("nftables cannot translate addresses")

@@ -1,21 +1,24 @@
-//! What the test crates share.
+//! Code shared by the test crates.
 //!
-//! - [`lab`]: hosts, routers and NATs of every kind, out of network namespaces and nftables.
+//! - [`lab`]: hosts, routers and NATs of every kind, made of network namespaces and nftables.
 //! - [`nat`]: the kinds of NAT, in RFC 4787's words.
-//! - [`scene`]: one test's folder, logs and skip rule.
-//! - [`program`]: a program started, awaited, stopped, its output kept.
-//! - [`porthole`]: the `porthole` program, by its flags.
-//! - [`ports`]: ports for programs that must be told one.
-//! - [`http`]: one request, from the machine or from inside a lab host.
+//! - [`scene`]: the folder and the logs of one test, and the rule for skipping it.
+//! - [`program`]: programs that a test starts, waits for and stops, with their output.
+//! - [`porthole`]: the `porthole` program, driven by its flags.
+//! - [`ports`]: free ports for programs that must be given one.
+//! - [`http`]: single HTTP requests, from this machine or from a lab host.
 //! - [`browser`]: Chromium, driven through the scripts in `tests/browser/driver`.
-//! - [`path`]: direct, relayed or inside the LAN.
-//! - [`cameras`]: real sources of video, from other projects.
-//! - [`python`]: packages from PyPI that are clients of ours.
+//! - [`path`]: the path of media: direct, relayed or inside the LAN.
+//! - [`cameras`]: video sources of other projects.
+//! - [`python`]: a Python interpreter with packages from PyPI.
 //! - [`disk`]: a disk that can be filled.
 //! - [`viewer`]: the native viewer.
+//! - [`wait`]: waiting for a condition, with a deadline.
 //!
 //! Architecture invariant: nothing here knows Porthole's internals. A test drives the program as
 //! its users do: by flags, HTTP and a browser.
+
+#![warn(missing_docs)]
 
 pub mod browser;
 pub mod cameras;

@@ -1,4 +1,4 @@
-//! The way that media takes, as the candidate pair in use tells it.
+//! The path that media takes, derived from the selected candidate pair.
 
 use std::net::Ipv4Addr;
 
@@ -6,46 +6,51 @@ use serde::Deserialize;
 
 use crate::lab::SERVER_ADDRESS;
 
-/// How media gets from one side to the other.
+/// The kind of path between a gateway and a viewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path {
-    /// Between two hosts of one LAN.
+    /// Directly between two hosts of one LAN.
     Lan,
-    /// Between the two hosts, over UDP, through their NATs.
+    /// Directly between the two hosts, over UDP, through their NATs.
     Direct,
     /// Through the TURN server.
     Relay,
 }
 
-/// The candidate pair in use, as the viewer sees it.
+/// The selected candidate pair, as the viewer reports it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pair {
+    /// The viewer's candidate.
     pub local: Candidate,
+    /// The gateway's candidate.
     pub remote: Candidate,
+    /// The latest round-trip time in milliseconds.
     pub round_trip_ms: f64,
 }
 
-/// One end of it.
+/// One candidate of a pair.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Candidate {
-    /// `host`, `srflx`, `prflx` or `relay`.
+    /// The type: `host`, `srflx`, `prflx` or `relay`.
     #[serde(rename = "type")]
     pub kind: String,
+    /// The transport protocol: `udp` or `tcp`.
     pub protocol: String,
-    /// How this side talks to its TURN server.
+    /// The protocol between a relayed candidate and its TURN server: `udp`, `tcp` or `tls`.
     pub relay_protocol: Option<String>,
-    /// Empty for a host candidate that a browser hides behind mDNS.
+    /// The IP address; `None` for a host candidate that a browser hides behind mDNS.
     pub address: Option<String>,
+    /// The port number.
     pub port: u16,
 }
 
 impl Pair {
-    /// The path it means in the lab.
+    /// Returns the path that this pair means in the lab.
     ///
-    /// Not by type alone: a relayed address of which a check comes before its candidate is signaled
-    /// is peer-reflexive to the receiver.
+    /// The type of a candidate alone does not tell: if a check from a relayed address arrives before
+    /// its candidate is signaled, the candidate is peer-reflexive to the receiver.
     pub fn path(&self) -> Path {
         let remote = self.remote.address();
         if self.local.kind == "relay" || self.remote.kind == "relay" {
@@ -60,6 +65,7 @@ impl Pair {
 }
 
 impl Candidate {
+    /// Returns the IPv4 address, if the candidate has one.
     pub fn address(&self) -> Option<Ipv4Addr> {
         self.address.as_deref()?.parse().ok()
     }

@@ -1,4 +1,4 @@
-//! The `porthole` program, driven by its flags alone.
+//! The `porthole` program, driven by its flags.
 
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
@@ -9,23 +9,23 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::http::{self, Answer};
+use crate::http::{self, Response};
 use crate::ports::free_port;
 use crate::program::{Place, Program};
 use crate::scene::Scene;
 use crate::wait;
 
-/// Generous: a debug build on a loaded machine hashes, migrates and binds in well under a second.
+/// A debug build hashes, migrates and binds in less than a second; this is for a loaded machine.
 const READY_DEADLINE: Duration = Duration::from_secs(30);
 const HTTP_PORT: u16 = 8080;
 const TURN_PORT: u16 = 3478;
 
-/// The program under test: `PORTHOLE_BIN`, or the one beside the test executable.
+/// Returns the path of the program: `PORTHOLE_BIN`, or the one next to the test executable.
 pub fn binary() -> Result<PathBuf> {
-    beside_the_test("PORTHOLE_BIN", "porthole")
+    next_to_the_test("PORTHOLE_BIN", "porthole")
 }
 
-pub(crate) fn beside_the_test(variable: &str, name: &str) -> Result<PathBuf> {
+pub(crate) fn next_to_the_test(variable: &str, name: &str) -> Result<PathBuf> {
     let path = match std::env::var_os(variable) {
         Some(path) => PathBuf::from(path),
         None => {
@@ -40,7 +40,7 @@ pub(crate) fn beside_the_test(variable: &str, name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Signaling, dashboard and TURN in one process.
+/// A `porthole up` process: signaling, dashboard and TURN.
 #[derive(Debug)]
 pub struct Server<'a> {
     scene: &'a Scene,
@@ -52,19 +52,20 @@ pub struct Server<'a> {
     program: Option<Program>,
 }
 
-/// A gateway in a process of its own.
+/// A `porthole gateway` process.
 #[derive(Debug)]
 pub struct Gateway {
+    /// The running program.
     pub program: Program,
 }
 
 impl<'a> Server<'a> {
-    /// `porthole up` with these flags besides, and waits until it answers.
+    /// Starts `porthole up` with these additional flags, and waits until it responds.
     pub fn start(scene: &'a Scene, place: Place<'a>, flags: &[&str]) -> Result<Self> {
         Self::start_in(scene, place, scene.data("server")?, flags)
     }
 
-    /// The same with this data folder.
+    /// Starts it with this data folder.
     pub fn start_in(
         scene: &'a Scene,
         place: Place<'a>,
@@ -84,7 +85,7 @@ impl<'a> Server<'a> {
         Ok(server)
     }
 
-    /// Starts it, again if it was stopped, with the same ports and data.
+    /// Starts the program again after it was stopped, with the same ports and data.
     pub fn run(&mut self) -> Result<()> {
         let mut command = self.place.command(binary()?);
         command
@@ -97,72 +98,78 @@ impl<'a> Server<'a> {
             .args(&self.flags);
         let mut program = Program::start(self.scene, "server", &mut command)?;
         let url = self.url("/api/v1/session");
-        program.wait_for("the server answers on its HTTP port", READY_DEADLINE, |_| {
+        program.wait_for("the server responds on its HTTP port", READY_DEADLINE, |_| {
             Ok(http::get(self.place, &url, None).ok())
         })?;
         self.program = Some(program);
         Ok(())
     }
 
-    /// Where it listens for HTTP.
+    /// Returns the address where it listens for HTTP.
     pub fn http(&self) -> SocketAddr {
         self.http
     }
 
-    /// Where it listens for STUN and TURN.
+    /// Returns the address where it listens for STUN and TURN.
     pub fn turn(&self) -> SocketAddr {
         self.turn
     }
 
+    /// Returns the data folder.
     pub fn data(&self) -> &Path {
         &self.data
     }
 
+    /// Returns the URL of a path, which starts with `/` or is empty.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.http)
     }
 
-    /// Ends it without a warning.
+    /// Kills the server.
     pub fn kill(&mut self) -> Result<()> {
         self.program.take().context("the server is not running")?.kill()
     }
 
-    /// Ends it as an operator would, and expects exit status 0.
+    /// Stops the server as an operator would, and checks that its exit status is 0.
     pub fn stop(&mut self) -> Result<()> {
         self.program.take().context("the server is not running")?.stop()
     }
 
-    /// Everything it has printed.
+    /// Returns everything that the server has printed.
     pub fn output(&self) -> Result<String> {
         self.program.as_ref().context("the server is not running")?.output()
     }
 
-    /// `porthole claim create`: a claim code.
+    /// Creates a claim code with `porthole claim create`.
     pub fn claim(&self) -> Result<String> {
-        self.ask(&["claim", "create"])
+        self.run_subcommand(&["claim", "create"])
     }
 
-    /// `porthole token create`: an API token. More flags may follow.
+    /// Creates an API token with `porthole token create` and these additional flags.
     pub fn token(&self, role: &str, flags: &[&str]) -> Result<String> {
-        self.ask(&[&["token", "create", "--role", role, "--name", "test"], flags].concat())
+        self.run_subcommand(
+            &[&["token", "create", "--role", role, "--name", "test"], flags].concat(),
+        )
     }
 
-    pub fn get(&self, path: &str, token: Option<&str>) -> Result<Answer> {
+    /// Sends a `GET` request to a path of the server.
+    pub fn get(&self, path: &str, token: Option<&str>) -> Result<Response> {
         http::get(self.place, &self.url(path), token)
     }
 
-    pub fn post(&self, path: &str, token: Option<&str>, body: &Value) -> Result<Answer> {
+    /// Sends a `POST` request to a path of the server.
+    pub fn post(&self, path: &str, token: Option<&str>, body: &Value) -> Result<Response> {
         http::post(self.place, &self.url(path), token, body)
     }
 
-    /// Waits until a camera can be watched.
+    /// Waits until a camera can be watched: it is live, or idle and on demand.
     pub fn wait_for_camera(&mut self, token: &str, id: &str, deadline: Duration) -> Result<()> {
         let ready = |camera: &Value| camera["state"] == "idle" || camera["state"] == "live";
         let what = format!("camera {id} is ready");
         self.wait_for_camera_that(&what, token, id, deadline, ready).map(drop)
     }
 
-    /// Waits until a camera is listed as the closure wants it.
+    /// Waits until the closure accepts the entry of a camera in the list, and returns the entry.
     pub fn wait_for_camera_that(
         &mut self,
         what: &str,
@@ -176,9 +183,9 @@ impl<'a> Server<'a> {
             if let Some(program) = &mut self.program {
                 program.check()?;
             }
-            let answer = http::get(self.place, &self.url("/api/v1/cameras"), Some(token))?;
-            last.clone_from(&answer.body);
-            let cameras = answer.json()?;
+            let response = http::get(self.place, &self.url("/api/v1/cameras"), Some(token))?;
+            last.clone_from(&response.body);
+            let cameras = response.json()?;
             let camera = cameras["cameras"]
                 .as_array()
                 .and_then(|cameras| cameras.iter().find(|camera| camera["id"] == id));
@@ -187,8 +194,8 @@ impl<'a> Server<'a> {
         result.with_context(|| format!("the cameras were {last}"))
     }
 
-    /// Runs a subcommand beside the server, as a script would; it prints one word.
-    fn ask(&self, arguments: &[&str]) -> Result<String> {
+    /// Runs a subcommand next to the server, as a script would, and returns the one word it prints.
+    fn run_subcommand(&self, arguments: &[&str]) -> Result<String> {
         let output =
             self.place.command(binary()?).args(arguments).arg("--data").arg(&self.data).output()?;
         let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -200,8 +207,18 @@ impl<'a> Server<'a> {
     }
 }
 
+impl Drop for Server<'_> {
+    fn drop(&mut self) {
+        // A stop would wait for `turn.drain_s` while a viewer still has an allocation. Tests of an
+        // orderly stop call `stop`.
+        if let Some(program) = self.program.take() {
+            let _ = program.kill();
+        }
+    }
+}
+
 impl Gateway {
-    /// `porthole gateway` with these cameras (id, source), enrolled with a fresh claim code.
+    /// Starts `porthole gateway` with these cameras (id, source) and a new claim code.
     pub fn start(
         scene: &Scene,
         name: &str,

@@ -1,4 +1,4 @@
-//! Ports that stay free until somebody binds them.
+//! Ports that stay free until the test binds them.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
@@ -8,20 +8,20 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result};
 
-/// Below what systems give to sockets that name no port (Linux: from 32768, others: from 49152),
-/// so that none of those takes a port between the look and the use. Above what tests name.
+/// Below the ephemeral ports (Linux: from 32768, others: from 49152), so that no other socket takes a
+/// port between the check and its use. Above the ports that tests name.
 const PORTS: Range<u16> = 21_000..32_000;
-/// How far the first ports of two processes are apart that were started one after the other.
+/// The distance between the first ports of two processes with consecutive process ids.
 const PORTS_OF_A_PROCESS: u32 = 101;
 
-/// A port that is free at every address of this host, for TCP and UDP; with the IPv4 loopback
-/// address. Nobody in this process gets it a second time soon.
+/// Returns the IPv4 loopback address with a port that is free at every address of this host, for TCP
+/// and UDP. The process does not get the same port again until it has used all others.
 pub fn free_port() -> Result<SocketAddr> {
     first_of_free(1)
 }
 
-/// The lower of two such ports, for who takes the next one as well: coturn's echo peer does, for
-/// RTCP, and takes a port that another one of it has.
+/// Returns the lower of two consecutive free ports, for programs that use the next one as well:
+/// coturn's echo peer does, for RTCP, and shares that port with another echo peer.
 pub fn free_pair() -> Result<SocketAddr> {
     first_of_free(2)
 }
@@ -41,10 +41,10 @@ fn first_of_free(wanted: u16) -> Result<SocketAddr> {
     Ok((Ipv4Addr::LOCALHOST, port).into())
 }
 
-/// Where the wildcard address can be bound, every address can.
+/// Returns true if the wildcard addresses can be bound; then every other address can be, too.
 fn is_free(port: u16) -> bool {
     let wildcards = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
-    // A host without IPv6 cannot bind one of them for another reason.
+    // A host without IPv6 fails with another error.
     let is_taken = |error: std::io::Error| error.kind() == ErrorKind::AddrInUse;
     !wildcards.into_iter().any(|ip| {
         TcpListener::bind((ip, port)).is_err_and(is_taken)
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_is_free_for_both_transports_at_every_address_and_given_once() -> Result<()> {
+    fn a_port_is_free_for_both_transports_at_every_address_and_returned_once() -> Result<()> {
         let first = free_port()?;
         assert!(PORTS.contains(&first.port()));
         assert_ne!(free_port()?.port(), first.port());
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_gets_the_upper_port_of_a_pair() -> Result<()> {
+    fn the_upper_port_of_a_pair_is_not_returned_again() -> Result<()> {
         let lower = free_pair()?;
         let upper = SocketAddr::new(lower.ip(), lower.port() + 1);
         assert!(is_free(upper.port()));

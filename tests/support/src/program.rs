@@ -1,4 +1,4 @@
-//! A program that a test starts: its output kept in the scene, its end awaited.
+//! Programs that a test starts and stops, with their output kept in the scene.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -17,16 +17,16 @@ use crate::wait;
 /// Draining sessions and closing a database takes well under a second.
 const STOP_DEADLINE: Duration = Duration::from_secs(15);
 
-/// Where something runs.
+/// The machine on which something runs.
 #[derive(Clone, Copy, Debug)]
 pub enum Place<'a> {
-    /// On this machine, over loopback.
+    /// This machine, over loopback.
     Here,
-    /// On a host in the lab.
+    /// A host in the lab.
     On(&'a Host),
 }
 
-/// A running program. Stopped when dropped.
+/// A running program, stopped when dropped.
 #[derive(Debug)]
 pub struct Program {
     name: String,
@@ -36,6 +36,7 @@ pub struct Program {
 }
 
 impl Place<'_> {
+    /// Returns a command that will run in this place.
     pub fn command(self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         match self {
             Self::Here => Command::new(program),
@@ -43,7 +44,7 @@ impl Place<'_> {
         }
     }
 
-    /// Runs a closure where its sockets belong to this place.
+    /// Runs a closure so that the sockets it opens belong to this place.
     pub fn inside<T: Send>(self, work: impl FnOnce() -> T + Send) -> Result<T> {
         match self {
             Self::Here => Ok(work()),
@@ -53,8 +54,8 @@ impl Place<'_> {
 }
 
 impl Program {
-    /// Starts a command. `name` names its log: `<name>.log` holds what it writes to standard
-    /// error, `<name>.json` what it writes to standard output. A restart appends to both.
+    /// Starts a command. Its standard error goes to `<name>.log` in the scene, its standard output to
+    /// `<name>.json`; a restart appends to both.
     pub fn start(scene: &Scene, name: &str, command: &mut Command) -> Result<Self> {
         let log = scene.folder().join(format!("{name}.log"));
         let output = scene.folder().join(format!("{name}.json"));
@@ -68,23 +69,24 @@ impl Program {
         Ok(Self { name: name.to_owned(), child, log, output })
     }
 
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Everything it has written so far.
+    /// Returns the standard output and standard error so far.
     pub fn output(&self) -> Result<String> {
         let both = [std::fs::read(&self.output)?, std::fs::read(&self.log)?].concat();
         Ok(String::from_utf8_lossy(&both).into_owned())
     }
 
-    /// The JSON lines it has written to standard output so far; other lines are left out.
+    /// Returns the JSON lines of the standard output so far, without the other lines.
     pub fn events(&self) -> Result<Vec<Value>> {
         let text = String::from_utf8_lossy(&std::fs::read(&self.output)?).into_owned();
         Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 
-    /// Fails when the program has ended although it should be running.
+    /// Fails if the program has ended although it should be running.
     pub fn check(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             Some(status) => bail!("{} ended early: {status}", self.name),
@@ -92,24 +94,28 @@ impl Program {
         }
     }
 
-    /// Waits for a condition while the program runs.
+    /// Waits for a condition while the program runs; see [`wait::until`].
+    ///
+    /// # Errors
+    ///
+    /// Fails after the deadline, and as soon as the program has ended without the condition.
     pub fn wait_for<T>(
         &mut self,
         what: &str,
         deadline: Duration,
-        mut ask: impl FnMut(&Self) -> Result<Option<T>>,
+        mut poll: impl FnMut(&Self) -> Result<Option<T>>,
     ) -> Result<T> {
         wait::until(what, deadline, || {
-            // Asked first, so that the last words of a program count.
-            let answer = ask(self)?;
-            if answer.is_none() {
+            // Before the check, so that the last output of a program counts.
+            let value = poll(self)?;
+            if value.is_none() {
                 self.check()?;
             }
-            Ok(answer)
+            Ok(value)
         })
     }
 
-    /// Waits for a JSON line that the closure accepts.
+    /// Waits for a JSON line for which the closure returns a value.
     pub fn wait_for_event<T>(
         &mut self,
         what: &str,
@@ -119,22 +125,22 @@ impl Program {
         self.wait_for(what, deadline, |program| Ok(program.events()?.iter().find_map(&pick)))
     }
 
-    /// Waits for the program to end by itself.
+    /// Waits until the program ends by itself.
     pub fn wait(&mut self, deadline: Duration) -> Result<ExitStatus> {
         let what = format!("the end of {}", self.name);
         wait::until(&what, deadline, || Ok(self.child.try_wait()?))
     }
 
-    /// Asks it to end, as an operator would, and expects it to drain and say so with status 0.
+    /// Stops the program with SIGTERM, as an operator would, and checks that it ends with status 0.
     pub fn stop(mut self) -> Result<()> {
         self.check()?;
         self.signal(Signal::SIGTERM)?;
         let status = self.wait(STOP_DEADLINE)?;
-        ensure!(status.success(), "{} did not end well after SIGTERM: {status}", self.name);
+        ensure!(status.success(), "{} ended with {status} after SIGTERM", self.name);
         Ok(())
     }
 
-    /// Ends it without a warning, as a power cut would.
+    /// Kills the program, as a power cut would.
     pub fn kill(mut self) -> Result<()> {
         self.check()?;
         self.child.kill()?;

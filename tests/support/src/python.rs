@@ -1,4 +1,4 @@
-//! A Python with the packages of `python/requirements.txt`, which Debian does not have.
+//! A Python environment with the packages of `python/requirements.txt`, which are not in Debian.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,19 +6,19 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
 
-/// Whether it can be run here; if not, why not. Installs the packages, once.
+/// Installs the packages once; an error says why the environment cannot be used here.
 pub(crate) fn available() -> Result<(), String> {
     static AVAILABLE: OnceLock<Result<(), String>> = OnceLock::new();
     let probe = || install().map_err(|error| format!("no aioice: {error:#}"));
     AVAILABLE.get_or_init(probe).clone()
 }
 
-/// The interpreter that has them.
+/// Returns the path of the interpreter that has the packages.
 pub fn interpreter() -> Result<PathBuf> {
     Ok(home()?.join("bin/python"))
 }
 
-/// All tests of a target folder share it.
+/// Returns the folder of the environment, which all tests of a target folder share.
 fn home() -> Result<PathBuf> {
     let exe = std::env::current_exe()?;
     // target/<profile>/deps/<test>
@@ -28,7 +28,7 @@ fn home() -> Result<PathBuf> {
 
 fn install() -> Result<()> {
     let (requirements, home) = (requirements(), home()?);
-    // Several test processes may find it missing at once.
+    // Several test processes may want to install at the same time.
     let lock = std::fs::File::open(&requirements)?;
     lock.lock()?;
     let installed = home.join("requirements.txt");
@@ -48,7 +48,7 @@ fn requirements() -> PathBuf {
 
 fn run(command: &mut Command) -> Result<()> {
     let output = command.output().with_context(|| format!("could not start {command:?}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{}", said.lines().last().unwrap_or_default());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}", errors.lines().last().unwrap_or_default());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! One test's folder, its logs, and the rule for a test that cannot run here.
+//! The folder and the logs of one test, and the rule for a test that cannot run here.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -11,46 +11,56 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use crate::{browser, cameras, disk, lab::Lab, porthole, python, viewer};
 
-/// Set to 1 where every test must run: a test that lacks something then fails.
+/// The environment variable that, when set to 1, makes a test fail instead of being skipped.
 const REQUIRE_ALL: &str = "PORTHOLE_REQUIRE_ALL";
-/// Enough to see what went wrong, not enough to bury the sentence that says it.
+/// Lines of each log that an error shows: enough to see what went wrong, and few enough to find the
+/// error.
 const MAX_LOG_LINES: usize = 150;
 
-/// What a test needs of the machine.
+/// A requirement of a test on the machine it runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
+    /// The NAT lab: root, `ip` and `nft`.
     Lab,
+    /// The `porthole` program.
     Program,
+    /// The native viewer.
     Viewer,
+    /// Chromium and node. Tests with a browser run one at a time.
     Browser,
     /// GStreamer's RTSP server, with Debian's Python bindings.
     GstreamerRtsp,
-    /// live555's RTSP server, fetched once where it is not installed.
+    /// live555's RTSP server, downloaded once if it is not installed.
     Live555,
-    /// aioice, from PyPI, fetched once.
+    /// aioice from PyPI, downloaded once.
     Aioice,
-    /// The right to mount a disk.
+    /// Permission to mount a file system.
     SmallDisk,
-    /// A program of this name, installed by the packages that the README lists.
+    /// A program of this name in `PATH`, from the packages that the README lists.
     Tool(&'static str),
-    /// clang, whose version begins so.
+    /// A clang whose version starts with this.
     Clang(&'static str),
-    /// As many files as one process may have open at most.
+    /// A limit of at least this many open files per process.
     OpenFiles(u64),
 }
 
-/// A folder for everything that one test starts. Removed when the test is through; its logs are
-/// shown first when it failed.
+/// A folder for everything that one test starts. It is removed at the end of the test; if the test
+/// failed, its logs are shown first.
 #[derive(Debug)]
 pub struct Scene {
     folder: tempfile::TempDir,
 }
 
-/// Runs a test, or says by name why it cannot run here.
+/// Runs a test, or prints its name and why it cannot run here.
+///
+/// # Panics
+///
+/// Panics if `body` fails, with the logs in the message; and if something is missing although
+/// `PORTHOLE_REQUIRE_ALL` is 1.
 pub fn scene(name: &str, needs: &[Need], body: impl FnOnce(&Scene) -> Result<()>) {
     let missing: Vec<String> = needs.iter().filter_map(|need| need.missing()).collect();
     if missing.is_empty() {
-        // Two browsers would fight over the cores, and what they show is measured in time.
+        // Two browsers would compete for the cores, and the tests measure their timing.
         static BROWSER: Mutex<()> = Mutex::new(());
         let alone = needs.contains(&Need::Browser);
         let _guard = alone.then(|| BROWSER.lock().unwrap_or_else(PoisonError::into_inner));
@@ -61,30 +71,31 @@ pub fn scene(name: &str, needs: &[Need], body: impl FnOnce(&Scene) -> Result<()>
     }
     let message = format!("NOT RUN: {name}: {}", missing.join("; "));
     assert!(std::env::var(REQUIRE_ALL).as_deref() != Ok("1"), "{message}");
-    // Past the capture of the test harness: a test that did not run must be seen.
+    // Not captured by the test harness: a skipped test must be visible.
     let _ = writeln!(std::io::stderr().lock(), "{message}");
 }
 
 impl Scene {
-    /// Runs a part of a test in a folder of its own. An error carries the logs.
+    /// Runs a part of a test in a folder of its own. An error contains the logs.
     pub fn play<T>(name: &str, body: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
         let folder = tempfile::Builder::new().prefix("porthole-test-").tempdir()?;
         let scene = Self { folder };
         body(&scene).map_err(|error| anyhow!("{name}: {error:#}{}", scene.logs()))
     }
 
+    /// Returns the folder of the scene.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// A new, empty folder for the data of `owner`.
+    /// Creates the data folder of `owner` and returns its path.
     pub fn data(&self, owner: &str) -> Result<PathBuf> {
         let path = self.folder().join(format!("{owner}.data"));
         std::fs::create_dir_all(&path).with_context(|| format!("no folder {}", path.display()))?;
         Ok(path)
     }
 
-    /// The ends of all logs.
+    /// Returns the last lines of every log.
     pub fn logs(&self) -> String {
         let mut text = String::new();
         let mut paths: Vec<_> = std::fs::read_dir(self.folder())
@@ -116,7 +127,7 @@ impl Drop for Scene {
 }
 
 impl Need {
-    /// Why it is not there, if it is not.
+    /// Returns why the need is not met, if it is not.
     fn missing(self) -> Option<String> {
         match self {
             Self::Lab => Lab::available().err(),
@@ -143,13 +154,13 @@ fn missing_clang(wanted: &str) -> Option<String> {
     let version = String::from_utf8_lossy(&output.stdout);
     let version = version.trim();
     let is_another = !version.starts_with(wanted);
-    is_another.then(|| format!("it needs clang {wanted}x, not {version}"))
+    is_another.then(|| format!("clang {wanted}x is needed, not {version}"))
 }
 
 fn missing_files(wanted: u64) -> Option<String> {
     match getrlimit(Resource::RLIMIT_NOFILE) {
         Ok((_, hard)) if hard >= wanted => None,
-        Ok((_, hard)) => Some(format!("it needs {wanted} open files, and {hard} are allowed")),
+        Ok((_, hard)) => Some(format!("{wanted} open files are needed, {hard} are allowed")),
         Err(error) => Some(format!("the limit of open files: {error}")),
     }
 }
@@ -159,7 +170,7 @@ fn find_tool(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
-/// Says something about a test that people want to read although it passed.
+/// Prints a line that is shown even if the test passes.
 pub fn report(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

@@ -1,7 +1,7 @@
-//! The native viewer: `porthole-viewer`, which plays a camera and prints what happens.
+//! The native viewer, `porthole-viewer`, which plays a camera without a browser.
 //!
-//! It is called as `porthole-viewer --server URL --token TOKEN --camera ID` and prints JSON lines
-//! until it is ended:
+//! It is started as `porthole-viewer --server URL --token TOKEN --camera ID` and prints JSON lines
+//! until it is stopped:
 //!
 //! ```json
 //! {"event":"path","pair":{"local":{"type":"host","protocol":"udp","relayProtocol":null,
@@ -10,8 +10,8 @@
 //! {"event":"error","message":"…"}
 //! ```
 //!
-//! `path` comes whenever another pair is selected, `frames` with the number of whole frames since
-//! the start, several times a second while it grows.
+//! A `path` line follows each change of the selected candidate pair. A `frames` line has the number
+//! of complete frames since the start; it is printed several times a second while the number grows.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,18 +23,19 @@ use crate::path::{Pair, Path};
 use crate::program::{Place, Program};
 use crate::scene::Scene;
 
-/// `PORTHOLE_VIEWER_BIN`, or the one beside the test executable.
+/// Returns the path of the viewer: `PORTHOLE_VIEWER_BIN`, or the one next to the test executable.
 pub fn binary() -> Result<PathBuf> {
-    crate::porthole::beside_the_test("PORTHOLE_VIEWER_BIN", "porthole-viewer")
+    crate::porthole::next_to_the_test("PORTHOLE_VIEWER_BIN", "porthole-viewer")
 }
 
-/// A running native viewer.
+/// A running native viewer, stopped when dropped.
 #[derive(Debug)]
 pub struct Viewer {
     program: Program,
 }
 
 impl Viewer {
+    /// Starts a viewer of one camera, with the log name `viewer`.
     pub fn start(
         scene: &Scene,
         place: Place<'_>,
@@ -45,7 +46,7 @@ impl Viewer {
         Self::start_as(scene, "viewer", place, server, token, camera)
     }
 
-    /// One of several in a scene, with a log of its own.
+    /// Starts one of several viewers in a scene; `name` is the name of its log.
     pub fn start_as(
         scene: &Scene,
         name: &str,
@@ -59,7 +60,7 @@ impl Viewer {
         Ok(Self { program: Program::start(scene, name, &mut command)? })
     }
 
-    /// Waits until media takes this path, and returns its pair.
+    /// Waits until media takes this path, and returns the selected pair.
     pub fn wait_for_path(&mut self, path: Path, deadline: Duration) -> Result<Pair> {
         let what = format!("media takes the path {path:?}");
         self.program.wait_for(&what, deadline, |program| {
@@ -69,15 +70,15 @@ impl Viewer {
         })
     }
 
-    /// The number of whole frames so far.
+    /// Returns the number of complete frames received so far.
     pub fn frames(&self) -> Result<u64> {
         frames(&self.program.events()?)
     }
 
-    /// Waits until this many more frames have come.
+    /// Waits until this many more frames have been received.
     pub fn wait_for_frames(&mut self, more: u64, deadline: Duration) -> Result<()> {
         let enough = self.frames()? + more;
-        self.program.wait_for(&format!("{more} more frames come"), deadline, |program| {
+        self.program.wait_for(&format!("{more} more frames are received"), deadline, |program| {
             Ok((frames(&program.events()?)? >= enough).then_some(()))
         })
     }

@@ -1,4 +1,4 @@
-//! Waiting: for a condition, with a deadline, and a sentence about what did not happen.
+//! Waiting for a condition, with a deadline and an error that names the condition.
 
 use std::time::{Duration, Instant};
 
@@ -6,16 +6,19 @@ use anyhow::{Result, bail};
 
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Asks until there is an answer. `what` completes the sentence "… did not happen within …".
+/// Calls `poll` every 50 ms until it returns a value.
+///
+/// After `deadline` it fails with a message that ends with `what`, a clause such as "the camera is
+/// live". An error of `poll` is returned at once.
 pub fn until<T>(
     what: &str,
     deadline: Duration,
-    mut ask: impl FnMut() -> Result<Option<T>>,
+    mut poll: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
     let start = Instant::now();
     loop {
-        if let Some(answer) = ask()? {
-            return Ok(answer);
+        if let Some(value) = poll()? {
+            return Ok(value);
         }
         if start.elapsed() > deadline {
             bail!("this did not happen within {deadline:?}: {what}");

@@ -1,4 +1,4 @@
-//! One network namespace: made, entered, swept up.
+//! Network namespaces: creating, entering and removing them.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,12 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// Every namespace of ours is called `porthole-<pid>-…`, so that a later run knows whose it was.
+/// Namespaces are named `porthole-<pid>-…`, so that a later run can remove those of a process that
+/// ended.
 const PREFIX: &str = "porthole-";
 const FOLDER: &str = "/run/netns";
 
+/// A network namespace, removed when dropped.
 #[derive(Debug)]
 pub(super) struct Namespace {
     name: String,
@@ -22,7 +24,7 @@ impl Namespace {
     pub(super) fn create(name: &str) -> Result<Self> {
         let namespace = Self { name: format!("{PREFIX}{}-{name}", std::process::id()) };
         run(Command::new("ip").args(["netns", "add", &namespace.name]), "")?;
-        // IPv4 only: with a global IPv6 address on each side there would be no NAT to get through.
+        // IPv4 only: with a global IPv6 address on each side there would be no NAT to traverse.
         namespace.sysctl("net/ipv6/conf/all/disable_ipv6", "1")?;
         namespace.sysctl("net/ipv6/conf/default/disable_ipv6", "1")?;
         namespace.ip("link set lo up")?;
@@ -54,8 +56,8 @@ impl Namespace {
             .with_context(|| format!("could not write {} in {}", path.display(), self.name))
     }
 
-    /// Runs a closure on a thread of its own that has entered this namespace. A socket opened in
-    /// there stays in there.
+    /// Runs a closure on a new thread that has entered this namespace. A socket opened there stays in
+    /// the namespace.
     pub(super) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
         let file = std::fs::File::open(Path::new(FOLDER).join(&self.name))
             .with_context(|| format!("namespace {} is gone", self.name))?;
@@ -74,12 +76,12 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        // Nobody is left to tell: what cannot be removed now is swept by the next run.
+        // If this fails, the next run removes it.
         let _ = remove(&self.name);
     }
 }
 
-/// Removes what runs of the past left behind: namespaces whose process is no more.
+/// Removes the namespaces of processes that no longer exist.
 pub(super) fn sweep() {
     let Ok(entries) = std::fs::read_dir(FOLDER) else { return };
     for name in entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
@@ -95,7 +97,7 @@ pub(super) fn sweep() {
 fn remove(name: &str) -> Result<()> {
     let pids = Command::new("ip").args(["netns", "pids", name]).output()?.stdout;
     for pid in String::from_utf8_lossy(&pids).lines().filter_map(|line| line.trim().parse().ok()) {
-        // It may have ended meanwhile.
+        // The process may have ended already.
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
     run(Command::new("ip").args(["netns", "del", name]), "")

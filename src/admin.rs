@@ -1,15 +1,15 @@
-//! `porthole token create` and `porthole claim create`: they write to the database, also while
-//! the server runs, and print nothing but what they made.
+//! `porthole token create` and `porthole claim create`, which print only what they create. They may
+//! write to the database while the server runs.
 
 use crate::{
     cli::{NewToken, Role},
     config::Config,
-    data, say,
+    console, data,
 };
 use porthole_signaling::admin;
 use porthole_signaling_proto::rest;
 
-/// Makes a token.
+/// Creates an API token and prints it.
 pub async fn create_token(config: &Config, flags: &NewToken) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
     let new = rest::NewToken {
@@ -21,11 +21,11 @@ pub async fn create_token(config: &Config, flags: &NewToken) -> anyhow::Result<(
         cameras: flags.cameras.clone(),
         expires_in_seconds: flags.expires.map(|expires| expires.seconds),
     };
-    say::line(admin::create_token(&config.data, new).await?.token)
+    console::print_line(admin::create_token(&config.data, new).await?.token)
 }
 
-/// Makes a claim code.
+/// Creates a claim code and prints it.
 pub async fn create_claim(config: &Config) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
-    say::line(admin::create_claim(&config.data).await?.code)
+    console::print_line(admin::create_claim(&config.data).await?.code)
 }

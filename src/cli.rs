@@ -1,4 +1,4 @@
-//! The command line. A flag overrides the key of the configuration that its method here names.
+//! The command line. A flag overrides a key of the configuration; `configure` says which one.
 
 use crate::config::{Account, CameraFlag, Network, Ports, Span, Tree};
 use clap::{
@@ -19,79 +19,79 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 
-    /// The configuration file [default: ./porthole.toml or porthole.toml in the data folder].
+    /// Configuration file [default: ./porthole.toml, else porthole.toml in the data folder].
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Everything on one machine: dashboard, signaling, STUN/TURN, and a gateway if it has cameras.
+    /// Run everything on one machine: dashboard, signaling, STUN/TURN, and a gateway for its cameras.
     Up(Up),
-    /// A gateway beside its cameras, dialling out to a signaling server.
+    /// Run a gateway next to its cameras, connected to a signaling server.
     Gateway(Gateway),
-    /// The signaling server with the dashboard.
+    /// Run the signaling server with the dashboard.
     Signaling(Signaling),
-    /// The STUN/TURN server.
+    /// Run the STUN/TURN server.
     Turn(Turn),
-    /// Tells what this network lets through, and what to do about the rest.
+    /// Check what works on this network, with advice for what does not.
     Netcheck(Netcheck),
-    /// API tokens for scripts and players.
+    /// Manage API tokens for scripts and players.
     #[command(subcommand)]
     Token(Token),
-    /// Claim codes, by which a gateway becomes known.
+    /// Manage claim codes, by which gateways enrol.
     #[command(subcommand)]
     Claim(Claim),
-    /// Looks at the configuration.
+    /// Check or show the configuration.
     #[command(subcommand)]
     Config(Config),
 }
 
 #[derive(Debug, Args)]
 pub struct DataFlag {
-    /// The folder for the database, keys and secrets.
+    /// Folder for the database, keys and secrets.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub struct HttpFlags {
-    /// Where the dashboard and the signaling server listen [default: 127.0.0.1:8080].
+    /// Address where the dashboard and the signaling server listen [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR:PORT")]
     http: Option<SocketAddr>,
-    /// How browsers reach the dashboard, if not at that address.
+    /// URL by which browsers reach the dashboard, if it is not that address.
     #[arg(long, value_name = "URL")]
     public_url: Option<Url>,
 }
 
 #[derive(Debug, Args)]
 pub struct GatewayFlags {
-    /// A camera: rtsp://…, rtp://… or test: [repeatable].
+    /// Camera: rtsp://…, rtp://… or test: [repeatable].
     #[arg(long = "camera", value_name = "ID=SOURCE")]
     cameras: Vec<CameraFlag>,
-    /// What people call the gateway.
+    /// Display name of the gateway.
     #[arg(long, value_name = "NAME")]
     gateway_name: Option<String>,
-    /// The UDP port of all video [default: any].
+    /// UDP port for all video [default: any free port].
     #[arg(long, value_name = "PORT")]
     udp_port: Option<u16>,
-    /// Never connect directly, always through TURN.
+    /// Never connect directly, only through TURN.
     #[arg(long)]
     turn_only: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct RelayFlags {
-    /// The ports to relay from [default: 49152-65535].
+    /// Ports of relayed addresses [default: 49152-65535].
     #[arg(long, value_name = "A-B")]
     relay_ports: Option<Ports>,
-    /// A special-purpose network that may be relayed to all the same [repeatable].
+    /// Special-purpose network (private, loopback, …) to allow as peers [repeatable].
     #[arg(long = "allow-peer", value_name = "CIDR")]
     allow_peers: Vec<Network>,
-    /// A further network that may not be relayed to [repeatable].
+    /// Additional network to deny as peers [repeatable].
     #[arg(long = "deny-peer", value_name = "CIDR")]
     deny_peers: Vec<Network>,
-    /// Threads that relay; 0 is one per core.
+    /// Number of worker threads; 0 means one per core.
     #[arg(long, value_name = "N")]
     workers: Option<u16>,
 }
@@ -102,17 +102,18 @@ pub struct Up {
     data: DataFlag,
     #[command(flatten)]
     http: HttpFlags,
-    /// Where the STUN/TURN server listens, UDP and TCP [default: 127.0.0.1:3478].
+    /// Address where the STUN/TURN server listens for UDP and TCP [default: 127.0.0.1:3478]
+    /// [repeatable].
     #[arg(long = "turn", value_name = "ADDR:PORT")]
     turns: Vec<SocketAddr>,
-    /// The address under which others reach this machine.
+    /// Public IP address of this machine.
     #[arg(long, value_name = "IP")]
     public_address: Option<IpAddr>,
     #[command(flatten)]
     relay: RelayFlags,
     #[command(flatten)]
     gateway: GatewayFlags,
-    /// Adds a built-in camera with a moving picture and a clock.
+    /// Add a built-in demo camera with a moving picture and a clock.
     #[arg(long)]
     demo: bool,
 }
@@ -121,10 +122,10 @@ pub struct Up {
 pub struct Gateway {
     #[command(flatten)]
     data: DataFlag,
-    /// The signaling server.
+    /// URL of the signaling server.
     #[arg(long, value_name = "URL")]
     server: Option<Url>,
-    /// The claim code, on the first start.
+    /// Claim code, needed on the first start only.
     #[arg(long, value_name = "CODE")]
     claim: Option<String>,
     #[command(flatten)]
@@ -137,23 +138,23 @@ pub struct Signaling {
     data: DataFlag,
     #[command(flatten)]
     http: HttpFlags,
-    /// A TURN server to offer, as turn:HOST:PORT?transport=udp [repeatable].
+    /// TURN server for clients, such as turn:HOST:PORT?transport=udp [repeatable].
     #[arg(long = "turn-url", value_name = "URL")]
     turn_urls: Vec<String>,
 }
 
 #[derive(Debug, Args)]
 pub struct Turn {
-    /// Where to listen, UDP and TCP [default: 127.0.0.1:3478] [repeatable].
+    /// Address to listen on for UDP and TCP [default: 127.0.0.1:3478] [repeatable].
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<SocketAddr>,
-    /// The realm of the users [default: porthole].
+    /// Realm of the users [default: porthole].
     #[arg(long, value_name = "R")]
     realm: Option<String>,
-    /// A user [repeatable].
+    /// User name and password [repeatable].
     #[arg(long = "user", value_name = "NAME:PASSWORD")]
     users: Vec<Account>,
-    /// The addresses to relay from, at most one IPv4 and one IPv6 [repeatable].
+    /// Relayed address, at most one IPv4 and one IPv6 [repeatable].
     #[arg(long, value_name = "IP")]
     relay_address: Vec<IpAddr>,
     #[command(flatten)]
@@ -162,37 +163,38 @@ pub struct Turn {
 
 #[derive(Debug, Args)]
 pub struct Netcheck {
-    /// A STUN/TURN server, or its URI (turns:HOST:PORT); with two, whether the NAT maps alike to
-    /// both [repeatable].
+    /// STUN/TURN server, or its URI, such as turns:HOST:PORT; two servers at different addresses
+    /// show how the NAT maps [repeatable].
     #[arg(long = "server", value_name = "HOST[:PORT]", required = true)]
     pub servers: Vec<String>,
-    /// The servers' port for TLS, where it must work; without this 5349 is tried, and may be
+    /// TLS port of the servers, where TLS must work; without this, 5349 is tried but may be
     /// closed.
     #[arg(long, value_name = "PORT")]
     pub tls_port: Option<u16>,
-    /// Certificates (PEM) to trust beside those that browsers do, for a server of your own.
+    /// Additional trusted certificates (PEM), for a server with a private authority.
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// An account on the first server, to try a relay with; without it only whether TURN answers.
+    /// Account on the first server, for a test allocation; without it, only TURN's response is
+    /// checked.
     #[arg(long, value_name = "NAME:PASSWORD")]
     pub user: Option<Account>,
-    /// For programs.
+    /// Print the report as JSON.
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Token {
-    /// Makes a token and prints nothing but it.
+    /// Create a token and print it.
     Create(NewToken),
 }
 
-/// What somebody with a token may do.
+/// The permissions of a token.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum Role {
-    /// Watch.
+    /// May watch cameras.
     Viewer,
-    /// Everything.
+    /// May do everything.
     Admin,
 }
 
@@ -200,45 +202,45 @@ pub enum Role {
 pub struct NewToken {
     #[command(flatten)]
     pub data: DataFlag,
-    /// What it allows.
+    /// Permissions of the token.
     #[arg(long)]
     pub role: Role,
-    /// What people call it.
+    /// Display name of the token.
     #[arg(long, value_name = "N")]
     pub name: String,
-    /// The only camera it is for [repeatable].
+    /// Restrict the token to this camera [repeatable].
     #[arg(long = "camera", value_name = "ID")]
     pub cameras: Vec<CameraId>,
-    /// When it ends: 15m, 1h, 30d; never if absent.
+    /// Lifetime of the token, such as 15m, 1h or 30d [default: unlimited].
     #[arg(long, value_name = "TIME")]
     pub expires: Option<Span>,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Claim {
-    /// Makes a claim code and prints nothing but it.
+    /// Create a claim code and print it.
     Create(DataFlag),
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Config {
-    /// Says what is wrong with the configuration, or that it is right.
+    /// Check the configuration and print its first error.
     Check(DataFlag),
-    /// Prints the configuration in effect, without its secrets.
+    /// Print the effective configuration without secrets.
     Show(DataFlag),
 }
 
-/// The flags whose values hold secrets.
+/// The flags whose values contain secrets.
 const SECRET_FLAGS: [&str; 3] = ["--camera ", "--claim ", "--user "];
 
 impl Cli {
-    /// What the program was started with; ends it, with a usage message, if that is wrong.
+    /// Parses the command line; prints a usage message and exits if it is invalid.
     pub fn from_command_line() -> Self {
         Self::try_parse().unwrap_or_else(|error| without_secrets(error).exit())
     }
 }
 
-/// A complaint repeats the value that it is about, unless that is secret.
+/// Removes the invalid value from an error message if it may contain a secret.
 fn without_secrets(mut error: clap::Error) -> clap::Error {
     let is_secret = |flag: &str| SECRET_FLAGS.iter().any(|name| flag.starts_with(name));
     if let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg)
@@ -249,14 +251,13 @@ fn without_secrets(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// The built-in camera of `up --demo`.
+/// The id of the built-in camera of `up --demo`.
 const DEMO_CAMERA: &str = "demo";
-/// What it shows.
 const DEMO_SOURCE: &str = "test:";
 const DEMO_NAME: &str = "Demo camera";
 
 impl Command {
-    /// Adds what the flags say to the configuration.
+    /// Adds the flags to the configuration.
     pub fn configure(&self, tree: &mut Tree) {
         match self {
             Self::Up(flags) => flags.configure(tree),

@@ -1,6 +1,6 @@
 //! The configuration: a TOML file, then `PORTHOLE__SECTION__KEY` in the environment, then flags.
 //!
-//! Each key is a documented field below, in `docs/ref/config.md` and in
+//! Each key is a field below, and is described in `docs/ref/config.md` and
 //! `deploy/porthole.example.toml`; tests compare the three.
 
 mod read;
@@ -9,10 +9,11 @@ mod tests;
 mod tree;
 mod types;
 
-pub use read::Refused;
-pub use tree::{Syntax, Tree};
+pub use read::InvalidSetting;
+pub use tree::{SyntaxError, Tree};
 pub use types::{
-    Account, AdminPlace, CameraFlag, ExternalAddress, Limited, Network, Ports, Secret, Source, Span,
+    Account, AdminAddress, Bounded, CameraFlag, ExternalAddress, Network, Ports, Secret, Source,
+    Span,
 };
 
 use porthole_signaling_proto::CameraId;
@@ -26,40 +27,44 @@ use std::{
 };
 use url::Url;
 
-/// The configuration file's name, looked for in the working directory and in the data folder.
+/// The name of the configuration file in the working directory and in the data folder.
 const FILE_NAME: &str = "porthole.toml";
 
-/// Everything that can be configured.
+/// The whole configuration.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The folder for the database, keys and secrets.
     pub data: PathBuf,
-    /// The address under which others reach this machine.
+    /// The public IP address of this machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_address: Option<IpAddr>,
-    /// That of the other family, if it was found with the first one; no key of the file.
+    /// The public address of the other family, if `turn.external_address` has found one. It has no
+    /// key.
     #[serde(skip)]
     pub other_public_address: Option<IpAddr>,
+    /// The table `[signaling]`.
     pub signaling: Signaling,
+    /// The table `[turn]`.
     pub turn: Turn,
+    /// The table `[gateway]`.
     pub gateway: Gateway,
-    /// The gateway's cameras, by id.
+    /// The tables `[camera.ID]`: the gateway's cameras by id.
     pub camera: BTreeMap<CameraId, Camera>,
 }
 
-/// The signaling server, which is the dashboard's web server too.
+/// Settings of the signaling server, which also serves the dashboard.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Signaling {
     /// The address and port to listen on.
     pub http: SocketAddr,
-    /// How browsers reach it, if not at `http`: behind a proxy, say.
+    /// The URL by which browsers reach it, if it is another one: behind a proxy, for example.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_url: Option<Url>,
-    /// The TURN server to offer when it runs elsewhere; for `up` further URLs of its own.
+    /// URIs of the STUN and TURN servers for clients; for `up`, in addition to its own.
     pub turn_urls: Vec<String>,
-    /// The secret shared with that TURN server.
+    /// The secret shared with the TURN server in `turn_urls`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub turn_secret: Option<Secret>,
 }
@@ -75,92 +80,92 @@ impl Default for Signaling {
     }
 }
 
-/// The STUN and TURN server.
+/// Settings of the STUN and TURN server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Turn {
     /// The addresses and ports to listen on, UDP and TCP.
     pub listen: Vec<SocketAddr>,
-    /// Where to listen for TLS alone.
+    /// The addresses and ports to listen on for TLS only.
     pub listen_tls: Vec<SocketAddr>,
-    /// Where to listen for DTLS.
+    /// The addresses and ports to listen on for DTLS.
     pub listen_dtls: Vec<SocketAddr>,
-    /// A second address and port for RFC 5780.
+    /// A second address and port for NAT behavior discovery (RFC 5780).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub discovery_address: Option<SocketAddr>,
-    /// Servers to name to who comes when this one drains or is full.
+    /// Servers to which clients are redirected while this one is draining or full.
     pub alternate_servers: Vec<SocketAddr>,
-    /// The certificate with its intermediates, PEM; read again when it changes.
+    /// A PEM file with the certificate and its intermediates, reloaded when it changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_certificate: Option<PathBuf>,
-    /// Its private key, PEM.
+    /// A PEM file with the private key of the certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_key: Option<PathBuf>,
-    /// The realm of its users.
+    /// The realm of the users (RFC 8489 §9.2).
     pub realm: String,
-    /// Users with a password, by name.
+    /// Passwords of long-term users, by user name.
     pub users: BTreeMap<String, Secret>,
-    /// The secret that short-lived credentials are made from. `up` makes one by itself.
+    /// The secret from which short-lived credentials are derived. `up` generates one if it is absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
-    /// Secrets whose credentials are taken besides, while a new one takes over.
+    /// Previous secrets, whose credentials are still accepted.
     pub old_secrets: Vec<Secret>,
-    /// Keys shared with a third party whose access tokens are taken, by their names, in base64.
+    /// Base64 keys, by key id, shared with a third party whose access tokens are accepted (RFC 7635).
     pub oauth_keys: BTreeMap<String, Secret>,
-    /// How to find out `public_address` if it is not named.
+    /// The way to find the public address if `public_address` is absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_address: Option<ExternalAddress>,
-    /// The addresses to relay from, at most one IPv4 and one IPv6; `public_address` if empty.
+    /// The relayed addresses, at most one IPv4 and one IPv6; if empty, `public_address`.
     pub relay_address: Vec<IpAddr>,
-    /// Where relay sockets are bound, at most one IPv4 and one IPv6; found out if empty.
+    /// The local addresses of relay sockets, at most one IPv4 and one IPv6; if empty, detected.
     pub relay_bind: Vec<IpAddr>,
-    /// The ports to relay from.
+    /// The ports of relayed addresses.
     pub relay_ports: Ports,
-    /// Special-purpose networks (private, loopback, …) that may be relayed to all the same.
+    /// Special-purpose networks (private, loopback, …) that are allowed as peers.
     pub allow_peers: Vec<Network>,
-    /// Further networks that may not be relayed to.
+    /// Additional networks that are denied as peers.
     pub deny_peers: Vec<Network>,
-    /// Ports below this one may not be relayed to.
-    pub lowest_peer_port: Limited<1, { u16::MAX as u32 }>,
-    /// Relay to other clients' relayed addresses and `allow_peers` only.
+    /// The lowest port of a peer that may be relayed to.
+    pub lowest_peer_port: Bounded<1, { u16::MAX as u32 }>,
+    /// Relay only to other clients' relayed addresses and to networks in `allow_peers`.
     pub relayed_peers_only: bool,
-    /// Threads that relay; 0 is one per core.
-    pub workers: Limited<0, { u8::MAX as u32 }>,
-    /// Allocations of one user at a time.
-    pub max_allocations_per_user: Limited<1, MAX_ALLOCATIONS>,
-    /// Allocations of one client address (IPv6: /64) at a time.
-    pub max_allocations_per_source: Limited<1, MAX_ALLOCATIONS>,
-    /// Allocations at a time.
-    pub max_allocations: Limited<1, MAX_ALLOCATIONS>,
-    /// Payload bytes a second of one allocation, both directions together; 0 is without a limit.
+    /// Number of worker threads; 0 means one per core.
+    pub workers: Bounded<0, { u8::MAX as u32 }>,
+    /// Maximum number of simultaneous allocations of one user.
+    pub max_allocations_per_user: Bounded<1, MAX_ALLOCATIONS>,
+    /// Maximum number of simultaneous allocations of one client address (IPv6: /64 prefix).
+    pub max_allocations_per_source: Bounded<1, MAX_ALLOCATIONS>,
+    /// Maximum number of simultaneous allocations in total.
+    pub max_allocations: Bounded<1, MAX_ALLOCATIONS>,
+    /// Maximum payload of one allocation in bytes per second, both directions together; 0: unlimited.
     pub max_bytes_per_s_per_allocation: u32,
-    /// The same for all allocations of one user.
+    /// The same limit for all allocations of one user together.
     pub max_bytes_per_s_per_user: u32,
-    /// Let clients have connections to peers and from them (RFC 6062).
+    /// Allow TCP connections between clients and peers (RFC 6062).
     pub tcp_relaying: bool,
-    /// Let clients take their allocations along to another address (RFC 8016).
+    /// Allow clients to keep their allocations when their address changes (RFC 8016).
     pub mobility: bool,
-    /// Refuse Refresh once short-lived credentials have expired.
+    /// Refuse to refresh an allocation once its short-lived credentials have expired.
     pub strict_expiry: bool,
-    /// Let clients bind channels above 0x4FFF, as RFC 5766 did.
+    /// Allow channel numbers above 0x4FFF, which RFC 5766 allowed.
     pub rfc5766_channels: bool,
-    /// Take and give datagrams in bursts where the system can.
+    /// Receive and send several datagrams per system call (UDP GRO and GSO) where possible.
     pub segmentation: bool,
-    /// Interfaces on which the kernel relays bound channels, or `auto` alone.
+    /// Network interfaces on which the kernel relays bound channels, or only `auto`.
     pub fast_path: Vec<String>,
-    /// How long living allocations may go on when the program is told to stop.
-    pub drain_s: Limited<0, MAX_DRAIN_S>,
-    /// Where the admin API listens; off if absent.
+    /// Seconds for which existing allocations may continue when the program is stopped.
+    pub drain_s: Bounded<0, MAX_DRAIN_S>,
+    /// The address or Unix socket of the admin API, which is off if this is absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub admin: Option<AdminPlace>,
-    /// What callers of the admin API must know.
+    pub admin: Option<AdminAddress>,
+    /// The bearer token of the admin API.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin_token: Option<Secret>,
 }
 
-/// As many as there are ports, for each family.
+/// The number of ports of both families.
 const MAX_ALLOCATIONS: u32 = 131_072;
-/// A day: whoever has not found another way by then will not.
+/// One day: a client that has not found another server by then will not.
 const MAX_DRAIN_S: u32 = 86_400;
 
 impl Default for Turn {
@@ -181,16 +186,16 @@ impl Default for Turn {
             external_address: None,
             relay_address: Vec::new(),
             relay_bind: Vec::new(),
-            // The dynamic ports of RFC 6335 §6, as RFC 8656 §7.2 asks for.
+            // The dynamic ports of RFC 6335 §6, as RFC 8656 §7.2 recommends.
             relay_ports: Ports { first: 49152, last: 65535 },
             allow_peers: Vec::new(),
             deny_peers: Vec::new(),
-            lowest_peer_port: Limited::of(1),
+            lowest_peer_port: Bounded::new(1),
             relayed_peers_only: false,
-            workers: Limited::of(0),
-            max_allocations_per_user: Limited::of(128),
-            max_allocations_per_source: Limited::of(1024),
-            max_allocations: Limited::of(16_384),
+            workers: Bounded::new(0),
+            max_allocations_per_user: Bounded::new(128),
+            max_allocations_per_source: Bounded::new(1024),
+            max_allocations: Bounded::new(16_384),
             max_bytes_per_s_per_allocation: 0,
             max_bytes_per_s_per_user: 0,
             tcp_relaying: true,
@@ -199,28 +204,28 @@ impl Default for Turn {
             rfc5766_channels: false,
             segmentation: true,
             fast_path: Vec::new(),
-            drain_s: Limited::of(3),
+            drain_s: Bounded::new(3),
             admin: None,
             admin_token: None,
         }
     }
 }
 
-/// The gateway.
+/// Settings of the gateway.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gateway {
-    /// The signaling server's URL. `up` knows its own.
+    /// The URL of the signaling server; `up` uses its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<Url>,
     /// The claim code, needed on the first start only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim: Option<Secret>,
-    /// What people call it.
+    /// The display name.
     pub name: String,
-    /// The UDP port of all video; 0 is any.
+    /// The UDP port for all video; 0 means any free port.
     pub udp_port: u16,
-    /// Never connect directly, always through TURN.
+    /// Never connect directly, only through TURN.
     pub turn_only: bool,
 }
 
@@ -230,46 +235,51 @@ impl Default for Gateway {
     }
 }
 
-/// A camera of the gateway.
+/// Settings of one camera.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Camera {
-    /// What people call it; its id if absent.
+    /// The display name; if absent, the id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Where its video comes from.
+    /// The source of its main stream.
     pub source: Source,
-    /// A smaller stream of the same picture, for tiles and slow paths.
+    /// The source of its sub stream, for tiles and slow paths.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sub_source: Option<Source>,
-    /// Connect to it when somebody watches, not all the time.
+    /// Connect to the camera only while somebody watches, instead of all the time.
     #[serde(default)]
     pub on_demand: bool,
 }
 
-/// Why there is no configuration.
+/// The reason why the configuration cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot read {}: {cause}", path.display())]
     Unreadable { path: PathBuf, cause: io::Error },
     #[error(transparent)]
-    Syntax(#[from] Syntax),
+    Syntax(#[from] SyntaxError),
     #[error(transparent)]
-    Refused(#[from] Refused),
-    #[error("neither HOME nor XDG_DATA_HOME is set; name a data folder with --data")]
-    Homeless,
+    Invalid(#[from] InvalidSetting),
+    #[error("neither HOME nor XDG_DATA_HOME is set; give the data folder with --data")]
+    NoDataFolder,
 }
 
-/// A configuration and the file it came from, if any.
+/// The configuration, and the path of its file if there is one.
 #[derive(Debug)]
 pub struct Loaded {
     pub config: Config,
     pub file: Option<PathBuf>,
 }
 
-/// Reads all layers. `flags` adds the topmost.
+/// Loads all layers: the file, the environment, and the flags, which `flags` adds to the tree.
+///
+/// # Errors
+///
+/// Fails if the file cannot be read or is not TOML, if a key is unknown or a value invalid, or if
+/// there is no data folder.
 pub fn load(file: Option<&Path>, flags: impl Fn(&mut Tree)) -> Result<Loaded, Error> {
-    // A name or value that is not Unicode is not one of ours.
+    // Variables that are not Unicode are not Porthole's.
     let unicode = |(key, value): (OsString, OsString)| {
         Some((key.into_string().ok()?, value.into_string().ok()?))
     };
@@ -282,14 +292,14 @@ fn load_with(
     environment: &[(String, String)],
     flags: impl Fn(&mut Tree),
 ) -> Result<Loaded, Error> {
-    // The data folder may be named by the environment or a flag, and then holds the file.
+    // The environment or a flag may set the data folder, in which the file is looked for.
     let mut above = Tree::default();
     above.add_env(environment.iter().cloned());
     flags(&mut above);
     let default_data = default_data(environment);
     let file = match file {
         Some(file) => Some(file.to_owned()),
-        None => find_file(above.text("data").map(PathBuf::from).or(default_data.clone())),
+        None => find_file(above.top_level_text("data").map(PathBuf::from).or(default_data.clone())),
     };
 
     let mut tree = Tree::default();
@@ -300,20 +310,21 @@ fn load_with(
     }
     tree.add_env(environment.iter().cloned());
     flags(&mut tree);
-    let mut config: Config = tree.read()?;
+    let mut config: Config = tree.deserialize()?;
     if config.data.as_os_str().is_empty() {
-        config.data = default_data.ok_or(Error::Homeless)?;
+        config.data = default_data.ok_or(Error::NoDataFolder)?;
     }
     Ok(Loaded { config, file })
 }
 
+/// Returns the first configuration file that exists, in the working directory or the data folder.
 fn find_file(data: Option<PathBuf>) -> Option<PathBuf> {
-    let beside = PathBuf::from(FILE_NAME);
-    let inside = data.map(|data| data.join(FILE_NAME));
-    [Some(beside), inside].into_iter().flatten().find(|path| path.is_file())
+    let in_working_directory = PathBuf::from(FILE_NAME);
+    let in_data = data.map(|data| data.join(FILE_NAME));
+    [Some(in_working_directory), in_data].into_iter().flatten().find(|path| path.is_file())
 }
 
-/// The user's data folder by the XDG Base Directory Specification.
+/// Returns the user's data folder according to the XDG Base Directory Specification.
 fn default_data(environment: &[(String, String)]) -> Option<PathBuf> {
     let get = |name: &str| {
         let (_, value) = environment.iter().find(|(key, _)| key == name)?;

@@ -1,4 +1,4 @@
-//! The data folder, and the secret in it that this program makes itself.
+//! The data folder, and the TURN secret that the program stores in it.
 
 use crate::config::Secret;
 use anyhow::{Context, anyhow, ensure};
@@ -9,31 +9,32 @@ use std::{
     path::Path,
 };
 
-/// For its owner only: the database, keys and secrets are in there.
+/// Accessible to its owner only, because the database, keys and secrets are in it.
 const FOLDER_MODE: u32 = 0o700;
 const SECRET_MODE: u32 = 0o600;
 
-/// Where the TURN server's secret is.
+/// The file with the TURN server's secret.
 const TURN_SECRET: &str = "turn.secret";
-/// As much as SHA-1's and SHA-256's HMAC can make use of.
+/// The largest output size of the HMACs used, SHA-1 and SHA-256: a longer key adds little (RFC 2104
+/// §3).
 const SECRET_BYTES: usize = 32;
 
-/// Written, to see whether writing works, and removed.
+/// A file that is written to check that writing works, and then removed.
 const TRIAL: &str = ".trial";
 
-/// Makes the data folder if it is missing, and finds out now whether it can be written.
+/// Creates the data folder if it is missing, and checks that it can be written to.
 pub fn prepare(folder: &Path) -> anyhow::Result<()> {
-    let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
-    made.with_context(|| format!("cannot make the data folder {}", folder.display()))?;
+    let created = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
+    created.with_context(|| format!("cannot create the data folder {}", folder.display()))?;
     let trial = folder.join(TRIAL);
-    // A full disk takes an empty file, but not one with something in it.
+    // A full disk may accept an empty file, but not a file with data.
     let written = fs::write(&trial, [0; SECRET_BYTES]);
     let _ = fs::remove_file(&trial);
-    written.map_err(|error| not_written(folder, &error))
+    written.map_err(|error| write_error(folder, &error))
 }
 
-/// Whatever is in the way, there is one way out.
-fn not_written(folder: &Path, error: &io::Error) -> anyhow::Error {
+/// Returns the error for a data folder that cannot be written to, with what to do about it.
+fn write_error(folder: &Path, error: &io::Error) -> anyhow::Error {
     let folder = folder.display();
     anyhow!(
         "cannot write to the data folder {folder}: {error}; make room there, or choose another \
@@ -41,13 +42,13 @@ fn not_written(folder: &Path, error: &io::Error) -> anyhow::Error {
     )
 }
 
-/// The TURN server's secret, made on the first start.
+/// Returns the TURN server's secret, which is generated on the first start.
 pub fn turn_secret(folder: &Path) -> anyhow::Result<Secret> {
     let path = folder.join(TURN_SECRET);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            make_secret(&path).map_err(|error| not_written(folder, &error))?
+            create_secret(&path).map_err(|error| write_error(folder, &error))?
         }
         Err(error) => {
             return Err(error).with_context(|| format!("cannot read {}", path.display()));
@@ -56,26 +57,26 @@ pub fn turn_secret(folder: &Path) -> anyhow::Result<Secret> {
     let secret = text.trim();
     ensure!(
         secret.len() >= SECRET_BYTES,
-        "{} is damaged; remove it, and a new one is made",
+        "{} is damaged; delete it, and a new one will be created",
         path.display()
     );
     Ok(secret.to_owned().into())
 }
 
-/// Whole or not at all: written beside its place, then moved there.
-fn make_secret(path: &Path) -> io::Result<String> {
+/// Generates the secret and stores it atomically: the file is renamed once it is complete.
+fn create_secret(path: &Path) -> io::Result<String> {
     let bytes: [u8; SECRET_BYTES] = rand::random();
     let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let beside = path.with_extension("new");
+    let temporary = path.with_extension("new");
     let mut file: File = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(SECRET_MODE)
-        .open(&beside)?;
+        .open(&temporary)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&beside, path)?;
+    fs::rename(&temporary, path)?;
     Ok(text)
 }
 
@@ -85,7 +86,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn the_secret_is_made_once_and_is_the_owners() {
+    fn the_secret_is_created_once_and_readable_by_its_owner_only() {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("a/b");
         prepare(&data).unwrap();
@@ -102,16 +103,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(TURN_SECRET), "short").unwrap();
         let error = turn_secret(folder.path()).unwrap_err().to_string();
-        assert!(error.ends_with("is damaged; remove it, and a new one is made"), "{error}");
+        assert!(error.ends_with("is damaged; delete it, and a new one will be created"), "{error}");
     }
 
     #[test]
-    fn a_folder_that_cannot_be_made_is_one_sentence() {
+    fn a_folder_that_cannot_be_created_is_one_sentence() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
         let error = format!("{:#}", prepare(&file.join("data")).unwrap_err());
-        assert!(error.starts_with("cannot make the data folder"), "{error}");
+        assert!(error.starts_with("cannot create the data folder"), "{error}");
         assert!(!error.contains('\n'), "{error}");
     }
 }

@@ -1,26 +1,29 @@
 //! `porthole gateway`, and the gateway of `porthole up`.
 
-use crate::{config::Config, data, say, shutdown};
+use crate::{config::Config, console, data, shutdown};
 use anyhow::Context;
 use porthole_gateway::{CameraConfig, Gateway};
 use url::Url;
 
-/// Runs it alone until told to stop.
+/// Runs a gateway until the program is told to stop.
 pub async fn run(config: &Config) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
     let stop = shutdown::on_signal()?;
     let server = config.gateway.server.clone();
-    let server = server.context("a gateway needs its signaling server: --server URL")?;
+    let server = server.context("give the URL of the signaling server with --server")?;
     let claim = config.gateway.claim.as_ref().map(|claim| claim.reveal().to_owned());
     let gateway = start(config, server, claim)?;
     gateway.run(stop).await?;
     Ok(())
 }
 
-/// Binds its port and reads or makes its key; it dials out when it runs.
+/// Starts a gateway: binds its port and loads or creates its key. It connects when it runs.
 pub fn start(config: &Config, server: Url, claim: Option<String>) -> anyhow::Result<Gateway> {
     let cameras = config.camera.len();
-    say::progress(format_args!("starting a gateway with {cameras} camera{}", plural(cameras)));
+    console::print_progress(format_args!(
+        "starting a gateway with {cameras} camera{}",
+        plural(cameras)
+    ));
     let gateway = &config.gateway;
     let camera = |(id, camera): (&porthole_signaling_proto::CameraId, &crate::config::Camera)| {
         CameraConfig {

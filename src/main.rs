@@ -1,14 +1,14 @@
 //! Porthole: your own camera cloud without the cloud.
 
-#![allow(unreachable_pub, reason = "a program has no callers; `pub` says what a module offers")]
+#![allow(unreachable_pub, reason = "`pub` marks the interface of a module of the program")]
 
 mod admin;
 mod cli;
 mod config;
+mod console;
 mod data;
 mod gateway;
 mod netcheck;
-mod say;
 mod shutdown;
 mod signaling;
 mod turn;
@@ -17,19 +17,20 @@ mod up;
 use cli::{Cli, Command};
 use config::Loaded;
 use std::{process::ExitCode, sync::Arc};
-use turn::ReadAgain;
+use turn::LoadConfig;
 
-/// Gives memory back when many sessions have ended, wherever it lay; the system's keeps most of it.
+/// Returns memory to the system when many sessions have ended, unlike the system's allocator, which
+/// keeps most of it.
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Arc::new(Cli::from_command_line());
-    say::start_logging();
+    console::start_logging();
     match prepare(&cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => say::failure(&error),
+        Err(error) => console::print_failure(&error),
     }
 }
 
@@ -43,17 +44,21 @@ fn load(cli: &Cli) -> Result<Loaded, config::Error> {
 }
 
 async fn run(cli: &Arc<Cli>, Loaded { config, file }: Loaded) -> anyhow::Result<()> {
-    let again = Arc::clone(cli);
-    let read_again: ReadAgain = Arc::new(move || Ok(load(&again)?.config));
+    let load_config: LoadConfig = {
+        let cli = Arc::clone(cli);
+        Arc::new(move || Ok(load(&cli)?.config))
+    };
     match &cli.command {
-        Command::Up(_) => up::run(&config, read_again).await,
+        Command::Up(_) => up::run(&config, load_config).await,
         Command::Gateway(_) => gateway::run(&config).await,
         Command::Signaling(_) => signaling::run(&config).await,
-        Command::Turn(_) => turn::run(&config, read_again).await,
+        Command::Turn(_) => turn::run(&config, load_config).await,
         Command::Netcheck(flags) => netcheck::run(flags).await,
         Command::Token(cli::Token::Create(flags)) => admin::create_token(&config, flags).await,
         Command::Claim(cli::Claim::Create(_)) => admin::create_claim(&config).await,
-        Command::Config(cli::Config::Check(_)) => say::checked(file.as_deref()),
-        Command::Config(cli::Config::Show(_)) => say::line(toml::to_string(&config)?.trim_end()),
+        Command::Config(cli::Config::Check(_)) => console::print_valid(file.as_deref()),
+        Command::Config(cli::Config::Show(_)) => {
+            console::print_line(toml::to_string(&config)?.trim_end())
+        }
     }
 }

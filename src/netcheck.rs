@@ -1,7 +1,7 @@
-//! `porthole netcheck`: what this network lets through, and what to do about the rest.
+//! `porthole netcheck`: what works on this network, and advice for what does not.
 
 mod advice;
-mod behaviour;
+mod nat;
 mod probe;
 mod report;
 mod router;
@@ -10,10 +10,10 @@ mod server;
 pub mod tests;
 mod tls;
 
-use crate::{cli, config::Account, say};
+use crate::{cli, config::Account, console};
 use anyhow::{Context, bail, ensure};
 use porthole_turn_proto::Transport;
-use probe::{Over, Silence};
+use probe::{ProbeError, ProbeTransport};
 use report::{Check, Mapping, Outcome, Report};
 use server::{DEFAULT_PORT, Server};
 use std::{
@@ -25,158 +25,172 @@ use tls::Tls;
 use tokio::net::UdpSocket;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-/// An address of the global IPv6 Internet, to ask the routing table about; nothing is sent to it.
+/// A global IPv6 address, for a lookup in the routing table; nothing is sent to it.
 const SOMEWHERE_V6: Ipv6Addr = Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 1);
 
-/// Asks, prints, and fails when something does not work.
+/// Runs the checks and prints the report; fails if a check has failed.
 pub async fn run(flags: &cli::Netcheck) -> anyhow::Result<()> {
     let mut servers = Vec::new();
     for name in &flags.servers {
         servers.push(Server::resolve(name).await?);
     }
     let tls = Tls::new(flags.tls_port, flags.ca.as_deref())?;
-    let asked = Asked { user: flags.user.as_ref(), tls, patience: probe::PATIENCE };
-    let report = gather(&servers, &asked).await?;
+    let options = Options { user: flags.user.as_ref(), tls, timeout: probe::TIMEOUT };
+    let report = run_checks(&servers, &options).await?;
     if flags.json {
-        say::line(serde_json::to_string_pretty(&report)?)?;
+        console::print_line(serde_json::to_string_pretty(&report)?)?;
     } else {
-        say::line(&report)?;
+        console::print_line(&report)?;
     }
     let failures = report.failures();
     ensure!(failures == 0, "{failures} of {} checks failed", report.checks.len());
     Ok(())
 }
 
-/// The addresses under which a STUN server sees this machine, at most one of each wanted family.
-pub async fn seen_by(
+/// Returns the server-reflexive addresses of this machine, as a STUN server sees them: at most one of
+/// each family that `is_wanted` accepts.
+pub async fn reflexive_addresses(
     server: &str,
     is_wanted: impl Fn(IpAddr) -> bool,
 ) -> anyhow::Result<Vec<IpAddr>> {
     let server = Server::resolve(server).await?;
-    let (mut seen, mut silence) = (Vec::new(), None);
+    let (mut seen, mut failure) = (Vec::new(), None);
     for address in server.addresses.into_iter().filter(|address| is_wanted(address.ip())) {
-        let patience = if seen.is_empty() { probe::PATIENCE } else { probe::LITTLE_PATIENCE };
+        let timeout = if seen.is_empty() { probe::TIMEOUT } else { probe::OPTIONAL_TIMEOUT };
         let socket =
             UdpSocket::bind(any_local(address)).await.context("cannot open a UDP socket")?;
-        match probe::binding_over_udp(&socket, address, patience).await {
-            Ok(answer) => seen.push(answer.address.ip()),
-            Err(why) => silence = silence.or(Some(why)),
+        match probe::binding_over_udp(&socket, address, timeout).await {
+            Ok(response) => seen.push(response.address.ip()),
+            Err(error) => failure = failure.or(Some(error)),
         }
     }
-    match silence {
-        Some(why) if seen.is_empty() => {
-            Err(why).with_context(|| format!("the STUN server {}", server.name))
+    match failure {
+        Some(error) if seen.is_empty() => {
+            Err(error).with_context(|| format!("the STUN server {}", server.name))
         }
         _ => Ok(seen),
     }
 }
 
-/// What is to be tried beside the rest.
-struct Asked<'a> {
+/// The options of the checks.
+struct Options<'a> {
+    /// The account for the allocation, if there is one.
     user: Option<&'a Account>,
     tls: Tls,
-    patience: Duration,
+    /// Time for a Binding request over UDP.
+    timeout: Duration,
 }
 
-async fn gather(servers: &[Server], asked: &Asked<'_>) -> anyhow::Result<Report> {
+/// Runs all checks: STUN with every server, TURN with the first one.
+async fn run_checks(servers: &[Server], options: &Options<'_>) -> anyhow::Result<Report> {
     let mut report = Report { ipv6: has_ipv6().await, ..Report::default() };
     for v6 in [false, true] {
-        let mapping = bindings_over_udp(servers, v6, asked.patience, &mut report).await;
+        let mapping = bindings_over_udp(servers, v6, options.timeout, &mut report).await;
         report.mapping = report.mapping.or(mapping);
     }
     let mut tried = BTreeSet::new();
     for (_, address) in each_address(servers) {
-        // Address translation is IPv4's trouble.
+        // IPv6 has no NAT to be measured.
         if report.nat.is_none() && address.is_ipv4() && tried.insert(address) {
-            report.nat = behaviour::discover(address).await.unwrap_or_default();
+            report.nat = nat::measure(address).await.unwrap_or_default();
         }
     }
-    // Nobody goes through the router to this machine itself.
+    // A server on this machine is not reached through the router.
     if servers.iter().flat_map(|server| &server.addresses).any(|at| !at.ip().is_loopback()) {
-        report.router = router::discover().await;
+        report.router = router::probe().await;
     }
     for (server, address) in each_address(servers) {
-        for way in streams(server, address, &asked.tls)? {
-            let transport = way.over.transport();
-            if report.has_asked(&server.name, way.address, transport) {
+        for target in stream_targets(server, address, &options.tls)? {
+            let transport = target.via.transport();
+            if report.has_checked(&server.name, target.address, transport) {
                 continue;
             }
-            let outcome = probe::binding_over_stream(way.address, &way.over, way.patience()).await;
-            let outcome = way.outcome(server, Outcome::of(outcome));
-            report.checks.push(Check::binding(&server.name, way.address, transport, outcome));
+            let result =
+                probe::binding_over_stream(target.address, &target.via, target.timeout()).await;
+            let outcome = target.outcome(server, Outcome::of_binding(result));
+            report.checks.push(Check::binding(&server.name, target.address, transport, outcome));
         }
     }
     for (server, address) in each_address(servers.get(..1).unwrap_or_default()) {
-        let udp = Way { address, over: Over::Udp, is_asked: true };
-        for way in [udp].into_iter().chain(streams(server, address, &asked.tls)?) {
-            relay(server, &way, asked.user, &mut report).await;
+        let udp = Target { address, via: ProbeTransport::Udp, is_required: true };
+        for target in [udp].into_iter().chain(stream_targets(server, address, &options.tls)?) {
+            check_turn(server, &target, options.user, &mut report).await;
         }
     }
     Ok(report)
 }
 
-/// Asks for an allocation. STUN and TURN share a port: where STUN does not get through and nobody
-/// has asked for TURN, there is nothing to learn.
-async fn relay(server: &Server, way: &Way<'_>, user: Option<&Account>, report: &mut Report) {
-    let transport = way.over.transport();
-    let is_asked = way.is_asked && user.is_some();
-    if !is_asked && !report.reaches(way.address, transport) {
+/// Requests an allocation. STUN and TURN share a port: if STUN has failed there and the user did not
+/// ask for TURN, there is nothing to learn.
+async fn check_turn(
+    server: &Server,
+    target: &Target<'_>,
+    user: Option<&Account>,
+    report: &mut Report,
+) {
+    let transport = target.via.transport();
+    let is_required = target.is_required && user.is_some();
+    if !is_required && !report.is_reachable(target.address, transport) {
         return;
     }
-    let patience = if user.is_some() { probe::PATIENCE } else { probe::LITTLE_PATIENCE };
-    let outcome = probe::allocate(way.address, &way.over, user, patience).await;
-    let outcome = Outcome::of_allocation(outcome);
-    let outcome = if user.is_some() { outcome } else { outcome.unasked(server.is_address()) };
-    report.checks.push(Check::relay(&server.name, way.address, transport, outcome));
+    let timeout = if user.is_some() { probe::TIMEOUT } else { probe::OPTIONAL_TIMEOUT };
+    let result = probe::allocate(target.address, &target.via, user, timeout).await;
+    let outcome = Outcome::of_allocation(result);
+    let outcome = if user.is_some() { outcome } else { outcome.optional(server.is_address()) };
+    report.checks.push(Check::allocation(&server.name, target.address, transport, outcome));
 }
 
-/// A way to a server.
-struct Way<'t> {
+/// An address of a server with the transport to check.
+struct Target<'t> {
     address: SocketAddr,
-    over: Over<'t>,
-    /// Not a guess of ours that the server may have it.
-    is_asked: bool,
+    via: ProbeTransport<'t>,
+    /// False if the server may lack this transport, because the user did not ask for it.
+    is_required: bool,
 }
 
-impl Way<'_> {
-    fn patience(&self) -> Duration {
-        if self.is_asked { probe::PATIENCE } else { probe::LITTLE_PATIENCE }
+impl Target<'_> {
+    fn timeout(&self) -> Duration {
+        if self.is_required { probe::TIMEOUT } else { probe::OPTIONAL_TIMEOUT }
     }
 
     fn outcome(&self, server: &Server, outcome: Outcome) -> Outcome {
-        if self.is_asked { outcome } else { outcome.unasked(server.is_address()) }
+        if self.is_required { outcome } else { outcome.optional(server.is_address()) }
     }
 }
 
-/// The ways to a server that are streams.
-fn streams<'t>(server: &Server, address: SocketAddr, tls: &'t Tls) -> anyhow::Result<Vec<Way<'t>>> {
-    let mut ways = vec![Way { address, over: Over::Tcp, is_asked: true }];
-    let (port, is_asked) = match server.tls_port {
-        Some(port) if !tls.is_asked => (port, true),
-        Some(_) | None => (tls.port, tls.is_asked),
+/// Returns the targets of a server over TCP and TLS.
+fn stream_targets<'t>(
+    server: &Server,
+    address: SocketAddr,
+    tls: &'t Tls,
+) -> anyhow::Result<Vec<Target<'t>>> {
+    let mut targets = vec![Target { address, via: ProbeTransport::Tcp, is_required: true }];
+    let (port, is_required) = match server.tls_port {
+        Some(port) if !tls.is_required => (port, true),
+        Some(_) | None => (tls.port, tls.is_required),
     };
     let address = SocketAddr::new(address.ip(), port);
     match ServerName::try_from(server.host.clone()) {
         Ok(name) => {
-            let over = Over::Tls { connector: &tls.connector, name };
-            ways.push(Way { address, over, is_asked });
+            let via = ProbeTransport::Tls { connector: &tls.connector, name };
+            targets.push(Target { address, via, is_required });
         }
-        Err(_) if is_asked => bail!("{} is no name for a certificate", server.host),
+        Err(_) if is_required => bail!("{} cannot be the name in a certificate", server.host),
         Err(_) => {}
     }
-    Ok(ways)
+    Ok(targets)
 }
 
 fn each_address(servers: &[Server]) -> impl Iterator<Item = (&Server, SocketAddr)> {
     servers.iter().flat_map(|server| server.addresses.iter().map(move |address| (server, *address)))
 }
 
-/// Asks every server of one family from one socket: a NAT that maps alike to all destinations
-/// (RFC 4787 §4.1) lets peers connect directly, one that does not needs a relay more often.
+/// Sends Binding requests to every server of one family from one socket: if the NAT uses the same
+/// mapping for all of them (RFC 4787 §4.1), peers can connect directly; otherwise some need TURN.
 async fn bindings_over_udp(
     servers: &[Server],
     v6: bool,
-    patience: Duration,
+    timeout: Duration,
     report: &mut Report,
 ) -> Mapping {
     let local: IpAddr =
@@ -184,25 +198,25 @@ async fn bindings_over_udp(
     let mut mapped = Vec::new();
     let mut socket = None;
     for (server, address) in each_address(servers).filter(|(_, address)| address.is_ipv6() == v6) {
-        if report.has_asked(&server.name, address, Transport::Udp) {
+        if report.has_checked(&server.name, address, Transport::Udp) {
             continue;
         }
         if socket.is_none() {
             socket = UdpSocket::bind((local, 0)).await.ok();
         }
-        let answer = match &socket {
-            Some(socket) => probe::binding_over_udp(socket, address, patience).await,
-            // A system without this family has no sockets of it.
-            None => Err(Silence::Unreachable),
+        let result = match &socket {
+            Some(socket) => probe::binding_over_udp(socket, address, timeout).await,
+            // This machine does not support the family.
+            None => Err(ProbeError::Unreachable),
         };
-        let outcome = Outcome::of(answer);
+        let outcome = Outcome::of_binding(result);
         mapped.extend(outcome.address().map(|seen| (address.ip(), seen)));
         report.checks.push(Check::binding(&server.name, address, Transport::Udp, outcome));
     }
-    Mapping::of(&mapped)
+    Mapping::new(&mapped)
 }
 
-/// Any port of this machine, to send to that address.
+/// Returns the wildcard address of the same family, with any port.
 fn any_local(towards: SocketAddr) -> SocketAddr {
     let local: IpAddr = match towards {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -211,7 +225,7 @@ fn any_local(towards: SocketAddr) -> SocketAddr {
     SocketAddr::new(local, 0)
 }
 
-/// Whether there is a way to the IPv6 Internet, as far as this machine knows.
+/// Returns true if the routing table has a route to the IPv6 internet.
 async fn has_ipv6() -> bool {
     let Ok(socket) = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).await else { return false };
     socket.connect((SOMEWHERE_V6, DEFAULT_PORT)).await.is_ok()

@@ -1,15 +1,15 @@
-//! Ctrl-C and SIGTERM: asked once, everything drains; asked twice, the program ends at once.
+//! Ctrl-C and SIGTERM: the first one drains everything, the second one ends the program at once.
 
-use crate::say;
+use crate::console;
 use anyhow::Context;
 use std::process;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// What a shell reports for a program that Ctrl-C ended.
+/// The exit code of a program that Ctrl-C ended: 128 + SIGINT.
 const INTERRUPTED: i32 = 130;
 
-/// Cancelled by the first signal.
+/// Returns a token that the first signal cancels. The second signal ends the program.
 pub fn on_signal() -> anyhow::Result<CancellationToken> {
     let listen = |kind| signal(kind).context("cannot listen for signals");
     let (interrupt, terminate) =
@@ -27,7 +27,7 @@ async fn wait(mut interrupt: Signal, mut terminate: Signal, stop: CancellationTo
         }
     };
     either().await;
-    say::progress("stopping");
+    console::print_progress("stopping");
     stop.cancel();
     either().await;
     process::exit(INTERRUPTED);

@@ -1,27 +1,27 @@
 //! `porthole signaling`, and the signaling server of `porthole up`.
 
-use crate::{config::Config, data, say, shutdown};
+use crate::{config::Config, console, data, shutdown};
 use anyhow::ensure;
 use porthole_signaling::{Server, TurnConfig};
 use std::{borrow::Cow, net::SocketAddr, time::Duration};
 
-/// How long the credentials for one session let it begin to use TURN.
+/// The lifetime of a session's TURN credentials, within which it must make its allocations.
 const TURN_CREDENTIALS_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
-/// Runs it alone until told to stop.
+/// Runs a signaling server until the program is told to stop.
 pub async fn run(config: &Config) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
     let stop = shutdown::on_signal()?;
     let server = bind(config, external_turn_config(config)?).await?;
-    say::welcome(&address(config), server.setup_link().as_deref())?;
+    console::print_welcome(&dashboard_url(config), server.setup_link().as_deref())?;
     server.run(stop).await;
     Ok(())
 }
 
-/// Binds it, with this TURN server to offer.
+/// Starts a signaling server that issues ICE servers according to `turn`.
 pub async fn bind(config: &Config, turn: Option<TurnConfig>) -> anyhow::Result<Server> {
     let http = config.signaling.http;
-    say::progress(format_args!("starting signaling and dashboard on {http}"));
+    console::print_progress(format_args!("starting signaling and dashboard on {http}"));
     let mut server = porthole_signaling::Config::new(http, &config.data);
     server.public_url = config.signaling.public_url.clone();
     server.turn = turn;
@@ -29,12 +29,12 @@ pub async fn bind(config: &Config, turn: Option<TurnConfig>) -> anyhow::Result<S
     Ok(Server::bind(server).await?)
 }
 
-/// A TURN server and the secret shared with it.
+/// Returns the TURN configuration for these URIs and the secret shared with their servers.
 pub fn turn_config(urls: Vec<String>, secret: &str) -> TurnConfig {
     TurnConfig { urls, secret: secret.as_bytes().to_vec(), lifetime: TURN_CREDENTIALS_LIFETIME }
 }
 
-/// The TURN server that runs elsewhere.
+/// Returns the TURN configuration in `signaling.turn_urls` and `signaling.turn_secret`.
 fn external_turn_config(config: &Config) -> anyhow::Result<Option<TurnConfig>> {
     let signaling = &config.signaling;
     let needs_secret = signaling.turn_urls.iter().any(|url| url.starts_with("turn"));
@@ -46,8 +46,8 @@ fn external_turn_config(config: &Config) -> anyhow::Result<Option<TurnConfig>> {
     Ok((!signaling.turn_urls.is_empty()).then(|| turn_config(signaling.turn_urls.clone(), secret)))
 }
 
-/// The address to open.
-pub fn address(config: &Config) -> String {
+/// Returns the URL of the dashboard, for the welcome message.
+pub fn dashboard_url(config: &Config) -> String {
     let http = config.signaling.http;
     let host = match (http.ip(), config.public_address) {
         (ip, _) if ip.is_loopback() => return format!("http://localhost:{}", http.port()),
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn people_are_told_the_public_url_else_the_public_address() {
+    fn the_dashboard_url_is_the_public_url_else_the_public_address() {
         for (http, public_address, public_url, address) in [
             ("127.0.0.1:8080", Some("203.0.113.7"), None, "http://localhost:8080"),
             ("0.0.0.0:8080", Some("203.0.113.7"), None, "http://203.0.113.7:8080"),
@@ -102,7 +102,7 @@ mod tests {
             config.signaling.http = http.parse().unwrap();
             config.public_address = public_address.map(|ip| ip.parse().unwrap());
             config.signaling.public_url = public_url.map(|url| url.parse().unwrap());
-            assert_eq!(super::address(&config), address);
+            assert_eq!(dashboard_url(&config), address);
         }
     }
 }

@@ -5,7 +5,7 @@ mod settings;
 
 use crate::{
     config::{Config, Secret},
-    say, shutdown,
+    console, shutdown,
 };
 use anyhow::{Context, anyhow, ensure};
 use porthole_turn_admin::{Admin, Reload};
@@ -19,57 +19,63 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-pub use external::with_public_address;
+pub use external::resolve_public_address;
 
-/// Reads the configuration again, from where it came from.
-pub type ReadAgain = Arc<dyn Fn() -> anyhow::Result<Config> + Send + Sync>;
+/// Loads the configuration again, from the same file, environment and flags.
+pub type LoadConfig = Arc<dyn Fn() -> anyhow::Result<Config> + Send + Sync>;
 
-/// Runs it alone until told to stop.
-pub async fn run(config: &Config, read_again: ReadAgain) -> anyhow::Result<()> {
+/// Runs a TURN server until the program is told to stop.
+pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()> {
     let stop = shutdown::on_signal()?;
-    let config = with_public_address(config).await?;
-    let turn = Turn::start(&config, config.turn.secret.as_ref(), read_again).await?;
+    let config = resolve_public_address(config).await?;
+    let turn = TurnServer::start(&config, config.turn.secret.as_ref(), load_config).await?;
     stop.cancelled().await;
     turn.drain().await
 }
 
-/// A server that runs, with its admin API; SIGHUP reloads it.
+/// A running TURN server with its admin API. SIGHUP reloads its configuration.
 #[derive(Debug)]
-pub struct Turn {
+pub struct TurnServer {
     server: Arc<Server>,
     drain: Duration,
     stop_admin: CancellationToken,
 }
 
-impl Turn {
-    /// Starts it. The secret is the one that short-lived credentials are made from.
+impl TurnServer {
+    /// Starts the server. Short-lived credentials are derived from `secret`.
     pub async fn start(
         config: &Config,
         secret: Option<&Secret>,
-        read_again: ReadAgain,
+        load_config: LoadConfig,
     ) -> anyhow::Result<Self> {
         let turn = &config.turn;
         let listening: Vec<_> = turn.listen.iter().map(ToString::to_string).collect();
-        say::progress(format_args!("starting STUN/TURN on {}, UDP and TCP", listening.join(", ")));
-        // Before the server: a wrong place ends the program, and clients with it.
-        let admin = match settings::admin(config) {
+        console::print_progress(format_args!(
+            "starting STUN/TURN on {}, UDP and TCP",
+            listening.join(", ")
+        ));
+        // Before the server starts: an unusable address ends the program, and clients would be cut off.
+        let admin = match settings::admin_config(config) {
             Some(admin) => Some(Admin::bind(admin).await?),
             None => None,
         };
         let server = Arc::new(start(config, secret)?);
-        let reload = reload(config, secret, &server, read_again);
+        let reload = reload_handler(config, secret, &server, load_config);
         reload_on_hangup(&reload)?;
         let stop_admin = CancellationToken::new();
         if let Some(admin) = admin {
-            say::progress(format_args!("the TURN server's admin API is on {}", admin.place()));
+            console::print_progress(format_args!(
+                "the TURN server's admin API is on {}",
+                admin.place()
+            ));
             tokio::spawn(admin.run(Arc::clone(&server), reload, stop_admin.clone()));
         }
         let drain = Duration::from_secs(turn.drain_s.get().into());
         Ok(Self { server, drain, stop_admin })
     }
 
-    /// Takes no new allocations, waits for the living ones as long as it may, and ends. The admin
-    /// API goes last: it says how far that is.
+    /// Accepts no new allocations, waits up to `turn.drain_s` until the existing ones have ended, and
+    /// stops. The admin API stops last, because it reports the progress.
     pub async fn drain(self) -> anyhow::Result<()> {
         let Self { server, drain, stop_admin } = self;
         tokio::task::spawn_blocking(move || server.shutdown(drain)).await?;
@@ -79,53 +85,59 @@ impl Turn {
 }
 
 fn start(config: &Config, secret: Option<&Secret>) -> anyhow::Result<Server> {
-    Server::start(settings::of(config, secret)?).map_err(|error| {
+    Server::start(settings::server_config(config, secret)?).map_err(|error| {
         if matches!(error, StartError::NoRelayAddress) {
-            return anyhow!("{error}; name it with --public-address or in turn.relay_address");
+            return anyhow!("{error}; set it with --public-address or turn.relay_address");
         }
         error.into()
     })
 }
 
-/// Reads everything again, and takes the TURN server's part over.
-fn reload(
+/// Returns the function that reloads the configuration and applies the TURN server's part of it.
+fn reload_handler(
     config: &Config,
     secret: Option<&Secret>,
     server: &Arc<Server>,
-    read_again: ReadAgain,
+    load_config: LoadConfig,
 ) -> Reload {
     let server = Arc::clone(server);
     let runtime = Handle::current();
     let running = config.clone();
-    // One that `up` made is not in the file; one that was is taken away with its line.
-    let made_secret = secret.filter(|_| config.turn.secret.is_none()).cloned();
+    // The secret that `up` has generated is not in the file. A secret of the file is no longer valid
+    // once it is removed there.
+    let generated_secret = secret.filter(|_| config.turn.secret.is_none()).cloned();
     let one_at_a_time = Mutex::new(());
     Arc::new(move || {
-        // The file that was read last is the one that counts.
-        let _turn = one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
-        let again = || -> anyhow::Result<Vec<Change>> {
-            let new = again_as_started(read_again()?, &running, &runtime)?;
-            let secret = new.turn.secret.clone().or_else(|| made_secret.clone());
-            let mut changes = server.reload(settings::of(&new, secret.as_ref())?)?;
-            let others = settings::changes_of_others(&running, &new);
-            for change in &others {
+        // The configuration that is loaded last must also be applied last.
+        let _guard = one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
+        let apply = || -> anyhow::Result<Vec<Change>> {
+            let new = complete_reloaded(load_config()?, &running, &runtime)?;
+            let secret = new.turn.secret.clone().or_else(|| generated_secret.clone());
+            let mut changes = server.reload(settings::server_config(&new, secret.as_ref())?)?;
+            let at_restart = settings::changes_at_restart(&running, &new);
+            for change in &at_restart {
                 tracing::warn!("the configuration: {change}");
             }
-            changes.extend(others);
+            changes.extend(at_restart);
             Ok(changes)
         };
-        again().map_err(|error| format!("{error:#}"))
+        apply().map_err(|error| format!("{error:#}"))
     })
 }
 
-/// Refuses what a start would refuse, and fills in what was found out at the start. It is found out
-/// anew only if the file says so: a STUN server that is silent now is no reason against a reload.
-fn again_as_started(mut new: Config, running: &Config, runtime: &Handle) -> anyhow::Result<Config> {
-    if let Some(admin) = settings::admin(&new) {
+/// Checks a reloaded configuration as a start would, and fills in the public address found at the
+/// start. It is looked up again only if `external_address` has changed, so that a STUN server that
+/// does not respond cannot make a reload fail.
+fn complete_reloaded(
+    mut new: Config,
+    running: &Config,
+    runtime: &Handle,
+) -> anyhow::Result<Config> {
+    if let Some(admin) = settings::admin_config(&new) {
         admin.check()?;
     }
     if new.turn.external_address != running.turn.external_address {
-        new = runtime.block_on(with_public_address(&new))?;
+        new = runtime.block_on(resolve_public_address(&new))?;
     }
     if new.public_address.is_none() {
         new.public_address = running.public_address;
@@ -134,6 +146,7 @@ fn again_as_started(mut new: Config, running: &Config, runtime: &Handle) -> anyh
     Ok(new)
 }
 
+/// Reloads the configuration on SIGHUP.
 fn reload_on_hangup(reload: &Reload) -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     let reload = Arc::clone(reload);
@@ -144,17 +157,18 @@ fn reload_on_hangup(reload: &Reload) -> anyhow::Result<()> {
                 Ok(Ok(changes)) => {
                     tracing::info!(changes = changes.len(), "configuration reloaded")
                 }
-                Ok(Err(why)) => tracing::error!("the configuration was not reloaded: {why}"),
-                Err(error) => tracing::error!(%error, "the reload broke off"),
+                Ok(Err(reason)) => tracing::error!("the configuration was not reloaded: {reason}"),
+                Err(error) => tracing::error!(%error, "the reload has panicked"),
             }
         }
     });
     Ok(())
 }
 
-/// What browsers and gateways are told: STUN and TURN at each address, over UDP and TCP, and what
-/// the settings name besides. TLS is among that: its certificate is for a name that only they know.
-pub fn urls(config: &Config) -> anyhow::Result<Vec<String>> {
+/// Returns the ICE servers' URIs for browsers and gateways: STUN and TURN at each address, over UDP
+/// and TCP, and those in `signaling.turn_urls`. TURN over TLS must be among the latter, because only
+/// the configuration knows the name in the certificate.
+pub fn ice_server_urls(config: &Config) -> anyhow::Result<Vec<String>> {
     let mut urls = Vec::new();
     for listen in &config.turn.listen {
         let public = [config.public_address, config.other_public_address].into_iter().flatten();
@@ -164,7 +178,7 @@ pub fn urls(config: &Config) -> anyhow::Result<Vec<String>> {
             None if listen.ip().is_unspecified() => continue,
             None => listen.ip(),
         };
-        // With the brackets that an IPv6 address has in a URI (RFC 7064 §3.1).
+        // `SocketAddr` writes an IPv6 address in brackets, as URIs do (RFC 7064 §3.1).
         let server = SocketAddr::new(host, listen.port());
         urls.push(format!("stun:{server}"));
         urls.push(format!("turn:{server}?transport=udp"));
@@ -173,8 +187,8 @@ pub fn urls(config: &Config) -> anyhow::Result<Vec<String>> {
     urls.extend(config.signaling.turn_urls.iter().cloned());
     ensure!(
         !urls.is_empty(),
-        "the STUN/TURN server listens on every address: say with --public-address under which one \
-         others reach it"
+        "the STUN/TURN server listens on every address: give the one that others can reach with \
+         --public-address"
     );
     Ok(urls)
 }
@@ -192,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_are_told_the_public_address() {
+    fn ice_server_urls_have_the_public_address() {
         for (listen, public, servers) in [
             (&["127.0.0.1:3478"][..], &[][..], &["127.0.0.1:3478"][..]),
             (&["0.0.0.0:3478"], &["203.0.113.7"], &["203.0.113.7:3478"]),
@@ -209,21 +223,21 @@ mod tests {
                 &["203.0.113.7:1", "[2001:db8::1]:2"],
             ),
         ] {
-            let urls = urls(&config(listen, public)).unwrap();
+            let urls = ice_server_urls(&config(listen, public)).unwrap();
             let stun: Vec<_> = urls.iter().filter_map(|url| url.strip_prefix("stun:")).collect();
             assert_eq!(stun, servers);
             assert_eq!(urls.len(), 3 * servers.len());
         }
-        assert!(urls(&config(&["0.0.0.0:3478"], &[])).is_err());
+        assert!(ice_server_urls(&config(&["0.0.0.0:3478"], &[])).is_err());
     }
 
     #[test]
-    fn clients_are_told_what_the_settings_name_besides() {
+    fn ice_server_urls_include_the_configured_ones() {
         let tls = "turns:home.example.org:443?transport=tcp";
         for (listen, count) in [("127.0.0.1:3478", 4), ("0.0.0.0:3478", 1)] {
             let mut config = config(&[listen], &[]);
             config.signaling.turn_urls = vec![tls.to_owned()];
-            let urls = urls(&config).unwrap();
+            let urls = ice_server_urls(&config).unwrap();
             assert_eq!((urls.len(), urls.last().unwrap().as_str()), (count, tls), "{listen}");
         }
     }

@@ -1,10 +1,10 @@
-//! `porthole up`: everything on one machine. The gateway comes in over the WebSocket, enrolled by
-//! a claim code, like one that runs elsewhere: there is one way in.
+//! `porthole up`: everything on one machine. Its gateway connects over the WebSocket and enrols with a
+//! claim code, like any other gateway, so that there is only one way in.
 
 use crate::{
     config::Config,
-    data, gateway, say, shutdown, signaling,
-    turn::{self, ReadAgain, Turn},
+    console, data, gateway, shutdown, signaling,
+    turn::{self, LoadConfig, TurnServer},
 };
 use porthole_gateway::Gateway;
 use porthole_signaling::{Server, admin};
@@ -12,39 +12,39 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-/// Runs everything until told to stop.
-pub async fn run(config: &Config, read_again: ReadAgain) -> anyhow::Result<()> {
+/// Runs everything until the program is told to stop.
+pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
     let stop = shutdown::on_signal()?;
-    let config = &turn::with_public_address(config).await?;
+    let config = &turn::resolve_public_address(config).await?;
 
     let secret = match &config.turn.secret {
         Some(secret) => secret.clone(),
         None => data::turn_secret(&config.data)?,
     };
-    let turn_server = Turn::start(config, Some(&secret), read_again).await?;
-    let turn_config = signaling::turn_config(turn::urls(config)?, secret.reveal());
+    let turn_server = TurnServer::start(config, Some(&secret), load_config).await?;
+    let turn_config = signaling::turn_config(turn::ice_server_urls(config)?, secret.reveal());
     let signaling = signaling::bind(config, Some(turn_config)).await?;
     let gateway = start_gateway(config, signaling.local_addr()).await?;
-    say::welcome(&signaling::address(config), signaling.setup_link().as_deref())?;
+    console::print_welcome(&signaling::dashboard_url(config), signaling.setup_link().as_deref())?;
 
     let ended = run_both(signaling, gateway, stop).await;
     turn_server.drain().await?;
     ended
 }
 
-/// A gateway, if there is a camera for it.
+/// Starts a gateway if there are cameras.
 async fn start_gateway(config: &Config, server: SocketAddr) -> anyhow::Result<Option<Gateway>> {
     if config.camera.is_empty() {
         return Ok(None);
     }
-    // Not needed once the gateway is known; it expires unused.
+    // Needed for the first start only; later ones leave it unused, and it expires.
     let claim = admin::create_claim(&config.data).await?;
-    Ok(Some(gateway::start(config, over_loopback(server)?, Some(claim.code))?))
+    Ok(Some(gateway::start(config, loopback_url(server)?, Some(claim.code))?))
 }
 
-/// How this machine reaches a server of its own.
-fn over_loopback(server: SocketAddr) -> anyhow::Result<Url> {
+/// Returns the URL by which this machine reaches its own server.
+fn loopback_url(server: SocketAddr) -> anyhow::Result<Url> {
     let ip = match server.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -54,7 +54,8 @@ fn over_loopback(server: SocketAddr) -> anyhow::Result<Url> {
     Ok(Url::parse(&format!("http://{}", SocketAddr::new(ip, server.port())))?)
 }
 
-/// The gateway goes first, so that it can say goodbye; when either fails, both end.
+/// Runs both until the stop or until one of them ends. The gateway ends first, so that it can sign off
+/// at the signaling server.
 async fn run_both(
     signaling: Server,
     gateway: Option<Gateway>,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Config as Effective, Refused};
+use crate::config::{Config as Effective, InvalidSetting};
 use clap::{CommandFactory, error::ErrorKind};
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -9,16 +9,16 @@ fn parse(line: &str) -> Result<Cli, clap::Error> {
 fn effective(line: &str) -> Effective {
     let mut tree = Tree::default();
     parse(line).unwrap().command.configure(&mut tree);
-    tree.read().map_err(|refused: Refused| refused.to_string()).unwrap()
+    tree.deserialize().map_err(|error: InvalidSetting| error.to_string()).unwrap()
 }
 
 #[test]
-fn the_definition_holds_together() {
+fn the_definition_is_consistent() {
     Cli::command().debug_assert();
 }
 
 #[test]
-fn every_command_in_the_documents_is_understood() {
+fn every_command_in_the_documents_is_valid() {
     let mut commands = 0;
     for text in [
         include_str!("../../README.md"),
@@ -99,7 +99,7 @@ fn a_wrong_command_line_is_refused() {
 }
 
 #[test]
-fn a_complaint_does_not_repeat_a_secret() {
+fn an_error_does_not_repeat_a_secret() {
     for line in [
         "porthole up --camera yard=ftp://admin:geheim@192.0.2.1/1",
         "porthole up --camera rtsp://admin:geheim@192.0.2.1/?channel=1",

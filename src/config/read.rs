@@ -1,5 +1,5 @@
-//! The merged tree into the documented structs. A serde deserializer of our own, because an error
-//! has to know which file and line, variable or flag it is about, and which keys there are.
+//! Deserializes the merged tree. The serde deserializer is our own because an error must name the
+//! file and line, the variable or the flag, and the nearest known key.
 
 use super::tree::{ENV_PREFIX, ENV_SEPARATOR, Node, Origin, Tree, Value};
 use serde::de::{
@@ -8,44 +8,45 @@ use serde::de::{
 };
 use std::{collections::btree_map, fmt, vec};
 
-/// Why the configuration cannot be used; one sentence that says where.
+/// An unknown or missing key, or an invalid value. Displayed as one sentence that names the place.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Refused {
-    what: What,
-    /// The keys from the root to the place, filled in on the way up.
+pub struct InvalidSetting {
+    problem: Problem,
+    /// The keys from the root to the place; filled in from the innermost key outwards.
     path: Vec<String>,
     origin: Option<Origin>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum What {
-    Unknown { key: String, known: &'static [&'static str] },
-    Missing(&'static str),
-    Bad(String),
+enum Problem {
+    UnknownKey { key: String, known: &'static [&'static str] },
+    MissingKey(&'static str),
+    InvalidValue(String),
 }
 
-impl Refused {
-    /// The keys that would have been known in place of an unknown one.
+impl InvalidSetting {
+    /// Returns the known keys of the table that has an unknown one.
     #[cfg(test)]
-    pub(super) fn known(&self) -> Option<&'static [&'static str]> {
-        match &self.what {
-            What::Unknown { known, .. } => Some(known),
-            What::Missing(_) | What::Bad(_) => None,
+    pub(super) fn known_keys(&self) -> Option<&'static [&'static str]> {
+        match &self.problem {
+            Problem::UnknownKey { known, .. } => Some(known),
+            Problem::MissingKey(_) | Problem::InvalidValue(_) => None,
         }
     }
 
-    /// Whether the command line is to blame, not a file or the environment.
-    pub fn is_usage(&self) -> bool {
+    /// Returns true if the value is from the command line, not from a file or the environment.
+    pub fn is_usage_error(&self) -> bool {
         matches!(self.origin, Some(Origin::Flag(_)))
     }
 
-    fn below(mut self, key: &str, origin: &Origin) -> Self {
+    /// Adds the next outer key to the path, and the origin unless a more precise one is known.
+    fn with_parent(mut self, key: &str, origin: &Origin) -> Self {
         self.path.insert(0, key.to_owned());
         self.origin.get_or_insert_with(|| origin.clone());
         self
     }
 
-    /// A key as it is written where this one was: in a file, or in the environment.
+    /// Writes a key as its origin spells it: as a variable, or as in a file.
     fn write_key(&self, f: &mut fmt::Formatter<'_>, key: Option<&str>) -> fmt::Result {
         let path = || self.path.iter().map(String::as_str).chain(key);
         if matches!(self.origin, Some(Origin::Env(_))) {
@@ -56,29 +57,29 @@ impl Refused {
     }
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for InvalidSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A variable or a flag says by itself which key is meant.
+        // The name of a variable or a flag tells the key.
         if let Some(origin @ Origin::File(..)) = &self.origin {
             write!(f, "{origin}: ")?;
         }
-        match (&self.what, &self.origin) {
-            (What::Unknown { key, known }, _) => {
+        match (&self.problem, &self.origin) {
+            (Problem::UnknownKey { key, known }, _) => {
                 f.write_str("unknown key ")?;
                 self.write_key(f, Some(key))?;
                 let Some(nearest) = nearest(key, known) else { return Ok(()) };
                 f.write_str("; the nearest known key is ")?;
                 self.write_key(f, Some(nearest))
             }
-            (What::Missing(key), _) => {
+            (Problem::MissingKey(key), _) => {
                 f.write_str("the key ")?;
                 self.write_key(f, Some(key))?;
                 f.write_str(" is missing")
             }
-            (What::Bad(message), Some(origin @ (Origin::Env(_) | Origin::Flag(_)))) => {
+            (Problem::InvalidValue(message), Some(origin @ (Origin::Env(_) | Origin::Flag(_)))) => {
                 write!(f, "{origin}: {message}")
             }
-            (What::Bad(message), _) => {
+            (Problem::InvalidValue(message), _) => {
                 self.write_key(f, None)?;
                 write!(f, ": {message}")
             }
@@ -86,37 +87,42 @@ impl fmt::Display for Refused {
     }
 }
 
+/// Returns the known key that is most similar to an unknown one.
 fn nearest(key: &str, known: &'static [&'static str]) -> Option<&'static str> {
-    let likeness = |known: &str| strsim::jaro_winkler(key, known);
-    known.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+    let similarity = |known: &str| strsim::jaro_winkler(key, known);
+    known.iter().copied().max_by(|a, b| similarity(a).total_cmp(&similarity(b)))
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for InvalidSetting {}
 
-impl de::Error for Refused {
+impl de::Error for InvalidSetting {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        let what = What::Bad(message.to_string());
-        Self { what, path: Vec::new(), origin: None }
+        let problem = Problem::InvalidValue(message.to_string());
+        Self { problem, path: Vec::new(), origin: None }
     }
 
     fn unknown_field(key: &str, known: &'static [&'static str]) -> Self {
-        let what = What::Unknown { key: key.to_owned(), known };
-        Self { what, path: Vec::new(), origin: None }
+        let problem = Problem::UnknownKey { key: key.to_owned(), known };
+        Self { problem, path: Vec::new(), origin: None }
     }
 
     fn missing_field(key: &'static str) -> Self {
-        Self { what: What::Missing(key), path: Vec::new(), origin: None }
+        Self { problem: Problem::MissingKey(key), path: Vec::new(), origin: None }
     }
 }
 
 impl Tree {
-    /// Reads the whole.
-    pub fn read<T: DeserializeOwned>(self) -> Result<T, Refused> {
+    /// Deserializes the tree.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first unknown key, missing key or invalid value.
+    pub fn deserialize<T: DeserializeOwned>(self) -> Result<T, InvalidSetting> {
         T::deserialize(de::value::MapAccessDeserializer::new(Table::new(self.root.into_iter())))
     }
 }
 
-/// The entries of a table, one after the other.
+/// Iterates over the entries of a table.
 struct Table {
     rest: btree_map::IntoIter<String, Node>,
     current: Option<(String, Node)>,
@@ -129,64 +135,69 @@ impl Table {
 }
 
 impl<'de> MapAccess<'de> for Table {
-    type Error = Refused;
+    type Error = InvalidSetting;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(
         &mut self,
         seed: K,
-    ) -> Result<Option<K::Value>, Refused> {
+    ) -> Result<Option<K::Value>, InvalidSetting> {
         let Some((key, node)) = self.rest.next() else { return Ok(None) };
         let known = seed.deserialize(key.as_str().into_deserializer());
-        let known = known
-            .map_err(|refused: Refused| Refused { origin: Some(node.origin.clone()), ..refused })?;
+        let known = known.map_err(|error: InvalidSetting| InvalidSetting {
+            origin: Some(node.origin.clone()),
+            ..error
+        })?;
         self.current = Some((key, node));
         Ok(Some(known))
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Refused> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(
+        &mut self,
+        seed: V,
+    ) -> Result<V::Value, InvalidSetting> {
         let (key, node) =
-            self.current.take().ok_or_else(|| de::Error::custom("a value without its key"))?;
+            self.current.take().ok_or_else(|| de::Error::custom("a value without a key"))?;
         let origin = node.origin.clone();
-        seed.deserialize(node).map_err(|refused| refused.below(&key, &origin))
+        seed.deserialize(node).map_err(|error| error.with_parent(&key, &origin))
     }
 }
 
-/// The items of a list, one after the other.
+/// Iterates over the items of a list.
 struct List(vec::IntoIter<Node>);
 
 impl List {
-    /// A list in one text, as the environment has it: parted by commas.
+    /// Splits a comma-separated list, as in the environment.
     fn split(origin: &Origin, text: &str) -> Self {
         let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
         let node =
-            |item: &str| Node { origin: origin.clone(), value: Value::Text(item.to_owned()) };
+            |item: &str| Node { origin: origin.clone(), value: Value::Untyped(item.to_owned()) };
         Self(items.map(node).collect::<Vec<_>>().into_iter())
     }
 }
 
 impl<'de> SeqAccess<'de> for List {
-    type Error = Refused;
+    type Error = InvalidSetting;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
         &mut self,
         seed: T,
-    ) -> Result<Option<T::Value>, Refused> {
+    ) -> Result<Option<T::Value>, InvalidSetting> {
         let Some(node) = self.0.next() else { return Ok(None) };
         let origin = node.origin.clone();
-        let item = seed.deserialize(node).map_err(|mut refused| {
-            refused.origin.get_or_insert(origin);
-            refused
+        let item = seed.deserialize(node).map_err(|mut error: InvalidSetting| {
+            error.origin.get_or_insert(origin);
+            error
         });
         item.map(Some)
     }
 }
 
-/// Text is read as the type that its key wants.
+/// Parses untyped text as the type that its key has.
 macro_rules! from_text {
     ($($method:ident $visit:ident $type:ty;)*) => {
         $(
-            fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
-                let Value::Text(text) = &self.value else { return self.deserialize_any(visitor) };
+            fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, InvalidSetting> {
+                let Value::Untyped(text) = &self.value else { return self.deserialize_any(visitor) };
                 match text.parse::<$type>() {
                     Ok(value) => visitor.$visit(value),
                     Err(_) => Err(de::Error::invalid_value(de::Unexpected::Str(text), &visitor)),
@@ -197,11 +208,11 @@ macro_rules! from_text {
 }
 
 impl<'de> Deserializer<'de> for Node {
-    type Error = Refused;
+    type Error = InvalidSetting;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, InvalidSetting> {
         match self.value {
-            Value::Text(text) | Value::String(text) => visitor.visit_string(text),
+            Value::Untyped(text) | Value::String(text) => visitor.visit_string(text),
             Value::Integer(number) => visitor.visit_i64(number),
             Value::Float(number) => visitor.visit_f64(number),
             Value::Boolean(truth) => visitor.visit_bool(truth),
@@ -218,14 +229,14 @@ impl<'de> Deserializer<'de> for Node {
         deserialize_f64 visit_f64 f64;
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
-        if let Value::Text(text) | Value::String(text) = &self.value {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, InvalidSetting> {
+        if let Value::Untyped(text) | Value::String(text) = &self.value {
             return visitor.visit_seq(List::split(&self.origin, text));
         }
         self.deserialize_any(visitor)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, InvalidSetting> {
         visitor.visit_some(self)
     }
 
@@ -233,7 +244,7 @@ impl<'de> Deserializer<'de> for Node {
         self,
         _name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Refused> {
+    ) -> Result<V::Value, InvalidSetting> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -242,11 +253,11 @@ impl<'de> Deserializer<'de> for Node {
         _name: &'static str,
         _variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Refused> {
-        if let Value::Text(text) | Value::String(text) = self.value {
+    ) -> Result<V::Value, InvalidSetting> {
+        if let Value::Untyped(text) | Value::String(text) = self.value {
             return visitor.visit_enum(text.into_deserializer());
         }
-        Err(de::Error::custom("a word is needed here"))
+        Err(de::Error::custom("expected a string"))
     }
 
     serde::forward_to_deserialize_any! {

@@ -8,11 +8,11 @@ fn read(file: &str, env: &[(&str, &str)]) -> Result<Config, String> {
     let mut tree = Tree::default();
     tree.add_file(Path::new("porthole.toml"), file).map_err(|error| error.to_string())?;
     tree.add_env(environment(env));
-    tree.read().map_err(|refused: Refused| refused.to_string())
+    tree.deserialize().map_err(|error: InvalidSetting| error.to_string())
 }
 
 #[test]
-fn a_mistake_in_the_file_is_one_sentence_with_its_line() {
+fn an_error_in_the_file_is_one_sentence_with_its_line() {
     for (file, sentence) in [
         (
             "[turn]\n\nrelm = \"x\"",
@@ -71,7 +71,7 @@ fn a_file_that_is_not_toml_is_one_sentence_with_its_line() {
 }
 
 #[test]
-fn a_mistake_in_the_environment_is_one_sentence_with_its_variable() {
+fn an_error_in_the_environment_is_one_sentence_with_its_variable() {
     for (name, value, sentence) in [
         (
             "PORTHOLE__TURN__RELM",
@@ -107,7 +107,7 @@ fn the_environment_overrides_the_file_and_a_flag_overrides_both() {
     ]);
     let flags = |tree: &mut Tree| tree.add_flag("--realm", &["turn", "realm"], Some("flag"));
     let Loaded { config, file: found } = load_with(None, &env, flags).unwrap();
-    assert_eq!(found, Some(file), "the data folder's file is found");
+    assert_eq!(found, Some(file), "not the file in the data folder");
     assert_eq!(config.turn.realm, "flag");
     let listen: Vec<_> = config.turn.listen.iter().map(ToString::to_string).collect();
     assert_eq!(listen, ["2.2.2.2:2", "[::1]:2"]);
@@ -119,7 +119,7 @@ fn the_environment_overrides_the_file_and_a_flag_overrides_both() {
 }
 
 #[test]
-fn the_data_folder_is_the_users() {
+fn the_default_data_folder_is_below_home() {
     for (env, data) in [
         (&[("HOME", "/h")][..], "/h/.local/share/porthole"),
         (&[("HOME", "/h"), ("XDG_DATA_HOME", "/d")], "/d/porthole"),
@@ -128,7 +128,7 @@ fn the_data_folder_is_the_users() {
         let loaded = load_with(None, &environment(env), |_| {}).unwrap();
         assert_eq!(loaded.config.data, Path::new(data));
     }
-    assert!(matches!(load_with(None, &[], |_| {}), Err(Error::Homeless)));
+    assert!(matches!(load_with(None, &[], |_| {}), Err(Error::NoDataFolder)));
 }
 
 #[test]
@@ -147,13 +147,13 @@ fn no_secret_is_shown() {
 }
 
 #[test]
-fn what_is_shown_can_be_read_again() {
+fn the_shown_configuration_can_be_loaded_again() {
     let shown = toml::to_string(&Config { data: "/d".into(), ..Config::default() }).unwrap();
     assert_eq!(read(&shown, &[]), Ok(Config { data: "/d".into(), ..Config::default() }));
 }
 
 #[test]
-fn values_are_parsed_once() {
+fn values_are_parsed() {
     for (text, seconds) in
         [("90s", Some(90)), ("15m", Some(900)), ("1h", Some(3600)), ("30d", Some(2_592_000))]
     {
@@ -172,12 +172,12 @@ fn values_are_parsed_once() {
     }
 }
 
-/// The known keys, learnt from what an unknown one is answered with.
+/// Returns all known keys, taken from the errors for unknown ones.
 fn known_keys() -> Vec<String> {
     let known = |path: &[&str]| {
         let mut tree = Tree::default();
         tree.add_flag("--x", &[path, &["?"]].concat(), Some("?"));
-        tree.read::<Config>().err().and_then(|refused| refused.known()).unwrap_or_default()
+        tree.deserialize::<Config>().err().and_then(|error| error.known_keys()).unwrap_or_default()
     };
     let mut keys = Vec::new();
     for top in known(&[]) {
@@ -195,7 +195,7 @@ fn known_keys() -> Vec<String> {
 fn every_key_is_in_the_reference() {
     let reference = include_str!("../../docs/ref/config.md");
     let first = |line: &'static str| line.strip_prefix("| `")?.split('`').next();
-    // Variables of the environment are no keys.
+    // The reference also lists environment variables, in upper case.
     let is_key = |name: &&str| name.contains(|c: char| c.is_ascii_lowercase());
     let documented: Vec<&str> = reference.lines().filter_map(first).filter(is_key).collect();
     let known = known_keys();

@@ -1,14 +1,14 @@
-//! What the file, the environment and the flags said, merged, each value with where it came from.
+//! The merged layers as a tree of values, each with its origin.
 
 use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 use toml::de::{DeTable, DeValue};
 
-/// What the names of our environment variables start with: `PORTHOLE__SECTION__KEY`.
+/// The prefix of the environment variables, as in `PORTHOLE__SECTION__KEY`.
 pub(super) const ENV_PREFIX: &str = "PORTHOLE__";
-/// What parts them.
+/// The separator between the parts of their names.
 pub(super) const ENV_SEPARATOR: &str = "__";
 
-/// Where a value came from.
+/// The origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// A line of the configuration file.
@@ -29,19 +29,19 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A value and where it came from.
+/// A value with its origin.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) origin: Origin,
     pub(super) value: Value,
 }
 
-/// A value before anybody knows which type its key wants.
+/// A value whose final type is not known yet.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
-    /// From a flag or the environment, where everything is text.
-    Text(String),
-    /// From the file, where text is text.
+    /// Text of a flag or the environment, parsed as the type that its key has.
+    Untyped(String),
+    /// A string in the file.
     String(String),
     Integer(i64),
     Float(f64),
@@ -50,7 +50,7 @@ pub(super) enum Value {
     Table(BTreeMap<String, Node>),
 }
 
-/// The merged tree. Later layers win, key by key.
+/// The merged layers. Later layers override earlier ones, key by key.
 #[derive(Debug, Clone, Default)]
 pub struct Tree {
     pub(super) root: BTreeMap<String, Node>,
@@ -59,59 +59,60 @@ pub struct Tree {
 /// A file that is not TOML.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path}:{line}: {message}")]
-pub struct Syntax {
+pub struct SyntaxError {
     path: String,
     line: usize,
     message: String,
 }
 
 impl Tree {
-    /// Adds the configuration file.
-    pub fn add_file(&mut self, path: &Path, text: &str) -> Result<(), Syntax> {
+    /// Adds the configuration file, replacing everything added before.
+    pub fn add_file(&mut self, path: &Path, text: &str) -> Result<(), SyntaxError> {
         let name = path.display().to_string();
-        let table = DeTable::parse(text).map_err(|error| Syntax {
+        let table = DeTable::parse(text).map_err(|error| SyntaxError {
             path: name.clone(),
             line: line_of(text, error.span().map_or(0, |span| span.start)),
             message: one_line(error.message()),
         })?;
-        let file = File { name: name.into(), text };
+        let file = SourceFile { name: name.into(), text };
         self.root = file.table(table.get_ref())?;
         Ok(())
     }
 
-    /// Adds the environment: of all variables, those that begin with [`ENV_PREFIX`].
+    /// Adds the variables that begin with [`ENV_PREFIX`].
     pub fn add_env(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
         for (name, text) in variables {
             let Some(path) = name.strip_prefix(ENV_PREFIX) else { continue };
             let path = path.to_ascii_lowercase();
             let path: Vec<&str> = path.split(ENV_SEPARATOR).collect();
             let origin = Origin::Env(name.clone());
-            self.set(&path, Node { origin, value: Value::Text(text) });
+            self.set(&path, Node { origin, value: Value::Untyped(text) });
         }
     }
 
-    /// Adds a flag; none changes nothing.
+    /// Adds the value of a flag, if it was given.
     pub fn add_flag(&mut self, flag: &'static str, path: &[&str], text: Option<impl fmt::Display>) {
         let Some(text) = text else { return };
-        let value = Value::Text(text.to_string());
+        let value = Value::Untyped(text.to_string());
         self.set(path, Node { origin: Origin::Flag(flag), value });
     }
 
-    /// Adds a flag that may be repeated; none changes nothing.
+    /// Adds the values of a repeatable flag, if it was given.
     pub fn add_flags<T: fmt::Display>(&mut self, flag: &'static str, path: &[&str], all: &[T]) {
         if all.is_empty() {
             return;
         }
         let origin = Origin::Flag(flag);
-        let node = |text: &T| Node { origin: origin.clone(), value: Value::Text(text.to_string()) };
+        let node =
+            |text: &T| Node { origin: origin.clone(), value: Value::Untyped(text.to_string()) };
         let value = Value::List(all.iter().map(node).collect());
         self.set(path, Node { origin: origin.clone(), value });
     }
 
-    /// A text at the top, before the whole is read.
-    pub(super) fn text(&self, key: &str) -> Option<&str> {
+    /// Returns the text of a top-level key.
+    pub(super) fn top_level_text(&self, key: &str) -> Option<&str> {
         match &self.root.get(key)?.value {
-            Value::Text(text) | Value::String(text) => Some(text),
+            Value::Untyped(text) | Value::String(text) => Some(text),
             Value::Integer(_)
             | Value::Float(_)
             | Value::Boolean(_)
@@ -120,7 +121,7 @@ impl Tree {
         }
     }
 
-    /// Puts a node at a path; what stands in the way of the path is replaced.
+    /// Puts a node at a path; a value that is not a table is replaced on the way.
     fn set(&mut self, path: &[&str], node: Node) {
         let Some((last, above)) = path.split_last() else { return };
         let mut table = &mut self.root;
@@ -139,13 +140,14 @@ impl Tree {
     }
 }
 
-struct File<'a> {
+/// The text of a configuration file, with its name for [`Origin`].
+struct SourceFile<'a> {
     name: Arc<str>,
     text: &'a str,
 }
 
-impl File<'_> {
-    fn table(&self, table: &DeTable<'_>) -> Result<BTreeMap<String, Node>, Syntax> {
+impl SourceFile<'_> {
+    fn table(&self, table: &DeTable<'_>) -> Result<BTreeMap<String, Node>, SyntaxError> {
         let node = |(key, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
             let key: &toml::Spanned<std::borrow::Cow<'_, str>> = key;
             let line = line_of(self.text, key.span().start);
@@ -154,16 +156,16 @@ impl File<'_> {
         table.iter().map(node).collect()
     }
 
-    fn node(&self, value: &DeValue<'_>, line: usize) -> Result<Node, Syntax> {
+    fn node(&self, value: &DeValue<'_>, line: usize) -> Result<Node, SyntaxError> {
         let value = match value {
             DeValue::String(text) => Value::String(text.to_string()),
             DeValue::Integer(number) => {
                 let parsed = i64::from_str_radix(number.as_str(), number.radix());
-                Value::Integer(parsed.map_err(|_| self.refuse(line, "a number too large"))?)
+                Value::Integer(parsed.map_err(|_| self.error_at(line, "the number is too large"))?)
             }
             DeValue::Float(number) => {
                 let parsed = number.as_str().parse();
-                Value::Float(parsed.map_err(|_| self.refuse(line, "a number that is none"))?)
+                Value::Float(parsed.map_err(|_| self.error_at(line, "this is not a number"))?)
             }
             DeValue::Boolean(truth) => Value::Boolean(*truth),
             DeValue::Datetime(time) => Value::String(time.to_string()),
@@ -178,15 +180,17 @@ impl File<'_> {
         Ok(Node { origin: Origin::File(self.name.clone(), line), value })
     }
 
-    fn refuse(&self, line: usize, message: &str) -> Syntax {
-        Syntax { path: self.name.to_string(), line, message: message.to_owned() }
+    fn error_at(&self, line: usize, message: &str) -> SyntaxError {
+        SyntaxError { path: self.name.to_string(), line, message: message.to_owned() }
     }
 }
 
+/// Returns the line number, from 1, of a byte offset.
 fn line_of(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }
 
+/// Joins the lines of a message.
 fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
 }

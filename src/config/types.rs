@@ -1,4 +1,4 @@
-//! The types of single values, each parsed once.
+//! Types of single settings, which are parsed and checked when they are loaded.
 
 use porthole_gateway::ingest;
 use porthole_signaling_proto::CameraId;
@@ -7,16 +7,16 @@ use porthole_turn_proto::server::{BadCidr, Cidr};
 use serde::{Deserialize, Serialize, Serializer};
 use std::{fmt, net::IpAddr, str::FromStr};
 
-/// What is shown in place of a secret.
+/// The text shown instead of a secret.
 const REDACTED: &str = "…";
 
-/// Text that is never shown.
+/// A secret text, which neither `Debug` nor serialization shows.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The text itself.
+    /// Returns the secret text.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -40,8 +40,8 @@ impl Serialize for Secret {
     }
 }
 
-/// Parsed from text and shown as text.
-macro_rules! textual {
+/// Implements the conversions from and to `String` that serde uses, by `FromStr` and `Display`.
+macro_rules! convert_as_string {
     ($type:ty) => {
         impl TryFrom<String> for $type {
             type Error = <Self as FromStr>::Err;
@@ -59,7 +59,7 @@ macro_rules! textual {
     };
 }
 
-/// A range of UDP ports, both ends included.
+/// A range of UDP ports, including both ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Ports {
@@ -67,7 +67,7 @@ pub struct Ports {
     pub last: u16,
 }
 
-/// A range of ports that is none.
+/// The error for an invalid range of ports.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not a range of ports such as 49152-65535")]
 pub struct InvalidPorts(String);
@@ -91,15 +91,16 @@ impl fmt::Display for Ports {
     }
 }
 
-textual!(Ports);
+convert_as_string!(Ports);
 
-/// A length of time in the unit people think in: `90s`, `15m`, `1h`, `30d`.
+/// A length of time with a unit: `90s`, `15m`, `1h`, `30d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
+    /// The length in seconds, at least 1.
     pub seconds: u32,
 }
 
-/// A length of time that is none.
+/// The error for an invalid length of time.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not a length of time such as 90s, 15m, 1h or 30d")]
 pub struct InvalidSpan(String);
@@ -124,12 +125,12 @@ impl FromStr for Span {
     }
 }
 
-/// A whole number from `MIN` to `MAX`.
+/// An integer from `MIN` to `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
-pub struct Limited<const MIN: u32, const MAX: u32>(u32);
+pub struct Bounded<const MIN: u32, const MAX: u32>(u32);
 
-/// A number that is too small or too large.
+/// The error for a number that is too small or too large.
 #[derive(Debug, thiserror::Error)]
 #[error("{number} is not between {min} and {max}")]
 pub struct OutOfRange {
@@ -138,25 +139,29 @@ pub struct OutOfRange {
     max: u32,
 }
 
-impl<const MIN: u32, const MAX: u32> Limited<MIN, MAX> {
-    /// A default: within the bounds, or the program is not built.
-    pub const fn of(number: u32) -> Self {
+impl<const MIN: u32, const MAX: u32> Bounded<MIN, MAX> {
+    /// Creates a default value.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the number is out of range; at compile time in a constant.
+    pub const fn new(number: u32) -> Self {
         assert!(MIN <= number && number <= MAX);
         Self(number)
     }
 
-    /// The number.
+    /// Returns the number.
     pub const fn get(self) -> u32 {
         self.0
     }
 
-    /// The number as a count of things.
-    pub fn count(self) -> usize {
+    /// Returns the number as `usize`.
+    pub fn as_usize(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 }
 
-impl<const MIN: u32, const MAX: u32> TryFrom<u32> for Limited<MIN, MAX> {
+impl<const MIN: u32, const MAX: u32> TryFrom<u32> for Bounded<MIN, MAX> {
     type Error = OutOfRange;
 
     fn try_from(number: u32) -> Result<Self, OutOfRange> {
@@ -167,27 +172,27 @@ impl<const MIN: u32, const MAX: u32> TryFrom<u32> for Limited<MIN, MAX> {
     }
 }
 
-impl<const MIN: u32, const MAX: u32> From<Limited<MIN, MAX>> for u32 {
-    fn from(limited: Limited<MIN, MAX>) -> Self {
-        limited.0
+impl<const MIN: u32, const MAX: u32> From<Bounded<MIN, MAX>> for u32 {
+    fn from(bounded: Bounded<MIN, MAX>) -> Self {
+        bounded.0
     }
 }
 
-/// How to find out under which address others reach this machine.
+/// The way to find the public address of this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum ExternalAddress {
-    /// It is known.
+    /// The address itself.
     Ip(IpAddr),
-    /// A STUN server sees it: `HOST:PORT`.
+    /// The address that a STUN server sees: `HOST[:PORT]`.
     Stun(String),
-    /// It is this interface's.
+    /// The address of a network interface.
     Interface(String),
 }
 
-/// No way to find it.
+/// The error for an invalid way.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is neither an address nor stun:HOST[:PORT] nor interface:NAME")]
+#[error("`{0}` is neither an IP address nor stun:HOST[:PORT] nor interface:NAME")]
 pub struct InvalidExternalAddress(String);
 
 impl FromStr for ExternalAddress {
@@ -214,14 +219,14 @@ impl fmt::Display for ExternalAddress {
     }
 }
 
-textual!(ExternalAddress);
+convert_as_string!(ExternalAddress);
 
-/// Where the admin API listens.
+/// The loopback address or Unix socket of the admin API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct AdminPlace(pub Place);
+pub struct AdminAddress(pub Place);
 
-impl FromStr for AdminPlace {
+impl FromStr for AdminAddress {
     type Err = BadPlace;
 
     fn from_str(text: &str) -> Result<Self, BadPlace> {
@@ -229,24 +234,24 @@ impl FromStr for AdminPlace {
     }
 }
 
-impl fmt::Display for AdminPlace {
+impl fmt::Display for AdminAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-textual!(AdminPlace);
+convert_as_string!(AdminAddress);
 
-/// `NAME:PASSWORD`, as flags take it.
+/// A TURN account, given as `NAME:PASSWORD` in flags.
 #[derive(Debug, Clone)]
 pub struct Account {
     pub name: String,
     pub password: Secret,
 }
 
-/// An account that is none.
+/// The error for an account that is not `NAME:PASSWORD`.
 #[derive(Debug, thiserror::Error)]
-#[error("a user is NAME:PASSWORD")]
+#[error("expected NAME:PASSWORD")]
 pub struct InvalidAccount;
 
 impl FromStr for Account {
@@ -281,9 +286,9 @@ impl fmt::Display for Network {
     }
 }
 
-textual!(Network);
+convert_as_string!(Network);
 
-/// Where a camera's video comes from. As text it may carry a password, which is not shown.
+/// The source of a camera's stream. Its text may contain a password, which is not shown.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Source {
@@ -292,16 +297,17 @@ pub struct Source {
 }
 
 impl Source {
-    /// As it was written, password and all.
+    /// Returns the text as it was configured, including the password.
     pub fn reveal(&self) -> &str {
         &self.text
     }
 
-    /// As the gateway takes it.
+    /// Returns the source as the gateway needs it.
     pub fn parsed(&self) -> ingest::Source {
         self.parsed.clone()
     }
 
+    /// Returns the text with the password replaced.
     fn redacted(&self) -> String {
         let Ok(mut url) = url::Url::parse(&self.text) else { return self.text.clone() };
         if url.password().is_none() || url.set_password(Some("***")).is_err() {
@@ -331,20 +337,22 @@ impl Serialize for Source {
     }
 }
 
-/// `ID=SOURCE`, as flags take it.
+/// A camera given as `ID=SOURCE` in a flag.
 #[derive(Debug, Clone)]
 pub struct CameraFlag {
     pub id: CameraId,
     pub source: Source,
 }
 
-/// A camera that is none.
+/// The error for an invalid camera flag.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidCamera {
-    #[error("a camera is ID=SOURCE, such as door=rtsp://10.0.0.9/stream1")]
+    #[error("expected ID=SOURCE, such as door=rtsp://10.0.0.9/stream1")]
     Form,
-    /// What was taken for the id may be an address with a password: it is not repeated.
-    #[error("what stands before `=` is not an id: 1 to 64 of a–z, A–Z, 0–9, `.`, `_` and `-`")]
+    /// The text is not repeated, because it may be a URL with a password.
+    #[error(
+        "the part before `=` is not a camera id: 1 to 64 characters of a–z, A–Z, 0–9, `.`, `_` and `-`"
+    )]
     Id,
     #[error(transparent)]
     Source(#[from] ingest::InvalidSource),

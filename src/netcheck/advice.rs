@@ -1,129 +1,133 @@
-//! What to do about each failure.
+//! Advice for each kind of failure.
 
-use super::probe::Silence;
+use super::probe::ProbeError;
 use porthole_turn_proto::{FailureReason, Transport};
 use std::{borrow::Cow, net::SocketAddr};
 use tokio_rustls::rustls::CertificateError;
 
 type Advice = Cow<'static, str>;
 
-/// A Binding had no answer.
-pub(super) fn on_binding(server: SocketAddr, transport: Transport, silence: &Silence) -> Advice {
-    let in_between = match transport {
+/// Returns advice for a Binding request that failed.
+pub(super) fn for_binding(server: SocketAddr, transport: Transport, error: &ProbeError) -> Advice {
+    let if_blocked = match transport {
         Transport::Udp | Transport::Dtls => {
-            "Let UDP out to this port, and see that the server runs and has UDP there: silence \
-             does not say which it is. Without UDP no video is direct, all of it goes through TURN \
-             over TCP."
+            "Allow outgoing UDP to this port, and check that the server is running and listens for \
+             UDP there: a missing response does not tell which of them is the problem. Without UDP \
+             no video is direct; all of it is relayed by TURN over TCP."
         }
         Transport::Tls => {
-            "Let TLS through to this port: it is the way out of networks that let nothing but the \
-             Web through."
+            "Allow TLS to this port: it is the way out of networks that allow only web traffic."
         }
-        Transport::Tcp => {
-            "Let TCP through to this port: it is the way out of networks that block UDP."
-        }
+        Transport::Tcp => "Allow TCP to this port: it is the way out of networks that block UDP.",
     };
-    on(server, transport, silence, in_between)
+    advice(server, transport, error, if_blocked)
 }
 
-/// An allocation was not made.
-pub(super) fn on_relay(server: SocketAddr, transport: Transport, silence: &Silence) -> Advice {
-    let in_between = "Let this port through: without TURN, pairs of strict NATs do not connect.";
-    on(server, transport, silence, in_between)
-}
-
-/// `in_between`: what to say when something on the way is to blame.
-fn on(
+/// Returns advice for an allocation that failed.
+pub(super) fn for_allocation(
     server: SocketAddr,
     transport: Transport,
-    silence: &Silence,
-    in_between: &'static str,
+    error: &ProbeError,
 ) -> Advice {
-    let advice = match silence {
-        Silence::Turn(reason) => return on_refusal(*reason, in_between),
-        Silence::Certificate(error) => on_certificate(error),
-        Silence::Unreachable if server.is_ipv6() => {
-            "There is no way there over IPv6: switch IPv6 on in the router, or name the server by \
-             its IPv4 address to leave it out."
+    let if_blocked = "Allow this port: without TURN, pairs of strict NATs cannot connect.";
+    advice(server, transport, error, if_blocked)
+}
+
+/// `if_blocked` is the advice for failures of the network between this machine and the server.
+fn advice(
+    server: SocketAddr,
+    transport: Transport,
+    error: &ProbeError,
+    if_blocked: &'static str,
+) -> Advice {
+    let advice = match error {
+        ProbeError::Turn(reason) => return for_refusal(*reason, if_blocked),
+        ProbeError::Certificate(error) => for_certificate(error),
+        ProbeError::Unreachable if server.is_ipv6() => {
+            "There is no route to the server over IPv6: enable IPv6 on the router, or name the \
+             server by its IPv4 address to skip this check."
         }
-        Silence::Unreachable => {
-            "This machine has no route to the server: look at its network connection and its \
-             default gateway."
+        ProbeError::Unreachable => {
+            "This machine has no route to the server: check its network connection and its default \
+             gateway."
         }
-        Silence::Refused => {
-            "Nothing listens at this port, or a firewall refuses it: see that the server runs, \
-             that it listens there, and that the port is forwarded to it."
+        ProbeError::Refused => {
+            "Nothing listens on this port, or a firewall rejects it: check that the server is \
+             running, that it listens on this port, and that the port is forwarded to it."
         }
-        Silence::Nonsense => NO_SERVER,
-        Silence::Other(_) if transport == Transport::Tls => {
-            "TLS does not come about at this port: see that the server has it there \
-             (turn.listen_tls and a certificate), or name the port where it does."
+        ProbeError::InvalidResponse => NOT_A_SERVER,
+        ProbeError::Other(_) if transport == Transport::Tls => {
+            "The TLS handshake fails on this port: check that the server has TLS there \
+             (turn.listen_tls and a certificate), or give the port that has it."
         }
-        Silence::Timeout | Silence::Other(_) => in_between,
+        ProbeError::Timeout | ProbeError::Other(_) => if_blocked,
     };
     advice.into()
 }
 
-const NO_SERVER: &str = "Something else answers at this port, or changes what passes: see which \
-                         port the server listens at, and try TLS.";
+const NOT_A_SERVER: &str = "Something other than a STUN or TURN server responds on this port, or \
+                            alters the traffic: check which port the server listens on, and try \
+                            TLS.";
 
-/// The server says no (RFC 8656 §7.4).
-fn on_refusal(reason: FailureReason, in_between: &'static str) -> Advice {
+/// Returns advice for an allocation that the server refused (RFC 8656 §7.4).
+fn for_refusal(reason: FailureReason, if_blocked: &'static str) -> Advice {
     let advice = match reason {
-        FailureReason::Timeout => in_between,
+        FailureReason::Timeout => if_blocked,
         FailureReason::Unauthenticated => {
-            "Look at the user and password, and at the realm's users on the server."
+            "Check the user and password, and the users of the realm on the server."
         }
         FailureReason::TryAlternate(Some(other)) => {
             return format!(
-                "This server drains or is full and sends its clients to {other}: ask that one \
+                "This server is draining or full and redirects clients to {other}: check that one \
                  with --server {other}."
             )
             .into();
         }
         FailureReason::TryAlternate(None) => {
-            "This server drains or is full, and does not say which other one to take: set \
+            "This server is draining or full, and does not name another one: set \
              turn.alternate_servers on it."
         }
         FailureReason::Mismatch => {
-            "The server still has an allocation of this address and port: try again, it is gone \
-             in ten minutes at most."
+            "The server still has an allocation of this address and port: try again; it expires \
+             within ten minutes."
         }
         FailureReason::UnsupportedFamily => {
-            "Give the server an address of this family to relay from (turn.relay_address)."
+            "Give the server a relay address of this family (turn.relay_address)."
         }
         FailureReason::QuotaReached => {
             "Wait until other allocations of this user have ended, or raise \
              turn.max_allocations_per_user on the server."
         }
         FailureReason::NoCapacity => {
-            "The server is full or about to stop: wait a minute, or give it more room \
-             (turn.relay_ports, turn.max_allocations), or a second server."
+            "The server is full or shutting down: wait a minute, raise its limits \
+             (turn.relay_ports, turn.max_allocations), or add another server."
         }
-        FailureReason::BadResponse => NO_SERVER,
+        FailureReason::BadResponse => NOT_A_SERVER,
         FailureReason::Refused => {
-            "The server does not relay for this client: see in its log why, and that TURN is \
-             switched on, not STUN alone."
+            "The server does not relay for this client: its log has the reason. Check that TURN is \
+             enabled on it, not only STUN."
         }
     };
     advice.into()
 }
 
-fn on_certificate(error: &CertificateError) -> &'static str {
+/// Returns advice for a certificate that is not trusted.
+fn for_certificate(error: &CertificateError) -> &'static str {
     use CertificateError as Error;
-    let is_old = matches!(error, Error::Expired | Error::ExpiredContext { .. });
-    let is_new = matches!(error, Error::NotValidYet | Error::NotValidYetContext { .. });
-    let is_others = matches!(error, Error::NotValidForName | Error::NotValidForNameContext { .. });
-    if is_old {
-        "Renew the server's certificate (turn.tls_certificate), or set this machine's clock."
-    } else if is_new {
-        "Set this machine's clock: the certificate is not valid yet by it."
-    } else if is_others {
-        "Give the server a certificate for the name that you ask for (turn.tls_certificate), or \
-         ask for the name that it is for."
+    let is_expired = matches!(error, Error::Expired | Error::ExpiredContext { .. });
+    let is_future = matches!(error, Error::NotValidYet | Error::NotValidYetContext { .. });
+    let is_wrong_name =
+        matches!(error, Error::NotValidForName | Error::NotValidForNameContext { .. });
+    if is_expired {
+        "Renew the server's certificate (turn.tls_certificate), or correct this machine's clock."
+    } else if is_future {
+        "Correct this machine's clock: by it, the certificate is not valid yet."
+    } else if is_wrong_name {
+        "Give the server a certificate for the name in --server (turn.tls_certificate), or use a \
+         name that is in its certificate."
     } else {
-        "Give the server a certificate that browsers trust (turn.tls_certificate), with its \
-         intermediates, or name its authority with --ca."
+        "Give the server a certificate that browsers trust, with its intermediates \
+         (turn.tls_certificate), or trust its authority with --ca."
     }
 }
 
@@ -133,20 +137,20 @@ mod tests {
     use std::io;
 
     #[test]
-    fn each_cause_has_advice_of_its_own() {
+    fn each_cause_has_its_own_advice() {
         let other = "203.0.113.9:3478".parse().unwrap();
-        let turn = Silence::Turn;
-        let certificate = Silence::Certificate;
-        let io = |kind| Silence::from(io::Error::from(kind));
-        for (server, silence, advice) in [
-            ("192.0.2.1:1", Silence::Timeout, "Let this port through"),
-            ("192.0.2.1:1", io(io::ErrorKind::BrokenPipe), "Let this port through"),
+        let turn = ProbeError::Turn;
+        let certificate = ProbeError::Certificate;
+        let io = |kind| ProbeError::from(io::Error::from(kind));
+        for (server, error, advice) in [
+            ("192.0.2.1:1", ProbeError::Timeout, "Allow this port"),
+            ("192.0.2.1:1", io(io::ErrorKind::BrokenPipe), "Allow this port"),
             ("192.0.2.1:1", io(io::ErrorKind::ConnectionRefused), "Nothing listens"),
             ("192.0.2.1:1", io(io::ErrorKind::NetworkUnreachable), "default gateway"),
             ("[2001:db8::1]:1", io(io::ErrorKind::NetworkUnreachable), "over IPv6"),
             ("[2001:db8::1]:1", io(io::ErrorKind::AddrNotAvailable), "over IPv6"),
-            ("192.0.2.1:1", Silence::Nonsense, "Something else answers"),
-            ("192.0.2.1:1", turn(FailureReason::Timeout), "Let this port through"),
+            ("192.0.2.1:1", ProbeError::InvalidResponse, "Something other than"),
+            ("192.0.2.1:1", turn(FailureReason::Timeout), "Allow this port"),
             ("192.0.2.1:1", turn(FailureReason::Unauthenticated), "user and password"),
             (
                 "192.0.2.1:1",
@@ -157,8 +161,8 @@ mod tests {
             ("192.0.2.1:1", turn(FailureReason::Mismatch), "try again"),
             ("192.0.2.1:1", turn(FailureReason::UnsupportedFamily), "turn.relay_address"),
             ("192.0.2.1:1", turn(FailureReason::QuotaReached), "turn.max_allocations_per_user"),
-            ("192.0.2.1:1", turn(FailureReason::NoCapacity), "full or about to stop"),
-            ("192.0.2.1:1", turn(FailureReason::BadResponse), "Something else answers"),
+            ("192.0.2.1:1", turn(FailureReason::NoCapacity), "full or shutting down"),
+            ("192.0.2.1:1", turn(FailureReason::BadResponse), "Something other than"),
             ("192.0.2.1:1", turn(FailureReason::Refused), "does not relay for this client"),
             ("192.0.2.1:1", certificate(CertificateError::Expired), "Renew"),
             ("192.0.2.1:1", certificate(CertificateError::NotValidYet), "clock"),
@@ -166,20 +170,20 @@ mod tests {
             ("192.0.2.1:1", certificate(CertificateError::UnknownIssuer), "--ca"),
         ] {
             let server = server.parse().unwrap();
-            let given = on_relay(server, Transport::Tcp, &silence);
-            assert!(given.contains(advice), "{silence:?}: {given}");
-            // What is not on the way does not depend on the question.
-            let of_binding = on_binding(server, Transport::Tcp, &silence);
-            let on_the_way = advice == "Let this port through";
-            assert_eq!(given != of_binding, on_the_way, "{silence:?}: {of_binding}");
+            let given = for_allocation(server, Transport::Tcp, &error);
+            assert!(given.contains(advice), "{error:?}: {given}");
+            // Only the advice about the network depends on the kind of check.
+            let binding = for_binding(server, Transport::Tcp, &error);
+            let is_blocked = advice == "Allow this port";
+            assert_eq!(given != binding, is_blocked, "{error:?}: {binding}");
         }
         let no_tls = io(io::ErrorKind::UnexpectedEof);
         for (transport, advice) in [
-            (Transport::Udp, "Let UDP out"),
-            (Transport::Tcp, "Let TCP through"),
-            (Transport::Tls, "TLS does not come about"),
+            (Transport::Udp, "Allow outgoing UDP"),
+            (Transport::Tcp, "Allow TCP"),
+            (Transport::Tls, "The TLS handshake fails"),
         ] {
-            let given = on_binding(other, transport, &no_tls);
+            let given = for_binding(other, transport, &no_tls);
             assert!(given.starts_with(advice), "{given}");
         }
     }

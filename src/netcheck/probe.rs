@@ -1,4 +1,4 @@
-//! One question to one server over one transport.
+//! Single checks: one STUN or TURN request to one server over one transport.
 
 use crate::config::Account;
 use porthole_turn_proto::{
@@ -13,50 +13,52 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, UdpSocket},
-    time::{timeout, timeout_at},
+    time::{self, timeout_at},
 };
 use tokio_rustls::{
     TlsConnector,
     rustls::{self, pki_types::ServerName},
 };
 
-/// RFC 8489 §6.2.1 would go on for 39.5 s; whoever waits before a terminal knows after the fourth
-/// retransmission.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-/// For what nobody has asked for and a server need not offer; enough for one lost packet.
-pub(super) const LITTLE_PATIENCE: Duration = Duration::from_secs(2);
-/// More than any answer to these questions holds.
-const MAX_ANSWER_BYTES: usize = 2048;
+/// Time for a check that must succeed. RFC 8489 §6.2.1 would retransmit for 39.5 s; a user at a
+/// terminal need not wait longer than for the fourth retransmission.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for a check of something that the user did not ask for and the server may lack; enough for
+/// one lost packet.
+pub(super) const OPTIONAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// More than any response to these requests has.
+const MAX_RESPONSE_BYTES: usize = 2048;
 
-/// What a server said.
+/// The successful response of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Answer {
-    /// How it sees us, or where it relays.
+pub(super) struct Response {
+    /// The mapped address (STUN) or the relayed address (TURN).
     pub(super) address: SocketAddr,
-    /// From the last request to its answer: no connecting, no challenge, no packet lost before.
+    /// Time from the last request to its response, without connecting, the challenge, and packets
+    /// lost before.
     pub(super) rtt: Duration,
 }
 
-/// Why there is no answer.
+/// The reason why a check has failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Silence {
-    #[error("no answer in time")]
+pub(super) enum ProbeError {
+    #[error("no response in time")]
     Timeout,
-    #[error("the server refuses the connection")]
+    #[error("connection refused")]
     Refused,
-    #[error("there is no way to that address")]
+    #[error("no route to this address")]
     Unreachable,
-    #[error("its certificate is not trusted ({0})")]
+    #[error("certificate not trusted ({0})")]
     Certificate(rustls::CertificateError),
-    #[error("the server's answer makes no sense")]
-    Nonsense,
+    #[error("invalid response")]
+    InvalidResponse,
     #[error(transparent)]
     Turn(FailureReason),
     #[error("{0}")]
     Other(io::Error),
 }
 
-impl From<io::Error> for Silence {
+impl From<io::Error> for ProbeError {
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::ConnectionRefused {
             return Self::Refused;
@@ -66,27 +68,27 @@ impl From<io::Error> for Silence {
             io::ErrorKind::NetworkUnreachable
                 | io::ErrorKind::HostUnreachable
                 | io::ErrorKind::NetworkDown
-                // No address of that family to send from.
+                // This machine has no address of that family.
                 | io::ErrorKind::AddrNotAvailable
         ) {
             return Self::Unreachable;
         }
-        let of_tls = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
-        if let Some(rustls::Error::InvalidCertificate(reason)) = of_tls {
+        let tls_error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+        if let Some(rustls::Error::InvalidCertificate(reason)) = tls_error {
             return Self::Certificate(reason.clone());
         }
         Self::Other(error)
     }
 }
 
-/// How to reach a server.
-pub(super) enum Over<'t> {
+/// The transport of a check, with what it needs.
+pub(super) enum ProbeTransport<'t> {
     Udp,
     Tcp,
     Tls { connector: &'t TlsConnector, name: ServerName<'static> },
 }
 
-impl Over<'_> {
+impl ProbeTransport<'_> {
     pub(super) fn transport(&self) -> Transport {
         match self {
             Self::Udp => Transport::Udp,
@@ -96,122 +98,122 @@ impl Over<'_> {
     }
 }
 
-/// A Binding over UDP. The socket is the caller's, so that several servers see the same one.
+/// Sends a Binding request over UDP, from the caller's socket, so that several servers can see the
+/// same one.
 pub(super) async fn binding_over_udp(
     socket: &UdpSocket,
     server: SocketAddr,
-    patience: Duration,
-) -> Result<Answer, Silence> {
+    limit: Duration,
+) -> Result<Response, ProbeError> {
     let start = Instant::now();
     let mut sent = start;
     let mut client = StunClient::new(start);
-    let mut bytes = [0; MAX_ANSWER_BYTES];
+    let mut bytes = [0; MAX_RESPONSE_BYTES];
     loop {
-        if start.elapsed() >= patience || client.has_failed() {
-            return Err(Silence::Timeout);
+        if start.elapsed() >= limit || client.has_failed() {
+            return Err(ProbeError::Timeout);
         }
         if let Some(request) = client.poll_transmit() {
             sent = Instant::now();
             socket.send_to(&request, server).await?;
         }
-        let until = client.poll_timeout().unwrap_or(start).min(start + patience);
+        let until = client.poll_timeout().unwrap_or(start).min(start + limit);
         match timeout_at(until.into(), socket.recv_from(&mut bytes)).await {
             Err(_) => client.handle_timeout(Instant::now()),
             Ok(received) => {
                 let (length, from) = received?;
                 let datagram = bytes.get(..length).unwrap_or_default();
                 if let Some(address) = client.handle_datagram(datagram).filter(|_| from == server) {
-                    return Ok(Answer { address, rtt: sent.elapsed() });
+                    return Ok(Response { address, rtt: sent.elapsed() });
                 }
             }
         }
     }
 }
 
-/// A Binding over TCP or TLS.
+/// Sends a Binding request over TCP or TLS.
 pub(super) async fn binding_over_stream(
     server: SocketAddr,
-    over: &Over<'_>,
-    patience: Duration,
-) -> Result<Answer, Silence> {
-    let ask = async {
-        let mut wire = Wire::connect(server, over).await?;
+    via: &ProbeTransport<'_>,
+    limit: Duration,
+) -> Result<Response, ProbeError> {
+    let probe = async {
+        let mut connection = Connection::connect(server, via).await?;
         let sent = Instant::now();
         let mut client = StunClient::new(sent);
         if let Some(request) = client.poll_transmit() {
-            wire.send(&request).await?;
+            connection.send(&request).await?;
         }
-        let answer = wire.receive().await?;
-        let address = client.handle_datagram(&answer).ok_or(Silence::Nonsense)?;
-        Ok(Answer { address, rtt: sent.elapsed() })
+        let response = connection.receive().await?;
+        let address = client.handle_datagram(&response).ok_or(ProbeError::InvalidResponse)?;
+        Ok(Response { address, rtt: sent.elapsed() })
     };
-    timeout(patience, ask).await.unwrap_or(Err(Silence::Timeout))
+    time::timeout(limit, probe).await.unwrap_or(Err(ProbeError::Timeout))
 }
 
-/// What became of an allocation.
+/// The result of an Allocate request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Allocation {
-    Made(Answer),
-    /// Asked without an account, the server has wanted one (401): TURN answers.
-    AccountWanted {
-        rtt: Duration,
-    },
+    /// The server made an allocation.
+    Created(Response),
+    /// The server challenged a request without credentials (401), so TURN works.
+    Challenged { rtt: Duration },
 }
 
-/// An allocation, given back at once. Without a user the server's challenge is enough.
+/// Makes an allocation and deletes it at once. Without a user the server's challenge is enough.
 pub(super) async fn allocate(
     server: SocketAddr,
-    over: &Over<'_>,
+    via: &ProbeTransport<'_>,
     user: Option<&Account>,
-    patience: Duration,
-) -> Result<Allocation, Silence> {
+    limit: Duration,
+) -> Result<Allocation, ProbeError> {
     let start = Instant::now();
-    let ask = async {
-        let mut wire = Wire::connect(server, over).await?;
+    let probe = async {
+        let mut connection = Connection::connect(server, via).await?;
         let (name, password) = match user {
             Some(user) => (user.name.clone(), user.password.reveal().to_owned()),
             None => (String::new(), String::new()),
         };
-        let config = ClientConfig::new(name, password, over.transport());
+        let config = ClientConfig::new(name, password, via.transport());
         let mut client = TurnClient::new(config, start);
         let mut sent = start;
         loop {
             while let Some(request) = client.poll_transmit() {
                 sent = Instant::now();
-                wire.send(&request).await?;
+                connection.send(&request).await?;
             }
             match client.poll_event() {
                 Some(ClientEvent::Allocated { relayed, .. }) => {
                     let rtt = sent.elapsed();
                     client.close(Instant::now());
-                    while let Some(goodbye) = client.poll_transmit() {
-                        wire.send(&goodbye).await?;
+                    while let Some(refresh) = client.poll_transmit() {
+                        connection.send(&refresh).await?;
                     }
-                    return Ok(Allocation::Made(Answer { address: relayed, rtt }));
+                    return Ok(Allocation::Created(Response { address: relayed, rtt }));
                 }
-                Some(ClientEvent::Failed { reason, .. }) => return Err(Silence::Turn(reason)),
+                Some(ClientEvent::Failed { reason, .. }) => return Err(ProbeError::Turn(reason)),
                 Some(ClientEvent::PermissionRefused { .. } | ClientEvent::Expired) => {
-                    return Err(Silence::Nonsense);
+                    return Err(ProbeError::InvalidResponse);
                 }
                 None => {}
             }
-            let until = client.poll_timeout().unwrap_or(start + patience);
-            match timeout_at(until.into(), wire.receive()).await {
+            let until = client.poll_timeout().unwrap_or(start + limit);
+            match timeout_at(until.into(), connection.receive()).await {
                 Err(_) => client.handle_timeout(Instant::now()),
                 Ok(message) => {
                     let message = message?;
                     if user.is_none() && is_challenge(&message) {
-                        return Ok(Allocation::AccountWanted { rtt: sent.elapsed() });
+                        return Ok(Allocation::Challenged { rtt: sent.elapsed() });
                     }
                     client.handle_datagram(Instant::now(), &message);
                 }
             }
         }
     };
-    timeout(patience, ask).await.unwrap_or(Err(Silence::Timeout))
+    time::timeout(limit, probe).await.unwrap_or(Err(ProbeError::Timeout))
 }
 
-/// Whether a server wants an account for an allocation (RFC 8489 §9.2.4).
+/// Returns true if the message asks for credentials for an allocation (RFC 8489 §9.2.4).
 fn is_challenge(message: &[u8]) -> bool {
     Message::parse(message).is_ok_and(|message| {
         message.method() == Method::Allocate
@@ -220,34 +222,34 @@ fn is_challenge(message: &[u8]) -> bool {
     })
 }
 
-/// A way to one server, message by message.
-enum Wire {
+/// A connection to one server that carries whole STUN messages.
+enum Connection {
     Udp(UdpSocket),
     Stream(Box<dyn Duplex>, StreamDecoder),
 }
 
-/// TCP, with or without TLS.
+/// A TCP connection, with or without TLS.
 trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
-/// Nothing waits here for the other end's acknowledgement of what was sent before (Nagle): with
-/// TLS's last flight before it, that would be 40 ms that no round trip takes.
+/// Connects with TCP_NODELAY: after the last flight of the TLS handshake, Nagle's algorithm would
+/// wait for a delayed acknowledgement and add 40 ms to the measured round trip.
 async fn connect(server: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(server).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-impl Wire {
-    async fn connect(server: SocketAddr, over: &Over<'_>) -> Result<Self, Silence> {
-        match over {
-            Over::Udp => {}
-            Over::Tcp => {
+impl Connection {
+    async fn connect(server: SocketAddr, via: &ProbeTransport<'_>) -> Result<Self, ProbeError> {
+        match via {
+            ProbeTransport::Udp => {}
+            ProbeTransport::Tcp => {
                 let stream = connect(server).await?;
                 return Ok(Self::Stream(Box::new(stream), StreamDecoder::new()));
             }
-            Over::Tls { connector, name } => {
+            ProbeTransport::Tls { connector, name } => {
                 let stream = connect(server).await?;
                 let stream = connector.connect(name.clone(), stream).await?;
                 return Ok(Self::Stream(Box::new(stream), StreamDecoder::new()));
@@ -262,7 +264,7 @@ impl Wire {
         Ok(Self::Udp(socket))
     }
 
-    async fn send(&mut self, message: &[u8]) -> Result<(), Silence> {
+    async fn send(&mut self, message: &[u8]) -> Result<(), ProbeError> {
         match self {
             Self::Udp(socket) => socket.send(message).await.map(|_| ())?,
             Self::Stream(stream, _) => {
@@ -273,8 +275,8 @@ impl Wire {
         Ok(())
     }
 
-    async fn receive(&mut self) -> Result<Vec<u8>, Silence> {
-        let mut bytes = [0; MAX_ANSWER_BYTES];
+    async fn receive(&mut self) -> Result<Vec<u8>, ProbeError> {
+        let mut bytes = [0; MAX_RESPONSE_BYTES];
         let (stream, decoder) = match self {
             Self::Udp(socket) => {
                 let length = socket.recv(&mut bytes).await?;
@@ -283,15 +285,15 @@ impl Wire {
             Self::Stream(stream, decoder) => (stream, decoder),
         };
         loop {
-            if let Some(frame) = decoder.next_frame().map_err(|_| Silence::Nonsense)? {
+            if let Some(frame) = decoder.next_frame().map_err(|_| ProbeError::InvalidResponse)? {
                 return Ok(frame.to_vec());
             }
             let length = stream.read(&mut bytes).await?;
             if length == 0 {
-                return Err(Silence::Nonsense);
+                return Err(ProbeError::InvalidResponse);
             }
             let read = bytes.get(..length).unwrap_or_default();
-            decoder.push(read).map_err(|_| Silence::Nonsense)?;
+            decoder.push(read).map_err(|_| ProbeError::InvalidResponse)?;
         }
     }
 }

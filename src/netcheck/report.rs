@@ -1,9 +1,9 @@
-//! What was found, as a table for people and as JSON for programs.
+//! The report: a table for people and JSON for programs.
 
 use super::{
     advice,
-    behaviour::Behaviour,
-    probe::{Allocation, Answer, Silence},
+    nat::NatBehaviour,
+    probe::{Allocation, ProbeError, Response},
     router::Router,
 };
 use porthole_turn_proto::{FailureReason, Transport};
@@ -16,39 +16,41 @@ use std::{
 };
 use tokio_rustls::rustls::CertificateError;
 
-/// Everything that was found.
+/// The results of all checks.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Report {
     pub(super) checks: Vec<Check>,
+    /// The mapping as far as the servers' STUN responses show it.
     pub(super) mapping: Mapping,
-    /// From a server with two addresses.
-    pub(super) nat: Option<Behaviour>,
-    /// What the router offers, where there is one.
+    /// Measured with a server that has two addresses, if there is one.
+    pub(super) nat: Option<NatBehaviour>,
+    /// The port mapping protocols of the router, if there is one.
     pub(super) router: Option<Router>,
+    /// True if this machine has a route to the IPv6 internet.
     pub(super) ipv6: bool,
 }
 
-/// How the NAT maps one socket to several destinations (RFC 4787 §4.1).
+/// The mapping of one socket towards several servers (RFC 4787 §4.1).
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Mapping {
-    /// Alike: peers can connect directly.
+    /// The same for all; peers can connect directly.
     EndpointIndependent,
-    /// Differently: a "symmetric" NAT.
+    /// Different mappings: a symmetric NAT.
     EndpointDependent,
-    /// Servers at fewer than two addresses have answered.
+    /// Fewer than two addresses have responded.
     #[default]
     Unknown,
 }
 
-/// One question and its answer.
+/// One check and its outcome.
 #[derive(Debug, Serialize)]
 pub(super) struct Check {
     what: &'static str,
     server: String,
     address: SocketAddr,
     #[serde(skip)]
-    question: (Question, Transport),
+    kind: (CheckKind, Transport),
     #[serde(flatten)]
     outcome: Outcome,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,12 +58,12 @@ pub(super) struct Check {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Question {
+enum CheckKind {
     Binding,
-    Relay,
+    Allocation,
 }
 
-/// What became of it.
+/// The outcome of a check, in JSON as the field `result`.
 #[derive(Debug, Serialize)]
 #[serde(tag = "result", rename_all = "kebab-case")]
 pub(super) enum Outcome {
@@ -69,88 +71,95 @@ pub(super) enum Outcome {
         seen: SocketAddr,
         rtt_ms: f64,
     },
-    /// TURN is there, but relays for users only.
-    Answers {
+    /// TURN works, but needs credentials for an allocation.
+    #[serde(rename = "answers")]
+    Challenged {
         rtt_ms: f64,
     },
-    /// Nobody has asked for it, and the server need not have it.
+    /// The server lacks something that the user did not ask for.
     NotOffered {
         #[serde(serialize_with = "as_text")]
-        reason: Silence,
+        reason: ProbeError,
     },
     Failed {
         #[serde(serialize_with = "as_text")]
-        reason: Silence,
+        reason: ProbeError,
     },
 }
 
-fn as_text<S: Serializer>(reason: &Silence, serializer: S) -> Result<S::Ok, S::Error> {
+fn as_text<S: Serializer>(reason: &ProbeError, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(reason)
 }
 
 impl Outcome {
-    pub(super) fn of(result: Result<Answer, Silence>) -> Self {
+    /// Returns the outcome of a Binding request.
+    pub(super) fn of_binding(result: Result<Response, ProbeError>) -> Self {
         match result {
-            Ok(Answer { address, rtt }) => Self::Ok { seen: address, rtt_ms: in_ms(rtt) },
+            Ok(Response { address, rtt }) => Self::Ok { seen: address, rtt_ms: in_ms(rtt) },
             Err(reason) => Self::Failed { reason },
         }
     }
 
-    pub(super) fn of_allocation(result: Result<Allocation, Silence>) -> Self {
+    /// Returns the outcome of an Allocate request.
+    pub(super) fn of_allocation(result: Result<Allocation, ProbeError>) -> Self {
         match result {
-            Ok(Allocation::Made(answer)) => Self::of(Ok(answer)),
-            Ok(Allocation::AccountWanted { rtt }) => Self::Answers { rtt_ms: in_ms(rtt) },
+            Ok(Allocation::Created(response)) => Self::of_binding(Ok(response)),
+            Ok(Allocation::Challenged { rtt }) => Self::Challenged { rtt_ms: in_ms(rtt) },
             Err(reason) => Self::Failed { reason },
         }
     }
 
-    /// What is not there is no failure where nobody has asked for it; what is there and does not
-    /// work is one. `by_address`: so the server was named, and few certificates are for one.
-    pub(super) fn unasked(self, by_address: bool) -> Self {
+    /// Returns the outcome of a check that the user did not ask for: it does not fail if the server
+    /// lacks the service, only if the service does not work.
+    ///
+    /// `by_address`: the user named the server by its address, which few certificates contain.
+    pub(super) fn optional(self, by_address: bool) -> Self {
         match self {
             Self::Failed { reason } if !is_defect(&reason, by_address) => {
                 Self::NotOffered { reason }
             }
             Self::Ok { .. }
-            | Self::Answers { .. }
+            | Self::Challenged { .. }
             | Self::NotOffered { .. }
             | Self::Failed { .. } => self,
         }
     }
 
+    /// Returns the mapped or relayed address, if the check succeeded.
     pub(super) fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Ok { seen, .. } => Some(*seen),
-            Self::Answers { .. } | Self::NotOffered { .. } | Self::Failed { .. } => None,
+            Self::Challenged { .. } | Self::NotOffered { .. } | Self::Failed { .. } => None,
         }
     }
 
-    /// Why it failed, if it did.
-    fn failure(&self) -> Option<&Silence> {
+    /// Returns the reason of a failure.
+    fn failure(&self) -> Option<&ProbeError> {
         match self {
-            Self::Ok { .. } | Self::Answers { .. } | Self::NotOffered { .. } => None,
+            Self::Ok { .. } | Self::Challenged { .. } | Self::NotOffered { .. } => None,
             Self::Failed { reason } => Some(reason),
         }
     }
 }
 
-/// Whether the server has what it was asked for, but nobody can use it.
-fn is_defect(reason: &Silence, by_address: bool) -> bool {
+/// Returns true if the server has the service, but clients cannot use it.
+fn is_defect(reason: &ProbeError, by_address: bool) -> bool {
     use CertificateError::{NotValidForName, NotValidForNameContext};
     use FailureReason::{NoCapacity, QuotaReached, TryAlternate};
-    let is_busy = matches!(reason, Silence::Turn(TryAlternate(_) | QuotaReached | NoCapacity));
-    let is_distrusted = matches!(reason, Silence::Certificate(_));
-    let is_for_a_name =
-        matches!(reason, Silence::Certificate(NotValidForName | NotValidForNameContext { .. }));
-    is_busy || is_distrusted && !(is_for_a_name && by_address)
+    let is_busy = matches!(reason, ProbeError::Turn(TryAlternate(_) | QuotaReached | NoCapacity));
+    let is_untrusted = matches!(reason, ProbeError::Certificate(_));
+    let is_wrong_name =
+        matches!(reason, ProbeError::Certificate(NotValidForName | NotValidForNameContext { .. }));
+    is_busy || is_untrusted && !(is_wrong_name && by_address)
 }
 
-/// Tenths of a millisecond are all a person can use.
+/// Rounds to tenths of a millisecond.
 fn in_ms(took: Duration) -> f64 {
     (took.as_secs_f64() * 10_000.0).round() / 10.0
 }
 
 impl Check {
+    /// A check of STUN, with advice if it failed.
     pub(super) fn binding(
         server: &str,
         address: SocketAddr,
@@ -162,12 +171,13 @@ impl Check {
             Transport::Tcp => "STUN over TCP",
             Transport::Tls => "STUN over TLS",
         };
-        let advice = outcome.failure().map(|why| advice::on_binding(address, transport, why));
-        let question = (Question::Binding, transport);
-        Self { what, server: server.to_owned(), address, question, outcome, advice }
+        let advice = outcome.failure().map(|error| advice::for_binding(address, transport, error));
+        let kind = (CheckKind::Binding, transport);
+        Self { what, server: server.to_owned(), address, kind, outcome, advice }
     }
 
-    pub(super) fn relay(
+    /// A check of TURN, with advice if it failed.
+    pub(super) fn allocation(
         server: &str,
         address: SocketAddr,
         transport: Transport,
@@ -179,16 +189,19 @@ impl Check {
             Transport::Tls => "TURN over TLS",
             Transport::Dtls => "TURN over DTLS",
         };
-        let advice = outcome.failure().map(|why| advice::on_relay(address, transport, why));
-        let question = (Question::Relay, transport);
-        Self { what, server: server.to_owned(), address, question, outcome, advice }
+        let advice =
+            outcome.failure().map(|error| advice::for_allocation(address, transport, error));
+        let kind = (CheckKind::Allocation, transport);
+        Self { what, server: server.to_owned(), address, kind, outcome, advice }
     }
 }
 
 impl Mapping {
-    /// Of what each server has seen, by its address. A NAT may map alike to all ports of one
-    /// address and still differently to each address: one address tells nothing good.
-    pub(super) fn of(seen: &[(IpAddr, SocketAddr)]) -> Self {
+    /// Compares the mapped addresses that servers have seen; each comes with the server's address.
+    ///
+    /// A NAT may use the same mapping for all ports of one address and another one for each address,
+    /// so that a single address cannot show an endpoint-independent mapping.
+    pub(super) fn new(seen: &[(IpAddr, SocketAddr)]) -> Self {
         let Some((address, mapped)) = seen.first() else { return Self::Unknown };
         if seen.iter().any(|(_, other)| other != mapped) {
             return Self::EndpointDependent;
@@ -199,31 +212,35 @@ impl Mapping {
         Self::EndpointIndependent
     }
 
-    /// This one if it is known.
+    /// Returns this mapping if it is known, else the other one.
     pub(super) fn or(self, other: Self) -> Self {
         if self == Self::Unknown { other } else { self }
     }
 
-    fn sentence(self) -> &'static str {
+    /// Describes the mapping and what it means for direct connections.
+    fn describe(self) -> &'static str {
         match self {
-            Self::EndpointIndependent => "maps alike to every server; direct connections work",
-            Self::EndpointDependent => {
-                "maps differently to each server (\"symmetric\"); with some peers video is \
-                 relayed. A rule for a fixed UDP port, or IPv6, mends it"
+            Self::EndpointIndependent => {
+                "the same mapping for every server; direct connections work"
             }
-            Self::Unknown => "not known; name two servers at different addresses to learn it",
+            Self::EndpointDependent => {
+                "a different mapping for each server (\"symmetric\"); video to some peers is relayed. \
+                 A forwarded UDP port or IPv6 avoids this"
+            }
+            Self::Unknown => "unknown; two servers at different addresses can tell",
         }
     }
 }
 
 impl Report {
+    /// Returns the number of failed checks.
     pub(super) fn failures(&self) -> usize {
         self.checks.iter().filter(|check| check.outcome.failure().is_some()).count()
     }
 
-    /// Whether STUN was tried to there: another name of the same server tells nothing new, but that
-    /// a certificate is for a name.
-    pub(super) fn has_asked(
+    /// Returns true if STUN was already checked at this address. Another name of the same server only
+    /// matters for TLS, because certificates are for names.
+    pub(super) fn has_checked(
         &self,
         server: &str,
         address: SocketAddr,
@@ -231,16 +248,16 @@ impl Report {
     ) -> bool {
         self.checks.iter().any(|check| {
             check.address == address
-                && check.question == (Question::Binding, transport)
+                && check.kind == (CheckKind::Binding, transport)
                 && (transport != Transport::Tls || check.server == server)
         })
     }
 
-    /// Whether STUN has got through to there.
-    pub(super) fn reaches(&self, address: SocketAddr, transport: Transport) -> bool {
+    /// Returns true if STUN succeeded at this address.
+    pub(super) fn is_reachable(&self, address: SocketAddr, transport: Transport) -> bool {
         self.checks.iter().any(|check| {
             check.address == address
-                && check.question == (Question::Binding, transport)
+                && check.kind == (CheckKind::Binding, transport)
                 && check.outcome.address().is_some()
         })
     }
@@ -254,39 +271,39 @@ impl fmt::Display for Report {
             check.write(f, width)?;
         }
         match &self.nat {
-            Some(nat) => writeln!(f, "NAT   {}", nat.class.sentence())?,
-            None => writeln!(f, "NAT   {}", self.mapping.sentence())?,
+            Some(nat) => writeln!(f, "NAT   {}", nat.class.describe())?,
+            None => writeln!(f, "NAT   {}", self.mapping.describe())?,
         }
-        if let Some(turns) = self.nat.and_then(|nat| nat.hairpinning) {
-            let sentence = if turns {
-                "neighbours can use each other's outside addresses"
+        if let Some(hairpins) = self.nat.and_then(|nat| nat.hairpinning) {
+            let sentence = if hairpins {
+                "hairpinning works: hosts behind it reach each other's public addresses"
             } else {
-                "neighbours cannot use each other's outside addresses; they meet inside the LAN"
+                "no hairpinning: hosts behind it reach each other only inside the LAN"
             };
             writeln!(f, "      {sentence}")?;
         }
         if let Some(router) = self.router {
-            writeln!(f, "      the router {}", router.sentence())?;
+            writeln!(f, "      the router {}", router.describe())?;
         }
-        write!(f, "IPv6  {}", if self.ipv6 { "there is a way out" } else { "none" })
+        write!(f, "IPv6  {}", if self.ipv6 { "available" } else { "not available" })
     }
 }
 
 impl Check {
-    /// A row; addresses are `width` wide.
+    /// Writes one row of the table; addresses are padded to `width` characters.
     fn write(&self, f: &mut fmt::Formatter<'_>, width: usize) -> fmt::Result {
         let Self { what, outcome, advice, .. } = self;
         let address = self.address.to_string();
         match outcome {
             Outcome::Ok { seen, rtt_ms } => {
-                let seen_as = match self.question.0 {
-                    Question::Binding => "as",
-                    Question::Relay => "relays at",
+                let label = match self.kind.0 {
+                    CheckKind::Binding => "seen as",
+                    CheckKind::Allocation => "relays at",
                 };
-                writeln!(f, "ok    {what}  {address:width$}  {rtt_ms:6.1} ms  {seen_as} {seen}")?;
+                writeln!(f, "ok    {what}  {address:width$}  {rtt_ms:6.1} ms  {label} {seen}")?;
             }
-            Outcome::Answers { rtt_ms } => {
-                let hint = "TURN answers; give --user to try a relay";
+            Outcome::Challenged { rtt_ms } => {
+                let hint = "TURN responds; use --user to test an allocation";
                 writeln!(f, "ok    {what}  {address:width$}  {rtt_ms:6.1} ms  {hint}")?;
             }
             Outcome::NotOffered { reason } => {
@@ -308,7 +325,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_addresses_tell_how_the_nat_maps_and_two_names_of_one_do_not() {
+    fn two_addresses_show_the_mapping_and_two_names_of_one_do_not() {
         let (a, b) = ("192.0.2.1", "192.0.2.2");
         let (one, other) = ("203.0.113.9:1", "203.0.113.9:2");
         for (seen, mapping) in [
@@ -325,7 +342,7 @@ mod tests {
                 .iter()
                 .map(|(server, seen)| (server.parse().unwrap(), seen.parse().unwrap()))
                 .collect();
-            assert_eq!(Mapping::of(&parsed), mapping, "{seen:?}");
+            assert_eq!(Mapping::new(&parsed), mapping, "{seen:?}");
         }
     }
 }

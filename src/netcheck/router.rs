@@ -1,6 +1,6 @@
-//! Which protocols the router offers to open a port: NAT-PMP (RFC 6886), PCP (RFC 6887), UPnP.
+//! The port mapping protocols of the router: NAT-PMP (RFC 6886), PCP (RFC 6887), UPnP.
 //!
-//! Only whether somebody answers is asked; nothing is mapped.
+//! The router is only asked which of them it supports; no port is mapped.
 
 use serde::Serialize;
 use std::{
@@ -9,18 +9,19 @@ use std::{
 };
 use tokio::{net::UdpSocket, time::timeout};
 
-/// NAT-PMP's and PCP's port on the router (RFC 6887 §19.1).
+/// The port of NAT-PMP and PCP on the router (RFC 6887 §19.1).
 const PORT: u16 = 5351;
-/// Where UPnP devices listen.
+/// The multicast address where UPnP devices listen.
 const SSDP: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(239, 255, 255, 250)), 1900);
-/// RFC 6886 §3.1 begins with 250 ms; a LAN answers in less. UPnP asks for up to a second's wait.
+/// RFC 6886 §3.1 begins with 250 ms, and a router in the LAN responds faster. A UPnP device may wait
+/// for up to the one second of [`SEARCH`] before it responds.
 const TRIES: u32 = 3;
 const TRY: Duration = Duration::from_millis(300);
 const SSDP_TRY: Duration = Duration::from_millis(1200);
-const MAX_ANSWER_BYTES: usize = 1500;
+const MAX_RESPONSE_BYTES: usize = 1500;
 
-/// What the router answers to.
+/// The protocols that the router supports.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct Router {
     pub(super) nat_pmp: bool,
@@ -29,75 +30,77 @@ pub(super) struct Router {
 }
 
 impl Router {
-    pub(super) fn sentence(self) -> String {
+    /// Describes the router, for a sentence that starts with "the router".
+    pub(super) fn describe(self) -> String {
         let offers = [("PCP", self.pcp), ("NAT-PMP", self.nat_pmp), ("UPnP", self.upnp)];
         let names: Vec<_> = offers.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
         if names.is_empty() {
-            return "offers no port mapping; switch on UPnP, NAT-PMP or PCP in it, or map the \
-                    gateway's UDP port by hand, if direct connections fail"
+            return "offers no port mapping; if direct connections fail, enable UPnP, NAT-PMP or PCP \
+                    on it, or forward the gateway's UDP port manually"
                 .to_owned();
         }
-        format!("offers port mapping by {}", names.join(", "))
+        format!("offers port mapping with {}", names.join(", "))
     }
 }
 
-/// Asks the router behind the default route. `None`: there is no such route.
-pub(super) async fn discover() -> Option<Router> {
+/// Asks the router of the default route for its protocols. Returns `None` without such a route.
+pub(super) async fn probe() -> Option<Router> {
     let routes = tokio::fs::read_to_string("/proc/net/route").await.ok()?;
-    Some(ask(SocketAddr::new(gateway(&routes)?.into(), PORT), SSDP).await)
+    Some(probe_at(SocketAddr::new(default_gateway(&routes)?.into(), PORT), SSDP).await)
 }
 
-async fn ask(router: SocketAddr, ssdp: SocketAddr) -> Router {
+async fn probe_at(router: SocketAddr, ssdp: SocketAddr) -> Router {
     let (nat_pmp, pcp, upnp) = tokio::join!(
-        answers(router, &NAT_PMP_ADDRESS, TRIES, TRY, is_nat_pmp),
-        answers(router, &PCP_ANNOUNCE, TRIES, TRY, is_pcp),
-        answers(ssdp, SEARCH.as_bytes(), 1, SSDP_TRY, is_gateway_device),
+        responds(router, &NAT_PMP_ADDRESS, TRIES, TRY, is_nat_pmp),
+        responds(router, &PCP_ANNOUNCE, TRIES, TRY, is_pcp),
+        responds(ssdp, SEARCH.as_bytes(), 1, SSDP_TRY, is_gateway_device),
     );
     Router { nat_pmp, pcp, upnp }
 }
 
-/// "What is your external address?" (RFC 6886 §3.2).
+/// A request for the external address (RFC 6886 §3.2).
 const NAT_PMP_ADDRESS: [u8; 2] = [0, 0];
-/// Version 2, opcode ANNOUNCE, lifetime 0, from an address that it need not look at (RFC 6887
-/// §14.1): who speaks PCP answers, if only with ADDRESS_MISMATCH.
+/// A request of version 2 with the opcode ANNOUNCE, lifetime 0 and no client address (RFC 6887
+/// §14.1). A PCP server responds, if only with ADDRESS_MISMATCH.
 const PCP_ANNOUNCE: [u8; 24] = {
     let mut request = [0; 24];
     request[0] = 2;
     request
 };
-/// UPnP's search for an Internet gateway.
+/// A UPnP search for an internet gateway device.
 const SEARCH: &str = "M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\n\
                       MAN: \"ssdp:discover\"\r\nMX: 1\r\n\
                       ST: urn:schemas-upnp-org:device:InternetGatewayDevice:1\r\n\r\n";
 
-fn is_nat_pmp(answer: &[u8]) -> bool {
-    // Version 0, the response to opcode 0; the result may be anything but "unknown version".
-    matches!(answer, [0, 128, result @ ..] if result.get(..2).is_some_and(|code| code != [0, 1]))
+fn is_nat_pmp(response: &[u8]) -> bool {
+    // Version 0, response to opcode 0, any result except "unsupported version".
+    matches!(response, [0, 128, result @ ..] if result.get(..2).is_some_and(|code| code != [0, 1]))
 }
 
-fn is_pcp(answer: &[u8]) -> bool {
-    matches!(answer, [2, opcode, ..] if *opcode >= 128)
+fn is_pcp(response: &[u8]) -> bool {
+    matches!(response, [2, opcode, ..] if *opcode >= 128)
 }
 
-fn is_gateway_device(answer: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(answer);
+fn is_gateway_device(response: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(response);
     text.starts_with("HTTP/1.1 200") && text.contains("InternetGatewayDevice")
 }
 
-async fn answers(
+/// Sends a request up to `tries` times, and returns true once a response is accepted.
+async fn responds(
     to: SocketAddr,
-    question: &[u8],
+    request: &[u8],
     tries: u32,
-    patience: Duration,
+    wait: Duration,
     accept: fn(&[u8]) -> bool,
 ) -> bool {
     let Ok(socket) = UdpSocket::bind(super::any_local(to)).await else { return false };
-    let mut bytes = [0; MAX_ANSWER_BYTES];
+    let mut bytes = [0; MAX_RESPONSE_BYTES];
     for _ in 0..tries {
-        if socket.send_to(question, to).await.is_err() {
+        if socket.send_to(request, to).await.is_err() {
             return false;
         }
-        if let Ok(Ok((length, _))) = timeout(patience, socket.recv_from(&mut bytes)).await
+        if let Ok(Ok((length, _))) = timeout(wait, socket.recv_from(&mut bytes)).await
             && bytes.get(..length).is_some_and(accept)
         {
             return true;
@@ -106,8 +109,9 @@ async fn answers(
     false
 }
 
-/// The default route's gateway in what Linux says of its routes, in the host's byte order.
-fn gateway(routes: &str) -> Option<Ipv4Addr> {
+/// Returns the gateway of the default route in `/proc/net/route`, which has addresses in the byte
+/// order of the machine.
+fn default_gateway(routes: &str) -> Option<Ipv4Addr> {
     routes.lines().skip(1).find_map(|line| {
         let mut columns = line.split_whitespace().skip(1);
         let (destination, gateway) = (columns.next()?, columns.next()?);
@@ -121,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_gateway_is_the_default_routes() {
+    fn the_gateway_is_that_of_the_default_route() {
         let header = "Iface\tDestination\tGateway \tFlags\n";
         let row = |destination: &str, gateway: [u8; 4]| {
             format!("eth0\t{destination}\t{:08X}\t0003\n", u32::from_ne_bytes(gateway))
@@ -134,15 +138,15 @@ mod tests {
             (String::new(), None),
         ] {
             let found = found.map(|ip| ip.parse().unwrap());
-            assert_eq!(gateway(&format!("{header}{rows}")), found, "{rows}");
+            assert_eq!(default_gateway(&format!("{header}{rows}")), found, "{rows}");
         }
     }
 
     #[test]
-    fn an_answer_of_another_protocol_is_none() {
-        for (answer, is) in [
+    fn a_response_of_another_protocol_is_not_accepted() {
+        for (response, expected) in [
             (&[0, 128, 0, 0, 0, 0, 0, 9, 203, 0, 113, 7][..], [true, false, false]),
-            // "Version 2 it is not": a router of NAT-PMP answers PCP so.
+            // Unsupported version: the response of a NAT-PMP router to a PCP request.
             (&[0, 128, 0, 1], [false, false, false]),
             (&[2, 128, 0, 0], [false, true, false]),
             (&[2, 0, 0, 0], [false, false, false]),
@@ -151,37 +155,37 @@ mod tests {
             (b"HTTP/1.1 200 OK\r\nST: upnp:rootdevice\r\n\r\n", [false, false, false]),
             (&[], [false, false, false]),
         ] {
-            let found = [is_nat_pmp(answer), is_pcp(answer), is_gateway_device(answer)];
-            assert_eq!(found, is, "{answer:?}");
+            let found = [is_nat_pmp(response), is_pcp(response), is_gateway_device(response)];
+            assert_eq!(found, expected, "{response:?}");
         }
     }
 
     #[tokio::test]
-    async fn a_router_is_asked_for_each_protocol() {
+    async fn each_protocol_of_a_router_is_probed() {
         let router = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let device = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let (at, ssdp) = (router.local_addr().unwrap(), device.local_addr().unwrap());
         tokio::spawn(async move {
             let mut bytes = [0; 64];
             while let Ok((length, from)) = router.recv_from(&mut bytes).await {
-                // This one speaks NAT-PMP only.
-                let answer: &[u8] = match &bytes[..length] {
+                // Supports NAT-PMP, not PCP.
+                let response: &[u8] = match &bytes[..length] {
                     [0, 0] => &[0, 128, 0, 0, 0, 0, 0, 9, 203, 0, 113, 7],
                     _ => &[0, 128, 0, 1, 0, 0, 0, 9],
                 };
-                router.send_to(answer, from).await.unwrap();
+                router.send_to(response, from).await.unwrap();
             }
         });
         tokio::spawn(async move {
             let mut bytes = [0; 512];
             let (length, from) = device.recv_from(&mut bytes).await.unwrap();
             assert!(bytes[..length].starts_with(b"M-SEARCH"));
-            let answer = "HTTP/1.1 200 OK\r\nST: x:InternetGatewayDevice:1\r\n\r\n";
-            device.send_to(answer.as_bytes(), from).await.unwrap();
+            let response = "HTTP/1.1 200 OK\r\nST: x:InternetGatewayDevice:1\r\n\r\n";
+            device.send_to(response.as_bytes(), from).await.unwrap();
         });
-        let found = ask(at, ssdp).await;
+        let found = probe_at(at, ssdp).await;
         assert_eq!(found, Router { nat_pmp: true, pcp: false, upnp: true });
-        assert!(found.sentence().ends_with("NAT-PMP, UPnP"));
-        assert!(Router::default().sentence().contains("by hand"));
+        assert!(found.describe().ends_with("NAT-PMP, UPnP"));
+        assert!(Router::default().describe().contains("manually"));
     }
 }

@@ -8,8 +8,8 @@ use tokio::{
     net::TcpListener,
 };
 
-/// Answers a Binding request with an address; anything else not at all.
-fn answer(request: &[u8], mapped: SocketAddr) -> Option<Vec<u8>> {
+/// Returns the response to a Binding request, with this mapped address; `None` for other messages.
+fn respond(request: &[u8], mapped: SocketAddr) -> Option<Vec<u8>> {
     let request = Message::parse(request).ok()?;
     let mut out = Vec::new();
     let mut writer = MessageWriter::new(&mut out, Class::Success, Method::Binding, request.id());
@@ -18,7 +18,7 @@ fn answer(request: &[u8], mapped: SocketAddr) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// A STUN server on loopback that says it sees everybody at `mapped`, or as they are.
+/// Starts a STUN server on loopback that responds with `mapped`, or with the client's address.
 pub async fn serve(mapped: Option<SocketAddr>) -> SocketAddr {
     serve_at("127.0.0.1", mapped).await
 }
@@ -30,8 +30,8 @@ async fn serve_at(ip: &str, mapped: Option<SocketAddr>) -> SocketAddr {
     tokio::spawn(async move {
         let mut bytes = [0; 2048];
         while let Ok((length, from)) = udp.recv_from(&mut bytes).await {
-            if let Some(answer) = answer(&bytes[..length], mapped.unwrap_or(from)) {
-                udp.send_to(&answer, from).await.unwrap();
+            if let Some(response) = respond(&bytes[..length], mapped.unwrap_or(from)) {
+                udp.send_to(&response, from).await.unwrap();
             }
         }
     });
@@ -39,28 +39,28 @@ async fn serve_at(ip: &str, mapped: Option<SocketAddr>) -> SocketAddr {
         while let Ok((mut stream, from)) = tcp.accept().await {
             let mut bytes = [0; 2048];
             let length = stream.read(&mut bytes).await.unwrap();
-            if let Some(answer) = answer(&bytes[..length], mapped.unwrap_or(from)) {
-                // In two pieces, as a stream may.
-                stream.write_all(&answer[..7]).await.unwrap();
+            if let Some(response) = respond(&bytes[..length], mapped.unwrap_or(from)) {
+                // In two parts, as a stream may deliver it.
+                stream.write_all(&response[..7]).await.unwrap();
                 tokio::task::yield_now().await;
-                stream.write_all(&answer[7..]).await.unwrap();
+                stream.write_all(&response[7..]).await.unwrap();
             }
         }
     });
     address
 }
 
-/// Nobody has asked for TLS, and where it would be nobody listens.
-fn asked(user: Option<&Account>, patience: Duration) -> Asked<'_> {
-    let tls = Tls { port: free_port().unwrap().port(), is_asked: false, ..tls(None) };
-    Asked { user, tls, patience }
+/// Returns options without required TLS, whose port is closed.
+fn options(user: Option<&Account>, timeout: Duration) -> Options<'_> {
+    let tls = Tls { port: free_port().unwrap().port(), is_required: false, ..tls(None) };
+    Options { user, tls, timeout }
 }
 
 fn tls(ca: Option<&Path>) -> Tls {
     Tls::new(None, ca).unwrap()
 }
 
-/// What each check has found, beside STUN over UDP and TCP that works.
+/// Returns the result of each check, without successful ones of STUN over UDP and TCP.
 fn results(report: &Report) -> Vec<(String, String)> {
     let json = serde_json::to_value(report).unwrap();
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
@@ -71,36 +71,36 @@ fn results(report: &Report) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn two_servers_tell_how_the_nat_maps() {
-    let elsewhere = "203.0.113.9:999".parse().unwrap();
+async fn two_servers_show_the_mapping() {
+    let other = "203.0.113.9:999".parse().unwrap();
     for (second, mapping) in
-        [(None, Mapping::EndpointIndependent), (Some(elsewhere), Mapping::EndpointDependent)]
+        [(None, Mapping::EndpointIndependent), (Some(other), Mapping::EndpointDependent)]
     {
         let mut servers = Vec::new();
         for (ip, mapped) in [("127.0.0.1", None), ("127.0.0.2", second)] {
             let server = serve_at(ip, mapped).await;
             servers.push(Server::resolve(&server.to_string()).await.unwrap());
         }
-        let report = gather(&servers, &asked(None, probe::PATIENCE)).await.unwrap();
+        let report = run_checks(&servers, &options(None, probe::TIMEOUT)).await.unwrap();
         assert_eq!(report.mapping, mapping);
         assert_eq!(report.failures(), 0, "{report}");
-        // UDP and TCP to each, TLS and TURN at none.
+        // Both have UDP and TCP, neither has TLS or TURN.
         let not_offered = |what: &str| (what.to_owned(), "not-offered".to_owned());
         let expected = ["STUN over TLS", "STUN over TLS", "TURN over UDP", "TURN over TCP"];
         assert_eq!(results(&report), expected.map(not_offered), "{report}");
-        assert!(report.to_string().contains("not offered (the server refuses"), "{report}");
+        assert!(report.to_string().contains("not offered (connection refused"), "{report}");
     }
 }
 
 #[tokio::test]
-async fn one_server_under_two_names_is_asked_once() {
+async fn one_server_with_several_names_is_checked_once() {
     let at = serve(None).await;
     let mut servers = Vec::new();
     for host in ["127.0.0.1", "one.example.org", "other.example.org"] {
         let name = format!("{host}:{}", at.port());
         servers.push(Server { name, host: host.to_owned(), addresses: vec![at], tls_port: None });
     }
-    let report = gather(&servers, &asked(None, probe::PATIENCE)).await.unwrap();
+    let report = run_checks(&servers, &options(None, probe::TIMEOUT)).await.unwrap();
     assert_eq!(report.mapping, Mapping::Unknown, "{report}");
     let json = serde_json::to_value(&report).unwrap();
     let checks = json["checks"].as_array().unwrap();
@@ -110,25 +110,25 @@ async fn one_server_under_two_names_is_asked_once() {
 }
 
 #[tokio::test]
-async fn what_does_not_answer_fails_with_advice() {
-    // Nobody listens there.
+async fn a_server_that_does_not_respond_fails_with_advice() {
+    // Nothing listens on this port.
     let closed = free_port().unwrap();
     let servers = [Server::resolve(&closed.to_string()).await.unwrap()];
     let user: Account = "a:b".parse().unwrap();
-    // A refusal over loopback comes at once, and UDP has none.
-    let patience = Duration::from_millis(50);
-    let report = gather(&servers, &asked(Some(&user), patience)).await.unwrap();
+    // Loopback refuses TCP at once; UDP is not refused.
+    let timeout = Duration::from_millis(50);
+    let report = run_checks(&servers, &options(Some(&user), timeout)).await.unwrap();
     assert_eq!(report.failures(), 4, "{report}");
     assert_eq!(report.mapping, Mapping::Unknown);
     let shown = report.to_string();
     assert!(shown.contains("FAIL  STUN over TCP"), "{shown}");
-    assert!(shown.contains("the server refuses the connection"), "{shown}");
+    assert!(shown.contains("connection refused"), "{shown}");
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["checks"][0]["result"], "failed");
-    assert!(json["checks"][0]["advice"].as_str().unwrap().starts_with("Let UDP out"));
+    assert!(json["checks"][0]["advice"].as_str().unwrap().starts_with("Allow outgoing UDP"));
 }
 
-/// Our own server with a certificate of our own in the folder, and a user.
+/// Starts Porthole's TURN server with a user and a self-signed certificate, stored in the folder.
 fn serve_turn(folder: &Path) -> porthole_turn_server::Server {
     let file = |name: &str| folder.join(name);
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -149,34 +149,34 @@ fn serve_turn(folder: &Path) -> porthole_turn_server::Server {
     server.unwrap()
 }
 
-/// Our own server with a certificate of our own: trusted or not, with an account or without.
+/// The certificate is self-signed, and trusted or not; with a user and without.
 #[tokio::test]
-async fn tls_is_tried_as_a_browser_would() {
+async fn tls_is_checked_as_browsers_do() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
     let server = serve_turn(folder.path());
     let (plain, port) = (server.local_addrs()[0], server.tls_addrs()[0].port());
     let user: Account = "anna:secret".parse().unwrap();
     let (ok, answers, failed, not_offered) = ("ok", "answers", "failed", "not-offered");
-    for (host, is_asked, ca, user, stun, turn) in [
+    for (host, is_required, ca, user, stun, turn) in [
         ("localhost", true, true, None, ok, Some([answers; 3])),
         ("localhost", true, true, Some(&user), ok, Some([ok; 3])),
         ("localhost", true, false, None, failed, None),
         ("localhost", true, false, Some(&user), failed, Some([ok, ok, failed])),
-        // Nobody has asked for TLS: what is there must be good all the same.
+        // TLS is optional, but must work if the server has it.
         ("localhost", false, true, None, ok, Some([answers; 3])),
         ("localhost", false, false, None, failed, None),
-        // The certificate is for no address.
+        // The certificate is not for an address.
         ("127.0.0.1", true, true, None, failed, None),
         ("127.0.0.1", false, true, None, not_offered, None),
     ] {
         let ca = ca.then(|| file("certificate.pem"));
-        let tls = Tls { port, is_asked, ..tls(ca.as_deref()) };
-        let asked = Asked { user, tls, patience: probe::PATIENCE };
+        let tls = Tls { port, is_required, ..tls(ca.as_deref()) };
+        let options = Options { user, tls, timeout: probe::TIMEOUT };
         let name = format!("{host}:{}", plain.port());
         let addresses = vec![plain];
         let named = Server { name, host: host.to_owned(), addresses, tls_port: None };
-        let report = gather(&[named], &asked).await.unwrap();
+        let report = run_checks(&[named], &options).await.unwrap();
         let [by_udp, by_tcp, by_tls] = turn.unwrap_or([answers, answers, ""]);
         let mut expected = Vec::new();
         if stun != ok {
@@ -191,59 +191,66 @@ async fn tls_is_tried_as_a_browser_would() {
         let failures = found.iter().filter(|(_, result)| result == failed).count();
         assert_eq!(report.failures(), failures, "{report}");
         let shown = report.to_string();
-        assert_eq!(by_udp == answers, shown.contains("give --user to try a relay"), "{report}");
+        assert_eq!(
+            by_udp == answers,
+            shown.contains("use --user to test an allocation"),
+            "{report}"
+        );
     }
-    assert!(Tls::new(None, Some(&file("key.pem"))).is_ok(), "no certificate in it: none more");
+    assert!(
+        Tls::new(None, Some(&file("key.pem"))).is_ok(),
+        "a file without certificates adds none"
+    );
     assert!(Tls::new(None, Some(&file("missing.pem"))).is_err());
 }
 
 #[test]
-fn a_port_for_tls_is_asked_for_by_flag_or_uri() {
+fn the_tls_port_is_set_by_flag_or_uri() {
     let at = SocketAddr::from(([192, 0, 2, 1], 3478));
-    for (flag, of_uri, port, is_asked) in [
+    for (flag, uri_port, port, is_required) in [
         (None, None, 5349, false),
         (None, Some(443), 443, true),
         (Some(99), None, 99, true),
         (Some(99), Some(443), 99, true),
     ] {
         let (name, host) = ("named".to_owned(), "turn.example.org".to_owned());
-        let server = Server { name, host, addresses: vec![at], tls_port: of_uri };
+        let server = Server { name, host, addresses: vec![at], tls_port: uri_port };
         let tls = Tls::new(flag, None).unwrap();
-        let ways = streams(&server, at, &tls).unwrap();
-        let found: Vec<_> = ways.iter().map(|way| (way.address.port(), way.is_asked)).collect();
-        assert_eq!(found, [(3478, true), (port, is_asked)], "{flag:?} {of_uri:?}");
+        let targets = stream_targets(&server, at, &tls).unwrap();
+        let found = targets.iter().map(|target| (target.address.port(), target.is_required));
+        let expected = [(3478, true), (port, is_required)];
+        assert_eq!(found.collect::<Vec<_>>(), expected, "{flag:?} {uri_port:?}");
     }
 }
 
-/// A server that names another one is a failure, whether an account was given or not.
 #[test]
-fn what_is_there_and_does_not_work_fails_unasked() {
+fn an_optional_service_fails_only_if_it_is_there_and_does_not_work() {
     use porthole_turn_proto::FailureReason;
-    use probe::Silence;
-    for (silence, fails) in [
-        (Silence::Timeout, false),
-        (Silence::Refused, false),
-        (Silence::Unreachable, false),
-        (Silence::Nonsense, false),
-        (Silence::Turn(FailureReason::Refused), false),
-        (Silence::Turn(FailureReason::TryAlternate(None)), true),
-        (Silence::Turn(FailureReason::QuotaReached), true),
-        (Silence::Turn(FailureReason::NoCapacity), true),
+    use probe::ProbeError;
+    for (error, fails) in [
+        (ProbeError::Timeout, false),
+        (ProbeError::Refused, false),
+        (ProbeError::Unreachable, false),
+        (ProbeError::InvalidResponse, false),
+        (ProbeError::Turn(FailureReason::Refused), false),
+        (ProbeError::Turn(FailureReason::TryAlternate(None)), true),
+        (ProbeError::Turn(FailureReason::QuotaReached), true),
+        (ProbeError::Turn(FailureReason::NoCapacity), true),
     ] {
-        let shown = silence.to_string();
-        let outcome = Outcome::of(Err(silence)).unasked(false);
+        let shown = error.to_string();
+        let outcome = Outcome::of_binding(Err(error)).optional(false);
         let failed = matches!(outcome, Outcome::Failed { .. });
         assert_eq!(failed, fails, "{shown}");
         assert_eq!(matches!(outcome, Outcome::NotOffered { .. }), !fails, "{shown}");
     }
 }
 
-/// RFC 5780 with our own server on two addresses; over loopback there is no NAT to be found.
+/// NAT behavior discovery (RFC 5780) with Porthole's server; over loopback there is no NAT.
 #[tokio::test]
-async fn a_server_with_two_addresses_tells_how_the_nat_behaves() {
+async fn a_server_with_two_addresses_shows_the_behaviour_of_the_nat() {
     let primary = free_port().unwrap();
     let alternate = SocketAddr::from(([127, 0, 0, 2], free_port().unwrap().port()));
-    for (discovery_address, behaves) in [(Some(alternate), true), (None, false)] {
+    for (discovery_address, is_measured) in [(Some(alternate), true), (None, false)] {
         let server = porthole_turn_server::Server::start(porthole_turn_server::Config {
             listen: vec![primary],
             discovery_address,
@@ -252,27 +259,27 @@ async fn a_server_with_two_addresses_tells_how_the_nat_behaves() {
             ..porthole_turn_server::Config::default()
         });
         let server = server.unwrap();
-        let nat = behaviour::discover(primary).await.unwrap();
-        let questions = server.stats().counters.bindings;
-        if !behaves {
-            assert!(nat.is_none(), "one address cannot tell: {nat:?}");
+        let nat = nat::measure(primary).await.unwrap();
+        let requests = server.stats().counters.bindings;
+        if !is_measured {
+            assert!(nat.is_none(), "measured with one address: {nat:?}");
             continue;
         }
-        let nat = nat.expect("two addresses can tell");
-        assert_eq!(nat.class, behaviour::NatClass::Open, "{nat:?}");
-        assert_eq!(nat.mapping, behaviour::Dependence::EndpointIndependent, "{nat:?}");
-        assert_eq!(nat.filtering, behaviour::Dependence::EndpointIndependent, "{nat:?}");
-        assert!(questions >= 3, "the server was asked {questions} times");
+        let nat = nat.expect("a server with two addresses");
+        assert_eq!(nat.class, nat::NatClass::Open, "{nat:?}");
+        assert_eq!(nat.mapping, nat::Dependence::EndpointIndependent, "{nat:?}");
+        assert_eq!(nat.filtering, nat::Dependence::EndpointIndependent, "{nat:?}");
+        assert!(requests >= 3, "{requests} requests");
         let named = Server::resolve(&primary.to_string()).await.unwrap();
-        let report = gather(&[named], &asked(None, probe::PATIENCE)).await.unwrap();
+        let report = run_checks(&[named], &options(None, probe::TIMEOUT)).await.unwrap();
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["nat"]["class"], "open", "{json}");
         server.shutdown(Duration::ZERO);
     }
 }
 
-/// A server over UDP that refuses every allocation, and names another server.
-async fn refuse(code: ErrorCode, other: SocketAddr) -> SocketAddr {
+/// Starts a server over UDP that refuses every allocation, and names another server.
+async fn serve_refusal(code: ErrorCode, other: SocketAddr) -> SocketAddr {
     let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = udp.local_addr().unwrap();
     tokio::spawn(async move {
@@ -282,7 +289,7 @@ async fn refuse(code: ErrorCode, other: SocketAddr) -> SocketAddr {
             let mut out = Vec::new();
             let id = request.id();
             if request.method() == Method::Binding {
-                out.extend(answer(&bytes[..length], from).unwrap());
+                out.extend(respond(&bytes[..length], from).unwrap());
             } else {
                 MessageWriter::new(&mut out, Class::Error, request.method(), id)
                     .error_code(code)
@@ -297,7 +304,7 @@ async fn refuse(code: ErrorCode, other: SocketAddr) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn a_refusal_of_turn_is_told_by_its_code_with_an_account_and_without() {
+async fn a_refused_allocation_is_reported_by_its_code_with_and_without_an_account() {
     let other: SocketAddr = "203.0.113.9:3478".parse().unwrap();
     let user: Account = "a:b".parse().unwrap();
     let names_other = "--server 203.0.113.9:3478";
@@ -306,23 +313,23 @@ async fn a_refusal_of_turn_is_told_by_its_code_with_an_account_and_without() {
         (ErrorCode::TRY_ALTERNATE, Some(&user), "failed", names_other),
         (ErrorCode::INSUFFICIENT_CAPACITY, None, "failed", "wait a minute"),
         (ErrorCode::ALLOCATION_QUOTA_REACHED, Some(&user), "failed", "of this user have ended"),
-        // A STUN server that knows no TURN.
+        // A server with STUN only.
         (ErrorCode::BAD_REQUEST, None, "not-offered", "not offered (the TURN server refused)"),
         (ErrorCode::BAD_REQUEST, Some(&user), "failed", "does not relay for this client"),
     ] {
-        let at = refuse(code, other).await;
+        let at = serve_refusal(code, other).await;
         let server = Server::resolve(&at.to_string()).await.unwrap();
-        let report = gather(&[server], &asked(user, probe::PATIENCE)).await.unwrap();
+        let report = run_checks(&[server], &options(user, probe::TIMEOUT)).await.unwrap();
         let found = results(&report).into_iter().find(|(what, _)| what == "TURN over UDP");
         assert_eq!(found.unwrap().1, result, "{report}");
         assert!(report.to_string().contains(shows), "{report}");
     }
 }
 
-/// Less than the time after which a request is repeated over UDP.
+/// Less than the time after which a request is retransmitted over UDP.
 const DELAY: Duration = Duration::from_millis(400);
 
-/// The way to a server over UDP, on which the first request is lost or its answer takes `DELAY`.
+/// Starts a proxy to a server over UDP that drops the first request or delays it by `DELAY`.
 async fn bad_udp(server: SocketAddr, loses: bool) -> SocketAddr {
     let front = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let back = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -345,7 +352,7 @@ async fn bad_udp(server: SocketAddr, loses: bool) -> SocketAddr {
     address
 }
 
-/// The way to a server over TCP, on which the first thing that the client sends takes `DELAY`.
+/// Starts a proxy to a server over TCP that delays the first data of the client by `DELAY`.
 async fn bad_tcp(server: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -353,12 +360,13 @@ async fn bad_tcp(server: SocketAddr) -> SocketAddr {
         let (mut front, _) = listener.accept().await.unwrap();
         let mut back = tokio::net::TcpStream::connect(server).await.unwrap();
         tokio::time::sleep(DELAY).await;
-        // The client's end is the end.
+        // An error means that the client has closed the connection.
         let _ = tokio::io::copy_bidirectional(&mut front, &mut back).await;
     });
     address
 }
 
+/// Returns the result with the time it took.
 async fn timed<T>(what: impl Future<Output = T>) -> (Duration, T) {
     let start = std::time::Instant::now();
     let result = what.await;
@@ -366,35 +374,35 @@ async fn timed<T>(what: impl Future<Output = T>) -> (Duration, T) {
 }
 
 #[tokio::test]
-async fn a_round_trip_is_the_last_request_and_its_answer() {
+async fn a_round_trip_is_the_last_request_and_its_response() {
     let folder = tempfile::tempdir().unwrap();
     let server = serve_turn(folder.path());
     let (plain, with_tls) = (server.local_addrs()[0], server.tls_addrs()[0]);
     let tls = tls(Some(&folder.path().join("certificate.pem")));
     let name = ServerName::try_from("localhost").unwrap();
-    let over_tls = || Over::Tls { connector: &tls.connector, name: name.clone() };
+    let over_tls = || ProbeTransport::Tls { connector: &tls.connector, name: name.clone() };
     let user: Account = "anna:secret".parse().unwrap();
-    let made = |allocation| match allocation {
-        probe::Allocation::Made(answer) => answer,
-        probe::Allocation::AccountWanted { .. } => panic!("it has an account"),
+    let created = |allocation| match allocation {
+        probe::Allocation::Created(response) => response,
+        probe::Allocation::Challenged { .. } => panic!("challenged with an account"),
     };
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let (lossy, slow) = (bad_udp(plain, true).await, bad_udp(plain, false).await);
     let (slow_tcp, slow_tls) = (bad_tcp(plain).await, bad_tcp(with_tls).await);
-    let patience = probe::PATIENCE;
+    let timeout = probe::TIMEOUT;
     let (tls, user) = (over_tls(), Some(&user));
-    let ((whole, repeated), (of_tls, handshake), (of_udp, by_udp), (of_tcp, by_tcp)) = tokio::join!(
-        timed(probe::binding_over_udp(&socket, lossy, patience)),
-        timed(probe::binding_over_stream(slow_tls, &tls, patience)),
-        timed(probe::allocate(slow, &Over::Udp, user, patience)),
-        timed(probe::allocate(slow_tcp, &Over::Tcp, user, patience)),
+    let ((whole, retransmitted), (of_tls, handshake), (of_udp, by_udp), (of_tcp, by_tcp)) = tokio::join!(
+        timed(probe::binding_over_udp(&socket, lossy, timeout)),
+        timed(probe::binding_over_stream(slow_tls, &tls, timeout)),
+        timed(probe::allocate(slow, &ProbeTransport::Udp, user, timeout)),
+        timed(probe::allocate(slow_tcp, &ProbeTransport::Tcp, user, timeout)),
     );
-    for (before, whole, answer) in [
-        ("a lost packet", whole, repeated.unwrap()),
+    for (before, whole, response) in [
+        ("a lost packet", whole, retransmitted.unwrap()),
         ("TLS's handshake", of_tls, handshake.unwrap()),
-        ("TURN's challenge over UDP", of_udp, made(by_udp.unwrap())),
-        ("TURN's challenge over TCP", of_tcp, made(by_tcp.unwrap())),
+        ("TURN's challenge over UDP", of_udp, created(by_udp.unwrap())),
+        ("TURN's challenge over TCP", of_tcp, created(by_tcp.unwrap())),
     ] {
-        assert!(whole - answer.rtt >= DELAY, "{before} counts: {:?} of {whole:?}", answer.rtt);
+        assert!(whole - response.rtt >= DELAY, "{before} counts: {:?} of {whole:?}", response.rtt);
     }
 }

@@ -1,4 +1,4 @@
-//! TLS to a server, as a browser would do it.
+//! TLS to a server, with the trust anchors of a browser.
 
 use super::server::DEFAULT_TLS_PORT;
 use anyhow::Context;
@@ -12,19 +12,19 @@ use tokio_rustls::{
     },
 };
 
-/// RFC 7443 §3.
+/// The ALPN protocol id of TURN (RFC 7443 §3).
 const ALPN: &[u8] = b"stun.turn";
 
-/// The port, and how to speak TLS there.
+/// The TLS port of the servers, and the settings to connect to it.
 pub(super) struct Tls {
     pub(super) port: u16,
-    /// Whether the user named the port: a server need not offer TLS otherwise.
-    pub(super) is_asked: bool,
+    /// True if the user named the port. Otherwise a server need not have TLS.
+    pub(super) is_required: bool,
     pub(super) connector: TlsConnector,
 }
 
 impl Tls {
-    /// Trusts whom browsers trust, and the certificates in `ca`.
+    /// Trusts the authorities that browsers trust, and the certificates in the PEM file `ca`.
     pub(super) fn new(port: Option<u16>, ca: Option<&Path>) -> anyhow::Result<Self> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         if let Some(ca) = ca {
@@ -39,7 +39,7 @@ impl Tls {
         config.alpn_protocols = vec![ALPN.to_vec()];
         Ok(Self {
             port: port.unwrap_or(DEFAULT_TLS_PORT),
-            is_asked: port.is_some(),
+            is_required: port.is_some(),
             connector: TlsConnector::from(Arc::new(config)),
         })
     }

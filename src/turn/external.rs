@@ -1,28 +1,32 @@
-//! Under which address others reach this machine, if the configuration only says how to find out.
+//! The public address of this machine, found as `turn.external_address` says.
 
 use crate::{
     config::{Config, ExternalAddress, Turn},
-    netcheck, say,
+    console, netcheck,
 };
 use anyhow::{Context, ensure};
 use porthole_turn_proto::Family;
 use std::net::IpAddr;
 
-/// The configuration with its public address filled in.
-pub async fn with_public_address(config: &Config) -> anyhow::Result<Config> {
+/// Returns the configuration with the public address filled in.
+///
+/// # Errors
+///
+/// Fails if no address can be found.
+pub async fn resolve_public_address(config: &Config) -> anyhow::Result<Config> {
     let mut config = config.clone();
     if let (None, Some(how)) = (config.public_address, &config.turn.external_address) {
         let found = find(how, &families(&config.turn)).await;
         let found = found.with_context(|| format!("turn.external_address `{how}`"))?;
         for ip in &found {
-            say::progress(format_args!("others reach this machine at {ip}"));
+            console::print_progress(format_args!("the public address of this machine is {ip}"));
         }
         let is_searched = !matches!(how, ExternalAddress::Ip(_));
         for family in families(&config.turn).into_iter().filter(|_| is_searched) {
             if !found.iter().any(|ip| family == Family::of(ip)) {
                 tracing::warn!(
-                    "`{how}` says no {family:?} address: over that family nobody is relayed; name \
-                     one in turn.relay_address"
+                    "`{how}` has no {family:?} address, so that clients cannot relay over {family:?}; \
+                     set one in turn.relay_address"
                 );
             }
         }
@@ -32,33 +36,37 @@ pub async fn with_public_address(config: &Config) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// One address for each of these families that has one, IPv4 first; at least one.
+/// Returns an address for each family that has one, IPv4 first; at least one.
 async fn find(how: &ExternalAddress, families: &[Family]) -> anyhow::Result<Vec<IpAddr>> {
     let is_wanted = |ip: IpAddr| families.contains(&Family::of(&ip));
     let found = match how {
         ExternalAddress::Ip(ip) => vec![*ip],
-        ExternalAddress::Stun(server) => netcheck::seen_by(server, is_wanted).await?,
-        ExternalAddress::Interface(name) => of_interface(name, is_wanted)?,
+        ExternalAddress::Stun(server) => netcheck::reflexive_addresses(server, is_wanted).await?,
+        ExternalAddress::Interface(name) => interface_addresses(name, is_wanted)?,
     };
-    ensure!(!found.is_empty(), "no address of a family that the server listens on");
+    ensure!(!found.is_empty(), "found no address of a family that the server listens on");
     Ok(found)
 }
 
-/// Those that clients come over.
+/// Returns the families that the server listens on.
 fn families(turn: &Turn) -> Vec<Family> {
     let listens = || turn.listen.iter().chain(&turn.listen_tls).chain(&turn.listen_dtls);
     let is_listened_on = |family: &Family| listens().any(|at| Family::of(&at.ip()) == *family);
     [Family::V4, Family::V6].into_iter().filter(is_listened_on).collect()
 }
 
-/// A link-local address is nobody else's business.
-fn of_interface(name: &str, is_wanted: impl Fn(IpAddr) -> bool) -> anyhow::Result<Vec<IpAddr>> {
-    let interfaces = if_addrs::get_if_addrs().context("cannot list the interfaces")?;
-    let mut own: Vec<_> = interfaces.iter().filter(|interface| interface.name == name).collect();
-    ensure!(!own.is_empty(), "there is no interface {name}");
-    own.retain(|interface| !interface.is_link_local() && is_wanted(interface.ip()));
-    own.sort_by_key(|interface| interface.ip());
-    let mut found: Vec<_> = own.iter().map(|interface| interface.ip()).collect();
+/// Returns the addresses of an interface, at most one of each family, without link-local ones.
+fn interface_addresses(
+    name: &str,
+    is_wanted: impl Fn(IpAddr) -> bool,
+) -> anyhow::Result<Vec<IpAddr>> {
+    let interfaces = if_addrs::get_if_addrs().context("cannot list the network interfaces")?;
+    let mut matching: Vec<_> =
+        interfaces.iter().filter(|interface| interface.name == name).collect();
+    ensure!(!matching.is_empty(), "there is no interface {name}");
+    matching.retain(|interface| !interface.is_link_local() && is_wanted(interface.ip()));
+    matching.sort_by_key(|interface| interface.ip());
+    let mut found: Vec<_> = matching.iter().map(|interface| interface.ip()).collect();
     found.dedup_by_key(|ip| Family::of(ip));
     Ok(found)
 }
@@ -69,7 +77,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     #[tokio::test]
-    async fn an_external_address_is_named_or_an_interfaces() {
+    async fn an_external_address_is_given_or_of_an_interface() {
         for (how, listen, found) in [
             ("203.0.113.7", &["0.0.0.0:1"][..], &["203.0.113.7"][..]),
             ("2001:db8::7", &["0.0.0.0:1"], &["2001:db8::7"]),
@@ -90,17 +98,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stun_server_says_the_external_address_unless_it_is_named() {
+    async fn a_stun_server_tells_the_external_address_unless_it_is_configured() {
         let seen = "203.0.113.9:999".parse().unwrap();
         let server = netcheck::tests::serve(Some(seen)).await;
         let mut config = Config::default();
         config.turn.external_address = Some(ExternalAddress::Stun(server.to_string()));
-        let found = with_public_address(&config).await.unwrap();
+        let found = resolve_public_address(&config).await.unwrap();
         assert_eq!(found.public_address, Some(seen.ip()));
         assert_eq!(found.other_public_address, None);
-        let named = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        config.public_address = Some(named);
-        let found = with_public_address(&config).await.unwrap();
-        assert_eq!(found.public_address, Some(named));
+        let configured = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        config.public_address = Some(configured);
+        let found = resolve_public_address(&config).await.unwrap();
+        assert_eq!(found.public_address, Some(configured));
     }
 }

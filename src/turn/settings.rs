@@ -1,4 +1,4 @@
-//! From the program's configuration to the TURN server's.
+//! The TURN server's configuration, made from the program's.
 
 use crate::config::{Config, Ports, Secret, Turn};
 use anyhow::{Context as _, bail, ensure};
@@ -11,17 +11,22 @@ use std::{
     num::NonZeroU64,
 };
 
-/// The secret is the one that short-lived credentials are made from.
-#[allow(clippy::needless_update, reason = "a setting of the server that has no key yet")]
-pub fn of(
+/// Returns the configuration of the TURN server. Short-lived credentials are derived from `secret`.
+///
+/// # Errors
+///
+/// Fails if settings contradict each other, or if an OAuth key is not base64.
+#[allow(clippy::needless_update, reason = "the server may have settings without a key")]
+pub fn server_config(
     config: &Config,
     secret: Option<&Secret>,
 ) -> anyhow::Result<porthole_turn_server::Config> {
     let turn = &config.turn;
-    let Pair { v4, v6 } = relay(config)?;
-    let bind = Pair::of("turn.relay_bind", &turn.relay_bind)?;
+    let AddressPair { v4, v6 } = relay_addresses(config)?;
+    let bind = AddressPair::new("turn.relay_bind", &turn.relay_bind)?;
     let Ports { first, last } = turn.relay_ports;
-    let plain = |(name, password): (&String, &Secret)| (name.clone(), password.reveal().to_owned());
+    let account =
+        |(name, password): (&String, &Secret)| (name.clone(), password.reveal().to_owned());
     let secrets = secret.into_iter().chain(&turn.old_secrets);
     let blocks = |networks: &[crate::config::Network]| -> Vec<Cidr> {
         networks.iter().map(|network| network.0).collect()
@@ -34,7 +39,7 @@ pub fn of(
         alternate_servers: turn.alternate_servers.clone(),
         tls: tls_files(config)?,
         realm: turn.realm.clone(),
-        users: turn.users.iter().map(plain).collect(),
+        users: turn.users.iter().map(account).collect(),
         rest_secrets: secrets.map(|secret| secret.reveal().to_owned()).collect(),
         oauth_keys: turn.oauth_keys.iter().map(oauth_key).collect::<Result<_, _>>()?,
         relay_address_v4: v4,
@@ -58,9 +63,9 @@ pub fn of(
         fast_path: turn.fast_path.clone(),
         workers: u8::try_from(turn.workers.get()).unwrap_or(u8::MAX),
         quota: QuotaLimits {
-            per_user: turn.max_allocations_per_user.count(),
-            per_source: turn.max_allocations_per_source.count(),
-            total: turn.max_allocations.count(),
+            per_user: turn.max_allocations_per_user.as_usize(),
+            per_source: turn.max_allocations_per_source.as_usize(),
+            total: turn.max_allocations.as_usize(),
         },
         ..porthole_turn_server::Config::default()
     })
@@ -81,24 +86,23 @@ fn tls_files(config: &Config) -> anyhow::Result<Option<TlsFiles>> {
     }
 }
 
-/// The admin API's part, if there is to be one.
-pub fn admin(config: &Config) -> Option<porthole_turn_admin::Config> {
+/// Returns the configuration of the admin API, if it is enabled.
+pub fn admin_config(config: &Config) -> Option<porthole_turn_admin::Config> {
     let Turn { admin, admin_token, .. } = &config.turn;
     let token = admin_token.as_ref().map(|token| token.reveal().to_owned().into());
     admin.as_ref().map(|place| porthole_turn_admin::Config { at: place.0.clone(), token })
 }
 
-/// What differs of the settings that a reload does not reach: all of them take a restart.
-pub fn changes_of_others(running: &Config, new: &Config) -> Vec<Change> {
+/// Returns the changes of settings outside the TURN server, which need a restart.
+pub fn changes_at_restart(running: &Config, new: &Config) -> Vec<Change> {
     let (turn, new_turn) = (&running.turn, &new.turn);
     let shown = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
-    let secret = |token: &Option<Secret>| {
-        (if token.is_some() { "one that is not shown" } else { "none" }).to_owned()
-    };
+    let secret =
+        |token: &Option<Secret>| (if token.is_some() { "(hidden)" } else { "none" }).to_owned();
     let addresses = (&running.public_address, &new.public_address);
-    // These hold secrets, in places that they alone know.
+    // These contain secrets, so that old and new values cannot be shown.
     let whole = |setting, differs: bool| {
-        let what = "not as it was at the start".to_owned();
+        let what = "changed since the start".to_owned();
         differs.then_some(Change { setting, effect: Effect::AtRestart, what })
     };
     [
@@ -125,15 +129,16 @@ pub fn changes_of_others(running: &Config, new: &Config) -> Vec<Change> {
     .collect()
 }
 
-/// One address of each family.
+/// At most one address of each family.
 #[derive(Debug, Default, PartialEq)]
-struct Pair {
+struct AddressPair {
     v4: Option<Ipv4Addr>,
     v6: Option<Ipv6Addr>,
 }
 
-impl Pair {
-    fn of(key: &str, addresses: &[IpAddr]) -> anyhow::Result<Self> {
+impl AddressPair {
+    /// Sorts addresses by family; `key` is for the error if there are two of one family.
+    fn new(key: &str, addresses: &[IpAddr]) -> anyhow::Result<Self> {
         let mut pair = Self::default();
         for address in addresses {
             let is_second = match *address {
@@ -146,13 +151,13 @@ impl Pair {
     }
 }
 
-/// The addresses to relay from, as configured, else the public one. With none of these the server
-/// takes the address that it listens on.
-fn relay(config: &Config) -> anyhow::Result<Pair> {
+/// Returns the configured relay addresses, or the public ones. Without either, the server uses the
+/// address that it listens on.
+fn relay_addresses(config: &Config) -> anyhow::Result<AddressPair> {
     let named = &config.turn.relay_address;
     let public: Vec<_> =
         config.public_address.into_iter().chain(config.other_public_address).collect();
-    Pair::of("turn.relay_address", if named.is_empty() { &public } else { named })
+    AddressPair::new("turn.relay_address", if named.is_empty() { &public } else { named })
 }
 
 #[cfg(test)]
@@ -160,28 +165,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_relay_is_where_it_was_told_to_be() {
+    fn relay_addresses_are_the_configured_or_the_public_ones() {
         let mut config = Config::default();
-        assert_eq!(relay(&config).unwrap(), Pair::default());
+        assert_eq!(relay_addresses(&config).unwrap(), AddressPair::default());
         config.public_address = Some("203.0.113.7".parse().unwrap());
         let v4 = Some(Ipv4Addr::new(203, 0, 113, 7));
-        assert_eq!(relay(&config).unwrap(), Pair { v4, v6: None });
+        assert_eq!(relay_addresses(&config).unwrap(), AddressPair { v4, v6: None });
         config.other_public_address = Some("::1".parse().unwrap());
-        assert_eq!(relay(&config).unwrap(), Pair { v4, v6: Some(Ipv6Addr::LOCALHOST) });
+        assert_eq!(
+            relay_addresses(&config).unwrap(),
+            AddressPair { v4, v6: Some(Ipv6Addr::LOCALHOST) }
+        );
         config.turn.relay_address = vec!["10.0.0.1".parse().unwrap(), "::1".parse().unwrap()];
-        let both = Pair { v4: Some(Ipv4Addr::new(10, 0, 0, 1)), v6: Some(Ipv6Addr::LOCALHOST) };
-        assert_eq!(relay(&config).unwrap(), both);
+        let both =
+            AddressPair { v4: Some(Ipv4Addr::new(10, 0, 0, 1)), v6: Some(Ipv6Addr::LOCALHOST) };
+        assert_eq!(relay_addresses(&config).unwrap(), both);
         config.turn.relay_address.push("10.0.0.2".parse().unwrap());
-        assert!(relay(&config).is_err());
+        assert!(relay_addresses(&config).is_err());
     }
 
     #[test]
-    fn the_old_secrets_come_after_the_new() {
+    fn the_old_secrets_come_after_the_current_one() {
         let mut config = Config::default();
         config.turn.old_secrets = vec!["old".to_owned().into()];
         let secret = Secret::from("new".to_owned());
-        assert_eq!(of(&config, Some(&secret)).unwrap().rest_secrets, ["new", "old"]);
-        assert_eq!(of(&config, None).unwrap().rest_secrets, ["old"]);
+        assert_eq!(server_config(&config, Some(&secret)).unwrap().rest_secrets, ["new", "old"]);
+        assert_eq!(server_config(&config, None).unwrap().rest_secrets, ["old"]);
     }
 
     #[test]
@@ -191,7 +200,7 @@ mod tests {
         {
             let mut config = Config::default();
             config.turn.oauth_keys.insert("north".into(), written.to_owned().into());
-            let keys = of(&config, None).map(|settings| settings.oauth_keys);
+            let keys = server_config(&config, None).map(|settings| settings.oauth_keys);
             let keys =
                 keys.ok().map(|keys| keys.into_iter().map(|key| key.key).collect::<Vec<_>>());
             assert_eq!(keys, wanted.map(|key| vec![key.to_vec()]), "{written}");
@@ -212,7 +221,10 @@ mod tests {
         config.turn.fast_path = vec!["auto".to_owned()];
         config.turn.max_bytes_per_s_per_allocation = 7;
         config.turn.max_bytes_per_s_per_user = 9;
-        let (given, before) = (of(&config, None).unwrap(), of(&Config::default(), None).unwrap());
+        let (given, before) = (
+            server_config(&config, None).unwrap(),
+            server_config(&Config::default(), None).unwrap(),
+        );
         assert_ne!(given.tcp_relaying, before.tcp_relaying);
         assert_ne!(given.mobility, before.mobility);
         assert_ne!(given.relayed_peers_only, before.relayed_peers_only);
@@ -228,24 +240,24 @@ mod tests {
     }
 
     #[test]
-    fn what_a_reload_does_not_reach_is_named_with_old_and_new_and_without_secrets() {
+    fn changes_that_need_a_restart_are_listed_without_secrets() {
         let (running, mut new) = (Config::default(), Config::default());
-        assert_eq!(changes_of_others(&running, &new), []);
+        assert_eq!(changes_at_restart(&running, &new), []);
         new.public_address = Some("203.0.113.7".parse().unwrap());
         new.gateway.claim = Some("geheim-1".to_owned().into());
         new.turn.admin = Some("unix:/run/turn.sock".parse().unwrap());
         new.turn.admin_token = Some("geheim-2".to_owned().into());
         new.turn.drain_s = serde_json::from_value(9.into()).unwrap();
         new.turn.external_address = Some("interface:eth0".parse().unwrap());
-        let found = changes_of_others(&running, &new);
-        let said: Vec<_> = found.iter().map(ToString::to_string).collect();
+        let found = changes_at_restart(&running, &new);
+        let shown: Vec<_> = found.iter().map(ToString::to_string).collect();
         assert_eq!(
-            said,
+            shown,
             [
                 "public_address: none becomes 203.0.113.7; takes a restart",
-                "gateway: not as it was at the start; takes a restart",
+                "gateway: changed since the start; takes a restart",
                 "admin: none becomes unix:/run/turn.sock; takes a restart",
-                "admin_token: none becomes one that is not shown; takes a restart",
+                "admin_token: none becomes (hidden); takes a restart",
                 "drain_s: 3 becomes 9; takes a restart",
                 "external_address: none becomes interface:eth0; takes a restart",
             ],
@@ -253,8 +265,8 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_of_the_file_are_the_servers_own() {
-        let ours = of(&Config::default(), None).unwrap();
+    fn the_defaults_of_the_configuration_are_those_of_the_server() {
+        let ours = server_config(&Config::default(), None).unwrap();
         let theirs = porthole_turn_server::Config::default();
         assert_eq!(ours.realm, theirs.realm);
         assert_eq!(ours.relay_ports, theirs.relay_ports);

@@ -1,1 +1,4 @@
-//! The program when something is wrong: see `tests/` for what is proven.
+//! Tests of the `porthole` program as its users run it; everything is in `tests/`.
+//!
+//! - `failures`: something is wrong, and one sentence tells whoever can act on it.
+//! - `operating`: settings, reloads, certificates and logs of a running server.

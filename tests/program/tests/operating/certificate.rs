@@ -1,4 +1,4 @@
-//! The certificate's files change while the server runs, and nobody tells it.
+//! The certificate's files change while the server runs, without a reload.
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
@@ -12,16 +12,17 @@ use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Need, Scene, scene};
 use porthole_turn_proto::{ClientConfig, ClientEvent, StreamDecoder, Transport, TurnClient};
 
-use crate::turn::Turn;
+use crate::turn_server::TurnServer;
 
 const DEADLINE: Duration = Duration::from_secs(20);
-/// The files are looked at every ten seconds.
-const NOTICED: Duration = Duration::from_secs(15);
-const ROUND: Duration = Duration::from_millis(5);
-/// Answers that wait to be read: there is one for each question.
-const WAITING: usize = 16;
+/// The server checks the files every ten seconds.
+const NOTICED_DEADLINE: Duration = Duration::from_secs(15);
+/// Time to wait for data before the client looks at its timers again.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// Reads that wait for the client, which sends one request at a time.
+const QUEUE: usize = 16;
 
-/// Certificate and key for `attic.example`, as paths.
+/// Creates a certificate for `attic.example` and returns the paths of it and its key.
 pub(crate) fn make_certificate(scene: &Scene, name: &str) -> Result<(String, String)> {
     let path = |what: &str| {
         let path = scene.folder().join(format!("{name}-{what}.pem"));
@@ -37,69 +38,80 @@ pub(crate) fn make_certificate(scene: &Scene, name: &str) -> Result<(String, Str
     Ok((certificate, key))
 }
 
-/// What `openssl s_client` says of a new connection, the server's certificate in PEM among it.
-pub(crate) fn shown(version: &str, server: SocketAddr) -> Result<String> {
+/// Connects with `openssl s_client` and returns its output, which contains the server's
+/// certificate in PEM.
+pub(crate) fn openssl_output(version: &str, server: SocketAddr) -> Result<String> {
     let mut client = Place::Here.command("openssl");
     client.args(["s_client", version, "-connect", &server.to_string()]);
-    let shown = client.stdin(Stdio::null()).output()?;
-    Ok(String::from_utf8_lossy(&shown.stdout).into_owned())
+    let output = client.stdin(Stdio::null()).output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Takes about 10 s: the server checks the files of the certificate every ten seconds.
 #[test]
-fn a_new_certificate_is_used_by_itself_and_who_is_there_goes_on() {
+fn a_new_certificate_is_loaded_automatically_and_open_connections_continue() {
     let needs = [Need::Program, Need::Tool("openssl")];
-    scene("a_new_certificate_is_used_by_itself_and_who_is_there_goes_on", &needs, |scene| {
-        let (certificate, key) = make_certificate(scene, "used")?;
-        let (next, next_key) = make_certificate(scene, "next")?;
-        let (old, new) = (std::fs::read_to_string(&certificate)?, std::fs::read_to_string(&next)?);
-        let (tls, dtls) = (free_port()?, free_port()?);
-        let lines = format!(
-            "listen_tls = ['{tls}']\nlisten_dtls = ['{dtls}']\nallow_peers = ['127.0.0.0/8']\n\
+    scene(
+        "a_new_certificate_is_loaded_automatically_and_open_connections_continue",
+        &needs,
+        |scene| {
+            let (certificate, key) = make_certificate(scene, "used")?;
+            let (next, next_key) = make_certificate(scene, "next")?;
+            let (old, new) =
+                (std::fs::read_to_string(&certificate)?, std::fs::read_to_string(&next)?);
+            let (tls, dtls) = (free_port()?, free_port()?);
+            let lines = format!(
+                "listen_tls = ['{tls}']\nlisten_dtls = ['{dtls}']\nallow_peers = ['127.0.0.0/8']\n\
              tls_certificate = '{certificate}'\ntls_key = '{key}'",
-        );
-        let mut turn = Turn::start(scene, &lines)?;
-        let ways = [("-tls1_3", tls), ("-tls1_2", turn.turn), ("-dtls1_2", dtls)];
-        let mut there = Vec::new();
-        for (version, server) in ways {
-            let shown = shown(version, server)?;
-            ensure!(shown.contains(old.trim()), "{version} to {server}: {shown}");
-            there.push((version, Secured::enter(version, server)?));
-        }
-        std::fs::copy(next, certificate)?;
-        std::fs::copy(next_key, key)?;
-        turn.program.wait_for("it says so", NOTICED, |program| {
-            Ok(program.output()?.contains("uses a new certificate").then_some(()))
-        })?;
-        for (version, server) in ways {
-            let shown = shown(version, server)?;
-            ensure!(shown.contains(new.trim()), "{version} to {server}: {shown}");
-        }
-        for (version, client) in &mut there {
-            client.bind(([127, 0, 0, 1], 9).into()).with_context(|| (*version).to_owned())?;
-        }
-        Ok(())
-    });
+            );
+            let mut turn = TurnServer::start(scene, &lines)?;
+            let servers = [("-tls1_3", tls), ("-tls1_2", turn.address), ("-dtls1_2", dtls)];
+            let mut clients = Vec::new();
+            for (version, server) in servers {
+                let output = openssl_output(version, server)?;
+                ensure!(output.contains(old.trim()), "{version} to {server}: {output}");
+                clients.push((version, Client::allocate(version, server)?));
+            }
+            std::fs::copy(next, certificate)?;
+            std::fs::copy(next_key, key)?;
+            turn.program.wait_for(
+                "the new certificate is logged",
+                NOTICED_DEADLINE,
+                |program| Ok(program.output()?.contains("uses a new certificate").then_some(())),
+            )?;
+            for (version, server) in servers {
+                let output = openssl_output(version, server)?;
+                ensure!(output.contains(new.trim()), "{version} to {server}: {output}");
+            }
+            for (version, client) in &mut clients {
+                client
+                    .bind_channel(([127, 0, 0, 1], 9).into())
+                    .with_context(|| (*version).to_owned())?;
+            }
+            Ok(())
+        },
+    );
 }
 
-/// A TURN client with an allocation, whose connection `openssl s_client` keeps.
-struct Secured {
-    client: TurnClient,
+/// A TURN client with an allocation, connected through `openssl s_client`.
+struct Client {
+    turn: TurnClient,
     openssl: Child,
     to_server: ChildStdin,
     from_server: Receiver<Vec<u8>>,
     decoder: StreamDecoder,
 }
 
-impl Secured {
-    fn enter(version: &str, server: SocketAddr) -> Result<Self> {
+impl Client {
+    fn allocate(version: &str, server: SocketAddr) -> Result<Self> {
         let mut openssl = Place::Here.command("openssl");
         openssl.args(["s_client", version, "-quiet", "-connect", &server.to_string()]);
         openssl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut openssl = openssl.spawn()?;
         let to_server = openssl.stdin.take().context("a pipe")?;
         let mut stdout = openssl.stdout.take().context("a pipe")?;
-        let (received, from_server) = sync_channel(WAITING);
-        // Until the connection ends.
+        let (received, from_server) = sync_channel(QUEUE);
+        // Ends with the connection.
         std::thread::spawn(move || {
             let mut buffer = [0; 2048];
             while let Ok(len @ 1..) = stdout.read(&mut buffer) {
@@ -111,49 +123,50 @@ impl Secured {
         let is_datagram = version.starts_with("-dtls");
         let transport = if is_datagram { Transport::Dtls } else { Transport::Tls };
         let config = ClientConfig::new("anna".to_owned(), "secret".to_owned(), transport);
-        let client = TurnClient::new(config, Instant::now());
+        let turn = TurnClient::new(config, Instant::now());
         let decoder = StreamDecoder::new();
-        let mut secured = Self { client, openssl, to_server, from_server, decoder };
+        let mut client = Self { turn, openssl, to_server, from_server, decoder };
         let deadline = Instant::now() + DEADLINE;
         while Instant::now() < deadline {
-            match secured.client.poll_event() {
-                Some(ClientEvent::Allocated { .. }) => return Ok(secured),
+            match client.turn.poll_event() {
+                Some(ClientEvent::Allocated { .. }) => return Ok(client),
                 Some(other) => bail!("{version}: {other:?}"),
-                None => secured.round()?,
+                None => client.poll()?,
             }
         }
-        bail!("{version}: no answer")
+        bail!("{version}: no response")
     }
 
-    fn round(&mut self) -> Result<()> {
-        self.client.handle_timeout(Instant::now());
-        while let Some(bytes) = self.client.poll_transmit() {
+    /// Sends what is due and receives what has arrived.
+    fn poll(&mut self) -> Result<()> {
+        self.turn.handle_timeout(Instant::now());
+        while let Some(bytes) = self.turn.poll_transmit() {
             self.to_server.write_all(&bytes)?;
         }
-        if let Ok(bytes) = self.from_server.recv_timeout(ROUND) {
+        if let Ok(bytes) = self.from_server.recv_timeout(POLL_INTERVAL) {
             self.decoder.push(&bytes)?;
             while let Some(frame) = self.decoder.next_frame()? {
-                self.client.handle_datagram(Instant::now(), frame);
+                self.turn.handle_datagram(Instant::now(), frame);
             }
         }
         Ok(())
     }
 
-    /// The server must answer for it.
-    fn bind(&mut self, peer: SocketAddr) -> Result<()> {
-        self.client.bind_channel(peer, Instant::now());
+    /// Binds a channel, which needs a response of the server over the connection.
+    fn bind_channel(&mut self, peer: SocketAddr) -> Result<()> {
+        self.turn.bind_channel(peer, Instant::now());
         let deadline = Instant::now() + DEADLINE;
-        while self.client.channel(peer).is_none() {
+        while self.turn.channel(peer).is_none() {
             ensure!(Instant::now() < deadline, "no channel");
-            self.round()?;
+            self.poll()?;
         }
         Ok(())
     }
 }
 
-impl Drop for Secured {
+impl Drop for Client {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.openssl.kill();
         let _ = self.openssl.wait();
     }

@@ -1,4 +1,4 @@
-//! What is logged, and in colours or not.
+//! The log filter and the colours of the log.
 
 use std::fs::File;
 use std::process::{Child, Command, Stdio};
@@ -11,19 +11,19 @@ use porthole_test_support::ports::free_port;
 use porthole_test_support::scene::{Need, Scene, scene};
 use porthole_test_support::wait;
 
-use crate::turn::Turn;
+use crate::turn_server::TurnServer;
 
 const PROGRAM: [Need; 1] = [Need::Program];
 const DEADLINE: Duration = Duration::from_secs(20);
 const VARIABLES: [&str; 2] = ["PORTHOLE_LOG", "NO_COLOR"];
-/// Logged at INFO, before the admin API answers.
+/// A line logged at INFO before the admin API responds.
 const STARTED: &str = "the TURN server runs";
-/// What every colour begins with.
+/// The beginning of every colour sequence.
 const ESCAPE: &str = "\x1b[";
 
 #[test]
-fn what_is_logged_is_what_the_environment_says() {
-    scene("what_is_logged_is_what_the_environment_says", &PROGRAM, |scene| {
+fn porthole_log_sets_what_is_logged() {
+    scene("porthole_log_sets_what_is_logged", &PROGRAM, |scene| {
         for (number, (value, is_logged)) in [
             (None, true),
             (Some("error"), false),
@@ -36,7 +36,7 @@ fn what_is_logged_is_what_the_environment_says() {
         .into_iter()
         .enumerate()
         {
-            let turn = Turn::start_with(scene, &format!("turn-{number}"), "", |command| {
+            let turn = TurnServer::start_with(scene, &format!("turn-{number}"), "", |command| {
                 set(command, "PORTHOLE_LOG", value);
             })?;
             let log = turn.program.output()?;
@@ -47,23 +47,24 @@ fn what_is_logged_is_what_the_environment_says() {
 }
 
 #[test]
-fn there_are_colours_on_a_terminal_unless_they_are_not_wanted() {
-    let name = "there_are_colours_on_a_terminal_unless_they_are_not_wanted";
+fn logs_have_colours_on_a_terminal_unless_no_color_is_set() {
+    let name = "logs_have_colours_on_a_terminal_unless_no_color_is_set";
     scene(name, &PROGRAM, |scene| {
         for (number, (value, coloured)) in
             [(None, true), (Some(""), true), (Some("1"), false)].into_iter().enumerate()
         {
-            let log = on_a_terminal(scene, &format!("terminal-{number}"), value)?;
+            let log = log_on_terminal(scene, &format!("terminal-{number}"), value)?;
             ensure!(log.contains(ESCAPE) == coloured, "NO_COLOR={value:?}: {log:?}");
         }
-        let turn = Turn::start_with(scene, "file", "", |command| set(command, "NO_COLOR", None))?;
+        let turn =
+            TurnServer::start_with(scene, "file", "", |command| set(command, "NO_COLOR", None))?;
         let log = turn.program.output()?;
         ensure!(log.contains(STARTED) && !log.contains(ESCAPE), "in a file: {log:?}");
         Ok(())
     });
 }
 
-/// This one of the variables, and none that the tests were started with.
+/// Sets one of the variables, and removes those that the tests were started with.
 fn set(command: &mut Command, variable: &str, value: Option<&str>) {
     for name in VARIABLES {
         command.env_remove(name);
@@ -73,7 +74,7 @@ fn set(command: &mut Command, variable: &str, value: Option<&str>) {
     }
 }
 
-/// A child that ends with its owner.
+/// A process that is killed when its owner is dropped.
 struct Running(Child);
 
 impl Drop for Running {
@@ -83,10 +84,10 @@ impl Drop for Running {
     }
 }
 
-/// What it says on a terminal until it runs.
-fn on_a_terminal(scene: &Scene, name: &str, no_color: Option<&str>) -> Result<String> {
-    let (config, log) = (format!("{name}.toml"), format!("{name}.log"));
-    let (config, log) = (scene.folder().join(config), scene.folder().join(log));
+/// Starts a server on a terminal, and returns its log once it runs.
+fn log_on_terminal(scene: &Scene, name: &str, no_color: Option<&str>) -> Result<String> {
+    let in_folder = |extension: &str| scene.folder().join(format!("{name}.{extension}"));
+    let (config, log_file) = (in_folder("toml"), in_folder("log"));
     let text = format!("[turn]\nlisten = ['{}']\nusers.anna = 'secret'\n", free_port()?);
     std::fs::write(&config, text)?;
     let terminal = openpty(None, None)?;
@@ -94,11 +95,11 @@ fn on_a_terminal(scene: &Scene, name: &str, no_color: Option<&str>) -> Result<St
     set(&mut command, "NO_COLOR", no_color);
     command.arg("turn").arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::null());
     let _running = Running(command.stderr(terminal.slave).spawn()?);
-    // Until the last of those who may write has closed it.
-    let (mut screen, mut file) = (File::from(terminal.master), File::create(&log)?);
+    // The thread ends when the last writer has closed the terminal.
+    let (mut screen, mut file) = (File::from(terminal.master), File::create(&log_file)?);
     std::thread::spawn(move || std::io::copy(&mut screen, &mut file));
-    wait::until("it runs", DEADLINE, || {
-        let said = String::from_utf8_lossy(&std::fs::read(&log)?).into_owned();
-        Ok(said.contains(STARTED).then_some(said))
+    wait::until("the server runs", DEADLINE, || {
+        let log = String::from_utf8_lossy(&std::fs::read(&log_file)?).into_owned();
+        Ok(log.contains(STARTED).then_some(log))
     })
 }

@@ -1,9 +1,9 @@
-//! What an operator does to a running TURN server, and what its settings do.
+//! Operating a server: what its settings do, reloading them, its certificates and its logs.
 
-mod caller;
 mod certificate;
-mod house;
+mod general_settings;
 mod logs;
 mod reload;
-mod settings;
-mod turn;
+mod turn_client;
+mod turn_server;
+mod turn_settings;

@@ -1,20 +1,20 @@
-//! What a sentence must be to help whoever has to act on it.
+//! The rules for a sentence that is to help the person who has to act on it.
 
 use anyhow::{Context as _, Result, ensure};
 
-/// What is longer is not read.
+/// Longer sentences are not read.
 const MAX_CHARS: usize = 300;
 
-/// What only a programmer understands, or asks for.
+/// Words that only a programmer understands, or that ask for one.
 const JARGON: &[&str] = &["os error", "Os {", "Some(", "Err(", "panicked", "unwrap", "RUST_"];
 
-/// One sentence that names each of `names` and none of `secrets`.
+/// Checks that a text is one sentence which names each of `names` and none of `secrets`.
 pub(crate) fn check_sentence(text: &str, names: &[&str], secrets: &[&str]) -> Result<()> {
     check(text, names, secrets).with_context(|| format!("the sentence was “{text}”"))
 }
 
 fn check(text: &str, names: &[&str], secrets: &[&str]) -> Result<()> {
-    ensure!(!text.trim().is_empty(), "nothing is said");
+    ensure!(!text.trim().is_empty(), "it is empty");
     ensure!(!text.contains('\n'), "it has several lines");
     ensure!(text.chars().count() <= MAX_CHARS, "it is too long");
     ensure!(!text.contains(". "), "it is more than one sentence");
@@ -27,17 +27,17 @@ fn check(text: &str, names: &[&str], secrets: &[&str]) -> Result<()> {
     check_secrets(text, secrets)
 }
 
-/// Nothing that was said gives a secret away.
+/// Checks that a text contains none of `secrets`.
 pub(crate) fn check_secrets(text: &str, secrets: &[&str]) -> Result<()> {
     for (number, secret) in secrets.iter().enumerate() {
         let line = text.lines().find(|line| line.contains(secret)).unwrap_or_default();
-        ensure!(!text.contains(secret), "secret {number} is told: {line}");
+        ensure!(!text.contains(secret), "secret {number} is shown: {line}");
     }
     Ok(())
 }
 
 #[test]
-fn a_sentence_is_one_helps_and_keeps_secrets() {
+fn a_sentence_is_a_single_one_without_jargon_or_secrets() {
     for (text, good) in [
         ("yard.toml:3: unknown key `a`; the nearest known key is `b`", true),
         ("127.0.0.1:1 is in use: choose another port", true),

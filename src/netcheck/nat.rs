@@ -1,5 +1,5 @@
-//! How the NAT maps and filters (RFC 4787), found out as RFC 5780 §4 says, with a server that has
-//! a second address.
+//! NAT behavior discovery (RFC 5780 §4) with a server that has a second address: how the NAT maps,
+//! filters and hairpins (RFC 4787).
 
 use porthole_turn_proto::stun::{Class, Message, MessageWriter, Method, TransactionId, attribute};
 use serde::Serialize;
@@ -9,59 +9,66 @@ use std::{
 };
 use tokio::{net::UdpSocket, time::timeout};
 
-/// What is filtered never comes. RFC 5780 §4.6 asks for several tries, since packets get lost.
+/// A filtered response never arrives. RFC 5780 §4.6 asks for several tries, because packets are lost.
 const TRIES: u32 = 4;
 const TRY: Duration = Duration::from_millis(400);
-/// More than any answer holds.
-const MAX_ANSWER_BYTES: usize = 2048;
-/// CHANGE-REQUEST's flags (RFC 5780 §7.2).
+/// More than any response has.
+const MAX_RESPONSE_BYTES: usize = 2048;
+/// The flags of CHANGE-REQUEST (RFC 5780 §7.2).
 const CHANGE_IP: u32 = 4;
 const CHANGE_PORT: u32 = 2;
 
-/// On what something depends.
+/// The part of a remote endpoint that a mapping or a filter depends on (RFC 4787 §4.1, §5).
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Dependence {
-    /// On nothing of the other end.
+    /// Neither address nor port.
     EndpointIndependent,
-    /// On its address.
+    /// Only the address.
     AddressDependent,
-    /// On its address and port.
+    /// The address and the port.
     AddressAndPortDependent,
-    /// Nobody could tell.
+    /// The server's responses did not tell.
     #[default]
     Unknown,
 }
 
-/// What everybody calls it.
+/// The well-known name of a NAT, from RFC 3489.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum NatClass {
-    /// No NAT: this machine's address is the one that others see, and they get through to it.
+    /// No NAT and no filter: others reach this machine at its own address.
     Open,
-    /// No NAT, but address-dependent or address and port-dependent filtering (RFC 5780 §4.4):
-    /// what RFC 3489 called a symmetric UDP firewall.
+    /// No NAT, but address-dependent or address and port-dependent filtering (RFC 5780 §4.4), called
+    /// a symmetric UDP firewall in RFC 3489.
     Filtered,
+    /// Endpoint-independent mapping and filtering.
     FullCone,
+    /// Endpoint-independent mapping, address-dependent filtering.
     Restricted,
+    /// Endpoint-independent mapping, address and port-dependent filtering.
     PortRestricted,
+    /// Address-dependent or address and port-dependent mapping.
     Symmetric,
+    /// The mapping or the filtering is unknown.
     #[default]
     Unknown,
 }
 
-/// Everything about the NAT.
+/// The behaviour of the NAT in front of this machine.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(super) struct Behaviour {
+pub(super) struct NatBehaviour {
     pub(super) class: NatClass,
     pub(super) mapping: Dependence,
     pub(super) filtering: Dependence,
-    /// Whether a packet to its own outside turns round in the router (RFC 4787 §6).
+    /// True if the NAT returns packets sent to its own mapped addresses (RFC 4787 §6); `None` without
+    /// a NAT.
     pub(super) hairpinning: Option<bool>,
 }
 
 impl NatClass {
-    fn of(is_mapped: bool, mapping: Dependence, filtering: Dependence) -> Self {
+    /// Classifies a NAT; `is_mapped` is false if this machine has the address that the server sees.
+    fn new(is_mapped: bool, mapping: Dependence, filtering: Dependence) -> Self {
         if !is_mapped {
             return match filtering {
                 Dependence::EndpointIndependent => Self::Open,
@@ -84,47 +91,47 @@ impl NatClass {
         }
     }
 
-    pub(super) fn sentence(self) -> &'static str {
+    /// Describes the class and what it means for direct connections.
+    pub(super) fn describe(self) -> &'static str {
         match self {
             Self::Open => "none; others reach this machine at its own address",
             Self::Filtered => {
-                "none, but a firewall lets in only answers to what this machine has sent; direct \
-                 connections work, with symmetric NATs only if it lets UDP in"
+                "none, but a firewall blocks unsolicited packets; direct connections work, with \
+                 symmetric NATs only if the firewall allows UDP"
             }
-            Self::FullCone => "full cone; everybody can connect directly",
-            Self::Restricted => "restricted cone; direct connections work with nearly everybody",
+            Self::FullCone => "full cone; direct connections work",
+            Self::Restricted => "restricted cone; direct connections nearly always work",
             Self::PortRestricted => {
-                "port-restricted cone; direct connections work but with symmetric NATs, which \
+                "port-restricted cone; direct connections work, except with symmetric NATs, which \
                  need TURN"
             }
             Self::Symmetric => {
-                "symmetric; direct connections work with open and (full or restricted) cone NATs \
-                 only, all else needs TURN. A rule for a fixed UDP port, or IPv6, mends it"
+                "symmetric; direct connections work only with open, full-cone and restricted-cone \
+                 NATs, all others need TURN. A forwarded UDP port or IPv6 avoids this"
             }
-            Self::Unknown => "of unknown kind; ask a server with two addresses",
+            Self::Unknown => "unknown; a server with two addresses can tell",
         }
     }
 }
 
-/// Asks a server. `None`: it has one address only, or does not answer.
-pub(super) async fn discover(server: SocketAddr) -> std::io::Result<Option<Behaviour>> {
-    let socket = local(server).await?;
-    let Some(first) = ask(&socket, server, 0).await? else { return Ok(None) };
+/// Runs the tests with a server. Returns `None` if it has only one address or does not respond.
+pub(super) async fn measure(server: SocketAddr) -> std::io::Result<Option<NatBehaviour>> {
+    let socket = bind_towards(server).await?;
+    let Some(first) = request(&socket, server, 0).await? else { return Ok(None) };
     let Some(other) = first.other.filter(|other| other.ip() != server.ip()) else {
         return Ok(None);
     };
-    // Filtering first: whom the mapping test asks may send to this machine afterwards, with some
-    // NATs to any port of it.
+    // Filtering first: after the mapping test, the NAT lets packets of the server's other addresses
+    // in, some NATs even to other ports of this machine.
     let filtering = filtering(server).await?;
     let mapping = mapping(&socket, server, other, first.mapped).await?;
-    let is_mapped = !is_own(server, first.mapped).await?;
-    let hairpinning =
-        if is_mapped { Some(turns_round(&socket, first.mapped).await?) } else { None };
-    let class = NatClass::of(is_mapped, mapping, filtering);
-    Ok(Some(Behaviour { class, mapping, filtering, hairpinning }))
+    let is_mapped = !is_local_address(server, first.mapped).await?;
+    let hairpinning = if is_mapped { Some(hairpins(&socket, first.mapped).await?) } else { None };
+    let class = NatClass::new(is_mapped, mapping, filtering);
+    Ok(Some(NatBehaviour { class, mapping, filtering, hairpinning }))
 }
 
-/// RFC 5780 §4.3.
+/// Determines the mapping behaviour (RFC 5780 §4.3).
 async fn mapping(
     socket: &UdpSocket,
     server: SocketAddr,
@@ -132,30 +139,30 @@ async fn mapping(
     first: SocketAddr,
 ) -> std::io::Result<Dependence> {
     let other_address = SocketAddr::new(other.ip(), server.port());
-    let Some(second) = ask(socket, other_address, 0).await? else {
+    let Some(second) = request(socket, other_address, 0).await? else {
         return Ok(Dependence::Unknown);
     };
     if second.mapped == first {
         return Ok(Dependence::EndpointIndependent);
     }
-    Ok(match ask(socket, other, 0).await? {
+    Ok(match request(socket, other, 0).await? {
         Some(third) if third.mapped == second.mapped => Dependence::AddressDependent,
         Some(_) => Dependence::AddressAndPortDependent,
         None => Dependence::Unknown,
     })
 }
 
-/// RFC 5780 §4.4.
+/// Determines the filtering behaviour (RFC 5780 §4.4).
 async fn filtering(server: SocketAddr) -> std::io::Result<Dependence> {
-    let socket = local(server).await?;
-    // Opens the NAT for the server's first address.
-    if ask(&socket, server, 0).await?.is_none() {
+    let socket = bind_towards(server).await?;
+    // Makes the NAT let the server's first address in.
+    if request(&socket, server, 0).await?.is_none() {
         return Ok(Dependence::Unknown);
     }
-    if ask(&socket, server, CHANGE_IP | CHANGE_PORT).await?.is_some() {
+    if request(&socket, server, CHANGE_IP | CHANGE_PORT).await?.is_some() {
         return Ok(Dependence::EndpointIndependent);
     }
-    let from_other_port = ask(&socket, server, CHANGE_PORT).await?.is_some();
+    let from_other_port = request(&socket, server, CHANGE_PORT).await?.is_some();
     Ok(if from_other_port {
         Dependence::AddressDependent
     } else {
@@ -163,22 +170,23 @@ async fn filtering(server: SocketAddr) -> std::io::Result<Dependence> {
     })
 }
 
-/// Whether the mapped address is this machine's own.
-async fn is_own(server: SocketAddr, mapped: SocketAddr) -> std::io::Result<bool> {
-    let socket = local(server).await?;
+/// Returns true if the mapped address belongs to this machine.
+async fn is_local_address(server: SocketAddr, mapped: SocketAddr) -> std::io::Result<bool> {
+    let socket = bind_towards(server).await?;
     socket.connect(server).await?;
     Ok(socket.local_addr()?.ip() == mapped.ip())
 }
 
-/// RFC 5780 §4.5 in its simplest form: from another socket to the outside of this one.
-async fn turns_round(socket: &UdpSocket, mapped: SocketAddr) -> std::io::Result<bool> {
-    let knocker = local(mapped).await?;
+/// Determines whether the NAT hairpins (RFC 5780 §4.5): another socket sends to the mapped address of
+/// this one.
+async fn hairpins(socket: &UdpSocket, mapped: SocketAddr) -> std::io::Result<bool> {
+    let sender = bind_towards(mapped).await?;
     let id = TransactionId(rand::random());
-    let request = request(id, 0);
-    let mut bytes = [0; MAX_ANSWER_BYTES];
+    let request = encode_request(id, 0);
+    let mut bytes = [0; MAX_RESPONSE_BYTES];
     for _ in 0..TRIES {
-        // A router without a way for it may refuse at once.
-        if knocker.send_to(&request, mapped).await.is_err() {
+        // A router without hairpinning may refuse the packet at once.
+        if sender.send_to(&request, mapped).await.is_err() {
             return Ok(false);
         }
         if let Ok(Ok((length, _))) = timeout(TRY, socket.recv_from(&mut bytes)).await
@@ -190,32 +198,35 @@ async fn turns_round(socket: &UdpSocket, mapped: SocketAddr) -> std::io::Result<
     Ok(false)
 }
 
-/// What an answer says.
-struct Answer {
+/// The addresses in a Binding response.
+struct Response {
+    /// The address in XOR-MAPPED-ADDRESS.
     mapped: SocketAddr,
+    /// The server's second address and port, in OTHER-ADDRESS.
     other: Option<SocketAddr>,
 }
 
-/// An answer counts wherever it comes from: that is the question.
-async fn ask(
+/// Sends a Binding request and waits for its response, which may come from another address of the
+/// server. Returns `None` if none arrives, or if the server does not know CHANGE-REQUEST.
+async fn request(
     socket: &UdpSocket,
     server: SocketAddr,
     change: u32,
-) -> std::io::Result<Option<Answer>> {
+) -> std::io::Result<Option<Response>> {
     let id = TransactionId(rand::random());
-    let request = request(id, change);
-    let mut bytes = [0; MAX_ANSWER_BYTES];
+    let request = encode_request(id, change);
+    let mut bytes = [0; MAX_RESPONSE_BYTES];
     for _ in 0..TRIES {
         socket.send_to(&request, server).await?;
         let until = Instant::now() + TRY;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let Ok(received) = timeout(left, socket.recv_from(&mut bytes)).await else { break };
-            // A refusal that the system reports belongs to an earlier packet.
+            // An error that the system reports belongs to an earlier packet.
             let Ok((length, _)) = received else { continue };
-            match read(bytes.get(..length).unwrap_or_default(), id) {
-                Some(Read::Answer(answer)) => return Ok(Some(answer)),
-                Some(Read::Refused) => return Ok(None),
+            match parse(bytes.get(..length).unwrap_or_default(), id) {
+                Some(Parsed::Response(response)) => return Ok(Some(response)),
+                Some(Parsed::Error) => return Ok(None),
                 None => {}
             }
         }
@@ -223,7 +234,7 @@ async fn ask(
     Ok(None)
 }
 
-fn request(id: TransactionId, change: u32) -> Vec<u8> {
+fn encode_request(id: TransactionId, change: u32) -> Vec<u8> {
     let mut out = Vec::new();
     let mut writer = MessageWriter::new(&mut out, Class::Request, Method::Binding, id);
     if change != 0 {
@@ -234,13 +245,14 @@ fn request(id: TransactionId, change: u32) -> Vec<u8> {
     out
 }
 
-enum Read {
-    Answer(Answer),
-    /// It does not know CHANGE-REQUEST.
-    Refused,
+enum Parsed {
+    Response(Response),
+    /// An error response; the server does not know CHANGE-REQUEST.
+    Error,
 }
 
-fn read(bytes: &[u8], id: TransactionId) -> Option<Read> {
+/// Parses a response to the request with this id; other messages are ignored.
+fn parse(bytes: &[u8], id: TransactionId) -> Option<Parsed> {
     let message = Message::parse(bytes).ok()?;
     if message.id() != id {
         return None;
@@ -249,14 +261,14 @@ fn read(bytes: &[u8], id: TransactionId) -> Option<Read> {
         Class::Success => {
             let mapped = message.xor_address(attribute::XOR_MAPPED_ADDRESS).ok()??;
             let other = message.address(attribute::OTHER_ADDRESS).ok().flatten();
-            Some(Read::Answer(Answer { mapped, other }))
+            Some(Parsed::Response(Response { mapped, other }))
         }
-        Class::Error => Some(Read::Refused),
+        Class::Error => Some(Parsed::Error),
         Class::Request | Class::Indication => None,
     }
 }
 
-async fn local(towards: SocketAddr) -> std::io::Result<UdpSocket> {
+async fn bind_towards(towards: SocketAddr) -> std::io::Result<UdpSocket> {
     UdpSocket::bind(super::any_local(towards)).await
 }
 
@@ -266,7 +278,7 @@ mod tests {
     use Dependence::{AddressAndPortDependent, AddressDependent, EndpointIndependent, Unknown};
 
     #[test]
-    fn a_class_is_made_of_mapping_and_filtering() {
+    fn the_class_follows_from_mapping_and_filtering() {
         for (is_mapped, mapping, filtering, class) in [
             (false, EndpointIndependent, EndpointIndependent, NatClass::Open),
             (false, EndpointIndependent, AddressDependent, NatClass::Filtered),
@@ -282,16 +294,16 @@ mod tests {
             (true, Unknown, EndpointIndependent, NatClass::Unknown),
             (true, EndpointIndependent, Unknown, NatClass::Unknown),
         ] {
-            let found = NatClass::of(is_mapped, mapping, filtering);
+            let found = NatClass::new(is_mapped, mapping, filtering);
             assert_eq!(found, class, "{is_mapped} {mapping:?} {filtering:?}");
-            let reaches_all = found.sentence().contains("others reach this machine");
-            assert_eq!(reaches_all, class == NatClass::Open, "{}", found.sentence());
+            let is_open = found.describe().contains("others reach this machine");
+            assert_eq!(is_open, class == NatClass::Open, "{}", found.describe());
         }
     }
 
     #[tokio::test]
-    async fn a_server_with_one_address_tells_nothing() {
+    async fn a_server_with_one_address_measures_nothing() {
         let server = crate::netcheck::tests::serve(None).await;
-        assert_eq!(discover(server).await.unwrap(), None);
+        assert_eq!(measure(server).await.unwrap(), None);
     }
 }

@@ -1,38 +1,39 @@
-//! No room for the data.
+//! A full disk under the data folder.
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use porthole_test_support::disk::SmallDisk;
-use porthole_test_support::http::Answer;
+use porthole_test_support::http::Response;
 use porthole_test_support::porthole::Server;
 use porthole_test_support::ports::free_port;
 use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Need, Scene, scene};
 use serde_json::{Value, json};
 
-use crate::house::{House, NEEDS, porthole, run_to_end};
-use crate::words::check_sentence;
+use crate::installation::{Installation, NEEDS};
+use crate::process::{porthole, run_to_end};
+use crate::sentence::check_sentence;
 
-/// 4 MB, more than the database takes.
+/// The size of the disk: 4 MB, more than the database takes.
 const PAGES: u64 = 1024;
 const PASSWORD: &str = "right-geheim-4711";
-/// What a write may take that needs no new page of the disk.
+/// Writes that may succeed on a full disk, because they fit into pages the database already has.
 const MAX_WRITES: usize = 200;
 
 #[test]
-fn without_room_for_its_data_nothing_starts_and_it_says_why() {
+fn on_a_full_disk_nothing_starts_and_the_error_says_why() {
     let needs = [Need::Program, Need::SmallDisk];
-    scene("without_room_for_its_data_nothing_starts_and_it_says_why", &needs, |scene| {
+    scene("on_a_full_disk_nothing_starts_and_the_error_says_why", &needs, |scene| {
         let disk = SmallDisk::new(scene, PAGES)?;
         let data = disk.folder().join("data");
-        // However far it gets: a secret takes a page, a database some dozens.
+        // Wherever it runs out of space: a secret takes one page, the database some dozens.
         for free in [0, 1, 2, 4, 8, 16] {
             disk.fill(free)?;
-            start(scene, &format!("up-{free}"), &data, "up")?;
+            check_start_fails(scene, &format!("up-{free}"), &data, "up")?;
             if free == 0 {
                 for command in ["gateway", "claim", "token"] {
-                    start(scene, command, &data, command)?;
+                    check_start_fails(scene, command, &data, command)?;
                 }
             }
             disk.clear()?;
@@ -42,7 +43,8 @@ fn without_room_for_its_data_nothing_starts_and_it_says_why() {
     });
 }
 
-fn start(scene: &Scene, name: &str, data: &Path, command: &str) -> Result<()> {
+/// Checks that a command ends with an error that names the folder and the two ways out.
+fn check_start_fails(scene: &Scene, name: &str, data: &Path, command: &str) -> Result<()> {
     let (http, turn) = (free_port()?.to_string(), free_port()?.to_string());
     let arguments: &[&str] = match command {
         "up" => &["up", "--demo", "--http", &http, "--turn", &turn],
@@ -57,39 +59,41 @@ fn start(scene: &Scene, name: &str, data: &Path, command: &str) -> Result<()> {
 }
 
 #[test]
-fn when_the_disk_is_full_only_what_writes_is_refused() {
+fn on_a_full_disk_only_requests_that_write_are_refused() {
     let needs = [&NEEDS[..], &[Need::SmallDisk]].concat();
-    scene("when_the_disk_is_full_only_what_writes_is_refused", &needs, |scene| {
+    scene("on_a_full_disk_only_requests_that_write_are_refused", &needs, |scene| {
         let disk = SmallDisk::new(scene, PAGES)?;
-        let mut house = House::start_in(scene, Place::Here, disk.folder().join("data"), &[])?;
-        let admin = house.server.token("admin", &[])?;
-        set_up(&house.server)?;
+        let mut installation =
+            Installation::start_in(scene, Place::Here, disk.folder().join("data"), &[])?;
+        let admin = installation.server.token("admin", &[])?;
+        set_up(&installation.server)?;
 
         disk.fill(0)?;
         for (case, write) in WRITES {
-            let refusal = refusal(&house.server, &admin, write).context(case)?;
+            let refusal = write_until_refused(&installation.server, &admin, write).context(case)?;
             ensure!(refusal.status == 507, "{case}: {} {}", refusal.status, refusal.body);
             let body: Value = serde_json::from_str(&refusal.body).context(case)?;
             let sentence = body["error"].as_str().context("a sentence")?;
             check_sentence(sentence, &["data folder", "make room"], &[PASSWORD, &admin])
                 .context(case)?;
         }
-        start(scene, "token", house.server.data(), "token")?;
-        start(scene, "claim", house.server.data(), "claim")?;
-        house.check_unharmed()?;
+        for command in ["token", "claim"] {
+            check_start_fails(scene, command, installation.server.data(), command)?;
+        }
+        installation.check_unharmed()?;
 
-        // Room is all it needs, no restart.
+        // Free space is enough; no restart is needed.
         disk.clear()?;
         for (case, write) in WRITES {
-            let answer = write(&house.server, &admin)?;
-            ensure!(answer.status == 200, "{case}: {} {}", answer.status, answer.body);
+            let response = write(&installation.server, &admin)?;
+            ensure!(response.status == 200, "{case}: {} {}", response.status, response.body);
         }
-        house.server.token("viewer", &[])?;
-        house.check_unharmed()
+        installation.server.token("viewer", &[])?;
+        installation.check_unharmed()
     });
 }
 
-type Write = fn(&Server<'_>, &str) -> Result<Answer>;
+type Write = fn(&Server<'_>, &str) -> Result<Response>;
 
 const WRITES: [(&str, Write); 3] = [
     ("a claim code", |server, admin| server.post("/api/v1/claims", Some(admin), &json!({}))),
@@ -98,29 +102,29 @@ const WRITES: [(&str, Write); 3] = [
         server.post("/api/v1/tokens", Some(admin), &token)
     }),
     ("signing in", |server, _| {
-        let who = json!({ "name": "admin", "password": PASSWORD });
-        server.post("/api/v1/session", None, &who)
+        let credentials = json!({ "name": "admin", "password": PASSWORD });
+        server.post("/api/v1/session", None, &credentials)
     }),
 ];
 
-/// The first answer that is none: what fits where the database has room already is no matter.
-fn refusal(server: &Server<'_>, admin: &str, write: Write) -> Result<Answer> {
+/// Writes until a write is refused: the first ones may fit into space the database already has.
+fn write_until_refused(server: &Server<'_>, admin: &str, write: Write) -> Result<Response> {
     for _ in 0..MAX_WRITES {
-        let answer = write(server, admin)?;
-        if answer.status != 200 {
-            return Ok(answer);
+        let response = write(server, admin)?;
+        if response.status != 200 {
+            return Ok(response);
         }
     }
-    anyhow::bail!("{MAX_WRITES} writes went to a full disk")
+    anyhow::bail!("{MAX_WRITES} writes succeeded on a full disk")
 }
 
-/// Makes the first admin, by the link that the server has printed.
+/// Creates the first admin with the setup link that the server has printed.
 fn set_up(server: &Server<'_>) -> Result<()> {
     let output = server.output()?;
     let (_, token) = output.split_once("/setup#t=").context("no setup link")?;
     let token = token.split_whitespace().next().context("no setup token")?;
     let body = json!({ "token": token, "name": "admin", "password": PASSWORD });
-    let answer = server.post("/api/v1/setup", None, &body)?;
-    ensure!(answer.status == 200, "{} {}", answer.status, answer.body);
+    let response = server.post("/api/v1/setup", None, &body)?;
+    ensure!(response.status == 200, "{} {}", response.status, response.body);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Cameras that cannot be watched, beside one that can.
+//! Cameras that cannot be watched, next to one that can.
 
 use std::net::SocketAddr;
 
@@ -10,17 +10,17 @@ use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Need, scene};
 
 use crate::garbage::Garbage;
-use crate::house::{House, NEEDS};
+use crate::installation::{Installation, NEEDS};
 
 const USER: &str = "watcher";
 const RIGHT: &str = "right-geheim-4711";
 const WRONG: &str = "wrong-geheim-4712";
 
 #[test]
-fn a_camera_whose_host_does_not_take_calls_says_which() {
-    scene("a_camera_whose_host_does_not_take_calls_says_which", &NEEDS, |scene| {
+fn a_camera_that_refuses_connections_or_has_an_unknown_host_is_named() {
+    scene("a_camera_that_refuses_connections_or_has_an_unknown_host_is_named", &NEEDS, |scene| {
         let closed = free_port()?;
-        // Longer than a name may be, so that no name server is asked.
+        // A label longer than DNS allows, so that no name server is asked.
         let name = format!("{}.example", "x".repeat(64));
         let cameras = [
             ("closed", closed.to_string(), "check the port"),
@@ -30,61 +30,61 @@ fn a_camera_whose_host_does_not_take_calls_says_which() {
             ["--camera".to_owned(), format!("{id}=rtsp://{USER}:{RIGHT}@{host}/camera")]
         });
         let flags: Vec<_> = flags.as_flattened().iter().map(String::as_str).collect();
-        let mut house = House::start(scene, Place::Here, &flags)?;
+        let mut installation = Installation::start(scene, Place::Here, &flags)?;
         for (id, host, advice) in &cameras {
-            house.check_reason(id, &[host, advice], &[RIGHT])?;
+            installation.check_reason(id, &[host, advice], &[RIGHT])?;
         }
-        house.check_unharmed()
+        installation.check_unharmed()
     });
 }
 
 #[test]
-fn a_camera_that_is_not_there_says_where_it_was_looked_for() {
+fn a_camera_that_does_not_answer_is_named_with_its_address() {
     let needs = [&NEEDS[..], &[Need::Lab]].concat();
-    scene("a_camera_that_is_not_there_says_where_it_was_looked_for", &needs, |scene| {
-        let lab = Lab::new("bad-things")?;
-        // No host has the first address, no router knows the way to the second.
+    scene("a_camera_that_does_not_answer_is_named_with_its_address", &needs, |scene| {
+        let lab = Lab::new("failures")?;
+        // No host has the first address; no router has a route to the second.
         let cameras = [("absent", "203.0.113.250:554"), ("blackhole", "198.51.100.7:554")];
         let flags = cameras.map(|(id, host)| {
             ["--camera".to_owned(), format!("{id}=rtsp://{USER}:{RIGHT}@{host}/camera")]
         });
         let flags: Vec<_> = flags.as_flattened().iter().map(String::as_str).collect();
-        let mut house = House::start(scene, Place::On(lab.server()), &flags)?;
+        let mut installation = Installation::start(scene, Place::On(lab.server()), &flags)?;
         for (id, host) in cameras {
-            house.check_reason(id, &[host, "check", "camera is on"], &[RIGHT])?;
+            installation.check_reason(id, &[host, "check", "camera is on"], &[RIGHT])?;
         }
-        house.check_unharmed()
+        installation.check_unharmed()
     });
 }
 
 #[test]
-fn a_wrong_camera_password_is_said_and_never_shown() {
+fn a_wrong_camera_password_is_reported_and_never_shown() {
     let needs = [&NEEDS[..], &[Need::GstreamerRtsp]].concat();
-    scene("a_wrong_camera_password_is_said_and_never_shown", &needs, |scene| {
+    scene("a_wrong_camera_password_is_reported_and_never_shown", &needs, |scene| {
         let flags = ["--user", USER, "--password", RIGHT];
         let mut camera = Camera::with_flags(scene, Kind::GstreamerRtsp, &flags)?;
         camera.start()?;
         let address = camera.address();
-        // Three gateways' worth of cameras at the one RTSP server.
+        // Three cameras at the one RTSP server.
         let source = |id: &str, login: &str| format!("{id}=rtsp://{login}{address}/camera");
         let right = source("right", &format!("{USER}:{RIGHT}@"));
         let wrong = source("wrong", &format!("{USER}:{WRONG}@"));
         let none = source("none", "");
         let flags = ["--camera", &right, "--camera", &wrong, "--camera", &none];
-        let mut house = House::start(scene, Place::Here, &flags)?;
+        let mut installation = Installation::start(scene, Place::Here, &flags)?;
         let (host, secrets) = (address.to_string(), [RIGHT, WRONG]);
-        house.check_reason("wrong", &[&host, "user and password", "check"], &secrets)?;
-        house.check_reason("none", &[&host, "user and password", "add"], &secrets)?;
-        house.wait_for_live("right")?;
-        house.check_watchable("right")?;
-        house.check_unharmed()
+        installation.check_reason("wrong", &[&host, "user and password", "check"], &secrets)?;
+        installation.check_reason("none", &[&host, "user and password", "add"], &secrets)?;
+        installation.wait_for_live("right")?;
+        installation.check_watchable("right")?;
+        installation.check_unharmed()
     });
 }
 
 #[test]
-fn a_codec_that_nobody_can_play_is_named_with_what_to_set_instead() {
+fn an_unplayable_codec_is_named_with_the_setting_to_change() {
     let needs = [&NEEDS[..], &[Need::GstreamerRtsp]].concat();
-    scene("a_codec_that_nobody_can_play_is_named_with_what_to_set_instead", &needs, |scene| {
+    scene("an_unplayable_codec_is_named_with_the_setting_to_change", &needs, |scene| {
         let mut camera = Camera::with_flags(scene, Kind::GstreamerRtsp, &["--codec", "jpeg"])?;
         camera.start()?;
         let file = scene.folder().join("vp8.sdp");
@@ -97,47 +97,47 @@ fn a_codec_that_nobody_can_play_is_named_with_what_to_set_instead() {
         let pulled = format!("pulled={}", camera.source());
         let pushed = format!("pushed={}", file.display());
         let flags = ["--camera", &pulled, "--camera", &pushed];
-        let mut house = House::start(scene, Place::Here, &flags)?;
-        house.check_reason("pulled", &["JPEG", "set it to H.264"], &[])?;
-        house.check_reason("pushed", &["VP8", "set it to H.264"], &[])?;
-        house.check_unharmed()
+        let mut installation = Installation::start(scene, Place::Here, &flags)?;
+        installation.check_reason("pulled", &["JPEG", "set it to H.264"], &[])?;
+        installation.check_reason("pushed", &["VP8", "set it to H.264"], &[])?;
+        installation.check_unharmed()
     });
 }
 
 #[test]
-fn garbage_on_a_cameras_port_does_not_keep_its_picture_away() {
+fn garbage_on_a_camera_port_does_not_stop_its_video() {
     let needs = [&NEEDS[..], &[Need::Tool("ffmpeg")]].concat();
-    scene("garbage_on_a_cameras_port_does_not_keep_its_picture_away", &needs, |scene| {
+    scene("garbage_on_a_camera_port_does_not_stop_its_video", &needs, |scene| {
         let mut camera = Camera::new(scene, Kind::FfmpegRtp)?;
         let noise = free_port()?;
         let yard = format!("yard={}", camera.source());
         let only_noise = format!("noise=rtp://{noise}?codec=h264");
         let flags = ["--camera", &yard, "--camera", &only_noise];
-        let mut house = House::start(scene, Place::Here, &flags)?;
+        let mut installation = Installation::start(scene, Place::Here, &flags)?;
 
-        // From before the good stream until after it.
+        // Sent from before the valid stream starts until after the checks.
         let garbage = Garbage::send_to(&[camera.address(), noise])?;
         camera.start()?;
-        house.wait_for_live("yard")?;
-        house.check_watchable("yard")?;
-        house.check_reason("noise", &["check what sends to this port"], &[])?;
-        house.check_unharmed()?;
-        house.wait_for_live("yard")?;
+        installation.wait_for_live("yard")?;
+        installation.check_watchable("yard")?;
+        installation.check_reason("noise", &["check what sends to this port"], &[])?;
+        installation.check_unharmed()?;
+        installation.wait_for_live("yard")?;
         garbage.stop()?;
 
         for address in [camera.address(), noise] {
-            let lines = complaints(&house.server.output()?, address);
-            ensure!((1..=MAX_COMPLAINTS).contains(&lines), "{lines} complaints about {address}");
+            let lines = warnings(&installation.server.output()?, address);
+            ensure!((1..=MAX_WARNINGS).contains(&lines), "{lines} warnings about {address}");
         }
         Ok(())
     });
 }
 
-/// One in 10 s; the test takes less than a minute.
-const MAX_COMPLAINTS: usize = 6;
+/// One log line in 10 s; the test takes less than a minute.
+const MAX_WARNINGS: usize = 6;
 
-/// The lines of the log about datagrams that were dropped.
-fn complaints(log: &str, address: SocketAddr) -> usize {
+/// Returns the number of log lines about datagrams dropped at this address.
+fn warnings(log: &str, address: SocketAddr) -> usize {
     const ADVICE: &str = "were dropped: check what else sends to it";
     let port = format!("port={}", address.port());
     log.lines().filter(|line| line.contains(ADVICE) && line.contains(&port)).count()

@@ -1,4 +1,4 @@
-//! Datagrams that no camera sent.
+//! Datagrams that no camera sends.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 
-/// Four hundred a second to each port.
+/// With [`AT_ONCE`], 400 datagrams per second to each port.
 const PAUSE: Duration = Duration::from_millis(10);
 const AT_ONCE: usize = 4;
-/// Whatever happens, it ends.
+/// The sender ends after two minutes even if nothing stops it.
 const MAX_ROUNDS: usize = 12_000;
-/// Larger than any packet of a camera.
+/// More than any packet of a camera has.
 const MAX_BYTES: usize = 9000;
 
-/// Sent until stopped.
+/// A thread that sends garbage until it is stopped.
 #[derive(Debug)]
 pub(crate) struct Garbage {
     stop: Arc<AtomicBool>,
@@ -34,10 +34,10 @@ impl Garbage {
         Ok(Self { stop, thread: Some(thread) })
     }
 
-    /// Ends it, and fails if it did not send all the while.
+    /// Stops the thread; fails if it had already ended.
     pub(crate) fn stop(mut self) -> Result<()> {
-        let thread = self.thread.take().context("it was stopped already")?;
-        ensure!(!thread.is_finished(), "the garbage has run out");
+        let thread = self.thread.take().context("already stopped")?;
+        ensure!(!thread.is_finished(), "the sender ended too early");
         self.stop.store(true, Ordering::Relaxed);
         let sent = thread.join().map_err(|_| anyhow!("the thread has panicked"))??;
         ensure!(sent > 0, "nothing was sent");
@@ -59,7 +59,7 @@ fn send(socket: &UdpSocket, ports: &[SocketAddr], stop: &AtomicBool) -> Result<u
         }
         for port in ports {
             for _ in 0..AT_ONCE {
-                // A port that nobody listens on yet is told by ICMP, in the next call.
+                // While nothing listens on the port, ICMP makes the next call fail.
                 sent += usize::from(socket.send_to(&random.datagram(), port).is_ok());
             }
         }
@@ -68,7 +68,7 @@ fn send(socket: &UdpSocket, ports: &[SocketAddr], stop: &AtomicBool) -> Result<u
     Ok(sent)
 }
 
-/// Marsaglia's xorshift: the same garbage each time.
+/// Marsaglia's xorshift, so that every run sends the same garbage.
 struct Random(u64);
 
 impl Random {
@@ -83,7 +83,7 @@ impl Random {
         usize::try_from(self.next() >> 33).unwrap_or_default() % limit
     }
 
-    /// Noise; noise behind an RTP header of payload type 96; a STUN request; nothing.
+    /// Returns noise, noise behind an RTP header of payload type 96, a STUN request, or nothing.
     fn datagram(&mut self) -> Vec<u8> {
         let kind = self.below(8);
         let length = self.below(if kind == 0 { MAX_BYTES } else { 1400 });

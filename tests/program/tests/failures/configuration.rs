@@ -1,10 +1,10 @@
-//! A key that is not known.
+//! Mistakes in the configuration and on the command line.
 
 use anyhow::{Context as _, Result, ensure};
 use porthole_test_support::ports::free_port;
 use porthole_test_support::scene::{Need, Scene, scene};
 
-use crate::house::{porthole, run_to_end};
+use crate::process::{porthole, run_to_end};
 
 const SECRET: &str = "geheim-4711";
 
@@ -12,7 +12,7 @@ const SECRET: &str = "geheim-4711";
 fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
     let name = "an_unknown_key_is_named_with_its_line_and_the_nearest_known_one";
     scene(name, &[Need::Program], |scene| {
-        // The line that is wrong, the lines before it, the key it is about, the nearest known one.
+        // The wrong line, the lines before it, the key in question, the nearest known key.
         let table = [
             ("[signalling]", "", "`signalling`", "`signaling`"),
             ("htpp = '127.0.0.1:1'", "[signaling]\n", "`signaling.htpp`", "`signaling.http`"),
@@ -41,7 +41,7 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
     });
 }
 
-/// Neither looks at the file without complaint, and nothing is begun.
+/// Checks that `config check` and `up` both refuse the file, and that nothing is started.
 fn refuse(scene: &Scene, index: usize, file: &str, names: &[&str]) -> Result<()> {
     let (http, turn) = (free_port()?, free_port()?);
     let data = scene.folder().join("never-made");

@@ -1,0 +1,136 @@
+//! Output for people: results on standard output; progress, logs and failures on standard error.
+//!
+//! Architecture invariant: no other module prints.
+
+#![expect(clippy::print_stderr, reason = "the only module that prints")]
+
+use crate::config;
+use std::{
+    fmt,
+    io::{self, IsTerminal, Write},
+    path::Path,
+    process::ExitCode,
+};
+use tracing_subscriber::EnvFilter;
+
+/// The environment variable with the log filter.
+const LOG_VARIABLE: &str = "PORTHOLE_LOG";
+/// The default log filter. `rtc_dtls` warns about every extension that it does not know, and every
+/// browser's ClientHello has some.
+const DEFAULT_LOG: &str = "info,rtc_dtls=error";
+
+/// The exit code for an invalid command line, as clap uses it.
+const USAGE: u8 = 2;
+
+/// Starts logging to standard error.
+pub fn start_logging() {
+    let filter = EnvFilter::builder()
+        .with_env_var(LOG_VARIABLE)
+        .try_from_env()
+        .unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(Paint::of(&io::stderr()).0)
+        .init();
+}
+
+/// Prints one line of a result.
+pub fn print_line(text: impl fmt::Display) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    Ok(out.flush()?)
+}
+
+/// Prints what the program is doing.
+pub fn print_progress(text: impl fmt::Display) {
+    eprintln!("{text}");
+}
+
+/// Prints in one sentence why the program ends, and returns its exit code.
+pub fn print_failure(error: &anyhow::Error) -> ExitCode {
+    eprintln!("porthole: {}", sentence(error));
+    match error.downcast_ref() {
+        Some(config::Error::Invalid(error)) if error.is_usage_error() => ExitCode::from(USAGE),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// Joins an error and its causes. A cause that an earlier message contains is not repeated.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(|cause| without_error_number(&cause.to_string())) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+/// Removes the error number that the standard library appends to messages of the system.
+fn without_error_number(text: &str) -> String {
+    let Some((before, rest)) = text.split_once(" (os error ") else { return text.to_owned() };
+    match rest.split_once(')') {
+        Some((_number, after)) => format!("{before}{after}"),
+        None => text.to_owned(),
+    }
+}
+
+/// Prints that the configuration is valid.
+pub fn print_valid(file: Option<&Path>) -> anyhow::Result<()> {
+    match file {
+        Some(file) => print_line(format_args!("{}: ok", file.display())),
+        None => print_line("ok: no configuration file; the defaults apply"),
+    }
+}
+
+/// Prints the URL of the dashboard, and the setup link if there is no admin yet.
+pub fn print_welcome(address: &str, setup_link: Option<&str>) -> anyhow::Result<()> {
+    let paint = Paint::of(&io::stdout());
+    print_line("")?;
+    match setup_link {
+        Some(link) => {
+            print_line(format_args!("  Porthole is running at {}", paint.bold(address)))?;
+            print_line("  Open this link to create the first admin; it works once:")?;
+            print_line("")?;
+            print_line(format_args!("    {}", paint.bold(link)))?;
+        }
+        None => print_line(format_args!("  Open {}", paint.bold(address)))?,
+    }
+    print_line("")
+}
+
+/// Writes with colours on a terminal, unless NO_COLOR is set and not empty.
+#[derive(Debug, Clone, Copy)]
+pub struct Paint(bool);
+
+impl Paint {
+    /// Returns the setting for this stream.
+    pub fn of(stream: &impl IsTerminal) -> Self {
+        let is_disabled = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self(stream.is_terminal() && !is_disabled)
+    }
+
+    /// Formats text in bold.
+    pub fn bold(self, text: impl fmt::Display) -> String {
+        if self.0 { format!("\x1b[1m{text}\x1b[0m") } else { text.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn a_failure_is_one_sentence_without_repetition() {
+        let io = || io::Error::from_raw_os_error(98);
+        let wrapped =
+            anyhow::Error::new(io()).context(format!("port 1 is taken: {}; stop it", io()));
+        assert_eq!(sentence(&wrapped), "port 1 is taken: Address already in use; stop it");
+        let chained = Err::<(), _>(io()).context("cannot listen").unwrap_err();
+        assert_eq!(sentence(&chained), "cannot listen: Address already in use");
+    }
+}

@@ -1,8 +1,8 @@
 //! Session descriptions (RFC 8866) for one video track in one BUNDLE group.
 //!
 //! [`offer`] writes the gateway's description, [`apply_answer`] reads what the viewer made of it;
-//! [`answer`] does both for a viewer that offers (WHEP). [`parse_fragment`] reads
-//! what a viewer trickles over HTTP. What the other side says is bounded before it is understood.
+//! [`answer`] does both for a viewer that offers (WHEP). [`Fragment`] is what a viewer trickles
+//! over HTTP. What the other side says is bounded before it is understood.
 //!
 //! Rules followed: JSEP (RFC 9429), BUNDLE (RFC 9143), ICE in SDP (RFC 8839, 8840), DTLS in SDP
 //! (RFC 8842), feedback (RFC 4585, 5104), retransmission (RFC 4588).
@@ -11,6 +11,7 @@
 
 mod codecs;
 mod description;
+mod fragment;
 mod negotiate;
 mod parse;
 mod write;
@@ -20,12 +21,12 @@ mod tests;
 
 pub use codecs::{H264Profile, VideoCodec, offered_codecs};
 pub use description::{Description, Direction, Extension, RemoteCodec, Section, Setup, Transport};
+pub use fragment::{Fragment, FragmentSection};
 pub use negotiate::{Answer, AnswerConfig, Negotiated, answer, apply_answer};
-pub use parse::{parse, parse_fragment};
+pub use parse::parse;
 pub use write::{OfferConfig, TrackIds, offer};
 
 use crate::media::Codec;
-use porthole_signaling_proto::fragment::FragmentError;
 
 /// A browser's offer is about 6 kB, with twenty cameras' worth of sections about 100 kB; a viewer
 /// of one camera has no use for more than this.
@@ -74,6 +75,4 @@ pub enum SdpError {
     NoCommonCodec(Codec),
     #[error("the description has another number of sections than the offer")]
     Sections,
-    #[error(transparent)]
-    Fragment(#[from] FragmentError),
 }

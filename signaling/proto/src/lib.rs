@@ -7,7 +7,6 @@
 #![warn(missing_docs)]
 
 mod camera;
-pub mod fragment;
 mod id;
 pub mod identity;
 pub mod method;

@@ -3,7 +3,6 @@
 use super::description::{Description, Direction, Extension, RemoteCodec, Section, Setup};
 use super::{MAX_CANDIDATE_LEN, MAX_CANDIDATES, MAX_CODECS, MAX_SECTIONS, MAX_SIZE, SdpError};
 use crate::dtls_srtp::Fingerprint;
-use porthole_signaling_proto::fragment::Fragment;
 
 /// A mid is a token of a few letters; it must fit a one-byte header extension (RFC 9143 §14).
 const MAX_MID_LEN: usize = 16;
@@ -44,24 +43,8 @@ pub fn parse(text: &str) -> Result<Description, SdpError> {
     parser.finish()
 }
 
-/// Reads a fragment of a description, as it is sent to restart ICE (RFC 8840 §9).
-///
-/// # Errors
-/// If it exceeds the bounds of a description, or a line that matters cannot be understood.
-pub fn parse_fragment(text: &str) -> Result<Fragment, SdpError> {
-    if text.len() > MAX_SIZE {
-        return Err(SdpError::TooLarge(text.len()));
-    }
-    let fragment = Fragment::parse(text)?;
-    if fragment.sections.len() > MAX_SECTIONS {
-        return Err(SdpError::TooMany { what: "sections", limit: MAX_SECTIONS });
-    }
-    fragment.check_characters()?;
-    Ok(fragment)
-}
-
 /// Number, type and value of each line that has the form `t=value`.
-fn lines(text: &str) -> impl Iterator<Item = (usize, char, &str)> {
+pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, char, &str)> {
     let lines = text.split('\n').enumerate();
     lines.filter_map(|(index, line)| {
         let (kind, value) = line.trim_end_matches('\r').split_once('=')?;
@@ -72,13 +55,13 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, char, &str)> {
 }
 
 /// What is wrong, before the line number is known.
-enum Problem {
+pub(super) enum Problem {
     Wrong(&'static str),
     TooMany(&'static str, usize),
 }
 
 impl Problem {
-    fn at(self, line: usize) -> SdpError {
+    pub(super) fn at(self, line: usize) -> SdpError {
         match self {
             Self::Wrong(reason) => SdpError::Malformed { line, reason },
             Self::TooMany(what, limit) => SdpError::TooMany { what, limit },
@@ -391,11 +374,11 @@ fn add_feedback(codec: &mut RemoteCodec, feedback: &str) -> Result<(), Problem> 
     Ok(())
 }
 
-fn ufrag(value: &str) -> Result<String, Problem> {
+pub(super) fn ufrag(value: &str) -> Result<String, Problem> {
     ice_chars(value, UFRAG_LEN).ok_or(Problem::Wrong("an a=ice-ufrag has 4 to 256 ICE characters"))
 }
 
-fn pwd(value: &str) -> Result<String, Problem> {
+pub(super) fn pwd(value: &str) -> Result<String, Problem> {
     ice_chars(value, PWD_LEN).ok_or(Problem::Wrong("an a=ice-pwd has 22 to 256 ICE characters"))
 }
 
@@ -406,7 +389,7 @@ fn ice_chars(value: &str, len: std::ops::RangeInclusive<usize>) -> Option<String
 }
 
 /// The value of `a=candidate`, back in the form `candidate:…` that trickling uses.
-fn candidate(value: &str) -> Result<String, Problem> {
+pub(super) fn candidate(value: &str) -> Result<String, Problem> {
     if value.len() > MAX_CANDIDATE_LEN || !value.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
     {
         return Err(Problem::Wrong("a candidate is one short line"));
@@ -430,7 +413,7 @@ fn strip_prefix_ignore_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> 
 }
 
 /// What RFC 8866 §9 calls a token, and the slash of a protocol.
-fn is_token(text: &str) -> bool {
+pub(super) fn is_token(text: &str) -> bool {
     let fine = |byte: u8| byte.is_ascii_graphic() && !b"\"(),:;<=>?@[\\]".contains(&byte);
     !text.is_empty() && text.bytes().all(fine)
 }

@@ -2,7 +2,6 @@
 
 mod dashboard;
 mod delay;
-mod examples;
 mod harness;
 mod outage;
 mod sources;

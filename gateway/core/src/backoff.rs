@@ -1,22 +1,23 @@
-//! When to try a camera again.
+//! Growing waits between two attempts to reach a camera or the signaling server.
 
 use std::time::Duration;
 
-/// The first retry: long enough for a camera that only closed the connection.
+/// The first wait: long enough for a camera that only closed the connection.
 const FIRST: Duration = Duration::from_millis(500);
 
-/// The longest wait, jitter included: a camera that returns is asked within 5 s, which leaves
+/// The longest wait, jitter included: a camera that returns is contacted within 5 s, which leaves
 /// another 5 s of the promised 10 s for it to answer.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Growing waits with jitter, so that a hundred cameras behind one switch do not return at once.
+/// Computes waits that double up to 5 s. They have jitter, so that a hundred cameras behind one
+/// switch are not all contacted at once.
 #[derive(Debug, Default)]
 pub struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    /// The wait before the next try. `jitter` is random, from 0 to 1.
+    /// Returns the wait before the next attempt. `jitter` is random, from 0 to 1.
     pub fn next(&mut self, jitter: f64) -> Duration {
         let doubled = FIRST.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST);
         self.failures = self.failures.saturating_add(1);
@@ -24,7 +25,7 @@ impl Backoff {
         doubled.mul_f64(0.75 + 0.25 * jitter.clamp(0.0, 1.0))
     }
 
-    /// The camera answers again.
+    /// Starts again with the first wait, after a success.
     pub fn reset(&mut self) {
         self.failures = 0;
     }

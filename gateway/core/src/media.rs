@@ -1,8 +1,13 @@
-//! Video from one camera: RTP in, packets any viewer can be sent out.
+//! One camera's video: turns the RTP packets it sends into packets for every viewer.
 //!
-//! A [`Feed`] owns what is done once per camera and not once per viewer: the order of the
-//! packets, the parameter sets, the size of each packet and the group of pictures a new viewer
-//! starts from. Nothing waits for a whole frame; a packet that fits the path leaves as it came.
+//! A [`Feed`] does the work that is done once per camera rather than once per viewer: it puts
+//! packets in order, keeps the parameter sets, splits packets that are too large for the path and
+//! caches the group of pictures a new viewer starts from. It never waits for a whole frame; a
+//! packet that fits the path leaves as it came.
+//!
+//! The files depend on each other in one direction: `stream`, `codec` and `rtp_packet` have the
+//! types, `nal` reads and writes NAL units, `forward` and the small buffers beside it stand on
+//! these, and `feed` puts them together.
 //!
 //! Architecture invariant: nothing here names the WebRTC engine, a socket, a clock or a viewer.
 

@@ -1,8 +1,8 @@
-//! RTP and RTCP of one viewer (RFC 3550, 4585, 4588, 5104).
+//! RTP and RTCP for one viewer (RFC 3550, 4585, 4588, 5104).
 //!
-//! A [`Sender`] renumbers the camera's packets for one viewer, repeats what the viewer lost and
-//! hears what it says; a [`Receiver`] is the other end, which the tests' viewer is made of. Both
-//! work on plain packets: SRTP is done before and after.
+//! A [`Sender`] renumbers the camera's packets for one viewer, retransmits the lost ones and handles
+//! the viewer's RTCP; a [`Receiver`] is the other end, which the tests' viewer uses. Both work on
+//! plain packets: SRTP is applied outside.
 //!
 //! Architecture invariant: no payload is copied before it is written out, nothing here knows a
 //! camera, and what is kept for a viewer is bounded by count and by age.
@@ -24,17 +24,17 @@ use std::time::Duration;
 
 use crate::media::CLOCK_RATE;
 
-/// Between two reports: RFC 3550 §6.2 allows less than 5 s for a profile with feedback
-/// (RFC 4585 §3.4), and a second is what browsers use and what a person's statistics need.
+/// Interval of sender and receiver reports: RFC 3550 §6.2 allows less than 5 s for a profile with
+/// feedback (RFC 4585 §3.4); browsers use a second, and statistics on a screen need no less.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Time in ticks of the RTP clock. Saturates after 13 hours, when the 32 bits have wrapped anyway.
+/// Converts to ticks of the RTP clock. Saturates after 13 hours, when 32 bits have wrapped anyway.
 fn ticks(duration: Duration) -> u32 {
     let ticks = duration.as_micros() * u128::from(CLOCK_RATE) / 1_000_000;
     u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
-/// How far one timestamp is ahead of another; negative when behind.
+/// Returns the number of ticks by which `timestamp` is ahead of `of`; negative if it is behind.
 #[expect(clippy::cast_possible_wrap, reason = "the distance on a circle has a sign")]
 fn ahead(timestamp: u32, of: u32) -> i32 {
     timestamp.wrapping_sub(of) as i32

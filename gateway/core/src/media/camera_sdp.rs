@@ -1,4 +1,4 @@
-//! The few lines of an SDP (RFC 8866) that describe a camera's video.
+//! Parser for the few lines of an SDP (RFC 8866) that describe a camera's video.
 
 use std::net::IpAddr;
 
@@ -10,46 +10,56 @@ use thiserror::Error;
 use super::codec::Codec;
 use super::stream::CLOCK_RATE;
 
-/// Bytes of an SDP: ten times what cameras send.
+/// Maximum length of an SDP in bytes: ten times what cameras send.
 pub const MAX_LEN: usize = 64 * 1024;
 
-/// The first video stream that can be carried.
+/// The media section of the first video stream that can be forwarded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VideoSection {
+    /// The codec of the stream.
     pub codec: Codec,
+    /// The RTP payload type of the stream.
     pub payload_type: u8,
-    /// Where RTP is sent to; 0 in an RTSP description.
+    /// The port that RTP is sent to; 0 in an RTSP description.
     pub port: u16,
-    /// From `c=`, of the media or else of the session.
+    /// The address of the section's `c=` line, or else of the session's.
     pub address: Option<IpAddr>,
-    /// NAL units of `sprop-parameter-sets` or of `sprop-vps`, `-sps` and `-pps`.
+    /// NAL units of `sprop-parameter-sets`, or of `sprop-vps`, `sprop-sps` and `sprop-pps`.
     pub parameter_sets: Vec<Bytes>,
-    /// Which `m=` line of the session it is, audio and all counted.
+    /// Index of the section among all media sections, including audio.
     pub index: usize,
 }
 
-/// Why a description is of no use.
+/// Reasons why a camera's description cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CameraSdpError {
+    /// The description exceeds [`MAX_LEN`].
     #[error("the session description is longer than {MAX_LEN} bytes")]
     TooLong,
+    /// No media section is video.
     #[error("the session description has no video")]
     NoVideo,
+    /// The codec cannot be forwarded; its name.
     #[error(
         "the camera sends {0}, which no browser can play; \
          set it to {supported}", supported = Codec::SUPPORTED
     )]
     UnsupportedCodec(String),
+    /// The camera uses the interleaved mode of this codec.
     #[error(
         "the camera sends interleaved {0} (packetization-mode 2 or sprop-max-don-diff), \
-         which WebRTC has no way to carry: set it to non-interleaved"
+         which WebRTC cannot carry: set it to non-interleaved"
     )]
     Interleaved(Codec),
+    /// The RTP clock rate in hertz is not the 90000 of video.
     #[error("the video of the session description runs at {0} Hz instead of 90000")]
     ClockRate(u32),
 }
 
-/// Reads a session description.
+/// Finds the first video stream in a session description that can be forwarded.
+///
+/// # Errors
+/// If there is none: the problem of the first video section.
 pub fn find_video(sdp: &str) -> Result<VideoSection, CameraSdpError> {
     if sdp.len() > MAX_LEN {
         return Err(CameraSdpError::TooLong);
@@ -77,8 +87,8 @@ pub fn find_video(sdp: &str) -> Result<VideoSection, CameraSdpError> {
     Err(refusal)
 }
 
-/// NAL units of a comma-separated list in base64, as `sprop-` parameters carry them. What is no
-/// base64 is left out: the camera still has its sets in band.
+/// Decodes a comma-separated list of NAL units in base64, as `sprop-` parameters carry them.
+/// Invalid items are skipped: the camera still sends its parameter sets in band.
 #[must_use]
 pub fn parameter_sets(list: &str) -> Vec<Bytes> {
     let decode = |text: &str| {
@@ -89,13 +99,13 @@ pub fn parameter_sets(list: &str) -> Vec<Bytes> {
     units.filter(|unit| !unit.is_empty()).map(Bytes::from).collect()
 }
 
-/// `IN IP4 239.1.2.3/127`
+/// Parses the value of a `c=` line, such as `IN IP4 239.1.2.3/127`.
 fn address(value: &str) -> Option<IpAddr> {
     let address = value.split_whitespace().nth(2)?;
     address.split('/').next()?.parse().ok()
 }
 
-/// An `m=` section.
+/// A media section before it is understood.
 struct Media<'a> {
     kind: &'a str,
     port: u16,
@@ -105,7 +115,7 @@ struct Media<'a> {
 }
 
 impl<'a> Media<'a> {
-    /// `video 5004 RTP/AVP 96 97`; a port may come as `5004/2`.
+    /// Parses the value of an `m=` line, such as `video 5004 RTP/AVP 96 97`; a port may be `5004/2`.
     fn new(value: &'a str) -> Self {
         let mut words = value.split_whitespace();
         let kind = words.next().unwrap_or_default();
@@ -114,11 +124,11 @@ impl<'a> Media<'a> {
         Self { kind, port: port.unwrap_or(0), payload_types, address: None, attributes: Vec::new() }
     }
 
-    /// The first payload type that can be carried; else why the first one cannot.
+    /// Finds the first payload type that can be forwarded, or the reason why the first one cannot.
     fn video(&self, index: usize, session: Option<IpAddr>) -> Result<VideoSection, CameraSdpError> {
         let mut refusal = None;
         for &payload_type in &self.payload_types {
-            match self.offered(payload_type) {
+            match self.payload_type(payload_type) {
                 Ok((codec, parameter_sets)) => {
                     let address = self.address.or(session);
                     let port = self.port;
@@ -137,7 +147,8 @@ impl<'a> Media<'a> {
         Err(refusal.unwrap_or(CameraSdpError::NoVideo))
     }
 
-    fn offered(&self, payload_type: u8) -> Result<(Codec, Vec<Bytes>), CameraSdpError> {
+    /// Returns codec and parameter sets of a payload type, if it can be forwarded.
+    fn payload_type(&self, payload_type: u8) -> Result<(Codec, Vec<Bytes>), CameraSdpError> {
         let (name, rate) = match self.attribute("rtpmap", payload_type) {
             Some(map) => {
                 let mut parts = map.split('/');
@@ -168,7 +179,7 @@ impl<'a> Media<'a> {
         Ok((codec, sets))
     }
 
-    /// The value of `a=rtpmap:96 …` and its like.
+    /// Returns the value of `a=rtpmap:96 …`, `a=fmtp:96 …` and so on.
     fn attribute(&self, name: &str, payload_type: u8) -> Option<&'a str> {
         self.attributes.iter().find_map(|attribute| {
             let (key, value) = attribute.split_once(':')?;
@@ -178,7 +189,7 @@ impl<'a> Media<'a> {
     }
 }
 
-/// The video formats that need no `rtpmap` (RFC 3551 table 5).
+/// Returns the name of a video format that needs no `rtpmap` (RFC 3551 table 5).
 fn static_name(payload_type: u8) -> &'static str {
     match payload_type {
         26 => "JPEG",
@@ -191,14 +202,14 @@ fn static_name(payload_type: u8) -> &'static str {
     }
 }
 
-/// A name that means something to a person.
+/// Returns the codec's common name, for an error message.
 fn display_name(name: &str, payload_type: u8) -> String {
     match name.to_ascii_uppercase().as_str() {
         "" => format!("an unnamed codec (payload type {payload_type})"),
         "JPEG" => "Motion JPEG".to_owned(),
         "MP4V-ES" => "MPEG-4 Part 2".to_owned(),
         "MPV" => "MPEG-2".to_owned(),
-        // Names come from the network: what is shown of them is short and printable.
+        // Names come from the network: keep what is shown short and printable.
         _ => name.chars().filter(char::is_ascii_graphic).take(32).collect(),
     }
 }
@@ -208,7 +219,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// As ffmpeg writes it.
+    /// A file that ffmpeg wrote.
     const FFMPEG: &str = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=No Name\r\nc=IN IP4 127.0.0.1\r\n\
         t=0 0\r\na=tool:libavformat 59.27.100\r\nm=video 5004 RTP/AVP 96\r\nb=AS:200\r\n\
         a=rtpmap:96 H264/90000\r\n\
@@ -232,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn which_stream_is_taken() {
+    fn the_first_stream_that_can_be_forwarded_is_chosen() {
         let h265 = "m=audio 0 RTP/AVP 0\nm=video 0/2 RTP/AVP 97\na=rtpmap:97 h265/90000\n\
             a=fmtp:97 sprop-vps=QAEM; sprop-sps=QgEB; sprop-pps=RAHA\nc=IN IP6 2001:db8::1\n";
         let found = find_video(h265).unwrap();
@@ -247,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_and_why() {
+    fn unusable_descriptions_are_refused_with_the_reason() {
         let unsupported = |name: &str| CameraSdpError::UnsupportedCodec(name.to_owned());
         let table = [
             ("", CameraSdpError::NoVideo),

@@ -1,4 +1,4 @@
-//! One camera's video, from RTP as it arrives to packets every viewer can be sent.
+//! The core of one camera's video: RTP packets in, packets for every viewer out.
 
 use std::time::Instant;
 
@@ -6,13 +6,15 @@ use super::codec::Format;
 use super::forward::{Emitter, Forwarder};
 use super::gop::Gop;
 use super::nal::unit::NalKind;
-use super::reorder::{Fate, ReorderBuffer};
+use super::reorder::{InsertOutcome, ReorderBuffer};
 use super::rtp_packet::RtpPacket;
 use super::stream::{FeedOutput, FeedStatistics, IngestError, StreamDescription};
 use super::timeline::Timeline;
 
-/// One camera's video. Lives as long as the camera is configured; after each `handle_…` drain
-/// [`Feed::poll_output`], then ask [`Feed::poll_timeout`].
+/// Prepares one camera's video for its viewers.
+///
+/// A feed lives as long as its camera is configured, over any number of connections. After each
+/// `handle_…` drain [`Feed::poll_output`], then ask [`Feed::poll_timeout`].
 #[derive(Debug, Default)]
 pub struct Feed {
     stream: Option<Stream>,
@@ -20,7 +22,7 @@ pub struct Feed {
     emitter: Emitter,
 }
 
-/// What a new description replaces.
+/// The state that a new description replaces.
 #[derive(Debug)]
 struct Stream {
     reorder_buffer: ReorderBuffer,
@@ -29,12 +31,13 @@ struct Stream {
 }
 
 impl Feed {
+    /// Creates a feed whose camera has not connected yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The camera is connected, for the first time or again.
+    /// Begins a stream: the camera has connected, for the first time or again.
     pub fn handle_description(&mut self, description: &StreamDescription) {
         let mut forwarder = Forwarder::new(description.codec);
         for unit in &description.parameter_sets {
@@ -46,50 +49,57 @@ impl Feed {
         self.timeline.restart();
         self.emitter.gop.clear();
         self.emitter.statistics.restarts += u64::from(self.stream.is_some());
-        self.emitter.announce(&forwarder.sets);
+        self.emitter.announce_format(&forwarder.sets);
         let reorder_buffer = ReorderBuffer::new(description.in_order);
         self.stream = Some(Stream { reorder_buffer, forwarder, ssrc: None });
     }
 
-    /// The camera is gone: nobody must start from the picture it had.
+    /// Drops the cached group of pictures: the camera has disconnected, and a new viewer must not
+    /// start from an old picture.
     pub fn handle_end(&mut self) {
         self.emitter.gop.clear();
     }
 
-    /// One RTP packet of the camera.
+    /// Handles one RTP packet from the camera.
+    ///
+    /// # Errors
+    /// If this packet, or one that waited for it, cannot be forwarded; the feed goes on.
     pub fn handle_packet(&mut self, now: Instant, packet: RtpPacket) -> Result<(), IngestError> {
         self.emitter.statistics.received += 1;
         self.insert(now, packet)?;
         self.forward(now)
     }
 
-    /// The time of [`Feed::poll_timeout`] has come.
+    /// Forwards the packets that have waited long enough for a missing one.
     pub fn handle_timeout(&mut self, now: Instant) {
         // Refused packets are counted; there is no caller to tell about an older packet.
         let _ = self.forward(now);
     }
 
+    /// Returns the next output; `None` until the next input.
     pub fn poll_output(&mut self) -> Option<FeedOutput> {
         self.emitter.output.pop_front()
     }
 
+    /// Returns the time at which [`Feed::handle_timeout`] is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.stream.as_ref()?.reorder_buffer.timeout()
     }
 
-    /// The format of the packets given last; `None` until the camera's parameter sets are known.
+    /// Returns the format of the latest packets; `None` until the parameter sets are complete.
     #[must_use]
     pub fn format(&self) -> Option<&Format> {
         self.emitter.format.as_ref()
     }
 
-    /// What a new viewer is sent first.
+    /// Returns the cached group of pictures, which a new viewer is sent first.
     #[must_use]
     pub fn gop(&self) -> &Gop {
         &self.emitter.gop
     }
 
+    /// Returns the counters since the feed was created.
     #[must_use]
     pub fn statistics(&self) -> FeedStatistics {
         self.emitter.statistics
@@ -103,30 +113,30 @@ impl Feed {
         if !same_ssrc {
             stream.reorder_buffer.restart();
         }
-        let fate = stream.reorder_buffer.insert(now, packet);
-        if !same_ssrc || fate == Fate::Restarted {
+        let outcome = stream.reorder_buffer.insert(now, packet);
+        if !same_ssrc || outcome == InsertOutcome::Restarted {
             stream.forwarder.restart(&mut self.emitter);
             self.timeline.restart();
             self.emitter.statistics.restarts += 1;
         }
-        match fate {
-            Fate::Accepted | Fate::Restarted => {}
-            Fate::Late | Fate::Suspect => self.emitter.statistics.late += 1,
+        match outcome {
+            InsertOutcome::Accepted | InsertOutcome::Restarted => {}
+            InsertOutcome::Late | InsertOutcome::Suspect => self.emitter.statistics.late += 1,
         }
         Ok(())
     }
 
-    /// Forwards every packet whose turn it is; the first error of them.
+    /// Forwards every packet that is due. Returns the first error.
     fn forward(&mut self, now: Instant) -> Result<(), IngestError> {
         let mut result = Ok(());
         while let Some(Stream { reorder_buffer, forwarder, .. }) = &mut self.stream {
-            let Some(ordered) = reorder_buffer.poll(now) else { break };
+            let Some(ordered) = reorder_buffer.pop(now) else { break };
             if ordered.lost > 0 {
-                forwarder.lose(ordered.lost, &mut self.emitter);
+                forwarder.handle_loss(ordered.lost, &mut self.emitter);
             }
             let RtpPacket { header, payload } = ordered.packet;
             let timestamp = self.timeline.map(ordered.arrival, header.timestamp);
-            let forwarded = forwarder.packet(
+            let forwarded = forwarder.handle_packet(
                 ordered.arrival,
                 timestamp,
                 header.marker,

@@ -1,9 +1,8 @@
-//! Forwarding one codec's packets: each leaves as it came unless it is too large, and key frames
-//! leave with their parameter sets in front.
+//! Forwarding of packets in order: each leaves as it came unless it is too large for the path.
 //!
-//! Parameter sets, SEI, delimiters and filler are taken out on the way. The sets come back in one
-//! packet ahead of every key frame, so that a viewer can start at any of them, whichever way the
-//! camera sends its sets; the rest means nothing to a browser.
+//! Parameter sets, SEI, delimiters and filler are removed. The parameter sets are sent in one
+//! packet ahead of every key frame, so that a viewer can start at any of them however the camera
+//! sends its sets; the rest means nothing to a browser.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -18,23 +17,24 @@ use super::nal::payload::{filler, fragment};
 use super::nal::unit::{Fragment, NalHeader, NalKind, Shape};
 use super::stream::{FeedOutput, FeedStatistics, IngestError, MAX_PAYLOAD, VideoPacket};
 
-/// A parameter set in fragments is put together up to this size; a real one is a tenth of it.
+/// Maximum size of a parameter set that is assembled from fragments, in bytes; a real one has a
+/// tenth of it.
 const MAX_COLLECTED: usize = 1024;
 
-/// Where packets go: numbered, into the group of pictures and out.
+/// Numbers packets and puts them into the group of pictures and the output.
 #[derive(Debug, Default)]
 pub(super) struct Emitter {
     next_sequence: u64,
     pub(super) gop: Gop,
     pub(super) output: VecDeque<FeedOutput>,
     pub(super) statistics: FeedStatistics,
-    /// The format that was announced last.
+    /// The format that was last announced.
     pub(super) format: Option<Format>,
 }
 
 impl Emitter {
-    /// Tells the format that the next packets are of, if it is another one.
-    pub(super) fn announce(&mut self, sets: &ParameterSets) {
+    /// Announces the format of the next packets, if it has changed.
+    pub(super) fn announce_format(&mut self, sets: &ParameterSets) {
         let format = sets.format();
         if format.is_some() && format != self.format {
             self.format.clone_from(&format);
@@ -42,7 +42,7 @@ impl Emitter {
         }
     }
 
-    /// Leaves a gap for packets that never came.
+    /// Leaves a gap in the numbers for packets that never arrived.
     pub(super) fn skip(&mut self, lost: u64) {
         self.next_sequence += lost;
         self.statistics.lost += lost;
@@ -70,83 +70,93 @@ impl Emitter {
 struct AccessUnit {
     timestamp: u32,
     arrival: Instant,
-    /// A slice of it went out, and so its end must be marked.
+    /// A slice was sent, so the end of the access unit must be marked.
     has_slice: bool,
-    /// The marker went out.
-    marked: bool,
-    /// Markers that came with its slices.
-    marks: u32,
-    /// Nothing of it was lost.
-    whole: bool,
-    /// Its key frame was begun with the parameter sets.
-    key: bool,
+    /// The marker was sent.
+    is_marked: bool,
+    /// Number of markers that came with slices.
+    markers: u32,
+    /// No packet of the access unit was lost.
+    is_complete: bool,
+    /// A key frame, whose parameter sets were sent.
+    is_key_frame: bool,
 }
 
 impl AccessUnit {
     fn new(timestamp: u32, arrival: Instant) -> Self {
-        let (has_slice, marked, whole, key) = (false, false, true, false);
-        Self { timestamp, arrival, has_slice, marked, marks: 0, whole, key }
+        Self {
+            timestamp,
+            arrival,
+            has_slice: false,
+            is_marked: false,
+            markers: 0,
+            is_complete: true,
+            is_key_frame: false,
+        }
     }
 }
 
-/// The NAL unit whose fragments are passing.
+/// The NAL unit whose fragments are arriving.
 #[derive(Debug)]
 enum Fragments {
     None,
-    Passing {
+    /// A slice, forwarded fragment by fragment.
+    Forwarding {
         header: NalHeader,
-        /// Whether the fragment with the start bit is out.
-        begun: bool,
-        /// The end of a fragment that was too large, waiting for the next one: the NAL unit is
-        /// of no use without that one anyway, and so twice the packets are saved.
-        carry: BytesMut,
+        /// The fragment with the start bit was sent.
+        started: bool,
+        /// The end of a fragment that was too large. It waits for the next fragment, without which
+        /// the NAL unit is useless anyway: sending it alone would double the number of packets.
+        rest: BytesMut,
     },
-    /// A parameter set.
+    /// A parameter set, assembled.
     Collecting(NalKind, BytesMut),
+    /// A NAL unit that is not forwarded.
     Dropping,
 }
 
+/// Forwards the packets of one stream.
 #[derive(Debug)]
 pub(super) struct Forwarder {
     codec: Codec,
     pub(super) sets: ParameterSets,
     unit: Option<AccessUnit>,
     fragments: Fragments,
-    /// A key frame went out since the camera started; nothing before it can be decoded.
+    /// A key frame was sent since the camera started; slices before it cannot be decoded.
     started: bool,
-    /// Markers in the last access unit. One, but for cameras that mark every slice of a picture:
-    /// of theirs only the last marker may pass, or a browser takes each slice for a picture.
-    marks_per_unit: u32,
+    /// Number of markers in the last access unit: one, except for cameras that mark every slice.
+    /// Only the last marker may be forwarded, or a browser takes each slice for a picture.
+    markers_per_unit: u32,
 }
 
 impl Forwarder {
     pub(super) fn new(codec: Codec) -> Self {
         let sets = ParameterSets::new(codec);
         let (unit, fragments) = (None, Fragments::None);
-        Self { codec, sets, unit, fragments, started: false, marks_per_unit: 1 }
+        Self { codec, sets, unit, fragments, started: false, markers_per_unit: 1 }
     }
 
-    /// The camera begins anew: nothing it sends refers to what it sent.
+    /// Handles a restart of the camera: its next packets do not refer to earlier ones.
     pub(super) fn restart(&mut self, emitter: &mut Emitter) {
-        self.lose(0, emitter);
+        self.handle_loss(0, emitter);
         self.started = false;
         emitter.gop.clear();
     }
 
-    /// Packets are missing before the next one.
-    pub(super) fn lose(&mut self, lost: u64, emitter: &mut Emitter) {
-        self.flush_carry(false, false, emitter);
+    /// Handles the loss of packets before the next one.
+    pub(super) fn handle_loss(&mut self, lost: u64, emitter: &mut Emitter) {
+        self.flush_rest(false, false, emitter);
         self.fragments = Fragments::None;
         if lost > 0 {
             emitter.skip(lost);
         }
         if let Some(unit) = &mut self.unit {
-            unit.whole = false;
+            unit.is_complete = false;
         }
     }
 
-    /// The next packet in order.
-    pub(super) fn packet(
+    /// Forwards the next packet in order.
+    pub(super) fn handle_packet(
         &mut self,
         arrival: Instant,
         timestamp: u32,
@@ -156,7 +166,7 @@ impl Forwarder {
     ) -> Result<(), IngestError> {
         if self.unit.as_ref().is_none_or(|unit| unit.timestamp != timestamp) {
             self.end_unit(emitter);
-            self.marks_per_unit = self.marks_of_last_unit();
+            self.markers_per_unit = self.markers_of_last_unit();
             self.unit = Some(AccessUnit::new(timestamp, arrival));
         }
         if let Some(unit) = &mut self.unit {
@@ -165,14 +175,16 @@ impl Forwarder {
         let shape = Shape::of(self.codec, &payload)?;
         let marker = marker && self.ends_unit(&shape, &payload);
         match shape {
-            Shape::Single => self.nal_unit(payload, marker, emitter)?,
+            Shape::Single => self.forward_unit(payload, marker, emitter)?,
             Shape::Aggregate(units) => {
                 let last = units.len().saturating_sub(1);
                 for (index, unit) in units.into_iter().enumerate() {
-                    self.nal_unit(unit, marker && index == last, emitter)?;
+                    self.forward_unit(unit, marker && index == last, emitter)?;
                 }
             }
-            Shape::Fragment(fragment) => self.fragment(payload, fragment, marker, emitter)?,
+            Shape::Fragment(fragment) => {
+                self.forward_fragment(payload, fragment, marker, emitter)?
+            }
         }
         if marker {
             self.end_unit(emitter);
@@ -180,32 +192,32 @@ impl Forwarder {
         Ok(())
     }
 
-    /// Whether a packet with marker is the access unit's last.
+    /// Returns true if a packet with marker is the last of its access unit.
     fn ends_unit(&mut self, shape: &Shape, payload: &[u8]) -> bool {
         let Some(unit) = &mut self.unit else { return true };
         let is_slice = |kind| matches!(kind, NalKind::KeySlice | NalKind::Slice);
         if !shape.has_unit(self.codec, payload, is_slice) {
             return true;
         }
-        unit.marks += 1;
-        unit.marks >= self.marks_per_unit
+        unit.markers += 1;
+        unit.markers >= self.markers_per_unit
     }
 
-    fn marks_of_last_unit(&self) -> u32 {
+    fn markers_of_last_unit(&self) -> u32 {
         match &self.unit {
-            Some(unit) if unit.whole && unit.marks > 0 => unit.marks,
-            _ => self.marks_per_unit,
+            Some(unit) if unit.is_complete && unit.markers > 0 => unit.markers,
+            _ => self.markers_per_unit,
         }
     }
 
-    /// A whole NAL unit.
-    fn nal_unit(
+    /// Forwards a whole NAL unit.
+    fn forward_unit(
         &mut self,
         nal: Bytes,
         marker: bool,
         emitter: &mut Emitter,
     ) -> Result<(), IngestError> {
-        self.flush_carry(false, false, emitter);
+        self.flush_rest(false, false, emitter);
         self.fragments = Fragments::None;
         let kind = NalKind::of(self.codec, &nal);
         match kind {
@@ -228,8 +240,8 @@ impl Forwarder {
         Ok(())
     }
 
-    /// Part of a NAL unit.
-    fn fragment(
+    /// Forwards a part of a NAL unit.
+    fn forward_fragment(
         &mut self,
         payload: Bytes,
         part: Fragment,
@@ -237,24 +249,24 @@ impl Forwarder {
         emitter: &mut Emitter,
     ) -> Result<(), IngestError> {
         if part.start && part.end {
-            // RFC 6184 §5.8 forbids it, cameras send it: it is a whole NAL unit.
+            // RFC 6184 §5.8 forbids this, but cameras send it: it is a whole NAL unit.
             let nal = [part.header.as_bytes(self.codec), &part.body].concat();
-            return self.nal_unit(nal.into(), marker, emitter);
+            return self.forward_unit(nal.into(), marker, emitter);
         }
         let continues = !part.start && !matches!(self.fragments, Fragments::None);
         if !continues {
             self.begin_fragments(&part, emitter);
         }
         match &mut self.fragments {
-            Fragments::Passing { carry, begun, .. } => {
-                if carry.is_empty() && payload.len() <= MAX_PAYLOAD {
-                    *begun = true;
+            Fragments::Forwarding { rest, started, .. } => {
+                if rest.is_empty() && payload.len() <= MAX_PAYLOAD {
+                    *started = true;
                     self.emit(payload, marker, emitter);
                 } else {
-                    carry.extend_from_slice(&part.body);
-                    self.pass_full_fragments(part.end || marker, emitter);
+                    rest.extend_from_slice(&part.body);
+                    self.send_full_fragments(part.end || marker, emitter);
                     if part.end || marker {
-                        self.flush_carry(true, marker, emitter);
+                        self.flush_rest(true, marker, emitter);
                     }
                 }
             }
@@ -278,9 +290,9 @@ impl Forwarder {
         Ok(())
     }
 
-    /// The first fragment of a NAL unit that is seen, its start or what a loss left of it.
+    /// Begins a NAL unit with its first fragment, or with the first one after a loss.
     fn begin_fragments(&mut self, part: &Fragment, emitter: &mut Emitter) {
-        self.flush_carry(false, false, emitter);
+        self.flush_rest(false, false, emitter);
         let header = part.header;
         let kind = NalKind::of(self.codec, header.as_bytes(self.codec));
         self.fragments = match kind {
@@ -290,10 +302,10 @@ impl Forwarder {
             }
             NalKind::Vps | NalKind::Sps | NalKind::Pps => Fragments::Dropping,
             NalKind::KeySlice | NalKind::Slice => {
-                let forwarded =
+                let is_useful =
                     if part.start { self.begin_slice(kind, emitter) } else { self.started };
-                if forwarded {
-                    Fragments::Passing { header, begun: !part.start, carry: BytesMut::new() }
+                if is_useful {
+                    Fragments::Forwarding { header, started: !part.start, rest: BytesMut::new() }
                 } else {
                     Fragments::Dropping
                 }
@@ -301,23 +313,23 @@ impl Forwarder {
         };
     }
 
-    /// Sends what must go ahead of a slice. Whether the slice is of any use.
+    /// Sends the parameter sets that a slice needs. Returns true if the slice can be decoded.
     fn begin_slice(&mut self, kind: NalKind, emitter: &mut Emitter) -> bool {
         let Some(unit) = &mut self.unit else { return false };
-        let starts_key_frame = kind == NalKind::KeySlice && !unit.key;
+        let starts_key_frame = kind == NalKind::KeySlice && !unit.is_key_frame;
         if starts_key_frame {
             if self.sets.format().is_none() {
                 self.started = false;
                 return false;
             }
-            unit.key = true;
+            unit.is_key_frame = true;
             self.started = true;
             emitter.statistics.key_frames += 1;
         }
-        if self.started && (starts_key_frame || self.sets.changed()) {
-            emitter.announce(&self.sets);
+        if self.started && (starts_key_frame || self.sets.have_changed()) {
+            emitter.announce_format(&self.sets);
             let mut first = starts_key_frame;
-            for payload in aggregates(self.codec, &self.sets.give()) {
+            for payload in aggregates(self.codec, &self.sets.mark_sent()) {
                 emitter.push(unit, payload, false, first);
                 first = false;
             }
@@ -325,15 +337,15 @@ impl Forwarder {
         self.started
     }
 
-    /// Sends the carried bytes as far as they fill packets; of the last one the end is kept for
-    /// the next fragment, or for `flush_carry`.
-    fn pass_full_fragments(&mut self, ends: bool, emitter: &mut Emitter) {
+    /// Sends as many full packets as the buffered bytes fill; the rest is kept for the next fragment
+    /// or for `flush_rest`.
+    fn send_full_fragments(&mut self, ends: bool, emitter: &mut Emitter) {
         let (codec, room) = (self.codec, room(self.codec));
         let mut payloads = Vec::new();
-        if let Fragments::Passing { header, begun, carry } = &mut self.fragments {
-            while carry.len() > room || (carry.len() == room && !ends) {
-                payloads.push(fragment(codec, *header, !*begun, false, &carry.split_to(room)));
-                *begun = true;
+        if let Fragments::Forwarding { header, started, rest } = &mut self.fragments {
+            while rest.len() > room || (rest.len() == room && !ends) {
+                payloads.push(fragment(codec, *header, !*started, false, &rest.split_to(room)));
+                *started = true;
             }
         }
         for payload in payloads {
@@ -341,32 +353,32 @@ impl Forwarder {
         }
     }
 
-    /// Sends what is left of a NAL unit; `end` if nothing follows, else the rest was lost.
-    fn flush_carry(&mut self, end: bool, marker: bool, emitter: &mut Emitter) {
-        let Fragments::Passing { header, begun, carry } = &mut self.fragments else { return };
-        if carry.is_empty() {
+    /// Sends the buffered bytes. `end`: the NAL unit ends with them; otherwise its end was lost.
+    fn flush_rest(&mut self, end: bool, marker: bool, emitter: &mut Emitter) {
+        let Fragments::Forwarding { header, started, rest } = &mut self.fragments else { return };
+        if rest.is_empty() {
             return;
         }
-        let payload = fragment(self.codec, *header, !*begun, end, &carry.split());
-        *begun = true;
+        let payload = fragment(self.codec, *header, !*started, end, &rest.split());
+        *started = true;
         self.emit(payload, marker, emitter);
     }
 
     fn emit(&mut self, payload: Bytes, marker: bool, emitter: &mut Emitter) {
         let Some(unit) = &mut self.unit else { return };
         unit.has_slice = true;
-        unit.marked |= marker;
+        unit.is_marked |= marker;
         emitter.push(unit, payload, marker, false);
     }
 
-    /// The access unit is complete: if nothing marked its end, a filler does. That happens when
-    /// the camera marks a NAL unit that was taken out, and with cameras that mark nothing.
+    /// Ends the access unit, with a marked filler if no packet had the marker. That happens when the
+    /// camera marks a NAL unit that was removed, and with cameras that mark nothing.
     fn end_unit(&mut self, emitter: &mut Emitter) {
-        self.flush_carry(false, false, emitter);
+        self.flush_rest(false, false, emitter);
         let Some(unit) = &mut self.unit else { return };
-        // After a loss the end may have been lost, too; a viewer finds it itself.
-        if unit.has_slice && !unit.marked && unit.whole {
-            unit.marked = true;
+        // After a loss the end may have been lost, too; a viewer detects that on its own.
+        if unit.has_slice && !unit.is_marked && unit.is_complete {
+            unit.is_marked = true;
             emitter.push(unit, filler(self.codec), true, false);
         }
     }

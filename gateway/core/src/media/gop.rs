@@ -1,16 +1,16 @@
-//! The group of pictures a new viewer starts from.
+//! The cached group of pictures that a new viewer starts from.
 
 use super::stream::VideoPacket;
 
-/// Bytes of one cached group: 8 s of a camera of 8 Mbit/s. More could not be sent to a new
-/// viewer in the time a picture may take.
+/// Maximum size of a cached group in bytes: 8 s of a camera at 8 Mbit/s. More could not be sent to
+/// a new viewer in the time in which it must see a picture.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// Packets of one cached group; tiny packets cost more than their bytes say.
+/// Maximum number of packets in a cached group: many tiny packets cost more than their bytes.
 const MAX_PACKETS: usize = 10_000;
 
-/// Everything since the last key frame, or nothing: a group with a hole, or one that outgrew
-/// its bound, would freeze the viewer who starts from it.
+/// The packets since the last key frame, or none: a viewer that starts from a group with a gap, or
+/// from one that was cut at its bound, would freeze.
 #[derive(Debug, Default)]
 pub struct Gop {
     packets: Vec<VideoPacket>,
@@ -18,13 +18,13 @@ pub struct Gop {
 }
 
 impl Gop {
-    /// The packets to start with; the first one starts the key frame.
+    /// Returns the packets to start from; the first one begins the key frame.
     #[must_use]
     pub fn packets(&self) -> &[VideoPacket] {
         &self.packets
     }
 
-    /// Payload bytes of all packets.
+    /// Returns the payload size of all packets together, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -43,7 +43,7 @@ impl Gop {
         }
     }
 
-    /// Nothing until the next key frame.
+    /// Empties the cache until the next key frame.
     pub(super) fn clear(&mut self) {
         self.packets.clear();
         self.bytes = 0;
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_outgrows_its_bound_is_none() {
+    fn a_group_that_outgrows_its_bound_is_dropped() {
         for (len, count) in [(MAX_BYTES / 4, 5), (0, MAX_PACKETS + 1)] {
             let mut gop = Gop::default();
             gop.push(&packet(true, len));

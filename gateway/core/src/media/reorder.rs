@@ -1,106 +1,113 @@
-//! Putting a camera's packets back into order, and noticing what is missing.
+//! A buffer that puts a camera's packets back in order and finds the missing ones.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::rtp_packet::RtpPacket;
 
-/// A jump ahead of fewer packets is a loss, of more a restart (RFC 3550 A.1, MAX_DROPOUT).
+/// A smaller jump ahead, in packets, is a loss; a larger one is a restart (RFC 3550 A.1,
+/// `MAX_DROPOUT`).
 const MAX_DROPOUT: u16 = 3000;
 
-/// A packet at most this far behind is late or a duplicate (RFC 3550 A.1, MAX_MISORDER).
+/// A packet at most this far behind is late or a duplicate (RFC 3550 A.1, `MAX_MISORDER`).
 const MAX_MISORDER: u16 = 100;
 
-/// Packets held while one before them is missing. In a LAN packets overtake each other by a few;
-/// 32 packets are about 10 ms of a 30 Mbit/s camera.
+/// Maximum number of packets held while an earlier one is missing. On a LAN packets overtake each
+/// other by a few; 32 packets are about 10 ms of a camera at 30 Mbit/s.
 const MAX_HELD: usize = 32;
 
-/// How long a packet is held for one before it: far above a LAN's jitter, under one frame.
+/// Maximum time a packet waits for an earlier one: far above a LAN's jitter, less than one frame.
 const MAX_HOLD: Duration = Duration::from_millis(20);
 
-/// What became of a packet handed in.
+/// The outcome of inserting a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum InsertOutcome {
+    /// Kept until its turn.
     Accepted,
-    /// Late or twice; dropped.
+    /// A late packet or a duplicate; dropped.
     Late,
-    /// So far off that the next packet decides whether the camera has restarted; dropped.
+    /// Far outside the sequence; dropped. The next packet shows if the camera has restarted.
     Suspect,
-    /// The camera has restarted its numbers: this packet is the first of a new order.
+    /// Kept as the first packet of a new sequence: the camera has restarted its numbers.
     Restarted,
 }
 
-/// A packet in its place.
+/// A packet in order.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Ordered {
+pub(super) struct OrderedPacket {
     pub(super) packet: RtpPacket,
     pub(super) arrival: Instant,
-    /// Packets missing before this one.
+    /// Number of packets missing before this one.
     pub(super) lost: u64,
 }
 
 /// The reorder buffer of one SSRC.
 #[derive(Debug)]
 pub(super) struct ReorderBuffer {
-    /// Whether the transport keeps the order itself (TCP): then nothing is ever held.
+    /// True if the transport keeps the order itself (TCP): no packet is then ever held.
     in_order: bool,
-    /// Extended number of the packet that is due.
-    due: Option<u64>,
+    /// Extended sequence number of the next packet.
+    next: Option<u64>,
     held: BTreeMap<u64, (Instant, RtpPacket)>,
+    /// The sequence number that would confirm a restart.
     suspect: Option<u16>,
 }
 
 impl ReorderBuffer {
     pub(super) fn new(in_order: bool) -> Self {
-        Self { in_order, due: None, held: BTreeMap::new(), suspect: None }
+        Self { in_order, next: None, held: BTreeMap::new(), suspect: None }
     }
 
-    pub(super) fn insert(&mut self, now: Instant, packet: RtpPacket) -> Fate {
+    pub(super) fn insert(&mut self, now: Instant, packet: RtpPacket) -> InsertOutcome {
         let sequence = packet.header.sequence;
-        let Some(due) = self.due else {
+        let Some(next) = self.next else {
             self.begin(now, packet);
-            return Fate::Accepted;
+            return InsertOutcome::Accepted;
         };
         #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are the wire's")]
-        let ahead = sequence.wrapping_sub(due as u16);
+        let ahead = sequence.wrapping_sub(next as u16);
         if ahead < MAX_DROPOUT {
             self.suspect = None;
             let before = self.held.len();
-            self.held.entry(due + u64::from(ahead)).or_insert((now, packet));
-            return if self.held.len() > before { Fate::Accepted } else { Fate::Late };
+            self.held.entry(next + u64::from(ahead)).or_insert((now, packet));
+            return if self.held.len() > before {
+                InsertOutcome::Accepted
+            } else {
+                InsertOutcome::Late
+            };
         }
         if ahead.wrapping_neg() <= MAX_MISORDER {
-            return Fate::Late;
+            return InsertOutcome::Late;
         }
         if self.in_order || self.suspect == Some(sequence) {
             self.begin(now, packet);
-            return Fate::Restarted;
+            return InsertOutcome::Restarted;
         }
         self.suspect = Some(sequence.wrapping_add(1));
-        Fate::Suspect
+        InsertOutcome::Suspect
     }
 
-    /// Forgets the order: the next packet begins a new one.
+    /// Forgets the sequence: the next packet begins a new one.
     pub(super) fn restart(&mut self) {
         *self = Self::new(self.in_order);
     }
 
-    /// The next packet whose turn it is, or whose predecessors are given up.
-    pub(super) fn poll(&mut self, now: Instant) -> Option<Ordered> {
-        let due = self.due?;
+    /// Returns the next packet, once the ones before it have arrived or are given up.
+    pub(super) fn pop(&mut self, now: Instant) -> Option<OrderedPacket> {
+        let next = self.next?;
         let first = *self.held.keys().next()?;
-        let given_up = self.in_order
+        let gives_up = self.in_order
             || self.held.len() > MAX_HELD
             || self.timeout().is_some_and(|timeout| timeout <= now);
-        if first != due && !given_up {
+        if first != next && !gives_up {
             return None;
         }
         let (arrival, packet) = self.held.remove(&first)?;
-        self.due = Some(first + 1);
-        Some(Ordered { packet, arrival, lost: first - due })
+        self.next = Some(first + 1);
+        Some(OrderedPacket { packet, arrival, lost: first - next })
     }
 
-    /// When a missing packet is given up.
+    /// Returns the time at which the missing packets are given up.
     pub(super) fn timeout(&self) -> Option<Instant> {
         self.held.values().map(|(arrival, _)| *arrival + MAX_HOLD).min()
     }
@@ -109,7 +116,7 @@ impl ReorderBuffer {
         let first = u64::from(packet.header.sequence);
         self.held.clear();
         self.held.insert(first, (now, packet));
-        self.due = Some(first);
+        self.next = Some(first);
         self.suspect = None;
     }
 }
@@ -126,18 +133,18 @@ mod tests {
         RtpPacket { header, payload: Bytes::new() }
     }
 
-    /// Numbers out, each with the packets lost before it.
+    /// Returns the sequence numbers that come out, each with the number of packets lost before it.
     fn run(in_order: bool, input: &[u16]) -> Vec<(u16, u64)> {
         let now = Instant::now();
         let mut reorder_buffer = ReorderBuffer::new(in_order);
         let mut output = Vec::new();
         for &sequence in input {
             reorder_buffer.insert(now, packet(sequence));
-            while let Some(ordered) = reorder_buffer.poll(now) {
+            while let Some(ordered) = reorder_buffer.pop(now) {
                 output.push((ordered.packet.header.sequence, ordered.lost));
             }
         }
-        while let Some(ordered) = reorder_buffer.poll(now + MAX_HOLD) {
+        while let Some(ordered) = reorder_buffer.pop(now + MAX_HOLD) {
             output.push((ordered.packet.header.sequence, ordered.lost));
         }
         output
@@ -151,7 +158,7 @@ mod tests {
             ("across the wrap", false, &[65535, 0, 1], &[(65535, 0), (0, 0), (1, 0)]),
             ("overtaken", false, &[7, 9, 8, 10], &[(7, 0), (8, 0), (9, 0), (10, 0)]),
             ("overtaken at the wrap", false, &[65534, 0, 65535], &[(65534, 0), (65535, 0), (0, 0)]),
-            ("twice", false, &[7, 7, 8, 7], &[(7, 0), (8, 0)]),
+            ("duplicates", false, &[7, 7, 8, 7], &[(7, 0), (8, 0)]),
             ("lost", false, &[7, 10], &[(7, 0), (10, 2)]),
             ("lost over TCP", true, &[7, 10, 11], &[(7, 0), (10, 2), (11, 0)]),
             ("one far off is noise", false, &[7, 30000, 8], &[(7, 0), (8, 0)]),
@@ -172,12 +179,12 @@ mod tests {
         let now = Instant::now();
         let mut reorder_buffer = ReorderBuffer::new(false);
         reorder_buffer.insert(now, packet(1));
-        assert!(reorder_buffer.poll(now).is_some());
+        assert!(reorder_buffer.pop(now).is_some());
         reorder_buffer.insert(now, packet(3));
-        assert_eq!(reorder_buffer.poll(now), None);
+        assert_eq!(reorder_buffer.pop(now), None);
         let timeout = reorder_buffer.timeout().unwrap();
         assert_eq!(timeout, now + MAX_HOLD);
-        assert_eq!(reorder_buffer.poll(timeout).unwrap().lost, 1);
+        assert_eq!(reorder_buffer.pop(timeout).unwrap().lost, 1);
         assert_eq!(reorder_buffer.timeout(), None);
     }
 
@@ -185,7 +192,7 @@ mod tests {
         #[test]
         fn a_shuffled_stream_comes_out_in_order(
             start in any::<u16>(),
-            // The distance each packet is delayed by, in packets.
+            // The delay of each packet, in packets.
             delays in prop::collection::vec(0_u16..6, 1..200),
         ) {
             let when = |(i, delay): (u16, &u16)| (i + if i == 0 { 0 } else { *delay }, i);
@@ -205,7 +212,7 @@ mod tests {
             let mut reorder_buffer = ReorderBuffer::new(false);
             for sequence in input {
                 reorder_buffer.insert(now, packet(sequence));
-                while reorder_buffer.poll(now).is_some() {}
+                while reorder_buffer.pop(now).is_some() {}
                 prop_assert!(reorder_buffer.held.len() <= MAX_HELD);
             }
         }

@@ -6,40 +6,55 @@ use thiserror::Error;
 const HEADER_LEN: usize = 12;
 const VERSION: u8 = 2;
 
-/// Why bytes are no RTP packet.
+/// Reasons why a datagram is not an RTP packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum RtpError {
+    /// The datagram has fewer bytes than the fixed header; its length.
     #[error("{0} bytes are too short for an RTP header")]
     Short(usize),
+    /// The version field is not 2; its value.
     #[error("RTP version {0} instead of 2")]
     Version(u8),
+    /// The packet ends within its header.
     #[error("the RTP header extension or CSRC list reaches beyond the packet")]
     Truncated,
+    /// The padding length is impossible.
     #[error("the RTP padding is longer than the packet, or zero")]
     Padding,
+    /// The datagram is RTCP; its packet type.
     #[error("payload type {0} is RTCP's (RFC 5761)")]
     Rtcp(u8),
 }
 
-/// The fixed part of the header.
+/// The fields of the fixed RTP header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RtpHeader {
+    /// The marker bit: for video, the last packet of an access unit.
     pub marker: bool,
+    /// The payload type, 0 to 127.
     pub payload_type: u8,
+    /// The sequence number.
     pub sequence: u16,
+    /// The timestamp, in ticks of the RTP clock.
     pub timestamp: u32,
+    /// The synchronization source.
     pub ssrc: u32,
 }
 
-/// Header and payload; CSRC list, extension and padding are gone.
+/// Header and payload of an RTP packet, without CSRC list, header extension and padding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RtpPacket {
+    /// The fixed header.
     pub header: RtpHeader,
+    /// The payload.
     pub payload: Bytes,
 }
 
 impl RtpPacket {
     /// Parses a datagram. The payload shares its memory.
+    ///
+    /// # Errors
+    /// If the datagram is not RTP, or is RTCP multiplexed on the same port (RFC 5761).
     pub fn parse(mut datagram: Bytes) -> Result<Self, RtpError> {
         let short = RtpError::Short(datagram.len());
         let fixed: &[u8; HEADER_LEN] = datagram.first_chunk().ok_or(short)?;
@@ -75,7 +90,7 @@ impl RtpPacket {
         Ok(Self { header, payload: datagram.split_to(end).split_off(start) })
     }
 
-    /// The datagram to send.
+    /// Returns the packet as a datagram.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
         let mut datagram = BytesMut::with_capacity(HEADER_LEN + self.payload.len());

@@ -1,49 +1,54 @@
-//! Holding on to one sender on a port where anybody may send.
+//! A lock on one sender, for a port on which any host may send.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::rtp_packet::RtpHeader;
 
-/// A sender silent for longer makes room for another: a restarted camera comes back with a new
-/// SSRC and perhaps a new port, and a frame rate under one per second is no picture.
+/// Time after which a silent sender may be replaced by another: a restarted camera comes back with
+/// a new SSRC and perhaps a new port, and less than one frame a second is no video.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// What to do with a packet.
+/// The decision about one packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// From the sender that is being watched.
+    /// The packet comes from the sender that holds the lock.
     Accepted,
-    /// The first of a sender that may be the next: keep it, as the one after it tells.
-    Unproven,
-    /// The one after it: this sender is the next, and the packet that was kept is its first.
-    Proven,
-    /// From another sender while ours still sends, or of another payload type.
+    /// The packet is the first from a possible new sender: keep it, the next packet decides.
+    Probation,
+    /// The packet follows the kept one in sequence: its sender now holds the lock, and both packets
+    /// are accepted.
+    Confirmed,
+    /// The packet comes from another sender while the lock is held, or has another payload type.
     Foreign,
 }
 
-/// Address, SSRC and payload type.
+/// Address, SSRC and payload type of a sender.
 type Sender = (SocketAddr, u32, u8);
 
-/// One sender, believed when two packets of it came in sequence: noise that looks like RTP has no
-/// sequence (RFC 3550 §A.1, with its least number for `MIN_SEQUENTIAL`).
+/// Accepts the packets of one sender at a time.
+///
+/// A new sender is accepted after two packets in sequence, because noise that looks like RTP has no
+/// sequence (RFC 3550 §A.1, with the smallest `MIN_SEQUENTIAL` it names).
 #[derive(Debug)]
 pub struct SourceLock {
     payload_type: Option<u8>,
     sender: Option<Sender>,
-    /// Who may be next, and the sequence number that would prove it.
-    candidate: Option<(Sender, u16)>,
+    /// A possible new sender, and the sequence number that would confirm it.
+    probation: Option<(Sender, u16)>,
     last: Option<Instant>,
 }
 
 impl SourceLock {
-    /// `payload_type`: the only one to accept; else the first sender's dynamic one (RFC 3551 §6).
+    /// Creates a lock that accepts packets of `payload_type` only; with `None`, of the dynamic
+    /// payload type (RFC 3551 §6) that the first sender uses.
     #[must_use]
     pub fn new(payload_type: Option<u8>) -> Self {
-        Self { payload_type, sender: None, candidate: None, last: None }
+        Self { payload_type, sender: None, probation: None, last: None }
     }
 
-    pub fn handle(&mut self, now: Instant, from: SocketAddr, header: &RtpHeader) -> Verdict {
+    /// Decides about a packet, from its source address and header.
+    pub fn handle_packet(&mut self, now: Instant, from: SocketAddr, header: &RtpHeader) -> Verdict {
         let acceptable = match self.payload_type {
             Some(expected) => header.payload_type == expected,
             None => header.payload_type >= 96,
@@ -54,21 +59,21 @@ impl SourceLock {
         let sender = (from, header.ssrc, header.payload_type);
         let silent = self.last.is_none_or(|last| now.saturating_duration_since(last) > SILENCE);
         if self.sender == Some(sender) {
-            self.candidate = None;
+            self.probation = None;
             self.last = Some(now);
             return Verdict::Accepted;
         }
         if !silent {
             return Verdict::Foreign;
         }
-        if self.candidate != Some((sender, header.sequence)) {
-            self.candidate = Some((sender, header.sequence.wrapping_add(1)));
-            return Verdict::Unproven;
+        if self.probation != Some((sender, header.sequence)) {
+            self.probation = Some((sender, header.sequence.wrapping_add(1)));
+            return Verdict::Probation;
         }
-        self.candidate = None;
+        self.probation = None;
         self.sender = Some(sender);
         self.last = Some(now);
-        Verdict::Proven
+        Verdict::Confirmed
     }
 }
 
@@ -91,29 +96,29 @@ mod tests {
         let mut lock = SourceLock::new(None);
         let table = [
             ("static type", 0, a, header(1, 0, 0), Verdict::Foreign),
-            ("noise", 0, a, header(9, 96, 7), Verdict::Unproven),
-            ("the first", 0, a, header(1, 96, 65535), Verdict::Unproven),
-            ("noise in between", 0, a, header(8, 96, 0), Verdict::Unproven),
-            ("the first once more", 0, a, header(1, 96, 65535), Verdict::Unproven),
-            ("in sequence", 0, a, header(1, 96, 0), Verdict::Proven),
+            ("noise", 0, a, header(9, 96, 7), Verdict::Probation),
+            ("the first", 0, a, header(1, 96, 65535), Verdict::Probation),
+            ("noise in between", 0, a, header(8, 96, 0), Verdict::Probation),
+            ("the first once more", 0, a, header(1, 96, 65535), Verdict::Probation),
+            ("in sequence", 0, a, header(1, 96, 0), Verdict::Confirmed),
             ("another address", 10, b, header(1, 96, 1), Verdict::Foreign),
             ("another SSRC", 20, a, header(2, 96, 1), Verdict::Foreign),
             ("another type", 30, a, header(1, 97, 1), Verdict::Foreign),
             ("the first again, some lost", 900, a, header(1, 96, 9), Verdict::Accepted),
             ("too soon", 1900, b, header(7, 96, 1), Verdict::Foreign),
-            ("after silence", 1901, b, header(7, 98, 1), Verdict::Unproven),
-            ("out of sequence", 1901, b, header(7, 98, 3), Verdict::Unproven),
-            ("and in sequence", 1901, b, header(7, 98, 4), Verdict::Proven),
+            ("after silence", 1901, b, header(7, 98, 1), Verdict::Probation),
+            ("out of sequence", 1901, b, header(7, 98, 3), Verdict::Probation),
+            ("and in sequence", 1901, b, header(7, 98, 4), Verdict::Confirmed),
             ("the first is foreign now", 1902, a, header(1, 96, 10), Verdict::Foreign),
-            ("silence again", 2902, a, header(1, 96, 11), Verdict::Unproven),
+            ("silence again", 2902, a, header(1, 96, 11), Verdict::Probation),
             ("but it was only a pause", 2902, b, header(7, 98, 5), Verdict::Accepted),
         ];
         for (case, ms, from, header, expected) in table {
-            assert_eq!(lock.handle(at(ms), from, &header), expected, "{case}");
+            assert_eq!(lock.handle_packet(at(ms), from, &header), expected, "{case}");
         }
         let mut lock = SourceLock::new(Some(35));
-        assert_eq!(lock.handle(start, a, &header(1, 96, 0)), Verdict::Foreign);
-        assert_eq!(lock.handle(start, a, &header(1, 35, 0)), Verdict::Unproven);
-        assert_eq!(lock.handle(start, a, &header(1, 35, 1)), Verdict::Proven);
+        assert_eq!(lock.handle_packet(start, a, &header(1, 96, 0)), Verdict::Foreign);
+        assert_eq!(lock.handle_packet(start, a, &header(1, 35, 0)), Verdict::Probation);
+        assert_eq!(lock.handle_packet(start, a, &header(1, 35, 1)), Verdict::Confirmed);
     }
 }

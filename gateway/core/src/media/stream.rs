@@ -46,7 +46,7 @@ pub struct VideoPacket {
     pub arrival: Instant,
 }
 
-/// Something that a [`Feed`](super::Feed) hands to its owner.
+/// An output of a feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FeedOutput {
     /// The format of all packets from here on.
@@ -74,23 +74,23 @@ pub struct FeedStatistics {
     pub restarts: u64,
 }
 
-/// Why a packet was not forwarded. The feed goes on with the next one.
+/// Reasons for not forwarding a packet. The feed goes on with the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum IngestError {
-    /// A packet came before [`Feed::handle_description`](super::Feed::handle_description).
+    /// A packet came before the stream was described.
     #[error("a packet came before the description of its stream")]
     NotDescribed,
     /// The payload does not follow the codec's payload format.
-    #[error("not the codec that was announced: {0}")]
+    #[error("the packet does not fit the announced codec: {0}")]
     Malformed(&'static str),
     /// The payload uses a part of the format that WebRTC forbids.
     #[error(
-        "the camera sends {0} packets, which WebRTC has no way to carry: \
+        "the camera sends {0} packets, which WebRTC cannot carry: \
          set its packetization mode to non-interleaved"
     )]
     Unsupported(&'static str),
     /// A parameter set is malformed, or larger than any encoder makes them.
-    #[error("a parameter set that cannot be read")]
+    #[error("a parameter set cannot be read")]
     ParameterSet,
 }
 

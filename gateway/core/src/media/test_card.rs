@@ -1,23 +1,29 @@
-//! A moving picture that needs no camera: colour bars, a ball, snow, and the time twice, for
-//! people in digits and for programs as a [`timecode`].
+//! A moving picture that needs no camera: colour bars, a ball, snow, and the time, both in digits
+//! and as a [`timecode`] that programs can read.
 //!
-//! Most macroblocks never change, and an encoder skips them: 1280x720 at 30 pictures a second
-//! takes 6 % of a core (12 % without assembler). The snow is what makes the bits of a real
-//! camera, 2 Mbit/s in pictures of several packets; without it they were a tenth.
+//! Most macroblocks never change, and an encoder skips them: 1280x720 at 30 frames a second takes
+//! 6 % of a core (12 % without assembler). The snow makes the bit rate that of a real camera,
+//! 2 Mbit/s in frames of several packets; without it there would be a tenth of that.
 
 pub mod timecode;
 
-/// A picture with planes of luma and of chroma at half the size, all without padding.
+/// A picture in 4:2:0: a luma plane, and two chroma planes of half its width and height.
+/// No plane has padding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct I420 {
+    /// Width in pixels; even.
     pub width: usize,
+    /// Height in pixels; even.
     pub height: usize,
+    /// The luma plane.
     pub y: Vec<u8>,
+    /// The Cb plane.
     pub u: Vec<u8>,
+    /// The Cr plane.
     pub v: Vec<u8>,
 }
 
-/// Luma and chroma of one pixel, BT.601 limited range.
+/// Y, Cb and Cr of one pixel, in BT.601 limited range.
 #[derive(Debug, Clone, Copy)]
 struct Colour(u8, u8, u8);
 
@@ -36,26 +42,26 @@ const DIGITS: Colour = Colour(235, 128, 128);
 const BALL: Colour = Colour(210, 16, 146);
 const FLOOR: Colour = Colour(60, 128, 128);
 
-/// The way of the ball, there and back.
+/// The time the ball takes to cross the picture and return.
 const PERIOD_MS: u64 = 4000;
 
-/// `HH:MM:SS.mmm`
+/// Number of characters in `HH:MM:SS.mmm`.
 const CLOCK_LEN: usize = 12;
 const GLYPH_WIDTH: usize = 6;
 const GLYPH_HEIGHT: usize = 7;
 
-/// The picture and where on it things are.
+/// Draws the test picture for any point in time.
 #[derive(Debug)]
 pub struct TestCard {
     picture: I420,
-    /// Pixels to a dot of a digit.
+    /// Size of a dot of a digit, in pixels.
     dot: usize,
     clock: Rectangle,
     /// The strip in which the ball moves.
     floor: Rectangle,
     radius: usize,
     ball: usize,
-    /// Empty where there is no room for it.
+    /// The area of the snow; empty in a picture that is too narrow for it.
     snow: Rectangle,
 }
 
@@ -68,11 +74,12 @@ struct Rectangle {
 }
 
 impl TestCard {
-    /// The smallest picture that holds the bar, the clock and the ball.
+    /// Minimum width in pixels, with room for timecode, clock and ball.
     pub const MIN_WIDTH: usize = 256;
+    /// Minimum height in pixels, with room for timecode, clock and ball.
     pub const MIN_HEIGHT: usize = 144;
 
-    /// A card of that size, both rounded down to even; `None` if it is too small.
+    /// Creates a card of this size, rounded down to even numbers; `None` if it is too small.
     #[must_use]
     pub fn new(width: usize, height: usize) -> Option<Self> {
         let (width, height) = (width & !1, height & !1);
@@ -82,7 +89,7 @@ impl TestCard {
         let chroma = width / 2 * (height / 2);
         let (y, u, v) = (vec![0; width * height], vec![0; chroma], vec![0; chroma]);
         let picture = I420 { width, height, y, u, v };
-        // Half the width for the clock, in even dots so that chroma keeps to its edges.
+        // Half the width for the clock, in even dots so that chroma is aligned with its edges.
         let dot = (width / 2 / (CLOCK_LEN * GLYPH_WIDTH)).max(2) & !1;
         let size = (dot * CLOCK_LEN * GLYPH_WIDTH + 2 * dot, dot * (GLYPH_HEIGHT + 2));
         let clock_y = (height / 2).saturating_sub(size.1 / 2).max(timecode::HEIGHT) & !1;
@@ -91,22 +98,22 @@ impl TestCard {
         let radius = (height / 16) & !1;
         let floor_height = 2 * radius + 8;
         let floor = Rectangle { x: 0, y: height - floor_height - 8, width, height: floor_height };
-        let snow = snow_beside_the_bar(width, height);
+        let snow = snow_area(width, height);
         let mut card = Self { picture, dot, clock, floor, radius, ball: radius, snow };
-        card.background();
+        card.draw_background();
         Some(card)
     }
 
-    /// The picture of a moment, in milliseconds since the Unix epoch.
+    /// Draws the picture for a time in milliseconds since the Unix epoch.
     pub fn draw(&mut self, milliseconds: u64) -> &I420 {
         self.move_ball(milliseconds);
-        self.write_clock(milliseconds);
-        self.let_it_snow(milliseconds);
+        self.draw_clock(milliseconds);
+        self.draw_snow(milliseconds);
         timecode::encode(&mut self.picture.y, self.picture.width, milliseconds);
         &self.picture
     }
 
-    fn background(&mut self) {
+    fn draw_background(&mut self) {
         let (width, height) = (self.picture.width, self.picture.height);
         for (index, colour) in BARS.into_iter().enumerate() {
             let (x, end) = ((width * index / 8) & !1, (width * (index + 1) / 8) & !1);
@@ -120,14 +127,14 @@ impl TestCard {
 
     fn move_ball(&mut self, milliseconds: u64) {
         let (radius, floor) = (self.radius, self.floor);
-        let track = floor.width - 2 * radius;
+        let travel = floor.width - 2 * radius;
         let phase = usize::try_from(milliseconds % PERIOD_MS).unwrap_or(0);
         let half = usize::try_from(PERIOD_MS / 2).unwrap_or(1);
-        let way = if phase < half { phase } else { 2 * half - phase };
+        let position = if phase < half { phase } else { 2 * half - phase };
         let old = Rectangle { x: self.ball - radius, width: 2 * radius, ..floor };
         self.fill(old, FLOOR);
-        self.ball = radius + ((track * way / half) & !1);
-        // By pairs of lines, which is one of chroma.
+        self.ball = radius + ((travel * position / half) & !1);
+        // In pairs of lines, because each pair shares a line of chroma.
         for dy in (0..2 * radius).step_by(2) {
             let distance = (dy + 1).abs_diff(radius);
             let half_width = (radius * radius - distance * distance).isqrt() & !1;
@@ -136,8 +143,8 @@ impl TestCard {
         }
     }
 
-    /// Noise of two pixels a flake, the same for the same moment.
-    fn let_it_snow(&mut self, milliseconds: u64) {
+    /// Draws noise of two pixels by two; the same for the same time.
+    fn draw_snow(&mut self, milliseconds: u64) {
         let Rectangle { x, y, width, height } = self.snow;
         let mut random = milliseconds.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let stride = self.picture.width;
@@ -158,7 +165,7 @@ impl TestCard {
         }
     }
 
-    fn write_clock(&mut self, milliseconds: u64) {
+    fn draw_clock(&mut self, milliseconds: u64) {
         self.fill(self.clock, PANEL);
         let (seconds, dot) = (milliseconds / 1000, self.dot);
         let two = |value: u64| [value / 10, value % 10];
@@ -180,7 +187,7 @@ impl TestCard {
         }
     }
 
-    /// Sides and corners are even; what lies outside the picture is left out.
+    /// Fills an area whose position and size are even. The part outside the picture is ignored.
     fn fill(&mut self, area: Rectangle, colour: Colour) {
         let I420 { width, y, u, v, .. } = &mut self.picture;
         fill_plane(y, *width, area, colour.0);
@@ -191,8 +198,9 @@ impl TestCard {
     }
 }
 
-/// In the top right corner, a sixth of the picture wide, in whole macroblocks.
-fn snow_beside_the_bar(width: usize, height: usize) -> Rectangle {
+/// Returns the area of the snow: in the top right corner, a sixth of the picture wide, in whole
+/// macroblocks.
+fn snow_area(width: usize, height: usize) -> Rectangle {
     let (across, down) = ((width / 6) & !15, (height / 5) & !15);
     let x = width.saturating_sub(across + 32) & !15;
     if x <= timecode::WIDTH {
@@ -212,7 +220,7 @@ fn fill_plane(plane: &mut [u8], stride: usize, area: Rectangle, value: u8) {
 const COLON: u64 = 10;
 const POINT: u64 = 11;
 
-/// Digits, colon and point, five dots wide and seven high.
+/// The glyphs of the ten digits, colon and point, five dots wide and seven high.
 const FONT: [[u8; GLYPH_HEIGHT]; 12] = [
     [0b01110, 0b10001, 0b10011, 0b10101, 0b11001, 0b10001, 0b01110],
     [0b00100, 0b01100, 0b00100, 0b00100, 0b00100, 0b00100, 0b01110],
@@ -233,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_size_holds_the_time() {
+    fn every_size_shows_a_readable_timecode() {
         for (width, height) in [(256, 144), (320, 240), (641, 361), (1280, 720), (1920, 1080)] {
             let mut card = TestCard::new(width, height).unwrap();
             for milliseconds in [0, 1_700_000_000_000, 1_700_000_001_999, 281_474_976_710_655] {

@@ -1,18 +1,19 @@
-//! Timestamps that go on when a camera restarts its clock.
+//! Continuous timestamps for a camera that may restart its clock.
 
 use std::time::{Duration, Instant};
 
 use super::stream::CLOCK_RATE;
 
-/// A timestamp that differs by more from the time that really passed is a new clock, not a
-/// late frame: no camera pauses or reorders that long within one access unit's neighbours.
+/// Maximum difference between the step of the timestamp and the time that really passed. More is a
+/// new clock, not a late frame: no camera delays or reorders frames for so long.
 const MAX_JUMP: Duration = Duration::from_secs(10);
 
-/// A step back that is longer is a new clock too: pictures that are sent out of order differ by a
-/// few frames. live555's proxy sets its clock back by more than a second once it is in step.
+/// Maximum step back of the timestamp. More is a new clock, too: pictures that are sent out of
+/// order differ by a few frames. live555's proxy sets its clock back by more than a second once it
+/// has synchronized.
 const MAX_STEP_BACK: Duration = Duration::from_secs(1);
 
-/// Maps a camera's timestamps onto one continuous line.
+/// Maps a camera's timestamps to continuous ones.
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
     offset: u32,
@@ -21,11 +22,12 @@ pub(super) struct Timeline {
 }
 
 impl Timeline {
-    /// The next timestamp belongs to a new clock.
+    /// Makes the next timestamp the first of a new clock.
     pub(super) fn restart(&mut self) {
         self.restarted = true;
     }
 
+    /// Returns the continuous timestamp for one of the camera's.
     pub(super) fn map(&mut self, arrival: Instant, camera: u32) -> u32 {
         let mut timestamp = camera.wrapping_add(self.offset);
         if let Some((before, last)) = self.last {
@@ -50,7 +52,7 @@ fn jumps(last: u32, timestamp: u32, passed: Duration) -> bool {
     is_back || error.unsigned_abs() > MAX_JUMP.as_secs() * rate
 }
 
-/// Saturates after 13 hours, when the 32 bits have wrapped anyway.
+/// Converts to ticks of the RTP clock. Saturates after 13 hours, when 32 bits have wrapped anyway.
 fn ticks(duration: Duration) -> u32 {
     let ticks = duration.as_micros() * u128::from(CLOCK_RATE) / 1_000_000;
     u32::try_from(ticks).unwrap_or(u32::MAX)
@@ -81,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_clock_goes_on_where_the_old_one_was() {
+    fn a_new_clock_continues_where_the_old_one_stopped() {
         let start = Instant::now();
         let second = Duration::from_secs(1);
         for (case, restarted, camera) in

@@ -1,18 +1,18 @@
-//! The clock of sender reports.
+//! The wall clock of sender reports.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// From 1900, where NTP begins, to 1970 (RFC 868).
+/// Time from 1900, where NTP begins, to 1970 (RFC 868).
 const NTP_TO_UNIX: Duration = Duration::from_secs(2_208_988_800);
 
-/// Seconds since 1900 with 32 binary places (RFC 3550 §4).
+/// An NTP timestamp: seconds since 1900, with 32 fractional bits (RFC 3550 §4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NtpTime(pub u64);
 
 impl NtpTime {
-    /// The middle 32 bits, which reports echo.
+    /// Returns the middle 32 bits, which receiver reports echo.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "the middle bits are what is wanted")]
+    #[expect(clippy::cast_possible_truncation, reason = "only the middle bits are wanted")]
     pub fn compact(self) -> u32 {
         (self.0 >> 16) as u32
     }
@@ -29,7 +29,7 @@ impl From<SystemTime> for NtpTime {
     }
 }
 
-/// Wall time for every instant, from one pair of both.
+/// Converts instants to wall-clock times, from one known pair of both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Clock {
     at: Instant,
@@ -37,30 +37,32 @@ pub struct Clock {
 }
 
 impl Clock {
+    /// Creates a clock that reads `time` at the instant `at`.
     #[must_use]
     pub fn new(at: Instant, time: SystemTime) -> Self {
         Self { at, ntp: time.into() }
     }
 
-    /// A clock that only knows how much time has passed, which a sender may use when it sends
-    /// nothing that must be in step with others (RFC 3550 §6.4.1).
+    /// Creates a clock that counts from `at` and does not know the wall-clock time. A sender may use
+    /// it if its streams need no synchronization with others (RFC 3550 §6.4.1).
     #[must_use]
     pub fn since(at: Instant) -> Self {
         Self { at, ntp: NtpTime(1 << 32) }
     }
 
+    /// Returns the NTP timestamp of an instant.
     #[must_use]
     pub fn ntp(&self, now: Instant) -> NtpTime {
         self.ntp.add(now.saturating_duration_since(self.at))
     }
 }
 
-/// A span in units of 1/65536 s, as reports carry it.
+/// Converts a duration from units of 1/65536 s, which receiver reports use.
 pub(super) fn from_compact(span: u32) -> Duration {
     Duration::from_nanos((u64::from(span) * 1_000_000_000) >> 16)
 }
 
-/// The same back.
+/// Converts a duration to units of 1/65536 s, which receiver reports use.
 pub(super) fn to_compact(span: Duration) -> u32 {
     u32::try_from((span.as_nanos() << 16) / 1_000_000_000).unwrap_or(u32::MAX)
 }
@@ -70,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wall_time_goes_on_with_the_instant() {
+    fn wall_clock_time_advances_with_the_instant() {
         let at = Instant::now();
         let clock = Clock::new(at, UNIX_EPOCH + Duration::from_millis(500));
         assert_eq!(clock.ntp(at), NtpTime(2_208_988_800 << 32 | 1 << 31));

@@ -1,25 +1,26 @@
-//! Writing RTP packets: the fixed header and one-byte header extensions (RFC 8285 §4.2).
+//! Writer for RTP packets: the fixed header and one-byte header extensions (RFC 8285 §4.2).
 
 use crate::media::RtpHeader;
 
-/// What [`crate::media::MAX_PAYLOAD`] leaves for header extensions.
+/// Maximum length of all header extensions in bytes, as [`crate::media::MAX_PAYLOAD`] assumes.
 const MAX_EXTENSION_LEN: usize = 16;
 
-/// "One-byte headers follow".
+/// The profile of one-byte header extensions (RFC 8285 §4.2).
 const ONE_BYTE: [u8; 2] = [0xbe, 0xde];
 
-/// The header extensions a viewer understands, ready to be written.
+/// The header extensions that a viewer understands, ready to be written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ExtensionBlock(Vec<u8>);
 
 impl ExtensionBlock {
-    /// `mid`: number and value. `playout_delay`: the number; its value is always "play at once".
+    /// Creates the block. `mid`: id and value of the extension; `playout_delay`: id of the extension,
+    /// whose value is always "play at once".
     ///
-    /// A mid too long for the room is left out: the SSRC is announced, so it only confirms.
+    /// A mid that does not fit is omitted: the SSRC is announced in the SDP, so the mid is redundant.
     pub(super) fn new(mid: Option<(u8, &str)>, playout_delay: Option<u8>) -> Self {
         let mut elements = Vec::new();
         if let Some(id) = playout_delay {
-            // Minimum and maximum in 12 bits each, both zero.
+            // Minimum and maximum delay in 12 bits each, both zero.
             elements.extend([element(id, 3), 0, 0, 0]);
         }
         if let Some((id, mid)) = mid.filter(|(_, mid)| !mid.is_empty())
@@ -44,7 +45,7 @@ impl ExtensionBlock {
     }
 }
 
-/// Number and length (less one) of an element of at most 16 bytes.
+/// Returns the header of an element of at most 16 bytes: its id and its length less one.
 fn element(id: u8, len: usize) -> u8 {
     let len = u8::try_from(len.saturating_sub(1)).unwrap_or(0);
     id << 4 | len & 0x0f
@@ -68,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn extensions_fit_their_room() {
+    fn extensions_fit_into_their_space() {
         type Case<'a> = (&'a str, Option<(u8, &'a str)>, Option<u8>, &'a [u8]);
         let table: [Case<'_>; 6] = [
             ("none", None, None, b""),

@@ -1,49 +1,53 @@
-//! What was sent to a viewer lately, so that it can be sent again.
+//! The packets recently sent to a viewer, for retransmission.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-/// Packets kept: a second of 10 Mbit/s, or the part of a burst that one round trip takes. The
-/// payloads are shared by all viewers, an entry itself has less than 80 bytes.
+/// Maximum number of packets kept: a second at 10 Mbit/s, or what a burst sends in one round trip.
+/// All viewers share the payloads; an entry itself has less than 80 bytes.
 const MAX_PACKETS: usize = 1024;
 
-/// A packet this old is of no use: the viewer has long asked for a key frame.
+/// Maximum age of a packet that is retransmitted: later the viewer has long requested a key frame.
 const MAX_AGE: Duration = Duration::from_secs(2);
 
-/// Requests waiting for their turn.
+/// Maximum number of queued requests.
 const MAX_REQUESTED: usize = 1024;
 
-/// The bounds of the time between two repeats of one packet, which is a round trip.
+/// Minimum time between two retransmissions of one packet, which is otherwise the round trip.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
+/// Maximum time between two retransmissions of one packet.
 const MAX_INTERVAL: Duration = Duration::from_millis(500);
-/// While the round trip is unknown.
+/// Time between two retransmissions of one packet while the round trip is unknown.
 const FIRST_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Repeats may make up this part of what is sent, so that nobody makes us send without end.
+/// Retransmissions may use one byte for this many bytes sent, so that no viewer can multiply the
+/// traffic.
 const BUDGET_DIVISOR: u64 = 2;
 
-/// What may be saved up of it: a lost key frame, and a lost fifth of a burst of 1 MB.
+/// Maximum unused budget for retransmissions in bytes: enough for a lost key frame and a lost fifth
+/// of a burst of 1 MB.
 const MAX_BUDGET: u64 = 256 * 1024;
 
 /// A packet that was sent.
 #[derive(Debug, Clone)]
-pub(super) struct Sent {
+pub(super) struct SentPacket {
     pub(super) sequence: u16,
     pub(super) timestamp: u32,
     pub(super) marker: bool,
-    /// It carried the header extensions, and so must its repeat.
-    pub(super) extended: bool,
+    /// The packet carried the header extensions, so its retransmission must, too.
+    pub(super) has_extensions: bool,
     pub(super) payload: Bytes,
     pub(super) at: Instant,
     pub(super) retransmitted: Option<Instant>,
 }
 
+/// The packets recently sent, the pending requests and the budget for them.
 #[derive(Debug)]
 pub(super) struct History {
-    /// In order of their numbers, which may have gaps.
-    packets: VecDeque<Sent>,
+    /// Packets in order of sequence number, with gaps.
+    packets: VecDeque<SentPacket>,
     requested: VecDeque<u16>,
     budget: u64,
 }
@@ -53,8 +57,8 @@ impl History {
         Self { packets: VecDeque::new(), requested: VecDeque::new(), budget: MAX_BUDGET }
     }
 
-    pub(super) fn push(&mut self, packet: Sent) {
-        let old = |first: &Sent| packet.at.saturating_duration_since(first.at) > MAX_AGE;
+    pub(super) fn push(&mut self, packet: SentPacket) {
+        let old = |first: &SentPacket| packet.at.saturating_duration_since(first.at) > MAX_AGE;
         while self.packets.front().is_some_and(old) || self.packets.len() >= MAX_PACKETS {
             self.packets.pop_front();
         }
@@ -63,24 +67,28 @@ impl History {
         self.packets.push_back(packet);
     }
 
-    /// The viewer lacks this one.
+    /// Queues a request for a packet that the viewer has lost.
     pub(super) fn request(&mut self, sequence: u16) {
         if self.requested.len() < MAX_REQUESTED {
             self.requested.push_back(sequence);
         }
     }
 
-    /// The next packet to repeat. Requests for what is gone, was just repeated, or costs more
-    /// than is left are dropped: a viewer that still needs it asks again.
-    pub(super) fn next(&mut self, now: Instant, round_trip: Option<Duration>) -> Option<Sent> {
+    /// Returns the next packet to retransmit. Drops requests for packets that are gone, were
+    /// retransmitted less than a round trip ago or exceed the budget: the viewer asks again.
+    pub(super) fn next_retransmission(
+        &mut self,
+        now: Instant,
+        round_trip: Option<Duration>,
+    ) -> Option<SentPacket> {
         let interval = round_trip.unwrap_or(FIRST_INTERVAL).clamp(MIN_INTERVAL, MAX_INTERVAL);
         while let Some(sequence) = self.requested.pop_front() {
             let budget = self.budget;
             let Some(packet) = self.find(sequence) else { continue };
             let since = |at: Instant| now.saturating_duration_since(at);
-            let fresh = packet.retransmitted.is_some_and(|at| since(at) < interval);
+            let is_recent = packet.retransmitted.is_some_and(|at| since(at) < interval);
             let cost = packet.payload.len() as u64;
-            if fresh || since(packet.at) > MAX_AGE || cost > budget {
+            if is_recent || since(packet.at) > MAX_AGE || cost > budget {
                 continue;
             }
             packet.retransmitted = Some(now);
@@ -91,7 +99,7 @@ impl History {
         None
     }
 
-    fn find(&mut self, sequence: u16) -> Option<&mut Sent> {
+    fn find(&mut self, sequence: u16) -> Option<&mut SentPacket> {
         let first = self.packets.front()?.sequence;
         let place = sequence.wrapping_sub(first);
         let index = self.packets.partition_point(|p| p.sequence.wrapping_sub(first) < place);
@@ -106,10 +114,10 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn sent(sequence: u16, at: Instant, len: usize) -> Sent {
+    fn sent(sequence: u16, at: Instant, len: usize) -> SentPacket {
         let payload = Bytes::from(vec![0; len]);
-        let (timestamp, marker, extended, retransmitted) = (0, false, false, None);
-        Sent { sequence, timestamp, marker, extended, payload, at, retransmitted }
+        let (timestamp, marker, has_extensions, retransmitted) = (0, false, false, None);
+        SentPacket { sequence, timestamp, marker, has_extensions, payload, at, retransmitted }
     }
 
     #[test]
@@ -135,7 +143,8 @@ mod tests {
         for (case, ms, sequence, round_trip, expected) in table {
             history.request(sequence);
             let now = start + MS * u32::try_from(ms).unwrap();
-            let retransmission = history.next(now, round_trip.map(Duration::from_millis));
+            let retransmission =
+                history.next_retransmission(now, round_trip.map(Duration::from_millis));
             assert_eq!(retransmission.map(|packet| packet.sequence), expected, "{case}");
         }
     }
@@ -148,12 +157,12 @@ mod tests {
         for sequence in 0..5000_u16 {
             history.push(sent(sequence, start, 1000));
             first += 1000;
-            // Everything is asked for again and again.
+            // The viewer requests everything over and over.
             for wanted in sequence.saturating_sub(30)..=sequence {
                 history.request(wanted);
             }
             let now = start + MS * 20 * u32::from(sequence);
-            while let Some(packet) = history.next(now, Some(MIN_INTERVAL)) {
+            while let Some(packet) = history.next_retransmission(now, Some(MIN_INTERVAL)) {
                 retransmitted += packet.payload.len() as u64;
             }
         }
@@ -177,7 +186,7 @@ mod tests {
                 prop_assert!(history.packets.len() <= MAX_PACKETS);
                 prop_assert!(history.requested.len() <= MAX_REQUESTED);
             }
-            while history.next(now, None).is_some() {}
+            while history.next_retransmission(now, None).is_some() {}
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The other end of a [`super::Sender`]: puts packets in order, asks for the lost ones and says
-//! which frames arrived whole. The tests' viewer is made of it; it shows no picture.
+//! The receiving side of a [`super::Sender`]: puts packets in order, requests lost ones and reports
+//! which frames arrived whole. The tests' viewer uses it; it decodes no picture.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -12,77 +12,92 @@ use super::sequence::extend;
 use super::{REPORT_INTERVAL, ahead, ticks};
 use crate::media::{Codec, RtpPacket, starts_key_slice};
 
-/// Packets held while one before them is missing: a second of 8 Mbit/s.
+/// Maximum number of packets held while an earlier one is missing: a second at 8 Mbit/s.
 const MAX_HELD: usize = 1024;
 
-/// Numbers that are asked for at a time. More are not lost one by one: a key frame is due.
+/// Maximum number of missing packets that are requested. After a larger loss a key frame is needed
+/// anyway.
 const MAX_MISSING: usize = 512;
 
-/// A packet that is overtaken by others for less than this is not asked for.
+/// Time a packet may be overtaken by others before it is requested.
 const REORDERING: Duration = Duration::from_millis(10);
 
-/// Between two requests for one packet, until it comes.
+/// Time between two requests for one packet.
 const NACK_INTERVAL: Duration = Duration::from_millis(60);
 
-/// After this a missing packet is given up, and with it the picture until the next key frame.
+/// Time after which a missing packet is given up, and with it the picture until the next key frame.
 const MAX_WAIT: Duration = Duration::from_millis(800);
 
-/// Between two requests for a key frame.
+/// Time between two requests for a key frame.
 const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(600);
 
-/// Frames nobody has fetched yet; the oldest are dropped.
+/// Maximum number of frames that wait for [`Receiver::poll_frame`]; the oldest are dropped.
 const MAX_FRAMES: usize = 1024;
 
-/// How a stream is received.
+/// Settings of a received stream.
 #[derive(Debug, Clone)]
 pub struct ReceiverConfig {
-    /// Our own, for what we report.
+    /// SSRC of the RTCP packets we send.
     pub ssrc: u32,
+    /// Canonical name in the RTCP packets we send.
     pub cname: String,
+    /// Codec of the stream.
     pub codec: Codec,
+    /// Negotiated payload type of the media stream.
     pub payload_type: u8,
+    /// Negotiated payload type of the retransmission stream.
     pub rtx_payload_type: Option<u8>,
-    /// As announced; otherwise the first that sends the payload type.
+    /// SSRC of the media stream, if announced; otherwise the first one with the payload type.
     pub remote_ssrc: Option<u32>,
 }
 
 /// A frame that arrived whole and can be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReceivedFrame {
+    /// RTP timestamp of the frame.
     pub timestamp: u32,
-    pub key: bool,
+    /// True for a key frame.
+    pub is_key: bool,
+    /// Number of packets of the frame.
     pub packets: u32,
+    /// Payload bytes of the frame.
     pub bytes: usize,
-    /// When its last packet came.
+    /// Arrival time of the last packet.
     pub at: Instant,
 }
 
 /// Counters of a received stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReceiverStatistics {
+    /// Packets received.
     pub packets: u64,
+    /// Payload bytes received.
     pub bytes: u64,
+    /// Frames that can be decoded.
     pub frames: u64,
+    /// Key frames received.
     pub key_frames: u64,
-    /// Frames with a hole, or that refer to one.
+    /// Frames that miss packets, or that refer to such a frame.
     pub broken_frames: u64,
-    /// Packets that were asked for and came.
+    /// Packets that arrived after a request.
     pub recovered: u64,
     /// Packets that were given up.
     pub lost: u64,
+    /// Packets that arrived twice or too late.
     pub duplicates: u64,
-    /// Numbers asked for, each time.
+    /// Packets requested; each request counts.
     pub nacks: u64,
+    /// Picture loss indications sent.
     pub plis: u64,
 }
 
-/// Receives from one sender. Drain [`Self::poll_frame`] and [`Self::poll_rtcp`].
+/// Receives the stream of one sender. Drain [`Self::poll_frame`] and [`Self::poll_rtcp`].
 #[derive(Debug)]
 pub struct Receiver {
     config: ReceiverConfig,
     remote: Option<u32>,
-    /// The next number in order; all before are done.
-    due: Option<u64>,
+    /// Extended sequence number of the next packet; all before it are done.
+    next: Option<u64>,
     highest: u64,
     held: BTreeMap<u64, (Instant, RtpPacket)>,
     missing: BTreeMap<u64, Missing>,
@@ -90,28 +105,28 @@ pub struct Receiver {
     frames: VecDeque<ReceivedFrame>,
     reports: Reports,
     next_report: Option<Instant>,
-    /// When a key frame was last asked for, or the wait for the first began.
-    key_frame_asked: Option<Instant>,
+    /// Time of the last key frame request, or of the first packet.
+    last_key_frame_request: Option<Instant>,
     statistics: ReceiverStatistics,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Missing {
     since: Instant,
-    asked: Option<Instant>,
+    requested: Option<Instant>,
 }
 
-/// The frame that is being put together.
+/// The frame that is being assembled.
 #[derive(Debug, Default)]
 struct Assembly {
     frame: Option<ReceivedFrame>,
-    /// Something before is missing: only a key frame helps.
-    broken: bool,
-    /// A key frame was seen.
-    started: bool,
+    /// An earlier packet is missing, so that frames cannot be decoded until the next key frame.
+    is_broken: bool,
+    /// A key frame has arrived.
+    has_started: bool,
 }
 
-/// What the next receiver report is made of (RFC 3550 A.3, A.8).
+/// State of the receiver reports (RFC 3550 A.3, A.8).
 #[derive(Debug, Default)]
 struct Reports {
     first: u64,
@@ -120,18 +135,19 @@ struct Reports {
     received_before: u64,
     jitter: u32,
     last_transit: Option<u32>,
-    /// The middle bits of the last sender report and when it came.
+    /// Middle bits of the last sender report's timestamp, and its arrival time.
     sender_report: Option<(u32, Instant)>,
     begin: Option<Instant>,
 }
 
 impl Receiver {
+    /// Creates the receiver of a stream.
     #[must_use]
     pub fn new(config: ReceiverConfig) -> Self {
         Self {
             remote: config.remote_ssrc,
             config,
-            due: None,
+            next: None,
             highest: 0,
             held: BTreeMap::new(),
             missing: BTreeMap::new(),
@@ -139,12 +155,12 @@ impl Receiver {
             frames: VecDeque::new(),
             reports: Reports::default(),
             next_report: None,
-            key_frame_asked: None,
+            last_key_frame_request: None,
             statistics: ReceiverStatistics::default(),
         }
     }
 
-    /// A decrypted RTP packet; what is not of our stream is dropped.
+    /// Handles a decrypted RTP packet; packets of other streams are dropped.
     pub fn handle_rtp(&mut self, now: Instant, datagram: Bytes) {
         let Ok(mut packet) = RtpPacket::parse(datagram) else { return };
         let payload_type = packet.header.payload_type;
@@ -155,7 +171,7 @@ impl Receiver {
                 self.insert(now, packet);
             }
         } else if Some(payload_type) == self.config.rtx_payload_type {
-            // A repeat without payload only probes the path.
+            // A retransmission without payload only probes the path.
             let Ok(sequence) = packet.payload.try_get_u16() else { return };
             packet.header.sequence = sequence;
             self.insert(now, packet);
@@ -166,57 +182,59 @@ impl Receiver {
         self.statistics.packets += 1;
         self.statistics.bytes += packet.payload.len() as u64;
         let wire = packet.header.sequence;
-        let Some(due) = self.due else {
-            // One circle up, so that a packet before the first has a number, too.
+        let Some(next) = self.next else {
+            // One cycle up, so that a packet before the first has a number, too.
             let first = u64::from(wire) + (1 << 16);
-            self.due = Some(first);
+            self.next = Some(first);
             self.highest = first;
             self.reports.first = first;
             self.next_report = Some(now + REPORT_INTERVAL);
-            self.key_frame_asked = Some(now);
+            self.last_key_frame_request = Some(now);
             self.held.insert(first, (now, packet));
             return self.advance();
         };
         let sequence = extend(wire, self.highest);
-        if sequence < due || self.held.contains_key(&sequence) {
+        if sequence < next || self.held.contains_key(&sequence) {
             self.statistics.duplicates += 1;
             return;
         }
-        if self.missing.remove(&sequence).is_some_and(|missing| missing.asked.is_some()) {
+        if self.missing.remove(&sequence).is_some_and(|missing| missing.requested.is_some()) {
             self.statistics.recovered += 1;
         }
         if sequence > self.highest {
             let room = MAX_MISSING.saturating_sub(self.missing.len());
             let gap = (self.highest + 1)..sequence;
-            let missing = Missing { since: now, asked: None };
+            let missing = Missing { since: now, requested: None };
             self.missing.extend(gap.take(room).map(|number| (number, missing)));
             self.highest = sequence;
         }
         self.held.insert(sequence, (now, packet));
         self.advance();
         if self.held.len() > MAX_HELD {
-            self.give_up();
+            self.skip_gap();
         }
     }
 
-    /// Takes what is in order.
+    /// Assembles the packets that are in order.
     fn advance(&mut self) {
-        while let Some(due) = self.due
-            && let Some((at, packet)) = self.held.remove(&due)
+        while let Some(next) = self.next
+            && let Some((at, packet)) = self.held.remove(&next)
         {
-            self.due = Some(due + 1);
+            self.next = Some(next + 1);
             self.assemble(at, &packet);
         }
     }
 
-    /// Goes on behind the hole that holds everything up.
-    fn give_up(&mut self) {
-        let (Some(due), Some((next, _))) = (self.due, self.held.first_key_value()) else { return };
-        let next = *next;
-        self.statistics.lost += next - due;
-        self.due = Some(next);
-        self.missing = self.missing.split_off(&next);
-        self.assembly.broken = true;
+    /// Gives up the missing packets that hold up the next held one.
+    fn skip_gap(&mut self) {
+        let (Some(next), Some((held, _))) = (self.next, self.held.first_key_value()) else {
+            return;
+        };
+        let held = *held;
+        self.statistics.lost += held - next;
+        self.next = Some(held);
+        self.missing = self.missing.split_off(&held);
+        self.assembly.is_broken = true;
         if self.assembly.frame.take().is_some() {
             self.statistics.broken_frames += 1;
         }
@@ -226,27 +244,27 @@ impl Receiver {
     fn assemble(&mut self, at: Instant, packet: &RtpPacket) {
         let timestamp = packet.header.timestamp;
         if self.assembly.frame.is_some_and(|frame| frame.timestamp != timestamp) {
-            self.finish();
+            self.finish_frame();
         }
-        let new = ReceivedFrame { timestamp, key: false, packets: 0, bytes: 0, at };
+        let new = ReceivedFrame { timestamp, is_key: false, packets: 0, bytes: 0, at };
         let frame = self.assembly.frame.get_or_insert(new);
         frame.packets += 1;
         frame.bytes += packet.payload.len();
-        frame.key |= starts_key_slice(self.config.codec, &packet.payload);
+        frame.is_key |= starts_key_slice(self.config.codec, &packet.payload);
         frame.at = frame.at.max(at);
         if packet.header.marker {
-            self.finish();
+            self.finish_frame();
         }
     }
 
-    fn finish(&mut self) {
+    fn finish_frame(&mut self) {
         let Some(frame) = self.assembly.frame.take() else { return };
-        if frame.key {
-            self.assembly.started = true;
-            self.assembly.broken = false;
+        if frame.is_key {
+            self.assembly.has_started = true;
+            self.assembly.is_broken = false;
             self.statistics.key_frames += 1;
         }
-        if self.assembly.broken || !self.assembly.started {
+        if self.assembly.is_broken || !self.assembly.has_started {
             self.statistics.broken_frames += 1;
             return;
         }
@@ -257,7 +275,7 @@ impl Receiver {
         self.frames.push_back(frame);
     }
 
-    /// A decrypted compound from the sender. Whether it has left.
+    /// Handles a decrypted RTCP compound. Returns true if the sender has left.
     pub fn handle_rtcp(&mut self, now: Instant, compound: &[u8]) -> bool {
         let mut left = false;
         for packet in rtcp::read(compound).unwrap_or_default() {
@@ -284,49 +302,49 @@ impl Receiver {
         self.remote == Some(ssrc)
     }
 
-    /// The next whole frame.
+    /// Returns the next whole frame.
     pub fn poll_frame(&mut self) -> Option<ReceivedFrame> {
         self.frames.pop_front()
     }
 
-    /// When [`Self::handle_timeout`] and [`Self::poll_rtcp`] have something to do.
+    /// Returns the time at which [`Self::handle_timeout`] and [`Self::poll_rtcp`] are due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let missing = self.missing.values().map(Missing::ask_at);
-        let hole = self.hole().map(|since| since + MAX_WAIT);
-        let key_frame = self.lacks_key_frame().then_some(self.key_frame_asked).flatten();
-        let key_frame = key_frame.map(|asked| asked + KEY_FRAME_INTERVAL);
-        missing.chain(hole).chain(self.next_report).chain(key_frame).min()
+        let missing = self.missing.values().map(Missing::request_at);
+        let gap = self.gap_since().map(|since| since + MAX_WAIT);
+        let key_frame = self.needs_key_frame().then_some(self.last_key_frame_request).flatten();
+        let key_frame = key_frame.map(|last| last + KEY_FRAME_INTERVAL);
+        missing.chain(gap).chain(self.next_report).chain(key_frame).min()
     }
 
-    /// Gives up what has been missing too long.
+    /// Gives up the packets that have been missing for too long.
     pub fn handle_timeout(&mut self, now: Instant) {
-        // Each turn removes the oldest hole; there are at most as many as packets.
+        // Each iteration removes the oldest gap; there are at most as many gaps as missing packets.
         for _ in 0..MAX_MISSING {
-            if self.hole().is_none_or(|since| now < since + MAX_WAIT) {
+            if self.gap_since().is_none_or(|since| now < since + MAX_WAIT) {
                 return;
             }
-            self.give_up();
+            self.skip_gap();
         }
     }
 
-    /// Since when everything waits for a missing packet.
-    fn hole(&self) -> Option<Instant> {
+    /// Returns the time since which packets wait for a missing one.
+    fn gap_since(&self) -> Option<Instant> {
         let (_, (arrival, _)) = self.held.first_key_value()?;
         Some(self.missing.first_key_value().map_or(*arrival, |(_, missing)| missing.since))
     }
 
-    fn lacks_key_frame(&self) -> bool {
-        self.assembly.broken || !self.assembly.started
+    fn needs_key_frame(&self) -> bool {
+        self.assembly.is_broken || !self.assembly.has_started
     }
 
-    /// Writes the next compound that is due into `out`, replacing what is there.
+    /// Writes the next compound into `out`, replacing its contents. Returns false if none is due.
     pub fn poll_rtcp(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
         let Some(remote) = self.remote else { return false };
         out.clear();
         let report = self.next_report.is_some_and(|due| due <= now);
-        let lost = self.take_missing(now);
-        let key_frame = self.takes_key_frame(now);
+        let lost = self.due_nacks(now);
+        let key_frame = self.is_key_frame_request_due(now);
         if !report && lost.is_empty() && !key_frame {
             return false;
         }
@@ -348,11 +366,12 @@ impl Receiver {
         true
     }
 
-    fn take_missing(&mut self, now: Instant) -> Vec<u16> {
-        let due = self.missing.iter_mut().filter(|(_, missing)| missing.ask_at() <= now);
+    /// Returns the sequence numbers to request now.
+    fn due_nacks(&mut self, now: Instant) -> Vec<u16> {
+        let due = self.missing.iter_mut().filter(|(_, missing)| missing.request_at() <= now);
         let due = due.take(rtcp::MAX_WRITTEN);
         due.map(|(sequence, missing)| {
-            missing.asked = Some(now);
+            missing.requested = Some(now);
             #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are the wire's")]
             let wire = *sequence as u16;
             wire
@@ -360,15 +379,17 @@ impl Receiver {
         .collect()
     }
 
-    fn takes_key_frame(&mut self, now: Instant) -> bool {
-        let due = self.key_frame_asked.is_some_and(|asked| asked + KEY_FRAME_INTERVAL <= now);
-        let takes = due && self.lacks_key_frame();
-        if takes {
-            self.key_frame_asked = Some(now);
+    /// Returns true if a key frame must be requested now, and restarts the interval.
+    fn is_key_frame_request_due(&mut self, now: Instant) -> bool {
+        let due = self.last_key_frame_request.is_some_and(|last| last + KEY_FRAME_INTERVAL <= now);
+        let is_due = due && self.needs_key_frame();
+        if is_due {
+            self.last_key_frame_request = Some(now);
         }
-        takes
+        is_due
     }
 
+    /// Returns the counters since the stream began.
     #[must_use]
     pub fn statistics(&self) -> ReceiverStatistics {
         self.statistics
@@ -376,8 +397,8 @@ impl Receiver {
 }
 
 impl Missing {
-    fn ask_at(&self) -> Instant {
-        self.asked.map_or(self.since + REORDERING, |asked| asked + NACK_INTERVAL)
+    fn request_at(&self) -> Instant {
+        self.requested.map_or(self.since + REORDERING, |last| last + NACK_INTERVAL)
     }
 }
 
@@ -389,7 +410,7 @@ impl Reports {
         let transit = arrival.wrapping_sub(packet.header.timestamp);
         if let Some(before) = self.last_transit.replace(transit) {
             let difference = ahead(transit, before).unsigned_abs();
-            // A sixteenth of the distance (RFC 3550 A.8).
+            // A sixteenth of the difference (RFC 3550 A.8).
             self.jitter = self.jitter.saturating_add(difference / 16) - self.jitter / 16;
         }
     }

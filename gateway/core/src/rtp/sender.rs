@@ -1,84 +1,102 @@
-//! One viewer's stream: the camera's packets, renumbered.
+//! The sending side of one viewer's stream: the camera's packets, renumbered.
 
 use std::time::{Duration, Instant};
 
 use super::clock::{Clock, from_compact};
 use super::header::{self, ExtensionBlock};
-use super::history::{History, Sent};
+use super::history::{History, SentPacket};
 use super::rtcp::{self, Packet, ReportBlock};
 use super::sequence::Numbering;
 use super::timeline::Timeline;
 use super::{REPORT_INTERVAL, ahead};
 use crate::media::{CLOCK_RATE, RtpHeader, VideoPacket};
 
-/// Key frames cost the camera and every other viewer; nobody gets more than two a second.
+/// Minimum time between two key frame requests of one viewer that are honored: a key frame costs
+/// the camera and every other viewer.
 const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
 
-/// A longer round trip is a wrong report.
+/// Maximum plausible round trip; a report with a longer one is wrong.
 const MAX_ROUND_TRIP: Duration = Duration::from_secs(10);
 
-/// How a viewer's stream is written.
+/// Settings of a viewer's stream.
 #[derive(Debug, Clone)]
 pub struct SenderConfig {
+    /// SSRC of the media stream.
     pub ssrc: u32,
+    /// SSRC of the retransmission stream (RFC 4588).
     pub rtx_ssrc: u32,
+    /// Negotiated payload type of the media stream.
     pub payload_type: u8,
-    /// Without it, lost packets are repeated as they were.
+    /// Negotiated payload type of the retransmission stream. With `None`, lost packets are sent
+    /// again unchanged.
     pub rtx_payload_type: Option<u8>,
+    /// Canonical name of the source.
     pub cname: String,
-    /// Number and value of the header extension.
+    /// Id and value of the mid header extension, if it was negotiated.
     pub mid: Option<(u8, String)>,
-    /// Number of the header extension; its value is "play at once".
+    /// Id of the playout delay header extension, if it was negotiated; its value is "play at once".
     pub playout_delay: Option<u8>,
-    /// These four are random (RFC 3550 §5.1).
+    /// First sequence number of the media stream; random (RFC 3550 §5.1).
     pub first_sequence: u16,
+    /// First sequence number of the retransmission stream; random (RFC 3550 §5.1).
     pub first_rtx_sequence: u16,
+    /// First timestamp; random (RFC 3550 §5.1).
     pub first_timestamp: u32,
+    /// The clock of the sender reports.
     pub clock: Clock,
 }
 
-/// What a viewer told, as far as somebody else must act.
+/// The part of a viewer's feedback that the session must act on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Feedback {
-    /// It cannot go on without a key frame; at most one in [`KEY_FRAME_INTERVAL`] is passed on.
+    /// The viewer needs a key frame. True at most every 500 ms, however often the viewer asks.
     pub key_frame_requested: bool,
+    /// The latest reception report on this stream.
     pub report: Option<ReceptionReport>,
-    /// It has left.
+    /// The viewer has left.
     pub goodbye: bool,
 }
 
-/// What the viewer gets of what is sent.
+/// A viewer's report on the packets it received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReceptionReport {
-    /// Of 256, since its last report.
+    /// Fraction of packets lost since the viewer's last report, in 1/256.
     pub fraction_lost: u8,
-    /// In all; less than none when packets came twice.
+    /// Cumulative packets lost (RFC 3550 §6.4.1); negative if duplicates arrived.
     pub lost: i32,
+    /// Interarrival jitter, at most one second.
     pub jitter: Duration,
+    /// Round-trip time; `None` if the report does not refer to one of our reports.
     pub round_trip: Option<Duration>,
 }
 
-/// Counters, for people and for metrics.
+/// Counters of a viewer's stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SenderStatistics {
-    /// Sent for the first time, and their payload.
+    /// Packets sent, without retransmissions.
     pub packets: u64,
+    /// Payload bytes sent, without retransmissions.
     pub bytes: u64,
-    /// Sent again.
+    /// Packets retransmitted.
     pub retransmitted: u64,
+    /// Payload bytes retransmitted.
     pub retransmitted_bytes: u64,
-    /// Packets the viewer asked for.
+    /// Packets that the viewer requested again.
     pub nacks: u64,
-    /// Requests for a key frame, also those that were too many.
+    /// Picture loss indications, including those that came too often.
     pub plis: u64,
+    /// Full intra requests, including those that came too often.
     pub firs: u64,
-    /// The viewer's last word.
+    /// The viewer's latest report.
     pub report: Option<ReceptionReport>,
+    /// The latest known round-trip time.
     pub round_trip: Option<Duration>,
 }
 
-/// Sends to one viewer. Give it each packet, drain [`Self::poll_retransmission`] and
-/// [`Self::poll_report`]; [`Self::poll_timeout`] says when to come again.
+/// Writes the RTP and RTCP packets for one viewer.
+///
+/// Pass each packet to [`Self::write_packet`], drain [`Self::poll_retransmission`] and
+/// [`Self::poll_report`], and come back at [`Self::poll_timeout`].
 #[derive(Debug)]
 pub struct Sender {
     config: SenderConfig,
@@ -87,16 +105,17 @@ pub struct Sender {
     timeline: Timeline,
     history: History,
     rtx_sequence: u16,
-    /// The viewer has reported on this stream: it knows what it gets.
-    known: bool,
+    /// The viewer has reported on this stream, so it knows the SSRC.
+    is_known: bool,
     next_report: Option<Instant>,
-    key_frame_passed_on: Option<Instant>,
+    last_key_frame_request: Option<Instant>,
     /// Sender and number of the last FIR.
     last_fir: Option<(u32, u8)>,
     statistics: SenderStatistics,
 }
 
 impl Sender {
+    /// Creates the sender of a stream.
     #[must_use]
     pub fn new(config: SenderConfig) -> Self {
         let mid = config.mid.as_ref().map(|(id, mid)| (*id, mid.as_str()));
@@ -106,37 +125,37 @@ impl Sender {
             timeline: Timeline::new(config.first_timestamp),
             history: History::new(),
             rtx_sequence: config.first_rtx_sequence,
-            known: false,
+            is_known: false,
             next_report: None,
-            key_frame_passed_on: None,
+            last_key_frame_request: None,
             last_fir: None,
             statistics: SenderStatistics::default(),
             config,
         }
     }
 
-    /// The packets that follow are this cached group, and then the live ones behind it. Its old
-    /// frames get timestamps closely before the live edge.
+    /// Announces that the next packets are those of a cached group, followed by the live ones. The
+    /// group's old frames get timestamps just before the newest one.
     pub fn begin_burst(&mut self, group: &[VideoPacket]) {
         self.timeline.begin_burst(group);
         self.numbering.splice();
     }
 
-    /// The packets that follow are of another stream; its first is a key frame.
+    /// Announces that the next packets belong to another stream, which begins with a key frame.
     pub fn splice(&mut self) {
         self.timeline.splice();
         self.numbering.splice();
     }
 
-    /// Writes one packet for this viewer into `out`, replacing what is there.
+    /// Writes one packet for this viewer into `out`, replacing its contents.
     pub fn write_packet(&mut self, now: Instant, packet: &VideoPacket, out: &mut Vec<u8>) {
-        let sent = Sent {
+        let sent = SentPacket {
             sequence: self.numbering.number(packet.sequence),
             timestamp: self.timeline.map(packet.timestamp, packet.arrival),
             marker: packet.marker,
-            // A viewer needs them until it knows the stream; key frames carry them on, in case
-            // its player began anew.
-            extended: !self.known || packet.starts_key_frame,
+            // A viewer needs them until it knows the stream; key frames always carry them, in case
+            // the player has restarted.
+            has_extensions: !self.is_known || packet.starts_key_frame,
             payload: packet.payload.clone(),
             at: now,
             retransmitted: None,
@@ -149,29 +168,29 @@ impl Sender {
             ssrc: self.config.ssrc,
         };
         out.clear();
-        header::write(out, &header, sent.extended.then_some(&self.extensions));
+        header::write(out, &header, sent.has_extensions.then_some(&self.extensions));
         out.extend_from_slice(&sent.payload);
         self.statistics.packets += 1;
         self.statistics.bytes += sent.payload.len() as u64;
-        // The first report goes out with the first packet: the round trip is known early.
+        // The first report is sent with the first packet, so that the round trip is known early.
         self.next_report.get_or_insert(now);
         self.history.push(sent);
     }
 
-    /// A compound from the viewer. One that cannot be read says nothing.
+    /// Handles an RTCP compound from the viewer. A malformed one is ignored.
     pub fn handle_rtcp(&mut self, now: Instant, compound: &[u8]) -> Feedback {
         let mut feedback = Feedback::default();
         for packet in rtcp::read(compound).unwrap_or_default() {
             match packet {
                 Packet::SenderReport { blocks, .. } | Packet::ReceiverReport { blocks, .. } => {
-                    feedback.report = self.blocks(now, &blocks).or(feedback.report);
+                    feedback.report = self.handle_blocks(now, &blocks).or(feedback.report);
                 }
-                Packet::Nack { media, lost, .. } => self.nack(media, &lost),
+                Packet::Nack { media, lost, .. } => self.handle_nack(media, &lost),
                 Packet::PictureLoss { media, .. } => {
-                    feedback.key_frame_requested |= self.picture_loss(now, media);
+                    feedback.key_frame_requested |= self.handle_picture_loss(now, media);
                 }
                 Packet::FullIntra { sender, entries } => {
-                    feedback.key_frame_requested |= self.full_intra(now, sender, &entries);
+                    feedback.key_frame_requested |= self.handle_full_intra(now, sender, &entries);
                 }
                 Packet::Goodbye { .. } => feedback.goodbye = true,
                 Packet::Description { .. }
@@ -183,9 +202,9 @@ impl Sender {
         feedback
     }
 
-    fn blocks(&mut self, now: Instant, blocks: &[ReportBlock]) -> Option<ReceptionReport> {
+    fn handle_blocks(&mut self, now: Instant, blocks: &[ReportBlock]) -> Option<ReceptionReport> {
         let block = blocks.iter().find(|block| block.ssrc == self.config.ssrc)?;
-        self.known = true;
+        self.is_known = true;
         let round_trip = self.round_trip(now, block);
         self.statistics.round_trip = round_trip.or(self.statistics.round_trip);
         let report = ReceptionReport {
@@ -198,19 +217,19 @@ impl Sender {
         Some(report)
     }
 
-    /// From our report to this one, less the time it lay there (RFC 3550 §6.4.1).
+    /// Returns the time from our report to this one, less the viewer's delay (RFC 3550 §6.4.1).
     fn round_trip(&self, now: Instant, block: &ReportBlock) -> Option<Duration> {
         if block.last_report == 0 {
             return None;
         }
         let arrival = self.config.clock.ntp(now).compact();
         let span = ahead(arrival, block.last_report.wrapping_add(block.delay));
-        // Rounding may leave less than nothing of a very short one.
+        // Rounding may make a very short one negative.
         let span = u32::try_from(span.max(if span > -64 { 0 } else { span })).ok()?;
         Some(from_compact(span)).filter(|span| *span <= MAX_ROUND_TRIP)
     }
 
-    fn nack(&mut self, media: u32, lost: &[u16]) {
+    fn handle_nack(&mut self, media: u32, lost: &[u16]) {
         if media != self.config.ssrc {
             return;
         }
@@ -218,16 +237,17 @@ impl Sender {
         lost.iter().for_each(|sequence| self.history.request(*sequence));
     }
 
-    fn picture_loss(&mut self, now: Instant, media: u32) -> bool {
+    fn handle_picture_loss(&mut self, now: Instant, media: u32) -> bool {
         if media != self.config.ssrc {
             return false;
         }
         self.statistics.plis += 1;
-        self.pass_on(now)
+        self.admit_key_frame_request(now)
     }
 
-    /// A request is repeated with its number until the key frame comes (RFC 5104 §4.3.1.2).
-    fn full_intra(&mut self, now: Instant, sender: u32, entries: &[(u32, u8)]) -> bool {
+    /// Handles a FIR. The viewer repeats it with the same number until the key frame arrives
+    /// (RFC 5104 §4.3.1.2).
+    fn handle_full_intra(&mut self, now: Instant, sender: u32, entries: &[(u32, u8)]) -> bool {
         let Some((_, number)) = entries.iter().find(|(ssrc, _)| *ssrc == self.config.ssrc) else {
             return false;
         };
@@ -236,19 +256,21 @@ impl Sender {
         }
         self.last_fir = Some((sender, *number));
         self.statistics.firs += 1;
-        self.pass_on(now)
+        self.admit_key_frame_request(now)
     }
 
-    fn pass_on(&mut self, now: Instant) -> bool {
+    /// Returns true if the last request was long enough ago.
+    fn admit_key_frame_request(&mut self, now: Instant) -> bool {
         let soon = |at: Instant| now.saturating_duration_since(at) < KEY_FRAME_INTERVAL;
-        if self.key_frame_passed_on.is_some_and(soon) {
+        if self.last_key_frame_request.is_some_and(soon) {
             return false;
         }
-        self.key_frame_passed_on = Some(now);
+        self.last_key_frame_request = Some(now);
         true
     }
 
-    /// Writes the next packet the viewer lost into `out`, replacing what is there.
+    /// Writes the next retransmission into `out`, replacing its contents. Returns false if there is
+    /// none.
     pub fn poll_retransmission(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
         let Some(sent) = self.history.next(now, self.statistics.round_trip) else {
             return false;
@@ -268,7 +290,7 @@ impl Sender {
             self.rtx_sequence = self.rtx_sequence.wrapping_add(1);
         }
         out.clear();
-        header::write(out, &header, sent.extended.then_some(&self.extensions));
+        header::write(out, &header, sent.has_extensions.then_some(&self.extensions));
         if rtx.is_some() {
             // The original sequence number (RFC 4588 §4).
             out.extend(sent.sequence.to_be_bytes());
@@ -279,13 +301,13 @@ impl Sender {
         true
     }
 
-    /// When [`Self::poll_report`] has something; never before the first packet.
+    /// Returns the time of the next report; `None` before the first packet.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.next_report
     }
 
-    /// Writes the sender report, if it is due, into `out`, replacing what is there.
+    /// Writes the sender report into `out`, replacing its contents. Returns false if it is not due.
     pub fn poll_report(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
         if self.next_report.is_none_or(|due| now < due) {
             return false;
@@ -296,7 +318,7 @@ impl Sender {
         true
     }
 
-    /// Writes the packet that ends the stream into `out`, replacing what is there.
+    /// Writes the BYE that ends the stream, with a last report, into `out`, replacing its contents.
     pub fn write_goodbye(&mut self, now: Instant, out: &mut Vec<u8>) {
         out.clear();
         self.write_report(now, out);
@@ -314,6 +336,7 @@ impl Sender {
         writer.description(&self.config.cname);
     }
 
+    /// Returns the counters since the stream began.
     #[must_use]
     pub fn statistics(&self) -> SenderStatistics {
         self.statistics

@@ -1,6 +1,6 @@
-//! Sequence numbers on their circle of 16 bits.
+//! Sequence numbers of 16 bits, which wrap.
 
-/// The number on an endless line that is nearest to `reference` and has these low bits.
+/// Extends a sequence number: returns the number nearest to `reference` that has these low 16 bits.
 pub(super) fn extend(sequence: u16, reference: u64) -> u64 {
     #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are the wire's")]
     let ahead = sequence.wrapping_sub(reference as u16);
@@ -12,19 +12,19 @@ pub(super) fn extend(sequence: u16, reference: u64) -> u64 {
     }
 }
 
-/// The camera lost at most this many packets in a row, as the viewer is told. More would only make
-/// it ask for each of them in vain.
+/// Maximum gap that a viewer sees for packets lost by the camera. More would only make it request
+/// each of them in vain.
 const MAX_GAP: u64 = 64;
 
-/// A viewer's sequence numbers.
+/// Assigns a viewer's sequence numbers.
 ///
-/// They follow each other without a gap, except where the camera's packets were lost: there the
-/// viewer must see it, or its decoder takes the picture's pieces together as if nothing were
-/// missing (RFC 3550 §7.2 asks the same of translators).
+/// They have no gaps, except where packets of the camera were lost: a viewer must see that loss, or
+/// its decoder joins the parts of the picture as if none were missing (RFC 3550 §7.2 requires the
+/// same of translators).
 #[derive(Debug)]
 pub(super) struct Numbering {
     next: u16,
-    /// The camera's number of the last packet; `None` where another stream begins.
+    /// The camera's number of the last packet; `None` before the first packet of a stream.
     last: Option<u64>,
 }
 
@@ -33,11 +33,12 @@ impl Numbering {
         Self { next: first, last: None }
     }
 
-    /// The next packet does not belong behind the last one.
+    /// Makes the next packet follow without a gap: it belongs to another stream.
     pub(super) fn splice(&mut self) {
         self.last = None;
     }
 
+    /// Returns the sequence number for a packet with this number of the camera.
     pub(super) fn number(&mut self, camera: u64) -> u16 {
         let lost = self.last.map_or(0, |last| camera.saturating_sub(last + 1).min(MAX_GAP));
         let lost = u16::try_from(lost).unwrap_or(0);
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_number_is_meant() {
+    fn a_number_is_extended_to_the_nearest_one() {
         let table: [(u16, u64, u64); 6] = [
             (5, 4, 5),
             (4, 5, 4),

@@ -1,39 +1,40 @@
-//! A viewer's timestamps: one line that never jumps, whatever is played on it.
+//! A viewer's timestamps: one timeline that never jumps, whichever streams and bursts are sent.
 //!
-//! 1. Live frames keep the camera's distances: one offset is added to all.
-//! 2. A viewer that joins gets the cached group of pictures first. It must be decoded, but not
-//!    watched: its frames are put closely in front of the newest one, in their order, a tenth of a
-//!    millisecond apart and 20 ms in all at most. The newest frame gets the live offset, so the
-//!    live edge follows at the camera's own distance, without a jump and without a wait. (Were the
-//!    old frames given their own times, a player would play them at their own speed and stay
-//!    behind for ever; were they given one and the same, decoders would take them for one frame.)
-//! 3. A group sent in the middle of a session (the viewer lost its key frame) goes on behind what
-//!    was sent last; the line is late by those 20 ms from then on, not by the group's length.
-//! 4. Another stream, or a camera whose clock jumps, goes on behind the last frame after the time
-//!    that really passed.
+//! 1. Live frames keep the camera's distances: one offset is added to all timestamps.
+//! 2. A viewer that joins gets the cached group of pictures first. It must be decoded but not
+//!    watched: its frames are placed just before the newest one, in order, a tenth of a millisecond
+//!    apart and within 20 ms in total. The newest frame gets the live offset, so that the live
+//!    frames follow at the camera's own distance, without a jump or a pause. (With their original
+//!    times, a player would play the old frames at normal speed and stay behind for ever; with one
+//!    common time, decoders would take them for one frame.)
+//! 3. A group sent in the middle of a session (the viewer lost its key frame) follows the last frame
+//!    sent; from then on the timeline is late by those 20 ms, not by the length of the group.
+//! 4. Another stream, or a camera whose clock jumps, continues after the last frame by the time that
+//!    really passed.
 
 use std::time::Instant;
 
 use super::{ahead, ticks};
 use crate::media::{CLOCK_RATE, VideoPacket};
 
-/// Between two frames of a burst: a tenth of a millisecond.
+/// Distance between two frames of a burst: a tenth of a millisecond.
 const BURST_STEP: u32 = CLOCK_RATE / 10_000;
 
-/// A whole burst: 20 ms, what a person's eye and a player's buffer do not notice.
+/// Maximum length of a burst: 20 ms, which neither the eye nor a player's buffer notices.
 const BURST_SPAN: u32 = CLOCK_RATE / 50;
 
-/// A timestamp that differs by more from the time that really passed is a new clock: ten seconds,
-/// as [`crate::media`] has it for cameras.
+/// Maximum difference between the step of the timestamp and the time that really passed. More is a
+/// new clock. Ten seconds, as for cameras in [`crate::media`].
 const MAX_JUMP: u32 = 10 * CLOCK_RATE;
 
-/// How long after a burst frames may come that belong before its end (B-frames).
+/// Time after a burst during which frames may still belong before its end (B-frames).
 const MAX_REORDER: i32 = CLOCK_RATE as i32;
 
+/// Maps the camera's timestamps to a viewer's.
 #[derive(Debug)]
 pub(super) struct Timeline {
     first: u32,
-    /// The newest frame so far; offset and order are measured from it.
+    /// The newest frame so far, the reference for offset and order.
     newest: Option<Frame>,
     spliced: bool,
     burst: Option<Burst>,
@@ -46,13 +47,13 @@ struct Frame {
     arrival: Instant,
 }
 
-/// The frames of a cached group, squeezed.
+/// The frames of a cached group, squeezed together.
 #[derive(Debug)]
 struct Burst {
-    /// The camera's timestamps, oldest first.
+    /// Timestamps of the camera, oldest first.
     frames: Vec<u32>,
     step: u32,
-    /// Of the viewer, for the last of `frames`.
+    /// Timestamp of the viewer for the last of `frames`.
     end: u32,
 }
 
@@ -61,13 +62,13 @@ impl Timeline {
         Self { first, newest: None, spliced: false, burst: None }
     }
 
-    /// What follows comes from another stream.
+    /// Makes the next frame the first of another stream.
     pub(super) fn splice(&mut self) {
         self.spliced = true;
         self.burst = None;
     }
 
-    /// What follows is this cached group, and then the live stream.
+    /// Makes the next frames those of a cached group, followed by the live stream.
     pub(super) fn begin_burst(&mut self, group: &[VideoPacket]) {
         let Some(newest) = group.iter().reduce(|newest, packet| {
             if ahead(packet.timestamp, newest.timestamp) > 0 { packet } else { newest }
@@ -94,6 +95,7 @@ impl Timeline {
         self.burst = Some(Burst { frames, step, end });
     }
 
+    /// Returns the viewer's timestamp for a frame.
     pub(super) fn map(&mut self, camera: u32, arrival: Instant) -> u32 {
         let Some(newest) = self.newest else {
             self.newest = Some(Frame { camera, viewer: self.first, arrival });
@@ -109,8 +111,8 @@ impl Timeline {
         }
         let passed = self.passed(&newest, camera, arrival);
         self.spliced = false;
-        #[expect(clippy::cast_possible_truncation, reason = "within the circle of 32 bits")]
-        #[expect(clippy::cast_sign_loss, reason = "the circle has no sign")]
+        #[expect(clippy::cast_possible_truncation, reason = "timestamps wrap at 32 bits")]
+        #[expect(clippy::cast_sign_loss, reason = "timestamps have no sign")]
         let viewer = newest.viewer.wrapping_add(passed as u32);
         if passed > 0 {
             self.newest = Some(Frame { camera, viewer, arrival });
@@ -118,7 +120,8 @@ impl Timeline {
         viewer
     }
 
-    /// Ticks from the newest frame to this one: by the camera's clock, unless it cannot be right.
+    /// Returns the ticks from the newest frame to this one: by the camera's clock, unless that is
+    /// implausible.
     fn passed(&self, newest: &Frame, camera: u32, arrival: Instant) -> i64 {
         let by_camera = i64::from(ahead(camera, newest.camera));
         let really = i64::from(ticks(arrival.saturating_duration_since(newest.arrival)));
@@ -129,7 +132,7 @@ impl Timeline {
         }
     }
 
-    /// The timestamp a frame would have that came now.
+    /// Returns the timestamp that a frame arriving now would have.
     pub(super) fn at(&self, now: Instant) -> u32 {
         self.newest.map_or(self.first, |frame| {
             frame.viewer.wrapping_add(ticks(now.saturating_duration_since(frame.arrival)))
@@ -142,7 +145,7 @@ impl Burst {
         self.frames.last().is_none_or(|newest| ahead(camera, *newest) > MAX_REORDER)
     }
 
-    /// Where a frame of the burst, or one that belongs between two of them, is put.
+    /// Returns the timestamp for a frame of the burst, or for one that belongs between two of them.
     fn map(&self, camera: u32) -> Option<u32> {
         let newest = *self.frames.last()?;
         let key = |timestamp: u32| ahead(timestamp, newest);

@@ -79,7 +79,7 @@ fn the_time_in_the_picture_survives_encoder_packets_and_decoder() {
             let decoded = decoder.decode(&byte_stream(Codec::H264, &packets)).unwrap();
             let Some(decoded) = decoded else { continue };
             let (stride, _, _) = decoded.strides();
-            let time = timecode::decode(decoded.y(), stride).expect("a bar in every picture");
+            let time = timecode::decode(decoded.y(), stride).expect("a timecode in every picture");
             assert_eq!(time, shown(frame));
             read += 1;
         }

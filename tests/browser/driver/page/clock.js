@@ -1,6 +1,6 @@
-// Reads and draws the clock bar of the test camera. The module `clockbar` of the gateway's core
-// documents the format: 64 cells of 16 × 16 pixels in 4 rows, white for 1; a sync byte, 48 bits of
-// milliseconds since 1970, and a CRC-8 of them.
+// Reads and draws the timecode of the test picture. The format is documented in
+// `gateway/core/src/media/test_card/timecode.rs`: 64 cells of 16 × 16 pixels in 4 rows, white for
+// 1; a sync byte, 48 bits of milliseconds since the epoch, a CRC-8 of them.
 (() => {
   const CELL = 16;
   const COLUMNS = 16;
@@ -33,7 +33,7 @@
     });
   }
 
-  // Returns the brightness of the inner half of a cell, 0–255.
+  // The brightness of the inner half of a cell, 0–255.
   function brightness({ data }, cell) {
     const left = (cell % COLUMNS) * CELL + CELL / 4;
     const top = Math.floor(cell / COLUMNS) * CELL + CELL / 4;
@@ -44,7 +44,7 @@
     return sum / (CELL / 2) ** 2;
   }
 
-  // Returns the milliseconds shown in a picture, or null if they cannot be read reliably.
+  // The milliseconds in a picture, null if there are none that can be trusted.
   function read(image) {
     const cells = Array.from({ length: COLUMNS * ROWS }, (_, cell) => brightness(image, cell));
     const sync = cells.slice(0, 8);
@@ -59,8 +59,8 @@
     return data.reduce((milliseconds, byte) => milliseconds * 256 + byte, 0);
   }
 
-  // Measures the age of `frames` frames of the page's first video: when each is shown, or when it
-  // can be read, whichever is later.
+  // Measures `frames` frames of the page's first video: how old each is when it is shown, or when
+  // it can be read, whichever is later.
   async function delay(frames) {
     const video = document.querySelector('video');
     const canvas = new OffscreenCanvas(WIDTH, HEIGHT);

@@ -1,4 +1,4 @@
-//! Reading the bits of a parameter set: u(n), ue(v) and se(v) of H.264 §7.2 and §9.1.
+//! Reader for the bits of a parameter set: u(n), ue(v) and se(v) of H.264 §7.2 and §9.1.
 
 /// The bits of a raw byte sequence payload, most significant first.
 #[derive(Debug)]
@@ -8,7 +8,7 @@ pub(super) struct BitReader {
 }
 
 impl BitReader {
-    /// Over a NAL unit without its header; emulation prevention bytes are taken out.
+    /// Creates a reader for a NAL unit without its header, and removes emulation prevention bytes.
     pub(super) fn new(escaped: &[u8]) -> Self {
         let mut bytes = Vec::with_capacity(escaped.len());
         let mut zeros = 0;
@@ -30,7 +30,7 @@ impl BitReader {
         Some(bit == 1)
     }
 
-    /// u(n), at most 32 bits.
+    /// Reads u(n), at most 32 bits.
     pub(super) fn bits(&mut self, count: u32) -> Option<u32> {
         debug_assert!(count <= 32, "a value of at most 32 bits");
         let mut value = 0;
@@ -45,7 +45,8 @@ impl BitReader {
         (self.position <= self.bytes.len() * 8).then_some(())
     }
 
-    /// ue(v): an Exp-Golomb code. `None` at the end, and for codes longer than any syntax has.
+    /// Reads ue(v), an Exp-Golomb code. `None` at the end, and for codes longer than any syntax
+    /// element has.
     pub(super) fn ue(&mut self) -> Option<u32> {
         const LONGEST_PREFIX: u32 = 31;
         let mut zeros = 0;
@@ -59,7 +60,7 @@ impl BitReader {
         ((1_u32 << zeros) - 1).checked_add(suffix)
     }
 
-    /// se(v): a signed Exp-Golomb code.
+    /// Reads se(v), a signed Exp-Golomb code.
     pub(super) fn se(&mut self) -> Option<i32> {
         let code = i64::from(self.ue()?);
         let magnitude = (code + 1) / 2;
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn emulation_prevention_is_taken_out() {
+    fn emulation_prevention_is_removed() {
         let mut reader = BitReader::new(&[0, 0, 3, 1, 0, 0, 3, 0, 3]);
         let bytes: Vec<_> = std::iter::from_fn(|| reader.bits(8)).collect();
         assert_eq!(bytes, [0, 0, 1, 0, 0, 0, 3]);

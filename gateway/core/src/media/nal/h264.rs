@@ -1,4 +1,4 @@
-//! H.264: NAL unit types, the payload format of RFC 6184 and the sequence parameter set.
+//! H.264: NAL unit types, the RTP payload format (RFC 6184) and parameter sets.
 
 use bytes::Bytes;
 
@@ -8,7 +8,7 @@ use crate::media::stream::IngestError;
 
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
-/// The types of RFC 6184 that need the interleaved mode, which no camera offers and WebRTC forbids.
+/// The payload types that need the interleaved mode of RFC 6184, which WebRTC forbids.
 const INTERLEAVED: [(u8, &str); 4] = [(25, "STAP-B"), (26, "MTAP16"), (27, "MTAP24"), (29, "FU-B")];
 
 /// Filler data (type 12), which every decoder skips.
@@ -50,19 +50,19 @@ pub(super) fn shape(payload: &Bytes) -> Result<Shape, IngestError> {
     }
 }
 
-/// The two bytes before the body of an FU-A.
+/// Returns the two bytes before the body of an FU-A.
 pub(super) fn fragment_header(header: NalHeader, start: bool, end: bool) -> [u8; 2] {
     let unit = header.0[0];
     [unit & 0xe0 | FU_A, u8::from(start) << 7 | u8::from(end) << 6 | unit & 0x1f]
 }
 
-/// The byte before the units of a STAP-A: the highest NRI of all (RFC 6184 §5.7.1).
+/// Returns the byte before the units of a STAP-A; it has the highest NRI of all (RFC 6184 §5.7.1).
 pub(super) fn aggregate_header<'a>(units: impl Iterator<Item = &'a [u8]>) -> u8 {
     let headers = units.filter_map(|unit| unit.first());
     headers.fold(STAP_A, |header, unit| header & 0x9f | (header & 0x60).max(unit & 0x60))
 }
 
-/// Id and picture of a sequence parameter set (H.264 §7.3.2.1.1), from its NAL unit.
+/// Reads id and picture from the NAL unit of a sequence parameter set (H.264 §7.3.2.1.1).
 pub(super) fn sps(unit: &[u8]) -> Option<(u32, Picture)> {
     let (_, body) = unit.split_first()?;
     let profile_level_id = *body.first_chunk::<3>()?;
@@ -95,7 +95,7 @@ pub(super) fn sps(unit: &[u8]) -> Option<(u32, Picture)> {
     Some((id, Picture::new(Some(profile_level_id), width, height)?))
 }
 
-/// Id of a picture parameter set, from its NAL unit.
+/// Reads the id from the NAL unit of a picture parameter set.
 pub(super) fn pps_id(unit: &[u8]) -> Option<u32> {
     BitReader::new(unit.get(1..)?).ue().filter(|id| *id <= 255)
 }
@@ -108,7 +108,7 @@ enum Chroma {
     Planar444,
 }
 
-/// The fields that only the High profiles have.
+/// Reads the fields that only the High profiles have.
 fn chroma(bits: &mut BitReader, profile: u8) -> Option<Chroma> {
     const HIGH_PROFILES: [u8; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
     if !HIGH_PROFILES.contains(&profile) {
@@ -138,7 +138,7 @@ fn chroma(bits: &mut BitReader, profile: u8) -> Option<Chroma> {
     Some(chroma)
 }
 
-/// H.264 §7.3.2.1.1.1.
+/// Skips a scaling list (H.264 §7.3.2.1.1.1).
 fn skip_scaling_list(bits: &mut BitReader, size: u32) -> Option<()> {
     let mut next = 8;
     for _ in 0..size {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_sequence_parameter_sets_say() {
+    fn sequence_parameter_sets_are_read() {
         // Made by x264.
         let table = [
             ("67640028acd940780227e5c044000003000400000300c83c60c658", [0x64, 0, 0x28], 1920, 1080),
@@ -203,13 +203,13 @@ mod tests {
     }
 
     #[test]
-    fn what_payloads_hold() {
+    fn payloads_are_taken_apart() {
         let shape = |text: &str| shape(&Bytes::from(hex(text)));
         let fragment = |header, start, end, body: &'static [u8]| {
             let header = NalHeader([header, 0]);
             Ok(Shape::Fragment(Fragment { header, start, end, body: Bytes::from_static(body) }))
         };
-        let malformed = |why| Err(IngestError::Malformed(why));
+        let malformed = |reason| Err(IngestError::Malformed(reason));
         assert_eq!(shape("65 88"), Ok(Shape::Single));
         let units = vec![Bytes::from_static(&[0x67, 1]), Bytes::from_static(&[0x68])];
         assert_eq!(shape("78 0002 6701 0001 68"), Ok(Shape::Aggregate(units)));

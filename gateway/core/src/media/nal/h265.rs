@@ -1,4 +1,4 @@
-//! H.265: NAL unit types, the payload format of RFC 7798 and the sequence parameter set.
+//! H.265: NAL unit types, the RTP payload format (RFC 7798) and parameter sets.
 
 use bytes::Bytes;
 
@@ -47,24 +47,25 @@ pub(super) fn shape(payload: &Bytes) -> Result<Shape, IngestError> {
     }
 }
 
-/// The three bytes before the body of an FU.
+/// Returns the three bytes before the body of an FU.
 pub(super) fn fragment_header(header: NalHeader, start: bool, end: bool) -> [u8; 3] {
     let [first, second] = header.0;
     let flags = u8::from(start) << 7 | u8::from(end) << 6;
     [first & 0x81 | FU << 1, second, flags | unit_type(first)]
 }
 
-/// The two bytes before the units of an AP: of parameter sets, layer 0 and temporal id 0.
+/// Returns the two bytes before the units of an AP that carries parameter sets: layer 0, temporal
+/// id 0.
 pub(super) fn aggregate_header() -> [u8; 2] {
     [AP << 1, 1]
 }
 
-/// Id of a video parameter set, from its NAL unit.
+/// Reads the id from the NAL unit of a video parameter set.
 pub(super) fn vps_id(unit: &[u8]) -> Option<u32> {
     BitReader::new(unit.get(2..)?).bits(4)
 }
 
-/// Id and picture of a sequence parameter set (H.265 §7.3.2.2.1), from its NAL unit.
+/// Reads id and picture from the NAL unit of a sequence parameter set (H.265 §7.3.2.2.1).
 pub(super) fn sps(unit: &[u8]) -> Option<(u32, Picture)> {
     let mut bits = BitReader::new(unit.get(2..)?);
     let _vps_id = bits.bits(4)?;
@@ -89,7 +90,7 @@ pub(super) fn sps(unit: &[u8]) -> Option<(u32, Picture)> {
     Some((id, Picture::new(None, width, height)?))
 }
 
-/// Id of a picture parameter set, from its NAL unit.
+/// Reads the id from the NAL unit of a picture parameter set.
 pub(super) fn pps_id(unit: &[u8]) -> Option<u32> {
     BitReader::new(unit.get(2..)?).ue().filter(|id| *id <= 63)
 }
@@ -98,7 +99,8 @@ fn unit_type(header: u8) -> u8 {
     header >> 1 & 0x3f
 }
 
-/// H.265 §7.3.3: 88 bits of general profile, a byte of level, then the sub-layers.
+/// Skips the profile, tier and level (H.265 §7.3.3): 88 bits of general profile, a byte of level,
+/// then the sub-layers.
 fn skip_profile_tier_level(bits: &mut BitReader, sub_layers: u32) -> Option<()> {
     bits.skip(88 + 8)?;
     let mut skip = 0;
@@ -118,7 +120,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_a_sequence_parameter_set_says() {
+    fn a_sequence_parameter_set_is_read() {
         // Made by x265: 4:2:0 of 8 bits, and of 10 bits with cropping.
         let main = b"\x42\x01\x01\x01\x60\x00\x00\x03\x00\x90\x00\x00\x03\x00\x00\x03\x00\x5d\
             \xa0\x02\x80\x80\x2d\x16\x59\x59\xa4\x93\x2b\xc0\x5a\x02\x00\x00\x03\x00\x02\x00\x00\
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_payloads_hold() {
+    fn payloads_are_taken_apart() {
         let shape = |payload: &'static [u8]| shape(&Bytes::from_static(payload));
         assert_eq!(shape(b"\x26\x01\xaf"), Ok(Shape::Single));
         let units = vec![Bytes::from_static(b"\x40\x01"), Bytes::from_static(b"\x42\x01\x00")];

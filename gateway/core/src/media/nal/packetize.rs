@@ -1,4 +1,4 @@
-//! NAL units into RTP payloads (RFC 6184, RFC 7798).
+//! Conversion of NAL units to RTP payloads (RFC 6184, RFC 7798) and to byte streams.
 
 use bytes::Bytes;
 
@@ -8,7 +8,7 @@ use crate::media::codec::Codec;
 use crate::media::rtp_packet::{RtpHeader, RtpPacket};
 use crate::media::stream::{MAX_PAYLOAD, VideoPacket};
 
-/// Splits a NAL unit, longer than a packet, into fragments.
+/// Splits a NAL unit that is longer than a packet into fragments.
 pub(crate) fn fragments(codec: Codec, unit: &[u8]) -> Vec<Bytes> {
     let Some((header, mut body)) = nal_header(codec, unit) else { return Vec::new() };
     let mut payloads = Vec::with_capacity(body.len() / room(codec) + 1);
@@ -20,12 +20,12 @@ pub(crate) fn fragments(codec: Codec, unit: &[u8]) -> Vec<Bytes> {
     payloads
 }
 
-/// Body bytes that one fragment has room for.
+/// Returns how many bytes of a NAL unit's body fit one fragment.
 pub(crate) fn room(codec: Codec) -> usize {
     MAX_PAYLOAD - codec.header_len() - 1
 }
 
-/// Parameter sets in as few payloads as they need: mostly one aggregation packet.
+/// Packs parameter sets into as few payloads as possible: usually one aggregation packet.
 pub(crate) fn aggregates(codec: Codec, units: &[Bytes]) -> Vec<Bytes> {
     let mut payloads = Vec::new();
     let mut rest = units;
@@ -55,7 +55,7 @@ fn nal_header(codec: Codec, unit: &[u8]) -> Option<(NalHeader, &[u8])> {
     }
 }
 
-/// Turns what an encoder makes into the RTP packets a camera would send.
+/// Turns the output of an encoder into RTP packets as a camera sends them.
 #[derive(Debug)]
 pub struct Packetizer {
     codec: Codec,
@@ -63,6 +63,7 @@ pub struct Packetizer {
 }
 
 impl Packetizer {
+    /// Creates a packetizer for one stream with these header fields.
     #[must_use]
     pub fn new(codec: Codec, payload_type: u8, ssrc: u32, first_sequence: u16) -> Self {
         let sequence = first_sequence;
@@ -72,7 +73,7 @@ impl Packetizer {
         }
     }
 
-    /// The packets of one access unit.
+    /// Returns the packets of one access unit, from its NAL units without start codes.
     pub fn packets<'a>(
         &mut self,
         timestamp: u32,
@@ -97,13 +98,13 @@ impl Packetizer {
     }
 }
 
-/// The byte stream (annex B) that a decoder takes, of packets in order without a gap.
+/// Joins packets, in order and without a gap, into the byte stream (annex B) that decoders read.
 #[must_use]
 pub fn byte_stream(codec: Codec, packets: &[VideoPacket]) -> Vec<u8> {
     const START_CODE: [u8; 4] = [0, 0, 0, 1];
     let mut stream = Vec::new();
     for packet in packets {
-        // What the feed gave out has one of these shapes.
+        // Every packet from a feed has one of these shapes.
         let Ok(shape) = Shape::of(codec, &packet.payload) else { continue };
         let units = match shape {
             Shape::Single => vec![packet.payload.clone()],
@@ -125,7 +126,7 @@ pub fn byte_stream(codec: Codec, packets: &[VideoPacket]) -> Vec<u8> {
     stream
 }
 
-/// The NAL units of a byte stream (H.264 annex B), without start codes.
+/// Splits a byte stream (H.264 annex B) into its NAL units, without start codes.
 pub fn annex_b_units(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = match start_code(stream) {
         Some((_, after)) => after,
@@ -135,7 +136,7 @@ pub fn annex_b_units(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
         while !rest.is_empty() {
             let (unit, after) = start_code(rest).unwrap_or((rest, &[]));
             rest = after;
-            // Zeros before a start code belong to it, and no NAL unit ends in one.
+            // Zeros before a start code belong to it; no NAL unit ends in a zero.
             let end = unit.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
             if let Some(unit) = unit.get(..end).filter(|unit| !unit.is_empty()) {
                 return Some(unit);
@@ -145,7 +146,7 @@ pub fn annex_b_units(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// What is before and after the next start code.
+/// Splits a stream at the next start code.
 fn start_code(stream: &[u8]) -> Option<(&[u8], &[u8])> {
     let position = stream.windows(3).position(|window| window == [0, 0, 1])?;
     Some((stream.get(..position)?, stream.get(position + 3..)?))

@@ -1,5 +1,5 @@
-//! A camera's parameter sets: kept when they come, in band or in an SDP, given ahead of each
-//! key frame.
+//! The parameter sets of a camera, kept as they come in band or in an SDP, so that they can be sent
+//! ahead of each key frame.
 
 use bytes::Bytes;
 
@@ -8,12 +8,14 @@ use super::{h264, h265};
 use crate::media::codec::{Codec, Format};
 use crate::media::stream::IngestError;
 
-/// Sets kept of each kind. Cameras use one, encoders with several resolutions a few.
+/// Maximum number of sets of each kind. Cameras use one, encoders with several resolutions a few.
 const MAX_SETS: usize = 8;
 
-/// Bytes of one set: ten times what encoders make, and small enough for one packet.
+/// Maximum length of one set in bytes: ten times what encoders make, and small enough for one
+/// packet.
 const MAX_SET_LEN: usize = 512;
 
+/// The latest parameter sets of a camera, by kind and id.
 #[derive(Debug)]
 pub(crate) struct ParameterSets {
     codec: Codec,
@@ -21,8 +23,8 @@ pub(crate) struct ParameterSets {
     sps: Sets,
     pps: Sets,
     picture: Option<Picture>,
-    /// Whether one changed since they were last given out.
-    changed: bool,
+    /// A set has changed since they were last sent.
+    have_changed: bool,
 }
 
 type Sets = Vec<(u32, Bytes)>;
@@ -30,10 +32,10 @@ type Sets = Vec<(u32, Bytes)>;
 impl ParameterSets {
     pub(crate) fn new(codec: Codec) -> Self {
         let (vps, sps, pps) = (Vec::new(), Vec::new(), Vec::new());
-        Self { codec, vps, sps, pps, picture: None, changed: false }
+        Self { codec, vps, sps, pps, picture: None, have_changed: false }
     }
 
-    /// Keeps a set; a newer one of the same id replaces it.
+    /// Keeps a set. It replaces an earlier one with the same id.
     pub(crate) fn insert(&mut self, kind: NalKind, unit: &[u8]) -> Result<(), IngestError> {
         if unit.len() > MAX_SET_LEN {
             return Err(IngestError::ParameterSet);
@@ -63,11 +65,11 @@ impl ParameterSets {
         }
         // A copy, so that a set of 20 bytes does not keep its whole datagram alive.
         sets.push((id, Bytes::copy_from_slice(unit)));
-        self.changed = true;
+        self.have_changed = true;
         Ok(())
     }
 
-    /// What they describe, once they are complete.
+    /// Returns the format that the sets describe; `None` until they are complete.
     pub(crate) fn format(&self) -> Option<Format> {
         let picture = self.picture?;
         let complete = !self.sps.is_empty()
@@ -85,14 +87,14 @@ impl ParameterSets {
         })
     }
 
-    /// Whether a change has not been given out yet.
-    pub(crate) fn changed(&self) -> bool {
-        self.changed
+    /// Returns true if a set has changed since the last [`Self::mark_sent`].
+    pub(crate) fn have_changed(&self) -> bool {
+        self.have_changed
     }
 
-    /// All of them in the order a decoder needs; they count as given out.
-    pub(crate) fn give(&mut self) -> Vec<Bytes> {
-        self.changed = false;
+    /// Marks the sets as sent and returns all of them, in the order in which a decoder needs them.
+    pub(crate) fn mark_sent(&mut self) -> Vec<Bytes> {
+        self.have_changed = false;
         let sets = self.vps.iter().chain(&self.sps).chain(&self.pps);
         sets.map(|(_, unit)| unit.clone()).collect()
     }

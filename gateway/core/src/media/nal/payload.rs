@@ -1,4 +1,4 @@
-//! The questions about NAL units and RTP payloads that each codec answers in its own way.
+//! Operations on NAL units and RTP payloads that differ by codec.
 
 use bytes::{BufMut, Bytes, BytesMut};
 

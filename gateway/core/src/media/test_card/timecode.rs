@@ -1,4 +1,4 @@
-//! The time of a picture, written into the picture so that a program can read it back.
+//! A timecode in the picture: the time it was drawn, as cells that a program can read back.
 //!
 //! Format: 64 square cells of [`CELL`] × [`CELL`] pixels in [`ROWS`] rows of [`COLUMNS`], in the
 //! top left corner of the picture; cell 0 is the leftmost of the topmost row, cells follow left
@@ -15,21 +15,25 @@
 //! darkest as the threshold, and trusts the value only if sync and CRC hold. Sixteen pixels are
 //! one macroblock, so that a cell costs next to nothing to encode and no other cell blurs into it.
 
-/// Pixels to a side of a cell.
+/// Width and height of a cell in pixels.
 pub const CELL: usize = 16;
+/// Number of cells in a row.
 pub const COLUMNS: usize = 16;
+/// Number of rows of cells.
 pub const ROWS: usize = 4;
-/// The part of the picture that the bar takes.
+/// Width of the timecode in pixels.
 pub const WIDTH: usize = CELL * COLUMNS;
+/// Height of the timecode in pixels.
 pub const HEIGHT: usize = CELL * ROWS;
 
 const SYNC: u8 = 0b1010_1100;
 const WHITE: u8 = 235;
 const BLACK: u8 = 16;
-/// White and black must differ by this much, or there is no bar: a third of their full distance.
+/// Minimum difference between white and black cells, or there is no timecode: a third of their full
+/// distance.
 const MIN_CONTRAST: u32 = 73;
 
-/// Draws the bar into a luma plane. Planes smaller than the bar are left as they are.
+/// Draws the timecode into a luma plane. A plane that is too small for it stays unchanged.
 pub fn encode(luma: &mut [u8], stride: usize, milliseconds: u64) {
     if stride < WIDTH || luma.len() < stride * HEIGHT {
         return;
@@ -44,7 +48,8 @@ pub fn encode(luma: &mut [u8], stride: usize, milliseconds: u64) {
     }
 }
 
-/// Reads the milliseconds since the epoch (low 48 bits) back from a luma plane, if they are there.
+/// Reads the milliseconds since the Unix epoch (low 48 bits) from a luma plane. `None` if there is
+/// no valid timecode.
 #[must_use]
 pub fn decode(luma: &[u8], stride: usize) -> Option<u64> {
     if stride < WIDTH || luma.len() < stride * HEIGHT {
@@ -67,13 +72,13 @@ pub fn decode(luma: &[u8], stride: usize) -> Option<u64> {
 
 const MASK: u64 = (1 << 48) - 1;
 
-/// All 64 cells.
+/// Returns the 64 cells as bits.
 fn word(milliseconds: u64) -> u64 {
     let milliseconds = milliseconds & MASK;
     u64::from(SYNC) << 56 | milliseconds << 8 | u64::from(crc(milliseconds))
 }
 
-/// CRC-8 of the low 48 bits, most significant byte first.
+/// Returns the CRC-8 of the low 48 bits, most significant byte first.
 fn crc(milliseconds: u64) -> u8 {
     let [_, _, bytes @ ..] = milliseconds.to_be_bytes();
     bytes.iter().fold(0, |crc, byte| {
@@ -81,7 +86,7 @@ fn crc(milliseconds: u64) -> u8 {
     })
 }
 
-/// The mean luma of the inner half of a cell.
+/// Returns the mean luma of the inner half of a cell.
 fn cell_mean(luma: &[u8], stride: usize, column: usize, row: usize) -> Option<u32> {
     const INSET: usize = CELL / 4;
     const INNER: usize = CELL / 2;
@@ -107,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_without_bar_has_no_time() {
+    fn a_picture_without_timecode_has_no_time() {
         for luma in [vec![128; STRIDE * HEIGHT], vec![0; STRIDE * HEIGHT], vec![255; 10], vec![]] {
             assert_eq!(decode(&luma, STRIDE), None);
         }

@@ -5,19 +5,19 @@ use proptest::prelude::*;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// A sender and a receiver, and the path between them: what it loses, and how long it takes.
+/// A sender and a receiver, and a path between them with delay and loss.
 struct Pair {
     now: Instant,
     sender: Sender,
     receiver: Receiver,
-    /// When it arrives, and whether it is RTCP.
+    /// Packets on the path: arrival time, true for RTCP, bytes.
     to_receiver: VecDeque<(Instant, bool, Vec<u8>)>,
     to_sender: VecDeque<(Instant, Vec<u8>)>,
     frame: u32,
-    /// Frames from one key frame to the next.
+    /// Number of frames from one key frame to the next.
     group: u32,
     sequence: u64,
-    key_frames_asked: u32,
+    key_frames_requested: u32,
     received: Vec<ReceivedFrame>,
 }
 
@@ -57,12 +57,12 @@ impl Pair {
             frame: 0,
             group: 25,
             sequence: 0,
-            key_frames_asked: 0,
+            key_frames_requested: 0,
             received: Vec::new(),
         }
     }
 
-    /// The next frame of a camera, in `packets` fragments.
+    /// Returns the next frame of a camera, in `packets` fragments.
     fn frame(&mut self, packets: u32) -> Vec<VideoPacket> {
         let key = self.frame.is_multiple_of(self.group);
         let timestamp = self.frame * 3600;
@@ -108,7 +108,7 @@ impl Pair {
             while self.to_sender.front().is_some_and(|(at, _)| *at <= now) {
                 let (_, bytes) = self.to_sender.pop_front().unwrap();
                 let feedback = self.sender.handle_rtcp(now, &bytes);
-                self.key_frames_asked += u32::from(feedback.key_frame_requested);
+                self.key_frames_requested += u32::from(feedback.key_frame_requested);
             }
             let mut out = Vec::new();
             while self.sender.poll_retransmission(now, &mut out) {
@@ -139,7 +139,7 @@ impl Pair {
 }
 
 #[test]
-fn without_loss_every_frame_comes_whole() {
+fn without_loss_every_frame_arrives_whole() {
     let mut pair = Pair::new(true);
     pair.run(100, || false);
     pair.pass(50, || false);
@@ -160,7 +160,7 @@ fn losses_are_repaired() {
     for rtx in [true, false] {
         let mut pair = Pair::new(rtx);
         let mut count = 0_u32;
-        // A tenth, of the repeats, too.
+        // Every tenth packet, retransmissions included.
         let mut lost = || {
             count += 1;
             count % 10 == 7
@@ -173,17 +173,17 @@ fn losses_are_repaired() {
         assert_eq!((statistics.lost, statistics.plis), (0, 0), "rtx {rtx}");
         let sent = pair.sender.statistics();
         assert!(sent.retransmitted >= 40 && sent.nacks >= sent.retransmitted, "{sent:?}");
-        // Repeats inside the stream itself hide the loss from the report.
+        // Retransmissions within the media stream hide the loss from the report.
         assert_eq!(sent.report.unwrap().lost > 20, rtx, "{sent:?}");
     }
 }
 
 #[test]
-fn after_an_outage_a_key_frame_goes_on() {
+fn after_an_outage_the_stream_continues_with_a_key_frame() {
     let mut pair = Pair::new(true);
     pair.group = 75;
     pair.run(30, || false);
-    // Frames 30 to 45 are lost, and every repeat.
+    // Frames 30 to 45 are lost, and every retransmission.
     pair.run(16, || true);
     let before = usize::try_from(pair.receiver.statistics().frames).unwrap();
     for _ in 46..110 {
@@ -194,9 +194,9 @@ fn after_an_outage_a_key_frame_goes_on() {
     pair.pass(50, || false);
     let statistics = pair.receiver.statistics();
     assert_eq!((before, statistics.lost), (30, 16 * 4), "{statistics:?}");
-    assert!(statistics.plis > 0 && pair.key_frames_asked > 0, "{statistics:?}");
+    assert!(statistics.plis > 0 && pair.key_frames_requested > 0, "{statistics:?}");
     assert_eq!(statistics.frames, 30 + 35, "the next key frame is number 75");
-    assert!(pair.received[before].key, "a picture is only begun with a key frame");
+    assert!(pair.received[before].is_key, "a picture begins with a key frame");
 }
 
 #[test]
@@ -211,24 +211,24 @@ fn a_viewer_that_joins_late_gets_the_group_at_once() {
     pair.send(&group, || false);
     pair.pass(21, || false);
     assert_eq!(pair.received.len(), 20);
-    assert!(pair.received[0].key);
+    assert!(pair.received[0].is_key);
     let newest = pair.received[19].timestamp;
     assert!(ahead(newest, pair.received[0].timestamp) <= 1800, "all within 20 ms");
     pair.run(10, || false);
-    assert_eq!(ahead(pair.received[20].timestamp, newest), 3600, "the live edge follows");
+    assert_eq!(ahead(pair.received[20].timestamp, newest), 3600, "the live frames follow");
     assert_eq!(pair.receiver.statistics().plis, 0);
 }
 
 #[test]
-fn what_is_not_ours_is_dropped() {
+fn packets_of_other_streams_are_dropped() {
     let now = Instant::now();
     let mut pair = Pair::new(true);
     pair.run(2, || false);
     let table: [(&str, &[u8]); 5] = [
-        ("no RTP", b"hello"),
+        ("not RTP", b"hello"),
         ("another source", b"\x80\xe0\0\x01\0\0\0\0\0\0\0\x09x"),
         ("another payload type", b"\x80\x7f\0\x01\0\0\0\0\0\0\0\x01x"),
-        ("an empty repeat", b"\x80\x61\0\x01\0\0\0\0\0\0\0\x02"),
+        ("an empty retransmission", b"\x80\x61\0\x01\0\0\0\0\0\0\0\x02"),
         ("RTCP", b"\x80\xc8\0\x01\0\0\0\0\0\0\0\x01x"),
     ];
     let before = pair.receiver.statistics();
@@ -255,12 +255,12 @@ proptest! {
         pair.pass(600, || false);
         let statistics = pair.receiver.statistics();
         let tail = statistics.frames + statistics.broken_frames;
-        // What is lost at the very end shows only with the next packet.
+        // A loss at the very end is only detected with the next packet.
         prop_assert!(tail >= 26, "{:?}", statistics);
     }
 
     #[test]
-    fn any_packets_are_borne(
+    fn nothing_grows_without_bound(
         packets in prop::collection::vec((any::<u16>(), any::<bool>(), 0_u32..100), 0..2000),
     ) {
         let mut pair = Pair::new(true);

@@ -1,4 +1,4 @@
-//! Reading: every length comes from the network and is checked before it is used.
+//! Parser for RTCP: every length comes from the network and is checked before it is used.
 
 use bytes::Buf;
 
@@ -9,11 +9,11 @@ use super::{
 };
 use crate::rtp::NtpTime;
 
-/// Reads a compound, or a lone packet (RFC 5506).
+/// Parses a compound, or a single packet (RFC 5506).
 ///
 /// # Errors
-/// When it is cut off or no RTCP. What stands before the damage is lost with it: an authenticated
-/// sender does not damage its packets.
+/// If any packet is malformed. The packets before it are then lost, too: the sender is
+/// authenticated and does not damage its packets.
 pub fn read(mut compound: &[u8]) -> Result<Vec<Packet>, RtcpError> {
     let mut packets = Vec::new();
     let mut nacked = MAX_NACKED;
@@ -21,22 +21,22 @@ pub fn read(mut compound: &[u8]) -> Result<Vec<Packet>, RtcpError> {
         if packets.len() == MAX_PACKETS {
             return Err(RtcpError::TooMany);
         }
-        let (head, body, rest) = split(compound)?;
-        packets.push(packet(head, body, &mut nacked)?);
+        let (header, body, rest) = split(compound)?;
+        packets.push(packet(header, body, &mut nacked)?);
         compound = rest;
     }
     Ok(packets)
 }
 
 #[derive(Clone, Copy)]
-struct Head {
-    /// Report count, source count or feedback format.
+struct Header {
+    /// The report count, source count or feedback format.
     count: u8,
     kind: u8,
 }
 
-/// Header and body of the first packet, and what follows it.
-fn split(compound: &[u8]) -> Result<(Head, &[u8], &[u8]), RtcpError> {
+/// Splits off the first packet: returns its header, its body and the rest.
+fn split(compound: &[u8]) -> Result<(Header, &[u8], &[u8]), RtcpError> {
     let &[first, kind, l0, l1, ref rest @ ..] = compound else {
         return Err(RtcpError::Truncated);
     };
@@ -50,20 +50,20 @@ fn split(compound: &[u8]) -> Result<(Head, &[u8], &[u8]), RtcpError> {
         let end = body.len().checked_sub(padding).filter(|_| padding > 0);
         body = end.and_then(|end| body.get(..end)).ok_or(RtcpError::Padding)?;
     }
-    Ok((Head { count: first & 0x1f, kind }, body, rest))
+    Ok((Header { count: first & 0x1f, kind }, body, rest))
 }
 
-fn packet(head: Head, body: &[u8], nacked: &mut usize) -> Result<Packet, RtcpError> {
-    match head.kind {
-        SENDER_REPORT => sender_report(head, body),
-        RECEIVER_REPORT => receiver_report(head, body),
-        DESCRIPTION => Ok(Packet::Description { cname: cname(head, body) }),
-        GOODBYE => goodbye(head, body),
-        TRANSPORT_FEEDBACK if head.count == NACK => nack(body, nacked),
-        TRANSPORT_FEEDBACK if head.count == TRANSPORT_CC => Ok(Packet::TransportFeedback),
-        PAYLOAD_FEEDBACK if head.count == PLI => picture_loss(body),
-        PAYLOAD_FEEDBACK if head.count == FIR => full_intra(body),
-        PAYLOAD_FEEDBACK if head.count == APPLICATION && body.get(8..12) == Some(b"REMB") => {
+fn packet(header: Header, body: &[u8], nacked: &mut usize) -> Result<Packet, RtcpError> {
+    match header.kind {
+        SENDER_REPORT => sender_report(header, body),
+        RECEIVER_REPORT => receiver_report(header, body),
+        DESCRIPTION => Ok(Packet::Description { cname: cname(header, body) }),
+        GOODBYE => goodbye(header, body),
+        TRANSPORT_FEEDBACK if header.count == NACK => nack(body, nacked),
+        TRANSPORT_FEEDBACK if header.count == TRANSPORT_CC => Ok(Packet::TransportFeedback),
+        PAYLOAD_FEEDBACK if header.count == PLI => picture_loss(body),
+        PAYLOAD_FEEDBACK if header.count == FIR => full_intra(body),
+        PAYLOAD_FEEDBACK if header.count == APPLICATION && body.get(8..12) == Some(b"REMB") => {
             Ok(Packet::BandwidthEstimate)
         }
         other => Ok(Packet::Other(other)),
@@ -76,24 +76,25 @@ fn u32_of(body: &mut &[u8]) -> Result<u32, RtcpError> {
     body.try_get_u32().map_err(|_| CUT_OFF)
 }
 
-fn sender_report(head: Head, mut body: &[u8]) -> Result<Packet, RtcpError> {
+fn sender_report(header: Header, mut body: &[u8]) -> Result<Packet, RtcpError> {
     Ok(Packet::SenderReport {
         ssrc: u32_of(&mut body)?,
         ntp: NtpTime(body.try_get_u64().map_err(|_| CUT_OFF)?),
         timestamp: u32_of(&mut body)?,
         packets: u32_of(&mut body)?,
         octets: u32_of(&mut body)?,
-        blocks: blocks(head, body)?,
+        blocks: blocks(header, body)?,
     })
 }
 
-fn receiver_report(head: Head, mut body: &[u8]) -> Result<Packet, RtcpError> {
-    Ok(Packet::ReceiverReport { ssrc: u32_of(&mut body)?, blocks: blocks(head, body)? })
+fn receiver_report(header: Header, mut body: &[u8]) -> Result<Packet, RtcpError> {
+    Ok(Packet::ReceiverReport { ssrc: u32_of(&mut body)?, blocks: blocks(header, body)? })
 }
 
-/// As many as the header says; at most 31. Extensions of a profile behind them are passed over.
-fn blocks(head: Head, mut body: &[u8]) -> Result<Vec<ReportBlock>, RtcpError> {
-    (0..head.count).map(|_| block(&mut body)).collect()
+/// Reads the number of blocks that the header says, at most 31. Ignores profile-specific extensions
+/// after them.
+fn blocks(header: Header, mut body: &[u8]) -> Result<Vec<ReportBlock>, RtcpError> {
+    (0..header.count).map(|_| block(&mut body)).collect()
 }
 
 fn block(body: &mut &[u8]) -> Result<ReportBlock, RtcpError> {
@@ -103,7 +104,7 @@ fn block(body: &mut &[u8]) -> Result<ReportBlock, RtcpError> {
     Ok(ReportBlock {
         ssrc,
         fraction_lost,
-        // Shifted down with its sign.
+        // An arithmetic shift keeps the sign.
         lost: i32::from_be_bytes([l0, l1, l2, 0]) >> 8,
         highest_sequence: u32_of(body)?,
         jitter: u32_of(body)?,
@@ -112,13 +113,13 @@ fn block(body: &mut &[u8]) -> Result<ReportBlock, RtcpError> {
     })
 }
 
-/// The items of the first source; a name that is no text counts as none.
-fn cname(head: Head, body: &[u8]) -> Option<String> {
-    if head.count == 0 {
+/// Reads the canonical name from the items of the first source; `None` if it is not UTF-8.
+fn cname(header: Header, body: &[u8]) -> Option<String> {
+    if header.count == 0 {
         return None;
     }
     let mut items = body.get(4..)?;
-    // Each turn takes two bytes at least.
+    // Each iteration consumes at least two bytes.
     while let &[kind, len, ref rest @ ..] = items {
         if kind == 0 {
             break;
@@ -132,13 +133,13 @@ fn cname(head: Head, body: &[u8]) -> Option<String> {
     None
 }
 
-fn goodbye(head: Head, mut body: &[u8]) -> Result<Packet, RtcpError> {
-    let count = usize::from(head.count).min(MAX_ENTRIES);
+fn goodbye(header: Header, mut body: &[u8]) -> Result<Packet, RtcpError> {
+    let count = usize::from(header.count).min(MAX_ENTRIES);
     let ssrcs = (0..count).map(|_| u32_of(&mut body)).collect::<Result<_, _>>()?;
     Ok(Packet::Goodbye { ssrcs })
 }
 
-/// Pairs of a number and a map of the 16 after it (RFC 4585 §6.2.1).
+/// Reads pairs of a sequence number and a bit mask of the 16 following it (RFC 4585 §6.2.1).
 fn nack(mut body: &[u8], left: &mut usize) -> Result<Packet, RtcpError> {
     let (sender, media) = (u32_of(&mut body)?, u32_of(&mut body)?);
     let mut lost = Vec::new();
@@ -158,7 +159,7 @@ fn picture_loss(mut body: &[u8]) -> Result<Packet, RtcpError> {
     Ok(Packet::PictureLoss { sender: u32_of(&mut body)?, media: u32_of(&mut body)? })
 }
 
-/// RFC 5104 §4.3.1.1: the media source of the header is unused.
+/// Reads a full intra request; the media source in its header is unused (RFC 5104 §4.3.1.1).
 fn full_intra(mut body: &[u8]) -> Result<Packet, RtcpError> {
     let (sender, _) = (u32_of(&mut body)?, u32_of(&mut body)?);
     let mut entries = Vec::new();

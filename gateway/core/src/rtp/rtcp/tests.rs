@@ -18,7 +18,7 @@ const BLOCK: ReportBlock = ReportBlock {
 };
 
 #[test]
-fn what_is_written_reads_the_same() {
+fn written_packets_are_read_back() {
     let table = [
         (
             "sender report",
@@ -77,7 +77,7 @@ fn what_is_written_reads_the_same() {
 }
 
 #[test]
-fn what_a_browser_sends_is_understood() {
+fn packets_of_browsers_are_understood() {
     let table: [(&str, &[u8], Packet); 8] = [
         (
             "full intra",
@@ -95,7 +95,7 @@ fn what_a_browser_sends_is_understood() {
             b"\xa1\xce\0\x03\0\0\0\x07\0\0\0\x09\0\0\0\x04",
             Packet::PictureLoss { sender: 7, media: 9 },
         ),
-        ("a description of nobody", b"\x80\xca\0\0", Packet::Description { cname: None }),
+        ("a description without source", b"\x80\xca\0\0", Packet::Description { cname: None }),
         ("a name behind a note", b"\x81\xca\0\x03\0\0\0\x07\x07\x01!\x01\x01a\0\0", {
             Packet::Description { cname: Some("a".to_owned()) }
         }),
@@ -122,7 +122,7 @@ fn damage_is_refused() {
 }
 
 #[test]
-fn a_flood_of_losses_is_cut() {
+fn a_flood_of_losses_is_truncated() {
     let pair = b"\0\0\xff\xff".repeat(500);
     let mut bytes = b"\x81\xcd\x01\xf6\0\0\0\x07\0\0\0\x09".to_vec();
     bytes.extend(&pair);
@@ -141,7 +141,7 @@ proptest! {
         let _ = read(&bytes);
     }
 
-    /// Nearly right packets reach further in.
+    /// Tests nearly valid packets, which reach further into the parser.
     #[test]
     fn any_body_is_read_or_refused(
         packets in prop::collection::vec(

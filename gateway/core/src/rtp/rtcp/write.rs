@@ -1,4 +1,4 @@
-//! Writing: packets are put behind each other into one buffer, a compound.
+//! Writer for RTCP: appends packets to one buffer, which becomes a compound.
 
 use super::{
     CNAME, DESCRIPTION, GOODBYE, MAX_CNAME_LEN, MAX_WRITTEN, NACK, PAYLOAD_FEEDBACK, PLI,
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::rtp::NtpTime;
 
-/// Writes a compound for one sender.
+/// Writes the packets of one sender into a compound.
 #[derive(Debug)]
 pub(in crate::rtp) struct Writer<'a> {
     out: &'a mut Vec<u8>,
@@ -47,7 +47,7 @@ impl<'a> Writer<'a> {
         });
     }
 
-    /// Who speaks (RFC 3550 §6.5).
+    /// Writes a source description with the canonical name (RFC 3550 §6.5).
     pub(in crate::rtp) fn description(&mut self, cname: &str) {
         let mut end = cname.len().min(MAX_CNAME_LEN);
         while !cname.is_char_boundary(end) {
@@ -58,7 +58,7 @@ impl<'a> Writer<'a> {
             out.push(CNAME);
             out.push(u8::try_from(name.len()).unwrap_or(0));
             out.extend_from_slice(name);
-            // At least one zero ends the list.
+            // At least one zero byte ends the list.
             out.push(0);
         });
     }
@@ -71,7 +71,7 @@ impl<'a> Writer<'a> {
         self.packet(PAYLOAD_FEEDBACK, PLI, |out| out.extend(media.to_be_bytes()));
     }
 
-    /// At most [`MAX_WRITTEN`] numbers, in order.
+    /// Writes a NACK for at most [`MAX_WRITTEN`] sequence numbers, in order.
     pub(in crate::rtp) fn nack(&mut self, media: u32, lost: &[u16]) {
         self.packet(TRANSPORT_FEEDBACK, NACK, |out| {
             out.extend(media.to_be_bytes());
@@ -92,7 +92,7 @@ impl<'a> Writer<'a> {
         });
     }
 
-    /// Header, our SSRC, the body, zeros up to whole words; then the length.
+    /// Writes header, our SSRC and the body, padded with zeros to whole words; then sets the length.
     fn packet(&mut self, kind: u8, count: u8, body: impl FnOnce(&mut Vec<u8>)) {
         let start = self.out.len();
         self.out.extend([VERSION << 6 | count & 0x1f, kind, 0, 0]);

@@ -52,7 +52,7 @@ fn rtcp(write: impl FnOnce(&mut rtcp::Writer<'_>)) -> Vec<u8> {
     out
 }
 
-/// A request for an intra frame, which nothing of ours writes.
+/// A full intra request, which our writer does not have.
 fn full_intra(ssrc: u32, number: u8) -> Vec<u8> {
     let mut out = b"\x84\xce\0\x04\0\0\0\x05\0\0\0\0".to_vec();
     out.extend(ssrc.to_be_bytes());
@@ -100,7 +100,7 @@ fn extensions_are_sent_until_the_viewer_knows_the_stream() {
 }
 
 #[test]
-fn a_lost_packet_comes_again_inside_its_own_stream() {
+fn a_lost_packet_is_retransmitted() {
     let now = Instant::now();
     for rtx in [Some(99), None] {
         let mut sender = Sender::new(SenderConfig { rtx_payload_type: rtx, ..config(now) });
@@ -129,12 +129,12 @@ fn a_lost_packet_comes_again_inside_its_own_stream() {
         assert_eq!(retransmission(&mut sender, now), None);
         let statistics = sender.statistics();
         assert_eq!((statistics.nacks, statistics.retransmitted), (2, 2));
-        assert_eq!(statistics.packets, 5, "repeats are counted apart");
+        assert_eq!(statistics.packets, 5, "retransmissions are counted separately");
     }
 }
 
 #[test]
-fn key_frames_are_asked_for_twice_a_second_at_most() {
+fn key_frames_are_requested_twice_a_second_at_most() {
     let start = Instant::now();
     let mut sender = Sender::new(config(start));
     let pli = || rtcp(|w| w.picture_loss(SSRC));
@@ -199,7 +199,7 @@ fn reports_give_the_round_trip() {
     let table = [
         ("80 ms, of which 30 lay there", block(ntp, 30), Some(50)),
         ("no report came yet", ReportBlock { last_report: 0, ..block(ntp, 0) }, None),
-        ("a delay that cannot be", block(ntp, 5000), None),
+        ("an impossible delay", block(ntp, 5000), None),
         ("a report never sent", block(NtpTime(77 << 32), 0), None),
     ];
     for (case, block, expected) in table {
@@ -228,10 +228,10 @@ fn goodbye_in_both_directions() {
 }
 
 proptest! {
-    /// Whatever cameras, bursts and viewers do: numbers follow each other, a repeat is exactly
-    /// what was lost, every packet fits.
+    /// Tests that whatever cameras, bursts and viewers do, sequence numbers follow each other,
+    /// retransmissions equal the original and every packet fits.
     #[test]
-    fn a_stream_is_whole_and_repeats_are_true(
+    fn sequence_numbers_follow_and_retransmissions_equal_the_original(
         events in prop::collection::vec((0_u8..10, any::<u16>()), 1..300),
     ) {
         let mut now = Instant::now();
@@ -275,7 +275,7 @@ proptest! {
     }
 
     #[test]
-    fn any_feedback_is_borne(
+    fn no_feedback_panics(
         compounds in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..20),
     ) {
         let now = Instant::now();

@@ -17,7 +17,7 @@ fn packet(start: Instant, camera: u32, ms: u32) -> VideoPacket {
     }
 }
 
-/// `count` frames at 25 Hz, two packets each.
+/// Returns `count` frames at 25 Hz, two packets each.
 fn group(start: Instant, camera: u32, count: u32) -> Vec<VideoPacket> {
     let frames = (0..count).flat_map(|frame| [frame, frame]);
     frames.map(|frame| packet(start, camera.wrapping_add(frame * FRAME), frame * 40)).collect()
@@ -57,7 +57,7 @@ fn a_group_is_squeezed_in_front_of_the_live_edge() {
 }
 
 #[test]
-fn a_group_in_the_middle_goes_on_behind_what_was_sent() {
+fn a_group_in_the_middle_follows_the_last_frame() {
     let start = Instant::now();
     let mut timeline = Timeline::new(1000);
     let group = group(start, 0, 100);
@@ -68,14 +68,14 @@ fn a_group_in_the_middle_goes_on_behind_what_was_sent() {
     assert_eq!(last, 1000 + 99 * FRAME, "live, nothing is squeezed");
     timeline.begin_burst(&group);
     let first = timeline.map(0, start);
-    assert!(first > last, "behind what was sent");
+    assert!(first > last, "after the last frame");
     let end = timeline.map(99 * FRAME, start);
-    assert_eq!(end, last + 900, "the line moves by the burst alone");
+    assert_eq!(end, last + 900, "the timeline moves by the burst alone");
     assert_eq!(timeline.map(100 * FRAME, start + MS * 4000), end + FRAME);
 }
 
 #[test]
-fn another_clock_goes_on_after_the_time_that_passed() {
+fn another_clock_continues_after_the_time_that_passed() {
     let start = Instant::now();
     type Case<'a> = (&'a str, bool, u32, u32, u32);
     let table: [Case<'_>; 6] = [
@@ -99,7 +99,7 @@ fn another_clock_goes_on_after_the_time_that_passed() {
 }
 
 #[test]
-fn the_group_of_another_stream_goes_on_after_the_time_that_passed() {
+fn the_group_of_another_stream_continues_after_the_time_that_passed() {
     let start = Instant::now();
     let mut timeline = Timeline::new(0);
     timeline.map(0, start);
@@ -130,7 +130,7 @@ fn b_frames_keep_their_order() {
 }
 
 #[test]
-fn reports_name_the_time_of_now() {
+fn reports_have_the_timestamp_of_now() {
     let start = Instant::now();
     let mut timeline = Timeline::new(9);
     assert_eq!(timeline.at(start), 9);
@@ -139,9 +139,10 @@ fn reports_name_the_time_of_now() {
 }
 
 proptest! {
-    /// Bursts, cuts and live frames in any order: never back, never more ahead than the time.
+    /// Tests bursts, splices and live frames in any order: timestamps never go back, and never ahead
+    /// of time.
     #[test]
-    fn the_line_never_goes_back(
+    fn timestamps_never_go_back(
         first in any::<u32>(),
         camera in any::<u32>(),
         events in prop::collection::vec((0_u8..6, any::<u32>()), 1..60),

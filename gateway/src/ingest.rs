@@ -1,7 +1,7 @@
-//! Getting a camera's RTP packets: pulled with RTSP, pushed to a port, or made in-process.
+//! Sources of RTP packets: pulled from a camera with RTSP, pushed to a port, or the test picture.
 //!
-//! [`run`] is one connection to one camera. It tells its events until the connection ends, and
-//! the caller, who owns the camera's `Feed`, decides whether and when to try again.
+//! [`run`] is one connection to one camera. It sends events until the connection ends; the core
+//! decides if and when to connect again.
 
 mod error;
 mod rtp;
@@ -19,26 +19,30 @@ pub use porthole_gateway_core::camera::SourceEvent;
 pub use error::SourceError;
 pub use source::{Credentials, InvalidSource, Source, TestPicture, Transport};
 
-/// A camera that answered and then sends nothing for so long is given up: with the longest wait
-/// between two tries of 5 s, a camera that returns is seen within 10 s.
+/// Time without packets after which a connected camera is given up. With the longest wait between
+/// two attempts of 5 s, a camera that returns is connected within 10 s.
 pub const SILENCE: Duration = Duration::from_secs(5);
 
-/// How long a camera may take to answer, all requests until the first packet together.
+/// Maximum time for all RTSP requests of a connection together.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Events that may wait for a camera's task: a key frame of 300 kB, twice.
+/// Capacity of the channel for a camera's events: two key frames of 300 kB.
 pub const EVENT_QUEUE: usize = 512;
 
-/// What is asked of a camera.
+/// A request to a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceControl {
-    /// A key frame, soon. Only the test picture can; a camera's viewers start from the group of
-    /// pictures that is cached.
+    /// Send a key frame soon. Only the test picture supports it; a real camera's viewers start from
+    /// the cached group of pictures.
     RequestKeyFrame,
 }
 
-/// Connects to a camera and tells what it does, until it ends, fails or is cancelled.
-/// `Ok` means cancelled, or that nobody listens to the events any more.
+/// Connects to a camera and sends its events until the connection ends, fails or is cancelled.
+///
+/// Returns `Ok` if it was cancelled, or if the receiver of `events` was dropped.
+///
+/// # Errors
+/// With the reason why the connection ended.
 pub async fn run(
     source: &Source,
     events: mpsc::Sender<SourceEvent>,
@@ -60,13 +64,16 @@ pub async fn run(
     tokio::select! {
         () = cancel.cancelled() => Ok(()),
         result = connection => match result {
-            Err(SourceError::Unheard) => Ok(()),
+            Err(SourceError::ReceiverDropped) => Ok(()),
             result => result,
         },
     }
 }
 
-/// Tells one event.
-async fn tell(events: &mpsc::Sender<SourceEvent>, event: SourceEvent) -> Result<(), SourceError> {
-    events.send(event).await.map_err(|_| SourceError::Unheard)
+/// Sends one event to the core.
+async fn send_event(
+    events: &mpsc::Sender<SourceEvent>,
+    event: SourceEvent,
+) -> Result<(), SourceError> {
+    events.send(event).await.map_err(|_| SourceError::ReceiverDropped)
 }

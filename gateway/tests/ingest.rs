@@ -1,5 +1,5 @@
-//! Real senders, from other projects, against the ingest: what arrives, what a decoder makes of
-//! it, and what is said when nothing arrives. Traffic stays on loopback.
+//! Ingest from the senders of other projects: tests the packets, their decoding, and the error if
+//! nothing arrives. Traffic stays on loopback.
 //!
 //! A test whose sender is not installed says so, and fails where every test must run.
 
@@ -15,18 +15,18 @@ use porthole_gateway::ingest::{Source, SourceControl, SourceError};
 use porthole_gateway_core::media::{Codec, VideoPacket};
 use tokio::net::UdpSocket;
 
-/// Software encoders on two busy cores take their time to start.
+/// Time limit of a test: software encoders take long to start on two busy cores.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Enough to have seen key frames, deltas and their order.
+/// Returns true after two key frames and some frames between them.
 fn two_key_frames(watch: &Watch) -> bool {
     watch.feed.statistics().key_frames >= 2 && watch.packets.len() > 40
 }
 
-/// What must hold for any feed, whatever the camera.
+/// Checks what must hold for the feed of every camera.
 fn assert_sound(watch: &Watch) {
     for pair in watch.packets.windows(2) {
-        assert_eq!(pair[1].sequence, pair[0].sequence + 1, "nothing is lost on loopback");
+        assert_eq!(pair[1].sequence, pair[0].sequence + 1, "no packet is lost on loopback");
         let step = pair[1].timestamp.wrapping_sub(pair[0].timestamp);
         assert!(step < 90_000, "timestamps go on by less than a second: {step}");
         assert_eq!(pair[0].marker, step != 0, "the marker ends an access unit");
@@ -71,7 +71,7 @@ async fn a_live555_camera_is_watched() {
     let Some(server) = live555() else { return };
     let source = format!("rtsp://127.0.0.1:{}/proxyStream", server.port);
     let mut watched = watch(&source, PATIENCE, two_key_frames).await.expect("live555");
-    // It marks every slice; how many a picture has is known after the first one.
+    // It marks every slice; their number is known only after the first picture.
     let second = watched.packets.iter().rposition(|packet| packet.starts_key_frame);
     watched.packets.drain(..second.expect("two key frames"));
     assert_sound(&watched);
@@ -83,7 +83,7 @@ async fn a_live555_camera_is_watched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_keeps_an_rtsp_camera_away_is_said() {
+async fn failures_of_rtsp_cameras_are_explained() {
     let user = "--user=ada";
     let Some(guarded) = rtsp_server(&[user, "--password=secret"]) else { return };
     let Some(jpeg) = rtsp_server(&["--codec=jpeg"]) else { return };
@@ -93,23 +93,23 @@ async fn what_keeps_an_rtsp_camera_away_is_said() {
             "refuses user and password",
             true,
         ),
-        (format!("rtsp://127.0.0.1:{}/camera", guarded.port), "asks for user and password", true),
+        (format!("rtsp://127.0.0.1:{}/camera", guarded.port), "requires user and password", true),
         (format!("rtsp://127.0.0.1:{}/nothing", jpeg.port), "no stream at /nothing", false),
         (format!("rtsp://127.0.0.1:{}/camera", jpeg.port), "Motion JPEG", true),
         ("rtsp://127.0.0.1:9/".to_owned(), "refuses the connection", false),
         ("rtsp://camera.invalid/".to_owned(), "no address is known for camera.invalid", false),
     ];
-    for (source, expected, waits_for_a_person) in table {
+    for (source, expected, needs_a_person) in table {
         let error = watch(&source, PATIENCE, |_| false).await.expect_err(&source);
         let text = error.to_string();
         assert!(text.contains(expected), "{source}: {text}");
         assert!(!text.contains('\n') && !text.contains("wrong"), "one clear sentence: {text}");
-        assert_eq!(error.needs_a_person(), waits_for_a_person, "{text}");
+        assert_eq!(error.needs_a_person(), needs_a_person, "{text}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_camera_that_takes_connections_and_says_nothing_is_given_up() {
+async fn a_camera_that_accepts_connections_and_never_answers_is_given_up() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let address = listener.local_addr().expect("bound");
     let start = Instant::now();
@@ -119,7 +119,7 @@ async fn a_camera_that_takes_connections_and_says_nothing_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_camera_that_ends_or_falls_silent_is_noticed_in_time() {
+async fn a_camera_that_ends_or_falls_silent_is_detected_in_time() {
     let Some(mut server) = rtsp_server(&[]) else { return };
     let source = format!("rtsp://127.0.0.1:{}/camera", server.port);
     let mut killed = None;
@@ -149,7 +149,7 @@ async fn a_camera_that_ends_or_falls_silent_is_noticed_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ffmpeg_pushes_rtp() {
+async fn rtp_pushed_by_ffmpeg_is_received() {
     for (codec, name) in [(Codec::H264, "libx264"), (Codec::H265, "libx265")] {
         let port = free_udp_port();
         let Some(_ffmpeg) = Sender::ffmpeg(name, port, &[]) else { return };
@@ -166,14 +166,14 @@ async fn ffmpeg_pushes_rtp() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_sdp_file_says_where_ffmpeg_pushes() {
+async fn rtp_described_by_an_sdp_file_of_ffmpeg_is_received() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("camera.sdp");
     let missing = watch(file.to_str().expect("a name"), PATIENCE, |_| false).await;
     assert!(matches!(missing, Err(SourceError::File { .. })), "{missing:?}");
 
     let port = free_udp_port();
-    // The parameter sets are in the file and nowhere else.
+    // Only the file contains the parameter sets.
     let flags = ["-flags", "+global_header", "-sdp_file", file.to_str().expect("a name")];
     let Some(_ffmpeg) = Sender::ffmpeg("libx264", port, &flags) else { return };
     let deadline = Instant::now() + PATIENCE;
@@ -188,7 +188,7 @@ async fn an_sdp_file_says_where_ffmpeg_pushes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_on_the_port_harms_nobody() {
+async fn garbage_on_the_port_does_no_harm() {
     let port = free_udp_port();
     let Some(_ffmpeg) = Sender::ffmpeg("libx264", port, &[]) else { return };
     let attack = tokio::spawn(async move {
@@ -202,13 +202,13 @@ async fn garbage_on_the_port_harms_nobody() {
             b"\x80\x60\0\x01\0\0\0\x01\x12\x34\x56\x78\x41garbage",
             b"\x80\xc8\0\x06aaaaaaaaaaaaaaaaaaaaaaaa",
         ];
-        // Ended by the test; the bound is for the day it is not.
+        // The test ends this loop; the bound is a safety net.
         for round in 0..10_000_usize {
             let _ = socket.send_to(garbage[round % garbage.len()], ("127.0.0.1", port)).await;
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     });
-    // The first sender heard is the one: the camera's first packet may be the other one's.
+    // A payload type that neither the camera nor the attacker sends.
     let source = format!("rtp://127.0.0.1:{port}?codec=h264&payload_type=97");
     let result = watch(&source, Duration::from_secs(6), |_| false).await;
     assert!(result.expect("it listens").silent, "no packet of this type is there");
@@ -220,7 +220,7 @@ async fn garbage_on_the_port_harms_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pusher_that_comes_back_is_seen_at_once() {
+async fn a_sender_that_returns_is_received_at_once() {
     let port = free_udp_port();
     let Some(ffmpeg) = Sender::ffmpeg("libx264", port, &[]) else { return };
     let mut ffmpeg = Some(ffmpeg);
@@ -242,20 +242,20 @@ async fn a_pusher_that_comes_back_is_seen_at_once() {
     assert!(returned.expect("it was silent").elapsed() < Duration::from_secs(10));
     let step = |pair: &[VideoPacket]| pair[1].timestamp.wrapping_sub(pair[0].timestamp);
     let pause = watch.packets.windows(2).find(|pair| step(pair) > 90_000).expect("it was away");
-    assert!(pause[1].starts_key_frame, "nobody can use what comes before a key frame");
+    assert!(pause[1].starts_key_frame, "packets before a key frame are useless");
     assert!((4 * 90_000..60 * 90_000).contains(&step(pause)), "time went on");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_test_picture_keeps_its_rate_and_makes_key_frames_on_request() {
     let start = Instant::now();
-    let mut asked = None;
+    let mut requested = None;
     let mut answered = None;
     let watch = watch("test:640x360@30", PATIENCE, |watch| {
         let keys = watch.feed.statistics().key_frames;
-        if asked.is_none() && start.elapsed() > Duration::from_millis(700) {
-            watch.ask(SourceControl::RequestKeyFrame);
-            asked = Some(Instant::now());
+        if requested.is_none() && start.elapsed() > Duration::from_millis(700) {
+            watch.send_control(SourceControl::RequestKeyFrame);
+            requested = Some(Instant::now());
         }
         if keys >= 2 && answered.is_none() {
             answered = Some(Instant::now());
@@ -265,16 +265,16 @@ async fn the_test_picture_keeps_its_rate_and_makes_key_frames_on_request() {
     .await
     .expect("in-process");
     assert_sound(&watch);
-    let waited = answered.expect("a key frame").duration_since(asked.expect("asked"));
+    let waited = answered.expect("a key frame").duration_since(requested.expect("requested"));
     assert!(waited < Duration::from_millis(500), "{waited:?}");
-    // Other tests run at the same time: late frames are skipped, and that is right.
+    // Other tests run at the same time, and late frames are skipped by design.
     let pictures = access_units(&watch.packets);
     assert!((45..=95).contains(&pictures), "{pictures} pictures in 3 s");
     assert!(decoded_pictures(&watch.packets) + 1 >= pictures);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_port_in_use_is_said() {
+async fn a_port_in_use_is_reported() {
     let taken = UdpSocket::bind("127.0.0.1:0").await.expect("loopback");
     let source = format!("rtp://{}?codec=h264", taken.local_addr().expect("bound"));
     let error = watch(&source, PATIENCE, |_| false).await.expect_err("it is taken");

@@ -1,4 +1,4 @@
-//! One camera: whether it is wanted, what it is doing, and its video.
+//! The core of one camera: connects it while it is wanted, and feeds its video to viewers.
 
 use crate::backoff::Backoff;
 use crate::media::{Feed, FeedOutput, Format, RtpPacket, StreamDescription, VideoPacket};
@@ -8,100 +8,105 @@ use rand::{Rng as _, SeedableRng as _};
 use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
-/// How long a camera stays connected after its last viewer: who looks twice waits once.
+/// Time a camera stays connected after its last viewer has left, so that a viewer who returns soon
+/// does not wait again.
 const LINGER: Duration = Duration::from_secs(15);
 
-/// Between two tries when only a person can help: a camera locks an account after a handful of
-/// wrong passwords in a minute.
+/// Minimum time between two attempts if only a person can fix the problem: a camera locks an
+/// account after a handful of wrong passwords in a minute.
 const PERSON_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The source cannot be asked for key frames more often than this, whoever asks.
+/// Minimum time between two key frame requests to the source, for all viewers together.
 const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What a camera is called and when it is reached. Where it is, only the driver knows.
+/// Name and connection policy of a camera. Only the driver knows its address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CameraSettings {
-    /// Its token.
+    /// The camera's id.
     pub id: CameraId,
-    /// What people call it.
+    /// The name that people see.
     pub name: String,
-    /// Connect when somebody watches, not always.
+    /// True: connect only while somebody watches. False: stay connected.
     pub on_demand: bool,
 }
 
-/// What the source of a camera says.
+/// An event from the source of a camera.
 #[derive(Debug)]
 pub enum SourceEvent {
-    /// Connected, or listening; this is what will come.
+    /// The source is connected, or listening, and will send this stream.
     Connected(StreamDescription),
     /// An RTP packet.
     Packet {
-        /// When it came.
+        /// Time at which the packet arrived.
         arrival: Instant,
-        /// What came.
+        /// The packet itself.
         packet: RtpPacket,
     },
-    /// Nothing has come for a while on a port that is only listened on.
+    /// No packet has arrived for a while at a port that the source listens on.
     Silent,
-    /// Over; the driver says so when the source returns.
+    /// The connection has ended.
     Ended {
-        /// Why, as one sentence.
+        /// The cause, in one sentence.
         reason: String,
-        /// Whether only a person can mend it.
+        /// True if only a person can fix the cause.
         needs_a_person: bool,
     },
 }
 
-/// What the driver must do for a camera.
+/// A command to the driver for a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CameraCommand {
-    /// Connect to it.
+    /// Connect to the camera.
     Start,
-    /// Disconnect from it.
+    /// Disconnect from the camera.
     Stop,
-    /// Ask it for a key frame.
+    /// Request a key frame from the camera.
     KeyFrame,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Run {
+enum RunState {
     Stopped,
     Starting,
+    /// Connected, and packets arrive.
     Live,
+    /// Waiting until the time of the next attempt.
     Retry(Instant),
 }
 
-/// One camera. After each `handle_…` drain [`Self::poll_command`] and [`Self::poll_packet`].
+/// A camera and its connection. After each `handle_…` drain [`Self::poll_command`] and
+/// [`Self::poll_packet`].
 #[derive(Debug)]
 pub struct Camera {
     settings: CameraSettings,
     feed: Feed,
-    run: Run,
+    state: RunState,
     viewers: u32,
-    /// When it may be left alone, if nobody watches.
-    leave_at: Option<Instant>,
+    /// Time at which to disconnect, unless somebody watches again.
+    disconnect_at: Option<Instant>,
     backoff: Backoff,
     rng: StdRng,
     reason: Option<String>,
     format: Option<Format>,
-    key_frame_asked: Option<Instant>,
+    last_key_frame_request: Option<Instant>,
     command: Option<CameraCommand>,
     changed: bool,
 }
 
 impl Camera {
-    /// A camera; one that is always wanted is connected to at once. The seed spreads its retries.
+    /// Creates a camera, which connects at once unless it is on demand. `seed` randomizes its
+    /// retries.
     pub fn new(settings: CameraSettings, seed: u64) -> Self {
         let mut camera = Self {
             feed: Feed::new(),
-            run: Run::Stopped,
+            state: RunState::Stopped,
             viewers: 0,
-            leave_at: None,
+            disconnect_at: None,
             backoff: Backoff::default(),
             rng: StdRng::seed_from_u64(seed),
             reason: None,
             format: None,
-            key_frame_asked: None,
+            last_key_frame_request: None,
             command: None,
             changed: true,
             settings,
@@ -112,26 +117,26 @@ impl Camera {
         camera
     }
 
-    /// One more watches.
+    /// Counts one more viewer, and connects if necessary.
     pub fn add_viewer(&mut self) {
         self.viewers = self.viewers.saturating_add(1);
-        self.leave_at = None;
+        self.disconnect_at = None;
         self.changed = true;
-        if self.run == Run::Stopped {
+        if self.state == RunState::Stopped {
             self.start();
         }
     }
 
-    /// One less watches.
+    /// Counts one viewer less; after the last one the camera stays connected for a while.
     pub fn remove_viewer(&mut self, now: Instant) {
         self.viewers = self.viewers.saturating_sub(1);
         self.changed = true;
         if self.viewers == 0 && self.settings.on_demand {
-            self.leave_at = Some(now + LINGER);
+            self.disconnect_at = Some(now + LINGER);
         }
     }
 
-    /// Something from the source.
+    /// Handles an event from the source.
     pub fn handle_source(&mut self, now: Instant, event: SourceEvent) {
         match event {
             SourceEvent::Connected(description) => self.feed.handle_description(&description),
@@ -147,25 +152,25 @@ impl Camera {
         match self.feed.handle_packet(arrival, packet) {
             Ok(()) => {}
             Err(error) if error.is_lasting() => self.set_reason(Some(error.to_string())),
-            Err(error) => debug!(camera = %self.settings.id, "a packet is left out: {error}"),
+            Err(error) => debug!(camera = %self.settings.id, "packet dropped: {error}"),
         }
     }
 
     fn handle_silence(&mut self) {
-        if matches!(self.run, Run::Live | Run::Starting) {
-            self.run = Run::Starting;
-            self.set_reason(Some("nothing comes in: check what sends to this port".to_owned()));
+        if matches!(self.state, RunState::Live | RunState::Starting) {
+            self.state = RunState::Starting;
+            self.set_reason(Some("no packets arrive: check what sends to this port".to_owned()));
         }
     }
 
     fn handle_ended(&mut self, now: Instant, reason: String, needs_a_person: bool) {
         self.feed.handle_end();
-        if self.run == Run::Stopped {
+        if self.state == RunState::Stopped {
             return;
         }
         let wait = self.backoff.next(self.rng.random());
         let wait = if needs_a_person { wait.max(PERSON_INTERVAL) } else { wait };
-        self.run = Run::Retry(now + wait);
+        self.state = RunState::Retry(now + wait);
         self.set_reason(Some(reason));
     }
 
@@ -181,53 +186,53 @@ impl Camera {
         self.changed = true;
     }
 
-    /// When [`Self::handle_timeout`] is due.
+    /// Returns the time at which [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let retry = match self.run {
-            Run::Retry(at) => Some(at),
-            Run::Stopped | Run::Starting | Run::Live => None,
+        let retry = match self.state {
+            RunState::Retry(at) => Some(at),
+            RunState::Stopped | RunState::Starting | RunState::Live => None,
         };
-        [retry, self.leave_at, self.feed.poll_timeout()].into_iter().flatten().min()
+        [retry, self.disconnect_at, self.feed.poll_timeout()].into_iter().flatten().min()
     }
 
-    /// Does what is due.
+    /// Retries, disconnects, or forwards packets that have waited, if that is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.feed.handle_timeout(now);
-        if self.leave_at.is_some_and(|at| at <= now) {
-            self.leave_at = None;
+        if self.disconnect_at.is_some_and(|at| at <= now) {
+            self.disconnect_at = None;
             self.feed.handle_end();
-            self.run = Run::Stopped;
+            self.state = RunState::Stopped;
             self.command = Some(CameraCommand::Stop);
             self.backoff.reset();
             self.set_reason(None);
             self.changed = true;
         }
-        if matches!(self.run, Run::Retry(at) if at <= now) {
+        if matches!(self.state, RunState::Retry(at) if at <= now) {
             self.start();
         }
     }
 
     fn start(&mut self) {
-        self.run = Run::Starting;
+        self.state = RunState::Starting;
         self.command = Some(CameraCommand::Start);
         self.changed = true;
     }
 
-    /// A viewer needs a key frame.
+    /// Requests a key frame for a viewer, unless one was requested less than 500 ms ago.
     pub fn request_key_frame(&mut self, now: Instant) {
         let recently = |at: Instant| now.saturating_duration_since(at) < KEY_FRAME_INTERVAL;
-        if self.run == Run::Live && !self.key_frame_asked.is_some_and(recently) {
-            self.key_frame_asked = Some(now);
+        if self.state == RunState::Live && !self.last_key_frame_request.is_some_and(recently) {
+            self.last_key_frame_request = Some(now);
             self.command.get_or_insert(CameraCommand::KeyFrame);
         }
     }
 
-    /// What the driver must do.
+    /// Returns the command for the driver, if there is one.
     pub fn poll_command(&mut self) -> Option<CameraCommand> {
         self.command.take()
     }
 
-    /// The next packet for every viewer.
+    /// Returns the next packet for every viewer.
     pub fn poll_packet(&mut self) -> Option<VideoPacket> {
         while let Some(output) = self.feed.poll_output() {
             match output {
@@ -236,8 +241,8 @@ impl Camera {
                     self.changed = true;
                 }
                 FeedOutput::Packet(packet) => {
-                    if self.run == Run::Starting {
-                        self.run = Run::Live;
+                    if self.state == RunState::Starting {
+                        self.state = RunState::Live;
                         self.backoff.reset();
                         self.set_reason(None);
                         self.changed = true;
@@ -249,28 +254,29 @@ impl Camera {
         None
     }
 
-    /// What a new viewer starts from: the last key frame and all that came since.
+    /// Returns the packets a new viewer starts from: the last key frame and all since.
     pub fn group_of_pictures(&self) -> &[VideoPacket] {
         self.feed.gop().packets()
     }
 
-    /// What it sends, once known; stays known while it is away.
+    /// Returns the format of the video; `None` until it is known. It stays known while the camera
+    /// is disconnected.
     pub fn format(&self) -> Option<&Format> {
         self.format.as_ref()
     }
 
-    /// Whether the report changed since the last call.
+    /// Returns true if the report has changed since the last call.
     pub fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
     }
 
-    /// What the signaling server is told.
+    /// Returns the report for the signaling server.
     pub fn report(&self) -> CameraReport {
-        let state = match (self.run, &self.reason) {
-            (Run::Stopped, _) => CameraState::Idle,
-            (Run::Live, _) => CameraState::Live,
-            (Run::Starting | Run::Retry(_), Some(_)) => CameraState::Failed,
-            (Run::Starting | Run::Retry(_), None) => CameraState::Connecting,
+        let state = match (self.state, &self.reason) {
+            (RunState::Stopped, _) => CameraState::Idle,
+            (RunState::Live, _) => CameraState::Live,
+            (RunState::Starting | RunState::Retry(_), Some(_)) => CameraState::Failed,
+            (RunState::Starting | RunState::Retry(_), None) => CameraState::Connecting,
         };
         CameraReport {
             id: self.settings.id.clone(),

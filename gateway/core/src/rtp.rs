@@ -1,8 +1,8 @@
 //! RTP and RTCP for one viewer (RFC 3550, 4585, 4588, 5104).
 //!
-//! A [`Sender`] renumbers the camera's packets for one viewer, retransmits the lost ones and handles
-//! the viewer's RTCP; a [`Receiver`] is the other end, which the tests' viewer uses. Both work on
-//! plain packets: SRTP is applied outside.
+//! A [`Sender`] renumbers the camera's packets for one viewer, retransmits the lost ones and
+//! handles the viewer's RTCP; a [`Receiver`] is the other end, which the tests' viewer uses. Both
+//! work on plain packets: SRTP is applied outside.
 //!
 //! Architecture invariant: no payload is copied before it is written out, nothing here knows a
 //! camera, and what is kept for a viewer is bounded by count and by age.

@@ -1,8 +1,8 @@
 //! Session descriptions (RFC 8866) for one video track in one BUNDLE group.
 //!
-//! [`offer`] writes the gateway's description, [`apply_answer`] reads what the viewer made of it;
+//! [`offer`] writes the gateway's description and [`apply_answer`] reads the viewer's answer;
 //! [`answer`] does both for a viewer that offers (WHEP). [`Fragment`] is what a viewer trickles
-//! over HTTP. What the other side says is bounded before it is understood.
+//! over HTTP. Everything received is bounded before it is parsed.
 //!
 //! Rules followed: JSEP (RFC 9429), BUNDLE (RFC 9143), ICE in SDP (RFC 8839, 8840), DTLS in SDP
 //! (RFC 8842), feedback (RFC 4585, 5104), retransmission (RFC 4588).
@@ -28,51 +28,71 @@ pub use write::{OfferConfig, TrackIds, offer};
 
 use crate::media::Codec;
 
-/// A browser's offer is about 6 kB, with twenty cameras' worth of sections about 100 kB; a viewer
-/// of one camera has no use for more than this.
+/// Maximum size of a description in bytes. A browser's offer is about 6 kB, with sections for
+/// twenty cameras about 100 kB; a viewer of one camera needs no more than this.
 pub const MAX_SIZE: usize = 32 * 1024;
 
-/// Sections of one description: audio, video and data, and room for players that add more.
+/// Maximum number of sections: audio, video and data, and room for players that add more.
 pub const MAX_SECTIONS: usize = 16;
 
-/// Candidates of one description. A host with ten addresses and two relays has about forty.
+/// Maximum number of candidates. A host with ten addresses and two TURN servers has about forty.
 pub const MAX_CANDIDATES: usize = 64;
 
-/// Payload types of one section; there are no more than this dynamic ones with RTCP multiplexed
+/// Maximum number of payload types in a section: with RTCP multiplexed, no more are available
 /// (RFC 5761 §4).
 pub const MAX_CODECS: usize = 64;
 
-/// One candidate line (RFC 8839 §5.1); a real one is below 200 bytes.
+/// Maximum length of a candidate in bytes (RFC 8839 §5.1); a real one has less than 200.
 pub const MAX_CANDIDATE_LEN: usize = 512;
 
-/// The header extension that names the section a packet belongs to (RFC 9143 §15).
+/// URI of the header extension that names the section a packet belongs to (RFC 9143 §15).
 pub const EXTENSION_MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 
-/// The header extension that tells the viewer how long it may hold a frame back.
+/// URI of the header extension that tells the viewer how long it may delay a frame.
 pub const EXTENSION_PLAYOUT_DELAY: &str =
     "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
 
-/// Why a description is not taken. Each is a sentence for the person who watches.
+/// Reasons for refusing a description. Each is a sentence for the person watching.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SdpError {
+    /// The description exceeds [`MAX_SIZE`]; its size in bytes.
     #[error("the session description has {0} bytes, more than {MAX_SIZE}")]
     TooLarge(usize),
+    /// The description exceeds one of the bounds.
     #[error("the session description has more than {limit} {what}")]
-    TooMany { what: &'static str, limit: usize },
+    TooMany {
+        /// Name of the counted things, in the plural.
+        what: &'static str,
+        /// Maximum number of them.
+        limit: usize,
+    },
+    /// A line is malformed.
     #[error("line {line} of the session description is wrong: {reason}")]
-    Malformed { line: usize, reason: &'static str },
+    Malformed {
+        /// Number of the line, from 1.
+        line: usize,
+        /// Explanation, as a clause.
+        reason: &'static str,
+    },
+    /// No video section can be answered.
     #[error("the session description has no video section that could be used")]
     NoVideo,
-    #[error("the session description lacks {0}")]
+    /// A required attribute is missing; its name.
+    #[error("the session description has no {0}")]
     Missing(&'static str),
-    #[error("the viewer must take part in RTCP multiplexing (a=rtcp-mux)")]
+    /// The viewer does not multiplex RTP and RTCP.
+    #[error("the viewer must support RTCP multiplexing (a=rtcp-mux)")]
     NoRtcpMux,
-    #[error("the viewer's a=setup does not fit ours")]
+    /// The viewer's `a=setup` is not a possible answer to ours.
+    #[error("the viewer's a=setup does not match the offer")]
     Setup,
-    #[error("the viewer's video direction does not fit ours")]
+    /// The direction of the viewer's video does not match ours.
+    #[error("the viewer's video direction does not match ours")]
     Direction,
+    /// The viewer cannot play this codec.
     #[error("the camera sends {0}; this browser cannot play it")]
     NoCommonCodec(Codec),
-    #[error("the description has another number of sections than the offer")]
+    /// The answer does not have the sections of the offer.
+    #[error("the answer has a different number of sections than the offer")]
     Sections,
 }

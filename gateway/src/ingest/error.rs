@@ -1,4 +1,4 @@
-//! Why a camera gives no picture, in a sentence that says what to do.
+//! Reasons for a missing picture, in sentences that say what to do.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,58 +10,121 @@ use thiserror::Error;
 use super::source::Transport;
 use super::{CONNECT_TIMEOUT, SILENCE};
 
-/// Why a connection to a camera ended. Nothing in it is secret.
+/// Reasons why a connection to a camera ended. They contain no secrets.
 #[derive(Debug, Error)]
 pub enum SourceError {
+    /// The host name cannot be resolved.
     #[error("no address is known for {host}: check the name, or give the camera's IP address")]
-    UnknownHost { host: String },
+    UnknownHost {
+        /// Name of the host.
+        host: String,
+    },
+    /// The TCP connection is refused.
     #[error("{host} refuses the connection: check the port, and that the camera's RTSP is on")]
-    Refused { host: String },
+    Refused {
+        /// Host and port of the camera.
+        host: String,
+    },
+    /// The network has no route to the camera.
     #[error("{host} cannot be reached: check that the camera is on and in this network")]
-    Unreachable { host: String },
+    Unreachable {
+        /// Host and port of the camera.
+        host: String,
+    },
+    /// The camera does not answer in time.
     #[error(
         "{host} does not answer within {} s: check the address, and that the camera is on",
         CONNECT_TIMEOUT.as_secs()
     )]
-    NoAnswer { host: String },
-    #[error("{host} asks for user and password: add them as rtsp://user:password@…")]
-    PasswordMissing { host: String },
-    #[error("{host} refuses user and password: check both, and that RTSP is allowed to them")]
-    WrongPassword { host: String },
+    NoAnswer {
+        /// Host and port of the camera.
+        host: String,
+    },
+    /// The camera requires a password and none is configured.
+    #[error("{host} requires user and password: add them as rtsp://user:password@…")]
+    PasswordMissing {
+        /// Host and port of the camera.
+        host: String,
+    },
+    /// The camera refuses the configured user or password.
+    #[error("{host} refuses user and password: check both, and that the user may use RTSP")]
+    WrongPassword {
+        /// Host and port of the camera.
+        host: String,
+    },
+    /// The camera has no stream at the path of the address.
     #[error("the camera has no stream at {path}: check the path of its address")]
-    NotFound { path: String },
+    NotFound {
+        /// Path of the camera's address.
+        path: String,
+    },
+    /// The camera does not support the transport.
     #[error("the camera does not send over {transport}: use #transport={other}")]
-    WrongTransport { transport: Transport, other: Transport },
+    WrongTransport {
+        /// The configured transport.
+        transport: Transport,
+        /// The transport to try instead.
+        other: Transport,
+    },
+    /// The camera answers with this RTSP status.
     #[error("the camera refuses with status {0}: restart it, or close other players of it")]
     Status(u16),
+    /// The camera's session description cannot be used.
     #[error(transparent)]
     Sdp(#[from] CameraSdpError),
-    #[error("the camera breaks the RTSP protocol ({0}): try the other transport, or update it")]
+    /// The camera violates the RTSP protocol; the details.
+    #[error("the camera violates the RTSP protocol ({0}): try the other transport, or update it")]
     Protocol(String),
+    /// The camera ended the stream or the connection.
     #[error("the camera ended the stream")]
     Ended,
+    /// The camera is connected but sends no packets.
     #[error("the camera sends no packets for {} s", SILENCE.as_secs())]
     Silent,
+    /// The local port cannot be opened.
     #[error(
         "cannot listen on {address}: {}: give the camera another port or address",
         error.kind()
     )]
-    Listen { address: SocketAddr, error: io::Error },
+    Listen {
+        /// The local address and port.
+        address: SocketAddr,
+        /// Cause of the failure.
+        error: io::Error,
+    },
+    /// The SDP file cannot be read.
     #[error("cannot read {}: {}: check its path and permissions", file.display(), error.kind())]
-    File { file: PathBuf, error: io::Error },
-    #[error("{} gives no port for the video: m=video must name one", file.display())]
-    NoPort { file: PathBuf },
+    File {
+        /// Path of the file.
+        file: PathBuf,
+        /// Cause of the failure.
+        error: io::Error,
+    },
+    /// The SDP file has no port for the video.
+    #[error("{} names no port for the video: m=video must name one", file.display())]
+    NoPort {
+        /// Path of the file.
+        file: PathBuf,
+    },
+    /// The local port fails.
     #[error("receiving on {address} failed: {}", error.kind())]
-    Receive { address: SocketAddr, error: io::Error },
+    Receive {
+        /// The local address and port.
+        address: SocketAddr,
+        /// Cause of the failure.
+        error: io::Error,
+    },
+    /// The encoder of the test picture fails; the details.
     #[error("the test picture cannot be encoded: {0}")]
     Encoder(String),
-    #[error("nobody listens to this camera any more")]
-    Unheard,
+    /// The receiver of the events was dropped.
+    #[error("the receiver of this camera's events was dropped")]
+    ReceiverDropped,
 }
 
 impl SourceError {
-    /// Whether only a person can mend it. Retries may then be rare, which keeps a camera from
-    /// locking an account for its wrong password.
+    /// Returns true if only a person can fix the problem. Retries may then be rare, so that a
+    /// camera does not lock the account because of a wrong password.
     #[must_use]
     pub fn needs_a_person(&self) -> bool {
         match self {
@@ -75,7 +138,7 @@ impl SourceError {
             | Self::Refused { .. }
             | Self::Unreachable { .. }
             | Self::NoAnswer { .. }
-            // What a camera says while it starts.
+            // Cameras answer so while they start.
             | Self::NotFound { .. }
             | Self::Status(_)
             | Self::Protocol(_)
@@ -84,7 +147,7 @@ impl SourceError {
             | Self::Listen { .. }
             | Self::File { .. }
             | Self::Receive { .. }
-            | Self::Unheard => false,
+            | Self::ReceiverDropped => false,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! RTP that is pushed to a port of ours.
+//! A source that listens on a port to which RTP is pushed.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,19 +15,21 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::{SILENCE, SourceError, SourceEvent, tell};
+use super::{SILENCE, SourceError, SourceEvent, send_event};
 
-/// The kernel's queue: two seconds of a camera of 8 Mbit/s, while this process has no turn.
-/// Without privileges the kernel grants less, which is no reason to fail.
+/// Size of the kernel's receive queue in bytes: two seconds of a camera at 8 Mbit/s, in case this
+/// process does not run for so long. Without privileges the kernel grants less, which is accepted.
 const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
 
-/// The largest datagram there is.
+/// Size of the largest possible UDP datagram, in bytes.
 const MAX_DATAGRAM: usize = 65_535;
 
-/// Refused datagrams are told at most this often: whoever sends them must not fill the log.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
+/// Minimum time between two warnings about dropped datagrams, so that their sender cannot fill the
+/// log.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Listens as an SDP file says. It is read each time, as it may have been written anew.
+/// Listens where an SDP file says. The file is read for each connection, because it may have
+/// changed.
 pub(super) async fn run_file(
     file: &Path,
     events: &mpsc::Sender<SourceEvent>,
@@ -47,7 +49,7 @@ pub(super) async fn run_file(
     run(listen, description, Some(video.payload_type), events).await
 }
 
-/// One byte more than is allowed is read, so that a longer file is noticed.
+/// Reads one byte more than is allowed, so that a longer file is detected.
 async fn read(file: &Path) -> io::Result<String> {
     let limit = u64::try_from(camera_sdp::MAX_LEN + 1).unwrap_or(u64::MAX);
     let mut text = Vec::new();
@@ -55,7 +57,7 @@ async fn read(file: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Listens until the socket fails, which a silent camera is no reason for.
+/// Listens until the socket fails. A silent camera does not end it.
 pub(super) async fn run(
     listen: SocketAddr,
     description: StreamDescription,
@@ -63,15 +65,15 @@ pub(super) async fn run(
     events: &mpsc::Sender<SourceEvent>,
 ) -> Result<(), SourceError> {
     let socket = bind(listen).map_err(|error| SourceError::Listen { address: listen, error })?;
-    tell(events, SourceEvent::Connected(description)).await?;
-    let mut gate = Gate { lock: SourceLock::new(payload_type), first: None };
-    let mut refused = Refused::default();
+    send_event(events, SourceEvent::Connected(description)).await?;
+    let mut filter = SenderFilter { lock: SourceLock::new(payload_type), first: None };
+    let mut dropped = DropLog::default();
     let mut buffer = vec![0; MAX_DATAGRAM];
     let mut silent = false;
-    let mut heard = tokio::time::Instant::now();
+    let mut last_packet = tokio::time::Instant::now();
     loop {
-        let wait = SILENCE.saturating_sub(heard.elapsed());
-        // While it is silent the next datagram is all there is to wait for.
+        let wait = SILENCE.saturating_sub(last_packet.elapsed());
+        // A camera that is already reported as silent may stay so for any time.
         let received = if silent {
             Ok(socket.recv_from(&mut buffer).await)
         } else {
@@ -79,103 +81,104 @@ pub(super) async fn run(
         };
         let Ok(received) = received else {
             silent = true;
-            tell(events, SourceEvent::Silent).await?;
+            send_event(events, SourceEvent::Silent).await?;
             continue;
         };
         let (len, from) =
             received.map_err(|error| SourceError::Receive { address: listen, error })?;
         let arrival = Instant::now();
         let datagram = Bytes::copy_from_slice(buffer.get(..len).unwrap_or_default());
-        match gate.accept(arrival, from, datagram) {
+        match filter.accept(arrival, from, datagram) {
             Ok(packets) => {
                 for (arrival, packet) in packets.into_iter().flatten() {
                     silent = false;
-                    heard = tokio::time::Instant::now();
-                    tell(events, SourceEvent::Packet { arrival, packet }).await?;
+                    last_packet = tokio::time::Instant::now();
+                    send_event(events, SourceEvent::Packet { arrival, packet }).await?;
                 }
             }
-            // Some senders multiplex RTCP; nothing is wrong with that.
-            Err(Refusal::Garbage(RtpError::Rtcp(_))) => {}
-            Err(refusal) => refused.count(arrival, listen, &refusal),
+            // Some senders multiplex RTCP, which is harmless.
+            Err(DropReason::Invalid(RtpError::Rtcp(_))) => {}
+            Err(reason) => dropped.count(arrival, listen, &reason),
         }
     }
 }
 
-/// Why a datagram is dropped.
+/// Reasons for dropping a datagram.
 #[derive(Debug)]
-enum Refusal {
-    Garbage(RtpError),
+enum DropReason {
+    /// The datagram is not RTP.
+    Invalid(RtpError),
+    /// The packet is from another sender, or has another payload type.
     Foreign,
 }
 
-/// Lets the packets of one sender through.
-struct Gate {
+/// Accepts the packets of one sender.
+struct SenderFilter {
     lock: SourceLock,
-    /// Waits for the one after it to prove its sender.
+    /// The first packet of a possible sender, kept until the next one confirms it.
     first: Option<Arrived>,
 }
 
 type Arrived = (Instant, RtpPacket);
 
-impl Gate {
+impl SenderFilter {
     fn accept(
         &mut self,
         arrival: Instant,
         from: SocketAddr,
         datagram: Bytes,
-    ) -> Result<[Option<Arrived>; 2], Refusal> {
-        let packet = RtpPacket::parse(datagram).map_err(Refusal::Garbage)?;
-        match self.lock.handle(arrival, from, &packet.header) {
+    ) -> Result<[Option<Arrived>; 2], DropReason> {
+        let packet = RtpPacket::parse(datagram).map_err(DropReason::Invalid)?;
+        match self.lock.handle_packet(arrival, from, &packet.header) {
             Verdict::Accepted => Ok([None, Some((arrival, packet))]),
-            Verdict::Proven => Ok([self.first.take(), Some((arrival, packet))]),
-            Verdict::Unproven => {
+            Verdict::Confirmed => Ok([self.first.take(), Some((arrival, packet))]),
+            Verdict::Probation => {
                 self.first = Some((arrival, packet));
                 Ok([None, None])
             }
-            Verdict::Foreign => Err(Refusal::Foreign),
+            Verdict::Foreign => Err(DropReason::Foreign),
         }
     }
 }
 
-/// What was dropped since the last complaint.
+/// Counts the datagrams dropped since the last warning.
 #[derive(Debug, Default)]
-struct Refused {
-    garbage: u64,
+struct DropLog {
+    invalid: u64,
     foreign: u64,
-    complained: Option<Instant>,
+    last_warning: Option<Instant>,
 }
 
-impl Refused {
-    fn count(&mut self, now: Instant, listen: SocketAddr, refusal: &Refusal) {
-        let example = match refusal {
-            Refusal::Garbage(error) => {
-                self.garbage += 1;
+impl DropLog {
+    fn count(&mut self, now: Instant, listen: SocketAddr, reason: &DropReason) {
+        let example = match reason {
+            DropReason::Invalid(error) => {
+                self.invalid += 1;
                 error.to_string()
             }
-            Refusal::Foreign => {
+            DropReason::Foreign => {
                 self.foreign += 1;
                 "a second sender, or another payload type".to_owned()
             }
         };
         let since = |before| now.saturating_duration_since(before);
-        if self.complained.is_some_and(|before| since(before) < COMPLAINT_INTERVAL) {
+        if self.last_warning.is_some_and(|before| since(before) < WARNING_INTERVAL) {
             return;
         }
         tracing::warn!(
             port = listen.port(),
-            garbage = self.garbage,
+            garbage = self.invalid,
             foreign = self.foreign,
-            "datagrams on an RTP port were dropped: check what else sends to it; the last one: \
-             {example}"
+            "dropped datagrams on an RTP port: check what else sends to it; the last one: {example}"
         );
-        *self = Self { complained: Some(now), ..Self::default() };
+        *self = Self { last_warning: Some(now), ..Self::default() };
     }
 }
 
 fn bind(listen: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(listen), Type::DGRAM, Some(Protocol::UDP))?;
     if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER) {
-        tracing::debug!(%error, "the receive buffer keeps its size");
+        tracing::debug!(%error, "the receive buffer keeps its default size");
     }
     if listen.is_ipv6() && listen.ip().is_unspecified() {
         socket.set_only_v6(false)?;

@@ -1,4 +1,4 @@
-//! Pulling a camera's stream with RTSP (RFC 2326).
+//! A source that pulls a camera's stream with RTSP (RFC 2326).
 
 use std::io;
 use std::time::Instant;
@@ -15,12 +15,12 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::source::{Credentials, Transport};
-use super::{CONNECT_TIMEOUT, SILENCE, SourceError, SourceEvent, tell};
+use super::{CONNECT_TIMEOUT, SILENCE, SourceError, SourceEvent, send_event};
 
-/// RTSP's port, RFC 2326 §3.2.
+/// The default port of RTSP (RFC 2326 §3.2).
 const DEFAULT_PORT: u16 = 554;
 
-/// One session, from DESCRIBE to the end of its packets.
+/// Runs one RTSP session, from DESCRIBE to the end of its packets.
 pub(super) async fn run(
     url: &Url,
     credentials: Option<&Credentials>,
@@ -30,13 +30,13 @@ pub(super) async fn run(
     let connected = timeout(CONNECT_TIMEOUT, connect(url, credentials, transport)).await;
     let (mut session, description) =
         connected.map_err(|_| SourceError::NoAnswer { host: host(url) })??;
-    tracing::debug!(codec = %description.codec, ?transport, "the camera plays");
-    tell(events, SourceEvent::Connected(description)).await?;
-    // A camera that answered must also send; the time it takes counts as silence.
+    tracing::debug!(codec = %description.codec, ?transport, "the camera is playing");
+    send_event(events, SourceEvent::Connected(description)).await?;
+    // A camera that answered must also send; the wait for the first packet counts as silence.
     loop {
         let item = timeout(SILENCE, next_packet(&mut session)).await;
         let packet = item.map_err(|_| SourceError::Silent)??;
-        tell(events, SourceEvent::Packet { arrival: Instant::now(), packet }).await?;
+        send_event(events, SourceEvent::Packet { arrival: Instant::now(), packet }).await?;
     }
 }
 
@@ -57,7 +57,7 @@ async fn connect(
         Err(error) => return Err(explain(error)),
     };
     let video = camera_sdp::find_video(&String::from_utf8_lossy(session.sdp()))?;
-    let stream = stream(&session, &video)?;
+    let stream = find_stream(&session, &video)?;
     let setup = SetupOptions::default().transport(match transport {
         Transport::Tcp => retina::client::Transport::Tcp(TcpTransportOptions::default()),
         Transport::Udp => retina::client::Transport::Udp(UdpTransportOptions::default()),
@@ -67,14 +67,14 @@ async fn connect(
     let description = StreamDescription {
         codec: video.codec,
         parameter_sets: video.parameter_sets,
-        // Retina drops what comes out of order over UDP; what is left is in order.
+        // Retina drops packets that arrive out of order over UDP; the others are in order.
         in_order: true,
     };
     Ok((session, description))
 }
 
-/// The stream to set up: the only one, and so no audio is sent for nothing.
-fn stream(
+/// Returns the index of the only stream that is set up, so that no audio is sent in vain.
+fn find_stream(
     session: &Session<Described>,
     video: &camera_sdp::VideoSection,
 ) -> Result<usize, SourceError> {
@@ -82,7 +82,7 @@ fn stream(
         stream.media() == "video"
             && stream.encoding_name().eq_ignore_ascii_case(video.codec.encoding_name())
     };
-    let missing = || SourceError::Protocol("its description names no such stream".to_owned());
+    let missing = || SourceError::Protocol("its description has no such stream".to_owned());
     session.streams().iter().position(is_video).ok_or_else(missing)
 }
 
@@ -100,7 +100,7 @@ async fn next_packet(session: &mut Session<Playing>) -> Result<RtpPacket, Source
                 };
                 return Ok(RtpPacket { header, payload: packet.into_payload_bytes() });
             }
-            // Sender reports, and kinds of items that do not exist yet.
+            // Sender reports, and kinds of items that retina may add.
             Some(Ok(_)) => {}
             Some(Err(error)) => {
                 tracing::debug!(error = first_line(&error), "the session failed");
@@ -111,7 +111,7 @@ async fn next_packet(session: &mut Session<Playing>) -> Result<RtpPacket, Source
     }
 }
 
-/// What a camera's refusal means.
+/// Maps a camera's refusal to an error.
 fn explain(
     url: &Url,
     with_credentials: bool,
@@ -134,8 +134,8 @@ fn explain(
     }
 }
 
-/// Why there was no answer at all. Retina tells it in prose only, so each step is tried again:
-/// the name, then the port. That happens only after a failure.
+/// Finds out why there was no answer at all. Retina reports it as prose only, so each step is tried
+/// again: the name, then the port.
 async fn diagnose(url: &Url, error: retina::Error) -> SourceError {
     let port = url.port().unwrap_or(DEFAULT_PORT);
     let name = url.host_str().unwrap_or_default();
@@ -158,12 +158,13 @@ async fn diagnose(url: &Url, error: retina::Error) -> SourceError {
     }
 }
 
+/// Returns host and port for an error message.
 fn host(url: &Url) -> String {
     let port = url.port().unwrap_or(DEFAULT_PORT);
     format!("{}:{port}", url.host_str().unwrap_or_default())
 }
 
-/// The rest of a message of retina's is for whoever reads a packet capture.
+/// Returns the first line of retina's message; the rest refers to a packet capture.
 fn first_line(error: &retina::Error) -> String {
     error.to_string().lines().next().unwrap_or_default().chars().take(200).collect()
 }

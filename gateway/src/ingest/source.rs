@@ -1,4 +1,4 @@
-//! What a camera's address says.
+//! Addresses of cameras, as the configuration writes them.
 
 use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -9,30 +9,47 @@ use porthole_gateway_core::media::{Codec, StreamDescription, TestCard, camera_sd
 use thiserror::Error;
 use url::Url;
 
-/// Where video comes from. `Display` and `Debug` never show a password.
+/// A source of video. `Display` and `Debug` never show a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// `rtsp://user:password@host:554/path`, with `#transport=udp` if TCP will not do.
+    /// A camera with RTSP: `rtsp://user:password@host:554/path`, with `#transport=udp` if TCP does
+    /// not work.
     Rtsp {
-        /// Without user and password.
+        /// Address without user and password.
         url: Url,
+        /// User and password, if the address has them.
         credentials: Option<Credentials>,
+        /// Transport of the RTP packets.
         transport: Transport,
     },
-    /// `rtp://0.0.0.0:5004?codec=h264`, pushed to us; also `payload_type=96` and `sprop=…`.
-    Rtp { listen: SocketAddr, description: StreamDescription, payload_type: Option<u8> },
-    /// `rtp+sdp:/path/file.sdp` or a path that ends in `.sdp`: pushed to us as the file says.
-    RtpSdp { file: PathBuf },
-    /// `test:` or `test:1280x720@30`, with `#bitrate=2000000`.
+    /// RTP pushed to a local port: `rtp://0.0.0.0:5004?codec=h264`, optionally with
+    /// `payload_type=96` and `sprop=…`.
+    Rtp {
+        /// Local address to listen on.
+        listen: SocketAddr,
+        /// Codec and parameter sets of the stream.
+        description: StreamDescription,
+        /// Payload type of the stream; `None`: that of the first sender.
+        payload_type: Option<u8>,
+    },
+    /// RTP pushed to a local port that an SDP file names: `rtp+sdp:/path/file.sdp`, or a path that
+    /// ends in `.sdp`.
+    RtpSdp {
+        /// Path of the file.
+        file: PathBuf,
+    },
+    /// The test picture: `test:` or `test:1280x720@30`, optionally with `#bitrate=2000000`.
     Test(TestPicture),
 }
 
-/// How RTSP carries RTP.
+/// The transport of RTP packets in RTSP.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Transport {
-    /// Interleaved with RTSP: nothing is lost, and NATs and firewalls let it pass.
+    /// Interleaved with RTSP in one TCP connection: no packet is lost, and NATs and firewalls let
+    /// it pass.
     #[default]
     Tcp,
+    /// UDP to a port of ours.
     Udp,
 }
 
@@ -45,10 +62,12 @@ impl fmt::Display for Transport {
     }
 }
 
-/// User and password of a camera.
+/// The user and password of a camera.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
+    /// User name, percent-decoded.
     pub user: String,
+    /// Password, percent-decoded.
     pub password: String,
 }
 
@@ -58,13 +77,16 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// What the test picture looks like.
+/// Size and rate of the test picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TestPicture {
+    /// Width in pixels, even.
     pub width: u32,
+    /// Height in pixels, even.
     pub height: u32,
+    /// Frames per second, 1 to 60.
     pub frames_per_second: u32,
-    /// In bits per second.
+    /// Bit rate in bits per second.
     pub bitrate: u32,
 }
 
@@ -74,32 +96,48 @@ impl Default for TestPicture {
     }
 }
 
-/// The largest test picture: what a person has any use for, and one core can encode.
+/// Maximum width and height of the test picture, which one core can encode.
 const MAX_TEST_SIZE: (u32, u32) = (1920, 1080);
+/// Maximum frame rate of the test picture.
 const MAX_TEST_RATE: u32 = 60;
+/// Maximum bit rate of the test picture, in bits per second.
 const MAX_TEST_BITRATE: u32 = 20_000_000;
 
-/// Why an address names no source.
+/// Reasons why an address is not a source.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidSource {
+    /// The scheme is unknown; the scheme.
     #[error(
         "a source begins with rtsp://, rtp:// or test:, or is the path of an .sdp file; \
          this one begins with “{0}”"
     )]
     Scheme(String),
+    /// RTSP over TLS is not supported.
     #[error("rtsps:// (RTSP over TLS) is not supported yet: use rtsp:// inside the local network")]
     Rtsps,
+    /// The `rtsp://` address is malformed; the problem.
     #[error(
         "not a valid rtsp:// address ({0}); characters like # / ? @ in a password are written \
          %23 %2F %3F %40"
     )]
     Rtsp(String),
+    /// The `rtp://` address has no local address and port.
     #[error("an rtp:// source names an address of this machine and a port, as rtp://0.0.0.0:5004")]
     Listen,
+    /// The `rtp://` address has no codec.
     #[error("an rtp:// source names its codec: add ?codec=h264 or ?codec=h265")]
     Codec,
-    #[error("“{value}” is no value for {key}; expected {expected}")]
-    Value { key: &'static str, value: String, expected: &'static str },
+    /// The value of an option is invalid.
+    #[error("“{value}” is not a value for {key}; expected {expected}")]
+    Value {
+        /// Name of the option.
+        key: &'static str,
+        /// The invalid value.
+        value: String,
+        /// Description of the valid values.
+        expected: &'static str,
+    },
+    /// The option is unknown; its name, and a clause with the known ones.
     #[error("“{0}” is not known here; {1}")]
     Option(String, &'static str),
 }
@@ -142,7 +180,7 @@ fn rtsp(text: &str) -> Result<Source, InvalidSource> {
                 let (key, value, expected) = ("transport", other.to_owned(), "tcp or udp");
                 return Err(InvalidSource::Value { key, value, expected });
             }
-            // Perhaps the rest of a password: never repeat it.
+            // This may be the rest of a password: never show it.
             _ => return Err(InvalidSource::Rtsp("only #transport=… may follow".to_owned())),
         };
     }
@@ -240,13 +278,13 @@ fn test(text: &str) -> Result<Source, InvalidSource> {
     Ok(Source::Test(picture))
 }
 
-/// `key=value&key=value`; nothing is decoded, as base64 has a plus.
+/// Splits `key=value&key=value`. Nothing is decoded, because base64 contains a plus sign.
 fn options(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let pairs = text.split('&').filter(|pair| !pair.is_empty());
     pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
-/// What is no valid escape stays as it is.
+/// Decodes percent escapes. Invalid ones are kept unchanged.
 fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -1,4 +1,4 @@
-//! The built-in camera: a test card, encoded in-process.
+//! The built-in camera: a test card, encoded in this process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,16 +15,18 @@ use porthole_gateway_core::media::{
 use tokio::sync::mpsc;
 
 use super::source::TestPicture;
-use super::{SourceControl, SourceError, SourceEvent, tell};
+use super::{SourceControl, SourceError, SourceEvent, send_event};
 
-/// A viewer without a cached group of pictures waits at most this long for a picture.
+/// Time between two key frames: the longest wait of a viewer for whom no group of pictures is
+/// cached.
 const KEY_FRAME_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Key frames on request come at most this often: each costs as much as five other frames.
+/// Minimum time before a requested key frame: each costs as much as five other frames.
 const MIN_KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
 
 const PAYLOAD_TYPE: u8 = 96;
 
+/// Runs the encoder on a blocking thread until it fails or this future is dropped.
 pub(super) async fn run(
     picture: TestPicture,
     events: &mpsc::Sender<SourceEvent>,
@@ -32,11 +34,12 @@ pub(super) async fn run(
 ) -> Result<(), SourceError> {
     let description =
         StreamDescription { codec: Codec::H264, parameter_sets: Vec::new(), in_order: true };
-    tell(events, SourceEvent::Connected(description)).await?;
+    send_event(events, SourceEvent::Connected(description)).await?;
     let signals = Signals::default();
     let _stop = StopOnDrop(signals.clone());
     let (sender, thread_signals) = (events.clone(), signals.clone());
-    let mut camera = tokio::task::spawn_blocking(move || film(picture, &sender, &thread_signals));
+    let mut camera =
+        tokio::task::spawn_blocking(move || encode_frames(picture, &sender, &thread_signals));
     loop {
         tokio::select! {
             result = &mut camera => {
@@ -49,14 +52,14 @@ pub(super) async fn run(
     }
 }
 
-/// What the encoding thread looks at before each frame.
+/// Flags that the encoding thread reads before each frame.
 #[derive(Debug, Clone, Default)]
 struct Signals {
     stop: Arc<AtomicBool>,
     key_frame: Arc<AtomicBool>,
 }
 
-/// The thread ends with the future that started it.
+/// Ends the thread when the future that started it is dropped.
 struct StopOnDrop(Signals);
 
 impl Drop for StopOnDrop {
@@ -66,7 +69,7 @@ impl Drop for StopOnDrop {
 }
 
 /// Draws, encodes and sends a frame at each tick of a steady clock, until told to stop.
-fn film(
+fn encode_frames(
     picture: TestPicture,
     events: &mpsc::Sender<SourceEvent>,
     signals: &Signals,
@@ -83,10 +86,10 @@ fn film(
         let requested = signals.key_frame.swap(false, Ordering::Relaxed);
         for event in camera.frame(start.elapsed(), epoch_milliseconds(), requested)? {
             if events.blocking_send(event).is_err() {
-                return Err(SourceError::Unheard);
+                return Err(SourceError::ReceiverDropped);
             }
         }
-        // Ticks that have passed are skipped: late pictures would only get later.
+        // Skip the ticks that have passed: late pictures would only get later.
         let behind = start.elapsed().as_nanos() / interval.as_nanos().max(1);
         let next = u32::try_from(behind + 1).unwrap_or(u32::MAX);
         tick = start + interval * next;
@@ -94,13 +97,14 @@ fn film(
     Ok(())
 }
 
-/// Card, encoder and packetizer.
+/// A test card with its encoder and packetizer.
 struct Camera {
     card: TestCard,
     encoder: Encoder,
     packetizer: Packetizer,
-    key_frame: Option<Duration>,
-    key_frame_owed: bool,
+    /// Time of the last key frame.
+    last_key_frame: Option<Duration>,
+    is_key_frame_requested: bool,
 }
 
 impl Camera {
@@ -110,23 +114,24 @@ impl Camera {
             .ok_or_else(|| SourceError::Encoder("the picture is too small".to_owned()))?;
         let encoder = encoder(picture).map_err(|error| SourceError::Encoder(error.to_string()))?;
         let packetizer = Packetizer::new(Codec::H264, PAYLOAD_TYPE, rand::random(), rand::random());
-        Ok(Self { card, encoder, packetizer, key_frame: None, key_frame_owed: false })
+        Ok(Self { card, encoder, packetizer, last_key_frame: None, is_key_frame_requested: false })
     }
 
-    /// The packets of the picture that shows `epoch_milliseconds`, `elapsed` after the start.
+    /// Returns the packets of the picture that shows `epoch_milliseconds`, `elapsed` after the
+    /// start.
     fn frame(
         &mut self,
         elapsed: Duration,
         epoch_milliseconds: u64,
         key_frame_requested: bool,
     ) -> Result<Vec<SourceEvent>, SourceError> {
-        self.key_frame_owed |= key_frame_requested;
+        self.is_key_frame_requested |= key_frame_requested;
         let interval =
-            if self.key_frame_owed { MIN_KEY_FRAME_INTERVAL } else { KEY_FRAME_INTERVAL };
-        if self.key_frame.is_none_or(|last| elapsed.saturating_sub(last) >= interval) {
+            if self.is_key_frame_requested { MIN_KEY_FRAME_INTERVAL } else { KEY_FRAME_INTERVAL };
+        if self.last_key_frame.is_none_or(|last| elapsed.saturating_sub(last) >= interval) {
             self.encoder.force_intra_frame();
-            self.key_frame = Some(elapsed);
-            self.key_frame_owed = false;
+            self.last_key_frame = Some(elapsed);
+            self.is_key_frame_requested = false;
         }
         let picture = Picture(self.card.draw(epoch_milliseconds));
         let timestamp = Timestamp::from_millis(millis(elapsed));
@@ -138,8 +143,9 @@ impl Camera {
     }
 }
 
-/// Measured with 1280x720 at 30 frames a second: 6 % of a core, 12 % without assembler. Scene
-/// change detection and adaptive quantisation cost more and do nothing for a test card.
+/// Creates the encoder. It needs 6 % of a core for 1280x720 at 30 frames a second, 12 % without
+/// assembler. Scene change detection and adaptive quantization cost more and do not improve a test
+/// card.
 fn encoder(picture: TestPicture) -> Result<Encoder, openh264::Error> {
     #[expect(clippy::cast_precision_loss, reason = "at most 60")]
     let rate = picture.frames_per_second as f32;
@@ -157,7 +163,7 @@ fn encoder(picture: TestPicture) -> Result<Encoder, openh264::Error> {
     Encoder::with_api_config(OpenH264API::from_source(), config)
 }
 
-/// A picture as the encoder takes it, without a copy.
+/// A picture that the encoder can read without a copy.
 struct Picture<'a>(&'a I420);
 
 impl YUVSource for Picture<'_> {
@@ -190,7 +196,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Wraps after 13 hours, as RTP timestamps do.
+/// Converts to an RTP timestamp, which wraps after 13 hours.
 fn rtp_timestamp(elapsed: Duration) -> u32 {
     let ticks = elapsed.as_micros() * u128::from(CLOCK_RATE) / 1_000_000;
     #[expect(clippy::cast_possible_truncation, reason = "an RTP timestamp wraps")]

@@ -1,4 +1,4 @@
-//! Senders of real streams, and a camera's task as the gateway runs it.
+//! Senders of real streams, and the task of a camera as the gateway runs it.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::UdpSocket;
@@ -14,10 +14,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-/// Set to 1 where every test must run.
+/// Environment variable that is set to 1 where every test must run.
 const REQUIRE_ALL: &str = "PORTHOLE_REQUIRE_ALL";
 
-/// What came from a camera so far.
+/// The packets received from a camera so far.
 #[derive(Debug)]
 pub(crate) struct Watch {
     pub(crate) feed: Feed,
@@ -27,11 +27,11 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn ask(&self, control: SourceControl) {
+    pub(crate) fn send_control(&self, control: SourceControl) {
         self.control.try_send(control).expect("the source listens");
     }
 
-    fn take(&mut self, event: SourceEvent) {
+    fn handle_event(&mut self, event: SourceEvent) {
         match event {
             SourceEvent::Connected(description) => self.feed.handle_description(&description),
             SourceEvent::Packet { arrival, packet } => {
@@ -40,7 +40,7 @@ impl Watch {
                 self.silent = false;
             }
             SourceEvent::Silent => self.silent = true,
-            SourceEvent::Ended { reason, .. } => panic!("the driver says this: {reason}"),
+            SourceEvent::Ended { reason, .. } => panic!("only the driver sends this: {reason}"),
         }
         while let Some(output) = self.feed.poll_output() {
             if let FeedOutput::Packet(packet) = output {
@@ -50,7 +50,7 @@ impl Watch {
     }
 }
 
-/// `ingest::run` in a task.
+/// A task that runs `ingest::run`.
 pub(crate) struct Camera {
     pub(crate) events: mpsc::Receiver<SourceEvent>,
     pub(crate) control: mpsc::Sender<SourceControl>,
@@ -70,8 +70,8 @@ impl Camera {
     }
 }
 
-/// Watches a source until enough was seen, asked after each event and each tenth of a second, or
-/// until the time is up, or until it fails.
+/// Watches a source until `enough` returns true, the time limit has passed or the source fails.
+/// Calls `enough` after each event and every tenth of a second.
 pub(crate) async fn watch(
     source: &str,
     limit: Duration,
@@ -84,7 +84,7 @@ pub(crate) async fn watch(
     while Instant::now() < deadline {
         let tick = deadline.min(Instant::now() + Duration::from_millis(100));
         match timeout_at(tick, events.recv()).await {
-            Ok(Some(event)) => watch.take(event),
+            Ok(Some(event)) => watch.handle_event(event),
             Ok(None) => {
                 task.await.expect("it does not panic")?;
                 return Ok(watch);
@@ -100,7 +100,7 @@ pub(crate) async fn watch(
     Ok(watch)
 }
 
-/// A program that sends video; it ends with the value.
+/// A program that sends video. It ends when the value is dropped.
 #[derive(Debug)]
 pub(crate) struct Sender {
     child: Child,
@@ -108,7 +108,7 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    /// ffmpeg, pushing RTP to a port of loopback. `None` if it is not installed.
+    /// Starts ffmpeg, which pushes RTP to a port of loopback. `None` if it is not installed.
     pub(crate) fn ffmpeg(encoder: &str, port: u16, flags: &[&str]) -> Option<Self> {
         let mut command = Command::new("ffmpeg");
         command
@@ -127,7 +127,7 @@ impl Sender {
         }
     }
 
-    /// A script of the test cameras, once it says that it is ready.
+    /// Starts a script of the test cameras and waits until it is ready.
     fn script(name: &str, flags: &[&str]) -> Option<Self> {
         let script = cameras().join(name);
         // Debian's Python, which has Debian's GStreamer bindings.
@@ -149,16 +149,16 @@ impl Sender {
         let sender = Self { child, port: port.unwrap_or(0) };
         match (read, port) {
             (Ok(_), Some(_)) => Some(sender),
-            _ => not_run(&format!("{name} does not serve; what it needs is named in the script")),
+            _ => not_run(&format!("{name} does not start; the script lists its dependencies")),
         }
     }
 
-    /// Ends it without a goodbye.
+    /// Kills the program.
     pub(crate) fn kill(&mut self) {
         self.child.kill().and_then(|()| self.child.wait().map(|_| ())).expect("it was running");
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the program.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let status = Command::new("kill").args(["-s", name, &pid]).status();
@@ -168,8 +168,8 @@ impl Sender {
 
 impl Drop for Sender {
     fn drop(&mut self) {
-        // A script ends when its standard input does, and ends what it started; the rest is
-        // killed, as is a script that takes longer.
+        // A script stops its children and ends when its standard input closes. Other programs are
+        // killed, and so is a script that takes too long.
         if self.child.stdin.take().is_some() {
             for _ in 0..20 {
                 if self.child.try_wait().is_ok_and(|status| status.is_some()) {
@@ -183,21 +183,21 @@ impl Drop for Sender {
     }
 }
 
-/// GStreamer's RTSP server, at /camera.
+/// Starts GStreamer's RTSP server, with a stream at /camera.
 pub(crate) fn rtsp_server(flags: &[&str]) -> Option<Sender> {
     Sender::script("rtsp_server.py", flags)
 }
 
-/// live555's RTSP server, at /proxyStream.
+/// Starts live555's RTSP server, with a stream at /proxyStream.
 pub(crate) fn live555() -> Option<Sender> {
-    // All tests of a target folder share what is fetched.
+    // All tests of a target folder share the downloads.
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("live555");
     let cache = cache.to_str()?;
     let port = free_udp_port().to_string();
     Sender::script("live555_server.py", &["--cache", cache, "--port", &port])
 }
 
-/// How many pictures a decoder makes of packets.
+/// Returns how many pictures a decoder makes of the packets.
 pub(crate) fn decoded_pictures(packets: &[VideoPacket]) -> usize {
     let mut decoder = Decoder::new().expect("a decoder");
     // The last access unit may not be complete.
@@ -219,7 +219,7 @@ fn cameras() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/support/cameras")
 }
 
-/// Says why a test cannot run here; where every test must run, it fails.
+/// Reports that a test cannot run here, or fails it where every test must run.
 fn not_run<T>(reason: &str) -> Option<T> {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let message = format!("NOT RUN: {test}: {reason}");

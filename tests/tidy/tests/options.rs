@@ -157,7 +157,7 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     (
         "camera.ID.on_demand",
         "gateway/core/src/camera/tests.rs",
-        "a_camera_on_demand_is_reached_while_somebody_watches_and_a_little_longer",
+        "a_camera_on_demand_is_connected_while_somebody_watches_and_a_little_longer",
     ),
     ("PORTHOLE_LOG", LOGS, "porthole_log_sets_what_is_logged"),
     ("NO_COLOR", LOGS, "logs_have_colours_on_a_terminal_unless_no_color_is_set"),

@@ -33,7 +33,7 @@ fn failed(reason: &str) -> SourceEvent {
 }
 
 #[test]
-fn a_camera_on_demand_is_reached_while_somebody_watches_and_a_little_longer() {
+fn a_camera_on_demand_is_connected_while_somebody_watches_and_a_little_longer() {
     let now = Instant::now();
     let mut camera = camera(true);
     assert_eq!((camera.poll_command(), camera.report().state), (None, CameraState::Idle));
@@ -50,14 +50,14 @@ fn a_camera_on_demand_is_reached_while_somebody_watches_and_a_little_longer() {
     camera.remove_viewer(now);
     assert_eq!(camera.poll_timeout(), Some(now + LINGER));
     camera.handle_timeout(now + LINGER / 2);
-    assert_eq!(camera.poll_command(), None, "who looks twice does not wait");
+    assert_eq!(camera.poll_command(), None, "a viewer who returns soon does not wait");
     camera.handle_timeout(now + LINGER);
     assert_eq!(camera.poll_command(), Some(CameraCommand::Stop));
     assert_eq!(camera.report().state, CameraState::Idle);
 }
 
 #[test]
-fn a_second_look_keeps_the_camera() {
+fn a_returning_viewer_keeps_the_camera_connected() {
     let now = Instant::now();
     let mut camera = camera(true);
     camera.add_viewer();
@@ -69,7 +69,7 @@ fn a_second_look_keeps_the_camera() {
 }
 
 #[test]
-fn a_camera_that_is_always_wanted_is_reached_at_once_and_never_left() {
+fn a_camera_that_is_not_on_demand_is_connected_at_once_and_always() {
     let now = Instant::now();
     let mut camera = camera(false);
     assert_eq!(camera.poll_command(), Some(CameraCommand::Start));
@@ -80,7 +80,7 @@ fn a_camera_that_is_always_wanted_is_reached_at_once_and_never_left() {
 }
 
 #[test]
-fn a_camera_that_fails_is_tried_again_and_says_why_until_it_is_back() {
+fn a_camera_that_fails_is_retried_and_reports_the_reason_until_it_is_back() {
     let mut now = Instant::now();
     let mut camera = camera(false);
     camera.poll_command();
@@ -103,7 +103,7 @@ fn a_camera_that_fails_is_tried_again_and_says_why_until_it_is_back() {
 }
 
 #[test]
-fn a_camera_that_only_a_person_can_mend_is_not_pestered() {
+fn a_camera_that_only_a_person_can_fix_is_retried_rarely() {
     let now = Instant::now();
     let mut camera = camera(false);
     camera.poll_command();
@@ -113,12 +113,12 @@ fn a_camera_that_only_a_person_can_mend_is_not_pestered() {
 }
 
 #[test]
-fn key_frames_are_asked_for_at_a_bounded_rate() {
+fn key_frames_are_requested_at_a_bounded_rate() {
     let now = Instant::now();
     let mut camera = camera(false);
     camera.poll_command();
     camera.request_key_frame(now);
-    assert_eq!(camera.poll_command(), None, "nobody is there to ask");
+    assert_eq!(camera.poll_command(), None, "the camera is not connected");
     camera.handle_source(now, connected());
     camera.handle_source(now, packet(now, 1));
     camera.poll_packet();

@@ -59,7 +59,7 @@ pub enum CameraSdpError {
 /// Finds the first video stream in a session description that can be forwarded.
 ///
 /// # Errors
-/// If there is none: the problem of the first video section.
+/// If no stream can be forwarded: the problem of the first video section.
 pub fn find_video(sdp: &str) -> Result<VideoSection, CameraSdpError> {
     if sdp.len() > MAX_LEN {
         return Err(CameraSdpError::TooLong);
@@ -115,7 +115,8 @@ struct Media<'a> {
 }
 
 impl<'a> Media<'a> {
-    /// Parses the value of an `m=` line, such as `video 5004 RTP/AVP 96 97`; a port may be `5004/2`.
+    /// Parses the value of an `m=` line, such as `video 5004 RTP/AVP 96 97`; a port may be
+    /// `5004/2`.
     fn new(value: &'a str) -> Self {
         let mut words = value.split_whitespace();
         let kind = words.next().unwrap_or_default();

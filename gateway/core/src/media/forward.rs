@@ -337,8 +337,8 @@ impl Forwarder {
         self.started
     }
 
-    /// Sends as many full packets as the buffered bytes fill; the rest is kept for the next fragment
-    /// or for `flush_rest`.
+    /// Sends as many full packets as the buffered bytes fill; the rest is kept for the next
+    /// fragment or for `flush_rest`.
     fn send_full_fragments(&mut self, ends: bool, emitter: &mut Emitter) {
         let (codec, room) = (self.codec, room(self.codec));
         let mut payloads = Vec::new();
@@ -371,8 +371,8 @@ impl Forwarder {
         emitter.push(unit, payload, marker, false);
     }
 
-    /// Ends the access unit, with a marked filler if no packet had the marker. That happens when the
-    /// camera marks a NAL unit that was removed, and with cameras that mark nothing.
+    /// Ends the access unit, with a marked filler if no packet had the marker. That happens when
+    /// the camera marks a NAL unit that was removed, and with cameras that mark nothing.
     fn end_unit(&mut self, emitter: &mut Emitter) {
         self.flush_rest(false, false, emitter);
         let Some(unit) = &mut self.unit else { return };

@@ -46,7 +46,7 @@ pub struct RtpHeader {
 pub struct RtpPacket {
     /// The fixed header.
     pub header: RtpHeader,
-    /// The payload.
+    /// The payload, without padding.
     pub payload: Bytes,
 }
 

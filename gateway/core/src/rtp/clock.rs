@@ -43,8 +43,8 @@ impl Clock {
         Self { at, ntp: time.into() }
     }
 
-    /// Creates a clock that counts from `at` and does not know the wall-clock time. A sender may use
-    /// it if its streams need no synchronization with others (RFC 3550 §6.4.1).
+    /// Creates a clock that counts from `at` and does not know the wall-clock time. A sender may
+    /// use it if its streams need no synchronization with others (RFC 3550 §6.4.1).
     #[must_use]
     pub fn since(at: Instant) -> Self {
         Self { at, ntp: NtpTime(1 << 32) }

@@ -13,10 +13,11 @@ const ONE_BYTE: [u8; 2] = [0xbe, 0xde];
 pub(super) struct ExtensionBlock(Vec<u8>);
 
 impl ExtensionBlock {
-    /// Creates the block. `mid`: id and value of the extension; `playout_delay`: id of the extension,
-    /// whose value is always "play at once".
+    /// Creates the block. `mid`: id and value of the extension; `playout_delay`: id of the
+    /// extension, whose value is always "play at once".
     ///
-    /// A mid that does not fit is omitted: the SSRC is announced in the SDP, so the mid is redundant.
+    /// A mid that does not fit is omitted: the SSRC is announced in the SDP, so the mid is
+    /// redundant.
     pub(super) fn new(mid: Option<(u8, &str)>, playout_delay: Option<u8>) -> Self {
         let mut elements = Vec::new();
         if let Some(id) = playout_delay {

@@ -69,7 +69,7 @@ pub struct ReceivedFrame {
 /// Counters of a received stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReceiverStatistics {
-    /// Packets received.
+    /// Packets received, including retransmissions.
     pub packets: u64,
     /// Payload bytes received.
     pub bytes: u64,

@@ -77,7 +77,7 @@ pub struct SenderStatistics {
     pub packets: u64,
     /// Payload bytes sent, without retransmissions.
     pub bytes: u64,
-    /// Packets retransmitted.
+    /// Packets retransmitted after a NACK.
     pub retransmitted: u64,
     /// Payload bytes retransmitted.
     pub retransmitted_bytes: u64,
@@ -272,7 +272,7 @@ impl Sender {
     /// Writes the next retransmission into `out`, replacing its contents. Returns false if there is
     /// none.
     pub fn poll_retransmission(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
-        let Some(sent) = self.history.next(now, self.statistics.round_trip) else {
+        let Some(sent) = self.history.next_retransmission(now, self.statistics.round_trip) else {
             return false;
         };
         let mut header = RtpHeader {

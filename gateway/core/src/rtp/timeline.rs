@@ -7,10 +7,10 @@
 //!    frames follow at the camera's own distance, without a jump or a pause. (With their original
 //!    times, a player would play the old frames at normal speed and stay behind for ever; with one
 //!    common time, decoders would take them for one frame.)
-//! 3. A group sent in the middle of a session (the viewer lost its key frame) follows the last frame
-//!    sent; from then on the timeline is late by those 20 ms, not by the length of the group.
-//! 4. Another stream, or a camera whose clock jumps, continues after the last frame by the time that
-//!    really passed.
+//! 3. A group sent in the middle of a session (the viewer lost its key frame) follows the last
+//!    frame sent; from then on the timeline is late by those 20 ms, not by the length of the group.
+//! 4. Another stream, or a camera whose clock jumps, continues after the last frame by the time
+//!    that really passed.
 
 use std::time::Instant;
 

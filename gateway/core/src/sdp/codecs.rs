@@ -1,71 +1,77 @@
-//! How a camera's stream is named, so that a browser agrees to play it.
+//! The codecs that are offered for a camera's stream, so that browsers agree to play it.
 //!
-//! A camera's bitstream is sent as it is, whatever was negotiated. Browsers refuse a name they do
-//! not list, though their decoders play more than they list: Chromium on Linux names H.264
-//! Baseline, Constrained Baseline, Main and High 4:4:4, not High, which most cameras send and which
-//! its decoder plays. So the rule is:
+//! A camera's bitstream is sent unchanged, whatever was negotiated. Browsers refuse profiles they
+//! do not list, although their decoders play more than they list: Chromium on Linux lists H.264
+//! Baseline, Constrained Baseline, Main and High 4:4:4, but not High, which most cameras send and
+//! which its decoder plays. The rules are therefore:
 //!
-//! 1. The true profile is offered first. Who knows it says so, and picks a fitting decoder.
+//! 1. The true profile is offered first. A viewer that lists it chooses it, and a suitable decoder.
 //! 2. Constrained Baseline `42e01f` is offered after it: every WebRTC endpoint must implement it
 //!    (RFC 7742 §6.2), so no browser with H.264 refuses the section.
-//! 3. The level is at least 3.1, what every browser lists; levels are not compared, because
-//!    `level-asymmetry-allowed=1` stands beside them (RFC 6184 §8.2.2).
-//! 4. Only packetization mode 1 is offered: fragments (FU-A) and aggregates (STAP-A) are sent.
+//! 3. The level is at least 3.1, which every browser lists; levels are not compared, because
+//!    `level-asymmetry-allowed=1` is offered with them (RFC 6184 §8.2.2).
+//! 4. Only packetization mode 1 is offered, because fragments (FU-A) and aggregates (STAP-A) are
+//!    sent.
 
 use super::description::{RemoteCodec, parameter};
 use crate::media::Codec;
 
-/// Level 3.1, the least that is named.
+/// The lowest level that is offered: 3.1.
 const MIN_LEVEL: u8 = 0x1f;
 
-/// What every WebRTC endpoint with H.264 takes.
+/// The `profile-level-id` that every WebRTC endpoint with H.264 accepts.
 const FALLBACK: [u8; 3] = [0x42, 0xe0, MIN_LEVEL];
 
-/// The first payload type given out; 96 to 127 are free for dynamic use (RFC 3551 §6).
+/// The first payload type that is assigned; 96 to 127 are for dynamic use (RFC 3551 §6).
 const FIRST_PAYLOAD_TYPE: u8 = 96;
 
-/// Main profile, main tier, level 3.1: what a decoder of H.265 lists at the least (RFC 7798 §7.1).
+/// Main profile, main tier, level 3.1: the least that a decoder of H.265 lists (RFC 7798 §7.1).
 const H265_PARAMETERS: &str = "level-id=93;profile-id=1;tier-flag=0;tx-mode=SRST";
 
-/// One codec of an offer.
+/// A codec of an offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VideoCodec {
+    /// The codec of the media stream.
     pub codec: Codec,
+    /// Payload type of the media stream.
     pub payload_type: u8,
+    /// Payload type of the retransmission stream (RFC 4588).
     pub rtx_payload_type: Option<u8>,
+    /// Format parameters, the value of `a=fmtp`.
     pub fmtp: String,
 }
 
-/// What to offer for a camera, the best first. Without a profile only the fallback is offered.
+/// Returns the codecs to offer for a camera, the best first. With `profile_level_id` unknown, H.264
+/// is offered as Constrained Baseline only.
 #[must_use]
 pub fn offered_codecs(codec: Codec, profile_level_id: Option<[u8; 3]>) -> Vec<VideoCodec> {
     let parameters = match codec {
-        Codec::H264 => h264_names(profile_level_id).into_iter().map(h264_parameters).collect(),
+        Codec::H264 => h264_profiles(profile_level_id).into_iter().map(h264_parameters).collect(),
         Codec::H265 => vec![H265_PARAMETERS.to_owned()],
     };
     let types = (FIRST_PAYLOAD_TYPE..).step_by(2);
-    let named = types.zip(parameters).map(|(payload_type, fmtp)| VideoCodec {
+    let codecs = types.zip(parameters).map(|(payload_type, fmtp)| VideoCodec {
         codec,
         payload_type,
         rtx_payload_type: Some(payload_type + 1),
         fmtp,
     });
-    named.collect()
+    codecs.collect()
 }
 
-fn h264_names(profile_level_id: Option<[u8; 3]>) -> Vec<[u8; 3]> {
-    let mut names = Vec::new();
+fn h264_profiles(profile_level_id: Option<[u8; 3]>) -> Vec<[u8; 3]> {
+    let mut profiles = Vec::new();
     if let Some(id @ [.., level]) = profile_level_id {
-        let [idc, constraints] = match H264Profile::of(id) {
+        let [idc, constraints] = match H264Profile::from_profile_level_id(id) {
             Some(profile) => profile.canonical(),
             None => [id[0], id[1]],
         };
-        names.push([idc, constraints, level.max(MIN_LEVEL)]);
+        profiles.push([idc, constraints, level.max(MIN_LEVEL)]);
     }
-    if names.first().is_none_or(|name| !H264Profile::same(*name, FALLBACK)) {
-        names.push(FALLBACK);
+    if profiles.first().is_none_or(|first| !H264Profile::is_same(*first, FALLBACK)) {
+        profiles.push(FALLBACK);
     }
-    names
+    profiles
 }
 
 fn h264_parameters([idc, constraints, level]: [u8; 3]) -> String {
@@ -75,22 +81,29 @@ fn h264_parameters([idc, constraints, level]: [u8; 3]) -> String {
     )
 }
 
-/// The profiles that `profile_idc` and the constraint flags stand for (RFC 6184 table 5).
+/// The H.264 profiles, as `profile_idc` and the constraint flags encode them (RFC 6184 table 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum H264Profile {
+    /// The Constrained Baseline profile.
     ConstrainedBaseline,
+    /// The Baseline profile.
     Baseline,
+    /// The Main profile.
     Main,
+    /// The Extended profile.
     Extended,
+    /// The Constrained High profile.
     ConstrainedHigh,
+    /// The High profile.
     High,
+    /// The High 4:4:4 Predictive profile.
     High444,
 }
 
 impl H264Profile {
-    /// From `profile-level-id`.
+    /// Decodes the profile of a `profile-level-id`; `None` for other profiles.
     #[must_use]
-    pub fn of([idc, constraints, _]: [u8; 3]) -> Option<Self> {
+    pub fn from_profile_level_id([idc, constraints, _]: [u8; 3]) -> Option<Self> {
         let set = |flag: u8| constraints & (0x80 >> flag) != 0;
         Some(match idc {
             0x42 if set(1) => Self::ConstrainedBaseline,
@@ -107,7 +120,7 @@ impl H264Profile {
         })
     }
 
-    /// How browsers write it.
+    /// Returns `profile_idc` and constraint flags as browsers write them.
     #[must_use]
     pub fn canonical(self) -> [u8; 2] {
         match self {
@@ -121,36 +134,37 @@ impl H264Profile {
         }
     }
 
-    fn same(one: [u8; 3], other: [u8; 3]) -> bool {
-        match (Self::of(one), Self::of(other)) {
+    fn is_same(one: [u8; 3], other: [u8; 3]) -> bool {
+        match (Self::from_profile_level_id(one), Self::from_profile_level_id(other)) {
             (None, None) => one[..2] == other[..2],
             (one, other) => one == other,
         }
     }
 }
 
-/// How well a codec the viewer names fits one of ours; more is better, `None` not at all.
-pub(super) fn fit(ours: &VideoCodec, theirs: &RemoteCodec) -> Option<u32> {
+/// Rates how well a codec of the viewer matches one of ours: higher is better, `None` if it does
+/// not match.
+pub(super) fn match_score(ours: &VideoCodec, theirs: &RemoteCodec) -> Option<u32> {
     if Codec::from_encoding_name(&theirs.name) != Some(ours.codec)
         || theirs.clock_rate != crate::media::CLOCK_RATE
     {
         return None;
     }
     match ours.codec {
-        Codec::H264 => Some(fit_h264(&ours.fmtp, &theirs.fmtp)),
+        Codec::H264 => Some(h264_match_score(&ours.fmtp, &theirs.fmtp)),
         Codec::H265 => Some(0),
     }
 }
 
-/// Mode 1 before the rest: a receiver that names only mode 0 has not promised to put fragments
-/// together, but every one does, so it is taken rather than refused. Then the same profile, then
-/// the one every browser has.
-fn fit_h264(ours: &str, theirs: &str) -> u32 {
-    // A receiver that names no profile means Baseline (RFC 6184 §8.1).
-    let named = profile_level_id(theirs).unwrap_or([0x42, 0x00, 0x0a]);
-    let same = profile_level_id(ours).is_some_and(|ours| H264Profile::same(ours, named));
+/// Rates packetization mode 1 above the rest: a receiver that lists only mode 0 has not promised to
+/// reassemble fragments, but every one does, so it is accepted. Next comes the same profile, then
+/// the one that every browser has.
+fn h264_match_score(ours: &str, theirs: &str) -> u32 {
+    // A receiver without a profile means Baseline (RFC 6184 §8.1).
+    let listed = profile_level_id(theirs).unwrap_or([0x42, 0x00, 0x0a]);
+    let is_same = profile_level_id(ours).is_some_and(|ours| H264Profile::is_same(ours, listed));
     let mode = if parameter(theirs, "packetization-mode") == Some("1") { 4 } else { 0 };
-    let profile = if same { 2 } else { u32::from(H264Profile::same(named, FALLBACK)) };
+    let profile = if is_same { 2 } else { u32::from(H264Profile::is_same(listed, FALLBACK)) };
     mode + profile
 }
 

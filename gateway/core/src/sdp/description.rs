@@ -1,69 +1,87 @@
-//! What a session description says, as far as it matters here.
+//! The contents of a session description, as far as they are used.
 
 use crate::dtls_srtp::{DtlsRole, Fingerprint};
 
-/// A description somebody else wrote.
+/// A session description received from a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
-    /// `<sess-id>` and `<sess-version>` of the origin line.
+    /// Session id and version of the `o=` line.
     pub session: (u64, u64),
     /// The mids of each `a=group:BUNDLE`.
     pub bundles: Vec<Vec<String>>,
-    /// `a=ice-options:trickle` anywhere.
+    /// True if `a=ice-options:trickle` appears anywhere.
     pub trickle: bool,
-    /// `a=ice-lite`: the other side makes no checks, so ours must control.
+    /// True with `a=ice-lite`: the peer sends no connectivity checks, so we must be controlling.
     pub ice_lite: bool,
+    /// The media sections, in order.
     pub sections: Vec<Section>,
 }
 
-/// One `m=` section. What the session level says for all sections is filled in.
+/// A media section, with the attributes of the session level filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section {
-    /// `audio`, `video`, `application`, …
+    /// Media type: `audio`, `video`, `application`, …
     pub media: String,
+    /// Port of the `m=` line.
     pub port: u16,
+    /// Transport protocol of the `m=` line.
     pub protocol: String,
+    /// Formats of the `m=` line: for RTP, payload types.
     pub formats: Vec<String>,
+    /// The section's name, `a=mid`.
     pub mid: Option<String>,
+    /// The direction, seen from the peer.
     pub direction: Direction,
-    /// `a=bundle-only`: with port 0, the section lives on another one's transport.
+    /// True with `a=bundle-only`: with port 0, the section uses another one's transport.
     pub bundle_only: bool,
+    /// The peer's ICE user name fragment, `a=ice-ufrag`.
     pub ufrag: Option<String>,
+    /// The peer's ICE password, `a=ice-pwd`.
     pub pwd: Option<String>,
+    /// SHA-256 fingerprint of the peer's certificate, `a=fingerprint`.
     pub fingerprint: Option<Fingerprint>,
+    /// The peer's role in the DTLS handshake, `a=setup`.
     pub setup: Option<Setup>,
+    /// True with `a=rtcp-mux`: RTP and RTCP share one port.
     pub rtcp_mux: bool,
+    /// Codecs of the section, the peer's preferred one first.
     pub codecs: Vec<RemoteCodec>,
+    /// Header extensions of the section.
     pub extensions: Vec<Extension>,
-    /// The first SSRC that is announced: the media itself.
+    /// The first announced SSRC, which is that of the media stream.
     pub ssrc: Option<u32>,
-    /// From `a=ssrc-group:FID`: the one that repeats `ssrc`.
+    /// The SSRC of the retransmission stream, from `a=ssrc-group:FID`.
     pub rtx_ssrc: Option<u32>,
-    /// `candidate:…`, without `a=`.
+    /// Candidates in the form `candidate:…`, without `a=`.
     pub candidates: Vec<String>,
+    /// True if no more candidates follow.
     pub end_of_candidates: bool,
 }
 
 impl Section {
-    /// Refused, or taken out of a running session (RFC 9429 §5.2.2).
+    /// Returns true if the section is rejected, or was removed from a session (RFC 9429 §5.2.2).
     #[must_use]
     pub fn is_rejected(&self) -> bool {
         self.port == 0 && !self.bundle_only
     }
 
-    /// The number of the extension with this URI, if one-byte headers can carry it.
+    /// Returns the id of the header extension with this URI, if one-byte headers can carry it.
     #[must_use]
     pub fn extension(&self, uri: &str) -> Option<u8> {
         self.extensions.iter().find(|extension| extension.uri == uri).map(|found| found.id)
     }
 }
 
-/// `a=sendrecv` and the like (RFC 8866 §6.7).
+/// The direction of a section (RFC 8866 §6.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
+    /// The writer sends and receives.
     SendRecv,
+    /// The writer only sends.
     SendOnly,
+    /// The writer only receives.
     RecvOnly,
+    /// The writer neither sends nor receives.
     Inactive,
 }
 
@@ -71,6 +89,7 @@ impl Direction {
     pub(super) const ALL: [Self; 4] =
         [Self::SendRecv, Self::SendOnly, Self::RecvOnly, Self::Inactive];
 
+    /// Returns the name of the attribute.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -81,28 +100,34 @@ impl Direction {
         }
     }
 
+    /// Returns true if the writer of the description sends.
     #[must_use]
     pub fn sends(self) -> bool {
         matches!(self, Self::SendRecv | Self::SendOnly)
     }
 
+    /// Returns true if the writer of the description receives.
     #[must_use]
     pub fn receives(self) -> bool {
         matches!(self, Self::SendRecv | Self::RecvOnly)
     }
 }
 
-/// Who begins the DTLS handshake (RFC 8842 §5.2).
+/// The role in the DTLS handshake that a description proposes (RFC 8842 §5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Setup {
+    /// Either role: the answerer chooses.
     ActPass,
+    /// The writer begins the handshake, as the client.
     Active,
+    /// The writer waits for the handshake, as the server.
     Passive,
 }
 
 impl Setup {
     pub(super) const ALL: [Self; 3] = [Self::ActPass, Self::Active, Self::Passive];
 
+    /// Returns the value of the attribute.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -112,7 +137,7 @@ impl Setup {
         }
     }
 
-    /// Our role when the other side's answer says this.
+    /// Returns our role if the peer's answer has this value; `None` if an answer must not have it.
     #[must_use]
     pub fn local_role(self) -> Option<DtlsRole> {
         match self {
@@ -123,12 +148,16 @@ impl Setup {
     }
 }
 
-/// How one side is reached and recognised.
+/// ICE credentials, DTLS fingerprint and DTLS role of one side.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Transport {
+    /// ICE user name fragment.
     pub ufrag: String,
+    /// ICE password.
     pub pwd: String,
+    /// Fingerprint of the DTLS certificate.
     pub fingerprint: Fingerprint,
+    /// Role in the DTLS handshake.
     pub setup: Setup,
 }
 
@@ -142,34 +171,38 @@ impl std::fmt::Debug for Transport {
     }
 }
 
-/// A payload type the other side knows.
+/// A payload type of the peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteCodec {
+    /// The RTP payload type.
     pub payload_type: u8,
-    /// The encoding name, as written.
+    /// Encoding name, as written.
     pub name: String,
+    /// RTP clock rate in hertz.
     pub clock_rate: u32,
-    /// Audio only.
+    /// Number of channels; only for audio.
     pub channels: Option<u8>,
+    /// Format parameters, the value of `a=fmtp`.
     pub fmtp: String,
-    /// `nack`, `nack pli`, `ccm fir`, …
+    /// Supported feedback: `nack`, `nack pli`, `ccm fir`, …
     pub feedback: Vec<String>,
 }
 
 impl RemoteCodec {
-    /// The value of one format parameter; names are case-insensitive.
+    /// Returns the value of a format parameter. Ignores the case of the name.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
         parameter(&self.fmtp, name)
     }
 
+    /// Returns true if the peer supports this feedback, such as `nack pli`.
     #[must_use]
     pub fn has_feedback(&self, feedback: &str) -> bool {
         self.feedback.iter().any(|known| known == feedback)
     }
 }
 
-/// The value of one parameter of an `a=fmtp` line.
+/// Returns the value of a parameter of an `a=fmtp` line.
 pub(super) fn parameter<'a>(fmtp: &'a str, name: &str) -> Option<&'a str> {
     fmtp.split(';').find_map(|pair| {
         let (key, value) = pair.split_once('=')?;
@@ -177,9 +210,11 @@ pub(super) fn parameter<'a>(fmtp: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-/// A header extension and its number (RFC 8285).
+/// A header extension and its id (RFC 8285).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extension {
+    /// The id, 1 to 14.
     pub id: u8,
+    /// The URI of the extension.
     pub uri: String,
 }

@@ -53,7 +53,7 @@ impl Fragment {
             // Of the session or of the first section: all share one transport.
             ('a', "ice-ufrag") => self.ufrag = Some(ufrag(value)?),
             ('a', "ice-pwd") => self.pwd = Some(pwd(value)?),
-            ('a', "mid") if !is_token(value) => return Err(Problem::Wrong("a mid is a token")),
+            ('a', "mid") if !is_token(value) => return Err(Problem::Malformed("a mid is a token")),
             ('a', "mid") => self.section().mid = value.to_owned(),
             ('a', "candidate") => {
                 if self.candidates().count() == MAX_CANDIDATES {

@@ -1,6 +1,6 @@
-//! What two descriptions apply_answer between them.
+//! Negotiation: the result of an offer and an answer (RFC 3264, RFC 9429).
 
-use super::codecs::fit;
+use super::codecs::match_score;
 use super::description::{
     Description, Direction, Extension, RemoteCodec, Section, Setup, Transport,
 };
@@ -9,42 +9,51 @@ use super::{EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, SdpError, VideoCodec};
 use crate::dtls_srtp::DtlsRole;
 use crate::media::Codec;
 
-/// What both sides agreed on.
+/// The result of a negotiation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Negotiated {
+    /// Codec of the video.
     pub codec: Codec,
+    /// Payload type of the media stream.
     pub payload_type: u8,
+    /// Payload type of the retransmission stream (RFC 4588); `None`: the peer supports none.
     pub rtx_payload_type: Option<u8>,
-    /// The mid of the video section; a player may name none.
+    /// Mid of the video section; a player may omit it.
     pub mid: Option<String>,
-    /// The mid candidates are trickled under: of the section whose transport the bundle uses.
+    /// Mid that candidates are trickled with: of the section whose transport the bundle uses.
     pub transport_mid: Option<String>,
-    /// Header extensions by their numbers.
+    /// Id of the mid header extension.
     pub mid_extension: Option<u8>,
+    /// Id of the playout delay header extension.
     pub playout_delay_extension: Option<u8>,
-    /// How the other side is reached and recognised.
+    /// The peer's credentials, fingerprint and DTLS role.
     pub remote: Transport,
-    /// Our part in the DTLS handshake.
+    /// Our role in the DTLS handshake.
     pub role: DtlsRole,
-    /// The other side answers checks only: ours must control.
+    /// True if the peer is ICE-lite: it only answers checks, so we must be controlling.
     pub ice_lite: bool,
-    /// Whether candidates may follow the description.
+    /// True if candidates may follow the description.
     pub trickle: bool,
+    /// Candidates in the peer's description, in the form `candidate:…`.
     pub remote_candidates: Vec<String>,
+    /// True if no more candidates follow.
     pub end_of_candidates: bool,
-    /// What the other side reports.
+    /// True if the peer sends NACKs.
     pub nack: bool,
+    /// True if the peer sends picture loss indications.
     pub pli: bool,
+    /// True if the peer sends full intra requests.
     pub fir: bool,
-    /// What the other side sends, if it names it.
+    /// SSRC of the peer's media stream, if announced.
     pub remote_ssrc: Option<u32>,
+    /// SSRC of the peer's retransmission stream, if announced.
     pub remote_rtx_ssrc: Option<u32>,
 }
 
-/// What an answer to our offer negotiated.
+/// Applies the answer to our offer of `codecs`.
 ///
 /// # Errors
-/// When the viewer refused the video or left out what a transport needs.
+/// If the viewer refused the video, or if the answer has no usable transport.
 pub fn apply_answer(codecs: &[VideoCodec], answer: &Description) -> Result<Negotiated, SdpError> {
     let [section] = answer.sections.as_slice() else {
         return Err(SdpError::Sections);
@@ -58,45 +67,54 @@ pub fn apply_answer(codecs: &[VideoCodec], answer: &Description) -> Result<Negot
     }
     let remote = transport(section, section)?;
     let role = remote.setup.local_role().ok_or(SdpError::Setup)?;
-    // The answerer put what it likes best first (RFC 3264 §6.1).
-    let chosen =
-        section.codecs.iter().find(|theirs| codecs.iter().any(|ours| fit(ours, theirs).is_some()));
+    // The answerer lists its preferred codec first (RFC 3264 §6.1).
+    let chosen = section
+        .codecs
+        .iter()
+        .find(|theirs| codecs.iter().any(|ours| match_score(ours, theirs).is_some()));
     let chosen = chosen.ok_or(SdpError::NoCommonCodec(ours))?;
     negotiated(answer, section, section, ours, chosen, role)
 }
 
-/// How to answer.
+/// Settings of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnswerConfig<'a> {
+    /// Session id of the `o=` line (RFC 9429 §5.3.1).
     pub session_id: u64,
+    /// Version of the `o=` line; it grows with each description of the session.
     pub version: u64,
+    /// Our ICE user name fragment.
     pub ufrag: &'a str,
+    /// Our ICE password.
     pub pwd: &'a str,
+    /// Fingerprint of our DTLS certificate.
     pub fingerprint: crate::dtls_srtp::Fingerprint,
-    /// The part we like in the DTLS handshake when the offer leaves it to us. A WHEP endpoint
-    /// should be passive; a viewer that answers a gateway should be active (RFC 8842 §5.3).
+    /// Our preferred DTLS role, if the offer leaves the choice to us. A WHEP endpoint should be
+    /// passive; a viewer that answers a gateway should be active (RFC 8842 §5.3).
     pub setup: Setup,
-    /// The camera's, the best first; of a viewer, what it can play.
+    /// Codecs of the camera, the best first; for a viewer, those it can play.
     pub codecs: &'a [VideoCodec],
-    /// What is sent; none when only receiving.
+    /// The track that is sent; `None`: we only receive.
     pub track: Option<&'a TrackIds>,
-    /// `candidate:…`
+    /// Our candidates, in the form `candidate:…`.
     pub candidates: &'a [String],
-    /// Whether these are all.
+    /// True if no more candidates follow.
     pub end_of_candidates: bool,
 }
 
-/// An answer and what it settles.
+/// An answer to an offer, with the result of the negotiation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
+    /// The session description.
     pub text: String,
+    /// The result of the negotiation.
     pub negotiated: Negotiated,
 }
 
-/// Answers an offer: takes the first video section that fits and refuses everything else.
+/// Answers an offer: accepts the first video section that matches and rejects all other media.
 ///
 /// # Errors
-/// When no video section fits.
+/// If no video section matches, or if the offer has no usable transport.
 pub fn answer(offer: &Description, config: &AnswerConfig<'_>) -> Result<Answer, SdpError> {
     let index = video_section(offer, config)?;
     let section = offer.sections.get(index).ok_or(SdpError::NoVideo)?;
@@ -117,11 +135,11 @@ pub fn answer(offer: &Description, config: &AnswerConfig<'_>) -> Result<Answer, 
     for (position, offered) in offer.sections.iter().enumerate() {
         if position == index {
             let carries = std::ptr::eq(offered, tagged);
-            accept(&mut writer, offered, config, theirs, &transport, carries, &chosen);
+            write_accepted(&mut writer, offered, config, theirs, &transport, carries, &chosen);
         } else if std::ptr::eq(offered, tagged) {
-            idle(&mut writer, offered, config, &transport);
+            write_inactive(&mut writer, offered, config, &transport);
         } else {
-            reject(&mut writer, offered);
+            write_rejected(&mut writer, offered);
         }
     }
     Ok(Answer { text: writer.text, negotiated: chosen })
@@ -131,9 +149,9 @@ fn no_common(config: &AnswerConfig<'_>) -> SdpError {
     config.codecs.first().map_or(SdpError::NoVideo, |ours| SdpError::NoCommonCodec(ours.codec))
 }
 
-/// Where the first video section is that shares a codec and goes the right way.
+/// Returns the index of the first video section with a common codec and a matching direction.
 fn video_section(offer: &Description, config: &AnswerConfig<'_>) -> Result<usize, SdpError> {
-    let fits = |section: &Section| match config.track {
+    let direction_matches = |section: &Section| match config.track {
         Some(_) => section.direction.receives(),
         None => section.direction.sends(),
     };
@@ -142,7 +160,7 @@ fn video_section(offer: &Description, config: &AnswerConfig<'_>) -> Result<usize
         if section.media != "video" || section.is_rejected() {
             continue;
         }
-        if !fits(section) {
+        if !direction_matches(section) {
             problem = SdpError::Direction;
         } else if best_codec(config.codecs, section).is_none() {
             problem = no_common(config);
@@ -153,7 +171,7 @@ fn video_section(offer: &Description, config: &AnswerConfig<'_>) -> Result<usize
     Err(problem)
 }
 
-/// Our best codec that the section has, and what the section calls it. Of equals the first.
+/// Returns the best match of our codecs with those of the section; of equal matches the first.
 fn best_codec<'a>(
     ours: &'a [VideoCodec],
     section: &'a Section,
@@ -161,27 +179,29 @@ fn best_codec<'a>(
     let mut best: Option<(u32, &VideoCodec, &RemoteCodec)> = None;
     for ours in ours {
         for theirs in &section.codecs {
-            let Some(fit) = fit(ours, theirs) else { continue };
-            if best.is_none_or(|(known, ..)| known < fit) {
-                best = Some((fit, ours, theirs));
+            let Some(score) = match_score(ours, theirs) else { continue };
+            if best.is_none_or(|(known, ..)| known < score) {
+                best = Some((score, ours, theirs));
             }
         }
     }
     best.map(|(_, ours, theirs)| (ours, theirs))
 }
 
-/// The section whose transport the bundle uses: the first of the group (RFC 9143 §7.2.1). It
-/// cannot be rejected, the group would go with it (Chromium with `max-bundle` holds to that), so
-/// audio stands there idle. Anything else is rejected, and the video carries its own transport.
+/// Returns the section whose transport the bundle uses: the first of the group (RFC 9143 §7.2.1).
+///
+/// Rejecting it would reject the whole group (Chromium does so with `max-bundle`), so if it is
+/// audio, it is answered as inactive. Any other section is rejected, and the video section carries
+/// its own transport.
 fn tagged<'a>(offer: &'a Description, section: &'a Section) -> &'a Section {
-    let named = |name: &String| offer.sections.iter().find(|s| s.mid.as_ref() == Some(name));
+    let by_mid = |mid: &String| offer.sections.iter().find(|s| s.mid.as_ref() == Some(mid));
     let group = section.mid.as_deref().and_then(|mid| group_of(offer, mid)).unwrap_or(&[]);
-    let first = group.iter().filter_map(named).find(|member| !member.is_rejected());
-    let carries = |first: &&Section| {
+    let first = group.iter().filter_map(by_mid).find(|member| !member.is_rejected());
+    let can_be_inactive = |first: &&Section| {
         let audio = first.media == "audio" && !first.codecs.is_empty();
         audio && first.rtcp_mux && first.ufrag.is_some()
     };
-    first.filter(carries).unwrap_or(section)
+    first.filter(can_be_inactive).unwrap_or(section)
 }
 
 fn group_of<'a>(offer: &'a Description, mid: &str) -> Option<&'a [String]> {
@@ -189,10 +209,11 @@ fn group_of<'a>(offer: &'a Description, mid: &str) -> Option<&'a [String]> {
     groups.find(|group| group.iter().any(|member| member == mid)).map(Vec::as_slice)
 }
 
-/// RFC 8842 §5.3: `actpass` leaves it to us, otherwise the offer decides.
-fn answer_role(tagged: &Section, liked: Setup) -> (DtlsRole, Setup) {
+/// Chooses our DTLS role: the preferred one if the offer has `actpass`, otherwise the opposite of
+/// the offer's (RFC 8842 §5.3).
+fn answer_role(tagged: &Section, preferred: Setup) -> (DtlsRole, Setup) {
     match tagged.setup.unwrap_or(Setup::Active) {
-        Setup::ActPass if liked == Setup::Active => (DtlsRole::Client, Setup::Active),
+        Setup::ActPass if preferred == Setup::Active => (DtlsRole::Client, Setup::Active),
         Setup::ActPass | Setup::Active => (DtlsRole::Server, Setup::Passive),
         Setup::Passive => (DtlsRole::Client, Setup::Active),
     }
@@ -221,7 +242,7 @@ fn negotiated(
     role: DtlsRole,
 ) -> Result<Negotiated, SdpError> {
     let sections = description.sections.iter().filter(|section| !section.is_rejected());
-    // Whatever section a candidate stands in, all share one transport.
+    // All sections share one transport, so the candidates of all of them count.
     let remote_candidates = sections.clone().flat_map(|s| s.candidates.iter().cloned()).collect();
     Ok(Negotiated {
         codec,
@@ -245,7 +266,7 @@ fn negotiated(
     })
 }
 
-/// The payload type that repeats this one (RFC 4588 §8.1).
+/// Returns the payload type that retransmits this one (RFC 4588 §8.1).
 fn rtx_of(section: &Section, payload_type: u8) -> Option<u8> {
     let apt = payload_type.to_string();
     let mut codecs = section.codecs.iter();
@@ -255,7 +276,8 @@ fn rtx_of(section: &Section, payload_type: u8) -> Option<u8> {
     rtx.map(|codec| codec.payload_type)
 }
 
-fn accept(
+/// Writes the accepted video section.
+fn write_accepted(
     writer: &mut Writer,
     offered: &Section,
     config: &AnswerConfig<'_>,
@@ -268,8 +290,8 @@ fn accept(
         codec: chosen.codec,
         payload_type: chosen.payload_type,
         rtx_payload_type: chosen.rtx_payload_type,
-        // The parameters of the offer, of which profile and mode must not change
-        // (RFC 6184 §8.2.2); the level may, and is asymmetric.
+        // The parameters of the offer: profile and mode must not change (RFC 6184 §8.2.2); the
+        // level may, because it is asymmetric.
         fmtp: theirs.fmtp.clone(),
     };
     let feedback = [("nack", chosen.nack), ("nack pli", chosen.pli), ("ccm fir", chosen.fir)];
@@ -298,10 +320,15 @@ fn accept(
     });
 }
 
-/// Takes a section for its transport alone.
-fn idle(writer: &mut Writer, offered: &Section, config: &AnswerConfig<'_>, transport: &Transport) {
+/// Writes a section that is used only for its transport.
+fn write_inactive(
+    writer: &mut Writer,
+    offered: &Section,
+    config: &AnswerConfig<'_>,
+    transport: &Transport,
+) {
     let Some(codec) = offered.codecs.first() else {
-        return reject(writer, offered);
+        return write_rejected(writer, offered);
     };
     let Section { media, protocol, mid, .. } = offered;
     let RemoteCodec { payload_type, name, clock_rate, channels, fmtp, .. } = codec;
@@ -317,8 +344,8 @@ fn idle(writer: &mut Writer, offered: &Section, config: &AnswerConfig<'_>, trans
     writer.candidates(config.candidates, config.end_of_candidates);
 }
 
-/// Port 0, and outside of the bundle (RFC 9429 §5.3.1, RFC 9143 §7.3.3).
-fn reject(writer: &mut Writer, offered: &Section) {
+/// Writes a rejected section: port 0 and not in the bundle (RFC 9429 §5.3.1, RFC 9143 §7.3.3).
+fn write_rejected(writer: &mut Writer, offered: &Section) {
     let Section { media, protocol, formats, mid, .. } = offered;
     writer.media(media, 0, protocol, &formats.join(" "), mid.as_deref(), Direction::Inactive);
 }

@@ -1,32 +1,33 @@
-//! Reading a description: every line is bounded and checked, unknown ones are passed over.
+//! Parser for session descriptions: bounds and checks every line, ignores unknown ones.
 
 use super::description::{Description, Direction, Extension, RemoteCodec, Section, Setup};
 use super::{MAX_CANDIDATE_LEN, MAX_CANDIDATES, MAX_CODECS, MAX_SECTIONS, MAX_SIZE, SdpError};
 use crate::dtls_srtp::Fingerprint;
 
-/// A mid is a token of a few letters; it must fit a one-byte header extension (RFC 9143 §14).
+/// Maximum length of a mid in bytes: it must fit a one-byte header extension (RFC 9143 §14).
 const MAX_MID_LEN: usize = 16;
 
-/// `a=ice-ufrag` and `a=ice-pwd` (RFC 8839 §5.4).
+/// Length of `a=ice-ufrag` in bytes (RFC 8839 §5.4).
 const UFRAG_LEN: std::ops::RangeInclusive<usize> = 4..=256;
+/// Length of `a=ice-pwd` in bytes (RFC 8839 §5.4).
 const PWD_LEN: std::ops::RangeInclusive<usize> = 22..=256;
 
-/// Format parameters; H.264's parameter sets make the longest of all.
+/// Maximum length of format parameters in bytes; the longest have H.264's parameter sets.
 const MAX_FMTP_LEN: usize = 1024;
 
-/// Feedback kinds of one payload type; browsers name five.
+/// Maximum number of feedback kinds of a payload type; browsers list five.
 const MAX_FEEDBACK: usize = 16;
 
-/// Extensions of one section; browsers name eleven.
+/// Maximum number of header extensions of a section; browsers list eleven.
 const MAX_EXTENSIONS: usize = 32;
 
-/// BUNDLE groups; browsers name one.
+/// Maximum number of BUNDLE groups; browsers have one.
 const MAX_BUNDLES: usize = 4;
 
-/// Reads a description from a browser or a player.
+/// Parses the description of a browser or a player.
 ///
 /// # Errors
-/// When it is larger than it may be, or a line that matters cannot be understood.
+/// If it exceeds a bound, or if a line that is needed is malformed.
 pub fn parse(text: &str) -> Result<Description, SdpError> {
     if text.len() > MAX_SIZE {
         return Err(SdpError::TooLarge(text.len()));
@@ -43,7 +44,7 @@ pub fn parse(text: &str) -> Result<Description, SdpError> {
     parser.finish()
 }
 
-/// Number, type and value of each line that has the form `t=value`.
+/// Returns number, type and value of each line that has the form `t=value`.
 pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, char, &str)> {
     let lines = text.split('\n').enumerate();
     lines.filter_map(|(index, line)| {
@@ -54,16 +55,16 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, char, &str)> {
     })
 }
 
-/// What is wrong, before the line number is known.
+/// An error in a line, before the line number is known.
 pub(super) enum Problem {
-    Wrong(&'static str),
+    Malformed(&'static str),
     TooMany(&'static str, usize),
 }
 
 impl Problem {
     pub(super) fn at(self, line: usize) -> SdpError {
         match self {
-            Self::Wrong(reason) => SdpError::Malformed { line, reason },
+            Self::Malformed(reason) => SdpError::Malformed { line, reason },
             Self::TooMany(what, limit) => SdpError::TooMany { what, limit },
         }
     }
@@ -71,9 +72,9 @@ impl Problem {
 
 struct Parser {
     description: Description,
-    /// What the session level says for every section.
+    /// Attributes of the session level, which apply to every section.
     session: Section,
-    /// How many candidates all sections have together.
+    /// Number of candidates in all sections.
     candidates: usize,
 }
 
@@ -91,9 +92,9 @@ impl Parser {
     }
 
     fn line(&mut self, kind: char, value: &str) -> Result<(), Problem> {
-        // Some of it is written into an answer, where it must not begin a line.
+        // Some values are written into the answer, where they must not begin a new line.
         if value.contains(char::is_control) {
-            return Err(Problem::Wrong("it has control characters"));
+            return Err(Problem::Malformed("it has control characters"));
         }
         match kind {
             'o' => self.origin(value),
@@ -110,7 +111,7 @@ impl Parser {
         let mut fields = value.split(' ').skip(1);
         let mut number = || fields.next().and_then(|field| field.parse().ok());
         let (Some(id), Some(version)) = (number(), number()) else {
-            return Err(Problem::Wrong("the origin needs a session id and version"));
+            return Err(Problem::Malformed("the origin needs a session id and version"));
         };
         self.description.session = (id, version);
         Ok(())
@@ -125,7 +126,7 @@ impl Parser {
         Ok(())
     }
 
-    /// Of the section, or of the session before the first section.
+    /// Handles an attribute of the current section, or of the session before the first section.
     fn attribute(&mut self, name: &str, value: &str) -> Result<(), Problem> {
         let in_session = self.description.sections.is_empty();
         match name {
@@ -216,20 +217,21 @@ fn empty_section() -> Section {
     }
 }
 
-/// `m=<media> <port>[/<n>] <proto> <fmt> …`
+/// Parses the value of `m=<media> <port>[/<n>] <proto> <fmt> …`.
 fn media_line(value: &str, session: &Section) -> Result<Section, Problem> {
-    const WRONG: Problem = Problem::Wrong("an m= line needs media, port, protocol and formats");
+    const MALFORMED: Problem =
+        Problem::Malformed("an m= line needs media, port, protocol and formats");
     let mut fields = value.split_ascii_whitespace();
-    let mut field = || fields.next().filter(|field| is_token(field)).ok_or(WRONG);
+    let mut field = || fields.next().filter(|field| is_token(field)).ok_or(MALFORMED);
     let media = field()?.to_owned();
-    let port = field()?.split('/').next().and_then(|port| port.parse().ok()).ok_or(WRONG)?;
+    let port = field()?.split('/').next().and_then(|port| port.parse().ok()).ok_or(MALFORMED)?;
     let protocol = field()?.to_owned();
     let formats: Vec<_> = fields.map(str::to_owned).collect();
     if formats.len() > MAX_CODECS {
         return Err(Problem::TooMany("formats in a section", MAX_CODECS));
     }
     if formats.is_empty() || !formats.iter().all(|format| is_token(format)) {
-        return Err(WRONG);
+        return Err(MALFORMED);
     }
     Ok(Section {
         media,
@@ -253,13 +255,13 @@ impl Section {
             "ice-pwd" => self.pwd = Some(pwd(value)?),
             "setup" => {
                 let known = Setup::ALL.into_iter().find(|setup| setup.as_str() == value);
-                self.setup = Some(known.ok_or(Problem::Wrong("an unknown a=setup"))?);
+                self.setup = Some(known.ok_or(Problem::Malformed("an unknown a=setup"))?);
             }
-            // Other hashes may stand beside the one everybody has (RFC 8122 §5).
+            // Other hash functions may be listed beside the one everybody has (RFC 8122 §5).
             _ => {
                 if let Some(hex) = strip_prefix_ignore_case(value, "sha-256 ") {
                     let parsed = fingerprint(hex)
-                        .ok_or(Problem::Wrong("a SHA-256 fingerprint has 32 bytes"))?;
+                        .ok_or(Problem::Malformed("a SHA-256 fingerprint has 32 bytes"))?;
                     self.fingerprint = Some(parsed);
                 }
             }
@@ -281,7 +283,7 @@ impl Section {
         if name == "rtcp-fb" && target == "*" {
             return self.codecs.iter_mut().try_for_each(|codec| add_feedback(codec, rest));
         }
-        // `a=fmtp` of a data channel names no payload type.
+        // `a=fmtp` of a data channel has no payload type.
         let Ok(payload_type) = target.parse::<u8>() else {
             return Ok(());
         };
@@ -292,7 +294,7 @@ impl Section {
                 codec.name = parts.next().filter(|name| is_token(name)).unwrap_or("").to_owned();
                 let clock_rate = parts.next().and_then(|rate| rate.parse().ok());
                 codec.clock_rate =
-                    clock_rate.ok_or(Problem::Wrong("an a=rtpmap needs a clock rate"))?;
+                    clock_rate.ok_or(Problem::Malformed("an a=rtpmap needs a clock rate"))?;
                 codec.channels = parts.next().and_then(|channels| channels.parse().ok());
             }
             "fmtp" if rest.len() > MAX_FMTP_LEN => {
@@ -307,7 +309,7 @@ impl Section {
     fn codec(&mut self, payload_type: u8) -> Result<&mut RemoteCodec, Problem> {
         let known = self.codecs.iter().position(|codec| codec.payload_type == payload_type);
         if let Some(index) = known {
-            return self.codecs.get_mut(index).ok_or(Problem::Wrong("a codec is missing"));
+            return self.codecs.get_mut(index).ok_or(Problem::Malformed("a codec is missing"));
         }
         if self.codecs.len() == MAX_CODECS {
             return Err(Problem::TooMany("codecs in a section", MAX_CODECS));
@@ -319,13 +321,13 @@ impl Section {
     }
 
     fn source_attribute(&mut self, name: &str, value: &str) -> Result<(), Problem> {
-        const WRONG: Problem = Problem::Wrong("an SSRC is a number of 32 bits");
+        const MALFORMED: Problem = Problem::Malformed("an SSRC is a number of 32 bits");
         let mut words = value.split_ascii_whitespace();
         if name == "ssrc" {
-            let ssrc = words.next().and_then(|ssrc| ssrc.parse().ok()).ok_or(WRONG)?;
+            let ssrc = words.next().and_then(|ssrc| ssrc.parse().ok()).ok_or(MALFORMED)?;
             self.ssrc.get_or_insert(ssrc);
         } else if words.next() == Some("FID") {
-            let mut ssrc = || words.next().and_then(|ssrc| ssrc.parse().ok()).ok_or(WRONG);
+            let mut ssrc = || words.next().and_then(|ssrc| ssrc.parse().ok()).ok_or(MALFORMED);
             self.ssrc = Some(ssrc()?);
             self.rtx_ssrc = Some(ssrc()?);
         }
@@ -335,7 +337,7 @@ impl Section {
     fn other_attribute(&mut self, name: &str, value: &str) -> Result<(), Problem> {
         match name {
             "mid" if value.len() > MAX_MID_LEN || !is_token(value) => {
-                return Err(Problem::Wrong("a mid is a token of at most 16 letters"));
+                return Err(Problem::Malformed("a mid is a token of at most 16 letters"));
             }
             "mid" => self.mid = Some(value.to_owned()),
             "rtcp-mux" => self.rtcp_mux = true,
@@ -353,12 +355,12 @@ impl Section {
         let mut words = value.split_ascii_whitespace();
         let id = words.next().and_then(|id| id.split('/').next()?.parse::<u16>().ok());
         let (Some(id), Some(uri)) = (id, words.next()) else {
-            return Err(Problem::Wrong("an a=extmap needs a number and a URI"));
+            return Err(Problem::Malformed("an a=extmap needs a number and a URI"));
         };
         if self.extensions.len() == MAX_EXTENSIONS {
             return Err(Problem::TooMany("header extensions", MAX_EXTENSIONS));
         }
-        // 15 and above need two-byte headers, which are not sent (RFC 8285 §4.2).
+        // Ids of 15 and above need two-byte headers, which are not sent (RFC 8285 §4.2).
         if let Some(id) = u8::try_from(id).ok().filter(|id| (1..=14).contains(id)) {
             self.extensions.push(Extension { id, uri: uri.to_owned() });
         }
@@ -375,24 +377,26 @@ fn add_feedback(codec: &mut RemoteCodec, feedback: &str) -> Result<(), Problem> 
 }
 
 pub(super) fn ufrag(value: &str) -> Result<String, Problem> {
-    ice_chars(value, UFRAG_LEN).ok_or(Problem::Wrong("an a=ice-ufrag has 4 to 256 ICE characters"))
+    ice_chars(value, UFRAG_LEN)
+        .ok_or(Problem::Malformed("an a=ice-ufrag has 4 to 256 ICE characters"))
 }
 
 pub(super) fn pwd(value: &str) -> Result<String, Problem> {
-    ice_chars(value, PWD_LEN).ok_or(Problem::Wrong("an a=ice-pwd has 22 to 256 ICE characters"))
+    ice_chars(value, PWD_LEN).ok_or(Problem::Malformed("an a=ice-pwd has 22 to 256 ICE characters"))
 }
 
-/// Some players add `=`, `-` or `_` of base64 to the characters of RFC 8839 §5.4.
+/// Checks length and characters of an ICE credential. Some players use `=`, `-` and `_` of base64
+/// besides the characters of RFC 8839 §5.4.
 fn ice_chars(value: &str, len: std::ops::RangeInclusive<usize>) -> Option<String> {
-    let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=-_".contains(&byte);
-    (len.contains(&value.len()) && value.bytes().all(fine)).then(|| value.to_owned())
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=-_".contains(&byte);
+    (len.contains(&value.len()) && value.bytes().all(is_allowed)).then(|| value.to_owned())
 }
 
-/// The value of `a=candidate`, back in the form `candidate:…` that trickling uses.
+/// Returns the value of `a=candidate` in the form `candidate:…` that trickling uses.
 pub(super) fn candidate(value: &str) -> Result<String, Problem> {
     if value.len() > MAX_CANDIDATE_LEN || !value.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
     {
-        return Err(Problem::Wrong("a candidate is one short line"));
+        return Err(Problem::Malformed("a candidate is one short line"));
     }
     Ok(format!("candidate:{value}"))
 }
@@ -412,8 +416,8 @@ fn strip_prefix_ignore_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> 
     if start.eq_ignore_ascii_case(prefix) { text.get(prefix.len()..) } else { None }
 }
 
-/// What RFC 8866 §9 calls a token, and the slash of a protocol.
+/// Returns true for a token of RFC 8866 §9, or one with the slashes of a protocol.
 pub(super) fn is_token(text: &str) -> bool {
-    let fine = |byte: u8| byte.is_ascii_graphic() && !b"\"(),:;<=>?@[\\]".contains(&byte);
-    !text.is_empty() && text.bytes().all(fine)
+    let is_allowed = |byte: u8| byte.is_ascii_graphic() && !b"\"(),:;<=>?@[\\]".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_allowed)
 }

@@ -74,7 +74,7 @@ fn try_answer(
 }
 
 #[test]
-fn a_camera_is_named_so_that_a_browser_agrees() {
+fn offered_profiles_are_those_that_browsers_accept() {
     type Case<'a> = (&'a str, Option<[u8; 3]>, &'a [&'a str]);
     let table: [Case<'_>; 11] = [
         ("unknown", None, &["42e01f"]),
@@ -87,14 +87,14 @@ fn a_camera_is_named_so_that_a_browser_agrees() {
         ("High", HIGH, &["640028", "42e01f"]),
         ("Constrained High", Some([0x64, 0x0c, 0x33]), &["640c33", "42e01f"]),
         ("High 4:4:4", Some([0xf4, 0x00, 0x28]), &["f40028", "42e01f"]),
-        ("High 10, which has no other name", Some([0x6e, 0x10, 0x28]), &["6e1028", "42e01f"]),
+        ("High 10, which has no canonical form", Some([0x6e, 0x10, 0x28]), &["6e1028", "42e01f"]),
     ];
     for (case, profile, expected) in table {
-        let named = offered_codecs(Codec::H264, profile);
+        let offered = offered_codecs(Codec::H264, profile);
         let ids: Vec<_> =
-            named.iter().map(|c| c.fmtp.rsplit_once('=').unwrap().1.to_owned()).collect();
+            offered.iter().map(|c| c.fmtp.rsplit_once('=').unwrap().1.to_owned()).collect();
         assert_eq!(ids, expected, "{case}");
-        for (codec, payload_type) in named.iter().zip((96..).step_by(2)) {
+        for (codec, payload_type) in offered.iter().zip((96..).step_by(2)) {
             assert_eq!(codec.payload_type, payload_type);
             assert_eq!(codec.rtx_payload_type, Some(payload_type + 1));
             assert!(codec.fmtp.contains("level-asymmetry-allowed=1;packetization-mode=1;"));
@@ -104,7 +104,7 @@ fn a_camera_is_named_so_that_a_browser_agrees() {
 }
 
 #[test]
-fn an_offer_reads_as_it_was_meant() {
+fn an_offer_is_parsed_back() {
     let codecs = offered_codecs(Codec::H264, HIGH);
     let description = parse(&offer_of(&codecs, 3)).unwrap();
     assert_eq!(description.session, (77, 3));
@@ -145,7 +145,7 @@ fn a_restart_changes_version_and_credentials_only() {
 }
 
 #[test]
-fn what_an_answer_negotiates() {
+fn answers_of_other_projects_are_applied() {
     let h264 = offered_codecs(Codec::H264, HIGH);
     let chromium = apply_answer(&h264, &parse(CHROMIUM_ANSWER).unwrap()).unwrap();
     assert_eq!((chromium.payload_type, chromium.rtx_payload_type), (98, Some(99)));
@@ -167,7 +167,7 @@ fn what_an_answer_negotiates() {
 }
 
 #[test]
-fn what_is_wrong_with_an_answer_is_said() {
+fn unusable_answers_are_refused_with_the_reason() {
     let h264 = offered_codecs(Codec::H264, HIGH);
     let h265 = offered_codecs(Codec::H265, None);
     let edit = |from: &str, to: &str| CHROMIUM_ANSWER.replace(from, to);
@@ -199,11 +199,11 @@ fn what_is_wrong_with_an_answer_is_said() {
     assert_eq!(sentence, "the camera sends H.265; this browser cannot play it");
 }
 
-/// Payload type, mid, transport mid, the `m=` lines of the answer and its group.
+/// Payload type, mid, transport mid, `m=` lines of the answer and its group.
 type Expected<'a> = (u8, &'a str, &'a str, &'a [&'a str], &'a str);
 
 #[test]
-fn whatever_is_offered_is_answered_in_order() {
+fn every_offered_section_is_answered_in_order() {
     let table: [(&str, &str, Expected<'_>); 5] = [
         ("video alone", CHROMIUM_VIDEO, (108, "0", "0", &["m=video 9"], "0")),
         (
@@ -248,7 +248,7 @@ fn whatever_is_offered_is_answered_in_order() {
 }
 
 #[test]
-fn the_best_of_the_offered_codecs_is_taken() {
+fn the_best_of_the_offered_codecs_is_chosen() {
     let table = [
         ("High", HIGH, 108),
         ("Constrained Baseline", Some([0x42, 0xe0, 0x1f]), 108),
@@ -272,21 +272,21 @@ fn the_handshake_has_one_client() {
         ("active", Setup::Active, Setup::Passive, DtlsRole::Server),
         ("passive", Setup::Passive, Setup::Active, DtlsRole::Client),
     ];
-    for (offered, liked, expected, role) in table {
+    for (offered, preferred, expected, role) in table {
         let offer = CHROMIUM_VIDEO.replace("setup:actpass", &format!("setup:{offered}"));
         let codecs = offered_codecs(Codec::H264, None);
-        let answer = try_answer(&offer, &codecs, liked, Some(&track())).unwrap();
-        assert_eq!(answer.negotiated.role, role, "{offered}, {liked:?}");
+        let answer = try_answer(&offer, &codecs, preferred, Some(&track())).unwrap();
+        assert_eq!(answer.negotiated.role, role, "{offered}, {preferred:?}");
         let line = format!("a=setup:{}\r\n", expected.as_str());
-        assert!(answer.text.contains(&line), "{offered}, {liked:?}");
-        // The other side comes to the opposite.
+        assert!(answer.text.contains(&line), "{offered}, {preferred:?}");
+        // The peer takes the opposite role.
         let negotiated = apply_answer(&codecs, &parse(&answer.text).unwrap()).unwrap();
         assert_ne!(negotiated.role, role);
     }
 }
 
 #[test]
-fn what_cannot_be_answered_is_said() {
+fn unusable_offers_are_refused_with_the_reason() {
     let h264 = offered_codecs(Codec::H264, HIGH);
     let h265 = offered_codecs(Codec::H265, None);
     let edit = |from: &str, to: &str| CHROMIUM_VIDEO.replace(from, to);
@@ -305,7 +305,7 @@ fn what_cannot_be_answered_is_said() {
 }
 
 #[test]
-fn a_viewer_of_ours_answers_a_gateway_of_ours() {
+fn our_viewer_answers_our_gateway() {
     let codecs = offered_codecs(Codec::H264, HIGH);
     let offer = offer_of(&codecs, 1);
     let answer = try_answer(&offer, &codecs, Setup::Active, None).unwrap();
@@ -344,40 +344,44 @@ fn a_section_on_another_ones_transport_is_found() {
 
 #[test]
 fn bounds_hold() {
-    let repeated = |line: &str, count: usize| {
+    let with_lines = |line: &str, count: usize| {
         format!("{CHROMIUM_VIDEO}{}", format!("{line}\r\n").repeat(count))
     };
     let candidate = "a=candidate:1 1 udp 1 192.0.2.1 1 typ host";
     let long = format!("a=candidate:{}", "1".repeat(MAX_CANDIDATE_LEN + 1));
     let too_many = |what, limit| SdpError::TooMany { what, limit };
     let line = CHROMIUM_VIDEO.lines().count() + 1;
-    let wrong = |reason| SdpError::Malformed { line, reason };
+    let malformed = |reason| SdpError::Malformed { line, reason };
     let table = [
         (
             "size",
-            repeated("a=x", MAX_SIZE),
+            with_lines("a=x", MAX_SIZE),
             SdpError::TooLarge(CHROMIUM_VIDEO.len() + MAX_SIZE * 5),
         ),
-        ("sections", repeated("m=video 9 X 1", 16), too_many("sections", MAX_SECTIONS)),
-        ("candidates", repeated(candidate, 63), too_many("candidates", MAX_CANDIDATES)),
-        ("a long candidate", repeated(&long, 1), wrong("a candidate is one short line")),
+        ("sections", with_lines("m=video 9 X 1", 16), too_many("sections", MAX_SECTIONS)),
+        ("candidates", with_lines(candidate, 63), too_many("candidates", MAX_CANDIDATES)),
+        ("a long candidate", with_lines(&long, 1), malformed("a candidate is one short line")),
         (
             "a long mid",
-            repeated("a=mid:12345678901234567", 1),
-            wrong("a mid is a token of at most 16 letters"),
+            with_lines("a=mid:12345678901234567", 1),
+            malformed("a mid is a token of at most 16 letters"),
         ),
         (
             "a short ufrag",
-            repeated("a=ice-ufrag:abc", 1),
-            wrong("an a=ice-ufrag has 4 to 256 ICE characters"),
+            with_lines("a=ice-ufrag:abc", 1),
+            malformed("an a=ice-ufrag has 4 to 256 ICE characters"),
         ),
         (
             "a short fingerprint",
-            repeated("a=fingerprint:sha-256 AB:CD", 1),
-            wrong("a SHA-256 fingerprint has 32 bytes"),
+            with_lines("a=fingerprint:sha-256 AB:CD", 1),
+            malformed("a SHA-256 fingerprint has 32 bytes"),
         ),
-        ("extensions", repeated("a=extmap:1 x", 32), too_many("header extensions", 32)),
-        ("feedback", repeated("a=rtcp-fb:96 x", 16), too_many("kinds of feedback for a codec", 16)),
+        ("extensions", with_lines("a=extmap:1 x", 32), too_many("header extensions", 32)),
+        (
+            "feedback",
+            with_lines("a=rtcp-fb:96 x", 16),
+            too_many("kinds of feedback for a codec", 16),
+        ),
         ("no version", "o=-".to_owned(), SdpError::Malformed { line: 1, reason: "it must be v=0" }),
         ("nothing", "v=0\r\n".to_owned(), SdpError::NoVideo),
     ];
@@ -411,7 +415,7 @@ fn fragments_carry_candidates_and_new_credentials() {
     assert!(Fragment::parse(&many).is_err());
 }
 
-/// Takes lines out, doubles them, cuts them and puts letters into them.
+/// Removes lines, duplicates them, truncates them and inserts letters.
 fn mutated(text: &str, edits: &[(usize, u8, usize, char)]) -> String {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     for &(line, edit, at, letter) in edits {
@@ -447,7 +451,7 @@ proptest! {
         if let Ok(description) = parse(&text) {
             let _ = apply_answer(&codecs, &description);
         }
-        // Whatever is answered can be read, and nothing of the offer adds lines of its own.
+        // Every answer can be parsed, and no value of the offer adds lines to it.
         if let Ok(answer) = try_answer(&text, &codecs, Setup::Passive, Some(&track())) {
             let read = parse(&answer.text).unwrap();
             prop_assert_eq!(read.sections.len(), parse(&text).unwrap().sections.len());

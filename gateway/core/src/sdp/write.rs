@@ -1,4 +1,4 @@
-//! Writing descriptions. Order and spelling are those of RFC 9429 §5.2.1 and §5.3.1.
+//! Writer for session descriptions, with the order and spelling of RFC 9429 §5.2.1 and §5.3.1.
 
 use std::fmt::{self, Write as _};
 
@@ -8,39 +8,46 @@ use super::{EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, VideoCodec};
 /// The protocol of every WebRTC media section (RFC 8834 §4.2).
 const PROTOCOL: &str = "UDP/TLS/RTP/SAVPF";
 
-/// The track's name inside the stream; only equality matters to a browser.
+/// Id of the track within the media stream; browsers only compare it.
 const TRACK: &str = "video";
 
-/// The feedback we act on.
+/// The kinds of feedback that are offered.
 const FEEDBACK: [&str; 3] = ["nack", "nack pli", "ccm fir"];
 
-/// What an offer says.
+/// Settings of an offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OfferConfig<'a> {
-    /// Random, below 2⁶³; the same for every description of a session (RFC 9429 §5.2.1).
+    /// Session id of the `o=` line: random, below 2⁶³, and the same for every description of a
+    /// session (RFC 9429 §5.2.1).
     pub session_id: u64,
-    /// One more with each offer of the session, also for an ICE restart.
+    /// Version of the `o=` line: one more with each offer, including ICE restarts.
     pub version: u64,
+    /// Our credentials, fingerprint and DTLS role.
     pub transport: &'a Transport,
-    /// The best first.
+    /// Codecs to offer, the best first.
     pub codecs: &'a [VideoCodec],
-    /// What is sent; none when only receiving.
+    /// The track that is sent; `None`: we only receive.
     pub track: Option<&'a TrackIds>,
+    /// Mid of the video section.
     pub mid: &'a str,
-    /// `candidate:…`; normally none yet, they are trickled.
+    /// Candidates in the form `candidate:…`; usually empty, because they are trickled.
     pub candidates: &'a [String],
+    /// Direction of the video section.
     pub direction: Direction,
 }
 
-/// The names of what is sent.
+/// Identifiers of the track that is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrackIds {
+    /// SSRC of the media stream.
     pub ssrc: u32,
+    /// SSRC of the retransmission stream.
     pub rtx_ssrc: u32,
+    /// Canonical name, also the id of the media stream.
     pub cname: String,
 }
 
-/// The gateway's offer; an ICE restart is the same with new credentials and the next version.
+/// Writes an offer. An ICE restart is the same offer with new credentials and the next version.
 #[must_use]
 pub fn offer(config: &OfferConfig<'_>) -> String {
     let mut writer = Writer::new(config.session_id, config.version, &[config.mid]);
@@ -60,13 +67,13 @@ pub fn offer(config: &OfferConfig<'_>) -> String {
     writer.text
 }
 
-/// The extensions an offer names: the mid, and how long a frame may be held back.
+/// Returns the header extensions of an offer: mid and playout delay.
 fn offered_extensions() -> Vec<Extension> {
     let uris = [EXTENSION_MID, EXTENSION_PLAYOUT_DELAY];
     (1..).zip(uris).map(|(id, uri)| Extension { id, uri: uri.to_owned() }).collect()
 }
 
-/// What a media section says.
+/// Contents of a video section.
 pub(super) struct VideoSection<'a> {
     pub(super) protocol: &'a str,
     pub(super) mid: Option<&'a str>,
@@ -80,12 +87,13 @@ pub(super) struct VideoSection<'a> {
     pub(super) direction: Direction,
 }
 
+/// Builds a description line by line.
 pub(super) struct Writer {
     pub(super) text: String,
 }
 
 impl Writer {
-    /// Begins with the session level.
+    /// Creates a writer and writes the session level.
     pub(super) fn new(session_id: u64, version: u64, bundle: &[&str]) -> Self {
         let mut writer = Self { text: String::with_capacity(2048) };
         writer.line(format_args!("v=0"));
@@ -105,7 +113,7 @@ impl Writer {
         self.text.push_str("\r\n");
     }
 
-    /// The lines every section has, also a rejected one.
+    /// Writes the lines that every section has, including a rejected one.
     pub(super) fn media(
         &mut self,
         media: &str,
@@ -186,7 +194,7 @@ impl Writer {
         let count = if rtx { 2 } else { 1 };
         for ssrc in [ssrc, rtx_ssrc].into_iter().take(count) {
             self.line(format_args!("a=ssrc:{ssrc} cname:{cname}"));
-            // The form of before RFC 8830, which some players still need to find the track.
+            // The form before RFC 8830, which some players still need to find the track.
             self.line(format_args!("a=ssrc:{ssrc} msid:{cname} {TRACK}"));
         }
     }

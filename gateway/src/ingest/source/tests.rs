@@ -5,7 +5,7 @@ fn parse(text: &str) -> Source {
 }
 
 #[test]
-fn user_and_password_are_taken_out_of_the_address() {
+fn user_and_password_are_removed_from_the_address() {
     let table = [
         ("rtsp://cam/live", "rtsp://cam/live", None),
         ("rtsp://admin:secret@cam:8554/a?b=c", "rtsp://cam:8554/a?b=c", Some(("admin", "secret"))),
@@ -44,7 +44,7 @@ fn no_password_is_ever_shown() {
 }
 
 #[test]
-fn ports_that_are_listened_on() {
+fn addresses_of_local_ports_are_parsed() {
     let table = [
         ("rtp://0.0.0.0:5004?codec=h264", "0.0.0.0:5004", Codec::H264, None, 0),
         ("rtp://[::1]:5004?codec=H265&payload_type=35", "[::1]:5004", Codec::H265, Some(35), 0),
@@ -62,7 +62,7 @@ fn ports_that_are_listened_on() {
 }
 
 #[test]
-fn files_and_test_pictures() {
+fn files_and_test_pictures_are_parsed() {
     for text in ["rtp+sdp:/run/cam.sdp", "/run/cam.sdp", "cam.SDP"] {
         let Source::RtpSdp { file } = parse(text) else { panic!("{text}") };
         assert!(text.ends_with(file.to_str().unwrap()));
@@ -78,7 +78,7 @@ fn files_and_test_pictures() {
 }
 
 #[test]
-fn what_is_refused_says_what_to_do() {
+fn invalid_addresses_are_refused_with_a_remedy() {
     let table = [
         ("", "rtsp://, rtp:// or test:"),
         ("http://cam/", "begins with “http”"),
@@ -90,7 +90,7 @@ fn what_is_refused_says_what_to_do() {
         ("rtp://0.0.0.0?codec=h264", "an address of this machine"),
         ("rtp://0.0.0.0:0?codec=h264", "an address of this machine"),
         ("rtp://0.0.0.0:5004", "codec=h264"),
-        ("rtp://0.0.0.0:5004?codec=vp8", "“vp8” is no value for codec"),
+        ("rtp://0.0.0.0:5004?codec=vp8", "“vp8” is not a value for codec"),
         ("rtp://0.0.0.0:5004?codec=h264&pt=9", "“pt” is not known"),
         ("rtp://0.0.0.0:5004?codec=h264&payload_type=200", "below 128"),
         ("test:10x10", "from 256x144"),

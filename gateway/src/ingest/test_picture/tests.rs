@@ -8,13 +8,14 @@ use super::*;
 const PICTURE: TestPicture =
     TestPicture { width: 640, height: 360, frames_per_second: 30, bitrate: 600_000 };
 
-/// What the clock in the first picture shows. Time is moved: a slow machine films the same.
+/// The time that the first picture shows. Time is virtual, so that a slow machine encodes the same
+/// frames.
 const START: u64 = 1_800_000_000_000;
 
-/// Films of the default rate.
-struct Film(Camera);
+/// The built-in camera at 30 frames a second.
+struct Recording(Camera);
 
-impl Film {
+impl Recording {
     fn new(picture: TestPicture) -> Self {
         assert_eq!(picture.frames_per_second, 30);
         Self(Camera::new(picture).unwrap())
@@ -31,14 +32,14 @@ impl Film {
     }
 }
 
-/// What the clock in this picture shows.
+/// Returns the time that the picture with this number shows.
 fn shown(number: u32) -> u64 {
     START + u64::from(number) * 1000 / 30
 }
 
-/// Takes frames until `count` are there, each as the packets that leave the feed.
+/// Records `count` frames, each as the packets that leave the feed.
 fn frames(picture: TestPicture, count: u32, key_frame_at: Option<u32>) -> Vec<Vec<VideoPacket>> {
-    let mut film = Film::new(picture);
+    let mut recording = Recording::new(picture);
     let mut feed = Feed::new();
     feed.handle_description(&StreamDescription {
         codec: Codec::H264,
@@ -47,7 +48,7 @@ fn frames(picture: TestPicture, count: u32, key_frame_at: Option<u32>) -> Vec<Ve
     });
     let mut frames = Vec::new();
     for frame in 0..count {
-        for (arrival, packet) in film.frame(frame, key_frame_at == Some(frame)) {
+        for (arrival, packet) in recording.frame(frame, key_frame_at == Some(frame)) {
             feed.handle_packet(arrival, packet).unwrap();
         }
         let mut packets = Vec::new();
@@ -72,7 +73,7 @@ fn the_time_in_the_picture_survives_encoder_packets_and_decoder() {
         let mut decoder = Decoder::new().unwrap();
         let mut read = 0;
         for (frame, packets) in (0..).zip(frames(picture, 45, None)) {
-            // Where the bit rate does not suffice, pictures are left out.
+            // If the bit rate does not suffice, the encoder skips pictures.
             if packets.is_empty() {
                 continue;
             }
@@ -100,11 +101,11 @@ fn key_frames_come_in_time_and_on_request_but_not_too_often() {
 }
 
 #[test]
-fn the_stream_is_what_every_browser_decodes() {
-    let mut film = Film::new(TestPicture::default());
+fn the_stream_is_one_that_every_browser_decodes() {
+    let mut recording = Recording::new(TestPicture::default());
     let mut bytes = 0;
     for frame in 0..60_u32 {
-        for (_, packet) in film.frame(frame, false) {
+        for (_, packet) in recording.frame(frame, false) {
             bytes += packet.payload.len();
             if packet.payload[0] & 0x1f == 7 {
                 // Constrained baseline: profile 66 with constraint_set1_flag.

@@ -64,7 +64,7 @@ impl Camera {
             .collect()
     }
 
-    /// What came out, in words: `^` starts a key frame, `!` has the marker.
+    /// Returns the outputs in words: `^` starts a key frame, `!` has the marker.
     fn words(&mut self) -> String {
         let mut words = Vec::new();
         while let Some(output) = self.feed.poll_output() {
@@ -114,7 +114,7 @@ const MIDDLE: u8 = 0;
 const END: u8 = 0x40;
 
 #[test]
-fn what_a_camera_sends_and_what_leaves() {
+fn packets_are_forwarded_with_sets_and_markers_in_place() {
     let none: &[&[u8]] = &[];
     let sdp = &[SPS, PPS][..];
     type Packets<'a> = Vec<(u32, bool, &'a [u8])>;
@@ -164,13 +164,13 @@ fn what_a_camera_sends_and_what_leaves() {
         ("before the first key frame", sdp, vec![(0, true, SLICE)], "640x480"),
         ("a key frame without sets", none, vec![(0, true, IDR), (1, true, SLICE)], ""),
         (
-            "delimiters and SEI go",
+            "delimiters and SEI are removed",
             sdp,
             vec![(0, false, DELIMITER), (0, false, SEI), (0, true, IDR)],
             "640x480 sets^ idr!",
         ),
         (
-            "the marker sits on what goes",
+            "the marker is on a removed unit",
             sdp,
             vec![(0, false, IDR), (0, true, SEI), (1, true, SLICE)],
             "640x480 sets^ idr filler! slice!",
@@ -192,7 +192,7 @@ fn what_a_camera_sends_and_what_leaves() {
 }
 
 #[test]
-fn a_camera_that_marks_every_slice_is_seen_through() {
+fn only_the_last_slice_of_a_picture_keeps_its_marker() {
     let mut camera = Camera::new(&description(Codec::H264, &[SPS, PPS]));
     let picture = |camera: &mut Camera, timestamp, slices, key| {
         for _ in 0..slices {
@@ -200,11 +200,11 @@ fn a_camera_that_marks_every_slice_is_seen_through() {
         }
         camera.words()
     };
-    // The first picture cannot be told from three.
+    // The first picture cannot be distinguished from three.
     assert_eq!(picture(&mut camera, 0, 3, true), "640x480 sets^ idr! idr! idr!");
     assert_eq!(picture(&mut camera, 1, 3, false), "slice slice slice!");
     assert_eq!(picture(&mut camera, 2, 3, true), "sets^ idr idr idr!");
-    // Fewer slices: their end shows when the next picture begins.
+    // Fewer slices: the end is known only when the next picture begins.
     assert_eq!(picture(&mut camera, 3, 1, false), "slice");
     assert_eq!(picture(&mut camera, 4, 1, false), "filler! slice!");
     assert_eq!(picture(&mut camera, 5, 1, false), "slice!");
@@ -217,12 +217,12 @@ fn new_sets_leave_before_the_slice_that_may_need_them() {
     camera.send(1, false, b"\x68\xcb\x83\xcb\x21").unwrap();
     camera.send(1, true, SLICE).unwrap();
     camera.send(2, true, SLICE).unwrap();
-    // The format holds the sets, and so it is another one.
+    // The format includes the sets, so it changes with them.
     assert_eq!(camera.words(), "640x480 sets^ idr! 640x480 sets slice! slice!");
 }
 
 #[test]
-fn fragments_too_large_are_split_without_doubling_their_number() {
+fn large_fragments_are_split_without_doubling_their_number() {
     let mut camera = Camera::new(&description(Codec::H264, &[SPS, PPS]));
     let last = 20;
     for index in 0..=last {
@@ -275,14 +275,14 @@ fn a_loss_within_fragments_keeps_the_rest_and_adds_no_filler() {
 }
 
 #[test]
-fn a_restarted_camera_goes_on_in_number_and_time() {
+fn a_restarted_camera_continues_in_number_and_time() {
     for (case, ssrc, sequence) in [("SSRC", 2, 7), ("numbers", 1, 30_000)] {
         let mut camera = Camera::new(&description(Codec::H264, &[SPS, PPS]));
         camera.send(90_000, true, IDR).unwrap();
         camera.now += Duration::from_secs(2);
         camera.next.ssrc = ssrc;
         camera.next.sequence = sequence;
-        // What follows refers to a key frame nobody has seen.
+        // This slice refers to a key frame that was never received.
         camera.send(5, true, SLICE).unwrap();
         camera.send(3005, true, IDR).unwrap();
         let packets = camera.packets();
@@ -336,7 +336,7 @@ fn packets_over_udp_are_put_in_order() {
 }
 
 #[test]
-fn what_cannot_be_forwarded_is_said() {
+fn packets_that_cannot_be_forwarded_are_errors() {
     let mut feed = Feed::new();
     let packet = RtpPacket::parse(Bytes::from_static(b"\x80\x60\0\0\0\0\0\0\0\0\0\0\x65")).unwrap();
     assert_eq!(feed.handle_packet(Instant::now(), packet), Err(IngestError::NotDescribed));
@@ -351,7 +351,7 @@ fn what_cannot_be_forwarded_is_said() {
     assert_eq!(camera.words(), "640x480 sets^ idr!");
 }
 
-/// How a camera might pack an access unit's NAL units.
+/// Ways in which a camera may pack the NAL units of an access unit.
 #[derive(Debug, Clone)]
 enum Packing {
     Alone,

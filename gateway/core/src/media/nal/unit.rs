@@ -8,13 +8,17 @@ use crate::media::stream::IngestError;
 /// The role of a NAL unit in forwarding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NalKind {
+    /// A video parameter set; only H.265 has them.
     Vps,
+    /// A sequence parameter set.
     Sps,
+    /// A picture parameter set.
     Pps,
     /// A coded slice a decoder can start from: IDR of H.264, IRAP of H.265.
     KeySlice,
+    /// A coded slice that refers to earlier pictures.
     Slice,
-    /// Of no use to a browser: delimiters, filler, SEI, layers of other profiles.
+    /// A unit that is useless to a browser: delimiter, filler, SEI, a layer of another profile.
     Other,
 }
 

@@ -92,7 +92,8 @@ impl<'a> Writer<'a> {
         });
     }
 
-    /// Writes header, our SSRC and the body, padded with zeros to whole words; then sets the length.
+    /// Writes header, our SSRC and the body, padded with zeros to whole words; then sets the
+    /// length.
     fn packet(&mut self, kind: u8, count: u8, body: impl FnOnce(&mut Vec<u8>)) {
         let start = self.out.len();
         self.out.extend([VERSION << 6 | count & 0x1f, kind, 0, 0]);

@@ -139,8 +139,8 @@ fn reports_have_the_timestamp_of_now() {
 }
 
 proptest! {
-    /// Tests bursts, splices and live frames in any order: timestamps never go back, and never ahead
-    /// of time.
+    /// Tests bursts, splices and live frames in any order: timestamps never go back, and never
+    /// ahead of time.
     #[test]
     fn timestamps_never_go_back(
         first in any::<u32>(),

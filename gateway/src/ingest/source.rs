@@ -67,7 +67,7 @@ impl fmt::Display for Transport {
 pub struct Credentials {
     /// User name, percent-decoded.
     pub user: String,
-    /// Password, percent-decoded.
+    /// The password, percent-decoded.
     pub password: String,
 }
 

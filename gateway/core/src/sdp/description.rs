@@ -153,7 +153,7 @@ impl Setup {
 pub struct Transport {
     /// ICE user name fragment.
     pub ufrag: String,
-    /// ICE password.
+    /// The ICE password.
     pub pwd: String,
     /// Fingerprint of the DTLS certificate.
     pub fingerprint: Fingerprint,

@@ -183,7 +183,7 @@ impl Forwarder {
                 }
             }
             Shape::Fragment(fragment) => {
-                self.forward_fragment(payload, fragment, marker, emitter)?
+                self.forward_fragment(payload, fragment, marker, emitter)?;
             }
         }
         if marker {

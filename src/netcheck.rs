@@ -12,10 +12,10 @@ mod tls;
 
 use crate::{cli, config::Account, console};
 use anyhow::{Context, bail, ensure};
-use porthole_turn_proto::Transport;
+use porthole_turn_proto::{Transport, uri::DEFAULT_PORT};
 use probe::{ProbeError, ProbeTransport};
 use report::{Check, Mapping, Outcome, Report};
-use server::{DEFAULT_PORT, Server};
+use server::Server;
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},

@@ -3,7 +3,7 @@
 use porthole_gateway::ingest;
 use porthole_signaling_proto::CameraId;
 use porthole_turn_admin::{BadPlace, Place};
-use porthole_turn_proto::server::{BadCidr, Cidr};
+use porthole_turn_proto::server::{Cidr, InvalidCidr};
 use serde::{Deserialize, Serialize, Serializer};
 use std::{fmt, net::IpAddr, str::FromStr};
 
@@ -273,9 +273,9 @@ impl FromStr for Account {
 pub struct Network(pub Cidr);
 
 impl FromStr for Network {
-    type Err = BadCidr;
+    type Err = InvalidCidr;
 
-    fn from_str(text: &str) -> Result<Self, BadCidr> {
+    fn from_str(text: &str) -> Result<Self, InvalidCidr> {
         text.parse().map(Self)
     }
 }

@@ -1,13 +1,9 @@
 //! A server as the user names it, and where it is.
 
 use anyhow::{Context, bail};
+use porthole_turn_proto::uri::{DEFAULT_PORT, ServerUri, split_host_port};
 use std::net::{IpAddr, SocketAddr};
 use tokio::net::lookup_host;
-
-/// STUN's and TURN's port (RFC 8489 §18.6).
-pub(super) const DEFAULT_PORT: u16 = 3478;
-/// The same over TLS.
-pub(super) const DEFAULT_TLS_PORT: u16 = 5349;
 
 /// A server and its addresses.
 #[derive(Debug)]
@@ -24,8 +20,10 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn resolve(name: &str) -> anyhow::Result<Self> {
-        let (host, port, tls_port) = parse(name);
-        let found = lookup_host((host, port)).await;
+        let read = parse(name);
+        let (host, port, tls_port) =
+            read.with_context(|| format!("{name} is not HOST[:PORT] or a STUN or TURN URI"))?;
+        let found = lookup_host((host.as_str(), port)).await;
         let found: Vec<_> =
             found.with_context(|| format!("cannot find the server {name}"))?.collect();
         let first = |v6: bool| found.iter().copied().find(|address| address.is_ipv6() == v6);
@@ -33,7 +31,7 @@ impl Server {
         if addresses.is_empty() {
             bail!("the server {name} has no address");
         }
-        Ok(Self { name: name.to_owned(), host: host.to_owned(), addresses, tls_port })
+        Ok(Self { name: name.to_owned(), host, addresses, tls_port })
     }
 
     /// Whether it is named by its address: few certificates are for one.
@@ -42,28 +40,28 @@ impl Server {
     }
 }
 
-/// Host, port and port for TLS of `HOST[:PORT]` or of a URI (RFC 7064, RFC 7065), whose transport
-/// does not matter: all are tried.
-fn parse(name: &str) -> (&str, u16, Option<u16>) {
-    let (scheme, rest) = match name.split_once(':') {
-        // A host may be called so, too.
-        Some((scheme @ ("stun" | "turn" | "stuns" | "turns"), rest))
-            if rest.parse::<u16>().is_err() =>
-        {
-            (scheme, rest.split_once('?').map_or(rest, |(rest, _)| rest))
+/// Returns host, port and port for TLS of `HOST[:PORT]` or of a URI (RFC 7064, RFC 7065). The
+/// transport of a URI is ignored, because all transports are tried.
+fn parse(name: &str) -> Option<(String, u16, Option<u16>)> {
+    let without_transport = name.split_once('?').map_or(name, |(uri, _)| uri);
+    match ServerUri::parse(without_transport) {
+        Some(uri) if !is_host_and_port(name) => {
+            let secure = uri.scheme.is_secure();
+            let (port, tls_port) =
+                if secure { (DEFAULT_PORT, Some(uri.port)) } else { (uri.port, None) };
+            Some((uri.host, port, tls_port))
         }
-        Some(_) | None => ("", name),
-    };
-    let (host, port) = match rest.rsplit_once(':') {
-        _ if rest.parse::<IpAddr>().is_ok() => (rest, None),
-        Some((host, port)) => port.parse().map_or((rest, None), |port: u16| (host, Some(port))),
-        None => (rest, None),
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    if scheme.ends_with('s') {
-        return (host, DEFAULT_PORT, Some(port.unwrap_or(DEFAULT_TLS_PORT)));
+        Some(_) | None => {
+            let (host, port) = split_host_port(name)?;
+            Some((host.to_owned(), port.unwrap_or(DEFAULT_PORT), None))
+        }
     }
-    (host, port.unwrap_or(DEFAULT_PORT), None)
+}
+
+/// Returns true for a text such as `turn:99`: a host may be named like a scheme.
+fn is_host_and_port(name: &str) -> bool {
+    name.rsplit_once(':')
+        .is_some_and(|(host, port)| !host.contains(':') && port.parse::<u16>().is_ok())
 }
 
 #[cfg(test)]
@@ -88,7 +86,7 @@ mod tests {
             ("turn", "turn", 3478, None),
             ("turn:99", "turn", 99, None),
         ] {
-            assert_eq!(parse(name), (host, port, tls_port), "{name}");
+            assert_eq!(parse(name), Some((host.to_owned(), port, tls_port)), "{name}");
         }
     }
 

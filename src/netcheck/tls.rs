@@ -1,7 +1,7 @@
 //! TLS to a server, with the trust anchors of a browser.
 
-use super::server::DEFAULT_TLS_PORT;
 use anyhow::Context;
+use porthole_turn_proto::uri::DEFAULT_TLS_PORT;
 use std::{path::Path, sync::Arc};
 use tokio_rustls::{
     TlsConnector,

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
 use mio::Waker;
-use porthole_turn_proto::server::{AllocationId, FiveTuple, Reloadable, SessionInfo};
+use porthole_turn_proto::server::{AllocationId, AllocationInfo, FiveTuple, ReloadableConfig};
 
 use crate::control::handover::{Batch, Passage};
 use crate::control::stats::{Published, Stats};
@@ -30,14 +30,14 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) enum Command {
     Reconfigure {
-        reloadable: Box<Reloadable>,
+        reloadable: Box<ReloadableConfig>,
         answer: SyncSender<()>,
     },
     /// Living allocations from this slot on, at most `limit`.
     Sessions {
         from_slot: u32,
         limit: usize,
-        answer: SyncSender<Vec<SessionInfo>>,
+        answer: SyncSender<Vec<AllocationInfo>>,
     },
     End {
         id: AllocationId,

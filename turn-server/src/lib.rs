@@ -32,7 +32,7 @@ pub use config::changes::{Change, Effect};
 pub use control::session::{BadSessionId, Session, SessionId};
 pub use control::stats::Stats;
 pub use error::{ReloadError, StartError, Unanswered};
-pub use porthole_turn_proto::server::{BadCidr, BandwidthLimits, Cidr, OauthKey, QuotaLimits};
+pub use porthole_turn_proto::server::{BandwidthLimits, Cidr, InvalidCidr, OauthKey, QuotaLimits};
 pub use relay::offload::{FastPathStatus, LeftToSockets};
 pub use tls::certificates::{CertificateError, TlsFiles};
 
@@ -188,7 +188,7 @@ impl Server {
                 break;
             }
             let ask = |answer| Command::Sessions { from_slot, limit, answer };
-            let named = |info: porthole_turn_proto::server::SessionInfo| Session {
+            let named = |info: porthole_turn_proto::server::AllocationInfo| Session {
                 id: SessionId { worker, allocation: info.id },
                 info,
             };

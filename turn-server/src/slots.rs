@@ -6,8 +6,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use porthole_turn_proto::give_back;
 use porthole_turn_proto::server::RelayId;
+use porthole_turn_proto::trim;
 
 /// Values whose numbers are chosen here.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl<T> Slab<T> {
         if shrink(&mut self.places) {
             let mut free = std::mem::take(&mut self.free).into_vec();
             free.retain(|Reverse(slot)| *slot < self.places.len());
-            give_back(&mut free);
+            trim(&mut free);
             self.free = free.into();
         }
         Some(removed)
@@ -136,7 +136,7 @@ fn put<T>(places: &mut Vec<Option<T>>, slot: usize, value: T) {
 /// Whether room was given back.
 fn shrink<T>(places: &mut Vec<Option<T>>) -> bool {
     while places.pop_if(|place| place.is_none()).is_some() {}
-    give_back(places)
+    trim(places)
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
         relay_v6,
         realm: settings.config.realm.clone(),
         reloadable: settings.reloadable(),
-        discovery,
+        nat_discovery: discovery,
         dont_fragment: cfg!(target_os = "linux"),
         worker: 0,
         offload: fast_path.is_some(),

@@ -240,7 +240,7 @@ impl Worker {
                 Phase::Stop => break,
             }
         }
-        self.server.end_all(clocks());
+        self.server.close(clocks());
         self.do_outputs();
         self.publish();
     }

@@ -76,9 +76,9 @@ impl Caller {
     /// What is wrapped then for this peer is ChannelData or a Send indication.
     fn open(&mut self, peer: SocketAddr, channel: bool) -> Result<()> {
         if channel {
-            self.client.bind_channel(peer, Instant::now());
+            self.client.bind_channel(Instant::now(), peer);
         } else {
-            self.client.permit(peer.ip(), Instant::now());
+            self.client.create_permission(Instant::now(), peer.ip());
         }
         // How the answer begins that grants it: of a ChannelBind, of a CreatePermission.
         let granted = if channel { [0x01, 0x09] } else { [0x01, 0x08] };

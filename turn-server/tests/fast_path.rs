@@ -44,7 +44,7 @@ impl Caller {
                 None => Ok(None),
             }
         })?;
-        caller.client.bind_channel(peer, Instant::now());
+        caller.client.bind_channel(Instant::now(), peer);
         Ok(caller)
     }
 

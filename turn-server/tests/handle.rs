@@ -70,7 +70,7 @@ impl Caller {
 
     /// Whether a peer is permitted when asked for.
     fn asks_for(&mut self, peer: IpAddr) -> Result<bool> {
-        self.client.permit(peer, Instant::now());
+        self.client.create_permission(Instant::now(), peer);
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(event) = self.client.poll_event() {
@@ -89,7 +89,7 @@ impl Caller {
     /// One packet more to this peer, as soon as there is a permission; whether one has arrived.
     fn tries(&mut self, peer: &UdpSocket) -> Result<bool> {
         let to = peer.local_addr()?;
-        self.client.permit(to.ip(), Instant::now());
+        self.client.create_permission(Instant::now(), to.ip());
         let mut out = Vec::new();
         if self.client.wrap(to, b"hello", &mut out) {
             self.socket.send(&out)?;

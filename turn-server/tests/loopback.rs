@@ -141,12 +141,12 @@ impl Caller {
 
     /// For the first peer.
     fn permit(&mut self, peer: IpAddr) -> Result<()> {
-        self.client.permit(peer, Instant::now());
+        self.client.create_permission(Instant::now(), peer);
         self.until("a permission", |caller| caller.is_permitted)
     }
 
     fn bind(&mut self, peer: SocketAddr) -> Result<()> {
-        self.client.bind_channel(peer, Instant::now());
+        self.client.bind_channel(Instant::now(), peer);
         self.until("a channel", |caller| caller.client.channel(peer).is_some())
     }
 

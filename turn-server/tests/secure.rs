@@ -212,9 +212,9 @@ impl Caller {
         let payload: Vec<u8> = (0..=255).cycle().take(len).collect();
         for bound in [false, true] {
             if bound {
-                self.client.bind_channel(peer, Instant::now());
+                self.client.bind_channel(Instant::now(), peer);
             } else {
-                self.client.permit(peer.ip(), Instant::now());
+                self.client.create_permission(Instant::now(), peer.ip());
             }
             let deadline = Instant::now() + PATIENCE;
             while !self.is_permitted || bound && self.client.channel(peer).is_none() {

@@ -4,9 +4,9 @@
 //! the answer may be out of date.
 
 use crate::Datagram;
-use crate::turn_clients::{IceServerEndpoint, Scheme, TurnTransport};
+use crate::turn_clients::{IceServerEndpoint, TurnTransport};
 use porthole_signaling_proto::IceServer;
-use porthole_turn_proto::StunClient;
+use porthole_turn_proto::{StunClient, uri::Scheme};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

@@ -3,6 +3,7 @@
 use crate::TurnTransportCommand;
 use crate::ice::LocalBase;
 use porthole_signaling_proto::IceServer;
+use porthole_turn_proto::uri::{Scheme, ServerUri};
 use porthole_turn_proto::{ClientConfig, ClientEvent, StreamDecoder, Transport, TurnClient};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -15,9 +16,6 @@ const TCP_DELAY: Duration = Duration::from_millis(250);
 
 /// TURN servers of one session, transports counted apart.
 const MAX_CLIENTS: usize = 8;
-
-/// The default port of STUN and TURN (RFC 8489 §15.1, RFC 8656 §18).
-const DEFAULT_PORT: u16 = 3478;
 
 /// How a TURN server is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,46 +38,16 @@ pub struct IceServerEndpoint {
 }
 
 impl IceServerEndpoint {
-    /// Reads `stun:` and `turn:` URIs (RFC 7064 §3.1, RFC 7065 §3.1). `turns:` is not served yet.
-    pub fn parse(uri: &str) -> Option<(Scheme, Self)> {
-        let (scheme, rest) = uri.split_once(':')?;
-        let scheme = match scheme {
-            "stun" => Scheme::Stun,
-            "turn" => Scheme::Turn,
-            _ => return None,
+    /// Reads a STUN or TURN URI. `stuns:` and `turns:` are not supported yet.
+    pub(crate) fn parse(uri: &str) -> Option<(Scheme, Self)> {
+        let ServerUri { scheme, host, port, transport } = ServerUri::parse(uri)?;
+        let transport = match transport {
+            Transport::Udp => TurnTransport::Udp,
+            Transport::Tcp => TurnTransport::Tcp,
+            Transport::Tls | Transport::Dtls => return None,
         };
-        let (authority, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let transport = match query.strip_prefix("transport=") {
-            None | Some("udp") => TurnTransport::Udp,
-            Some("tcp") => TurnTransport::Tcp,
-            Some(_) => return None,
-        };
-        let (host, port) = split_authority(authority)?;
         Some((scheme, Self { host, port, transport }))
     }
-}
-
-/// What a server is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
-    /// Tells the reflexive address.
-    Stun,
-    /// TurnClients.
-    Turn,
-}
-
-fn split_authority(authority: &str) -> Option<(String, u16)> {
-    let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
-        let (host, port) = rest.split_once(']')?;
-        (host, port.strip_prefix(':'))
-    } else {
-        match authority.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (authority, None),
-        }
-    };
-    let port = port.map_or(Ok(DEFAULT_PORT), str::parse).ok()?;
-    (!host.is_empty()).then(|| (host.to_owned(), port))
 }
 
 /// What the session must know or do about its relays.
@@ -168,7 +136,7 @@ impl TurnClients {
         let config = ClientConfig::new(entry.username.clone(), entry.credential.clone(), transport);
         let mut client = Box::new(TurnClient::new(config, now));
         for peer in &self.permitted {
-            client.permit(*peer, now);
+            client.create_permission(now, *peer);
         }
         entry.state = ClientState::Running { client, decoder };
         self.collect_outputs(index);
@@ -214,13 +182,13 @@ impl TurnClients {
             return;
         }
         self.permitted.push(peer);
-        self.each_client(|client| client.permit(peer, now));
+        self.each_client(|client| client.create_permission(now, peer));
     }
 
     /// The pair in use: give it a channel, 4 bytes a packet instead of 36.
     pub(crate) fn bind(&mut self, now: Instant, index: u8, peer: SocketAddr) {
         if let Some(client) = self.client(index) {
-            client.bind_channel(peer, now);
+            client.bind_channel(now, peer);
         }
         self.collect_outputs(index);
     }
@@ -430,18 +398,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn uris_are_read_as_rfc_7065_lays_down() {
+    fn servers_over_tls_and_dtls_are_not_supported() {
         use TurnTransport::{Tcp, Udp};
         for (uri, expected) in [
-            ("turn:example.org", Some((Scheme::Turn, "example.org", 3478, Udp))),
+            ("stun:example.org", Some((Scheme::Stun, "example.org", 3478, Udp))),
             ("turn:example.org:1?transport=udp", Some((Scheme::Turn, "example.org", 1, Udp))),
-            ("turn:1.2.3.4?transport=tcp", Some((Scheme::Turn, "1.2.3.4", 3478, Tcp))),
-            ("turn:[2001:db8::1]:99", Some((Scheme::Turn, "2001:db8::1", 99, Udp))),
-            ("stun:[::1]", Some((Scheme::Stun, "::1", 3478, Udp))),
+            ("turn:[2001:db8::1]?transport=tcp", Some((Scheme::Turn, "2001:db8::1", 3478, Tcp))),
+            ("stuns:example.org", None),
             ("turns:example.org", None),
-            ("turn:example.org?transport=sctp", None),
-            ("turn:example.org:99999", None),
-            ("turn:", None),
+            ("turns:example.org?transport=udp", None),
             ("http://example.org", None),
         ] {
             let read = IceServerEndpoint::parse(uri);

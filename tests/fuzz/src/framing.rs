@@ -1,9 +1,10 @@
-//! The framing of a stream.
+//! The target for the framing of a stream.
 
 use porthole_turn_proto::StreamDecoder;
-use porthole_turn_proto::channel::{Kind, MAX_FRAME, kind_of};
+use porthole_turn_proto::channel::{Kind, MAX_FRAME};
 
-/// However a stream is cut, the same frames come out of it. The first byte says how it is cut.
+/// Checks that a stream yields the same frames however it is cut. The first byte is the length of
+/// the pieces.
 pub fn framing(data: &[u8]) {
     let Some((step, stream)) = data.split_first() else { return };
     let at_once = frames(stream, stream.len().max(1));
@@ -11,15 +12,15 @@ pub fn framing(data: &[u8]) {
     assert_eq!(at_once, in_pieces);
     for frame in at_once.0 {
         assert!(frame.len() <= MAX_FRAME);
-        assert_ne!(kind_of(&frame), Kind::Other);
+        assert_ne!(Kind::of(&frame), Kind::Other);
     }
 }
 
-/// The frames, and whether the stream is sound to its end.
+/// Returns the frames, and true if the stream is valid to its end.
 fn frames(stream: &[u8], step: usize) -> (Vec<Vec<u8>>, bool) {
     let mut decoder = StreamDecoder::new();
     let mut frames = Vec::new();
-    // Less than what may wait: a frame is whole before there is no place for more.
+    // Less than may be buffered, so that a frame is complete before the buffer is full.
     for piece in stream.chunks(step.min(MAX_FRAME)) {
         if decoder.push(piece).is_err() {
             return (frames, false);

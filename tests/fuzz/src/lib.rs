@@ -1,7 +1,9 @@
-//! What the fuzzer runs: each function takes any bytes and panics when a promise is broken.
+//! The fuzz targets: each function takes any bytes and panics if an invariant is broken.
 //!
-//! `libfuzzer/` has a binary for each; `scripts/fuzz` builds and runs them. What they found worth
-//! keeping is in `corpus/` and is replayed by `tests/replay.rs`, without the fuzzer.
+//! `libfuzzer/` has a binary for each; `scripts/fuzz` builds and runs them. The inputs that they
+//! kept are in `corpus/`; `tests/replay.rs` replays them without the fuzzer.
+
+#![warn(missing_docs)]
 
 mod channel_data;
 mod framing;
@@ -14,7 +16,7 @@ pub use framing::framing;
 pub use message::message;
 pub use server::server;
 
-/// Takes any bytes; panics when a promise is broken.
+/// A function that takes any bytes and panics if an invariant is broken.
 pub type Target = fn(&[u8]);
 
 /// Every target and the name of its corpus.

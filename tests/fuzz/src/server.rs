@@ -1,12 +1,12 @@
-//! The server: whatever clients, peers, sockets, time and its operator do, in whatever order,
-//! nothing is lost, nothing is made up, and nobody is reached who was not permitted.
+//! The target for the server: whatever clients, peers, sockets, time and the operator do, in
+//! whatever order, resources are conserved, and no peer is reached without a permission.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use porthole_turn_proto::server::{
-    CHANNEL_LIFETIME, FiveTuple, MAX_LIFETIME, PERMISSION_LIFETIME, RelayId, Reloadable,
+    CHANNEL_LIFETIME, FiveTuple, MAX_LIFETIME, PERMISSION_LIFETIME, RelayId, ReloadableConfig,
     ServerConfig,
 };
 use porthole_turn_proto::stun::{Class, Message, Method, attribute};
@@ -14,9 +14,9 @@ use porthole_turn_proto::{Family, Transport};
 
 use crate::world::{LIMITS, SERVER, World, addr, allocate, config, password, signed, unsigned};
 
-/// A fuzzer's input is short; what is longer only repeats itself.
+/// Steps of one run. Inputs of the fuzzer are short, and longer ones only repeat themselves.
 const MAX_STEPS: usize = 400;
-/// Peers: some open, some closed, some in disguise, some of this very server.
+/// Addresses of peers: some allowed, some denied, some embedded in IPv6, some of the server itself.
 const PEERS: [&str; 10] = [
     "192.0.2.9:9000",
     "192.0.2.10:9000",
@@ -29,8 +29,8 @@ const PEERS: [&str; 10] = [
     "[2001:db8::1]:50002",
     "192.0.2.9:0",
 ];
-/// The client that the kernel brings to another worker.
-const PASSED: &str = "198.51.100.8:4000";
+/// The client whose datagrams another worker receives and hands over.
+const HANDED_OVER: &str = "198.51.100.8:4000";
 const METHODS: [Method; 8] = [
     Method::Allocate,
     Method::Refresh,
@@ -42,19 +42,19 @@ const METHODS: [Method; 8] = [
     Method::Send,
 ];
 
-/// Each byte is a step, the next ones are what it needs.
+/// Runs a server by the input: each byte is a step, the next ones are its parameters.
 pub fn server(data: &[u8]) {
-    let mut play = Play::new();
+    let mut run = Run::new();
     let mut input = Input(data);
     for _ in 0..MAX_STEPS {
         let Some(step) = input.next() else { break };
-        play.step(step, &mut input);
-        play.check();
+        run.step(step, &mut input);
+        run.check();
     }
-    play.finish();
+    run.finish();
 }
 
-/// What is left of the input.
+/// The rest of the input.
 struct Input<'a>(&'a [u8]);
 
 impl Input<'_> {
@@ -64,7 +64,7 @@ impl Input<'_> {
         Some(*first)
     }
 
-    /// 0 when there is no more.
+    /// Returns the next byte, or 0 at the end of the input.
     fn byte(&mut self) -> u8 {
         self.next().unwrap_or(0)
     }
@@ -74,21 +74,21 @@ impl Input<'_> {
     }
 }
 
-struct Play {
+struct Run {
     world: World,
-    /// Until when a peer is permitted, by relayed address.
+    /// The time of expiry of permissions, by relayed address and peer.
     permitted: BTreeMap<(SocketAddr, IpAddr), Instant>,
-    /// Until when a channel may lead to a peer: twice as long (RFC 8656 §12).
+    /// The time of expiry of channels, which live twice as long (RFC 8656 §12).
     bound: BTreeMap<(SocketAddr, SocketAddr), Instant>,
-    /// What the server has handed out, to be handed back.
+    /// The last ticket, token and connection id of the server, to be used in requests.
     ticket: Vec<u8>,
     token: Vec<u8>,
     connection: Vec<u8>,
 }
 
-impl Play {
+impl Run {
     fn new() -> Self {
-        let reloadable = Reloadable {
+        let reloadable = ReloadableConfig {
             tcp_relaying: true,
             mobility: true,
             rfc5766_channels: true,
@@ -105,12 +105,12 @@ impl Play {
         }
     }
 
-    /// One client's datagrams come to another worker.
-    fn gets(&mut self, from: &FiveTuple, bytes: &[u8]) -> Vec<Vec<u8>> {
-        if from.transport == Transport::Udp && from.client.ip() == addr(PASSED).ip() {
-            self.world.gets_passed(from, bytes)
+    /// Sends a message to the server. Datagrams of one client are handed over by another worker.
+    fn send_to_server(&mut self, from: &FiveTuple, bytes: &[u8]) -> Vec<Vec<u8>> {
+        if from.transport == Transport::Udp && from.client.ip() == addr(HANDED_OVER).ip() {
+            self.world.send_handed_over(from, bytes)
         } else {
-            self.world.gets(from, bytes)
+            self.world.send_to_server(from, bytes)
         }
     }
 
@@ -119,14 +119,14 @@ impl Play {
             0..=5 => self.request(input),
             6 => {
                 let (from, peer) = (client(input), addr(input.pick(&PEERS)));
-                self.world.sends(&from, peer);
+                self.world.send_indication(&from, peer);
                 for (relayed, peer, _) in std::mem::take(&mut self.world.to_peers) {
                     self.must_be_permitted(relayed, peer);
                 }
             }
             7 => {
                 let (from, number) = (client(input), input.byte());
-                self.gets(&from, &[0x40 + (number & 0x3F), number >> 6, 0, 1, 7]);
+                self.send_to_server(&from, &[0x40 + (number & 0x3F), number >> 6, 0, 1, 7]);
             }
             8 => self.peer_sends(input),
             9 => {
@@ -135,26 +135,26 @@ impl Play {
             }
             10 => {
                 let from = client(input);
-                self.world.server.client_gone(self.world.now, &from);
+                self.world.server.handle_client_disconnected(self.world.now, &from);
             }
             11 => self.connections(input),
             12 => self.world.failing_opens = usize::from(input.byte() % 10),
             13 => self.operate(input),
             14 => {
                 let (from, method) = (client(input), input.pick(&METHODS));
-                self.gets(&from, &unsigned(method, |_| {}));
+                self.send_to_server(&from, &unsigned(method, |_| {}));
             }
             _ => {
                 let (from, len) = (client(input), usize::from(input.byte()));
                 let (bytes, rest) = input.0.split_at(len.min(input.0.len()));
                 input.0 = rest;
-                self.gets(&from, bytes);
+                self.send_to_server(&from, bytes);
             }
         }
         self.world.drain();
     }
 
-    /// A request with sound credentials and any attributes.
+    /// Sends a request with valid credentials and any attributes.
     fn request(&mut self, input: &mut Input<'_>) {
         let (from, method) = (client(input), input.pick(&METHODS));
         let user = if input.byte().is_multiple_of(8) { "bert" } else { "anna" };
@@ -176,8 +176,8 @@ impl Play {
                 writer.xor_address(attribute::XOR_PEER_ADDRESS, *peer);
             }
         });
-        for answer in self.gets(&from, &request) {
-            self.learn(&from, method, &peers, &answer);
+        for response in self.send_to_server(&from, &request) {
+            self.learn(&from, method, &peers, &response);
         }
     }
 
@@ -204,22 +204,22 @@ impl Play {
     }
 
     fn nonce(&mut self, from: &FiveTuple) -> String {
-        let sent = self.gets(from, &unsigned(Method::Allocate, allocate));
+        let sent = self.send_to_server(from, &unsigned(Method::Allocate, allocate));
         let message = sent.first().and_then(|bytes| Message::parse(bytes).ok());
         let nonce =
             message.and_then(|m| m.text(attribute::NONCE).ok().flatten().map(str::to_owned));
         nonce.unwrap_or_default()
     }
 
-    fn learn(&mut self, from: &FiveTuple, method: Method, peers: &[SocketAddr], answer: &[u8]) {
-        let message = Message::parse(answer).expect("the server writes what can be read");
-        for (kind, place) in [
+    fn learn(&mut self, from: &FiveTuple, method: Method, peers: &[SocketAddr], response: &[u8]) {
+        let message = Message::parse(response).expect("the server writes what can be read");
+        for (kind, stored) in [
             (attribute::MOBILITY_TICKET, &mut self.ticket),
             (attribute::RESERVATION_TOKEN, &mut self.token),
             (attribute::CONNECTION_ID, &mut self.connection),
         ] {
             if let Some(found) = message.first(kind) {
-                *place = found.value.to_vec();
+                *stored = found.value.to_vec();
             }
         }
         let permits = matches!(method, Method::CreatePermission | Method::ChannelBind);
@@ -227,9 +227,9 @@ impl Play {
             return;
         }
         let now = self.world.now.instant;
-        let sessions = self.world.server.sessions(self.world.now, 0, LIMITS.total);
-        for session in sessions.iter().filter(|session| session.client == *from) {
-            for relayed in &session.relayed {
+        let allocations = self.world.server.allocation_infos(self.world.now, 0, LIMITS.total);
+        for allocation in allocations.iter().filter(|info| info.client == *from) {
+            for relayed in &allocation.relayed {
                 for peer in peers {
                     let ip = peer.ip().to_canonical();
                     self.permitted.insert((*relayed, ip), now + PERMISSION_LIFETIME);
@@ -255,25 +255,26 @@ impl Play {
         }
     }
 
-    /// RFC 6062: what becomes of connections.
+    /// Reports an event of a connection (RFC 6062).
     fn connections(&mut self, input: &mut Input<'_>) {
         let (how, peer) = (input.byte() % 4, addr(input.pick(&PEERS)));
         let (now, server) = (self.world.now, &mut self.world.server);
         let first = self.world.connecting.first().copied();
         match (how, first) {
-            (0, Some(id)) => server.peer_connected(now, id),
-            (1, Some(id)) => server.peer_connect_failed(now, id),
+            (0, Some(id)) => server.handle_peer_connected(now, id),
+            (1, Some(id)) => server.handle_peer_connect_failed(now, id),
             (2, _) => {
                 let id = self.world.connections.first().copied();
                 if let Some(id) = id {
-                    server.connection_closed(now, id);
+                    server.handle_connection_closed(now, id);
                     self.world.connecting.retain(|known| *known != id);
                     self.world.connections.remove(&id);
                 }
             }
             _ => {
                 let relay: Option<RelayId> = self.world.open.keys().next().copied();
-                let accepted = relay.and_then(|relay| server.peer_accepted(now, relay, peer));
+                let accepted =
+                    relay.and_then(|relay| server.handle_peer_accepted(now, relay, peer));
                 if let (Some(relay), Some(id)) = (relay, accepted) {
                     self.world.connections.insert(id);
                     let relayed = *self.world.open.get(&relay).expect("it is open");
@@ -291,7 +292,7 @@ impl Play {
 
     fn operate(&mut self, input: &mut Input<'_>) {
         let (how, now) = (input.byte() % 4, self.world.now);
-        let mut settings = Reloadable {
+        let mut settings = ReloadableConfig {
             tcp_relaying: how != 0,
             mobility: how != 1,
             rfc5766_channels: how != 2,
@@ -301,14 +302,15 @@ impl Play {
             0 => settings.policy.deny = vec!["192.0.2.9".parse().expect("a block")],
             1 => settings.users.truncate(1),
             2 => {
-                let first = self.world.server.sessions(now, 0, 1).first().map(|s| s.id);
+                let first =
+                    self.world.server.allocation_infos(now, 0, 1).first().map(|info| info.id);
                 first.into_iter().for_each(|id| {
-                    self.world.server.end_session(now, id);
+                    self.world.server.end_allocation(now, id);
                 });
             }
             _ => {}
         }
-        self.world.server.reconfigure(now, settings);
+        self.world.server.set_reloadable(now, settings);
     }
 
     fn must_be_permitted(&self, relayed: SocketAddr, peer: SocketAddr) {
@@ -337,17 +339,18 @@ impl Play {
         );
         assert!(world.ports_taken() >= world.open.len(), "an open port is a taken one");
         assert!(world.open.len() >= living, "an allocation without a socket");
-        assert!(living > 0 || world.connections.is_empty(), "connections of nobody");
-        for (client, transport) in &world.passed {
+        assert!(living > 0 || world.connections.is_empty(), "connections without an allocation");
+        for (client, transport) in &world.handed_over {
             let from = FiveTuple { transport: *transport, client: *client, server: addr(SERVER) };
-            assert!(world.server.has_allocation(&from), "{client} is passed on for nothing");
+            assert!(world.server.has_allocation(&from), "{client} is handed over for nothing");
         }
         let now = world.now.instant;
         for ((relay, _, peer), [to_peer, to_client]) in &world.offloaded {
             if now >= *to_peer.max(to_client) {
                 continue;
             }
-            let relayed = *world.open.get(relay).expect("offloaded, and closed");
+            let relayed =
+                *world.open.get(relay).expect("the socket of an offloaded channel is open");
             let bound = self.bound.get(&(relayed, *peer));
             assert!(bound.is_some_and(|end| to_peer <= end), "to {peer} for too long");
             let permitted = self.permitted.get(&(relayed, peer.ip().to_canonical()));
@@ -356,13 +359,13 @@ impl Play {
         }
         let families = |relay: &RelayId, at: &SocketAddr| Family::of(&at.ip()) == relay.family;
         assert!(world.open.iter().all(|(relay, at)| families(relay, at)), "the other family");
-        // A port that is free again is another's.
+        // Another client may get a port that is free again.
         let is_open = |relayed: &SocketAddr| world.open.values().any(|at| at == relayed);
         self.permitted.retain(|(relayed, _), _| is_open(relayed));
         self.bound.retain(|(relayed, _), _| is_open(relayed));
     }
 
-    /// When nobody says anything any more, all of it comes back.
+    /// Checks that everything is released after all clients have fallen silent.
     fn finish(mut self) {
         for _ in 0..4 {
             self.world.advance(MAX_LIFETIME);
@@ -372,7 +375,7 @@ impl Play {
         assert_eq!((world.server.allocations(), world.open.len()), (0, 0));
         assert_eq!((world.ports_taken(), world.quota_in_use()), (0, 0));
         assert_eq!(world.connections.len(), 0);
-        assert_eq!(world.server.poll_timeout(), None, "something waits for ever");
+        assert_eq!(world.server.poll_timeout(), None, "a timer is left");
     }
 }
 
@@ -380,7 +383,7 @@ fn client(input: &mut Input<'_>) -> FiveTuple {
     const CLIENTS: [(&str, Transport); 8] = [
         ("198.51.100.7:4000", Transport::Udp),
         ("198.51.100.7:4001", Transport::Udp),
-        (PASSED, Transport::Udp),
+        (HANDED_OVER, Transport::Udp),
         ("[2001:db8:7::7]:4000", Transport::Udp),
         ("198.51.100.7:4000", Transport::Tcp),
         ("198.51.100.7:4001", Transport::Tcp),

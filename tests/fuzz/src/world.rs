@@ -1,53 +1,62 @@
-//! A server, its sockets and its clients' bytes as values: no network, and time is moved.
+//! A server with its driver's state, without sockets and with virtual time.
 //!
-//! For whoever wants to send exactly these bytes: the fuzzer, and the tests of the rules.
+//! For the fuzzer and the tests of the safety rules, which send bytes of their own making.
 
 use porthole_clock::Now;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use porthole_turn_proto::server::{
-    AllocationQuota, ConnectionId, FiveTuple, LocalQuota, Output, PolicyConfig, PortPool,
-    QuotaLimits, QuotaReached, QuotaUnit, RelayAddress, RelayId, Reloadable, Server, ServerConfig,
-    SessionEnd, ToPeer,
+    AllocationEnd, ConnectionId, FiveTuple, LocalQuota, Output, PolicyConfig, PortPool,
+    QuotaLimits, QuotaUsage, RelayAddress, RelayId, ReloadableConfig, Server, ServerConfig, ToPeer,
 };
 use porthole_turn_proto::stun::{
     Class, ErrorCode, Message, MessageWriter, Method, TransactionId, attribute, long_term_key,
 };
 use porthole_turn_proto::{Family, Transport};
 
+/// The address of the server.
 pub const SERVER: &str = "203.0.113.1:3478";
+/// The address of a client.
 pub const CLIENT: &str = "198.51.100.7:4000";
-/// Documentation addresses stand for the public Internet here.
+/// The address of an IPv4 peer. Documentation addresses stand for the public Internet.
 pub const PEER_V4: &str = "192.0.2.9:9000";
+/// The address of an IPv6 peer.
 pub const PEER_V6: &str = "[2001:db8:9::9]:9000";
+/// The realm of the server.
 pub const REALM: &str = "example.org";
+/// The name of a user, whose password is [`password`].
 pub const USER: &str = "anna";
+/// The secret of time-limited credentials.
 pub const REST_SECRET: &str = "rest";
-/// 20 ports for each family.
+/// The ports of the relayed addresses, 20 for each family.
 pub const PORTS: std::ops::RangeInclusive<u16> = 50_000..=50_019;
+/// The quota of the server.
 pub const LIMITS: QuotaLimits = QuotaLimits { per_user: 3, per_source: 4, total: 5 };
 /// Seconds since 1970 at the start.
 pub const START_UNIX_S: u64 = 1_700_000_000;
 
-/// An address that is written in a test.
+/// Reads an address.
+///
+/// # Panics
+///
+/// If the text is not an address.
 pub fn addr(text: &str) -> SocketAddr {
     text.parse().expect("an address")
 }
 
-/// A client over UDP.
+/// Returns the five-tuple of a client over UDP.
 pub fn tuple(client: &str) -> FiveTuple {
     FiveTuple { transport: Transport::Udp, client: addr(client), server: addr(SERVER) }
 }
 
-/// The password of each user.
+/// Returns the password of a user.
 pub fn password(user: &str) -> String {
     format!("{user}'s")
 }
 
-/// What the server of [`World::new`] is told: two users, and a few public peers.
+/// Returns settings with two users and two blocks of peers that count as public.
 pub fn config() -> ServerConfig {
     let allow = ["192.0.2.0/24", "2001:db8:9::/48"].map(|block| block.parse().expect("a block"));
     let relay = |ip: &str| {
@@ -55,15 +64,15 @@ pub fn config() -> ServerConfig {
     };
     ServerConfig {
         realm: REALM.to_owned(),
-        reloadable: Reloadable {
+        reloadable: ReloadableConfig {
             users: [USER, "bert"].map(|user| (user.to_owned(), password(user))).to_vec(),
             rest_secrets: vec![REST_SECRET.to_owned()],
             policy: PolicyConfig { allow: allow.to_vec(), ..PolicyConfig::default() },
-            ..Reloadable::default()
+            ..ReloadableConfig::default()
         },
         relay_v4: relay("203.0.113.1"),
         relay_v6: relay("2001:db8::1"),
-        discovery: None,
+        nat_discovery: None,
         dont_fragment: true,
         worker: 0,
         offload: false,
@@ -74,48 +83,32 @@ pub fn config() -> ServerConfig {
 
 const OTHER_WORKER: u8 = 1;
 
-/// A server and what its driver would hold.
+/// A server and the state that its driver would have.
 #[derive(Debug)]
 pub struct World {
+    /// The server under test.
     pub server: Server,
+    /// The virtual time.
     pub now: Now,
-    /// What left the relay sockets: relayed address, peer, payload.
+    /// Datagrams that left the relay sockets: relayed address, peer, payload.
     pub to_peers: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
-    /// Why allocations are gone.
-    pub ended: Vec<SessionEnd>,
-    /// So many of the next sockets cannot be opened.
+    /// The reported ends of allocations.
+    pub ended: Vec<AllocationEnd>,
+    /// Number of the next sockets that cannot be opened.
     pub failing_opens: usize,
+    /// The open relay sockets and their relayed addresses.
     pub open: BTreeMap<RelayId, SocketAddr>,
-    /// Connections to peers that the driver would be making.
+    /// Connections that the driver would be opening to peers.
     pub connecting: Vec<ConnectionId>,
-    /// Every connection with a peer, and those.
+    /// All connections to and from peers, including those being opened.
     pub connections: BTreeSet<ConnectionId>,
-    /// What a fast path would relay: the relay, the channel, the peer; and until when to the peer
-    /// and to the client.
+    /// Channels that a fast path would relay, with the times at which relaying to the peer and to
+    /// the client ends.
     pub offloaded: BTreeMap<(RelayId, u16, SocketAddr), [Instant; 2]>,
-    /// Clients that another worker takes for this one's.
-    pub passed: BTreeSet<(SocketAddr, Transport)>,
+    /// Clients whose datagrams another worker hands over.
+    pub handed_over: BTreeSet<(SocketAddr, Transport)>,
     relays: Vec<RelayAddress>,
-    quota: SharedQuota,
-}
-
-/// What a driver with several workers does, with the lock of one.
-#[derive(Clone, Debug)]
-struct SharedQuota(Arc<Mutex<LocalQuota>>);
-
-impl AllocationQuota for SharedQuota {
-    fn acquire(
-        &mut self,
-        user: &str,
-        source: IpAddr,
-        now: Instant,
-    ) -> Result<QuotaUnit, QuotaReached> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).acquire(user, source, now)
-    }
-
-    fn shrink(&mut self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).shrink();
-    }
+    quota: QuotaUsage,
 }
 
 impl Default for World {
@@ -125,11 +118,13 @@ impl Default for World {
 }
 
 impl World {
+    /// Creates a world with a server of these settings.
     pub fn new(config: ServerConfig) -> Self {
-        let quota = SharedQuota(Arc::new(Mutex::new(LocalQuota::new(LIMITS))));
+        let quota = LocalQuota::new(LIMITS);
+        let usage = quota.usage();
         Self {
             relays: config.relay_v4.iter().chain(&config.relay_v6).cloned().collect(),
-            server: Server::new(config, Box::new(quota.clone())),
+            server: Server::new(config, Box::new(quota)),
             now: Now { instant: Instant::now(), unix_s: START_UNIX_S },
             to_peers: Vec::new(),
             ended: Vec::new(),
@@ -138,25 +133,26 @@ impl World {
             connecting: Vec::new(),
             connections: BTreeSet::new(),
             offloaded: BTreeMap::new(),
-            passed: BTreeSet::new(),
-            quota,
+            handed_over: BTreeSet::new(),
+            quota: usage,
         }
     }
 
-    /// What the server answers to these bytes.
-    pub fn gets(&mut self, from: &FiveTuple, bytes: &[u8]) -> Vec<Vec<u8>> {
+    /// Passes bytes of a client to the server. Returns the messages that it sends to clients.
+    pub fn send_to_server(&mut self, from: &FiveTuple, bytes: &[u8]) -> Vec<Vec<u8>> {
         let to_peer = self.server.handle_client(self.now, from, bytes);
-        self.sent(to_peer, bytes)
+        self.relay(to_peer, bytes)
     }
 
-    /// The same if the kernel brings these bytes to another worker, which passes them on.
-    pub fn gets_passed(&mut self, from: &FiveTuple, bytes: &[u8]) -> Vec<Vec<u8>> {
-        self.passed.insert((from.client, from.transport));
-        let to_peer = self.server.handle_passed(self.now, OTHER_WORKER, from, bytes);
-        self.sent(to_peer, bytes)
+    /// Passes bytes of a client to the server as [`Self::send_to_server`] does, but as if another
+    /// worker had received them and handed them over.
+    pub fn send_handed_over(&mut self, from: &FiveTuple, bytes: &[u8]) -> Vec<Vec<u8>> {
+        self.handed_over.insert((from.client, from.transport));
+        let to_peer = self.server.handle_handover(self.now, OTHER_WORKER, from, bytes);
+        self.relay(to_peer, bytes)
     }
 
-    fn sent(&mut self, to_peer: Option<ToPeer>, bytes: &[u8]) -> Vec<Vec<u8>> {
+    fn relay(&mut self, to_peer: Option<ToPeer>, bytes: &[u8]) -> Vec<Vec<u8>> {
         if let Some(to_peer) = to_peer {
             let ToPeer { relay, peer, payload, .. } = to_peer;
             let relayed = *self.open.get(&relay).expect("relays through an open socket only");
@@ -166,7 +162,8 @@ impl World {
         self.drain()
     }
 
-    /// What a client gets when a peer sends to a relayed address.
+    /// Sends a datagram from a peer to a relayed address. Returns the client and the message that
+    /// it receives, unless the datagram is dropped.
     pub fn peer_sends(
         &mut self,
         relayed: SocketAddr,
@@ -182,15 +179,14 @@ impl World {
         Some((to.client, bytes))
     }
 
-    /// Lets time pass, at once.
+    /// Advances the virtual time.
     pub fn advance(&mut self, duration: Duration) {
-        self.now.instant += duration;
-        self.now.unix_s += duration.as_secs();
+        self.now = self.now.after(duration);
         self.server.handle_timeout(self.now);
         self.drain();
     }
 
-    /// Does what the server wants done; returns what it says to clients.
+    /// Applies the outputs of the server. Returns the messages that it sends to clients.
     pub fn drain(&mut self) -> Vec<Vec<u8>> {
         let mut sent = Vec::new();
         while let Some(output) = self.server.poll_output() {
@@ -206,22 +202,15 @@ impl World {
             } else if let Output::CloseConnection { connection } = output {
                 self.connecting.retain(|known| *known != connection);
                 self.connections.remove(&connection);
-            } else if let Output::ChannelInstalled {
-                relay,
-                number,
-                peer,
-                to_peer_until,
-                to_client_until,
-                ..
-            } = output
-            {
-                self.offloaded.insert((relay, number, peer), [to_peer_until, to_client_until]);
-            } else if let Output::ChannelRemoved { relay, number, peer } = output {
+            } else if let Output::InstallChannel(channel) = output {
+                let key = (channel.relay, channel.number, channel.peer);
+                self.offloaded.insert(key, [channel.to_peer_until, channel.to_client_until]);
+            } else if let Output::RemoveChannel { relay, number, peer } = output {
                 self.offloaded.remove(&(relay, number, peer));
-            } else if let Output::ForgetClient { client, worker } = output {
+            } else if let Output::EndHandover { client, worker } = output {
                 assert_eq!(worker, OTHER_WORKER);
-                self.passed.remove(&(client.client, client.transport));
-            } else if let Output::SessionEnded(end) = output {
+                self.handed_over.remove(&(client.client, client.transport));
+            } else if let Output::AllocationEnded(end) = output {
                 self.ended.push(*end);
             }
         }
@@ -231,48 +220,57 @@ impl World {
     fn open_relay(&mut self, relay: RelayId, port: u16) {
         if self.failing_opens > 0 {
             self.failing_opens -= 1;
-            self.server.relay_failed(self.now, relay);
+            self.server.handle_relay_failed(self.now, relay);
             return;
         }
         let of_family = |side: &&RelayAddress| Family::of(&side.ip) == relay.family;
         let side = self.relays.iter().find(of_family).expect("a family that is relayed");
         self.open.insert(relay, SocketAddr::new(side.ip, port));
-        self.server.relay_opened(self.now, relay);
+        self.server.handle_relay_opened(self.now, relay);
     }
 
-    /// Ports that are taken, of both families.
+    /// Returns the number of ports taken, of both families.
     pub fn ports_taken(&self) -> usize {
         let taken = self.relays.iter().map(|relay| relay.ports.taken());
         usize::try_from(taken.sum::<u32>()).unwrap_or(usize::MAX)
     }
 
+    /// Returns the number of quota units in use.
     pub fn quota_in_use(&self) -> usize {
-        self.quota.0.lock().unwrap_or_else(PoisonError::into_inner).in_use()
+        self.quota.in_use()
     }
 
-    /// The nonce that this client is given.
+    /// Returns a valid nonce for this client.
+    ///
+    /// # Panics
+    ///
+    /// If the server does not send a challenge.
     pub fn nonce(&mut self, from: &FiveTuple) -> String {
         let request = unsigned(Method::Allocate, allocate);
-        let sent = self.gets(from, &request);
+        let sent = self.send_to_server(from, &request);
         let message = sent.first().and_then(|bytes| Message::parse(bytes).ok());
         let message = message.expect("a challenge");
         assert_eq!(message.error_code(), Some(ErrorCode::UNAUTHENTICATED));
         message.text(attribute::NONCE).ok().flatten().expect("a nonce").to_owned()
     }
 
-    /// What a signed request is answered: its code, or 0 for success.
-    pub fn asks(
+    /// Sends a signed request. Returns the error code of the response, or 0 for success.
+    pub fn request_code(
         &mut self,
         user: &str,
         from: &FiveTuple,
         method: Method,
         fill: impl Fn(&mut MessageWriter<'_>),
     ) -> u16 {
-        code(&self.answer(user, from, method, fill))
+        code(&self.request(user, from, method, fill))
     }
 
-    /// The answer to a signed request.
-    pub fn answer(
+    /// Sends a signed request. Returns the response.
+    ///
+    /// # Panics
+    ///
+    /// Unless there is exactly one response.
+    pub fn request(
         &mut self,
         user: &str,
         from: &FiveTuple,
@@ -280,21 +278,25 @@ impl World {
         fill: impl Fn(&mut MessageWriter<'_>),
     ) -> Vec<u8> {
         let nonce = self.nonce(from);
-        let sent = self.gets(from, &signed(user, &password(user), &nonce, method, fill));
-        assert_eq!(sent.len(), 1, "one answer");
-        sent.into_iter().next().expect("one answer")
+        let sent = self.send_to_server(from, &signed(user, &password(user), &nonce, method, fill));
+        let [response] = <[_; 1]>::try_from(sent).expect("one response");
+        response
     }
 
-    /// An allocation of anna's; its relayed address.
-    pub fn allocates(&mut self, from: &FiveTuple) -> SocketAddr {
-        let answer = self.answer(USER, from, Method::Allocate, allocate);
-        let message = Message::parse(&answer).expect("an answer");
+    /// Makes an allocation of [`USER`]. Returns its relayed address.
+    ///
+    /// # Panics
+    ///
+    /// If the server refuses.
+    pub fn allocate(&mut self, from: &FiveTuple) -> SocketAddr {
+        let response = self.request(USER, from, Method::Allocate, allocate);
+        let message = Message::parse(&response).expect("a response");
         let relayed = message.xor_address(attribute::XOR_RELAYED_ADDRESS);
         relayed.ok().flatten().unwrap_or_else(|| panic!("refused: {:?}", message.error_code()))
     }
 
-    /// Whether a Send indication reaches the peer.
-    pub fn sends(&mut self, from: &FiveTuple, peer: SocketAddr) -> bool {
+    /// Sends a Send indication. Returns true if its data reached the peer.
+    pub fn send_indication(&mut self, from: &FiveTuple, peer: SocketAddr) -> bool {
         let mut out = Vec::new();
         MessageWriter::new(&mut out, Class::Indication, Method::Send, ID)
             .xor_address(attribute::XOR_PEER_ADDRESS, peer)
@@ -302,27 +304,27 @@ impl World {
             .finish()
             .expect("it is short");
         let before = self.to_peers.len();
-        self.gets(from, &out);
+        self.send_to_server(from, &out);
         self.to_peers.len() > before
     }
 }
 
-/// Of every message here.
+/// The transaction id of every message.
 pub const ID: TransactionId = TransactionId([5; 12]);
 
-/// What an Allocate wants.
+/// Writes the attributes of an Allocate.
 pub fn allocate(writer: &mut MessageWriter<'_>) {
     writer.u32(attribute::REQUESTED_TRANSPORT, 17 << 24);
 }
 
-/// What CreatePermission wants.
+/// Writes the attributes of a CreatePermission.
 pub fn peer(peer: SocketAddr) -> impl Fn(&mut MessageWriter<'_>) {
     move |writer| {
         writer.xor_address(attribute::XOR_PEER_ADDRESS, peer);
     }
 }
 
-/// What ChannelBind wants.
+/// Writes the attributes of a ChannelBind.
 pub fn channel(number: u16, peer: SocketAddr) -> impl Fn(&mut MessageWriter<'_>) {
     move |writer| {
         writer.u32(attribute::CHANNEL_NUMBER, u32::from(number) << 16);
@@ -330,14 +332,14 @@ pub fn channel(number: u16, peer: SocketAddr) -> impl Fn(&mut MessageWriter<'_>)
     }
 }
 
-/// What Refresh wants.
+/// Writes the attributes of a Refresh.
 pub fn lifetime(seconds: u32) -> impl Fn(&mut MessageWriter<'_>) {
     move |writer| {
         writer.u32(attribute::LIFETIME, seconds);
     }
 }
 
-/// A request without credentials; `fill` writes what the method wants.
+/// Returns a request without credentials; `fill` writes the attributes of the method.
 pub fn unsigned(method: Method, fill: impl Fn(&mut MessageWriter<'_>)) -> Vec<u8> {
     let mut out = Vec::new();
     let mut writer = MessageWriter::new(&mut out, Class::Request, method, ID);
@@ -346,7 +348,7 @@ pub fn unsigned(method: Method, fill: impl Fn(&mut MessageWriter<'_>)) -> Vec<u8
     out
 }
 
-/// A request with credentials.
+/// Returns a signed request; `fill` writes the attributes of the method.
 pub fn signed(
     user: &str,
     password: &str,
@@ -367,12 +369,16 @@ pub fn signed(
     out
 }
 
-/// The code of an answer; 0 for success.
-pub fn code(answer: &[u8]) -> u16 {
-    let message = Message::parse(answer).expect("the server writes what can be read");
+/// Returns the error code of a response, or 0 for success.
+///
+/// # Panics
+///
+/// If the bytes are not a response.
+pub fn code(response: &[u8]) -> u16 {
+    let message = Message::parse(response).expect("the server writes what can be read");
     match message.class() {
         Class::Success => 0,
         Class::Error => message.error_code().map_or(u16::MAX, ErrorCode::value),
-        Class::Request | Class::Indication => panic!("no answer"),
+        Class::Request | Class::Indication => panic!("not a response"),
     }
 }

@@ -1,14 +1,14 @@
-//! What the fuzzer has found worth keeping, without the fuzzer.
+//! Replays the inputs that the fuzzer kept, without the fuzzer.
 
 use std::path::Path;
 
 use porthole_fuzz::TARGETS;
 
-/// In all, so that a repository stays small.
+/// Bytes of all corpora, bounded so that the repository stays small.
 const MAX_CORPUS_BYTES: usize = 2 << 20;
 
 #[test]
-fn no_input_that_the_fuzzer_kept_breaks_a_promise() {
+fn no_input_that_the_fuzzer_kept_breaks_an_invariant() {
     let mut total = 0;
     for (name, target) in TARGETS {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
@@ -17,7 +17,7 @@ fn no_input_that_the_fuzzer_kept_breaks_a_promise() {
         for entry in entries {
             let path = entry.expect("a readable folder").path();
             let input = std::fs::read(&path).expect("a readable input");
-            // Shown when the test fails, which is when it matters.
+            // Shown if the test fails.
             println!("{}", path.display());
             target(&input);
             total += input.len();
@@ -29,7 +29,7 @@ fn no_input_that_the_fuzzer_kept_breaks_a_promise() {
 }
 
 #[test]
-fn no_input_is_too_short_or_too_plain() {
+fn short_and_uniform_inputs_break_no_invariant() {
     for (_, target) in TARGETS {
         for len in [0, 1, 2, 3, 4, 19, 20, 21, 1500, 65_535] {
             for byte in [0, 1, 0x40, 0x7F, 0x80, 0xFF] {

@@ -334,7 +334,7 @@ impl Peer {
         let remotes: Vec<IpAddr> = self.agent.remote_addresses().map(|a| a.ip()).collect();
         for ip in remotes {
             if self.permitted.insert(ip) {
-                self.relays.iter_mut().for_each(|relay| relay.client.permit(ip, now));
+                self.relays.iter_mut().for_each(|relay| relay.client.create_permission(now, ip));
             }
         }
         while let Some(transmit) = self.agent.poll_transmit() {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use porthole_turn_proto::server::{
     FiveTuple, LocalQuota, Output, PolicyConfig, PortPool, QuotaLimits, RelayAddress, RelayId,
-    Reloadable, Server, ServerConfig,
+    ReloadableConfig, Server, ServerConfig,
 };
 use porthole_turn_proto::{StreamDecoder, Transport};
 
@@ -51,13 +51,13 @@ impl ServerHost {
         };
         let config = ServerConfig {
             realm: "porthole".to_owned(),
-            reloadable: Reloadable {
+            reloadable: ReloadableConfig {
                 users: vec![(USER.to_owned(), PASSWORD.to_owned())],
                 rest_secrets: Vec::new(),
                 policy,
-                ..Reloadable::default()
+                ..ReloadableConfig::default()
             },
-            discovery: None,
+            nat_discovery: None,
             dont_fragment: false,
             relay_v4: Some(RelayAddress { ip: SERVER.ip(), ports: PortPool::new(50_000..=59_999) }),
             relay_v6: None,
@@ -156,17 +156,17 @@ impl ServerHost {
                 Output::Send { client, bytes } => out.push(to_client(client, bytes)),
                 Output::OpenRelay { relay, port, .. } => {
                     self.relays.insert(port, relay);
-                    self.server.relay_opened(clocks(now), relay);
+                    self.server.handle_relay_opened(clocks(now), relay);
                 }
                 Output::CloseRelay { relay } => self.relays.retain(|_, known| *known != relay),
-                Output::SessionEnded(_)
+                Output::AllocationEnded(_)
                 | Output::ConnectPeer { .. }
                 | Output::BindConnection { .. }
                 | Output::CloseConnection { .. }
-                | Output::PassClient { .. }
-                | Output::ForgetClient { .. }
-                | Output::ChannelInstalled { .. }
-                | Output::ChannelRemoved { .. } => {}
+                | Output::HandOver { .. }
+                | Output::EndHandover { .. }
+                | Output::InstallChannel(_)
+                | Output::RemoveChannel { .. } => {}
             }
         }
     }

@@ -47,7 +47,7 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     (
         "turn.oauth_keys",
         "turn-server/proto/src/server/tests/oauth.rs",
-        "a_token_lets_in_whoever_knows_the_key_inside_of_it",
+        "a_token_authenticates_a_client_that_knows_the_key_in_it",
     ),
     (
         "turn.external_address",
@@ -94,13 +94,13 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     (
         "turn.discovery_address",
         "turn-server/proto/src/server/tests/discovery.rs",
-        "the_answer_comes_from_the_address_and_port_that_were_asked_for",
+        "the_response_comes_from_the_requested_address_and_port",
     ),
     ("turn.alternate_servers", TURN_CONFIG, "switches_and_limits_reach_the_server"),
     (
         "turn.alternate_servers",
         "turn-server/proto/src/server/tests/discovery.rs",
-        "who_comes_when_there_is_no_room_is_sent_elsewhere",
+        "a_client_that_cannot_be_served_is_sent_to_an_alternate_server",
     ),
     ("turn.tcp_relaying", TURN_CONFIG, "switches_and_limits_reach_the_server"),
     (
@@ -112,7 +112,7 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     (
         "turn.mobility",
         "turn-server/proto/src/server/tests/mobility.rs",
-        "tickets_are_given_where_they_are_asked_for_and_allowed",
+        "tickets_are_issued_if_requested_and_allowed",
     ),
     ("turn.strict_expiry", TURN_CONFIG, "switches_and_limits_reach_the_server"),
     (
@@ -121,7 +121,7 @@ const EFFECTS: &[(&str, &str, &str)] = &[
         "with_strict_expiry_expired_credentials_prolong_nothing",
     ),
     ("turn.rfc5766_channels", TURN_CONFIG, "switches_and_limits_reach_the_server"),
-    ("turn.rfc5766_channels", REFUSALS, "channels_of_rfc_5766_are_taken_where_they_are_configured"),
+    ("turn.rfc5766_channels", REFUSALS, "channels_of_rfc_5766_are_accepted_if_configured"),
     ("turn.segmentation", TURN_CONFIG, "switches_and_limits_reach_the_server"),
     (
         "turn.segmentation",

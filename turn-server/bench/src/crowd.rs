@@ -94,7 +94,7 @@ impl Crowd {
         let start = |crowd: &mut Self, index: usize| {
             let now = crowd.now();
             if let Some(client) = crowd.clients.get_mut(index) {
-                client.bind_channel(peers.address(index), now);
+                client.bind_channel(now, peers.address(index));
             }
         };
         let step = Step { name: "ChannelBind", count: self.clients.len(), at_once };

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use porthole_turn_proto::channel::{Kind, kind_of};
+use porthole_turn_proto::channel::Kind;
 
 use crate::crowd::{Addresses, Crowd, Flow, index_of};
 use crate::payload::{Direction, Pattern, Stamp};
@@ -324,7 +324,7 @@ impl<'t> Traffic<'t> {
         })?;
         let at_clients = self.crowd.wire.receive(|Received { bytes, from, to }| {
             // The answer to a late request is no packet of the load.
-            if kind_of(bytes) != Kind::ChannelData {
+            if Kind::of(bytes) != Kind::ChannelData {
                 return;
             }
             let Some((header, payload)) = bytes.split_first_chunk() else { return };

@@ -1,29 +1,29 @@
-//! ChannelData (RFC 8656 §12.4) and the framing of both message kinds on a stream (§12.5).
+//! ChannelData (RFC 8656 §12.4), and the framing of STUN and ChannelData on a stream (§12.5).
 
 use crate::stun::{HEADER_LEN, MAGIC_COOKIE};
 
-/// Channel number and length.
+/// Bytes before the payload: channel number and length.
 pub const CHANNEL_HEADER_LEN: usize = 4;
-/// The largest frame on a stream: a full ChannelData or STUN message, padded.
+/// Bytes of the largest frame on a stream: a full ChannelData or STUN message, padded.
 pub const MAX_FRAME: usize = 65_552;
 
-/// A channel number.
+/// A channel number, from 0x4000 to 0x7FFE.
 ///
-/// RFC 8656 §12 ends the range at 0x4FFF, RFC 5766 §11 ended it at 0x7FFE. Clients of the older
-/// one exist (coturn's until 4.16, pion), and on a TURN server's port nothing else begins with
-/// such bytes: so a server may take both, and our client uses the newer range.
+/// RFC 8656 §12 ends the range at 0x4FFF, RFC 5766 §11 ended it at 0x7FFE. Clients that use the
+/// older range exist (coturn's until 4.16, pion), and on a TURN server's port nothing else begins
+/// with such bytes. So a server may accept both, and our client uses the newer range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelNumber(u16);
 
 impl ChannelNumber {
-    /// The first one.
+    /// The first channel number.
     pub const MIN: Self = Self(0x4000);
-    /// The last one.
+    /// The last channel number of RFC 8656.
     pub const MAX: Self = Self(0x4FFF);
-    /// The last one of RFC 5766.
+    /// The last channel number of RFC 5766.
     pub const MAX_RFC_5766: Self = Self(0x7FFE);
 
-    /// `None` outside the wider range.
+    /// Returns `None` unless `number` is from [`Self::MIN`] to [`Self::MAX_RFC_5766`].
     pub const fn new(number: u16) -> Option<Self> {
         if number >= Self::MIN.0 && number <= Self::MAX_RFC_5766.0 {
             Some(Self(number))
@@ -32,34 +32,36 @@ impl ChannelNumber {
         }
     }
 
-    /// The number itself.
+    /// Returns the number as it is on the wire.
     pub const fn value(self) -> u16 {
         self.0
     }
 }
 
-/// What the first byte of a datagram or frame says it is.
+/// The kind of a datagram or frame, as its first byte tells it (RFC 8656 §12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// 0 to 3.
+    /// A STUN message: 0 to 3.
     Stun,
-    /// 64 to 127.
+    /// ChannelData: 64 to 127.
     ChannelData,
-    /// Not for this crate.
+    /// Neither, or no byte at all.
     Other,
 }
 
-/// Looks at the first byte only.
-pub fn kind_of(bytes: &[u8]) -> Kind {
-    match bytes.first() {
-        Some(0..=3) => Kind::Stun,
-        Some(0x40..=0x7F) => Kind::ChannelData,
-        Some(_) | None => Kind::Other,
+impl Kind {
+    /// Returns the kind of a datagram or frame. Looks at the first byte only.
+    pub fn of(bytes: &[u8]) -> Self {
+        match bytes.first() {
+            Some(0..=3) => Self::Stun,
+            Some(0x40..=0x7F) => Self::ChannelData,
+            Some(_) | None => Self::Other,
+        }
     }
 }
 
-/// The channel and the payload, which begins at [`CHANNEL_HEADER_LEN`]. Padding behind the
-/// payload is ignored: UDP may carry it, too.
+/// Returns the channel and the payload, which begins at [`CHANNEL_HEADER_LEN`]. Ignores padding
+/// behind the payload, which is allowed over UDP too.
 pub fn read_channel_data(bytes: &[u8]) -> Option<(ChannelNumber, &[u8])> {
     let (&[n0, n1, l0, l1], rest) = bytes.split_first_chunk::<CHANNEL_HEADER_LEN>()?;
     let channel = ChannelNumber::new(u16::from_be_bytes([n0, n1]))?;
@@ -67,50 +69,55 @@ pub fn read_channel_data(bytes: &[u8]) -> Option<(ChannelNumber, &[u8])> {
     Some((channel, payload))
 }
 
-/// The header of a payload of this length; `None` when it is too long for one.
+/// Returns the header of a payload of `len` bytes, or `None` if it is longer than 65535.
 pub fn channel_header(channel: ChannelNumber, len: usize) -> Option<[u8; CHANNEL_HEADER_LEN]> {
     let [l0, l1] = u16::try_from(len).ok()?.to_be_bytes();
     let [n0, n1] = channel.0.to_be_bytes();
     Some([n0, n1, l0, l1])
 }
 
-/// The stream carries something that is neither STUN nor ChannelData: it cannot be found again
-/// where the next message begins, so the connection must be closed.
+/// The reason why a stream cannot be read any further. The start of the next message cannot be
+/// found again, so the connection must be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamError {
-    /// The bytes are no message of this protocol.
+    /// The bytes are not a message of this protocol.
     #[error("the stream carries neither STUN nor ChannelData")]
     NotTurn,
-    /// More was pushed than one frame and one read, without taking frames out.
-    #[error("more was pushed than may be buffered")]
+    /// The caller pushed more than [`StreamDecoder::MAX_BUFFERED`] without taking frames out.
+    #[error("more bytes were pushed than may be buffered")]
     Overflow,
 }
 
 /// Cuts a TCP or TLS stream into frames.
 ///
-/// Push what was read, then take frames until there is none; holds at most [`Self::MAX_BUFFERED`].
+/// Push what was read, then call [`Self::next_frame`] until it returns `None`. The decoder holds
+/// at most [`Self::MAX_BUFFERED`] bytes.
 #[derive(Debug, Default)]
 pub struct StreamDecoder {
     buffer: Vec<u8>,
-    /// Bytes at the front that were handed out already.
-    taken: usize,
-    /// Where the last frame begins.
-    last: usize,
+    /// Bytes at the front that were returned as frames already.
+    consumed: usize,
+    /// Offset of the frame returned last.
+    last_frame: usize,
 }
 
 impl StreamDecoder {
-    /// One unfinished frame and one generous read behind it.
+    /// Bytes that may be buffered: one unfinished frame and one generous read behind it.
     pub const MAX_BUFFERED: usize = 2 * MAX_FRAME;
 
-    /// An empty one.
+    /// Creates an empty decoder.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Appends bytes as they came.
+    /// Appends bytes read from the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError::Overflow`] if more than [`Self::MAX_BUFFERED`] bytes would be buffered.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
-        self.buffer.drain(..self.taken);
-        (self.taken, self.last) = (0, 0);
+        self.buffer.drain(..self.consumed);
+        (self.consumed, self.last_frame) = (0, 0);
         if self.buffer.len() + bytes.len() > Self::MAX_BUFFERED {
             return Err(StreamError::Overflow);
         }
@@ -118,41 +125,45 @@ impl StreamDecoder {
         Ok(())
     }
 
-    /// The next whole frame without its padding, if it has arrived.
+    /// Returns the next frame without its padding, or `None` if it has not arrived completely.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError::NotTurn`] if neither STUN nor ChannelData comes next.
     pub fn next_frame(&mut self) -> Result<Option<&[u8]>, StreamError> {
-        let rest = self.buffer.get(self.taken..).unwrap_or_default();
+        let rest = self.buffer.get(self.consumed..).unwrap_or_default();
         let Some((len, padded)) = frame_len(rest)? else { return Ok(None) };
         if rest.len() < padded {
             return Ok(None);
         }
-        let start = self.taken;
-        self.last = start;
-        self.taken += padded;
+        let start = self.consumed;
+        self.last_frame = start;
+        self.consumed += padded;
         Ok(self.buffer.get(start..start + len))
     }
 
-    /// The frame that was handed out last is the next one again, if nothing was pushed since.
+    /// Makes the frame returned last the next one again. Does nothing if bytes were pushed since.
     pub fn put_back(&mut self) {
-        self.taken = self.last;
+        self.consumed = self.last_frame;
     }
 
-    /// What came behind the last frame, when the stream is one of frames no longer
-    /// (RFC 6062 §4.3).
+    /// Takes the bytes behind the last frame out of the decoder, when the stream stops carrying
+    /// frames because it was bound to a peer (RFC 6062 §4.3).
     pub fn take_rest(&mut self) -> Vec<u8> {
-        let rest = self.buffer.split_off(self.taken);
+        let rest = self.buffer.split_off(self.consumed);
         *self = Self::default();
         rest
     }
 
-    /// Whether part of a frame waits for the rest.
+    /// Returns true if bytes are buffered that were not returned as a frame.
     pub fn is_mid_frame(&self) -> bool {
-        self.taken < self.buffer.len()
+        self.consumed < self.buffer.len()
     }
 }
 
-/// Length without and with padding, once enough has arrived to tell.
+/// Returns the length of the first frame without and with its padding, once enough has arrived.
 fn frame_len(bytes: &[u8]) -> Result<Option<(usize, usize)>, StreamError> {
-    let kind = kind_of(bytes);
+    let kind = Kind::of(bytes);
     if kind == Kind::Other && !bytes.is_empty() {
         return Err(StreamError::NotTurn);
     }

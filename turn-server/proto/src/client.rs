@@ -1,4 +1,4 @@
-//! The clients: one Binding question, and one TURN allocation over one transport.
+//! The clients: [`StunClient`] for one Binding request, [`TurnClient`] for one allocation.
 
 mod binding;
 mod config;
@@ -18,28 +18,28 @@ use peers::Peers;
 use transaction::{Due, Schedule};
 
 use crate::REQUESTED_UDP;
-use crate::channel::{
-    CHANNEL_HEADER_LEN, ChannelNumber, Kind, channel_header, kind_of, read_channel_data,
-};
+use crate::channel::{CHANNEL_HEADER_LEN, ChannelNumber, Kind, channel_header, read_channel_data};
 use crate::stun::{
     Class, ErrorCode, LongTermKey, Message, MessageWriter, Method, TransactionId, attribute,
     long_term_key,
 };
 
-/// How often one request may be repeated with a new nonce: a server that calls every nonce stale
-/// must not be asked for ever.
+/// Times one request may be repeated with a new nonce, so that a server that calls every nonce
+/// stale does not keep the client busy for ever.
 const MAX_AUTH_RETRIES: u8 = 3;
-/// Renew the allocation this long before it ends (RFC 8656 §8)…
+/// Time before the end of an allocation at which it is refreshed (RFC 8656 §8).
 const REFRESH_EARLY: Duration = Duration::from_secs(60);
-/// …but never more often than this, whatever lifetime the server names.
+/// Least time between two Refresh requests, however short a lifetime the server grants.
 const MIN_REFRESH: Duration = Duration::from_secs(5);
-/// What waits for the driver: the answers to one round plus the queued datagrams.
+/// Messages that may wait for the driver: those of one round plus the queued datagrams.
 const MAX_OUTBOX: usize = 512;
-/// What waits to be heard; more than the peers of one allocation.
+/// Events that may wait for the driver; more than the peers of one allocation.
 const MAX_EVENTS: usize = 256;
 
-/// One allocation over one transport: mutate, then drain [`Self::poll_transmit`] and
-/// [`Self::poll_event`], then wait until [`Self::poll_timeout`].
+/// The client of one allocation over one transport.
+///
+/// After every call that changes it, drain [`Self::poll_transmit`] and [`Self::poll_event`], then
+/// wait for input or until [`Self::poll_timeout`].
 #[derive(Debug)]
 pub struct TurnClient {
     config: ClientConfig,
@@ -52,7 +52,7 @@ pub struct TurnClient {
     events: VecDeque<ClientEvent>,
 }
 
-/// What the server's challenge gave.
+/// Realm and nonce of the server's last challenge, and the key that belongs to them.
 #[derive(Debug)]
 struct Auth {
     realm: String,
@@ -68,19 +68,19 @@ enum State {
         refresh_at: Instant,
         expires_at: Instant,
     },
-    /// The last Refresh is under way.
+    /// The Refresh with lifetime 0 is unanswered.
     Closing,
-    Over,
+    Finished,
 }
 
-/// What a request is for; enough to make it again with a new nonce.
+/// The purpose of a request, sufficient to write it again with a new nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
     Allocate,
     Refresh,
     Release,
-    Permit(IpAddr),
-    Bind(SocketAddr, ChannelNumber),
+    CreatePermission(IpAddr),
+    BindChannel(SocketAddr, ChannelNumber),
 }
 
 impl Purpose {
@@ -88,8 +88,8 @@ impl Purpose {
         match self {
             Self::Allocate => Method::Allocate,
             Self::Refresh | Self::Release => Method::Refresh,
-            Self::Permit(_) => Method::CreatePermission,
-            Self::Bind(..) => Method::ChannelBind,
+            Self::CreatePermission(_) => Method::CreatePermission,
+            Self::BindChannel(..) => Method::ChannelBind,
         }
     }
 }
@@ -100,13 +100,13 @@ struct Transaction {
     purpose: Purpose,
     bytes: Vec<u8>,
     schedule: Schedule,
-    /// The key the request was made with.
+    /// The key that the request was signed with; `None` before the first challenge.
     key: Option<LongTermKey>,
     retries: u8,
 }
 
 impl TurnClient {
-    /// Asks for the allocation at once.
+    /// Creates a client that requests its allocation at once.
     pub fn new(config: ClientConfig, now: Instant) -> Self {
         let mut client = Self {
             rng: StdRng::from_seed(config.seed),
@@ -122,16 +122,17 @@ impl TurnClient {
         client
     }
 
-    /// One STUN message or ChannelData from the server: a UDP datagram, or a frame of a
-    /// [`StreamDecoder`](crate::StreamDecoder). Returns the peer and where its payload lies.
+    /// Handles one STUN message or ChannelData from the server: a UDP datagram, or a frame of a
+    /// [`StreamDecoder`](crate::StreamDecoder). Returns the peer and the range of its payload in
+    /// `bytes` if they carry data of a peer.
     ///
-    /// The caller has checked that the bytes come from the server's address.
+    /// The caller must have checked that the bytes come from the server's address.
     pub fn handle_datagram(
         &mut self,
         now: Instant,
         bytes: &[u8],
     ) -> Option<(SocketAddr, Range<usize>)> {
-        match kind_of(bytes) {
+        match Kind::of(bytes) {
             Kind::ChannelData => self.unwrap_channel_data(bytes),
             Kind::Stun => {
                 let message = Message::parse(bytes).ok()?;
@@ -148,7 +149,7 @@ impl TurnClient {
         }
     }
 
-    /// Does what is due.
+    /// Retransmits, refreshes, renews and expires whatever is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.run_transactions(now);
         if let State::Allocated { relayed, refresh_at, expires_at } = self.state {
@@ -159,76 +160,81 @@ impl TurnClient {
                 self.state = State::Allocated { relayed, refresh_at: expires_at, expires_at };
                 self.start(Purpose::Refresh, 0, now);
             }
-            self.ask_for_peers(now);
+            self.request_peers(now);
         }
     }
 
-    /// When [`Self::handle_timeout`] wants to be called.
+    /// Returns the time at which to call [`Self::handle_timeout`], or `None` if nothing is due
+    /// until the next input.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let requests = self.transactions.iter().map(|t| t.schedule.next()).min();
         let upkeep = match self.state {
             State::Allocated { refresh_at, .. } => {
                 Some(self.peers.next_renewal().map_or(refresh_at, |t| t.min(refresh_at)))
             }
-            State::Allocating | State::Closing | State::Over => None,
+            State::Allocating | State::Closing | State::Finished => None,
         };
         requests.into_iter().chain(upkeep).min()
     }
 
-    /// The next message to the server. On TCP it is a whole frame.
+    /// Returns the next message to send to the server. On TCP it is a whole frame.
     pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
         self.outbox.pop_front()
     }
 
-    /// The next thing to know.
+    /// Returns the next event for the owner of the client.
     pub fn poll_event(&mut self) -> Option<ClientEvent> {
         self.events.pop_front()
     }
 
-    /// Lets this peer's address through, now or as soon as there is an allocation, and keeps it
-    /// so. Asking again for a known peer does nothing.
-    pub fn permit(&mut self, peer: IpAddr, now: Instant) {
-        if self.is_over() {
+    /// Creates a permission for this peer's address, now or as soon as there is an allocation, and
+    /// keeps it installed. Does nothing for a peer that has one.
+    ///
+    /// A refusal arrives as [`ClientEvent::PermissionRefused`].
+    pub fn create_permission(&mut self, now: Instant, peer: IpAddr) {
+        if self.is_closed() {
             return;
         }
         if !self.peers.add_permission(peer) {
-            self.tell(ClientEvent::PermissionRefused { peer, code: None });
+            self.push_event(ClientEvent::PermissionRefused { peer, code: None });
         }
-        self.ask_for_peers(now);
+        self.request_peers(now);
     }
 
-    /// Permits the peer and gives it a channel: 4 bytes of overhead instead of 36 or 48. If the
-    /// server has no channel left, Send indications go on carrying the data.
-    pub fn bind_channel(&mut self, peer: SocketAddr, now: Instant) {
-        if self.is_over() {
+    /// Creates a permission for the peer and binds a channel to it: 4 bytes of overhead for each
+    /// packet instead of 36 or 48. If the server refuses the channel, Send indications go on
+    /// carrying the data.
+    pub fn bind_channel(&mut self, now: Instant, peer: SocketAddr) {
+        if self.is_closed() {
             return;
         }
         if self.peers.permission(peer.ip()).is_none() {
-            self.permit(peer.ip(), now);
+            self.create_permission(now, peer.ip());
         }
         self.peers.add_channel(peer);
-        self.ask_for_peers(now);
+        self.request_peers(now);
     }
 
-    /// Appends to `out` what carries `payload` to `peer` through the server.
+    /// Appends to `out` the message that carries `payload` to `peer` through the server. Returns
+    /// false if nothing was appended.
     ///
-    /// `false`: nothing was appended. If the permission is on its way, the datagram is kept (at
-    /// most 16 in all) and sent once it is granted; otherwise it is dropped.
+    /// Nothing is appended before the permission is granted. While it is requested, the datagram
+    /// is queued (at most 16 of all peers) and sent once it is granted; otherwise it is dropped.
     pub fn wrap(&mut self, peer: SocketAddr, payload: &[u8], out: &mut Vec<u8>) -> bool {
-        if self.is_over() {
+        if self.is_closed() {
             return false;
         }
-        if let Some(channel) = self.peers.channel(peer).filter(|c| c.progress.works()) {
+        if let Some(channel) = self.peers.channel(peer).filter(|c| c.progress.is_granted()) {
             return self.wrap_channel_data(channel.number, payload, out);
         }
-        if self.peers.permission(peer.ip()).is_some_and(|p| p.works()) {
+        if self.peers.permission(peer.ip()).is_some_and(|p| p.is_granted()) {
             return self.wrap_send(peer, payload, out);
         }
         self.peers.queue(peer, payload);
         false
     }
 
-    /// Ends the allocation. Messages still to be sent come from [`Self::poll_transmit`].
+    /// Ends the allocation. The request that does so comes from [`Self::poll_transmit`].
     pub fn close(&mut self, now: Instant) {
         match self.state {
             State::Allocated { .. } => {
@@ -237,40 +243,40 @@ impl TurnClient {
                 self.start(Purpose::Release, 0, now);
             }
             State::Allocating => self.end(None),
-            State::Closing | State::Over => {}
+            State::Closing | State::Finished => {}
         }
     }
 
-    /// The relayed address, while there is one.
+    /// Returns the relayed address, while the allocation exists.
     pub fn relayed(&self) -> Option<SocketAddr> {
         match self.state {
             State::Allocated { relayed, .. } => Some(relayed),
-            State::Allocating | State::Closing | State::Over => None,
+            State::Allocating | State::Closing | State::Finished => None,
         }
     }
 
-    /// The channel that carries data to and from `peer`, once it does.
+    /// Returns the channel bound to `peer`, once the server has confirmed it.
     pub fn channel(&self, peer: SocketAddr) -> Option<ChannelNumber> {
         let channel = self.peers.channel(peer)?;
-        channel.progress.works().then_some(channel.number)
+        channel.progress.is_granted().then_some(channel.number)
     }
 
-    /// Whether nothing will happen any more (the goodbye of [`Self::close`] included).
+    /// Returns true if the allocation has ended or failed and nothing is left to send.
     pub fn is_finished(&self) -> bool {
-        self.state == State::Over && self.outbox.is_empty()
+        self.state == State::Finished && self.outbox.is_empty()
     }
 
-    fn is_over(&self) -> bool {
-        matches!(self.state, State::Closing | State::Over)
+    fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closing | State::Finished)
     }
 }
 
-/// Requests.
+/// Requests to the server.
 impl TurnClient {
     fn start(&mut self, purpose: Purpose, retries: u8, now: Instant) {
         let id = TransactionId(self.rng.random());
         let Some(bytes) = self.request(purpose, id) else {
-            // Only a username of 64 kB gets here.
+            // Only with a username of 64 kB.
             return self.failed(purpose, None, FailureReason::Refused);
         };
         self.send(bytes.clone());
@@ -296,11 +302,11 @@ impl TurnClient {
             Purpose::Release => {
                 writer.u32(attribute::LIFETIME, 0);
             }
-            Purpose::Permit(peer) => {
-                // The port of a permission means nothing (RFC 8656 §9.1).
+            Purpose::CreatePermission(peer) => {
+                // The port is ignored in a permission (RFC 8656 §9.1).
                 writer.xor_address(attribute::XOR_PEER_ADDRESS, SocketAddr::new(peer, 0));
             }
-            Purpose::Bind(peer, number) => {
+            Purpose::BindChannel(peer, number) => {
                 writer.u32(attribute::CHANNEL_NUMBER, u32::from(number.value()) << 16);
                 writer.xor_address(attribute::XOR_PEER_ADDRESS, peer);
             }
@@ -316,11 +322,11 @@ impl TurnClient {
 
     fn run_transactions(&mut self, now: Instant) {
         let mut given_up = Vec::new();
-        let mut again = Vec::new();
+        let mut resend = Vec::new();
         self.transactions.retain_mut(|t| match t.schedule.due(now) {
             Due::Nothing => true,
             Due::Resend => {
-                again.push(t.bytes.clone());
+                resend.push(t.bytes.clone());
                 true
             }
             Due::GiveUp => {
@@ -328,21 +334,21 @@ impl TurnClient {
                 false
             }
         });
-        again.into_iter().for_each(|bytes| self.send(bytes));
+        resend.into_iter().for_each(|bytes| self.send(bytes));
         for purpose in given_up {
             self.failed(purpose, None, FailureReason::Timeout);
         }
     }
 
-    fn ask_for_peers(&mut self, now: Instant) {
+    fn request_peers(&mut self, now: Instant) {
         if self.relayed().is_none() {
             return;
         }
         for (peer, number) in self.peers.due_channels(now) {
-            self.start(Purpose::Bind(peer, number), 0, now);
+            self.start(Purpose::BindChannel(peer, number), 0, now);
         }
         for peer in self.peers.due_permissions(now) {
-            self.start(Purpose::Permit(peer), 0, now);
+            self.start(Purpose::CreatePermission(peer), 0, now);
         }
     }
 
@@ -352,14 +358,14 @@ impl TurnClient {
         }
     }
 
-    fn tell(&mut self, event: ClientEvent) {
+    fn push_event(&mut self, event: ClientEvent) {
         if self.events.len() < MAX_EVENTS {
             self.events.push_back(event);
         }
     }
 }
 
-/// Answers.
+/// Responses of the server.
 impl TurnClient {
     fn handle_response(&mut self, now: Instant, message: &Message<'_>) {
         let found = self
@@ -373,58 +379,64 @@ impl TurnClient {
         }
         let transaction = self.transactions.swap_remove(index);
         match code {
-            None => self.succeeded(transaction.purpose, message, now),
-            Some(Some(code)) => self.refused(&transaction, code, message, now),
+            None => self.handle_success(transaction.purpose, message, now),
+            Some(Some(code)) => self.handle_error(&transaction, code, message, now),
             Some(None) => self.failed(transaction.purpose, None, FailureReason::BadResponse),
         }
     }
 
-    fn succeeded(&mut self, purpose: Purpose, message: &Message<'_>, now: Instant) {
+    fn handle_success(&mut self, purpose: Purpose, message: &Message<'_>, now: Instant) {
         match purpose {
-            Purpose::Allocate => self.allocated(message, now),
-            Purpose::Refresh => self.refreshed(message, now),
+            Purpose::Allocate => self.handle_allocated(message, now),
+            Purpose::Refresh => self.handle_refreshed(message, now),
             Purpose::Release => self.end(None),
-            Purpose::Permit(peer) => {
+            Purpose::CreatePermission(peer) => {
                 self.peers.permission_granted(peer, now);
                 self.flush(peer);
             }
-            Purpose::Bind(peer, _) => {
+            Purpose::BindChannel(peer, _) => {
                 self.peers.channel_bound(peer, now);
                 self.flush(peer.ip());
             }
         }
     }
 
-    fn allocated(&mut self, message: &Message<'_>, now: Instant) {
+    fn handle_allocated(&mut self, message: &Message<'_>, now: Instant) {
         let relayed = message.xor_address(attribute::XOR_RELAYED_ADDRESS).ok().flatten();
         let mapped = binding::mapped_address(message);
         let lifetime = message.u32(attribute::LIFETIME).ok().flatten();
         let (Some(relayed), Some(mapped), Some(lifetime)) = (relayed, mapped, lifetime) else {
             return self.failed(Purpose::Allocate, None, FailureReason::BadResponse);
         };
-        self.live_for(relayed, lifetime, now);
-        self.tell(ClientEvent::Allocated { relayed, mapped });
-        self.ask_for_peers(now);
+        self.set_lifetime(relayed, lifetime, now);
+        self.push_event(ClientEvent::Allocated { relayed, mapped });
+        self.request_peers(now);
     }
 
-    fn refreshed(&mut self, message: &Message<'_>, now: Instant) {
+    fn handle_refreshed(&mut self, message: &Message<'_>, now: Instant) {
         let lifetime = message.u32(attribute::LIFETIME).ok().flatten();
         if let (State::Allocated { relayed, .. }, Some(lifetime)) = (self.state, lifetime) {
-            self.live_for(relayed, lifetime, now);
+            self.set_lifetime(relayed, lifetime, now);
         }
     }
 
-    fn live_for(&mut self, relayed: SocketAddr, lifetime_s: u32, now: Instant) {
+    fn set_lifetime(&mut self, relayed: SocketAddr, lifetime_s: u32, now: Instant) {
         let lifetime = Duration::from_secs(u64::from(lifetime_s)).max(MIN_REFRESH * 2);
         let refresh = lifetime.saturating_sub(REFRESH_EARLY).max(lifetime / 2).max(MIN_REFRESH);
         self.state =
             State::Allocated { relayed, refresh_at: now + refresh, expires_at: now + lifetime };
     }
 
-    fn refused(&mut self, t: &Transaction, code: ErrorCode, message: &Message<'_>, now: Instant) {
+    fn handle_error(
+        &mut self,
+        t: &Transaction,
+        code: ErrorCode,
+        message: &Message<'_>,
+        now: Instant,
+    ) {
         let challenged = code == ErrorCode::UNAUTHENTICATED && t.key.is_none();
         let stale = code == ErrorCode::STALE_NONCE;
-        if (challenged || stale) && t.retries < MAX_AUTH_RETRIES && self.take_challenge(message) {
+        if (challenged || stale) && t.retries < MAX_AUTH_RETRIES && self.store_challenge(message) {
             return self.start(t.purpose, t.retries + 1, now);
         }
         let alternate = message.address(attribute::ALTERNATE_SERVER).ok().flatten();
@@ -432,8 +444,8 @@ impl TurnClient {
         self.failed(t.purpose, Some(code.value()), reason);
     }
 
-    /// Remembers realm and nonce; `false` when the answer has none.
-    fn take_challenge(&mut self, message: &Message<'_>) -> bool {
+    /// Remembers realm and nonce. Returns false if the response lacks one of them.
+    fn store_challenge(&mut self, message: &Message<'_>) -> bool {
         let realm = message.text(attribute::REALM).ok().flatten();
         let nonce = message.first(attribute::NONCE);
         let (Some(realm), Some(nonce)) = (realm, nonce) else { return false };
@@ -448,15 +460,18 @@ impl TurnClient {
             Purpose::Allocate => self.end(Some(ClientEvent::Failed { code, reason })),
             Purpose::Release => self.end(None),
             Purpose::Refresh => self.end(Some(ClientEvent::Expired)),
-            Purpose::Permit(_) | Purpose::Bind(..) if gone => self.end(Some(ClientEvent::Expired)),
-            Purpose::Permit(peer) => {
-                self.peers.permission_refused(peer);
-                self.tell(ClientEvent::PermissionRefused { peer, code });
+            Purpose::CreatePermission(_) | Purpose::BindChannel(..) if gone => {
+                self.end(Some(ClientEvent::Expired))
             }
-            Purpose::Bind(peer, _) => self.peers.channel_refused(peer),
+            Purpose::CreatePermission(peer) => {
+                self.peers.permission_refused(peer);
+                self.push_event(ClientEvent::PermissionRefused { peer, code });
+            }
+            Purpose::BindChannel(peer, _) => self.peers.channel_refused(peer),
         }
     }
 
+    /// Sends the datagrams that waited for the permission of this peer.
     fn flush(&mut self, peer: IpAddr) {
         for (to, payload) in self.peers.take_queued(peer) {
             let mut out = Vec::with_capacity(payload.len() + 64);
@@ -467,17 +482,17 @@ impl TurnClient {
     }
 
     fn end(&mut self, event: Option<ClientEvent>) {
-        if self.state == State::Over {
+        if self.state == State::Finished {
             return;
         }
-        self.state = State::Over;
+        self.state = State::Finished;
         self.transactions.clear();
         self.peers = Peers::default();
-        event.into_iter().for_each(|event| self.tell(event));
+        event.into_iter().for_each(|event| self.push_event(event));
     }
 }
 
-/// Data.
+/// Data to and from peers.
 impl TurnClient {
     fn unwrap_channel_data(&self, bytes: &[u8]) -> Option<(SocketAddr, Range<usize>)> {
         let (number, payload) = read_channel_data(bytes)?;
@@ -491,7 +506,7 @@ impl TurnClient {
         }
         let peer = message.xor_address(attribute::XOR_PEER_ADDRESS).ok()??;
         let data = message.first(attribute::DATA)?;
-        // An indication has no integrity: at least it must name someone we talk to.
+        // An indication has no integrity: at least it must name a peer that we asked for.
         self.peers.permission(peer.ip())?;
         Some((peer, data.offset..data.offset + data.value.len()))
     }
@@ -517,8 +532,9 @@ impl TurnClient {
     }
 }
 
-/// A request made with a key wants an answer made with it. Only refusals that a server cannot
-/// sign, because it did not get as far as the key, are taken without.
+/// Returns true if the response may be trusted. The response to a signed request must be signed
+/// with the same key, except for errors that a server cannot sign because it did not get as far
+/// as the key.
 fn is_authentic(t: &Transaction, message: &Message<'_>, code: Option<ErrorCode>) -> bool {
     let Some(key) = &t.key else { return true };
     let unsigned = [
@@ -530,7 +546,7 @@ fn is_authentic(t: &Transaction, message: &Message<'_>, code: Option<ErrorCode>)
     if !message.has_integrity() {
         return code.is_some_and(|code| unsigned.contains(&code));
     }
-    message.is_made_with(key)
+    message.has_valid_integrity(key)
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
-//! Time-limited credentials ("TURN REST API"): the signaling server makes them from a secret it
-//! shares with the TURN server, and no database stands between the two.
+//! Time-limited credentials ("TURN REST API"): the signaling server derives them from a secret
+//! that it shares with the TURN server, so the two need no common database.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, Mac};
 use sha1::Sha1;
 
-/// `(username, password)` for `user_id`, valid until `expires_at_unix` (seconds).
+/// Returns `(username, password)` for `user_id`, valid until `expires_at_unix`, in seconds since
+/// 1970.
 ///
 /// The username is `expiry:user_id`, the password base64 of HMAC-SHA1(secret, username).
 pub fn rest_credentials(secret: &str, user_id: &str, expires_at_unix: u64) -> (String, String) {
@@ -14,7 +15,7 @@ pub fn rest_credentials(secret: &str, user_id: &str, expires_at_unix: u64) -> (S
     (username, password)
 }
 
-/// What belongs to `username` under `secret`.
+/// Returns the password of `username` under `secret`.
 pub(crate) fn rest_password(secret: &str, username: &str) -> String {
     let mut mac =
         Hmac::<Sha1>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
@@ -22,7 +23,8 @@ pub(crate) fn rest_password(secret: &str, username: &str) -> String {
     STANDARD.encode(mac.finalize().into_bytes())
 }
 
-/// Expiry and user id of a REST username; a bare expiry has an empty user id.
+/// Splits a time-limited username into its expiry and user id. The user id of a bare expiry is
+/// empty.
 pub(crate) fn split_rest_username(username: &str) -> Option<(u64, &str)> {
     let (expiry, user) = username.split_once(':').unwrap_or((username, ""));
     Some((expiry.parse().ok()?, user))
@@ -33,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rest_credentials_are_what_other_servers_compute() {
+    fn rest_credentials_equal_those_of_other_servers() {
         // printf 1700000000:anna | openssl dgst -sha1 -hmac secret -binary | base64
         let (username, password) = rest_credentials("secret", "anna", 1_700_000_000);
         assert_eq!(username, "1700000000:anna");
@@ -41,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn rest_usernames_begin_with_their_expiry() {
+    fn a_rest_username_begins_with_its_expiry() {
         for (username, want) in [
             ("1700000000:anna", Some((1_700_000_000, "anna"))),
             ("1700000000:a:b", Some((1_700_000_000, "a:b"))),

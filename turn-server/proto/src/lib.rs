@@ -1,45 +1,46 @@
-//! STUN and TURN as values: the codec, the server and the clients.
+//! STUN and TURN without I/O: the codec, the server and the clients.
 //!
 //! Bytes, events and the time go in; bytes, events and the next deadline come out.
-//! Architecture invariant: no socket, clock, thread or lock in here, and only this crate knows
-//! STUN bytes.
+//! Architecture invariant: this crate has no socket, clock, thread or lock, and it is the only
+//! one that knows STUN bytes.
 //!
 //! - [`stun`] has the messages (RFC 8489), [`channel`] ChannelData and framing (RFC 8656 §12).
 //! - [`client`] has a [`TurnClient`] and a [`StunClient`], [`server`] the [`server::Server`].
-//! - [`credentials`] makes time-limited credentials.
+//! - [`credentials`] makes time-limited credentials, [`uri`] reads STUN and TURN URIs.
 
 #![warn(missing_docs)]
 
 pub mod channel;
 pub mod client;
 pub mod credentials;
-mod room;
 pub mod server;
 pub mod stun;
+mod trim;
+pub mod uri;
 
 pub use channel::{StreamDecoder, StreamError};
 pub use client::{ClientConfig, ClientEvent, FailureReason, StunClient, TurnClient};
 pub use credentials::rest_credentials;
-pub use room::{give_back, spare_room};
+pub use trim::{trim, trimmed_capacity};
 
-/// How a client reaches the server.
+/// Transport between a client and the server (RFC 8656 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Transport {
-    /// One datagram, one message.
+    /// UDP: each datagram is one message.
     Udp,
-    /// A stream of frames, see [`StreamDecoder`].
+    /// TCP: a stream of frames, see [`StreamDecoder`].
     Tcp,
-    /// As [`Self::Tcp`]; whoever drives this crate encrypts and decrypts.
+    /// TLS over TCP: framed as [`Self::Tcp`]; the driver encrypts and decrypts.
     Tls,
-    /// As [`Self::Udp`]; whoever drives this crate encrypts and decrypts.
+    /// DTLS over UDP: one message per record, as [`Self::Udp`]; the driver encrypts and decrypts.
     Dtls,
 }
 
 impl Transport {
-    /// All there are.
+    /// Every transport that a server speaks.
     pub const ALL: [Self; 4] = [Self::Udp, Self::Tcp, Self::Tls, Self::Dtls];
 
-    /// For labels and lists.
+    /// Returns the lower-case name, for labels of metrics and for lists.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Udp => "udp",
@@ -49,7 +50,8 @@ impl Transport {
         }
     }
 
-    /// Whether messages follow one another on a stream, reliably and padded (RFC 8656 §12.5).
+    /// Returns true if messages follow one another on a reliable stream, where ChannelData is
+    /// padded (RFC 8656 §12.5).
     pub const fn is_stream(self) -> bool {
         match self {
             Self::Udp | Self::Dtls => false,
@@ -58,17 +60,17 @@ impl Transport {
     }
 }
 
-/// The address family of a relayed address.
+/// The family of an IP address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Family {
-    /// IPv4.
+    /// The family of IPv4 addresses.
     V4,
-    /// IPv6.
+    /// The family of IPv6 addresses.
     V6,
 }
 
 impl Family {
-    /// The family of an address.
+    /// Returns the family of `ip`.
     pub const fn of(ip: &std::net::IpAddr) -> Self {
         match ip {
             std::net::IpAddr::V4(_) => Self::V4,
@@ -76,7 +78,7 @@ impl Family {
         }
     }
 
-    /// 0 or 1.
+    /// Returns 0 for IPv4 and 1 for IPv6.
     pub(crate) const fn index(self) -> usize {
         match self {
             Self::V4 => 0,
@@ -84,7 +86,7 @@ impl Family {
         }
     }
 
-    /// As REQUESTED-ADDRESS-FAMILY carries it (RFC 8656 §18.6): the number and 24 zero bits.
+    /// Returns the value of REQUESTED-ADDRESS-FAMILY (RFC 8656 §18.6): the number and 24 zero bits.
     pub(crate) const fn to_attribute(self) -> u32 {
         match self {
             Self::V4 => 0x0100_0000,
@@ -92,7 +94,7 @@ impl Family {
         }
     }
 
-    /// The reserved bits do not count.
+    /// Reads the value of REQUESTED-ADDRESS-FAMILY; the reserved bits are ignored.
     pub(crate) const fn from_attribute(value: u32) -> Option<Self> {
         match value >> 24 {
             1 => Some(Self::V4),
@@ -102,7 +104,7 @@ impl Family {
     }
 }
 
-/// REQUESTED-TRANSPORT: UDP's protocol number and 24 zero bits (RFC 8656 §18.8).
+/// Value of REQUESTED-TRANSPORT for UDP: its protocol number and 24 zero bits (RFC 8656 §18.8).
 pub(crate) const REQUESTED_UDP: u32 = 17 << 24;
-/// REQUESTED-TRANSPORT: TCP's (RFC 6062 §5.1).
+/// Value of REQUESTED-TRANSPORT for TCP (RFC 6062 §5.1).
 pub(crate) const REQUESTED_TCP: u32 = 6 << 24;

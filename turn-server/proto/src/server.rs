@@ -1,10 +1,10 @@
-//! The TURN server (RFC 8656, RFC 8489) as a value.
+//! The TURN server (RFC 8656, RFC 8489) without I/O.
 //!
-//! The driver passes in what clients and peers send and what became of its sockets, drains
-//! [`Server::poll_output`] and comes back at [`Server::poll_timeout`]. What is to be relayed is
-//! returned at once, as a range of the bytes passed in: payloads are never copied in here.
+//! The driver passes in what clients and peers send and what happens to its sockets, drains
+//! [`Server::poll_output`], and comes back at [`Server::poll_timeout`]. Data to relay is returned
+//! at once, as a range of the bytes passed in: payloads are never copied here.
 //!
-//! Architecture invariants: nobody who has not proved an address and a password costs a byte of
+//! Architecture invariants: a client that has not proved its address and a password costs no
 //! memory; every packet to or from a peer passes `Server::authorize_peer`.
 
 mod accounts;
@@ -16,10 +16,11 @@ mod binding;
 mod challenge;
 mod config;
 mod counters;
+mod handover;
 mod icmp;
+mod info;
 mod limits;
 mod mobility;
-mod moved;
 mod nonce;
 mod oauth;
 mod offload;
@@ -30,7 +31,6 @@ mod quota;
 mod relay;
 mod requests;
 mod reservation;
-mod session;
 mod table;
 mod tcp;
 mod wheel;
@@ -46,146 +46,137 @@ use rand::rngs::StdRng;
 pub use allocation::{AllocationId, RelayId, RelayProtocol};
 use auth::{Authenticator, Identity};
 pub use bandwidth::BandwidthLimits;
-pub use binding::Discovery;
+pub use binding::NatDiscovery;
 pub use config::{
-    CHANNEL_LIFETIME, DEFAULT_LIFETIME, MAX_CHANNELS, MAX_CONNECTIONS, MAX_CONNECTIONS_OF_USER,
-    MAX_LIFETIME, MAX_PEERS_PER_REQUEST, MAX_PERMISSIONS, PERMISSION_LIFETIME, Reloadable,
+    CHANNEL_LIFETIME, DEFAULT_LIFETIME, MAX_CHANNELS, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_USER,
+    MAX_LIFETIME, MAX_PEERS_PER_REQUEST, MAX_PERMISSIONS, PERMISSION_LIFETIME, ReloadableConfig,
     ServerConfig,
 };
 pub use counters::{Counters, DropReason, Relayed};
+use handover::HandoverTable;
 pub use icmp::Icmp;
+pub use info::{AllocationEnd, AllocationInfo, EndReason, Traffic};
 use limits::Limits;
 use mobility::Tickets;
-use moved::Moved;
 pub use nonce::NONCE_LIFETIME_S;
 use nonce::Nonces;
 pub use oauth::OauthKey;
+pub use offload::OffloadedChannel;
 pub use peer::Peer;
 use policy::PeerPolicy;
-pub use policy::{BadCidr, Cidr, PolicyConfig};
+pub use policy::{Cidr, InvalidCidr, PolicyConfig};
 pub use port::{PortPool, RelayAddress};
-pub use quota::{AllocationQuota, LocalQuota, QuotaLimits, QuotaReached, QuotaUnit};
+pub use quota::{AllocationQuota, LocalQuota, QuotaLimits, QuotaReached, QuotaUnit, QuotaUsage};
 pub use relay::{HEADROOM, RelayHeader, TAILROOM, ToClient, ToPeer};
 use reservation::Reservations;
-pub use session::{EndReason, SessionEnd, SessionInfo, Traffic};
 use table::Table;
 pub use tcp::{CONNECTION_TIMEOUT, ConnectionId};
 
-use crate::channel::{ChannelNumber, Kind, kind_of};
+use crate::channel::{ChannelNumber, Kind};
 use crate::stun::{Class, Message, Method};
 use crate::{Family, Transport};
 
-/// Allocations ended by one [`Server::handle_timeout`]: when thousands of clients are gone at
-/// once, the others' packets are relayed in between.
+/// Allocations that one [`Server::handle_timeout`] ends. When thousands expire at once, packets of
+/// the others are relayed in between.
 const MAX_EXPIRED_AT_ONCE: usize = 64;
 
-/// Where a client's message came from and to; the answer goes the same way back.
+/// The transport and the two addresses that a client and the server use (RFC 8656 §2). A response
+/// goes back the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FiveTuple {
-    /// How they speak.
+    /// The transport between the two.
     pub transport: Transport,
-    /// The client's end as the server sees it.
+    /// The client's address as the server sees it.
     pub client: SocketAddr,
-    /// The server's end.
+    /// The server's address that the client sends to.
     pub server: SocketAddr,
 }
 
-/// What the driver is to do.
+/// An action that the driver must carry out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Send this message to a client.
+    /// Send a message to a client.
     Send {
-        /// To whom.
+        /// The client to send to.
         client: FiveTuple,
         /// A whole STUN message.
         bytes: Vec<u8>,
     },
-    /// Open a socket for an allocation, then say [`Server::relay_opened`] or
-    /// [`Server::relay_failed`].
+    /// Open a relay socket, then call [`Server::handle_relay_opened`] or
+    /// [`Server::handle_relay_failed`].
     OpenRelay {
-        /// Under which name, and of which family. An open socket of that name is to be replaced.
+        /// The id of the socket, which tells its family. If a socket with this id is open,
+        /// replace it.
         relay: RelayId,
-        /// For what.
+        /// The protocol to speak with peers.
         protocol: RelayProtocol,
-        /// On which port.
+        /// The port to open.
         port: u16,
     },
-    /// The allocation is gone: close its socket.
+    /// Close a relay socket, because its allocation or its address has ended.
     CloseRelay {
-        /// Which.
+        /// The id of the socket.
         relay: RelayId,
     },
-    /// Connect from the address of a TCP relay to a peer, then say [`Server::peer_connected`] or
-    /// [`Server::peer_connect_failed`]; nothing is to be read from him yet.
+    /// Connect from the address of a TCP relay socket to a peer, then call
+    /// [`Server::handle_peer_connected`] or [`Server::handle_peer_connect_failed`]. Do not read
+    /// from the peer before [`Output::BindConnection`].
     ConnectPeer {
-        /// Under which name.
+        /// The id of the new connection.
         connection: ConnectionId,
-        /// From which address.
+        /// The relay socket whose address to connect from.
         relay: RelayId,
-        /// To whom.
+        /// The peer to connect to.
         peer: SocketAddr,
     },
-    /// From now on whatever this client and this peer send is the other one's. What the client
-    /// sent behind its last message is the first of it. When one closes, close the other, and
-    /// say [`Server::connection_closed`].
+    /// Forward everything between the client's connection and the peer's from now on, beginning
+    /// with the bytes that the client sent behind its last message. When one of the two closes,
+    /// close the other and call [`Server::handle_connection_closed`].
     BindConnection {
-        /// Its connection is no longer a control connection.
+        /// The client, whose connection carries no more STUN messages.
         client: FiveTuple,
-        /// The peer's.
+        /// The connection to the peer.
         connection: ConnectionId,
     },
-    /// Close the peer's connection, and the client's if they are bound.
+    /// Close a connection to a peer, and the client's connection that is bound to it.
     CloseConnection {
-        /// The peer's.
+        /// The connection to the peer.
         connection: ConnectionId,
     },
-    /// The message just handled, and whatever else comes on this client's stream, is for another
-    /// worker. Without a stream it is this datagram only; each that follows says so again.
-    PassClient {
-        /// Whose.
+    /// Hand the message just handled over to another worker, and from a stream everything behind
+    /// it as well. From a datagram transport it is this datagram only: each further one is handed
+    /// over by an output of its own.
+    HandOver {
+        /// The client that sent the message.
         client: FiveTuple,
-        /// [`ServerConfig::worker`] of the other one.
+        /// [`ServerConfig::worker`] of the other worker.
         worker: u8,
     },
-    /// A client whose datagrams another worker passes on has no allocation here (any more): say
-    /// [`Server::forget_client`] to that one.
-    ForgetClient {
-        /// Whose.
+    /// Call [`Server::handle_handover_ended`] of another worker, because a client whose datagrams
+    /// it hands over has no allocation here (any more).
+    EndHandover {
+        /// The client that has no allocation here.
         client: FiveTuple,
-        /// Who passes them on.
+        /// The worker that hands its datagrams over.
         worker: u8,
     },
-    /// From now on a fast path may relay this channel by itself, each way until its own time; comes
-    /// again when a time has moved. Only with [`ServerConfig::offload`], see
-    /// [`Server::account_offloaded`].
-    ChannelInstalled {
-        /// From and to which socket.
+    /// Let the fast path relay a channel, or change the times of one that it relays. Occurs only
+    /// with [`ServerConfig::offload`]; report traffic to [`Server::handle_offloaded_traffic`].
+    InstallChannel(OffloadedChannel),
+    /// Stop the fast path from relaying a channel.
+    RemoveChannel {
+        /// The relay socket of the channel.
         relay: RelayId,
-        /// For whom, over UDP.
-        client: FiveTuple,
-        /// In the client's ChannelData.
+        /// The channel number.
         number: u16,
-        /// With whom.
-        peer: SocketAddr,
-        /// The channel's end: what the client sends through it needs no more (RFC 8656 §12.6).
-        to_peer_until: Instant,
-        /// The channel's end or the permission's, which the peer needs as well (§11.3).
-        to_client_until: Instant,
-    },
-    /// The fast path must not relay this channel any more.
-    ChannelRemoved {
-        /// As it was installed.
-        relay: RelayId,
-        /// As it was installed.
-        number: u16,
-        /// As it was installed.
+        /// The peer of the channel.
         peer: SocketAddr,
     },
-    /// An allocation that a client had is over: worth a line in the log.
-    SessionEnded(Box<SessionEnd>),
+    /// Log the end of an allocation that a client had.
+    AllocationEnded(Box<AllocationEnd>),
 }
 
-/// One TURN server, or one worker of it.
+/// A TURN server, or one worker of it.
 #[derive(Debug)]
 pub struct Server {
     authenticator: Authenticator,
@@ -198,7 +189,7 @@ pub struct Server {
     last_channel: ChannelNumber,
     reservations: Reservations,
     limits: Limits,
-    discovery: Option<Discovery>,
+    nat_discovery: Option<NatDiscovery>,
     alternates: Vec<SocketAddr>,
     table: Table,
     worker: u8,
@@ -206,19 +197,19 @@ pub struct Server {
     tcp_relaying: bool,
     tickets: Tickets,
     mobility: bool,
-    moved: Moved,
-    /// Which worker has passed on what is being handled.
-    via: Option<u8>,
+    handovers: HandoverTable,
+    /// The worker that handed over the message being handled.
+    handover_from: Option<u8>,
     bandwidth: BandwidthLimits,
     offload: bool,
-    /// At most a few for each input, and the driver drains it after each.
+    /// A few for each input at most; the driver drains them after each.
     outputs: VecDeque<Output>,
     counters: Counters,
     draining: bool,
 }
 
 impl Server {
-    /// Without allocations.
+    /// Creates a server without allocations.
     pub fn new(config: ServerConfig, quota: Box<dyn AllocationQuota>) -> Self {
         let ServerConfig { realm, reloadable, relay_v4, relay_v6, .. } = config;
         let relays = relay_v4.iter().chain(&relay_v6).cloned().collect();
@@ -234,7 +225,7 @@ impl Server {
             last_channel: ChannelNumber::MAX,
             reservations: Reservations::new(config.nonce_key),
             limits: Limits::default(),
-            discovery: config.discovery,
+            nat_discovery: config.nat_discovery,
             alternates: Vec::new(),
             table: Table::default(),
             worker: config.worker,
@@ -242,22 +233,23 @@ impl Server {
             tcp_relaying: false,
             tickets: Tickets::new(config.nonce_key, config.worker),
             mobility: false,
-            moved: Moved::default(),
-            via: None,
+            handovers: HandoverTable::default(),
+            handover_from: None,
             bandwidth: BandwidthLimits::default(),
             offload: config.offload,
             outputs: VecDeque::new(),
             counters: Counters::default(),
             draining: false,
         };
-        this.set_reloadable(reloadable);
+        this.apply_reloadable(reloadable);
         this
     }
 
-    /// A datagram or frame from a client. What is returned is to be sent to a peer.
+    /// Handles a datagram or frame from a client. Returns the data to send to a peer, if there is
+    /// any.
     pub fn handle_client(&mut self, now: Now, client: &FiveTuple, bytes: &[u8]) -> Option<ToPeer> {
         // ChannelData first: nearly all traffic is that.
-        match kind_of(bytes) {
+        match Kind::of(bytes) {
             Kind::ChannelData => self.handle_channel_data(now.instant, client, bytes),
             Kind::Stun => self.handle_stun(now, client, bytes),
             Kind::Other => {
@@ -267,25 +259,25 @@ impl Server {
         }
     }
 
-    /// The driver opened the socket it was asked for.
-    pub fn relay_opened(&mut self, _now: Now, relay: RelayId) {
+    /// Handles the success of [`Output::OpenRelay`].
+    pub fn handle_relay_opened(&mut self, _now: Now, relay: RelayId) {
         self.finish_open(relay);
     }
 
-    /// The driver could not open the socket it was asked for: another port is tried.
-    pub fn relay_failed(&mut self, now: Now, relay: RelayId) {
+    /// Handles the failure of [`Output::OpenRelay`]: another port is tried.
+    pub fn handle_relay_failed(&mut self, now: Now, relay: RelayId) {
         self.retry_open(now, relay);
     }
 
-    /// A stream cannot be cut into messages any more.
-    pub fn stream_broken(&mut self) {
+    /// Counts a client's stream that cannot be cut into messages any more. The driver closes it.
+    pub fn handle_malformed_stream(&mut self) {
         self.counters.malformed += 1;
     }
 
-    /// The client's connection is closed. With a ticket the client may come back on another one
-    /// until its allocation expires.
-    pub fn client_gone(&mut self, now: Now, client: &FiveTuple) {
-        let Some((id, allocation)) = self.table.of_client(client) else { return };
+    /// Handles the end of a client's connection. A client with a mobility ticket may come back on
+    /// another connection until its allocation expires; otherwise the allocation ends.
+    pub fn handle_client_disconnected(&mut self, now: Now, client: &FiveTuple) {
+        let Some((id, allocation)) = self.table.get_by_client(client) else { return };
         if allocation.mobile && allocation.answered {
             self.detach(now, id);
         } else {
@@ -293,7 +285,8 @@ impl Server {
         }
     }
 
-    /// Ends what has expired; of very much only a part, and [`Self::poll_timeout`] stays due.
+    /// Ends what has expired. If that is very much, only a part of it, and [`Self::poll_timeout`]
+    /// stays due.
     pub fn handle_timeout(&mut self, now: Now) {
         self.reservations.expire(now.instant);
         self.expire_connections(now);
@@ -303,40 +296,42 @@ impl Server {
         }
     }
 
-    /// When [`Self::handle_timeout`] wants to be called.
+    /// Returns the time at which to call [`Self::handle_timeout`], or `None` if nothing expires
+    /// without further input.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let allocation = self.table.next_expiry();
         let others = [self.reservations.next_expiry(), self.connections.next_deadline()];
         allocation.into_iter().chain(others.into_iter().flatten()).min()
     }
 
-    /// The next thing to do.
+    /// Returns the next action for the driver.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// From now on nobody gets a new allocation; the living ones go on.
+    /// Refuses new allocations from now on; those that exist go on.
     pub fn start_draining(&mut self) {
         self.draining = true;
     }
 
-    /// Living allocations.
+    /// Returns the number of living allocations.
     pub fn allocations(&self) -> usize {
         self.table.len()
     }
 
-    /// Whether this client has one.
+    /// Returns true if this client has an allocation.
     pub fn has_allocation(&self, client: &FiveTuple) -> bool {
         self.table.id_of(client).is_some()
     }
 
-    /// Totals since the start.
+    /// Returns the totals since the start.
     pub const fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// The choke point: CreatePermission asks with `AnyPort`; ChannelBind, Send, ChannelData and
-    /// whatever a peer sends ask with the port, each time, so that a rule holds at once.
+    /// Returns true if the policy allows this peer. All relaying passes here: CreatePermission
+    /// checks `AnyPort`; ChannelBind, Send, ChannelData and packets of peers check the port, each
+    /// time, so that a changed rule takes effect at once.
     fn authorize_peer(&self, peer: &Peer, scope: Scope) -> bool {
         match scope {
             Scope::AnyPort => self.policy.allows_any_port(peer),
@@ -352,10 +347,10 @@ impl Server {
         match (message.class(), message.method()) {
             (Class::Request, Method::Binding) => self.handle_binding(now, client, &message),
             (Class::Request | Class::Indication, method)
-                if method != Method::Binding && self.pass_on(now.instant, client) => {}
+                if method != Method::Binding && self.hand_over(now.instant, client) => {}
             (Class::Request, _) => self.handle_request(now, client, &message),
             (Class::Indication, Method::Send) => return self.handle_send(now, client, &message),
-            // A Binding indication keeps a NAT's mapping alive and wants nothing.
+            // A Binding indication keeps a NAT's mapping alive and is not answered.
             (Class::Indication, _) => {}
             (Class::Success | Class::Error, _) => self.counters.malformed += 1,
         }
@@ -369,19 +364,19 @@ impl Server {
         }
     }
 
-    /// Whoever made the allocation that a request is about.
+    /// Returns the owner of the allocation that a request is about.
     fn owner_of(&self, client: &FiveTuple, message: &Message<'_>) -> Option<&Identity> {
         let found = if message.method() == Method::ConnectionBind {
-            self.allocation_of_connection(message)
+            self.allocation_by_connection(message)
         } else {
-            let own = self.table.of_client(client).map(|(_, allocation)| allocation);
-            own.or_else(|| self.allocation_of_ticket(message))
+            let own = self.table.get_by_client(client).map(|(_, allocation)| allocation);
+            own.or_else(|| self.allocation_by_ticket(message))
         };
         found.map(|allocation| &allocation.owner)
     }
 }
 
-/// What an authorisation is for.
+/// The part of a peer's address that an authorization covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scope {
     AnyPort,

@@ -1,6 +1,6 @@
-//! The STUN message format (RFC 8489): borrowed reading, bounded writing, integrity.
+//! The STUN message format (RFC 8489): reading in place, bounded writing, integrity.
 //!
-//! Architecture invariant: only this crate knows STUN bytes, and a reader never shows an
+//! Architecture invariant: only this crate knows STUN bytes, and a reader never returns an
 //! attribute that the integrity of the message does not cover.
 
 mod address;

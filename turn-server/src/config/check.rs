@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use porthole_turn_proto::server::Discovery;
+use porthole_turn_proto::server::NatDiscovery;
 
 use crate::config::Config;
 use crate::error::StartError;
@@ -21,7 +21,7 @@ const REALM_WITHIN_BUDGET: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Checked {
     pub(crate) certificates: Option<Arc<Certificates>>,
-    pub(crate) discovery: Option<Discovery>,
+    pub(crate) discovery: Option<NatDiscovery>,
     pub(crate) addrs: Vec<(SocketAddr, Speaks)>,
     pub(crate) sides: Vec<RelaySide>,
 }
@@ -62,11 +62,11 @@ fn check_realm(realm: &str) -> Result<(), StartError> {
     Ok(())
 }
 
-fn listen_addrs(config: &Config, discovery: Option<Discovery>) -> Vec<(SocketAddr, Speaks)> {
+fn listen_addrs(config: &Config, discovery: Option<NatDiscovery>) -> Vec<(SocketAddr, Speaks)> {
     let Config { listen, listen_tls, listen_dtls, .. } = config;
     let all = |addrs: &[SocketAddr], speaks| addrs.iter().map(|a| (*a, speaks)).collect::<Vec<_>>();
     let (plain, tls) = (all(listen, Speaks::Plain), all(listen_tls, Speaks::Tls));
-    let discovery = discovery.map(|Discovery { primary, alternate }| {
+    let discovery = discovery.map(|NatDiscovery { primary, alternate }| {
         let crossed = [(primary.ip(), alternate.port()), (alternate.ip(), primary.port())];
         let sockets = [alternate].into_iter().chain(crossed.map(SocketAddr::from));
         sockets.map(|addr| (addr, Speaks::Udp)).collect()
@@ -75,7 +75,7 @@ fn listen_addrs(config: &Config, discovery: Option<Discovery>) -> Vec<(SocketAdd
 }
 
 /// Both addresses must be whole: a wildcard is no address to answer from, and port 0 none to name.
-fn discovery(config: &Config) -> Result<Option<Discovery>, StartError> {
+fn discovery(config: &Config) -> Result<Option<NatDiscovery>, StartError> {
     let Some(alternate) = config.discovery_address else { return Ok(None) };
     let whole = |addr: &&SocketAddr| !addr.ip().is_unspecified() && addr.port() != 0;
     let fits = |addr: &&SocketAddr| addr.is_ipv4() == alternate.is_ipv4() && whole(addr);
@@ -83,7 +83,7 @@ fn discovery(config: &Config) -> Result<Option<Discovery>, StartError> {
         whole(&&alternate) && primary.ip() != alternate.ip() && primary.port() != alternate.port()
     });
     let primary = *primary.ok_or(StartError::DiscoveryAddress { alternate })?;
-    Ok(Some(Discovery { primary, alternate }))
+    Ok(Some(NatDiscovery { primary, alternate }))
 }
 
 fn load_certificates(config: &Config) -> Result<Option<Arc<Certificates>>, StartError> {

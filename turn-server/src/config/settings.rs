@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use porthole_turn_proto::server::{PolicyConfig, Reloadable};
+use porthole_turn_proto::server::{PolicyConfig, ReloadableConfig};
 
 use crate::config::{Config, SharedQuota};
 use crate::net::addresses::{Listen, RelaySide, own_addresses};
@@ -32,7 +32,7 @@ impl Settings {
     }
 
     /// What the workers are to be told; the quota counts from now on.
-    pub(crate) fn take_over(&mut self, config: Config) -> Reloadable {
+    pub(crate) fn take_over(&mut self, config: Config) -> ReloadableConfig {
         self.config = config;
         self.quota.lock().set_limits(self.config.quota);
         match own_addresses() {
@@ -45,7 +45,7 @@ impl Settings {
     /// What the workers are to be told if this host has other addresses than it had, or if one of
     /// them was not told last time: a new address is listened on through a wildcard, and must be
     /// nobody's peer.
-    pub(crate) fn follow_addresses(&mut self, own: Vec<IpAddr>) -> Option<Reloadable> {
+    pub(crate) fn follow_addresses(&mut self, own: Vec<IpAddr>) -> Option<ReloadableConfig> {
         if own == self.own && !self.stale {
             return None;
         }
@@ -58,14 +58,14 @@ impl Settings {
         self.stale = true;
     }
 
-    pub(crate) fn reloadable(&self) -> Reloadable {
+    pub(crate) fn reloadable(&self) -> ReloadableConfig {
         let Self { config, listens, sides, own, .. } = self;
         reloadable(config, policy(config, listens, sides, own.clone()))
     }
 }
 
-fn reloadable(config: &Config, policy: PolicyConfig) -> Reloadable {
-    Reloadable {
+fn reloadable(config: &Config, policy: PolicyConfig) -> ReloadableConfig {
+    ReloadableConfig {
         users: config.users.clone(),
         rest_secrets: config.rest_secrets.clone(),
         policy,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use porthole_turn_proto::server::{AllocationId, SessionInfo};
+use porthole_turn_proto::server::{AllocationId, AllocationInfo};
 
 /// Names one living allocation of a server: its worker's number and its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,11 +43,11 @@ pub struct Session {
     /// For [`Server::end_session`](crate::Server::end_session).
     pub id: SessionId,
     /// What it is.
-    pub info: SessionInfo,
+    pub info: AllocationInfo,
 }
 
 /// The one line that says why a session is over. Who it was is for whoever looks closer.
-pub(crate) fn log_end(worker: usize, session: &SessionInfo, reason: &str) {
+pub(crate) fn log_end(worker: usize, session: &AllocationInfo, reason: &str) {
     let id = SessionId { worker, allocation: session.id };
     tracing::info!(
         %id,
@@ -107,7 +107,7 @@ mod tests {
                 client: ([198, 51, 100, 7], 4000).into(),
                 server: ([192, 0, 2, 1], 3478).into(),
             };
-            let session = SessionInfo {
+            let session = AllocationInfo {
                 id: AllocationId::from_bits(7),
                 client,
                 username: username.to_owned(),

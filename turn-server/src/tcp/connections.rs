@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Interest, Registry, Token};
 use porthole_turn_proto::server::FiveTuple;
-use porthole_turn_proto::{StreamDecoder, Transport, spare_room};
+use porthole_turn_proto::{StreamDecoder, Transport, trimmed_capacity};
 
 use crate::slots::Slab;
 use crate::tcp::send_queue::{SendQueue, Stuck};
@@ -253,7 +253,7 @@ impl Connections {
         if self.by_ends.get(&ends) == Some(&slot) {
             self.by_ends.remove(&ends);
         }
-        if let Some(room) = spare_room(self.by_ends.len(), self.by_ends.capacity()) {
+        if let Some(room) = trimmed_capacity(self.by_ends.len(), self.by_ends.capacity()) {
             self.by_ends.shrink_to(room);
         }
         Some(connection)

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use porthole_turn_proto::server::{ConnectionId, RelayId};
-use porthole_turn_proto::spare_room;
+use porthole_turn_proto::trimmed_capacity;
 
 use crate::net::addresses::{RelaySide, side_of};
 use crate::net::sockets::{connect_from_relay, open_tcp_relay};
@@ -127,7 +127,7 @@ impl PeerConnections {
     pub(crate) fn remove(&mut self, slot: usize) -> Option<PeerConnection> {
         let connection = self.peers.remove(slot)?;
         self.by_id.remove(&connection.id);
-        if let Some(room) = spare_room(self.by_id.len(), self.by_id.capacity()) {
+        if let Some(room) = trimmed_capacity(self.by_id.len(), self.by_id.capacity()) {
             self.by_id.shrink_to(room);
         }
         Some(connection)

@@ -19,20 +19,20 @@ impl Worker {
             match command {
                 Command::Reconfigure { reloadable, answer } => {
                     self.config.reloadable = (*reloadable).clone();
-                    self.server.reconfigure(clocks(), *reloadable);
+                    self.server.set_reloadable(clocks(), *reloadable);
                     tell(&answer, ());
                 }
                 Command::Sessions { from_slot, limit, answer } => {
-                    tell(&answer, self.server.sessions(clocks(), from_slot, limit));
+                    tell(&answer, self.server.allocation_infos(clocks(), from_slot, limit));
                 }
                 Command::Serve { connection } => self.adopt_client(*connection),
                 Command::Forget { client, worker, at } => {
-                    self.server.forget_client(&client, worker, at);
+                    self.server.handle_handover_ended(&client, worker, at);
                 }
                 #[cfg(test)]
                 Command::Panic => panic!("as a bug would"),
                 Command::End { id, answer } => {
-                    let ended = self.server.end_session(clocks(), id);
+                    let ended = self.server.end_allocation(clocks(), id);
                     // Whoever has the answer finds the end in the log and in the numbers.
                     self.do_outputs();
                     self.publish();

@@ -117,7 +117,7 @@ impl Worker {
                     }
                 }
                 Ok((client, Received::Ended)) => {
-                    self.server.client_gone(now, &client);
+                    self.server.handle_client_disconnected(now, &client);
                     self.do_outputs();
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {

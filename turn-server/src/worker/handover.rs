@@ -61,7 +61,7 @@ impl Worker {
         let first = self.passing.done;
         for index in first..first + MAX_BATCH {
             let Some((passed, bytes)) = self.passing.arrived.get(index) else { break };
-            let to_peer = self.server.handle_passed(self.now, passed.via, &passed.client, bytes);
+            let to_peer = self.server.handle_handover(self.now, passed.via, &passed.client, bytes);
             if let Some(to_peer) = to_peer {
                 let (start, of) = (passed.bytes.start, &to_peer.payload);
                 self.to_peers.push(ToRelay::from(&to_peer), start + of.start..start + of.end, 0);

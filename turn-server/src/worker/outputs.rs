@@ -1,11 +1,12 @@
 //! What the protocol wants done.
 
 use std::io;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use porthole_turn_proto::Transport;
-use porthole_turn_proto::server::{FiveTuple, Output, RelayId, RelayProtocol, SessionInfo};
+use porthole_turn_proto::server::{
+    AllocationInfo, OffloadedChannel, Output, RelayId, RelayProtocol,
+};
 
 use super::ready::{RELAY, token};
 use super::{Worker, clocks};
@@ -31,10 +32,10 @@ impl Worker {
                 },
                 Output::OpenRelay { relay, protocol, port } => {
                     match self.open_relay(relay, protocol, port) {
-                        Ok(()) => self.server.relay_opened(clocks(), relay),
+                        Ok(()) => self.server.handle_relay_opened(clocks(), relay),
                         Err(error) => {
                             tracing::debug!(port, %error, "a relay port cannot be opened");
-                            self.server.relay_failed(clocks(), relay);
+                            self.server.handle_relay_failed(clocks(), relay);
                         }
                     }
                 }
@@ -44,43 +45,33 @@ impl Worker {
                 Output::BindConnection { client, connection } => {
                     self.bind_connection(&client, connection);
                 }
-                Output::ChannelInstalled {
-                    relay,
-                    client,
-                    number,
-                    peer,
-                    to_peer_until,
-                    to_client_until,
-                } => {
-                    let until = Until { to_peer: to_peer_until, to_client: to_client_until };
-                    self.offload(relay, &client, number, peer, until);
-                }
-                Output::ChannelRemoved { relay, number, .. } => {
+                Output::InstallChannel(channel) => self.offload(&channel),
+                Output::RemoveChannel { relay, number, .. } => {
                     let share = self.offload.remove(relay, number);
                     self.account(share);
                 }
                 Output::CloseConnection { connection } => self.close_peer(connection),
-                Output::PassClient { client, worker } if client.transport.is_stream() => {
+                Output::HandOver { client, worker } if client.transport.is_stream() => {
                     self.pass_client(&client, worker);
                 }
-                Output::PassClient { worker, .. } => self.passing.next = Some(worker),
-                Output::ForgetClient { client, worker } => self.forget_client(client, worker),
+                Output::HandOver { worker, .. } => self.passing.next = Some(worker),
+                Output::EndHandover { client, worker } => self.forget_client(client, worker),
                 Output::CloseRelay { relay } => {
                     self.relays.close(relay);
                     self.peers.close_relay(relay);
                 }
-                Output::SessionEnded(end) => self.log_end(&end.session, end.reason.as_str()),
+                Output::AllocationEnded(end) => self.log_end(&end.allocation, end.reason.as_str()),
             }
         }
     }
 
-    fn log_end(&self, session: &SessionInfo, reason: &str) {
+    fn log_end(&self, session: &AllocationInfo, reason: &str) {
         session::log_end(self.config.worker.into(), session, reason);
     }
 
     /// After a panic, which may have left anything behind.
     pub(super) fn log_lost(&self) {
-        let read = || self.server.sessions(clocks(), 0, self.server.allocations());
+        let read = || self.server.allocation_infos(clocks(), 0, self.server.allocations());
         for session in catch_unwind(AssertUnwindSafe(read)).unwrap_or_default() {
             self.log_end(&session, "worker panicked");
         }
@@ -97,17 +88,13 @@ impl Worker {
     }
 
     /// Addresses as they are on the wire; a socket that is bound to all does not tell.
-    fn offload(
-        &mut self,
-        relay: RelayId,
-        client: &FiveTuple,
-        number: u16,
-        peer: SocketAddr,
-        until: Until,
-    ) {
+    fn offload(&mut self, channel: &OffloadedChannel) {
+        let OffloadedChannel { relay, client, number, peer, to_peer_until, to_client_until } =
+            *channel;
         let Some((relayed, peer)) = self.relays.on_the_wire(relay, peer) else { return };
         let (client, server) = (client.client, client.server);
         if !server.ip().is_unspecified() && !relayed.ip().is_unspecified() {
+            let until = Until { to_peer: to_peer_until, to_client: to_client_until };
             let channel = Channel { relay, number, client, server, relayed, peer };
             self.offload.install(&channel, until);
         }
@@ -121,7 +108,7 @@ impl Worker {
 
     fn account(&mut self, shares: impl IntoIterator<Item = Share>) {
         for Share { relay, to_peer, to_client } in shares {
-            self.server.account_offloaded(relay, to_peer, to_client);
+            self.server.handle_offloaded_traffic(relay, to_peer, to_client);
         }
     }
 }

@@ -130,7 +130,7 @@ impl Worker {
                 Ok(None) => return,
                 Ok(Some(_)) => return self.close(slot),
                 Err(_) => {
-                    self.server.stream_broken();
+                    self.server.handle_malformed_stream();
                     return self.close(slot);
                 }
             };
@@ -150,7 +150,7 @@ impl Worker {
             if let Some(peer) = connection.bound {
                 self.end_splice(peer);
             }
-            self.server.client_gone(clocks(), &connection.tuple);
+            self.server.handle_client_disconnected(clocks(), &connection.tuple);
             self.do_outputs();
         }
     }

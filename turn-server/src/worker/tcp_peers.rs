@@ -78,10 +78,10 @@ impl Worker {
 
     /// Dropping closes.
     fn accept_peer(&mut self, relay: RelayId, stream: TcpStream, from: SocketAddr) {
-        if let Some(id) = self.server.peer_accepted(self.now, relay, from) {
+        if let Some(id) = self.server.handle_peer_accepted(self.now, relay, from) {
             let peer = PeerConnection { id, stream, state: PeerState::Waiting };
             if self.insert_peer(peer).is_err() {
-                self.server.connection_closed(self.now, id);
+                self.server.handle_connection_closed(self.now, id);
             }
         }
         self.do_outputs();
@@ -93,7 +93,7 @@ impl Worker {
         });
         if let Err(error) = connected {
             tracing::debug!(%error, "a peer cannot be connected to");
-            self.server.peer_connect_failed(self.now, id);
+            self.server.handle_peer_connect_failed(self.now, id);
         }
     }
 
@@ -114,13 +114,13 @@ impl Worker {
         match outcome(&peer.stream) {
             Ok(true) => {
                 peer.state = PeerState::Waiting;
-                self.server.peer_connected(self.now, id);
+                self.server.handle_peer_connected(self.now, id);
             }
             Ok(false) => return Served::EMPTY,
             Err(error) => {
                 tracing::debug!(%error, "a peer does not accept a connection");
                 self.peers.remove(slot);
-                self.server.peer_connect_failed(self.now, id);
+                self.server.handle_peer_connect_failed(self.now, id);
             }
         }
         self.do_outputs();
@@ -149,14 +149,14 @@ impl Worker {
         let id = peer.id;
         let PeerState::Bound { client, splice } = &mut peer.state else { return Served::EMPTY };
         let Some(connection) = self.connections.get_mut(*client) else { return Served::EMPTY };
-        let room = self.server.connection_room(self.now, id);
+        let room = self.server.connection_budget(self.now, id);
         if room == 0 {
             self.held.hold(slot, self.now.instant);
             return Served::EMPTY;
         }
         let pumped = splice.pump(connection, &mut peer.stream, room);
         let Carried { to_peer, to_client } = splice.take_carried();
-        self.server.connection_carried(self.now, id, to_peer, to_client);
+        self.server.handle_connection_traffic(self.now, id, to_peer, to_client);
         match pumped {
             Ok(Spliced::Waits) => Served { datagrams: 1, more: false },
             Ok(Spliced::More) => {
@@ -166,7 +166,7 @@ impl Worker {
             }
             Ok(Spliced::Over) | Err(_) => {
                 self.close_peer(id);
-                self.server.connection_closed(self.now, id);
+                self.server.handle_connection_closed(self.now, id);
                 self.do_outputs();
                 Served { datagrams: 1, more: false }
             }
@@ -186,7 +186,7 @@ impl Worker {
     /// The client's connection of a splice is gone.
     pub(super) fn end_splice(&mut self, slot: usize) {
         if let Some(peer) = self.peers.remove(slot) {
-            self.server.connection_closed(self.now, peer.id);
+            self.server.handle_connection_closed(self.now, peer.id);
         }
     }
 

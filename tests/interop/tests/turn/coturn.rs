@@ -166,11 +166,11 @@ fn our_clients_are_served_by_coturn() {
             let mut caller = Caller::new(server, transport).with_context(context)?;
             let event = caller.event().with_context(context)?;
             ensure!(matches!(event, ClientEvent::Allocated { .. }), "{transport:?}: {event:?}");
-            caller.client.permit(peer.ip(), Instant::now());
+            caller.client.create_permission(Instant::now(), peer.ip());
             caller.echoed(peer, b"in an indication").with_context(context)?;
             // Its nonces go stale after a second: this one must be asked for twice.
             std::thread::sleep(Duration::from_millis(2_100));
-            caller.client.bind_channel(peer, Instant::now());
+            caller.client.bind_channel(Instant::now(), peer);
             let deadline = Instant::now() + PATIENCE;
             while caller.client.channel(peer).is_none() {
                 ensure!(Instant::now() < deadline, "{transport:?}: no channel");

@@ -154,7 +154,7 @@ impl Client {
 
     /// Binds a channel, which needs a response of the server over the connection.
     fn bind_channel(&mut self, peer: SocketAddr) -> Result<()> {
-        self.turn.bind_channel(peer, Instant::now());
+        self.turn.bind_channel(Instant::now(), peer);
         let deadline = Instant::now() + DEADLINE;
         while self.turn.channel(peer).is_none() {
             ensure!(Instant::now() < deadline, "no channel");

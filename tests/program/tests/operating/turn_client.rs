@@ -73,7 +73,7 @@ impl Client {
         let peer = UdpSocket::bind("127.0.0.1:0")?;
         peer.set_read_timeout(Some(POLL_INTERVAL))?;
         let to = peer.local_addr()?;
-        self.turn.permit(to.ip(), Instant::now());
+        self.turn.create_permission(Instant::now(), to.ip());
         // The port makes this call's packets differ from an earlier call's.
         let payload = to.port().to_be_bytes();
         let deadline = Instant::now() + DEADLINE;

@@ -64,7 +64,7 @@ fn a_stream_that_is_not_turn_is_refused() {
 }
 
 #[test]
-fn a_stream_holds_no_more_than_it_says() {
+fn a_decoder_buffers_no_more_than_its_bound() {
     let mut decoder = StreamDecoder::new();
     decoder.push(&vec![0x40; StreamDecoder::MAX_BUFFERED]).unwrap();
     assert_eq!(decoder.push(&[0]), Err(StreamError::Overflow));
@@ -75,7 +75,7 @@ fn a_stream_holds_no_more_than_it_says() {
 
 proptest! {
     #[test]
-    fn frames_come_out_as_they_went_in_however_the_stream_is_cut(
+    fn frames_are_the_same_however_the_stream_is_cut(
         frames in proptest::collection::vec(
             (any::<bool>(), proptest::collection::vec(any::<u8>(), 0..60)), 0..20),
         cuts in proptest::collection::vec(1_usize..90, 1..60),
@@ -106,7 +106,7 @@ proptest! {
     }
 
     #[test]
-    fn cutting_garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = read_channel_data(&bytes);
         let mut decoder = StreamDecoder::new();
         decoder.push(&bytes).unwrap();
@@ -117,7 +117,7 @@ proptest! {
 }
 
 #[test]
-fn a_frame_can_be_put_back_and_what_is_behind_it_be_taken() {
+fn a_frame_can_be_put_back_and_the_bytes_behind_it_taken() {
     let mut decoder = StreamDecoder::new();
     let frames = [[0x40, 0, 0, 1, 7, 0, 0, 0], [0x40, 0, 0, 2, 8, 9, 0, 0]].concat();
     decoder.push(&[&frames[..], b"rest"].concat()).unwrap();

@@ -1,4 +1,4 @@
-//! One STUN Binding request: "which address do you see me at?"
+//! One STUN Binding transaction: which address the server sees this client at (RFC 8489 §3).
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -9,35 +9,35 @@ use super::transaction::{Due, Schedule};
 use crate::Transport;
 use crate::stun::{Class, Message, MessageWriter, Method, TransactionId, attribute};
 
-/// One Binding transaction over UDP. Make a new one for each question.
+/// The client of one Binding transaction over UDP. Create a new one for each request.
 #[derive(Debug)]
 pub struct StunClient {
     id: TransactionId,
     schedule: Schedule,
-    /// The request, waiting to be fetched.
+    /// True while the request waits for [`Self::poll_transmit`].
     send: bool,
     state: State,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Asking,
-    Answered(SocketAddr),
+    Waiting,
+    Mapped(SocketAddr),
     Failed,
 }
 
 impl StunClient {
-    /// With a transaction id from the operating system's randomness.
+    /// Creates a client whose transaction id comes from the operating system's randomness.
     pub fn new(now: Instant) -> Self {
         Self::with_id(now, TransactionId(rand::rng().random()))
     }
 
-    /// With an id of the caller's, for repeatable simulations.
+    /// Creates a client with a given transaction id, for repeatable simulations.
     pub fn with_id(now: Instant, id: TransactionId) -> Self {
-        Self { id, schedule: Schedule::new(Transport::Udp, now), send: true, state: State::Asking }
+        Self { id, schedule: Schedule::new(Transport::Udp, now), send: true, state: State::Waiting }
     }
 
-    /// The request, when it is to be sent (again).
+    /// Returns the request if it is due to be sent, for the first time or again.
     pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
         if !std::mem::take(&mut self.send) {
             return None;
@@ -48,17 +48,18 @@ impl StunClient {
         written.ok().map(|()| out)
     }
 
-    /// The mapped address, if this is the answer. Other datagrams are left alone.
+    /// Handles a datagram and returns the mapped address if it is the success response. Ignores
+    /// datagrams that do not belong to this transaction.
     pub fn handle_datagram(&mut self, bytes: &[u8]) -> Option<SocketAddr> {
         let message = Message::parse(bytes).ok()?;
         let expected = message.method() == Method::Binding && message.id() == self.id;
-        if !expected || self.state != State::Asking {
+        if !expected || self.state != State::Waiting {
             return None;
         }
         match message.class() {
             Class::Success => {
                 let mapped = mapped_address(&message)?;
-                self.state = State::Answered(mapped);
+                self.state = State::Mapped(mapped);
                 Some(mapped)
             }
             Class::Error => {
@@ -69,9 +70,9 @@ impl StunClient {
         }
     }
 
-    /// Sends again or gives up, when it is time.
+    /// Retransmits the request or gives up, if that is due.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.state != State::Asking {
+        if self.state != State::Waiting {
             return;
         }
         match self.schedule.due(now) {
@@ -81,26 +82,27 @@ impl StunClient {
         }
     }
 
-    /// When [`Self::handle_timeout`] wants to be called; `None` once answered or failed.
+    /// Returns the time at which to call [`Self::handle_timeout`], or `None` once the transaction
+    /// has succeeded or failed.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        (self.state == State::Asking).then(|| self.schedule.next())
+        (self.state == State::Waiting).then(|| self.schedule.next())
     }
 
-    /// The answer, once there is one.
+    /// Returns the mapped address, once the server has answered.
     pub fn mapped(&self) -> Option<SocketAddr> {
         match self.state {
-            State::Answered(mapped) => Some(mapped),
-            State::Asking | State::Failed => None,
+            State::Mapped(mapped) => Some(mapped),
+            State::Waiting | State::Failed => None,
         }
     }
 
-    /// Whether the server refused or never answered.
+    /// Returns true if the server refused or did not answer in time.
     pub fn has_failed(&self) -> bool {
         self.state == State::Failed
     }
 }
 
-/// XOR-MAPPED-ADDRESS, or MAPPED-ADDRESS from a server of RFC 3489's days.
+/// Returns XOR-MAPPED-ADDRESS, or the MAPPED-ADDRESS of a server that knows RFC 3489 only.
 pub(super) fn mapped_address(message: &Message<'_>) -> Option<SocketAddr> {
     match message.xor_address(attribute::XOR_MAPPED_ADDRESS) {
         Ok(Some(mapped)) => Some(mapped),

@@ -1,4 +1,4 @@
-//! What a client is told at its start, and what it tells.
+//! The settings of a client, and the events that it reports.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -8,25 +8,25 @@ use rand::Rng as _;
 use crate::stun::ErrorCode;
 use crate::{Family, Transport};
 
-/// What a [`TurnClient`](super::TurnClient) needs to know.
+/// Settings of a [`TurnClient`](super::TurnClient).
 #[derive(Clone)]
 pub struct ClientConfig {
-    /// As the server (or its REST secret) knows it.
+    /// The username, static or time-limited.
     pub username: String,
-    /// The long-term password.
+    /// The password of the long-term credential (RFC 8489 §9.2).
     pub password: String,
-    /// How the server is reached: decides retransmission and padding.
+    /// Transport to the server, which decides about retransmission and padding.
     pub transport: Transport,
-    /// SOFTWARE in requests; `None` leaves it out.
+    /// Value of SOFTWARE in requests; `None` leaves the attribute out.
     pub software: Option<String>,
     /// Family of the relayed address; `None` leaves it to the server (IPv4).
     pub requested_family: Option<Family>,
-    /// Seed of the transaction ids: must be random outside of simulations.
+    /// Seed of the transaction ids, which must be random outside of simulations.
     pub seed: [u8; 32],
 }
 
 impl ClientConfig {
-    /// Without SOFTWARE and family, seeded from the operating system's randomness.
+    /// Creates settings without SOFTWARE and family, seeded from the operating system's randomness.
     pub fn new(username: String, password: String, transport: Transport) -> Self {
         let seed = rand::rng().random();
         Self { username, password, transport, software: None, requested_family: None, seed }
@@ -42,63 +42,64 @@ impl fmt::Debug for ClientConfig {
     }
 }
 
-/// What a client has to say.
+/// An event that the owner of a [`TurnClient`](super::TurnClient) must know of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientEvent {
-    /// The relayed address exists.
+    /// The server has made the allocation.
     Allocated {
-        /// What peers send to.
+        /// The relayed address, which peers send to.
         relayed: SocketAddr,
-        /// Where the server sees this client (server-reflexive).
+        /// The server-reflexive address: this client as the server sees it.
         mapped: SocketAddr,
     },
-    /// There will be no allocation. The client is finished.
+    /// The allocation could not be made. The client is finished.
     Failed {
-        /// The server's code, if it answered.
+        /// The server's error code, if it answered.
         code: Option<u16>,
-        /// What to do about it.
+        /// The kind of failure, which suggests what to do.
         reason: FailureReason,
     },
-    /// The server does not let this peer through. Others are not affected.
+    /// The server refused the permission for one peer. Other peers are not affected.
     PermissionRefused {
-        /// The peer.
+        /// The address of the peer.
         peer: IpAddr,
-        /// The server's code, if it answered.
+        /// The server's error code, if it answered.
         code: Option<u16>,
     },
-    /// The allocation is gone. The client is finished; make a new one.
+    /// The allocation has ended. The client is finished; create a new one to go on.
     Expired,
 }
 
-/// Why there is no allocation: a variant for each reaction.
+/// The reason why an allocation could not be made, with a variant for each reaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FailureReason {
-    /// Nothing came back: try another transport or server.
+    /// The server did not answer: try another transport or server.
     #[error("the TURN server did not answer")]
     Timeout,
-    /// Wrong or expired username or password: get new ones.
+    /// Username or password are wrong or expired: get new ones.
     #[error("the TURN server refused the credentials")]
     Unauthenticated,
-    /// Ask there instead.
+    /// The server wants the client to use another one, whose address it may name (RFC 8489 §10).
     #[error("the TURN server names another server")]
     TryAlternate(Option<SocketAddr>),
-    /// Try again from another local port.
+    /// An allocation exists for this five-tuple: try again from another local port.
     #[error("the TURN server has an allocation for this address already")]
     Mismatch,
     /// The server has no relayed addresses of this family.
     #[error("the TURN server does not relay this address family")]
     UnsupportedFamily,
-    /// Wait until other allocations have ended.
+    /// The user has too many allocations: wait until others have ended.
     #[error("this user has too many allocations")]
     QuotaReached,
-    /// Try later (RFC 8656 §7.4: not within a minute) or another server.
+    /// The server has no capacity: try another one, or this one later (RFC 8656 §7.4: not within
+    /// a minute).
     #[error("the TURN server is full")]
     NoCapacity,
-    /// The answer lacks what the RFC promises.
-    #[error("the TURN server's answer makes no sense")]
+    /// The response lacks attributes that the RFC demands.
+    #[error("the TURN server's response is incomplete")]
     BadResponse,
-    /// Any other refusal.
-    #[error("the TURN server refused")]
+    /// The server refused for any other reason.
+    #[error("the TURN server refused the request")]
     Refused,
 }
 

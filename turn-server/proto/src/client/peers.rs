@@ -1,4 +1,4 @@
-//! Whom the client talks to: permissions, channels and what waits for a permission.
+//! The peers of an allocation: permissions, channels, and datagrams that wait for a permission.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -6,47 +6,48 @@ use std::time::{Duration, Instant};
 
 use crate::channel::ChannelNumber;
 
-/// Peers of one allocation; a session has a handful of candidates.
+/// Permissions of one allocation; a session has a handful of candidates.
 pub(super) const MAX_PERMISSIONS: usize = 128;
-/// Channels of one allocation; numbers are never used twice, so that no late packet of one peer
-/// is taken for another's.
+/// Channels of one allocation. Numbers are never used twice, so that a late packet of one peer is
+/// not attributed to another.
 pub(super) const MAX_CHANNELS: usize = 64;
-/// Datagrams that wait for a permission: the first checks of a few candidates.
+/// Datagrams that may wait for a permission: the first connectivity checks of a few candidates.
 pub(super) const MAX_QUEUED: usize = 16;
-/// A permission lives 300 s and a channel 600 (RFC 8656 §9, §12): renewed with a minute to spare,
-/// the channel as often, because its renewal renews the permission as well.
+/// Time after which a permission or channel is renewed. A permission lives 300 s (RFC 8656 §9):
+/// that leaves a minute to spare. A channel lives 600 s (§12) but is renewed as often, because
+/// that renews the permission as well.
 const RENEW_AFTER: Duration = Duration::from_secs(240);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// Not asked for yet: there is no allocation.
-    Waiting,
-    Asked,
-    /// Works until renewal is due; `asked` when that is under way.
-    Works {
+    /// Not requested yet, because the allocation does not exist.
+    Pending,
+    Requested,
+    /// Granted, with the time of its renewal and whether that is requested.
+    Granted {
         renew_at: Instant,
-        asked: bool,
+        renewing: bool,
     },
-    /// A channel the server refused; Send indications still work.
+    /// A channel that the server refused; Send indications still work.
     Refused,
 }
 
 impl Progress {
-    pub(super) fn works(self) -> bool {
-        matches!(self, Self::Works { .. })
+    pub(super) fn is_granted(self) -> bool {
+        matches!(self, Self::Granted { .. })
     }
 
     fn renew_at(self) -> Option<Instant> {
         match self {
-            Self::Works { renew_at, asked: false } => Some(renew_at),
-            Self::Waiting | Self::Asked | Self::Refused | Self::Works { .. } => None,
+            Self::Granted { renew_at, renewing: false } => Some(renew_at),
+            Self::Pending | Self::Requested | Self::Refused | Self::Granted { .. } => None,
         }
     }
 
-    fn mark_asked(&mut self) {
+    fn mark_requested(&mut self) {
         *self = match *self {
-            Self::Works { renew_at, .. } => Self::Works { renew_at, asked: true },
-            Self::Waiting | Self::Asked | Self::Refused => Self::Asked,
+            Self::Granted { renew_at, .. } => Self::Granted { renew_at, renewing: true },
+            Self::Pending | Self::Requested | Self::Refused => Self::Requested,
         };
     }
 }
@@ -67,17 +68,17 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// `false` when there are too many; nothing happens for a known one.
+    /// Adds a permission unless it is known. Returns false if there are too many.
     pub(super) fn add_permission(&mut self, peer: IpAddr) -> bool {
         let known = self.permissions.contains_key(&peer);
         if !known && self.permissions.len() >= MAX_PERMISSIONS {
             return false;
         }
-        self.permissions.entry(peer).or_insert(Progress::Waiting);
+        self.permissions.entry(peer).or_insert(Progress::Pending);
         true
     }
 
-    /// Nothing happens for a known one, or when there are too many: Send indications do as well.
+    /// Adds a channel unless it is known or there are too many: Send indications work as well.
     pub(super) fn add_channel(&mut self, peer: SocketAddr) {
         if self.channels.contains_key(&peer) || self.by_number.len() >= MAX_CHANNELS {
             return;
@@ -86,7 +87,7 @@ impl Peers {
         let number = next.and_then(|n| ChannelNumber::new(ChannelNumber::MIN.value() + n));
         let Some(number) = number else { return };
         self.by_number.push(peer);
-        self.channels.insert(peer, Channel { number, progress: Progress::Waiting });
+        self.channels.insert(peer, Channel { number, progress: Progress::Pending });
     }
 
     pub(super) fn permission(&self, peer: IpAddr) -> Option<Progress> {
@@ -97,7 +98,7 @@ impl Peers {
         self.channels.get(&peer).copied()
     }
 
-    /// The peer of a channel that was asked for: data may overtake the answer.
+    /// Returns the peer of a channel, requested or granted: data may overtake the response.
     pub(super) fn peer_of(&self, number: ChannelNumber) -> Option<SocketAddr> {
         let index = number.value().checked_sub(ChannelNumber::MIN.value())?;
         self.by_number.get(usize::from(index)).copied()
@@ -105,13 +106,13 @@ impl Peers {
 
     pub(super) fn permission_granted(&mut self, peer: IpAddr, now: Instant) {
         if let Some(progress) = self.permissions.get_mut(&peer) {
-            *progress = Progress::Works { renew_at: now + RENEW_AFTER, asked: false };
+            *progress = Progress::Granted { renew_at: now + RENEW_AFTER, renewing: false };
         }
     }
 
     pub(super) fn channel_bound(&mut self, peer: SocketAddr, now: Instant) {
         if let Some(channel) = self.channels.get_mut(&peer) {
-            channel.progress = Progress::Works { renew_at: now + RENEW_AFTER, asked: false };
+            channel.progress = Progress::Granted { renew_at: now + RENEW_AFTER, renewing: false };
         }
         self.permission_granted(peer.ip(), now);
     }
@@ -127,10 +128,12 @@ impl Peers {
         }
     }
 
-    /// Whether a datagram to this peer should wait, and waits now.
+    /// Queues a datagram if the permission for its peer is pending; otherwise drops it.
     pub(super) fn queue(&mut self, peer: SocketAddr, payload: &[u8]) {
-        let pending =
-            matches!(self.permissions.get(&peer.ip()), Some(Progress::Waiting | Progress::Asked));
+        let pending = matches!(
+            self.permissions.get(&peer.ip()),
+            Some(Progress::Pending | Progress::Requested)
+        );
         if pending && self.queued.len() < MAX_QUEUED {
             self.queued.push_back((peer, payload.to_vec()));
         }
@@ -143,18 +146,19 @@ impl Peers {
         ready
     }
 
-    /// Permissions to ask for: new ones and those due for renewal. They count as asked for now.
+    /// Returns the permissions to request, new ones and those due for renewal, and marks them as
+    /// requested.
     pub(super) fn due_permissions(&mut self, now: Instant) -> Vec<IpAddr> {
-        let due = |p: &Progress| *p == Progress::Waiting || p.renew_at().is_some_and(|t| t <= now);
+        let due = |p: &Progress| *p == Progress::Pending || p.renew_at().is_some_and(|t| t <= now);
         let found = self.permissions.iter_mut().filter(|(_, p)| due(p));
-        found.map(|(ip, progress)| (progress.mark_asked(), *ip).1).collect()
+        found.map(|(ip, progress)| (progress.mark_requested(), *ip).1).collect()
     }
 
-    /// As [`Self::due_permissions`].
+    /// Returns the channels to request, as [`Self::due_permissions`] does.
     pub(super) fn due_channels(&mut self, now: Instant) -> Vec<(SocketAddr, ChannelNumber)> {
-        let due = |p: Progress| p == Progress::Waiting || p.renew_at().is_some_and(|t| t <= now);
+        let due = |p: Progress| p == Progress::Pending || p.renew_at().is_some_and(|t| t <= now);
         let found = self.channels.iter_mut().filter(|(_, c)| due(c.progress));
-        found.map(|(peer, c)| (c.progress.mark_asked(), (*peer, c.number)).1).collect()
+        found.map(|(peer, c)| (c.progress.mark_requested(), (*peer, c.number)).1).collect()
     }
 
     pub(super) fn next_renewal(&self) -> Option<Instant> {

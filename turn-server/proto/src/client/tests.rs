@@ -10,7 +10,7 @@ fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// A server that says what the table says; signs once the client does.
+/// A client, and a scripted server that signs its responses.
 struct Script {
     client: TurnClient,
     start: Instant,
@@ -50,7 +50,7 @@ impl Script {
         (bytes, method, id)
     }
 
-    fn answer(
+    fn respond(
         &mut self,
         class: Class,
         sign: bool,
@@ -69,18 +69,18 @@ impl Script {
     }
 
     fn challenge(&mut self, code: ErrorCode, nonce: &[u8]) -> Vec<u8> {
-        self.answer(Class::Error, false, |w| {
+        self.respond(Class::Error, false, |w| {
             w.error_code(code);
             w.attribute(attribute::REALM, REALM.as_bytes()).attribute(attribute::NONCE, nonce);
         })
     }
 
     fn grant(&mut self, fill: impl FnOnce(&mut MessageWriter<'_>)) -> Vec<u8> {
-        self.answer(Class::Success, true, fill)
+        self.respond(Class::Success, true, fill)
     }
 
     fn refuse(&mut self, code: ErrorCode) -> Vec<u8> {
-        self.answer(Class::Error, true, |w| {
+        self.respond(Class::Error, true, |w| {
             w.error_code(code);
         })
     }
@@ -92,7 +92,7 @@ impl Script {
 }
 
 #[test]
-fn an_allocation_is_asked_for_with_what_the_challenge_gave() {
+fn an_allocate_request_carries_what_the_challenge_gave() {
     let mut script = Script::new(Transport::Udp);
     let first = script.challenge(ErrorCode::UNAUTHENTICATED, b"nonce-1");
     assert!(!Message::parse(&first).unwrap().has_integrity());
@@ -105,7 +105,7 @@ fn an_allocation_is_asked_for_with_what_the_challenge_gave() {
     let (third, ..) = script.request();
     let message = Message::parse(&third).unwrap();
     assert_eq!(message.text(attribute::NONCE), Ok(Some("nonce-2")));
-    assert!(message.is_made_with(&script.key));
+    assert!(message.has_valid_integrity(&script.key));
 }
 
 #[test]
@@ -160,9 +160,9 @@ fn a_server_that_does_not_answer_is_given_up_after_39_5_seconds() {
 }
 
 #[test]
-fn an_answer_without_the_key_is_as_good_as_none() {
+fn a_response_without_the_key_is_ignored() {
     let mut script = Script::allocated(Transport::Udp);
-    script.client.permit(addr("192.0.2.1:1").ip(), script.now);
+    script.client.create_permission(script.now, addr("192.0.2.1:1").ip());
     let (_, method, id) = script.request();
     let wrong = long_term_key("anna", REALM, "wrong");
     for (what, class, code, key) in [
@@ -188,13 +188,13 @@ fn an_answer_without_the_key_is_as_good_as_none() {
 }
 
 #[test]
-fn what_is_sent_before_the_permission_waits_for_it() {
+fn data_sent_before_the_permission_waits_until_it_is_granted() {
     let mut script = Script::allocated(Transport::Udp);
     let peer = addr("192.0.2.1:9");
     let mut out = Vec::new();
-    assert!(!script.client.wrap(peer, b"dropped", &mut out), "nobody asked for it");
-    script.client.permit(peer.ip(), script.now);
-    script.client.permit(peer.ip(), script.now);
+    assert!(!script.client.wrap(peer, b"dropped", &mut out), "no permission is requested");
+    script.client.create_permission(script.now, peer.ip());
+    script.client.create_permission(script.now, peer.ip());
     for _ in 0..peers::MAX_QUEUED + 5 {
         assert!(!script.client.wrap(peer, b"waits", &mut out));
     }
@@ -215,8 +215,8 @@ fn what_is_sent_before_the_permission_waits_for_it() {
 fn a_refused_peer_does_not_harm_the_others() {
     let mut script = Script::allocated(Transport::Udp);
     let (bad, good) = (addr("10.0.0.1:9"), addr("192.0.2.1:9"));
-    script.client.permit(bad.ip(), script.now);
-    script.client.permit(good.ip(), script.now);
+    script.client.create_permission(script.now, bad.ip());
+    script.client.create_permission(script.now, good.ip());
     script.client.wrap(bad, b"never", &mut Vec::new());
     script.refuse(ErrorCode::FORBIDDEN);
     let event = ClientEvent::PermissionRefused { peer: bad.ip(), code: Some(403) };
@@ -231,9 +231,9 @@ fn a_bound_channel_carries_data_both_ways_and_pads_on_tcp() {
     for (transport, len) in [(Transport::Udp, 9), (Transport::Tcp, 12)] {
         let mut script = Script::allocated(transport);
         let peer = addr("192.0.2.1:9");
-        script.client.bind_channel(peer, script.now);
-        script.client.bind_channel(peer, script.now);
-        // bind_channel asks for the permission, too: it may be granted where a channel is not.
+        script.client.bind_channel(script.now, peer);
+        script.client.bind_channel(script.now, peer);
+        // bind_channel requests the permission, too: it may be granted where a channel is not.
         let permit = script.grant(|_| {});
         assert_eq!(Message::parse(&permit).unwrap().method(), Method::CreatePermission);
         let bind = script.grant(|_| {});
@@ -249,7 +249,7 @@ fn a_bound_channel_carries_data_both_ways_and_pads_on_tcp() {
 }
 
 #[test]
-fn data_is_taken_from_permitted_peers_only() {
+fn data_is_accepted_from_permitted_peers_only() {
     let mut script = Script::allocated(Transport::Udp);
     let peer = addr("192.0.2.1:9");
     let mut data = Vec::new();
@@ -259,7 +259,7 @@ fn data_is_taken_from_permitted_peers_only() {
         .finish()
         .unwrap();
     assert_eq!(script.client.handle_datagram(script.now, &data), None);
-    script.client.permit(peer.ip(), script.now);
+    script.client.create_permission(script.now, peer.ip());
     let (from, range) = script.client.handle_datagram(script.now, &data).unwrap();
     assert_eq!((from, &data[range]), (peer, &b"hello"[..]));
 }
@@ -268,7 +268,7 @@ fn data_is_taken_from_permitted_peers_only() {
 fn everything_is_renewed_before_it_ends() {
     let mut script = Script::allocated(Transport::Udp);
     let peer = addr("192.0.2.1:9");
-    script.client.bind_channel(peer, script.now);
+    script.client.bind_channel(script.now, peer);
     script.grant(|_| {});
     script.grant(|_| {});
     for (second, methods) in [
@@ -320,7 +320,7 @@ fn a_stale_nonce_costs_one_more_round_and_nothing_else() {
 }
 
 #[test]
-fn closing_gives_the_allocation_back() {
+fn closing_ends_the_allocation() {
     let mut script = Script::allocated(Transport::Udp);
     script.client.close(script.now);
     let release = script.grant(|w| {
@@ -334,13 +334,13 @@ fn closing_gives_the_allocation_back() {
 }
 
 #[test]
-fn a_binding_question_takes_its_own_answer_only() {
+fn a_stun_client_accepts_the_response_to_its_own_request_only() {
     let now = Instant::now();
     let mut client = StunClient::with_id(now, TransactionId([3; 12]));
     let request = client.poll_transmit().unwrap();
     assert_eq!(request.len(), 20);
     assert_eq!(client.poll_transmit(), None);
-    let answer = |id| {
+    let response = |id| {
         let mut out = Vec::new();
         MessageWriter::new(&mut out, Class::Success, Method::Binding, TransactionId(id))
             .xor_address(attribute::XOR_MAPPED_ADDRESS, addr(MAPPED))
@@ -348,8 +348,8 @@ fn a_binding_question_takes_its_own_answer_only() {
             .unwrap();
         out
     };
-    assert_eq!(client.handle_datagram(&answer([4; 12])), None);
-    assert_eq!(client.handle_datagram(&answer([3; 12])), Some(addr(MAPPED)));
-    assert_eq!(client.handle_datagram(&answer([3; 12])), None);
+    assert_eq!(client.handle_datagram(&response([4; 12])), None);
+    assert_eq!(client.handle_datagram(&response([3; 12])), Some(addr(MAPPED)));
+    assert_eq!(client.handle_datagram(&response([3; 12])), None);
     assert_eq!((client.mapped(), client.poll_timeout()), (Some(addr(MAPPED)), None));
 }

@@ -1,19 +1,19 @@
-//! When a request is sent again and when it is given up (RFC 8489 §6.2.1, §6.2.2).
+//! Retransmission and timeout of a request (RFC 8489 §6.2.1, §6.2.2).
 
 use std::time::{Duration, Instant};
 
 use crate::Transport;
 
-/// The first wait over UDP; doubled each time.
+/// Time until the first retransmission over UDP; doubled each time.
 const RTO: Duration = Duration::from_millis(500);
-/// Rc: how often a request is sent in all.
+/// Rc: times a request is sent, the first one included.
 const SENDS: u8 = 7;
-/// Rm: how many RTOs to wait after the last one.
+/// Rm: RTOs to wait after the last transmission.
 const LAST_WAIT: u32 = 16;
-/// Ti: how long to wait on a reliable transport, where nothing is sent again.
+/// Ti: time to wait for the response on a reliable transport, where nothing is retransmitted.
 const RELIABLE_WAIT: Duration = Duration::from_millis(39_500);
 
-/// The clock of one request.
+/// The retransmission timer of one request.
 #[derive(Clone, Debug)]
 pub(super) struct Schedule {
     next: Instant,
@@ -29,7 +29,7 @@ pub(super) enum Due {
 }
 
 impl Schedule {
-    /// For a request that is sent at `now`.
+    /// Creates the timer of a request that is sent at `now`.
     pub(super) fn new(transport: Transport, now: Instant) -> Self {
         match transport {
             Transport::Udp | Transport::Dtls => {
@@ -45,6 +45,7 @@ impl Schedule {
         self.next
     }
 
+    /// Returns what is due at `now`, and moves on to the next deadline.
     pub(super) fn due(&mut self, now: Instant) -> Due {
         if now < self.next {
             return Due::Nothing;
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_over_udp_are_sent_when_rfc_8489_says() {
+    fn requests_over_udp_are_retransmitted_as_rfc_8489_says() {
         let start = Instant::now();
         let mut schedule = Schedule::new(Transport::Udp, start);
         let mut sent_ms = vec![0];

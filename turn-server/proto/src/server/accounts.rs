@@ -1,4 +1,5 @@
-//! Who may have an allocation: users with a password, and secrets of time-limited users.
+//! The accounts that may have allocations: users with a password, and the secrets of time-limited
+//! users.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,21 +7,21 @@ use std::sync::Arc;
 use crate::credentials::{rest_password, split_rest_username};
 use crate::stun::{Integrity, LongTermKey, Message, PasswordAlgorithm, userhash};
 
-/// The longest username of RFC 8489 §14.3.
+/// Bytes of the longest username (RFC 8489 §14.3).
 const MAX_USERNAME: usize = 508;
 
-/// How a request names its user.
+/// The user that a request names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Named<'m> {
-    /// USERNAME.
+pub(super) enum ClaimedUser<'m> {
+    /// The value of USERNAME.
     Name(&'m str),
-    /// USERHASH (RFC 8489 §14.4).
+    /// The value of USERHASH (RFC 8489 §14.4).
     Hash(&'m [u8]),
 }
 
-/// How a request is proven.
+/// The algorithms that authenticate a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Means {
+pub(super) struct AuthMethod {
     pub(super) algorithm: PasswordAlgorithm,
     pub(super) integrity: Integrity,
 }
@@ -29,13 +30,13 @@ pub(super) struct Means {
 pub(super) struct Accounts {
     realm: Arc<str>,
     users: HashMap<Arc<str>, Keys>,
-    /// The users by USERHASH. That of a time-limited user cannot be turned round: there is no
-    /// list of them.
+    /// The users by USERHASH. Time-limited users cannot be found by it, as there is no list of
+    /// them.
     by_hash: HashMap<[u8; 32], Arc<str>>,
     rest_secrets: Vec<String>,
 }
 
-/// Without names and keys.
+/// Shows no names and keys.
 impl std::fmt::Debug for Accounts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Accounts")
@@ -45,14 +46,14 @@ impl std::fmt::Debug for Accounts {
     }
 }
 
-/// Of one user, one for each algorithm.
+/// The keys of one user, one for each algorithm.
 struct Keys {
     md5: LongTermKey,
     sha256: LongTermKey,
 }
 
 impl Accounts {
-    /// Of nobody yet.
+    /// Creates an empty set of accounts.
     pub(super) fn new(realm: String) -> Self {
         Self {
             realm: realm.into(),
@@ -62,7 +63,7 @@ impl Accounts {
         }
     }
 
-    /// Instead of those there are.
+    /// Replaces all users and secrets.
     pub(super) fn set(&mut self, users: Vec<(String, String)>, rest_secrets: Vec<String>) {
         self.users.clear();
         self.by_hash.clear();
@@ -85,39 +86,41 @@ impl Accounts {
         &self.realm
     }
 
-    /// Whether every user can be found by USERHASH. To offer it to others would lock them out.
-    pub(super) fn take_userhash(&self) -> bool {
+    /// Returns true if every user can be found by USERHASH. If the server offered it nevertheless,
+    /// the other users could not sign in.
+    pub(super) fn accepts_userhash(&self) -> bool {
         self.rest_secrets.is_empty() && !self.users.is_empty()
     }
 
-    /// Whether this name is meant, however it is written.
-    pub(super) fn is(&self, name: &str, named: Named<'_>) -> bool {
+    /// Returns true if the request names this user, by name or by hash.
+    pub(super) fn is_named(&self, name: &str, named: ClaimedUser<'_>) -> bool {
         match named {
-            Named::Name(named) => named == name,
-            Named::Hash(hash) => userhash(name, &self.realm) == *hash,
+            ClaimedUser::Name(named) => named == name,
+            ClaimedUser::Hash(hash) => userhash(name, &self.realm) == *hash,
         }
     }
 
-    /// Name and key of whoever made the message, if that is a user of ours who has not expired.
+    /// Returns name and key of the user that signed the message, unless the user is unknown or the
+    /// credentials have expired.
     pub(super) fn find(
         &self,
-        named: Named<'_>,
-        means: Means,
+        named: ClaimedUser<'_>,
+        means: AuthMethod,
         message: &Message<'_>,
         unix_s: u64,
     ) -> Option<(Arc<str>, LongTermKey)> {
         let name = match named {
-            Named::Name(name) => Some(name),
-            Named::Hash(hash) => self.by_hash.get(hash).map(AsRef::as_ref),
+            ClaimedUser::Name(name) => Some(name),
+            ClaimedUser::Hash(hash) => self.by_hash.get(hash).map(AsRef::as_ref),
         };
         if let Some((name, keys)) = name.and_then(|name| self.users.get_key_value(name)) {
             let key = match means.algorithm {
                 PasswordAlgorithm::Md5 => keys.md5.with_integrity(means.integrity),
                 PasswordAlgorithm::Sha256 => keys.sha256.with_integrity(means.integrity),
             };
-            return message.is_made_with(&key).then(|| (Arc::clone(name), key));
+            return message.has_valid_integrity(&key).then(|| (Arc::clone(name), key));
         }
-        let Named::Name(name) = named else { return None };
+        let ClaimedUser::Name(name) = named else { return None };
         if name.len() > MAX_USERNAME || is_expired(name, unix_s)? {
             return None;
         }
@@ -125,12 +128,12 @@ impl Accounts {
             let parts = [name, self.realm.as_ref(), &rest_password(secret, name)];
             LongTermKey::new(means.algorithm, parts, means.integrity)
         };
-        let key = self.rest_secrets.iter().map(key).find(|key| message.is_made_with(key))?;
+        let key = self.rest_secrets.iter().map(key).find(|key| message.has_valid_integrity(key))?;
         Some((name.into(), key))
     }
 }
 
-/// `None` for a name that is not time-limited.
+/// Returns true if a time-limited username has expired, and `None` if it is not time-limited.
 pub(super) fn is_expired(name: &str, unix_s: u64) -> Option<bool> {
     split_rest_username(name).map(|(expiry, _)| expiry <= unix_s)
 }

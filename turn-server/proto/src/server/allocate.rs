@@ -1,97 +1,100 @@
-//! Allocate (RFC 8656 §7.2), which ends only when the driver has opened the sockets.
+//! Allocate (RFC 8656 §7.2), which is answered only when the driver has opened the sockets.
 
 use porthole_clock::Now;
 use std::time::Duration;
 
 use super::allocation::{
-    AllocateRequest, Allocation, Channels, Permissions, PortWish, RelayPort, RelayPorts,
+    AllocateRequest, Allocation, Channels, Permissions, PortRequest, RelayPort, RelayPorts,
 };
 use super::auth::Identity;
 use super::bandwidth::Bucket;
 use super::config::MAX_PORT_TRIES;
+use super::info::Traffic;
 use super::port::{PortGuard, RelayAddress};
 use super::quota::QuotaReached;
-use super::requests::{Asked, ReplyTo, granted_lifetime, requested_family};
+use super::requests::{AuthenticatedRequest, ReplyTo, granted_lifetime, requested_family};
 use super::reservation::Token;
-use super::session::Traffic;
 use super::{AllocationId, Output, RelayId, RelayProtocol, Server};
 use crate::stun::{Class, ErrorCode, Message, Method, attribute};
 use crate::{Family, REQUESTED_TCP, REQUESTED_UDP};
 
-/// What an Allocate request wants, sound in itself.
+/// The parameters of an Allocate request, checked for consistency.
 #[derive(Clone, Copy, Debug)]
-struct Wanted {
+struct AllocateParams {
     protocol: RelayProtocol,
     families: Families,
-    wish: PortWish,
+    port_request: PortRequest,
     lifetime_s: u32,
 }
 
-/// Of which families.
+/// The families of the relayed addresses that a client requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Families {
     One(Family),
-    /// ADDITIONAL-ADDRESS-FAMILY: one address suffices, though (RFC 8656 §7.2).
+    /// ADDITIONAL-ADDRESS-FAMILY, where one of the two addresses suffices (RFC 8656 §7.2).
     Both,
 }
 
 /// The ports of a new allocation.
 #[derive(Debug, Default)]
-struct Taken {
+struct TakenPorts {
     relays: RelayPorts,
     token: Option<Token>,
     missing: Option<(Family, ErrorCode)>,
 }
 
 impl Server {
-    pub(super) fn handle_allocate(&mut self, asked: &Asked<'_>) -> Result<(), ErrorCode> {
-        if let Some((id, allocation)) = self.table.of_client(asked.client) {
-            if allocation.request.id != asked.message.id() {
+    pub(super) fn handle_allocate(
+        &mut self,
+        request: &AuthenticatedRequest<'_>,
+    ) -> Result<(), ErrorCode> {
+        if let Some((id, allocation)) = self.table.get_by_client(request.client) {
+            if allocation.request.id != request.message.id() {
                 return Err(ErrorCode::ALLOCATION_MISMATCH);
             }
-            // The answer was lost, unless a socket is still being opened.
+            // The response was lost, unless a socket is still being opened.
             if allocation.answered {
                 self.reply_allocated(id);
             }
             return Ok(());
         }
-        let wanted = Wanted::read(asked.message)?;
-        self.check_protocol(asked, wanted)?;
-        let mobile = self.wants_ticket(asked, wanted.protocol)?;
+        let params = AllocateParams::read(request.message)?;
+        self.check_protocol(request, params)?;
+        let mobile = self.is_ticket_wanted(request, params.protocol)?;
         if self.draining {
-            return Err(self.no_room(asked.client));
+            return Err(self.no_capacity_error(request.client));
         }
-        let (user, source) = (asked.who.quota_user(), asked.client.client.ip());
-        let quota = self.quota.acquire(user, source, asked.now.instant);
+        let (user, source) = (request.identity.quota_user(), request.client.client.ip());
+        let quota = self.quota.acquire(user, source, request.now.instant);
         let quota = quota.map_err(|reached| match reached {
             QuotaReached::Own => ErrorCode::ALLOCATION_QUOTA_REACHED,
-            QuotaReached::Total => self.no_room(asked.client),
+            QuotaReached::Total => self.no_capacity_error(request.client),
         })?;
-        let Taken { relays, token, missing } = self.take_ports(asked, wanted)?;
-        let Wanted { protocol, wish, lifetime_s, .. } = wanted;
-        let lifetime_s = asked.who.bounded_lifetime(lifetime_s, asked.now);
+        let TakenPorts { relays, token, missing } = self.take_ports(request, params)?;
+        let AllocateParams { protocol, port_request, lifetime_s, .. } = params;
+        let lifetime_s = request.identity.bounded_lifetime(lifetime_s, request.now);
         let allocation = Allocation {
-            client: *asked.client,
-            owner: asked.who.clone(),
+            client: *request.client,
+            owner: request.identity.clone(),
             protocol,
             mobile,
             is_detached: false,
-            via: self.via,
+            handover_from: self.handover_from,
             relays,
             missing,
             lifetime_s,
-            expires_at: asked.now.instant + Duration::from_secs(u64::from(lifetime_s)),
+            expires_at: request.now.instant + Duration::from_secs(u64::from(lifetime_s)),
             request: AllocateRequest {
-                id: asked.message.id(),
-                fingerprint: asked.message.has_fingerprint(),
+                id: request.message.id(),
+                fingerprint: request.message.has_fingerprint(),
             },
             answered: false,
-            wish,
+            port_request,
             token,
-            created_at: asked.now.instant,
+            created_at: request.now.instant,
             permissions: Permissions::default(),
             channels: Channels::default(),
-            bucket: Bucket::new(asked.now.instant),
+            bucket: Bucket::new(request.now.instant),
             to_peer: Traffic::default(),
             to_client: Traffic::default(),
             quota,
@@ -103,12 +106,18 @@ impl Server {
         Ok(())
     }
 
-    /// TCP is relayed for streams only, and only from any port (RFC 6062 §5.1).
-    fn check_protocol(&self, asked: &Asked<'_>, wanted: Wanted) -> Result<(), ErrorCode> {
-        let dont_fragment = asked.message.first(attribute::DONT_FRAGMENT).is_some();
-        let fits =
-            asked.client.transport.is_stream() && wanted.wish == PortWish::Any && !dont_fragment;
-        match wanted.protocol {
+    /// Checks that TCP is requested over a stream, and without EVEN-PORT, RESERVATION-TOKEN and
+    /// DONT-FRAGMENT (RFC 6062 §5.1).
+    fn check_protocol(
+        &self,
+        request: &AuthenticatedRequest<'_>,
+        params: AllocateParams,
+    ) -> Result<(), ErrorCode> {
+        let dont_fragment = request.message.first(attribute::DONT_FRAGMENT).is_some();
+        let fits = request.client.transport.is_stream()
+            && params.port_request == PortRequest::Any
+            && !dont_fragment;
+        match params.protocol {
             RelayProtocol::Udp => Ok(()),
             RelayProtocol::Tcp if !self.tcp_relaying => Err(ErrorCode::UNSUPPORTED_TRANSPORT),
             RelayProtocol::Tcp if fits => Ok(()),
@@ -116,18 +125,22 @@ impl Server {
         }
     }
 
-    fn take_ports(&mut self, asked: &Asked<'_>, wanted: Wanted) -> Result<Taken, ErrorCode> {
-        let mut taken = Taken::default();
-        let families = match wanted.families {
-            Families::One(_) if wanted.wish == PortWish::Reserved => {
-                taken.relays.insert(self.claim_port(asked)?);
+    fn take_ports(
+        &mut self,
+        request: &AuthenticatedRequest<'_>,
+        params: AllocateParams,
+    ) -> Result<TakenPorts, ErrorCode> {
+        let mut taken = TakenPorts::default();
+        let families = match params.families {
+            Families::One(_) if params.port_request == PortRequest::Reserved => {
+                taken.relays.insert(self.claim_port(request)?);
                 return Ok(taken);
             }
             Families::One(family) => &[family][..],
             Families::Both => &[Family::V4, Family::V6],
         };
         for family in families {
-            match self.take_port(*family, wanted.wish, asked.who, asked.now) {
+            match self.take_port(*family, params.port_request, request.identity, request.now) {
                 Ok((relay, token)) => {
                     taken.relays.insert(relay);
                     taken.token = token;
@@ -144,34 +157,37 @@ impl Server {
     fn take_port(
         &mut self,
         family: Family,
-        wish: PortWish,
+        port_request: PortRequest,
         owner: &Identity,
         now: Now,
     ) -> Result<(RelayPort, Option<Token>), ErrorCode> {
         let relay = self.relay_for(family).ok_or(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED)?.clone();
-        let (port, token) = match wish {
-            PortWish::Any => (relay.ports.take(&mut self.rng), None),
-            PortWish::Even => (relay.ports.take_even(&mut self.rng), None),
-            PortWish::Pair if !self.reservations.has_room(owner.quota_user()) => (None, None),
-            PortWish::Pair => match relay.ports.take_pair(&mut self.rng) {
+        let (port, token) = match port_request {
+            PortRequest::Any => (relay.ports.take(&mut self.rng), None),
+            PortRequest::Even => (relay.ports.take_even(&mut self.rng), None),
+            PortRequest::Pair if !self.reservations.has_room(owner.quota_user()) => (None, None),
+            PortRequest::Pair => match relay.ports.take_pair(&mut self.rng) {
                 Some([port, above]) => {
                     let token = self.reservations.reserve(owner, relay.ip, above, now.instant);
                     (Some(port), Some(token))
                 }
                 None => (None, None),
             },
-            PortWish::Reserved => (None, None),
+            PortRequest::Reserved => (None, None),
         };
         let port = port.ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
         Ok((RelayPort::new(relay.ip, port), token))
     }
 
-    /// The family is the reservation's.
-    fn claim_port(&self, asked: &Asked<'_>) -> Result<RelayPort, ErrorCode> {
-        let token = asked.message.first(attribute::RESERVATION_TOKEN);
+    /// Claims the port of a reservation, which also decides about the family.
+    fn claim_port(&self, request: &AuthenticatedRequest<'_>) -> Result<RelayPort, ErrorCode> {
+        let token = request.message.first(attribute::RESERVATION_TOKEN);
         let token = token.ok_or(ErrorCode::BAD_REQUEST)?.value;
         let claim = |relay: &RelayAddress| -> Option<(RelayAddress, PortGuard)> {
-            Some((relay.clone(), self.reservations.claim(&asked.who.username, token, relay)?))
+            Some((
+                relay.clone(),
+                self.reservations.claim(&request.identity.username, token, relay)?,
+            ))
         };
         let found = self.relay_v4.iter().chain(&self.relay_v6).find_map(claim);
         let (relay, port) = found.ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
@@ -194,21 +210,21 @@ impl Server {
         }
     }
 
-    /// Somebody else on this host has the port. The new one is taken before the old one is given
-    /// back, so that they differ.
+    /// Tries another port after a socket could not be opened, because another program on this host
+    /// has the port. The new port is taken before the old one is released, so that they differ.
     pub(super) fn retry_open(&mut self, now: Now, relay: RelayId) {
         let Some(allocation) = self.table.get_mut(relay.allocation) else { return };
-        let wish = allocation.wish;
+        let port_request = allocation.port_request;
         let Some(port) = allocation.relays.get(relay.family).filter(|port| !port.open) else {
             return;
         };
         let tries = port.tries;
         let owner = allocation.owner.clone();
         if let Some(token) = allocation.token.take() {
-            self.reservations.withdraw(token);
+            self.reservations.cancel(token);
         }
         let another = match tries < MAX_PORT_TRIES {
-            true => self.take_port(relay.family, wish, &owner, now),
+            true => self.take_port(relay.family, port_request, &owner, now),
             false => Err(ErrorCode::INSUFFICIENT_CAPACITY),
         };
         let Some(allocation) = self.table.get_mut(relay.allocation) else { return };
@@ -227,12 +243,12 @@ impl Server {
         }
     }
 
-    /// Answers as soon as no socket is being opened any more.
+    /// Sends the response as soon as no socket is being opened any more.
     fn finish_allocate(&mut self, id: AllocationId) {
         let Some(allocation) = self.table.get_mut(id).filter(|a| !a.answered) else { return };
         if allocation.relays.is_empty() {
             let Some(allocation) = self.table.remove(id) else { return };
-            self.forget_moved(&allocation);
+            self.end_handover(&allocation);
             return self.refuse(reply_to(&allocation), ErrorCode::INSUFFICIENT_CAPACITY);
         }
         if allocation.relays.iter().all(|port| port.open) {
@@ -270,15 +286,16 @@ impl Server {
     }
 }
 
-impl Wanted {
+impl AllocateParams {
     fn read(message: &Message<'_>) -> Result<Self, ErrorCode> {
         let protocol = protocol(message)?;
-        let wish = port_wish(message)?;
+        let port_request = port_request(message)?;
         let families = families(message)?;
-        if families == Families::Both && matches!(wish, PortWish::Pair | PortWish::Reserved) {
+        let is_single = matches!(port_request, PortRequest::Pair | PortRequest::Reserved);
+        if families == Families::Both && is_single {
             return Err(ErrorCode::BAD_REQUEST);
         }
-        Ok(Self { protocol, families, wish, lifetime_s: granted_lifetime(message)? })
+        Ok(Self { protocol, families, port_request, lifetime_s: granted_lifetime(message)? })
     }
 }
 
@@ -301,22 +318,22 @@ fn protocol(message: &Message<'_>) -> Result<RelayProtocol, ErrorCode> {
     }
 }
 
-fn port_wish(message: &Message<'_>) -> Result<PortWish, ErrorCode> {
-    /// The R flag of EVEN-PORT: keep the port above as well.
+fn port_request(message: &Message<'_>) -> Result<PortRequest, ErrorCode> {
+    /// The R flag of EVEN-PORT, which reserves the next port as well (RFC 8656 §18.7).
     const RESERVE: u8 = 0x80;
     let even = message.first(attribute::EVEN_PORT);
     let token = message.first(attribute::RESERVATION_TOKEN);
     let family = message.first(attribute::REQUESTED_ADDRESS_FAMILY);
     match (even.map(|a| a.value), token.map(|a| a.value.len())) {
-        (None, None) => Ok(PortWish::Any),
-        (Some(&[flags]), None) if flags & RESERVE != 0 => Ok(PortWish::Pair),
-        (Some(&[_]), None) => Ok(PortWish::Even),
-        (None, Some(Token::LEN)) if family.is_none() => Ok(PortWish::Reserved),
+        (None, None) => Ok(PortRequest::Any),
+        (Some(&[flags]), None) if flags & RESERVE != 0 => Ok(PortRequest::Pair),
+        (Some(&[_]), None) => Ok(PortRequest::Even),
+        (None, Some(Token::LEN)) if family.is_none() => Ok(PortRequest::Reserved),
         (Some(_), _) | (None, Some(_)) => Err(ErrorCode::BAD_REQUEST),
     }
 }
 
-/// IPv4 unless something else is asked for.
+/// Returns the requested families, IPv4 by default.
 fn families(message: &Message<'_>) -> Result<Families, ErrorCode> {
     let requested = requested_family(message)?;
     let names = [attribute::ADDITIONAL_ADDRESS_FAMILY, attribute::DRAFT_ADDITIONAL_ADDRESS_FAMILY];
@@ -330,7 +347,7 @@ fn families(message: &Message<'_>) -> Result<Families, ErrorCode> {
     }
 }
 
-/// ADDRESS-ERROR-CODE without a reason phrase (RFC 8656 §18.12).
+/// Returns the value of ADDRESS-ERROR-CODE without a reason phrase (RFC 8656 §18.12).
 fn address_error(family: Family, code: ErrorCode) -> u32 {
     let (class, number) = (code.value() / 100, code.value() % 100);
     family.to_attribute() | u32::from(class) << 8 | u32::from(number)

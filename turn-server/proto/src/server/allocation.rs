@@ -1,4 +1,4 @@
-//! One allocation: its relayed address, permissions and channels.
+//! One allocation: its relayed addresses, permissions and channels.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -7,16 +7,16 @@ use super::FiveTuple;
 use super::auth::Identity;
 use super::bandwidth::Bucket;
 use super::config::{CHANNEL_LIFETIME, MAX_CHANNELS, MAX_PERMISSIONS, PERMISSION_LIFETIME};
+use super::info::Traffic;
 use super::peer::Peer;
 use super::port::PortGuard;
 use super::quota::QuotaUnit;
 use super::reservation::Token;
-use super::session::Traffic;
 use crate::Family;
 use crate::channel::ChannelNumber;
 use crate::stun::{ErrorCode, TransactionId};
 
-/// Names an allocation for the driver. Never used again for another one.
+/// The id of an allocation, which is never used again for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AllocationId {
     pub(super) index: u32,
@@ -24,45 +24,46 @@ pub struct AllocationId {
 }
 
 impl AllocationId {
-    /// The slot: small, dense, and taken by at most one allocation at a time.
+    /// Returns the slot: a small number from a dense range, taken by at most one allocation at a
+    /// time.
     pub const fn slot(self) -> u32 {
         self.index
     }
 
-    /// As a number, for people to name it by.
+    /// Returns the id as a number, for operators to name the allocation by.
     pub const fn to_bits(self) -> u64 {
         (self.generation as u64) << 32 | self.index as u64
     }
 
-    /// The other way round. There need not be such an allocation.
+    /// Returns the id with this number, whether or not such an allocation exists.
     pub const fn from_bits(bits: u64) -> Self {
         Self { index: (bits & 0xFFFF_FFFF) as u32, generation: (bits >> 32) as u32 }
     }
 }
 
-/// Names one relay socket of an allocation.
+/// The id of a relay socket of an allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelayId {
-    /// Whose.
+    /// The allocation that the socket belongs to.
     pub allocation: AllocationId,
-    /// For peers of which family.
+    /// The family of the relayed address and its peers.
     pub family: Family,
 }
 
 impl RelayId {
-    /// As [`AllocationId::slot`]: dense, and taken by at most one relay at a time.
+    /// Returns a small number from a dense range, taken by at most one relay socket at a time.
     pub fn slot(self) -> usize {
         let slot = usize::try_from(self.allocation.index).unwrap_or(usize::MAX / 2 - 1);
         2 * slot + self.family.index()
     }
 }
 
-/// What a relay socket speaks with peers.
+/// The protocol between a relay socket and peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RelayProtocol {
-    /// Datagrams (RFC 8656).
+    /// UDP datagrams (RFC 8656).
     Udp,
-    /// Connections (RFC 6062): the socket listens, and more may be connected from its address.
+    /// TCP connections (RFC 6062): the socket listens, and others connect from its address.
     Tcp,
 }
 
@@ -71,24 +72,25 @@ pub(super) struct Allocation {
     pub(super) client: FiveTuple,
     pub(super) owner: Identity,
     pub(super) protocol: RelayProtocol,
-    /// Whether the client has tickets: then it may come from elsewhere, see `mobility`.
+    /// True if the client has tickets, with which its address may change: see `mobility`.
     pub(super) mobile: bool,
-    /// Its client's connection is closed; with a ticket it may come back. Until then nobody is
-    /// served.
+    /// True after the client's connection has closed, until the client comes back with a ticket.
+    /// Nothing is relayed meanwhile.
     pub(super) is_detached: bool,
-    /// The worker that passes the client's datagrams on, if the kernel brings them to another one.
-    pub(super) via: Option<u8>,
+    /// The worker that hands the client's datagrams over, if the kernel delivers them to another
+    /// one.
+    pub(super) handover_from: Option<u8>,
     pub(super) relays: RelayPorts,
-    /// The family of ADDITIONAL-ADDRESS-FAMILY that there is no address of, and why.
+    /// The family that was requested but has no address, and the reason.
     pub(super) missing: Option<(Family, ErrorCode)>,
     pub(super) lifetime_s: u32,
     pub(super) created_at: Instant,
     pub(super) expires_at: Instant,
     pub(super) request: AllocateRequest,
-    /// Whether the driver has opened the relay sockets and the client was told.
+    /// True once the relay sockets are open and the Allocate request is answered.
     pub(super) answered: bool,
-    pub(super) wish: PortWish,
-    /// Of the port above, for whoever asked for it.
+    pub(super) port_request: PortRequest,
+    /// The token of the reserved next port, if the client requested one.
     pub(super) token: Option<Token>,
     pub(super) permissions: Permissions,
     pub(super) channels: Channels,
@@ -98,13 +100,13 @@ pub(super) struct Allocation {
     pub(super) quota: QuotaUnit,
 }
 
-/// A relayed address; its socket is open or about to be.
+/// A relayed address, whose socket is open or being opened.
 #[derive(Debug)]
 pub(super) struct RelayPort {
     ip: IpAddr,
     port: PortGuard,
     pub(super) open: bool,
-    /// Ports tried, this one included.
+    /// Number of ports tried, this one included.
     pub(super) tries: u8,
 }
 
@@ -117,14 +119,14 @@ impl RelayPort {
         SocketAddr::new(self.ip, self.port.port())
     }
 
-    /// The driver has a socket there.
+    /// Marks the socket as open.
     pub(super) fn opened(&mut self, protocol: RelayProtocol) {
         self.open = true;
         self.port.opened(protocol);
     }
 }
 
-/// At most one of each family.
+/// The relayed addresses of an allocation, at most one of each family.
 #[derive(Debug, Default)]
 pub(super) struct RelayPorts([Option<RelayPort>; 2]);
 
@@ -137,7 +139,7 @@ impl RelayPorts {
         self.0[family.index()].as_mut()
     }
 
-    /// Instead of the one of its family.
+    /// Adds an address, replacing that of the same family.
     pub(super) fn insert(&mut self, relay: RelayPort) {
         let family = Family::of(&relay.ip);
         self.0[family.index()] = Some(relay);
@@ -160,29 +162,30 @@ impl RelayPorts {
     }
 }
 
-/// What made the allocation: answered again when it comes again.
+/// The Allocate request that made the allocation. If it is retransmitted, it is answered again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AllocateRequest {
     pub(super) id: TransactionId,
     pub(super) fingerprint: bool,
 }
 
-/// Which port a client wants.
+/// The port that a client requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PortWish {
+pub(super) enum PortRequest {
     Any,
     Even,
-    /// Even, and the one above reserved.
+    /// An even port, with the next one reserved.
     Pair,
-    /// The one that a token stands for.
+    /// The port reserved under a token.
     Reserved,
 }
 
-/// The table is full.
+/// The error of a full table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
-/// Peer addresses that are let through, ordered. Expired ones stay until their place is needed.
+/// Permissions as addresses and times of expiry, in the order of the addresses. Expired ones stay
+/// until the next one is installed.
 #[derive(Debug, Default)]
 pub(super) struct Permissions(Vec<(IpAddr, Instant)>);
 
@@ -192,13 +195,13 @@ impl Permissions {
         found.and_then(|at| self.0.get(at)).is_some_and(|(_, expires_at)| now < *expires_at)
     }
 
-    /// Until when, if it is known at all.
+    /// Returns the time of expiry, past or not, of an address that has an entry.
     pub(super) fn end_of(&self, ip: IpAddr) -> Option<Instant> {
         let found = self.0.binary_search_by_key(&ip, |(ip, _)| *ip).ok();
         found.and_then(|at| self.0.get(at)).map(|(_, expires_at)| *expires_at)
     }
 
-    /// All of them or, when there is no place, none.
+    /// Installs or renews all of them or, if there is no room, none.
     pub(super) fn install(&mut self, ips: &[IpAddr], now: Instant) -> Result<(), Full> {
         self.0.retain(|(_, expires_at)| now < *expires_at);
         let known = |ip: &IpAddr| self.0.binary_search_by_key(ip, |(ip, _)| *ip).is_ok();
@@ -208,7 +211,7 @@ impl Permissions {
         if self.0.len() + new.len() > MAX_PERMISSIONS {
             return Err(Full);
         }
-        // Most have one peer for ever: no room for four.
+        // Most allocations only ever have one peer: `insert` would make room for four.
         if self.0.is_empty() {
             self.0.reserve_exact(new.len());
         }
@@ -235,15 +238,15 @@ struct Channel {
     expires_at: Instant,
 }
 
-/// Why a channel is not bound.
+/// The reason why a channel cannot be bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BindError {
-    /// The number belongs to another peer, or the peer has another number.
+    /// The number is bound to another peer, or the peer to another number.
     Taken,
     Full,
 }
 
-/// Channels, few enough to walk. Expired ones stay until the next ChannelBind.
+/// Channels, few enough for a linear search. Expired ones stay until the next ChannelBind.
 #[derive(Debug, Default)]
 pub(super) struct Channels(Vec<Channel>);
 
@@ -258,7 +261,7 @@ impl Channels {
         found.map(|channel| channel.number)
     }
 
-    /// The living ones, and until when they are.
+    /// Returns the channels that have not expired, with their times of expiry.
     pub(super) fn iter(
         &self,
         now: Instant,
@@ -267,7 +270,7 @@ impl Channels {
         living.map(|c| (c.number, &c.peer, c.expires_at))
     }
 
-    /// Whether [`Self::bind`] would succeed.
+    /// Checks that [`Self::bind`] is allowed.
     pub(super) fn check(
         &self,
         number: ChannelNumber,
@@ -283,12 +286,12 @@ impl Channels {
         }
     }
 
-    /// Forgets those to peers of this family.
+    /// Removes the channels to peers of this family.
     pub(super) fn remove_family(&mut self, family: Family) {
         self.0.retain(|c| Family::of(&c.peer.ip()) != family);
     }
 
-    /// Binds or renews what [`Self::check`] found good.
+    /// Binds or renews a channel that [`Self::check`] has allowed.
     pub(super) fn bind(&mut self, number: ChannelNumber, peer: Peer, now: Instant) {
         self.0.retain(|c| now < c.expires_at && c.number != number);
         if self.0.is_empty() {

@@ -1,5 +1,5 @@
-//! Binding (RFC 8489 §3): anybody may ask where they are seen. With two addresses also how their
-//! NAT behaves (RFC 5780).
+//! Binding (RFC 8489 §3), which needs no credentials. A server with two addresses supports NAT
+//! behavior discovery as well (RFC 5780).
 
 use porthole_clock::Now;
 use std::net::SocketAddr;
@@ -9,28 +9,30 @@ use super::{FiveTuple, Server};
 use crate::Transport;
 use crate::stun::{Class, ErrorCode, Message, attribute};
 
-/// What else a question may carry where there are two addresses.
-const DISCOVERY: [u16; 3] =
+/// Attributes that a Binding request may carry to a server with two addresses.
+const DISCOVERY_ATTRIBUTES: [u16; 3] =
     [attribute::CHANGE_REQUEST, attribute::PADDING, attribute::RESPONSE_PORT];
-/// CHANGE-REQUEST: answer from the other address (RFC 5780 §7.2).
+/// Flag of CHANGE-REQUEST: respond from the other address (RFC 5780 §7.2).
 const CHANGE_IP: u32 = 0x4;
-/// CHANGE-REQUEST: answer from the other port.
+/// Flag of CHANGE-REQUEST: respond from the other port (RFC 5780 §7.2).
 const CHANGE_PORT: u32 = 0x2;
-/// The answer is padded as the question was, but not beyond a jumbo frame.
+/// Bytes of padding in a response, which is padded as the request was but not beyond a jumbo
+/// frame.
 const MAX_PADDING: usize = 9000;
 
-/// Two addresses of this server with two ports each, for RFC 5780: the driver listens for UDP at
-/// all four.
+/// Two addresses with two ports each, for NAT behavior discovery (RFC 5780). The driver listens
+/// for UDP at all four combinations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Discovery {
-    /// Where clients ask.
+pub struct NatDiscovery {
+    /// The address and port that clients send to first.
     pub primary: SocketAddr,
-    /// Of another address and another port.
+    /// An address and a port that differ from those of `primary`.
     pub alternate: SocketAddr,
 }
 
-impl Discovery {
-    /// The address and the port that this one is not.
+impl NatDiscovery {
+    /// Returns the address and port that both differ from those of `addr`, which must be one of
+    /// the four.
     fn other(&self, addr: SocketAddr) -> Option<SocketAddr> {
         let ends = [self.primary, self.alternate];
         let known = ends.iter().any(|end| end.ip() == addr.ip())
@@ -42,17 +44,17 @@ impl Discovery {
 }
 
 impl Server {
-    /// Without a second address the answer is at most 12 bytes longer than the question over
-    /// IPv4, 24 over IPv6.
+    /// Handles a Binding request. Without a second address the response is at most 12 bytes longer
+    /// than the request over IPv4, 24 over IPv6.
     pub(super) fn handle_binding(&mut self, now: Now, client: &FiveTuple, message: &Message<'_>) {
         if !self.may_answer(now, client) {
             self.counters.unanswered += 1;
             return;
         }
         let to = ReplyTo::new(client, message, None);
-        let discovery = self.discovery.filter(|_| client.transport == Transport::Udp);
+        let discovery = self.nat_discovery.filter(|_| client.transport == Transport::Udp);
         let other = discovery.and_then(|discovery| discovery.other(client.server));
-        let understood = |kind: &u16| other.is_some() && DISCOVERY.contains(kind);
+        let understood = |kind: &u16| other.is_some() && DISCOVERY_ATTRIBUTES.contains(kind);
         let unknown = message.unknown_required(self.known()).filter(|kind| !understood(kind));
         let unknown: Vec<u16> = unknown.collect();
         if !unknown.is_empty() {
@@ -64,13 +66,13 @@ impl Server {
                 writer.xor_address(attribute::XOR_MAPPED_ADDRESS, client.client);
             });
         };
-        if let Err(code) = self.answer_discovery(to, message, other) {
+        if let Err(code) = self.reply_to_discovery(to, message, other) {
             self.refuse(to, code);
         }
     }
 
-    /// RFC 5780 §6.1.
-    fn answer_discovery(
+    /// Answers a Binding request at a server with two addresses (RFC 5780 §6.1).
+    fn reply_to_discovery(
         &mut self,
         to: ReplyTo<'_>,
         message: &Message<'_>,
@@ -83,20 +85,20 @@ impl Server {
         let port = match (port, padding) {
             (None, _) => None,
             (Some(&[high, low, ..]), None) => Some(u16::from_be_bytes([high, low])),
-            // Together they would flood whoever has that port (§6.1).
+            // Together they could be used to flood that port (§6.1).
             (Some(_), _) => return Err(ErrorCode::BAD_REQUEST),
         };
-        let asked = to.client;
+        let sent_on = to.client;
         let origin = SocketAddr::new(
-            if change & CHANGE_IP == 0 { asked.server.ip() } else { other.ip() },
-            if change & CHANGE_PORT == 0 { asked.server.port() } else { other.port() },
+            if change & CHANGE_IP == 0 { sent_on.server.ip() } else { other.ip() },
+            if change & CHANGE_PORT == 0 { sent_on.server.port() } else { other.port() },
         );
-        let receiver = SocketAddr::new(asked.client.ip(), port.unwrap_or(asked.client.port()));
-        let answer = FiveTuple { client: receiver, server: origin, ..asked };
+        let receiver = SocketAddr::new(sent_on.client.ip(), port.unwrap_or(sent_on.client.port()));
+        let reply_on = FiveTuple { client: receiver, server: origin, ..sent_on };
         self.counters.bindings += 1;
-        self.reply(ReplyTo { client: answer, ..to }, Class::Success, |writer| {
+        self.reply(ReplyTo { client: reply_on, ..to }, Class::Success, |writer| {
             writer
-                .xor_address(attribute::XOR_MAPPED_ADDRESS, asked.client)
+                .xor_address(attribute::XOR_MAPPED_ADDRESS, sent_on.client)
                 .address(attribute::RESPONSE_ORIGIN, origin)
                 .address(attribute::OTHER_ADDRESS, other);
             if let Some(padding) = padding {

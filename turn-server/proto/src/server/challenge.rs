@@ -1,22 +1,23 @@
-//! 401 and 438: the way in for who has proved nothing yet (RFC 8489 §9.2.4).
+//! The challenges 401 and 438, which answer unauthenticated requests (RFC 8489 §9.2.4).
 //!
-//! Over UDP the asker may be forged, and the answer hits somebody else. So it is at most twice as
-//! long as the question ([`AMPLIFICATION`]): the *full* challenge offers all of RFC 8489, the
-//! *short* one is for short questions, and what deserves neither gets no answer.
+//! Over UDP the source of a request may be forged, so that the response hits someone else.
+//! Therefore it is at most twice as long as the request ([`AMPLIFICATION`]): the *full* challenge
+//! announces all features of RFC 8489, the *short* one answers short requests, and a request too
+//! short for either is not answered.
 
 use super::auth::PASSWORD_ALGORITHMS;
-use super::nonce::{ADVERTISING_LEN, Offer, PLAIN_LEN};
+use super::nonce::{ADVERTISING_LEN, Features, PLAIN_LEN};
 use super::requests::ReplyTo;
 use super::{FiveTuple, Server};
 use crate::Transport;
 use crate::stun::{Class, ErrorCode, HEADER_LEN, Message, Method, PasswordAlgorithm, attribute};
 use porthole_clock::Now;
 
-/// How much longer than a question from nobody knows whom its answer may be. A realm of more than
-/// eight bytes makes the shortest Allocate, a browser's, an exception.
+/// Ratio of lengths that the response to an unauthenticated request over UDP may have. With a
+/// realm of more than eight bytes the shortest Allocate, a browser's, is an exception.
 pub(super) const AMPLIFICATION: usize = 2;
 const ATTRIBUTE_HEADER: usize = 4;
-/// With its header.
+/// Bytes of ERROR-CODE with its header.
 const ERROR_CODE_LEN: usize = ATTRIBUTE_HEADER + 4;
 const FINGERPRINT_LEN: usize = ATTRIBUTE_HEADER + 4;
 const ALGORITHMS_LEN: usize = ATTRIBUTE_HEADER + 4 * PASSWORD_ALGORITHMS.len();
@@ -40,13 +41,13 @@ impl Server {
         if code == ErrorCode::BAD_REQUEST {
             return self.refuse(to, code);
         }
-        let Some(Affordable { offer, tokens }) = self.affordable(client, message) else {
+        let Some(ChallengeContents { features, tokens }) = self.affordable(client, message) else {
             self.counters.unanswered += 1;
             return;
         };
         self.counters.challenged += 1;
         self.counters.count_error(code);
-        let nonce = self.authenticator.nonce(client, now, offer);
+        let nonce = self.authenticator.nonce(client, now, features);
         let realm = self.authenticator.realm().to_owned();
         self.reply(to, Class::Error, |writer| {
             writer
@@ -56,25 +57,25 @@ impl Server {
             if tokens {
                 writer.attribute(attribute::THIRD_PARTY_AUTHORIZATION, realm.as_bytes());
             }
-            if offer != Offer::Plain {
+            if features != Features::None {
                 let algorithms = PASSWORD_ALGORITHMS.map(PasswordAlgorithm::encode);
                 writer.attribute(attribute::PASSWORD_ALGORITHMS, algorithms.as_flattened());
             }
         });
     }
 
-    /// Whether a source that has proved nothing gets an answer now.
+    /// Returns true if the rate limits allow an answer to an unauthenticated client now.
     pub(super) fn may_answer(&mut self, now: Now, client: &FiveTuple) -> bool {
         client.transport != Transport::Udp
             || self.limits.may_answer(client.client.ip(), now.instant)
     }
 
-    /// The best challenge that this question pays for.
-    fn affordable(&self, client: &FiveTuple, message: &Message<'_>) -> Option<Affordable> {
-        let tokens = self.authenticator.takes_tokens();
-        // A connection has proved its address.
+    /// Returns the best challenge that is not too long for this request.
+    fn affordable(&self, client: &FiveTuple, message: &Message<'_>) -> Option<ChallengeContents> {
+        let tokens = self.authenticator.accepts_tokens();
+        // Over a connection the client's address cannot be forged.
         if client.transport != Transport::Udp {
-            return Some(Affordable { offer: self.authenticator.offer(), tokens });
+            return Some(ChallengeContents { features: self.authenticator.features(), tokens });
         }
         let padded = |len: usize| ATTRIBUTE_HEADER + len.next_multiple_of(4);
         let fingerprint = if message.has_fingerprint() { FINGERPRINT_LEN } else { 0 };
@@ -84,24 +85,28 @@ impl Server {
         let allocates = message.method() == Method::Allocate
             && message.first(attribute::REQUESTED_TRANSPORT).is_some();
         let full = padded(ADVERTISING_LEN) + ALGORITHMS_LEN;
-        // Who takes tokens has to say so: nothing else lets those in who have no account.
-        let ways = [
-            (full + realm, Affordable { offer: self.authenticator.offer(), tokens: true }),
-            (padded(PLAIN_LEN) + realm, Affordable { offer: Offer::Plain, tokens: true }),
-            (full, Affordable { offer: self.authenticator.offer(), tokens: false }),
-            (padded(PLAIN_LEN), Affordable { offer: Offer::Plain, tokens: false }),
+        let features = self.authenticator.features();
+        let contents = |features, tokens| ChallengeContents { features, tokens };
+        // Tokens before features: a client without an account cannot sign in unless it learns that
+        // tokens are accepted.
+        let choices = [
+            (full + realm, contents(features, true)),
+            (padded(PLAIN_LEN) + realm, contents(Features::None, true)),
+            (full, contents(features, false)),
+            (padded(PLAIN_LEN), contents(Features::None, false)),
         ];
-        let fits =
-            |(len, way): &(usize, Affordable)| least + len <= budget && (tokens || !way.tokens);
-        let best = ways.into_iter().find(fits).map(|(_, way)| way);
-        best.or(allocates.then_some(Affordable { offer: Offer::Plain, tokens: false }))
+        let fits = |(len, contents): &(usize, ChallengeContents)| {
+            least + len <= budget && (tokens || !contents.tokens)
+        };
+        let best = choices.into_iter().find(fits).map(|(_, contents)| contents);
+        best.or(allocates.then_some(contents(Features::None, false)))
     }
 }
 
-/// What a challenge holds.
+/// The optional contents of a challenge.
 #[derive(Clone, Copy, Debug)]
-struct Affordable {
-    offer: Offer,
-    /// THIRD-PARTY-AUTHORIZATION (RFC 7635 §6.1).
+struct ChallengeContents {
+    features: Features,
+    /// True to add THIRD-PARTY-AUTHORIZATION (RFC 7635 §6.1).
     tokens: bool,
 }

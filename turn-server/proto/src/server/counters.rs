@@ -1,4 +1,4 @@
-//! Totals since the start, each of a bounded number of kinds.
+//! Totals since the start, by a fixed number of kinds.
 
 use std::ops::Add;
 
@@ -6,7 +6,7 @@ use super::Traffic;
 use crate::Transport;
 use crate::stun::ErrorCode;
 
-/// The codes that errors are counted by; whatever else there may be is counted with the last.
+/// The codes that errors are counted by. Any other code is counted with the last.
 const ERROR_CODES: [ErrorCode; 17] = [
     ErrorCode::TRY_ALTERNATE,
     ErrorCode::BAD_REQUEST,
@@ -27,25 +27,25 @@ const ERROR_CODES: [ErrorCode; 17] = [
     ErrorCode::SERVER_ERROR,
 ];
 
-/// Why a packet was not relayed.
+/// The reason why a packet was not relayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DropReason {
-    /// A length that cannot be, an attribute that is missing or must be understood and is not.
+    /// A length is impossible, or an attribute is missing, malformed or unknown.
     Malformed,
-    /// The client has no allocation, or the socket's is gone.
+    /// The client has no allocation, or that of the relay socket has ended.
     NoAllocation,
-    /// No such channel, or no longer.
+    /// The channel is not bound, or has expired.
     NoChannel,
-    /// The client gave the peer no permission, or it is over.
+    /// The peer has no permission, or it has expired.
     NoPermission,
-    /// The policy does not let this peer be relayed.
+    /// The policy denies this peer.
     PeerDenied,
     /// The allocation or the user has used up its bandwidth.
     Bandwidth,
 }
 
 impl DropReason {
-    /// All there are.
+    /// Every reason, in the order of the counters.
     pub const ALL: [Self; 6] = [
         Self::Malformed,
         Self::NoAllocation,
@@ -55,7 +55,7 @@ impl DropReason {
         Self::Bandwidth,
     ];
 
-    /// For labels.
+    /// Returns the name for labels of metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
@@ -68,12 +68,12 @@ impl DropReason {
     }
 }
 
-/// What was relayed, both ways.
+/// Relayed traffic in both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Relayed {
-    /// From clients to peers.
+    /// Traffic from clients to peers.
     pub to_peers: Traffic,
-    /// From peers to clients.
+    /// Traffic from peers to clients.
     pub to_clients: Traffic,
 }
 
@@ -97,20 +97,21 @@ impl Relayed {
 /// Totals since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Binding requests answered.
+    /// Binding requests that were answered.
     pub bindings: u64,
-    /// Allocations made.
+    /// Allocations that were made.
     pub allocations_made: u64,
-    /// Requests refused, for whatever reason but a missing or stale nonce.
+    /// Requests that were refused for any reason but missing or wrong credentials or a stale nonce.
     pub refused: u64,
-    /// Requests answered with 401 or 438: each new client's first, and wrong passwords.
+    /// Requests answered with 401 or 438: the first of each client, and wrong passwords.
     pub challenged: u64,
-    /// What was neither STUN nor ChannelData.
+    /// Datagrams that are neither STUN nor ChannelData, unexpected responses, and streams that
+    /// cannot be read any further.
     pub malformed: u64,
-    /// Requests of unproved sources that got no answer: too many, or too short to pay for one.
+    /// Unauthenticated requests that were not answered, because there were too many or they were
+    /// too short for an answer.
     pub unanswered: u64,
-    /// Of what was relayed for clients over UDP, the part that never came this way: a fast path
-    /// in the kernel did it.
+    /// The part of the traffic of clients over UDP that the fast path relayed.
     pub offloaded: Relayed,
     relayed: [Relayed; Transport::ALL.len()],
     errors: [u64; ERROR_CODES.len()],
@@ -118,57 +119,57 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// How many numbers it has.
+    /// Length of [`Self::to_array`].
     pub const LEN: usize =
         6 + (1 + Transport::ALL.len()) * Relayed::LEN + ERROR_CODES.len() + DropReason::ALL.len();
 
-    /// What was relayed for clients of each transport.
+    /// Returns the traffic of the clients of each transport.
     pub fn relayed(&self) -> impl Iterator<Item = (Transport, Relayed)> {
         Transport::ALL.into_iter().zip(self.relayed)
     }
 
-    /// Packets and payload bytes relayed to peers, over all transports.
+    /// Returns the traffic to peers over all transports.
     pub fn to_peers(&self) -> Traffic {
         self.relayed.iter().fold(Traffic::default(), |sum, relayed| sum + relayed.to_peers)
     }
 
-    /// Packets and payload bytes relayed to clients, over all transports.
+    /// Returns the traffic to clients over all transports.
     pub fn to_clients(&self) -> Traffic {
         self.relayed.iter().fold(Traffic::default(), |sum, relayed| sum + relayed.to_clients)
     }
 
-    /// Errors answered, by code.
+    /// Returns the number of error responses by code.
     pub fn errors(&self) -> impl Iterator<Item = (ErrorCode, u64)> {
         ERROR_CODES.into_iter().zip(self.errors)
     }
 
-    /// Packets not relayed, by reason.
+    /// Returns the number of packets that were not relayed, by reason.
     pub fn drops(&self) -> impl Iterator<Item = (DropReason, u64)> {
         DropReason::ALL.into_iter().zip(self.drops)
     }
 
-    /// Packets not relayed, whatever the reason.
+    /// Returns the number of packets that were not relayed, for any reason.
     pub fn dropped(&self) -> u64 {
         self.drops.iter().sum()
     }
 
     pub(super) fn relayed_mut(&mut self, transport: Transport) -> &mut Relayed {
-        let place = match transport {
+        let index = match transport {
             Transport::Udp => 0,
             Transport::Tcp => 1,
             Transport::Tls => 2,
             Transport::Dtls => 3,
         };
-        &mut self.relayed[place]
+        &mut self.relayed[index]
     }
 
     pub(super) fn count_error(&mut self, code: ErrorCode) {
-        let place = ERROR_CODES.iter().position(|known| *known == code);
-        self.errors[place.unwrap_or(ERROR_CODES.len() - 1)] += 1;
+        let index = ERROR_CODES.iter().position(|known| *known == code);
+        self.errors[index.unwrap_or(ERROR_CODES.len() - 1)] += 1;
     }
 
     pub(super) fn count_drop(&mut self, reason: DropReason) {
-        let place = match reason {
+        let index = match reason {
             DropReason::Malformed => 0,
             DropReason::NoAllocation => 1,
             DropReason::NoChannel => 2,
@@ -176,10 +177,10 @@ impl Counters {
             DropReason::PeerDenied => 4,
             DropReason::Bandwidth => 5,
         };
-        self.drops[place] += 1;
+        self.drops[index] += 1;
     }
 
-    /// Its numbers in an order of their own, for whoever hands them on.
+    /// Returns all numbers in a fixed order, for [`Self::from_array`].
     pub fn to_array(self) -> [u64; Self::LEN] {
         let Self { bindings, allocations_made, refused, challenged, malformed, unanswered, .. } =
             self;
@@ -189,11 +190,11 @@ impl Counters {
         std::array::from_fn(|_| all.next().unwrap_or_default())
     }
 
-    /// The other way round.
+    /// Returns the counters with these numbers, the inverse of [`Self::to_array`].
     pub fn from_array(numbers: [u64; Self::LEN]) -> Self {
         let mut rest = numbers.into_iter();
         let mut next = || rest.next().unwrap_or_default();
-        // Fields are filled in the order in which they are written here.
+        // The fields are evaluated in the order in which they are written here.
         Self {
             bindings: next(),
             allocations_made: next(),
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn every_number_has_a_place_of_its_own() {
+    fn every_number_has_its_own_place_in_the_array() {
         let counters = numbered(1);
         assert_eq!(Counters::from_array(counters.to_array()), counters);
         let last = u64::try_from(Counters::LEN).unwrap();
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_counted_is_found_under_its_name() {
+    fn each_kind_is_counted_under_its_name() {
         let mut counters = Counters::default();
         for transport in Transport::ALL {
             counters.relayed_mut(transport).to_peers.packets = 1;

@@ -1,4 +1,4 @@
-//! What comes back from the way to a peer, passed on to the client (RFC 8656 §11.5).
+//! ICMP errors about packets to peers, reported to the client (RFC 8656 §11.5).
 
 use porthole_clock::Now;
 use std::net::SocketAddr;
@@ -12,25 +12,25 @@ use crate::stun::{Class, MessageWriter, Method, TransactionId, attribute};
 /// An ICMP or ICMPv6 error about a packet that a relay socket sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Icmp {
-    /// Its type.
+    /// The ICMP type.
     pub kind: u8,
-    /// Its code.
+    /// The ICMP code.
     pub code: u8,
-    /// The next hop's MTU in bytes, if it is about that.
+    /// The MTU of the next hop in bytes, if the error is that the packet was too big.
     pub data: u32,
 }
 
 impl Icmp {
-    /// Whether clients may hear of it: unreachable, too big and time exceeded only.
-    fn concerns_clients(self, family: Family) -> bool {
+    /// Returns true if clients may be told: unreachable, too big and time exceeded only.
+    fn is_reported(self, family: Family) -> bool {
         match family {
             Family::V4 => matches!(self.kind, 3 | 11),
             Family::V6 => matches!(self.kind, 1..=3),
         }
     }
 
-    /// The ICMP attribute (RFC 8656 §18.13): the type in 7 bits, the code in 9, and the MTU where
-    /// there is one.
+    /// Returns the value of the ICMP attribute (RFC 8656 §18.13): the type in 7 bits, the code in
+    /// 9, and the MTU if there is one.
     fn to_attribute(self, family: Family) -> u64 {
         let too_big = match family {
             Family::V4 => (self.kind, self.code) == (3, 4),
@@ -42,13 +42,13 @@ impl Icmp {
 }
 
 impl Server {
-    /// An error in the queue of a relay socket, about a packet to `peer`.
+    /// Handles an ICMP error from the error queue of a relay socket, about a packet to `peer`.
     pub fn handle_icmp(&mut self, now: Now, relay: RelayId, peer: SocketAddr, icmp: Icmp) {
         let peer = Peer::new(peer);
-        let concerns = Family::of(&peer.ip()) == relay.family
-            && icmp.concerns_clients(relay.family)
+        let is_reported = Family::of(&peer.ip()) == relay.family
+            && icmp.is_reported(relay.family)
             && self.authorize_peer(&peer, Scope::ThisPort(RelayProtocol::Udp));
-        let Some(allocation) = self.table.get(relay.allocation).filter(|_| concerns) else {
+        let Some(allocation) = self.table.get(relay.allocation).filter(|_| is_reported) else {
             return;
         };
         let open = allocation.relays.get(relay.family).is_some_and(|port| port.open);

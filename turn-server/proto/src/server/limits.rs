@@ -1,14 +1,15 @@
-//! How often sources that have proved nothing are answered.
+//! Rate limits of answers to unauthenticated clients.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::time::Instant;
 
-/// Buckets of one limiter: 32 KiB whatever comes. Sources whose hashes meet share one; the hash
-/// is keyed, so that nobody can choose whom to meet.
+/// Buckets of one limiter, which take 32 KiB, however many sources there are. Sources whose hashes
+/// collide share a bucket; the hash is keyed, so that an attacker cannot choose whom to collide
+/// with.
 const BUCKETS: usize = 4096;
 
-/// So many, and so many at once.
+/// A rate of answers, and how many may be sent at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rate {
     pub(super) per_second: u32,
@@ -16,21 +17,21 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// Time that one takes, in nanoseconds.
+    /// Returns the time between two answers, in nanoseconds.
     const fn interval(self) -> u64 {
         1_000_000_000 / self.per_second as u64
     }
 }
 
-/// To one block of addresses that may be forged: an office behind one address signs in at once,
-/// and a victim gets less than a modem's worth.
-pub(super) const UNVERIFIED_OF_BLOCK: Rate = Rate { per_second: 500, burst: 2000 };
-/// To all addresses that may be forged, from one worker.
-pub(super) const UNVERIFIED_IN_ALL: Rate = Rate { per_second: 100_000, burst: 100_000 };
-/// Answers to wrong passwords of one source: who guesses gets five tries a second.
+/// Rate of answers to one block of addresses that may be forged: enough for an office behind one
+/// address that signs in at once, and less than a modem's worth of traffic for a victim.
+pub(super) const UNVERIFIED_PER_BLOCK: Rate = Rate { per_second: 500, burst: 2000 };
+/// Rate of answers of one worker to all addresses that may be forged.
+pub(super) const UNVERIFIED_TOTAL: Rate = Rate { per_second: 100_000, burst: 100_000 };
+/// Rate of answers to wrong passwords of one source: guessing gets five tries a second.
 pub(super) const WRONG_PASSWORDS: Rate = Rate { per_second: 5, burst: 50 };
 
-/// Token buckets in a table of fixed size, kept as the time when each is full again (GCRA).
+/// Token buckets in a table of fixed size, each stored as the time when it is full again (GCRA).
 pub(super) struct Limiter {
     rate: Rate,
     full_at: Box<[u64]>,
@@ -45,13 +46,13 @@ impl std::fmt::Debug for Limiter {
 }
 
 impl Limiter {
-    /// One bucket for each block of addresses.
-    pub(super) fn of_each(rate: Rate) -> Self {
+    /// Creates a limiter with a bucket for each block of addresses.
+    pub(super) fn per_block(rate: Rate) -> Self {
         Self::new(rate, BUCKETS)
     }
 
-    /// One bucket for all.
-    pub(super) fn of_all(rate: Rate) -> Self {
+    /// Creates a limiter with one bucket for all.
+    pub(super) fn total(rate: Rate) -> Self {
         Self::new(rate, 1)
     }
 
@@ -60,7 +61,7 @@ impl Limiter {
         Self { rate, full_at, hasher: RandomState::new(), origin: None }
     }
 
-    /// Takes one, if there is one left.
+    /// Takes a token. Returns false if none is left.
     pub(super) fn take(&mut self, block: IpAddr, now: Instant) -> bool {
         let origin = *self.origin.get_or_insert(now);
         let since = now.saturating_duration_since(origin);
@@ -78,7 +79,8 @@ impl Limiter {
     }
 }
 
-/// The /24 or /56 that an address is of: who can forge one address can forge its neighbours.
+/// Returns the /24 or /56 of an address: an attacker that can forge one address can forge its
+/// neighbours.
 pub(super) fn block_of(ip: IpAddr) -> IpAddr {
     const HOST_BITS_V4: u32 = 8;
     const HOST_BITS_V6: u32 = 72;
@@ -91,29 +93,29 @@ pub(super) fn block_of(ip: IpAddr) -> IpAddr {
 /// The limiters of one worker.
 #[derive(Debug)]
 pub(super) struct Limits {
-    of_block: Limiter,
-    in_all: Limiter,
+    per_block: Limiter,
+    total: Limiter,
     wrong_passwords: Limiter,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            of_block: Limiter::of_each(UNVERIFIED_OF_BLOCK),
-            in_all: Limiter::of_all(UNVERIFIED_IN_ALL),
-            wrong_passwords: Limiter::of_each(WRONG_PASSWORDS),
+            per_block: Limiter::per_block(UNVERIFIED_PER_BLOCK),
+            total: Limiter::total(UNVERIFIED_TOTAL),
+            wrong_passwords: Limiter::per_block(WRONG_PASSWORDS),
         }
     }
 }
 
 impl Limits {
-    /// Whether a source that may be forged gets an answer.
+    /// Returns true if a source that may be forged gets an answer.
     pub(super) fn may_answer(&mut self, source: IpAddr, now: Instant) -> bool {
         let block = block_of(source);
-        self.of_block.take(block, now) && self.in_all.take(block, now)
+        self.per_block.take(block, now) && self.total.take(block, now)
     }
 
-    /// Whether a source with a wrong password gets an answer.
+    /// Returns true if a source with a wrong password gets an answer.
     pub(super) fn may_fail(&mut self, source: IpAddr, now: Instant) -> bool {
         let source = source.to_canonical();
         self.wrong_passwords.take(if source.is_ipv4() { source } else { block_of(source) }, now)
@@ -127,21 +129,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_gives_its_burst_and_then_its_rate() {
+    fn a_bucket_allows_its_burst_and_then_its_rate() {
         let source: IpAddr = "192.0.2.1".parse().unwrap();
         let start = Instant::now();
-        let mut limiter = Limiter::of_each(Rate { per_second: 10, burst: 5 });
-        for (at_ms, asked, given) in
+        let mut limiter = Limiter::per_block(Rate { per_second: 10, burst: 5 });
+        for (at_ms, tried, allowed) in
             [(0, 20, 5), (50, 5, 0), (100, 5, 1), (1100, 20, 5), (1100, 5, 0), (1350, 5, 2)]
         {
             let now = start + Duration::from_millis(at_ms);
-            let got = (0..asked).filter(|_| limiter.take(source, now)).count();
-            assert_eq!(got, given, "{at_ms} ms");
+            let taken = (0..tried).filter(|_| limiter.take(source, now)).count();
+            assert_eq!(taken, allowed, "{at_ms} ms");
         }
     }
 
     #[test]
-    fn blocks_are_what_one_forger_can_forge() {
+    fn a_block_is_a_24_of_ipv4_or_a_56_of_ipv6() {
         for (ip, block) in [
             ("192.0.2.77", "192.0.2.0"),
             ("::ffff:192.0.2.77", "192.0.2.0"),

@@ -1,9 +1,8 @@
-//! Mobility (RFC 8016): a client that comes from another address shows a ticket and keeps its
+//! Mobility (RFC 8016): a client whose address has changed shows a ticket and keeps its
 //! allocation.
 //!
-//! A move is one step: the nonce has proved the new address before, so there is no resume that
-//! could be pending, and nothing is kept for those who only try. The quota stays with the
-//! allocation.
+//! Resuming is one step. The nonce has proved the new address before, so no state is kept for
+//! clients that only try. The quota unit stays with the allocation.
 
 use porthole_clock::Now;
 use std::time::Instant;
@@ -15,21 +14,21 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
 use super::allocation::Allocation;
-use super::requests::Asked;
+use super::requests::AuthenticatedRequest;
 use super::{AllocationId, FiveTuple, Output, RelayProtocol, Server, ToPeer};
 use crate::Transport;
 use crate::stun::{ErrorCode, Message, Method, attribute};
 
 /// Keeps this use of the key apart from any other.
 const DOMAIN: &[u8] = b"porthole turn mobility 1";
-/// Worker, slot, generation, and three bytes of chance.
+/// Bytes of the name of an allocation: worker, slot, generation, and three random bytes.
 const NAME_LEN: usize = 1 + 4 + 4 + 3;
-/// 96 bits: who guesses proves a password before each guess.
+/// Bytes of the HMAC. 96 bits suffice because each guess needs a password first.
 const TAG_LEN: usize = 12;
-/// As base64: coturn's client keeps a ticket as a text of at most 32 characters.
+/// Bytes of a ticket as base64: coturn's client keeps it as a text of at most 32 characters.
 const TICKET_LEN: usize = (NAME_LEN + TAG_LEN) / 3 * 4;
 
-/// Names an allocation to those who hold the key.
+/// A mobility ticket, which names an allocation and can be made with the key only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket([u8; TICKET_LEN]);
 
@@ -39,7 +38,7 @@ impl Ticket {
     }
 }
 
-/// Makes and reads tickets. Workers with the same key read each other's.
+/// Makes and reads tickets. Workers with the same key can read each other's.
 pub(super) struct Tickets {
     key: [u8; 32],
     worker: u8,
@@ -70,7 +69,7 @@ impl Tickets {
         Ticket(ticket)
     }
 
-    /// The worker and the allocation that a ticket of ours names.
+    /// Returns the worker and the allocation that a valid ticket names.
     fn read(&self, ticket: &[u8]) -> Option<(u8, AllocationId)> {
         let mut plain = [0; NAME_LEN + TAG_LEN];
         if URL_SAFE_NO_PAD.decode_slice(ticket, &mut plain) != Ok(plain.len()) {
@@ -97,65 +96,69 @@ impl Tickets {
 }
 
 impl Server {
-    /// Whether an Allocate request is to get a ticket (RFC 8016 §3.1). TCP relaying has none: its
-    /// connections would stay behind.
-    pub(super) fn wants_ticket(
+    /// Returns true if the response to an Allocate request needs a ticket (RFC 8016 §3.1). A TCP
+    /// allocation has none, because its connections could not move.
+    pub(super) fn is_ticket_wanted(
         &self,
-        asked: &Asked<'_>,
+        request: &AuthenticatedRequest<'_>,
         protocol: RelayProtocol,
     ) -> Result<bool, ErrorCode> {
-        let wanted = asked.message.first(attribute::MOBILITY_TICKET).is_some();
+        let wanted = request.message.first(attribute::MOBILITY_TICKET).is_some();
         if wanted && !self.mobility {
             return Err(ErrorCode::MOBILITY_FORBIDDEN);
         }
         Ok(wanted && protocol == RelayProtocol::Udp)
     }
 
-    /// A fresh one, if the allocation has tickets at all.
+    /// Returns a new ticket, if the allocation has tickets at all.
     pub(super) fn ticket_for(&mut self, id: AllocationId) -> Option<Ticket> {
         let mobile = self.table.get(id).is_some_and(|allocation| allocation.mobile);
         mobile.then(|| self.tickets.make(id, &mut self.rng))
     }
 
-    /// The allocation of a ticket, if it is in this worker.
-    pub(super) fn allocation_of_ticket(&self, message: &Message<'_>) -> Option<&Allocation> {
+    /// Returns the allocation that the message's ticket names, if it is in this worker.
+    pub(super) fn allocation_by_ticket(&self, message: &Message<'_>) -> Option<&Allocation> {
         let ticket = message.first(attribute::MOBILITY_TICKET)?;
         let (worker, id) = self.tickets.read(ticket.value)?;
         self.table.get(id).filter(|_| worker == self.worker)
     }
 
-    /// The first half of a Refresh with a ticket (RFC 8016 §3.2): makes the allocation the
-    /// asker's.
-    pub(super) fn resume(&mut self, asked: &Asked<'_>, ticket: &[u8]) -> Result<(), ErrorCode> {
+    /// Moves the allocation of a ticket to the client that sent it, as the first half of a Refresh
+    /// (RFC 8016 §3.2).
+    pub(super) fn resume(
+        &mut self,
+        request: &AuthenticatedRequest<'_>,
+        ticket: &[u8],
+    ) -> Result<(), ErrorCode> {
         if !self.mobility {
             return Err(ErrorCode::MOBILITY_FORBIDDEN);
         }
         let (worker, id) = self.tickets.read(ticket).ok_or(ErrorCode::BAD_REQUEST)?;
-        // Not passed on, see `pass_resuming`.
+        // It could not be handed over, see `hand_over_refresh`.
         if worker != self.worker {
             return Err(ErrorCode::ALLOCATION_MISMATCH);
         }
         let allocation = self.table.get(id).filter(|a| a.answered && a.mobile);
         let allocation = allocation.ok_or(ErrorCode::BAD_REQUEST)?;
-        if allocation.owner.username != asked.who.username {
+        if allocation.owner.username != request.identity.username {
             return Err(ErrorCode::WRONG_CREDENTIALS);
         }
-        match self.table.id_of(asked.client) {
-            // The answer to the first one was lost.
+        match self.table.id_of(request.client) {
+            // The response to the first request was lost.
             Some(own) if own == id => Ok(()),
             Some(_) => Err(ErrorCode::ALLOCATION_MISMATCH),
             None => {
-                self.move_to(asked.now, id, asked.client);
+                self.move_to(request.now, id, request.client);
                 Ok(())
             }
         }
     }
 
-    /// The client is gone; a ticket brings it back. Whoever comes from its address meanwhile, after
-    /// a NAT for instance, is somebody else.
+    /// Separates an allocation from its client, whose connection has closed: a ticket may bring it
+    /// back. Until then its five-tuple is free, because a NAT may assign it to another client.
     pub(super) fn detach(&mut self, now: Now, id: AllocationId) {
         let Some(allocation) = self.table.take(id) else { return };
-        self.forget_moved(&allocation);
+        self.end_handover(&allocation);
         self.withdraw_channels(id, &allocation, None, now.instant);
         self.table.put(id, allocation);
         self.table.detach(id);
@@ -163,8 +166,8 @@ impl Server {
 
     fn move_to(&mut self, now: Now, id: AllocationId, client: &FiveTuple) {
         let Some(mut allocation) = self.table.take(id) else { return };
-        self.forget_moved(&allocation);
-        allocation.via = self.via;
+        self.end_handover(&allocation);
+        allocation.handover_from = self.handover_from;
         self.withdraw_channels(id, &allocation, None, now.instant);
         let peers: Vec<_> = allocation.channels.iter(now.instant).map(|(_, p, _)| p.ip()).collect();
         self.table.put(id, allocation);
@@ -173,81 +176,85 @@ impl Server {
     }
 }
 
-/// More than one worker: over UDP the kernel brings a client that has moved to any of them.
+/// Handover between workers: over UDP the kernel may deliver the datagrams of a client whose
+/// address has changed to any of them.
 impl Server {
-    /// A datagram that another worker got, whose [`Output::PassClient`] named this one.
-    pub fn handle_passed(
+    /// Handles a datagram that another worker received and hands over because of
+    /// [`Output::HandOver`]. Returns the data to send to a peer, if there is any.
+    pub fn handle_handover(
         &mut self,
         now: Now,
         worker: u8,
         client: &FiveTuple,
         bytes: &[u8],
     ) -> Option<ToPeer> {
-        self.via = Some(worker);
+        self.handover_from = Some(worker);
         let to_peer = self.handle_client(now, client, bytes);
-        self.via = None;
+        self.handover_from = None;
         if !self.has_allocation(client) {
-            self.outputs.push_back(Output::ForgetClient { client: *client, worker });
+            self.outputs.push_back(Output::EndHandover { client: *client, worker });
         }
         to_peer
     }
 
-    /// The other worker said so at that moment, see [`Output::ForgetClient`].
-    pub fn forget_client(&mut self, client: &FiveTuple, worker: u8, at: Instant) {
-        self.moved.remove(client, worker, at);
+    /// Handles [`Output::EndHandover`] of another worker, which it produced at `at`.
+    pub fn handle_handover_ended(&mut self, client: &FiveTuple, worker: u8, at: Instant) {
+        self.handovers.remove(client, worker, at);
     }
 
-    /// Clients whose datagrams are passed on.
-    pub fn moved_clients(&self) -> usize {
-        self.moved.len()
+    /// Returns the number of clients whose datagrams are handed over to other workers.
+    pub fn handed_over_clients(&self) -> usize {
+        self.handovers.len()
     }
 
-    /// Whether this client is served by another worker, which gets the message. Nothing is passed
-    /// on twice.
-    pub(super) fn pass_on(&mut self, now: Instant, client: &FiveTuple) -> bool {
-        if self.moved.is_empty() || self.via.is_some() || self.has_allocation(client) {
+    /// Hands a message over if another worker serves its client. Returns true if it did. A message
+    /// is never handed over twice.
+    pub(super) fn hand_over(&mut self, now: Instant, client: &FiveTuple) -> bool {
+        if self.handovers.is_empty() || self.handover_from.is_some() || self.has_allocation(client)
+        {
             return false;
         }
-        let Some(worker) = self.moved.worker_of(client, now) else { return false };
-        self.outputs.push_back(Output::PassClient { client: *client, worker });
+        let Some(worker) = self.handovers.worker_of(client, now) else { return false };
+        self.outputs.push_back(Output::HandOver { client: *client, worker });
         true
     }
 
-    /// Whether this is a Refresh with a ticket of another worker, which gets it and whatever else
-    /// comes from this client. That one looks at the credentials, as it knows the owner; here it is
-    /// enough that we made the ticket and that the address is the client's own.
+    /// Hands over a Refresh with a ticket of another worker, and all that the client sends from
+    /// then on. Returns true if it did.
     ///
-    /// Not over DTLS: only the worker that a client of DTLS comes to has its keys.
-    pub(super) fn pass_resuming(
+    /// The other worker checks the credentials, because it knows the owner. Here it suffices that
+    /// the ticket is valid and that the client has proved its address. Clients over DTLS are not
+    /// handed over, because only the worker that has received their handshake has the keys.
+    pub(super) fn hand_over_refresh(
         &mut self,
         now: Now,
         client: &FiveTuple,
         message: &Message<'_>,
     ) -> bool {
-        let passes = self.mobility
-            && self.via.is_none()
+        let may_hand_over = self.mobility
+            && self.handover_from.is_none()
             && message.method() == Method::Refresh
             && client.transport != Transport::Dtls
             && !self.has_allocation(client);
-        let ticket = message.first(attribute::MOBILITY_TICKET).filter(|_| passes);
+        let ticket = message.first(attribute::MOBILITY_TICKET).filter(|_| may_hand_over);
         let Some(ticket) = ticket else { return false };
         if !self.authenticator.has_proved_its_address(client, message, now) {
             return false;
         }
         let named = self.tickets.read(ticket.value).map(|(worker, _)| worker);
         let Some(worker) = named.filter(|worker| *worker != self.worker) else { return false };
-        if !client.transport.is_stream() && !self.moved.insert(client, worker, now.instant) {
+        if !client.transport.is_stream() && !self.handovers.insert(client, worker, now.instant) {
             return false;
         }
-        self.outputs.push_back(Output::PassClient { client: *client, worker });
+        self.outputs.push_back(Output::HandOver { client: *client, worker });
         true
     }
 
-    /// The client of this allocation is no longer to be passed on to us.
-    pub(super) fn forget_moved(&mut self, allocation: &Allocation) {
-        if let Some(worker) = allocation.via {
+    /// Tells the worker that hands over the datagrams of this allocation's client to stop.
+    pub(super) fn end_handover(&mut self, allocation: &Allocation) {
+        if let Some(worker) = allocation.handover_from {
             let client = allocation.client;
-            self.outputs.push_back(Output::ForgetClient { client, worker });
+            self.outputs.push_back(Output::EndHandover { client, worker });
         }
     }
 }

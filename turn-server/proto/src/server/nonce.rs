@@ -1,8 +1,8 @@
-//! Nonces that need no memory: time and an HMAC over it and the client's address.
+//! Nonces that need no memory: the time, and an HMAC over it and the client's address.
 //!
 //! A *plain* nonce is just that. An *advertising* one begins with the nonce cookie and the
-//! security features that the challenge offers (RFC 8489 §9.2); the HMAC covers them, so that
-//! nobody on the way can strike an offer out unseen.
+//! security features that the challenge announces (RFC 8489 §9.2). The HMAC covers them, so that a
+//! bid-down attack is detected.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac};
@@ -12,56 +12,58 @@ use subtle::ConstantTimeEq as _;
 use super::FiveTuple;
 use crate::Transport;
 
-/// How long a nonce is good for (RFC 8656 §5 wants an hour at most).
+/// Seconds that a nonce is valid (RFC 8656 §5 recommends an hour at most).
 pub const NONCE_LIFETIME_S: u64 = 3600;
 /// Keeps this use of the key apart from any other.
 const DOMAIN: &[u8] = b"porthole turn nonce 2";
-/// What the time counts: two bytes of it come round after six days.
+/// Seconds per unit of the time in a nonce, whose two bytes wrap around after six days.
 const TICK_S: u64 = 8;
 const TIME_LEN: usize = 2;
-/// 48 bits: a guess is one packet to us, and the prize is only to be asked for a password. Longer
-/// ones would make the answer more than twice a small question.
+/// Bytes of the HMAC. 48 bits suffice: each guess costs a packet to us, and a right one only leads
+/// to the check of the password. A longer tag would make the response more than twice as long as a
+/// short request.
 const TAG_LEN: usize = 6;
-/// Time and tag as text.
+/// Bytes of a plain nonce: time and tag as base64.
 pub(super) const PLAIN_LEN: usize = 11;
-/// The cookie and the features as text.
-const OFFER_LEN: usize = 13;
-/// The offer before the rest.
-pub(super) const ADVERTISING_LEN: usize = OFFER_LEN + PLAIN_LEN;
+/// Bytes of the nonce cookie and the feature bits.
+const COOKIE_LEN: usize = 13;
+/// Bytes of an advertising nonce.
+pub(super) const ADVERTISING_LEN: usize = COOKIE_LEN + PLAIN_LEN;
 
-/// What a nonce says its challenge offered.
+/// The security features that a challenge announced, as its nonce tells (RFC 8489 §9.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Offer {
-    /// Nothing: the client is to do what RFC 5389 says.
-    Plain,
-    /// PASSWORD-ALGORITHMS, and perhaps USERHASH.
+pub(super) enum Features {
+    /// No features: the client behaves as RFC 5389 says.
+    None,
+    /// Password algorithms, and optionally username anonymity.
     Algorithms {
-        /// Whether a user may be named by USERHASH.
+        /// True if a request may name its user by USERHASH.
         userhash: bool,
     },
 }
 
-impl Offer {
+impl Features {
     const ALL: [Self; 3] =
-        [Self::Plain, Self::Algorithms { userhash: true }, Self::Algorithms { userhash: false }];
+        [Self::None, Self::Algorithms { userhash: true }, Self::Algorithms { userhash: false }];
 
-    /// The cookie and 24 feature bits in base64. The RFC numbers the bits from 0 and shows them in
-    /// two orders: its examples count from the left (RFC 8656 §20) and from the right (RFC 8489
-    /// §B.1), and so do clients. Both ends are set, 0x800001 and 0xC00003; the bits between mean
-    /// nothing yet.
+    /// Returns the nonce cookie and 24 feature bits in base64.
+    ///
+    /// The RFCs number the bits from 0 and show them in two orders: an example counts from the
+    /// left (RFC 8656 §20), another from the right (RFC 8489 §B.1), and so do clients. So both ends
+    /// are set, 0x800001 and 0xC00003; the bits between have no meaning yet.
     const fn prefix(self) -> &'static [u8] {
         match self {
-            Self::Plain => b"",
+            Self::None => b"",
             Self::Algorithms { userhash: false } => b"obMatJos2gAAB",
             Self::Algorithms { userhash: true } => b"obMatJos2wAAD",
         }
     }
 }
 
-/// Makes and checks nonces. Servers with the same key accept each other's.
+/// Makes and checks nonces. Servers with the same key accept each other's nonces.
 #[derive(Clone)]
 pub(super) struct Nonces {
-    /// Keyed, and ready for the rest.
+    /// The HMAC with the key and the domain, to be cloned for each nonce.
     mac: Hmac<Sha256>,
 }
 
@@ -78,8 +80,8 @@ impl Nonces {
         Self { mac }
     }
 
-    pub(super) fn make(&self, client: &FiveTuple, unix_s: u64, offer: Offer) -> Vec<u8> {
-        let mut nonce = offer.prefix().to_vec();
+    pub(super) fn make(&self, client: &FiveTuple, unix_s: u64, features: Features) -> Vec<u8> {
+        let mut nonce = features.prefix().to_vec();
         let time = ticks(unix_s).to_be_bytes();
         let mut rest = [0; TIME_LEN + TAG_LEN];
         rest[..TIME_LEN].copy_from_slice(&time);
@@ -88,10 +90,11 @@ impl Nonces {
         nonce
     }
 
-    /// What was offered with it, if it is ours, this client's, and young.
-    pub(super) fn check(&self, nonce: &[u8], client: &FiveTuple, unix_s: u64) -> Option<Offer> {
+    /// Returns the features that were announced with the nonce, if it is valid for this client and
+    /// has not expired.
+    pub(super) fn check(&self, nonce: &[u8], client: &FiveTuple, unix_s: u64) -> Option<Features> {
         let (prefix, rest) = nonce.split_at_checked(nonce.len().checked_sub(PLAIN_LEN)?)?;
-        let offer = Offer::ALL.into_iter().find(|offer| offer.prefix() == prefix)?;
+        let features = Features::ALL.into_iter().find(|features| features.prefix() == prefix)?;
         let mut decoded = [0; TIME_LEN + TAG_LEN];
         if URL_SAFE_NO_PAD.decode_slice(rest, &mut decoded) != Ok(decoded.len()) {
             return None;
@@ -100,8 +103,8 @@ impl Nonces {
         let time = [t0, t1];
         let age = ticks(unix_s).wrapping_sub(u16::from_be_bytes(time));
         let ours = bool::from(self.tag(client, time, prefix).ct_eq(&tag));
-        // A clock that was set back makes the age huge: the client asks once more, no harm.
-        (ours && u64::from(age) * TICK_S < NONCE_LIFETIME_S).then_some(offer)
+        // A clock that was set back makes the age huge; then the client is challenged once more.
+        (ours && u64::from(age) * TICK_S < NONCE_LIFETIME_S).then_some(features)
     }
 
     fn tag(&self, client: &FiveTuple, time: [u8; TIME_LEN], prefix: &[u8]) -> [u8; TAG_LEN] {

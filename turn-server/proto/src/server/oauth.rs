@@ -1,4 +1,4 @@
-//! Access tokens of a third party (RFC 7635): whoever has one needs no account here.
+//! Access tokens of a third party (RFC 7635), whose holders need no account here.
 
 use std::collections::HashMap;
 
@@ -6,19 +6,19 @@ use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, U
 
 use crate::stun::{Integrity, LongTermKey};
 
-/// The clocks of the third party and ours may differ by so much (RFC 7635 §4.1.1).
+/// Seconds that the third party's clock and ours may differ by (RFC 7635 §4.1.1).
 const CLOCK_SKEW_S: u64 = 5;
-/// A token is some 60 bytes long; more is not looked at.
+/// Bytes of the longest token that is decrypted; usual ones have some 60.
 const MAX_TOKEN: usize = 512;
-/// Timestamps count 1/65536 s (RFC 7635 §6.2).
+/// Bits of a timestamp for fractions of a second: it counts 1/65536 s (RFC 7635 §6.2).
 const TIMESTAMP_FRACTION_BITS: u32 = 16;
 
-/// A key that we share with the third party, and its name.
+/// A key shared with the third party, and its name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OauthKey {
-    /// What clients give as USERNAME (RFC 7635 §5).
+    /// The id of the key, which clients send as USERNAME (RFC 7635 §5).
     pub kid: String,
-    /// 16 bytes for A128GCM, 32 for A256GCM.
+    /// The key: 16 bytes for A128GCM, 32 for A256GCM.
     pub key: Vec<u8>,
 }
 
@@ -28,18 +28,18 @@ impl std::fmt::Debug for OauthKey {
     }
 }
 
-/// What a token grants.
+/// The contents of a valid token.
 #[derive(Debug)]
-pub(super) struct Granted {
-    /// The session key, as the integrity's key.
+pub(super) struct TokenContents {
+    /// The session key, which signs the client's messages.
     pub(super) key: LongTermKey,
-    /// Seconds since 1970.
+    /// End of the token's validity in seconds since 1970.
     pub(super) until_s: u64,
-    /// Which token under its key: the nonce it is sealed with comes once.
+    /// The nonce that the token is sealed with, which is unique under its key.
     pub(super) token_id: [u8; NONCE_LEN],
 }
 
-/// Opens tokens.
+/// The keys that open tokens.
 #[derive(Default)]
 pub(super) struct Tokens {
     keys: HashMap<String, LessSafeKey>,
@@ -52,7 +52,8 @@ impl std::fmt::Debug for Tokens {
 }
 
 impl Tokens {
-    /// Keys of another length are left out: whoever configures them is told before.
+    /// Creates a set of keys. Leaves out keys of another length: the configuration has refused
+    /// them before.
     pub(super) fn new(keys: &[OauthKey]) -> Self {
         let usable = |OauthKey { kid, key }: &OauthKey| {
             let algorithm = match key.len() {
@@ -69,8 +70,8 @@ impl Tokens {
         self.keys.is_empty()
     }
 
-    /// What the token under this key grants now. `server_name` is the one of the challenge: a
-    /// token is for one server (RFC 7635 §6.2).
+    /// Returns the contents of a token sealed with this key, if it is valid now. `server_name` is
+    /// that of the challenge, because a token is issued for one server (RFC 7635 §6.2).
     pub(super) fn open(
         &self,
         kid: &str,
@@ -78,12 +79,12 @@ impl Tokens {
         token: &[u8],
         integrity: Integrity,
         unix_s: u64,
-    ) -> Option<Granted> {
+    ) -> Option<TokenContents> {
         let key = self.keys.get(kid)?;
         if token.len() > MAX_TOKEN {
             return None;
         }
-        // Before anything is decrypted: the nonce has one length (CVE-2026-43994).
+        // The length of the nonce is checked before anything is decrypted (CVE-2026-43994).
         let (nonce, sealed) = split_block(token)?;
         let token_id = <[u8; NONCE_LEN]>::try_from(nonce).ok()?;
         let nonce = Nonce::assume_unique_for_key(token_id);
@@ -98,11 +99,11 @@ impl Tokens {
         let valid =
             from_s <= unix_s + CLOCK_SKEW_S && unix_s < until_s.saturating_add(CLOCK_SKEW_S);
         let key = LongTermKey::from_bytes(mac_key, integrity).filter(|_| !mac_key.is_empty())?;
-        valid.then_some(Granted { key, until_s, token_id })
+        valid.then_some(TokenContents { key, until_s, token_id })
     }
 }
 
-/// Bytes behind their 16-bit length, and what follows.
+/// Splits off bytes that are preceded by their length in 16 bits. Returns them and the rest.
 fn split_block(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<2>()?;
     rest.split_at_checked(u16::from_be_bytes(*length).into())

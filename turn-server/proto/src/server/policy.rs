@@ -1,4 +1,4 @@
-//! Which peers may be relayed to and from: the one place that decides.
+//! The policy about peers: the only place that decides whom clients may exchange packets with.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -7,20 +7,20 @@ use super::RelayProtocol;
 use super::peer::Peer;
 use super::port::RelayAddress;
 
-/// A block of addresses: `10.0.0.0/8`, `2001:db8::/32`, or one address.
+/// A block of addresses such as `10.0.0.0/8` or `2001:db8::/32`, or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cidr {
     net: IpAddr,
     prefix: u8,
 }
 
-/// Not a block of addresses.
+/// The error of a text that is not a [`Cidr`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not an address block like 10.0.0.0/8 or 2001:db8::/32")]
-pub struct BadCidr(String);
+pub struct InvalidCidr(String);
 
 impl Cidr {
-    /// Whether the address is in the block. The address must be canonical.
+    /// Returns true if the address is in the block. The address must be canonical.
     pub fn contains(&self, ip: IpAddr) -> bool {
         match (self.net, ip) {
             (IpAddr::V4(net), IpAddr::V4(ip)) => {
@@ -45,12 +45,12 @@ impl Cidr {
 }
 
 impl FromStr for Cidr {
-    type Err = BadCidr;
+    type Err = InvalidCidr;
 
-    /// Host bits must be zero, and a block of IPv4-mapped addresses is written as IPv4: a rule
-    /// that means something else than it says is refused.
-    fn from_str(text: &str) -> Result<Self, BadCidr> {
-        let bad = || BadCidr(text.to_owned());
+    /// Reads a block. Refuses host bits that are not zero, and blocks of IPv4-mapped addresses,
+    /// because such a rule would not mean what it says.
+    fn from_str(text: &str) -> Result<Self, InvalidCidr> {
+        let bad = || InvalidCidr(text.to_owned());
         let (net, prefix) = match text.split_once('/') {
             Some((net, prefix)) => (net, Some(prefix.parse::<u8>().map_err(|_| bad())?)),
             None => (text, None),
@@ -76,7 +76,7 @@ impl std::fmt::Display for Cidr {
 }
 
 /// The IANA special-purpose address registries (RFC 6890 and updates), with multicast and the
-/// deprecated site-local block. IPv4-mapped addresses never get here: [`Peer`] undoes them.
+/// deprecated site-local block. IPv4-mapped addresses are not needed: [`Peer`] has undone them.
 const SPECIAL_PURPOSE: [Cidr; 33] = [
     Cidr::v4(0, 0, 0, 8),                  // this network
     Cidr::v4(10, 0, 0, 8),                 // private
@@ -98,7 +98,7 @@ const SPECIAL_PURPOSE: [Cidr; 33] = [
     Cidr::v4(240, 0, 0, 4),                // reserved, broadcast
     Cidr::v6(0, 0, 0, 0, 64),              // unspecified, loopback, IPv4-compatible, SIIT
     Cidr::v6(0x64, 0xFF9B, 0, 0, 96),      // NAT64
-    Cidr::v6(0x64, 0xFF9B, 1, 0, 48),      // NAT64 of a site
+    Cidr::v6(0x64, 0xFF9B, 1, 0, 48),      // local-use NAT64
     Cidr::v6(0x100, 0, 0, 0, 64),          // discard
     Cidr::v6(0x100, 0, 0, 1, 64),          // dummy prefix
     Cidr::v6(0x2001, 0, 0, 0, 23),         // protocol assignments, Teredo, benchmarking, ORCHID
@@ -113,25 +113,25 @@ const SPECIAL_PURPOSE: [Cidr; 33] = [
     Cidr::v6(0xFF00, 0, 0, 0, 8),          // multicast
 ];
 
-/// What the policy is made of.
+/// The rules about peers.
 #[derive(Clone, Debug, Default)]
 pub struct PolicyConfig {
-    /// Opened although special-purpose or the server's own.
+    /// Blocks that are allowed although they are special-purpose or the server's own.
     pub allow: Vec<Cidr>,
-    /// Closed whatever `allow` says.
+    /// Blocks that are denied, even if `allow` contains them.
     pub deny: Vec<Cidr>,
-    /// Closed are the ports below, whatever `allow` says.
+    /// The lowest port that is allowed, even for addresses in `allow`. Port 0 never is.
     pub lowest_port: u16,
-    /// Closed is what is neither in `allow` nor a relayed address.
+    /// True to deny everything but `allow` and the server's relayed addresses.
     pub relayed_only: bool,
     /// The addresses of this host.
     pub own_addresses: Vec<IpAddr>,
-    /// The server's listening sockets: never a peer, or messages could go in circles.
+    /// The server's listening sockets, which are denied so that messages cannot loop.
     pub listeners: Vec<SocketAddr>,
 }
 
-/// Decides about peers. Order: denied, own listener, own relayed address, allowed, own address,
-/// special purpose; what is left is the public Internet and allowed, unless `relayed_only`.
+/// Decides about peers, in this order: denied, own listener, own relayed address, allowed, own
+/// address, special purpose. The rest is the public Internet, allowed unless `relayed_only`.
 #[derive(Clone, Debug)]
 pub(super) struct PeerPolicy {
     config: PolicyConfig,
@@ -152,16 +152,17 @@ impl PeerPolicy {
         &self.config
     }
 
-    /// Asked for every packet, every connection and every ChannelBind.
+    /// Returns true if packets, connections and channels may go to or come from this peer.
     pub(super) fn allows(&self, peer: &Peer, protocol: RelayProtocol) -> bool {
         let port = peer.addr().port();
         port >= self.config.lowest_port.max(1)
-            && peer.every_ip().all(|ip| self.allows_ip(ip, Some((port, protocol))))
+            && peer.all_ips().all(|ip| self.allows_ip(ip, Some((port, protocol))))
     }
 
-    /// Asked for a permission, which has no port; what uses it is asked for with its port.
+    /// Returns true if this address may have a permission, which has no port. Packets that use the
+    /// permission are checked with their port.
     pub(super) fn allows_any_port(&self, peer: &Peer) -> bool {
-        peer.every_ip().all(|ip| self.allows_ip(ip, None))
+        peer.all_ips().all(|ip| self.allows_ip(ip, None))
     }
 
     fn allows_ip(&self, ip: IpAddr, port: Option<(u16, RelayProtocol)>) -> bool {
@@ -180,9 +181,9 @@ impl PeerPolicy {
             && !SPECIAL_PURPOSE.iter().any(|block| block.contains(ip))
     }
 
-    /// Two clients of this server meet at its relayed addresses. Only ports count where a socket
-    /// of ours is at this moment, for this protocol: the host's other sockets may sit between them,
-    /// and at the same ports of the other protocol.
+    /// Returns true for relayed addresses of this server, at which two of its clients may meet.
+    /// Only ports with an open relay socket of this protocol count: other sockets of the host may
+    /// have ports in the same range, or the same port of the other protocol.
     fn is_relayed_address(&self, ip: IpAddr, port: Option<(u16, RelayProtocol)>) -> bool {
         let is_open = |relay: &RelayAddress| {
             port.is_none_or(|(port, protocol)| relay.ports.is_open(port, protocol))

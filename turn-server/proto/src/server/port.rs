@@ -1,4 +1,4 @@
-//! Relay ports, each owned by a guard that gives it back.
+//! Ports of relayed addresses, each owned by a guard that releases it.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -9,37 +9,39 @@ use rand::Rng;
 
 use super::RelayProtocol;
 
-/// How often chance may hit a taken port before the range is searched in order.
+/// Random ports that are tried before the range is searched in order.
 const RANDOM_TRIES: u32 = 16;
-/// What no reservation is named.
+/// Id of a port that is not reserved.
 const NOT_RESERVED: u32 = 0;
 
-/// An advertised address and its ports. Workers of one server share the ports: clones do.
+/// The address of relayed addresses and its ports. Clones, such as those of the workers of one
+/// server, share the ports.
 #[derive(Clone, Debug)]
 pub struct RelayAddress {
-    /// What clients and peers are told.
+    /// The public address, as clients and peers see it.
     pub ip: IpAddr,
-    /// Its ports.
+    /// The ports to relay from.
     pub ports: Arc<PortPool>,
 }
 
-/// A range of ports, a few bytes each; taken and given back by any number of workers.
+/// A range of ports, a few bytes each, which any number of workers may take and release.
 #[derive(Debug)]
 pub struct PortPool {
     first: u16,
     len: u32,
     taken: Bits,
-    /// Taken, but for nobody yet: whoever takes the name away owns the port.
+    /// The id of the reservation for each port, which is also taken. Removing the id claims the
+    /// port.
     reserved: Box<[AtomicU32]>,
-    /// How many reservations there were.
-    reservations: AtomicU32,
-    /// Taken, and a socket of ours is there: for datagrams, for connections. Without one another
-    /// program of this host may have the port, or may have it for the other protocol.
+    /// The id of the last reservation.
+    last_reservation: AtomicU32,
+    /// Ports with an open socket of ours, for UDP and for TCP. At other ports, or for the other
+    /// protocol, another program of this host may have one.
     open: [Bits; 2],
 }
 
 impl PortPool {
-    /// All free.
+    /// Creates a pool of free ports.
     pub fn new(range: RangeInclusive<u16>) -> Arc<Self> {
         let len = (u32::from(*range.end()) + 1).saturating_sub(u32::from(*range.start()));
         Arc::new(Self {
@@ -47,22 +49,23 @@ impl PortPool {
             len,
             taken: Bits::new(len),
             reserved: (0..len).map(|_| AtomicU32::new(NOT_RESERVED)).collect(),
-            reservations: AtomicU32::new(NOT_RESERVED),
+            last_reservation: AtomicU32::new(NOT_RESERVED),
             open: [Bits::new(len), Bits::new(len)],
         })
     }
 
-    /// A free port at random (RFC 8656 §7.2: unpredictable), or `None` if there is none.
+    /// Takes a random free port, because ports must be unpredictable (RFC 8656 §7.2). Returns
+    /// `None` if all are taken.
     pub(super) fn take(self: &Arc<Self>, rng: &mut impl Rng) -> Option<PortGuard> {
         self.find(rng, |index| self.take_at(index))
     }
 
-    /// As [`Self::take`], an even one.
+    /// Takes an even port, as [`Self::take`] does.
     pub(super) fn take_even(self: &Arc<Self>, rng: &mut impl Rng) -> Option<PortGuard> {
         self.find(rng, |index| self.take_at(self.even(index)?))
     }
 
-    /// As [`Self::take_even`], and the port above it.
+    /// Takes an even port and the next one.
     pub(super) fn take_pair(self: &Arc<Self>, rng: &mut impl Rng) -> Option<[PortGuard; 2]> {
         self.find(rng, |index| {
             let even = self.even(index)?;
@@ -70,23 +73,23 @@ impl PortPool {
         })
     }
 
-    /// Which [`ReservedPort`] this port waits in, if it does.
+    /// Returns the reservation of this port, if there is one.
     pub(super) fn reservation(&self, port: u16) -> Option<ReservationId> {
         let id = self.reserved_at(port)?.load(Ordering::Acquire);
         (id != NOT_RESERVED).then_some(ReservationId(id))
     }
 
-    /// A port that waits in the [`ReservedPort`] of this name.
+    /// Claims a port that is reserved under this id.
     pub(super) fn claim(self: &Arc<Self>, port: u16, id: ReservationId) -> Option<PortGuard> {
         let index = self.index(port)?;
         let (ours, none) = (id.0, NOT_RESERVED);
-        let waits = self.reserved_at(port)?;
-        waits.compare_exchange(ours, none, Ordering::AcqRel, Ordering::Relaxed).ok()?;
+        let reserved = self.reserved_at(port)?;
+        reserved.compare_exchange(ours, none, Ordering::AcqRel, Ordering::Relaxed).ok()?;
         self.guard(index)
     }
 
     fn reserve(&self, port: u16) -> ReservationId {
-        let next = self.reservations.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        let next = self.last_reservation.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let id = if next == NOT_RESERVED { NOT_RESERVED + 1 } else { next };
         if let Some(reserved) = self.reserved_at(port) {
             reserved.store(id, Ordering::Release);
@@ -98,17 +101,17 @@ impl PortPool {
         self.reserved.get(usize::try_from(self.index(port)?).ok()?)
     }
 
-    /// Whether a socket of ours is there.
+    /// Returns true if a relay socket of this protocol is open at the port.
     pub(super) fn is_open(&self, port: u16, protocol: RelayProtocol) -> bool {
         self.index(port).is_some_and(|index| self.open_for(protocol).get(index))
     }
 
-    /// How many are taken.
+    /// Returns the number of ports that are taken.
     pub fn taken(&self) -> u32 {
         self.taken.count()
     }
 
-    /// A few tries at random, then all in order.
+    /// Calls `take` with a few random indices, then with all in order, until it returns a value.
     fn find<T>(&self, rng: &mut impl Rng, take: impl Fn(u32) -> Option<T>) -> Option<T> {
         if self.len == 0 {
             return None;
@@ -122,7 +125,7 @@ impl PortPool {
         (0..self.len).find_map(|step| take((start + step) % self.len))
     }
 
-    /// The even port at or above, if it is in the range.
+    /// Returns the index of this port or the next one, whichever is even, if it is in the range.
     fn even(&self, index: u32) -> Option<u32> {
         let even = index + (u32::from(self.first) + index) % 2;
         (even < self.len).then_some(even)
@@ -149,7 +152,7 @@ impl PortPool {
         }
     }
 
-    fn give_back(&self, port: u16) {
+    fn release(&self, port: u16) {
         if let Some(index) = self.index(port) {
             for open in &self.open {
                 open.clear(index);
@@ -159,7 +162,7 @@ impl PortPool {
     }
 }
 
-/// Owns one port.
+/// A taken port, released when the guard is dropped.
 #[derive(Debug)]
 pub(super) struct PortGuard {
     pool: Arc<PortPool>,
@@ -172,14 +175,14 @@ impl PortGuard {
         self.port
     }
 
-    /// A socket of ours is there from now on.
+    /// Marks the port as having an open relay socket.
     pub(super) fn opened(&self, protocol: RelayProtocol) {
         if let Some(index) = self.pool.index(self.port) {
             self.pool.open_for(protocol).set(index);
         }
     }
 
-    /// Lets the port wait for somebody to claim it.
+    /// Turns the port into a reserved one, which can be claimed once.
     pub(super) fn reserve(mut self) -> ReservedPort {
         self.owned = false;
         let id = self.pool.reserve(self.port);
@@ -190,12 +193,12 @@ impl PortGuard {
 impl Drop for PortGuard {
     fn drop(&mut self) {
         if self.owned {
-            self.pool.give_back(self.port);
+            self.pool.release(self.port);
         }
     }
 }
 
-/// A taken port that waits for its claim; given back if nobody came.
+/// A taken port that waits to be claimed, released when this is dropped before that.
 #[derive(Debug)]
 pub(super) struct ReservedPort {
     pool: Arc<PortPool>,
@@ -208,7 +211,7 @@ impl ReservedPort {
         self.id
     }
 
-    /// Whether nobody has claimed it.
+    /// Returns true if the port was not claimed yet.
     pub(super) fn is_waiting(&self) -> bool {
         self.pool.reservation(self.port) == Some(self.id)
     }
@@ -216,12 +219,12 @@ impl ReservedPort {
 
 impl Drop for ReservedPort {
     fn drop(&mut self) {
-        // Whoever has claimed it has a guard of his own.
+        // If it was claimed, the claimant's guard owns the port and this claim fails.
         drop(self.pool.claim(self.port, self.id));
     }
 }
 
-/// Names one reservation among four billion.
+/// The id of a reservation, unique among four billion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ReservationId(u32);
 
@@ -231,7 +234,7 @@ impl ReservationId {
     }
 }
 
-/// Bits that any thread may set and clear.
+/// A set of bits that any thread may set and clear.
 #[derive(Debug)]
 struct Bits(Vec<AtomicU64>);
 
@@ -240,13 +243,13 @@ impl Bits {
         Self((0..len.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())
     }
 
-    /// Whether it was clear before.
+    /// Sets a bit. Returns true if it was clear before.
     fn set(&self, index: u32) -> bool {
         let (word, bit) = self.at(index);
         word.is_some_and(|word| word.fetch_or(bit, Ordering::AcqRel) & bit == 0)
     }
 
-    /// Whether it was set before.
+    /// Clears a bit. Returns true if it was set before.
     fn clear(&self, index: u32) -> bool {
         let (word, bit) = self.at(index);
         word.is_some_and(|word| word.fetch_and(!bit, Ordering::AcqRel) & bit != 0)

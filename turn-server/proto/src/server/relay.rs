@@ -1,4 +1,4 @@
-//! The data path: ChannelData and Send to peers, what peers send to clients.
+//! The data path: ChannelData and Send indications to peers, packets of peers to clients.
 
 use porthole_clock::Now;
 use std::net::SocketAddr;
@@ -15,37 +15,38 @@ use crate::Family;
 use crate::channel::{CHANNEL_HEADER_LEN, channel_header, read_channel_data};
 use crate::stun::{Class, HEADER_LEN, Message, MessageWriter, Method, TransactionId, attribute};
 
-/// Room a driver leaves before a peer's payload: a Data indication with an IPv6 peer.
+/// Bytes that a driver leaves free before a peer's payload: the header of a Data indication with
+/// an IPv6 peer.
 pub const HEADROOM: usize = HEADER_LEN + 4 + 20 + 4;
-/// Room a driver leaves behind a peer's payload: padding.
+/// Bytes that a driver leaves free behind a peer's payload, for padding.
 pub const TAILROOM: usize = 3;
 
-/// To be sent from an allocation's relay socket.
+/// A datagram to send from a relay socket to a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToPeer {
-    /// Which socket.
+    /// The relay socket to send from.
     pub relay: RelayId,
-    /// To whom.
+    /// The peer to send to.
     pub peer: SocketAddr,
-    /// Which of the bytes passed in.
+    /// The range of the payload in the bytes passed in.
     pub payload: Range<usize>,
-    /// Whether it is to be dropped rather than fragmented (RFC 8656 §14). Only ever set when
-    /// [`ServerConfig::dont_fragment`](super::ServerConfig) is.
+    /// True if the datagram must be dropped rather than fragmented (RFC 8656 §14). Only set with
+    /// [`ServerConfig::dont_fragment`](super::ServerConfig).
     pub dont_fragment: bool,
 }
 
-/// To be sent to a client: the header, the peer's payload, and `padding` zero bytes.
+/// A message to send to a client: the header, the peer's payload, and `padding` zero bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToClient {
-    /// To whom.
+    /// The client to send to.
     pub client: FiveTuple,
-    /// What goes before the payload.
+    /// The header before the payload.
     pub header: RelayHeader,
-    /// Zero bytes behind it, at most [`TAILROOM`].
+    /// Number of zero bytes behind the payload, at most [`TAILROOM`].
     pub padding: usize,
 }
 
-/// At most [`HEADROOM`] bytes.
+/// The header before a peer's payload, at most [`HEADROOM`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelayHeader {
     bytes: [u8; HEADROOM],
@@ -59,7 +60,7 @@ impl RelayHeader {
         Some(Self { bytes, len: header.len() })
     }
 
-    /// The header.
+    /// Returns the bytes of the header.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }
@@ -73,7 +74,7 @@ impl Server {
         bytes: &[u8],
     ) -> Option<ToPeer> {
         let to_peer = self.channel_data_to_peer(now, client, bytes);
-        if to_peer == Err(DropReason::NoAllocation) && self.pass_on(now, client) {
+        if to_peer == Err(DropReason::NoAllocation) && self.hand_over(now, client) {
             return None;
         }
         self.count_to_peer(now, client, to_peer)
@@ -86,7 +87,7 @@ impl Server {
         bytes: &[u8],
     ) -> Result<ToPeer, DropReason> {
         let (number, payload) = read_channel_data(bytes).ok_or(DropReason::Malformed)?;
-        let of_client = self.table.of_client(client);
+        let of_client = self.table.get_by_client(client);
         let (id, allocation) = of_client.ok_or(DropReason::NoAllocation)?;
         let peer = allocation.channels.peer_of(number, now).ok_or(DropReason::NoChannel)?;
         if !self.authorize_peer(peer, Scope::ThisPort(RelayProtocol::Udp)) {
@@ -120,7 +121,7 @@ impl Server {
         if is_unknown || (dont_fragment && !self.dont_fragment) {
             return Err(DropReason::Malformed);
         }
-        let (id, allocation) = self.table.of_client(client).ok_or(DropReason::NoAllocation)?;
+        let (id, allocation) = self.table.get_by_client(client).ok_or(DropReason::NoAllocation)?;
         let peer = message.xor_address(attribute::XOR_PEER_ADDRESS).ok().flatten();
         let peer = Peer::new(peer.ok_or(DropReason::Malformed)?);
         let data = message.first(attribute::DATA).ok_or(DropReason::Malformed)?;
@@ -145,11 +146,11 @@ impl Server {
         client: &FiveTuple,
         to_peer: Result<ToPeer, DropReason>,
     ) -> Option<ToPeer> {
-        let within = |to_peer: ToPeer| {
+        let charged = |to_peer: ToPeer| {
             let relay = to_peer.relay;
-            self.spend(now, relay.allocation, to_peer.payload.len()).map(|()| to_peer)
+            self.charge(now, relay.allocation, to_peer.payload.len()).map(|()| to_peer)
         };
-        match to_peer.and_then(within) {
+        match to_peer.and_then(charged) {
             Ok(to_peer) => {
                 let len = to_peer.payload.len();
                 self.counters.relayed_mut(client.transport).to_peers.count(len);
@@ -165,20 +166,21 @@ impl Server {
         }
     }
 
-    fn spend(&self, now: Instant, id: AllocationId, len: usize) -> Result<(), DropReason> {
+    /// Charges a datagram to the bandwidth of the allocation and its user.
+    fn charge(&self, now: Instant, id: AllocationId, len: usize) -> Result<(), DropReason> {
         if self.bandwidth.is_unlimited() {
             return Ok(());
         }
         let BandwidthLimits { per_allocation, per_user } = self.bandwidth;
         let allocation = self.table.get(id).ok_or(DropReason::NoAllocation)?;
-        let user = &allocation.quota.of_user().bucket;
+        let user = &allocation.quota.user().bucket;
         let passes = per_allocation.is_none_or(|rate| allocation.bucket.take(now, len, rate))
             && per_user.is_none_or(|rate| user.take(now, len, rate));
         if passes { Ok(()) } else { Err(DropReason::Bandwidth) }
     }
 
-    /// A datagram of `len` bytes for a relay socket. What is returned is to be put
-    /// around it and sent to the client.
+    /// Handles a datagram of `len` bytes that a relay socket received. Returns the client, and the
+    /// header and padding to send with it, unless it must be dropped.
     pub fn handle_peer(
         &mut self,
         now: Now,
@@ -187,8 +189,8 @@ impl Server {
         len: usize,
     ) -> Option<ToClient> {
         let to_client = self.peer_to_client(now.instant, relay, &Peer::new(from), len);
-        let within = |to| self.spend(now.instant, relay.allocation, len).map(|()| to);
-        match to_client.and_then(within) {
+        let charged = |to| self.charge(now.instant, relay.allocation, len).map(|()| to);
+        match to_client.and_then(charged) {
             Ok(to_client) => {
                 let transport = to_client.client.transport;
                 self.counters.relayed_mut(transport).to_clients.count(len);
@@ -239,7 +241,7 @@ fn relay_to(allocation: AllocationId, peer: &Peer) -> RelayId {
     RelayId { allocation, family: Family::of(&peer.ip()) }
 }
 
-/// A Data indication up to its payload. The payload itself is not needed to write it.
+/// Returns the header of a Data indication, up to a payload of `len` bytes.
 fn data_header(id: TransactionId, peer: SocketAddr, len: usize) -> Option<RelayHeader> {
     let mut header = Vec::with_capacity(HEADROOM);
     MessageWriter::new(&mut header, Class::Indication, Method::Data, id)

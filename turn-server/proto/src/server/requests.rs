@@ -1,4 +1,4 @@
-//! The requests, one method each.
+//! Authenticated requests, one method of the server for each, and the responses.
 
 use porthole_clock::Now;
 use std::net::{IpAddr, SocketAddr};
@@ -19,7 +19,7 @@ use crate::stun::{
     Class, ErrorCode, LongTermKey, Message, MessageWriter, Method, TransactionId, attribute,
 };
 
-/// What any request may carry; everything else that must be understood is answered with 420.
+/// The comprehension-required attributes that a request may carry; others are answered with 420.
 const KNOWN: [u16; 15] = [
     attribute::ACCESS_TOKEN,
     attribute::USERHASH,
@@ -37,19 +37,20 @@ const KNOWN: [u16; 15] = [
     attribute::REQUESTED_TRANSPORT,
     attribute::DONT_FRAGMENT,
 ];
-/// [`KNOWN`] without its last, where that cannot be had (RFC 8656 §7.2).
+/// [`KNOWN`] without DONT-FRAGMENT, its last one, for drivers that cannot support it
+/// (RFC 8656 §7.2).
 const KNOWN_WITHOUT_DONT_FRAGMENT: &[u16] = KNOWN.split_at(KNOWN.len() - 1).0;
 
-/// A request of somebody who is known by now.
+/// A request whose user is authenticated.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked<'m> {
+pub(super) struct AuthenticatedRequest<'m> {
     pub(super) client: &'m FiveTuple,
     pub(super) message: &'m Message<'m>,
-    pub(super) who: &'m Identity,
+    pub(super) identity: &'m Identity,
     pub(super) now: Now,
 }
 
-/// How to answer a request.
+/// The destination of a response and what it repeats from the request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReplyTo<'k> {
     pub(super) client: FiveTuple,
@@ -75,77 +76,79 @@ impl<'k> ReplyTo<'k> {
     }
 }
 
-impl Asked<'_> {
+impl AuthenticatedRequest<'_> {
     pub(super) fn reply_to(&self) -> ReplyTo<'_> {
-        ReplyTo::new(self.client, self.message, Some(&self.who.key))
+        ReplyTo::new(self.client, self.message, Some(&self.identity.key))
     }
 }
 
 impl Server {
     pub(super) fn handle_request(&mut self, now: Now, client: &FiveTuple, message: &Message<'_>) {
-        if self.pass_resuming(now, client, message) {
+        if self.hand_over_refresh(now, client, message) {
             return;
         }
         let owner = self.owner_of(client, message);
-        let who = match self.authenticator.authenticate(client, message, owner, now) {
-            Ok(who) => who,
+        let identity = match self.authenticator.authenticate(client, message, owner, now) {
+            Ok(identity) => identity,
             Err(code) => return self.challenge(now, client, message, code),
         };
-        let asked = Asked { client, message, who: &who, now };
+        let request = AuthenticatedRequest { client, message, identity: &identity, now };
         let unknown: Vec<u16> = message.unknown_required(self.known()).collect();
         if !unknown.is_empty() {
-            return self.refuse_unknown(asked.reply_to(), &unknown);
+            return self.refuse_unknown(request.reply_to(), &unknown);
         }
         let handled = match message.method() {
-            Method::Allocate => self.handle_allocate(&asked),
-            Method::Refresh => self.handle_refresh(&asked),
-            Method::CreatePermission => self.handle_create_permission(&asked),
-            Method::ChannelBind => self.handle_channel_bind(&asked),
-            Method::Connect => self.handle_connect(&asked),
-            Method::ConnectionBind => self.handle_connection_bind(&asked),
+            Method::Allocate => self.handle_allocate(&request),
+            Method::Refresh => self.handle_refresh(&request),
+            Method::CreatePermission => self.handle_create_permission(&request),
+            Method::ChannelBind => self.handle_channel_bind(&request),
+            Method::Connect => self.handle_connect(&request),
+            Method::ConnectionBind => self.handle_connection_bind(&request),
             Method::Binding | Method::Send | Method::Data | Method::ConnectionAttempt => {
                 Err(ErrorCode::BAD_REQUEST)
             }
         };
         if let Err(code) = handled {
-            self.refuse(asked.reply_to(), code);
+            self.refuse(request.reply_to(), code);
         }
     }
 
-    /// RFC 8656 §8.2.
-    fn handle_refresh(&mut self, asked: &Asked<'_>) -> Result<(), ErrorCode> {
-        if let Some(ticket) = asked.message.first(attribute::MOBILITY_TICKET) {
-            self.resume(asked, ticket.value)?;
+    /// Handles a Refresh (RFC 8656 §8.2).
+    fn handle_refresh(&mut self, request: &AuthenticatedRequest<'_>) -> Result<(), ErrorCode> {
+        if let Some(ticket) = request.message.first(attribute::MOBILITY_TICKET) {
+            self.resume(request, ticket.value)?;
         }
-        let (id, allocation) = self.allocation_of(asked)?;
-        let family = requested_family(asked.message)?;
+        let (id, allocation) = self.allocation_of(request)?;
+        let family = requested_family(request.message)?;
         if family.is_some_and(|family| allocation.relays.get(family).is_none()) {
             return Err(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH);
         }
         let one_of_two = family.filter(|_| allocation.relays.iter().count() > 1);
-        let lifetime_s = match (asked.message.u32(attribute::LIFETIME), one_of_two) {
+        let lifetime_s = match (request.message.u32(attribute::LIFETIME), one_of_two) {
             (Ok(Some(0)), Some(family)) => {
-                self.remove_relay(asked.now, RelayId { allocation: id, family });
+                self.remove_relay(request.now, RelayId { allocation: id, family });
                 0
             }
             (Ok(Some(0)), None) => {
-                self.remove(asked.now, id, EndReason::Released);
+                self.remove(request.now, id, EndReason::Released);
                 0
             }
             (Ok(_), _) => {
-                let granted = granted_lifetime(asked.message)?;
-                let granted = asked.who.bounded_lifetime(granted, asked.now);
-                if let Some(allocation) = self.table.get_mut(id).filter(|_| asked.who.is_tokens()) {
-                    allocation.owner = asked.who.clone();
+                let granted = granted_lifetime(request.message)?;
+                let granted = request.identity.bounded_lifetime(granted, request.now);
+                if let Some(allocation) =
+                    self.table.get_mut(id).filter(|_| request.identity.has_token())
+                {
+                    allocation.owner = request.identity.clone();
                 }
-                let until = asked.now.instant + Duration::from_secs(u64::from(granted));
-                self.table.expire_at(id, asked.now.instant, until);
+                let until = request.now.instant + Duration::from_secs(u64::from(granted));
+                self.table.expire_at(id, request.now.instant, until);
                 granted
             }
             (Err(_), _) => return Err(ErrorCode::BAD_REQUEST),
         };
         let ticket = self.ticket_for(id);
-        self.reply(asked.reply_to(), Class::Success, |writer| {
+        self.reply(request.reply_to(), Class::Success, |writer| {
             writer.u32(attribute::LIFETIME, lifetime_s);
             if let Some(ticket) = ticket {
                 writer.attribute(attribute::MOBILITY_TICKET, ticket.as_bytes());
@@ -154,12 +157,16 @@ impl Server {
         Ok(())
     }
 
-    /// RFC 8656 §10.2: all of the peers or none.
-    fn handle_create_permission(&mut self, asked: &Asked<'_>) -> Result<(), ErrorCode> {
-        let (id, allocation) = self.allocation_of(asked)?;
+    /// Handles a CreatePermission (RFC 8656 §10.2), for all of its peers or none.
+    fn handle_create_permission(
+        &mut self,
+        request: &AuthenticatedRequest<'_>,
+    ) -> Result<(), ErrorCode> {
+        let (id, allocation) = self.allocation_of(request)?;
         let mut peers: Vec<IpAddr> = Vec::new();
-        for found in asked.message.attributes().filter(|a| a.kind == attribute::XOR_PEER_ADDRESS) {
-            let addr = crate::stun::decode_xor_address(found.value, asked.message.id());
+        for found in request.message.attributes().filter(|a| a.kind == attribute::XOR_PEER_ADDRESS)
+        {
+            let addr = crate::stun::decode_xor_address(found.value, request.message.id());
             let addr = addr.map_err(|_| ErrorCode::BAD_REQUEST)?;
             peers.push(self.permitted(allocation, addr, Scope::AnyPort)?.ip());
             if peers.len() > MAX_PEERS_PER_REQUEST {
@@ -170,22 +177,23 @@ impl Server {
             return Err(ErrorCode::BAD_REQUEST);
         }
         let allocation = self.table.get_mut(id).ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
-        let installed = allocation.permissions.install(&peers, asked.now.instant);
+        let installed = allocation.permissions.install(&peers, request.now.instant);
         installed.map_err(|_| ErrorCode::INSUFFICIENT_CAPACITY)?;
-        self.install_channels(id, &peers, asked.now.instant);
-        self.reply(asked.reply_to(), Class::Success, |_| {});
+        self.install_channels(id, &peers, request.now.instant);
+        self.reply(request.reply_to(), Class::Success, |_| {});
         Ok(())
     }
 
-    /// RFC 8656 §12.2. Binds and installs the permission, or neither.
-    fn handle_channel_bind(&mut self, asked: &Asked<'_>) -> Result<(), ErrorCode> {
-        let (id, allocation) = self.allocation_of(asked)?;
+    /// Handles a ChannelBind (RFC 8656 §12.2): binds the channel and installs the permission, or
+    /// neither.
+    fn handle_channel_bind(&mut self, request: &AuthenticatedRequest<'_>) -> Result<(), ErrorCode> {
+        let (id, allocation) = self.allocation_of(request)?;
         if allocation.protocol != RelayProtocol::Udp {
             return Err(ErrorCode::FORBIDDEN);
         }
-        let now = asked.now.instant;
-        let number = asked.message.u32(attribute::CHANNEL_NUMBER);
-        let addr = asked.message.xor_address(attribute::XOR_PEER_ADDRESS);
+        let now = request.now.instant;
+        let number = request.message.u32(attribute::CHANNEL_NUMBER);
+        let addr = request.message.xor_address(attribute::XOR_PEER_ADDRESS);
         let (Ok(Some(number)), Ok(Some(addr))) = (number, addr) else {
             return Err(ErrorCode::BAD_REQUEST);
         };
@@ -202,7 +210,7 @@ impl Server {
         installed.map_err(|_| ErrorCode::INSUFFICIENT_CAPACITY)?;
         allocation.channels.bind(number, peer, now);
         self.install_channels(id, &[peer.ip()], now);
-        self.reply(asked.reply_to(), Class::Success, |_| {});
+        self.reply(request.reply_to(), Class::Success, |_| {});
         Ok(())
     }
 
@@ -210,16 +218,16 @@ impl Server {
         if self.dont_fragment { &KNOWN } else { KNOWN_WITHOUT_DONT_FRAGMENT }
     }
 
-    /// The allocation that the request is about, if it is the asker's.
+    /// Returns the allocation that the request is about, if it belongs to its user.
     pub(super) fn allocation_of(
         &self,
-        asked: &Asked<'_>,
+        request: &AuthenticatedRequest<'_>,
     ) -> Result<(AllocationId, &Allocation), ErrorCode> {
-        let found = self.table.of_client(asked.client).filter(|(_, a)| a.answered);
+        let found = self.table.get_by_client(request.client).filter(|(_, a)| a.answered);
         let (id, allocation) = found.ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
-        let method = asked.message.method();
-        let follows = allocation.owner.is_followed_by(asked.who, method);
-        if allocation.owner.username != asked.who.username && !follows {
+        let method = request.message.method();
+        let follows = allocation.owner.is_followed_by(request.identity, method);
+        if allocation.owner.username != request.identity.username && !follows {
             return Err(ErrorCode::WRONG_CREDENTIALS);
         }
         Ok((id, allocation))
@@ -239,7 +247,7 @@ impl Server {
     }
 }
 
-/// Answers.
+/// Responses to clients.
 impl Server {
     pub(super) fn refuse(&mut self, to: ReplyTo<'_>, code: ErrorCode) {
         self.counters.refused += 1;
@@ -256,16 +264,17 @@ impl Server {
         });
     }
 
-    /// Whoever comes too late is sent to another server, if there is one (RFC 8489 §10).
-    pub(super) fn no_room(&mut self, client: &FiveTuple) -> ErrorCode {
+    /// Returns the error for a client that cannot be served now: it is sent to another server, if
+    /// there is one (RFC 8489 §10).
+    pub(super) fn no_capacity_error(&mut self, client: &FiveTuple) -> ErrorCode {
         match self.alternates(client) {
             [Some(_), _] => ErrorCode::TRY_ALTERNATE,
             [None, _] => ErrorCode::INSUFFICIENT_CAPACITY,
         }
     }
 
-    /// One of the client's family, without which there is no way, then one of the other; each at
-    /// random, and not the one that was asked.
+    /// Returns an alternate server of the client's family and one of the other, each chosen at
+    /// random, but not the address that the client has used.
     fn alternates(&mut self, client: &FiveTuple) -> [Option<SocketAddr>; 2] {
         [client.client.is_ipv4(), client.client.is_ipv6()].map(|is_v4| {
             let fits = |alternate: &&SocketAddr| {
@@ -304,7 +313,7 @@ impl Server {
         if to.fingerprint {
             writer.fingerprint();
         }
-        // Only a realm of 64 kB does not fit.
+        // Only a realm of 64 kB would not fit.
         if writer.finish().is_ok() {
             self.outputs.push_back(Output::Send { client: to.client, bytes });
         }
@@ -318,10 +327,10 @@ pub(super) fn requested_family(message: &Message<'_>) -> Result<Option<Family>, 
     family.map(Some).ok_or(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED)
 }
 
-/// What the client asks for, within the bounds (RFC 8656 §7.2).
+/// Returns the lifetime that the client requests, within the bounds, in seconds (RFC 8656 §7.2).
 pub(super) fn granted_lifetime(message: &Message<'_>) -> Result<u32, ErrorCode> {
-    let asked = message.u32(attribute::LIFETIME).map_err(|_| ErrorCode::BAD_REQUEST)?;
+    let requested = message.u32(attribute::LIFETIME).map_err(|_| ErrorCode::BAD_REQUEST)?;
     let seconds = |bound: Duration| u32::try_from(bound.as_secs()).unwrap_or(u32::MAX);
     let (least, most) = (seconds(DEFAULT_LIFETIME), seconds(MAX_LIFETIME));
-    Ok(asked.unwrap_or(least).clamp(least, most))
+    Ok(requested.unwrap_or(least).clamp(least, most))
 }

@@ -1,5 +1,5 @@
-//! EVEN-PORT with a reserved neighbour (RFC 8656 §7.2): the port waits half a minute for whoever
-//! shows the token, in whichever worker.
+//! Reservations by EVEN-PORT (RFC 8656 §7.2): the next port waits half a minute for a client with
+//! the token, in any worker.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -12,16 +12,17 @@ use subtle::ConstantTimeEq as _;
 use super::auth::Identity;
 use super::port::{PortGuard, RelayAddress, ReservationId, ReservedPort};
 
-/// RFC 8656 §7.2 wants 30 seconds at least.
+/// Lifetime of a reservation (RFC 8656 §7.2: at least 30 seconds).
 const LIFETIME: Duration = Duration::from_secs(30);
-/// In one worker: nobody in WebRTC asks for pairs, and each holds a port outside of the quota.
+/// Reservations of one worker: few, because WebRTC does not use pairs, and each holds a port that
+/// the quota does not count.
 pub(super) const MAX_RESERVATIONS: usize = 256;
-/// Of one user in one worker, as long as nobody has claimed them.
-pub(super) const MAX_OF_USER: usize = 8;
+/// Unclaimed reservations of one user in one worker.
+pub(super) const MAX_PER_USER: usize = 8;
 /// Keeps this use of the key apart from any other.
 const DOMAIN: &[u8] = b"porthole turn reservation 1";
 
-/// Names a reservation to those who hold the key: its port and an HMAC.
+/// A reservation token: the port and an HMAC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token([u8; Self::LEN]);
 
@@ -33,10 +34,10 @@ impl Token {
     }
 }
 
-/// Makes tokens and keeps what they stand for until it is claimed or too old.
+/// Makes tokens and holds their ports until they are claimed or expire.
 pub(super) struct Reservations {
     key: [u8; 32],
-    /// In order of expiry: all live equally long.
+    /// Reservations in order of expiry, since all have the same lifetime.
     held: VecDeque<Reservation>,
 }
 
@@ -59,11 +60,11 @@ impl Reservations {
         Self { key, held: VecDeque::new() }
     }
 
-    /// Whether one more may wait for this user.
+    /// Returns true if this user may have another reservation.
     pub(super) fn has_room(&mut self, user: &str) -> bool {
         self.held.retain(|held| held.port.is_waiting());
         let of_user = self.held.iter().filter(|held| *held.user == *user).count();
-        self.held.len() < MAX_RESERVATIONS && of_user < MAX_OF_USER
+        self.held.len() < MAX_RESERVATIONS && of_user < MAX_PER_USER
     }
 
     pub(super) fn reserve(
@@ -80,12 +81,12 @@ impl Reservations {
         token
     }
 
-    /// Nobody was told of it.
-    pub(super) fn withdraw(&mut self, token: Token) {
+    /// Cancels a reservation whose token no client has received.
+    pub(super) fn cancel(&mut self, token: Token) {
         self.held.retain(|held| held.token != token);
     }
 
-    /// The port of a token that this user was given, if it still waits.
+    /// Claims the port of a token, if the token was made for this user and the port still waits.
     pub(super) fn claim(
         &self,
         username: &str,

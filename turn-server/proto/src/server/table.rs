@@ -1,4 +1,4 @@
-//! All allocations: by id, by client, by expiry.
+//! The table of all allocations, by id, by client and by expiry.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -10,31 +10,33 @@ use hashbrown::HashTable;
 
 use super::FiveTuple;
 use super::allocation::{Allocation, AllocationId};
-use super::wheel::Wheel;
-use crate::{give_back, spare_room};
+use super::wheel::TimerWheel;
+use crate::{trim, trimmed_capacity};
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    /// The last one is taken.
+    /// The slots, the last of which is never empty.
     slots: Vec<Slot>,
-    /// Empty ones; the lowest are filled first, so that those at the end become empty. It may name
-    /// some that are not there any more.
+    /// Indices of empty slots. The lowest are filled first, so that those at the end become empty
+    /// and can be removed. May contain indices of slots that were.
     free: BinaryHeap<Reverse<u32>>,
-    /// Asked for every packet, and small, so that it stays in the cache: who the client is, the
-    /// allocation says, which is looked at anyway.
+    /// The index used for every packet. Its entries are small so that they stay in the CPU's
+    /// cache: they leave out the client's address, which the allocation has.
     by_client: HashTable<Entry>,
-    /// Only who has proved a password gets in, so a fast hash with a random seed does.
+    /// Only clients that have proved a password are added, so a fast hash with a random seed
+    /// suffices.
     hasher: RandomState,
-    expiries: Wheel,
-    /// Living ones, those without a client included.
+    expiries: TimerWheel,
+    /// Number of living allocations, those without a client included.
     len: usize,
-    /// Of the next allocation, in whichever slot: no two have the same for a long time.
+    /// The generation of the last allocation, whatever its slot, so that ids do not repeat for a
+    /// long time.
     generation: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    /// Of the client.
+    /// The hash of the client's five-tuple.
     hash: u64,
     id: AllocationId,
 }
@@ -42,7 +44,7 @@ struct Entry {
 #[derive(Debug, Default)]
 struct Slot {
     generation: u32,
-    /// On the heap: what many allocations took is given back when they end.
+    /// On the heap, so that the memory of many allocations is freed when they end.
     allocation: Option<Box<Allocation>>,
 }
 
@@ -52,7 +54,7 @@ impl Table {
     }
 
     pub(super) fn id_of(&self, client: &FiveTuple) -> Option<AllocationId> {
-        self.of_client(client).map(|(id, _)| id)
+        self.get_by_client(client).map(|(id, _)| id)
     }
 
     pub(super) fn get(&self, id: AllocationId) -> Option<&Allocation> {
@@ -60,13 +62,14 @@ impl Table {
         slot.allocation.as_deref().filter(|_| slot.generation == id.generation)
     }
 
-    /// For everything but the expiry, see [`Self::expire_at`].
+    /// Returns an allocation to change, except for its expiry and its client: see
+    /// [`Self::expire_at`] and [`Self::move_to`].
     pub(super) fn get_mut(&mut self, id: AllocationId) -> Option<&mut Allocation> {
         let slot = self.slots.get_mut(usize::try_from(id.index).ok()?)?;
         slot.allocation.as_deref_mut().filter(|_| slot.generation == id.generation)
     }
 
-    pub(super) fn of_client(&self, client: &FiveTuple) -> Option<(AllocationId, &Allocation)> {
+    pub(super) fn get_by_client(&self, client: &FiveTuple) -> Option<(AllocationId, &Allocation)> {
         let hash = self.hasher.hash_one(client);
         let entry = self.by_client.find(hash, |entry| {
             entry.hash == hash && self.get(entry.id).is_some_and(|a| a.client == *client)
@@ -74,7 +77,8 @@ impl Table {
         Some((entry.id, self.get(entry.id)?))
     }
 
-    /// `None` when the client has one already, or there are four billion.
+    /// Adds an allocation. Returns `None` if its client has one already, or if there are four
+    /// billion.
     pub(super) fn insert(&mut self, allocation: Allocation) -> Option<AllocationId> {
         if self.id_of(&allocation.client).is_some() {
             return None;
@@ -105,19 +109,19 @@ impl Table {
         Some(allocation)
     }
 
-    /// Gives back what room lies idle. Whether there was some.
+    /// Frees unused memory. Returns true if there was some to free.
     pub(super) fn shrink(&mut self) -> bool {
-        let by_client = spare_room(self.by_client.len(), self.by_client.capacity());
-        if let Some(room) = by_client {
-            self.by_client.shrink_to(room, |entry| entry.hash);
+        let by_client = trimmed_capacity(self.by_client.len(), self.by_client.capacity());
+        if let Some(capacity) = by_client {
+            self.by_client.shrink_to(capacity, |entry| entry.hash);
         }
-        let slots = give_back(&mut self.slots);
+        let slots = trim(&mut self.slots);
         if slots {
             self.expiries.truncate(self.slots.len());
             let living = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
             let mut free = std::mem::take(&mut self.free).into_vec();
             free.retain(|Reverse(index)| *index < living);
-            give_back(&mut free);
+            trim(&mut free);
             self.free = free.into();
         }
         by_client.is_some() || slots
@@ -146,7 +150,8 @@ impl Table {
         Some(index)
     }
 
-    /// To look at it and at the rest at once; [`Self::put`] it back.
+    /// Takes an allocation out, so that the caller can use it and the rest of the server at once.
+    /// It must be returned by [`Self::put`].
     pub(super) fn take(&mut self, id: AllocationId) -> Option<Box<Allocation>> {
         let slot = self.slots.get_mut(usize::try_from(id.index).ok()?)?;
         slot.allocation.take_if(|_| slot.generation == id.generation)
@@ -159,7 +164,7 @@ impl Table {
         }
     }
 
-    /// The client has another address now, which no other allocation has.
+    /// Changes the client of an allocation to one that has none.
     pub(super) fn move_to(&mut self, id: AllocationId, client: &FiveTuple) {
         let Some(allocation) = self.get_mut(id) else { return };
         let before = std::mem::replace(&mut allocation.client, *client);
@@ -168,7 +173,7 @@ impl Table {
         self.list(client, id);
     }
 
-    /// Its client is gone, and whoever has the address next is somebody else.
+    /// Separates an allocation from its client, whose five-tuple may be used by another one.
     pub(super) fn detach(&mut self, id: AllocationId) {
         let Some(allocation) = self.get_mut(id) else { return };
         allocation.is_detached = true;
@@ -182,7 +187,7 @@ impl Table {
         self.expiries.set(id.index, now, at);
     }
 
-    /// One that has expired; it is to be removed.
+    /// Returns an allocation that has expired, which the caller must remove.
     pub(super) fn pop_expired(&mut self, now: Instant) -> Option<AllocationId> {
         let index = self.expiries.pop_due(now)?;
         let slot = self.slots.get(usize::try_from(index).ok()?)?;

@@ -1,8 +1,8 @@
-//! TCP relaying (RFC 6062): connections between a relayed address and peers, each spliced with a
+//! TCP relaying (RFC 6062): connections between a relayed address and peers, each bound to a
 //! connection of the client.
 //!
-//! Architecture invariant: no peer is connected to, and none is let in, without
-//! `Server::authorize_peer`, as for UDP.
+//! Architecture invariant: a connection to or from a peer needs `Server::authorize_peer`, as a
+//! packet does over UDP.
 
 use porthole_clock::Now;
 use std::collections::hash_map::Entry;
@@ -14,25 +14,26 @@ use rand::Rng as _;
 
 use super::allocation::Allocation;
 use super::quota::{Count, used};
-use super::requests::{Asked, ReplyTo};
+use super::requests::{AuthenticatedRequest, ReplyTo};
 use super::{
-    AllocationId, BandwidthLimits, MAX_CONNECTIONS, MAX_CONNECTIONS_OF_USER, Output, Peer, RelayId,
-    RelayProtocol, Scope, Server,
+    AllocationId, BandwidthLimits, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_USER, Output, Peer,
+    RelayId, RelayProtocol, Scope, Server,
 };
 use crate::stun::{Class, ErrorCode, Message, MessageWriter, Method, TransactionId, attribute};
-use crate::{Family, spare_room};
+use crate::{Family, trimmed_capacity};
 
-/// How long a peer has to accept (RFC 6062 §5.2) and the client to bind (§5.2, §5.3).
+/// Time that a peer has to accept a connection (RFC 6062 §5.2), and the client to bind it (§5.2,
+/// §5.3).
 pub const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Names a connection to a peer: the CONNECTION-ID of RFC 6062 §6.2.1.
+/// The id of a connection to a peer: the CONNECTION-ID of RFC 6062 §6.2.1.
 ///
-/// The low byte is the worker that has it; the rest is random.
+/// The low byte is the worker that has the connection; the rest is random.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(u32);
 
 impl ConnectionId {
-    /// As CONNECTION-ID carries it.
+    /// Returns the value of CONNECTION-ID.
     pub const fn value(self) -> u32 {
         self.0
     }
@@ -42,13 +43,14 @@ impl ConnectionId {
     }
 }
 
-/// Connections to peers, by their names.
+/// The connections to and from peers.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     by_id: HashMap<ConnectionId, Connection>,
-    /// At most [`MAX_CONNECTIONS`] each, so that they are walked.
+    /// At most [`MAX_CONNECTIONS`] for each allocation, few enough for a linear search.
     by_allocation: HashMap<AllocationId, Vec<ConnectionId>>,
-    /// In order, as all wait equally long. One that waits no longer is skipped.
+    /// Deadlines in order, since all connections wait equally long. Entries of connections that
+    /// no longer wait are skipped.
     deadlines: VecDeque<(Instant, ConnectionId)>,
 }
 
@@ -57,16 +59,16 @@ struct Connection {
     allocation: AllocationId,
     peer: Peer,
     state: State,
-    _of_user: Count,
+    _user_count: Count,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// To the peer, for the client that asked with this request.
+    /// Being opened to the peer, for this Connect request of the client.
     Connecting { since: Instant, request: TransactionId, fingerprint: bool },
-    /// For the client to bind it.
+    /// Waiting for the client to bind it.
     Waiting { since: Instant },
-    /// Spliced.
+    /// Bound to a connection of the client.
     Bound,
 }
 
@@ -86,25 +88,27 @@ impl Connections {
         let deadline = connection.deadline();
         self.by_allocation.entry(connection.allocation).or_default().push(id);
         self.by_id.insert(id, connection);
-        self.wait(id, deadline);
+        self.add_deadline(id, deadline);
     }
 
     fn set_state(&mut self, id: ConnectionId, state: State) {
         let Some(connection) = self.by_id.get_mut(&id) else { return };
         connection.state = state;
         let deadline = connection.deadline();
-        self.wait(id, deadline);
-        self.skip();
+        self.add_deadline(id, deadline);
+        self.skip_stale_deadlines();
     }
 
-    /// Who connects and fails over and over while another one waits leaves nothing behind.
-    fn wait(&mut self, id: ConnectionId, deadline: Option<Instant>) {
-        /// Below this it is not worth the walk.
+    /// Adds the deadline of a connection. Removes stale ones when there are many, so that a client
+    /// that connects and fails over and over, while another connection waits, cannot fill the
+    /// queue.
+    fn add_deadline(&mut self, id: ConnectionId, deadline: Option<Instant>) {
+        /// Entries that are kept, since so few are not worth the search.
         const SLACK: usize = 64;
         self.deadlines.extend(deadline.map(|at| (at, id)));
         if self.deadlines.len() > 2 * self.by_id.len() + SLACK {
             let by_id = &self.by_id;
-            self.deadlines.retain(|entry| is_ahead(by_id, entry));
+            self.deadlines.retain(|entry| is_current(by_id, entry));
         }
     }
 
@@ -117,20 +121,20 @@ impl Connections {
                 ids.remove();
             }
         }
-        self.skip();
+        self.skip_stale_deadlines();
         Some(removed)
     }
 
     fn shrink(&mut self) {
         let Self { by_id, by_allocation, deadlines } = self;
-        if let Some(room) = spare_room(by_id.len(), by_id.capacity()) {
-            by_id.shrink_to(room);
+        if let Some(capacity) = trimmed_capacity(by_id.len(), by_id.capacity()) {
+            by_id.shrink_to(capacity);
         }
-        if let Some(room) = spare_room(by_allocation.len(), by_allocation.capacity()) {
-            by_allocation.shrink_to(room);
+        if let Some(capacity) = trimmed_capacity(by_allocation.len(), by_allocation.capacity()) {
+            by_allocation.shrink_to(capacity);
         }
-        if let Some(room) = spare_room(deadlines.len(), deadlines.capacity()) {
-            deadlines.shrink_to(room);
+        if let Some(capacity) = trimmed_capacity(deadlines.len(), deadlines.capacity()) {
+            deadlines.shrink_to(capacity);
         }
     }
 
@@ -138,10 +142,10 @@ impl Connections {
         self.deadlines.front().map(|(at, _)| *at)
     }
 
-    /// The next deadline is a real one again.
-    fn skip(&mut self) {
+    /// Removes stale deadlines from the front, so that the first one is current.
+    fn skip_stale_deadlines(&mut self) {
         let by_id = &self.by_id;
-        while self.deadlines.pop_front_if(|entry| !is_ahead(by_id, entry)).is_some() {}
+        while self.deadlines.pop_front_if(|entry| !is_current(by_id, entry)).is_some() {}
     }
 
     fn of_allocation(&self, id: AllocationId) -> impl Iterator<Item = (ConnectionId, &Connection)> {
@@ -165,66 +169,76 @@ impl Connections {
     }
 }
 
-/// Whether that connection still has that deadline.
-fn is_ahead(by_id: &HashMap<ConnectionId, Connection>, (at, id): &(Instant, ConnectionId)) -> bool {
+/// Returns true if the connection still has this deadline.
+fn is_current(
+    by_id: &HashMap<ConnectionId, Connection>,
+    (at, id): &(Instant, ConnectionId),
+) -> bool {
     by_id.get(id).and_then(Connection::deadline) == Some(*at)
 }
 
-/// Requests.
+/// Requests of clients.
 impl Server {
-    /// RFC 6062 §5.2. The answer comes when the peer has accepted or not.
-    pub(super) fn handle_connect(&mut self, asked: &Asked<'_>) -> Result<(), ErrorCode> {
-        let (id, allocation) = self.allocation_of(asked)?;
+    /// Handles a Connect (RFC 6062 §5.2), which is answered when the peer has accepted or not.
+    pub(super) fn handle_connect(
+        &mut self,
+        request: &AuthenticatedRequest<'_>,
+    ) -> Result<(), ErrorCode> {
+        let (id, allocation) = self.allocation_of(request)?;
         if allocation.protocol != RelayProtocol::Tcp {
             return Err(ErrorCode::ALLOCATION_MISMATCH);
         }
-        let addr = asked.message.xor_address(attribute::XOR_PEER_ADDRESS);
+        let addr = request.message.xor_address(attribute::XOR_PEER_ADDRESS);
         let addr = addr.ok().flatten().ok_or(ErrorCode::BAD_REQUEST)?;
         let peer = self.permitted(allocation, addr, Scope::ThisPort(RelayProtocol::Tcp))?;
-        let of_user = self.check_new_connection(id, allocation, &peer)?;
+        let user_count = self.check_new_connection(id, allocation, &peer)?;
         let state = State::Connecting {
-            since: asked.now.instant,
-            request: asked.message.id(),
-            fingerprint: asked.message.has_fingerprint(),
+            since: request.now.instant,
+            request: request.message.id(),
+            fingerprint: request.message.has_fingerprint(),
         };
         let relay = RelayId { allocation: id, family: Family::of(&peer.ip()) };
-        let connection = self.add_connection(relay, peer, state, of_user);
+        let connection = self.add_connection(relay, peer, state, user_count);
         self.outputs.push_back(Output::ConnectPeer { connection, relay, peer: peer.addr() });
         Ok(())
     }
 
-    /// RFC 6062 §5.4.
-    pub(super) fn handle_connection_bind(&mut self, asked: &Asked<'_>) -> Result<(), ErrorCode> {
-        let is_control = self.table.id_of(asked.client).is_some();
-        let connection = connection_id(asked.message)?;
-        if !asked.client.transport.is_stream() || is_control {
+    /// Handles a ConnectionBind (RFC 6062 §5.4).
+    pub(super) fn handle_connection_bind(
+        &mut self,
+        request: &AuthenticatedRequest<'_>,
+    ) -> Result<(), ErrorCode> {
+        let is_control = self.table.id_of(request.client).is_some();
+        let connection = connection_id(request.message)?;
+        if !request.client.transport.is_stream() || is_control {
             return Err(ErrorCode::BAD_REQUEST);
         }
         if connection.worker() != self.worker {
-            let (client, worker) = (*asked.client, connection.worker());
-            self.outputs.push_back(Output::PassClient { client, worker });
+            let (client, worker) = (*request.client, connection.worker());
+            self.outputs.push_back(Output::HandOver { client, worker });
             return Ok(());
         }
         let found = self.connections.by_id.get(&connection);
         let found = found.filter(|c| matches!(c.state, State::Waiting { .. }));
         let found = found.ok_or(ErrorCode::BAD_REQUEST)?;
         let owner = self.table.get(found.allocation).map(|allocation| &allocation.owner);
-        if !owner.is_some_and(|owner| owner.is_same_user(asked.who)) {
+        if !owner.is_some_and(|owner| owner.is_same_user(request.identity)) {
             return Err(ErrorCode::WRONG_CREDENTIALS);
         }
         self.connections.set_state(connection, State::Bound);
-        self.reply(asked.reply_to(), Class::Success, |_| {});
-        self.outputs.push_back(Output::BindConnection { client: *asked.client, connection });
+        self.reply(request.reply_to(), Class::Success, |_| {});
+        self.outputs.push_back(Output::BindConnection { client: *request.client, connection });
         Ok(())
     }
 
-    /// Whose connection a ConnectionBind names.
-    pub(super) fn allocation_of_connection(&self, message: &Message<'_>) -> Option<&Allocation> {
+    /// Returns the allocation of the connection that a ConnectionBind names.
+    pub(super) fn allocation_by_connection(&self, message: &Message<'_>) -> Option<&Allocation> {
         let id = connection_id(message).ok()?;
         self.table.get(self.connections.by_id.get(&id)?.allocation)
     }
 
-    /// The right to one more.
+    /// Checks that the allocation may have another connection, to or from this peer. Returns its
+    /// unit of the user's count.
     fn check_new_connection(
         &self,
         id: AllocationId,
@@ -238,11 +252,11 @@ impl Server {
                 return Err(ErrorCode::CONNECTION_ALREADY_EXISTS);
             }
         }
-        let of_user = &allocation.quota.of_user().connections;
-        if count >= MAX_CONNECTIONS || used(of_user) >= MAX_CONNECTIONS_OF_USER {
+        let user_count = &allocation.quota.user().connections;
+        if count >= MAX_CONNECTIONS || used(user_count) >= MAX_CONNECTIONS_PER_USER {
             return Err(ErrorCode::INSUFFICIENT_CAPACITY);
         }
-        Ok(Count::clone(of_user))
+        Ok(Count::clone(user_count))
     }
 
     fn add_connection(
@@ -250,7 +264,7 @@ impl Server {
         relay: RelayId,
         peer: Peer,
         state: State,
-        of_user: Count,
+        user_count: Count,
     ) -> ConnectionId {
         let id = loop {
             let [_, a, b, c] = self.rng.random::<[u8; 4]>();
@@ -260,31 +274,33 @@ impl Server {
             }
         };
         let allocation = relay.allocation;
-        self.connections.insert(id, Connection { allocation, peer, state, _of_user: of_user });
+        let connection = Connection { allocation, peer, state, _user_count: user_count };
+        self.connections.insert(id, connection);
         id
     }
 }
 
-/// What the driver says.
+/// Events of connections, from the driver.
 impl Server {
-    /// The connection of [`Output::ConnectPeer`] stands.
-    pub fn peer_connected(&mut self, now: Now, connection: ConnectionId) {
+    /// Handles the success of [`Output::ConnectPeer`].
+    pub fn handle_peer_connected(&mut self, now: Now, connection: ConnectionId) {
         let Some(found) = self.connections.by_id.get(&connection) else { return };
         let (allocation, state) = (found.allocation, found.state);
         let State::Connecting { request, fingerprint, .. } = state else { return };
         self.connections.set_state(connection, State::Waiting { since: now.instant });
-        self.answer_connect(allocation, request, fingerprint, Ok(connection));
+        self.reply_to_connect(allocation, request, fingerprint, Ok(connection));
     }
 
-    /// The connection of [`Output::ConnectPeer`] could not be had.
-    pub fn peer_connect_failed(&mut self, _now: Now, connection: ConnectionId) {
+    /// Handles the failure of [`Output::ConnectPeer`].
+    pub fn handle_peer_connect_failed(&mut self, _now: Now, connection: ConnectionId) {
         self.drop_connection(connection);
     }
 
-    /// A peer connected to a TCP relay. `None`: he is to be closed at once. Otherwise his
-    /// connection is kept, and not read from, until [`Output::BindConnection`] or
-    /// [`Output::CloseConnection`] (RFC 6062 §5.3).
-    pub fn peer_accepted(
+    /// Handles a connection that a peer opened to a TCP relay socket (RFC 6062 §5.3).
+    ///
+    /// If this returns `None`, close the connection. Otherwise keep it, and do not read from it,
+    /// until [`Output::BindConnection`] or [`Output::CloseConnection`].
+    pub fn handle_peer_accepted(
         &mut self,
         now: Now,
         relay: RelayId,
@@ -293,19 +309,19 @@ impl Server {
         let peer = Peer::new(from);
         let allocation = self.table.get(relay.allocation)?;
         let open = allocation.relays.get(relay.family).is_some_and(|port| port.open);
-        let passes = open
+        let is_allowed = open
             && allocation.answered
             && allocation.protocol == RelayProtocol::Tcp
             && Family::of(&peer.ip()) == relay.family
             && allocation.permissions.permits(peer.ip(), now.instant)
             && self.authorize_peer(&peer, Scope::ThisPort(RelayProtocol::Tcp));
-        if !passes {
+        if !is_allowed {
             return None;
         }
-        let of_user = self.check_new_connection(relay.allocation, allocation, &peer).ok()?;
+        let user_count = self.check_new_connection(relay.allocation, allocation, &peer).ok()?;
         let client = allocation.client;
         let state = State::Waiting { since: now.instant };
-        let id = self.add_connection(relay, peer, state, of_user);
+        let id = self.add_connection(relay, peer, state, user_count);
         let transaction = TransactionId(self.rng.random());
         let mut bytes = Vec::with_capacity(64);
         let (class, method) = (Class::Indication, Method::ConnectionAttempt);
@@ -319,22 +335,22 @@ impl Server {
         Some(id)
     }
 
-    /// How many bytes a bound connection may carry now, both directions together. At 0 it is to be
-    /// asked again a little later.
-    pub fn connection_room(&self, now: Now, connection: ConnectionId) -> usize {
+    /// Returns how many bytes a bound connection may carry now, both directions together. If it is
+    /// 0, call it again a little later.
+    pub fn connection_budget(&self, now: Now, connection: ConnectionId) -> usize {
         let BandwidthLimits { per_allocation, per_user } = self.bandwidth;
         let found = self.connections.by_id.get(&connection);
         let Some(allocation) = found.and_then(|found| self.table.get(found.allocation)) else {
             return 0;
         };
-        let user = &allocation.quota.of_user().bucket;
-        let own = per_allocation.map(|rate| allocation.bucket.room(now.instant, rate));
-        let shared = per_user.map(|rate| user.room(now.instant, rate));
+        let user = &allocation.quota.user().bucket;
+        let own = per_allocation.map(|rate| allocation.bucket.available(now.instant, rate));
+        let shared = per_user.map(|rate| user.available(now.instant, rate));
         own.into_iter().chain(shared).min().unwrap_or(usize::MAX)
     }
 
-    /// A bound connection carried so many bytes since this was said last.
-    pub fn connection_carried(
+    /// Accounts for the bytes that a bound connection carried since the last call.
+    pub fn handle_connection_traffic(
         &mut self,
         now: Now,
         connection: ConnectionId,
@@ -355,17 +371,17 @@ impl Server {
             allocation.bucket.charge(now, len, rate);
         }
         if let Some(rate) = per_user {
-            allocation.quota.of_user().bucket.charge(now, len, rate);
+            allocation.quota.user().bucket.charge(now, len, rate);
         }
     }
 
-    /// One of the two connections is closed, and the driver has closed the other one.
-    pub fn connection_closed(&mut self, _now: Now, connection: ConnectionId) {
+    /// Handles the end of a connection, after the driver has closed the one bound to it as well.
+    pub fn handle_connection_closed(&mut self, _now: Now, connection: ConnectionId) {
         self.drop_connection(connection);
     }
 }
 
-/// Ends.
+/// The end of connections.
 impl Server {
     pub(super) fn expire_connections(&mut self, now: Now) {
         while let Some((_, id)) =
@@ -376,15 +392,11 @@ impl Server {
                 self.close_connection(id);
             }
         }
-        self.connections.skip();
+        self.connections.skip_stale_deadlines();
     }
 
-    /// Of an allocation that is over, or of one of its two families.
-    pub(super) fn close_connections_of(
-        &mut self,
-        allocation: AllocationId,
-        family: Option<Family>,
-    ) {
+    /// Closes the connections of an allocation, or those of one of its two families.
+    pub(super) fn close_connections(&mut self, allocation: AllocationId, family: Option<Family>) {
         let found = self.connections.of_allocation(allocation).filter(|(_, connection)| {
             family.is_none_or(|family| Family::of(&connection.peer.ip()) == family)
         });
@@ -393,7 +405,7 @@ impl Server {
         }
     }
 
-    /// Those to peers that are no longer allowed.
+    /// Closes the connections to peers that are no longer allowed.
     pub(super) fn close_forbidden_connections(&mut self) {
         let all = self.connections.by_id.iter();
         let forbidden =
@@ -408,18 +420,18 @@ impl Server {
         self.drop_connection(id);
     }
 
-    /// Forgets it, and tells a client that waits for it.
+    /// Forgets a connection, and answers the Connect request that waits for it.
     fn drop_connection(&mut self, id: ConnectionId) {
         let Some(Connection { allocation, state, .. }) = self.connections.remove(id) else {
             return;
         };
         if let State::Connecting { request, fingerprint, .. } = state {
             let failed = Err(ErrorCode::CONNECTION_TIMEOUT_OR_FAILURE);
-            self.answer_connect(allocation, request, fingerprint, failed);
+            self.reply_to_connect(allocation, request, fingerprint, failed);
         }
     }
 
-    fn answer_connect(
+    fn reply_to_connect(
         &mut self,
         allocation: AllocationId,
         request: TransactionId,

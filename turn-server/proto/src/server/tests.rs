@@ -1,6 +1,5 @@
-//! The server and its clients as values: no socket, and time is moved.
+//! Tests of the server with its clients, without sockets and with virtual time.
 
-mod answers;
 mod conservation;
 mod credentials;
 mod discovery;
@@ -17,6 +16,7 @@ mod ownership;
 mod pairs;
 mod peers;
 mod refusals;
+mod responses;
 mod tcp;
 mod world;
 
@@ -55,7 +55,11 @@ fn data_goes_both_ways_over_either_transport_and_family() {
         world.permit(anna, peer.ip());
         for payload in [&b""[..], b"x", b"four", b"hello"] {
             assert!(world.send(anna, peer, payload), "{what}");
-            assert_eq!(world.peers_got.pop(), Some((relayed, peer, payload.to_vec())), "{what}");
+            assert_eq!(
+                world.sent_to_peers.pop(),
+                Some((relayed, peer, payload.to_vec())),
+                "{what}"
+            );
             let got = world.peer_sends(anna, peer, payload);
             assert_eq!(got, Some((peer, payload.to_vec())), "{what}");
         }
@@ -64,7 +68,11 @@ fn data_goes_both_ways_over_either_transport_and_family() {
         world.bind(anna, peer);
         for payload in [&b""[..], b"x", b"four", b"hello"] {
             assert!(world.send(anna, peer, payload), "{what}");
-            assert_eq!(world.peers_got.pop(), Some((relayed, peer, payload.to_vec())), "{what}");
+            assert_eq!(
+                world.sent_to_peers.pop(),
+                Some((relayed, peer, payload.to_vec())),
+                "{what}"
+            );
             let got = world.peer_sends(anna, peer, payload);
             assert_eq!(got, Some((peer, payload.to_vec())), "{what}");
         }
@@ -74,7 +82,7 @@ fn data_goes_both_ways_over_either_transport_and_family() {
 }
 
 #[test]
-fn when_very_many_allocations_end_at_once_others_have_their_turn_in_between() {
+fn when_many_allocations_expire_at_once_other_packets_are_served_in_between() {
     let many = MAX_EXPIRED_AT_ONCE + 1;
     let mut world = World::with_room_for(many);
     for n in 0..many {
@@ -104,7 +112,7 @@ fn two_clients_meet_at_their_relayed_addresses() {
     world.bind(a, relayed_b);
     world.permit(b, relayed_a.ip());
     assert!(world.send(a, relayed_b, b"hello"));
-    let (from, to, payload) = world.peers_got.pop().unwrap();
+    let (from, to, payload) = world.sent_to_peers.pop().unwrap();
     assert_eq!((from, to), (relayed_a, relayed_b));
     assert_eq!(world.peer_sends(b, from, &payload), Some((relayed_a, b"hello".to_vec())));
 
@@ -132,7 +140,7 @@ fn everything_stays_alive_for_hours() {
         assert!(world.peer_sends(anna, peer, b"me too").is_some(), "minute {minute}");
         assert_eq!(world.clients[anna].client.poll_event(), None);
     }
-    // Nonces went stale in between.
+    // Nonces became stale in between.
     assert!(world.server.counters().challenged >= 3);
 }
 
@@ -166,7 +174,7 @@ fn what_is_not_renewed_ends_on_time() {
 }
 
 #[test]
-fn a_closed_connection_or_allocation_gives_everything_back() {
+fn a_closed_connection_or_allocation_releases_everything() {
     for by_refresh in [true, false] {
         let mut world = World::new();
         let config = world.anna(Transport::Tcp);
@@ -176,7 +184,7 @@ fn a_closed_connection_or_allocation_gives_everything_back() {
             world.clients[anna].client.close(world.now.instant);
         } else {
             let tuple = world.clients[anna].tuple;
-            world.server.client_gone(world.now, &tuple);
+            world.server.handle_client_disconnected(world.now, &tuple);
         }
         world.run();
         assert!(!world.is_open(relayed));
@@ -186,11 +194,11 @@ fn a_closed_connection_or_allocation_gives_everything_back() {
 }
 
 #[test]
-fn a_lost_answer_is_given_again() {
+fn a_lost_response_is_sent_again() {
     let mut world = World::new();
     let config = world.anna(Transport::Udp);
     let anna = world.connect(config, "198.51.100.7:4000");
-    // The client's first answer of success is lost; it asks again with the same transaction.
+    // The first success response is lost; the client retransmits its request.
     world.clients[anna].lose_success = 1;
     world.run();
     assert_eq!(world.clients[anna].client.poll_event(), None);
@@ -201,7 +209,7 @@ fn a_lost_answer_is_given_again() {
 }
 
 #[test]
-fn a_port_that_somebody_else_holds_is_passed_over() {
+fn a_port_that_another_program_holds_is_skipped() {
     for (bad_opens, want) in [(1, true), (7, true), (8, false)] {
         let mut world = World::new();
         world.failing_opens = bad_opens;
@@ -221,7 +229,7 @@ fn a_port_that_somebody_else_holds_is_passed_over() {
 }
 
 #[test]
-fn each_port_of_a_range_is_given_once_and_none_beyond_it() {
+fn each_port_of_a_range_is_taken_once_and_none_beyond_it() {
     for range in [49_152..=65_535, 50_000..=50_000, 65_535..=65_535, 40_001..=40_066] {
         let pool = PortPool::new(range.clone());
         let mut rng = StdRng::from_seed([7; 32]);
@@ -258,7 +266,7 @@ fn time_limited_credentials_work_until_they_expire() {
         world.clients[client].client.close(world.now.instant);
         world.run();
     }
-    // What was allocated in time outlives the credentials.
+    // An allocation made in time outlives the credentials.
     let (username, password) = rest_credentials("rest-1", "anna", world.now.unix_s + 100);
     let mut config = world.anna(Transport::Udp);
     (config.username, config.password) = (username, password);
@@ -272,8 +280,8 @@ fn time_limited_credentials_work_until_they_expire() {
 }
 
 #[test]
-fn quotas_count_users_and_sources_and_give_back() {
-    let mut world = World::new(); // 3 per user, 4 per source, 5 in all
+fn quotas_count_users_and_sources_and_units_are_released() {
+    let mut world = World::new(); // 3 per user, 4 per source, 5 in total
     let mut allocated = Vec::new();
     for (what, user, source, code) in [
         ("first", "anna", "198.51.100.1:1", None),
@@ -321,14 +329,14 @@ fn a_source_is_an_ipv4_address_or_an_ipv6_subnet_of_64_bits() {
         ("another of its /64", "2001:db8:7::1", "2001:db8:7:0:ffff:ffff:ffff:ffff", 486),
         ("the next /64", "2001:db8:7::1", "2001:db8:7:1::1", 0),
     ] {
-        let mut world = World::new(); // 3 per user, 4 per source, 5 in all
+        let mut world = World::new(); // 3 per user, 4 per source, 5 in total
         let mut allocate = |user: &str, ip: &str, port: u16| {
             let client = SocketAddr::new(ip.parse().unwrap(), port);
             let from = FiveTuple { transport: Transport::Udp, client, server: addr(SERVER) };
-            let answer = world.ask(&from, user, Method::Allocate, |writer| {
+            let response = world.request(&from, user, Method::Allocate, |writer| {
                 writer.u32(attribute::REQUESTED_TRANSPORT, REQUESTED_UDP);
             });
-            answer.code()
+            response.code()
         };
         for (port, user) in (1..).zip(["anna", "anna", "bert", "bert"]) {
             assert_eq!(allocate(user, source, port), 0, "{what}");
@@ -354,15 +362,15 @@ fn a_draining_server_keeps_what_it_has() {
 }
 
 #[test]
-fn an_end_says_why_and_how_much() {
-    let [released, gone, expired, kicked, shut] = [
+fn the_end_of_an_allocation_reports_its_reason_and_traffic() {
+    let reasons = [
         EndReason::Released,
         EndReason::ConnectionClosed,
         EndReason::Expired,
         EndReason::EndedByOperator,
         EndReason::Shutdown,
     ];
-    for reason in [released, gone, expired, kicked, shut] {
+    for reason in reasons {
         let mut world = World::new();
         let anna = world.connect_as("anna", Transport::Tcp, "198.51.100.7:4000");
         let relayed = world.allocate(anna);
@@ -372,36 +380,42 @@ fn an_end_says_why_and_how_much() {
             assert!(world.send(anna, peer, payload));
         }
         assert!(world.peer_sends(anna, peer, b"hello").is_some());
-        assert!(world.peer_sends(anna, addr("192.0.2.77:1"), b"stranger").is_none());
+        assert!(world.peer_sends(anna, addr("192.0.2.77:1"), b"unknown").is_none());
 
-        let [session] = &world.server.sessions(world.now, 0, 9)[..] else { panic!("{reason:?}") };
-        assert_eq!((session.client, &*session.username), (tuple, "anna"), "{reason:?}");
-        assert_eq!(session.expires_in, DEFAULT_LIFETIME, "{reason:?}");
-        assert_eq!(world.server.sessions(world.now, 0, 0), []);
-        let id = session.id;
+        let [before] = &world.server.allocation_infos(world.now, 0, 9)[..] else {
+            panic!("{reason:?}")
+        };
+        assert_eq!((before.client, &*before.username), (tuple, "anna"), "{reason:?}");
+        assert_eq!(before.expires_in, DEFAULT_LIFETIME, "{reason:?}");
+        assert_eq!(world.server.allocation_infos(world.now, 0, 0), []);
+        let id = before.id;
         assert_eq!(AllocationId::from_bits(id.to_bits()), id);
 
-        world.clients[anna].silent = reason != released;
+        world.clients[anna].silent = reason != EndReason::Released;
         world.now.instant += Duration::from_secs(600);
         match reason {
             EndReason::Released => world.clients[anna].client.close(world.now.instant),
-            EndReason::ConnectionClosed => world.server.client_gone(world.now, &tuple),
+            EndReason::ConnectionClosed => {
+                world.server.handle_client_disconnected(world.now, &tuple)
+            }
             EndReason::Expired => world.server.handle_timeout(world.now),
-            EndReason::EndedByOperator => assert!(world.server.end_session(world.now, id)),
-            EndReason::Shutdown => world.server.end_all(world.now),
+            EndReason::EndedByOperator => assert!(world.server.end_allocation(world.now, id)),
+            EndReason::Shutdown => world.server.close(world.now),
         }
         world.run();
-        let [SessionEnd { session, reason: got }] = &world.ended[..] else { panic!("{reason:?}") };
-        assert_eq!((*got, session.id, &session.relayed[..]), (reason, id, &[relayed][..]));
-        assert_eq!(session.age, Duration::from_secs(600), "{reason:?}");
-        assert_eq!(session.to_peer, Traffic { packets: 2, bytes: 7 }, "{reason:?}");
-        assert_eq!(session.to_client, Traffic { packets: 1, bytes: 5 }, "{reason:?}");
-        assert!(!world.server.end_session(world.now, id), "{reason:?}: it is over");
+        let [AllocationEnd { allocation, reason: got }] = &world.ended[..] else {
+            panic!("{reason:?}")
+        };
+        assert_eq!((*got, allocation.id, &allocation.relayed[..]), (reason, id, &[relayed][..]));
+        assert_eq!(allocation.age, Duration::from_secs(600), "{reason:?}");
+        assert_eq!(allocation.to_peer, Traffic { packets: 2, bytes: 7 }, "{reason:?}");
+        assert_eq!(allocation.to_client, Traffic { packets: 1, bytes: 5 }, "{reason:?}");
+        assert!(!world.server.end_allocation(world.now, id), "{reason:?}: it is over");
     }
 }
 
 #[test]
-fn new_settings_hold_at_once_and_end_nothing() {
+fn new_settings_take_effect_at_once_and_end_nothing() {
     let mut world = World::new();
     let anna = world.connect_as("anna", Transport::Udp, "198.51.100.7:4000");
     world.allocate(anna);
@@ -412,7 +426,10 @@ fn new_settings_hold_at_once_and_end_nothing() {
     let allow = vec!["192.0.2.128/25".parse().unwrap()];
     let policy = PolicyConfig { allow, ..PolicyConfig::default() };
     let users = vec![("carl".to_owned(), "carl's".to_owned())];
-    world.server.reconfigure(world.now, Reloadable { users, policy, ..Reloadable::default() });
+    world.server.set_reloadable(
+        world.now,
+        ReloadableConfig { users, policy, ..ReloadableConfig::default() },
+    );
     assert!(!world.send(anna, peer, b"not any more"));
     assert_eq!(world.peer_sends(anna, peer, b"nor back"), None);
     world.bind(anna, addr("192.0.2.200:1"));

@@ -1,23 +1,26 @@
-//! A timer wheel: which slots of a table are due when, to the second, without ordering them.
+//! A timer wheel: finds the entries of a table that are due, to the second, without ordering them.
 
 use std::time::{Duration, Instant};
 
-use crate::give_back;
+use crate::trim;
 
-/// What it tells apart. An allocation may live that much longer than it was promised.
+/// Resolution of the wheel, by which an allocation may outlive its lifetime.
 const TICK: Duration = Duration::from_secs(1);
-/// More ticks than the longest lifetime has (`MAX_LIFETIME`, an hour), so that all that is due in
-/// one place is due at the same time, unless nobody looked for as long.
-const PLACES: usize = 4096;
+/// Buckets of the wheel. They cover more ticks than the longest lifetime (`MAX_LIFETIME`, an hour),
+/// so that all entries of one bucket are due in the same tick, unless the wheel was not polled for
+/// as long.
+const BUCKETS: usize = 4096;
+/// Index that ends a list.
 const NONE: u32 = u32::MAX;
 
-/// Each entry is in a list of those due in the same tick.
+/// A timer for each entry of a table, by the index of the entry.
 #[derive(Debug)]
-pub(super) struct Wheel {
-    /// Tick 0: when the first entry was made.
+pub(super) struct TimerWheel {
+    /// Time of tick 0, at which the first timer was set.
     epoch: Option<Instant>,
-    /// Everything due before this tick is out.
+    /// The first tick that may have entries; those of all ticks before were removed.
     next_tick: u64,
+    /// The first entry of each bucket, whose entries form a doubly linked list.
     heads: Box<[u32]>,
     links: Vec<Link>,
     len: usize,
@@ -27,19 +30,19 @@ pub(super) struct Wheel {
 struct Link {
     before: u32,
     after: u32,
-    /// `None` is not in any list.
+    /// The tick in which the entry is due; `None` if it is not in any list.
     tick: Option<u64>,
 }
 
-impl Default for Wheel {
+impl Default for TimerWheel {
     fn default() -> Self {
-        let heads = vec![NONE; PLACES].into_boxed_slice();
+        let heads = vec![NONE; BUCKETS].into_boxed_slice();
         Self { epoch: None, next_tick: 0, heads, links: Vec::new(), len: 0 }
     }
 }
 
-impl Wheel {
-    /// Lets this entry be due then, and not when it was before.
+impl TimerWheel {
+    /// Sets the timer of an entry, replacing the time it had.
     pub(super) fn set(&mut self, entry: u32, now: Instant, at: Instant) {
         self.clear(entry);
         let index = index(entry);
@@ -50,7 +53,7 @@ impl Wheel {
         let since = at.saturating_duration_since(epoch);
         let tick = since.as_secs() + u64::from(since.subsec_nanos() > 0);
         let tick = tick.max(self.next_tick);
-        let head = std::mem::replace(&mut self.heads[place(tick)], entry);
+        let head = std::mem::replace(&mut self.heads[bucket(tick)], entry);
         if let Some(after) = self.link(head) {
             after.before = entry;
         }
@@ -58,7 +61,7 @@ impl Wheel {
         self.len += 1;
     }
 
-    /// Lets it never be due.
+    /// Clears the timer of an entry.
     pub(super) fn clear(&mut self, entry: u32) {
         let Some(link) = self.link(entry) else { return };
         let Link { before, after, tick } = *link;
@@ -69,26 +72,26 @@ impl Wheel {
         }
         match self.link(before) {
             Some(before) => before.after = after,
-            None => self.heads[place(tick)] = after,
+            None => self.heads[bucket(tick)] = after,
         }
         self.len -= 1;
     }
 
-    /// Forgets that there were entries from this one on, none of which is due any more.
+    /// Frees the memory of entries from index `len` on, whose timers must be clear.
     pub(super) fn truncate(&mut self, len: usize) {
         self.links.truncate(len);
-        give_back(&mut self.links);
+        trim(&mut self.links);
     }
 
-    /// Takes out one that is due.
+    /// Clears the timer of an entry that is due and returns the entry.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<u32> {
         let now_tick = now.checked_duration_since(self.epoch?)?.as_secs();
         if self.len == 0 {
             self.next_tick = self.next_tick.max(now_tick);
             return None;
         }
-        // Once round the wheel is everything, however long nobody looked.
-        let last = now_tick.min(self.next_tick + ticks(PLACES) - 1);
+        // One turn visits all buckets, however long the wheel was not polled.
+        let last = now_tick.min(self.next_tick + ticks(BUCKETS) - 1);
         while self.next_tick <= last {
             let due = |entry: &u32| {
                 let link = self.links.get(index(*entry));
@@ -105,18 +108,19 @@ impl Wheel {
         None
     }
 
-    /// When to ask [`Self::pop_due`] again: not later than something is due.
+    /// Returns the time at which to call [`Self::pop_due`] again, at most one tick after the first
+    /// entry is due.
     pub(super) fn next(&self) -> Option<Instant> {
         if self.len == 0 {
             return None;
         }
-        let ahead = self.next_tick..self.next_tick + ticks(PLACES);
-        let tick = ahead.into_iter().find(|tick| self.heads[place(*tick)] != NONE)?;
+        let ahead = self.next_tick..self.next_tick + ticks(BUCKETS);
+        let tick = ahead.into_iter().find(|tick| self.heads[bucket(*tick)] != NONE)?;
         Some(self.epoch? + TICK * u32::try_from(tick).unwrap_or(u32::MAX))
     }
 
     fn list(&self, tick: u64) -> impl Iterator<Item = u32> {
-        let head = self.heads[place(tick)];
+        let head = self.heads[bucket(tick)];
         let after = |entry: &u32| self.links.get(index(*entry)).map(|link| link.after);
         std::iter::successors(Some(head), after).take_while(|entry| *entry != NONE)
     }
@@ -126,17 +130,17 @@ impl Wheel {
     }
 }
 
-/// [`NONE`] is behind every end.
+/// Returns the index of an entry in the list of links; that of [`NONE`] is behind its end.
 fn index(entry: u32) -> usize {
     usize::try_from(entry).unwrap_or(usize::MAX)
 }
 
-fn place(tick: u64) -> usize {
-    usize::try_from(tick % ticks(PLACES)).unwrap_or(0)
+fn bucket(tick: u64) -> usize {
+    usize::try_from(tick % ticks(BUCKETS)).unwrap_or(0)
 }
 
-fn ticks(places: usize) -> u64 {
-    u64::try_from(places).unwrap_or(u64::MAX)
+fn ticks(buckets: usize) -> u64 {
+    u64::try_from(buckets).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -163,14 +167,14 @@ mod tests {
     }
 
     proptest! {
-        /// Beside a map that is looked through: nothing is early, nothing more than a tick late,
-        /// and [`Wheel::next`] is not later than that.
+        /// Compares the wheel with a map: nothing is early, nothing is more than a tick late, and
+        /// [`TimerWheel::next`] is not later than that.
         #[test]
         fn everything_is_due_once_and_on_time(
             steps in proptest::collection::vec(any_step(), 0..200),
         ) {
             let start = Instant::now();
-            let (mut wheel, mut model) = (Wheel::default(), BTreeMap::new());
+            let (mut wheel, mut model) = (TimerWheel::default(), BTreeMap::new());
             let mut now = start;
             for step in steps {
                 match step {

@@ -6,7 +6,7 @@ use super::{MAGIC_COOKIE, TransactionId};
 
 const FAMILY_V4: u8 = 0x01;
 const FAMILY_V6: u8 = 0x02;
-/// Zero byte, family, port.
+/// Bytes before the IP address: a zero byte, the family and the port.
 const PREFIX_LEN: usize = 4;
 const MAX_LEN: usize = PREFIX_LEN + 16;
 
@@ -15,12 +15,12 @@ const MAX_LEN: usize = PREFIX_LEN + 16;
 #[error("malformed address")]
 pub struct BadAddress;
 
-/// The value of an XOR address attribute: the bytes and how many of them count.
+/// Returns the value of an XOR address attribute, as bytes and how many of them are used.
 pub fn encode_xor_address(addr: SocketAddr, id: TransactionId) -> ([u8; MAX_LEN], usize) {
     encode(addr, mask(id))
 }
 
-/// The value of a plain address attribute.
+/// Returns the value of an address attribute without XOR, as [`encode_xor_address`] does.
 pub(super) fn encode_address(addr: SocketAddr) -> ([u8; MAX_LEN], usize) {
     encode(addr, [0; 16])
 }
@@ -45,7 +45,7 @@ pub fn decode_xor_address(value: &[u8], id: TransactionId) -> Result<SocketAddr,
     decode(value, mask(id))
 }
 
-/// Reads the value of a plain address attribute (MAPPED-ADDRESS, ALTERNATE-SERVER).
+/// Reads the value of an address attribute without XOR (MAPPED-ADDRESS, ALTERNATE-SERVER).
 pub(crate) fn decode_address(value: &[u8]) -> Result<SocketAddr, BadAddress> {
     decode(value, [0; 16])
 }

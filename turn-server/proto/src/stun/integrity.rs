@@ -10,34 +10,34 @@ use super::HEADER_LEN;
 
 /// Bytes of an HMAC-SHA1.
 pub const INTEGRITY_LEN: usize = 20;
-/// Bytes of an HMAC-SHA256. Shorter ones are for usages that say so (RFC 8489 §14.6); TURN does
-/// not.
+/// Bytes of an HMAC-SHA256. STUN usages may allow truncated ones (RFC 8489 §14.6); TURN does not.
 pub const INTEGRITY_SHA256_LEN: usize = 32;
-/// The CRC is mixed with this, so that it is no checksum of another layer.
+/// Value that the CRC is XORed with, so that it differs from a checksum of another layer
+/// (RFC 8489 §14.7).
 const FINGERPRINT_XOR: u32 = 0x5354_554E;
-/// Type and length before a value.
+/// Bytes of type and length before a value.
 const ATTRIBUTE_HEADER: usize = 4;
 
-/// Which integrity attribute a message has.
+/// The integrity attribute of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Integrity {
-    /// MESSAGE-INTEGRITY: HMAC-SHA1.
+    /// MESSAGE-INTEGRITY, an HMAC-SHA1.
     Sha1,
-    /// MESSAGE-INTEGRITY-SHA256.
+    /// MESSAGE-INTEGRITY-SHA256, an HMAC-SHA256.
     Sha256,
 }
 
-/// How a long-term key comes from a password (RFC 8489 §18.5).
+/// The algorithm that derives a long-term key from a password (RFC 8489 §18.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PasswordAlgorithm {
-    /// What everybody did before RFC 8489.
+    /// MD5, the only one before RFC 8489.
     Md5,
-    /// RFC 8489 §18.5.1.2.
+    /// SHA-256 (RFC 8489 §18.5.1.2).
     Sha256,
 }
 
 impl PasswordAlgorithm {
-    /// As PASSWORD-ALGORITHM carries it: the number, and no parameters.
+    /// Returns the value of PASSWORD-ALGORITHM: the number, and no parameters.
     pub const fn encode(self) -> [u8; 4] {
         match self {
             Self::Md5 => [0, 1, 0, 0],
@@ -45,7 +45,8 @@ impl PasswordAlgorithm {
         }
     }
 
-    /// `None` for others, and for parameters that neither has.
+    /// Reads the value of PASSWORD-ALGORITHM. Returns `None` for other algorithms, and if there
+    /// are parameters, since neither has any.
     pub const fn decode(value: &[u8]) -> Option<Self> {
         match value {
             [0, 1, 0, 0] => Some(Self::Md5),
@@ -55,8 +56,8 @@ impl PasswordAlgorithm {
     }
 }
 
-/// The key of a long-term credential, and the integrity that it is used for; as secret as the
-/// password.
+/// The key of a long-term credential, and the integrity that it is used for. It is as secret as
+/// the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LongTermKey {
     bytes: [u8; Self::MAX_LEN],
@@ -65,10 +66,10 @@ pub struct LongTermKey {
 }
 
 impl LongTermKey {
-    /// SHA-256 makes the longest.
+    /// Bytes of the longest key, which SHA-256 makes.
     const MAX_LEN: usize = 32;
 
-    /// Of a password (RFC 8489 §9.2.2), for messages with this integrity.
+    /// Derives the key of a password (RFC 8489 §9.2.2), for messages with this integrity.
     pub fn new(
         algorithm: PasswordAlgorithm,
         [username, realm, password]: [&str; 3],
@@ -76,34 +77,37 @@ impl LongTermKey {
     ) -> Self {
         let parts = [username.as_bytes(), b":", realm.as_bytes(), b":", password.as_bytes()];
         match algorithm {
-            PasswordAlgorithm::Md5 => Self::of(&digest::<Md5>(&parts), integrity),
-            PasswordAlgorithm::Sha256 => Self::of(&digest::<Sha256>(&parts), integrity),
+            PasswordAlgorithm::Md5 => Self::from_at_most_32(&digest::<Md5>(&parts), integrity),
+            PasswordAlgorithm::Sha256 => {
+                Self::from_at_most_32(&digest::<Sha256>(&parts), integrity)
+            }
         }
     }
 
-    /// Of the bytes themselves: what a third party's token holds (RFC 7635 §6.2). At most 32.
+    /// Uses `bytes` as the key, such as the session key in a third party's token (RFC 7635 §6.2).
+    /// Returns `None` if they are more than 32.
     pub fn from_bytes(bytes: &[u8], integrity: Integrity) -> Option<Self> {
-        (bytes.len() <= Self::MAX_LEN).then(|| Self::of(bytes, integrity))
+        (bytes.len() <= Self::MAX_LEN).then(|| Self::from_at_most_32(bytes, integrity))
     }
 
-    fn of(key: &[u8], integrity: Integrity) -> Self {
+    fn from_at_most_32(key: &[u8], integrity: Integrity) -> Self {
         let mut bytes = [0; Self::MAX_LEN];
         let len = key.len().min(Self::MAX_LEN);
         bytes[..len].copy_from_slice(&key[..len]);
         Self { bytes, len: u8::try_from(len).unwrap_or(0), integrity }
     }
 
-    /// The key as HMAC takes it.
+    /// Returns the key of the HMAC.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 
-    /// What it is used for.
+    /// Returns the integrity attribute that the key is used for.
     pub const fn integrity(&self) -> Integrity {
         self.integrity
     }
 
-    /// The same key for another integrity.
+    /// Returns the same key for another integrity attribute.
     #[must_use]
     pub fn with_integrity(&self, integrity: Integrity) -> Self {
         Self { integrity, ..self.clone() }
@@ -121,7 +125,7 @@ impl std::fmt::Debug for LongTermKey {
 pub struct ShortTermKey(Box<[u8]>);
 
 impl ShortTermKey {
-    /// `password` is taken as it is; ICE passwords are ASCII (RFC 8839 §5.4).
+    /// Uses `password` as the key without preparation; ICE passwords are ASCII (RFC 8839 §5.4).
     pub fn new(password: &str) -> Self {
         Self(password.as_bytes().into())
     }
@@ -137,12 +141,13 @@ impl std::fmt::Debug for ShortTermKey {
     }
 }
 
-/// MD5 of `username:realm:password`, for MESSAGE-INTEGRITY: what every client of RFC 5389 uses.
+/// Returns the MD5 of `username:realm:password` for MESSAGE-INTEGRITY, the key that every client
+/// of RFC 5389 uses.
 pub fn long_term_key(username: &str, realm: &str, password: &str) -> LongTermKey {
     LongTermKey::new(PasswordAlgorithm::Md5, [username, realm, password], Integrity::Sha1)
 }
 
-/// USERHASH: SHA-256 of `username:realm` (RFC 8489 §14.4).
+/// Returns the value of USERHASH: the SHA-256 of `username:realm` (RFC 8489 §14.4).
 pub fn userhash(username: &str, realm: &str) -> [u8; 32] {
     digest::<Sha256>(&[username.as_bytes(), b":", realm.as_bytes()]).into()
 }
@@ -153,18 +158,18 @@ fn digest<D: Digest>(parts: &[&[u8]]) -> md5::digest::Output<D> {
     digest.finalize()
 }
 
-/// MESSAGE-INTEGRITY for a message that is `head` up to here. The length in its header is replaced
-/// by what it is when the attribute is the last one.
+/// Returns the value of MESSAGE-INTEGRITY for a message that is `head` so far. The length in its
+/// header is replaced by that of a message which the attribute ends.
 pub(super) fn sha1_tag(head: &[u8], key: &[u8]) -> [u8; INTEGRITY_LEN] {
     sha1_of(head, key).finalize().into_bytes().into()
 }
 
-/// As [`sha1_tag`], MESSAGE-INTEGRITY-SHA256.
+/// Returns the value of MESSAGE-INTEGRITY-SHA256, as [`sha1_tag`] does.
 pub(super) fn sha256_tag(head: &[u8], key: &[u8]) -> [u8; INTEGRITY_SHA256_LEN] {
     sha256_of(head, key).finalize().into_bytes().into()
 }
 
-/// In constant time; a tag of another length does not match.
+/// Compares a tag with the right one in constant time. A tag of another length does not match.
 pub(super) fn integrity_matches(head: &[u8], key: &[u8], integrity: Integrity, tag: &[u8]) -> bool {
     match integrity {
         Integrity::Sha1 => sha1_of(head, key).verify_slice(tag).is_ok(),
@@ -172,7 +177,7 @@ pub(super) fn integrity_matches(head: &[u8], key: &[u8], integrity: Integrity, t
     }
 }
 
-/// As [`sha1_tag`], for FINGERPRINT.
+/// Returns the value of FINGERPRINT, as [`sha1_tag`] does.
 pub(super) fn fingerprint(head: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(kind(head));

@@ -1,45 +1,45 @@
-//! Class, method and transaction id: the fixed part of every message.
+//! Class, method and transaction id: the header of every message.
 
-/// Bytes 4 to 8 of every message (RFC 8489 §5).
+/// Value of bytes 4 to 7 of every message (RFC 8489 §5).
 pub const MAGIC_COOKIE: u32 = 0x2112_A442;
-/// Type, length, cookie and transaction id.
+/// Bytes of the header: type, length, cookie and transaction id.
 pub const HEADER_LEN: usize = 20;
 
-/// What a message is to its method.
+/// The class of a message (RFC 8489 §5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// Wants an answer.
+    /// A request, which is answered by a response.
     Request,
-    /// Wants none.
+    /// An indication, which is not answered.
     Indication,
-    /// The answer when it went well.
+    /// A success response.
     Success,
-    /// The answer when it did not.
+    /// An error response.
     Error,
 }
 
-/// The methods this crate speaks.
+/// The methods that this crate knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// "Which address do you see me at?"
+    /// Asks for the address that the server sees the client at.
     Binding,
-    /// Make a relayed address.
+    /// Makes an allocation.
     Allocate,
-    /// Prolong or end an allocation.
+    /// Prolongs or ends an allocation.
     Refresh,
-    /// Client → server → peer, as an indication.
+    /// Indication that carries data from the client to a peer.
     Send,
-    /// Peer → server → client, as an indication.
+    /// Indication that carries data from a peer to the client.
     Data,
-    /// Let a peer's address through.
+    /// Installs or renews permissions for the addresses of peers.
     CreatePermission,
-    /// Give a peer a channel number.
+    /// Binds a channel number to a peer.
     ChannelBind,
-    /// Open a connection to a peer (RFC 6062).
+    /// Opens a connection to a peer (RFC 6062).
     Connect,
-    /// Splice this connection with a peer's (RFC 6062).
+    /// Binds the client's connection to a peer's (RFC 6062).
     ConnectionBind,
-    /// A peer has connected, as an indication (RFC 6062).
+    /// Indication that a peer has connected (RFC 6062).
     ConnectionAttempt,
 }
 
@@ -76,11 +76,12 @@ impl Method {
     }
 }
 
-/// Names one transaction; unguessable when made from good randomness.
+/// The id of a transaction, which must be unpredictable (RFC 8489 §5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TransactionId(pub [u8; 12]);
 
-/// The class bits sit between the method bits, at 8 and 4 (RFC 8489 §5, figure 3).
+/// Returns the type of a message. The class bits sit between those of the method, at 8 and 4
+/// (RFC 8489 §5, figure 3).
 pub(super) const fn message_type(class: Class, method: Method) -> u16 {
     let method = method.bits();
     let class = match class {
@@ -96,7 +97,8 @@ pub(super) const fn message_type(class: Class, method: Method) -> u16 {
         | ((class & 0b10) << 7)
 }
 
-/// `Err` carries the method number that nobody here knows.
+/// Splits the type of a message; the inverse of [`message_type`]. An unknown method is returned
+/// as the error.
 pub(super) const fn split_type(kind: u16) -> Result<(Class, Method), u16> {
     let class = match ((kind >> 7) & 0b10) | ((kind >> 4) & 0b01) {
         0b00 => Class::Request,

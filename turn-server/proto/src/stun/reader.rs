@@ -1,4 +1,4 @@
-//! Reading a message in place. One parser for server and client.
+//! Reading a message in place, for server and client.
 
 use std::net::SocketAddr;
 
@@ -7,45 +7,47 @@ use super::{
     TransactionId, address, attribute, decode_xor_address, integrity, kind,
 };
 
-/// Why bytes are no STUN message. Such bytes get no answer.
+/// The reason why bytes are not a STUN message. Such bytes are not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
-    /// Fewer bytes than the header says, or more.
+    /// The message is shorter or longer than its header says.
     #[error("the length in the header is not the length of the message")]
     Length,
     /// The first two bits or the cookie are not STUN's.
     #[error("not a STUN message")]
     NotStun,
-    /// An attribute reaches past the end.
+    /// An attribute reaches past the end of the message.
     #[error("an attribute reaches past the end of the message")]
     Truncated,
     /// FINGERPRINT is wrong or not the last attribute.
     #[error("the fingerprint is wrong")]
     Fingerprint,
-    /// A method this crate does not speak.
+    /// The method, given by its number, is one that this crate does not know.
     #[error("unknown method {0:#05x}")]
     UnknownMethod(u16),
 }
 
-/// An attribute that is there but malformed: 400 for a request, silence for the rest.
+/// The type of an attribute that is malformed. A request is answered with 400, any other message
+/// is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("attribute {0:#06x} is malformed")]
 pub struct BadAttribute(pub u16);
 
-/// One attribute, borrowed.
+/// One attribute, borrowed from its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attribute<'a> {
-    /// Its type.
+    /// The type, see [`attribute`].
     pub kind: u16,
-    /// Its value without padding.
+    /// The value without padding.
     pub value: &'a [u8],
-    /// Where the value begins in the message.
+    /// The offset of the value in the message.
     pub offset: usize,
 }
 
-/// A well-formed message. Its attributes end where its integrity begins: what stands behind
-/// MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256 is covered by nothing and therefore not shown
-/// (RFC 8489 §14.5, §14.6).
+/// A well-formed message.
+///
+/// Attributes behind MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256 are not covered by it, so they
+/// are never returned (RFC 8489 §14.5, §14.6).
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
     bytes: &'a [u8],
@@ -58,15 +60,20 @@ pub struct Message<'a> {
     fingerprint: bool,
 }
 
-/// The value of an integrity attribute, and where the attribute begins.
+/// An integrity attribute: its offset in the message and its value.
 #[derive(Clone, Copy, Debug)]
 struct Tag<'a> {
-    at: usize,
+    offset: usize,
     value: &'a [u8],
 }
 
 impl<'a> Message<'a> {
-    /// `bytes` must be the whole message and nothing else.
+    /// Reads a message; `bytes` must be all of it and nothing more. A FINGERPRINT is checked,
+    /// the integrity is not: see [`Self::has_valid_integrity`].
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError`] if the bytes are not a well-formed STUN message of a known method.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let (header, _) = bytes.split_first_chunk::<HEADER_LEN>().ok_or(ParseError::Length)?;
         let &[type_high, type_low, length_high, length_low, c0, c1, c2, c3, ref id @ ..] = header;
@@ -93,20 +100,20 @@ impl<'a> Message<'a> {
         Ok(message)
     }
 
-    /// Checks every attribute's bounds and finds where the covered ones end.
+    /// Checks the bounds of every attribute and finds the end of the covered ones.
     fn scan(&mut self) -> Result<(), ParseError> {
         let mut at = HEADER_LEN;
         while at < self.bytes.len() {
             let (found, next) = attribute_at(self.bytes, at).ok_or(ParseError::Truncated)?;
             match found.kind {
-                // Behind either of them only the other one, once, counts.
+                // Behind one of the two only the other one is looked at, and only once.
                 attribute::MESSAGE_INTEGRITY if self.sha1.is_none() && self.sha256.is_none() => {
                     self.covered_end = self.covered_end.min(at);
-                    self.sha1 = Some(Tag { at, value: found.value });
+                    self.sha1 = Some(Tag { offset: at, value: found.value });
                 }
                 attribute::MESSAGE_INTEGRITY_SHA256 if self.sha256.is_none() => {
                     self.covered_end = self.covered_end.min(at);
-                    self.sha256 = Some(Tag { at, value: found.value });
+                    self.sha256 = Some(Tag { offset: at, value: found.value });
                 }
                 attribute::FINGERPRINT => self.check_fingerprint(at, next, found.value)?,
                 _ => {}
@@ -131,38 +138,39 @@ impl<'a> Message<'a> {
         Ok(())
     }
 
-    /// Bytes of the whole message.
+    /// Returns the length of the whole message in bytes.
     #[expect(clippy::len_without_is_empty, reason = "a message has a header at least")]
     pub const fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Request, indication, success or error.
+    /// Returns the class: request, indication, success or error.
     pub const fn class(&self) -> Class {
         self.class
     }
 
-    /// The method.
+    /// Returns the method of the message.
     pub const fn method(&self) -> Method {
         self.method
     }
 
-    /// The transaction id.
+    /// Returns the transaction id.
     pub const fn id(&self) -> TransactionId {
         self.id
     }
 
-    /// Whether a (correct) FINGERPRINT was there.
+    /// Returns true if the message has a FINGERPRINT, which was found correct.
     pub const fn has_fingerprint(&self) -> bool {
         self.fingerprint
     }
 
-    /// Whether an integrity is there; says nothing about its being right.
+    /// Returns true if the message has an integrity attribute, correct or not.
     pub const fn has_integrity(&self) -> bool {
         self.integrity().is_some()
     }
 
-    /// Which one is there; of both the stronger one is what counts (RFC 8489 §9.2.4).
+    /// Returns the kind of integrity attribute. If there are both, the stronger one is to be
+    /// checked (RFC 8489 §9.2.4).
     pub const fn integrity(&self) -> Option<Integrity> {
         match (self.sha256, self.sha1) {
             (Some(_), _) => Some(Integrity::Sha256),
@@ -171,76 +179,97 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Whether the key's integrity is there and made with this key.
-    pub fn is_made_with(&self, key: &LongTermKey) -> bool {
-        self.has_valid_integrity(key.as_bytes(), key.integrity())
+    /// Returns true if the message has the key's kind of integrity attribute, made with this key.
+    pub fn has_valid_integrity(&self, key: &LongTermKey) -> bool {
+        self.integrity_matches(key.as_bytes(), key.integrity())
     }
 
-    /// Whether MESSAGE-INTEGRITY is there and made with these short-term credentials.
-    pub fn is_made_with_short_term(&self, key: &ShortTermKey) -> bool {
-        self.has_valid_integrity(key.as_bytes(), Integrity::Sha1)
+    /// Returns true if the message has a MESSAGE-INTEGRITY made with this short-term credential.
+    pub fn has_valid_short_term_integrity(&self, key: &ShortTermKey) -> bool {
+        self.integrity_matches(key.as_bytes(), Integrity::Sha1)
     }
 
-    pub(super) fn has_valid_integrity(&self, key: &[u8], integrity: Integrity) -> bool {
+    pub(super) fn integrity_matches(&self, key: &[u8], integrity: Integrity) -> bool {
         let tag = match integrity {
             Integrity::Sha1 => self.sha1,
             Integrity::Sha256 => self.sha256,
         };
         tag.is_some_and(|tag| {
-            let head = self.bytes.get(..tag.at).unwrap_or_default();
+            let head = self.bytes.get(..tag.offset).unwrap_or_default();
             integrity::integrity_matches(head, key, integrity, tag.value)
         })
     }
 
-    /// The covered attributes, in order.
+    /// Returns the covered attributes, in order.
     pub fn attributes(&self) -> Attributes<'a> {
         let covered = self.bytes.get(..self.covered_end).unwrap_or_default();
         Attributes { bytes: covered, at: HEADER_LEN }
     }
 
-    /// The first covered attribute of this type; later ones of the same type do not count.
+    /// Returns the first covered attribute of this type; later ones are to be ignored
+    /// (RFC 8489 §14).
     pub fn first(&self, kind: u16) -> Option<Attribute<'a>> {
         self.attributes().find(|a| a.kind == kind)
     }
 
-    /// A text attribute. Not UTF-8 is malformed.
+    /// Returns the first attribute of this type as text.
+    ///
+    /// # Errors
+    ///
+    /// [`BadAttribute`] if it is not UTF-8.
     pub fn text(&self, kind: u16) -> Result<Option<&'a str>, BadAttribute> {
         let Some(found) = self.first(kind) else { return Ok(None) };
         std::str::from_utf8(found.value).map(Some).map_err(|_| BadAttribute(kind))
     }
 
-    /// A 32-bit attribute.
+    /// Returns the first attribute of this type as a 32-bit number.
+    ///
+    /// # Errors
+    ///
+    /// [`BadAttribute`] if it has another length.
     pub fn u32(&self, kind: u16) -> Result<Option<u32>, BadAttribute> {
         let Some(found) = self.first(kind) else { return Ok(None) };
         let value = <[u8; 4]>::try_from(found.value).map_err(|_| BadAttribute(kind))?;
         Ok(Some(u32::from_be_bytes(value)))
     }
 
-    /// A 64-bit attribute.
+    /// Returns the first attribute of this type as a 64-bit number.
+    ///
+    /// # Errors
+    ///
+    /// [`BadAttribute`] if it has another length.
     pub fn u64(&self, kind: u16) -> Result<Option<u64>, BadAttribute> {
         let Some(found) = self.first(kind) else { return Ok(None) };
         let value = <[u8; 8]>::try_from(found.value).map_err(|_| BadAttribute(kind))?;
         Ok(Some(u64::from_be_bytes(value)))
     }
 
-    /// The first XOR address of this type.
+    /// Returns the first attribute of this type as an address with XOR.
+    ///
+    /// # Errors
+    ///
+    /// [`BadAttribute`] if its length or family is wrong.
     pub fn xor_address(&self, kind: u16) -> Result<Option<SocketAddr>, BadAttribute> {
         let Some(found) = self.first(kind) else { return Ok(None) };
         decode_xor_address(found.value, self.id).map(Some).map_err(|_| BadAttribute(kind))
     }
 
-    /// The first plain address of this type.
+    /// Returns the first attribute of this type as an address without XOR.
+    ///
+    /// # Errors
+    ///
+    /// [`BadAttribute`] if its length or family is wrong.
     pub fn address(&self, kind: u16) -> Result<Option<SocketAddr>, BadAttribute> {
         let Some(found) = self.first(kind) else { return Ok(None) };
         address::decode_address(found.value).map(Some).map_err(|_| BadAttribute(kind))
     }
 
-    /// ERROR-CODE, when there is a sound one.
+    /// Returns the value of ERROR-CODE, or `None` if it is missing or malformed.
     pub fn error_code(&self) -> Option<ErrorCode> {
         self.first(attribute::ERROR_CODE).and_then(|a| ErrorCode::decode(a.value))
     }
 
-    /// Covered attributes that must be understood and are not in `known`.
+    /// Returns the types of covered comprehension-required attributes that are not in `known`.
     pub fn unknown_required<'k>(
         &self,
         known: &'k [u16],
@@ -251,7 +280,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Walks the covered attributes.
+/// Iterator over the covered attributes of a message.
 #[derive(Clone, Debug)]
 pub struct Attributes<'a> {
     bytes: &'a [u8],
@@ -268,7 +297,7 @@ impl<'a> Iterator for Attributes<'a> {
     }
 }
 
-/// The attribute at `at` and where the next one begins.
+/// Returns the attribute at offset `at` and the offset of the next one.
 fn attribute_at(bytes: &[u8], at: usize) -> Option<(Attribute<'_>, usize)> {
     let (&[kind_high, kind_low, length_high, length_low], _) =
         bytes.get(at..)?.split_first_chunk::<4>()?;

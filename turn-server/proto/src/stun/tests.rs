@@ -8,26 +8,26 @@ const PASSWORD: &[u8] = b"VOkJxbRl1RmTxUk/WvJxBt";
 const ID: TransactionId =
     TransactionId([0xb7, 0xe7, 0xa7, 0x01, 0xbc, 0x34, 0xd6, 0x86, 0xfa, 0x87, 0xdf, 0xae]);
 
-/// RFC 5769 §2.1.
+/// Request of RFC 5769 §2.1.
 const REQUEST: &str = "000100582112a442b7e7a701bc34d686fa87dfae\
     802200105354554e207465737420636c69656e74\
     002400046e0001ff80290008932ff9b151263b36\
     000600096576746a3a68367659202020\
     000800149aeaa70cbfd8cb56781ef2b5b2d3f249c1b571a2\
     80280004e57a3bcf";
-/// RFC 5769 §2.2.
+/// Response of RFC 5769 §2.2.
 const RESPONSE_V4: &str = "0101003c2112a442b7e7a701bc34d686fa87dfae\
     8022000b7465737420766563746f7220\
     002000080001a147e112a643\
     000800142b91f599fd9e90c38c7489f92af9ba53f06be7d7\
     80280004c07d4c96";
-/// RFC 5769 §2.3.
+/// Response of RFC 5769 §2.3.
 const RESPONSE_V6: &str = "010100482112a442b7e7a701bc34d686fa87dfae\
     8022000b7465737420766563746f7220\
     002000140002a1470113a9faa5d3f179bc25f4b5bed2b9d9\
     00080014a382954e4be67bf11784c97c8292c275bfe3ed41\
     80280004c8fb0b4c";
-/// RFC 5769 §2.4.
+/// Request of RFC 5769 §2.4.
 const LONG_TERM: &str = "000100602112a44278ad3433c6ad72c029da412e\
     00060012e3839ee38388e383aae38383e382afe382b90000\
     0015001c662f2f3439396b39353464364f4c33346f4c394653547679363473 41\
@@ -48,8 +48,8 @@ fn the_vectors_of_rfc_5769_are_read() {
     assert_eq!(message.text(attribute::SOFTWARE), Ok(Some("STUN test client")));
     assert_eq!(message.text(attribute::USERNAME), Ok(Some("evtj:h6vY")));
     assert!(message.has_fingerprint());
-    assert!(message.has_valid_integrity(PASSWORD, Integrity::Sha1));
-    assert!(!message.has_valid_integrity(b"another", Integrity::Sha1));
+    assert!(message.integrity_matches(PASSWORD, Integrity::Sha1));
+    assert!(!message.integrity_matches(b"another", Integrity::Sha1));
 
     for (hex, want) in [
         (RESPONSE_V4, "192.0.2.1:32853"),
@@ -62,7 +62,7 @@ fn the_vectors_of_rfc_5769_are_read() {
         let mapped = message.xor_address(attribute::XOR_MAPPED_ADDRESS).unwrap();
         assert_eq!(mapped, Some(want.parse().unwrap()));
         assert!(message.has_fingerprint());
-        assert!(message.has_valid_integrity(PASSWORD, Integrity::Sha1));
+        assert!(message.integrity_matches(PASSWORD, Integrity::Sha1));
     }
 }
 
@@ -73,8 +73,8 @@ fn the_long_term_vector_of_rfc_5769_is_read() {
     let username = message.text(attribute::USERNAME).unwrap().unwrap();
     let realm = message.text(attribute::REALM).unwrap().unwrap();
     assert_eq!((username, realm), ("マトリックス", "example.org"));
-    assert!(message.is_made_with(&long_term_key(username, realm, "TheMatrIX")));
-    assert!(!message.is_made_with(&long_term_key(username, realm, "thematrix")));
+    assert!(message.has_valid_integrity(&long_term_key(username, realm, "TheMatrIX")));
+    assert!(!message.has_valid_integrity(&long_term_key(username, realm, "thematrix")));
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn the_vectors_of_rfc_5769_are_written() {
         .unwrap();
     assert_eq!(&out[3..], bytes(LONG_TERM));
 
-    // The vector pads with spaces, which RFC 8489 §14 now wants to be zero.
+    // The vector pads with spaces, where RFC 8489 §14 now demands zeros.
     let mut out = Vec::new();
     MessageWriter::new(&mut out, Class::Success, Method::Binding, ID)
         .attribute(attribute::SOFTWARE, b"test vector ")
@@ -131,7 +131,7 @@ fn message_id(hex: &str) -> TransactionId {
 }
 
 #[test]
-fn what_stands_behind_the_integrity_is_not_shown() {
+fn attributes_behind_the_integrity_are_not_returned() {
     let key = long_term_key("anna", "realm", "secret");
     let mut out = Vec::new();
     MessageWriter::new(&mut out, Class::Request, Method::Refresh, ID)
@@ -146,7 +146,7 @@ fn what_stands_behind_the_integrity_is_not_shown() {
     let message = Message::parse(&out);
     // A fingerprint is checked against the length that includes it.
     let message = message.unwrap();
-    assert!(message.is_made_with(&key));
+    assert!(message.has_valid_integrity(&key));
     assert_eq!(message.u32(attribute::LIFETIME), Ok(Some(600)));
     assert_eq!(message.first(attribute::XOR_PEER_ADDRESS), None);
     assert_eq!(message.unknown_required(&[attribute::LIFETIME]).count(), 0);
@@ -164,7 +164,7 @@ fn nothing_is_covered_by_a_second_integrity() {
         .finish()
         .unwrap();
     let message = Message::parse(&out).unwrap();
-    assert!(!message.is_made_with(&key));
+    assert!(!message.has_valid_integrity(&key));
     assert_eq!(message.attributes().count(), 0);
 
     let mut out = Vec::new();
@@ -175,12 +175,12 @@ fn nothing_is_covered_by_a_second_integrity() {
         .finish()
         .unwrap();
     let message = Message::parse(&out).unwrap();
-    assert!(!message.is_made_with(&key), "what stands behind SHA-256 is covered by nothing");
+    assert!(!message.has_valid_integrity(&key), "nothing behind SHA-256 is covered");
     assert_eq!(message.attributes().count(), 0);
 }
 
 #[test]
-fn either_integrity_covers_what_stands_before_it() {
+fn either_integrity_covers_the_attributes_before_it() {
     use Integrity::{Sha1, Sha256};
     let names = ["anna", "realm", "secret"];
     let sha1 = LongTermKey::new(PasswordAlgorithm::Sha256, names, Sha1);
@@ -202,13 +202,13 @@ fn either_integrity_covers_what_stands_before_it() {
         writer.u32(attribute::CHANNEL_NUMBER, 1).fingerprint().finish().unwrap();
         let message = Message::parse(&out).unwrap();
         assert_eq!(message.integrity(), wanted, "{what}");
-        assert_eq!([&sha1, &sha256].map(|key| message.is_made_with(key)), good, "{what}");
+        assert_eq!([&sha1, &sha256].map(|key| message.has_valid_integrity(key)), good, "{what}");
         let shown = if written.is_empty() { 2 } else { 1 };
         assert_eq!(message.attributes().count(), shown, "{what}");
     }
 }
 
-/// RFC 8489 §B.1, with what its errata 6268 mends: the password is meant as prepared.
+/// The vector of RFC 8489 §B.1, corrected by erratum 6268: the password is meant as prepared.
 #[test]
 fn the_vector_of_rfc_8489_is_written() {
     let names = ["\u{30DE}\u{30C8}\u{30EA}\u{30C3}\u{30AF}\u{30B9}", "example.org", "TheMatrIX"];
@@ -230,7 +230,7 @@ fn the_vector_of_rfc_8489_is_written() {
 }
 
 #[test]
-fn an_hmac_sha256_of_another_length_does_not_count() {
+fn an_hmac_sha256_of_another_length_is_invalid() {
     let names = ["anna", "realm", "secret"];
     let key = LongTermKey::new(PasswordAlgorithm::Sha256, names, Integrity::Sha256);
     let mut whole = Vec::new();
@@ -243,7 +243,7 @@ fn an_hmac_sha256_of_another_length_does_not_count() {
             .attribute(attribute::MESSAGE_INTEGRITY_SHA256, &tag[..len])
             .finish()
             .unwrap();
-        assert!(!Message::parse(&out).unwrap().is_made_with(&key), "{len}");
+        assert!(!Message::parse(&out).unwrap().has_valid_integrity(&key), "{len}");
     }
 }
 
@@ -359,7 +359,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_read(
+    fn a_written_message_is_read_back(
         (class, method) in any_method(),
         id: [u8; 12],
         values in proptest::collection::vec(
@@ -383,7 +383,7 @@ proptest! {
         prop_assert_eq!((message.class(), message.method()), (class, method));
         prop_assert_eq!(message.id(), TransactionId(id));
         prop_assert_eq!(message.xor_address(attribute::XOR_PEER_ADDRESS), Ok(Some(addr)));
-        prop_assert_eq!(message.is_made_with(&key), sign);
+        prop_assert_eq!(message.has_valid_integrity(&key), sign);
         prop_assert_eq!(message.has_fingerprint(), seal);
         let read: Vec<_> = message.attributes().map(|a| (a.kind, a.value.to_vec())).collect();
         prop_assert_eq!(&read[..values.len()], &values[..]);
@@ -393,7 +393,7 @@ proptest! {
 fn read_everything(bytes: &[u8]) {
     let Ok(message) = Message::parse(bytes) else { return };
     let key = long_term_key("anna", "realm", "secret");
-    let _ = message.is_made_with(&key);
+    let _ = message.has_valid_integrity(&key);
     for found in message.attributes() {
         assert_eq!(&bytes[found.offset..found.offset + found.value.len()], found.value);
         let _ = (message.text(found.kind), message.u32(found.kind));

@@ -1,4 +1,4 @@
-//! Writing a message at the end of a buffer.
+//! Writing a message to the end of a buffer.
 
 use std::net::SocketAddr;
 
@@ -7,15 +7,16 @@ use super::{
     TransactionId, address::encode_address, attribute, encode_xor_address, integrity, kind,
 };
 
-/// The most a 16-bit length can say in whole words.
+/// Bytes of the longest body: the largest multiple of four in a 16-bit length.
 pub const MAX_BODY: usize = 65_532;
 
-/// The attributes do not fit one message.
+/// The error of a message whose attributes exceed [`MAX_BODY`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the message is longer than STUN allows")]
 pub struct TooLong;
 
-/// Appends one message to a buffer. Padding is zero. On [`TooLong`] the buffer is as before.
+/// Appends one message to a buffer. Padding is zero. If [`Self::finish`] fails, the buffer is as
+/// it was before.
 #[derive(Debug)]
 pub struct MessageWriter<'b> {
     out: &'b mut Vec<u8>,
@@ -24,7 +25,7 @@ pub struct MessageWriter<'b> {
 }
 
 impl<'b> MessageWriter<'b> {
-    /// Writes the header.
+    /// Appends the header of a message.
     pub fn new(out: &'b mut Vec<u8>, class: Class, method: Method, id: TransactionId) -> Self {
         let start = out.len();
         out.extend_from_slice(&kind::message_type(class, method).to_be_bytes());
@@ -34,7 +35,7 @@ impl<'b> MessageWriter<'b> {
         Self { out, start, too_long: false }
     }
 
-    /// Any attribute.
+    /// Appends an attribute and its padding.
     pub fn attribute(&mut self, kind: u16, value: &[u8]) -> &mut Self {
         let padded = value.len().next_multiple_of(4);
         let body = self.out.len() - self.start - HEADER_LEN;
@@ -49,39 +50,39 @@ impl<'b> MessageWriter<'b> {
         self
     }
 
-    /// A 32-bit attribute.
+    /// Appends a 32-bit attribute.
     pub fn u32(&mut self, kind: u16, value: u32) -> &mut Self {
         self.attribute(kind, &value.to_be_bytes())
     }
 
-    /// A 64-bit attribute.
+    /// Appends a 64-bit attribute.
     pub fn u64(&mut self, kind: u16, value: u64) -> &mut Self {
         self.attribute(kind, &value.to_be_bytes())
     }
 
-    /// An XOR address.
+    /// Appends an address attribute with XOR.
     pub fn xor_address(&mut self, kind: u16, addr: SocketAddr) -> &mut Self {
         let (value, len) = encode_xor_address(addr, self.id());
         self.attribute(kind, &value[..len])
     }
 
-    /// A plain address.
+    /// Appends an address attribute without XOR.
     pub fn address(&mut self, kind: u16, addr: SocketAddr) -> &mut Self {
         let (value, len) = encode_address(addr);
         self.attribute(kind, &value[..len])
     }
 
-    /// ERROR-CODE without a reason phrase.
+    /// Appends ERROR-CODE without a reason phrase.
     pub fn error_code(&mut self, code: ErrorCode) -> &mut Self {
         self.attribute(attribute::ERROR_CODE, &code.encode())
     }
 
-    /// The key's integrity over what is written so far.
+    /// Appends the key's integrity attribute, which covers everything before it.
     pub fn integrity(&mut self, key: &LongTermKey) -> &mut Self {
         self.integrity_with(key.as_bytes(), key.integrity())
     }
 
-    /// MESSAGE-INTEGRITY with short-term credentials.
+    /// Appends MESSAGE-INTEGRITY made with a short-term credential.
     pub fn short_term_integrity(&mut self, key: &ShortTermKey) -> &mut Self {
         self.integrity_with(key.as_bytes(), Integrity::Sha1)
     }
@@ -100,13 +101,17 @@ impl<'b> MessageWriter<'b> {
         }
     }
 
-    /// FINGERPRINT, which must be the last attribute.
+    /// Appends FINGERPRINT, which must be the last attribute.
     pub fn fingerprint(&mut self) -> &mut Self {
         let crc = integrity::fingerprint(&self.out[self.start..]);
         self.u32(attribute::FINGERPRINT, crc)
     }
 
     /// Writes the length into the header.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`] if the attributes did not fit; the message is removed from the buffer.
     pub fn finish(&mut self) -> Result<(), TooLong> {
         let body = self.out.len() - self.start - HEADER_LEN;
         let (Ok(length), false) = (u16::try_from(body), self.too_long) else {
@@ -117,8 +122,8 @@ impl<'b> MessageWriter<'b> {
         Ok(())
     }
 
-    /// As [`Self::finish`], with the header of a DATA attribute of `len` bytes at the end: the
-    /// caller sends data and padding behind it.
+    /// Finishes the message as [`Self::finish`] does, with the header of a DATA attribute of `len`
+    /// bytes at its end. The caller sends the data and its padding behind it.
     pub(crate) fn finish_before_data(&mut self, len: usize) -> Result<(), TooLong> {
         let padded = len.next_multiple_of(4);
         let body = self.out.len() - self.start - HEADER_LEN + 4 + padded;

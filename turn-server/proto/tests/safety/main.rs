@@ -1,8 +1,8 @@
-//! The rules that keep a TURN server from being turned against its owner or others, each with a
+//! The rules that keep a TURN server from being abused against its owner or others, each with a
 //! test named after it, and each published advisory that can apply here. `docs/ref/turn-safety.md`
-//! has both lists. Everything goes through the server's public interface.
+//! has both lists. All tests use the server's public interface.
 
-#![expect(clippy::unwrap_used, reason = "what cannot be read fails the test")]
+#![expect(clippy::unwrap_used, reason = "unexpected values fail the test")]
 
 mod advisories;
 mod rules;
@@ -12,7 +12,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use porthole_fuzz::world::{World, config};
 use porthole_turn_proto::server::PolicyConfig;
 
-/// A server that opens nothing but the public Internet, and what is named.
+/// Returns a world whose server allows the public Internet and the given blocks only.
 fn world(allow: &[&str], deny: &[&str]) -> World {
     let mut config = config();
     let blocks = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
@@ -26,7 +26,7 @@ fn world(allow: &[&str], deny: &[&str]) -> World {
     World::new(config)
 }
 
-/// Every known way to hide an IPv4 address in an IPv6 one, with its name.
+/// Returns every known encoding of an IPv4 address in an IPv6 one, with its name.
 fn encodings(v4: Ipv4Addr, prefix: u64) -> Vec<(&'static str, Ipv6Addr)> {
     let bits = u128::from(v4.to_bits());
     let at = |segments: [u16; 8]| Ipv6Addr::from(segments).to_bits();
@@ -35,9 +35,9 @@ fn encodings(v4: Ipv4Addr, prefix: u64) -> Vec<(&'static str, Ipv6Addr)> {
         ("mapped ::ffff:0:0/96", at([0, 0, 0, 0, 0, 0xFFFF, 0, 0]) | bits),
         ("SIIT ::ffff:0:0:0/96", at([0, 0, 0, 0, 0xFFFF, 0, 0, 0]) | bits),
         ("NAT64 64:ff9b::/96", at([0x64, 0xFF9B, 0, 0, 0, 0, 0, 0]) | bits),
-        ("NAT64 of a site, as /96", at([0x64, 0xFF9B, 1, 0, 0, 0, 0, 0]) | bits),
+        ("local-use NAT64, as /96", at([0x64, 0xFF9B, 1, 0, 0, 0, 0, 0]) | bits),
         (
-            "NAT64 of a site, as /48",
+            "local-use NAT64, as /48",
             at([0x64, 0xFF9B, 1, 0, 0, 0, 0, 0]) | (bits >> 16) << 64 | (bits & 0xFFFF) << 40,
         ),
         ("6to4 2002::/16", at([0x2002, 0, 0, 0, 0, 0, 0, 1]) | bits << 80),

@@ -1,4 +1,5 @@
-//! R1 to R12, as far as they are the protocol's; the others are named in the list.
+//! The rules R1 to R12 as far as they concern the protocol; `docs/ref/turn-safety.md` names the
+//! tests of the others.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use porthole_fuzz::world::{
 };
 use porthole_turn_proto::rest_credentials;
 use porthole_turn_proto::server::{
-    FiveTuple, MAX_CHANNELS, MAX_LIFETIME, MAX_PEERS_PER_REQUEST, MAX_PERMISSIONS, Reloadable,
+    FiveTuple, MAX_CHANNELS, MAX_LIFETIME, MAX_PEERS_PER_REQUEST, MAX_PERMISSIONS, ReloadableConfig,
 };
 use porthole_turn_proto::stun::{
     Class, Message, MessageWriter, Method, attribute, encode_xor_address, long_term_key,
@@ -18,7 +19,7 @@ use proptest::prelude::*;
 
 use super::{encodings, world};
 
-/// The IPv4 ranges that nobody may reach unless they are opened by name: network, prefix length.
+/// The IPv4 blocks that are denied unless they are allowed explicitly: network, prefix length.
 const DENIED_V4: [(Ipv4Addr, u32); 18] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
@@ -39,7 +40,7 @@ const DENIED_V4: [(Ipv4Addr, u32); 18] = [
     (Ipv4Addr::new(224, 0, 0, 0), 4),
     (Ipv4Addr::new(240, 0, 0, 0), 4),
 ];
-/// The same for IPv6.
+/// The IPv6 blocks that are denied unless they are allowed explicitly.
 const DENIED_V6: [(&str, u32); 15] = [
     ("::", 64),
     ("64:ff9b::", 96),
@@ -58,22 +59,22 @@ const DENIED_V6: [(&str, u32); 15] = [
     ("ff00::", 8),
 ];
 
-/// An allocation for IPv6 peers.
+/// Writes the attributes of an Allocate for IPv6 peers.
 fn allocate_v6(writer: &mut MessageWriter<'_>) {
     allocate(writer);
     writer.u32(attribute::REQUESTED_ADDRESS_FAMILY, 2 << 24);
 }
 
-/// Asks for a peer in every way there is; whether a packet would get through to it.
+/// Tries to reach a peer in every way. Returns true if a packet would get through to it.
 fn reaches(world: &mut World, from: &FiveTuple, target: SocketAddr) -> bool {
-    world.asks(USER, from, Method::CreatePermission, peer(target));
-    let bound = world.asks(USER, from, Method::ChannelBind, channel(0x4000, target));
-    bound == 0 || world.sends(from, target)
+    world.request_code(USER, from, Method::CreatePermission, peer(target));
+    let bound = world.request_code(USER, from, Method::ChannelBind, channel(0x4000, target));
+    bound == 0 || world.send_indication(from, target)
 }
 
-/// Whether every way is refused: 403, or 443 where the address is an IPv4 one in disguise.
+/// Returns true if every way is refused, with 403, or with 443 if an IPv4 address is embedded.
 fn is_refused(world: &mut World, from: &FiveTuple, target: SocketAddr) -> bool {
-    let permitted = world.asks(USER, from, Method::CreatePermission, peer(target));
+    let permitted = world.request_code(USER, from, Method::CreatePermission, peer(target));
     matches!(permitted, 403 | 443) && !reaches(world, from, target)
 }
 
@@ -84,18 +85,18 @@ proptest! {
     fn r1_every_encoding_of_every_denied_address_is_refused(
         range in 0..DENIED_V4.len(), host: u32, prefix: u64, port in 1_u16..,
     ) {
-        // IPv6 is open as a whole, so that nothing is refused but for what is inside of it.
+        // All of IPv6 is allowed, so that only the embedded address can be denied.
         let mut world = world(&["::/0"], &[]);
         let (v4, v6) = (tuple(CLIENT), tuple("198.51.100.7:4001"));
-        world.allocates(&v4);
-        prop_assert_eq!(world.asks(USER, &v6, Method::Allocate, allocate_v6), 0);
+        world.allocate(&v4);
+        prop_assert_eq!(world.request_code(USER, &v6, Method::Allocate, allocate_v6), 0);
         let (net, length) = DENIED_V4[range];
         let denied = Ipv4Addr::from_bits(net.to_bits() | host & (u32::MAX >> length));
-        // Where two clients of the server may meet.
+        // The relayed address, at which two clients of the server may meet.
         prop_assume!(denied != Ipv4Addr::new(203, 0, 113, 1));
         prop_assert!(is_refused(&mut world, &v4, (denied, port).into()), "{denied}");
         for (how, hidden) in encodings(denied, prefix) {
-            // ::0.0.0.0 and ::0.0.0.1 are not IPv4 addresses but IPv6's own.
+            // ::0.0.0.0 and ::0.0.0.1 are the unspecified address and loopback of IPv6.
             if hidden.to_bits() <= 1 {
                 continue;
             }
@@ -112,12 +113,12 @@ proptest! {
     ) {
         let mut world = world(&[], &[]);
         let (from_v4, from_v6) = (tuple(CLIENT), tuple("198.51.100.7:4001"));
-        world.allocates(&from_v4);
-        prop_assert_eq!(world.asks(USER, &from_v6, Method::Allocate, allocate_v6), 0);
+        world.allocate(&from_v4);
+        prop_assert_eq!(world.request_code(USER, &from_v6, Method::Allocate, allocate_v6), 0);
         let (net, length) = DENIED_V4[v4];
         #[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
         let denied = Ipv4Addr::from_bits(net.to_bits() | host as u32 & (u32::MAX >> length));
-        // Where two clients of the server may meet.
+        // The relayed address, at which two clients of the server may meet.
         prop_assume!(denied != Ipv4Addr::new(203, 0, 113, 1));
         prop_assert!(is_refused(&mut world, &from_v4, (denied, port).into()), "{denied}");
         let (net, length) = DENIED_V6[v6];
@@ -131,7 +132,7 @@ proptest! {
 fn r2_the_hosts_own_addresses_are_denied_by_default() {
     let mut world = world(&[], &[]);
     let from = tuple(CLIENT);
-    world.allocates(&from);
+    world.allocate(&from);
     for (target, reached) in [
         ("198.41.0.4:3478", false),
         ("198.41.0.4:22", false),
@@ -144,31 +145,34 @@ fn r2_the_hosts_own_addresses_are_denied_by_default() {
 }
 
 #[test]
-fn r3_what_is_permitted_is_asked_again_for_each_packet() {
+fn r3_the_policy_is_checked_for_each_packet() {
     let mut world = World::default();
     let (from, target) = (tuple(CLIENT), addr(PEER_V4));
-    let relayed = world.allocates(&from);
-    assert_eq!(world.asks(USER, &from, Method::ChannelBind, channel(0x4000, target)), 0);
+    let relayed = world.allocate(&from);
+    assert_eq!(world.request_code(USER, &from, Method::ChannelBind, channel(0x4000, target)), 0);
     let channel_data = [&[0x40, 0, 0, 1][..], b"x"].concat();
     let open = config().reloadable;
     let mut closed = open.clone();
     closed.policy.deny = vec!["192.0.2.0/24".parse().unwrap()];
-    for (what, settings, passes) in [("open", &open, true), ("closed", &closed, false)].repeat(2) {
-        world.server.reconfigure(world.now, Reloadable::clone(settings));
-        assert_eq!(world.sends(&from, target), passes, "{what}: Send");
+    for (what, settings, allowed) in [("open", &open, true), ("closed", &closed, false)].repeat(2) {
+        world.server.set_reloadable(world.now, ReloadableConfig::clone(settings));
+        assert_eq!(world.send_indication(&from, target), allowed, "{what}: Send");
         let before = world.to_peers.len();
-        world.gets(&from, &channel_data);
-        assert_eq!(world.to_peers.len() > before, passes, "{what}: ChannelData");
+        world.send_to_server(&from, &channel_data);
+        assert_eq!(world.to_peers.len() > before, allowed, "{what}: ChannelData");
         let back = world.peer_sends(relayed, target, b"back");
-        assert_eq!(back.is_some(), passes, "{what}: from the peer");
-        let code = if passes { 0 } else { 403 };
-        assert_eq!(world.asks(USER, &from, Method::CreatePermission, peer(target)), code);
-        assert_eq!(world.asks(USER, &from, Method::ChannelBind, channel(0x4000, target)), code);
+        assert_eq!(back.is_some(), allowed, "{what}: from the peer");
+        let code = if allowed { 0 } else { 403 };
+        assert_eq!(world.request_code(USER, &from, Method::CreatePermission, peer(target)), code);
+        assert_eq!(
+            world.request_code(USER, &from, Method::ChannelBind, channel(0x4000, target)),
+            code
+        );
     }
 }
 
 #[test]
-fn r4_nobody_unproven_leaves_a_trace() {
+fn r4_unauthenticated_clients_leave_no_state() {
     let mut world = World::default();
     let elsewhere = world.nonce(&tuple("198.51.100.9:1"));
     for n in 0..2_000_u16 {
@@ -176,18 +180,21 @@ fn r4_nobody_unproven_leaves_a_trace() {
         let mut from = tuple(CLIENT);
         from.client = SocketAddr::new(IpAddr::from([198, a, b, 51]), 4000);
         for method in [Method::Allocate, Method::Refresh, Method::CreatePermission] {
-            world.gets(&from, &unsigned(method, allocate));
-            // A nonce belongs to who was given it.
+            world.send_to_server(&from, &unsigned(method, allocate));
+            // A nonce is valid for the client that received it.
             let stolen = signed(USER, &password(USER), &elsewhere, method, allocate);
-            assert_eq!(world.gets(&from, &stolen).iter().map(|a| code(a)).max(), Some(438));
+            assert_eq!(
+                world.send_to_server(&from, &stolen).iter().map(|a| code(a)).max(),
+                Some(438)
+            );
         }
         let guess = world.nonce(&from);
         let guessed = signed(USER, "guess", &guess, Method::Allocate, allocate);
-        assert_eq!(world.gets(&from, &guessed).iter().map(|a| code(a)).max(), Some(401));
+        assert_eq!(world.send_to_server(&from, &guessed).iter().map(|a| code(a)).max(), Some(401));
     }
     assert_eq!((world.server.allocations(), world.open.len()), (0, 0));
     assert_eq!((world.ports_taken(), world.quota_in_use()), (0, 0));
-    assert_eq!(world.server.poll_timeout(), None, "nothing waits to be forgotten");
+    assert_eq!(world.server.poll_timeout(), None, "no timer is set");
 }
 
 fn indication(method: Method) -> Vec<u8> {
@@ -196,9 +203,10 @@ fn indication(method: Method) -> Vec<u8> {
     out
 }
 
-/// Bytes in and out for each kind of message that needs no proof, over IPv4. The table is printed.
+/// Checks the bytes in and out for each kind of message that needs no credentials. The table is
+/// shown with `--nocapture`.
 #[test]
-fn r5_answers_to_the_unproven_are_small() {
+fn r5_responses_to_unauthenticated_clients_are_small() {
     let mut world = World::default();
     let (v4, v6) = (tuple(CLIENT), tuple("[2001:db8::7]:4000"));
     let nothing = |_: &mut MessageWriter<'_>| {};
@@ -221,7 +229,7 @@ fn r5_answers_to_the_unproven_are_small() {
         ("Data indication", &v4, indication(Method::Data), 0.0),
         ("ChannelData", &v4, vec![0x40, 0, 0, 0], 0.0),
     ] {
-        let out: usize = world.gets(from, &request).iter().map(Vec::len).sum();
+        let out: usize = world.send_to_server(from, &request).iter().map(Vec::len).sum();
         let ratio = f64::from(u32::try_from(out).unwrap())
             / f64::from(u32::try_from(request.len()).unwrap());
         println!("{what:32} {:4} {out:4} {ratio:6.2}", request.len());
@@ -239,79 +247,79 @@ fn append(mut request: Vec<u8>, kind: u16, value: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn r6_only_what_the_integrity_covers_is_done_and_the_first_of_its_kind() {
+fn r6_only_the_first_covered_attribute_of_each_type_counts() {
     let mut world = World::default();
     let from = tuple(CLIENT);
-    world.allocates(&from);
+    world.allocate(&from);
     let nonce = world.nonce(&from);
     let by_anna = |method, fill: &dyn Fn(&mut MessageWriter<'_>)| {
         signed(USER, &password(USER), &nonce, method, fill)
     };
 
     let released = append(by_anna(Method::Refresh, &|_| {}), attribute::LIFETIME, &[0; 4]);
-    assert_eq!(world.gets(&from, &released).iter().map(|a| code(a)).max(), Some(0));
+    assert_eq!(world.send_to_server(&from, &released).iter().map(|a| code(a)).max(), Some(0));
     assert_eq!(world.server.allocations(), 1, "a LIFETIME of 0 behind the integrity");
 
     let (target, len) = encode_xor_address(addr(PEER_V4), ID);
     let permit = by_anna(Method::CreatePermission, &|_| {});
     let permit = append(permit, attribute::XOR_PEER_ADDRESS, &target[..len]);
-    assert_eq!(world.gets(&from, &permit).iter().map(|a| code(a)).max(), Some(400));
+    assert_eq!(world.send_to_server(&from, &permit).iter().map(|a| code(a)).max(), Some(400));
 
-    // Of two the first counts.
+    // The first of two attributes counts.
     let twice = by_anna(Method::Refresh, &|writer| {
         writer.u32(attribute::LIFETIME, 1_000).u32(attribute::LIFETIME, 0);
     });
-    let sent = world.gets(&from, &twice);
+    let sent = world.send_to_server(&from, &twice);
     let message = Message::parse(&sent[0]).unwrap();
     assert_eq!(message.u32(attribute::LIFETIME), Ok(Some(1_000)));
 
-    // What must be understood and is not.
+    // An unknown comprehension-required attribute.
     let unknown = by_anna(Method::Refresh, &|writer| {
         writer.attribute(0x7ABC, &[]);
     });
-    assert_eq!(world.gets(&from, &unknown).iter().map(|a| code(a)).max(), Some(420));
-    // What need not be is passed over.
+    assert_eq!(world.send_to_server(&from, &unknown).iter().map(|a| code(a)).max(), Some(420));
+    // An unknown comprehension-optional attribute is ignored.
     let optional = by_anna(Method::Refresh, &|writer| {
         writer.attribute(0xFABC, &[1, 2, 3]);
     });
-    assert_eq!(world.gets(&from, &optional).iter().map(|a| code(a)).max(), Some(0));
+    assert_eq!(world.send_to_server(&from, &optional).iter().map(|a| code(a)).max(), Some(0));
 
-    // A length that is not the message's, or no multiple of four.
+    // A length that is not that of the message, or not a multiple of four.
     for change in [-4_i8, -1, 1, 4] {
         let mut bent = by_anna(Method::Refresh, &|_| {});
         bent[3] = bent[3].wrapping_add_signed(change);
-        assert!(world.gets(&from, &bent).is_empty(), "{change}");
+        assert!(world.send_to_server(&from, &bent).is_empty(), "{change}");
     }
 }
 
 #[test]
-fn r8_what_is_scarce_comes_back_however_it_ends() {
+fn r8_scarce_resources_are_released_however_an_allocation_ends() {
     let mut world = World::default();
     for way in ["released", "expired", "connection closed", "by the operator", "shut down", "never"]
     {
         for round in 0..30_u16 {
             let mut from = tuple(CLIENT);
             from.client.set_port(4000 + round % 3);
-            // A pair of ports, one of them reserved for somebody who never comes.
+            // A pair of ports, one of them reserved and never claimed.
             let pair = |writer: &mut MessageWriter<'_>| {
                 allocate(writer);
                 writer.attribute(attribute::EVEN_PORT, &[0x80]);
             };
             world.failing_opens = if way == "never" { usize::MAX } else { usize::from(round % 4) };
-            let made = world.asks(USER, &from, Method::Allocate, pair);
+            let made = world.request_code(USER, &from, Method::Allocate, pair);
             assert_eq!(made, if way == "never" { 508 } else { 0 }, "{way} {round}");
-            world.asks(USER, &from, Method::CreatePermission, peer(addr(PEER_V4)));
+            world.request_code(USER, &from, Method::CreatePermission, peer(addr(PEER_V4)));
             match way {
                 "released" => {
-                    assert_eq!(world.asks(USER, &from, Method::Refresh, lifetime(0)), 0);
+                    assert_eq!(world.request_code(USER, &from, Method::Refresh, lifetime(0)), 0);
                 }
                 "expired" => world.advance(MAX_LIFETIME),
-                "connection closed" => world.server.client_gone(world.now, &from),
+                "connection closed" => world.server.handle_client_disconnected(world.now, &from),
                 "by the operator" => {
-                    let id = world.server.sessions(world.now, 0, 1)[0].id;
-                    assert!(world.server.end_session(world.now, id));
+                    let id = world.server.allocation_infos(world.now, 0, 1)[0].id;
+                    assert!(world.server.end_allocation(world.now, id));
                 }
-                "shut down" => world.server.end_all(world.now),
+                "shut down" => world.server.close(world.now),
                 _ => {}
             }
             world.drain();
@@ -323,24 +331,24 @@ fn r8_what_is_scarce_comes_back_however_it_ends() {
         }
         world.failing_opens = 0;
     }
-    assert_eq!(world.ended.len(), 5 * 30, "each end was told of, once");
+    assert_eq!(world.ended.len(), 5 * 30, "each end was reported once");
 }
 
 #[test]
-fn r9_everything_that_a_client_can_pile_up_has_an_end() {
+fn r9_everything_that_a_client_can_accumulate_is_bounded() {
     let mut world = World::default();
     let from = tuple(CLIENT);
-    world.allocates(&from);
+    world.allocate(&from);
     for n in 0..=MAX_CHANNELS {
         let target = SocketAddr::new(addr(PEER_V4).ip(), u16::try_from(n + 1).unwrap());
         let number = 0x4000 + u16::try_from(n).unwrap();
-        let bound = world.asks(USER, &from, Method::ChannelBind, channel(number, target));
+        let bound = world.request_code(USER, &from, Method::ChannelBind, channel(number, target));
         assert_eq!(bound, if n < MAX_CHANNELS { 0 } else { 508 }, "channel {n}");
     }
     for n in 0..=MAX_PERMISSIONS {
         let target = SocketAddr::new([192, 0, 2, u8::try_from(n).unwrap()].into(), 1);
-        let permitted = world.asks(USER, &from, Method::CreatePermission, peer(target));
-        // The channels' peer has one already.
+        let permitted = world.request_code(USER, &from, Method::CreatePermission, peer(target));
+        // The peer of the channels has a permission already.
         assert_eq!(permitted, if n < MAX_PERMISSIONS { 0 } else { 508 }, "permission {n}");
     }
     let many = |writer: &mut MessageWriter<'_>| {
@@ -348,12 +356,12 @@ fn r9_everything_that_a_client_can_pile_up_has_an_end() {
             writer.xor_address(attribute::XOR_PEER_ADDRESS, addr(PEER_V4));
         });
     };
-    assert_eq!(world.asks(USER, &from, Method::CreatePermission, many), 508);
+    assert_eq!(world.request_code(USER, &from, Method::CreatePermission, many), 508);
 
     for n in 1..=4_u16 {
         let mut other = from;
         other.client.set_port(5000 + n);
-        let code = world.asks(USER, &other, Method::Allocate, allocate);
+        let code = world.request_code(USER, &other, Method::Allocate, allocate);
         assert_eq!(code, if n < LIMITS.per_user.try_into().unwrap() { 0 } else { 486 }, "{n}");
     }
 }
@@ -374,19 +382,19 @@ fn r10_time_limited_credentials_expire_and_secrets_roll_over() {
         let nonce = world.nonce(&from);
         let (user, password) = rest_credentials(secret, "carl", until);
         let request = signed(&user, &password, &nonce, Method::Allocate, allocate);
-        let sent = world.gets(&from, &request);
+        let sent = world.send_to_server(&from, &request);
         assert_eq!(sent.iter().map(|a| code(a)).max(), Some(expected), "{what}");
-        world.server.end_all(world.now);
+        world.server.close(world.now);
         world.drain();
     }
-    // When one secret is withdrawn, what was made with it is worth nothing.
+    // Credentials made with a secret that was withdrawn are invalid.
     let mut withdrawn = config().reloadable;
     withdrawn.rest_secrets = vec!["new".to_owned()];
-    world.server.reconfigure(world.now, withdrawn);
+    world.server.set_reloadable(world.now, withdrawn);
     let (user, password) = rest_credentials(REST_SECRET, "carl", START_UNIX_S + 60);
     let nonce = world.nonce(&tuple(CLIENT));
     let request = signed(&user, &password, &nonce, Method::Allocate, allocate);
-    let sent = world.gets(&tuple(CLIENT), &request);
+    let sent = world.send_to_server(&tuple(CLIENT), &request);
     assert_eq!(sent.iter().map(|a| code(a)).max(), Some(401));
 }
 
@@ -408,7 +416,7 @@ fn r11_nothing_but_stun_and_turn_is_answered() {
         "\u{3}\u{0}\u{0}",
         "PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n",
     ] {
-        assert!(world.gets(&tuple(CLIENT), request.as_bytes()).is_empty(), "{request:?}");
+        assert!(world.send_to_server(&tuple(CLIENT), request.as_bytes()).is_empty(), "{request:?}");
         let mut stream = porthole_turn_proto::StreamDecoder::new();
         stream.push(request.as_bytes()).unwrap();
         // The connection is closed, or waits for the rest of a header.
@@ -417,7 +425,7 @@ fn r11_nothing_but_stun_and_turn_is_answered() {
 }
 
 #[test]
-fn r12_a_hostile_name_is_a_name() {
+fn r12_a_hostile_username_is_only_a_username() {
     const HOSTILE: [&str; 5] =
         ["%s%s%n", "a\nb\"} 1", "'; DROP TABLE users; --", "\u{1b}[2J", "${jndi:ldap://x}"];
     let mut settings = config();
@@ -425,10 +433,10 @@ fn r12_a_hostile_name_is_a_name() {
     let mut world = World::new(settings);
     for user in HOSTILE {
         let from = tuple(CLIENT);
-        assert_eq!(world.asks(user, &from, Method::Allocate, allocate), 0, "{user:?}");
-        assert_eq!(world.server.sessions(world.now, 0, 1)[0].username, user);
-        assert_eq!(world.asks(user, &from, Method::Refresh, lifetime(0)), 0, "{user:?}");
-        // Unknown to the server, it is no more than unknown.
+        assert_eq!(world.request_code(user, &from, Method::Allocate, allocate), 0, "{user:?}");
+        assert_eq!(world.server.allocation_infos(world.now, 0, 1)[0].username, user);
+        assert_eq!(world.request_code(user, &from, Method::Refresh, lifetime(0)), 0, "{user:?}");
+        // An unknown hostile name is refused like any unknown name.
         let nonce = world.nonce(&from);
         let other = format!("{user}x");
         let mut request = Vec::new();
@@ -439,7 +447,7 @@ fn r12_a_hostile_name_is_a_name() {
             .integrity(&long_term_key(&other, REALM, "x"))
             .finish()
             .unwrap();
-        let sent = world.gets(&from, &request);
+        let sent = world.send_to_server(&from, &request);
         assert_eq!(sent.iter().map(|a| code(a)).max(), Some(401), "{user:?}");
     }
 }

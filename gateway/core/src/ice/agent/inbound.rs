@@ -60,7 +60,7 @@ impl Agent {
             previous.ok_or(StunRefused::Username)?
         };
         let key = addressed.local_key().clone();
-        if !message.is_made_with_short_term(&key) {
+        if !message.has_valid_short_term_integrity(&key) {
             return Err(StunRefused::Integrity);
         }
         let request = match Request::read(message) {
@@ -140,7 +140,7 @@ impl Agent {
         let generation = generations.into_iter().flatten().find(|g| g.number() == check.generation);
         let key = generation.and_then(|generation| generation.remote_key());
         let key = key.ok_or(StunRefused::UnknownTransaction)?;
-        if !message.is_made_with_short_term(key) {
+        if !message.has_valid_short_term_integrity(key) {
             return Err(StunRefused::Integrity);
         }
         if check.base != local.base || check.to != from {

@@ -1,4 +1,4 @@
-//! Whatever happens in whatever order, nothing is lost and nothing is made up.
+//! Ports, quota units and sockets are conserved, whatever happens in whatever order.
 
 use proptest::prelude::*;
 
@@ -32,7 +32,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn take(world: &mut World, step: &Step) {
+fn apply(world: &mut World, step: &Step) {
     let count = world.clients.len();
     let existing = |index: &usize| (count > 0).then(|| index % count);
     match step {
@@ -49,7 +49,7 @@ fn take(world: &mut World, step: &Step) {
         Step::Gone(index) => {
             if let Some(i) = existing(index) {
                 let tuple = world.clients[i].tuple;
-                world.server.client_gone(world.now, &tuple);
+                world.server.handle_client_disconnected(world.now, &tuple);
             }
         }
         Step::Bind(index, peer) => {
@@ -57,14 +57,14 @@ fn take(world: &mut World, step: &Step) {
             let now = world.now.instant;
             existing(index)
                 .into_iter()
-                .for_each(|i| world.clients[i].client.bind_channel(peer, now));
+                .for_each(|i| world.clients[i].client.bind_channel(now, peer));
         }
         Step::Wait(seconds) => world.advance(Duration::from_secs(u64::from(*seconds))),
         Step::FailOpens(count) => world.failing_opens = *count,
         Step::Garbage(port, bytes) => {
             let client = addr(&format!("198.51.100.7:{port}"));
             let server = addr(world::SERVER);
-            world.server_gets(&FiveTuple { transport: Transport::Udp, client, server }, bytes);
+            world.send_to_server(&FiveTuple { transport: Transport::Udp, client, server }, bytes);
         }
         Step::Silence(index) => {
             existing(index).into_iter().for_each(|i| world.clients[i].silent = true);
@@ -82,7 +82,7 @@ proptest! {
     ) {
         let mut world = World::new();
         for step in &steps {
-            take(&mut world, step);
+            apply(&mut world, step);
             let living = world.server.allocations();
             prop_assert_eq!(world.ports_taken(), living);
             prop_assert_eq!(world.quota_in_use(), living);

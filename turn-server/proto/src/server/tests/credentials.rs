@@ -1,4 +1,4 @@
-//! Who may ask, how they prove it (RFC 8489 §9.2), and what it costs others when they cannot.
+//! Authentication (RFC 8489 §9.2), and what unauthenticated requests may cost others.
 
 use std::fmt::Write as _;
 
@@ -14,15 +14,15 @@ const START_S: u64 = 1_700_000_000;
 /// SHA-256 and MD5 as PASSWORD-ALGORITHMS lists them.
 const BOTH: [u8; 8] = [0, 2, 0, 0, 0, 1, 0, 0];
 
-pub(super) fn config(realm: &str, reloadable: Reloadable) -> ServerConfig {
+pub(super) fn config(realm: &str, reloadable: ReloadableConfig) -> ServerConfig {
     let policy = PolicyConfig { allow: vec!["0.0.0.0/0".parse().unwrap()], ..Default::default() };
     let ip = "203.0.113.1".parse().unwrap();
     ServerConfig {
         realm: realm.to_owned(),
-        reloadable: Reloadable { policy, ..reloadable },
+        reloadable: ReloadableConfig { policy, ..reloadable },
         relay_v4: Some(RelayAddress { ip, ports: PortPool::new(50_000..=50_999) }),
         relay_v6: None,
-        discovery: None,
+        nat_discovery: None,
         dont_fragment: false,
         worker: 0,
         offload: false,
@@ -31,22 +31,25 @@ pub(super) fn config(realm: &str, reloadable: Reloadable) -> ServerConfig {
     }
 }
 
-fn server(realm: &str, reloadable: Reloadable) -> Server {
+fn server(realm: &str, reloadable: ReloadableConfig) -> Server {
     let quota = LocalQuota::new(QuotaLimits::default());
     Server::new(config(realm, reloadable), Box::new(quota))
 }
 
-/// An Allocate of Anna's with her password: its answer.
-pub(super) fn allocates(server: &mut Server, from: &FiveTuple) -> Vec<u8> {
+/// Allocates as Anna, with the right password. Returns the response.
+pub(super) fn allocate(server: &mut Server, from: &FiveTuple) -> Vec<u8> {
     let nonce = nonce(server, from, transport);
     let key = LongTermKey::new(PasswordAlgorithm::Md5, ["anna", "porthole", "pw"], Integrity::Sha1);
-    let who = (attribute::USERNAME, &b"anna"[..]);
-    let proof = Proof { who, offered: None, chosen: None, key };
-    exchange(server, now(), from, &proof.of("porthole", &nonce)).unwrap()
+    let user = (attribute::USERNAME, &b"anna"[..]);
+    let credentials = Credentials { user, listed: None, chosen: None, key };
+    exchange(server, now(), from, &credentials.request("porthole", &nonce)).unwrap()
 }
 
-pub(super) fn anna() -> Reloadable {
-    Reloadable { users: vec![("anna".to_owned(), "pw".to_owned())], ..Reloadable::default() }
+pub(super) fn anna() -> ReloadableConfig {
+    ReloadableConfig {
+        users: vec![("anna".to_owned(), "pw".to_owned())],
+        ..ReloadableConfig::default()
+    }
 }
 
 pub(super) fn now() -> Now {
@@ -58,7 +61,7 @@ pub(super) fn from(client: &str, transport: Transport) -> FiveTuple {
     FiveTuple { transport, client: client.parse().unwrap(), server: server.parse().unwrap() }
 }
 
-/// What goes back, and what sockets are opened on the way.
+/// Passes a message to the server, opens the sockets that it wants, and returns the last response.
 pub(super) fn exchange(
     server: &mut Server,
     now: Now,
@@ -66,15 +69,15 @@ pub(super) fn exchange(
     bytes: &[u8],
 ) -> Option<Vec<u8>> {
     server.handle_client(now, from, bytes);
-    let mut answer = None;
+    let mut response = None;
     while let Some(output) = server.poll_output() {
         if let Output::OpenRelay { relay, .. } = output {
-            server.relay_opened(now, relay);
+            server.handle_relay_opened(now, relay);
         } else if let Output::Send { bytes, .. } = output {
-            answer = Some(bytes);
+            response = Some(bytes);
         }
     }
-    answer
+    response
 }
 
 pub(super) fn request(method: Method, fill: impl FnOnce(&mut MessageWriter<'_>)) -> Vec<u8> {
@@ -89,38 +92,38 @@ fn transport(writer: &mut MessageWriter<'_>) {
     writer.u32(attribute::REQUESTED_TRANSPORT, REQUESTED_UDP);
 }
 
-/// A first Allocate as long as turn-client-proto's: what RFC 8489's offer costs.
+/// Makes a first Allocate as long as that of turn-client-proto: long enough for a full challenge.
 fn long_enough(writer: &mut MessageWriter<'_>) {
     transport(writer);
     writer.u32(attribute::LIFETIME, 1800).attribute(attribute::SOFTWARE, &[]);
 }
 
 fn nonce(server: &mut Server, from: &FiveTuple, fill: fn(&mut MessageWriter<'_>)) -> Vec<u8> {
-    let answer = exchange(server, now(), from, &request(Method::Allocate, fill)).unwrap();
-    Message::parse(&answer).unwrap().first(attribute::NONCE).unwrap().value.to_vec()
+    let response = exchange(server, now(), from, &request(Method::Allocate, fill)).unwrap();
+    Message::parse(&response).unwrap().first(attribute::NONCE).unwrap().value.to_vec()
 }
 
-fn code(answer: &[u8]) -> u16 {
-    Message::parse(answer).unwrap().error_code().map_or(0, ErrorCode::value)
+fn code(response: &[u8]) -> u16 {
+    Message::parse(response).unwrap().error_code().map_or(0, ErrorCode::value)
 }
 
-/// What an Allocate with credentials is made of.
-struct Proof<'a> {
-    who: (u16, &'a [u8]),
-    offered: Option<&'a [u8]>,
+/// The credentials of an Allocate request.
+struct Credentials<'a> {
+    user: (u16, &'a [u8]),
+    listed: Option<&'a [u8]>,
     chosen: Option<PasswordAlgorithm>,
     key: LongTermKey,
 }
 
-impl Proof<'_> {
-    fn of(&self, realm: &str, nonce: &[u8]) -> Vec<u8> {
+impl Credentials<'_> {
+    fn request(&self, realm: &str, nonce: &[u8]) -> Vec<u8> {
         request(Method::Allocate, |w| {
             transport(w);
-            w.attribute(self.who.0, self.who.1)
+            w.attribute(self.user.0, self.user.1)
                 .attribute(attribute::REALM, realm.as_bytes())
                 .attribute(attribute::NONCE, nonce);
-            if let Some(offered) = self.offered {
-                w.attribute(attribute::PASSWORD_ALGORITHMS, offered);
+            if let Some(listed) = self.listed {
+                w.attribute(attribute::PASSWORD_ALGORITHMS, listed);
             }
             if let Some(chosen) = self.chosen {
                 w.attribute(attribute::PASSWORD_ALGORITHM, &chosen.encode());
@@ -131,7 +134,7 @@ impl Proof<'_> {
 }
 
 #[test]
-fn r7_each_way_to_prove_a_password_is_taken_and_each_bid_down_refused() {
+fn r7_each_kind_of_credentials_is_accepted_and_each_bid_down_refused() {
     use Integrity::{Sha1, Sha256};
     use PasswordAlgorithm::{Md5, Sha256 as Sha256Key};
     let hash = userhash("anna", "porthole");
@@ -151,75 +154,82 @@ fn r7_each_way_to_prove_a_password_is_taken_and_each_bid_down_refused() {
         ("SHA-256 key, SHA-1", name, Some(&BOTH), Some(Sha256Key), key(Sha256Key, Sha1), 0),
         ("MD5 chosen", name, Some(&BOTH), Some(Md5), key(Md5, Sha256), 0),
         ("USERHASH", hashed, Some(&BOTH), Some(Sha256Key), key(Sha256Key, Sha256), 0),
-        ("USERHASH of nobody", (attribute::USERHASH, &[9; 32]), None, None, key(Md5, Sha1), 401),
+        ("USERHASH of no user", (attribute::USERHASH, &[9; 32]), None, None, key(Md5, Sha1), 401),
         ("short USERHASH", (attribute::USERHASH, &[9; 4]), None, None, key(Md5, Sha1), 401),
         ("another password", name, Some(&BOTH), Some(Sha256Key), wrong, 401),
         ("another algorithm's key", name, Some(&BOTH), Some(Md5), key(Sha256Key, Sha256), 401),
-        ("an offer cut down", name, Some(md5_alone), Some(Md5), key(Md5, Sha1), 400),
-        ("an offer turned round", name, Some(&reversed), Some(Md5), key(Md5, Sha1), 400),
+        ("a list cut down", name, Some(md5_alone), Some(Md5), key(Md5, Sha1), 400),
+        ("a list turned round", name, Some(&reversed), Some(Md5), key(Md5, Sha1), 400),
         ("no choice", name, Some(&BOTH), None, key(Md5, Sha1), 400),
-        ("a choice without the offer", name, None, Some(Md5), key(Md5, Sha1), 400),
+        ("a choice without the list", name, None, Some(Md5), key(Md5, Sha1), 400),
     ];
-    for (what, who, offered, chosen, key, wanted) in rows {
+    for (what, user, listed, chosen, key, wanted) in rows {
         let mut server = server("porthole", anna());
         let from = from("198.51.100.7:4000", Transport::Udp);
         let nonce = nonce(&mut server, &from, long_enough);
         assert!(nonce.starts_with(b"obMatJos2wAAD"), "both features, in either order of bits");
         let integrity = key.integrity();
-        let proof = Proof { who, offered, chosen, key };
-        let answer = exchange(&mut server, now(), &from, &proof.of("porthole", &nonce)).unwrap();
-        assert_eq!(code(&answer), wanted, "{what}");
-        let message = Message::parse(&answer).unwrap();
+        let credentials = Credentials { user, listed, chosen, key };
+        let response =
+            exchange(&mut server, now(), &from, &credentials.request("porthole", &nonce)).unwrap();
+        assert_eq!(code(&response), wanted, "{what}");
+        let message = Message::parse(&response).unwrap();
         if wanted == 0 {
-            assert!(message.is_made_with(&proof.key), "{what}: answered with the same integrity");
+            assert!(
+                message.has_valid_integrity(&credentials.key),
+                "{what}: answered with the same integrity"
+            );
             assert_eq!(message.integrity(), Some(integrity), "{what}");
         }
     }
 }
 
 #[test]
-fn a_short_challenge_offers_nothing_and_holds_nobody_to_it() {
+fn a_short_challenge_announces_no_features_and_demands_none() {
     let mut server = server("porthole", anna());
     let from = from("198.51.100.7:4000", Transport::Udp);
     let short = nonce(&mut server, &from, transport);
     assert_eq!(short.len(), 11);
     let key = LongTermKey::new(PasswordAlgorithm::Md5, ["anna", "porthole", "pw"], Integrity::Sha1);
-    let who = (attribute::USERNAME, &b"anna"[..]);
-    let proof = Proof { who, offered: None, chosen: None, key };
+    let user = (attribute::USERNAME, &b"anna"[..]);
+    let credentials = Credentials { user, listed: None, chosen: None, key };
     // The cookie in front of a short nonce is not ours.
     let forged = [&b"obMatJos2wAAD"[..], &short].concat();
     for (nonce, wanted) in [(&forged, 438), (&short, 0)] {
-        let answer = exchange(&mut server, now(), &from, &proof.of("porthole", nonce)).unwrap();
-        assert_eq!(code(&answer), wanted);
+        let response =
+            exchange(&mut server, now(), &from, &credentials.request("porthole", nonce)).unwrap();
+        assert_eq!(code(&response), wanted);
     }
 }
 
-/// RFC 8489 §9.2: the features are under the HMAC.
+/// The HMAC of a nonce covers its features (RFC 8489 §9.2).
 #[test]
-fn r7_nobody_on_the_way_changes_what_a_nonce_advertises() {
+fn r7_the_features_that_a_nonce_announces_cannot_be_changed() {
     let mut server = server("porthole", anna());
     let from = from("198.51.100.7:4000", Transport::Udp);
     let full = nonce(&mut server, &from, long_enough);
     let key = LongTermKey::new(PasswordAlgorithm::Md5, ["anna", "porthole", "pw"], Integrity::Sha1);
-    let who = (attribute::USERNAME, &b"anna"[..]);
-    let proof = Proof { who, offered: None, chosen: None, key };
+    let user = (attribute::USERNAME, &b"anna"[..]);
+    let credentials = Credentials { user, listed: None, chosen: None, key };
     for (what, changed) in [
         ("without USERHASH", [&b"obMatJos2gAAB"[..], &full[13..]].concat()),
         ("without anything", [&b"obMatJos2AAAA"[..], &full[13..]].concat()),
         ("without the cookie", full[13..].to_vec()),
     ] {
-        let answer = exchange(&mut server, now(), &from, &proof.of("porthole", &changed)).unwrap();
-        assert_eq!(code(&answer), 438, "{what}");
+        let response =
+            exchange(&mut server, now(), &from, &credentials.request("porthole", &changed))
+                .unwrap();
+        assert_eq!(code(&response), 438, "{what}");
     }
 }
 
 #[test]
-fn userhash_is_offered_where_every_user_can_be_found_by_it() {
+fn userhash_is_announced_if_every_user_can_be_found_by_it() {
     let rest = vec!["secret".to_owned()];
     for (what, reloadable, prefix) in [
         ("users alone", anna(), "obMatJos2wAAD"),
-        ("and a secret", Reloadable { rest_secrets: rest, ..anna() }, "obMatJos2gAAB"),
-        ("nobody", Reloadable::default(), "obMatJos2gAAB"),
+        ("and a secret", ReloadableConfig { rest_secrets: rest, ..anna() }, "obMatJos2gAAB"),
+        ("no users", ReloadableConfig::default(), "obMatJos2gAAB"),
     ] {
         let mut server = server("porthole", reloadable);
         let nonce = nonce(&mut server, &from("198.51.100.7:4000", Transport::Tls), transport);
@@ -228,9 +238,9 @@ fn userhash_is_offered_where_every_user_can_be_found_by_it() {
 }
 
 #[test]
-fn users_and_each_secret_of_a_rotation_are_taken_side_by_side() {
+fn users_and_each_secret_of_a_rotation_are_accepted_side_by_side() {
     let secrets = vec!["new".to_owned(), "old".to_owned()];
-    let mut server = server("porthole", Reloadable { rest_secrets: secrets, ..anna() });
+    let mut server = server("porthole", ReloadableConfig { rest_secrets: secrets, ..anna() });
     let rest = |secret| rest_credentials(secret, "bert", START_S + 60);
     let late = rest_credentials("new", "bert", START_S);
     for (at, (name, password), wanted) in [
@@ -244,11 +254,12 @@ fn users_and_each_secret_of_a_rotation_are_taken_side_by_side() {
         let nonce = nonce(&mut server, &from, long_enough);
         let parts = [name.as_str(), "porthole", password.as_str()];
         let key = LongTermKey::new(PasswordAlgorithm::Sha256, parts, Integrity::Sha256);
-        let who = (attribute::USERNAME, name.as_bytes());
+        let user = (attribute::USERNAME, name.as_bytes());
         let chosen = Some(PasswordAlgorithm::Sha256);
-        let proof = Proof { who, offered: Some(&BOTH), chosen, key };
-        let answer = exchange(&mut server, now(), &from, &proof.of("porthole", &nonce)).unwrap();
-        assert_eq!(code(&answer), wanted, "{at}: {name}");
+        let credentials = Credentials { user, listed: Some(&BOTH), chosen, key };
+        let response =
+            exchange(&mut server, now(), &from, &credentials.request("porthole", &nonce)).unwrap();
+        assert_eq!(code(&response), wanted, "{at}: {name}");
     }
 }
 
@@ -263,16 +274,18 @@ fn with_strict_expiry_expired_credentials_prolong_nothing() {
         (true, 90, 0, 0),
     ] {
         let rest_secrets = vec!["secret".to_owned()];
-        let settings = Reloadable { rest_secrets, strict_expiry, ..Reloadable::default() };
+        let settings =
+            ReloadableConfig { rest_secrets, strict_expiry, ..ReloadableConfig::default() };
         let mut server = server("porthole", settings);
         let from = from("198.51.100.1:4000", Transport::Udp);
         let nonce = nonce(&mut server, &from, transport);
         let parts = [name.as_str(), "porthole", password.as_str()];
         let key = LongTermKey::new(PasswordAlgorithm::Md5, parts, Integrity::Sha1);
-        let who = (attribute::USERNAME, name.as_bytes());
-        let proof = Proof { who, offered: None, chosen: None, key: key.clone() };
+        let user = (attribute::USERNAME, name.as_bytes());
+        let credentials = Credentials { user, listed: None, chosen: None, key: key.clone() };
         let start = now();
-        let allocated = exchange(&mut server, start, &from, &proof.of("porthole", &nonce)).unwrap();
+        let allocated =
+            exchange(&mut server, start, &from, &credentials.request("porthole", &nonce)).unwrap();
         assert_eq!(code(&allocated), 0);
         let later = Now {
             instant: start.instant + Duration::from_secs(later_s),
@@ -280,20 +293,20 @@ fn with_strict_expiry_expired_credentials_prolong_nothing() {
         };
         let refresh = request(Method::Refresh, |w| {
             w.u32(attribute::LIFETIME, lifetime_s)
-                .attribute(who.0, who.1)
+                .attribute(user.0, user.1)
                 .attribute(attribute::REALM, b"porthole")
                 .attribute(attribute::NONCE, &nonce)
                 .integrity(&key);
         });
-        let answer = exchange(&mut server, later, &from, &refresh).unwrap();
-        assert_eq!(code(&answer), wanted, "{strict_expiry} {later_s} {lifetime_s}");
+        let response = exchange(&mut server, later, &from, &refresh).unwrap();
+        assert_eq!(code(&response), wanted, "{strict_expiry} {later_s} {lifetime_s}");
     }
 }
 
-/// The budget: bytes in and out for everything that somebody without a password can send over
-/// UDP, where the source may be forged. Shown by `--nocapture`.
+/// Checks the bytes in and out for every kind of message that needs no password, over UDP, where
+/// the source may be forged. The table is shown with `--nocapture`.
 #[test]
-fn answers_to_forged_sources_stay_within_twice_the_question() {
+fn responses_to_forged_sources_are_at_most_twice_the_request() {
     let (v4, v6) = ("198.51.100.7:4000", "[2001:db8::7]:4000");
     let key = LongTermKey::new(PasswordAlgorithm::Md5, ["anna", "porthole", "pw"], Integrity::Sha1);
     let fingerprint = |fill: fn(&mut MessageWriter<'_>)| {
@@ -346,23 +359,27 @@ fn answers_to_forged_sources_stay_within_twice_the_question() {
         ),
     ];
     let mut table = format!("{:32} {:>4} {:>4}  {:>5}\n", "", "in", "out", "ratio");
-    for (what, client, question, wanted) in rows {
+    for (what, client, request_bytes, wanted) in rows {
         let mut server = server("porthole", anna());
-        let answer = exchange(&mut server, now(), &from(client, Transport::Udp), &question);
-        let out = answer.map(|answer| answer.len());
+        let response = exchange(&mut server, now(), &from(client, Transport::Udp), &request_bytes);
+        let out = response.map(|response| response.len());
         let bytes = out.unwrap_or(0);
-        let hundredths = bytes * 100 / question.len();
+        let hundredths = bytes * 100 / request_bytes.len();
         writeln!(
             table,
             "{what:32} {:>4} {bytes:>4}  {}.{:02}",
-            question.len(),
+            request_bytes.len(),
             hundredths / 100,
             hundredths % 100
         )
         .unwrap();
         assert_eq!(out, wanted, "{what}");
-        let twice = 2 * question.len();
-        assert!(bytes <= twice || what == "Binding, IPv6", "{what}: {bytes} of {}", question.len());
+        let twice = 2 * request_bytes.len();
+        assert!(
+            bytes <= twice || what == "Binding, IPv6",
+            "{what}: {bytes} of {}",
+            request_bytes.len()
+        );
     }
     println!("{table}");
 }
@@ -377,15 +394,15 @@ fn a_longer_realm_still_lets_browsers_in() {
         ("turn.example.org", Transport::Dtls, 88),
     ] {
         let mut server = server(realm, anna());
-        let question = request(Method::Allocate, transport);
+        let request_bytes = request(Method::Allocate, transport);
         let from = from("198.51.100.7:4000", transport_of);
-        let answer = exchange(&mut server, now(), &from, &question).unwrap();
-        assert_eq!(answer.len(), wanted, "{realm} {transport_of:?}");
+        let response = exchange(&mut server, now(), &from, &request_bytes).unwrap();
+        assert_eq!(response.len(), wanted, "{realm} {transport_of:?}");
     }
 }
 
 #[test]
-fn forged_sources_of_one_block_and_guessers_are_answered_only_so_often() {
+fn forged_sources_of_one_block_and_guessers_are_rate_limited() {
     let mut server = server("porthole", anna());
     let now = now();
     let binding = request(Method::Binding, |_| {});
@@ -397,24 +414,28 @@ fn forged_sources_of_one_block_and_guessers_are_answered_only_so_often() {
         (0..count).filter(ask).count()
     };
     assert_eq!(answered(&mut server, 100, 5000), 2000);
-    assert_eq!(answered(&mut server, 101, 100), 100, "others feel nothing");
+    assert_eq!(answered(&mut server, 101, 100), 100, "others are not affected");
 
     let from = from("192.0.2.1:4000", Transport::Udp);
     let nonce = nonce(&mut server, &from, long_enough);
     let guess = |password: &str| {
         let parts = ["anna", "porthole", password];
         let key = LongTermKey::new(PasswordAlgorithm::Md5, parts, Integrity::Sha1);
-        let who = (attribute::USERNAME, &b"anna"[..]);
-        Proof { who, offered: None, chosen: None, key }.of("porthole", &nonce)
+        let user = (attribute::USERNAME, &b"anna"[..]);
+        Credentials { user, listed: None, chosen: None, key }.request("porthole", &nonce)
     };
     let wrong = (0..200).filter(|_| exchange(&mut server, now, &from, &guess("?")).is_some());
     assert_eq!(wrong.count(), 50);
     let right = exchange(&mut server, now, &from, &guess("pw"));
-    assert_eq!(right.map(|answer| code(&answer)), Some(0), "the right password is always heard");
+    assert_eq!(
+        right.map(|response| code(&response)),
+        Some(0),
+        "the right password is always answered"
+    );
 }
 
 #[test]
-fn forged_sources_of_many_blocks_share_a_budget_and_who_has_a_password_does_not_feel_it() {
+fn forged_sources_of_many_blocks_share_a_budget_that_does_not_affect_clients_with_a_password() {
     let mut server = server("porthole", anna());
     let (client, connection) =
         (from("192.0.2.1:4000", Transport::Udp), from("192.0.2.2:4000", Transport::Tcp));
@@ -422,8 +443,8 @@ fn forged_sources_of_many_blocks_share_a_budget_and_who_has_a_password_does_not_
     let start = now().instant + Duration::from_secs(1);
     let binding = request(Method::Binding, |_| {});
     let mut forged = 0_u32;
-    // Each from a block of its own: none of them has used up what is a block's.
-    for (at_ms, asked, answered) in [
+    // Each from a block of its own, so that the limit of a block is not reached.
+    for (at_ms, sent, answered) in [
         (0, 150_000, 100_000),
         (0, 1000, 0),
         (1, 1000, 100),
@@ -440,14 +461,15 @@ fn forged_sources_of_many_blocks_share_a_budget_and_who_has_a_password_does_not_
             let source = FiveTuple { client: SocketAddr::new(ip, 4000), ..client };
             exchange(&mut server, now, &source, &binding).is_some()
         };
-        let got = (0..asked).filter(|_| ask()).count();
+        let got = (0..sent).filter(|_| ask()).count();
         assert_eq!(got, answered, "after {at_ms} ms");
         assert!(exchange(&mut server, now, &connection, &binding).is_some(), "{at_ms} ms");
         let key = ["anna", "porthole", "pw"];
         let key = LongTermKey::new(PasswordAlgorithm::Md5, key, Integrity::Sha1);
-        let who = (attribute::USERNAME, &b"anna"[..]);
-        let allocate = Proof { who, offered: None, chosen: None, key }.of("porthole", &nonce);
-        let answer = exchange(&mut server, now, &client, &allocate).unwrap();
-        assert_eq!(code(&answer), 0, "after {at_ms} ms a password is heard");
+        let user = (attribute::USERNAME, &b"anna"[..]);
+        let allocate =
+            Credentials { user, listed: None, chosen: None, key }.request("porthole", &nonce);
+        let response = exchange(&mut server, now, &client, &allocate).unwrap();
+        assert_eq!(code(&response), 0, "after {at_ms} ms a password is answered");
     }
 }

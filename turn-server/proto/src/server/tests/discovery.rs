@@ -1,4 +1,4 @@
-//! What a server with more than one address tells: RFC 5780, and where else to go.
+//! NAT behavior discovery (RFC 5780), and alternate servers (RFC 8489 §10).
 
 use super::credentials::{anna, config, from, now, request};
 use super::world::addr;
@@ -8,19 +8,19 @@ use crate::stun::{ErrorCode, MessageWriter, attribute, decode_address};
 const PRIMARY: &str = "203.0.113.1:3478";
 const ALTERNATE: &str = "203.0.113.2:3479";
 
-fn discovery() -> Discovery {
-    Discovery { primary: PRIMARY.parse().unwrap(), alternate: ALTERNATE.parse().unwrap() }
+fn discovery() -> NatDiscovery {
+    NatDiscovery { primary: PRIMARY.parse().unwrap(), alternate: ALTERNATE.parse().unwrap() }
 }
 
 fn with_two_addresses() -> Server {
-    let config = ServerConfig { discovery: Some(discovery()), ..config("porthole", anna()) };
+    let config = ServerConfig { nat_discovery: Some(discovery()), ..config("porthole", anna()) };
     Server::new(config, Box::new(LocalQuota::new(QuotaLimits::default())))
 }
 
-/// From where to where the answer goes, and the answer.
-fn ask(server: &mut Server, from: &FiveTuple, question: &[u8]) -> (FiveTuple, Vec<u8>) {
-    server.handle_client(now(), from, question);
-    let Some(Output::Send { client, bytes }) = server.poll_output() else { panic!("no answer") };
+/// Sends a request to the server. Returns the response and the addresses that it is sent between.
+fn exchange(server: &mut Server, from: &FiveTuple, request_bytes: &[u8]) -> (FiveTuple, Vec<u8>) {
+    server.handle_client(now(), from, request_bytes);
+    let Some(Output::Send { client, bytes }) = server.poll_output() else { panic!("no response") };
     (client, bytes)
 }
 
@@ -30,9 +30,9 @@ fn at(server: &str) -> FiveTuple {
 }
 
 #[test]
-fn the_answer_comes_from_the_address_and_port_that_were_asked_for() {
+fn the_response_comes_from_the_requested_address_and_port() {
     let corners = ["203.0.113.1:3478", "203.0.113.1:3479", "203.0.113.2:3478", "203.0.113.2:3479"];
-    for (asked, change, origin) in [
+    for (at_corner, change, origin) in [
         (0, None, 0),
         (0, Some(0), 0),
         (0, Some(2), 1),
@@ -43,17 +43,18 @@ fn the_answer_comes_from_the_address_and_port_that_were_asked_for() {
         (3, Some(6), 0),
         (3, None, 3),
     ] {
-        let question = request(Method::Binding, |w| {
+        let request_bytes = request(Method::Binding, |w| {
             if let Some(change) = change {
                 w.u32(attribute::CHANGE_REQUEST, change);
             }
         });
-        let (to, answer) = ask(&mut with_two_addresses(), &at(corners[asked]), &question);
-        let message = Message::parse(&answer).unwrap();
+        let (to, response) =
+            exchange(&mut with_two_addresses(), &at(corners[at_corner]), &request_bytes);
+        let message = Message::parse(&response).unwrap();
         let origin: SocketAddr = corners[origin].parse().unwrap();
         assert_eq!((to.client, to.server), ("198.51.100.7:4000".parse().unwrap(), origin));
         assert_eq!(message.address(attribute::RESPONSE_ORIGIN), Ok(Some(origin)));
-        let other = corners[3 - asked].parse().unwrap();
+        let other = corners[3 - at_corner].parse().unwrap();
         assert_eq!(message.address(attribute::OTHER_ADDRESS), Ok(Some(other)));
         assert_eq!(message.xor_address(attribute::XOR_MAPPED_ADDRESS), Ok(Some(to.client)));
     }
@@ -90,18 +91,18 @@ fn a_port_and_padding_are_honoured_but_not_together() {
         ("a short change", bad, 4000, None, 400),
     ] {
         let mut server = with_two_addresses();
-        let (to, answer) = ask(&mut server, &at(PRIMARY), &request(Method::Binding, fill));
-        let message = Message::parse(&answer).unwrap();
+        let (to, response) = exchange(&mut server, &at(PRIMARY), &request(Method::Binding, fill));
+        let message = Message::parse(&response).unwrap();
         assert_eq!(message.error_code().map_or(0, ErrorCode::value), code, "{what}");
         assert_eq!(to.client.port(), client_port, "{what}");
         assert_eq!(message.first(attribute::PADDING).map(|p| p.value.len()), padded, "{what}");
     }
 }
 
-/// Over IPv4 a plain question gets the two addresses more that RFC 5780 §7.2 wants; padding costs
-/// as much as it brings.
+/// Over IPv4 the response is longer by the two addresses of RFC 5780 §7.3 and §7.4; padding is as
+/// long as that of the request.
 #[test]
-fn r5_what_discovery_adds_to_an_answer_is_known() {
+fn r5_the_bytes_that_nat_discovery_adds_are_known() {
     type Fill = fn(&mut MessageWriter<'_>);
     let table: [(&str, Fill, usize, usize); 4] = [
         ("Binding", |_| {}, 20, 56),
@@ -131,16 +132,16 @@ fn r5_what_discovery_adds_to_an_answer_is_known() {
         ),
     ];
     println!("{:16} {:>5} {:>5}", "request", "in", "out");
-    for (what, fill, asked, answered) in table {
-        let question = request(Method::Binding, fill);
-        let (_, answer) = ask(&mut with_two_addresses(), &at(PRIMARY), &question);
-        println!("{what:16} {:5} {:5}", question.len(), answer.len());
-        assert_eq!((question.len(), answer.len()), (asked, answered), "{what}");
+    for (what, fill, in_len, out_len) in table {
+        let request_bytes = request(Method::Binding, fill);
+        let (_, response) = exchange(&mut with_two_addresses(), &at(PRIMARY), &request_bytes);
+        println!("{what:16} {:5} {:5}", request_bytes.len(), response.len());
+        assert_eq!((request_bytes.len(), response.len()), (in_len, out_len), "{what}");
     }
 }
 
-/// One address, another transport, a third address: CHANGE-REQUEST cannot be honoured and is
-/// unknown, plain questions get plain answers.
+/// With one address, over another transport, or at a third address, CHANGE-REQUEST is an unknown
+/// attribute, and plain requests get plain responses.
 #[test]
 fn without_two_addresses_there_is_nothing_to_discover() {
     let change = |w: &mut MessageWriter<'_>| {
@@ -156,38 +157,38 @@ fn without_two_addresses_there_is_nothing_to_discover() {
         ("a third address", with_two_addresses(), at("203.0.113.3:3478")),
         ("a third port", with_two_addresses(), at("203.0.113.1:3480")),
     ] {
-        let (_, answer) = ask(&mut server, &from, &request(Method::Binding, change));
-        let message = Message::parse(&answer).unwrap();
+        let (_, response) = exchange(&mut server, &from, &request(Method::Binding, change));
+        let message = Message::parse(&response).unwrap();
         assert_eq!(message.error_code(), Some(ErrorCode::UNKNOWN_ATTRIBUTE), "{what}");
-        let (_, answer) = ask(&mut server, &from, &request(Method::Binding, |_| {}));
-        assert_eq!(answer.len(), 32, "{what}");
+        let (_, response) = exchange(&mut server, &from, &request(Method::Binding, |_| {}));
+        assert_eq!(response.len(), 32, "{what}");
     }
 }
 
-/// RFC 8489 §10.
+/// ALTERNATE-SERVER is that of RFC 8489 §10.
 #[test]
-fn who_comes_when_there_is_no_room_is_sent_elsewhere() {
+fn a_client_that_cannot_be_served_is_sent_to_an_alternate_server() {
     let (v4, v6) = ("198.51.100.99:3478", "[2001:db8::99]:3478");
-    for (what, alternates, total, drains, asked, wanted) in [
-        ("room", &[v4][..], 9, false, "203.0.113.1:3478", (0, &[][..])),
+    for (what, alternates, total, drains, to, wanted) in [
+        ("free", &[v4][..], 9, false, "203.0.113.1:3478", (0, &[][..])),
         ("full", &[v4], 0, false, "203.0.113.1:3478", (300, &[v4])),
         ("draining", &[v4], 9, true, "203.0.113.1:3478", (300, &[v4])),
         ("another family", &[v6], 0, false, "203.0.113.1:3478", (508, &[])),
         ("its own family first", &[v6, v4], 0, false, "203.0.113.1:3478", (300, &[v4, v6])),
         ("itself", &[v4], 0, false, v4, (508, &[])),
-        ("nobody", &[], 9, true, "203.0.113.1:3478", (508, &[])),
+        ("no alternate", &[], 9, true, "203.0.113.1:3478", (508, &[])),
     ] {
         let alternate_servers = alternates.iter().map(|addr| addr.parse().unwrap()).collect();
-        let settings = Reloadable { alternate_servers, ..anna() };
+        let settings = ReloadableConfig { alternate_servers, ..anna() };
         let quota = LocalQuota::new(QuotaLimits { total, ..QuotaLimits::default() });
         let mut server = Server::new(config("porthole", settings), Box::new(quota));
         if drains {
             server.start_draining();
         }
-        let from = at(asked);
-        let answer = super::credentials::allocates(&mut server, &from);
-        let message = Message::parse(&answer).unwrap();
-        assert!(message.has_integrity(), "{what}: the way out is not for strangers to change");
+        let from = at(to);
+        let response = super::credentials::allocate(&mut server, &from);
+        let message = Message::parse(&response).unwrap();
+        assert!(message.has_integrity(), "{what}: nobody else may redirect the client");
         let named = message.attributes().filter(|a| a.kind == attribute::ALTERNATE_SERVER);
         let named = named.map(|a| decode_address(a.value).unwrap()).collect::<Vec<_>>();
         let code = message.error_code().map_or(0, ErrorCode::value);

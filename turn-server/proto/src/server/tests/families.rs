@@ -1,6 +1,6 @@
 //! One allocation with an address of each family (RFC 8656 §7.2, §8).
 
-use super::world::{Answer, PEER_V4, PEER_V6, World, addr, tuple};
+use super::world::{PEER_V4, PEER_V6, Response, World, addr, tuple};
 use super::*;
 use crate::REQUESTED_UDP;
 use crate::stun::{MessageWriter, attribute};
@@ -9,8 +9,8 @@ const CLIENT: &str = "198.51.100.7:4000";
 const V4: u32 = 0x0100_0000;
 const V6: u32 = 0x0200_0000;
 
-fn allocate(world: &mut World, fill: impl Fn(&mut MessageWriter<'_>)) -> Answer {
-    world.ask(&tuple(Transport::Udp, CLIENT), "anna", Method::Allocate, |writer| {
+fn allocate(world: &mut World, fill: impl Fn(&mut MessageWriter<'_>)) -> Response {
+    world.request(&tuple(Transport::Udp, CLIENT), "anna", Method::Allocate, |writer| {
         writer.u32(attribute::REQUESTED_TRANSPORT, REQUESTED_UDP);
         fill(writer);
     })
@@ -38,30 +38,30 @@ fn permit(peer: &'static str) -> impl Fn(&mut MessageWriter<'_>) {
 #[test]
 fn one_allocation_relays_for_both_families() {
     let mut world = World::new();
-    let answer = allocate(&mut world, both);
-    let relayed = answer.relayed();
+    let response = allocate(&mut world, both);
+    let relayed = response.relayed();
     assert_eq!(relayed.iter().map(|a| a.is_ipv4()).collect::<Vec<_>>(), [true, false]);
     assert_eq!((world.open_count(), world.ports_taken(), world.quota_in_use()), (2, 2, 1));
 
     let from = tuple(Transport::Udp, CLIENT);
     for (peer, relayed) in [PEER_V4, PEER_V6].into_iter().zip(&relayed) {
-        let permitted = world.ask(&from, "anna", Method::CreatePermission, permit(peer));
+        let permitted = world.request(&from, "anna", Method::CreatePermission, permit(peer));
         assert_eq!(permitted.code(), 0, "{peer}");
         assert!(world.send_raw_from(&from, addr(peer)), "{peer}");
-        let (left, to, _) = world.peers_got.pop().unwrap();
+        let (left, to, _) = world.sent_to_peers.pop().unwrap();
         assert_eq!((left, to), (*relayed, addr(peer)));
     }
-    // A peer of one family is not heard on the socket of the other.
+    // Packets of a peer of one family are dropped at the socket of the other.
     let allocation = world.server.table.id_of(&from).unwrap();
-    for (family, heard) in [(Family::V4, true), (Family::V6, false)] {
+    for (family, relayed) in [(Family::V4, true), (Family::V6, false)] {
         let relay = RelayId { allocation, family };
         let to_client = world.server.handle_peer(world.now, relay, addr(PEER_V4), 1);
-        assert_eq!(to_client.is_some(), heard, "{family:?}");
+        assert_eq!(to_client.is_some(), relayed, "{family:?}");
     }
 }
 
 #[test]
-fn what_cannot_be_had_of_two_families_is_named() {
+fn the_missing_one_of_two_families_is_named() {
     for (what, fill_v4, fill_v6, failing, relayed, error, code) in [
         ("both", false, false, &[][..], 2, None, 0),
         ("no IPv4 port", true, false, &[], 1, Some(V4 | 5 << 8 | 8), 0),
@@ -79,9 +79,9 @@ fn what_cannot_be_had_of_two_families_is_named() {
         }
         let before = world.ports_taken();
         world.failing_families = failing.to_vec();
-        let answer = allocate(&mut world, both);
-        assert_eq!((answer.code(), answer.relayed().len()), (code, relayed), "{what}");
-        assert_eq!(answer.message().u32(attribute::ADDRESS_ERROR_CODE), Ok(error), "{what}");
+        let response = allocate(&mut world, both);
+        assert_eq!((response.code(), response.relayed().len()), (code, relayed), "{what}");
+        assert_eq!(response.message().u32(attribute::ADDRESS_ERROR_CODE), Ok(error), "{what}");
         assert_eq!(world.open_count(), relayed, "{what}");
         assert_eq!(world.ports_taken(), before + relayed, "{what}");
         assert_eq!(world.quota_in_use(), usize::from(relayed > 0), "{what}");
@@ -97,23 +97,23 @@ fn a_family_that_the_server_lacks_is_440() {
     ] {
         let mut world = World::new();
         world.server.relay_v6 = None;
-        let answer = allocate(&mut world, |writer| {
+        let response = allocate(&mut world, |writer| {
             if let Some(additional) = additional {
                 writer.u32(attribute::ADDITIONAL_ADDRESS_FAMILY, additional);
             } else {
                 writer.u32(attribute::REQUESTED_ADDRESS_FAMILY, family);
             }
         });
-        assert_eq!(answer.code(), code, "{what}");
-        assert_eq!(answer.message().u32(attribute::ADDRESS_ERROR_CODE), Ok(error), "{what}");
+        assert_eq!(response.code(), code, "{what}");
+        assert_eq!(response.message().u32(attribute::ADDRESS_ERROR_CODE), Ok(error), "{what}");
     }
 }
 
 #[test]
-fn the_number_that_drafts_gave_the_second_family_is_understood_as_well() {
+fn the_draft_number_of_the_second_family_is_understood_as_well() {
     let (standard, draft) =
         (attribute::ADDITIONAL_ADDRESS_FAMILY, attribute::DRAFT_ADDITIONAL_ADDRESS_FAMILY);
-    for (wishes, code) in [
+    for (attributes, code) in [
         (&[(draft, V6)][..], 0),
         (&[(draft, V4)], 400),
         (&[(draft, V6), (standard, V6)], 0),
@@ -121,18 +121,18 @@ fn the_number_that_drafts_gave_the_second_family_is_understood_as_well() {
         (&[(draft, V6), (attribute::REQUESTED_ADDRESS_FAMILY, V4)], 400),
     ] {
         let mut world = World::new();
-        let answer = allocate(&mut world, |writer| {
-            wishes.iter().for_each(|(name, value)| {
+        let response = allocate(&mut world, |writer| {
+            attributes.iter().for_each(|(name, value)| {
                 writer.u32(*name, *value);
             });
         });
-        assert_eq!(answer.code(), code, "{wishes:?}");
-        assert_eq!(answer.relayed().len(), if code == 0 { 2 } else { 0 }, "{wishes:?}");
+        assert_eq!(response.code(), code, "{attributes:?}");
+        assert_eq!(response.relayed().len(), if code == 0 { 2 } else { 0 }, "{attributes:?}");
     }
 }
 
 #[test]
-fn wishes_that_contradict_each_other_are_400() {
+fn contradicting_attributes_are_400() {
     type Fill = fn(&mut MessageWriter<'_>);
     let table: [(&str, Fill); 5] = [
         ("IPv4 is no additional family", |w| {
@@ -173,10 +173,10 @@ fn a_refresh_ends_one_of_two_or_both() {
         let mut world = World::new();
         let relayed = allocate(&mut world, both).relayed();
         for peer in [PEER_V4, PEER_V6] {
-            world.ask(&from, "anna", Method::CreatePermission, permit(peer));
+            world.request(&from, "anna", Method::CreatePermission, permit(peer));
         }
         let fill = refresh(family, lifetime_s);
-        assert_eq!(world.ask(&from, "anna", Method::Refresh, &fill).code(), 0, "{what}");
+        assert_eq!(world.request(&from, "anna", Method::Refresh, &fill).code(), 0, "{what}");
         let living = |addr: &SocketAddr| left.contains(&Family::of(&addr.ip()));
         for (addr, peer) in relayed.iter().zip([PEER_V4, PEER_V6]) {
             assert_eq!(world.is_open(*addr), living(addr), "{what}");
@@ -185,13 +185,13 @@ fn a_refresh_ends_one_of_two_or_both() {
         assert_eq!((world.ports_taken(), world.open_count()), (left.len(), left.len()), "{what}");
         assert_eq!(world.quota_in_use(), usize::from(!left.is_empty()), "{what}");
         if let ([_], Some(gone)) = (left, family) {
-            // It is as if there had never been a second one.
-            let answer = world.ask(&from, "anna", Method::Refresh, refresh(Some(gone), 0));
-            assert_eq!(answer.code(), 443, "{what}");
+            // The allocation behaves as if it had never had the second one.
+            let response = world.request(&from, "anna", Method::Refresh, refresh(Some(gone), 0));
+            assert_eq!(response.code(), 443, "{what}");
             let peer = if gone == V4 { PEER_V4 } else { PEER_V6 };
-            let answer = world.ask(&from, "anna", Method::CreatePermission, permit(peer));
-            assert_eq!(answer.code(), 443, "{what}");
-            assert_eq!(world.ask(&from, "anna", Method::Refresh, refresh(None, 0)).code(), 0);
+            let response = world.request(&from, "anna", Method::CreatePermission, permit(peer));
+            assert_eq!(response.code(), 443, "{what}");
+            assert_eq!(world.request(&from, "anna", Method::Refresh, refresh(None, 0)).code(), 0);
             assert_eq!((world.ports_taken(), world.open_count()), (0, 0), "{what}");
         }
     }

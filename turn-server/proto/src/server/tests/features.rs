@@ -1,5 +1,5 @@
-//! As `conservation`, with what TURN's extensions add: families, TCP relaying, mobility, the fast
-//! path.
+//! Conservation as in `conservation`, with the extensions of TURN: two families, TCP relaying,
+//! mobility, and the fast path.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
@@ -59,7 +59,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the driver would hold.
+/// The state that a driver would have.
 #[derive(Default)]
 struct Driver {
     connections: BTreeSet<ConnectionId>,
@@ -72,16 +72,19 @@ impl Driver {
         self.connections.iter().copied().nth(index % self.connections.len().max(1))
     }
 
-    /// Takes over what the server wanted.
-    fn follow(&mut self, world: &mut World) {
+    /// Applies the outputs of the server.
+    fn apply(&mut self, world: &mut World) {
         self.connections.extend(std::mem::take(&mut world.connecting).into_keys());
         for connection in world.closed.drain(..) {
             assert!(self.connections.remove(&connection), "{connection:?} was not open");
         }
         for output in world.offloads.drain(..) {
-            if let Output::ChannelInstalled { relay, number, to_peer_until, .. } = output {
+            if let Output::InstallChannel(OffloadedChannel {
+                relay, number, to_peer_until, ..
+            }) = output
+            {
                 self.offloaded.insert((relay, number), to_peer_until);
-            } else if let Output::ChannelRemoved { relay, number, .. } = output {
+            } else if let Output::RemoveChannel { relay, number, .. } = output {
                 self.offloaded.remove(&(relay, number));
             }
         }
@@ -90,17 +93,17 @@ impl Driver {
     }
 }
 
-/// Every other one over TCP.
+/// Returns a client; every other one uses TCP.
 fn client(from: usize) -> FiveTuple {
     let transport = if from.is_multiple_of(2) { Transport::Udp } else { Transport::Tcp };
     tuple(transport, &format!("198.51.100.7:{}", 4000 + from))
 }
 
-fn take(world: &mut World, driver: &mut Driver, step: &Step) {
+fn apply(world: &mut World, driver: &mut Driver, step: &Step) {
     let now = world.now;
     match *step {
         Step::Allocate { from, tcp, both, mobile } => {
-            let answer = world.ask(&client(from), "anna", Method::Allocate, |writer| {
+            let response = world.request(&client(from), "anna", Method::Allocate, |writer| {
                 let protocol = if tcp { REQUESTED_TCP } else { REQUESTED_UDP };
                 writer.u32(attribute::REQUESTED_TRANSPORT, protocol);
                 if both {
@@ -111,13 +114,13 @@ fn take(world: &mut World, driver: &mut Driver, step: &Step) {
                 }
             });
             let ticket =
-                answer.message().first(attribute::MOBILITY_TICKET).map(|a| a.value.to_vec());
+                response.message().first(attribute::MOBILITY_TICKET).map(|a| a.value.to_vec());
             driver.tickets.extend(ticket);
         }
         Step::Refresh { from, lifetime_s, family, ticket } => {
             let count = driver.tickets.len().max(1);
             let ticket = ticket.and_then(|index| driver.tickets.get(index % count).cloned());
-            world.ask(&client(from), "anna", Method::Refresh, |writer| {
+            world.request(&client(from), "anna", Method::Refresh, |writer| {
                 writer.u32(attribute::LIFETIME, lifetime_s);
                 if let Some(v6) = family {
                     let family = if v6 { 0x0200_0000 } else { 0x0100_0000 };
@@ -129,7 +132,7 @@ fn take(world: &mut World, driver: &mut Driver, step: &Step) {
             });
         }
         Step::Peer { from, method, peer } => {
-            world.try_ask(&client(from), "anna", method, |writer| {
+            world.try_request(&client(from), "anna", method, |writer| {
                 let number = 0x4000 + u32::try_from(peer).unwrap();
                 writer
                     .u32(attribute::CHANNEL_NUMBER, number << 16)
@@ -139,9 +142,9 @@ fn take(world: &mut World, driver: &mut Driver, step: &Step) {
         Step::Connected { connection, succeeds } => {
             let Some(id) = driver.connection(connection) else { return };
             if succeeds {
-                world.server.peer_connected(now, id);
+                world.server.handle_peer_connected(now, id);
             } else {
-                world.server.peer_connect_failed(now, id);
+                world.server.handle_peer_connect_failed(now, id);
                 driver.connections.remove(&id);
             }
         }
@@ -149,20 +152,20 @@ fn take(world: &mut World, driver: &mut Driver, step: &Step) {
             let Some(allocation) = world.server.table.id_of(&client(from)) else { return };
             let peer = addr(PEERS[peer]);
             let relay = RelayId { allocation, family: Family::of(&peer.ip()) };
-            driver.connections.extend(world.server.peer_accepted(now, relay, peer));
+            driver.connections.extend(world.server.handle_peer_accepted(now, relay, peer));
         }
         Step::Bind { from, connection } => {
             let Some(id) = driver.connection(connection) else { return };
-            world.ask(&client(from), "anna", Method::ConnectionBind, |writer| {
+            world.request(&client(from), "anna", Method::ConnectionBind, |writer| {
                 writer.u32(attribute::CONNECTION_ID, id.value());
             });
         }
         Step::Closed { connection } => {
             let Some(id) = driver.connection(connection) else { return };
-            world.server.connection_closed(now, id);
+            world.server.handle_connection_closed(now, id);
             driver.connections.remove(&id);
         }
-        Step::Gone { from } => world.server.client_gone(now, &client(from)),
+        Step::Gone { from } => world.server.handle_client_disconnected(now, &client(from)),
         Step::Wait(seconds) => world.advance(Duration::from_secs(u64::from(seconds))),
         Step::FailOpens(count) => world.failing_opens = count,
         Step::Reconfigure { limited, allowing } => {
@@ -171,7 +174,9 @@ fn take(world: &mut World, driver: &mut Driver, step: &Step) {
             let policy = PolicyConfig { allow, ..PolicyConfig::default() };
             let per_user = NonZeroU64::new(u64::from(limited));
             let bandwidth = BandwidthLimits { per_user, ..BandwidthLimits::default() };
-            world.server.reconfigure(now, Reloadable { policy, bandwidth, ..credentials() });
+            world
+                .server
+                .set_reloadable(now, ReloadableConfig { policy, bandwidth, ..credentials() });
         }
     }
     world.drain();
@@ -186,8 +191,8 @@ proptest! {
     ) {
         let (mut world, mut driver) = (World::new(), Driver::default());
         for step in &steps {
-            take(&mut world, &mut driver, step);
-            driver.follow(&mut world);
+            apply(&mut world, &mut driver, step);
+            driver.apply(&mut world);
             let living = world.server.allocations();
             let ids = world.server.table.ids();
             let relays = ids.iter().filter_map(|id| world.server.table.get(*id));
@@ -204,12 +209,12 @@ proptest! {
             }
         }
         world.advance(MAX_LIFETIME);
-        driver.follow(&mut world);
+        driver.apply(&mut world);
         prop_assert_eq!((world.server.allocations(), world.open_count()), (0, 0));
         prop_assert_eq!((world.ports_taken(), world.quota_in_use()), (0, 0));
         prop_assert_eq!((driver.connections.len(), driver.offloaded.len()), (0, 0));
         prop_assert_eq!(world.server.connections.len(), 0);
         let made = usize::try_from(world.server.counters().allocations_made).unwrap();
-        prop_assert_eq!(world.ended.len(), made, "each has its end");
+        prop_assert_eq!(world.ended.len(), made, "each end is reported");
     }
 }

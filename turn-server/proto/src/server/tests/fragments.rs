@@ -1,4 +1,4 @@
-//! DONT-FRAGMENT (RFC 8656 §14), and what ICMP says about packets (§11.5).
+//! DONT-FRAGMENT (RFC 8656 §14), and ICMP errors about packets (§11.5).
 
 use super::world::{PEER_V4, PEER_V6, World, addr, tuple};
 use super::*;
@@ -30,26 +30,26 @@ fn send(dont_fragment: bool) -> Vec<u8> {
 }
 
 #[test]
-fn dont_fragment_is_kept_where_it_can_be_and_unknown_elsewhere() {
+fn dont_fragment_is_honoured_where_supported_and_unknown_elsewhere() {
     let from = tuple(Transport::Udp, CLIENT);
     for (supported, code) in [(true, 0), (false, 420)] {
         let mut world = World::new();
         world.server.dont_fragment = supported;
-        let answer = world.ask(&from, "anna", Method::Allocate, |writer| {
+        let response = world.request(&from, "anna", Method::Allocate, |writer| {
             allocate(writer);
             writer.attribute(attribute::DONT_FRAGMENT, &[]);
         });
-        assert_eq!(answer.code(), code, "{supported}");
-        let unknown = answer.message().first(attribute::UNKNOWN_ATTRIBUTES).map(|a| a.value);
+        assert_eq!(response.code(), code, "{supported}");
+        let unknown = response.message().first(attribute::UNKNOWN_ATTRIBUTES).map(|a| a.value);
         assert_eq!(unknown, (code == 420).then_some(&[0, 0x1A][..]), "{supported}");
 
-        // Without asking in Allocate, too.
-        world.ask(&from, "anna", Method::Allocate, allocate);
-        world.ask(&from, "anna", Method::CreatePermission, permit_both);
+        // Without DONT-FRAGMENT in the Allocate request, too.
+        world.request(&from, "anna", Method::Allocate, allocate);
+        world.request(&from, "anna", Method::CreatePermission, permit_both);
         for (dont_fragment, sent) in [(false, true), (true, supported)] {
-            let before = world.peers_got.len();
-            world.server_gets(&from, &send(dont_fragment));
-            assert_eq!(world.peers_got.len() > before, sent, "{supported} {dont_fragment}");
+            let before = world.sent_to_peers.len();
+            world.send_to_server(&from, &send(dont_fragment));
+            assert_eq!(world.sent_to_peers.len() > before, sent, "{supported} {dont_fragment}");
             assert!(!sent || world.last_dont_fragment == dont_fragment);
         }
     }
@@ -70,13 +70,13 @@ fn icmp_reaches_the_client_if_its_peer_is_permitted() {
         ("hop limit", v6(3, 0, 7), Some(0x0600_0000_0000)),
         ("a bad parameter", v6(4, 0, 0), None),
         ("code 255", v4(3, 255, 0), Some(0x06FF_0000_0000)),
-        ("of somebody else", ("192.0.2.77:9", Icmp { kind: 3, code: 3, data: 0 }), None),
+        ("of another peer", ("192.0.2.77:9", Icmp { kind: 3, code: 3, data: 0 }), None),
         ("of a forbidden peer", ("10.0.0.1:9", Icmp { kind: 3, code: 3, data: 0 }), None),
     ] {
         let mut world = World::new();
         let from = tuple(Transport::Udp, CLIENT);
-        world.ask(&from, "anna", Method::Allocate, allocate);
-        world.ask(&from, "anna", Method::CreatePermission, permit_both);
+        world.request(&from, "anna", Method::Allocate, allocate);
+        world.request(&from, "anna", Method::CreatePermission, permit_both);
         let allocation = world.server.table.id_of(&from).unwrap();
         for family in [Family::V4, Family::V6] {
             let relay = RelayId { allocation, family };
@@ -94,7 +94,7 @@ fn icmp_reaches_the_client_if_its_peer_is_permitted() {
             assert_eq!(about, Ok(Some(addr(peer))), "{what}");
             assert_eq!(message.first(attribute::DATA), None, "{what}");
         }
-        // Not when the permission is over.
+        // Not after the permission has expired.
         world.now.instant += PERMISSION_LIFETIME;
         let relay = RelayId { allocation, family: Family::of(&addr(peer).ip()) };
         world.server.handle_icmp(world.now, relay, addr(peer), icmp);

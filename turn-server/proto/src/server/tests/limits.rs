@@ -1,4 +1,4 @@
-//! Bandwidth.
+//! Limits of the bandwidth.
 
 use std::num::NonZeroU64;
 
@@ -7,8 +7,8 @@ use super::*;
 
 const LEN: usize = 1000;
 
-/// With so many clients, each with a channel; and what a millisecond each of trying for five
-/// seconds brings them, in packets both ways.
+/// Returns how many packets are relayed for each client, both ways, if each sends and receives one
+/// every millisecond for five seconds.
 fn relayed(users: &[&str], per_allocation: Option<u64>, per_user: Option<u64>) -> Vec<u64> {
     let mut world = World::new();
     let limit = |rate: Option<u64>| rate.and_then(NonZeroU64::new);
@@ -16,7 +16,7 @@ fn relayed(users: &[&str], per_allocation: Option<u64>, per_user: Option<u64>) -
         BandwidthLimits { per_allocation: limit(per_allocation), per_user: limit(per_user) };
     let allow = vec!["192.0.2.0/24".parse().unwrap()];
     let policy = PolicyConfig { allow, ..PolicyConfig::default() };
-    world.server.reconfigure(world.now, Reloadable { bandwidth, policy, ..credentials() });
+    world.server.set_reloadable(world.now, ReloadableConfig { bandwidth, policy, ..credentials() });
     let peer = addr(PEER_V4);
     for (n, user) in users.iter().enumerate() {
         let client = world.connect_as(user, Transport::Udp, &format!("198.51.100.{n}:4000"));
@@ -34,14 +34,14 @@ fn relayed(users: &[&str], per_allocation: Option<u64>, per_user: Option<u64>) -
         }
     }
     let drops = |reason| world.server.counters().drops().find(|(r, _)| *r == reason).unwrap().1;
-    let passed: u64 = relayed.iter().sum();
-    assert_eq!(drops(DropReason::Bandwidth), tried - passed, "{users:?}");
+    let total: u64 = relayed.iter().sum();
+    assert_eq!(drops(DropReason::Bandwidth), tried - total, "{users:?}");
     relayed
 }
 
 #[test]
 fn bandwidth_is_bounded_for_an_allocation_and_for_a_user() {
-    // Five seconds of a rate and one of grace.
+    // Five seconds of the rate and a burst of one.
     let about = |got: u64, rate: u64| got.abs_diff(6 * rate / 1000) <= 3;
     let all = 2 * 5000;
     for (what, users, per_allocation, per_user, want) in [

@@ -13,7 +13,7 @@ const SESSION_KEY: &[u8; 20] = b"a session key of 20.";
 
 type Fill = fn(&mut MessageWriter<'_>);
 
-/// A token as a third party makes it.
+/// A token of a third party.
 struct Token<'a> {
     key: &'a [u8],
     server_name: &'a str,
@@ -51,7 +51,7 @@ fn server() -> Server {
 fn server_with(quota: QuotaLimits) -> Server {
     let key = |kid: &str, key: &[u8]| OauthKey { kid: kid.to_owned(), key: key.to_vec() };
     let oauth_keys = vec![key("long", LONG), key("short", SHORT)];
-    let settings = Reloadable { oauth_keys, ..Reloadable::default() };
+    let settings = ReloadableConfig { oauth_keys, ..ReloadableConfig::default() };
     Server::new(config("porthole", settings), Box::new(LocalQuota::new(quota)))
 }
 
@@ -93,12 +93,12 @@ fn nonce(server: &mut Server) -> Vec<u8> {
     message.first(attribute::NONCE).unwrap().value.to_vec()
 }
 
-fn code(answer: &[u8]) -> u16 {
-    Message::parse(answer).unwrap().error_code().map_or(0, ErrorCode::value)
+fn code(response: &[u8]) -> u16 {
+    Message::parse(response).unwrap().error_code().map_or(0, ErrorCode::value)
 }
 
 #[test]
-fn a_token_lets_in_whoever_knows_the_key_inside_of_it() {
+fn a_token_authenticates_a_client_that_knows_the_key_in_it() {
     let good = Token::new().seal();
     let short = Token { key: SHORT, ..Token::new() }.seal();
     let flipped = |at: usize| {
@@ -116,7 +116,7 @@ fn a_token_lets_in_whoever_knows_the_key_inside_of_it() {
         ("as much of the key as coturn's clients use", "long", &good, &SESSION_KEY[..16], 0),
         ("less of it", "long", &good, &SESSION_KEY[..15], 401),
         ("another key's", "short", &good, SESSION_KEY, 401),
-        ("nobody's", "none", &good, SESSION_KEY, 401),
+        ("an unknown key's", "none", &good, SESSION_KEY, 401),
         ("without the key inside", "long", &good, b"another key of 20 b.", 401),
         (
             "for another server",
@@ -138,23 +138,25 @@ fn a_token_lets_in_whoever_knows_the_key_inside_of_it() {
     ] {
         let mut server = server();
         let nonce = nonce(&mut server);
-        let asked = signed(Method::Allocate, &nonce, kid, Some(token), session_key, transport);
-        let answer = exchange(&mut server, now(), &client(), &asked).unwrap();
-        assert_eq!(code(&answer), wanted, "{what}");
+        let signed_request =
+            signed(Method::Allocate, &nonce, kid, Some(token), session_key, transport);
+        let response = exchange(&mut server, now(), &client(), &signed_request).unwrap();
+        assert_eq!(code(&response), wanted, "{what}");
     }
 }
 
-/// RFC 7635 §5: the allocation ends with the token, and a new token prolongs it under a new key.
+/// The allocation ends with the token, and a new token prolongs it under a new key (RFC 7635 §5).
 #[test]
 fn an_allocation_lives_as_long_as_its_token() {
     let mut server = server();
     let nonce = nonce(&mut server);
-    let lifetime = |answer: &[u8]| Message::parse(answer).unwrap().u32(attribute::LIFETIME);
+    let lifetime = |response: &[u8]| Message::parse(response).unwrap().u32(attribute::LIFETIME);
     let token = Token::new().seal();
-    let asked = signed(Method::Allocate, &nonce, "long", Some(&token), SESSION_KEY, transport);
+    let signed_request =
+        signed(Method::Allocate, &nonce, "long", Some(&token), SESSION_KEY, transport);
     let start = now();
-    let answer = exchange(&mut server, start, &client(), &asked).unwrap();
-    assert_eq!(lifetime(&answer), Ok(Some(300)));
+    let response = exchange(&mut server, start, &client(), &signed_request).unwrap();
+    assert_eq!(lifetime(&response), Ok(Some(300)));
 
     let later =
         Now { instant: start.instant + Duration::from_secs(200), unix_s: start.unix_s + 200 };
@@ -163,24 +165,24 @@ fn an_allocation_lives_as_long_as_its_token() {
             w.xor_address(attribute::XOR_PEER_ADDRESS, "9.9.9.9:9".parse().unwrap());
         })
     };
-    let answer = exchange(&mut server, later, &client(), &permit(SESSION_KEY)).unwrap();
-    assert_eq!(code(&answer), 0, "the token is not needed again");
+    let response = exchange(&mut server, later, &client(), &permit(SESSION_KEY)).unwrap();
+    assert_eq!(code(&response), 0, "the token is not needed again");
 
     let next_key = b"the next key, 20 b..";
     let token = Token { session_key: next_key, from_s: later.unix_s, ..Token::new() }.seal();
     let refresh = signed(Method::Refresh, &nonce, "long", Some(&token), next_key, |_| {});
-    let answer = exchange(&mut server, later, &client(), &refresh).unwrap();
-    assert_eq!(lifetime(&answer), Ok(Some(300)));
+    let response = exchange(&mut server, later, &client(), &refresh).unwrap();
+    assert_eq!(lifetime(&response), Ok(Some(300)));
     for (key, wanted) in [(&SESSION_KEY[..], 401), (next_key, 0)] {
-        let answer = exchange(&mut server, later, &client(), &permit(key)).unwrap();
-        assert_eq!(code(&answer), wanted);
+        let response = exchange(&mut server, later, &client(), &permit(key)).unwrap();
+        assert_eq!(code(&response), wanted);
     }
     assert_eq!(server.poll_timeout(), Some(later.instant + Duration::from_secs(300)));
 }
 
-/// The next token may be sealed with another key. Without one there is no way beyond the end.
+/// The next token may be sealed with another key. Without one the allocation cannot be prolonged.
 #[test]
-fn another_kid_prolongs_and_an_ended_token_does_not() {
+fn a_token_under_another_kid_prolongs_and_an_expired_one_does_not() {
     let mut server = server();
     let nonce = nonce(&mut server);
     let start = now();
@@ -203,13 +205,13 @@ fn another_kid_prolongs_and_an_ended_token_does_not() {
                 transport(w);
             }
         };
-        let asked = signed(method, &nonce, kid, token.map(Vec::as_slice), key, fill);
-        let answer = exchange(&mut server, at(later_s), &client(), &asked).unwrap();
-        assert_eq!(code(&answer), wanted, "{what}");
+        let signed_request = signed(method, &nonce, kid, token.map(Vec::as_slice), key, fill);
+        let response = exchange(&mut server, at(later_s), &client(), &signed_request).unwrap();
+        assert_eq!(code(&response), wanted, "{what}");
     }
 }
 
-/// All clients of a third party give the name of its key.
+/// All clients of a third party send the name of its key as USERNAME.
 #[test]
 fn each_token_is_a_user_of_its_own_for_the_quota() {
     let mut server = server_with(QuotaLimits { per_user: 1, ..QuotaLimits::default() });
@@ -220,16 +222,17 @@ fn each_token_is_a_user_of_its_own_for_the_quota() {
         ("198.51.100.7:4002", &second, 0),
     ] {
         let client = from(at, Transport::Tcp);
-        let question = request(Method::Allocate, transport);
-        let challenge = exchange(&mut server, now(), &client, &question).unwrap();
+        let unsigned_request = request(Method::Allocate, transport);
+        let challenge = exchange(&mut server, now(), &client, &unsigned_request).unwrap();
         let nonce = Message::parse(&challenge).unwrap().first(attribute::NONCE).unwrap().value;
-        let asked = signed(Method::Allocate, nonce, "long", Some(token), SESSION_KEY, transport);
-        let answer = exchange(&mut server, now(), &client, &asked).unwrap();
-        assert_eq!(code(&answer), wanted, "{at}");
+        let signed_request =
+            signed(Method::Allocate, nonce, "long", Some(token), SESSION_KEY, transport);
+        let response = exchange(&mut server, now(), &client, &signed_request).unwrap();
+        assert_eq!(code(&response), wanted, "{at}");
     }
 }
 
-/// A CONNECTION-ID can be guessed, and all clients of a third party give the name of its key.
+/// A CONNECTION-ID can be guessed, and all clients of a third party send the same USERNAME.
 #[test]
 fn a_connection_is_bound_with_the_token_of_its_allocation() {
     let mut server = server();
@@ -237,7 +240,7 @@ fn a_connection_is_bound_with_the_token_of_its_allocation() {
     let tokens = [7, 8].map(|byte| Token { nonce: [byte; 12], ..Token::new() }.seal());
     let nonce = nonce(&mut server);
     let peer = "9.9.9.9:9".parse().unwrap();
-    let asks: [(Method, Fill); 2] = [
+    let requests: [(Method, Fill); 2] = [
         (Method::Allocate, |w| {
             w.u32(attribute::REQUESTED_TRANSPORT, REQUESTED_TCP);
         }),
@@ -245,18 +248,18 @@ fn a_connection_is_bound_with_the_token_of_its_allocation() {
             w.xor_address(attribute::XOR_PEER_ADDRESS, "9.9.9.9:9".parse().unwrap());
         }),
     ];
-    for (method, fill) in asks {
-        let asked = signed(method, &nonce, "long", Some(&tokens[0]), SESSION_KEY, fill);
-        assert_eq!(code(&exchange(&mut server, now(), &client(), &asked).unwrap()), 0);
+    for (method, fill) in requests {
+        let signed_request = signed(method, &nonce, "long", Some(&tokens[0]), SESSION_KEY, fill);
+        assert_eq!(code(&exchange(&mut server, now(), &client(), &signed_request).unwrap()), 0);
     }
     let allocation = server.table.id_of(&client()).unwrap();
     let relay = RelayId { allocation, family: Family::V4 };
-    let connection = server.peer_accepted(now(), relay, peer).unwrap();
+    let connection = server.handle_peer_accepted(now(), relay, peer).unwrap();
 
     let data = from("198.51.100.7:4001", Transport::Tcp);
     let method = Method::ConnectionBind;
-    let question = request(method, |_| {});
-    let challenge = exchange(&mut server, now(), &data, &question).unwrap();
+    let unsigned_request = request(method, |_| {});
+    let challenge = exchange(&mut server, now(), &data, &unsigned_request).unwrap();
     let nonce = Message::parse(&challenge).unwrap().first(attribute::NONCE).unwrap().value;
     for (what, token, wanted) in [
         ("another's token", Some(&tokens[1]), 441),
@@ -264,16 +267,16 @@ fn a_connection_is_bound_with_the_token_of_its_allocation() {
         ("twice", Some(&tokens[0]), 400),
     ] {
         let token = token.map(Vec::as_slice);
-        let asked = signed(method, nonce, "long", token, SESSION_KEY, |w| {
+        let signed_request = signed(method, nonce, "long", token, SESSION_KEY, |w| {
             w.u32(attribute::CONNECTION_ID, connection.value());
         });
-        let answer = exchange(&mut server, now(), &data, &asked).unwrap();
-        assert_eq!(code(&answer), wanted, "{what}");
+        let response = exchange(&mut server, now(), &data, &signed_request).unwrap();
+        assert_eq!(code(&response), wanted, "{what}");
     }
 }
 
-/// The length is what the sender says, and so many bytes are there: none is taken before the length
-/// is known to be the only right one.
+/// The token says the length of its nonce and has as many bytes. None of them may be used before
+/// the length is found to be the only valid one.
 #[test]
 fn cve_2026_43994_a_nonce_of_any_length_overflows_nothing() {
     const NONCE_LEN: usize = 12;
@@ -281,21 +284,22 @@ fn cve_2026_43994_a_nonce_of_any_length_overflows_nothing() {
     let sealed = &good[2 + NONCE_LEN..];
     let lengths = (0..=32).chain([255, 256, 400, 496, 512, 735, 751, 1024, 4096]);
     let whole = lengths.map(|len: usize| {
-        let said = u16::try_from(len).unwrap().to_be_bytes();
-        ([&said[..], &vec![7; len], sealed].concat(), len == NONCE_LEN)
+        let length = u16::try_from(len).unwrap().to_be_bytes();
+        ([&length[..], &vec![7; len], sealed].concat(), len == NONCE_LEN)
     });
-    // And those that promise more than there is.
-    let cut = [13, 735, 0x7FFF, 0xFFFF].map(|said: u16| {
-        let token = [&said.to_be_bytes()[..], &good[2..]].concat();
+    // Tokens whose length is larger than the rest.
+    let cut = [13, 735, 0x7FFF, 0xFFFF].map(|length: u16| {
+        let token = [&length.to_be_bytes()[..], &good[2..]].concat();
         (token, false)
     });
     for (token, is_good) in whole.chain(cut) {
         let mut server = server();
         let nonce = nonce(&mut server);
-        let asked = signed(Method::Allocate, &nonce, "long", Some(&token), SESSION_KEY, transport);
-        let answer = exchange(&mut server, now(), &client(), &asked).unwrap();
+        let signed_request =
+            signed(Method::Allocate, &nonce, "long", Some(&token), SESSION_KEY, transport);
+        let response = exchange(&mut server, now(), &client(), &signed_request).unwrap();
         let wanted = if is_good { 0 } else { 401 };
-        assert_eq!(code(&answer), wanted, "{:?} of {}", &token[..2], token.len());
+        assert_eq!(code(&response), wanted, "{:?} of {}", &token[..2], token.len());
         assert_eq!(server.allocations(), usize::from(is_good));
     }
 }

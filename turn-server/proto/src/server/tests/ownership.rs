@@ -1,4 +1,4 @@
-//! A living allocation is changed by whoever made it, and by nobody else (RFC 8656 §5).
+//! A living allocation can only be changed by the user that made it (RFC 8656 §5).
 
 use super::world::{PEER_V4, REALM, World, addr, tuple};
 use super::*;
@@ -8,7 +8,7 @@ use crate::stun::{ErrorCode, MessageWriter, TransactionId, attribute, long_term_
 const CLIENT: &str = "198.51.100.7:4000";
 const OTHER_PEER: &str = "192.0.2.10:7000";
 
-/// Each that changes something of an allocation with a channel to [`PEER_V4`].
+/// Requests that change an allocation with a channel to [`PEER_V4`].
 type Change = (&'static str, Method, fn(&mut MessageWriter<'_>));
 
 const CHANGES: [Change; 6] = [
@@ -18,7 +18,7 @@ const CHANGES: [Change; 6] = [
     ("prolong", Method::Refresh, |w| {
         w.u32(attribute::LIFETIME, 3600);
     }),
-    ("permit somebody", Method::CreatePermission, |w| {
+    ("permit another peer", Method::CreatePermission, |w| {
         w.xor_address(attribute::XOR_PEER_ADDRESS, addr(OTHER_PEER));
     }),
     ("prolong a permission", Method::CreatePermission, |w| {
@@ -34,14 +34,14 @@ const CHANGES: [Change; 6] = [
     }),
 ];
 
-/// An allocation of Anna's that is 100 s old, with a channel.
+/// Returns a world with an allocation of Anna's that is 100 s old and has a channel.
 fn living(from: &FiveTuple) -> World {
     let mut world = World::new();
-    let allocated = world.ask(from, "anna", Method::Allocate, |w| {
+    let allocated = world.request(from, "anna", Method::Allocate, |w| {
         w.u32(attribute::REQUESTED_TRANSPORT, REQUESTED_UDP);
     });
     assert_eq!(allocated.code(), 0);
-    let bound = world.ask(from, "anna", Method::ChannelBind, |w| {
+    let bound = world.request(from, "anna", Method::ChannelBind, |w| {
         w.u32(attribute::CHANNEL_NUMBER, 0x4000_0000)
             .xor_address(attribute::XOR_PEER_ADDRESS, addr(PEER_V4));
     });
@@ -50,14 +50,14 @@ fn living(from: &FiveTuple) -> World {
     world
 }
 
-/// Lifetime, permissions and channels, each with its end.
+/// Returns lifetime, permissions and channels of an allocation, with their times of expiry.
 fn state(world: &World, from: &FiveTuple) -> Option<String> {
-    let (_, allocation) = world.server.table.of_client(from)?;
+    let (_, allocation) = world.server.table.get_by_client(from)?;
     let ends = (allocation.expires_at, &allocation.permissions, &allocation.channels);
     Some(format!("{ends:?}"))
 }
 
-/// With a name and a nonce; with integrity only if there is a password.
+/// Returns a request with a username and a nonce, signed if there is a password.
 fn request((_, method, fill): Change, user: &str, password: Option<&str>, nonce: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut writer = MessageWriter::new(&mut out, Class::Request, method, TransactionId([7; 12]));
@@ -74,7 +74,7 @@ fn request((_, method, fill): Change, user: &str, password: Option<&str>, nonce:
 }
 
 #[test]
-fn nobody_but_its_owner_changes_a_living_allocation() {
+fn only_its_owner_changes_a_living_allocation() {
     for (who, user, password, code) in [
         ("no integrity", "anna", None, 401),
         ("a wrong password", "anna", Some("guess"), 401),
@@ -89,12 +89,12 @@ fn nobody_but_its_owner_changes_a_living_allocation() {
             let from = tuple(transport, CLIENT);
             let mut world = living(&from);
             let before = state(&world, &from);
-            let sent = world.server_gets(&from, &request(change, user, None, &[0; 40]));
+            let sent = world.send_to_server(&from, &request(change, user, None, &[0; 40]));
             let nonce = Message::parse(&sent[0]).unwrap().first(attribute::NONCE).unwrap().value;
 
-            let sent = world.server_gets(&from, &request(change, user, password, nonce));
-            let [answer] = &sent[..] else { panic!("{what}: {} answers", sent.len()) };
-            let got = Message::parse(answer).unwrap().error_code();
+            let sent = world.send_to_server(&from, &request(change, user, password, nonce));
+            let [response] = &sent[..] else { panic!("{what}: {} responses", sent.len()) };
+            let got = Message::parse(response).unwrap().error_code();
             assert_eq!(got.map_or(0, ErrorCode::value), code, "{what}");
             assert_eq!(state(&world, &from) == before, code != 0, "{what}");
         }

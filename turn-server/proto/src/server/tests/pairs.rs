@@ -1,13 +1,13 @@
-//! EVEN-PORT and RESERVATION-TOKEN.
+//! Reservations by EVEN-PORT and RESERVATION-TOKEN.
 
-use super::super::reservation::{MAX_OF_USER, MAX_RESERVATIONS};
+use super::super::reservation::{MAX_PER_USER, MAX_RESERVATIONS};
 use super::world::{REALM, SERVER, World, addr, tuple};
 use super::*;
 use crate::REQUESTED_UDP;
 use crate::stun::{MessageWriter, TransactionId, attribute, long_term_key};
 
-/// What an Allocate from this client gets: the relayed address and a token, or a code.
-#[expect(clippy::unwrap_in_result, reason = "what is malformed fails the test")]
+/// Allocates from this client. Returns the relayed address and a token, or the error code.
+#[expect(clippy::unwrap_in_result, reason = "malformed responses fail the test")]
 fn allocate(
     world: &mut World,
     user: &str,
@@ -26,7 +26,7 @@ fn allocate(
         writer.attribute(attribute::REALM, REALM.as_bytes());
         writer.attribute(attribute::NONCE, nonce.as_bytes());
         writer.integrity(&long_term_key(user, REALM, &format!("{user}'s"))).finish().unwrap();
-        let sent = world.server_gets(&tuple, &out);
+        let sent = world.send_to_server(&tuple, &out);
         let message = Message::parse(&sent[0]).unwrap();
         let text = |kind| message.text(kind).unwrap().map(str::to_owned);
         if let Some(fresh) = text(attribute::NONCE) {
@@ -67,25 +67,25 @@ fn even_ports_are_even_and_reserve_nothing() {
 }
 
 #[test]
-fn the_port_above_waits_for_its_token() {
+fn the_next_port_is_reserved_for_its_token() {
     let mut world = World::new();
     let (first, reserved) = allocate(&mut world, "anna", "198.51.100.1:1", even(true)).unwrap();
     let reserved = reserved.unwrap();
     assert_eq!((first.port() % 2, world.ports_taken()), (0, 2));
 
     let stolen = allocate(&mut world, "bert", "198.51.100.2:1", token(&reserved));
-    assert_eq!(stolen, Err(508), "a token is its user's");
+    assert_eq!(stolen, Err(508), "a token is valid for its user only");
     let (second, none) = allocate(&mut world, "anna", "198.51.100.3:1", token(&reserved)).unwrap();
     assert_eq!((second.port(), none), (first.port() + 1, None));
     let again = allocate(&mut world, "anna", "198.51.100.4:1", token(&reserved));
-    assert_eq!(again, Err(508), "a token is good once");
+    assert_eq!(again, Err(508), "a token is valid once");
     assert_eq!((world.ports_taken(), world.quota_in_use()), (2, 2));
     world.advance(Duration::from_secs(31));
-    assert_eq!(world.ports_taken(), 2, "what was claimed outlives the reservation");
+    assert_eq!(world.ports_taken(), 2, "a claimed port outlives the reservation");
 }
 
 #[test]
-fn what_nobody_claims_is_given_back() {
+fn an_unclaimed_port_is_released() {
     let mut world = World::new();
     let (_, reserved) = allocate(&mut world, "anna", "198.51.100.1:1", even(true)).unwrap();
     world.advance(Duration::from_secs(29));
@@ -98,7 +98,7 @@ fn what_nobody_claims_is_given_back() {
 }
 
 #[test]
-fn a_pair_that_cannot_be_opened_is_another_pair() {
+fn a_pair_that_cannot_be_opened_is_replaced_by_another() {
     let mut world = World::new();
     world.failing_opens = 2;
     let (first, reserved) = allocate(&mut world, "anna", "198.51.100.1:1", even(true)).unwrap();
@@ -108,27 +108,27 @@ fn a_pair_that_cannot_be_opened_is_another_pair() {
     assert_eq!(
         (world.ports_taken(), world.server.reservations.waiting()),
         (2, 0),
-        "nothing waits of the pairs that failed"
+        "no port of the failed pairs is reserved"
     );
 }
 
 #[test]
-fn r8_a_user_lets_only_so_many_ports_wait() {
-    let mut world = World::with_room_for(6 * MAX_OF_USER);
+fn r8_a_user_reserves_only_so_many_ports() {
+    let mut world = World::with_room_for(6 * MAX_PER_USER);
     let mut asks =
         |user: &str, n: usize| allocate(&mut world, user, &format!("198.51.100.{n}:1"), even(true));
-    let reserved = (1..=MAX_OF_USER).map(|n| asks("anna", n).unwrap().1.unwrap());
+    let reserved = (1..=MAX_PER_USER).map(|n| asks("anna", n).unwrap().1.unwrap());
     let reserved = reserved.collect::<Vec<_>>();
-    assert_eq!(asks("anna", 20), Err(508), "as many wait as may");
-    assert!(asks("bert", 21).is_ok(), "that is nothing to anybody else");
+    assert_eq!(asks("anna", 20), Err(508), "as many are reserved as may");
+    assert!(asks("bert", 21).is_ok(), "other users are not affected");
     allocate(&mut world, "anna", "198.51.100.22:1", token(&reserved[3])).unwrap();
     let again = allocate(&mut world, "anna", "198.51.100.23:1", even(true));
     assert!(again.is_ok(), "one was claimed");
 }
 
-/// Who claims what he reserves takes no place from anybody.
+/// A claimed reservation does not count.
 #[test]
-fn r8_what_is_claimed_leaves_room_for_other_reservations() {
+fn r8_claimed_ports_leave_room_for_other_reservations() {
     let mut world = World::with_room_for(2 * MAX_RESERVATIONS + 8);
     for n in 0..=MAX_RESERVATIONS {
         let from = |second: u8| format!("198.51.{second}.{}:{}", n % 256, 1 + n / 256);
@@ -140,7 +140,7 @@ fn r8_what_is_claimed_leaves_room_for_other_reservations() {
     assert_eq!(world.server.reservations.waiting(), 1);
 }
 
-/// Not for whatever comes to be reserved at its port later.
+/// The token is not valid for a later reservation of the same port.
 #[test]
 fn a_token_is_for_one_reservation() {
     // One pair of ports.
@@ -153,7 +153,7 @@ fn a_token_is_for_one_reservation() {
     claim(&mut world, 2, &old).unwrap();
     for n in [1, 2] {
         let from = tuple(Transport::Udp, &format!("198.51.100.{n}:1"));
-        let released = world.ask(&from, "anna", Method::Refresh, |writer| {
+        let released = world.request(&from, "anna", Method::Refresh, |writer| {
             writer.u32(attribute::LIFETIME, 0);
         });
         assert_eq!(released.code(), 0);
@@ -166,7 +166,8 @@ fn a_token_is_for_one_reservation() {
     assert!(claim(&mut world, 5, &new.unwrap()).is_ok());
 }
 
-/// Who claims may be in another worker, so that its own keeps what is left of it half a minute.
+/// The claim may happen in another worker, so that the reservation's own keeps its entry for half
+/// a minute.
 #[test]
 fn the_end_of_a_reservation_is_not_that_of_the_next_one_at_its_port() {
     let pool = PortPool::new(50_000..=50_000);
@@ -180,9 +181,9 @@ fn the_end_of_a_reservation_is_not_that_of_the_next_one_at_its_port() {
     assert_eq!(pool.taken(), 0);
 }
 
-/// No socket of ours is there yet, but one of another program may be.
+/// A reserved port has no socket of ours, but another program may have one.
 #[test]
-fn r2_a_port_that_waits_for_its_token_is_no_peer() {
+fn r2_a_reserved_port_is_not_a_peer() {
     let mut world = World::new();
     let (first, reserved) = allocate(&mut world, "anna", "198.51.100.1:1", even(true)).unwrap();
     let above = SocketAddr::new(first.ip(), first.port() + 1);
@@ -191,13 +192,13 @@ fn r2_a_port_that_waits_for_its_token_is_no_peer() {
         client: addr("198.51.100.9:1"),
         server: addr(SERVER),
     };
-    world.ask(&from, "anna", Method::Allocate, |writer| {
+    world.request(&from, "anna", Method::Allocate, |writer| {
         writer.u32(attribute::REQUESTED_TRANSPORT, REQUESTED_UDP);
     });
     let mut number = 0x4000_0000;
     let mut binds = |world: &mut World, to: SocketAddr| {
         number += 0x0001_0000;
-        let bound = world.ask(&from, "anna", Method::ChannelBind, |writer| {
+        let bound = world.request(&from, "anna", Method::ChannelBind, |writer| {
             writer
                 .u32(attribute::CHANNEL_NUMBER, number)
                 .xor_address(attribute::XOR_PEER_ADDRESS, to);

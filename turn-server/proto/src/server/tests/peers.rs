@@ -1,4 +1,4 @@
-//! Which peers are allowed, however they are written.
+//! The policy about peers, however their addresses are encoded.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -88,7 +88,7 @@ fn special_purpose_peers_are_denied_by_default() {
 }
 
 #[test]
-fn rules_are_asked_in_their_order() {
+fn rules_are_applied_in_their_order() {
     for (what, allow, deny, peer, allowed) in [
         ("a LAN is opened", &["192.168.1.0/24"][..], &[][..], "192.168.1.5:1", true),
         ("and only it", &["192.168.1.0/24"], &[], "192.168.2.5:1", false),
@@ -130,25 +130,25 @@ fn r2_peers_may_be_bound_to_high_ports_and_to_relayed_addresses() {
     ] {
         let mut world = World::with_policy(config.clone());
         let mut relayed = [&from, &other].map(|client| {
-            let answer = world.ask(client, "anna", Method::Allocate, |writer| {
+            let response = world.request(client, "anna", Method::Allocate, |writer| {
                 writer.u32(attribute::REQUESTED_TRANSPORT, REQUESTED_UDP);
             });
-            answer.message().xor_address(attribute::XOR_RELAYED_ADDRESS).unwrap().unwrap()
+            response.message().xor_address(attribute::XOR_RELAYED_ADDRESS).unwrap().unwrap()
         });
         let peer = if peer.is_empty() { relayed[1] } else { addr(peer) };
-        let permitted = world.ask(&from, "anna", Method::CreatePermission, |writer| {
+        let permitted = world.request(&from, "anna", Method::CreatePermission, |writer| {
             writer.xor_address(attribute::XOR_PEER_ADDRESS, peer);
         });
-        let bound = world.ask(&from, "anna", Method::ChannelBind, |writer| {
+        let bound = world.request(&from, "anna", Method::ChannelBind, |writer| {
             writer
                 .u32(attribute::CHANNEL_NUMBER, 0x4000_0000)
                 .xor_address(attribute::XOR_PEER_ADDRESS, peer);
         });
         assert_eq!([permitted.code(), bound.code()], codes, "{what}");
-        // A port of the range without a socket of ours.
+        // A port of the range without a relay socket.
         relayed.sort_unstable();
         let beside = SocketAddr::new(relayed[1].ip(), relayed[1].port().wrapping_add(1));
-        let bound = world.ask(&from, "anna", Method::ChannelBind, |writer| {
+        let bound = world.request(&from, "anna", Method::ChannelBind, |writer| {
             writer
                 .u32(attribute::CHANNEL_NUMBER, 0x4001_0000)
                 .xor_address(attribute::XOR_PEER_ADDRESS, beside);
@@ -184,7 +184,7 @@ fn blocks_that_do_not_say_what_they_mean_are_refused() {
     }
 }
 
-/// Every known way to hide an IPv4 address in an IPv6 one.
+/// Returns every known encoding of an IPv4 address in an IPv6 one.
 fn encodings(v4: Ipv4Addr, prefix: u64) -> Vec<Ipv6Addr> {
     let bits = u128::from(v4.to_bits());
     let high = |segments: [u16; 8]| Ipv6Addr::from(segments).to_bits();
@@ -209,7 +209,7 @@ fn encodings(v4: Ipv4Addr, prefix: u64) -> Vec<Ipv6Addr> {
 proptest! {
     #[test]
     fn a_denied_address_is_denied_in_every_encoding(bits: u32, prefix: u64, port: u16) {
-        // Everything special is opened but one address, which must stay closed.
+        // Everything is allowed but one address.
         let v4 = Ipv4Addr::from_bits(bits.max(2));
         let policy = policy(&["0.0.0.0/0", "::/0"], &[&v4.to_string()]);
         let peer = Peer::new(SocketAddr::new(v4.into(), port));

@@ -1,4 +1,4 @@
-//! What the server says no to, and how loudly.
+//! Requests that the server refuses, and messages that it ignores.
 
 use super::world::{self, PEER_V4, PEER_V6, REALM, SERVER, World, addr};
 use super::*;
@@ -21,7 +21,7 @@ fn key() -> LongTermKey {
     long_term_key("anna", REALM, "anna's")
 }
 
-/// A signed request; `fill` writes what the method wants.
+/// Returns a signed request; `fill` writes the attributes of the method.
 fn signed(nonce: &str, method: Method, fill: impl FnOnce(&mut MessageWriter<'_>)) -> Vec<u8> {
     let mut out = Vec::new();
     let mut writer = MessageWriter::new(&mut out, Class::Request, method, ID);
@@ -44,16 +44,16 @@ fn unsigned(method: Method, fill: impl FnOnce(&mut MessageWriter<'_>)) -> Vec<u8
     out
 }
 
-/// The one answer: its code, or 0 for success.
-fn answer(world: &mut World, from: &FiveTuple, request: &[u8]) -> u16 {
-    let sent = world.server_gets(from, request);
-    let [answer] = &sent[..] else { panic!("{} answers", sent.len()) };
-    let message = Message::parse(answer).unwrap();
+/// Returns the code of the only response, or 0 for success.
+fn response(world: &mut World, from: &FiveTuple, request: &[u8]) -> u16 {
+    let sent = world.send_to_server(from, request);
+    let [response] = &sent[..] else { panic!("{} responses", sent.len()) };
+    let message = Message::parse(response).unwrap();
     message.error_code().map_or(0, ErrorCode::value)
 }
 
 fn nonce(world: &mut World, from: &FiveTuple) -> String {
-    let sent = world.server_gets(from, &unsigned(Method::Allocate, allocate));
+    let sent = world.send_to_server(from, &unsigned(Method::Allocate, allocate));
     let message = Message::parse(&sent[0]).unwrap();
     assert_eq!(message.error_code(), Some(ErrorCode::UNAUTHENTICATED));
     assert_eq!(message.text(attribute::REALM), Ok(Some(REALM)));
@@ -96,7 +96,7 @@ fn each_mistake_has_its_code() {
             440,
         ),
         (
-            "allocate with what nobody knows",
+            "allocate with an unknown attribute",
             Method::Allocate,
             |w| {
                 allocate(w);
@@ -202,7 +202,7 @@ fn each_mistake_has_its_code() {
             },
             400,
         ),
-        ("permission for nobody", Method::CreatePermission, |_| {}, 400),
+        ("permission without peer", Method::CreatePermission, |_| {}, 400),
         (
             "permission for half an address",
             Method::CreatePermission,
@@ -366,13 +366,13 @@ fn each_mistake_has_its_code() {
     let from = tuple(CLIENT);
     let nonce = nonce(&mut world, &from);
     for (what, method, fill, code) in before.iter().chain(after) {
-        assert_eq!(answer(&mut world, &from, &signed(&nonce, *method, fill)), *code, "{what}");
+        assert_eq!(response(&mut world, &from, &signed(&nonce, *method, fill)), *code, "{what}");
     }
     assert_eq!((world.ports_taken(), world.quota_in_use()), (0, 0));
 }
 
 #[test]
-fn channels_of_rfc_5766_are_taken_where_they_are_configured() {
+fn channels_of_rfc_5766_are_accepted_if_configured() {
     for (rfc5766_channels, number, code) in [
         (false, 0x4FFF, 0),
         (false, 0x5000, 400),
@@ -381,16 +381,16 @@ fn channels_of_rfc_5766_are_taken_where_they_are_configured() {
         (true, 0x7FFF, 400),
     ] {
         let mut world = World::new();
-        let settings = Reloadable { rfc5766_channels, ..world::credentials() };
+        let settings = ReloadableConfig { rfc5766_channels, ..world::credentials() };
         let from = tuple(CLIENT);
-        world.ask(&from, "anna", Method::Allocate, allocate);
-        world.server.reconfigure(world.now, settings);
-        let answer = world.ask(&from, "anna", Method::ChannelBind, |writer| {
+        world.request(&from, "anna", Method::Allocate, allocate);
+        world.server.set_reloadable(world.now, settings);
+        let response = world.request(&from, "anna", Method::ChannelBind, |writer| {
             writer
                 .u32(attribute::CHANNEL_NUMBER, number << 16)
                 .xor_address(attribute::XOR_PEER_ADDRESS, addr("1.1.1.1:1"));
         });
-        assert_eq!(answer.code(), code, "{rfc5766_channels} {number:#x}");
+        assert_eq!(response.code(), code, "{rfc5766_channels} {number:#x}");
     }
 }
 
@@ -399,7 +399,7 @@ fn a_second_allocation_or_a_foreign_one_is_refused() {
     let mut world = World::new();
     let from = tuple(CLIENT);
     let nonce = nonce(&mut world, &from);
-    assert_eq!(answer(&mut world, &from, &signed(&nonce, Method::Allocate, allocate)), 0);
+    assert_eq!(response(&mut world, &from, &signed(&nonce, Method::Allocate, allocate)), 0);
     // Another transaction of the same client.
     let another = |username: &str, method: Method| {
         let mut out = Vec::new();
@@ -414,14 +414,14 @@ fn a_second_allocation_or_a_foreign_one_is_refused() {
             .unwrap();
         out
     };
-    assert_eq!(answer(&mut world, &from, &another("anna", Method::Allocate)), 437);
-    assert_eq!(answer(&mut world, &from, &another("bert", Method::Refresh)), 441);
-    assert_eq!(answer(&mut world, &from, &another("anna", Method::Refresh)), 0);
+    assert_eq!(response(&mut world, &from, &another("anna", Method::Allocate)), 437);
+    assert_eq!(response(&mut world, &from, &another("bert", Method::Refresh)), 441);
+    assert_eq!(response(&mut world, &from, &another("anna", Method::Refresh)), 0);
     assert_eq!(world.server.allocations(), 1);
 }
 
 #[test]
-fn who_does_not_prove_a_password_gets_a_challenge_and_costs_nothing() {
+fn a_client_without_a_password_is_challenged_and_costs_nothing() {
     let mut world = World::new();
     let from = tuple(CLIENT);
     let good = nonce(&mut world, &from);
@@ -456,7 +456,7 @@ fn who_does_not_prove_a_password_gets_a_challenge_and_costs_nothing() {
         ("tampered nonce", with("anna", "anna's", &tampered), 438),
         ("long nonce", with("anna", "anna's", &format!("{good}AAAA")), 438),
     ] {
-        assert_eq!(answer(&mut world, &from, &request), code, "{what}");
+        assert_eq!(response(&mut world, &from, &request), code, "{what}");
     }
     // The nonce belongs to one address, port and transport.
     for elsewhere in [
@@ -464,22 +464,22 @@ fn who_does_not_prove_a_password_gets_a_challenge_and_costs_nothing() {
         tuple("198.51.100.7:4001"),
         FiveTuple { transport: Transport::Tcp, ..tuple(CLIENT) },
     ] {
-        assert_eq!(answer(&mut world, &elsewhere, &with("anna", "anna's", &good)), 438);
+        assert_eq!(response(&mut world, &elsewhere, &with("anna", "anna's", &good)), 438);
     }
     world.advance(Duration::from_secs(NONCE_LIFETIME_S + 1));
-    assert_eq!(answer(&mut world, &from, &with("anna", "anna's", &good)), 438, "an hour later");
+    assert_eq!(response(&mut world, &from, &with("anna", "anna's", &good)), 438, "an hour later");
     assert_eq!((world.server.allocations(), world.quota_in_use()), (0, 0));
     assert_eq!(world.server.poll_timeout(), None);
 }
 
 #[test]
-fn what_stands_behind_the_integrity_is_not_done() {
+fn attributes_behind_the_integrity_have_no_effect() {
     let mut world = World::new();
     let from = tuple(CLIENT);
     let nonce = nonce(&mut world, &from);
-    assert_eq!(answer(&mut world, &from, &signed(&nonce, Method::Allocate, allocate)), 0);
+    assert_eq!(response(&mut world, &from, &signed(&nonce, Method::Allocate, allocate)), 0);
     let append = |request: Vec<u8>, kind: u16, value: &[u8]| {
-        // What somebody on the path can do: the length in the header is his to set.
+        // An attacker on the path can do this, since the length is not covered.
         let mut out = request;
         out.extend_from_slice(&kind.to_be_bytes());
         out.extend_from_slice(&u16::try_from(value.len()).unwrap().to_be_bytes());
@@ -490,17 +490,17 @@ fn what_stands_behind_the_integrity_is_not_done() {
     };
     let refresh = signed(&nonce, Method::Refresh, |_| {});
     let released = append(refresh, attribute::LIFETIME, &[0; 4]);
-    assert_eq!(answer(&mut world, &from, &released), 0);
+    assert_eq!(response(&mut world, &from, &released), 0);
     assert_eq!(world.server.allocations(), 1, "a lifetime of 0 was not honoured");
 
     let permit = signed(&nonce, Method::CreatePermission, |_| {});
     let (peer, len) = encode_xor_address(addr(PEER_V4), ID);
     let permit = append(permit, attribute::XOR_PEER_ADDRESS, &peer[..len]);
-    assert_eq!(answer(&mut world, &from, &permit), 400, "a peer was not honoured");
+    assert_eq!(response(&mut world, &from, &permit), 400, "a peer was not honoured");
 }
 
 #[test]
-fn what_is_no_request_gets_no_answer() {
+fn only_requests_are_answered() {
     let mut world = World::new();
     let from = tuple(CLIENT);
     let message = |class, method| {
@@ -513,19 +513,19 @@ fn what_is_no_request_gets_no_answer() {
         ("text", b"hello".to_vec()),
         ("rtp", vec![0x80; 40]),
         ("dtls", vec![0x16; 40]),
-        ("channel data of nobody", vec![0x40, 0, 0, 0]),
+        ("channel data without allocation", vec![0x40, 0, 0, 0]),
         ("a success", message(Class::Success, Method::Binding)),
         ("an error", message(Class::Error, Method::Allocate)),
         ("a binding indication", message(Class::Indication, Method::Binding)),
-        ("a send of nobody", message(Class::Indication, Method::Send)),
+        ("a send without allocation", message(Class::Indication, Method::Send)),
         ("half a message", message(Class::Request, Method::Binding)[..12].to_vec()),
         (
             "an unknown method",
             vec![0, 0x0D, 0, 0, 0x21, 0x12, 0xA4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
         ),
     ] {
-        assert!(world.server_gets(&from, &bytes).is_empty(), "{what}");
-        assert!(world.peers_got.is_empty(), "{what}");
+        assert!(world.send_to_server(&from, &bytes).is_empty(), "{what}");
+        assert!(world.sent_to_peers.is_empty(), "{what}");
     }
 }
 
@@ -534,23 +534,23 @@ fn lifetimes_stay_within_bounds() {
     let mut world = World::new();
     let from = tuple(CLIENT);
     let nonce = nonce(&mut world, &from);
-    for (asked, granted) in
+    for (requested, granted) in
         [(None, 600), (Some(1), 600), (Some(1000), 1000), (Some(u32::MAX), 3600)]
     {
         let request = signed(&nonce, Method::Allocate, |w| {
             allocate(w);
-            asked.into_iter().for_each(|s| {
+            requested.into_iter().for_each(|s| {
                 w.u32(attribute::LIFETIME, s);
             });
         });
-        let sent = world.server_gets(&from, &request);
+        let sent = world.send_to_server(&from, &request);
         let message = Message::parse(&sent[0]).unwrap();
-        assert_eq!(message.u32(attribute::LIFETIME), Ok(Some(granted)), "{asked:?}");
-        assert!(message.is_made_with(&key()));
+        assert_eq!(message.u32(attribute::LIFETIME), Ok(Some(granted)), "{requested:?}");
+        assert!(message.has_valid_integrity(&key()));
         let release = signed(&nonce, Method::Refresh, |w| {
             w.u32(attribute::LIFETIME, 0);
         });
-        assert_eq!(answer(&mut world, &from, &release), 0);
+        assert_eq!(response(&mut world, &from, &release), 0);
     }
 }
 
@@ -559,7 +559,7 @@ fn peers_and_channels_of_one_allocation_are_bounded() {
     let mut world = World::new();
     let from = tuple(CLIENT);
     let nonce = nonce(&mut world, &from);
-    assert_eq!(answer(&mut world, &from, &signed(&nonce, Method::Allocate, allocate)), 0);
+    assert_eq!(response(&mut world, &from, &signed(&nonce, Method::Allocate, allocate)), 0);
     for n in 0..=MAX_CHANNELS {
         let n16 = u32::try_from(n).unwrap();
         let request = signed(&nonce, Method::ChannelBind, |w| {
@@ -568,7 +568,7 @@ fn peers_and_channels_of_one_allocation_are_bounded() {
             w.xor_address(attribute::XOR_PEER_ADDRESS, SocketAddr::new(addr(PEER_V4).ip(), port));
         });
         let code = if n < MAX_CHANNELS { 0 } else { 508 };
-        assert_eq!(answer(&mut world, &from, &request), code, "channel {n}");
+        assert_eq!(response(&mut world, &from, &request), code, "channel {n}");
     }
     for n in 0..=MAX_PERMISSIONS {
         let peer = SocketAddr::new(IpAddr::from([192, 0, 2, u8::try_from(n).unwrap()]), 1);
@@ -577,14 +577,14 @@ fn peers_and_channels_of_one_allocation_are_bounded() {
         });
         // One permission is there already, for the channels' peer.
         let code = if n < MAX_PERMISSIONS { 0 } else { 508 };
-        assert_eq!(answer(&mut world, &from, &request), code, "permission {n}");
+        assert_eq!(response(&mut world, &from, &request), code, "permission {n}");
     }
-    let (_, allocation) = world.server.table.of_client(&from).unwrap();
+    let (_, allocation) = world.server.table.get_by_client(&from).unwrap();
     assert_eq!((allocation.channels.len(), allocation.permissions.len()), (64, 128));
     let many = signed(&nonce, Method::CreatePermission, |w| {
         (0..=MAX_PEERS_PER_REQUEST).for_each(|_| {
             w.xor_address(attribute::XOR_PEER_ADDRESS, addr(PEER_V4));
         });
     });
-    assert_eq!(answer(&mut world, &from, &many), 508);
+    assert_eq!(response(&mut world, &from, &many), 508);
 }

@@ -1,6 +1,6 @@
-//! TCP relaying (RFC 6062).
+//! TCP relaying (RFC 6062), without sockets.
 
-use super::world::{Answer, PEER_V4, PEER_V6, World, addr, credentials, tuple};
+use super::world::{PEER_V4, PEER_V6, Response, World, addr, credentials, tuple};
 use super::*;
 use crate::stun::{MessageWriter, attribute};
 use crate::{REQUESTED_TCP, REQUESTED_UDP};
@@ -29,38 +29,38 @@ fn peer(peer: &str) -> impl Fn(&mut MessageWriter<'_>) {
     }
 }
 
-/// With a TCP allocation of both families.
+/// Returns a world with a TCP allocation of both families.
 fn world() -> World {
     let mut world = World::new();
-    assert_eq!(world.ask(&control(), "anna", Method::Allocate, both).code(), 0);
+    assert_eq!(world.request(&control(), "anna", Method::Allocate, both).code(), 0);
     world
 }
 
-/// The connection that is being opened, or the code of the refusal.
+/// Sends a Connect. Returns the connection that is being opened, or the error code.
 fn connect(world: &mut World, to: &str) -> Result<ConnectionId, u16> {
     let before: Vec<_> = world.connecting.keys().copied().collect();
-    match world.try_ask(&control(), "anna", Method::Connect, peer(to)) {
-        Some(answer) => Err(answer.code()),
+    match world.try_request(&control(), "anna", Method::Connect, peer(to)) {
+        Some(response) => Err(response.code()),
         None => Ok(*world.connecting.keys().find(|id| !before.contains(id)).unwrap()),
     }
 }
 
-fn bind(world: &mut World, from: &FiveTuple, user: &str, id: u32) -> Option<Answer> {
-    world.try_ask(from, user, Method::ConnectionBind, |writer| {
+fn bind(world: &mut World, from: &FiveTuple, user: &str, id: u32) -> Option<Response> {
+    world.try_request(from, user, Method::ConnectionBind, |writer| {
         writer.u32(attribute::CONNECTION_ID, id);
     })
 }
 
-/// What the driver's word brings about.
-fn says(world: &mut World, word: impl FnOnce(&mut Server, Now)) -> Vec<Answer> {
-    word(&mut world.server, world.now);
-    world.drain().into_iter().map(Answer).collect()
+/// Reports an event of the driver. Returns the messages that the server sends then.
+fn report(world: &mut World, event: impl FnOnce(&mut Server, Now)) -> Vec<Response> {
+    event(&mut world.server, world.now);
+    world.drain().into_iter().map(Response).collect()
 }
 
 fn connected(world: &mut World, to: &str) -> ConnectionId {
     let id = connect(world, to).unwrap();
-    let said = says(world, |server, now| server.peer_connected(now, id));
-    assert_eq!(said[0].message().u32(attribute::CONNECTION_ID), Ok(Some(id.value())));
+    let sent = report(world, |server, now| server.handle_peer_connected(now, id));
+    assert_eq!(sent[0].message().u32(attribute::CONNECTION_ID), Ok(Some(id.value())));
     id
 }
 
@@ -71,9 +71,9 @@ fn a_client_connects_to_a_peer_and_binds() {
         let id = connect(&mut world, peer).unwrap();
         let (relay, to) = world.connecting[&id];
         assert_eq!((relay.family, to), (Family::of(&addr(peer).ip()), addr(peer)));
-        let said = says(&mut world, |server, now| server.peer_connected(now, id));
-        let [answer] = &said[..] else { panic!("{} answers", said.len()) };
-        let message = answer.message();
+        let sent = report(&mut world, |server, now| server.handle_peer_connected(now, id));
+        let [response] = &sent[..] else { panic!("{} responses", sent.len()) };
+        let message = response.message();
         assert_eq!((message.class(), message.method()), (Class::Success, Method::Connect));
         assert_eq!(message.u32(attribute::CONNECTION_ID), Ok(Some(id.value())));
 
@@ -81,7 +81,7 @@ fn a_client_connects_to_a_peer_and_binds() {
         assert_eq!(bind(&mut world, &data, "anna", id.value()).unwrap().code(), 0);
         assert_eq!(world.bound[&id], data);
         world.advance(CONNECTION_TIMEOUT * 2);
-        assert_eq!(world.closed, [], "what is bound waits for nothing");
+        assert_eq!(world.closed, [], "a bound connection has no deadline");
     }
 }
 
@@ -90,13 +90,13 @@ fn a_permitted_peer_connects_and_is_announced() {
     let mut world = world();
     let id = world.server.table.id_of(&control()).unwrap();
     let relay = |family| RelayId { allocation: id, family };
-    let permit = world.ask(&control(), "anna", Method::CreatePermission, |writer| {
+    let permit = world.request(&control(), "anna", Method::CreatePermission, |writer| {
         for text in [PEER_V4, PEER_V6] {
             writer.xor_address(attribute::XOR_PEER_ADDRESS, addr(text));
         }
     });
     assert_eq!(permit.code(), 0);
-    for (what, from, family, let_in) in [
+    for (what, from, family, is_allowed) in [
         ("permitted", PEER_V4, Family::V4, true),
         ("permitted", PEER_V6, Family::V6, true),
         ("another port of it", "192.0.2.9:1", Family::V4, true),
@@ -105,14 +105,14 @@ fn a_permitted_peer_connects_and_is_announced() {
         ("without permission", "192.0.2.10:1", Family::V4, false),
         ("forbidden", "10.0.0.1:1", Family::V4, false),
     ] {
-        let accepted = world.server.peer_accepted(world.now, relay(family), addr(from));
-        assert_eq!(accepted.is_some(), let_in, "{what} {from}");
-        let said = world.drain();
+        let accepted = world.server.handle_peer_accepted(world.now, relay(family), addr(from));
+        assert_eq!(accepted.is_some(), is_allowed, "{what} {from}");
+        let sent = world.drain();
         let Some(id) = accepted else {
-            assert!(said.is_empty(), "{what} {from}");
+            assert!(sent.is_empty(), "{what} {from}");
             continue;
         };
-        let message = Message::parse(&said[0]).unwrap();
+        let message = Message::parse(&sent[0]).unwrap();
         let kind = (message.class(), message.method());
         assert_eq!(kind, (Class::Indication, Method::ConnectionAttempt), "{what}");
         assert_eq!(message.u32(attribute::CONNECTION_ID), Ok(Some(id.value())), "{what}");
@@ -122,17 +122,23 @@ fn a_permitted_peer_connects_and_is_announced() {
         assert_eq!(bind(&mut world, &data, "anna", id.value()).unwrap().code(), 0, "{what}");
     }
     world.advance(PERMISSION_LIFETIME);
-    assert_eq!(world.server.peer_accepted(world.now, relay(Family::V4), addr("192.0.2.9:3")), None);
+    assert_eq!(
+        world.server.handle_peer_accepted(world.now, relay(Family::V4), addr("192.0.2.9:3")),
+        None
+    );
     assert_eq!(world.bound.len(), 3, "bound connections outlive the permission");
-    // A rule that was asked when the permission was made is asked again.
-    let permit = world.ask(&control(), "anna", Method::CreatePermission, peer(PEER_V4));
+    // The policy is checked again, although it was when the permission was made.
+    let permit = world.request(&control(), "anna", Method::CreatePermission, peer(PEER_V4));
     assert_eq!(permit.code(), 0);
-    world.server.reconfigure(world.now, credentials());
-    assert_eq!(world.server.peer_accepted(world.now, relay(Family::V4), addr("192.0.2.9:4")), None);
+    world.server.set_reloadable(world.now, credentials());
+    assert_eq!(
+        world.server.handle_peer_accepted(world.now, relay(Family::V4), addr("192.0.2.9:4")),
+        None
+    );
 }
 
 #[test]
-fn tcp_allocations_are_for_streams_without_wishes() {
+fn tcp_allocations_are_for_streams_without_options() {
     let table: [(&str, Transport, bool, Fill, u16); 8] = [
         ("over TCP", Transport::Tcp, true, allocate, 0),
         ("over TLS", Transport::Tls, true, allocate, 0),
@@ -173,22 +179,22 @@ fn tcp_allocations_are_for_streams_without_wishes() {
     for (what, transport, configured, fill, code) in table {
         let mut world = World::new();
         world.server.tcp_relaying = configured;
-        let answer = world.ask(&tuple(transport, CONTROL), "anna", Method::Allocate, fill);
-        assert_eq!(answer.code(), code, "{what}");
+        let response = world.request(&tuple(transport, CONTROL), "anna", Method::Allocate, fill);
+        assert_eq!(response.code(), code, "{what}");
     }
 }
 
 #[test]
-fn what_cannot_be_connected_is_refused() {
+fn impossible_connects_are_refused() {
     let mut world = World::new();
     assert_eq!(connect(&mut world, PEER_V4), Err(437), "no allocation");
-    world.ask(&control(), "anna", Method::Allocate, |writer| {
+    world.request(&control(), "anna", Method::Allocate, |writer| {
         writer.u32(attribute::REQUESTED_TRANSPORT, REQUESTED_UDP);
     });
     assert_eq!(connect(&mut world, PEER_V4), Err(437), "a UDP allocation");
 
     let mut world = World::new();
-    world.ask(&control(), "anna", Method::Allocate, allocate);
+    world.request(&control(), "anna", Method::Allocate, allocate);
     for (what, method, peer, code) in [
         ("no peer", Method::Connect, None, 400),
         ("a private peer", Method::Connect, Some("10.0.0.1:80"), 403),
@@ -197,54 +203,56 @@ fn what_cannot_be_connected_is_refused() {
         ("another family", Method::Connect, Some(PEER_V6), 443),
         ("a channel", Method::ChannelBind, Some(PEER_V4), 403),
     ] {
-        let answer = world.ask(&control(), "anna", method, |writer| {
+        let response = world.request(&control(), "anna", method, |writer| {
             writer.u32(attribute::CHANNEL_NUMBER, 0x4000_0000);
             if let Some(peer) = peer {
                 writer.xor_address(attribute::XOR_PEER_ADDRESS, addr(peer));
             }
         });
-        assert_eq!(answer.code(), code, "{what}");
+        assert_eq!(response.code(), code, "{what}");
     }
-    world.ask(&control(), "anna", Method::CreatePermission, peer(PEER_V4));
+    world.request(&control(), "anna", Method::CreatePermission, peer(PEER_V4));
     assert!(!world.send_raw_from(&control(), addr(PEER_V4)), "no datagrams here");
 
-    // One connection to a peer, and so many in all.
+    // One connection for each peer, and so many in total.
     let first = connect(&mut world, PEER_V4).unwrap();
     assert_eq!(connect(&mut world, PEER_V4), Err(446), "while it is being opened");
-    says(&mut world, |server, now| server.peer_connected(now, first));
+    report(&mut world, |server, now| server.handle_peer_connected(now, first));
     assert_eq!(connect(&mut world, PEER_V4), Err(446), "while it waits");
     for port in 1..MAX_CONNECTIONS {
         assert!(connect(&mut world, &format!("192.0.2.9:{port}")).is_ok(), "{port}");
     }
     assert_eq!(connect(&mut world, "192.0.2.10:1"), Err(508));
-    says(&mut world, |server, now| server.connection_closed(now, first));
-    assert!(connect(&mut world, "192.0.2.10:1").is_ok(), "its place is free again");
+    report(&mut world, |server, now| server.handle_connection_closed(now, first));
+    assert!(connect(&mut world, "192.0.2.10:1").is_ok(), "its unit is free again");
 }
 
 #[test]
 fn r8_the_connections_of_a_user_are_bounded_over_all_allocations() {
-    let allocations = MAX_CONNECTIONS_OF_USER / MAX_CONNECTIONS;
+    let allocations = MAX_CONNECTIONS_PER_USER / MAX_CONNECTIONS;
     let mut world = World::with_room_for(allocations + 2);
     let at = |n: usize| tuple(Transport::Tcp, &format!("198.51.100.7:{}", 4000 + n));
     let connects = |world: &mut World, n: usize, user: &str, port: usize| {
         let to = format!("9.9.9.9:{port}");
-        world.try_ask(&at(n), user, Method::Connect, peer(&to)).map_or(0, |answer| answer.code())
+        world
+            .try_request(&at(n), user, Method::Connect, peer(&to))
+            .map_or(0, |response| response.code())
     };
     for n in 0..allocations {
-        assert_eq!(world.ask(&at(n), "anna", Method::Allocate, allocate).code(), 0);
+        assert_eq!(world.request(&at(n), "anna", Method::Allocate, allocate).code(), 0);
         for port in 1..=MAX_CONNECTIONS {
             assert_eq!(connects(&mut world, n, "anna", port), 0, "{n} {port}");
         }
     }
     for (n, user, wanted) in [(allocations, "anna", 508), (allocations + 1, "bert", 0)] {
-        assert_eq!(world.ask(&at(n), user, Method::Allocate, allocate).code(), 0);
+        assert_eq!(world.request(&at(n), user, Method::Allocate, allocate).code(), 0);
         assert_eq!(connects(&mut world, n, user, 1), wanted, "{user}");
     }
-    let released = world.ask(&at(0), "anna", Method::Refresh, |writer| {
+    let released = world.request(&at(0), "anna", Method::Refresh, |writer| {
         writer.u32(attribute::LIFETIME, 0);
     });
     assert_eq!(released.code(), 0);
-    assert_eq!(connects(&mut world, allocations, "anna", 1), 0, "theirs are given back");
+    assert_eq!(connects(&mut world, allocations, "anna", 1), 0, "the units are free again");
 }
 
 #[test]
@@ -252,11 +260,11 @@ fn r9_an_allocation_has_32_connections_both_directions_and_states_together() {
     let mut world = world();
     let allocation = world.server.table.id_of(&control()).unwrap();
     let relay = RelayId { allocation, family: Family::V4 };
-    let permit = world.ask(&control(), "anna", Method::CreatePermission, peer(PEER_V4));
+    let permit = world.request(&control(), "anna", Method::CreatePermission, peer(PEER_V4));
     assert_eq!(permit.code(), 0);
     let accepted = |world: &mut World, port: u16| {
         let from = SocketAddr::new(addr(PEER_V4).ip(), port);
-        let accepted = world.server.peer_accepted(world.now, relay, from);
+        let accepted = world.server.handle_peer_accepted(world.now, relay, from);
         world.drain();
         accepted
     };
@@ -264,7 +272,7 @@ fn r9_an_allocation_has_32_connections_both_directions_and_states_together() {
         (1..=16).map(|n| connect(&mut world, &format!("192.0.2.10:{n}")).unwrap()).collect();
     let taken: Vec<_> = (1..=16).map(|port| accepted(&mut world, port).unwrap()).collect();
     for id in &opened[..10] {
-        says(&mut world, |server, now| server.peer_connected(now, *id));
+        report(&mut world, |server, now| server.handle_peer_connected(now, *id));
     }
     for (port, id) in (5000..).zip(opened[..5].iter().chain(&taken[..5])) {
         let data = tuple(Transport::Tcp, &format!("198.51.100.7:{port}"));
@@ -277,9 +285,9 @@ fn r9_an_allocation_has_32_connections_both_directions_and_states_together() {
     ] {
         assert_eq!(connect(&mut world, "192.0.2.11:1"), Err(508), "{what}");
         assert_eq!(accepted(&mut world, 17), None, "{what}");
-        says(&mut world, |server, now| server.connection_closed(now, gone));
+        report(&mut world, |server, now| server.handle_connection_closed(now, gone));
         let next = accepted(&mut world, 17).expect(what);
-        says(&mut world, |server, now| server.connection_closed(now, next));
+        report(&mut world, |server, now| server.handle_connection_closed(now, next));
         assert!(connect(&mut world, &format!("192.0.2.12:{port}")).is_ok(), "{what}");
     }
 }
@@ -296,28 +304,28 @@ fn a_connection_is_bound_once_by_its_user_from_a_stream_of_its_own() {
         ("one that is not open yet", &data, "anna", opening.value(), 400),
         ("over UDP", &udp, "anna", id.value(), 400),
         ("on the control connection", &control(), "anna", id.value(), 400),
-        ("somebody else's", &data, "bert", id.value(), 441),
+        ("another user's", &data, "bert", id.value(), 441),
         ("its own", &data, "anna", id.value(), 0),
         ("it once more", &tuple(Transport::Tcp, "198.51.100.7:9"), "anna", id.value(), 400),
     ] {
         assert_eq!(bind(&mut world, from, user, id).unwrap().code(), code, "{what}");
         assert_eq!(world.bound.len(), usize::from(code == 0 || what == "it once more"), "{what}");
     }
-    let nameless = world.ask(&data, "anna", Method::ConnectionBind, |_| {});
-    assert_eq!(nameless.code(), 400, "without a name");
-    // The low byte says whose it is.
+    let nameless = world.request(&data, "anna", Method::ConnectionBind, |_| {});
+    assert_eq!(nameless.code(), 400, "without an id");
+    // The low byte names the worker.
     let elsewhere = tuple(Transport::Tcp, "198.51.100.7:10");
     assert!(bind(&mut world, &elsewhere, "anna", id.value() ^ 1).is_none());
-    assert_eq!(world.passed, [(elsewhere, 2)]);
+    assert_eq!(world.handed_over, [(elsewhere, 2)]);
 }
 
 #[test]
-fn who_does_not_come_in_half_a_minute_is_given_up() {
+fn a_connection_not_accepted_or_bound_in_half_a_minute_is_given_up() {
     let mut world = world();
     let opening = connect(&mut world, "192.0.2.9:1").unwrap();
     let failing = connect(&mut world, "192.0.2.9:2").unwrap();
-    let said = says(&mut world, |server, now| server.peer_connect_failed(now, failing));
-    assert_eq!(said.iter().map(Answer::code).collect::<Vec<_>>(), [447]);
+    let sent = report(&mut world, |server, now| server.handle_peer_connect_failed(now, failing));
+    assert_eq!(sent.iter().map(Response::code).collect::<Vec<_>>(), [447]);
     world.now.instant += CONNECTION_TIMEOUT / 2;
     let waiting = connected(&mut world, "192.0.2.9:3");
     for (after_s, codes, closed) in
@@ -327,30 +335,30 @@ fn who_does_not_come_in_half_a_minute_is_given_up() {
         assert!(world.server.poll_timeout().unwrap() > world.now.instant, "{after_s}");
         let now = Now { instant: at, ..world.now };
         world.closed.clear();
-        let said = says(&mut world, |server, _| server.handle_timeout(now));
-        assert_eq!(said.iter().map(Answer::code).collect::<Vec<_>>(), codes, "{after_s}");
+        let sent = report(&mut world, |server, _| server.handle_timeout(now));
+        assert_eq!(sent.iter().map(Response::code).collect::<Vec<_>>(), codes, "{after_s}");
         assert_eq!(world.closed, closed, "{after_s}");
     }
     assert_eq!(world.server.connections.len(), 0);
     // Too late.
-    let late = says(&mut world, |server, now| server.peer_connected(now, opening));
+    let late = report(&mut world, |server, now| server.handle_peer_connected(now, opening));
     assert_eq!(late.len(), 0);
 }
 
 #[test]
-fn who_fails_to_connect_over_and_over_leaves_nothing_behind() {
+fn repeated_failures_to_connect_leave_nothing_behind() {
     let mut world = world();
     connected(&mut world, PEER_V6);
     for _ in 0..1000 {
         let failing = connect(&mut world, PEER_V4).unwrap();
-        says(&mut world, |server, now| server.peer_connect_failed(now, failing));
+        report(&mut world, |server, now| server.handle_peer_connect_failed(now, failing));
     }
     let left = (world.server.connections.len(), world.server.connections.deadlines() < 100);
     assert_eq!(left, (1, true), "{} deadlines", world.server.connections.deadlines());
 }
 
 #[test]
-fn connections_end_with_what_they_stand_on() {
+fn connections_end_with_what_they_depend_on() {
     type End = fn(&mut World);
     let table: [(&str, End, &[Family]); 6] = [
         (
@@ -359,7 +367,7 @@ fn connections_end_with_what_they_stand_on() {
                 let release = |w: &mut MessageWriter<'_>| {
                     w.u32(attribute::LIFETIME, 0);
                 };
-                world.ask(&control(), "anna", Method::Refresh, release);
+                world.request(&control(), "anna", Method::Refresh, release);
             },
             &[],
         ),
@@ -370,20 +378,24 @@ fn connections_end_with_what_they_stand_on() {
                     w.u32(attribute::LIFETIME, 0);
                     w.u32(attribute::REQUESTED_ADDRESS_FAMILY, 0x0100_0000);
                 };
-                world.ask(&control(), "anna", Method::Refresh, release);
+                world.request(&control(), "anna", Method::Refresh, release);
             },
             &[Family::V6],
         ),
-        ("its control connection", |world| world.server.client_gone(world.now, &control()), &[]),
         (
-            "the operator's patience",
+            "its control connection",
+            |world| world.server.handle_client_disconnected(world.now, &control()),
+            &[],
+        ),
+        (
+            "the operator's command",
             |world| {
                 let id = world.server.table.id_of(&control()).unwrap();
-                assert!(world.server.end_session(world.now, id));
+                assert!(world.server.end_allocation(world.now, id));
             },
             &[],
         ),
-        ("the rules", |world| world.server.reconfigure(world.now, credentials()), &[]),
+        ("the rules", |world| world.server.set_reloadable(world.now, credentials()), &[]),
         ("nothing", |_| {}, &[Family::V4, Family::V6]),
     ];
     for (what, end, left) in table {
@@ -420,19 +432,20 @@ fn bytes_of_connections_are_counted_and_limited_like_those_of_datagrams() {
             allow: vec!["192.0.2.0/24".parse().unwrap()],
             ..PolicyConfig::default()
         };
-        let reloadable = Reloadable { bandwidth, policy, tcp_relaying: true, ..credentials() };
-        world.server.reconfigure(world.now, reloadable);
+        let reloadable =
+            ReloadableConfig { bandwidth, policy, tcp_relaying: true, ..credentials() };
+        world.server.set_reloadable(world.now, reloadable);
         let id = connected(&mut world, PEER_V4);
         bind(&mut world, &tuple(Transport::Tcp, DATA), "anna", id.value()).unwrap();
         let (mut to_peer, mut to_client) = (0, 0);
         for _ in 0..500 {
             world.now.instant += Duration::from_millis(10);
-            let passing = world.server.connection_room(world.now, id).min(10_000);
-            let half = passing / 2;
-            world.server.connection_carried(world.now, id, half, passing - half);
-            (to_peer, to_client) = (to_peer + half, to_client + passing - half);
+            let carried = world.server.connection_budget(world.now, id).min(10_000);
+            let half = carried / 2;
+            world.server.handle_connection_traffic(world.now, id, half, carried - half);
+            (to_peer, to_client) = (to_peer + half, to_client + carried - half);
         }
-        // Five seconds of the rate and one of grace.
+        // Five seconds of the rate and a burst of one.
         let most = rate.map_or(500 * 10_000, |rate: usize| 6 * rate);
         let got = to_peer + to_client;
         assert!(got <= most && got + most / 100 >= most, "{what}: {got} of {most}");
@@ -442,21 +455,21 @@ fn bytes_of_connections_are_counted_and_limited_like_those_of_datagrams() {
             (counters.to_peers(), counters.to_clients()),
             (bytes(to_peer), bytes(to_client))
         );
-        let session = &world.server.sessions(world.now, 0, 1)[0];
-        assert_eq!((session.to_peer, session.to_client), (bytes(to_peer), bytes(to_client)));
-        world.server.connection_closed(world.now, id);
-        assert_eq!(world.server.connection_room(world.now, id), 0, "nobody's");
+        let info = &world.server.allocation_infos(world.now, 0, 1)[0];
+        assert_eq!((info.to_peer, info.to_client), (bytes(to_peer), bytes(to_client)));
+        world.server.handle_connection_closed(world.now, id);
+        assert_eq!(world.server.connection_budget(world.now, id), 0, "closed");
     }
 }
 
-/// Over TCP neither those that the client connects to nor those that connect were asked about.
+/// In pion, the handler of permissions was not called for TCP, in either direction.
 #[test]
-fn pion_570_peers_over_tcp_are_asked_about_in_both_directions() {
+fn pion_570_the_policy_applies_to_tcp_peers_in_both_directions() {
     let mut world = world();
     for denied in ["10.0.0.1:80", "127.0.0.1:80", "169.254.169.254:80", "[::1]:80"] {
         assert_eq!(connect(&mut world, denied), Err(403), "{denied}");
     }
-    // Without a password nobody connects or binds.
+    // Without a password, nothing is connected or bound.
     let waiting = connected(&mut world, PEER_V4);
     let before = world.connecting.len();
     for (method, from) in
@@ -469,29 +482,32 @@ fn pion_570_peers_over_tcp_are_asked_about_in_both_directions() {
             .u32(attribute::CONNECTION_ID, waiting.value())
             .finish()
             .unwrap();
-        let said = world.server_gets(&from, &out);
-        assert_eq!(Answer(said[0].clone()).code(), 401, "{method:?}");
+        let sent = world.send_to_server(&from, &out);
+        assert_eq!(Response(sent[0].clone()).code(), 401, "{method:?}");
         assert_eq!((world.connecting.len(), world.bound.len()), (before, 0), "{method:?}");
     }
 
-    // A permission does not stand for the rule: what was allowed when it was made is asked again.
+    // A permission does not replace the policy, which is checked again.
     let id = world.server.table.id_of(&control()).unwrap();
     let relay = RelayId { allocation: id, family: Family::V4 };
-    let permit = world.ask(&control(), "anna", Method::CreatePermission, peer(PEER_V4));
+    let permit = world.request(&control(), "anna", Method::CreatePermission, peer(PEER_V4));
     assert_eq!(permit.code(), 0);
     let from = addr("192.0.2.9:1");
-    assert!(world.server.peer_accepted(world.now, relay, from).is_some(), "while it is allowed");
+    assert!(
+        world.server.handle_peer_accepted(world.now, relay, from).is_some(),
+        "while it is allowed"
+    );
     assert_eq!(world.drain().len(), 1, "it is announced");
-    let settings = Reloadable { tcp_relaying: true, ..credentials() };
-    world.server.reconfigure(world.now, settings);
+    let settings = ReloadableConfig { tcp_relaying: true, ..credentials() };
+    world.server.set_reloadable(world.now, settings);
     world.drain();
-    assert_eq!(world.server.peer_accepted(world.now, relay, addr("192.0.2.9:2")), None);
+    assert_eq!(world.server.handle_peer_accepted(world.now, relay, addr("192.0.2.9:2")), None);
     assert_eq!(world.drain(), Vec::<Vec<u8>>::new(), "it is not announced");
     assert_eq!(connect(&mut world, "192.0.2.9:3"), Err(403));
     assert!(world.connecting.is_empty() && world.bound.is_empty(), "nothing is left open");
 }
 
-/// The host's own service may have the port that another client has for the other protocol.
+/// A service of the host may have the port that a client's relay socket has for the other protocol.
 #[test]
 fn r2_a_relayed_address_is_a_peer_for_its_own_protocol_only() {
     let mut world = world();
@@ -501,7 +517,7 @@ fn r2_a_relayed_address_is_a_peer_for_its_own_protocol_only() {
         ("UDP", &of_udp, allocate_udp as fn(&mut MessageWriter<'_>), Err(403)),
         ("TCP", &of_tcp, allocate, Ok(())),
     ] {
-        let allocated = world.ask(other, "anna", Method::Allocate, fill);
+        let allocated = world.request(other, "anna", Method::Allocate, fill);
         let relayed = allocated.message().xor_address(attribute::XOR_RELAYED_ADDRESS);
         let relayed = relayed.unwrap().unwrap().to_string();
         assert_eq!(connect(&mut world, &relayed).map(|_| ()), code, "{what}");

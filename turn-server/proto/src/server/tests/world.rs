@@ -1,4 +1,4 @@
-//! A server, its clients, and a network that loses nothing unless told to.
+//! A server, its clients, and a network that loses packets only if a test says so.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -20,14 +20,14 @@ pub(super) fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// Anna and Bert with their passwords, and two secrets.
-pub(super) fn credentials() -> Reloadable {
-    Reloadable {
+/// Returns settings with the users Anna and Bert, and two secrets.
+pub(super) fn credentials() -> ReloadableConfig {
+    ReloadableConfig {
         users: ["anna", "bert"].map(|u| (u.to_owned(), format!("{u}'s"))).to_vec(),
         rest_secrets: vec!["rest-1".to_owned(), "rest-2".to_owned()],
         tcp_relaying: true,
         mobility: true,
-        ..Reloadable::default()
+        ..ReloadableConfig::default()
     }
 }
 
@@ -36,55 +36,55 @@ pub(super) struct World {
     pub(super) clients: Vec<Client>,
     pub(super) now: Now,
     start: Instant,
-    /// What left the relay sockets: relayed address, peer, payload.
-    pub(super) peers_got: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
-    /// Whether the last of them was not to be fragmented.
+    /// Datagrams that left the relay sockets: relayed address, peer, payload.
+    pub(super) sent_to_peers: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
+    /// True if the last of them must not be fragmented.
     pub(super) last_dont_fragment: bool,
     pub(super) last_to_client_len: usize,
-    /// So many sockets cannot be opened.
+    /// Number of sockets that cannot be opened.
     pub(super) failing_opens: usize,
-    /// None of these families can.
+    /// Families whose sockets cannot be opened.
     pub(super) failing_families: Vec<Family>,
-    pub(super) ended: Vec<SessionEnd>,
+    pub(super) ended: Vec<AllocationEnd>,
     transactions: u64,
     pub(super) open: BTreeMap<RelayId, SocketAddr>,
-    /// Connections to be opened: from where and to whom.
+    /// Connections to open: the relay socket and the peer.
     pub(super) connecting: BTreeMap<ConnectionId, (RelayId, SocketAddr)>,
-    /// Bound ones and their clients.
+    /// Bound connections and their clients.
     pub(super) bound: BTreeMap<ConnectionId, FiveTuple>,
     pub(super) closed: Vec<ConnectionId>,
-    pub(super) passed: Vec<(FiveTuple, u8)>,
-    pub(super) forgotten: Vec<(FiveTuple, u8)>,
-    /// ChannelInstalled and ChannelRemoved.
+    pub(super) handed_over: Vec<(FiveTuple, u8)>,
+    pub(super) ended_handovers: Vec<(FiveTuple, u8)>,
+    /// Outputs that install and remove channels.
     pub(super) offloads: Vec<Output>,
     ports: [Arc<PortPool>; 2],
-    quota: SharedQuota,
+    quota: QuotaUsage,
 }
 
 pub(super) struct Client {
     pub(super) client: TurnClient,
     pub(super) tuple: FiveTuple,
-    /// Says nothing any more.
+    /// True if nothing that the client sends arrives.
     pub(super) silent: bool,
-    /// So many successes do not arrive.
+    /// Number of success responses that do not arrive.
     pub(super) lose_success: usize,
 }
 
-/// An answer, whole.
+/// A whole response.
 #[derive(Clone, Debug)]
-pub(super) struct Answer(pub(super) Vec<u8>);
+pub(super) struct Response(pub(super) Vec<u8>);
 
-impl Answer {
+impl Response {
     pub(super) fn message(&self) -> Message<'_> {
         Message::parse(&self.0).unwrap()
     }
 
-    /// 0 for success.
+    /// Returns the error code, or 0 for success.
     pub(super) fn code(&self) -> u16 {
         self.message().error_code().map_or(0, crate::stun::ErrorCode::value)
     }
 
-    /// XOR-RELAYED-ADDRESS, each of them.
+    /// Returns every XOR-RELAYED-ADDRESS.
     pub(super) fn relayed(&self) -> Vec<SocketAddr> {
         let message = self.message();
         let found = message.attributes().filter(|a| a.kind == attribute::XOR_RELAYED_ADDRESS);
@@ -96,28 +96,8 @@ pub(super) fn tuple(transport: Transport, client: &str) -> FiveTuple {
     FiveTuple { transport, client: addr(client), server: addr(SERVER) }
 }
 
-/// What a driver with several workers does, with the lock of one.
-#[derive(Clone, Debug)]
-pub(super) struct SharedQuota(pub(super) Arc<std::sync::Mutex<LocalQuota>>);
-
-impl AllocationQuota for SharedQuota {
-    fn acquire(
-        &mut self,
-        user: &str,
-        source: IpAddr,
-        now: Instant,
-    ) -> Result<QuotaUnit, QuotaReached> {
-        let mut quota = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        quota.acquire(user, source, now)
-    }
-
-    fn shrink(&mut self) {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).shrink();
-    }
-}
-
 impl World {
-    /// Documentation addresses stand for the public Internet here.
+    /// Creates a world in which documentation addresses stand for the public Internet.
     pub(super) fn new() -> Self {
         let allow = ["192.0.2.0/24", "2001:db8:9::/48"].map(|block| block.parse().unwrap());
         Self::with_policy(PolicyConfig { allow: allow.to_vec(), ..PolicyConfig::default() })
@@ -127,7 +107,7 @@ impl World {
         Self::with(policy, QuotaLimits { per_user: 3, per_source: 4, total: 5 }, 20)
     }
 
-    /// With room for so many allocations of anybody.
+    /// Creates a world with room for so many allocations, of one user or several.
     pub(super) fn with_room_for(many: usize) -> Self {
         let limits = QuotaLimits { per_user: many, per_source: many, total: many };
         Self::with(PolicyConfig::default(), limits, u16::try_from(many).unwrap())
@@ -139,13 +119,13 @@ impl World {
             Some(RelayAddress { ip: ip.parse().unwrap(), ports: Arc::clone(ports) })
         };
         let quota = LocalQuota::new(limits);
-        let quota = SharedQuota(Arc::new(std::sync::Mutex::new(quota)));
+        let usage = quota.usage();
         let config = ServerConfig {
             realm: REALM.to_owned(),
-            reloadable: Reloadable { policy, ..credentials() },
+            reloadable: ReloadableConfig { policy, ..credentials() },
             relay_v4: relay(RELAY_V4, &ports[0]),
             relay_v6: relay(RELAY_V6, &ports[1]),
-            discovery: None,
+            nat_discovery: None,
             dont_fragment: true,
             offload: true,
             worker: 3,
@@ -154,11 +134,11 @@ impl World {
         };
         let start = Instant::now();
         Self {
-            server: Server::new(config, Box::new(quota.clone())),
+            server: Server::new(config, Box::new(quota)),
             clients: Vec::new(),
             now: Now { instant: start, unix_s: 1_700_000_000 },
             start,
-            peers_got: Vec::new(),
+            sent_to_peers: Vec::new(),
             last_dont_fragment: false,
             last_to_client_len: 0,
             failing_opens: 0,
@@ -169,11 +149,11 @@ impl World {
             connecting: BTreeMap::new(),
             bound: BTreeMap::new(),
             closed: Vec::new(),
-            passed: Vec::new(),
-            forgotten: Vec::new(),
+            handed_over: Vec::new(),
+            ended_handovers: Vec::new(),
             offloads: Vec::new(),
             ports,
-            quota,
+            quota: usage,
         }
     }
 
@@ -195,7 +175,7 @@ impl World {
         self.connect(config, from)
     }
 
-    /// Until nobody has anything to say.
+    /// Exchanges messages until nobody has any left.
     pub(super) fn run(&mut self) {
         self.drain();
         for _ in 0..1000 {
@@ -205,7 +185,7 @@ impl World {
                     quiet = false;
                     if !self.clients[index].silent {
                         let tuple = self.clients[index].tuple;
-                        self.server_gets(&tuple, &bytes);
+                        self.send_to_server(&tuple, &bytes);
                     }
                 }
             }
@@ -213,55 +193,55 @@ impl World {
                 return;
             }
         }
-        panic!("they talk for ever");
+        panic!("client and server do not stop");
     }
 
-    pub(super) fn server_gets(&mut self, tuple: &FiveTuple, bytes: &[u8]) -> Vec<Vec<u8>> {
+    pub(super) fn send_to_server(&mut self, tuple: &FiveTuple, bytes: &[u8]) -> Vec<Vec<u8>> {
         if let Some(ToPeer { relay, peer, payload, dont_fragment }) =
             self.server.handle_client(self.now, tuple, bytes)
         {
             self.last_dont_fragment = dont_fragment;
-            self.peers_got.push((self.open[&relay], peer, bytes[payload].to_vec()));
+            self.sent_to_peers.push((self.open[&relay], peer, bytes[payload].to_vec()));
         }
         self.drain()
     }
 
-    /// The one answer to a signed request that [`TurnClient`] would not make.
-    pub(super) fn ask(
+    /// Sends a signed request that [`TurnClient`] would not send. Returns the response.
+    pub(super) fn request(
         &mut self,
         from: &FiveTuple,
         user: &str,
         method: Method,
         fill: impl Fn(&mut MessageWriter<'_>),
-    ) -> Answer {
-        self.try_ask(from, user, method, fill).expect("an answer at once")
+    ) -> Response {
+        self.try_request(from, user, method, fill).expect("a response at once")
     }
 
-    /// As [`Self::ask`], where there may be none.
-    pub(super) fn try_ask(
+    /// Sends a request as [`Self::request`] does. Returns `None` if it is not answered at once.
+    pub(super) fn try_request(
         &mut self,
         from: &FiveTuple,
         user: &str,
         method: Method,
         fill: impl Fn(&mut MessageWriter<'_>),
-    ) -> Option<Answer> {
+    ) -> Option<Response> {
         let mut nonce = String::new();
         for _ in 0..2 {
             let bytes = self.signed(user, method, &nonce, &fill);
-            let mut sent = self.server_gets(from, &bytes);
+            let mut sent = self.send_to_server(from, &bytes);
             if sent.is_empty() {
                 return None;
             }
-            let answer = Answer(sent.remove(0));
-            match answer.message().text(attribute::NONCE) {
+            let response = Response(sent.remove(0));
+            match response.message().text(attribute::NONCE) {
                 Ok(Some(fresh)) if nonce.is_empty() => nonce = fresh.to_owned(),
-                _ => return Some(answer),
+                _ => return Some(response),
             }
         }
         panic!("nonces are stale at once");
     }
 
-    /// With a transaction id of its own.
+    /// Returns a signed request with a new transaction id.
     pub(super) fn signed(
         &mut self,
         user: &str,
@@ -296,16 +276,16 @@ impl World {
                 Output::OpenRelay { relay, .. }
                     if self.failing_families.contains(&relay.family) =>
                 {
-                    self.server.relay_failed(self.now, relay);
+                    self.server.handle_relay_failed(self.now, relay);
                 }
                 Output::OpenRelay { relay, .. } if self.failing_opens > 0 => {
                     self.failing_opens -= 1;
-                    self.server.relay_failed(self.now, relay);
+                    self.server.handle_relay_failed(self.now, relay);
                 }
                 Output::OpenRelay { relay, port, .. } => {
                     let ip = if relay.family == Family::V4 { RELAY_V4 } else { RELAY_V6 };
                     self.open.insert(relay, SocketAddr::new(ip.parse().unwrap(), port));
-                    self.server.relay_opened(self.now, relay);
+                    self.server.handle_relay_opened(self.now, relay);
                 }
                 Output::CloseRelay { relay } => {
                     self.open.remove(&relay);
@@ -322,12 +302,14 @@ impl World {
                     self.bound.remove(&connection);
                     self.closed.push(connection);
                 }
-                Output::PassClient { client, worker } => self.passed.push((client, worker)),
-                Output::ForgetClient { client, worker } => self.forgotten.push((client, worker)),
-                Output::ChannelInstalled { .. } | Output::ChannelRemoved { .. } => {
+                Output::HandOver { client, worker } => self.handed_over.push((client, worker)),
+                Output::EndHandover { client, worker } => {
+                    self.ended_handovers.push((client, worker))
+                }
+                Output::InstallChannel(_) | Output::RemoveChannel { .. } => {
                     self.offloads.push(output);
                 }
-                Output::SessionEnded(end) => self.ended.push(*end),
+                Output::AllocationEnded(end) => self.ended.push(*end),
             }
         }
         sent
@@ -373,18 +355,18 @@ impl World {
     }
 
     pub(super) fn permit(&mut self, client: usize, peer: IpAddr) {
-        self.clients[client].client.permit(peer, self.now.instant);
+        self.clients[client].client.create_permission(self.now.instant, peer);
         self.run();
         assert_eq!(self.clients[client].client.poll_event(), None);
     }
 
     pub(super) fn bind(&mut self, client: usize, peer: SocketAddr) {
-        self.clients[client].client.bind_channel(peer, self.now.instant);
+        self.clients[client].client.bind_channel(self.now.instant, peer);
         self.run();
         assert_eq!(self.clients[client].client.poll_event(), None);
     }
 
-    /// Whether it reached the peer.
+    /// Sends data from a client. Returns true if it reached the peer.
     pub(super) fn send(&mut self, client: usize, peer: SocketAddr, payload: &[u8]) -> bool {
         let mut out = Vec::new();
         if !self.clients[client].client.wrap(peer, payload, &mut out) {
@@ -394,7 +376,7 @@ impl World {
         self.reaches_peer(&tuple, &out)
     }
 
-    /// A Send indication that the client would not make.
+    /// Sends a Send indication that the client would not send.
     pub(super) fn send_raw(&mut self, client: usize, peer: SocketAddr) -> bool {
         let tuple = self.clients[client].tuple;
         self.send_raw_from(&tuple, peer)
@@ -410,7 +392,7 @@ impl World {
         self.reaches_peer(from, &out)
     }
 
-    /// ChannelData that the client would not make.
+    /// Sends ChannelData that the client would not send.
     pub(super) fn channel_raw(&mut self, client: usize, number: u16) -> bool {
         let [high, low] = number.to_be_bytes();
         let tuple = self.clients[client].tuple;
@@ -418,12 +400,12 @@ impl World {
     }
 
     fn reaches_peer(&mut self, from: &FiveTuple, bytes: &[u8]) -> bool {
-        let before = self.peers_got.len();
-        self.server_gets(from, bytes);
-        self.peers_got.len() > before
+        let before = self.sent_to_peers.len();
+        self.send_to_server(from, bytes);
+        self.sent_to_peers.len() > before
     }
 
-    /// What the client makes of a peer's datagram.
+    /// Sends a datagram from a peer. Returns the peer and payload that the client reads from it.
     pub(super) fn peer_sends(
         &mut self,
         client: usize,
@@ -459,6 +441,6 @@ impl World {
     }
 
     pub(super) fn quota_in_use(&self) -> usize {
-        self.quota.0.lock().unwrap().in_use()
+        self.quota.in_use()
     }
 }

@@ -1,4 +1,4 @@
-//! What operators are told about allocations, while they live and when they end.
+//! Allocations as operators see them, and their ends.
 
 use porthole_clock::Now;
 use std::net::SocketAddr;
@@ -6,15 +6,15 @@ use std::ops::{Add, AddAssign};
 use std::time::Duration;
 
 use super::allocation::{Allocation, RelayPort};
-use super::{AllocationId, FiveTuple, Output, RelayId, Reloadable, Server};
+use super::{AllocationId, FiveTuple, Output, RelayId, ReloadableConfig, Server};
 use crate::channel::ChannelNumber;
 
-/// Packets and their payload bytes. What a stream carries (RFC 6062) is bytes only.
+/// Packets and their payload bytes. Streams (RFC 6062) count as bytes only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// How many.
+    /// Number of packets.
     pub packets: u64,
-    /// Without headers.
+    /// Payload bytes, without headers.
     pub bytes: u64,
 }
 
@@ -24,7 +24,7 @@ impl Traffic {
         self.count_bytes(bytes);
     }
 
-    /// Of a stream: it has no packets.
+    /// Counts bytes of a stream, which has no packets.
     pub(super) fn count_bytes(&mut self, bytes: usize) {
         self.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
     }
@@ -44,53 +44,53 @@ impl AddAssign for Traffic {
     }
 }
 
-/// One allocation as it is now.
+/// The state of one allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionInfo {
-    /// For [`Server::end_session`].
+pub struct AllocationInfo {
+    /// The id, by which [`Server::end_allocation`] ends it.
     pub id: AllocationId,
-    /// The client and the server's end.
+    /// The addresses of client and server.
     pub client: FiveTuple,
-    /// As the client names itself: hostile text.
+    /// The username. The client has chosen it: do not trust it.
     pub username: String,
-    /// One address, or one of each family.
+    /// The relayed address, or one of each family.
     pub relayed: Vec<SocketAddr>,
-    /// Since it was made.
+    /// Time since the allocation was made.
     pub age: Duration,
-    /// Until it ends unless it is refreshed.
+    /// Time after which it ends unless it is refreshed.
     pub expires_in: Duration,
-    /// Relayed from the client to peers.
+    /// Traffic relayed from the client to peers.
     pub to_peer: Traffic,
-    /// Relayed from peers to the client.
+    /// Traffic relayed from peers to the client.
     pub to_client: Traffic,
 }
 
-/// One allocation that is over.
+/// The end of an allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionEnd {
-    /// What it was.
-    pub session: SessionInfo,
-    /// Why it is over.
+pub struct AllocationEnd {
+    /// The last state of the allocation.
+    pub allocation: AllocationInfo,
+    /// The reason of its end.
     pub reason: EndReason,
 }
 
-/// Why an allocation ended.
+/// The reason why an allocation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EndReason {
     /// The client did not refresh it in time.
     Expired,
-    /// The client asked for it.
+    /// The client released it by a Refresh with lifetime 0.
     Released,
     /// The client's connection closed.
     ConnectionClosed,
-    /// [`Server::end_session`].
+    /// An operator ended it, see [`Server::end_allocation`].
     EndedByOperator,
-    /// [`Server::end_all`].
+    /// The server was closed, see [`Server::close`].
     Shutdown,
 }
 
 impl EndReason {
-    /// For logs and labels.
+    /// Returns the reason in words, for the log.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Expired => "expired",
@@ -103,16 +103,15 @@ impl EndReason {
 }
 
 impl Server {
-    /// Takes new settings over. What is allocated stays; whether its peers are still allowed is
-    /// asked again for each packet.
-    pub fn reconfigure(&mut self, now: Now, reloadable: Reloadable) {
-        self.set_reloadable(reloadable);
+    /// Applies new settings. Allocations stay, but their peers must be allowed by the new policy.
+    pub fn set_reloadable(&mut self, now: Now, reloadable: ReloadableConfig) {
+        self.apply_reloadable(reloadable);
         self.close_forbidden_connections();
         self.reinstall_channels(now.instant);
     }
 
-    pub(super) fn set_reloadable(&mut self, reloadable: Reloadable) {
-        let Reloadable { users, rest_secrets, strict_expiry, .. } = reloadable;
+    pub(super) fn apply_reloadable(&mut self, reloadable: ReloadableConfig) {
+        let ReloadableConfig { users, rest_secrets, strict_expiry, .. } = reloadable;
         self.authenticator.set_credentials(users, rest_secrets, strict_expiry);
         self.authenticator.set_oauth_keys(&reloadable.oauth_keys);
         self.alternates = reloadable.alternate_servers;
@@ -127,28 +126,29 @@ impl Server {
         };
     }
 
-    /// Living allocations in the order of their slots, from this one on, at most `limit`.
-    pub fn sessions(&self, now: Now, from_slot: u32, limit: usize) -> Vec<SessionInfo> {
+    /// Returns at most `limit` living allocations in the order of their slots, beginning at
+    /// `from_slot`.
+    pub fn allocation_infos(&self, now: Now, from_slot: u32, limit: usize) -> Vec<AllocationInfo> {
         let living = self.table.beginning_at(from_slot);
         let answered = living.filter(|(_, allocation)| allocation.answered);
         answered.take(limit).map(|(id, allocation)| info(id, allocation, now)).collect()
     }
 
-    /// Ends one allocation. Whether there was one.
-    pub fn end_session(&mut self, now: Now, id: AllocationId) -> bool {
+    /// Ends an allocation. Returns false if it does not exist.
+    pub fn end_allocation(&mut self, now: Now, id: AllocationId) -> bool {
         let living = self.table.get(id).is_some();
         self.remove(now, id, EndReason::EndedByOperator);
         living
     }
 
-    /// Ends every allocation at once.
-    pub fn end_all(&mut self, now: Now) {
+    /// Ends every allocation. The outputs close the sockets and report the ends.
+    pub fn close(&mut self, now: Now) {
         for id in self.table.ids() {
             self.remove(now, id, EndReason::Shutdown);
         }
     }
 
-    /// Ends one of two relayed addresses.
+    /// Ends one of the two relayed addresses of an allocation.
     pub(super) fn remove_relay(&mut self, now: Now, relay: RelayId) {
         let Some(mut allocation) = self.table.take(relay.allocation) else { return };
         let family = relay.family;
@@ -157,28 +157,28 @@ impl Server {
         let removed = allocation.relays.remove(family).is_some();
         self.table.put(relay.allocation, allocation);
         if removed {
-            self.close_connections_of(relay.allocation, Some(relay.family));
+            self.close_connections(relay.allocation, Some(relay.family));
             self.outputs.push_back(Output::CloseRelay { relay });
         }
     }
 
     pub(super) fn remove(&mut self, now: Now, id: AllocationId, reason: EndReason) {
         let Some(allocation) = self.table.remove(id) else { return };
-        self.close_connections_of(id, None);
+        self.close_connections(id, None);
         self.withdraw_channels(id, &allocation, None, now.instant);
         for family in allocation.relays.families() {
             self.outputs
                 .push_back(Output::CloseRelay { relay: RelayId { allocation: id, family } });
         }
-        // Otherwise `handle_passed` says it.
-        if self.via.is_none() {
-            self.forget_moved(&allocation);
+        // Otherwise `handle_handover` does so.
+        if self.handover_from.is_none() {
+            self.end_handover(&allocation);
         }
-        // What was never answered was no session.
+        // The client never learned of an allocation that was not answered.
         if allocation.answered {
-            let session = info(id, &allocation, now);
-            let end = Box::new(SessionEnd { session, reason });
-            self.outputs.push_back(Output::SessionEnded(end));
+            let allocation = info(id, &allocation, now);
+            let end = Box::new(AllocationEnd { allocation, reason });
+            self.outputs.push_back(Output::AllocationEnded(end));
         }
         drop(allocation);
         if self.table.shrink() {
@@ -187,8 +187,8 @@ impl Server {
     }
 }
 
-fn info(id: AllocationId, allocation: &Allocation, now: Now) -> SessionInfo {
-    SessionInfo {
+fn info(id: AllocationId, allocation: &Allocation, now: Now) -> AllocationInfo {
+    AllocationInfo {
         id,
         client: allocation.client,
         username: allocation.owner.username.to_string(),

@@ -1,4 +1,4 @@
-//! What proves that an answer is the server's (RFC 8489 §9.2.4).
+//! The integrity of responses, which shows that they are the server's (RFC 8489 §9.2.4).
 
 use super::world::{PEER_V4, PEER_V6, REALM, World, addr, tuple};
 use super::*;
@@ -8,17 +8,18 @@ use crate::stun::{
 };
 
 type Fill = fn(&mut MessageWriter<'_>);
-/// What it is, who asks for what, the code of the answer and whether that has integrity.
+/// A name, user, password and nonce, method and attributes, and the code of the response and
+/// whether it has integrity.
 type Case = (&'static str, [&'static str; 3], Method, Fill, u16, bool);
 
-/// Stands for a good one.
+/// Stands for a valid nonce.
 const NONCE: &str = "a nonce";
 
 fn allocate(writer: &mut MessageWriter<'_>) {
     writer.u32(attribute::REQUESTED_TRANSPORT, REQUESTED_UDP);
 }
 
-/// Signed by a user, or by nobody if the name is empty, with a password and a nonce; and the key.
+/// Returns a signed request and its key. USERNAME is left out if the name is empty.
 fn request(
     [user, password, nonce]: [&str; 3],
     integrity: Integrity,
@@ -42,7 +43,7 @@ fn request(
 }
 
 #[test]
-fn an_answer_is_made_with_the_key_of_its_request_once_that_is_known() {
+fn a_response_is_signed_with_the_key_of_its_request_once_that_is_known() {
     const ANNA: [&str; 3] = ["anna", "anna's", NONCE];
     const BERT: [&str; 3] = ["bert", "bert's", NONCE];
     let table: &[Case] = &[
@@ -57,7 +58,7 @@ fn an_answer_is_made_with_the_key_of_its_request_once_that_is_known() {
         ("another's", BERT, Method::Refresh, |_| {}, 441, true),
         ("Refresh", ANNA, Method::Refresh, |_| {}, 0, true),
         (
-            "what nobody knows",
+            "an unknown attribute",
             ANNA,
             Method::Refresh,
             |w| {
@@ -112,19 +113,19 @@ fn an_answer_is_made_with_the_key_of_its_request_once_that_is_known() {
         let mut world = World::new();
         let from = tuple(Transport::Udp, "198.51.100.7:4000");
         let (first, _) = request(["anna", "", ""], integrity, Method::Allocate, allocate);
-        let challenge = world.server_gets(&from, &first).remove(0);
+        let challenge = world.send_to_server(&from, &first).remove(0);
         let challenge = Message::parse(&challenge).unwrap();
         let nonce = challenge.text(attribute::NONCE).unwrap().unwrap();
-        for &(what, [user, password, shown], method, fill, code, proved) in table {
-            let shown = if shown == NONCE { nonce } else { shown };
-            let (request, key) = request([user, password, shown], integrity, method, fill);
-            let sent = world.server_gets(&from, &request);
-            let [answer] = &sent[..] else { panic!("{what}: {} answers", sent.len()) };
-            let answer = Message::parse(answer).unwrap();
-            let got = answer.error_code().map_or(0, ErrorCode::value);
+        for &(what, [user, password, given], method, fill, code, signed) in table {
+            let given = if given == NONCE { nonce } else { given };
+            let (request, key) = request([user, password, given], integrity, method, fill);
+            let sent = world.send_to_server(&from, &request);
+            let [response] = &sent[..] else { panic!("{what}: {} responses", sent.len()) };
+            let response = Message::parse(response).unwrap();
+            let got = response.error_code().map_or(0, ErrorCode::value);
             assert_eq!(got, code, "{what} {integrity:?}");
-            assert_eq!(answer.integrity(), proved.then_some(integrity), "{what} {integrity:?}");
-            assert_eq!(answer.is_made_with(&key), proved, "{what} {integrity:?}");
+            assert_eq!(response.integrity(), signed.then_some(integrity), "{what} {integrity:?}");
+            assert_eq!(response.has_valid_integrity(&key), signed, "{what} {integrity:?}");
         }
     }
 }

@@ -9,7 +9,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use porthole_signaling_core::{
-    Fragment, IfMatch, Principal, WhepDelete, WhepOffer, WhepPatch, WhepResponse,
+    IfMatch, Principal, WhepDelete, WhepFragment, WhepOffer, WhepPatch, WhepResponse,
 };
 use porthole_signaling_proto::{CameraId, IceServer, SessionId};
 use std::sync::Arc;
@@ -50,8 +50,8 @@ pub(crate) async fn patch(
 ) -> Answer {
     let principal = who(caller)?;
     let text = read(&headers, &body, FRAGMENT)?;
-    let fragment = Fragment::parse(text)
-        .map_err(|error| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.sentence()))?;
+    let fragment = WhepFragment::parse(text)
+        .map_err(|error| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
     let if_match = if_match(&headers);
     let patch = WhepPatch { principal, session: resource(&session)?, if_match, fragment };
     let reply = app

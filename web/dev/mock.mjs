@@ -52,7 +52,7 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
     const route = `${request.method} ${path}`;
     if (route === 'POST /api/v1/setup') {
       if (body.token !== setupToken || users.size > 0) {
-        return send(403, { error: 'This setup link was used already. Sign in instead.' });
+        return send(403, { error: 'the setup link is wrong or was used already' });
       }
       users.set(body.name, { name: body.name, password: body.password, role: 'admin' });
       return login(users.get(body.name));
@@ -60,11 +60,11 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
     if (route === 'POST /api/v1/session') {
       const user = users.get(body.name);
       if (user?.password !== body.password) {
-        return send(401, { error: 'The name or the password is wrong.' });
+        return send(401, { error: 'the name or the password is wrong' });
       }
       return login(user);
     }
-    if (!me(request)) return send(401, { error: 'Sign in first.' });
+    if (!me(request)) return send(401, { error: 'sign in first' });
     if (route === 'GET /api/v1/session')
       return send(200, { name: me(request).name, role: me(request).role });
     if (route === 'DELETE /api/v1/session') {
@@ -73,7 +73,7 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
     }
     if (route === 'POST /api/v1/claims')
       return send(200, { code: 'mossy-otter-4821', expiresInSeconds: 3600 });
-    send(404, { error: 'There is no such route.' });
+    send(404, { error: 'there is no such route' });
   }
 
   async function file(response, folder, name) {

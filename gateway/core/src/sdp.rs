@@ -1,8 +1,8 @@
 //! Session descriptions (RFC 8866) for one video track in one BUNDLE group.
 //!
 //! [`offer`] writes the gateway's description and [`apply_answer`] reads the viewer's answer;
-//! [`answer`] does both for a viewer that offers (WHEP). [`Fragment`] is what a viewer trickles
-//! over HTTP. Everything received is bounded before it is parsed.
+//! [`answer`] does both for a viewer that offers (WHEP). [`parse_fragment`] reads what a
+//! viewer trickles over HTTP. Everything received is bounded before it is parsed.
 //!
 //! Rules followed: JSEP (RFC 9429), BUNDLE (RFC 9143), ICE in SDP (RFC 8839, 8840), DTLS in SDP
 //! (RFC 8842), feedback (RFC 4585, 5104), retransmission (RFC 4588).
@@ -11,7 +11,6 @@
 
 mod codecs;
 mod description;
-mod fragment;
 mod negotiate;
 mod parse;
 mod write;
@@ -21,12 +20,12 @@ mod tests;
 
 pub use codecs::{H264Profile, VideoCodec, offered_codecs};
 pub use description::{Description, Direction, Extension, RemoteCodec, Section, Setup, Transport};
-pub use fragment::{Fragment, FragmentSection};
 pub use negotiate::{Answer, AnswerConfig, Negotiated, answer, apply_answer};
-pub use parse::parse;
+pub use parse::{parse, parse_fragment};
 pub use write::{OfferConfig, TrackIds, offer};
 
 use crate::media::Codec;
+use porthole_signaling_proto::fragment::FragmentError;
 
 /// Maximum size of a description in bytes. A browser's offer is about 6 kB, with sections for
 /// twenty cameras about 100 kB; a viewer of one camera needs no more than this.
@@ -95,4 +94,6 @@ pub enum SdpError {
     /// The answer does not have the sections of the offer.
     #[error("the answer has a different number of sections than the offer")]
     Sections,
+    #[error(transparent)]
+    Fragment(#[from] FragmentError),
 }

@@ -17,7 +17,6 @@ mod call;
 mod cameras;
 mod client;
 mod connection;
-mod fragment;
 mod gateway;
 mod hub;
 mod ice;
@@ -30,13 +29,12 @@ mod timer;
 mod whep;
 
 pub use access::{Principal, Scope};
-pub use fragment::{Fragment, FragmentError};
 pub use hub::{Config, Hub, StoredGateway};
 pub use ice::TurnConfig;
 pub use limits::{Bucket, Limits, Rate};
 pub use lookup::{Lookup, LookupId, LookupResult};
 pub use output::{Close, Output};
-pub use whep::{IfMatch, WhepDelete, WhepOffer, WhepPatch, WhepResponse, http};
+pub use whep::{IfMatch, WhepDelete, WhepFragment, WhepOffer, WhepPatch, WhepResponse, http};
 
 /// Number of a WebSocket, assigned by the driver and never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

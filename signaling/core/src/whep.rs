@@ -1,16 +1,16 @@
 //! WHEP (draft-ietf-wish-whep-03): viewers that send their offer over HTTP.
 
 use crate::{
-    Bucket, Fragment, Hub, Principal, WhepRequestId,
+    Bucket, Hub, Principal, WhepRequestId,
     access::forbidden,
     cameras::no_such_camera,
-    fragment::ufrag_of,
     request::{Origin, PendingRequest, RequestKind},
     session::{Session, Viewer, whole_seconds},
 };
 use porthole_clock::Now;
 use porthole_signaling_proto::{
-    CameraId, IceServer, SessionId,
+    CameraId, IceCandidate, IceServer, SessionId,
+    fragment::{Fragment, FragmentError, offer_ufrag},
     method::{
         Method as _, Offer, OfferParams, OfferResult, Restart, RestartParams, RestartResult,
         Trickle, TrickleParams,
@@ -52,7 +52,28 @@ pub struct WhepPatch {
     /// The `If-Match` header, if there was one.
     pub if_match: Option<IfMatch>,
     /// The request's body.
-    pub fragment: Fragment,
+    pub fragment: WhepFragment,
+}
+
+/// The body of a [`WhepPatch`].
+#[derive(Debug, Clone)]
+pub struct WhepFragment {
+    ufrag: String,
+    candidates: Vec<IceCandidate>,
+    text: String,
+}
+
+impl WhepFragment {
+    /// Reads a fragment, which must have credentials: they say which ICE generation it is for.
+    ///
+    /// # Errors
+    /// The reason why the fragment is refused.
+    pub fn parse(text: &str) -> Result<Self, FragmentError> {
+        let fragment = Fragment::parse(text)?;
+        let (ufrag, _) = fragment.credentials()?;
+        let (ufrag, candidates) = (ufrag.to_owned(), fragment.ice_candidates());
+        Ok(Self { ufrag, candidates, text: text.to_owned() })
+    }
 }
 
 /// The request `DELETE /whep/{camera}/{session}`, which ends the session.
@@ -123,7 +144,7 @@ impl Hub {
         if !principal.may_see(&camera) {
             return Err(forbidden());
         }
-        let ufrag = ufrag_of(&offer).map(str::to_owned).ok_or_else(|| {
+        let ufrag = offer_ufrag(&offer).map(str::to_owned).ok_or_else(|| {
             Fault::new(
                 code::BAD_REQUEST,
                 "the body is not an SDP offer: it has no a=ice-ufrag line",

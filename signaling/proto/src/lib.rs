@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 mod camera;
+pub mod fragment;
 mod id;
 pub mod identity;
 pub mod method;

@@ -21,7 +21,7 @@ interface ReasonText {
 const TEXT = {
   'not-found': {
     title: 'Camera not found',
-    hint: 'It was removed, or you have no access to it. Ask an administrator for access.',
+    hint: 'It was removed, or you do not have access. Ask an administrator for access.',
   },
   offline: {
     title: 'The camera is offline',
@@ -32,7 +32,7 @@ const TEXT = {
     hint: 'The gateway keeps trying. Check that the camera is on and connected.',
   },
   forbidden: {
-    title: 'You have no access to this camera',
+    title: 'You do not have access to this camera',
     hint: 'Ask an administrator for access.',
   },
   'signed-out': {

@@ -210,7 +210,7 @@ describe('a failure has a reason and is retried', () => {
     [429, 'Too many viewers', true],
     [1001, 'Too many viewers', true],
     [500, 'The stream could not be started', true],
-    [403, 'You have no access to this camera', false],
+    [403, 'You do not have access to this camera', false],
     [401, 'You are signed out', false],
   ])('connect is refused with %i: %s', (code, title, again) => {
     const bench = new Bench().start().refuseConnect(code);

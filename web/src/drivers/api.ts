@@ -1,5 +1,6 @@
 /** The REST interface under `/api/v1`. */
 
+import { sentence } from '../core/reasons';
 import type { Claim, ErrorBody, Me, Setup, SignIn } from '../protocol';
 
 /** A failed call; the message is for people. `status` is 0 if the server was not reached. */
@@ -54,5 +55,6 @@ async function send(url: string, init: RequestInit): Promise<Response> {
 
 function errorText({ status, statusText }: Response, body: unknown): string {
   const { error } = (body ?? {}) as Partial<ErrorBody>;
-  return error ?? `The server returned error ${`${status} ${statusText}`.trim()}. Try again later.`;
+  if (error !== undefined) return sentence(error);
+  return `The server returned error ${`${status} ${statusText}`.trim()}. Try again later.`;
 }

@@ -3,6 +3,7 @@
 use super::description::{Description, Direction, Extension, RemoteCodec, Section, Setup};
 use super::{MAX_CANDIDATE_LEN, MAX_CANDIDATES, MAX_CODECS, MAX_SECTIONS, MAX_SIZE, SdpError};
 use crate::dtls_srtp::Fingerprint;
+use porthole_signaling_proto::fragment::Fragment;
 
 /// Maximum length of a mid in bytes: it must fit a one-byte header extension (RFC 9143 §14).
 const MAX_MID_LEN: usize = 16;
@@ -44,8 +45,24 @@ pub fn parse(text: &str) -> Result<Description, SdpError> {
     parser.finish()
 }
 
+/// Parses a fragment of a description, as it is sent to restart ICE (RFC 8840 §9).
+///
+/// # Errors
+/// If it exceeds the bounds of a description, or if a line that is needed is malformed.
+pub fn parse_fragment(text: &str) -> Result<Fragment, SdpError> {
+    if text.len() > MAX_SIZE {
+        return Err(SdpError::TooLarge(text.len()));
+    }
+    let fragment = Fragment::parse(text)?;
+    if fragment.sections.len() > MAX_SECTIONS {
+        return Err(SdpError::TooMany { what: "sections", limit: MAX_SECTIONS });
+    }
+    fragment.check_characters()?;
+    Ok(fragment)
+}
+
 /// Returns number, type and value of each line that has the form `t=value`.
-pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, char, &str)> {
+fn lines(text: &str) -> impl Iterator<Item = (usize, char, &str)> {
     let lines = text.split('\n').enumerate();
     lines.filter_map(|(index, line)| {
         let (kind, value) = line.trim_end_matches('\r').split_once('=')?;
@@ -56,13 +73,13 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, char, &str)> {
 }
 
 /// An error in a line, before the line number is known.
-pub(super) enum Problem {
+enum Problem {
     Malformed(&'static str),
     TooMany(&'static str, usize),
 }
 
 impl Problem {
-    pub(super) fn at(self, line: usize) -> SdpError {
+    fn at(self, line: usize) -> SdpError {
         match self {
             Self::Malformed(reason) => SdpError::Malformed { line, reason },
             Self::TooMany(what, limit) => SdpError::TooMany { what, limit },
@@ -376,12 +393,12 @@ fn add_feedback(codec: &mut RemoteCodec, feedback: &str) -> Result<(), Problem> 
     Ok(())
 }
 
-pub(super) fn ufrag(value: &str) -> Result<String, Problem> {
+fn ufrag(value: &str) -> Result<String, Problem> {
     ice_chars(value, UFRAG_LEN)
         .ok_or(Problem::Malformed("an a=ice-ufrag has 4 to 256 ICE characters"))
 }
 
-pub(super) fn pwd(value: &str) -> Result<String, Problem> {
+fn pwd(value: &str) -> Result<String, Problem> {
     ice_chars(value, PWD_LEN).ok_or(Problem::Malformed("an a=ice-pwd has 22 to 256 ICE characters"))
 }
 
@@ -393,7 +410,7 @@ fn ice_chars(value: &str, len: std::ops::RangeInclusive<usize>) -> Option<String
 }
 
 /// Returns the value of `a=candidate` in the form `candidate:…` that trickling uses.
-pub(super) fn candidate(value: &str) -> Result<String, Problem> {
+fn candidate(value: &str) -> Result<String, Problem> {
     if value.len() > MAX_CANDIDATE_LEN || !value.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
     {
         return Err(Problem::Malformed("a candidate is one short line"));
@@ -417,7 +434,7 @@ fn strip_prefix_ignore_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> 
 }
 
 /// Returns true for a token of RFC 8866 §9, or one with the slashes of a protocol.
-pub(super) fn is_token(text: &str) -> bool {
+fn is_token(text: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_graphic() && !b"\"(),:;<=>?@[\\]".contains(&byte);
     !text.is_empty() && text.bytes().all(is_allowed)
 }

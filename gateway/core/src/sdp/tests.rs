@@ -391,28 +391,28 @@ fn bounds_hold() {
 }
 
 #[test]
-fn fragments_carry_candidates_and_new_credentials() {
-    let text = "a=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\n\
-        m=audio 9 RTP/AVP 0\r\na=mid:0\r\n\
-        a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host\r\n\
-        a=candidate:3471623853 1 udp 2122194687 198.51.100.2 61765 typ host\r\n\
-        a=end-of-candidates\r\n";
-    let fragment = Fragment::parse(text).unwrap();
-    assert_eq!(fragment.ufrag.as_deref(), Some("EsAw"));
-    assert_eq!(fragment.pwd.as_deref(), Some("P2uYro0UCOQ4zxjKXaWCBui1"));
-    assert_eq!(fragment.sections[0].mid, "0");
-    assert_eq!(fragment.candidates().count(), 2);
-    assert!(fragment.end_of_candidates());
-    assert_eq!(Fragment::parse(&fragment.write()), Ok(fragment));
-
-    // In the section instead of the session, and without any section.
-    let inside = "m=video 9 X 0\r\na=mid:1\r\na=ice-ufrag:EsAw\r\na=candidate:1\r\n";
-    assert_eq!(Fragment::parse(inside).unwrap().ufrag.as_deref(), Some("EsAw"));
-    let bare = Fragment::parse("a=candidate:1 1 udp 1 192.0.2.1 1 typ host\n").unwrap();
-    assert_eq!(bare.candidates().count(), 1);
-    assert_eq!(Fragment::parse("").unwrap(), Fragment::default());
-    let many = "a=candidate:1\r\n".repeat(MAX_CANDIDATES + 1);
-    assert!(Fragment::parse(&many).is_err());
+fn fragments_have_the_bounds_of_a_description() {
+    let credentials = "a=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\n";
+    let section = "m=video 9 X 0\r\na=mid:0\r\n";
+    let most = format!("{credentials}{}", section.repeat(MAX_SECTIONS));
+    assert_eq!(parse_fragment(&most).unwrap().sections.len(), MAX_SECTIONS);
+    for (case, text, expected) in [
+        ("size", format!("{most}{}", "a=x\r\n".repeat(MAX_SIZE)), None),
+        (
+            "sections",
+            format!("{most}{section}"),
+            Some(SdpError::TooMany { what: "sections", limit: MAX_SECTIONS }),
+        ),
+        (
+            "candidates",
+            "a=candidate:1\r\n".repeat(MAX_CANDIDATES + 1),
+            Some(SdpError::Fragment(FragmentError::TooMany)),
+        ),
+        ("mid", "a=mid:a b\r\n".to_owned(), Some(SdpError::Fragment(FragmentError::Mid))),
+    ] {
+        let expected = expected.unwrap_or(SdpError::TooLarge(text.len()));
+        assert_eq!(parse_fragment(&text), Err(expected), "{case}");
+    }
 }
 
 /// Removes lines, duplicates them, truncates them and inserts letters.
@@ -446,7 +446,7 @@ proptest! {
         ),
     ) {
         let text = mutated(SAMPLES[sample], &edits);
-        let _ = Fragment::parse(&text);
+        let _ = parse_fragment(&text);
         let codecs = offered_codecs(Codec::H264, HIGH);
         if let Ok(description) = parse(&text) {
             let _ = apply_answer(&codecs, &description);
@@ -463,6 +463,6 @@ proptest! {
     fn any_text_is_read_or_refused(text in ".{0,400}") {
         let _ = parse(&text);
         let _ = parse(&format!("v=0\n{text}"));
-        let _ = Fragment::parse(&text);
+        let _ = parse_fragment(&text);
     }
 }

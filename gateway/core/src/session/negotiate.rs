@@ -8,10 +8,11 @@ use crate::dtls_srtp::{DtlsSrtp, DtlsSrtpError};
 use crate::ice::{self, Agent, BadCredentials, Candidate, CandidateRefused, Credentials, Role};
 use crate::media::{Codec, Format};
 use crate::sdp::{
-    self, AnswerConfig, Description, Direction, Fragment, FragmentSection, Negotiated, OfferConfig,
-    SdpError, Setup, TrackIds, Transport, VideoCodec,
+    self, AnswerConfig, Description, Direction, Negotiated, OfferConfig, SdpError, Setup, TrackIds,
+    Transport, VideoCodec,
 };
 use crate::turn_clients::TurnClients;
+use porthole_signaling_proto::fragment::{Fragment, FragmentSection};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use std::collections::VecDeque;
@@ -316,7 +317,7 @@ impl Session {
         now: Instant,
         fragment: &str,
     ) -> Result<(), SessionError> {
-        let fragment = Fragment::parse(fragment)?;
+        let fragment = sdp::parse_fragment(fragment)?;
         let (Some(ufrag), Some(pwd)) = (&fragment.ufrag, &fragment.pwd) else {
             return Err(SessionError::NotARestart);
         };

@@ -2,6 +2,7 @@
 
 mod dashboard;
 mod delay;
+mod examples;
 mod harness;
 mod outage;
 mod sources;

@@ -3,7 +3,7 @@
 
 use super::world::{World, only, who};
 use crate::{
-    ConnId, Fragment, IfMatch, Limits, Principal, Scope, WhepDelete, WhepOffer, WhepPatch,
+    ConnId, IfMatch, Limits, Principal, Scope, WhepDelete, WhepFragment, WhepOffer, WhepPatch,
     WhepRequestId, connection::Stage, session::Viewer,
 };
 use porthole_signaling_proto::{
@@ -149,7 +149,7 @@ impl Run {
                     principal: person(who),
                     session: self.session(session),
                     if_match: Some(IfMatch::Any),
-                    fragment: Fragment::parse(&text).unwrap(),
+                    fragment: WhepFragment::parse(&text).unwrap(),
                 };
                 let waiter = self.waiter();
                 self.world.hub.handle_whep_patch(now, waiter, patch);

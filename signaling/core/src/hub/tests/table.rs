@@ -2,7 +2,7 @@
 
 use super::world::{World, camera, only, watch, who};
 use crate::{
-    Close, ConnId, Fragment, IfMatch, Limits, Rate, Scope, WhepDelete, WhepOffer, WhepPatch,
+    Close, ConnId, IfMatch, Limits, Rate, Scope, WhepDelete, WhepFragment, WhepOffer, WhepPatch,
     WhepRequestId, WhepResponse,
 };
 use porthole_signaling_proto::{
@@ -631,11 +631,11 @@ fn registering_needs_a_fresh_nonce_and_the_right_key() {
 
 const OFFER: &str = "v=0\r\na=ice-ufrag:abcd\r\n";
 
-fn fragment(ufrag: &str) -> Fragment {
+fn fragment(ufrag: &str) -> WhepFragment {
     let text = format!(
         "a=ice-ufrag:{ufrag}\r\na=ice-pwd:0123456789012345678901\r\na=mid:0\r\na=candidate:1\r\n"
     );
-    Fragment::parse(&text).unwrap()
+    WhepFragment::parse(&text).unwrap()
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! packet that fits the path leaves as it came.
 //!
 //! The files depend on each other in one direction: `stream`, `codec` and `rtp_packet` have the
-//! types, `nal` reads and writes NAL units, `forward` and the small buffers beside it stand on
+//! types, `nal` reads and writes NAL units, `forward` and the small buffers beside it build on
 //! these, and `feed` puts them together.
 //!
 //! Architecture invariant: nothing here names the WebRTC engine, a socket, a clock or a viewer.

@@ -68,7 +68,7 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Draws, encodes and sends a frame at each tick of a steady clock, until told to stop.
+/// Draws, encodes and sends a frame at each tick of a steady clock, until it must stop.
 fn encode_frames(
     picture: TestPicture,
     events: &mpsc::Sender<SourceEvent>,

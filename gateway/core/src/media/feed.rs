@@ -63,7 +63,7 @@ impl Feed {
     /// Handles one RTP packet from the camera.
     ///
     /// # Errors
-    /// If this packet, or one that waited for it, cannot be forwarded; the feed goes on.
+    /// If this packet, or one that waited for it, cannot be forwarded; the feed continues.
     pub fn handle_packet(&mut self, now: Instant, packet: RtpPacket) -> Result<(), IngestError> {
         self.emitter.statistics.received += 1;
         self.insert(now, packet)?;

@@ -74,7 +74,7 @@ pub struct FeedStatistics {
     pub restarts: u64,
 }
 
-/// Reasons for not forwarding a packet. The feed goes on with the next one.
+/// Reasons for not forwarding a packet. The feed continues with the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum IngestError {
     /// A packet came before the stream was described.

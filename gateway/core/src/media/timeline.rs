@@ -87,7 +87,7 @@ mod tests {
         let start = Instant::now();
         let second = Duration::from_secs(1);
         for (case, restarted, camera) in
-            [("told", true, 90_000), ("forward", false, 0x4000_0000), ("back", false, 0xc000_0000)]
+            [("announced", true, 90_000), ("forward", false, 0x4000_0000), ("back", false, 0xc000_0000)]
         {
             let mut timeline = Timeline::default();
             timeline.map(start, 0);

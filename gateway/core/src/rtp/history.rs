@@ -134,7 +134,7 @@ mod tests {
             ("again after a while", 50, 65_535, None, Some(65_535)),
             ("before the round trip", 120, 65_535, Some(80), None),
             ("after the round trip", 130, 65_535, Some(80), Some(65_535)),
-            ("behind the wrap", 0, 4, None, Some(4)),
+            ("after the wrap", 0, 4, None, Some(4)),
             ("in a gap", 0, 2, None, None),
             ("not sent yet", 0, 5, None, None),
             ("gone", 0, 65_533, None, None),

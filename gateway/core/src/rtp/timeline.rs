@@ -5,7 +5,7 @@
 //!    watched: its frames are placed just before the newest one, in order, a tenth of a millisecond
 //!    apart and within 20 ms in total. The newest frame gets the live offset, so that the live
 //!    frames follow at the camera's own distance, without a jump or a pause. (With their original
-//!    times, a player would play the old frames at normal speed and stay behind for ever; with one
+//!    times, a player would play the old frames at normal speed and stay behind forever; with one
 //!    common time, decoders would take them for one frame.)
 //! 3. A group sent in the middle of a session (the viewer lost its key frame) follows the last
 //!    frame sent; from then on the timeline is late by those 20 ms, not by the length of the group.

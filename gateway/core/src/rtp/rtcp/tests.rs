@@ -96,7 +96,7 @@ fn packets_of_browsers_are_understood() {
             Packet::PictureLoss { sender: 7, media: 9 },
         ),
         ("a description without source", b"\x80\xca\0\0", Packet::Description { cname: None }),
-        ("a name behind a note", b"\x81\xca\0\x03\0\0\0\x07\x07\x01!\x01\x01a\0\0", {
+        ("a name after a note", b"\x81\xca\0\x03\0\0\0\x07\x07\x01!\x01\x01a\0\0", {
             Packet::Description { cname: Some("a".to_owned()) }
         }),
     ];

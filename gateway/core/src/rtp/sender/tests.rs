@@ -197,7 +197,7 @@ fn reports_give_the_round_trip() {
         ..ReportBlock::default()
     };
     let table = [
-        ("80 ms, of which 30 lay there", block(ntp, 30), Some(50)),
+        ("80 ms, of which the viewer held it 30", block(ntp, 30), Some(50)),
         ("no report came yet", ReportBlock { last_report: 0, ..block(ntp, 0) }, None),
         ("an impossible delay", block(ntp, 5000), None),
         ("a report never sent", block(NtpTime(77 << 32), 0), None),

@@ -86,9 +86,11 @@ mod tests {
     fn a_new_clock_continues_where_the_old_one_stopped() {
         let start = Instant::now();
         let second = Duration::from_secs(1);
-        for (case, restarted, camera) in
-            [("announced", true, 90_000), ("forward", false, 0x4000_0000), ("back", false, 0xc000_0000)]
-        {
+        for (case, restarted, camera) in [
+            ("announced", true, 90_000),
+            ("forward", false, 0x4000_0000),
+            ("back", false, 0xc000_0000),
+        ] {
             let mut timeline = Timeline::default();
             timeline.map(start, 0);
             if restarted {

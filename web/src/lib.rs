@@ -3,6 +3,8 @@
 //! Architecture invariant: this crate knows no HTTP server. The signaling server chooses the
 //! response headers, and serves `index.html` for unknown paths.
 
+#![warn(missing_docs)]
+
 use rust_embed::RustEmbed;
 use std::borrow::Cow;
 

@@ -1,7 +1,7 @@
-//! DTLS and SRTP (RFC 5763, 5764, 7714): who the peer is, and what nobody between can read.
+//! DTLS-SRTP (RFC 5763, RFC 5764, RFC 7714): authenticates the peer and encrypts the media.
 //!
 //! Architecture invariant: this is the only module that names the WebRTC engine (`rtc-dtls`,
-//! `rtc-srtp`). Everything else of a session is our own.
+//! `rtc-srtp`). Everything else of a session is our own code.
 
 use bytes::BytesMut;
 use rtc_crypto::{HashAlgorithm, RTCCryptoProvider};
@@ -19,47 +19,48 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long the first unanswered flight waits before it is sent again. RFC 6347 §4.2.4.1 says one
-/// second; WebRTC stacks use 50 to 100 ms, since a lost ClientHello is seen as a slow start.
+/// Time before the first unanswered flight is retransmitted. RFC 6347 §4.2.4.1 says one second;
+/// WebRTC stacks use 50 to 100 ms, because a lost ClientHello delays the first picture.
 const FLIGHT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The DTLS record layer keeps below the smallest path we accept, so that no flight is fragmented
-/// by IP even inside a TURN channel.
+/// Largest DTLS datagram: below the smallest path MTU that we support, so that IP fragments no
+/// flight, even inside a TURN channel.
 const DTLS_MTU: usize = 1150;
 
-/// Packets that may arrive out of order before they count as replayed (RFC 3711 §3.3.2: ≥ 64).
+/// Size of the replay window in packets; older packets are dropped (RFC 3711 §3.3.2: at least 64).
 const REPLAY_WINDOW: usize = 1024;
 
-/// AES-GCM first: a third of the work of AES-CM with HMAC-SHA1, which stays for players that know
-/// nothing newer.
+/// SRTP protection profiles in order of preference. AES-GCM takes a third of the work of AES-CM
+/// with HMAC-SHA1, which remains for players that support nothing newer.
 const PROFILES: [DtlsProfile; 3] = [
     DtlsProfile::Srtp_Aead_Aes_128_Gcm,
     DtlsProfile::Srtp_Aead_Aes_256_Gcm,
     DtlsProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
 ];
 
-/// The engine knows associations by address; ours has one peer, wherever ICE finds it.
+/// Placeholder address: the engine identifies associations by address, but ours has a single peer,
+/// wherever ICE finds it.
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
 
-/// Why a secure association could not be made or used.
+/// Error of a DTLS-SRTP association.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DtlsSrtpError {
-    /// No certificate could be made.
-    #[error("no DTLS certificate could be made: {0}")]
+    /// The certificate could not be generated.
+    #[error("cannot generate a DTLS certificate: {0}")]
     Certificate(String),
-    /// The handshake cannot succeed any more: another certificate than announced, no common
-    /// protection profile, or no answer.
+    /// The handshake has failed: another certificate than announced, no common protection profile,
+    /// or no response.
     #[error("the DTLS handshake failed: {0}")]
     Handshake(String),
-    /// Not connected yet.
+    /// The handshake is not finished.
     #[error("the DTLS handshake is not finished")]
     NotReady,
-    /// A packet that was tampered with, replayed or is not ours.
+    /// The packet was tampered with or replayed, or belongs to another association.
     #[error("the packet is not authentic")]
     NotAuthentic,
 }
 
-/// SHA-256 of a DTLS certificate (RFC 8122 §5).
+/// The SHA-256 fingerprint of a DTLS certificate (RFC 8122 §5).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint(pub [u8; 32]);
 
@@ -79,7 +80,7 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-/// The certificate of this gateway's sessions.
+/// The DTLS certificate of a gateway or viewer and its private key, shared by all sessions.
 #[derive(Clone)]
 pub struct Identity {
     certificate: Certificate,
@@ -94,10 +95,11 @@ impl fmt::Debug for Identity {
 }
 
 impl Identity {
-    /// Makes a self-signed ECDSA P-256 certificate.
+    /// Generates a self-signed ECDSA P-256 certificate.
     ///
     /// # Errors
-    /// When the platform gives no randomness.
+    /// Returns [`DtlsSrtpError::Certificate`] if the platform provides no randomness or
+    /// cryptography.
     pub fn generate() -> Result<Self, DtlsSrtpError> {
         let fail = |e: &dyn fmt::Display| DtlsSrtpError::Certificate(e.to_string());
         let crypto = rtc_crypto::default_provider().map_err(|e| fail(&e))?;
@@ -110,7 +112,7 @@ impl Identity {
         Ok(Self { certificate, fingerprint, crypto })
     }
 
-    /// What the SDP announces.
+    /// Returns the fingerprint that descriptions announce.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
@@ -121,19 +123,19 @@ fn sha256(crypto: &dyn RTCCryptoProvider, bytes: &[u8]) -> Option<Fingerprint> {
     Some(Fingerprint(<[u8; 32]>::try_from(hash.as_slice()).ok()?))
 }
 
-/// Who begins the handshake (RFC 8842 §5).
+/// Role in the DTLS handshake; the client begins it (RFC 8842 §5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DtlsRole {
-    /// `a=setup:active`.
+    /// The side with `a=setup:active`.
     Client,
-    /// `a=setup:passive`.
+    /// The side with `a=setup:passive`.
     Server,
 }
 
-/// One association with one peer: DTLS until the keys are there, SRTP from then on.
+/// A DTLS-SRTP association with one peer: DTLS until the keys are agreed, then SRTP.
 ///
-/// Feed it what arrives, drain [`Self::poll_transmit`], call [`Self::handle_timeout`] when
-/// [`Self::poll_timeout`] says so.
+/// Pass in what arrives, drain [`Self::poll_transmit`], and call [`Self::handle_timeout`] at the
+/// time that [`Self::poll_timeout`] returns.
 pub struct DtlsSrtp {
     endpoint: Endpoint,
     role: DtlsRole,
@@ -158,10 +160,10 @@ impl fmt::Debug for DtlsSrtp {
 }
 
 impl DtlsSrtp {
-    /// An association with the one peer whose certificate has this fingerprint.
+    /// Creates an association with the peer whose certificate has the fingerprint `expected`.
     ///
     /// # Errors
-    /// When the engine does not take the configuration.
+    /// Returns [`DtlsSrtpError::Handshake`] if the engine refuses the configuration.
     pub fn new(
         identity: &Identity,
         role: DtlsRole,
@@ -174,7 +176,7 @@ impl DtlsSrtp {
             .with_certificates(vec![identity.certificate.clone()])
             .with_srtp_protection_profiles(PROFILES.to_vec())
             .with_client_auth(ClientAuthType::RequireAnyClientCert)
-            // There is no authority to ask: the fingerprint below is the whole check.
+            // Certificates are self-signed: the fingerprint below is the whole check.
             .with_insecure_skip_verify(true)
             .with_verify_peer_certificate(Some(Arc::new(move |chain, _| {
                 let leaf = chain.first().and_then(|leaf| sha256(hasher.as_ref(), leaf));
@@ -194,10 +196,11 @@ impl DtlsSrtp {
         Ok(Self { endpoint, role, config, crypto, srtp: None, closed: false })
     }
 
-    /// Begins the handshake, if it is ours to begin. Call it when there is a path.
+    /// Begins the handshake if this side is the client. Call it once there is a path. Does
+    /// nothing once the handshake is finished.
     ///
     /// # Errors
-    /// When the engine cannot make a ClientHello.
+    /// Returns [`DtlsSrtpError::Handshake`] if the engine cannot make a ClientHello.
     pub fn start(&mut self, now: Instant) -> Result<(), DtlsSrtpError> {
         if self.role == DtlsRole::Server || self.srtp.is_some() {
             return Ok(());
@@ -206,10 +209,10 @@ impl DtlsSrtp {
         self.endpoint.connect(now, PEER, config, None).map_err(handshake)
     }
 
-    /// A DTLS datagram (first byte 20 to 63, RFC 7983) from a proven address.
+    /// Handles a DTLS datagram (first byte 20 to 63, RFC 7983) from a validated address.
     ///
     /// # Errors
-    /// [`DtlsSrtpError::Handshake`] when the handshake can no longer succeed.
+    /// Returns [`DtlsSrtpError::Handshake`] if the handshake can no longer succeed.
     pub fn handle_dtls(&mut self, now: Instant, datagram: &[u8]) -> Result<(), DtlsSrtpError> {
         if self.closed {
             return Ok(());
@@ -220,14 +223,14 @@ impl DtlsSrtp {
             match event {
                 EndpointEvent::HandshakeComplete => self.install_keys()?,
                 EndpointEvent::PeerClosed => self.closed = true,
-                // No data channels yet; and what a newer engine adds.
+                // Data channels are not supported; newer engines may add more events.
                 EndpointEvent::ApplicationData(_) | _ => {}
             }
         }
         Ok(())
     }
 
-    /// Keys from the finished handshake (RFC 5764 §4.2).
+    /// Installs the SRTP keys that the finished handshake exports (RFC 5764 §4.2).
     fn install_keys(&mut self) -> Result<(), DtlsSrtpError> {
         let state = self.endpoint.get_connection_state(PEER).ok_or(DtlsSrtpError::NotReady)?;
         let profile = match state.srtp_protection_profile() {
@@ -271,25 +274,25 @@ impl DtlsSrtp {
         Ok(())
     }
 
-    /// Whether packets can be protected: the peer has proven its certificate.
+    /// Returns true if packets can be protected: the peer has proven that it owns its certificate.
     pub fn is_ready(&self) -> bool {
         self.srtp.is_some() && !self.closed
     }
 
-    /// Whether the peer said that it is over (close_notify).
+    /// Returns true if either side has closed the association (close_notify).
     pub fn is_closed(&self) -> bool {
         self.closed
     }
 
-    /// When [`Self::handle_timeout`] is due.
+    /// Returns the time at which [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.endpoint.poll_timeout(&PEER)
     }
 
-    /// Sends the last flight again, if it is time.
+    /// Retransmits the last flight if that is due.
     ///
     /// # Errors
-    /// [`DtlsSrtpError::Handshake`] when it was sent often enough.
+    /// Returns [`DtlsSrtpError::Handshake`] if the flight was retransmitted too often.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsSrtpError> {
         if self.poll_timeout().is_none_or(|due| due > now) {
             return Ok(());
@@ -297,22 +300,22 @@ impl DtlsSrtp {
         self.endpoint.handle_timeout(PEER, now).map_err(handshake)
     }
 
-    /// The next DTLS datagram for the peer.
+    /// Returns the next DTLS datagram for the peer.
     pub fn poll_transmit(&mut self) -> Option<BytesMut> {
         self.endpoint.poll_transmit().map(|transmit| transmit.message)
     }
 
-    /// Tells the peer that it is over. Drain [`Self::poll_transmit`] once more.
+    /// Closes the association. Drain [`Self::poll_transmit`] once more for the alert to the peer.
     pub fn close(&mut self, now: Instant) {
         self.closed = true;
-        // Closing an association that never came up has nobody to tell.
+        // Fails for an association that was never established; there is no peer to notify then.
         let _ = self.endpoint.close(now);
     }
 
     /// Encrypts an RTP packet.
     ///
     /// # Errors
-    /// [`DtlsSrtpError::NotReady`] before the handshake is finished.
+    /// Returns [`DtlsSrtpError::NotReady`] before the handshake is finished.
     pub fn protect_rtp(&mut self, packet: &[u8]) -> Result<BytesMut, DtlsSrtpError> {
         self.srtp()?.outbound.encrypt_rtp(packet).map_err(|_| DtlsSrtpError::NotReady)
     }
@@ -320,7 +323,7 @@ impl DtlsSrtp {
     /// Encrypts a compound RTCP packet.
     ///
     /// # Errors
-    /// [`DtlsSrtpError::NotReady`] before the handshake is finished.
+    /// Returns [`DtlsSrtpError::NotReady`] before the handshake is finished.
     pub fn protect_rtcp(&mut self, packet: &[u8]) -> Result<BytesMut, DtlsSrtpError> {
         self.srtp()?.outbound.encrypt_rtcp(packet).map_err(|_| DtlsSrtpError::NotReady)
     }
@@ -328,7 +331,8 @@ impl DtlsSrtp {
     /// Decrypts an SRTP packet.
     ///
     /// # Errors
-    /// [`DtlsSrtpError::NotAuthentic`] when it is not the peer's or was seen before.
+    /// Returns [`DtlsSrtpError::NotAuthentic`] if the packet is not the peer's or was replayed, and
+    /// [`DtlsSrtpError::NotReady`] before the handshake is finished.
     pub fn unprotect_rtp(&mut self, packet: &[u8]) -> Result<BytesMut, DtlsSrtpError> {
         self.srtp()?.inbound.decrypt_rtp(packet).map_err(|_| DtlsSrtpError::NotAuthentic)
     }
@@ -336,7 +340,8 @@ impl DtlsSrtp {
     /// Decrypts an SRTCP packet.
     ///
     /// # Errors
-    /// [`DtlsSrtpError::NotAuthentic`] when it is not the peer's or was seen before.
+    /// Returns [`DtlsSrtpError::NotAuthentic`] if the packet is not the peer's or was replayed, and
+    /// [`DtlsSrtpError::NotReady`] before the handshake is finished.
     pub fn unprotect_rtcp(&mut self, packet: &[u8]) -> Result<BytesMut, DtlsSrtpError> {
         self.srtp()?.inbound.decrypt_rtcp(packet).map_err(|_| DtlsSrtpError::NotAuthentic)
     }

@@ -1,4 +1,4 @@
-//! The gateway: its cameras and everybody who watches them.
+//! The gateway's core: its cameras and the sessions of their viewers.
 
 mod network;
 mod signaling;
@@ -21,29 +21,32 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 use tracing::{error, info};
 
-/// Viewers of one gateway. At 2 Mbit/s this many fill a gigabit; a home uplink ends long before.
+/// Limit of sessions. At 2 Mbit/s each they fill a gigabit; a home uplink is full long before.
 const MAX_SESSIONS: usize = 500;
 
-/// More sessions are not named in a report, which has to fit into one message with the cameras.
+/// Limit of sessions named in a report, which must fit into one message together with the cameras.
+/// With more sessions the report names none.
 const MAX_REPORTED_SESSIONS: usize = 250;
 
-/// Reports are gathered this long, so that a camera that flaps does not flood the server.
+/// Time for which changes are collected before a report, so that a flapping camera does not flood
+/// the server.
 const REPORT_DELAY: Duration = Duration::from_millis(50);
 
-/// What a gateway is.
+/// Configuration of a [`Gateway`].
 #[derive(Debug)]
 pub struct GatewayConfig {
-    /// The DTLS certificate of its sessions.
+    /// The DTLS certificate of all sessions.
     pub identity: Identity,
-    /// Its cameras.
+    /// The cameras, each with an id of its own.
     pub cameras: Vec<CameraSettings>,
-    /// Offer relay candidates only.
+    /// Use relayed candidates only, so that the addresses of this network stay private.
     pub turn_only: bool,
-    /// For transaction ids and the like; random outside of simulations.
+    /// Seed of the generator for credentials, SSRCs and the like. Must be unpredictable in
+    /// production.
     pub seed: u64,
 }
 
-/// The gateway's core. See [`Core`].
+/// The core of a gateway. See [`Core`] for how to drive it.
 #[derive(Debug)]
 pub struct Gateway {
     identity: Identity,
@@ -55,20 +58,21 @@ pub struct Gateway {
     addresses: Vec<SocketAddr>,
     online: bool,
     report_at: Option<Instant>,
-    /// Requests of ours that wait for their answer.
+    /// Our requests to the signaling server that have no response yet, by id.
     pending: HashMap<i64, Pending>,
     next_request: i64,
-    /// WHEP offers and restarts that wait until enough candidates are there.
+    /// WHEP offers, and below WHEP restarts, that are answered once the candidates are gathered.
     pending_whep_answers: HashMap<SessionId, RequestId>,
     pending_whep_restarts: HashMap<SessionId, RequestId>,
-    /// Viewers of cameras of which nothing is known yet, in the order of their coming.
+    /// Viewers waiting for a camera whose format is not known yet, in order of arrival.
     pending_viewers: VecDeque<signaling::PendingViewer>,
-    /// Which session hears from whom, as last seen: most datagrams need no search.
+    /// The session that last used a local base and a remote address, so that most datagrams need no
+    /// search.
     session_by_remote: HashMap<(LocalBase, SocketAddr), SessionId>,
     outbox: VecDeque<Output>,
 }
 
-/// What an answer to one of our requests is for.
+/// The request of ours that a response belongs to.
 #[derive(Debug, Clone)]
 enum Pending {
     Report,
@@ -76,7 +80,7 @@ enum Pending {
 }
 
 impl Gateway {
-    /// A gateway that nobody knows of yet.
+    /// Creates a gateway that is not connected to the signaling server yet.
     pub fn new(config: GatewayConfig) -> Self {
         let mut rng = StdRng::seed_from_u64(config.seed);
         let mut cameras = BTreeMap::new();
@@ -107,17 +111,17 @@ impl Gateway {
         gateway
     }
 
-    /// Lets a session do something. A panic in it ends that session and no other.
+    /// Runs `act` on a session and processes its outputs. A panic ends that session and no other.
     fn with_session(&mut self, now: Instant, id: &SessionId, act: impl FnOnce(&mut Session)) {
         let Some(session) = self.sessions.get_mut(id) else { return };
-        if guarded(|| act(session)).is_none() {
+        if catch_panic(|| act(session)).is_none() {
             self.end_session(now, id, FAULT);
             return;
         }
         self.process_session_outputs(now, id);
     }
 
-    /// Carries out what a session says.
+    /// Processes the outputs of a session.
     fn process_session_outputs(&mut self, now: Instant, id: &SessionId) {
         loop {
             let Some(session) = self.sessions.get_mut(id) else { return };
@@ -133,7 +137,7 @@ impl Gateway {
                     self.outbox.push_back(Output::TurnTransport(key, command));
                 }
                 SessionOutput::Offer(offer) => {
-                    // A restart: the NAT may see us as another by now.
+                    // An ICE restart: the mapped address may have changed.
                     self.reflexive.refresh(now, session.ice_servers());
                     self.send_invite(id, offer);
                 }
@@ -151,31 +155,33 @@ impl Gateway {
         }
     }
 
-    /// The path is there: the viewer gets what others saw since the last key frame.
+    /// Sends the cached group of pictures to a viewer whose session has just started.
     fn start_watching(&mut self, now: Instant, id: &SessionId) {
         let Some(session) = self.sessions.get(id) else { return };
-        let path = session.path_in_words();
+        let path = session.describe_path();
         info!(session = %id, camera = %session.camera(), path, "watching");
         self.send_gop(now, id, Session::send_burst);
     }
 
-    /// The viewer lost too much to go on: the cached group restarts its decoder at once, and the
-    /// camera is asked for a fresh key frame if it can be asked.
+    /// Handles a viewer's request for a key frame: the cached group of pictures restarts its
+    /// decoder at once, and the camera is asked for a fresh key frame if it supports that.
     fn send_key_frame(&mut self, now: Instant, id: &SessionId) {
         let Some(session) = self.sessions.get(id) else { return };
         let camera = session.camera().clone();
-        self.send_gop(now, id, Session::repeat_burst);
+        self.send_gop(now, id, Session::send_recovery_burst);
         if let Some(camera) = self.cameras.get_mut(&camera) {
             camera.request_key_frame(now);
         }
         self.collect_camera_outputs(&camera);
     }
 
+    /// Sends the camera's cached group of pictures with `send`, or requests a key frame if there is
+    /// none.
     fn send_gop(
         &mut self,
         now: Instant,
         id: &SessionId,
-        give: impl FnOnce(&mut Session, Instant, &[VideoPacket]),
+        send: impl FnOnce(&mut Session, Instant, &[VideoPacket]),
     ) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let camera = session.camera().clone();
@@ -183,7 +189,7 @@ impl Gateway {
         let group = known.group_of_pictures();
         if group.is_empty() {
             known.request_key_frame(now);
-        } else if guarded(|| give(session, now, group)).is_none() {
+        } else if catch_panic(|| send(session, now, group)).is_none() {
             return self.end_session(now, id, FAULT);
         }
         self.collect_camera_outputs(&camera);
@@ -191,13 +197,13 @@ impl Gateway {
 
     fn end_session(&mut self, now: Instant, id: &SessionId, reason: &str) {
         let Some(mut session) = self.sessions.remove(id) else { return };
-        info!(session = %id, camera = %session.camera(), "over: {reason}");
-        // It may be broken; what it still has to say is a courtesy.
-        let farewell = guarded(|| {
+        info!(session = %id, camera = %session.camera(), "ended: {reason}");
+        // The session may have panicked; flushing its remaining output is best effort.
+        let remaining = catch_panic(|| {
             session.close(now);
             std::iter::from_fn(|| session.poll_output()).collect::<Vec<_>>()
         });
-        for output in farewell.unwrap_or_default() {
+        for output in remaining.unwrap_or_default() {
             if let SessionOutput::Datagram(datagram) = output {
                 self.outbox.push_back(Output::Datagram(datagram));
             } else if let SessionOutput::TurnTransport(index, command) = output {
@@ -216,7 +222,7 @@ impl Gateway {
         }
     }
 
-    /// Takes packets and commands of a camera.
+    /// Queues the commands of a camera and returns its packets.
     fn collect_camera_outputs(&mut self, id: &CameraId) -> Vec<VideoPacket> {
         let Some(camera) = self.cameras.get_mut(id) else { return Vec::new() };
         let packets = std::iter::from_fn(|| camera.poll_packet()).collect();
@@ -226,7 +232,7 @@ impl Gateway {
         packets
     }
 
-    /// Every viewer of the camera gets these packets.
+    /// Sends packets of a camera to all of its viewers.
     fn fan_out(&mut self, now: Instant, camera: &CameraId, packets: &[VideoPacket]) {
         if packets.is_empty() {
             return;
@@ -234,17 +240,21 @@ impl Gateway {
         let codec = self.cameras.get(camera).and_then(Camera::format).map(|format| format.codec);
         let watching = self.sessions.iter().filter(|(_, s)| s.camera() == camera && s.is_started());
         let watching = watching.map(|(id, session)| (id.clone(), session.codec() == codec));
-        for (id, agreed) in watching.collect::<Vec<_>>() {
-            if agreed {
+        for (id, same_codec) in watching.collect::<Vec<_>>() {
+            if same_codec {
                 self.with_session(now, &id, |session| session.send_packets(now, packets));
             } else {
-                // The next session is offered what the camera sends now.
-                self.end_session(now, &id, "the camera sends another codec than was agreed on");
+                // The viewer connects again and is offered what the camera sends now.
+                self.end_session(
+                    now,
+                    &id,
+                    "the camera now sends another codec than was negotiated",
+                );
             }
         }
     }
 
-    /// Tells the server about the cameras, soon, if there is something to tell.
+    /// Schedules a report to the signaling server if a camera has changed.
     fn schedule_report(&mut self, now: Instant) {
         let mut changed = false;
         for camera in self.cameras.values_mut() {
@@ -258,20 +268,21 @@ impl Gateway {
     fn send_report(&mut self) {
         self.report_at = None;
         let cameras = self.cameras.values().map(Camera::report).collect();
-        let few = self.sessions.len() <= MAX_REPORTED_SESSIONS;
-        let sessions = few.then(|| self.sessions.keys().cloned().collect());
+        let fits = self.sessions.len() <= MAX_REPORTED_SESSIONS;
+        let sessions = fits.then(|| self.sessions.keys().cloned().collect());
         self.request::<Report>(&ReportParams { cameras, sessions }, Pending::Report);
     }
 }
 
-/// What ends a session that panicked.
+/// Reason with which a session ends that panicked.
 const FAULT: &str = "a fault in the gateway";
 
-/// Does something that a stranger has a hand in. A panic ends what it was for, not the gateway.
-fn guarded<T>(act: impl FnOnce() -> T) -> Option<T> {
+/// Runs `act` on input that a peer controls. A panic ends that session, not the gateway; returns
+/// `None` then.
+fn catch_panic<T>(act: impl FnOnce() -> T) -> Option<T> {
     let done = catch_unwind(AssertUnwindSafe(act)).ok();
     if done.is_none() {
-        error!("a session is ended by a fault in it; please report this");
+        error!("a session panicked and is ended; please report this bug");
     }
     done
 }
@@ -285,13 +296,13 @@ impl Core for Gateway {
             camera.take_changed();
         }
         for id in self.sessions.keys().cloned().collect::<Vec<_>>() {
-            self.with_session(now, &id, |session| session.handle_signaling_back(now));
+            self.with_session(now, &id, |session| session.handle_signaling_restored(now));
         }
         self.handle_timeout(now);
     }
 
     fn handle_offline(&mut self, _now: Instant) {
-        // Media goes on; who wants to watch anew must wait.
+        // Running sessions go on; new ones need the signaling server.
         self.online = false;
         self.pending.clear();
     }
@@ -348,7 +359,7 @@ impl Core for Gateway {
         if self.addresses == addresses {
             return;
         }
-        info!(count = addresses.len(), "the addresses of this machine are known");
+        info!(count = addresses.len(), "the addresses of this machine have changed");
         self.addresses.clone_from(&addresses);
         self.reflexive.set_bases(addresses);
         for id in self.sessions.keys().cloned().collect::<Vec<_>>() {
@@ -360,12 +371,12 @@ impl Core for Gateway {
         let cameras = self.cameras.values().filter_map(Camera::poll_timeout);
         let sessions = self.sessions.values().filter_map(Session::poll_timeout);
         let report = self.report_at.filter(|_| self.online);
-        let waiting = self.pending_viewers.front().map(|waiting| waiting.until);
+        let pending = self.pending_viewers.front().map(|viewer| viewer.deadline);
         cameras
             .chain(sessions)
             .chain(self.reflexive.poll_timeout())
             .chain(report)
-            .chain(waiting)
+            .chain(pending)
             .min()
     }
 
@@ -393,7 +404,7 @@ impl Core for Gateway {
 
     fn close(&mut self, now: Instant) {
         for id in self.sessions.keys().cloned().collect::<Vec<_>>() {
-            self.end_session(now, &id, "the gateway stops");
+            self.end_session(now, &id, "the gateway is stopping");
         }
     }
 

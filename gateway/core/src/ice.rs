@@ -1,8 +1,10 @@
-//! ICE: finding the best path through any pair of NATs, and knowing that it still lives.
+//! Interactive Connectivity Establishment: finds the best path through any pair of NATs and checks
+//! that it stays alive.
 //!
-//! [`Agent`] is a full agent for one component over UDP: RFC 8445, trickle (RFC 8838), patience
-//! (RFC 8863), dual stack (RFC 8421) and consent (RFC 7675). It is a value: datagrams and `now` go
-//! in; datagrams, events and the next deadline come out. After every call the driver drains
+//! [`Agent`] is a full agent for one component over UDP: RFC 8445, trickle (RFC 8838), patiently
+//! waiting for candidates (RFC 8863), dual stack (RFC 8421) and consent (RFC 7675). It is a value:
+//! datagrams and `now` go in; datagrams, events and the next deadline come out. After every call
+//! its owner drains
 //! [`poll_transmit`](Agent::poll_transmit) and [`poll_event`](Agent::poll_event), then sleeps until
 //! [`poll_timeout`](Agent::poll_timeout).
 //!
@@ -41,7 +43,8 @@ pub mod limits {
     };
 }
 
-/// Where a datagram leaves from or arrived at.
+/// The base of a local candidate (RFC 8445 §3): the local end that a datagram is sent from or
+/// arrived at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LocalBase {
     /// A local address of the shared UDP socket.
@@ -53,119 +56,123 @@ pub enum LocalBase {
 /// A datagram to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transmit {
-    /// Where it leaves from.
+    /// The local base to send from.
     pub base: LocalBase,
-    /// Where it goes.
+    /// The remote address.
     pub to: SocketAddr,
     /// A STUN message.
     pub bytes: Vec<u8>,
 }
 
-/// A pair of ends that has been checked in both directions.
+/// A valid candidate pair: checks on it have been answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Path {
-    /// Where to send from.
+    /// The local base to send from.
     pub base: LocalBase,
-    /// Where to send to.
+    /// The remote address to send to.
     pub remote: SocketAddr,
-    /// What the local end is on this path: reflexive when the peer sees another address.
+    /// The kind of the local candidate: reflexive when the peer sees another address than the base.
     pub local_kind: CandidateKind,
-    /// What the remote end is.
+    /// The kind of the remote candidate.
     pub remote_kind: CandidateKind,
-    /// Of the checks, smoothed.
+    /// Smoothed round-trip time of the checks; `None` before the first response.
     pub rtt: Option<Duration>,
-    /// Our address as the peer sees it.
+    /// The local candidate's address, as the peer sees it.
     pub local_address: SocketAddr,
 }
 
 impl Path {
-    /// Whether a TURN server is on it.
+    /// Returns true if packets pass through a TURN server on either side.
     pub const fn is_relayed(&self) -> bool {
         matches!(self.local_kind, CandidateKind::Relay)
             || matches!(self.remote_kind, CandidateKind::Relay)
     }
 }
 
-/// What the session must know.
+/// An event for the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The first selected pair of a generation, or an answer after [`Self::Disconnected`]: media
-    /// may flow.
+    /// The first pair of a generation is selected, or the selected pair responds again after
+    /// [`Self::Disconnected`]. Media may flow.
     Connected(Path),
-    /// Another pair is selected: media goes there from now on.
+    /// Another pair is selected; media uses it from now on.
     PathChanged(Path),
-    /// No answer on the selected pair for [`limits::DISCONNECTED_AFTER`]: time to restart ICE.
+    /// The selected pair has not responded for [`limits::DISCONNECTED_AFTER`]; time to restart ICE.
     Disconnected,
-    /// The end of this generation: only a restart helps.
+    /// This generation has failed; only an ICE restart helps.
     Failed(FailReason),
 }
 
-/// Why there is no path.
+/// Reason for which an agent has no path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FailReason {
-    /// Nothing answered in [`limits::PATIENCE`].
-    #[error("no candidate pair answered")]
+    /// No candidate pair responded within [`limits::PATIENCE`].
+    #[error("no candidate pair responded")]
     NoPath,
-    /// The peer did not answer for [`limits::CONSENT_EXPIRY`]; nothing more may be sent.
+    /// The peer did not respond for [`limits::CONSENT_EXPIRY`]; nothing more may be sent to it.
     #[error("the peer's consent expired")]
     ConsentExpired,
 }
 
-/// Why a datagram changed nothing. For counters and TRACE; there is nothing to be done about it.
+/// Reason for which a datagram was ignored. For counters and TRACE logs; callers need not act on
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StunRefused {
-    /// No STUN message.
+    /// The datagram is not a STUN message.
     #[error(transparent)]
     Parse(#[from] ParseError),
-    /// Not a Binding.
+    /// The method is not Binding.
     #[error("not a Binding message")]
     Method,
-    /// Every message of ICE carries one (RFC 8445 §7.1).
+    /// The FINGERPRINT is missing; every ICE message carries one (RFC 8445 §7.1).
     #[error("no fingerprint")]
     NoFingerprint,
-    /// Nobody called [`Agent::add_local`] for this end.
-    #[error("not an base of this agent")]
+    /// The base was never added with [`Agent::add_local`].
+    #[error("not a base of this agent")]
     UnknownBase,
-    /// For somebody else, or for a generation that is gone.
+    /// USERNAME names another agent, or a generation that is gone.
     #[error("the user name is not ours")]
     Username,
-    /// Not made with the password.
+    /// MESSAGE-INTEGRITY is missing, or not made with the password of this generation.
     #[error("the message integrity is wrong or missing")]
     Integrity,
-    /// An answer to nothing, or a late one.
+    /// The response matches no check in flight, or comes too late.
     #[error("unknown transaction")]
     UnknownTransaction,
-    /// An answer from another address than was asked (RFC 8445 §7.2.5.2.1).
-    #[error("the answer took another way than the request")]
+    /// The response came from or to another address than the check (RFC 8445 §7.2.5.2.1).
+    #[error("the response took another path than the request")]
     Asymmetric,
-    /// An authenticated request or answer that lacks something; a request got 400 or 420.
+    /// An authenticated message lacks an attribute or has an unknown one. A request was answered
+    /// with 400 or 420.
     #[error("an attribute is missing or malformed")]
     Attributes,
-    /// The request got 487, or the answer was one: the roles are settled now.
+    /// Both sides claimed the same role. The request was answered with 487, or the response was a
+    /// 487 and this side has switched.
     #[error("role conflict")]
     RoleConflict,
-    /// The peer refused the check with this code.
-    #[error("the peer answered {0}")]
+    /// The peer refused the check with this error code.
+    #[error("the peer responded with {0}")]
     ErrorResponse(u16),
 }
 
-/// A candidate pair as diagnosis shows it.
+/// Diagnostic information about a candidate pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PairReport {
-    /// What is paired.
+    /// The addresses and kinds of the two candidates.
     pub path: Path,
-    /// How far its checks are.
+    /// State of the pair's checks.
     pub state: PairState,
-    /// RFC 8445 §6.1.2.3, with what is known of the local end by now.
+    /// The pair priority of RFC 8445 §6.1.2.3, computed with the kind of local candidate that the
+    /// responses have revealed so far.
     pub priority: u64,
-    /// Whether media uses it.
+    /// True if media uses this pair.
     pub selected: bool,
-    /// Whether it outlived a restart.
-    pub of_old_generation: bool,
-    /// Checks sent.
+    /// True if the pair belongs to the generation before the last ICE restart.
+    pub previous_generation: bool,
+    /// Number of checks sent.
     pub checks: u32,
-    /// Answers received.
-    pub answers: u32,
+    /// Number of responses received.
+    pub responses: u32,
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The gateway's pure core: cameras, viewer sessions, paths.
+//! The gateway's pure core: cameras, viewer sessions and their paths.
 //!
 //! Everything here is a value: events and `now` go in, outputs come out. The driver in
 //! `porthole-gateway` owns the sockets, the files and the clock.
@@ -31,83 +31,85 @@ use std::time::Instant;
 /// A datagram on the shared UDP port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Datagram {
-    /// The local address it leaves from.
+    /// The local address, on the shared port, to send from.
     pub from: SocketAddr,
-    /// Where it goes.
+    /// The remote address to send to.
     pub to: SocketAddr,
-    /// What it carries.
+    /// The payload of the datagram.
     pub bytes: Bytes,
 }
 
-/// A transport to a TURN server: one for each allocation of each session.
+/// Identifies a TURN client and its transport: one for each allocation of each session.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TurnClientId {
-    /// The session.
+    /// The session that the client belongs to.
     pub session: SessionId,
-    /// Which of its allocations.
+    /// Index of the client within the session.
     pub index: u8,
 }
 
-/// What the driver must do with a transport to a TURN server.
+/// A command to the driver for the transport of a TURN client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TurnTransportCommand {
-    /// Open it.
+    /// Open the transport to this server.
     Open(IceServerEndpoint),
-    /// Send these bytes.
+    /// Send these bytes: one datagram over UDP, a part of the stream over TCP.
     Send(Bytes),
-    /// Close it, after what was sent.
+    /// Close the transport once everything queued has been sent.
     Close,
 }
 
-/// What a core wants done.
+/// An output of a core, to be applied by the driver.
 #[derive(Debug)]
 pub enum Output {
     /// A message for the signaling server.
     Signal(Message),
-    /// A datagram to send.
+    /// A datagram to send on the shared UDP port.
     Datagram(Datagram),
-    /// Something for a transport to a TURN server.
+    /// A command for the transport of a TURN client.
     TurnTransport(TurnClientId, TurnTransportCommand),
-    /// Something for a camera.
+    /// A command for the source of a camera.
     Camera(CameraId, CameraCommand),
-    /// A name to look up; answer with [`Core::handle_resolved`].
+    /// A host name to resolve; pass the result to [`Core::handle_resolved`].
     Resolve(IceServerEndpoint),
 }
 
-/// The one contract of everything that runs on the driver's loop: mutate, drain
-/// [`Self::poll_output`] until it is silent, wait until [`Self::poll_timeout`].
+/// The contract between the driver's loop and what runs on it: pass in inputs, drain
+/// [`Self::poll_output`] until it returns `None`, then wait until [`Self::poll_timeout`].
+///
+/// The gateway is one such core, the viewer of the tests another.
 pub trait Core {
-    /// The link to the signaling server is up.
+    /// Handles the connection to the signaling server coming up.
     fn handle_online(&mut self, now: Instant);
-    /// The link to the signaling server is down.
+    /// Handles the loss of the connection to the signaling server.
     fn handle_offline(&mut self, now: Instant);
-    /// Something the signaling server said.
+    /// Handles a message of the signaling server.
     fn handle_message(&mut self, now: Instant, message: Message);
-    /// A datagram on the shared port.
+    /// Handles a datagram that arrived on the shared port at the address `local`.
     fn handle_datagram(&mut self, now: Instant, local: SocketAddr, from: SocketAddr, bytes: &[u8]);
-    /// A transport to a TURN server is open.
+    /// Handles the opening of a TURN client's transport.
     fn handle_turn_transport_opened(&mut self, now: Instant, key: &TurnClientId);
-    /// Bytes from a TURN server.
+    /// Handles bytes from a TURN server: one datagram over UDP, a part of the stream over TCP.
     fn handle_turn_transport_data(&mut self, now: Instant, key: &TurnClientId, bytes: &[u8]);
-    /// A transport to a TURN server is closed.
+    /// Handles the end of a TURN client's transport, whichever side closed it.
     fn handle_turn_transport_closed(&mut self, now: Instant, key: &TurnClientId);
-    /// The addresses of a name; none if it has none.
+    /// Handles the result of [`Output::Resolve`]; `addresses` is empty if the name was not found.
     fn handle_resolved(
         &mut self,
         now: Instant,
         server: &IceServerEndpoint,
         addresses: &[SocketAddr],
     );
-    /// Something from a camera.
+    /// Handles an event of a camera's source.
     fn handle_source(&mut self, now: Instant, camera: &CameraId, event: SourceEvent);
-    /// The addresses of this machine, each with the shared port.
+    /// Sets the addresses of this machine, each with the shared port.
     fn set_addresses(&mut self, now: Instant, addresses: Vec<SocketAddr>);
-    /// When [`Self::handle_timeout`] is due.
+    /// Returns the time at which [`Self::handle_timeout`] is due.
     fn poll_timeout(&self) -> Option<Instant>;
-    /// Does what is due.
+    /// Processes everything that is due.
     fn handle_timeout(&mut self, now: Instant);
-    /// Ends every session.
+    /// Ends every session; drain [`Self::poll_output`] once more for the goodbyes.
     fn close(&mut self, now: Instant);
-    /// What is to be done.
+    /// Returns the next output to apply.
     fn poll_output(&mut self) -> Option<Output>;
 }

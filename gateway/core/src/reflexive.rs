@@ -1,7 +1,8 @@
-//! Server-reflexive addresses: where the world sees the shared UDP port (RFC 8445 §5.1.1.2).
+//! Gathering of server-reflexive addresses: the mapped addresses of the shared UDP port
+//! (RFC 8445 §5.1.1.2).
 //!
-//! Asked once for all sessions, since they share the port, and asked again for a new session when
-//! the answer may be out of date.
+//! Queried once for all sessions, because they share the port, and again for a new session when the
+//! result may be out of date.
 
 use crate::Datagram;
 use crate::turn_clients::{IceServerEndpoint, TurnTransport};
@@ -11,17 +12,17 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// After this an answer is asked for again: shorter than the 30 s a NAT keeps a UDP mapping that
-/// nobody uses (RFC 4787 §4.3 asks for two minutes, but home routers do as they like).
+/// Age at which a result is queried again: shorter than the 30 s for which home routers keep an
+/// unused UDP mapping (RFC 4787 §4.3 requires two minutes, but many do not comply).
 const FRESH: Duration = Duration::from_secs(10);
 
-/// STUN servers that are remembered; a session names one or two.
+/// Limit of remembered STUN servers; a session names one or two.
 const MAX_SERVERS: usize = 8;
 
-/// Questions under way: every address to every server.
+/// Limit of queries in flight: one from every local address to every server.
 const MAX_QUERIES: usize = 64;
 
-/// Asks STUN servers for the reflexive addresses of the shared port.
+/// Queries STUN servers for the server-reflexive addresses of the shared port.
 #[derive(Debug, Default)]
 pub struct ReflexiveGatherer {
     bases: Vec<SocketAddr>,
@@ -36,7 +37,7 @@ pub struct ReflexiveGatherer {
 struct Server {
     at: IceServerEndpoint,
     addresses: Vec<SocketAddr>,
-    asked: Option<Instant>,
+    queried: Option<Instant>,
     resolving: bool,
 }
 
@@ -55,17 +56,18 @@ struct Known {
 }
 
 impl ReflexiveGatherer {
-    /// The machine's addresses changed: what was known is worth nothing.
+    /// Sets the addresses of the machine and forgets all results for the old ones.
     pub fn set_bases(&mut self, bases: Vec<SocketAddr>) {
         self.bases = bases;
         self.queries.clear();
         self.known.clear();
         for server in &mut self.servers {
-            server.asked = None;
+            server.queried = None;
         }
     }
 
-    /// A session begins: asks what is not known well enough.
+    /// Queries the STUN servers among `servers` whose results are missing or stale. Called at the
+    /// beginning and restart of a session.
     pub fn refresh(&mut self, now: Instant, servers: &[IceServer]) {
         let uris = servers.iter().flat_map(|server| &server.urls);
         for (scheme, at) in uris.filter_map(|uri| IceServerEndpoint::parse(uri)) {
@@ -76,7 +78,7 @@ impl ReflexiveGatherer {
                 self.servers.push(Server {
                     at,
                     addresses: Vec::new(),
-                    asked: None,
+                    queried: None,
                     resolving: true,
                 });
             }
@@ -84,7 +86,7 @@ impl ReflexiveGatherer {
         self.start_queries(now);
     }
 
-    /// The addresses of a server's name; none if it has none.
+    /// Handles the addresses of a server's host name; `addresses` is empty if it was not found.
     pub fn handle_resolved(
         &mut self,
         now: Instant,
@@ -93,11 +95,11 @@ impl ReflexiveGatherer {
     ) {
         if let Some(server) = self.servers.iter_mut().find(|server| server.at == *at) {
             server.resolving = false;
-            // One for each family will do.
+            // One of each address family is enough.
             let first = |v4| addresses.iter().find(|a| a.is_ipv4() == v4);
             server.addresses = [first(true), first(false)].into_iter().flatten().copied().collect();
         }
-        // A name that is not found may be found for the next session.
+        // A name that is not found is resolved again for the next session.
         self.servers.retain(|server| server.resolving || !server.addresses.is_empty());
         self.start_queries(now);
     }
@@ -105,12 +107,12 @@ impl ReflexiveGatherer {
     fn start_queries(&mut self, now: Instant) {
         for server in &mut self.servers {
             let stale = |at: Instant| now.saturating_duration_since(at) >= FRESH;
-            if server.addresses.is_empty() || !server.asked.is_none_or(stale) {
+            if server.addresses.is_empty() || !server.queried.is_none_or(stale) {
                 continue;
             }
-            server.asked = Some(now);
+            server.queried = Some(now);
             for address in &server.addresses {
-                // What is asked again may be another by now.
+                // The mapped address may have changed.
                 self.known.retain(|known| known.server != *address);
                 let bases = self.bases.iter().filter(|b| b.is_ipv4() == address.is_ipv4());
                 for base in
@@ -126,7 +128,8 @@ impl ReflexiveGatherer {
         self.collect_transmits();
     }
 
-    /// A STUN answer on the shared port; the base and what it is seen as, if it is one of ours.
+    /// Handles a datagram on the shared port. Returns the base and its mapped address if it is a
+    /// response to one of our queries.
     pub fn handle_response(
         &mut self,
         from: SocketAddr,
@@ -145,23 +148,24 @@ impl ReflexiveGatherer {
         Some((base, mapped))
     }
 
-    /// What is known already: base and reflexive address.
+    /// Returns the known pairs of base and server-reflexive address.
     pub fn known(&self) -> impl Iterator<Item = (SocketAddr, SocketAddr)> {
         self.known.iter().map(|known| (known.base, known.mapped))
     }
 
-    /// Whether nothing more will be learned for now.
+    /// Returns true once every server name is resolved and each address family has a result, or all
+    /// of its queries have failed.
     pub fn is_complete(&self) -> bool {
         let answered = |q: &Query| self.known.iter().any(|k| k.base.is_ipv4() == q.base.is_ipv4());
         self.servers.iter().all(|server| !server.resolving) && self.queries.iter().all(answered)
     }
 
-    /// When [`Self::handle_timeout`] is due.
+    /// Returns the time at which [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.queries.iter().filter_map(|query| query.client.poll_timeout()).min()
     }
 
-    /// Asks again what was not answered.
+    /// Retransmits unanswered queries and gives up on old ones.
     pub fn handle_timeout(&mut self, now: Instant) {
         for query in &mut self.queries {
             query.client.handle_timeout(now);
@@ -182,12 +186,12 @@ impl ReflexiveGatherer {
         }
     }
 
-    /// The next question.
+    /// Returns the next STUN request to send.
     pub fn poll_transmit(&mut self) -> Option<Datagram> {
         self.transmits.pop_front()
     }
 
-    /// A name to look up.
+    /// Returns the next host name to resolve; pass the result to [`Self::handle_resolved`].
     pub fn poll_resolve(&mut self) -> Option<IceServerEndpoint> {
         self.resolve.pop_front()
     }

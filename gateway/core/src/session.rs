@@ -1,8 +1,8 @@
-//! One viewer watching one camera: descriptions, path, keys and packets.
+//! A session: one viewer watching one camera.
 //!
-//! The parts know nothing of each other: [`crate::ice`] finds the path, [`crate::dtls_srtp`] keeps
-//! the keys, [`crate::rtp`] numbers the packets. A session ties them together and decides nothing
-//! else. The same session serves both ends: the gateway sends, the tests' viewer receives.
+//! The parts do not know each other: [`crate::ice`] finds the path, [`crate::dtls_srtp`] encrypts,
+//! [`crate::rtp`] numbers the packets. A session connects them and decides nothing else. The same
+//! type serves both sides: the gateway's session sends, the one of the tests' viewer receives.
 
 mod gather;
 mod media;
@@ -26,67 +26,67 @@ use rand::rngs::StdRng;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How long a viewer may take from the beginning to the first packet. ICE itself is patient for
-/// 39.5 s (RFC 8863 §4); the rest is for the descriptions.
+/// Time in which a session must start. ICE itself waits 39.5 s (RFC 8863 §4); the rest is for the
+/// exchange of descriptions.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// A path that is lost ends the session after this: consent is over by then (RFC 7675 §5.1), also
-/// when the end it used is gone and nothing can be asked any more.
+/// Time after which a lost path ends the session: consent has expired by then (RFC 7675 §5.1), even
+/// if the base is gone and no check can be sent any more.
 const LOST_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// Between two restarts of a lost path: the offer may be lost with the network that carried it,
-/// and the server holds an unanswered one for 15 s at the most.
+/// Interval between two ICE restarts of a lost path: the offer may be lost together with the
+/// network that carried it, and the server keeps an unanswered one for at most 15 s.
 const RESTART_INTERVAL: Duration = Duration::from_secs(8);
 
-/// After its time is over a session lasts this much longer, so that clocks need not agree.
+/// Time that a session lasts beyond its expiry, so that clocks need not agree exactly.
 const EXPIRY_GRACE: Duration = Duration::from_secs(5);
 
-/// The only media section.
+/// The mid of the only media section.
 const MID: &str = "0";
 
-/// What a session is begun with.
+/// Configuration of a [`Session`].
 #[derive(Debug, Clone)]
 pub struct SessionConfig {
-    /// What is watched.
+    /// The camera that is watched.
     pub camera: CameraId,
-    /// Our certificate.
+    /// Our DTLS certificate.
     pub identity: Identity,
     /// STUN and TURN servers, with the credentials of this session.
     pub ice_servers: Vec<IceServer>,
-    /// Offer relay candidates only.
+    /// Use relayed candidates only.
     pub turn_only: bool,
-    /// When it ends unless extended.
+    /// Time at which the session ends; see [`Session::set_expiry`].
     pub expires: Instant,
-    /// For transaction ids, SSRCs and the like.
+    /// Seed of the generator for credentials, SSRCs and the like.
     pub seed: u64,
 }
 
-/// What a session wants done.
+/// An output of a session, to be applied by its owner.
 #[derive(Debug)]
 pub enum SessionOutput {
-    /// A datagram on the shared port.
+    /// A datagram to send on the shared port.
     Datagram(Datagram),
-    /// Something for the transport of one of its TURN allocations.
+    /// A command for the transport of the TURN client with this index.
     TurnTransport(u8, TurnTransportCommand),
-    /// Our offer, the first or one that restarts ICE.
+    /// Our SDP offer, the first one or one that restarts ICE.
     Offer(String),
-    /// Our answer.
+    /// Our SDP answer.
     Answer(String),
-    /// Our part of an ICE restart that the viewer began over WHEP.
+    /// The SDP fragment that answers an ICE restart over WHEP.
     Fragment(String),
-    /// A candidate of ours.
+    /// A local candidate to trickle; an empty one ends them.
     Trickle(IceCandidate),
-    /// The path is there and the keys are: packets may flow.
+    /// The session has a path and keys: packets may flow.
     Started,
-    /// The viewer cannot go on without a key frame.
+    /// The viewer needs a key frame to continue decoding.
     KeyFrame,
-    /// A whole frame arrived (on the receiving end).
+    /// A complete frame arrived (receiving sessions only).
     Received(ReceivedFrame),
-    /// It is over; why.
+    /// The session has ended, for this reason.
     Ended(String),
 }
 
-/// One viewer of one camera. Mutate, then drain [`Self::poll_output`].
+/// One viewer of one camera. After every call that changes it, drain [`Self::poll_output`].
 pub struct Session {
     config: SessionConfig,
     rng: StdRng,
@@ -96,33 +96,34 @@ pub struct Session {
     media: Media,
     local: Local,
     gathering: Gathering,
-    /// What the viewer trickled before its description (ONVIF WebRTC §5.6 allows it).
+    /// Candidates that arrived before the peer's description (ONVIF WebRTC §5.6 allows it).
     early_candidates: Vec<String>,
+    /// True once the peer's description has been applied.
     described: bool,
     started: bool,
     ended: bool,
     setup_until: Instant,
-    lost: Option<Lost>,
-    /// The group of pictures that was repeated last, by its first packet.
-    repeated: Option<u64>,
+    lost: Option<LostPath>,
+    /// First sequence number of the last group of pictures that was sent for recovery.
+    recovery_burst: Option<u64>,
     outbox: VecDeque<SessionOutput>,
 }
 
-/// A path that does not answer.
+/// The state of a path that does not respond.
 #[derive(Debug, Clone, Copy)]
-struct Lost {
+struct LostPath {
     since: Instant,
     next_restart: Instant,
 }
 
-/// What our descriptions say.
+/// The contents of our descriptions.
 #[derive(Debug)]
 struct Local {
     origin: u64,
     version: u64,
     credentials: Credentials,
     codecs: Vec<VideoCodec>,
-    /// What waits until the candidates are gathered.
+    /// A description that is sent once the candidates are gathered.
     pending: Option<negotiate::Pending>,
 }
 
@@ -137,28 +138,28 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    /// What is watched.
+    /// Returns the camera that is watched.
     pub fn camera(&self) -> &CameraId {
         &self.config.camera
     }
 
-    /// Whether packets flow.
+    /// Returns true once packets may flow: there is a path and the keys are agreed.
     pub fn is_started(&self) -> bool {
         self.started
     }
 
-    /// Whether a STUN request with this user fragment is for this session.
+    /// Returns true if a STUN request with this local user name fragment is for this session.
     pub fn has_ufrag(&self, ufrag: &str) -> bool {
         self.agent.has_ufrag(ufrag)
     }
 
-    /// What carries the packets now.
+    /// Returns the path that carries the packets.
     pub fn path(&self) -> Option<Path> {
         self.agent.selected()
     }
 
-    /// The path for people: `direct, UDP` or `relayed over TCP`.
-    pub fn path_in_words(&self) -> String {
+    /// Describes the path for logs, for example `direct` or `relayed over TCP`.
+    pub fn describe_path(&self) -> String {
         let Some(path) = self.path() else { return "none".to_owned() };
         match path.base {
             LocalBase::Allocation(index) => match self.turn_clients.transport(index) {
@@ -170,22 +171,22 @@ impl Session {
         }
     }
 
-    /// How the TURN server of an allocation is reached.
+    /// Returns the transport of the TURN client with this index.
     pub fn turn_transport(&self, index: u8) -> Option<TurnTransport> {
         self.turn_clients.transport(index)
     }
 
-    /// The codec that was agreed on.
+    /// Returns the negotiated codec.
     pub fn codec(&self) -> Option<Codec> {
         self.media.codec()
     }
 
-    /// More time.
-    pub fn extend(&mut self, expires: Instant) {
+    /// Sets the time at which the session ends.
+    pub fn set_expiry(&mut self, expires: Instant) {
         self.config.expires = expires;
     }
 
-    /// When [`Self::handle_timeout`] is due.
+    /// Returns the time at which [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.ended {
             return None;
@@ -205,20 +206,20 @@ impl Session {
         parts.into_iter().flatten().min()
     }
 
-    /// Does what is due.
+    /// Processes everything that is due: checks, retransmissions, reports, restarts, expiry.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.ended {
             return;
         }
         if now >= self.config.expires + EXPIRY_GRACE {
-            return self.end("its time is over and nobody extended it");
+            return self.end("the session expired and was not extended");
         }
         if !self.started && now >= self.setup_until {
-            return self.end("the viewer never got through");
+            return self.end("no connection to the viewer was established in time");
         }
         if let Some(lost) = self.lost {
             if now >= lost.since + LOST_TIMEOUT {
-                return self.end("the path is lost");
+                return self.end("the path to the viewer was lost");
             }
             if now >= lost.next_restart {
                 self.restart(now);
@@ -231,16 +232,16 @@ impl Session {
         {
             return self.end(&error.to_string());
         }
-        self.media_timeout(now);
+        self.send_due_packets(now);
         self.process_pending(now);
     }
 
-    /// What is to be done next.
+    /// Returns the next output to apply.
     pub fn poll_output(&mut self) -> Option<SessionOutput> {
         self.outbox.pop_front()
     }
 
-    /// Says goodbye. Drain [`Self::poll_output`] once more.
+    /// Ends the session. Drain [`Self::poll_output`] once more for the goodbyes.
     pub fn close(&mut self, now: Instant) {
         if let Some(dtls_srtp) = &mut self.dtls_srtp {
             dtls_srtp.close(now);
@@ -258,12 +259,12 @@ impl Session {
         }
     }
 
-    /// After every input: carries what one part says to the others, until all are silent.
+    /// Passes the outputs of each part to the others until none is left. Called after every input.
     fn process_pending(&mut self, now: Instant) {
         self.flush_turn_clients(now);
         self.flush_agent(now);
         self.flush_dtls_srtp(now);
-        self.advance_gathering(now);
+        self.end_gathering_if_complete(now);
         self.flush_turn_clients(now);
     }
 
@@ -274,7 +275,7 @@ impl Session {
                     self.handle_path(now, path);
                 }
                 ice::Event::Disconnected => {
-                    self.lost = Some(Lost { since: now, next_restart: now });
+                    self.lost = Some(LostPath { since: now, next_restart: now });
                     self.restart(now);
                 }
                 ice::Event::Failed(reason) => self.end(&reason.to_string()),
@@ -285,19 +286,19 @@ impl Session {
         }
     }
 
-    /// What carries descriptions is back, so a lost path can be looked for at once.
-    pub fn handle_signaling_back(&mut self, now: Instant) {
+    /// Handles the return of signaling: a lost path is restarted at once.
+    pub fn handle_signaling_restored(&mut self, now: Instant) {
         if self.lost.is_some() {
             self.restart(now);
             self.process_pending(now);
         }
     }
 
-    /// Packets go this way from now on.
+    /// Handles the selection of a path.
     fn handle_path(&mut self, now: Instant, path: Path) {
         self.lost = None;
         if let LocalBase::Allocation(index) = path.base {
-            self.turn_clients.bind(now, index, path.remote);
+            self.turn_clients.bind_channel(now, index, path.remote);
         }
         if let Some(dtls_srtp) = &mut self.dtls_srtp
             && let Err(error) = dtls_srtp.start(now)

@@ -1,4 +1,5 @@
-//! A session's allocations on TURN servers: the way when there is no direct one.
+//! The TURN clients of a session, one for each TURN server and transport: they provide a relayed
+//! path where no direct one exists.
 
 use crate::TurnTransportCommand;
 use crate::ice::LocalBase;
@@ -10,30 +11,30 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use tracing::debug;
 
-/// How long UDP to a TURN server is alone before TCP is tried beside it: a round trip of half the
-/// world and the 401 in between. Most networks let UDP through, and an allocation costs the server.
+/// Head start of UDP before TCP to a TURN server is tried as well: a round trip around half the
+/// world, plus one for the 401. Most networks let UDP through, and an allocation costs the server.
 const TCP_DELAY: Duration = Duration::from_millis(250);
 
-/// TURN servers of one session, transports counted apart.
+/// Limit of TURN clients in one session.
 const MAX_CLIENTS: usize = 8;
 
-/// How a TURN server is reached.
+/// The transport protocol between a TURN client and its server (RFC 8656 §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TurnTransport {
-    /// `?transport=udp`
+    /// UDP, the default: `?transport=udp`.
     Udp,
-    /// `?transport=tcp`
+    /// TCP, for networks that block UDP: `?transport=tcp`.
     Tcp,
 }
 
-/// Where a STUN or TURN server is.
+/// The endpoint of an ICE server: a STUN or TURN server (W3C WebRTC, `RTCIceServer`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IceServerEndpoint {
-    /// A name or an address.
+    /// The host name or IP address of the server.
     pub host: String,
-    /// Its port.
+    /// The UDP or TCP port, 3478 by default.
     pub port: u16,
-    /// How it is reached.
+    /// The transport protocol.
     pub transport: TurnTransport,
 }
 
@@ -50,22 +51,22 @@ impl IceServerEndpoint {
     }
 }
 
-/// What the session must know or do about its relays.
+/// An output of the TURN clients, for their session.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum TurnClientsOutput {
-    /// Something for the transport of an allocation.
+    /// A command for the transport of the client with this index.
     Command(u8, TurnTransportCommand),
-    /// An allocation that was there and is no more.
+    /// An allocation has ended; its candidate is gone.
     Gone(LocalBase),
-    /// A relay candidate.
+    /// An allocation has succeeded: a relayed candidate.
     Allocated { base: LocalBase, relayed: SocketAddr, mapped: SocketAddr, preference: u16 },
 }
 
-/// All allocations of one session.
+/// All TURN clients of one session.
 #[derive(Debug, Default)]
 pub(crate) struct TurnClients {
     clients: Vec<Client>,
-    /// Peers to let through, also on allocations that come later.
+    /// Peer addresses that have a permission, also on future allocations.
     permitted: Vec<IpAddr>,
     outbox: VecDeque<TurnClientsOutput>,
 }
@@ -80,21 +81,25 @@ struct Client {
 
 #[derive(Debug)]
 enum ClientState {
-    /// Held back until then.
+    /// The transport is opened at this time.
     Waiting(Instant),
+    /// The driver is opening the transport.
     Opening,
+    /// The transport is open.
     Running {
         client: Box<TurnClient>,
+        /// Splits the stream of a TCP transport into frames.
         decoder: Option<StreamDecoder>,
     },
+    /// The transport or the allocation failed or has ended.
     Over,
 }
 
-/// Peers a session lets through; ICE knows no more remote candidates than that.
+/// Limit of permitted peer addresses, the same as that of remote candidates in ICE.
 const MAX_PERMITTED: usize = 64;
 
 impl TurnClients {
-    /// One allocation for each `turn:` URI.
+    /// Creates a client for each `turn:` URI.
     pub(crate) fn new(now: Instant, servers: &[IceServer]) -> Self {
         let mut clients = Vec::new();
         for (at, username, credential) in turn_servers(servers).take(MAX_CLIENTS) {
@@ -112,9 +117,9 @@ impl TurnClients {
         this
     }
 
-    /// Whether no allocation can still come.
+    /// Returns true once every TURN allocation has succeeded or failed.
     pub(crate) fn is_complete(&self) -> bool {
-        let udp = self.clients.iter().any(|r| r.is_allocated(TurnTransport::Udp));
+        let udp = self.clients.iter().any(|client| client.is_allocated(TurnTransport::Udp));
         self.clients.iter().all(|entry| match &entry.state {
             // TCP is not needed once UDP works.
             ClientState::Waiting(_) => udp,
@@ -149,34 +154,34 @@ impl TurnClients {
         }
     }
 
-    /// Bytes from the TURN server. Calls `take` for each datagram that a peer sent.
+    /// Handles bytes from a TURN server. Calls `deliver` for each datagram that a peer sent.
     pub(crate) fn handle_data(
         &mut self,
         now: Instant,
         index: u8,
         bytes: &[u8],
-        mut take: impl FnMut(SocketAddr, &[u8]),
+        mut deliver: impl FnMut(SocketAddr, &[u8]),
     ) {
         let Some(entry) = self.clients.get_mut(usize::from(index)) else { return };
         let ClientState::Running { client, decoder } = &mut entry.state else { return };
         let broken = match decoder {
             None => {
                 if let Some((peer, range)) = client.handle_datagram(now, bytes) {
-                    take(peer, bytes.get(range).unwrap_or_default());
+                    deliver(peer, bytes.get(range).unwrap_or_default());
                 }
                 false
             }
-            Some(decoder) => !read_stream(now, client, decoder, bytes, take),
+            Some(decoder) => !read_stream(now, client, decoder, bytes, deliver),
         };
         if broken {
-            debug!("the TURN server sent what is neither STUN nor ChannelData");
+            debug!("the TURN server sent neither STUN nor ChannelData");
             entry.state = ClientState::Over;
             self.outbox.push_back(TurnClientsOutput::Command(index, TurnTransportCommand::Close));
         }
         self.collect_outputs(index);
     }
 
-    /// Lets datagrams from this address through.
+    /// Installs a permission for this peer address on every allocation, present and future.
     pub(crate) fn permit(&mut self, now: Instant, peer: IpAddr) {
         if self.permitted.contains(&peer) || self.permitted.len() >= MAX_PERMITTED {
             return;
@@ -185,15 +190,15 @@ impl TurnClients {
         self.each_client(|client| client.create_permission(now, peer));
     }
 
-    /// The pair in use: give it a channel, 4 bytes a packet instead of 36.
-    pub(crate) fn bind(&mut self, now: Instant, index: u8, peer: SocketAddr) {
+    /// Binds a channel for the selected pair: a header of 4 bytes for each packet instead of 36.
+    pub(crate) fn bind_channel(&mut self, now: Instant, index: u8, peer: SocketAddr) {
         if let Some(client) = self.client(index) {
             client.bind_channel(now, peer);
         }
         self.collect_outputs(index);
     }
 
-    /// A datagram to a peer, by way of an allocation.
+    /// Sends a datagram to a peer through an allocation.
     pub(crate) fn send(&mut self, index: u8, peer: SocketAddr, datagram: &[u8]) {
         let Some(client) = self.client(index) else { return };
         let mut wrapped = Vec::with_capacity(datagram.len() + 40);
@@ -216,7 +221,7 @@ impl TurnClients {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        let udp = self.clients.iter().any(|r| r.is_allocated(TurnTransport::Udp));
+        let udp = self.clients.iter().any(|client| client.is_allocated(TurnTransport::Udp));
         for index in 0..self.clients.len() {
             let Some(entry) = self.clients.get_mut(index) else { continue };
             let Ok(index) = u8::try_from(index) else { continue };
@@ -242,7 +247,7 @@ impl TurnClients {
         }
     }
 
-    /// Fresh credentials, for allocations to come; those there are live on with the old ones.
+    /// Sets fresh credentials for future allocations; existing ones keep their own.
     pub(crate) fn set_credentials(&mut self, servers: &[IceServer]) {
         for (at, username, credential) in turn_servers(servers) {
             for entry in self.clients.iter_mut().filter(|entry| entry.server == at) {
@@ -252,7 +257,7 @@ impl TurnClients {
         }
     }
 
-    /// The network may be another: allocations that failed are tried again.
+    /// Tries failed allocations again, because the network may have changed.
     pub(crate) fn retry(&mut self, now: Instant) {
         for entry in &mut self.clients {
             if matches!(entry.state, ClientState::Over) {
@@ -262,7 +267,7 @@ impl TurnClients {
         self.handle_timeout(now);
     }
 
-    /// Gives every allocation back.
+    /// Ends every allocation and closes the transports.
     pub(crate) fn close(&mut self, now: Instant) {
         for index in 0..self.clients.len() {
             let Ok(index) = u8::try_from(index) else { continue };
@@ -278,7 +283,7 @@ impl TurnClients {
         self.outbox.pop_front()
     }
 
-    /// How the server behind an allocation is reached.
+    /// Returns the transport of the client with this index.
     pub(crate) fn transport(&self, index: u8) -> Option<TurnTransport> {
         self.clients.get(usize::from(index)).map(|entry| entry.server.transport)
     }
@@ -300,7 +305,7 @@ impl TurnClients {
         }
     }
 
-    /// Takes what the client of an allocation has to send and to say.
+    /// Moves the datagrams and events of a client to the outbox.
     fn collect_outputs(&mut self, index: u8) {
         let Some(entry) = self.clients.get_mut(usize::from(index)) else { return };
         let ClientState::Running { client, .. } = &mut entry.state else { return };
@@ -322,11 +327,11 @@ impl TurnClients {
                     });
                 }
                 ClientEvent::Failed { reason, .. } => {
-                    debug!("no allocation over {:?}: {reason}", entry.server.transport);
+                    debug!("TURN allocation over {:?} failed: {reason}", entry.server.transport);
                     over = true;
                 }
                 ClientEvent::PermissionRefused { code, .. } => {
-                    debug!(?code, "the TURN server does not let a peer through");
+                    debug!(?code, "the TURN server refuses a permission");
                 }
                 ClientEvent::Expired => over = true,
             }
@@ -350,7 +355,7 @@ impl Client {
     }
 }
 
-/// Every `turn:` URI that can be used, with its credentials.
+/// Returns the endpoints of all usable `turn:` URIs, with their credentials.
 fn turn_servers(servers: &[IceServer]) -> impl Iterator<Item = (IceServerEndpoint, &str, &str)> {
     servers.iter().flat_map(|server| {
         let credentials = server.username.as_deref().zip(server.credential.as_deref());
@@ -360,7 +365,7 @@ fn turn_servers(servers: &[IceServer]) -> impl Iterator<Item = (IceServerEndpoin
     })
 }
 
-/// UDP before TCP (RFC 8445 §5.1.2.1: the local preference orders candidates of one type).
+/// Returns the local preference of a relayed candidate: UDP before TCP (RFC 8445 §5.1.2.1).
 fn preference(transport: TurnTransport, index: u8) -> u16 {
     let base = match transport {
         TurnTransport::Udp => 40_000,
@@ -369,13 +374,13 @@ fn preference(transport: TurnTransport, index: u8) -> u16 {
     base - u16::from(index)
 }
 
-/// Reads whole frames from the stream; false when it can no longer be followed.
+/// Handles the complete frames of the stream; returns false if the framing is broken.
 fn read_stream(
     now: Instant,
     client: &mut TurnClient,
     decoder: &mut StreamDecoder,
     bytes: &[u8],
-    mut take: impl FnMut(SocketAddr, &[u8]),
+    mut deliver: impl FnMut(SocketAddr, &[u8]),
 ) -> bool {
     if decoder.push(bytes).is_err() {
         return false;
@@ -384,7 +389,7 @@ fn read_stream(
         match decoder.next_frame() {
             Ok(Some(frame)) => {
                 if let Some((peer, range)) = client.handle_datagram(now, frame) {
-                    take(peer, frame.get(range).unwrap_or_default());
+                    deliver(peer, frame.get(range).unwrap_or_default());
                 }
             }
             Ok(None) => return true,

@@ -1,6 +1,7 @@
 use super::*;
 
-/// Passes datagrams between the two until both are silent, dropping those `lose` says.
+/// Passes datagrams between both sides until both are ready, dropping those for which `lose`
+/// returns true.
 fn run(
     now: &mut Instant,
     client: &mut DtlsSrtp,
@@ -44,7 +45,7 @@ fn pair(expected_by_server: Option<Fingerprint>) -> (DtlsSrtp, DtlsSrtp) {
     (client, server)
 }
 
-/// An RTP packet with this sequence number and one byte of payload.
+/// Makes an RTP packet with this sequence number and one byte of payload.
 fn rtp(sequence: u16) -> Vec<u8> {
     let mut packet = vec![0x80, 96];
     packet.extend_from_slice(&sequence.to_be_bytes());

@@ -1,4 +1,4 @@
-//! Which session a datagram is for, and what the sessions learn about the machine's addresses.
+//! Routing of datagrams to sessions, and what sessions learn about the machine's addresses.
 
 use super::Gateway;
 use crate::Output;
@@ -10,12 +10,12 @@ use std::net::SocketAddr;
 use std::time::Instant;
 use tracing::trace;
 
-/// Peers that are remembered; every session has a handful of remote candidates.
+/// Limit of remembered remote addresses; every session has a handful of remote candidates.
 const MAX_REMOTES: usize = 16 * 1024;
 
 impl Gateway {
-    /// Finds whom a datagram on the shared port is for: a STUN request names its session, all
-    /// else comes from where that session has sent to.
+    /// Passes a datagram on the shared port to its session: a STUN request names the session, all
+    /// else comes from an address that the session has sent to.
     pub(super) fn route_datagram(
         &mut self,
         now: Instant,
@@ -28,10 +28,10 @@ impl Gateway {
             self.handle_reflexive(now, base, mapped);
             return;
         }
-        let named = user_fragment(bytes).and_then(|ufrag| self.session_of(&ufrag));
-        let session = named.or_else(|| self.session_by_remote.get(&(base, from)).cloned());
+        let addressed = user_fragment(bytes).and_then(|ufrag| self.session_of(&ufrag));
+        let session = addressed.or_else(|| self.session_by_remote.get(&(base, from)).cloned());
         let Some(id) = session else {
-            trace!("a datagram is for no session");
+            trace!("a datagram belongs to no session");
             return;
         };
         self.with_session(now, &id, |session| session.handle_datagram(now, base, from, bytes));
@@ -41,28 +41,29 @@ impl Gateway {
         self.sessions.iter().find(|(_, s)| s.has_ufrag(ufrag)).map(|(id, _)| id.clone())
     }
 
+    /// Notes that a session exchanges datagrams with this remote address.
     pub(super) fn remember_remote(&mut self, key: (LocalBase, SocketAddr), id: &SessionId) {
         if self.session_by_remote.get(&key).is_some_and(|known| known == id) {
             return;
         }
         if self.session_by_remote.len() >= MAX_REMOTES {
-            // Full of peers that were tried once. Live ones come back with their next datagram.
+            // Full of addresses that were tried once. Live ones return with their next datagram.
             self.session_by_remote.clear();
         }
         self.session_by_remote.insert(key, id.clone());
     }
 
-    /// A session learns the addresses it can be reached at.
+    /// Passes the machine's addresses and their known reflexive addresses to a session.
     pub(super) fn gather(&mut self, now: Instant, id: &SessionId) {
         let addresses = self.addresses.clone();
         let known: Vec<_> = self.reflexive.known().collect();
-        let settled = self.reflexive.is_complete();
+        let complete = self.reflexive.is_complete();
         self.with_session(now, id, |session| {
             session.set_addresses(now, &addresses);
             for (base, mapped) in known {
                 session.handle_reflexive(now, base, mapped);
             }
-            if settled {
+            if complete {
                 session.handle_reflexive_complete(now);
             }
         });
@@ -83,20 +84,20 @@ impl Gateway {
             self.outbox.push_back(Output::Resolve(server));
         }
         if self.reflexive.is_complete() {
-            for id in self.gathering() {
+            for id in self.gathering_sessions() {
                 self.with_session(now, &id, |session| session.handle_reflexive_complete(now));
             }
         }
     }
 
-    fn gathering(&self) -> Vec<SessionId> {
+    fn gathering_sessions(&self) -> Vec<SessionId> {
         let gathering = self.sessions.iter().filter(|(_, session)| Session::is_gathering(session));
         gathering.map(|(id, _)| id.clone()).collect()
     }
 }
 
-/// Whose user fragment a STUN request names: the part before the colon is the receiver's
-/// (RFC 8445 §7.2.2).
+/// Returns the user name fragment of the session that a STUN request is for: the part of USERNAME
+/// before the colon is the receiver's (RFC 8445 §7.2.2).
 fn user_fragment(bytes: &[u8]) -> Option<String> {
     if bytes.first().is_none_or(|first| *first > 3) {
         return None;

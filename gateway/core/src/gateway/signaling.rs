@@ -1,4 +1,4 @@
-//! What the signaling server asks of the gateway, one method for each message.
+//! Messages of the signaling server, one method for each.
 
 use super::{Gateway, MAX_SESSIONS, Pending};
 use crate::Output;
@@ -15,26 +15,28 @@ use rand::Rng as _;
 use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 
-/// How long a session may last when the server names no time.
+/// Lifetime of a session for which the server names none.
 const DEFAULT_EXPIRY: Duration = Duration::from_secs(24 * 3600);
 
-/// How long a viewer waits for a camera of which nothing is known: the time it may take to connect
-/// (`CONNECT_TIMEOUT` of the ingest), well within what the server waits.
+/// Time for which a viewer waits for a camera whose format is not known yet: the time that a camera
+/// may take to connect (`CONNECT_TIMEOUT` of the ingest), well within the server's own timeout.
 const FORMAT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Who wants to watch, and who makes the offer.
+/// A request to watch a camera.
 #[derive(Debug)]
 enum ViewerRequest {
+    /// The gateway makes the offer (ONVIF WebRTC §5.4).
     Connect(ConnectDeviceParams),
+    /// The viewer has made the offer (WHEP).
     Offer(OfferParams),
 }
 
-/// Somebody who waits for the camera to answer.
+/// A viewer waiting for the format of its camera.
 #[derive(Debug)]
 pub(super) struct PendingViewer {
     id: RequestId,
     camera: CameraId,
-    pub(super) until: Instant,
+    pub(super) deadline: Instant,
     request: ViewerRequest,
 }
 
@@ -60,7 +62,7 @@ impl ViewerRequest {
         }
     }
 
-    fn life(&self) -> Duration {
+    fn lifetime(&self) -> Duration {
         let seconds = match self {
             Self::Connect(params) => params.expiry_time_seconds,
             Self::Offer(params) => params.expiry_time_seconds,
@@ -79,12 +81,12 @@ impl Gateway {
                 self.handle_notification(now, &method, params)
             }
             Message::Response { id, outcome } => self.handle_response(now, id, outcome),
-            Message::Error(fault) => debug!("the signaling server says: {fault}"),
+            Message::Error(fault) => debug!("error from the signaling server: {fault}"),
         }
     }
 
     fn handle_request(&mut self, now: Instant, id: RequestId, method: &str, params: Value) {
-        let refused = match method {
+        let handled = match method {
             ConnectDevice::NAME => rpc::read(params)
                 .and_then(|params| self.admit_or_queue(now, &id, ViewerRequest::Connect(params))),
             Offer::NAME => rpc::read(params)
@@ -100,7 +102,7 @@ impl Gateway {
                 Err(Fault::new(code::METHOD_NOT_FOUND, why))
             }
         };
-        if let Err(fault) = refused {
+        if let Err(fault) = handled {
             self.signal(Message::fault(Some(id), fault));
         }
     }
@@ -128,8 +130,8 @@ impl Gateway {
         }
     }
 
-    /// Somebody wants to watch. What a camera sends must be known to offer it, so the first viewer
-    /// of a camera waits until it answers, but not long.
+    /// Handles a request to watch. The format of a camera must be known to offer it, so the first
+    /// viewer of a camera waits until it is connected, at most [`FORMAT_TIMEOUT`].
     fn admit_or_queue(
         &mut self,
         now: Instant,
@@ -143,18 +145,19 @@ impl Gateway {
         }
         known.add_viewer();
         self.collect_camera_outputs(&camera);
-        let until = now + FORMAT_TIMEOUT;
-        self.pending_viewers.push_back(PendingViewer { id: id.clone(), camera, until, request });
+        let deadline = now + FORMAT_TIMEOUT;
+        self.pending_viewers.push_back(PendingViewer { id: id.clone(), camera, deadline, request });
         Ok(())
     }
 
-    /// Lets those begin whose camera is known by now, or who have waited long enough.
+    /// Begins the sessions of viewers whose camera's format is known by now, or who have waited
+    /// long enough.
     pub(super) fn admit_pending_viewers(&mut self, now: Instant) {
         for _ in 0..self.pending_viewers.len() {
             let Some(pending) = self.pending_viewers.pop_front() else { return };
             let camera = self.cameras.get_mut(&pending.camera);
             let known = camera.as_ref().is_some_and(|camera| camera.format().is_some());
-            if !known && now < pending.until {
+            if !known && now < pending.deadline {
                 self.pending_viewers.push_back(pending);
                 continue;
             }
@@ -162,7 +165,7 @@ impl Gateway {
             if let Err(fault) = self.begin_session(now, &id, camera.clone(), request) {
                 self.signal(Message::fault(Some(id), fault));
             }
-            // It counts as a viewer of its session now.
+            // The session counts as a viewer of the camera now.
             if let Some(camera) = self.cameras.get_mut(&camera) {
                 camera.remove_viewer(now);
             }
@@ -174,8 +177,8 @@ impl Gateway {
         if self.cameras.contains_key(camera) { Ok(camera.clone()) } else { Err(no_camera()) }
     }
 
-    /// Begins a session: we make the offer (ONVIF WebRTC §5.4), or the viewer has made one (WHEP)
-    /// and is answered once we know where we are.
+    /// Begins a session. With [`ViewerRequest::Connect`] the gateway makes the offer; with
+    /// [`ViewerRequest::Offer`] the answer follows once candidates are gathered.
     fn begin_session(
         &mut self,
         now: Instant,
@@ -186,27 +189,28 @@ impl Gateway {
         let session_id = request.session().clone();
         let ice_servers = request.ice_servers().to_vec();
         if self.sessions.contains_key(&session_id) {
-            return Err(Fault::new(code::CONFLICT, "the session exists already"));
+            return Err(Fault::new(code::CONFLICT, "this session exists already"));
         }
         if self.sessions.len() >= MAX_SESSIONS {
             let why = format!("this gateway serves {MAX_SESSIONS} viewers already");
             return Err(Fault::new(code::INSUFFICIENT_RESOURCES, why));
         }
-        let life = request.life();
+        let lifetime = request.lifetime();
         let config = SessionConfig {
             camera: camera.clone(),
             identity: self.identity.clone(),
             ice_servers: ice_servers.clone(),
             turn_only: self.turn_only,
-            expires: now + life,
+            expires: now + lifetime,
             seed: self.rng.random(),
         };
         let format = self.cameras.get(&camera).and_then(|camera| camera.format());
-        let session = super::guarded(|| match &request {
+        let session = super::catch_panic(|| match &request {
             ViewerRequest::Connect(_) => Session::offering(now, config, format),
             ViewerRequest::Offer(params) => Session::answering(now, config, format, &params.offer),
         });
-        let session = session.ok_or_else(|| unusable(&super::FAULT))?.map_err(|e| unusable(&e))?;
+        let session =
+            session.ok_or_else(|| bad_request(&super::FAULT))?.map_err(|e| bad_request(&e))?;
         match request {
             ViewerRequest::Connect(_) => {
                 let capabilities = Some(vec!["extend".to_owned()]);
@@ -253,10 +257,10 @@ impl Gateway {
         let seconds = params
             .expiry_time_seconds
             .unwrap_or_else(|| u32::try_from(DEFAULT_EXPIRY.as_secs()).unwrap_or(u32::MAX));
-        session.extend(now + Duration::from_secs(seconds.into()));
+        session.set_expiry(now + Duration::from_secs(seconds.into()));
         self.reply::<Extend>(id, &ExtendResult { expiry_time_seconds: seconds });
-        // Who extends can hear an offer again.
-        self.with_session(now, &params.session, |session| session.handle_signaling_back(now));
+        // A viewer that extends its session can receive an offer again.
+        self.with_session(now, &params.session, |session| session.handle_signaling_restored(now));
         Ok(())
     }
 
@@ -267,8 +271,9 @@ impl Gateway {
         params: RestartParams,
     ) -> Result<(), Fault> {
         let session = self.sessions.get_mut(&params.session).ok_or_else(no_session)?;
-        let restarted = super::guarded(|| session.restart_from_viewer(now, &params.fragment));
-        restarted.ok_or_else(|| unusable(&super::FAULT))?.map_err(|e| unusable(&e))?;
+        let restarted =
+            super::catch_panic(|| session.handle_restart_fragment(now, &params.fragment));
+        restarted.ok_or_else(|| bad_request(&super::FAULT))?.map_err(|e| bad_request(&e))?;
         let servers = session.ice_servers().to_vec();
         self.pending_whep_restarts.insert(params.session.clone(), id.clone());
         self.reflexive.refresh(now, &servers);
@@ -287,7 +292,7 @@ impl Gateway {
         match self.pending.remove(&id) {
             Some(Pending::Report) => handle_report_result(outcome),
             Some(Pending::Invite(session)) => self.handle_invite_result(now, &session, outcome),
-            None => debug!("the signaling server answers what was not asked"),
+            None => debug!("the signaling server sent a response without a request"),
         }
     }
 
@@ -304,7 +309,7 @@ impl Gateway {
             }
             Err(fault) => {
                 let started = self.sessions.get(id).is_some_and(Session::is_started);
-                // A restart that is refused leaves the path that there is.
+                // A refused restart leaves the current path as it is.
                 if !started {
                     self.end_session(now, id, &format!("no answer to the offer: {fault}"));
                 }
@@ -334,7 +339,7 @@ impl Gateway {
         self.signal(Message::notification::<Trickle>(&params));
     }
 
-    /// Tells the viewer that it is over, and why.
+    /// Tells the viewer that its session has ended, and why.
     pub(super) fn send_close(&mut self, id: &SessionId, reason: &str) {
         let why = Fault { session: Some(id.clone()), ..Fault::new(code::GONE, reason) };
         self.signal(Message::Error(why));
@@ -366,10 +371,10 @@ fn handle_report_result(outcome: Result<Value, Fault>) {
         Ok(result) => {
             for refused in result.refused {
                 let RefusedCamera { id, reason } = refused;
-                warn!(camera = %id, "the server does not take the camera: {reason}");
+                warn!(camera = %id, "the signaling server refuses the camera: {reason}");
             }
         }
-        Err(fault) => warn!("the server does not take the report of the cameras: {fault}"),
+        Err(fault) => warn!("the signaling server refuses the report of cameras: {fault}"),
     }
 }
 
@@ -381,6 +386,6 @@ fn no_session() -> Fault {
     Fault::new(code::NOT_FOUND, "this gateway has no such session")
 }
 
-fn unusable(error: &dyn std::fmt::Display) -> Fault {
+fn bad_request(error: &dyn std::fmt::Display) -> Fault {
     Fault::new(code::BAD_REQUEST, error.to_string())
 }

@@ -44,7 +44,7 @@ impl Case {
         Self { now, gateway }
     }
 
-    /// The cameras have told what they send.
+    /// A case in which the formats of both cameras are known.
     fn described() -> Self {
         let mut case = Self::new();
         for camera in ["door", "yard"] {
@@ -133,7 +133,7 @@ fn a_gateway_reports_its_cameras_when_it_comes_online_and_when_one_changes() {
     let reason = "it is off".to_owned();
     let ended = SourceEvent::Ended { reason, needs_a_person: false };
     case.gateway.handle_source(case.now, &"yard".parse().unwrap(), ended);
-    assert!(case.signals().is_empty(), "changes are gathered");
+    assert!(case.signals().is_empty(), "changes are collected");
     case.now += REPORT_DELAY;
     case.gateway.handle_timeout(case.now);
     let second = case.signals();
@@ -141,7 +141,7 @@ fn a_gateway_reports_its_cameras_when_it_comes_online_and_when_one_changes() {
 }
 
 #[test]
-fn who_connects_is_answered_and_then_invited() {
+fn a_connect_is_answered_and_an_invite_follows() {
     let mut case = Case::described();
     case.outputs();
     case.gateway.handle_message(
@@ -171,7 +171,7 @@ fn who_connects_is_answered_and_then_invited() {
 }
 
 #[test]
-fn what_cannot_be_done_is_refused_with_a_reason() {
+fn impossible_requests_are_refused_with_a_reason() {
     let mut case = Case::described();
     case.signals();
     let session = || "s1".parse().unwrap();
@@ -193,10 +193,10 @@ fn what_cannot_be_done_is_refused_with_a_reason() {
     for (name, messages, expected) in [
         ("a session twice", case.connect("s1", Some("door")), code::CONFLICT),
         ("no such camera", case.connect("s3", Some("attic")), code::NOT_FOUND),
-        ("an offer that is none", case.request::<Offer>(1, &offer), code::BAD_REQUEST),
+        ("an invalid offer", case.request::<Offer>(1, &offer), code::BAD_REQUEST),
         ("no such session", case.request::<Extend>(1, &unknown), code::NOT_FOUND),
         (
-            "a restart that is none",
+            "an invalid restart",
             case.request::<porthole_signaling_proto::method::Restart>(1, &restart),
             code::BAD_REQUEST,
         ),
@@ -214,7 +214,7 @@ fn what_cannot_be_done_is_refused_with_a_reason() {
 }
 
 #[test]
-fn a_viewer_who_offers_is_answered_with_candidates_and_no_trickle() {
+fn a_viewers_offer_is_answered_with_candidates_and_no_trickle() {
     let mut case = Case::described();
     case.signals();
     let viewer = include_str!("../sdp/samples/chromium-offer-video.sdp");
@@ -236,7 +236,7 @@ fn a_viewer_who_offers_is_answered_with_candidates_and_no_trickle() {
 }
 
 #[test]
-fn a_viewer_who_offers_is_not_kept_waiting_for_a_dead_turn_server() {
+fn a_viewers_offer_does_not_wait_for_a_dead_turn_server() {
     let mut case = Case::described();
     case.signals();
     let dead = IceServer {
@@ -292,13 +292,13 @@ fn a_session_is_extended_and_closed() {
 }
 
 #[test]
-fn the_first_viewer_waits_until_it_is_known_what_the_camera_sends_but_not_long() {
-    for (name, answers) in [("the camera answers", true), ("it never does", false)] {
+fn the_first_viewer_waits_for_the_cameras_format_but_not_long() {
+    for (name, connects) in [("the camera connects", true), ("it never does", false)] {
         let mut case = Case::new();
         case.signals();
         assert!(case.connect("s1", Some("door")).is_empty(), "{name}: nothing to offer yet");
-        let asked = case.now;
-        if answers {
+        let requested = case.now;
+        if connects {
             case.describe("door");
         }
         let mut messages = case.signals();
@@ -311,8 +311,8 @@ fn the_first_viewer_waits_until_it_is_known_what_the_camera_sends_but_not_long()
             messages.extend(case.signals());
         }
         assert_eq!(params_of::<InviteParams>(&messages, Invite::NAME).len(), 1, "{name}");
-        let waited = case.now - asked;
-        assert_eq!(waited.is_zero(), answers, "{name}: {waited:?}");
+        let waited = case.now - requested;
+        assert_eq!(waited.is_zero(), connects, "{name}: {waited:?}");
         assert!(waited <= Duration::from_secs(5), "{name}: {waited:?}");
         let viewers = case.gateway.cameras[&"door".parse().unwrap()].report().viewers;
         assert_eq!(viewers, 1, "{name}");
@@ -328,5 +328,5 @@ fn losing_the_server_ends_no_session() {
     case.signals();
     case.gateway.handle_online(case.now);
     let reports: Vec<ReportParams> = params_of(&case.signals(), Report::NAME);
-    assert_eq!(reports.len(), 1, "the server is told anew");
+    assert_eq!(reports.len(), 1, "the server gets a new report");
 }

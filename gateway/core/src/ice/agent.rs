@@ -1,4 +1,4 @@
-//! The agent: what the session calls, and what it knows.
+//! The ICE agent: its state and the calls of the session.
 
 mod generation;
 mod inbound;
@@ -18,13 +18,13 @@ use self::select::Selection;
 use super::candidate::{canonical, is_usable};
 use super::checks::{Allowance, CheckList, Transactions, ValidatedAddresses};
 use super::config::{
-    Config, MAX_EVENTS, MAX_LOCAL, MAX_PEER_REFLEXIVE, MAX_REFLEXIVE_PER_END, MAX_REMOTE,
+    Config, MAX_EVENTS, MAX_LOCAL, MAX_PEER_REFLEXIVE, MAX_REFLEXIVE_PER_BASE, MAX_REMOTE,
     MAX_TRANSMITS, Role, TRIGGERED_TA,
 };
-use super::pair::{LocalCandidate, Pair, PairId, Remote};
+use super::pair::{LocalCandidate, Pair, PairId, RemoteCandidate};
 use super::{Candidate, CandidateKind, Credentials, Event, LocalBase, PairReport, Path, Transmit};
 
-/// One side of one connection.
+/// One side of an ICE connection. See the [module](super) for how to call it.
 #[derive(Debug)]
 pub struct Agent {
     role: Role,
@@ -32,33 +32,35 @@ pub struct Agent {
     rng: StdRng,
     config: Timers,
     generation: Generation,
-    /// The one whose selected pair carries media until the restarted one has its own.
+    /// The generation before an ICE restart, kept while its selected pair still carries media.
     previous: Option<Generation>,
+    /// The host and relayed candidates, one for each base. Pairs are formed from these only.
     bases: Vec<LocalCandidate>,
-    locals: Vec<Local>,
-    remotes: Vec<Remote>,
+    /// All local candidates, server-reflexive ones included.
+    signaled: Vec<SignaledCandidate>,
+    remotes: Vec<RemoteCandidate>,
     reflexive_allowance: Allowance,
-    /// Of a generation whose credentials have not arrived yet.
+    /// Remote candidates of a generation whose credentials have not arrived yet.
     parked: VecDeque<Candidate>,
-    list: CheckList,
-    flight: Transactions,
+    check_list: CheckList,
+    transactions: Transactions,
     validated: ValidatedAddresses,
     pacer: Pacer,
     selection: Selection,
-    /// Worked out at the end of every call that may change it: drivers ask often.
+    /// Computed at the end of every call that may change it, because drivers ask often.
     timeout: Option<Instant>,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
 }
 
-/// A candidate of ours, and where it leaves from.
+/// A local candidate that is signaled to the peer, and its base.
 #[derive(Debug)]
-struct Local {
+struct SignaledCandidate {
     base: LocalBase,
     candidate: Candidate,
 }
 
-/// What of the configuration is asked again and again.
+/// The timers of the configuration.
 #[derive(Clone, Copy, Debug)]
 struct Timers {
     ta: std::time::Duration,
@@ -66,7 +68,7 @@ struct Timers {
 }
 
 impl Agent {
-    /// An agent that knows nothing but itself.
+    /// Creates an agent without candidates and without the peer's credentials.
     pub fn new(config: Config, now: Instant) -> Self {
         let mut rng = StdRng::seed_from_u64(config.seed);
         Self {
@@ -77,12 +79,12 @@ impl Agent {
             generation: Generation::new(0, config.local),
             previous: None,
             bases: Vec::new(),
-            locals: Vec::new(),
+            signaled: Vec::new(),
             remotes: Vec::new(),
             reflexive_allowance: Allowance::new(now),
             parked: VecDeque::new(),
-            list: CheckList::default(),
-            flight: Transactions::default(),
+            check_list: CheckList::default(),
+            transactions: Transactions::default(),
             validated: ValidatedAddresses::default(),
             pacer: Pacer::new(now),
             selection: Selection::new(now),
@@ -92,8 +94,9 @@ impl Agent {
         }
     }
 
-    /// The peer's credentials: checks begin. Other ones than before mean that the peer has
-    /// restarted; what was learned of it is forgotten, the selected pair excepted.
+    /// Sets the peer's credentials and begins the checks. Credentials that differ from the known
+    /// ones mean that the peer has restarted ICE: its candidates are forgotten, and all pairs but
+    /// the selected one.
     pub fn set_remote_credentials(&mut self, now: Instant, credentials: Credentials) {
         match self.generation.remote_credentials() {
             Some(known) if *known == credentials => return,
@@ -104,12 +107,12 @@ impl Agent {
         for candidate in std::mem::take(&mut self.parked) {
             self.add_remote(now, candidate);
         }
-        self.run(now);
+        self.process(now);
     }
 
-    /// Tells of a local candidate and returns what to signal to the peer; nothing when it is
-    /// already known, redundant, of no use, or one too many. A reflexive candidate adds no pairs:
-    /// its base has them (RFC 8445 §6.1.2.4).
+    /// Adds a local candidate and returns what to signal to the peer, or `None` if the candidate is
+    /// known already, redundant, unusable, or one too many. A server-reflexive candidate adds no
+    /// pairs, because its base has them already (RFC 8445 §6.1.2.4).
     pub fn add_local(
         &mut self,
         now: Instant,
@@ -127,10 +130,10 @@ impl Agent {
         };
         let known_base = self.bases.iter().any(|known| known.base == base);
         if kind == CandidateKind::ServerReflexive {
-            self.forget_old_reflexive(base);
+            self.evict_oldest_reflexive(base);
         }
-        let full = self.locals.len() >= MAX_LOCAL;
-        let redundant = self.locals.iter().any(|known| known.candidate.address == address);
+        let full = self.signaled.len() >= MAX_LOCAL;
+        let redundant = self.signaled.iter().any(|known| known.candidate.address == address);
         if full || redundant || known_base == is_base || !is_usable(address) {
             return None;
         }
@@ -141,53 +144,60 @@ impl Agent {
         let ufrag = &self.generation.local().ufrag;
         let candidate =
             Candidate::local(kind, address, foundation_base, related, local_preference, ufrag);
-        self.locals.push(Local { base, candidate: candidate.clone() });
+        self.signaled.push(SignaledCandidate { base, candidate: candidate.clone() });
         if is_base {
             let local = LocalCandidate { base, kind, address, local_preference };
             for remote in &self.remotes {
                 if can_pair(&local, remote) {
-                    self.list.add(self.generation.number(), &local, *remote, self.role, false);
+                    self.check_list.add(
+                        self.generation.number(),
+                        &local,
+                        *remote,
+                        self.role,
+                        false,
+                    );
                 }
             }
             self.bases.push(local);
-            self.run(now);
+            self.process(now);
         }
         Some(candidate)
     }
 
-    fn forget_old_reflexive(&mut self, base: LocalBase) {
+    fn evict_oldest_reflexive(&mut self, base: LocalBase) {
         let reflexive = CandidateKind::ServerReflexive;
-        let of_end = |local: &Local| local.base == base && local.candidate.kind == reflexive;
-        if self.locals.iter().filter(|local| of_end(local)).count() >= MAX_REFLEXIVE_PER_END
-            && let Some(oldest) = self.locals.iter().position(of_end)
+        let of_base =
+            |local: &SignaledCandidate| local.base == base && local.candidate.kind == reflexive;
+        if self.signaled.iter().filter(|local| of_base(local)).count() >= MAX_REFLEXIVE_PER_BASE
+            && let Some(oldest) = self.signaled.iter().position(of_base)
         {
-            self.locals.remove(oldest);
+            self.signaled.remove(oldest);
         }
     }
 
-    /// The end is gone: an address of the machine, or a TURN allocation. A selected pair on it is
-    /// replaced, or the agent is disconnected at once.
+    /// Removes a base that is gone: an address of the machine, or a TURN allocation. If the
+    /// selected pair used it, another pair takes over, or the agent is disconnected at once.
     pub fn remove_local(&mut self, now: Instant, base: LocalBase) {
         let Some(at) = self.bases.iter().position(|known| known.base == base) else { return };
         self.bases.remove(at);
-        self.locals.retain(|local| local.base != base);
+        self.signaled.retain(|local| local.base != base);
         self.validated.remove_base(base);
         let lost = self.selected_pair().is_some_and(|pair| pair.local.base == base);
-        self.list.retain(|pair| pair.local.base != base);
+        self.check_list.retain(|pair| pair.local.base != base);
         if lost {
-            self.lose_selected(now);
+            self.handle_selected_lost(now);
         }
-        self.run(now);
+        self.process(now);
     }
 
-    /// What to signal after a restart: all local candidates, in the current generation. Ask the
-    /// STUN servers again then: what they saw before may be forgotten.
+    /// Returns all local candidates, in the current generation: what to signal after a restart. Ask
+    /// the STUN servers again then, because the NAT may have dropped the old mappings.
     pub fn local_candidates(&self) -> impl Iterator<Item = &Candidate> {
-        self.locals.iter().map(|local| &local.candidate)
+        self.signaled.iter().map(|local| &local.candidate)
     }
 
-    /// A candidate of the peer, before or after its credentials. One that names another `ufrag`
-    /// waits for that generation.
+    /// Adds a candidate of the peer, before or after its credentials. A candidate that names
+    /// another `ufrag` is kept until that generation begins.
     pub fn add_remote(&mut self, now: Instant, candidate: Candidate) {
         let candidate = Candidate { address: canonical(candidate.address), ..candidate };
         if !is_usable(candidate.address) {
@@ -202,111 +212,113 @@ impl Agent {
             return;
         }
         let Candidate { kind, address, priority, .. } = candidate;
-        let remote = Remote { kind, address, priority };
+        let remote = RemoteCandidate { kind, address, priority };
         if let Some(known) = self.remotes.iter_mut().find(|known| known.address == address) {
-            // Signalled later than its first check arrived: now we know what it is.
+            // Signaled after its first check arrived; now its kind is known.
             if known.kind == CandidateKind::PeerReflexive {
                 *known = remote;
-                self.retype(now, remote);
+                self.resolve_peer_reflexive(now, remote);
             }
             return;
         }
         if self.remotes.len() >= MAX_REMOTE {
             return;
         }
-        self.generation.on_remote_candidate(now);
+        self.generation.record_remote_candidate(now);
         self.remotes.push(remote);
         self.pair_with_all(remote);
-        self.run(now);
+        self.process(now);
     }
 
-    /// The peer has no more candidates. Its checks may still come from elsewhere, so this only
-    /// ends the extra patience for late ones (RFC 8863 §4).
+    /// Notes that the peer has no more candidates. Its checks may still come from new addresses, so
+    /// this only ends the extra wait for late candidates (RFC 8863 §4).
     pub fn end_of_remote_candidates(&mut self, now: Instant) {
         self.generation.end_of_remote_candidates();
-        self.run(now);
+        self.process(now);
     }
 
-    /// New credentials of ours: an ICE restart. The selected pair goes on until one of the new
-    /// generation is selected. Signal [`Self::local_candidates`] with them.
+    /// Restarts ICE with new local credentials. The selected pair carries media until a pair of the
+    /// new generation is selected. Signal [`Self::local_candidates`] together with the credentials.
     pub fn restart(&mut self, now: Instant, local: Credentials) {
         self.begin_generation(now, local);
-        self.run(now);
+        self.process(now);
     }
 
-    /// Lets the time pass.
+    /// Sends the checks that are due and draws the conclusions of those that were not answered.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.run(now);
+        self.process(now);
     }
 
-    /// When [`Self::handle_timeout`] has something to do next.
+    /// Returns the time at which [`Self::handle_timeout`] is due.
     pub const fn poll_timeout(&self) -> Option<Instant> {
         self.timeout
     }
 
-    /// The next datagram to send.
+    /// Returns the next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.transmits.pop_front()
     }
 
-    /// The next thing to know.
+    /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
-    /// Where media goes.
+    /// Returns the selected pair, which carries media.
     pub fn selected(&self) -> Option<Path> {
         self.selected_pair().map(|pair| pair.path())
     }
 
-    /// Whether an authenticated STUN message came that way: everything else than STUN is to be
-    /// dropped unread when not (one forged ClientHello ends a DTLS handshake).
+    /// Returns true if an authenticated STUN message came from this address to this base. Drop
+    /// everything but STUN from other addresses unread: one forged ClientHello would end a DTLS
+    /// handshake.
     pub fn is_validated(&self, base: LocalBase, from: SocketAddr) -> bool {
         let from = canonical(from);
         let is_valid = |pair: &Pair| pair.is_valid() && pair.joins(base, from);
         self.selected_pair().is_some_and(is_valid)
             || self.validated.contains(base, from)
-            || self.list.iter().any(is_valid)
+            || self.check_list.iter().any(is_valid)
     }
 
-    /// Every address that checks may go to, for TURN permissions.
+    /// Returns every address that checks may be sent to, for TURN permissions.
     pub fn remote_addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.remotes.iter().map(|remote| remote.address)
     }
 
-    /// Whether checks with this `ufrag` of ours are for this agent: for a socket that many agents
-    /// share. After a restart the old one counts as long as the old path may carry media.
+    /// Returns true if checks with this local `ufrag` are for this agent, for a socket that many
+    /// agents share. After a restart the old `ufrag` counts as long as the old path may carry
+    /// media.
     pub fn has_ufrag(&self, ufrag: &str) -> bool {
         let generations = [Some(&self.generation), self.previous.as_ref()];
         generations.into_iter().flatten().any(|generation| generation.local().ufrag == ufrag)
     }
 
-    /// The role of now: a conflict may have changed it.
+    /// Returns the current role; a role conflict may have changed it.
     pub const fn role(&self) -> Role {
         self.role
     }
 
-    /// Ours, of the current generation.
+    /// Returns the local credentials of the current generation.
     pub const fn local_credentials(&self) -> &Credentials {
         self.generation.local()
     }
 
-    /// For diagnosis, in no order.
+    /// Returns all candidate pairs, for diagnosis, in no particular order.
     pub fn pairs(&self) -> impl Iterator<Item = PairReport> {
-        self.list.iter().map(|pair| PairReport {
+        self.check_list.iter().map(|pair| PairReport {
             path: pair.path(),
             state: pair.state,
             priority: pair.priority(self.role),
             selected: self.selection.pair == Some(pair.id),
-            of_old_generation: pair.generation != self.generation.number(),
+            previous_generation: pair.generation != self.generation.number(),
             checks: pair.checks,
-            answers: pair.answers,
+            responses: pair.responses,
         })
     }
 
-    /// The selected pair keeps its generation's credentials; everything else is forgotten.
+    /// Begins a generation. The selected pair keeps its old credentials; all else is forgotten.
     fn begin_generation(&mut self, now: Instant, local: Credentials) {
-        for Local { candidate, .. } in &mut self.locals {
+        for SignaledCandidate { candidate, .. } in &mut self.signaled {
             candidate.ufrag = Some(local.ufrag.clone());
         }
         let next = Generation::new(self.generation.number().wrapping_add(1), local);
@@ -316,60 +328,67 @@ impl Agent {
             self.previous = Some(old);
         }
         let selected = self.selection.pair;
-        self.list.retain(|pair| Some(pair.id) == selected);
+        self.check_list.retain(|pair| Some(pair.id) == selected);
         self.remotes.clear();
         self.pacer.clear();
         self.selection.begin_generation(now);
     }
 
-    fn pair_with_all(&mut self, remote: Remote) {
+    fn pair_with_all(&mut self, remote: RemoteCandidate) {
         for local in self.bases.iter().filter(|local| can_pair(local, &remote)) {
-            self.list.add(self.generation.number(), local, remote, self.role, false);
+            self.check_list.add(self.generation.number(), local, remote, self.role, false);
         }
     }
 
-    /// The candidate that a check came from; a new one is peer-reflexive (RFC 8445 §7.3.1.3). It is
-    /// paired with every end, not only with the one that it reached: what a TURN server of ours
-    /// sees may be where our own socket can punch a hole.
-    fn learn_remote(&mut self, now: Instant, from: SocketAddr, priority: u32) -> Option<Remote> {
+    /// Returns the candidate that a check came from; a new one is peer-reflexive
+    /// (RFC 8445 §7.3.1.3). It is paired with every base, not only with the one that it reached: an
+    /// address that our TURN server sees may be one that our own socket can reach by hole punching.
+    fn learn_peer_reflexive(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        priority: u32,
+    ) -> Option<RemoteCandidate> {
         if let Some(known) = self.remotes.iter().find(|known| known.address == from) {
             return Some(*known);
         }
         if !self.reflexive_allowance.take(now) {
             return None;
         }
-        let is_reflexive = |remote: &Remote| remote.kind == CandidateKind::PeerReflexive;
+        let is_reflexive = |remote: &RemoteCandidate| remote.kind == CandidateKind::PeerReflexive;
         let crowded = self.remotes.iter().filter(|r| is_reflexive(r)).count() >= MAX_PEER_REFLEXIVE
             || self.remotes.len() >= MAX_REMOTE;
         if crowded {
-            let list = &self.list;
-            let idle =
-                |r: &Remote| !list.iter().any(|p| p.remote.address == r.address && p.is_valid());
+            let list = &self.check_list;
+            let idle = |r: &RemoteCandidate| {
+                !list.iter().any(|p| p.remote.address == r.address && p.is_valid())
+            };
             let at = self.remotes.iter().position(|r| is_reflexive(r) && idle(r))?;
             let gone = self.remotes.remove(at).address;
             let number = self.generation.number();
-            self.list.retain(|p| p.remote.address != gone || p.generation != number);
+            self.check_list.retain(|p| p.remote.address != gone || p.generation != number);
         }
-        let remote = Remote { kind: CandidateKind::PeerReflexive, address: from, priority };
+        let remote =
+            RemoteCandidate { kind: CandidateKind::PeerReflexive, address: from, priority };
         self.remotes.push(remote);
         self.pair_with_all(remote);
         Some(remote)
     }
 
-    /// A peer-reflexive candidate turns out to be a signalled one.
-    fn retype(&mut self, now: Instant, remote: Remote) {
+    /// Updates the pairs of a peer-reflexive candidate that turned out to be a signaled one.
+    fn resolve_peer_reflexive(&mut self, now: Instant, remote: RemoteCandidate) {
         let number = self.generation.number();
-        for pair in self.list.iter_mut() {
+        for pair in self.check_list.iter_mut() {
             if pair.generation == number && pair.remote.address == remote.address {
                 pair.remote = remote;
             }
         }
         self.reselect(now);
-        self.run(now);
+        self.process(now);
     }
 
     fn selected_pair(&self) -> Option<&Pair> {
-        self.selection.pair.and_then(|id: PairId| self.list.get(id))
+        self.selection.pair.and_then(|id: PairId| self.check_list.get(id))
     }
 
     fn transmit(&mut self, base: LocalBase, to: SocketAddr, bytes: Vec<u8>) {
@@ -387,8 +406,8 @@ impl Agent {
     }
 }
 
-/// Families do not mix, and loopback reaches nothing but loopback.
-fn can_pair(local: &LocalCandidate, remote: &Remote) -> bool {
+/// Returns true if the address families match, and loopback is paired with loopback only.
+fn can_pair(local: &LocalCandidate, remote: &RemoteCandidate) -> bool {
     let (local, remote) = (local.address.ip(), remote.address.ip());
     local.is_ipv4() == remote.is_ipv4() && local.is_loopback() == remote.is_loopback()
 }

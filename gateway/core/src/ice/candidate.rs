@@ -1,4 +1,4 @@
-//! Candidates: what they are worth and how descriptions spell them (RFC 8445 §5.1, RFC 8839 §5.1).
+//! Candidates: their priorities and their syntax in descriptions (RFC 8445 §5.1, RFC 8839 §5.1).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -6,23 +6,23 @@ use std::str::FromStr;
 
 use super::credentials::is_ice_char;
 
-/// Longer lines are refused unread: browsers stay below 250 bytes, extensions included.
+/// Longest candidate line that is parsed, in bytes; browsers stay below 250, extensions included.
 pub const MAX_CANDIDATE_LINE: usize = 512;
-/// RFC 8839 §5.1.
+/// Longest foundation that RFC 8839 §5.1 allows.
 const MAX_FOUNDATION_LEN: usize = 32;
-/// RTP and RTCP share one component (RFC 8834 §4.5).
+/// The only component: RTP and RTCP share it (RFC 8834 §4.5).
 const COMPONENT: u32 = 1;
 
-/// How a candidate was learned.
+/// Candidate type: the way in which a candidate was learned (RFC 8445 §5.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CandidateKind {
     /// An address of the machine.
     Host,
-    /// What a STUN server saw.
+    /// An address of ours as a STUN server sees it.
     ServerReflexive,
-    /// What the peer saw, or where a peer's check came from.
+    /// An address as the other peer sees it, learned from a check.
     PeerReflexive,
-    /// An address of a TURN server.
+    /// A relayed transport address of a TURN server.
     Relay,
 }
 
@@ -37,7 +37,7 @@ impl CandidateKind {
         }
     }
 
-    /// As descriptions spell it.
+    /// Returns the name used in candidate lines: `host`, `srflx`, `prflx` or `relay`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Host => "host",
@@ -54,13 +54,13 @@ impl fmt::Display for CandidateKind {
     }
 }
 
-/// RFC 8445 §5.1.2.1, for the only component.
+/// Returns the priority of a candidate (RFC 8445 §5.1.2.1) for component 1.
 pub const fn priority(kind: CandidateKind, local_preference: u16) -> u32 {
     (kind.preference() << 24) | ((local_preference as u32) << 8) | (256 - COMPONENT)
 }
 
-/// Local preferences that mix the families evenly, IPv6 first (RFC 8421 §4): the n-th address of
-/// one family stands beside the n-th of the other. In the order of `addresses`.
+/// Returns local preferences that interleave the address families, IPv6 first (RFC 8421 §4), in the
+/// order of `addresses`.
 pub fn dual_stack_preferences(addresses: &[IpAddr]) -> Vec<u16> {
     let (mut v6, mut v4) = (0_u16, 0_u16);
     let mut step = |address: &IpAddr| {
@@ -72,20 +72,21 @@ pub fn dual_stack_preferences(addresses: &[IpAddr]) -> Vec<u16> {
     addresses.iter().map(&mut step).collect()
 }
 
-/// One address at which a side may be reached.
+/// A transport address at which one side may be reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Candidate {
-    /// How it was learned.
+    /// The candidate type.
     pub kind: CandidateKind,
-    /// Where to send.
+    /// The address that the other side sends to.
     pub address: SocketAddr,
-    /// RFC 8445 §5.1.2.
+    /// The candidate's priority (RFC 8445 §5.1.2).
     pub priority: u32,
-    /// Equal for candidates that are likely to share their fate (RFC 8445 §5.1.1.3).
+    /// The foundation: equal for candidates of the same type and base (RFC 8445 §5.1.1.3).
     pub foundation: String,
-    /// Base of a reflexive candidate, mapped address of a relayed one; for diagnosis only.
+    /// The base of a reflexive candidate, or the mapped address of a relayed one. For diagnosis
+    /// only.
     pub related: Option<SocketAddr>,
-    /// Which generation it belongs to, when the description says so.
+    /// The user name fragment of the candidate's generation, if the line names it.
     pub ufrag: Option<String>,
 }
 
@@ -109,7 +110,7 @@ impl Candidate {
     }
 }
 
-/// Same kind and base address, same foundation: FNV-1a over both.
+/// Returns the foundation: a FNV-1a hash of the candidate type and base address.
 fn foundation(kind: CandidateKind, base: IpAddr) -> String {
     let octets = match base {
         IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
@@ -122,11 +123,11 @@ fn foundation(kind: CandidateKind, base: IpAddr) -> String {
     hash.to_string()
 }
 
-/// An address that no check should go to or leave from.
+/// Returns true if checks may be sent to and from this address.
 pub(super) fn is_usable(address: SocketAddr) -> bool {
     let ip = address.ip();
     let link_local = match ip {
-        // Self-assigned addresses have no way out, but cameras' networks do use them.
+        // IPv4 link-local addresses are allowed: networks of cameras do use them.
         IpAddr::V4(ip) => ip.is_broadcast(),
         // A link-local address means nothing without its interface, which no description carries.
         IpAddr::V6(ip) => ip.is_unicast_link_local(),
@@ -134,19 +135,19 @@ pub(super) fn is_usable(address: SocketAddr) -> bool {
     address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !link_local
 }
 
-/// One spelling for one address: sockets for both families show IPv4 as `::ffff:a.b.c.d`.
+/// Returns the address in its canonical form: dual-stack sockets show IPv4 as `::ffff:a.b.c.d`.
 pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 impl fmt::Display for Candidate {
-    /// `candidate:…`, without `a=`.
+    /// Writes `candidate:…`, without `a=` before it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, address, priority, foundation, related, ufrag } = self;
         let (ip, port) = (address.ip(), address.port());
         write!(f, "candidate:{foundation} {COMPONENT} udp {priority} {ip} {port} typ {kind}")?;
         if *kind != CandidateKind::Host {
-            // The grammar wants both for every other kind; zeros hide them (RFC 8839 §5.1).
+            // The grammar requires both for all other types; zeros hide them (RFC 8839 §5.1).
             let hidden = match ip {
                 IpAddr::V4(_) => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
                 IpAddr::V6(_) => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
@@ -161,29 +162,30 @@ impl fmt::Display for Candidate {
     }
 }
 
-/// Why a line is no candidate of ours. Only [`Malformed`](Self::Malformed) and
-/// [`TooLong`](Self::TooLong) speak of a broken peer, the rest is to be ignored.
+/// Reason for which a candidate line is refused. Only [`Malformed`](Self::Malformed) and
+/// [`TooLong`](Self::TooLong) indicate a broken peer; ignore candidates refused for other reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CandidateRefused {
-    /// See [`MAX_CANDIDATE_LINE`].
+    /// The line is longer than [`MAX_CANDIDATE_LINE`].
     #[error("the candidate is longer than {MAX_CANDIDATE_LINE} bytes")]
     TooLong,
-    /// Not the grammar of RFC 8839 §5.1; carries the field.
+    /// The line does not follow the grammar of RFC 8839 §5.1; contains the name of the field.
     #[error("malformed candidate: {0}")]
     Malformed(&'static str),
-    /// ICE-TCP: there are no TCP candidates here.
+    /// A TCP candidate (RFC 6544), which this agent does not support.
     #[error("not a UDP candidate")]
     NotUdp,
-    /// A name, most likely a browser's `….local`: such a peer is met by its own checks.
+    /// A host name, most likely a browser's `….local`. The checks of such a peer reveal its
+    /// address.
     #[error("the candidate is a name, not an address")]
     Name,
-    /// RTP and RTCP share component 1.
+    /// The component is not 1, which RTP and RTCP share.
     #[error("not the first component")]
     Component,
-    /// A kind that no standard knows.
-    #[error("unknown kind of candidate")]
+    /// The candidate type is unknown.
+    #[error("unknown candidate type")]
     Kind,
-    /// Unspecified, multicast, broadcast, IPv6 link-local or port 0.
+    /// The address is unspecified, multicast, broadcast or IPv6 link-local, or the port is 0.
     #[error("no check can go to this address")]
     Address,
 }
@@ -191,7 +193,7 @@ pub enum CandidateRefused {
 impl FromStr for Candidate {
     type Err = CandidateRefused;
 
-    /// Reads `candidate:…`, with or without `a=` before it. Unknown extensions are skipped.
+    /// Parses `candidate:…`, with or without `a=` before it. Unknown extensions are skipped.
     fn from_str(line: &str) -> Result<Self, CandidateRefused> {
         if line.len() > MAX_CANDIDATE_LINE {
             return Err(CandidateRefused::TooLong);
@@ -247,7 +249,7 @@ impl Extensions {
         let (mut ip, mut port, mut ufrag) = (None, None, None);
         while let (Some(name), Some(value)) = (words.next(), words.next()) {
             match name {
-                // Names and hidden addresses are allowed here, and it is for diagnosis only.
+                // Host names and hidden addresses are allowed here; used for diagnosis only.
                 "raddr" => ip = value.parse::<IpAddr>().ok(),
                 "rport" => port = Some(number::<u16>(value, "rport")?),
                 "ufrag" => ufrag = Some(value.to_owned()),

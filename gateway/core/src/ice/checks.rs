@@ -1,4 +1,4 @@
-//! The check list, the checks in flight, and the addresses that have proven themselves.
+//! The check list, the checks in flight, and the validated addresses.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -11,9 +11,9 @@ use super::config::{
     MAX_PAIRS, MAX_PEER_REFLEXIVE, MAX_TRANSACTIONS, MAX_VALIDATED, PEER_REFLEXIVE_REFILL, Role,
     TRANSACTION_LIFETIME,
 };
-use super::pair::{LocalCandidate, Pair, PairId, Remote};
+use super::pair::{LocalCandidate, Pair, PairId, RemoteCandidate};
 
-/// All pairs, at most [`MAX_PAIRS`].
+/// All candidate pairs, at most [`MAX_PAIRS`].
 #[derive(Debug, Default)]
 pub(super) struct CheckList {
     pairs: Vec<Pair>,
@@ -21,15 +21,16 @@ pub(super) struct CheckList {
 }
 
 impl CheckList {
-    /// Adds the pair, or finds it. A full list gives up its least pair that never answered, when
-    /// the new one is worth more (RFC 8445 §6.1.2.5) or has been asked for by the peer.
+    /// Adds the pair, or returns the id of the existing one. A full list drops its lowest-priority
+    /// pair that never responded if the new pair has a higher priority (RFC 8445 §6.1.2.5) or the
+    /// peer has checked it.
     pub(super) fn add(
         &mut self,
         generation: u32,
         local: &LocalCandidate,
-        remote: Remote,
+        remote: RemoteCandidate,
         role: Role,
-        asked_for: bool,
+        requested_by_peer: bool,
     ) -> Option<PairId> {
         if let Some(found) = self.find(generation, local.base, remote.address) {
             return Some(found);
@@ -41,9 +42,9 @@ impl CheckList {
                 .pairs
                 .iter()
                 .enumerate()
-                .filter(|(_, p)| !p.is_valid() && p.last_answer.is_none())
+                .filter(|(_, p)| !p.is_valid() && p.last_response.is_none())
                 .min_by_key(|(_, p)| p.priority(role))?;
-            if least.1.priority(role) >= pair.priority(role) && !asked_for {
+            if least.1.priority(role) >= pair.priority(role) && !requested_by_peer {
                 return None;
             }
             let at = least.0;
@@ -85,7 +86,7 @@ impl CheckList {
     }
 }
 
-/// A check that may still be answered.
+/// A check that has not been answered yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InFlight {
     pub(super) id: TransactionId,
@@ -98,7 +99,8 @@ pub(super) struct InFlight {
     pub(super) sent: Instant,
 }
 
-/// Every check is a transaction of its own, so that every answer gives a clean round trip.
+/// The checks in flight. Every check is a transaction of its own, so that every response yields an
+/// unambiguous round-trip time.
 #[derive(Debug, Default)]
 pub(super) struct Transactions {
     in_flight: VecDeque<InFlight>,
@@ -129,10 +131,11 @@ impl Transactions {
     }
 }
 
-/// Where authenticated messages came from: media from anywhere else is not looked at.
+/// Addresses from which authenticated STUN messages came, by local base. Media from any other
+/// address is dropped unread.
 #[derive(Debug, Default)]
 pub(super) struct ValidatedAddresses {
-    /// Oldest first.
+    /// Ordered by time, oldest first.
     addresses: VecDeque<(LocalBase, SocketAddr)>,
 }
 
@@ -147,7 +150,7 @@ impl ValidatedAddresses {
     }
 
     pub(super) fn contains(&self, base: LocalBase, from: SocketAddr) -> bool {
-        // The newest are the likeliest.
+        // Newest first, because those are the most likely.
         self.addresses.iter().rev().any(|known| *known == (base, from))
     }
 
@@ -156,7 +159,7 @@ impl ValidatedAddresses {
     }
 }
 
-/// How many peer-reflexive candidates may still be learned.
+/// A token bucket that limits how many peer-reflexive candidates are learned.
 #[derive(Debug)]
 pub(super) struct Allowance {
     left: usize,

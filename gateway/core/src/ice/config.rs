@@ -1,94 +1,97 @@
-//! What an agent is told at its start, and every timer and bound with its reason.
+//! The configuration of an agent, and every timer and bound with its reason.
 
 use std::time::Duration;
 
 use super::Credentials;
 
-/// Between two ordinary checks (RFC 8445 §14.2 allows 5 ms and more, recommends 50): twenty pairs
-/// in 0.4 s, and less than 50 kbit/s while connecting.
+/// Interval between two ordinary checks. RFC 8445 §14.2 allows 5 ms and more and recommends 50 ms;
+/// 20 ms checks twenty pairs in 0.4 s and stays below 50 kbit/s while connecting.
 pub const TA: Duration = Duration::from_millis(20);
-/// Between two triggered checks. They answer an authenticated peer, so the least that RFC 8445
-/// §14.2 allows is enough.
+/// Interval between two triggered checks: the minimum of RFC 8445 §14.2, which is safe because only
+/// an authenticated peer triggers them.
 pub const TRIGGERED_TA: Duration = Duration::from_millis(5);
-/// The least wait before a check is repeated (RFC 8445 §14.3).
+/// Minimum time before a check is repeated (RFC 8445 §14.3).
 pub(super) const MIN_RTO: Duration = Duration::from_millis(500);
-/// Repetitions at that wait. Then it doubles: a hole is mostly punched by the first ones.
+/// Checks sent at that interval before it doubles; the first ones usually punch the hole.
 pub(super) const EVEN_ATTEMPTS: u32 = 4;
-/// The wait never grows beyond this; as "failed" pairs are retried too.
+/// Longest time between two checks of a pair, failed pairs included.
 pub(super) const FAILED_RETRY: Duration = Duration::from_secs(5);
 /// Unanswered checks after which a pair counts as failed (Rc of RFC 8489 §6.2.1).
 pub(super) const MAX_ATTEMPTS: u32 = 7;
-/// No verdict before this (RFC 8863 §4: 39.5 s).
+/// Minimum time before the agent gives up (RFC 8863 §4: 39.5 s).
 pub const PATIENCE: Duration = Duration::from_millis(39_500);
-/// While a lesser path is selected, any better one replaces it for this long.
+/// Time after the first selection during which any better pair replaces the selected one.
 pub const RENOMINATION_WINDOW: Duration = Duration::from_secs(10);
-/// Checks of a pair that is worth less than the selected one: a spare, no more.
+/// Checks of a pair with a lower priority than the selected one, which only serves as a spare.
 pub(super) const SPARE_ATTEMPTS: u32 = 3;
-/// After a restart the healthy old path is not given up for a relayed one before this.
+/// Time after a restart during which a healthy direct path is not replaced by a relayed one.
 pub(super) const RESTART_HOLD: Duration = Duration::from_secs(2);
 
-/// RFC 7675 §5.1: 5 s times 0.8 to 1.2.
+/// Shortest interval between two consent checks (RFC 7675 §5.1: 5 s times 0.8 to 1.2).
 pub const CONSENT_INTERVAL_MIN: Duration = Duration::from_secs(4);
-/// See [`CONSENT_INTERVAL_MIN`].
+/// Longest interval between two consent checks; see [`CONSENT_INTERVAL_MIN`].
 pub const CONSENT_INTERVAL_MAX: Duration = Duration::from_secs(6);
-/// A consent check without an answer for this long is missed, and is repeated this often.
+/// Time after which a consent check counts as missed, and interval at which it is then repeated.
 pub const CONSENT_PROBE: Duration = Duration::from_millis(500);
-/// On slow paths two round trips, but never more than this.
+/// Upper bound of that time on slow paths, where it is two round trips.
 pub(super) const CONSENT_PROBE_MAX: Duration = Duration::from_secs(2);
-/// From the first missed check to `Disconnected`.
+/// Time from the first missed check to `Disconnected`.
 pub const DISCONNECTED_AFTER: Duration = Duration::from_secs(5);
-/// From the last answer to the end of consent (RFC 7675 §5.1).
+/// Time from the last response to the expiry of consent (RFC 7675 §5.1).
 pub const CONSENT_EXPIRY: Duration = Duration::from_secs(30);
-/// Missed checks after which another valid pair takes over.
+/// Number of missed checks after which another valid pair takes over.
 pub(super) const FAILOVER_MISSES: u32 = 4;
-/// A pair that once worked and is better than the relay is asked this often, for ever.
+/// Interval at which a direct pair that once worked is checked while a relayed one is selected.
 pub(super) const RETURN_RETRY: Duration = Duration::from_secs(10);
-/// Valid pairs beside the selected one are asked this often, below every NAT's timeout…
+/// Interval at which valid pairs beside the selected one are checked: shorter than the timeout of
+/// any NAT.
 pub const WARM_INTERVAL: Duration = Duration::from_secs(10);
-/// …for this long after the selection.
+/// Time after the selection during which the other valid pairs are checked.
 pub const WARM_FOR: Duration = Duration::from_secs(30);
-/// Until the peer has answered it, a nomination is repeated after two round trips, at least this…
+/// Minimum time before a nomination is repeated; otherwise it is repeated after two round trips
+/// until the peer has responded.
 pub(super) const NOMINATION_RTO_MIN: Duration = Duration::from_millis(100);
-/// Two nominations of a pair worth less than the selected one, this far apart, are meant so; the
-/// controlling side repeats each of its own a little later.
+/// Time between two nominations of a lower-priority pair after which the controlled side follows
+/// them; the controlling side repeats each of its nominations a little later than this.
 pub(super) const SECOND_NOMINATION: Duration = Duration::from_secs(1);
 
-/// RFC 8445 §6.1.2.5 recommends this limit: two seconds of checks.
+/// Limit of candidate pairs, as RFC 8445 §6.1.2.5 recommends: two seconds of checks.
 pub const MAX_PAIRS: usize = 100;
-/// Remote candidates of one generation, peer-reflexive ones included.
+/// Limit of remote candidates in one generation, peer-reflexive ones included.
 pub const MAX_REMOTE: usize = 64;
-/// Peer-reflexive ones among them: a peer shows one per NAT mapping, a flood shows thousands.
+/// Limit of peer-reflexive candidates among them: a peer shows one for each NAT mapping, a flood
+/// thousands.
 pub const MAX_PEER_REFLEXIVE: usize = 16;
-/// As many may be learned at once, then one in this time: two NATs that map every check anew
-/// would show each other new addresses for ever.
+/// Interval at which one more peer-reflexive candidate may be learned after that many: two NATs
+/// that create a mapping for every check would show each other new addresses forever.
 pub const PEER_REFLEXIVE_REFILL: Duration = Duration::from_secs(1);
-/// Local ends: addresses of the machine and TURN allocations.
+/// Limit of local candidates.
 pub const MAX_LOCAL: usize = 32;
-/// Reflexive candidates of one end; a new one replaces the oldest. One per STUN server, and after
-/// a restart all of them once more, for the NAT may have forgotten us.
-pub(super) const MAX_REFLEXIVE_PER_END: usize = 4;
-/// Checks in flight: what leaves in more than a second at the densest pacing.
+/// Limit of server-reflexive candidates of one base; a new one replaces the oldest. There is one
+/// for each STUN server, and all of them may change with a restart, if the NAT dropped its mapping.
+pub(super) const MAX_REFLEXIVE_PER_BASE: usize = 4;
+/// Limit of checks in flight: more than leave in a second at the fastest pacing.
 pub const MAX_TRANSACTIONS: usize = 256;
-/// An answer later than this is no answer.
+/// Time after which a response to a check is ignored.
 pub(super) const TRANSACTION_LIFETIME: Duration = Duration::from_secs(10);
-/// Addresses that have proven themselves; one per pair that carries anything, and some more.
+/// Limit of validated addresses: one for each pair that carries anything, and some spare.
 pub const MAX_VALIDATED: usize = 64;
-/// Datagrams between two drains. The driver drains after every input, so this is never met.
+/// Limit of queued datagrams. The owner drains the queue after every input, so it is never reached.
 pub const MAX_TRANSMITS: usize = 256;
-/// Events between two drains, as [`MAX_TRANSMITS`].
+/// Limit of queued events; like [`MAX_TRANSMITS`], never reached.
 pub const MAX_EVENTS: usize = 64;
 
-/// Who decides which pair is used (RFC 8445 §6.1.1).
+/// ICE role: determines which side chooses the pair to use (RFC 8445 §6.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Nominates. The offerer, unless the peer is lite.
+    /// Nominates pairs; the offerer.
     Controlling,
-    /// Follows.
+    /// Follows the nominations of its peer.
     Controlled,
 }
 
 impl Role {
-    /// The other one.
+    /// Returns the other role.
     pub const fn opposite(self) -> Self {
         match self {
             Self::Controlling => Self::Controlled,
@@ -97,24 +100,24 @@ impl Role {
     }
 }
 
-/// What an agent is told at its start.
+/// Configuration of an [`Agent`](super::Agent).
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The role to begin with; a conflict may change it.
+    /// The initial role; a role conflict may change it.
     pub role: Role,
-    /// Ours, of the first generation.
+    /// The local credentials of the first generation.
     pub local: Credentials,
-    /// For transaction ids, the tie-breaker and the spread of consent checks. From a good source
-    /// in production, from the test's case in a simulation.
+    /// Seed of the generator for transaction ids, the tie-breaker and the jitter of consent checks.
+    /// Must be unpredictable in production; a simulation uses the seed of its case.
     pub seed: u64,
-    /// Between two ordinary checks, see [`TA`]. Raised to 5 ms when less.
+    /// Interval between two ordinary checks, [`TA`] by default. Values below 5 ms count as 5 ms.
     pub ta: Duration,
-    /// How long no verdict is given, see [`PATIENCE`].
+    /// Minimum time before the agent gives up, [`PATIENCE`] by default.
     pub patience: Duration,
 }
 
 impl Config {
-    /// With the standard timers.
+    /// Creates a configuration with the default timers.
     pub const fn new(role: Role, local: Credentials, seed: u64) -> Self {
         Self { role, local, seed, ta: TA, patience: PATIENCE }
     }

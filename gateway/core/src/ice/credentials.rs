@@ -4,45 +4,48 @@ use std::fmt;
 
 use rand::Rng;
 
-/// 48 bits: the least is 24 (RFC 8445 §5.3).
+/// Length of our user name fragments: 48 bits; RFC 8445 §5.3 requires 24.
 const UFRAG_LEN: usize = 8;
-/// 144 bits: the least is 128 (RFC 8445 §5.3).
+/// Length of our passwords: 144 bits; RFC 8445 §5.3 requires 128.
 const PWD_LEN: usize = 24;
-/// What a peer may send (RFC 8839 §5.4).
+/// Longest fragment or password that a peer may send (RFC 8839 §5.4).
 const MAX_LEN: usize = 256;
 const MIN_UFRAG_LEN: usize = 4;
 const MIN_PWD_LEN: usize = 22;
 
-/// RFC 8839 §5.1, `ice-char`: 64 of them, so that six random bits choose one evenly.
+/// The `ice-char`s of RFC 8839 §5.1: 64 of them, so that six random bits choose one uniformly.
 const ICE_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// What a side is called and what proves that it is that side.
+/// The user name fragment and password of one side in one generation (RFC 8445 §5.3).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// Public in the sense that it is in every check.
+    /// The user name fragment. Not secret: every check contains it.
     pub ufrag: String,
-    /// The key of every check sent to its owner.
+    /// The password: the integrity key of every check sent to the side that chose it.
     pub pwd: String,
 }
 
-/// A user name fragment or password that RFC 8839 §5.4 does not allow.
+/// Reason for which credentials are refused (RFC 8839 §5.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadCredentials {
-    /// Too short, too long, or a character that is not an `ice-char`.
+    /// The fragment is too short or too long, or has a character that is not an `ice-char`.
     #[error("malformed ICE user name fragment")]
     Ufrag,
-    /// Too short, too long, or a character that is not an `ice-char`.
+    /// The password is too short or too long, or has a character that is not an `ice-char`.
     #[error("malformed ICE password")]
     Pwd,
 }
 
 impl Credentials {
-    /// New ones for a session or an ICE restart. The generator must be a cryptographic one.
+    /// Generates credentials for a session or an ICE restart. The generator must be cryptographic.
     pub fn random<R: Rng + ?Sized>(rng: &mut R) -> Self {
         Self { ufrag: ice_chars(rng, UFRAG_LEN), pwd: ice_chars(rng, PWD_LEN) }
     }
 
-    /// As a peer's description carries them.
+    /// Checks the credentials of a peer's description.
+    ///
+    /// # Errors
+    /// Returns an error when RFC 8839 §5.4 does not allow the fragment or the password.
     pub fn parse(ufrag: &str, pwd: &str) -> Result<Self, BadCredentials> {
         if !is_ice_string(ufrag, MIN_UFRAG_LEN) {
             return Err(BadCredentials::Ufrag);
@@ -60,7 +63,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// As RFC 8839 spells it: letters, digits, `+`, `/`.
+/// Returns true for an `ice-char` of RFC 8839 §5.1: a letter, a digit, `+` or `/`.
 pub(super) fn is_ice_char(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/'
 }

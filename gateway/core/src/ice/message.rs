@@ -1,4 +1,4 @@
-//! Connectivity checks and their answers as bytes (RFC 8445 §7).
+//! Encoding and decoding of connectivity checks and their responses (RFC 8445 §7).
 
 use std::net::SocketAddr;
 
@@ -8,11 +8,11 @@ use porthole_turn_proto::stun::{
 
 use super::config::Role;
 
-/// What a check must understand; anything else below 0x8000 is answered 420 (RFC 8489 §6.3.1).
-/// MESSAGE-INTEGRITY and FINGERPRINT never show among the covered attributes.
+/// Comprehension-required attributes that are understood in a check; any other is answered with 420
+/// (RFC 8489 §6.3.1). MESSAGE-INTEGRITY and FINGERPRINT never appear among the covered attributes.
 const KNOWN: [u16; 4] =
     [attribute::USERNAME, attribute::PRIORITY, attribute::USE_CANDIDATE, attribute::SOFTWARE];
-/// Named in one 420: more is an attack, not a newer protocol.
+/// Limit of attributes named in one 420: more is an attack, not a newer protocol.
 const MAX_UNKNOWN: usize = 8;
 
 /// A check to send.
@@ -28,7 +28,7 @@ pub(super) struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// Nothing when the user name is longer than a message.
+    /// Encodes the check; `None` if the user name does not fit into a message.
     pub(super) fn encode(&self) -> Option<Vec<u8>> {
         let mut bytes = Vec::with_capacity(128);
         let mut writer = MessageWriter::new(&mut bytes, Class::Request, Method::Binding, self.id);
@@ -51,21 +51,21 @@ const fn role_attribute(role: Role) -> u16 {
     }
 }
 
-/// A check that arrived, after its integrity was found right.
+/// An incoming check whose integrity has been verified.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request {
     pub(super) priority: u32,
-    /// The peer's role and tie-breaker.
+    /// The role that the peer claims, and its tie-breaker.
     pub(super) role: Option<(Role, u64)>,
     pub(super) use_candidate: bool,
 }
 
-/// What is wrong with an authenticated check, and what it is answered with.
+/// Fault of an authenticated check, with the error response that it gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// 400.
+    /// An attribute is missing or malformed: 400.
     Bad,
-    /// 420, with these.
+    /// Unknown comprehension-required attributes: 420, naming these.
     Unknown(Vec<u16>),
 }
 
@@ -90,7 +90,7 @@ impl Request {
     }
 }
 
-/// The answer to a good check.
+/// Encodes the success response to a check.
 pub(super) fn success(id: TransactionId, seen: SocketAddr, key: &ShortTermKey) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(96);
     let mut writer = MessageWriter::new(&mut bytes, Class::Success, Method::Binding, id);
@@ -100,7 +100,7 @@ pub(super) fn success(id: TransactionId, seen: SocketAddr, key: &ShortTermKey) -
     Some(bytes)
 }
 
-/// The answer to a check that cannot be accepted.
+/// Encodes the error response to a check.
 pub(super) fn error(
     id: TransactionId,
     code: ErrorCode,

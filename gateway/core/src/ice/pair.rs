@@ -1,4 +1,4 @@
-//! One candidate pair: its worth, its checks, its answers.
+//! One candidate pair: its priority, its checks and its responses.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -7,25 +7,25 @@ use super::candidate::{CandidateKind, priority};
 use super::config::{CONSENT_PROBE, CONSENT_PROBE_MAX, Role};
 use super::{LocalBase, Path};
 
-/// How far a pair's checks are (RFC 8445 §6.1.2.6). Nothing is frozen here: with one component
-/// and one check list, freezing would only delay checks that pacing already spreads.
+/// State of a candidate pair (RFC 8445 §6.1.2.6). There is no frozen state: with one component and
+/// one check list, freezing would only delay checks that pacing already spreads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PairState {
-    /// Never checked.
+    /// No check has been sent.
     Waiting,
-    /// Checked, not answered.
+    /// Checks have been sent and not answered.
     InProgress,
-    /// Answered: the pair is valid.
+    /// A check was answered: the pair is valid.
     Succeeded,
-    /// Not answered for long; retried slowly, and at once when the peer checks it.
+    /// Several checks were not answered; retried slowly, and at once when the peer checks it.
     Failed,
 }
 
-/// Names a pair for as long as the agent lives.
+/// Identifier of a pair, unique in its agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct PairId(pub(super) u32);
 
-/// Where checks are sent from: a host candidate, or a relayed one.
+/// The local candidate of a pair: a host candidate or a relayed one.
 #[derive(Clone, Debug)]
 pub(super) struct LocalCandidate {
     pub(super) base: LocalBase,
@@ -34,9 +34,9 @@ pub(super) struct LocalCandidate {
     pub(super) local_preference: u16,
 }
 
-/// What is known of the far end.
+/// The remote candidate of a pair.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Remote {
+pub(super) struct RemoteCandidate {
     pub(super) kind: CandidateKind,
     pub(super) address: SocketAddr,
     pub(super) priority: u32,
@@ -47,39 +47,44 @@ pub(super) struct Pair {
     pub(super) id: PairId,
     pub(super) generation: u32,
     pub(super) local: LocalCandidate,
-    pub(super) remote: Remote,
+    pub(super) remote: RemoteCandidate,
     pub(super) state: PairState,
-    /// What the peer sees us as, from the last answer.
-    pub(super) seen_as: Option<(SocketAddr, CandidateKind)>,
+    /// The mapped address of the last response, and its kind.
+    pub(super) mapped: Option<(SocketAddr, CandidateKind)>,
     pub(super) rtt: Option<Duration>,
     pub(super) last_check: Option<Instant>,
-    pub(super) last_answer: Option<Instant>,
-    /// The first check that no answer followed.
+    pub(super) last_response: Option<Instant>,
+    /// Time of the first check since the last response.
     pub(super) unanswered_since: Option<Instant>,
-    /// Checks since the last answer, or since the peer's own check woke the pair.
+    /// Number of checks since the last response, or since a check of the peer woke the pair.
     pub(super) unanswered: u32,
     pub(super) checks: u32,
-    pub(super) answers: u32,
-    /// The peer, controlling, has nominated it.
+    pub(super) responses: u32,
+    /// True if the controlling peer has nominated the pair.
     pub(super) nominated: bool,
 }
 
 impl Pair {
-    pub(super) fn new(id: PairId, generation: u32, local: LocalCandidate, remote: Remote) -> Self {
+    pub(super) fn new(
+        id: PairId,
+        generation: u32,
+        local: LocalCandidate,
+        remote: RemoteCandidate,
+    ) -> Self {
         Self {
             id,
             generation,
             local,
             remote,
             state: PairState::Waiting,
-            seen_as: None,
+            mapped: None,
             rtt: None,
             last_check: None,
-            last_answer: None,
+            last_response: None,
             unanswered_since: None,
             unanswered: 0,
             checks: 0,
-            answers: 0,
+            responses: 0,
             nominated: false,
         }
     }
@@ -92,8 +97,9 @@ impl Pair {
         self.state == PairState::Succeeded
     }
 
-    /// RFC 8445 §6.1.2.3. Before the first answer the local end counts as its base, afterwards as
-    /// what the peer sees: so a way through the LAN beats a hairpin through the NAT.
+    /// Returns the pair priority (RFC 8445 §6.1.2.3). Before the first response the local candidate
+    /// is the base, afterwards the one that the peer sees; so a path through the LAN has a higher
+    /// priority than a hairpin through the NAT.
     pub(super) fn priority(&self, role: Role) -> u64 {
         let local = priority(self.local_kind(), self.local.local_preference);
         let (controlling, controlled) = match role {
@@ -105,7 +111,7 @@ impl Pair {
     }
 
     pub(super) fn local_kind(&self) -> CandidateKind {
-        self.seen_as.map_or(self.local.kind, |(_, kind)| kind)
+        self.mapped.map_or(self.local.kind, |(_, kind)| kind)
     }
 
     pub(super) fn is_relayed(&self) -> bool {
@@ -119,11 +125,11 @@ impl Pair {
             local_kind: self.local_kind(),
             remote_kind: self.remote.kind,
             rtt: self.rtt,
-            local_address: self.seen_as.map_or(self.local.address, |(address, _)| address),
+            local_address: self.mapped.map_or(self.local.address, |(address, _)| address),
         }
     }
 
-    pub(super) fn on_check(&mut self, now: Instant) {
+    pub(super) fn record_check(&mut self, now: Instant) {
         if self.state == PairState::Waiting {
             self.state = PairState::InProgress;
         }
@@ -133,24 +139,24 @@ impl Pair {
         self.checks = self.checks.saturating_add(1);
     }
 
-    pub(super) fn on_answer(
+    pub(super) fn record_response(
         &mut self,
         now: Instant,
         rtt: Duration,
-        seen_as: SocketAddr,
+        mapped: SocketAddr,
         kind: CandidateKind,
     ) {
         self.state = PairState::Succeeded;
-        self.seen_as = Some((seen_as, kind));
+        self.mapped = Some((mapped, kind));
         // An eighth of every new measurement (RFC 6298 §2).
         self.rtt = Some(self.rtt.map_or(rtt, |old| (old * 7 + rtt) / 8));
-        self.last_answer = Some(now);
+        self.last_response = Some(now);
         self.unanswered_since = None;
         self.unanswered = 0;
-        self.answers = self.answers.saturating_add(1);
+        self.responses = self.responses.saturating_add(1);
     }
 
-    /// The peer has checked it: whatever was given up is tried again.
+    /// Resumes checks of a failed pair because the peer has checked it.
     pub(super) fn wake(&mut self) {
         if self.state == PairState::Failed {
             self.state = PairState::InProgress;
@@ -160,13 +166,13 @@ impl Pair {
         }
     }
 
-    /// How long an answer on this path may take before it is missed.
+    /// Returns the time after which a check on this pair counts as missed.
     pub(super) fn probe_wait(&self) -> Duration {
         let round_trips = self.rtt.unwrap_or_default() * 2;
         round_trips.clamp(CONSENT_PROBE, CONSENT_PROBE_MAX)
     }
 
-    /// Whether no check has been missed.
+    /// Returns true if no check has been missed.
     pub(super) fn is_healthy(&self, now: Instant) -> bool {
         self.unanswered_since.is_none_or(|since| now < since + self.probe_wait())
     }

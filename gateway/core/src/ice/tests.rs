@@ -1,5 +1,5 @@
-//! One agent, and two agents on one perfect link, in virtual time. Networks with NATs, loss and
-//! relays are simulated elsewhere, over thousands of seeds.
+//! Tests of one agent, and of two agents on a perfect link, in virtual time. `tests/sim` simulates
+//! networks with NATs, loss and TURN servers over thousands of seeds.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ fn credentials(seed: u64) -> Credentials {
 const LEFT: &str = "192.0.2.1:5000";
 const RIGHT: &str = "192.0.2.2:5000";
 
-fn end(address: &str) -> LocalBase {
+fn base(address: &str) -> LocalBase {
     LocalBase::Socket(addr(address))
 }
 
@@ -58,10 +58,10 @@ struct Two {
     now: Instant,
     left: Agent,
     right: Agent,
-    /// Under way: when it arrives, whether at the right one, and the rest.
+    /// Datagrams in flight: time of arrival, true if for the right agent, from, to, bytes.
     under_way: Vec<(Instant, bool, SocketAddr, SocketAddr, Vec<u8>)>,
     events: Vec<(bool, Event)>,
-    /// The right one's, but for the left one's single address.
+    /// Addresses of the right agent that the left one can reach.
     reachable: Vec<SocketAddr>,
 }
 
@@ -87,7 +87,7 @@ impl Two {
         self.right.set_remote_credentials(self.now, self.left.local_credentials().clone());
     }
 
-    /// As long as nothing else is wanted, until `limit`.
+    /// Runs until `done` returns true or `limit` has passed; returns true in the first case.
     fn run(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) -> bool {
         let limit = self.now + limit;
         loop {
@@ -112,7 +112,7 @@ impl Two {
         let arrival = self.now + Duration::from_millis(1);
         for (agent, is_right) in [(&mut self.left, false), (&mut self.right, true)] {
             while let Some(Transmit { base, to, bytes }) = agent.poll_transmit() {
-                let LocalBase::Socket(from) = base else { panic!("no relays here") };
+                let LocalBase::Socket(from) = base else { panic!("there are no allocations here") };
                 let reaches =
                     if is_right { to == addr(LEFT) } else { self.reachable.contains(&to) };
                 if reaches {
@@ -142,7 +142,7 @@ impl Two {
     }
 }
 
-/// A check as a peer with these credentials makes it.
+/// A hand-made check of a peer with these credentials.
 struct Forged<'a> {
     id: [u8; 12],
     username: String,
@@ -156,7 +156,7 @@ struct Forged<'a> {
 }
 
 impl<'a> Forged<'a> {
-    /// A good one from `from` to `to`.
+    /// Makes a valid check from `from` to `to`.
     fn check(from: &Agent, to: &'a Agent) -> Self {
         let (ours, theirs) = (from.local_credentials(), to.local_credentials());
         Self {
@@ -199,8 +199,8 @@ impl<'a> Forged<'a> {
     }
 }
 
-/// The class of an answer, and its error code.
-fn answer(agent: &mut Agent) -> Option<(Class, Option<u16>)> {
+/// Returns the class and the error code of the next datagram that the agent sends.
+fn response(agent: &mut Agent) -> Option<(Class, Option<u16>)> {
     let transmit = agent.poll_transmit()?;
     let message = Message::parse(&transmit.bytes).unwrap();
     Some((message.class(), message.error_code().map(ErrorCode::value)))

@@ -1,4 +1,4 @@
-//! Our candidates: found, told to the agent, told to the viewer.
+//! Gathering: local candidates are found, added to the ICE agent and signaled to the viewer.
 
 use super::{MID, Session, SessionOutput};
 use crate::ice::{Candidate, CandidateKind, LocalBase, dual_stack_preferences};
@@ -7,26 +7,27 @@ use porthole_signaling_proto::{IceCandidate, IceServer};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// How long candidates are waited for. A STUN server that is far answers in 300 ms, a TURN server
-/// in twice that; what comes later is still trickled where that is possible.
+/// Time limit of gathering. A distant STUN server responds in 300 ms, a TURN server in twice that;
+/// later candidates are still trickled where that is possible.
 const GATHERING_TIME: Duration = Duration::from_millis(1500);
 
-/// How far gathering is.
+/// State of the gathering of candidates.
 #[derive(Debug)]
 pub(super) struct Gathering {
-    until: Option<Instant>,
-    reflexive: bool,
-    /// For answers and restarts that carry their candidates with them.
+    /// The end of gathering; `None` once it has ended.
+    deadline: Option<Instant>,
+    reflexive_complete: bool,
+    /// Candidate lines found so far, for answers and fragments that contain their candidates.
     found: Vec<String>,
 }
 
 impl Gathering {
     pub(super) fn new(now: Instant) -> Self {
-        Self { until: Some(now + GATHERING_TIME), reflexive: false, found: Vec::new() }
+        Self { deadline: Some(now + GATHERING_TIME), reflexive_complete: false, found: Vec::new() }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.until
+        self.deadline
     }
 
     pub(super) fn found(&self) -> &[String] {
@@ -35,12 +36,12 @@ impl Gathering {
 }
 
 impl Session {
-    /// Whether candidates are still looked for.
+    /// Returns true while candidates are being gathered.
     pub fn is_gathering(&self) -> bool {
-        self.gathering.until.is_some()
+        self.gathering.deadline.is_some()
     }
 
-    /// Our addresses, each with the shared port.
+    /// Sets the addresses of this machine, each with the shared port.
     pub fn set_addresses(&mut self, now: Instant, addresses: &[SocketAddr]) {
         if self.config.turn_only {
             return;
@@ -62,7 +63,7 @@ impl Session {
         self.agent.local_candidates().filter(host).map(|candidate| candidate.address)
     }
 
-    /// One of our addresses is seen as another from outside.
+    /// Handles a STUN server's response: the address `base` is mapped to `mapped`.
     pub fn handle_reflexive(&mut self, now: Instant, base: SocketAddr, mapped: SocketAddr) {
         if self.config.turn_only || base == mapped {
             return;
@@ -73,20 +74,20 @@ impl Session {
         self.process_pending(now);
     }
 
-    /// The STUN and TURN servers in use.
+    /// Returns the STUN and TURN servers of the session.
     pub fn ice_servers(&self) -> &[IceServer] {
         &self.config.ice_servers
     }
 
-    /// Fresh credentials for the same TURN servers, for allocations to come.
+    /// Sets fresh credentials of the same TURN servers, for future allocations.
     pub fn set_ice_servers(&mut self, servers: Vec<IceServer>) {
         self.turn_clients.set_credentials(&servers);
         self.config.ice_servers = servers;
     }
 
-    /// No more reflexive addresses will come for now.
+    /// Handles the end of the search for reflexive addresses.
     pub fn handle_reflexive_complete(&mut self, now: Instant) {
-        self.gathering.reflexive = true;
+        self.gathering.reflexive_complete = true;
         self.process_pending(now);
     }
 
@@ -106,7 +107,7 @@ impl Session {
         self.trickle(line);
     }
 
-    /// Tells the viewer, unless an answer that is still due will.
+    /// Signals a candidate, unless a pending description will contain it.
     fn trickle(&mut self, candidate: String) {
         if self.local.pending.is_some() {
             return;
@@ -119,14 +120,14 @@ impl Session {
         }));
     }
 
-    /// Ends gathering when nothing more can come, or has come in time.
-    pub(super) fn advance_gathering(&mut self, now: Instant) {
-        let Some(until) = self.gathering.until else { return };
-        let reflexive = self.gathering.reflexive || self.config.turn_only;
-        if now < until && !(reflexive && self.turn_clients.is_complete()) {
+    /// Ends gathering once all candidates are known or the time limit is reached.
+    pub(super) fn end_gathering_if_complete(&mut self, now: Instant) {
+        let Some(deadline) = self.gathering.deadline else { return };
+        let reflexive = self.gathering.reflexive_complete || self.config.turn_only;
+        if now < deadline && !(reflexive && self.turn_clients.is_complete()) {
             return;
         }
-        self.gathering.until = None;
+        self.gathering.deadline = None;
         if self.local.pending.is_some() {
             self.send_pending_description();
         } else {
@@ -134,16 +135,16 @@ impl Session {
         }
     }
 
-    /// Candidates are looked for again: ICE restarts, and the network may be another.
-    pub(super) fn gather_again(&mut self, now: Instant) {
+    /// Gathers again for an ICE restart, because the network may have changed.
+    pub(super) fn restart_gathering(&mut self, now: Instant) {
         let known = self.agent.local_candidates().map(ToString::to_string).collect();
         self.gathering = Gathering { found: known, ..Gathering::new(now) };
         self.turn_clients.retry(now);
     }
 
-    /// Tells the viewer the candidates of the new generation.
-    pub(super) fn trickle_again(&mut self, now: Instant) {
-        self.gather_again(now);
+    /// Gathers again and signals all known candidates of the new generation.
+    pub(super) fn trickle_all(&mut self, now: Instant) {
+        self.restart_gathering(now);
         for candidate in self.gathering.found.clone() {
             self.trickle(candidate);
         }
@@ -157,8 +158,8 @@ impl Session {
                 }
                 TurnClientsOutput::Gone(base) => self.agent.remove_local(now, base),
                 TurnClientsOutput::Allocated { base, relayed, mapped, preference } => {
-                    // The mapped address is of the way to the TURN server; told to the viewer it
-                    // would only say where we are.
+                    // The mapped address is only for diagnosis. With `turn_only` it would reveal
+                    // the location of the gateway.
                     let related = (!self.config.turn_only).then_some(mapped);
                     let kind = CandidateKind::Relay;
                     self.add_local(now, kind, base, relayed, related, preference);

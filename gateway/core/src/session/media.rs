@@ -1,4 +1,4 @@
-//! The packets of a session: to the viewer, or at the viewer's end from the gateway.
+//! Media of a session: packets to the viewer, or on the viewer's side from the gateway.
 
 use super::{Session, SessionOutput};
 use crate::media::{Codec, VideoPacket};
@@ -10,10 +10,10 @@ use rand::rngs::StdRng;
 use std::time::Instant;
 use tracing::trace;
 
-/// The largest group of pictures that is repeated: half a second of a path of 8 Mbit/s.
-const MAX_REPEATED_BYTES: usize = 512 * 1024;
+/// Largest group of pictures that is sent for recovery: half a second on a path of 8 Mbit/s.
+const MAX_RECOVERY_BURST_BYTES: usize = 512 * 1024;
 
-/// One direction or the other.
+/// The media direction of a session.
 #[derive(Debug)]
 pub(super) enum Media {
     Sending(Box<Sending>),
@@ -23,18 +23,18 @@ pub(super) enum Media {
 #[derive(Debug)]
 pub(super) struct Sending {
     track: TrackIds,
-    /// First sequence numbers, of the stream and of its repetitions, and first timestamp.
+    /// First sequence numbers of the media and the RTX stream, and first timestamp.
     first: (u16, u16, u32),
     codec: Option<Codec>,
     sender: Option<Sender>,
-    /// One packet, before it is encrypted.
+    /// Buffer for one packet before encryption.
     plain: Vec<u8>,
 }
 
 impl Media {
     pub(super) fn sending(rng: &mut StdRng, camera: &CameraId) -> Self {
         let ssrc: u32 = rng.random();
-        // Any other number will do for the repetitions.
+        // The SSRC of the RTX stream only has to differ.
         let rtx_ssrc = ssrc ^ rng.random_range(1..=u32::MAX);
         Self::Sending(Box::new(Sending {
             track: TrackIds { ssrc, rtx_ssrc, cname: format!("porthole-{camera}") },
@@ -49,7 +49,7 @@ impl Media {
         Self::Receiving(None)
     }
 
-    /// What our descriptions announce.
+    /// Returns the identifiers that our descriptions announce.
     pub(super) fn track(&self) -> Option<&TrackIds> {
         match self {
             Self::Sending(sending) => Some(&sending.track),
@@ -64,12 +64,13 @@ impl Media {
         }
     }
 
-    /// What was agreed on. A restart agrees on the same again.
-    pub(super) fn negotiated(&mut self, now: Instant, with: &Negotiated) {
+    /// Applies the result of the negotiation. An ICE restart negotiates the same again.
+    pub(super) fn apply(&mut self, now: Instant, negotiated: &Negotiated) {
         match self {
-            Self::Sending(sending) => sending.negotiated(now, with),
+            Self::Sending(sending) => sending.apply(now, negotiated),
             Self::Receiving(receiver) => {
-                receiver.get_or_insert_with(|| Box::new(Receiver::new(receiver_config(with))));
+                receiver
+                    .get_or_insert_with(|| Box::new(Receiver::new(receiver_config(negotiated))));
             }
         }
     }
@@ -83,20 +84,20 @@ impl Media {
 }
 
 impl Sending {
-    fn negotiated(&mut self, now: Instant, with: &Negotiated) {
+    fn apply(&mut self, now: Instant, negotiated: &Negotiated) {
         if self.sender.is_some() {
             return;
         }
         let (first_sequence, first_rtx_sequence, first_timestamp) = self.first;
-        self.codec = Some(with.codec);
+        self.codec = Some(negotiated.codec);
         self.sender = Some(Sender::new(SenderConfig {
             ssrc: self.track.ssrc,
             rtx_ssrc: self.track.rtx_ssrc,
-            payload_type: with.payload_type,
-            rtx_payload_type: with.rtx_payload_type,
+            payload_type: negotiated.payload_type,
+            rtx_payload_type: negotiated.rtx_payload_type,
             cname: self.track.cname.clone(),
-            mid: with.mid_extension.zip(with.mid.clone()),
-            playout_delay: with.playout_delay_extension,
+            mid: negotiated.mid_extension.zip(negotiated.mid.clone()),
+            playout_delay: negotiated.playout_delay_extension,
             first_sequence,
             first_rtx_sequence,
             first_timestamp,
@@ -105,40 +106,40 @@ impl Sending {
     }
 }
 
-fn receiver_config(with: &Negotiated) -> ReceiverConfig {
+fn receiver_config(negotiated: &Negotiated) -> ReceiverConfig {
     ReceiverConfig {
         ssrc: 1,
         cname: "viewer".to_owned(),
-        codec: with.codec,
-        payload_type: with.payload_type,
-        rtx_payload_type: with.rtx_payload_type,
-        remote_ssrc: with.remote_ssrc,
+        codec: negotiated.codec,
+        payload_type: negotiated.payload_type,
+        rtx_payload_type: negotiated.rtx_payload_type,
+        remote_ssrc: negotiated.remote_ssrc,
     }
 }
 
-/// What leaves in one go.
+/// The protocol of an outgoing packet.
 #[derive(Debug, Clone, Copy)]
-enum Plain {
+enum Protocol {
     Rtp,
     Rtcp,
 }
 
 impl Session {
-    /// Live packets of the camera.
+    /// Sends live packets of the camera; ignored before the session has started.
     pub fn send_packets(&mut self, now: Instant, packets: &[VideoPacket]) {
         if !self.started {
             return;
         }
         for packet in packets {
-            self.write(now, Plain::Rtp, |sender, out| {
+            self.write(now, Protocol::Rtp, |sender, out| {
                 sender.write_packet(now, packet, out);
                 true
             });
         }
-        self.media_timeout(now);
+        self.send_due_packets(now);
     }
 
-    /// The packets since the last key frame, before the live ones go on behind them.
+    /// Sends the cached group of pictures as a burst; live packets follow it.
     pub fn send_burst(&mut self, now: Instant, group: &[VideoPacket]) {
         if group.is_empty() {
             return;
@@ -151,22 +152,22 @@ impl Session {
         self.send_packets(now, group);
     }
 
-    /// The cached group once more, for a viewer that lost too much of it: once for each group,
-    /// and only a small one. A path that lost a large one would lose it again.
-    pub fn repeat_burst(&mut self, now: Instant, group: &[VideoPacket]) {
+    /// Sends the cached group of pictures again, for a viewer that lost too much of it. Each group
+    /// is sent once only, and a large one never: a path that lost it would lose it again.
+    pub fn send_recovery_burst(&mut self, now: Instant, group: &[VideoPacket]) {
         let bytes: usize = group.iter().map(|packet| packet.payload.len()).sum();
         let Some(first) = group.first().map(|packet| packet.sequence) else { return };
-        if bytes <= MAX_REPEATED_BYTES && self.repeated != Some(first) {
-            self.repeated = Some(first);
+        if bytes <= MAX_RECOVERY_BURST_BYTES && self.recovery_burst != Some(first) {
+            self.recovery_burst = Some(first);
             self.send_burst(now, group);
         }
     }
 
-    /// Lets the sender write one packet, encrypts it, sends it. Says whether there was one.
+    /// Lets the sender write one packet, encrypts it and sends it. Returns false if there was none.
     fn write(
         &mut self,
         now: Instant,
-        plain: Plain,
+        protocol: Protocol,
         fill: impl FnOnce(&mut Sender, &mut Vec<u8>) -> bool,
     ) -> bool {
         let Media::Sending(sending) = &mut self.media else { return false };
@@ -177,19 +178,19 @@ impl Session {
             return false;
         }
         let Some(dtls_srtp) = &mut self.dtls_srtp else { return false };
-        let protected = match plain {
-            Plain::Rtp => dtls_srtp.protect_rtp(buffer),
-            Plain::Rtcp => dtls_srtp.protect_rtcp(buffer),
+        let protected = match protocol {
+            Protocol::Rtp => dtls_srtp.protect_rtp(buffer),
+            Protocol::Rtcp => dtls_srtp.protect_rtcp(buffer),
         };
         match protected {
             Ok(packet) => self.send_on_path(now, packet.freeze()),
-            Err(error) => trace!("a packet cannot be sent: {error}"),
+            Err(error) => trace!("a packet cannot be encrypted: {error}"),
         }
         true
     }
 
-    /// Repetitions and reports that are due.
-    pub(super) fn media_timeout(&mut self, now: Instant) {
+    /// Sends the retransmissions and reports that are due.
+    pub(super) fn send_due_packets(&mut self, now: Instant) {
         if !self.started {
             return;
         }
@@ -197,8 +198,8 @@ impl Session {
             receiver.handle_timeout(now);
             return self.flush_receiver(now);
         }
-        while self.write(now, Plain::Rtp, |sender, out| sender.poll_retransmission(now, out)) {}
-        while self.write(now, Plain::Rtcp, |sender, out| sender.poll_report(now, out)) {}
+        while self.write(now, Protocol::Rtp, |sender, out| sender.poll_retransmission(now, out)) {}
+        while self.write(now, Protocol::Rtcp, |sender, out| sender.poll_report(now, out)) {}
     }
 
     pub(super) fn handle_rtp(&mut self, now: Instant, datagram: &[u8]) {
@@ -227,7 +228,7 @@ impl Session {
                 if feedback.goodbye {
                     self.end("the viewer left");
                 }
-                self.media_timeout(now);
+                self.send_due_packets(now);
             }
             Media::Receiving(receiver) => {
                 if let Some(receiver) = receiver {

@@ -1,4 +1,4 @@
-//! Descriptions: ours, the viewer's, and what follows from both.
+//! Negotiation: our descriptions, the peer's, and what follows from both.
 
 use super::{
     Gathering, Local, MID, Media, RESTART_INTERVAL, SETUP_TIMEOUT, Session, SessionConfig,
@@ -19,73 +19,73 @@ use std::collections::VecDeque;
 use std::time::Instant;
 use tracing::debug;
 
-/// Candidates that may come before the description they belong to.
+/// Limit of candidates that arrive before the description they belong to.
 const MAX_EARLY_CANDIDATES: usize = 64;
 
-/// Why a session cannot be.
+/// Reason for which a description or a restart is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
-    /// The viewer's description.
+    /// The peer's description cannot be parsed or offers nothing usable.
     #[error(transparent)]
     Description(#[from] SdpError),
-    /// What is in it.
+    /// The ICE credentials in the description are malformed.
     #[error(transparent)]
     Credentials(#[from] BadCredentials),
-    /// The keys.
+    /// The DTLS association cannot be set up.
     #[error(transparent)]
     DtlsSrtp(#[from] DtlsSrtpError),
-    /// A restart that changes nothing.
-    #[error("an ICE restart needs a new user fragment and password")]
+    /// The restart has no new ICE credentials.
+    #[error("an ICE restart needs a new user name fragment and password")]
     NotARestart,
 }
 
-/// What is said only when our candidates are known, since nothing can follow it.
+/// A description that waits for our candidates, because none can be trickled after it.
 #[derive(Debug)]
 pub(super) enum Pending {
-    /// The answer to an offer.
+    /// The answer to this offer.
     Answer { offer: Box<Description>, setup: Setup },
-    /// The fragment that answers a restart, for this section.
+    /// The fragment that answers a restart, for the media section with this mid.
     Fragment { mid: String },
 }
 
 impl Session {
-    /// A session in which we make the offer, as ONVIF has it.
+    /// Creates a session in which we make the offer (ONVIF WebRTC §5.4).
     ///
     /// # Errors
-    /// None that a viewer could cause; see [`SessionError`].
+    /// Never fails because of the viewer.
     pub fn offering(
         now: Instant,
         config: SessionConfig,
         format: Option<&Format>,
     ) -> Result<Self, SessionError> {
-        let mut session = Self::new(now, config, Role::Controlling, codecs_of(format));
+        let mut session = Self::new(now, config, Role::Controlling, codecs_to_offer(format));
         let offer = session.write_offer();
         session.outbox.push_back(SessionOutput::Offer(offer));
         session.process_pending(now);
         Ok(session)
     }
 
-    /// A session in which the viewer makes the offer, as WHEP has it. The answer waits until our
-    /// candidates are gathered.
+    /// Creates a session in which the viewer has made the offer (WHEP). The answer follows as
+    /// [`SessionOutput::Answer`] once our candidates are gathered.
     ///
     /// # Errors
-    /// When the offer cannot be read or shares nothing with the camera.
+    /// Returns an error if the offer cannot be parsed or has no codec in common with the camera.
     pub fn answering(
         now: Instant,
         config: SessionConfig,
         format: Option<&Format>,
         offer: &str,
     ) -> Result<Self, SessionError> {
-        let mut session = Self::new(now, config, Role::Controlled, codecs_of(format));
+        let mut session = Self::new(now, config, Role::Controlled, codecs_to_offer(format));
         session.apply_offer(now, offer, Setup::Passive)?;
         session.process_pending(now);
         Ok(session)
     }
 
-    /// The other end: receives what a gateway offers, and answers at once.
+    /// Creates the receiving side of a session, which answers a gateway's offer at once.
     ///
     /// # Errors
-    /// When the offer cannot be read.
+    /// Returns an error if the offer cannot be parsed or offers nothing usable.
     pub fn receiving(
         now: Instant,
         config: SessionConfig,
@@ -128,7 +128,7 @@ impl Session {
             ended: false,
             setup_until: now + SETUP_TIMEOUT,
             lost: None,
-            repeated: None,
+            recovery_burst: None,
             outbox: VecDeque::new(),
         }
     }
@@ -156,7 +156,8 @@ impl Session {
         }
     }
 
-    /// The viewer's answer to our offer, the first or one that restarts ICE.
+    /// Handles the peer's answer to our offer, the first one or one that restarts ICE. A bad answer
+    /// ends the session.
     pub fn handle_answer(&mut self, now: Instant, answer: &str) {
         if let Err(error) = self.try_answer(now, answer) {
             self.end(&error.to_string());
@@ -170,16 +171,16 @@ impl Session {
         self.apply_negotiated(now, &negotiated)
     }
 
-    /// The viewer's offer; another one in the session restarts ICE.
+    /// Handles another offer of the peer in a running session, which restarts ICE.
     ///
     /// # Errors
-    /// When the offer cannot be read or shares nothing with what we have.
+    /// Returns an error if the offer cannot be parsed or has no codec in common with ours.
     pub fn handle_offer(&mut self, now: Instant, offer: &str) -> Result<(), SessionError> {
         let credentials = Credentials::random(&mut self.rng);
         self.local.version += 1;
         self.local.credentials = credentials.clone();
         self.agent.restart(now, credentials);
-        self.gather_again(now);
+        self.restart_gathering(now);
         self.apply_offer(now, offer, Setup::Active)?;
         self.send_pending_description();
         self.process_pending(now);
@@ -214,7 +215,7 @@ impl Session {
         }
     }
 
-    /// Says what was held back, with the candidates there are.
+    /// Sends the pending description, if any, with the candidates gathered so far.
     pub(super) fn send_pending_description(&mut self) {
         match self.local.pending.take() {
             Some(Pending::Answer { offer, setup }) => self.send_answer(&offer, setup),
@@ -243,39 +244,44 @@ impl Session {
         self.outbox.push_back(SessionOutput::Fragment(fragment.write()));
     }
 
-    /// What both descriptions settle: how the viewer is reached and recognised, what it plays.
-    fn apply_negotiated(&mut self, now: Instant, with: &Negotiated) -> Result<(), SessionError> {
-        let credentials = Credentials::parse(&with.remote.ufrag, &with.remote.pwd)?;
+    /// Applies what both descriptions agree on: the peer's credentials and fingerprint, the codec.
+    fn apply_negotiated(
+        &mut self,
+        now: Instant,
+        negotiated: &Negotiated,
+    ) -> Result<(), SessionError> {
+        let credentials = Credentials::parse(&negotiated.remote.ufrag, &negotiated.remote.pwd)?;
         self.agent.set_remote_credentials(now, credentials);
         if self.dtls_srtp.is_none() {
-            let fingerprint = with.remote.fingerprint;
-            self.dtls_srtp = Some(DtlsSrtp::new(&self.config.identity, with.role, fingerprint)?);
+            let fingerprint = negotiated.remote.fingerprint;
+            self.dtls_srtp =
+                Some(DtlsSrtp::new(&self.config.identity, negotiated.role, fingerprint)?);
         }
-        self.media.negotiated(now, with);
+        self.media.apply(now, negotiated);
         self.described = true;
         for candidate in std::mem::take(&mut self.early_candidates) {
-            self.add_remote(now, &candidate);
+            self.add_remote_candidate(now, &candidate);
         }
-        for candidate in &with.remote_candidates {
-            self.add_remote(now, candidate);
+        for candidate in &negotiated.remote_candidates {
+            self.add_remote_candidate(now, candidate);
         }
-        if with.end_of_candidates {
+        if negotiated.end_of_candidates {
             self.agent.end_of_remote_candidates(now);
         }
         Ok(())
     }
 
-    /// A candidate of the viewer's; an empty one ends them.
+    /// Handles a candidate line of the peer; an empty one ends its candidates.
     pub fn handle_candidate(&mut self, now: Instant, candidate: &str) {
         if self.described {
-            self.add_remote(now, candidate);
+            self.add_remote_candidate(now, candidate);
         } else if self.early_candidates.len() < MAX_EARLY_CANDIDATES {
             self.early_candidates.push(candidate.to_owned());
         }
         self.process_pending(now);
     }
 
-    fn add_remote(&mut self, now: Instant, line: &str) {
+    fn add_remote_candidate(&mut self, now: Instant, line: &str) {
         if line.is_empty() {
             return self.agent.end_of_remote_candidates(now);
         }
@@ -284,19 +290,19 @@ impl Session {
                 self.turn_clients.permit(now, candidate.address.ip());
                 self.agent.add_remote(now, candidate);
             }
-            // Such a viewer is found by the checks it sends.
-            Err(CandidateRefused::Name) => debug!("a candidate hides behind a .local name"),
-            Err(refused) => debug!("a candidate is left out: {refused}"),
+            // The checks that such a viewer sends reveal its address.
+            Err(CandidateRefused::Name) => debug!("a candidate with a .local name is ignored"),
+            Err(refused) => debug!("a candidate is ignored: {refused}"),
         }
     }
 
-    /// The path is lost: asks for another, while the old one may still come back.
+    /// Restarts ICE because the path is lost; the old path may still come back meanwhile.
     pub(super) fn restart(&mut self, now: Instant) {
         if let Some(lost) = &mut self.lost {
             lost.next_restart = now + RESTART_INTERVAL;
         }
         if !self.described || self.agent.role() == Role::Controlled {
-            // The viewer made the offer, so the viewer restarts.
+            // The peer made the offer, so the peer restarts.
             return;
         }
         let credentials = Credentials::random(&mut self.rng);
@@ -305,14 +311,15 @@ impl Session {
         self.agent.restart(now, credentials);
         let offer = self.write_offer();
         self.outbox.push_back(SessionOutput::Offer(offer));
-        self.trickle_again(now);
+        self.trickle_all(now);
     }
 
-    /// The viewer restarts ICE over WHEP. Answered by [`SessionOutput::Fragment`].
+    /// Handles an ICE restart of the viewer over WHEP. The answer follows as
+    /// [`SessionOutput::Fragment`] once our candidates are gathered.
     ///
     /// # Errors
-    /// When the fragment cannot be read or restarts nothing.
-    pub fn restart_from_viewer(
+    /// Returns an error if the fragment cannot be parsed or has no new credentials.
+    pub fn handle_restart_fragment(
         &mut self,
         now: Instant,
         fragment: &str,
@@ -325,21 +332,21 @@ impl Session {
         let credentials = Credentials::random(&mut self.rng);
         self.local.credentials = credentials.clone();
         self.agent.restart(now, credentials);
-        self.gather_again(now);
+        self.restart_gathering(now);
         let mid = fragment.sections.first().map_or_else(|| MID.to_owned(), |s| s.mid.clone());
         self.local.pending = Some(Pending::Fragment { mid });
         self.agent.set_remote_credentials(now, remote);
         for candidate in fragment.candidates() {
-            self.add_remote(now, candidate);
+            self.add_remote_candidate(now, candidate);
         }
         self.process_pending(now);
         Ok(())
     }
 }
 
-/// What is offered: the camera's own codec, and H.264 while nothing is known of it, since that is
-/// what nearly all cameras send and all browsers play.
-fn codecs_of(format: Option<&Format>) -> Vec<VideoCodec> {
+/// Returns the codecs to offer: those of the camera's stream, or H.264 while its format is unknown,
+/// because nearly all cameras send it and all browsers play it.
+fn codecs_to_offer(format: Option<&Format>) -> Vec<VideoCodec> {
     match format {
         Some(format) => sdp::offered_codecs(format.codec, format.profile_level_id),
         None => sdp::offered_codecs(Codec::H264, None),

@@ -23,20 +23,20 @@ fn config(now: Instant, seed: u64) -> SessionConfig {
     }
 }
 
-/// A gateway's session and a viewer's in one LAN, on one clock.
+/// A gateway's session and a viewer's in one LAN, with a virtual clock.
 struct Pair {
     now: Instant,
     gateway: Session,
     viewer: Option<Session>,
-    /// Candidates of the gateway that came before its offer was answered.
+    /// Candidates of the gateway that arrived before its offer was answered.
     early: Vec<String>,
     frames: usize,
-    key_frames_wanted: usize,
+    key_frames_requested: usize,
     offers: usize,
     ended: Vec<String>,
-    /// Every datagram from the gateway's side, for who wants to forge one.
+    /// Every datagram that the gateway sent, for tests that forge one.
     seen: Vec<Bytes>,
-    /// What the viewer says of DTLS.
+    /// The DTLS handshake messages that the viewer sent.
     handshake: Vec<Bytes>,
     cut: bool,
 }
@@ -53,7 +53,7 @@ impl Pair {
             viewer: None,
             early: Vec::new(),
             frames: 0,
-            key_frames_wanted: 0,
+            key_frames_requested: 0,
             offers: 0,
             ended: Vec::new(),
             seen: Vec::new(),
@@ -76,7 +76,7 @@ impl Pair {
         self.viewer = Some(viewer);
     }
 
-    fn carry_out(&mut self, output: SessionOutput) {
+    fn handle_gateway_output(&mut self, output: SessionOutput) {
         match output {
             SessionOutput::Offer(offer) => self.handle_offer(&offer),
             SessionOutput::Trickle(candidate) => match &mut self.viewer {
@@ -87,11 +87,11 @@ impl Pair {
                 self.seen.push(datagram.bytes.clone());
                 let reached = !self.cut && datagram.to == address(VIEWER);
                 if let Some(viewer) = self.viewer.as_mut().filter(|_| reached) {
-                    let end = LocalBase::Socket(datagram.to);
-                    viewer.handle_datagram(self.now, end, datagram.from, &datagram.bytes);
+                    let base = LocalBase::Socket(datagram.to);
+                    viewer.handle_datagram(self.now, base, datagram.from, &datagram.bytes);
                 }
             }
-            SessionOutput::KeyFrame => self.key_frames_wanted += 1,
+            SessionOutput::KeyFrame => self.key_frames_requested += 1,
             SessionOutput::Ended(reason) => self.ended.push(reason),
             SessionOutput::Started
             | SessionOutput::Answer(_)
@@ -101,7 +101,7 @@ impl Pair {
         }
     }
 
-    fn carry_back(&mut self, output: SessionOutput) {
+    fn handle_viewer_output(&mut self, output: SessionOutput) {
         match output {
             SessionOutput::Answer(answer) => self.gateway.handle_answer(self.now, &answer),
             SessionOutput::Trickle(candidate) => {
@@ -112,8 +112,8 @@ impl Pair {
                     self.handshake.push(datagram.bytes.clone());
                 }
                 if !self.cut && datagram.to == address(GATEWAY) {
-                    let end = LocalBase::Socket(datagram.to);
-                    self.gateway.handle_datagram(self.now, end, datagram.from, &datagram.bytes);
+                    let base = LocalBase::Socket(datagram.to);
+                    self.gateway.handle_datagram(self.now, base, datagram.from, &datagram.bytes);
                 }
             }
             SessionOutput::Received(_) => self.frames += 1,
@@ -126,8 +126,8 @@ impl Pair {
         }
     }
 
-    /// Carries everything both ways until both are silent.
-    fn process_pending(&mut self) {
+    /// Passes all outputs to the other side until both have no more.
+    fn exchange_outputs(&mut self) {
         for _ in 0..1000 {
             let from_gateway = self.gateway.poll_output();
             let from_viewer = self.viewer.as_mut().and_then(Session::poll_output);
@@ -135,19 +135,19 @@ impl Pair {
                 return;
             }
             if let Some(output) = from_gateway {
-                self.carry_out(output);
+                self.handle_gateway_output(output);
             }
             if let Some(output) = from_viewer {
-                self.carry_back(output);
+                self.handle_viewer_output(output);
             }
         }
-        panic!("the two never fall silent");
+        panic!("there are always more outputs");
     }
 
-    /// Lets time pass, from deadline to deadline.
+    /// Advances the time by `span`, from deadline to deadline.
     fn run(&mut self, span: Duration) {
         let end = self.now + span;
-        self.process_pending();
+        self.exchange_outputs();
         for _ in 0..100_000 {
             let viewer = self.viewer.as_ref().and_then(Session::poll_timeout);
             let next = self.gateway.poll_timeout().into_iter().chain(viewer).min();
@@ -160,12 +160,12 @@ impl Pair {
             if let Some(viewer) = &mut self.viewer {
                 viewer.handle_timeout(self.now);
             }
-            self.process_pending();
+            self.exchange_outputs();
         }
         panic!("time does not pass");
     }
 
-    /// A key frame in one packet.
+    /// Sends a key frame that fits into one packet.
     fn send_key_frame(&mut self, sequence: u64) {
         let packet = VideoPacket {
             payload: Bytes::from_static(&[0x65, 1, 2, 3]),
@@ -176,7 +176,7 @@ impl Pair {
             arrival: self.now,
         };
         self.gateway.send_packets(self.now, &[packet]);
-        self.process_pending();
+        self.exchange_outputs();
     }
 
     fn both_started(&self) -> bool {
@@ -185,7 +185,7 @@ impl Pair {
 }
 
 #[test]
-fn a_viewer_in_the_lan_has_the_first_frame_after_a_few_round_trips() {
+fn a_viewer_in_the_lan_gets_the_first_frame_after_a_few_round_trips() {
     let mut pair = Pair::new();
     let begin = pair.now;
     while !pair.both_started() {
@@ -194,26 +194,27 @@ fn a_viewer_in_the_lan_has_the_first_frame_after_a_few_round_trips() {
     }
     pair.send_key_frame(1);
     assert_eq!(pair.frames, 1);
-    assert_eq!(pair.gateway.path_in_words(), "direct");
+    assert_eq!(pair.gateway.describe_path(), "direct");
     assert_eq!(pair.gateway.codec(), Some(Codec::H264));
 }
 
 #[test]
-fn r14_a_forged_packet_from_an_unproven_address_changes_nothing() {
+fn r14_a_forged_packet_from_an_unvalidated_address_changes_nothing() {
     let mut pair = Pair::new();
     pair.run(Duration::from_millis(1));
     let now = pair.now;
-    let end = LocalBase::Socket(address(GATEWAY));
-    // What was really said, said again by somebody else: ClientHello, alert, RTP, RTCP, noise.
+    let base = LocalBase::Socket(address(GATEWAY));
+    // A ClientHello, an alert, RTP, RTCP, and everything that was really sent, from a wrong
+    // address.
     let hello = [&[22, 254, 253][..], &[0; 40]].concat();
     let alert = [21, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0];
-    let overheard = pair.seen.iter().map(|bytes| bytes.to_vec());
+    let captured = pair.seen.iter().map(|bytes| bytes.to_vec());
     let forged: Vec<Vec<u8>> = [hello, alert.to_vec(), vec![0x80, 96, 0, 1], vec![0x80, 203, 0, 1]]
         .into_iter()
-        .chain(overheard)
+        .chain(captured)
         .collect();
     for datagram in forged {
-        pair.gateway.handle_datagram(now, end, address(FORGER), &datagram);
+        pair.gateway.handle_datagram(now, base, address(FORGER), &datagram);
     }
     pair.run(Duration::from_secs(1));
     assert!(pair.both_started() && pair.ended.is_empty(), "{:?}", pair.ended);
@@ -221,15 +222,15 @@ fn r14_a_forged_packet_from_an_unproven_address_changes_nothing() {
 
 #[test]
 fn cve_2023_51443_a_hello_from_any_address_ends_no_call() {
-    // A ClientHello as good as the viewer's, of somebody who comes first, and goes on.
+    // A ClientHello as good as the viewer's, from an attacker who sends it first and repeatedly.
     let mut elsewhere = Pair::new();
     elsewhere.run(Duration::from_secs(1));
     let hello = elsewhere.handshake.remove(0);
     assert_eq!((hello[0], hello[13]), (22, 1), "a ClientHello");
     let mut pair = Pair::new();
     for _ in 0..500 {
-        let end = LocalBase::Socket(address(GATEWAY));
-        pair.gateway.handle_datagram(pair.now, end, address(FORGER), &hello);
+        let base = LocalBase::Socket(address(GATEWAY));
+        pair.gateway.handle_datagram(pair.now, base, address(FORGER), &hello);
         pair.run(Duration::from_millis(1));
     }
     assert!(pair.both_started() && pair.ended.is_empty(), "{:?}", pair.ended);
@@ -238,24 +239,24 @@ fn cve_2023_51443_a_hello_from_any_address_ends_no_call() {
 }
 
 #[test]
-fn a_viewer_who_leaves_ends_the_session() {
+fn a_viewer_that_leaves_ends_the_session() {
     let mut pair = Pair::new();
     pair.run(Duration::from_millis(200));
     assert!(pair.both_started());
     let now = pair.now;
     pair.viewer.as_mut().unwrap().close(now);
-    pair.process_pending();
+    pair.exchange_outputs();
     assert_eq!(pair.ended, ["the viewer left"]);
 }
 
 #[test]
-fn a_session_lasts_as_long_as_it_was_given() {
-    for (name, extended, expected) in [("let be", false, 1), ("extended", true, 0)] {
+fn a_session_ends_at_its_expiry() {
+    for (name, extended, expected) in [("not extended", false, 1), ("extended", true, 0)] {
         let mut pair = Pair::new();
-        pair.gateway.extend(pair.now + Duration::from_secs(2));
+        pair.gateway.set_expiry(pair.now + Duration::from_secs(2));
         pair.run(Duration::from_secs(1));
         if extended {
-            pair.gateway.extend(pair.now + Duration::from_secs(3600));
+            pair.gateway.set_expiry(pair.now + Duration::from_secs(3600));
         }
         pair.run(Duration::from_secs(2) + EXPIRY_GRACE);
         assert_eq!(pair.ended.len(), expected, "{name}: {:?}", pair.ended);
@@ -263,7 +264,7 @@ fn a_session_lasts_as_long_as_it_was_given() {
 }
 
 #[test]
-fn a_viewer_that_never_answers_is_given_up() {
+fn a_session_without_an_answer_ends() {
     let now = Instant::now();
     let mut gateway = Session::offering(now, config(now, 1), None).unwrap();
     let mut end = now;
@@ -279,12 +280,12 @@ fn a_viewer_that_never_answers_is_given_up() {
 }
 
 #[test]
-fn a_lost_path_is_looked_for_again_and_the_picture_returns() {
+fn a_lost_path_is_restarted_and_the_picture_returns() {
     let mut pair = Pair::new();
     pair.run(Duration::from_millis(200));
     pair.cut = true;
     pair.run(Duration::from_secs(10));
-    assert_eq!(pair.offers, 2, "one for the beginning, one for the restart");
+    assert_eq!(pair.offers, 2, "the first one and one for the restart");
     pair.cut = false;
     pair.run(Duration::from_secs(5));
     pair.send_key_frame(1);
@@ -296,7 +297,7 @@ fn a_lost_path_is_looked_for_again_and_the_picture_returns() {
 fn a_path_that_stays_lost_ends_the_session() {
     let mut pair = Pair::new();
     pair.run(Duration::from_millis(200));
-    // The address it went by is gone, and with it what could tell anybody.
+    // The address that the path used is gone, so no check can be sent.
     pair.gateway.set_addresses(pair.now, &[]);
     pair.cut = true;
     pair.run(LOST_TIMEOUT + Duration::from_secs(1));
@@ -304,7 +305,7 @@ fn a_path_that_stays_lost_ends_the_session() {
 }
 
 #[test]
-fn an_offer_that_cannot_be_used_says_why() {
+fn an_unusable_offer_is_refused_with_the_reason() {
     let now = Instant::now();
     for (offer, expected) in [
         ("", "line 1"),

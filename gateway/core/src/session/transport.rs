@@ -1,4 +1,4 @@
-//! Datagrams of a session: sorted by their first byte (RFC 7983 §7), sent on the path.
+//! Datagrams of a session: demultiplexing (RFC 7983 §7), and sending on the selected path.
 
 use super::{Session, SessionOutput};
 use crate::Datagram;
@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 use tracing::trace;
 
-/// What a datagram is.
+/// The kind of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PacketKind {
     Stun,
@@ -18,7 +18,8 @@ enum PacketKind {
     Other,
 }
 
-/// RTP and RTCP share a port; RTCP's packet types are no payload types (RFC 5761 §4).
+/// Determines the kind of a datagram by its first bytes (RFC 7983 §7). RTP and RTCP share a port;
+/// RTCP packet types are told from RTP payload types as in RFC 5761 §4.
 fn demultiplex(datagram: &[u8]) -> PacketKind {
     match datagram {
         [0..=3, ..] => PacketKind::Stun,
@@ -30,7 +31,8 @@ fn demultiplex(datagram: &[u8]) -> PacketKind {
 }
 
 impl Session {
-    /// A datagram from a peer, on the shared port or by way of an allocation.
+    /// Handles a datagram of the peer that arrived at `base`: on the shared port or through a TURN
+    /// allocation.
     pub fn handle_datagram(
         &mut self,
         now: Instant,
@@ -55,13 +57,13 @@ impl Session {
         let kind = demultiplex(datagram);
         if kind == PacketKind::Stun {
             if let Err(refused) = self.agent.handle_stun(now, base, from, datagram) {
-                trace!("a STUN message changes nothing: {refused}");
+                trace!("a STUN message is ignored: {refused}");
             }
             return;
         }
-        // One forged ClientHello would end a handshake: only who answered a check is heard.
+        // One forged ClientHello would end a handshake, so only validated addresses may send one.
         if !self.agent.is_validated(base, from) {
-            trace!("a datagram from an address that is not proven");
+            trace!("a datagram from an address that is not validated is dropped");
             return;
         }
         match kind {
@@ -86,19 +88,19 @@ impl Session {
         }
     }
 
-    /// The transport to a TURN server is open.
+    /// Handles the opening of a TURN client's transport.
     pub fn handle_turn_transport_opened(&mut self, now: Instant, index: u8) {
         self.turn_clients.handle_opened(now, index);
         self.process_pending(now);
     }
 
-    /// The transport to a TURN server is closed.
+    /// Handles the end of a TURN client's transport.
     pub fn handle_turn_transport_closed(&mut self, now: Instant, index: u8) {
         self.turn_clients.handle_closed(index);
         self.process_pending(now);
     }
 
-    /// Bytes from a TURN server.
+    /// Handles bytes from a TURN server.
     pub fn handle_turn_transport_data(&mut self, now: Instant, index: u8, bytes: &[u8]) {
         let mut datagrams = Vec::new();
         self.turn_clients.handle_data(now, index, bytes, |peer, datagram| {
@@ -110,7 +112,7 @@ impl Session {
         self.process_pending(now);
     }
 
-    /// Sends a datagram from one end to a peer.
+    /// Sends a datagram from a local base to a remote address.
     pub(super) fn send_from(
         &mut self,
         now: Instant,
@@ -129,7 +131,7 @@ impl Session {
         }
     }
 
-    /// Sends a datagram on the path that is in use.
+    /// Sends a datagram on the selected path, or drops it without one.
     pub(super) fn send_on_path(&mut self, now: Instant, bytes: Bytes) {
         if let Some(path) = self.agent.selected() {
             self.send_from(now, path.base, path.remote, bytes);
@@ -150,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_bytes_tell_what_a_datagram_is() {
+    fn the_first_bytes_tell_the_kind_of_a_datagram() {
         for (first, second, expected) in [
             (0, 1, PacketKind::Stun),
             (3, 0, PacketKind::Stun),

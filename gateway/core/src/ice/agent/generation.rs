@@ -1,4 +1,4 @@
-//! One generation: a pair of credentials and the time it has (RFC 8445 §9, RFC 8863).
+//! One ICE generation: the credentials of both sides and its time limit (RFC 8445 §9, RFC 8863).
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ pub(super) struct Generation {
 struct RemoteSide {
     credentials: Credentials,
     key: ShortTermKey,
-    /// USERNAME of our checks: theirs, colon, ours.
+    /// USERNAME of our checks: the peer's fragment, a colon, ours (RFC 8445 §7.2.2).
     username: String,
     since: Instant,
 }
@@ -72,15 +72,15 @@ impl Generation {
         self.remote.as_ref().map(|remote| remote.username.as_str())
     }
 
-    /// Whether a check with this USERNAME is for this generation. Before the peer's credentials
-    /// are known its half may be anything: checks may overtake the answer.
+    /// Returns true if a check with this USERNAME is for this generation. Before the peer's
+    /// credentials are known its half may be anything, because checks may overtake the answer.
     pub(super) fn is_addressed(&self, username: &str) -> bool {
         let Some((ours, theirs)) = username.split_once(':') else { return false };
         let known = self.remote_credentials();
         ours == self.local.ufrag && known.is_none_or(|remote| remote.ufrag == theirs)
     }
 
-    pub(super) const fn on_remote_candidate(&mut self, now: Instant) {
+    pub(super) const fn record_remote_candidate(&mut self, now: Instant) {
         self.last_remote_candidate = Some(now);
     }
 
@@ -88,9 +88,10 @@ impl Generation {
         self.remote_ended = true;
     }
 
-    /// When to give up: patience counts from the credentials, and while the peer still trickles
-    /// from its last candidate, but never twice (RFC 8863 §4).
-    pub(super) fn verdict_at(&self, patience: Duration) -> Option<Instant> {
+    /// Returns the time at which to give up: `patience` after the peer's credentials arrived, or,
+    /// while the peer still trickles, after its last candidate, but never later than twice
+    /// `patience` (RFC 8863 §4).
+    pub(super) fn failure_deadline(&self, patience: Duration) -> Option<Instant> {
         let since = self.remote.as_ref()?.since;
         let late = if self.remote_ended { None } else { self.last_remote_candidate };
         let from = late.map_or(since, |late| late.clamp(since, since + patience));

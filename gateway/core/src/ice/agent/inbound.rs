@@ -1,4 +1,4 @@
-//! Checks that arrive, and answers to ours (RFC 8445 §7.2.5, §7.3).
+//! Incoming checks and responses to our own checks (RFC 8445 §7.2.5, §7.3).
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -14,8 +14,11 @@ use super::super::{LocalBase, StunRefused};
 use super::{Agent, can_pair};
 
 impl Agent {
-    /// A STUN datagram that arrived on `end` from `from`. A refused one has changed nothing but,
-    /// where the error says so, was answered.
+    /// Handles a STUN datagram that arrived at `base` from `from`.
+    ///
+    /// # Errors
+    /// Returns the reason when the datagram was ignored. A refused request may have been answered
+    /// with an error response, where [`StunRefused`] says so.
     pub fn handle_stun(
         &mut self,
         now: Instant,
@@ -34,16 +37,16 @@ impl Agent {
         let local = self.bases.iter().find(|local| local.base == base).cloned();
         let local = local.ok_or(StunRefused::UnknownBase)?;
         match message.class() {
-            Class::Request => self.on_request(now, &local, from, &message)?,
-            Class::Success | Class::Error => self.on_response(now, &local, from, &message)?,
-            // A keepalive without a transaction: it opens NATs, that is all (RFC 8445 §11).
+            Class::Request => self.handle_request(now, &local, from, &message)?,
+            Class::Success | Class::Error => self.handle_response(now, &local, from, &message)?,
+            // A keepalive: it only refreshes the NAT's mapping (RFC 8445 §11).
             Class::Indication => return Ok(()),
         }
-        self.run(now);
+        self.process(now);
         Ok(())
     }
 
-    fn on_request(
+    fn handle_request(
         &mut self,
         now: Instant,
         local: &LocalCandidate,
@@ -70,25 +73,26 @@ impl Agent {
                     Fault::Bad => (ErrorCode::BAD_REQUEST, Vec::new()),
                     Fault::Unknown(kinds) => (ErrorCode::UNKNOWN_ATTRIBUTE, kinds),
                 };
-                self.answer(local.base, from, message::error(message.id(), code, &unknown, &key));
+                self.respond(local.base, from, message::error(message.id(), code, &unknown, &key));
                 return Err(StunRefused::Attributes);
             }
         };
         self.validated.add(local.base, from);
-        // Roles belong to the newest generation.
+        // The roles belong to the newest generation.
         if is_current && self.is_role_conflict(now, &request) {
             let code = ErrorCode::ROLE_CONFLICT;
-            self.answer(local.base, from, message::error(message.id(), code, &[], &key));
+            self.respond(local.base, from, message::error(message.id(), code, &[], &key));
             return Err(StunRefused::RoleConflict);
         }
-        self.answer(local.base, from, message::success(message.id(), from, &key));
+        self.respond(local.base, from, message::success(message.id(), from, &key));
         if is_current {
-            self.on_good_check(now, local, from, message.id(), &request);
+            self.handle_valid_check(now, local, from, message.id(), &request);
         }
         Ok(())
     }
 
-    /// RFC 8445 §7.3.1.1: true when the peer is to change its role, else we have changed ours.
+    /// Resolves a role conflict (RFC 8445 §7.3.1.1). Returns true if the peer must switch roles;
+    /// otherwise there is no conflict, or this side has switched.
     fn is_role_conflict(&mut self, now: Instant, request: &Request) -> bool {
         let Some((role, tie_breaker)) = request.role else { return false };
         if role != self.role {
@@ -102,8 +106,9 @@ impl Agent {
         peer_is_to_change
     }
 
-    /// RFC 8445 §7.3.1.3 to §7.3.1.5: learn the candidate, check back at once, note a nomination.
-    fn on_good_check(
+    /// Learns the candidate, triggers a check and records a nomination
+    /// (RFC 8445 §7.3.1.3 to §7.3.1.5).
+    fn handle_valid_check(
         &mut self,
         now: Instant,
         local: &LocalCandidate,
@@ -111,30 +116,30 @@ impl Agent {
         check: TransactionId,
         request: &Request,
     ) {
-        let Some(remote) = self.learn_remote(now, from, request.priority) else { return };
+        let Some(remote) = self.learn_peer_reflexive(now, from, request.priority) else { return };
         if !can_pair(local, &remote) {
             return;
         }
         let number = self.generation.number();
-        let Some(id) = self.list.add(number, local, remote, self.role, true) else { return };
-        let Some(pair) = self.list.get_mut(id) else { return };
+        let Some(id) = self.check_list.add(number, local, remote, self.role, true) else { return };
+        let Some(pair) = self.check_list.get_mut(id) else { return };
         pair.wake();
         if !pair.is_valid() {
             self.pacer.trigger(id);
         }
         if request.use_candidate && self.role == Role::Controlled {
-            self.on_nomination(now, id, check);
+            self.handle_nomination(now, id, check);
         }
     }
 
-    fn on_response(
+    fn handle_response(
         &mut self,
         now: Instant,
         local: &LocalCandidate,
         from: SocketAddr,
         message: &Message<'_>,
     ) -> Result<(), StunRefused> {
-        let found = self.flight.find(message.id(), now);
+        let found = self.transactions.find(message.id(), now);
         let check = found.ok_or(StunRefused::UnknownTransaction)?;
         let generations = [Some(&self.generation), self.previous.as_ref()];
         let generation = generations.into_iter().flatten().find(|g| g.number() == check.generation);
@@ -147,43 +152,48 @@ impl Agent {
             return Err(StunRefused::Asymmetric);
         }
         self.validated.add(local.base, from);
-        self.flight.remove(message.id());
+        self.transactions.remove(message.id());
         if message.class() == Class::Error {
-            return Err(self.on_error(now, &check, message));
+            return Err(self.handle_error(now, &check, message));
         }
-        let seen_as = message.xor_address(attribute::XOR_MAPPED_ADDRESS).ok().flatten();
-        let seen_as = canonical(seen_as.ok_or(StunRefused::Attributes)?);
-        self.on_success(now, local, &check, seen_as);
+        let mapped = message.xor_address(attribute::XOR_MAPPED_ADDRESS).ok().flatten();
+        let mapped = canonical(mapped.ok_or(StunRefused::Attributes)?);
+        self.handle_success(now, local, &check, mapped);
         Ok(())
     }
 
-    fn on_success(
+    fn handle_success(
         &mut self,
         now: Instant,
         local: &LocalCandidate,
         check: &InFlight,
-        seen_as: SocketAddr,
+        mapped: SocketAddr,
     ) {
-        let kind = self.kind_seen_as(local, seen_as);
-        let Some(pair) = self.list.get_mut(check.pair) else { return };
-        pair.on_answer(now, now.saturating_duration_since(check.sent), seen_as, kind);
+        let kind = self.mapped_kind(local, mapped);
+        let Some(pair) = self.check_list.get_mut(check.pair) else { return };
+        pair.record_response(now, now.saturating_duration_since(check.sent), mapped, kind);
         if self.selection.pair == Some(check.pair) {
-            self.on_consent(check);
+            self.record_consent(check);
         }
         self.reselect(now);
     }
 
-    /// RFC 8445 §7.2.5.3.1: what the peer sees may be a candidate that we have signalled, or one
-    /// that only this path shows.
-    fn kind_seen_as(&self, local: &LocalCandidate, seen_as: SocketAddr) -> CandidateKind {
+    /// Returns the kind of the local candidate with this mapped address: one that we have signaled,
+    /// or a peer-reflexive one that only this path reveals (RFC 8445 §7.2.5.3.1).
+    fn mapped_kind(&self, local: &LocalCandidate, mapped: SocketAddr) -> CandidateKind {
         if local.kind == CandidateKind::Relay {
             return CandidateKind::Relay;
         }
-        let known = self.local_candidates().find(|candidate| candidate.address == seen_as);
+        let known = self.local_candidates().find(|candidate| candidate.address == mapped);
         known.map_or(CandidateKind::PeerReflexive, |candidate| candidate.kind)
     }
 
-    fn on_error(&mut self, now: Instant, check: &InFlight, message: &Message<'_>) -> StunRefused {
+    fn handle_error(
+        &mut self,
+        now: Instant,
+        check: &InFlight,
+        message: &Message<'_>,
+    ) -> StunRefused {
         let Some(code) = message.error_code() else { return StunRefused::Attributes };
         if code != ErrorCode::ROLE_CONFLICT {
             return StunRefused::ErrorResponse(code.value());
@@ -197,13 +207,13 @@ impl Agent {
     }
 
     fn trigger(&mut self, now: Instant, id: PairId) {
-        if self.list.get(id).is_some_and(|pair| pair.generation == self.generation.number()) {
+        if self.check_list.get(id).is_some_and(|pair| pair.generation == self.generation.number()) {
             self.pacer.trigger(id);
         }
-        self.run(now);
+        self.process(now);
     }
 
-    fn answer(&mut self, base: LocalBase, to: SocketAddr, bytes: Option<Vec<u8>>) {
+    fn respond(&mut self, base: LocalBase, to: SocketAddr, bytes: Option<Vec<u8>>) {
         if let Some(bytes) = bytes {
             self.transmit(base, to, bytes);
         }

@@ -1,4 +1,4 @@
-//! Which check leaves when (RFC 8445 §6.1.4, §14).
+//! Scheduling of the checks (RFC 8445 §6.1.4, §14).
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -16,15 +16,15 @@ use super::super::message::Check;
 use super::super::pair::{Pair, PairId, PairState};
 use super::Agent;
 
-/// The two lanes of checks: what the peer asked for, and the rest.
+/// Pacing of the two kinds of checks: triggered and ordinary ones.
 #[derive(Debug)]
 pub(super) struct Pacer {
     next_ordinary: Instant,
     next_triggered: Instant,
-    /// Every pair at most once.
+    /// The triggered-check queue; holds every pair at most once.
     triggered: VecDeque<PairId>,
-    /// Direct and relayed pairs take turns at first, so that a relayed picture does not wait for
-    /// a long list of hopeless host pairs.
+    /// First checks alternate between direct and relayed pairs, so that a relayed picture does not
+    /// wait for a long list of hopeless host pairs.
     relayed_turn: bool,
 }
 
@@ -51,15 +51,15 @@ impl Pacer {
 }
 
 impl Agent {
-    /// Does what is due: consent, triggered checks, ordinary checks, the verdict.
-    pub(super) fn run(&mut self, now: Instant) {
+    /// Processes everything that is due: consent, triggered checks, ordinary checks, giving up.
+    pub(super) fn process(&mut self, now: Instant) {
         self.watch_selected(now);
         if self.generation.check_username().is_some() {
             self.run_triggered(now);
             if self.pacer.next_ordinary <= now && self.run_ordinary(now) {
                 self.pacer.next_ordinary = now + self.config.ta;
             }
-            self.give_verdict(now);
+            self.fail_if_overdue(now);
         }
         self.timeout = self.next_deadline();
     }
@@ -72,9 +72,9 @@ impl Agent {
                 at_most(self.pacer.next_triggered);
             }
             let rto = self.rto();
-            let due = self.list.iter().filter_map(|pair| self.due(pair, rto)).min();
+            let due = self.check_list.iter().filter_map(|pair| self.due(pair, rto)).min();
             due.into_iter().for_each(|due| at_most(due.max(self.pacer.next_ordinary)));
-            self.verdict_deadline().into_iter().for_each(at_most);
+            self.failure_deadline().into_iter().for_each(at_most);
         }
         next
     }
@@ -83,9 +83,9 @@ impl Agent {
         if self.pacer.next_triggered > now {
             return;
         }
-        // Ends: every round takes one away.
+        // Terminates because every iteration removes a pair.
         while let Some(id) = self.pacer.triggered.pop_front() {
-            if self.list.get(id).is_some_and(|pair| !pair.is_valid()) {
+            if self.check_list.get(id).is_some_and(|pair| !pair.is_valid()) {
                 self.send_check(now, id);
                 self.pacer.next_triggered = now + TRIGGERED_TA;
                 return;
@@ -99,13 +99,13 @@ impl Agent {
         let rto = self.rto();
         let is_due = |pair: &&Pair| self.due(pair, rto).is_some_and(|due| due <= now);
         let fresh = |relayed: bool| {
-            let pairs = self.list.iter().filter(is_due);
+            let pairs = self.check_list.iter().filter(is_due);
             let pairs = pairs.filter(|p| p.checks == 0 && p.is_relayed() == relayed);
             pairs.max_by_key(|p| p.priority(self.role)).map(|p| p.id)
         };
         let turn = self.pacer.relayed_turn;
         let longest_due = || {
-            let pairs = self.list.iter().filter(is_due);
+            let pairs = self.check_list.iter().filter(is_due);
             pairs.min_by_key(|p| self.due(p, rto)).map(|p| p.id)
         };
         let chosen = fresh(turn).or_else(|| fresh(!turn)).or_else(longest_due);
@@ -115,10 +115,10 @@ impl Agent {
         true
     }
 
-    /// A spare that stays silent is none.
+    /// Marks valid pairs that stopped responding as failed, except for the selected one.
     fn fail_silent_pairs(&mut self, now: Instant) {
         let selected = self.selection.pair;
-        for pair in self.list.iter_mut().filter(|pair| Some(pair.id) != selected) {
+        for pair in self.check_list.iter_mut().filter(|pair| Some(pair.id) != selected) {
             let silent = pair.is_valid() && pair.unanswered >= FAILOVER_MISSES;
             if silent && !pair.is_healthy(now) {
                 pair.state = PairState::Failed;
@@ -126,15 +126,17 @@ impl Agent {
         }
     }
 
-    /// RFC 8445 §14.3: all checks under way must fit between two of the same pair.
+    /// Returns the time before a check is repeated: long enough that every pair under way is
+    /// checked once in between (RFC 8445 §14.3).
     fn rto(&self) -> Duration {
         let under_way =
             |pair: &&Pair| matches!(pair.state, PairState::Waiting | PairState::InProgress);
-        let count = self.list.iter().filter(under_way).count();
+        let count = self.check_list.iter().filter(under_way).count();
         MIN_RTO.max(self.config.ta * u32::try_from(count).unwrap_or(u32::MAX))
     }
 
-    /// When the pair's next ordinary check is due, if any. The selected pair has its own clock.
+    /// Returns the time of the pair's next ordinary check, if it gets one. The selected pair has
+    /// its own schedule (see `watch_selected`).
     fn due(&self, pair: &Pair, rto: Duration) -> Option<Instant> {
         if pair.generation != self.generation.number() || self.selection.pair == Some(pair.id) {
             return None;
@@ -149,16 +151,16 @@ impl Agent {
         let doublings = pair.unanswered.saturating_sub(EVEN_ATTEMPTS).min(8);
         let wait = rto * 2_u32.pow(doublings);
         let due = last + wait.min(FAILED_RETRY.max(rto));
-        if self.verdict_deadline_or_end().is_some_and(|end| due <= end) {
+        if self.search_deadline().is_some_and(|end| due <= end) {
             return Some(due);
         }
-        let returns = pair.answers > 0 && !pair.is_relayed();
+        let returns = pair.responses > 0 && !pair.is_relayed();
         let relayed = self.selected_pair().is_some_and(Pair::is_relayed);
         (returns && relayed).then(|| last + RETURN_RETRY.max(rto))
     }
 
-    /// Valid pairs beside the selected one are kept warm for a while, and asked at once when the
-    /// selected one falls silent.
+    /// Returns the time of the next check of a valid pair beside the selected one: such pairs are
+    /// kept alive for a while, and checked at once when the selected pair falls silent.
     fn spare_due(&self, pair: &Pair) -> Option<Instant> {
         let last = pair.last_check?;
         if pair.unanswered > 0 || self.selection.suspect {
@@ -178,7 +180,7 @@ impl Agent {
 
     /// Sends a check of this pair now, whoever's turn it is.
     pub(super) fn send_check(&mut self, now: Instant, id: PairId) {
-        let Some(pair) = self.list.get(id) else { return };
+        let Some(pair) = self.check_list.get(id) else { return };
         let generations = [Some(&self.generation), self.previous.as_ref()];
         let generation = generations.into_iter().flatten().find(|g| g.number() == pair.generation);
         let Some(generation) = generation else { return };
@@ -187,7 +189,8 @@ impl Agent {
             return;
         };
         let transaction = TransactionId(self.rng.random());
-        // Everything on the selected pair nominates it, so that no loss can hide the choice.
+        // Every check of the selected pair nominates it, so that a lost packet cannot hide the
+        // choice.
         let use_candidate = self.role == Role::Controlling && self.selection.pair == Some(id);
         let check = Check {
             id: transaction,
@@ -200,7 +203,7 @@ impl Agent {
         };
         let Some(bytes) = check.encode() else { return };
         let (base, to) = (pair.local.base, pair.remote.address);
-        self.flight.add(InFlight {
+        self.transactions.add(InFlight {
             id: transaction,
             pair: id,
             generation: pair.generation,
@@ -210,8 +213,8 @@ impl Agent {
             use_candidate,
             sent: now,
         });
-        if let Some(pair) = self.list.get_mut(id) {
-            pair.on_check(now);
+        if let Some(pair) = self.check_list.get_mut(id) {
+            pair.record_check(now);
             if !pair.is_valid() && pair.unanswered >= MAX_ATTEMPTS {
                 pair.state = PairState::Failed;
             }

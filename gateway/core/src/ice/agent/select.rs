@@ -1,4 +1,4 @@
-//! Nomination, selection, consent and the verdict (RFC 8445 §8, RFC 7675, RFC 8863).
+//! Nomination, selection, consent and giving up (RFC 8445 §8, RFC 7675, RFC 8863).
 
 use std::time::{Duration, Instant};
 
@@ -15,33 +15,33 @@ use super::super::pair::{Pair, PairId};
 use super::super::{Event, FailReason};
 use super::Agent;
 
-/// What is selected, and how sure we are of it.
+/// The selected pair and the state of its consent.
 #[derive(Debug)]
 pub(super) struct Selection {
     pub(super) pair: Option<PairId>,
-    /// Since when this pair.
+    /// Time at which this pair was selected.
     pub(super) since: Instant,
     pub(super) generation_since: Instant,
-    /// When this generation selected its first pair.
+    /// Time at which this generation selected its first pair.
     first_selected: Option<Instant>,
-    /// Controlling: the peer has answered the nomination.
+    /// True once the peer has responded to our nomination, or if the peer nominates.
     confirmed: bool,
     next_consent: Instant,
     /// A check of the selected pair has been missed.
     pub(super) suspect: bool,
     disconnected: bool,
-    /// The verdict was "no path"; only the peer's checks can change it.
+    /// Gave up with "no path" or lost consent; only checks of the peer can change that.
     pub(super) failed: bool,
     nominated: Option<Nominated>,
 }
 
-/// Controlled: what the peer wanted last.
+/// The pair that the controlling peer nominated last.
 #[derive(Clone, Copy, Debug)]
 struct Nominated {
     pair: PairId,
     since: Instant,
     first: TransactionId,
-    /// Once more later, by another check: not a repetition, not overtaken.
+    /// Nominated again later by another check, so it is neither a retransmission nor overtaken.
     again: bool,
 }
 
@@ -61,7 +61,7 @@ impl Selection {
         }
     }
 
-    /// The selected pair and its consent go on.
+    /// Resets what belongs to a generation; the selected pair and its consent stay.
     pub(super) const fn begin_generation(&mut self, now: Instant) {
         self.generation_since = now;
         self.first_selected = None;
@@ -72,19 +72,19 @@ impl Selection {
 }
 
 impl Agent {
-    /// After anything that may have changed which pair is best.
+    /// Selects the best pair; called after anything that may have changed it.
     pub(super) fn reselect(&mut self, now: Instant) {
         let choice = match self.role {
-            Role::Controlling => self.choice_of_controlling(now),
-            Role::Controlled => self.choice_of_controlled(now),
+            Role::Controlling => self.choose_as_controlling(now),
+            Role::Controlled => self.choose_as_controlled(now),
         };
         if let Some(id) = choice {
             self.select(now, id);
         }
     }
 
-    /// At first whatever is valid, so that media starts; then whatever is better.
-    fn choice_of_controlling(&self, now: Instant) -> Option<PairId> {
+    /// Chooses the first valid pair, so that media starts, and later any better one.
+    fn choose_as_controlling(&self, now: Instant) -> Option<PairId> {
         let Some(selected) = self.selected_pair() else { return self.best(|_| true).map(|p| p.id) };
         if selected.generation != self.generation.number() {
             let best = self.best(|_| true)?;
@@ -92,13 +92,13 @@ impl Agent {
         }
         if selected.unanswered >= FAILOVER_MISSES && !selected.is_healthy(now) {
             let silent_since = selected.unanswered_since?;
-            let best = self.best(|p| p.last_answer > Some(silent_since))?;
+            let best = self.best(|p| p.last_response > Some(silent_since))?;
             return (best.id != selected.id).then_some(best.id);
         }
         let best = self.best(|_| true)?;
         let in_window =
             self.selection.first_selected.is_none_or(|at| now < at + RENOMINATION_WINDOW);
-        // Leaving the relay is worth it at any time.
+        // A switch from a relayed to a direct path is worth it at any time.
         let leaves_relay = selected.is_relayed() && !best.is_relayed();
         let is_better = best.priority(self.role) > selected.priority(self.role);
         (is_better && (in_window || leaves_relay)).then_some(best.id)
@@ -109,10 +109,11 @@ impl Agent {
         let alive = |p: &&Pair| {
             p.is_valid() && p.generation == number && p.unanswered < FAILOVER_MISSES && also(p)
         };
-        self.list.iter().filter(alive).max_by_key(|p| p.priority(self.role))
+        self.check_list.iter().filter(alive).max_by_key(|p| p.priority(self.role))
     }
 
-    /// After a restart the old path waits for its like, for a moment.
+    /// Returns true if a new pair may replace the one from before the restart. A healthy direct
+    /// path is kept for [`RESTART_HOLD`] rather than replaced by a relayed one.
     fn replaces_old(&self, old: &Pair, new: &Pair, now: Instant) -> bool {
         let is_step_back = new.is_relayed() && !old.is_relayed();
         let can_wait = old.is_healthy(now) && now < self.hold_until();
@@ -124,34 +125,36 @@ impl Agent {
         since.unwrap_or(self.selection.generation_since) + RESTART_HOLD
     }
 
-    /// The peer decides, but an answer of ours must have come back: nobody is sent media on the
-    /// word of somebody else (RFC 7675 §5.1). Until it has decided, the best valid pair serves
-    /// (RFC 8445 §12.1): that saves media a way.
-    fn choice_of_controlled(&self, now: Instant) -> Option<PairId> {
+    /// Follows the peer's nomination, but only to a pair on which our own check was answered: media
+    /// must not be directed at a third party (RFC 7675 §5.1). Until the peer has nominated, media
+    /// uses the best valid pair (RFC 8445 §12.1), which saves half a round trip.
+    fn choose_as_controlled(&self, now: Instant) -> Option<PairId> {
         let nominated = self.best(|p| p.nominated);
         let Some(selected) = self.selected_pair() else {
             return nominated.or_else(|| self.best(|_| true)).map(|p| p.id);
         };
         if selected.generation != self.generation.number() {
-            let unheard = || self.best(|_| !selected.is_healthy(now));
-            return nominated.or_else(unheard).map(|p| p.id);
+            let fallback = || self.best(|_| !selected.is_healthy(now));
+            return nominated.or_else(fallback).map(|p| p.id);
         }
         if !selected.nominated {
             let better = |p: &&Pair| p.priority(self.role) > selected.priority(self.role);
             return nominated.or_else(|| self.best(|_| true).filter(better)).map(|p| p.id);
         }
         let Nominated { pair, again, .. } = self.selection.nominated?;
-        let nominated = self.list.get(pair).filter(|p| p.is_valid() && p.id != selected.id)?;
-        // Nominations overtake one another: a lesser pair must be meant, or be the last resort.
+        let nominated =
+            self.check_list.get(pair).filter(|p| p.is_valid() && p.id != selected.id)?;
+        // Nominations may arrive out of order: follow one to a lesser pair only if it is repeated
+        // or the selected pair is failing.
         let follows = nominated.priority(self.role) >= selected.priority(self.role)
             || !selected.is_healthy(now)
             || again;
         follows.then_some(pair)
     }
 
-    /// USE-CANDIDATE arrived on this pair.
-    pub(super) fn on_nomination(&mut self, now: Instant, id: PairId, check: TransactionId) {
-        if let Some(pair) = self.list.get_mut(id) {
+    /// Handles a check with USE-CANDIDATE on this pair.
+    pub(super) fn handle_nomination(&mut self, now: Instant, id: PairId, check: TransactionId) {
+        if let Some(pair) = self.check_list.get_mut(id) {
             pair.nominated = true;
         }
         let new = Nominated { pair: id, since: now, first: check, again: false };
@@ -162,7 +165,7 @@ impl Agent {
     }
 
     fn select(&mut self, now: Instant, id: PairId) {
-        let Some(pair) = self.list.get(id) else { return };
+        let Some(pair) = self.check_list.get(id) else { return };
         let path = pair.path();
         let is_first = self.selection.first_selected.is_none();
         let returns = self.selection.disconnected || self.selection.pair.is_none();
@@ -173,20 +176,20 @@ impl Agent {
         self.selection.suspect = false;
         self.selection.disconnected = false;
         self.selection.failed = false;
-        // Soon, so that the peer sees that it is meant.
+        // Soon, so that the peer sees a second nomination and follows it.
         self.selection.next_consent = now + SECOND_NOMINATION.mul_f32(1.5);
         let number = self.generation.number();
-        self.list.retain(|pair| pair.generation == number);
+        self.check_list.retain(|pair| pair.generation == number);
         if self.role == Role::Controlling {
-            // At once: it is what the peer waits for, and no peer can make us do it often.
+            // At once, because the peer waits for it, and no peer can make us do it often.
             self.send_check(now, id);
         }
         let connected = is_first || returns;
         self.emit(if connected { Event::Connected(path) } else { Event::PathChanged(path) });
     }
 
-    /// The end that carried the selected pair is gone.
-    pub(super) fn lose_selected(&mut self, now: Instant) {
+    /// Handles the loss of the selected pair's base.
+    pub(super) fn handle_selected_lost(&mut self, now: Instant) {
         self.selection.pair = None;
         self.selection.suspect = false;
         self.selection.confirmed = true;
@@ -204,8 +207,8 @@ impl Agent {
         self.reselect(now);
     }
 
-    /// An answer on the selected pair.
-    pub(super) fn on_consent(&mut self, check: &InFlight) {
+    /// Records a response on the selected pair.
+    pub(super) fn record_consent(&mut self, check: &InFlight) {
         self.selection.confirmed |= check.use_candidate;
         self.selection.suspect = false;
         let returned = std::mem::take(&mut self.selection.disconnected);
@@ -219,7 +222,7 @@ impl Agent {
         self.selection.next_consent = now + spread;
     }
 
-    /// Asks the selected pair when it is time, and draws the conclusions of its silence.
+    /// Sends the consent checks of the selected pair and acts when they are not answered.
     pub(super) fn watch_selected(&mut self, now: Instant) {
         let Some(pair) = self.selected_pair() else { return };
         let Some(deadlines) = self.deadlines(pair) else { return };
@@ -227,7 +230,7 @@ impl Agent {
         if deadlines.expiry <= now {
             self.selection.pair = None;
             self.selection.failed = true;
-            self.list.retain(|pair| pair.id != id);
+            self.check_list.retain(|pair| pair.id != id);
             self.emit(Event::Failed(FailReason::ConsentExpired));
             return;
         }
@@ -247,9 +250,10 @@ impl Agent {
         }
     }
 
-    /// Nothing when no check of the pair was ever answered, which selection forbids.
+    /// Returns the deadlines of the selected pair; `None` if no check of it was ever answered,
+    /// which selection rules out.
     fn deadlines(&self, pair: &Pair) -> Option<Deadlines> {
-        let (last_check, last_answer) = (pair.last_check?, pair.last_answer?);
+        let (last_check, last_response) = (pair.last_check?, pair.last_response?);
         let silent_since = pair.unanswered_since;
         let check = match silent_since {
             Some(_) => last_check + self.probe_wait(pair),
@@ -266,12 +270,13 @@ impl Agent {
             disconnect: silent_since
                 .filter(|_| !self.selection.disconnected)
                 .map(|since| since + DISCONNECTED_AFTER),
-            expiry: last_answer + CONSENT_EXPIRY,
+            expiry: last_response + CONSENT_EXPIRY,
             hold: hold.then(|| self.hold_until()),
         })
     }
 
-    /// Until the peer knows of the choice, checks follow each other quickly.
+    /// Returns how long to wait for a response: briefly until the peer has confirmed the
+    /// nomination.
     fn probe_wait(&self, pair: &Pair) -> Duration {
         if self.selection.confirmed || pair.unanswered > EVEN_ATTEMPTS {
             return pair.probe_wait();
@@ -285,36 +290,36 @@ impl Agent {
         [Some(check), suspect, disconnect, Some(expiry), hold].into_iter().flatten().min()
     }
 
-    /// RFC 8863 §4: after all patience, and only when nothing carries media.
-    pub(super) fn give_verdict(&mut self, now: Instant) {
-        if self.verdict_deadline().is_some_and(|at| at <= now) {
+    /// Fails when the patience of RFC 8863 §4 is over and nothing carries media.
+    pub(super) fn fail_if_overdue(&mut self, now: Instant) {
+        if self.failure_deadline().is_some_and(|at| at <= now) {
             self.selection.failed = true;
             self.emit(Event::Failed(FailReason::NoPath));
         }
     }
 
-    /// When to give up, as long as there is nothing.
-    pub(super) fn verdict_deadline(&self) -> Option<Instant> {
+    /// Returns the time at which to give up; `None` once a pair is selected.
+    pub(super) fn failure_deadline(&self) -> Option<Instant> {
         let is_carried = self.selection.pair.is_some() && !self.selection.disconnected;
         if self.selection.failed || self.selection.first_selected.is_some() || is_carried {
             return None;
         }
-        self.verdict_deadline_or_end()
+        self.search_deadline()
     }
 
-    /// The end of ordinary checks, path or not.
-    pub(super) fn verdict_deadline_or_end(&self) -> Option<Instant> {
-        let end = self.generation.verdict_at(self.config.patience)?;
-        // Silence on the selected pair opens the search again.
+    /// Returns the end of ordinary checks, whether a pair is selected or not.
+    pub(super) fn search_deadline(&self) -> Option<Instant> {
+        let end = self.generation.failure_deadline(self.config.patience)?;
+        // If the selected pair falls silent, the search goes on until its consent expires.
         if self.selection.suspect { Some(end.max(self.silent_until()?)) } else { Some(end) }
     }
 
     fn silent_until(&self) -> Option<Instant> {
-        Some(self.selected_pair()?.last_answer? + CONSENT_EXPIRY)
+        Some(self.selected_pair()?.last_response? + CONSENT_EXPIRY)
     }
 }
 
-/// What the selected pair waits for.
+/// Deadlines of the selected pair.
 #[derive(Debug)]
 struct Deadlines {
     check: Instant,

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn lines_of_browsers_are_read() {
+fn candidate_lines_of_browsers_are_parsed() {
     let cases = [
         (
             "candidate:842163049 1 udp 1677729535 203.0.113.7 46154 typ srflx raddr 10.0.1.2 \
@@ -45,7 +45,7 @@ fn lines_of_browsers_are_read() {
 }
 
 #[test]
-fn what_is_no_candidate_of_ours_is_refused_by_name() {
+fn unusable_candidates_are_refused_with_the_reason() {
     use CandidateRefused::*;
     let long = format!("candidate:1 1 udp 1 192.0.2.1 1 typ host x {}", "y".repeat(500));
     let cases = [

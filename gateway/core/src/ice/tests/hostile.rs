@@ -1,22 +1,22 @@
-//! Whatever arrives: no panic, no growth, and no effect without the password.
+//! Hostile input: no panic, no growth, and no effect without the password.
 
 use super::*;
 
-/// What an attacker who sees everything may send.
+/// A datagram that an attacker on the path may send.
 #[derive(Clone, Debug)]
 enum Attack {
-    /// Anything, as long as the demultiplexer takes it for STUN.
+    /// Random bytes that the demultiplexer takes for STUN.
     Random(Vec<u8>),
-    /// A true message with one byte changed.
+    /// A genuine message with one byte changed.
     Flipped(usize, u8),
-    /// A true message cut short.
+    /// A genuine message cut short.
     Truncated(usize),
-    /// A true message from another address.
+    /// A genuine message from another address.
     Replayed(u16),
-    /// A well-made check with a guessed password.
+    /// A well-formed check with a guessed password.
     Forged(bool),
-    /// A well-made answer with a guessed password and a true transaction id.
-    ForgedAnswer,
+    /// A well-formed response with a guessed password and a genuine transaction id.
+    ForgedResponse,
 }
 
 fn attack() -> impl Strategy<Value = Attack> {
@@ -31,20 +31,21 @@ fn attack() -> impl Strategy<Value = Attack> {
         any::<usize>().prop_map(Attack::Truncated),
         any::<u16>().prop_map(Attack::Replayed),
         any::<bool>().prop_map(Attack::Forged),
-        Just(Attack::ForgedAnswer),
+        Just(Attack::ForgedResponse),
     ]
 }
 
-/// What no attack may change.
+/// Returns the state that no attack may change.
 fn state(agent: &Agent) -> (Option<Path>, Role, Vec<PairReport>) {
     (agent.selected(), agent.role(), agent.pairs().collect())
 }
 
-/// The bytes of an attack, given a true check of the peer and a question of the victim.
+/// Makes the datagram of an attack from a genuine check of the peer and the id of one of the
+/// victim's own checks.
 fn make(
     attack: &Attack,
     captured: &[u8],
-    asked: TransactionId,
+    transaction: TransactionId,
     two: &Two,
 ) -> (SocketAddr, Vec<u8>) {
     let mut bytes = captured.to_vec();
@@ -63,9 +64,9 @@ fn make(
             check.use_candidate = *use_candidate;
             bytes = check.bytes();
         }
-        Attack::ForgedAnswer => {
+        Attack::ForgedResponse => {
             let key = ShortTermKey::new("guessed password 123456");
-            bytes = message::success(asked, addr(RIGHT), &key).unwrap();
+            bytes = message::success(transaction, addr(RIGHT), &key).unwrap();
         }
     }
     (from, bytes)
@@ -78,24 +79,24 @@ proptest! {
         two.introduce();
         two.right.handle_timeout(two.now);
         two.drain();
-        // A check on its way to the right one, seen by the attacker.
+        // A check in flight to the right agent, seen by the attacker.
         let captured = two.under_way.iter().find(|(_, to_right, ..)| *to_right).unwrap().4.clone();
-        let question = two.under_way.iter().find(|(_, to_right, ..)| !to_right).unwrap();
-        let asked = Message::parse(&question.4).unwrap().id();
+        let own_check = two.under_way.iter().find(|(_, to_right, ..)| !to_right).unwrap();
+        let transaction = Message::parse(&own_check.4).unwrap().id();
         if !early {
             two.connect();
         }
         for attack in &attacks {
-            let (from, bytes) = make(attack, &captured, asked, &two);
+            let (from, bytes) = make(attack, &captured, transaction, &two);
             let before = state(&two.right);
-            let result = two.right.handle_stun(two.now, end(RIGHT), from, &bytes);
+            let result = two.right.handle_stun(two.now, base(RIGHT), from, &bytes);
             if matches!(attack, Attack::Replayed(_)) {
-                // The one message with the right password: it may make a pair to be checked.
+                // The only message with the right password: it may add a pair to be checked.
                 prop_assert!(two.right.pairs().count() <= 2 + attacks.len());
                 prop_assert_eq!(two.right.selected(), before.0);
                 continue;
             }
-            // A flipped byte behind the integrity is the fingerprint's, so nothing is let through.
+            // A byte after MESSAGE-INTEGRITY belongs to FINGERPRINT, so no change goes unnoticed.
             prop_assert!(result.is_err() || bytes == captured, "{:?}: {:?}", attack, result);
             prop_assert_eq!(state(&two.right), before);
         }
@@ -110,7 +111,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_read_is_written_the_same(
+    fn a_parsed_candidate_is_written_the_same(
         kind in prop::sample::select(vec![
             CandidateKind::Host,
             CandidateKind::ServerReflexive,

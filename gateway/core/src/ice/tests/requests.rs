@@ -1,8 +1,8 @@
-//! What a single agent makes of single messages.
+//! Tests of a single agent and single messages.
 
 use super::*;
 
-/// A controlled agent that knows its peer, and the peer, which never runs.
+/// Returns a controlled agent that knows its peer's credentials, and the peer, which never runs.
 fn known() -> (Instant, Agent, Agent) {
     let now = Instant::now();
     let mut right = agent(now, Role::Controlled, 2, RIGHT);
@@ -13,20 +13,20 @@ fn known() -> (Instant, Agent, Agent) {
 }
 
 #[test]
-fn only_a_check_that_proves_itself_is_answered() {
+fn only_an_authentic_check_is_answered() {
     type Change = fn(&mut Forged<'_>);
     type Answer = Option<(Class, Option<u16>)>;
     let cases: [(&str, Change, Result<(), StunRefused>, Answer); 9] = [
         ("a good one", |_| {}, Ok(()), Some((Class::Success, None))),
         ("wrong password", |c| c.password = "wrong", Err(StunRefused::Integrity), None),
         (
-            "for somebody else",
+            "for another agent",
             |c| c.username = "abcd:efgh".into(),
             Err(StunRefused::Username),
             None,
         ),
         (
-            "from somebody else",
+            "from another agent",
             |c| c.username = format!("{}:efgh", c.username.split(':').next().unwrap()),
             Err(StunRefused::Username),
             None,
@@ -59,10 +59,10 @@ fn only_a_check_that_proves_itself_is_answered() {
             change(&mut check);
             check.bytes()
         };
-        assert_eq!(right.handle_stun(now, end(RIGHT), addr(LEFT), &bytes), expected, "{name}");
-        assert_eq!(answer(&mut right), answered, "{name}");
+        assert_eq!(right.handle_stun(now, base(RIGHT), addr(LEFT), &bytes), expected, "{name}");
+        assert_eq!(response(&mut right), answered, "{name}");
         let accepted = expected.is_ok();
-        assert_eq!(right.is_validated(end(RIGHT), addr(LEFT)), accepted, "{name}");
+        assert_eq!(right.is_validated(base(RIGHT), addr(LEFT)), accepted, "{name}");
         assert_eq!(right.pairs().count(), usize::from(accepted), "{name}");
     }
 }
@@ -73,11 +73,11 @@ fn a_check_is_answered_before_its_sender_is_known_and_checked_back_as_soon_as_it
     let left = agent(now, Role::Controlling, 1, LEFT);
     let mut right = agent(now, Role::Controlled, 2, RIGHT);
     let bytes = Forged::check(&left, &right).bytes();
-    right.handle_stun(now, end(RIGHT), addr(LEFT), &bytes).unwrap();
-    assert_eq!(answer(&mut right), Some((Class::Success, None)));
-    assert_eq!(answer(&mut right), None, "no check without a key");
+    right.handle_stun(now, base(RIGHT), addr(LEFT), &bytes).unwrap();
+    assert_eq!(response(&mut right), Some((Class::Success, None)));
+    assert_eq!(response(&mut right), None, "no check without a key");
     right.set_remote_credentials(now, left.local_credentials().clone());
-    assert_eq!(answer(&mut right), Some((Class::Request, None)));
+    assert_eq!(response(&mut right), Some((Class::Request, None)));
 }
 
 #[test]
@@ -86,13 +86,13 @@ fn a_nomination_alone_selects_nothing() {
     let mut check = Forged::check(&left, &right);
     check.use_candidate = true;
     let bytes = check.bytes();
-    right.handle_stun(now, end(RIGHT), addr(LEFT), &bytes).unwrap();
-    assert_eq!(right.selected(), None, "media goes only to whom has answered");
+    right.handle_stun(now, base(RIGHT), addr(LEFT), &bytes).unwrap();
+    assert_eq!(right.selected(), None, "media goes only to an address that has responded");
 }
 
 #[test]
 fn of_two_equal_roles_the_larger_tie_breaker_controls() {
-    // Our role, the peer's tie-breaker, our role afterwards; 487 exactly when we stay.
+    // Our role, the peer's tie-breaker, our role afterwards; 487 exactly when our role stays.
     let cases = [
         (Role::Controlling, 0, Role::Controlling),
         (Role::Controlling, u64::MAX, Role::Controlled),
@@ -110,7 +110,7 @@ fn of_two_equal_roles_the_larger_tie_breaker_controls() {
             Role::Controlled => attribute::ICE_CONTROLLED,
         };
         let bytes = check.bytes();
-        let result = right.handle_stun(now, end(RIGHT), addr(LEFT), &bytes);
+        let result = right.handle_stun(now, base(RIGHT), addr(LEFT), &bytes);
         assert_eq!(right.role(), expected, "{role:?} against {tie_breaker}");
         let (refused, code) = if role == expected {
             (Err(StunRefused::RoleConflict), Some((Class::Error, Some(487))))
@@ -118,7 +118,7 @@ fn of_two_equal_roles_the_larger_tie_breaker_controls() {
             (Ok(()), Some((Class::Success, None)))
         };
         assert_eq!(result, refused, "{role:?} against {tie_breaker}");
-        assert_eq!(answer(&mut right), code, "{role:?} against {tie_breaker}");
+        assert_eq!(response(&mut right), code, "{role:?} against {tie_breaker}");
     }
 }
 
@@ -146,7 +146,7 @@ fn the_first_check_leaves_at_once_and_the_others_in_turn() {
 }
 
 #[test]
-fn candidates_that_no_check_can_use_are_not_taken() {
+fn candidates_that_no_check_can_use_are_ignored() {
     let now = Instant::now();
     let mut agent = agent(now, Role::Controlling, 1, LEFT);
     for bad in ["0.0.0.0:5000", "[fe80::1]:5000", "192.0.2.9:0", "224.0.0.1:5000", LEFT] {
@@ -180,7 +180,7 @@ fn lists_stay_within_their_bounds() {
     assert_eq!(agent.remote_addresses().count(), MAX_REMOTE);
     assert_eq!(agent.pairs().count(), MAX_PAIRS);
     let direct = agent.pairs().filter(|pair| !pair.path.is_relayed()).count();
-    assert_eq!(direct, MAX_REMOTE, "the least are given up");
+    assert_eq!(direct, MAX_REMOTE, "the lowest priorities are dropped");
 }
 
 #[test]
@@ -193,5 +193,5 @@ fn an_ice_restart_changes_what_is_signaled() {
     let signaled: Vec<_> = agent.local_candidates().map(|c| c.ufrag.clone()).collect();
     assert_eq!(signaled, [Some(new.ufrag.clone())]);
     let known = [new, credentials(1), credentials(8)].map(|c| agent.has_ufrag(&c.ufrag));
-    assert_eq!(known, [true, true, false], "the old one, for what is still under way");
+    assert_eq!(known, [true, true, false], "the old one, for what is still in flight");
 }

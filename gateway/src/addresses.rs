@@ -3,11 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use tracing::warn;
 
-/// More host candidates than that slow every connection down and help none.
+/// Limit of host candidates: more slow every connection down and help none.
 const MAX_ADDRESSES: usize = 8;
 
-/// The machine's addresses, each with the port; loopback when asked for or when there is no other.
-/// Nothing when they cannot be read: what was known is better than none.
+/// Returns the machine's addresses, each with this port; loopback ones if asked for or if there are
+/// no others. `None` if they cannot be read: then the known ones are better than an empty list.
 pub(crate) fn local(port: u16, with_loopback: bool) -> Option<Vec<SocketAddr>> {
     let interfaces = if_addrs::get_if_addrs()
         .inspect_err(|error| warn!("the addresses of this machine cannot be read: {error}"))
@@ -27,7 +27,8 @@ fn choose(ips: impl Iterator<Item = IpAddr>, with_loopback: bool) -> Vec<IpAddr>
     chosen
 }
 
-/// Needs a zone, which SDP cannot carry.
+/// Returns true for an address that is meaningful only together with a zone, which SDP cannot
+/// carry.
 fn is_link_local(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => v4.is_link_local(),

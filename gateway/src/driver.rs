@@ -1,12 +1,13 @@
-//! The driver: one loop that carries what arrives into the core and what the core says out.
+//! The driver: one loop that passes inputs to a core and applies its outputs.
 //!
-//! No decision is made here, and none is preferred: a flood on one side must not starve the others.
+//! It makes no decisions and gives no input priority: a flood of one kind must not starve the
+//! others.
 
 use crate::addresses;
 use crate::ingest::{self, SourceControl};
 pub use crate::link::LinkEvent;
 use crate::turn_transport::{self, TurnTransportEvent};
-use crate::udp::{Arrived, Udp};
+use crate::udp::{ReceivedDatagram, Udp};
 use bytes::Bytes;
 use porthole_gateway_core::camera::{CameraCommand, SourceEvent};
 use porthole_gateway_core::{
@@ -24,43 +25,43 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, trace, warn};
 
-/// Packets that may wait for the loop: 100 ms of a hundred cameras of 4 Mbit/s.
+/// Capacity of the queue of packets from cameras: 100 ms of a hundred cameras at 4 Mbit/s.
 const SOURCE_QUEUE: usize = 4096;
 
-/// Datagrams from TURN servers that may wait for the loop.
+/// Capacity of the queue of events from TURN transports.
 const TURN_QUEUE: usize = 4096;
 
-/// Messages that may wait for the link; beyond that the server is not reading.
+/// Capacity of the queues to and from the link; when it is full, the server has stopped reading.
 pub(crate) const LINK_QUEUE: usize = 1024;
 
-/// Names under way; each takes a thread of the runtime.
+/// Capacity of the queue of resolved names.
 const RESOLVE_QUEUE: usize = 16;
 
-/// What one source may put in before the network is looked at again.
+/// Limit of events of one kind that are handled before the loop looks at the other inputs again.
 const BATCH: usize = 64;
 
-/// How often the machine's addresses are looked at: a walk out of the Wi-Fi is noticed in time
-/// for ICE, which waits 5 s before it gives a path up.
+/// Interval at which the machine's addresses are read: short enough that a change of network is
+/// noticed before ICE gives up a path, which takes 5 s.
 const ADDRESS_INTERVAL: Duration = Duration::from_secs(3);
 
-/// How long the sessions may say goodbye.
-const DRAIN: Duration = Duration::from_millis(300);
+/// Time for tasks to end and goodbyes to be sent after the loop has stopped.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// The longest sleep when nothing is due.
+/// Longest sleep of the loop when nothing is due.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// A camera's running source.
+/// The running source of a camera.
 struct RunningSource {
     control: mpsc::Sender<SourceControl>,
     stop: CancellationToken,
-    /// Tells a source from the one that ran before it.
+    /// Number of the start, which tells a source's events from those of its predecessor.
     generation: u64,
 }
 
-/// Where cameras are; the core knows only what they are called.
+/// The sources of all cameras; the core knows cameras by their ids only.
 pub type Sources = HashMap<CameraId, ingest::Source>;
 
-/// What is tied together.
+/// Owns the sockets, tasks and clock, and runs the core.
 pub struct Driver<C> {
     core: C,
     udp: Udp,
@@ -69,13 +70,13 @@ pub struct Driver<C> {
     generation: u64,
     source_events: Channel<(CameraId, u64, SourceEvent)>,
     turn_transports: HashMap<TurnClientId, mpsc::Sender<Bytes>>,
-    turn_transport_events: Channel<(TurnClientId, TurnTransportEvent)>,
+    turn_events: Channel<(TurnClientId, TurnTransportEvent)>,
     resolved: Channel<(IceServerEndpoint, Vec<SocketAddr>)>,
     link: mpsc::Sender<Message>,
     link_events: mpsc::Receiver<LinkEvent>,
     tasks: JoinSet<()>,
     outgoing: Vec<Datagram>,
-    /// Offer loopback addresses: the server, and so perhaps the viewer, is on this machine.
+    /// Use loopback addresses too: the server, and so perhaps the viewer, is on this machine.
     with_loopback: bool,
 }
 
@@ -98,10 +99,11 @@ impl<T> Channel<T> {
 }
 
 impl<C: Core> Driver<C> {
-    /// Binds the UDP port; 0 picks one. What the core says to the server goes to `link`.
+    /// Binds the UDP port; 0 picks a free one. Messages of the core for the signaling server are
+    /// sent to `link`.
     ///
     /// # Errors
-    /// When the port cannot be used.
+    /// Returns an error if the port cannot be bound.
     pub fn new(
         core: C,
         udp_port: u16,
@@ -118,7 +120,7 @@ impl<C: Core> Driver<C> {
             generation: 0,
             source_events: Channel::new(SOURCE_QUEUE),
             turn_transports: HashMap::new(),
-            turn_transport_events: Channel::new(TURN_QUEUE),
+            turn_events: Channel::new(TURN_QUEUE),
             resolved: Channel::new(RESOLVE_QUEUE),
             link,
             link_events,
@@ -128,25 +130,25 @@ impl<C: Core> Driver<C> {
         })
     }
 
-    /// Runs until told to stop, then lets every session say goodbye.
+    /// Runs until `stop` is cancelled, then closes the core and sends the goodbyes.
     ///
     /// # Errors
-    /// When the UDP port breaks.
+    /// Returns an error if the UDP socket fails.
     pub async fn run(mut self, stop: CancellationToken) -> io::Result<()> {
         let mut address_timer = tokio::time::interval(ADDRESS_INTERVAL);
-        let mut arrived = Vec::new();
+        let mut datagrams = Vec::new();
         loop {
             self.apply_outputs();
             let due = self.core.poll_timeout().unwrap_or_else(|| Instant::now() + IDLE);
             tokio::select! {
                 () = stop.cancelled() => break,
-                received = self.udp.receive(&mut arrived) => {
+                received = self.udp.receive(&mut datagrams) => {
                     received?;
-                    self.handle_datagrams(&mut arrived);
+                    self.handle_datagrams(&mut datagrams);
                 }
-                Some(event) = self.turn_transport_events.rx.recv() => self.handle_turn_transport(event),
-                Some(event) = self.source_events.rx.recv() => self.handle_source(event),
-                Some(event) = self.link_events.recv() => self.handle_link(event),
+                Some(event) = self.turn_events.rx.recv() => self.handle_turn_event(event),
+                Some(event) = self.source_events.rx.recv() => self.handle_source_event(event),
+                Some(event) = self.link_events.recv() => self.handle_link_event(event),
                 Some((server, addresses)) = self.resolved.rx.recv() => {
                     self.core.handle_resolved(Instant::now(), &server, &addresses);
                 }
@@ -157,18 +159,18 @@ impl<C: Core> Driver<C> {
                 Some(_) = self.tasks.join_next() => {}
             }
         }
-        self.finish().await;
+        self.close().await;
         Ok(())
     }
 
-    fn handle_datagrams(&mut self, arrived: &mut Vec<Arrived>) {
+    fn handle_datagrams(&mut self, received: &mut Vec<ReceivedDatagram>) {
         let now = Instant::now();
-        for datagram in arrived.drain(..) {
+        for datagram in received.drain(..) {
             self.core.handle_datagram(now, datagram.local, datagram.from, &datagram.bytes);
         }
     }
 
-    fn handle_turn_transport(&mut self, first: (TurnClientId, TurnTransportEvent)) {
+    fn handle_turn_event(&mut self, first: (TurnClientId, TurnTransportEvent)) {
         let now = Instant::now();
         let mut next = Some(first);
         let mut count = 0;
@@ -184,11 +186,11 @@ impl<C: Core> Driver<C> {
                 }
             }
             count += 1;
-            next = if count < BATCH { self.turn_transport_events.rx.try_recv().ok() } else { None };
+            next = if count < BATCH { self.turn_events.rx.try_recv().ok() } else { None };
         }
     }
 
-    fn handle_source(&mut self, first: (CameraId, u64, SourceEvent)) {
+    fn handle_source_event(&mut self, first: (CameraId, u64, SourceEvent)) {
         let now = Instant::now();
         let mut next = Some(first);
         let mut count = 0;
@@ -205,7 +207,7 @@ impl<C: Core> Driver<C> {
         }
     }
 
-    fn handle_link(&mut self, event: LinkEvent) {
+    fn handle_link_event(&mut self, event: LinkEvent) {
         let now = Instant::now();
         match event {
             LinkEvent::Online => self.core.handle_online(now),
@@ -220,14 +222,16 @@ impl<C: Core> Driver<C> {
         }
     }
 
-    /// Carries out what the core says, until it is silent.
+    /// Applies the outputs of the core until there are no more.
     fn apply_outputs(&mut self) {
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Datagram(datagram) => self.outgoing.push(datagram),
                 Output::Signal(message) => {
                     if self.link.try_send(message).is_err() {
-                        warn!("the signaling server does not read; a message to it is lost");
+                        warn!(
+                            "the signaling server has stopped reading; a message to it is dropped"
+                        );
                     }
                 }
                 Output::TurnTransport(key, command) => self.apply_turn_transport(key, command),
@@ -244,18 +248,13 @@ impl<C: Core> Driver<C> {
             TurnTransportCommand::Open(server) => {
                 let (tx, rx) = mpsc::channel(turn_transport::QUEUE);
                 self.turn_transports.insert(key.clone(), tx);
-                self.tasks.spawn(turn_transport::run(
-                    key,
-                    server,
-                    rx,
-                    self.turn_transport_events.tx.clone(),
-                ));
+                self.tasks.spawn(turn_transport::run(key, server, rx, self.turn_events.tx.clone()));
             }
             TurnTransportCommand::Send(bytes) => {
                 let full =
                     self.turn_transports.get(&key).is_some_and(|tx| tx.try_send(bytes).is_err());
                 if full {
-                    trace!(session = %key.session, "a datagram for TURN is dropped");
+                    trace!(session = %key.session, "the queue to a TURN server is full; bytes are dropped");
                 }
             }
             TurnTransportCommand::Close => drop(self.turn_transports.remove(&key)),
@@ -272,7 +271,7 @@ impl<C: Core> Driver<C> {
             }
             CameraCommand::KeyFrame => {
                 if let Some(running) = self.running.get(camera) {
-                    // A source that is asked already will send one.
+                    // Fails if a request is pending already; that one suffices.
                     let _ = running.control.try_send(SourceControl::RequestKeyFrame);
                 }
             }
@@ -283,7 +282,7 @@ impl<C: Core> Driver<C> {
         let Some(source) = self.sources.get(camera).cloned() else { return };
         self.generation += 1;
         let generation = self.generation;
-        let (control, commands) = mpsc::channel(1);
+        let (control, requests) = mpsc::channel(1);
         let stop = CancellationToken::new();
         let id = camera.clone();
         let events = self.source_events.tx.clone();
@@ -293,7 +292,7 @@ impl<C: Core> Driver<C> {
         }
         self.tasks.spawn(async move {
             let (feed, mut packets) = mpsc::channel(ingest::EVENT_QUEUE);
-            let ingest = ingest::run(&source, feed, commands, stop.clone());
+            let ingest = ingest::run(&source, feed, requests, stop.clone());
             let label = id.clone();
             let forward = async {
                 while let Some(event) = packets.recv().await {
@@ -313,7 +312,7 @@ impl<C: Core> Driver<C> {
                     needs_a_person: error.needs_a_person(),
                 },
             };
-            // Nobody listens once the gateway stops.
+            // Fails once the gateway is stopping; the event does not matter then.
             let _ = events.send((id, generation, ended)).await;
         });
     }
@@ -322,13 +321,13 @@ impl<C: Core> Driver<C> {
         let resolved = self.resolved.tx.clone();
         self.tasks.spawn(async move {
             let addresses = resolve_host(&server).await;
-            // Nobody listens once the gateway stops.
+            // Fails once the gateway is stopping; the event does not matter then.
             let _ = resolved.send((server, addresses)).await;
         });
     }
 
-    /// Every session says goodbye, and what it says still leaves.
-    async fn finish(&mut self) {
+    /// Closes the core, applies its last outputs and ends all tasks.
+    async fn close(&mut self) {
         self.core.close(Instant::now());
         self.apply_outputs();
         for running in self.running.values() {
@@ -336,7 +335,7 @@ impl<C: Core> Driver<C> {
         }
         self.turn_transports.clear();
         let ended = async { while self.tasks.join_next().await.is_some() {} };
-        if timeout(DRAIN, ended).await.is_err() {
+        if timeout(CLOSE_TIMEOUT, ended).await.is_err() {
             self.tasks.abort_all();
         }
     }
@@ -346,7 +345,7 @@ async fn resolve_host(server: &IceServerEndpoint) -> Vec<SocketAddr> {
     match tokio::net::lookup_host((server.host.as_str(), server.port)).await {
         Ok(found) => found.collect(),
         Err(error) => {
-            debug!("the name of a STUN server is not found: {error}");
+            debug!("the name of a STUN server cannot be resolved: {error}");
             Vec::new()
         }
     }

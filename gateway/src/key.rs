@@ -1,4 +1,4 @@
-//! The gateway's key: who it is, made on its first start and kept in its data folder.
+//! The gateway's key: its identity, generated on its first start and kept in its data folder.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,24 +9,24 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// The file in the data folder that holds the key.
+/// Name of the key file in the data folder.
 const FILE: &str = "gateway.key";
 
-/// Why there is no key.
+/// Reason for which the gateway has no key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The file cannot be read or written.
+    /// The key file cannot be read or written.
     #[error("cannot {verb} {}: {source}; check that the folder exists, is yours and has room",
             path.display())]
     File {
-        /// `read` or `write`.
+        /// The operation that failed: `read` or `write`.
         verb: &'static str,
-        /// The file.
+        /// The path of the key file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The file holds something else.
+    /// The file contains something other than a key.
     #[error("{} is not a gateway key; move it away to start with a new identity", .0.display())]
     Damaged(PathBuf),
 }
@@ -41,7 +41,7 @@ impl std::fmt::Debug for Key {
 }
 
 impl Key {
-    /// Reads the key, or makes one.
+    /// Reads the key from the data folder, or generates one if there is no file yet.
     pub(crate) fn load_or_create(data: &Path) -> Result<Self, KeyError> {
         let path = data.join(FILE);
         match std::fs::read_to_string(&path) {
@@ -57,19 +57,19 @@ impl Key {
         Some(Self(SigningKey::from_bytes(seed)))
     }
 
-    /// Writes beside the file and renames, so that a full disk never leaves half a key.
+    /// Writes to a temporary file and renames it, so that a full disk never leaves half a key.
     fn create(data: &Path, path: PathBuf) -> Result<Self, KeyError> {
         let key = SigningKey::from_bytes(&rand::random());
         let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(key.as_bytes()));
-        let part = path.with_extension("part");
+        let temporary = path.with_extension("part");
         let write = || {
             std::fs::create_dir_all(data)?;
             let mut options = std::fs::OpenOptions::new();
             let mut file =
-                options.write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+                options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
-            std::fs::rename(&part, &path)
+            std::fs::rename(&temporary, &path)
         };
         write().map_err(|source| KeyError::File { verb: "write", path, source })?;
         Ok(Self(key))
@@ -79,12 +79,12 @@ impl Key {
         identity::gateway_id(self.0.verifying_key().as_bytes())
     }
 
-    /// The public half, base64url without padding.
+    /// Returns the public key, base64url without padding.
     pub(crate) fn public(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.0.verifying_key().as_bytes())
     }
 
-    /// A signature, base64url without padding.
+    /// Signs a message; the signature is base64url without padding.
     pub(crate) fn sign(&self, message: &[u8]) -> String {
         URL_SAFE_NO_PAD.encode(self.0.sign(message).to_bytes())
     }

@@ -1,7 +1,7 @@
-//! The gateway: beside the cameras, behind whatever NAT is there.
+//! The gateway: runs beside the cameras, behind any NAT.
 //!
-//! It dials out to the signaling server, takes video from cameras ([`ingest`]) and sends it to
-//! viewers. What it decides is in `porthole-gateway-core`; here are sockets, files and tasks.
+//! It connects to the signaling server, receives video from cameras ([`ingest`]) and sends it to
+//! viewers. `porthole-gateway-core` makes the decisions; this crate owns sockets, files and tasks.
 
 mod addresses;
 pub mod driver;
@@ -28,91 +28,91 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-/// A camera of this gateway.
+/// Configuration of a camera.
 #[derive(Debug, Clone)]
 pub struct CameraConfig {
-    /// Its id, unique in the signaling server.
+    /// The camera's id, unique in the signaling server.
     pub id: CameraId,
-    /// What people call it.
+    /// The name shown to people.
     pub name: String,
-    /// Where its main stream comes from.
+    /// The source of the main stream.
     pub source: ingest::Source,
-    /// A smaller stream of the same picture, if it has one: a profile of its own, `ID.sub`.
+    /// The source of the sub stream, if there is one. It becomes a profile of its own, `ID.sub`.
     pub sub_source: Option<ingest::Source>,
-    /// Connect when somebody watches, not always.
+    /// Connect to the camera only while somebody watches.
     pub on_demand: bool,
 }
 
-/// What a gateway needs to know.
+/// Configuration of a gateway.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The signaling server, `http` or `https`.
+    /// The URL of the signaling server, `http` or `https`.
     pub server: Url,
-    /// A single-use claim code, for the first time.
+    /// A single-use claim code with which the gateway enrols on its first start.
     pub claim: Option<String>,
-    /// Where the key is kept.
+    /// The data folder, which holds the key.
     pub data: PathBuf,
-    /// What people call the gateway.
+    /// The name of the gateway shown to people.
     pub name: String,
-    /// Its cameras.
+    /// The cameras of the gateway.
     pub cameras: Vec<CameraConfig>,
-    /// The UDP port of all sessions; 0 picks one.
+    /// The UDP port of all sessions; 0 picks a free one.
     pub udp_port: u16,
-    /// Never go direct: the addresses of this network stay private.
+    /// Use relayed paths only, so that the addresses of this network stay private.
     pub turn_only: bool,
 }
 
-/// Why a gateway does not start.
+/// Reason for which a gateway does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Its key.
+    /// The key cannot be read or generated.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// Its UDP port.
+    /// The UDP port cannot be bound.
     #[error(
         "UDP port {port} cannot be used: {source}; choose another port with --udp-port, or stop \
          what uses it"
     )]
     Port {
-        /// The port.
+        /// The configured port.
         port: u16,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A camera's id leaves no room for the name of its smaller stream.
-    #[error("the camera id `{0}` is too long to name its smaller stream; shorten it by 4")]
+    /// A camera's id is too long to append `.sub` for its sub stream.
+    #[error("the camera id `{0}` leaves no room for the `.sub` of its sub stream; shorten it by 4")]
     LongId(CameraId),
-    /// Its certificate.
+    /// The DTLS certificate cannot be generated.
     #[error(transparent)]
     Certificate(#[from] DtlsSrtpError),
 }
 
-/// Why a gateway ended.
+/// Reason for which a running gateway ended.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// It cannot be linked to the signaling server.
+    /// The signaling server refuses the gateway for good.
     #[error(transparent)]
     Link(#[from] LinkError),
-    /// Its sockets broke.
-    #[error("the gateway's UDP port broke: {0}")]
+    /// The UDP socket failed.
+    #[error("the gateway's UDP socket failed: {0}")]
     Socket(#[from] io::Error),
 }
 
-/// A gateway that is ready to run.
+/// A gateway with its port bound and its key loaded, ready to run.
 #[derive(Debug)]
 pub struct Gateway {
     driver: Driver<Core>,
     link: Link,
-    /// Of the link: what it tells the driver, and what the driver gives it.
+    /// The link's ends of its channels to and from the driver.
     events: mpsc::Sender<LinkEvent>,
     outgoing: mpsc::Receiver<Message>,
 }
 
 impl Gateway {
-    /// Binds the port and reads or makes the key. Nothing is sent yet.
+    /// Binds the UDP port and reads or generates the key. Nothing is sent before [`Self::run`].
     ///
     /// # Errors
-    /// See [`StartError`].
+    /// Returns the reason for which the gateway cannot start.
     pub fn start(config: Config) -> Result<Self, StartError> {
         let key = Key::load_or_create(&config.data)?;
         let mut cameras = Vec::new();
@@ -144,15 +144,16 @@ impl Gateway {
         Ok(Self { driver, link, events, outgoing })
     }
 
-    /// Who this gateway is.
+    /// Returns the gateway's id, derived from its public key.
     pub fn id(&self) -> GatewayId {
         self.link.key.id()
     }
 
-    /// Runs until told to stop.
+    /// Runs until `stop` is cancelled.
     ///
     /// # Errors
-    /// See [`RunError`]; a server or camera that is away is none, it is tried again.
+    /// Returns an error if the signaling server refuses the gateway for good or the UDP socket
+    /// fails. A server or camera that cannot be reached is tried again.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RunError> {
         let Self { driver, link, events, outgoing } = self;
         let both = stop.child_token();

@@ -1,7 +1,7 @@
-//! The link: one WebSocket to the signaling server, made again whenever it is lost.
+//! The link: a WebSocket to the signaling server, re-established whenever it is lost.
 //!
-//! It proves who the gateway is (`portholeChallenge`, `portholeEnroll`, `register`) and then
-//! carries messages; what they mean is the core's business.
+//! It authenticates the gateway (`portholeChallenge`, `portholeEnroll`, `register`) and then passes
+//! messages between the server and the core.
 
 use crate::key::Key;
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -24,58 +24,58 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use url::Url;
 
-/// How long the server may take for each step of coming in.
-const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout of connecting, and of each request before the gateway is registered.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Nothing heard for this long, pings included, and the link counts as dead. The server pings
+/// Time without any frame, pings included, after which the link counts as dead. The server pings
 /// more often.
-const SILENCE: Duration = Duration::from_secs(45);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// Our own ping: keeps the NAT's mapping for TCP, which RFC 5382 §5 lets go after two hours at
-/// the earliest but home routers let go after minutes.
+/// Interval of our own pings, which keep the NAT's TCP mapping alive: RFC 5382 §5 requires NATs to
+/// keep it for two hours, but home routers drop it after minutes.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 
-/// tungstenite's default is 128 kB per connection, for messages of a few kB.
+/// Size of the read buffer: our messages have a few kB, and tungstenite's default is 128 kB.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 
-/// What the link tells the driver.
+/// An event of the link, for the driver.
 #[derive(Debug)]
 pub enum LinkEvent {
-    /// Registered; messages flow.
+    /// The link is up and the gateway registered; messages flow.
     Online,
-    /// Lost; it is being made again.
+    /// The link is lost and being re-established.
     Offline,
-    /// Something the server said.
+    /// A message of the signaling server.
     Message(Message),
 }
 
-/// Why the link cannot be made, now or ever.
+/// Reason for which the link cannot be established.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// The address is not one of a signaling server.
-    #[error("`{0}` is not an http or https address of a signaling server")]
+    /// The URL cannot be that of a signaling server.
+    #[error("`{0}` is not the http or https URL of a signaling server")]
     Address(String),
-    /// The server does not know this gateway and there is no claim code.
+    /// The server does not know this gateway, and no claim code is configured.
     #[error(
-        "the server does not know this gateway: make a claim code there and give it by --claim"
+        "the server does not know this gateway: create a claim code there and pass it with --claim"
     )]
     NotEnrolled,
-    /// The server does not take the claim code.
-    #[error("the server does not take the claim code: {0}")]
+    /// The server refuses the claim code.
+    #[error("the server refuses the claim code: {0}")]
     ClaimRefused(String),
-    /// The network, or the server, for now.
+    /// A problem of the network or the server that may pass.
     #[error("{0}")]
     Temporary(String),
 }
 
 impl LinkError {
-    /// Whether trying again is useless.
+    /// Returns true if trying again is pointless.
     fn is_final(&self) -> bool {
         !matches!(self, Self::Temporary(_))
     }
 }
 
-/// What the link needs to know.
+/// Configuration of the link.
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) server: Url,
@@ -87,7 +87,7 @@ pub(crate) struct Link {
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 impl Link {
-    /// Keeps the link up until told to stop.
+    /// Keeps the link up until `stop` is cancelled; returns an error if trying again is pointless.
     pub(crate) async fn run(
         self,
         events: mpsc::Sender<LinkEvent>,
@@ -107,14 +107,16 @@ impl Link {
                     if events.send(LinkEvent::Online).await.is_err() {
                         return Ok(());
                     }
-                    let why = carry(socket, &events, &mut outgoing, &stop).await;
+                    let why = pass_messages(socket, &events, &mut outgoing, &stop).await;
                     if stop.is_cancelled() || events.send(LinkEvent::Offline).await.is_err() {
                         return Ok(());
                     }
-                    warn!("the link to the signaling server is lost: {why}; making it again");
+                    warn!("the link to the signaling server is lost: {why}; reconnecting");
                 }
                 Err(error) if error.is_final() => return Err(error),
-                Err(error) => warn!("no link to the signaling server: {error}; trying again"),
+                Err(error) => {
+                    warn!("cannot connect to the signaling server: {error}; trying again")
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -123,26 +125,26 @@ impl Link {
         }
     }
 
-    /// Connects and registers.
+    /// Connects and registers, and enrols first if the server does not know the gateway yet.
     async fn open(&self) -> Result<Socket, LinkError> {
         let mut socket = self.connect().await?;
-        let challenge = || call::<Challenge>(0, &Empty {});
-        let nonce = step(&mut socket, challenge()).await?.map_err(refused)?;
-        let nonce = read::<Challenge>(nonce)?.nonce;
+        let challenge = || request::<Challenge>(0, &Empty {});
+        let nonce = call(&mut socket, challenge()).await?.map_err(server_refused)?;
+        let nonce = parse_result::<Challenge>(nonce)?.nonce;
         match self.register(&mut socket, &nonce).await? {
             Ok(()) => return Ok(socket),
             Err(fault) if fault.code == code::UNAUTHORIZED => {}
-            Err(fault) => return Err(refused(fault)),
+            Err(fault) => return Err(server_refused(fault)),
         }
-        // A nonce is good once, so enrolling takes a new one, and registering another.
+        // A nonce is valid once, so enrolling needs a new one, and registering another.
         let claim = self.claim.as_deref().ok_or(LinkError::NotEnrolled)?;
         let mut socket = self.connect().await?;
-        let nonce = step(&mut socket, challenge()).await?.map_err(refused)?;
-        let nonce = read::<Challenge>(nonce)?.nonce;
+        let nonce = call(&mut socket, challenge()).await?.map_err(server_refused)?;
+        let nonce = parse_result::<Challenge>(nonce)?.nonce;
         self.enroll(&mut socket, &nonce, claim).await?;
-        let nonce = step(&mut socket, challenge()).await?.map_err(refused)?;
-        let nonce = read::<Challenge>(nonce)?.nonce;
-        self.register(&mut socket, &nonce).await?.map_err(refused)?;
+        let nonce = call(&mut socket, challenge()).await?.map_err(server_refused)?;
+        let nonce = parse_result::<Challenge>(nonce)?.nonce;
+        self.register(&mut socket, &nonce).await?.map_err(server_refused)?;
         Ok(socket)
     }
 
@@ -157,12 +159,14 @@ impl Link {
             .max_message_size(Some(MAX_MESSAGE_BYTES))
             .max_frame_size(Some(MAX_MESSAGE_BYTES));
         let connect = connect_async_with_config(request, Some(config), true);
-        match timeout(STEP_TIMEOUT, connect).await {
+        match timeout(CALL_TIMEOUT, connect).await {
             Ok(Ok((socket, _))) => Ok(socket),
             Ok(Err(e)) => {
-                Err(LinkError::Temporary(format!("{} does not answer: {e}", self.server)))
+                Err(LinkError::Temporary(format!("{} does not respond: {e}", self.server)))
             }
-            Err(_) => Err(LinkError::Temporary(format!("{} does not answer in time", self.server))),
+            Err(_) => {
+                Err(LinkError::Temporary(format!("{} does not respond in time", self.server)))
+            }
         }
     }
 
@@ -173,12 +177,12 @@ impl Link {
             signature: self.key.sign(&enroll_message(nonce, claim)),
             name: self.name.clone(),
         };
-        match step(socket, call::<Enroll>(1, &params)).await? {
+        match call(socket, request::<Enroll>(1, &params)).await? {
             Ok(_) => Ok(()),
-            Err(fault) if is_about_the_claim(fault.code) => {
+            Err(fault) if is_claim_refused(fault.code) => {
                 Err(LinkError::ClaimRefused(fault.message))
             }
-            Err(fault) => Err(refused(fault)),
+            Err(fault) => Err(server_refused(fault)),
         }
     }
 
@@ -194,11 +198,14 @@ impl Link {
             name: Some(self.name.clone()),
             capabilities: Some(vec!["extend".to_owned()]),
         };
-        Ok(step(socket, call::<Register>(2, &params)).await?.map(drop))
+        Ok(call(socket, request::<Register>(2, &params)).await?.map(drop))
     }
 }
 
-/// Where the server takes WebSockets.
+/// Returns the WebSocket URL of a signaling server.
+///
+/// # Errors
+/// Returns [`LinkError::Address`] unless the URL is `http`, `https`, `ws` or `wss` and has a host.
 pub fn websocket_url(server: &Url) -> Result<Url, LinkError> {
     let scheme = match server.scheme() {
         "http" | "ws" => "ws",
@@ -211,8 +218,8 @@ pub fn websocket_url(server: &Url) -> Result<Url, LinkError> {
     if fits { Ok(url) } else { Err(LinkError::Address(server.to_string())) }
 }
 
-/// Whether the claim itself is at fault, and not the server's disk or patience.
-fn is_about_the_claim(code: i64) -> bool {
+/// Returns true if the error code concerns the claim code itself, not the state of the server.
+fn is_claim_refused(code: i64) -> bool {
     matches!(
         code,
         code::BAD_REQUEST
@@ -225,24 +232,25 @@ fn is_about_the_claim(code: i64) -> bool {
     )
 }
 
-fn call<M: Method>(id: i64, params: &M::Params) -> (RequestId, Message) {
+fn request<M: Method>(id: i64, params: &M::Params) -> (RequestId, Message) {
     (RequestId::Number(id), Message::request::<M>(id, params))
 }
 
-fn refused(fault: Fault) -> LinkError {
+fn server_refused(fault: Fault) -> LinkError {
     LinkError::Temporary(format!("the server refuses: {}", fault.message))
 }
 
-fn read<M: Method>(value: rpc::Value) -> Result<M::Result, LinkError> {
-    rpc::read(value).map_err(refused)
+fn parse_result<M: Method>(value: rpc::Value) -> Result<M::Result, LinkError> {
+    rpc::read(value).map_err(server_refused)
 }
 
-/// One request and its answer, before anything else flows.
-async fn step(
+/// Sends a request and waits for its response, ignoring other messages.
+async fn call(
     socket: &mut Socket,
     (id, request): (RequestId, Message),
 ) -> Result<Result<rpc::Value, Fault>, LinkError> {
-    let lost = |e: &dyn std::fmt::Display| LinkError::Temporary(format!("the link broke: {e}"));
+    let lost =
+        |e: &dyn std::fmt::Display| LinkError::Temporary(format!("the connection failed: {e}"));
     let exchange = async {
         socket.send(Frame::text(request.to_json())).await.map_err(|e| lost(&e))?;
         while let Some(frame) = socket.next().await {
@@ -257,29 +265,29 @@ async fn step(
         }
         Err(lost(&"closed by the server"))
     };
-    timeout(STEP_TIMEOUT, exchange)
+    timeout(CALL_TIMEOUT, exchange)
         .await
-        .map_err(|_| LinkError::Temporary("the server does not answer in time".to_owned()))?
+        .map_err(|_| LinkError::Temporary("the server does not respond in time".to_owned()))?
 }
 
-/// Carries messages until the link breaks; says why.
-async fn carry(
+/// Passes messages both ways until the link fails; returns the reason.
+async fn pass_messages(
     mut socket: Socket,
     events: &mpsc::Sender<LinkEvent>,
     outgoing: &mut mpsc::Receiver<Message>,
     stop: &CancellationToken,
 ) -> String {
     let mut ping = tokio::time::interval(PING_INTERVAL);
-    let silence = tokio::time::sleep(SILENCE);
+    let silence = tokio::time::sleep(SILENCE_TIMEOUT);
     tokio::pin!(silence);
     loop {
         tokio::select! {
             () = stop.cancelled() => {
-                // The server learns it from the closed connection otherwise.
+                // Best effort: the server also notices the closed connection.
                 let _ = socket.close(None).await;
                 return "stopping".to_owned();
             }
-            () = &mut silence => return "nothing was heard".to_owned(),
+            () = &mut silence => return "the server is silent".to_owned(),
             _ = ping.tick() => {
                 if let Err(e) = socket.send(Frame::Ping(bytes::Bytes::new())).await {
                     return e.to_string();
@@ -292,8 +300,8 @@ async fn carry(
                 }
             }
             frame = socket.next() => {
-                silence.as_mut().reset(tokio::time::Instant::now() + SILENCE);
-                match heard(frame) {
+                silence.as_mut().reset(tokio::time::Instant::now() + SILENCE_TIMEOUT);
+                match parse_frame(frame) {
                     Ok(Some(message)) => {
                         if events.send(LinkEvent::Message(message)).await.is_err() {
                             return "stopping".to_owned();
@@ -307,13 +315,15 @@ async fn carry(
     }
 }
 
-/// What a frame says, if it says anything.
-fn heard(frame: Option<Result<Frame, tungstenite::Error>>) -> Result<Option<Message>, String> {
+/// Parses a frame; `None` if it contains no message, an error if the connection has ended.
+fn parse_frame(
+    frame: Option<Result<Frame, tungstenite::Error>>,
+) -> Result<Option<Message>, String> {
     match frame {
         None | Some(Ok(Frame::Close(_))) => Err("closed by the server".to_owned()),
         Some(Err(e)) => Err(e.to_string()),
         Some(Ok(Frame::Text(text))) => Ok(Message::from_json(&text)
-            .inspect_err(|fault| debug!("the server sent something unreadable: {fault}"))
+            .inspect_err(|fault| debug!("the server sent a malformed message: {fault}"))
             .ok()),
         Some(Ok(Frame::Binary(_) | Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_))) => Ok(None),
     }

@@ -1,4 +1,4 @@
-//! The transports to TURN servers: a UDP socket or a TCP connection for each allocation.
+//! TURN transports: a UDP socket or a TCP connection for each TURN client of a session.
 
 use bytes::{Bytes, BytesMut};
 use porthole_gateway_core::{IceServerEndpoint, TurnClientId, TurnTransport};
@@ -11,14 +11,14 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::debug;
 
-/// How long a TURN server may take to be found and connected to.
+/// Timeout of resolving a TURN server's name and connecting to it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What may wait for a TURN server: half a second of 8 Mbit/s in packets of 1200 bytes. Beyond
-/// that the newest is dropped, as a full router would.
+/// Capacity of the queue to a TURN server: half a second of 8 Mbit/s in packets of 1200 bytes. When
+/// it is full, new packets are dropped, as a full router would.
 pub(crate) const QUEUE: usize = 512;
 
-/// The largest datagram or piece of a stream that is read at once.
+/// Size of the read buffer: the largest datagram, or part of a stream, that is read at once.
 const READ_BYTES: usize = 16 * 1024;
 
 /// An event of a transport to a TURN server, for the driver.
@@ -32,7 +32,7 @@ pub(crate) enum TurnTransportEvent {
     Closed,
 }
 
-/// Opens the transport and carries bytes both ways until either side ends.
+/// Opens the transport and passes bytes both ways until either side ends.
 pub(crate) async fn run(
     key: TurnClientId,
     server: IceServerEndpoint,
@@ -43,22 +43,22 @@ pub(crate) async fn run(
         Ok(opened) => opened,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     };
-    let why = match opened {
+    let ended = match opened {
         Ok(transport) => {
             if events.send((key.clone(), TurnTransportEvent::Opened)).await.is_err() {
                 return;
             }
             match transport {
-                Transport::Udp(socket) => carry_udp(&key, &socket, &mut outgoing, &events).await,
-                Transport::Tcp(stream) => carry_tcp(&key, stream, &mut outgoing, &events).await,
+                Transport::Udp(socket) => run_udp(&key, &socket, &mut outgoing, &events).await,
+                Transport::Tcp(stream) => run_tcp(&key, stream, &mut outgoing, &events).await,
             }
         }
         Err(error) => Err(error),
     };
-    if let Err(error) = why {
+    if let Err(error) = ended {
         debug!(session = %key.session, "TURN over {:?}: {error}", server.transport);
     }
-    // The session may be over already, and then nobody listens.
+    // Fails if the driver has stopped; then the event does not matter.
     let _ = events.send((key, TurnTransportEvent::Closed)).await;
 }
 
@@ -96,7 +96,7 @@ async fn connect_tcp(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-async fn carry_udp(
+async fn run_udp(
     key: &TurnClientId,
     socket: &UdpSocket,
     outgoing: &mut mpsc::Receiver<Bytes>,
@@ -108,7 +108,7 @@ async fn carry_udp(
             bytes = outgoing.recv() => {
                 let Some(bytes) = bytes else { return Ok(()) };
                 if let Err(error) = socket.send(&bytes).await {
-                    debug!(session = %key.session, "to the TURN server: {error}");
+                    debug!(session = %key.session, "cannot send to the TURN server: {error}");
                 }
             }
             received = socket.recv(&mut buffer) => {
@@ -126,7 +126,7 @@ async fn carry_udp(
     }
 }
 
-async fn carry_tcp(
+async fn run_tcp(
     key: &TurnClientId,
     stream: TcpStream,
     outgoing: &mut mpsc::Receiver<Bytes>,

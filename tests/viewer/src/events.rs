@@ -1,4 +1,4 @@
-//! What is printed: a JSON object a line.
+//! Events of the viewer, printed to standard output as one JSON object per line.
 
 use porthole_gateway_core::TurnTransport;
 use porthole_gateway_core::ice::{CandidateKind, LocalBase, Path};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::io::Write as _;
 use std::net::SocketAddr;
 
-/// Prints one event. A reader that is gone ends the viewer soon enough.
+/// Prints one event. Errors are ignored: a test that stops reading also ends the viewer.
 fn print(event: &Value) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{event}");
@@ -22,14 +22,14 @@ pub(crate) fn path(path: &Path, relay: Option<TurnTransport>) {
     print(&json!({
         "event": "path",
         "pair": {
-            "local": end(path.local_kind, path.local_address, relay),
-            "remote": end(path.remote_kind, path.remote, None),
+            "local": endpoint(path.local_kind, path.local_address, relay),
+            "remote": endpoint(path.remote_kind, path.remote, None),
             "roundTripMs": path.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
         },
     }));
 }
 
-fn end(kind: CandidateKind, address: SocketAddr, relay: Option<&str>) -> Value {
+fn endpoint(kind: CandidateKind, address: SocketAddr, relay: Option<&str>) -> Value {
     let kind = match kind {
         CandidateKind::Host => "host",
         CandidateKind::ServerReflexive => "srflx",

@@ -1,4 +1,4 @@
-//! The WebSocket to the signaling server, for as long as it lasts.
+//! The WebSocket to the signaling server, without reconnecting.
 
 use anyhow::Context as _;
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -10,7 +10,8 @@ use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use url::Url;
 
-/// Carries messages both ways. Media goes on when the link is lost, so then this only waits.
+/// Passes messages both ways. When the connection is lost, media goes on, so this discards messages
+/// and waits.
 pub(crate) async fn run(
     server: &Url,
     token: &str,
@@ -23,7 +24,7 @@ pub(crate) async fn run(
     headers.insert("Sec-WebSocket-Protocol", SUBPROTOCOL.parse()?);
     headers.insert("Authorization", format!("Bearer {token}").parse()?);
     let (mut socket, _) =
-        tokio_tungstenite::connect_async(request).await.context("the server does not answer")?;
+        tokio_tungstenite::connect_async(request).await.context("the server does not respond")?;
     events.send(LinkEvent::Online).await?;
     loop {
         tokio::select! {
@@ -44,7 +45,7 @@ pub(crate) async fn run(
             },
         }
     }
-    // What is still said has nobody to hear it.
+    // Messages from now on cannot be delivered.
     events.send(LinkEvent::Offline).await?;
     while outgoing.recv().await.is_some() {}
     Ok(())

@@ -1,5 +1,5 @@
-//! A viewer without a browser: registers as a client, watches one camera, prints what happens as
-//! JSON lines. The session and the loop are the gateway's own, the other way round.
+//! A viewer without a browser: registers as a client, watches one camera and prints events as JSON
+//! lines. It uses the gateway's own session and driver, on the receiving side.
 
 mod events;
 mod link;
@@ -14,21 +14,21 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 use watch::Watch;
 
-/// Messages that may wait between the link and the loop.
+/// Capacity of the queues between the link and the driver.
 const QUEUE: usize = 256;
 
 #[derive(Parser)]
 struct Arguments {
-    /// The signaling server.
+    /// URL of the signaling server.
     #[arg(long)]
     server: Url,
-    /// An API token that may watch.
+    /// API token that is allowed to watch.
     #[arg(long)]
     token: String,
-    /// The camera to watch.
+    /// Id of the camera to watch.
     #[arg(long)]
     camera: CameraId,
-    /// Use relay candidates only.
+    /// Use relayed candidates only.
     #[arg(long)]
     turn_only: bool,
 }

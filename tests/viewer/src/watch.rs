@@ -1,4 +1,4 @@
-//! The viewer's core: register, connect, answer, count frames.
+//! The viewer's core: registers, connects, answers the offer and counts frames.
 
 use crate::events;
 use anyhow::Context as _;
@@ -18,14 +18,14 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// How long the test may watch.
-const LIFE: Duration = Duration::from_secs(3600);
+/// Lifetime of the viewer's session, longer than any test.
+const SESSION_LIFETIME: Duration = Duration::from_secs(3600);
 
 const REGISTER: i64 = 1;
 const CONNECT: i64 = 2;
 
-/// Frames are told this often at the most.
-const FRAMES_INTERVAL: Duration = Duration::from_millis(200);
+/// Minimum time between two reports of the number of frames.
+const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 
 pub(crate) struct Watch {
     camera: CameraId,
@@ -33,14 +33,14 @@ pub(crate) struct Watch {
     identity: Identity,
     addresses: Vec<SocketAddr>,
     reflexive: ReflexiveGatherer,
-    asked: bool,
+    connect_sent: bool,
     connected: Option<ConnectResult>,
     session: Option<Session>,
     invite: Option<RequestId>,
-    early: Vec<String>,
+    early_candidates: Vec<String>,
     path: Option<(LocalBase, SocketAddr)>,
     frames: u64,
-    told: Option<Instant>,
+    last_report: Option<Instant>,
     outbox: VecDeque<Output>,
 }
 
@@ -52,14 +52,14 @@ impl Watch {
             identity: Identity::generate().context("no certificate")?,
             addresses: Vec::new(),
             reflexive: ReflexiveGatherer::default(),
-            asked: false,
+            connect_sent: false,
             connected: None,
             session: None,
             invite: None,
-            early: Vec::new(),
+            early_candidates: Vec::new(),
             path: None,
             frames: 0,
-            told: None,
+            last_report: None,
             outbox: VecDeque::new(),
         })
     }
@@ -77,8 +77,8 @@ impl Watch {
             Cameras::NAME => {
                 if let Ok(CamerasParams { cameras }) = rpc::read(params) {
                     let found = cameras.into_iter().find(|c| c.report.id == self.camera);
-                    if let Some(camera) = found.filter(|_| !self.asked) {
-                        self.asked = true;
+                    if let Some(camera) = found.filter(|_| !self.connect_sent) {
+                        self.connect_sent = true;
                         self.request::<Connect>(
                             CONNECT,
                             &ConnectParams {
@@ -94,7 +94,7 @@ impl Watch {
                 if let Ok(TrickleParams { candidate, .. }) = rpc::read(params) {
                     match &mut self.session {
                         Some(session) => session.handle_candidate(now, &candidate.candidate),
-                        None => self.early.push(candidate.candidate),
+                        None => self.early_candidates.push(candidate.candidate),
                     }
                 }
             }
@@ -117,7 +117,7 @@ impl Watch {
             identity: self.identity.clone(),
             ice_servers: connected.ice_servers.clone(),
             turn_only: self.turn_only,
-            expires: now + LIFE,
+            expires: now + SESSION_LIFETIME,
             seed: rand::random(),
         };
         match Session::receiving(now, config, &offer) {
@@ -126,7 +126,7 @@ impl Watch {
                 for (base, mapped) in self.reflexive.known() {
                     session.handle_reflexive(now, base, mapped);
                 }
-                for candidate in std::mem::take(&mut self.early) {
+                for candidate in std::mem::take(&mut self.early_candidates) {
                     session.handle_candidate(now, &candidate);
                 }
                 self.session = Some(session);
@@ -139,7 +139,7 @@ impl Watch {
         self.connected.as_ref().map(|connected| connected.session.clone())
     }
 
-    /// Carries out what the parts say.
+    /// Processes the outputs of the session and the gatherer.
     fn process_outputs(&mut self, now: Instant) {
         while let Some(datagram) = self.reflexive.poll_transmit() {
             self.outbox.push_back(Output::Datagram(datagram));
@@ -170,7 +170,7 @@ impl Watch {
                     let params = TrickleParams { session: id.clone(), candidate };
                     self.signal(Message::notification::<Trickle>(&params));
                 }
-                SessionOutput::Received(_) => self.count(now),
+                SessionOutput::Received(_) => self.count_frame(now),
                 SessionOutput::Ended(reason) => events::error(&reason),
                 SessionOutput::Offer(_)
                 | SessionOutput::Fragment(_)
@@ -178,19 +178,19 @@ impl Watch {
                 | SessionOutput::KeyFrame => {}
             }
         }
-        self.tell_path();
+        self.report_path();
     }
 
-    fn count(&mut self, now: Instant) {
+    fn count_frame(&mut self, now: Instant) {
         self.frames += 1;
-        let due = self.told.is_none_or(|told| now >= told + FRAMES_INTERVAL);
+        let due = self.last_report.is_none_or(|last| now >= last + REPORT_INTERVAL);
         if due {
-            self.told = Some(now);
+            self.last_report = Some(now);
             events::frames(self.frames);
         }
     }
 
-    fn tell_path(&mut self) {
+    fn report_path(&mut self) {
         let Some(session) = &self.session else { return };
         let Some(path) = session.path().filter(|_| session.is_started()) else { return };
         let now: Option<(LocalBase, SocketAddr)> = Some((path.base, path.remote));
@@ -219,7 +219,7 @@ impl Core for Watch {
                 self.handle_invite(now, id, params);
             }
             Message::Request { id, .. } => {
-                // Extend and the like: nothing here depends on it.
+                // Other requests, such as `extend`, need no action.
                 self.signal(Message::result::<porthole_signaling_proto::method::Unregister>(
                     id,
                     &Empty {},
@@ -246,8 +246,8 @@ impl Core for Watch {
     }
 
     fn handle_datagram(&mut self, now: Instant, local: SocketAddr, from: SocketAddr, bytes: &[u8]) {
-        let answered = self.reflexive.handle_response(from, bytes);
-        if let (Some(session), Some((base, mapped))) = (&mut self.session, answered) {
+        let response = self.reflexive.handle_response(from, bytes);
+        if let (Some(session), Some((base, mapped))) = (&mut self.session, response) {
             session.handle_reflexive(now, base, mapped);
         } else if let Some(session) = &mut self.session {
             session.handle_datagram(now, LocalBase::Socket(local), from, bytes);

@@ -254,7 +254,7 @@ impl<C: Core> Driver<C> {
                 let full =
                     self.turn_transports.get(&key).is_some_and(|tx| tx.try_send(bytes).is_err());
                 if full {
-                    trace!(session = %key.session, "the queue to a TURN server is full; bytes are dropped");
+                    trace!(session = %key.session, "the queue to the TURN server is full");
                 }
             }
             TurnTransportCommand::Close => drop(self.turn_transports.remove(&key)),

@@ -188,7 +188,7 @@ enum Sent {
     Blocked,
 }
 
-/// Waits until the socket is writable; forever if there is none.
+/// Waits until the socket is writable; forever without a socket.
 async fn writable(socket: Option<&FamilySocket>) -> io::Result<()> {
     match socket {
         Some(socket) => socket.inner.writable().await,

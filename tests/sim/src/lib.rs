@@ -1,12 +1,16 @@
-//! A network in memory: the production cores are its actors, its clock is virtual, and all chance
-//! comes from one seed, so that a failure repeats for as long as it takes to understand it.
+//! A simulated network in memory: production cores are its actors, its clock is virtual, and all
+//! randomness comes from one seed, so that every failure can be repeated.
 //!
-//! - [`nat`]: NATs as RFC 4787 names them. [`network`]: hosts, sites, links with delay, jitter,
-//!   loss. [`server`]: the real STUN/TURN server behind them.
-//! - [`peer`]: a real ICE agent with real STUN and TURN clients, trickling over a signaling link.
-//! - [`world`]: what happens when. [`scenario`]: two peers and what they must reach.
+//! - [`nat`]: NATs in the terms of RFC 4787. [`network`]: hosts, sites, links with delay, jitter
+//!   and   loss. [`server`]: the production STUN/TURN server.
+//! - [`peer`]: the production ICE agent with the production STUN and TURN clients, trickling over a
+//!   simulated signaling link.
+//! - [`world`]: the event loop of a simulation. [`scenario`]: two peers and their surroundings.
 //!
-//! Architecture invariant: nothing in here sleeps, opens a socket or reads a clock twice.
+//! Architecture invariant: nothing in here sleeps, opens a socket, or reads the clock more than
+//! once for each world.
+
+#![warn(missing_docs)]
 
 pub mod nat;
 pub mod network;

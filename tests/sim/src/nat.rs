@@ -1,4 +1,4 @@
-//! NATs by their behaviour (RFC 4787).
+//! Simulated NATs, defined by their behaviour (RFC 4787).
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -8,7 +8,7 @@ use porthole_test_support::nat::Behaviour;
 use rand::Rng;
 use rand::rngs::StdRng;
 
-/// A mapping nobody uses is forgotten after this: the least that RFC 4787 REQ-5 allows.
+/// Time after which an unused mapping expires: the minimum of RFC 4787 REQ-5.
 pub const MAPPING_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Returns the part of an outer endpoint that decides which mapping or filter applies.
@@ -23,18 +23,18 @@ const fn scope(behaviour: Behaviour, outer: SocketAddr) -> Scope {
 type Scope = Option<(IpAddr, Option<u16>)>;
 type MappingKey = (SocketAddr, Scope);
 
-/// One NAT with one public address.
+/// A NAT with one public address.
 #[derive(Debug)]
 pub struct Nat {
-    /// Its address outside.
+    /// The public address.
     pub public: IpAddr,
-    /// See [`Behaviour`].
+    /// The mapping behaviour (RFC 4787 §4.1).
     pub mapping: Behaviour,
-    /// See [`Behaviour`].
+    /// The filtering behaviour (RFC 4787 §5).
     pub filtering: Behaviour,
-    /// Whether UDP gets out.
+    /// True if UDP is let out.
     pub udp: bool,
-    /// Whether its public address works from inside (RFC 4787 REQ-9).
+    /// True if hosts behind the NAT reach each other by its public address (RFC 4787 REQ-9).
     pub hairpin: bool,
     mappings: HashMap<MappingKey, u16>,
     ports: HashMap<u16, (SocketAddr, Duration)>,
@@ -42,7 +42,7 @@ pub struct Nat {
 }
 
 impl Nat {
-    /// Without any mapping.
+    /// Creates a NAT without mappings that lets UDP out and supports hairpinning.
     pub fn new(public: IpAddr, mapping: Behaviour, filtering: Behaviour) -> Self {
         Self {
             public,
@@ -56,14 +56,14 @@ impl Nat {
         }
     }
 
-    /// Forgets everything, as after a power cut.
+    /// Drops all mappings and filters, as after a power cut.
     pub fn reboot(&mut self) {
         self.mappings.clear();
         self.ports.clear();
         self.contacted.clear();
     }
 
-    /// A datagram on its way out; returns its new source.
+    /// Translates an outbound datagram; returns its new source, or `None` if it is blocked.
     pub fn outbound(
         &mut self,
         now: Duration,
@@ -86,7 +86,8 @@ impl Nat {
         Some(SocketAddr::new(self.public, port))
     }
 
-    /// A datagram that arrived on a public port; returns who gets it.
+    /// Translates a datagram that arrived at a public port; returns its new destination, or `None`
+    /// if it is filtered.
     pub fn inbound(&mut self, now: Duration, outer: SocketAddr, port: u16) -> Option<SocketAddr> {
         self.expire(now);
         let (inner, _) = *self.ports.get(&port)?;
@@ -112,20 +113,22 @@ impl Nat {
     }
 }
 
-/// Whether two peers behind such NATs can meet without a relay. Each needs one address under which
-/// the other can answer it: with a constant mapping on one side, the other side's address must be
-/// let in to become known; with none, both must at least keep one address for one peer.
+/// Returns true if two peers behind NATs with these mappings and filterings can connect directly.
+///
+/// Each side needs an address at which the other can reach it. If one side's mapping depends on the
+/// endpoint, the other side must let in packets from unknown ports to learn that address. If both
+/// mappings do, both must let them in, and at least one must keep its port for one remote address.
 pub const fn can_meet(a: (Behaviour, Behaviour), b: (Behaviour, Behaviour)) -> bool {
     use Behaviour::{AddressAndPortDependent as Both, EndpointIndependent as Constant};
     let constant = (matches!(a.0, Constant), matches!(b.0, Constant));
-    let lets_strangers_in = (!matches!(a.1, Both), !matches!(b.1, Both));
+    let admits_unknown = (!matches!(a.1, Both), !matches!(b.1, Both));
     match constant {
         (true, true) => true,
-        (true, false) => lets_strangers_in.0,
-        (false, true) => lets_strangers_in.1,
+        (true, false) => admits_unknown.0,
+        (false, true) => admits_unknown.1,
         (false, false) => {
             let hopeless = matches!(a.0, Both) && matches!(b.0, Both);
-            !hopeless && lets_strangers_in.0 && lets_strangers_in.1
+            !hopeless && admits_unknown.0 && admits_unknown.1
         }
     }
 }

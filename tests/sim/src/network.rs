@@ -1,4 +1,4 @@
-//! Hosts, sites and the links between them.
+//! Simulated hosts, sites and the links between them.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -9,43 +9,43 @@ use rand::rngs::StdRng;
 
 use crate::nat::Nat;
 
-/// What a way does to datagrams. Jitter reorders them.
+/// The properties of a link. Jitter reorders datagrams.
 #[derive(Clone, Copy, Debug)]
 pub struct Link {
-    /// One way.
+    /// Minimum one-way delay.
     pub delay: Duration,
-    /// Added evenly, from nothing to this.
+    /// Maximum additional delay; uniformly distributed from zero.
     pub jitter: Duration,
-    /// From 0 to 1.
+    /// Probability that a datagram is lost, from 0 to 1.
     pub loss: f64,
 }
 
 impl Link {
-    /// Perfect but for its length.
+    /// Creates a link with this delay and neither jitter nor loss.
     pub const fn new(delay: Duration) -> Self {
         Self { delay, jitter: Duration::ZERO, loss: 0.0 }
     }
 
-    /// The time on it; nothing when lost.
-    pub fn pass(&self, rng: &mut StdRng) -> Option<Duration> {
+    /// Returns the delay of one datagram, or `None` if it is lost.
+    pub fn transit(&self, rng: &mut StdRng) -> Option<Duration> {
         let lost = rng.random_bool(self.loss);
         let jitter = self.jitter.mul_f64(rng.random());
         (!lost).then_some(self.delay + jitter)
     }
 }
 
-/// A datagram under way.
+/// A datagram in flight.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// As whoever gets it sees it.
+    /// The source address; NATs translate it.
     pub from: SocketAddr,
-    /// Where it goes.
+    /// The destination address.
     pub to: SocketAddr,
-    /// What it carries.
+    /// The payload of the datagram.
     pub bytes: Vec<u8>,
 }
 
-/// Names a site.
+/// Identifier of a site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SiteId(usize);
 
@@ -56,49 +56,49 @@ struct Site {
     access: Link,
 }
 
-/// Where a packet is next.
+/// The next stop of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hop {
-    /// At a NAT's public address.
+    /// The public address of this site's NAT.
     Nat(SiteId, Packet),
-    /// At its goal.
+    /// The destination host.
     Host(Packet),
 }
 
-/// Everything between the sockets.
+/// The network between the sockets.
 #[derive(Debug, Default)]
 pub struct Network {
     sites: Vec<Site>,
     hosts: HashMap<IpAddr, SiteId>,
-    /// A cut site gets nothing out or in.
+    /// Sites without a connection to the others.
     cut: Vec<SiteId>,
-    /// Nothing passes between these two, although both reach everybody else.
+    /// Two sites that cannot reach each other, although both reach all others.
     severed: Option<(SiteId, SiteId)>,
 }
 
 impl Network {
-    /// A LAN with a way out, through a NAT or not.
+    /// Adds a site: a LAN with an access link, behind a NAT or not.
     pub fn add_site(&mut self, nat: Option<Nat>, lan: Link, access: Link) -> SiteId {
         self.sites.push(Site { nat, lan, access });
         SiteId(self.sites.len() - 1)
     }
 
-    /// A machine, or one more address of it.
+    /// Adds an address of a host.
     pub fn add_host(&mut self, site: SiteId, ip: IpAddr) {
         self.hosts.insert(ip, site);
     }
 
-    /// Where an address is.
+    /// Returns the site of an address.
     pub fn site_of(&self, ip: IpAddr) -> Option<SiteId> {
         self.hosts.get(&ip).copied()
     }
 
-    /// The address is gone.
+    /// Removes an address of a host.
     pub fn remove_host(&mut self, ip: IpAddr) {
         self.hosts.remove(&ip);
     }
 
-    /// Cuts the way between a site and the rest, or restores it.
+    /// Cuts the access link of a site, or restores it.
     pub fn set_cut(&mut self, site: SiteId, cut: bool) {
         self.cut.retain(|known| *known != site);
         if cut {
@@ -106,17 +106,17 @@ impl Network {
         }
     }
 
-    /// Severs two sites from each other, or restores everything.
+    /// Cuts the connection between two sites; `None` restores it.
     pub fn sever(&mut self, sites: Option<(SiteId, SiteId)>) {
         self.severed = sites;
     }
 
-    /// To change what it does.
+    /// Returns the NAT of a site, to change its behaviour.
     pub fn nat_mut(&mut self, site: SiteId) -> Option<&mut Nat> {
         self.sites.get_mut(site.0)?.nat.as_mut()
     }
 
-    /// Sends a datagram; where it is next and how long that takes.
+    /// Sends a datagram; returns its next stop and the delay until then, or `None` if it is lost.
     pub fn send(
         &mut self,
         now: Duration,
@@ -124,10 +124,10 @@ impl Network {
         packet: Packet,
     ) -> Option<(Duration, Hop)> {
         let from = *self.hosts.get(&packet.from.ip())?;
-        let goal = self.hosts.get(&packet.to.ip()).copied();
+        let destination = self.hosts.get(&packet.to.ip()).copied();
         let Site { nat, lan, access } = self.sites.get_mut(from.0)?;
-        if goal == Some(from) {
-            return Some((lan.pass(rng)?, Hop::Host(packet)));
+        if destination == Some(from) {
+            return Some((lan.transit(rng)?, Hop::Host(packet)));
         }
         if self.cut.contains(&from) {
             return None;
@@ -136,29 +136,31 @@ impl Network {
         if let Some(nat) = nat {
             packet.from = nat.outbound(now, rng, packet.from, packet.to)?;
             if nat.public == packet.to.ip() {
-                let delay = lan.pass(rng)?;
+                let delay = lan.transit(rng)?;
                 return nat.hairpin.then_some((delay, Hop::Nat(from, packet)));
             }
         }
-        let out = access.pass(rng)?;
+        let out = access.transit(rng)?;
         let behind_nat = self
             .sites
             .iter()
             .position(|site| site.nat.as_ref().is_some_and(|nat| nat.public == packet.to.ip()));
         if let Some(site) = behind_nat.map(SiteId) {
-            if self.severed.is_some_and(|two| two == (from, site) || two == (site, from)) {
+            if self.severed.is_some_and(|pair| pair == (from, site) || pair == (site, from)) {
                 return None;
             }
-            let delay = out + self.enter(site, rng)?;
+            let delay = out + self.transit_into(site, rng)?;
             return Some((delay, Hop::Nat(site, packet)));
         }
-        // A private address means nothing out here.
-        let site = goal.filter(|site| self.sites.get(site.0).is_some_and(|s| s.nat.is_none()))?;
-        let delay = out + self.enter(site, rng)?;
+        // Private addresses are not routed outside of their site.
+        let site =
+            destination.filter(|site| self.sites.get(site.0).is_some_and(|s| s.nat.is_none()))?;
+        let delay = out + self.transit_into(site, rng)?;
         Some((delay, Hop::Host(packet)))
     }
 
-    /// A datagram at a NAT: who gets it, and after how long.
+    /// Passes a datagram through a NAT; returns it with its new destination and the delay, or
+    /// `None` if it is filtered or lost.
     pub fn through_nat(
         &mut self,
         now: Duration,
@@ -168,28 +170,29 @@ impl Network {
     ) -> Option<(Duration, Packet)> {
         let Site { nat, lan, .. } = self.sites.get_mut(site.0)?;
         let to = nat.as_mut()?.inbound(now, packet.from, packet.to.port())?;
-        Some((lan.pass(rng)?, Packet { to, ..packet }))
+        Some((lan.transit(rng)?, Packet { to, ..packet }))
     }
 
-    /// A TCP segment between a host and the server: it always arrives, lost ones later. Also as
-    /// whom the server sees the host.
+    /// Returns the delay of a TCP segment between a host and the server, and the address at which
+    /// the server sees the host. Segments always arrive, lost ones later; `None` if the site is cut
+    /// off.
     pub fn segment(&self, rng: &mut StdRng, host: SocketAddr) -> Option<(Duration, SocketAddr)> {
-        /// What a lost segment costs: the least retransmission time-out of common stacks.
+        /// Delay of a lost segment: the minimum retransmission timeout of common stacks.
         const RETRANSMISSION: Duration = Duration::from_millis(200);
         let site = self.hosts.get(&host.ip())?;
         let Site { nat, access, .. } = self.sites.get(site.0)?;
         if self.cut.contains(site) {
             return None;
         }
-        let delay = access.pass(rng).unwrap_or(access.delay + RETRANSMISSION);
-        let seen = nat.as_ref().map_or(host.ip(), |nat| nat.public);
-        Some((delay, SocketAddr::new(seen, host.port())))
+        let delay = access.transit(rng).unwrap_or(access.delay + RETRANSMISSION);
+        let mapped = nat.as_ref().map_or(host.ip(), |nat| nat.public);
+        Some((delay, SocketAddr::new(mapped, host.port())))
     }
 
-    fn enter(&self, site: SiteId, rng: &mut StdRng) -> Option<Duration> {
+    fn transit_into(&self, site: SiteId, rng: &mut StdRng) -> Option<Duration> {
         if self.cut.contains(&site) {
             return None;
         }
-        self.sites.get(site.0)?.access.pass(rng)
+        self.sites.get(site.0)?.access.transit(rng)
     }
 }

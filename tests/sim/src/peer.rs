@@ -1,4 +1,4 @@
-//! One side of a connection: a real ICE agent with real STUN and TURN clients.
+//! One side of a connection: the production ICE agent with production STUN and TURN clients.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -20,98 +20,98 @@ use crate::server::{PASSWORD, SERVER, USER};
 
 /// The UDP port of every peer.
 pub const PORT: u16 = 5000;
-/// Between two packets of media: fifty in a second are enough to see every gap.
+/// Interval between two packets of media: fifty a second are enough to see every gap.
 pub const MEDIA_INTERVAL: Duration = Duration::from_millis(20);
-/// First byte of an RTP packet: no STUN message begins with it.
+/// A packet of media. It begins as RTP does, so that it cannot be taken for STUN.
 const MEDIA: [u8; 4] = [0x80, b'r', b't', b'p'];
-/// The first local port of a TURN client; every other one has the next, as TCP wants it.
-const FIRST_RELAY_PORT: u16 = 5001;
-/// A relayed candidate over UDP is better than one over TCP.
-const RELAY_PREFERENCES: [u16; 2] = [65_535, 1_000];
+/// Local port of the first TURN client; the others use the ports above, because each needs its own.
+const FIRST_TURN_PORT: u16 = 5001;
+/// Local preferences of relayed candidates: over UDP first, then over TCP.
+const ALLOCATION_PREFERENCES: [u16; 2] = [65_535, 1_000];
 
-/// How long candidates may be ahead of the credentials.
-const LATE: Duration = Duration::from_millis(200);
+/// Delay of the credentials with [`Trickle::CandidatesFirst`].
+const CREDENTIALS_DELAY: Duration = Duration::from_millis(200);
 
-/// What peers tell each other through the signaling server.
+/// A message between the peers through the signaling server.
 #[derive(Clone, Debug)]
 pub enum Signal {
-    /// The how manieth offer this is.
+    /// An offer: credentials, and the number of the offer, from 1.
     Offer(Credentials, u32),
-    /// To which offer this is the answer.
+    /// An answer: credentials, and the number of the offer that it answers.
     Answer(Credentials, u32),
-    /// The answerer asks for a new offer.
-    WantsRestart,
-    /// One candidate, spelled out.
+    /// The answerer requests a new offer.
+    RestartRequest,
+    /// A candidate line.
     Candidate(String),
-    /// There are no more.
+    /// The end of the candidates.
     EndOfCandidates,
 }
 
-/// What a peer wants sent.
+/// An output of a peer.
 #[derive(Debug)]
-pub enum FromPeer {
-    /// From one of its UDP sockets.
+pub enum PeerOutput {
+    /// A datagram from one of its UDP sockets.
     Datagram(Packet),
-    /// On its TCP connection from this address to the server.
+    /// Bytes on its TCP connection from this address to the server.
     Segment(SocketAddr, Vec<u8>),
-    /// To the other one.
+    /// A message to the other peer.
     Signal(Signal),
 }
 
-/// When signaling carries what.
+/// The order in which signaling delivers credentials and candidates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trickle {
-    /// Offer, then candidates.
+    /// The credentials arrive before the candidates.
     CredentialsFirst,
-    /// All candidates overtake the offer; those of the first one do not say whose they are.
+    /// The candidates overtake the credentials; those of the first generation have no `ufrag`.
     CandidatesFirst,
 }
 
 #[derive(Debug)]
-struct RelayEnd {
+struct Allocation {
     client: TurnClient,
     transport: Transport,
     local: SocketAddr,
     stream: StreamDecoder,
 }
 
-/// See the module.
+/// One side of a connection: an ICE agent, its STUN and TURN clients and its media.
 #[derive(Debug)]
 pub struct Peer {
-    /// The value under test.
+    /// The agent under test.
     pub agent: Agent,
-    /// All that it told, and when.
+    /// All events of the agent, with their times.
     pub events: Vec<(Duration, Event)>,
-    /// Arrivals of media.
+    /// Times at which media arrived from validated addresses.
     pub media: Vec<Duration>,
-    /// Media from where no check came from.
-    pub unproven_media: u32,
-    /// When checks left.
+    /// Number of media packets from addresses that were not validated.
+    pub unvalidated_media: u32,
+    /// Times at which checks were sent.
     pub checks: Vec<Duration>,
     epoch: Instant,
     rng: StdRng,
     sockets: Vec<(SocketAddr, StunClient)>,
-    relays: Vec<RelayEnd>,
-    next_relay_port: u16,
+    allocations: Vec<Allocation>,
+    next_turn_port: u16,
     permitted: HashSet<IpAddr>,
     trickle: Trickle,
     is_offerer: bool,
     offers: u32,
-    /// Held back until then.
-    late_credentials: Option<(Instant, Signal)>,
-    ended: bool,
+    /// Credentials that are signaled at this time.
+    delayed_credentials: Option<(Instant, Signal)>,
+    end_signaled: bool,
     next_media: Duration,
-    out: Vec<FromPeer>,
+    out: Vec<PeerOutput>,
 }
 
 impl Peer {
-    /// Gathers at once.
+    /// Creates a peer and begins gathering.
     pub fn new(
         now: Instant,
         addresses: &[IpAddr],
         role: Role,
         trickle: Trickle,
-        relays: &[Transport],
+        turn_transports: &[Transport],
         seed: u64,
     ) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
@@ -120,27 +120,27 @@ impl Peer {
             agent: Agent::new(config, now),
             events: Vec::new(),
             media: Vec::new(),
-            unproven_media: 0,
+            unvalidated_media: 0,
             checks: Vec::new(),
             epoch: now,
             rng,
             sockets: Vec::new(),
-            relays: Vec::new(),
-            next_relay_port: FIRST_RELAY_PORT,
+            allocations: Vec::new(),
+            next_turn_port: FIRST_TURN_PORT,
             permitted: HashSet::new(),
             trickle,
             is_offerer: false,
             offers: 0,
-            late_credentials: None,
-            ended: false,
+            delayed_credentials: None,
+            end_signaled: false,
             next_media: Duration::ZERO,
             out: Vec::new(),
         };
-        peer.gather(now, addresses, relays);
+        peer.gather(now, addresses, turn_transports);
         peer
     }
 
-    fn gather(&mut self, now: Instant, addresses: &[IpAddr], relays: &[Transport]) {
+    fn gather(&mut self, now: Instant, addresses: &[IpAddr], turn_transports: &[Transport]) {
         for (ip, preference) in addresses.iter().zip(dual_stack_preferences(addresses)) {
             let socket = SocketAddr::new(*ip, PORT);
             let base = LocalBase::Socket(socket);
@@ -155,7 +155,7 @@ impl Peer {
         let Some(first) = addresses.iter().find(|ip| ip.is_ipv4() == SERVER.is_ipv4()) else {
             return;
         };
-        for transport in relays {
+        for transport in turn_transports {
             let config = ClientConfig {
                 username: USER.to_owned(),
                 password: PASSWORD.to_owned(),
@@ -164,17 +164,17 @@ impl Peer {
                 requested_family: None,
                 seed: self.rng.random(),
             };
-            self.relays.push(RelayEnd {
+            self.allocations.push(Allocation {
                 client: TurnClient::new(config, now),
                 transport: *transport,
-                local: SocketAddr::new(*first, self.next_relay_port),
+                local: SocketAddr::new(*first, self.next_turn_port),
                 stream: StreamDecoder::new(),
             });
-            self.next_relay_port += 1;
+            self.next_turn_port += 1;
         }
     }
 
-    /// Begins as the offerer.
+    /// Sends the first offer.
     pub fn offer(&mut self, now: Instant) {
         self.is_offerer = true;
         self.offers = 1;
@@ -182,51 +182,51 @@ impl Peer {
         self.signal_credentials(now, Signal::Offer(credentials, self.offers));
     }
 
-    /// A new generation; only the offerer offers, so that offers never cross.
+    /// Restarts ICE. Only the offerer makes offers, so that offers never cross.
     pub fn restart(&mut self, now: Instant) {
         if !self.is_offerer {
-            return self.out.push(FromPeer::Signal(Signal::WantsRestart));
+            return self.out.push(PeerOutput::Signal(Signal::RestartRequest));
         }
         self.offers += 1;
-        let credentials = self.renew(now);
+        let credentials = self.restart_agent(now);
         self.signal_credentials(now, Signal::Offer(credentials, self.offers));
-        self.signal_all(now);
+        self.signal_all_candidates(now);
     }
 
-    /// The machine has another address now: the old ends are gone, TURN included.
-    pub fn move_to(&mut self, now: Instant, address: IpAddr, relays: &[Transport]) {
+    /// Moves the peer to another address: the old bases are gone, TURN allocations included.
+    pub fn move_to(&mut self, now: Instant, address: IpAddr, turn_transports: &[Transport]) {
         for (socket, _) in std::mem::take(&mut self.sockets) {
             self.agent.remove_local(now, LocalBase::Socket(socket));
         }
-        for (index, _) in (0_u8..).zip(std::mem::take(&mut self.relays)) {
+        for (index, _) in (0_u8..).zip(std::mem::take(&mut self.allocations)) {
             self.agent.remove_local(now, LocalBase::Allocation(index));
         }
         self.permitted.clear();
-        self.ended = false;
+        self.end_signaled = false;
         self.restart(now);
-        self.gather(now, &[address], relays);
+        self.gather(now, &[address], turn_transports);
     }
 
-    fn renew(&mut self, now: Instant) -> Credentials {
+    fn restart_agent(&mut self, now: Instant) -> Credentials {
         let credentials = Credentials::random(&mut self.rng);
         self.agent.restart(now, credentials.clone());
         credentials
     }
 
-    /// Something from the other side.
+    /// Handles a message of the other peer.
     pub fn handle_signal(&mut self, now: Instant, signal: Signal) {
         match signal {
             Signal::Offer(credentials, number) => {
                 let is_restart = number > 1;
                 self.offers = number;
                 if is_restart {
-                    self.renew(now);
+                    self.restart_agent(now);
                 }
                 self.agent.set_remote_credentials(now, credentials);
                 let ours = self.agent.local_credentials().clone();
                 self.signal_credentials(now, Signal::Answer(ours, number));
                 if is_restart {
-                    self.signal_all(now);
+                    self.signal_all_candidates(now);
                 }
             }
             Signal::Answer(credentials, number) => {
@@ -234,33 +234,35 @@ impl Peer {
                     self.agent.set_remote_credentials(now, credentials);
                 }
             }
-            Signal::WantsRestart => self.restart(now),
+            Signal::RestartRequest => self.restart(now),
             Signal::Candidate(line) => {
-                let candidate: Candidate = line.parse().expect("peers here spell candidates well");
+                let candidate: Candidate = line.parse().expect("peers here write valid candidates");
                 self.agent.add_remote(now, candidate);
             }
             Signal::EndOfCandidates => self.agent.end_of_remote_candidates(now),
         }
     }
 
-    /// A datagram to one of its sockets.
+    /// Handles a datagram that arrived at one of its sockets.
     pub fn handle_datagram(&mut self, now: Instant, packet: &Packet) {
-        if let Some(index) = self.relays.iter().position(|r| r.local == packet.to) {
+        if let Some(index) = self.allocations.iter().position(|r| r.local == packet.to) {
             return self.handle_turn(now, index, &packet.bytes);
         }
         if packet.from == SERVER {
-            return self.handle_stun_answer(now, packet);
+            return self.handle_stun_response(now, packet);
         }
         self.deliver(now, LocalBase::Socket(packet.to), packet.from, &packet.bytes);
     }
 
-    /// Bytes on the TCP connection that this address began.
+    /// Handles bytes on the TCP connection that this local address opened.
     pub fn handle_segment(&mut self, now: Instant, local: SocketAddr, bytes: &[u8]) {
-        let Some(index) = self.relays.iter().position(|r| r.local == local) else { return };
+        let Some(index) = self.allocations.iter().position(|r| r.local == local) else { return };
         let mut frames = Vec::new();
-        if let Some(relay) = self.relays.get_mut(index) {
-            relay.stream.push(bytes).expect("the server keeps to the framing");
-            while let Some(frame) = relay.stream.next_frame().expect("the server keeps to it") {
+        if let Some(allocation) = self.allocations.get_mut(index) {
+            allocation.stream.push(bytes).expect("the server keeps to the framing");
+            while let Some(frame) =
+                allocation.stream.next_frame().expect("the server keeps to the framing")
+            {
                 frames.push(frame.to_vec());
             }
         }
@@ -270,14 +272,14 @@ impl Peer {
     }
 
     fn handle_turn(&mut self, now: Instant, index: usize, bytes: &[u8]) {
-        let Some(relay) = self.relays.get_mut(index) else { return };
-        let Some((from, payload)) = relay.client.handle_datagram(now, bytes) else { return };
+        let Some(allocation) = self.allocations.get_mut(index) else { return };
+        let Some((from, payload)) = allocation.client.handle_datagram(now, bytes) else { return };
         let payload = bytes.get(payload).unwrap_or_default();
-        let base = LocalBase::Allocation(u8::try_from(index).expect("two relays"));
+        let base = LocalBase::Allocation(u8::try_from(index).expect("two allocations"));
         self.deliver(now, base, from, payload);
     }
 
-    fn handle_stun_answer(&mut self, now: Instant, packet: &Packet) {
+    fn handle_stun_response(&mut self, now: Instant, packet: &Packet) {
         let found = self.sockets.iter_mut().find(|(socket, _)| *socket == packet.to);
         let Some((socket, client)) = found else { return };
         let (socket, mapped) = (*socket, client.handle_datagram(&packet.bytes));
@@ -293,15 +295,15 @@ impl Peer {
             if self.agent.is_validated(base, from) {
                 self.media.push(now - self.epoch);
             } else {
-                self.unproven_media += 1;
+                self.unvalidated_media += 1;
             }
             return;
         }
-        // Refused ones are part of the game: late answers, old generations.
+        // Refused messages are normal: late responses, old generations.
         let _ = self.agent.handle_stun(now, base, from, bytes);
     }
 
-    /// Lets the time pass.
+    /// Processes everything that is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.agent.poll_timeout().is_some_and(|at| at <= now) {
             self.agent.handle_timeout(now);
@@ -309,8 +311,8 @@ impl Peer {
         for (_, client) in &mut self.sockets {
             client.handle_timeout(now);
         }
-        for relay in &mut self.relays {
-            relay.client.handle_timeout(now);
+        for allocation in &mut self.allocations {
+            allocation.client.handle_timeout(now);
         }
         if self.agent.selected().is_some() && self.epoch + self.next_media <= now {
             self.next_media = now - self.epoch + MEDIA_INTERVAL;
@@ -318,27 +320,30 @@ impl Peer {
         }
     }
 
-    /// When [`Self::handle_timeout`] is due.
+    /// Returns the time at which [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let media = self.agent.selected().map(|_| self.epoch + self.next_media);
         let stun = self.sockets.iter().filter_map(|(_, client)| client.poll_timeout());
-        let turn = self.relays.iter().filter_map(|relay| relay.client.poll_timeout());
-        let late = self.late_credentials.as_ref().map(|(at, _)| *at);
+        let turn =
+            self.allocations.iter().filter_map(|allocation| allocation.client.poll_timeout());
+        let late = self.delayed_credentials.as_ref().map(|(at, _)| *at);
         let agent = self.agent.poll_timeout();
         agent.into_iter().chain(media).chain(stun).chain(turn).chain(late).min()
     }
 
-    /// All that it wants sent. To be called after every input.
-    pub fn drain(&mut self, now: Instant) -> Vec<FromPeer> {
-        self.drain_turn_events(now);
+    /// Returns everything to be sent. Called after every input.
+    pub fn poll_outputs(&mut self, now: Instant) -> Vec<PeerOutput> {
+        self.process_turn_events(now);
         let remotes: Vec<IpAddr> = self.agent.remote_addresses().map(|a| a.ip()).collect();
         for ip in remotes {
             if self.permitted.insert(ip) {
-                self.relays.iter_mut().for_each(|relay| relay.client.create_permission(now, ip));
+                self.allocations
+                    .iter_mut()
+                    .for_each(|allocation| allocation.client.create_permission(now, ip));
             }
         }
         while let Some(transmit) = self.agent.poll_transmit() {
-            // Requests have neither class bit set.
+            // A STUN request has neither of the two class bits set.
             if transmit.bytes.first().is_some_and(|b| b & 1 == 0) && transmit.bytes[1] & 0x10 == 0 {
                 self.checks.push(now - self.epoch);
             }
@@ -349,28 +354,30 @@ impl Peer {
         }
         for (socket, client) in &mut self.sockets {
             while let Some(bytes) = client.poll_transmit() {
-                self.out.push(FromPeer::Datagram(Packet { from: *socket, to: SERVER, bytes }));
+                self.out.push(PeerOutput::Datagram(Packet { from: *socket, to: SERVER, bytes }));
             }
         }
-        for relay in &mut self.relays {
-            while let Some(bytes) = relay.client.poll_transmit() {
-                self.out.push(to_server(relay.transport, relay.local, bytes));
+        for allocation in &mut self.allocations {
+            while let Some(bytes) = allocation.client.poll_transmit() {
+                self.out.push(to_server(allocation.transport, allocation.local, bytes));
             }
         }
-        self.signal_end();
-        if self.late_credentials.as_ref().is_some_and(|(at, _)| *at <= now) {
-            let late = self.late_credentials.take();
-            self.out.extend(late.map(|(_, signal)| FromPeer::Signal(signal)));
+        self.signal_end_of_candidates();
+        if self.delayed_credentials.as_ref().is_some_and(|(at, _)| *at <= now) {
+            let late = self.delayed_credentials.take();
+            self.out.extend(late.map(|(_, signal)| PeerOutput::Signal(signal)));
         }
         std::mem::take(&mut self.out)
     }
 
-    fn drain_turn_events(&mut self, now: Instant) {
-        for (index, preference) in RELAY_PREFERENCES.into_iter().enumerate() {
-            while let Some(event) = self.relays.get_mut(index).and_then(|r| r.client.poll_event()) {
+    fn process_turn_events(&mut self, now: Instant) {
+        for (index, preference) in ALLOCATION_PREFERENCES.into_iter().enumerate() {
+            while let Some(event) =
+                self.allocations.get_mut(index).and_then(|r| r.client.poll_event())
+            {
                 let ClientEvent::Allocated { relayed, mapped } = event else { continue };
                 let kind = CandidateKind::Relay;
-                let base = LocalBase::Allocation(u8::try_from(index).expect("two relays"));
+                let base = LocalBase::Allocation(u8::try_from(index).expect("two allocations"));
                 let candidate =
                     self.agent.add_local(now, kind, base, relayed, Some(mapped), preference);
                 self.signal_candidate(candidate);
@@ -387,13 +394,13 @@ impl Peer {
     fn send_from(&mut self, base: LocalBase, to: SocketAddr, bytes: Vec<u8>) {
         match base {
             LocalBase::Socket(from) => {
-                self.out.push(FromPeer::Datagram(Packet { from, to, bytes }))
+                self.out.push(PeerOutput::Datagram(Packet { from, to, bytes }))
             }
             LocalBase::Allocation(index) => {
-                let Some(relay) = self.relays.get_mut(usize::from(index)) else { return };
+                let Some(allocation) = self.allocations.get_mut(usize::from(index)) else { return };
                 let mut wrapped = Vec::new();
-                if relay.client.wrap(to, &bytes, &mut wrapped) {
-                    self.out.push(to_server(relay.transport, relay.local, wrapped));
+                if allocation.client.wrap(to, &bytes, &mut wrapped) {
+                    self.out.push(to_server(allocation.transport, allocation.local, wrapped));
                 }
             }
         }
@@ -401,8 +408,10 @@ impl Peer {
 
     fn signal_credentials(&mut self, now: Instant, signal: Signal) {
         match self.trickle {
-            Trickle::CredentialsFirst => self.out.push(FromPeer::Signal(signal)),
-            Trickle::CandidatesFirst => self.late_credentials = Some((now + LATE, signal)),
+            Trickle::CredentialsFirst => self.out.push(PeerOutput::Signal(signal)),
+            Trickle::CandidatesFirst => {
+                self.delayed_credentials = Some((now + CREDENTIALS_DELAY, signal))
+            }
         }
     }
 
@@ -411,41 +420,40 @@ impl Peer {
             if self.trickle == Trickle::CandidatesFirst && self.offers <= 1 {
                 candidate.ufrag = None;
             }
-            self.out.push(FromPeer::Signal(Signal::Candidate(candidate.to_string())));
+            self.out.push(PeerOutput::Signal(Signal::Candidate(candidate.to_string())));
         }
     }
 
-    /// What is known, and once more the question to the STUN server.
-    fn signal_all(&mut self, now: Instant) {
-        let all: Vec<Candidate> = self.agent.local_candidates().cloned().collect();
-        all.into_iter().for_each(|candidate| self.signal_candidate(Some(candidate)));
+    /// Signals all known candidates and queries the STUN server again.
+    fn signal_all_candidates(&mut self, now: Instant) {
+        let candidates: Vec<Candidate> = self.agent.local_candidates().cloned().collect();
+        candidates.into_iter().for_each(|candidate| self.signal_candidate(Some(candidate)));
         for (_, client) in &mut self.sockets {
             *client = StunClient::with_id(now, TransactionId(self.rng.random()));
         }
-        self.ended = false;
+        self.end_signaled = false;
     }
 
-    /// Once everything has been asked and answered.
-    fn signal_end(&mut self) {
-        let asking = self.sockets.iter().any(|(_, c)| c.mapped().is_none() && !c.has_failed());
-        let allocating = self
-            .relays
-            .iter()
-            .any(|relay| relay.client.relayed().is_none() && !relay.client.is_finished());
-        if asking || allocating {
+    /// Signals the end of candidates once all queries and allocations have succeeded or failed.
+    fn signal_end_of_candidates(&mut self) {
+        let querying = self.sockets.iter().any(|(_, c)| c.mapped().is_none() && !c.has_failed());
+        let allocating = self.allocations.iter().any(|allocation| {
+            allocation.client.relayed().is_none() && !allocation.client.is_finished()
+        });
+        if querying || allocating {
             return;
         }
-        if !std::mem::replace(&mut self.ended, true) {
-            self.out.push(FromPeer::Signal(Signal::EndOfCandidates));
+        if !std::mem::replace(&mut self.end_signaled, true) {
+            self.out.push(PeerOutput::Signal(Signal::EndOfCandidates));
         }
     }
 }
 
-fn to_server(transport: Transport, local: SocketAddr, bytes: Vec<u8>) -> FromPeer {
+fn to_server(transport: Transport, local: SocketAddr, bytes: Vec<u8>) -> PeerOutput {
     match transport {
         Transport::Udp | Transport::Dtls => {
-            FromPeer::Datagram(Packet { from: local, to: SERVER, bytes })
+            PeerOutput::Datagram(Packet { from: local, to: SERVER, bytes })
         }
-        Transport::Tcp | Transport::Tls => FromPeer::Segment(local, bytes),
+        Transport::Tcp | Transport::Tls => PeerOutput::Segment(local, bytes),
     }
 }

@@ -1,4 +1,4 @@
-//! Two peers, each in its surroundings, and what they must reach.
+//! Scenarios: two peers, the networks around them, and the path they must reach.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -12,12 +12,12 @@ use crate::network::{Link, SiteId};
 use crate::peer::{Peer, Trickle};
 use crate::world::World;
 
-/// How one side is connected.
+/// The network access of one side.
 #[derive(Clone, Copy, Debug)]
 pub struct Side {
-    /// Mapping and filtering of its NAT; nothing where there is none.
+    /// Mapping and filtering behaviour of its NAT; `None` without a NAT.
     pub nat: Option<(Behaviour, Behaviour)>,
-    /// Whether UDP gets out.
+    /// True if UDP is let out.
     pub udp: bool,
 }
 
@@ -27,31 +27,31 @@ impl From<NatKind> for Side {
     }
 }
 
-/// Two peers to be connected.
+/// Two peers to be connected, and everything between them.
 #[derive(Clone, Copy, Debug)]
 pub struct Scenario {
     /// The offerer and the answerer.
     pub sides: [Side; 2],
-    /// Both behind the NAT of the first.
+    /// True if both peers are behind the NAT of the first side.
     pub same_site: bool,
-    /// Their first roles.
+    /// Initial ICE roles of offerer and answerer.
     pub roles: [Role; 2],
-    /// Of the way between each site and the rest.
+    /// The access link of each site.
     pub access: Link,
-    /// Between machines of a site.
+    /// The LAN of each site.
     pub lan: Link,
-    /// Of the signaling link.
+    /// The signaling link.
     pub signaling: Link,
-    /// The order of signaling.
+    /// The order of credentials and candidates in signaling.
     pub trickle: Trickle,
-    /// Whether they have relays at all.
+    /// True if the peers use the TURN server.
     pub relays: bool,
-    /// All chance.
+    /// Seed of all randomness.
     pub seed: u64,
 }
 
 impl Scenario {
-    /// 20 ms to the middle of the Internet, 30 ms through signaling, no loss, the offerer
+    /// Creates a scenario with access links of 20 ms, signaling of 30 ms, no loss, and the offerer
     /// controlling.
     pub fn new(a: impl Into<Side>, b: impl Into<Side>) -> Self {
         Self {
@@ -67,7 +67,8 @@ impl Scenario {
         }
     }
 
-    /// Both in one LAN behind one NAT, signaling included.
+    /// Creates a scenario with both peers in one LAN behind one NAT, and signaling as fast as the
+    /// LAN.
     pub fn lan(nat: impl Into<Side>) -> Self {
         let nat = nat.into();
         Self {
@@ -77,7 +78,7 @@ impl Scenario {
         }
     }
 
-    /// The world at its beginning; the offer is about to leave.
+    /// Builds the world in which the first offer is about to be sent.
     pub fn build(&self) -> World {
         let mut world = World::new(self.seed, self.signaling);
         let first = self.add_site(&mut world, 0);
@@ -100,12 +101,12 @@ impl Scenario {
         world
     }
 
-    /// How relays are reached.
+    /// Returns the transports of each peer's TURN clients.
     pub const fn transports(&self) -> &'static [Transport] {
         if self.relays { &[Transport::Udp, Transport::Tcp] } else { &[] }
     }
 
-    /// Where a peer is.
+    /// Returns the address of a peer's host.
     pub fn address(&self, index: usize) -> IpAddr {
         let octet = u8::try_from(index).expect("two sides");
         let site = if self.same_site { 0 } else { octet };
@@ -128,22 +129,22 @@ impl Scenario {
     }
 }
 
-/// The way that media takes.
+/// The kind of path that media takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// From machine to machine.
+pub enum PathKind {
+    /// From host to host.
     Direct,
     /// Through the TURN server.
     Relayed,
 }
 
-impl Way {
-    /// Of a selected path.
+impl PathKind {
+    /// Returns the kind of a selected path.
     pub const fn of(path: &Path) -> Self {
         if path.is_relayed() { Self::Relayed } else { Self::Direct }
     }
 
-    /// The best that RFC 4787 allows between such NATs.
+    /// Returns the best kind of path that is possible between two kinds of NAT.
     pub const fn best(a: NatKind, b: NatKind) -> Self {
         use NatKind::{PortRestricted, Symmetric, UdpBlocked};
         match (a, b) {
@@ -156,21 +157,21 @@ impl Way {
     }
 }
 
-/// Both have a path.
+/// Returns true if both peers have a path.
 pub fn both_connected(world: &World) -> bool {
     world.peers.iter().all(|peer| peer.agent.selected().is_some())
 }
 
-/// Both have the same path, each seen from its end, and it is of this kind.
-pub fn agree_on(world: &World, way: Way) -> bool {
+/// Returns true if both peers have selected the same path and it is of this kind.
+pub fn agree_on(world: &World, path_kind: PathKind) -> bool {
     let [Some(a), Some(b)] = [0, 1].map(|index| world.peers[index].agent.selected()) else {
         return false;
     };
     let same = a.local_address == b.remote && b.local_address == a.remote;
-    same && Way::of(&a) == way && Way::of(&b) == way
+    same && PathKind::of(&a) == path_kind && PathKind::of(&b) == path_kind
 }
 
-/// The longest time without media at a peer in a span; the span itself when nothing came.
+/// Returns the longest time without media at a peer in the given span.
 pub fn longest_gap(peer: &Peer, from: Duration, to: Duration) -> Duration {
     let inside = peer.media.iter().copied().filter(|at| (from..=to).contains(at));
     let (longest, last) =
@@ -178,7 +179,7 @@ pub fn longest_gap(peer: &Peer, from: Duration, to: Duration) -> Duration {
     longest.max(to - last)
 }
 
-/// When the peer first told something like this.
-pub fn first_event(peer: &Peer, is_it: impl Fn(&Event) -> bool) -> Option<Duration> {
-    peer.events.iter().find(|(_, event)| is_it(event)).map(|(at, _)| *at)
+/// Returns the time of the first event of a peer that matches.
+pub fn first_event(peer: &Peer, matches: impl Fn(&Event) -> bool) -> Option<Duration> {
+    peer.events.iter().find(|(_, event)| matches(event)).map(|(at, _)| *at)
 }

@@ -1,4 +1,4 @@
-//! The real STUN/TURN server as an actor.
+//! The production STUN/TURN server as an actor.
 
 use porthole_clock::Now;
 use std::collections::HashMap;
@@ -13,25 +13,25 @@ use porthole_turn_proto::{StreamDecoder, Transport};
 
 use crate::network::Packet;
 
-/// Where it is; on UDP and TCP.
+/// Address of the server, for UDP and TCP.
 pub const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)), 3478);
-/// Its only user…
+/// Name of the only user.
 pub const USER: &str = "peer";
-/// …and that one's password.
+/// Password of the only user.
 pub const PASSWORD: &str = "open sesame";
-/// Any: credentials here do not expire.
+/// Wall-clock time of the server; any value will do, because credentials here do not expire.
 const UNIX_S: u64 = 1_800_000_000;
 
-/// What the server sends.
+/// An output of the server.
 #[derive(Debug)]
-pub enum FromServer {
-    /// From the listening port or a relayed one.
+pub enum ServerOutput {
+    /// A datagram from the listening port or a relayed transport address.
     Datagram(Packet),
-    /// On the TCP connection of this client.
+    /// A frame on the TCP connection of this client.
     Frame(SocketAddr, Vec<u8>),
 }
 
-/// The server and its sockets.
+/// The server core and its sockets.
 #[derive(Debug)]
 pub struct ServerHost {
     server: Server,
@@ -40,7 +40,7 @@ pub struct ServerHost {
 }
 
 impl ServerHost {
-    /// Without allocations.
+    /// Creates a server without allocations.
     pub fn new(seed: u8) -> Self {
         let allow = ["203.0.113.0/24", "10.0.0.0/8"].map(|net| net.parse().expect("a block"));
         let policy = PolicyConfig {
@@ -74,8 +74,8 @@ impl ServerHost {
         }
     }
 
-    /// A datagram to one of its ports.
-    pub fn handle_datagram(&mut self, now: Instant, packet: &Packet) -> Vec<FromServer> {
+    /// Handles a datagram that arrived at one of its ports.
+    pub fn handle_datagram(&mut self, now: Instant, packet: &Packet) -> Vec<ServerOutput> {
         let mut out = Vec::new();
         if packet.to == SERVER {
             let client =
@@ -87,13 +87,13 @@ impl ServerHost {
         out
     }
 
-    /// Bytes on a TCP connection.
+    /// Handles bytes on the TCP connection of a client.
     pub fn handle_stream(
         &mut self,
         now: Instant,
         client: SocketAddr,
         bytes: &[u8],
-    ) -> Vec<FromServer> {
+    ) -> Vec<ServerOutput> {
         let mut out = Vec::new();
         let mut stream = self.streams.remove(&client).unwrap_or_default();
         stream.push(bytes).expect("clients here keep to the framing");
@@ -106,13 +106,13 @@ impl ServerHost {
         out
     }
 
-    /// Lets the time pass.
+    /// Processes everything that is due.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.server.handle_timeout(clocks(now));
-        self.drain(now, &mut Vec::new());
+        self.server.handle_timeout(moment(now));
+        self.process_outputs(now, &mut Vec::new());
     }
 
-    /// When [`Self::handle_timeout`] is due.
+    /// Returns the time at which [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.server.poll_timeout()
     }
@@ -122,16 +122,16 @@ impl ServerHost {
         now: Instant,
         client: FiveTuple,
         bytes: &[u8],
-        out: &mut Vec<FromServer>,
+        out: &mut Vec<ServerOutput>,
     ) {
-        let to_peer = self.server.handle_client(clocks(now), &client, bytes);
-        self.drain(now, out);
+        let to_peer = self.server.handle_client(moment(now), &client, bytes);
+        self.process_outputs(now, out);
         let Some(to_peer) = to_peer else { return };
         let port = self.relays.iter().find(|(_, id)| **id == to_peer.relay).map(|(port, _)| *port);
         let Some(port) = port else { return };
         let payload = bytes.get(to_peer.payload).unwrap_or_default().to_vec();
         let from = SocketAddr::new(SERVER.ip(), port);
-        out.push(FromServer::Datagram(Packet { from, to: to_peer.peer, bytes: payload }));
+        out.push(ServerOutput::Datagram(Packet { from, to: to_peer.peer, bytes: payload }));
     }
 
     fn handle_peer(
@@ -139,24 +139,24 @@ impl ServerHost {
         now: Instant,
         id: RelayId,
         packet: &Packet,
-        out: &mut Vec<FromServer>,
+        out: &mut Vec<ServerOutput>,
     ) {
         let len = packet.bytes.len();
-        let Some(to) = self.server.handle_peer(clocks(now), id, packet.from, len) else { return };
+        let Some(to) = self.server.handle_peer(moment(now), id, packet.from, len) else { return };
         let mut bytes = to.header.as_bytes().to_vec();
         bytes.extend_from_slice(&packet.bytes);
         bytes.resize(bytes.len() + to.padding, 0);
         out.push(to_client(to.client, bytes));
-        self.drain(now, out);
+        self.process_outputs(now, out);
     }
 
-    fn drain(&mut self, now: Instant, out: &mut Vec<FromServer>) {
+    fn process_outputs(&mut self, now: Instant, out: &mut Vec<ServerOutput>) {
         while let Some(output) = self.server.poll_output() {
             match output {
                 Output::Send { client, bytes } => out.push(to_client(client, bytes)),
                 Output::OpenRelay { relay, port, .. } => {
                     self.relays.insert(port, relay);
-                    self.server.handle_relay_opened(clocks(now), relay);
+                    self.server.handle_relay_opened(moment(now), relay);
                 }
                 Output::CloseRelay { relay } => self.relays.retain(|_, known| *known != relay),
                 Output::AllocationEnded(_)
@@ -172,18 +172,18 @@ impl ServerHost {
     }
 }
 
-fn to_client(client: FiveTuple, bytes: Vec<u8>) -> FromServer {
+fn to_client(client: FiveTuple, bytes: Vec<u8>) -> ServerOutput {
     match client.transport {
         Transport::Udp | Transport::Dtls => {
-            FromServer::Datagram(Packet { from: client.server, to: client.client, bytes })
+            ServerOutput::Datagram(Packet { from: client.server, to: client.client, bytes })
         }
-        Transport::Tcp | Transport::Tls => FromServer::Frame(client.client, bytes),
+        Transport::Tcp | Transport::Tls => ServerOutput::Frame(client.client, bytes),
     }
 }
 
-const fn clocks(now: Instant) -> Now {
+const fn moment(now: Instant) -> Now {
     Now { instant: now, unix_s: UNIX_S }
 }
 
-/// How far away the server is from everything.
+/// One-way delay of the server's access link.
 pub const SERVER_DELAY: Duration = Duration::from_millis(5);

@@ -1,4 +1,4 @@
-//! What happens when.
+//! The event loop of a simulation.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -10,27 +10,27 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::network::{Hop, Link, Network, Packet, SiteId};
-use crate::peer::{FromPeer, Peer, Signal};
-use crate::server::{FromServer, SERVER, SERVER_DELAY, ServerHost};
+use crate::peer::{Peer, PeerOutput, Signal};
+use crate::server::{SERVER, SERVER_DELAY, ServerHost, ServerOutput};
 
-/// More steps at one moment than any sound state machine needs.
-const MAX_STEPS_AT_ONCE: u32 = 2_000;
+/// Limit of steps at one instant: more than any sound state machine needs.
+const MAX_STEPS_AT_INSTANT: u32 = 2_000;
 
 #[derive(Debug)]
-enum Happening {
+enum Arrival {
     AtNat(SiteId, Packet),
     AtHost(Packet),
-    ToServer { client: SocketAddr, seen: SocketAddr, bytes: Vec<u8> },
+    ToServer { client: SocketAddr, mapped: SocketAddr, bytes: Vec<u8> },
     ToClient { client: SocketAddr, bytes: Vec<u8> },
     Signal(usize, Signal),
 }
 
-/// Ordered by time, then by when it was arranged.
+/// An arrival in the queue, ordered by time, then by number.
 #[derive(Debug)]
 struct Scheduled {
     at: Duration,
     number: u64,
-    what: Happening,
+    arrival: Arrival,
 }
 
 impl PartialEq for Scheduled {
@@ -50,14 +50,14 @@ impl Ord for Scheduled {
     }
 }
 
-/// Peers, the server, and everything between them.
+/// The peers, the server, and the network between them.
 #[derive(Debug)]
 pub struct World {
-    /// Everything between the sockets.
+    /// The network between the sockets.
     pub network: Network,
     /// The two peers, by index.
     pub peers: Vec<Peer>,
-    /// The time on the signaling link; it keeps the order and loses nothing.
+    /// The signaling link, which keeps the order and loses nothing.
     pub signaling: Link,
     epoch: Instant,
     now: Duration,
@@ -66,18 +66,19 @@ pub struct World {
     owners: HashMap<IpAddr, usize>,
     queue: BinaryHeap<Reverse<Scheduled>>,
     number: u64,
-    /// The last arrival of each ordered stream.
-    signal_tail: [Duration; 2],
-    stream_tails: HashMap<(SocketAddr, bool), Duration>,
-    /// As whom the server sees a TCP client, and back.
+    /// Time of the last arrival at each peer, which keeps signaling in order.
+    last_signal: [Duration; 2],
+    /// Time of the last arrival on each TCP connection, for each direction.
+    last_segment: HashMap<(SocketAddr, bool), Duration>,
+    /// The local address of each TCP client, by the address that the server sees.
     clients: HashMap<SocketAddr, SocketAddr>,
-    /// TCP segments that wait for a cut to end: whose connection, whether to the server, what.
+    /// TCP segments that wait for a cut to end: client, true if to the server, bytes.
     stalled: Vec<(SocketAddr, bool, Vec<u8>)>,
-    steps_at_once: (Duration, u32),
+    steps_at_instant: (Duration, u32),
 }
 
 impl World {
-    /// Only the server is there.
+    /// Creates a world that contains only the server.
     pub fn new(seed: u64, signaling: Link) -> Self {
         let mut network = Network::default();
         let site = network.add_site(None, Link::new(Duration::ZERO), Link::new(SERVER_DELAY));
@@ -93,30 +94,30 @@ impl World {
             owners: HashMap::new(),
             queue: BinaryHeap::new(),
             number: 0,
-            signal_tail: [Duration::ZERO; 2],
-            stream_tails: HashMap::new(),
+            last_signal: [Duration::ZERO; 2],
+            last_segment: HashMap::new(),
             clients: HashMap::new(),
             stalled: Vec::new(),
-            steps_at_once: (Duration::ZERO, 0),
+            steps_at_instant: (Duration::ZERO, 0),
         }
     }
 
-    /// Where a peer is.
+    /// Returns the site of an address.
     pub fn site_of(&self, address: IpAddr) -> Option<SiteId> {
         self.network.site_of(address)
     }
 
-    /// Since the beginning.
+    /// Returns the virtual time since the beginning.
     pub const fn now(&self) -> Duration {
         self.now
     }
 
-    /// The virtual clock.
+    /// Returns the virtual time as an `Instant`.
     pub fn instant(&self) -> Instant {
         self.epoch + self.now
     }
 
-    /// Puts a peer at its addresses.
+    /// Adds a peer with its addresses.
     pub fn add_peer(&mut self, peer: Peer, site: SiteId, addresses: &[IpAddr]) {
         let index = self.peers.len();
         self.peers.push(peer);
@@ -126,7 +127,7 @@ impl World {
         }
     }
 
-    /// A peer's address changes; the peer learns it from the caller.
+    /// Changes the address of a peer's host; the caller tells the peer.
     pub fn move_host(&mut self, index: usize, from: IpAddr, site: SiteId, to: IpAddr) {
         self.network.remove_host(from);
         self.owners.remove(&from);
@@ -134,7 +135,7 @@ impl World {
         self.owners.insert(to, index);
     }
 
-    /// Cuts the way between a site and the rest, or restores it: TCP goes on where it stopped.
+    /// Cuts the access link of a site, or restores it: TCP then continues where it stopped.
     pub fn set_cut(&mut self, site: SiteId, cut: bool) {
         self.network.set_cut(site, cut);
         if !cut {
@@ -144,7 +145,8 @@ impl World {
         }
     }
 
-    /// Runs until `done` says so or the time is over; whether it said so.
+    /// Runs until `done` returns true or the virtual time `limit` is reached; returns true in the
+    /// first case.
     pub fn run(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) -> bool {
         self.flush();
         while !done(self) {
@@ -169,16 +171,19 @@ impl World {
 
     fn advance(&mut self, to: Duration) {
         self.now = to;
-        let (at, steps) = self.steps_at_once;
-        self.steps_at_once = if at == to { (at, steps + 1) } else { (to, 0) };
-        assert!(self.steps_at_once.1 < MAX_STEPS_AT_ONCE, "something spins at {to:?}");
+        let (at, steps) = self.steps_at_instant;
+        self.steps_at_instant = if at == to { (at, steps + 1) } else { (to, 0) };
+        assert!(
+            self.steps_at_instant.1 < MAX_STEPS_AT_INSTANT,
+            "a state machine does not come to rest at {to:?}"
+        );
     }
 
     fn step(&mut self) {
         let now = self.instant();
         if self.queue.peek().is_some_and(|Reverse(first)| first.at <= self.now) {
             if let Some(Reverse(first)) = self.queue.pop() {
-                self.happen(first.what);
+                self.handle_arrival(first.arrival);
             }
             return;
         }
@@ -192,70 +197,70 @@ impl World {
         }
     }
 
-    fn happen(&mut self, what: Happening) {
+    fn handle_arrival(&mut self, arrival: Arrival) {
         let now = self.instant();
-        match what {
-            Happening::AtNat(site, packet) => {
-                let passed = self.network.through_nat(self.now, &mut self.rng, site, packet);
-                if let Some((delay, packet)) = passed {
-                    self.arrange(delay, Happening::AtHost(packet));
+        match arrival {
+            Arrival::AtNat(site, packet) => {
+                let admitted = self.network.through_nat(self.now, &mut self.rng, site, packet);
+                if let Some((delay, packet)) = admitted {
+                    self.schedule(delay, Arrival::AtHost(packet));
                 }
             }
-            Happening::AtHost(packet) if packet.to.ip() == SERVER.ip() => {
-                let sent = self.server.handle_datagram(now, &packet);
-                self.send_from_server(sent);
+            Arrival::AtHost(packet) if packet.to.ip() == SERVER.ip() => {
+                let outputs = self.server.handle_datagram(now, &packet);
+                self.send_from_server(outputs);
             }
-            Happening::AtHost(packet) => {
+            Arrival::AtHost(packet) => {
                 let owner = self.owners.get(&packet.to.ip());
                 if let Some(peer) = owner.and_then(|index| self.peers.get_mut(*index)) {
                     peer.handle_datagram(now, &packet);
                 }
             }
-            Happening::ToServer { client, seen, bytes } => {
-                self.clients.insert(seen, client);
-                let sent = self.server.handle_stream(now, seen, &bytes);
-                self.send_from_server(sent);
+            Arrival::ToServer { client, mapped, bytes } => {
+                self.clients.insert(mapped, client);
+                let outputs = self.server.handle_stream(now, mapped, &bytes);
+                self.send_from_server(outputs);
             }
-            Happening::ToClient { client, bytes } => {
+            Arrival::ToClient { client, bytes } => {
                 let owner = self.owners.get(&client.ip());
                 if let Some(peer) = owner.and_then(|index| self.peers.get_mut(*index)) {
                     peer.handle_segment(now, client, &bytes);
                 }
             }
-            Happening::Signal(to, signal) => self.peers[to].handle_signal(now, signal),
+            Arrival::Signal(to, signal) => self.peers[to].handle_signal(now, signal),
         }
     }
 
     fn flush(&mut self) {
         let now = self.instant();
         for index in 0..self.peers.len() {
-            let sent = self.peers[index].drain(now);
-            for what in sent {
-                match what {
-                    FromPeer::Datagram(packet) => self.send(packet),
-                    FromPeer::Segment(local, bytes) => self.send_segment(local, true, bytes),
-                    FromPeer::Signal(signal) => self.send_signal(1 - index, signal),
+            let outputs = self.peers[index].poll_outputs(now);
+            for output in outputs {
+                match output {
+                    PeerOutput::Datagram(packet) => self.send(packet),
+                    PeerOutput::Segment(local, bytes) => self.send_segment(local, true, bytes),
+                    PeerOutput::Signal(signal) => self.send_signal(1 - index, signal),
                 }
             }
-            assert_sound(&self.peers[index]);
+            assert_invariants(&self.peers[index]);
         }
     }
 
     fn send(&mut self, packet: Packet) {
         let Some((delay, hop)) = self.network.send(self.now, &mut self.rng, packet) else { return };
-        let what = match hop {
-            Hop::Nat(site, packet) => Happening::AtNat(site, packet),
-            Hop::Host(packet) => Happening::AtHost(packet),
+        let arrival = match hop {
+            Hop::Nat(site, packet) => Arrival::AtNat(site, packet),
+            Hop::Host(packet) => Arrival::AtHost(packet),
         };
-        self.arrange(delay, what);
+        self.schedule(delay, arrival);
     }
 
-    fn send_from_server(&mut self, sent: Vec<FromServer>) {
-        for what in sent {
-            match what {
-                FromServer::Datagram(packet) => self.send(packet),
-                FromServer::Frame(seen, bytes) => {
-                    if let Some(client) = self.clients.get(&seen).copied() {
+    fn send_from_server(&mut self, outputs: Vec<ServerOutput>) {
+        for output in outputs {
+            match output {
+                ServerOutput::Datagram(packet) => self.send(packet),
+                ServerOutput::Frame(mapped, bytes) => {
+                    if let Some(client) = self.clients.get(&mapped).copied() {
                         self.send_segment(client, false, bytes);
                     }
                 }
@@ -264,51 +269,51 @@ impl World {
     }
 
     fn send_segment(&mut self, client: SocketAddr, to_server: bool, bytes: Vec<u8>) {
-        let Some((delay, seen)) = self.network.segment(&mut self.rng, client) else {
+        let Some((delay, mapped)) = self.network.segment(&mut self.rng, client) else {
             self.stalled.push((client, to_server, bytes));
             return;
         };
-        // The first one waits for the handshake.
-        let is_new = !self.stream_tails.contains_key(&(client, true));
+        // The first segment waits for the TCP handshake.
+        let is_new = !self.last_segment.contains_key(&(client, true));
         let delay = if is_new { delay * 3 } else { delay };
-        let tail = self.stream_tails.entry((client, to_server)).or_default();
-        let at = (self.now + delay).max(*tail);
-        *tail = at;
-        let what = if to_server {
-            Happening::ToServer { client, seen, bytes }
+        let last = self.last_segment.entry((client, to_server)).or_default();
+        let at = (self.now + delay).max(*last);
+        *last = at;
+        let arrival = if to_server {
+            Arrival::ToServer { client, mapped, bytes }
         } else {
-            Happening::ToClient { client, bytes }
+            Arrival::ToClient { client, bytes }
         };
-        self.arrange_at(at, what);
+        self.schedule_at(at, arrival);
     }
 
     fn send_signal(&mut self, to: usize, signal: Signal) {
-        let delay = self.signaling.pass(&mut self.rng).unwrap_or(self.signaling.delay);
-        let at = (self.now + delay).max(self.signal_tail[to]);
-        self.signal_tail[to] = at;
-        self.arrange_at(at, Happening::Signal(to, signal));
+        let delay = self.signaling.transit(&mut self.rng).unwrap_or(self.signaling.delay);
+        let at = (self.now + delay).max(self.last_signal[to]);
+        self.last_signal[to] = at;
+        self.schedule_at(at, Arrival::Signal(to, signal));
     }
 
-    fn arrange(&mut self, delay: Duration, what: Happening) {
-        self.arrange_at(self.now + delay, what);
+    fn schedule(&mut self, delay: Duration, arrival: Arrival) {
+        self.schedule_at(self.now + delay, arrival);
     }
 
-    fn arrange_at(&mut self, at: Duration, what: Happening) {
+    fn schedule_at(&mut self, at: Duration, arrival: Arrival) {
         self.number += 1;
-        self.queue.push(Reverse(Scheduled { at, number: self.number, what }));
+        self.queue.push(Reverse(Scheduled { at, number: self.number, arrival }));
     }
 }
 
-/// What must hold after every single step.
-fn assert_sound(peer: &Peer) {
+/// Asserts what must hold after every step.
+fn assert_invariants(peer: &Peer) {
     let pairs: Vec<_> = peer.agent.pairs().collect();
     assert!(pairs.iter().filter(|pair| pair.selected).count() <= 1, "two pairs are selected");
     assert!(pairs.len() <= MAX_PAIRS, "{} pairs", pairs.len());
     assert_paced(&peer.checks);
 }
 
-/// No window of a tenth of a second has more checks than both lanes allow, a handful of consent
-/// and nomination checks included.
+/// Asserts that no window of 100 ms has more checks than the pacing of ordinary and triggered
+/// checks allows, plus a few consent and nomination checks.
 fn assert_paced(checks: &[Duration]) {
     let window = Duration::from_millis(100);
     let most = window.as_millis() / TA.as_millis() + window.as_millis() / TRIGGERED_TA.as_millis();

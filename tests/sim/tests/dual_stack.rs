@@ -1,4 +1,4 @@
-//! IPv6 and IPv4 side by side, and crowds of candidates.
+//! IPv6 and IPv4 side by side, and many useless candidates.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -6,15 +6,15 @@ use std::time::Duration;
 use porthole_gateway_core::ice::{Candidate, CandidateKind, Role, priority};
 use porthole_sim::network::{Link, SiteId};
 use porthole_sim::peer::{Peer, Trickle};
-use porthole_sim::scenario::{Way, agree_on};
+use porthole_sim::scenario::{PathKind, agree_on};
 use porthole_sim::world::World;
 
 fn ips(list: &[&str]) -> Vec<IpAddr> {
     list.iter().map(|ip| ip.parse().expect("an address")).collect()
 }
 
-/// Two machines in the open; `dead` ones of their addresses lead nowhere.
-fn world(addresses: [&[&str]; 2], dead: &[&str]) -> World {
+/// Two hosts with public addresses, of which those in `unreachable` do not work.
+fn world(addresses: [&[&str]; 2], unreachable: &[&str]) -> World {
     let mut world = World::new(3, Link::new(Duration::from_millis(30)));
     let link = Link::new(Duration::from_millis(20));
     for (seed, list) in (0..).zip(addresses) {
@@ -24,7 +24,7 @@ fn world(addresses: [&[&str]; 2], dead: &[&str]) -> World {
         let peer = Peer::new(world.instant(), &all, role, Trickle::CredentialsFirst, &[], seed);
         world.add_peer(peer, site, &all);
     }
-    ips(dead).into_iter().for_each(|ip| world.network.remove_host(ip));
+    ips(unreachable).into_iter().for_each(|ip| world.network.remove_host(ip));
     let now = world.instant();
     world.peers[0].offer(now);
     world
@@ -33,23 +33,26 @@ fn world(addresses: [&[&str]; 2], dead: &[&str]) -> World {
 const BOTH: [&[&str]; 2] = [&["203.0.113.1", "2001:db8::1"], &["203.0.113.2", "2001:db8::2"]];
 
 #[test]
-fn ipv6_is_taken_when_it_works_and_missed_only_briefly_when_not() {
-    // Which addresses are dead, and what is selected then.
+fn ipv6_is_used_when_it_works_and_costs_little_time_when_not() {
+    // The unreachable addresses, and the remote address that is selected.
     let cases: [(&[&str], &str); 4] = [
         (&[], "2001:db8::2"),
         (&["2001:db8::2"], "203.0.113.2"),
         (&["2001:db8::1", "2001:db8::2"], "203.0.113.2"),
         (&["203.0.113.1"], "2001:db8::2"),
     ];
-    for (dead, expected) in cases {
-        let mut world = world(BOTH, dead);
-        assert!(world.run(Duration::from_secs(5), |w| agree_on(w, Way::Direct)), "{dead:?}");
+    for (unreachable, expected) in cases {
+        let mut world = world(BOTH, unreachable);
+        assert!(
+            world.run(Duration::from_secs(5), |w| agree_on(w, PathKind::Direct)),
+            "{unreachable:?}"
+        );
         let took = world.now();
-        assert!(took <= Duration::from_millis(250), "{dead:?}: {took:?}");
+        assert!(took <= Duration::from_millis(250), "{unreachable:?}: {took:?}");
         world.run(Duration::from_secs(15), |_| false);
         let path = world.peers[0].agent.selected().unwrap();
-        assert_eq!(path.remote.ip(), expected.parse::<IpAddr>().unwrap(), "{dead:?}");
-        assert!(agree_on(&world, Way::Direct), "{dead:?}");
+        assert_eq!(path.remote.ip(), expected.parse::<IpAddr>().unwrap(), "{unreachable:?}");
+        assert!(agree_on(&world, PathKind::Direct), "{unreachable:?}");
     }
 }
 
@@ -67,6 +70,6 @@ fn sixty_hopeless_candidates_cost_less_than_three_seconds() {
             peer.agent.add_remote(now, hopeless);
         }
     }
-    assert!(world.run(Duration::from_secs(3), |w| agree_on(w, Way::Direct)));
+    assert!(world.run(Duration::from_secs(3), |w| agree_on(w, PathKind::Direct)));
     println!("with sixty hopeless candidates: {:?}", world.now());
 }

@@ -1,4 +1,4 @@
-//! Every pair of NATs reaches the best path there is.
+//! Every pair of NATs reaches the best path that is possible.
 
 use std::time::Duration;
 
@@ -6,36 +6,45 @@ use porthole_gateway_core::ice::{Event, Role};
 use porthole_sim::nat::can_meet;
 use porthole_sim::network::Link;
 use porthole_sim::peer::Trickle;
-use porthole_sim::scenario::{Scenario, Side, Way, agree_on, both_connected};
+use porthole_sim::scenario::{PathKind, Scenario, Side, agree_on, both_connected};
 use porthole_sim::world::World;
 use porthole_test_support::nat::{Behaviour, NatKind};
 
-/// Until both may send media, and until both use the best path.
+/// Time until both may send media, and until both use the best path.
 struct Times {
     media: Duration,
     best: Duration,
 }
 
-fn connect(scenario: &Scenario, best: Way, limit: Duration) -> Times {
+fn connect(scenario: &Scenario, best: PathKind, limit: Duration) -> Times {
     let mut world = scenario.build();
-    assert!(world.run(limit, both_connected), "no path: {}", tell(&world, scenario));
+    assert!(world.run(limit, both_connected), "no path: {}", describe(&world, scenario));
     let media = world.now();
-    assert!(world.run(limit, |w| agree_on(w, best)), "not {best:?}: {}", tell(&world, scenario));
+    assert!(
+        world.run(limit, |w| agree_on(w, best)),
+        "not {best:?}: {}",
+        describe(&world, scenario)
+    );
     let times = Times { media, best: world.now() };
     // And they stay there, with media flowing both ways.
     let until = world.now() + Duration::from_secs(15);
     world.run(until, |_| false);
-    assert!(agree_on(&world, best), "left {best:?}: {}", tell(&world, scenario));
+    assert!(agree_on(&world, best), "left {best:?}: {}", describe(&world, scenario));
     for peer in &world.peers {
         let flows = peer.media.iter().any(|at| *at + Duration::from_secs(1) > until);
-        assert!(flows, "no media, {} unproven: {}", peer.unproven_media, tell(&world, scenario));
+        assert!(
+            flows,
+            "no media, {} unvalidated: {}",
+            peer.unvalidated_media,
+            describe(&world, scenario)
+        );
         let bad = |e: &Event| matches!(e, Event::Disconnected | Event::Failed(_));
-        assert!(!peer.events.iter().any(|(_, e)| bad(e)), "{}", tell(&world, scenario));
+        assert!(!peer.events.iter().any(|(_, e)| bad(e)), "{}", describe(&world, scenario));
     }
     times
 }
 
-fn tell(world: &World, scenario: &Scenario) -> String {
+fn describe(world: &World, scenario: &Scenario) -> String {
     let peers = world.peers.iter().map(|peer| {
         let pairs: Vec<_> = peer.agent.pairs().map(|pair| format!("\n    {pair:?}")).collect();
         format!("\n  {:?}\n  events {:?}{}", peer.agent.role(), peer.events, pairs.concat())
@@ -50,14 +59,14 @@ fn table(title: &str, loss: f64, roles: [Role; 2], trickle: Trickle, limits: [u6
     let row = |a: NatKind| {
         let cells = NatKind::ALL.map(|b| {
             let mut scenario = Scenario { roles, trickle, seed: 7, ..Scenario::new(a, b) };
-            // Each way passes two access links.
+            // Each direction passes two access links.
             scenario.access.loss = loss / 2.0;
-            let best = Way::best(a, b);
+            let best = PathKind::best(a, b);
             let times = connect(&scenario, best, Duration::from_secs(30));
             let limits = limits.map(Duration::from_millis);
             assert!(times.media <= limits[0], "{} × {}: {:?}", a.name(), b.name(), times.media);
             assert!(times.best <= limits[1], "{} × {}: {:?}", a.name(), b.name(), times.best);
-            let letter = if best == Way::Direct { 'D' } else { 'R' };
+            let letter = if best == PathKind::Direct { 'D' } else { 'R' };
             let cell = format!("{letter} {} → {}", times.media.as_millis(), times.best.as_millis());
             format!("{cell:>20}")
         });
@@ -100,11 +109,11 @@ fn all_36_pairs_reach_the_best_path_with_ten_percent_loss() {
 }
 
 #[test]
-fn all_81_pairs_of_behaviours_go_direct_whenever_it_is_possible() {
+fn all_81_pairs_of_behaviours_connect_directly_whenever_it_is_possible() {
     let all = Behaviour::ALL.map(|m| Behaviour::ALL.map(|f| (m, f))).concat();
     for a in &all {
         for b in &all {
-            let best = if can_meet(*a, *b) { Way::Direct } else { Way::Relayed };
+            let best = if can_meet(*a, *b) { PathKind::Direct } else { PathKind::Relayed };
             let side = |nat| Side { nat: Some(nat), udp: true };
             connect(&Scenario::new(side(*a), side(*b)), best, Duration::from_secs(10));
         }
@@ -115,9 +124,9 @@ fn all_81_pairs_of_behaviours_go_direct_whenever_it_is_possible() {
 fn in_one_lan_the_path_stays_in_the_lan() {
     for nat in NatKind::ALL.into_iter().filter(|nat| *nat != NatKind::Open) {
         let scenario = Scenario::lan(nat);
-        let times = connect(&scenario, Way::Direct, Duration::from_secs(10));
+        let times = connect(&scenario, PathKind::Direct, Duration::from_secs(10));
         let mut world = scenario.build();
-        assert!(world.run(Duration::from_secs(10), |w| agree_on(w, Way::Direct)));
+        assert!(world.run(Duration::from_secs(10), |w| agree_on(w, PathKind::Direct)));
         world.run(Duration::from_secs(12), |_| false);
         for peer in &world.peers {
             let path = peer.agent.selected().unwrap();
@@ -129,16 +138,16 @@ fn in_one_lan_the_path_stays_in_the_lan() {
 }
 
 #[test]
-fn on_a_link_of_one_millisecond_media_flows_after_three_ways() {
-    let way = Duration::from_millis(1);
+fn on_a_link_of_one_millisecond_media_flows_after_three_one_way_delays() {
+    let delay = Duration::from_millis(1);
     for roles in [OFFERER, ANSWERER] {
         let mut scenario = Scenario { roles, ..Scenario::lan(NatKind::PortRestricted) };
-        scenario.signaling = Link::new(way);
+        scenario.signaling = Link::new(delay);
         let mut world = scenario.build();
         assert!(world.run(Duration::from_secs(1), both_connected));
         let first_check = world.peers.iter().filter_map(|p| p.checks.first()).min().copied();
         let took = world.now() - first_check.unwrap();
         println!("LAN, {roles:?}: {took:?} from the first check");
-        assert!(took <= way * 3, "{took:?}");
+        assert!(took <= delay * 3, "{took:?}");
     }
 }

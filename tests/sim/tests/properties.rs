@@ -1,7 +1,7 @@
-//! Over random networks and random moments: always the best path, always sound.
+//! Properties over random networks and random changes: the best path is always reached.
 //!
-//! The world asserts after every step that at most one pair is selected, that lists keep their
-//! bounds, that checks are paced and that nothing spins.
+//! After every step the world asserts that at most one pair is selected, that lists keep their
+//! bounds, that checks are paced and that every state machine comes to rest.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use porthole_gateway_core::ice::{Event, Role};
 use porthole_sim::nat::can_meet;
 use porthole_sim::network::Link;
 use porthole_sim::peer::{Peer, Trickle};
-use porthole_sim::scenario::{Scenario, Side, Way, agree_on, both_connected};
+use porthole_sim::scenario::{PathKind, Scenario, Side, agree_on, both_connected};
 use porthole_sim::world::World;
 use porthole_test_support::nat::{Behaviour, NatKind};
 use proptest::prelude::*;
@@ -49,7 +49,7 @@ fn trickle() -> impl Strategy<Value = Trickle> {
 }
 
 prop_compose! {
-    /// Any network; its access links lose up to `loss`.
+    /// Generates any network, whose access links lose up to `loss`.
     fn scenario(loss: f64)(
         sides in [side(), side()],
         same_site in prop::bool::weighted(0.2),
@@ -65,8 +65,8 @@ prop_compose! {
     }
 }
 
-/// The best way that this network has.
-fn best(scenario: &Scenario) -> Way {
+/// Returns the best kind of path that this network allows.
+fn best(scenario: &Scenario) -> PathKind {
     let [a, b] = scenario.sides;
     let possible = match (a.nat, b.nat) {
         _ if scenario.same_site => true,
@@ -74,15 +74,15 @@ fn best(scenario: &Scenario) -> Way {
         (Some(a), Some(b)) => can_meet(a, b),
         _ => true,
     };
-    if possible { Way::Direct } else { Way::Relayed }
+    if possible { PathKind::Direct } else { PathKind::Relayed }
 }
 
-fn tell(world: &World) -> String {
+fn describe(world: &World) -> String {
     let events = world.peers.iter().map(|peer| format!("\n{:?}", peer.events));
     format!("{:?}{}", world.now(), events.collect::<String>())
 }
 
-/// Some moment of upheaval.
+/// A change to a running connection.
 #[derive(Clone, Copy, Debug)]
 enum Change {
     Restart(usize),
@@ -92,37 +92,37 @@ enum Change {
 }
 
 fn change() -> impl Strategy<Value = Change> {
-    let who = 0..2_usize;
+    let index = 0..2_usize;
     prop_oneof![
-        who.clone().prop_map(Change::Restart),
-        who.clone().prop_map(Change::Move),
-        who.clone().prop_map(Change::RebootNat),
-        (who, ms(100..4000)).prop_map(|(who, time)| Change::Cut(who, time)),
+        index.clone().prop_map(Change::Restart),
+        index.clone().prop_map(Change::Move),
+        index.clone().prop_map(Change::RebootNat),
+        (index, ms(100..4000)).prop_map(|(index, time)| Change::Cut(index, time)),
     ]
 }
 
 fn apply(world: &mut World, scenario: &Scenario, addresses: &mut [IpAddr; 2], change: Change) {
     let now = world.instant();
     match change {
-        Change::Restart(who) => world.peers[who].restart(now),
-        Change::Move(who) => {
-            let from = addresses[who];
+        Change::Restart(index) => world.peers[index].restart(now),
+        Change::Move(index) => {
+            let from = addresses[index];
             let IpAddr::V4(ip) = from else { return };
             let [a, b, c, d] = ip.octets();
             let to = IpAddr::from([a, b, c, d.wrapping_add(2)]);
-            let site = world.site_of(from).expect("it is somewhere");
-            world.move_host(who, from, site, to);
-            addresses[who] = to;
-            world.peers[who].move_to(now, to, scenario.transports());
+            let site = world.site_of(from).expect("the address belongs to a site");
+            world.move_host(index, from, site, to);
+            addresses[index] = to;
+            world.peers[index].move_to(now, to, scenario.transports());
         }
-        Change::RebootNat(who) => {
-            let site = world.site_of(addresses[who]).expect("it is somewhere");
+        Change::RebootNat(index) => {
+            let site = world.site_of(addresses[index]).expect("the address belongs to a site");
             if let Some(nat) = world.network.nat_mut(site) {
                 nat.reboot();
             }
         }
-        Change::Cut(who, time) => {
-            let site = world.site_of(addresses[who]).expect("it is somewhere");
+        Change::Cut(index, time) => {
+            let site = world.site_of(addresses[index]).expect("the address belongs to a site");
             world.set_cut(site, true);
             world.run(world.now() + time, |_| false);
             world.set_cut(site, false);
@@ -130,14 +130,14 @@ fn apply(world: &mut World, scenario: &Scenario, addresses: &mut [IpAddr; 2], ch
     }
 }
 
-/// As a session does: silence means restart.
-fn restart_when_silent(world: &mut World, told: &mut [usize; 2]) {
-    for (who, told) in told.iter_mut().enumerate() {
+/// Restarts peers that lost their path, as a session does.
+fn restart_when_silent(world: &mut World, seen: &mut [usize; 2]) {
+    for (index, seen) in seen.iter_mut().enumerate() {
         let now = world.instant();
-        let peer: &mut Peer = &mut world.peers[who];
-        let new = peer.events.get(*told..).unwrap_or_default();
+        let peer: &mut Peer = &mut world.peers[index];
+        let new = peer.events.get(*seen..).unwrap_or_default();
         let silent = new.iter().any(|(_, e)| matches!(e, Event::Disconnected | Event::Failed(_)));
-        *told = peer.events.len();
+        *seen = peer.events.len();
         if silent {
             peer.restart(now);
         }
@@ -148,19 +148,20 @@ proptest! {
     #[test]
     fn every_network_reaches_its_best_path(scenario in scenario(0.0)) {
         let mut world = scenario.build();
-        let way = best(&scenario);
+        let kind = best(&scenario);
         let limit = SECOND * 12;
-        prop_assert!(world.run(limit, |w| agree_on(w, way)), "{way:?}: {}", tell(&world));
+        prop_assert!(world.run(limit, |w| agree_on(w, kind)), "{kind:?}: {}", describe(&world));
         world.run(world.now() + SECOND * 15, |_| false);
-        prop_assert!(agree_on(&world, way), "left {way:?}: {}", tell(&world));
+        prop_assert!(agree_on(&world, kind), "left {kind:?}: {}", describe(&world));
     }
 
     #[test]
     fn every_lossy_network_connects_and_reaches_its_best_path(scenario in scenario(0.1)) {
         let mut world = scenario.build();
-        let way = best(&scenario);
-        prop_assert!(world.run(SECOND * 15, both_connected), "{}", tell(&world));
-        prop_assert!(world.run(SECOND * 45, |w| agree_on(w, way)), "{way:?}: {}", tell(&world));
+        let kind = best(&scenario);
+        prop_assert!(world.run(SECOND * 15, both_connected), "{}", describe(&world));
+        let reached = world.run(SECOND * 45, |w| agree_on(w, kind));
+        prop_assert!(reached, "{kind:?}: {}", describe(&world));
     }
 
     #[test]
@@ -170,19 +171,19 @@ proptest! {
         changes in prop::collection::vec((change(), ms(0..3000)), 1..4),
     ) {
         let mut world = scenario.build();
-        let way = best(&scenario);
+        let kind = best(&scenario);
         world.run(at, |_| false);
         let mut addresses = [scenario.address(0), scenario.address(1)];
-        let mut told = [0; 2];
+        let mut seen = [0; 2];
         for (change, pause) in changes {
             apply(&mut world, &scenario, &mut addresses, change);
             world.run(world.now() + pause, |_| false);
         }
         let mut steps = 0;
         let reached = loop {
-            restart_when_silent(&mut world, &mut told);
+            restart_when_silent(&mut world, &mut seen);
             let until = world.now() + SECOND;
-            if world.run(until, |w| agree_on(w, way)) {
+            if world.run(until, |w| agree_on(w, kind)) {
                 break true;
             }
             steps += 1;
@@ -190,6 +191,6 @@ proptest! {
                 break false;
             }
         };
-        prop_assert!(reached, "{way:?}: {}", tell(&world));
+        prop_assert!(reached, "{kind:?}: {}", describe(&world));
     }
 }

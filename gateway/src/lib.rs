@@ -3,6 +3,8 @@
 //! It connects to the signaling server, receives video from cameras ([`ingest`]) and sends it to
 //! viewers. `porthole-gateway-core` makes the decisions; this crate owns sockets, files and tasks.
 
+#![warn(missing_docs)]
+
 mod addresses;
 pub mod driver;
 pub mod ingest;

@@ -6,6 +6,8 @@
 //! Architecture invariant: no tokio, socket, clock, task or lock; JSON only by way of
 //! `porthole-signaling-proto`; the WebRTC engine only in [`dtls_srtp`].
 
+#![warn(missing_docs)]
+
 pub mod backoff;
 pub mod camera;
 pub mod dtls_srtp;

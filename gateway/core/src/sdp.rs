@@ -94,6 +94,7 @@ pub enum SdpError {
     /// The answer does not have the sections of the offer.
     #[error("the answer has a different number of sections than the offer")]
     Sections,
+    /// The trickled SDP fragment is malformed or too long.
     #[error(transparent)]
     Fragment(#[from] FragmentError),
 }

@@ -1,38 +1,38 @@
-//! What the command line does with the data folder, also while the server runs.
+//! Changes that the command line makes in the data folder, even while the server runs.
 
 use crate::store::{OpenError, Store, StoreError};
 use porthole_signaling_proto::rest::{Claim, NewToken, Token};
 use std::path::Path;
 
-/// Why it could not be done.
+/// An error of an administrative command.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    /// There is no database to write to.
+    /// The database could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// It could not be written.
+    /// The database could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Makes an API token. The server takes it at once.
+/// Creates an API token. A running server accepts it at once.
 ///
 /// # Errors
-/// When the data folder cannot be written.
+/// Fails if the data folder cannot be opened or written.
 pub async fn create_token(data: &Path, new: NewToken) -> Result<Token, AdminError> {
     let store = Store::open(data).await?;
-    let token = store.new_token(&new).await;
+    let token = store.create_token(&new).await;
     store.close().await;
     Ok(token?)
 }
 
-/// Makes a claim code, by which one gateway can become known.
+/// Creates a claim code, with which one gateway can enrol within an hour.
 ///
 /// # Errors
-/// When the data folder cannot be written.
+/// Fails if the data folder cannot be opened or written.
 pub async fn create_claim(data: &Path) -> Result<Claim, AdminError> {
     let store = Store::open(data).await?;
-    let claim = store.new_claim().await;
+    let claim = store.create_claim().await;
     store.close().await;
     Ok(claim?)
 }

@@ -1,11 +1,11 @@
-//! Every route with who may use it, in one table: the router is built from it, and a test has a
-//! row for each.
+//! The table of all routes and their access rights. The router is built from it, and a test has a
+//! row for each route.
 
 use crate::{
     api, assets,
     caller::{Caller, check_same_site},
     config::Asset,
-    drive::Driver,
+    driver::Driver,
     refusal::Refusal,
     socket,
     throttle::Throttle,
@@ -30,17 +30,17 @@ use tokio::time::timeout;
 use tracing::debug;
 use url::Url;
 
-/// The longest body; an SDP of a browser has about 8 kB.
+/// The longest body, in bytes. The SDP of a browser has about 8 kB.
 const MAX_BODY_BYTES: usize = 64 * 1024;
-/// How long somebody may take to send it: 64 KiB over the slowest of uplinks.
+/// Time a client has to send the body: enough for 64 KiB over a very slow uplink.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// No inline script or style, nothing from elsewhere, and nobody frames the page.
+/// Forbids inline scripts and styles, content from other sites, and framing the page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; \
     img-src 'self' data: blob:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; \
     form-action 'self'; frame-ancestors 'none'";
 
-/// What all routes share.
+/// The state that all routes share.
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) driver: Arc<Driver>,
@@ -49,14 +49,14 @@ pub(crate) struct App {
     pub(crate) throttle: Mutex<Throttle>,
 }
 
-/// Who may use a route.
+/// The access rights that a route requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Anybody.
+    /// No credential: the route is open to anyone.
     Open,
-    /// Who has a token or a cookie.
+    /// A valid token or cookie.
     Viewer,
-    /// Who is an admin.
+    /// The role of an admin.
     Admin,
 }
 
@@ -67,7 +67,7 @@ pub(crate) struct Route {
     handler: MethodRouter<Arc<App>>,
 }
 
-/// The table.
+/// Returns the table of routes.
 pub(crate) fn routes() -> Vec<Route> {
     use Access::{Admin, Open, Viewer};
     let camera = "/whep/{camera}";
@@ -81,8 +81,8 @@ pub(crate) fn routes() -> Vec<Route> {
         row(Method::DELETE, "/api/v1/session", Viewer, api::sign_out),
         row(Method::GET, "/api/v1/cameras", Viewer, api::cameras),
         row(Method::GET, "/api/v1/gateways", Admin, api::gateways),
-        row(Method::POST, "/api/v1/claims", Admin, api::new_claim),
-        row(Method::POST, "/api/v1/tokens", Admin, api::new_token),
+        row(Method::POST, "/api/v1/claims", Admin, api::create_claim),
+        row(Method::POST, "/api/v1/tokens", Admin, api::create_token),
         row(Method::POST, camera, Viewer, whep::offer),
         row(Method::OPTIONS, camera, Open, whep::allow_offer),
         row(Method::PATCH, resource, Viewer, whep::patch),
@@ -96,11 +96,12 @@ where
     H: Handler<T, Arc<App>>,
     T: 'static,
 {
-    let filter = MethodFilter::try_from(method.clone()).expect("the table has HTTP's methods");
+    let filter =
+        MethodFilter::try_from(method.clone()).expect("the table has only HTTP's own methods");
     Route { method, path, access, handler: on(filter, handler) }
 }
 
-/// The whole of HTTP.
+/// Builds the router for all of HTTP.
 pub(crate) fn router(app: &Arc<App>) -> Router {
     let mut router = Router::new();
     for Route { method, path, access, handler } in routes() {
@@ -115,18 +116,18 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .with_state(Arc::clone(app))
 }
 
-/// Lets in who may use the route, and tells it who that is.
+/// Checks the access rights of a request, and passes its sender on to the route.
 async fn guard(
     State((app, access)): State<(Arc<App>, Access)>,
     request: Request,
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    match admit(&app, access, &parts).await {
+    match authorize(&app, access, &parts).await {
         Ok(caller) => parts.extensions.insert(caller),
         Err(refusal) => return refusal.into_response(),
     };
-    // What follows the handshake of a WebSocket is no body.
+    // The bytes after the handshake of a WebSocket are not a body.
     if parts.uri.path() == WEBSOCKET_PATH {
         return next.run(Request::from_parts(parts, body)).await;
     }
@@ -136,7 +137,7 @@ async fn guard(
     }
 }
 
-/// Everything that was sent, if it came in time and is not too long.
+/// Reads the whole body, if it arrives in time and is not too long.
 async fn whole_body(parts: &Parts, body: Body) -> Result<Bytes, Response> {
     let request = Request::from_parts(parts.clone(), body);
     match timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await {
@@ -150,11 +151,11 @@ async fn whole_body(parts: &Parts, body: Body) -> Result<Bytes, Response> {
     }
 }
 
-async fn admit(app: &App, access: Access, request: &Parts) -> Result<Caller, Refusal> {
+async fn authorize(app: &App, access: Access, request: &Parts) -> Result<Caller, Refusal> {
     let Parts { headers, method, uri, .. } = request;
     let is_socket = uri.path() == WEBSOCKET_PATH;
-    let caller = Caller::of(&app.driver, headers, uri, is_socket).await?;
-    // Signing in is what the cookie is for: nobody else's page may do it either.
+    let caller = Caller::identify(&app.driver, headers, uri, is_socket).await?;
+    // Signing in sets the cookie, so pages of other sites must not do it either.
     let signs_in = access == Access::Open && !is_socket && method == Method::POST;
     if caller.by_cookie || signs_in {
         check_same_site(method, headers, app.public_url.as_ref(), is_socket)?;

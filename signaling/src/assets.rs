@@ -1,4 +1,4 @@
-//! The dashboard's files. Every address of the dashboard is its one page.
+//! The dashboard's files. The dashboard is a single page, served under each of its paths.
 
 use crate::{app::App, config::Asset, refusal::Refusal};
 use axum::{
@@ -9,11 +9,11 @@ use axum::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::{borrow::Cow, sync::Arc};
 
-/// The page.
+/// The dashboard's single page.
 const INDEX: &str = "index.html";
-/// What the address of a camera's page begins with. The camera's id follows, perhaps with dots.
+/// First part of the path of a camera's page. The camera's id follows, which may have dots.
 const CAMERA: &str = "camera";
-/// What is no address of the dashboard.
+/// First parts of the paths that do not belong to the dashboard.
 const NOT_PAGES: [&str; 3] = ["api", "whep", "ws"];
 
 pub(crate) async fn serve(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -31,7 +31,7 @@ pub(crate) async fn serve(State(app): State<Arc<App>>, request: Request) -> Resp
     }
 }
 
-/// `/setup` is a page, `/assets/gone.js` is a file that is not there.
+/// Tells pages from missing files: `/setup` is a page, `/assets/gone.js` is a missing file.
 fn is_page(path: &str) -> bool {
     let first = path.split('/').next().unwrap_or_default();
     let last = path.rsplit('/').next().unwrap_or_default();

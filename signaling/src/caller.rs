@@ -1,24 +1,28 @@
-//! Who sends an HTTP request: by token or by cookie; and whether a page of another site does.
+//! Authentication of HTTP requests by token or cookie, and protection against requests that pages
+//! of other sites make (CSRF).
 
-use crate::{drive::Driver, refusal::Refusal};
+use crate::{driver::Driver, refusal::Refusal};
 use http::{HeaderMap, Method, StatusCode, Uri, header};
 use porthole_signaling_core::Principal;
 use url::Url;
 
-/// The cookie of a browser that has signed in.
+/// The name of the cookie of a browser that has signed in.
 pub(crate) const COOKIE: &str = "porthole_session";
 
-/// Who sends the request.
+/// The sender of an HTTP request.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
+    /// The owner of the request's credential; `None` without one.
     pub(crate) principal: Option<Principal>,
-    /// The browser sent it of itself, whichever page asked.
+    /// True if the credential is a cookie, which browsers add to a request no matter which site's
+    /// page causes it.
     pub(crate) by_cookie: bool,
 }
 
 impl Caller {
-    /// A token that is none is refused; a cookie that is none is no cookie.
-    pub(crate) async fn of(
+    /// Identifies the sender of a request. An invalid token is refused; an invalid cookie is
+    /// ignored.
+    pub(crate) async fn identify(
         driver: &Driver,
         headers: &HeaderMap,
         uri: &Uri,
@@ -38,9 +42,14 @@ impl Caller {
         };
         Ok(Self { by_cookie: principal.is_some(), principal })
     }
+
+    /// Returns the owner of the request's credential, or refuses the request without one.
+    pub(crate) fn into_principal(self) -> Result<Principal, Refusal> {
+        self.principal.ok_or_else(|| Refusal::new(StatusCode::UNAUTHORIZED, "sign in first"))
+    }
 }
 
-/// RFC 6750 §3.1.
+/// Refuses an invalid token in the form of RFC 6750 §3.1.
 fn invalid_token(fault: porthole_signaling_proto::rpc::Fault) -> Refusal {
     let mut refusal = Refusal::from(fault);
     if refusal.status() == StatusCode::UNAUTHORIZED {
@@ -50,7 +59,7 @@ fn invalid_token(fault: porthole_signaling_proto::rpc::Fault) -> Refusal {
     refusal
 }
 
-/// RFC 6750 §2.1.
+/// Returns the token in the `Authorization` header (RFC 6750 §2.1).
 fn bearer(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
     let words = value.to_str().ok().and_then(|value| value.split_once(' '));
@@ -65,7 +74,8 @@ fn bearer(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     }
 }
 
-/// RFC 6750 §2.3, for browsers' WebSockets, which can send no header.
+/// Returns the token in the query (RFC 6750 §2.3), for WebSockets of browsers, which cannot set
+/// headers.
 fn access_token(uri: &Uri) -> Option<String> {
     let pairs = url::form_urlencoded::parse(uri.query()?.as_bytes());
     pairs.into_iter().find(|(name, _)| name == "access_token").map(|(_, value)| value.into_owned())
@@ -78,8 +88,8 @@ pub(crate) fn cookie(headers: &HeaderMap) -> Option<&str> {
     pairs.find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
 }
 
-/// Refuses what a page of another site makes a browser do in its user's name: requests that
-/// change something and WebSockets (which no browser holds back).
+/// Refuses requests that a page of another site makes in the name of the user: those that change
+/// something, and WebSockets (which browsers do not restrict to the page's own site).
 pub(crate) fn check_same_site(
     method: &Method,
     headers: &HeaderMap,
@@ -92,17 +102,17 @@ pub(crate) fn check_same_site(
     let text = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
     // Browsers send `Sec-Fetch-Site` where the page is trustworthy, and `Origin` with all of these.
     let fetch_site = text("sec-fetch-site");
-    let same = match (text("origin"), fetch_site) {
-        (Some(origin), _) => is_ours(origin, text("host"), public_url),
+    let is_same_site = match (text("origin"), fetch_site) {
+        (Some(origin), _) => is_own_origin(origin, text("host"), public_url),
         (None, Some(site)) => site == "same-origin" || site == "none",
-        // No browser.
+        // The client is not a browser.
         (None, None) => true,
     };
-    let foreign = "this came from a page of another site; use an access token there";
-    if same { Ok(()) } else { Err(Refusal::new(StatusCode::FORBIDDEN, foreign)) }
+    let foreign = "the request comes from a page of another site; use an access token there";
+    if is_same_site { Ok(()) } else { Err(Refusal::new(StatusCode::FORBIDDEN, foreign)) }
 }
 
-fn is_ours(origin: &str, host: Option<&str>, public_url: Option<&Url>) -> bool {
+fn is_own_origin(origin: &str, host: Option<&str>, public_url: Option<&Url>) -> bool {
     let Ok(origin) = Url::parse(origin) else { return false };
     if public_url.is_some_and(|public| public.origin() == origin.origin()) {
         return true;
@@ -139,14 +149,14 @@ mod tests {
             (vec![host, ("sec-fetch-site", "same-origin")], true),
         ] {
             let headers = headers(&list);
-            for (method, socket, held) in [
+            for (method, socket, restricted) in [
                 (Method::POST, false, true),
                 (Method::DELETE, false, true),
                 (Method::GET, true, true),
                 (Method::GET, false, false),
             ] {
                 let result = check_same_site(&method, &headers, Some(&public), socket);
-                assert_eq!(result.is_ok(), allowed || !held, "{method} {list:?}");
+                assert_eq!(result.is_ok(), allowed || !restricted, "{method} {list:?}");
             }
         }
     }

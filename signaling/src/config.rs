@@ -1,29 +1,29 @@
-//! What the program tells the server.
+//! Settings of the server, and the form of the dashboard's files.
 
 use porthole_signaling_core::{Limits, TurnConfig};
 use std::{borrow::Cow, fmt, net::SocketAddr, path::PathBuf};
 use url::Url;
 
-/// What the server is told once.
+/// Settings of a server, fixed for its lifetime.
 #[derive(Clone)]
 pub struct Config {
-    /// Where to listen.
+    /// The address to listen on for HTTP.
     pub http: SocketAddr,
-    /// What browsers call it, if that is another address: behind a proxy, for example. Cookies
-    /// are `Secure` when it is https.
+    /// The URL that browsers use, if it differs from [`Self::http`], for example behind a proxy.
+    /// If its scheme is `https`, cookies are `Secure`.
     pub public_url: Option<Url>,
-    /// The data folder.
+    /// The data folder, which has the database.
     pub data: PathBuf,
-    /// The TURN server to give credentials for.
+    /// The TURN server to issue credentials for, if there is one.
     pub turn: Option<TurnConfig>,
-    /// The files of the dashboard, by path without the first `/`.
+    /// Returns the file of the dashboard at a path, which has no leading `/`.
     pub assets: fn(&str) -> Option<Asset>,
-    /// Bounds of the hub.
+    /// The bounds of the hub.
     pub limits: Limits,
 }
 
 impl Config {
-    /// A server with the default limits, no dashboard and no TURN.
+    /// Creates the settings of a server with the default limits, no dashboard and no TURN server.
     pub fn new(http: SocketAddr, data: impl Into<PathBuf>) -> Self {
         Self {
             http,
@@ -51,12 +51,12 @@ impl fmt::Debug for Config {
 /// A file of the dashboard.
 #[derive(Debug, Clone)]
 pub struct Asset {
-    /// Its content.
+    /// The content of the file.
     pub bytes: Cow<'static, [u8]>,
-    /// Its media type.
+    /// The media type for `Content-Type`.
     pub mime: Cow<'static, str>,
-    /// Its name contains a hash of its content: it can be kept for ever.
+    /// True if the name contains a hash of the content, so that caches may keep it for ever.
     pub immutable: bool,
-    /// Its entity tag, with its quotes.
+    /// The entity tag, with its quotes.
     pub etag: Option<String>,
 }

@@ -1,7 +1,7 @@
-//! The signaling server: HTTP, WebSocket, SQL, tokens, WHEP. What it decides is in
-//! `porthole-signaling-core`; here it is carried out.
+//! The signaling server: HTTP, WebSocket, WHEP, tokens and the database. The decisions are made in
+//! `porthole-signaling-core`; this crate drives it.
 //!
-//! Architecture invariant: it never dials anything, and it sees no media.
+//! Architecture invariant: it never opens a connection to anything, and it sees no media.
 
 #![warn(missing_docs)]
 
@@ -11,10 +11,10 @@ mod app;
 mod assets;
 mod caller;
 mod config;
-mod drive;
-mod line;
+mod driver;
+mod listener;
+mod outbox;
 mod password;
-mod peer;
 mod refusal;
 mod secret;
 mod server;

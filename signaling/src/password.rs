@@ -1,4 +1,4 @@
-//! Passwords of people: argon2id, and always the same work whether the user exists or not.
+//! Passwords of users, hashed with argon2id. Verifying takes as long for a user that does not exist.
 
 use argon2::{
     Argon2,
@@ -7,49 +7,49 @@ use argon2::{
 use std::sync::OnceLock;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
-/// NIST SP 800-63B asks for 8; ten cost nobody anything.
-const LEAST_CHARS: usize = 10;
-/// A longer one would only be work for the hash.
-const MOST_BYTES: usize = 1024;
-/// 19 MiB and some 20 ms each: two at once leave the machine to the others.
-static AT_ONCE: Semaphore = Semaphore::const_new(2);
-/// Who waits for them; the last has to wait less than a second.
+/// NIST SP 800-63B asks for 8; two more are little to ask.
+const MIN_CHARS: usize = 10;
+/// A longer password would only make the hash slower.
+const MAX_BYTES: usize = 1024;
+/// Hashes computed at once. Each takes 19 MiB and some 20 ms; two leave room for everything else.
+static RUNNING: Semaphore = Semaphore::const_new(2);
+/// Hashes that may wait; the last of them waits less than a second.
 static WAITING: Semaphore = Semaphore::const_new(32);
 
-/// Too many wait already.
+/// The error that too many hashes are waiting.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Busy;
 
-/// Why a password cannot be one.
+/// Returns the reason why a new password is refused, or `None` if it is good.
 pub(crate) fn weakness(password: &str) -> Option<&'static str> {
-    if password.chars().count() < LEAST_CHARS {
+    if password.chars().count() < MIN_CHARS {
         return Some("the password needs at least 10 characters");
     }
-    (password.len() > MOST_BYTES).then_some("the password is too long: at most 1024 bytes")
+    (password.len() > MAX_BYTES).then_some("the password is too long: at most 1024 bytes")
 }
 
-/// What of a password is kept.
+/// Returns the hash of a password, which is all that is stored of it.
 pub(crate) async fn hash(password: String) -> Result<String, Busy> {
-    let _place = WAITING.try_acquire().map_err(|_| Busy)?;
-    let _turn = AT_ONCE.acquire().await.map_err(|_| Busy)?;
+    let _waiting = WAITING.try_acquire().map_err(|_| Busy)?;
+    let _running = RUNNING.acquire().await.map_err(|_| Busy)?;
     spawn_blocking(move || hash_now(&password)).await.map_err(|_| Busy)
 }
 
-/// Whether it is the password. Without a hash it takes as long and is not.
+/// Returns true if the password matches the hash. Without a hash it takes as long and returns false.
 pub(crate) async fn verify(password: String, hash: Option<String>) -> Result<bool, Busy> {
-    let _place = WAITING.try_acquire().map_err(|_| Busy)?;
-    let _turn = AT_ONCE.acquire().await.map_err(|_| Busy)?;
+    let _waiting = WAITING.try_acquire().map_err(|_| Busy)?;
+    let _running = RUNNING.acquire().await.map_err(|_| Busy)?;
     spawn_blocking(move || verify_now(&password, hash)).await.map_err(|_| Busy)
 }
 
 fn verify_now(password: &str, hash: Option<String>) -> bool {
-    static NOBODY: OnceLock<String> = OnceLock::new();
-    let nobody = NOBODY.get_or_init(|| hash_now("nobody has this password"));
-    let known = hash.is_some();
-    let hash = hash.unwrap_or_else(|| nobody.clone());
-    let right = PasswordHash::new(&hash)
+    static DUMMY: OnceLock<String> = OnceLock::new();
+    let dummy = DUMMY.get_or_init(|| hash_now("the dummy's password"));
+    let is_known = hash.is_some();
+    let hash = hash.unwrap_or_else(|| dummy.clone());
+    let matches = PasswordHash::new(&hash)
         .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok());
-    right && known
+    matches && is_known
 }
 
 fn hash_now(password: &str) -> String {
@@ -64,17 +64,17 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn only_the_right_password_of_somebody_is_right() {
+    async fn only_the_right_password_of_a_user_matches() {
         let hash = hash("correct horse".into()).await.unwrap();
         assert!(hash.starts_with("$argon2id$"), "{hash}");
         assert!(verify("correct horse".into(), Some(hash.clone())).await.unwrap());
         assert!(!verify("correct house".into(), Some(hash)).await.unwrap());
-        assert!(!verify("nobody has this password".into(), None).await.unwrap());
+        assert!(!verify("the dummy's password".into(), None).await.unwrap());
         assert!(!verify("x".into(), Some("no hash".into())).await.unwrap());
     }
 
     #[test]
-    fn a_password_is_neither_short_nor_endless() {
+    fn a_password_is_neither_too_short_nor_too_long() {
         for (password, weak) in
             [("123456789", true), ("1234567890", false), (&"x".repeat(1025), true)]
         {

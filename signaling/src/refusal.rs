@@ -1,6 +1,6 @@
-//! Why an HTTP request was refused: a status, one sentence, and the headers that belong to it.
+//! Refusals of HTTP requests: a status, one sentence, and the headers that belong to it.
 
-use crate::{drive::storage_fault, store::StoreError};
+use crate::{driver::storage_fault, store::StoreError};
 use axum::{
     Json,
     response::{AppendHeaders, IntoResponse, Response},
@@ -11,9 +11,9 @@ use porthole_signaling_proto::{
     rpc::{Fault, code},
 };
 
-/// When to ask again for a gateway that is away: it dials in again by itself.
+/// `Retry-After` while a gateway is not connected: it reconnects on its own.
 const RETRY_GATEWAY_S: &str = "5";
-/// When to ask again after too many requests; by then ten more are allowed.
+/// `Retry-After` after too many requests: by then ten more are allowed.
 const RETRY_RATE_S: &str = "1";
 
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Refusal {
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
         let status = match fault.code {
-            // The peer's slowness is not the asker's.
+            // The gateway was slow, not the client that sent this request.
             code::REQUEST_TIMEOUT => StatusCode::GATEWAY_TIMEOUT,
             code::UNAVAILABLE | code::INSUFFICIENT_RESOURCES => StatusCode::SERVICE_UNAVAILABLE,
             code::INTERNAL_ERROR => StatusCode::INTERNAL_SERVER_ERROR,
@@ -54,7 +54,7 @@ impl From<Fault> for Refusal {
                 .ok()
                 .and_then(|refused| StatusCode::from_u16(refused).ok())
                 .unwrap_or(StatusCode::BAD_GATEWAY),
-            // What the gateway said is no answer.
+            // Any other fault comes from the gateway.
             _ => StatusCode::BAD_GATEWAY,
         };
         let mut refusal = Self::new(status, fault.message);

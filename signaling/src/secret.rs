@@ -1,36 +1,36 @@
-//! Random secrets, and the hashes by which they are looked up.
+//! Random secrets, and the hashes under which they are stored.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::{TryRngCore as _, rngs::OsRng};
 use sha2::{Digest, Sha256};
 
-/// What an API token begins with, so that scanners of leaked secrets know it.
+/// Prefix of API tokens, by which scanners for leaked secrets recognise them.
 const TOKEN_PREFIX: &str = "ph_";
-/// 256 bits.
+/// Length of tokens and cookies: 256 bits.
 const TOKEN_BYTES: usize = 32;
-/// 128 bits, for what lives once.
+/// Length of setup tokens: 128 bits, since each can be used once.
 const SETUP_BYTES: usize = 16;
-/// 16 characters of 5 bits: 80 bits, and a person can read them out.
+/// Length of claim codes: 16 characters of 5 bits are 80 bits, and a person can read them out.
 const CLAIM_CHARS: usize = 16;
-/// RFC 4648 §6 without what looks alike: no I, L, O, U; Crockford's.
+/// Crockford's base32 alphabet: no I, L, O or U, which are easily confused.
 const CLAIM_ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/// A new API token.
+/// Creates an API token.
 pub(crate) fn new_token() -> String {
     format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(random::<TOKEN_BYTES>()))
 }
 
-/// A new browser session's cookie.
+/// Creates the cookie of a browser session.
 pub(crate) fn new_cookie() -> String {
     URL_SAFE_NO_PAD.encode(random::<TOKEN_BYTES>())
 }
 
-/// A new token for the setup link.
+/// Creates the token of a setup link.
 pub(crate) fn new_setup_token() -> String {
     URL_SAFE_NO_PAD.encode(random::<SETUP_BYTES>())
 }
 
-/// A new claim code, in groups of four.
+/// Creates a claim code, in groups of four characters.
 pub(crate) fn new_claim() -> String {
     let mut code = String::new();
     for (index, byte) in random::<CLAIM_CHARS>().into_iter().enumerate() {
@@ -42,7 +42,7 @@ pub(crate) fn new_claim() -> String {
     code
 }
 
-/// A claim code as it is looked up: however it was typed.
+/// Brings a claim code into the form that is hashed, however it was typed.
 pub(crate) fn plain_claim(code: &str) -> String {
     let letters = code.chars().filter(char::is_ascii_alphanumeric);
     letters
@@ -54,18 +54,18 @@ pub(crate) fn plain_claim(code: &str) -> String {
         .collect()
 }
 
-/// What of a random secret is kept.
+/// Returns the hash of a random secret, which is all that is stored of it.
 pub(crate) fn hash(secret: &str) -> Vec<u8> {
     Sha256::digest(secret.as_bytes()).to_vec()
 }
 
-/// Random bytes.
+/// Returns random bytes from the operating system.
 ///
 /// # Panics
-/// When the operating system has no randomness: nothing can be done safely then.
+/// Panics if the operating system has no randomness, because nothing is safe without it.
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    OsRng.try_fill_bytes(&mut bytes).expect("the operating system gives random bytes");
+    OsRng.try_fill_bytes(&mut bytes).expect("the operating system provides random bytes");
     bytes
 }
 
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_told_by_their_prefix_and_differ() {
+    fn tokens_have_a_prefix_and_differ() {
         assert!(new_token().starts_with(TOKEN_PREFIX));
         assert_eq!(new_token().len(), 3 + 43);
         assert_ne!(new_token(), new_token());

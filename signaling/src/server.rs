@@ -1,10 +1,10 @@
-//! The server: opened, run, drained.
+//! Start, run and shutdown of the server.
 
 use crate::{
     app::{App, router},
     config::Config,
-    drive::Driver,
-    peer, secret,
+    driver::Driver,
+    listener, secret,
     store::{OpenError, Store, StoreError},
 };
 use porthole_signaling_core::Hub;
@@ -18,12 +18,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use url::Url;
 
-/// How long peers have to hear that the server goes away.
-const DRAIN: Duration = Duration::from_secs(3);
-/// How long the database may take to close; what it has promised is on the disk already.
-const CLOSE: Duration = Duration::from_secs(1);
+/// Time to tell peers that the server is going away and to finish their requests.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time to close the database. Committed data is already on the disk.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A signaling server that listens.
+/// A signaling server, bound to its address.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
@@ -32,30 +32,30 @@ pub struct Server {
     setup_link: Option<String>,
 }
 
-/// Why there is no server.
+/// An error when starting the server. Each sentence says what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Somebody listens there already.
+    /// Another program already listens on the address.
     #[error(
         "{0} is in use: end the program that listens there, or choose another port with --http"
     )]
     InUse(SocketAddr),
-    /// It cannot be listened there.
+    /// The address cannot be listened on.
     #[error("cannot listen on {0}: {1}; choose another address with --http")]
     Listen(SocketAddr, std::io::Error),
-    /// There is no database.
+    /// The database cannot be opened.
     #[error(transparent)]
     Data(#[from] OpenError),
-    /// The database does not work.
+    /// The database cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Server {
-    /// Listens and opens the data folder; nobody is served yet.
+    /// Binds the address and opens the data folder. Connections wait until [`Self::run`].
     ///
     /// # Errors
-    /// Each says in one sentence what to do.
+    /// Fails if the address cannot be bound or the database cannot be opened.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let Config { http, public_url, data, turn, assets, limits } = config;
         let listener = TcpListener::bind(http).await.map_err(|error| {
@@ -68,8 +68,8 @@ impl Server {
             true => None,
             false => {
                 let base = public_url.clone().or_else(|| local_url(address));
-                let token = store.new_setup_token().await?;
-                base.map(|base| link(&base, &token))
+                let token = store.create_setup_token().await?;
+                base.map(|base| setup_link(&base, &token))
             }
         };
         let stored = store.gateways().await?;
@@ -84,30 +84,30 @@ impl Server {
         Arc::clone(&self.app)
     }
 
-    /// Where it listens.
+    /// Returns the address that the server listens on.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where the first admin is made, once; `None` when there is one.
+    /// Returns the URL at which the first admin can be created, once. `None` if there is an admin.
     pub fn setup_link(&self) -> Option<String> {
         self.setup_link.clone()
     }
 
-    /// Serves until `stop`, then tells everybody and ends within 5 s.
+    /// Serves until `stop` is cancelled, then tells all peers and returns within 5 s.
     pub async fn run(self, stop: CancellationToken) {
         let Self { listener, address, app, .. } = self;
         let driver = Arc::clone(&app.driver);
         let (tasks, abort) = (driver.tasks.clone(), driver.abort.clone());
         tasks.spawn(Arc::clone(&driver).run_timer());
         tasks.spawn(Arc::clone(&driver).run_persist());
-        info!(%address, "signaling listens");
-        peer::accept(listener, router(&app), tasks.clone(), stop, abort.clone()).await;
-        info!("signaling is going away");
+        info!(%address, "the signaling server is listening");
+        listener::run(listener, router(&app), tasks.clone(), stop, abort.clone()).await;
+        info!("the signaling server is stopping");
         driver.with(|hub, _| hub.close());
         tasks.close();
-        // The timer and the keeper end only when told to.
-        if timeout(DRAIN, drained(&driver)).await.is_err() {
+        // The driver's own tasks end only when they are aborted.
+        if timeout(DRAIN_TIMEOUT, drained(&driver)).await.is_err() {
             warn!("some connections did not end in time");
         }
         abort.cancel();
@@ -115,18 +115,19 @@ impl Server {
             tasks.wait().await;
             driver.store.close().await;
         };
-        if timeout(CLOSE, ended).await.is_err() {
+        if timeout(CLOSE_TIMEOUT, ended).await.is_err() {
             warn!("the database did not close in time");
         }
     }
 }
 
-/// Only the timer and the keeper are left, and they have nothing to do.
+/// Waits until only the driver's own tasks are left and everything is saved.
 async fn drained(driver: &Driver) {
+    /// The tasks of [`Driver::run_timer`] and [`Driver::run_persist`].
     const OWN_TASKS: usize = 2;
-    const LOOK_AGAIN: Duration = Duration::from_millis(20);
-    while driver.tasks.len() > OWN_TASKS || driver.has_to_persist() {
-        tokio::time::sleep(LOOK_AGAIN).await;
+    const POLL_INTERVAL: Duration = Duration::from_millis(20);
+    while driver.tasks.len() > OWN_TASKS || driver.has_unsaved() {
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -139,8 +140,8 @@ fn local_url(address: SocketAddr) -> Option<Url> {
     Url::parse(&format!("http://{host}:{}", address.port())).ok()
 }
 
-/// The token is behind the `#`: browsers send it to nobody of themselves.
-fn link(base: &Url, token: &str) -> String {
+/// Returns the setup link. Its token is in the fragment, which browsers do not send to servers.
+fn setup_link(base: &Url, token: &str) -> String {
     let mut link = base.clone();
     link.set_path("/setup");
     link.set_fragment(Some(&format!("t={token}")));

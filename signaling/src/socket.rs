@@ -1,9 +1,9 @@
-//! `/ws`: the WebSocket of clients and gateways (RFC 6455, ONVIF WebRTC 26.06 §5.1).
+//! WebSockets of clients and gateways at `/ws` (RFC 6455, ONVIF WebRTC 26.06 §5.1).
 
 use crate::{
-    drive::Driver,
-    line::{Line, LineEnd},
-    peer::Permit,
+    driver::Driver,
+    listener::Permit,
+    outbox::{Outbox, OutboxReader},
     refusal::Refusal,
 };
 use axum::{
@@ -35,24 +35,25 @@ use tokio_tungstenite::{
 };
 use tracing::debug;
 
-/// The default of 128 KiB for each idle gateway and viewer is most of what they cost.
+/// Size of the read buffer. The default of 128 KiB would be most of the memory of an idle peer.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
-/// How often a peer is pinged.
+/// Interval of pings to the peer.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
-/// A peer that was silent for this long at a ping is dead: noticed within 30 s.
-const SILENCE: Duration = Duration::from_secs(20);
-/// A peer that does not take a message for this long is dead.
+/// Silence after which, at the next ping, a peer counts as dead: it is noticed within 30 s.
+const MAX_SILENCE: Duration = Duration::from_secs(20);
+/// Time after which a peer that does not accept a message counts as dead.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a peer may take to hear why it is closed.
+/// Time a peer has to receive the reason why its WebSocket is closed.
 const LINGER: Duration = Duration::from_secs(2);
-/// How much of a message that is too long is read away, so that its sender hears why.
+/// Bytes of an over-long message that are read and discarded, so that its sender receives the
+/// reason.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
-/// Pings and pongs; browsers send none of themselves.
+/// Rate of pings and pongs. Browsers send no pings of their own.
 const CONTROL_RATE: Rate = Rate { burst: 60, per_minute: 300 };
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
-/// Answers the handshake; the WebSocket is served in a task of its own.
+/// Answers the handshake and serves the WebSocket in a task of its own.
 pub(crate) fn upgrade(
     driver: &Arc<Driver>,
     mut request: Request,
@@ -71,7 +72,7 @@ pub(crate) fn upgrade(
     driver.clone().tasks.spawn(async move {
         match upgrade.await {
             Ok(upgraded) => serve(driver, upgraded, principal).await,
-            Err(error) => debug!(%error, "the WebSocket was not taken up"),
+            Err(error) => debug!(%error, "the upgrade to a WebSocket failed"),
         }
         drop(permit);
     });
@@ -85,13 +86,14 @@ pub(crate) fn upgrade(
     response
 }
 
-/// RFC 6455 §4.2.1; gives `Sec-WebSocket-Accept`.
+/// Checks the handshake (RFC 6455 §4.2.1). Returns the value of `Sec-WebSocket-Accept`.
 fn check_handshake(headers: &HeaderMap) -> Result<HeaderValue, Refusal> {
     let bad = |text: &str| Refusal::new(StatusCode::BAD_REQUEST, text);
     if !has_word(headers, &header::CONNECTION, "upgrade")
         || !has_word(headers, &header::UPGRADE, "websocket")
     {
-        let mut refusal = Refusal::new(StatusCode::UPGRADE_REQUIRED, "this is for WebSockets");
+        let mut refusal =
+            Refusal::new(StatusCode::UPGRADE_REQUIRED, "this path is for WebSockets only");
         refusal.header(header::UPGRADE, "websocket");
         return Err(refusal);
     }
@@ -104,7 +106,7 @@ fn check_handshake(headers: &HeaderMap) -> Result<HeaderValue, Refusal> {
     let key = headers.get(header::SEC_WEBSOCKET_KEY);
     let key = key.ok_or_else(|| bad("`Sec-WebSocket-Key` is missing"))?;
     HeaderValue::from_str(&derive_accept_key(key.as_bytes()))
-        .map_err(|_| bad("`Sec-WebSocket-Key` is no key"))
+        .map_err(|_| bad("`Sec-WebSocket-Key` is not valid"))
 }
 
 fn has_word(headers: &HeaderMap, name: &header::HeaderName, word: &str) -> bool {
@@ -119,46 +121,47 @@ async fn serve(driver: Arc<Driver>, upgraded: Upgraded, principal: Option<Princi
         .max_frame_size(Some(MAX_MESSAGE_BYTES));
     let io = TokioIo::new(upgraded);
     let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-    let (line, mut end) = Line::new();
-    let conn = driver.open(line, principal);
+    let (outbox, mut reader) = Outbox::new();
+    let conn = driver.open(outbox, principal);
     let close = tokio::select! {
-        close = exchange(&driver, &mut socket, &mut end, conn) => close,
+        close = exchange(&driver, &mut socket, &mut reader, conn) => close,
         () = driver.abort.cancelled() => None,
     };
     driver.closed(conn);
     if let Some(close) = close {
         debug!(conn = conn.0, code = close.code, reason = close.reason, "closing the WebSocket");
-        // Whoever does not want to hear it is gone all the same.
-        let _in_time = timeout(LINGER, say_goodbye(&mut socket, close)).await;
+        // The peer is disconnected even if it does not read the reason.
+        let _in_time = timeout(LINGER, send_close(&mut socket, close)).await;
     }
 }
 
-/// Passes messages on until one side has enough; what to say to the peer, if it still listens.
+/// Passes messages between the peer and the hub until one of them ends the WebSocket. Returns the
+/// close frame to send, or `None` if the peer is gone or has closed the WebSocket itself.
 async fn exchange(
     driver: &Arc<Driver>,
     socket: &mut Socket,
-    end: &mut LineEnd,
+    outbox: &mut OutboxReader,
     conn: ConnId,
 ) -> Option<Close> {
     let mut ping = tokio::time::interval(PING_INTERVAL);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut heard = Instant::now();
-    let mut control = Bucket::new(CONTROL_RATE, heard);
+    let mut last_received = Instant::now();
+    let mut control = Bucket::new(CONTROL_RATE, last_received);
     loop {
         let frame = tokio::select! {
-            message = end.next() => match message {
+            message = outbox.next() => match message {
                 Ok(json) => Frame::text(json),
                 Err(close) => return Some(close),
             },
             frame = socket.next() => {
-                heard = Instant::now();
+                last_received = Instant::now();
                 if let Err(close) = receive(driver, conn, frame, &mut control) {
                     return close;
                 }
                 continue;
             }
             _ = ping.tick() => {
-                if heard.elapsed() > SILENCE {
+                if last_received.elapsed() > MAX_SILENCE {
                     debug!(conn = conn.0, "the peer is silent");
                     return None;
                 }
@@ -167,7 +170,7 @@ async fn exchange(
         };
         let sent = tokio::select! {
             sent = timeout(SEND_TIMEOUT, socket.send(frame)) => sent,
-            close = end.cut() => return Some(close),
+            close = outbox.closed_now() => return Some(close),
         };
         if !matches!(sent, Ok(Ok(()))) {
             return None;
@@ -175,7 +178,10 @@ async fn exchange(
     }
 }
 
-/// `Err` ends the WebSocket, with something to say if the peer still listens.
+/// Handles a frame from the peer.
+///
+/// # Errors
+/// When the WebSocket has to end: the close frame to send, if the peer can still receive one.
 fn receive(
     driver: &Arc<Driver>,
     conn: ConnId,
@@ -193,21 +199,21 @@ fn receive(
             if control.take(Instant::now()) { Ok(()) } else { Err(Some(Close::TOO_MANY)) }
         }
         Some(Err(Error::Capacity(_))) => Err(Some(Close::TOO_BIG)),
-        Some(Err(error)) => Err(broken(&error)),
+        Some(Err(error)) => Err(close_for(&error)),
         Some(Ok(Frame::Close(_))) | None => Err(None),
     }
 }
 
-fn broken(error: &Error) -> Option<Close> {
+fn close_for(error: &Error) -> Option<Close> {
     if matches!(error, Error::Utf8(_)) {
         return Some(Close { code: 1007, reason: "the text is not UTF-8" });
     }
-    let wrong = matches!(error, Error::Protocol(_));
-    wrong.then_some(Close { code: 1002, reason: "that is not RFC 6455" })
+    let violates = matches!(error, Error::Protocol(_));
+    violates.then_some(Close { code: 1002, reason: "a frame violates RFC 6455" })
 }
 
-/// Says why, and waits for the peer to have heard it.
-async fn say_goodbye(socket: &mut Socket, close: Close) {
+/// Sends the close frame and waits until the peer has received it.
+async fn send_close(socket: &mut Socket, close: Close) {
     let readable = close != Close::TOO_BIG;
     let frame = CloseFrame { code: close.code.into(), reason: close.reason.into() };
     let sent: Result<(), tungstenite::Error> = socket.send(Frame::Close(Some(frame))).await;
@@ -215,16 +221,17 @@ async fn say_goodbye(socket: &mut Socket, close: Close) {
         return;
     }
     if readable {
-        // Its own close frame is the last; then it is ours to end the connection.
+        // The peer answers with its own close frame, after which the server ends the connection
+        // (RFC 6455 §7.1.1).
         while let Some(Ok(_)) = socket.next().await {}
     } else {
-        read_away(socket).await;
+        discard(socket).await;
     }
 }
 
-/// Reads what is still under way of a message that nobody wants: a socket closed over unread
-/// bytes is reset, and its peer would never hear why.
-async fn read_away(socket: &mut Socket) {
+/// Reads and discards the rest of an over-long message: a socket that is closed with unread bytes
+/// is reset, and its peer would never receive the reason.
+async fn discard(socket: &mut Socket) {
     let mut scratch = vec![0; READ_BUFFER_BYTES];
     let mut read = 0;
     while read < LINGER_BYTES {

@@ -1,10 +1,10 @@
-//! What has to survive a restart: people, tokens, gateways, cameras, claims; in SQLite.
+//! The database (SQLite): users, tokens, gateways, cameras and claim codes.
 
 mod gateways;
-pub(crate) mod people;
 mod tokens;
+pub(crate) mod users;
 
-pub(crate) use gateways::Claimed;
+pub(crate) use gateways::EnrollOutcome;
 pub(crate) use tokens::TokenLookup;
 
 use sqlx::{
@@ -18,15 +18,16 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// The file in the data folder.
+/// Name of the database file in the data folder.
 const FILE: &str = "signaling.sqlite3";
-/// Readers at once. SQLite lets one write, beside them.
+/// Connections that read. SQLite allows one more to write at the same time.
 const READERS: u32 = 3;
-/// How long a writer waits for another, such as the command line beside the server.
+/// Time a writer waits for another one, such as the command line while the server runs.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The steps from an empty file to the tables of today, in order; never changed, only added to.
-/// Listed by hand, since the macro that reads the folder builds SQLite a second time.
+/// The migrations from an empty file to the current tables, in order. Existing ones must never be
+/// changed. They are listed by hand because the macro that reads the folder would build SQLite a
+/// second time.
 const MIGRATIONS: [(&str, &str); 1] = [("first", include_str!("../migrations/0001_first.sql"))];
 
 #[derive(Debug, Clone)]
@@ -43,23 +44,23 @@ fn migrator() -> Migrator {
     Migrator::with_migrations((1..).zip(MIGRATIONS).map(migration).collect())
 }
 
-/// What is written together. Unless committed, nothing of it is, and its connection is closed:
-/// after a full disk nobody knows what state SQLite has left it in.
+/// A write transaction. Unless it is committed, it is rolled back by closing its connection: after
+/// a failure such as a full disk, the state of the connection is unknown.
 struct Write {
     connection: PoolConnection<Sqlite>,
     committed: bool,
 }
 
-/// Why something could not be looked up or written down.
+/// An error of a query or a write.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The disk is full, the folder cannot be written, or the disk is broken.
-    #[error("the data folder cannot be written ({0}); make room or mend its permissions")]
+    #[error("the data folder cannot be written ({0}); make room or correct its permissions")]
     NotWritable(String),
-    /// Another program holds the database.
+    /// Another process has locked the database.
     #[error("the database is busy; try again")]
     Busy,
-    /// Anything else.
+    /// Any other failure.
     #[error("the database failed: {0}")]
     Other(sqlx::Error),
 }
@@ -82,50 +83,50 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// Why there is no database. Each sentence says what to do.
+/// An error when opening the database. Each sentence says what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The folder is not there and cannot be made.
-    #[error("the data folder {} cannot be made: {error}; choose another with --data",
+    /// The folder does not exist and cannot be created.
+    #[error("the data folder {} cannot be created: {error}; choose another with --data",
         .data.display())]
     Folder {
         /// The data folder.
         data: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         error: std::io::Error,
     },
-    /// The folder is full or cannot be written.
+    /// The disk is full, or the folder cannot be written.
     #[error("the data folder {} cannot be written: {error}; make room or choose another \
         with --data", .data.display())]
     NotWritable {
         /// The data folder.
         data: PathBuf,
-        /// What SQLite says.
+        /// The message of SQLite or of the operating system.
         error: String,
     },
-    /// A newer program has written it.
+    /// A newer version of the program has written the folder.
     #[error("the data folder {} was written by a newer version of this program; install that",
         .data.display())]
     Newer {
         /// The data folder.
         data: PathBuf,
     },
-    /// Anything else.
+    /// Any other failure.
     #[error("the database in the data folder {} cannot be opened: {error}", .data.display())]
     Other {
         /// The data folder.
         data: PathBuf,
-        /// What SQLite says.
+        /// The message of SQLite or of the operating system.
         error: String,
     },
 }
 
 impl Store {
-    /// Opens the database of this data folder, makes both if they are not there.
+    /// Opens the database of a data folder. Creates both if they do not exist.
     pub(crate) async fn open(data: &Path) -> Result<Self, OpenError> {
-        make_folder(data).map_err(|e| OpenError::Folder { data: data.to_owned(), error: e })?;
+        create_folder(data).map_err(|e| OpenError::Folder { data: data.to_owned(), error: e })?;
         let file = data.join(FILE);
-        make_file(&file)
+        create_file(&file)
             .map_err(|e| OpenError::NotWritable { data: data.to_owned(), error: e.to_string() })?;
         let options = SqliteConnectOptions::new()
             .filename(&file)
@@ -134,8 +135,8 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true);
-        // The writer comes first: it makes the tables. A reader stays open for ever, so that a
-        // writer can come back while the disk is full.
+        // The writer comes first because it creates the tables. One reader stays open for ever, so
+        // that a writer can connect again while the disk is full.
         let write = pool(1).connect_with(options.clone()).await;
         let write = write.map_err(|e| not_opened(data, e))?;
         migrator().run(&write).await.map_err(|e| not_migrated(data, e))?;
@@ -176,24 +177,24 @@ impl Drop for Write {
     }
 }
 
-fn pool(most: u32) -> SqlitePoolOptions {
+fn pool(max: u32) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
-        .max_connections(most)
+        .max_connections(max)
         .acquire_timeout(BUSY_TIMEOUT)
         .idle_timeout(None)
         .max_lifetime(None)
 }
 
 #[cfg(unix)]
-fn make_folder(data: &Path) -> std::io::Result<()> {
+fn create_folder(data: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data)
 }
 
-/// The folder may be there already and open to others; the file is not. SQLite gives the files
-/// beside it the same mode.
+/// Creates the database file readable by its owner only, since the folder may be open to others.
+/// SQLite gives the files beside it the same mode.
 #[cfg(unix)]
-fn make_file(file: &Path) -> std::io::Result<()> {
+fn create_file(file: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = std::fs::OpenOptions::new();
     match options.write(true).create_new(true).mode(0o600).open(file) {
@@ -203,12 +204,12 @@ fn make_file(file: &Path) -> std::io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn make_file(_: &Path) -> std::io::Result<()> {
+fn create_file(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
 #[cfg(not(unix))]
-fn make_folder(data: &Path) -> std::io::Result<()> {
+fn create_folder(data: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(data)
 }
 
@@ -216,7 +217,9 @@ fn not_opened(data: &Path, error: sqlx::Error) -> OpenError {
     let data = data.to_owned();
     match StoreError::from(error) {
         StoreError::NotWritable(why) => OpenError::NotWritable { data, error: why },
-        StoreError::Busy => OpenError::Other { data, error: "another program holds it".to_owned() },
+        StoreError::Busy => {
+            OpenError::Other { data, error: "another program has locked it".to_owned() }
+        }
         StoreError::Other(error) => OpenError::Other { data, error: error.to_string() },
     }
 }
@@ -231,12 +234,12 @@ fn not_migrated(data: &Path, error: MigrateError) -> OpenError {
     OpenError::Other { data: data.to_owned(), error: error.to_string() }
 }
 
-/// Seconds since 1970.
+/// Returns the current time in seconds since 1970.
 pub(crate) fn unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
-/// As SQLite keeps it.
+/// Converts seconds to the signed integer that SQLite stores.
 fn seconds(time: u64) -> i64 {
     i64::try_from(time).unwrap_or(i64::MAX)
 }
@@ -248,12 +251,12 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     #[tokio::test]
-    async fn nobody_else_reads_the_database_whatever_its_folder_allows() {
+    async fn only_the_owner_can_read_the_database_whatever_its_folder_allows() {
         let data = tempfile::tempdir().unwrap();
         std::fs::set_permissions(data.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         for start in ["first", "second"] {
             let store = Store::open(data.path()).await.unwrap();
-            store.new_claim().await.unwrap();
+            store.create_claim().await.unwrap();
             let mut found = 0;
             for entry in std::fs::read_dir(data.path()).unwrap() {
                 let entry = entry.unwrap();

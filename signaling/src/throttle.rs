@@ -1,4 +1,4 @@
-//! How often somebody may try a password: by address, and by name.
+//! Limits on attempts to guess passwords: by address and by user name.
 
 use porthole_signaling_core::{Bucket, Rate};
 use std::{
@@ -8,11 +8,13 @@ use std::{
     time::Instant,
 };
 
-/// A household that mistypes.
+/// Rate of attempts from one address: enough for a household that mistypes.
 const ADDRESS_RATE: Rate = Rate { burst: 20, per_minute: 6 };
-/// Somebody who has forgotten; from many addresses it is no faster.
+/// Rate of attempts for one user name: enough for someone who has forgotten the password. Many
+/// addresses together get no more.
 const NAME_RATE: Rate = Rate { burst: 20, per_minute: 6 };
-/// Addresses and names that are remembered. Beyond it, whoever has rested longest is forgotten.
+/// The most addresses and the most names that are remembered; beyond it, those with a full bucket
+/// are forgotten.
 const MAX_REMEMBERED: usize = 4096;
 
 #[derive(Debug, Default)]
@@ -22,7 +24,7 @@ pub(crate) struct Throttle {
 }
 
 impl Throttle {
-    /// Whether this try may go on.
+    /// Returns true if this attempt is allowed, and counts it.
     pub(crate) fn allows(&mut self, now: Instant, address: IpAddr, name: &str) -> bool {
         let name = name.to_lowercase();
         self.addresses.take(now, network(address), ADDRESS_RATE)
@@ -43,7 +45,7 @@ impl<K: Hash + Eq> Buckets<K> {
     fn take(&mut self, now: Instant, key: K, rate: Rate) -> bool {
         if self.0.len() >= MAX_REMEMBERED && !self.0.contains_key(&key) {
             self.0.retain(|_, bucket| !bucket.is_full(now));
-            // Full of those who have tried just now: nobody new until some have rested.
+            // All have tried just now: new ones are refused until some buckets have filled up.
             if self.0.len() >= MAX_REMEMBERED {
                 return false;
             }
@@ -52,7 +54,7 @@ impl<K: Hash + Eq> Buckets<K> {
     }
 }
 
-/// Somebody has one IPv4 address, but a whole /64 of IPv6.
+/// Returns the network that one client can use: a single IPv4 address, but a /64 of IPv6.
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -69,7 +71,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn tries_run_out_by_address_and_by_name_and_come_back() {
+    fn attempts_run_out_by_address_and_by_name_and_come_back() {
         let start = Instant::now();
         let address = |last| IpAddr::from([192, 0, 2, last]);
         let mut throttle = Throttle::default();
@@ -91,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_of_ipv6_is_one_address() {
+    fn an_ipv6_network_counts_as_one_address() {
         let one: IpAddr = "2001:db8:1:2:3::4".parse().unwrap();
         let other: IpAddr = "2001:db8:1:2:ffff::".parse().unwrap();
         let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
@@ -100,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_are_remembered_than_fit() {
+    fn no_more_than_the_maximum_are_remembered() {
         let (start, mut buckets) = (Instant::now(), Buckets::default());
         for key in 0..MAX_REMEMBERED {
             assert!(buckets.take(start, key, NAME_RATE));

@@ -1,4 +1,4 @@
-//! WHEP (draft-ietf-wish-whep-03): any player watches with one HTTP request.
+//! WHEP (draft-ietf-wish-whep-03): the HTTP side.
 
 use crate::{api::is_media_type, app::App, caller::Caller, refusal::Refusal};
 use axum::{
@@ -9,7 +9,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use porthole_signaling_core::{
-    IfMatch, Principal, WhepDelete, WhepFragment, WhepOffer, WhepPatch, WhepResponse,
+    IfMatch, WhepDelete, WhepFragment, WhepOffer, WhepPatch, WhepResponse,
 };
 use porthole_signaling_proto::{CameraId, IceServer, SessionId};
 use std::sync::Arc;
@@ -17,65 +17,66 @@ use std::sync::Arc;
 const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
-type Answer = Result<Response, Refusal>;
+type HandlerResult = Result<Response, Refusal>;
 
-/// `POST /whep/{camera}`: an offer; 201 and the answer.
+/// Handles `POST /whep/{camera}`, an SDP offer. Responds with 201 and the SDP answer.
 pub(crate) async fn offer(
     State(app): State<Arc<App>>,
     Path(camera): Path<String>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Bytes,
-) -> Answer {
-    let principal = who(caller)?;
+) -> HandlerResult {
+    let principal = caller.into_principal()?;
     let offer = read(&headers, &body, SDP)?.to_owned();
     let camera: CameraId = camera
         .parse()
         .map_err(|_| Refusal::new(StatusCode::NOT_FOUND, "there is no such camera"))?;
     let offer = WhepOffer { principal, camera: camera.clone(), offer };
-    let reply = app
+    let response = app
         .driver
         .whep_request(|hub, now, request| hub.handle_whep_offer(now, request, offer))
         .await?;
-    respond(reply, Some(&camera))
+    respond(response, Some(&camera))
 }
 
-/// `PATCH` of a session: more candidates (204), or an ICE restart (200 and the other side of it).
+/// Handles `PATCH` of a session: candidates (204), or an ICE restart (200 and the credentials and
+/// candidates of the gateway).
 pub(crate) async fn patch(
     State(app): State<Arc<App>>,
     Path((_, session)): Path<(String, String)>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Bytes,
-) -> Answer {
-    let principal = who(caller)?;
+) -> HandlerResult {
+    let principal = caller.into_principal()?;
     let text = read(&headers, &body, FRAGMENT)?;
     let fragment = WhepFragment::parse(text)
         .map_err(|error| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
     let if_match = if_match(&headers);
     let patch = WhepPatch { principal, session: resource(&session)?, if_match, fragment };
-    let reply = app
+    let response = app
         .driver
         .whep_request(|hub, now, request| hub.handle_whep_patch(now, request, patch))
         .await?;
-    respond(reply, None)
+    respond(response, None)
 }
 
-/// `DELETE` of a session.
+/// Handles `DELETE` of a session.
 pub(crate) async fn delete(
     State(app): State<Arc<App>>,
     Path((_, session)): Path<(String, String)>,
     Extension(caller): Extension<Caller>,
-) -> Answer {
-    let delete = WhepDelete { principal: who(caller)?, session: resource(&session)? };
-    let reply = app
+) -> HandlerResult {
+    let delete = WhepDelete { principal: caller.into_principal()?, session: resource(&session)? };
+    let response = app
         .driver
         .whep_request(|hub, now, request| hub.handle_whep_delete(now, request, &delete))
         .await?;
-    respond(reply, None)
+    respond(response, None)
 }
 
-/// `OPTIONS` before a `POST`, which is also a CORS preflight.
+/// Handles `OPTIONS` before a `POST`, which is also a CORS preflight.
 pub(crate) async fn allow_offer() -> Response {
     let headers = [
         (header::HeaderName::from_static("accept-post"), SDP),
@@ -86,7 +87,7 @@ pub(crate) async fn allow_offer() -> Response {
     (StatusCode::NO_CONTENT, headers).into_response()
 }
 
-/// `OPTIONS` before a `PATCH` or `DELETE`, likewise.
+/// Handles `OPTIONS` before a `PATCH` or `DELETE`, which is also a CORS preflight.
 pub(crate) async fn allow_patch() -> Response {
     let headers = [
         (header::HeaderName::from_static("accept-patch"), FRAGMENT),
@@ -97,7 +98,7 @@ pub(crate) async fn allow_patch() -> Response {
     (StatusCode::NO_CONTENT, headers).into_response()
 }
 
-/// Any page may play with a token; cookies are not for other sites' pages.
+/// Allows pages of any site to use WHEP with a token. Cookies are not sent from other sites' pages.
 pub(crate) fn allow_origins(headers: &mut HeaderMap) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(
@@ -106,14 +107,14 @@ pub(crate) fn allow_origins(headers: &mut HeaderMap) {
     );
 }
 
-fn respond(reply: WhepResponse, camera: Option<&CameraId>) -> Answer {
+fn respond(response: WhepResponse, camera: Option<&CameraId>) -> HandlerResult {
     let mut headers = HeaderMap::new();
     let mut set = |name: header::HeaderName, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.append(name, value);
         }
     };
-    let (status, body) = match reply {
+    let (status, body) = match response {
         WhepResponse::Created { session, answer, ice_servers, etag } => {
             if let Some(camera) = camera {
                 set(header::LOCATION, &format!("/whep/{camera}/{session}"));
@@ -139,7 +140,7 @@ fn respond(reply: WhepResponse, camera: Option<&CameraId>) -> Answer {
     Ok((status, headers, body).into_response())
 }
 
-/// RFC 9725 §4.6 (WHIP), which WHEP takes over.
+/// Returns the `Link` headers for an ICE server (RFC 9725 §4.6 for WHIP, which WHEP follows).
 fn links(server: &IceServer) -> Vec<String> {
     let credentials = match (&server.username, &server.credential) {
         (Some(username), Some(credential)) => format!(
@@ -151,7 +152,7 @@ fn links(server: &IceServer) -> Vec<String> {
     server.urls.iter().map(link).collect()
 }
 
-/// RFC 9110 §13.1.1.
+/// Reads `If-Match` (RFC 9110 §13.1.1).
 fn if_match(headers: &HeaderMap) -> Option<IfMatch> {
     let values = headers.get_all(header::IF_MATCH).into_iter();
     let tags: Vec<String> = values
@@ -178,8 +179,4 @@ fn read<'a>(headers: &HeaderMap, body: &'a Bytes, expected: &str) -> Result<&'a 
 
 fn resource(session: &str) -> Result<SessionId, Refusal> {
     session.parse().map_err(|_| Refusal::new(StatusCode::NOT_FOUND, "there is no such session"))
-}
-
-fn who(caller: Caller) -> Result<Principal, Refusal> {
-    caller.principal.ok_or_else(|| Refusal::new(StatusCode::UNAUTHORIZED, "sign in first"))
 }

@@ -1,4 +1,4 @@
-//! A data folder with no room left.
+//! Tests of a data folder on a full disk.
 
 mod support;
 
@@ -14,7 +14,7 @@ use std::{
 };
 use support::{Key, Peer, Running, config, http, report, token};
 
-/// A disk of this size, if this user may make one.
+/// A small file system in memory, mounted if the user is allowed to.
 struct Disk(PathBuf);
 
 impl Disk {
@@ -29,7 +29,7 @@ impl Disk {
 
     fn fill(&self) {
         let mut chunk = 1024 * 1024;
-        let mut file = std::fs::File::create(self.0.join("filler")).expect("a file on it");
+        let mut file = std::fs::File::create(self.0.join("filler")).expect("a file on the disk");
         while chunk > 0 {
             let full = std::io::Write::write_all(&mut file, &vec![0; chunk]).is_err();
             if full {
@@ -49,14 +49,14 @@ impl Drop for Disk {
     }
 }
 
-/// Whether the camera is written down, now or soon.
-async fn is_kept(data: &Path, camera: &str) -> bool {
+/// Waits up to 10 s and returns true once the camera is in the database.
+async fn is_saved(data: &Path, camera: &str) -> bool {
     let url = format!("sqlite://{}?mode=ro", data.join("signaling.sqlite3").display());
     let pool = sqlx::SqlitePool::connect(&url).await.expect("the database is there");
     let mut found = false;
     for _ in 0..200 {
         let row = sqlx::query("SELECT 1 FROM cameras WHERE id = ?").bind(camera);
-        found = row.fetch_optional(&pool).await.expect("it has the table").is_some();
+        found = row.fetch_optional(&pool).await.expect("the table exists").is_some();
         if found {
             break;
         }
@@ -67,10 +67,12 @@ async fn is_kept(data: &Path, camera: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_what_must_be_written_and_nothing_else() {
+async fn a_full_disk_refuses_only_what_must_be_written() {
     let folder = tempfile::tempdir().unwrap();
     let Some(disk) = Disk::new(&folder.path().join("disk"), "4m") else {
-        eprintln!("skipped: a_full_disk_refuses_what_must_be_written: only root can mount a disk");
+        eprintln!(
+            "skipped: a_full_disk_refuses_only_what_must_be_written: only root can mount a disk"
+        );
         return;
     };
     let data = disk.0.as_path();
@@ -95,24 +97,28 @@ async fn a_full_disk_refuses_what_must_be_written_and_nothing_else() {
 
     assert_eq!(report(&mut gateway, &["demo", "barn"]).await.refused, []);
     let mut viewer = Peer::viewer(to, &viewer_token).await;
-    assert_eq!(viewer.told::<Cameras>().await.cameras.len(), 2, "also what is not written down");
+    assert_eq!(
+        viewer.next_notification::<Cameras>().await.cameras.len(),
+        2,
+        "including the camera that could not be saved"
+    );
     let barn = ConnectParams {
         peer: key.id(),
         profile: Some("barn".parse().unwrap()),
         authorization: None,
     };
-    let asked = viewer.request::<Connect>(&barn).await;
-    let (id, _) = gateway.asked::<ConnectDevice>().await;
-    gateway.answer::<ConnectDevice>(id, &ConnectDeviceResult::default()).await;
-    viewer.response::<Connect>(asked).await.unwrap();
+    let request = viewer.request::<Connect>(&barn).await;
+    let (id, _) = gateway.next_request::<ConnectDevice>().await;
+    gateway.respond::<ConnectDevice>(id, &ConnectDeviceResult::default()).await;
+    viewer.response::<Connect>(request).await.unwrap();
 
-    // Longer than the server waits for a database that is busy: it has failed to write by now.
+    // Longer than the server waits for a busy database: its write has failed by now.
     tokio::time::sleep(Duration::from_secs(6)).await;
     disk.make_room();
     let made = http(to, "POST", "/api/v1/tokens", &headers, new).await;
     assert_eq!(made.status, 200, "{made:?}");
-    Key::new(2).enroll(to, &claim).await.expect("the claim was not used up");
-    assert!(is_kept(data, "barn").await, "and the gateway did not have to say it again");
+    Key::new(2).enroll(to, &claim).await.expect("the claim code was not used up");
+    assert!(is_saved(data, "barn").await, "without another report of the gateway");
     server.stop().await;
 }
 

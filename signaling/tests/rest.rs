@@ -1,4 +1,4 @@
-//! REST, the dashboard's files, and starting and stopping.
+//! Tests of REST, of the dashboard's files, and of starting and stopping.
 
 mod support;
 
@@ -6,7 +6,7 @@ use porthole_signaling::{Asset, Server, StartError};
 use porthole_signaling_proto::rest::Role;
 use serde_json::json;
 use std::{borrow::Cow, net::SocketAddr, time::Duration};
-use support::{Answer, Key, Peer, Running, config, http, token};
+use support::{HttpResponse, Key, Peer, Running, config, http, token};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -14,18 +14,18 @@ use tokio::{
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-async fn post(to: SocketAddr, path: &str, body: serde_json::Value) -> Answer {
+async fn post(to: SocketAddr, path: &str, body: serde_json::Value) -> HttpResponse {
     http(to, "POST", path, &[JSON], &body.to_string()).await
 }
 
-fn cookie(answer: &Answer) -> String {
-    let cookie = answer.header("set-cookie").expect("a cookie is set");
+fn cookie(response: &HttpResponse) -> String {
+    let cookie = response.header("set-cookie").expect("a cookie is set");
     assert!(cookie.contains("; HttpOnly; SameSite=Strict"), "{cookie}");
     cookie.split(';').next().expect("a first part").to_owned()
 }
 
 #[tokio::test]
-async fn the_first_admin_is_made_once_and_signs_in_and_out() {
+async fn the_first_admin_is_created_once_and_signs_in_and_out() {
     let data = tempfile::tempdir().unwrap();
     let server = Running::start(data.path()).await;
     let to = server.address;
@@ -48,7 +48,11 @@ async fn the_first_admin_is_made_once_and_signs_in_and_out() {
     let sign_in = |name: &str, password: &str| json!({"name": name, "password": password});
     let wrong = post(to, "/api/v1/session", sign_in("ann", "wrong password")).await;
     let nobody = post(to, "/api/v1/session", sign_in("bob", "wrong password")).await;
-    assert_eq!((wrong.status, wrong.body), (401, nobody.body), "names are not told");
+    assert_eq!(
+        (wrong.status, wrong.body),
+        (401, nobody.body),
+        "the response does not reveal which names exist"
+    );
     let signed_in = post(to, "/api/v1/session", sign_in("ann", "long enough")).await;
     assert_eq!(signed_in.status, 200);
     let second = cookie(&signed_in);
@@ -60,16 +64,16 @@ async fn the_first_admin_is_made_once_and_signs_in_and_out() {
     let mut socket = Peer::open(to, &headers).await.unwrap();
     socket.register(None).await.unwrap();
     assert_eq!(http(to, "DELETE", "/api/v1/session", &headers, "").await.status, 204);
-    assert_eq!(u16::from(socket.closed().await.unwrap().code), 4401, "signed out");
+    assert_eq!(u16::from(socket.close_frame().await.unwrap().code), 4401, "signed out");
     assert_eq!(http(to, "GET", "/api/v1/session", &headers, "").await.status, 401);
     let headers = [("cookie", first.as_str())];
     assert_eq!(http(to, "GET", "/api/v1/session", &headers, "").await.status, 200);
 
     server.stop().await;
     let server = Running::start(data.path()).await;
-    assert_eq!(server.setup_link, None, "there is an admin");
+    assert_eq!(server.setup_link, None, "there already is an admin");
     let me = http(server.address, "GET", "/api/v1/session", &headers, "").await;
-    assert_eq!(me.status, 200, "cookies survive");
+    assert_eq!(me.status, 200, "cookies survive a restart");
     server.stop().await;
 }
 
@@ -102,9 +106,9 @@ async fn passwords_cannot_be_tried_for_ever() {
     let body = json!({"token": "wrong", "name": "ann", "password": "0123456789"});
     let mut last = 0;
     for _ in 0..25 {
-        let answer = post(server.address, "/api/v1/setup", body.clone()).await;
-        last = answer.status;
-        assert_eq!(answer.header("retry-after").is_some(), last == 429);
+        let response = post(server.address, "/api/v1/setup", body.clone()).await;
+        last = response.status;
+        assert_eq!(response.header("retry-after").is_some(), last == 429);
     }
     assert_eq!(last, 429);
     let sign_in = |name: &str| json!({"name": name, "password": "0123456789"}).to_string();
@@ -116,14 +120,14 @@ async fn passwords_cannot_be_tried_for_ever() {
     ] {
         let headers = [JSON, ("x-forwarded-for", forwarded)];
         let path = "/api/v1/session";
-        let answer = http(server.address, "POST", path, &headers, &sign_in(name)).await;
-        assert_eq!(answer.status, status, "{name} from {forwarded}");
+        let response = http(server.address, "POST", path, &headers, &sign_in(name)).await;
+        assert_eq!(response.status, status, "{name} from {forwarded}");
     }
     server.stop().await;
 }
 
 #[tokio::test]
-async fn an_admin_gives_claims_and_tokens_and_sees_gateways() {
+async fn an_admin_creates_claims_and_tokens_and_sees_gateways() {
     let data = tempfile::tempdir().unwrap();
     let server = Running::start(data.path()).await;
     let to = server.address;
@@ -133,7 +137,7 @@ async fn an_admin_gives_claims_and_tokens_and_sees_gateways() {
     assert_eq!(claim["expiresInSeconds"], 3600);
     let key = Key::new(1);
     key.enroll(to, &claim["code"].as_str().unwrap().to_lowercase()).await.unwrap();
-    let mut gateway = key.come_in(to).await;
+    let mut gateway = key.connect(to).await;
     support::report(&mut gateway, &["demo", "barn"]).await;
     let gateways = http(to, "GET", "/api/v1/gateways", &headers, "").await.json();
     let id = key.id().to_string();
@@ -159,7 +163,7 @@ fn assets(path: &str) -> Option<Asset> {
 }
 
 #[tokio::test]
-async fn the_dashboard_is_served_with_its_addresses_and_headers() {
+async fn the_dashboard_is_served_under_its_paths_with_its_headers() {
     let data = tempfile::tempdir().unwrap();
     let mut config = config(data.path());
     config.assets = assets;
@@ -171,16 +175,16 @@ async fn the_dashboard_is_served_with_its_addresses_and_headers() {
         ("/assets/app.js", 200, "app", Some("public, max-age=31536000, immutable")),
         ("/healthz", 200, "ok\n", None),
     ] {
-        let answer = http(server.address, "GET", path, &[], "").await;
-        assert_eq!((answer.status, answer.body.as_str()), (status, body), "{path}");
-        assert_eq!(answer.header("cache-control"), cache, "{path}");
-        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
-        assert!(answer.header("content-security-policy").unwrap().contains("frame-ancestors"));
-        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+        let response = http(server.address, "GET", path, &[], "").await;
+        assert_eq!((response.status, response.body.as_str()), (status, body), "{path}");
+        assert_eq!(response.header("cache-control"), cache, "{path}");
+        assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
+        assert!(response.header("content-security-policy").unwrap().contains("frame-ancestors"));
+        assert_eq!(response.header("referrer-policy"), Some("no-referrer"));
     }
     for path in ["/assets/gone.js", "/api/v1/nothing", "/favicon.ico", "/../secret", "/ws/x"] {
-        let answer = http(server.address, "GET", path, &[], "").await;
-        assert_eq!(answer.status, 404, "{path}");
+        let response = http(server.address, "GET", path, &[], "").await;
+        assert_eq!(response.status, 404, "{path}");
     }
     let known = [("if-none-match", "\"1\"")];
     assert_eq!(http(server.address, "GET", "/", &known, "").await.status, 304);
@@ -188,7 +192,7 @@ async fn the_dashboard_is_served_with_its_addresses_and_headers() {
 }
 
 #[tokio::test]
-async fn what_keeps_it_from_starting_is_said_in_a_sentence() {
+async fn an_error_at_start_is_explained_in_a_sentence() {
     let data = tempfile::tempdir().unwrap();
     let server = Running::start(data.path()).await;
     let mut taken = config(tempfile::tempdir().unwrap().path());
@@ -210,14 +214,14 @@ async fn what_keeps_it_from_starting_is_said_in_a_sentence() {
 
     let file = tempfile::NamedTempFile::new().unwrap();
     let error = Server::bind(config(&file.path().join("sub"))).await.unwrap_err();
-    assert!(error.to_string().contains("cannot be made"), "{error}");
+    assert!(error.to_string().contains("cannot be created"), "{error}");
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_arrive_is_not_waited_for() {
+async fn a_body_that_does_not_arrive_times_out() {
     let data = tempfile::tempdir().unwrap();
     let server = Running::start(data.path()).await;
-    let (to, mut answers) = (server.address, tokio::task::JoinSet::new());
+    let (to, mut responses) = (server.address, tokio::task::JoinSet::new());
     let bearer = format!("Bearer {}", token(data.path(), Role::Viewer, &[]).await);
     for route in [
         "POST /api/v1/session",
@@ -230,24 +234,27 @@ async fn a_body_that_does_not_arrive_is_not_waited_for() {
             "{route} HTTP/1.1\r\nHost: {to}\r\nAuthorization: {bearer}\r\n\
              Content-Type: application/json\r\nContent-Length: 20\r\n\r\n{{"
         );
-        answers.spawn(async move {
+        responses.spawn(async move {
             let mut stream = TcpStream::connect(to).await.unwrap();
             stream.write_all(request.as_bytes()).await.unwrap();
-            let mut answer = String::new();
-            let read = stream.read_to_string(&mut answer);
-            tokio::time::timeout(support::PATIENCE, read).await.expect("it is closed").unwrap();
-            (route, answer)
+            let mut response = String::new();
+            let read = stream.read_to_string(&mut response);
+            tokio::time::timeout(support::TIMEOUT, read)
+                .await
+                .expect("the connection is closed")
+                .unwrap();
+            (route, response)
         });
     }
-    while let Some(answer) = answers.join_next().await {
-        let (route, answer) = answer.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 408 "), "{route}: {answer}");
+    while let Some(response) = responses.join_next().await {
+        let (route, response) = response.unwrap();
+        assert!(response.starts_with("HTTP/1.1 408 "), "{route}: {response}");
     }
     server.stop().await;
 }
 
 #[tokio::test]
-async fn stopping_ends_within_five_seconds_whoever_hangs_on() {
+async fn stopping_takes_at_most_five_seconds_whatever_clients_do() {
     let data = tempfile::tempdir().unwrap();
     let server = Running::start(data.path()).await;
     let to = server.address;

@@ -1,4 +1,4 @@
-//! WHEP over real HTTP, with a gateway over a real WebSocket behind it.
+//! Tests of WHEP over real HTTP, with a gateway on a real WebSocket.
 
 mod support;
 
@@ -10,7 +10,7 @@ use porthole_signaling_proto::{
     rest::Role,
 };
 use std::{net::SocketAddr, path::Path};
-use support::{Answer, Key, Peer, Running, http, token};
+use support::{HttpResponse, Key, Peer, Running, http, token};
 
 const OFFER: &str = "v=0\r\na=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n";
 const TRICKLE: &str = "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n\
@@ -38,21 +38,21 @@ impl Scene {
         self.server.address
     }
 
-    /// A player that plays: its session's address and entity tag.
-    async fn play(&mut self) -> Answer {
+    /// Starts a session. Returns the response to the offer.
+    async fn play(&mut self) -> HttpResponse {
         let headers = [("authorization", self.bearer.as_str()), SDP];
         let post = http(self.server.address, "POST", "/whep/demo", &headers, OFFER);
         let gateway = async {
-            let (id, offer) = self.gateway.asked::<Offer>().await;
+            let (id, offer) = self.gateway.next_request::<Offer>().await;
             assert_eq!((offer.offer.as_str(), offer.profile.as_str()), (OFFER, "demo"));
             assert_eq!(offer.ice_servers.len(), 2);
             let answer = OfferResult { answer: "v=0\r\nanswer".into() };
-            self.gateway.answer::<Offer>(id, &answer).await;
+            self.gateway.respond::<Offer>(id, &answer).await;
         };
         tokio::join!(post, gateway).0
     }
 
-    async fn patch(&self, path: &str, if_match: Option<&str>, fragment: &str) -> Answer {
+    async fn patch(&self, path: &str, if_match: Option<&str>, fragment: &str) -> HttpResponse {
         let mut headers = vec![("authorization", self.bearer.as_str()), FRAGMENT];
         headers.extend(if_match.map(|tag| ("if-match", tag)));
         http(self.to(), "PATCH", path, &headers, fragment).await
@@ -81,24 +81,25 @@ async fn a_player_plays_trickles_restarts_and_leaves() {
     assert_eq!(scene.patch(&path, Some("\"other\""), TRICKLE).await.status, 412);
     assert_eq!(scene.patch(&path, Some(&etag), "nonsense").await.status, 422);
     assert_eq!(scene.patch(&path, Some(&etag), TRICKLE).await.status, 204);
-    let TrickleParams { session: named, candidate } = scene.gateway.told::<Trickle>().await;
+    let TrickleParams { session: named, candidate } =
+        scene.gateway.next_notification::<Trickle>().await;
     assert_eq!((named.as_str(), candidate.sdp_mid.as_deref()), (session.as_str(), Some("0")));
     assert_eq!(candidate.candidate, "candidate:1 1 udp 1 192.0.2.1 9 typ host");
-    assert_eq!(scene.gateway.told::<Trickle>().await.candidate.candidate, "");
+    assert_eq!(scene.gateway.next_notification::<Trickle>().await.candidate.candidate, "");
 
     let headers = [("authorization", scene.bearer.as_str()), FRAGMENT, ("if-match", "*")];
     let patch = http(scene.server.address, "PATCH", &path, &headers, RESTART);
     let gateway = async {
-        let (id, restart) = scene.gateway.asked::<Restart>().await;
+        let (id, restart) = scene.gateway.next_request::<Restart>().await;
         assert_eq!(restart.fragment, RESTART);
         let result = RestartResult { fragment: "a=ice-ufrag:gate\r\n".into() };
-        scene.gateway.answer::<Restart>(id, &result).await;
+        scene.gateway.respond::<Restart>(id, &result).await;
     };
     let restarted = tokio::join!(patch, gateway).0;
     assert_eq!((restarted.status, restarted.body.as_str()), (200, "a=ice-ufrag:gate\r\n"));
     assert_eq!(restarted.header("content-type"), Some("application/trickle-ice-sdpfrag"));
-    assert_eq!(restarted.all("link").len(), 2, "with fresh credentials");
-    assert_eq!(scene.gateway.told::<IceServers>().await.ice_servers.len(), 2);
+    assert_eq!(restarted.all("link").len(), 2, "with new credentials");
+    assert_eq!(scene.gateway.next_notification::<IceServers>().await.ice_servers.len(), 2);
     let renewed = restarted.header("etag").unwrap();
     assert_ne!(renewed, etag);
     assert_eq!(scene.patch(&path, Some(&etag), RESTART).await.status, 412);
@@ -106,14 +107,14 @@ async fn a_player_plays_trickles_restarts_and_leaves() {
 
     let headers = [("authorization", scene.bearer.as_str())];
     assert_eq!(http(scene.to(), "DELETE", &path, &headers, "").await.status, 200);
-    let closed = scene.gateway.told::<Close>().await;
+    let closed = scene.gateway.next_notification::<Close>().await;
     assert_eq!(closed, SessionParams { session: session.parse().unwrap() });
     assert_eq!(http(scene.to(), "DELETE", &path, &headers, "").await.status, 404);
     scene.server.stop().await;
 }
 
 #[tokio::test]
-async fn what_is_refused_has_its_status() {
+async fn each_refusal_has_its_status() {
     let data = tempfile::tempdir().unwrap();
     let scene = Scene::new(data.path()).await;
     let bearer = ("authorization", scene.bearer.as_str());
@@ -142,17 +143,17 @@ async fn what_is_refused_has_its_status() {
         ("OPTIONS", "/whep/demo", vec![], "", 204),
         ("OPTIONS", "/whep/demo/s1", vec![], "", 204),
     ] {
-        let answer = http(scene.to(), method, path, &headers, body).await;
-        assert_eq!(answer.status, status, "{method} {path} {headers:?}: {answer:?}");
-        assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{method} {path}");
-        let challenged = answer.header("www-authenticate").is_some();
+        let response = http(scene.to(), method, path, &headers, body).await;
+        assert_eq!(response.status, status, "{method} {path} {headers:?}: {response:?}");
+        assert_eq!(response.header("access-control-allow-origin"), Some("*"), "{method} {path}");
+        let challenged = response.header("www-authenticate").is_some();
         assert_eq!(challenged, status == 401, "{method} {path}");
     }
     scene.server.stop().await;
 }
 
 #[tokio::test]
-async fn a_session_is_nobody_elses() {
+async fn a_session_is_hidden_from_other_users() {
     let data = tempfile::tempdir().unwrap();
     let mut scene = Scene::new(data.path()).await;
     let created = scene.play().await;
@@ -165,7 +166,7 @@ async fn a_session_is_nobody_elses() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_is_away_full_or_slow_is_said_to_be() {
+async fn a_gateway_that_is_full_slow_or_offline_has_its_status() {
     let data = tempfile::tempdir().unwrap();
     let mut config = support::config(data.path());
     config.limits.offer_timeout = std::time::Duration::from_millis(500);
@@ -177,22 +178,26 @@ async fn a_gateway_that_is_away_full_or_slow_is_said_to_be() {
 
     let post = http(to, "POST", "/whep/demo", &headers, OFFER);
     let full = async {
-        let (id, _) = gateway.asked::<Offer>().await;
+        let (id, _) = gateway.next_request::<Offer>().await;
         gateway.refuse(id, 1001, "too many viewers").await;
     };
-    let answer = tokio::join!(post, full).0;
-    assert_eq!((answer.status, answer.error().as_str()), (503, "too many viewers"));
-    assert!(answer.header("retry-after").is_some());
+    let response = tokio::join!(post, full).0;
+    assert_eq!((response.status, response.error().as_str()), (503, "too many viewers"));
+    assert!(response.header("retry-after").is_some());
 
     let slow = http(to, "POST", "/whep/demo", &headers, OFFER).await;
     assert_eq!(slow.status, 504);
-    let (_, offered) = gateway.asked::<Offer>().await;
-    assert_eq!(gateway.told::<Close>().await.session.as_str().len(), 33);
-    assert_eq!(gateway.told::<Close>().await.session, offered.session, "nobody waits any more");
+    let (_, offered) = gateway.next_request::<Offer>().await;
+    assert_eq!(gateway.next_notification::<Close>().await.session.as_str().len(), 33);
+    assert_eq!(
+        gateway.next_notification::<Close>().await.session,
+        offered.session,
+        "the session that was not answered in time"
+    );
 
     gateway.close().await;
     let mut status = 504;
-    // The server hears of the closed WebSocket a moment later.
+    // The server notices the closed WebSocket a moment later.
     for _ in 0..50 {
         status = http(to, "POST", "/whep/demo", &headers, OFFER).await.status;
         if status == 503 {
@@ -204,7 +209,7 @@ async fn a_gateway_that_is_away_full_or_slow_is_said_to_be() {
 }
 
 #[tokio::test]
-async fn a_player_that_hangs_up_while_it_waits_leaves_nothing_behind() {
+async fn a_player_that_disconnects_while_it_waits_leaves_no_session() {
     let data = tempfile::tempdir().unwrap();
     let mut scene = Scene::new(data.path()).await;
     let (to, bearer) = (scene.to(), scene.bearer.clone());
@@ -212,8 +217,8 @@ async fn a_player_that_hangs_up_while_it_waits_leaves_nothing_behind() {
         let headers = [("authorization", bearer.as_str()), SDP];
         http(to, "POST", "/whep/demo", &headers, OFFER).await
     });
-    let (_, offer) = scene.gateway.asked::<Offer>().await;
+    let (_, offer) = scene.gateway.next_request::<Offer>().await;
     post.abort();
-    assert_eq!(scene.gateway.told::<Close>().await.session, offer.session);
+    assert_eq!(scene.gateway.next_notification::<Close>().await.session, offer.session);
     scene.server.stop().await;
 }

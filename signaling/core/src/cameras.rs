@@ -78,7 +78,7 @@ impl Hub {
         }
     }
 
-    /// Has a gateway's name and cameras written to the database if they have changed.
+    /// Persists a gateway's name and cameras if they have changed.
     fn persist(&mut self, id: &GatewayId) {
         let Some(gateway) = self.gateways.get_mut(id) else { return };
         let mut cameras: Vec<_> = gateway.cameras.iter().map(|c| (&c.id, &c.name)).collect();

@@ -39,7 +39,7 @@ pub enum Lookup {
 pub enum LookupResult {
     /// The owner of the token, or a fault that says why the token is not valid.
     Token(Result<Principal, Fault>),
-    /// The public key, or a fault that says why there is none.
+    /// The public key, or a fault that says why it was not found.
     GatewayKey(Result<[u8; 32], Fault>),
     /// Success once the gateway is recorded, or a fault that says why it is not.
     Enrolled(Result<(), Fault>),

@@ -1,22 +1,22 @@
-//! What is said about cameras and about the way to them.
+//! Cameras, ICE servers and ICE candidates.
 
 use crate::{CameraId, GatewayId};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-/// What a camera is doing.
+/// The state of a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[serde(rename_all = "lowercase")]
 pub enum CameraState {
-    /// Reached when somebody watches; nobody does now.
+    /// The camera is not connected, because nobody is watching it.
     Idle,
-    /// Being connected to, for the first time or again.
+    /// The gateway is connecting or reconnecting to the camera.
     Connecting,
-    /// Sending video.
+    /// The camera is sending video.
     Live,
-    /// Cannot be reached or used; `reason` says why. The gateway keeps trying.
+    /// The camera cannot be reached or used; `reason` says why. The gateway keeps trying.
     Failed,
-    /// Its gateway is not connected.
+    /// The camera's gateway is not connected.
     Offline,
 }
 
@@ -24,45 +24,45 @@ pub enum CameraState {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct CameraReport {
-    /// Its token; the `profile` of [`crate::method::Connect`].
+    /// The camera's id: the ONVIF profile token, and the `profile` of `connect`.
     pub id: CameraId,
-    /// What people call it.
+    /// The display name.
     pub name: String,
-    /// What it is doing.
+    /// The current state.
     pub state: CameraState,
-    /// Why it failed, as one sentence; absent unless `state` is `failed`.
+    /// The reason of the failure in one sentence; absent unless `state` is `failed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub reason: Option<String>,
-    /// `H264` or `H265`, once known.
+    /// The codec, `H264` or `H265`; absent until known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub codec: Option<String>,
-    /// Width of the picture in pixels, once known.
+    /// The width of the picture in pixels; absent until known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub width: Option<u32>,
-    /// Height of the picture in pixels, once known.
+    /// The height of the picture in pixels; absent until known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub height: Option<u32>,
-    /// How many sessions are watching it.
+    /// The number of sessions that are watching it.
     #[serde(default)]
     pub viewers: u32,
 }
 
-/// A camera as the server tells people about it.
+/// A camera as the server shows it to clients.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct Camera {
-    /// The gateway it is behind; the `peer` of [`crate::method::Connect`].
+    /// The gateway of the camera: the `peer` of `connect`.
     pub gateway: GatewayId,
-    /// What its gateway last said of it.
+    /// The gateway's latest report.
     #[serde(flatten)]
     pub report: CameraReport,
 }
 
-/// A STUN or TURN server, as W3C WebRTC's `RTCIceServer`; `urls` is always an array
+/// A STUN or TURN server in the form of W3C WebRTC's `RTCIceServer`; `urls` is always an array
 /// (ONVIF WebRTC 26.06 §5.4).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct IceServer {
@@ -78,23 +78,23 @@ pub struct IceServer {
     pub credential: Option<String>,
 }
 
-/// An ICE candidate, as W3C WebRTC's `RTCIceCandidateInit`. An empty `candidate` ends the
-/// candidates (RFC 8838 §13).
+/// An ICE candidate in the form of W3C WebRTC's `RTCIceCandidateInit`. An empty `candidate` marks
+/// the end of candidates (RFC 8838 §13).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct IceCandidate {
-    /// The `candidate-attribute` of RFC 8839 §5.1, or empty.
+    /// The `candidate-attribute` of RFC 8839 §5.1, or empty after the last candidate.
     #[serde(default)]
     pub candidate: String,
-    /// The media section it belongs to, by name.
+    /// The name (mid) of the media section that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub sdp_mid: Option<String>,
-    /// The media section it belongs to, by place.
+    /// The index of the media section that it belongs to.
     #[serde(default, rename = "sdpMLineIndex", skip_serializing_if = "Option::is_none")]
     #[ts(optional, rename = "sdpMLineIndex")]
     pub sdp_mline_index: Option<u16>,
-    /// The user name fragment of the ICE generation it belongs to.
+    /// The user name fragment of the ICE generation that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub username_fragment: Option<String>,

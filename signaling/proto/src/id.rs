@@ -1,13 +1,13 @@
-//! Identifiers, each a type of its own so that none is taken for another.
+//! Identifiers, each a type of its own so that they cannot be confused.
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use ts_rs::TS;
 
-/// The longest identifier that a person or a program may choose.
+/// The longest identifier, in characters.
 const MAX_ID_CHARS: usize = 64;
 
-/// An identifier that is not one.
+/// The error that a text is not a valid identifier. It holds the start of the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not an id: 1 to {MAX_ID_CHARS} characters of a–z, A–Z, 0–9, `.`, `_` and `-`, \
@@ -33,7 +33,7 @@ macro_rules! id {
         pub struct $name(String);
 
         impl $name {
-            /// The identifier as text.
+            /// Returns the identifier as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -70,31 +70,32 @@ macro_rules! id {
 }
 
 id! {
-    /// A camera: the ONVIF profile token of the device its gateway is. Unique within a server.
+    /// The id of a camera: the ONVIF profile token, on the device that its gateway is. It is unique
+    /// within a signaling server.
     CameraId
 }
-/// What the id of a camera's smaller stream ends in.
+/// Suffix of the id of a camera's sub stream.
 const SUB_STREAM: &str = ".sub";
 
 impl CameraId {
-    /// The id of this camera's smaller stream: a profile of its own, for whoever may see the
-    /// camera. `None` when it would be too long.
+    /// Returns the id of this camera's sub stream, which is a profile of its own. Whoever may see
+    /// the camera may see it. `None` if the id would be too long.
     pub fn sub_stream(&self) -> Option<Self> {
         format!("{self}{SUB_STREAM}").parse().ok()
     }
 
-    /// The camera whose smaller stream this is, if the id says so.
+    /// Returns the camera that this id is the sub stream of; `None` if it is not a sub stream.
     pub fn main_stream(&self) -> Option<Self> {
         self.0.strip_suffix(SUB_STREAM)?.parse().ok()
     }
 }
 
 id! {
-    /// A gateway: the ONVIF peer id, derived from its public key ([`crate::identity`]).
+    /// The id of a gateway: the ONVIF peer id, derived from its public key.
     GatewayId
 }
 id! {
-    /// One viewer watching one camera, named by the signaling server.
+    /// The id of a session, one viewer watching one camera; assigned by the signaling server.
     SessionId
 }
 
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_smaller_stream_is_named_after_its_camera() {
+    fn a_sub_stream_is_named_after_its_camera() {
         let camera: CameraId = "door".parse().unwrap();
         let sub = camera.sub_stream().unwrap();
         assert_eq!(sub.as_str(), "door.sub");

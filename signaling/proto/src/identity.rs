@@ -1,22 +1,23 @@
-//! How a gateway proves who it is.
+//! Identity of gateways.
 //!
-//! A gateway is its Ed25519 key; its id is a hash of the public half, so an id without the key is
-//! worth nothing. It first asks for a nonce (`portholeChallenge`), then signs that nonce: with the
-//! claim code to become known (`portholeEnroll`, once), with its id to come in (`register`).
+//! A gateway is identified by its Ed25519 key. Its id is a hash of the public key, so an id is
+//! useless without the private key. A gateway first requests a nonce (`portholeChallenge`) and then
+//! signs it: together with the claim code to enrol (`portholeEnroll`, once), together with its id
+//! to connect (`register`).
 
 use crate::{GatewayId, InvalidId};
 use sha2::{Digest, Sha256};
 
-/// How many bytes of the key's hash make the id: 80 bits, 16 characters.
+/// Bytes of the key's hash in an id: 80 bits, which are 16 characters.
 const ID_HASH_BYTES: usize = 10;
 
-/// RFC 4648 §6, in lower case.
+/// The base32 alphabet of RFC 4648 §6, in lower case.
 const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
-/// The id of the gateway that holds the private half of this key: `gw-` and 16 characters.
+/// Returns the id of the gateway with this public key: `gw-` and 16 characters.
 ///
 /// # Panics
-/// Never: the alphabet of the hash is that of an id.
+/// Never: all characters of base32 are valid in an id.
 pub fn gateway_id(public_key: &[u8; 32]) -> GatewayId {
     let hash = Sha256::digest(public_key);
     let mut id = String::from("gw-");
@@ -32,30 +33,34 @@ pub fn gateway_id(public_key: &[u8; 32]) -> GatewayId {
     id.parse().expect("base32 is made of the characters of an id")
 }
 
-/// What a gateway signs to become known. Bound to the nonce of one WebSocket and to the claim.
+/// Returns the message that a gateway signs to enrol. It is bound to the nonce of one WebSocket and
+/// to the claim code.
 pub fn enroll_message(nonce: &str, claim: &str) -> Vec<u8> {
     format!("porthole-enroll-v1\n{nonce}\n{claim}").into_bytes()
 }
 
-/// What a gateway signs to come in. Bound to the nonce of one WebSocket.
+/// Returns the message that a gateway signs to connect. It is bound to the nonce of one WebSocket.
 pub fn register_message(nonce: &str, id: &GatewayId) -> Vec<u8> {
     format!("porthole-register-v1\n{nonce}\n{id}").into_bytes()
 }
 
-/// The access token of a gateway in `register`: `pgw1.ID.SIGNATURE`, the signature over
-/// [`register_message`] as base64url without padding.
+/// The access token of a gateway in `register`: `pgw1.ID.SIGNATURE`, where the signature is over
+/// [`register_message`], in base64url without padding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayToken {
-    /// Who it says it is.
+    /// The gateway that the token claims to come from.
     pub id: GatewayId,
-    /// The proof.
+    /// The signature that proves it, in base64url without padding.
     pub signature: String,
 }
 
 impl GatewayToken {
     const PREFIX: &'static str = "pgw1.";
 
-    /// Reads a token; `None` when it is no gateway's.
+    /// Reads a token. Returns `None` if it does not have the form of a gateway's token.
+    ///
+    /// # Errors
+    /// Fails if the token has an invalid id.
     pub fn parse(text: &str) -> Option<Result<Self, InvalidId>> {
         let (id, signature) = text.strip_prefix(Self::PREFIX)?.rsplit_once('.')?;
         Some(id.parse().map(|id| Self { id, signature: signature.to_owned() }))

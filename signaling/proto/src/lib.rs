@@ -1,8 +1,9 @@
-//! The messages on the wire: JSON-RPC 2.0 over a WebSocket as ONVIF WebRTC 26.06 lays it down,
-//! Porthole's additions to it (all named `porthole…`), and the bodies of the REST interface.
+//! Messages of Porthole's signaling: JSON-RPC 2.0 over a WebSocket as ONVIF WebRTC 26.06 defines
+//! it, Porthole's additions to it (all named `porthole…`), and the bodies of the REST interface
+//! and of WHEP.
 //!
-//! Architecture invariant: this is the only crate that knows the JSON. The TypeScript that the
-//! dashboard uses is generated from it into `web/src/protocol`.
+//! Architecture invariant: this is the only crate that knows the JSON. The TypeScript types of the
+//! dashboard are generated from it into `web/src/protocol`.
 
 #![warn(missing_docs)]
 
@@ -20,9 +21,9 @@ pub use id::{CameraId, GatewayId, InvalidId, SessionId};
 /// The WebSocket sub-protocol of ONVIF WebRTC 26.06 §5.1.
 pub const SUBPROTOCOL: &str = "webrtc.onvif.org";
 
-/// Where a signaling server takes WebSockets.
+/// Path at which a signaling server accepts WebSockets.
 pub const WEBSOCKET_PATH: &str = "/ws";
 
-/// The longest WebSocket message either side accepts, in bytes. An SDP with every candidate and
-/// codec of a browser is about 8 kB.
+/// The longest WebSocket message that either side accepts, in bytes. An SDP with all candidates and
+/// codecs of a browser has about 8 kB.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;

@@ -1,4 +1,5 @@
-//! The methods: ONVIF's under their own names, Porthole's as `porthole…`, which others ignore.
+//! Methods and notifications: ONVIF's under their own names, Porthole's as `porthole…`, which other
+//! implementations ignore.
 //!
 //! | method | from → to | |
 //! |---|---|---|
@@ -9,32 +10,32 @@
 //! | `extend` | client → server → device | ONVIF §5.7 |
 //! | `error` | any, a notification | ONVIF §5.8; [`crate::rpc::Message::Error`] |
 //! | `portholeChallenge`, `portholeEnroll` | device → server, before `register` | [`crate::identity`] |
-//! | `portholeReport` | device → server | its cameras, whole, whenever one changes |
-//! | `portholeCameras` | server → client, a notification | what the client may see, whole |
-//! | `portholeIceServers` | server → client and device, a notification | fresh credentials, with `extend` and `portholeRestart` |
-//! | `portholeOffer` | server → device | the viewer makes the offer (WHEP) |
-//! | `portholeRestart` | server → device | the viewer restarts ICE (WHEP) |
-//! | `portholeClose` | client → server → device, device → server → client, a notification | the session is over |
+//! | `portholeReport` | device → server | all of its cameras, whenever one changes |
+//! | `portholeCameras` | server → client, a notification | all cameras that the client may see |
+//! | `portholeIceServers` | server → client and device, a notification | new credentials, with `extend` and `portholeRestart` |
+//! | `portholeOffer` | server → device | the offer of a viewer (WHEP) |
+//! | `portholeRestart` | server → device | an ICE restart by a viewer (WHEP) |
+//! | `portholeClose` | client → server → device, device → server → client, a notification | the end of a session |
 
 use crate::{Camera, CameraId, CameraReport, GatewayId, IceCandidate, IceServer, SessionId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use ts_rs::TS;
 
-/// A request and what it returns.
+/// A method: a request with parameters and a result.
 pub trait Method {
-    /// Its name on the wire.
+    /// The name on the wire.
     const NAME: &'static str;
-    /// Its parameters, by name.
+    /// The parameters, by name.
     type Params: Serialize + DeserializeOwned;
-    /// What it returns.
+    /// The result, by name.
     type Result: Serialize + DeserializeOwned;
 }
 
-/// A notification: nothing is returned.
+/// A notification: a message with parameters that is not answered.
 pub trait Notice {
-    /// Its name on the wire.
+    /// The name on the wire.
     const NAME: &'static str;
-    /// Its parameters, by name.
+    /// The parameters, by name.
     type Params: Serialize + DeserializeOwned;
 }
 
@@ -70,309 +71,309 @@ macro_rules! notices {
 }
 
 methods! {
-    /// The first command on a WebSocket: who is there.
+    /// The first request on a WebSocket, with which a client or a device authenticates.
     Register = "register" (RegisterParams) -> RegisterResult;
-    /// Going away on purpose.
+    /// The request to end the connection.
     Unregister = "unregister" (Empty) -> Empty;
-    /// A client wants to watch.
+    /// A client's request to watch a camera.
     Connect = "connect" (ConnectParams) -> ConnectResult;
-    /// The server passes a [`Connect`] on to the device.
+    /// A [`Connect`] as the server forwards it to the device.
     ConnectDevice = "connect" (ConnectDeviceParams) -> ConnectDeviceResult;
-    /// The device's offer, and the client's answer.
+    /// The device's SDP offer, to which the client responds with its answer.
     Invite = "invite" (InviteParams) -> InviteResult;
-    /// More time for a session.
+    /// The request for more time in a session.
     Extend = "extend" (ExtendParams) -> ExtendResult;
-    /// A nonce to sign.
+    /// A gateway's request for a nonce to sign.
     Challenge = "portholeChallenge" (Empty) -> ChallengeResult;
-    /// A gateway becomes known, by a claim code and its key.
+    /// A gateway's enrolment with a claim code and its key.
     Enroll = "portholeEnroll" (EnrollParams) -> EnrollResult;
-    /// A gateway says what its cameras are and do.
+    /// A gateway's report of its cameras and sessions.
     Report = "portholeReport" (ReportParams) -> ReportResult;
-    /// A viewer that makes the offer itself (WHEP).
+    /// An SDP offer of a viewer (WHEP), to which the gateway responds with its answer.
     Offer = "portholeOffer" (OfferParams) -> OfferResult;
-    /// A viewer that restarts ICE itself (WHEP).
+    /// An ICE restart by a viewer (WHEP).
     Restart = "portholeRestart" (RestartParams) -> RestartResult;
 }
 
 notices! {
-    /// One more way to reach a peer. Relayed unaltered.
+    /// One more ICE candidate of a peer. The server forwards it unchanged.
     Trickle = "trickle" (TrickleParams);
-    /// The cameras a client may see, whole, after `register` and after each change.
+    /// All cameras that a client may see; sent after `register` and after each change.
     Cameras = "portholeCameras" (CamerasParams);
-    /// STUN and TURN servers with fresh credentials, for an ICE restart late in a session.
+    /// STUN and TURN servers with new credentials, for an ICE restart late in a session.
     IceServers = "portholeIceServers" (IceServersParams);
-    /// A session is over.
+    /// The end of a session.
     Close = "portholeClose" (SessionParams);
 }
 
-/// No parameters, or nothing to return.
+/// Parameters or a result without fields.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Empty {}
 
-/// See [`Register`].
+/// Parameters of `register`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct RegisterParams {
-    /// Access token, unless the WebSocket came with one. A gateway's is built by
-    /// [`crate::identity::GatewayToken`].
+    /// The access token, unless the HTTP request of the WebSocket carried one. A gateway's is
+    /// `pgw1.ID.SIGNATURE`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub authorization: Option<String>,
-    /// What people call the device.
+    /// The display name of the device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub name: Option<String>,
-    /// What the device can do: `extend`, `subProtocols` (ONVIF §5.2.1).
+    /// The capabilities of the device: `extend`, `subProtocols` (ONVIF WebRTC 26.06 §5.2.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub capabilities: Option<Vec<String>>,
 }
 
-/// See [`Register`].
+/// Result of `register`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct RegisterResult {
-    /// What the server calls this endpoint: a device's [`GatewayId`], or a name for this
-    /// connection of a client.
+    /// The server's name for this endpoint: the id of a gateway, or a name for this connection of a
+    /// client.
     pub id: String,
 }
 
-/// See [`Connect`].
+/// Parameters of `connect`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct ConnectParams {
-    /// The device.
+    /// The device to connect to.
     pub peer: GatewayId,
-    /// The camera; the device's first one if absent.
+    /// The camera to watch; if absent, the device's first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub profile: Option<CameraId>,
-    /// Access token, if it is another than the one registered with.
+    /// The access token, if it is not the one registered with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub authorization: Option<String>,
 }
 
-/// See [`Connect`].
+/// Result of `connect`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectResult {
-    /// The session that begins.
+    /// The new session.
     pub session: SessionId,
-    /// The STUN and TURN servers to use in it.
+    /// The STUN and TURN servers to use in the session.
     #[serde(default)]
     pub ice_servers: Vec<IceServer>,
-    /// When the session ends unless extended.
+    /// The seconds until the session ends, unless it is extended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub expiry_time_seconds: Option<u32>,
-    /// What the session can do.
+    /// The capabilities of the device in this session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub capabilities: Option<Vec<String>>,
 }
 
-/// See [`ConnectDevice`].
+/// Parameters of `connect` from server to device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectDeviceParams {
-    /// The session that begins.
+    /// The new session.
     pub session: SessionId,
-    /// The camera; the device's first one if absent.
+    /// The camera to watch; if absent, the device's first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub profile: Option<CameraId>,
-    /// The STUN and TURN servers to use in it.
+    /// The STUN and TURN servers to use in the session.
     #[serde(default)]
     pub ice_servers: Vec<IceServer>,
-    /// When the session ends unless extended.
+    /// The seconds until the session ends, unless it is extended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub expiry_time_seconds: Option<u32>,
 }
 
-/// See [`ConnectDevice`].
+/// Result of `connect` from server to device.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct ConnectDeviceResult {
-    /// What the session can do; as registered.
+    /// The capabilities of the device in this session; if absent, the registered ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub capabilities: Option<Vec<String>>,
 }
 
-/// See [`Invite`].
+/// Parameters of `invite`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct InviteParams {
-    /// The session.
+    /// The id of the session.
     pub session: SessionId,
-    /// SDP offer (RFC 9429 §5.2), with `a=ice-options:trickle`.
+    /// The SDP offer (RFC 9429 §5.2), with `a=ice-options:trickle`.
     pub offer: String,
-    /// Data channels to be allowed.
+    /// The sub-protocols of data channels to allow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub subprotocols: Option<Vec<String>>,
 }
 
-/// See [`Invite`].
+/// Result of `invite`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct InviteResult {
-    /// SDP answer (RFC 9429 §5.3).
+    /// The SDP answer (RFC 9429 §5.3).
     pub answer: String,
-    /// Data channels to be allowed.
+    /// The sub-protocols of data channels to allow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub subprotocols: Option<Vec<String>>,
 }
 
-/// See [`Trickle`].
+/// Parameters of `trickle`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct TrickleParams {
-    /// The session.
+    /// The id of the session.
     pub session: SessionId,
-    /// The candidate; empty after the last.
+    /// The candidate; an empty one follows the last.
     pub candidate: IceCandidate,
 }
 
-/// See [`Extend`].
+/// Parameters of `extend`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ExtendParams {
-    /// The session.
+    /// The id of the session.
     pub session: SessionId,
-    /// Client to server: an access token, if it is another than the one registered with.
+    /// From client to server: the access token, if it is not the one registered with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub authorization: Option<String>,
-    /// Server to device: the new time.
+    /// From server to device: the seconds until the session ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub expiry_time_seconds: Option<u32>,
 }
 
-/// See [`Extend`].
+/// Result of `extend`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ExtendResult {
-    /// Seconds until the session ends.
+    /// The seconds until the session ends.
     pub expiry_time_seconds: u32,
 }
 
-/// See [`Challenge`].
+/// Result of `portholeChallenge`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct ChallengeResult {
-    /// Good once, on this WebSocket.
+    /// The nonce, which is valid once, on this WebSocket.
     pub nonce: String,
 }
 
-/// See [`Enroll`].
+/// Parameters of `portholeEnroll`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct EnrollParams {
-    /// The single-use claim code a person gave.
+    /// The single-use claim code, as it was typed.
     pub claim: String,
-    /// The gateway's Ed25519 public key, base64url without padding.
+    /// The gateway's Ed25519 public key, in base64url without padding.
     pub public_key: String,
-    /// Signature over [`crate::identity::enroll_message`], base64url without padding.
+    /// The signature over the nonce and the claim code, in base64url without padding.
     pub signature: String,
-    /// What people call the gateway.
+    /// The display name of the gateway.
     pub name: String,
 }
 
-/// See [`Enroll`].
+/// Result of `portholeEnroll`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct EnrollResult {
-    /// The gateway's id, the hash of its key.
+    /// The gateway's id, a hash of its key.
     pub id: GatewayId,
 }
 
-/// See [`Report`].
+/// Parameters of `portholeReport`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct ReportParams {
     /// All cameras of the gateway.
     pub cameras: Vec<CameraReport>,
-    /// The sessions it has: the server forgets others of it. Absent if it does not say.
+    /// All sessions of the gateway; the server removes any others. Absent if not reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub sessions: Option<Vec<SessionId>>,
 }
 
-/// See [`Report`].
+/// Result of `portholeReport`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct ReportResult {
-    /// Cameras the server does not take, such as one whose id is another gateway's.
+    /// The cameras that the server refuses, such as one whose id belongs to another gateway.
     #[serde(default)]
     pub refused: Vec<RefusedCamera>,
 }
 
-/// A camera that the server does not take.
+/// A camera that the server refuses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct RefusedCamera {
-    /// Which.
+    /// The id of the camera.
     pub id: CameraId,
-    /// Why, and what to do.
+    /// The reason, and what to do about it.
     pub reason: String,
 }
 
-/// See [`Cameras`].
+/// Parameters of `portholeCameras`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct CamerasParams {
-    /// All cameras the client may see.
+    /// All cameras that the client may see.
     pub cameras: Vec<Camera>,
 }
 
-/// See [`IceServers`].
+/// Parameters of `portholeIceServers`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct IceServersParams {
-    /// The session.
+    /// The id of the session.
     pub session: SessionId,
-    /// Instead of those it had.
+    /// The ICE servers that replace the previous ones.
     pub ice_servers: Vec<IceServer>,
 }
 
-/// Names a session.
+/// A reference to a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct SessionParams {
-    /// The session.
+    /// The id of the session.
     pub session: SessionId,
 }
 
-/// See [`Offer`].
+/// Parameters of `portholeOffer`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct OfferParams {
-    /// The session that begins.
+    /// The new session.
     pub session: SessionId,
-    /// The camera.
+    /// The camera to watch.
     pub profile: CameraId,
     /// The viewer's SDP offer.
     pub offer: String,
-    /// The STUN and TURN servers to use.
+    /// The STUN and TURN servers to use in the session.
     #[serde(default)]
     pub ice_servers: Vec<IceServer>,
-    /// When the session ends unless extended.
+    /// The seconds until the session ends, unless it is extended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub expiry_time_seconds: Option<u32>,
 }
 
-/// See [`Offer`].
+/// Result of `portholeOffer`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct OfferResult {
-    /// The SDP answer, with every candidate that was found in time.
+    /// The SDP answer, with all candidates that were found in time.
     pub answer: String,
 }
 
-/// See [`Restart`].
+/// Parameters of `portholeRestart`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct RestartParams {
-    /// The session.
+    /// The id of the session.
     pub session: SessionId,
     /// The viewer's new ICE user name fragment, password and candidates as
     /// `application/trickle-ice-sdpfrag` (RFC 8840 §9).
     pub fragment: String,
 }
 
-/// See [`Restart`].
+/// Result of `portholeRestart`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct RestartResult {
-    /// The gateway's, likewise.
+    /// The gateway's new ICE user name fragment, password and candidates, in the same form.
     pub fragment: String,
 }

@@ -1,9 +1,9 @@
-//! The bodies of the REST interface under `/api/v1`. Every one is JSON.
+//! Bodies of the REST interface under `/api/v1`, all of them JSON.
 //!
-//! | route | method | who | body → answer |
+//! | route | method | access | request → response |
 //! |---|---|---|---|
-//! | `/api/v1/setup` | POST | who has the setup token | [`Setup`] → [`Me`] and a session cookie |
-//! | `/api/v1/session` | POST | anybody | [`SignIn`] → [`Me`] and a session cookie |
+//! | `/api/v1/setup` | POST | setup token | [`Setup`] → [`Me`] and a session cookie |
+//! | `/api/v1/session` | POST | anyone | [`SignIn`] → [`Me`] and a session cookie |
 //! | `/api/v1/session` | GET | signed in | → [`Me`]; 401 otherwise |
 //! | `/api/v1/session` | DELETE | signed in | → 204 |
 //! | `/api/v1/cameras` | GET | viewer | → [`CameraList`] |
@@ -11,111 +11,111 @@
 //! | `/api/v1/claims` | POST | admin | → [`Claim`] |
 //! | `/api/v1/tokens` | POST | admin | [`NewToken`] → [`Token`] |
 //!
-//! Every refusal is an [`Error`] with a fitting status.
+//! Every refusal is an [`Error`] with a matching status.
 
 use crate::{Camera, CameraId, GatewayId};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-/// What somebody may do.
+/// The role of a user or token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Everything.
+    /// May do everything.
     Admin,
-    /// Watch.
+    /// May watch cameras.
     Viewer,
 }
 
-/// Makes the first admin.
+/// A request to create the first admin.
 #[derive(Debug, Clone, Serialize, Deserialize, TS)]
 pub struct Setup {
-    /// The single-use token that the server printed when it first started.
+    /// The single-use token in the setup link that the server prints when it starts.
     pub token: String,
-    /// A user name.
+    /// The name of the new user.
     pub name: String,
-    /// A password of at least 10 characters.
+    /// The password of the new user: at least 10 characters.
     pub password: String,
 }
 
-/// Signs in.
+/// A request to sign in.
 #[derive(Debug, Clone, Serialize, Deserialize, TS)]
 pub struct SignIn {
-    /// A user name.
+    /// The name of the user.
     pub name: String,
-    /// Its password.
+    /// The password of the user.
     pub password: String,
 }
 
-/// Who is signed in.
+/// The user that is signed in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Me {
-    /// A user name.
+    /// The name of the user.
     pub name: String,
-    /// What they may do.
+    /// The role of the user.
     pub role: Role,
 }
 
-/// The cameras that whoever asks may see.
+/// The cameras that the sender of the request may see.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct CameraList {
-    /// Sorted by name.
+    /// The cameras, sorted by name.
     pub cameras: Vec<Camera>,
 }
 
 /// A gateway as the server knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Gateway {
-    /// The hash of its key.
+    /// The id, a hash of the gateway's key.
     pub id: GatewayId,
-    /// What people call it.
+    /// The display name.
     pub name: String,
-    /// Whether it is connected now.
+    /// True while the gateway is connected.
     pub online: bool,
 }
 
-/// All gateways.
+/// All gateways that have enrolled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct GatewayList {
-    /// Sorted by name.
+    /// The gateways, sorted by name.
     pub gateways: Vec<Gateway>,
 }
 
-/// A claim code, by which one gateway can become known.
+/// A claim code, with which one gateway can enrol.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct Claim {
-    /// To be given to `porthole gateway --claim`.
+    /// The code for `porthole gateway --claim`.
     pub code: String,
-    /// How long it can be used.
+    /// The time in seconds within which the code can be used.
     pub expires_in_seconds: u32,
 }
 
-/// Asks for an API token.
+/// A request to create an API token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct NewToken {
-    /// What people call it.
+    /// The display name of the token.
     pub name: String,
-    /// What it allows.
+    /// The role that the token has.
     pub role: Role,
-    /// The only cameras it is for; empty means all.
+    /// The cameras that the token is limited to; if empty, it is for all.
     #[serde(default)]
     pub cameras: Vec<CameraId>,
-    /// When it ends; never if absent.
+    /// The lifetime in seconds; if absent, the token does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub expires_in_seconds: Option<u32>,
 }
 
-/// An API token, shown once.
+/// A new API token. The server shows it only once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Token {
-    /// For `Authorization: Bearer`.
+    /// The token for `Authorization: Bearer`.
     pub token: String,
 }
 
-/// Why a request was refused.
+/// The body of a refused request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[ts(rename = "ErrorBody")]
 pub struct Error {

@@ -1,37 +1,37 @@
-//! JSON-RPC 2.0 envelopes: requests, notifications and responses.
+//! JSON-RPC 2.0 messages: requests, notifications and responses.
 
 use crate::method::{Method, Notice};
 use serde::{Deserialize, Serialize};
 pub use serde_json::Value;
 use ts_rs::TS;
 
-/// What pairs a response with its request. JSON-RPC allows numbers and strings.
+/// The id that pairs a response with its request. JSON-RPC allows numbers and strings.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[serde(untagged)]
 pub enum RequestId {
-    /// What Porthole itself uses.
+    /// A number, which Porthole itself uses.
     Number(#[ts(type = "number")] i64),
-    /// What others may use.
+    /// A string, which other implementations may use.
     Text(String),
 }
 
-/// A fault: why a request was refused (JSON-RPC 2.0 §5.1).
+/// A fault: the reason why a request was refused (JSON-RPC 2.0 §5.1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS, thiserror::Error)]
 #[error("{message} ({code})")]
 pub struct Fault {
-    /// One of [`code`].
+    /// The number of the fault, one of `code`.
     #[ts(type = "number")]
     pub code: i64,
     /// One sentence that says what to do.
     pub message: String,
-    /// The session it is about, in an `error` notification (ONVIF WebRTC 26.06 §5.8).
+    /// The session that an `error` notification is about (ONVIF WebRTC 26.06 §5.8).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub session: Option<crate::SessionId>,
 }
 
 impl Fault {
-    /// A fault that is about no session.
+    /// Creates a fault that is not about a session.
     pub fn new(code: i64, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), session: None }
     }
@@ -51,19 +51,19 @@ pub mod code {
     pub const BAD_REQUEST: i64 = 400;
     /// ONVIF: the access token cannot be verified or has expired.
     pub const UNAUTHORIZED: i64 = 401;
-    /// ONVIF: not allowed to do this.
+    /// ONVIF: the sender is not allowed to do this.
     pub const FORBIDDEN: i64 = 403;
-    /// ONVIF: not registered, or no such thing.
+    /// ONVIF: the sender is not registered, or the requested object does not exist.
     pub const NOT_FOUND: i64 = 404;
-    /// ONVIF: the peer did not react.
+    /// ONVIF: the peer did not respond in time.
     pub const REQUEST_TIMEOUT: i64 = 408;
-    /// Porthole: it is there already, and is another's.
+    /// Porthole: the object already exists, or another change to it is in progress.
     pub const CONFLICT: i64 = 409;
-    /// ONVIF: the peer is no more available.
+    /// ONVIF: the peer is no longer available.
     pub const GONE: i64 = 410;
     /// Porthole: too many requests in too short a time.
     pub const TOO_MANY_REQUESTS: i64 = 429;
-    /// Porthole: the server failed; its log says how.
+    /// Porthole: the server failed; its log has the details.
     pub const INTERNAL_ERROR: i64 = 500;
     /// Porthole: the server cannot write to its data folder.
     pub const STORAGE_FULL: i64 = 507;
@@ -80,34 +80,34 @@ pub mod code {
 /// One message, in either direction.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Message {
-    /// Wants an answer.
+    /// A request, which is answered by a response.
     Request {
-        /// To pair the answer with.
+        /// The id to answer under.
         id: RequestId,
-        /// Which method.
+        /// The name of the method.
         method: String,
-        /// Its parameters, by name.
+        /// The parameters, by name.
         params: Value,
     },
-    /// Wants none.
+    /// A notification, which is not answered.
     Notification {
-        /// Which method.
+        /// The name of the method.
         method: String,
-        /// Its parameters, by name.
+        /// The parameters, by name.
         params: Value,
     },
-    /// Answers a request.
+    /// A response to a request.
     Response {
-        /// The request's; `None` when that could not be read.
+        /// The id of the request; `None` if that could not be read.
         id: Option<RequestId>,
-        /// What the method returns, or why not.
+        /// The result of the method, or the reason why it was refused.
         outcome: Result<Value, Fault>,
     },
-    /// ONVIF's `error`: a fault that answers no request.
+    /// ONVIF's `error` notification: a fault that is not a response.
     Error(Fault),
 }
 
-/// How a message looks on the wire; `params` and `result` are absent where they are empty.
+/// A message on the wire; `params` and `result` are left out where they are empty.
 #[derive(Serialize, Deserialize)]
 struct Envelope {
     #[serde(default)]
@@ -138,7 +138,7 @@ impl Envelope {
 }
 
 impl Message {
-    /// A request for `M`.
+    /// Creates a request of method `M`.
     pub fn request<M: Method>(id: i64, params: &M::Params) -> Self {
         Self::Request {
             id: RequestId::Number(id),
@@ -147,25 +147,25 @@ impl Message {
         }
     }
 
-    /// A notification of `N`.
+    /// Creates a notification `N`.
     pub fn notification<N: Notice>(params: &N::Params) -> Self {
         Self::Notification { method: N::NAME.to_owned(), params: write(params) }
     }
 
-    /// The answer that `M` gives.
+    /// Creates the response with the result of method `M`.
     pub fn result<M: Method>(id: RequestId, result: &M::Result) -> Self {
         Self::Response { id: Some(id), outcome: Ok(write(result)) }
     }
 
-    /// A refusal.
+    /// Creates the response that refuses a request.
     pub fn fault(id: Option<RequestId>, fault: Fault) -> Self {
         Self::Response { id, outcome: Err(fault) }
     }
 
-    /// Reads a message. The fault says what is wrong with it and can be sent back.
+    /// Reads a message.
     ///
     /// # Errors
-    /// [`code::PARSE_ERROR`] or [`code::INVALID_REQUEST`].
+    /// The fault to send back: [`code::PARSE_ERROR`] or [`code::INVALID_REQUEST`].
     pub fn from_json(text: &str) -> Result<Self, Fault> {
         let envelope: Envelope = serde_json::from_str(text)
             .map_err(|e| Fault::new(code::PARSE_ERROR, format!("not a JSON-RPC message: {e}")))?;
@@ -188,7 +188,10 @@ impl Message {
         }
     }
 
-    /// Writes a message.
+    /// Writes the message as JSON.
+    ///
+    /// # Panics
+    /// Never: JSON values are always JSON.
     pub fn to_json(&self) -> String {
         let mut envelope = Envelope::empty();
         match self.clone() {
@@ -218,16 +221,16 @@ impl Message {
     }
 }
 
-/// Reads parameters or a result.
+/// Reads the parameters or the result of a method.
 ///
 /// # Errors
-/// [`code::INVALID_PARAMS`], naming the field.
+/// [`code::INVALID_PARAMS`], with a message that names the field.
 pub fn read<T: for<'de> Deserialize<'de>>(value: Value) -> Result<T, Fault> {
     let value = if value.is_null() { Value::Object(serde_json::Map::new()) } else { value };
     serde_json::from_value(value).map_err(|e| Fault::new(code::INVALID_PARAMS, e.to_string()))
 }
 
-/// Writes parameters or a result.
+/// Writes the parameters or the result of a method.
 ///
 /// # Panics
 /// Never for the types of this crate: plain structs with text keys are always JSON.

@@ -98,7 +98,7 @@ fn types(text: &mut String) {
     );
 }
 
-/// What a client asks, is asked, and is told; the gateway's part is not the dashboard's.
+/// Writes the requests and notifications of clients. The dashboard does not use those of gateways.
 fn methods(text: &mut String) {
     let clients = [
         request::<method::Register>(),
@@ -106,14 +106,14 @@ fn methods(text: &mut String) {
         request::<method::Connect>(),
         request::<method::Extend>(),
     ];
-    map(text, "ClientRequests", "What a client asks of the server.", &clients);
+    map(text, "ClientRequests", "The requests that a client sends to the server.", &clients);
     let invite = [request::<method::Invite>()];
-    map(text, "ServerRequests", "What the server asks of a client.", &invite);
+    map(text, "ServerRequests", "The requests that the server sends to a client.", &invite);
     let notices = [notice::<method::Trickle>(), notice::<method::Close>()];
-    map(text, "ClientNotices", "What a client tells the server.", &notices);
+    map(text, "ClientNotices", "The notifications that a client sends to the server.", &notices);
     let [trickle, close] = notices;
     let notices = [trickle, notice::<method::Cameras>(), notice::<method::IceServers>(), close];
-    map(text, "ServerNotices", "What the server tells a client.", &notices);
+    map(text, "ServerNotices", "The notifications that the server sends to a client.", &notices);
 }
 
 fn request<M: Method<Params: TS, Result: TS>>() -> String {
@@ -135,11 +135,11 @@ fn map(text: &mut String, name: &str, docs: &str, lines: &[String]) {
 }
 
 fn constants(text: &mut String) {
-    writeln!(text, "\n/** The WebSocket sub-protocol. */").unwrap();
+    writeln!(text, "\n/** The WebSocket sub-protocol of the signaling. */").unwrap();
     writeln!(text, "export const SUBPROTOCOL = \"{SUBPROTOCOL}\";").unwrap();
-    writeln!(text, "\n/** Where the server takes WebSockets. */").unwrap();
+    writeln!(text, "\n/** The path at which the server accepts WebSockets. */").unwrap();
     writeln!(text, "export const WEBSOCKET_PATH = \"{WEBSOCKET_PATH}\";").unwrap();
-    writeln!(text, "\n/** The longest WebSocket message either side accepts, in bytes. */")
+    writeln!(text, "\n/** The longest WebSocket message that either side accepts, in bytes. */")
         .unwrap();
     writeln!(text, "export const MAX_MESSAGE_BYTES = {MAX_MESSAGE_BYTES};").unwrap();
     writeln!(text, "\n/** The numbers that faults and errors carry. */").unwrap();

@@ -1,4 +1,4 @@
-//! Every route, every role: a route without a row fails.
+//! Tests of access rights: a row for every route, with a column for every role.
 
 use super::*;
 use crate::{config::Config, secret, server::Server};
@@ -7,9 +7,9 @@ use porthole_signaling_proto::rest::NewToken;
 use std::collections::BTreeSet;
 use tower::ServiceExt as _;
 
-/// Who comes, in the order of the columns.
+/// The senders of requests, in the order of the columns.
 const ROLES: [&str; 6] =
-    ["anybody", "wrong token", "viewer token", "limited token", "viewer cookie", "admin token"];
+    ["anyone", "wrong token", "viewer token", "limited token", "viewer cookie", "admin token"];
 
 struct Row {
     method: &'static str,
@@ -29,7 +29,7 @@ const SIGN_IN: &str = r#"{"name": "nobody", "password": "0123456789"}"#;
 const SETUP: &str = r#"{"token": "wrong", "name": "nobody", "password": "0123456789"}"#;
 const TOKEN: &str = r#"{"name": "n", "role": "admin"}"#;
 
-/// What is refused for lack of rights is 401 or 403; anything else got past them.
+/// The statuses 401 and 403 mean that access was refused; anything else means that it was granted.
 const TABLE: [Row; 15] = [
     row("GET", "/healthz", "", JSON, [200, 401, 200, 200, 200, 200]),
     row("GET", "/ws", "", JSON, [426, 401, 426, 426, 426, 426]),
@@ -64,9 +64,9 @@ async fn credentials(app: &App) -> [Option<(&'static str, String)>; 6] {
     let token = async |role, cameras: &[&str]| {
         let cameras = cameras.iter().map(|id| id.parse().unwrap()).collect();
         let new = NewToken { name: "t".into(), role, cameras, expires_in_seconds: None };
-        ("authorization", format!("Bearer {}", store.new_token(&new).await.unwrap().token))
+        ("authorization", format!("Bearer {}", store.create_token(&new).await.unwrap().token))
     };
-    let cookie = store.new_viewer_for_test("bob").await;
+    let cookie = store.create_viewer_for_test("bob").await;
     let cookie = ("cookie", format!("{}={cookie}", crate::caller::COOKIE));
     [
         None,
@@ -79,9 +79,9 @@ async fn credentials(app: &App) -> [Option<(&'static str, String)>; 6] {
 }
 
 #[tokio::test]
-async fn every_route_lets_in_whom_its_row_says() {
+async fn every_route_admits_the_roles_in_its_row() {
     let rows: BTreeSet<_> = TABLE.iter().map(|row| (row.method, row.path)).collect();
-    assert_eq!(rows.len(), TABLE.len(), "a row is there twice");
+    assert_eq!(rows.len(), TABLE.len(), "a row is in the table twice");
     let routes = routes();
     for route in &routes {
         let named = (route.method.as_str(), route.path);
@@ -104,7 +104,7 @@ async fn every_route_lets_in_whom_its_row_says() {
                 .header("host", "localhost")
                 .header("content-type", row.media_type)
                 .header("if-match", "*")
-                .extension(crate::peer::PeerAddress([127, 0, 0, 1].into()));
+                .extension(crate::listener::ClientAddress([127, 0, 0, 1].into()));
             if let Some((name, value)) = credential {
                 request = request.header(name, value);
             }

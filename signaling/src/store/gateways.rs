@@ -1,4 +1,4 @@
-//! Gateways, their cameras, and the claims by which they become known.
+//! Gateways, their cameras, and the claim codes with which gateways enrol.
 
 use super::{Store, StoreError, seconds, unix_s};
 use crate::secret;
@@ -7,21 +7,21 @@ use porthole_signaling_proto::{CameraId, GatewayId, rest::Claim};
 use sqlx::Row as _;
 use std::{collections::BTreeMap, time::Duration};
 
-/// How long a claim code can be used.
+/// Lifetime of a claim code.
 pub(crate) const CLAIM_LIFETIME: Duration = Duration::from_secs(60 * 60);
-/// How long a claim code is known to have ended, so that it can be said.
+/// Time an expired claim code is remembered, so that its user can be told that it has expired.
 const CLAIM_REMEMBERED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// What became of a claim.
+/// The outcome of an attempt to enrol a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Claimed {
-    Yes,
-    Expired,
-    Unknown,
+pub(crate) enum EnrollOutcome {
+    Enrolled,
+    ClaimExpired,
+    ClaimUnknown,
 }
 
 impl Store {
-    pub(crate) async fn new_claim(&self) -> Result<Claim, StoreError> {
+    pub(crate) async fn create_claim(&self) -> Result<Claim, StoreError> {
         let code = secret::new_claim();
         let now = unix_s();
         let mut write = self.begin().await?;
@@ -39,14 +39,14 @@ impl Store {
         Ok(Claim { code, expires_in_seconds })
     }
 
-    /// Uses up the claim and writes the gateway down, both or neither.
+    /// Uses up a claim code and records the gateway, both or neither.
     pub(crate) async fn enroll(
         &self,
         claim: &str,
         gateway: &GatewayId,
         public_key: &[u8; 32],
         name: &str,
-    ) -> Result<Claimed, StoreError> {
+    ) -> Result<EnrollOutcome, StoreError> {
         let hash = secret::hash(&secret::plain_claim(claim));
         let now = seconds(unix_s());
         let mut write = self.begin().await?;
@@ -56,11 +56,14 @@ impl Store {
             .execute(write.db())
             .await?;
         if used.rows_affected() == 0 {
-            let ended = sqlx::query("SELECT 1 FROM claims WHERE hash = ?")
+            let expired = sqlx::query("SELECT 1 FROM claims WHERE hash = ?")
                 .bind(&hash)
                 .fetch_optional(write.db())
                 .await?;
-            return Ok(if ended.is_some() { Claimed::Expired } else { Claimed::Unknown });
+            return Ok(match expired {
+                Some(_) => EnrollOutcome::ClaimExpired,
+                None => EnrollOutcome::ClaimUnknown,
+            });
         }
         sqlx::query(
             "INSERT INTO gateways (id, public_key, name, created_s) VALUES (?, ?, ?, ?) \
@@ -73,7 +76,7 @@ impl Store {
         .execute(write.db())
         .await?;
         write.commit().await?;
-        Ok(Claimed::Yes)
+        Ok(EnrollOutcome::Enrolled)
     }
 
     pub(crate) async fn gateway_key(
@@ -112,7 +115,7 @@ impl Store {
         Ok(gateways.into_values().collect())
     }
 
-    /// Writes down what a gateway is called and which cameras it has, whole.
+    /// Saves the name of a gateway and its complete list of cameras.
     pub(crate) async fn save_gateway(
         &self,
         gateway: &GatewayId,
@@ -130,7 +133,8 @@ impl Store {
             .execute(write.db())
             .await?;
         for (camera, name) in cameras {
-            // Whose it is was decided before; it may just have been another's.
+            // The hub has decided that the camera belongs to this gateway. In the database it may
+            // still belong to another.
             sqlx::query(
                 "INSERT INTO cameras (id, gateway_id, name) VALUES (?, ?, ?) ON CONFLICT (id) \
                  DO UPDATE SET gateway_id = excluded.gateway_id, name = excluded.name",

@@ -1,6 +1,6 @@
-//! API tokens: for scripts and players.
+//! API tokens for scripts and players.
 
-use super::{Store, StoreError, people::role, seconds, unix_s};
+use super::{Store, StoreError, seconds, unix_s, users::role};
 use crate::secret;
 use porthole_signaling_core::{Principal, Scope};
 use porthole_signaling_proto::{
@@ -10,16 +10,16 @@ use porthole_signaling_proto::{
 use sqlx::Row as _;
 use std::collections::BTreeSet;
 
-/// Whose token it is.
+/// The result of looking up a token.
 #[derive(Debug)]
 pub(crate) enum TokenLookup {
-    Somebody(Principal),
+    Valid(Principal),
     Expired,
-    Nobody,
+    Unknown,
 }
 
 impl Store {
-    pub(crate) async fn new_token(&self, new: &NewToken) -> Result<Token, StoreError> {
+    pub(crate) async fn create_token(&self, new: &NewToken) -> Result<Token, StoreError> {
         let token = secret::new_token();
         let now = unix_s();
         let expires_s = new.expires_in_seconds.map(|time| seconds(now + u64::from(time)));
@@ -57,11 +57,11 @@ impl Store {
                 .bind(secret::hash(token))
                 .fetch_optional(&self.read)
                 .await?;
-        let Some(row) = row else { return Ok(TokenLookup::Nobody) };
+        let Some(row) = row else { return Ok(TokenLookup::Unknown) };
         let id: i64 = row.try_get("id")?;
         let expires_s: Option<i64> = row.try_get("expires_s")?;
         let limited: bool = row.try_get("limited")?;
-        let scope = if limited { self.cameras_of_token(id).await? } else { Scope::All };
+        let scope = if limited { self.token_scope(id).await? } else { Scope::All };
         let principal = Principal {
             subject: format!("token:{id}"),
             credential: format!("token:{id}"),
@@ -73,10 +73,10 @@ impl Store {
         if principal.is_expired(unix_s()) {
             return Ok(TokenLookup::Expired);
         }
-        Ok(TokenLookup::Somebody(principal))
+        Ok(TokenLookup::Valid(principal))
     }
 
-    async fn cameras_of_token(&self, id: i64) -> Result<Scope, StoreError> {
+    async fn token_scope(&self, id: i64) -> Result<Scope, StoreError> {
         let rows = sqlx::query("SELECT camera_id FROM token_cameras WHERE token_id = ?")
             .bind(id)
             .fetch_all(&self.read)

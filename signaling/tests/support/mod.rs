@@ -1,4 +1,5 @@
-//! A server on a real socket, a gateway and viewers as others would write them.
+//! Test support: a server on a real socket, and gateways and viewers that share no code with it
+//! except the messages.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 #![allow(
@@ -37,9 +38,10 @@ use tokio_tungstenite::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Far longer than anything here takes, even on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Timeout of everything here: far longer than it takes, even on a busy machine.
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 
+/// A running server.
 pub struct Running {
     pub address: SocketAddr,
     pub setup_link: Option<String>,
@@ -72,19 +74,22 @@ impl Running {
 
     pub async fn stop(self) {
         self.stop.cancel();
-        timeout(Duration::from_secs(5), self.task).await.expect("it ends within 5 s").unwrap();
+        timeout(Duration::from_secs(5), self.task)
+            .await
+            .expect("the server stops within 5 s")
+            .unwrap();
     }
 }
 
-/// An answer of HTTP.
+/// The response to an HTTP request.
 #[derive(Debug)]
-pub struct Answer {
+pub struct HttpResponse {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: String,
 }
 
-impl Answer {
+impl HttpResponse {
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
@@ -99,20 +104,20 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 
-    /// The sentence of a refusal.
+    /// Returns the sentence of a refusal.
     pub fn error(&self) -> String {
         self.json()["error"].as_str().expect("a refusal is an `Error`").to_owned()
     }
 }
 
-/// One HTTP request on a connection of its own.
+/// Sends an HTTP request on a connection of its own.
 pub async fn http(
     to: SocketAddr,
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
     body: &str,
-) -> Answer {
+) -> HttpResponse {
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n");
     for (name, value) in headers {
         head += &format!("{name}: {value}\r\n");
@@ -121,21 +126,21 @@ pub async fn http(
     let exchange = async {
         let mut stream = TcpStream::connect(to).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.unwrap();
-        answer
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).await.unwrap();
+        response
     };
-    let answer = timeout(PATIENCE, exchange).await.expect("HTTP answers in time");
-    read_answer(&String::from_utf8(answer).unwrap())
+    let response = timeout(TIMEOUT, exchange).await.expect("the response arrives in time");
+    read_response(&String::from_utf8(response).unwrap())
 }
 
-fn read_answer(text: &str) -> Answer {
+fn read_response(text: &str) -> HttpResponse {
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     let mut lines = head.lines();
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     let headers = lines.filter_map(|line| line.split_once(": "));
     let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    Answer { status, headers, body: body.to_owned() }
+    HttpResponse { status, headers, body: body.to_owned() }
 }
 
 pub async fn token(data: &Path, role: Role, cameras: &[&str]) -> String {
@@ -144,15 +149,16 @@ pub async fn token(data: &Path, role: Role, cameras: &[&str]) -> String {
     admin::create_token(data, new).await.unwrap().token
 }
 
-/// One end of a WebSocket.
+/// A client or a gateway: the remote end of a WebSocket.
 pub struct Peer {
     socket: WebSocketStream<TcpStream>,
-    waiting: VecDeque<Message>,
+    /// The messages that were received but not looked for yet.
+    unread: VecDeque<Message>,
     next_id: i64,
 }
 
 impl Peer {
-    /// Opens a WebSocket; an HTTP status when the server does not want it.
+    /// Opens a WebSocket. The error is the HTTP status with which the server refused it.
     pub async fn open(to: SocketAddr, headers: &[(&str, &str)]) -> Result<Self, u16> {
         let mut request = format!("ws://{to}/ws").into_client_request().unwrap();
         let list = request.headers_mut();
@@ -162,17 +168,17 @@ impl Peer {
             list.insert(name, value.parse().unwrap());
         }
         let stream = TcpStream::connect(to).await.unwrap();
-        match timeout(PATIENCE, client_async(request, stream)).await.unwrap() {
+        match timeout(TIMEOUT, client_async(request, stream)).await.unwrap() {
             Ok((socket, response)) => {
                 assert_eq!(response.headers()["sec-websocket-protocol"], SUBPROTOCOL);
-                Ok(Self { socket, waiting: VecDeque::new(), next_id: 0 })
+                Ok(Self { socket, unread: VecDeque::new(), next_id: 0 })
             }
             Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
             Err(error) => panic!("{error}"),
         }
     }
 
-    /// A registered viewer.
+    /// Connects and registers a viewer.
     pub async fn viewer(to: SocketAddr, token: &str) -> Self {
         let mut peer = Self::open(to, &[]).await.unwrap();
         peer.register(Some(token.to_owned())).await.unwrap();
@@ -188,18 +194,21 @@ impl Peer {
     }
 
     pub async fn send_text(&mut self, text: String) {
-        timeout(PATIENCE, self.socket.send(Frame::text(text))).await.unwrap().unwrap();
+        timeout(TIMEOUT, self.socket.send(Frame::text(text))).await.unwrap().unwrap();
     }
 
-    /// Sends, whether it is taken or not.
+    /// Sends a text, which the server may not accept.
     pub async fn try_send_text(&mut self, text: String) {
-        let _taken = timeout(PATIENCE, self.socket.send(Frame::text(text))).await;
+        let _sent = timeout(TIMEOUT, self.socket.send(Frame::text(text))).await;
     }
 
-    /// The close frame, after whatever came before it.
-    pub async fn closed(&mut self) -> Option<CloseFrame> {
+    /// Waits for the close frame and ignores messages before it.
+    pub async fn close_frame(&mut self) -> Option<CloseFrame> {
         loop {
-            match timeout(PATIENCE, self.socket.next()).await.expect("it is closed in time") {
+            match timeout(TIMEOUT, self.socket.next())
+                .await
+                .expect("the WebSocket is closed in time")
+            {
                 Some(Ok(Frame::Close(frame))) => return frame,
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return None,
@@ -207,9 +216,9 @@ impl Peer {
         }
     }
 
-    /// The next message that was not taken yet.
+    /// Waits for the next message.
     pub async fn next(&mut self) -> Message {
-        match self.waiting.pop_front() {
+        match self.unread.pop_front() {
             Some(message) => message,
             None => self.read().await,
         }
@@ -217,7 +226,7 @@ impl Peer {
 
     async fn read(&mut self) -> Message {
         loop {
-            match timeout(PATIENCE, self.socket.next()).await.expect("a message comes in time") {
+            match timeout(TIMEOUT, self.socket.next()).await.expect("a message arrives in time") {
                 Some(Ok(Frame::Text(text))) => return Message::from_json(&text).unwrap(),
                 Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => {}
                 other => panic!("no message: {other:?}"),
@@ -225,10 +234,11 @@ impl Peer {
         }
     }
 
+    /// Waits for the first message that `pick` returns something for. The others stay unread.
     async fn find<T>(&mut self, mut pick: impl FnMut(&Message) -> Option<T>) -> T {
-        for index in 0..self.waiting.len() {
-            if let Some(found) = pick(&self.waiting[index]) {
-                self.waiting.remove(index);
+        for index in 0..self.unread.len() {
+            if let Some(found) = pick(&self.unread[index]) {
+                self.unread.remove(index);
                 return found;
             }
         }
@@ -236,7 +246,7 @@ impl Peer {
             let message = self.read().await;
             match pick(&message) {
                 Some(found) => return found,
-                None => self.waiting.push_back(message),
+                None => self.unread.push_back(message),
             }
         }
     }
@@ -266,8 +276,8 @@ impl Peer {
         outcome.map(|result| rpc::read(result).unwrap())
     }
 
-    /// The next request for `M`.
-    pub async fn asked<M: Method>(&mut self) -> (RequestId, M::Params) {
+    /// Waits for the next request for `M`.
+    pub async fn next_request<M: Method>(&mut self) -> (RequestId, M::Params) {
         self.find(|message| match message {
             Message::Request { id, method, params } if method == M::NAME => {
                 Some((id.clone(), rpc::read(params.clone()).unwrap()))
@@ -277,7 +287,7 @@ impl Peer {
         .await
     }
 
-    pub async fn answer<M: Method>(&mut self, id: RequestId, result: &M::Result) {
+    pub async fn respond<M: Method>(&mut self, id: RequestId, result: &M::Result) {
         self.send(&Message::result::<M>(id, result)).await;
     }
 
@@ -285,12 +295,12 @@ impl Peer {
         self.send(&Message::fault(Some(id), Fault::new(code, text))).await;
     }
 
-    pub async fn tell<N: Notice>(&mut self, params: &N::Params) {
+    pub async fn notify<N: Notice>(&mut self, params: &N::Params) {
         self.send(&Message::notification::<N>(params)).await;
     }
 
-    /// The next notification of `N`.
-    pub async fn told<N: Notice>(&mut self) -> N::Params {
+    /// Waits for the next notification `N`.
+    pub async fn next_notification<N: Notice>(&mut self) -> N::Params {
         self.find(|message| match message {
             Message::Notification { method, params } if method == N::NAME => {
                 Some(rpc::read(params.clone()).unwrap())
@@ -300,8 +310,8 @@ impl Peer {
         .await
     }
 
-    /// The next `error`.
-    pub async fn error(&mut self) -> Fault {
+    /// Waits for the next `error`.
+    pub async fn next_error(&mut self) -> Fault {
         self.find(|message| match message {
             Message::Error(fault) => Some(fault.clone()),
             _ => None,
@@ -310,11 +320,11 @@ impl Peer {
     }
 
     pub async fn close(mut self) {
-        let _heard = self.socket.close(None).await;
+        let _closed = self.socket.close(None).await;
     }
 }
 
-/// A gateway: its key.
+/// The identity of a gateway.
 pub struct Key(SigningKey);
 
 impl Key {
@@ -350,19 +360,19 @@ impl Key {
         peer.call::<Enroll>(&self.enroll_params(&nonce, claim)).await
     }
 
-    /// A registered gateway.
-    pub async fn come_in(&self, to: SocketAddr) -> Peer {
+    /// Connects and registers the gateway.
+    pub async fn connect(&self, to: SocketAddr) -> Peer {
         let mut peer = Peer::open(to, &[]).await.unwrap();
         let nonce = peer.call::<Challenge>(&Empty {}).await.unwrap().nonce;
         peer.register(Some(self.token(&nonce))).await.unwrap();
         peer
     }
 
-    /// A gateway that is known, has come in and has these cameras.
+    /// Enrols and connects the gateway, and reports these cameras.
     pub async fn with_cameras(&self, data: &Path, to: SocketAddr, cameras: &[&str]) -> Peer {
         let claim = admin::create_claim(data).await.unwrap();
         self.enroll(to, &claim.code).await.unwrap();
-        let mut peer = self.come_in(to).await;
+        let mut peer = self.connect(to).await;
         let result = report(&mut peer, cameras).await;
         assert_eq!(result.refused, []);
         peer

@@ -2,7 +2,7 @@ use super::*;
 use crate::method::{Close, Connect, ConnectParams, SessionParams};
 
 #[test]
-fn messages_are_read_as_json_rpc_lays_down() {
+fn messages_are_read_as_json_rpc_defines() {
     let id = || RequestId::Number(1);
     for (text, expected) in [
         (
@@ -48,7 +48,7 @@ fn messages_are_read_as_json_rpc_lays_down() {
 }
 
 #[test]
-fn what_is_no_message_is_named() {
+fn what_is_wrong_with_a_message_is_named() {
     for (text, code) in [
         ("", code::PARSE_ERROR),
         ("nonsense", code::PARSE_ERROR),

@@ -1,7 +1,7 @@
-//! Whatever is sent in whatever order: nothing panics, nobody hears of a session that is not
-//! theirs, limits hold, and nothing is left when everybody has gone.
+//! Property tests with random steps in random order: nothing panics, no one receives a message of
+//! another's session, limits hold, and nothing is left after all peers have disconnected.
 
-use super::world::{World, only, who};
+use super::world::{World, only, principal};
 use crate::{
     ConnId, IfMatch, Limits, Principal, Scope, WhepDelete, WhepFragment, WhepOffer, WhepPatch,
     WhepRequestId, connection::Stage, session::Viewer,
@@ -18,7 +18,8 @@ use std::{
     time::Duration,
 };
 
-/// Numbers choose among what there is, so that most steps mean something.
+/// A step of a run. Its numbers select among the existing peers and sessions, so that most steps
+/// have an effect.
 #[derive(Debug, Clone)]
 enum Step {
     Client(u8),
@@ -26,7 +27,7 @@ enum Step {
     Close(u8),
     Connect { from: u8, gateway: u8, camera: u8 },
     Session { from: u8, session: u8, method: u8 },
-    Answer { from: u8, good: bool },
+    Respond { from: u8, good: bool },
     Offer { who: u8, camera: u8 },
     Patch { who: u8, session: u8, restart: bool },
     Delete { who: u8, session: u8 },
@@ -45,7 +46,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(from, gateway, camera)| Step::Connect { from, gateway, camera }),
         8 => (any::<u8>(), any::<u8>(), n.clone())
             .prop_map(|(from, session, method)| Step::Session { from, session, method }),
-        10 => (any::<u8>(), any::<bool>()).prop_map(|(from, good)| Step::Answer { from, good }),
+        10 => (any::<u8>(), any::<bool>()).prop_map(|(from, good)| Step::Respond { from, good }),
         3 => (n.clone(), n.clone()).prop_map(|(who, camera)| Step::Offer { who, camera }),
         3 => (n.clone(), any::<u8>(), any::<bool>())
             .prop_map(|(who, session, restart)| Step::Patch { who, session, restart }),
@@ -60,9 +61,9 @@ const CAMERAS: [&str; 4] = ["a1", "a2", "b1", "none"];
 
 fn person(number: u8) -> Principal {
     match number % 3 {
-        0 => who("ann", Scope::All),
-        1 => who("bob", only(&["a1"])),
-        _ => who("cid", only(&["b1", "none"])),
+        0 => principal("ann", Scope::All),
+        1 => principal("bob", only(&["a1"])),
+        _ => principal("cid", only(&["b1", "none"])),
     }
 }
 
@@ -77,11 +78,12 @@ fn gateway_id_of(number: u8, world: &World) -> GatewayId {
 struct Run {
     world: World,
     open: Vec<ConnId>,
-    /// Every session there ever was.
+    /// All sessions of the run, including ended ones.
     sessions: Vec<SessionId>,
-    /// Who may hear of each: the connections of its two sides, before and after each step.
+    /// The connections that may receive messages of each session: those of its two sides, before
+    /// and after each step.
     sides: BTreeMap<SessionId, BTreeSet<ConnId>>,
-    waiters: u64,
+    last_request: u64,
 }
 
 impl Run {
@@ -89,7 +91,7 @@ impl Run {
         let limits =
             Limits { sessions_per_client: 3, sessions_per_gateway: 5, ..Limits::default() };
         let world = World::with(limits);
-        Self { world, open: vec![], sessions: vec![], sides: BTreeMap::new(), waiters: 0 }
+        Self { world, open: vec![], sessions: vec![], sides: BTreeMap::new(), last_request: 0 }
     }
 
     fn pick(&self, number: u8) -> Option<ConnId> {
@@ -104,9 +106,9 @@ impl Run {
         }
     }
 
-    fn waiter(&mut self) -> WhepRequestId {
-        self.waiters += 1;
-        WhepRequestId(self.waiters)
+    fn whep_request(&mut self) -> WhepRequestId {
+        self.last_request += 1;
+        WhepRequestId(self.last_request)
     }
 
     fn act(&mut self, step: Step) {
@@ -133,13 +135,13 @@ impl Run {
                 self.request(from, "connect", json!({"peer": peer, "profile": camera}));
             }
             Step::Session { from, session, method } => self.about_session(from, session, method),
-            Step::Answer { from, good } => self.answer(from, good),
+            Step::Respond { from, good } => self.respond(from, good),
             Step::Offer { who, camera } => {
                 let camera = CAMERAS[usize::from(camera) % CAMERAS.len()].parse().unwrap();
                 let offer = "a=ice-ufrag:abcd\r\n".to_owned();
-                let waiter = self.waiter();
+                let request = self.whep_request();
                 let offer = WhepOffer { principal: person(who), camera, offer };
-                self.world.hub.handle_whep_offer(now, waiter, offer);
+                self.world.hub.handle_whep_offer(now, request, offer);
             }
             Step::Patch { who, session, restart } => {
                 let ufrag = if restart { "efgh" } else { "abcd" };
@@ -151,15 +153,15 @@ impl Run {
                     if_match: Some(IfMatch::Any),
                     fragment: WhepFragment::parse(&text).unwrap(),
                 };
-                let waiter = self.waiter();
-                self.world.hub.handle_whep_patch(now, waiter, patch);
+                let request = self.whep_request();
+                self.world.hub.handle_whep_patch(now, request, patch);
             }
             Step::Delete { who, session } => {
                 let delete = WhepDelete { principal: person(who), session: self.session(session) };
-                let waiter = self.waiter();
-                self.world.hub.handle_whep_delete(now, waiter, &delete);
+                let request = self.whep_request();
+                self.world.hub.handle_whep_delete(now, request, &delete);
             }
-            Step::Abandon => self.world.hub.handle_whep_abandoned(WhepRequestId(self.waiters)),
+            Step::Abandon => self.world.hub.handle_whep_abandoned(WhepRequestId(self.last_request)),
             Step::Garbage { from, text } => {
                 if let Some(conn) = self.pick(from) {
                     let message = Message::from_json(&text);
@@ -168,7 +170,7 @@ impl Run {
             }
             Step::Wait { seconds } => self.world.wait(Duration::from_secs(seconds.into())),
         }
-        self.world.settle();
+        self.world.apply_outputs();
     }
 
     fn request(&mut self, from: u8, method: &str, params: Value) {
@@ -178,8 +180,8 @@ impl Run {
         }
     }
 
-    /// Somebody, whether it is theirs or not, says something about a session. Each payload
-    /// names it and them, so that it is seen wherever it arrives.
+    /// Sends a message about a session, on a connection that may or may not be one of its sides.
+    /// Each payload names both, so that it is recognised wherever it arrives.
     fn about_session(&mut self, from: u8, session: u8, method: u8) {
         let Some(conn) = self.pick(from) else { return };
         let session = self.session(session);
@@ -204,8 +206,8 @@ impl Run {
         }
     }
 
-    /// Somebody answers the oldest thing they were asked.
-    fn answer(&mut self, from: u8, good: bool) {
+    /// Responds to the oldest request on a connection.
+    fn respond(&mut self, from: u8, good: bool) {
         let Some(conn) = self.pick(from) else { return };
         let inbox = self.world.inbox.entry(conn).or_default();
         let is_request = |message: &Message| matches!(message, Message::Request { .. });
@@ -220,7 +222,7 @@ impl Run {
         self.world.send(conn, Message::Response { id: Some(id), outcome });
     }
 
-    /// Notes who the two sides of each session are.
+    /// Records the connections of the two sides of each session.
     fn note_sides(&mut self) {
         let hub = &self.world.hub;
         for (name, session) in &hub.sessions {
@@ -242,7 +244,7 @@ impl Run {
                 let json = message.to_json();
                 for (session, sides) in &self.sides {
                     let named = json.contains(session.as_str());
-                    assert!(!named || sides.contains(conn), "{conn:?} hears {json}");
+                    assert!(!named || sides.contains(conn), "{conn:?} receives {json}");
                     let sender = signer(&json, session);
                     assert!(sender.is_none_or(|from| sides.contains(&from)), "{json} is forged");
                 }
@@ -270,7 +272,7 @@ impl Run {
         if method == Cameras::NAME {
             for camera in params["cameras"].as_array().unwrap() {
                 let id = camera["id"].as_str().unwrap().parse().unwrap();
-                assert!(principal.may_see(&id), "{principal:?} is told of {camera}");
+                assert!(principal.may_see(&id), "{principal:?} gets {camera}");
             }
         }
     }
@@ -280,7 +282,7 @@ fn signed(session: &SessionId, from: ConnId) -> String {
     format!("{session} from {}.", from.0)
 }
 
-/// Which connection said this about the session.
+/// Returns the connection that sent this message about the session.
 fn signer(json: &str, session: &SessionId) -> Option<ConnId> {
     let (_, rest) = json.split_once(&format!("{session} from "))?;
     rest.split_once('.')?.0.parse().ok().map(ConnId)
@@ -290,12 +292,12 @@ proptest! {
     #![proptest_config(Config { cases: 1024, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn nobody_hears_what_is_not_theirs_and_nothing_is_left(
+    fn no_one_receives_messages_of_other_sessions_and_nothing_is_left(
         steps in proptest::collection::vec(step(), 1..80),
     ) {
         let mut run = Run::new();
-        for known in [Step::Client(0), Step::Client(1), Step::Gateway(0), Step::Gateway(1)] {
-            run.act(known);
+        for first in [Step::Client(0), Step::Client(1), Step::Gateway(0), Step::Gateway(1)] {
+            run.act(first);
         }
         for step in steps {
             run.note_sides();
@@ -324,12 +326,12 @@ proptest! {
         for (index, text) in texts.iter().enumerate() {
             let now = world.now;
             world.hub.handle_message(now, conns[index % 3], Message::from_json(text));
-            world.settle();
+            world.apply_outputs();
         }
     }
 }
 
-/// Messages that look like ours, with anything inside.
+/// Generates messages that look like Porthole's, with arbitrary contents.
 fn any_message() -> impl Strategy<Value = String> {
     let method = prop_oneof![
         Just("register"),

@@ -1,6 +1,6 @@
-//! Each method in each situation.
+//! Tests of each method in each situation, mostly as tables.
 
-use super::world::{World, camera, only, watch, who};
+use super::world::{World, camera, connect_params, only, principal};
 use crate::{
     Close, ConnId, IfMatch, Limits, Rate, Scope, WhepDelete, WhepFragment, WhepOffer, WhepPatch,
     WhepRequestId, WhepResponse,
@@ -18,7 +18,8 @@ use porthole_signaling_proto::{
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// What a request gets at once: `None` when somebody else is asked first.
+/// Sends a request. Returns the code of the immediate response, 0 for success; `None` if the
+/// response has to wait for another peer.
 fn outcome(world: &mut World, conn: ConnId, method: &str, params: Value) -> Option<i64> {
     let id = RequestId::Text("x".into());
     let method = method.to_owned();
@@ -37,13 +38,13 @@ fn each_method_is_for_its_role() {
     const PENDING: Option<i64> = None;
     const UNREGISTERED: Option<i64> = Some(code::NOT_FOUND);
     const FORBIDDEN: Option<i64> = Some(code::FORBIDDEN);
-    const TWICE: Option<i64> = Some(code::BAD_REQUEST);
+    const ALREADY: Option<i64> = Some(code::BAD_REQUEST);
     let session = json!({"session": "s1"});
     let offer = json!({"session": "s1", "offer": "o"});
     let enroll = json!({"claim": "c", "publicKey": "k", "signature": "s", "name": "n"});
-    for (method, params, stranger, client, gateway) in [
-        ("register", json!({}), Some(code::UNAUTHORIZED), TWICE, TWICE),
-        ("register", json!({"authorization": "no"}), Some(code::UNAUTHORIZED), TWICE, TWICE),
+    for (method, params, unregistered, client, gateway) in [
+        ("register", json!({}), Some(code::UNAUTHORIZED), ALREADY, ALREADY),
+        ("register", json!({"authorization": "no"}), Some(code::UNAUTHORIZED), ALREADY, ALREADY),
         (
             "register",
             json!({"authorization": 5}),
@@ -52,8 +53,8 @@ fn each_method_is_for_its_role() {
             Some(code::INVALID_PARAMS),
         ),
         ("unregister", json!({}), UNREGISTERED, OK, OK),
-        ("portholeChallenge", json!({}), OK, TWICE, TWICE),
-        ("portholeEnroll", enroll, Some(code::UNAUTHORIZED), TWICE, TWICE),
+        ("portholeChallenge", json!({}), OK, ALREADY, ALREADY),
+        ("portholeEnroll", enroll, Some(code::UNAUTHORIZED), ALREADY, ALREADY),
         ("connect", json!({"peer": "gw-x"}), UNREGISTERED, Some(code::NOT_FOUND), FORBIDDEN),
         ("connect", json!({}), UNREGISTERED, Some(code::INVALID_PARAMS), FORBIDDEN),
         ("connect", json!({"peer": "@gw", "profile": "cam"}), UNREGISTERED, PENDING, FORBIDDEN),
@@ -75,12 +76,14 @@ fn each_method_is_for_its_role() {
             Some(code::METHOD_NOT_FOUND),
         ),
     ] {
-        for (role, expected) in [("stranger", stranger), ("client", client), ("gateway", gateway)] {
+        for (role, expected) in
+            [("unregistered", unregistered), ("client", client), ("gateway", gateway)]
+        {
             let mut world = World::new();
             let (gateway, id) = world.gateway(1, &["cam"]);
             let conn = match role {
-                "stranger" => world.open(None),
-                "client" => world.client(who("ann", Scope::All)),
+                "unregistered" => world.open(None),
+                "client" => world.client(principal("ann", Scope::All)),
                 _ => gateway,
             };
             let params = params.to_string().replace("@gw", id.as_str());
@@ -107,7 +110,7 @@ fn connect_is_decided_by_camera_scope_and_gateway() {
     ] {
         let mut world = World::new();
         let (gateway, id) = world.gateway(1, &["cam", "cam2"]);
-        let client = world.client(who("ann", scope.clone()));
+        let client = world.client(principal("ann", scope.clone()));
         if !online {
             world.close(gateway);
         }
@@ -129,41 +132,42 @@ fn connect_is_decided_by_camera_scope_and_gateway() {
 fn another_token_in_connect_counts_for_that_session() {
     let mut world = World::new();
     let (gateway, id) = world.gateway(1, &["cam", "cam2"]);
-    world.tokens.insert("wide".into(), who("wall", Scope::All));
-    let client = world.client(who("ann", only(&["cam"])));
+    world.tokens.insert("wide".into(), principal("wall", Scope::All));
+    let client = world.client(principal("ann", only(&["cam"])));
     for (token, expected) in [("wide", Ok(())), ("unknown", Err(code::UNAUTHORIZED))] {
-        let params = ConnectParams { authorization: Some(token.into()), ..watch(&id, "cam2") };
+        let params =
+            ConnectParams { authorization: Some(token.into()), ..connect_params(&id, "cam2") };
         let found = world.play(client, gateway, &params);
         assert_eq!(found.map(|_| ()).map_err(|fault| fault.code), expected, "{token}");
     }
 }
 
 #[test]
-fn a_gateway_that_does_not_react_is_480_and_is_told_that_nobody_waits() {
+fn a_gateway_that_does_not_respond_is_480_and_the_session_is_closed() {
     let mut world = World::new();
     let (gateway, id) = world.gateway(1, &["cam"]);
-    let client = world.client(who("ann", Scope::All));
-    let asked = world.request::<Connect>(client, &watch(&id, "cam"));
-    let (request, device) = world.asked::<ConnectDevice>(gateway).unwrap();
+    let client = world.client(principal("ann", Scope::All));
+    let request_id = world.request::<Connect>(client, &connect_params(&id, "cam"));
+    let (request, device) = world.next_request::<ConnectDevice>(gateway).unwrap();
     world.wait(Duration::from_secs(9));
-    assert_eq!(world.response::<Connect>(client, asked), None);
+    assert_eq!(world.response::<Connect>(client, request_id), None);
     world.wait(Duration::from_secs(1));
-    let fault = world.response::<Connect>(client, asked).unwrap().unwrap_err();
+    let fault = world.response::<Connect>(client, request_id).unwrap().unwrap_err();
     assert_eq!(fault.code, code::UNAVAILABLE);
     let close = Message::notification::<CloseSession>(&SessionParams { session: device.session });
     assert_eq!(world.take(gateway), [close]);
     world.send(gateway, Message::Response { id: Some(request), outcome: Ok(json!({})) });
-    assert_eq!(world.hub.counts().1, 0, "a late answer begins nothing");
+    assert_eq!(world.hub.counts().1, 0, "a late response starts no session");
 }
 
 #[test]
-fn an_invite_is_renumbered_relayed_and_answered_within_its_time() {
+fn an_invite_is_renumbered_forwarded_and_answered_in_time() {
     let mut world = World::new();
     let (gateway, id) = world.gateway(1, &["cam"]);
-    let client = world.client(who("ann", Scope::All));
-    let session = world.play(client, gateway, &watch(&id, "cam")).unwrap().session;
+    let client = world.client(principal("ann", Scope::All));
+    let session = world.play(client, gateway, &connect_params(&id, "cam")).unwrap().session;
     let invite = |world: &mut World| {
-        // Parameters nobody here knows are passed on.
+        // Unknown parameters are forwarded.
         let params = json!({"session": session, "offer": "o", "portholeProof": {"nonce": "n"}});
         let id = RequestId::Text("from-gateway".into());
         let method = Invite::NAME.to_owned();
@@ -178,12 +182,12 @@ fn an_invite_is_renumbered_relayed_and_answered_within_its_time() {
     };
     world.take(client);
     let params = invite(&mut world);
-    let relayed = world.take(client);
-    let [Message::Request { id: RequestId::Number(number), params: found, .. }] = &relayed[..]
+    let forwarded = world.take(client);
+    let [Message::Request { id: RequestId::Number(number), params: found, .. }] = &forwarded[..]
     else {
-        panic!("{relayed:?}");
+        panic!("{forwarded:?}");
     };
-    assert_eq!(*found, params, "unaltered");
+    assert_eq!(*found, params, "unchanged");
     let answer = json!({"answer": "a", "portholeMore": 1});
     let id = Some(RequestId::Number(*number));
     world.send(client, Message::Response { id: id.clone(), outcome: Ok(answer.clone()) });
@@ -205,14 +209,14 @@ fn an_invite_is_renumbered_relayed_and_answered_within_its_time() {
 }
 
 #[test]
-fn trickle_is_relayed_unaltered_in_both_directions_and_to_nobody_else() {
+fn trickle_is_forwarded_unchanged_in_both_directions_and_to_no_one_else() {
     let mut world = World::new();
     let (gateway, id) = world.gateway(1, &["cam"]);
-    let (stranger, _) = world.gateway(2, &["other"]);
-    let client = world.client(who("ann", Scope::All));
-    let other = world.client(who("bob", Scope::All));
-    let session = world.play(client, gateway, &watch(&id, "cam")).unwrap().session;
-    for conn in [gateway, stranger, client, other] {
+    let (other_gateway, _) = world.gateway(2, &["other"]);
+    let client = world.client(principal("ann", Scope::All));
+    let other = world.client(principal("bob", Scope::All));
+    let session = world.play(client, gateway, &connect_params(&id, "cam")).unwrap().session;
+    for conn in [gateway, other_gateway, client, other] {
         world.take(conn);
     }
     let candidate = json!({"candidate": "c", "sdpMid": "0", "unknown": [1, 2]});
@@ -221,10 +225,10 @@ fn trickle_is_relayed_unaltered_in_both_directions_and_to_nobody_else() {
         params: json!({"session": session, "candidate": candidate, "portholeMore": true}),
     };
     for (from, to) in
-        [(gateway, Some(client)), (client, Some(gateway)), (other, None), (stranger, None)]
+        [(gateway, Some(client)), (client, Some(gateway)), (other, None), (other_gateway, None)]
     {
         world.send(from, trickle.clone());
-        for conn in [gateway, stranger, client, other] {
+        for conn in [gateway, other_gateway, client, other] {
             let expected = if to == Some(conn) { vec![trickle.clone()] } else { vec![] };
             assert_eq!(world.take(conn), expected, "{from:?} to {conn:?}");
         }
@@ -242,39 +246,39 @@ fn trickle_is_relayed_unaltered_in_both_directions_and_to_nobody_else() {
 }
 
 #[test]
-fn what_is_too_long_for_a_candidate_or_a_sentence_is_not_passed_on() {
+fn candidates_and_sentences_that_are_too_long_are_not_forwarded() {
     let mut world = World::new();
     let (gateway, id) = world.gateway(1, &["cam"]);
-    let client = world.client(who("ann", Scope::All));
-    let session = world.play(client, gateway, &watch(&id, "cam")).unwrap().session;
+    let client = world.client(principal("ann", Scope::All));
+    let session = world.play(client, gateway, &connect_params(&id, "cam")).unwrap().session;
     let params = |fill: usize| {
         let candidate = json!({"candidate": "c".repeat(fill)});
         json!({"session": session, "candidate": candidate})
     };
     let empty = params(0).to_string().len();
     for (from, to) in [(client, gateway), (gateway, client)] {
-        for (bytes, passed) in [(512, true), (2048, true), (2049, false), (60_000, false)] {
+        for (bytes, forwarded) in [(512, true), (2048, true), (2049, false), (60_000, false)] {
             world.take(from);
             world.take(to);
             let params = params(bytes - empty);
             world.send(from, Message::Notification { method: Trickle::NAME.into(), params });
-            assert_eq!(world.take(to).len(), usize::from(passed), "{bytes}");
+            assert_eq!(world.take(to).len(), usize::from(forwarded), "{bytes}");
             let refused = [(code::MALFORMED_CANDIDATE, Some(session.clone()))];
-            assert_eq!(world.errors(from), refused[usize::from(passed)..], "{bytes}");
+            assert_eq!(world.errors(from), refused[usize::from(forwarded)..], "{bytes}");
         }
     }
     let fault = Fault { session: Some(session.clone()), ..Fault::new(1001, "x".repeat(60_000)) };
     world.send(client, Message::Error(fault.clone()));
-    let cut = Fault { message: "x".repeat(300), ..fault };
-    assert_eq!(world.take(gateway), [Message::Error(cut)]);
+    let shortened = Fault { message: "x".repeat(300), ..fault };
+    assert_eq!(world.take(gateway), [Message::Error(shortened)]);
 }
 
 #[test]
 fn a_session_outlives_the_websockets_of_both_sides() {
     let mut world = World::new();
     let (gateway, id) = world.gateway(1, &["cam"]);
-    let client = world.client(who("ann", Scope::All));
-    let session = world.play(client, gateway, &watch(&id, "cam")).unwrap().session;
+    let client = world.client(principal("ann", Scope::All));
+    let session = world.play(client, gateway, &connect_params(&id, "cam")).unwrap().session;
     world.take(client);
     world.close(gateway);
     assert_eq!(world.errors(client), [(code::PEER_DISCONNECTED, Some(session.clone()))]);
@@ -285,26 +289,27 @@ fn a_session_outlives_the_websockets_of_both_sides() {
 
     let extend =
         ExtendParams { session: session.clone(), authorization: None, expiry_time_seconds: None };
-    let stranger = world.client(who("bob", Scope::All));
-    let fault = world.call::<Extend>(stranger, &extend).unwrap().unwrap_err();
-    assert_eq!(fault.code, code::NOT_FOUND, "it is not theirs");
-    let back = world.client(who("ann", Scope::All));
-    let asked = world.request::<Extend>(back, &extend);
-    let fresh = |message: &Message| {
+    let other = world.client(principal("bob", Scope::All));
+    let fault = world.call::<Extend>(other, &extend).unwrap().unwrap_err();
+    assert_eq!(fault.code, code::NOT_FOUND, "the session belongs to another user");
+    let back = world.client(principal("ann", Scope::All));
+    let request_id = world.request::<Extend>(back, &extend);
+    let is_ice_servers = |message: &Message| {
         let Message::Notification { method, .. } = message else { return false };
         method == IceServers::NAME
     };
     for conn in [back, gateway] {
-        assert!(world.inbox[&conn].iter().any(fresh), "for an ICE restart");
+        assert!(world.inbox[&conn].iter().any(is_ice_servers), "for an ICE restart");
     }
-    let (request, params) = world.asked::<Extend>(gateway).unwrap();
+    let (request, params) = world.next_request::<Extend>(gateway).unwrap();
     assert_eq!(params.expiry_time_seconds, Some(3600));
     let outcome = Ok(json!({"expiryTimeSeconds": 3600}));
     world.send(gateway, Message::Response { id: Some(request), outcome });
-    assert!(world.response::<Extend>(back, asked).unwrap().is_ok());
+    assert!(world.response::<Extend>(back, request_id).unwrap().is_ok());
     let offer = InviteParams { session: session.clone(), offer: "o".into(), subprotocols: None };
     let invited = world.request::<Invite>(gateway, &offer);
-    let (request, _) = world.asked::<Invite>(back).expect("it has the session now");
+    let (request, _) =
+        world.next_request::<Invite>(back).expect("the session has moved to this client");
     let answer = InviteResult { answer: "a".into(), subprotocols: None };
     world.send(back, Message::result::<Invite>(request, &answer));
     assert_eq!(world.response::<Invite>(gateway, invited), Some(Ok(answer)));
@@ -312,25 +317,25 @@ fn a_session_outlives_the_websockets_of_both_sides() {
     world.close(back);
     world.take(gateway);
     world.wait(Duration::from_secs(599));
-    assert_eq!(world.hub.counts().1, 1, "the route is kept for a while");
+    assert_eq!(world.hub.counts().1, 1, "the client may reconnect for ten minutes");
     world.wait(Duration::from_secs(1));
-    assert_eq!(world.hub.counts().1, 0, "and then forgotten");
-    assert_eq!(world.take(gateway), [], "without a word: the picture may go on");
+    assert_eq!(world.hub.counts().1, 0, "then the session is removed");
+    assert_eq!(world.take(gateway), [], "the gateway is not told: the stream may go on");
 }
 
 #[test]
-fn sessions_that_a_gateway_does_not_report_are_forgotten_unless_they_have_just_begun() {
+fn sessions_that_a_gateway_does_not_report_are_removed_unless_they_have_just_started() {
     let mut world = World::new();
     let (gateway, id) = world.gateway(1, &["cam"]);
     let (other, other_id) = world.gateway(2, &["other"]);
-    let client = world.client(who("ann", Scope::All));
+    let client = world.client(principal("ann", Scope::All));
     let play = |world: &mut World, gateway, id, camera: &str| {
-        world.play(client, gateway, &watch(id, camera)).unwrap().session
+        world.play(client, gateway, &connect_params(id, camera)).unwrap().session
     };
     let lost = play(&mut world, gateway, &id, "cam");
-    let had = play(&mut world, gateway, &id, "cam");
-    let anothers = play(&mut world, other, &other_id, "other");
-    let player = who("player", Scope::All);
+    let kept = play(&mut world, gateway, &id, "cam");
+    let of_other = play(&mut world, other, &other_id, "other");
+    let player = principal("player", Scope::All);
     let offer = WhepOffer {
         principal: player.clone(),
         camera: "cam".parse().unwrap(),
@@ -338,8 +343,8 @@ fn sessions_that_a_gateway_does_not_report_are_forgotten_unless_they_have_just_b
     };
     let now = world.now;
     world.hub.handle_whep_offer(now, WhepRequestId(1), offer);
-    world.settle();
-    let (request, whep) = world.asked::<Offer>(gateway).unwrap();
+    world.apply_outputs();
+    let (request, whep) = world.next_request::<Offer>(gateway).unwrap();
     world.send(gateway, Message::result::<Offer>(request, &OfferResult { answer: "a".into() }));
     world.wait(Duration::from_secs(20));
     let young = play(&mut world, gateway, &id, "cam");
@@ -351,34 +356,34 @@ fn sessions_that_a_gateway_does_not_report_are_forgotten_unless_they_have_just_b
         world.call::<Report>(gateway, &params).unwrap().unwrap();
     };
     report(&mut world, None);
-    assert_eq!(world.hub.counts().1, 5, "it does not say");
-    let all = [&lost, &had, &anothers, &young, &whep.session].map(Clone::clone).to_vec();
+    assert_eq!(world.hub.counts().1, 5, "sessions are not reported");
+    let all = [&lost, &kept, &of_other, &young, &whep.session].map(Clone::clone).to_vec();
     report(&mut world, Some(all));
-    assert_eq!(world.hub.counts().1, 5, "it has them all");
-    report(&mut world, Some(vec![had.clone()]));
-    let left: Vec<_> = [&lost, &had, &anothers, &young, &whep.session]
+    assert_eq!(world.hub.counts().1, 5, "all sessions are reported");
+    report(&mut world, Some(vec![kept.clone()]));
+    let left: Vec<_> = [&lost, &kept, &of_other, &young, &whep.session]
         .map(|name| world.hub.sessions.contains_key(name))
         .to_vec();
     assert_eq!(left, [false, true, true, true, false]);
     let close = Message::notification::<CloseSession>(&SessionParams { session: lost });
     assert_eq!(world.take(client), [close]);
-    assert_eq!(world.take(gateway), [], "it knows");
+    assert_eq!(world.take(gateway), [], "it has just reported");
     let delete = WhepDelete { principal: player, session: whep.session };
     world.hub.handle_whep_delete(world.now, WhepRequestId(2), &delete);
-    world.settle();
-    assert_eq!(world.replies[&WhepRequestId(2)].clone().unwrap_err().code, code::NOT_FOUND);
+    world.apply_outputs();
+    assert_eq!(world.responses[&WhepRequestId(2)].clone().unwrap_err().code, code::NOT_FOUND);
     world.wait(Duration::from_secs(20));
     report(&mut world, Some(vec![]));
     assert_eq!(world.hub.counts().1, 1);
 }
 
 #[test]
-fn a_client_that_left_before_the_gateway_agreed_leaves_nothing() {
+fn a_client_that_disconnects_before_the_gateway_accepts_leaves_no_session() {
     let mut world = World::new();
     let (gateway, id) = world.gateway(1, &["cam"]);
-    let client = world.client(who("ann", Scope::All));
-    world.request::<Connect>(client, &watch(&id, "cam"));
-    let (_, device) = world.asked::<ConnectDevice>(gateway).unwrap();
+    let client = world.client(principal("ann", Scope::All));
+    world.request::<Connect>(client, &connect_params(&id, "cam"));
+    let (_, device) = world.next_request::<ConnectDevice>(gateway).unwrap();
     world.close(client);
     let close = Message::notification::<CloseSession>(&SessionParams { session: device.session });
     assert_eq!(world.take(gateway), [close]);
@@ -386,14 +391,14 @@ fn a_client_that_left_before_the_gateway_agreed_leaves_nothing() {
 }
 
 #[test]
-fn a_session_ends_with_its_time_or_its_token() {
+fn a_session_ends_with_its_lifetime_or_its_token() {
     for (token_s, lifetime_s) in [(None, 3600), (Some(100), 100), (Some(9999), 3600)] {
         let mut world = World::new();
         let (gateway, id) = world.gateway(1, &["cam"]);
-        let mut ann = who("ann", Scope::All);
+        let mut ann = principal("ann", Scope::All);
         ann.expires_s = token_s.map(|time| world.now.unix_s + time);
         let client = world.client(ann);
-        let result = world.play(client, gateway, &watch(&id, "cam")).unwrap();
+        let result = world.play(client, gateway, &connect_params(&id, "cam")).unwrap();
         assert_eq!(result.expiry_time_seconds, Some(lifetime_s));
         world.take(gateway);
         world.wait(Duration::from_secs(u64::from(lifetime_s) - 1));
@@ -409,16 +414,16 @@ fn a_session_ends_with_its_time_or_its_token() {
 }
 
 #[test]
-fn an_expired_token_extends_nothing_and_a_new_one_does() {
+fn an_expired_token_cannot_extend_a_session_and_a_new_one_can() {
     let mut world = World::new();
     let (gateway, id) = world.gateway(1, &["cam"]);
-    let client = world.client(who("ann", Scope::All));
-    let session = world.play(client, gateway, &watch(&id, "cam")).unwrap().session;
-    let mut old = who("ann", Scope::All);
+    let client = world.client(principal("ann", Scope::All));
+    let session = world.play(client, gateway, &connect_params(&id, "cam")).unwrap().session;
+    let mut old = principal("ann", Scope::All);
     old.expires_s = Some(world.now.unix_s);
     world.tokens.insert("old".into(), old);
-    world.tokens.insert("new".into(), who("ann", Scope::All));
-    world.tokens.insert("narrow".into(), who("ann", only(&["other"])));
+    world.tokens.insert("new".into(), principal("ann", Scope::All));
+    world.tokens.insert("narrow".into(), principal("ann", only(&["other"])));
     for (token, expected) in [
         ("old", Some(code::UNAUTHORIZED)),
         ("none", Some(code::UNAUTHORIZED)),
@@ -431,7 +436,7 @@ fn an_expired_token_extends_nothing_and_a_new_one_does() {
 }
 
 #[test]
-fn limits_are_told_and_hold() {
+fn limits_are_enforced_and_reported() {
     let limits = Limits {
         sessions_per_client: 2,
         sessions_per_gateway: 3,
@@ -440,7 +445,8 @@ fn limits_are_told_and_hold() {
     };
     let mut world = World::with(limits);
     let (gateway, id) = world.gateway(1, &["cam"]);
-    let (ann, bob) = (world.client(who("ann", Scope::All)), world.client(who("bob", Scope::All)));
+    let (ann, bob) =
+        (world.client(principal("ann", Scope::All)), world.client(principal("bob", Scope::All)));
     for (client, expected) in [
         (ann, None),
         (ann, None),
@@ -448,7 +454,7 @@ fn limits_are_told_and_hold() {
         (bob, None),
         (bob, Some(code::INSUFFICIENT_RESOURCES)),
     ] {
-        let found = world.play(client, gateway, &watch(&id, "cam")).err();
+        let found = world.play(client, gateway, &connect_params(&id, "cam")).err();
         assert_eq!(found.map(|fault| fault.code), expected);
     }
     let refused = world.report(gateway, &["a", "b", "c", "b"]).refused;
@@ -464,7 +470,7 @@ fn too_many_messages_are_refused_and_then_end_the_connection() {
         ..Limits::default()
     };
     let mut world = World::with(limits);
-    let client = world.client(who("ann", Scope::All));
+    let client = world.client(principal("ann", Scope::All));
     for (number, expected) in
         [(1, code::METHOD_NOT_FOUND), (4, code::TOO_MANY_REQUESTS), (5, code::TOO_MANY_REQUESTS)]
     {
@@ -480,10 +486,10 @@ fn too_many_messages_are_refused_and_then_end_the_connection() {
 }
 
 #[test]
-fn who_does_not_register_is_closed_and_who_unregisters_too() {
+fn unregistered_and_replaced_connections_are_closed() {
     let mut world = World::new();
-    let silent = world.open(Some(who("ann", Scope::All)));
-    let client = world.client(who("bob", Scope::All));
+    let silent = world.open(Some(principal("ann", Scope::All)));
+    let client = world.client(principal("bob", Scope::All));
     world.wait(Duration::from_secs(10));
     assert_eq!(world.closed.get(&silent), Some(&Close::NOT_REGISTERED));
     assert_eq!(world.closed.get(&client), None);
@@ -498,37 +504,39 @@ fn who_does_not_register_is_closed_and_who_unregisters_too() {
 #[test]
 fn signing_out_ends_the_connections_of_that_browser_only() {
     let mut world = World::new();
-    let (ann, bob) = (world.client(who("ann", Scope::All)), world.client(who("bob", Scope::All)));
-    let silent = world.open(Some(who("ann", Scope::All)));
+    let (ann, bob) =
+        (world.client(principal("ann", Scope::All)), world.client(principal("bob", Scope::All)));
+    let silent = world.open(Some(principal("ann", Scope::All)));
     let now = world.now;
     world.hub.handle_revoked(now, "cookie:ann");
-    world.settle();
+    world.apply_outputs();
     let closed: Vec<_> = world.closed.keys().copied().collect();
     assert_eq!(closed, [ann, silent]);
     assert!(!world.closed.contains_key(&bob));
 }
 
 #[test]
-fn signing_out_ends_what_is_watched_by_it_and_nothing_else() {
+fn signing_out_ends_the_sessions_of_that_browser_only() {
     let mut world = World::new();
     let (gateway, id) = world.gateway(1, &["cam"]);
-    let (ann, bob) = (world.client(who("ann", Scope::All)), world.client(who("bob", Scope::All)));
-    let lost = world.client(who("ann", Scope::All));
+    let (ann, bob) =
+        (world.client(principal("ann", Scope::All)), world.client(principal("bob", Scope::All)));
+    let lost = world.client(principal("ann", Scope::All));
     let mut ended = Vec::new();
     for client in [ann, lost] {
-        ended.push(world.play(client, gateway, &watch(&id, "cam")).unwrap().session);
+        ended.push(world.play(client, gateway, &connect_params(&id, "cam")).unwrap().session);
     }
     world.close(lost);
-    let bobs = world.play(bob, gateway, &watch(&id, "cam")).unwrap().session;
-    for (waiter, begun) in [(1, true), (2, false)] {
-        let principal = who("ann", Scope::All);
+    let bobs = world.play(bob, gateway, &connect_params(&id, "cam")).unwrap().session;
+    for (request, accepted) in [(1, true), (2, false)] {
+        let principal = principal("ann", Scope::All);
         let offer = WhepOffer { principal, camera: "cam".parse().unwrap(), offer: OFFER.into() };
         let now = world.now;
-        world.hub.handle_whep_offer(now, WhepRequestId(waiter), offer);
-        world.settle();
-        let (request, params) = world.asked::<Offer>(gateway).unwrap();
+        world.hub.handle_whep_offer(now, WhepRequestId(request), offer);
+        world.apply_outputs();
+        let (request, params) = world.next_request::<Offer>(gateway).unwrap();
         ended.push(params.session);
-        if begun {
+        if accepted {
             let answer = OfferResult { answer: "a".into() };
             world.send(gateway, Message::result::<Offer>(request, &answer));
         }
@@ -538,7 +546,7 @@ fn signing_out_ends_what_is_watched_by_it_and_nothing_else() {
     }
     let now = world.now;
     world.hub.handle_revoked(now, "cookie:ann");
-    world.settle();
+    world.apply_outputs();
     let close = |session: &SessionId| {
         let params = SessionParams { session: session.clone() };
         Message::notification::<CloseSession>(&params)
@@ -550,7 +558,8 @@ fn signing_out_ends_what_is_watched_by_it_and_nothing_else() {
     assert_eq!(left, [bobs]);
 }
 
-fn told(world: &mut World, conn: ConnId) -> Vec<Vec<(String, CameraState)>> {
+/// Takes the lists of cameras that a client was sent.
+fn camera_lists(world: &mut World, conn: ConnId) -> Vec<Vec<(String, CameraState)>> {
     let lists = world.take(conn).into_iter().filter_map(|message| match message {
         Message::Notification { method, params } if method == Cameras::NAME => Some(params),
         _ => None,
@@ -562,18 +571,18 @@ fn told(world: &mut World, conn: ConnId) -> Vec<Vec<(String, CameraState)>> {
 }
 
 #[test]
-fn clients_are_told_of_their_cameras_when_they_change_and_not_more_often() {
+fn clients_get_their_cameras_when_they_change_but_not_too_often() {
     let mut world = World::new();
-    let all = world.client(who("ann", Scope::All));
-    let some = world.client(who("bob", only(&["b"])));
-    assert_eq!(told(&mut world, all), [vec![]]);
-    assert_eq!(told(&mut world, some), [vec![]]);
+    let all = world.client(principal("ann", Scope::All));
+    let some = world.client(principal("bob", only(&["b"])));
+    assert_eq!(camera_lists(&mut world, all), [vec![]]);
+    assert_eq!(camera_lists(&mut world, some), [vec![]]);
     world.wait(Duration::from_secs(1));
     let (gateway, _) = world.gateway(1, &["a", "b"]);
     world.wait(Duration::from_secs(1));
     let idle = |id: &str| (id.to_owned(), CameraState::Idle);
-    assert_eq!(told(&mut world, all).pop(), Some(vec![idle("a"), idle("b")]));
-    assert_eq!(told(&mut world, some).pop(), Some(vec![idle("b")]));
+    assert_eq!(camera_lists(&mut world, all).pop(), Some(vec![idle("a"), idle("b")]));
+    assert_eq!(camera_lists(&mut world, some).pop(), Some(vec![idle("b")]));
 
     for round in 0..50 {
         let mut changed = camera("a");
@@ -582,28 +591,28 @@ fn clients_are_told_of_their_cameras_when_they_change_and_not_more_often() {
         world.call::<Report>(gateway, &ReportParams { cameras, sessions: None }).unwrap().unwrap();
     }
     world.wait(Duration::from_secs(1));
-    assert_eq!(told(&mut world, all).len(), 2, "at once and at the end");
-    assert_eq!(told(&mut world, some).len(), 0, "theirs has not changed");
+    assert_eq!(camera_lists(&mut world, all).len(), 2, "one at once and one after the interval");
+    assert_eq!(camera_lists(&mut world, some).len(), 0, "its only camera has not changed");
     world.close(gateway);
     let offline = ("b".to_owned(), CameraState::Offline);
-    assert_eq!(told(&mut world, some), [vec![offline]]);
+    assert_eq!(camera_lists(&mut world, some), [vec![offline]]);
 }
 
 #[test]
-fn what_a_gateway_has_is_written_down_when_it_changes_and_again_after_a_failure() {
+fn cameras_are_persisted_when_they_change_and_again_after_a_failure() {
     let mut world = World::new();
     let (gateway, id) = world.gateway(1, &["a"]);
     world.report(gateway, &["a"]);
-    assert_eq!(world.kept, [(id.clone(), 1)]);
+    assert_eq!(world.persisted, [(id.clone(), 1)]);
     world.report(gateway, &["a", "b"]);
-    assert_eq!(world.kept.len(), 2);
+    assert_eq!(world.persisted.len(), 2);
     world.hub.handle_persist_failed(&id);
     world.report(gateway, &["a", "b"]);
-    assert_eq!(world.kept.len(), 3);
+    assert_eq!(world.persisted.len(), 3);
     let (other, _) = world.gateway(2, &["b", "c"]);
     assert!(world.report(other, &["b", "c"]).refused.iter().any(|r| r.id.as_str() == "b"));
     world.report(gateway, &["a"]);
-    assert_eq!(world.report(other, &["b", "c"]).refused, [], "given up, so free");
+    assert_eq!(world.report(other, &["b", "c"]).refused, [], "the first gateway no longer has it");
 }
 
 #[test]
@@ -639,10 +648,10 @@ fn fragment(ufrag: &str) -> WhepFragment {
 }
 
 #[test]
-fn whep_follows_the_session_through_trickle_restart_and_end() {
+fn whep_trickles_restarts_and_ends_a_session() {
     let mut world = World::new();
     let (gateway, _) = world.gateway(1, &["cam"]);
-    let principal = who("player", only(&["cam"]));
+    let principal = principal("player", only(&["cam"]));
     let offer = WhepOffer {
         principal: principal.clone(),
         camera: "cam".parse().unwrap(),
@@ -650,32 +659,32 @@ fn whep_follows_the_session_through_trickle_restart_and_end() {
     };
     let now = world.now;
     world.hub.handle_whep_offer(now, WhepRequestId(1), offer.clone());
-    world.settle();
-    let (request, params) = world.asked::<Offer>(gateway).unwrap();
+    world.apply_outputs();
+    let (request, params) = world.next_request::<Offer>(gateway).unwrap();
     let answer = OfferResult { answer: "a".into() };
     world.send(gateway, Message::result::<Offer>(request, &answer));
     let Some(Ok(WhepResponse::Created { session, etag, ice_servers, .. })) =
-        world.replies.remove(&WhepRequestId(1))
+        world.responses.remove(&WhepRequestId(1))
     else {
-        panic!("it is created");
+        panic!("no session was created");
     };
     assert_eq!((&session, &ice_servers), (&params.session, &params.ice_servers));
 
-    let mut waiter = 1;
+    let mut request = 1;
     let mut patch = |world: &mut World, who: &str, if_match: Option<&str>, ufrag: &str| {
-        waiter += 1;
+        request += 1;
         let tag = |tag: &str| match tag {
             "*" => IfMatch::Any,
             tag => IfMatch::Tags(vec![tag.to_owned()]),
         };
-        let principal = super::world::who(who, Scope::All);
+        let principal = super::world::principal(who, Scope::All);
         let (session, if_match) = (session.clone(), if_match.map(tag));
         let patch = WhepPatch { principal, session, if_match, fragment: fragment(ufrag) };
         let now = world.now;
-        world.hub.handle_whep_patch(now, WhepRequestId(waiter), patch);
-        world.settle();
-        let reply = world.replies.remove(&WhepRequestId(waiter));
-        (waiter, reply.map(|reply| reply.map_err(|fault| fault.code)))
+        world.hub.handle_whep_patch(now, WhepRequestId(request), patch);
+        world.apply_outputs();
+        let response = world.responses.remove(&WhepRequestId(request));
+        (request, response.map(|outcome| outcome.map_err(|fault| fault.code)))
     };
     for (who, if_match, expected) in [
         ("player", None, Err(428)),
@@ -689,16 +698,20 @@ fn whep_follows_the_session_through_trickle_restart_and_end() {
     }
     assert_eq!(world.take(gateway).len(), 2);
 
-    assert_eq!(patch(&mut world, "player", Some("*"), "efgh").1, None, "the gateway is asked");
+    assert_eq!(
+        patch(&mut world, "player", Some("*"), "efgh").1,
+        None,
+        "the gateway has to respond first"
+    );
     assert_eq!(patch(&mut world, "player", Some("*"), "ijkl").1, Some(Err(409)), "one at a time");
-    let (request, _) = world.asked::<Restart>(gateway).unwrap();
+    let (request, _) = world.next_request::<Restart>(gateway).unwrap();
     world.send(gateway, Message::fault(Some(request), Fault::new(1001, "no")));
-    let (waiting, none) = patch(&mut world, "player", Some(&etag), "mnop");
-    assert_eq!(none, None, "after a refusal the old generation still counts");
-    let (request, _) = world.asked::<Restart>(gateway).unwrap();
+    let (pending, outcome) = patch(&mut world, "player", Some(&etag), "mnop");
+    assert_eq!(outcome, None, "after a refusal the old generation is still valid");
+    let (request, _) = world.next_request::<Restart>(gateway).unwrap();
     let result = RestartResult { fragment: "f".into() };
     world.send(gateway, Message::result::<Restart>(request, &result));
-    let renewed = match world.replies.remove(&WhepRequestId(waiting)) {
+    let renewed = match world.responses.remove(&WhepRequestId(pending)) {
         Some(Ok(WhepResponse::Restarted { etag, .. })) => etag,
         other => panic!("{other:?}"),
     };
@@ -712,18 +725,18 @@ fn whep_follows_the_session_through_trickle_restart_and_end() {
     let delete = WhepDelete { principal, session: session.clone() };
     world.hub.handle_whep_delete(world.now, WhepRequestId(100), &delete);
     world.hub.handle_whep_delete(world.now, WhepRequestId(101), &delete);
-    world.settle();
-    assert_eq!(world.replies.remove(&WhepRequestId(100)), Some(Ok(WhepResponse::Deleted)));
-    assert!(world.replies.remove(&WhepRequestId(101)).unwrap().is_err());
+    world.apply_outputs();
+    assert_eq!(world.responses.remove(&WhepRequestId(100)), Some(Ok(WhepResponse::Deleted)));
+    assert!(world.responses.remove(&WhepRequestId(101)).unwrap().is_err());
     let close = Message::notification::<CloseSession>(&SessionParams { session });
     assert_eq!(world.take(gateway), [close]);
 
     let now = world.now;
     world.hub.handle_whep_offer(now, WhepRequestId(102), offer);
-    world.settle();
+    world.apply_outputs();
     world.hub.handle_whep_abandoned(WhepRequestId(102));
-    world.settle();
-    assert_eq!(world.hub.counts().1, 0, "nobody waits, nothing is left");
+    world.apply_outputs();
+    assert_eq!(world.hub.counts().1, 0, "no session is left");
 }
 
 #[test]
@@ -733,7 +746,7 @@ fn whep_requests_have_a_rate_for_each_token_or_user() {
     world.gateway(1, &["cam"]);
     let (camera, session) = ("cam", "s1");
     const BUSY: i64 = code::TOO_MANY_REQUESTS;
-    for (waiter, (wait_s, name, method, expected)) in [
+    for (request, (wait_s, name, method, expected)) in [
         (0, "ann", "POST", None),
         (0, "ann", "PATCH", Some(code::NOT_FOUND)),
         (0, "ann", "DELETE", Some(code::NOT_FOUND)),
@@ -748,42 +761,42 @@ fn whep_requests_have_a_rate_for_each_token_or_user() {
     .enumerate()
     {
         world.wait(Duration::from_secs(wait_s));
-        let (now, waiter) = (world.now, WhepRequestId(waiter as u64));
-        let (principal, session) = (who(name, Scope::All), session.parse().unwrap());
+        let (now, request) = (world.now, WhepRequestId(request as u64));
+        let (principal, session) = (principal(name, Scope::All), session.parse().unwrap());
         match method {
             "POST" => {
                 let camera = camera.parse().unwrap();
                 let offer = WhepOffer { principal, camera, offer: OFFER.into() };
-                world.hub.handle_whep_offer(now, waiter, offer);
+                world.hub.handle_whep_offer(now, request, offer);
             }
             "PATCH" => {
                 let (if_match, fragment) = (None, fragment("abcd"));
                 let patch = WhepPatch { principal, session, if_match, fragment };
-                world.hub.handle_whep_patch(now, waiter, patch);
+                world.hub.handle_whep_patch(now, request, patch);
             }
-            _ => world.hub.handle_whep_delete(now, waiter, &WhepDelete { principal, session }),
+            _ => world.hub.handle_whep_delete(now, request, &WhepDelete { principal, session }),
         }
-        world.settle();
-        let found = world.replies.remove(&waiter).map(|reply| reply.unwrap_err().code);
-        assert_eq!(found, expected, "{name}: {method} {waiter:?}");
+        world.apply_outputs();
+        let found = world.responses.remove(&request).map(|outcome| outcome.unwrap_err().code);
+        assert_eq!(found, expected, "{name}: {method} {request:?}");
     }
 }
 
 #[test]
-fn a_server_that_stops_tells_everybody_who_waits() {
+fn a_server_that_stops_closes_connections_and_refuses_pending_requests() {
     let mut world = World::new();
     let (gateway, _) = world.gateway(1, &["cam"]);
-    let client = world.client(who("ann", Scope::All));
+    let client = world.client(principal("ann", Scope::All));
     let offer = WhepOffer {
-        principal: who("player", Scope::All),
+        principal: principal("player", Scope::All),
         camera: "cam".parse().unwrap(),
         offer: OFFER.into(),
     };
     let now = world.now;
     world.hub.handle_whep_offer(now, WhepRequestId(1), offer);
     world.hub.close();
-    world.settle();
-    assert_eq!(world.replies[&WhepRequestId(1)].clone().unwrap_err().code, code::UNAVAILABLE);
+    world.apply_outputs();
+    assert_eq!(world.responses[&WhepRequestId(1)].clone().unwrap_err().code, code::UNAVAILABLE);
     for conn in [gateway, client] {
         assert_eq!(world.closed.get(&conn), Some(&Close::GOING_AWAY));
     }

@@ -1,4 +1,4 @@
-//! A hub with a database of a few lines, and time that is moved by hand.
+//! A test driver of the hub, with a database in memory and a clock that is moved by hand.
 
 use crate::{
     Close, Config, ConnId, Hub, Limits, Lookup, LookupResult, Output, Principal, Scope, TurnConfig,
@@ -26,11 +26,11 @@ use std::{
 pub(super) struct World {
     pub(super) hub: Hub,
     pub(super) now: Now,
-    /// What was sent to each connection and not taken yet.
+    /// The messages sent to each connection that a test has not taken yet.
     pub(super) inbox: BTreeMap<ConnId, Vec<Message>>,
     pub(super) closed: BTreeMap<ConnId, Close>,
-    pub(super) replies: BTreeMap<WhepRequestId, Result<WhepResponse, Fault>>,
-    pub(super) kept: Vec<(GatewayId, usize)>,
+    pub(super) responses: BTreeMap<WhepRequestId, Result<WhepResponse, Fault>>,
+    pub(super) persisted: Vec<(GatewayId, usize)>,
     pub(super) tokens: HashMap<String, Principal>,
     pub(super) keys: HashMap<GatewayId, [u8; 32]>,
     pub(super) claims: Vec<String>,
@@ -53,8 +53,8 @@ impl World {
             now: Now { instant: Instant::now(), unix_s: 1_000_000 },
             inbox: BTreeMap::new(),
             closed: BTreeMap::new(),
-            replies: BTreeMap::new(),
-            kept: Vec::new(),
+            responses: BTreeMap::new(),
+            persisted: Vec::new(),
             tokens: HashMap::new(),
             keys: HashMap::new(),
             claims: Vec::new(),
@@ -62,8 +62,8 @@ impl World {
         }
     }
 
-    /// Carries out what the hub wants, with the answers of the database.
-    pub(super) fn settle(&mut self) {
+    /// Applies the hub's outputs, including the results of its lookups.
+    pub(super) fn apply_outputs(&mut self) {
         while let Some(output) = self.hub.poll_output() {
             match output {
                 Output::Send { to, message } => self.inbox.entry(to).or_default().push(message),
@@ -71,10 +71,10 @@ impl World {
                     self.closed.insert(conn, close);
                 }
                 Output::WhepResponse { request, outcome } => {
-                    assert!(self.replies.insert(request, outcome).is_none(), "one reply each");
+                    assert!(self.responses.insert(request, outcome).is_none(), "one response each");
                 }
                 Output::Persist { gateway, cameras, .. } => {
-                    self.kept.push((gateway, cameras.len()))
+                    self.persisted.push((gateway, cameras.len()))
                 }
                 Output::Lookup { id, lookup } => {
                     let result = self.look_up(lookup);
@@ -85,13 +85,13 @@ impl World {
     }
 
     fn look_up(&mut self, lookup: Lookup) -> LookupResult {
-        let no = |text: &str| Fault::new(code::UNAUTHORIZED, text);
+        let unauthorized = |text: &str| Fault::new(code::UNAUTHORIZED, text);
         match lookup {
             Lookup::Token(token) => {
-                LookupResult::Token(self.tokens.get(&token).cloned().ok_or(no("unknown")))
+                LookupResult::Token(self.tokens.get(&token).cloned().ok_or(unauthorized("unknown")))
             }
             Lookup::GatewayKey(id) => {
-                LookupResult::GatewayKey(self.keys.get(&id).copied().ok_or(no("unknown")))
+                LookupResult::GatewayKey(self.keys.get(&id).copied().ok_or(unauthorized("unknown")))
             }
             Lookup::Enroll { claim, gateway, public_key, .. } => {
                 let Some(index) = self.claims.iter().position(|known| *known == claim) else {
@@ -112,7 +112,7 @@ impl World {
             self.now = Now { instant: due, unix_s: end.unix_s - passed.as_secs() };
             assert!(step <= time);
             self.hub.handle_timeout(self.now);
-            self.settle();
+            self.apply_outputs();
         }
         self.now = end;
     }
@@ -126,15 +126,15 @@ impl World {
 
     pub(super) fn close(&mut self, conn: ConnId) {
         self.hub.handle_closed(self.now, conn);
-        self.settle();
+        self.apply_outputs();
     }
 
     pub(super) fn send(&mut self, conn: ConnId, message: Message) {
         self.hub.handle_message(self.now, conn, Ok(message));
-        self.settle();
+        self.apply_outputs();
     }
 
-    /// Sends a request; what comes back at once, if anything does.
+    /// Sends a request. Returns the immediate response, if there is one.
     pub(super) fn call<M: Method>(
         &mut self,
         conn: ConnId,
@@ -158,31 +158,34 @@ impl World {
     ) -> Option<Result<M::Result, Fault>> {
         let inbox = self.inbox.get_mut(&conn)?;
         let wanted = Some(RequestId::Number(id));
-        let is_it =
+        let is_match =
             |message: &Message| matches!(message, Message::Response { id, .. } if *id == wanted);
-        let index = inbox.iter().position(is_it)?;
+        let index = inbox.iter().position(is_match)?;
         let Message::Response { outcome, .. } = inbox.remove(index) else { return None };
         Some(outcome.map(|result| rpc::read(result).unwrap()))
     }
 
-    /// The next request for `M` to this connection.
-    pub(super) fn asked<M: Method>(&mut self, conn: ConnId) -> Option<(RequestId, M::Params)> {
+    /// Takes the next request for `M` to this connection.
+    pub(super) fn next_request<M: Method>(
+        &mut self,
+        conn: ConnId,
+    ) -> Option<(RequestId, M::Params)> {
         let inbox = self.inbox.get_mut(&conn)?;
-        let is_it = |message: &Message| {
+        let is_match = |message: &Message| {
             let Message::Request { method, .. } = message else { return false };
             method == M::NAME
         };
-        let index = inbox.iter().position(is_it)?;
+        let index = inbox.iter().position(is_match)?;
         let Message::Request { id, params, .. } = inbox.remove(index) else { return None };
         Some((id, rpc::read(params).unwrap()))
     }
 
-    /// Everything that came and was not taken.
+    /// Takes all messages sent to this connection.
     pub(super) fn take(&mut self, conn: ConnId) -> Vec<Message> {
         self.inbox.remove(&conn).unwrap_or_default()
     }
 
-    /// The faults of `error` notifications among it, with the session each is about.
+    /// Takes all messages to this connection. Returns the code and session of each `error`.
     pub(super) fn errors(&mut self, conn: ConnId) -> Vec<(i64, Option<SessionId>)> {
         let errors = self.take(conn).into_iter().filter_map(|message| match message {
             Message::Error(fault) => Some((fault.code, fault.session)),
@@ -191,13 +194,13 @@ impl World {
         errors.collect()
     }
 
-    pub(super) fn client(&mut self, who: Principal) -> ConnId {
-        let conn = self.open(Some(who));
+    pub(super) fn client(&mut self, principal: Principal) -> ConnId {
+        let conn = self.open(Some(principal));
         self.call::<Register>(conn, &RegisterParams::default()).unwrap().unwrap();
         conn
     }
 
-    /// A gateway that is known, has come in, and has these cameras.
+    /// Connects a gateway with these cameras, enrolling it first if necessary.
     pub(super) fn gateway(&mut self, seed: u8, cameras: &[&str]) -> (ConnId, GatewayId) {
         let key = SigningKey::from_bytes(&[seed; 32]);
         let conn = self.open(None);
@@ -224,7 +227,7 @@ impl World {
         self.call::<Report>(conn, &ReportParams { cameras, sessions: None }).unwrap().unwrap()
     }
 
-    /// A session that plays.
+    /// Starts a session, which the gateway accepts.
     pub(super) fn play(
         &mut self,
         client: ConnId,
@@ -232,15 +235,15 @@ impl World {
         params: &ConnectParams,
     ) -> Result<ConnectResult, Fault> {
         let id = self.request::<Connect>(client, params);
-        if let Some((asked, _)) = self.asked::<ConnectDevice>(gateway) {
+        if let Some((request, _)) = self.next_request::<ConnectDevice>(gateway) {
             let result = ConnectDeviceResult::default();
-            self.send(gateway, Message::result::<ConnectDevice>(asked, &result));
+            self.send(gateway, Message::result::<ConnectDevice>(request, &result));
         }
         self.response::<Connect>(client, id).expect("connect is answered")
     }
 }
 
-pub(super) fn who(name: &str, scope: Scope) -> Principal {
+pub(super) fn principal(name: &str, scope: Scope) -> Principal {
     Principal {
         subject: name.to_owned(),
         credential: format!("cookie:{name}"),
@@ -255,7 +258,7 @@ pub(super) fn only(cameras: &[&str]) -> Scope {
     Scope::Only(cameras.iter().map(|id| id.parse().unwrap()).collect())
 }
 
-pub(super) fn watch(gateway: &GatewayId, camera: &str) -> ConnectParams {
+pub(super) fn connect_params(gateway: &GatewayId, camera: &str) -> ConnectParams {
     let profile = Some(camera.parse().unwrap());
     ConnectParams { peer: gateway.clone(), profile, authorization: None }
 }

@@ -1,10 +1,11 @@
-//! Drives the hub: one lock, held only while it thinks; what it wants is done outside.
+//! Driver of the hub. One lock guards it, held only while it computes and its outputs are queued;
+//! anything that waits (the database, the network) happens outside.
 //!
-//! Priorities, in order: what the hub wants sent, what it wants looked up, its deadlines.
+//! Outputs are handled in this order: messages and responses, database lookups, the next deadline.
 
 use crate::{
-    line::{Line, Outgoing},
-    store::{Claimed, Store, StoreError, TokenLookup},
+    outbox::Outbox,
+    store::{EnrollOutcome, Store, StoreError, TokenLookup},
 };
 use porthole_clock::Now;
 use porthole_signaling_core::{
@@ -24,35 +25,36 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
-/// How long the timer sleeps when nothing is due.
+/// Longest sleep of the timer, when nothing is due.
 const IDLE: Duration = Duration::from_secs(60);
-/// How long to leave a data folder alone that could not be written.
+/// Pause after a failed write, so that a full disk is not written to all the time.
 const PERSIST_RETRY: Duration = Duration::from_secs(5);
 
-/// The hub, with everybody who waits for it.
+/// Owns the hub, the database and the tasks of the server.
 #[derive(Debug)]
 pub(crate) struct Driver {
     state: Mutex<State>,
     pub(crate) store: Store,
-    /// The next deadline has become an earlier one.
-    earlier: Notify,
-    /// Something is to be written down.
-    persist_wanted: Notify,
+    /// Notified when the next deadline has moved forward.
+    earlier_deadline: Notify,
+    /// Notified when there is something to persist.
+    persist_due: Notify,
     pub(crate) tasks: TaskTracker,
-    /// Everything ends now.
+    /// Cancelled when every task must end at once.
     pub(crate) abort: CancellationToken,
 }
 
 #[derive(Debug)]
 struct State {
     hub: Hub,
-    lines: HashMap<ConnId, Line>,
+    outboxes: HashMap<ConnId, Outbox>,
     whep_requests: HashMap<WhepRequestId, oneshot::Sender<Result<WhepResponse, Fault>>>,
-    /// What is to be written down of each gateway; the newest counts.
-    to_persist: BTreeMap<GatewayId, GatewayRecord>,
+    /// The latest state of each gateway that is not written to the database yet.
+    unsaved: BTreeMap<GatewayId, GatewayRecord>,
     last_id: u64,
 }
 
+/// A gateway's row in the database.
 #[derive(Debug)]
 struct GatewayRecord {
     name: String,
@@ -66,22 +68,22 @@ impl Driver {
         }
         let state = State {
             hub,
-            lines: HashMap::new(),
+            outboxes: HashMap::new(),
             whep_requests: HashMap::new(),
-            to_persist: BTreeMap::new(),
+            unsaved: BTreeMap::new(),
             last_id: 0,
         };
         Arc::new(Self {
             state: Mutex::new(state),
             store,
-            earlier: Notify::new(),
-            persist_wanted: Notify::new(),
+            earlier_deadline: Notify::new(),
+            persist_due: Notify::new(),
             tasks: TaskTracker::new(),
             abort: CancellationToken::new(),
         })
     }
 
-    /// Lets the hub do something, and does what it wants.
+    /// Calls the hub and applies its outputs.
     pub(crate) fn with<R>(self: &Arc<Self>, act: impl FnOnce(&mut Hub, Now) -> R) -> R {
         let mut state = self.lock();
         let before = state.hub.poll_timeout();
@@ -89,13 +91,13 @@ impl Driver {
         let result = act(&mut state.hub, now);
         let lookups = state.apply(now);
         let after = state.hub.poll_timeout();
-        let to_persist = !state.to_persist.is_empty();
+        let has_unsaved = !state.unsaved.is_empty();
         drop(state);
         if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
-            self.earlier.notify_one();
+            self.earlier_deadline.notify_one();
         }
-        if to_persist {
-            self.persist_wanted.notify_one();
+        if has_unsaved {
+            self.persist_due.notify_one();
         }
         for (id, lookup) in lookups {
             self.spawn_lookup(id, lookup);
@@ -111,25 +113,26 @@ impl Driver {
         });
     }
 
-    /// A WebSocket is open; the hub hears of it and its outputs go down this line.
-    pub(crate) fn open(self: &Arc<Self>, line: Line, principal: Option<Principal>) -> ConnId {
+    /// Adds a WebSocket, whose outgoing messages go to `outbox`.
+    pub(crate) fn open(self: &Arc<Self>, outbox: Outbox, principal: Option<Principal>) -> ConnId {
         let conn = {
             let mut state = self.lock();
             state.last_id += 1;
             let conn = ConnId(state.last_id);
-            state.lines.insert(conn, line);
+            state.outboxes.insert(conn, outbox);
             conn
         };
         self.with(|hub, now| hub.handle_opened(now, conn, principal));
         conn
     }
 
+    /// Removes a WebSocket that is closed.
     pub(crate) fn closed(self: &Arc<Self>, conn: ConnId) {
-        self.lock().lines.remove(&conn);
+        self.lock().outboxes.remove(&conn);
         self.with(|hub, now| hub.handle_closed(now, conn));
     }
 
-    /// Lets the hub do something that has an answer, and waits for it.
+    /// Gives a WHEP request to the hub and waits for the response.
     pub(crate) async fn whep_request(
         self: &Arc<Self>,
         act: impl FnOnce(&mut Hub, Now, WhepRequestId),
@@ -142,14 +145,14 @@ impl Driver {
             state.whep_requests.insert(request, sender);
             request
         };
-        let _gone = PendingWhepRequest { driver: Arc::clone(self), request };
+        let _guard = PendingWhepRequest { driver: Arc::clone(self), request };
         self.with(|hub, now| act(hub, now, request));
         receiver.await.unwrap_or_else(|_| {
             Err(Fault::new(code::INTERNAL_ERROR, "the server has lost the request; try again"))
         })
     }
 
-    /// Deadlines, until the end.
+    /// Calls the hub at its deadlines until the server stops.
     pub(crate) async fn run_timer(self: Arc<Self>) {
         loop {
             let next = self.lock().hub.poll_timeout();
@@ -158,30 +161,30 @@ impl Driver {
                 () = tokio::time::sleep_until(next.into()) => {
                     self.with(Hub::handle_timeout);
                 }
-                () = self.earlier.notified() => {}
+                () = self.earlier_deadline.notified() => {}
                 () = self.abort.cancelled() => return,
             }
         }
     }
 
-    /// Writes down what is to be record, one gateway after the other, until the end.
+    /// Writes changed gateways to the database, one after the other, until the server stops.
     pub(crate) async fn run_persist(self: Arc<Self>) {
         loop {
-            let first = self.lock().to_persist.pop_first();
+            let first = self.lock().unsaved.pop_first();
             let Some((gateway, record)) = first else {
                 tokio::select! {
-                    () = self.persist_wanted.notified() => continue,
+                    () = self.persist_due.notified() => continue,
                     () = self.abort.cancelled() => return,
                 }
             };
-            let done = self.store.save_gateway(&gateway, &record.name, &record.cameras).await;
-            if let Err(error) = done {
-                warn!(%gateway, %error, "its cameras could not be written down; watching goes on");
+            let saved = self.store.save_gateway(&gateway, &record.name, &record.cameras).await;
+            if let Err(error) = saved {
+                warn!(%gateway, %error, "cannot save the gateway's cameras; sessions go on");
                 match error {
                     StoreError::NotWritable(_) | StoreError::Busy => {
                         self.lock().retry_persist(gateway, record);
                     }
-                    // It would fail again: it has to wait until the gateway says it again.
+                    // It would fail again at once: it waits for the gateway's next report.
                     StoreError::Other(_) => self.with(|hub, _| hub.handle_persist_failed(&gateway)),
                 }
                 tokio::select! {
@@ -192,8 +195,9 @@ impl Driver {
         }
     }
 
-    pub(crate) fn has_to_persist(&self) -> bool {
-        !self.lock().to_persist.is_empty()
+    /// Returns true while a change is not written to the database yet.
+    pub(crate) fn has_unsaved(&self) -> bool {
+        !self.lock().unsaved.is_empty()
     }
 
     async fn look_up(&self, lookup: Lookup) -> LookupResult {
@@ -209,73 +213,74 @@ impl Driver {
                 }))
             }
             Lookup::Enroll { claim, gateway, public_key, name } => {
-                let done = self.store.enroll(&claim, &gateway, &public_key, &name).await;
-                LookupResult::Enrolled(done.map_err(storage_fault).and_then(claim_outcome))
+                let outcome = self.store.enroll(&claim, &gateway, &public_key, &name).await;
+                LookupResult::Enrolled(outcome.map_err(storage_fault).and_then(check_enrolled))
             }
         }
     }
 
-    /// Whose access token it is.
+    /// Returns the owner of an access token.
     pub(crate) async fn authenticate_token(&self, token: &str) -> Result<Principal, Fault> {
-        let no = |text| Err(Fault::new(code::UNAUTHORIZED, text));
+        let unauthorized = |text| Err(Fault::new(code::UNAUTHORIZED, text));
         match self.store.find_token(token).await.map_err(storage_fault)? {
-            TokenLookup::Somebody(principal) => Ok(principal),
-            TokenLookup::Expired => no("the access token has expired; make a new one"),
-            TokenLookup::Nobody => no("the access token is not known here"),
+            TokenLookup::Valid(principal) => Ok(principal),
+            TokenLookup::Expired => unauthorized("the access token has expired; create a new one"),
+            TokenLookup::Unknown => unauthorized("the access token is not known here"),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // The hub does not panic half way through a change that others would trip over.
+        // The hub does not panic in the middle of a change, so its state is consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Everything that does not wait; gives back what does.
+    /// Applies the hub's outputs. Returns the lookups, which have to wait for the database.
     fn apply(&mut self, now: Now) -> Vec<(LookupId, Lookup)> {
         let mut lookups = Vec::new();
         while let Some(output) = self.hub.poll_output() {
             match output {
-                Output::Send { to, message } => self.send(now, to, &message.to_json()),
+                Output::Send { to, message } => self.send(now, to, message.to_json()),
                 Output::Close { conn, close } => {
-                    if let Some(line) = self.lines.remove(&conn) {
-                        line.close(close);
+                    if let Some(outbox) = self.outboxes.remove(&conn) {
+                        outbox.close(close);
                     }
                 }
                 Output::WhepResponse { request, outcome } => {
                     if let Some(sender) = self.whep_requests.remove(&request) {
-                        // Whoever waited may have gone this moment.
+                        // The HTTP client may have disconnected at this moment.
                         drop(sender.send(outcome));
                     }
                 }
                 Output::Lookup { id, lookup } => lookups.push((id, lookup)),
                 Output::Persist { gateway, name, cameras } => {
-                    self.to_persist.insert(gateway, GatewayRecord { name, cameras });
+                    self.unsaved.insert(gateway, GatewayRecord { name, cameras });
                 }
             }
         }
         lookups
     }
 
-    /// It could not be written down; it is tried again unless there is a newer one.
+    /// Puts a record that could not be written back, unless there is a newer one.
     fn retry_persist(&mut self, gateway: GatewayId, record: GatewayRecord) {
-        self.to_persist.entry(gateway).or_insert(record);
+        self.unsaved.entry(gateway).or_insert(record);
     }
 
-    /// Who does not read what was sent to them is let go, and nobody else waits for them.
-    fn send(&mut self, now: Now, to: ConnId, json: &str) {
-        let Some(line) = self.lines.get(&to) else { return };
-        if line.send(Outgoing::new(json)).is_err() {
-            if let Some(line) = self.lines.remove(&to) {
-                line.close(Close::TOO_SLOW);
+    /// Queues a message. A peer whose queue is full is disconnected, so that others need not wait
+    /// for it.
+    fn send(&mut self, now: Now, to: ConnId, json: String) {
+        let Some(outbox) = self.outboxes.get(&to) else { return };
+        if outbox.send(json).is_err() {
+            if let Some(outbox) = self.outboxes.remove(&to) {
+                outbox.close(Close::TOO_SLOW);
             }
             self.hub.handle_closed(now, to);
         }
     }
 }
 
-/// Somebody waits for a reply; when they go, the hub hears of it.
+/// Tells the hub when an HTTP client disconnects before it has got its response.
 struct PendingWhepRequest {
     driver: Arc<Driver>,
     request: WhepRequestId,
@@ -289,32 +294,33 @@ impl Drop for PendingWhepRequest {
     }
 }
 
-fn claim_outcome(claimed: Claimed) -> Result<(), Fault> {
-    match claimed {
-        Claimed::Yes => Ok(()),
-        Claimed::Expired => Err(Fault::new(
+fn check_enrolled(outcome: EnrollOutcome) -> Result<(), Fault> {
+    match outcome {
+        EnrollOutcome::Enrolled => Ok(()),
+        EnrollOutcome::ClaimExpired => Err(Fault::new(
             code::FORBIDDEN,
             "the claim code has expired; make a new one with `porthole claim create`",
         )),
-        Claimed::Unknown => Err(Fault::new(
+        EnrollOutcome::ClaimUnknown => Err(Fault::new(
             code::FORBIDDEN,
-            "the claim code is wrong or was used already; \
+            "the claim code is wrong or has already been used; \
              make a new one with `porthole claim create`",
         )),
     }
 }
 
+/// Logs a failure of the database and makes the fault to answer with.
 pub(crate) fn storage_fault(error: StoreError) -> Fault {
     warn!(%error, "the database failed");
     match error {
         StoreError::NotWritable(_) => Fault::new(
             code::STORAGE_FULL,
-            "the server cannot write to its data folder: make room on its disk, or mend the \
+            "the server cannot write to its data folder: make room on its disk, or correct the \
              folder's permissions",
         ),
         StoreError::Busy => Fault::new(code::INTERNAL_ERROR, "the database is busy; try again"),
         StoreError::Other(_) => {
-            Fault::new(code::INTERNAL_ERROR, "the database failed; the server's log says how")
+            Fault::new(code::INTERNAL_ERROR, "the database failed; see the server's log")
         }
     }
 }
@@ -328,7 +334,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_could_not_be_written_down_is_tried_again_unless_there_is_newer() {
+    async fn a_failed_write_is_retried_unless_there_is_a_newer_record() {
         let data = tempfile::tempdir().unwrap();
         let store = Store::open(data.path()).await.unwrap();
         let hub = Hub::new(porthole_signaling_core::Config::default(), [7; 32]);
@@ -337,13 +343,13 @@ mod tests {
         let gateway: GatewayId = "gw-a".parse().unwrap();
         for (newer, expected) in [(None, "failed"), (Some("newer"), "newer")] {
             let mut state = driver.lock();
-            state.to_persist.clear();
+            state.unsaved.clear();
             if let Some(newer) = newer {
-                state.to_persist.insert(gateway.clone(), record(newer));
+                state.unsaved.insert(gateway.clone(), record(newer));
             }
             state.retry_persist(gateway.clone(), record("failed"));
-            assert_eq!(state.to_persist[&gateway].name, expected);
+            assert_eq!(state.unsaved[&gateway].name, expected);
         }
-        assert!(driver.has_to_persist());
+        assert!(driver.has_unsaved());
     }
 }

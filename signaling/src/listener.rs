@@ -1,4 +1,5 @@
-//! TCP connections: accepted up to a number, each with time limits, ended in good order.
+//! The TCP listener: accepts HTTP connections up to a bound, with time limits, and shuts them down
+//! in order.
 
 use axum::Router;
 use http::HeaderMap;
@@ -20,25 +21,27 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
-/// TCP connections at once; below the usual limit of open files after everything else.
+/// The most TCP connections at once: below the usual limit of open files, with room for the rest.
 const MAX_CONNECTIONS: usize = 16_384;
-/// How long somebody may take to send the head of a request.
+/// Time a client has to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest head of a request.
+/// The longest head of a request, in bytes.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
-/// How long to rest when no connection can be accepted: usually too many open files.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// Pause after a failed accept, of which the usual cause is too many open files.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// The header of a reverse proxy: the addresses a request came by, the one it saw itself last.
+/// The header of reverse proxies that lists the addresses a request came through; the last is the
+/// one that the proxy itself saw.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// Where a request comes from.
+/// The address of the client that sent a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PeerAddress(pub(crate) IpAddr);
+pub(crate) struct ClientAddress(pub(crate) IpAddr);
 
-impl PeerAddress {
-    /// A reverse proxy is believed only on this machine; anybody else could claim to be anybody.
-    /// What comes before the last address is the client's own word.
+impl ClientAddress {
+    /// Returns the address that a reverse proxy reports, if the request comes from one on this
+    /// machine; from elsewhere, anyone could send the header. Only its last address counts: the
+    /// ones before it are claims of the client.
     fn of(tcp: IpAddr, headers: &HeaderMap) -> Self {
         let tcp = tcp.to_canonical();
         if !tcp.is_loopback() {
@@ -50,21 +53,21 @@ impl PeerAddress {
     }
 }
 
-/// One of the places for connections; given back when the last of its owners goes.
+/// A connection's share of [`MAX_CONNECTIONS`], released when the last clone is dropped.
 #[derive(Debug, Clone)]
 pub(crate) struct Permit {
-    _place: Arc<OwnedSemaphorePermit>,
+    _permit: Arc<OwnedSemaphorePermit>,
 }
 
-/// Serves until `stop`; connections then finish the request they are at.
-pub(crate) async fn accept(
+/// Accepts connections until `stop`; open connections then finish their current request.
+pub(crate) async fn run(
     listener: TcpListener,
     router: Router,
     tasks: TaskTracker,
     stop: CancellationToken,
     abort: CancellationToken,
 ) {
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -73,16 +76,16 @@ pub(crate) async fn accept(
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                warn!(%error, "no connection can be accepted");
-                tokio::time::sleep(ACCEPT_AGAIN).await;
+                warn!(%error, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_RETRY).await;
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
-            debug!("too many connections; one was turned away");
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+            debug!("refused a connection: there are too many");
             continue;
         };
-        let permit = Permit { _place: Arc::new(place) };
+        let permit = Permit { _permit: Arc::new(permit) };
         let (router, stop, abort) = (router.clone(), stop.clone(), abort.clone());
         tasks.spawn(async move {
             tokio::select! {
@@ -100,15 +103,16 @@ async fn serve(
     stop: CancellationToken,
     permit: Permit,
 ) {
-    // Small messages are waited for; without it each would be held back for the one before.
+    // Peers wait for small messages, and Nagle's algorithm would delay each until the previous one
+    // is acknowledged.
     if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "the connection is gone already");
+        debug!(%error, "the connection is already closed");
         return;
     }
-    // The permit goes with the connection into a WebSocket.
+    // A WebSocket keeps the permit of its connection.
     let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
-        let peer = PeerAddress::of(address.ip(), request.headers());
-        request.extensions_mut().insert(peer);
+        let client = ClientAddress::of(address.ip(), request.headers());
+        request.extensions_mut().insert(client);
         request.extensions_mut().insert(permit.clone());
         request.map(axum::body::Body::new)
     });
@@ -127,7 +131,7 @@ async fn serve(
         }
     };
     if let Err(error) = done {
-        debug!(%error, "an HTTP connection has ended");
+        debug!(%error, "an HTTP connection has failed");
     }
 }
 
@@ -136,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_proxy_on_this_machine_says_who_its_client_is() {
+    fn only_a_proxy_on_this_machine_may_report_a_client_address() {
         for (tcp, forwarded, expected) in [
             ("192.0.2.1", vec![], "192.0.2.1"),
             ("192.0.2.1", vec!["198.51.100.7"], "192.0.2.1"),
@@ -154,8 +158,8 @@ mod tests {
             for value in &forwarded {
                 headers.append(FORWARDED_FOR, value.parse().unwrap());
             }
-            let found = PeerAddress::of(tcp.parse().unwrap(), &headers);
-            assert_eq!(found, PeerAddress(expected.parse().unwrap()), "{tcp} {forwarded:?}");
+            let found = ClientAddress::of(tcp.parse().unwrap(), &headers);
+            assert_eq!(found, ClientAddress(expected.parse().unwrap()), "{tcp} {forwarded:?}");
         }
     }
 }

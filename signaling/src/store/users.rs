@@ -1,4 +1,4 @@
-//! People: users, their browser sessions, and the first one's setup token.
+//! Users, their browser sessions, and the setup token for the first of them.
 
 use super::{Store, StoreError, seconds, unix_s};
 use crate::secret;
@@ -7,14 +7,14 @@ use porthole_signaling_proto::rest::Role;
 use sqlx::Row as _;
 use std::time::Duration;
 
-/// How long a browser stays signed in.
+/// Time a browser stays signed in.
 pub(crate) const COOKIE_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 #[derive(Debug)]
 pub(crate) struct User {
     pub(crate) id: i64,
     pub(crate) name: String,
-    pub(crate) password: String,
+    pub(crate) password_hash: String,
     pub(crate) role: Role,
 }
 
@@ -26,8 +26,8 @@ impl Store {
         Ok(row.is_some())
     }
 
-    /// A new setup token; older ones are worth nothing from now on.
-    pub(crate) async fn new_setup_token(&self) -> Result<String, StoreError> {
+    /// Creates a setup token, which invalidates older ones.
+    pub(crate) async fn create_setup_token(&self) -> Result<String, StoreError> {
         let token = secret::new_setup_token();
         let mut write = self.begin().await?;
         sqlx::query("DELETE FROM setup_tokens").execute(write.db()).await?;
@@ -47,8 +47,8 @@ impl Store {
         Ok(row.is_some())
     }
 
-    /// Uses up the setup token for the first admin; `None` when it is worth nothing.
-    pub(crate) async fn set_up(
+    /// Uses up the setup token to create the first admin. Returns `None` if the token is not valid.
+    pub(crate) async fn create_first_admin(
         &self,
         token: &str,
         name: &str,
@@ -72,11 +72,11 @@ impl Store {
         .await?
         .last_insert_rowid();
         write.commit().await?;
-        let (name, password) = (name.to_owned(), password_hash.to_owned());
-        Ok(Some(User { id, name, password, role: Role::Admin }))
+        let (name, password_hash) = (name.to_owned(), password_hash.to_owned());
+        Ok(Some(User { id, name, password_hash, role: Role::Admin }))
     }
 
-    pub(crate) async fn user(&self, name: &str) -> Result<Option<User>, StoreError> {
+    pub(crate) async fn find_user(&self, name: &str) -> Result<Option<User>, StoreError> {
         let row = sqlx::query("SELECT id, name, password, role FROM users WHERE name = ?")
             .bind(name)
             .fetch_optional(&self.read)
@@ -85,13 +85,13 @@ impl Store {
         Ok(Some(User {
             id: row.try_get("id")?,
             name: row.try_get("name")?,
-            password: row.try_get("password")?,
+            password_hash: row.try_get("password")?,
             role: role(row.try_get("role")?),
         }))
     }
 
-    /// Signs a browser in: the value of its cookie.
-    pub(crate) async fn new_cookie(&self, user: i64) -> Result<String, StoreError> {
+    /// Starts a browser session. Returns the value of its cookie.
+    pub(crate) async fn create_cookie(&self, user: i64) -> Result<String, StoreError> {
         let cookie = secret::new_cookie();
         let now = unix_s();
         let mut write = self.begin().await?;
@@ -109,7 +109,7 @@ impl Store {
         Ok(cookie)
     }
 
-    /// Whose cookie it is, unless it has ended.
+    /// Returns the user of a browser session, unless it has expired.
     pub(crate) async fn find_cookie(&self, cookie: &str) -> Result<Option<Principal>, StoreError> {
         let row = sqlx::query(
             "SELECT users.id AS id, name, role, expires_s FROM browser_sessions \
@@ -132,9 +132,9 @@ impl Store {
         }))
     }
 
-    /// A viewer who has signed in: their cookie. No route makes viewers yet.
+    /// Creates a viewer and signs it in. Returns the cookie. No route creates viewers yet.
     #[cfg(test)]
-    pub(crate) async fn new_viewer_for_test(&self, name: &str) -> String {
+    pub(crate) async fn create_viewer_for_test(&self, name: &str) -> String {
         let mut write = self.begin().await.unwrap();
         sqlx::query(
             "INSERT INTO users (name, password, role, created_s) VALUES (?, '', 'viewer', 0) \
@@ -145,11 +145,11 @@ impl Store {
         .await
         .unwrap();
         write.commit().await.unwrap();
-        let user = self.user(name).await.unwrap().unwrap();
-        self.new_cookie(user.id).await.unwrap()
+        let user = self.find_user(name).await.unwrap().unwrap();
+        self.create_cookie(user.id).await.unwrap()
     }
 
-    pub(crate) async fn forget_cookie(&self, cookie: &str) -> Result<(), StoreError> {
+    pub(crate) async fn delete_cookie(&self, cookie: &str) -> Result<(), StoreError> {
         let mut write = self.begin().await?;
         sqlx::query("DELETE FROM browser_sessions WHERE hash = ?")
             .bind(secret::hash(cookie))
@@ -159,14 +159,14 @@ impl Store {
     }
 }
 
-/// What a cookie is called where it must not be told.
+/// Returns the name of a cookie, which does not reveal it.
 pub(crate) fn cookie_name(cookie: &str) -> String {
     let hash = secret::hash(cookie);
     let short = hash.iter().take(8).map(|byte| format!("{byte:02x}"));
     format!("cookie:{}", short.collect::<String>())
 }
 
-/// The table knows no third one.
+/// Reads a role, of which the table allows two.
 pub(super) fn role(text: &str) -> Role {
     if text == "admin" { Role::Admin } else { Role::Viewer }
 }

@@ -47,7 +47,7 @@ impl Server {
     /// Handles a Binding request. Without a second address the response is at most 12 bytes longer
     /// than the request over IPv4, 24 over IPv6.
     pub(super) fn handle_binding(&mut self, now: Now, client: &FiveTuple, message: &Message<'_>) {
-        if !self.may_answer(now, client) {
+        if !self.may_respond(now, client) {
             self.counters.unanswered += 1;
             return;
         }
@@ -55,7 +55,8 @@ impl Server {
         let discovery = self.nat_discovery.filter(|_| client.transport == Transport::Udp);
         let other = discovery.and_then(|discovery| discovery.other(client.server));
         let understood = |kind: &u16| other.is_some() && DISCOVERY_ATTRIBUTES.contains(kind);
-        let unknown = message.unknown_required(self.known()).filter(|kind| !understood(kind));
+        let unknown =
+            message.unknown_required(self.known_attributes()).filter(|kind| !understood(kind));
         let unknown: Vec<u16> = unknown.collect();
         if !unknown.is_empty() {
             return self.refuse_unknown(to, &unknown);

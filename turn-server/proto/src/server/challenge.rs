@@ -31,8 +31,8 @@ impl Server {
         code: ErrorCode,
     ) {
         let wrong_password = code == ErrorCode::UNAUTHENTICATED && message.has_integrity();
-        if !self.may_answer(now, client)
-            || wrong_password && !self.limits.may_fail(client.client.ip(), now.instant)
+        if !self.may_respond(now, client)
+            || wrong_password && !self.limits.may_reject_password(client.client.ip(), now.instant)
         {
             self.counters.unanswered += 1;
             return;
@@ -65,9 +65,9 @@ impl Server {
     }
 
     /// Returns true if the rate limits allow an answer to an unauthenticated client now.
-    pub(super) fn may_answer(&mut self, now: Now, client: &FiveTuple) -> bool {
+    pub(super) fn may_respond(&mut self, now: Now, client: &FiveTuple) -> bool {
         client.transport != Transport::Udp
-            || self.limits.may_answer(client.client.ip(), now.instant)
+            || self.limits.may_respond(client.client.ip(), now.instant)
     }
 
     /// Returns the best challenge that is not too long for this request.

@@ -129,9 +129,9 @@ impl Server {
     /// Returns at most `limit` living allocations in the order of their slots, beginning at
     /// `from_slot`.
     pub fn allocation_infos(&self, now: Now, from_slot: u32, limit: usize) -> Vec<AllocationInfo> {
-        let living = self.table.beginning_at(from_slot);
+        let living = self.table.iter_from(from_slot);
         let answered = living.filter(|(_, allocation)| allocation.answered);
-        answered.take(limit).map(|(id, allocation)| info(id, allocation, now)).collect()
+        answered.take(limit).map(|(id, allocation)| allocation_info(id, allocation, now)).collect()
     }
 
     /// Ends an allocation. Returns false if it does not exist.
@@ -176,7 +176,7 @@ impl Server {
         }
         // The client never learned of an allocation that was not answered.
         if allocation.answered {
-            let allocation = info(id, &allocation, now);
+            let allocation = allocation_info(id, &allocation, now);
             let end = Box::new(AllocationEnd { allocation, reason });
             self.outputs.push_back(Output::AllocationEnded(end));
         }
@@ -187,7 +187,7 @@ impl Server {
     }
 }
 
-fn info(id: AllocationId, allocation: &Allocation, now: Now) -> AllocationInfo {
+fn allocation_info(id: AllocationId, allocation: &Allocation, now: Now) -> AllocationInfo {
     AllocationInfo {
         id,
         client: allocation.client,

@@ -1,4 +1,4 @@
-//! Rate limits of answers to unauthenticated clients.
+//! Rate limits of responses to unauthenticated clients.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use std::time::Instant;
 /// with.
 const BUCKETS: usize = 4096;
 
-/// A rate of answers, and how many may be sent at once.
+/// A rate of responses, and how many may be sent at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rate {
     pub(super) per_second: u32,
@@ -17,18 +17,18 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// Returns the time between two answers, in nanoseconds.
+    /// Returns the time between two responses, in nanoseconds.
     const fn interval(self) -> u64 {
         1_000_000_000 / self.per_second as u64
     }
 }
 
-/// Rate of answers to one block of addresses that may be forged: enough for an office behind one
+/// Rate of responses to one block of addresses that may be forged: enough for an office behind one
 /// address that signs in at once, and less than a modem's worth of traffic for a victim.
 pub(super) const UNVERIFIED_PER_BLOCK: Rate = Rate { per_second: 500, burst: 2000 };
-/// Rate of answers of one worker to all addresses that may be forged.
+/// Rate of responses of one worker to all addresses that may be forged.
 pub(super) const UNVERIFIED_TOTAL: Rate = Rate { per_second: 100_000, burst: 100_000 };
-/// Rate of answers to wrong passwords of one source: guessing gets five tries a second.
+/// Rate of responses to wrong passwords of one source: guessing gets five tries a second.
 pub(super) const WRONG_PASSWORDS: Rate = Rate { per_second: 5, burst: 50 };
 
 /// Token buckets in a table of fixed size, each stored as the time when it is full again (GCRA).
@@ -109,14 +109,14 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Returns true if a source that may be forged gets an answer.
-    pub(super) fn may_answer(&mut self, source: IpAddr, now: Instant) -> bool {
+    /// Returns true if a source that may be forged gets an response.
+    pub(super) fn may_respond(&mut self, source: IpAddr, now: Instant) -> bool {
         let block = block_of(source);
         self.per_block.take(block, now) && self.total.take(block, now)
     }
 
-    /// Returns true if a source with a wrong password gets an answer.
-    pub(super) fn may_fail(&mut self, source: IpAddr, now: Instant) -> bool {
+    /// Returns true if a source with a wrong password gets an response.
+    pub(super) fn may_reject_password(&mut self, source: IpAddr, now: Instant) -> bool {
         let source = source.to_canonical();
         self.wrong_passwords.take(if source.is_ipv4() { source } else { block_of(source) }, now)
     }

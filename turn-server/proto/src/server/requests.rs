@@ -93,7 +93,7 @@ impl Server {
             Err(code) => return self.challenge(now, client, message, code),
         };
         let request = AuthenticatedRequest { client, message, identity: &identity, now };
-        let unknown: Vec<u16> = message.unknown_required(self.known()).collect();
+        let unknown: Vec<u16> = message.unknown_required(self.known_attributes()).collect();
         if !unknown.is_empty() {
             return self.refuse_unknown(request.reply_to(), &unknown);
         }
@@ -168,7 +168,7 @@ impl Server {
         {
             let addr = crate::stun::decode_xor_address(found.value, request.message.id());
             let addr = addr.map_err(|_| ErrorCode::BAD_REQUEST)?;
-            peers.push(self.permitted(allocation, addr, Scope::AnyPort)?.ip());
+            peers.push(self.check_peer(allocation, addr, Scope::AnyPort)?.ip());
             if peers.len() > MAX_PEERS_PER_REQUEST {
                 return Err(ErrorCode::INSUFFICIENT_CAPACITY);
             }
@@ -200,7 +200,7 @@ impl Server {
         let number = u16::try_from(number >> 16).ok().and_then(ChannelNumber::new);
         let number = number.filter(|number| *number <= self.last_channel);
         let number = number.ok_or(ErrorCode::BAD_REQUEST)?;
-        let peer = self.permitted(allocation, addr, Scope::ThisPort(RelayProtocol::Udp))?;
+        let peer = self.check_peer(allocation, addr, Scope::ThisPort(RelayProtocol::Udp))?;
         let allocation = self.table.get_mut(id).ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
         allocation.channels.check(number, peer.addr(), now).map_err(|error| match error {
             BindError::Taken => ErrorCode::BAD_REQUEST,
@@ -214,7 +214,7 @@ impl Server {
         Ok(())
     }
 
-    pub(super) fn known(&self) -> &'static [u16] {
+    pub(super) fn known_attributes(&self) -> &'static [u16] {
         if self.dont_fragment { &KNOWN } else { KNOWN_WITHOUT_DONT_FRAGMENT }
     }
 
@@ -233,7 +233,7 @@ impl Server {
         Ok((id, allocation))
     }
 
-    pub(super) fn permitted(
+    pub(super) fn check_peer(
         &self,
         allocation: &Allocation,
         addr: SocketAddr,

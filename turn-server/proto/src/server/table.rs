@@ -91,7 +91,7 @@ impl Table {
         let (client, created_at, expires_at) =
             (allocation.client, allocation.created_at, allocation.expires_at);
         slot.allocation = Some(Box::new(allocation));
-        self.list(&client, id);
+        self.index_client(&client, id);
         self.len += 1;
         self.expiries.set(index, created_at, expires_at);
         Some(id)
@@ -101,7 +101,7 @@ impl Table {
         self.get(id)?;
         let slot = self.slots.get_mut(usize::try_from(id.index).ok()?)?;
         let allocation = slot.allocation.take()?;
-        self.unlist(&allocation.client, id);
+        self.unindex_client(&allocation.client, id);
         self.len = self.len.saturating_sub(1);
         self.expiries.clear(id.index);
         self.free.push(Reverse(id.index));
@@ -127,12 +127,12 @@ impl Table {
         by_client.is_some() || slots
     }
 
-    fn list(&mut self, client: &FiveTuple, id: AllocationId) {
+    fn index_client(&mut self, client: &FiveTuple, id: AllocationId) {
         let hash = self.hasher.hash_one(client);
         self.by_client.insert_unique(hash, Entry { hash, id }, |entry| entry.hash);
     }
 
-    fn unlist(&mut self, client: &FiveTuple, id: AllocationId) {
+    fn unindex_client(&mut self, client: &FiveTuple, id: AllocationId) {
         let hash = self.hasher.hash_one(client);
         if let Ok(entry) = self.by_client.find_entry(hash, |entry| entry.id == id) {
             entry.remove();
@@ -169,8 +169,8 @@ impl Table {
         let Some(allocation) = self.get_mut(id) else { return };
         let before = std::mem::replace(&mut allocation.client, *client);
         allocation.is_detached = false;
-        self.unlist(&before, id);
-        self.list(client, id);
+        self.unindex_client(&before, id);
+        self.index_client(client, id);
     }
 
     /// Separates an allocation from its client, whose five-tuple may be used by another one.
@@ -178,7 +178,7 @@ impl Table {
         let Some(allocation) = self.get_mut(id) else { return };
         allocation.is_detached = true;
         let client = allocation.client;
-        self.unlist(&client, id);
+        self.unindex_client(&client, id);
     }
 
     pub(super) fn expire_at(&mut self, id: AllocationId, now: Instant, at: Instant) {
@@ -198,7 +198,7 @@ impl Table {
         self.expiries.next()
     }
 
-    pub(super) fn beginning_at(
+    pub(super) fn iter_from(
         &self,
         first: u32,
     ) -> impl Iterator<Item = (AllocationId, &Allocation)> {
@@ -211,6 +211,6 @@ impl Table {
     }
 
     pub(super) fn ids(&self) -> Vec<AllocationId> {
-        self.beginning_at(0).map(|(id, _)| id).collect()
+        self.iter_from(0).map(|(id, _)| id).collect()
     }
 }

@@ -190,7 +190,7 @@ impl Server {
         }
         let addr = request.message.xor_address(attribute::XOR_PEER_ADDRESS);
         let addr = addr.ok().flatten().ok_or(ErrorCode::BAD_REQUEST)?;
-        let peer = self.permitted(allocation, addr, Scope::ThisPort(RelayProtocol::Tcp))?;
+        let peer = self.check_peer(allocation, addr, Scope::ThisPort(RelayProtocol::Tcp))?;
         let user_count = self.check_new_connection(id, allocation, &peer)?;
         let state = State::Connecting {
             since: request.now.instant,

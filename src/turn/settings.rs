@@ -103,7 +103,7 @@ pub fn changes_at_restart(running: &Config, new: &Config) -> Vec<Change> {
     // These contain secrets, so that old and new values cannot be shown.
     let whole = |setting, differs: bool| {
         let what = "changed since the start".to_owned();
-        differs.then_some(Change { setting, effect: Effect::AtRestart, what })
+        differs.then_some(Change { setting, effect: Effect::AtRestart, description: what })
     };
     [
         Change::at_restart("data", (&running.data, &new.data), |data| format!("{data:?}")),

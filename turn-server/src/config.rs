@@ -1,4 +1,4 @@
-//! What the server is told.
+//! The configuration of a server.
 
 pub(crate) mod changes;
 pub(crate) mod check;
@@ -16,75 +16,79 @@ use porthole_turn_proto::server::{
 
 use crate::tls::certificates::TlsFiles;
 
-/// Everything a server can be told. Defaults work but for `listen`.
+/// The configuration of a server. The defaults work for everything but `listen`.
 #[derive(Clone)]
 pub struct Config {
-    /// Where to listen, each over UDP and TCP. Port 0 takes any.
+    /// Addresses to listen on for UDP and TCP. Port 0 takes a free port. Required.
     pub listen: Vec<SocketAddr>,
-    /// Where to listen for TLS over TCP; 5349 by convention. With `tls` set, the ports in `listen`
-    /// serve TLS as well.
+    /// Addresses to listen on for TLS over TCP; port 5349 by convention. With `tls` set, the ports
+    /// in `listen` serve TLS as well. Default: none.
     pub listen_tls: Vec<SocketAddr>,
-    /// Where to listen for DTLS over UDP; 5349 by convention.
+    /// Addresses to listen on for DTLS over UDP; port 5349 by convention. Default: none.
     pub listen_dtls: Vec<SocketAddr>,
-    /// A second address and port of this host, for RFC 5780: with it the server answers from the
-    /// other address or port when it is asked to, so that clients learn how their NAT behaves. The
-    /// first address is the first one in `listen` of this family.
+    /// A second address and port of this host, for NAT behavior discovery (RFC 5780): the server
+    /// responds from the other address or port on request. The primary address is the first one in
+    /// `listen` of the same family. Default: none, discovery is off.
     pub discovery_address: Option<SocketAddr>,
-    /// Servers to name to who comes when this one drains or is full (300, RFC 8489 §10).
+    /// Servers that clients are redirected to when this one drains or is full (error 300, RFC 8489
+    /// §10). Default: none.
     pub alternate_servers: Vec<SocketAddr>,
-    /// The certificate of TLS and DTLS; read again when its files change.
+    /// The certificate of TLS and DTLS, reloaded when its files change.
     pub tls: Option<TlsFiles>,
-    /// The realm of the users, fewer than 128 characters (RFC 8489 §14.9); default `porthole`. With
-    /// more than 8 bytes strangers are answered more than twice what they send.
+    /// The realm of the users, 1 to 127 characters (RFC 8489 §14.9). Default: `porthole`. With more
+    /// than 8 bytes the response to a first request is more than twice as long as the request,
+    /// which forged requests could use for amplification.
     pub realm: String,
-    /// Names and passwords that do not expire. Without users and secrets only STUN is answered.
+    /// Names and passwords that do not expire. Without users, secrets and keys the server only does
+    /// STUN.
     pub users: Vec<(String, String)>,
-    /// Secrets of time-limited credentials; several while one takes over from another.
+    /// Shared secrets of time-limited credentials; several while one replaces another.
     pub rest_secrets: Vec<String>,
-    /// Keys shared with a third party whose access tokens are taken (RFC 7635).
+    /// Keys shared with a third party whose access tokens are accepted (RFC 7635).
     pub oauth_keys: Vec<OauthKey>,
     /// The IPv4 address that peers send to. Default: the first address in `listen` of this family.
     pub relay_address_v4: Option<Ipv4Addr>,
-    /// The IPv6 address that peers send to. Default: as for IPv4.
+    /// The IPv6 address that peers send to. Default: the first address in `listen` of this family.
     pub relay_address_v6: Option<Ipv6Addr>,
-    /// Where relay sockets are bound. Default: the relay address if it is one of this machine,
-    /// else the local address that leads to it (1:1 NAT).
+    /// The local IPv4 address of relay sockets. Default: the relay address if it belongs to this
+    /// machine, else the local address that leads to it (1:1 NAT).
     pub relay_bind_v4: Option<Ipv4Addr>,
-    /// As for IPv4.
+    /// The local IPv6 address of relay sockets. Default: as for IPv4.
     pub relay_bind_v6: Option<Ipv6Addr>,
-    /// Ports of relayed addresses; default 49152–65535 (RFC 6335 §6).
+    /// Ports of relayed addresses. Default: 49152–65535 (RFC 6335 §6).
     pub relay_ports: RangeInclusive<u16>,
-    /// Blocks that are opened although special-purpose or this host's own.
+    /// Address blocks of peers permitted although they are special-purpose or this host's own.
     pub allow_peers: Vec<Cidr>,
-    /// Blocks that are closed whatever `allow_peers` says.
+    /// Address blocks of peers forbidden in spite of `allow_peers`.
     pub deny_peers: Vec<Cidr>,
-    /// Ports below are closed, whatever `allow_peers` says. Default: none but port 0.
+    /// The lowest permitted port of a peer, in spite of `allow_peers`. Default: 1.
     pub lowest_peer_port: u16,
-    /// Whether only other clients' relayed addresses and `allow_peers` are open. Default: no.
+    /// True to permit only relayed addresses of this server and `allow_peers`. Default: false.
     pub relayed_peers_only: bool,
-    /// Whether clients may bind channels above 0x4FFF, which was RFC 5766's range; coturn's clients
-    /// do until 4.16. Default: no.
+    /// True to let clients bind channels above 0x4FFF, as RFC 5766 did; coturn's clients do so
+    /// before 4.16. Default: false.
     pub rfc5766_channels: bool,
-    /// Whether clients may have connections to peers and from them (RFC 6062); default yes.
+    /// True to let clients have TCP connections to and from peers (RFC 6062). Default: true.
     pub tcp_relaying: bool,
-    /// Whether datagrams are taken and given in bursts where the system can (UDP_GRO and
-    /// UDP_SEGMENT of Linux); default true. What cannot be sent so is sent one by one anyway.
+    /// True to receive and send datagrams in bursts where the system can (UDP_GRO and UDP_SEGMENT
+    /// of Linux). Datagrams that cannot be sent so are sent one by one. Default: true.
     pub segmentation: bool,
-    /// Whether clients may take their allocations along to another address (RFC 8016). Default: no,
-    /// as browsers never ask.
+    /// True to let clients keep their allocations when their address changes (RFC 8016). Default:
+    /// false, because browsers do not use it.
     pub mobility: bool,
-    /// Whether time-limited credentials that have expired prolong nothing. Otherwise an allocation
-    /// may outlive the credentials that made it.
+    /// True to refuse a refresh with expired time-limited credentials. Otherwise an allocation may
+    /// outlive the credentials that made it. Default: false.
     pub strict_expiry: bool,
-    /// Interfaces on which the kernel relays the data of bound channels by itself, or `auto` alone:
-    /// those with an address of the server. Default: none. Needs Linux 6.6, CAP_BPF and
-    /// CAP_NET_ADMIN; without, sockets relay as ever. Where it is in effect, `segmentation` is not.
+    /// Interfaces on which the kernel relays the data of bound channels, or `auto` alone for those
+    /// with an address of the server. Needs Linux 6.6, CAP_BPF and CAP_NET_ADMIN; without them
+    /// sockets relay. With a fast path, `segmentation` is off. Default: none.
     pub fast_path: Vec<String>,
-    /// Threads; 0 is one for each core, 255 at most. Tickets and connection ids have a byte for it.
+    /// Number of worker threads, at most 255 because tickets and connection ids have one byte for
+    /// it. Default: 0, one for each core.
     pub workers: u8,
-    /// How many allocations there may be.
+    /// Limits of the number of allocations.
     pub quota: QuotaLimits,
-    /// How many payload bytes a second they may relay. Default: without a limit.
+    /// Limits of relayed payload bytes per second. Default: unlimited.
     pub bandwidth: BandwidthLimits,
 }
 
@@ -124,7 +128,7 @@ impl Default for Config {
 }
 
 impl std::fmt::Debug for Config {
-    /// Without names, passwords and secrets.
+    /// Leaves out names, passwords and secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Config")
             .field("listen", &self.listen)

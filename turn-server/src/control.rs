@@ -1,4 +1,4 @@
-//! How others steer a worker: a state that only goes forward, commands, and numbers to read.
+//! The handle's end of a worker: its phase, which only advances, commands, and published values.
 
 pub(crate) mod handover;
 pub(crate) mod session;
@@ -11,58 +11,44 @@ use std::time::{Duration, Instant};
 use mio::Waker;
 use porthole_turn_proto::server::{AllocationId, AllocationInfo, FiveTuple, ReloadableConfig};
 
-use crate::control::handover::{Batch, Passage};
+use crate::control::handover::{Batch, HandoverQueue};
 use crate::control::stats::{Published, Stats};
-use crate::error::Unanswered;
+use crate::error::WorkerUnresponsive;
 use crate::tcp::connections::Connection;
 
-/// Commands that wait for one worker: an operator's, who asks for one thing at a time, and what
-/// other workers tell, which clients bring about.
+/// Most commands that wait for one worker: those of an operator, one at a time, and notifications
+/// from other workers, which clients cause.
 const MAX_COMMANDS: usize = 256;
-/// So many of each kind that clients bring about, so that a flood of one leaves room for the other
+/// Most notifications of each kind that wait, so that a flood of one kind leaves room for the other
 /// and for the operator.
-const MAX_TOLD: usize = 96;
-/// A worker looks at its commands between two rounds of packets: that takes milliseconds. One that
-/// needs longer is stuck, and whoever asked must not be.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
+const MAX_NOTIFICATIONS: usize = 96;
+/// Time to wait for a reply. A worker runs its commands between two rounds of packets, within
+/// milliseconds; one that needs longer is stuck, and its caller must not be.
+const REPLY_DEADLINE: Duration = Duration::from_secs(2);
 
-/// What a worker is asked for. It answers once.
+/// A command to a worker. One with `reply` is replied to once.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Reconfigure {
-        reloadable: Box<ReloadableConfig>,
-        answer: SyncSender<()>,
-    },
-    /// Living allocations from this slot on, at most `limit`.
-    Sessions {
-        from_slot: u32,
-        limit: usize,
-        answer: SyncSender<Vec<AllocationInfo>>,
-    },
-    End {
-        id: AllocationId,
-        answer: SyncSender<bool>,
-    },
-    /// A client whose connection came to the wrong worker. Nobody waits for an answer.
-    Serve {
-        connection: Box<Connection>,
-    },
-    /// This worker has no allocation of this client (any more), whose datagrams were passed on to
-    /// it until then.
-    Forget {
-        client: FiveTuple,
-        worker: u8,
-        at: Instant,
-    },
+    /// Applies new settings.
+    Reconfigure { reloadable: Box<ReloadableConfig>, reply: SyncSender<()> },
+    /// Lists allocations from a slot on, at most `limit`.
+    Sessions { from_slot: u32, limit: usize, reply: SyncSender<Vec<AllocationInfo>> },
+    /// Ends an allocation; the reply is false if it does not exist.
+    EndSession { id: AllocationId, reply: SyncSender<bool> },
+    /// Takes over a connection that the kernel gave to another worker.
+    Serve { connection: Box<Connection> },
+    /// Stops the handover of a client's datagrams to `worker`, which has no allocation of it (any
+    /// more).
+    EndHandover { client: FiveTuple, worker: u8, at: Instant },
     #[cfg(test)]
     Panic,
 }
 
-/// What a worker is to do next.
+/// The phase of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Run,
-    /// No new allocations; say when the last one has ended.
+    /// Makes no new allocations, and reports when the last one has ended.
     Drain,
     Stop,
 }
@@ -71,28 +57,28 @@ const RUN: u8 = 0;
 const DRAIN: u8 = 1;
 const STOP: u8 = 2;
 
-/// The handle's end.
+/// The handle's end of one worker.
 #[derive(Debug)]
 pub(crate) struct Control {
     phase: AtomicU8,
     drained: AtomicBool,
     waker: Waker,
     commands: SyncSender<Command>,
-    /// Of [`Command::Serve`] and [`Command::Forget`], those that wait.
-    told: [AtomicUsize; 2],
-    passage: Passage,
+    /// Numbers of waiting [`Command::Serve`] and [`Command::EndHandover`].
+    notifications: [AtomicUsize; 2],
+    handover: HandoverQueue,
     stats: Published,
 }
 
 impl Control {
-    /// With the worker's end of the queue.
+    /// Makes both ends; the second is the worker's queue of commands.
     pub(crate) fn new(waker: Waker) -> (Self, Receiver<Command>) {
         let (commands, received) = sync_channel(MAX_COMMANDS);
         let phase = AtomicU8::new(RUN);
-        let (passage, stats) = (Passage::default(), Published::default());
-        let told = [AtomicUsize::new(0), AtomicUsize::new(0)];
+        let (handover, stats) = (HandoverQueue::default(), Published::default());
+        let notifications = [AtomicUsize::new(0), AtomicUsize::new(0)];
         let drained = AtomicBool::new(false);
-        (Self { phase, drained, waker, commands, told, passage, stats }, received)
+        (Self { phase, drained, waker, commands, notifications, handover, stats }, received)
     }
 
     pub(crate) fn drain(&self) {
@@ -111,7 +97,7 @@ impl Control {
         }
     }
 
-    /// The worker drains and has no allocation left.
+    /// Reports that the worker drains and has no allocation left.
     pub(crate) fn set_drained(&self) {
         self.drained.store(true, Ordering::Relaxed);
     }
@@ -128,25 +114,25 @@ impl Control {
         self.stats.load()
     }
 
-    /// Begins to ask; [`Question::answer`] waits, and fails at once for a worker that has ended. An
-    /// error is that too much waits already.
-    pub(crate) fn ask<T>(
+    /// Sends a command with a reply, which [`PendingReply::wait`] returns. Fails if too many
+    /// commands wait.
+    pub(crate) fn request<T>(
         &self,
         command: impl FnOnce(SyncSender<T>) -> Command,
-    ) -> Result<Question<T>, Unanswered> {
+    ) -> Result<PendingReply<T>, WorkerUnresponsive> {
         let (sender, receiver) = sync_channel(1);
         match self.commands.try_send(command(sender)) {
             Ok(()) => self.wake(),
-            Err(TrySendError::Full(_)) => return Err(Unanswered),
+            Err(TrySendError::Full(_)) => return Err(WorkerUnresponsive),
             Err(TrySendError::Disconnected(_)) => {}
         }
-        Ok(Question(receiver))
+        Ok(PendingReply(receiver))
     }
 
-    /// Asks for something without an answer; in vain when too much of its kind waits already.
-    pub(crate) fn tell(&self, command: Command) {
-        let Some(waiting) = self.waiting(&command) else { return };
-        if waiting.fetch_add(1, Ordering::Relaxed) < MAX_TOLD
+    /// Sends a command without a reply; drops it if too many of its kind wait.
+    pub(crate) fn notify(&self, command: Command) {
+        let Some(waiting) = self.notifications_of(&command) else { return };
+        if waiting.fetch_add(1, Ordering::Relaxed) < MAX_NOTIFICATIONS
             && self.commands.try_send(command).is_ok()
         {
             return self.wake();
@@ -154,37 +140,39 @@ impl Control {
         waiting.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// The worker has it.
-    pub(crate) fn taken(&self, command: &Command) {
-        if let Some(waiting) = self.waiting(command) {
+    /// Records that the worker has taken a command from its queue.
+    pub(crate) fn dequeued(&self, command: &Command) {
+        if let Some(waiting) = self.notifications_of(command) {
             waiting.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    /// The counter of its kind, if it is one that nobody waits for.
-    fn waiting(&self, command: &Command) -> Option<&AtomicUsize> {
-        let [serve, forget] = &self.told;
+    /// Returns the counter of a command without a reply.
+    fn notifications_of(&self, command: &Command) -> Option<&AtomicUsize> {
+        let [serve, end_handover] = &self.notifications;
         match command {
             Command::Serve { .. } => Some(serve),
-            Command::Forget { .. } => Some(forget),
-            Command::Reconfigure { .. } | Command::Sessions { .. } | Command::End { .. } => None,
+            Command::EndHandover { .. } => Some(end_handover),
+            Command::Reconfigure { .. } | Command::Sessions { .. } | Command::EndSession { .. } => {
+                None
+            }
             #[cfg(test)]
             Command::Panic => None,
         }
     }
 
-    /// Datagrams for this worker. Whether there was room for them.
-    pub(crate) fn pass(&self, batch: &Batch) -> bool {
-        let put = self.passage.put(batch);
+    /// Hands datagrams over to this worker. Returns false if its queue is full.
+    pub(crate) fn hand_over(&self, batch: &Batch) -> bool {
+        let put = self.handover.put(batch);
         if put == Some(true) {
             self.wake();
         }
         put.is_some()
     }
 
-    /// What [`Self::pass`] brought, for an empty batch.
-    pub(crate) fn take_passed(&self, empty: &mut Batch) {
-        self.passage.take(empty);
+    /// Exchanges the datagrams handed over for an empty batch.
+    pub(crate) fn swap_handed_over(&self, empty: &mut Batch) {
+        self.handover.take(empty);
     }
 
     fn go_to(&self, phase: u8) {
@@ -199,13 +187,14 @@ impl Control {
     }
 }
 
-/// What was asked of one worker.
+/// The reply to a command, not yet received.
 #[derive(Debug)]
-pub(crate) struct Question<T>(Receiver<T>);
+pub(crate) struct PendingReply<T>(Receiver<T>);
 
-impl<T> Question<T> {
-    pub(crate) fn answer(self) -> Result<T, Unanswered> {
-        self.0.recv_timeout(ANSWER_DEADLINE).map_err(|_| Unanswered)
+impl<T> PendingReply<T> {
+    /// Waits for the reply. Fails after [`REPLY_DEADLINE`], or if the worker has ended.
+    pub(crate) fn wait(self) -> Result<T, WorkerUnresponsive> {
+        self.0.recv_timeout(REPLY_DEADLINE).map_err(|_| WorkerUnresponsive)
     }
 }
 
@@ -217,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_clients_bring_about_leaves_room_for_the_operator() {
+    fn notifications_caused_by_clients_leave_room_for_the_operator() {
         let poll = Poll::new().unwrap();
         let waker = Waker::new(poll.registry(), Token(0)).unwrap();
         let (control, commands) = Control::new(waker);
@@ -225,14 +214,14 @@ mod tests {
         let client = FiveTuple { transport: Transport::Udp, client, server };
         for round in 0..3 {
             for _ in 0..2 * MAX_COMMANDS {
-                control.tell(Command::Forget { client, worker: 1, at: Instant::now() });
+                control.notify(Command::EndHandover { client, worker: 1, at: Instant::now() });
             }
             let id = AllocationId::from_bits(0);
-            let asked = control.ask(|answer| Command::End { id, answer });
-            assert!(asked.is_ok(), "{round}");
+            let pending = control.request(|reply| Command::EndSession { id, reply });
+            assert!(pending.is_ok(), "{round}");
             let waiting: Vec<_> = commands.try_iter().collect();
-            waiting.iter().for_each(|command| control.taken(command));
-            assert_eq!(waiting.len(), MAX_TOLD + 1, "{round}");
+            waiting.iter().for_each(|command| control.dequeued(command));
+            assert_eq!(waiting.len(), MAX_NOTIFICATIONS + 1, "{round}");
         }
     }
 }

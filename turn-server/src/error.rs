@@ -1,118 +1,120 @@
-//! Why a server does not start, in words for whoever starts it.
+//! Errors for whoever starts, reloads or asks a server, worded so that they say what to do.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::tls::certificates::CertificateError;
 
-/// What stands in the way of a start.
+/// The reason why a server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The list is empty.
+    /// No listening address is configured.
     #[error("the TURN server has no address to listen on")]
     NoListenAddress,
-    /// Somebody has the port.
+    /// Another program uses the port.
     #[error(
         "the TURN server cannot listen on {addr} ({transport}): another program uses this port; \
          stop it or choose another port"
     )]
     InUse {
-        /// Where.
+        /// The configured address.
         addr: SocketAddr,
-        /// "UDP" or "TCP".
+        /// The transport: "UDP" or "TCP".
         transport: &'static str,
     },
-    /// The address is another machine's.
+    /// The address does not belong to this machine.
     #[error(
         "the TURN server cannot listen on {addr}: {} is not an address of this machine",
         addr.ip()
     )]
     NotLocal {
-        /// Where.
+        /// The configured address.
         addr: SocketAddr,
     },
-    /// The same port for two things.
+    /// One port is configured for two protocols that exclude each other.
     #[error(
-        "the TURN server is to listen on {addr} twice: a port in `listen` serves TLS too, if there \
-         is a certificate, but DTLS needs a port of its own"
+        "{addr} is configured twice for the TURN server: a port in `listen` also serves TLS if \
+         there is a certificate, but DTLS needs a port of its own"
     )]
-    Twice {
-        /// Where.
+    PortConflict {
+        /// The configured address.
         addr: SocketAddr,
     },
-    /// TLS or DTLS are to be spoken.
+    /// TLS or DTLS is configured without a certificate.
     #[error("the TURN server needs a certificate and its key to listen for TLS or DTLS")]
     NoCertificate,
-    /// The files do not do.
+    /// The configured certificate cannot be used.
     #[error("the TURN server has no usable certificate: {0}")]
     Certificate(#[from] CertificateError),
-    /// Ports below 1024 are root's.
+    /// The process may not bind a port below 1024.
     #[error("the TURN server may not listen on {addr}: ports below 1024 need CAP_NET_BIND_SERVICE")]
     Denied {
-        /// Where.
+        /// The configured address.
         addr: SocketAddr,
     },
-    /// Anything else the system says.
+    /// Any other error of the operating system.
     #[error("the TURN server cannot listen on {addr} ({transport}): {source}")]
     Listen {
-        /// Where.
+        /// The configured address.
         addr: SocketAddr,
-        /// "UDP" or "TCP".
+        /// The transport: "UDP" or "TCP".
         transport: &'static str,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Listening on all addresses says nothing about where peers reach this host.
+    /// No relay address is configured, and a wildcard listening address does not tell where peers
+    /// reach this host.
     #[error("the TURN server needs a relay address: the public address that peers can send to")]
     NoRelayAddress,
-    /// 0.0.0.0 or :: cannot be told to a peer.
+    /// The relay address is 0.0.0.0 or ::, which no peer can send to.
     #[error("{0} cannot be a relay address: peers must be able to send to it")]
     UnspecifiedRelayAddress(IpAddr),
-    /// No socket can be opened for it.
+    /// No socket can be bound for the relay address.
     #[error("the TURN server cannot relay from {ip} (bound to {bind}): {source}")]
     RelayBind {
-        /// The advertised address.
+        /// The relay address that clients and peers see.
         ip: IpAddr,
-        /// Where the sockets were to be.
+        /// The local address to bind relay sockets to.
         bind: IpAddr,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// RFC 8489 §14.9.
+    /// The realm is empty or too long (RFC 8489 §14.9).
     #[error("the realm has {chars} characters; it must have fewer than 128, and at least one")]
     Realm {
-        /// How many it has.
+        /// The number of its characters.
         chars: usize,
     },
-    /// The cipher goes by the length of the key.
+    /// The key has a length that no cipher of RFC 7635 uses.
     #[error("the OAuth key {kid:?} must have 16 bytes (A128GCM) or 32 (A256GCM)")]
     OauthKey {
-        /// Its name.
+        /// The identifier of the key.
         kid: String,
     },
-    /// RFC 5780 needs two addresses with two ports.
+    /// The discovery address is unusable: RFC 5780 needs two addresses with two ports.
     #[error(
         "{alternate} cannot be the discovery address: it must differ in address and port from the \
          first listening address of its family, and neither may be a wildcard or port 0"
     )]
     DiscoveryAddress {
-        /// As configured.
+        /// The configured address.
         alternate: SocketAddr,
     },
-    /// No port in it, or port 0.
+    /// The range holds no port, or port 0.
     #[error("the relay port range {first}-{last} is empty or holds port 0")]
     RelayPorts {
-        /// Its first port.
+        /// The first port of the range.
         first: u16,
-        /// Its last port.
+        /// The last port of the range.
         last: u16,
     },
-    /// Threads, epoll, interface list.
+    /// A thread, an epoll instance or the list of interfaces is not available.
     #[error("the TURN server cannot start: {0}")]
     System(io::Error),
 }
 
 impl StartError {
+    /// Sorts an error of binding a listening socket by what the operator can do about it.
     pub(crate) fn listen(addr: SocketAddr, transport: &'static str, source: io::Error) -> Self {
         let kind = source.kind();
         if kind == io::ErrorKind::AddrInUse {
@@ -127,21 +129,21 @@ impl StartError {
     }
 }
 
-/// Why new settings are not in effect.
+/// The reason why new settings are not in effect.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
-    /// A server could not be started with them; nothing has changed.
+    /// A server could not be started with them. Nothing has changed.
     #[error("{0}; the old settings stay in effect")]
     Invalid(StartError),
-    /// Some workers have the new settings; the others get them within seconds of answering again.
+    /// Some workers have the new settings; the others get them within seconds of responding again.
     #[error(transparent)]
-    Unanswered(#[from] Unanswered),
+    WorkerUnresponsive(#[from] WorkerUnresponsive),
     /// The server is being shut down.
     #[error("the TURN server is shutting down")]
     Stopping,
 }
 
-/// A worker did not answer in time, or is gone.
+/// A worker did not reply in time, or has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a TURN worker does not answer; look at its thread, or restart the server")]
-pub struct Unanswered;
+#[error("a TURN worker does not respond; look at its thread, or restart the server")]
+pub struct WorkerUnresponsive;

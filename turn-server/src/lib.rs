@@ -1,12 +1,20 @@
 //! The STUN/TURN server: sockets and threads around [`porthole_turn_proto`].
 //!
-//! One thread a core, each with its own listening sockets (the kernel spreads clients by
-//! SO_REUSEPORT), its own relay sockets and its own [`proto server`](porthole_turn_proto::server):
-//! a packet meets no lock and no other thread, unless its client has moved (RFC 8016) to where the
-//! kernel brings it to another worker. What they share is the port range (atomic bits) and the
-//! quota (a lock taken once for each allocation).
+//! A server is one worker thread per core. Each worker has its own listening sockets (the kernel
+//! spreads clients over them with SO_REUSEPORT), its own relay sockets and its own
+//! [`proto server`](porthole_turn_proto::server), so a packet meets no lock and no other thread.
+//! The exception is a client that has moved (RFC 8016) to an address whose packets the kernel
+//! gives to another worker: that worker hands them over. The workers share the port range (atomic
+//! bits) and the quota (a lock taken once per allocation).
+//!
+//! Modules, from the bottom up: `net` and `tls` (sockets, certificates), `relay` and `tcp`
+//! (relayed addresses, connections), `config` (settings and their checks), `control` (the
+//! handle's end of a worker), `worker` (the thread), `start` (from a configuration to
+//! workers). A module uses only those before it.
 //!
 //! Architecture invariant: nothing here decides about a message; nothing here blocks but `poll`.
+
+#![warn(missing_docs)]
 
 mod config;
 mod control;
@@ -31,25 +39,25 @@ pub use config::Config;
 pub use config::changes::{Change, Effect};
 pub use control::session::{BadSessionId, Session, SessionId};
 pub use control::stats::Stats;
-pub use error::{ReloadError, StartError, Unanswered};
+pub use error::{ReloadError, StartError, WorkerUnresponsive};
 pub use porthole_turn_proto::server::{BandwidthLimits, Cidr, InvalidCidr, OauthKey, QuotaLimits};
-pub use relay::offload::{FastPathStatus, LeftToSockets};
+pub use relay::offload::{FallbackCounts, FastPathStatus};
 pub use tls::certificates::{CertificateError, TlsFiles};
 
 use config::changes;
 use config::check::check;
 use config::settings::Settings;
-use control::{Command, Control, Question};
-use net::addresses::{self, Speaks, own_addresses};
+use control::{Command, Control, PendingReply};
+use net::addresses::{self, ListenerKind, own_addresses};
 use net::open_files;
 use relay::offload::{self, FastPath};
 use tls::certificates::{self, Certificates};
 use watcher::Watcher;
 
-/// How often a shutdown looks whether the workers are through.
+/// Interval at which a shutdown checks if the workers have finished.
 const SHUTDOWN_POLL: Duration = Duration::from_millis(10);
 
-/// A running server. Dropping it stops it at once.
+/// A running TURN server. Dropping it stops it at once, without draining.
 #[derive(Debug)]
 pub struct Server {
     local_addrs: Vec<SocketAddr>,
@@ -57,25 +65,29 @@ pub struct Server {
     dtls_addrs: Vec<SocketAddr>,
     certificates: Option<(Arc<Certificates>, Watcher)>,
     fast_path: Option<FastPath>,
-    workers: Vec<Running>,
+    workers: Vec<WorkerHandle>,
     settings: Arc<Mutex<Settings>>,
-    /// Of this host's addresses.
+    /// Follows changes of this host's addresses.
     _addresses: Watcher,
     draining: AtomicBool,
 }
 
 #[derive(Debug)]
-struct Running {
+struct WorkerHandle {
     control: Arc<Control>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Server {
-    /// Opens every listening socket, then starts the workers.
+    /// Checks `config`, opens every listening socket, then starts the workers.
+    ///
+    /// # Errors
+    ///
+    /// Returns what prevents the start; no thread runs then.
     pub fn start(config: Config) -> Result<Self, StartError> {
         let open_files = open_files::raise_limit();
         let prepared = start::prepare(config)?;
-        let addrs = Speaks::ALL.map(|speaks| prepared.addrs(speaks));
+        let addrs = ListenerKind::ALL.map(|kind| prepared.addrs(kind));
         let certificates = match prepared.certificates.clone() {
             Some(certificates) => {
                 let watcher = certificates::watch(Arc::clone(&certificates), certificates::POLL);
@@ -92,12 +104,12 @@ impl Server {
                 .name(format!("turn-{index}"))
                 .spawn(move || worker.run())
                 .map_err(StartError::System)?;
-            workers.push(Running { control, thread: Mutex::new(Some(thread)) });
+            workers.push(WorkerHandle { control, thread: Mutex::new(Some(thread)) });
         }
         tracing::info!(
             workers = workers.len(),
             open_files,
-            "the TURN server runs; each relayed address takes an open file"
+            "the TURN server is running; each relayed address takes an open file"
         );
         let settings = Arc::new(Mutex::new(settings));
         let controls = workers.iter().map(|worker| Arc::clone(&worker.control)).collect();
@@ -116,40 +128,41 @@ impl Server {
         })
     }
 
-    /// Where it listens, UDP and TCP; a configured port 0 is a real one here.
+    /// Returns the addresses it listens on for UDP and TCP, with the port that a configured port 0
+    /// became.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.local_addrs
     }
 
-    /// Where it listens for TLS only.
+    /// Returns the addresses it listens on for TLS only.
     pub fn tls_addrs(&self) -> &[SocketAddr] {
         &self.tls_addrs
     }
 
-    /// Where it listens for DTLS.
+    /// Returns the addresses it listens on for DTLS.
     pub fn dtls_addrs(&self) -> &[SocketAddr] {
         &self.dtls_addrs
     }
 
-    /// Looks at the certificate's files now instead of in a few seconds. `Ok(true)` when new
-    /// connections get a new certificate; after an error they get the old one.
+    /// Reads the certificate's files now instead of within 10 seconds. Returns `Ok(true)` if they
+    /// changed: new connections get the new certificate. After an error they get the old one.
     pub fn reload_certificate(&self) -> Result<bool, CertificateError> {
         self.certificates.as_ref().map_or(Ok(false), |(certificates, _)| certificates.reload())
     }
 
-    /// What it has done and what it holds, summed over the workers.
+    /// Returns the counters and gauges, summed over the workers.
     pub fn stats(&self) -> Stats {
         self.workers.iter().fold(Stats::default(), |sum, w| sum + w.control.stats())
     }
 
-    /// Whether the kernel relays what it can, and what it left to the sockets after all.
+    /// Returns the state of the fast path: its interfaces, and the packets it left to the sockets.
     pub fn fast_path(&self) -> FastPathStatus {
         offload::status(self.fast_path.as_ref())
     }
 
-    /// Takes new settings over without touching an allocation, and says what has changed. They
-    /// are checked as a whole first. What needs a restart stays as it is, and is said as well. A
-    /// worker that does not answer in time gets them later.
+    /// Applies new settings without touching an allocation, and returns what differs from the old
+    /// ones. They are checked as a whole first. A setting that needs a restart keeps its old value
+    /// and is listed as well. A worker that does not reply in time gets them later.
     pub fn reload(&self, config: Config) -> Result<Vec<Change>, ReloadError> {
         if self.is_draining() {
             return Err(ReloadError::Stopping);
@@ -158,26 +171,26 @@ impl Server {
         let mut settings = lock(&self.settings);
         let changes = changes::changes(&settings.config, &config);
         let in_effect = changes::in_effect(&settings.config, config);
-        let reloadable = settings.take_over(in_effect);
-        if let Err(unanswered) = self.ask_all(|answer| {
+        let reloadable = settings.replace(in_effect);
+        if let Err(error) = self.request_all(|reply| {
             let reloadable = Box::new(reloadable.clone());
-            Command::Reconfigure { reloadable, answer }
+            Command::Reconfigure { reloadable, reply }
         }) {
-            settings.tell_again();
-            return Err(unanswered.into());
+            settings.mark_stale();
+            return Err(error.into());
         }
         for change in &changes {
-            tracing::info!("the TURN server's settings: {change}");
+            tracing::info!("TURN setting changed: {change}");
         }
         Ok(changes)
     }
 
-    /// Living allocations in the order of their ids, after this one, at most `limit`.
+    /// Lists the allocations in the order of their ids, beginning after `after`, at most `limit`.
     pub fn sessions(
         &self,
         after: Option<SessionId>,
         limit: usize,
-    ) -> Result<Vec<Session>, Unanswered> {
+    ) -> Result<Vec<Session>, WorkerUnresponsive> {
         let mut found = Vec::new();
         let first = after.map_or(0, |after| after.worker);
         for (worker, running) in self.workers.iter().enumerate().skip(first) {
@@ -187,35 +200,35 @@ impl Server {
             if limit == 0 {
                 break;
             }
-            let ask = |answer| Command::Sessions { from_slot, limit, answer };
-            let named = |info: porthole_turn_proto::server::AllocationInfo| Session {
+            let command = |reply| Command::Sessions { from_slot, limit, reply };
+            let session = |info: porthole_turn_proto::server::AllocationInfo| Session {
                 id: SessionId { worker, allocation: info.id },
                 info,
             };
-            found.extend(running.control.ask(ask)?.answer()?.into_iter().map(named));
+            found.extend(running.control.request(command)?.wait()?.into_iter().map(session));
         }
         Ok(found)
     }
 
-    /// Ends one allocation. Whether there was one.
-    pub fn end_session(&self, session: SessionId) -> Result<bool, Unanswered> {
+    /// Ends one allocation. Returns false if it does not exist.
+    pub fn end_session(&self, session: SessionId) -> Result<bool, WorkerUnresponsive> {
         let Some(running) = self.workers.get(session.worker) else { return Ok(false) };
-        let ask = |answer| Command::End { id: session.allocation, answer };
-        running.control.ask(ask)?.answer()
+        let command = |reply| Command::EndSession { id: session.allocation, reply };
+        running.control.request(command)?.wait()
     }
 
-    /// Whether it takes no new allocations any more.
+    /// Returns true once [`Self::shutdown`] was called: no new allocations are made.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Takes no new allocations, lets the living ones go on until they end or `deadline` is over,
-    /// then stops.
+    /// Drains and stops the server: makes no new allocations, serves the existing ones until they
+    /// end or `deadline` has passed, then stops the workers.
     pub fn shutdown(&self, deadline: Duration) {
         let until = Instant::now() + deadline;
         self.draining.store(true, Ordering::Relaxed);
         self.workers.iter().for_each(|worker| worker.control.drain());
-        while self.workers.iter().any(Running::has_clients) && Instant::now() < until {
+        while self.workers.iter().any(WorkerHandle::has_allocations) && Instant::now() < until {
             std::thread::sleep(SHUTDOWN_POLL.min(deadline));
         }
         self.workers.iter().for_each(|worker| worker.control.stop());
@@ -226,55 +239,57 @@ impl Server {
         }
     }
 
-    /// All who are there, at once, so that the slowest worker is waited for and not each; one that
-    /// does not answer keeps no other from being asked.
-    fn ask_all(
+    /// Sends a command to all running workers before it waits for the first reply: so the wait is
+    /// that of the slowest worker, and one that does not reply does not hold up the others.
+    fn request_all(
         &self,
         command: impl Fn(std::sync::mpsc::SyncSender<()>) -> Command,
-    ) -> Result<(), Unanswered> {
-        let workers = self.workers.iter().filter(|worker| worker.goes_on());
-        let asked: Vec<_> = workers.map(|worker| worker.control.ask(&command)).collect();
-        let answers: Vec<_> = asked.into_iter().map(|one| one.and_then(Question::answer)).collect();
-        answers.into_iter().collect()
+    ) -> Result<(), WorkerUnresponsive> {
+        let workers = self.workers.iter().filter(|worker| worker.is_running());
+        let pending: Vec<_> = workers.map(|worker| worker.control.request(&command)).collect();
+        let replies: Vec<_> =
+            pending.into_iter().map(|reply| reply.and_then(PendingReply::wait)).collect();
+        replies.into_iter().collect()
     }
 }
 
-impl Running {
-    /// While the server drains.
-    fn has_clients(&self) -> bool {
-        self.goes_on() && !self.control.is_drained()
+impl WorkerHandle {
+    /// Returns true while a draining worker still has allocations.
+    fn has_allocations(&self) -> bool {
+        self.is_running() && !self.control.is_drained()
     }
 
-    fn goes_on(&self) -> bool {
+    fn is_running(&self) -> bool {
         lock(&self.thread).as_ref().is_some_and(|thread| !thread.is_finished())
     }
 }
 
-/// Tells the workers when this host has other addresses. Nobody waits for an answer: if one was not
-/// reached, all are told the next time.
+/// Sends the workers new settings when this host's addresses change. Nothing waits for a reply: if
+/// a worker's queue was full, all workers get them again the next time.
 fn watch_addresses(
     settings: Arc<Mutex<Settings>>,
     workers: Vec<Arc<Control>>,
 ) -> io::Result<Watcher> {
-    let look = move || {
+    let check = move || {
         let own = match own_addresses() {
             Ok(own) => own,
             Err(error) => return tracing::debug!(%error, "this host's addresses cannot be read"),
         };
         let mut settings = lock(&settings);
         let Some(reloadable) = settings.follow_addresses(own) else { return };
-        let tell = |worker: &&Arc<Control>| {
+        let failed = |worker: &&Arc<Control>| {
             let reloadable = Box::new(reloadable.clone());
-            worker.ask(|answer| Command::Reconfigure { reloadable, answer }).is_err()
+            worker.request(|reply| Command::Reconfigure { reloadable, reply }).is_err()
         };
-        if workers.iter().filter(tell).count() > 0 {
-            settings.tell_again();
+        if workers.iter().filter(failed).count() > 0 {
+            settings.mark_stale();
         }
     };
-    Watcher::start("addresses", addresses::POLL, look)
+    Watcher::start("addresses", addresses::POLL, check)
 }
 
-/// What is behind a lock here is replaced as a whole: a panic leaves nothing half done.
+/// Locks a mutex even after a panic: the values behind these locks are replaced as a whole, so
+/// none is left half changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

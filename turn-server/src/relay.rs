@@ -1,4 +1,4 @@
-//! Relayed transport addresses for UDP: the sockets behind them, and channels relayed in the kernel.
+//! UDP relaying: the sockets of relayed transport addresses, and channels relayed in the kernel.
 
 pub(crate) mod offload;
 pub(crate) mod sockets;

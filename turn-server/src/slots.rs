@@ -1,7 +1,8 @@
-//! Tables of what has a socket: each value at a small number, which its token carries.
+//! Tables of values that own a socket: each is stored at a small number, its slot, which its mio
+//! token carries.
 //!
-//! The last place is always taken and room that lies idle is given back, so that many who were
-//! here once cost nothing.
+//! The last place is always occupied and unused memory is given back, so that a past peak costs
+//! nothing.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -9,11 +10,11 @@ use std::collections::BinaryHeap;
 use porthole_turn_proto::server::RelayId;
 use porthole_turn_proto::trim;
 
-/// Values whose numbers are chosen here.
+/// A table that chooses the slots of its values itself.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     places: Vec<Option<T>>,
-    /// Empty ones, the lowest first. It may name some that are not there any more.
+    /// Empty slots, the lowest first. It may hold slots beyond the end of `places`.
     free: BinaryHeap<Reverse<usize>>,
     len: usize,
 }
@@ -25,7 +26,7 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
-    /// Where the next one will be.
+    /// Returns the slot of the next [`Self::insert`].
     pub(crate) fn next_slot(&mut self) -> usize {
         while let Some(Reverse(slot)) = self.free.peek() {
             if *slot < self.places.len() {
@@ -36,7 +37,7 @@ impl<T> Slab<T> {
         self.places.len()
     }
 
-    /// Puts it at [`Self::next_slot`].
+    /// Stores a value at [`Self::next_slot`] and returns the slot.
     pub(crate) fn insert(&mut self, value: T) -> usize {
         let slot = self.next_slot();
         self.free.pop();
@@ -45,7 +46,7 @@ impl<T> Slab<T> {
         slot
     }
 
-    /// How many there are.
+    /// Returns the number of values.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -77,7 +78,7 @@ impl<T> Slab<T> {
     }
 }
 
-/// What belongs to a relay, at the relay's own slot.
+/// A table of values that belong to relayed addresses, stored at the slot of their [`RelayId`].
 #[derive(Debug)]
 pub(crate) struct ByRelay<T>(Vec<Option<(RelayId, T)>>);
 
@@ -88,12 +89,12 @@ impl<T> Default for ByRelay<T> {
 }
 
 impl<T> ByRelay<T> {
-    /// In place of whatever is in its slot.
+    /// Stores a value and drops the one that was in its slot.
     pub(crate) fn insert(&mut self, id: RelayId, value: T) {
         put(&mut self.0, id.slot(), (id, value));
     }
 
-    /// Whichever relay has the slot now.
+    /// Returns the value in a slot, with the relay that occupies it now.
     pub(crate) fn at(&self, slot: usize) -> Option<(RelayId, &T)> {
         self.0.get(slot)?.as_ref().map(|(id, value)| (*id, value))
     }
@@ -111,7 +112,7 @@ impl<T> ByRelay<T> {
         (*found == id).then_some(value)
     }
 
-    /// Unless another relay has its slot by now.
+    /// Removes the value, unless another relay has taken over the slot.
     pub(crate) fn remove(&mut self, id: RelayId) {
         let place = self.0.get_mut(id.slot());
         if place.and_then(|place| place.take_if(|(found, _)| *found == id)).is_some() {
@@ -133,7 +134,7 @@ fn put<T>(places: &mut Vec<Option<T>>, slot: usize, value: T) {
     }
 }
 
-/// Whether room was given back.
+/// Drops the empty places at the end. Returns true if memory was given back.
 fn shrink<T>(places: &mut Vec<Option<T>>) -> bool {
     while places.pop_if(|place| place.is_none()).is_some() {}
     trim(places)

@@ -1,4 +1,4 @@
-//! From a configuration to workers: opens every socket, then makes the threads' contents.
+//! The way from a configuration to workers: opens every socket, then makes the workers.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,15 +10,15 @@ use crate::config::check::{Checked, check};
 use crate::config::settings::Settings;
 use crate::config::{Config, SharedQuota};
 use crate::error::StartError;
-use crate::net::addresses::{Listen, RelaySide, Speaks, own_addresses};
+use crate::net::addresses::{Listen, ListenerKind, RelaySide, own_addresses};
 use crate::net::sockets::{self, Sockets};
 use crate::relay::offload::{self, FastPath, Offload};
-use crate::relay::sockets::Relays;
+use crate::relay::sockets::RelaySockets;
 use crate::tcp::peer_connections::PeerConnections;
 use crate::tls::certificates::Certificates;
-use crate::worker::{Others, Worker};
+use crate::worker::{AllWorkers, Worker};
 
-/// Every socket open, no thread running.
+/// A server with every socket open and no thread running.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     listens: Vec<Listen>,
@@ -32,6 +32,7 @@ pub(crate) struct Prepared {
     pub(crate) fast_path: Option<FastPath>,
 }
 
+/// Checks the configuration and opens every socket.
 pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
     let Checked { certificates, discovery, addrs, sides } = check(&config)?;
     let own = own_addresses().map_err(StartError::System)?;
@@ -51,7 +52,7 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
     let listening = listens.iter().map(|listen| listen.addr.ip());
     let local: Vec<_> = listening.chain(sides.iter().map(|side| side.bind)).collect();
     let fast_path = offload::start(&config.fast_path, &local);
-    // The program sees packets after the kernel joined them, and cannot take them apart.
+    // The BPF program sees packets that the kernel has already coalesced, and cannot split them.
     let segmentation = config.segmentation && fast_path.is_none();
     let quota = SharedQuota::new(config.quota);
     let settings = Settings::new(config, listens.clone(), sides.clone(), own, quota.clone());
@@ -81,30 +82,30 @@ pub(crate) fn prepare(config: Config) -> Result<Prepared, StartError> {
 }
 
 impl Prepared {
-    /// Where this is spoken; a configured port 0 is a real one here.
-    pub(crate) fn addrs(&self, speaks: Speaks) -> Vec<SocketAddr> {
-        let wanted = |listen: &&Listen| listen.speaks == speaks && !listen.expanded;
-        self.listens.iter().filter(wanted).map(|listen| listen.addr).collect()
+    /// Returns the addresses of a kind of listener, with real ports in place of a configured 0.
+    pub(crate) fn addrs(&self, kind: ListenerKind) -> Vec<SocketAddr> {
+        let matches = |listen: &&Listen| listen.kind == kind && !listen.expanded;
+        self.listens.iter().filter(matches).map(|listen| listen.addr).collect()
     }
 
-    /// The settings stay with the handle.
+    /// Makes the workers. The settings stay with the handle.
     pub(crate) fn into_workers(self) -> Result<(Settings, Vec<Worker>), StartError> {
-        let others = Others::default();
+        let all_workers = AllWorkers::default();
         let worker = |(worker, sockets)| {
             let seed = rand::rng().random();
             let proto = ServerConfig { worker, seed, ..self.proto.clone() };
-            let relays = Relays::new(self.sides.clone(), self.segmentation);
+            let relays = RelaySockets::new(self.sides.clone(), self.segmentation);
             let offload = Offload::new(self.fast_path.as_ref());
             let relays = (relays, PeerConnections::new(self.sides.clone()), offload);
             let (quota, certificates) = (self.quota.clone(), self.certificates.clone());
-            let others = Arc::clone(&others);
-            Worker::new(sockets, proto, quota, relays, others, certificates, self.segmentation)
+            let all_workers = Arc::clone(&all_workers);
+            Worker::new(sockets, proto, quota, relays, all_workers, certificates, self.segmentation)
         };
         let workers = (0..u8::MAX).zip(self.sockets).map(worker);
         let workers: Vec<_> = workers.collect::<Result<_, _>>().map_err(StartError::System)?;
         let controls = workers.iter().map(Worker::control).collect();
-        if others.set(controls).is_err() {
-            tracing::error!("the TURN workers know one another already");
+        if all_workers.set(controls).is_err() {
+            tracing::error!("the TURN workers were connected twice");
         }
         Ok((self.settings, workers))
     }
@@ -115,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cve_2025_69217_every_start_has_a_key_and_a_seed_of_its_own() {
+    fn cve_2025_69217_every_start_draws_its_own_key_and_seed() {
         let start = || {
             let listen = vec![([127, 0, 0, 1], 0).into()];
             let prepared = prepare(Config { listen, ..Config::default() }).unwrap();

@@ -1,11 +1,11 @@
-//! A thread that looks at something from time to time.
+//! A thread that checks something at an interval.
 
 use std::io;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Looks until it is dropped.
+/// Owner of the thread, which ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Watcher {
     stop: Option<SyncSender<()>>,
@@ -13,15 +13,16 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
+    /// Starts a thread that calls `check` again and again, `every` apart.
     pub(crate) fn start(
         name: &str,
         every: Duration,
-        mut look: impl FnMut() + Send + 'static,
+        mut check: impl FnMut() + Send + 'static,
     ) -> io::Result<Self> {
         let (stop, stopped) = sync_channel::<()>(0);
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-                look();
+                check();
             }
         })?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })

@@ -1,4 +1,4 @@
-//! One thread: poll, serve what is ready within a budget, expire, publish, again.
+//! A worker: polls, serves ready sources within a budget, expires, publishes, and repeats.
 
 mod commands;
 mod dtls_clients;
@@ -33,54 +33,55 @@ use crate::control::{Command, Control, Phase};
 use crate::net::sockets::Sockets;
 use crate::net::udp::{self, Udp};
 use crate::relay::offload::Offload;
-use crate::relay::sockets::{Relays, ToRelay};
+use crate::relay::sockets::{RelaySockets, ToRelay};
 use crate::tcp::connections::{Connections, MAX_CONNECTIONS};
 use crate::tcp::peer_connections::PeerConnections;
 use crate::tls::certificates::Certificates;
 use dtls_clients::DtlsClients;
-use handover::Passing;
+use handover::Handover;
 use inbox::{Inbox, MAX_BATCH};
 use outbox::Outbox;
 use ready::{CONNECTION, DTLS, PEER, RELAY, Ready, TCP, TCP_RELAY, TLS, UDP, WAKER, split, token};
-use tcp_peers::Held;
+use tcp_peers::PausedSplices;
 use udp_clients::Listener;
 use udp_peers::FromListener;
 
-/// Reads or connections taken from one source before the others have their turn.
+/// Most reads or accepted connections of one source before the others are served.
 const BUDGET: usize = 64;
-/// Datagrams taken between two polls: about a millisecond of work.
+/// Most datagrams between two polls: about a millisecond of work.
 const ROUND: usize = 256;
-/// Buffers for datagrams of peers: those of a round leave together.
+/// Buffers for datagrams of peers, which are sent together at the end of a round.
 const PEER_BUFFERS: usize = 64;
-/// Events of one poll: those of relay sockets come again, so more than a round can serve is waste.
+/// Most events of one poll: those of relay sockets are repeated, so more than a round can serve
+/// would be wasted.
 const EVENTS: usize = ROUND;
-/// The largest datagram.
+/// Size of the largest datagram.
 const MAX_DATAGRAM: usize = 65_535;
-/// How long a worker that panicked rests: one that goes on panicking takes no time from the others.
-/// It never ends, since the system would then give the others' clients to the wrong ones.
-const REST: Duration = Duration::from_millis(100);
-/// How often connections are looked at, and how long a listener rests that cannot accept.
+/// Pause after a panic, so that a worker that keeps panicking takes no time from the others. The
+/// worker never ends: the kernel would then distribute the others' clients differently.
+const PANIC_PAUSE: Duration = Duration::from_millis(100);
+/// Interval at which connections are checked, and pause of a listener that cannot accept.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// How workers reach one another; empty until all of them are made.
-pub(crate) type Others = Arc<OnceLock<Vec<Arc<Control>>>>;
+/// The handles of all workers, by number; empty until all of them are made.
+pub(crate) type AllWorkers = Arc<OnceLock<Vec<Arc<Control>>>>;
 
-/// Everything of one thread.
+/// The state of one thread.
 #[derive(Debug)]
 pub(crate) struct Worker {
     control: Arc<Control>,
     commands: Receiver<Command>,
     poll: Poll,
     server: Server,
-    /// What the next one is made from if this one panics.
+    /// The configuration of `server`, kept to make it again after a panic.
     config: ServerConfig,
     quota: SharedQuota,
-    /// What earlier ones counted.
-    past: Stats,
+    /// The counters of servers before a panic.
+    past_stats: Stats,
     panics: u32,
-    /// Read once for each round.
+    /// The time, read once for each round.
     now: Now,
-    /// How many there were; it wraps.
+    /// The number of rounds; it wraps.
     round: u32,
     udp: Vec<Listener>,
     tcp: Vec<TcpListener>,
@@ -88,35 +89,34 @@ pub(crate) struct Worker {
     certificates: Option<Arc<Certificates>>,
     dtls: DtlsClients,
     connections: Connections,
-    relays: Relays,
+    relays: RelaySockets,
     peers: PeerConnections,
-    held: Held,
-    /// All workers, by number.
-    others: Others,
-    passing: Passing,
+    paused: PausedSplices,
+    all_workers: AllWorkers,
+    handover: Handover,
     offload: Offload,
-    /// Sources with more to give than their budget.
+    /// Sources to serve.
     ready: Ready,
     receiver: udp::Receiver,
     from_clients: Inbox,
     to_peers: Outbox<ToRelay>,
     from_peers: Inbox,
     to_clients: Outbox<FromListener>,
-    /// Listeners that could not accept: no file descriptors left.
-    resting: Vec<Token>,
-    /// What is read from streams.
+    /// Listeners that could not accept, usually for lack of file descriptors.
+    paused_listeners: Vec<Token>,
+    /// Buffer for reading streams and DTLS.
     buffer: Vec<u8>,
     not_sent: u64,
     next_sweep: Instant,
-    /// Whether there may be something for [`Self::give_back`].
+    /// True if [`Self::release_memory`] may have something to release.
     was_busy: bool,
 }
 
-/// What a source gave.
+/// The result of serving a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Served {
     datagrams: usize,
-    /// Whether it may have more. If not, there will be an event when it has.
+    /// True if it may have more. If not, an event reports when it has.
     more: bool,
 }
 
@@ -129,8 +129,8 @@ impl Worker {
         sockets: Sockets,
         config: ServerConfig,
         quota: SharedQuota,
-        (relays, peers, offload): (Relays, PeerConnections, Offload),
-        others: Others,
+        (relays, peers, offload): (RelaySockets, PeerConnections, Offload),
+        all_workers: AllWorkers,
         certificates: Option<Arc<Certificates>>,
         segmentation: bool,
     ) -> io::Result<Self> {
@@ -139,7 +139,7 @@ impl Worker {
         let mut udp = Vec::new();
         for (index, (addr, socket)) in sockets.into_iter().enumerate() {
             let mut socket = Udp::new(socket, Family::of(&addr.ip()), segmentation);
-            socket.join_datagrams();
+            socket.enable_coalescing();
             socket.register(poll.registry(), token(UDP, index))?;
             udp.push(Listener { addr, udp: socket });
         }
@@ -160,7 +160,7 @@ impl Worker {
             server: Server::new(config.clone(), Box::new(quota.clone())),
             config,
             quota,
-            past: Stats::default(),
+            past_stats: Stats::default(),
             panics: 0,
             udp,
             tcp,
@@ -169,12 +169,12 @@ impl Worker {
             certificates,
             connections: Connections::new(MAX_CONNECTIONS),
             peers,
-            held: Held::default(),
-            others,
-            passing: Passing::default(),
+            paused: PausedSplices::default(),
+            all_workers,
+            handover: Handover::default(),
             relays,
             offload,
-            now: clocks(),
+            now: now(),
             round: 0,
             ready: Ready::default(),
             receiver: udp::Receiver::new()?,
@@ -182,7 +182,7 @@ impl Worker {
             to_peers: Outbox::new(segmentation),
             from_peers: Inbox::new(PEER_BUFFERS),
             to_clients: Outbox::new(segmentation),
-            resting: Vec::new(),
+            paused_listeners: Vec::new(),
             buffer: vec![0; MAX_DATAGRAM],
             not_sent: 0,
             next_sweep: Instant::now() + SWEEP,
@@ -194,15 +194,15 @@ impl Worker {
         Arc::clone(&self.control)
     }
 
-    /// Until told to stop. A panic ends the allocations of this worker, whose
-    /// state is not to be trusted any more, and nothing else.
+    /// Runs until it is told to stop. A panic ends the allocations of this worker, because its
+    /// state can no longer be trusted, and nothing else.
     pub(crate) fn run(mut self) {
         while catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
             self.panics += 1;
             tracing::error!(panics = self.panics, "a TURN worker panicked: its allocations end");
-            self.log_lost();
-            std::thread::sleep(REST);
-            self.start_over();
+            self.log_lost_sessions();
+            std::thread::sleep(PANIC_PAUSE);
+            self.reset();
         }
     }
 
@@ -215,22 +215,22 @@ impl Worker {
                 tracing::error!(%error, "a TURN worker cannot poll");
                 return;
             }
-            self.now = clocks();
+            self.now = now();
             self.round = self.round.wrapping_add(1);
             for event in &events {
                 self.ready.push(event.token());
                 if event.is_error() {
-                    self.hear_errors(event.token());
+                    self.drain_error_queue(event.token());
                 }
             }
             self.serve_round();
             self.expire();
-            self.give_back();
+            self.release_memory();
             self.publish();
             match self.control.phase() {
                 Phase::Run => {}
-                // Even with nothing left its sockets stay open as long as another worker has
-                // clients: the kernel would spread them anew over those that are left.
+                // Even without allocations its sockets stay open as long as another worker has
+                // clients: the kernel would redistribute those among the remaining sockets.
                 Phase::Drain => {
                     self.server.start_draining();
                     if self.server.allocations() == 0 {
@@ -240,27 +240,28 @@ impl Worker {
                 Phase::Stop => break,
             }
         }
-        self.server.close(clocks());
-        self.do_outputs();
+        self.server.close(now());
+        self.apply_outputs();
         self.publish();
     }
 
-    /// Dropping what there was gives ports and quota back. The listening sockets stay, with what
-    /// waits in them, of which there will be no event.
-    fn start_over(&mut self) {
-        self.past = self.stats();
-        (self.past.allocations, self.past.tcp_connections) = (0, 0);
-        self.past.dtls_associations = 0;
-        self.past.offloaded_channels = 0;
+    /// Replaces all state after a panic. Dropping the old state returns ports and quota. The
+    /// listening sockets stay; data already waiting in them causes no event, so all of them are
+    /// served next.
+    fn reset(&mut self) {
+        self.past_stats = self.stats();
+        (self.past_stats.allocations, self.past_stats.tcp_connections) = (0, 0);
+        self.past_stats.dtls_associations = 0;
+        self.past_stats.offloaded_channels = 0;
         self.config.seed = rand::rng().random();
         self.server = Server::new(self.config.clone(), Box::new(self.quota.clone()));
         self.relays.close_all();
-        self.peers.start_over();
+        self.peers.reset();
         self.offload.clear();
         self.connections = Connections::new(MAX_CONNECTIONS);
-        self.dtls.start_over(self.certificates.as_ref());
+        self.dtls.reset(self.certificates.as_ref());
         (self.not_sent, self.ready) = (0, Ready::default());
-        (self.passing, self.held) = (Passing::default(), Held::default());
+        (self.handover, self.paused) = (Handover::default(), PausedSplices::default());
         self.to_peers.clear();
         self.to_clients.clear();
         self.from_peers.clear();
@@ -270,7 +271,7 @@ impl Worker {
         }
     }
 
-    /// Both directions in turns.
+    /// Serves ready sources, clients and peers in turn, within the budget of a round.
     fn serve_round(&mut self) {
         self.ready.begin_round();
         let mut budget = ROUND;
@@ -293,9 +294,10 @@ impl Worker {
         }
         let expiry = self.server.poll_timeout();
         let clients = self.connections.len() + self.dtls.len();
-        let sweep = (clients > 0 || !self.resting.is_empty()).then_some(self.next_sweep);
+        let sweep = (clients > 0 || !self.paused_listeners.is_empty()).then_some(self.next_sweep);
         let now = Instant::now();
-        let ends = [self.dtls.poll_timeout(), self.offload.timeout(), self.held.next()];
+        let ends =
+            [self.dtls.poll_timeout(), self.offload.poll_timeout(), self.paused.poll_timeout()];
         let next = expiry.into_iter().chain(sweep).chain(ends.into_iter().flatten()).min();
         next.map_or(Duration::from_secs(60), |at| at.saturating_duration_since(now))
     }
@@ -308,8 +310,8 @@ impl Worker {
             CONNECTION => self.serve_connection(index),
             RELAY => self.serve_relay(index),
             WAKER => {
-                self.obey();
-                self.serve_passed()
+                self.run_commands();
+                self.serve_handed_over()
             }
             DTLS => self.serve_dtls(index),
             TCP_RELAY => self.serve_tcp_relay(index),
@@ -320,32 +322,32 @@ impl Worker {
 
     fn expire(&mut self) {
         self.count_offloaded();
-        self.wake_held();
+        self.resume_paused();
         self.server.handle_timeout(self.now);
-        self.do_outputs();
+        self.apply_outputs();
         let now = self.now.instant;
-        self.dtls.drive(now);
+        self.dtls.handle_timeout(now);
         if now < self.next_sweep {
             return;
         }
         self.next_sweep = now + SWEEP;
-        self.resting.drain(..).for_each(|token| self.ready.push(token));
-        let kept = |tuple: &FiveTuple| self.server.has_allocation(tuple);
-        for slot in self.connections.overdue(now, kept) {
+        self.paused_listeners.drain(..).for_each(|token| self.ready.push(token));
+        let has_allocation = |tuple: &FiveTuple| self.server.has_allocation(tuple);
+        for slot in self.connections.overdue(now, has_allocation) {
             self.close(slot);
         }
-        let kept = |tuple: &FiveTuple| self.server.has_allocation(tuple);
-        self.dtls.expire(now, kept);
+        let has_allocation = |tuple: &FiveTuple| self.server.has_allocation(tuple);
+        self.dtls.expire(now, has_allocation);
     }
 
-    /// With the last allocation goes what the packets of all of them had grown. While there are
-    /// some, tables shrink by themselves and this is kept for the next packets.
-    fn give_back(&mut self) {
+    /// Releases the memory of queues after the last allocation has ended. Until then they keep it
+    /// for the next packets; tables shrink on their own.
+    fn release_memory(&mut self) {
         let busy = self.server.allocations() > 0;
         if self.was_busy && !busy && self.ready.is_empty() {
-            self.ready.forget();
-            self.to_peers.forget();
-            self.to_clients.forget();
+            self.ready.release_memory();
+            self.to_peers.release_memory();
+            self.to_clients.release_memory();
         }
         self.was_busy = busy || self.was_busy && !self.ready.is_empty();
     }
@@ -356,7 +358,7 @@ impl Worker {
 
     fn stats(&self) -> Stats {
         let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-        self.past
+        self.past_stats
             + Stats {
                 allocations: number(self.server.allocations()),
                 tcp_connections: number(self.connections.len()),
@@ -368,12 +370,12 @@ impl Worker {
     }
 }
 
-/// Without flow label and scope, which the kernel fills in for IPv6.
-fn plain(addr: SocketAddr) -> SocketAddr {
+/// Removes flow label and scope, which the kernel fills in for IPv6.
+fn without_scope(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip(), addr.port())
 }
 
-fn clocks() -> Now {
+fn now() -> Now {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { instant: Instant::now(), unix_s: since_1970.as_secs() }
 }

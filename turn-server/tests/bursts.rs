@@ -1,5 +1,4 @@
-//! Datagrams that come and go in bursts, with and without UDP_GRO and UDP_SEGMENT, and what the
-//! network says about them.
+//! Bursts of datagrams with and without UDP_GRO and UDP_SEGMENT, and ICMP errors about them.
 #![cfg(target_os = "linux")]
 
 use std::io::IoSlice;
@@ -12,8 +11,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg, setsockopt, sockopt};
 use porthole_test_support::scene::{Need, scene};
+use porthole_test_support::turn_client::{Socket, TestTurnClient};
+use porthole_turn_proto::Transport;
 use porthole_turn_proto::stun::{Class, MessageWriter, Method, TransactionId, attribute};
-use porthole_turn_proto::{ClientConfig, ClientEvent, Transport, TurnClient};
 use porthole_turn_server::{Config, Server};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,65 +30,32 @@ fn start(segmentation: bool) -> Result<Server> {
 }
 
 /// A client with an allocation.
-struct Caller {
-    client: TurnClient,
-    socket: UdpSocket,
+struct Client {
+    inner: TestTurnClient,
     relayed: SocketAddr,
 }
 
-impl Caller {
+impl Client {
     fn new(listen: SocketAddr) -> Result<Self> {
-        let socket = UdpSocket::bind((listen.ip(), 0))?;
-        socket.connect(listen)?;
-        socket.set_read_timeout(Some(Duration::from_millis(100)))?;
-        let config = ClientConfig::new("anna".to_owned(), "secret".to_owned(), Transport::Udp);
-        let client = TurnClient::new(config, Instant::now());
-        let relayed = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut caller = Self { client, socket, relayed };
-        for _ in 0..200 {
-            if let Some(bytes) = caller.round()? {
-                caller.client.handle_datagram(Instant::now(), &bytes);
-            }
-            match caller.client.poll_event() {
-                Some(ClientEvent::Allocated { relayed, .. }) => {
-                    caller.relayed = relayed;
-                    return Ok(caller);
-                }
-                Some(event) => bail!("no allocation: {event:?}"),
-                None => {}
-            }
-        }
-        bail!("no answer")
+        let mut inner = TestTurnClient::anna(listen, Transport::Udp)?;
+        let relayed = inner.allocate()?;
+        Ok(Self { inner, relayed })
     }
 
-    /// Sends what is to be sent and reads one datagram, if there is one.
-    fn round(&mut self) -> Result<Option<Vec<u8>>> {
-        self.client.handle_timeout(Instant::now());
-        while let Some(bytes) = self.client.poll_transmit() {
-            self.socket.send(&bytes)?;
+    fn socket(&self) -> Result<&UdpSocket> {
+        match &self.inner.link {
+            Socket::Udp(socket) => Ok(socket),
+            Socket::Tcp(..) => bail!("not a UDP socket"),
         }
-        let mut buffer = vec![0; 65_536];
-        let Ok(n) = self.socket.recv(&mut buffer) else { return Ok(None) };
-        buffer.truncate(n);
-        Ok(Some(buffer))
     }
 
-    /// What is wrapped then for this peer is ChannelData or a Send indication.
+    /// Gets a permission or a channel for a peer. From then on payloads for it are wrapped in Send
+    /// indications or ChannelData.
     fn open(&mut self, peer: SocketAddr, channel: bool) -> Result<()> {
         if channel {
-            self.client.bind_channel(Instant::now(), peer);
+            self.inner.bind(peer)?;
         } else {
-            self.client.create_permission(Instant::now(), peer.ip());
-        }
-        // How the answer begins that grants it: of a ChannelBind, of a CreatePermission.
-        let granted = if channel { [0x01, 0x09] } else { [0x01, 0x08] };
-        let (deadline, mut is_granted) = (Instant::now() + PATIENCE, false);
-        while !is_granted {
-            ensure!(Instant::now() < deadline, "neither permission nor channel");
-            if let Some(bytes) = self.round()? {
-                self.client.handle_datagram(Instant::now(), &bytes);
-                is_granted = bytes.starts_with(&granted);
-            }
+            self.inner.permit(peer.ip())?;
         }
         let wrapped = self.wrap(peer, &[vec![0]])?;
         ensure!((wrapped[0][0] & 0xC0 == 0x40) == channel, "channel {channel}");
@@ -98,27 +65,24 @@ impl Caller {
     fn wrap(&mut self, peer: SocketAddr, payloads: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
         let wrap = |payload: &Vec<u8>| {
             let mut out = Vec::new();
-            let wrapped = self.client.wrap(peer, payload, &mut out);
+            let wrapped = self.inner.client.wrap(peer, payload, &mut out);
             wrapped.then_some(out).context("no permission")
         };
         payloads.iter().map(wrap).collect()
     }
 
+    /// Receives payloads of peers, at most `count`.
     fn receive(&mut self, count: usize) -> Result<Vec<Vec<u8>>> {
         let deadline = Instant::now() + PATIENCE;
-        let mut received = Vec::new();
-        while received.len() < count && Instant::now() < deadline {
-            if let Some(bytes) = self.round()?
-                && let Some((_, range)) = self.client.handle_datagram(Instant::now(), &bytes)
-            {
-                received.push(bytes[range].to_vec());
-            }
+        while self.inner.received.len() < count && Instant::now() < deadline {
+            self.inner.round()?;
         }
-        Ok(received)
+        let received = self.inner.received.drain(..count.min(self.inner.received.len()));
+        Ok(received.map(|(_, payload)| payload).collect())
     }
 }
 
-/// Each run of equal length leaves in one call when `coalesced`.
+/// Sends datagrams; if `coalesced`, each run of equal length in one call.
 fn send(socket: &UdpSocket, to: SocketAddr, all: &[Vec<u8>], coalesced: bool) -> Result<()> {
     let alike = |a: &Vec<u8>, b: &Vec<u8>| coalesced && a.len() == b.len() && !a.is_empty();
     for run in all.chunk_by(alike) {
@@ -145,7 +109,7 @@ fn lens(datagrams: &[Vec<u8>]) -> Vec<usize> {
     datagrams.iter().map(Vec::len).collect()
 }
 
-/// Each payload says which it is.
+/// Makes payloads of which no two of equal length are equal.
 fn payloads(lens: &[usize]) -> Vec<Vec<u8>> {
     let payload = |(i, len): (usize, &usize)| {
         (0..*len).map(|at| u8::try_from((31 * i + at) % 251).unwrap_or(0)).collect()
@@ -154,7 +118,7 @@ fn payloads(lens: &[usize]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn a_burst_arrives_whole_and_in_order_in_both_directions_however_it_is_sent() -> Result<()> {
+fn a_burst_arrives_complete_and_in_order_in_both_directions_however_it_is_sent() -> Result<()> {
     let bursts: [&[usize]; 10] = [
         &[1200; 8],
         &[1200, 1200, 1200, 300],
@@ -169,24 +133,24 @@ fn a_burst_arrives_whole_and_in_order_in_both_directions_however_it_is_sent() ->
     ];
     for segmentation in [true, false] {
         let server = start(segmentation)?;
-        let mut caller = Caller::new(server.local_addrs()[0])?;
+        let mut client = Client::new(server.local_addrs()[0])?;
         let peer = UdpSocket::bind("127.0.0.1:0")?;
         peer.set_read_timeout(Some(PATIENCE))?;
         let at = peer.local_addr()?;
         for (channel, burst) in [false, true].iter().flat_map(|c| bursts.map(|b| (*c, b))) {
             if burst == bursts[0] {
-                caller.open(at, channel)?;
+                client.open(at, channel)?;
             }
             let sent = payloads(burst);
             for coalesced in [true, false] {
                 let what = format!("{burst:?} {segmentation} {channel} {coalesced}");
-                let wrapped = caller.wrap(at, &sent)?;
-                send(&caller.socket, server.local_addrs()[0], &wrapped, coalesced)?;
+                let wrapped = client.wrap(at, &sent)?;
+                send(client.socket()?, server.local_addrs()[0], &wrapped, coalesced)?;
                 let got = receive(&peer, sent.len());
                 assert_eq!(lens(&got), burst, "to the peer {what}");
                 assert!(got == sent, "to the peer {what}: the bytes differ");
-                send(&peer, caller.relayed, &sent, coalesced)?;
-                let got = caller.receive(sent.len())?;
+                send(&peer, client.relayed, &sent, coalesced)?;
+                let got = client.receive(sent.len())?;
                 assert_eq!(lens(&got), burst, "to the client {what}");
                 assert!(got == sent, "to the client {what}: the bytes differ");
             }
@@ -197,19 +161,19 @@ fn a_burst_arrives_whole_and_in_order_in_both_directions_however_it_is_sent() ->
 }
 
 #[test]
-fn a_burst_leaves_in_one_call_with_segmentation_and_one_by_one_without() -> Result<()> {
+fn a_burst_is_sent_in_one_call_with_segmentation_and_one_by_one_without() -> Result<()> {
     for segmentation in [true, false] {
         let server = start(segmentation)?;
-        let mut caller = Caller::new(server.local_addrs()[0])?;
+        let mut client = Client::new(server.local_addrs()[0])?;
         let peer = UdpSocket::bind("127.0.0.1:0")?;
         peer.set_read_timeout(Some(PATIENCE))?;
-        // It gets what left in one call in one piece.
+        // With UDP_GRO it receives datagrams sent in one call in one piece.
         setsockopt(&peer, sockopt::UdpGroSegment, &true)?;
         let at = peer.local_addr()?;
-        caller.open(at, true)?;
+        client.open(at, true)?;
         let sent = payloads(&[1200; 8]);
-        let wrapped = caller.wrap(at, &sent)?;
-        send(&caller.socket, server.local_addrs()[0], &wrapped, true)?;
+        let wrapped = client.wrap(at, &sent)?;
+        send(client.socket()?, server.local_addrs()[0], &wrapped, true)?;
         let mut got = Vec::new();
         while got.iter().sum::<usize>() < 8 * 1200 {
             let piece = receive(&peer, 1);
@@ -221,7 +185,7 @@ fn a_burst_leaves_in_one_call_with_segmentation_and_one_by_one_without() -> Resu
     Ok(())
 }
 
-/// The ICMP attribute (RFC 8656 §18.13) of a Data indication: type and code.
+/// Reads the ICMP attribute (RFC 8656 §18.13) of a Data indication: type and code.
 fn icmp_of(message: &[u8]) -> Option<(u8, u16)> {
     if !message.starts_with(&[0x00, 0x17]) {
         return None;
@@ -239,41 +203,39 @@ fn icmp_of(message: &[u8]) -> Option<(u8, u16)> {
 }
 
 #[test]
-fn a_closed_port_is_told_to_the_client_and_disturbs_no_other_peer() -> Result<()> {
+fn a_closed_port_is_reported_to_the_client_and_does_not_affect_other_peers() -> Result<()> {
     let server = start(true)?;
     let listen = server.local_addrs()[0];
-    let mut caller = Caller::new(listen)?;
-    // It hears one address only: for others its port is closed, and nobody takes it meanwhile.
-    let deaf = UdpSocket::bind("127.0.0.1:0")?;
-    deaf.connect("127.0.0.1:9")?;
-    let closed = deaf.local_addr()?;
+    let mut client = Client::new(listen)?;
+    // Connected to another address: for everyone else its port is closed, and stays reserved.
+    let connected = UdpSocket::bind("127.0.0.1:0")?;
+    connected.connect("127.0.0.1:9")?;
+    let closed = connected.local_addr()?;
     let peer = UdpSocket::bind("127.0.0.1:0")?;
     peer.set_read_timeout(Some(PATIENCE))?;
     let open = peer.local_addr()?;
-    caller.open(open, false)?;
+    client.open(open, false)?;
     for round in 0..10_u8 {
-        let to_closed = caller.wrap(closed, &[vec![round]])?;
-        let to_open = caller.wrap(open, &[vec![round; 5]])?;
-        // The error of the first is there when the second is sent.
-        send(&caller.socket, listen, &[to_closed, to_open].concat(), false)?;
+        let to_closed = client.wrap(closed, &[vec![round]])?;
+        let to_open = client.wrap(open, &[vec![round; 5]])?;
+        // The error about the first has arrived when the second is sent.
+        send(client.socket()?, listen, &[to_closed, to_open].concat(), false)?;
         assert_eq!(receive(&peer, 1), [vec![round; 5]]);
         let deadline = Instant::now() + PATIENCE;
-        let heard = loop {
-            ensure!(Instant::now() < deadline, "the client is told nothing");
-            if let Some(icmp) = caller.round()?.as_deref().and_then(icmp_of) {
+        let reported = loop {
+            ensure!(Instant::now() < deadline, "the client gets no error");
+            let messages = client.inner.round()?;
+            if let Some(icmp) = messages.iter().find_map(|message| icmp_of(message)) {
                 break icmp;
             }
         };
-        assert_eq!(heard, (3, 3), "destination unreachable, port unreachable");
+        assert_eq!(reported, (3, 3), "destination unreachable, port unreachable");
     }
     Ok(())
 }
 
-/// Runs in a network of its own, where the way to [`NARROW`] is so narrow.
-fn beside_a_narrow_path(
-    mtu: u16,
-    test: impl FnOnce() -> Result<()> + Send + 'static,
-) -> Result<()> {
+/// Runs a test in a network namespace of its own, where the path to [`NARROW`] has this MTU.
+fn with_narrow_path(mtu: u16, test: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
     let ip = move |arguments: &str| {
         let status = Command::new("ip").args(arguments.split(' ')).status()?;
         ensure!(status.success(), "ip {arguments}");
@@ -288,7 +250,7 @@ fn beside_a_narrow_path(
     thread.join().map_err(|_| anyhow::anyhow!("a panic"))?
 }
 
-/// A Send indication (RFC 8656 §11.1).
+/// Makes a Send indication (RFC 8656 §11.1).
 fn indication(peer: SocketAddr, payload: &[u8], dont_fragment: bool) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let (class, id) = (Class::Indication, TransactionId([9; 12]));
@@ -301,24 +263,24 @@ fn indication(peer: SocketAddr, payload: &[u8], dont_fragment: bool) -> Result<V
     Ok(bytes)
 }
 
-/// An address of this host; see [`beside_a_narrow_path`].
+/// Address of this host that the path with a small MTU leads to; see [`with_narrow_path`].
 const NARROW: &str = "127.9.9.9";
 
 #[test]
-fn a_narrow_path_takes_what_is_segmented_one_by_one_and_nothing_that_must_stay_whole() {
-    let name = "a_narrow_path_takes_what_is_segmented_one_by_one_and_nothing_that_must_stay_whole";
-    scene(name, &[Need::Lab], |_| beside_a_narrow_path(600, segmented_and_whole));
+fn a_narrow_path_carries_fragments_but_nothing_with_dont_fragment() {
+    let name = "a_narrow_path_carries_fragments_but_nothing_with_dont_fragment";
+    scene(name, &[Need::Lab], |_| with_narrow_path(600, segmented_and_whole));
 }
 
 fn segmented_and_whole() -> Result<()> {
     let server = start(true)?;
     let listen = server.local_addrs()[0];
-    let mut caller = Caller::new(listen)?;
+    let mut client = Client::new(listen)?;
     let peer = UdpSocket::bind((NARROW, 0))?;
     peer.set_read_timeout(Some(PATIENCE))?;
     let at = peer.local_addr()?;
-    caller.open(at, false)?;
-    // Before anything was fragmented, and after.
+    client.open(at, false)?;
+    // Before and after a datagram was fragmented.
     for round in 0..2 {
         for (len, dont_fragment, arrives) in
             [(500, true, true), (1200, true, false), (1200, false, true), (1200, true, false)]
@@ -326,16 +288,16 @@ fn segmented_and_whole() -> Result<()> {
             let payload = payloads(&[len]).remove(0);
             let before = server.stats().not_sent;
             let message = indication(at, &payload, dont_fragment)?;
-            send(&caller.socket, listen, &[message], false)?;
+            send(client.socket()?, listen, &[message], false)?;
             let what = format!("{len} {dont_fragment} {round}");
             if arrives {
                 assert_eq!(receive(&peer, 1), [payload], "{what}");
             }
-            // Counted in public a moment after the attempt.
+            // The counter is published a moment after the attempt.
             let refused = || server.stats().not_sent - before;
             let deadline = Instant::now() + PATIENCE;
             while refused() < u64::from(!arrives) {
-                ensure!(Instant::now() < deadline, "{what}: it is not refused");
+                ensure!(Instant::now() < deadline, "{what}: it was not refused");
                 std::thread::sleep(Duration::from_millis(5));
             }
             assert_eq!(refused(), u64::from(!arrives), "{what}");
@@ -344,12 +306,12 @@ fn segmented_and_whole() -> Result<()> {
             peer.set_nonblocking(false)?;
         }
     }
-    // They come in one piece and are to leave in one, which the kernel refuses there.
+    // They arrive in one piece and should leave in one, which the kernel refuses on this path.
     for round in 0..3 {
         let before = server.stats().not_sent;
         let sent = payloads(&[1200; 8]);
-        let wrapped = caller.wrap(at, &sent)?;
-        send(&caller.socket, listen, &wrapped, true)?;
+        let wrapped = client.wrap(at, &sent)?;
+        send(client.socket()?, listen, &wrapped, true)?;
         let got = receive(&peer, sent.len());
         assert_eq!(lens(&got), lens(&sent), "{round}");
         assert!(got == sent, "{round}: the bytes differ");

@@ -1,4 +1,4 @@
-//! The whole server with channels relayed in the kernel, between hosts of their own.
+//! The server with channels relayed in the kernel, between hosts of their own.
 #![cfg(target_os = "linux")]
 
 use std::io;
@@ -17,46 +17,46 @@ use porthole_turn_server::{Config, FastPathStatus, Server, Stats};
 
 const NEEDS: &[Need] = &[Need::Lab, Need::Tool("ethtool")];
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Longer than a client waits before it renews channel and permission (RFC 8656 §9: 5 minutes).
+/// Time after which a client has refreshed channel and permission (RFC 8656 §9: 5 minutes).
 const RENEWED: Duration = Duration::from_secs(290);
 
 /// A client with an allocation and a channel to one peer.
-struct Caller {
+struct Client {
     socket: UdpSocket,
-    client: TurnClient,
+    turn: TurnClient,
     relayed: SocketAddr,
     peer: SocketAddr,
 }
 
-impl Caller {
+impl Client {
     fn new(socket: UdpSocket, peer: SocketAddr) -> Result<Self> {
         let config = ClientConfig::new("anna".to_owned(), "secret".to_owned(), Transport::Udp);
-        let client = TurnClient::new(config, Instant::now());
-        let mut caller = Self { socket, client, relayed: peer, peer };
+        let turn = TurnClient::new(config, Instant::now());
+        let mut client = Self { socket, turn, relayed: peer, peer };
         wait::until("an allocation", PATIENCE, || {
-            caller.round(Instant::now())?;
-            match caller.client.poll_event() {
+            client.round(Instant::now())?;
+            match client.turn.poll_event() {
                 Some(ClientEvent::Allocated { relayed, .. }) => {
-                    caller.relayed = relayed;
+                    client.relayed = relayed;
                     Ok(Some(()))
                 }
                 Some(event) => bail!("no allocation: {event:?}"),
                 None => Ok(None),
             }
         })?;
-        caller.client.bind_channel(Instant::now(), peer);
-        Ok(caller)
+        client.turn.bind_channel(Instant::now(), peer);
+        Ok(client)
     }
 
-    /// Asks what is to be asked at this time, and reads until nothing comes.
+    /// Sends the requests due at this time and reads until nothing more arrives.
     fn round(&mut self, now: Instant) -> Result<()> {
-        self.client.handle_timeout(now);
-        while let Some(bytes) = self.client.poll_transmit() {
+        self.turn.handle_timeout(now);
+        while let Some(bytes) = self.turn.poll_transmit() {
             self.socket.send(&bytes)?;
         }
         while let Some(bytes) = self.read()? {
-            self.client.handle_datagram(now, &bytes);
-            while let Some(bytes) = self.client.poll_transmit() {
+            self.turn.handle_datagram(now, &bytes);
+            while let Some(bytes) = self.turn.poll_transmit() {
                 self.socket.send(&bytes)?;
             }
         }
@@ -72,19 +72,19 @@ impl Caller {
         }
     }
 
-    /// There and back.
+    /// Sends a payload to the peer and back.
     fn echo(&mut self, peer: &UdpSocket, payload: &[u8]) -> Result<()> {
         let mut message = Vec::new();
-        ensure!(self.client.wrap(self.peer, payload, &mut message), "there is no channel");
+        ensure!(self.turn.wrap(self.peer, payload, &mut message), "there is no channel");
         self.socket.send(&message)?;
         let mut buffer = [0; 2048];
-        let (length, from) = peer.recv_from(&mut buffer).context("the peer gets nothing")?;
+        let (length, from) = peer.recv_from(&mut buffer).context("nothing arrives at the peer")?;
         ensure!((&buffer[..length], from) == (payload, self.relayed), "from {from}");
         peer.send_to(payload, self.relayed)?;
-        // Answers to requests may come before it.
+        // Responses to requests may arrive before it.
         let (from, back) = wait::until("the echo", PATIENCE, || {
             let Some(bytes) = self.read()? else { return Ok(None) };
-            let data = self.client.handle_datagram(Instant::now(), &bytes);
+            let data = self.turn.handle_datagram(Instant::now(), &bytes);
             Ok(data.map(|(from, range)| (from, bytes[range].to_vec())))
         })?;
         ensure!((from, &*back) == (self.peer, payload), "from {from}");
@@ -103,17 +103,17 @@ fn config(fast_path: &[&str]) -> Config {
     }
 }
 
-/// With what this thread says in the log meanwhile.
-fn logged<T>(what: impl FnOnce() -> T) -> (T, String) {
+/// Runs `body` and returns its result with what this thread has logged.
+fn logged<T>(body: impl FnOnce() -> T) -> (T, String) {
     let log = Arc::new(Mutex::new(Vec::new()));
     let writer = Arc::clone(&log);
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(false)
         .with_writer(move || Written(Arc::clone(&writer)))
         .finish();
-    let result = tracing::subscriber::with_default(subscriber, what);
-    let said = log.lock().unwrap_or_else(PoisonError::into_inner);
-    (result, String::from_utf8_lossy(&said).into_owned())
+    let result = tracing::subscriber::with_default(subscriber, body);
+    let text = log.lock().unwrap_or_else(PoisonError::into_inner);
+    (result, String::from_utf8_lossy(&text).into_owned())
 }
 
 struct Written(Arc<Mutex<Vec<u8>>>);
@@ -129,37 +129,37 @@ impl io::Write for Written {
 }
 
 fn socket(host: &Host) -> Result<UdpSocket> {
-    // A sender beside us leaves the checksum to a wire that is not there.
+    // With offloading on, no checksum is computed: the packet never reaches a wire.
     let off = host.command("ethtool").args(["-K", "eth0", "tx", "off"]).output()?;
     ensure!(off.status.success(), "ethtool: {}", String::from_utf8_lossy(&off.stderr));
     let socket = host.inside(|| UdpSocket::bind((host.address(), 0)))??;
     Ok(socket)
 }
 
-/// A server and both ends of a channel of its.
+/// Runs `body` with a server, and both ends of a channel.
 fn with_channel(
     name: &str,
     fast_path: &[&str],
     log: &str,
-    body: impl FnOnce(&Server, &mut Caller, &UdpSocket) -> Result<()>,
+    body: impl FnOnce(&Server, &mut Client, &UdpSocket) -> Result<()>,
 ) -> Result<()> {
     let lab = Lab::new(name)?;
     let (near, far) = (lab.side(NatKind::Open)?, lab.side(NatKind::Open)?);
     let (server, said) = lab.server().inside(|| logged(|| Server::start(config(fast_path))))?;
     let server = server?;
     ensure!(said.contains(log), "{said}");
-    let (client, peer) = (socket(&near.host)?, socket(&far.host)?);
-    client.connect((SERVER_ADDRESS, 3478))?;
-    client.set_read_timeout(Some(Duration::from_millis(20)))?;
+    let (to_server, peer) = (socket(&near.host)?, socket(&far.host)?);
+    to_server.connect((SERVER_ADDRESS, 3478))?;
+    to_server.set_read_timeout(Some(Duration::from_millis(20)))?;
     peer.set_read_timeout(Some(PATIENCE))?;
-    let mut caller = Caller::new(client, peer.local_addr()?)?;
-    let told = |caller: &mut Caller| {
-        caller.round(Instant::now())?;
+    let mut client = Client::new(to_server, peer.local_addr()?)?;
+    let has_channel = |client: &mut Client| {
+        client.round(Instant::now())?;
         let mut message = Vec::new();
-        Ok(caller.client.wrap(caller.peer, b"", &mut message).then_some(()))
+        Ok(client.turn.wrap(client.peer, b"", &mut message).then_some(()))
     };
-    wait::until("a channel", PATIENCE, || told(&mut caller))?;
-    body(&server, &mut caller, &peer)?;
+    wait::until("a channel", PATIENCE, || has_channel(&mut client))?;
+    body(&server, &mut client, &peer)?;
     server.shutdown(Duration::ZERO);
     Ok(())
 }
@@ -182,44 +182,44 @@ fn wait_for(what: &str, server: &Server, holds: impl Fn(&Stats) -> bool) -> Resu
 }
 
 #[test]
-fn a_channel_is_relayed_by_the_kernel_as_long_as_it_lives() {
-    scene("a_channel_is_relayed_by_the_kernel_as_long_as_it_lives", NEEDS, |_| {
-        let log = "TURN channels are relayed in the kernel, on eth0";
-        with_channel("kernel", &["auto"], log, |server, caller, peer| {
-            wait_for("the kernel has it", server, |stats| stats.offloaded_channels == 1)?;
+fn a_channel_is_relayed_by_the_kernel_as_long_as_it_exists() {
+    scene("a_channel_is_relayed_by_the_kernel_as_long_as_it_exists", NEEDS, |_| {
+        let log = "TURN channels are relayed in the kernel on eth0";
+        with_channel("kernel", &["auto"], log, |server, client, peer| {
+            wait_for("the channel to be offloaded", server, |stats| stats.offloaded_channels == 1)?;
             for size in 0..500 {
-                caller.echo(peer, &vec![7; size])?;
+                client.echo(peer, &vec![7; size])?;
             }
-            wait_for("all is counted", server, |stats| relayed(stats) >= 1000)?;
+            wait_for("all packets to be counted", server, |stats| relayed(stats) >= 1000)?;
             let stats = server.stats();
             ensure!(by_kernel(&stats) * 100 > relayed(&stats) * 99, "{stats:?}");
             let sessions = server.sessions(None, 10)?;
             let bytes: u64 = (0..500).sum();
             ensure!(sessions.len() == 1 && sessions[0].info.to_peer.bytes == bytes, "{sessions:?}");
 
-            // Renewed, it goes on.
-            caller.round(Instant::now() + RENEWED)?;
-            caller.echo(peer, b"renewed")?;
+            // After a refresh it continues.
+            client.round(Instant::now() + RENEWED)?;
+            client.echo(peer, b"renewed")?;
             wait_for("still the kernel", server, |stats| {
                 stats.offloaded_channels == 1 && by_kernel(stats) == relayed(stats)
             })?;
 
-            // What it leaves to the sockets is relayed all the same, and counted.
-            caller.socket.set_ttl(1)?;
-            caller.echo(peer, b"no hop is left")?;
-            let FastPathStatus { interfaces, left_to_sockets: left } = server.fast_path();
-            ensure!(interfaces == 1, "it is on at {interfaces} interfaces");
+            // Packets left to the sockets are relayed as well, and counted.
+            client.socket.set_ttl(1)?;
+            client.echo(peer, b"TTL of 1")?;
+            let FastPathStatus { interfaces, fallbacks: left } = server.fast_path();
+            ensure!(interfaces == 1, "it is attached to {interfaces} interfaces");
             let counts = left.iter().filter(|(_, count)| *count > 0).collect::<Vec<_>>();
             ensure!(counts == [&("ttl", 1)], "{left:?}");
 
-            // The operator's end is the kernel's end.
+            // Ending the session ends offloading.
             ensure!(server.end_session(sessions[0].id)?);
-            wait_for("it is out of the kernel", server, |stats| stats.offloaded_channels == 0)?;
+            wait_for("the end of offloading", server, |stats| stats.offloaded_channels == 0)?;
             let mut message = Vec::new();
-            caller.client.wrap(caller.peer, b"late", &mut message);
-            caller.socket.send(&message)?;
+            client.turn.wrap(client.peer, b"late", &mut message);
+            client.socket.send(&message)?;
             peer.set_read_timeout(Some(Duration::from_millis(100)))?;
-            ensure!(peer.recv(&mut [0; 16]).is_err(), "it is relayed after its end");
+            ensure!(peer.recv(&mut [0; 16]).is_err(), "a packet is relayed after the end");
             Ok(())
         })
     });
@@ -232,12 +232,12 @@ fn without_a_fast_path_sockets_relay_the_same() {
         for (name, fast_path, log) in
             [("off", &[][..], ""), ("wrong", &["lo"], sockets), ("none", &["eth7"], sockets)]
         {
-            with_channel(name, fast_path, log, |server, caller, peer| {
-                (0..50).try_for_each(|size| caller.echo(peer, &vec![7; size]))?;
-                wait_for("all is counted", server, |stats| relayed(stats) == 100)?;
+            with_channel(name, fast_path, log, |server, client, peer| {
+                (0..50).try_for_each(|size| client.echo(peer, &vec![7; size]))?;
+                wait_for("all packets to be counted", server, |stats| relayed(stats) == 100)?;
                 let stats = server.stats();
                 ensure!((stats.offloaded_channels, by_kernel(&stats)) == (0, 0), "{stats:?}");
-                ensure!(server.fast_path().interfaces == 0, "it is not on, and says it is");
+                ensure!(server.fast_path().interfaces == 0, "it reports a fast path");
                 Ok(())
             })
             .context(name)?;

@@ -1,4 +1,4 @@
-//! What an operator does to a running server: settings, sessions, the end.
+//! The handle of a running server: reload, sessions, shutdown.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 #[cfg(target_os = "linux")]
 use porthole_test_support::scene::{Need, scene};
-use porthole_turn_proto::{
-    ClientConfig, ClientEvent, FailureReason, Transport, TurnClient, rest_credentials,
-};
+use porthole_test_support::turn_client::{Link as _, TestTurnClient};
+use porthole_test_support::wait;
+use porthole_turn_proto::{ClientConfig, ClientEvent, FailureReason, Transport, rest_credentials};
 use porthole_turn_server::{Config, Effect, QuotaLimits, ReloadError, Server, SessionId, TlsFiles};
 
 const PATIENCE: Duration = Duration::from_secs(10);
-const ROUND: Duration = Duration::from_millis(5);
 
 fn config() -> Config {
     Config {
@@ -24,124 +23,99 @@ fn config() -> Config {
     }
 }
 
-/// A TURN client over UDP.
-struct Caller {
-    client: TurnClient,
-    socket: UdpSocket,
-}
+/// A TURN client over UDP, with the steps of these tests.
+struct Client(TestTurnClient);
 
-impl Caller {
+impl Client {
     fn new(server: &Server, user: &str, password: &str) -> Result<Self> {
-        let socket = UdpSocket::bind("127.0.0.1:0")?;
-        socket.connect(server.local_addrs().first().context("it listens")?)?;
-        socket.set_read_timeout(Some(ROUND))?;
+        let listen = server.local_addrs().first().context("no listening address")?;
         let config = ClientConfig::new(user.to_owned(), password.to_owned(), Transport::Udp);
-        Ok(Self { client: TurnClient::new(config, Instant::now()), socket })
+        Ok(Self(TestTurnClient::connect(*listen, config)?))
     }
 
-    fn round(&mut self) -> Result<()> {
-        self.client.handle_timeout(Instant::now());
-        while let Some(bytes) = self.client.poll_transmit() {
-            self.socket.send(&bytes)?;
+    /// Makes an allocation. Returns the relayed address or the reason of the refusal.
+    fn try_allocate(&mut self) -> Result<Result<SocketAddr, FailureReason>> {
+        match self.0.event()? {
+            ClientEvent::Allocated { relayed, .. } => Ok(Ok(relayed)),
+            ClientEvent::Failed { reason, .. } => Ok(Err(reason)),
+            event => bail!("{event:?}"),
         }
-        let mut buffer = [0; 2048];
-        if let Ok(len) = self.socket.recv(&mut buffer) {
-            self.client.handle_datagram(Instant::now(), &buffer[..len]);
-        }
-        Ok(())
     }
 
-    fn allocate(&mut self) -> Result<Result<SocketAddr, FailureReason>> {
+    fn allocate(&mut self) -> Result<SocketAddr> {
+        self.try_allocate()?.map_err(|reason| anyhow!("no allocation: {reason:?}"))
+    }
+
+    /// Asks for a permission. Returns false if it is refused.
+    fn request_permission(&mut self, peer: IpAddr) -> Result<bool> {
+        self.0.client.create_permission(Instant::now(), peer);
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            match self.client.poll_event() {
-                Some(ClientEvent::Allocated { relayed, .. }) => return Ok(Ok(relayed)),
-                Some(ClientEvent::Failed { reason, .. }) => return Ok(Err(reason)),
-                Some(other) => bail!("{other:?}"),
-                None => self.round()?,
-            }
-        }
-        bail!("no answer")
-    }
-
-    fn enter(&mut self) -> Result<SocketAddr> {
-        self.allocate()?.map_err(|reason| anyhow!("not let in: {reason:?}"))
-    }
-
-    /// Whether a peer is permitted when asked for.
-    fn asks_for(&mut self, peer: IpAddr) -> Result<bool> {
-        self.client.create_permission(Instant::now(), peer);
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
-            if let Some(event) = self.client.poll_event() {
+            if let Some(event) = self.0.client.poll_event() {
                 let refused = ClientEvent::PermissionRefused { peer, code: Some(403) };
                 ensure!(event == refused, "{event:?}");
                 return Ok(false);
             }
-            if self.client.wrap(SocketAddr::new(peer, 9), b"", &mut Vec::new()) {
+            if self.0.client.wrap(SocketAddr::new(peer, 9), b"", &mut Vec::new()) {
                 return Ok(true);
             }
-            self.round()?;
+            self.0.round()?;
         }
         bail!("no answer")
     }
 
-    /// One packet more to this peer, as soon as there is a permission; whether one has arrived.
-    fn tries(&mut self, peer: &UdpSocket) -> Result<bool> {
+    /// Sends a packet to a peer if there is a permission. Returns true if one has arrived.
+    fn sends_to(&mut self, peer: &UdpSocket) -> Result<bool> {
         let to = peer.local_addr()?;
-        self.client.create_permission(Instant::now(), to.ip());
-        let mut out = Vec::new();
-        if self.client.wrap(to, b"hello", &mut out) {
-            self.socket.send(&out)?;
+        self.0.client.create_permission(Instant::now(), to.ip());
+        let mut message = Vec::new();
+        if self.0.client.wrap(to, b"hello", &mut message) {
+            self.0.link.send(&message)?;
         }
-        self.round()?;
+        self.0.round()?;
         peer.set_nonblocking(true)?;
         Ok(peer.recv(&mut [0; 64]).is_ok())
     }
 
-    /// Sends packets to this peer until one comes through.
+    /// Sends packets to a peer until one arrives.
     fn reaches(&mut self, peer: &UdpSocket) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        while !self.tries(peer)? {
-            ensure!(Instant::now() < deadline, "the peer is not reached");
+        while !self.sends_to(peer)? {
+            ensure!(Instant::now() < deadline, "no packet arrives at the peer");
         }
         Ok(())
     }
 
-    /// Sends packets to this peer until the server has dropped one; none may come through.
-    fn is_cut_off(&mut self, server: &Server, peer: &UdpSocket) -> Result<()> {
-        // What was under way before.
+    /// Sends packets to a peer until the server has dropped one; none may arrive.
+    fn is_refused(&mut self, server: &Server, peer: &UdpSocket) -> Result<()> {
+        // Packets that were in flight before.
         peer.set_nonblocking(true)?;
         while peer.recv(&mut [0; 64]).is_ok() {}
         let dropped = || server.stats().counters.dropped();
         let (before, deadline) = (dropped(), Instant::now() + PATIENCE);
         while dropped() == before {
-            ensure!(Instant::now() < deadline, "nothing is dropped");
-            ensure!(!self.tries(peer)?, "the peer is reached");
+            ensure!(Instant::now() < deadline, "no packet is dropped");
+            ensure!(!self.sends_to(peer)?, "a packet arrives at the peer");
         }
         Ok(())
     }
 }
 
-fn start(config: Config) -> Result<(Server, Caller)> {
+fn start(config: Config) -> Result<(Server, Client)> {
     let server = Server::start(config)?;
-    let caller = Caller::new(&server, "anna", "secret")?;
-    Ok((server, caller))
+    let client = Client::new(&server, "anna", "secret")?;
+    Ok((server, client))
 }
 
+/// Waits for a condition on the stats, which a worker publishes after each round.
 fn wait_for(what: &str, mut holds: impl FnMut() -> bool) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        ensure!(Instant::now() < deadline, "{what} did not come");
-        std::thread::sleep(ROUND);
-    }
-    Ok(())
+    wait::until(what, PATIENCE, || Ok(holds().then_some(())))
 }
 
 #[test]
-fn a_reload_changes_who_may_come_and_keeps_who_is_there() -> Result<()> {
+fn a_reload_changes_the_users_and_keeps_existing_allocations() -> Result<()> {
     let (server, mut anna) = start(config())?;
-    anna.enter()?;
+    anna.allocate()?;
     let peer = UdpSocket::bind("127.0.0.1:0")?;
     anna.reaches(&peer).context("before")?;
 
@@ -151,77 +125,77 @@ fn a_reload_changes_who_may_come_and_keeps_who_is_there() -> Result<()> {
     let settings: Vec<_> = changes.iter().map(|change| (change.setting, change.effect)).collect();
     assert_eq!(settings, [("users", Effect::AtOnce), ("rest_secrets", Effect::AtOnce)]);
 
-    anna.reaches(&peer).context("the allocation lives on")?;
-    let refused = Caller::new(&server, "anna", "secret")?.allocate()?;
+    anna.reaches(&peer).context("the allocation still exists")?;
+    let refused = Client::new(&server, "anna", "secret")?.try_allocate()?;
     assert_eq!(refused, Err(FailureReason::Unauthenticated));
-    Caller::new(&server, "berta", "other")?.enter()?;
+    Client::new(&server, "berta", "other")?.allocate()?;
     let (name, password) = rest_credentials("shared", "clara", u64::from(u32::MAX));
-    Caller::new(&server, &name, &password)?.enter()?;
+    Client::new(&server, &name, &password)?.allocate()?;
     Ok(())
 }
 
 #[test]
-fn a_reload_closes_peers_for_living_allocations_too() -> Result<()> {
+fn a_reload_forbids_peers_for_existing_allocations_too() -> Result<()> {
     let (server, mut anna) = start(config())?;
-    anna.enter()?;
+    anna.allocate()?;
     let peer = UdpSocket::bind("127.0.0.1:0")?;
     anna.reaches(&peer).context("before")?;
     server.reload(Config { deny_peers: vec!["127.0.0.0/8".parse()?], ..config() })?;
-    anna.is_cut_off(&server, &peer).context("a permission of before outlived the rule")?;
+    anna.is_refused(&server, &peer).context("an earlier permission outlived the rule")?;
     server.reload(config())?;
-    anna.reaches(&peer).context("and open again")?;
+    anna.reaches(&peer).context("permitted again")?;
     Ok(())
 }
 
 #[test]
-fn a_reload_changes_the_quota_and_says_what_needs_a_restart() -> Result<()> {
+fn a_reload_changes_the_quota_and_lists_what_needs_a_restart() -> Result<()> {
     let (server, mut anna) = start(config())?;
-    anna.enter()?;
+    anna.allocate()?;
     let quota = QuotaLimits { per_user: 1, ..QuotaLimits::default() };
     let changes = server.reload(Config { quota, workers: 1, ..config() })?;
     let settings: Vec<_> = changes.iter().map(|change| (change.setting, change.effect)).collect();
     assert_eq!(settings, [("workers", Effect::AtRestart), ("quota", Effect::AtOnce)]);
-    let refused = Caller::new(&server, "anna", "secret")?.allocate()?;
+    let refused = Client::new(&server, "anna", "secret")?.try_allocate()?;
     ensure!(refused.is_err(), "the second allocation of one user");
     Ok(())
 }
 
 #[test]
-fn settings_that_cannot_be_change_nothing() -> Result<()> {
+fn invalid_settings_change_nothing() -> Result<()> {
     let (server, _) = start(config())?;
-    let nobody = || Config { users: Vec::new(), ..config() };
+    let no_users = || Config { users: Vec::new(), ..config() };
     // The first address has port 0, which discovery cannot name.
     let discovery_address = Some("127.0.0.2:3479".parse()?);
     let listen = vec!["127.0.0.1:3478".parse()?];
     let relay_address_v4 = Some("0.0.0.0".parse()?);
     let missing = TlsFiles { certificate: "none.pem".into(), key: "none.pem".into() };
     for (what, wrong) in [
-        ("a port 0 to relay at", Config { relay_ports: 0..=9, ..nobody() }),
-        ("discovery without a first address", Config { discovery_address, ..nobody() }),
-        ("nowhere to listen", Config { listen: Vec::new(), ..nobody() }),
-        ("no certificate", Config { tls: Some(missing), ..nobody() }),
-        ("an endless realm", Config { realm: "r".repeat(128), ..nobody() }),
-        ("no realm", Config { realm: String::new(), ..nobody() }),
-        ("DTLS beside TURN", Config { listen_dtls: listen.clone(), listen, ..nobody() }),
-        ("another's address", Config { relay_address_v4, ..nobody() }),
+        ("port 0 for relaying", Config { relay_ports: 0..=9, ..no_users() }),
+        ("discovery without a primary address", Config { discovery_address, ..no_users() }),
+        ("no listening address", Config { listen: Vec::new(), ..no_users() }),
+        ("no certificate", Config { tls: Some(missing), ..no_users() }),
+        ("an endless realm", Config { realm: "r".repeat(128), ..no_users() }),
+        ("no realm", Config { realm: String::new(), ..no_users() }),
+        ("DTLS and TURN on one port", Config { listen_dtls: listen.clone(), listen, ..no_users() }),
+        ("a wildcard relay address", Config { relay_address_v4, ..no_users() }),
     ] {
         let refused = server.reload(wrong.clone()).expect_err(what);
         let ReloadError::Invalid(refused) = refused else { bail!("{what}: {refused}") };
         let at_start = Server::start(wrong).expect_err(what);
         ensure!(refused.to_string() == at_start.to_string(), "{what}: {refused}, {at_start}");
     }
-    Caller::new(&server, "anna", "secret")?.enter()?;
+    Client::new(&server, "anna", "secret")?.allocate()?;
     Ok(())
 }
 
 #[test]
 fn sessions_are_listed_page_by_page_and_ended_by_their_ids() -> Result<()> {
     let (server, _) = start(config())?;
-    let mut callers = Vec::new();
+    let mut clients = Vec::new();
     for _ in 0..5 {
-        let mut caller = Caller::new(&server, "anna", "secret")?;
-        let relayed = caller.enter()?;
-        callers.push((caller.socket.local_addr()?, relayed));
+        let mut client = Client::new(&server, "anna", "secret")?;
+        let relayed = client.allocate()?;
+        clients.push((client.0.link.local_addr()?, relayed));
     }
     let (mut listed, mut after) = (Vec::new(), None);
     loop {
@@ -234,84 +208,87 @@ fn sessions_are_listed_page_by_page_and_ended_by_their_ids() -> Result<()> {
     let mut found: Vec<_> =
         listed.iter().map(|s| (s.info.client.client, s.info.relayed[0])).collect();
     found.sort_unstable();
-    callers.sort_unstable();
-    assert_eq!(found, callers, "each once");
+    clients.sort_unstable();
+    assert_eq!(found, clients, "each session is listed once");
     assert!(listed.iter().all(|session| session.info.username == "anna"));
 
     let id = listed[3].id;
     assert_eq!(id.to_string().parse::<SessionId>()?, id);
-    ensure!(server.end_session(id)?, "it lives");
-    ensure!(!server.end_session(id)?, "it is over");
+    ensure!(server.end_session(id)?, "it exists");
+    ensure!(!server.end_session(id)?, "it has ended");
     ensure!(!server.end_session("99-0".parse()?)?, "there is no such worker");
     wait_for("four sessions", || server.stats().allocations == 4)?;
-    ensure!(server.sessions(None, 10)?.iter().all(|session| session.id != id), "it is listed");
+    ensure!(
+        server.sessions(None, 10)?.iter().all(|session| session.id != id),
+        "it is still listed"
+    );
     Ok(())
 }
 
 #[test]
-fn a_draining_server_refuses_newcomers_and_new_settings() -> Result<()> {
+fn a_draining_server_refuses_new_clients_and_new_settings() -> Result<()> {
     let (server, mut anna) = start(config())?;
     let elsewhere = "127.0.0.1:9".parse()?;
     server.reload(Config { alternate_servers: vec![elsewhere], ..config() })?;
-    anna.enter()?;
+    anna.allocate()?;
     let peer = UdpSocket::bind("127.0.0.1:0")?;
     anna.reaches(&peer).context("before")?;
     std::thread::scope(|scope| -> Result<()> {
         let drained = scope.spawn(|| server.shutdown(PATIENCE));
         wait_for("draining", || server.is_draining())?;
-        anna.reaches(&peer).context("who is there goes on")?;
-        ensure!(matches!(server.reload(config()), Err(ReloadError::Stopping)), "a reload");
-        let newcomer = Caller::new(&server, "anna", "secret")?.allocate()?;
+        anna.reaches(&peer).context("an existing allocation is served")?;
+        ensure!(
+            matches!(server.reload(config()), Err(ReloadError::Stopping)),
+            "a reload was accepted"
+        );
+        let newcomer = Client::new(&server, "anna", "secret")?.try_allocate()?;
         assert_eq!(newcomer, Err(FailureReason::TryAlternate(Some(elsewhere))));
-        ensure!(!drained.is_finished(), "there is somebody to wait for");
-        anna.client.close(Instant::now());
-        anna.round()
+        ensure!(!drained.is_finished(), "it does not wait for allocations");
+        anna.0.release()
     })?;
-    ensure!(server.sessions(None, 1).is_err(), "nobody is left to ask");
+    ensure!(server.sessions(None, 1).is_err(), "no worker is left");
     Ok(())
 }
 
-/// The kernel spreads clients over the workers' sockets; one that is gone moves everybody.
+/// The kernel spreads clients over the workers' sockets; closing one would redistribute them.
 #[test]
 fn a_draining_server_keeps_each_client_at_its_worker() -> Result<()> {
     let server = Server::start(Config { workers: 8, ..config() })?;
     let peer = UdpSocket::bind("127.0.0.1:0")?;
-    let mut callers = Vec::new();
+    let mut clients = Vec::new();
     for _ in 0..6 {
-        let mut caller = Caller::new(&server, "anna", "secret")?;
-        caller.enter()?;
-        callers.push(caller);
+        let mut client = Client::new(&server, "anna", "secret")?;
+        client.allocate()?;
+        clients.push(client);
     }
     std::thread::scope(|scope| -> Result<()> {
         let drained = scope.spawn(|| server.shutdown(PATIENCE));
         wait_for("draining", || server.is_draining())?;
-        for (n, caller) in callers.iter_mut().enumerate() {
-            caller.reaches(&peer).with_context(|| format!("client {n}"))?;
+        for (n, client) in clients.iter_mut().enumerate() {
+            client.reaches(&peer).with_context(|| format!("client {n}"))?;
         }
-        ensure!(!drained.is_finished(), "there is somebody to wait for");
-        for caller in &mut callers {
-            caller.client.close(Instant::now());
-            caller.round()?;
+        ensure!(!drained.is_finished(), "it does not wait for allocations");
+        for client in &mut clients {
+            client.0.release()?;
         }
         Ok(())
     })
 }
 
-/// Whether the peer is one for a new client.
+/// Returns true if a new client gets a permission for the peer.
 fn is_permitted(server: &Server, peer: IpAddr) -> Result<bool> {
-    let mut caller = Caller::new(server, "anna", "secret")?;
-    caller.enter()?;
-    let permitted = caller.asks_for(peer)?;
-    caller.client.close(Instant::now());
-    caller.round()?;
-    wait_for("its end", || server.stats().allocations == 0)?;
+    let mut client = Client::new(server, "anna", "secret")?;
+    client.allocate()?;
+    let permitted = client.request_permission(peer)?;
+    client.0.release()?;
+    wait_for("the end of the allocation", || server.stats().allocations == 0)?;
     Ok(permitted)
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn an_address_that_this_host_gains_is_no_peer_any_more() {
-    scene("an_address_that_this_host_gains_is_no_peer_any_more", &[Need::Lab], |_| {
+fn a_new_address_of_this_host_is_no_longer_permitted_as_a_peer() {
+    scene("a_new_address_of_this_host_is_no_longer_permitted_as_a_peer", &[Need::Lab], |_| {
         let thread = std::thread::spawn(|| {
             nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?;
             gain_and_lose_an_address()
@@ -320,10 +297,10 @@ fn an_address_that_this_host_gains_is_no_peer_any_more() {
     });
 }
 
-/// In a network of its own.
+/// Adds and removes an address in a network namespace of its own.
 #[cfg(target_os = "linux")]
 fn gain_and_lose_an_address() -> Result<()> {
-    // A public one, for a peer's.
+    // A public address, as a peer would have.
     const GAINED: &str = "9.9.9.9";
     let ip = |arguments: &str| {
         let status = std::process::Command::new("ip").args(arguments.split(' ')).status()?;
@@ -334,20 +311,20 @@ fn gain_and_lose_an_address() -> Result<()> {
     ip("route add default dev lo")?;
     let (server, _) = start(config())?;
     let peer = GAINED.parse()?;
-    ensure!(is_permitted(&server, peer)?, "it is another host's");
+    ensure!(is_permitted(&server, peer)?, "the address is another host's");
     ip(&format!("address add {GAINED}/32 dev lo"))?;
     let mut refused = Ok(false);
-    wait_for("the rule", || {
+    wait_for("a refusal", || {
         refused = is_permitted(&server, peer).map(|permitted| !permitted);
         !matches!(refused, Ok(false))
     })?;
-    ensure!(refused?, "it is this host's");
+    ensure!(refused?, "the address is this host's");
     ip(&format!("address del {GAINED}/32 dev lo"))?;
     let mut permitted = Ok(false);
-    wait_for("the end of it", || {
+    wait_for("a permission", || {
         permitted = is_permitted(&server, peer);
         !matches!(permitted, Ok(false))
     })?;
-    ensure!(permitted?, "it is another host's again");
+    ensure!(permitted?, "the address is another host's again");
     Ok(())
 }

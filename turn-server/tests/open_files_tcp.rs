@@ -1,5 +1,5 @@
-//! What happens to TCP relaying (RFC 6062) when no socket can be opened any more. Alone in its
-//! process: it changes a limit.
+//! TCP relaying (RFC 6062) when no more files can be opened. A test binary of its own, because it
+//! changes a limit of the process.
 #![cfg(unix)]
 
 use std::io::{Read as _, Write as _};
@@ -14,11 +14,11 @@ use porthole_turn_proto::stun::{
 };
 use porthole_turn_server::{Config, Server};
 
-/// What the test's own files and those of the server take is less.
+/// Limit of open files: more than the test and the server need themselves.
 const OPEN_FILES: u64 = 64;
 const PATIENCE: Duration = Duration::from_secs(10);
 const REALM: &str = "porthole";
-/// REQUESTED-TRANSPORT: IANA's number of the protocol, and three bytes reserved.
+/// Value of REQUESTED-TRANSPORT: IANA's protocol number and three reserved bytes.
 const REQUESTED_TCP: u32 = 6 << 24;
 
 /// A control connection.
@@ -29,7 +29,7 @@ struct Client {
 }
 
 impl Client {
-    /// With a nonce.
+    /// Connects and gets a nonce.
     fn new(server: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(server)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -39,25 +39,25 @@ impl Client {
     }
 
     fn allocate(&mut self) -> Result<u16> {
-        self.ask(Method::Allocate, |message| {
+        self.request(Method::Allocate, |message| {
             message.u32(attribute::REQUESTED_TRANSPORT, REQUESTED_TCP);
         })
     }
 
     fn permit(&mut self, peer: SocketAddr) -> Result<u16> {
-        self.ask(Method::CreatePermission, |message| {
+        self.request(Method::CreatePermission, |message| {
             message.xor_address(attribute::XOR_PEER_ADDRESS, peer);
         })
     }
 
     fn connect(&mut self, peer: SocketAddr) -> Result<u16> {
-        self.ask(Method::Connect, |message| {
+        self.request(Method::Connect, |message| {
             message.xor_address(attribute::XOR_PEER_ADDRESS, peer);
         })
     }
 
-    /// The code of the answer, 0 for a success.
-    fn ask(&mut self, method: Method, fill: impl Fn(&mut MessageWriter<'_>)) -> Result<u16> {
+    /// Sends a request and returns the error code of the response, 0 for a success.
+    fn request(&mut self, method: Method, fill: impl Fn(&mut MessageWriter<'_>)) -> Result<u16> {
         let mut bytes = Vec::new();
         let id = TransactionId([3; 12]);
         let mut message = MessageWriter::new(&mut bytes, Class::Request, method, id);
@@ -73,26 +73,26 @@ impl Client {
         let mut buffer = [0; 1500];
         loop {
             if let Some(frame) = self.decoder.next_frame()? {
-                let answer = Message::parse(frame)?;
-                if let Some(nonce) = answer.text(attribute::NONCE)? {
+                let response = Message::parse(frame)?;
+                if let Some(nonce) = response.text(attribute::NONCE)? {
                     self.nonce = nonce.to_owned();
                 }
-                return Ok(answer.error_code().map_or(0, |code| code.value()));
+                return Ok(response.error_code().map_or(0, |code| code.value()));
             }
-            let n = self.stream.read(&mut buffer).context("no answer")?;
+            let n = self.stream.read(&mut buffer).context("no response")?;
             ensure!(n > 0, "the server closed the connection");
             self.decoder.push(&buffer[..n])?;
         }
     }
 }
 
-/// Every file that is left.
+/// Opens files until no more can be opened.
 fn exhaust() -> Vec<UdpSocket> {
     std::iter::from_fn(|| UdpSocket::bind("127.0.0.1:0").ok()).collect()
 }
 
 #[test]
-fn without_open_files_tcp_relaying_is_refused_and_nothing_else_suffers() -> Result<()> {
+fn without_open_files_tcp_relaying_is_refused_and_nothing_else_is_affected() -> Result<()> {
     setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES)?;
     let server = Server::start(Config {
         listen: vec!["127.0.0.1:0".parse()?],
@@ -111,7 +111,7 @@ fn without_open_files_tcp_relaying_is_refused_and_nothing_else_suffers() -> Resu
     for (what, code, want) in [
         ("an allocation needs a file", second.allocate()?, 508),
         ("and so does a connection to a peer", first.connect(peer)?, 447),
-        ("the living allocation stays", first.permit(peer)?, 0),
+        ("the existing allocation stays", first.permit(peer)?, 0),
         ("and so does the other client", second.allocate()?, 508),
     ] {
         assert_eq!(code, want, "{what}");

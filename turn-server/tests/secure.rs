@@ -1,4 +1,4 @@
-//! Clients over TLS and DTLS, against the driver with real sockets on the loopback interface.
+//! Clients over TLS and DTLS, and a server with real sockets on the loopback interface.
 
 mod trusting;
 
@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::BytesMut;
-use porthole_turn_proto::{ClientConfig, ClientEvent, StreamDecoder, Transport, TurnClient};
+use porthole_test_support::turn_client::{Link, TestTurnClient, is_timeout};
+use porthole_test_support::wait;
+use porthole_turn_proto::{ClientConfig, StreamDecoder, Transport};
 use porthole_turn_server::{Config, Server, StartError, TlsFiles};
 use rcgen::{CertificateParams, KeyPair};
 use rtc_dtls::config::ConfigBuilder;
@@ -18,10 +20,10 @@ use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
 use rustls::{ClientConnection, StreamOwned};
 
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What a client waits for before it looks at its timers.
-const TURN: Duration = Duration::from_millis(5);
+/// Read timeout, after which a client handles its timers.
+const ROUND: Duration = Duration::from_millis(5);
 
-/// The files of a new certificate, and what is in it.
+/// Writes a new certificate; returns its files and its DER.
 fn renew(folder: &Path) -> Result<(TlsFiles, Vec<u8>)> {
     let key = KeyPair::generate()?;
     let certificate = CertificateParams::new(vec!["turn.example".to_owned()])?.self_signed(&key)?;
@@ -45,8 +47,8 @@ fn config(files: TlsFiles) -> Config {
     }
 }
 
-/// What carries messages to the server and back.
-enum Wire {
+/// A connection to the server over TLS or DTLS.
+enum SecureLink {
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>, StreamDecoder),
     Dtls(Endpoint, UdpSocket, SocketAddr),
 }
@@ -59,14 +61,14 @@ fn tls(server: SocketAddr, alpn: &[&str]) -> Result<StreamOwned<ClientConnection
     while stream.conn.is_handshaking() {
         stream.conn.complete_io(&mut stream.sock)?;
     }
-    stream.sock.set_read_timeout(Some(TURN))?;
+    stream.sock.set_read_timeout(Some(ROUND))?;
     Ok(stream)
 }
 
 fn dtls(server: SocketAddr) -> Result<(Endpoint, UdpSocket)> {
     let socket = UdpSocket::bind((server.ip(), 0))?;
     socket.connect(server)?;
-    socket.set_read_timeout(Some(TURN))?;
+    socket.set_read_timeout(Some(ROUND))?;
     let config = ConfigBuilder::default()
         .with_crypto_provider(rtc_crypto::default_provider()?)
         .with_insecure_skip_verify(true)
@@ -76,32 +78,22 @@ fn dtls(server: SocketAddr) -> Result<(Endpoint, UdpSocket)> {
     Ok((endpoint, socket))
 }
 
-impl Wire {
+impl SecureLink {
     fn tls(server: SocketAddr) -> Result<Self> {
         Ok(Self::Tls(Box::new(tls(server, &["stun.turn"])?), StreamDecoder::new()))
     }
 
     fn dtls(server: SocketAddr) -> Result<Self> {
         let (endpoint, socket) = dtls(server)?;
-        let mut wire = Self::Dtls(endpoint, socket, server);
+        let mut link = Self::Dtls(endpoint, socket, server);
         let deadline = Instant::now() + PATIENCE;
-        while !wire.read()?.1 {
+        while !link.read()?.1 {
             ensure!(Instant::now() < deadline, "no handshake");
         }
-        Ok(wire)
+        Ok(link)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        match self {
-            Self::Tls(stream, _) => Ok(stream.write_all(bytes)?),
-            Self::Dtls(endpoint, socket, server) => {
-                endpoint.write(Instant::now(), *server, bytes)?;
-                flush(endpoint, socket)
-            }
-        }
-    }
-
-    /// Messages that have come, and whether a handshake just ended.
+    /// Reads messages. The second value is true if a handshake has just succeeded.
     fn read(&mut self) -> Result<(Vec<Vec<u8>>, bool)> {
         let mut buffer = [0; 65_536];
         let (mut messages, mut ready) = (Vec::new(), false);
@@ -151,158 +143,117 @@ fn flush(endpoint: &mut Endpoint, socket: &UdpSocket) -> Result<()> {
     Ok(())
 }
 
-fn is_timeout(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
-}
-
-/// A TURN client behind one of them.
-struct Caller {
-    client: TurnClient,
-    wire: Wire,
-    received: Vec<(SocketAddr, Vec<u8>)>,
-    /// A CreatePermission has succeeded; all peers have one address.
-    is_permitted: bool,
-}
-
-/// How the answer to a CreatePermission begins that succeeds.
-const PERMITTED: [u8; 2] = [0x01, 0x08];
-
-impl Caller {
-    fn new(wire: Wire) -> Self {
-        let transport = match wire {
-            Wire::Tls(..) => Transport::Tls,
-            Wire::Dtls(..) => Transport::Dtls,
-        };
-        let config = ClientConfig::new("anna".to_owned(), "secret".to_owned(), transport);
-        let client = TurnClient::new(config, Instant::now());
-        Self { client, wire, received: Vec::new(), is_permitted: false }
+impl Link for SecureLink {
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        match self {
+            Self::Tls(stream, _) => Ok(stream.write_all(message)?),
+            Self::Dtls(endpoint, socket, server) => {
+                endpoint.write(Instant::now(), *server, message)?;
+                flush(endpoint, socket)
+            }
+        }
     }
 
-    fn round(&mut self) -> Result<()> {
-        self.client.handle_timeout(Instant::now());
-        while let Some(bytes) = self.client.poll_transmit() {
-            self.wire.write(&bytes)?;
-        }
-        for message in self.wire.read()?.0 {
-            self.is_permitted |= message.starts_with(&PERMITTED);
-            if let Some((peer, range)) = self.client.handle_datagram(Instant::now(), &message) {
-                self.received.push((peer, message[range].to_vec()));
-            }
-        }
-        Ok(())
-    }
-
-    fn allocate(&mut self) -> Result<SocketAddr> {
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
-            match self.client.poll_event() {
-                Some(ClientEvent::Allocated { relayed, .. }) => return Ok(relayed),
-                Some(event) => bail!("no allocation: {event:?}"),
-                None => self.round()?,
-            }
-        }
-        bail!("no answer")
-    }
-
-    /// There and back again, by indications and by a channel.
-    fn echo(&mut self, relayed: SocketAddr, len: usize) -> Result<()> {
-        let socket = UdpSocket::bind((relayed.ip(), 0))?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        let peer = socket.local_addr()?;
-        let payload: Vec<u8> = (0..=255).cycle().take(len).collect();
-        for bound in [false, true] {
-            if bound {
-                self.client.bind_channel(Instant::now(), peer);
-            } else {
-                self.client.create_permission(Instant::now(), peer.ip());
-            }
-            let deadline = Instant::now() + PATIENCE;
-            while !self.is_permitted || bound && self.client.channel(peer).is_none() {
-                ensure!(Instant::now() < deadline, "neither permission nor channel");
-                self.round()?;
-            }
-            let mut out = Vec::new();
-            ensure!(self.client.wrap(peer, &payload, &mut out), "nothing is permitted");
-            self.wire.write(&out)?;
-            let mut buffer = [0; 65_536];
-            let (n, from) = socket.recv_from(&mut buffer).context("at the peer")?;
-            ensure!((from, &buffer[..n]) == (relayed, &payload[..]), "something else at the peer");
-            socket.send_to(&payload, relayed)?;
-            let deadline = Instant::now() + PATIENCE;
-            while self.received.is_empty() {
-                ensure!(Instant::now() < deadline, "nothing at the client");
-                self.round()?;
-            }
-            ensure!(self.received.remove(0) == (peer, payload.clone()), "something else came back");
-        }
-        Ok(())
+    fn receive(&mut self) -> Result<Vec<Vec<u8>>> {
+        Ok(self.read()?.0)
     }
 }
 
-/// The certificate of the server.
-fn shown(stream: &StreamOwned<ClientConnection, TcpStream>) -> Option<Vec<u8>> {
+type Client = TestTurnClient<SecureLink>;
+
+fn turn_client(link: SecureLink) -> Client {
+    let transport = match link {
+        SecureLink::Tls(..) => Transport::Tls,
+        SecureLink::Dtls(..) => Transport::Dtls,
+    };
+    let config = ClientConfig::new("anna".to_owned(), "secret".to_owned(), transport);
+    TestTurnClient::new(link, config)
+}
+
+/// Sends a payload to a peer and back, by indications and by a channel. All peers have one address.
+fn echo(client: &mut Client, relayed: SocketAddr, len: usize) -> Result<()> {
+    let socket = UdpSocket::bind((relayed.ip(), 0))?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let peer = socket.local_addr()?;
+    let payload: Vec<u8> = (0..=255).cycle().take(len).collect();
+    for bound in [false, true] {
+        if bound {
+            client.bind(peer)?;
+        } else {
+            client.permit(peer.ip())?;
+        }
+        client.send(peer, &payload)?;
+        let mut buffer = [0; 65_536];
+        let (n, from) = socket.recv_from(&mut buffer).context("at the peer")?;
+        ensure!((from, &buffer[..n]) == (relayed, &payload[..]), "something else at the peer");
+        socket.send_to(&payload, relayed)?;
+        let returned = client.receive().context("at the client")?;
+        ensure!(returned == (peer, payload.clone()), "something else came back");
+    }
+    Ok(())
+}
+
+/// Returns the certificate that the server sent.
+fn server_certificate(stream: &StreamOwned<ClientConnection, TcpStream>) -> Option<Vec<u8>> {
     Some(stream.conn.peer_certificates()?.first()?.to_vec())
 }
 
-/// Stats are published after each round of a worker: wait for them.
+/// Waits for a condition on the stats, which a worker publishes after each round.
 fn wait_for(what: &str, mut holds: impl FnMut() -> bool) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        ensure!(Instant::now() < deadline, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    Ok(())
+    wait::until(what, PATIENCE, || Ok(holds().then_some(())))
 }
 
 #[test]
 fn data_goes_both_ways_over_tls_and_dtls_and_over_tls_at_the_plain_port() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let server = Server::start(config(renew(folder.path())?.0))?;
-    for (what, wire) in [
-        ("TLS", Wire::tls(server.tls_addrs()[0])?),
-        ("TLS at the plain port", Wire::tls(server.local_addrs()[0])?),
-        ("DTLS", Wire::dtls(server.dtls_addrs()[0])?),
+    for (what, link) in [
+        ("TLS", SecureLink::tls(server.tls_addrs()[0])?),
+        ("TLS at the plain port", SecureLink::tls(server.local_addrs()[0])?),
+        ("DTLS", SecureLink::dtls(server.dtls_addrs()[0])?),
     ] {
-        let mut caller = Caller::new(wire);
-        let relayed = caller.allocate().context(what)?;
+        let mut client = turn_client(link);
+        let relayed = client.allocate().context(what)?;
         for len in [0, 1, 3, 1200, 9000] {
-            caller.echo(relayed, len).with_context(|| format!("{what}, {len} bytes"))?;
+            echo(&mut client, relayed, len).with_context(|| format!("{what}, {len} bytes"))?;
         }
-        drop(caller);
+        drop(client);
     }
-    wait_for("the end of what ran over TLS", || server.stats().allocations == 1)
+    wait_for("the end of the allocations over TLS", || server.stats().allocations == 1)
 }
 
 #[test]
-fn a_new_certificate_is_for_new_clients_and_a_bad_one_for_nobody() -> Result<()> {
+fn a_new_certificate_is_used_for_new_clients_and_a_bad_one_for_none() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (files, first) = renew(folder.path())?;
     let server = Server::start(config(files.clone()))?;
     let mut old = [
-        Caller::new(Wire::tls(server.tls_addrs()[0])?),
-        Caller::new(Wire::dtls(server.dtls_addrs()[0])?),
+        turn_client(SecureLink::tls(server.tls_addrs()[0])?),
+        turn_client(SecureLink::dtls(server.dtls_addrs()[0])?),
     ];
-    let relayed = old.each_mut().map(Caller::allocate);
+    let relayed = old.each_mut().map(Client::allocate);
 
     std::fs::write(&files.key, "no key")?;
-    ensure!(server.reload_certificate().is_err(), "a bad key was taken");
-    assert_eq!(shown(&tls(server.tls_addrs()[0], &[])?), Some(first));
+    ensure!(server.reload_certificate().is_err(), "a bad key was accepted");
+    assert_eq!(server_certificate(&tls(server.tls_addrs()[0], &[])?), Some(first));
 
     let (_, second) = renew(folder.path())?;
-    ensure!(server.reload_certificate()?, "nothing new was found");
-    assert_eq!(shown(&tls(server.tls_addrs()[0], &[])?), Some(second.clone()));
-    let Wire::Dtls(endpoint, ..) = Wire::dtls(server.dtls_addrs()[0])? else { bail!("not DTLS") };
+    ensure!(server.reload_certificate()?, "the new certificate was not found");
+    assert_eq!(server_certificate(&tls(server.tls_addrs()[0], &[])?), Some(second.clone()));
+    let SecureLink::Dtls(endpoint, ..) = SecureLink::dtls(server.dtls_addrs()[0])? else {
+        bail!("not DTLS")
+    };
     let state = endpoint.get_connection_state(server.dtls_addrs()[0]).context("no state")?;
     assert_eq!(state.peer_certificates, [second]);
 
-    for (caller, relayed) in old.iter_mut().zip(relayed) {
-        caller.echo(relayed?, 100)?;
+    for (client, relayed) in old.iter_mut().zip(relayed) {
+        echo(client, relayed?, 100)?;
     }
     Ok(())
 }
 
 #[test]
-fn a_client_that_names_only_other_protocols_is_refused() -> Result<()> {
+fn a_client_that_offers_only_other_protocols_is_refused() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let server = Server::start(config(renew(folder.path())?.0))?;
     for (alpn, served) in
@@ -314,32 +265,32 @@ fn a_client_that_names_only_other_protocols_is_refused() -> Result<()> {
 }
 
 #[test]
-fn garbage_ends_its_connection_and_no_other() -> Result<()> {
+fn garbage_ends_its_own_connection_only() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let server = Server::start(config(renew(folder.path())?.0))?;
-    let mut caller = Caller::new(Wire::tls(server.tls_addrs()[0])?);
-    let relayed = caller.allocate()?;
+    let mut client = turn_client(SecureLink::tls(server.tls_addrs()[0])?);
+    let relayed = client.allocate()?;
     for addr in [server.tls_addrs()[0], server.local_addrs()[0]] {
         for garbage in [&[200; 20][..], &[22, 3, 1, 255, 255, 0, 0, 0], &[22; 100]] {
             let mut stream = TcpStream::connect(addr)?;
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.write_all(garbage)?;
-            // An alert perhaps, then the end.
+            // Possibly an alert, then the end.
             let mut rest = Vec::new();
             let end = stream.read_to_end(&mut rest);
             ensure!(end.is_ok() || !is_timeout(&end.unwrap_err()), "{addr}: {garbage:?}");
         }
     }
-    caller.echo(relayed, 100)
+    echo(&mut client, relayed, 100)
 }
 
 #[test]
-fn ten_thousand_forged_hellos_leave_no_state_and_disturb_nobody() -> Result<()> {
+fn ten_thousand_forged_hellos_leave_no_state_and_do_not_affect_a_client() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let server = Server::start(config(renew(folder.path())?.0))?;
     let dtls_addr = server.dtls_addrs()[0];
-    let mut caller = Caller::new(Wire::dtls(dtls_addr)?);
-    let relayed = caller.allocate()?;
+    let mut client = turn_client(SecureLink::dtls(dtls_addr)?);
+    let relayed = client.allocate()?;
     let hello = dtls(dtls_addr)?.0.poll_transmit().context("no hello")?.message;
     for batch in 0..100_u8 {
         let socket = UdpSocket::bind(SocketAddr::from(([127, 1, 1, batch], 0)))?;
@@ -347,21 +298,21 @@ fn ten_thousand_forged_hellos_leave_no_state_and_disturb_nobody() -> Result<()> 
             socket.send_to(&hello, dtls_addr)?;
         }
     }
-    caller.echo(relayed, 100)?;
+    echo(&mut client, relayed, 100)?;
     wait_for("one association", || server.stats().dtls_associations == 1)
 }
 
 #[test]
-fn the_oldest_of_too_many_handshakes_gives_way_and_nobody_is_locked_out() -> Result<()> {
-    /// What a worker has at a time (`MAX_HANDSHAKES`).
+fn the_oldest_of_too_many_handshakes_is_dropped_and_no_client_locked_out() -> Result<()> {
+    /// Most handshakes of a worker (`MAX_HANDSHAKES`).
     const HANDSHAKES: usize = 512;
     const MORE: usize = 20;
     let folder = tempfile::tempdir()?;
     let server = Server::start(Config { workers: 1, ..config(renew(folder.path())?.0) })?;
     let addr = server.tls_addrs()[0];
-    let mut caller = Caller::new(Wire::tls(addr)?);
-    let relayed = caller.allocate()?;
-    // They connect, and say no more than that it is TLS.
+    let mut client = turn_client(SecureLink::tls(addr)?);
+    let relayed = client.allocate()?;
+    // They connect and send only the first byte of TLS.
     let mut silent = Vec::new();
     for _ in 0..HANDSHAKES + MORE {
         let mut stream = TcpStream::connect(addr)?;
@@ -369,8 +320,8 @@ fn the_oldest_of_too_many_handshakes_gives_way_and_nobody_is_locked_out() -> Res
         stream.set_nonblocking(true)?;
         silent.push(stream);
     }
-    // The one that is through stays, and another one gets through.
-    let mut late = Caller::new(Wire::tls(addr)?);
+    // The finished connection stays, and a new one succeeds.
+    let mut late = turn_client(SecureLink::tls(addr)?);
     late.allocate()?;
     let connections = u64::try_from(HANDSHAKES + 2)?;
     wait_for("the oldest to be closed", || server.stats().tcp_connections <= connections)?;
@@ -381,20 +332,20 @@ fn the_oldest_of_too_many_handshakes_gives_way_and_nobody_is_locked_out() -> Res
     let deadline = Instant::now() + PATIENCE;
     while !silent.iter_mut().take(MORE).all(is_closed) {
         ensure!(Instant::now() < deadline, "the oldest are still open");
-        std::thread::sleep(TURN);
+        std::thread::sleep(ROUND);
     }
     let closed = silent.iter_mut().filter_map(|stream| is_closed(stream).then_some(())).count();
-    // The late one made one more give way, and may have been counted while it was one of them.
+    // The late client evicted one more, and may itself have been counted as a handshake.
     assert!((MORE..=MORE + 2).contains(&closed), "{closed} of {} are closed", silent.len());
-    caller.echo(relayed, 100)
+    echo(&mut client, relayed, 100)
 }
 
 #[test]
-fn a_certificate_that_cannot_be_used_is_said_at_the_start() -> Result<()> {
+fn an_unusable_certificate_is_an_error_at_the_start() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (files, _) = renew(folder.path())?;
     let nowhere = TlsFiles { key: folder.path().join("missing"), ..files.clone() };
-    let start = |config| Server::start(config).err().context("it started");
+    let start = |config| Server::start(config).err().context("the server started");
     assert!(matches!(
         start(Config { tls: None, ..config(files.clone()) })?,
         StartError::NoCertificate
@@ -402,6 +353,6 @@ fn a_certificate_that_cannot_be_used_is_said_at_the_start() -> Result<()> {
     assert!(matches!(start(config(nowhere))?, StartError::Certificate(_)));
     let twice = vec!["127.0.0.1:5349".parse()?];
     let twice = Config { listen: twice.clone(), listen_dtls: twice, ..config(files) };
-    assert!(matches!(start(twice)?, StartError::Twice { .. }));
+    assert!(matches!(start(twice)?, StartError::PortConflict { .. }));
     Ok(())
 }

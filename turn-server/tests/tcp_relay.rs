@@ -1,4 +1,4 @@
-//! RFC 6062: peers over TCP, against the driver with real sockets on the loopback interface.
+//! Peers over TCP (RFC 6062), with real sockets on the loopback interface.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use porthole_turn_proto::stun::{
 use porthole_turn_server::{BandwidthLimits, Config, Server};
 use socket2::{Domain, Socket, Type};
 
-/// REQUESTED-TRANSPORT (RFC 6062 §6.2.2): IANA's number of the protocol, and three bytes reserved.
+/// Value of REQUESTED-TRANSPORT (RFC 6062 §6.2.2): IANA's protocol number and three reserved bytes.
 const REQUESTED_TCP: u32 = 6 << 24;
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -26,7 +26,7 @@ fn start(config: Config) -> Result<(Server, SocketAddr)> {
         listen: vec![([127, 0, 0, 1], 0).into()],
         users: vec![("anna".to_owned(), "secret".to_owned())],
         allow_peers: vec!["127.0.0.0/8".parse()?],
-        // Connections of one client come to different ones.
+        // So that connections of one client belong to different workers.
         workers: 4,
         ..config
     })?;
@@ -42,9 +42,9 @@ struct Client {
     nonce: String,
 }
 
-/// The code of an error, 0 of a success; and what else was in it.
+/// The error code of a message, 0 for a success, and its other attributes.
 #[derive(Debug, Default)]
-struct Answer {
+struct Response {
     code: u16,
     relayed: Option<SocketAddr>,
     peer: Option<SocketAddr>,
@@ -57,47 +57,47 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE))?;
         let decoder = StreamDecoder::new();
         let mut client = Self { stream, decoder, realm: String::new(), nonce: String::new() };
-        // For realm and nonce.
-        let code = client.ask(Method::Allocate, |_| {})?.code;
+        // The challenge brings realm and nonce.
+        let code = client.request(Method::Allocate, |_| {})?.code;
         ensure!(code == 401, "{code} instead of a challenge");
         Ok(client)
     }
 
-    /// With a TCP allocation and a permission.
+    /// Connects and makes a TCP allocation.
     fn allocated(server: SocketAddr) -> Result<(Self, SocketAddr)> {
         let mut client = Self::new(server)?;
-        let answer = client.ask(Method::Allocate, |message| {
+        let response = client.request(Method::Allocate, |message| {
             message.u32(attribute::REQUESTED_TRANSPORT, REQUESTED_TCP);
         })?;
-        let relayed = answer.relayed.with_context(|| format!("no allocation: {answer:?}"))?;
+        let relayed = response.relayed.with_context(|| format!("no allocation: {response:?}"))?;
         Ok((client, relayed))
     }
 
     fn permit(&mut self, peer: SocketAddr) -> Result<u16> {
         Ok(self
-            .ask(Method::CreatePermission, |message| {
+            .request(Method::CreatePermission, |message| {
                 message.xor_address(attribute::XOR_PEER_ADDRESS, peer);
             })?
             .code)
     }
 
-    fn connect(&mut self, peer: SocketAddr) -> Result<Answer> {
-        self.ask(Method::Connect, |message| {
+    fn connect(&mut self, peer: SocketAddr) -> Result<Response> {
+        self.request(Method::Connect, |message| {
             message.xor_address(attribute::XOR_PEER_ADDRESS, peer);
         })
     }
 
-    /// The connection with this peer, and `first` right behind the request.
+    /// Connects and binds a peer connection; sends `first` right after the request.
     fn bound(server: SocketAddr, connection: u32, first: &[u8]) -> Result<TcpStream> {
         let mut client = Self::new(server)?;
         let request = client.message(Method::ConnectionBind, |message| {
             message.u32(attribute::CONNECTION_ID, connection);
         });
         client.stream.write_all(&[&request, first].concat())?;
-        // A success with MESSAGE-INTEGRITY and nothing else: what is behind it is the peer's.
-        let mut answer = [0; 44];
-        client.stream.read_exact(&mut answer)?;
-        let message = Message::parse(&answer)?;
+        // A success with only MESSAGE-INTEGRITY; the bytes after it are the peer's.
+        let mut response = [0; 44];
+        client.stream.read_exact(&mut response)?;
+        let message = Message::parse(&response)?;
         ensure!(message.class() == Class::Success, "not bound: {:?}", message.error_code());
         Ok(client.stream)
     }
@@ -117,14 +117,18 @@ impl Client {
         bytes
     }
 
-    fn ask(&mut self, method: Method, fill: impl FnOnce(&mut MessageWriter<'_>)) -> Result<Answer> {
+    fn request(
+        &mut self,
+        method: Method,
+        fill: impl FnOnce(&mut MessageWriter<'_>),
+    ) -> Result<Response> {
         let request = self.message(method, fill);
         self.stream.write_all(&request)?;
-        self.hear()
+        self.receive()
     }
 
-    /// The next message.
-    fn hear(&mut self) -> Result<Answer> {
+    /// Waits for the next message.
+    fn receive(&mut self) -> Result<Response> {
         let mut buffer = [0; 2000];
         loop {
             if let Some(frame) = self.decoder.next_frame()? {
@@ -132,7 +136,7 @@ impl Client {
                 let text = |kind| message.text(kind).ok().flatten().map(str::to_owned);
                 self.realm = text(attribute::REALM).unwrap_or(std::mem::take(&mut self.realm));
                 self.nonce = text(attribute::NONCE).unwrap_or(std::mem::take(&mut self.nonce));
-                return Ok(Answer {
+                return Ok(Response {
                     code: message.error_code().map_or(0, |code| code.value()),
                     relayed: message.xor_address(attribute::XOR_RELAYED_ADDRESS).ok().flatten(),
                     peer: message.xor_address(attribute::XOR_PEER_ADDRESS).ok().flatten(),
@@ -164,7 +168,7 @@ fn rest(stream: &mut TcpStream) -> Result<Vec<u8>> {
 fn a_client_connects_to_peers_and_nothing_sent_early_is_lost() -> Result<()> {
     let (_server, addr) = server(true)?;
     let (mut control, relayed) = Client::allocated(addr)?;
-    // Enough that some data connections come to another worker than the control connection.
+    // Enough that some data connections belong to another worker than the control connection.
     for round in 0..12 {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let peer = listener.local_addr()?;
@@ -176,28 +180,28 @@ fn a_client_connects_to_peers_and_nothing_sent_early_is_lost() -> Result<()> {
         let mut data = Client::bound(addr, connection, b"right behind")?;
         assert_eq!(read(&mut data, 27)?, b"before the client has bound", "{round}");
         assert_eq!(read(&mut peer, 12)?, b"right behind", "{round}");
-        // One end is silent, the other goes on.
+        // One end stops sending, the other continues.
         data.write_all(b"last")?;
         data.shutdown(Shutdown::Write)?;
         assert_eq!(rest(&mut peer)?, b"last");
-        peer.write_all(b"answer")?;
+        peer.write_all(b"reply")?;
         drop(peer);
-        assert_eq!(rest(&mut data)?, b"answer");
+        assert_eq!(rest(&mut data)?, b"reply");
     }
     Ok(())
 }
 
 #[test]
-fn a_peer_connects_if_he_is_permitted() -> Result<()> {
+fn a_peer_can_connect_if_it_is_permitted() -> Result<()> {
     let (_server, addr) = server(true)?;
     let (mut control, relayed) = Client::allocated(addr)?;
-    let mut stranger = TcpStream::connect(relayed)?;
-    assert_eq!(rest(&mut stranger).unwrap_or_default(), b"");
+    let mut unpermitted = TcpStream::connect(relayed)?;
+    assert_eq!(rest(&mut unpermitted).unwrap_or_default(), b"");
     assert_eq!(control.permit(relayed)?, 0);
     for _ in 0..4 {
         let mut peer = TcpStream::connect(relayed)?;
         peer.write_all(b"hello")?;
-        let attempt = control.hear()?;
+        let attempt = control.receive()?;
         assert_eq!(attempt.peer, Some(peer.local_addr()?));
         let connection = attempt.connection.context("no connection")?;
         let mut data = Client::bound(addr, connection, b"")?;
@@ -220,16 +224,16 @@ fn a_peer_that_reads_slowly_loses_nothing() -> Result<()> {
     let sent: Vec<u8> = (0..=250).cycle().take(32 << 20).collect();
     let expected = sent.clone();
     let writer = std::thread::spawn(move || data.write_all(&sent).map(|()| drop(data)));
-    // Whatever the kernel's buffers hold, it is less.
+    // The kernel's buffers hold less than that.
     std::thread::sleep(Duration::from_millis(200));
-    assert!(!writer.is_finished(), "somebody keeps it all");
+    assert!(!writer.is_finished(), "all of it was buffered");
     assert!(rest(&mut peer)? == expected);
     writer.join().map_err(|_| anyhow::anyhow!("a panic"))??;
     Ok(())
 }
 
 #[test]
-fn what_cannot_be_had_is_refused_and_all_ends_with_the_allocation() -> Result<()> {
+fn impossible_connections_are_refused_and_all_end_with_the_allocation() -> Result<()> {
     let (_server, addr) = server(true)?;
     let (mut control, _) = Client::allocated(addr)?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -237,28 +241,31 @@ fn what_cannot_be_had_is_refused_and_all_ends_with_the_allocation() -> Result<()
     assert_eq!(control.permit(peer_addr)?, 0);
     let connection = control.connect(peer_addr)?.connection.context("none")?;
     let mut peer = listener.accept()?.0;
-    assert_eq!(control.connect(peer_addr)?.code, 446, "there is one already");
-    // The port is taken, and nobody listens.
-    let nobody = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    nobody.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
-    let at = nobody.local_addr()?.as_socket().context("an address")?;
-    assert_eq!(control.connect(at)?.code, 447, "nobody listens");
-    assert!(Client::bound(addr, connection ^ 0x100, b"").is_err(), "another's connection");
+    assert_eq!(control.connect(peer_addr)?.code, 446, "a connection to this peer exists");
+    // The port is reserved, and no program listens.
+    let unused = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    unused.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    let at = unused.local_addr()?.as_socket().context("an address")?;
+    assert_eq!(control.connect(at)?.code, 447, "no program listens");
+    assert!(
+        Client::bound(addr, connection ^ 0x100, b"").is_err(),
+        "a connection of another allocation"
+    );
     let mut data = Client::bound(addr, connection, b"")?;
     drop(control);
     assert_eq!(rest(&mut data).unwrap_or_default(), b"");
     assert_eq!(rest(&mut peer).unwrap_or_default(), b"");
 
     let (_server, addr) = server(false)?;
-    let refused = Client::allocated(addr).err().context("it was allocated")?.to_string();
+    let refused = Client::allocated(addr).err().context("the allocation was made")?.to_string();
     assert!(refused.contains("442"), "{refused}");
     Ok(())
 }
 
 #[test]
-fn bytes_are_counted_and_wait_for_their_bandwidth() -> Result<()> {
+fn bytes_are_counted_and_limited_in_bandwidth() -> Result<()> {
     const RATE: u64 = 200_000;
-    // A second's worth passes at once; this is one more.
+    // The first second's worth is relayed at once; this is one more.
     const LEN: u64 = 2 * RATE;
     let bandwidth = BandwidthLimits { per_allocation: NonZeroU64::new(RATE), per_user: None };
     let (server, addr) = start(Config { bandwidth, ..Config::default() })?;

@@ -1,1 +1,1 @@
-//! Foreign parts: the tests are in `tests/`.
+//! Tests with other projects' software. They are in `tests/`.

@@ -8,6 +8,7 @@
 //! - [`ports`]: free ports for programs that must be given one.
 //! - [`http`]: single HTTP requests, from this machine or from a lab host.
 //! - [`browser`]: Chromium, driven through the scripts in `tests/browser/driver`.
+//! - [`turn_client`]: a TURN client on a real socket.
 //! - [`path`]: the path of media: direct, relayed or inside the LAN.
 //! - [`cameras`]: video sources of other projects.
 //! - [`python`]: a Python interpreter with packages from PyPI.
@@ -32,5 +33,6 @@ pub mod ports;
 pub mod program;
 pub mod python;
 pub mod scene;
+pub mod turn_client;
 pub mod viewer;
 pub mod wait;

@@ -106,7 +106,7 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     (
         "turn.tcp_relaying",
         "turn-server/tests/tcp_relay.rs",
-        "what_cannot_be_had_is_refused_and_all_ends_with_the_allocation",
+        "impossible_connections_are_refused_and_all_end_with_the_allocation",
     ),
     ("turn.mobility", TURN_CONFIG, "switches_and_limits_reach_the_server"),
     (
@@ -126,13 +126,13 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     (
         "turn.segmentation",
         "turn-server/tests/bursts.rs",
-        "a_burst_leaves_in_one_call_with_segmentation_and_one_by_one_without",
+        "a_burst_is_sent_in_one_call_with_segmentation_and_one_by_one_without",
     ),
     ("turn.fast_path", TURN_CONFIG, "switches_and_limits_reach_the_server"),
     (
         "turn.fast_path",
         "turn-server/tests/fast_path.rs",
-        "a_channel_is_relayed_by_the_kernel_as_long_as_it_lives",
+        "a_channel_is_relayed_by_the_kernel_as_long_as_it_exists",
     ),
     ("turn.drain_s", TURN, "a_stop_waits_for_allocations_for_the_configured_time"),
     ("turn.admin", TURN, "the_admin_api_listens_where_configured_and_requires_its_token"),

@@ -1,4 +1,4 @@
-//! Connections: a few at once, each with time limits.
+//! Serves connections: a few at once, each with time limits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,27 +14,27 @@ use tower::ServiceExt as _;
 
 use crate::listener::Bound;
 
-/// An operator, a scraper, a script; more is a mistake, and waits.
+/// Most connections at once: an operator, a scraper and a script need a few. Others wait.
 const MAX_CONNECTIONS: usize = 32;
-/// How long the head of a request may take.
+/// Time that the head of a request may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// Of a head: tokens are short.
+/// Most bytes of a head: tokens are short.
 const MAX_HEAD_BYTES: usize = 8 * 1024;
-/// A connection that lasts longer is not asking for anything.
+/// Lifetime of a connection: far longer than any request takes.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long to rest when none can be accepted.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// Pause after a connection could not be accepted.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Serves until `stop`.
+/// Accepts and serves connections until `stop` is cancelled.
 pub(crate) async fn accept(bound: Bound, router: Router, stop: CancellationToken) {
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let limit = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let serve_all = async {
         loop {
-            let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
+            let Ok(permit) = Arc::clone(&limit).acquire_owned().await else { return };
             let (router, stop) = (router.clone(), stop.clone());
             match next(&bound).await {
                 Ok(stream) => drop(tokio::spawn(async move {
-                    let _place = place;
+                    let _permit = permit;
                     tokio::select! {
                         () = serve(stream, router) => {}
                         () = tokio::time::sleep(CONNECTION_TIMEOUT) => {}
@@ -43,7 +43,7 @@ pub(crate) async fn accept(bound: Bound, router: Router, stop: CancellationToken
                 })),
                 Err(error) => {
                     tracing::warn!(%error, "the admin API cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_AGAIN).await;
+                    tokio::time::sleep(ACCEPT_RETRY).await;
                 }
             }
         }
@@ -54,7 +54,7 @@ pub(crate) async fn accept(bound: Bound, router: Router, stop: CancellationToken
     }
 }
 
-/// Bytes to and from one caller.
+/// A connection of either kind.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 

@@ -1,10 +1,12 @@
-//! The TURN server's admin API: metrics, the list of sessions, their end, a reload.
+//! The TURN server's admin API: read metrics, list and end sessions, reload the configuration.
 //!
 //! It listens on loopback with a bearer token, or on a Unix socket that only the server's own user
-//! may open; it is never on a port that clients reach.
+//! may open. It never shares a port with clients.
 //!
 //! Architecture invariants: nothing here runs a command or takes a path from a request; no user
 //! name and no address is a label of a metric.
+
+#![warn(missing_docs)]
 
 mod connections;
 mod listener;
@@ -21,23 +23,23 @@ use tokio_util::sync::CancellationToken;
 pub use listener::{BadPlace, BindError, Place};
 use listener::{Bound, bind};
 
-/// What the API is told.
+/// The configuration of the API.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where it listens.
+    /// The address or socket to listen on.
     pub at: Place,
-    /// What a caller must know; needed over TCP, and asked for over a Unix socket if it is there.
+    /// The token that requests must carry. Required over TCP, optional over a Unix socket.
     pub token: Option<Token>,
 }
 
 impl Config {
-    /// What can be known without a socket; [`Admin::bind`] refuses the same.
+    /// Checks what can be checked without a socket. [`Admin::bind`] checks the same.
     pub fn check(&self) -> Result<(), BindError> {
         listener::check(&self.at, self.token.as_ref())
     }
 }
 
-/// A bearer token; never shown.
+/// A bearer token. `Debug` does not show it.
 #[derive(Clone)]
 pub struct Token(String);
 
@@ -53,11 +55,11 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Reads the configuration again and hands it to the server: what has changed, or one sentence.
-/// It may block.
+/// Function that reads the configuration again and applies it to the server. Returns what has
+/// changed, or one sentence that says what is wrong. It may block.
 pub type Reload = Arc<dyn Fn() -> Result<Vec<Change>, String> + Send + Sync>;
 
-/// The API, bound and not yet serving.
+/// The API with its socket bound, not yet serving.
 #[derive(Debug)]
 pub struct Admin {
     bound: Bound,
@@ -65,18 +67,18 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Binds it; refuses whatever others could reach.
+    /// Binds the socket. Refuses addresses that others could reach, and TCP without a token.
     pub async fn bind(config: Config) -> Result<Self, BindError> {
         let Config { at, token } = config;
         Ok(Self { bound: bind(&at, token.as_ref()).await?, token })
     }
 
-    /// Where it listens; a configured port 0 is a real one here.
+    /// Returns the address or socket it listens on, with the port that a configured port 0 became.
     pub fn place(&self) -> Place {
         self.bound.place()
     }
 
-    /// Serves until `stop`.
+    /// Serves requests until `stop` is cancelled.
     pub async fn run(self, server: Arc<Server>, reload: Reload, stop: CancellationToken) {
         let router = routes::router(routes::Api { server, reload, token: self.token });
         connections::accept(self.bound, router, stop).await;

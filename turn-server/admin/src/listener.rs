@@ -1,4 +1,4 @@
-//! Where the API listens, and where it refuses to.
+//! The addresses the API listens on, and those it refuses.
 
 use std::fmt;
 use std::io;
@@ -11,23 +11,23 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use crate::Token;
 
-/// Guessing one over loopback is out of reach from here on.
+/// Least length of a token: longer ones cannot be guessed over loopback.
 const MIN_TOKEN: usize = 16;
-/// Of the socket's file: its owner may speak.
+/// Permissions of the socket's file: only its owner may connect.
 const SOCKET_MODE: u32 = 0o600;
-/// What a Unix socket's place begins with.
+/// Prefix of a Unix socket's place.
 const UNIX: &str = "unix:";
 
 /// A loopback address, or a Unix socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// `127.0.0.1:9641`; with a token only.
+    /// A loopback address such as `127.0.0.1:9641`; needs a token.
     Tcp(SocketAddr),
-    /// `unix:/run/porthole/turn.sock`.
+    /// A Unix socket such as `unix:/run/porthole/turn.sock`.
     Unix(PathBuf),
 }
 
-/// Neither.
+/// A text that names neither an address nor a Unix socket.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is neither an address such as 127.0.0.1:9641 nor unix: and an absolute path")]
 pub struct BadPlace(String);
@@ -54,30 +54,30 @@ impl fmt::Display for Place {
     }
 }
 
-/// Why the API cannot be had there.
+/// The reason why the API cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// Others could reach it.
+    /// The address is reachable from other machines.
     #[error(
-        "the admin API refuses to listen on {0}: only a loopback address or unix:/PATH will do; \
-         reach it from elsewhere through ssh"
+        "the admin API refuses to listen on {0}: use a loopback address or unix:/PATH, and ssh to \
+         reach it from other machines"
     )]
     NotLoopback(SocketAddr),
-    /// Every program of this machine could use it.
+    /// The token is missing or too short, and every program of this machine could use the API.
     #[error(
-        "the admin API on {0} needs a token of at least {MIN_TOKEN} characters, since every user \
-         of this machine can reach it; set turn.admin_token, or use unix:/PATH"
+        "the admin API on {0} needs a token of at least {MIN_TOKEN} characters, because every \
+         user of this machine can reach it; set turn.admin_token, or use unix:/PATH"
     )]
     NoToken(SocketAddr),
-    /// A file that is none of ours.
-    #[error("the admin API cannot use {}: another file or program has it", .0.display())]
+    /// The path belongs to another file, or to a program that is listening.
+    #[error("the admin API cannot use {}: another file or program uses this path", .0.display())]
     Taken(PathBuf),
-    /// What the system says.
+    /// Any other error of the operating system.
     #[error("the admin API cannot listen on {place}: {source}")]
     System {
-        /// Where.
+        /// The configured address or socket.
         place: Place,
-        /// Why not.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
@@ -98,18 +98,19 @@ impl Bound {
     }
 }
 
-/// Gone from the folder when the socket is.
+/// Path of a socket, removed from its folder on drop.
 #[derive(Debug)]
 pub(crate) struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_file(&self.0) {
-            tracing::debug!(%error, "the admin API's socket is gone already");
+            tracing::debug!(%error, "the admin API's socket was already removed");
         }
     }
 }
 
+/// Checks the place and binds it.
 pub(crate) async fn bind(at: &Place, token: Option<&Token>) -> Result<Bound, BindError> {
     check(at, token)?;
     let system = |source| BindError::System { place: at.clone(), source };
@@ -130,7 +131,7 @@ pub(crate) async fn bind(at: &Place, token: Option<&Token>) -> Result<Bound, Bin
     }
 }
 
-/// Whether nobody but those who may would reach it there.
+/// Refuses a place that others could reach, and a missing or short token.
 pub(crate) fn check(at: &Place, token: Option<&Token>) -> Result<(), BindError> {
     let Place::Tcp(address) = at else { return Ok(()) };
     if !address.ip().is_loopback() {
@@ -142,7 +143,7 @@ pub(crate) fn check(at: &Place, token: Option<&Token>) -> Result<(), BindError> 
     Ok(())
 }
 
-/// Removes what a server that was killed left behind: a socket where nobody answers.
+/// Removes the socket that a killed server left behind, if nothing listens on it.
 async fn clear(path: &Path) -> Result<(), BindError> {
     let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(()) };
     if !found.file_type().is_socket() || UnixStream::connect(path).await.is_ok() {
@@ -167,13 +168,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_loopback_with_a_token_will_do() {
+    async fn only_loopback_with_a_token_is_accepted() {
         let token = |text: &str| Token::from(text.to_owned());
         let long = token("0123456789abcdef");
         for (place, token, names) in [
-            ("0.0.0.0:0", Some(&long), "only a loopback address"),
-            ("[::]:0", Some(&long), "only a loopback address"),
-            ("192.0.2.1:0", Some(&long), "only a loopback address"),
+            ("0.0.0.0:0", Some(&long), "use a loopback address"),
+            ("[::]:0", Some(&long), "use a loopback address"),
+            ("192.0.2.1:0", Some(&long), "use a loopback address"),
             ("127.0.0.1:0", None, "needs a token"),
             ("127.0.0.1:0", Some(&token("short")), "needs a token"),
         ] {
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_is_its_owners_and_leaves_nothing_behind() {
+    async fn a_socket_is_its_owners_and_is_removed_in_the_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("turn.sock");
         let place = Place::Unix(path.clone());
@@ -198,7 +199,7 @@ mod tests {
         // As a killed server leaves it.
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists());
-        assert!(bind(&place, None).await.is_ok(), "nobody answers there");
+        assert!(bind(&place, None).await.is_ok(), "nothing listens there");
 
         std::fs::write(&path, "precious").unwrap();
         assert!(matches!(bind(&place, None).await, Err(BindError::Taken(_))));

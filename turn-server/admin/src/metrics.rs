@@ -1,27 +1,27 @@
-//! The numbers in Prometheus' text format. Every label has a bounded number of values, none of
-//! which comes from a client. `docs/ref/metrics.md` says what each means.
+//! The metrics in the text format of Prometheus. Every label has a bounded number of values, none
+//! of which comes from a client. `docs/ref/metrics.md` explains each metric.
 
 use std::fmt::{Display, Write as _};
 
-use porthole_turn_server::{FastPathStatus, LeftToSockets, Stats};
+use porthole_turn_server::{FallbackCounts, FastPathStatus, Stats};
 
-/// Written into before it is sent.
+/// Capacity to begin with: the usual length of the text.
 const USUAL_SIZE: usize = 8 * 1024;
 
-/// All of them.
+/// Renders all metrics.
 pub(crate) fn render(stats: &Stats, fast_path: &FastPathStatus) -> String {
     let mut out = Exposition(String::with_capacity(USUAL_SIZE));
-    now(&mut out, stats);
+    totals(&mut out, stats);
     relayed(&mut out, stats);
     let help = "Network interfaces on which the kernel relays channels; 0 if it relays none";
     out.gauge("porthole_turn_fast_path_interfaces", help, fast_path.interfaces);
-    left_to_sockets(&mut out, &fast_path.left_to_sockets);
+    fallbacks(&mut out, &fast_path.fallbacks);
     refused(&mut out, stats);
     out.0
 }
 
-/// What there is at this moment.
-fn now(out: &mut Exposition, stats: &Stats) {
+/// Writes the gauges, and what was made in all.
+fn totals(out: &mut Exposition, stats: &Stats) {
     out.gauge("porthole_turn_allocations", "Living allocations", stats.allocations);
     out.gauge("porthole_turn_connections", "Open client connections", stats.tcp_connections);
     let associations = stats.dtls_associations;
@@ -34,7 +34,7 @@ fn now(out: &mut Exposition, stats: &Stats) {
     out.counter("porthole_turn_bindings_total", "Binding requests answered", &[("", bindings)]);
 }
 
-/// What went through.
+/// Writes the relayed traffic.
 fn relayed(out: &mut Exposition, stats: &Stats) {
     let (mut packets, mut bytes) = (Vec::new(), Vec::new());
     for (transport, relayed) in stats.counters.relayed() {
@@ -56,14 +56,14 @@ fn relayed(out: &mut Exposition, stats: &Stats) {
     out.counter("porthole_turn_relayed_bytes_total", "Payload bytes relayed", &bytes);
 }
 
-/// What the kernel might have relayed.
-fn left_to_sockets(out: &mut Exposition, left: &LeftToSockets) {
+/// Writes the packets that the fast path left to the sockets.
+fn fallbacks(out: &mut Exposition, left: &FallbackCounts) {
     let left = left.map(|(reason, count)| (format!("reason=\"{reason}\""), count));
     let help = "Packets of channels in the kernel that it left to the sockets";
     out.counter("porthole_turn_fast_path_left_packets_total", help, &left);
 }
 
-/// What did not.
+/// Writes the refused requests and the packets that were not relayed.
 fn refused(out: &mut Exposition, stats: &Stats) {
     let errors = stats.counters.errors();
     let errors: Vec<_> =
@@ -78,11 +78,11 @@ fn refused(out: &mut Exposition, stats: &Stats) {
     let help = "Messages that were neither STUN nor ChannelData";
     out.counter("porthole_turn_malformed_total", help, &[("", malformed)]);
     let unanswered = stats.counters.unanswered;
-    let help = "Requests of unproved sources that got no answer";
+    let help = "Requests from unvalidated addresses that got no response";
     out.counter("porthole_turn_unanswered_total", help, &[("", unanswered)]);
 }
 
-/// The text, metric by metric.
+/// Writer of the text, metric by metric.
 struct Exposition(String);
 
 impl Exposition {

@@ -1,4 +1,4 @@
-//! What can be asked. Every route but `/healthz` wants the token where there is one.
+//! The routes. All but `/healthz` require the token if one is configured.
 
 use std::sync::Arc;
 
@@ -8,20 +8,20 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use http::{StatusCode, header};
-use porthole_turn_server::{Server, SessionId, Unanswered};
+use porthole_turn_server::{Server, SessionId, WorkerUnresponsive};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
 use crate::views::{ChangeView, SessionPage};
 use crate::{Reload, Token, metrics};
 
-/// Sessions in one answer: some 200 kB of JSON.
+/// Most sessions in one response: some 200 kB of JSON.
 const MAX_PAGE: usize = 1000;
 const DEFAULT_PAGE: usize = 100;
-/// The text format of Prometheus.
+/// The media type of the text format of Prometheus.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What the routes share.
+/// The state shared by the routes.
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) server: Arc<Server>,
@@ -40,7 +40,7 @@ pub(crate) fn router(api: Api) -> Router {
         .with_state(api)
 }
 
-/// A status and one sentence.
+/// An error response: a status and one sentence.
 #[derive(Debug, Serialize)]
 struct Refusal {
     #[serde(skip)]
@@ -54,8 +54,8 @@ impl Refusal {
     }
 }
 
-impl From<Unanswered> for Refusal {
-    fn from(error: Unanswered) -> Self {
+impl From<WorkerUnresponsive> for Refusal {
+    fn from(error: WorkerUnresponsive) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
     }
 }
@@ -70,9 +70,9 @@ impl IntoResponse for Refusal {
 
 async fn authorize(State(api): State<Api>, request: Request, next: Next) -> Response {
     if let Some(Token(expected)) = &api.token {
-        let said = request.headers().get(header::AUTHORIZATION);
-        let said = said.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-        if !said.is_some_and(|said| bool::from(said.ct_eq(expected.as_bytes()))) {
+        let credentials = request.headers().get(header::AUTHORIZATION);
+        let credentials = credentials.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        if !credentials.is_some_and(|sent| bool::from(sent.ct_eq(expected.as_bytes()))) {
             let sentence = "send the token of turn.admin_token as Authorization: Bearer TOKEN";
             return Refusal::new(StatusCode::UNAUTHORIZED, sentence).into_response();
         }
@@ -95,7 +95,7 @@ async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     )
 }
 
-/// Which part of the list.
+/// The query of a page of sessions.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Page {
@@ -119,7 +119,7 @@ async fn end(State(api): State<Api>, Path(id): Path<String>) -> Result<StatusCod
         tracing::info!(session = %id, "an operator ended a TURN session");
         return Ok(StatusCode::NO_CONTENT);
     }
-    Err(Refusal::new(StatusCode::NOT_FOUND, "there is no such session, or no longer"))
+    Err(Refusal::new(StatusCode::NOT_FOUND, "there is no such session"))
 }
 
 async fn reload(State(api): State<Api>) -> Result<Json<Vec<ChangeView>>, Refusal> {
@@ -132,10 +132,10 @@ fn parse(id: &str) -> Result<SessionId, Refusal> {
     id.parse().map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error))
 }
 
-/// Workers are asked, and files read, where waiting harms nobody.
+/// Runs work that waits for workers or files on a thread where blocking is permitted.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Refusal> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the request broke off"))
+    done.map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the request failed"))
 }

@@ -1,4 +1,4 @@
-//! What is answered, as JSON.
+//! The JSON of the responses.
 
 use std::net::SocketAddr;
 
@@ -6,11 +6,11 @@ use porthole_turn_proto::server::Traffic;
 use porthole_turn_server::{Change, Effect, Session};
 use serde::Serialize;
 
-/// A part of the list of sessions.
+/// One page of the list of sessions.
 #[derive(Debug, Serialize)]
 pub(crate) struct SessionPage {
     sessions: Vec<SessionView>,
-    /// `after` of the next page; absent on the last.
+    /// The `after` of the next page; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
@@ -63,7 +63,7 @@ impl From<Session> for SessionView {
     }
 }
 
-/// One line of a reload.
+/// One changed setting of a reload.
 #[derive(Debug, Serialize)]
 pub(crate) struct ChangeView {
     setting: &'static str,
@@ -72,7 +72,7 @@ pub(crate) struct ChangeView {
 }
 
 impl From<Change> for ChangeView {
-    fn from(Change { setting, effect, what }: Change) -> Self {
-        Self { setting, what, needs_restart: effect == Effect::AtRestart }
+    fn from(Change { setting, effect, description }: Change) -> Self {
+        Self { setting, what: description, needs_restart: effect == Effect::AtRestart }
     }
 }

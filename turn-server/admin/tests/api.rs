@@ -1,13 +1,13 @@
-//! The API over real sockets, as curl would use it.
+//! The admin API over real sockets, as curl would use it.
 
-use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
+use porthole_test_support::turn_client::TestTurnClient;
 use porthole_turn_admin::{Admin, Config, Place, Reload};
-use porthole_turn_proto::{ClientConfig, ClientEvent, Transport, TurnClient};
+use porthole_turn_proto::Transport;
 use porthole_turn_server::Server;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -27,7 +27,7 @@ fn turn_config() -> porthole_turn_server::Config {
     }
 }
 
-/// A TURN server and its API.
+/// A running TURN server and its API.
 struct Scene {
     server: Arc<Server>,
     place: Place,
@@ -55,7 +55,12 @@ impl Scene {
         Ok(Self { server, place, stop, broken })
     }
 
-    async fn ask(&self, method: &str, path: &str, token: Option<&str>) -> Result<(u16, String)> {
+    async fn request(
+        &self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+    ) -> Result<(u16, String)> {
         let token = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: turn\r\nConnection: close\r\n{}\r\n",
@@ -68,53 +73,32 @@ impl Scene {
     }
 
     async fn json(&self, method: &str, path: &str) -> Result<Value> {
-        let (status, body) = self.ask(method, path, Some(TOKEN)).await?;
+        let (status, body) = self.request(method, path, Some(TOKEN)).await?;
         ensure!(status == 200, "{status}: {body}");
         Ok(serde_json::from_str(&body)?)
     }
 }
 
-/// Status and body.
+/// Sends a request and returns the status and the body of the response.
 async fn exchange(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     request: &str,
 ) -> Result<(u16, String)> {
     stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("an answer has a head")?;
-    let status = head.split(' ').nth(1).context("an answer has a status")?.parse()?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await?;
+    let (head, body) = response.split_once("\r\n\r\n").context("a response has a head")?;
+    let status = head.split(' ').nth(1).context("a response has a status")?.parse()?;
     Ok((status, body.to_owned()))
 }
 
-/// An allocation over UDP, alive until it expires.
+/// Makes an allocation over UDP, which lasts until it expires.
 fn allocate(server: &Server) -> Result<()> {
-    let socket = UdpSocket::bind("127.0.0.1:0")?;
-    socket.connect(server.local_addrs()[0])?;
-    socket.set_read_timeout(Some(Duration::from_millis(5)))?;
-    let config = ClientConfig::new("anna".to_owned(), "secret".to_owned(), Transport::Udp);
-    let mut client = TurnClient::new(config, Instant::now());
-    let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline {
-        match client.poll_event() {
-            Some(ClientEvent::Allocated { .. }) => return Ok(()),
-            Some(other) => return Err(anyhow!("{other:?}")),
-            None => {}
-        }
-        client.handle_timeout(Instant::now());
-        while let Some(bytes) = client.poll_transmit() {
-            socket.send(&bytes)?;
-        }
-        let mut buffer = [0; 2048];
-        if let Ok(len) = socket.recv(&mut buffer) {
-            client.handle_datagram(Instant::now(), &buffer[..len]);
-        }
-    }
-    Err(anyhow!("no allocation"))
+    TestTurnClient::anna(server.local_addrs()[0], Transport::Udp)?.allocate().map(drop)
 }
 
 #[tokio::test]
-async fn nobody_without_the_token_learns_or_does_anything() -> Result<()> {
+async fn requests_without_the_token_are_refused() -> Result<()> {
     let scene = Scene::start("127.0.0.1:0", Some(TOKEN)).await?;
     for (method, path) in [
         ("GET", "/metrics"),
@@ -123,10 +107,10 @@ async fn nobody_without_the_token_learns_or_does_anything() -> Result<()> {
         ("POST", "/reload"),
     ] {
         for token in [None, Some(""), Some("0123456789abcdeF"), Some("0123456789abcdef0")] {
-            let (status, body) = scene.ask(method, path, token).await?;
+            let (status, body) = scene.request(method, path, token).await?;
             assert_eq!(status, 401, "{method} {path} with {token:?}: {body}");
         }
-        assert_ne!(scene.ask(method, path, Some(TOKEN)).await?.0, 401, "{method} {path}");
+        assert_ne!(scene.request(method, path, Some(TOKEN)).await?.0, 401, "{method} {path}");
         assert!(REFERENCE.contains(&format!("| `{method} {}`", path.replace("0-0", "{id}"))));
     }
     Ok(())
@@ -146,8 +130,11 @@ async fn sessions_are_listed_and_ended() -> Result<()> {
     assert!(second["next"].is_null(), "{second}");
     let session = &second["sessions"][0];
     for key in ["id", "transport", "client", "username", "relayed", "age_s", "expires_in_s"] {
-        assert!(!session[key].is_null(), "{session} lacks {key}");
-        assert!(REFERENCE.contains(&format!("\"{key}\":")), "docs/ref/turn-admin.md lacks {key}");
+        assert!(!session[key].is_null(), "{key} is missing in {session}");
+        assert!(
+            REFERENCE.contains(&format!("\"{key}\":")),
+            "{key} is missing in docs/ref/turn-admin.md"
+        );
     }
 
     let id = session["id"].as_str().context("an id is text")?;
@@ -158,12 +145,12 @@ async fn sessions_are_listed_and_ended() -> Result<()> {
         ("/sessions/..%2f".to_owned(), 400),
         ("/sessions/anna".to_owned(), 400),
     ] {
-        assert_eq!(scene.ask("DELETE", &path, Some(TOKEN)).await?.0, status, "{path}");
+        assert_eq!(scene.request("DELETE", &path, Some(TOKEN)).await?.0, status, "{path}");
     }
     let left = scene.json("GET", "/sessions").await?;
     assert_eq!(left["sessions"].as_array().map(Vec::len), Some(2), "{left}");
-    assert_eq!(scene.ask("GET", "/sessions?after=anna", Some(TOKEN)).await?.0, 400);
-    assert_eq!(scene.ask("GET", "/sessions?what=else", Some(TOKEN)).await?.0, 400);
+    assert_eq!(scene.request("GET", "/sessions?after=anna", Some(TOKEN)).await?.0, 400);
+    assert_eq!(scene.request("GET", "/sessions?what=else", Some(TOKEN)).await?.0, 400);
     Ok(())
 }
 
@@ -173,10 +160,10 @@ async fn metrics_are_live() -> Result<()> {
     allocate(&scene.server)?;
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let (status, text) = scene.ask("GET", "/metrics", Some(TOKEN)).await?;
+        let (status, text) = scene.request("GET", "/metrics", Some(TOKEN)).await?;
         assert_eq!(status, 200);
         if text.contains("porthole_turn_allocations 1\n") {
-            // The first request has no credentials; where the answer is slow, there are more.
+            // The first request has no credentials; if the response is slow, it is repeated.
             let challenged = "porthole_turn_errors_total{code=\"401\"} ";
             let challenged = text.lines().find_map(|line| line.strip_prefix(challenged));
             assert!(challenged.context("no 401")?.parse::<u64>()? >= 1, "{text}");
@@ -188,7 +175,7 @@ async fn metrics_are_live() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_reload_says_what_has_changed_or_why_nothing_has() -> Result<()> {
+async fn a_reload_returns_what_has_changed_or_what_is_wrong() -> Result<()> {
     let scene = Scene::start("127.0.0.1:0", Some(TOKEN)).await?;
     let changes = scene.json("POST", "/reload").await?;
     let changes = changes.as_array().context("a list")?;
@@ -199,7 +186,7 @@ async fn a_reload_says_what_has_changed_or_why_nothing_has() -> Result<()> {
     assert_eq!(needs_restart("deny_peers"), Some(Value::Bool(false)), "{changes:?}");
     assert_eq!(needs_restart("workers"), Some(Value::Bool(true)), "{changes:?}");
     scene.broken.store(true, Ordering::Relaxed);
-    let (status, body) = scene.ask("POST", "/reload", Some(TOKEN)).await?;
+    let (status, body) = scene.request("POST", "/reload", Some(TOKEN)).await?;
     assert_eq!(status, 422);
     let body: Value = serde_json::from_str(&body)?;
     assert_eq!(body["error"], "porthole.toml:1: it is broken");
@@ -207,16 +194,16 @@ async fn a_reload_says_what_has_changed_or_why_nothing_has() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_unix_socket_needs_no_token_and_goes_with_the_api() -> Result<()> {
+async fn a_unix_socket_needs_no_token_and_is_removed_with_the_api() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("turn.sock");
     let scene = Scene::start(&format!("unix:{}", path.display()), None).await?;
-    assert_eq!(scene.ask("GET", "/sessions", None).await?.0, 200);
-    assert_eq!(scene.ask("GET", "/healthz", None).await?, (200, "ok\n".to_owned()));
+    assert_eq!(scene.request("GET", "/sessions", None).await?.0, 200);
+    assert_eq!(scene.request("GET", "/healthz", None).await?, (200, "ok\n".to_owned()));
     let server = Arc::clone(&scene.server);
     tokio::task::spawn_blocking(move || server.shutdown(Duration::ZERO)).await?;
-    assert_eq!(scene.ask("GET", "/healthz", None).await?, (503, "draining\n".to_owned()));
-    assert_eq!(scene.ask("GET", "/sessions", None).await?.0, 503, "nobody is left to ask");
+    assert_eq!(scene.request("GET", "/healthz", None).await?, (503, "draining\n".to_owned()));
+    assert_eq!(scene.request("GET", "/sessions", None).await?.0, 503, "no worker is left");
     scene.stop.cancel();
     let deadline = Instant::now() + PATIENCE;
     while path.exists() {

@@ -1,24 +1,25 @@
-//! What is measured: a case is run against one server, and fills one row or several.
+//! The measurements: each case runs against one server and fills one or more rows of the table.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::crowd::{Crowd, Peers, nth};
+use crate::client_pool::{ClientPool, Peers, nth};
+use crate::environment::{Environment, Network};
 use crate::load::{Load, Outcome, Pace, Stalls, Traffic};
-use crate::place::{Network, Place};
+use crate::socket::MultiHostSocket;
 use crate::table::{Row, Wanted};
-use crate::under_test::{Contender, Running};
-use crate::wire::Wire;
+use crate::under_test::{Contender, RunningServer};
 
-/// Transactions under way while allocations are made.
+/// Concurrent transactions while allocations are made.
 const AT_ONCE: usize = 32;
-/// Packets of each direction under way at saturation: what fits the receive buffer that a socket
-/// has without asking, so that no server loses any.
+/// Packets in flight in each direction at saturation: as many as fit the default receive buffer of
+/// a socket, so that no server loses any.
 const WINDOW: u64 = 64;
-/// The same over veth, where packets come in batches, and 160 B are what is sent one by one.
+/// The same over veth, where packets arrive in batches.
 const WINDOW_VETH: u64 = 256;
-/// More than a second core can take in without loss in the buffers a server asks for.
+/// Packets in flight in each direction to measure fairness: more than a second core can receive
+/// without loss in the buffers that a server requests.
 const FAIRNESS_WINDOW: u64 = 256;
 const STALL_RATE: u32 = 20_000;
 const STALL: Duration = Duration::from_millis(50);
@@ -35,7 +36,7 @@ pub(crate) enum Case {
     Latency,
 }
 
-/// How long and how much.
+/// Duration and size of the measurements.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effort {
     pub(crate) measured: Duration,
@@ -43,7 +44,7 @@ pub(crate) struct Effort {
     pub(crate) allocations: usize,
 }
 
-/// One value of a row.
+/// A value and its row.
 pub(crate) type Value = (Row, f64);
 
 pub(crate) fn all(effort: Effort, network: Network) -> Vec<Case> {
@@ -72,7 +73,7 @@ pub(crate) fn all(effort: Effort, network: Network) -> Vec<Case> {
     cases
 }
 
-/// The receivers join packets there if anyone does: so does the driver.
+/// Returns the cases over veth. Receivers use GRO there, as the driver does.
 fn over_veth() -> Vec<Case> {
     let wanted = Wanted::Ratio(0.3);
     let relay = |flows| Case::Relay { flows, size: 160, window: WINDOW_VETH, wanted };
@@ -81,7 +82,7 @@ fn over_veth() -> Vec<Case> {
 }
 
 impl Case {
-    /// What `--only` is compared with.
+    /// Returns the name that `--only` is compared with.
     pub(crate) fn name(self) -> String {
         match self {
             Self::Relay { flows, size, .. } => format!("relay {flows} flows {size} B"),
@@ -94,14 +95,14 @@ impl Case {
         }
     }
 
-    /// Against a server that is started for it.
+    /// Runs the case against a server started for it.
     pub(crate) fn run(
         self,
         contender: Contender,
-        place: &Place,
+        environment: &Environment,
         effort: Effort,
     ) -> Result<Vec<Value>> {
-        let mut bench = Bench::start(contender, place, effort, self.receivers_join())?;
+        let mut bench = Bench::start(contender, environment, effort, self.receivers_join())?;
         match self {
             Self::Relay { flows, size, window, wanted } => {
                 let pace = Pace::Level(window);
@@ -147,31 +148,40 @@ impl Default for Sending {
     }
 }
 
-/// A server and everything it needs to be measured.
+/// A server with the clients and peers that measure it.
 struct Bench<'p> {
-    place: &'p Place,
-    server: Running,
-    crowd: Crowd,
-    peers: Wire,
+    environment: &'p Environment,
+    server: RunningServer,
+    pool: ClientPool,
+    peers: MultiHostSocket,
     effort: Effort,
 }
 
 impl<'p> Bench<'p> {
-    fn start(contender: Contender, place: &'p Place, effort: Effort, join: bool) -> Result<Self> {
-        let server = Running::start(contender, place)?;
-        let crowd = Crowd::new(Wire::open(join)?, server.address, place.addresses().clients);
-        Ok(Self { place, server, crowd, peers: Wire::open(join)?, effort })
+    fn start(
+        contender: Contender,
+        environment: &'p Environment,
+        effort: Effort,
+        join: bool,
+    ) -> Result<Self> {
+        let server = RunningServer::start(contender, environment)?;
+        let pool = ClientPool::new(
+            MultiHostSocket::open(join)?,
+            server.address,
+            environment.addresses().clients,
+        );
+        Ok(Self { environment, server, pool, peers: MultiHostSocket::open(join)?, effort })
     }
 
     fn peers(&self) -> Result<Peers> {
-        Ok(Peers { base: self.place.addresses().peers, port: self.peers.port()? })
+        Ok(Peers { base: self.environment.addresses().peers, port: self.peers.port()? })
     }
 
     fn relay(&mut self, flows: usize, sending: Sending) -> Result<Outcome> {
         let peers = self.peers()?;
-        self.crowd.allocate(flows, AT_ONCE)?;
-        self.crowd.bind(peers, AT_ONCE)?;
-        let flows = self.crowd.flows(peers, sending.size)?;
+        self.pool.allocate(flows, AT_ONCE)?;
+        self.pool.bind(peers, AT_ONCE)?;
+        let flows = self.pool.flows(peers, sending.size)?;
         let load = Load {
             size: sending.size,
             burst: sending.burst,
@@ -180,27 +190,31 @@ impl<'p> Bench<'p> {
             measured: self.effort.measured,
             stalls: sending.stalls,
         };
-        let addresses = self.place.addresses();
-        let mut traffic = Traffic::new(&mut self.crowd, &mut self.peers, addresses, flows, load);
+        let addresses = self.environment.addresses();
+        let mut traffic = Traffic::new(&mut self.pool, &mut self.peers, addresses, flows, load);
         traffic.verify()?;
         let outcome = traffic.run(&self.server)?;
-        ensure!(outcome.damaged == 0, "{} packets came damaged", outcome.damaged);
-        ensure!(outcome.relayed.iter().all(|n| *n > 0), "nothing is relayed: {outcome}");
+        ensure!(outcome.damaged == 0, "{} packets arrived damaged", outcome.damaged);
+        ensure!(outcome.relayed.iter().all(|n| *n > 0), "nothing was relayed: {outcome}");
         Ok(outcome)
     }
 
     fn allocations(&mut self, count: usize) -> Result<Vec<Value>> {
-        // What is taken once, by the first allocation, is not theirs.
-        let clients = self.place.addresses().clients;
-        let mut first = Crowd::new(Wire::open(false)?, self.server.address, nth(clients, count));
+        // The first allocation takes memory that is taken only once; it is not counted.
+        let clients = self.environment.addresses().clients;
+        let mut first = ClientPool::new(
+            MultiHostSocket::open(false)?,
+            self.server.address,
+            nth(clients, count),
+        );
         first.allocate(1, 1)?;
         let per_allocation =
             |before: u64, after: u64| after.saturating_sub(before) as f64 / count.max(1) as f64;
         let (cpu, memory) = (self.server.cpu()?, self.server.memory()?);
-        let took = self.crowd.allocate(count, AT_ONCE)?;
+        let took = self.pool.allocate(count, AT_ONCE)?;
         let spent = self.server.cpu()?.saturating_sub(cpu);
         let allocated = self.server.memory()?;
-        self.crowd.bind(self.peers()?, AT_ONCE)?;
+        self.pool.bind(self.peers()?, AT_ONCE)?;
         let bound = self.server.memory()?;
         let rate = |time: Duration| count as f64 / time.as_secs_f64().max(1e-9);
         let per_core = Row::new("authenticated Allocates per core-second".to_owned(), "/s");

@@ -8,9 +8,11 @@ use porthole_turn_server::Cidr;
 
 use crate::under_test::Contender;
 
-/// The name and the password that every server is started with and every client uses.
+/// User name that every server is started with and every client uses.
 pub(crate) const USERNAME: &str = "bench";
+/// Password of [`USERNAME`].
 pub(crate) const PASSWORD: &str = "relayed";
+/// Realm of [`USERNAME`].
 pub(crate) const REALM: &str = "bench";
 
 /// Measures the TURN server beside others on this machine.
@@ -25,24 +27,24 @@ pub(crate) struct Arguments {
 pub(crate) enum Mode {
     /// Runs our server alone, for a profiler: user `bench`, password `relayed`.
     Serve(Serve),
-    /// Runs the `turn` crate as a server until standard input ends: `compare` starts it.
+    /// Runs the `turn` crate as a server until standard input ends. Started by `compare`.
     #[command(hide = true)]
     ServeTurnCrate(ServeTurnCrate),
-    /// Measures every server that is installed and prints a table.
+    /// Measures every installed server and prints a table.
     Compare(Compare),
-    /// Holds many allocations for long and drops them: ports, quota and memory must come back.
+    /// Holds many allocations and drops them: all ports, quota and memory must be freed.
     Soak(Soak),
-    /// Sends unauthenticated packets from many addresses beside a relay: memory must be flat, and
-    /// the relay must lose nothing.
+    /// Sends unauthenticated packets from many addresses while it relays: memory must not grow, and
+    /// no relayed packet may be lost.
     Flood(Flood),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// Where it listens.
+    /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1:3478")]
     pub(crate) listen: SocketAddr,
-    /// Threads.
+    /// Number of worker threads.
     #[arg(long, default_value_t = 1)]
     pub(crate) workers: u8,
     /// The first port of relayed addresses.
@@ -51,21 +53,21 @@ pub(crate) struct Serve {
     /// The last port of relayed addresses.
     #[arg(long, default_value_t = 65_535)]
     pub(crate) last_port: u16,
-    /// How many allocations there may be.
+    /// Most allocations at a time.
     #[arg(long, default_value_t = 55_536)]
     pub(crate) quota: usize,
-    /// Where peers may be.
+    /// Address blocks that peers may be in.
     #[arg(long, default_values = ["127.0.0.0/8", "10.0.0.0/8"])]
     pub(crate) allow_peer: Vec<Cidr>,
-    /// Interfaces on which the kernel relays, or `auto`.
+    /// Interfaces on which the kernel relays channels, or `auto`.
     #[arg(long)]
     pub(crate) fast_path: Vec<String>,
-    /// Ends when standard input does.
+    /// End when standard input ends.
     #[arg(long, hide = true)]
     pub(crate) until_eof: bool,
 }
 
-/// No quota: the crate has none.
+/// Options of the `turn` crate as a server, which has no quota.
 #[derive(Debug, Args)]
 pub(crate) struct ServeTurnCrate {
     #[arg(long)]
@@ -78,39 +80,39 @@ pub(crate) struct ServeTurnCrate {
 
 #[derive(Debug, Args)]
 pub(crate) struct Compare {
-    /// Once and briefly instead of three times: for a first look.
+    /// Measure once and briefly, for a first impression.
     #[arg(long)]
     quick: bool,
-    /// How long each load is measured.
+    /// Seconds of each measurement.
     #[arg(long)]
     seconds: Option<f64>,
-    /// How often each measurement is made.
+    /// Number of repetitions of each measurement.
     #[arg(long)]
     repetitions: Option<usize>,
-    /// Only measurements with this in their name: relay, bursts, allocations, stall, fairness,
+    /// Only measurements whose name contains this: relay, bursts, allocations, stall, fairness,
     /// latency.
     #[arg(long)]
     pub(crate) only: Option<String>,
-    /// Only these servers.
+    /// Servers to measure. Default: all that are installed.
     #[arg(long, value_delimiter = ',')]
     pub(crate) servers: Vec<Contender>,
-    /// How many allocations memory and set-up are measured with.
+    /// Number of allocations for measuring memory and set-up.
     #[arg(long, default_value_t = 9_000)]
     pub(crate) allocations: usize,
-    /// Leaves the choice of cores to the system.
+    /// Do not pin server and generator to cores.
     #[arg(long)]
     pub(crate) no_pin: bool,
-    /// Over a pair of network namespaces instead of loopback; only relaying. Needs root.
+    /// Measure relaying between two network namespaces instead of over loopback. Needs root.
     #[arg(long)]
     pub(crate) veth: bool,
-    /// Over veth: every so many microseconds the receiver looks for packets, as a NIC waits for
-    /// more before it interrupts. Linux's i40e and ice begin with 50.
+    /// With --veth, the interval in microseconds at which the receiver polls for packets, as a NIC
+    /// coalesces interrupts. The default of Linux's i40e and ice is 50.
     #[arg(long, default_value_t = 50)]
     coalesced_us: u16,
-    /// Every value as JSON instead of the table.
+    /// Print every value as JSON instead of the table.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Fails when something is not as wanted.
+    /// Fail if a target is missed.
     #[arg(long)]
     pub(crate) strict: bool,
 }
@@ -140,19 +142,19 @@ impl Compare {
 
 #[derive(Debug, Args)]
 pub(crate) struct Soak {
-    /// How many; as many files must be allowed.
+    /// Number of allocations; the limit of open files must allow as many.
     #[arg(long, default_value_t = 10_000)]
     pub(crate) allocations: usize,
-    /// How long, in seconds. In less than ten minutes everything is renewed once early.
+    /// Seconds to hold them. If less than ten minutes, everything is refreshed once, early.
     #[arg(long, default_value_t = 600.0)]
     hold: f64,
-    /// The clients fall silent instead of releasing their allocations: ten minutes more.
+    /// Let allocations expire instead of releasing them. Takes ten minutes more.
     #[arg(long)]
     pub(crate) abandon: bool,
-    /// Leaves the choice of cores to the system.
+    /// Do not pin server and generator to cores.
     #[arg(long)]
     pub(crate) no_pin: bool,
-    /// The result as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -165,22 +167,22 @@ impl Soak {
 
 #[derive(Debug, Args)]
 pub(crate) struct Flood {
-    /// How many, each from an address of its own.
+    /// Number of packets, each from its own address.
     #[arg(long, default_value_t = 100_000)]
     pub(crate) packets: usize,
-    /// Packets a second.
+    /// Packets per second.
     #[arg(long, default_value_t = 20_000)]
     pub(crate) rate: u32,
-    /// Leaves the choice of cores to the system.
+    /// Do not pin server and generator to cores.
     #[arg(long)]
     pub(crate) no_pin: bool,
-    /// The result as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 impl Flood {
-    /// From the first to the last.
+    /// Returns the time from the first to the last packet.
     pub(crate) fn duration(&self) -> Duration {
         Duration::from_secs_f64(self.packets as f64 / f64::from(self.rate.max(1)))
     }

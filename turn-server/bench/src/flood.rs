@@ -1,5 +1,5 @@
-//! Packets from strangers, each from an address of its own, while a relay runs: they must cost no
-//! memory, and the relay must not notice.
+//! Unauthenticated packets, each from its own address, while the server relays: they must not take
+//! memory, and no relayed packet may be lost.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -8,97 +8,100 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use crate::cli::Flood;
-use crate::crowd::{Crowd, Peers, index_of, nth};
+use crate::client_pool::{ClientPool, Peers, index_of, nth};
+use crate::environment::{Environment, Network};
 use crate::load::{Load, Pace, Traffic};
-use crate::place::{Network, Place};
 use crate::report;
-use crate::stranger::Stranger;
-use crate::under_test::{Room, Running};
-use crate::wire::Wire;
+use crate::socket::MultiHostSocket;
+use crate::unauthenticated::UnauthenticatedPacket;
+use crate::under_test::{Capacity, RunningServer};
 
-/// The relay that is not to be disturbed.
+/// Flows that are relayed meanwhile.
 const FLOWS: usize = 10;
 const RELAY_RATE: u32 = 2_000;
-/// Memory may differ by so much.
+/// Permitted change of memory, in bytes.
 const FLAT: u64 = 1 << 20;
-/// How often memory is looked at.
-const LOOK: Duration = Duration::from_millis(200);
-/// The first stranger; the others follow.
-const STRANGERS: Ipv4Addr = Ipv4Addr::new(127, 64, 0, 1);
-/// The relay runs on for so long after the last stranger.
+/// Interval at which memory is measured.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(200);
+/// Source of the first packet; the next addresses follow.
+const FLOOD_BASE: Ipv4Addr = Ipv4Addr::new(127, 64, 0, 1);
+/// Time that relaying continues after the last packet of the flood.
 const AFTERWARDS: Duration = Duration::from_millis(500);
-/// Packets of strangers sent in a row, so that the relay has its turn.
+/// Most packets of the flood sent in a row before relayed packets are sent again.
 const AT_ONCE: usize = 16;
 
 #[derive(Debug, Serialize)]
 struct Report {
-    strangers: usize,
-    kinds: Vec<Answers>,
+    #[serde(rename = "strangers")]
+    packets: usize,
+    kinds: Vec<Responses>,
     memory: Memory,
     relayed: u64,
     lost: u64,
 }
 
-/// What one kind of packet brought back. Bytes are of UDP payload.
+/// The responses to one kind of packet. Bytes are UDP payload.
 #[derive(Clone, Debug, Serialize)]
-struct Answers {
-    kind: Stranger,
+struct Responses {
+    kind: UnauthenticatedPacket,
     sent: u64,
     sent_bytes: u64,
-    answers: u64,
-    answer_bytes: u64,
+    #[serde(rename = "answers")]
+    responses: u64,
+    #[serde(rename = "answer_bytes")]
+    response_bytes: u64,
 }
 
-pub(crate) fn run(how: &Flood) -> Result<()> {
-    let place = Place::new(!how.no_pin, Network::Loopback)?;
-    let server = Running::start_ours(&place, Room::of_exactly(FLOWS)?)?;
-    let bases = place.addresses();
-    let mut peers_wire = Wire::open(false)?;
-    let peers = Peers { base: bases.peers, port: peers_wire.port()? };
-    let mut crowd = Crowd::new(Wire::open(false)?, server.address, bases.clients);
-    crowd.allocate(FLOWS, FLOWS)?;
-    crowd.bind(peers, FLOWS)?;
+pub(crate) fn run(options: &Flood) -> Result<()> {
+    let environment = Environment::new(!options.no_pin, Network::Loopback)?;
+    let server = RunningServer::start_ours(&environment, Capacity::of_exactly(FLOWS)?)?;
+    let bases = environment.addresses();
+    let mut peers_socket = MultiHostSocket::open(false)?;
+    let peers = Peers { base: bases.peers, port: peers_socket.port()? };
+    let mut pool = ClientPool::new(MultiHostSocket::open(false)?, server.address, bases.clients);
+    pool.allocate(FLOWS, FLOWS)?;
+    pool.bind(peers, FLOWS)?;
     let load = Load {
         size: 160,
         burst: 1,
         pace: Pace::Rate(RELAY_RATE),
         warm_up: Duration::from_millis(300),
-        measured: how.duration() + AFTERWARDS,
+        measured: options.duration() + AFTERWARDS,
         stalls: None,
     };
-    let flows = crowd.flows(peers, load.size)?;
-    let mut traffic = Traffic::new(&mut crowd, &mut peers_wire, bases, flows, load);
+    let flows = pool.flows(peers, load.size)?;
+    let mut traffic = Traffic::new(&mut pool, &mut peers_socket, bases, flows, load);
     traffic.verify()?;
-    let mut crush = Crush::new(&server, how)?;
-    let outcome = traffic.run_beside(&server, |measured| crush.step(measured))?;
+    let mut flood = PacketFlood::new(&server, options)?;
+    let outcome = traffic.run_beside(&server, |measured| flood.step(measured))?;
     let report = Report {
-        strangers: crush.sent,
-        kinds: crush.answers,
-        memory: crush.memory,
+        packets: flood.sent,
+        kinds: flood.responses,
+        memory: flood.memory,
         relayed: outcome.received.iter().sum(),
         lost: outcome.lost(),
     };
-    report::print(how.json, &report, &report.lines())?;
+    report::print(options.json, &report, &report.lines())?;
     ensure!(outcome.lost() == 0 && outcome.damaged == 0, "the relay lost packets: {outcome}");
-    ensure!(report.is_flat(), "memory is not flat: {report:?}");
-    ensure!(report.strangers == how.packets, "{} strangers only", report.strangers);
+    ensure!(report.is_flat(), "memory has changed: {report:?}");
+    ensure!(report.packets == options.packets, "only {} packets were sent", report.packets);
     Ok(())
 }
 
-/// The strangers.
-struct Crush<'s> {
-    server: &'s Running,
-    wire: Wire,
-    answers: Vec<Answers>,
+/// The flood while it is being sent.
+struct PacketFlood<'s> {
+    server: &'s RunningServer,
+    socket: MultiHostSocket,
+    responses: Vec<Responses>,
     packets: usize,
     rate: f64,
     sent: usize,
     scratch: Vec<u8>,
     memory: Memory,
-    next_look: Duration,
+    next_sample: Duration,
 }
 
-/// In bytes.
+/// Memory of the server in bytes.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Memory {
     before: u64,
@@ -106,23 +109,23 @@ struct Memory {
     highest: u64,
 }
 
-impl<'s> Crush<'s> {
-    fn new(server: &'s Running, how: &Flood) -> Result<Self> {
+impl<'s> PacketFlood<'s> {
+    fn new(server: &'s RunningServer, options: &Flood) -> Result<Self> {
         let before = server.memory()?;
         Ok(Self {
             server,
-            wire: Wire::open(false)?,
-            answers: Stranger::ALL.map(Answers::none).to_vec(),
-            packets: how.packets,
-            rate: f64::from(how.rate),
+            socket: MultiHostSocket::open(false)?,
+            responses: UnauthenticatedPacket::ALL.map(Responses::none).to_vec(),
+            packets: options.packets,
+            rate: f64::from(options.rate),
             sent: 0,
             scratch: Vec::new(),
             memory: Memory { before, lowest: before, highest: before },
-            next_look: Duration::ZERO,
+            next_sample: Duration::ZERO,
         })
     }
 
-    /// As many as are due; `running` is the time since they began to come.
+    /// Sends the packets due; `running` is the time since the first one.
     fn step(&mut self, running: Duration) -> Result<()> {
         let due = (running.as_secs_f64() * self.rate) as usize;
         let due = due.min(self.packets).min(self.sent + AT_ONCE);
@@ -130,8 +133,8 @@ impl<'s> Crush<'s> {
             self.send()?;
         }
         self.receive()?;
-        if running >= self.next_look {
-            self.next_look = running + LOOK;
+        if running >= self.next_sample {
+            self.next_sample = running + SAMPLE_INTERVAL;
             let now = self.server.memory()?;
             self.memory.lowest = self.memory.lowest.min(now);
             self.memory.highest = self.memory.highest.max(now);
@@ -140,40 +143,41 @@ impl<'s> Crush<'s> {
     }
 
     fn send(&mut self) -> Result<()> {
-        let kind = Stranger::of(self.sent);
+        let kind = UnauthenticatedPacket::of(self.sent);
         self.scratch.clear();
         kind.write(&mut self.scratch);
-        self.wire.send(nth(STRANGERS, self.sent), self.server.address, &self.scratch, None)?;
-        if let Some(answers) = self.answers.iter_mut().find(|answers| answers.kind == kind) {
-            answers.sent += 1;
-            answers.sent_bytes += self.scratch.len() as u64;
+        self.socket.send(nth(FLOOD_BASE, self.sent), self.server.address, &self.scratch, None)?;
+        if let Some(responses) = self.responses.iter_mut().find(|responses| responses.kind == kind)
+        {
+            responses.sent += 1;
+            responses.sent_bytes += self.scratch.len() as u64;
         }
         self.sent += 1;
         Ok(())
     }
 
     fn receive(&mut self) -> Result<()> {
-        let answers = &mut self.answers;
-        self.wire.receive(|received| {
+        let responses = &mut self.responses;
+        self.socket.receive(|received| {
             let Some(to) = received.to else { return };
-            let kind = Stranger::of(index_of(STRANGERS, to));
-            if let Some(answers) = answers.iter_mut().find(|answers| answers.kind == kind) {
-                answers.answers += 1;
-                answers.answer_bytes += received.bytes.len() as u64;
+            let kind = UnauthenticatedPacket::of(index_of(FLOOD_BASE, to));
+            if let Some(responses) = responses.iter_mut().find(|responses| responses.kind == kind) {
+                responses.responses += 1;
+                responses.response_bytes += received.bytes.len() as u64;
             }
         })?;
         Ok(())
     }
 }
 
-impl Answers {
-    fn none(kind: Stranger) -> Self {
-        Self { kind, sent: 0, sent_bytes: 0, answers: 0, answer_bytes: 0 }
+impl Responses {
+    fn none(kind: UnauthenticatedPacket) -> Self {
+        Self { kind, sent: 0, sent_bytes: 0, responses: 0, response_bytes: 0 }
     }
 
-    /// How many times the bytes that came in went out.
+    /// Returns the ratio of bytes sent to bytes received by the server.
     fn amplification(&self) -> f64 {
-        self.answer_bytes as f64 / self.sent_bytes.max(1) as f64
+        self.response_bytes as f64 / self.sent_bytes.max(1) as f64
     }
 }
 
@@ -186,14 +190,14 @@ impl Report {
     fn lines(&self) -> Vec<String> {
         let Memory { before, lowest, highest } = self.memory.in_kibibytes();
         let mut lines = vec![
-            format!("{} packets from as many addresses", self.strangers),
+            format!("{} packets from as many addresses", self.packets),
             format!("memory: {before} KiB before, {lowest} to {highest} KiB during"),
-            format!("relay beside: {} packets came, {} lost", self.relayed, self.lost),
+            format!("relayed meanwhile: {} packets arrived, {} lost", self.relayed, self.lost),
         ];
         lines.extend(self.kinds.iter().map(|kind| {
-            let Answers { kind: what, sent, answers, .. } = kind;
-            let (what, times) = (format!("{what:?}"), kind.amplification());
-            format!("{what:<28} {sent:6} sent {answers:6} answers, bytes out/in {times:.2}")
+            let Responses { kind: name, sent, responses, .. } = kind;
+            let (name, times) = (format!("{name:?}"), kind.amplification());
+            format!("{name:<28} {sent:6} sent {responses:6} responses, bytes out/in {times:.2}")
         }));
         lines
     }

@@ -1,50 +1,50 @@
-//! Measures the TURN server beside others on one machine, and tries what must not break it.
+//! Measures the TURN server beside others on one machine, and stress-tests it.
 //!
 //! `compare` prints the table, `soak` and `flood` try to exhaust the server, `serve` runs it alone
 //! for a profiler. The load comes from one thread with two sockets: every client and every peer
-//! has an address of its own (IP_PKTINFO), but none has a socket, so that the generator costs the
-//! same for one flow and for thousands.
+//! has its own address (IP_PKTINFO) but no socket of its own, so that the generator costs the same
+//! for one flow and for thousands.
 
 mod case;
 mod cli;
+mod client_pool;
 mod compare;
-mod crowd;
+mod environment;
 mod flood;
 mod load;
 mod payload;
-mod place;
 mod report;
 mod serve;
 mod serve_turn_crate;
 mod soak;
-mod stranger;
+mod socket;
 mod table;
+mod unauthenticated;
 mod under_test;
 mod veth;
-mod wire;
 
 use std::io::Write as _;
 
 use anyhow::Result;
 use clap::Parser as _;
 
-/// As in the program.
+/// The allocator that the program uses.
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> Result<()> {
     match cli::Arguments::parse().mode {
-        cli::Mode::Serve(how) => serve::run(&how),
-        cli::Mode::ServeTurnCrate(how) => serve_turn_crate::run(&how),
-        cli::Mode::Compare(how) => compare::run(&how),
-        cli::Mode::Soak(how) => soak::run(&how),
-        cli::Mode::Flood(how) => flood::run(&how),
+        cli::Mode::Serve(options) => serve::run(&options),
+        cli::Mode::ServeTurnCrate(options) => serve_turn_crate::run(&options),
+        cli::Mode::Compare(options) => compare::run(&options),
+        cli::Mode::Soak(options) => soak::run(&options),
+        cli::Mode::Flood(options) => flood::run(&options),
     }
 }
 
-/// What is being done, for whoever waits.
+/// Prints the progress to standard error.
 fn progress(text: &str) {
-    // Nobody needs to read it.
+    // Progress is optional: an error does not stop the measurement.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

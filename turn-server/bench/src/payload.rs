@@ -1,9 +1,10 @@
-//! What the packets carry, so that every byte of every one can be checked.
+//! The payload of packets, in which every byte can be checked.
 
-/// Flow, direction, sequence number, time.
+/// Length of the head: flow, direction, sequence number, time.
 pub(crate) const HEAD: usize = 4 + 1 + 3 + 8 + 8;
 
-/// Bytes that the rest of a payload is cut out of, at a place that depends on flow and sequence.
+/// Length of the pattern. The rest of a payload is a part of it, at a place that depends on flow
+/// and sequence number.
 const PATTERN: usize = 4096;
 const PLACES: u64 = 1021;
 
@@ -36,7 +37,7 @@ pub(crate) struct Stamp {
     pub(crate) flow: u32,
     pub(crate) direction: Direction,
     pub(crate) sequence: u64,
-    /// On the generator's own clock.
+    /// Time of sending on the generator's clock.
     pub(crate) sent_ns: u64,
 }
 
@@ -52,7 +53,7 @@ impl Pattern {
     pub(crate) fn new() -> Self {
         let mut state = 0x9E37_79B9_u32;
         Self(std::array::from_fn(|_| {
-            // xorshift: any bytes that differ from their neighbours do.
+            // xorshift: any bytes will do that differ from their neighbours.
             state ^= state << 13;
             state ^= state >> 17;
             state ^= state << 5;
@@ -69,7 +70,7 @@ impl Pattern {
         out.extend_from_slice(self.rest(stamp, len));
     }
 
-    /// What a payload says, if it is as it was written.
+    /// Reads a payload. `None` if it differs from what was written.
     pub(crate) fn read(&self, direction: Direction, len: usize, bytes: &[u8]) -> Option<Stamp> {
         let (flow, rest) = bytes.split_first_chunk()?;
         let (marker, rest) = rest.split_first_chunk::<4>()?;
@@ -81,8 +82,8 @@ impl Pattern {
             sequence: u64::from_be_bytes(*sequence),
             sent_ns: u64::from_be_bytes(*sent_ns),
         };
-        let whole = bytes.len() == len && *marker == direction.marker();
-        (whole && rest == self.rest(stamp, len)).then_some(stamp)
+        let is_intact = bytes.len() == len && *marker == direction.marker();
+        (is_intact && rest == self.rest(stamp, len)).then_some(stamp)
     }
 
     fn rest(&self, stamp: Stamp, len: usize) -> &[u8] {
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_payload_that_is_not_as_it_was_written_is_found_out() {
+    fn a_damaged_payload_is_detected() {
         let (pattern, len) = (Pattern::new(), 160);
         let direction = Direction::ToPeer;
         let stamp = Stamp { flow: 7, direction, sequence: 1 << 40, sent_ns: 99 };

@@ -1,10 +1,10 @@
-//! Results on standard output, for people or for programs.
+//! Prints results on standard output, as text or as JSON.
 
 use std::io::{self, Write as _};
 
 use serde::Serialize;
 
-/// As JSON, or as lines.
+/// Prints a result as JSON or as lines.
 pub(crate) fn print(json: bool, result: &impl Serialize, lines: &[String]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if json {

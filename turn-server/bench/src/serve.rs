@@ -1,4 +1,4 @@
-//! Our server alone.
+//! Runs our server alone.
 
 use std::io::Read as _;
 
@@ -8,10 +8,10 @@ use porthole_turn_server::{Config, QuotaLimits, Server};
 use crate::cli::{PASSWORD, REALM, Serve, USERNAME};
 use crate::progress;
 
-pub(crate) fn run(how: &Serve) -> Result<()> {
-    let server = Server::start(config(how)).context("the server does not start")?;
+pub(crate) fn run(options: &Serve) -> Result<()> {
+    let server = Server::start(config(options)).context("cannot start the server")?;
     progress(&format!("serving at {:?}", server.local_addrs()));
-    if how.until_eof {
+    if options.until_eof {
         std::io::stdin().read_to_end(&mut Vec::new())?;
         return Ok(());
     }
@@ -20,16 +20,17 @@ pub(crate) fn run(how: &Serve) -> Result<()> {
     }
 }
 
-fn config(how: &Serve) -> Config {
-    let quota = QuotaLimits { per_user: how.quota, per_source: how.quota, total: how.quota };
+fn config(options: &Serve) -> Config {
+    let quota =
+        QuotaLimits { per_user: options.quota, per_source: options.quota, total: options.quota };
     Config {
-        listen: vec![how.listen],
+        listen: vec![options.listen],
         realm: REALM.to_owned(),
         users: vec![(USERNAME.to_owned(), PASSWORD.to_owned())],
-        relay_ports: how.first_port..=how.last_port,
-        allow_peers: how.allow_peer.clone(),
-        workers: how.workers,
-        fast_path: how.fast_path.clone(),
+        relay_ports: options.first_port..=options.last_port,
+        allow_peers: options.allow_peer.clone(),
+        workers: options.workers,
+        fast_path: options.fast_path.clone(),
         quota,
         ..Config::default()
     }

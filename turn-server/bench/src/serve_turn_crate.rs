@@ -1,4 +1,5 @@
-//! The `turn` crate as a server: a process of its own, so that what it costs is counted alone.
+//! Runs the `turn` crate as a server, in its own process so that its CPU and memory are measured
+//! alone.
 
 use std::io::Read as _;
 use std::net::SocketAddr;
@@ -15,48 +16,48 @@ use webrtc_util::vnet::net::Net;
 
 use crate::cli::{PASSWORD, REALM, ServeTurnCrate, USERNAME};
 
-/// Which one was built in, as Cargo chose it.
+/// Returns the version of the crate from the lock file.
 pub(crate) fn version() -> Option<&'static str> {
     let (_, entry) = include_str!("../../../Cargo.lock").split_once("\nname = \"turn\"\n")?;
     entry.strip_prefix("version = \"")?.split('"').next()
 }
 
-/// Until standard input ends, in one thread, as the others have one.
-pub(crate) fn run(how: &ServeTurnCrate) -> Result<()> {
+/// Serves until standard input ends, with one thread like the other servers.
+pub(crate) fn run(options: &ServeTurnCrate) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let server = Server::new(config(how).await?).await.context("the turn crate")?;
+        let server = Server::new(config(options).await?).await.context("the turn crate")?;
         tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
         Ok(server.close().await?)
     })
 }
 
-async fn config(how: &ServeTurnCrate) -> Result<ServerConfig> {
-    let ip = how.listen.ip();
+async fn config(options: &ServeTurnCrate) -> Result<ServerConfig> {
+    let ip = options.listen.ip();
     let relay = RelayAddressGeneratorRanges {
         relay_address: ip,
-        min_port: how.first_port,
-        max_port: how.last_port,
-        // Its own default.
+        min_port: options.first_port,
+        max_port: options.last_port,
+        // The default of the crate.
         max_retries: 0,
         address: ip.to_string(),
         net: Arc::new(Net::new(None)),
     };
     let conn = ConnConfig {
-        conn: Arc::new(UdpSocket::bind(how.listen).await?),
+        conn: Arc::new(UdpSocket::bind(options.listen).await?),
         relay_addr_generator: Box::new(relay),
     };
     Ok(ServerConfig {
         conn_configs: vec![conn],
         realm: REALM.to_owned(),
         auth_handler: Arc::new(OneUser { key: generate_auth_key(USERNAME, REALM, PASSWORD) }),
-        // Its own default.
+        // The default of the crate.
         channel_bind_timeout: Duration::ZERO,
         alloc_close_notify: None,
     })
 }
 
-/// The key is hashed once, as its example does.
+/// The account of the benchmark. The key is hashed once, as in the example of the crate.
 struct OneUser {
     key: Vec<u8>,
 }

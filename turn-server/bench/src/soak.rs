@@ -1,8 +1,7 @@
-//! Many allocations held for long and then dropped: nothing of them may remain.
+//! Many allocations, held for a long time and then dropped: nothing of them may remain.
 //!
-//! The server has as much quota as there are clients, and hardly more ports. That it can be filled
-//! again proves both to be back. Its memory must return to that of a fresh server, but for
-//! [`KEPT`].
+//! The server has just enough quota and ports for the clients. Filling it again proves that both
+//! were freed. Its memory must return to that of a fresh server, except for [`MAX_GROWTH`].
 
 use std::time::{Duration, Instant};
 
@@ -10,34 +9,35 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
 use crate::cli::Soak;
-use crate::crowd::{Crowd, Peers};
+use crate::client_pool::{ClientPool, Peers};
+use crate::environment::{Environment, Network};
 use crate::load::{Load, Pace, Traffic};
-use crate::place::{Network, Place};
 use crate::progress;
 use crate::report;
-use crate::under_test::{Room, Running};
-use crate::wire::Wire;
+use crate::socket::MultiHostSocket;
+use crate::under_test::{Capacity, RunningServer};
 
-/// Transactions under way while allocations are made and given back.
+/// Concurrent transactions while allocations are made and released.
 const AT_ONCE: usize = 32;
-/// Looks at the server while allocations are held.
-const LOOKS: u32 = 20;
-/// Above a fresh server: code that ran for the first time, and what the allocator keeps of pages
-/// that are used in part.
-const KEPT: u64 = 2 << 20;
-/// Once within this time a client renews everything: its allocation after 540 s, permission and
-/// channel after 240 s.
+/// Number of samples while allocations are held.
+const SAMPLES: u32 = 20;
+/// Permitted growth above a fresh server, in bytes: code that ran for the first time, and partly
+/// used pages that the allocator keeps.
+const MAX_GROWTH: u64 = 2 << 20;
+/// Time within which a client refreshes everything at least once: its allocation after 540 s,
+/// permission and channel after 240 s.
 const ALL_RENEWED: Duration = Duration::from_secs(560);
-/// Who is not heard of is gone after the lifetime of an allocation (RFC 8656 §7.2) and a little.
+/// Time after which the allocation of a silent client has expired: its lifetime (RFC 8656 §7.2) and
+/// a little more.
 const ALL_EXPIRED: Duration = Duration::from_secs(610);
-/// A server that knows of the end has seen to it by then. The allocator keeps what is free for a
-/// second or two, should it be needed again.
-const SETTLED: Duration = Duration::from_secs(5);
+/// Time limit to free the resources of released allocations. The allocator keeps free memory for a
+/// second or two.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Serialize)]
 struct Report {
     allocations: usize,
-    /// Requests that kept them alive.
+    /// Number of requests that kept them alive.
     renewals: usize,
     timeline: Vec<Moment>,
 }
@@ -47,64 +47,69 @@ struct Moment {
     at_s: f64,
     what: String,
     resident_bytes: u64,
-    /// Sockets, above all.
+    /// Open file descriptors, mostly sockets.
     descriptors: usize,
 }
 
-pub(crate) fn run(how: &Soak) -> Result<()> {
-    let place = Place::new(!how.no_pin, Network::Loopback)?;
-    let server = Running::start_ours(&place, Room::of_exactly(how.allocations)?)?;
-    let report = Report { allocations: how.allocations, renewals: 0, timeline: Vec::new() };
+pub(crate) fn run(options: &Soak) -> Result<()> {
+    let environment = Environment::new(!options.no_pin, Network::Loopback)?;
+    let server =
+        RunningServer::start_ours(&environment, Capacity::of_exactly(options.allocations)?)?;
+    let report = Report { allocations: options.allocations, renewals: 0, timeline: Vec::new() };
     let (began, fresh) = (Instant::now(), server.memory()?);
-    let mut soak = Watched { how, place: &place, server, began, fresh, report };
-    let fresh = soak.look("fresh")?;
+    let mut soak = SoakRun { options, environment: &environment, server, began, fresh, report };
+    let fresh = soak.sample("fresh")?;
     soak.round("first round", Duration::ZERO, End::Released)?;
-    let first = soak.look("after the first round")?;
-    let end = if how.abandon { End::Abandoned } else { End::Released };
-    soak.round("held", how.hold(), end)?;
-    let after = soak.look("after")?;
+    let first = soak.sample("after the first round")?;
+    let end = if options.abandon { End::Abandoned } else { End::Released };
+    soak.round("held", options.hold(), end)?;
+    let after = soak.sample("after")?;
     soak.round("again", Duration::ZERO, End::Released)?;
-    let last = soak.look("end")?;
-    report::print(how.json, &soak.report, &soak.report.lines())?;
+    let last = soak.sample("end")?;
+    report::print(options.json, &soak.report, &soak.report.lines())?;
     for moment in [&first, &after, &last] {
-        ensure!(moment.descriptors == fresh.descriptors, "sockets are left: {fresh:?} {moment:?}");
+        ensure!(
+            moment.descriptors == fresh.descriptors,
+            "sockets were not closed: {fresh:?} {moment:?}"
+        );
         let growth = moment.resident_bytes.saturating_sub(fresh.resident_bytes);
-        ensure!(growth <= KEPT, "memory is left: {fresh:?} {moment:?}");
+        ensure!(growth <= MAX_GROWTH, "memory was not freed: {fresh:?} {moment:?}");
     }
     Ok(())
 }
 
-/// How allocations end.
+/// The ways in which allocations end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Released,
-    /// The clients fall silent.
+    /// The clients stop sending.
     Abandoned,
 }
 
-struct Watched<'h> {
-    how: &'h Soak,
-    place: &'h Place,
-    server: Running,
+struct SoakRun<'h> {
+    options: &'h Soak,
+    environment: &'h Environment,
+    server: RunningServer,
     began: Instant,
-    /// Bytes of memory that it took at first.
+    /// Memory of the fresh server in bytes.
     fresh: u64,
     report: Report,
 }
 
-impl Watched<'_> {
-    /// Fills the server, holds, and empties it.
+impl SoakRun<'_> {
+    /// Fills the server, holds the allocations, and ends them.
     fn round(&mut self, name: &str, hold: Duration, end: End) -> Result<()> {
-        let idle = (self.server.descriptors()?, self.fresh + KEPT);
-        let bases = self.place.addresses();
-        let mut peers_wire = Wire::open(false)?;
-        let peers = Peers { base: bases.peers, port: peers_wire.port()? };
-        let mut crowd = Crowd::new(Wire::open(false)?, self.server.address, bases.clients);
-        crowd.allocate(self.how.allocations, AT_ONCE)?;
-        self.look(&format!("{name}: allocated"))?;
-        crowd.bind(peers, AT_ONCE)?;
-        self.look(&format!("{name}: channels bound"))?;
-        self.hold(name, &mut crowd, hold)?;
+        let idle = (self.server.descriptors()?, self.fresh + MAX_GROWTH);
+        let bases = self.environment.addresses();
+        let mut peers_socket = MultiHostSocket::open(false)?;
+        let peers = Peers { base: bases.peers, port: peers_socket.port()? };
+        let mut pool =
+            ClientPool::new(MultiHostSocket::open(false)?, self.server.address, bases.clients);
+        pool.allocate(self.options.allocations, AT_ONCE)?;
+        self.sample(&format!("{name}: allocated"))?;
+        pool.bind(peers, AT_ONCE)?;
+        self.sample(&format!("{name}: channels bound"))?;
+        self.hold(name, &mut pool, hold)?;
         let load = Load {
             size: 160,
             burst: 1,
@@ -113,61 +118,61 @@ impl Watched<'_> {
             measured: Duration::ZERO,
             stalls: None,
         };
-        let flows = crowd.flows(peers, load.size).context("while they were held")?;
-        Traffic::new(&mut crowd, &mut peers_wire, bases, flows, load).verify()?;
-        self.look(&format!("{name}: a packet each way over all"))?;
+        let flows = pool.flows(peers, load.size).context("while they were held")?;
+        Traffic::new(&mut pool, &mut peers_socket, bases, flows, load).verify()?;
+        self.sample(&format!("{name}: a packet each way over all"))?;
         let patience = match end {
             End::Released => {
-                crowd.release(AT_ONCE)?;
-                SETTLED
+                pool.release(AT_ONCE)?;
+                RELEASE_PATIENCE
             }
             End::Abandoned => ALL_EXPIRED,
         };
-        drop(crowd);
+        drop(pool);
         self.wait_for(idle, patience)
     }
 
-    /// The clients keep everything alive. If the time is too short for that to need renewal, they
-    /// are made to believe it was longer.
-    fn hold(&mut self, name: &str, crowd: &mut Crowd, hold: Duration) -> Result<()> {
+    /// Keeps everything alive. If the time is too short to require refreshes, the clock of the
+    /// clients is advanced.
+    fn hold(&mut self, name: &str, pool: &mut ClientPool, hold: Duration) -> Result<()> {
         if hold.is_zero() {
             return Ok(());
         }
-        let before = crowd.requests();
-        for look in 1..=LOOKS {
-            crowd.hold(hold / LOOKS)?;
-            if look == LOOKS / 2 && hold < ALL_RENEWED {
-                crowd.skip(ALL_RENEWED);
+        let before = pool.requests();
+        for sample in 1..=SAMPLES {
+            pool.hold(hold / SAMPLES)?;
+            if sample == SAMPLES / 2 && hold < ALL_RENEWED {
+                pool.advance_clock(ALL_RENEWED);
             }
-            self.report.renewals = crowd.requests() - before;
-            let (alive, renewals) = (crowd.alive(), self.report.renewals);
-            self.look(&format!("{name}: {alive} alive, {renewals} renewals"))?;
+            self.report.renewals = pool.requests() - before;
+            let (alive, renewals) = (pool.allocated(), self.report.renewals);
+            self.sample(&format!("{name}: {alive} alive, {renewals} renewals"))?;
         }
-        let (alive, count) = (crowd.alive(), self.how.allocations);
-        ensure!(alive == count, "{alive} of {count} allocations live");
-        // The allocation and its channel, at least.
-        ensure!(self.report.renewals >= 2 * count, "{} renewals only", self.report.renewals);
+        let (alive, count) = (pool.allocated(), self.options.allocations);
+        ensure!(alive == count, "only {alive} of {count} allocations are alive");
+        // At least the allocation and its channel are refreshed.
+        ensure!(self.report.renewals >= 2 * count, "only {} refreshes", self.report.renewals);
         Ok(())
     }
 
-    /// No more descriptors and no more memory than that.
+    /// Waits until descriptors and memory are back to those of an idle server.
     fn wait_for(&mut self, idle: (usize, u64), patience: Duration) -> Result<()> {
         let (descriptors, memory) = idle;
         let until = Instant::now() + patience;
-        let mut next_look = Instant::now() + patience / LOOKS;
+        let mut next_sample = Instant::now() + patience / SAMPLES;
         while (self.server.descriptors()? > descriptors || self.server.memory()? > memory)
             && Instant::now() < until
         {
             std::thread::sleep(Duration::from_millis(100));
-            if Instant::now() > next_look {
-                next_look += patience / LOOKS;
-                self.look("waiting for the end")?;
+            if Instant::now() > next_sample {
+                next_sample += patience / SAMPLES;
+                self.sample("waiting for the end")?;
             }
         }
         Ok(())
     }
 
-    fn look(&mut self, what: &str) -> Result<Moment> {
+    fn sample(&mut self, what: &str) -> Result<Moment> {
         let moment = Moment {
             at_s: self.began.elapsed().as_secs_f64(),
             what: what.to_owned(),

@@ -1,10 +1,10 @@
-//! The table: medians, ratios to coturn, and whether ours is where it should be.
+//! The table of results: medians, ratios to coturn, and targets.
 
 use serde::Serialize;
 
 use crate::under_test::Contender;
 
-/// One line of the table.
+/// The key of one line of the table.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Row {
     pub(crate) title: String,
@@ -22,12 +22,12 @@ impl Row {
     }
 }
 
-/// What is asked of ours.
+/// The target of our server.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Wanted {
     Nothing,
-    /// So many times what coturn has, or less.
+    /// At most this multiple of the value of coturn.
     Ratio(f64),
     AtMost(f64),
     AtLeast(f64),
@@ -53,15 +53,15 @@ impl Wanted {
     }
 }
 
-/// Everything that was measured.
+/// The results of all measurements.
 #[derive(Debug, Serialize)]
 pub(crate) struct Table {
-    /// How and with what.
+    /// The conditions of the measurement.
     pub(crate) conditions: Vec<String>,
     #[serde(skip)]
     contenders: Vec<Contender>,
     lines: Vec<Line>,
-    /// Cases that a server of others could not go through.
+    /// Cases in which a foreign server failed.
     failures: Vec<Failure>,
 }
 
@@ -82,9 +82,9 @@ struct Results {
 struct Failure {
     server: Contender,
     case: String,
-    /// In how many repetitions.
+    /// The number of repetitions that failed.
     times: usize,
-    /// The first time.
+    /// The error of the first failure.
     reason: String,
 }
 
@@ -113,7 +113,7 @@ impl Table {
         }
     }
 
-    /// Instead of values; the reason stands below the table.
+    /// Records a failure, which is printed below the table.
     pub(crate) fn fail(&mut self, server: Contender, case: String, reason: String) {
         let mut known = self.failures.iter_mut();
         match known.find(|failure| failure.server == server && failure.case == case) {
@@ -122,13 +122,13 @@ impl Table {
         }
     }
 
-    /// What ours misses.
+    /// Returns the titles of missed targets.
     pub(crate) fn missed(&self) -> Vec<&str> {
         let missed = self.lines.iter().filter(|line| line.is_met() == Some(false));
         missed.map(|line| line.row.title.as_str()).collect()
     }
 
-    /// For people.
+    /// Formats the table as text.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut cells = vec![self.head()];
         cells.extend(self.lines.iter().map(Line::cells));
@@ -171,18 +171,19 @@ impl Line {
         median(&results.values)
     }
 
-    /// The fastest that it can.
+    /// Returns the value of our server, with the fast path if that was measured.
     fn ours(&self) -> Option<f64> {
         self.median_of(Contender::PortholeKernel).or_else(|| self.median_of(Contender::Porthole))
     }
 
-    /// To coturn.
+    /// Returns the ratio of our value to that of coturn.
     fn ratio(&self) -> Option<f64> {
         let theirs = self.median_of(Contender::Coturn).filter(|theirs| *theirs != 0.0)?;
         Some(self.ours()? / theirs)
     }
 
-    /// `None` where nothing is wanted, or where there is nothing to compare with.
+    /// Returns true if the target is met. `None` without a target, or without a value to compare
+    /// with.
     fn is_met(&self) -> Option<bool> {
         self.row.wanted.is_met(self.ours(), self.ratio())
     }
@@ -203,14 +204,14 @@ fn dash() -> String {
     "–".to_owned()
 }
 
-/// Of an even number, the upper one of the two in the middle.
+/// Returns the median; of an even number of values, the upper one of the two in the middle.
 fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied()
 }
 
-/// Three digits or more, as far as they mean something.
+/// Formats a value with at least three significant digits.
 fn rounded(value: f64) -> String {
     let digits = match value {
         v if v >= 100.0 || v == 0.0 => 0,
@@ -225,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wanted_is_met_up_to_its_limit_and_not_beyond() {
+    fn a_target_is_met_up_to_its_limit_and_not_beyond() {
         for (wanted, coturn, ours, verdict) in [
             (Wanted::Ratio(0.7), Some(100.0), 70.0, "yes"),
             (Wanted::Ratio(0.7), Some(100.0), 71.0, "NO"),
@@ -233,14 +234,14 @@ mod tests {
             (Wanted::AtMost(2.0), Some(100.0), 2.1, "NO"),
             (Wanted::AtLeast(2.0), Some(1.0), 2.0, "yes"),
             (Wanted::AtLeast(2.0), Some(1.0), 1.9, "NO"),
-            // Nothing to be compared with is no verdict.
+            // Without a value to compare with there is no verdict.
             (Wanted::Ratio(0.7), None, 71.0, ""),
             (Wanted::Ratio(0.7), Some(0.0), 71.0, ""),
             (Wanted::Nothing, Some(1.0), 100.0, ""),
         ] {
             let mut table = Table::new(Vec::new(), &[Contender::Coturn, Contender::Porthole]);
             let row = || Row::new("relay".to_owned(), "ns").wanted(wanted);
-            // The median counts, not one that stands out.
+            // The median counts, not an outlier.
             for (outlier, times) in [(0.0, 1), (1.0, 3), (1000.0, 1)] {
                 for _ in 0..times {
                     table.add(Contender::Porthole, row(), ours * outlier);
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_cannot_do_is_a_dash_and_a_reason_below() {
+    fn a_failed_case_is_a_dash_and_a_reason_below() {
         let mut table = Table::new(Vec::new(), &[Contender::TurnCrate, Contender::Porthole]);
         table.add(Contender::Porthole, Row::new("packets lost".to_owned(), ""), 0.0);
         for reason in ["it ended at once", "again"] {

@@ -1,4 +1,4 @@
-//! The servers: how each is started, what it costs, how it is ended.
+//! The servers: starts each, measures its resources, and ends it.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, Command};
@@ -12,25 +12,26 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::cli::{PASSWORD, REALM, USERNAME};
-use crate::place::Place;
+use crate::environment::Environment;
 
-/// A server that does not answer by then will not.
+/// Time limit for a server to start.
 const START: Duration = Duration::from_secs(10);
-/// What /proc/PID/stat counts in: `USER_HZ`, the same on every Linux.
+/// Unit of time in /proc/PID/stat: `USER_HZ`, the same on every Linux.
 const TICK: Duration = Duration::from_millis(10);
-/// Below the ports that the system gives out by itself (`ip_local_port_range`).
+/// First relay port, below the range that the system assigns itself (`ip_local_port_range`).
 const FIRST_PORT: u16 = 10_000;
 
+/// A server to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Contender {
-    /// The `turnserver` that is installed.
+    /// The installed `turnserver`
     Coturn,
     /// The `turn` crate of webrtc-rs, in a process of this program.
     TurnCrate,
-    /// Ours.
+    /// Our server, relaying with sockets
     Porthole,
-    /// Ours, with channels relayed in the kernel.
+    /// Our server with channels relayed in the kernel.
     PortholeKernel,
 }
 
@@ -54,7 +55,7 @@ impl Contender {
         }
     }
 
-    /// Whether a failure is our own to explain.
+    /// Returns true for our own server, whose failures end the run.
     pub(crate) const fn is_ours(self) -> bool {
         match self {
             Self::Coturn | Self::TurnCrate => false,
@@ -62,10 +63,10 @@ impl Contender {
         }
     }
 
-    fn command(self, at: SocketAddr, room: Room, scratch: &TempDir) -> Result<Command> {
-        let (first, last) = (FIRST_PORT.to_string(), room.last_port.to_string());
+    fn command(self, at: SocketAddr, capacity: Capacity, scratch: &TempDir) -> Result<Command> {
+        let (first, last) = (FIRST_PORT.to_string(), capacity.last_port.to_string());
         Ok(match self {
-            Self::Coturn => coturn(at, room, scratch),
+            Self::Coturn => coturn(at, capacity, scratch),
             Self::TurnCrate => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.args(["serve-turn-crate", "--listen", &at.to_string()]);
@@ -75,7 +76,7 @@ impl Contender {
             Self::Porthole | Self::PortholeKernel => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.args(["serve", "--until-eof", "--listen", &at.to_string()]);
-                command.args(["--quota", &room.quota.to_string()]);
+                command.args(["--quota", &capacity.quota.to_string()]);
                 command.args(["--first-port", &first, "--last-port", &last]);
                 if self == Self::PortholeKernel {
                     command.args(["--fast-path", "auto"]);
@@ -86,7 +87,7 @@ impl Contender {
     }
 }
 
-/// The version that is installed, as it says it.
+/// Returns the version of the installed coturn.
 pub(crate) fn version_of_coturn() -> Option<String> {
     let output = Command::new("turnserver").arg("--version").output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -94,15 +95,20 @@ pub(crate) fn version_of_coturn() -> Option<String> {
     Some(version.to_owned())
 }
 
-/// One relay thread, no log, and none of what ours does not have to do.
-fn coturn(at: SocketAddr, room: Room, scratch: &TempDir) -> Command {
+/// Makes the command of coturn: one relay thread, no log, and only the features compared.
+fn coturn(at: SocketAddr, capacity: Capacity, scratch: &TempDir) -> Command {
     let (ip, port) = (at.ip().to_string(), at.port().to_string());
     let mut command = Command::new("turnserver");
     command
         .args(["-n", "--no-cli", "--no-tls", "--no-dtls", "--no-tcp", "--no-rfc5780"])
         .args(["-L", &ip, "-E", &ip, "-p", &port, "-m", "1", "--allow-loopback-peers"])
         .args(["--lt-cred-mech", "--user", &format!("{USERNAME}:{PASSWORD}"), "--realm", REALM])
-        .args(["--min-port", &FIRST_PORT.to_string(), "--max-port", &room.last_port.to_string()])
+        .args([
+            "--min-port",
+            &FIRST_PORT.to_string(),
+            "--max-port",
+            &capacity.last_port.to_string(),
+        ])
         .args(["--no-stdout-log", "--simple-log", "--log-file", "/dev/null", "--pidfile"])
         .arg(scratch.path().join("pid"))
         .arg("--userdb")
@@ -110,67 +116,72 @@ fn coturn(at: SocketAddr, room: Room, scratch: &TempDir) -> Command {
     command
 }
 
-/// For how many allocations there is room.
+/// Limits of the number of allocations.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
+pub(crate) struct Capacity {
     last_port: u16,
     quota: usize,
 }
 
-impl Room {
-    /// Quota for so many, and a few ports more: the host may have given one away.
+impl Capacity {
+    /// Makes limits for this number: exactly the quota, and a few more ports in case some are in
+    /// use.
     pub(crate) fn of_exactly(allocations: usize) -> Result<Self> {
         let ports = u16::try_from(allocations + allocations / 100 + 8).ok();
         let last_port = ports.and_then(|ports| FIRST_PORT.checked_add(ports));
-        let last_port = last_port.context("there are not so many ports: take fewer allocations")?;
+        let last_port = last_port.context("there are not enough ports: use fewer allocations")?;
         Ok(Self { last_port, quota: allocations })
     }
 }
 
-/// A server that answers. Dropping it ends it.
+/// A running server that responds. Dropping it ends it.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct RunningServer {
     child: Child,
     pub(crate) address: SocketAddr,
-    /// Kernel threads that work for the server.
+    /// Kernel threads that do part of its work.
     helpers: Vec<i32>,
     _scratch: TempDir,
 }
 
-impl Running {
-    /// With room for the most allocations that are measured.
-    pub(crate) fn start(contender: Contender, place: &Place) -> Result<Self> {
-        Self::start_with(contender, place, Room { last_port: u16::MAX, quota: 1 << 16 })
+impl RunningServer {
+    /// Starts a server with limits that no measurement reaches.
+    pub(crate) fn start(contender: Contender, environment: &Environment) -> Result<Self> {
+        Self::start_with(contender, environment, Capacity { last_port: u16::MAX, quota: 1 << 16 })
     }
 
     /// Ours with no more room than that.
-    pub(crate) fn start_ours(place: &Place, room: Room) -> Result<Self> {
-        Self::start_with(Contender::Porthole, place, room)
+    pub(crate) fn start_ours(environment: &Environment, capacity: Capacity) -> Result<Self> {
+        Self::start_with(Contender::Porthole, environment, capacity)
     }
 
-    fn start_with(contender: Contender, place: &Place, room: Room) -> Result<Self> {
+    fn start_with(
+        contender: Contender,
+        environment: &Environment,
+        capacity: Capacity,
+    ) -> Result<Self> {
         let scratch = TempDir::new()?;
-        let address = place.server_address()?;
-        let mut command = contender.command(address, room, &scratch)?;
-        let child = place
+        let address = environment.server_address()?;
+        let mut command = contender.command(address, capacity, &scratch)?;
+        let child = environment
             .spawn(&mut command)
-            .with_context(|| format!("{} does not start", contender.name()))?;
-        let helpers = place.helpers().to_vec();
+            .with_context(|| format!("cannot start {}", contender.name()))?;
+        let helpers = environment.helpers().to_vec();
         let mut server = Self { child, address, helpers, _scratch: scratch };
-        server.wait_for_answer().with_context(|| contender.name())?;
+        server.wait_for_response().with_context(|| contender.name())?;
         Ok(server)
     }
 
-    /// User and system time so far, of the process and of what helps it.
+    /// Returns the user and system time so far, of the process and its helper threads.
     pub(crate) fn cpu(&self) -> Result<Duration> {
         let pids = self.helpers.iter().copied().chain([self.pid().as_raw()]);
         pids.map(cpu_of).sum()
     }
 
-    /// Bytes of physical memory in use.
+    /// Returns the resident memory in bytes.
     pub(crate) fn memory(&self) -> Result<u64> {
         let pid = self.pid();
-        // Exact; the other is a sum of parts that the kernel adds up now and then.
+        // Exact; the other value is updated by the kernel from time to time only.
         let exact = format!("/proc/{pid}/smaps_rollup");
         let (text, name) = match std::fs::read_to_string(exact) {
             Ok(text) => (text, "Rss:"),
@@ -178,10 +189,10 @@ impl Running {
         };
         let line = text.lines().find_map(|line| line.strip_prefix(name));
         let kilobytes = line.and_then(|rest| rest.split_whitespace().next());
-        Ok(kilobytes.context("the kernel does not say how much memory")?.parse::<u64>()? * 1024)
+        Ok(kilobytes.context("the kernel does not report how much memory")?.parse::<u64>()? * 1024)
     }
 
-    /// Open files, that is, sockets.
+    /// Returns the number of open files, mostly sockets.
     pub(crate) fn descriptors(&self) -> Result<usize> {
         Ok(std::fs::read_dir(format!("/proc/{}/fd", self.pid()))?.count())
     }
@@ -194,7 +205,7 @@ impl Running {
         Ok(kill(self.pid(), Signal::SIGCONT)?)
     }
 
-    /// Whether it still runs.
+    /// Returns true while the process runs.
     pub(crate) fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
@@ -203,7 +214,7 @@ impl Running {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(i32::MAX))
     }
 
-    fn wait_for_answer(&mut self) -> Result<()> {
+    fn wait_for_response(&mut self) -> Result<()> {
         let socket = UdpSocket::bind(("0.0.0.0", 0))?;
         socket.set_read_timeout(Some(Duration::from_millis(50)))?;
         let deadline = Instant::now() + START;
@@ -212,22 +223,22 @@ impl Running {
             if !self.is_alive() {
                 bail!("it ended at once");
             }
-            let mut question = StunClient::new(Instant::now());
-            let asked = question.poll_transmit().map(|bytes| socket.send_to(&bytes, self.address));
-            if let (Some(Ok(_)), Ok(len)) = (asked, socket.recv(&mut buffer))
-                && question.handle_datagram(buffer.get(..len).unwrap_or_default()).is_some()
+            let mut binding = StunClient::new(Instant::now());
+            let sent = binding.poll_transmit().map(|bytes| socket.send_to(&bytes, self.address));
+            if let (Some(Ok(_)), Ok(len)) = (sent, socket.recv(&mut buffer))
+                && binding.handle_datagram(buffer.get(..len).unwrap_or_default()).is_some()
             {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        bail!("it does not answer at {}", self.address)
+        bail!("it does not respond at {}", self.address)
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningServer {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

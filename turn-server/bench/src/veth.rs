@@ -1,9 +1,10 @@
-//! Two network namespaces and a cable: what a packet costs with a driver's receive path in it.
+//! Two network namespaces connected by a veth pair, to measure packets with a driver's receive
+//! path.
 //!
-//! The receiving side of a veth pair works in a kernel thread of its own (threaded NAPI), so that
-//! its time can be charged to whom it serves. Generic receive offload must be on for that, and
-//! TCP segmentation off, or the pair takes a short cut. Checksums are made by the sender, as on a
-//! wire they are there when a packet comes in.
+//! Each end of the pair receives in its own kernel thread (threaded NAPI), so that its time can be
+//! attributed to the side it serves. That needs generic receive offload on and TCP segmentation
+//! off; otherwise the pair takes a short cut. Checksums are computed by the sender, because on a
+//! wire they are present when a packet arrives.
 
 use std::fs::File;
 use std::net::Ipv4Addr;
@@ -13,22 +14,22 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use nix::sched::{CloneFlags, setns};
 
-use crate::crowd::Addresses;
+use crate::client_pool::Addresses;
 
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 const GENERATOR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
-/// Every address in there is the generator.
+/// Addresses of clients and peers, all of which belong to the generator.
 const CROWD: &str = "10.78.0.0/15";
 pub(crate) const ADDRESSES: Addresses =
     Addresses { clients: Ipv4Addr::new(10, 78, 0, 1), peers: Ipv4Addr::new(10, 79, 0, 1) };
-/// Both namespaces. Dropping it takes them down.
+/// Both namespaces. Dropping it deletes them.
 #[derive(Debug)]
 pub(crate) struct Veth {
     server: End,
     generator: End,
 }
 
-/// A namespace and its end of the cable.
+/// A namespace and its end of the veth pair.
 #[derive(Debug)]
 struct End {
     namespace: String,
@@ -36,9 +37,8 @@ struct End {
 }
 
 impl Veth {
-    /// Puts the calling thread, and what sockets it opens from now on, into the generator's
-    /// namespace.
-    /// What comes in is looked at every `coalesced`, as a NIC waits for more packets before it
+    /// Creates both namespaces and moves the calling thread, with the sockets it opens from now on,
+    /// into that of the generator. Receivers poll for packets every `coalesced`, as a NIC coalesces
     /// interrupts.
     pub(crate) fn up(coalesced: Duration) -> Result<Self> {
         let pid = std::process::id();
@@ -46,7 +46,7 @@ impl Veth {
             namespace: format!("porthole-bench-{side}-{pid}"),
             device: format!("p{side}{pid}"),
         };
-        // From here on, dropping takes down what there is.
+        // From here on, dropping deletes the namespaces made so far.
         let veth = Self { server: end("s"), generator: end("g") };
         let (server, generator) = (&veth.server, &veth.generator);
         for end in [server, generator] {
@@ -92,7 +92,7 @@ impl Veth {
 impl Drop for Veth {
     fn drop(&mut self) {
         for end in [&self.server, &self.generator] {
-            // Its device goes with it. It may be that there is none yet.
+            // This deletes its device too. The namespace may not exist yet.
             let _ = ip(&["netns", "del", &end.namespace]);
         }
     }
@@ -125,7 +125,7 @@ impl End {
         ip(&[&["netns", "exec", &self.namespace], command].concat())
     }
 
-    /// Named after the device, as far as 15 letters reach.
+    /// Finds the receiving kernel thread, which is named after the device, up to 15 characters.
     fn thread(&self) -> Result<i32> {
         const PATIENCE: Duration = Duration::from_secs(2);
         let name: String = format!("napi/{}-", self.device).chars().take(15).collect();
@@ -148,7 +148,7 @@ impl End {
 
 fn ip(arguments: &[&str]) -> Result<()> {
     let output = Command::new("ip").args(arguments).output().context("ip (of iproute2)")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "ip {}: {}", arguments.join(" "), said.trim());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "ip {}: {}", arguments.join(" "), stderr.trim());
     Ok(())
 }

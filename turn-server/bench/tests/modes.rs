@@ -1,5 +1,5 @@
-//! Every mode in a small size: what it says makes sense. Times are not looked at: other programs
-//! run beside.
+//! Every mode at a small scale, with plausible results. Times are not checked: other programs run
+//! at the same time.
 
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -8,18 +8,18 @@ use anyhow::{Context as _, Result, ensure};
 use porthole_test_support::scene::{Need, scene};
 use serde_json::Value;
 
-/// One mode has the machine for itself: each of them takes what it can get, and would take it from
-/// the relay that must lose nothing.
+/// Lock so that one mode runs at a time: each takes all the CPU it can get, which could make the
+/// flood lose relayed packets.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// Runs a mode; it fails by itself if what it measures is not as it must be.
+/// Runs a mode, which fails if a measurement is not as required.
 fn bench(arguments: &[&str]) -> Value {
-    // What failed before says nothing about this one.
+    // A test that panicked while holding the lock does not matter here.
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let mut command = Command::new(env!("CARGO_BIN_EXE_porthole-turn-bench"));
     let output = command.args(arguments).output().expect("the benchmark runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {stderr}");
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
@@ -30,7 +30,7 @@ fn the_table_has_a_value_for_every_measurement() {
     let arguments = [&["compare", "--json"][..], &small, &few].concat();
     let table = bench(&arguments);
     let lines = table["lines"].as_array().expect("lines");
-    // The system counts time in ticks and memory in pages: little may be nothing.
+    // The system counts time in ticks and memory in pages: small values may be zero.
     for (measured, may_be_zero) in [
         ("CPU per packet, 1 flows, 160 B", true),
         ("CPU per packet, 1000 flows, 1200 B", true),
@@ -49,18 +49,20 @@ fn the_table_has_a_value_for_every_measurement() {
 }
 
 #[test]
-fn the_turn_crate_stands_beside_ours() {
-    scene("the_turn_crate_stands_beside_ours", &[], |_| beside_ours("turn-crate", "turn crate 0"));
+fn the_turn_crate_is_measured_beside_ours() {
+    scene("the_turn_crate_is_measured_beside_ours", &[], |_| {
+        measures_both("turn-crate", "turn crate 0")
+    });
 }
 
 #[test]
-fn coturn_stands_beside_ours() {
+fn coturn_is_measured_beside_ours() {
     let needs = [Need::Tool("turnserver")];
-    scene("coturn_stands_beside_ours", &needs, |_| beside_ours("coturn", "coturn 4"));
+    scene("coturn_is_measured_beside_ours", &needs, |_| measures_both("coturn", "coturn 4"));
 }
 
-/// One short case, with both columns, and with the other one's version.
-fn beside_ours(other: &str, version: &str) -> Result<()> {
+/// Runs one short case, which must have both columns and the version of the other server.
+fn measures_both(other: &str, version: &str) -> Result<()> {
     let servers = format!("{other},porthole");
     let arguments = ["compare", "--json", "--servers", &servers, "--only", "relay 10 flows 160 B"];
     let small = ["--seconds", "0.1", "--repetitions", "1", "--no-pin"];
@@ -79,25 +81,25 @@ fn beside_ours(other: &str, version: &str) -> Result<()> {
 }
 
 #[test]
-fn a_flood_from_100_000_addresses_costs_no_memory_and_no_packet_of_a_relay() {
-    // Slowly: other programs may take the server's core away for half a second.
+fn a_flood_from_100_000_addresses_takes_no_memory_and_loses_no_relayed_packet() {
+    // Slowly: other programs may occupy the server's core for half a second.
     let report = bench(&["flood", "--json", "--no-pin", "--rate", "10000"]);
     assert_eq!(report["strangers"], 100_000);
     assert_eq!(report["lost"], 0);
     assert!(report["relayed"].as_u64().expect("a number") > 5_000, "{report}");
     for kind in report["kinds"].as_array().expect("kinds") {
         assert!(kind["sent"].as_u64().expect("a number") > 8_000, "{kind}");
-        let is_question = kind["kind"] == "binding" || kind["kind"] == "allocate";
-        assert!(!is_question || kind["answers"] != 0, "the server does not see it: {kind}");
+        let is_request = kind["kind"] == "binding" || kind["kind"] == "allocate";
+        assert!(!is_request || kind["answers"] != 0, "the server did not receive it: {kind}");
     }
 }
 
 #[test]
-fn ports_quota_and_memory_of_10_000_allocations_come_back() {
+fn ports_quota_and_memory_of_10_000_allocations_are_freed() {
     let needs = [Need::OpenFiles(10_100)];
-    scene("ports_quota_and_memory_of_10_000_allocations_come_back", &needs, |_| {
-        let how = ["--json", "--no-pin", "--hold", "4", "--allocations", "10000"];
-        let report = bench(&[&["soak"][..], &how].concat());
+    scene("ports_quota_and_memory_of_10_000_allocations_are_freed", &needs, |_| {
+        let options = ["--json", "--no-pin", "--hold", "4", "--allocations", "10000"];
+        let report = bench(&[&["soak"][..], &options].concat());
         let timeline = report["timeline"].as_array().context("a timeline")?;
         let most = timeline.iter().filter_map(|moment| moment["descriptors"].as_u64()).max();
         ensure!(most > Some(10_000), "each allocation has a socket: {report}");

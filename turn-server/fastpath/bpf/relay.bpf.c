@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //
-// Relays the datagrams of bound TURN channels (RFC 8656 §12) where they come in, at the ingress of
-// an interface (TCX). What it does not know exactly it leaves alone: TCX_NEXT lets the packet go on
-// to the sockets of the server, which relays it or not.
+// Relays the datagrams of bound TURN channels (RFC 8656 §12) at the ingress of an interface (TCX).
+// It leaves everything it does not know exactly: TCX_NEXT lets the packet continue to the sockets
+// of the server, which relays it or not.
 //
-// User space says in `flows` what is relayed, and until when. Nothing is decided here about
-// allocations, permissions and channels. Maps are written in the layout of ../src/layout.rs.
+// User space lists in `flows` what is relayed, and until when. Nothing is decided here about
+// allocations, permissions and channels. Map entries have the layout of ../src/layout.rs.
 
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -20,7 +20,7 @@
 #define net16(x) ((__be16)__builtin_bswap16(x))
 #define host16(x) ((__u16)__builtin_bswap16(x))
 
-// Debian 12's headers are older than these (kernel 6.6).
+// The headers of Debian 12 are older than these constants (kernel 6.6).
 #define TCX_NEXT -1
 #define TCX_DROP 2
 #define TCX_REDIRECT 7
@@ -48,7 +48,7 @@ struct map {
 	__u32 type, key_size, value_size, max_entries, flags;
 };
 
-// Whence and whither; an IPv4 address is the first word. All in network byte order.
+// Source and destination; an IPv4 address takes the first word. All in network byte order.
 struct addresses {
 	__be32 from[4], to[4];
 };
@@ -62,22 +62,22 @@ struct flow_key {
 
 struct flow {
 	__u64 expires_ns;  // CLOCK_MONOTONIC
-	struct addresses at;  // as it leaves
+	struct addresses at;  // of the packet sent
 	__be16 from_port, to_port;
 	__be16 channel;  // 0: to a peer
 	__u16 next_hop_family;
 	__u32 next_hop[4];
-	__u32 in_ifindex;   // where it must come in
-	__u32 out_ifindex;  // where it leaves
-	__u32 slot;         // of its traffic
-	__u32 mtu;          // there, bytes from the IP header on
+	__u32 in_ifindex;   // interface it must arrive on
+	__u32 out_ifindex;  // interface it leaves by
+	__u32 slot;         // index of its counters
+	__u32 mtu;          // of that interface, from the IP header on
 };
 
 struct traffic {
 	__u64 to_peer_packets, to_peer_bytes, to_client_packets, to_client_bytes;
 };
 
-// Why a packet of a known flow was left to user space.
+// Reasons why a packet of a known flow was left to user space.
 enum left {
 	LEFT_EXPIRED,
 	LEFT_INTERFACE,
@@ -88,7 +88,7 @@ enum left {
 	LEFT_REASONS,
 };
 
-// User space sets the real sizes when it loads this.
+// User space sets the real sizes when it loads the program.
 struct map SECTION("maps") flows = {
 	.type = BPF_MAP_TYPE_HASH,
 	.key_size = sizeof(struct flow_key),
@@ -109,25 +109,25 @@ struct map SECTION("maps") left = {
 	.max_entries = LEFT_REASONS,
 };
 
-// What follows the IP header: of a peer's datagram the first bytes are read as a channel's header,
-// and mean nothing unless the flow has a channel.
+// The part after the IP header. The first payload bytes are read as a ChannelData header; they are
+// one only if the flow has a channel.
 struct transport {
 	struct udphdr udp;
 	__be16 channel, length;
 };
 
-// A packet on its way through.
+// A packet being relayed.
 struct packet {
 	struct __sk_buff *skb;
 	struct flow *flow;
 	__u32 ip_header;        // bytes
 	__u16 payload;          // bytes of application data
-	__s32 grows;            // by so many bytes
-	struct addresses at;    // as it came
+	__s32 grows;            // bytes added, negative if removed
+	struct addresses at;    // of the packet received
 	struct transport *transport;
 };
 
-// Both headers, as one piece to write.
+// All headers, to be written in one piece.
 struct headers_v4 {
 	struct iphdr ip;
 	struct transport transport;
@@ -146,8 +146,8 @@ INLINE int leave(__u32 reason)
 	return TCX_NEXT;
 }
 
-// Sums of RFC 1071 are kept in 64 bits, of 16-bit or 32-bit words; what is taken out is added as
-// its complement (RFC 1624).
+// Sums of RFC 1071 are kept in 64 bits, over 16-bit or 32-bit words. To remove a word, its
+// complement is added (RFC 1624).
 INLINE __u64 sum_of(const struct addresses *at)
 {
 	__u64 sum = 0;
@@ -180,8 +180,8 @@ INLINE __u16 fold(__u64 sum)
 	return (__u16)sum;
 }
 
-// Reads what follows the IP header and finds the flow; its absence is the usual case.
-// `length` is what the IP header says of the datagram.
+// Reads the part after the IP header and looks up the flow, usually without success. `length` is
+// that of the datagram according to the IP header.
 INLINE struct flow *find(struct packet *p, __u16 family, __u16 length)
 {
 	struct transport *t = p->transport;
@@ -189,7 +189,7 @@ INLINE struct flow *find(struct packet *p, __u16 family, __u16 length)
 	struct flow *flow;
 	__u32 at = ETH_HLEN + p->ip_header;
 
-	// An Ethernet frame that is padded, or cut, is not one to be quick with.
+	// Padded and truncated Ethernet frames are left to the sockets.
 	if (p->skb->len != at + length)
 		return 0;
 	if (length >= sizeof(*t) ? load_bytes(p->skb, at, t, sizeof(*t))
@@ -217,10 +217,11 @@ INLINE struct flow *find(struct packet *p, __u16 family, __u16 length)
 	return map_lookup(&flows, &key);
 }
 
-// A sender on this machine, or on one beside it, leaves the checksum to whoever puts the packet on
-// a wire: then the field holds the sum of the pseudo header only, and the kernel remembers where
-// the UDP header was, which moves here. Nothing else tells; one whole checksum in 65536 looks the
-// same and takes the slow path too. Without a checksum (IPv4) there is none to correct.
+// A sender on this machine, or in a neighbouring virtual machine, leaves the checksum to the device
+// that puts the packet on a wire: then the field holds only the sum of the pseudo header, and the
+// kernel remembers the place of the UDP header, which moves here. Nothing else shows it; one
+// complete checksum in 65536 looks the same and takes the slow path too. A packet without a
+// checksum (IPv4) has none to correct.
 INLINE int has_checksum(struct packet *p)
 {
 	struct udphdr *udp = &p->transport->udp;
@@ -229,8 +230,8 @@ INLINE int has_checksum(struct packet *p)
 	       udp->check != fold(sum_of(&p->at) + udp->len + net16(IPPROTO_UDP));
 }
 
-// Makes the new UDP header and, towards the client, the channel's. The checksum is changed by the
-// difference of all that it covers but the payload; the length is in the pseudo header, too.
+// Makes the new UDP header and, towards the client, the ChannelData header. The checksum is
+// adjusted for everything it covers but the payload; the pseudo header contains the length, too.
 INLINE void rewrite(struct packet *p, __be16 length)
 {
 	struct flow *flow = p->flow;
@@ -256,7 +257,7 @@ INLINE void rewrite(struct packet *p, __be16 length)
 		udp->check = 0xffff;
 }
 
-// Whether the flow takes this packet now; if so the new UDP header is made.
+// Checks that the flow may relay this packet now and makes the new UDP header.
 INLINE int prepare(struct packet *p)
 {
 	struct flow *flow = p->flow;
@@ -289,8 +290,8 @@ INLINE void account(struct packet *p)
 	}
 }
 
-// Between IP and UDP the kernel makes or takes the room; then both headers are written. They are
-// `size` bytes, with the channel's, which goes to the client only.
+// Lets the kernel add or remove bytes after the IP header, then writes all headers: `size` bytes
+// with the ChannelData header, which only the client gets.
 INLINE int send(struct packet *p, const void *headers, __u32 size)
 {
 	struct flow *flow = p->flow;
@@ -312,7 +313,7 @@ INLINE int send(struct packet *p, const void *headers, __u32 size)
 	return redirect_neigh(flow->out_ifindex, &hop, sizeof(hop), 0);
 }
 
-// The checksum is changed by the difference of what is changed here.
+// Rewrites the IPv4 header and adjusts its checksum for the changed fields.
 INLINE void rewrite_v4(struct iphdr *ip, struct packet *p)
 {
 	__be16 length = net16(host16(ip->tot_len) + p->grows);
@@ -321,7 +322,8 @@ INLINE void rewrite_v4(struct iphdr *ip, struct packet *p)
 
 	sum += sum_of(&p->flow->at) + sum_without(&p->at);
 	sum += length + without(ip->tot_len);
-	// DF stays as it is (RFC 8656 §14); only what may be fragmented needs a number of its own.
+	// DF is unchanged (RFC 8656 §14); only packets that may be fragmented need a new
+	// identification.
 	if (!(ip->frag_off & net16(DONT_FRAGMENT))) {
 		__be16 id = random_u32();
 
@@ -395,8 +397,8 @@ INLINE int relay_v6(struct __sk_buff *skb)
 
 SECTION("classifier") int relay(struct __sk_buff *skb)
 {
-	// Others' packets that an interface in promiscuous mode sees, tagged ones, and packets that
-	// were merged into one.
+	// Leaves packets for other hosts (promiscuous mode), tagged packets, and packets merged by the
+	// kernel.
 	if (skb->pkt_type != PACKET_HOST || skb->vlan_present || skb->gso_size)
 		return TCX_NEXT;
 	if (skb->protocol == net16(ETH_P_IP))

@@ -1,12 +1,12 @@
-//! The flows of one worker: what is installed, until when, and what was relayed since last asked.
+//! The flows of one worker: their deadlines, their routes, and the traffic not yet reported.
 
-use crate::kernel::{Ends, Kernel, Routes, clock_ns};
-use crate::{FastPath, Flow, Lifetimes, Refused, Relayed, Traffic};
+use crate::kernel::{Deadlines, Kernel, Routes, clock_ns};
+use crate::{FastPath, Flow, InstallError, Lifetimes, Relayed, Traffic};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
 
-/// Flows by whatever name their owner has for them. Dropping it removes them.
+/// A set of flows under keys chosen by the owner. Dropping it removes them from the kernel.
 #[derive(Debug)]
 pub struct Flows<K> {
     fast_path: FastPath,
@@ -18,11 +18,11 @@ pub struct Flows<K> {
 struct Installed {
     flow: Flow,
     slot: u32,
-    ends: Ends,
-    /// [`None`] while no route can be used: then it is not in the kernel.
+    deadlines: Deadlines,
+    /// [`None`] while there is no usable route: then the flow is not in the kernel.
     routes: Option<Routes>,
-    /// What was told already.
-    told: Relayed,
+    /// The traffic already reported.
+    reported: Relayed,
 }
 
 impl<K> Flows<K> {
@@ -30,70 +30,75 @@ impl<K> Flows<K> {
         Self { fast_path, installed: HashMap::new(), routes_version: 0 }
     }
 
-    /// How many there are.
+    /// Returns the number of flows.
     pub fn len(&self) -> usize {
         self.installed.len()
     }
 
-    /// Relays none of them any more.
+    /// Removes all flows.
     pub fn clear(&mut self) {
         let mut kernel = self.fast_path.lock();
         for (_, installed) in self.installed.drain() {
-            installed.end(&mut kernel);
+            installed.remove(&mut kernel);
         }
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no flows.
     pub fn is_empty(&self) -> bool {
         self.installed.is_empty()
     }
 }
 
 impl<K: Copy + Eq + Hash> Flows<K> {
-    /// Relays the flow from now on and for `lifetimes`; of a flow that is there only these change.
-    /// After an error it is relayed by sockets, as before.
-    pub fn install(&mut self, key: K, flow: &Flow, lifetimes: Lifetimes) -> Result<(), Refused> {
-        let ends = lifetimes.from(clock_ns().map_err(Refused::System)?);
+    /// Installs a flow for `lifetimes` from now on. For a flow already installed only these change.
+    /// After an error sockets relay it.
+    pub fn install(
+        &mut self,
+        key: K,
+        flow: &Flow,
+        lifetimes: Lifetimes,
+    ) -> Result<(), InstallError> {
+        let deadlines = lifetimes.from(clock_ns().map_err(InstallError::System)?);
         let mut kernel = self.fast_path.lock();
         if let Some(installed) = self.installed.get_mut(&key).filter(|i| i.flow == *flow) {
-            installed.ends = ends;
+            installed.deadlines = deadlines;
             return installed.write(&mut kernel);
         }
         let routes = kernel.routes(flow)?;
         if let Some(old) = self.installed.remove(&key) {
-            old.end(&mut kernel);
+            old.remove(&mut kernel);
         }
-        let slot = kernel.take_slot()?;
-        let told = kernel.relayed(slot);
-        let installed = Installed { flow: *flow, slot, ends, routes: Some(routes), told };
+        let slot = kernel.allocate_slot()?;
+        let reported = kernel.relayed(slot);
+        let installed = Installed { flow: *flow, slot, deadlines, routes: Some(routes), reported };
         if let Err(error) = installed.write(&mut kernel) {
-            kernel.give_slot(slot);
+            kernel.free_slot(slot);
             return Err(error);
         }
         self.installed.insert(key, installed);
         Ok(())
     }
 
-    /// Relays it no more; what was relayed and not told yet.
+    /// Removes a flow and returns the traffic not yet reported.
     pub fn remove(&mut self, key: &K) -> Option<Relayed> {
         let installed = self.installed.remove(key)?;
-        Some(installed.end(&mut self.fast_path.lock()))
+        Some(installed.remove(&mut self.fast_path.lock()))
     }
 
-    /// What was relayed since the last time, of those with any traffic. Those that are over in both
-    /// directions are told of once more and then forgotten.
+    /// Returns the traffic since the last call, for flows that had any. Flows expired in both
+    /// directions are reported once more and then removed.
     pub fn collect(&mut self) -> Vec<(K, Relayed)> {
         let now_ns = clock_ns().unwrap_or_default();
         let mut kernel = self.fast_path.lock();
-        let untold = self.installed.iter_mut().map(|(key, i)| (*key, i.untold(&kernel)));
-        let untold = untold.filter(|(_, relayed)| *relayed != Relayed::default()).collect();
-        for (_, expired) in self.installed.extract_if(|_, i| i.ends.last_ns() <= now_ns) {
-            expired.end(&mut kernel);
+        let unreported = self.installed.iter_mut().map(|(key, i)| (*key, i.unreported(&kernel)));
+        let unreported = unreported.filter(|(_, relayed)| *relayed != Relayed::default()).collect();
+        for (_, expired) in self.installed.extract_if(|_, i| i.deadlines.last_ns() <= now_ns) {
+            expired.remove(&mut kernel);
         }
-        untold
+        unreported
     }
 
-    /// Follows routes that have changed. A flow that has none is left to the sockets until it has.
+    /// Applies changed routes. A flow without a route is left to the sockets until it has one.
     pub fn follow_routes(&mut self) {
         let mut kernel = self.fast_path.lock();
         let version = kernel.routes_version();
@@ -117,45 +122,45 @@ impl<K: Copy + Eq + Hash> Flows<K> {
 }
 
 impl Installed {
-    fn write(&self, kernel: &mut Kernel) -> Result<(), Refused> {
+    fn write(&self, kernel: &mut Kernel) -> Result<(), InstallError> {
         match &self.routes {
-            Some(routes) => kernel.write(&self.flow, routes, self.slot, self.ends),
+            Some(routes) => kernel.write(&self.flow, routes, self.slot, self.deadlines),
             None => Ok(()),
         }
     }
 
-    fn untold(&mut self, kernel: &Kernel) -> Relayed {
+    fn unreported(&mut self, kernel: &Kernel) -> Relayed {
         let relayed = kernel.relayed(self.slot);
         let since = |now: Traffic, then: Traffic| Traffic {
             packets: now.packets.saturating_sub(then.packets),
             bytes: now.bytes.saturating_sub(then.bytes),
         };
-        let untold = Relayed {
-            to_peer: since(relayed.to_peer, self.told.to_peer),
-            to_client: since(relayed.to_client, self.told.to_client),
+        let unreported = Relayed {
+            to_peer: since(relayed.to_peer, self.reported.to_peer),
+            to_client: since(relayed.to_client, self.reported.to_client),
         };
-        self.told = relayed;
-        untold
+        self.reported = relayed;
+        unreported
     }
 
-    fn end(mut self, kernel: &mut Kernel) -> Relayed {
+    fn remove(mut self, kernel: &mut Kernel) -> Relayed {
         kernel.erase(&self.flow);
-        let untold = self.untold(kernel);
-        kernel.give_slot(self.slot);
-        untold
+        let unreported = self.unreported(kernel);
+        kernel.free_slot(self.slot);
+        unreported
     }
 }
 
 impl Lifetimes {
-    fn from(self, now_ns: u64) -> Ends {
+    fn from(self, now_ns: u64) -> Deadlines {
         let end = |lifetime: Duration| {
             now_ns.saturating_add(u64::try_from(lifetime.as_nanos()).unwrap_or(u64::MAX))
         };
-        Ends { to_peer_ns: end(self.to_peer), to_client_ns: end(self.to_client) }
+        Deadlines { to_peer_ns: end(self.to_peer), to_client_ns: end(self.to_client) }
     }
 }
 
-impl Ends {
+impl Deadlines {
     fn last_ns(self) -> u64 {
         self.to_peer_ns.max(self.to_client_ns)
     }

@@ -1,4 +1,4 @@
-//! The program and its maps.
+//! The BPF program and its maps.
 
 use std::io;
 use std::net::IpAddr;
@@ -11,13 +11,14 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::layout::{Counters, Forward, Key, LEFT_REASONS, Value, from_client, from_peer};
 use crate::netlink::{Netlink, Route};
-use crate::{Flow, Interfaces, Left, MAX_FLOWS, Refused, Relayed, Traffic, Unavailable};
+use crate::{Fallbacks, Flow, InstallError, Interfaces, MAX_FLOWS, Relayed, Traffic, Unavailable};
 
-/// Compiled from `bpf/relay.bpf.c`; a test compares.
+/// The program, compiled from `bpf/relay.bpf.c`; a test compares both.
 static OBJECT: &[u8] = include_bytes_aligned!("../bpf/relay.bpf.o");
 
+/// The attached program, its maps, and the netlink sockets.
 pub(crate) struct Kernel {
-    /// Holds the program and its links: when they go, it is detached.
+    /// The program and its links; dropping them detaches it.
     _program: Ebpf,
     flows: HashMap<MapData, Key, Value>,
     traffic: PerCpuArray<MapData, Counters>,
@@ -25,7 +26,7 @@ pub(crate) struct Kernel {
     netlink: Netlink,
     attached: Vec<(String, u32)>,
     free_slots: Vec<u32>,
-    /// Counts the changes of routes that were seen.
+    /// Number of route changes noticed.
     routes_version: u64,
 }
 
@@ -35,14 +36,14 @@ impl std::fmt::Debug for Kernel {
     }
 }
 
-/// When the directions of a flow end, by [`clock_ns`].
+/// The deadlines of both directions of a flow, by [`clock_ns`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ends {
+pub(crate) struct Deadlines {
     pub(crate) to_peer_ns: u64,
     pub(crate) to_client_ns: u64,
 }
 
-/// Both ways of one flow.
+/// The routes of both directions of a flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Routes {
     to_client: Route,
@@ -50,6 +51,7 @@ pub(crate) struct Routes {
 }
 
 impl Kernel {
+    /// Loads the program and attaches it.
     pub(crate) fn start(interfaces: &Interfaces, local: &[IpAddr]) -> Result<Self, Unavailable> {
         let netlink = Netlink::open()?;
         let links = find_links(&netlink, interfaces, local)?;
@@ -64,7 +66,7 @@ impl Kernel {
         let program = program.ok_or_else(|| Unavailable::Kernel("no program".to_owned()))?;
         program.load().map_err(|error| unavailable(&error))?;
         for (name, _) in &links {
-            // After whatever others put there, a firewall for instance.
+            // After programs of others, for instance a firewall.
             let order = TcAttachOptions::TcxOrder(LinkOrder::last());
             program
                 .attach_with_options(name, TcAttachType::Ingress, order)
@@ -73,10 +75,10 @@ impl Kernel {
         let mut map = |name: &str| {
             ebpf.take_map(name).ok_or_else(|| Unavailable::Kernel(format!("no map {name}")))
         };
-        let bad = |error: MapError| Unavailable::Kernel(error.to_string());
-        let flows = HashMap::try_from(map("flows")?).map_err(bad)?;
-        let traffic = PerCpuArray::try_from(map("traffic")?).map_err(bad)?;
-        let left = PerCpuArray::try_from(map("left")?).map_err(bad)?;
+        let invalid = |error: MapError| Unavailable::Kernel(error.to_string());
+        let flows = HashMap::try_from(map("flows")?).map_err(invalid)?;
+        let traffic = PerCpuArray::try_from(map("traffic")?).map_err(invalid)?;
+        let left = PerCpuArray::try_from(map("left")?).map_err(invalid)?;
         Ok(Self {
             _program: ebpf,
             flows,
@@ -93,12 +95,12 @@ impl Kernel {
         self.attached.iter().map(|(name, _)| name.clone()).collect()
     }
 
-    pub(crate) fn left(&self) -> io::Result<Left> {
+    pub(crate) fn fallbacks(&self) -> io::Result<Fallbacks> {
         let count = |reason: u32| -> io::Result<u64> {
             let values = self.left.get(&reason, 0).map_err(io::Error::other)?;
             Ok(values.iter().sum())
         };
-        Ok(Left {
+        Ok(Fallbacks {
             expired: count(0)?,
             interface: count(1)?,
             checksum: count(2)?,
@@ -108,17 +110,17 @@ impl Kernel {
         })
     }
 
-    /// Where the flow's packets come from and go to.
-    pub(crate) fn routes(&self, flow: &Flow) -> Result<Routes, Refused> {
+    /// Looks up the routes of a flow, which must use interfaces with the program attached.
+    pub(crate) fn routes(&self, flow: &Flow) -> Result<Routes, InstallError> {
         let Flow { client, server, relay, peer, .. } = flow;
         if [server, relay, peer].iter().any(|addr| addr.is_ipv4() != client.is_ipv4()) {
-            return Err(Refused::Families);
+            return Err(InstallError::Families);
         }
         let route = |from: IpAddr, to: IpAddr| {
-            let route = self.netlink.route(from, to).map_err(Refused::System)?;
-            let route = route.ok_or(Refused::NotRouted(to))?;
+            let route = self.netlink.route(from, to).map_err(InstallError::System)?;
+            let route = route.ok_or(InstallError::NotRouted(to))?;
             let attached = self.attached.iter().any(|(_, index)| *index == route.interface);
-            if attached { Ok(route) } else { Err(Refused::Interface(to)) }
+            if attached { Ok(route) } else { Err(InstallError::Interface(to)) }
         };
         Ok(Routes {
             to_client: route(server.ip(), client.ip())?,
@@ -126,31 +128,31 @@ impl Kernel {
         })
     }
 
-    /// Goes up whenever routes may have become others.
+    /// Returns a number that increases whenever routes may have changed.
     pub(crate) fn routes_version(&mut self) -> u64 {
         self.routes_version += u64::from(self.netlink.changed());
         self.routes_version
     }
 
-    pub(crate) fn take_slot(&mut self) -> Result<u32, Refused> {
-        self.free_slots.pop().ok_or(Refused::Full)
+    pub(crate) fn allocate_slot(&mut self) -> Result<u32, InstallError> {
+        self.free_slots.pop().ok_or(InstallError::Full)
     }
 
-    pub(crate) fn give_slot(&mut self, slot: u32) {
+    pub(crate) fn free_slot(&mut self, slot: u32) {
         self.free_slots.push(slot);
     }
 
-    /// Puts both directions there, or neither.
+    /// Writes both directions of a flow, or neither.
     pub(crate) fn write(
         &mut self,
         flow: &Flow,
         routes: &Routes,
         slot: u32,
-        ends: Ends,
-    ) -> Result<(), Refused> {
+        deadlines: Deadlines,
+    ) -> Result<(), InstallError> {
         let Routes { to_client, to_peer } = routes;
         let up = Forward {
-            expires_ns: ends.to_peer_ns,
+            expires_ns: deadlines.to_peer_ns,
             from: flow.relay,
             to: flow.peer,
             channel: 0,
@@ -159,7 +161,7 @@ impl Kernel {
             slot,
         };
         let down = Forward {
-            expires_ns: ends.to_client_ns,
+            expires_ns: deadlines.to_client_ns,
             from: flow.server,
             to: flow.client,
             channel: flow.channel,
@@ -171,18 +173,18 @@ impl Kernel {
         let down = up.and_then(|()| self.flows.insert(from_peer(flow), down.to_bytes(), 0));
         down.map_err(|error| {
             self.erase(flow);
-            Refused::System(io::Error::other(error))
+            InstallError::System(io::Error::other(error))
         })
     }
 
     pub(crate) fn erase(&mut self, flow: &Flow) {
         for key in [from_client(flow), from_peer(flow)] {
-            // It fails only if there is none.
+            // Fails only if the entry does not exist.
             let _ = self.flows.remove(&key);
         }
     }
 
-    /// What went through this slot since the program was started.
+    /// Reads the traffic of a slot since the program was started.
     pub(crate) fn relayed(&self, slot: u32) -> Relayed {
         let Ok(values) = self.traffic.get(&slot, 0) else { return Relayed::default() };
         let sum = |field: usize| values.iter().filter_map(|counters| counters.get(field)).sum();
@@ -193,7 +195,7 @@ impl Kernel {
     }
 }
 
-/// By the clock that the program reads.
+/// Reads the clock that the program uses, in nanoseconds.
 pub(crate) fn clock_ns() -> io::Result<u64> {
     let since_boot = std::time::Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?);
     Ok(u64::try_from(since_boot.as_nanos()).unwrap_or(u64::MAX))
@@ -207,7 +209,7 @@ fn find_links(
     let mut links = Vec::new();
     let names = match interfaces {
         Interfaces::Named(names) => names.clone(),
-        Interfaces::Auto => holders(local)?,
+        Interfaces::Auto => interfaces_with(local)?,
     };
     for name in names {
         let link =
@@ -223,8 +225,8 @@ fn find_links(
     if links.is_empty() { Err(Unavailable::NoInterface) } else { Ok(links) }
 }
 
-/// The interfaces with one of these addresses; with any address if one of them is unspecified.
-fn holders(local: &[IpAddr]) -> io::Result<Vec<String>> {
+/// Returns the interfaces with one of these addresses, or all if one address is unspecified.
+fn interfaces_with(local: &[IpAddr]) -> io::Result<Vec<String>> {
     let all = local.iter().any(IpAddr::is_unspecified);
     let mut found = if_addrs::get_if_addrs()?;
     found.retain(|interface| all || local.contains(&interface.ip()));
@@ -234,7 +236,7 @@ fn holders(local: &[IpAddr]) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// With the whole chain of causes: the first only names the step.
+/// Formats the whole chain of causes, because the outermost error only names the step.
 fn unavailable(error: &(dyn std::error::Error + 'static)) -> Unavailable {
     let chain = std::iter::successors(Some(error), |error| error.source());
     let mut text = String::new();

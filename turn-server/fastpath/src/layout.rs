@@ -1,4 +1,4 @@
-//! The bytes of the maps, as `bpf/relay.bpf.c` has them. Addresses and ports are in network order.
+//! The layout of map entries, as in `bpf/relay.bpf.c`. Addresses and ports are in network order.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,33 +7,33 @@ use crate::netlink::Route;
 
 pub(crate) type Key = [u8; 40];
 pub(crate) type Value = [u8; 80];
-/// To the peer: packets, bytes; to the client: packets, bytes.
+/// The counters of a flow: packets and bytes to the peer, packets and bytes to the client.
 pub(crate) type Counters = [u64; 4];
-/// Of `enum left`.
+/// Number of reasons in `enum left`.
 pub(crate) const LEFT_REASONS: u32 = 6;
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
-/// What the kernel compares a datagram of the client with.
+/// Makes the key of datagrams from the client.
 pub(crate) fn from_client(flow: &Flow) -> Key {
     key(flow.client, flow.server, flow.channel)
 }
 
-/// What the kernel compares a datagram of the peer with.
+/// Makes the key of datagrams from the peer.
 pub(crate) fn from_peer(flow: &Flow) -> Key {
     key(flow.peer, flow.relay, 0)
 }
 
-/// What becomes of a datagram.
+/// The value of one direction: the new headers of a datagram and the route.
 #[derive(Debug)]
 pub(crate) struct Forward<'a> {
     pub(crate) expires_ns: u64,
     pub(crate) from: SocketAddr,
     pub(crate) to: SocketAddr,
-    /// 0 when the header goes, else the number to put on.
+    /// The channel number to add; 0 to remove the header.
     pub(crate) channel: u16,
-    /// Back to where it comes from.
+    /// The route back to the sender.
     pub(crate) back: &'a Route,
     pub(crate) out: &'a Route,
     pub(crate) slot: u32,
@@ -69,7 +69,7 @@ fn key(from: SocketAddr, to: SocketAddr, channel: u16) -> Key {
     bytes.finish()
 }
 
-/// An IPv4 address is the first four bytes.
+/// Encodes an address; an IPv4 address takes the first four bytes.
 fn address(ip: IpAddr) -> [u8; 16] {
     match ip {
         IpAddr::V4(ip) => {
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bytes_are_those_that_the_program_reads() {
+    fn entries_have_the_layout_that_the_program_reads() {
         let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
         let flow = Flow {
             client: addr("1.2.3.4:258"),

@@ -1,12 +1,14 @@
 //! Relays bound channels of the TURN server in the kernel.
 //!
-//! A small BPF program (`bpf/relay.bpf.c`) stands at the ingress of the server's interfaces (TCX,
-//! Linux 6.6 and later). Between a client and a peer, of whom it was told, it takes off or puts on
-//! the header of a ChannelData message and sends the datagram on. Everything else, and whatever is
-//! odd about a datagram, goes to the server's sockets as if the program were not there.
+//! A small BPF program (`bpf/relay.bpf.c`) is attached to the ingress of the server's interfaces
+//! (TCX, Linux 6.6 and later). For each installed flow between a client and a peer it removes or
+//! adds the header of a ChannelData message and forwards the datagram. Everything else, and every
+//! unusual datagram, goes to the server's sockets as if the program were not there.
 //!
 //! Architecture invariant: nothing here decides about allocations, permissions or channels. A flow
-//! is relayed until the moment that whoever installed it named, and no later.
+//! is relayed until the deadline that its owner gave, and no later.
+
+#![warn(missing_docs)]
 
 mod flows;
 mod kernel;
@@ -20,157 +22,160 @@ use std::time::Duration;
 pub use flows::Flows;
 use kernel::Kernel;
 
-/// Flows at once: as many as there may be allocations in all. What is beyond is relayed by sockets.
+/// Most flows at a time: as many as there may be allocations. Further flows are relayed by sockets.
 pub const MAX_FLOWS: u32 = 16_384;
 
-/// Where the program is to stand.
+/// The interfaces to attach the program to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Interfaces {
-    /// On every Ethernet interface that holds an address of the server.
+    /// Every Ethernet interface that has an address of the server.
     Auto,
-    /// On these.
+    /// The interfaces with these names.
     Named(Vec<String>),
 }
 
-/// A channel between a client and a peer, with addresses as they are on the wire at this host.
+/// A channel between a client and a peer, with the addresses that packets carry at this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
-    /// The client.
+    /// The address of the client.
     pub client: SocketAddr,
-    /// What it sends to.
+    /// The address of the server that the client sends to.
     pub server: SocketAddr,
-    /// The relay socket.
+    /// The address of the relay socket.
     pub relay: SocketAddr,
-    /// The peer.
+    /// The address of the peer.
     pub peer: SocketAddr,
-    /// The channel's number.
+    /// The channel number.
     pub channel: u16,
 }
 
-/// For how long each direction is relayed, from now on.
+/// The time from now on for which each direction is relayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetimes {
-    /// From the client.
+    /// The lifetime of the direction from the client to the peer.
     pub to_peer: Duration,
-    /// To the client.
+    /// The lifetime of the direction from the peer to the client.
     pub to_client: Duration,
 }
 
 impl Lifetimes {
-    /// The same for both directions.
+    /// Makes the same lifetime for both directions.
     pub const fn both(lifetime: Duration) -> Self {
         Self { to_peer: lifetime, to_client: lifetime }
     }
 }
 
-/// Datagrams and bytes of application data.
+/// Numbers of datagrams and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Datagrams.
+    /// Number of datagrams.
     pub packets: u64,
-    /// Application data in them.
+    /// Bytes of application data in them.
     pub bytes: u64,
 }
 
-/// What the kernel relayed for one flow.
+/// The traffic that the kernel relayed for one flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Relayed {
-    /// From the client.
+    /// Traffic from the client to the peer.
     pub to_peer: Traffic,
-    /// To the client.
+    /// Traffic from the peer to the client.
     pub to_client: Traffic,
 }
 
-/// Datagrams of known flows that were left to the sockets, by reason.
+/// Numbers of datagrams of known flows that were left to the sockets, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Left {
-    /// The flow's time was over.
+pub struct Fallbacks {
+    /// Datagrams of an expired flow.
     pub expired: u64,
-    /// They came in where no answer would go out.
+    /// Datagrams that arrived on another interface than the opposite direction leaves by.
     pub interface: u64,
-    /// They had no finished UDP checksum.
+    /// Datagrams without a complete UDP checksum.
     pub checksum: u64,
-    /// They had no hop left.
+    /// Datagrams whose TTL or hop limit is used up.
     pub ttl: u64,
-    /// They would not have fitted.
+    /// Datagrams that would have exceeded the MTU.
     pub mtu: u64,
-    /// The kernel could not move their headers.
+    /// Datagrams whose header space the kernel could not change.
     pub room: u64,
 }
 
-/// Why there is no fast path; the server does without.
+/// The reason why there is no fast path. The server works without it.
 #[derive(Debug, thiserror::Error)]
 pub enum Unavailable {
-    /// With `auto` and no Ethernet interface.
-    #[error("no Ethernet interface holds an address of the TURN server; name the interfaces")]
+    /// No Ethernet interface has an address of the server, or the list is empty.
+    #[error("no Ethernet interface has an address of the TURN server; name the interfaces")]
     NoInterface,
-    /// Something else than Ethernet.
-    #[error("{0} is no Ethernet interface; leave it out of the list")]
+    /// The interface is not Ethernet.
+    #[error("{0} is not an Ethernet interface; remove it from the list")]
     NotEthernet(String),
-    /// A name that nothing has.
+    /// No interface has this name.
     #[error("there is no interface {0}: {1}")]
     Unknown(String, std::io::Error),
-    /// Neither root nor the capabilities.
+    /// The process does not have the needed capabilities.
     #[error("loading a BPF program needs CAP_BPF and CAP_NET_ADMIN")]
     NotPermitted,
-    /// The kernel is older, or built otherwise.
-    #[error("this kernel does not take the program (Linux 6.6 with CONFIG_NET_XGRESS does): {0}")]
+    /// The kernel is too old, or built without the needed features.
+    #[error(
+        "this kernel does not accept the program (it needs Linux 6.6 with CONFIG_NET_XGRESS): {0}"
+    )]
     Kernel(String),
-    /// Interfaces, routes or the clock could not be asked for.
-    #[error("the system does not say what is needed: {0}")]
+    /// Interfaces, routes or the clock cannot be read.
+    #[error("interfaces, routes or the clock cannot be read: {0}")]
     System(#[from] std::io::Error),
 }
 
-/// Why a flow is relayed by sockets.
+/// The reason why a flow is not relayed by the kernel.
 #[derive(Debug, thiserror::Error)]
-pub enum Refused {
-    /// IPv4 on one side, IPv6 on the other.
+pub enum InstallError {
+    /// One side uses IPv4, the other IPv6.
     #[error("client and peer are of different address families")]
     Families,
-    /// The peer, or the client, is on this host, or no interface leads there.
-    #[error("{0} is not beyond an interface")]
+    /// The address belongs to this host, or no interface leads to it.
+    #[error("no interface leads to {0}")]
     NotRouted(IpAddr),
-    /// The program does not stand where these packets come in.
-    #[error("the fast path is not on the interface that leads to {0}")]
+    /// The program is not attached to the interface that leads to this address.
+    #[error("the fast path is not attached to the interface that leads to {0}")]
     Interface(IpAddr),
-    /// The bound is reached.
-    #[error("the fast path has {MAX_FLOWS} flows already")]
+    /// All [`MAX_FLOWS`] flows are in use.
+    #[error("the fast path already has {MAX_FLOWS} flows")]
     Full,
-    /// Anything else.
-    #[error("the kernel does not take the flow: {0}")]
+    /// Any other error of the operating system.
+    #[error("the kernel does not accept the flow: {0}")]
     System(std::io::Error),
 }
 
-/// The program in the kernel, shared by all workers. It stands there as long as this or any of its
-/// clones and [`Flows`] lives; the end of the process, however it comes, takes it away.
+/// The program in the kernel, shared by all workers. It stays attached as long as this value, a
+/// clone or a [`Flows`] of it exists, at most until the process ends, in whatever way.
 #[derive(Clone, Debug)]
 pub struct FastPath(Arc<Mutex<Kernel>>);
 
 impl FastPath {
-    /// Loads the program and puts it on the interfaces. `local` is where the server is reached.
+    /// Loads the program and attaches it to the interfaces. `local` are the addresses of the
+    /// server.
     pub fn start(interfaces: &Interfaces, local: &[IpAddr]) -> Result<Self, Unavailable> {
         let kernel = Kernel::start(interfaces, local)?;
         Ok(Self(Arc::new(Mutex::new(kernel))))
     }
 
-    /// Where it stands.
+    /// Returns the names of the interfaces it is attached to.
     pub fn interfaces(&self) -> Vec<String> {
         self.lock().interfaces()
     }
 
-    /// What it left to the sockets since it was started.
-    pub fn left(&self) -> std::io::Result<Left> {
-        self.lock().left()
+    /// Reads the numbers of datagrams left to the sockets since the start.
+    pub fn fallbacks(&self) -> std::io::Result<Fallbacks> {
+        self.lock().fallbacks()
     }
 
-    /// An empty set of flows, for one worker.
+    /// Makes an empty set of flows, for one worker.
     pub fn flows<K>(&self) -> Flows<K> {
         Flows::new(self.clone())
     }
 
-    /// Taken for a channel that comes or goes and for reading counters, never for a packet.
+    /// Locks the kernel side, to install or remove a flow or to read counters, never for a packet.
     fn lock(&self) -> MutexGuard<'_, Kernel> {
-        // A panic elsewhere leaves maps and table in a state that is at worst too full.
+        // A panic can at worst have left flows in the maps that are not needed any more.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

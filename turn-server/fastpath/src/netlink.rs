@@ -1,4 +1,4 @@
-//! Which interface and which neighbour lead to an address, and whether that has changed
+//! Looks up the interface and the neighbour that lead to an address, and notices changes
 //! (rtnetlink, RFC 3549).
 
 use std::io;
@@ -13,13 +13,14 @@ use nix::sys::socket::{
 
 use crate::layout::family;
 
-/// An answer about one route or one link; longer ones would be cut, and are refused.
-const MAX_ANSWER: usize = 32 << 10;
-/// Notifications read at once before others have their turn; the rest only says the same.
-const MAX_NOTICES: usize = 256;
+/// Most bytes of a response about one route or link. Longer ones would be truncated, and are
+/// refused.
+const MAX_RESPONSE: usize = 32 << 10;
+/// Most notifications read at once. The rest only repeats that something has changed.
+const MAX_NOTIFICATIONS: usize = 256;
 const HEADER: usize = 16;
 
-/// linux/rtnetlink.h and linux/if_link.h.
+// Constants of linux/rtnetlink.h and linux/if_link.h.
 const NLMSG_ERROR: u16 = 2;
 const NLM_F_REQUEST: u16 = 1;
 const RTM_NEWLINK: u16 = 16;
@@ -39,21 +40,21 @@ const RTA_VIA: u16 = 18;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const ARPHRD_ETHER: u16 = 1;
-/// Links, addresses, routes and rules of both families.
+/// Multicast groups: links, addresses, routes and rules of both families.
 const RTMGRP_CHANGES: u32 = 1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 1 << 18;
 
-/// How an address is reached.
+/// The way to an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
     /// The index of the interface.
     pub(crate) interface: u32,
     /// The gateway, or the address itself.
     pub(crate) next_hop: IpAddr,
-    /// Bytes of a packet from its IP header on.
+    /// Most bytes of a packet, from its IP header on.
     pub(crate) mtu: u32,
 }
 
-/// An interface.
+/// A network interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Link {
     pub(crate) index: u32,
@@ -61,52 +62,53 @@ pub(crate) struct Link {
     mtu: u32,
 }
 
-/// Asks the kernel.
+/// Sockets for requests to the kernel and for its notifications.
 #[derive(Debug)]
 pub(crate) struct Netlink {
-    questions: OwnedFd,
-    notices: OwnedFd,
+    requests: OwnedFd,
+    notifications: OwnedFd,
 }
 
 impl Netlink {
     pub(crate) fn open() -> io::Result<Self> {
-        let notices = open()?;
-        bind(notices.as_raw_fd(), &NetlinkAddr::new(0, RTMGRP_CHANGES))?;
-        Ok(Self { questions: open()?, notices })
+        let notifications = open()?;
+        bind(notifications.as_raw_fd(), &NetlinkAddr::new(0, RTMGRP_CHANGES))?;
+        Ok(Self { requests: open()?, notifications })
     }
 
-    /// How a packet from a local address gets to another host; [`None`] if it does not leave this
-    /// one, or cannot.
+    /// Looks up the route of a packet from a local address to another host. [`None`] if there is no
+    /// route, or it does not leave this host.
     pub(crate) fn route(&self, from: IpAddr, to: IpAddr) -> io::Result<Option<Route>> {
         let bits = if to.is_ipv4() { 32 } else { 128 };
         let family = u8::try_from(family(to)).unwrap_or_default();
         let mut body = vec![family, bits, bits, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         put_attribute(&mut body, RTA_DST, &octets(to));
         put_attribute(&mut body, RTA_SRC, &octets(from));
-        let answer = match self.ask(RTM_GETROUTE, RTM_NEWROUTE, &body) {
-            Ok(answer) => answer,
-            Err(error) if unreachable(&error) => return Ok(None),
+        let response = match self.request(RTM_GETROUTE, RTM_NEWROUTE, &body) {
+            Ok(response) => response,
+            Err(error) if is_unreachable(&error) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let Some(route) = parse_route(&answer, to) else { return Ok(None) };
+        let Some(route) = parse_route(&response, to) else { return Ok(None) };
         let link = self.link_by_index(route.interface)?;
         Ok(Some(Route { mtu: route.mtu.min(link.mtu), ..route }))
     }
 
+    /// Looks up an interface by name.
     pub(crate) fn link(&self, name: &str) -> io::Result<Link> {
         let mut body = vec![0; IFINFOMSG];
         put_attribute(&mut body, IFLA_IFNAME, &[name.as_bytes(), &[0]].concat());
-        self.ask_link(&body)
+        self.request_link(&body)
     }
 
-    /// Whether a link, an address or a route has changed since the last time.
+    /// Returns true if a link, an address or a route has changed since the last call.
     pub(crate) fn changed(&self) -> bool {
         let mut buffer = [0; 4096];
         let mut any = false;
-        for _ in 0..MAX_NOTICES {
-            match recv(self.notices.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+        for _ in 0..MAX_NOTIFICATIONS {
+            match recv(self.notifications.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
                 Err(Errno::EAGAIN) => break,
-                // More than fitted were lost (ENOBUFS): these are changes too.
+                // Notifications that did not fit are lost (ENOBUFS): these are changes too.
                 Ok(_) | Err(_) => any = true,
             }
         }
@@ -118,16 +120,16 @@ impl Netlink {
         if let Some(place) = body.get_mut(4..8) {
             place.copy_from_slice(&index.to_ne_bytes());
         }
-        self.ask_link(&body)
+        self.request_link(&body)
     }
 
-    fn ask_link(&self, body: &[u8]) -> io::Result<Link> {
-        let answer = self.ask(RTM_GETLINK, RTM_NEWLINK, body)?;
-        parse_link(&answer).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    fn request_link(&self, body: &[u8]) -> io::Result<Link> {
+        let response = self.request(RTM_GETLINK, RTM_NEWLINK, body)?;
+        parse_link(&response).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
-    /// The body of the answer. The kernel answers before `send` returns.
-    fn ask(&self, kind: u16, wanted: u16, body: &[u8]) -> io::Result<Vec<u8>> {
+    /// Sends a request and returns the body of the response, which is there when `send` returns.
+    fn request(&self, kind: u16, wanted: u16, body: &[u8]) -> io::Result<Vec<u8>> {
         let length = u32::try_from(HEADER + body.len()).unwrap_or_default();
         let mut message = Vec::with_capacity(HEADER + body.len());
         message.extend_from_slice(&length.to_ne_bytes());
@@ -135,15 +137,15 @@ impl Netlink {
         message.extend_from_slice(&NLM_F_REQUEST.to_ne_bytes());
         message.extend_from_slice(&[0; 8]);
         message.extend_from_slice(body);
-        send(self.questions.as_raw_fd(), &message, MsgFlags::empty())?;
-        let mut answer = vec![0; MAX_ANSWER];
+        send(self.requests.as_raw_fd(), &message, MsgFlags::empty())?;
+        let mut response = vec![0; MAX_RESPONSE];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
-        let length = recv(self.questions.as_raw_fd(), &mut answer, flags)?;
-        if length > answer.len() {
+        let length = recv(self.requests.as_raw_fd(), &mut response, flags)?;
+        if length > response.len() {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        answer.truncate(length);
-        read_answer(&answer, wanted)
+        response.truncate(length);
+        read_response(&response, wanted)
     }
 }
 
@@ -153,16 +155,16 @@ fn open() -> io::Result<OwnedFd> {
     Ok(socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?)
 }
 
-fn unreachable(error: &io::Error) -> bool {
+fn is_unreachable(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(errno, Some(Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::EINVAL | Errno::EACCES))
 }
 
-fn read_answer(answer: &[u8], wanted: u16) -> io::Result<Vec<u8>> {
+fn read_response(response: &[u8], wanted: u16) -> io::Result<Vec<u8>> {
     let invalid = || io::Error::from(io::ErrorKind::InvalidData);
-    let length = u32_at(answer, 0).and_then(|n| usize::try_from(n).ok()).ok_or_else(invalid)?;
-    let body = answer.get(HEADER..length).ok_or_else(invalid)?;
-    match u16_at(answer, 4) {
+    let length = u32_at(response, 0).and_then(|n| usize::try_from(n).ok()).ok_or_else(invalid)?;
+    let body = response.get(HEADER..length).ok_or_else(invalid)?;
+    match u16_at(response, 4) {
         Some(kind) if kind == wanted => Ok(body.to_vec()),
         Some(NLMSG_ERROR) => {
             let errno = u32_at(body, 0).ok_or_else(invalid)?.cast_signed();
@@ -181,7 +183,7 @@ fn parse_route(body: &[u8], to: IpAddr) -> Option<Route> {
         match kind {
             RTA_OIF => route.interface = u32_at(value, 0)?,
             RTA_GATEWAY => route.next_hop = ip(value)?,
-            // The family, then an address that may be of the other one.
+            // The family, then an address, which may be of the other family.
             RTA_VIA => route.next_hop = ip(value.get(2..)?)?,
             RTA_METRICS => {
                 let mut mtus = attributes(value).filter(|(kind, _)| *kind == RTAX_MTU);
@@ -200,14 +202,14 @@ fn parse_link(body: &[u8]) -> Option<Link> {
     Some(Link { index: u32_at(body, 4)?, ethernet: u16_at(body, 2)? == ARPHRD_ETHER, mtu })
 }
 
-/// Kind and value, one after the other, each at a multiple of four; ends where it makes no sense.
+/// Iterates over attributes, each aligned to four bytes. Ends at the first malformed one.
 fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16_at(rest, 0)?);
         let kind = u16_at(rest, 2)?;
         let value = rest.get(4..length)?;
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-        // Flags in the highest bits say how it is nested.
+        // The highest two bits are flags.
         Some((kind & 0x3fff, value))
     })
 }
@@ -247,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_on_this_host_has_no_route_and_loopback_is_no_ethernet() {
+    fn a_local_address_has_no_route_and_loopback_is_not_ethernet() {
         let netlink = Netlink::open().unwrap();
         let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
         assert_eq!(netlink.route(local, local).unwrap(), None);
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_cut_is_an_error_and_no_panic() {
+    fn a_truncated_response_is_an_error_and_not_a_panic() {
         let mut body = vec![2, 32, 0, 0, 0, 0, 0, RTN_UNICAST, 0, 0, 0, 0];
         put_attribute(&mut body, RTA_OIF, &3_u32.to_ne_bytes());
         put_attribute(&mut body, RTA_VIA, &[&[10, 0][..], &[0xfe; 16]].concat());
@@ -270,7 +272,7 @@ mod tests {
         for cut in 0..body.len() {
             let route = parse_route(&body[..cut], to);
             assert_ne!(route, parse_route(&body, to));
-            assert!(read_answer(&body[..cut], RTM_NEWROUTE).is_err());
+            assert!(read_response(&body[..cut], RTM_NEWROUTE).is_err());
         }
     }
 }

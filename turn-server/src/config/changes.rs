@@ -1,4 +1,4 @@
-//! What differs between the settings in effect and new ones, and which of it can be had at once.
+//! The difference between the settings in effect and new ones, and which of it applies at once.
 
 use std::fmt::{self, Debug};
 
@@ -7,32 +7,36 @@ use crate::config::Config;
 /// A setting whose new value differs from the one in effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The field of [`Config`], or a key of whoever runs the server.
+    /// The name of the field of [`Config`], or a key of the embedding program.
     pub setting: &'static str,
-    /// When the new value counts.
+    /// The time at which the new value takes effect.
     pub effect: Effect,
-    /// Old and new; for secrets how many there are.
-    pub what: String,
+    /// The old and the new value; for secrets, how many have changed.
+    pub description: String,
 }
 
 impl Change {
-    /// Of what takes a restart, if it differs; `shown` is what is told of old and new.
+    /// Describes a setting that needs a restart, if it differs. `shown` formats a value.
     pub fn at_restart<T: PartialEq>(
         setting: &'static str,
         (old, new): (&T, &T),
         shown: impl Fn(&T) -> String,
     ) -> Option<Self> {
-        let what = || format!("{} becomes {}", shown(old), shown(new));
-        (old != new).then(|| Self { setting, effect: Effect::AtRestart, what: what() })
+        let description = || format!("{} becomes {}", shown(old), shown(new));
+        (old != new).then(|| Self {
+            setting,
+            effect: Effect::AtRestart,
+            description: description(),
+        })
     }
 }
 
-/// When a change counts.
+/// The time at which a change takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// From the next message on, for the allocations that live as well.
+    /// The next message on, for existing allocations as well.
     AtOnce,
-    /// Sockets and threads are made at the start: the old value stays until then.
+    /// The next start, because sockets and threads are made then. The old value stays until then.
     AtRestart,
 }
 
@@ -42,11 +46,11 @@ impl fmt::Display for Change {
             Effect::AtOnce => "",
             Effect::AtRestart => "; takes a restart",
         };
-        write!(f, "{}: {}{effect}", self.setting, self.what)
+        write!(f, "{}: {}{effect}", self.setting, self.description)
     }
 }
 
-/// Every setting that differs. A field that is not looked at here does not compile.
+/// Lists the settings that differ. A field of [`Config`] missing here is a compile error.
 pub(crate) fn changes(old: &Config, new: &Config) -> Vec<Change> {
     let Config {
         listen,
@@ -110,7 +114,7 @@ pub(crate) fn changes(old: &Config, new: &Config) -> Vec<Change> {
     found.0
 }
 
-/// What is in effect after a reload: of what takes a restart, the old.
+/// Returns the settings in effect after a reload: those that need a restart keep their old value.
 pub(crate) fn in_effect(old: &Config, new: Config) -> Config {
     Config {
         users: new.users,
@@ -131,7 +135,7 @@ pub(crate) fn in_effect(old: &Config, new: Config) -> Config {
     }
 }
 
-/// As an operator writes them.
+/// Formats values as an operator writes them.
 fn texts<T: ToString>(values: &[T]) -> Vec<String> {
     values.iter().map(ToString::to_string).collect()
 }
@@ -141,14 +145,14 @@ struct Differences(Vec<Change>);
 
 impl Differences {
     fn at_once<T: PartialEq + Debug>(&mut self, setting: &'static str, old: &T, new: &T) {
-        self.shown(setting, Effect::AtOnce, old, new);
+        self.add(setting, Effect::AtOnce, old, new);
     }
 
     fn at_restart<T: PartialEq + Debug>(&mut self, setting: &'static str, old: &T, new: &T) {
-        self.shown(setting, Effect::AtRestart, old, new);
+        self.add(setting, Effect::AtRestart, old, new);
     }
 
-    fn shown<T: PartialEq + Debug>(
+    fn add<T: PartialEq + Debug>(
         &mut self,
         setting: &'static str,
         effect: Effect,
@@ -156,17 +160,22 @@ impl Differences {
         new: &T,
     ) {
         if old != new {
-            self.0.push(Change { setting, effect, what: format!("{old:?} becomes {new:?}") });
+            self.0.push(Change {
+                setting,
+                effect,
+                description: format!("{old:?} becomes {new:?}"),
+            });
         }
     }
 
-    /// At once, and without a word about the values.
+    /// Adds a setting that applies at once, without its values.
     fn secret<T: PartialEq>(&mut self, setting: &'static str, old: &[T], new: &[T]) {
         if old != new {
             let fresh = new.iter().filter(|value| !old.contains(value)).count();
             let gone = old.iter().filter(|value| !new.contains(value)).count();
-            let what = format!("{fresh} new or changed, {gone} gone or changed, {} now", new.len());
-            self.0.push(Change { setting, effect: Effect::AtOnce, what });
+            let description =
+                format!("{fresh} new or changed, {gone} gone or changed, {} now", new.len());
+            self.0.push(Change { setting, effect: Effect::AtOnce, description });
         }
     }
 }
@@ -185,29 +194,29 @@ mod tests {
     }
 
     #[test]
-    fn what_is_the_same_is_no_change() {
+    fn equal_settings_are_no_change() {
         assert_eq!(changes(&config(), &config()), []);
     }
 
     #[test]
-    fn a_change_says_when_it_counts_and_tells_no_secret() {
+    fn a_change_names_its_effect_and_reveals_no_secret() {
         let mut new = config();
         new.users = vec![("anna".to_owned(), "geheim-2".to_owned())];
         new.rest_secrets.push("geheim-3".to_owned());
         new.deny_peers = vec!["198.51.100.0/24".parse().unwrap()];
         new.workers = 3;
         let found = changes(&config(), &new);
-        let said: Vec<_> = found.iter().map(ToString::to_string).collect();
-        assert_eq!(said.len(), 4, "{said:?}");
-        assert_eq!(said[0], "users: 1 new or changed, 1 gone or changed, 1 now");
-        assert_eq!(said[1], "rest_secrets: 1 new or changed, 0 gone or changed, 2 now");
-        assert_eq!(said[2], "deny_peers: [] becomes [\"198.51.100.0/24\"]");
-        assert_eq!(said[3], "workers: 0 becomes 3; takes a restart");
-        assert!(!said.concat().contains("geheim"));
+        let lines: Vec<_> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(lines.len(), 4, "{lines:?}");
+        assert_eq!(lines[0], "users: 1 new or changed, 1 gone or changed, 1 now");
+        assert_eq!(lines[1], "rest_secrets: 1 new or changed, 0 gone or changed, 2 now");
+        assert_eq!(lines[2], "deny_peers: [] becomes [\"198.51.100.0/24\"]");
+        assert_eq!(lines[3], "workers: 0 becomes 3; takes a restart");
+        assert!(!lines.concat().contains("geheim"));
     }
 
     #[test]
-    fn what_takes_a_restart_stays_and_is_reported_again() {
+    fn a_setting_that_needs_a_restart_stays_and_is_reported_again() {
         let mut new = config();
         new.workers = 3;
         new.users.clear();
@@ -218,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_counts_at_once_or_after_a_restart_but_not_neither() {
+    fn a_setting_takes_effect_at_once_or_after_a_restart() {
         let mut new = config();
         new.allow_peers = vec!["10.0.0.0/8".parse().unwrap()];
         new.lowest_peer_port = 1024;

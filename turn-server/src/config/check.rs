@@ -8,25 +8,26 @@ use porthole_turn_proto::server::NatDiscovery;
 
 use crate::config::Config;
 use crate::error::StartError;
-use crate::net::addresses::{RelaySide, Speaks, relay_side};
+use crate::net::addresses::{ListenerKind, RelaySide, relay_side};
 use crate::net::sockets;
 use crate::tls::certificates::Certificates;
 
-/// RFC 8489 §14.9: a REALM has fewer characters than this.
+/// Bound of the characters of a realm, exclusive (RFC 8489 §14.9).
 const REALM_CHARS: usize = 128;
-/// With one of so many bytes a browser's first Allocate, 28 bytes, is answered with twice as many.
+/// Longest realm with which the response to a browser's first Allocate (28 bytes) is no more than
+/// twice as long.
 const REALM_WITHIN_BUDGET: usize = 8;
 
-/// What a check finds out, and a start uses.
+/// The results of a check that a start uses.
 #[derive(Debug)]
 pub(crate) struct Checked {
     pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) discovery: Option<NatDiscovery>,
-    pub(crate) addrs: Vec<(SocketAddr, Speaks)>,
+    pub(crate) addrs: Vec<(SocketAddr, ListenerKind)>,
     pub(crate) sides: Vec<RelaySide>,
 }
 
-/// Everything that can be known without a socket to listen on.
+/// Checks everything that needs no socket to listen on.
 pub(crate) fn check(config: &Config) -> Result<Checked, StartError> {
     check_ports(&config.relay_ports)?;
     check_realm(&config.realm)?;
@@ -35,15 +36,15 @@ pub(crate) fn check(config: &Config) -> Result<Checked, StartError> {
     if addrs.is_empty() {
         return Err(StartError::NoListenAddress);
     }
-    sockets::refuse_twice(&addrs)?;
+    sockets::check_duplicates(&addrs)?;
     let sides = relay_sides(config)?;
     let certificates = load_certificates(config)?;
     if let Some(key) = config.oauth_keys.iter().find(|key| ![16, 32].contains(&key.key.len())) {
         return Err(StartError::OauthKey { kid: key.kid.clone() });
     }
-    let nobody = config.users.is_empty() && config.rest_secrets.is_empty();
-    if nobody && config.oauth_keys.is_empty() {
-        tracing::warn!("no TURN users and no secret are configured: only STUN will be answered");
+    let no_accounts = config.users.is_empty() && config.rest_secrets.is_empty();
+    if no_accounts && config.oauth_keys.is_empty() {
+        tracing::warn!("no TURN users and no secrets are configured: the server only does STUN");
     }
     Ok(Checked { certificates, discovery, addrs, sides })
 }
@@ -55,32 +56,38 @@ fn check_realm(realm: &str) -> Result<(), StartError> {
     }
     if realm.len() > REALM_WITHIN_BUDGET {
         tracing::warn!(
-            "the realm is longer than {REALM_WITHIN_BUDGET} bytes: forged questions are answered \
-             with more than twice their size"
+            "the realm is longer than {REALM_WITHIN_BUDGET} bytes: responses to forged requests are \
+             more than twice their size"
         );
     }
     Ok(())
 }
 
-fn listen_addrs(config: &Config, discovery: Option<NatDiscovery>) -> Vec<(SocketAddr, Speaks)> {
+fn listen_addrs(
+    config: &Config,
+    discovery: Option<NatDiscovery>,
+) -> Vec<(SocketAddr, ListenerKind)> {
     let Config { listen, listen_tls, listen_dtls, .. } = config;
-    let all = |addrs: &[SocketAddr], speaks| addrs.iter().map(|a| (*a, speaks)).collect::<Vec<_>>();
-    let (plain, tls) = (all(listen, Speaks::Plain), all(listen_tls, Speaks::Tls));
+    let all = |addrs: &[SocketAddr], kind| addrs.iter().map(|a| (*a, kind)).collect::<Vec<_>>();
+    let (plain, tls) = (all(listen, ListenerKind::Plain), all(listen_tls, ListenerKind::Tls));
     let discovery = discovery.map(|NatDiscovery { primary, alternate }| {
         let crossed = [(primary.ip(), alternate.port()), (alternate.ip(), primary.port())];
         let sockets = [alternate].into_iter().chain(crossed.map(SocketAddr::from));
-        sockets.map(|addr| (addr, Speaks::Udp)).collect()
+        sockets.map(|addr| (addr, ListenerKind::Udp)).collect()
     });
-    [plain, tls, all(listen_dtls, Speaks::Dtls), discovery.unwrap_or_default()].concat()
+    [plain, tls, all(listen_dtls, ListenerKind::Dtls), discovery.unwrap_or_default()].concat()
 }
 
-/// Both addresses must be whole: a wildcard is no address to answer from, and port 0 none to name.
+/// Finds the two addresses of NAT behavior discovery. Neither may be a wildcard or have port 0: the
+/// server must respond from them and name them.
 fn discovery(config: &Config) -> Result<Option<NatDiscovery>, StartError> {
     let Some(alternate) = config.discovery_address else { return Ok(None) };
-    let whole = |addr: &&SocketAddr| !addr.ip().is_unspecified() && addr.port() != 0;
-    let fits = |addr: &&SocketAddr| addr.is_ipv4() == alternate.is_ipv4() && whole(addr);
+    let is_specific = |addr: &&SocketAddr| !addr.ip().is_unspecified() && addr.port() != 0;
+    let fits = |addr: &&SocketAddr| addr.is_ipv4() == alternate.is_ipv4() && is_specific(addr);
     let primary = config.listen.iter().find(fits).filter(|primary| {
-        whole(&&alternate) && primary.ip() != alternate.ip() && primary.port() != alternate.port()
+        is_specific(&&alternate)
+            && primary.ip() != alternate.ip()
+            && primary.port() != alternate.port()
     });
     let primary = *primary.ok_or(StartError::DiscoveryAddress { alternate })?;
     Ok(Some(NatDiscovery { primary, alternate }))
@@ -106,9 +113,9 @@ fn check_ports(ports: &RangeInclusive<u16>) -> Result<(), StartError> {
 fn relay_sides(config: &Config) -> Result<Vec<RelaySide>, StartError> {
     let all = || config.listen.iter().chain(&config.listen_tls).chain(&config.listen_dtls);
     let specific = || all().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified());
-    let named = config.relay_address_v4.is_some() || config.relay_address_v6.is_some();
-    // Whoever names one family has thought about the other.
-    let first = |wanted: fn(&IpAddr) -> bool| specific().find(wanted).filter(|_| !named);
+    let is_named = config.relay_address_v4.is_some() || config.relay_address_v6.is_some();
+    // An operator who names one family has left out the other on purpose.
+    let first = |wanted: fn(&IpAddr) -> bool| specific().find(wanted).filter(|_| !is_named);
     let v4 = config.relay_address_v4.map(IpAddr::V4).or_else(|| first(IpAddr::is_ipv4));
     let v6 = config.relay_address_v6.map(IpAddr::V6).or_else(|| first(IpAddr::is_ipv6));
     let v4 = v4.map(|ip| relay_side(ip, config.relay_bind_v4.map(IpAddr::V4)));

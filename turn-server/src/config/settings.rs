@@ -1,4 +1,4 @@
-//! The settings of a running server, and what of them workers can take over.
+//! The settings of a running server, and the part of them that workers can apply.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,15 +7,15 @@ use porthole_turn_proto::server::{PolicyConfig, ReloadableConfig};
 use crate::config::{Config, SharedQuota};
 use crate::net::addresses::{Listen, RelaySide, own_addresses};
 
-/// The settings in effect, and what new ones are made from while the server runs.
+/// The settings in effect, with the addresses that new settings for the workers depend on.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) config: Config,
     listens: Vec<Listen>,
     sides: Vec<RelaySide>,
-    /// The addresses of this host as they were last.
+    /// The addresses of this host when they were last read.
     own: Vec<IpAddr>,
-    /// Somebody was not told of the last change.
+    /// True if a worker may not have the last change.
     stale: bool,
     quota: SharedQuota,
 }
@@ -31,8 +31,8 @@ impl Settings {
         Self { config, listens, sides, own, stale: false, quota }
     }
 
-    /// What the workers are to be told; the quota counts from now on.
-    pub(crate) fn take_over(&mut self, config: Config) -> ReloadableConfig {
+    /// Replaces the settings. Returns those for the workers; new quotas apply at once.
+    pub(crate) fn replace(&mut self, config: Config) -> ReloadableConfig {
         self.config = config;
         self.quota.lock().set_limits(self.config.quota);
         match own_addresses() {
@@ -42,9 +42,9 @@ impl Settings {
         self.reloadable()
     }
 
-    /// What the workers are to be told if this host has other addresses than it had, or if one of
-    /// them was not told last time: a new address is listened on through a wildcard, and must be
-    /// nobody's peer.
+    /// Returns new settings for the workers if this host's addresses have changed, or if a worker
+    /// may not have the last change. A wildcard socket listens on a new address at once, so no
+    /// client may use it as a peer.
     pub(crate) fn follow_addresses(&mut self, own: Vec<IpAddr>) -> Option<ReloadableConfig> {
         if own == self.own && !self.stale {
             return None;
@@ -53,11 +53,12 @@ impl Settings {
         Some(self.reloadable())
     }
 
-    /// The next [`Self::follow_addresses`] tells them all.
-    pub(crate) fn tell_again(&mut self) {
+    /// Makes the next [`Self::follow_addresses`] return settings for all workers.
+    pub(crate) fn mark_stale(&mut self) {
         self.stale = true;
     }
 
+    /// Returns the settings that workers can change while they run.
     pub(crate) fn reloadable(&self) -> ReloadableConfig {
         let Self { config, listens, sides, own, .. } = self;
         reloadable(config, policy(config, listens, sides, own.clone()))
@@ -90,7 +91,7 @@ fn policy(
     own.retain(|ip| !ip.is_unspecified());
     own.sort_unstable();
     own.dedup();
-    let everywhere = |listen: &Listen| {
+    let addresses = |listen: &Listen| {
         let (ip, port) = (listen.addr.ip(), listen.addr.port());
         let ips = if ip.is_unspecified() { own.clone() } else { vec![ip] };
         ips.into_iter().map(move |ip| SocketAddr::new(ip, port))
@@ -100,7 +101,7 @@ fn policy(
         deny: config.deny_peers.clone(),
         lowest_port: config.lowest_peer_port,
         relayed_only: config.relayed_peers_only,
-        listeners: listens.iter().flat_map(everywhere).collect(),
+        listeners: listens.iter().flat_map(addresses).collect(),
         own_addresses: own,
     }
 }
@@ -112,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_counts_at_once_reaches_the_workers() {
+    fn settings_that_apply_at_once_reach_the_workers() {
         let key = OauthKey { kid: "k".to_owned(), key: vec![7; 16] };
         let config = Config {
             users: vec![("anna".to_owned(), "secret".to_owned())],

@@ -1,18 +1,18 @@
-//! Allocations as operators see them: named across workers, and a line in the log at their end.
+//! Allocations as operators see them: ids across workers, and a log line at their end.
 
 use std::fmt;
 use std::str::FromStr;
 
 use porthole_turn_proto::server::{AllocationId, AllocationInfo};
 
-/// Names one living allocation of a server: its worker's number and its own.
+/// The id of an allocation of a server: the number of its worker and its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId {
     pub(crate) worker: usize,
     pub(crate) allocation: AllocationId,
 }
 
-/// No such name can be.
+/// A text that is not a session id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a session's id looks like 0-1a2b: copy it from the list of sessions")]
 pub struct BadSessionId;
@@ -32,21 +32,21 @@ impl FromStr for SessionId {
             let allocation = AllocationId::from_bits(u64::from_str_radix(bits, 16).ok()?);
             Some(Self { worker: worker.parse().ok()?, allocation })
         };
-        // One name for one session: no leading zero or sign.
+        // A session has exactly one id: no leading zeros, no sign.
         parse().filter(|id| id.to_string() == text).ok_or(BadSessionId)
     }
 }
 
-/// One living allocation.
+/// An allocation and its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// For [`Server::end_session`](crate::Server::end_session).
+    /// The id, as [`Server::end_session`](crate::Server::end_session) takes it.
     pub id: SessionId,
-    /// What it is.
+    /// The description of the allocation.
     pub info: AllocationInfo,
 }
 
-/// The one line that says why a session is over. Who it was is for whoever looks closer.
+/// Logs the end of a session: the reason at INFO; the client, which is personal data, at DEBUG.
 pub(crate) fn log_end(worker: usize, session: &AllocationInfo, reason: &str) {
     let id = SessionId { worker, allocation: session.id };
     tracing::info!(
@@ -58,15 +58,15 @@ pub(crate) fn log_end(worker: usize, session: &AllocationInfo, reason: &str) {
         bytes_to_peer = session.to_peer.bytes,
         packets_to_client = session.to_client.packets,
         bytes_to_client = session.to_client.bytes,
-        "a TURN session is over",
+        "a TURN session has ended",
     );
     tracing::debug!(
         %id,
         client = %session.client.client,
-        // As a literal: a name may hold anything.
+        // Quoted and escaped: a user name may hold any character.
         username = ?session.username,
         relayed = ?session.relayed,
-        "whose session is over",
+        "client of the ended TURN session",
     );
 }
 
@@ -95,10 +95,10 @@ mod tests {
     }
 
     #[test]
-    fn r12_a_name_is_a_literal_in_the_log() {
+    fn r12_a_user_name_is_escaped_in_the_log() {
         for (username, shown) in [
             ("anna", "username=\"anna\""),
-            ("a\nb a TURN session is over", "username=\"a\\nb a TURN session is over\""),
+            ("a\nb a TURN session has ended", "username=\"a\\nb a TURN session has ended\""),
             ("\u{1b}[2J", "username=\"\\u{1b}[2J\""),
             ("a\" reason=\"b", "username=\"a\\\" reason=\\\"b\""),
         ] {
@@ -125,16 +125,16 @@ mod tests {
                 .with_writer(move || writer.clone())
                 .finish();
             tracing::subscriber::with_default(subscriber, || log_end(0, &session, "expired"));
-            let said = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-            let lines: Vec<_> = said.lines().collect();
-            let [what, who] = lines[..] else { panic!("two lines: {said:?}") };
-            assert!(what.contains("reason=\"expired\"") && !what.contains("username"), "{what}");
-            assert!(who.contains(shown), "{username:?}: {who}");
+            let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+            let lines: Vec<_> = text.lines().collect();
+            let [end, client] = lines[..] else { panic!("two lines: {text:?}") };
+            assert!(end.contains("reason=\"expired\"") && !end.contains("username"), "{end}");
+            assert!(client.contains(shown), "{username:?}: {client}");
         }
     }
 
     #[test]
-    fn a_session_has_one_name() {
+    fn a_session_has_exactly_one_id() {
         let id = |worker, bits| SessionId { worker, allocation: AllocationId::from_bits(bits) };
         for (text, want) in [
             ("0-0", Some(id(0, 0))),

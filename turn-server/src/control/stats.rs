@@ -1,24 +1,24 @@
-//! Numbers of a running server.
+//! Counters and gauges of a running server.
 
 use std::ops::Add;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use porthole_turn_proto::server::Counters;
 
-/// What a server holds now and has done since its start.
+/// The state of a server now, and its counters since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Living allocations.
+    /// Allocations that exist now.
     pub allocations: u64,
     /// Open TCP connections, with or without TLS.
     pub tcp_connections: u64,
-    /// DTLS associations, unfinished ones included.
+    /// DTLS associations, unfinished handshakes included.
     pub dtls_associations: u64,
-    /// Packets that a full socket, a full queue or the system refused.
+    /// Packets not sent because a socket or queue was full or the system refused them.
     pub not_sent: u64,
-    /// Channels that the kernel relays.
+    /// Channels relayed by the kernel.
     pub offloaded_channels: u64,
-    /// What the protocol counted.
+    /// The counters of the protocol.
     pub counters: Counters,
 }
 
@@ -37,10 +37,10 @@ impl Add for Stats {
     }
 }
 
-/// Those that are the driver's own.
+/// The number of values beside [`Counters`].
 const OWN: usize = 5;
 
-/// One worker's numbers, as it published them last.
+/// The values of one worker as it published them last.
 #[derive(Debug)]
 pub(crate) struct Published {
     own: [AtomicU64; OWN],
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_number_is_published_and_summed() {
+    fn every_value_is_published_and_summed() {
         let numbers = std::array::from_fn(|i| u64::try_from(i).unwrap() + 6);
         let counters = Counters::from_array(numbers);
         let one = Stats {

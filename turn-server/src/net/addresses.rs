@@ -1,4 +1,4 @@
-//! Which addresses this host has, and where it relays from.
+//! This host's addresses, the addresses to listen on, and the address to relay from.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -8,35 +8,35 @@ use porthole_turn_proto::Family;
 
 use crate::error::StartError;
 
-/// How often the addresses of this host are looked at. One that it gains (SLAAC, DHCP) may be a
-/// peer for so long; to look takes the kernel some 50 µs.
+/// Interval at which this host's addresses are read. A new one (SLAAC, DHCP) may be used as a peer
+/// for up to this long; reading them takes the kernel some 50 µs.
 pub(crate) const POLL: Duration = Duration::from_secs(2);
 
-/// What is spoken at a listening address.
+/// The protocols of a listening address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Speaks {
+pub(crate) enum ListenerKind {
     /// UDP and TCP, the latter with TLS inside if there is a certificate.
     Plain,
     /// TLS over TCP.
     Tls,
     /// DTLS over UDP.
     Dtls,
-    /// UDP alone: the other sockets of RFC 5780.
+    /// UDP alone: the additional sockets of RFC 5780.
     Udp,
 }
 
-impl Speaks {
-    /// What clients are told of.
+impl ListenerKind {
+    /// The kinds whose addresses clients are configured with.
     pub(crate) const ALL: [Self; 3] = [Self::Plain, Self::Tls, Self::Dtls];
 
-    pub(crate) fn over_udp(self) -> bool {
+    pub(crate) fn uses_udp(self) -> bool {
         match self {
             Self::Plain | Self::Dtls | Self::Udp => true,
             Self::Tls => false,
         }
     }
 
-    pub(crate) fn over_tcp(self) -> bool {
+    pub(crate) fn uses_tcp(self) -> bool {
         match self {
             Self::Plain | Self::Tls => true,
             Self::Dtls | Self::Udp => false,
@@ -44,22 +44,23 @@ impl Speaks {
     }
 }
 
-/// One listening address.
+/// An address to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listen {
     pub(crate) addr: SocketAddr,
-    pub(crate) speaks: Speaks,
-    /// Made from 0.0.0.0 or [::] for an address of this host, for UDP only: a socket bound to the
-    /// address answers from it, while the kernel may choose another one for a wildcard socket.
+    pub(crate) kind: ListenerKind,
+    /// True if it was derived from 0.0.0.0 or [::] for an address of this host (UDP only): a socket
+    /// bound to the address responds from it, while for a wildcard socket the kernel may choose
+    /// another source address.
     pub(crate) expanded: bool,
 }
 
-/// Where one family is relayed.
+/// The addresses of the relay sockets of one IP family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RelaySide {
-    /// What clients and peers know.
+    /// The address that clients and peers see.
     pub(crate) advertised: IpAddr,
-    /// What sockets are bound to; differs behind a 1:1 NAT.
+    /// The address that sockets are bound to; differs behind a 1:1 NAT.
     pub(crate) bind: IpAddr,
 }
 
@@ -68,8 +69,8 @@ impl RelaySide {
         self.advertised != self.bind && !self.bind.is_unspecified()
     }
 
-    /// A relayed address of this server is reached inside the host: not every NAT lets a packet
-    /// turn round.
+    /// Translates a peer's address for sending: a relayed address of this server is reached inside
+    /// the host, because not every NAT supports hairpinning.
     pub(crate) fn outbound(&self, peer: SocketAddr) -> SocketAddr {
         if self.differs() && peer.ip() == self.advertised {
             return SocketAddr::new(self.bind, peer.port());
@@ -77,7 +78,7 @@ impl RelaySide {
         peer
     }
 
-    /// The other direction of [`Self::outbound`].
+    /// Translates the source address of a received packet: the inverse of [`Self::outbound`].
     pub(crate) fn inbound(&self, peer: SocketAddr) -> SocketAddr {
         if self.differs() && peer.ip() == self.bind {
             return SocketAddr::new(self.advertised, peer.port());
@@ -86,13 +87,14 @@ impl RelaySide {
     }
 }
 
-/// The side that relays this family.
+/// Returns the side of an IP family, or an error if the server does not relay it.
 pub(crate) fn side_of(sides: &[RelaySide], family: Family) -> io::Result<RelaySide> {
     let side = sides.iter().find(|side| Family::of(&side.advertised) == family);
     side.copied().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
-/// Addresses of the interfaces, sorted. Link-local IPv6 needs a scope and is left out.
+/// Returns the addresses of this host's interfaces, sorted. Link-local IPv6 addresses are left out
+/// because they need a scope.
 pub(crate) fn own_addresses() -> io::Result<Vec<IpAddr>> {
     let usable = |ip: &IpAddr| match ip {
         IpAddr::V4(_) => true,
@@ -105,7 +107,8 @@ pub(crate) fn own_addresses() -> io::Result<Vec<IpAddr>> {
     Ok(own)
 }
 
-/// Finds out where sockets for this address can be bound.
+/// Finds the local address that sockets for `advertised` can be bound to: `bind` if it is given,
+/// else the address itself, else the local address that leads to it.
 pub(crate) fn relay_side(
     advertised: IpAddr,
     bind: Option<IpAddr>,
@@ -127,7 +130,7 @@ pub(crate) fn relay_side(
         .map_err(|source| StartError::RelayBind { ip: advertised, bind, source })
 }
 
-/// The local address that packets to `ip` would leave from. Connecting sends nothing.
+/// Returns the local address that packets to `ip` would leave from. Connecting sends nothing.
 fn source_towards(ip: IpAddr) -> io::Result<IpAddr> {
     let any: IpAddr =
         if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };

@@ -1,7 +1,7 @@
-//! How many sockets the server may have: each relayed address takes one.
+//! The limit of open files: each relayed address takes one.
 
-/// Raises the soft limit of this process to the hard one, and says what it is then. `None` where
-/// there is no such limit.
+/// Raises the soft limit of this process to the hard one and returns the resulting limit. `None`
+/// on systems without such a limit.
 #[cfg(unix)]
 pub(crate) fn raise_limit() -> Option<u64> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};

@@ -1,4 +1,4 @@
-//! Opening the listening sockets, a set for each worker.
+//! Opens sockets: the listening sockets, a set for each worker, and those of relayed addresses.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -7,15 +7,17 @@ use mio::net::{TcpListener, TcpStream, UdpSocket};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::error::StartError;
-use crate::net::addresses::{Listen, Speaks};
+use crate::net::addresses::{Listen, ListenerKind};
 use crate::net::udp::grow_buffers;
 
-/// Asked for; without CAP_NET_ADMIN the kernel gives what `net.core.rmem_max` allows. A key frame
-/// for a hundred clients comes in one burst, and a stalled thread must not lose it.
+/// Buffer size requested for a listening socket; without CAP_NET_ADMIN the kernel grants at most
+/// `net.core.rmem_max`. A key frame for a hundred clients arrives in one burst, which must survive
+/// a stalled thread.
 const LISTENER_BUFFER: usize = 4 << 20;
-/// Of one allocation: 50 ms of 40 Mbit/s in small packets, with what the kernel counts for each.
+/// Buffer size requested for one relayed address: 50 ms of 40 Mbit/s in small packets, including
+/// the overhead that the kernel counts for each.
 const RELAY_BUFFER: usize = 1 << 20;
-/// Connections that wait to be accepted.
+/// Limit of connections waiting to be accepted.
 const BACKLOG: i32 = 1024;
 
 /// The listening sockets of one worker.
@@ -27,28 +29,29 @@ pub(crate) struct Sockets {
     pub(crate) tls: Vec<TcpListener>,
 }
 
-/// Every address for every worker, or the first error.
+/// Opens every configured address for every worker. `own` are this host's addresses, for
+/// wildcards. Returns the addresses with their real ports, or the first error.
 pub(crate) fn open_all(
-    configured: &[(SocketAddr, Speaks)],
+    configured: &[(SocketAddr, ListenerKind)],
     own: &[IpAddr],
     workers: usize,
 ) -> Result<(Vec<Listen>, Vec<Sockets>), StartError> {
     let mut listens = Vec::new();
-    for (addr, speaks) in configured {
-        let addr = free_port(*addr, *speaks)?;
-        listens.push(Listen { addr, speaks: *speaks, expanded: false });
-        if addr.ip().is_unspecified() && speaks.over_udp() {
+    for (addr, kind) in configured {
+        let addr = free_port(*addr, *kind)?;
+        listens.push(Listen { addr, kind: *kind, expanded: false });
+        if addr.ip().is_unspecified() && kind.uses_udp() {
             let same_family = own.iter().filter(|ip| ip.is_ipv4() == addr.is_ipv4());
             listens.extend(same_family.map(|ip| {
                 let addr = SocketAddr::new(*ip, addr.port());
-                Listen { addr, speaks: *speaks, expanded: true }
+                Listen { addr, kind: *kind, expanded: true }
             }));
         }
     }
-    // Twice the same socket would halve its traffic.
+    // Of two equal sockets each would get half of the traffic.
     let mut seen: Vec<Listen> = Vec::new();
     for listen in listens {
-        if !seen.iter().any(|l| (l.addr, l.speaks) == (listen.addr, listen.speaks)) {
+        if !seen.iter().any(|l| (l.addr, l.kind) == (listen.addr, listen.kind)) {
             seen.push(listen);
         }
     }
@@ -56,16 +59,19 @@ pub(crate) fn open_all(
     Ok((seen, sets))
 }
 
-/// One port for two things would serve each client as one or the other by chance.
-pub(crate) fn refuse_twice(configured: &[(SocketAddr, Speaks)]) -> Result<(), StartError> {
-    for (index, (addr, speaks)) in configured.iter().enumerate() {
-        let clashes = |(other, says): &(SocketAddr, Speaks)| {
-            let shared =
-                speaks.over_udp() && says.over_udp() || speaks.over_tcp() && says.over_tcp();
-            other == addr && addr.port() != 0 && says != speaks && shared
+/// Refuses two protocols on one port: the kernel would give each client to one or the other by
+/// chance.
+pub(crate) fn check_duplicates(
+    configured: &[(SocketAddr, ListenerKind)],
+) -> Result<(), StartError> {
+    for (index, (addr, kind)) in configured.iter().enumerate() {
+        let conflicts = |(other, other_kind): &(SocketAddr, ListenerKind)| {
+            let shared = kind.uses_udp() && other_kind.uses_udp()
+                || kind.uses_tcp() && other_kind.uses_tcp();
+            other == addr && addr.port() != 0 && other_kind != kind && shared
         };
-        if configured.iter().skip(index + 1).any(clashes) {
-            return Err(StartError::Twice { addr: *addr });
+        if configured.iter().skip(index + 1).any(conflicts) {
+            return Err(StartError::PortConflict { addr: *addr });
         }
     }
     Ok(())
@@ -73,31 +79,32 @@ pub(crate) fn refuse_twice(configured: &[(SocketAddr, Speaks)]) -> Result<(), St
 
 fn open_set(listens: &[Listen]) -> Result<Sockets, StartError> {
     let mut sockets = Sockets::default();
-    for Listen { addr, speaks, expanded } in listens {
-        if speaks.over_udp() {
-            let to = if *speaks == Speaks::Dtls { &mut sockets.dtls } else { &mut sockets.udp };
+    for Listen { addr, kind, expanded } in listens {
+        if kind.uses_udp() {
+            let to = if *kind == ListenerKind::Dtls { &mut sockets.dtls } else { &mut sockets.udp };
             match open_udp(*addr) {
                 Ok(udp) => to.push((*addr, udp)),
-                // An address that went away since the list was made.
+                // The address has disappeared since the list was read.
                 Err(_) if *expanded => continue,
                 Err(error) => return Err(StartError::listen(*addr, "UDP", error)),
             }
         }
-        if speaks.over_tcp() && !expanded {
-            let to = if *speaks == Speaks::Tls { &mut sockets.tls } else { &mut sockets.tcp };
+        if kind.uses_tcp() && !expanded {
+            let to = if *kind == ListenerKind::Tls { &mut sockets.tls } else { &mut sockets.tcp };
             to.push(open_tcp(*addr).map_err(|e| StartError::listen(*addr, "TCP", e))?);
         }
     }
     Ok(sockets)
 }
 
-/// SO_REUSEPORT would let a second server of the same user take half of the traffic in silence:
-/// so each port is first bound without. Finds a port for 0 that all protocols have.
-fn free_port(addr: SocketAddr, speaks: Speaks) -> Result<SocketAddr, StartError> {
+/// Checks that a port is free, and finds one that all its protocols can have if it is 0. The check
+/// binds without SO_REUSEPORT: with it, a second server of the same user would silently get half of
+/// the traffic.
+fn free_port(addr: SocketAddr, kind: ListenerKind) -> Result<SocketAddr, StartError> {
     const TRIES: u32 = 16;
     let mut last = None;
     for _ in 0..if addr.port() == 0 { TRIES } else { 1 } {
-        match probe(addr, speaks) {
+        match probe(addr, kind) {
             Ok(found) => return Ok(found),
             Err(error) => last = Some(error),
         }
@@ -105,28 +112,28 @@ fn free_port(addr: SocketAddr, speaks: Speaks) -> Result<SocketAddr, StartError>
     Err(last.unwrap_or_else(|| StartError::listen(addr, "UDP", io::ErrorKind::AddrInUse.into())))
 }
 
-fn probe(addr: SocketAddr, speaks: Speaks) -> Result<SocketAddr, StartError> {
-    let (mut found, mut held) = (addr, None);
-    if speaks.over_udp() {
+fn probe(addr: SocketAddr, kind: ListenerKind) -> Result<SocketAddr, StartError> {
+    let (mut found, mut reserved) = (addr, None);
+    if kind.uses_udp() {
         let udp = bind(addr, Type::DGRAM, Protocol::UDP)
             .map_err(|error| StartError::listen(addr, "UDP", error))?;
         found = udp.1;
-        held = Some(udp.0);
+        reserved = Some(udp.0);
     }
-    if speaks.over_tcp() {
+    if kind.uses_tcp() {
         let listening = |(socket, found): (Socket, SocketAddr)| socket.listen(1).map(|()| found);
         found = bind(found, Type::STREAM, Protocol::TCP)
             .and_then(listening)
             .map_err(|error| StartError::listen(found, "TCP", error))?;
     }
-    drop(held);
+    drop(reserved);
     Ok(found)
 }
 
 fn bind(addr: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<(Socket, SocketAddr)> {
     let socket = socket(addr, kind, protocol)?;
     if protocol == Protocol::TCP {
-        // Connections of a server that just ended do not count, a listening one does.
+        // Old connections of a server that just ended do not block the port; a listener does.
         socket.set_reuse_address(true)?;
     }
     socket.bind(&addr.into())?;
@@ -151,7 +158,7 @@ fn open_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
     Ok(TcpListener::from_std(socket.into()))
 }
 
-/// A socket for one allocation.
+/// Opens the UDP socket of a relayed address.
 pub(crate) fn open_relay(addr: SocketAddr) -> io::Result<UdpSocket> {
     let socket = socket(addr, Type::DGRAM, Protocol::UDP)?;
     grow_buffers(&socket, RELAY_BUFFER);
@@ -159,39 +166,40 @@ pub(crate) fn open_relay(addr: SocketAddr) -> io::Result<UdpSocket> {
     Ok(UdpSocket::from_std(socket.into()))
 }
 
-/// The listener of a TCP relay, whose port its connections to peers share.
+/// Opens the listener of a relayed address for TCP; connections to peers share its port (RFC
+/// 6062).
 pub(crate) fn open_tcp_relay(addr: SocketAddr) -> io::Result<TcpListener> {
-    // As with listeners: nobody else is to have it.
+    // As in `free_port`: no other program may have the port.
     drop(bind(addr, Type::STREAM, Protocol::TCP)?);
     open_tcp(addr)
 }
 
-/// Begins to connect from there.
+/// Begins to connect to a peer from a relayed address.
 pub(crate) fn connect_from_relay(relay: SocketAddr, peer: SocketAddr) -> io::Result<TcpStream> {
     let socket = socket(relay, Type::STREAM, Protocol::TCP)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.bind(&relay.into())?;
     match socket.connect(&peer.into()) {
-        Err(error) if !is_under_way(&error) => Err(error),
+        Err(error) if !is_in_progress(&error) => Err(error),
         Ok(()) | Err(_) => Ok(TcpStream::from_std(socket.into())),
     }
 }
 
 #[cfg(unix)]
-fn is_under_way(error: &io::Error) -> bool {
+fn is_in_progress(error: &io::Error) -> bool {
     error.raw_os_error() == Some(nix::libc::EINPROGRESS)
 }
 
 #[cfg(not(unix))]
-fn is_under_way(error: &io::Error) -> bool {
+fn is_in_progress(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }
 
 fn socket(addr: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), kind, Some(protocol))?;
     if addr.is_ipv6() {
-        // IPv4 has its own sockets: no mapped addresses anywhere.
+        // IPv4 has its own sockets, so no IPv4-mapped address appears anywhere.
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;

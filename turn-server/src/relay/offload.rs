@@ -1,6 +1,6 @@
-//! Channels that the kernel relays, where the system can and the settings say so.
+//! Channels that the kernel relays, where the system can and the settings permit it.
 //!
-//! Everything that is Linux's own is in `linux.rs`; elsewhere there is no fast path.
+//! Everything specific to Linux is in `linux.rs`; other systems have no fast path.
 
 #[cfg(target_os = "linux")]
 #[path = "offload/linux.rs"]
@@ -16,23 +16,23 @@ use porthole_turn_proto::server::{RelayId, Traffic};
 
 pub(crate) use system::{FastPath, start, status};
 
-/// Packets of channels in the kernel that it left to the sockets after all, with the reason.
-pub type LeftToSockets = [(&'static str, u64); 6];
+/// Numbers of packets of offloaded channels that the kernel left to the sockets, by reason.
+pub type FallbackCounts = [(&'static str, u64); 6];
 
-/// Whether there is a fast path, and what went past it.
+/// The state of the fast path.
 #[derive(Clone, Copy, Debug)]
 pub struct FastPathStatus {
-    /// How many network interfaces it is attached to; 0 where there is none.
+    /// The number of network interfaces it is attached to; 0 without a fast path.
     pub interfaces: u64,
-    /// Since the start.
-    pub left_to_sockets: LeftToSockets,
+    /// Packets left to the sockets since the start.
+    pub fallbacks: FallbackCounts,
 }
 
-/// How often what the kernel relayed is counted, and routes are looked at. A route that changes
-/// is followed no later.
+/// Interval at which the kernel's counters and the routes are read: a changed route is followed
+/// within it.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// A channel of one worker, with the addresses that its packets have on this host.
+/// A channel of one worker, with the addresses that its packets carry on this host.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Channel {
     pub(crate) relay: RelayId,
@@ -43,22 +43,22 @@ pub(crate) struct Channel {
     pub(crate) peer: SocketAddr,
 }
 
-/// When the directions of a channel end.
+/// The times until which the kernel may relay each direction of a channel.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Until {
+pub(crate) struct Deadlines {
     pub(crate) to_peer: Instant,
     pub(crate) to_client: Instant,
 }
 
-/// What the kernel relayed for a channel since it was last asked.
+/// Traffic that the kernel relayed for a channel since it was last read.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Share {
+pub(crate) struct RelayedTraffic {
     pub(crate) relay: RelayId,
     pub(crate) to_peer: Traffic,
     pub(crate) to_client: Traffic,
 }
 
-/// One worker's channels in the kernel.
+/// The offloaded channels of one worker.
 #[derive(Debug)]
 pub(crate) struct Offload {
     channels: Option<system::Channels>,
@@ -66,27 +66,28 @@ pub(crate) struct Offload {
 }
 
 impl Offload {
+    /// Begins without channels. Without a fast path all calls do nothing.
     pub(crate) fn new(fast_path: Option<&FastPath>) -> Self {
         let channels = fast_path.map(system::Channels::new);
         Self { channels, next: Instant::now() + INTERVAL }
     }
 
-    /// Until then the kernel relays what it can of this channel; sockets do the rest.
-    pub(crate) fn install(&mut self, channel: &Channel, until: Until) {
+    /// Lets the kernel relay this channel until the deadlines. Sockets relay what it cannot.
+    pub(crate) fn install(&mut self, channel: &Channel, until: Deadlines) {
         if let Some(channels) = &mut self.channels
-            && let Err(refused) = channels.install(channel, until)
+            && let Err(error) = channels.install(channel, until)
         {
-            tracing::debug!(%refused, "a channel is relayed by sockets");
+            tracing::debug!(%error, "a channel is relayed by sockets");
         }
     }
 
-    /// What it relayed until now.
-    pub(crate) fn remove(&mut self, relay: RelayId, number: u16) -> Option<Share> {
+    /// Stops offloading a channel and returns the traffic not yet collected.
+    pub(crate) fn remove(&mut self, relay: RelayId, number: u16) -> Option<RelayedTraffic> {
         self.channels.as_mut()?.remove(relay, number)
     }
 
-    /// Once in an interval: what was relayed since.
-    pub(crate) fn collect(&mut self, now: Instant) -> Vec<Share> {
+    /// Returns the traffic of all channels once per interval, else nothing.
+    pub(crate) fn collect(&mut self, now: Instant) -> Vec<RelayedTraffic> {
         let Some(channels) = self.channels.as_mut().filter(|_| now >= self.next) else {
             return Vec::new();
         };
@@ -94,8 +95,8 @@ impl Offload {
         channels.collect()
     }
 
-    /// When there is something to collect.
-    pub(crate) fn timeout(&self) -> Option<Instant> {
+    /// Returns the time of the next [`Self::collect`], if there are channels.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.channels.as_ref().filter(|channels| channels.len() > 0).map(|_| self.next)
     }
 
@@ -105,7 +106,7 @@ impl Offload {
         }
     }
 
-    /// How many channels the kernel has.
+    /// Returns the number of offloaded channels.
     pub(crate) fn len(&self) -> usize {
         self.channels.as_ref().map_or(0, system::Channels::len)
     }

@@ -1,4 +1,4 @@
-//! TCP relays and the connections to their peers (RFC 6062).
+//! Relayed addresses for TCP, and the connections to their peers (RFC 6062).
 
 use std::collections::HashMap;
 use std::io;
@@ -14,10 +14,10 @@ use crate::net::sockets::{connect_from_relay, open_tcp_relay};
 use crate::slots::{ByRelay, Slab};
 use crate::tcp::splice::Splice;
 
-/// Connections of one worker to peers, two pipes and a file descriptor each.
+/// Most connections of one worker to peers: each takes two buffers and a file descriptor.
 pub(crate) const MAX_PEERS: usize = 8192;
 
-/// Those of one worker.
+/// The peer connections and TCP relays of one worker.
 #[derive(Debug)]
 pub(crate) struct PeerConnections {
     sides: Vec<RelaySide>,
@@ -32,7 +32,7 @@ struct TcpRelay {
     side: RelaySide,
 }
 
-/// A connection to a peer, or from one.
+/// A connection to a peer, or from a peer.
 #[derive(Debug)]
 pub(crate) struct PeerConnection {
     pub(crate) id: ConnectionId,
@@ -40,13 +40,14 @@ pub(crate) struct PeerConnection {
     pub(crate) state: PeerState,
 }
 
-/// How far it is.
+/// The state of a peer connection.
 #[derive(Debug)]
 pub(crate) enum PeerState {
     Connecting,
-    /// For the client. What the peer sends waits in the kernel: it is not read (RFC 6062 §5.3).
+    /// Waiting for the client's ConnectionBind. Nothing is read yet: data from the peer waits in
+    /// the kernel (RFC 6062 §5.3).
     Waiting,
-    /// With the client's connection in this slot.
+    /// Spliced with the client connection in slot `client`.
     Bound {
         client: usize,
         splice: Splice,
@@ -59,12 +60,12 @@ impl PeerConnections {
         Self { sides, relays, peers, by_id: HashMap::new() }
     }
 
-    /// Without connections and relays.
-    pub(crate) fn start_over(&mut self) {
+    /// Drops all connections and relays.
+    pub(crate) fn reset(&mut self) {
         *self = Self::new(std::mem::take(&mut self.sides));
     }
 
-    /// Listens for peers.
+    /// Opens the listener of a relayed address.
     pub(crate) fn open(
         &mut self,
         id: RelayId,
@@ -83,7 +84,7 @@ impl PeerConnections {
         self.relays.remove(id);
     }
 
-    /// The next peer that has connected, as the protocol knows him.
+    /// Accepts the next connection; returns it with the address that the client knows the peer by.
     pub(crate) fn accept(&self, slot: usize) -> io::Result<(RelayId, TcpStream, SocketAddr)> {
         let (id, relay) = self.relays.at(slot).ok_or(io::ErrorKind::WouldBlock)?;
         let (stream, from) = relay.listener.accept()?;
@@ -91,13 +92,14 @@ impl PeerConnections {
         Ok((id, stream, relay.side.inbound(from)))
     }
 
-    /// From the relayed address.
+    /// Begins to connect to a peer from a relayed address.
     pub(crate) fn connect(&self, relay: RelayId, peer: SocketAddr) -> io::Result<TcpStream> {
         let relay = self.relays.get(relay).ok_or(io::ErrorKind::NotFound)?;
         connect_from_relay(relay.listener.local_addr()?, relay.side.outbound(peer))
     }
 
-    /// Puts it where `token` says for its slot. Dropped, and so closed, when there are too many.
+    /// Stores a connection and registers it under the token of its slot. If there are too many, it
+    /// is dropped and so closed.
     pub(crate) fn insert(
         &mut self,
         mut connection: PeerConnection,
@@ -107,7 +109,7 @@ impl PeerConnections {
         if self.by_id.len() >= MAX_PEERS {
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
-        // Dropped small packets are worse than many.
+        // Latency matters more than the number of packets.
         let _ = connection.stream.set_nodelay(true);
         let slot = self.peers.next_slot();
         let interest = Interest::READABLE | Interest::WRITABLE;
@@ -127,8 +129,8 @@ impl PeerConnections {
     pub(crate) fn remove(&mut self, slot: usize) -> Option<PeerConnection> {
         let connection = self.peers.remove(slot)?;
         self.by_id.remove(&connection.id);
-        if let Some(room) = trimmed_capacity(self.by_id.len(), self.by_id.capacity()) {
-            self.by_id.shrink_to(room);
+        if let Some(capacity) = trimmed_capacity(self.by_id.len(), self.by_id.capacity()) {
+            self.by_id.shrink_to(capacity);
         }
         Some(connection)
     }

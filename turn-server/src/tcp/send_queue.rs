@@ -1,18 +1,19 @@
-//! What waits for a TCP client that reads slowly.
+//! The queue of frames for a TCP client that reads slowly.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
 
-/// Half a second of a 8 Mbit/s camera, or one large key frame: beyond that old video is worth
-/// less than new video.
+/// Most bytes that wait: half a second of an 8 Mbit/s camera, or one large key frame. Beyond that,
+/// old video is worth less than new video.
 pub(crate) const MAX_QUEUED: usize = 512 * 1024;
 
-/// Whole frames in order. When full, the oldest relayed datagram makes room; answers stay.
+/// Whole frames in order. When it is full, the oldest relayed datagrams are dropped, never the
+/// responses.
 #[derive(Debug, Default)]
 pub(crate) struct SendQueue {
     frames: VecDeque<Frame>,
     bytes: usize,
-    /// Bytes of the first frame that are written already: it cannot be dropped any more.
+    /// Bytes of the first frame already written; if any, it can no longer be dropped.
     written: usize,
 }
 
@@ -22,22 +23,23 @@ struct Frame {
     relayed: bool,
 }
 
-/// The client asks and asks and reads no answer.
+/// The client sends requests without reading the responses, and the queue is full of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stuck;
+pub(crate) struct QueueFull;
 
 impl SendQueue {
-    /// An answer of the server's own.
-    pub(crate) fn push_answer(&mut self, bytes: Vec<u8>) -> Result<(), Stuck> {
+    /// Appends a response or indication of the server itself.
+    pub(crate) fn push_response(&mut self, bytes: Vec<u8>) -> Result<(), QueueFull> {
         self.make_room(bytes.len());
         if self.bytes + bytes.len() > MAX_QUEUED {
-            return Err(Stuck);
+            return Err(QueueFull);
         }
         self.push(Frame { bytes, relayed: false });
         Ok(())
     }
 
-    /// A peer's datagram. Returns how many datagrams were dropped, this one included.
+    /// Appends a peer's datagram. Returns the number of datagrams dropped, which may include this
+    /// one.
     pub(crate) fn push_relayed(&mut self, bytes: &[u8]) -> u64 {
         let dropped = self.make_room(bytes.len());
         if self.bytes + bytes.len() > MAX_QUEUED {
@@ -51,7 +53,7 @@ impl SendQueue {
         self.frames.is_empty()
     }
 
-    /// Writes until nothing is left or the stream takes no more.
+    /// Writes until the queue is empty or the stream accepts no more.
     pub(crate) fn write_to(&mut self, stream: &mut impl Write) -> io::Result<()> {
         while let Some(frame) = self.frames.front() {
             let rest = frame.bytes.get(self.written..).unwrap_or_default();
@@ -82,9 +84,9 @@ impl SendQueue {
     fn make_room(&mut self, len: usize) -> u64 {
         let mut dropped = 0;
         while self.bytes + len > MAX_QUEUED {
-            let begun = usize::from(self.written > 0);
-            let oldest = self.frames.iter().skip(begun).position(|frame| frame.relayed);
-            let Some(frame) = oldest.and_then(|at| self.frames.remove(at + begun)) else { break };
+            let partial = usize::from(self.written > 0);
+            let oldest = self.frames.iter().skip(partial).position(|frame| frame.relayed);
+            let Some(frame) = oldest.and_then(|at| self.frames.remove(at + partial)) else { break };
             self.bytes -= frame.bytes.len();
             dropped += 1;
         }
@@ -96,19 +98,19 @@ impl SendQueue {
 mod tests {
     use super::*;
 
-    /// Takes so many bytes, then no more.
+    /// A stream that accepts a limited number of bytes.
     struct Slow {
-        room: usize,
+        accepts: usize,
         got: Vec<u8>,
     }
 
     impl Write for Slow {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            if self.room == 0 {
+            if self.accepts == 0 {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            let n = bytes.len().min(self.room);
-            self.room -= n;
+            let n = bytes.len().min(self.accepts);
+            self.accepts -= n;
             self.got.extend_from_slice(&bytes[..n]);
             Ok(n)
         }
@@ -119,18 +121,18 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_datagrams_are_dropped_whole_and_answers_stay() {
+    fn the_oldest_datagrams_are_dropped_whole_and_responses_stay() {
         let mut queue = SendQueue::default();
         let datagram = |n: u8| vec![n; MAX_QUEUED / 4];
         for n in 1..=4 {
             assert_eq!(queue.push_relayed(&datagram(n)), 0);
         }
-        // The first has begun: it must end.
-        let mut slow = Slow { room: 10, got: Vec::new() };
+        // The first is partly written, so it must be finished.
+        let mut slow = Slow { accepts: 10, got: Vec::new() };
         queue.write_to(&mut slow).unwrap();
-        queue.push_answer(vec![0; 8]).unwrap();
+        queue.push_response(vec![0; 8]).unwrap();
         assert_eq!(queue.push_relayed(&datagram(5)), 1);
-        let mut fast = Slow { room: usize::MAX, got: Vec::new() };
+        let mut fast = Slow { accepts: usize::MAX, got: Vec::new() };
         queue.write_to(&mut fast).unwrap();
         assert!(queue.is_empty());
         let mut order = [slow.got, fast.got].concat();
@@ -140,13 +142,13 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_reads_no_answers_is_stuck() {
+    fn the_queue_is_full_if_a_client_reads_no_responses() {
         let mut queue = SendQueue::default();
-        let mut answers = 0;
-        while queue.push_answer(vec![0; 1024]).is_ok() {
-            answers += 1;
+        let mut responses = 0;
+        while queue.push_response(vec![0; 1024]).is_ok() {
+            responses += 1;
         }
-        assert_eq!(answers, MAX_QUEUED / 1024);
+        assert_eq!(responses, MAX_QUEUED / 1024);
         assert_eq!(queue.push_relayed(&[0]), 1);
     }
 }

@@ -1,38 +1,38 @@
-//! Two connections that are one (RFC 6062): what comes from one goes to the other.
+//! A client's data connection joined with a peer's (RFC 6062): bytes of one go to the other.
 
 use std::io::{self, ErrorKind, Read, Write};
 
-/// What waits in one direction: one TLS record. What does not fit is not read, so that the sender
-/// feels how fast the receiver is.
+/// Size of the buffer of one direction: one TLS record. Bytes that do not fit are not read, so that
+/// TCP slows the sender down to the speed of the receiver.
 pub(crate) const PIPE: usize = 16 << 10;
-/// Bytes moved in one direction before others have their turn.
+/// Most bytes moved in one direction before other sources are served.
 const BUDGET: usize = 16 * PIPE;
 
-/// One of two connections.
-pub(crate) trait End: Read + Write {
-    /// Says that nothing more will come; reading goes on.
-    fn end(&mut self);
+/// One of the two connections.
+pub(crate) trait SpliceEnd: Read + Write {
+    /// Ends the sending direction; reading continues.
+    fn shutdown_write(&mut self);
 }
 
-impl End for mio::net::TcpStream {
-    fn end(&mut self) {
-        // Not connected any more: then there is nobody to tell.
+impl SpliceEnd for mio::net::TcpStream {
+    fn shutdown_write(&mut self) {
+        // Fails if the connection is already gone.
         let _ = self.shutdown(std::net::Shutdown::Write);
     }
 }
 
-/// How a turn of a splice ended.
+/// The state of a splice after a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Spliced {
-    /// An event will come when there is more to do.
-    Waits,
-    /// There is more to do at once.
+pub(crate) enum SpliceStatus {
+    /// An event will report when there is more to do.
+    Idle,
+    /// More can be done at once.
     More,
-    /// Both have said that nothing more will come.
-    Over,
+    /// Both directions have ended.
+    Done,
 }
 
-/// Both directions.
+/// The two directions of joined connections.
 #[derive(Debug)]
 pub(crate) struct Splice {
     to_peer: Pipe,
@@ -40,99 +40,101 @@ pub(crate) struct Splice {
 }
 
 impl Splice {
-    /// What the client has sent already goes first.
+    /// Joins two connections. Bytes already read from the client go first.
     pub(crate) fn new(from_client: Vec<u8>) -> Self {
         Self { to_peer: Pipe::new(from_client), to_client: Pipe::new(Vec::new()) }
     }
 
-    /// Reads no more than `room` bytes. An error is the end of both.
+    /// Moves bytes both ways, reading at most `allowance`. After an error both must be closed.
     pub(crate) fn pump(
         &mut self,
-        client: &mut impl End,
-        peer: &mut impl End,
-        room: usize,
-    ) -> io::Result<Spliced> {
-        // Scarce room is for both.
-        let room = if room < BUDGET { room.div_ceil(2) } else { BUDGET };
-        let to_peer = self.to_peer.pump(client, peer, room)?;
-        let to_client = self.to_client.pump(peer, client, room)?;
+        client: &mut impl SpliceEnd,
+        peer: &mut impl SpliceEnd,
+        allowance: usize,
+    ) -> io::Result<SpliceStatus> {
+        // A small allowance is shared by both directions.
+        let allowance = if allowance < BUDGET { allowance.div_ceil(2) } else { BUDGET };
+        let to_peer = self.to_peer.pump(client, peer, allowance)?;
+        let to_client = self.to_client.pump(peer, client, allowance)?;
         Ok(match (to_peer, to_client) {
-            (Spliced::Over, Spliced::Over) => Spliced::Over,
-            (Spliced::More, _) | (_, Spliced::More) => Spliced::More,
-            (Spliced::Waits | Spliced::Over, Spliced::Waits | Spliced::Over) => Spliced::Waits,
+            (SpliceStatus::Done, SpliceStatus::Done) => SpliceStatus::Done,
+            (SpliceStatus::More, _) | (_, SpliceStatus::More) => SpliceStatus::More,
+            (SpliceStatus::Idle | SpliceStatus::Done, SpliceStatus::Idle | SpliceStatus::Done) => {
+                SpliceStatus::Idle
+            }
         })
     }
 
-    /// Since this was asked last.
-    pub(crate) fn take_carried(&mut self) -> Carried {
-        let to_peer = std::mem::take(&mut self.to_peer.carried);
-        let to_client = std::mem::take(&mut self.to_client.carried);
-        Carried { to_peer, to_client }
+    /// Returns the bytes transferred since the last call.
+    pub(crate) fn take_transferred(&mut self) -> Transferred {
+        let to_peer = std::mem::take(&mut self.to_peer.transferred);
+        let to_client = std::mem::take(&mut self.to_client.transferred);
+        Transferred { to_peer, to_client }
     }
 }
 
-/// Bytes that reached the other end.
+/// Numbers of bytes written to the other end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Carried {
+pub(crate) struct Transferred {
     pub(crate) to_peer: usize,
     pub(crate) to_client: usize,
 }
 
-/// One direction.
+/// One direction of a splice.
 #[derive(Debug)]
 struct Pipe {
     buffer: Vec<u8>,
-    /// Bytes written, until they are asked for.
-    carried: usize,
-    /// Bytes at its front that are written.
+    /// Bytes written since [`Splice::take_transferred`].
+    transferred: usize,
+    /// Bytes at the front of the buffer already written.
     written: usize,
-    /// Whether the sender has said that nothing more will come.
+    /// True once the sender has ended its direction.
     ended: bool,
-    /// Whether the receiver knows.
-    told: bool,
+    /// True once that was passed to the receiver.
+    shut_down: bool,
 }
 
 impl Pipe {
     fn new(buffer: Vec<u8>) -> Self {
-        Self { buffer, carried: 0, written: 0, ended: false, told: false }
+        Self { buffer, transferred: 0, written: 0, ended: false, shut_down: false }
     }
 
     fn pump(
         &mut self,
-        from: &mut impl End,
-        to: &mut impl End,
+        from: &mut impl SpliceEnd,
+        to: &mut impl SpliceEnd,
         mut budget: usize,
-    ) -> io::Result<Spliced> {
+    ) -> io::Result<SpliceStatus> {
         loop {
             if !self.write(to)? {
-                return Ok(Spliced::Waits);
+                return Ok(SpliceStatus::Idle);
             }
             if self.ended {
-                return self.tell(to);
+                return self.finish(to);
             }
             if budget == 0 {
-                return Ok(Spliced::More);
+                return Ok(SpliceStatus::More);
             }
             if !self.read(from, budget)? {
-                // Records that wait; when there is room for them there will be an event.
-                unless_full(to.flush())?;
-                return Ok(Spliced::Waits);
+                // Pending TLS records; an event reports when they can be written.
+                completed(to.flush())?;
+                return Ok(SpliceStatus::Idle);
             }
             budget = budget.saturating_sub(self.buffer.len());
         }
     }
 
-    /// Whether all is written.
-    fn write(&mut self, to: &mut impl End) -> io::Result<bool> {
+    /// Writes the buffer. Returns true if all of it was written.
+    fn write(&mut self, to: &mut impl SpliceEnd) -> io::Result<bool> {
         while let Some(rest) = self.buffer.get(self.written..).filter(|rest| !rest.is_empty()) {
             match to.write(rest) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     self.written += n;
-                    self.carried += n;
+                    self.transferred += n;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return unless_full(Err(error)),
+                Err(error) => return completed(Err(error)),
             }
         }
         self.buffer.clear();
@@ -140,33 +142,34 @@ impl Pipe {
         Ok(true)
     }
 
-    /// Whether there was something, be it the end.
-    fn read(&mut self, from: &mut impl End, most: usize) -> io::Result<bool> {
+    /// Reads into the empty buffer. Returns true if there were bytes, or the end.
+    fn read(&mut self, from: &mut impl SpliceEnd, most: usize) -> io::Result<bool> {
         self.buffer.resize(PIPE.min(most), 0);
         let read = from.read(&mut self.buffer);
         self.buffer.truncate(*read.as_ref().unwrap_or(&0));
         match read {
             Ok(n) => self.ended = n == 0,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return unless_full(Err(error)),
+            Err(error) => return completed(Err(error)),
         }
         Ok(true)
     }
 
-    fn tell(&mut self, to: &mut impl End) -> io::Result<Spliced> {
-        if !self.told {
-            if !unless_full(to.flush())? {
-                return Ok(Spliced::Waits);
+    /// Passes the end of the direction on to the receiver.
+    fn finish(&mut self, to: &mut impl SpliceEnd) -> io::Result<SpliceStatus> {
+        if !self.shut_down {
+            if !completed(to.flush())? {
+                return Ok(SpliceStatus::Idle);
             }
-            to.end();
-            self.told = true;
+            to.shutdown_write();
+            self.shut_down = true;
         }
-        Ok(Spliced::Over)
+        Ok(SpliceStatus::Done)
     }
 }
 
-/// `false` when it would have had to wait.
-fn unless_full(done: io::Result<()>) -> io::Result<bool> {
+/// Returns false for `WouldBlock`.
+fn completed(done: io::Result<()>) -> io::Result<bool> {
     match done {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),

@@ -1,4 +1,4 @@
-//! The certificate of TLS and DTLS: read, checked, and read again when its files change.
+//! The certificate of TLS and DTLS: loaded, checked, and reloaded when its files change.
 
 use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
@@ -16,61 +16,62 @@ use crate::tls::dtls::{CurrentIdentity, Identity};
 use crate::tls::stream;
 use crate::watcher::Watcher;
 
-/// How often the files are looked at: a renewal has weeks, whoever waits for its effect has not.
+/// Interval at which the files are read: a renewal has weeks of time, but an operator waits for its
+/// effect.
 pub(crate) const POLL: Duration = Duration::from_secs(10);
-/// A chain with its intermediates is 10 kB. What is behind this is not looked at.
+/// Most bytes read of a file: a chain with its intermediates has 10 kB.
 const MAX_FILE: u64 = 1 << 20;
 
-/// Where the certificate of TLS and DTLS lies.
+/// The files of the certificate for TLS and DTLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// PEM: the server's certificate first, then the intermediates.
+    /// Path of the certificate chain in PEM: the server's own first, then the intermediates.
     pub certificate: PathBuf,
-    /// PEM: the private key of the first one.
+    /// Path of the private key in PEM, that of the first certificate.
     pub key: PathBuf,
 }
 
-/// Why a certificate cannot be used.
+/// The reason why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
-    /// Missing, not ours to read, or far too large.
+    /// A file is missing or not readable.
     #[error("{} cannot be read: {source}", path.display())]
     Unreadable {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// No PEM, or none of what is needed.
+    /// A file holds no PEM, or not the needed part.
     #[error("{} holds no {what} in PEM format: {detail}", path.display())]
     NotPem {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// "certificate" or "private key".
+        /// The missing part: "certificate" or "private key".
         what: &'static str,
-        /// What the parser says.
+        /// The error of the parser.
         detail: String,
     },
-    /// Two files of different pairs; usual in the middle of a renewal.
+    /// The files belong to different pairs; usual in the middle of a renewal.
     #[error(
         "the key in {} does not belong to the certificate in {}",
         key.display(),
         certificate.display()
     )]
     Mismatch {
-        /// The certificate's file.
+        /// The path of the certificate.
         certificate: PathBuf,
-        /// The key's file.
+        /// The path of the key.
         key: PathBuf,
     },
-    /// Of a kind that is not supported.
+    /// The certificate or key is of a kind that is not supported.
     #[error("the certificate in {} cannot be used for {protocol}: {detail}", certificate.display())]
     Unusable {
-        /// The certificate's file.
+        /// The path of the certificate.
         certificate: PathBuf,
-        /// "TLS" or "DTLS".
+        /// The protocol: "TLS" or "DTLS".
         protocol: &'static str,
-        /// What the library says.
+        /// The error of the library.
         detail: String,
     },
 }
@@ -87,8 +88,8 @@ pub(crate) struct Certificates {
     used: Mutex<u64>,
 }
 
-/// One certificate, ready for use.
-struct Prepared {
+/// A certificate that was checked, ready for use.
+struct Loaded {
     tls: Arc<ServerConfig>,
     dtls: Option<Identity>,
 }
@@ -98,7 +99,7 @@ impl Certificates {
     pub(crate) fn load(files: TlsFiles, dtls: bool) -> Result<Self, CertificateError> {
         let hasher = RandomState::new();
         let bytes = Bytes::read(&files)?;
-        let Prepared { tls, dtls } = bytes.prepare(&files, dtls)?;
+        let Loaded { tls, dtls } = bytes.prepare(&files, dtls)?;
         let used = Mutex::new(hasher.hash_one(&bytes));
         let dtls = dtls.map(CurrentIdentity::new).map(Arc::new);
         Ok(Self { files, hasher, tls: RwLock::new(tls), dtls, used })
@@ -123,7 +124,7 @@ impl Certificates {
         if fingerprint == *used {
             return Ok(false);
         }
-        let Prepared { tls, dtls } = bytes.prepare(&self.files, self.dtls.is_some())?;
+        let Loaded { tls, dtls } = bytes.prepare(&self.files, self.dtls.is_some())?;
         *self.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
         if let (Some(current), Some(identity)) = (&self.dtls, dtls) {
             current.replace(identity);
@@ -134,22 +135,22 @@ impl Certificates {
     }
 }
 
-/// Reloads certificates when their files change. Complains once of each thing that is wrong, not
-/// every few seconds.
+/// Starts a thread that reloads the certificate when its files change. Logs each error once, not
+/// at every interval.
 pub(crate) fn watch(certificates: Arc<Certificates>, every: Duration) -> io::Result<Watcher> {
-    let mut complaint = None;
+    let mut last_error = None;
     Watcher::start("turn-certificate", every, move || {
-        let wrong = certificates.reload().err().map(|error| error.to_string());
-        if wrong != complaint
-            && let Some(error) = &wrong
+        let error = certificates.reload().err().map(|error| error.to_string());
+        if error != last_error
+            && let Some(error) = &error
         {
-            tracing::warn!(%error, "the TURN server goes on with its old certificate");
+            tracing::warn!(%error, "the TURN server keeps its old certificate");
         }
-        complaint = wrong;
+        last_error = error;
     })
 }
 
-/// The files as they are.
+/// The contents of both files.
 #[derive(Hash)]
 struct Bytes {
     certificate: Vec<u8>,
@@ -161,7 +162,7 @@ impl Bytes {
         Ok(Self { certificate: read(&files.certificate)?, key: read(&files.key)? })
     }
 
-    fn prepare(&self, files: &TlsFiles, dtls: bool) -> Result<Prepared, CertificateError> {
+    fn prepare(&self, files: &TlsFiles, dtls: bool) -> Result<Loaded, CertificateError> {
         let not_pem = |path: &Path, what| {
             let path = path.to_owned();
             move |detail| CertificateError::NotPem { path, what, detail }
@@ -187,7 +188,7 @@ impl Bytes {
         })?;
         let identity = dtls.then(|| Identity::new(&chain)).transpose();
         let dtls = identity.map_err(|detail| unusable("DTLS", detail))?;
-        Ok(Prepared { tls, dtls })
+        Ok(Loaded { tls, dtls })
     }
 }
 

@@ -1,6 +1,6 @@
 //! DTLS over UDP (RFC 8656 §2.1, RFC 6347): datagrams in, datagrams out.
 //!
-//! Nothing is kept of a client before it has shown that it receives what is sent to its address.
+//! No state is kept for a client before it has shown that it receives what is sent to its address.
 
 mod engine;
 mod hello;
@@ -17,26 +17,27 @@ pub(crate) use engine::Identity;
 use engine::{Association, Ended, Engine};
 use hello::{ClientHello, Cookie, Cookies};
 
-/// Associations of one worker, about 10 kB each.
+/// Most associations of one worker, about 10 kB each.
 pub(crate) const MAX_ASSOCIATIONS: usize = 8192;
-/// Of those, handshakes at a time; the oldest makes room for the next.
+/// Most handshakes among them; beyond it the oldest is dropped for the next.
 pub(crate) const MAX_HANDSHAKES: usize = 512;
-/// How long a handshake may take: as over TLS.
+/// Time that a handshake may take, as over TLS.
 pub(crate) const HANDSHAKE_TIME: Duration = crate::tls::stream::HANDSHAKE_TIME;
-/// HelloVerifyRequests of one worker in a second: 48 bytes each, 4 Mbit/s.
+/// Most HelloVerifyRequests of one worker in a second: 48 bytes each, 4 Mbit/s.
 pub(crate) const VERIFY_RATE: u32 = 10_000;
-/// Who was kept by nothing for so long has no allocation: [`Dtls::idle`] is asked far more often.
-/// When all places are taken, the one for whom it is longest gives way.
-pub(crate) const UNKEPT: Duration = Duration::from_secs(10);
-/// How often unfinished handshakes are looked at.
+/// Time after which an association without an allocation may be evicted, the longest unused first,
+/// when there are [`MAX_ASSOCIATIONS`]. An association with an allocation never gets so old:
+/// [`Dtls::idle`] is called far more often.
+pub(crate) const EVICTABLE_AFTER: Duration = Duration::from_secs(10);
+/// Interval at which unfinished handshakes are checked.
 const TICK: Duration = Duration::from_millis(100);
 
-/// What a datagram brought.
+/// The result of a received datagram.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Received {
-    /// Plaintext; empty when it was about the handshake, or from nobody we know.
+    /// Plaintext; empty if it was part of a handshake, or from an unknown client.
     Data(Vec<BytesMut>),
-    /// The association of this client is over, or another one took its place.
+    /// The association of this client has ended, or was replaced by a new one.
     Ended,
 }
 
@@ -49,6 +50,7 @@ impl CurrentIdentity {
         Self(RwLock::new(Arc::new(identity)))
     }
 
+    /// Replaces it for associations that begin from now on.
     pub(crate) fn replace(&self, identity: Identity) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(identity);
     }
@@ -69,7 +71,7 @@ pub(crate) struct Dtls {
     engine: Engine,
     max: usize,
     clients: HashMap<FiveTuple, Client>,
-    /// Oldest first. Those that are through, or over, stay until the next tick.
+    /// Handshakes, oldest first. Finished and failed ones stay until the next tick.
     handshakes: VecDeque<FiveTuple>,
     transmits: VecDeque<(FiveTuple, BytesMut)>,
     next_tick: Instant,
@@ -79,9 +81,10 @@ pub(crate) struct Dtls {
 struct Client {
     association: Association,
     cookie: Option<Cookie>,
-    since: Instant,
-    /// When something kept it last; what it says does not.
-    kept: Instant,
+    began_at: Instant,
+    /// Last time an allocation justified keeping this association. Client traffic alone does not:
+    /// it is free to send.
+    last_needed: Instant,
 }
 
 impl Dtls {
@@ -91,7 +94,7 @@ impl Dtls {
         let identity = current.get();
         Some(Self {
             cookies: Cookies::new(key, now),
-            budget: Budget { left: VERIFY_RATE, since: now },
+            budget: Budget { left: VERIFY_RATE, second_began: now },
             engine: identity.engine()?,
             current,
             identity,
@@ -107,28 +110,28 @@ impl Dtls {
         self.clients.len()
     }
 
-    /// `kept`: who has an allocation.
+    /// Handles a datagram from a client. `has_allocation` says which clients have one.
     pub(crate) fn receive(
         &mut self,
         now: Instant,
         from: &FiveTuple,
         bytes: &[u8],
-        kept: impl Fn(&FiveTuple) -> bool,
+        has_allocation: impl Fn(&FiveTuple) -> bool,
     ) -> Received {
         if let Some(hello) = ClientHello::parse(bytes) {
-            if !self.cookies.proves(now, from, &hello) {
-                self.ask_to_verify(now, from, &hello);
+            if !self.cookies.is_valid(now, from, &hello) {
+                self.send_verify_request(now, from, &hello);
                 return Received::Data(Vec::new());
             }
             let known = self.clients.get(from).map(|client| client.cookie);
             if known != Some(hello.cookie()) {
-                return self.accept(now, from, &hello, bytes, kept);
+                return self.accept(now, from, &hello, bytes, has_allocation);
             }
         }
-        self.pass_on(now, from, bytes)
+        self.decrypt(now, from, bytes)
     }
 
-    /// Encrypts. `false` when nobody is there to receive it.
+    /// Encrypts a message. Returns false if the client has no association.
     pub(crate) fn send(&mut self, now: Instant, to: &FiveTuple, bytes: &[u8]) -> bool {
         let Some(client) = self.clients.get_mut(to) else { return false };
         let sent = client.association.is_ready() && client.association.send(now, bytes);
@@ -136,16 +139,17 @@ impl Dtls {
         sent
     }
 
-    /// The next datagram to send, and to whom.
+    /// Returns the next datagram to send and its destination.
     pub(crate) fn poll_transmit(&mut self) -> Option<(FiveTuple, BytesMut)> {
         self.transmits.pop_front()
     }
 
+    /// Returns the time of the next [`Self::handle_timeout`], if a handshake is going on.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         (!self.handshakes.is_empty()).then_some(self.next_tick)
     }
 
-    /// Sends flights again, and gives up handshakes that take too long.
+    /// Retransmits flights, and drops handshakes that take too long.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         if now < self.next_tick {
             return;
@@ -157,7 +161,7 @@ impl Dtls {
             if client.association.is_ready() {
                 continue;
             }
-            let late = now.saturating_duration_since(client.since) >= HANDSHAKE_TIME;
+            let late = now.saturating_duration_since(client.began_at) >= HANDSHAKE_TIME;
             if late || client.association.handle_timeout(now) == Err(Ended) {
                 self.clients.remove(&tuple);
                 continue;
@@ -167,19 +171,19 @@ impl Dtls {
         }
     }
 
-    /// Those that nothing has kept for so long.
+    /// Returns the clients that have had no allocation for longer than `limit`.
     pub(crate) fn idle(
         &mut self,
         now: Instant,
         limit: Duration,
-        kept: impl Fn(&FiveTuple) -> bool,
+        has_allocation: impl Fn(&FiveTuple) -> bool,
     ) -> Vec<FiveTuple> {
         let mut idle = Vec::new();
         for (tuple, client) in &mut self.clients {
-            if kept(tuple) {
-                client.kept = now;
+            if has_allocation(tuple) {
+                client.last_needed = now;
             }
-            let late = now.saturating_duration_since(client.kept) > limit;
+            let late = now.saturating_duration_since(client.last_needed) > limit;
             if client.association.is_ready() && late {
                 idle.push(*tuple);
             }
@@ -187,6 +191,7 @@ impl Dtls {
         idle
     }
 
+    /// Ends an association with an alert.
     pub(crate) fn close(&mut self, now: Instant, tuple: &FiveTuple) {
         if let Some(mut client) = self.clients.remove(tuple) {
             client.association.close(now);
@@ -194,7 +199,7 @@ impl Dtls {
         }
     }
 
-    fn ask_to_verify(&mut self, now: Instant, from: &FiveTuple, hello: &ClientHello<'_>) {
+    fn send_verify_request(&mut self, now: Instant, from: &FiveTuple, hello: &ClientHello<'_>) {
         if self.budget.spend(now) {
             let request = self.cookies.verify_request(now, from, hello);
             self.transmits.push_back((*from, BytesMut::from(&request[..])));
@@ -207,28 +212,29 @@ impl Dtls {
         from: &FiveTuple,
         hello: &ClientHello<'_>,
         bytes: &[u8],
-        kept: impl Fn(&FiveTuple) -> bool,
+        has_allocation: impl Fn(&FiveTuple) -> bool,
     ) -> Received {
         // The second message of the handshake: the first had no cookie.
         if hello.message_sequence() != 1 {
             return Received::Data(Vec::new());
         }
-        // The client began anew from the same port (RFC 6347 §4.2.8).
+        // The client may have restarted on the same port (RFC 6347 §4.2.8).
         let replaced = self.clients.remove(from).is_some();
-        self.make_room(now, kept);
-        self.renew();
+        self.make_room(now, has_allocation);
+        self.refresh_identity();
         if self.clients.len() < self.max {
             let association = self.engine.accept(now, hello);
-            let client = Client { association, cookie: hello.cookie(), since: now, kept: now };
+            let client =
+                Client { association, cookie: hello.cookie(), began_at: now, last_needed: now };
             self.clients.insert(*from, client);
             self.handshakes.push_back(*from);
-            self.pass_on(now, from, bytes);
+            self.decrypt(now, from, bytes);
         }
         if replaced { Received::Ended } else { Received::Data(Vec::new()) }
     }
 
-    /// A certificate that changed is that of new associations from now on.
-    fn renew(&mut self) {
+    /// Uses a changed certificate for new associations.
+    fn refresh_identity(&mut self) {
         let identity = self.current.get();
         if !Arc::ptr_eq(&identity, &self.identity)
             && let Some(engine) = identity.engine()
@@ -237,26 +243,27 @@ impl Dtls {
         }
     }
 
-    /// Of handshakes that go on the oldest one gives way, and of associations that nothing keeps.
-    fn make_room(&mut self, now: Instant, kept: impl Fn(&FiveTuple) -> bool) {
+    /// Evicts one association if all places are taken, and the oldest of too many handshakes.
+    fn make_room(&mut self, now: Instant, has_allocation: impl Fn(&FiveTuple) -> bool) {
         if self.clients.len() >= self.max
-            && let Some((tuple, client)) = self.clients.iter_mut().min_by_key(|(_, c)| c.kept)
-            && now.saturating_duration_since(client.kept) >= UNKEPT
+            && let Some((tuple, client)) =
+                self.clients.iter_mut().min_by_key(|(_, c)| c.last_needed)
+            && now.saturating_duration_since(client.last_needed) >= EVICTABLE_AFTER
         {
-            if kept(tuple) {
-                // Since [`Self::idle`] looked. Who wants the place asks again in a second.
-                client.kept = now;
+            if has_allocation(tuple) {
+                // Allocated since [`Self::idle`] was called. The newcomer retries in a second.
+                client.last_needed = now;
             } else {
                 let tuple = *tuple;
                 self.close(now, &tuple);
             }
         }
         let clients = &self.clients;
-        let goes_on = |tuple: &FiveTuple| {
+        let is_handshaking = |tuple: &FiveTuple| {
             clients.get(tuple).is_some_and(|client| !client.association.is_ready())
         };
         if self.handshakes.len() >= MAX_HANDSHAKES {
-            self.handshakes.retain(goes_on);
+            self.handshakes.retain(is_handshaking);
         }
         if self.handshakes.len() >= MAX_HANDSHAKES
             && let Some(oldest) = self.handshakes.pop_front()
@@ -265,7 +272,8 @@ impl Dtls {
         }
     }
 
-    fn pass_on(&mut self, now: Instant, from: &FiveTuple, bytes: &[u8]) -> Received {
+    /// Gives a datagram to the association it belongs to.
+    fn decrypt(&mut self, now: Instant, from: &FiveTuple, bytes: &[u8]) -> Received {
         let Some(client) = self.clients.get_mut(from) else { return Received::Data(Vec::new()) };
         let received = client.association.receive(now, bytes);
         collect(&mut self.transmits, from, client);
@@ -285,17 +293,17 @@ fn collect(transmits: &mut VecDeque<(FiveTuple, BytesMut)>, to: &FiveTuple, clie
     }
 }
 
-/// How many answers the unverified may still get in this second.
+/// The number of HelloVerifyRequests that may still be sent in this second.
 #[derive(Debug)]
 struct Budget {
     left: u32,
-    since: Instant,
+    second_began: Instant,
 }
 
 impl Budget {
     fn spend(&mut self, now: Instant) -> bool {
-        if now.saturating_duration_since(self.since) >= Duration::from_secs(1) {
-            *self = Self { left: VERIFY_RATE, since: now };
+        if now.saturating_duration_since(self.second_began) >= Duration::from_secs(1) {
+            *self = Self { left: VERIFY_RATE, second_began: now };
         }
         let left = self.left.checked_sub(1);
         self.left = left.unwrap_or(0);

@@ -1,51 +1,51 @@
-//! What the handle asks for, between two rounds of packets.
+//! Commands from the handle and from other workers, run between two rounds of packets.
 
 use std::sync::mpsc::SyncSender;
 
 use super::ready::{WAKER, token};
-use super::{Worker, clocks};
+use super::{Worker, now};
 use crate::control::Command;
 
-/// Commands between two rounds of packets. A client that another worker passes on may bring 64 kB
-/// of requests.
+/// Most commands between two rounds of packets. A connection handed over by another worker may
+/// bring 64 kB of requests.
 const COMMANDS: usize = 16;
 
 impl Worker {
-    /// At most [`COMMANDS`], then others have their turn.
-    pub(super) fn obey(&mut self) {
+    /// Runs at most [`COMMANDS`], then lets other sources be served.
+    pub(super) fn run_commands(&mut self) {
         for _ in 0..COMMANDS {
             let Ok(command) = self.commands.try_recv() else { return };
-            self.control.taken(&command);
+            self.control.dequeued(&command);
             match command {
-                Command::Reconfigure { reloadable, answer } => {
+                Command::Reconfigure { reloadable, reply } => {
                     self.config.reloadable = (*reloadable).clone();
-                    self.server.set_reloadable(clocks(), *reloadable);
-                    tell(&answer, ());
+                    self.server.set_reloadable(now(), *reloadable);
+                    send_reply(&reply, ());
                 }
-                Command::Sessions { from_slot, limit, answer } => {
-                    tell(&answer, self.server.allocation_infos(clocks(), from_slot, limit));
+                Command::Sessions { from_slot, limit, reply } => {
+                    send_reply(&reply, self.server.allocation_infos(now(), from_slot, limit));
                 }
-                Command::Serve { connection } => self.adopt_client(*connection),
-                Command::Forget { client, worker, at } => {
+                Command::Serve { connection } => self.adopt_connection(*connection),
+                Command::EndHandover { client, worker, at } => {
                     self.server.handle_handover_ended(&client, worker, at);
                 }
                 #[cfg(test)]
                 Command::Panic => panic!("as a bug would"),
-                Command::End { id, answer } => {
-                    let ended = self.server.end_allocation(clocks(), id);
-                    // Whoever has the answer finds the end in the log and in the numbers.
-                    self.do_outputs();
+                Command::EndSession { id, reply } => {
+                    let ended = self.server.end_allocation(now(), id);
+                    // Before the reply, so that its receiver finds the end in the log and metrics.
+                    self.apply_outputs();
                     self.publish();
-                    tell(&answer, ended);
+                    send_reply(&reply, ended);
                 }
             }
-            self.do_outputs();
+            self.apply_outputs();
         }
         self.ready.push(token(WAKER, 0));
     }
 }
 
-/// Whoever asked may have stopped waiting.
-fn tell<T>(answer: &SyncSender<T>, value: T) {
-    let _ = answer.try_send(value);
+/// Sends a reply; the caller may have stopped waiting.
+fn send_reply<T>(reply: &SyncSender<T>, value: T) {
+    let _ = reply.try_send(value);
 }

@@ -11,18 +11,18 @@ use porthole_turn_proto::Transport;
 use porthole_turn_proto::server::FiveTuple;
 use rand::Rng as _;
 
-use super::{BUDGET, Served, Worker, plain};
+use super::{BUDGET, Served, Worker, without_scope};
 use crate::relay::sockets::ToRelay;
 use crate::tcp::connections::IDLE;
 use crate::tls::certificates::Certificates;
 use crate::tls::dtls::{Dtls, Received};
 
-/// The sockets for DTLS and who is behind them.
+/// The DTLS sockets and the associations of their clients.
 #[derive(Debug)]
 pub(super) struct DtlsClients {
     sockets: Vec<(SocketAddr, UdpSocket)>,
     dtls: Option<Dtls>,
-    /// Datagrams that the system refused.
+    /// Number of datagrams that the system refused.
     pub(super) not_sent: u64,
 }
 
@@ -37,8 +37,8 @@ impl DtlsClients {
         Self { sockets, dtls, not_sent: 0 }
     }
 
-    /// Without associations.
-    pub(super) fn start_over(&mut self, certificates: Option<&Arc<Certificates>>) {
+    /// Drops all associations.
+    pub(super) fn reset(&mut self, certificates: Option<&Arc<Certificates>>) {
         *self = Self::new(std::mem::take(&mut self.sockets), certificates);
     }
 
@@ -54,27 +54,28 @@ impl DtlsClients {
         self.dtls.as_ref()?.poll_timeout()
     }
 
-    /// Whether somebody is there for whom it could be encrypted.
+    /// Encrypts and sends a message. Returns false if the client has no association.
     pub(super) fn send(&mut self, client: &FiveTuple, packet: &[u8]) -> bool {
         let sent = self.dtls.as_mut().is_some_and(|d| d.send(Instant::now(), client, packet));
         self.flush();
         sent
     }
 
-    /// The next datagram, and what it brought.
+    /// Receives the next datagram; returns its client and the result.
     fn receive(
         &mut self,
         index: usize,
         now: Now,
         buffer: &mut [u8],
-        kept: impl Fn(&FiveTuple) -> bool,
+        has_allocation: impl Fn(&FiveTuple) -> bool,
     ) -> io::Result<(FiveTuple, Received)> {
         let (server, socket) = self.sockets.get(index).ok_or(ErrorKind::WouldBlock)?;
         let dtls = self.dtls.as_mut().ok_or(ErrorKind::WouldBlock)?;
         let (len, from) = socket.recv_from(buffer)?;
-        let client = FiveTuple { transport: Transport::Dtls, client: plain(from), server: *server };
+        let client =
+            FiveTuple { transport: Transport::Dtls, client: without_scope(from), server: *server };
         let datagram = buffer.get(..len).unwrap_or_default();
-        let received = dtls.receive(now.instant, &client, datagram, kept);
+        let received = dtls.receive(now.instant, &client, datagram, has_allocation);
         self.flush();
         Ok((client, received))
     }
@@ -87,18 +88,18 @@ impl DtlsClients {
         }
     }
 
-    /// Handshakes go on, or are given up.
-    pub(super) fn drive(&mut self, now: Instant) {
+    /// Continues handshakes, or drops them.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
         if let Some(dtls) = &mut self.dtls {
             dtls.handle_timeout(now);
             self.flush();
         }
     }
 
-    /// Closes associations without an allocation, as with connections.
-    pub(super) fn expire(&mut self, now: Instant, kept: impl Fn(&FiveTuple) -> bool) {
+    /// Closes associations that have had no allocation for [`IDLE`].
+    pub(super) fn expire(&mut self, now: Instant, has_allocation: impl Fn(&FiveTuple) -> bool) {
         let Some(dtls) = &mut self.dtls else { return };
-        for client in dtls.idle(now, IDLE, kept) {
+        for client in dtls.idle(now, IDLE, has_allocation) {
             dtls.close(now, &client);
         }
         self.flush();
@@ -109,8 +110,8 @@ impl Worker {
     pub(super) fn serve_dtls(&mut self, index: usize) -> Served {
         let now = self.now;
         for datagrams in 0..BUDGET {
-            let kept = |tuple: &FiveTuple| self.server.has_allocation(tuple);
-            match self.dtls.receive(index, now, &mut self.buffer, kept) {
+            let has_allocation = |tuple: &FiveTuple| self.server.has_allocation(tuple);
+            match self.dtls.receive(index, now, &mut self.buffer, has_allocation) {
                 Ok((client, Received::Data(messages))) => {
                     for message in messages {
                         self.serve_datagram(now, &client, &message);
@@ -118,7 +119,7 @@ impl Worker {
                 }
                 Ok((client, Received::Ended)) => {
                     self.server.handle_client_disconnected(now, &client);
-                    self.do_outputs();
+                    self.apply_outputs();
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     return Served { datagrams, more: false };
@@ -136,6 +137,6 @@ impl Worker {
             let failed = self.relays.send_one(to, payload);
             self.count_not_sent(failed);
         }
-        self.do_outputs();
+        self.apply_outputs();
     }
 }

@@ -1,4 +1,4 @@
-//! Datagrams for other workers, and theirs for this one.
+//! Handover of datagrams to other workers, and from them.
 
 use std::ops::Range;
 use std::time::Instant;
@@ -12,74 +12,82 @@ use crate::control::Command;
 use crate::control::handover::Batch;
 use crate::relay::sockets::ToRelay;
 
-/// Both ways.
+/// Datagrams of both directions.
 #[derive(Debug, Default)]
-pub(super) struct Passing {
-    /// Which worker the datagram that is being handled is for.
-    pub(super) next: Option<u8>,
-    /// By worker; they leave when a batch from a listening socket ends.
-    leaving: Vec<Batch>,
-    /// What came, of which so many are done.
-    arrived: Batch,
-    done: usize,
+pub(super) struct Handover {
+    /// The worker that the datagram being handled belongs to.
+    pub(super) target: Option<u8>,
+    /// Batches by worker, sent after each batch from a listening socket.
+    outgoing: Vec<Batch>,
+    incoming: Batch,
+    /// The number of datagrams of `incoming` already handled.
+    processed: usize,
 }
 
 impl Worker {
-    /// A datagram that came to the wrong worker leaves with the next [`Self::hand_over`].
-    pub(super) fn pass_datagram(&mut self, worker: u8, client: &FiveTuple, datagram: Range<usize>) {
+    /// Adds another worker's datagram to the next [`Self::flush_handover`].
+    pub(super) fn hand_over_datagram(
+        &mut self,
+        worker: u8,
+        client: &FiveTuple,
+        datagram: Range<usize>,
+    ) {
         let index = usize::from(worker);
-        let leaving = &mut self.passing.leaving;
-        if leaving.len() <= index {
-            leaving.resize_with(index + 1, Batch::default);
+        let outgoing = &mut self.handover.outgoing;
+        if outgoing.len() <= index {
+            outgoing.resize_with(index + 1, Batch::default);
         }
-        if let Some(batch) = leaving.get_mut(index) {
+        if let Some(batch) = outgoing.get_mut(index) {
             batch.push(self.config.worker, client, self.from_clients.bytes(datagram));
         }
     }
 
-    /// To the workers that they are for.
-    pub(super) fn hand_over(&mut self) {
-        let others = self.others.get().map(Vec::as_slice).unwrap_or_default();
+    /// Gives the outgoing datagrams to their workers.
+    pub(super) fn flush_handover(&mut self) {
+        let all_workers = self.all_workers.get().map(Vec::as_slice).unwrap_or_default();
         let mut failed = 0;
-        for (worker, batch) in self.passing.leaving.iter_mut().enumerate() {
+        for (worker, batch) in self.handover.outgoing.iter_mut().enumerate() {
             if !batch.is_empty() {
-                let taken = others.get(worker).is_some_and(|other| other.pass(batch));
-                failed += if taken { 0 } else { batch.len() };
+                let accepted = all_workers.get(worker).is_some_and(|other| other.hand_over(batch));
+                failed += if accepted { 0 } else { batch.len() };
                 batch.clear();
             }
         }
         self.count_not_sent(failed);
     }
 
-    /// Datagrams that other workers got, a batch of them.
-    pub(super) fn serve_passed(&mut self) -> Served {
-        if self.passing.done == self.passing.arrived.len() {
-            self.passing.done = 0;
-            self.passing.arrived.clear();
-            self.control.take_passed(&mut self.passing.arrived);
+    /// Serves a batch of datagrams that other workers handed over.
+    pub(super) fn serve_handed_over(&mut self) -> Served {
+        if self.handover.processed == self.handover.incoming.len() {
+            self.handover.processed = 0;
+            self.handover.incoming.clear();
+            self.control.swap_handed_over(&mut self.handover.incoming);
         }
-        let first = self.passing.done;
+        let first = self.handover.processed;
         for index in first..first + MAX_BATCH {
-            let Some((passed, bytes)) = self.passing.arrived.get(index) else { break };
-            let to_peer = self.server.handle_handover(self.now, passed.via, &passed.client, bytes);
+            let Some((handed_over, bytes)) = self.handover.incoming.get(index) else { break };
+            let to_peer =
+                self.server.handle_handover(self.now, handed_over.via, &handed_over.client, bytes);
             if let Some(to_peer) = to_peer {
-                let (start, of) = (passed.bytes.start, &to_peer.payload);
+                let (start, of) = (handed_over.bytes.start, &to_peer.payload);
                 self.to_peers.push(ToRelay::from(&to_peer), start + of.start..start + of.end, 0);
             }
-            self.passing.done = index + 1;
-            self.do_outputs();
+            self.handover.processed = index + 1;
+            self.apply_outputs();
         }
-        let failed = send_all(&mut self.to_peers, &mut self.relays, self.passing.arrived.memory());
+        let failed =
+            send_all(&mut self.to_peers, &mut self.relays, self.handover.incoming.memory());
         self.count_not_sent(failed);
-        Served { datagrams: self.passing.done - first, more: self.passing.done > first }
+        Served { datagrams: self.handover.processed - first, more: self.handover.processed > first }
     }
 
-    /// The other worker need not pass this client's datagrams on to us any more.
-    pub(super) fn forget_client(&mut self, client: FiveTuple, worker: u8) {
-        let other = self.others.get().and_then(|others| others.get(usize::from(worker)));
+    /// Asks another worker to stop handing over this client's datagrams.
+    pub(super) fn end_handover(&mut self, client: FiveTuple, worker: u8) {
+        let other =
+            self.all_workers.get().and_then(|all_workers| all_workers.get(usize::from(worker)));
         if let Some(other) = other {
             let (worker, at) = (self.config.worker, Instant::now());
-            other.tell(Command::Forget { client, worker, at });
+            other.notify(Command::EndHandover { client, worker, at });
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where datagrams lie from their arrival until they are sent on.
+//! The memory of datagrams from their arrival until they are sent.
 
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -7,17 +7,17 @@ use std::ops::Range;
 use porthole_turn_proto::server::{HEADROOM, RelayHeader};
 use quinn_udp::RecvMeta;
 
-use super::{MAX_DATAGRAM, plain};
+use super::{MAX_DATAGRAM, without_scope};
 use crate::net::udp::{Receiver, Udp};
 
-/// What one call can take.
+/// Most buffers that one call fills.
 pub(super) const MAX_BATCH: usize = 32;
-/// From one buffer to the next: a datagram of any length or as many coalesced ones as the system
-/// gives, behind room for a header. A few cache lines more than 64 KiB, so that the first lines of
-/// all buffers do not share their place in the cache.
+/// Distance between two buffers: space for a header, then a datagram of any length, or as many
+/// coalesced ones as the system delivers. A few cache lines more than 64 KiB, so that the first
+/// lines of all buffers do not map to the same place in the cache.
 const STRIDE: usize = MAX_DATAGRAM + 1 + 5 * 64;
 
-/// One or more datagrams of one source.
+/// One or more coalesced datagrams of one source.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrival {
     pub(super) from: SocketAddr,
@@ -27,23 +27,23 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
-    /// Where its datagrams lie.
+    /// Returns the ranges of its datagrams.
     pub(super) fn datagrams(self) -> impl Iterator<Item = Range<usize>> {
         let Self { start, len, stride, .. } = self;
         let stride = if stride == 0 { len.max(1) } else { stride };
-        // An empty datagram is one, too.
+        // An empty datagram counts as one.
         let count = len.div_ceil(stride).max(1);
         (0..count).map(move |i| start + i * stride..start + len.min((i + 1) * stride))
     }
 
-    /// Whether this datagram has room for a header before it.
+    /// Returns true if this datagram has space for a header before it.
     pub(super) const fn is_first(&self, datagram: &Range<usize>) -> bool {
         self.start == datagram.start
     }
 }
 
-/// A fixed number of buffers, filled one after the other and freed all at once. Memory that was
-/// never filled costs nothing.
+/// A fixed number of buffers, filled one after the other and freed all at once. Memory never filled
+/// costs nothing.
 #[derive(Debug)]
 pub(super) struct Inbox {
     memory: Vec<u8>,
@@ -62,16 +62,17 @@ impl Inbox {
         }
     }
 
-    pub(super) fn room(&self) -> usize {
+    /// Returns the number of buffers that can be filled before [`Self::clear`].
+    pub(super) fn free_buffers(&self) -> usize {
         self.capacity - self.arrivals.len()
     }
 
-    /// What was here may be overwritten.
+    /// Frees all buffers.
     pub(super) fn clear(&mut self) {
         self.arrivals.clear();
     }
 
-    /// At most `batch` buffers are filled and [`MAX_BATCH`]; which, says the range.
+    /// Fills at most `batch` buffers, and at most [`MAX_BATCH`]. Returns the range of new arrivals.
     pub(super) fn receive(
         &mut self,
         receiver: &Receiver,
@@ -81,11 +82,11 @@ impl Inbox {
         let first = self.arrivals.len();
         let batch = batch.min(MAX_BATCH).min(self.capacity - first);
         let free = self.memory.get_mut(first * STRIDE..).unwrap_or_default();
-        if batch == 1 && !from.joins_datagrams() {
+        if batch == 1 && !from.coalesces() {
             let place = free.get_mut(HEADROOM..STRIDE).unwrap_or_default();
             let (len, from) = from.receive_one(place)?;
             let start = first * STRIDE + HEADROOM;
-            self.arrivals.push(Arrival { from: plain(from), start, len, stride: len });
+            self.arrivals.push(Arrival { from: without_scope(from), start, len, stride: len });
             return Ok(first..first + 1);
         }
         let mut places = free.chunks_exact_mut(STRIDE).take(batch);
@@ -96,7 +97,7 @@ impl Inbox {
         let buffers = buffers.get_mut(..batch).unwrap_or_default();
         let got = from.receive(receiver, buffers, &mut self.metas)?;
         for (i, meta) in self.metas.iter().take(got).enumerate() {
-            let from = plain(meta.addr);
+            let from = without_scope(meta.addr);
             let start = (first + i) * STRIDE + HEADROOM;
             self.arrivals.push(Arrival { from, start, len: meta.len, stride: meta.stride });
         }
@@ -115,7 +116,7 @@ impl Inbox {
         self.memory.get(range).unwrap_or_default()
     }
 
-    /// Before a payload that [`Arrival::is_first`]. Where both lie together.
+    /// Writes a header before a payload that [`Arrival::is_first`]. Returns the range of both.
     pub(super) fn put_header(
         &mut self,
         header: &RelayHeader,

@@ -1,23 +1,23 @@
-//! What is to be sent, in runs that one call can take.
+//! Datagrams to send, in runs that one call can send.
 
 use std::io::IoSlice;
 use std::ops::Range;
 
 use crate::net::udp::{Datagrams, MAX_PARTS, MAX_SEGMENT, MAX_SEGMENTS, MAX_SEND};
 
-/// How far back a run is looked for that a datagram continues: a few sources may take turns.
+/// Number of recent runs that a datagram may continue: a few sources may alternate.
 const RECENT: usize = 16;
-/// Parts of one datagram: header, payload, padding.
+/// Most parts of one datagram: header, payload, padding.
 const DATAGRAM_PARTS: usize = 3;
-/// At most three bytes (RFC 8656 §12.4).
+/// Padding of ChannelData, at most three bytes (RFC 8656 §12.4).
 const PADDING: [u8; 3] = [0; 3];
 
 /// A piece of a datagram.
 #[derive(Clone, Debug)]
 enum Part {
-    /// In the inbox.
+    /// A range of the inbox.
     Bytes(Range<usize>),
-    /// In the outbox.
+    /// A range of the outbox's headers.
     Header(Range<usize>),
     Padding(usize),
 }
@@ -29,7 +29,7 @@ struct Run<T> {
     segment: usize,
     count: usize,
     len: usize,
-    /// Whether more may follow.
+    /// True if more datagrams may follow.
     open: bool,
     parts: Vec<Part>,
 }
@@ -37,7 +37,7 @@ struct Run<T> {
 /// Datagrams in order for each destination; `T` names socket and destination.
 #[derive(Debug)]
 pub(super) struct Outbox<T> {
-    /// Used ones first; the others keep their memory for the next round.
+    /// The used runs come first; the others keep their memory for the next round.
     runs: Vec<Run<T>>,
     used: usize,
     headers: Vec<u8>,
@@ -49,7 +49,7 @@ impl<T: Copy + PartialEq> Outbox<T> {
         Self { runs: Vec::new(), used: 0, headers: Vec::new(), segmentation }
     }
 
-    /// A datagram that lies in the inbox.
+    /// Appends a datagram that lies in the inbox.
     pub(super) fn push(&mut self, to: T, bytes: Range<usize>, padding: usize) {
         let len = bytes.len() + padding;
         let run = self.run_for(to, len);
@@ -59,7 +59,7 @@ impl<T: Copy + PartialEq> Outbox<T> {
         }
     }
 
-    /// One whose header does not lie before it.
+    /// Appends a datagram whose header does not lie before the payload.
     pub(super) fn push_with_header(
         &mut self,
         to: T,
@@ -77,7 +77,7 @@ impl<T: Copy + PartialEq> Outbox<T> {
         }
     }
 
-    /// Everything in order; `memory` is the inbox's.
+    /// Passes everything in order to `send` and clears the outbox. `memory` is the inbox's.
     pub(super) fn drain(&mut self, memory: &[u8], send: impl FnOnce(&[(T, Datagrams<'_>)])) {
         let slice = |part: &Part| match part {
             Part::Bytes(range) => memory.get(range.clone()),
@@ -103,18 +103,18 @@ impl<T: Copy + PartialEq> Outbox<T> {
         self.headers.clear();
     }
 
-    /// Without the room that it has grown to; it is empty.
-    pub(super) fn forget(&mut self) {
+    /// Releases the memory of an empty outbox.
+    pub(super) fn release_memory(&mut self) {
         *self = Self::new(self.segmentation);
     }
 
-    /// The run that the datagram belongs to; counted already.
+    /// Returns the run that a datagram belongs to, with the datagram already counted.
     fn run_for(&mut self, to: T, len: usize) -> &mut Run<T> {
         let recent = self.used.saturating_sub(if self.segmentation { RECENT } else { 0 });
         let known = self.runs.get_mut(recent..self.used).unwrap_or_default();
         let same = known.iter().rposition(|run| run.open && run.to == to);
         if let Some(at) = same.map(|at| recent + at)
-            && self.runs[at].take(len)
+            && self.runs[at].append(len)
         {
             return &mut self.runs[at];
         }
@@ -130,9 +130,9 @@ impl<T: Copy + PartialEq> Outbox<T> {
 }
 
 impl<T> Run<T> {
-    /// Whether it continues with a datagram of this length. If not, it is over: what comes later
-    /// must not overtake.
-    fn take(&mut self, len: usize) -> bool {
+    /// Counts a datagram of this length if it fits. If not, the run is closed, so that no later
+    /// datagram overtakes this one.
+    fn append(&mut self, len: usize) -> bool {
         let fits = len > 0
             && len <= self.segment
             && self.count < MAX_SEGMENTS

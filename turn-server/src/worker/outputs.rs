@@ -1,4 +1,4 @@
-//! What the protocol wants done.
+//! Applies the outputs of the protocol.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,12 +9,13 @@ use porthole_turn_proto::server::{
 };
 
 use super::ready::{RELAY, token};
-use super::{Worker, clocks};
+use super::{Worker, now};
 use crate::control::session;
-use crate::relay::offload::{Channel, Share, Until};
+use crate::relay::offload::{Channel, Deadlines, RelayedTraffic};
 
 impl Worker {
-    pub(super) fn do_outputs(&mut self) {
+    /// Applies all pending outputs.
+    pub(super) fn apply_outputs(&mut self) {
         while let Some(output) = self.server.poll_output() {
             match output {
                 Output::Send { client, bytes } => match client.transport {
@@ -25,17 +26,17 @@ impl Worker {
                         self.not_sent += u64::from(!self.dtls.send(&client, &bytes));
                     }
                     Transport::Tcp | Transport::Tls => {
-                        if let Some(connection) = self.connections.of_client(&client) {
-                            connection.send_answer(bytes);
+                        if let Some(connection) = self.connections.by_client_mut(&client) {
+                            connection.send_response(bytes);
                         }
                     }
                 },
                 Output::OpenRelay { relay, protocol, port } => {
                     match self.open_relay(relay, protocol, port) {
-                        Ok(()) => self.server.handle_relay_opened(clocks(), relay),
+                        Ok(()) => self.server.handle_relay_opened(now(), relay),
                         Err(error) => {
                             tracing::debug!(port, %error, "a relay port cannot be opened");
-                            self.server.handle_relay_failed(clocks(), relay);
+                            self.server.handle_relay_failed(now(), relay);
                         }
                     }
                 }
@@ -47,15 +48,15 @@ impl Worker {
                 }
                 Output::InstallChannel(channel) => self.offload(&channel),
                 Output::RemoveChannel { relay, number, .. } => {
-                    let share = self.offload.remove(relay, number);
-                    self.account(share);
+                    let relayed = self.offload.remove(relay, number);
+                    self.account(relayed);
                 }
                 Output::CloseConnection { connection } => self.close_peer(connection),
                 Output::HandOver { client, worker } if client.transport.is_stream() => {
-                    self.pass_client(&client, worker);
+                    self.hand_over_connection(&client, worker);
                 }
-                Output::HandOver { worker, .. } => self.passing.next = Some(worker),
-                Output::EndHandover { client, worker } => self.forget_client(client, worker),
+                Output::HandOver { worker, .. } => self.handover.target = Some(worker),
+                Output::EndHandover { client, worker } => self.end_handover(client, worker),
                 Output::CloseRelay { relay } => {
                     self.relays.close(relay);
                     self.peers.close_relay(relay);
@@ -69,9 +70,9 @@ impl Worker {
         session::log_end(self.config.worker.into(), session, reason);
     }
 
-    /// After a panic, which may have left anything behind.
-    pub(super) fn log_lost(&self) {
-        let read = || self.server.allocation_infos(clocks(), 0, self.server.allocations());
+    /// Logs the sessions lost in a panic, as far as the damaged state can still be read.
+    pub(super) fn log_lost_sessions(&self) {
+        let read = || self.server.allocation_infos(now(), 0, self.server.allocations());
         for session in catch_unwind(AssertUnwindSafe(read)).unwrap_or_default() {
             self.log_end(&session, "worker panicked");
         }
@@ -87,27 +88,28 @@ impl Worker {
         }
     }
 
-    /// Addresses as they are on the wire; a socket that is bound to all does not tell.
+    /// Offloads a channel, given its addresses in packets. Those of a socket bound to a wildcard
+    /// are not known.
     fn offload(&mut self, channel: &OffloadedChannel) {
         let OffloadedChannel { relay, client, number, peer, to_peer_until, to_client_until } =
             *channel;
-        let Some((relayed, peer)) = self.relays.on_the_wire(relay, peer) else { return };
+        let Some((relayed, peer)) = self.relays.wire_addresses(relay, peer) else { return };
         let (client, server) = (client.client, client.server);
         if !server.ip().is_unspecified() && !relayed.ip().is_unspecified() {
-            let until = Until { to_peer: to_peer_until, to_client: to_client_until };
+            let until = Deadlines { to_peer: to_peer_until, to_client: to_client_until };
             let channel = Channel { relay, number, client, server, relayed, peer };
             self.offload.install(&channel, until);
         }
     }
 
-    /// What the kernel relayed counts as if it had been relayed here.
+    /// Adds the traffic relayed by the kernel to that of the server.
     pub(super) fn count_offloaded(&mut self) {
-        let shares = self.offload.collect(self.now.instant);
-        self.account(shares);
+        let relayed = self.offload.collect(self.now.instant);
+        self.account(relayed);
     }
 
-    fn account(&mut self, shares: impl IntoIterator<Item = Share>) {
-        for Share { relay, to_peer, to_client } in shares {
+    fn account(&mut self, relayed: impl IntoIterator<Item = RelayedTraffic>) {
+        for RelayedTraffic { relay, to_peer, to_client } in relayed {
             self.server.handle_offloaded_traffic(relay, to_peer, to_client);
         }
     }

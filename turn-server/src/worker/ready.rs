@@ -1,10 +1,10 @@
-//! Which sources have something to give, and what a token says about its source.
+//! The queue of sources to serve, and the kinds of source encoded in tokens.
 
 use std::collections::VecDeque;
 
 use mio::Token;
 
-/// What a token's low bits say it is; the rest is its index.
+/// Kinds of source, in the low bits of a token; the rest is the index among its kind.
 pub(super) const WAKER: usize = 0;
 pub(super) const UDP: usize = 1;
 pub(super) const TCP: usize = 2;
@@ -20,12 +20,12 @@ pub(super) const fn token(kind: usize, index: usize) -> Token {
     Token(index << KIND_BITS | kind)
 }
 
-/// Its kind and its index.
+/// Returns the kind and the index of a token.
 pub(super) const fn split(token: Token) -> (usize, usize) {
     (token.0 & ((1 << KIND_BITS) - 1), token.0 >> KIND_BITS)
 }
 
-/// Who is served next when clients and peers have both something to give.
+/// The two sides, which are served in turn when both have data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
     Clients,
@@ -45,14 +45,14 @@ impl Side {
     }
 }
 
-/// Sources to serve, each at most once in its queue.
+/// The sources to serve, each at most once in its queue.
 #[derive(Debug, Default)]
 pub(super) struct Ready {
     clients: VecDeque<Token>,
     peers: VecDeque<Token>,
-    /// A bit for each token, at its own number: indices are dense.
+    /// A bit for each queued token, at its own number; indices are dense.
     queued: Vec<u64>,
-    /// By how many datagrams clients are ahead of peers.
+    /// Number of datagrams by which clients are ahead of peers.
     lead: isize,
 }
 
@@ -73,17 +73,17 @@ impl Ready {
         }
     }
 
-    /// Before the first of a round: nobody is owed for a time in which he had nothing.
+    /// Begins a round: an idle side earns no credit.
     pub(super) fn begin_round(&mut self) {
         if !self.has(Side::Clients) || !self.has(Side::Peers) {
             self.lead = 0;
         }
     }
 
-    /// Whose turn it is, datagram for datagram. `None` as well when that side has nothing: the
-    /// poll is to be asked before the other one goes on, since a busy listening socket would
-    /// otherwise hide what came to many relay sockets. Only the `first` of a round may be
-    /// anybody's.
+    /// Returns the next source of the side that is behind, counted in datagrams. `None` also if
+    /// that side has no source: the poll comes before the other side continues, because a busy
+    /// listening socket would otherwise hide new data of many relay sockets. Only the `first`
+    /// source of a round may be of either side.
     pub(super) fn next(&mut self, first: bool) -> Option<Token> {
         let side = if self.lead > 0 { Side::Peers } else { Side::Clients };
         if self.has(side) || !first {
@@ -92,7 +92,7 @@ impl Ready {
         self.pop(side.other())
     }
 
-    /// What the source of this token gave.
+    /// Counts the datagrams of a served source.
     pub(super) fn count(&mut self, token: Token, datagrams: usize) {
         let step = isize::try_from(datagrams).unwrap_or(isize::MAX / 2);
         self.lead = match Side::of(split(token).0) {
@@ -105,8 +105,8 @@ impl Ready {
         self.clients.is_empty() && self.peers.is_empty()
     }
 
-    /// Without the room that there was for sources which are gone.
-    pub(super) fn forget(&mut self) {
+    /// Releases the memory of an empty queue.
+    pub(super) fn release_memory(&mut self) {
         if self.is_empty() {
             *self = Self::default();
         }
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_waits_once_and_comes_again_after_its_turn() {
+    fn a_source_is_queued_once_and_again_after_its_turn() {
         let mut ready = Ready::default();
         let [a, b, c] = [(UDP, 0), (RELAY, 15), (RELAY, 1000)].map(|(k, i)| token(k, i));
         for pushed in [a, b, a, c, b, b] {
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(ready.next(false), Some(b));
         ready.count(b, 1);
         assert_eq!(ready.next(false), Some(a));
-        assert_eq!(ready.next(false), None, "the clients' turn, who have nothing");
+        assert_eq!(ready.next(false), None, "it is the turn of the clients, which have nothing");
         assert_eq!(ready.next(true), Some(c));
         assert_eq!(split(c), (RELAY, 1000));
         assert!(ready.is_empty());
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_time_is_not_made_up_for() {
+    fn an_idle_side_earns_no_credit() {
         let mut ready = Ready::default();
         let (listener, relay) = (token(UDP, 0), token(RELAY, 0));
         for _ in 0..1000 {
@@ -197,6 +197,6 @@ mod tests {
         ready.push(relay);
         ready.begin_round();
         ready.push(listener);
-        assert_eq!(ready.next(true), Some(listener), "peers are owed nothing");
+        assert_eq!(ready.next(true), Some(listener), "the peers have no credit");
     }
 }

@@ -10,11 +10,11 @@ use porthole_turn_proto::Transport;
 use porthole_turn_proto::server::FiveTuple;
 
 use super::ready::{CONNECTION, TLS, token};
-use super::{BUDGET, MAX_DATAGRAM, Served, Worker, clocks, plain};
+use super::{BUDGET, MAX_DATAGRAM, Served, Worker, now, without_scope};
 use crate::relay::sockets::ToRelay;
-use crate::tcp::connections::{Connection, Room};
-use crate::tcp::splice::End as _;
-use crate::tcp::wire::{Expect, Wire};
+use crate::tcp::client_stream::{ClientStream, ExpectedProtocol};
+use crate::tcp::connections::{Admission, Connection};
+use crate::tcp::splice::SpliceEnd as _;
 
 impl Worker {
     pub(super) fn serve_listener(&mut self, kind: usize, index: usize) -> Served {
@@ -24,10 +24,10 @@ impl Worker {
             match listener.accept() {
                 Ok((stream, from)) => self.accept(stream, from, kind == TLS),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Served::EMPTY,
-                Err(error) if is_of_the_connection(&error) => {}
+                Err(error) if is_connection_error(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, "the TURN server cannot accept a connection");
-                    self.resting.push(token(kind, index));
+                    self.paused_listeners.push(token(kind, index));
                     return Served::EMPTY;
                 }
             }
@@ -36,49 +36,49 @@ impl Worker {
     }
 
     pub(super) fn accept(&mut self, mut stream: mio::net::TcpStream, from: SocketAddr, tls: bool) {
-        // Dropping closes: there is nobody to tell.
+        // Fails if the connection is already gone; dropping closes it.
         let Ok(server) = stream.local_addr() else { return };
-        let (client, server) = (plain(from), plain(server));
+        let (client, server) = (without_scope(from), without_scope(server));
         let transport = if tls { Transport::Tls } else { Transport::Tcp };
         let tuple = FiveTuple { transport, client, server };
         if !self.make_room_for(&tuple) {
             return;
         }
-        // Video in small packets: waiting to fill a segment is what TCP must not do.
+        // Video comes in small packets: TCP must not wait to fill a segment.
         let _ = stream.set_nodelay(true);
         let slot = self.connections.next_slot();
         let interest = Interest::READABLE | Interest::WRITABLE;
         let registry = self.poll.registry();
         if registry.register(&mut stream, token(CONNECTION, slot), interest).is_ok() {
-            let Ok(wire) = Wire::new(stream, self.expect(tls)) else { return };
-            self.connections.insert(Connection::new(wire, tuple, Instant::now()));
+            let Ok(stream) = ClientStream::new(stream, self.expect(tls)) else { return };
+            self.connections.insert(Connection::new(stream, tuple, Instant::now()));
             if tls {
                 self.begin_handshake(slot);
             }
         }
     }
 
-    /// Whether there is room for one more connection now. One with the same ends is over, whether
-    /// its end has been read or not: else the new one could not be.
+    /// Makes room for one more connection. Returns false if that is impossible. An old connection
+    /// with the same addresses must have ended, even if its end was not read yet, and is closed.
     pub(super) fn make_room_for(&mut self, tuple: &FiveTuple) -> bool {
-        if let Some(over) = self.connections.slot_of(tuple) {
-            self.close(over);
+        if let Some(ended) = self.connections.slot_of(tuple) {
+            self.close(ended);
         }
-        match self.connections.room(|tuple| self.server.has_allocation(tuple)) {
-            Room::There => true,
-            Room::After(oldest) => {
+        match self.connections.admission(|tuple| self.server.has_allocation(tuple)) {
+            Admission::Free => true,
+            Admission::Evict(oldest) => {
                 self.close(oldest);
                 true
             }
-            Room::None => false,
+            Admission::Full => false,
         }
     }
 
-    fn expect(&self, tls: bool) -> Expect {
+    fn expect(&self, tls: bool) -> ExpectedProtocol {
         match &self.certificates {
-            Some(certificates) if tls => Expect::Tls(certificates.tls()),
-            Some(certificates) => Expect::Either(certificates.tls()),
-            None => Expect::Plain,
+            Some(certificates) if tls => ExpectedProtocol::Tls(certificates.tls()),
+            Some(certificates) => ExpectedProtocol::Detect(certificates.tls()),
+            None => ExpectedProtocol::Plain,
         }
     }
 
@@ -88,23 +88,23 @@ impl Worker {
         }
     }
 
-    /// Writes what waits, then reads.
+    /// Writes queued frames, then reads.
     pub(super) fn serve_connection(&mut self, slot: usize) -> Served {
-        let now = clocks();
+        let now = now();
         if let Some(connection) = self.connections.get_mut(slot) {
             if let Some(peer) = connection.bound {
                 return self.serve_splice(peer);
             }
-            connection.send_waiting();
-            // What is wrong with the first byte shows when it is read.
-            if connection.recognise().is_ok_and(|tls| tls) {
+            connection.flush_queue();
+            // An error of the first byte is reported by the read below.
+            if connection.detect_tls().is_ok_and(|tls| tls) {
                 self.begin_handshake(slot);
             }
         }
         for _ in 0..BUDGET {
             let Some(connection) = self.connections.get_mut(slot) else { return Served::EMPTY };
-            let room = self.buffer.get_mut(..MAX_DATAGRAM).unwrap_or_default();
-            match connection.read_frames(room) {
+            let buffer = self.buffer.get_mut(..MAX_DATAGRAM).unwrap_or_default();
+            match connection.read_frames(buffer) {
                 Ok(n) if n > 0 => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Served::EMPTY,
@@ -140,24 +140,24 @@ impl Worker {
                 let failed = self.relays.send_one(to, payload);
                 self.count_not_sent(failed);
             }
-            self.do_outputs();
+            self.apply_outputs();
         }
     }
 
     pub(super) fn close(&mut self, slot: usize) {
         if let Some(mut connection) = self.connections.remove(slot) {
-            connection.end();
+            connection.shutdown_write();
             if let Some(peer) = connection.bound {
                 self.end_splice(peer);
             }
-            self.server.handle_client_disconnected(clocks(), &connection.tuple);
-            self.do_outputs();
+            self.server.handle_client_disconnected(now(), &connection.tuple);
+            self.apply_outputs();
         }
     }
 }
 
-/// Errors of a connection that died while it waited to be accepted.
-pub(super) fn is_of_the_connection(error: &io::Error) -> bool {
+/// Returns true if the error concerns a connection that ended before it was accepted.
+pub(super) fn is_connection_error(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted

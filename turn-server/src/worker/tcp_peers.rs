@@ -1,4 +1,4 @@
-//! RFC 6062: peers over TCP, and the clients' connections that are spliced with theirs.
+//! Peers over TCP, and client connections spliced with theirs (RFC 6062).
 
 use std::collections::{HashSet, VecDeque};
 use std::io::{self, ErrorKind};
@@ -9,47 +9,48 @@ use mio::net::TcpStream;
 use porthole_turn_proto::server::{ConnectionId, FiveTuple, RelayId};
 
 use super::ready::{CONNECTION, PEER, TCP_RELAY, token};
-use super::tcp_clients::is_of_the_connection;
+use super::tcp_clients::is_connection_error;
 use super::{BUDGET, Served, Worker};
 use crate::control::Command;
 use crate::tcp::connections::Connection;
 use crate::tcp::peer_connections::{PeerConnection, PeerState};
-use crate::tcp::splice::{Carried, End as _, Splice, Spliced};
+use crate::tcp::splice::{Splice, SpliceEnd as _, SpliceStatus, Transferred};
 
-/// How long a pair of connections rests that has used up its bandwidth: short beside the second
-/// that it may be ahead.
-const REST: Duration = Duration::from_millis(10);
+/// Pause of a splice that has used up its bandwidth: short compared to the second by which it may
+/// be ahead.
+const PAUSE: Duration = Duration::from_millis(10);
 
-/// Pairs that rest, by the peer's slot, in order as all rest equally long. Each at most once.
+/// Paused splices by the slot of the peer, in order because all pauses are equally long. Each at
+/// most once.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct PausedSplices {
     until: VecDeque<(Instant, usize)>,
     slots: HashSet<usize>,
 }
 
-impl Held {
-    fn hold(&mut self, slot: usize, now: Instant) {
+impl PausedSplices {
+    fn pause(&mut self, slot: usize, now: Instant) {
         if self.slots.insert(slot) {
-            self.until.push_back((now + REST, slot));
+            self.until.push_back((now + PAUSE, slot));
         }
     }
 
-    /// One that has rested.
+    /// Removes one whose pause is over.
     fn pop(&mut self, now: Instant) -> Option<usize> {
         let (_, slot) = self.until.pop_front_if(|(until, _)| *until <= now)?;
         self.slots.remove(&slot);
         Some(slot)
     }
 
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.until.front().map(|(until, _)| *until)
     }
 }
 
 impl Worker {
-    /// Those that have rested go on.
-    pub(super) fn wake_held(&mut self) {
-        while let Some(slot) = self.held.pop(self.now.instant) {
+    /// Makes splices ready whose pause is over.
+    pub(super) fn resume_paused(&mut self) {
+        while let Some(slot) = self.paused.pop(self.now.instant) {
             self.ready.push(token(PEER, slot));
         }
     }
@@ -59,16 +60,16 @@ impl Worker {
         self.peers.open(relay, port, self.poll.registry(), token)
     }
 
-    /// Peers that connect to a relayed address.
+    /// Accepts peers that connect to a relayed address.
     pub(super) fn serve_tcp_relay(&mut self, slot: usize) -> Served {
         for _ in 0..BUDGET {
             match self.peers.accept(slot) {
                 Ok((relay, stream, from)) => self.accept_peer(relay, stream, from),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Served::EMPTY,
-                Err(error) if is_of_the_connection(&error) => {}
+                Err(error) if is_connection_error(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, "the TURN server cannot accept a peer's connection");
-                    self.resting.push(token(TCP_RELAY, slot));
+                    self.paused_listeners.push(token(TCP_RELAY, slot));
                     return Served::EMPTY;
                 }
             }
@@ -76,7 +77,7 @@ impl Worker {
         Served { datagrams: BUDGET, more: true }
     }
 
-    /// Dropping closes.
+    /// Keeps or drops, and so closes, an accepted connection.
     fn accept_peer(&mut self, relay: RelayId, stream: TcpStream, from: SocketAddr) {
         if let Some(id) = self.server.handle_peer_accepted(self.now, relay, from) {
             let peer = PeerConnection { id, stream, state: PeerState::Waiting };
@@ -84,7 +85,7 @@ impl Worker {
                 self.server.handle_connection_closed(self.now, id);
             }
         }
-        self.do_outputs();
+        self.apply_outputs();
     }
 
     pub(super) fn connect_peer(&mut self, id: ConnectionId, relay: RelayId, peer: SocketAddr) {
@@ -92,7 +93,7 @@ impl Worker {
             self.insert_peer(PeerConnection { id, stream, state: PeerState::Connecting })
         });
         if let Err(error) = connected {
-            tracing::debug!(%error, "a peer cannot be connected to");
+            tracing::debug!(%error, "cannot connect to a peer");
             self.server.handle_peer_connect_failed(self.now, id);
         }
     }
@@ -101,29 +102,29 @@ impl Worker {
         self.peers.insert(peer, self.poll.registry(), |slot| token(PEER, slot)).map(drop)
     }
 
-    /// Something happened to a peer's connection.
+    /// Serves an event of a peer connection.
     pub(super) fn serve_peer(&mut self, slot: usize) -> Served {
         let Some(peer) = self.peers.get_mut(slot) else { return Served::EMPTY };
         let id = peer.id;
         match peer.state {
             PeerState::Bound { .. } => return self.serve_splice(slot),
-            // Not read before there is somebody to read for.
+            // Not read before the client has bound it.
             PeerState::Waiting => return Served::EMPTY,
             PeerState::Connecting => {}
         }
-        match outcome(&peer.stream) {
+        match is_connected(&peer.stream) {
             Ok(true) => {
                 peer.state = PeerState::Waiting;
                 self.server.handle_peer_connected(self.now, id);
             }
             Ok(false) => return Served::EMPTY,
             Err(error) => {
-                tracing::debug!(%error, "a peer does not accept a connection");
+                tracing::debug!(%error, "a peer refused a connection");
                 self.peers.remove(slot);
                 self.server.handle_peer_connect_failed(self.now, id);
             }
         }
-        self.do_outputs();
+        self.apply_outputs();
         Served { datagrams: 1, more: false }
     }
 
@@ -143,73 +144,75 @@ impl Worker {
         self.ready.push(token(PEER, slot));
     }
 
-    /// Moves what there is, both ways.
+    /// Moves bytes of a splice both ways.
     pub(super) fn serve_splice(&mut self, slot: usize) -> Served {
         let Some(peer) = self.peers.get_mut(slot) else { return Served::EMPTY };
         let id = peer.id;
         let PeerState::Bound { client, splice } = &mut peer.state else { return Served::EMPTY };
         let Some(connection) = self.connections.get_mut(*client) else { return Served::EMPTY };
-        let room = self.server.connection_budget(self.now, id);
-        if room == 0 {
-            self.held.hold(slot, self.now.instant);
+        let allowance = self.server.connection_budget(self.now, id);
+        if allowance == 0 {
+            self.paused.pause(slot, self.now.instant);
             return Served::EMPTY;
         }
-        let pumped = splice.pump(connection, &mut peer.stream, room);
-        let Carried { to_peer, to_client } = splice.take_carried();
+        let pumped = splice.pump(connection, &mut peer.stream, allowance);
+        let Transferred { to_peer, to_client } = splice.take_transferred();
         self.server.handle_connection_traffic(self.now, id, to_peer, to_client);
         match pumped {
-            Ok(Spliced::Waits) => Served { datagrams: 1, more: false },
-            Ok(Spliced::More) => {
-                // Whichever of the two was served: it is the peer that comes again.
+            Ok(SpliceStatus::Idle) => Served { datagrams: 1, more: false },
+            Ok(SpliceStatus::More) => {
+                // Queued under the peer, whichever of the two was served.
                 self.ready.push(token(PEER, slot));
                 Served { datagrams: BUDGET, more: false }
             }
-            Ok(Spliced::Over) | Err(_) => {
+            Ok(SpliceStatus::Done) | Err(_) => {
                 self.close_peer(id);
                 self.server.handle_connection_closed(self.now, id);
-                self.do_outputs();
+                self.apply_outputs();
                 Served { datagrams: 1, more: false }
             }
         }
     }
 
-    /// And the client's connection, if it is bound. The protocol knows.
+    /// Closes a peer connection, and the client's if they are spliced. The protocol already knows.
     pub(super) fn close_peer(&mut self, id: ConnectionId) {
         let removed = self.peers.slot_of(id).and_then(|slot| self.peers.remove(slot));
         if let Some(PeerConnection { state: PeerState::Bound { client, .. }, .. }) = removed
             && let Some(mut connection) = self.connections.remove(client)
         {
-            connection.end();
+            connection.shutdown_write();
         }
     }
 
-    /// The client's connection of a splice is gone.
+    /// Closes the peer connection of a splice whose client connection has ended.
     pub(super) fn end_splice(&mut self, slot: usize) {
         if let Some(peer) = self.peers.remove(slot) {
             self.server.handle_connection_closed(self.now, peer.id);
         }
     }
 
-    /// To the worker that has the connection which the client wants to bind. Whoever cannot be
-    /// passed on is closed: a client tries again. Nobody needs that twice: there it is bound.
-    pub(super) fn pass_client(&mut self, client: &FiveTuple, worker: u8) {
+    /// Hands a client connection over to the worker with the peer connection that it wants to bind.
+    /// If that is impossible it is closed, and the client retries. A second handover is never
+    /// needed: the other worker binds it.
+    pub(super) fn hand_over_connection(&mut self, client: &FiveTuple, worker: u8) {
         let slot = self.connections.slot_of(client);
         let Some(mut connection) = slot.and_then(|slot| self.connections.remove(slot)) else {
             return;
         };
-        if connection.passed || connection.deregister(self.poll.registry()).is_err() {
+        if connection.handed_over || connection.deregister(self.poll.registry()).is_err() {
             return;
         }
-        connection.passed = true;
+        connection.handed_over = true;
         connection.decoder.put_back();
-        let other = self.others.get().and_then(|others| others.get(usize::from(worker)));
+        let other =
+            self.all_workers.get().and_then(|all_workers| all_workers.get(usize::from(worker)));
         if let Some(other) = other {
-            other.tell(Command::Serve { connection: Box::new(connection) });
+            other.notify(Command::Serve { connection: Box::new(connection) });
         }
     }
 
-    /// From another worker.
-    pub(super) fn adopt_client(&mut self, mut connection: Connection) {
+    /// Takes over a client connection from another worker.
+    pub(super) fn adopt_connection(&mut self, mut connection: Connection) {
         if !self.make_room_for(&connection.tuple) {
             return;
         }
@@ -222,8 +225,8 @@ impl Worker {
     }
 }
 
-/// Whether a connection stands, or why it never will.
-fn outcome(stream: &TcpStream) -> io::Result<bool> {
+/// Returns true once a connection is established, or the error that prevents it.
+fn is_connected(stream: &TcpStream) -> io::Result<bool> {
     if let Some(error) = stream.take_error()? {
         return Err(error);
     }

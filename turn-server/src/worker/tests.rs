@@ -1,43 +1,23 @@
 use std::io::Read as _;
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::SyncSender;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use porthole_turn_proto::{ClientConfig, ClientEvent, Transport, TurnClient};
+use porthole_test_support::turn_client::TestTurnClient;
+use porthole_test_support::wait;
+use porthole_turn_proto::Transport;
 
 use super::*;
 use crate::{Config, Server, start};
 
-fn allocate(listen: SocketAddr) -> Result<UdpSocket> {
-    let socket = UdpSocket::bind((listen.ip(), 0))?;
-    socket.set_read_timeout(Some(Duration::from_millis(50)))?;
-    let config = ClientConfig::new("anna".to_owned(), "secret".to_owned(), Transport::Udp);
-    let mut client = TurnClient::new(config, Instant::now());
-    for _ in 0..200 {
-        client.handle_timeout(Instant::now());
-        while let Some(bytes) = client.poll_transmit() {
-            socket.send_to(&bytes, listen)?;
-        }
-        let mut buffer = [0; 1500];
-        if let Ok((n, _)) = socket.recv_from(&mut buffer) {
-            client.handle_datagram(Instant::now(), &buffer[..n]);
-        }
-        match client.poll_event() {
-            Some(ClientEvent::Allocated { .. }) => return Ok(socket),
-            Some(event) => bail!("no allocation: {event:?}"),
-            None => {}
-        }
-    }
-    bail!("no answer")
+fn allocate(listen: SocketAddr) -> Result<TestTurnClient> {
+    let mut client = TestTurnClient::anna(listen, Transport::Udp)?;
+    client.allocate()?;
+    Ok(client)
 }
 
 fn wait_for(what: &str, mut holds: impl FnMut() -> bool) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !holds() {
-        ensure!(Instant::now() < deadline, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    Ok(())
+    wait::until(what, Duration::from_secs(10), || Ok(holds().then_some(())))
 }
 
 #[test]
@@ -51,27 +31,30 @@ fn a_panic_ends_the_allocations_of_its_worker_and_not_the_server() -> Result<()>
     })?;
     let listen = server.local_addrs()[0];
     for round in 1..=10 {
-        // Both ports: they come back each time.
+        // Both ports of the range: they are free again each time.
         let _clients = [allocate(listen)?, allocate(listen)?];
         wait_for("two allocations", || server.stats().allocations == 2)?;
-        let ask = |_: SyncSender<()>| Command::Panic;
-        ensure!(server.workers[0].control.ask(ask)?.answer().is_err(), "nobody answers that");
+        let command = |_: SyncSender<()>| Command::Panic;
+        ensure!(
+            server.workers[0].control.request(command)?.wait().is_err(),
+            "no reply after a panic"
+        );
         wait_for("their end", || server.stats().allocations == 0)?;
         assert_eq!(server.stats().counters.allocations_made, 2 * round);
     }
     server.shutdown(Duration::ZERO);
     let worker = &server.workers[0];
-    wait_for("a clean end", || !worker.goes_on()).context("the thread")
+    wait_for("a clean end", || !worker.is_running()).context("the thread")
 }
 
-/// Workers without threads.
+/// Makes workers without threads.
 fn workers(number: u8) -> Result<Vec<Worker>> {
     let listen = vec!["127.0.0.1:0".parse()?];
     let config = Config { listen, workers: number, ..Config::default() };
     Ok(start::prepare(config)?.into_workers()?.1)
 }
 
-/// The client's end of a connection that this worker takes for one of always the same port.
+/// Connects a client, always from the same port as far as the worker knows.
 fn connect(worker: &mut Worker, listener: &TcpListener) -> Result<TcpStream> {
     let client = TcpStream::connect(listener.local_addr()?)?;
     client.set_read_timeout(Some(Duration::from_secs(10)))?;
@@ -86,54 +69,54 @@ fn is_closed(mut client: &TcpStream) -> Result<bool> {
 }
 
 #[test]
-fn a_client_is_passed_on_once() -> Result<()> {
+fn a_connection_is_handed_over_once() -> Result<()> {
     let mut workers = workers(2)?;
-    let [first, second] = workers.as_mut_slice() else { bail!("two") };
+    let [first, second] = workers.as_mut_slice() else { bail!("two workers") };
     let client = connect(first, &TcpListener::bind("127.0.0.1:0")?)?;
-    let tuple = first.connections.get_mut(0).context("it is here")?.tuple;
-    first.pass_client(&tuple, 1);
-    second.obey();
+    let tuple = first.connections.get_mut(0).context("the first worker has it")?.tuple;
+    first.hand_over_connection(&tuple, 1);
+    second.run_commands();
     assert_eq!((first.connections.len(), second.connections.len()), (0, 1));
-    second.pass_client(&tuple, 0);
-    first.obey();
+    second.hand_over_connection(&tuple, 0);
+    first.run_commands();
     assert_eq!((first.connections.len(), second.connections.len()), (0, 0));
-    ensure!(is_closed(&client)?, "it tries again");
+    ensure!(is_closed(&client)?, "the client retries");
     Ok(())
 }
 
 #[test]
-fn what_others_tell_is_done_in_small_portions() -> Result<()> {
+fn commands_of_other_workers_are_run_in_small_portions() -> Result<()> {
     let mut workers = workers(1)?;
-    let worker = workers.first_mut().context("one")?;
+    let worker = workers.first_mut().context("one worker")?;
     for number in 0..40 {
         let (client, server) = (([10, 0, 0, 1], number).into(), ([10, 0, 0, 2], 3478).into());
         let client = FiveTuple { transport: Transport::Udp, client, server };
-        worker.control.tell(Command::Forget { client, worker: 0, at: Instant::now() });
+        worker.control.notify(Command::EndHandover { client, worker: 0, at: Instant::now() });
     }
     for left_over in [true, true, false] {
-        worker.obey();
+        worker.run_commands();
         let again = worker.ready.next(true);
         assert_eq!(again == Some(token(WAKER, 0)), left_over);
     }
-    ensure!(worker.commands.try_recv().is_err(), "all is done");
+    ensure!(worker.commands.try_recv().is_err(), "no command is left");
     Ok(())
 }
 
-/// One is over and the next one there before the worker has looked at either.
+/// The first connection ends and the second arrives before the worker serves either.
 #[test]
-fn a_connection_takes_the_place_of_one_with_its_ends() -> Result<()> {
+fn a_connection_replaces_one_with_the_same_addresses() -> Result<()> {
     let mut workers = workers(1)?;
-    let worker = workers.first_mut().context("one")?;
+    let worker = workers.first_mut().context("one worker")?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let first = connect(worker, &listener)?;
     let _second = connect(worker, &listener)?;
     assert_eq!(worker.connections.len(), 1);
-    ensure!(is_closed(&first)?, "the first one goes on");
+    ensure!(is_closed(&first)?, "the first one is still open");
     Ok(())
 }
 
 #[test]
-fn a_worker_that_has_ended_keeps_new_settings_from_nobody() -> Result<()> {
+fn a_worker_that_has_ended_does_not_block_a_reload() -> Result<()> {
     let config = |user: &str| -> Result<Config> {
         Ok(Config {
             listen: vec!["127.0.0.1:0".parse()?],
@@ -145,7 +128,7 @@ fn a_worker_that_has_ended_keeps_new_settings_from_nobody() -> Result<()> {
     let server = Server::start(config("berta")?)?;
     let listen = server.local_addrs()[0];
     server.workers[0].control.stop();
-    wait_for("its end", || !server.workers[0].goes_on())?;
+    wait_for("its end", || !server.workers[0].is_running())?;
     let changes = server.reload(Config { listen: vec![listen], ..config("anna")? })?;
     ensure!(changes.iter().any(|change| change.setting == "users"), "{changes:?}");
     allocate(listen).context("with the new settings")?;

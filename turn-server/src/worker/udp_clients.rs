@@ -11,9 +11,9 @@ use super::inbox::MAX_BATCH;
 use super::outbox::Outbox;
 use super::{Served, Worker};
 use crate::net::udp::{Datagrams, Udp};
-use crate::relay::sockets::{Relays, ToRelay};
+use crate::relay::sockets::{RelaySockets, ToRelay};
 
-/// A listening socket.
+/// A listening UDP socket.
 #[derive(Debug)]
 pub(super) struct Listener {
     pub(super) addr: SocketAddr,
@@ -21,7 +21,7 @@ pub(super) struct Listener {
 }
 
 impl Worker {
-    /// One batch: what it brings for peers leaves before it ends.
+    /// Serves one batch; what it brings for peers is sent before it ends.
     pub(super) fn serve_udp(&mut self, index: usize) -> Served {
         let Some(listener) = self.udp.get(index) else { return Served::EMPTY };
         let server = listener.addr;
@@ -37,18 +37,18 @@ impl Worker {
             let Some(arrival) = self.from_clients.arrival(i) else { break };
             let client = FiveTuple { transport: Transport::Udp, client: arrival.from, server };
             for datagram in arrival.datagrams() {
-                self.take_from_client(&client, datagram);
+                self.handle_client_datagram(&client, datagram);
                 datagrams += 1;
             }
         }
         let failed = send_all(&mut self.to_peers, &mut self.relays, self.from_clients.memory());
         self.count_not_sent(failed);
-        self.hand_over();
+        self.flush_handover();
         Served { datagrams, more }
     }
 
-    /// A datagram in the inbox.
-    fn take_from_client(&mut self, client: &FiveTuple, datagram: Range<usize>) {
+    /// Handles a datagram in the inbox.
+    fn handle_client_datagram(&mut self, client: &FiveTuple, datagram: Range<usize>) {
         let start = datagram.start;
         let bytes = self.from_clients.bytes(datagram.clone());
         if let Some(to_peer) = self.server.handle_client(self.now, client, bytes) {
@@ -56,13 +56,13 @@ impl Worker {
             let payload = start + to_peer.payload.start..start + to_peer.payload.end;
             self.to_peers.push(to, payload, 0);
         }
-        self.do_outputs();
-        if let Some(worker) = self.passing.next.take() {
-            self.pass_datagram(worker, client, datagram);
+        self.apply_outputs();
+        if let Some(worker) = self.handover.target.take() {
+            self.hand_over_datagram(worker, client, datagram);
         }
     }
 
-    /// A message of the server's own, from the socket that the client sent to.
+    /// Sends a message of the server itself, from the socket that the client sent to.
     pub(super) fn send_udp(&mut self, client: &FiveTuple, packet: &[u8]) {
         let listener = self.udp.iter_mut().find(|listener| listener.addr == client.server);
         let parts = [IoSlice::new(packet)];
@@ -76,10 +76,10 @@ impl Worker {
     }
 }
 
-/// What is for peers, from where it lies. How many datagrams could not be sent.
+/// Sends the datagrams for peers from where they lie. Returns how many could not be sent.
 pub(super) fn send_all(
     to_peers: &mut Outbox<ToRelay>,
-    relays: &mut Relays,
+    relays: &mut RelaySockets,
     memory: &[u8],
 ) -> usize {
     let mut failed = 0;

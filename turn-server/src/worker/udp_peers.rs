@@ -1,4 +1,4 @@
-//! Peers: what comes to relay sockets.
+//! Peers over UDP: datagrams that arrive at relay sockets.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -11,15 +11,16 @@ use porthole_turn_proto::server::{Icmp, RelayId, ToClient};
 use super::inbox::Arrival;
 use super::ready::{RELAY, split};
 use super::{Served, Worker};
-use crate::net::udp::SocketError;
+use crate::net::udp::IcmpError;
 
-/// Buffers offered to a relay socket that gets several datagrams at a time.
+/// Buffers offered to a relay socket that receives several datagrams at a time.
 const BATCH: usize = 8;
 
-/// ICMP errors taken at once; what is left waits for the next one. The socket's buffer bounds them.
+/// Most ICMP errors handled at once. The rest waits for the next event; the socket's buffer bounds
+/// it.
 const MAX_ERRORS: usize = 16;
 
-/// From which listening socket to which client.
+/// The way of a datagram to a client: the listening socket and the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FromListener {
     index: usize,
@@ -27,43 +28,43 @@ pub(super) struct FromListener {
 }
 
 impl Worker {
-    /// One batch. What it brings for clients leaves when the inbox is full or the round is over,
-    /// see [`Self::flush_to_clients`].
+    /// Serves one batch. What it brings for clients is sent when the inbox is full or the round
+    /// ends; see [`Self::flush_to_clients`].
     pub(super) fn serve_relay(&mut self, slot: usize) -> Served {
-        if self.from_peers.room() < BATCH {
+        if self.from_peers.free_buffers() < BATCH {
             self.flush_to_clients();
         }
         let Some((id, relay)) = self.relays.at_mut(slot) else { return Served::EMPTY };
-        let offered = if relay.gets_several(self.round) { BATCH } else { 1 };
+        let offered = if relay.expects_several(self.round) { BATCH } else { 1 };
         let got = match self.from_peers.receive(&self.receiver, &relay.udp, offered) {
             Ok(got) => got,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Served::EMPTY,
             Err(_) => return Served { datagrams: 1, more: true },
         };
-        relay.took(got.len(), offered, self.round);
+        relay.record_batch(got.len(), offered, self.round);
         let more = relay.udp.may_have_more(got.len(), offered);
         let mut datagrams = 0;
         for i in got {
             let Some(arrival) = self.from_peers.arrival(i) else { break };
-            datagrams += self.take_from_peer(id, arrival);
+            datagrams += self.handle_peer_datagrams(id, arrival);
         }
         Served { datagrams, more }
     }
 
-    /// ICMP errors in the queue of a relay socket.
-    pub(super) fn hear_errors(&mut self, token: Token) {
+    /// Handles the ICMP errors in the queue of a relay socket.
+    pub(super) fn drain_error_queue(&mut self, token: Token) {
         let (RELAY, slot) = split(token) else { return };
         for _ in 0..MAX_ERRORS {
             let Some((id, relay)) = self.relays.at(slot) else { return };
             let Some(error) = relay.udp.next_error() else { return };
-            let SocketError { peer, kind, code, data } = error;
+            let IcmpError { peer, kind, code, data } = error;
             let peer = relay.inbound(peer);
             self.server.handle_icmp(self.now, id, peer, Icmp { kind, code, data });
-            self.do_outputs();
+            self.apply_outputs();
         }
     }
 
-    fn take_from_peer(&mut self, relay: RelayId, arrival: Arrival) -> usize {
+    fn handle_peer_datagrams(&mut self, relay: RelayId, arrival: Arrival) -> usize {
         let side = self.relays.at(relay.slot());
         let from = side.map_or(arrival.from, |(_, relay)| relay.inbound(arrival.from));
         let mut datagrams = 0;
@@ -97,7 +98,7 @@ impl Worker {
     fn send_to_stream_client(&mut self, to: &ToClient, payload: Range<usize>) {
         let frame = self.frame(to, payload);
         self.not_sent +=
-            self.connections.of_client(&to.client).map_or(1, |c| c.send_relayed(&frame));
+            self.connections.by_client_mut(&to.client).map_or(1, |c| c.send_relayed(&frame));
     }
 
     fn send_to_dtls_client(&mut self, to: &ToClient, payload: Range<usize>) {
@@ -105,7 +106,7 @@ impl Worker {
         self.not_sent += u64::from(!self.dtls.send(&to.client, &frame));
     }
 
-    /// For clients whose bytes are copied anyway.
+    /// Joins the parts of a datagram, for clients whose bytes are copied anyway.
     fn frame(&self, to: &ToClient, payload: Range<usize>) -> Vec<u8> {
         let padding = [0; 3];
         let padding = padding.get(..to.padding).unwrap_or_default();

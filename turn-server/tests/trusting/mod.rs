@@ -1,4 +1,4 @@
-//! A TLS client that has no authority to ask.
+//! A TLS client that accepts any certificate.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use rustls::{
     SupportedProtocolVersion,
 };
 
+/// Makes a client that offers these versions and application protocols.
 pub(crate) fn client(
     versions: &[&'static SupportedProtocolVersion],
     alpn: &[&str],

@@ -1,4 +1,4 @@
-//! aioice, the ICE and TURN of aiortc, from PyPI.
+//! aioice, the ICE and TURN library of aiortc, from PyPI.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -36,10 +36,10 @@ fn aioice_relays_over_udp_tcp_and_tls() {
         let echo = Echo::start("127.0.0.1")?;
         let (plain, tls) = (server.local_addrs()[0], server.tls_addrs()[0]);
         for (transport, to) in [("udp", plain), ("tcp", plain), ("tls", tls)] {
-            let (well, said) = client(scene, to, transport, echo.addr, &authority.root)?;
-            ensure!(well && said.contains("127.0.0.1"), "{transport}: {said}");
+            let (succeeded, output) = client(scene, to, transport, echo.addr, &authority.root)?;
+            ensure!(succeeded && output.contains("127.0.0.1"), "{transport}: {output}");
         }
-        wait::until("all three are made and over", PATIENCE, || {
+        wait::until("three allocations to be made and released", PATIENCE, || {
             let stats = server.stats();
             Ok((stats.counters.allocations_made == 3 && stats.allocations == 0).then_some(()))
         })

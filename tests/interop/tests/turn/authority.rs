@@ -1,4 +1,4 @@
-//! Certificates for the server: an authority of the test's own.
+//! A certificate authority for the tests.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -13,12 +13,13 @@ use rcgen::{
 };
 use sha2::{Digest as _, Sha256};
 
+/// A certificate authority and the certificate it issued.
 pub(crate) struct Authority {
-    /// Its own certificate, PEM.
+    /// Path of its own certificate in PEM.
     pub(crate) root: PathBuf,
-    /// What the server is given.
+    /// The files of the server.
     pub(crate) server: TlsFiles,
-    /// The SHA-256 of the server's public key, base64.
+    /// The SHA-256 digest of the server's public key in base64.
     pub(crate) key_digest: String,
 }
 
@@ -26,8 +27,8 @@ impl Authority {
     pub(crate) fn new(scene: &Scene, addresses: &[IpAddr]) -> Result<Self> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(Vec::new())?;
-        // Two names: with one for both the server's would be taken for self-signed.
-        params.distinguished_name.push(DnType::CommonName, "the test's authority");
+        // Two names: with equal names the server's certificate would count as self-signed.
+        params.distinguished_name.push(DnType::CommonName, "test authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let root = params.self_signed(&key)?;
@@ -36,7 +37,7 @@ impl Authority {
         let key = KeyPair::generate()?;
         let names: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
         let mut params = CertificateParams::new(names)?;
-        params.distinguished_name.push(DnType::CommonName, "the test's server");
+        params.distinguished_name.push(DnType::CommonName, "test server");
         let certificate = params.signed_by(&key, &issuer)?;
         let file = |name: &str, text: String| -> Result<PathBuf> {
             let path = scene.folder().join(name);

@@ -1,4 +1,4 @@
-//! Chromium with nothing but our TURN server, on a host of its own.
+//! Chromium on a host of its own, which only uses our TURN server.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(90);
 const MESSAGES: u64 = 50;
 const PORT: u16 = 3478;
 const TLS_PORT: u16 = 5349;
-/// Of Chromium's network errors.
+/// Chromium's network error for an unknown authority.
 const ERR_CERT_AUTHORITY_INVALID: i32 = -202;
 
 #[test]
@@ -55,20 +55,20 @@ fn chromium_relays_over_tls() {
         let url = format!("turns:{SERVER_ADDRESS}:{TLS_PORT}?transport=tcp");
         let place = Place::On(&browser.host);
         relay(scene, place, &server, "tls", &url, &authority.key_digest)?;
-        // The one that it does not know is not trusted, and nothing else is wrong.
+        // An unknown authority is not trusted, and nothing else fails.
         let challenged = server.stats().counters.challenged;
         let unknown = relay(scene, place, &server, "tls", &url, "");
-        ensure!(unknown.is_err(), "any certificate will do");
+        ensure!(unknown.is_err(), "any certificate is accepted");
         let log = std::fs::read_to_string(log_file(scene, "tls"))?;
         let refused = format!("Error from connecting socket, result={ERR_CERT_AUTHORITY_INVALID}");
         ensure!(log.contains(&refused), "{log}");
         let stats = server.stats();
-        ensure!(stats.counters.challenged == challenged, "it asked for an allocation: {stats:?}");
+        ensure!(stats.counters.challenged == challenged, "it sent a request: {stats:?}");
         Ok(())
     });
 }
 
-/// What Chromium says about itself.
+/// Returns the path of Chromium's log.
 fn log_file(scene: &Scene, protocol: &str) -> PathBuf {
     scene.folder().join(format!("chromium-{protocol}.log"))
 }
@@ -98,9 +98,9 @@ fn relay(
         let pair = &relayed["pairs"][end];
         ensure!(pair["type"] == "relay" && pair["relayProtocol"] == protocol, "{relayed}");
     }
-    // Each message goes through both allocations, there and back. They are counted in public a
+    // Each message goes through both allocations in both directions. The counters are published a
     // moment later.
-    wait::until("all is counted", DEADLINE, || {
+    wait::until("all packets to be counted", DEADLINE, || {
         let after = server.stats().counters;
         let allocations = after.allocations_made - before.allocations_made;
         let packets = after.to_peers().packets - before.to_peers().packets;

@@ -19,14 +19,14 @@ use anyhow::{Result, bail};
 use porthole_test_support::scene::Scene;
 use porthole_turn_server::{Config, Server};
 
-/// The slowest of them sends for a few seconds.
+/// Time limit of a foreign program. The slowest one sends for a few seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 const REALM: &str = "example.org";
 const USER: &str = "anna";
 const PASSWORD: &str = "secret";
 const REST_SECRET: &str = "shared";
 
-/// A child that ends with its owner.
+/// A child process that is killed on drop.
 struct Running(Child);
 
 impl Drop for Running {
@@ -36,7 +36,7 @@ impl Drop for Running {
     }
 }
 
-/// On the loopback interface, IPv4 and IPv6, whose peers are all on it as well.
+/// Starts a server on the loopback interface, for IPv4 and IPv6, with peers on it.
 fn server() -> Result<Server> {
     start(config()?)
 }
@@ -45,7 +45,7 @@ fn start(config: Config) -> Result<Server> {
     Ok(Server::start(config)?)
 }
 
-/// The same, over TLS and DTLS as well.
+/// Makes a configuration with TLS and DTLS.
 fn secure(authority: &authority::Authority) -> Result<Config> {
     let any = || anyhow::Ok(vec!["127.0.0.1:0".parse()?]);
     Ok(Config {
@@ -69,7 +69,7 @@ fn config() -> Result<Config> {
     })
 }
 
-/// `name` is its log's.
+/// Runs a program; `name` is that of its log. Returns true if it succeeded, and its output.
 fn run(scene: &Scene, name: &str, command: &mut Command) -> Result<(bool, String)> {
     let path = scene.folder().join(format!("{name}.log"));
     let log = std::fs::File::create(&path)?;
@@ -82,10 +82,10 @@ fn run(scene: &Scene, name: &str, command: &mut Command) -> Result<(bool, String
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    bail!("{command:?} does not end:\n{}", std::fs::read_to_string(path)?)
+    bail!("{command:?} timed out:\n{}", std::fs::read_to_string(path)?)
 }
 
-/// A socket that sends back what it gets, until it is dropped.
+/// A peer that echoes every datagram until it is dropped.
 struct Echo {
     addr: SocketAddr,
     stop: Arc<AtomicBool>,

@@ -1,4 +1,4 @@
-//! ystreet's `turn-client-proto`, the most complete client there is, on real sockets.
+//! ystreet's `turn-client-proto`, the most complete foreign client, on real sockets.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -21,41 +21,41 @@ use crate::{Echo, PASSWORD, PATIENCE, USER, server, start};
 
 const BOTH: [TransportType; 2] = [TransportType::Udp, TransportType::Tcp];
 const ROUND: Duration = Duration::from_millis(5);
-/// For what should not be asked any more.
+/// Rounds in which nothing more should be sent.
 const LAST_ROUNDS: usize = 20;
 
-/// A client and its socket.
+/// A foreign client and its socket.
 struct Foreign {
     client: TurnClient,
-    wire: Wire,
+    link: Link,
     local: SocketAddr,
     server: SocketAddr,
     started: Instant,
     received: Vec<(SocketAddr, Vec<u8>)>,
-    /// What somebody on the way makes of what the server sends.
+    /// An attack on the way: rewrites the messages of the server.
     attack: fn(&[u8]) -> Vec<u8>,
 }
 
-enum Wire {
+enum Link {
     Udp(UdpSocket),
     Tcp(TcpStream),
 }
 
 impl Foreign {
     fn new(server: SocketAddr, transport: TransportType, config: TurnConfig) -> Result<Self> {
-        let (wire, local) = match transport {
+        let (link, local) = match transport {
             TransportType::Udp => {
                 let socket = UdpSocket::bind((server.ip(), 0))?;
                 socket.connect(server)?;
                 socket.set_read_timeout(Some(ROUND))?;
                 let local = socket.local_addr()?;
-                (Wire::Udp(socket), local)
+                (Link::Udp(socket), local)
             }
             TransportType::Tcp => {
                 let stream = TcpStream::connect(server)?;
                 stream.set_read_timeout(Some(ROUND))?;
                 let local = stream.local_addr()?;
-                (Wire::Tcp(stream), local)
+                (Link::Tcp(stream), local)
             }
         };
         let client = match transport {
@@ -63,7 +63,7 @@ impl Foreign {
             TransportType::Tcp => TurnClientTcp::allocate(local, server, config).into(),
         };
         let (started, received) = (Instant::now(), Vec::new());
-        Ok(Self { client, wire, local, server, started, received, attack: <[u8]>::to_vec })
+        Ok(Self { client, link, local, server, started, received, attack: <[u8]>::to_vec })
     }
 
     fn now(&self) -> Moment {
@@ -72,14 +72,14 @@ impl Foreign {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        match &mut self.wire {
-            Wire::Udp(socket) => socket.send(bytes).map(drop)?,
-            Wire::Tcp(stream) => stream.write_all(bytes)?,
+        match &mut self.link {
+            Link::Udp(socket) => socket.send(bytes).map(drop)?,
+            Link::Tcp(stream) => stream.write_all(bytes)?,
         }
         Ok(())
     }
 
-    /// Sends what waits, reads what is there.
+    /// Sends what is due and reads what has arrived.
     fn round(&mut self) -> Result<()> {
         if matches!(self.client.poll(self.now()), TurnPollRet::Closed) {
             bail!("the client is closed");
@@ -88,9 +88,9 @@ impl Foreign {
             self.write(&transmit.data)?;
         }
         let mut buffer = [0; 65_536];
-        let read = match &mut self.wire {
-            Wire::Udp(socket) => socket.recv(&mut buffer),
-            Wire::Tcp(stream) => stream.read(&mut buffer),
+        let read = match &mut self.link {
+            Link::Udp(socket) => socket.recv(&mut buffer),
+            Link::Tcp(stream) => stream.read(&mut buffer),
         };
         let len = match read {
             Ok(len) => len,
@@ -100,7 +100,7 @@ impl Foreign {
             Err(error) => return Err(error.into()),
         };
         if len == 0 {
-            bail!("the server hung up");
+            bail!("the server closed the connection");
         }
         let transmit = Transmit {
             data: (self.attack)(&buffer[..len]),
@@ -118,7 +118,7 @@ impl Foreign {
         Ok(())
     }
 
-    /// A round of one that may have closed.
+    /// Runs a round of a client that may have closed.
     fn last_round(&mut self) {
         if self.round().is_err() {
             std::thread::sleep(ROUND);
@@ -158,7 +158,7 @@ impl Foreign {
         Ok(())
     }
 
-    /// Sends once; it must come back.
+    /// Sends a payload once, which must come back.
     fn echoed(&mut self, peer: SocketAddr, payload: &[u8]) -> Result<()> {
         let now = self.now();
         if let Some(transmit) = self.client.send_to(TransportType::Udp, peer, payload, now)? {
@@ -206,7 +206,11 @@ fn turn_client_proto_relays_over_udp_and_tcp_and_both_families() {
             foreign.client.delete(foreign.now())?;
             let deadline = Instant::now() + PATIENCE;
             while server.stats().allocations > 0 {
-                ensure!(Instant::now() < deadline, "it is left: {:?}", server.stats());
+                ensure!(
+                    Instant::now() < deadline,
+                    "the allocation still exists: {:?}",
+                    server.stats()
+                );
                 foreign.last_round();
             }
         }
@@ -217,8 +221,8 @@ fn turn_client_proto_relays_over_udp_and_tcp_and_both_families() {
 #[test]
 fn turn_client_proto_is_refused_with_a_wrong_password() {
     scene("turn_client_proto_is_refused_with_a_wrong_password", &[], |_| {
-        // Once without credentials. Over UDP it asks again with each new nonce, until the server
-        // does not answer any more.
+        // Once without credentials. Over UDP it retries with each new nonce, until the server no
+        // longer responds.
         for (transport, challenges) in [(TransportType::Udp, 3), (TransportType::Tcp, 2)] {
             let server = server()?;
             let mut foreign = Foreign::new(server.local_addrs()[0], transport, config("guess"))?;
@@ -257,21 +261,21 @@ fn relay_for_both_families(mut foreign: Foreign) -> Result<()> {
         foreign.permit(echo.addr)?;
         foreign.echoed(echo.addr, b"in an indication").context(ip)?;
     }
-    // It numbers the channels of each family from 0x4000, so only one family can have one.
+    // It numbers the channels of each family from 0x4000, so only one family can have a channel.
     let echo = Echo::start("::1")?;
     foreign.bind(echo.addr)?;
     foreign.echoed(echo.addr, b"in a channel")
 }
 
 #[test]
-fn turn_client_proto_proves_a_password_with_sha_256_and_without_its_name() {
-    let name = "turn_client_proto_proves_a_password_with_sha_256_and_without_its_name";
+fn turn_client_proto_authenticates_with_sha_256_and_without_its_name() {
+    let name = "turn_client_proto_authenticates_with_sha_256_and_without_its_name";
     scene(name, &[], |_| {
-        // Names are hashed where there are no secrets.
+        // USERHASH is only offered without shared secrets.
         let server = start(Config { rest_secrets: Vec::new(), ..crate::config()? })?;
         let (sha_1, sha_256) = (IntegrityAlgorithm::Sha1, IntegrityAlgorithm::Sha256);
         let (named, anonymous) = (Feature::Disabled, Feature::Required);
-        // Over UDP its first question is too short to pay for a challenge that offers everything.
+        // Over UDP its first request is too short to allow a challenge that offers everything.
         for (transport, what, integrity, name, is_offered) in [
             (TransportType::Udp, "SHA-1", sha_1, named, true),
             (TransportType::Udp, "SHA-256", sha_256, named, false),
@@ -303,11 +307,11 @@ fn turn_client_proto_proves_a_password_with_sha_256_and_without_its_name() {
 const NONCE: u16 = 0x0015;
 const PASSWORD_ALGORITHMS: u16 = 0x8002;
 const FINGERPRINT: u16 = 0x8028;
-/// Of a nonce: what follows are 24 bits in base64, the first of them for PASSWORD-ALGORITHMS
-/// (RFC 8489 §9.2).
+/// Start of a nonce. 24 bits in base64 follow, the first of them for PASSWORD-ALGORITHMS (RFC 8489
+/// §9.2).
 const COOKIE: &[u8] = b"obMatJos2";
 
-/// The message with other attributes; a fingerprint of the old ones is left out.
+/// Rewrites the attributes of a message and removes its fingerprint.
 fn rewritten(message: &[u8], other: impl Fn(u16, &[u8]) -> Option<Vec<u8>>) -> Vec<u8> {
     let (header, mut rest) = message.split_at(20);
     let mut attributes = Vec::new();
@@ -337,7 +341,7 @@ fn with_md5_only(message: &[u8]) -> Vec<u8> {
     })
 }
 
-/// As if the server had never heard of algorithms.
+/// Rewrites a message as if the server did not support password algorithms.
 fn with_another_nonce(message: &[u8]) -> Vec<u8> {
     rewritten(message, |kind, value| match kind {
         NONCE => {
@@ -350,17 +354,17 @@ fn with_another_nonce(message: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn turn_client_proto_cannot_be_talked_into_weaker_ways_by_who_is_between() {
-    let name = "turn_client_proto_cannot_be_talked_into_weaker_ways_by_who_is_between";
+fn turn_client_proto_detects_bid_down_attacks() {
+    let name = "turn_client_proto_detects_bid_down_attacks";
     scene(name, &[], |_| {
-        // Over TCP the first answer offers everything, and comes in one piece. The first question
-        // is always answered 401; where nothing else is, the client asked no more.
+        // Over TCP the first response offers everything and arrives in one piece. The first request
+        // is always answered 401. If that is the only error, the client sent no other request.
         type Attack = fn(&[u8]) -> Vec<u8>;
         let attacks: [(&str, Attack, &[u16], u64); 4] = [
             ("nothing is changed", <[u8]>::to_vec, &[401], 1),
-            ("the algorithms are taken away", without_algorithms, &[401], 0),
-            ("the better one is taken away", with_md5_only, &[400, 401], 0),
-            ("the nonce says that there are none", with_another_nonce, &[401, 438], 0),
+            ("the algorithms are removed", without_algorithms, &[401], 0),
+            ("the better algorithm is removed", with_md5_only, &[400, 401], 0),
+            ("the nonce denies algorithms", with_another_nonce, &[401, 438], 0),
         ];
         for (what, attack, errors, allocations) in attacks {
             let server = start(Config { rest_secrets: Vec::new(), ..crate::config()? })?;
@@ -370,7 +374,7 @@ fn turn_client_proto_cannot_be_talked_into_weaker_ways_by_who_is_between() {
             let to = server.local_addrs()[0];
             let mut foreign = Foreign::new(to, TransportType::Tcp, config)?;
             foreign.attack = attack;
-            // The server counts in public a moment after it has answered.
+            // The server publishes its counters a moment after it has responded.
             let answered = || {
                 let counters = server.stats().counters;
                 let answered = counters.errors().filter(|(_, count)| *count > 0);
@@ -378,7 +382,7 @@ fn turn_client_proto_cannot_be_talked_into_weaker_ways_by_who_is_between() {
                 (errors, counters.allocations_made)
             };
             let wanted = (errors.to_vec(), allocations);
-            // Until it has what it wants, or has given up.
+            // Until the client has succeeded or given up.
             let deadline = Instant::now() + PATIENCE;
             while answered() != wanted {
                 ensure!(Instant::now() < deadline, "{what}: {:?} was answered", answered());

@@ -20,7 +20,7 @@ fn needs() -> [Need; 3] {
     ["turnutils_uclient", "turnutils_peer", "turnutils_stunclient"].map(Need::Tool)
 }
 
-/// coturn's echo peer, on a free port and the next.
+/// Starts coturn's echo peer on a free port and the next one.
 pub(crate) fn echo(ip: &str) -> Result<(Running, u16)> {
     let free = free_pair()?.port();
     let child = Command::new("turnutils_peer")
@@ -39,15 +39,15 @@ pub(crate) fn echo(ip: &str) -> Result<(Running, u16)> {
             return Ok((child, free));
         }
     }
-    bail!("turnutils_peer does not answer")
+    bail!("turnutils_peer does not respond")
 }
 
-/// This version of it knows no newer range of channels than RFC 5766's.
+/// Starts a server that permits the channel range of RFC 5766, which this version of coturn uses.
 fn server() -> Result<Server> {
     start(Config { rfc5766_channels: true, ..config()? })
 }
 
-/// What `turnutils_uclient` says at its end.
+/// Reads the totals that `turnutils_uclient` prints at its end.
 fn totals(output: &str) -> Result<(u64, u64)> {
     let line = output.lines().rev().find(|l| l.contains("tot_send_msgs"));
     let line = line.with_context(|| format!("no totals in\n{output}"))?;
@@ -102,7 +102,7 @@ fn every_message_of_turnutils_uclient_comes_back() {
             ("client to client, IPv6", v6, "-c -y -x", "", fixed),
             ("DONT-FRAGMENT", v4, "-c -g", &echo_v4, fixed),
             ("DONT-FRAGMENT, indications", v4, "-c -g -s", &echo_v4, fixed),
-            // It refreshes one address or the other, or both.
+            // It refreshes one of the addresses, or both.
             ("an address of each family", v4, "-Z", &echo_v4, fixed),
             ("an address of each family, indications", v4, "-Z -s", &echo_v4, fixed),
             ("an address of each family, TCP", v4, "-Z -t", &echo_v4, fixed),
@@ -111,9 +111,9 @@ fn every_message_of_turnutils_uclient_comes_back() {
             ("with an ORIGIN", v4, "-c -o porthole.example", &echo_v4, fixed),
             ("with a BANDWIDTH", v4, "-c -a 8000", &echo_v4, fixed),
             ("from another address", v4, "-c -L 127.0.0.3", &echo_v4, fixed),
-            ("nonsense in between", v4, "-c -s -N", &echo_v4, fixed),
+            ("with invalid messages", v4, "-c -s -N", &echo_v4, fixed),
         ];
-        // Most of each run is coturn's own waiting.
+        // Most of the time coturn only waits, so the runs are parallel.
         std::thread::scope(|threads| {
             let started = cases.map(|(what, to, how, peer, user)| {
                 threads.spawn(move || {
@@ -166,7 +166,7 @@ fn every_message_comes_back_over_tls_and_dtls() {
     });
 }
 
-/// Gives back what comes over TCP, as long as the test runs.
+/// Starts a TCP echo peer, which runs as long as the test.
 fn tcp_echo() -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let addr = listener.local_addr()?;
@@ -178,8 +178,8 @@ fn tcp_echo() -> Result<SocketAddr> {
     Ok(addr)
 }
 
-/// The keys that are built into `turnutils_uclient -J`.
-fn its_oauth_keys() -> Vec<OauthKey> {
+/// Returns the keys built into `turnutils_uclient -J`.
+fn builtin_oauth_keys() -> Vec<OauthKey> {
     [
         ("north", &b"01234567890123456789012345678901"[..]),
         ("union", b"1234567890123456"),
@@ -190,12 +190,12 @@ fn its_oauth_keys() -> Vec<OauthKey> {
 }
 
 #[test]
-fn turnutils_uclient_moves_and_brings_tokens() {
-    let name = "turnutils_uclient_moves_and_brings_tokens";
+fn turnutils_uclient_uses_mobility_and_access_tokens() {
+    let name = "turnutils_uclient_uses_mobility_and_access_tokens";
     scene(name, &needs(), |scene| {
-        // Who moves comes to any of them.
+        // A client that has moved may belong to any worker.
         let with = Config { rfc5766_channels: true, mobility: true, workers: 0, ..config()? };
-        let server = start(Config { oauth_keys: its_oauth_keys(), ..with })?;
+        let server = start(Config { oauth_keys: builtin_oauth_keys(), ..with })?;
         let to = server.local_addrs()[0];
         let (_echo, port) = echo("127.0.0.1")?;
         let peer = format!("-e 127.0.0.1 -r {port}");
@@ -220,8 +220,8 @@ fn turnutils_uclient_moves_and_brings_tokens() {
     });
 }
 
-/// Where it closes its old session before it moves, it frees that one twice and shuts the new one
-/// with it: every other run ends so, whichever server it is (coturn 4.6.1).
+/// Number of attempts. If it closes its old session before it moves, it frees that session twice
+/// and closes the new one with it. Every other run fails so, with any server (coturn 4.6.1).
 const MOVES: usize = 20;
 
 #[test]
@@ -229,7 +229,7 @@ fn turnutils_uclient_moves_over_tls_and_dtls() {
     let name = "turnutils_uclient_moves_over_tls_and_dtls";
     scene(name, &needs(), |scene| {
         let authority = Authority::new(scene, &[[127, 0, 0, 1].into()])?;
-        // Over DTLS who comes to another worker is refused.
+        // Over DTLS a client whose packets another worker receives is refused.
         let with = secure(&authority)?;
         let with = Config { rfc5766_channels: true, mobility: true, workers: 1, ..with };
         let server = start(with)?;
@@ -242,7 +242,7 @@ fn turnutils_uclient_moves_over_tls_and_dtls() {
             let failed = (0..MOVES).map(run_once).map_while(Result::err).collect::<Vec<_>>();
             ensure!(failed.len() < MOVES, "{what}: {:#}", failed[0]);
         }
-        // Whatever became of the client, no move was refused.
+        // Even if the client failed, no move was refused.
         let stats = server.stats();
         let challenges = [ErrorCode::UNAUTHENTICATED, ErrorCode::STALE_NONCE];
         let errors = stats.counters.errors().filter(|(code, _)| !challenges.contains(code));
@@ -252,8 +252,8 @@ fn turnutils_uclient_moves_over_tls_and_dtls() {
     });
 }
 
-/// It has a ticket, moves with it to a new socket, gets the next ticket there, and every message
-/// comes back.
+/// Checks that a client gets a ticket, moves with it to a new socket, gets the next ticket there,
+/// and every message comes back.
 fn moved(scene: &Scene, name: &str, to: SocketAddr, flags: &str) -> Result<()> {
     let mut command = Command::new("turnutils_uclient");
     command
@@ -264,7 +264,7 @@ fn moved(scene: &Scene, name: &str, to: SocketAddr, flags: &str) -> Result<()> {
     ensure!(ended_well, "{command:?} failed:\n{output}");
     let (sent, received) = totals(&output)?;
     ensure!(sent >= MESSAGES && sent == received, "{sent} out, {received} in");
-    // Its first connection, which only tries, moves as well.
+    // Its first connection, which is only a test, moves as well.
     let tickets = output.lines().filter(|line| line.contains("read_mobility_ticket: smid="));
     ensure!(tickets.count() == 4, "two before and two after:\n{output}");
     Ok(())
@@ -276,9 +276,9 @@ fn turnutils_uclient_relays_tcp() {
         let server = server()?;
         let to = server.local_addrs()[0];
         let peer = format!("-e 127.0.0.1 -r {} -u anna -w secret", tcp_echo()?.port());
-        // How many of two clients are heard: where peers connect one talks to nobody, whichever
-        // server it is.
-        for (what, how, heard) in [
+        // Number of the two clients whose messages come back: if peers connect, one client has no
+        // partner, with any server.
+        for (what, how, echoed) in [
             ("to a peer", "-T -c", 2),
             ("client to client", "-T -c -y", 2),
             ("from a peer", "-P -c", 1),
@@ -286,16 +286,16 @@ fn turnutils_uclient_relays_tcp() {
             let flags = [how, &peer].into_iter().flat_map(str::split_whitespace);
             let (sent, received) = uclient(scene, what, to, &flags.collect::<Vec<_>>())?;
             ensure!(sent >= 2 * MESSAGES, "{what}: only {sent} sent");
-            ensure!(2 * received == heard * sent, "{what}: {sent} out, {received} in");
+            ensure!(2 * received == echoed * sent, "{what}: {sent} out, {received} in");
         }
         Ok(())
     });
 }
 
 #[test]
-fn turnutils_natdiscovery_finds_that_there_is_no_nat() {
+fn turnutils_natdiscovery_finds_no_nat() {
     let needs = [Need::Tool("turnutils_natdiscovery")];
-    scene("turnutils_natdiscovery_finds_that_there_is_no_nat", &needs, |scene| {
+    scene("turnutils_natdiscovery_finds_no_nat", &needs, |scene| {
         let primary = free_port()?;
         let alternate = SocketAddr::from(([127, 0, 0, 2], free_port()?.port()));
         let listen = vec![primary];
@@ -306,7 +306,7 @@ fn turnutils_natdiscovery_finds_that_there_is_no_nat() {
         for line in ["Endpoint Independent Mapping", "Endpoint Independent Filtering"] {
             ensure!(output.contains(line), "not {line}:\n{output}");
         }
-        // Counted in public a moment after the answer.
+        // The counter is published a moment after the response.
         wait::until("four Bindings", PATIENCE, || {
             Ok((server.stats().counters.bindings >= 4).then_some(()))
         })?;
@@ -329,13 +329,14 @@ fn turnutils_natdiscovery_finds_that_there_is_no_nat() {
 }
 
 #[test]
-fn what_turnutils_uclient_breaks_harms_nobody_else() {
-    scene("what_turnutils_uclient_breaks_harms_nobody_else", &needs(), |scene| {
+fn invalid_messages_of_turnutils_uclient_affect_no_other_client() {
+    scene("invalid_messages_of_turnutils_uclient_affect_no_other_client", &needs(), |scene| {
         let server = server()?;
         let to = server.local_addrs()[0];
         let (_echo, port) = echo("127.0.0.1")?;
         let peer = format!("-c -s -e 127.0.0.1 -r {port} -u anna -w secret");
-        // Its messages are bent so much that it may wait for ever, and TCP may end with the first.
+        // Its messages are so malformed that it may wait forever, and TCP may end with the first
+        // one.
         let mut broken = Vec::new();
         for transport in ["", "-t"] {
             let flags = format!("-N -R {transport} {peer} -p {} {}", to.port(), to.ip());
@@ -347,13 +348,13 @@ fn what_turnutils_uclient_breaks_harms_nobody_else() {
                 .spawn()?;
             broken.push(Running(child));
         }
-        wait::until("something broken", PATIENCE, || {
+        wait::until("a malformed message", PATIENCE, || {
             Ok((server.stats().counters.malformed > 0).then_some(()))
         })?;
         for transport in ["", "-t"] {
             let flags = [transport, &peer].into_iter().flat_map(str::split_whitespace);
             let flags: Vec<_> = flags.collect();
-            let (sent, received) = uclient(scene, "sound", to, &flags)?;
+            let (sent, received) = uclient(scene, "valid", to, &flags)?;
             ensure!(sent >= 2 * MESSAGES && sent == received, "{sent} out, {received} in");
         }
         Ok(())
@@ -367,8 +368,8 @@ fn turnutils_uclient_is_refused_with_wrong_credentials() {
             let server = server()?;
             let flags = [&["-c", "-y", "-u", "anna"][..], &user].concat();
             let refused = uclient(scene, "uclient", server.local_addrs()[0], &flags);
-            let error = refused.err().with_context(|| format!("{user:?} was let in"))?;
-            // The first for none, the second for these.
+            let error = refused.err().with_context(|| format!("{user:?} was accepted"))?;
+            // The first for missing credentials, the second for these.
             wait::until(&format!("{user:?} is answered 401 twice"), PATIENCE, || {
                 Ok((unauthenticated(&server) >= 2).then_some(()))
             })
@@ -379,7 +380,7 @@ fn turnutils_uclient_is_refused_with_wrong_credentials() {
     });
 }
 
-/// How often the server has answered 401.
+/// Returns the number of responses with error 401.
 fn unauthenticated(server: &Server) -> u64 {
     let counters = server.stats().counters;
     counters.errors().filter(|(error, _)| error.value() == 401).map(|(_, count)| count).sum()

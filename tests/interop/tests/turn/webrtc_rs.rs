@@ -17,16 +17,16 @@ use webrtc_util::Conn as _;
 
 use crate::{Echo, PASSWORD, PATIENCE, REALM, USER, server};
 
-fn play(name: &str, body: impl AsyncFnOnce() -> Result<()>) {
+fn run_scene(name: &str, body: impl AsyncFnOnce() -> Result<()>) {
     scene(name, &[], |_| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async { timeout(PATIENCE, body()).await.context("it does not end")? })
+        runtime.block_on(async { timeout(PATIENCE, body()).await.context("timed out")? })
     });
 }
 
 #[test]
 fn the_stun_crate_learns_its_address() {
-    play("the_stun_crate_learns_its_address", async || {
+    run_scene("the_stun_crate_learns_its_address", async || {
         let server = server()?;
         for to in server.local_addrs() {
             let socket = UdpSocket::bind((to.ip(), 0)).await?;
@@ -37,11 +37,11 @@ fn the_stun_crate_learns_its_address() {
             let mut request = Message::new();
             request.build(&[Box::<TransactionId>::default(), Box::new(BINDING_REQUEST)])?;
             #[expect(clippy::disallowed_methods, reason = "the crate's own interface")]
-            let (events, mut answers) = mpsc::unbounded_channel();
+            let (events, mut responses) = mpsc::unbounded_channel();
             client.send(&request, Some(Arc::new(events))).await?;
-            let answer = answers.recv().await.context("no answer")?.event_body?;
+            let response = responses.recv().await.context("no response")?.event_body?;
             let mut mapped = XorMappedAddress::default();
-            mapped.get_from(&answer)?;
+            mapped.get_from(&response)?;
             ensure!((mapped.ip, mapped.port) == (local.ip(), local.port()), "{mapped}");
             client.close().await?;
         }
@@ -51,14 +51,14 @@ fn the_stun_crate_learns_its_address() {
 
 #[test]
 fn the_turn_crate_relays_by_indications_and_channels() {
-    play("the_turn_crate_relays_by_indications_and_channels", async || {
+    run_scene("the_turn_crate_relays_by_indications_and_channels", async || {
         let server = server()?;
         let echo = Echo::start("127.0.0.1")?;
-        let (at, by_channel) = counted(server.local_addrs()[0]).await?;
+        let (at, by_channel) = counting_proxy(server.local_addrs()[0]).await?;
         let client = client(at, PASSWORD).await?;
         let relay = client.allocate().await?;
         let mut buffer = [0; 1500];
-        // The first go by indications, until the crate has bound a channel.
+        // The first ones are sent in indications, until the crate has bound a channel.
         for round in 0..100_u8 {
             let message = [round; 160];
             relay.send_to(&message, echo.addr).await?;
@@ -76,17 +76,17 @@ fn the_turn_crate_relays_by_indications_and_channels() {
 
 #[test]
 fn the_turn_crate_is_refused_with_a_wrong_password() {
-    play("the_turn_crate_is_refused_with_a_wrong_password", async || {
+    run_scene("the_turn_crate_is_refused_with_a_wrong_password", async || {
         let server = server()?;
         let client = client(server.local_addrs()[0], "guess").await?;
-        ensure!(client.allocate().await.is_err(), "it was let in");
+        ensure!(client.allocate().await.is_err(), "it was accepted");
         ensure!(server.stats().counters.allocations_made == 0, "an allocation was made");
         Ok(())
     });
 }
 
-/// A way to the server on which the client's ChannelData is counted.
-async fn counted(server: SocketAddr) -> Result<(SocketAddr, Arc<AtomicUsize>)> {
+/// Starts a proxy to the server that counts the client's ChannelData messages.
+async fn counting_proxy(server: SocketAddr) -> Result<(SocketAddr, Arc<AtomicUsize>)> {
     let socket = UdpSocket::bind("127.0.0.1:0").await?;
     let at = socket.local_addr()?;
     let counter = Arc::new(AtomicUsize::new(0));

@@ -17,7 +17,7 @@ const PROGRAM: [Need; 1] = [Need::Program];
 const DEADLINE: Duration = Duration::from_secs(20);
 const VARIABLES: [&str; 2] = ["PORTHOLE_LOG", "NO_COLOR"];
 /// A line logged at INFO before the admin API responds.
-const STARTED: &str = "the TURN server runs";
+const STARTED: &str = "the TURN server is running";
 /// The beginning of every colour sequence.
 const ESCAPE: &str = "\x1b[";
 

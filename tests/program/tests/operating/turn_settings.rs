@@ -310,7 +310,7 @@ fn a_session_is_listed_and_counted_and_its_end_is_logged() {
         ensure!(turn.metric("porthole_turn_allocations")? == 0, "the session has not ended");
         turn.program.wait_for("a line in the log", DEADLINE, |program| {
             let log = program.output()?;
-            let line = log.lines().find(|line| line.contains("a TURN session is over"));
+            let line = log.lines().find(|line| line.contains("a TURN session has ended"));
             let reason = format!("id={id} reason=\"ended by the operator\"");
             Ok(line.filter(|line| line.contains(&reason)).map(drop))
         })?;

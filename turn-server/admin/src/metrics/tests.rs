@@ -4,7 +4,7 @@ use super::*;
 
 const FAST_PATH: FastPathStatus = FastPathStatus {
     interfaces: 6,
-    left_to_sockets: [
+    fallbacks: [
         ("expired", 41),
         ("interface", 42),
         ("checksum", 43),
@@ -36,7 +36,7 @@ fn label_names(labels: &str) -> BTreeSet<&str> {
 }
 
 #[test]
-fn the_reference_has_every_metric_and_no_other() {
+fn the_reference_lists_exactly_these_metrics() {
     let text = render(&Stats::default(), &FAST_PATH);
     let shown: BTreeSet<String> = samples(&text)
         .iter()
@@ -74,7 +74,7 @@ fn a_metric_has_help_and_a_type_before_its_samples() {
 }
 
 #[test]
-fn the_number_of_series_is_bounded_and_none_comes_twice() {
+fn the_number_of_series_is_bounded_and_each_is_unique() {
     let text = render(&Stats::default(), &FAST_PATH);
     let samples = samples(&text);
     let series: BTreeSet<_> = samples.iter().map(|(name, labels, _)| (name, labels)).collect();
@@ -83,12 +83,12 @@ fn the_number_of_series_is_bounded_and_none_comes_twice() {
     let names: BTreeSet<_> =
         samples.iter().flat_map(|(_, labels, _)| label_names(labels)).collect();
     for name in ["user", "username", "client", "peer", "address", "session"] {
-        assert!(!names.contains(name), "{name} is no label: it has as many values as clients like");
+        assert!(!names.contains(name), "{name} must not be a label: clients choose its values");
     }
 }
 
 #[test]
-fn each_number_is_shown_as_it_is() {
+fn each_metric_shows_its_counter() {
     let numbers = std::array::from_fn(|i| u64::try_from(i).unwrap() + 100);
     let counters = porthole_turn_proto::server::Counters::from_array(numbers);
     let stats = Stats {

@@ -1,4 +1,4 @@
-//! What becomes of the headers of IP and UDP.
+//! The IP and UDP headers of relayed packets.
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -8,19 +8,19 @@ use porthole_test_support::scene::scene;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::NEEDS;
-use crate::road::{CHANNEL, LONG, Road, V4, message, run};
+use crate::network::{CHANNEL, LONG, Network, V4, message, run};
 
 const PAYLOAD: &[u8] = b"an odd number of bytes!";
-/// Expedited forwarding, congestion experienced.
+/// DSCP "expedited forwarding", ECN "congestion experienced".
 const TOS: u32 = 46 << 2 | 3;
-/// Of the flags of IPv4.
+/// The DF flag of IPv4.
 const DONT_FRAGMENT: u8 = 0x40;
 
-/// RFC 8656 §14: one hop less, DSCP, ECN and DF as they came; checksums of both headers are right.
+/// RFC 8656 §14: TTL less one; DSCP, ECN and DF unchanged; both checksums correct.
 #[test]
 fn headers_are_those_of_a_relay() {
     scene("headers_are_those_of_a_relay", NEEDS, |_| {
-        let road = Road::new("headers")?;
+        let network = Network::new("headers")?;
         let capture = |host: &porthole_test_support::lab::Host| -> Result<Socket> {
             let open = || Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP));
             let socket = host.inside(open)??;
@@ -28,22 +28,23 @@ fn headers_are_those_of_a_relay() {
             Ok(socket)
         };
         for (no_discovery, flags) in [(0, DONT_FRAGMENT), (1, 0)] {
-            for side in [&road.client, &road.peer] {
-                // Of the path's MTU; new sockets do as this says.
+            for side in [&network.client, &network.peer] {
+                // Path MTU discovery of sockets opened from now on.
                 let setting = "/proc/sys/net/ipv4/ip_no_pmtu_disc";
                 run(&side.host, &format!("echo {no_discovery} > {setting}"))?;
             }
-            let ends = road.ends(V4)?;
-            let mut flows = road.fast_path.flows();
-            flows.install(1, &ends.flow, LONG)?;
-            let (at_peer, at_client) = (capture(&road.peer.host)?, capture(&road.client.host)?);
-            for socket in [&ends.client, &ends.peer] {
+            let endpoints = network.endpoints(V4)?;
+            let mut flows = network.fast_path.flows();
+            flows.install(1, &endpoints.flow, LONG)?;
+            let (at_peer, at_client) =
+                (capture(&network.peer.host)?, capture(&network.client.host)?);
+            for socket in [&endpoints.client, &endpoints.peer] {
                 socket.set_ttl(17)?;
                 SockRef::from(socket).set_tos_v4(TOS)?;
             }
-            ends.client_sends(&message(CHANNEL, PAYLOAD))?;
+            endpoints.client_sends(&message(CHANNEL, PAYLOAD))?;
             check(&read(&at_peer)?, flags, PAYLOAD).context("to the peer")?;
-            ends.peer_sends(PAYLOAD)?;
+            endpoints.peer_sends(PAYLOAD)?;
             let to_client = message(CHANNEL, PAYLOAD);
             check(&read(&at_client)?, flags, &to_client).context("to the client")?;
         }
@@ -53,7 +54,7 @@ fn headers_are_those_of_a_relay() {
 
 fn read(mut socket: &Socket) -> Result<Vec<u8>> {
     let mut buffer = vec![0; 2048];
-    let length = socket.read(&mut buffer).context("nothing comes")?;
+    let length = socket.read(&mut buffer).context("nothing arrives")?;
     buffer.truncate(length);
     Ok(buffer)
 }
@@ -71,7 +72,7 @@ fn check(packet: &[u8], flags: u8, payload: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// RFC 1071, over bytes that hold their own checksum: all ones.
+/// Sums bytes as in RFC 1071; the result is all ones if they contain their correct checksum.
 fn sum(bytes: &[u8]) -> u32 {
     let words = bytes.chunks(2).map(|pair| match pair {
         [high, low] => u32::from(u16::from_be_bytes([*high, *low])),

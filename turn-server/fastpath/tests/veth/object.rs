@@ -1,4 +1,4 @@
-//! The committed program is what its source says.
+//! The committed program matches its source.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use porthole_test_support::scene::{Need, scene};
 
-/// Another compiler makes other instructions of the same source.
+/// Version of the compiler; others generate different instructions.
 const COMPILER: &str = "14.";
 
 #[test]

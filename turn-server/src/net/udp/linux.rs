@@ -1,4 +1,4 @@
-//! UDP_GRO, UDP_SEGMENT and what else only Linux has.
+//! UDP on Linux: UDP_GRO, UDP_SEGMENT, error queues and level-triggered epoll.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -20,10 +20,10 @@ use porthole_turn_proto::Family;
 use rustix::net::addr::SocketAddrArg as _;
 use rustix::net::{MMsgHdr, RecvFlags, SendAncillaryBuffer, SendFlags};
 
-use super::{Datagrams, SocketError};
+use super::{Datagrams, IcmpError};
 
 sockopt_impl!(
-    /// Whether packets get DF.
+    /// IP_MTU_DISCOVER: decides if packets get DF.
     IpMtuDiscover,
     SetOnly,
     libc::IPPROTO_IP,
@@ -31,14 +31,14 @@ sockopt_impl!(
     libc::c_int
 );
 
-/// Several datagrams of one source and length may come in one buffer.
+/// Enables UDP_GRO: one buffer may receive several datagrams of one source and length.
 pub(super) fn receive_coalesced(socket: &UdpSocket) {
     if let Err(error) = setsockopt(socket, UdpGroSegment, &true) {
         tracing::debug!(%error, "datagrams are received one by one");
     }
 }
 
-/// Whether that was possible.
+/// Permits or forbids fragmentation. Returns true if that was possible.
 pub(super) fn set_fragments(socket: &UdpSocket, family: Family, allowed: bool) -> bool {
     let mode = if allowed { libc::IP_PMTUDISC_DONT } else { libc::IP_PMTUDISC_DO };
     let set = match family {
@@ -48,48 +48,51 @@ pub(super) fn set_fragments(socket: &UdpSocket, family: Family, allowed: bool) -
     set.is_ok()
 }
 
-/// No segmentation with this device, or the segments do not fit its MTU.
+/// Returns true if the device cannot segment, or the segments do not fit its MTU.
 pub(super) fn refuses_segments(error: &io::Error) -> bool {
     [libc::EIO, libc::EINVAL, libc::EMSGSIZE, libc::EOPNOTSUPP]
         .map(Some)
         .contains(&error.raw_os_error())
 }
 
-pub(super) fn is_too_long(error: &io::Error) -> bool {
+/// Returns true if a datagram was refused because it does not fit the MTU and has DF.
+pub(super) fn exceeds_mtu(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EMSGSIZE)
 }
 
-/// All of them in one call and, with luck, in one packet down to the network device.
+/// Sends all datagrams in one call with UDP_SEGMENT; at best they stay one packet down to the
+/// network device.
 pub(super) fn send_segments(
     socket: &UdpSocket,
     to: SocketAddr,
-    what: Datagrams<'_>,
+    datagrams: Datagrams<'_>,
 ) -> io::Result<()> {
-    let segment = u16::try_from(what.segment).map_err(|_| Errno::EINVAL)?;
+    let segment = u16::try_from(datagrams.segment).map_err(|_| Errno::EINVAL)?;
     let control = [ControlMessage::UdpGsoSegments(&segment)];
     let to = SockaddrStorage::from(to);
-    sendmsg(socket.as_raw_fd(), what.parts, &control, MsgFlags::empty(), Some(&to))?;
+    sendmsg(socket.as_raw_fd(), datagrams.parts, &control, MsgFlags::empty(), Some(&to))?;
     Ok(())
 }
 
-/// One datagram each, in one call. How many were sent: what comes next was refused.
-pub(super) fn send_each(socket: &UdpSocket, what: &[(SocketAddr, Datagrams<'_>)]) -> usize {
-    let addresses: Vec<_> = what.iter().map(|(to, _)| to.as_any()).collect();
-    let mut controls: Vec<_> = what.iter().map(|_| SendAncillaryBuffer::default()).collect();
-    let each = what.iter().zip(&addresses).zip(&mut controls);
+/// Sends single datagrams to several destinations in one call. Returns how many were sent; the
+/// next one was refused.
+pub(super) fn send_each(socket: &UdpSocket, datagrams: &[(SocketAddr, Datagrams<'_>)]) -> usize {
+    let addresses: Vec<_> = datagrams.iter().map(|(to, _)| to.as_any()).collect();
+    let mut controls: Vec<_> = datagrams.iter().map(|_| SendAncillaryBuffer::default()).collect();
+    let each = datagrams.iter().zip(&addresses).zip(&mut controls);
     let mut messages: Vec<_> = each
-        .map(|(((_, what), to), control)| MMsgHdr::new_with_addr(to, what.parts, control))
+        .map(|(((_, datagrams), to), control)| MMsgHdr::new_with_addr(to, datagrams.parts, control))
         .collect();
     rustix::net::sendmmsg(socket, &mut messages, SendFlags::empty()).unwrap_or(0)
 }
 
-/// One datagram in one piece.
+/// Sends a datagram that lies in one piece.
 pub(super) fn send_to(socket: &UdpSocket, datagram: &[u8], to: SocketAddr) -> io::Result<()> {
     rustix::net::sendto(socket, datagram, SendFlags::empty(), &to)?;
     Ok(())
 }
 
-/// One datagram.
+/// Receives one datagram; returns its length and source.
 pub(super) fn receive_one(
     socket: &UdpSocket,
     buffer: &mut [u8],
@@ -99,11 +102,15 @@ pub(super) fn receive_one(
     Ok((len, from.ok_or(io::ErrorKind::AddrNotAvailable)?))
 }
 
-/// Makes an event of this socket in every poll as long as it holds something. mio tells once.
-pub(super) fn tell_again(socket: &UdpSocket, registry: &Registry, token: Token) -> io::Result<()> {
+/// Makes every poll report this socket as long as it holds data; mio registers edge-triggered.
+pub(super) fn set_level_triggered(
+    socket: &UdpSocket,
+    registry: &Registry,
+    token: Token,
+) -> io::Result<()> {
     let data = u64::try_from(token.0).map_err(io::Error::other)?;
     let mut event = EpollEvent::new(EpollFlags::EPOLLIN, data);
-    #[expect(deprecated, reason = "its replacement wants to own the poll, which is mio's")]
+    #[expect(deprecated, reason = "its replacement must own the epoll instance, which mio owns")]
     nix::sys::epoll::epoll_ctl(
         registry.as_raw_fd(),
         EpollOp::EpollCtlMod,
@@ -113,7 +120,7 @@ pub(super) fn tell_again(socket: &UdpSocket, registry: &Registry, token: Token) 
     Ok(())
 }
 
-/// One datagram.
+/// Sends a datagram that lies in several parts.
 pub(super) fn send_parts(
     socket: &UdpSocket,
     to: SocketAddr,
@@ -124,26 +131,27 @@ pub(super) fn send_parts(
     Ok(())
 }
 
-/// With CAP_NET_ADMIN what is asked for, else as much as `net.core.rmem_max` and `wmem_max` allow.
+/// Sets both buffer sizes: to `bytes` with CAP_NET_ADMIN, else to at most `net.core.rmem_max` and
+/// `net.core.wmem_max`.
 pub(super) fn grow_buffers(socket: &impl AsFd, bytes: usize) {
     let _ = setsockopt(socket, RcvBufForce, &bytes).or_else(|_| setsockopt(socket, RcvBuf, &bytes));
     let _ = setsockopt(socket, SndBufForce, &bytes).or_else(|_| setsockopt(socket, SndBuf, &bytes));
 }
 
-/// ICMP errors go to the socket's error queue.
+/// Makes the kernel put ICMP errors into the socket's error queue.
 pub(super) fn queue_errors(socket: &UdpSocket, family: Family) {
     let queued = match family {
         Family::V4 => setsockopt(socket, Ipv4RecvErr, &true),
         Family::V6 => setsockopt(socket, Ipv6RecvErr, &true),
     };
     if let Err(error) = queued {
-        tracing::debug!(%error, "ICMP errors will not be heard");
+        tracing::debug!(%error, "ICMP errors will not be reported");
     }
 }
 
-/// The next one in the error queue that came from the network. What the host itself says of a
-/// packet is told by the send.
-pub(super) fn next_error(socket: &UdpSocket) -> Option<SocketError> {
+/// Returns the next error in the queue that came from the network. Errors of this host itself are
+/// reported by the send.
+pub(super) fn next_error(socket: &UdpSocket) -> Option<IcmpError> {
     let mut control = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
     loop {
         let mut nothing = [0; 1];
@@ -165,7 +173,7 @@ pub(super) fn next_error(socket: &UdpSocket) -> Option<SocketError> {
             && icmp.contains(&error.ee_origin)
         {
             let (kind, code, data) = (error.ee_type, error.ee_code, error.ee_info);
-            return Some(SocketError { peer, kind, code, data });
+            return Some(IcmpError { peer, kind, code, data });
         }
     }
 }

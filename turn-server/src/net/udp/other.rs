@@ -1,4 +1,4 @@
-//! What other systems have: one datagram a call, fragmented as they like.
+//! UDP on other systems: one datagram per call, fragmented as the system decides.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use mio::{Registry, Token};
 use porthole_turn_proto::Family;
 use socket2::Socket;
 
-use super::{Datagrams, SocketError};
+use super::{Datagrams, IcmpError};
 
 pub(super) fn receive_coalesced(_: &UdpSocket) {}
 
@@ -21,7 +21,7 @@ pub(super) fn refuses_segments(error: &io::Error) -> bool {
     error.kind() == ErrorKind::Unsupported
 }
 
-pub(super) fn is_too_long(_: &io::Error) -> bool {
+pub(super) fn exceeds_mtu(_: &io::Error) -> bool {
     false
 }
 
@@ -44,7 +44,7 @@ pub(super) fn receive_one(
     socket.recv_from(buffer)
 }
 
-pub(super) fn tell_again(_: &UdpSocket, _: &Registry, _: Token) -> io::Result<()> {
+pub(super) fn set_level_triggered(_: &UdpSocket, _: &Registry, _: Token) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())
 }
 
@@ -64,6 +64,6 @@ pub(super) fn grow_buffers(socket: &Socket, bytes: usize) {
 
 pub(super) fn queue_errors(_: &UdpSocket, _: Family) {}
 
-pub(super) fn next_error(_: &UdpSocket) -> Option<SocketError> {
+pub(super) fn next_error(_: &UdpSocket) -> Option<IcmpError> {
     None
 }

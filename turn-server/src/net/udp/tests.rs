@@ -5,7 +5,7 @@ use mio::{Events, Poll};
 
 use super::*;
 
-fn ours() -> Udp {
+fn udp() -> Udp {
     let socket = UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     Udp::new(socket, Family::V4, true)
 }
@@ -18,16 +18,21 @@ fn receiver() -> (Std, SocketAddr) {
 }
 
 #[test]
-fn what_shares_a_call_arrives_in_order_and_what_is_refused_stops_nothing() {
+fn datagrams_of_one_call_arrive_in_order_and_a_refused_one_stops_no_other() {
     const ANNA: usize = 0;
     const BERT: usize = 1;
     const NOBODY: usize = 2;
     type Case<'a> = (&'a str, &'a [(usize, &'a str, usize)], [&'a [&'a str]; 2], usize);
-    // To whom, what, cut into how many datagrams.
+    // Name; destination, text and number of datagrams; what each receives; how many are refused.
     let cases: &[Case<'_>] = &[
         ("nothing", &[], [&[], &[]], 0),
         ("one", &[(ANNA, "a", 1)], [&["a"], &[]], 0),
-        ("lone ones", &[(ANNA, "a", 1), (BERT, "b", 1), (ANNA, "c", 1)], [&["a", "c"], &["b"]], 0),
+        (
+            "single ones",
+            &[(ANNA, "a", 1), (BERT, "b", 1), (ANNA, "c", 1)],
+            [&["a", "c"], &["b"]],
+            0,
+        ),
         (
             "a run between",
             &[(ANNA, "a", 1), (BERT, "b", 1), (ANNA, "cd", 2), (ANNA, "e", 1), (BERT, "f", 1)],
@@ -56,7 +61,7 @@ fn what_shares_a_call_arrives_in_order_and_what_is_refused_stops_nothing() {
                 ([to_anna, to_bert, nobody][*to], Datagrams { parts, segment, count: *count })
             })
             .collect();
-        assert_eq!(ours().send_all(&all), *refused, "{what}");
+        assert_eq!(udp().send_all(&all), *refused, "{what}");
         for (socket, expected) in [anna, bert].iter().zip(expected) {
             for text in *expected {
                 let mut buffer = [0; 16];
@@ -70,12 +75,12 @@ fn what_shares_a_call_arrives_in_order_and_what_is_refused_stops_nothing() {
 }
 
 #[test]
-fn more_than_fits_one_call_is_sent_in_several() {
+fn datagrams_that_exceed_one_call_are_sent_in_several() {
     let (anna, to) = receiver();
     let texts: Vec<_> = (0..2 * MAX_MESSAGES + 1).map(|n| n.to_string()).collect();
     let parts: Vec<_> = texts.iter().map(|text| [IoSlice::new(text.as_bytes())]).collect();
     let all: Vec<_> = parts.iter().map(|parts| (to, Datagrams::one(parts))).collect();
-    assert_eq!(ours().send_all(&all), 0);
+    assert_eq!(udp().send_all(&all), 0);
     for text in texts {
         let mut buffer = [0; 16];
         let len = anna.recv(&mut buffer).unwrap();
@@ -84,10 +89,10 @@ fn more_than_fits_one_call_is_sent_in_several() {
 }
 
 #[test]
-fn a_poll_tells_again_of_what_was_left() {
+fn a_poll_reports_a_socket_as_long_as_it_holds_data() {
     let mut poll = Poll::new().unwrap();
-    let (token, mut socket) = (Token(7), ours());
-    socket.register_to_be_told_again(poll.registry(), token).unwrap();
+    let (token, mut socket) = (Token(7), udp());
+    socket.register_level_triggered(poll.registry(), token).unwrap();
     let to = socket.socket.local_addr().unwrap();
     let [(anna, _), (bert, _)] = [receiver(), receiver()];
     for (from, text) in [(&anna, "a"), (&bert, "b"), (&anna, "c")] {

@@ -1,29 +1,31 @@
-//! Linux: the program of `porthole-turn-fastpath`.
+//! The fast path on Linux: the BPF program of `porthole-turn-fastpath`.
 
 use std::net::IpAddr;
 use std::time::Instant;
 
-use porthole_turn_fastpath::{Flow, Flows, Interfaces, Left, Lifetimes, Refused, Relayed};
+use porthole_turn_fastpath::{
+    Fallbacks, Flow, Flows, InstallError, Interfaces, Lifetimes, Relayed,
+};
 use porthole_turn_proto::server::{RelayId, Traffic};
 
 pub(crate) use porthole_turn_fastpath::FastPath;
 
-use super::{Channel, FastPathStatus, Share, Until};
+use super::{Channel, Deadlines, FastPathStatus, RelayedTraffic};
 
-/// In place of a list of interfaces.
+/// Setting that stands for a list of interfaces: those with an address of the server.
 const AUTO: &str = "auto";
 
-/// The fast path that the settings ask for, if it can be had; says in the log which it is.
+/// Starts the fast path if the settings ask for it and the system can. Logs which.
 pub(crate) fn start(interfaces: &[String], local: &[IpAddr]) -> Option<FastPath> {
-    let asked = match interfaces {
+    let wanted = match interfaces {
         [] => return None,
         [only] if only == AUTO => Interfaces::Auto,
         names => Interfaces::Named(names.to_vec()),
     };
-    match FastPath::start(&asked, local) {
+    match FastPath::start(&wanted, local) {
         Ok(fast_path) => {
             let on = fast_path.interfaces().join(", ");
-            tracing::info!("TURN channels are relayed in the kernel, on {on}");
+            tracing::info!("TURN channels are relayed in the kernel on {on}");
             Some(fast_path)
         }
         Err(error) => {
@@ -33,14 +35,15 @@ pub(crate) fn start(interfaces: &[String], local: &[IpAddr]) -> Option<FastPath>
     }
 }
 
-/// Zeros without a fast path.
+/// Reads the state of the fast path; all zeros without one.
 pub(crate) fn status(fast_path: Option<&FastPath>) -> FastPathStatus {
-    let left = fast_path.map(FastPath::left).transpose().unwrap_or_else(|error| {
-        tracing::warn!(%error, "the kernel does not say what it left to the sockets");
+    let counts = fast_path.map(FastPath::fallbacks).transpose().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the counters of the TURN fast path cannot be read");
         None
     });
-    let Left { expired, interface, checksum, ttl, mtu, room } = left.unwrap_or_default();
-    let left_to_sockets = [
+    let counts: Fallbacks = counts.unwrap_or_default();
+    let Fallbacks { expired, interface, checksum, ttl, mtu, room } = counts;
+    let fallbacks = [
         ("expired", expired),
         ("interface", interface),
         ("checksum", checksum),
@@ -49,7 +52,7 @@ pub(crate) fn status(fast_path: Option<&FastPath>) -> FastPathStatus {
         ("room", room),
     ];
     let interfaces = fast_path.map_or(0, |fast_path| fast_path.interfaces().len() as u64);
-    FastPathStatus { interfaces, left_to_sockets }
+    FastPathStatus { interfaces, fallbacks }
 }
 
 #[derive(Debug)]
@@ -60,8 +63,12 @@ impl Channels {
         Self(fast_path.flows())
     }
 
-    pub(crate) fn install(&mut self, what: &Channel, until: Until) -> Result<(), Refused> {
-        let Channel { relay, number, client, server, relayed, peer } = *what;
+    pub(crate) fn install(
+        &mut self,
+        channel: &Channel,
+        until: Deadlines,
+    ) -> Result<(), InstallError> {
+        let Channel { relay, number, client, server, relayed, peer } = *channel;
         let flow = Flow { client, server, relay: relayed, peer, channel: number };
         let now = Instant::now();
         let lifetimes = Lifetimes {
@@ -71,13 +78,17 @@ impl Channels {
         self.0.install((relay, number), &flow, lifetimes)
     }
 
-    pub(crate) fn remove(&mut self, relay: RelayId, number: u16) -> Option<Share> {
-        self.0.remove(&(relay, number)).map(|relayed| share(relay, relayed))
+    pub(crate) fn remove(&mut self, relay: RelayId, number: u16) -> Option<RelayedTraffic> {
+        self.0.remove(&(relay, number)).map(|relayed| relayed_traffic(relay, relayed))
     }
 
-    pub(crate) fn collect(&mut self) -> Vec<Share> {
+    pub(crate) fn collect(&mut self) -> Vec<RelayedTraffic> {
         self.0.follow_routes();
-        self.0.collect().into_iter().map(|((relay, _), relayed)| share(relay, relayed)).collect()
+        self.0
+            .collect()
+            .into_iter()
+            .map(|((relay, _), relayed)| relayed_traffic(relay, relayed))
+            .collect()
     }
 
     pub(crate) fn clear(&mut self) {
@@ -89,10 +100,14 @@ impl Channels {
     }
 }
 
-fn share(relay: RelayId, relayed: Relayed) -> Share {
+fn relayed_traffic(relay: RelayId, relayed: Relayed) -> RelayedTraffic {
     let traffic = |counted: porthole_turn_fastpath::Traffic| Traffic {
         packets: counted.packets,
         bytes: counted.bytes,
     };
-    Share { relay, to_peer: traffic(relayed.to_peer), to_client: traffic(relayed.to_client) }
+    RelayedTraffic {
+        relay,
+        to_peer: traffic(relayed.to_peer),
+        to_client: traffic(relayed.to_client),
+    }
 }

@@ -1,16 +1,17 @@
-//! Other systems: there is none.
+//! The fast path on other systems: not available.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
 
 use porthole_turn_proto::server::RelayId;
 
-use super::{Channel, FastPathStatus, Share, Until};
+use super::{Channel, Deadlines, FastPathStatus, RelayedTraffic};
 
-/// Cannot be had.
+/// A fast path, which cannot exist here.
 #[derive(Clone, Debug)]
 pub(crate) struct FastPath(Infallible);
 
+/// Warns if the settings ask for a fast path.
 pub(crate) fn start(interfaces: &[String], _local: &[IpAddr]) -> Option<FastPath> {
     if !interfaces.is_empty() {
         tracing::warn!("TURN channels are relayed by sockets: only Linux has a fast path");
@@ -18,10 +19,10 @@ pub(crate) fn start(interfaces: &[String], _local: &[IpAddr]) -> Option<FastPath
     None
 }
 
-/// Nothing.
+/// Returns a state of zeros.
 pub(crate) fn status(_: Option<&FastPath>) -> FastPathStatus {
     let reasons = ["expired", "interface", "checksum", "ttl", "mtu", "room"];
-    FastPathStatus { interfaces: 0, left_to_sockets: reasons.map(|reason| (reason, 0)) }
+    FastPathStatus { interfaces: 0, fallbacks: reasons.map(|reason| (reason, 0)) }
 }
 
 #[derive(Debug)]
@@ -32,15 +33,15 @@ impl Channels {
         match fast_path.0 {}
     }
 
-    pub(crate) fn install(&mut self, _: &Channel, _: Until) -> Result<(), Infallible> {
+    pub(crate) fn install(&mut self, _: &Channel, _: Deadlines) -> Result<(), Infallible> {
         match self.0 {}
     }
 
-    pub(crate) fn remove(&mut self, _: RelayId, _: u16) -> Option<Share> {
+    pub(crate) fn remove(&mut self, _: RelayId, _: u16) -> Option<RelayedTraffic> {
         match self.0 {}
     }
 
-    pub(crate) fn collect(&mut self) -> Vec<Share> {
+    pub(crate) fn collect(&mut self) -> Vec<RelayedTraffic> {
         match self.0 {}
     }
 

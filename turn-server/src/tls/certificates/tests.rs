@@ -23,7 +23,7 @@ fn written(pair: &(String, String)) -> (TempDir, TlsFiles) {
 }
 
 #[test]
-fn every_usual_kind_of_key_is_taken() {
+fn every_usual_kind_of_key_is_accepted() {
     for key in [
         KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap(),
         KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap(),
@@ -36,11 +36,11 @@ fn every_usual_kind_of_key_is_taken() {
 }
 
 #[test]
-fn whatever_is_wrong_with_the_files_is_said() {
+fn the_error_names_what_is_wrong_with_the_files() {
     let (certificate, key) = pair(&KeyPair::generate().unwrap());
     let (_, other_key) = pair(&KeyPair::generate().unwrap());
     let broken = certificate.replacen("MII", "AII", 1);
-    for (certificate, key, said) in [
+    for (certificate, key, expected) in [
         (Some(&*certificate), None, "key.pem cannot be read"),
         (None, Some(&*key), "cert.pem cannot be read"),
         (Some(""), Some(&*key), "cert.pem holds no certificate in PEM"),
@@ -57,7 +57,7 @@ fn whatever_is_wrong_with_the_files_is_said() {
             }
         }
         let error = Certificates::load(files, false).unwrap_err().to_string();
-        assert!(error.contains(said), "{error}");
+        assert!(error.contains(expected), "{error}");
     }
 }
 
@@ -82,7 +82,7 @@ fn a_new_pair_replaces_the_old_one_and_a_bad_one_does_not() {
 }
 
 #[test]
-fn the_watcher_finds_a_new_pair_by_itself_and_ends_when_dropped() {
+fn the_watcher_finds_a_new_pair_and_ends_when_dropped() {
     let (_folder, files) = written(&pair(&KeyPair::generate().unwrap()));
     let certificates = Arc::new(Certificates::load(files.clone(), false).unwrap());
     let before = certificates.tls();

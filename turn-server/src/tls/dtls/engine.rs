@@ -17,25 +17,25 @@ use crate::tls::chain::Chain;
 use crate::tls::dtls::hello::{ClientHello, Cookie};
 use crate::tls::dtls::records::{Filter, renumber};
 
-/// RFC 6347 §4.2.4.1.
+/// Initial retransmission interval of a flight (RFC 6347 §4.2.4.1).
 const FLIGHT_INTERVAL: Duration = Duration::from_secs(1);
-/// Below the smallest path of a TURN client.
+/// Most bytes of a handshake datagram: below the smallest MTU on the path of a TURN client.
 const MTU: usize = 1150;
-/// Datagrams that may overtake one another.
+/// Size of the replay window: how far datagrams may be reordered.
 const REPLAY_WINDOW: usize = 1024;
-/// RFC 6347 §4.1.1.1 by way of RFC 5246 §6.2.1.
+/// Most plaintext of one record (RFC 6347 §4.1.1.1, RFC 5246 §6.2.1).
 const MAX_PLAINTEXT: usize = 1 << 14;
-/// Those that need no padding and no MAC of their own.
+/// The cipher suites: those with authenticated encryption, hence without padding and a MAC.
 const SUITES: [CipherSuiteId; 4] = [
     CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256,
     CipherSuiteId::Tls_Ecdhe_Rsa_With_Aes_128_Gcm_Sha256,
     CipherSuiteId::Tls_Ecdhe_Ecdsa_With_ChaCha20_Poly1305_Sha256,
     CipherSuiteId::Tls_Ecdhe_Rsa_With_ChaCha20_Poly1305_Sha256,
 ];
-/// The engine tells associations apart by address; each of ours is alone in its engine.
+/// Address given to the engine, which tells associations apart by it. Here each has its own engine.
 const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
-/// What every association of this certificate begins with.
+/// The certificate and key of associations, in the form that the engine needs.
 #[derive(Clone)]
 pub(crate) struct Identity(Certificate);
 
@@ -46,10 +46,12 @@ impl fmt::Debug for Identity {
 }
 
 impl Identity {
-    /// Refuses, in words, what the engine cannot use.
+    /// Checks that the engine can use a certificate; the error is a sentence for the operator.
     pub(crate) fn new(chain: &Chain) -> Result<Self, String> {
         let PrivateKeyDer::Pkcs8(key) = &chain.key else {
-            return Err("the key must be PKCS #8; `openssl pkcs8 -topk8 -nodes` makes it so".into());
+            return Err(
+                "the key must be in PKCS #8; convert it with `openssl pkcs8 -topk8 -nodes`".into(),
+            );
         };
         let provider = rtc_crypto::default_provider().map_err(|error| error.to_string())?;
         let key = [SignatureScheme::EcdsaP256Sha256, SignatureScheme::RsaPkcs1Sha256]
@@ -63,13 +65,13 @@ impl Identity {
         Ok(identity)
     }
 
-    /// `None` cannot be: [`Self::new`] has tried it.
+    /// Makes an engine. Never `None`: [`Self::new`] has tried it.
     pub(crate) fn engine(&self) -> Option<Engine> {
         Engine::new(self).ok()
     }
 }
 
-/// Makes associations.
+/// Factory of associations.
 pub(crate) struct Engine {
     config: Arc<HandshakeConfig>,
     next_cookie: Arc<NextCookie>,
@@ -98,10 +100,10 @@ impl Engine {
         Ok(Self { config: Arc::new(config), next_cookie })
     }
 
-    /// An association with a client that has proven its address by this hello.
+    /// Begins an association with a client whose address this hello has validated.
     ///
-    /// The engine wants to verify the client itself and knows no other way. So it is told of both
-    /// hellos at once, and made to choose the cookie that the client has already sent back.
+    /// The engine insists on validating the client itself. So it is given both hellos at once, and
+    /// made to choose the cookie that the client has already sent back.
     pub(crate) fn accept(&self, now: Instant, hello: &ClientHello<'_>) -> Association {
         let mut endpoint = Endpoint::new(PEER, Default::default(), Some(Arc::clone(&self.config)));
         let first = BytesMut::from(&*hello.without_cookie());
@@ -110,7 +112,7 @@ impl Engine {
         self.next_cookie.set(None);
         let mut offset = hello.record_sequence();
         if !refused {
-            // Its HelloVerifyRequest. Its next record has the number 1.
+            // This is its HelloVerifyRequest. Its next record has the number 1.
             drop(endpoint.poll_transmit());
             offset = offset.saturating_sub(1);
         }
@@ -118,7 +120,7 @@ impl Engine {
     }
 }
 
-/// Randomness whose first 20 bytes, which the engine takes for its cookie, are given.
+/// A source of randomness that returns a given cookie when the engine draws one.
 struct NextCookie {
     inner: Arc<dyn RTCCryptoProvider>,
     cookie: Mutex<Option<Cookie>>,
@@ -155,12 +157,12 @@ impl RTCRandom for NextCookie {
     }
 }
 
-/// Datagrams of one client.
+/// The association with one client.
 pub(crate) struct Association {
     endpoint: Endpoint,
     filter: Filter,
     offset: u64,
-    /// There is nothing in common with what the client offers; an alert is ready to be sent.
+    /// True if no version or cipher suite is shared with the client; an alert is ready to be sent.
     refused: bool,
     ready: bool,
 }
@@ -171,18 +173,18 @@ impl fmt::Debug for Association {
     }
 }
 
-/// The client ended it, or the handshake cannot succeed. [`Association::poll_transmit`] has the
-/// alert.
+/// The client ended the association, or the handshake cannot succeed.
+/// [`Association::poll_transmit`] has the alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ended;
 
 impl Association {
-    /// Whether the handshake is through.
+    /// Returns true once the handshake has succeeded.
     pub(crate) fn is_ready(&self) -> bool {
         self.ready
     }
 
-    /// What was in the datagram for us.
+    /// Handles a datagram and returns the plaintext in it.
     pub(crate) fn receive(&mut self, now: Instant, bytes: &[u8]) -> Result<Vec<BytesMut>, Ended> {
         if self.refused {
             return Err(Ended);
@@ -197,19 +199,19 @@ impl Association {
                 EndpointEvent::HandshakeComplete => self.ready = true,
                 EndpointEvent::ApplicationData(bytes) => data.push(bytes),
                 EndpointEvent::PeerClosed => return Err(Ended),
-                // What a newer engine adds.
+                // Events that a newer engine may add.
                 _ => {}
             }
         }
         Ok(data)
     }
 
-    /// Encrypts. `false` when it does not fit a record.
+    /// Encrypts a message. Returns false if it does not fit a record.
     pub(crate) fn send(&mut self, now: Instant, bytes: &[u8]) -> bool {
         bytes.len() <= MAX_PLAINTEXT && self.endpoint.write(now, PEER, bytes).is_ok()
     }
 
-    /// Sends a flight again, if it is time.
+    /// Retransmits a flight if it is time.
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), Ended> {
         if self.endpoint.poll_timeout(&PEER).is_none_or(|due| due > now) {
             return Ok(());
@@ -217,12 +219,13 @@ impl Association {
         self.endpoint.handle_timeout(PEER, now).map_err(|_| Ended)
     }
 
+    /// Makes an alert that ends the association.
     pub(crate) fn close(&mut self, now: Instant) {
-        // Whoever did not get so far has nothing to be told.
+        // Before the handshake has succeeded there is nothing to end.
         let _ = self.endpoint.close(now);
     }
 
-    /// The next datagram for the client.
+    /// Returns the next datagram for the client.
     pub(crate) fn poll_transmit(&mut self) -> Option<BytesMut> {
         let mut datagram = self.endpoint.poll_transmit()?.message;
         renumber(&mut datagram, self.offset);

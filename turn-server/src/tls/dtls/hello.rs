@@ -1,4 +1,4 @@
-//! The first two packets of a DTLS client, before anything is remembered of it (RFC 6347 §4.2.1).
+//! The ClientHellos of a DTLS client, handled before any state is kept for it (RFC 6347 §4.2.1).
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -8,11 +8,11 @@ use hmac::{Hmac, Mac as _};
 use porthole_turn_proto::server::FiveTuple;
 use sha2::Sha256;
 
-/// What the engine expects, and enough that nobody guesses it.
+/// Length of a cookie: the one that the engine expects, and too long to be guessed.
 pub(crate) const COOKIE_LEN: usize = 20;
-/// How long a cookie is good at least, and half of how long it may be.
+/// Time for which a cookie is valid at least; at most it is twice as long.
 const COOKIE_TIME: Duration = Duration::from_secs(60);
-/// A HelloVerifyRequest is shorter than any ClientHello: nothing is gained by forging one.
+/// Length of a HelloVerifyRequest: shorter than any ClientHello, so forged ones amplify nothing.
 const VERIFY_LEN: usize = RECORD_HEADER + MESSAGE_HEADER + 3 + COOKIE_LEN;
 
 pub(crate) const RECORD_HEADER: usize = 13;
@@ -20,23 +20,24 @@ pub(crate) const MESSAGE_HEADER: usize = 12;
 pub(crate) const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 const HELLO_VERIFY_REQUEST: u8 = 3;
-/// RFC 6347 §4.2.1: this version is named whatever will be agreed on.
+/// Version in a HelloVerifyRequest, whatever will be agreed on (RFC 6347 §4.2.1).
 const DTLS_1_0: [u8; 2] = [254, 255];
 
 pub(crate) type Cookie = [u8; COOKIE_LEN];
 
-/// A ClientHello in one piece, alone in its datagram. RFC 6347 §4.2.1 lets a server demand that:
-/// what comes in fragments would have to be kept.
+/// A ClientHello in one piece, alone in its datagram. RFC 6347 §4.2.1 lets a server require that:
+/// fragments would have to be stored.
 #[derive(Debug)]
 pub(crate) struct ClientHello<'a> {
     datagram: &'a [u8],
-    /// Where the cookie's length byte and the cookie lie in the datagram.
+    /// The range of the cookie's length byte and the cookie in the datagram.
     cookie: Range<usize>,
-    /// Up to the end of the compression methods: what both hellos must have in common.
+    /// The end of the compression methods: up to there both hellos must be equal.
     parameters_end: usize,
 }
 
 impl<'a> ClientHello<'a> {
+    /// Parses a datagram. `None` if it is anything but a whole ClientHello of epoch 0.
     pub(crate) fn parse(datagram: &'a [u8]) -> Option<Self> {
         let record = datagram.get(..RECORD_HEADER)?;
         let message = datagram.get(RECORD_HEADER..RECORD_HEADER + MESSAGE_HEADER)?;
@@ -64,24 +65,25 @@ impl<'a> ClientHello<'a> {
         })
     }
 
-    /// If it has one of our length.
+    /// Returns the cookie if it has the right length.
     pub(crate) fn cookie(&self) -> Option<Cookie> {
         let cookie = self.datagram.get(self.cookie.start + 1..self.cookie.end)?;
         Cookie::try_from(cookie).ok()
     }
 
-    /// Where this message stands in the client's handshake: 0 and 1 for the two hellos.
+    /// Returns the number of this message in the client's handshake: 0 and 1 for the two hellos.
     pub(crate) fn message_sequence(&self) -> usize {
         number(self.datagram.get(RECORD_HEADER + 4..RECORD_HEADER + 6).unwrap_or_default())
     }
 
+    /// Returns the sequence number of the record.
     pub(crate) fn record_sequence(&self) -> u64 {
         let bytes = self.datagram.get(5..11).unwrap_or_default();
         bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
     }
 
-    /// The hello that the client must have sent before this one: first in its handshake, and
-    /// without a cookie.
+    /// Rebuilds the hello that the client must have sent before this one: the first of its
+    /// handshake, without a cookie.
     pub(crate) fn without_cookie(&self) -> Vec<u8> {
         let (before, after) =
             (self.datagram.get(..self.cookie.start), self.datagram.get(self.cookie.end..));
@@ -103,10 +105,10 @@ impl<'a> ClientHello<'a> {
     }
 }
 
-/// Makes cookies and knows them again, without remembering any.
+/// Makes cookies and verifies them, without storing any.
 pub(crate) struct Cookies {
     key: [u8; 32],
-    since: Instant,
+    began_at: Instant,
 }
 
 impl std::fmt::Debug for Cookies {
@@ -117,11 +119,11 @@ impl std::fmt::Debug for Cookies {
 
 impl Cookies {
     pub(crate) fn new(key: [u8; 32], now: Instant) -> Self {
-        Self { key, since: now }
+        Self { key, began_at: now }
     }
 
-    /// Whether the sender has received what was sent to its address not long ago.
-    pub(crate) fn proves(&self, now: Instant, from: &FiveTuple, hello: &ClientHello<'_>) -> bool {
+    /// Returns true if the hello carries the cookie that was sent to its address a short time ago.
+    pub(crate) fn is_valid(&self, now: Instant, from: &FiveTuple, hello: &ClientHello<'_>) -> bool {
         let window = self.window(now);
         let Some(cookie) = hello.cookie() else { return false };
         [Some(window), window.checked_sub(1)]
@@ -130,7 +132,7 @@ impl Cookies {
             .any(|window| self.mac(window, from, hello).verify_truncated_left(&cookie).is_ok())
     }
 
-    /// The answer to a hello that proves nothing.
+    /// Makes the response to a hello without a valid cookie.
     pub(crate) fn verify_request(
         &self,
         now: Instant,
@@ -141,7 +143,7 @@ impl Cookies {
         let mut packet = Vec::with_capacity(VERIFY_LEN);
         packet.push(HANDSHAKE);
         packet.extend(DTLS_1_0);
-        // Epoch 0, and the hello's own sequence number.
+        // Epoch 0 and the hello's own sequence number.
         packet.extend([0, 0]);
         packet.extend(hello.datagram.get(5..11).unwrap_or_default());
         packet.extend([0, byte(VERIFY_LEN - RECORD_HEADER)]);
@@ -154,10 +156,10 @@ impl Cookies {
     }
 
     fn window(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.since).as_secs() / COOKIE_TIME.as_secs()
+        now.saturating_duration_since(self.began_at).as_secs() / COOKIE_TIME.as_secs()
     }
 
-    /// Over the address and what RFC 6347 §4.2.1 calls the client's parameters.
+    /// Computes the MAC over the address and what RFC 6347 §4.2.1 calls the client's parameters.
     fn mac(&self, window: u64, from: &FiveTuple, hello: &ClientHello<'_>) -> Hmac<Sha256> {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
@@ -180,6 +182,7 @@ fn update(mac: &mut Hmac<Sha256>, addr: SocketAddr) {
     mac.update(&addr.port().to_be_bytes());
 }
 
+/// Reads a big-endian number.
 pub(crate) fn number(bytes: &[u8]) -> usize {
     bytes.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte))
 }

@@ -1,20 +1,22 @@
-//! Which records of a client reach the engine, and which numbers its own ones get.
+//! The filter between a client's records and the engine, and the numbers of the engine's records.
 //!
-//! The engine keeps fragments of handshake messages and records of later epochs without a bound
-//! that an attacker would feel, and looks for a message's fragments in a time that grows
-//! exponentially with repeated ones. A client of a TURN server needs neither: it shows no
-//! certificate, so each of its messages fits a datagram, and there is no second handshake.
+//! The engine stores fragments of handshake messages and records of later epochs without an
+//! effective bound, and the time it takes to find a message's fragments grows exponentially with
+//! repeated ones. A client of a TURN server needs neither: it sends no certificate, so each of its
+//! messages fits a datagram, and there is no second handshake.
 
 use crate::tls::dtls::hello::{HANDSHAKE, MESSAGE_HEADER, RECORD_HEADER, number};
 
-/// ClientHello, ClientKeyExchange and Finished, each sent again as often as a handshake allows.
+/// Most handshake records: ClientHello, ClientKeyExchange and Finished, each retransmitted as often
+/// as a handshake allows.
 pub(crate) const MAX_HANDSHAKE_RECORDS: u32 = 32;
-/// Records before the handshake is through: those, ChangeCipherSpec, and data that overtook them.
+/// Most records before the handshake has succeeded: those, ChangeCipherSpec, and data that overtook
+/// them.
 pub(crate) const MAX_EARLY_RECORDS: u32 = 96;
-/// An encrypted Finished: nonce, header, 12 bytes, tag. Shorter than two fragments.
+/// Length of an encrypted Finished: nonce, header, 12 bytes, tag. Shorter than two fragments.
 const MAX_ENCRYPTED_MESSAGE: usize = 8 + MESSAGE_HEADER + 12 + 16;
 
-/// What one association may still send.
+/// The numbers of records that one association may still send.
 #[derive(Debug)]
 pub(crate) struct Filter {
     handshake_records: u32,
@@ -28,7 +30,7 @@ impl Default for Filter {
 }
 
 impl Filter {
-    /// Whether the engine may have this datagram.
+    /// Returns true if the engine may have this datagram. `early`: the handshake has not succeeded.
     pub(crate) fn admits(&mut self, datagram: &[u8], early: bool) -> bool {
         let mut rest = datagram;
         while !rest.is_empty() {
@@ -72,9 +74,9 @@ fn is_whole_message(body: &[u8]) -> bool {
     field(1..4) == message.len() && field(6..9) == 0 && field(9..12) == message.len()
 }
 
-/// Adds to the sequence numbers of unencrypted records. The engine counts from its own
-/// HelloVerifyRequest, which nobody saw; RFC 6347 §4.2.1 wants the ServerHello to go on from the
-/// number of the hello that it answers.
+/// Adds `offset` to the sequence numbers of unencrypted records. The engine counts from its own
+/// HelloVerifyRequest, which was never sent; RFC 6347 §4.2.1 wants the ServerHello to continue from
+/// the number of the hello that it responds to.
 pub(crate) fn renumber(datagram: &mut [u8], offset: u64) {
     let mut rest = datagram;
     while let Some((header, body)) = rest.split_at_mut_checked(RECORD_HEADER) {

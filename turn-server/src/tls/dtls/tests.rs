@@ -5,8 +5,7 @@ use porthole_turn_proto::Transport;
 use rcgen::{KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
 use rtc_dtls::config::ConfigBuilder;
 use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::PrivateKeyDer;
 
 use super::hello::{RECORD_HEADER, number};
 use super::*;
@@ -26,13 +25,13 @@ fn tuple(client: u32) -> FiveTuple {
 }
 
 impl Dtls {
-    /// A datagram, when nobody has an allocation.
-    fn hear(&mut self, now: Instant, from: &FiveTuple, bytes: &[u8]) -> Received {
+    /// Receives a datagram while no client has an allocation.
+    fn receive_unallocated(&mut self, now: Instant, from: &FiveTuple, bytes: &[u8]) -> Received {
         self.receive(now, from, bytes, |_| false)
     }
 }
 
-/// Another's client.
+/// A client made of the engine's client side.
 struct Client {
     endpoint: Endpoint,
     tuple: FiveTuple,
@@ -76,8 +75,9 @@ impl Client {
     }
 }
 
-/// Until both are silent; `lost` says which of all datagrams never arrive. What the server got.
-fn talk(
+/// Carries datagrams between both until neither sends more; `lost` is asked for each datagram.
+/// Returns what the server received.
+fn exchange(
     server: &mut Dtls,
     client: &mut Client,
     now: Instant,
@@ -89,7 +89,7 @@ fn talk(
         while let Some(bytes) = client.poll() {
             silent = false;
             if !lost() {
-                got.push(server.hear(now, &client.tuple, &bytes));
+                got.push(server.receive_unallocated(now, &client.tuple, &bytes));
             }
         }
         while let Some((to, bytes)) = server.poll_transmit() {
@@ -108,7 +108,7 @@ fn talk(
 
 fn connected(server: &mut Dtls, number: u32, now: Instant) -> Client {
     let mut client = Client::new(number, now);
-    assert!(talk(server, &mut client, now, || false).is_empty());
+    assert!(exchange(server, &mut client, now, || false).is_empty());
     assert!(client.ready);
     client
 }
@@ -126,29 +126,29 @@ fn bytes_come_out_as_they_went_in_with_either_key() {
         for len in [1, 1200, 9000] {
             let payload: Vec<u8> = (0..=255).cycle().take(len).collect();
             client.send(now, &payload);
-            assert_eq!(talk(&mut server, &mut client, now, || false), [data(&payload)]);
+            assert_eq!(exchange(&mut server, &mut client, now, || false), [data(&payload)]);
             assert!(server.send(now, &client.tuple, &payload));
-            talk(&mut server, &mut client, now, || false);
+            exchange(&mut server, &mut client, now, || false);
             assert_eq!(client.received.pop(), Some(payload));
         }
         assert!(!server.send(now, &client.tuple, &[0; 16_385]), "more than a record");
-        assert!(!server.send(now, &tuple(2), &[0]), "nobody");
+        assert!(!server.send(now, &tuple(2), &[0]), "an unknown client");
         server.close(now, &client.tuple);
-        talk(&mut server, &mut client, now, || false);
+        exchange(&mut server, &mut client, now, || false);
         assert!(client.closed && server.len() == 0);
     }
 }
 
 #[test]
-fn a_key_that_the_engine_cannot_use_is_refused_in_words() {
+fn a_key_that_the_engine_cannot_use_is_refused_with_a_reason() {
     let sec1 = PrivateKeyDer::Sec1(vec![1, 2, 3].into());
-    for (chain, said) in [
+    for (chain, expected) in [
         (chain(&KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap()), "P-256"),
         (chain(&KeyPair::generate_for(&PKCS_ED25519).unwrap()), "P-256"),
         (Chain { key: sec1, ..chain(&rsa()) }, "pkcs8 -topk8"),
     ] {
         let error = Identity::new(&chain).unwrap_err();
-        assert!(error.contains(said), "{error}");
+        assert!(error.contains(expected), "{error}");
     }
 }
 
@@ -161,7 +161,7 @@ fn a_handshake_survives_the_loss_of_any_datagram() {
         let mut client = Client::new(1, start);
         let (mut now, mut sent) = (start, 0);
         while !client.ready {
-            talk(&mut server, &mut client, now, || {
+            exchange(&mut server, &mut client, now, || {
                 sent += 1;
                 sent == lost + 1
             });
@@ -171,7 +171,7 @@ fn a_handshake_survives_the_loss_of_any_datagram() {
             client.endpoint.handle_timeout(client.tuple.server, now).unwrap();
         }
         client.send(now, b"through");
-        assert_eq!(talk(&mut server, &mut client, now, || false), [data(b"through")]);
+        assert_eq!(exchange(&mut server, &mut client, now, || false), [data(b"through")]);
     }
 }
 
@@ -183,8 +183,8 @@ fn ghsa_5x2p_4vqj_f6m4_forged_hellos_leave_no_state_and_get_less_than_they_cost(
     let hello = client.poll().unwrap();
     let mut asked = 0;
     for forged in 0..2 * VERIFY_RATE {
-        server.hear(now, &tuple(forged), &hello);
-        // A cookie of another address proves nothing.
+        server.receive_unallocated(now, &tuple(forged), &hello);
+        // A cookie sent to another address validates nothing.
         while let Some((_, bytes)) = server.poll_transmit() {
             assert!(bytes.len() < hello.len(), "{} for {}", bytes.len(), hello.len());
             asked += 1;
@@ -194,22 +194,22 @@ fn ghsa_5x2p_4vqj_f6m4_forged_hellos_leave_no_state_and_get_less_than_they_cost(
     assert_eq!((server.len(), server.handshakes.len()), (0, 0));
     // A second later there is a new budget, and the client is served.
     let now = now + Duration::from_secs(1);
-    assert_eq!(server.hear(now, &client.tuple, &hello), Received::Data(Vec::new()));
-    talk(&mut server, &mut client, now, || false);
+    assert_eq!(server.receive_unallocated(now, &client.tuple, &hello), Received::Data(Vec::new()));
+    exchange(&mut server, &mut client, now, || false);
     assert!(client.ready);
 }
 
-/// The client's second hello, which proves its address.
+/// Returns the client's second hello, which validates its address.
 fn second_hello(server: &mut Dtls, client: &mut Client, now: Instant) -> BytesMut {
     let hello = client.poll().unwrap();
-    server.hear(now, &client.tuple, &hello);
+    server.receive_unallocated(now, &client.tuple, &hello);
     let (_, request) = server.poll_transmit().unwrap();
     client.receive(now, &request);
     client.poll().unwrap()
 }
 
 #[test]
-fn a_cookie_is_good_for_its_address_and_hello_and_for_a_while() {
+fn a_cookie_is_valid_for_its_address_and_hello_and_for_a_while() {
     let now = Instant::now();
     let mut server = server(&KeyPair::generate().unwrap(), now);
     let mut client = Client::new(1, now);
@@ -225,50 +225,50 @@ fn a_cookie_is_good_for_its_address_and_hello_and_for_a_while() {
         (tuple(1), &hello, later(119), true),
         (tuple(1), &hello, now, true),
     ] {
-        server.hear(now, &from, hello);
+        server.receive_unallocated(now, &from, hello);
         assert_eq!(server.len(), usize::from(good), "{from:?}");
         server.clients.clear();
     }
 }
 
 #[test]
-fn whatever_comes_instead_of_a_hello_is_dropped() {
+fn anything_but_a_hello_is_dropped() {
     let now = Instant::now();
     let mut server = server(&KeyPair::generate().unwrap(), now);
     let hello = Client::new(1, now).poll().unwrap();
     for len in 0..hello.len() {
-        server.hear(now, &tuple(1), &hello[..len]);
+        server.receive_unallocated(now, &tuple(1), &hello[..len]);
         assert_eq!(server.poll_transmit(), None, "{len} bytes");
     }
-    // Every byte that says how long something is, and some more, as anything else.
+    // Each byte replaced, among them all length fields.
     for at in 0..hello.len() {
         for value in [0, 1, 127, 255] {
             let mut hello = hello.clone();
             hello[at] = value;
-            server.hear(now, &tuple(1), &hello);
+            server.receive_unallocated(now, &tuple(1), &hello);
         }
     }
     assert_eq!(server.len(), 0);
 }
 
 #[test]
-fn the_server_hello_goes_on_from_the_number_of_the_hello_it_answers() {
+fn the_server_hello_continues_from_the_number_of_the_hello_it_responds_to() {
     let now = Instant::now();
     let mut server = server(&KeyPair::generate().unwrap(), now);
     let mut client = Client::new(1, now);
     let mut hello = second_hello(&mut server, &mut client, now);
     // As if the first hello had been sent seven times.
     hello[10] = 7;
-    server.hear(now, &client.tuple, &hello);
+    server.receive_unallocated(now, &client.tuple, &hello);
     let (_, flight) = server.poll_transmit().unwrap();
     assert_eq!(number(&flight[5..11]), 7);
 }
 
 #[test]
-fn a_client_with_nothing_in_common_is_told_so() {
+fn a_client_without_a_shared_version_or_suite_gets_an_alert() {
     let now = Instant::now();
     let mut server = server(&KeyPair::generate().unwrap(), now);
-    // DTLS 1.0, which OpenSSL's older clients still try; then no cipher suite that is known.
+    // DTLS 1.0, which OpenSSL's older clients still try; then only unknown cipher suites.
     const PROTOCOL_VERSION: u8 = 70;
     const INSUFFICIENT_SECURITY: u8 = 71;
     for alert in [PROTOCOL_VERSION, INSUFFICIENT_SECURITY] {
@@ -281,7 +281,7 @@ fn a_client_with_nothing_in_common_is_told_so() {
             let length = number(&hello[suites..suites + 2]);
             hello[suites + 2..suites + 2 + length].fill(250);
         }
-        server.hear(now, &client.tuple, &hello);
+        server.receive_unallocated(now, &client.tuple, &hello);
         let (_, request) = server.poll_transmit().unwrap();
         let cookie = &request[request.len() - 20..];
         let at = RECORD_HEADER + 12 + 2 + 32 + 1;
@@ -291,7 +291,7 @@ fn a_client_with_nothing_in_common_is_told_so() {
         }
         // The second record, the second message.
         (hello[10], hello[RECORD_HEADER + 5]) = (1, 1);
-        server.hear(now, &client.tuple, &hello);
+        server.receive_unallocated(now, &client.tuple, &hello);
         let (_, sent) = server.poll_transmit().unwrap();
         assert_eq!((sent[0], &sent[RECORD_HEADER..]), (21, &[2, alert][..]));
         assert_eq!(number(&sent[5..11]), 1, "a number that the client has not seen");
@@ -300,23 +300,23 @@ fn a_client_with_nothing_in_common_is_told_so() {
 }
 
 #[test]
-fn a_client_that_begins_anew_from_the_same_port_replaces_itself() {
+fn a_client_that_restarts_on_the_same_port_replaces_its_association() {
     let now = Instant::now();
     let mut server = server(&KeyPair::generate().unwrap(), now);
     let mut old = connected(&mut server, 1, now);
     let mut new = Client::new(1, now);
-    // The old one lives until the new one has shown that it is there.
+    // The old association lasts until the new client has validated its address.
     let hello = second_hello(&mut server, &mut new, now);
     old.send(now, b"still here");
-    assert_eq!(talk(&mut server, &mut old, now, || false), [data(b"still here")]);
-    assert_eq!(server.hear(now, &new.tuple, &hello), Received::Ended);
-    // Sent again: the same handshake.
-    assert_eq!(server.hear(now, &new.tuple, &hello), Received::Data(Vec::new()));
-    talk(&mut server, &mut new, now, || false);
+    assert_eq!(exchange(&mut server, &mut old, now, || false), [data(b"still here")]);
+    assert_eq!(server.receive_unallocated(now, &new.tuple, &hello), Received::Ended);
+    // A retransmission belongs to the same handshake.
+    assert_eq!(server.receive_unallocated(now, &new.tuple, &hello), Received::Data(Vec::new()));
+    exchange(&mut server, &mut new, now, || false);
     assert!(new.ready && server.len() == 1);
     new.endpoint.close(now).unwrap();
     let goodbye = new.poll().unwrap();
-    assert_eq!(server.hear(now, &new.tuple, &goodbye), Received::Ended);
+    assert_eq!(server.receive_unallocated(now, &new.tuple, &goodbye), Received::Ended);
     assert_eq!(server.len(), 0);
 }
 
@@ -328,7 +328,7 @@ fn handshakes_are_bounded_in_number_and_time_and_idle_clients_are_found() {
     for number in 1..=u32::try_from(MAX_HANDSHAKES).unwrap() + 10 {
         let mut client = Client::new(number, now);
         let hello = second_hello(&mut server, &mut client, now);
-        server.hear(now, &client.tuple, &hello);
+        server.receive_unallocated(now, &client.tuple, &hello);
         server.transmits.clear();
     }
     assert_eq!(server.len(), 1 + MAX_HANDSHAKES);
@@ -338,62 +338,70 @@ fn handshakes_are_bounded_in_number_and_time_and_idle_clients_are_found() {
     assert_eq!((server.len(), server.poll_timeout()), (1, None));
     let limit = Duration::from_secs(30);
     assert!(server.idle(now + limit, limit, |_| false).is_empty());
-    let kept = now + 2 * limit;
-    assert!(server.idle(kept, limit, |_| true).is_empty(), "an allocation keeps it");
-    assert!(server.idle(kept + limit, limit, |_| false).is_empty(), "and ends");
-    let late = kept + limit + Duration::from_millis(1);
+    let allocated = now + 2 * limit;
+    assert!(server.idle(allocated, limit, |_| true).is_empty(), "it has an allocation");
+    assert!(
+        server.idle(allocated + limit, limit, |_| false).is_empty(),
+        "the allocation has just ended"
+    );
+    let late = allocated + limit + Duration::from_millis(1);
     assert_eq!(server.idle(late, limit, |_| false), [client.tuple]);
 }
 
 #[test]
-fn an_association_that_nothing_keeps_gives_way() {
+fn an_association_without_an_allocation_is_evicted() {
     let start = Instant::now();
     let mut server = server(&KeyPair::generate().unwrap(), start);
     server.max = 2;
-    let kept = connected(&mut server, 1, start).tuple;
-    let mut stranger = connected(&mut server, 2, start);
+    let allocated = connected(&mut server, 1, start).tuple;
+    let mut unallocated = connected(&mut server, 2, start);
     for (what, number, after, served) in [
-        ("nobody has been without an allocation for long", 3, UNKEPT - TICK, false),
-        ("the stranger has", 4, UNKEPT, true),
-        ("who came for him has not", 5, UNKEPT + TICK, false),
+        (
+            "the second client has not been unallocated for long enough",
+            3,
+            EVICTABLE_AFTER - TICK,
+            false,
+        ),
+        ("it has", 4, EVICTABLE_AFTER, true),
+        ("the client that replaced it has not", 5, EVICTABLE_AFTER + TICK, false),
     ] {
         let now = start + after;
-        server.idle(now, UNKEPT, |tuple| *tuple == kept);
+        server.idle(now, EVICTABLE_AFTER, |tuple| *tuple == allocated);
         let mut client = Client::new(number, now);
         while let Some(bytes) = client.poll() {
-            server.hear(now, &client.tuple, &bytes);
+            server.receive_unallocated(now, &client.tuple, &bytes);
             while let Some((to, bytes)) = server.poll_transmit() {
-                let whose = if to == client.tuple { &mut client } else { &mut stranger };
-                whose.receive(now, &bytes);
+                let receiver = if to == client.tuple { &mut client } else { &mut unallocated };
+                receiver.receive(now, &bytes);
             }
         }
         assert_eq!((client.ready, server.len()), (served, 2), "{what}");
     }
-    assert!(stranger.closed, "and is told");
-    assert!(server.send(start + UNKEPT, &kept, b"still served"));
+    assert!(unallocated.closed, "it gets an alert");
+    assert!(server.send(start + EVICTABLE_AFTER, &allocated, b"still served"));
 }
 
-/// Whoever has an allocation is found out once in a second; somebody may want his place before.
+/// Allocations are looked up once a second; a newcomer may need the place before that.
 #[test]
-fn an_allocation_keeps_its_association_from_the_first_moment() {
+fn an_allocation_protects_its_association_from_the_first_moment() {
     let start = Instant::now();
     let mut server = server(&KeyPair::generate().unwrap(), start);
     server.max = 1;
     let first = connected(&mut server, 1, start).tuple;
     let mut newcomer = Client::new(2, start);
     let hello = newcomer.poll().unwrap();
-    server.hear(start, &newcomer.tuple, &hello);
+    server.receive_unallocated(start, &newcomer.tuple, &hello);
     let (_, request) = server.poll_transmit().unwrap();
     newcomer.receive(start, &request);
     let hello = newcomer.poll().unwrap();
-    for (what, after, has_allocation, gives_way) in [
-        ("it has got one", UNKEPT, true, false),
-        ("it had one a moment ago", UNKEPT + TICK, false, false),
-        ("it has had none for long", 2 * UNKEPT, false, true),
+    for (what, after, has_allocation, evicted) in [
+        ("it has one now", EVICTABLE_AFTER, true, false),
+        ("it had one a moment ago", EVICTABLE_AFTER + TICK, false, false),
+        ("it has had none for long", 2 * EVICTABLE_AFTER, false, true),
     ] {
         server.receive(start + after, &newcomer.tuple, &hello, |_| has_allocation);
-        assert_eq!(server.clients.contains_key(&first), !gives_way, "{what}");
-        assert_eq!(server.clients.contains_key(&newcomer.tuple), gives_way, "{what}");
+        assert_eq!(server.clients.contains_key(&first), !evicted, "{what}");
+        assert_eq!(server.clients.contains_key(&newcomer.tuple), evicted, "{what}");
     }
 }
 
@@ -404,7 +412,7 @@ fn record(kind: u8, epoch: u8, body: &[u8]) -> Vec<u8> {
     record
 }
 
-/// A part of the handshake's third message, which would be `whole` bytes long.
+/// Makes a fragment of the handshake's third message, which has `whole` bytes in all.
 fn message(kind: u8, whole: u8, offset: u8, part: &[u8]) -> Vec<u8> {
     let len = u8::try_from(part.len()).unwrap();
     [&[kind, 0, 0, whole, 0, 2, 0, 0, offset, 0, 0, len][..], part].concat()
@@ -440,18 +448,18 @@ fn fragments_and_later_epochs_never_reach_the_engine() {
     assert_eq!(count(&data, false), 1000);
 }
 
-/// A client that has shown its address and has sent no more.
+/// Makes a client that has validated its address and sent nothing else.
 fn half_open(server: &mut Dtls, number: u32, now: Instant) -> Client {
     let mut client = Client::new(number, now);
     let hello = second_hello(server, &mut client, now);
-    assert_eq!(server.hear(now, &client.tuple, &hello), Received::Data(Vec::new()));
+    assert_eq!(server.receive_unallocated(now, &client.tuple, &hello), Received::Data(Vec::new()));
     assert!(server.clients.contains_key(&client.tuple));
     client
 }
 
-/// Parts of messages were kept for the rest of them, without a bound.
+/// Fragments of messages were stored without a bound.
 #[test]
-fn cve_2022_29189_no_part_of_a_message_is_kept() {
+fn cve_2022_29189_no_fragment_of_a_message_is_stored() {
     use super::records::Filter;
     let now = Instant::now();
     let mut server = server(&KeyPair::generate().unwrap(), now);
@@ -460,19 +468,19 @@ fn cve_2022_29189_no_part_of_a_message_is_kept() {
     for sequence in 0..=u16::MAX {
         let mut part = record(22, 0, &message(16, 200, 0, &[0; 100]));
         part[RECORD_HEADER + 4..RECORD_HEADER + 6].copy_from_slice(&sequence.to_be_bytes());
-        assert!(!filter.admits(&part, false), "the engine gets part of message {sequence}");
+        assert!(!filter.admits(&part, false), "the engine gets a fragment of message {sequence}");
         if sequence < 50 {
-            server.hear(now, &client.tuple, &part);
+            server.receive_unallocated(now, &client.tuple, &part);
         }
     }
-    // Nor are they in anybody's way.
-    talk(&mut server, &mut client, now, || false);
+    // And the handshake still succeeds.
+    exchange(&mut server, &mut client, now, || false);
     assert!(client.ready);
 }
 
-/// Parts of no length were added again and again, since nothing was added.
+/// Empty fragments were added in an endless loop.
 #[test]
-fn cve_2022_29190_parts_of_no_length_come_to_an_end() {
+fn cve_2022_29190_empty_fragments_cause_no_endless_loop() {
     use super::records::Filter;
     let now = Instant::now();
     let mut server = server(&KeyPair::generate().unwrap(), now);
@@ -482,17 +490,17 @@ fn cve_2022_29190_parts_of_no_length_come_to_an_end() {
             let empty = record(22, 0, &message(kind, whole, offset, &[]));
             let is_whole = (whole, offset) == (0, 0);
             assert_eq!(Filter::default().admits(&empty, true), is_whole, "{whole} {offset}");
-            server.hear(now, &client.tuple, &empty);
-            server.hear(now, &client.tuple, &empty.repeat(20));
+            server.receive_unallocated(now, &client.tuple, &empty);
+            server.receive_unallocated(now, &client.tuple, &empty.repeat(20));
         }
         server.transmits.clear();
     }
     connected(&mut server, 100, now);
 }
 
-/// A ServerKeyExchange of ECDHE_PSK whose lengths lead beyond its end was read beyond its end.
+/// A ServerKeyExchange of ECDHE_PSK was read beyond its end if its lengths pointed there.
 #[test]
-fn cve_2026_54908_a_key_exchange_that_is_cut_off_is_read_to_its_end() {
+fn cve_2026_54908_a_truncated_key_exchange_is_not_read_beyond_its_end() {
     use super::records::Filter;
     const SERVER_KEY_EXCHANGE: u8 = 12;
     const CLIENT_KEY_EXCHANGE: u8 = 16;
@@ -500,21 +508,21 @@ fn cve_2026_54908_a_key_exchange_that_is_cut_off_is_read_to_its_end() {
     let mut server = server(&KeyPair::generate().unwrap(), now);
     // A hint of the identity, a named curve, a public key, a signature.
     let whole = [&[0, 4][..], b"hint", &[3, 0, 29, 32], &[9; 32], &[4, 3, 0, 8], &[1; 8]].concat();
-    let cut = (0..=whole.len()).map(|len| whole[..len].to_vec());
-    let lying = [0, 2, 6, 9, 44].map(|at| {
+    let truncated = (0..=whole.len()).map(|len| whole[..len].to_vec());
+    let wrong_lengths = [0, 2, 6, 9, 44].map(|at| {
         let mut bytes = whole.clone();
         bytes[at] = 255;
         bytes
     });
     let mut number = 0;
-    for body in cut.chain(lying) {
+    for body in truncated.chain(wrong_lengths) {
         for kind in [SERVER_KEY_EXCHANGE, CLIENT_KEY_EXCHANGE] {
             number += 1;
             let client = half_open(&mut server, number, now);
             let len = u8::try_from(body.len()).unwrap();
             let sent = record(22, 0, &message(kind, len, 0, &body));
             assert!(Filter::default().admits(&sent, true), "the engine does not see it");
-            server.hear(now, &client.tuple, &sent);
+            server.receive_unallocated(now, &client.tuple, &sent);
             server.close(now, &client.tuple);
             server.transmits.clear();
         }
@@ -522,9 +530,9 @@ fn cve_2026_54908_a_key_exchange_that_is_cut_off_is_read_to_its_end() {
     connected(&mut server, number + 1, now);
 }
 
-/// The cookie was left out where a client resumed a session, or was known.
+/// The cookie was omitted for a client that resumed a session or was known.
 #[test]
-fn cve_2022_2576_who_resumes_a_session_or_is_known_is_verified_as_well() {
+fn cve_2022_2576_a_client_that_resumes_or_is_known_is_validated_too() {
     const HELLO_VERIFY_REQUEST: u8 = 3;
     let now = Instant::now();
     let mut server = server(&KeyPair::generate().unwrap(), now);
@@ -536,15 +544,19 @@ fn cve_2022_2576_who_resumes_a_session_or_is_known_is_verified_as_well() {
         let grown = u16::try_from(number(&resuming[at..at + 2]) + 32).unwrap();
         resuming[at..at + 2].copy_from_slice(&grown.to_be_bytes());
     }
-    for (what, hello) in [("anew", &hello), ("resuming", &resuming)] {
+    for (what, hello) in [("new session", &hello), ("resuming", &resuming)] {
         for from in [tuple(1), tuple(2)] {
-            assert_eq!(server.hear(now, &from, hello), Received::Data(Vec::new()), "{what}");
-            let (to, answer) = server.poll_transmit().unwrap();
-            assert_eq!((to, answer[RECORD_HEADER]), (from, HELLO_VERIFY_REQUEST), "{what}");
-            assert!(answer.len() < hello.len(), "{what}: {} bytes", answer.len());
+            assert_eq!(
+                server.receive_unallocated(now, &from, hello),
+                Received::Data(Vec::new()),
+                "{what}"
+            );
+            let (to, response) = server.poll_transmit().unwrap();
+            assert_eq!((to, response[RECORD_HEADER]), (from, HELLO_VERIFY_REQUEST), "{what}");
+            assert!(response.len() < hello.len(), "{what}: {} bytes", response.len());
             assert_eq!((server.poll_transmit(), server.len()), (None, 1), "{what}");
         }
     }
     known.send(now, b"still here");
-    assert_eq!(talk(&mut server, &mut known, now, || false), [data(b"still here")]);
+    assert_eq!(exchange(&mut server, &mut known, now, || false), [data(b"still here")]);
 }

@@ -9,12 +9,12 @@ use crate::tls::test_certificates::{chain, rsa};
 #[path = "../../../tests/trusting/mod.rs"]
 mod trusting;
 
-/// One end of a stream that holds so much.
+/// A stream in memory that accepts a limited number of bytes.
 #[derive(Debug, Default)]
 struct Pipe {
     to_read: VecDeque<u8>,
     written: Vec<u8>,
-    room: usize,
+    accepts: usize,
     ended: bool,
 }
 
@@ -29,11 +29,11 @@ impl Read for Pipe {
 
 impl Write for Pipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n = bytes.len().min(self.room);
+        let n = bytes.len().min(self.accepts);
         if n == 0 {
             return Err(ErrorKind::WouldBlock.into());
         }
-        self.room -= n;
+        self.accepts -= n;
         self.written.extend_from_slice(&bytes[..n]);
         Ok(n)
     }
@@ -50,14 +50,14 @@ fn client(
     trusting::client(versions, alpn).unwrap()
 }
 
-fn server(key: &KeyPair) -> Session {
-    Session::new(server_config(&chain(key)).unwrap()).unwrap()
+fn server(key: &KeyPair) -> TlsConnection {
+    TlsConnection::new(server_config(&chain(key)).unwrap()).unwrap()
 }
 
-/// Lets both talk until neither says more. What the server read, or why it gave up.
-fn talk(
+/// Carries bytes between both until neither sends more. Returns what the server read, or its error.
+fn exchange(
     client: &mut ClientConnection,
-    server: &mut Session,
+    server: &mut TlsConnection,
     pipe: &mut Pipe,
 ) -> io::Result<Vec<u8>> {
     let mut read = Vec::new();
@@ -68,7 +68,7 @@ fn talk(
             client.write_tls(&mut out)?;
         }
         pipe.to_read.extend(out);
-        pipe.room = usize::MAX;
+        pipe.accepts = usize::MAX;
         let result = loop {
             match server.read(pipe, &mut buffer) {
                 Ok(n) if n > 0 => read.extend_from_slice(&buffer[..n]),
@@ -95,27 +95,27 @@ fn bytes_come_out_as_they_went_in_with_either_version_and_key() {
         for version in [&version::TLS12, &version::TLS13] {
             let (mut client, mut server) = (client(&[version], &[]), server(&key));
             let mut pipe = Pipe::default();
-            assert!(talk(&mut client, &mut server, &mut pipe).unwrap().is_empty());
+            assert!(exchange(&mut client, &mut server, &mut pipe).unwrap().is_empty());
             assert!(!server.is_handshaking() && !client.is_handshaking());
             let sent: Vec<u8> = (0..=255).cycle().take(10_000).collect();
             client.writer().write_all(&sent).unwrap();
-            assert_eq!(talk(&mut client, &mut server, &mut pipe).unwrap(), sent);
+            assert_eq!(exchange(&mut client, &mut server, &mut pipe).unwrap(), sent);
 
             assert_eq!(server.write(&mut pipe, &sent).unwrap(), sent.len());
-            talk(&mut client, &mut server, &mut pipe).unwrap();
+            exchange(&mut client, &mut server, &mut pipe).unwrap();
             let mut back = vec![0; sent.len()];
             client.reader().read_exact(&mut back).unwrap();
             assert_eq!(back, sent);
 
             server.close(&mut pipe);
-            talk(&mut client, &mut server, &mut pipe).unwrap();
+            exchange(&mut client, &mut server, &mut pipe).unwrap();
             assert_eq!(client.reader().read(&mut back).unwrap(), 0, "close_notify");
         }
     }
 }
 
 #[test]
-fn a_client_may_name_the_protocol_or_not_but_not_another_one() {
+fn a_client_may_offer_the_protocol_or_none_but_not_only_others() {
     for (alpn, chosen) in [
         (&[][..], Ok(None)),
         (&["stun.turn"], Ok(Some(&b"stun.turn"[..]))),
@@ -125,14 +125,14 @@ fn a_client_may_name_the_protocol_or_not_but_not_another_one() {
     ] {
         let (mut client, mut server) =
             (client(&[&version::TLS13], alpn), server(&KeyPair::generate().unwrap()));
-        let talked = talk(&mut client, &mut server, &mut Pipe::default());
+        let exchanged = exchange(&mut client, &mut server, &mut Pipe::default());
         match chosen {
             Ok(protocol) => {
-                talked.unwrap();
+                exchanged.unwrap();
                 assert_eq!(client.alpn_protocol(), protocol);
             }
             Err(alert) => {
-                let error = talked.unwrap_err();
+                let error = exchanged.unwrap_err();
                 let error = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
                 assert_eq!(error, Some(&rustls::Error::AlertReceived(alert)));
             }
@@ -141,18 +141,18 @@ fn a_client_may_name_the_protocol_or_not_but_not_another_one() {
 }
 
 #[test]
-fn what_a_slow_client_does_not_take_is_one_record_and_no_more() {
+fn at_most_one_record_waits_for_a_slow_client() {
     let (mut client, mut server) =
         (client(&[&version::TLS13], &[]), server(&KeyPair::generate().unwrap()));
     let mut pipe = Pipe::default();
-    talk(&mut client, &mut server, &mut pipe).unwrap();
-    pipe.room = 100;
+    exchange(&mut client, &mut server, &mut pipe).unwrap();
+    pipe.accepts = 100;
     assert_eq!(server.write(&mut pipe, &[1; 1000]).unwrap(), 1000);
     for _ in 0..100 {
         let error = server.write(&mut pipe, &[2; 1000]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
     }
-    pipe.room = usize::MAX;
+    pipe.accepts = usize::MAX;
     server.flush(&mut pipe).unwrap();
     assert!((1000..1100).contains(&pipe.written.len()), "{}", pipe.written.len());
 }
@@ -166,7 +166,7 @@ fn garbage_and_an_end_in_the_middle_are_errors() {
         (&[22, 3, 1], ErrorKind::UnexpectedEof),
         (&[], ErrorKind::UnexpectedEof),
     ] {
-        let mut pipe = Pipe { ended: true, room: 1000, ..Pipe::default() };
+        let mut pipe = Pipe { ended: true, accepts: 1000, ..Pipe::default() };
         pipe.to_read.extend(bytes);
         let error = server(&key).read(&mut pipe, &mut [0; 100]).unwrap_err();
         assert_eq!(error.kind(), kind, "{bytes:?}: {error}");

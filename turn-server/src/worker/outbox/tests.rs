@@ -1,6 +1,6 @@
 use super::*;
 
-/// What was sent: to whom, the datagrams, and in how many calls.
+/// Returns what was sent: for each call the destination and the lengths of the datagrams.
 fn drained(outbox: &mut Outbox<u8>, memory: &[u8]) -> Vec<(u8, Vec<usize>)> {
     let mut sent = Vec::new();
     outbox.drain(memory, |runs| {
@@ -17,7 +17,7 @@ fn drained(outbox: &mut Outbox<u8>, memory: &[u8]) -> Vec<(u8, Vec<usize>)> {
 }
 
 #[test]
-fn a_run_is_of_one_destination_and_length_and_ends_with_a_shorter_one() {
+fn a_run_has_one_destination_and_length_and_ends_with_a_shorter_datagram() {
     type Case<'a> = (&'a str, &'a [(u8, usize)], &'a [(u8, &'a [usize])]);
     let cases: &[Case<'_>] = &[
         ("nothing", &[], &[]),
@@ -25,7 +25,7 @@ fn a_run_is_of_one_destination_and_length_and_ends_with_a_shorter_one() {
         ("a shorter last", &[(1, 9), (1, 9), (1, 4), (1, 4)], &[(1, &[9, 9, 4]), (1, &[4])]),
         ("a longer one", &[(1, 4), (1, 9), (1, 4)], &[(1, &[4]), (1, &[9, 4])]),
         ("empty ones", &[(1, 9), (1, 0), (1, 9)], &[(1, &[9]), (1, &[0]), (1, &[9])]),
-        ("in turns", &[(1, 9), (2, 9), (1, 9), (2, 9)], &[(1, &[9, 9]), (2, &[9, 9])]),
+        ("alternating", &[(1, 9), (2, 9), (1, 9), (2, 9)], &[(1, &[9, 9]), (2, &[9, 9])]),
         ("too long", &[(1, 1473), (1, 1473)], &[(1, &[1473]), (1, &[1473])]),
     ];
     let memory = vec![0; 4096];
@@ -59,7 +59,7 @@ fn a_run_is_bounded_as_the_system_bounds_a_send() {
 }
 
 #[test]
-fn without_segmentation_each_datagram_goes_alone() {
+fn without_segmentation_each_datagram_is_sent_alone() {
     let mut outbox = Outbox::new(false);
     (0..3).for_each(|_| outbox.push(1, 0..9, 0));
     let alone = (1, vec![9]);

@@ -1,5 +1,5 @@
-//! One UDP socket that is many hosts: every packet names the address it comes from, and says which
-//! one it came to.
+//! A UDP socket that acts as many hosts: each packet carries the address it is sent from, and each
+//! received one the address it was sent to.
 
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -14,39 +14,41 @@ use nix::sys::time::TimeSpec;
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use socket2::SockRef;
 
-/// Asked for, so that the generator never is what loses a packet.
+/// Buffer size requested, so that the generator itself loses no packet.
 const SOCKET_BUFFER: usize = 64 << 20;
-/// More than a packet without UDP_GRO, and more than what UDP_GRO joins.
-const ROOM: usize = 2048;
-const ROOM_GRO: usize = 65_536;
+/// Size of a receive buffer without UDP_GRO: more than a packet.
+const BUFFER: usize = 2048;
+/// Size of a receive buffer with UDP_GRO: more than it coalesces.
+const BUFFER_GRO: usize = 65_536;
 
-pub(crate) struct Wire {
+pub(crate) struct MultiHostSocket {
     socket: UdpSocket,
     state: UdpSocketState,
     buffer: Vec<u8>,
-    room: usize,
+    buffer_size: usize,
     metas: [RecvMeta; BATCH_SIZE],
 }
 
-/// Until one of them has a packet, or the time is over.
-pub(crate) fn wait_for_any(wires: [&Wire; 2], time: Duration) -> Result<()> {
-    let mut polls = wires.map(|wire| PollFd::new(wire.socket.as_fd(), PollFlags::POLLIN));
+/// Waits until one of the sockets has a packet, or the time is over.
+pub(crate) fn wait_for_any(sockets: [&MultiHostSocket; 2], time: Duration) -> Result<()> {
+    let mut polls = sockets.map(|one| PollFd::new(one.socket.as_fd(), PollFlags::POLLIN));
     match ppoll(&mut polls, Some(TimeSpec::from_duration(time)), None) {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// A packet that came.
+/// A received packet.
 pub(crate) struct Received<'b> {
     pub(crate) bytes: &'b [u8],
     pub(crate) from: SocketAddr,
-    /// Which of the hosts it came to, unless that was not asked for.
+    /// The destination address, unless reading it is switched off.
     pub(crate) to: Option<Ipv4Addr>,
 }
 
-impl Wire {
-    /// On every address and a port of its own; `gro` lets the kernel join packets of one flow.
+impl MultiHostSocket {
+    /// Opens a socket on all addresses and its own port. `gro` lets the kernel coalesce packets of
+    /// one flow.
     pub(crate) fn open(gro: bool) -> Result<Self> {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
         socket.set_nonblocking(true)?;
@@ -54,18 +56,17 @@ impl Wire {
         if gro {
             setsockopt(&socket, sockopt::UdpGroSegment, &true).context("UDP_GRO")?;
         }
-        // The state is the system's, not the socket's. A socket that is made with it gets
-        // timestamps and UDP_GRO: once one has them, they cost every packet of this kernel.
+        // The state describes the system, not this socket, so it is made with another one: a socket
+        // it is made with gets timestamps and UDP_GRO, which cost every packet of this kernel.
         let state = UdpSocketState::new((&UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?).into())?;
         grow_buffers(&socket);
-        let room = if gro { ROOM_GRO } else { ROOM };
-        let buffer = vec![0; room * BATCH_SIZE];
-        Ok(Self { socket, state, buffer, room, metas: [RecvMeta::default(); BATCH_SIZE] })
+        let buffer_size = if gro { BUFFER_GRO } else { BUFFER };
+        let buffer = vec![0; buffer_size * BATCH_SIZE];
+        Ok(Self { socket, state, buffer, buffer_size, metas: [RecvMeta::default(); BATCH_SIZE] })
     }
 
-    /// From now on nobody is told which host a packet came to. Over loopback whoever sends it
-    /// pays for finding that out.
-    pub(crate) fn forget_destinations(&self) -> Result<()> {
+    /// Stops reading destination addresses: over loopback that would cost the sender time.
+    pub(crate) fn stop_reading_destinations(&self) -> Result<()> {
         setsockopt(&self.socket, sockopt::Ipv4PacketInfo, &false).context("IP_PKTINFO")
     }
 
@@ -73,7 +74,8 @@ impl Wire {
         Ok(self.socket.local_addr()?.port())
     }
 
-    /// Sends, as several packets of `segment` bytes if given. A full buffer is waited for.
+    /// Sends `bytes`, as several packets of `segment` bytes if given. Waits while the buffer is
+    /// full.
     pub(crate) fn send(
         &self,
         from: Ipv4Addr,
@@ -91,48 +93,48 @@ impl Wire {
         loop {
             match self.state.try_send((&self.socket).into(), &transmit) {
                 Ok(()) => return Ok(()),
-                Err(error) if is_passing(&error) => std::hint::spin_loop(),
+                Err(error) if is_transient(&error) => std::hint::spin_loop(),
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Takes what is there, at most a batch; returns how many packets that were.
-    pub(crate) fn receive(&mut self, mut take: impl FnMut(Received<'_>)) -> io::Result<usize> {
-        let mut rooms = self.buffer.chunks_mut(self.room);
+    /// Receives at most a batch without waiting; returns the number of packets.
+    pub(crate) fn receive(&mut self, mut handle: impl FnMut(Received<'_>)) -> io::Result<usize> {
+        let mut buffers = self.buffer.chunks_mut(self.buffer_size);
         let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
-            std::array::from_fn(|_| IoSliceMut::new(rooms.next().unwrap_or_default()));
+            std::array::from_fn(|_| IoSliceMut::new(buffers.next().unwrap_or_default()));
         let received = self.state.recv((&self.socket).into(), &mut slices, &mut self.metas);
         let filled = match received {
             Ok(filled) => filled,
-            Err(error) if is_passing(&error) => return Ok(0),
+            Err(error) if is_transient(&error) => return Ok(0),
             Err(error) => return Err(error),
         };
         let mut packets = 0;
-        for (room, meta) in self.buffer.chunks(self.room).zip(&self.metas).take(filled) {
+        for (buffer, meta) in self.buffer.chunks(self.buffer_size).zip(&self.metas).take(filled) {
             let to = match meta.dst_ip {
                 Some(IpAddr::V4(to)) => Some(to),
                 Some(IpAddr::V6(_)) | None => None,
             };
-            let joined = room.get(..meta.len).unwrap_or_default();
-            for bytes in joined.chunks(meta.stride.max(1)) {
+            let coalesced = buffer.get(..meta.len).unwrap_or_default();
+            for bytes in coalesced.chunks(meta.stride.max(1)) {
                 packets += 1;
-                take(Received { bytes, from: meta.addr, to });
+                handle(Received { bytes, from: meta.addr, to });
             }
         }
         Ok(packets)
     }
 }
 
-/// What is over in a moment.
-fn is_passing(error: &io::Error) -> bool {
+/// Returns true for errors that pass in a moment.
+fn is_transient(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::ConnectionRefused
     ) || error.raw_os_error() == Some(nix::libc::ENOBUFS)
 }
 
-/// Beyond the system's bound if we may, else up to it.
+/// Grows the buffers, beyond the limit of the system if permitted.
 fn grow_buffers(socket: &UdpSocket) {
     let forced = setsockopt(socket, sockopt::RcvBufForce, &SOCKET_BUFFER)
         .and_then(|()| setsockopt(socket, sockopt::SndBufForce, &SOCKET_BUFFER));

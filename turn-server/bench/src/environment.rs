@@ -1,4 +1,4 @@
-//! Where server and generator run: which cores, which network.
+//! The cores and the network that server and generator use.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
@@ -9,7 +9,7 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Pid, geteuid};
 
-use crate::crowd::Addresses;
+use crate::client_pool::Addresses;
 use crate::progress;
 use crate::veth::{self, Veth};
 
@@ -28,30 +28,32 @@ impl Core {
     }
 }
 
-/// Of SCHED_RR: as an interrupt, what a driver receives comes before who waits for it.
+/// Priority in SCHED_RR of server and generator. That of the receiving kernel threads is higher, as
+/// an interrupt takes precedence over the process that waits for it.
 const PROCESS: &str = "1";
+/// Priority in SCHED_RR of the receiving kernel threads.
 const RECEIVER: &str = "2";
 
-/// What is between server and generator.
+/// The network between server and generator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Network {
     Loopback,
     Veth { coalesced: Duration },
 }
 
-/// The machine as it is used.
+/// The resources of the machine that a measurement uses.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Environment {
     pinned: bool,
     realtime: bool,
     veth: Option<Veth>,
-    /// Kernel threads that receive for the server.
+    /// Kernel threads that receive packets for the server.
     helpers: Vec<i32>,
 }
 
-impl Place {
-    /// Raises the limit of open files as far as it goes. `pin` gives server and generator a core
-    /// each, and lets nobody else interfere as far as we may.
+impl Environment {
+    /// Raises the limit of open files as far as possible. `pin` gives server and generator a core
+    /// each, and real-time priority if permitted.
     pub(crate) fn new(pin: bool, network: Network) -> Result<Self> {
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
@@ -59,31 +61,31 @@ impl Place {
         let both = [Core::Server, Core::Generator].map(|core| allowed.is_set(core.number()));
         let pinned = pin && both == [Ok(true); 2];
         let realtime = pinned && geteuid().is_root();
-        let mut place = Self { pinned, realtime, veth: None, helpers: Vec::new() };
-        place.take(Core::Generator, std::process::id(), PROCESS)?;
+        let mut environment = Self { pinned, realtime, veth: None, helpers: Vec::new() };
+        environment.assign(Core::Generator, std::process::id(), PROCESS)?;
         if let Network::Veth { coalesced } = network {
             ensure!(geteuid().is_root(), "--veth makes network namespaces: run it as root");
             let veth = Veth::up(coalesced)?;
             let [server, generator] = veth.threads()?;
-            place.take(Core::Server, u32::try_from(server)?, RECEIVER)?;
-            place.take(Core::Generator, u32::try_from(generator)?, RECEIVER)?;
-            place.helpers.push(server);
-            place.veth = Some(veth);
+            environment.assign(Core::Server, u32::try_from(server)?, RECEIVER)?;
+            environment.assign(Core::Generator, u32::try_from(generator)?, RECEIVER)?;
+            environment.helpers.push(server);
+            environment.veth = Some(veth);
         }
-        progress(&place.describe().join("; "));
-        Ok(place)
+        progress(&environment.describe().join("; "));
+        Ok(environment)
     }
 
-    /// Gives a thread its core, if threads are given cores.
-    fn take(&self, core: Core, pid: u32, priority: &str) -> Result<()> {
+    /// Pins a thread to its core and sets its priority, as far as the environment does that.
+    fn assign(&self, core: Core, pid: u32, priority: &str) -> Result<()> {
         if self.pinned {
             pin(Pid::from_raw(i32::try_from(pid)?), core)?;
         }
         if self.realtime {
             let command = ["-r", "-p", priority, &pid.to_string()];
             let output = Command::new("chrt").args(command).output().context("chrt")?;
-            let said = String::from_utf8_lossy(&output.stderr);
-            ensure!(output.status.success(), "chrt: {}", said.trim());
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            ensure!(output.status.success(), "chrt: {}", stderr.trim());
         }
         Ok(())
     }
@@ -92,7 +94,7 @@ impl Place {
         let cores = match (self.pinned, self.realtime) {
             (true, true) => "server on core 0, generator on core 1, both SCHED_RR",
             (true, false) => "server on core 0, generator on core 1 (no SCHED_RR: not root)",
-            (false, _) => "server and generator not pinned: trust ratios only",
+            (false, _) => "server and generator not pinned: only the ratios are meaningful",
         };
         let network = match self.veth {
             Some(_) => "over veth; the kernel thread that receives for the server counts as server",
@@ -105,23 +107,23 @@ impl Place {
         if self.veth.is_some() { veth::ADDRESSES } else { Addresses::LOOPBACK }
     }
 
-    /// Where a server may listen, and nobody does at this moment.
+    /// Returns an address that a server may listen on and that is free now.
     pub(crate) fn server_address(&self) -> Result<SocketAddr> {
         if self.veth.is_some() {
-            // Servers come one after the other, and nobody else is there.
+            // Servers run one after the other, and nothing else is in the namespace.
             return Ok(SocketAddr::from((veth::SERVER, 3478)));
         }
-        // An address of this process: another benchmark beside has its own ports.
+        // An address derived from the process id: a concurrent benchmark has another one.
         let [.., high, low] = std::process::id().to_be_bytes();
         Ok(UdpSocket::bind((Ipv4Addr::new(127, 1, high, low), 0))?.local_addr()?)
     }
 
-    /// Kernel threads that do part of the server's work.
+    /// Returns the kernel threads that do part of the server's work.
     pub(crate) fn helpers(&self) -> &[i32] {
         &self.helpers
     }
 
-    /// Starts a server. It inherits its core, and SCHED_RR, which it has in common with us.
+    /// Starts a server on its core; it inherits SCHED_RR.
     pub(crate) fn spawn(&self, command: &mut Command) -> Result<Child> {
         let mut inside = self.veth.as_ref().map(|veth| veth.beside_server(command));
         let command = inside.as_mut().unwrap_or(command);

@@ -1,4 +1,4 @@
-//! Many TURN clients behind one socket, each with an address of its own.
+//! Many TURN clients that share one socket, each with its own address.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -8,14 +8,14 @@ use porthole_turn_proto::channel::{CHANNEL_HEADER_LEN, channel_header};
 use porthole_turn_proto::{ClientConfig, ClientEvent, Transport, TurnClient};
 
 use crate::cli::{PASSWORD, USERNAME};
-use crate::wire::Wire;
+use crate::socket::MultiHostSocket;
 
-/// How often clients are asked what is due: retransmissions, renewals.
+/// Interval at which timeouts of clients are handled: retransmissions, refreshes.
 const UPKEEP: Duration = Duration::from_millis(20);
-/// A step that takes longer will not end.
+/// Time limit of a step.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where clients and peers are: one address each, counted up from these.
+/// The first addresses of clients and peers; each of them has the next one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Addresses {
     pub(crate) clients: Ipv4Addr,
@@ -23,31 +23,31 @@ pub(crate) struct Addresses {
 }
 
 impl Addresses {
-    /// Every address of 127/8 is this host.
+    /// Addresses over loopback: all of 127/8 belong to this host.
     pub(crate) const LOOPBACK: Self =
         Self { clients: Ipv4Addr::new(127, 10, 0, 1), peers: Ipv4Addr::new(127, 20, 0, 1) };
 }
 
-/// The address that is `index` behind `base`.
+/// Returns the address `index` after `base`.
 pub(crate) fn nth(base: Ipv4Addr, index: usize) -> Ipv4Addr {
     Ipv4Addr::from_bits(base.to_bits().wrapping_add(u32::try_from(index).unwrap_or(u32::MAX)))
 }
 
-/// The inverse of [`nth`].
+/// Computes the inverse of [`nth`].
 pub(crate) fn index_of(base: Ipv4Addr, addr: Ipv4Addr) -> usize {
     usize::try_from(addr.to_bits().wrapping_sub(base.to_bits())).unwrap_or(usize::MAX)
 }
 
-/// The clients. What they are told is the time may be ahead of the clock.
-pub(crate) struct Crowd {
-    pub(crate) wire: Wire,
+/// The clients. Their time may be ahead of the clock.
+pub(crate) struct ClientPool {
+    pub(crate) socket: MultiHostSocket,
     server: SocketAddr,
     base: Ipv4Addr,
     clients: Vec<TurnClient>,
     ahead: Duration,
     next_upkeep: Instant,
     requests: usize,
-    /// What a client was refused.
+    /// The event of a client whose request was refused.
     refused: Option<ClientEvent>,
 }
 
@@ -57,15 +57,15 @@ pub(crate) struct Flow {
     pub(crate) client: Ipv4Addr,
     pub(crate) peer: Ipv4Addr,
     pub(crate) relayed: SocketAddr,
-    /// Of a ChannelData message with a payload of the size asked for.
+    /// The header of a ChannelData message with a payload of the given size.
     pub(crate) header: [u8; CHANNEL_HEADER_LEN],
 }
 
-impl Crowd {
-    pub(crate) fn new(wire: Wire, server: SocketAddr, base: Ipv4Addr) -> Self {
+impl ClientPool {
+    pub(crate) fn new(socket: MultiHostSocket, server: SocketAddr, base: Ipv4Addr) -> Self {
         let (ahead, next_upkeep) = (Duration::ZERO, Instant::now());
         Self {
-            wire,
+            socket,
             server,
             base,
             clients: Vec::new(),
@@ -76,46 +76,44 @@ impl Crowd {
         }
     }
 
-    /// Makes `count` allocations, `at_once` of them under way at any time.
+    /// Makes `count` allocations, `at_once` of them concurrently. Returns the time it took.
     pub(crate) fn allocate(&mut self, count: usize, at_once: usize) -> Result<Duration> {
         self.clients.clear();
-        let start = |crowd: &mut Self, _| {
+        let start = |pool: &mut Self, _| {
             let (name, password) = (USERNAME.to_owned(), PASSWORD.to_owned());
             let config = ClientConfig::new(name, password, Transport::Udp);
-            let client = TurnClient::new(config, crowd.now());
-            crowd.clients.push(client);
+            let client = TurnClient::new(config, pool.now());
+            pool.clients.push(client);
         };
         let step = Step { name: "Allocate", count, at_once };
-        self.work_through(step, start, |_, client| client.relayed().is_some())
+        self.run_step(step, start, |_, client| client.relayed().is_some())
     }
 
-    /// Binds a channel to each client's own peer.
+    /// Binds a channel of each client to its own peer.
     pub(crate) fn bind(&mut self, peers: Peers, at_once: usize) -> Result<Duration> {
-        let start = |crowd: &mut Self, index: usize| {
-            let now = crowd.now();
-            if let Some(client) = crowd.clients.get_mut(index) {
+        let start = |pool: &mut Self, index: usize| {
+            let now = pool.now();
+            if let Some(client) = pool.clients.get_mut(index) {
                 client.bind_channel(now, peers.address(index));
             }
         };
         let step = Step { name: "ChannelBind", count: self.clients.len(), at_once };
-        self.work_through(step, start, |index, client| {
-            client.channel(peers.address(index)).is_some()
-        })
+        self.run_step(step, start, |index, client| client.channel(peers.address(index)).is_some())
     }
 
-    /// Gives every allocation back.
+    /// Releases every allocation.
     pub(crate) fn release(&mut self, at_once: usize) -> Result<Duration> {
-        let start = |crowd: &mut Self, index: usize| {
-            let now = crowd.now();
-            if let Some(client) = crowd.clients.get_mut(index) {
+        let start = |pool: &mut Self, index: usize| {
+            let now = pool.now();
+            if let Some(client) = pool.clients.get_mut(index) {
                 client.close(now);
             }
         };
         let step = Step { name: "Refresh", count: self.clients.len(), at_once };
-        self.work_through(step, start, |_, client| client.is_finished())
+        self.run_step(step, start, |_, client| client.is_finished())
     }
 
-    /// What carries payloads of `size` bytes over each bound channel.
+    /// Returns the flows that carry payloads of `size` bytes over the bound channels.
     pub(crate) fn flows(&self, peers: Peers, size: usize) -> Result<Vec<Flow>> {
         let flow = |(index, client): (usize, &TurnClient)| {
             let peer = peers.address(index);
@@ -131,36 +129,35 @@ impl Crowd {
         self.server
     }
 
-    /// How many clients have their allocation.
-    pub(crate) fn alive(&self) -> usize {
+    /// Returns the number of clients with an allocation.
+    pub(crate) fn allocated(&self) -> usize {
         self.clients.iter().filter(|client| client.relayed().is_some()).count()
     }
 
-    /// How many requests they have sent.
+    /// Returns the number of requests sent.
     pub(crate) fn requests(&self) -> usize {
         self.requests
     }
 
-    /// Makes the clients believe that so much time has passed: what is due by then is renewed
-    /// now. The server knows nothing of it.
-    pub(crate) fn skip(&mut self, time: Duration) {
+    /// Advances the time of the clients, not of the server: refreshes due by then are sent now.
+    pub(crate) fn advance_clock(&mut self, time: Duration) {
         self.ahead += time;
     }
 
-    /// Keeps all allocations for `time`.
+    /// Keeps all allocations alive for `time`.
     pub(crate) fn hold(&mut self, time: Duration) -> Result<()> {
         let until = Instant::now() + time;
         while Instant::now() < until {
-            if self.listen(|_, _| {})? == 0 {
+            if self.receive(|_, _| {})? == 0 {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            self.keep_up(0..self.clients.len())?;
+            self.handle_timeouts(0..self.clients.len())?;
         }
         Ok(())
     }
 }
 
-/// The peers of a crowd.
+/// The peers of a pool: one address each, all with the same port.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peers {
     pub(crate) base: Ipv4Addr,
@@ -173,7 +170,7 @@ impl Peers {
     }
 }
 
-/// Something that every client does.
+/// A transaction that every client makes.
 #[derive(Clone, Copy, Debug)]
 struct Step {
     name: &'static str,
@@ -181,9 +178,9 @@ struct Step {
     at_once: usize,
 }
 
-impl Crowd {
-    /// Lets one client after the other do a step; returns how long all took.
-    fn work_through(
+impl ClientPool {
+    /// Runs a step for one client after the other. Returns the time that all took.
+    fn run_step(
         &mut self,
         step: Step,
         mut start: impl FnMut(&mut Self, usize),
@@ -198,7 +195,7 @@ impl Crowd {
                 self.flush(started)?;
                 started += 1;
             }
-            self.listen(|index, client| {
+            self.receive(|index, client| {
                 if let Some(known @ false) = finished.get_mut(index)
                     && is_done(index, client)
                 {
@@ -206,7 +203,7 @@ impl Crowd {
                     done += 1;
                 }
             })?;
-            self.keep_up(0..started)?;
+            self.handle_timeouts(0..started)?;
             let Step { name, count, .. } = step;
             if let Some(refused) = &self.refused {
                 bail!("{name}: {done} of {count} done, then {refused:?}");
@@ -216,19 +213,20 @@ impl Crowd {
         Ok(began.elapsed())
     }
 
-    /// Hands a batch of packets to the clients, and what they say to the server.
-    fn listen(&mut self, mut then: impl FnMut(usize, &TurnClient)) -> Result<usize> {
+    /// Gives a batch of packets to the clients and sends what they send in return. Calls `then` for
+    /// each client concerned; returns the number of packets.
+    fn receive(&mut self, mut then: impl FnMut(usize, &TurnClient)) -> Result<usize> {
         let now = self.now();
-        let mut heard = Vec::new();
+        let mut receivers = Vec::new();
         let (clients, server, base) = (&mut self.clients, self.server, self.base);
-        let packets = self.wire.receive(|received| {
+        let packets = self.socket.receive(|received| {
             let Some(index) = received.to.map(|to| index_of(base, to)) else { return };
             if let Some(client) = clients.get_mut(index).filter(|_| received.from == server) {
                 client.handle_datagram(now, received.bytes);
-                heard.push(index);
+                receivers.push(index);
             }
         })?;
-        for index in heard {
+        for index in receivers {
             self.flush(index)?;
             if let Some(client) = self.clients.get(index) {
                 then(index, client);
@@ -237,9 +235,9 @@ impl Crowd {
         Ok(packets)
     }
 
-    /// Does what is due by the clock, some of it: others have their turn a moment later, so that
-    /// thousands do not all speak at once.
-    fn keep_up(&mut self, which: std::ops::Range<usize>) -> Result<()> {
+    /// Handles timeouts of some clients; the others follow a moment later, so that thousands do not
+    /// send at once.
+    fn handle_timeouts(&mut self, which: std::ops::Range<usize>) -> Result<()> {
         const AT_ONCE: usize = 64;
         if Instant::now() < self.next_upkeep {
             return Ok(());
@@ -259,11 +257,11 @@ impl Crowd {
         Ok(())
     }
 
-    /// Sends what a client has to send, and hears what it has to tell.
+    /// Sends a client's packets and handles its events.
     fn flush(&mut self, index: usize) -> Result<()> {
         let Some(client) = self.clients.get_mut(index) else { return Ok(()) };
         while let Some(bytes) = client.poll_transmit() {
-            self.wire.send(nth(self.base, index), self.server, &bytes, None)?;
+            self.socket.send(nth(self.base, index), self.server, &bytes, None)?;
             self.requests += 1;
         }
         while let Some(event) = client.poll_event() {

@@ -1,4 +1,4 @@
-//! Client, server and peer on one network, with the program at the server's interface.
+//! A network of client, server and peer, with the program attached to the server's interface.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -12,9 +12,9 @@ use porthole_turn_fastpath::{FastPath, Flow, Interfaces, Lifetimes};
 
 pub(crate) const LONG: Lifetimes = Lifetimes::both(Duration::from_secs(600));
 pub(crate) const CHANNEL: u16 = 0x4abc;
-/// A packet crosses in microseconds; this is what a loaded machine may need.
+/// Time limit for a packet to arrive: microseconds, but more on a loaded machine.
 const ARRIVAL: Duration = Duration::from_secs(3);
-/// After it a packet that did not arrive will not.
+/// Time after which a packet that did not arrive counts as dropped.
 const SILENCE: Duration = Duration::from_millis(50);
 const READY: Duration = Duration::from_secs(15);
 const SERVER_V6: &str = "2001:db8::10";
@@ -30,7 +30,7 @@ pub(crate) enum Family {
 pub(crate) use Family::{V4, V6};
 
 #[derive(Debug)]
-pub(crate) struct Road {
+pub(crate) struct Network {
     pub(crate) lab: Lab,
     pub(crate) client: Side,
     pub(crate) peer: Side,
@@ -40,13 +40,13 @@ pub(crate) struct Road {
 
 /// The two ends of one flow.
 #[derive(Debug)]
-pub(crate) struct Ends {
+pub(crate) struct Endpoints {
     pub(crate) flow: Flow,
     pub(crate) client: UdpSocket,
     pub(crate) peer: UdpSocket,
 }
 
-impl Road {
+impl Network {
     pub(crate) fn new(name: &str) -> Result<Self> {
         let lab = Lab::new(name)?;
         let (client, peer) = (lab.side(NatKind::Open)?, lab.side(NatKind::Open)?);
@@ -63,16 +63,17 @@ impl Road {
         }
         let fast_path = lab.server().inside(|| {
             FastPath::start(&Interfaces::Auto, &[SERVER_ADDRESS.into(), SERVER_V6.parse()?])
-                .context("the fast path does not start")
+                .context("cannot start the fast path")
         })??;
-        let road = Self { lab, client, peer, fast_path, ports: AtomicU16::new(50_000) };
-        road.wait_for_v6()?;
-        Ok(road)
+        let network = Self { lab, client, peer, fast_path, ports: AtomicU16::new(50_000) };
+        network.wait_for_v6()?;
+        Ok(network)
     }
 
-    /// A new flow, with ports of its own but the server's. They are the same in every run, and with
-    /// them every checksum: one in 65536 makes the program leave a packet to the sockets.
-    pub(crate) fn ends(&self, family: Family) -> Result<Ends> {
+    /// Makes the endpoints of a new flow, with its own ports except for the server's. They are the
+    /// same in every run, and so is every checksum: one in 65536 would make the program leave a
+    /// packet to the sockets.
+    pub(crate) fn endpoints(&self, family: Family) -> Result<Endpoints> {
         let (server, client, peer): (IpAddr, IpAddr, IpAddr) = match family {
             V4 => (
                 SERVER_ADDRESS.into(),
@@ -91,17 +92,17 @@ impl Road {
             peer: peer.local_addr()?,
             channel: CHANNEL,
         };
-        Ok(Ends { flow, client, peer })
+        Ok(Endpoints { flow, client, peer })
     }
 
-    /// A socket of the server.
+    /// Opens a socket on the server.
     pub(crate) fn listen(&self, addr: &SocketAddr) -> Result<UdpSocket> {
         let socket = self.lab.server().inside(|| UdpSocket::bind(addr))??;
         socket.set_read_timeout(Some(ARRIVAL))?;
         Ok(socket)
     }
 
-    /// Neighbours are found, so that no test's first packet waits for that.
+    /// Waits until neighbours are resolved, so that no test's first packet has to.
     fn wait_for_v6(&self) -> Result<()> {
         let server = self.listen(&SocketAddr::new(SERVER_V6.parse()?, 3478))?;
         server.set_read_timeout(Some(SILENCE))?;
@@ -119,7 +120,7 @@ impl Road {
     }
 }
 
-impl Ends {
+impl Endpoints {
     pub(crate) fn client_sends(&self, packet: &[u8]) -> Result<()> {
         self.client.send_to(packet, self.flow.server)?;
         Ok(())
@@ -130,26 +131,26 @@ impl Ends {
         Ok(())
     }
 
-    /// What comes, from the relay's address.
-    pub(crate) fn peer_gets(&self) -> Result<Vec<u8>> {
-        receive(&self.peer, self.flow.relay).context("the peer gets nothing")
+    /// Receives a packet at the peer, from the relay's address.
+    pub(crate) fn peer_receives(&self) -> Result<Vec<u8>> {
+        receive(&self.peer, self.flow.relay).context("the peer receives nothing")
     }
 
-    /// What comes, from the server's address.
-    pub(crate) fn client_gets(&self) -> Result<Vec<u8>> {
-        receive(&self.client, self.flow.server).context("the client gets nothing")
+    /// Receives a packet at the client, from the server's address.
+    pub(crate) fn client_receives(&self) -> Result<Vec<u8>> {
+        receive(&self.client, self.flow.server).context("the client receives nothing")
     }
 
-    pub(crate) fn peer_is_left_alone(&self) -> Result<bool> {
+    pub(crate) fn peer_receives_nothing(&self) -> Result<bool> {
         is_silent(&self.peer)
     }
 
-    pub(crate) fn client_is_left_alone(&self) -> Result<bool> {
+    pub(crate) fn client_receives_nothing(&self) -> Result<bool> {
         is_silent(&self.client)
     }
 }
 
-/// ChannelData over UDP, without padding (RFC 8656 §12.5).
+/// Makes a ChannelData message over UDP, without padding (RFC 8656 §12.5).
 pub(crate) fn message(channel: u16, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(payload.len()).expect("a test's payload fits");
     [&channel.to_be_bytes()[..], &length.to_be_bytes(), payload].concat()
@@ -158,7 +159,7 @@ pub(crate) fn message(channel: u16, payload: &[u8]) -> Vec<u8> {
 pub(crate) fn receive(socket: &UdpSocket, from: SocketAddr) -> Result<Vec<u8>> {
     let mut buffer = vec![0; 65_536];
     let (length, source) = socket.recv_from(&mut buffer)?;
-    ensure!(source == from, "a packet from {source} and not from {from}");
+    ensure!(source == from, "a packet from {source} instead of {from}");
     buffer.truncate(length);
     Ok(buffer)
 }

@@ -1,4 +1,4 @@
-//! What comes to a server that is open to the Internet from who has no account.
+//! The packets that a server on the Internet receives from senders without an account.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -10,36 +10,37 @@ use serde::Serialize;
 
 use crate::cli::{REALM, USERNAME};
 
-/// UDP, as REQUESTED-TRANSPORT says it.
+/// Value of REQUESTED-TRANSPORT for UDP.
 const UDP: u32 = 17 << 24;
-/// RFC 8489 §14.3.
+/// Length of the longest user name (RFC 8489 §14.3).
 const LONGEST_NAME: usize = 508;
-/// Whom they would like to reach.
+/// Peer that the requests name.
 const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 20, 0, 1)), 9);
 
+/// A kind of packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Stranger {
+pub(crate) enum UnauthenticatedPacket {
     Binding,
-    /// Asks for attributes that nobody knows.
+    /// A Binding request with unknown comprehension-required attributes.
     BindingWithUnknown,
     Allocate,
-    /// With the realm, but an invented nonce and a wrong password.
+    /// An Allocate with the right realm, an invented nonce and a wrong password.
     AllocateWithWrongPassword,
-    /// With a name that nobody has, as long as may be.
+    /// An Allocate with an unknown user name of the greatest length.
     AllocateWithLongName,
     Refresh,
     ChannelBind,
     CreatePermission,
     SendIndication,
-    /// On a channel that is not bound.
+    /// A ChannelData message on an unbound channel.
     ChannelData,
-    /// Says to be longer than it is.
+    /// A message shorter than its header says.
     CutShort,
     Noise,
 }
 
-impl Stranger {
+impl UnauthenticatedPacket {
     pub(crate) const ALL: [Self; 12] = [
         Self::Binding,
         Self::BindingWithUnknown,
@@ -55,12 +56,12 @@ impl Stranger {
         Self::Noise,
     ];
 
-    /// Which one the stranger with this number is.
+    /// Returns the kind of the packet with this number.
     pub(crate) fn of(index: usize) -> Self {
         Self::ALL.get(index % Self::ALL.len()).copied().unwrap_or(Self::Noise)
     }
 
-    /// Appends what it sends.
+    /// Appends a packet of this kind.
     pub(crate) fn write(self, out: &mut Vec<u8>) {
         let start = out.len();
         match self {

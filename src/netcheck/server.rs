@@ -1,28 +1,33 @@
-//! A server as the user names it, and where it is.
+//! The server to check, as the user names it, and its addresses.
 
 use anyhow::{Context, bail};
 use porthole_turn_proto::uri::{DEFAULT_PORT, ServerUri, split_host_port};
 use std::net::{IpAddr, SocketAddr};
 use tokio::net::lookup_host;
 
-/// A server and its addresses.
+/// A server with its addresses.
 #[derive(Debug)]
 pub(super) struct Server {
-    /// As the user wrote it.
+    /// The name as the user wrote it.
     pub(super) name: String,
-    /// What a certificate must be for.
+    /// The host, which the server's certificate must be for.
     pub(super) host: String,
-    /// With the port for UDP and TCP; one of each family is enough to learn what the network does.
+    /// Addresses with the port for UDP and TCP. One of each family is enough to check the network.
     pub(super) addresses: Vec<SocketAddr>,
-    /// Named with `stuns:` or `turns:`.
+    /// The TLS port, if the name is a `stuns:` or `turns:` URI.
     pub(super) tls_port: Option<u16>,
 }
 
 impl Server {
+    /// Parses the name and looks up its addresses.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the name is invalid, or if no address is found.
     pub(super) async fn resolve(name: &str) -> anyhow::Result<Self> {
-        let read = parse(name);
+        let parsed = parse(name);
         let (host, port, tls_port) =
-            read.with_context(|| format!("{name} is not HOST[:PORT] or a STUN or TURN URI"))?;
+            parsed.with_context(|| format!("{name} is not HOST[:PORT] or a STUN or TURN URI"))?;
         let found = lookup_host((host.as_str(), port)).await;
         let found: Vec<_> =
             found.with_context(|| format!("cannot find the server {name}"))?.collect();
@@ -34,7 +39,7 @@ impl Server {
         Ok(Self { name: name.to_owned(), host, addresses, tls_port })
     }
 
-    /// Whether it is named by its address: few certificates are for one.
+    /// Returns true if the server is named by its address, which few certificates contain.
     pub(super) fn is_address(&self) -> bool {
         self.host.parse::<IpAddr>().is_ok()
     }
@@ -69,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_is_named_with_or_without_its_port_and_scheme() {
+    fn a_name_may_have_a_port_and_a_scheme() {
         for (name, host, port, tls_port) in [
             ("turn.example.org", "turn.example.org", 3478, None),
             ("turn.example.org:99", "turn.example.org", 99, None),
@@ -82,7 +87,7 @@ mod tests {
             ("turns:example.org", "example.org", 3478, Some(5349)),
             ("stuns:[2001:db8::1]:443", "2001:db8::1", 3478, Some(443)),
             ("turns:example.org:443?transport=tcp", "example.org", 3478, Some(443)),
-            // A machine of that name.
+            // Hosts that are named like a scheme.
             ("turn", "turn", 3478, None),
             ("turn:99", "turn", 99, None),
         ] {
@@ -91,7 +96,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_needs_no_looking_up() {
+    async fn an_address_is_not_looked_up() {
         for (name, address) in [
             ("127.0.0.1", "127.0.0.1:3478"),
             ("127.0.0.1:99", "127.0.0.1:99"),

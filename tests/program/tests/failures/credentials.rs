@@ -86,6 +86,7 @@ fn expire_claims(data: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Waits 4 s until the token expires.
 #[test]
 fn an_expired_token_is_refused_everywhere_and_says_so() {
     scene("an_expired_token_is_refused_everywhere_and_says_so", &NEEDS, |scene| {

@@ -38,6 +38,7 @@ fn a_camera_that_refuses_connections_or_has_an_unknown_host_is_named() {
     });
 }
 
+/// Waits up to 5 s, the time in which a gateway must connect to a camera.
 #[test]
 fn a_camera_that_does_not_answer_is_named_with_its_address() {
     let needs = [&NEEDS[..], &[Need::Lab]].concat();

@@ -236,6 +236,7 @@ fn allocations_are_limited_per_user_per_source_and_in_total() {
     });
 }
 
+/// Takes at least 3 s, the configured time.
 #[test]
 fn a_stop_waits_for_allocations_for_the_configured_time() {
     scene("a_stop_waits_for_allocations_for_the_configured_time", &PROGRAM, |scene| {

@@ -99,7 +99,7 @@ pub enum FailureReason {
     #[error("the TURN server's response is incomplete")]
     BadResponse,
     /// The server refused for any other reason.
-    #[error("the TURN server refused the request")]
+    #[error("the TURN server refused")]
     Refused,
 }
 

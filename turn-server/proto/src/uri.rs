@@ -91,7 +91,8 @@ impl ServerUri {
 }
 
 /// Splits `HOST[:PORT]`, where the host is a name, an IPv4 address, an IPv6 address in brackets, or
-/// without a port an IPv6 address alone. Returns `None` if the host is empty or the port is not a number up to 65535.
+/// without a port an IPv6 address alone. Returns `None` if the host is empty or the port is not a
+/// number up to 65535.
 pub fn split_host_port(text: &str) -> Option<(&str, Option<u16>)> {
     if text.parse::<Ipv6Addr>().is_ok() {
         return Some((text, None));

@@ -1,22 +1,23 @@
 // Generated from signaling/proto by `cargo test -p porthole-signaling-proto`. Do not edit.
 
 /**
- * A camera: the ONVIF profile token of the device its gateway is. Unique within a server.
+ * The id of a camera: the ONVIF profile token, on the device that its gateway is. It is unique
+ * within a signaling server.
  */
 export type CameraId = string;
 
 /**
- * A gateway: the ONVIF peer id, derived from its public key ([`crate::identity`]).
+ * The id of a gateway: the ONVIF peer id, derived from its public key.
  */
 export type GatewayId = string;
 
 /**
- * One viewer watching one camera, named by the signaling server.
+ * The id of a session, one viewer watching one camera; assigned by the signaling server.
  */
 export type SessionId = string;
 
 /**
- * What a camera is doing.
+ * The state of a camera.
  */
 export type CameraState = "idle" | "connecting" | "live" | "failed" | "offline";
 
@@ -25,81 +26,81 @@ export type CameraState = "idle" | "connecting" | "live" | "failed" | "offline";
  */
 export type CameraReport = {
 /**
- * Its token; the `profile` of [`crate::method::Connect`].
+ * The camera's id: the ONVIF profile token, and the `profile` of `connect`.
  */
 id: CameraId,
 /**
- * What people call it.
+ * The display name.
  */
 name: string,
 /**
- * What it is doing.
+ * The current state.
  */
 state: CameraState,
 /**
- * Why it failed, as one sentence; absent unless `state` is `failed`.
+ * The reason of the failure in one sentence; absent unless `state` is `failed`.
  */
 reason?: string,
 /**
- * `H264` or `H265`, once known.
+ * The codec, `H264` or `H265`; absent until known.
  */
 codec?: string,
 /**
- * Width of the picture in pixels, once known.
+ * The width of the picture in pixels; absent until known.
  */
 width?: number,
 /**
- * Height of the picture in pixels, once known.
+ * The height of the picture in pixels; absent until known.
  */
 height?: number,
 /**
- * How many sessions are watching it.
+ * The number of sessions that are watching it.
  */
 viewers: number, };
 
 /**
- * A camera as the server tells people about it.
+ * A camera as the server shows it to clients.
  */
 export type Camera = {
 /**
- * The gateway it is behind; the `peer` of [`crate::method::Connect`].
+ * The gateway of the camera: the `peer` of `connect`.
  */
 gateway: GatewayId,
 /**
- * Its token; the `profile` of [`crate::method::Connect`].
+ * The camera's id: the ONVIF profile token, and the `profile` of `connect`.
  */
 id: CameraId,
 /**
- * What people call it.
+ * The display name.
  */
 name: string,
 /**
- * What it is doing.
+ * The current state.
  */
 state: CameraState,
 /**
- * Why it failed, as one sentence; absent unless `state` is `failed`.
+ * The reason of the failure in one sentence; absent unless `state` is `failed`.
  */
 reason?: string,
 /**
- * `H264` or `H265`, once known.
+ * The codec, `H264` or `H265`; absent until known.
  */
 codec?: string,
 /**
- * Width of the picture in pixels, once known.
+ * The width of the picture in pixels; absent until known.
  */
 width?: number,
 /**
- * Height of the picture in pixels, once known.
+ * The height of the picture in pixels; absent until known.
  */
 height?: number,
 /**
- * How many sessions are watching it.
+ * The number of sessions that are watching it.
  */
 viewers: number, };
 
 /**
- * A STUN or TURN server, as W3C WebRTC's `RTCIceServer`; `urls` is always an array
+ * A STUN or TURN server in the form of W3C WebRTC's `RTCIceServer`; `urls` is always an array
  * (ONVIF WebRTC 26.06 §5.4).
  */
 export type IceServer = {
@@ -117,38 +118,38 @@ username?: string,
 credential?: string, };
 
 /**
- * An ICE candidate, as W3C WebRTC's `RTCIceCandidateInit`. An empty `candidate` ends the
- * candidates (RFC 8838 §13).
+ * An ICE candidate in the form of W3C WebRTC's `RTCIceCandidateInit`. An empty `candidate` marks
+ * the end of candidates (RFC 8838 §13).
  */
 export type IceCandidate = {
 /**
- * The `candidate-attribute` of RFC 8839 §5.1, or empty.
+ * The `candidate-attribute` of RFC 8839 §5.1, or empty after the last candidate.
  */
 candidate: string,
 /**
- * The media section it belongs to, by name.
+ * The name (mid) of the media section that it belongs to.
  */
 sdpMid?: string,
 /**
- * The media section it belongs to, by place.
+ * The index of the media section that it belongs to.
  */
 sdpMLineIndex?: number,
 /**
- * The user name fragment of the ICE generation it belongs to.
+ * The user name fragment of the ICE generation that it belongs to.
  */
 usernameFragment?: string, };
 
 /**
- * What pairs a response with its request. JSON-RPC allows numbers and strings.
+ * The id that pairs a response with its request. JSON-RPC allows numbers and strings.
  */
 export type RequestId = number | string;
 
 /**
- * A fault: why a request was refused (JSON-RPC 2.0 §5.1).
+ * A fault: the reason why a request was refused (JSON-RPC 2.0 §5.1).
  */
 export type Fault = {
 /**
- * One of [`code`].
+ * The number of the fault, one of `code`.
  */
 code: number,
 /**
@@ -156,221 +157,221 @@ code: number,
  */
 message: string,
 /**
- * The session it is about, in an `error` notification (ONVIF WebRTC 26.06 §5.8).
+ * The session that an `error` notification is about (ONVIF WebRTC 26.06 §5.8).
  */
 session?: SessionId, };
 
 /**
- * No parameters, or nothing to return.
+ * Parameters or a result without fields.
  */
 export type Empty = Record<symbol, never>;
 
 /**
- * See [`Register`].
+ * Parameters of `register`.
  */
 export type RegisterParams = {
 /**
- * Access token, unless the WebSocket came with one. A gateway's is built by
- * [`crate::identity::GatewayToken`].
+ * The access token, unless the HTTP request of the WebSocket carried one. A gateway's is
+ * `pgw1.ID.SIGNATURE`.
  */
 authorization?: string,
 /**
- * What people call the device.
+ * The display name of the device.
  */
 name?: string,
 /**
- * What the device can do: `extend`, `subProtocols` (ONVIF §5.2.1).
+ * The capabilities of the device: `extend`, `subProtocols` (ONVIF WebRTC 26.06 §5.2.1).
  */
 capabilities?: Array<string>, };
 
 /**
- * See [`Register`].
+ * Result of `register`.
  */
 export type RegisterResult = {
 /**
- * What the server calls this endpoint: a device's [`GatewayId`], or a name for this
- * connection of a client.
+ * The server's name for this endpoint: the id of a gateway, or a name for this connection of a
+ * client.
  */
 id: string, };
 
 /**
- * See [`Connect`].
+ * Parameters of `connect`.
  */
 export type ConnectParams = {
 /**
- * The device.
+ * The device to connect to.
  */
 peer: GatewayId,
 /**
- * The camera; the device's first one if absent.
+ * The camera to watch; if absent, the device's first one.
  */
 profile?: CameraId,
 /**
- * Access token, if it is another than the one registered with.
+ * The access token, if it is not the one registered with.
  */
 authorization?: string, };
 
 /**
- * See [`Connect`].
+ * Result of `connect`.
  */
 export type ConnectResult = {
 /**
- * The session that begins.
+ * The new session.
  */
 session: SessionId,
 /**
- * The STUN and TURN servers to use in it.
+ * The STUN and TURN servers to use in the session.
  */
 iceServers: Array<IceServer>,
 /**
- * When the session ends unless extended.
+ * The seconds until the session ends, unless it is extended.
  */
 expiryTimeSeconds?: number,
 /**
- * What the session can do.
+ * The capabilities of the device in this session.
  */
 capabilities?: Array<string>, };
 
 /**
- * See [`ConnectDevice`].
+ * Parameters of `connect` from server to device.
  */
 export type ConnectDeviceParams = {
 /**
- * The session that begins.
+ * The new session.
  */
 session: SessionId,
 /**
- * The camera; the device's first one if absent.
+ * The camera to watch; if absent, the device's first one.
  */
 profile?: CameraId,
 /**
- * The STUN and TURN servers to use in it.
+ * The STUN and TURN servers to use in the session.
  */
 iceServers: Array<IceServer>,
 /**
- * When the session ends unless extended.
+ * The seconds until the session ends, unless it is extended.
  */
 expiryTimeSeconds?: number, };
 
 /**
- * See [`ConnectDevice`].
+ * Result of `connect` from server to device.
  */
 export type ConnectDeviceResult = {
 /**
- * What the session can do; as registered.
+ * The capabilities of the device in this session; if absent, the registered ones.
  */
 capabilities?: Array<string>, };
 
 /**
- * See [`Invite`].
+ * Parameters of `invite`.
  */
 export type InviteParams = {
 /**
- * The session.
+ * The id of the session.
  */
 session: SessionId,
 /**
- * SDP offer (RFC 9429 §5.2), with `a=ice-options:trickle`.
+ * The SDP offer (RFC 9429 §5.2), with `a=ice-options:trickle`.
  */
 offer: string,
 /**
- * Data channels to be allowed.
+ * The sub-protocols of data channels to allow.
  */
 subprotocols?: Array<string>, };
 
 /**
- * See [`Invite`].
+ * Result of `invite`.
  */
 export type InviteResult = {
 /**
- * SDP answer (RFC 9429 §5.3).
+ * The SDP answer (RFC 9429 §5.3).
  */
 answer: string,
 /**
- * Data channels to be allowed.
+ * The sub-protocols of data channels to allow.
  */
 subprotocols?: Array<string>, };
 
 /**
- * See [`Trickle`].
+ * Parameters of `trickle`.
  */
 export type TrickleParams = {
 /**
- * The session.
+ * The id of the session.
  */
 session: SessionId,
 /**
- * The candidate; empty after the last.
+ * The candidate; an empty one follows the last.
  */
 candidate: IceCandidate, };
 
 /**
- * See [`Extend`].
+ * Parameters of `extend`.
  */
 export type ExtendParams = {
 /**
- * The session.
+ * The id of the session.
  */
 session: SessionId,
 /**
- * Client to server: an access token, if it is another than the one registered with.
+ * From client to server: the access token, if it is not the one registered with.
  */
 authorization?: string,
 /**
- * Server to device: the new time.
+ * From server to device: the seconds until the session ends.
  */
 expiryTimeSeconds?: number, };
 
 /**
- * See [`Extend`].
+ * Result of `extend`.
  */
 export type ExtendResult = {
 /**
- * Seconds until the session ends.
+ * The seconds until the session ends.
  */
 expiryTimeSeconds: number, };
 
 /**
- * See [`Challenge`].
+ * Result of `portholeChallenge`.
  */
 export type ChallengeResult = {
 /**
- * Good once, on this WebSocket.
+ * The nonce, which is valid once, on this WebSocket.
  */
 nonce: string, };
 
 /**
- * See [`Enroll`].
+ * Parameters of `portholeEnroll`.
  */
 export type EnrollParams = {
 /**
- * The single-use claim code a person gave.
+ * The single-use claim code, as it was typed.
  */
 claim: string,
 /**
- * The gateway's Ed25519 public key, base64url without padding.
+ * The gateway's Ed25519 public key, in base64url without padding.
  */
 publicKey: string,
 /**
- * Signature over [`crate::identity::enroll_message`], base64url without padding.
+ * The signature over the nonce and the claim code, in base64url without padding.
  */
 signature: string,
 /**
- * What people call the gateway.
+ * The display name of the gateway.
  */
 name: string, };
 
 /**
- * See [`Enroll`].
+ * Result of `portholeEnroll`.
  */
 export type EnrollResult = {
 /**
- * The gateway's id, the hash of its key.
+ * The gateway's id, a hash of its key.
  */
 id: GatewayId, };
 
 /**
- * See [`Report`].
+ * Parameters of `portholeReport`.
  */
 export type ReportParams = {
 /**
@@ -378,73 +379,73 @@ export type ReportParams = {
  */
 cameras: Array<CameraReport>,
 /**
- * The sessions it has: the server forgets others of it. Absent if it does not say.
+ * All sessions of the gateway; the server removes any others. Absent if not reported.
  */
 sessions?: Array<SessionId>, };
 
 /**
- * See [`Report`].
+ * Result of `portholeReport`.
  */
 export type ReportResult = {
 /**
- * Cameras the server does not take, such as one whose id is another gateway's.
+ * The cameras that the server refuses, such as one whose id belongs to another gateway.
  */
 refused: Array<RefusedCamera>, };
 
 /**
- * A camera that the server does not take.
+ * A camera that the server refuses.
  */
 export type RefusedCamera = {
 /**
- * Which.
+ * The id of the camera.
  */
 id: CameraId,
 /**
- * Why, and what to do.
+ * The reason, and what to do about it.
  */
 reason: string, };
 
 /**
- * See [`Cameras`].
+ * Parameters of `portholeCameras`.
  */
 export type CamerasParams = {
 /**
- * All cameras the client may see.
+ * All cameras that the client may see.
  */
 cameras: Array<Camera>, };
 
 /**
- * See [`IceServers`].
+ * Parameters of `portholeIceServers`.
  */
 export type IceServersParams = {
 /**
- * The session.
+ * The id of the session.
  */
 session: SessionId,
 /**
- * Instead of those it had.
+ * The ICE servers that replace the previous ones.
  */
 iceServers: Array<IceServer>, };
 
 /**
- * Names a session.
+ * A reference to a session.
  */
 export type SessionParams = {
 /**
- * The session.
+ * The id of the session.
  */
 session: SessionId, };
 
 /**
- * See [`Offer`].
+ * Parameters of `portholeOffer`.
  */
 export type OfferParams = {
 /**
- * The session that begins.
+ * The new session.
  */
 session: SessionId,
 /**
- * The camera.
+ * The camera to watch.
  */
 profile: CameraId,
 /**
@@ -452,29 +453,29 @@ profile: CameraId,
  */
 offer: string,
 /**
- * The STUN and TURN servers to use.
+ * The STUN and TURN servers to use in the session.
  */
 iceServers: Array<IceServer>,
 /**
- * When the session ends unless extended.
+ * The seconds until the session ends, unless it is extended.
  */
 expiryTimeSeconds?: number, };
 
 /**
- * See [`Offer`].
+ * Result of `portholeOffer`.
  */
 export type OfferResult = {
 /**
- * The SDP answer, with every candidate that was found in time.
+ * The SDP answer, with all candidates that were found in time.
  */
 answer: string, };
 
 /**
- * See [`Restart`].
+ * Parameters of `portholeRestart`.
  */
 export type RestartParams = {
 /**
- * The session.
+ * The id of the session.
  */
 session: SessionId,
 /**
@@ -484,68 +485,68 @@ session: SessionId,
 fragment: string, };
 
 /**
- * See [`Restart`].
+ * Result of `portholeRestart`.
  */
 export type RestartResult = {
 /**
- * The gateway's, likewise.
+ * The gateway's new ICE user name fragment, password and candidates, in the same form.
  */
 fragment: string, };
 
 /**
- * What somebody may do.
+ * The role of a user or token.
  */
 export type Role = "admin" | "viewer";
 
 /**
- * Makes the first admin.
+ * A request to create the first admin.
  */
 export type Setup = {
 /**
- * The single-use token that the server printed when it first started.
+ * The single-use token in the setup link that the server prints when it starts.
  */
 token: string,
 /**
- * A user name.
+ * The name of the new user.
  */
 name: string,
 /**
- * A password of at least 10 characters.
+ * The password of the new user: at least 10 characters.
  */
 password: string, };
 
 /**
- * Signs in.
+ * A request to sign in.
  */
 export type SignIn = {
 /**
- * A user name.
+ * The name of the user.
  */
 name: string,
 /**
- * Its password.
+ * The password of the user.
  */
 password: string, };
 
 /**
- * Who is signed in.
+ * The user that is signed in.
  */
 export type Me = {
 /**
- * A user name.
+ * The name of the user.
  */
 name: string,
 /**
- * What they may do.
+ * The role of the user.
  */
 role: Role, };
 
 /**
- * The cameras that whoever asks may see.
+ * The cameras that the sender of the request may see.
  */
 export type CameraList = {
 /**
- * Sorted by name.
+ * The cameras, sorted by name.
  */
 cameras: Array<Camera>, };
 
@@ -554,72 +555,72 @@ cameras: Array<Camera>, };
  */
 export type Gateway = {
 /**
- * The hash of its key.
+ * The id, a hash of the gateway's key.
  */
 id: GatewayId,
 /**
- * What people call it.
+ * The display name.
  */
 name: string,
 /**
- * Whether it is connected now.
+ * True while the gateway is connected.
  */
 online: boolean, };
 
 /**
- * All gateways.
+ * All gateways that have enrolled.
  */
 export type GatewayList = {
 /**
- * Sorted by name.
+ * The gateways, sorted by name.
  */
 gateways: Array<Gateway>, };
 
 /**
- * A claim code, by which one gateway can become known.
+ * A claim code, with which one gateway can enrol.
  */
 export type Claim = {
 /**
- * To be given to `porthole gateway --claim`.
+ * The code for `porthole gateway --claim`.
  */
 code: string,
 /**
- * How long it can be used.
+ * The time in seconds within which the code can be used.
  */
 expiresInSeconds: number, };
 
 /**
- * Asks for an API token.
+ * A request to create an API token.
  */
 export type NewToken = {
 /**
- * What people call it.
+ * The display name of the token.
  */
 name: string,
 /**
- * What it allows.
+ * The role that the token has.
  */
 role: Role,
 /**
- * The only cameras it is for; empty means all.
+ * The cameras that the token is limited to; if empty, it is for all.
  */
 cameras: Array<CameraId>,
 /**
- * When it ends; never if absent.
+ * The lifetime in seconds; if absent, the token does not expire.
  */
 expiresInSeconds?: number, };
 
 /**
- * An API token, shown once.
+ * A new API token. The server shows it only once.
  */
 export type Token = {
 /**
- * For `Authorization: Bearer`.
+ * The token for `Authorization: Bearer`.
  */
 token: string, };
 
 /**
- * Why a request was refused.
+ * The body of a refused request.
  */
 export type ErrorBody = {
 /**
@@ -627,7 +628,7 @@ export type ErrorBody = {
  */
 error: string, };
 
-/** What a client asks of the server. */
+/** The requests that a client sends to the server. */
 export type ClientRequests = {
   register: { params: RegisterParams; result: RegisterResult };
   unregister: { params: Empty; result: Empty };
@@ -635,18 +636,18 @@ export type ClientRequests = {
   extend: { params: ExtendParams; result: ExtendResult };
 };
 
-/** What the server asks of a client. */
+/** The requests that the server sends to a client. */
 export type ServerRequests = {
   invite: { params: InviteParams; result: InviteResult };
 };
 
-/** What a client tells the server. */
+/** The notifications that a client sends to the server. */
 export type ClientNotices = {
   trickle: { params: TrickleParams };
   portholeClose: { params: SessionParams };
 };
 
-/** What the server tells a client. */
+/** The notifications that the server sends to a client. */
 export type ServerNotices = {
   trickle: { params: TrickleParams };
   portholeCameras: { params: CamerasParams };
@@ -654,13 +655,13 @@ export type ServerNotices = {
   portholeClose: { params: SessionParams };
 };
 
-/** The WebSocket sub-protocol. */
+/** The WebSocket sub-protocol of the signaling. */
 export const SUBPROTOCOL = "webrtc.onvif.org";
 
-/** Where the server takes WebSockets. */
+/** The path at which the server accepts WebSockets. */
 export const WEBSOCKET_PATH = "/ws";
 
-/** The longest WebSocket message either side accepts, in bytes. */
+/** The longest WebSocket message that either side accepts, in bytes. */
 export const MAX_MESSAGE_BYTES = 65536;
 
 /** The numbers that faults and errors carry. */

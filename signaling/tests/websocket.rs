@@ -33,7 +33,7 @@ impl Scene {
 
     /// Starts the server with changed settings.
     async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let data = tempfile::tempdir().unwrap();
+        let data = tempfile::tempdir().expect("a temporary folder");
         let mut config = config(data.path());
         change(&mut config);
         let server = Running::with(config).await;
@@ -52,7 +52,7 @@ impl Scene {
         let request = viewer.request::<Connect>(&connect_params(&self.key, "demo")).await;
         let (id, device) = self.gateway.next_request::<ConnectDevice>().await;
         self.gateway.respond::<ConnectDevice>(id, &ConnectDeviceResult::default()).await;
-        viewer.response::<Connect>(request).await.unwrap();
+        viewer.response::<Connect>(request).await.expect("the session is accepted");
         device.session
     }
 }

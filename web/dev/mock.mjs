@@ -52,7 +52,7 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
     const route = `${request.method} ${path}`;
     if (route === 'POST /api/v1/setup') {
       if (body.token !== setupToken || users.size > 0) {
-        return send(403, { error: 'the setup link is wrong or was used already' });
+        return send(403, { error: 'the setup link is wrong or has already been used' });
       }
       users.set(body.name, { name: body.name, password: body.password, role: 'admin' });
       return login(users.get(body.name));

@@ -40,7 +40,7 @@ fn an_invalid_claim_code_is_refused_and_the_error_says_how_to_get_a_new_one() {
             let advice = "`porthole claim create`";
             for (case, claim, names) in [
                 ("expired", Some(expired.as_str()), ["the claim code has expired", advice]),
-                ("used", Some(&used), ["was used already", advice]),
+                ("used", Some(&used), ["has already been used", advice]),
                 ("made-up", Some("AAAA-BBBB-CCCC-DDDD"), ["is wrong", advice]),
                 ("none", None, ["make a claim code", "--claim"]),
             ] {

@@ -4,15 +4,10 @@ pub(crate) mod changes;
 pub(crate) mod check;
 pub(crate) mod settings;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
-use porthole_turn_proto::server::{
-    AllocationQuota, BandwidthLimits, Cidr, LocalQuota, OauthKey, QuotaLimits, QuotaReached,
-    QuotaUnit,
-};
+use porthole_turn_proto::server::{BandwidthLimits, Cidr, OauthKey, QuotaLimits};
 
 use crate::tls::certificates::TlsFiles;
 
@@ -46,9 +41,10 @@ pub struct Config {
     pub rest_secrets: Vec<String>,
     /// Keys shared with a third party whose access tokens are accepted (RFC 7635).
     pub oauth_keys: Vec<OauthKey>,
-    /// The IPv4 address that peers send to. Default: the first address in `listen` of this family.
+    /// The IPv4 address that peers send to. Default, if neither relay address is set: the first
+    /// specific address of this family that the server listens on.
     pub relay_address_v4: Option<Ipv4Addr>,
-    /// The IPv6 address that peers send to. Default: the first address in `listen` of this family.
+    /// The IPv6 address that peers send to. Default: as for IPv4.
     pub relay_address_v6: Option<Ipv6Addr>,
     /// The local IPv4 address of relay sockets. Default: the relay address if it belongs to this
     /// machine, else the local address that leads to it (1:1 NAT).
@@ -141,42 +137,12 @@ impl std::fmt::Debug for Config {
     }
 }
 
-/// One quota for all workers; locked once for each new allocation.
-#[derive(Clone, Debug)]
-pub(crate) struct SharedQuota(Arc<Mutex<LocalQuota>>);
-
-impl SharedQuota {
-    pub(crate) fn new(limits: QuotaLimits) -> Self {
-        Self(Arc::new(Mutex::new(LocalQuota::new(limits))))
-    }
-
-    /// A panic elsewhere cannot leave counts wrong: they are the units' own.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, LocalQuota> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl AllocationQuota for SharedQuota {
-    fn acquire(
-        &mut self,
-        user: &str,
-        source: IpAddr,
-        now: Instant,
-    ) -> Result<QuotaUnit, QuotaReached> {
-        self.lock().acquire(user, source, now)
-    }
-
-    fn shrink(&mut self) {
-        self.lock().shrink();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_ports_to_relay_from_are_the_dynamic_ones_unless_told_otherwise() {
+    fn relayed_ports_are_the_dynamic_ones_by_default() {
         assert_eq!(Config::default().relay_ports, 49_152..=65_535);
     }
 }

@@ -20,6 +20,7 @@ mod config;
 mod control;
 mod error;
 mod net;
+mod quota;
 mod relay;
 mod slots;
 mod start;

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use porthole_turn_proto::server::{PortPool, RelayAddress, ServerConfig};
 use rand::Rng as _;
 
+use crate::config::Config;
 use crate::config::check::{Checked, check};
 use crate::config::settings::Settings;
-use crate::config::{Config, SharedQuota};
 use crate::error::StartError;
 use crate::net::addresses::{Listen, ListenerKind, RelaySide, own_addresses};
 use crate::net::sockets::{self, Sockets};
+use crate::quota::SharedQuota;
 use crate::relay::offload::{self, FastPath, Offload};
 use crate::relay::sockets::RelaySockets;
 use crate::tcp::peer_connections::PeerConnections;

@@ -27,11 +27,11 @@ use porthole_turn_proto::server::{FiveTuple, Server, ServerConfig};
 
 use rand::Rng as _;
 
-use crate::config::SharedQuota;
 use crate::control::stats::Stats;
 use crate::control::{Command, Control, Phase};
 use crate::net::sockets::Sockets;
 use crate::net::udp::{self, Udp};
+use crate::quota::SharedQuota;
 use crate::relay::offload::Offload;
 use crate::relay::sockets::{RelaySockets, ToRelay};
 use crate::tcp::connections::{Connections, MAX_CONNECTIONS};

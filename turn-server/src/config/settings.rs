@@ -4,8 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use porthole_turn_proto::server::{PolicyConfig, ReloadableConfig};
 
-use crate::config::{Config, SharedQuota};
+use crate::config::Config;
 use crate::net::addresses::{Listen, RelaySide, own_addresses};
+use crate::quota::SharedQuota;
 
 /// The settings in effect, with the addresses that new settings for the workers depend on.
 #[derive(Debug)]

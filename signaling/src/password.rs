@@ -1,4 +1,5 @@
-//! Passwords of users, hashed with argon2id. Verifying takes as long for a user that does not exist.
+//! Passwords of users, hashed with argon2id. Verifying takes as long for a user that does not
+//! exist.
 
 use argon2::{
     Argon2,
@@ -35,7 +36,8 @@ pub(crate) async fn hash(password: String) -> Result<String, Busy> {
     spawn_blocking(move || hash_now(&password)).await.map_err(|_| Busy)
 }
 
-/// Returns true if the password matches the hash. Without a hash it takes as long and returns false.
+/// Returns true if the password matches the hash. Without a hash it takes as long and returns
+/// false.
 pub(crate) async fn verify(password: String, hash: Option<String>) -> Result<bool, Busy> {
     let _waiting = WAITING.try_acquire().map_err(|_| Busy)?;
     let _running = RUNNING.acquire().await.map_err(|_| Busy)?;

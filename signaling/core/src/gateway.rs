@@ -172,8 +172,8 @@ impl Hub {
         self.schedule_cameras(now);
     }
 
-    /// Forgets the sessions of a gateway that did not reconnect in time. They may well go on between
-    /// their peers.
+    /// Forgets the sessions of a gateway that did not reconnect in time. They may well go on
+    /// between their peers.
     pub(crate) fn handle_gateway_away_timeout(&mut self, now: Now, id: &GatewayId) {
         let window = self.config.limits.reconnect_window;
         let Some(gateway) = self.gateways.get(id) else { return };

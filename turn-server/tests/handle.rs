@@ -38,7 +38,9 @@ impl Client {
         match self.0.event()? {
             ClientEvent::Allocated { relayed, .. } => Ok(Ok(relayed)),
             ClientEvent::Failed { reason, .. } => Ok(Err(reason)),
-            event => bail!("{event:?}"),
+            event @ (ClientEvent::PermissionRefused { .. } | ClientEvent::Expired) => {
+                bail!("{event:?}")
+            }
         }
     }
 

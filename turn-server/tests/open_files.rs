@@ -19,7 +19,9 @@ fn allocate(listen: SocketAddr) -> Result<Result<TestTurnClient, Option<u16>>> {
     match client.event()? {
         ClientEvent::Allocated { .. } => Ok(Ok(client)),
         ClientEvent::Failed { code, .. } => Ok(Err(code)),
-        event => bail!("{event:?}"),
+        event @ (ClientEvent::PermissionRefused { .. } | ClientEvent::Expired) => {
+            bail!("{event:?}")
+        }
     }
 }
 

@@ -175,10 +175,11 @@ impl<L: Link> TestTurnClient<L> {
 
     /// Waits for the allocation and returns the relayed address.
     pub fn allocate(&mut self) -> Result<SocketAddr> {
-        match self.event()? {
-            ClientEvent::Allocated { relayed, .. } => Ok(relayed),
-            event => bail!("no allocation: {event:?}"),
-        }
+        let event = self.event()?;
+        let ClientEvent::Allocated { relayed, .. } = event else {
+            bail!("no allocation: {event:?}");
+        };
+        Ok(relayed)
     }
 
     /// Asks for a permission and waits for the first one to be granted.

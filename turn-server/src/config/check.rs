@@ -56,8 +56,8 @@ fn check_realm(realm: &str) -> Result<(), StartError> {
     }
     if realm.len() > REALM_WITHIN_BUDGET {
         tracing::warn!(
-            "the realm is longer than {REALM_WITHIN_BUDGET} bytes: responses to forged requests are \
-             more than twice their size"
+            "the realm is longer than {REALM_WITHIN_BUDGET} bytes: responses to forged requests \
+             are more than twice their size"
         );
     }
     Ok(())

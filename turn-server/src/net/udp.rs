@@ -228,7 +228,7 @@ impl Udp {
         static ONCE: Once = Once::new();
         self.segmentation = false;
         ONCE.call_once(|| {
-            tracing::info!(%error, "a socket cannot send segments: its datagrams are sent one by one");
+            tracing::info!(%error, "a socket cannot send segments and sends datagrams singly");
         });
     }
 }

@@ -77,8 +77,8 @@ step_test() (
         host=$(rustc --print host-tuple | tr a-z- A-Z_)
         export "CARGO_TARGET_${host}_RUNNER=sudo --preserve-env env PATH=$PATH"
     fi
-    # The programs in examples/, which tests/examples.rs runs.
-    cargo build --locked --workspace --examples || return 1
+    # Tests start the program, the native viewer and the examples.
+    step_build || return 1
     # The documentation has no examples to run, and looking for them costs a process a crate.
     PORTHOLE_REQUIRE_ALL=1 cargo test --locked --workspace --lib --bins --tests --no-fail-fast
 )

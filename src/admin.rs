@@ -1,13 +1,12 @@
 //! `porthole token create` and `porthole claim create`, which print only what they create. They may
 //! write to the database while the server runs.
 
-use crate::{
-    cli::{NewToken, Role},
-    config::Config,
-    console, data,
-};
 use porthole_signaling::admin;
 use porthole_signaling_proto::rest;
+
+use crate::cli::{NewToken, Role};
+use crate::config::Config;
+use crate::{console, data};
 
 /// Creates an API token and prints it.
 pub async fn create_token(config: &Config, flags: &NewToken) -> anyhow::Result<()> {

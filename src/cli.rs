@@ -1,16 +1,14 @@
 //! The command line. A flag overrides a key of the configuration; `configure` says which one.
 
-use crate::config::{Account, CameraFlag, Network, Ports, Span, Tree};
-use clap::{
-    Args, Parser, Subcommand, ValueEnum,
-    error::{ContextKind, ContextValue},
-};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use porthole_signaling_proto::CameraId;
-use std::{
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-};
 use url::Url;
+
+use crate::config::{Account, CameraFlag, Network, Ports, Span, Tree};
 
 /// Your own camera cloud without the cloud.
 #[derive(Debug, Parser)]
@@ -26,7 +24,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run everything on one machine: dashboard, signaling, STUN/TURN, and a gateway for its cameras.
+    /// Run everything on one machine: dashboard, signaling, STUN/TURN, and a gateway for its
+    /// cameras.
     Up(Up),
     /// Run a gateway next to its cameras, connected to a signaling server.
     Gateway(Gateway),

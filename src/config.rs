@@ -9,23 +9,22 @@ mod tests;
 mod tree;
 mod types;
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use porthole_signaling_proto::CameraId;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
 pub use read::InvalidSetting;
 pub use tree::{SyntaxError, Tree};
 pub use types::{
     Account, AdminAddress, Bounded, CameraFlag, ExternalAddress, Network, Ports, Secret, Source,
     Span,
 };
-
-use porthole_signaling_proto::CameraId;
-use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    ffi::OsString,
-    io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
-};
-use url::Url;
 
 /// The name of the configuration file in the working directory and in the data folder.
 const FILE_NAME: &str = "porthole.toml";
@@ -105,12 +104,14 @@ pub struct Turn {
     pub realm: String,
     /// Passwords of long-term users, by user name.
     pub users: BTreeMap<String, Secret>,
-    /// The secret from which short-lived credentials are derived. `up` generates one if it is absent.
+    /// The secret from which short-lived credentials are derived. `up` generates one if it is
+    /// absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
     /// Previous secrets, whose credentials are still accepted.
     pub old_secrets: Vec<Secret>,
-    /// Base64 keys, by key id, shared with a third party whose access tokens are accepted (RFC 7635).
+    /// Base64 keys, by key id, shared with a third party whose access tokens are accepted (RFC
+    /// 7635).
     pub oauth_keys: BTreeMap<String, Secret>,
     /// The way to find the public address if `public_address` is absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,7 +138,8 @@ pub struct Turn {
     pub max_allocations_per_source: Bounded<1, MAX_ALLOCATIONS>,
     /// Maximum number of simultaneous allocations in total.
     pub max_allocations: Bounded<1, MAX_ALLOCATIONS>,
-    /// Maximum payload of one allocation in bytes per second, both directions together; 0: unlimited.
+    /// Maximum payload of one allocation in bytes per second, both directions together; 0:
+    /// unlimited.
     pub max_bytes_per_s_per_allocation: u32,
     /// The same limit for all allocations of one user together.
     pub max_bytes_per_s_per_user: u32,

@@ -4,14 +4,15 @@
 
 #![expect(clippy::print_stderr, reason = "the only module that prints")]
 
-use crate::config;
-use std::{
-    fmt,
-    io::{self, IsTerminal, Write},
-    path::Path,
-    process::ExitCode,
-};
+use std::fmt;
+use std::io;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
 use tracing_subscriber::EnvFilter;
+
+use crate::config;
 
 /// The environment variable with the log filter.
 const LOG_VARIABLE: &str = "PORTHOLE_LOG";
@@ -121,8 +122,9 @@ impl Paint {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use anyhow::Context;
+
+    use super::*;
 
     #[test]
     fn a_failure_is_one_sentence_without_repetition() {

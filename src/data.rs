@@ -1,13 +1,15 @@
 //! The data folder, and the TURN secret that the program stores in it.
 
-use crate::config::Secret;
+use std::fs;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
 use anyhow::{Context, anyhow, ensure};
-use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, ErrorKind, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::Path,
-};
+
+use crate::config::Secret;
 
 /// Accessible to its owner only, because the database, keys and secrets are in it.
 const FOLDER_MODE: u32 = 0o700;
@@ -82,8 +84,9 @@ fn create_secret(path: &Path) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
 
     #[test]
     fn the_secret_is_created_once_and_readable_by_its_owner_only() {

@@ -1,9 +1,11 @@
 //! `porthole gateway`, and the gateway of `porthole up`.
 
-use crate::{config::Config, console, data, shutdown};
 use anyhow::Context;
 use porthole_gateway::{CameraConfig, Gateway};
 use url::Url;
+
+use crate::config::Config;
+use crate::{console, data, shutdown};
 
 /// Runs a gateway until the program is told to stop.
 pub async fn run(config: &Config) -> anyhow::Result<()> {

@@ -14,9 +14,11 @@ mod signaling;
 mod turn;
 mod up;
 
+use std::process::ExitCode;
+use std::sync::Arc;
+
 use cli::{Cli, Command};
 use config::Loaded;
-use std::{process::ExitCode, sync::Arc};
 use turn::LoadConfig;
 
 /// Returns memory to the system when many sessions have ended, unlike the system's allocator, which

@@ -10,20 +10,22 @@ mod server;
 pub mod tests;
 mod tls;
 
-use crate::{cli, config::Account, console};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
 use anyhow::{Context, bail, ensure};
-use porthole_turn_proto::{Transport, uri::DEFAULT_PORT};
+use porthole_turn_proto::Transport;
+use porthole_turn_proto::uri::DEFAULT_PORT;
+use tokio::net::UdpSocket;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use crate::config::Account;
+use crate::{cli, console};
 use probe::{ProbeError, ProbeTransport};
 use report::{Check, Mapping, Outcome, Report};
 use server::Server;
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::Duration,
-};
 use tls::Tls;
-use tokio::net::UdpSocket;
-use tokio_rustls::rustls::pki_types::ServerName;
 
 /// A global IPv6 address, for a lookup in the routing table; nothing is sent to it.
 const SOMEWHERE_V6: Ipv6Addr = Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 1);
@@ -47,8 +49,8 @@ pub async fn run(flags: &cli::Netcheck) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the server-reflexive addresses of this machine, as a STUN server sees them: at most one of
-/// each family that `is_wanted` accepts.
+/// Returns the server-reflexive addresses of this machine, as a STUN server sees them: at most one
+/// of each family that `is_wanted` accepts.
 pub async fn reflexive_addresses(
     server: &str,
     is_wanted: impl Fn(IpAddr) -> bool,
@@ -120,8 +122,8 @@ async fn run_checks(servers: &[Server], options: &Options<'_>) -> anyhow::Result
     Ok(report)
 }
 
-/// Requests an allocation. STUN and TURN share a port: if STUN has failed there and the user did not
-/// ask for TURN, there is nothing to learn.
+/// Requests an allocation. STUN and TURN share a port: if STUN has failed there and the user did
+/// not ask for TURN, there is nothing to learn.
 async fn check_turn(
     server: &Server,
     target: &Target<'_>,

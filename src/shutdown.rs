@@ -1,10 +1,12 @@
 //! Ctrl-C and SIGTERM: the first one drains everything, the second one ends the program at once.
 
-use crate::console;
-use anyhow::Context;
 use std::process;
+
+use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+use crate::console;
 
 /// The exit code of a program that Ctrl-C ended: 128 + SIGINT.
 const INTERRUPTED: i32 = 130;

@@ -1,9 +1,14 @@
 //! `porthole signaling`, and the signaling server of `porthole up`.
 
-use crate::{config::Config, console, data, shutdown};
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use anyhow::ensure;
 use porthole_signaling::{Server, TurnConfig};
-use std::{borrow::Cow, net::SocketAddr, time::Duration};
+
+use crate::config::Config;
+use crate::{console, data, shutdown};
 
 /// The lifetime of a session's TURN credentials, within which it must make its allocations.
 const TURN_CREDENTIALS_LIFETIME: Duration = Duration::from_secs(10 * 60);

@@ -3,21 +3,19 @@
 mod external;
 mod settings;
 
-use crate::{
-    config::{Config, Secret},
-    console, shutdown,
-};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
 use anyhow::{Context, anyhow, ensure};
 use porthole_turn_admin::{Admin, Reload};
 use porthole_turn_server::{Change, Server, StartError};
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Secret};
+use crate::{console, shutdown};
 
 pub use external::resolve_public_address;
 
@@ -54,7 +52,8 @@ impl TurnServer {
             "starting STUN/TURN on {}, UDP and TCP",
             listening.join(", ")
         ));
-        // Before the server starts: an unusable address ends the program, and clients would be cut off.
+        // Before the server starts: an unusable address ends the program, and clients would be cut
+        // off.
         let admin = match settings::admin_config(config) {
             Some(admin) => Some(Admin::bind(admin).await?),
             None => None,
@@ -74,8 +73,8 @@ impl TurnServer {
         Ok(Self { server, drain, stop_admin })
     }
 
-    /// Accepts no new allocations, waits up to `turn.drain_s` until the existing ones have ended, and
-    /// stops. The admin API stops last, because it reports the progress.
+    /// Accepts no new allocations, waits up to `turn.drain_s` until the existing ones have ended,
+    /// and stops. The admin API stops last, because it reports the progress.
     pub async fn drain(self) -> anyhow::Result<()> {
         let Self { server, drain, stop_admin } = self;
         tokio::task::spawn_blocking(move || server.shutdown(drain)).await?;
@@ -103,8 +102,8 @@ fn reload_handler(
     let server = Arc::clone(server);
     let runtime = Handle::current();
     let running = config.clone();
-    // The secret that `up` has generated is not in the file. A secret of the file is no longer valid
-    // once it is removed there.
+    // The secret that `up` has generated is not in the file. A secret of the file is no longer
+    // valid once it is removed there.
     let generated_secret = secret.filter(|_| config.turn.secret.is_none()).cloned();
     let one_at_a_time = Mutex::new(());
     Arc::new(move || {
@@ -166,8 +165,8 @@ fn reload_on_hangup(reload: &Reload) -> anyhow::Result<()> {
 }
 
 /// Returns the ICE servers' URIs for browsers and gateways: STUN and TURN at each address, over UDP
-/// and TCP, and those in `signaling.turn_urls`. TURN over TLS must be among the latter, because only
-/// the configuration knows the name in the certificate.
+/// and TCP, and those in `signaling.turn_urls`. TURN over TLS must be among the latter, because
+/// only the configuration knows the name in the certificate.
 pub fn ice_server_urls(config: &Config) -> anyhow::Result<Vec<String>> {
     let mut urls = Vec::new();
     for listen in &config.turn.listen {

@@ -1,16 +1,16 @@
-//! `porthole up`: everything on one machine. Its gateway connects over the WebSocket and enrols with a
-//! claim code, like any other gateway, so that there is only one way in.
+//! `porthole up`: everything on one machine. Its gateway connects over the WebSocket and enrols with
+//! a claim code, like any other gateway, so that there is only one way in.
 
-use crate::{
-    config::Config,
-    console, data, gateway, shutdown, signaling,
-    turn::{self, LoadConfig, TurnServer},
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use porthole_gateway::Gateway;
 use porthole_signaling::{Server, admin};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio_util::sync::CancellationToken;
 use url::Url;
+
+use crate::config::Config;
+use crate::turn::{LoadConfig, TurnServer};
+use crate::{console, data, gateway, shutdown, signaling, turn};
 
 /// Runs everything until the program is told to stop.
 pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()> {
@@ -54,8 +54,8 @@ fn loopback_url(server: SocketAddr) -> anyhow::Result<Url> {
     Ok(Url::parse(&format!("http://{}", SocketAddr::new(ip, server.port())))?)
 }
 
-/// Runs both until the stop or until one of them ends. The gateway ends first, so that it can sign off
-/// at the signaling server.
+/// Runs both until the stop or until one of them ends. The gateway ends first, so that it can sign
+/// off at the signaling server.
 async fn run_both(
     signaling: Server,
     gateway: Option<Gateway>,

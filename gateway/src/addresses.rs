@@ -1,6 +1,7 @@
 //! The addresses of this machine that a peer could reach.
 
 use std::net::{IpAddr, SocketAddr};
+
 use tracing::warn;
 
 /// Limit of host candidates: more slow every connection down and help none.

@@ -3,11 +3,11 @@
 //! It makes no decisions and gives no input priority: a flood of one kind must not starve the
 //! others.
 
-use crate::addresses;
-use crate::ingest::{self, SourceControl};
-pub use crate::link::LinkEvent;
-use crate::turn_transport::{self, TurnTransportEvent};
-use crate::udp::{ReceivedDatagram, Udp};
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use porthole_gateway_core::camera::{CameraCommand, SourceEvent};
 use porthole_gateway_core::{
@@ -15,15 +15,18 @@ use porthole_gateway_core::{
 };
 use porthole_signaling_proto::CameraId;
 use porthole_signaling_proto::rpc::Message;
-use std::collections::HashMap;
-use std::io;
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, trace, warn};
+
+use crate::ingest::SourceControl;
+use crate::turn_transport::TurnTransportEvent;
+use crate::udp::{ReceivedDatagram, Udp};
+use crate::{addresses, ingest, turn_transport};
+
+pub use crate::link::LinkEvent;
 
 /// Capacity of the queue of packets from cameras: 100 ms of a hundred cameras at 4 Mbit/s.
 const SOURCE_QUEUE: usize = 4096;

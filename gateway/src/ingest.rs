@@ -14,9 +14,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-pub use porthole_gateway_core::camera::SourceEvent;
-
 pub use error::SourceError;
+pub use porthole_gateway_core::camera::SourceEvent;
 pub use source::{Credentials, InvalidSource, Source, TestPicture, Transport};
 
 /// Time without packets after which a connected camera is given up. With the longest wait between

@@ -1,12 +1,14 @@
 //! The gateway's key: its identity, generated on its first start and kept in its data folder.
 
+use std::io;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use porthole_signaling_proto::{GatewayId, identity};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// Name of the key file in the data folder.

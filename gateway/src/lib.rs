@@ -13,22 +13,24 @@ mod link;
 mod turn_transport;
 mod udp;
 
-pub use key::KeyError;
-pub use link::{LinkError, websocket_url};
+use std::io;
+use std::path::PathBuf;
 
-use crate::driver::{Driver, LINK_QUEUE, LinkEvent, Sources};
-use crate::link::Link;
-use key::Key;
 use porthole_gateway_core::camera::CameraSettings;
 use porthole_gateway_core::dtls_srtp::{DtlsSrtpError, Identity};
 use porthole_gateway_core::{Gateway as Core, GatewayConfig};
 use porthole_signaling_proto::rpc::Message;
 use porthole_signaling_proto::{CameraId, GatewayId};
-use std::io;
-use std::path::PathBuf;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use url::Url;
+
+use crate::driver::{Driver, LINK_QUEUE, LinkEvent, Sources};
+use crate::link::Link;
+use key::Key;
+
+pub use key::KeyError;
+pub use link::{LinkError, websocket_url};
 
 /// Configuration of a camera.
 #[derive(Debug, Clone)]

@@ -3,26 +3,28 @@
 //! It authenticates the gateway (`portholeChallenge`, `portholeEnroll`, `register`) and then passes
 //! messages between the server and the core.
 
-use crate::key::Key;
+use std::time::Duration;
+
 use futures_util::{SinkExt as _, StreamExt as _};
 use porthole_gateway_core::backoff::Backoff;
 use porthole_signaling_proto::identity::{GatewayToken, enroll_message, register_message};
 use porthole_signaling_proto::method::{
     Challenge, Empty, Enroll, EnrollParams, Method, Register, RegisterParams,
 };
-use porthole_signaling_proto::rpc::{self, Fault, Message, RequestId, code};
-use porthole_signaling_proto::{MAX_MESSAGE_BYTES, SUBPROTOCOL, WEBSOCKET_PATH};
-use std::time::Duration;
+use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
+use porthole_signaling_proto::{MAX_MESSAGE_BYTES, SUBPROTOCOL, WEBSOCKET_PATH, rpc};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{self, Message as Frame};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config, tungstenite};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use url::Url;
+
+use crate::key::Key;
 
 /// Timeout of connecting, and of each request before the gateway is registered.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,10 +1,11 @@
 //! TURN transports: a UDP socket or a TCP connection for each TURN client of a session.
 
-use bytes::{Bytes, BytesMut};
-use porthole_gateway_core::{IceServerEndpoint, TurnClientId, TurnTransport};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use porthole_gateway_core::{IceServerEndpoint, TurnClientId, TurnTransport};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket, lookup_host};
 use tokio::sync::mpsc;

@@ -3,13 +3,15 @@
 //! Sends and receives several datagrams in one system call where the kernel supports it
 //! (`UDP_SEGMENT`, `UDP_GRO`), and reports the local address at which each datagram arrived.
 
+use std::collections::VecDeque;
+use std::io;
+use std::io::IoSliceMut;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use bytes::BytesMut;
 use porthole_gateway_core::Datagram;
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
-use std::collections::VecDeque;
-use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tracing::{debug, trace};
@@ -289,10 +291,12 @@ impl FamilySocket {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use bytes::Bytes;
     use std::time::Duration;
+
+    use bytes::Bytes;
     use tokio::time::timeout;
+
+    use super::*;
 
     const DEADLINE: Duration = Duration::from_secs(10);
 

@@ -8,12 +8,13 @@ mod ingest_support;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use ingest_support::{
-    Camera, Sender, Watch, decoded_pictures, free_udp_port, live555, rtsp_server, watch,
-};
 use porthole_gateway::ingest::{Source, SourceControl, SourceError};
 use porthole_gateway_core::media::{Codec, VideoPacket};
 use tokio::net::UdpSocket;
+
+use ingest_support::{
+    Camera, Sender, Watch, decoded_pictures, free_udp_port, live555, rtsp_server, watch,
+};
 
 /// Time limit of a test: software encoders take long to start on two busy cores.
 const PATIENCE: Duration = Duration::from_secs(20);

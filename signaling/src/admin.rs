@@ -1,8 +1,10 @@
 //! Changes that the command line makes in the data folder, even while the server runs.
 
-use crate::store::{OpenError, Store, StoreError};
-use porthole_signaling_proto::rest::{Claim, NewToken, Token};
 use std::path::Path;
+
+use porthole_signaling_proto::rest::{Claim, NewToken, Token};
+
+use crate::store::{OpenError, Store, StoreError};
 
 /// An error of an administrative command.
 #[derive(Debug, thiserror::Error)]

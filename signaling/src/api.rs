@@ -1,30 +1,26 @@
 //! The REST interface under `/api/v1`, whose bodies are in `porthole_signaling_proto::rest`.
 
-use crate::{
-    app::App,
-    caller::{COOKIE, Caller, cookie},
-    listener::ClientAddress,
-    password,
-    refusal::Refusal,
-    store::users::{COOKIE_LIFETIME, User, cookie_name},
-};
-use axum::{
-    Extension, Json,
-    body::Bytes,
-    extract::State,
-    response::{AppendHeaders, IntoResponse, Response},
-};
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use axum::{Extension, Json};
 use http::{HeaderMap, StatusCode, header};
 use porthole_signaling_core::Principal;
 use porthole_signaling_proto::rest::{
     CameraList, Claim, GatewayList, Me, NewToken, Setup, SignIn, Token,
 };
 use serde::de::DeserializeOwned;
-use std::{
-    sync::{Arc, PoisonError},
-    time::Instant,
-};
 use tracing::info;
+
+use crate::app::App;
+use crate::caller::{COOKIE, Caller, cookie};
+use crate::listener::ClientAddress;
+use crate::password;
+use crate::refusal::Refusal;
+use crate::store::users::{COOKIE_LIFETIME, User, cookie_name};
 
 /// The longest name of a user or a token.
 const MAX_NAME_CHARS: usize = 64;

@@ -1,34 +1,30 @@
 //! The table of all routes and their access rights. The router is built from it, and a test has a
 //! row for each route.
 
-use crate::{
-    api, assets,
-    caller::{Caller, check_same_site},
-    config::Asset,
-    driver::Driver,
-    refusal::Refusal,
-    socket,
-    throttle::Throttle,
-    whep,
-};
-use axum::{
-    Extension, Router,
-    body::{Body, Bytes},
-    extract::{DefaultBodyLimit, FromRequest as _, Request, State},
-    handler::Handler,
-    middleware::{Next, from_fn, from_fn_with_state},
-    response::{IntoResponse, Response},
-    routing::{MethodFilter, MethodRouter, on},
-};
-use http::{HeaderValue, Method, StatusCode, header, request::Parts};
-use porthole_signaling_proto::{WEBSOCKET_PATH, rest::Role};
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
+use axum::handler::Handler;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::{Extension, Router};
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode, header};
+use porthole_signaling_proto::WEBSOCKET_PATH;
+use porthole_signaling_proto::rest::Role;
 use tokio::time::timeout;
 use tracing::debug;
 use url::Url;
+
+use crate::caller::{Caller, check_same_site};
+use crate::config::Asset;
+use crate::driver::Driver;
+use crate::refusal::Refusal;
+use crate::throttle::Throttle;
+use crate::{api, assets, socket, whep};
 
 /// The longest body, in bytes. The SDP of a browser has about 8 kB.
 const MAX_BODY_BYTES: usize = 64 * 1024;

@@ -1,13 +1,16 @@
 //! The dashboard's files. The dashboard is a single page, served under each of its paths.
 
-use crate::{app::App, config::Asset, refusal::Refusal};
-use axum::{
-    body::Body,
-    extract::{Request, State},
-    response::{IntoResponse, Response},
-};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use std::{borrow::Cow, sync::Arc};
+
+use crate::app::App;
+use crate::config::Asset;
+use crate::refusal::Refusal;
 
 /// The dashboard's single page.
 const INDEX: &str = "index.html";

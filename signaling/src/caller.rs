@@ -1,10 +1,12 @@
 //! Authentication of HTTP requests by token or cookie, and protection against requests that pages
 //! of other sites make (CSRF).
 
-use crate::{driver::Driver, refusal::Refusal};
 use http::{HeaderMap, Method, StatusCode, Uri, header};
 use porthole_signaling_core::Principal;
 use url::Url;
+
+use crate::driver::Driver;
+use crate::refusal::Refusal;
 
 /// The name of the cookie of a browser that has signed in.
 pub(crate) const COOKIE: &str = "porthole_session";

@@ -1,7 +1,11 @@
 //! Settings of the server, and the form of the dashboard's files.
 
+use std::borrow::Cow;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
 use porthole_signaling_core::{Limits, TurnConfig};
-use std::{borrow::Cow, fmt, net::SocketAddr, path::PathBuf};
 use url::Url;
 
 /// Settings of a server, fixed for its lifetime.

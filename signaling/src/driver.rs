@@ -3,27 +3,24 @@
 //!
 //! Outputs are handled in this order: messages and responses, database lookups, the next deadline.
 
-use crate::{
-    outbox::Outbox,
-    store::{EnrollOutcome, Store, StoreError, TokenLookup},
-};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
 use porthole_clock::Now;
 use porthole_signaling_core::{
     Close, ConnId, Hub, Lookup, LookupId, LookupResult, Output, Principal, StoredGateway,
     WhepRequestId, WhepResponse,
 };
-use porthole_signaling_proto::{
-    CameraId, GatewayId,
-    rpc::{Fault, code},
-};
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use porthole_signaling_proto::rpc::{Fault, code};
+use porthole_signaling_proto::{CameraId, GatewayId};
 use tokio::sync::{Notify, oneshot};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::warn;
+
+use crate::outbox::Outbox;
+use crate::store::{EnrollOutcome, Store, StoreError, TokenLookup};
 
 /// Longest sleep of the timer, when nothing is due.
 const IDLE: Duration = Duration::from_secs(60);

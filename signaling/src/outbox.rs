@@ -1,10 +1,9 @@
 //! Queue of messages to send on one WebSocket, bounded in messages and in bytes.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
 use porthole_signaling_core::Close;
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicUsize, Ordering},
-};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 

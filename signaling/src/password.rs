@@ -1,12 +1,12 @@
 //! Passwords of users, hashed with argon2id. Verifying takes as long for a user that does not
 //! exist.
 
-use argon2::{
-    Argon2,
-    password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString},
-};
 use std::sync::OnceLock;
-use tokio::{sync::Semaphore, task::spawn_blocking};
+
+use argon2::Argon2;
+use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 
 /// NIST SP 800-63B asks for 8; two more are little to ask.
 const MIN_CHARS: usize = 10;

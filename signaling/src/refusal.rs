@@ -1,15 +1,13 @@
 //! Refusals of HTTP requests: a status, one sentence, and the headers that belong to it.
 
-use crate::{driver::storage_fault, store::StoreError};
-use axum::{
-    Json,
-    response::{AppendHeaders, IntoResponse, Response},
-};
+use axum::Json;
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use http::{HeaderName, StatusCode, header};
-use porthole_signaling_proto::{
-    rest,
-    rpc::{Fault, code},
-};
+use porthole_signaling_proto::rest;
+use porthole_signaling_proto::rpc::{Fault, code};
+
+use crate::driver::storage_fault;
+use crate::store::StoreError;
 
 /// `Retry-After` while a gateway is not connected: it reconnects on its own.
 const RETRY_GATEWAY_S: &str = "5";

@@ -1,7 +1,9 @@
 //! Random secrets, and the hashes under which they are stored.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use rand::{TryRngCore as _, rngs::OsRng};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand::TryRngCore as _;
+use rand::rngs::OsRng;
 use sha2::{Digest, Sha256};
 
 /// Prefix of API tokens, by which scanners for leaked secrets recognise them.

@@ -1,22 +1,21 @@
 //! Start, run and shutdown of the server.
 
-use crate::{
-    app::{App, router},
-    config::Config,
-    driver::Driver,
-    listener, secret,
-    store::{OpenError, Store, StoreError},
-};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use porthole_signaling_core::Hub;
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
-use tokio::{net::TcpListener, time::timeout};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use url::Url;
+
+use crate::app::{App, router};
+use crate::config::Config;
+use crate::driver::Driver;
+use crate::store::{OpenError, Store, StoreError};
+use crate::{listener, secret};
 
 /// Time to tell peers that the server is going away and to finish their requests.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);

@@ -1,39 +1,30 @@
 //! WebSockets of clients and gateways at `/ws` (RFC 6455, ONVIF WebRTC 26.06 §5.1).
 
-use crate::{
-    driver::Driver,
-    listener::Permit,
-    outbox::{Outbox, OutboxReader},
-    refusal::Refusal,
-};
-use axum::{
-    body::Body,
-    extract::Request,
-    response::{IntoResponse, Response},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use porthole_signaling_core::{Bucket, Close, ConnId, Principal, Rate};
-use porthole_signaling_proto::{MAX_MESSAGE_BYTES, SUBPROTOCOL, rpc::Message};
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-use tokio::{
-    io::AsyncReadExt as _,
-    time::{MissedTickBehavior, timeout},
-};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        self, Error, Message as Frame,
-        handshake::derive_accept_key,
-        protocol::{CloseFrame, Role, WebSocketConfig},
-    },
-};
+use porthole_signaling_proto::rpc::Message;
+use porthole_signaling_proto::{MAX_MESSAGE_BYTES, SUBPROTOCOL};
+use tokio::io::AsyncReadExt as _;
+use tokio::time::{MissedTickBehavior, timeout};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message as Frame};
+use tokio_tungstenite::{WebSocketStream, tungstenite};
 use tracing::debug;
+
+use crate::driver::Driver;
+use crate::listener::Permit;
+use crate::outbox::{Outbox, OutboxReader};
+use crate::refusal::Refusal;
 
 /// Size of the read buffer. The default of 128 KiB would be most of the memory of an idle peer.
 const READ_BUFFER_BYTES: usize = 4 * 1024;

@@ -4,19 +4,16 @@ mod gateways;
 mod tokens;
 pub(crate) mod users;
 
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{SqlSafeStr as _, Sqlite, SqliteConnection, SqlitePool};
+
 pub(crate) use gateways::EnrollOutcome;
 pub(crate) use tokens::TokenLookup;
-
-use sqlx::{
-    SqlSafeStr as _, Sqlite, SqliteConnection, SqlitePool,
-    migrate::{MigrateError, Migration, MigrationType, Migrator},
-    pool::PoolConnection,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
-};
-use std::{
-    path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
 
 /// Name of the database file in the data folder.
 const FILE: &str = "signaling.sqlite3";
@@ -247,8 +244,9 @@ fn seconds(time: u64) -> i64 {
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
-    use super::*;
     use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
 
     #[tokio::test]
     async fn only_the_owner_can_read_the_database_whatever_its_folder_allows() {

@@ -1,12 +1,11 @@
 //! Limits on attempts to guess passwords: by address and by user name.
 
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Instant;
+
 use porthole_signaling_core::{Bucket, Rate};
-use std::{
-    collections::HashMap,
-    hash::Hash,
-    net::{IpAddr, Ipv6Addr},
-    time::Instant,
-};
 
 /// Rate of attempts from one address: enough for a household that mistypes.
 const ADDRESS_RATE: Rate = Rate { burst: 20, per_minute: 6 };
@@ -67,8 +66,9 @@ fn network(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::time::Duration;
+
+    use super::*;
 
     #[test]
     fn attempts_run_out_by_address_and_by_name_and_come_back() {

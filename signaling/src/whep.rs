@@ -1,18 +1,21 @@
 //! WHEP (draft-ietf-wish-whep-03): the HTTP side.
 
-use crate::{api::is_media_type, app::App, caller::Caller, refusal::Refusal};
-use axum::{
-    Extension,
-    body::Bytes,
-    extract::{Path, State},
-    response::{IntoResponse, Response},
-};
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use porthole_signaling_core::{
     IfMatch, WhepDelete, WhepFragment, WhepOffer, WhepPatch, WhepResponse,
 };
 use porthole_signaling_proto::{CameraId, IceServer, SessionId};
-use std::sync::Arc;
+
+use crate::api::is_media_type;
+use crate::app::App;
+use crate::caller::Caller;
+use crate::refusal::Refusal;
 
 const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";

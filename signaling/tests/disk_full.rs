@@ -2,16 +2,16 @@
 
 mod support;
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
 use porthole_signaling::{Server, admin};
-use porthole_signaling_proto::{
-    method::{Cameras, Connect, ConnectDevice, ConnectDeviceResult, ConnectParams},
-    rest::Role,
+use porthole_signaling_proto::method::{
+    Cameras, Connect, ConnectDevice, ConnectDeviceResult, ConnectParams,
 };
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use porthole_signaling_proto::rest::Role;
+
 use support::{Key, Peer, Running, config, http, report, token};
 
 /// A small file system in memory, mounted if the user is allowed to.

@@ -2,15 +2,17 @@
 
 mod support;
 
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use porthole_signaling::{Asset, Server, StartError};
 use porthole_signaling_proto::rest::Role;
 use serde_json::json;
-use std::{borrow::Cow, net::SocketAddr, time::Duration};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
 use support::{HttpResponse, Key, Peer, Running, config, http, token};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 

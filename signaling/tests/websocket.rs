@@ -2,20 +2,20 @@
 
 mod support;
 
-use porthole_signaling::{Config, Rate};
-use porthole_signaling_proto::{
-    CameraState, IceCandidate, SessionId,
-    method::{
-        Cameras, Challenge, Close, Connect, ConnectDevice, ConnectDeviceResult, ConnectParams,
-        Empty, Enroll, Extend, ExtendParams, ExtendResult, Invite, InviteParams, InviteResult,
-        SessionParams, Trickle, TrickleParams,
-    },
-    rest::Role,
-    rpc::code,
-};
 use std::time::Duration;
-use support::{Key, Peer, Running, config, http, report, token};
+
+use porthole_signaling::{Config, Rate};
+use porthole_signaling_proto::method::{
+    Cameras, Challenge, Close, Connect, ConnectDevice, ConnectDeviceResult, ConnectParams, Empty,
+    Enroll, Extend, ExtendParams, ExtendResult, Invite, InviteParams, InviteResult, SessionParams,
+    Trickle, TrickleParams,
+};
+use porthole_signaling_proto::rest::Role;
+use porthole_signaling_proto::rpc::code;
+use porthole_signaling_proto::{CameraState, IceCandidate, SessionId};
 use tempfile::TempDir;
+
+use support::{Key, Peer, Running, config, http, report, token};
 
 /// A server with a gateway that has the camera `demo`, and a token of a viewer.
 struct Scene {

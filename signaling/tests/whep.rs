@@ -2,14 +2,15 @@
 
 mod support;
 
-use porthole_signaling_proto::{
-    method::{
-        Close, IceServers, Offer, OfferResult, Restart, RestartResult, SessionParams, Trickle,
-        TrickleParams,
-    },
-    rest::Role,
+use std::net::SocketAddr;
+use std::path::Path;
+
+use porthole_signaling_proto::method::{
+    Close, IceServers, Offer, OfferResult, Restart, RestartResult, SessionParams, Trickle,
+    TrickleParams,
 };
-use std::{net::SocketAddr, path::Path};
+use porthole_signaling_proto::rest::Role;
+
 use support::{HttpResponse, Key, Peer, Running, http, token};
 
 const OFFER: &str = "v=0\r\na=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n";

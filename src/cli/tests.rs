@@ -1,6 +1,8 @@
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+
 use super::*;
 use crate::config::{Config as Effective, InvalidSetting};
-use clap::{CommandFactory, error::ErrorKind};
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(line.split_whitespace())

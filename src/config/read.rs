@@ -1,12 +1,17 @@
 //! Deserializes the merged tree. The serde deserializer is our own because an error must name the
 //! file and line, the variable or the flag, and the nearest known key.
 
-use super::tree::{ENV_PREFIX, ENV_SEPARATOR, Node, Origin, Tree, Value};
+use std::collections::btree_map;
+use std::fmt;
+use std::vec;
+
+use serde::de;
 use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess,
+    DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess,
     Visitor,
 };
-use std::{collections::btree_map, fmt, vec};
+
+use super::tree::{ENV_PREFIX, ENV_SEPARATOR, Node, Origin, Tree, Value};
 
 /// An unknown or missing key, or an invalid value. Displayed as one sentence that names the place.
 #[derive(Debug, PartialEq, Eq)]
@@ -197,7 +202,9 @@ macro_rules! from_text {
     ($($method:ident $visit:ident $type:ty;)*) => {
         $(
             fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, InvalidSetting> {
-                let Value::Untyped(text) = &self.value else { return self.deserialize_any(visitor) };
+                let Value::Untyped(text) = &self.value else {
+                    return self.deserialize_any(visitor);
+                };
                 match text.parse::<$type>() {
                     Ok(value) => visitor.$visit(value),
                     Err(_) => Err(de::Error::invalid_value(de::Unexpected::Str(text), &visitor)),

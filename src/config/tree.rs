@@ -1,6 +1,10 @@
 //! The merged layers as a tree of values, each with its origin.
 
-use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
 use toml::de::{DeTable, DeValue};
 
 /// The prefix of the environment variables, as in `PORTHOLE__SECTION__KEY`.

@@ -1,11 +1,14 @@
 //! Types of single settings, which are parsed and checked when they are loaded.
 
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
 use porthole_gateway::ingest;
 use porthole_signaling_proto::CameraId;
 use porthole_turn_admin::{BadPlace, Place};
 use porthole_turn_proto::server::{Cidr, InvalidCidr};
 use serde::{Deserialize, Serialize, Serializer};
-use std::{fmt, net::IpAddr, str::FromStr};
 
 /// The text shown instead of a secret.
 const REDACTED: &str = "…";
@@ -351,7 +354,8 @@ pub enum InvalidCamera {
     Form,
     /// The text is not repeated, because it may be a URL with a password.
     #[error(
-        "the part before `=` is not a camera id: 1 to 64 characters of a–z, A–Z, 0–9, `.`, `_` and `-`"
+        "the part before `=` is not a camera id: 1 to 64 characters of a–z, A–Z, 0–9, `.`, `_` and \
+         `-`"
     )]
     Id,
     #[error(transparent)]

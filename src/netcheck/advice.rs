@@ -1,9 +1,12 @@
 //! Advice for each kind of failure.
 
-use super::probe::ProbeError;
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
 use porthole_turn_proto::{FailureReason, Transport};
-use std::{borrow::Cow, net::SocketAddr};
 use tokio_rustls::rustls::CertificateError;
+
+use super::probe::ProbeError;
 
 type Advice = Cow<'static, str>;
 
@@ -133,8 +136,9 @@ fn for_certificate(error: &CertificateError) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io;
+
+    use super::*;
 
     #[test]
     fn each_cause_has_its_own_advice() {

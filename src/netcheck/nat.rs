@@ -1,15 +1,16 @@
 //! NAT behavior discovery (RFC 5780 §4) with a server that has a second address: how the NAT maps,
 //! filters and hairpins (RFC 4787).
 
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
 use porthole_turn_proto::stun::{Class, Message, MessageWriter, Method, TransactionId, attribute};
 use serde::Serialize;
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
-use tokio::{net::UdpSocket, time::timeout};
+use tokio::net::UdpSocket;
+use tokio::time::timeout;
 
-/// A filtered response never arrives. RFC 5780 §4.6 asks for several tries, because packets are lost.
+/// A filtered response never arrives. RFC 5780 §4.6 asks for several tries, because packets are
+/// lost.
 const TRIES: u32 = 4;
 const TRY: Duration = Duration::from_millis(400);
 /// More than any response has.
@@ -39,8 +40,8 @@ pub(super) enum Dependence {
 pub(super) enum NatClass {
     /// No NAT and no filter: others reach this machine at its own address.
     Open,
-    /// No NAT, but address-dependent or address and port-dependent filtering (RFC 5780 §4.4), called
-    /// a symmetric UDP firewall in RFC 3489.
+    /// No NAT, but address-dependent or address and port-dependent filtering (RFC 5780 §4.4),
+    /// called a symmetric UDP firewall in RFC 3489.
     Filtered,
     /// Endpoint-independent mapping and filtering.
     FullCone,
@@ -61,8 +62,8 @@ pub(super) struct NatBehaviour {
     pub(super) class: NatClass,
     pub(super) mapping: Dependence,
     pub(super) filtering: Dependence,
-    /// True if the NAT returns packets sent to its own mapped addresses (RFC 4787 §6); `None` without
-    /// a NAT.
+    /// True if the NAT returns packets sent to its own mapped addresses (RFC 4787 §6); `None`
+    /// without a NAT.
     pub(super) hairpinning: Option<bool>,
 }
 
@@ -177,8 +178,8 @@ async fn is_local_address(server: SocketAddr, mapped: SocketAddr) -> std::io::Re
     Ok(socket.local_addr()?.ip() == mapped.ip())
 }
 
-/// Determines whether the NAT hairpins (RFC 5780 §4.5): another socket sends to the mapped address of
-/// this one.
+/// Determines whether the NAT hairpins (RFC 5780 §4.5): another socket sends to the mapped address
+/// of this one.
 async fn hairpins(socket: &UdpSocket, mapped: SocketAddr) -> std::io::Result<bool> {
     let sender = bind_towards(mapped).await?;
     let id = TransactionId(rand::random());
@@ -274,8 +275,9 @@ async fn bind_towards(towards: SocketAddr) -> std::io::Result<UdpSocket> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use Dependence::{AddressAndPortDependent, AddressDependent, EndpointIndependent, Unknown};
+
+    use super::*;
 
     #[test]
     fn the_class_follows_from_mapping_and_filtering() {

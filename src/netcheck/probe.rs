@@ -1,24 +1,21 @@
 //! Single checks: one STUN or TURN request to one server over one transport.
 
-use crate::config::Account;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use porthole_turn_proto::stun::{Class, ErrorCode, Message, Method};
 use porthole_turn_proto::{
     ClientConfig, ClientEvent, FailureReason, StreamDecoder, StunClient, Transport, TurnClient,
-    stun::{Class, ErrorCode, Message, Method},
 };
-use std::{
-    io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::{Duration, Instant},
-};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpStream, UdpSocket},
-    time::{self, timeout_at},
-};
-use tokio_rustls::{
-    TlsConnector,
-    rustls::{self, pki_types::ServerName},
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time;
+use tokio::time::timeout_at;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::{TlsConnector, rustls};
+
+use crate::config::Account;
 
 /// Time for a check that must succeed. RFC 8489 §6.2.1 would retransmit for 39.5 s; a user at a
 /// terminal need not wait longer than for the fourth retransmission.

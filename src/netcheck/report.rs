@@ -1,20 +1,18 @@
 //! The report: a table for people and JSON for programs.
 
-use super::{
-    advice,
-    nat::NatBehaviour,
-    probe::{Allocation, ProbeError, Response},
-    router::Router,
-};
+use std::borrow::Cow;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
 use porthole_turn_proto::{FailureReason, Transport};
 use serde::{Serialize, Serializer};
-use std::{
-    borrow::Cow,
-    fmt,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
 use tokio_rustls::rustls::CertificateError;
+
+use super::advice;
+use super::nat::NatBehaviour;
+use super::probe::{Allocation, ProbeError, Response};
+use super::router::Router;
 
 /// The results of all checks.
 #[derive(Debug, Default, Serialize)]
@@ -199,8 +197,8 @@ impl Check {
 impl Mapping {
     /// Compares the mapped addresses that servers have seen; each comes with the server's address.
     ///
-    /// A NAT may use the same mapping for all ports of one address and another one for each address,
-    /// so that a single address cannot show an endpoint-independent mapping.
+    /// A NAT may use the same mapping for all ports of one address and another one for each
+    /// address, so that a single address cannot show an endpoint-independent mapping.
     pub(super) fn new(seen: &[(IpAddr, SocketAddr)]) -> Self {
         let Some((address, mapped)) = seen.first() else { return Self::Unknown };
         if seen.iter().any(|(_, other)| other != mapped) {
@@ -224,8 +222,8 @@ impl Mapping {
                 "the same mapping for every server; direct connections work"
             }
             Self::EndpointDependent => {
-                "a different mapping for each server (\"symmetric\"); video to some peers is relayed. \
-                 A forwarded UDP port or IPv6 avoids this"
+                "a different mapping for each server (\"symmetric\"); video to some peers is \
+                 relayed. A forwarded UDP port or IPv6 avoids this"
             }
             Self::Unknown => "unknown; two servers at different addresses can tell",
         }
@@ -238,8 +236,8 @@ impl Report {
         self.checks.iter().filter(|check| check.outcome.failure().is_some()).count()
     }
 
-    /// Returns true if STUN was already checked at this address. Another name of the same server only
-    /// matters for TLS, because certificates are for names.
+    /// Returns true if STUN was already checked at this address. Another name of the same server
+    /// only matters for TLS, because certificates are for names.
     pub(super) fn has_checked(
         &self,
         server: &str,

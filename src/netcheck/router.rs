@@ -2,20 +2,20 @@
 //!
 //! The router is only asked which of them it supports; no port is mapped.
 
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
 use serde::Serialize;
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    time::Duration,
-};
-use tokio::{net::UdpSocket, time::timeout};
+use tokio::net::UdpSocket;
+use tokio::time::timeout;
 
 /// The port of NAT-PMP and PCP on the router (RFC 6887 §19.1).
 const PORT: u16 = 5351;
 /// The multicast address where UPnP devices listen.
 const SSDP: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(239, 255, 255, 250)), 1900);
-/// RFC 6886 §3.1 begins with 250 ms, and a router in the LAN responds faster. A UPnP device may wait
-/// for up to the one second of [`SEARCH`] before it responds.
+/// RFC 6886 §3.1 begins with 250 ms, and a router in the LAN responds faster. A UPnP device may
+/// wait for up to the one second of [`SEARCH`] before it responds.
 const TRIES: u32 = 3;
 const TRY: Duration = Duration::from_millis(300);
 const SSDP_TRY: Duration = Duration::from_millis(1200);
@@ -35,8 +35,8 @@ impl Router {
         let offers = [("PCP", self.pcp), ("NAT-PMP", self.nat_pmp), ("UPnP", self.upnp)];
         let names: Vec<_> = offers.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
         if names.is_empty() {
-            return "offers no port mapping; if direct connections fail, enable UPnP, NAT-PMP or PCP \
-                    on it, or forward the gateway's UDP port manually"
+            return "offers no port mapping; if direct connections fail, enable UPnP, NAT-PMP or \
+                    PCP on it, or forward the gateway's UDP port manually"
                 .to_owned();
         }
         format!("offers port mapping with {}", names.join(", "))

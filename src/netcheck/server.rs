@@ -1,8 +1,9 @@
 //! The server to check, as the user names it, and its addresses.
 
+use std::net::{IpAddr, SocketAddr};
+
 use anyhow::{Context, bail};
 use porthole_turn_proto::uri::{DEFAULT_PORT, ServerUri, split_host_port};
-use std::net::{IpAddr, SocketAddr};
 use tokio::net::lookup_host;
 
 /// A server with its addresses.

@@ -1,12 +1,13 @@
-use super::*;
-use crate::config::Account;
+use std::path::Path;
+use std::time::Duration;
+
 use porthole_test_support::ports::free_port;
 use porthole_turn_proto::stun::{Class, ErrorCode, Message, MessageWriter, Method, attribute};
-use std::{path::Path, time::Duration};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::config::Account;
 
 /// Returns the response to a Binding request, with this mapped address; `None` for other messages.
 fn respond(request: &[u8], mapped: SocketAddr) -> Option<Vec<u8>> {
@@ -396,17 +397,17 @@ async fn a_round_trip_is_the_last_request_and_its_response() {
     let (slow_tcp, slow_tls) = (bad_tcp(plain).await, bad_tcp(with_tls).await);
     let timeout = probe::TIMEOUT;
     let (tls, user) = (over_tls(), Some(&user));
-    let ((whole, retransmitted), (of_tls, handshake), (of_udp, by_udp), (of_tcp, by_tcp)) = tokio::join!(
+    let (binding, handshake, over_udp, over_tcp) = tokio::join!(
         timed(probe::binding_over_udp(&socket, lossy, timeout)),
         timed(probe::binding_over_stream(slow_tls, &tls, timeout)),
         timed(probe::allocate(slow, &ProbeTransport::Udp, user, timeout)),
         timed(probe::allocate(slow_tcp, &ProbeTransport::Tcp, user, timeout)),
     );
     for (before, whole, response) in [
-        ("a lost packet", whole, retransmitted.unwrap()),
-        ("TLS's handshake", of_tls, handshake.unwrap()),
-        ("TURN's challenge over UDP", of_udp, created(by_udp.unwrap())),
-        ("TURN's challenge over TCP", of_tcp, created(by_tcp.unwrap())),
+        ("a lost packet", binding.0, binding.1.unwrap()),
+        ("TLS's handshake", handshake.0, handshake.1.unwrap()),
+        ("TURN's challenge over UDP", over_udp.0, created(over_udp.1.unwrap())),
+        ("TURN's challenge over TCP", over_tcp.0, created(over_tcp.1.unwrap())),
     ] {
         assert!(whole - response.rtt >= DELAY, "{before} counts: {:?} of {whole:?}", response.rtt);
     }

@@ -1,16 +1,15 @@
 //! TLS to a server, with the trust anchors of a browser.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use anyhow::Context;
 use porthole_turn_proto::uri::DEFAULT_TLS_PORT;
-use std::{path::Path, sync::Arc};
-use tokio_rustls::{
-    TlsConnector,
-    rustls::{
-        ClientConfig, RootCertStore,
-        crypto::ring,
-        pki_types::{CertificateDer, pem::PemObject as _},
-    },
-};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// The ALPN protocol id of TURN (RFC 7443 §3).
 const ALPN: &[u8] = b"stun.turn";

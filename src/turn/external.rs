@@ -1,12 +1,12 @@
 //! The public address of this machine, found as `turn.external_address` says.
 
-use crate::{
-    config::{Config, ExternalAddress, Turn},
-    console, netcheck,
-};
+use std::net::IpAddr;
+
 use anyhow::{Context, ensure};
 use porthole_turn_proto::Family;
-use std::net::IpAddr;
+
+use crate::config::{Config, ExternalAddress, Turn};
+use crate::{console, netcheck};
 
 /// Returns the configuration with the public address filled in.
 ///
@@ -25,8 +25,8 @@ pub async fn resolve_public_address(config: &Config) -> anyhow::Result<Config> {
         for family in families(&config.turn).into_iter().filter(|_| is_searched) {
             if !found.iter().any(|ip| family == Family::of(ip)) {
                 tracing::warn!(
-                    "`{how}` has no {family:?} address, so that clients cannot relay over {family:?}; \
-                     set one in turn.relay_address"
+                    "`{how}` has no {family:?} address, so that clients cannot relay over \
+                     {family:?}; set one in turn.relay_address"
                 );
             }
         }
@@ -73,8 +73,9 @@ fn interface_addresses(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::net::Ipv4Addr;
+
+    use super::*;
 
     #[tokio::test]
     async fn an_external_address_is_given_or_of_an_interface() {

@@ -1,15 +1,16 @@
 //! The TURN server's configuration, made from the program's.
 
-use crate::config::{Config, Ports, Secret, Turn};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU64;
+
 use anyhow::{Context as _, bail, ensure};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use porthole_turn_server::{
     BandwidthLimits, Change, Cidr, Effect, OauthKey, QuotaLimits, TlsFiles,
 };
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    num::NonZeroU64,
-};
+
+use crate::config::{Config, Ports, Secret, Turn};
 
 /// Returns the configuration of the TURN server. Short-lived credentials are derived from `secret`.
 ///

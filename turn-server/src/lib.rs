@@ -36,6 +36,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use config::changes;
+use config::check::check;
+use config::settings::Settings;
+use control::{Command, Control, PendingReply};
+use net::addresses::{ListenerKind, own_addresses};
+use net::{addresses, open_files};
+use relay::offload;
+use relay::offload::FastPath;
+use tls::certificates;
+use tls::certificates::Certificates;
+use watcher::Watcher;
+
 pub use config::Config;
 pub use config::changes::{Change, Effect};
 pub use control::session::{BadSessionId, Session, SessionId};
@@ -44,16 +56,6 @@ pub use error::{ReloadError, StartError, WorkerUnresponsive};
 pub use porthole_turn_proto::server::{BandwidthLimits, Cidr, InvalidCidr, OauthKey, QuotaLimits};
 pub use relay::offload::{FallbackCounts, FastPathStatus};
 pub use tls::certificates::{CertificateError, TlsFiles};
-
-use config::changes;
-use config::check::check;
-use config::settings::Settings;
-use control::{Command, Control, PendingReply};
-use net::addresses::{self, ListenerKind, own_addresses};
-use net::open_files;
-use relay::offload::{self, FastPath};
-use tls::certificates::{self, Certificates};
-use watcher::Watcher;
 
 /// Interval at which a shutdown checks if the workers have finished.
 const SHUTDOWN_POLL: Duration = Duration::from_millis(10);

@@ -12,8 +12,8 @@ mod tcp_peers;
 mod udp_clients;
 mod udp_peers;
 
-use porthole_clock::Now;
-use std::io::{self, ErrorKind};
+use std::io;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Receiver;
@@ -22,15 +22,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
+use porthole_clock::Now;
 use porthole_turn_proto::Family;
 use porthole_turn_proto::server::{FiveTuple, Server, ServerConfig};
-
 use rand::Rng as _;
 
 use crate::control::stats::Stats;
 use crate::control::{Command, Control, Phase};
 use crate::net::sockets::Sockets;
-use crate::net::udp::{self, Udp};
+use crate::net::udp;
+use crate::net::udp::Udp;
 use crate::quota::SharedQuota;
 use crate::relay::offload::Offload;
 use crate::relay::sockets::{RelaySockets, ToRelay};

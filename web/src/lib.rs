@@ -5,8 +5,9 @@
 
 #![warn(missing_docs)]
 
-use rust_embed::RustEmbed;
 use std::borrow::Cow;
+
+use rust_embed::RustEmbed;
 
 /// The page that is served if the dashboard was not built.
 const NOT_BUILT: &[u8] = include_bytes!("not-built.html");

@@ -1,12 +1,14 @@
 //! The core of one camera: connects it while it is wanted, and feeds its video to viewers.
 
-use crate::backoff::Backoff;
-use crate::media::{Feed, FeedOutput, Format, RtpPacket, StreamDescription, VideoPacket};
+use std::time::{Duration, Instant};
+
 use porthole_signaling_proto::{CameraId, CameraReport, CameraState};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
+
+use crate::backoff::Backoff;
+use crate::media::{Feed, FeedOutput, Format, RtpPacket, StreamDescription, VideoPacket};
 
 /// Time a camera stays connected after its last viewer has left, so that a viewer who returns soon
 /// does not wait again.

@@ -3,6 +3,11 @@
 //! Architecture invariant: this is the only module that names the WebRTC engine (`rtc-dtls`,
 //! `rtc-srtp`). Everything else of a session is our own code.
 
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use bytes::BytesMut;
 use rtc_crypto::{HashAlgorithm, RTCCryptoProvider};
 use rtc_dtls::config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType, HandshakeConfig};
@@ -14,10 +19,6 @@ use rtc_srtp::config::{Config as SrtpConfig, LABEL_EXTRACTOR_DTLS_SRTP};
 use rtc_srtp::context::Context;
 use rtc_srtp::option::{srtcp_replay_protection, srtp_replay_protection};
 use rtc_srtp::protection_profile::ProtectionProfile;
-use std::fmt;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// Time before the first unanswered flight is retransmitted. RFC 6347 §4.2.4.1 says one second;
 /// WebRTC stacks use 50 to 100 ms, because a lost ClientHello delays the first picture.

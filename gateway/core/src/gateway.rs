@@ -3,6 +3,18 @@
 mod network;
 mod signaling;
 
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use porthole_signaling_proto::method::{Report, ReportParams};
+use porthole_signaling_proto::rpc::RequestId;
+use porthole_signaling_proto::{CameraId, SessionId, rpc};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use tracing::{error, info};
+
 use crate::camera::{Camera, CameraSettings, SourceEvent};
 use crate::dtls_srtp::Identity;
 use crate::ice::LocalBase;
@@ -10,16 +22,6 @@ use crate::media::VideoPacket;
 use crate::reflexive::ReflexiveGatherer;
 use crate::session::{Session, SessionOutput};
 use crate::{Core, IceServerEndpoint, Output, TurnClientId};
-use porthole_signaling_proto::method::{Report, ReportParams};
-use porthole_signaling_proto::rpc::{self, RequestId};
-use porthole_signaling_proto::{CameraId, SessionId};
-use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
-use tracing::{error, info};
 
 /// Limit of sessions. At 2 Mbit/s each they fill a gigabit; a home uplink is full long before.
 const MAX_SESSIONS: usize = 500;

@@ -23,6 +23,8 @@ mod pair;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use porthole_turn_proto::stun::ParseError;
+
 pub use agent::Agent;
 pub use candidate::{
     Candidate, CandidateKind, CandidateRefused, MAX_CANDIDATE_LINE, dual_stack_preferences,
@@ -31,7 +33,6 @@ pub use candidate::{
 pub use config::{Config, Role};
 pub use credentials::{BadCredentials, Credentials};
 pub use pair::PairState;
-use porthole_turn_proto::stun::ParseError;
 
 /// Timers and bounds, each with its reason.
 pub mod limits {

@@ -20,15 +20,17 @@ pub mod sdp;
 pub mod session;
 mod turn_clients;
 
-pub use gateway::{Gateway, GatewayConfig};
-pub use turn_clients::{IceServerEndpoint, TurnTransport};
+use std::net::SocketAddr;
+use std::time::Instant;
 
-use crate::camera::{CameraCommand, SourceEvent};
 use bytes::Bytes;
 use porthole_signaling_proto::rpc::Message;
 use porthole_signaling_proto::{CameraId, SessionId};
-use std::net::SocketAddr;
-use std::time::Instant;
+
+use crate::camera::{CameraCommand, SourceEvent};
+
+pub use gateway::{Gateway, GatewayConfig};
+pub use turn_clients::{IceServerEndpoint, TurnTransport};
 
 /// A datagram on the shared UDP port.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,13 +4,16 @@
 //! Queried once for all sessions, because they share the port, and again for a new session when the
 //! result may be out of date.
 
-use crate::Datagram;
-use crate::turn_clients::{IceServerEndpoint, TurnTransport};
-use porthole_signaling_proto::IceServer;
-use porthole_turn_proto::{StunClient, uri::Scheme};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+
+use porthole_signaling_proto::IceServer;
+use porthole_turn_proto::StunClient;
+use porthole_turn_proto::uri::Scheme;
+
+use crate::Datagram;
+use crate::turn_clients::{IceServerEndpoint, TurnTransport};
 
 /// Age at which a result is queried again: shorter than the 30 s for which home routers keep an
 /// unused UDP mapping (RFC 4787 §4.3 requires two minutes, but many do not comply).

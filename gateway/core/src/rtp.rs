@@ -16,13 +16,13 @@ mod sender;
 mod sequence;
 mod timeline;
 
-pub use clock::{Clock, NtpTime};
-pub use receiver::{ReceivedFrame, Receiver, ReceiverConfig, ReceiverStatistics};
-pub use sender::{Feedback, ReceptionReport, Sender, SenderConfig, SenderStatistics};
-
 use std::time::Duration;
 
 use crate::media::CLOCK_RATE;
+
+pub use clock::{Clock, NtpTime};
+pub use receiver::{ReceivedFrame, Receiver, ReceiverConfig, ReceiverStatistics};
+pub use sender::{Feedback, ReceptionReport, Sender, SenderConfig, SenderStatistics};
 
 /// Interval of sender and receiver reports: RFC 3550 §6.2 allows less than 5 s for a profile with
 /// feedback (RFC 4585 §3.4); browsers use a second, and statistics on a screen need no less.

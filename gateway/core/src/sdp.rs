@@ -18,14 +18,15 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+use porthole_signaling_proto::fragment::FragmentError;
+
+use crate::media::Codec;
+
 pub use codecs::{H264Profile, VideoCodec, offered_codecs};
 pub use description::{Description, Direction, Extension, RemoteCodec, Section, Setup, Transport};
 pub use negotiate::{Answer, AnswerConfig, Negotiated, answer, apply_answer};
 pub use parse::{parse, parse_fragment};
 pub use write::{OfferConfig, TrackIds, offer};
-
-use crate::media::Codec;
-use porthole_signaling_proto::fragment::FragmentError;
 
 /// Maximum size of a description in bytes. A browser's offer is about 6 kB, with sections for
 /// twenty cameras about 100 kB; a viewer of one camera needs no more than this.

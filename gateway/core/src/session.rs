@@ -9,22 +9,23 @@ mod media;
 mod negotiate;
 mod transport;
 
-pub use negotiate::SessionError;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
-use crate::Datagram;
-use crate::TurnTransportCommand;
+use porthole_signaling_proto::{CameraId, IceCandidate, IceServer};
+use rand::rngs::StdRng;
+
 use crate::dtls_srtp::{DtlsSrtp, Identity};
-use crate::ice::{self, Agent, Credentials, LocalBase, Path};
+use crate::ice::{Agent, Credentials, LocalBase, Path};
 use crate::media::Codec;
 use crate::rtp::ReceivedFrame;
 use crate::sdp::VideoCodec;
 use crate::turn_clients::{TurnClients, TurnTransport};
+use crate::{Datagram, TurnTransportCommand, ice};
 use gather::Gathering;
 use media::Media;
-use porthole_signaling_proto::{CameraId, IceCandidate, IceServer};
-use rand::rngs::StdRng;
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+
+pub use negotiate::SessionError;
 
 /// Time in which a session must start. ICE itself waits 39.5 s (RFC 8863 §4); the rest is for the
 /// exchange of descriptions.

@@ -1,15 +1,17 @@
 //! The TURN clients of a session, one for each TURN server and transport: they provide a relayed
 //! path where no direct one exists.
 
-use crate::TurnTransportCommand;
-use crate::ice::LocalBase;
-use porthole_signaling_proto::IceServer;
-use porthole_turn_proto::uri::{Scheme, ServerUri};
-use porthole_turn_proto::{ClientConfig, ClientEvent, StreamDecoder, Transport, TurnClient};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
+
+use porthole_signaling_proto::IceServer;
+use porthole_turn_proto::uri::{Scheme, ServerUri};
+use porthole_turn_proto::{ClientConfig, ClientEvent, StreamDecoder, Transport, TurnClient};
 use tracing::debug;
+
+use crate::TurnTransportCommand;
+use crate::ice::LocalBase;
 
 /// Head start of UDP before TCP to a TURN server is tried as well: a round trip around half the
 /// world, plus one for the 401. Most networks let UDP through, and an allocation costs the server.

@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use openh264::decoder::Decoder;
-use porthole_gateway::ingest::{self, Source, SourceControl, SourceError, SourceEvent};
+use porthole_gateway::ingest;
+use porthole_gateway::ingest::{Source, SourceControl, SourceError, SourceEvent};
 use porthole_gateway_core::media::{Codec, Feed, FeedOutput, VideoPacket, byte_stream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;

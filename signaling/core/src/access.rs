@@ -1,12 +1,11 @@
 //! Authenticated principals and the cameras they may see.
 
-use porthole_clock::Now;
-use porthole_signaling_proto::{
-    CameraId,
-    rest::Role,
-    rpc::{Fault, code},
-};
 use std::collections::BTreeSet;
+
+use porthole_clock::Now;
+use porthole_signaling_proto::CameraId;
+use porthole_signaling_proto::rest::Role;
+use porthole_signaling_proto::rpc::{Fault, code};
 
 /// An authenticated user or access token.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! The request that a method of the hub serves.
 
-use crate::{ConnId, Hub, request::Origin};
 use porthole_clock::Now;
-use porthole_signaling_proto::{
-    method::Method,
-    rpc::{Message, RequestId},
-};
+use porthole_signaling_proto::method::Method;
+use porthole_signaling_proto::rpc::{Message, RequestId};
+
+use crate::request::Origin;
+use crate::{ConnId, Hub};
 
 /// A request of a peer: the time, the connection it came on, and the id to answer it under.
 #[derive(Debug)]

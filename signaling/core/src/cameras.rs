@@ -1,20 +1,22 @@
 //! Cameras: the reports of gateways, and the lists that clients get.
 
-use crate::{
-    ConnId, Hub, Output, Principal, access::forbidden, call::Call, connection::Stage,
-    gateway::plain_name, timer::Timer,
-};
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use porthole_clock::Now;
-use porthole_signaling_proto::{
-    Camera, CameraId, CameraReport, CameraState, GatewayId,
-    method::{Cameras, CamerasParams, RefusedCamera, Report, ReportParams, ReportResult},
-    rpc::{self, Fault, Message, code},
+use porthole_signaling_proto::method::{
+    Cameras, CamerasParams, RefusedCamera, Report, ReportParams, ReportResult,
 };
+use porthole_signaling_proto::rpc::{Fault, Message, code};
+use porthole_signaling_proto::{Camera, CameraId, CameraReport, CameraState, GatewayId, rpc};
 use serde_json::Value;
-use std::{
-    collections::BTreeSet,
-    hash::{DefaultHasher, Hash, Hasher},
-};
+
+use crate::access::forbidden;
+use crate::call::Call;
+use crate::connection::Stage;
+use crate::gateway::plain_name;
+use crate::timer::Timer;
+use crate::{ConnId, Hub, Output, Principal};
 
 /// The longest reason of a camera's failure: a sentence.
 const MAX_REASON_CHARS: usize = 300;

@@ -1,24 +1,21 @@
 //! The requests of clients: `connect` and `extend`.
 
-use crate::{
-    Hub, Lookup, Principal,
-    access::forbidden,
-    call::Call,
-    lookup::Continuation,
-    request::{Origin, PendingRequest, RequestKind},
-    session::{Session, Viewer, no_such_session, whole_seconds},
-    timer::Timer,
-};
 use porthole_clock::Now;
-use porthole_signaling_proto::{
-    SessionId,
-    method::{
-        Connect, ConnectDevice, ConnectDeviceParams, ConnectDeviceResult, ConnectParams,
-        ConnectResult, Extend, ExtendParams, Method as _,
-    },
-    rpc::{self, Fault, Message, code},
+use porthole_signaling_proto::method::{
+    Connect, ConnectDevice, ConnectDeviceParams, ConnectDeviceResult, ConnectParams, ConnectResult,
+    Extend, ExtendParams, Method as _,
 };
+use porthole_signaling_proto::rpc::{Fault, Message, code};
+use porthole_signaling_proto::{SessionId, rpc};
 use serde_json::Value;
+
+use crate::access::forbidden;
+use crate::call::Call;
+use crate::lookup::Continuation;
+use crate::request::{Origin, PendingRequest, RequestKind};
+use crate::session::{Session, Viewer, no_such_session, whole_seconds};
+use crate::timer::Timer;
+use crate::{Hub, Lookup, Principal};
 
 impl Hub {
     pub(crate) fn handle_connect(&mut self, call: &Call, params: Value) -> Result<(), Fault> {

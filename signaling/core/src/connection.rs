@@ -1,18 +1,21 @@
 //! WebSocket connections: unregistered at first, then a client's or a gateway's.
 
-use crate::{
-    Bucket, Close, ConnId, Hub, Limits, Lookup, Principal, access::expired, call::Call,
-    lookup::Continuation, timer::Timer,
-};
-use porthole_clock::Now;
-use porthole_signaling_proto::{
-    GatewayId,
-    identity::GatewayToken,
-    method::{Empty, Register, RegisterParams, RegisterResult, Unregister},
-    rpc::{self, Fault, Message, code},
-};
-use serde_json::Value;
 use std::time::Duration;
+
+use porthole_clock::Now;
+use porthole_signaling_proto::identity::GatewayToken;
+use porthole_signaling_proto::method::{
+    Empty, Register, RegisterParams, RegisterResult, Unregister,
+};
+use porthole_signaling_proto::rpc::{Fault, Message, code};
+use porthole_signaling_proto::{GatewayId, rpc};
+use serde_json::Value;
+
+use crate::access::expired;
+use crate::call::Call;
+use crate::lookup::Continuation;
+use crate::timer::Timer;
+use crate::{Bucket, Close, ConnId, Hub, Limits, Lookup, Principal};
 
 #[derive(Debug)]
 pub(crate) struct Connection {

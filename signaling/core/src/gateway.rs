@@ -1,24 +1,30 @@
 //! Gateways: how they enrol, connect and disconnect.
 
-use crate::{
-    Bucket, Close, ConnId, Hub, Lookup, call::Call, connection::Stage, lookup::Continuation,
-    timer::Timer,
-};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signature, VerifyingKey};
 use porthole_clock::Now;
+use porthole_signaling_proto::identity::{
+    GatewayToken, enroll_message, gateway_id, register_message,
+};
+use porthole_signaling_proto::method::{
+    Challenge, ChallengeResult, Enroll, EnrollParams, EnrollResult, Register, RegisterResult,
+};
+use porthole_signaling_proto::rpc::{Fault, Message, code};
 use porthole_signaling_proto::{
-    CameraId, CameraReport, CameraState, GatewayId, SessionId,
-    identity::{GatewayToken, enroll_message, gateway_id, register_message},
-    method::{
-        Challenge, ChallengeResult, Enroll, EnrollParams, EnrollResult, Register, RegisterResult,
-    },
-    rest,
-    rpc::{self, Fault, Message, code},
+    CameraId, CameraReport, CameraState, GatewayId, SessionId, rest, rpc,
 };
 use serde_json::Value;
-use std::{collections::BTreeSet, time::Instant};
 use tracing::info;
+
+use crate::call::Call;
+use crate::connection::Stage;
+use crate::lookup::Continuation;
+use crate::timer::Timer;
+use crate::{Bucket, Close, ConnId, Hub, Lookup};
 
 /// The longest display name of a gateway or camera; more does not fit a tile of the dashboard.
 pub(crate) const MAX_NAME_CHARS: usize = 64;

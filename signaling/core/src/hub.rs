@@ -1,30 +1,29 @@
 //! The hub's state, its inputs and its outputs.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Instant;
+
+use porthole_clock::Now;
+use porthole_signaling_proto::method::{
+    Challenge, Close as CloseSession, Connect, Enroll, Extend, Invite, Method, Notice, Register,
+    Report, Trickle, Unregister,
+};
+use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
+use porthole_signaling_proto::{CameraId, GatewayId, SessionId};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde_json::Value;
+
+use crate::call::Call;
+use crate::connection::{Connection, Stage};
+use crate::gateway::Gateway;
+use crate::lookup::PendingLookup;
+use crate::request::PendingRequest;
+use crate::session::{Session, ViewerKey};
+use crate::timer::{Timer, Timers};
 use crate::{
     Bucket, Close, ConnId, Limits, LookupId, Output, Principal, TurnConfig, WhepRequestId,
     WhepResponse,
-    call::Call,
-    connection::{Connection, Stage},
-    gateway::Gateway,
-    lookup::PendingLookup,
-    request::PendingRequest,
-    session::{Session, ViewerKey},
-    timer::{Timer, Timers},
-};
-use porthole_clock::Now;
-use porthole_signaling_proto::{
-    CameraId, GatewayId, SessionId,
-    method::{
-        Challenge, Close as CloseSession, Connect, Enroll, Extend, Invite, Method, Notice,
-        Register, Report, Trickle, Unregister,
-    },
-    rpc::{Fault, Message, RequestId, code},
-};
-use rand::{Rng, SeedableRng, rngs::StdRng};
-use serde_json::Value;
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
-    time::Instant,
 };
 
 /// The longest part of an unknown method's name that is repeated in the fault.

@@ -1,17 +1,19 @@
 //! ICE servers of a session, with TURN credentials that belong to this session alone
 //! (draft-uberti-behave-turn-rest-00, which every TURN server understands).
 
-use crate::Hub;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
 use porthole_clock::Now;
-use porthole_signaling_proto::{
-    IceServer, SessionId,
-    method::{IceServers, IceServersParams},
-    rpc::Message,
-};
+use porthole_signaling_proto::method::{IceServers, IceServersParams};
+use porthole_signaling_proto::rpc::Message;
+use porthole_signaling_proto::{IceServer, SessionId};
 use sha1::Sha1;
-use std::{fmt, time::Duration};
+
+use crate::Hub;
 
 /// The TURN server to issue credentials for.
 #[derive(Clone)]
@@ -82,8 +84,9 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::time::Instant;
+
+    use super::*;
 
     #[test]
     fn a_session_gets_credentials_of_its_own() {

@@ -1,14 +1,14 @@
 //! Database lookups: the requests that cannot be answered from memory, and how each continues
 //! when its result arrives.
 
-use crate::{Hub, Output, Principal, call::Call};
 use porthole_clock::Now;
-use porthole_signaling_proto::{
-    GatewayId, SessionId,
-    identity::GatewayToken,
-    method::ConnectParams,
-    rpc::{Fault, Message, RequestId, code},
-};
+use porthole_signaling_proto::identity::GatewayToken;
+use porthole_signaling_proto::method::ConnectParams;
+use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
+use porthole_signaling_proto::{GatewayId, SessionId};
+
+use crate::call::Call;
+use crate::{Hub, Output, Principal};
 
 /// Identifier of a lookup, unique within a hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,10 +1,9 @@
 //! Outputs of the hub: everything it asks its driver to do.
 
+use porthole_signaling_proto::rpc::{Fault, Message};
+use porthole_signaling_proto::{CameraId, GatewayId};
+
 use crate::{ConnId, Lookup, LookupId, WhepRequestId, WhepResponse};
-use porthole_signaling_proto::{
-    CameraId, GatewayId,
-    rpc::{Fault, Message},
-};
 
 /// One thing for the driver to carry out; outputs are to be applied in order.
 #[derive(Debug, Clone)]

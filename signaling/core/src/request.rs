@@ -1,14 +1,15 @@
 //! Requests that the hub sends to a peer on behalf of another one: under a number of its own, and
 //! with a deadline.
 
-use crate::{ConnId, Hub, WhepRequestId, timer::Timer};
-use porthole_clock::Now;
-use porthole_signaling_proto::{
-    SessionId,
-    rpc::{Fault, Message, RequestId, code},
-};
-use serde_json::Value;
 use std::time::Duration;
+
+use porthole_clock::Now;
+use porthole_signaling_proto::SessionId;
+use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
+use serde_json::Value;
+
+use crate::timer::Timer;
+use crate::{ConnId, Hub, WhepRequestId};
 
 /// The longest sentence of a peer's fault that is forwarded.
 const MAX_FAULT_CHARS: usize = 300;

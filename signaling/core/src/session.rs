@@ -1,26 +1,21 @@
 //! Sessions: one viewer, one camera, and the messages forwarded between their two sides.
 
-use crate::{
-    ConnId, Hub, Principal,
-    call::Call,
-    request::{PendingRequest, RequestKind, shortened},
-    timer::Timer,
-};
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
 use porthole_clock::Now;
-use porthole_signaling_proto::{
-    CameraId, GatewayId, IceServer, SessionId,
-    method::{
-        Close, Invite, InviteParams, Method as _, Notice as _, SessionParams, Trickle,
-        TrickleParams,
-    },
-    rpc::{self, Fault, Message, code},
+use porthole_signaling_proto::method::{
+    Close, Invite, InviteParams, Method as _, Notice as _, SessionParams, Trickle, TrickleParams,
 };
+use porthole_signaling_proto::rpc::{Fault, Message, code};
+use porthole_signaling_proto::{CameraId, GatewayId, IceServer, SessionId, rpc};
 use serde_json::Value;
-use std::{
-    collections::HashSet,
-    time::{Duration, Instant},
-};
 use tracing::debug;
+
+use crate::call::Call;
+use crate::request::{PendingRequest, RequestKind, shortened};
+use crate::timer::Timer;
+use crate::{ConnId, Hub, Principal};
 
 /// The longest `trickle` that is forwarded: a candidate is a line below 512 bytes, the rest is for
 /// the names around it. With longer ones a viewer could fill the send queue of the gateway's

@@ -1,9 +1,12 @@
 //! Deadlines in the order they expire. Timers are never cancelled: a handler checks that its
 //! timer still means something.
 
-use crate::ConnId;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
 use porthole_signaling_proto::{GatewayId, SessionId};
-use std::{collections::BTreeMap, time::Instant};
+
+use crate::ConnId;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Timer {

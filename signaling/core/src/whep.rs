@@ -1,23 +1,20 @@
 //! WHEP (draft-ietf-wish-whep-03): viewers that send their offer over HTTP.
 
-use crate::{
-    Bucket, Hub, Principal, WhepRequestId,
-    access::forbidden,
-    cameras::no_such_camera,
-    request::{Origin, PendingRequest, RequestKind},
-    session::{Session, Viewer, whole_seconds},
-};
 use porthole_clock::Now;
-use porthole_signaling_proto::{
-    CameraId, IceCandidate, IceServer, SessionId,
-    fragment::{Fragment, FragmentError, offer_ufrag},
-    method::{
-        Method as _, Offer, OfferParams, OfferResult, Restart, RestartParams, RestartResult,
-        Trickle, TrickleParams,
-    },
-    rpc::{self, Fault, Message, code},
+use porthole_signaling_proto::fragment::{Fragment, FragmentError, offer_ufrag};
+use porthole_signaling_proto::method::{
+    Method as _, Offer, OfferParams, OfferResult, Restart, RestartParams, RestartResult, Trickle,
+    TrickleParams,
 };
+use porthole_signaling_proto::rpc::{Fault, Message, code};
+use porthole_signaling_proto::{CameraId, IceCandidate, IceServer, SessionId, rpc};
 use serde_json::Value;
+
+use crate::access::forbidden;
+use crate::cameras::no_such_camera;
+use crate::request::{Origin, PendingRequest, RequestKind};
+use crate::session::{Session, Viewer, whole_seconds};
+use crate::{Bucket, Hub, Principal, WhepRequestId};
 
 /// The most tokens and users whose rate is remembered; beyond it, those with a full bucket are
 /// forgotten. Each is authenticated, so an attacker without credentials cannot fill the table.

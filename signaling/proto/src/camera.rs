@@ -1,8 +1,9 @@
 //! Cameras, ICE servers and ICE candidates.
 
-use crate::{CameraId, GatewayId};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
+
+use crate::{CameraId, GatewayId};
 
 /// The state of a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]

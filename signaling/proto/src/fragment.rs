@@ -1,8 +1,9 @@
 //! Fragments of a session description, `application/trickle-ice-sdpfrag` (RFC 8840 §9): the ICE
 //! candidates and credentials that WHEP players and gateways send after offer and answer.
 
-use crate::IceCandidate;
 use std::fmt::Write as _;
+
+use crate::IceCandidate;
 
 /// The most candidates in one fragment, enough for a machine with dozens of addresses. Each
 /// `a=end-of-candidates` counts as one, because it is forwarded like one.

@@ -1,7 +1,9 @@
 //! Identifiers, each a type of its own so that they cannot be confused.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
 use ts_rs::TS;
 
 /// The longest identifier, in characters.

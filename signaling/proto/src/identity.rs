@@ -5,8 +5,9 @@
 //! signs it: together with the claim code to enrol (`portholeEnroll`, once), together with its id
 //! to connect (`register`).
 
-use crate::{GatewayId, InvalidId};
 use sha2::{Digest, Sha256};
+
+use crate::{GatewayId, InvalidId};
 
 /// Bytes of the key's hash in an id: 80 bits, which are 16 characters.
 const ID_HASH_BYTES: usize = 10;

@@ -17,9 +17,11 @@
 //! | `portholeRestart` | server → device | an ICE restart by a viewer (WHEP) |
 //! | `portholeClose` | client → server → device, device → server → client, a notification | the end of a session |
 
-use crate::{Camera, CameraId, CameraReport, GatewayId, IceCandidate, IceServer, SessionId};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use ts_rs::TS;
+
+use crate::{Camera, CameraId, CameraReport, GatewayId, IceCandidate, IceServer, SessionId};
 
 /// A method: a request with parameters and a result.
 pub trait Method {

@@ -13,9 +13,10 @@
 //!
 //! Every refusal is an [`Error`] with a matching status.
 
-use crate::{Camera, CameraId, GatewayId};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
+
+use crate::{Camera, CameraId, GatewayId};
 
 /// The role of a user or token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]

@@ -1,9 +1,11 @@
 //! JSON-RPC 2.0 messages: requests, notifications and responses.
 
-use crate::method::{Method, Notice};
 use serde::{Deserialize, Serialize};
-pub use serde_json::Value;
 use ts_rs::TS;
+
+use crate::method::{Method, Notice};
+
+pub use serde_json::Value;
 
 /// The id that pairs a response with its request. JSON-RPC allows numbers and strings.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]

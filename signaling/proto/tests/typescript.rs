@@ -3,14 +3,15 @@
 
 #![expect(clippy::unwrap_used, reason = "only a test is in here")]
 
+use std::fmt::Write as _;
+use std::path::Path;
+
+use porthole_signaling_proto::method::{Method, Notice};
+use porthole_signaling_proto::rpc::code;
 use porthole_signaling_proto::{
     Camera, CameraId, CameraReport, CameraState, GatewayId, IceCandidate, IceServer,
-    MAX_MESSAGE_BYTES, SUBPROTOCOL, SessionId, WEBSOCKET_PATH,
-    method::{self, Method, Notice},
-    rest,
-    rpc::{self, code},
+    MAX_MESSAGE_BYTES, SUBPROTOCOL, SessionId, WEBSOCKET_PATH, method, rest, rpc,
 };
-use std::{fmt::Write as _, path::Path};
 use ts_rs::{Config, TS};
 
 const HEADER: &str = "\

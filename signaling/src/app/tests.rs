@@ -1,11 +1,15 @@
 //! Tests of access rights: a row for every route, with a column for every role.
 
-use super::*;
-use crate::{config::Config, secret, server::Server};
+use std::collections::BTreeSet;
+
 use axum::body::Body;
 use porthole_signaling_proto::rest::NewToken;
-use std::collections::BTreeSet;
 use tower::ServiceExt as _;
+
+use super::*;
+use crate::config::Config;
+use crate::secret;
+use crate::server::Server;
 
 /// The senders of requests, in the order of the columns.
 const ROLES: [&str; 6] =

@@ -1,11 +1,15 @@
 //! Gateways, their cameras, and the claim codes with which gateways enrol.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use porthole_signaling_core::StoredGateway;
+use porthole_signaling_proto::rest::Claim;
+use porthole_signaling_proto::{CameraId, GatewayId};
+use sqlx::Row as _;
+
 use super::{Store, StoreError, seconds, unix_s};
 use crate::secret;
-use porthole_signaling_core::StoredGateway;
-use porthole_signaling_proto::{CameraId, GatewayId, rest::Claim};
-use sqlx::Row as _;
-use std::{collections::BTreeMap, time::Duration};
 
 /// Lifetime of a claim code.
 pub(crate) const CLAIM_LIFETIME: Duration = Duration::from_secs(60 * 60);

@@ -1,14 +1,15 @@
 //! API tokens for scripts and players.
 
-use super::{Store, StoreError, seconds, unix_s, users::role};
-use crate::secret;
-use porthole_signaling_core::{Principal, Scope};
-use porthole_signaling_proto::{
-    CameraId,
-    rest::{NewToken, Role, Token},
-};
-use sqlx::Row as _;
 use std::collections::BTreeSet;
+
+use porthole_signaling_core::{Principal, Scope};
+use porthole_signaling_proto::CameraId;
+use porthole_signaling_proto::rest::{NewToken, Role, Token};
+use sqlx::Row as _;
+
+use super::users::role;
+use super::{Store, StoreError, seconds, unix_s};
+use crate::secret;
 
 /// The result of looking up a token.
 #[derive(Debug)]

@@ -1,11 +1,13 @@
 //! Users, their browser sessions, and the setup token for the first of them.
 
-use super::{Store, StoreError, seconds, unix_s};
-use crate::secret;
+use std::time::Duration;
+
 use porthole_signaling_core::{Principal, Scope};
 use porthole_signaling_proto::rest::Role;
 use sqlx::Row as _;
-use std::time::Duration;
+
+use super::{Store, StoreError, seconds, unix_s};
+use crate::secret;
 
 /// Time a browser stays signed in.
 pub(crate) const COOKIE_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);

@@ -10,32 +10,35 @@
     reason = "only tests are in here"
 )]
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use futures_util::{SinkExt as _, StreamExt as _};
 use porthole_signaling::{Config, Server, TurnConfig, admin};
-use porthole_signaling_proto::{
-    CameraReport, CameraState, GatewayId, SUBPROTOCOL,
-    identity::{GatewayToken, enroll_message, gateway_id, register_message},
-    method::{
-        Challenge, Empty, Enroll, EnrollParams, EnrollResult, Method, Notice, Register,
-        RegisterParams, RegisterResult, Report, ReportParams, ReportResult,
-    },
-    rest::{NewToken, Role},
-    rpc::{self, Fault, Message, RequestId},
+use porthole_signaling_proto::identity::{
+    GatewayToken, enroll_message, gateway_id, register_message,
 };
+use porthole_signaling_proto::method::{
+    Challenge, Empty, Enroll, EnrollParams, EnrollResult, Method, Notice, Register, RegisterParams,
+    RegisterResult, Report, ReportParams, ReportResult,
+};
+use porthole_signaling_proto::rest::{NewToken, Role};
+use porthole_signaling_proto::rpc::{Fault, Message, RequestId};
+use porthole_signaling_proto::{CameraReport, CameraState, GatewayId, SUBPROTOCOL, rpc};
 use serde_json::Value;
-use std::{collections::VecDeque, net::SocketAddr, path::Path, time::Duration};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    task::JoinHandle,
-    time::timeout,
-};
-use tokio_tungstenite::{
-    WebSocketStream, client_async,
-    tungstenite::{self, Message as Frame, client::IntoClientRequest as _, protocol::CloseFrame},
-};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::{WebSocketStream, client_async, tungstenite};
 use tokio_util::sync::CancellationToken;
 
 /// Timeout of everything here: far longer than it takes, even on a busy machine.

@@ -1,5 +1,5 @@
-// Chromium for every script in this folder. Arguments are one JSON object, results are JSON lines on
-// standard output, and an error is one line `{"event":"error",…}` with exit status 1.
+// Chromium for every script in this folder. Arguments are one JSON object, results are JSON lines
+// on standard output, and an error is one line `{"event":"error",…}` with exit status 1.
 
 import { createServer } from 'node:http';
 import { readFileSync } from 'node:fs';
@@ -76,9 +76,9 @@ export async function openLocal(page, name) {
   await page.goto(`http://localhost:${server.address().port}/`);
 }
 
-// Reports `getStats` of the newest connection once a second, and `{"event":"playing"}` with the first
-// decoded frame. Ends `seconds` after that frame, or never if `seconds` is 0. Fails if there is no
-// frame within `timeoutMs`.
+// Reports `getStats` of the newest connection once a second, and `{"event":"playing"}` with the
+// first decoded frame. Ends `seconds` after that frame, or never if `seconds` is 0. Fails if there
+// is no frame within `timeoutMs`.
 export async function watch(page, seconds, timeoutMs = Infinity) {
   const start = Date.now();
   let playing;

@@ -2,11 +2,11 @@
 //!
 //! For the fuzzer and the tests of the safety rules, which send bytes of their own making.
 
-use porthole_clock::Now;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use porthole_clock::Now;
 use porthole_turn_proto::server::{
     AllocationEnd, ConnectionId, FiveTuple, LocalQuota, Output, PolicyConfig, PortPool,
     QuotaLimits, QuotaUsage, RelayAddress, RelayId, ReloadableConfig, Server, ServerConfig, ToPeer,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use Path::{Direct as D, Relay as R};
 use anyhow::Result;
 use porthole_test_support::lab::{Lab, Side};
 use porthole_test_support::nat::NatKind;
@@ -9,8 +10,6 @@ use porthole_test_support::path::Path;
 use porthole_test_support::porthole::{Gateway, Server};
 use porthole_test_support::program::Place;
 use porthole_test_support::scene::Scene;
-
-use Path::{Direct as D, Relay as R};
 
 /// The best path for each pair of NATs. Rows: the gateway's NAT; columns: the viewer's; both in the
 /// order of [`NatKind::ALL`].
@@ -29,8 +28,8 @@ pub const PATHS: [(NatKind, [Path; 6]); 6] = [
     (NatKind::UdpBlocked,     [R,    R,         R,          R,               R,         R]),
 ];
 
-/// The public addresses of the lab are documentation addresses, to which a TURN server relays only if
-/// it is configured to.
+/// The public addresses of the lab are documentation addresses, to which a TURN server relays only
+/// if it is configured to.
 const SERVER_FLAGS: [&str; 2] = ["--allow-peer", "203.0.113.0/24"];
 const CAMERA_DEADLINE: Duration = Duration::from_secs(30);
 

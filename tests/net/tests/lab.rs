@@ -139,8 +139,8 @@ fn a_lab_leaves_neither_namespace_nor_process_behind() {
 
 /// Sockets at two addresses and two ports, as NAT behavior discovery needs them (RFC 5780 §2).
 struct Servers {
-    /// At the first address and port, at the first address and second port, and at the second address
-    /// and first port.
+    /// At the first address and port, at the first address and second port, and at the second
+    /// address and first port.
     sockets: [UdpSocket; 3],
 }
 

@@ -1,5 +1,5 @@
-//! The results of `porthole netcheck` behind each NAT (RFC 5780), with coturn and with Porthole's own
-//! server.
+//! The results of `porthole netcheck` behind each NAT (RFC 5780), with coturn and with Porthole's
+//! own server.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -40,8 +40,9 @@ fn netcheck_names_each_nat_with_our_own_server() {
 
 /// Checks the class, mapping and filtering that netcheck finds behind each NAT, all at a time.
 ///
-/// Netcheck sends each request whose response a NAT drops four times, at intervals of 0.4 s. Behind a
-/// port-restricted NAT that are three requests, 4.8 s; another 1.2 s pass until no router responds.
+/// Netcheck sends each request whose response a NAT drops four times, at intervals of 0.4 s. Behind
+/// a port-restricted NAT that are three requests, 4.8 s; another 1.2 s pass until no router
+/// responds.
 fn check_each_nat(lab: &Lab) -> Result<()> {
     let (none, address) = ("endpoint-independent", "address-dependent");
     let address_and_port = "address-and-port-dependent";
@@ -109,8 +110,8 @@ fn netcheck_distinguishes_a_firewall_from_an_open_address() {
     });
 }
 
-/// Takes about 8 s: netcheck waits 5 s for STUN over UDP, 1.6 s for NAT behavior discovery and 1.2 s
-/// for a router.
+/// Takes about 8 s: netcheck waits 5 s for STUN over UDP, 1.6 s for NAT behavior discovery and 1.2
+/// s for a router.
 #[test]
 fn netcheck_reports_blocked_udp_with_advice() {
     let needs = [Need::Lab, Need::Program, Need::Tool("turnserver")];

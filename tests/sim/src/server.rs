@@ -1,10 +1,10 @@
 //! The production STUN/TURN server as an actor.
 
-use porthole_clock::Now;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use porthole_clock::Now;
 use porthole_turn_proto::server::{
     FiveTuple, LocalQuota, Output, PolicyConfig, PortPool, QuotaLimits, RelayAddress, RelayId,
     ReloadableConfig, Server, ServerConfig,

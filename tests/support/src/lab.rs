@@ -27,10 +27,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use netns::Namespace;
-
 use crate::nat::NatKind;
 use crate::wait;
+use netns::Namespace;
 
 /// Homes have one public address each, from 203.0.113.20 to .249.
 const FIRST_HOME: u8 = 20;
@@ -47,8 +46,8 @@ const INTERNET_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 /// The MAC address of every bridge. By default a bridge uses the lowest address of its ports, which
 /// may change whenever a port is added, although others have it in their ARP tables.
 const BRIDGE_MAC: &str = "02:00:00:00:00:01";
-/// A link works within milliseconds, or a second later if the first ARP request was lost: the kernel
-/// repeats it after a second.
+/// A link works within milliseconds, or a second later if the first ARP request was lost: the
+/// kernel repeats it after a second.
 const LINK_DEADLINE: Duration = Duration::from_secs(15);
 const LINK_TRY: Duration = Duration::from_secs(3);
 /// A port where nothing listens (discard, RFC 863).

@@ -49,8 +49,8 @@ pub struct Candidate {
 impl Pair {
     /// Returns the path that this pair means in the lab.
     ///
-    /// The type of a candidate alone does not tell: if a check from a relayed address arrives before
-    /// its candidate is signaled, the candidate is peer-reflexive to the receiver.
+    /// The type of a candidate alone does not tell: if a check from a relayed address arrives
+    /// before its candidate is signaled, the candidate is peer-reflexive to the receiver.
     pub fn path(&self) -> Path {
         let remote = self.remote.address();
         if self.local.kind == "relay" || self.remote.kind == "relay" {

@@ -9,11 +9,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::http::{self, Response};
+use crate::http::Response;
 use crate::ports::free_port;
 use crate::program::{Place, Program};
 use crate::scene::Scene;
-use crate::wait;
+use crate::{http, wait};
 
 /// A debug build hashes, migrates and binds in less than a second; this is for a loaded machine.
 const READY_DEADLINE: Duration = Duration::from_secs(30);

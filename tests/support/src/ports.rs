@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result};
 
-/// Below the ephemeral ports (Linux: from 32768, others: from 49152), so that no other socket takes a
-/// port between the check and its use. Above the ports that tests name.
+/// Below the ephemeral ports (Linux: from 32768, others: from 49152), so that no other socket takes
+/// a port between the check and its use. Above the ports that tests name.
 const PORTS: Range<u16> = 21_000..32_000;
 /// The distance between the first ports of two processes with consecutive process ids.
 const PORTS_OF_A_PROCESS: u32 = 101;
 
-/// Returns the IPv4 loopback address with a port that is free at every address of this host, for TCP
-/// and UDP. The process does not get the same port again until it has used all others.
+/// Returns the IPv4 loopback address with a port that is free at every address of this host, for
+/// TCP and UDP. The process does not get the same port again until it has used all others.
 pub fn free_port() -> Result<SocketAddr> {
     first_of_free(1)
 }

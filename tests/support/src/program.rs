@@ -54,7 +54,8 @@ impl Place<'_> {
 }
 
 impl Program {
-    /// Starts a command. Its standard error goes to `<name>.log` in the scene, its standard output to
+    /// Starts a command. Its standard error goes to `<name>.log` in the scene, its standard output
+    /// to
     /// `<name>.json`; a restart appends to both.
     pub fn start(scene: &Scene, name: &str, command: &mut Command) -> Result<Self> {
         let log = scene.folder().join(format!("{name}.log"));

@@ -9,7 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, Result, anyhow};
 use nix::sys::resource::{Resource, getrlimit};
 
-use crate::{browser, cameras, disk, lab::Lab, porthole, python, viewer};
+use crate::lab::Lab;
+use crate::{browser, cameras, disk, porthole, python, viewer};
 
 /// The environment variable that, when set to 1, makes a test fail instead of being skipped.
 const REQUIRE_ALL: &str = "PORTHOLE_REQUIRE_ALL";

@@ -2,11 +2,10 @@
 
 #![warn(missing_docs)]
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
 use anyhow::{Context, Result, ensure};
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
 
 /// A text file of the repository.
 #[derive(Debug)]

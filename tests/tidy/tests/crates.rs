@@ -156,7 +156,7 @@ fn only_the_turn_protocol_knows_the_bytes_of_stun() {
 fn only_one_module_names_the_engine() {
     let home = |path: &str| path.starts_with("gateway/core/src/dtls_srtp");
     report(
-        "The WebRTC engine is named in gateway/core/src/dtls_srtp only, so that it can be replaced.",
+        "Only gateway/core/src/dtls_srtp names the WebRTC engine, so that it can be replaced.",
         &confined(
             &["src/", "gateway/", "signaling/"],
             &["use rtc", " rtc::", "(rtc::", "<rtc::"],

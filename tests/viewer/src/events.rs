@@ -1,10 +1,11 @@
 //! Events of the viewer, printed to standard output as one JSON object per line.
 
+use std::io::Write as _;
+use std::net::SocketAddr;
+
 use porthole_gateway_core::TurnTransport;
 use porthole_gateway_core::ice::{CandidateKind, LocalBase, Path};
 use serde_json::{Value, json};
-use std::io::Write as _;
-use std::net::SocketAddr;
 
 /// Prints one event. Errors are ignored: a test that stops reading also ends the viewer.
 fn print(event: &Value) {

@@ -12,6 +12,7 @@ use porthole_signaling_proto::CameraId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use url::Url;
+
 use watch::Watch;
 
 /// Capacity of the queues between the link and the driver.

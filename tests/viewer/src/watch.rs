@@ -1,6 +1,9 @@
 //! The viewer's core: registers, connects, answers the offer and counts frames.
 
-use crate::events;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
 use anyhow::Context as _;
 use porthole_gateway_core::camera::SourceEvent;
 use porthole_gateway_core::dtls_srtp::Identity;
@@ -12,11 +15,10 @@ use porthole_signaling_proto::method::{
     Cameras, CamerasParams, Connect, ConnectParams, ConnectResult, Empty, Invite, InviteParams,
     InviteResult, Method, Notice as _, Register, RegisterParams, Trickle, TrickleParams,
 };
-use porthole_signaling_proto::rpc::{self, Message, RequestId, Value};
-use porthole_signaling_proto::{CameraId, SessionId};
-use std::collections::VecDeque;
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use porthole_signaling_proto::rpc::{Message, RequestId, Value};
+use porthole_signaling_proto::{CameraId, SessionId, rpc};
+
+use crate::events;
 
 /// Lifetime of the viewer's session, longer than any test.
 const SESSION_LIFETIME: Duration = Duration::from_secs(3600);

@@ -20,8 +20,9 @@ use std::sync::Arc;
 use porthole_turn_server::{Change, Server};
 use tokio_util::sync::CancellationToken;
 
-pub use listener::{BadPlace, BindError, Place};
 use listener::{Bound, bind};
+
+pub use listener::{BadPlace, BindError, Place};
 
 /// The configuration of the API.
 #[derive(Clone, Debug)]

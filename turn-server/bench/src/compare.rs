@@ -3,14 +3,12 @@
 
 use anyhow::{Result, ensure};
 
-use crate::case::{self, Case, Effort};
+use crate::case::{Case, Effort};
 use crate::cli::Compare;
 use crate::environment::{Environment, Network};
-use crate::progress;
-use crate::report;
-use crate::serve_turn_crate;
 use crate::table::Table;
 use crate::under_test::{Contender, version_of_coturn};
+use crate::{case, progress, report, serve_turn_crate};
 
 pub(crate) fn run(options: &Compare) -> Result<()> {
     let network = match options.veth {

@@ -10,8 +10,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Pid, geteuid};
 
 use crate::client_pool::Addresses;
-use crate::progress;
-use crate::veth::{self, Veth};
+use crate::veth::Veth;
+use crate::{progress, veth};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Core {

@@ -1,6 +1,7 @@
 //! Prints results on standard output, as text or as JSON.
 
-use std::io::{self, Write as _};
+use std::io;
+use std::io::Write as _;
 
 use serde::Serialize;
 

@@ -12,10 +12,9 @@ use crate::cli::Soak;
 use crate::client_pool::{ClientPool, Peers};
 use crate::environment::{Environment, Network};
 use crate::load::{Load, Pace, Traffic};
-use crate::progress;
-use crate::report;
 use crate::socket::MultiHostSocket;
 use crate::under_test::{Capacity, RunningServer};
+use crate::{progress, report};
 
 /// Concurrent transactions while allocations are made and released.
 const AT_ONCE: usize = 32;

@@ -1,7 +1,8 @@
 //! A UDP socket that acts as many hosts: each packet carries the address it is sent from, and each
 //! received one the address it was sent to.
 
-use std::io::{self, ErrorKind, IoSliceMut};
+use std::io;
+use std::io::{ErrorKind, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::time::Duration;

@@ -1,10 +1,11 @@
 //! The flows of one worker: their deadlines, their routes, and the traffic not yet reported.
 
-use crate::kernel::{Deadlines, Kernel, Routes, clock_ns};
-use crate::{FastPath, Flow, InstallError, Lifetimes, Relayed, Traffic};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
+
+use crate::kernel::{Deadlines, Kernel, Routes, clock_ns};
+use crate::{FastPath, Flow, InstallError, Lifetimes, Relayed, Traffic};
 
 /// A set of flows under keys chosen by the owner. Dropping it removes them from the kernel.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ struct Installed {
     flow: Flow,
     slot: u32,
     deadlines: Deadlines,
-    /// [`None`] while there is no usable route: then the flow is not in the kernel.
+    /// The routes both ways; [`None`] while there is no usable one and the flow is not in the kernel.
     routes: Option<Routes>,
     /// The traffic already reported.
     reported: Relayed,

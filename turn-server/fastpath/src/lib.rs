@@ -19,8 +19,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub use flows::Flows;
 use kernel::Kernel;
+
+pub use flows::Flows;
 
 /// Most flows at a time: as many as there may be allocations. Further flows are relayed by sockets.
 pub const MAX_FLOWS: u32 = 16_384;

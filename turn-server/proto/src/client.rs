@@ -10,12 +10,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
-
-pub use binding::StunClient;
-pub use config::{ClientConfig, ClientEvent, FailureReason};
-use peers::Peers;
-use transaction::{Due, Schedule};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
 
 use crate::REQUESTED_UDP;
 use crate::channel::{CHANNEL_HEADER_LEN, ChannelNumber, Kind, channel_header, read_channel_data};
@@ -23,6 +19,11 @@ use crate::stun::{
     Class, ErrorCode, LongTermKey, Message, MessageWriter, Method, TransactionId, attribute,
     long_term_key,
 };
+use peers::Peers;
+use transaction::{Due, Schedule};
+
+pub use binding::StunClient;
+pub use config::{ClientConfig, ClientEvent, FailureReason};
 
 /// Times one request may be repeated with a new nonce, so that a server that calls every nonce
 /// stale does not keep the client busy for ever.

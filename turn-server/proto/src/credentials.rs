@@ -1,7 +1,8 @@
 //! Time-limited credentials ("TURN REST API"): the signaling server derives them from a secret
 //! that it shares with the TURN server, so the two need no common database.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
 use sha1::Sha1;
 

@@ -43,8 +43,19 @@ use porthole_clock::Now;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-pub use allocation::{AllocationId, RelayId, RelayProtocol};
+use crate::channel::{ChannelNumber, Kind};
+use crate::stun::{Class, Message, Method};
+use crate::{Family, Transport};
 use auth::{Authenticator, Identity};
+use handover::HandoverTable;
+use limits::Limits;
+use mobility::Tickets;
+use nonce::Nonces;
+use policy::PeerPolicy;
+use reservation::Reservations;
+use table::Table;
+
+pub use allocation::{AllocationId, RelayId, RelayProtocol};
 pub use bandwidth::BandwidthLimits;
 pub use binding::NatDiscovery;
 pub use config::{
@@ -53,28 +64,17 @@ pub use config::{
     ServerConfig,
 };
 pub use counters::{Counters, DropReason, Relayed};
-use handover::HandoverTable;
 pub use icmp::Icmp;
 pub use info::{AllocationEnd, AllocationInfo, EndReason, Traffic};
-use limits::Limits;
-use mobility::Tickets;
 pub use nonce::NONCE_LIFETIME_S;
-use nonce::Nonces;
 pub use oauth::OauthKey;
 pub use offload::OffloadedChannel;
 pub use peer::Peer;
-use policy::PeerPolicy;
 pub use policy::{Cidr, InvalidCidr, PolicyConfig};
 pub use port::{PortPool, RelayAddress};
 pub use quota::{AllocationQuota, LocalQuota, QuotaLimits, QuotaReached, QuotaUnit, QuotaUsage};
 pub use relay::{HEADROOM, RelayHeader, TAILROOM, ToClient, ToPeer};
-use reservation::Reservations;
-use table::Table;
 pub use tcp::{CONNECTION_TIMEOUT, ConnectionId};
-
-use crate::channel::{ChannelNumber, Kind};
-use crate::stun::{Class, Message, Method};
-use crate::{Family, Transport};
 
 /// Allocations that one [`Server::handle_timeout`] ends. When thousands expire at once, packets of
 /// the others are relayed in between.

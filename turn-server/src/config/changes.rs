@@ -1,6 +1,7 @@
 //! The difference between the settings in effect and new ones, and which of it applies at once.
 
-use std::fmt::{self, Debug};
+use std::fmt;
+use std::fmt::Debug;
 
 use crate::config::Config;
 

@@ -9,7 +9,8 @@ mod system;
 #[path = "udp/other.rs"]
 mod system;
 
-use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
+use std::io;
+use std::io::{ErrorKind, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::sync::Once;
 
@@ -228,7 +229,7 @@ impl Udp {
         static ONCE: Once = Once::new();
         self.segmentation = false;
         ONCE.call_once(|| {
-            tracing::info!(%error, "a socket cannot send segments and sends datagrams singly");
+            tracing::info!(%error, "a socket cannot send segments: it sends datagrams one by one");
         });
     }
 }

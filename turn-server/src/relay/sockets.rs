@@ -1,6 +1,7 @@
 //! The UDP relay sockets of one worker.
 
-use std::io::{self, IoSlice};
+use std::io;
+use std::io::IoSlice;
 use std::net::SocketAddr;
 
 use mio::{Registry, Token};

@@ -1,6 +1,7 @@
 //! A client's TCP connection as a stream of plaintext, with or without TLS.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io;
+use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
 //! The queue of frames for a TCP client that reads slowly.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io;
+use std::io::Write;
 
 /// Most bytes that wait: half a second of an 8 Mbit/s camera, or one large key frame. Beyond that,
 /// old video is worth less than new video.

@@ -1,6 +1,7 @@
 //! A client's data connection joined with a peer's (RFC 6062): bytes of one go to the other.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io;
+use std::io::{ErrorKind, Read, Write};
 
 /// Size of the buffer of one direction: one TLS record. Bytes that do not fit are not read, so that
 /// TCP slows the sender down to the speed of the receiver.

@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use porthole_turn_proto::server::FiveTuple;
 
-pub(crate) use engine::Identity;
 use engine::{Association, Ended, Engine};
 use hello::{ClientHello, Cookie, Cookies};
+
+pub(crate) use engine::Identity;
 
 /// Most associations of one worker, about 10 kB each.
 pub(crate) const MAX_ASSOCIATIONS: usize = 8192;

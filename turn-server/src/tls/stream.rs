@@ -1,7 +1,8 @@
 //! TLS over a client's TCP connection (RFC 8656 §2.1, RFC 7443): plaintext on one side, any stream
 //! on the other. Reads and writes never block and buffer no more than one record.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io;
+use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 

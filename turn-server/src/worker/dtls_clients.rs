@@ -1,12 +1,13 @@
 //! Clients over DTLS.
 
-use porthole_clock::Now;
-use std::io::{self, ErrorKind};
+use std::io;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use mio::net::UdpSocket;
+use porthole_clock::Now;
 use porthole_turn_proto::Transport;
 use porthole_turn_proto::server::FiveTuple;
 use rand::Rng as _;

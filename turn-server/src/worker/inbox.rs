@@ -1,6 +1,7 @@
 //! The memory of datagrams from their arrival until they are sent.
 
-use std::io::{self, IoSliceMut};
+use std::io;
+use std::io::IoSliceMut;
 use std::net::SocketAddr;
 use std::ops::Range;
 

@@ -1,11 +1,12 @@
 //! Clients over TCP.
 
-use porthole_clock::Now;
-use std::io::{self, ErrorKind};
+use std::io;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use mio::Interest;
+use porthole_clock::Now;
 use porthole_turn_proto::Transport;
 use porthole_turn_proto::server::FiveTuple;
 

@@ -1,7 +1,8 @@
 //! Peers over TCP, and client connections spliced with theirs (RFC 6062).
 
 use std::collections::{HashSet, VecDeque};
-use std::io::{self, ErrorKind};
+use std::io;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 

@@ -50,7 +50,7 @@ function kindOf(local: CandidateInfo, remote: CandidateInfo): PathKind {
   return local.type === 'host' && remote.type === 'host' ? 'lan' : 'direct';
 }
 
-/** Returns the scope of a candidate's address. Browsers replace some by mDNS names, or omit them. */
+/** Returns the scope of a candidate's address. Browsers hide some behind mDNS names. */
 function scopeOf({ type, address }: CandidateInfo): 'private' | 'public' | 'hidden' {
   if (address !== null && address !== '' && !address.endsWith('.local')) {
     return isPrivate(address) ? 'private' : 'public';

@@ -149,7 +149,7 @@ describe('requests', () => {
     expect(bench.state.pending).toEqual([]);
   });
 
-  test('one without a response fails; if nothing else arrived either, the connection is dead', () => {
+  test('one without a response fails; if nothing else arrived, the connection is dead', () => {
     const alive = new Bench().up().request(1);
     alive.now += 10;
     alive.receive({ method: 'portholeCameras', params: { cameras: [] } });

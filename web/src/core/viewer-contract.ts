@@ -148,7 +148,7 @@ export type ViewerEffect =
   | { readonly type: 'send-close'; readonly session: SessionId }
   | { readonly type: 'signed-out' };
 
-/** Events about one session after `connect`: from its peer connection, or the result of `extend`. */
+/** Events of one session after `connect`: of its peer connection, or the result of `extend`. */
 export type SessionEvent = Exclude<
   Extract<ViewerEvent, { readonly generation: number }>,
   { readonly type: 'connect-result' }

@@ -1,6 +1,7 @@
+use bytes::Bytes;
+
 use super::*;
 use crate::media::{Codec, RtpPacket};
-use bytes::Bytes;
 
 fn camera(on_demand: bool) -> Camera {
     let id = "door".parse().unwrap();

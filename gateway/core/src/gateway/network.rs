@@ -1,14 +1,16 @@
 //! Routing of datagrams to sessions, and what sessions learn about the machine's addresses.
 
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use porthole_signaling_proto::SessionId;
+use porthole_turn_proto::stun::{Class, Message, attribute};
+use tracing::trace;
+
 use super::Gateway;
 use crate::Output;
 use crate::ice::LocalBase;
 use crate::session::Session;
-use porthole_signaling_proto::SessionId;
-use porthole_turn_proto::stun::{Class, Message, attribute};
-use std::net::SocketAddr;
-use std::time::Instant;
-use tracing::trace;
 
 /// Limit of remembered remote addresses; every session has a handful of remote candidates.
 const MAX_REMOTES: usize = 16 * 1024;

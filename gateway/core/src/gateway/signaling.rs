@@ -1,19 +1,21 @@
 //! Messages of the signaling server, one method for each.
 
-use super::{Gateway, MAX_SESSIONS, Pending};
-use crate::Output;
-use crate::session::{Session, SessionConfig};
+use std::time::{Duration, Instant};
+
 use porthole_signaling_proto::method::{
     Close, ConnectDevice, ConnectDeviceParams, ConnectDeviceResult, Extend, ExtendParams,
     ExtendResult, IceServers, IceServersParams, Invite, InviteParams, InviteResult, Method,
     Notice as _, Offer, OfferParams, OfferResult, RefusedCamera, ReportResult, Restart,
     RestartParams, RestartResult, SessionParams, Trickle, TrickleParams,
 };
-use porthole_signaling_proto::rpc::{self, Fault, Message, RequestId, Value, code};
-use porthole_signaling_proto::{CameraId, IceCandidate, IceServer, SessionId};
+use porthole_signaling_proto::rpc::{Fault, Message, RequestId, Value, code};
+use porthole_signaling_proto::{CameraId, IceCandidate, IceServer, SessionId, rpc};
 use rand::Rng as _;
-use std::time::{Duration, Instant};
 use tracing::{debug, warn};
+
+use super::{Gateway, MAX_SESSIONS, Pending};
+use crate::Output;
+use crate::session::{Session, SessionConfig};
 
 /// Lifetime of a session for which the server names none.
 const DEFAULT_EXPIRY: Duration = Duration::from_secs(24 * 3600);

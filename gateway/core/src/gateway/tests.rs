@@ -1,8 +1,3 @@
-use super::*;
-use crate::TurnTransportCommand;
-use crate::camera::CameraCommand;
-use crate::media::{Codec, StreamDescription};
-use crate::sdp;
 use bytes::Bytes;
 use porthole_signaling_proto::method::{
     Close, Connect, ConnectDevice, ConnectDeviceParams, Extend, ExtendParams, ExtendResult, Invite,
@@ -11,6 +6,11 @@ use porthole_signaling_proto::method::{
 };
 use porthole_signaling_proto::rpc::{Fault, Message, Value, code};
 use porthole_signaling_proto::{CameraState, IceServer};
+
+use super::*;
+use crate::camera::CameraCommand;
+use crate::media::{Codec, StreamDescription};
+use crate::{TurnTransportCommand, sdp};
 
 /// 640x480, made by x264.
 const SPS: &[u8] = b"\x67\x42\xc0\x1e\xd9\x00\xa0\x3d\xb0\x11\x00\x00\x03\x00\x01\x00\x00\

@@ -52,9 +52,11 @@ impl Gop {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use bytes::Bytes;
     use std::time::Instant;
+
+    use bytes::Bytes;
+
+    use super::*;
 
     fn packet(starts_key_frame: bool, len: usize) -> VideoPacket {
         VideoPacket {

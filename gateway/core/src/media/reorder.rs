@@ -123,10 +123,11 @@ impl ReorderBuffer {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::media::RtpHeader;
     use bytes::Bytes;
     use proptest::prelude::*;
+
+    use super::*;
+    use crate::media::RtpHeader;
 
     fn packet(sequence: u16) -> RtpPacket {
         let header = RtpHeader { marker: false, payload_type: 96, sequence, timestamp: 0, ssrc: 1 };

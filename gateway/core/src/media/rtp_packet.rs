@@ -106,8 +106,9 @@ impl RtpPacket {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn packet(first: u8, second: u8, rest: &[u8]) -> Bytes {
         let mut bytes = vec![first, second, 0x12, 0x34, 0, 0, 0, 7, 0xde, 0xad, 0xbe, 0xef];

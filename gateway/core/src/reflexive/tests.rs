@@ -1,5 +1,6 @@
-use super::*;
 use porthole_turn_proto::stun::{Class, HEADER_LEN, Message, MessageWriter, Method, attribute};
+
+use super::*;
 
 fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()

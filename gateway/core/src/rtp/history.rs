@@ -109,8 +109,9 @@ impl History {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     const MS: Duration = Duration::from_millis(1);
 

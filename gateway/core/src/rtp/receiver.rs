@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes};
 
 use super::clock::to_compact;
-use super::rtcp::{self, Packet, ReportBlock};
+use super::rtcp::{Packet, ReportBlock};
 use super::sequence::extend;
-use super::{REPORT_INTERVAL, ahead, ticks};
+use super::{REPORT_INTERVAL, ahead, rtcp, ticks};
 use crate::media::{Codec, RtpPacket, starts_key_slice};
 
 /// Maximum number of packets held while an earlier one is missing: a second at 8 Mbit/s.

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::clock::{Clock, from_compact};
-use super::header::{self, ExtensionBlock};
+use super::header::ExtensionBlock;
 use super::history::{History, SentPacket};
-use super::rtcp::{self, Packet, ReportBlock};
+use super::rtcp::{Packet, ReportBlock};
 use super::sequence::Numbering;
 use super::timeline::Timeline;
-use super::{REPORT_INTERVAL, ahead};
+use super::{REPORT_INTERVAL, ahead, header, rtcp};
 use crate::media::{CLOCK_RATE, RtpHeader, VideoPacket};
 
 /// Minimum time between two key frame requests of one viewer that are honored: a key frame costs

@@ -1,9 +1,10 @@
 //! Parser for session descriptions: bounds and checks every line, ignores unknown ones.
 
+use porthole_signaling_proto::fragment::Fragment;
+
 use super::description::{Description, Direction, Extension, RemoteCodec, Section, Setup};
 use super::{MAX_CANDIDATE_LEN, MAX_CANDIDATES, MAX_CODECS, MAX_SECTIONS, MAX_SIZE, SdpError};
 use crate::dtls_srtp::Fingerprint;
-use porthole_signaling_proto::fragment::Fragment;
 
 /// Maximum length of a mid in bytes: it must fit a one-byte header extension (RFC 9143 §14).
 const MAX_MID_LEN: usize = 16;

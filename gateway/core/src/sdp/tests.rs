@@ -1,6 +1,7 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::dtls_srtp::{DtlsRole, Fingerprint};
-use proptest::prelude::*;
 
 const CHROMIUM_VIDEO: &str = include_str!("samples/chromium-offer-video.sdp");
 const CHROMIUM_ALL: &str = include_str!("samples/chromium-offer-all.sdp");

@@ -1,6 +1,7 @@
 //! Writer for session descriptions, with the order and spelling of RFC 9429 §5.2.1 and §5.3.1.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
+use std::fmt::Write as _;
 
 use super::description::{Direction, Extension, Transport};
 use super::{EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, VideoCodec};

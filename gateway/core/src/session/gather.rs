@@ -1,11 +1,13 @@
 //! Gathering: local candidates are found, added to the ICE agent and signaled to the viewer.
 
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use porthole_signaling_proto::{IceCandidate, IceServer};
+
 use super::{MID, Session, SessionOutput};
 use crate::ice::{Candidate, CandidateKind, LocalBase, dual_stack_preferences};
 use crate::turn_clients::TurnClientsOutput;
-use porthole_signaling_proto::{IceCandidate, IceServer};
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 
 /// Time limit of gathering. A distant STUN server responds in 300 ms, a TURN server in twice that;
 /// later candidates are still trickled where that is possible.

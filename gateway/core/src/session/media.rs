@@ -1,14 +1,16 @@
 //! Media of a session: packets to the viewer, or on the viewer's side from the gateway.
 
+use std::time::Instant;
+
+use porthole_signaling_proto::CameraId;
+use rand::Rng as _;
+use rand::rngs::StdRng;
+use tracing::trace;
+
 use super::{Session, SessionOutput};
 use crate::media::{Codec, VideoPacket};
 use crate::rtp::{Clock, Receiver, ReceiverConfig, Sender, SenderConfig};
 use crate::sdp::{Negotiated, TrackIds};
-use porthole_signaling_proto::CameraId;
-use rand::Rng as _;
-use rand::rngs::StdRng;
-use std::time::Instant;
-use tracing::trace;
 
 /// Largest group of pictures that is sent for recovery: half a second on a path of 8 Mbit/s.
 const MAX_RECOVERY_BURST_BYTES: usize = 512 * 1024;

@@ -1,23 +1,26 @@
 //! Negotiation: our descriptions, the peer's, and what follows from both.
 
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use porthole_signaling_proto::fragment::{Fragment, FragmentSection};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use tracing::debug;
+
 use super::{
     Gathering, Local, MID, Media, RESTART_INTERVAL, SETUP_TIMEOUT, Session, SessionConfig,
     SessionOutput,
 };
 use crate::dtls_srtp::{DtlsSrtp, DtlsSrtpError};
-use crate::ice::{self, Agent, BadCredentials, Candidate, CandidateRefused, Credentials, Role};
+use crate::ice::{Agent, BadCredentials, Candidate, CandidateRefused, Credentials, Role};
 use crate::media::{Codec, Format};
 use crate::sdp::{
-    self, AnswerConfig, Description, Direction, Negotiated, OfferConfig, SdpError, Setup, TrackIds,
+    AnswerConfig, Description, Direction, Negotiated, OfferConfig, SdpError, Setup, TrackIds,
     Transport, VideoCodec,
 };
 use crate::turn_clients::TurnClients;
-use porthole_signaling_proto::fragment::{Fragment, FragmentSection};
-use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
-use std::collections::VecDeque;
-use std::time::Instant;
-use tracing::debug;
+use crate::{ice, sdp};
 
 /// Limit of candidates that arrive before the description they belong to.
 const MAX_EARLY_CANDIDATES: usize = 64;

@@ -1,8 +1,10 @@
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
 use super::*;
 use crate::ice::LocalBase;
 use crate::media::VideoPacket;
-use bytes::Bytes;
-use std::net::SocketAddr;
 
 const GATEWAY: &str = "192.168.1.2:5000";
 const VIEWER: &str = "192.168.1.3:6000";

@@ -1,12 +1,14 @@
 //! Datagrams of a session: demultiplexing (RFC 7983 §7), and sending on the selected path.
 
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tracing::trace;
+
 use super::{Session, SessionOutput};
 use crate::Datagram;
 use crate::ice::LocalBase;
-use bytes::Bytes;
-use std::net::SocketAddr;
-use std::time::Instant;
-use tracing::trace;
 
 /// The kind of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

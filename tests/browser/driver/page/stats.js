@@ -1,4 +1,5 @@
-// Runs in every page before its own scripts: records its RTCPeerConnections and summarizes getStats.
+// Runs in every page before its own scripts: records its RTCPeerConnections and summarizes
+// getStats.
 (() => {
   const connections = [];
   const Native = window.RTCPeerConnection;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use porthole_test_support::browser::{self, Browser, event};
+use porthole_test_support::browser;
+use porthole_test_support::browser::{Browser, event};
 use porthole_test_support::lab::Lab;
 use porthole_test_support::nat::NatKind;
 use porthole_test_support::program::Place;

@@ -5,9 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use porthole_test_support::python;
 use porthole_test_support::scene::{Need, Scene, scene};
-use porthole_test_support::wait;
+use porthole_test_support::{python, wait};
 
 use crate::authority::Authority;
 use crate::{Echo, PASSWORD, PATIENCE, USER, run, secure, start};

@@ -7,7 +7,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use porthole_test_support::http::{self, Response};
+use porthole_test_support::http;
+use porthole_test_support::http::Response;
 use porthole_test_support::porthole::binary;
 use porthole_test_support::ports::free_port;
 use porthole_test_support::program::{Place, Program};

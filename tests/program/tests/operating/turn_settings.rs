@@ -4,12 +4,11 @@ use std::net::{IpAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use porthole_test_support::http;
 use porthole_test_support::porthole::binary;
 use porthole_test_support::ports::free_port;
 use porthole_test_support::program::{Place, Program};
 use porthole_test_support::scene::{Need, Scene, scene};
-use porthole_test_support::wait;
+use porthole_test_support::{http, wait};
 
 use crate::certificate::{make_certificate, openssl_output};
 use crate::turn_client::Client;

@@ -56,8 +56,8 @@ impl Namespace {
             .with_context(|| format!("could not write {} in {}", path.display(), self.name))
     }
 
-    /// Runs a closure on a new thread that has entered this namespace. A socket opened there stays in
-    /// the namespace.
+    /// Runs a closure on a new thread that has entered this namespace. A socket opened there stays
+    /// in the namespace.
     pub(super) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
         let file = std::fs::File::open(Path::new(FOLDER).join(&self.name))
             .with_context(|| format!("namespace {} is gone", self.name))?;

@@ -1,6 +1,5 @@
 use super::*;
-use crate::Family;
-use crate::Transport;
+use crate::{Family, Transport};
 
 const RELAYED: &str = "203.0.113.1:50000";
 const MAPPED: &str = "198.51.100.7:40000";

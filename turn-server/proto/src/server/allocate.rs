@@ -1,7 +1,8 @@
 //! Allocate (RFC 8656 §7.2), which is answered only when the driver has opened the sockets.
 
-use porthole_clock::Now;
 use std::time::Duration;
+
+use porthole_clock::Now;
 
 use super::allocation::{
     AllocateRequest, Allocation, Channels, Permissions, PortRequest, RelayPort, RelayPorts,

@@ -1,8 +1,9 @@
 //! Authentication of requests: long-term credentials (RFC 8489 §9.2), static or time-limited, and
 //! access tokens (RFC 7635).
 
-use porthole_clock::Now;
 use std::sync::Arc;
+
+use porthole_clock::Now;
 
 use super::FiveTuple;
 use super::accounts::{Accounts, AuthMethod, ClaimedUser, is_expired};

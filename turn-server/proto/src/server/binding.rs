@@ -1,8 +1,9 @@
 //! Binding (RFC 8489 §3), which needs no credentials. A server with two addresses supports NAT
 //! behavior discovery as well (RFC 5780).
 
-use porthole_clock::Now;
 use std::net::SocketAddr;
+
+use porthole_clock::Now;
 
 use super::requests::ReplyTo;
 use super::{FiveTuple, Server};

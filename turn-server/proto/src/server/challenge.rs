@@ -5,13 +5,14 @@
 //! announces all features of RFC 8489, the *short* one answers short requests, and a request too
 //! short for either is not answered.
 
+use porthole_clock::Now;
+
 use super::auth::PASSWORD_ALGORITHMS;
 use super::nonce::{ADVERTISING_LEN, Features, PLAIN_LEN};
 use super::requests::ReplyTo;
 use super::{FiveTuple, Server};
 use crate::Transport;
 use crate::stun::{Class, ErrorCode, HEADER_LEN, Message, Method, PasswordAlgorithm, attribute};
-use porthole_clock::Now;
 
 /// Ratio of lengths that the response to an unauthenticated request over UDP may have. With a
 /// realm of more than eight bytes the shortest Allocate, a browser's, is an exception.

@@ -1,8 +1,8 @@
 //! ICMP errors about packets to peers, reported to the client (RFC 8656 §11.5).
 
-use porthole_clock::Now;
 use std::net::SocketAddr;
 
+use porthole_clock::Now;
 use rand::Rng as _;
 
 use super::{Output, Peer, RelayId, RelayProtocol, Scope, Server};

@@ -1,9 +1,10 @@
 //! Allocations as operators see them, and their ends.
 
-use porthole_clock::Now;
 use std::net::SocketAddr;
 use std::ops::{Add, AddAssign};
 use std::time::Duration;
+
+use porthole_clock::Now;
 
 use super::allocation::{Allocation, RelayPort};
 use super::{AllocationId, FiveTuple, Output, RelayId, ReloadableConfig, Server};

@@ -4,11 +4,12 @@
 //! Resuming is one step. The nonce has proved the new address before, so no state is kept for
 //! clients that only try. The quota unit stays with the allocation.
 
-use porthole_clock::Now;
 use std::time::Instant;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
+use porthole_clock::Now;
 use rand::Rng;
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;

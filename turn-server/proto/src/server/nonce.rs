@@ -4,7 +4,8 @@
 //! security features that the challenge announces (RFC 8489 §9.2). The HMAC covers them, so that a
 //! bid-down attack is detected.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;

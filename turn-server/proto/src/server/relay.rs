@@ -1,10 +1,10 @@
 //! The data path: ChannelData and Send indications to peers, packets of peers to clients.
 
-use porthole_clock::Now;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Instant;
 
+use porthole_clock::Now;
 use rand::Rng as _;
 
 use super::{

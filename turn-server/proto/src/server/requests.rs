@@ -1,9 +1,9 @@
 //! Authenticated requests, one method of the server for each, and the responses.
 
-use porthole_clock::Now;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use porthole_clock::Now;
 use rand::Rng as _;
 
 use super::allocation::{Allocation, BindError};

@@ -4,12 +4,12 @@
 //! Architecture invariant: a connection to or from a peer needs `Server::authorize_peer`, as a
 //! packet does over UDP.
 
-use porthole_clock::Now;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use porthole_clock::Now;
 use rand::Rng as _;
 
 use super::allocation::Allocation;

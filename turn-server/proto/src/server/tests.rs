@@ -24,10 +24,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::*;
-use crate::REQUESTED_UDP;
 use crate::client::{ClientEvent, FailureReason};
-use crate::rest_credentials;
 use crate::stun::attribute;
+use crate::{REQUESTED_UDP, rest_credentials};
 use world::{PEER_V4, PEER_V6, SERVER, World, addr};
 
 #[test]

@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
+use super::address::encode_address;
 use super::{
     Class, ErrorCode, HEADER_LEN, Integrity, LongTermKey, MAGIC_COOKIE, Method, ShortTermKey,
-    TransactionId, address::encode_address, attribute, encode_xor_address, integrity, kind,
+    TransactionId, attribute, encode_xor_address, integrity, kind,
 };
 
 /// Bytes of the longest body: the largest multiple of four in a 16-bit length.

@@ -1,6 +1,7 @@
 //! UDP on Linux: UDP_GRO, UDP_SEGMENT, error queues and level-triggered epoll.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io;
+use std::io::{IoSlice, IoSliceMut};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd as _};
 
@@ -15,7 +16,6 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
 };
 use nix::{libc, setsockopt_impl, sockopt_impl};
-
 use porthole_turn_proto::Family;
 use rustix::net::addr::SocketAddrArg as _;
 use rustix::net::{MMsgHdr, RecvFlags, SendAncillaryBuffer, SendFlags};

@@ -1,11 +1,11 @@
 //! UDP on other systems: one datagram per call, fragmented as the system decides.
 
-use std::io::{self, ErrorKind, IoSlice};
+use std::io;
+use std::io::{ErrorKind, IoSlice};
 use std::net::SocketAddr;
 
 use mio::net::UdpSocket;
 use mio::{Registry, Token};
-
 use porthole_turn_proto::Family;
 use socket2::Socket;
 

@@ -8,9 +8,9 @@ use porthole_turn_fastpath::{
 };
 use porthole_turn_proto::server::{RelayId, Traffic};
 
-pub(crate) use porthole_turn_fastpath::FastPath;
-
 use super::{Channel, Deadlines, FastPathStatus, RelayedTraffic};
+
+pub(crate) use porthole_turn_fastpath::FastPath;
 
 /// Setting that stands for a list of interfaces: those with an address of the server.
 const AUTO: &str = "auto";

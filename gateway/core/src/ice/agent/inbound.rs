@@ -8,9 +8,9 @@ use porthole_turn_proto::stun::{Class, ErrorCode, Message, Method, TransactionId
 use super::super::candidate::{CandidateKind, canonical};
 use super::super::checks::InFlight;
 use super::super::config::Role;
-use super::super::message::{self, Fault, Request};
+use super::super::message::{Fault, Request};
 use super::super::pair::{LocalCandidate, PairId};
-use super::super::{LocalBase, StunRefused};
+use super::super::{LocalBase, StunRefused, message};
 use super::{Agent, can_pair};
 
 impl Agent {

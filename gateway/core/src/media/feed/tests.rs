@@ -1,8 +1,7 @@
 use std::time::Duration;
 
-use proptest::prelude::*;
-
 use bytes::Bytes;
+use proptest::prelude::*;
 
 use super::*;
 use crate::media::nal::unit::Shape;

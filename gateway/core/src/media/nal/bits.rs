@@ -70,8 +70,9 @@ impl BitReader {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn exp_golomb_codes_of_the_standards_table() {

@@ -171,8 +171,9 @@ fn picture_order_count(bits: &mut BitReader) -> Option<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn hex(text: &str) -> Vec<u8> {
         let digits: Vec<_> = text.chars().filter_map(|c| c.to_digit(16)).collect();

@@ -116,8 +116,9 @@ fn skip_profile_tier_level(bits: &mut BitReader, sub_layers: u32) -> Option<()> 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn a_sequence_parameter_set_is_read() {

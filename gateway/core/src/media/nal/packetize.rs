@@ -154,8 +154,9 @@ fn start_code(stream: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn units_of_a_byte_stream() {

@@ -100,8 +100,9 @@ fn cell_mean(luma: &[u8], stride: usize, column: usize, row: usize) -> Option<u3
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     const STRIDE: usize = WIDTH + 24;
 

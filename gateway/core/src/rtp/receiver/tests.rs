@@ -1,7 +1,8 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::media::VideoPacket;
 use crate::rtp::{Clock, Sender, SenderConfig};
-use proptest::prelude::*;
 
 const MS: Duration = Duration::from_millis(1);
 

@@ -1,9 +1,11 @@
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
 use super::*;
 use crate::media::{MAX_PAYLOAD, RtpPacket};
 use crate::rtp::NtpTime;
-use bytes::Bytes;
-use proptest::prelude::*;
-use std::collections::HashMap;
 
 const MS: Duration = Duration::from_millis(1);
 const SSRC: u32 = 0x1111;

@@ -1,7 +1,9 @@
-use super::*;
+use std::time::Duration;
+
 use bytes::Bytes;
 use proptest::prelude::*;
-use std::time::Duration;
+
+use super::*;
 
 const FRAME: u32 = 3600;
 const MS: Duration = Duration::from_millis(1);

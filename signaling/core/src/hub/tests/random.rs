@@ -1,21 +1,22 @@
 //! Property tests with random steps in random order: nothing panics, no one receives a message of
 //! another's session, limits hold, and nothing is left after all peers have disconnected.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use porthole_signaling_proto::method::{Cameras, Notice as _};
+use porthole_signaling_proto::rpc::{Fault, Message, RequestId};
+use porthole_signaling_proto::{GatewayId, SessionId};
+use proptest::prelude::*;
+use proptest::test_runner::Config;
+use serde_json::{Value, json};
+
 use super::world::{World, only, principal};
+use crate::connection::Stage;
+use crate::session::Viewer;
 use crate::{
     ConnId, IfMatch, Limits, Principal, Scope, WhepDelete, WhepFragment, WhepOffer, WhepPatch,
-    WhepRequestId, connection::Stage, session::Viewer,
-};
-use porthole_signaling_proto::{
-    GatewayId, SessionId,
-    method::{Cameras, Notice as _},
-    rpc::{Fault, Message, RequestId},
-};
-use proptest::{prelude::*, test_runner::Config};
-use serde_json::{Value, json};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
+    WhepRequestId,
 };
 
 /// A step of a run. Its numbers select among the existing peers and sessions, so that most steps

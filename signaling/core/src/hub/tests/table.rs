@@ -1,22 +1,22 @@
 //! Tests of each method in each situation, mostly as tables.
 
+use std::time::Duration;
+
+use porthole_signaling_proto::method::{
+    Cameras, CamerasParams, Close as CloseSession, Connect, ConnectDevice, ConnectParams, Extend,
+    ExtendParams, IceServers, Invite, InviteParams, InviteResult, Method as _, Notice as _, Offer,
+    OfferResult, Register, RegisterParams, Report, ReportParams, Restart, RestartResult,
+    SessionParams, Trickle, Unregister,
+};
+use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
+use porthole_signaling_proto::{CameraState, SessionId, rpc};
+use serde_json::{Value, json};
+
 use super::world::{World, camera, connect_params, only, principal};
 use crate::{
     Close, ConnId, IfMatch, Limits, Rate, Scope, WhepDelete, WhepFragment, WhepOffer, WhepPatch,
     WhepRequestId, WhepResponse,
 };
-use porthole_signaling_proto::{
-    CameraState, SessionId,
-    method::{
-        Cameras, CamerasParams, Close as CloseSession, Connect, ConnectDevice, ConnectParams,
-        Extend, ExtendParams, IceServers, Invite, InviteParams, InviteResult, Method as _,
-        Notice as _, Offer, OfferResult, Register, RegisterParams, Report, ReportParams, Restart,
-        RestartResult, SessionParams, Trickle, Unregister,
-    },
-    rpc::{self, Fault, Message, RequestId, code},
-};
-use serde_json::{Value, json};
-use std::time::Duration;
 
 /// Sends a request. Returns the code of the immediate response, 0 for success; `None` if the
 /// response has to wait for another peer.

@@ -1,26 +1,27 @@
 //! A test driver of the hub, with a database in memory and a clock that is moved by hand.
 
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek::{Signer as _, SigningKey};
+use porthole_clock::Now;
+use porthole_signaling_proto::identity::{
+    GatewayToken, enroll_message, gateway_id, register_message,
+};
+use porthole_signaling_proto::method::{
+    Challenge, ChallengeResult, Connect, ConnectDevice, ConnectDeviceResult, ConnectParams,
+    ConnectResult, Empty, Enroll, EnrollParams, Method, Register, RegisterParams, Report,
+    ReportParams, ReportResult,
+};
+use porthole_signaling_proto::rest::Role;
+use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
+use porthole_signaling_proto::{CameraReport, CameraState, GatewayId, SessionId, rpc};
+
 use crate::{
     Close, Config, ConnId, Hub, Limits, Lookup, LookupResult, Output, Principal, Scope, TurnConfig,
     WhepRequestId, WhepResponse,
-};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use ed25519_dalek::{Signer as _, SigningKey};
-use porthole_clock::Now;
-use porthole_signaling_proto::{
-    CameraReport, CameraState, GatewayId, SessionId,
-    identity::{GatewayToken, enroll_message, gateway_id, register_message},
-    method::{
-        Challenge, ChallengeResult, Connect, ConnectDevice, ConnectDeviceResult, ConnectParams,
-        ConnectResult, Empty, Enroll, EnrollParams, Method, Register, RegisterParams, Report,
-        ReportParams, ReportResult,
-    },
-    rest::Role,
-    rpc::{self, Fault, Message, RequestId, code},
-};
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::{Duration, Instant},
 };
 
 pub(super) struct World {

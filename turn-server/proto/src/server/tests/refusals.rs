@@ -1,7 +1,7 @@
 //! Requests that the server refuses, and messages that it ignores.
 
-use super::world::{self, PEER_V4, PEER_V6, REALM, SERVER, World, addr};
-use super::*;
+use super::world::{PEER_V4, PEER_V6, REALM, SERVER, World, addr};
+use super::{world, *};
 use crate::REQUESTED_UDP;
 use crate::stun::{
     ErrorCode, LongTermKey, MessageWriter, TransactionId, attribute, encode_xor_address,

@@ -20,7 +20,8 @@ struct Installed {
     flow: Flow,
     slot: u32,
     deadlines: Deadlines,
-    /// The routes both ways; [`None`] while there is no usable one and the flow is not in the kernel.
+    /// The routes both ways; [`None`] while there is no usable one and the flow is not in the
+    /// kernel.
     routes: Option<Routes>,
     /// The traffic already reported.
     reported: Relayed,

@@ -20,8 +20,8 @@ can_be_root() {
     [ "$(id -u)" = 0 ] || command -v sudo >/dev/null
 }
 
-# Of these Debian packages, those that are not installed.
-lacking_packages() {
+# Prints those of these Debian packages that are not installed.
+missing_packages() {
     local package
     for package in "$@"; do
         dpkg-query -W -f '${Status}\n' "$package" 2>/dev/null | grep -q '^install ok installed$' ||
@@ -29,19 +29,19 @@ lacking_packages() {
     done
 }
 
-# Installs what is lacking of these Debian packages.
+# Installs those of these Debian packages that are missing.
 need_packages() {
-    local lacking
+    local missing
     command -v dpkg-query >/dev/null ||
         fail "this is not Debian; install what these packages hold, then try again: $*"
-    lacking=$(lacking_packages "$@")
-    [ -z "$lacking" ] && return
-    can_be_root || fail "these Debian packages are missing, and there is no sudo: $lacking"
-    say "installing $lacking"
+    missing=$(missing_packages "$@")
+    [ -z "$missing" ] && return
+    can_be_root || fail "these Debian packages are missing, and there is no sudo: $missing"
+    say "installing $missing"
     # shellcheck disable=SC2086 # a list of words
     as_root env DEBIAN_FRONTEND=noninteractive bash -c '
-        apt-get update -qq && apt-get install -qq --no-install-recommends "$@"' apt $lacking \
-        >/dev/null || fail "apt-get could not install $lacking"
+        apt-get update -qq && apt-get install -qq --no-install-recommends "$@"' apt $missing \
+        >/dev/null || fail "apt-get could not install $missing"
 }
 
 # A linker and compilers for the crates that hold C and C++ (ring, SQLite, OpenH264, jemalloc), and

@@ -52,7 +52,8 @@ step_licences() {
     tools=$(realpath "$tools")
     PATH=$tools/bin:$PATH
     if ! command -v cargo-deny >/dev/null; then
-        cargo install cargo-deny --locked --debug --root "$tools" || return 1
+        CARGO_PROFILE_DEV_DEBUG=0 cargo install cargo-deny --locked --debug --root "$tools" ||
+            return 1
     fi
     cargo deny --workspace --locked check bans licenses sources || return 1
     if timeout 60 cargo deny fetch db >/dev/null 2>&1; then

@@ -65,7 +65,7 @@ pub struct HttpFlags {
 
 #[derive(Debug, Args)]
 pub struct GatewayFlags {
-    /// Camera: rtsp://…, rtp://… or test: [repeatable].
+    /// Camera: rtsp://…, rtp://… or test: (repeatable).
     #[arg(long = "camera", value_name = "ID=SOURCE")]
     cameras: Vec<CameraFlag>,
     /// Display name of the gateway.
@@ -84,10 +84,10 @@ pub struct RelayFlags {
     /// Ports of relayed addresses [default: 49152-65535].
     #[arg(long, value_name = "A-B")]
     relay_ports: Option<Ports>,
-    /// Special-purpose network (private, loopback, …) to allow as peers [repeatable].
+    /// Special-purpose network (private, loopback, …) to allow as peers (repeatable).
     #[arg(long = "allow-peer", value_name = "CIDR")]
     allow_peers: Vec<Network>,
-    /// Additional network to deny as peers [repeatable].
+    /// Additional network to deny as peers (repeatable).
     #[arg(long = "deny-peer", value_name = "CIDR")]
     deny_peers: Vec<Network>,
     /// Number of worker threads; 0 means one per core.
@@ -102,7 +102,7 @@ pub struct Up {
     #[command(flatten)]
     http: HttpFlags,
     /// Address where the STUN/TURN server listens for UDP and TCP [default: 127.0.0.1:3478]
-    /// [repeatable].
+    /// (repeatable).
     #[arg(long = "turn", value_name = "ADDR:PORT")]
     turns: Vec<SocketAddr>,
     /// Public IP address of this machine.
@@ -137,23 +137,23 @@ pub struct Signaling {
     data: DataFlag,
     #[command(flatten)]
     http: HttpFlags,
-    /// TURN server for clients, such as turn:HOST:PORT?transport=udp [repeatable].
+    /// TURN server for clients, such as turn:HOST:PORT?transport=udp (repeatable).
     #[arg(long = "turn-url", value_name = "URL")]
     turn_urls: Vec<String>,
 }
 
 #[derive(Debug, Args)]
 pub struct Turn {
-    /// Address to listen on for UDP and TCP [default: 127.0.0.1:3478] [repeatable].
+    /// Address to listen on for UDP and TCP [default: 127.0.0.1:3478] (repeatable).
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<SocketAddr>,
     /// Realm of the users [default: porthole].
     #[arg(long, value_name = "R")]
     realm: Option<String>,
-    /// User name and password [repeatable].
+    /// User name and password (repeatable).
     #[arg(long = "user", value_name = "NAME:PASSWORD")]
     users: Vec<Account>,
-    /// Relayed address, at most one IPv4 and one IPv6 [repeatable].
+    /// Relayed address, at most one IPv4 and one IPv6 (repeatable).
     #[arg(long, value_name = "IP")]
     relay_address: Vec<IpAddr>,
     #[command(flatten)]
@@ -163,7 +163,7 @@ pub struct Turn {
 #[derive(Debug, Args)]
 pub struct Netcheck {
     /// STUN/TURN server, or its URI, such as turns:HOST:PORT; two servers at different addresses
-    /// show how the NAT maps [repeatable].
+    /// show how the NAT maps (repeatable).
     #[arg(long = "server", value_name = "HOST[:PORT]", required = true)]
     pub servers: Vec<String>,
     /// TLS port of the servers, where TLS must work; without this, 5349 is tried but may be
@@ -207,7 +207,7 @@ pub struct NewToken {
     /// Display name of the token.
     #[arg(long, value_name = "N")]
     pub name: String,
-    /// Restrict the token to this camera [repeatable].
+    /// Restrict the token to this camera (repeatable).
     #[arg(long = "camera", value_name = "ID")]
     pub cameras: Vec<CameraId>,
     /// Lifetime of the token, such as 15m, 1h or 30d [default: unlimited].

@@ -47,7 +47,7 @@ const BATCH: usize = 64;
 /// noticed before ICE gives up a path, which takes 5 s.
 const ADDRESS_INTERVAL: Duration = Duration::from_secs(3);
 
-/// Time for tasks to end and goodbyes to be sent after the loop has stopped.
+/// Time for tasks to end and the last messages to be sent after the loop has stopped.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Longest sleep of the loop when nothing is due.
@@ -133,7 +133,7 @@ impl<C: Core> Driver<C> {
         })
     }
 
-    /// Runs until `stop` is cancelled, then closes the core and sends the goodbyes.
+    /// Runs until `stop` is cancelled, then closes the core and sends its last messages.
     ///
     /// # Errors
     /// Returns an error if the UDP socket fails.

@@ -20,9 +20,10 @@ pub use source::{Credentials, InvalidSource, Source, TestPicture, Transport};
 
 /// Time without packets after which a connected camera is given up. With the longest wait between
 /// two attempts of 5 s, a camera that returns is connected within 10 s.
-pub const SILENCE: Duration = Duration::from_secs(5);
+pub const SILENCE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Maximum time for all RTSP requests of a connection together.
+/// Maximum time for all RTSP requests of a connection together; `FORMAT_TIMEOUT` of the core must
+/// not be shorter.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Capacity of the channel for a camera's events: two key frames of 300 kB.

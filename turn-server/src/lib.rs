@@ -1,11 +1,11 @@
 //! The STUN/TURN server: sockets and threads around [`porthole_turn_proto`].
 //!
 //! A server is one worker thread per core. Each worker has its own listening sockets (the kernel
-//! spreads clients over them with SO_REUSEPORT), its own relay sockets and its own
-//! [`proto server`](porthole_turn_proto::server), so a packet meets no lock and no other thread.
-//! The exception is a client that has moved (RFC 8016) to an address whose packets the kernel
-//! gives to another worker: that worker hands them over. The workers share the port range (atomic
-//! bits) and the quota (a lock taken once per allocation).
+//! spreads clients over them with SO_REUSEPORT), its own relay sockets and its own [`proto
+//! server`](porthole_turn_proto::server), so relaying a packet takes no lock and involves no other
+//! thread. The exception is a client that has moved (RFC 8016) to an address whose packets the
+//! kernel gives to another worker: that worker hands them over. The workers share the port range
+//! (atomic bits) and the quota (a lock taken once per allocation).
 //!
 //! Modules, from the bottom up: `net` and `tls` (sockets, certificates), `relay` and `tcp`
 //! (relayed addresses, connections), `config` (settings and their checks), `control` (the
@@ -163,7 +163,7 @@ impl Server {
         offload::status(self.fast_path.as_ref())
     }
 
-    /// Applies new settings without touching an allocation, and returns what differs from the old
+    /// Applies new settings without ending an allocation, and returns what differs from the old
     /// ones. They are checked as a whole first. A setting that needs a restart keeps its old value
     /// and is listed as well. A worker that does not reply in time gets them later.
     pub fn reload(&self, config: Config) -> Result<Vec<Change>, ReloadError> {
@@ -188,7 +188,8 @@ impl Server {
         Ok(changes)
     }
 
-    /// Lists the allocations in the order of their ids, beginning after `after`, at most `limit`.
+    /// Lists the TURN sessions (allocations) in the order of their ids, beginning after `after`, at
+    /// most `limit`.
     pub fn sessions(
         &self,
         after: Option<SessionId>,

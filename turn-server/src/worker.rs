@@ -1,4 +1,5 @@
-//! A worker: polls, serves ready sources within a budget, expires, publishes, and repeats.
+//! A worker thread. Each round polls, serves the sockets that are ready within a budget, ends what
+//! has expired and publishes the counters.
 
 mod commands;
 mod dtls_clients;
@@ -77,7 +78,7 @@ pub(crate) struct Worker {
     /// The configuration of `server`, kept to make it again after a panic.
     config: ServerConfig,
     quota: SharedQuota,
-    /// The counters of servers before a panic.
+    /// The sums of the counters before each panic.
     past_stats: Stats,
     panics: u32,
     /// The time, read once for each round.

@@ -61,7 +61,7 @@ pub struct Gateway {
     online: bool,
     report_at: Option<Instant>,
     /// Our requests to the signaling server that have no response yet, by id.
-    pending: HashMap<i64, Pending>,
+    pending: HashMap<i64, PendingRequest>,
     next_request: i64,
     /// WHEP offers, and below WHEP restarts, that are answered once the candidates are gathered.
     pending_whep_answers: HashMap<SessionId, RequestId>,
@@ -74,9 +74,9 @@ pub struct Gateway {
     outbox: VecDeque<Output>,
 }
 
-/// The request of ours that a response belongs to.
+/// A request of this gateway to the signaling server that has no response yet.
 #[derive(Debug, Clone)]
-enum Pending {
+enum PendingRequest {
     Report,
     Invite(SessionId),
 }
@@ -117,7 +117,7 @@ impl Gateway {
     fn with_session(&mut self, now: Instant, id: &SessionId, act: impl FnOnce(&mut Session)) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         if catch_panic(|| act(session)).is_none() {
-            self.end_session(now, id, FAULT);
+            self.end_session(now, id, PANIC_REASON);
             return;
         }
         self.process_session_outputs(now, id);
@@ -192,7 +192,7 @@ impl Gateway {
         if group.is_empty() {
             known.request_key_frame(now);
         } else if catch_panic(|| send(session, now, group)).is_none() {
-            return self.end_session(now, id, FAULT);
+            return self.end_session(now, id, PANIC_REASON);
         }
         self.collect_camera_outputs(&camera);
     }
@@ -272,12 +272,12 @@ impl Gateway {
         let cameras = self.cameras.values().map(Camera::report).collect();
         let fits = self.sessions.len() <= MAX_REPORTED_SESSIONS;
         let sessions = fits.then(|| self.sessions.keys().cloned().collect());
-        self.request::<Report>(&ReportParams { cameras, sessions }, Pending::Report);
+        self.request::<Report>(&ReportParams { cameras, sessions }, PendingRequest::Report);
     }
 }
 
-/// Reason with which a session ends that panicked.
-const FAULT: &str = "a fault in the gateway";
+/// The reason given for the end of a session that panicked.
+const PANIC_REASON: &str = "a fault in the gateway";
 
 /// Runs `act` on input that a peer controls. A panic ends that session, not the gateway; returns
 /// `None` then.

@@ -112,7 +112,7 @@ pub trait Core {
     fn poll_timeout(&self) -> Option<Instant>;
     /// Processes everything that is due.
     fn handle_timeout(&mut self, now: Instant);
-    /// Ends every session; drain [`Self::poll_output`] once more for the goodbyes.
+    /// Ends every session; drain [`Self::poll_output`] once more for the last messages.
     fn close(&mut self, now: Instant);
     /// Returns the next output to apply.
     fn poll_output(&mut self) -> Option<Output>;

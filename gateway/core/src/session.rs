@@ -73,7 +73,7 @@ pub enum SessionOutput {
     Offer(String),
     /// Our SDP answer.
     Answer(String),
-    /// The SDP fragment that answers an ICE restart over WHEP.
+    /// The SDP fragment in response to an ICE restart over WHEP.
     Fragment(String),
     /// A local candidate to trickle; an empty one ends them.
     Trickle(IceCandidate),
@@ -100,7 +100,7 @@ pub struct Session {
     /// Candidates that arrived before the peer's description (ONVIF WebRTC §5.6 allows it).
     early_candidates: Vec<String>,
     /// True once the peer's description has been applied.
-    described: bool,
+    has_remote_description: bool,
     started: bool,
     ended: bool,
     setup_until: Instant,
@@ -242,7 +242,7 @@ impl Session {
         self.outbox.pop_front()
     }
 
-    /// Ends the session. Drain [`Self::poll_output`] once more for the goodbyes.
+    /// Ends the session. Drain [`Self::poll_output`] once more for the last messages.
     pub fn close(&mut self, now: Instant) {
         if let Some(dtls_srtp) = &mut self.dtls_srtp {
             dtls_srtp.close(now);
@@ -287,7 +287,7 @@ impl Session {
         }
     }
 
-    /// Handles the return of signaling: a lost path is restarted at once.
+    /// Handles the reconnection to the signaling server: a lost path is restarted at once.
     pub fn handle_signaling_restored(&mut self, now: Instant) {
         if self.lost.is_some() {
             self.restart(now);

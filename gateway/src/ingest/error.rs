@@ -8,7 +8,7 @@ use porthole_gateway_core::media::camera_sdp::CameraSdpError;
 use thiserror::Error;
 
 use super::source::Transport;
-use super::{CONNECT_TIMEOUT, SILENCE};
+use super::{CONNECT_TIMEOUT, SILENCE_TIMEOUT};
 
 /// Reasons why a connection to a camera ended. They contain no secrets.
 #[derive(Debug, Error)]
@@ -79,7 +79,7 @@ pub enum SourceError {
     #[error("the camera ended the stream")]
     Ended,
     /// The camera is connected but sends no packets.
-    #[error("the camera sends no packets for {} s", SILENCE.as_secs())]
+    #[error("the camera sends no packets for {} s", SILENCE_TIMEOUT.as_secs())]
     Silent,
     /// The local port cannot be opened.
     #[error(

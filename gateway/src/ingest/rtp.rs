@@ -15,7 +15,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::{SILENCE, SourceError, SourceEvent, send_event};
+use super::{SILENCE_TIMEOUT, SourceError, SourceEvent, send_event};
 
 /// Size of the kernel's receive queue in bytes: two seconds of a camera at 8 Mbit/s, in case this
 /// process does not run for so long. Without privileges the kernel grants less, which is accepted.
@@ -72,7 +72,7 @@ pub(super) async fn run(
     let mut silent = false;
     let mut last_packet = tokio::time::Instant::now();
     loop {
-        let wait = SILENCE.saturating_sub(last_packet.elapsed());
+        let wait = SILENCE_TIMEOUT.saturating_sub(last_packet.elapsed());
         // A camera that is already reported as silent may stay so for any time.
         let received = if silent {
             Ok(socket.recv_from(&mut buffer).await)

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::source::{Credentials, Transport};
-use super::{CONNECT_TIMEOUT, SILENCE, SourceError, SourceEvent, send_event};
+use super::{CONNECT_TIMEOUT, SILENCE_TIMEOUT, SourceError, SourceEvent, send_event};
 
 /// The default port of RTSP (RFC 2326 §3.2).
 const DEFAULT_PORT: u16 = 554;
@@ -34,7 +34,7 @@ pub(super) async fn run(
     send_event(events, SourceEvent::Connected(description)).await?;
     // A camera that answered must also send; the wait for the first packet counts as silence.
     loop {
-        let item = timeout(SILENCE, next_packet(&mut session)).await;
+        let item = timeout(SILENCE_TIMEOUT, next_packet(&mut session)).await;
         let packet = item.map_err(|_| SourceError::Silent)??;
         send_event(events, SourceEvent::Packet { arrival: Instant::now(), packet }).await?;
     }

@@ -90,7 +90,7 @@ impl Hub {
         let current = (name.clone(), cameras.clone());
         if gateway.persisted.as_ref() != Some(&current) {
             gateway.persisted = Some(current);
-            self.output(Output::Persist { gateway: id.clone(), name, cameras });
+            self.push_output(Output::Persist { gateway: id.clone(), name, cameras });
         }
     }
 

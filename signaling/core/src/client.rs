@@ -37,7 +37,7 @@ impl Hub {
         self.client(conn)?;
         let lifetime = Self::lifetime(now, &principal, self.config.limits.session_lifetime)?;
         let camera = self.find_camera(&principal, &params.peer, params.profile.as_ref())?;
-        let device = self.online_gateway(&params.peer)?;
+        let gateway_conn = self.gateway_connection(&params.peer)?;
         let viewer = Viewer::Connected(conn);
         let gateway = params.peer.clone();
         let session = Session::new(now, lifetime, gateway, camera.clone(), viewer, principal);
@@ -51,31 +51,31 @@ impl Hub {
         };
         let kind = RequestKind::Connect;
         let request = PendingRequest { kind, session, origin: call.origin() };
-        self.send_request(now, device, ConnectDevice::NAME, rpc::write(&params), request)
+        self.send_request(now, gateway_conn, ConnectDevice::NAME, rpc::write(&params), request)
     }
 
-    /// Handles the gateway's answer to `connect`: it accepts the session or refuses it.
+    /// Handles the gateway's response to `connect`: it accepts the session or refuses it.
     pub(crate) fn handle_connect_result(
         &mut self,
         now: Now,
-        name: &SessionId,
+        id: &SessionId,
         origin: Origin,
         outcome: Result<Value, Fault>,
     ) {
         let result = match outcome.and_then(rpc::read::<ConnectDeviceResult>) {
             Ok(result) => result,
             Err(fault) => {
-                self.end_session(name);
+                self.end_session(id);
                 return self.refuse(origin, fault);
             }
         };
         // Without a session, the client has disconnected meanwhile and the gateway was told.
-        let Some(session) = self.sessions.get_mut(name) else { return };
+        let Some(session) = self.sessions.get_mut(id) else { return };
         session.pending = false;
         let left = session.expires_at.saturating_duration_since(now.instant);
         let registered = self.gateways.get(&session.gateway).map(|g| g.capabilities.clone());
         let result = ConnectResult {
-            session: name.clone(),
+            session: id.clone(),
             ice_servers: std::mem::take(&mut session.ice_servers),
             expiry_time_seconds: Some(whole_seconds(left)),
             capabilities: result.capabilities.or(registered),
@@ -85,7 +85,7 @@ impl Hub {
         }
     }
 
-    /// Handles `extend`. A client that has reconnected also takes its session up again with it.
+    /// Handles `extend`. A client that has reconnected also resumes its session with it.
     pub(crate) fn handle_extend(&mut self, call: &Call, params: Value) -> Result<(), Fault> {
         let principal = self.client(call.conn)?.clone();
         let params: ExtendParams = rpc::read(params)?;
@@ -100,14 +100,14 @@ impl Hub {
     pub(crate) fn extend_as(
         &mut self,
         call: &Call,
-        name: &SessionId,
+        id: &SessionId,
         principal: Principal,
     ) -> Result<(), Fault> {
         let (now, conn) = (call.now, call.conn);
         let lifetime = Self::lifetime(now, &principal, self.config.limits.session_lifetime)?;
         let subject = &self.client(conn)?.subject;
         let unknown = || no_such_session(code::NOT_FOUND);
-        let session = self.sessions.get(name).ok_or_else(unknown)?;
+        let session = self.sessions.get(id).ok_or_else(unknown)?;
         match session.viewer {
             Viewer::Connected(own) if own == conn => {}
             Viewer::Connected(_) | Viewer::Disconnected { .. }
@@ -119,28 +119,28 @@ impl Hub {
         if !principal.may_see(&session.camera) {
             return Err(forbidden());
         }
-        let device = self.online_gateway(&session.gateway)?;
+        let gateway_conn = self.gateway_connection(&session.gateway)?;
         if session.pending || session.pending_requests.contains(&RequestKind::Extend) {
             let text = "another request for this session is in progress; wait for it";
             return Err(Fault::new(code::BAD_REQUEST, text));
         }
-        self.attach_client(conn, name);
+        self.attach_client(conn, id);
         let expires_at = now.instant + lifetime;
-        self.timers.add(expires_at, Timer::Session(name.clone()));
-        if let Some(session) = self.sessions.get_mut(name) {
+        self.timers.add(expires_at, Timer::Session(id.clone()));
+        if let Some(session) = self.sessions.get_mut(id) {
             session.expires_at = expires_at;
             session.principal = principal;
         }
-        let ice_servers = self.ice_servers_message(name, now);
+        let ice_servers = self.ice_servers_message(id, now);
         self.send(conn, ice_servers.clone());
-        self.send(device, ice_servers);
+        self.send(gateway_conn, ice_servers);
         let params = rpc::write(&ExtendParams {
-            session: name.clone(),
+            session: id.clone(),
             authorization: None,
             expiry_time_seconds: Some(whole_seconds(lifetime)),
         });
         let kind = RequestKind::Extend;
-        let request = PendingRequest { kind, session: name.clone(), origin: call.origin() };
-        self.send_request(now, device, Extend::NAME, params, request)
+        let request = PendingRequest { kind, session: id.clone(), origin: call.origin() };
+        self.send_request(now, gateway_conn, Extend::NAME, params, request)
     }
 }

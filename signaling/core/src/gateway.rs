@@ -213,7 +213,7 @@ impl Hub {
     }
 
     /// Returns the connection of a gateway.
-    pub(crate) fn online_gateway(&self, gateway: &GatewayId) -> Result<ConnId, Fault> {
+    pub(crate) fn gateway_connection(&self, gateway: &GatewayId) -> Result<ConnId, Fault> {
         let conn = self.gateways.get(gateway).and_then(|gateway| gateway.conn);
         conn.ok_or_else(|| {
             Fault::new(code::UNAVAILABLE, "the camera's gateway is not connected; try again later")

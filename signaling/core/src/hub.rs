@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use porthole_clock::Now;
 use porthole_signaling_proto::method::{
-    Challenge, Close as CloseSession, Connect, Enroll, Extend, Invite, Method, Notice, Register,
-    Report, Trickle, Unregister,
+    Challenge, Close as CloseSession, Connect, Enroll, Extend, Invite, Method, Notification,
+    Register, Report, Trickle, Unregister,
 };
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 use porthole_signaling_proto::{CameraId, GatewayId, SessionId};
@@ -58,9 +58,9 @@ pub struct Hub {
     /// The gateway of each camera: the first that reported it.
     pub(crate) owners: HashMap<CameraId, GatewayId>,
     pub(crate) sessions: HashMap<SessionId, Session>,
-    /// The sessions of each viewer that can still act on them.
+    /// The sessions of each connected client, and of each token or user over WHEP.
     pub(crate) viewers: HashMap<ViewerKey, BTreeSet<SessionId>>,
-    /// The requests sent to a peer and not answered yet, by connection and request id.
+    /// The requests sent to a peer that have no response yet, by connection and request id.
     pub(crate) requests: BTreeMap<(ConnId, i64), PendingRequest>,
     pub(crate) lookups: HashMap<LookupId, PendingLookup>,
     pub(crate) last_lookup: u64,
@@ -128,7 +128,7 @@ impl Hub {
         self.fail_requests_to(now, conn);
     }
 
-    /// Handles a message, or the fault to answer an unreadable one with.
+    /// Handles a message. For an unreadable one, `message` is the fault to send back.
     pub fn handle_message(&mut self, now: Now, conn: ConnId, message: Result<Message, Fault>) {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         if !connection.bucket.take(now.instant) {
@@ -249,7 +249,8 @@ impl Hub {
         match method {
             Trickle::NAME => self.handle_trickle(conn, params),
             CloseSession::NAME => self.handle_close_session(conn, params),
-            // JSON-RPC 2.0 §4.1: a notification is never answered, so an unknown one is ignored.
+            // JSON-RPC 2.0 §4.1: a notification never gets a response, so an unknown one is
+            // ignored.
             _ => Ok(()),
         }
     }
@@ -280,7 +281,7 @@ impl Hub {
         self.handle_closed(now, conn);
     }
 
-    pub(crate) fn output(&mut self, output: Output) {
+    pub(crate) fn push_output(&mut self, output: Output) {
         self.outputs.push_back(output);
     }
 

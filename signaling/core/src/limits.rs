@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 pub struct Limits {
     /// Time within which a new WebSocket must send `register`.
     pub register_timeout: Duration,
-    /// Time a gateway has to answer `connect`, for which it only has to reserve resources.
+    /// Time a gateway has to respond to `connect`: it may wait 5 s for the camera's format.
     pub connect_timeout: Duration,
     /// Time a client has to answer `invite`, and a gateway to answer `extend`.
     pub request_timeout: Duration,
@@ -17,7 +17,7 @@ pub struct Limits {
     pub session_lifetime: Duration,
     /// Lifetime of a WHEP session. It is longer because WHEP cannot extend a session.
     pub whep_lifetime: Duration,
-    /// Time within which a peer that has lost its WebSocket can take its sessions up again.
+    /// Time within which a peer that has lost its WebSocket can resume its sessions.
     pub reconnect_window: Duration,
     /// Shortest time between two lists of cameras to the same client.
     pub cameras_interval: Duration,

@@ -92,7 +92,7 @@ impl Hub {
         let id = LookupId(self.last_lookup);
         let (conn, request) = (call.conn, call.id.clone());
         self.lookups.insert(id, PendingLookup { conn, request, continuation });
-        self.output(Output::Lookup { id, lookup });
+        self.push_output(Output::Lookup { id, lookup });
         Ok(())
     }
 

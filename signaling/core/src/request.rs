@@ -14,7 +14,7 @@ use crate::{ConnId, Hub, WhepRequestId};
 /// The longest sentence of a peer's fault that is forwarded.
 const MAX_FAULT_CHARS: usize = 300;
 
-/// A request that a peer has not answered yet.
+/// A request to which a peer has not responded yet.
 #[derive(Debug)]
 pub(crate) struct PendingRequest {
     pub(crate) kind: RequestKind,
@@ -53,7 +53,7 @@ impl Hub {
             if session.pending_requests.contains(&request.kind) {
                 return Err(Fault::new(
                     code::BAD_REQUEST,
-                    "the previous request of this kind in the session is not answered yet",
+                    "the previous request of this kind in the session has no response yet",
                 ));
             }
             session.pending_requests.push(request.kind);

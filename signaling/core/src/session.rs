@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use porthole_clock::Now;
 use porthole_signaling_proto::method::{
-    Close, Invite, InviteParams, Method as _, Notice as _, SessionParams, Trickle, TrickleParams,
+    Close, Invite, InviteParams, Method as _, Notification as _, SessionParams, Trickle,
+    TrickleParams,
 };
 use porthole_signaling_proto::rpc::{Fault, Message, code};
 use porthole_signaling_proto::{CameraId, GatewayId, IceServer, SessionId, rpc};
@@ -21,8 +22,8 @@ use crate::{ConnId, Hub, Principal};
 /// the names around it. With longer ones a viewer could fill the send queue of the gateway's
 /// WebSocket, which would then be closed as too slow, for all viewers.
 const MAX_TRICKLE_BYTES: usize = 2 * 1024;
-/// Age from which a session must be in its gateway's report: longer than `connect` or a viewer's
-/// offer may take.
+/// Age at which a session that its gateway does not report is removed: longer than `connect` or a
+/// viewer's offer may take.
 const MIN_REPORTED_AGE: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
@@ -38,7 +39,7 @@ pub(crate) struct Session {
     pub(crate) pending: bool,
     /// The ICE servers for the viewer, sent once the gateway has accepted the session.
     pub(crate) ice_servers: Vec<IceServer>,
-    /// The requests of this session that are not answered yet.
+    /// The requests of this session that have no response yet.
     pub(crate) pending_requests: Vec<RequestKind>,
 }
 
@@ -106,7 +107,7 @@ impl Session {
 }
 
 impl Hub {
-    /// Adds a session and names it.
+    /// Adds a session and returns its new id.
     ///
     /// # Errors
     /// [`code::INSUFFICIENT_RESOURCES`] when its viewer or its gateway has too many.
@@ -138,8 +139,8 @@ impl Hub {
     }
 
     fn new_session_id(&mut self) -> SessionId {
-        let name = self.random_name("s");
-        name.parse().expect("hexadecimal digits are the characters of an id")
+        let id = self.random_name("s");
+        id.parse().expect("hexadecimal digits are the characters of an id")
     }
 
     pub(crate) fn remove_session(&mut self, id: &SessionId) -> Option<Session> {
@@ -183,17 +184,17 @@ impl Hub {
         let lost: Vec<SessionId> = known
             .into_iter()
             .flatten()
-            .filter(|name| !reported.contains(name))
-            .filter(|name| {
-                let started_at = self.sessions.get(*name).map(|session| session.started_at);
+            .filter(|id| !reported.contains(id))
+            .filter(|id| {
+                let started_at = self.sessions.get(*id).map(|session| session.started_at);
                 started_at.is_some_and(|at| at + MIN_REPORTED_AGE <= now.instant)
             })
             .cloned()
             .collect();
-        for name in lost {
-            let client = self.remove_session(&name).and_then(|session| session.client());
+        for id in lost {
+            let client = self.remove_session(&id).and_then(|session| session.client());
             if let Some(client) = client {
-                self.send(client, session_closed(&name));
+                self.send(client, session_closed(&id));
             }
         }
     }
@@ -212,29 +213,29 @@ impl Hub {
     /// Handles `invite`: forwards a gateway's offer to the client, whose answer comes back.
     pub(crate) fn handle_invite(&mut self, call: &Call, params: Value) -> Result<(), Fault> {
         let from = self.gateway(call.conn)?;
-        let InviteParams { session: name, .. } = rpc::read(params.clone())?;
-        let session = self.sessions.get(&name).filter(|session| session.gateway == *from);
+        let InviteParams { session: id, .. } = rpc::read(params.clone())?;
+        let session = self.sessions.get(&id).filter(|session| session.gateway == *from);
         let Some(session) = session else { return Err(no_such_session(code::BAD_REQUEST)) };
         let Some(client) = session.client() else {
             return Err(Fault::new(code::GONE, "the client is no longer connected"));
         };
         let kind = RequestKind::Invite;
-        let request = PendingRequest { kind, session: name, origin: call.origin() };
+        let request = PendingRequest { kind, session: id, origin: call.origin() };
         self.send_request(call.now, client, Invite::NAME, params, request)
     }
 
     /// Handles `trickle`: forwards it unchanged, even before the offer (ONVIF WebRTC 26.06 §5.6).
     pub(crate) fn handle_trickle(&mut self, conn: ConnId, params: Value) -> Result<(), Fault> {
-        let name = session_id(&params);
+        let id = session_id(&params);
         if let Err(fault) = rpc::read::<TrickleParams>(params.clone()) {
-            return Err(Fault { code: code::MALFORMED_CANDIDATE, session: name, ..fault });
+            return Err(Fault { code: code::MALFORMED_CANDIDATE, session: id, ..fault });
         }
         if params.to_string().len() > MAX_TRICKLE_BYTES {
             let text = "the candidate is too long: `trickle` may have at most 2 KiB";
             let fault = Fault::new(code::MALFORMED_CANDIDATE, text);
-            return Err(Fault { session: name, ..fault });
+            return Err(Fault { session: id, ..fault });
         }
-        let other = name.and_then(|name| self.other_side(conn, &name));
+        let other = id.and_then(|id| self.other_side(conn, &id));
         if let Some(other) = other {
             let method = Trickle::NAME.to_owned();
             self.send(other, Message::Notification { method, params });
@@ -248,29 +249,29 @@ impl Hub {
         conn: ConnId,
         params: Value,
     ) -> Result<(), Fault> {
-        let SessionParams { session: name } = rpc::read(params)?;
-        if !self.is_peer(conn, &name) {
+        let SessionParams { session: id } = rpc::read(params)?;
+        if !self.is_peer(conn, &id) {
             return Ok(());
         }
-        let other = self.other_side(conn, &name);
-        self.remove_session(&name);
+        let other = self.other_side(conn, &id);
+        self.remove_session(&id);
         if let Some(other) = other {
-            self.send(other, session_closed(&name));
+            self.send(other, session_closed(&id));
         }
         Ok(())
     }
 
     /// Forwards an `error` about a session to its other side.
     pub(crate) fn forward_error(&mut self, conn: ConnId, fault: Fault) {
-        let other = fault.session.as_ref().and_then(|name| self.other_side(conn, name));
+        let other = fault.session.as_ref().and_then(|id| self.other_side(conn, id));
         if let Some(other) = other {
             self.send(other, Message::Error(shortened(fault)));
         }
     }
 
     /// Returns true if this connection is one of the session's two sides.
-    fn is_peer(&self, conn: ConnId, name: &SessionId) -> bool {
-        self.sessions.get(name).is_some_and(|session| {
+    fn is_peer(&self, conn: ConnId, id: &SessionId) -> bool {
+        self.sessions.get(id).is_some_and(|session| {
             let gateway = self.gateways.get(&session.gateway).and_then(|gateway| gateway.conn);
             session.client() == Some(conn) || gateway == Some(conn)
         })
@@ -278,8 +279,8 @@ impl Hub {
 
     /// Returns the other side of a session that this connection is a side of; `None` if it is not,
     /// or if the other side is not connected.
-    fn other_side(&self, conn: ConnId, name: &SessionId) -> Option<ConnId> {
-        let session = self.sessions.get(name)?;
+    fn other_side(&self, conn: ConnId, id: &SessionId) -> Option<ConnId> {
+        let session = self.sessions.get(id)?;
         let gateway = self.gateways.get(&session.gateway)?.conn;
         match session.client() {
             Some(client) if client == conn => gateway,
@@ -291,87 +292,87 @@ impl Hub {
     /// Handles the end of a client's WebSocket. Its sessions go on, except those that the gateway
     /// has not accepted yet.
     pub(crate) fn handle_client_lost(&mut self, now: Now, conn: ConnId) {
-        let names = self.viewers.remove(&ViewerKey::Client(conn)).unwrap_or_default();
-        for name in names {
-            let Some(session) = self.sessions.get_mut(&name) else { continue };
+        let ids = self.viewers.remove(&ViewerKey::Client(conn)).unwrap_or_default();
+        for id in ids {
+            let Some(session) = self.sessions.get_mut(&id) else { continue };
             session.viewer = Viewer::Disconnected { since: now.instant };
             if session.pending {
-                self.end_session(&name);
+                self.end_session(&id);
                 continue;
             }
             let gateway = session.gateway.clone();
             let away = now.instant + self.config.limits.reconnect_window;
-            self.timers.add(away, Timer::ClientAway(name.clone()));
+            self.timers.add(away, Timer::ClientAway(id.clone()));
             self.notify_gateway(
                 &gateway,
-                peer_disconnected("the client has closed its WebSocket", &name),
+                peer_disconnected("the client has closed its WebSocket", &id),
             );
         }
     }
 
     /// Tells the clients of a gateway's sessions that its WebSocket is closed.
     pub(crate) fn notify_gateway_lost(&mut self, gateway: &GatewayId) {
-        let names = self.gateways.get(gateway).map(|gateway| gateway.sessions.clone());
-        for name in names.unwrap_or_default() {
-            let client = self.sessions.get(&name).and_then(Session::client);
+        let ids = self.gateways.get(gateway).map(|gateway| gateway.sessions.clone());
+        for id in ids.unwrap_or_default() {
+            let client = self.sessions.get(&id).and_then(Session::client);
             if let Some(client) = client {
                 let text = "the gateway has lost its WebSocket; the stream goes on";
-                self.send(client, peer_disconnected(text, &name));
+                self.send(client, peer_disconnected(text, &id));
             }
         }
     }
 
     /// Moves a session to another connection of the same user: a client that has reconnected.
-    pub(crate) fn attach_client(&mut self, conn: ConnId, name: &SessionId) {
-        let Some(session) = self.sessions.get_mut(name) else { return };
+    pub(crate) fn attach_client(&mut self, conn: ConnId, id: &SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
         let before = session.viewer_key();
         session.viewer = Viewer::Connected(conn);
         if let Some(before) = before {
-            self.remove_from_viewer(&before, name);
+            self.remove_from_viewer(&before, id);
         }
-        self.viewers.entry(ViewerKey::Client(conn)).or_default().insert(name.clone());
+        self.viewers.entry(ViewerKey::Client(conn)).or_default().insert(id.clone());
     }
 
-    pub(crate) fn handle_session_timeout(&mut self, now: Now, name: &SessionId) {
-        let Some(session) = self.sessions.get(name) else { return };
+    pub(crate) fn handle_session_timeout(&mut self, now: Now, id: &SessionId) {
+        let Some(session) = self.sessions.get(id) else { return };
         // The session was extended, which has added another timer.
         if session.expires_at > now.instant {
             return;
         }
-        self.end_session_on_both_sides(name);
+        self.end_session_on_both_sides(id);
     }
 
     /// Ends every session that was started or extended with this credential.
     pub(crate) fn end_sessions_of_credential(&mut self, credential: &str) {
         let uses_credential = |session: &Session| session.principal.credential == credential;
         let sessions = self.sessions.iter().filter(|(_, session)| uses_credential(session));
-        let mut names: Vec<SessionId> = sessions.map(|(name, _)| name.clone()).collect();
+        let mut ids: Vec<SessionId> = sessions.map(|(id, _)| id.clone()).collect();
         // A hash map iterates in a different order each time.
-        names.sort();
-        for name in names {
-            self.end_session_on_both_sides(&name);
+        ids.sort();
+        for id in ids {
+            self.end_session_on_both_sides(&id);
         }
     }
 
     /// Ends a session and tells both its sides.
-    fn end_session_on_both_sides(&mut self, name: &SessionId) {
-        let client = self.sessions.get(name).and_then(Session::client);
-        self.end_session(name);
+    fn end_session_on_both_sides(&mut self, id: &SessionId) {
+        let client = self.sessions.get(id).and_then(Session::client);
+        self.end_session(id);
         if let Some(client) = client {
-            self.send(client, session_closed(name));
+            self.send(client, session_closed(id));
         }
     }
 
-    pub(crate) fn handle_client_away_timeout(&mut self, now: Now, name: &SessionId) {
+    pub(crate) fn handle_client_away_timeout(&mut self, now: Now, id: &SessionId) {
         let window = self.config.limits.reconnect_window;
-        let away = self.sessions.get(name).is_some_and(|session| match session.viewer {
+        let away = self.sessions.get(id).is_some_and(|session| match session.viewer {
             Viewer::Disconnected { since } => since + window <= now.instant,
             Viewer::Connected(_) | Viewer::Whep { .. } => false,
         });
         // The gateway is not told: a client may close its WebSocket and go on watching (ONVIF
         // WebRTC 26.06 §5.6).
         if away {
-            self.remove_session(name);
+            self.remove_session(id);
         }
     }
 }
@@ -380,12 +381,12 @@ fn session_id(params: &Value) -> Option<SessionId> {
     params.get("session")?.as_str()?.parse().ok()
 }
 
-fn session_closed(name: &SessionId) -> Message {
-    Message::notification::<Close>(&SessionParams { session: name.clone() })
+fn session_closed(id: &SessionId) -> Message {
+    Message::notification::<Close>(&SessionParams { session: id.clone() })
 }
 
-fn peer_disconnected(text: &str, name: &SessionId) -> Message {
-    let session = Some(name.clone());
+fn peer_disconnected(text: &str, id: &SessionId) -> Message {
+    let session = Some(id.clone());
     Message::Error(Fault { session, ..Fault::new(code::PEER_DISCONNECTED, text) })
 }
 

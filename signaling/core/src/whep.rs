@@ -122,7 +122,7 @@ pub enum WhepResponse {
 }
 
 impl Hub {
-    /// Handles a viewer's offer. The response follows when the gateway has answered.
+    /// Handles a viewer's offer. The response follows when the gateway has responded.
     pub fn handle_whep_offer(&mut self, now: Now, request: WhepRequestId, offer: WhepOffer) {
         if let Err(fault) = self.start_whep_session(now, request, offer) {
             self.respond_whep(request, Err(fault));
@@ -148,7 +148,7 @@ impl Hub {
             )
         })?;
         let gateway = self.owner(&camera).cloned().ok_or_else(no_such_camera)?;
-        let device = self.online_gateway(&gateway)?;
+        let gateway_conn = self.gateway_connection(&gateway)?;
         let viewer = Viewer::Whep { generation: 1, ufrag, restarting: None };
         let session = Session::new(now, lifetime, gateway, camera.clone(), viewer, principal);
         let session = self.add_session(session)?;
@@ -161,29 +161,29 @@ impl Hub {
         };
         let origin = Origin::Whep(request);
         let request = PendingRequest { kind: RequestKind::Offer, session, origin };
-        self.send_request(now, device, Offer::NAME, rpc::write(&params), request)
+        self.send_request(now, gateway_conn, Offer::NAME, rpc::write(&params), request)
     }
 
     /// Handles the gateway's answer to a viewer's offer.
     pub(crate) fn handle_offer_result(
         &mut self,
-        name: &SessionId,
+        id: &SessionId,
         origin: Origin,
         outcome: Result<Value, Fault>,
     ) {
         let answer = match outcome.and_then(rpc::read::<OfferResult>) {
             Ok(OfferResult { answer }) => answer,
             Err(fault) => {
-                self.end_session(name);
+                self.end_session(id);
                 return self.refuse(origin, fault);
             }
         };
         let Origin::Whep(request) = origin else { return };
-        let outcome = match self.sessions.get_mut(name) {
+        let outcome = match self.sessions.get_mut(id) {
             Some(session) => {
                 session.pending = false;
                 let ice_servers = std::mem::take(&mut session.ice_servers);
-                let (session, etag) = (name.clone(), etag(1));
+                let (session, etag) = (id.clone(), etag(1));
                 Ok(WhepResponse::Created { session, answer, ice_servers, etag })
             }
             None => Err(Fault::new(code::GONE, "the session has already ended")),
@@ -206,9 +206,9 @@ impl Hub {
         request: WhepRequestId,
         patch: WhepPatch,
     ) -> Result<Option<WhepResponse>, Fault> {
-        let WhepPatch { principal, session: name, if_match, fragment } = patch;
+        let WhepPatch { principal, session: id, if_match, fragment } = patch;
         self.check_rate(now, &principal)?;
-        let session = self.whep_session(&principal, &name)?;
+        let session = self.whep_session(&principal, &id)?;
         let Viewer::Whep { generation, ufrag, .. } = &session.viewer else {
             return Err(no_such_resource());
         };
@@ -216,7 +216,7 @@ impl Hub {
         let (same_ufrag, gateway) = (*ufrag == fragment.ufrag, session.gateway.clone());
         if same_ufrag {
             for candidate in fragment.candidates {
-                let params = TrickleParams { session: name.clone(), candidate };
+                let params = TrickleParams { session: id.clone(), candidate };
                 self.notify_gateway(&gateway, Message::notification::<Trickle>(&params));
             }
             return Ok(Some(WhepResponse::Trickled));
@@ -224,32 +224,32 @@ impl Hub {
         if session.pending_requests.contains(&RequestKind::Restart) {
             return Err(Fault::new(code::CONFLICT, "an ICE restart is in progress; wait for it"));
         }
-        let device = self.online_gateway(&gateway)?;
-        if let Some(session) = self.sessions.get_mut(&name)
+        let gateway_conn = self.gateway_connection(&gateway)?;
+        if let Some(session) = self.sessions.get_mut(&id)
             && let Viewer::Whep { restarting, .. } = &mut session.viewer
         {
             *restarting = Some(fragment.ufrag);
         }
-        let ice_servers = self.ice_servers_message(&name, now);
-        self.send(device, ice_servers);
-        let params = RestartParams { session: name.clone(), fragment: fragment.text };
+        let ice_servers = self.ice_servers_message(&id, now);
+        self.send(gateway_conn, ice_servers);
+        let params = RestartParams { session: id.clone(), fragment: fragment.text };
         let origin = Origin::Whep(request);
-        let request = PendingRequest { kind: RequestKind::Restart, session: name, origin };
-        self.send_request(now, device, Restart::NAME, rpc::write(&params), request)?;
+        let request = PendingRequest { kind: RequestKind::Restart, session: id, origin };
+        self.send_request(now, gateway_conn, Restart::NAME, rpc::write(&params), request)?;
         Ok(None)
     }
 
-    /// Handles the gateway's answer to an ICE restart.
+    /// Handles the gateway's response to an ICE restart.
     pub(crate) fn handle_restart_result(
         &mut self,
         now: Now,
-        name: &SessionId,
+        id: &SessionId,
         origin: Origin,
         outcome: Result<Value, Fault>,
     ) {
         let Origin::Whep(request) = origin else { return };
-        let ice_servers = self.ice_servers(name, now);
-        let viewer = self.sessions.get_mut(name).map(|session| &mut session.viewer);
+        let ice_servers = self.ice_servers(id, now);
+        let viewer = self.sessions.get_mut(id).map(|session| &mut session.viewer);
         let Some(Viewer::Whep { generation, ufrag, restarting }) = viewer else {
             return self.respond_whep(request, Err(no_such_resource()));
         };
@@ -311,8 +311,8 @@ impl Hub {
     }
 
     /// Returns a WHEP session. Only its owner learns that it exists.
-    fn whep_session(&self, principal: &Principal, name: &SessionId) -> Result<&Session, Fault> {
-        let session = self.sessions.get(name).filter(|session| {
+    fn whep_session(&self, principal: &Principal, id: &SessionId) -> Result<&Session, Fault> {
+        let session = self.sessions.get(id).filter(|session| {
             matches!(session.viewer, Viewer::Whep { .. })
                 && session.principal.subject == principal.subject
         });

@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `register`, `unregister` | client, device → server | ONVIF §5.3 |
 //! | `connect` | client → server, server → device | ONVIF §5.4 |
-//! | `invite` | device → server → client | ONVIF §5.5; again in a session: ICE restart |
+//! | `invite` | device → server → client | ONVIF §5.5; a second one in a session restarts ICE |
 //! | `trickle` | client ↔ server ↔ device, a notification | ONVIF §5.6 |
 //! | `extend` | client → server → device | ONVIF §5.7 |
 //! | `error` | any, a notification | ONVIF §5.8; [`crate::rpc::Message::Error`] |
@@ -33,8 +33,8 @@ pub trait Method {
     type Result: Serialize + DeserializeOwned;
 }
 
-/// A notification: a message with parameters that is not answered.
-pub trait Notice {
+/// A notification: a message with parameters that gets no response.
+pub trait Notification {
     /// The name on the wire.
     const NAME: &'static str;
     /// The parameters, by name.
@@ -57,14 +57,14 @@ macro_rules! methods {
     };
 }
 
-macro_rules! notices {
+macro_rules! notifications {
     ($($(#[$doc:meta])* $name:ident = $wire:literal ($params:ty);)*) => {
         $(
             $(#[$doc])*
             #[derive(Debug, Clone, Copy)]
             pub enum $name {}
 
-            impl Notice for $name {
+            impl Notification for $name {
                 const NAME: &'static str = $wire;
                 type Params = $params;
             }
@@ -83,7 +83,7 @@ methods! {
     ConnectDevice = "connect" (ConnectDeviceParams) -> ConnectDeviceResult;
     /// The device's SDP offer, to which the client responds with its answer.
     Invite = "invite" (InviteParams) -> InviteResult;
-    /// The request for more time in a session.
+    /// The request to prolong a session.
     Extend = "extend" (ExtendParams) -> ExtendResult;
     /// A gateway's request for a nonce to sign.
     Challenge = "portholeChallenge" (Empty) -> ChallengeResult;
@@ -97,7 +97,7 @@ methods! {
     Restart = "portholeRestart" (RestartParams) -> RestartResult;
 }
 
-notices! {
+notifications! {
     /// One more ICE candidate of a peer. The server forwards it unchanged.
     Trickle = "trickle" (TrickleParams);
     /// All cameras that a client may see; sent after `register` and after each change.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use crate::method::{Method, Notice};
+use crate::method::{Method, Notification};
 
 pub use serde_json::Value;
 
@@ -150,7 +150,7 @@ impl Message {
     }
 
     /// Creates a notification `N`.
-    pub fn notification<N: Notice>(params: &N::Params) -> Self {
+    pub fn notification<N: Notification>(params: &N::Params) -> Self {
         Self::Notification { method: N::NAME.to_owned(), params: write(params) }
     }
 

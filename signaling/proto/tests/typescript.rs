@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use porthole_signaling_proto::method::{Method, Notice};
+use porthole_signaling_proto::method::{Method, Notification};
 use porthole_signaling_proto::rpc::code;
 use porthole_signaling_proto::{
     Camera, CameraId, CameraReport, CameraState, GatewayId, IceCandidate, IceServer,
@@ -110,11 +110,22 @@ fn methods(text: &mut String) {
     map(text, "ClientRequests", "The requests that a client sends to the server.", &clients);
     let invite = [request::<method::Invite>()];
     map(text, "ServerRequests", "The requests that the server sends to a client.", &invite);
-    let notices = [notice::<method::Trickle>(), notice::<method::Close>()];
-    map(text, "ClientNotices", "The notifications that a client sends to the server.", &notices);
-    let [trickle, close] = notices;
-    let notices = [trickle, notice::<method::Cameras>(), notice::<method::IceServers>(), close];
-    map(text, "ServerNotices", "The notifications that the server sends to a client.", &notices);
+    let notifications = [notification::<method::Trickle>(), notification::<method::Close>()];
+    map(
+        text,
+        "ClientNotifications",
+        "The notifications that a client sends to the server.",
+        &notifications,
+    );
+    let [trickle, close] = notifications;
+    let notifications =
+        [trickle, notification::<method::Cameras>(), notification::<method::IceServers>(), close];
+    map(
+        text,
+        "ServerNotifications",
+        "The notifications that the server sends to a client.",
+        &notifications,
+    );
 }
 
 fn request<M: Method<Params: TS, Result: TS>>() -> String {
@@ -123,7 +134,7 @@ fn request<M: Method<Params: TS, Result: TS>>() -> String {
     format!("{}: {{ params: {params}; result: {result} }};", M::NAME)
 }
 
-fn notice<N: Notice<Params: TS>>() -> String {
+fn notification<N: Notification<Params: TS>>() -> String {
     format!("{}: {{ params: {} }};", N::NAME, N::Params::name(&Config::default()))
 }
 

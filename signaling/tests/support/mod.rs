@@ -24,8 +24,8 @@ use porthole_signaling_proto::identity::{
     GatewayToken, enroll_message, gateway_id, register_message,
 };
 use porthole_signaling_proto::method::{
-    Challenge, Empty, Enroll, EnrollParams, EnrollResult, Method, Notice, Register, RegisterParams,
-    RegisterResult, Report, ReportParams, ReportResult,
+    Challenge, Empty, Enroll, EnrollParams, EnrollResult, Method, Notification, Register,
+    RegisterParams, RegisterResult, Report, ReportParams, ReportResult,
 };
 use porthole_signaling_proto::rest::{NewToken, Role};
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId};
@@ -298,12 +298,12 @@ impl Peer {
         self.send(&Message::fault(Some(id), Fault::new(code, text))).await;
     }
 
-    pub async fn notify<N: Notice>(&mut self, params: &N::Params) {
+    pub async fn notify<N: Notification>(&mut self, params: &N::Params) {
         self.send(&Message::notification::<N>(params)).await;
     }
 
     /// Waits for the next notification `N`.
-    pub async fn next_notification<N: Notice>(&mut self) -> N::Params {
+    pub async fn next_notification<N: Notification>(&mut self) -> N::Params {
         self.find(|message| match message {
             Message::Notification { method, params } if method == N::NAME => {
                 Some(rpc::read(params.clone()).unwrap())

@@ -13,7 +13,7 @@ use porthole_gateway_core::session::{Session, SessionConfig, SessionOutput};
 use porthole_gateway_core::{Core, IceServerEndpoint, Output, TurnClientId};
 use porthole_signaling_proto::method::{
     Cameras, CamerasParams, Connect, ConnectParams, ConnectResult, Empty, Invite, InviteParams,
-    InviteResult, Method, Notice as _, Register, RegisterParams, Trickle, TrickleParams,
+    InviteResult, Method, Notification as _, Register, RegisterParams, Trickle, TrickleParams,
 };
 use porthole_signaling_proto::rpc::{Message, RequestId, Value};
 use porthole_signaling_proto::{CameraId, SessionId, rpc};

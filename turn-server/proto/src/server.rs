@@ -1,8 +1,8 @@
 //! The TURN server (RFC 8656, RFC 8489) without I/O.
 //!
 //! The driver passes in what clients and peers send and what happens to its sockets, drains
-//! [`Server::poll_output`], and comes back at [`Server::poll_timeout`]. Data to relay is returned
-//! at once, as a range of the bytes passed in: payloads are never copied here.
+//! [`Server::poll_output`], and calls [`Server::handle_timeout`] at [`Server::poll_timeout`]. Data
+//! to relay is returned at once, as a range of the bytes passed in: payloads are never copied here.
 //!
 //! Architecture invariants: a client that has not proved its address and a password costs no
 //! memory; every packet to or from a peer passes `Server::authorize_peer`.
@@ -113,7 +113,7 @@ pub enum Output {
         /// The port to open.
         port: u16,
     },
-    /// Close a relay socket, because its allocation or its address has ended.
+    /// Close a relay socket, because its allocation has ended or has released this address.
     CloseRelay {
         /// The id of the socket.
         relay: RelayId,
@@ -130,7 +130,7 @@ pub enum Output {
         peer: SocketAddr,
     },
     /// Forward everything between the client's connection and the peer's from now on, beginning
-    /// with the bytes that the client sent behind its last message. When one of the two closes,
+    /// with the bytes that the client sent after its last message. When one of the two closes,
     /// close the other and call [`Server::handle_connection_closed`].
     BindConnection {
         /// The client, whose connection carries no more STUN messages.
@@ -314,7 +314,7 @@ impl Server {
         self.draining = true;
     }
 
-    /// Returns the number of living allocations.
+    /// Returns the number of allocations.
     pub fn allocations(&self) -> usize {
         self.table.len()
     }
@@ -350,7 +350,7 @@ impl Server {
                 if method != Method::Binding && self.hand_over(now.instant, client) => {}
             (Class::Request, _) => self.handle_request(now, client, &message),
             (Class::Indication, Method::Send) => return self.handle_send(now, client, &message),
-            // A Binding indication keeps a NAT's mapping alive and is not answered.
+            // A Binding indication keeps a NAT's mapping alive and gets no response.
             (Class::Indication, _) => {}
             (Class::Success | Class::Error, _) => self.counters.malformed += 1,
         }

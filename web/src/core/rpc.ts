@@ -2,7 +2,7 @@
 
 import {
   MAX_MESSAGE_BYTES,
-  type ClientNotices,
+  type ClientNotifications,
   type ClientRequests,
   type Fault,
   type RequestId,
@@ -41,9 +41,9 @@ export function request<M extends keyof ClientRequests>(
   return JSON.stringify({ jsonrpc: '2.0', id, method, params });
 }
 
-export function notification<M extends keyof ClientNotices>(
+export function notification<M extends keyof ClientNotifications>(
   method: M,
-  params: ClientNotices[M]['params'],
+  params: ClientNotifications[M]['params'],
 ): string {
   return JSON.stringify({ jsonrpc: '2.0', method, params });
 }

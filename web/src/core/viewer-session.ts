@@ -22,7 +22,7 @@ import type { EarlyEvent, Session, SessionEvent, Stage } from './viewer-contract
 import type { ViewerEffect, ViewerEvent, ViewerState } from './viewer-contract';
 
 const BACKOFF = { firstMs: 700, maxMs: 12_000 };
-/** The gateway connects to an on-demand camera first, and gives up on it within ten seconds. */
+/** The gateway sends the offer right after its response to `connect`. */
 const OFFER_TIMEOUT_MS = 15_000;
 const ANSWER_TIMEOUT_MS = 5_000;
 /** Longer than the checks of all candidate pairs take, TURN over TCP included. */
@@ -39,7 +39,7 @@ const STALL_TIMEOUT_MS = 8_000;
 const SUSPENDED_MS = 3_000;
 /** A stall this soon after a network change is attributed to that change. */
 const NETWORK_CHANGE_MS = 10_000;
-/** Video that plays this long makes earlier failures irrelevant. */
+/** Video that plays this long resets the backoff. */
 const STEADY_MS = 5_000;
 /** Share of the lifetime after which a session is extended; it leaves time to try again. */
 const EXTEND_SHARE = 0.6;
@@ -348,7 +348,7 @@ function handleClosed(ctx: Context, id: SessionId, detail?: string): void {
   if (session?.id === id) loseSession(ctx, closedReason(detail));
 }
 
-/** Handles ONVIF's `error`. While video is connected or playing, the session is still good. */
+/** Handles ONVIF's `error`. While video is connected or playing, the session goes on. */
 function handleFault(ctx: Context, fault: Fault): void {
   // The `portholeClose` that follows carries no reason.
   if (fault.code === code.GONE && fault.session) {
@@ -473,7 +473,7 @@ function handlePlaying(ctx: Context, session: Session): void {
 
 function handleStall(ctx: Context, session: Session): void {
   const { camera, networkChangedAt, signalingUp } = ctx.state;
-  // A new session cannot be had without the server.
+  // No session can be requested without the server.
   if (!signalingUp) return;
   const { now } = ctx.env;
   const networkChanged = networkChangedAt !== null && now - networkChangedAt < NETWORK_CHANGE_MS;

@@ -51,7 +51,7 @@ const PLAYING: View = {
 };
 
 function playingView({ camera }: ViewerState, session: Session): View {
-  // While frames arrive, a doubtful ICE connection is not worth mentioning.
+  // While frames arrive, a disconnected ICE state is not shown.
   if (!isStalled(session)) return PLAYING;
   const interrupted = { ...PLAYING, phase: 'interrupted' as const };
   if (session.iceDeadline !== null) {

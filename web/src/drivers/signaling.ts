@@ -10,7 +10,7 @@ import type {
   SocketState,
 } from '../core/signaling-socket';
 import { SUBPROTOCOL, WEBSOCKET_PATH } from '../protocol';
-import type { ClientNotices, ClientRequests, Fault, RequestId } from '../protocol';
+import type { ClientNotifications, ClientRequests, Fault, RequestId } from '../protocol';
 import { Runner } from './runner';
 
 export interface SignalingListener {
@@ -80,7 +80,7 @@ export class Signaling {
     });
   }
 
-  notify<M extends keyof ClientNotices>(method: M, params: ClientNotices[M]['params']): void {
+  notify<M extends keyof ClientNotifications>(method: M, params: ClientNotifications[M]['params']): void {
     this.#runner.dispatch({ type: 'send', text: rpc.notification(method, params) });
   }
 

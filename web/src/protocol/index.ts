@@ -642,13 +642,13 @@ export type ServerRequests = {
 };
 
 /** The notifications that a client sends to the server. */
-export type ClientNotices = {
+export type ClientNotifications = {
   trickle: { params: TrickleParams };
   portholeClose: { params: SessionParams };
 };
 
 /** The notifications that the server sends to a client. */
-export type ServerNotices = {
+export type ServerNotifications = {
   trickle: { params: TrickleParams };
   portholeCameras: { params: CamerasParams };
   portholeIceServers: { params: IceServersParams };

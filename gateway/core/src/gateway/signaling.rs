@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use porthole_signaling_proto::method::{
     Close, ConnectDevice, ConnectDeviceParams, ConnectDeviceResult, Extend, ExtendParams,
     ExtendResult, IceServers, IceServersParams, Invite, InviteParams, InviteResult, Method,
-    Notice as _, Offer, OfferParams, OfferResult, RefusedCamera, ReportResult, Restart,
+    Notification as _, Offer, OfferParams, OfferResult, RefusedCamera, ReportResult, Restart,
     RestartParams, RestartResult, SessionParams, Trickle, TrickleParams,
 };
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, Value, code};
@@ -13,12 +13,12 @@ use porthole_signaling_proto::{CameraId, IceCandidate, IceServer, SessionId, rpc
 use rand::Rng as _;
 use tracing::{debug, warn};
 
-use super::{Gateway, MAX_SESSIONS, Pending};
+use super::{Gateway, MAX_SESSIONS, PendingRequest};
 use crate::Output;
 use crate::session::{Session, SessionConfig};
 
 /// Lifetime of a session for which the server names none.
-const DEFAULT_EXPIRY: Duration = Duration::from_secs(24 * 3600);
+const DEPANIC_REASON_EXPIRY: Duration = Duration::from_secs(24 * 3600);
 
 /// Time for which a viewer waits for a camera whose format is not known yet: the time that a camera
 /// may take to connect (`CONNECT_TIMEOUT` of the ingest), well within the server's own timeout.
@@ -69,7 +69,7 @@ impl ViewerRequest {
             Self::Connect(params) => params.expiry_time_seconds,
             Self::Offer(params) => params.expiry_time_seconds,
         };
-        seconds.map_or(DEFAULT_EXPIRY, |seconds| Duration::from_secs(seconds.into()))
+        seconds.map_or(DEPANIC_REASON_EXPIRY, |seconds| Duration::from_secs(seconds.into()))
     }
 }
 
@@ -211,8 +211,9 @@ impl Gateway {
             ViewerRequest::Connect(_) => Session::offering(now, config, format),
             ViewerRequest::Offer(params) => Session::answering(now, config, format, &params.offer),
         });
-        let session =
-            session.ok_or_else(|| bad_request(&super::FAULT))?.map_err(|e| bad_request(&e))?;
+        let session = session
+            .ok_or_else(|| bad_request(&super::PANIC_REASON))?
+            .map_err(|e| bad_request(&e))?;
         match request {
             ViewerRequest::Connect(_) => {
                 let capabilities = Some(vec!["extend".to_owned()]);
@@ -258,7 +259,7 @@ impl Gateway {
         let session = self.sessions.get_mut(&params.session).ok_or_else(no_session)?;
         let seconds = params
             .expiry_time_seconds
-            .unwrap_or_else(|| u32::try_from(DEFAULT_EXPIRY.as_secs()).unwrap_or(u32::MAX));
+            .unwrap_or_else(|| u32::try_from(DEPANIC_REASON_EXPIRY.as_secs()).unwrap_or(u32::MAX));
         session.set_expiry(now + Duration::from_secs(seconds.into()));
         self.reply::<Extend>(id, &ExtendResult { expiry_time_seconds: seconds });
         // A viewer that extends its session can receive an offer again.
@@ -275,7 +276,7 @@ impl Gateway {
         let session = self.sessions.get_mut(&params.session).ok_or_else(no_session)?;
         let restarted =
             super::catch_panic(|| session.handle_restart_fragment(now, &params.fragment));
-        restarted.ok_or_else(|| bad_request(&super::FAULT))?.map_err(|e| bad_request(&e))?;
+        restarted.ok_or_else(|| bad_request(&super::PANIC_REASON))?.map_err(|e| bad_request(&e))?;
         let servers = session.ice_servers().to_vec();
         self.pending_whep_restarts.insert(params.session.clone(), id.clone());
         self.reflexive.refresh(now, &servers);
@@ -292,8 +293,10 @@ impl Gateway {
     ) {
         let Some(RequestId::Number(id)) = id else { return };
         match self.pending.remove(&id) {
-            Some(Pending::Report) => handle_report_result(outcome),
-            Some(Pending::Invite(session)) => self.handle_invite_result(now, &session, outcome),
+            Some(PendingRequest::Report) => handle_report_result(outcome),
+            Some(PendingRequest::Invite(session)) => {
+                self.handle_invite_result(now, &session, outcome)
+            }
             None => debug!("the signaling server sent a response without a request"),
         }
     }
@@ -321,7 +324,7 @@ impl Gateway {
 
     pub(super) fn send_invite(&mut self, id: &SessionId, offer: String) {
         let params = InviteParams { session: id.clone(), offer, subprotocols: None };
-        self.request::<Invite>(&params, Pending::Invite(id.clone()));
+        self.request::<Invite>(&params, PendingRequest::Invite(id.clone()));
     }
 
     pub(super) fn send_answer(&mut self, id: &SessionId, answer: String) {
@@ -348,7 +351,7 @@ impl Gateway {
         self.signal(Message::notification::<Close>(&SessionParams { session: id.clone() }));
     }
 
-    pub(super) fn request<M: Method>(&mut self, params: &M::Params, pending: Pending) {
+    pub(super) fn request<M: Method>(&mut self, params: &M::Params, pending: PendingRequest) {
         if !self.online {
             return;
         }

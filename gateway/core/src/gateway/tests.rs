@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use porthole_signaling_proto::method::{
     Close, Connect, ConnectDevice, ConnectDeviceParams, Extend, ExtendParams, ExtendResult, Invite,
-    InviteParams, Method, Notice as _, Offer, OfferParams, OfferResult, ReportParams,
+    InviteParams, Method, Notification as _, Offer, OfferParams, OfferResult, ReportParams,
     RestartParams, SessionParams, Trickle,
 };
 use porthole_signaling_proto::rpc::{Fault, Message, Value, code};

@@ -12,11 +12,11 @@ pub const TA: Duration = Duration::from_millis(20);
 pub const TRIGGERED_TA: Duration = Duration::from_millis(5);
 /// Minimum time before a check is repeated (RFC 8445 §14.3).
 pub(super) const MIN_RTO: Duration = Duration::from_millis(500);
-/// Checks sent at that interval before it doubles; the first ones usually punch the hole.
-pub(super) const EVEN_ATTEMPTS: u32 = 4;
+/// Checks sent at that interval before it doubles; the first ones usually open the NAT's mapping.
+pub(super) const ATTEMPTS_BEFORE_BACKOFF: u32 = 4;
 /// Longest time between two checks of a pair, failed pairs included.
-pub(super) const FAILED_RETRY: Duration = Duration::from_secs(5);
-/// Unanswered checks after which a pair counts as failed (Rc of RFC 8489 §6.2.1).
+pub(super) const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// Checks without a response after which a pair counts as failed (Rc of RFC 8489 §6.2.1).
 pub(super) const MAX_ATTEMPTS: u32 = 7;
 /// Minimum time before the agent gives up (RFC 8863 §4: 39.5 s).
 pub const PATIENCE: Duration = Duration::from_millis(39_500);
@@ -42,7 +42,7 @@ pub const CONSENT_EXPIRY: Duration = Duration::from_secs(30);
 /// Number of missed checks after which another valid pair takes over.
 pub(super) const FAILOVER_MISSES: u32 = 4;
 /// Interval at which a direct pair that once worked is checked while a relayed one is selected.
-pub(super) const RETURN_RETRY: Duration = Duration::from_secs(10);
+pub(super) const DIRECT_RETRY: Duration = Duration::from_secs(10);
 /// Interval at which valid pairs beside the selected one are checked: shorter than the timeout of
 /// any NAT.
 pub const WARM_INTERVAL: Duration = Duration::from_secs(10);

@@ -7,7 +7,7 @@ use super::rtp_packet::RtpHeader;
 
 /// Time after which a silent sender may be replaced by another: a restarted camera comes back with
 /// a new SSRC and perhaps a new port, and less than one frame a second is no video.
-const SILENCE: Duration = Duration::from_secs(1);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The decision about one packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,8 @@ impl SourceLock {
             return Verdict::Foreign;
         }
         let sender = (from, header.ssrc, header.payload_type);
-        let silent = self.last.is_none_or(|last| now.saturating_duration_since(last) > SILENCE);
+        let silent =
+            self.last.is_none_or(|last| now.saturating_duration_since(last) > LOCK_TIMEOUT);
         if self.sender == Some(sender) {
             self.probation = None;
             self.last = Some(now);

@@ -126,7 +126,7 @@ impl Session {
             local,
             gathering: Gathering::new(now),
             early_candidates: Vec::new(),
-            described: false,
+            has_remote_description: false,
             started: false,
             ended: false,
             setup_until: now + SETUP_TIMEOUT,
@@ -261,7 +261,7 @@ impl Session {
                 Some(DtlsSrtp::new(&self.config.identity, negotiated.role, fingerprint)?);
         }
         self.media.apply(now, negotiated);
-        self.described = true;
+        self.has_remote_description = true;
         for candidate in std::mem::take(&mut self.early_candidates) {
             self.add_remote_candidate(now, &candidate);
         }
@@ -276,7 +276,7 @@ impl Session {
 
     /// Handles a candidate line of the peer; an empty one ends its candidates.
     pub fn handle_candidate(&mut self, now: Instant, candidate: &str) {
-        if self.described {
+        if self.has_remote_description {
             self.add_remote_candidate(now, candidate);
         } else if self.early_candidates.len() < MAX_EARLY_CANDIDATES {
             self.early_candidates.push(candidate.to_owned());
@@ -304,7 +304,7 @@ impl Session {
         if let Some(lost) = &mut self.lost {
             lost.next_restart = now + RESTART_INTERVAL;
         }
-        if !self.described || self.agent.role() == Role::Controlled {
+        if !self.has_remote_description || self.agent.role() == Role::Controlled {
             // The peer made the offer, so the peer restarts.
             return;
         }

@@ -1,4 +1,4 @@
-//! Allocate (RFC 8656 §7.2), which is answered only when the driver has opened the sockets.
+//! Allocate (RFC 8656 §7.2), whose response is sent only when the driver has opened the sockets.
 
 use std::time::Duration;
 
@@ -180,7 +180,7 @@ impl Server {
         Ok((RelayPort::new(relay.ip, port), token))
     }
 
-    /// Claims the port of a reservation, which also decides about the family.
+    /// Claims the port of a reservation, which also determines the family.
     fn claim_port(&self, request: &AuthenticatedRequest<'_>) -> Result<RelayPort, ErrorCode> {
         let token = request.message.first(attribute::RESERVATION_TOKEN);
         let token = token.ok_or(ErrorCode::BAD_REQUEST)?.value;

@@ -50,14 +50,14 @@ impl Identity {
         left.map_or(lifetime_s, |left| lifetime_s.min(u32::try_from(left).unwrap_or(u32::MAX)))
     }
 
-    /// Returns true if the user has a token, whose successor brings another key.
+    /// Returns true if the user has an access token; the next token will have another key.
     pub(super) const fn has_token(&self) -> bool {
         self.token.is_some()
     }
 
     /// Returns true if `next` may take over an allocation of this user. Tokens of one client may
     /// be sealed with different keys, and only a Refresh makes the next one the owner.
-    pub(super) const fn is_followed_by(&self, next: &Self, method: Method) -> bool {
+    pub(super) const fn may_be_taken_over_by(&self, next: &Self, method: Method) -> bool {
         self.has_token() && next.has_token() && matches!(method, Method::Refresh)
     }
 
@@ -92,7 +92,7 @@ pub(super) struct Authenticator {
 }
 
 impl std::fmt::Debug for Authenticator {
-    /// Shows the realm, no names and secrets.
+    /// Shows the realm, but no names or secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Authenticator").field("realm", &self.realm()).finish_non_exhaustive()
     }
@@ -164,7 +164,8 @@ impl Authenticator {
     ) -> Result<Identity, Challenge> {
         let integrity = message.integrity().ok_or(ErrorCode::UNAUTHENTICATED)?;
         let (named, nonce) = named(message).ok_or(ErrorCode::BAD_REQUEST)?;
-        // The nonce before the password: it is cheaper, and a forged source gets no further.
+        // Check the nonce first: it is cheaper than the password, and it stops forged source
+        // addresses.
         let features = self.nonces.check(nonce, client, now.unix_s);
         let features = features.ok_or(ErrorCode::STALE_NONCE)?;
         if let Some(token) = message.first(attribute::ACCESS_TOKEN) {
@@ -179,8 +180,8 @@ impl Authenticator {
                 && self.accounts.is_named(&owner.username, named)
         };
         if let Some(owner) = owner.filter(same) {
-            let good =
-                message.has_valid_integrity(&owner.key) && !self.is_too_late(owner, message, now);
+            let good = message.has_valid_integrity(&owner.key)
+                && !self.outlives_credentials(owner, message, now);
             return if good { Ok(owner.clone()) } else { Err(ErrorCode::UNAUTHENTICATED) };
         }
         let found = self.accounts.find(named, method, message, now.unix_s);
@@ -214,7 +215,7 @@ impl Authenticator {
     /// Returns true if the request would prolong an allocation beyond the end of its credentials.
     /// Tokens never may; other credentials may unless expiry is strict. Ending the allocation is
     /// always allowed.
-    fn is_too_late(&self, owner: &Identity, message: &Message<'_>, now: Now) -> bool {
+    fn outlives_credentials(&self, owner: &Identity, message: &Message<'_>, now: Now) -> bool {
         let is_over = match &owner.token {
             Some(token) => token.until_s <= now.unix_s,
             None => self.strict_expiry && is_expired(&owner.username, now.unix_s) == Some(true),

@@ -109,13 +109,13 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Returns true if a source that may be forged gets an response.
+    /// Returns true if a source that may be forged gets a response.
     pub(super) fn may_respond(&mut self, source: IpAddr, now: Instant) -> bool {
         let block = block_of(source);
         self.per_block.take(block, now) && self.total.take(block, now)
     }
 
-    /// Returns true if a source with a wrong password gets an response.
+    /// Returns true if a source with a wrong password gets a response.
     pub(super) fn may_reject_password(&mut self, source: IpAddr, now: Instant) -> bool {
         let source = source.to_canonical();
         self.wrong_passwords.take(if source.is_ipv4() { source } else { block_of(source) }, now)

@@ -19,7 +19,7 @@ use crate::stun::{
     Class, ErrorCode, LongTermKey, Message, MessageWriter, Method, TransactionId, attribute,
 };
 
-/// The comprehension-required attributes that a request may carry; others are answered with 420.
+/// The comprehension-required attributes that a request may carry; others are refused with 420.
 const KNOWN: [u16; 15] = [
     attribute::ACCESS_TOKEN,
     attribute::USERHASH,

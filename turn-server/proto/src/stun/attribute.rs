@@ -11,7 +11,7 @@ pub const PADDING: u16 = 0x0026;
 pub const RESPONSE_PORT: u16 = 0x0027;
 /// USERNAME of the credentials.
 pub const USERNAME: u16 = 0x0006;
-/// MESSAGE-INTEGRITY: an HMAC-SHA1. Attributes behind it are not covered.
+/// MESSAGE-INTEGRITY: an HMAC-SHA1. Attributes after it are not covered.
 pub const MESSAGE_INTEGRITY: u16 = 0x0008;
 /// ERROR-CODE of an error response.
 pub const ERROR_CODE: u16 = 0x0009;
@@ -41,7 +41,7 @@ pub const REQUESTED_TRANSPORT: u16 = 0x0019;
 pub const DONT_FRAGMENT: u16 = 0x001A;
 /// ACCESS-TOKEN: a third party's authorization of the client (RFC 7635 §6.2).
 pub const ACCESS_TOKEN: u16 = 0x001B;
-/// MESSAGE-INTEGRITY-SHA256: an HMAC-SHA256. Attributes behind it are not covered.
+/// MESSAGE-INTEGRITY-SHA256: an HMAC-SHA256. Attributes after it are not covered.
 pub const MESSAGE_INTEGRITY_SHA256: u16 = 0x001C;
 /// PASSWORD-ALGORITHM: the one that a client chose (RFC 8489 §14.12).
 pub const PASSWORD_ALGORITHM: u16 = 0x001D;

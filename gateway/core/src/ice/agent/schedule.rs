@@ -9,8 +9,8 @@ use rand::Rng;
 use super::super::candidate::{CandidateKind, priority};
 use super::super::checks::InFlight;
 use super::super::config::{
-    EVEN_ATTEMPTS, FAILED_RETRY, FAILOVER_MISSES, MAX_ATTEMPTS, MIN_RTO, RETURN_RETRY, Role,
-    SPARE_ATTEMPTS, TRIGGERED_TA, WARM_FOR, WARM_INTERVAL,
+    ATTEMPTS_BEFORE_BACKOFF, DIRECT_RETRY, FAILOVER_MISSES, MAX_ATTEMPTS, MAX_CHECK_INTERVAL,
+    MIN_RTO, Role, SPARE_ATTEMPTS, TRIGGERED_TA, WARM_FOR, WARM_INTERVAL,
 };
 use super::super::message::Check;
 use super::super::pair::{Pair, PairId, PairState};
@@ -23,9 +23,9 @@ pub(super) struct Pacer {
     next_triggered: Instant,
     /// The triggered-check queue; holds every pair at most once.
     triggered: VecDeque<PairId>,
-    /// First checks alternate between direct and relayed pairs, so that a relayed picture does not
-    /// wait for a long list of hopeless host pairs.
-    relayed_turn: bool,
+    /// First checks alternate between direct and relayed pairs, so that a relayed path does not
+    /// wait for a long list of host pairs that cannot work.
+    relayed_next: bool,
 }
 
 impl Pacer {
@@ -34,7 +34,7 @@ impl Pacer {
             next_ordinary: now,
             next_triggered: now,
             triggered: VecDeque::new(),
-            relayed_turn: false,
+            relayed_next: false,
         }
     }
 
@@ -46,7 +46,7 @@ impl Pacer {
 
     pub(super) fn clear(&mut self) {
         self.triggered.clear();
-        self.relayed_turn = false;
+        self.relayed_next = false;
     }
 }
 
@@ -103,14 +103,14 @@ impl Agent {
             let pairs = pairs.filter(|p| p.checks == 0 && p.is_relayed() == relayed);
             pairs.max_by_key(|p| p.priority(self.role)).map(|p| p.id)
         };
-        let turn = self.pacer.relayed_turn;
+        let turn = self.pacer.relayed_next;
         let longest_due = || {
             let pairs = self.check_list.iter().filter(is_due);
             pairs.min_by_key(|p| self.due(p, rto)).map(|p| p.id)
         };
         let chosen = fresh(turn).or_else(|| fresh(!turn)).or_else(longest_due);
         let Some(id) = chosen else { return false };
-        self.pacer.relayed_turn = !turn;
+        self.pacer.relayed_next = !turn;
         self.send_check(now, id);
         true
     }
@@ -126,8 +126,8 @@ impl Agent {
         }
     }
 
-    /// Returns the time before a check is repeated: long enough that every pair under way is
-    /// checked once in between (RFC 8445 §14.3).
+    /// Returns the time before a check is repeated: long enough that every pair that is Waiting or
+    /// In-Progress is checked once in between (RFC 8445 §14.3).
     fn rto(&self) -> Duration {
         let under_way =
             |pair: &&Pair| matches!(pair.state, PairState::Waiting | PairState::InProgress);
@@ -148,15 +148,15 @@ impl Agent {
             return None;
         }
         let Some(last) = pair.last_check else { return Some(self.selection.generation_since) };
-        let doublings = pair.unanswered.saturating_sub(EVEN_ATTEMPTS).min(8);
+        let doublings = pair.unanswered.saturating_sub(ATTEMPTS_BEFORE_BACKOFF).min(8);
         let wait = rto * 2_u32.pow(doublings);
-        let due = last + wait.min(FAILED_RETRY.max(rto));
+        let due = last + wait.min(MAX_CHECK_INTERVAL.max(rto));
         if self.search_deadline().is_some_and(|end| due <= end) {
             return Some(due);
         }
-        let returns = pair.responses > 0 && !pair.is_relayed();
-        let relayed = self.selected_pair().is_some_and(Pair::is_relayed);
-        (returns && relayed).then(|| last + RETURN_RETRY.max(rto))
+        let worked_before = pair.responses > 0 && !pair.is_relayed();
+        let selected_is_relayed = self.selected_pair().is_some_and(Pair::is_relayed);
+        (worked_before && selected_is_relayed).then(|| last + DIRECT_RETRY.max(rto))
     }
 
     /// Returns the time of the next check of a valid pair beside the selected one: such pairs are
@@ -178,7 +178,7 @@ impl Agent {
         pair.priority(self.role) > selected.priority(self.role) || pair.checks < SPARE_ATTEMPTS
     }
 
-    /// Sends a check of this pair now, whoever's turn it is.
+    /// Sends a check of this pair now, regardless of the pacing.
     pub(super) fn send_check(&mut self, now: Instant, id: PairId) {
         let Some(pair) = self.check_list.get(id) else { return };
         let generations = [Some(&self.generation), self.previous.as_ref()];

@@ -7,9 +7,9 @@ use rand::Rng;
 
 use super::super::checks::InFlight;
 use super::super::config::{
-    CONSENT_EXPIRY, CONSENT_INTERVAL_MAX, CONSENT_INTERVAL_MIN, CONSENT_PROBE, DISCONNECTED_AFTER,
-    EVEN_ATTEMPTS, FAILOVER_MISSES, NOMINATION_RTO_MIN, RENOMINATION_WINDOW, RESTART_HOLD, Role,
-    SECOND_NOMINATION,
+    ATTEMPTS_BEFORE_BACKOFF, CONSENT_EXPIRY, CONSENT_INTERVAL_MAX, CONSENT_INTERVAL_MIN,
+    CONSENT_PROBE, DISCONNECTED_AFTER, FAILOVER_MISSES, NOMINATION_RTO_MIN, RENOMINATION_WINDOW,
+    RESTART_HOLD, Role, SECOND_NOMINATION,
 };
 use super::super::pair::{Pair, PairId};
 use super::super::{Event, FailReason};
@@ -278,7 +278,7 @@ impl Agent {
     /// Returns how long to wait for a response: briefly until the peer has confirmed the
     /// nomination.
     fn probe_wait(&self, pair: &Pair) -> Duration {
-        if self.selection.confirmed || pair.unanswered > EVEN_ATTEMPTS {
+        if self.selection.confirmed || pair.unanswered > ATTEMPTS_BEFORE_BACKOFF {
             return pair.probe_wait();
         }
         (pair.rtt.unwrap_or_default() * 2).clamp(NOMINATION_RTO_MIN, CONSENT_PROBE)

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use porthole_signaling_proto::method::{Cameras, Notice as _};
+use porthole_signaling_proto::method::{Cameras, Notification as _};
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId};
 use porthole_signaling_proto::{GatewayId, SessionId};
 use proptest::prelude::*;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use porthole_signaling_proto::method::{
     Cameras, CamerasParams, Close as CloseSession, Connect, ConnectDevice, ConnectParams, Extend,
-    ExtendParams, IceServers, Invite, InviteParams, InviteResult, Method as _, Notice as _, Offer,
-    OfferResult, Register, RegisterParams, Report, ReportParams, Restart, RestartResult,
+    ExtendParams, IceServers, Invite, InviteParams, InviteResult, Method as _, Notification as _,
+    Offer, OfferResult, Register, RegisterParams, Report, ReportParams, Restart, RestartResult,
     SessionParams, Trickle, Unregister,
 };
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};

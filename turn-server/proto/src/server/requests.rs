@@ -226,7 +226,7 @@ impl Server {
         let found = self.table.get_by_client(request.client).filter(|(_, a)| a.answered);
         let (id, allocation) = found.ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
         let method = request.message.method();
-        let follows = allocation.owner.is_followed_by(request.identity, method);
+        let follows = allocation.owner.may_be_taken_over_by(request.identity, method);
         if allocation.owner.username != request.identity.username && !follows {
             return Err(ErrorCode::WRONG_CREDENTIALS);
         }

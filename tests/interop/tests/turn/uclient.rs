@@ -16,6 +16,9 @@ use crate::{PATIENCE, Running, config, run, secure, start};
 
 const MESSAGES: u64 = 20;
 
+/// Time after which a client that has sent no malformed message is taken to wait forever.
+const STUCK: Duration = Duration::from_secs(5);
+
 fn needs() -> [Need; 3] {
     ["turnutils_uclient", "turnutils_peer", "turnutils_stunclient"].map(Need::Tool)
 }
@@ -335,10 +338,9 @@ fn invalid_messages_of_turnutils_uclient_affect_no_other_client() {
         let to = server.local_addrs()[0];
         let (_echo, port) = echo("127.0.0.1")?;
         let peer = format!("-c -s -e 127.0.0.1 -r {port} -u anna -w secret");
-        // Its messages are so malformed that it may wait forever, and TCP may end with the first
-        // one.
-        let mut broken = Vec::new();
-        for transport in ["", "-t"] {
+        // It damages each message at random. One that can still be parsed, but deserves no response,
+        // makes it wait forever, before it has sent a malformed one: then others are started.
+        let spawn = |transport: &str| -> Result<Running> {
             let flags = format!("-N -R {transport} {peer} -p {} {}", to.port(), to.ip());
             let child = Command::new("turnutils_uclient")
                 .args(flags.split_whitespace())
@@ -346,10 +348,19 @@ fn invalid_messages_of_turnutils_uclient_affect_no_other_client() {
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
                 .spawn()?;
-            broken.push(Running(child));
-        }
+            Ok(Running(child))
+        };
+        let mut invalid = Vec::new();
+        let mut started = None;
         wait::until("a malformed message", PATIENCE, || {
-            Ok((server.stats().counters.malformed > 0).then_some(()))
+            if server.stats().counters.malformed > 0 {
+                return Ok(Some(()));
+            }
+            if started.is_none_or(|at: Instant| at.elapsed() > STUCK) {
+                invalid.extend([spawn("")?, spawn("-t")?]);
+                started = Some(Instant::now());
+            }
+            Ok(None)
         })?;
         for transport in ["", "-t"] {
             let flags = [transport, &peer].into_iter().flat_map(str::split_whitespace);

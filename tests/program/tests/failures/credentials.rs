@@ -42,7 +42,7 @@ fn an_invalid_claim_code_is_refused_and_the_error_says_how_to_get_a_new_one() {
                 ("expired", Some(expired.as_str()), ["the claim code has expired", advice]),
                 ("used", Some(&used), ["has already been used", advice]),
                 ("made-up", Some("AAAA-BBBB-CCCC-DDDD"), ["is wrong", advice]),
-                ("none", None, ["make a claim code", "--claim"]),
+                ("none", None, ["create a claim code", "--claim"]),
             ] {
                 let mut command = gateway(scene, &installation, case, claim)?;
                 let ended = run_to_end(scene, case, &mut command)?;

@@ -1,5 +1,5 @@
-//! `porthole up`: everything on one machine. Its gateway connects over the WebSocket and enrols with
-//! a claim code, like any other gateway, so that there is only one way in.
+//! `porthole up`: everything on one machine. Its gateway connects over the WebSocket and enrols
+//! with a claim code, like any other gateway, so that there is only one way in.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -315,12 +315,7 @@ async fn a_refused_allocation_is_reported_by_its_code_with_and_without_an_accoun
         (ErrorCode::INSUFFICIENT_CAPACITY, None, "failed", "wait a minute"),
         (ErrorCode::ALLOCATION_QUOTA_REACHED, Some(&user), "failed", "of this user have ended"),
         // A server with STUN only.
-        (
-            ErrorCode::BAD_REQUEST,
-            None,
-            "not-offered",
-            "not offered (the TURN server refused the request)",
-        ),
+        (ErrorCode::BAD_REQUEST, None, "not-offered", "not offered (the TURN server refused)"),
         (ErrorCode::BAD_REQUEST, Some(&user), "failed", "does not relay for this client"),
     ] {
         let at = serve_refusal(code, other).await;

@@ -139,7 +139,7 @@ const MAX_WARNINGS: usize = 6;
 
 /// Returns the number of log lines about datagrams dropped at this address.
 fn warnings(log: &str, address: SocketAddr) -> usize {
-    const ADVICE: &str = "were dropped: check what else sends to it";
+    const ADVICE: &str = "dropped datagrams on an RTP port: check what else sends to it";
     let port = format!("port={}", address.port());
     log.lines().filter(|line| line.contains(ADVICE) && line.contains(&port)).count()
 }

@@ -66,6 +66,7 @@ async fn is_saved(data: &Path, camera: &str) -> bool {
     found
 }
 
+/// Takes about 12 s, of which 6 s are spent on the full disk.
 #[tokio::test]
 async fn a_full_disk_refuses_only_what_must_be_written() {
     let folder = tempfile::tempdir().unwrap();

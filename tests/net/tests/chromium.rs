@@ -25,7 +25,8 @@ const MAX_FROZEN_S: f64 = 2.0;
 
 use NatKind::{FullCone, Open, PortRestricted, Restricted, Symmetric, UdpBlocked};
 
-/// Slow: ten pairs, one at a time. Each starts Chromium and waits for two seconds of video.
+/// Takes about 90 s: ten pairs, one at a time. Each starts Chromium and waits for two seconds of
+/// video.
 #[test]
 fn chromium_plays_through_ten_pairs_of_nats_over_the_best_path() {
     // Gateway's NAT, browser's NAT.
@@ -76,7 +77,7 @@ fn chromium_in_the_gateways_lan_stays_inside_it() {
     });
 }
 
-/// Takes at least 10 s, the length of the 300 frames.
+/// Takes about 15 s, of which 10 s are the length of the 300 frames.
 #[test]
 fn lost_packets_are_retransmitted() {
     scene("lost_packets_are_retransmitted", &NEEDS, |scene| {

@@ -63,7 +63,7 @@ fn udp_blocked_passes_tcp_and_nothing_else() {
     });
 }
 
-/// Slow, because it sets up 36 labs with up to six network namespaces each.
+/// Takes about 15 s, because it sets up 36 labs with up to six network namespaces each.
 #[test]
 fn hole_punching_works_exactly_where_the_table_says_direct() {
     let name = "hole_punching_works_exactly_where_the_table_says_direct";

@@ -21,7 +21,8 @@ const FRAMES: u64 = 30;
 /// Number of viewers that run at a time; they spend most of the time waiting for timers.
 const WORKERS: usize = 4;
 
-/// Slow: 36 pairs, four at a time. Each waits for the best path and then for one second of video.
+/// Takes about 6 s: 36 pairs, four at a time. Each waits for the best path and then for one second
+/// of video.
 #[test]
 fn all_36_pairs_of_nats_play_over_the_best_path() {
     scene("all_36_pairs_of_nats_play_over_the_best_path", &NEEDS, |scene| {

@@ -80,6 +80,7 @@ fn measures_both(other: &str, version: &str) -> Result<()> {
     Ok(())
 }
 
+/// Takes about 11 s.
 #[test]
 fn a_flood_from_100_000_addresses_takes_no_memory_and_loses_no_relayed_packet() {
     // Slowly: other programs may occupy the server's core for half a second.
@@ -94,6 +95,7 @@ fn a_flood_from_100_000_addresses_takes_no_memory_and_loses_no_relayed_packet() 
     }
 }
 
+/// Takes about 11 s.
 #[test]
 fn ports_quota_and_memory_of_10_000_allocations_are_freed() {
     let needs = [Need::OpenFiles(10_100)];

@@ -14,6 +14,7 @@ use crate::{NEEDS, PICTURE_DEADLINE};
 const DEADLINE: Duration = Duration::from_secs(90);
 const PASSWORD: &str = "a porthole in the hull";
 
+/// Takes about 15 s.
 #[test]
 fn the_setup_link_leads_to_live_video() {
     scene("the_setup_link_leads_to_live_video", &NEEDS, |scene| {
@@ -42,6 +43,7 @@ fn the_setup_link_leads_to_live_video() {
     });
 }
 
+/// Takes about 10 s.
 #[test]
 fn a_wrong_password_or_a_used_link_is_refused() {
     scene("a_wrong_password_or_a_used_link_is_refused", &NEEDS, |scene| {

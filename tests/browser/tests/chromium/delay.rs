@@ -14,6 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const FRAMES: u64 = 150;
 const MAX_MEDIAN_MS: f64 = 150.0;
 
+/// Takes about 10 s.
 #[test]
 fn the_test_camera_is_at_most_150_ms_behind() {
     scene("the_test_camera_is_at_most_150_ms_behind", &NEEDS, |scene| {

@@ -11,6 +11,7 @@ const FRAMES_DEADLINE: Duration = Duration::from_secs(20);
 /// Time from the restart of the server to the first frame of a new viewer.
 const NEW_VIEWER: Duration = Duration::from_secs(10);
 
+/// Takes about 20 s: the signaling server is stopped and started again while Chromium watches.
 #[test]
 fn video_outlives_the_signaling_server() {
     scene("video_outlives_the_signaling_server", &NEEDS, |scene| {

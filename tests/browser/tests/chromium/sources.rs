@@ -19,6 +19,7 @@ const FRAMES_DEADLINE: Duration = Duration::from_secs(20);
 /// Time from the camera's restart to the next decoded frame.
 const RECOVERY: Duration = Duration::from_secs(10);
 
+/// Takes about 25 s: the camera is watched, killed, started again and watched again.
 #[test]
 fn an_rtsp_camera_of_gstreamer_is_watched_and_comes_back() {
     source("an_rtsp_camera_of_gstreamer_is_watched_and_comes_back", Kind::GstreamerRtsp);
@@ -29,6 +30,7 @@ fn an_rtsp_camera_of_live555_is_watched_and_comes_back() {
     source("an_rtsp_camera_of_live555_is_watched_and_comes_back", Kind::Live555);
 }
 
+/// Takes about 25 s: the camera is watched, killed, started again and watched again.
 #[test]
 fn rtp_of_ffmpeg_is_watched_and_comes_back() {
     source("rtp_of_ffmpeg_is_watched_and_comes_back", Kind::FfmpegRtp);

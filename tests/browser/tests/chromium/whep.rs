@@ -13,6 +13,7 @@ use crate::{CAMERA_DEADLINE, NEEDS};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// Takes about 17 s.
 #[test]
 fn a_plain_whep_page_plays_the_demo_camera() {
     scene("a_plain_whep_page_plays_the_demo_camera", &NEEDS, |scene| {

@@ -39,6 +39,7 @@ fn chromium_relays_over_udp_and_tcp() {
     });
 }
 
+/// Takes about 25 s.
 #[test]
 fn chromium_relays_over_tls() {
     let needs = [Need::Browser, Need::Lab];

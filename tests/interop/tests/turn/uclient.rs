@@ -141,6 +141,7 @@ fn every_message_of_turnutils_uclient_comes_back() {
     });
 }
 
+/// Takes about 20 s, the time that coturn's client takes.
 #[test]
 fn every_message_comes_back_over_tls_and_dtls() {
     let name = "every_message_comes_back_over_tls_and_dtls";
@@ -192,6 +193,7 @@ fn builtin_oauth_keys() -> Vec<OauthKey> {
     .to_vec()
 }
 
+/// Takes about 35 s, the time that coturn's client takes.
 #[test]
 fn turnutils_uclient_uses_mobility_and_access_tokens() {
     let name = "turnutils_uclient_uses_mobility_and_access_tokens";
@@ -273,6 +275,7 @@ fn moved(scene: &Scene, name: &str, to: SocketAddr, flags: &str) -> Result<()> {
     Ok(())
 }
 
+/// Takes about 25 s, the time that coturn's client takes.
 #[test]
 fn turnutils_uclient_relays_tcp() {
     scene("turnutils_uclient_relays_tcp", &needs(), |scene| {
@@ -331,6 +334,7 @@ fn turnutils_natdiscovery_finds_no_nat() {
     });
 }
 
+/// Takes about 15 s, the time that coturn's client takes.
 #[test]
 fn invalid_messages_of_turnutils_uclient_affect_no_other_client() {
     scene("invalid_messages_of_turnutils_uclient_affect_no_other_client", &needs(), |scene| {
@@ -338,8 +342,8 @@ fn invalid_messages_of_turnutils_uclient_affect_no_other_client() {
         let to = server.local_addrs()[0];
         let (_echo, port) = echo("127.0.0.1")?;
         let peer = format!("-c -s -e 127.0.0.1 -r {port} -u anna -w secret");
-        // It damages each message at random. One that can still be parsed, but deserves no response,
-        // makes it wait forever, before it has sent a malformed one: then others are started.
+        // The client damages each message at random. A message that can still be parsed, but gets
+        // no response, makes it wait forever. Then more clients are started.
         let spawn = |transport: &str| -> Result<Running> {
             let flags = format!("-N -R {transport} {peer} -p {} {}", to.port(), to.ip());
             let child = Command::new("turnutils_uclient")

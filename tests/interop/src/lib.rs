@@ -1,1 +1,3 @@
 //! Tests with other projects' software. They are in `tests/`.
+
+#![warn(missing_docs)]

@@ -1,5 +1,7 @@
 //! The best path between each pair of NATs, and the homes in which it is tested.
 
+#![warn(missing_docs)]
+
 use std::time::Duration;
 
 use Path::{Direct as D, Relay as R};
@@ -48,7 +50,9 @@ pub fn best_path(gateway: NatKind, viewer: NatKind) -> Option<Path> {
 /// A server, and a gateway behind each kind of NAT with a camera named after the NAT.
 #[derive(Debug)]
 pub struct World<'a> {
+    /// Signaling, the dashboard and TURN, on a host of its own.
     pub server: Server<'a>,
+    /// An API token of a viewer.
     pub token: String,
     homes: &'a [Side],
     /// Running as long as the world exists.

@@ -2,3 +2,5 @@
 //!
 //! - `failures`: something is wrong, and one sentence tells whoever can act on it.
 //! - `operating`: settings, reloads, certificates and logs of a running server.
+
+#![warn(missing_docs)]

@@ -183,3 +183,11 @@ fn every_crate_has_the_lints_of_the_workspace() {
     let complaints: Vec<_> = lacking.map(|folder| format!("{folder}/Cargo.toml")).collect();
     report("Each manifest ends with `[lints] workspace = true`.", &complaints);
 }
+
+#[test]
+fn every_library_warns_about_missing_documentation() {
+    let lacks = |file: &porthole_tidy::File| !file.text.contains("#![warn(missing_docs)]");
+    let libraries = files().unwrap().into_iter().filter(|file| file.path.ends_with("src/lib.rs"));
+    let complaints: Vec<_> = libraries.filter(lacks).map(|file| file.path).collect();
+    report("A library begins with `#![warn(missing_docs)]`.", &complaints);
+}

@@ -91,10 +91,11 @@ impl ServerUri {
 }
 
 /// Splits `HOST[:PORT]`, where the host is a name, an IPv4 address, an IPv6 address in brackets, or
-/// without a port an IPv6 address alone. Returns `None` if the host is empty or the port is not a
-/// number up to 65535.
+/// without a port an IPv6 address alone, also with a zone. Returns `None` if the host is empty or
+/// the port is not a number up to 65535.
 pub fn split_host_port(text: &str) -> Option<(&str, Option<u16>)> {
-    if text.parse::<Ipv6Addr>().is_ok() {
+    let without_zone = text.split('%').next().unwrap_or_default();
+    if without_zone.parse::<Ipv6Addr>().is_ok() {
         return Some((text, None));
     }
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
@@ -158,6 +159,7 @@ mod tests {
             ("2001:db8::1", Some(("2001:db8::1", None))),
             ("[2001:db8::1]:99", Some(("2001:db8::1", Some(99)))),
             ("[2001:db8::1]", Some(("2001:db8::1", None))),
+            ("fe80::1%eth0", Some(("fe80::1%eth0", None))),
             ("turn.example.org:65536", None),
             ("turn.example.org:", None),
             ("[2001:db8::1]:", None),

@@ -414,10 +414,10 @@ describe('video that stops', () => {
 describe('the gateway gives a reason for ending a session', () => {
   const gone = (session: string): Fault => ({
     code: 410,
-    message: 'the camera sends another codec than was agreed on',
+    message: 'the camera now sends another codec than was negotiated',
     session,
   });
-  const SENTENCE = 'The camera sends another codec than was agreed on.';
+  const SENTENCE = 'The camera now sends another codec than was negotiated.';
 
   test.each([
     [

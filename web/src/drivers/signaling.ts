@@ -80,7 +80,10 @@ export class Signaling {
     });
   }
 
-  notify<M extends keyof ClientNotifications>(method: M, params: ClientNotifications[M]['params']): void {
+  notify<M extends keyof ClientNotifications>(
+    method: M,
+    params: ClientNotifications[M]['params'],
+  ): void {
     this.#runner.dispatch({ type: 'send', text: rpc.notification(method, params) });
   }
 

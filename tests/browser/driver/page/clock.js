@@ -33,7 +33,7 @@
     });
   }
 
-  // The brightness of the inner half of a cell, 0–255.
+  // Returns the brightness of the inner half of a cell, 0–255.
   function brightness({ data }, cell) {
     const left = (cell % COLUMNS) * CELL + CELL / 4;
     const top = Math.floor(cell / COLUMNS) * CELL + CELL / 4;
@@ -44,7 +44,7 @@
     return sum / (CELL / 2) ** 2;
   }
 
-  // The milliseconds in a picture, null if there are none that can be trusted.
+  // Returns the milliseconds shown in a picture, or null if they cannot be read reliably.
   function read(image) {
     const cells = Array.from({ length: COLUMNS * ROWS }, (_, cell) => brightness(image, cell));
     const sync = cells.slice(0, 8);
@@ -59,8 +59,8 @@
     return data.reduce((milliseconds, byte) => milliseconds * 256 + byte, 0);
   }
 
-  // Measures `frames` frames of the page's first video: how old each is when it is shown, or when
-  // it can be read, whichever is later.
+  // Measures the age of `frames` frames of the page's first video: when each is shown, or when it
+  // can be read, whichever is later.
   async function delay(frames) {
     const video = document.querySelector('video');
     const canvas = new OffscreenCanvas(WIDTH, HEIGHT);

@@ -21,7 +21,8 @@ const PASSWORD: &str = "right-geheim-4711";
 /// Writes that may succeed on a full disk, because they fit into pages the database already has.
 const MAX_WRITES: usize = 200;
 
-/// Runs nine programs one after the other, each until it has found the disk full.
+/// Runs nine programs one after the other, each until it has found the disk full. Takes a few
+/// seconds.
 #[test]
 fn on_a_full_disk_nothing_starts_and_the_error_says_why() {
     let needs = [Need::Program, Need::SmallDisk];

@@ -54,8 +54,8 @@ const BUDGET: usize = 64;
 const ROUND: usize = 256;
 /// Buffers for datagrams of peers, which are sent together at the end of a round.
 const PEER_BUFFERS: usize = 64;
-/// Most events of one poll: those of relay sockets are repeated, so more than a round can serve
-/// would be wasted.
+/// Most events of one poll: relay sockets are level-triggered, so events that a round cannot serve
+/// are reported again.
 const EVENTS: usize = ROUND;
 /// Size of the largest datagram.
 const MAX_DATAGRAM: usize = 65_535;

@@ -63,7 +63,7 @@ pub struct Gateway {
     /// Our requests to the signaling server that have no response yet, by id.
     pending: HashMap<i64, PendingRequest>,
     next_request: i64,
-    /// WHEP offers, and below WHEP restarts, that are answered once the candidates are gathered.
+    /// WHEP offers whose answer waits for our candidates, and below restarts whose fragment does.
     pending_whep_answers: HashMap<SessionId, RequestId>,
     pending_whep_restarts: HashMap<SessionId, RequestId>,
     /// Viewers waiting for a camera whose format is not known yet, in order of arrival.

@@ -36,7 +36,7 @@ const SETUP_TIMEOUT: Duration = Duration::from_secs(45);
 const LOST_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// Interval between two ICE restarts of a lost path: the offer may be lost together with the
-/// network that carried it, and the server keeps an unanswered one for at most 15 s.
+/// network. The server refuses another one while the first has no answer, for at most 15 s.
 const RESTART_INTERVAL: Duration = Duration::from_secs(8);
 
 /// Time that a session lasts beyond its expiry, so that clocks need not agree exactly.

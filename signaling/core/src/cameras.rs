@@ -114,7 +114,7 @@ impl Hub {
     }
 
     /// Returns the camera to connect to: `camera`, or without one the first the principal may see.
-    /// A principal with a limited scope gets the same answer for cameras outside it, whether or
+    /// A principal with a limited scope gets the same response for cameras outside it, whether or
     /// not they exist.
     pub(crate) fn find_camera(
         &self,

@@ -156,7 +156,7 @@ impl Hub {
         }
     }
 
-    /// Handles the failure to write an [`Output::Persist`]: the next report of the gateway causes
+    /// Handles the failure to write an [`Output::Persist`]: the next report of the gateway triggers
     /// another.
     pub fn handle_persist_failed(&mut self, gateway: &GatewayId) {
         if let Some(gateway) = self.gateways.get_mut(gateway) {

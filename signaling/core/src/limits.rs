@@ -9,9 +9,10 @@ pub struct Limits {
     pub register_timeout: Duration,
     /// Time a gateway has to respond to `connect`: it may wait 5 s for the camera's format.
     pub connect_timeout: Duration,
-    /// Time a client has to answer `invite`, and a gateway to answer `extend`.
+    /// Time a client has to respond to `invite`, and a gateway to `extend`.
     pub request_timeout: Duration,
-    /// Time a gateway has to answer a viewer's offer or ICE restart: it gathers candidates first.
+    /// Time a gateway has to respond to a viewer's offer or ICE restart: it gathers candidates
+    /// first.
     pub offer_timeout: Duration,
     /// Lifetime of a session from its start or from the last `extend`.
     pub session_lifetime: Duration,

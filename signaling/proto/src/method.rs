@@ -1,5 +1,5 @@
-//! Methods and notifications: ONVIF's under their own names, Porthole's as `porthole…`, which other
-//! implementations ignore.
+//! Methods and notifications: those of ONVIF under its names, our extensions as `porthole…`, which
+//! other implementations ignore.
 //!
 //! | method | from → to | |
 //! |---|---|---|

@@ -152,8 +152,8 @@ pub enum Output {
         /// [`ServerConfig::worker`] of the other worker.
         worker: u8,
     },
-    /// Call [`Server::handle_handover_ended`] of another worker, because a client whose datagrams
-    /// it hands over has no allocation here (any more).
+    /// Call [`Server::handle_handover_ended`] of another worker, because that worker still hands
+    /// over the datagrams of a client that has no allocation here.
     EndHandover {
         /// The client that has no allocation here.
         client: FiveTuple,

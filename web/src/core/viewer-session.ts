@@ -31,7 +31,7 @@ const CHECKS_TIMEOUT_MS = 15_000;
 const FIRST_FRAME_TIMEOUT_MS = 12_000;
 /** Time the gateway has for an ICE restart before we request a new session. */
 const ICE_RESTART_TIMEOUT_MS = 4_000;
-/** Two samples without a new frame: the viewer is told. */
+/** Two samples without a new frame: the player says so. */
 const STALL_MS = 2_000;
 /** Time without a frame after which the session with a live camera is given up. */
 const STALL_TIMEOUT_MS = 8_000;
@@ -516,7 +516,7 @@ const TIMEOUT_REASON: Record<Stage, Reason['kind']> = {
   playing: 'stalled',
 };
 
-/** Gives up a disconnected session, unless it still plays or the server is away. */
+/** Gives up a disconnected session, unless it still plays or the server is not connected. */
 function handleIceTimeout(ctx: Context, session: Session): void {
   const advances = session.stage === 'playing' && session.lastSampleAt === session.lastFrameAt;
   if (ctx.state.signalingUp && !advances) return loseSession(ctx, { kind: 'connection-lost' });
@@ -545,7 +545,7 @@ function handleExtendResult(ctx: Context, session: Session, outcome: Outcome<Ext
   updateSession(ctx, { replaceAt: Math.max(now, session.expiresAt - REPLACE_BEFORE_MS) });
 }
 
-/** Faults after which `extend` is not retried; others, such as a gateway that is away, may pass. */
+/** Faults after which `extend` is not retried; others, such as a missing gateway, may pass. */
 const PERMANENT_FAULTS: ReadonlySet<number> = new Set([
   code.UNAUTHORIZED,
   code.FORBIDDEN,

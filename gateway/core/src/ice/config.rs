@@ -22,7 +22,7 @@ pub(super) const MAX_ATTEMPTS: u32 = 7;
 pub const PATIENCE: Duration = Duration::from_millis(39_500);
 /// Time after the first selection during which any better pair replaces the selected one.
 pub const RENOMINATION_WINDOW: Duration = Duration::from_secs(10);
-/// Checks of a pair with a lower priority than the selected one, which only serves as a spare.
+/// Checks of a pair with a lower priority than the selected one, which is only a backup.
 pub(super) const SPARE_ATTEMPTS: u32 = 3;
 /// Time after a restart during which a healthy direct path is not replaced by a relayed one.
 pub(super) const RESTART_HOLD: Duration = Duration::from_secs(2);

@@ -34,8 +34,8 @@ pub(super) struct Identity {
 /// The user of an access token.
 #[derive(Clone, Debug)]
 struct TokenHolder {
-    /// The user to count for the quota. The username does not serve: it is the name of a key, the
-    /// same for all clients of a third party.
+    /// The user to count for the quota. Not the username: it names a key that all clients of a
+    /// third party share.
     quota_user: Arc<str>,
     /// End of the token's validity in seconds since 1970.
     until_s: u64,
@@ -61,8 +61,8 @@ impl Identity {
         self.has_token() && next.has_token() && matches!(method, Method::Refresh)
     }
 
-    /// Returns true if both are the same user. Two with tokens of one third party share a username
-    /// but are not.
+    /// Returns true if both are the same user. Users with tokens of one third party share a
+    /// username but are different users.
     pub(super) fn is_same_user(&self, other: &Self) -> bool {
         self.username == other.username && self.quota_user() == other.quota_user()
     }
@@ -80,7 +80,7 @@ impl Identity {
     }
 }
 
-/// The error that answers an unauthenticated request. All but 400 carry realm and a fresh nonce.
+/// The error in response to an unauthenticated request. All but 400 carry realm and a fresh nonce.
 pub(super) type Challenge = ErrorCode;
 
 /// Checks credentials; keeps no state of clients.
@@ -213,7 +213,7 @@ impl Authenticator {
     }
 
     /// Returns true if the request would prolong an allocation beyond the end of its credentials.
-    /// Tokens never may; other credentials may unless expiry is strict. Ending the allocation is
+    /// A token never may; other credentials may unless expiry is strict. Ending the allocation is
     /// always allowed.
     fn outlives_credentials(&self, owner: &Identity, message: &Message<'_>, now: Now) -> bool {
         let is_over = match &owner.token {

@@ -1,9 +1,9 @@
-//! The challenges 401 and 438, which answer unauthenticated requests (RFC 8489 §9.2.4).
+//! The challenges 401 and 438, which respond to unauthenticated requests (RFC 8489 §9.2.4).
 //!
 //! Over UDP the source of a request may be forged, so that the response hits someone else.
 //! Therefore it is at most twice as long as the request ([`AMPLIFICATION`]): the *full* challenge
 //! announces all features of RFC 8489, the *short* one answers short requests, and a request too
-//! short for either is not answered.
+//! short for either gets no response.
 
 use porthole_clock::Now;
 
@@ -65,7 +65,7 @@ impl Server {
         });
     }
 
-    /// Returns true if the rate limits allow an answer to an unauthenticated client now.
+    /// Returns true if the rate limits allow a response to an unauthenticated client now.
     pub(super) fn may_respond(&mut self, now: Now, client: &FiveTuple) -> bool {
         client.transport != Transport::Udp
             || self.limits.may_respond(client.client.ip(), now.instant)

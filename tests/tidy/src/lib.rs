@@ -59,6 +59,11 @@ impl File {
             || self.path.split('/').any(|folder| matches!(folder, "tests" | "benches" | "fuzz"))
     }
 
+    /// Returns true for files that a program writes.
+    pub fn is_generated(&self) -> bool {
+        self.path.starts_with("web/src/protocol/")
+    }
+
     /// Returns its lines with their numbers, without modules of tests at the end.
     pub fn lines_without_tests(&self) -> impl Iterator<Item = (usize, &str)> {
         let mut skipping = false;

@@ -82,7 +82,7 @@ fn a_summary_is_a_phrase() {
 fn the_language_is_that_of_today() {
     let mut complaints = Vec::new();
     for file in files().unwrap() {
-        if is_generated(&file) || file.path == HERE {
+        if file.is_generated() || file.path == HERE {
             continue;
         }
         for (line, text) in prose(&file) {
@@ -129,7 +129,7 @@ fn prose_is_what_people_read() {
 /// Returns the first paragraph of each documentation comment, with the number of its first line.
 fn summaries(file: &File) -> impl Iterator<Item = (usize, String)> {
     let is_rust = file.has_extension(&["rs"]);
-    let is_script = file.has_extension(&["ts", "svelte"]) && !is_generated(file);
+    let is_script = file.has_extension(&["ts", "svelte"]) && !file.is_generated();
     let mut found = Vec::new();
     let mut paragraph: Option<(usize, String)> = None;
     let mut in_comment = false;
@@ -186,9 +186,4 @@ fn prose(file: &File) -> impl Iterator<Item = (usize, &str)> {
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !(c.is_alphanumeric() || matches!(c, '\'' | '’' | '_')))
         .filter(|word| !word.is_empty())
-}
-
-/// Returns true for files that a program writes.
-fn is_generated(file: &File) -> bool {
-    file.path.starts_with("web/src/protocol/")
 }

@@ -23,18 +23,13 @@ fn is_unit_test(file: &File) -> bool {
         || !file.path.starts_with("tests/") && file.path.contains("/tests/")
 }
 
-/// Files that a program writes.
-fn is_generated(file: &File) -> bool {
-    file.path.starts_with("web/src/protocol/")
-}
-
 #[test]
 fn a_line_has_at_most_100_columns() {
     let mut complaints = Vec::new();
     for file in files().unwrap() {
         let code = file.has_extension(&["rs", "ts", "mjs", "js", "svelte", "css", "sh"]);
         let excepted = LONGER_LINES.iter().any(|(path, _)| *path == file.path);
-        if !code || is_generated(&file) || excepted {
+        if !code || file.is_generated() || excepted {
             continue;
         }
         // A table in a comment cannot be broken.
@@ -53,7 +48,7 @@ fn a_file_is_one_idea() {
     for file in files().unwrap() {
         let code = file.has_extension(&["rs", "ts", "mjs", "js"]);
         let excepted = LONGER_FILES.iter().any(|(path, _)| *path == file.path);
-        if !code || is_generated(&file) || excepted || is_unit_test(&file) {
+        if !code || file.is_generated() || excepted || is_unit_test(&file) {
             continue;
         }
         let lines = file.lines_without_tests().count();

@@ -203,7 +203,7 @@ impl Default for Turn {
             tcp_relaying: true,
             mobility: false,
             strict_expiry: false,
-            rfc5766_channels: false,
+            rfc5766_channels: true,
             segmentation: true,
             fast_path: Vec::new(),
             drain_s: Bounded::new(3),

@@ -61,8 +61,8 @@ pub struct Config {
     pub lowest_peer_port: u16,
     /// True to permit only relayed addresses of this server and `allow_peers`. Default: false.
     pub relayed_peers_only: bool,
-    /// True to let clients bind channels above 0x4FFF, as RFC 5766 did; coturn's clients do so
-    /// before 4.16. Default: false.
+    /// True to let clients bind channels above 0x4FFF, as RFC 5766 did; coturn's clients before 4.16
+    /// do so, among them `turnutils_uclient` of Debian 12. Default: true.
     pub rfc5766_channels: bool,
     /// True to let clients have TCP connections to and from peers (RFC 6062). Default: true.
     pub tcp_relaying: bool,
@@ -110,7 +110,7 @@ impl Default for Config {
             deny_peers: Vec::new(),
             lowest_peer_port: 1,
             relayed_peers_only: false,
-            rfc5766_channels: false,
+            rfc5766_channels: true,
             tcp_relaying: true,
             segmentation: true,
             mobility: false,

@@ -53,10 +53,11 @@ pub(crate) enum Viewer {
     Whep {
         /// The number of the ICE generation, from which the entity tag is made.
         generation: u64,
-        /// The viewer's ICE user name fragment in this generation.
-        ufrag: String,
-        /// The viewer's next user name fragment, while the gateway restarts ICE.
-        restarting: Option<String>,
+        /// The viewer's ICE user name fragments in this generation: sections that are bundled may
+        /// have different ones.
+        ufrags: Vec<String>,
+        /// The viewer's next user name fragments, while the gateway restarts ICE.
+        restarting: Option<Vec<String>>,
     },
 }
 

@@ -1,7 +1,7 @@
 //! WHEP (draft-ietf-wish-whep-03): viewers that send their offer over HTTP.
 
 use porthole_clock::Now;
-use porthole_signaling_proto::fragment::{Fragment, FragmentError, offer_ufrag};
+use porthole_signaling_proto::fragment::{Fragment, FragmentError, offer_ufrags};
 use porthole_signaling_proto::method::{
     Method as _, Offer, OfferParams, OfferResult, Restart, RestartParams, RestartResult, Trickle,
     TrickleParams,
@@ -55,21 +55,32 @@ pub struct WhepPatch {
 /// The body of a [`WhepPatch`].
 #[derive(Debug, Clone)]
 pub struct WhepFragment {
-    ufrag: String,
+    /// The user name fragments of the fragment and of its sections; empty if it has only candidates.
+    ufrags: Vec<String>,
     candidates: Vec<IceCandidate>,
     text: String,
 }
 
 impl WhepFragment {
-    /// Reads a fragment, which must have credentials: they say which ICE generation it is for.
+    /// Reads a fragment. Its credentials say which ICE generation it is for; candidates without
+    /// credentials are for the one that `If-Match` names.
     ///
     /// # Errors
     /// The reason why the fragment is refused.
     pub fn parse(text: &str) -> Result<Self, FragmentError> {
         let fragment = Fragment::parse(text)?;
-        let (ufrag, _) = fragment.credentials()?;
-        let (ufrag, candidates) = (ufrag.to_owned(), fragment.ice_candidates());
-        Ok(Self { ufrag, candidates, text: text.to_owned() })
+        let candidates = fragment.ice_candidates();
+        if fragment.has_credentials() || candidates.is_empty() {
+            fragment.credentials()?;
+        }
+        let ufrags = fragment.ufrags().into_iter().map(str::to_owned).collect();
+        Ok(Self { ufrags, candidates, text: text.to_owned() })
+    }
+
+    /// Returns true if the fragment belongs to the ICE generation with these user name fragments: it
+    /// has candidates for it, and does not restart ICE.
+    fn belongs_to(&self, ufrags: &[String]) -> bool {
+        self.ufrags.first().is_none_or(|ufrag| ufrags.contains(ufrag))
     }
 }
 
@@ -141,15 +152,14 @@ impl Hub {
         if !principal.may_see(&camera) {
             return Err(forbidden());
         }
-        let ufrag = offer_ufrag(&offer).map(str::to_owned).ok_or_else(|| {
-            Fault::new(
-                code::BAD_REQUEST,
-                "the body is not an SDP offer: it has no a=ice-ufrag line",
-            )
-        })?;
+        let ufrags: Vec<String> = offer_ufrags(&offer).into_iter().map(str::to_owned).collect();
+        if ufrags.is_empty() {
+            let text = "the body is not an SDP offer: it has no a=ice-ufrag line";
+            return Err(Fault::new(code::BAD_REQUEST, text));
+        }
         let gateway = self.owner(&camera).cloned().ok_or_else(no_such_camera)?;
         let gateway_conn = self.gateway_connection(&gateway)?;
-        let viewer = Viewer::Whep { generation: 1, ufrag, restarting: None };
+        let viewer = Viewer::Whep { generation: 1, ufrags, restarting: None };
         let session = Session::new(now, lifetime, gateway, camera.clone(), viewer, principal);
         let session = self.add_session(session)?;
         let params = OfferParams {
@@ -209,12 +219,12 @@ impl Hub {
         let WhepPatch { principal, session: id, if_match, fragment } = patch;
         self.check_rate(now, &principal)?;
         let session = self.whep_session(&principal, &id)?;
-        let Viewer::Whep { generation, ufrag, .. } = &session.viewer else {
+        let Viewer::Whep { generation, ufrags, .. } = &session.viewer else {
             return Err(no_such_resource());
         };
         check_if_match(if_match.as_ref(), *generation)?;
-        let (same_ufrag, gateway) = (*ufrag == fragment.ufrag, session.gateway.clone());
-        if same_ufrag {
+        let (trickles, gateway) = (fragment.belongs_to(ufrags), session.gateway.clone());
+        if trickles {
             for candidate in fragment.candidates {
                 let params = TrickleParams { session: id.clone(), candidate };
                 self.notify_gateway(&gateway, Message::notification::<Trickle>(&params));
@@ -228,7 +238,7 @@ impl Hub {
         if let Some(session) = self.sessions.get_mut(&id)
             && let Viewer::Whep { restarting, .. } = &mut session.viewer
         {
-            *restarting = Some(fragment.ufrag);
+            *restarting = Some(fragment.ufrags);
         }
         let ice_servers = self.ice_servers_message(&id, now);
         self.send(gateway_conn, ice_servers);
@@ -250,13 +260,13 @@ impl Hub {
         let Origin::Whep(request) = origin else { return };
         let ice_servers = self.ice_servers(id, now);
         let viewer = self.sessions.get_mut(id).map(|session| &mut session.viewer);
-        let Some(Viewer::Whep { generation, ufrag, restarting }) = viewer else {
+        let Some(Viewer::Whep { generation, ufrags, restarting }) = viewer else {
             return self.respond_whep(request, Err(no_such_resource()));
         };
-        let new_ufrag = restarting.take();
+        let new_ufrags = restarting.take();
         let outcome = outcome.and_then(rpc::read::<RestartResult>).map(|result| {
             *generation += 1;
-            *ufrag = new_ufrag.unwrap_or_default();
+            *ufrags = new_ufrags.unwrap_or_default();
             WhepResponse::Restarted {
                 fragment: result.fragment,
                 ice_servers,

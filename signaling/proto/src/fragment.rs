@@ -5,13 +5,19 @@ use std::fmt::Write as _;
 
 use crate::IceCandidate;
 
-/// The most candidates in one fragment, enough for a machine with dozens of addresses. Each
-/// `a=end-of-candidates` counts as one, because it is forwarded like one.
+/// The most candidates that are read from one fragment, enough for a machine with dozens of
+/// addresses; the ones after it are left out.
 const MAX_CANDIDATES: usize = 64;
-/// The longest candidate; those of browsers have less than half of it.
+/// The most sections that are read from one fragment, more than an offer may have; what the ones
+/// after it hold is left out.
+const MAX_SECTIONS: usize = 64;
+/// The longest candidate; a longer one is left out. Those of browsers have less than half of it.
 const MAX_CANDIDATE_CHARS: usize = 512;
-/// The longest name of a section, which is repeated with each of its candidates. Browsers use `0`.
+/// The longest name of a section, which is repeated with each of its candidates; a longer one is
+/// left out. Browsers use `0`.
 const MAX_MID_CHARS: usize = 64;
+/// The most sections of an offer whose credentials are remembered.
+const MAX_CREDENTIALS: usize = 32;
 /// RFC 8839 §5.4: a user name fragment has 4 to 256 characters, a password 22 to 256.
 const MIN_UFRAG_CHARS: usize = 4;
 const MIN_PWD_CHARS: usize = 22;
@@ -24,6 +30,12 @@ pub struct Fragment {
     pub ufrag: Option<String>,
     /// The ICE password of the first `a=ice-pwd`, as it was sent.
     pub pwd: Option<String>,
+    /// The names of the sections that share one transport (`a=group:BUNDLE`, RFC 8840 §4.4); empty
+    /// without such a group.
+    pub bundle: Vec<String>,
+    /// The other attributes to write before the sections, each without its `a=`, such as
+    /// `ice-options:ice2`, which a response to a restart repeats. None are read.
+    pub attributes: Vec<String>,
     /// The media sections; candidates before the first `m=` line are in a section of their own.
     pub sections: Vec<FragmentSection>,
 }
@@ -33,6 +45,8 @@ pub struct Fragment {
 pub struct FragmentSection {
     /// The name of the section, empty if it has none.
     pub mid: String,
+    /// The ICE user name fragment of this section, if it has one of its own. Not written.
+    pub ufrag: Option<String>,
     /// The candidates, each in the form `candidate:…`.
     pub candidates: Vec<String>,
     /// True if no more candidates will follow.
@@ -48,38 +62,37 @@ pub enum FragmentError {
     /// `a=ice-pwd` is missing or not valid.
     #[error("the fragment has no valid a=ice-pwd line")]
     Pwd,
-    /// The fragment has more candidates than any machine.
-    #[error("the fragment has more than {MAX_CANDIDATES} candidates")]
-    TooMany,
-    /// A candidate or the name of its section is too long.
-    #[error(
-        "a candidate has at most {MAX_CANDIDATE_CHARS} characters, and the name of its section \
-         {MAX_MID_CHARS}"
-    )]
-    TooLong,
     /// A line does not have the form `t=value`.
     #[error("the fragment has a line that is not an SDP line")]
     Line,
-    /// The name of a section is not a token (RFC 8866 §9).
-    #[error("the fragment has a section whose name is not a token")]
-    Mid,
-    /// A candidate has characters other than printable ASCII.
-    #[error("the fragment has a candidate that is not printable ASCII")]
+    /// The fragment has candidates, and none has the form of RFC 8839 §5.1.
+    #[error("none of the fragment's candidates has the form of RFC 8839 §5.1")]
     Candidate,
 }
 
 impl Fragment {
-    /// Reads the body of a `PATCH` or of its response. Attributes that it does not know are
-    /// ignored; credentials may be missing.
+    /// Reads the body of a `PATCH` or of its response. Credentials may be missing. Attributes that
+    /// it does not know are ignored, and so are blanks at the end of a line, candidates that are
+    /// malformed, too long or too many, and names of sections that are no tokens (RFC 8866 §9): a
+    /// candidate needs no name where all sections share one transport.
     ///
     /// # Errors
-    /// [`FragmentError::Line`], [`FragmentError::TooMany`] or [`FragmentError::TooLong`].
+    /// [`FragmentError::Line`], or [`FragmentError::Candidate`] if there are candidates and none of
+    /// them can be read.
     pub fn parse(text: &str) -> Result<Self, FragmentError> {
         let mut parser = Parser::default();
-        for line in text.lines().filter(|line| !line.is_empty()) {
+        for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
             parser.line(line)?;
         }
+        if parser.left_out && parser.candidates == 0 {
+            return Err(FragmentError::Candidate);
+        }
         Ok(parser.fragment)
+    }
+
+    /// Returns true if the fragment has a user name fragment or a password, valid or not.
+    pub fn has_credentials(&self) -> bool {
+        self.ufrag.is_some() || self.pwd.is_some()
     }
 
     /// Returns the user name fragment and the password.
@@ -102,18 +115,16 @@ impl Fragment {
         Ok((ufrag.unwrap_or_default(), pwd.unwrap_or_default()))
     }
 
-    /// Checks that nothing in the fragment could begin a line of its own where it is written.
-    ///
-    /// # Errors
-    /// [`FragmentError::Mid`] or [`FragmentError::Candidate`].
-    pub fn check_characters(&self) -> Result<(), FragmentError> {
-        for FragmentSection { mid, .. } in &self.sections {
-            if !mid.is_empty() && !is_token(mid) {
-                return Err(FragmentError::Mid);
+    /// Returns the user name fragments of the session and of its sections, each once.
+    pub fn ufrags(&self) -> Vec<&str> {
+        let sections = self.sections.iter().filter_map(|section| section.ufrag.as_deref());
+        let mut ufrags = Vec::new();
+        for ufrag in self.ufrag.as_deref().into_iter().chain(sections) {
+            if !ufrags.contains(&ufrag) {
+                ufrags.push(ufrag);
             }
         }
-        let is_plain = |text: &str| text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
-        if self.candidates().all(is_plain) { Ok(()) } else { Err(FragmentError::Candidate) }
+        ufrags
     }
 
     /// Returns the candidates of all sections. Bundled, they share one transport.
@@ -132,7 +143,7 @@ impl Fragment {
                     candidate: candidate.to_owned(),
                     sdp_mid: (!section.mid.is_empty()).then(|| section.mid.clone()),
                     sdp_mline_index: None,
-                    username_fragment: self.ufrag.clone(),
+                    username_fragment: section.ufrag.clone().or_else(|| self.ufrag.clone()),
                 });
             }
         }
@@ -158,6 +169,12 @@ impl Fragment {
                 line(prefix, value);
             }
         }
+        if !self.bundle.is_empty() {
+            line("a=group:BUNDLE ", &self.bundle.join(" "));
+        }
+        for attribute in &self.attributes {
+            line("a=", attribute);
+        }
         for section in &self.sections {
             // Media and formats of the line mean nothing in a fragment (RFC 8840 §9.1).
             line("m=", "video 9 UDP/TLS/RTP/SAVPF 0");
@@ -178,56 +195,71 @@ struct Parser {
     fragment: Fragment,
     /// The number of candidates and ends of candidates so far.
     candidates: usize,
+    /// True if a candidate was left out.
+    left_out: bool,
+    /// The number of `m=` lines so far.
+    sections: usize,
 }
 
 impl Parser {
     fn line(&mut self, line: &str) -> Result<(), FragmentError> {
         let (kind, value) = line.split_once('=').ok_or(FragmentError::Line)?;
         match kind {
-            "m" => self.fragment.sections.push(FragmentSection::default()),
-            "a" => self.attribute(value)?,
+            "m" => {
+                self.sections += 1;
+                if self.sections <= MAX_SECTIONS {
+                    self.fragment.sections.push(FragmentSection::default());
+                }
+            }
+            "a" if self.sections <= MAX_SECTIONS => self.attribute(value),
             _ if kind.len() == 1 => {}
             _ => return Err(FragmentError::Line),
         }
         Ok(())
     }
 
-    fn attribute(&mut self, attribute: &str) -> Result<(), FragmentError> {
+    fn attribute(&mut self, attribute: &str) {
         let fragment = &mut self.fragment;
         match attribute.split_once(':') {
-            // Credentials of the session or of a section: all sections share one transport.
             Some(("ice-ufrag", value)) => {
                 fragment.ufrag.get_or_insert_with(|| value.to_owned());
+                if let Some(section) = fragment.sections.last_mut() {
+                    section.ufrag = Some(value.to_owned());
+                }
             }
             Some(("ice-pwd", value)) => {
                 fragment.pwd.get_or_insert_with(|| value.to_owned());
             }
-            Some(("mid", value)) if value.len() > MAX_MID_CHARS => {
-                return Err(FragmentError::TooLong);
-            }
-            Some(("mid", value)) => self.section().mid = value.to_owned(),
-            Some(("candidate", _)) => {
-                self.count_candidate()?;
-                if attribute.len() > MAX_CANDIDATE_CHARS {
-                    return Err(FragmentError::TooLong);
+            Some(("group", value)) if fragment.bundle.is_empty() => {
+                if let Some(mids) = value.strip_prefix("BUNDLE ") {
+                    let mids = mids.split_ascii_whitespace().filter(|mid| is_mid(mid));
+                    fragment.bundle = mids.take(MAX_SECTIONS).map(str::to_owned).collect();
                 }
-                self.section().candidates.push(attribute.to_owned());
+            }
+            Some(("mid", value)) if is_mid(value) => {
+                value.clone_into(&mut self.section().mid);
+            }
+            Some(("candidate", _)) => {
+                if self.counts_candidate(is_candidate(attribute)) {
+                    self.section().candidates.push(attribute.to_owned());
+                }
             }
             None if attribute == "end-of-candidates" => {
-                self.count_candidate()?;
-                self.section().end_of_candidates = true;
+                // It is forwarded like a candidate.
+                if self.counts_candidate(true) {
+                    self.section().end_of_candidates = true;
+                }
             }
             Some(_) | None => {}
         }
-        Ok(())
     }
 
-    fn count_candidate(&mut self) -> Result<(), FragmentError> {
-        if self.candidates >= MAX_CANDIDATES {
-            return Err(FragmentError::TooMany);
-        }
-        self.candidates += 1;
-        Ok(())
+    /// Returns true if there is room for one more candidate, and counts it.
+    fn counts_candidate(&mut self, is_valid: bool) -> bool {
+        let counts = is_valid && self.candidates < MAX_CANDIDATES;
+        self.candidates += usize::from(counts);
+        self.left_out |= !counts;
+        counts
     }
 
     fn section(&mut self) -> &mut FragmentSection {
@@ -239,10 +271,37 @@ impl Parser {
     }
 }
 
-/// Returns the ICE user name fragment of an SDP offer, if it is valid by RFC 8839 §5.4.
-pub fn offer_ufrag(sdp: &str) -> Option<&str> {
-    let ufrag = sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:"))?;
-    is_credential(ufrag, MIN_UFRAG_CHARS).then_some(ufrag)
+/// Returns the ICE user name fragments of an SDP offer that are valid by RFC 8839 §5.4: that of the
+/// session and those of its first sections, each once. Bundled sections may have different ones, of
+/// which the transport uses one (RFC 9143 §7.3.1).
+pub fn offer_ufrags(sdp: &str) -> Vec<&str> {
+    let mut ufrags = Vec::new();
+    let lines = sdp.lines().filter_map(|line| line.trim_end().strip_prefix("a=ice-ufrag:"));
+    for ufrag in lines.filter(|ufrag| is_credential(ufrag, MIN_UFRAG_CHARS)) {
+        if !ufrags.contains(&ufrag) && ufrags.len() < MAX_CREDENTIALS {
+            ufrags.push(ufrag);
+        }
+    }
+    ufrags
+}
+
+/// Returns true if an attribute has the form of a candidate (RFC 8839 §5.1): foundation, component,
+/// transport, priority, address, port, `typ` and a type, which extensions may follow.
+fn is_candidate(attribute: &str) -> bool {
+    let is_printable = attribute.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    let Some(fields) = attribute.strip_prefix("candidate:") else { return false };
+    let fields: Vec<&str> = fields.split_ascii_whitespace().take(8).collect();
+    let [_foundation, component, _transport, priority, _address, port, typ, _type] =
+        fields.as_slice()
+    else {
+        return false;
+    };
+    is_printable
+        && attribute.len() <= MAX_CANDIDATE_CHARS
+        && component.parse::<u16>().is_ok()
+        && priority.parse::<u32>().is_ok()
+        && port.parse::<u16>().is_ok()
+        && typ.eq_ignore_ascii_case("typ")
 }
 
 /// Returns true if `text` consists of enough `ice-char`s of RFC 8839 §5.4.
@@ -251,9 +310,11 @@ fn is_credential(text: &str, min: usize) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
 }
 
-/// Returns true if all of `text` may be in a token of RFC 8866 §9, or is a slash.
-fn is_token(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_graphic() && !b"\"(),:;<=>?@[\\]".contains(&b))
+/// Returns true if `text` is a token of RFC 8866 §9 and not too long for the name of a section.
+/// Slashes are allowed.
+fn is_mid(text: &str) -> bool {
+    (1..=MAX_MID_CHARS).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_graphic() && !b"\"(),:;<=>?@[\\]".contains(&b))
 }
 
 #[cfg(test)]

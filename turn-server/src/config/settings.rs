@@ -127,7 +127,7 @@ mod tests {
             relayed_peers_only: true,
             tcp_relaying: false,
             strict_expiry: true,
-            rfc5766_channels: true,
+            rfc5766_channels: false,
             mobility: true,
             bandwidth: BandwidthLimits {
                 per_user: Some(7.try_into().unwrap()),
@@ -146,7 +146,7 @@ mod tests {
         );
         assert_eq!((given.policy.lowest_port, given.policy.relayed_only), (1024, true));
         let switches = (given.tcp_relaying, given.strict_expiry, given.rfc5766_channels);
-        assert_eq!(switches, (false, true, true));
+        assert_eq!(switches, (false, true, false));
         assert_eq!((given.mobility, given.bandwidth), (true, config.bandwidth));
     }
 }

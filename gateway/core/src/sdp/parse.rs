@@ -58,7 +58,6 @@ pub fn parse_fragment(text: &str) -> Result<Fragment, SdpError> {
     if fragment.sections.len() > MAX_SECTIONS {
         return Err(SdpError::TooMany { what: "sections", limit: MAX_SECTIONS });
     }
-    fragment.check_characters()?;
     Ok(fragment)
 }
 

@@ -406,10 +406,9 @@ fn fragments_have_the_bounds_of_a_description() {
         ),
         (
             "candidates",
-            "a=candidate:1\r\n".repeat(MAX_CANDIDATES + 1),
-            Some(SdpError::Fragment(FragmentError::TooMany)),
+            "a=candidate:1\r\n".to_owned(),
+            Some(SdpError::Fragment(FragmentError::Candidate)),
         ),
-        ("mid", "a=mid:a b\r\n".to_owned(), Some(SdpError::Fragment(FragmentError::Mid))),
     ] {
         let expected = expected.unwrap_or(SdpError::TooLarge(text.len()));
         assert_eq!(parse_fragment(&text), Err(expected), "{case}");

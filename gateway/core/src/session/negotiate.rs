@@ -238,11 +238,13 @@ impl Session {
 
     fn send_fragment(&mut self, mid: String) {
         let candidates = self.gathering.found().to_vec();
-        let section = FragmentSection { mid, candidates, end_of_candidates: true };
+        let section =
+            FragmentSection { mid, candidates, end_of_candidates: true, ..Default::default() };
         let fragment = Fragment {
             ufrag: Some(self.local.credentials.ufrag.clone()),
             pwd: Some(self.local.credentials.pwd.clone()),
             sections: vec![section],
+            ..Default::default()
         };
         self.outbox.push_back(SessionOutput::Fragment(fragment.write()));
     }

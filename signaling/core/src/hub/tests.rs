@@ -2,4 +2,5 @@
 
 mod random;
 mod table;
+mod whep;
 mod world;

@@ -45,9 +45,10 @@ pub(crate) fn echo(ip: &str) -> Result<(Running, u16)> {
     bail!("turnutils_peer does not respond")
 }
 
-/// Starts a server that permits the channel range of RFC 5766, which this version of coturn uses.
+/// Starts a server with the default range of channels, which includes that of this version of
+/// coturn (RFC 5766).
 fn server() -> Result<Server> {
-    start(Config { rfc5766_channels: true, ..config()? })
+    start(config()?)
 }
 
 /// Reads the totals that `turnutils_uclient` prints at its end.
@@ -99,6 +100,7 @@ fn every_message_of_turnutils_uclient_comes_back() {
             ("IPv6 to IPv6, TCP", v6, "-c -t", &echo_v6, fixed),
             ("IPv4 to IPv6", v4, "-c", &echo_v6, fixed),
             ("IPv6 to IPv4, indications", v6, "-c -s -X", &echo_v4, fixed),
+            ("an operator's first check", v4, "-y", "", fixed),
             ("client to client, UDP", v4, "-c -y", "", fixed),
             ("client to client, UDP, indications", v4, "-c -y -s", "", fixed),
             ("client to client, TCP", v4, "-c -y -t", "", fixed),
@@ -147,7 +149,7 @@ fn every_message_comes_back_over_tls_and_dtls() {
     let name = "every_message_comes_back_over_tls_and_dtls";
     scene(name, &needs(), |scene| {
         let authority = Authority::new(scene, &[[127, 0, 0, 1].into()])?;
-        let server = start(Config { rfc5766_channels: true, ..secure(&authority)? })?;
+        let server = start(secure(&authority)?)?;
         let (_echo, port) = echo("127.0.0.1")?;
         let root = authority.root.to_string_lossy();
         let peer = format!("-c -e 127.0.0.1 -r {port} -u anna -w secret");
@@ -199,7 +201,7 @@ fn turnutils_uclient_uses_mobility_and_access_tokens() {
     let name = "turnutils_uclient_uses_mobility_and_access_tokens";
     scene(name, &needs(), |scene| {
         // A client that has moved may belong to any worker.
-        let with = Config { rfc5766_channels: true, mobility: true, workers: 0, ..config()? };
+        let with = Config { mobility: true, workers: 0, ..config()? };
         let server = start(Config { oauth_keys: builtin_oauth_keys(), ..with })?;
         let to = server.local_addrs()[0];
         let (_echo, port) = echo("127.0.0.1")?;
@@ -236,7 +238,7 @@ fn turnutils_uclient_moves_over_tls_and_dtls() {
         let authority = Authority::new(scene, &[[127, 0, 0, 1].into()])?;
         // Over DTLS a client whose packets another worker receives is refused.
         let with = secure(&authority)?;
-        let with = Config { rfc5766_channels: true, mobility: true, workers: 1, ..with };
+        let with = Config { mobility: true, workers: 1, ..with };
         let server = start(with)?;
         let (_echo, port) = echo("127.0.0.1")?;
         for (what, to, how) in

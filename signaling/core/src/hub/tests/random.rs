@@ -147,7 +147,8 @@ impl Run {
             Step::Patch { who, session, restart } => {
                 let ufrag = if restart { "efgh" } else { "abcd" };
                 let pwd = "0123456789012345678901";
-                let text = format!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:{pwd}\r\na=candidate:1\r\n");
+                let candidate = "candidate:1 1 udp 1 192.0.2.1 9 typ host";
+                let text = format!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:{pwd}\r\na={candidate}\r\n");
                 let patch = WhepPatch {
                     principal: person(who),
                     session: self.session(session),

@@ -638,11 +638,12 @@ fn registering_needs_a_fresh_nonce_and_the_right_key() {
     assert_eq!(register(&mut world, super::world::gateway_token(&key(1), &nonce)), Ok(()));
 }
 
-const OFFER: &str = "v=0\r\na=ice-ufrag:abcd\r\n";
+pub(super) const OFFER: &str = "v=0\r\na=ice-ufrag:abcd\r\n";
 
-fn fragment(ufrag: &str) -> WhepFragment {
+pub(super) fn fragment(ufrag: &str) -> WhepFragment {
     let text = format!(
-        "a=ice-ufrag:{ufrag}\r\na=ice-pwd:0123456789012345678901\r\na=mid:0\r\na=candidate:1\r\n"
+        "a=ice-ufrag:{ufrag}\r\na=ice-pwd:0123456789012345678901\r\na=mid:0\r\n\
+         a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n"
     );
     WhepFragment::parse(&text).unwrap()
 }

@@ -18,6 +18,7 @@ pub mod reflexive;
 pub mod rtp;
 pub mod sdp;
 pub mod session;
+pub mod transport;
 mod turn_clients;
 
 use std::net::SocketAddr;

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use porthole_signaling_proto::CameraId;
 use rand::Rng as _;
 use rand::rngs::StdRng;
-use tracing::trace;
 
 use super::{Session, SessionOutput};
 use crate::media::{Codec, VideoPacket};
@@ -57,6 +57,12 @@ impl Media {
             Self::Sending(sending) => Some(&sending.track),
             Self::Receiving(_) => None,
         }
+    }
+
+    /// Returns the sender and the buffer for its packets, once they are negotiated.
+    fn sender(&mut self) -> Option<(&mut Sender, &mut Vec<u8>)> {
+        let Self::Sending(sending) = self else { return None };
+        Some((sending.sender.as_mut()?, &mut sending.plain))
     }
 
     pub(super) fn codec(&self) -> Option<Codec> {
@@ -119,13 +125,6 @@ fn receiver_config(negotiated: &Negotiated) -> ReceiverConfig {
     }
 }
 
-/// The protocol of an outgoing packet.
-#[derive(Debug, Clone, Copy)]
-enum Protocol {
-    Rtp,
-    Rtcp,
-}
-
 impl Session {
     /// Sends live packets of the camera; ignored before the session has started.
     pub fn send_packets(&mut self, now: Instant, packets: &[VideoPacket]) {
@@ -133,12 +132,12 @@ impl Session {
             return;
         }
         for packet in packets {
-            self.write(now, Protocol::Rtp, |sender, out| {
-                sender.write_packet(now, packet, out);
-                true
-            });
+            let Some((sender, out)) = self.media.sender() else { return };
+            sender.write_packet(now, packet, out);
+            self.transport.send_rtp(now, out);
         }
         self.send_due_packets(now);
+        self.process_transport(now);
     }
 
     /// Sends the cached group of pictures as a burst; live packets follow it.
@@ -165,32 +164,6 @@ impl Session {
         }
     }
 
-    /// Lets the sender write one packet, encrypts it and sends it. Returns false if there was none.
-    fn write(
-        &mut self,
-        now: Instant,
-        protocol: Protocol,
-        fill: impl FnOnce(&mut Sender, &mut Vec<u8>) -> bool,
-    ) -> bool {
-        let Media::Sending(sending) = &mut self.media else { return false };
-        let Sending { sender: Some(sender), plain: buffer, .. } = sending.as_mut() else {
-            return false;
-        };
-        if !fill(sender, buffer) {
-            return false;
-        }
-        let Some(dtls_srtp) = &mut self.dtls_srtp else { return false };
-        let protected = match protocol {
-            Protocol::Rtp => dtls_srtp.protect_rtp(buffer),
-            Protocol::Rtcp => dtls_srtp.protect_rtcp(buffer),
-        };
-        match protected {
-            Ok(packet) => self.send_on_path(now, packet.freeze()),
-            Err(error) => trace!("a packet cannot be encrypted: {error}"),
-        }
-        true
-    }
-
     /// Sends the retransmissions and reports that are due.
     pub(super) fn send_due_packets(&mut self, now: Instant) {
         if !self.started {
@@ -200,30 +173,26 @@ impl Session {
             receiver.handle_timeout(now);
             return self.flush_receiver(now);
         }
-        while self.write(now, Protocol::Rtp, |sender, out| sender.poll_retransmission(now, out)) {}
-        while self.write(now, Protocol::Rtcp, |sender, out| sender.poll_report(now, out)) {}
+        let Some((sender, out)) = self.media.sender() else { return };
+        while sender.poll_retransmission(now, out) {
+            self.transport.send_rtp(now, out);
+        }
+        while sender.poll_report(now, out) {
+            self.transport.send_rtcp(now, out);
+        }
     }
 
-    pub(super) fn handle_rtp(&mut self, now: Instant, datagram: &[u8]) {
-        let Some(dtls_srtp) = &mut self.dtls_srtp else { return };
+    pub(super) fn handle_rtp(&mut self, now: Instant, packet: Bytes) {
         let Media::Receiving(Some(receiver)) = &mut self.media else { return };
-        match dtls_srtp.unprotect_rtp(datagram) {
-            Ok(plain) => receiver.handle_rtp(now, plain.freeze()),
-            Err(error) => trace!("an RTP packet is dropped: {error}"),
-        }
+        receiver.handle_rtp(now, packet);
         self.flush_receiver(now);
     }
 
-    pub(super) fn handle_rtcp(&mut self, now: Instant, datagram: &[u8]) {
-        let Some(dtls_srtp) = &mut self.dtls_srtp else { return };
-        let plain = match dtls_srtp.unprotect_rtcp(datagram) {
-            Ok(plain) => plain,
-            Err(error) => return trace!("an RTCP packet is dropped: {error}"),
-        };
+    pub(super) fn handle_rtcp(&mut self, now: Instant, compound: &[u8]) {
         match &mut self.media {
             Media::Sending(sending) => {
                 let Some(sender) = &mut sending.sender else { return };
-                let feedback = sender.handle_rtcp(now, &plain);
+                let feedback = sender.handle_rtcp(now, compound);
                 if feedback.key_frame_requested {
                     self.outbox.push_back(SessionOutput::KeyFrame);
                 }
@@ -234,7 +203,7 @@ impl Session {
             }
             Media::Receiving(receiver) => {
                 if let Some(receiver) = receiver {
-                    receiver.handle_rtcp(now, &plain);
+                    receiver.handle_rtcp(now, compound);
                 }
                 self.flush_receiver(now);
             }
@@ -246,16 +215,9 @@ impl Session {
         while let Some(frame) = receiver.poll_frame() {
             self.outbox.push_back(SessionOutput::Received(frame));
         }
-        let mut reports = Vec::new();
         let mut plain = Vec::new();
         while receiver.poll_rtcp(now, &mut plain) {
-            reports.push(std::mem::take(&mut plain));
-        }
-        for report in reports {
-            let Some(dtls_srtp) = &mut self.dtls_srtp else { return };
-            if let Ok(packet) = dtls_srtp.protect_rtcp(&report) {
-                self.send_on_path(now, packet.freeze());
-            }
+            self.transport.send_rtcp(now, &plain);
         }
     }
 }

@@ -3,27 +3,21 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use porthole_signaling_proto::IceCandidate;
 use porthole_signaling_proto::fragment::{Fragment, FragmentSection};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use tracing::debug;
 
-use super::{
-    Gathering, Local, MID, Media, RESTART_INTERVAL, SETUP_TIMEOUT, Session, SessionConfig,
-    SessionOutput,
-};
-use crate::dtls_srtp::{DtlsSrtp, DtlsSrtpError};
-use crate::ice::{Agent, BadCredentials, Candidate, CandidateRefused, Credentials, Role};
+use super::{Local, MID, Media, Session, SessionConfig, SessionOutput};
+use crate::dtls_srtp::DtlsSrtpError;
+use crate::ice::{BadCredentials, Credentials, Role};
 use crate::media::{Codec, Format};
+use crate::sdp;
 use crate::sdp::{
     AnswerConfig, Description, Direction, Negotiated, OfferConfig, SdpError, Setup, TrackIds,
     Transport, VideoCodec,
 };
-use crate::turn_clients::TurnClients;
-use crate::{ice, sdp};
-
-/// Limit of candidates that arrive before the description they belong to.
-const MAX_EARLY_CANDIDATES: usize = 64;
+use crate::transport::{PeerTransport, RemoteTransport, TransportConfig};
 
 /// Reason for which a description or a restart is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +58,7 @@ impl Session {
         let mut session = Self::new(now, config, Role::Controlling, codecs_to_offer(format));
         let offer = session.write_offer();
         session.outbox.push_back(SessionOutput::Offer(offer));
-        session.process_pending(now);
+        session.process_transport(now);
         Ok(session)
     }
 
@@ -81,7 +75,7 @@ impl Session {
     ) -> Result<Self, SessionError> {
         let mut session = Self::new(now, config, Role::Controlled, codecs_to_offer(format));
         session.apply_offer(now, offer, Setup::Passive)?;
-        session.process_pending(now);
+        session.process_transport(now);
         Ok(session)
     }
 
@@ -99,45 +93,31 @@ impl Session {
         session.media = Media::receiving();
         session.apply_offer(now, offer, Setup::Active)?;
         session.send_pending_description();
-        session.process_pending(now);
+        session.process_transport(now);
         Ok(session)
     }
 
     fn new(now: Instant, config: SessionConfig, role: Role, codecs: Vec<VideoCodec>) -> Self {
-        let mut rng = StdRng::seed_from_u64(config.seed);
-        let credentials = Credentials::random(&mut rng);
-        let agent = Agent::new(ice::Config::new(role, credentials.clone(), rng.random()), now);
-        let turn_clients = TurnClients::new(now, &config.ice_servers);
-        let local = Local {
-            origin: rng.random::<u64>() >> 1,
-            version: 1,
-            credentials,
-            codecs,
-            pending: None,
-        };
-        let media = Media::sending(&mut rng, &config.camera);
+        let SessionConfig { camera, identity, ice_servers, turn_only, expires, seed } = config;
+        let mut rng = StdRng::seed_from_u64(seed);
+        let seed = rng.random();
+        let transport = TransportConfig { identity, ice_servers, turn_only, role, seed };
+        let local = Local { origin: rng.random::<u64>() >> 1, version: 1, codecs, pending: None };
         Self {
-            config,
-            rng,
-            agent,
-            turn_clients,
-            dtls_srtp: None,
-            media,
+            transport: PeerTransport::new(now, transport),
+            media: Media::sending(&mut rng, &camera),
+            camera,
+            expires,
             local,
-            gathering: Gathering::new(now),
-            early_candidates: Vec::new(),
-            has_remote_description: false,
             started: false,
             ended: false,
-            setup_until: now + SETUP_TIMEOUT,
-            lost: None,
             recovery_burst: None,
             outbox: VecDeque::new(),
         }
     }
 
     fn write_offer(&self) -> String {
-        let transport = self.transport(Setup::ActPass);
+        let transport = self.local_transport(Setup::ActPass);
         sdp::offer(&OfferConfig {
             session_id: self.local.origin,
             version: self.local.version,
@@ -150,13 +130,9 @@ impl Session {
         })
     }
 
-    fn transport(&self, setup: Setup) -> Transport {
-        Transport {
-            ufrag: self.local.credentials.ufrag.clone(),
-            pwd: self.local.credentials.pwd.clone(),
-            fingerprint: self.config.identity.fingerprint(),
-            setup,
-        }
+    fn local_transport(&self, setup: Setup) -> Transport {
+        let Credentials { ufrag, pwd } = self.transport.local_credentials().clone();
+        Transport { ufrag, pwd, fingerprint: self.transport.fingerprint(), setup }
     }
 
     /// Handles the peer's answer to our offer, the first one or one that restarts ICE. A bad answer
@@ -165,7 +141,7 @@ impl Session {
         if let Err(error) = self.try_answer(now, answer) {
             self.end(&error.to_string());
         }
-        self.process_pending(now);
+        self.process_transport(now);
     }
 
     fn try_answer(&mut self, now: Instant, answer: &str) -> Result<(), SessionError> {
@@ -179,14 +155,11 @@ impl Session {
     /// # Errors
     /// Returns an error if the offer cannot be parsed or has no codec in common with ours.
     pub fn handle_offer(&mut self, now: Instant, offer: &str) -> Result<(), SessionError> {
-        let credentials = Credentials::random(&mut self.rng);
         self.local.version += 1;
-        self.local.credentials = credentials.clone();
-        self.agent.restart(now, credentials);
-        self.restart_gathering(now);
+        self.transport.restart(now);
         self.apply_offer(now, offer, Setup::Active)?;
         self.send_pending_description();
-        self.process_pending(now);
+        self.process_transport(now);
         Ok(())
     }
 
@@ -207,9 +180,9 @@ impl Session {
         AnswerConfig {
             session_id: self.local.origin,
             version: self.local.version,
-            ufrag: &self.local.credentials.ufrag,
-            pwd: &self.local.credentials.pwd,
-            fingerprint: self.config.identity.fingerprint(),
+            ufrag: &self.transport.local_credentials().ufrag,
+            pwd: &self.transport.local_credentials().pwd,
+            fingerprint: self.transport.fingerprint(),
             setup,
             codecs: &self.local.codecs,
             track: track.or(self.media.track()),
@@ -229,7 +202,7 @@ impl Session {
 
     fn send_answer(&mut self, offer: &Description, setup: Setup) {
         let ended = !self.is_gathering();
-        let config = self.answer_config(setup, None, self.gathering.found(), ended);
+        let config = self.answer_config(setup, None, self.transport.local_candidates(), ended);
         match sdp::answer(offer, &config) {
             Ok(answer) => self.outbox.push_back(SessionOutput::Answer(answer.text)),
             Err(error) => self.end(&error.to_string()),
@@ -237,12 +210,12 @@ impl Session {
     }
 
     fn send_fragment(&mut self, mid: String) {
-        let candidates = self.gathering.found().to_vec();
+        let candidates = self.transport.local_candidates().to_vec();
         let section =
             FragmentSection { mid, candidates, end_of_candidates: true, ..Default::default() };
         let fragment = Fragment {
-            ufrag: Some(self.local.credentials.ufrag.clone()),
-            pwd: Some(self.local.credentials.pwd.clone()),
+            ufrag: Some(self.transport.local_credentials().ufrag.clone()),
+            pwd: Some(self.transport.local_credentials().pwd.clone()),
             sections: vec![section],
             ..Default::default()
         };
@@ -256,67 +229,58 @@ impl Session {
         negotiated: &Negotiated,
     ) -> Result<(), SessionError> {
         let credentials = Credentials::parse(&negotiated.remote.ufrag, &negotiated.remote.pwd)?;
-        self.agent.set_remote_credentials(now, credentials);
-        if self.dtls_srtp.is_none() {
-            let fingerprint = negotiated.remote.fingerprint;
-            self.dtls_srtp =
-                Some(DtlsSrtp::new(&self.config.identity, negotiated.role, fingerprint)?);
-        }
+        let remote = RemoteTransport {
+            credentials,
+            fingerprint: negotiated.remote.fingerprint,
+            role: negotiated.role,
+        };
+        self.transport.set_remote(now, remote)?;
         self.media.apply(now, negotiated);
-        self.has_remote_description = true;
-        for candidate in std::mem::take(&mut self.early_candidates) {
-            self.add_remote_candidate(now, &candidate);
-        }
         for candidate in &negotiated.remote_candidates {
-            self.add_remote_candidate(now, candidate);
+            self.transport.handle_candidate(now, candidate);
         }
         if negotiated.end_of_candidates {
-            self.agent.end_of_remote_candidates(now);
+            self.transport.handle_end_of_candidates(now);
         }
         Ok(())
     }
 
-    /// Handles a candidate line of the peer; an empty one ends its candidates.
-    pub fn handle_candidate(&mut self, now: Instant, candidate: &str) {
-        if self.has_remote_description {
-            self.add_remote_candidate(now, candidate);
-        } else if self.early_candidates.len() < MAX_EARLY_CANDIDATES {
-            self.early_candidates.push(candidate.to_owned());
+    /// Signals a candidate, unless a pending description will contain it.
+    pub(super) fn trickle(&mut self, candidate: String) {
+        if self.local.pending.is_some() {
+            return;
         }
-        self.process_pending(now);
+        self.outbox.push_back(SessionOutput::Trickle(IceCandidate {
+            candidate,
+            sdp_mid: Some(MID.to_owned()),
+            sdp_mline_index: Some(0),
+            username_fragment: Some(self.transport.local_credentials().ufrag.clone()),
+        }));
     }
 
-    fn add_remote_candidate(&mut self, now: Instant, line: &str) {
-        if line.is_empty() {
-            return self.agent.end_of_remote_candidates(now);
-        }
-        match line.parse::<Candidate>() {
-            Ok(candidate) => {
-                self.turn_clients.permit(now, candidate.address.ip());
-                self.agent.add_remote(now, candidate);
-            }
-            // The checks that such a viewer sends reveal its address.
-            Err(CandidateRefused::Name) => debug!("a candidate with a .local name is ignored"),
-            Err(refused) => debug!("a candidate is ignored: {refused}"),
+    /// Handles the end of gathering: sends the description that waits for it, or signals the end of
+    /// our candidates.
+    pub(super) fn handle_gathering_complete(&mut self) {
+        if self.local.pending.is_some() {
+            self.send_pending_description();
+        } else {
+            self.trickle(String::new());
         }
     }
 
     /// Restarts ICE because the path is lost; the old path may still come back meanwhile.
     pub(super) fn restart(&mut self, now: Instant) {
-        if let Some(lost) = &mut self.lost {
-            lost.next_restart = now + RESTART_INTERVAL;
-        }
-        if !self.has_remote_description || self.agent.role() == Role::Controlled {
+        if !self.transport.has_remote() || self.transport.role() == Role::Controlled {
             // The peer made the offer, so the peer restarts.
             return;
         }
-        let credentials = Credentials::random(&mut self.rng);
         self.local.version += 1;
-        self.local.credentials = credentials.clone();
-        self.agent.restart(now, credentials);
+        self.transport.restart(now);
         let offer = self.write_offer();
         self.outbox.push_back(SessionOutput::Offer(offer));
-        self.trickle_all(now);
+        for candidate in self.transport.local_candidates().to_vec() {
+            self.trickle(candidate);
+        }
     }
 
     /// Handles an ICE restart of the viewer over WHEP. The answer follows as
@@ -334,17 +298,14 @@ impl Session {
             return Err(SessionError::NotARestart);
         };
         let remote = Credentials::parse(ufrag, pwd)?;
-        let credentials = Credentials::random(&mut self.rng);
-        self.local.credentials = credentials.clone();
-        self.agent.restart(now, credentials);
-        self.restart_gathering(now);
+        self.transport.restart(now);
         let mid = fragment.sections.first().map_or_else(|| MID.to_owned(), |s| s.mid.clone());
         self.local.pending = Some(Pending::Fragment { mid });
-        self.agent.set_remote_credentials(now, remote);
+        self.transport.set_remote_credentials(now, remote);
         for candidate in fragment.candidates() {
-            self.add_remote_candidate(now, candidate);
+            self.transport.handle_candidate(now, candidate);
         }
-        self.process_pending(now);
+        self.process_transport(now);
         Ok(())
     }
 }

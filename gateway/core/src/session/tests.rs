@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::*;
 use crate::ice::LocalBase;
 use crate::media::VideoPacket;
+use crate::transport::{LOST_TIMEOUT, SETUP_TIMEOUT};
 
 const GATEWAY: &str = "192.168.1.2:5000";
 const VIEWER: &str = "192.168.1.3:6000";

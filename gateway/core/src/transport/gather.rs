@@ -1,11 +1,11 @@
-//! Gathering: local candidates are found, added to the ICE agent and signaled to the viewer.
+//! Gathering: local candidates are found, added to the ICE agent and announced to the owner.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use porthole_signaling_proto::{IceCandidate, IceServer};
+use porthole_signaling_proto::IceServer;
 
-use super::{MID, Session, SessionOutput};
+use super::{PeerTransport, TransportOutput};
 use crate::ice::{Candidate, CandidateKind, LocalBase, dual_stack_preferences};
 use crate::turn_clients::TurnClientsOutput;
 
@@ -19,7 +19,7 @@ pub(super) struct Gathering {
     /// The end of gathering; `None` once it has ended.
     deadline: Option<Instant>,
     reflexive_complete: bool,
-    /// Candidate lines found so far, for answers and fragments that contain their candidates.
+    /// Candidate lines found so far.
     found: Vec<String>,
 }
 
@@ -31,21 +31,23 @@ impl Gathering {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.deadline
     }
-
-    pub(super) fn found(&self) -> &[String] {
-        &self.found
-    }
 }
 
-impl Session {
+impl PeerTransport {
     /// Returns true while candidates are being gathered.
     pub fn is_gathering(&self) -> bool {
         self.gathering.deadline.is_some()
     }
 
+    /// Returns the candidate lines found so far, since the last restart those that were known and
+    /// those found since, for descriptions that contain their candidates.
+    pub fn local_candidates(&self) -> &[String] {
+        &self.gathering.found
+    }
+
     /// Sets the addresses of this machine, each with the shared port.
     pub fn set_addresses(&mut self, now: Instant, addresses: &[SocketAddr]) {
-        if self.config.turn_only {
+        if self.turn_only {
             return;
         }
         let gone: Vec<_> = self.host_addresses().filter(|a| !addresses.contains(a)).collect();
@@ -57,7 +59,7 @@ impl Session {
             let base = LocalBase::Socket(*address);
             self.add_local(now, CandidateKind::Host, base, *address, None, preference);
         }
-        self.process_pending(now);
+        self.process(now);
     }
 
     fn host_addresses(&self) -> impl Iterator<Item = SocketAddr> {
@@ -67,30 +69,30 @@ impl Session {
 
     /// Handles a STUN server's response: the address `base` is mapped to `mapped`.
     pub fn handle_reflexive(&mut self, now: Instant, base: SocketAddr, mapped: SocketAddr) {
-        if self.config.turn_only || base == mapped {
+        if self.turn_only || base == mapped {
             return;
         }
         let local = LocalBase::Socket(base);
         let kind = CandidateKind::ServerReflexive;
         self.add_local(now, kind, local, mapped, Some(base), u16::MAX);
-        self.process_pending(now);
+        self.process(now);
     }
 
-    /// Returns the STUN and TURN servers of the session.
+    /// Returns the STUN and TURN servers.
     pub fn ice_servers(&self) -> &[IceServer] {
-        &self.config.ice_servers
+        &self.ice_servers
     }
 
     /// Sets fresh credentials of the same TURN servers, for future allocations.
     pub fn set_ice_servers(&mut self, servers: Vec<IceServer>) {
         self.turn_clients.set_credentials(&servers);
-        self.config.ice_servers = servers;
+        self.ice_servers = servers;
     }
 
     /// Handles the end of the search for reflexive addresses.
     pub fn handle_reflexive_complete(&mut self, now: Instant) {
         self.gathering.reflexive_complete = true;
-        self.process_pending(now);
+        self.process(now);
     }
 
     fn add_local(
@@ -106,63 +108,45 @@ impl Session {
         let Some(candidate) = added else { return };
         let line = candidate.to_string();
         self.gathering.found.push(line.clone());
-        self.trickle(line);
-    }
-
-    /// Signals a candidate, unless a pending description will contain it.
-    fn trickle(&mut self, candidate: String) {
-        if self.local.pending.is_some() {
-            return;
-        }
-        self.outbox.push_back(SessionOutput::Trickle(IceCandidate {
-            candidate,
-            sdp_mid: Some(MID.to_owned()),
-            sdp_mline_index: Some(0),
-            username_fragment: Some(self.local.credentials.ufrag.clone()),
-        }));
+        self.outbox.push_back(TransportOutput::LocalCandidate(line));
     }
 
     /// Ends gathering once all candidates are known or the time limit is reached.
     pub(super) fn end_gathering_if_complete(&mut self, now: Instant) {
         let Some(deadline) = self.gathering.deadline else { return };
-        let reflexive = self.gathering.reflexive_complete || self.config.turn_only;
+        let reflexive = self.gathering.reflexive_complete || self.turn_only;
         if now < deadline && !(reflexive && self.turn_clients.is_complete()) {
             return;
         }
         self.gathering.deadline = None;
-        if self.local.pending.is_some() {
-            self.send_pending_description();
-        } else {
-            self.trickle(String::new());
-        }
+        self.outbox.push_back(TransportOutput::GatheringComplete);
     }
 
     /// Gathers again for an ICE restart, because the network may have changed.
     pub(super) fn restart_gathering(&mut self, now: Instant) {
+        // What the owner has not seen yet is among the known candidates.
+        self.outbox.retain(|output| {
+            !matches!(
+                output,
+                TransportOutput::LocalCandidate(_) | TransportOutput::GatheringComplete
+            )
+        });
         let known = self.agent.local_candidates().map(ToString::to_string).collect();
         self.gathering = Gathering { found: known, ..Gathering::new(now) };
         self.turn_clients.retry(now);
-    }
-
-    /// Gathers again and signals all known candidates of the new generation.
-    pub(super) fn trickle_all(&mut self, now: Instant) {
-        self.restart_gathering(now);
-        for candidate in self.gathering.found.clone() {
-            self.trickle(candidate);
-        }
     }
 
     pub(super) fn flush_turn_clients(&mut self, now: Instant) {
         while let Some(output) = self.turn_clients.poll_output() {
             match output {
                 TurnClientsOutput::Command(index, command) => {
-                    self.outbox.push_back(SessionOutput::TurnTransport(index, command));
+                    self.outbox.push_back(TransportOutput::TurnTransport(index, command));
                 }
                 TurnClientsOutput::Gone(base) => self.agent.remove_local(now, base),
                 TurnClientsOutput::Allocated { base, relayed, mapped, preference } => {
                     // The mapped address is only for diagnosis. With `turn_only` it would reveal
                     // the location of the gateway.
-                    let related = (!self.config.turn_only).then_some(mapped);
+                    let related = (!self.turn_only).then_some(mapped);
                     let kind = CandidateKind::Relay;
                     self.add_local(now, kind, base, relayed, related, preference);
                 }

@@ -1,4 +1,4 @@
-//! Datagrams of a session: demultiplexing (RFC 7983 §7), and sending on the selected path.
+//! Datagrams of a transport: demultiplexing (RFC 7983 §7), and sending on the selected path.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tracing::trace;
 
-use super::{Session, SessionOutput};
+use super::{PeerTransport, TransportOutput};
 use crate::Datagram;
 use crate::ice::LocalBase;
 
@@ -32,7 +32,7 @@ fn demultiplex(datagram: &[u8]) -> PacketKind {
     }
 }
 
-impl Session {
+impl PeerTransport {
     /// Handles a datagram of the peer that arrived at `base`: on the shared port or through a TURN
     /// allocation.
     pub fn handle_datagram(
@@ -43,7 +43,7 @@ impl Session {
         datagram: &[u8],
     ) {
         self.dispatch_datagram(now, base, from, datagram);
-        self.process_pending(now);
+        self.process(now);
     }
 
     fn dispatch_datagram(
@@ -70,8 +70,7 @@ impl Session {
         }
         match kind {
             PacketKind::Dtls => self.handle_dtls(now, datagram),
-            PacketKind::Rtp => self.handle_rtp(now, datagram),
-            PacketKind::Rtcp => self.handle_rtcp(now, datagram),
+            PacketKind::Rtp | PacketKind::Rtcp => self.handle_srtp(kind, datagram),
             PacketKind::Stun | PacketKind::Other => {}
         }
     }
@@ -79,27 +78,43 @@ impl Session {
     fn handle_dtls(&mut self, now: Instant, datagram: &[u8]) {
         let Some(dtls_srtp) = &mut self.dtls_srtp else { return };
         if let Err(error) = dtls_srtp.handle_dtls(now, datagram) {
-            return self.end(&error.to_string());
+            return self.fail(&error.to_string());
         }
         if dtls_srtp.is_closed() {
-            return self.end("the viewer left");
+            return self.end(TransportOutput::Closed);
         }
-        if dtls_srtp.is_ready() && !self.started {
-            self.started = true;
-            self.outbox.push_back(SessionOutput::Started);
+        if dtls_srtp.is_ready() && !self.ready {
+            self.ready = true;
+            self.outbox.push_back(TransportOutput::Ready);
+        }
+    }
+
+    fn handle_srtp(&mut self, kind: PacketKind, datagram: &[u8]) {
+        let Some(dtls_srtp) = &mut self.dtls_srtp else { return };
+        let plain = if kind == PacketKind::Rtcp {
+            dtls_srtp.unprotect_rtcp(datagram)
+        } else {
+            dtls_srtp.unprotect_rtp(datagram)
+        };
+        match plain {
+            Ok(plain) if kind == PacketKind::Rtcp => {
+                self.outbox.push_back(TransportOutput::Rtcp(plain.freeze()));
+            }
+            Ok(plain) => self.outbox.push_back(TransportOutput::Rtp(plain.freeze())),
+            Err(error) => trace!("an encrypted packet is dropped: {error}"),
         }
     }
 
     /// Handles the opening of a TURN client's transport.
     pub fn handle_turn_transport_opened(&mut self, now: Instant, index: u8) {
         self.turn_clients.handle_opened(now, index);
-        self.process_pending(now);
+        self.process(now);
     }
 
     /// Handles the end of a TURN client's transport.
     pub fn handle_turn_transport_closed(&mut self, now: Instant, index: u8) {
         self.turn_clients.handle_closed(index);
-        self.process_pending(now);
+        self.process(now);
     }
 
     /// Handles bytes from a TURN server.
@@ -111,7 +126,25 @@ impl Session {
         for (peer, datagram) in datagrams {
             self.dispatch_datagram(now, LocalBase::Allocation(index), peer, &datagram);
         }
-        self.process_pending(now);
+        self.process(now);
+    }
+
+    /// Encrypts an RTP packet and sends it on the path; without one it is dropped.
+    pub fn send_rtp(&mut self, now: Instant, packet: &[u8]) {
+        let Some(dtls_srtp) = &mut self.dtls_srtp else { return };
+        match dtls_srtp.protect_rtp(packet) {
+            Ok(packet) => self.send_on_path(now, packet.freeze()),
+            Err(error) => trace!("a packet cannot be encrypted: {error}"),
+        }
+    }
+
+    /// Encrypts an RTCP compound and sends it on the path; without one it is dropped.
+    pub fn send_rtcp(&mut self, now: Instant, compound: &[u8]) {
+        let Some(dtls_srtp) = &mut self.dtls_srtp else { return };
+        match dtls_srtp.protect_rtcp(compound) {
+            Ok(packet) => self.send_on_path(now, packet.freeze()),
+            Err(error) => trace!("a packet cannot be encrypted: {error}"),
+        }
     }
 
     /// Sends a datagram from a local base to a remote address.
@@ -124,7 +157,7 @@ impl Session {
     ) {
         match base {
             LocalBase::Socket(from) => {
-                self.outbox.push_back(SessionOutput::Datagram(Datagram { from, to, bytes }));
+                self.outbox.push_back(TransportOutput::Datagram(Datagram { from, to, bytes }));
             }
             LocalBase::Allocation(index) => {
                 self.turn_clients.send(index, to, &bytes);
@@ -134,7 +167,7 @@ impl Session {
     }
 
     /// Sends a datagram on the selected path, or drops it without one.
-    pub(super) fn send_on_path(&mut self, now: Instant, bytes: Bytes) {
+    fn send_on_path(&mut self, now: Instant, bytes: Bytes) {
         if let Some(path) = self.agent.selected() {
             self.send_from(now, path.base, path.remote, bytes);
         }

@@ -1,4 +1,4 @@
-//! Session descriptions (RFC 8866) for one video track in one BUNDLE group.
+//! Session descriptions (RFC 8866) for a list of tracks in one BUNDLE group.
 //!
 //! [`offer`] writes the gateway's description and [`apply_answer`] reads the viewer's answer;
 //! [`answer`] does both for a viewer that offers (WHEP). [`parse_fragment`] reads what a
@@ -9,6 +9,7 @@
 //!
 //! Architecture invariant: nothing here gathers candidates, draws random numbers or keeps state.
 
+mod answer;
 mod codecs;
 mod description;
 mod negotiate;
@@ -22,11 +23,14 @@ use porthole_signaling_proto::fragment::FragmentError;
 
 use crate::media::Codec;
 
-pub use codecs::{H264Profile, VideoCodec, offered_codecs};
-pub use description::{Description, Direction, Extension, RemoteCodec, Section, Setup, Transport};
-pub use negotiate::{Answer, AnswerConfig, Negotiated, answer, apply_answer};
+pub use answer::{Answer, AnswerConfig, answer};
+pub use codecs::{H264Profile, OfferedCodec, offered_codecs};
+pub use description::{
+    Description, Direction, Extension, MediaKind, RemoteCodec, Section, Setup, Transport,
+};
+pub use negotiate::{Negotiated, NegotiatedSection, NegotiatedTransport, apply_answer};
 pub use parse::{parse, parse_fragment};
-pub use write::{OfferConfig, TrackIds, offer};
+pub use write::{LocalMedia, OfferConfig, OfferedSection, TrackIds, offer};
 
 /// Maximum size of a description in bytes. A browser's offer is about 6 kB, with sections for
 /// twenty cameras about 100 kB; a viewer of one camera needs no more than this.

@@ -16,7 +16,7 @@ use porthole_signaling_proto::{CameraId, IceCandidate, IceServer};
 use crate::dtls_srtp::Identity;
 use crate::media::Codec;
 use crate::rtp::ReceivedFrame;
-use crate::sdp::VideoCodec;
+use crate::sdp::OfferedCodec;
 use crate::transport::{PeerTransport, TransportOutput};
 use crate::{Datagram, TurnTransportCommand};
 use media::Media;
@@ -90,7 +90,7 @@ pub struct Session {
 struct Local {
     origin: u64,
     version: u64,
-    codecs: Vec<VideoCodec>,
+    codecs: Vec<OfferedCodec>,
     /// A description that is sent once the candidates are gathered.
     pending: Option<negotiate::Pending>,
 }

@@ -28,9 +28,9 @@ const FIRST_PAYLOAD_TYPE: u8 = 96;
 /// Main profile, main tier, level 3.1: the least that a decoder of H.265 lists (RFC 7798 §7.1).
 const H265_PARAMETERS: &str = "level-id=93;profile-id=1;tier-flag=0;tx-mode=SRST";
 
-/// A codec of an offer.
+/// A codec of an offer, with the payload types that we assign.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VideoCodec {
+pub struct OfferedCodec {
     /// The codec of the media stream.
     pub codec: Codec,
     /// Payload type of the media stream.
@@ -44,13 +44,13 @@ pub struct VideoCodec {
 /// Returns the codecs to offer for a camera, the best first. With `profile_level_id` unknown, H.264
 /// is offered as Constrained Baseline only.
 #[must_use]
-pub fn offered_codecs(codec: Codec, profile_level_id: Option<[u8; 3]>) -> Vec<VideoCodec> {
+pub fn offered_codecs(codec: Codec, profile_level_id: Option<[u8; 3]>) -> Vec<OfferedCodec> {
     let parameters = match codec {
         Codec::H264 => h264_profiles(profile_level_id).into_iter().map(h264_parameters).collect(),
         Codec::H265 => vec![H265_PARAMETERS.to_owned()],
     };
     let types = (FIRST_PAYLOAD_TYPE..).step_by(2);
-    let codecs = types.zip(parameters).map(|(payload_type, fmtp)| VideoCodec {
+    let codecs = types.zip(parameters).map(|(payload_type, fmtp)| OfferedCodec {
         codec,
         payload_type,
         rtx_payload_type: Some(payload_type + 1),
@@ -144,7 +144,7 @@ impl H264Profile {
 
 /// Rates how well a codec of the viewer matches one of ours: higher is better, `None` if it does
 /// not match.
-pub(super) fn match_score(ours: &VideoCodec, theirs: &RemoteCodec) -> Option<u32> {
+pub(super) fn match_score(ours: &OfferedCodec, theirs: &RemoteCodec) -> Option<u32> {
     if Codec::from_encoding_name(&theirs.name) != Some(ours.codec)
         || theirs.clock_rate != crate::media::CLOCK_RATE
     {

@@ -59,6 +59,12 @@ pub struct Section {
 }
 
 impl Section {
+    /// Returns the section's name.
+    #[must_use]
+    pub fn mid(&self) -> Option<&str> {
+        self.mid.as_deref()
+    }
+
     /// Returns true if the section is rejected, or was removed from a session (RFC 9429 §5.2.2).
     #[must_use]
     pub fn is_rejected(&self) -> bool {
@@ -69,6 +75,28 @@ impl Section {
     #[must_use]
     pub fn extension(&self, uri: &str) -> Option<u8> {
         self.extensions.iter().find(|extension| extension.uri == uri).map(|found| found.id)
+    }
+}
+
+/// The kind of media that a section carries over RTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaKind {
+    /// Sound.
+    Audio,
+    /// Pictures.
+    Video,
+}
+
+impl MediaKind {
+    pub(super) const ALL: [Self; 2] = [Self::Audio, Self::Video];
+
+    /// Returns the media type of the `m=` line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Audio => "audio",
+            Self::Video => "video",
+        }
     }
 }
 

@@ -38,22 +38,40 @@ fn track() -> TrackIds {
     TrackIds { ssrc: 1111, rtx_ssrc: 2222, cname: "camera".to_owned() }
 }
 
-fn offer_of(codecs: &[VideoCodec], version: u64) -> String {
+fn offer_of(codecs: &[OfferedCodec], version: u64) -> String {
     offer(&OfferConfig {
         session_id: 77,
         version,
         transport: &transport(),
-        codecs,
-        track: Some(&track()),
-        mid: "0",
+        sections: &[OfferedSection { mid: "0", media: video(codecs, Some(&track())) }],
         candidates: &["candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host".to_owned()],
-        direction: Direction::SendOnly,
     })
+}
+
+fn video<'a>(codecs: &'a [OfferedCodec], track: Option<&'a TrackIds>) -> LocalMedia<'a> {
+    let direction = if track.is_some() { Direction::SendOnly } else { Direction::RecvOnly };
+    LocalMedia { kind: MediaKind::Video, codecs, track, direction }
+}
+
+/// Applies the answer to an offer of one video section.
+fn apply(codecs: &[OfferedCodec], answer: &str) -> Result<Negotiated, SdpError> {
+    let track = track();
+    let sections = [OfferedSection { mid: "0", media: video(codecs, Some(&track)) }];
+    apply_answer(&sections, &parse(answer)?)
+}
+
+/// Applies the answer and returns what is agreed on.
+fn agreed(
+    codecs: &[OfferedCodec],
+    answer: &str,
+) -> Result<(NegotiatedTransport, NegotiatedSection), SdpError> {
+    let Negotiated { transport, mut sections } = apply(codecs, answer)?;
+    Ok((transport, sections.remove(0)))
 }
 
 fn try_answer(
     offer: &str,
-    codecs: &[VideoCodec],
+    codecs: &[OfferedCodec],
     setup: Setup,
     track: Option<&TrackIds>,
 ) -> Result<Answer, SdpError> {
@@ -66,8 +84,7 @@ fn try_answer(
             pwd: "FEDCBA9876543210fedcba",
             fingerprint: Fingerprint([0xcd; 32]),
             setup,
-            codecs,
-            track,
+            media: &[video(codecs, track)],
             candidates: &["candidate:2 1 udp 2130706431 192.0.2.2 5000 typ host".to_owned()],
             end_of_candidates: true,
         },
@@ -148,22 +165,22 @@ fn a_restart_changes_version_and_credentials_only() {
 #[test]
 fn answers_of_other_projects_are_applied() {
     let h264 = offered_codecs(Codec::H264, HIGH);
-    let chromium = apply_answer(&h264, &parse(CHROMIUM_ANSWER).unwrap()).unwrap();
+    let (transport, chromium) = agreed(&h264, CHROMIUM_ANSWER).unwrap();
     assert_eq!((chromium.payload_type, chromium.rtx_payload_type), (98, Some(99)));
     assert_eq!((chromium.mid_extension, chromium.playout_delay_extension), (Some(1), Some(2)));
     assert_eq!((chromium.nack, chromium.pli, chromium.fir), (true, true, true));
-    assert_eq!(chromium.role, DtlsRole::Server);
-    assert_eq!(chromium.remote.setup, Setup::Active);
-    assert!(chromium.trickle && !chromium.ice_lite && !chromium.end_of_candidates);
-    assert_eq!(chromium.remote_candidates.len(), 2);
-    assert!(chromium.remote_candidates.iter().all(|c| c.starts_with("candidate:")));
+    assert_eq!(transport.role, DtlsRole::Server);
+    assert_eq!(transport.remote.setup, Setup::Active);
+    assert!(transport.trickle && !transport.ice_lite && !transport.end_of_candidates);
+    assert_eq!(transport.remote_candidates.len(), 2);
+    assert!(transport.remote_candidates.iter().all(|c| c.starts_with("candidate:")));
 
-    let aiortc = apply_answer(&h264, &parse(AIORTC).unwrap()).unwrap();
+    let (transport, aiortc) = agreed(&h264, AIORTC).unwrap();
     assert_eq!((aiortc.payload_type, aiortc.rtx_payload_type), (98, Some(99)));
     assert_eq!((aiortc.mid_extension, aiortc.playout_delay_extension), (Some(1), None));
     assert_eq!((aiortc.nack, aiortc.pli, aiortc.fir), (true, true, false));
-    assert!(!aiortc.trickle && aiortc.end_of_candidates);
-    assert_eq!(aiortc.remote.ufrag, "RqTz");
+    assert!(!transport.trickle && transport.end_of_candidates);
+    assert_eq!(transport.remote.ufrag, "RqTz");
     assert_eq!(aiortc.remote_ssrc, Some(3_371_240_592));
 }
 
@@ -194,7 +211,7 @@ fn unusable_answers_are_refused_with_the_reason() {
         ("more sections", &h264, CHROMIUM_ALL.to_owned(), SdpError::Sections),
     ];
     for (case, codecs, text, expected) in table {
-        assert_eq!(apply_answer(codecs, &parse(&text).unwrap()), Err(expected), "{case}");
+        assert_eq!(apply(codecs, &text), Err(expected), "{case}");
     }
     let sentence = SdpError::NoCommonCodec(Codec::H265).to_string();
     assert_eq!(sentence, "the camera sends H.265; this browser cannot play it");
@@ -210,23 +227,23 @@ fn every_offered_section_is_answered_in_order() {
         (
             "audio first, data last",
             CHROMIUM_ALL,
-            (108, "1", "0", &["m=audio 9", "m=video 9", "m=application 0"], "0 1"),
+            (108, "1", "0", &["m=audio 9", "m=video 9", "m=application 9"], "0 1 2"),
         ),
         ("max-bundle", CHROMIUM_MAX_BUNDLE, (108, "1", "0", &["m=audio 9", "m=video 9"], "0 1")),
         (
             "Firefox",
             FIREFOX_ALL,
-            (126, "1", "0", &["m=audio 9", "m=video 9", "m=application 0"], "0 1"),
+            (126, "1", "0", &["m=audio 9", "m=video 9", "m=application 9"], "0 1 2"),
         ),
         ("GStreamer", GSTREAMER, (96, "video0", "video0", &["m=video 9"], "video0")),
     ];
     for (case, offer, (payload_type, mid, transport_mid, lines, group)) in table {
         let codecs = offered_codecs(Codec::H264, HIGH);
         let answer = try_answer(offer, &codecs, Setup::Passive, Some(&track())).unwrap();
-        assert_eq!(answer.negotiated.payload_type, payload_type, "{case}");
-        assert_eq!(answer.negotiated.mid.as_deref(), Some(mid), "{case}");
-        assert_eq!(answer.negotiated.transport_mid.as_deref(), Some(transport_mid), "{case}");
-        assert_eq!(answer.negotiated.role, DtlsRole::Server, "{case}");
+        assert_eq!(answer.negotiated.sections[0].payload_type, payload_type, "{case}");
+        assert_eq!(answer.negotiated.sections[0].mid.as_deref(), Some(mid), "{case}");
+        assert_eq!(answer.negotiated.transport.mid.as_deref(), Some(transport_mid), "{case}");
+        assert_eq!(answer.negotiated.transport.role, DtlsRole::Server, "{case}");
         let media: Vec<_> = answer.text.lines().filter(|l| l.starts_with("m=")).collect();
         assert_eq!(media.len(), lines.len(), "{case}");
         for (line, start) in media.iter().zip(lines) {
@@ -261,7 +278,7 @@ fn the_best_of_the_offered_codecs_is_chosen() {
     for (case, profile, expected) in table {
         let codecs = offered_codecs(Codec::H264, profile);
         let answer = try_answer(CHROMIUM_VIDEO, &codecs, Setup::Passive, Some(&track())).unwrap();
-        assert_eq!(answer.negotiated.payload_type, expected, "{case}");
+        assert_eq!(answer.negotiated.sections[0].payload_type, expected, "{case}");
     }
 }
 
@@ -277,11 +294,11 @@ fn the_handshake_has_one_client() {
         let offer = CHROMIUM_VIDEO.replace("setup:actpass", &format!("setup:{offered}"));
         let codecs = offered_codecs(Codec::H264, None);
         let answer = try_answer(&offer, &codecs, preferred, Some(&track())).unwrap();
-        assert_eq!(answer.negotiated.role, role, "{offered}, {preferred:?}");
+        assert_eq!(answer.negotiated.transport.role, role, "{offered}, {preferred:?}");
         let line = format!("a=setup:{}\r\n", expected.as_str());
         assert!(answer.text.contains(&line), "{offered}, {preferred:?}");
         // The peer takes the opposite role.
-        let negotiated = apply_answer(&codecs, &parse(&answer.text).unwrap()).unwrap();
+        let (negotiated, _) = agreed(&codecs, &answer.text).unwrap();
         assert_ne!(negotiated.role, role);
     }
 }
@@ -310,19 +327,16 @@ fn our_viewer_answers_our_gateway() {
     let codecs = offered_codecs(Codec::H264, HIGH);
     let offer = offer_of(&codecs, 1);
     let answer = try_answer(&offer, &codecs, Setup::Active, None).unwrap();
-    assert_eq!(answer.negotiated.remote_ssrc, Some(1111));
-    assert_eq!(answer.negotiated.remote_rtx_ssrc, Some(2222));
-    assert_eq!(
-        (answer.negotiated.payload_type, answer.negotiated.rtx_payload_type),
-        (96, Some(97))
-    );
-    assert_eq!(answer.negotiated.role, DtlsRole::Client);
-    let negotiated = apply_answer(&codecs, &parse(&answer.text).unwrap()).unwrap();
-    assert_eq!(negotiated.role, DtlsRole::Server);
-    assert_eq!((negotiated.payload_type, negotiated.rtx_payload_type), (96, Some(97)));
-    assert_eq!(negotiated.remote.fingerprint, Fingerprint([0xcd; 32]));
-    assert_eq!(negotiated.remote_ssrc, None);
-    assert!(negotiated.end_of_candidates);
+    let [video] = answer.negotiated.sections.as_slice() else { panic!("one section") };
+    assert_eq!((video.remote_ssrc, video.remote_rtx_ssrc), (Some(1111), Some(2222)));
+    assert_eq!((video.payload_type, video.rtx_payload_type), (96, Some(97)));
+    assert_eq!(answer.negotiated.transport.role, DtlsRole::Client);
+    let (transport, video) = agreed(&codecs, &answer.text).unwrap();
+    assert_eq!(transport.role, DtlsRole::Server);
+    assert_eq!((video.payload_type, video.rtx_payload_type), (96, Some(97)));
+    assert_eq!(transport.remote.fingerprint, Fingerprint([0xcd; 32]));
+    assert_eq!(video.remote_ssrc, None);
+    assert!(transport.end_of_candidates);
 }
 
 #[test]
@@ -339,8 +353,8 @@ fn a_section_on_another_ones_transport_is_found() {
         .collect();
     let offer = format!("{head}{strict}a=bundle-only\r\n");
     let answer = try_answer(&offer, &codecs, Setup::Passive, Some(&track())).unwrap();
-    assert_eq!(answer.negotiated.remote.ufrag, "NMQq");
-    assert_eq!(answer.negotiated.transport_mid.as_deref(), Some("0"));
+    assert_eq!(answer.negotiated.transport.remote.ufrag, "NMQq");
+    assert_eq!(answer.negotiated.transport.mid.as_deref(), Some("0"));
 }
 
 #[test]
@@ -448,9 +462,7 @@ proptest! {
         let text = mutated(SAMPLES[sample], &edits);
         let _ = parse_fragment(&text);
         let codecs = offered_codecs(Codec::H264, HIGH);
-        if let Ok(description) = parse(&text) {
-            let _ = apply_answer(&codecs, &description);
-        }
+        let _ = apply(&codecs, &text);
         // Every answer can be parsed, and no value of the offer adds lines to it.
         if let Ok(answer) = try_answer(&text, &codecs, Setup::Passive, Some(&track())) {
             let read = parse(&answer.text).unwrap();

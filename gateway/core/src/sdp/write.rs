@@ -3,14 +3,11 @@
 use std::fmt;
 use std::fmt::Write as _;
 
-use super::description::{Direction, Extension, Transport};
-use super::{EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, VideoCodec};
+use super::description::{Direction, Extension, MediaKind, RemoteCodec, Transport};
+use super::{EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, OfferedCodec};
 
 /// The protocol of every WebRTC media section (RFC 8834 §4.2).
 const PROTOCOL: &str = "UDP/TLS/RTP/SAVPF";
-
-/// Id of the track within the media stream; browsers only compare it.
-const TRACK: &str = "video";
 
 /// The kinds of feedback that are offered.
 const FEEDBACK: [&str; 3] = ["nack", "nack pli", "ccm fir"];
@@ -25,15 +22,31 @@ pub struct OfferConfig<'a> {
     pub version: u64,
     /// Our credentials, fingerprint and DTLS role.
     pub transport: &'a Transport,
-    /// Codecs to offer, the best first.
-    pub codecs: &'a [VideoCodec],
-    /// The track that is sent; `None`: we only receive.
-    pub track: Option<&'a TrackIds>,
-    /// Mid of the video section.
-    pub mid: &'a str,
+    /// The sections, all in one bundle; the first one carries the candidates.
+    pub sections: &'a [OfferedSection<'a>],
     /// Candidates in the form `candidate:…`; usually empty, because they are trickled.
     pub candidates: &'a [String],
-    /// Direction of the video section.
+}
+
+/// A section of an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OfferedSection<'a> {
+    /// Name of the section, different from those of the others.
+    pub mid: &'a str,
+    /// The media that it is to carry.
+    pub media: LocalMedia<'a>,
+}
+
+/// One track that we send or receive, and the codecs in which that is possible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalMedia<'a> {
+    /// Kind of the media.
+    pub kind: MediaKind,
+    /// Our codecs, the best first.
+    pub codecs: &'a [OfferedCodec],
+    /// The track that is sent; `None`: we only receive.
+    pub track: Option<&'a TrackIds>,
+    /// The direction, seen from us.
     pub direction: Direction,
 }
 
@@ -51,20 +64,24 @@ pub struct TrackIds {
 /// Writes an offer. An ICE restart is the same offer with new credentials and the next version.
 #[must_use]
 pub fn offer(config: &OfferConfig<'_>) -> String {
-    let mut writer = Writer::new(config.session_id, config.version, &[config.mid]);
+    let bundle: Vec<_> = config.sections.iter().map(|section| section.mid).collect();
+    let mut writer = Writer::new(config.session_id, config.version, &bundle);
     let extensions = offered_extensions();
-    writer.video(&VideoSection {
-        protocol: PROTOCOL,
-        mid: Some(config.mid),
-        transport: config.transport,
-        codecs: config.codecs,
-        feedback: &FEEDBACK,
-        extensions: &extensions,
-        track: config.track,
-        candidates: config.candidates,
-        end_of_candidates: false,
-        direction: config.direction,
-    });
+    for (index, section) in config.sections.iter().enumerate() {
+        writer.rtp(&RtpSection {
+            kind: section.media.kind,
+            protocol: PROTOCOL,
+            mid: Some(section.mid),
+            transport: config.transport,
+            codecs: section.media.codecs,
+            feedback: &FEEDBACK,
+            extensions: &extensions,
+            track: section.media.track,
+            candidates: if index == 0 { config.candidates } else { &[] },
+            end_of_candidates: false,
+            direction: section.media.direction,
+        });
+    }
     writer.text
 }
 
@@ -74,12 +91,13 @@ fn offered_extensions() -> Vec<Extension> {
     (1..).zip(uris).map(|(id, uri)| Extension { id, uri: uri.to_owned() }).collect()
 }
 
-/// Contents of a video section.
-pub(super) struct VideoSection<'a> {
+/// Contents of a section that carries a track.
+pub(super) struct RtpSection<'a> {
+    pub(super) kind: MediaKind,
     pub(super) protocol: &'a str,
     pub(super) mid: Option<&'a str>,
     pub(super) transport: &'a Transport,
-    pub(super) codecs: &'a [VideoCodec],
+    pub(super) codecs: &'a [OfferedCodec],
     pub(super) feedback: &'a [&'a str],
     pub(super) extensions: &'a [Extension],
     pub(super) track: Option<&'a TrackIds>,
@@ -122,23 +140,27 @@ impl Writer {
         protocol: &str,
         formats: &str,
         mid: Option<&str>,
-        direction: Direction,
+        direction: Option<Direction>,
     ) {
         self.line(format_args!("m={media} {port} {protocol} {formats}"));
         self.line(format_args!("c=IN IP4 0.0.0.0"));
         if let Some(mid) = mid {
             self.line(format_args!("a=mid:{mid}"));
         }
-        self.line(format_args!("a={}", direction.as_str()));
+        if let Some(direction) = direction {
+            self.line(format_args!("a={}", direction.as_str()));
+        }
     }
 
-    pub(super) fn video(&mut self, section: &VideoSection<'_>) {
+    pub(super) fn rtp(&mut self, section: &RtpSection<'_>) {
         let types = section.codecs.iter().flat_map(|codec| {
             [Some(codec.payload_type), codec.rtx_payload_type].into_iter().flatten()
         });
         let types: Vec<_> = types.map(|payload_type| payload_type.to_string()).collect();
         let types = types.join(" ");
-        self.media("video", 9, section.protocol, &types, section.mid, section.direction);
+        let media = section.kind.as_str();
+        let direction = Some(section.direction);
+        self.media(media, 9, section.protocol, &types, section.mid, direction);
         self.transport(section.transport);
         self.line(format_args!("a=rtcp-mux"));
         self.line(format_args!("a=rtcp-rsize"));
@@ -149,7 +171,9 @@ impl Writer {
             self.codec(codec, section.feedback);
         }
         if let Some(track) = section.track {
-            self.track(track, section.codecs.iter().any(|c| c.rtx_payload_type.is_some()));
+            let rtx = section.codecs.iter().any(|codec| codec.rtx_payload_type.is_some());
+            // The id of the track within the media stream, which browsers only compare.
+            self.track(track, section.kind.as_str(), rtx);
         }
         self.candidates(section.candidates, section.end_of_candidates);
     }
@@ -170,7 +194,7 @@ impl Writer {
         self.line(format_args!("a=setup:{}", transport.setup.as_str()));
     }
 
-    fn codec(&mut self, codec: &VideoCodec, feedback: &[&str]) {
+    fn codec(&mut self, codec: &OfferedCodec, feedback: &[&str]) {
         let (payload_type, name) = (codec.payload_type, codec.codec.encoding_name());
         let clock_rate = crate::media::CLOCK_RATE;
         self.line(format_args!("a=rtpmap:{payload_type} {name}/{clock_rate}"));
@@ -186,9 +210,19 @@ impl Writer {
         }
     }
 
-    fn track(&mut self, track: &TrackIds, rtx: bool) {
+    /// Writes a codec as the peer has offered it.
+    pub(super) fn remote_codec(&mut self, codec: &RemoteCodec) {
+        let RemoteCodec { payload_type, name, clock_rate, channels, fmtp, .. } = codec;
+        let channels = channels.map(|channels| format!("/{channels}")).unwrap_or_default();
+        self.line(format_args!("a=rtpmap:{payload_type} {name}/{clock_rate}{channels}"));
+        if !fmtp.is_empty() {
+            self.line(format_args!("a=fmtp:{payload_type} {fmtp}"));
+        }
+    }
+
+    fn track(&mut self, track: &TrackIds, id: &str, rtx: bool) {
         let TrackIds { ssrc, rtx_ssrc, cname } = track;
-        self.line(format_args!("a=msid:{cname} {TRACK}"));
+        self.line(format_args!("a=msid:{cname} {id}"));
         if rtx {
             self.line(format_args!("a=ssrc-group:FID {ssrc} {rtx_ssrc}"));
         }
@@ -196,7 +230,7 @@ impl Writer {
         for ssrc in [ssrc, rtx_ssrc].into_iter().take(count) {
             self.line(format_args!("a=ssrc:{ssrc} cname:{cname}"));
             // The form before RFC 8830, which some players still need to find the track.
-            self.line(format_args!("a=ssrc:{ssrc} msid:{cname} {TRACK}"));
+            self.line(format_args!("a=ssrc:{ssrc} msid:{cname} {id}"));
         }
     }
 }

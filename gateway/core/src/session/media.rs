@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use super::{Session, SessionOutput};
 use crate::media::{Codec, VideoPacket};
 use crate::rtp::{Clock, Receiver, ReceiverConfig, Sender, SenderConfig};
-use crate::sdp::{Negotiated, TrackIds};
+use crate::sdp::{NegotiatedSection, TrackIds};
 
 /// Largest group of pictures that is sent for recovery: half a second on a path of 8 Mbit/s.
 const MAX_RECOVERY_BURST_BYTES: usize = 512 * 1024;
@@ -73,7 +73,7 @@ impl Media {
     }
 
     /// Applies the result of the negotiation. An ICE restart negotiates the same again.
-    pub(super) fn apply(&mut self, now: Instant, negotiated: &Negotiated) {
+    pub(super) fn apply(&mut self, now: Instant, negotiated: &NegotiatedSection) {
         match self {
             Self::Sending(sending) => sending.apply(now, negotiated),
             Self::Receiving(receiver) => {
@@ -92,7 +92,7 @@ impl Media {
 }
 
 impl Sending {
-    fn apply(&mut self, now: Instant, negotiated: &Negotiated) {
+    fn apply(&mut self, now: Instant, negotiated: &NegotiatedSection) {
         if self.sender.is_some() {
             return;
         }
@@ -114,7 +114,7 @@ impl Sending {
     }
 }
 
-fn receiver_config(negotiated: &Negotiated) -> ReceiverConfig {
+fn receiver_config(negotiated: &NegotiatedSection) -> ReceiverConfig {
     ReceiverConfig {
         ssrc: 1,
         cname: "viewer".to_owned(),

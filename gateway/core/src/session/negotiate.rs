@@ -14,8 +14,8 @@ use crate::ice::{BadCredentials, Credentials, Role};
 use crate::media::{Codec, Format};
 use crate::sdp;
 use crate::sdp::{
-    AnswerConfig, Description, Direction, Negotiated, OfferConfig, SdpError, Setup, TrackIds,
-    Transport, VideoCodec,
+    AnswerConfig, Description, Direction, LocalMedia, MediaKind, Negotiated, OfferConfig,
+    OfferedCodec, OfferedSection, SdpError, Setup, Transport,
 };
 use crate::transport::{PeerTransport, RemoteTransport, TransportConfig};
 
@@ -97,7 +97,7 @@ impl Session {
         Ok(session)
     }
 
-    fn new(now: Instant, config: SessionConfig, role: Role, codecs: Vec<VideoCodec>) -> Self {
+    fn new(now: Instant, config: SessionConfig, role: Role, codecs: Vec<OfferedCodec>) -> Self {
         let SessionConfig { camera, identity, ice_servers, turn_only, expires, seed } = config;
         let mut rng = StdRng::seed_from_u64(seed);
         let seed = rng.random();
@@ -122,12 +122,25 @@ impl Session {
             session_id: self.local.origin,
             version: self.local.version,
             transport: &transport,
-            codecs: &self.local.codecs,
-            track: self.media.track(),
-            mid: MID,
+            sections: &[self.offered_section()],
             candidates: &[],
-            direction: Direction::SendOnly,
         })
+    }
+
+    /// Returns the only section of our offers.
+    fn offered_section(&self) -> OfferedSection<'_> {
+        OfferedSection { mid: MID, media: self.local_media() }
+    }
+
+    /// Returns the track that is sent or received.
+    fn local_media(&self) -> LocalMedia<'_> {
+        let track = self.media.track();
+        LocalMedia {
+            kind: MediaKind::Video,
+            codecs: &self.local.codecs,
+            track,
+            direction: if track.is_some() { Direction::SendOnly } else { Direction::RecvOnly },
+        }
     }
 
     fn local_transport(&self, setup: Setup) -> Transport {
@@ -146,7 +159,7 @@ impl Session {
 
     fn try_answer(&mut self, now: Instant, answer: &str) -> Result<(), SessionError> {
         let answer = sdp::parse(answer)?;
-        let negotiated = sdp::apply_answer(&self.local.codecs, &answer)?;
+        let negotiated = sdp::apply_answer(&[self.offered_section()], &answer)?;
         self.apply_negotiated(now, &negotiated)
     }
 
@@ -165,7 +178,8 @@ impl Session {
 
     fn apply_offer(&mut self, now: Instant, offer: &str, setup: Setup) -> Result<(), SessionError> {
         let offer = sdp::parse(offer)?;
-        let answer = sdp::answer(&offer, &self.answer_config(setup, None, &[], false))?;
+        let media = [self.local_media()];
+        let answer = sdp::answer(&offer, &self.answer_config(setup, &media, &[], false))?;
         self.local.pending = Some(Pending::Answer { offer: Box::new(offer), setup });
         self.apply_negotiated(now, &answer.negotiated)
     }
@@ -173,7 +187,7 @@ impl Session {
     fn answer_config<'a>(
         &'a self,
         setup: Setup,
-        track: Option<&'a TrackIds>,
+        media: &'a [LocalMedia<'a>],
         candidates: &'a [String],
         end_of_candidates: bool,
     ) -> AnswerConfig<'a> {
@@ -184,8 +198,7 @@ impl Session {
             pwd: &self.transport.local_credentials().pwd,
             fingerprint: self.transport.fingerprint(),
             setup,
-            codecs: &self.local.codecs,
-            track: track.or(self.media.track()),
+            media,
             candidates,
             end_of_candidates,
         }
@@ -202,7 +215,9 @@ impl Session {
 
     fn send_answer(&mut self, offer: &Description, setup: Setup) {
         let ended = !self.is_gathering();
-        let config = self.answer_config(setup, None, self.transport.local_candidates(), ended);
+        let media = [self.local_media()];
+        let candidates = self.transport.local_candidates();
+        let config = self.answer_config(setup, &media, candidates, ended);
         match sdp::answer(offer, &config) {
             Ok(answer) => self.outbox.push_back(SessionOutput::Answer(answer.text)),
             Err(error) => self.end(&error.to_string()),
@@ -228,18 +243,20 @@ impl Session {
         now: Instant,
         negotiated: &Negotiated,
     ) -> Result<(), SessionError> {
-        let credentials = Credentials::parse(&negotiated.remote.ufrag, &negotiated.remote.pwd)?;
+        let Negotiated { transport, sections } = negotiated;
         let remote = RemoteTransport {
-            credentials,
-            fingerprint: negotiated.remote.fingerprint,
-            role: negotiated.role,
+            credentials: Credentials::parse(&transport.remote.ufrag, &transport.remote.pwd)?,
+            fingerprint: transport.remote.fingerprint,
+            role: transport.role,
         };
         self.transport.set_remote(now, remote)?;
-        self.media.apply(now, negotiated);
-        for candidate in &negotiated.remote_candidates {
+        if let Some(section) = sections.first() {
+            self.media.apply(now, section);
+        }
+        for candidate in &transport.remote_candidates {
             self.transport.handle_candidate(now, candidate);
         }
-        if negotiated.end_of_candidates {
+        if transport.end_of_candidates {
             self.transport.handle_end_of_candidates(now);
         }
         Ok(())
@@ -312,7 +329,7 @@ impl Session {
 
 /// Returns the codecs to offer: those of the camera's stream, or H.264 while its format is unknown,
 /// because nearly all cameras send it and all browsers play it.
-fn codecs_to_offer(format: Option<&Format>) -> Vec<VideoCodec> {
+fn codecs_to_offer(format: Option<&Format>) -> Vec<OfferedCodec> {
     match format {
         Some(format) => sdp::offered_codecs(format.codec, format.profile_level_id),
         None => sdp::offered_codecs(Codec::H264, None),

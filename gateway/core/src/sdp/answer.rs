@@ -1,0 +1,337 @@
+//! Answers to offers (RFC 9429 §5.3.1): every section of the offer is answered, in its order.
+
+use super::codecs::match_score;
+use super::description::{
+    Description, Direction, Extension, MediaKind, RemoteCodec, Section, Setup, Transport,
+};
+use super::negotiate::{
+    Negotiated, NegotiatedSection, negotiated_section, negotiated_transport, transport,
+};
+use super::write::{LocalMedia, RtpSection, Writer};
+use super::{EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, OfferedCodec, SdpError};
+use crate::dtls_srtp::{DtlsRole, Fingerprint};
+
+/// Settings of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnswerConfig<'a> {
+    /// Session id of the `o=` line (RFC 9429 §5.3.1).
+    pub session_id: u64,
+    /// Version of the `o=` line; it grows with each description of the session.
+    pub version: u64,
+    /// Our ICE user name fragment.
+    pub ufrag: &'a str,
+    /// Our ICE password.
+    pub pwd: &'a str,
+    /// Fingerprint of our DTLS certificate.
+    pub fingerprint: Fingerprint,
+    /// Our preferred DTLS role, if the offer leaves the choice to us. A WHEP endpoint should be
+    /// passive; a viewer that answers a gateway should be active (RFC 8842 §5.3).
+    pub setup: Setup,
+    /// The tracks that we have, each of which is used for at most one section.
+    pub media: &'a [LocalMedia<'a>],
+    /// Our candidates, in the form `candidate:…`.
+    pub candidates: &'a [String],
+    /// True if no more candidates follow.
+    pub end_of_candidates: bool,
+}
+
+/// An answer to an offer, with the result of the negotiation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The session description.
+    pub text: String,
+    /// The result of the negotiation.
+    pub negotiated: Negotiated,
+}
+
+/// Answers an offer: each of our tracks goes into the first section that takes it. All sections
+/// that carry something share one transport.
+///
+/// A section of their bundle that carries nothing is answered as inactive, not as rejected: some
+/// players build a transport for a rejected section, and fail when nobody answers on it; others
+/// give up the whole bundle when its first section is rejected.
+///
+/// # Errors
+/// If no section takes a track, or if the offer has no usable transport.
+pub fn answer(offer: &Description, config: &AnswerConfig<'_>) -> Result<Answer, SdpError> {
+    let accepted = accepted_sections(offer, config)?;
+    let first = accepted.first().ok_or(SdpError::NoVideo)?.offered;
+    let bundle = Bundle::new(offer, first);
+    let uses: Vec<_> =
+        offer.sections.iter().map(|section| Use::of(section, &accepted, &bundle)).collect();
+    let used = |section: &&Section| {
+        let mut pairs = offer.sections.iter().zip(&uses);
+        pairs.any(|(other, using)| std::ptr::eq(*section, other) && !using.is_rejected())
+    };
+    let members: Vec<_> = bundle.members.into_iter().filter(used).collect();
+    // The first section with a transport carries that of the bundle (RFC 9143 §7.2.1).
+    let carrier = members.iter().copied().find(|section| section.ufrag.is_some()).unwrap_or(first);
+    let remote = transport(carrier)?;
+    let (role, setup) = answer_role(carrier, config.setup);
+    let mids = [carrier].into_iter().chain(members.iter().copied().filter(|s| !is(s, carrier)));
+    let mids: Vec<_> = mids.filter(|_| !members.is_empty()).filter_map(|s| s.mid()).collect();
+    let mut writer = AnswerWriter {
+        writer: Writer::new(config.session_id, config.version, &mids),
+        config,
+        transport: Transport {
+            ufrag: config.ufrag.to_owned(),
+            pwd: config.pwd.to_owned(),
+            fingerprint: config.fingerprint,
+            setup,
+        },
+        carrier,
+    };
+    for (offered, using) in offer.sections.iter().zip(&uses) {
+        match using {
+            Use::Track(accepted) => writer.track(accepted),
+            Use::Idle(codec) => writer.idle(offered, codec),
+            Use::Data => writer.data(offered),
+            Use::Rejected => writer.rejected(offered),
+        }
+    }
+    let text = writer.writer.text;
+    let transport = negotiated_transport(offer, carrier, remote, role);
+    let sections = accepted.into_iter().map(|accepted| accepted.negotiated).collect();
+    Ok(Answer { text, negotiated: Negotiated { transport, sections } })
+}
+
+fn is(one: &Section, other: &Section) -> bool {
+    std::ptr::eq(one, other)
+}
+
+/// A section of the offer that carries one of our tracks.
+struct Accepted<'a> {
+    offered: &'a Section,
+    theirs: &'a RemoteCodec,
+    negotiated: NegotiatedSection,
+}
+
+/// Returns the sections that take our tracks, all on one transport; at least one.
+fn accepted_sections<'a>(
+    offer: &'a Description,
+    config: &AnswerConfig<'_>,
+) -> Result<Vec<Accepted<'a>>, SdpError> {
+    let mut accepted: Vec<Accepted<'a>> = Vec::new();
+    let mut problem = SdpError::NoVideo;
+    for offered in offer.sections.iter().filter(|section| !section.is_rejected()) {
+        let is_apart = |first: &Accepted<'a>| !Bundle::new(offer, first.offered).has(offered);
+        if accepted.first().is_some_and(is_apart) {
+            continue;
+        }
+        for (index, ours) in config.media.iter().enumerate() {
+            let is_used = accepted.iter().any(|accepted| accepted.negotiated.media == index);
+            if is_used || offered.media != ours.kind.as_str() {
+                continue;
+            }
+            match accept(offered, index, ours) {
+                Ok(section) => {
+                    accepted.push(section);
+                    break;
+                }
+                Err(error) => problem = error,
+            }
+        }
+    }
+    if accepted.is_empty() { Err(problem) } else { Ok(accepted) }
+}
+
+fn accept<'a>(
+    offered: &'a Section,
+    index: usize,
+    ours: &LocalMedia<'_>,
+) -> Result<Accepted<'a>, SdpError> {
+    let can_send = !ours.direction.sends() || offered.direction.receives();
+    let can_receive = !ours.direction.receives() || offered.direction.sends();
+    if !can_send || !can_receive {
+        return Err(SdpError::Direction);
+    }
+    let Some((codec, theirs)) = best_codec(ours.codecs, offered) else {
+        let ours = ours.codecs.first();
+        return Err(ours.map_or(SdpError::NoVideo, |ours| SdpError::NoCommonCodec(ours.codec)));
+    };
+    if !offered.rtcp_mux {
+        return Err(SdpError::NoRtcpMux);
+    }
+    let negotiated = negotiated_section(index, ours.kind, offered, codec, theirs);
+    Ok(Accepted { offered, theirs, negotiated })
+}
+
+/// Returns the best match of our codecs with those of the section; of equal matches the first.
+fn best_codec<'a, 'b>(
+    ours: &'a [OfferedCodec],
+    section: &'b Section,
+) -> Option<(&'a OfferedCodec, &'b RemoteCodec)> {
+    let mut best: Option<(u32, &OfferedCodec, &RemoteCodec)> = None;
+    for ours in ours {
+        for theirs in &section.codecs {
+            let Some(score) = match_score(ours, theirs) else { continue };
+            if best.is_none_or(|(known, ..)| known < score) {
+                best = Some((score, ours, theirs));
+            }
+        }
+    }
+    best.map(|(_, ours, theirs)| (ours, theirs))
+}
+
+/// The sections of the offer that share the transport of one of them, in the order of their group.
+struct Bundle<'a> {
+    /// Empty if the section is not bundled.
+    members: Vec<&'a Section>,
+}
+
+impl<'a> Bundle<'a> {
+    fn new(offer: &'a Description, section: &Section) -> Self {
+        let group = section.mid().and_then(|mid| {
+            let mut groups = offer.bundles.iter();
+            groups.find(|group| group.iter().any(|member| member == mid))
+        });
+        let by_mid = |mid: &String| offer.sections.iter().find(|s| s.mid.as_ref() == Some(mid));
+        Self { members: group.into_iter().flatten().filter_map(by_mid).collect() }
+    }
+
+    fn has(&self, section: &Section) -> bool {
+        self.members.iter().any(|member| is(member, section))
+    }
+}
+
+/// The use of a section of the offer.
+enum Use<'a> {
+    /// It carries one of our tracks.
+    Track(&'a Accepted<'a>),
+    /// It carries nothing, but belongs to the bundle; one of its codecs.
+    Idle(&'a RemoteCodec),
+    /// It has data channels, which nobody answers yet, and belongs to the bundle.
+    Data,
+    /// It is not used.
+    Rejected,
+}
+
+impl<'a> Use<'a> {
+    fn of(offered: &'a Section, accepted: &'a [Accepted<'a>], bundle: &Bundle<'_>) -> Self {
+        if let Some(track) = accepted.iter().find(|accepted| is(accepted.offered, offered)) {
+            return Self::Track(track);
+        }
+        if offered.is_rejected() || !bundle.has(offered) {
+            return Self::Rejected;
+        }
+        match offered.media.as_str() {
+            "application" if offered.protocol.ends_with("DTLS/SCTP") => Self::Data,
+            "audio" | "video" if offered.rtcp_mux => {
+                offered.codecs.first().map_or(Self::Rejected, Self::Idle)
+            }
+            _ => Self::Rejected,
+        }
+    }
+
+    fn is_rejected(&self) -> bool {
+        matches!(self, Self::Rejected)
+    }
+}
+
+/// Chooses our DTLS role: the preferred one if the offer has `actpass`, otherwise the opposite of
+/// the offer's (RFC 8842 §5.3).
+fn answer_role(carrier: &Section, preferred: Setup) -> (DtlsRole, Setup) {
+    match carrier.setup.unwrap_or(Setup::Active) {
+        Setup::ActPass if preferred == Setup::Active => (DtlsRole::Client, Setup::Active),
+        Setup::ActPass | Setup::Active => (DtlsRole::Server, Setup::Passive),
+        Setup::Passive => (DtlsRole::Client, Setup::Active),
+    }
+}
+
+/// Writes the sections of an answer.
+struct AnswerWriter<'a> {
+    writer: Writer,
+    config: &'a AnswerConfig<'a>,
+    transport: Transport,
+    /// The section that carries the transport, and with it our candidates.
+    carrier: &'a Section,
+}
+
+impl AnswerWriter<'_> {
+    fn track(&mut self, accepted: &Accepted<'_>) {
+        let Accepted { offered, theirs, negotiated } = accepted;
+        let Some(ours) = self.config.media.get(negotiated.media) else { return };
+        let codec = OfferedCodec {
+            codec: negotiated.codec,
+            payload_type: negotiated.payload_type,
+            rtx_payload_type: negotiated.rtx_payload_type,
+            // The parameters of the offer: profile and mode must not change (RFC 6184 §8.2.2); the
+            // level may, because it is asymmetric.
+            fmtp: theirs.fmtp.clone(),
+        };
+        let NegotiatedSection { nack, pli, fir, .. } = *negotiated;
+        let feedback = [("nack", nack), ("nack pli", pli), ("ccm fir", fir)];
+        let feedback: Vec<_> =
+            feedback.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();
+        let extensions = [
+            (negotiated.mid_extension, EXTENSION_MID),
+            (negotiated.playout_delay_extension, EXTENSION_PLAYOUT_DELAY),
+        ];
+        let extensions = extensions
+            .into_iter()
+            .filter_map(|(id, uri)| id.map(|id| Extension { id, uri: uri.to_owned() }));
+        let carries = is(offered, self.carrier);
+        self.writer.rtp(&RtpSection {
+            kind: ours.kind,
+            protocol: &offered.protocol,
+            mid: offered.mid(),
+            transport: &self.transport,
+            codecs: &[codec],
+            feedback: &feedback,
+            extensions: &extensions.collect::<Vec<_>>(),
+            track: ours.track,
+            candidates: if carries { self.config.candidates } else { &[] },
+            end_of_candidates: carries && self.config.end_of_candidates,
+            direction: ours.direction,
+        });
+    }
+
+    /// Writes a section that carries nothing, with the codec that a later offer may use.
+    fn idle(&mut self, offered: &Section, codec: &RemoteCodec) {
+        self.unused(offered, 9, codec.payload_type.to_string());
+        self.writer.remote_codec(codec);
+        self.write_candidates(offered);
+    }
+
+    /// Writes a section for data channels (RFC 8841 §4), whose association nobody answers.
+    fn data(&mut self, offered: &Section) {
+        let Section { media, protocol, formats, .. } = offered;
+        let format = formats.first().map_or("webrtc-datachannel", String::as_str);
+        self.writer.media(media, 9, protocol, format, offered.mid(), None);
+        self.writer.transport(&self.transport);
+        // Before RFC 8841 the format was the port.
+        if format.bytes().all(|byte| byte.is_ascii_digit()) {
+            self.writer.line(format_args!("a=sctpmap:{format} webrtc-datachannel 1024"));
+        } else {
+            self.writer.line(format_args!("a=sctp-port:5000"));
+        }
+        self.write_candidates(offered);
+    }
+
+    /// Writes a rejected section: port 0 and not in the bundle (RFC 9429 §5.3.1, RFC 9143 §7.3.3).
+    /// Its transport and its codec mean nothing, but some players refuse an answer without them.
+    fn rejected(&mut self, offered: &Section) {
+        let Some(codec) = offered.codecs.first() else {
+            return self.unused(offered, 0, offered.formats.join(" "));
+        };
+        self.unused(offered, 0, codec.payload_type.to_string());
+        self.writer.remote_codec(codec);
+    }
+
+    fn unused(&mut self, offered: &Section, port: u16, formats: String) {
+        let Section { media, protocol, .. } = offered;
+        let is_rtp = MediaKind::ALL.iter().any(|kind| kind.as_str() == media);
+        let direction = is_rtp.then_some(Direction::Inactive);
+        self.writer.media(media, port, protocol, &formats, offered.mid(), direction);
+        self.writer.transport(&self.transport);
+        if is_rtp && offered.rtcp_mux {
+            self.writer.line(format_args!("a=rtcp-mux"));
+        }
+    }
+
+    fn write_candidates(&mut self, offered: &Section) {
+        if is(offered, self.carrier) {
+            self.writer.candidates(self.config.candidates, self.config.end_of_candidates);
+        }
+    }
+}

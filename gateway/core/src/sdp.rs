@@ -32,19 +32,19 @@ pub use negotiate::{Negotiated, NegotiatedSection, NegotiatedTransport, apply_an
 pub use parse::{parse, parse_fragment};
 pub use write::{LocalMedia, OfferConfig, OfferedSection, TrackIds, offer};
 
-/// Maximum size of a description in bytes. A browser's offer is about 6 kB, with sections for
-/// twenty cameras about 100 kB; a viewer of one camera needs no more than this.
-pub const MAX_SIZE: usize = 32 * 1024;
+/// Maximum size of a description in bytes: that of a message of the signaling protocol. A browser's
+/// offer is about 6 kB; with a hundred candidates in each of two sections it has 30 kB.
+pub const MAX_SIZE: usize = 64 * 1024;
 
 /// Maximum number of sections: audio, video and data, and room for players that add more.
 pub const MAX_SECTIONS: usize = 16;
 
-/// Maximum number of candidates. A host with ten addresses and two TURN servers has about forty.
-pub const MAX_CANDIDATES: usize = 64;
+/// Maximum number of candidates that are read. A host with ten addresses and two TURN servers has
+/// about forty, one with a dozen container bridges about eighty.
+pub const MAX_CANDIDATES: usize = 128;
 
-/// Maximum number of payload types in a section: with RTCP multiplexed, no more are available
-/// (RFC 5761 §4).
-pub const MAX_CODECS: usize = 64;
+/// Maximum number of payload types of a section that are read: there are no more (RFC 3550 §5.1).
+pub const MAX_CODECS: usize = 128;
 
 /// Maximum length of a candidate in bytes (RFC 8839 §5.1); a real one has less than 200.
 pub const MAX_CANDIDATE_LEN: usize = 512;

@@ -63,13 +63,17 @@ pub fn answer(offer: &Description, config: &AnswerConfig<'_>) -> Result<Answer, 
         let mut pairs = offer.sections.iter().zip(&uses);
         pairs.any(|(other, using)| std::ptr::eq(*section, other) && !using.is_rejected())
     };
-    let members: Vec<_> = bundle.members.into_iter().filter(used).collect();
+    let mut members: Vec<_> = bundle.members.into_iter().filter(used).collect();
+    let is_bundled = !members.is_empty();
+    if !is_bundled {
+        members.push(first);
+    }
     // The first section with a transport carries that of the bundle (RFC 9143 §7.2.1).
     let carrier = members.iter().copied().find(|section| section.ufrag.is_some()).unwrap_or(first);
     let remote = transport(carrier)?;
     let (role, setup) = answer_role(carrier, config.setup);
     let mids = [carrier].into_iter().chain(members.iter().copied().filter(|s| !is(s, carrier)));
-    let mids: Vec<_> = mids.filter(|_| !members.is_empty()).filter_map(|s| s.mid()).collect();
+    let mids: Vec<_> = mids.filter(|_| is_bundled).filter_map(|s| s.mid()).collect();
     let mut writer = AnswerWriter {
         writer: Writer::new(config.session_id, config.version, &mids),
         config,
@@ -90,7 +94,7 @@ pub fn answer(offer: &Description, config: &AnswerConfig<'_>) -> Result<Answer, 
         }
     }
     let text = writer.writer.text;
-    let transport = negotiated_transport(offer, carrier, remote, role);
+    let transport = negotiated_transport(offer, &members, carrier, remote, role);
     let sections = accepted.into_iter().map(|accepted| accepted.negotiated).collect();
     Ok(Answer { text, negotiated: Negotiated { transport, sections } })
 }
@@ -283,6 +287,7 @@ impl AnswerWriter<'_> {
             candidates: if carries { self.config.candidates } else { &[] },
             end_of_candidates: carries && self.config.end_of_candidates,
             direction: ours.direction,
+            is_mux_only: false,
         });
     }
 

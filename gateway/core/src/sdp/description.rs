@@ -1,9 +1,11 @@
 //! The contents of a session description, as far as they are used.
 
+use std::time::Duration;
+
 use crate::dtls_srtp::{DtlsRole, Fingerprint};
 
 /// A session description received from a peer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Description {
     /// Session id and version of the `o=` line.
     pub session: (u64, u64),
@@ -13,12 +15,16 @@ pub struct Description {
     pub trickle: bool,
     /// True with `a=ice-lite`: the peer sends no connectivity checks, so we must be controlling.
     pub ice_lite: bool,
+    /// True if `a=ice-options:ice2` appears anywhere: the peer follows RFC 8445, not RFC 5245.
+    pub ice2: bool,
+    /// The interval between checks that the peer proposes (RFC 8839 §5.5).
+    pub ice_pacing: Option<Duration>,
     /// The media sections, in order.
     pub sections: Vec<Section>,
 }
 
 /// A media section, with the attributes of the session level filled in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Section {
     /// Media type: `audio`, `video`, `application`, …
     pub media: String,
@@ -101,9 +107,10 @@ impl MediaKind {
 }
 
 /// The direction of a section (RFC 8866 §6.7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Direction {
-    /// The writer sends and receives.
+    /// The writer sends and receives; without an attribute, this is meant (RFC 8866 §6.7.1).
+    #[default]
     SendRecv,
     /// The writer only sends.
     SendOnly,

@@ -1,5 +1,7 @@
 //! The result of an offer and an answer (RFC 3264, RFC 9429).
 
+use std::time::Duration;
+
 use super::codecs::match_score;
 use super::description::{Description, Direction, MediaKind, RemoteCodec, Section, Transport};
 use super::write::{LocalMedia, OfferedSection};
@@ -27,6 +29,10 @@ pub struct NegotiatedTransport {
     pub role: DtlsRole,
     /// True if the peer is ICE-lite: it only answers checks, so we must be controlling.
     pub ice_lite: bool,
+    /// True if the peer follows RFC 8445 (`ice2`): it nominates one pair, not several.
+    pub ice2: bool,
+    /// The interval between checks that the peer proposes (RFC 8839 §5.5).
+    pub ice_pacing: Option<Duration>,
     /// True if candidates may follow the description.
     pub trickle: bool,
     /// Candidates in the peer's description, in the form `candidate:…`.
@@ -80,21 +86,21 @@ pub fn apply_answer(
         return Err(SdpError::Sections);
     }
     let mut negotiated = Vec::new();
-    let mut carrier = None;
+    let mut used = Vec::new();
     let mut problem = SdpError::NoVideo;
     for (index, (ours, theirs)) in sections.iter().zip(&answer.sections).enumerate() {
         match answered_section(index, &ours.media, theirs) {
             Ok(section) => {
                 negotiated.push(section);
-                carrier.get_or_insert(theirs);
+                used.push(theirs);
             }
             Err(error) => problem = error,
         }
     }
-    let carrier = carrier.ok_or(problem)?;
+    let carrier = *used.first().ok_or(problem)?;
     let remote = transport(carrier)?;
     let role = remote.setup.local_role().ok_or(SdpError::Setup)?;
-    let transport = negotiated_transport(answer, carrier, remote, role);
+    let transport = negotiated_transport(answer, &used, carrier, remote, role);
     Ok(Negotiated { transport, sections: negotiated })
 }
 
@@ -139,7 +145,10 @@ pub(super) fn negotiated_section(
         payload_type: chosen.payload_type,
         rtx_payload_type: rtx_of(section, chosen.payload_type),
         packetization_mode: mode.unwrap_or(0),
-        mid_extension: section.extension(EXTENSION_MID),
+        // One-byte headers carry 16 bytes (RFC 8285 §4.2).
+        mid_extension: section
+            .extension(EXTENSION_MID)
+            .filter(|_| section.mid().is_some_and(|mid| mid.len() <= 16)),
         playout_delay_extension: section.extension(EXTENSION_PLAYOUT_DELAY),
         nack: chosen.has_feedback("nack"),
         pli: chosen.has_feedback("nack pli"),
@@ -171,22 +180,29 @@ pub(super) fn transport(carrier: &Section) -> Result<Transport, SdpError> {
     })
 }
 
+/// Describes the transport of these sections, all of whose candidates count.
 pub(super) fn negotiated_transport(
     description: &Description,
+    sections: &[&Section],
     carrier: &Section,
     remote: Transport,
     role: DtlsRole,
 ) -> NegotiatedTransport {
-    let sections = description.sections.iter().filter(|section| !section.is_rejected());
-    // All sections share one transport, so the candidates of all of them count.
-    let remote_candidates = sections.clone().flat_map(|s| s.candidates.iter().cloned()).collect();
+    let mut remote_candidates = Vec::new();
+    for candidate in sections.iter().flat_map(|section| &section.candidates) {
+        if !remote_candidates.contains(candidate) {
+            remote_candidates.push(candidate.clone());
+        }
+    }
     NegotiatedTransport {
         mid: carrier.mid.clone(),
         remote,
         role,
         ice_lite: description.ice_lite,
+        ice2: description.ice2,
+        ice_pacing: description.ice_pacing,
         trickle: description.trickle,
         remote_candidates,
-        end_of_candidates: sections.clone().any(|section| section.end_of_candidates),
+        end_of_candidates: sections.iter().any(|section| section.end_of_candidates),
     }
 }

@@ -1,35 +1,25 @@
-//! Parser for session descriptions: bounds and checks every line, ignores unknown ones.
+//! Parser for session descriptions: bounds every line and ignores what it does not understand.
+//!
+//! Lists that are too long are trimmed, because a peer cannot help the number of its addresses or
+//! codecs. An error remains where the description could not be used, or not safely.
+
+mod attributes;
+
+use std::time::Duration;
 
 use porthole_signaling_proto::fragment::Fragment;
 
-use super::description::{Description, Direction, Extension, RemoteCodec, Section, Setup};
-use super::{MAX_CANDIDATE_LEN, MAX_CANDIDATES, MAX_CODECS, MAX_SECTIONS, MAX_SIZE, SdpError};
-use crate::dtls_srtp::Fingerprint;
+use super::description::{Description, Section};
+use super::{MAX_CANDIDATES, MAX_CODECS, MAX_SECTIONS, MAX_SIZE, SdpError};
+use attributes::{OpenSection, is_token};
 
-/// Maximum length of a mid in bytes: it must fit a one-byte header extension (RFC 9143 §14).
-const MAX_MID_LEN: usize = 16;
-
-/// Length of `a=ice-ufrag` in bytes (RFC 8839 §5.4).
-const UFRAG_LEN: std::ops::RangeInclusive<usize> = 4..=256;
-/// Length of `a=ice-pwd` in bytes (RFC 8839 §5.4).
-const PWD_LEN: std::ops::RangeInclusive<usize> = 22..=256;
-
-/// Maximum length of format parameters in bytes; the longest have H.264's parameter sets.
-const MAX_FMTP_LEN: usize = 1024;
-
-/// Maximum number of feedback kinds of a payload type; browsers list five.
-const MAX_FEEDBACK: usize = 16;
-
-/// Maximum number of header extensions of a section; browsers list eleven.
-const MAX_EXTENSIONS: usize = 32;
-
-/// Maximum number of BUNDLE groups; browsers have one.
+/// Maximum number of BUNDLE groups that are read; browsers have one.
 const MAX_BUNDLES: usize = 4;
 
 /// Parses the description of a browser or a player.
 ///
 /// # Errors
-/// If it exceeds a bound, or if a line that is needed is malformed.
+/// If it exceeds [`MAX_SIZE`] or [`MAX_SECTIONS`], or if a line that is needed is malformed.
 pub fn parse(text: &str) -> Result<Description, SdpError> {
     if text.len() > MAX_SIZE {
         return Err(SdpError::TooLarge(text.len()));
@@ -61,14 +51,15 @@ pub fn parse_fragment(text: &str) -> Result<Fragment, SdpError> {
     Ok(fragment)
 }
 
-/// Returns number, type and value of each line that has the form `t=value`.
+/// Returns number, type and value of each line that has the form `t=value`. Lines may end with LF
+/// alone, and have blanks around them.
 fn lines(text: &str) -> impl Iterator<Item = (usize, char, &str)> {
-    let lines = text.split('\n').enumerate();
-    lines.filter_map(|(index, line)| {
-        let (kind, value) = line.trim_end_matches('\r').split_once('=')?;
-        let mut letters = kind.chars();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    text.split('\n').enumerate().filter_map(|(index, line)| {
+        let (kind, value) = line.trim().split_once('=')?;
+        let mut letters = kind.trim_end().chars();
         let letter = letters.next()?;
-        letters.next().is_none().then_some((index + 1, letter, value))
+        letters.next().is_none().then_some((index + 1, letter, value.trim_start()))
     })
 }
 
@@ -90,351 +81,123 @@ impl Problem {
 struct Parser {
     description: Description,
     /// Attributes of the session level, which apply to every section.
-    session: Section,
+    session: OpenSection,
+    /// The section that the lines belong to; `None` before the first one.
+    current: Option<OpenSection>,
     /// Number of candidates in all sections.
     candidates: usize,
 }
 
 impl Parser {
     fn new() -> Self {
-        let session = empty_section();
-        let description = Description {
-            session: (0, 0),
-            bundles: Vec::new(),
-            trickle: false,
-            ice_lite: false,
-            sections: Vec::new(),
-        };
-        Self { description, session, candidates: 0 }
+        Self {
+            description: Description::default(),
+            session: OpenSection::default(),
+            current: None,
+            candidates: 0,
+        }
     }
 
     fn line(&mut self, kind: char, value: &str) -> Result<(), Problem> {
-        // Some values are written into the answer, where they must not begin a new line.
-        if value.contains(char::is_control) {
-            return Err(Problem::Malformed("it has control characters"));
-        }
         match kind {
             'o' => self.origin(value),
-            'm' => self.media(value),
-            'a' => match value.split_once(':') {
-                Some((name, value)) => self.attribute(name, value),
-                None => self.attribute(value, ""),
-            },
-            _ => Ok(()),
+            'm' => return self.media(value),
+            'a' => {
+                let (name, value) = value.split_once(':').unwrap_or((value, ""));
+                return self.attribute(&name.trim().to_ascii_lowercase(), value.trim());
+            }
+            _ => {}
         }
+        Ok(())
     }
 
-    fn origin(&mut self, value: &str) -> Result<(), Problem> {
-        let mut fields = value.split(' ').skip(1);
-        let mut number = || fields.next().and_then(|field| field.parse().ok());
-        let (Some(id), Some(version)) = (number(), number()) else {
-            return Err(Problem::Malformed("the origin needs a session id and version"));
-        };
-        self.description.session = (id, version);
-        Ok(())
+    /// Reads session id and version, which only serve to tell descriptions apart.
+    fn origin(&mut self, value: &str) {
+        let mut fields = value.split_ascii_whitespace().skip(1);
+        let mut number = || fields.next().and_then(|field| field.parse().ok()).unwrap_or(0);
+        self.description.session = (number(), number());
     }
 
     fn media(&mut self, value: &str) -> Result<(), Problem> {
+        self.close_section();
         if self.description.sections.len() == MAX_SECTIONS {
             return Err(Problem::TooMany("sections", MAX_SECTIONS));
         }
-        let section = media_line(value, &self.session)?;
-        self.description.sections.push(section);
+        self.current = Some(media_line(value, &self.session)?);
         Ok(())
+    }
+
+    fn close_section(&mut self) {
+        if let Some(current) = self.current.take() {
+            self.description.sections.push(current.close());
+        }
     }
 
     /// Handles an attribute of the current section, or of the session before the first section.
     fn attribute(&mut self, name: &str, value: &str) -> Result<(), Problem> {
-        let in_session = self.description.sections.is_empty();
         match name {
-            "group" if in_session => return self.group(value),
-            "ice-lite" if in_session => self.description.ice_lite = true,
+            "group" => return self.group(value),
+            "ice-lite" => self.description.ice_lite = true,
+            "ice-pacing" => {
+                let pacing = value.parse::<u32>().ok().map(u64::from);
+                self.description.ice_pacing = pacing.map(Duration::from_millis);
+            }
             "ice-options" => {
-                self.description.trickle |= value.split(' ').any(|option| option == "trickle");
+                let has = |option| value.split_ascii_whitespace().any(|known| known == option);
+                self.description.trickle |= has("trickle");
+                self.description.ice2 |= has("ice2");
             }
-            "candidate" => self.count_candidate()?,
-            _ => {}
-        }
-        let section = self.description.sections.last_mut().unwrap_or(&mut self.session);
-        match name {
-            "ice-ufrag" | "ice-pwd" | "fingerprint" | "setup" => {
-                section.transport_attribute(name, value)
+            "candidate" => {
+                if self.candidates >= MAX_CANDIDATES {
+                    return Ok(());
+                }
+                let section = self.current.as_mut().unwrap_or(&mut self.session);
+                self.candidates += usize::from(section.add_candidate(value));
             }
-            "candidate" | "end-of-candidates" => section.candidate_attribute(name, value),
-            "rtpmap" | "fmtp" | "rtcp-fb" => section.codec_attribute(name, value),
-            "ssrc" | "ssrc-group" => section.source_attribute(name, value),
-            _ => section.other_attribute(name, value),
+            _ => return self.current.as_mut().unwrap_or(&mut self.session).attribute(name, value),
         }
+        Ok(())
     }
 
+    /// Reads a BUNDLE group (RFC 9143 §7). What follows about it in the text is not needed: a
+    /// section is in the first group that names it.
     fn group(&mut self, value: &str) -> Result<(), Problem> {
-        let Some(mids) = value.strip_prefix("BUNDLE") else {
-            return Ok(());
-        };
-        if self.description.bundles.len() == MAX_BUNDLES {
-            return Err(Problem::TooMany("BUNDLE groups", MAX_BUNDLES));
+        let mut words = value.split_ascii_whitespace();
+        let is_bundle = words.next().is_some_and(|word| word.eq_ignore_ascii_case("BUNDLE"));
+        if is_bundle && self.description.bundles.len() < MAX_BUNDLES {
+            let mids = words.take(MAX_SECTIONS).map(str::to_owned).collect();
+            self.description.bundles.push(mids);
         }
-        let mids: Vec<_> = mids.split_ascii_whitespace().map(str::to_owned).collect();
-        if mids.len() > MAX_SECTIONS {
-            return Err(Problem::TooMany("sections", MAX_SECTIONS));
-        }
-        self.description.bundles.push(mids);
         Ok(())
     }
 
-    fn count_candidate(&mut self) -> Result<(), Problem> {
-        if self.candidates == MAX_CANDIDATES {
-            return Err(Problem::TooMany("candidates", MAX_CANDIDATES));
-        }
-        self.candidates += 1;
-        Ok(())
-    }
-
-    fn finish(self) -> Result<Description, SdpError> {
+    fn finish(mut self) -> Result<Description, SdpError> {
+        self.close_section();
         let mut description = self.description;
-        if description.sections.is_empty() {
-            return Err(SdpError::NoVideo);
+        let session = self.session.close();
+        if let Some(first) = description.sections.first_mut() {
+            first.candidates.extend(session.candidates);
+            first.end_of_candidates |= session.end_of_candidates;
+            Ok(description)
+        } else {
+            Err(SdpError::NoVideo)
         }
-        for section in &mut description.sections {
-            section.end_of_candidates |= self.session.end_of_candidates;
-            let known = &section.formats;
-            section.codecs.retain(|codec| {
-                !codec.name.is_empty() && known.contains(&codec.payload_type.to_string())
-            });
-            // The order of the m= line is the order of preference (RFC 3264 §5.1).
-            section.codecs.sort_by_key(|codec| {
-                let text = codec.payload_type.to_string();
-                known.iter().position(|format| *format == text)
-            });
-        }
-        Ok(description)
-    }
-}
-
-fn empty_section() -> Section {
-    Section {
-        media: String::new(),
-        port: 0,
-        protocol: String::new(),
-        formats: Vec::new(),
-        mid: None,
-        direction: Direction::SendRecv,
-        bundle_only: false,
-        ufrag: None,
-        pwd: None,
-        fingerprint: None,
-        setup: None,
-        rtcp_mux: false,
-        codecs: Vec::new(),
-        extensions: Vec::new(),
-        ssrc: None,
-        rtx_ssrc: None,
-        candidates: Vec::new(),
-        end_of_candidates: false,
     }
 }
 
 /// Parses the value of `m=<media> <port>[/<n>] <proto> <fmt> …`.
-fn media_line(value: &str, session: &Section) -> Result<Section, Problem> {
+fn media_line(value: &str, session: &OpenSection) -> Result<OpenSection, Problem> {
     const MALFORMED: Problem =
         Problem::Malformed("an m= line needs media, port, protocol and formats");
     let mut fields = value.split_ascii_whitespace();
     let mut field = || fields.next().filter(|field| is_token(field)).ok_or(MALFORMED);
-    let media = field()?.to_owned();
+    let media = field()?.to_ascii_lowercase();
     let port = field()?.split('/').next().and_then(|port| port.parse().ok()).ok_or(MALFORMED)?;
     let protocol = field()?.to_owned();
-    let formats: Vec<_> = fields.map(str::to_owned).collect();
-    if formats.len() > MAX_CODECS {
-        return Err(Problem::TooMany("formats in a section", MAX_CODECS));
-    }
+    let formats: Vec<_> = fields.take(MAX_CODECS).map(str::to_owned).collect();
     if formats.is_empty() || !formats.iter().all(|format| is_token(format)) {
         return Err(MALFORMED);
     }
-    Ok(Section {
-        media,
-        port,
-        protocol,
-        formats,
-        direction: session.direction,
-        ufrag: session.ufrag.clone(),
-        pwd: session.pwd.clone(),
-        fingerprint: session.fingerprint,
-        setup: session.setup,
-        extensions: session.extensions.clone(),
-        ..empty_section()
-    })
-}
-
-impl Section {
-    fn transport_attribute(&mut self, name: &str, value: &str) -> Result<(), Problem> {
-        match name {
-            "ice-ufrag" => self.ufrag = Some(ufrag(value)?),
-            "ice-pwd" => self.pwd = Some(pwd(value)?),
-            "setup" => {
-                let known = Setup::ALL.into_iter().find(|setup| setup.as_str() == value);
-                self.setup = Some(known.ok_or(Problem::Malformed("an unknown a=setup"))?);
-            }
-            // Other hash functions may be listed beside the one everybody has (RFC 8122 §5).
-            _ => {
-                if let Some(hex) = strip_prefix_ignore_case(value, "sha-256 ") {
-                    let parsed = fingerprint(hex)
-                        .ok_or(Problem::Malformed("a SHA-256 fingerprint has 32 bytes"))?;
-                    self.fingerprint = Some(parsed);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn candidate_attribute(&mut self, name: &str, value: &str) -> Result<(), Problem> {
-        if name == "end-of-candidates" {
-            self.end_of_candidates = true;
-            return Ok(());
-        }
-        self.candidates.push(candidate(value)?);
-        Ok(())
-    }
-
-    fn codec_attribute(&mut self, name: &str, value: &str) -> Result<(), Problem> {
-        let (target, rest) = value.split_once(' ').unwrap_or((value, ""));
-        if name == "rtcp-fb" && target == "*" {
-            return self.codecs.iter_mut().try_for_each(|codec| add_feedback(codec, rest));
-        }
-        // `a=fmtp` of a data channel has no payload type.
-        let Ok(payload_type) = target.parse::<u8>() else {
-            return Ok(());
-        };
-        let codec = self.codec(payload_type)?;
-        match name {
-            "rtpmap" => {
-                let mut parts = rest.trim().split('/');
-                codec.name = parts.next().filter(|name| is_token(name)).unwrap_or("").to_owned();
-                let clock_rate = parts.next().and_then(|rate| rate.parse().ok());
-                codec.clock_rate =
-                    clock_rate.ok_or(Problem::Malformed("an a=rtpmap needs a clock rate"))?;
-                codec.channels = parts.next().and_then(|channels| channels.parse().ok());
-            }
-            "fmtp" if rest.len() > MAX_FMTP_LEN => {
-                return Err(Problem::TooMany("bytes of format parameters", MAX_FMTP_LEN));
-            }
-            "fmtp" => codec.fmtp = rest.to_owned(),
-            _ => add_feedback(codec, rest)?,
-        }
-        Ok(())
-    }
-
-    fn codec(&mut self, payload_type: u8) -> Result<&mut RemoteCodec, Problem> {
-        let known = self.codecs.iter().position(|codec| codec.payload_type == payload_type);
-        if let Some(index) = known {
-            return self.codecs.get_mut(index).ok_or(Problem::Malformed("a codec is missing"));
-        }
-        if self.codecs.len() == MAX_CODECS {
-            return Err(Problem::TooMany("codecs in a section", MAX_CODECS));
-        }
-        let (name, fmtp, feedback) = (String::new(), String::new(), Vec::new());
-        let (clock_rate, channels) = (0, None);
-        let codec = RemoteCodec { payload_type, name, clock_rate, channels, fmtp, feedback };
-        Ok(self.codecs.push_mut(codec))
-    }
-
-    fn source_attribute(&mut self, name: &str, value: &str) -> Result<(), Problem> {
-        const MALFORMED: Problem = Problem::Malformed("an SSRC is a number of 32 bits");
-        let mut words = value.split_ascii_whitespace();
-        if name == "ssrc" {
-            let ssrc = words.next().and_then(|ssrc| ssrc.parse().ok()).ok_or(MALFORMED)?;
-            self.ssrc.get_or_insert(ssrc);
-        } else if words.next() == Some("FID") {
-            let mut ssrc = || words.next().and_then(|ssrc| ssrc.parse().ok()).ok_or(MALFORMED);
-            self.ssrc = Some(ssrc()?);
-            self.rtx_ssrc = Some(ssrc()?);
-        }
-        Ok(())
-    }
-
-    fn other_attribute(&mut self, name: &str, value: &str) -> Result<(), Problem> {
-        match name {
-            "mid" if value.len() > MAX_MID_LEN || !is_token(value) => {
-                return Err(Problem::Malformed("a mid is a token of at most 16 letters"));
-            }
-            "mid" => self.mid = Some(value.to_owned()),
-            "rtcp-mux" => self.rtcp_mux = true,
-            "bundle-only" => self.bundle_only = true,
-            "extmap" => return self.extension_attribute(value),
-            _ => {
-                let known = Direction::ALL.into_iter().find(|known| known.as_str() == name);
-                self.direction = known.unwrap_or(self.direction);
-            }
-        }
-        Ok(())
-    }
-
-    fn extension_attribute(&mut self, value: &str) -> Result<(), Problem> {
-        let mut words = value.split_ascii_whitespace();
-        let id = words.next().and_then(|id| id.split('/').next()?.parse::<u16>().ok());
-        let (Some(id), Some(uri)) = (id, words.next()) else {
-            return Err(Problem::Malformed("an a=extmap needs a number and a URI"));
-        };
-        if self.extensions.len() == MAX_EXTENSIONS {
-            return Err(Problem::TooMany("header extensions", MAX_EXTENSIONS));
-        }
-        // Ids of 15 and above need two-byte headers, which are not sent (RFC 8285 §4.2).
-        if let Some(id) = u8::try_from(id).ok().filter(|id| (1..=14).contains(id)) {
-            self.extensions.push(Extension { id, uri: uri.to_owned() });
-        }
-        Ok(())
-    }
-}
-
-fn add_feedback(codec: &mut RemoteCodec, feedback: &str) -> Result<(), Problem> {
-    if codec.feedback.len() == MAX_FEEDBACK {
-        return Err(Problem::TooMany("kinds of feedback for a codec", MAX_FEEDBACK));
-    }
-    codec.feedback.push(feedback.trim().to_owned());
-    Ok(())
-}
-
-fn ufrag(value: &str) -> Result<String, Problem> {
-    ice_chars(value, UFRAG_LEN)
-        .ok_or(Problem::Malformed("an a=ice-ufrag has 4 to 256 ICE characters"))
-}
-
-fn pwd(value: &str) -> Result<String, Problem> {
-    ice_chars(value, PWD_LEN).ok_or(Problem::Malformed("an a=ice-pwd has 22 to 256 ICE characters"))
-}
-
-/// Checks length and characters of an ICE credential. Some players use `=`, `-` and `_` of base64
-/// besides the characters of RFC 8839 §5.4.
-fn ice_chars(value: &str, len: std::ops::RangeInclusive<usize>) -> Option<String> {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=-_".contains(&byte);
-    (len.contains(&value.len()) && value.bytes().all(is_allowed)).then(|| value.to_owned())
-}
-
-/// Returns the value of `a=candidate` in the form `candidate:…` that trickling uses.
-fn candidate(value: &str) -> Result<String, Problem> {
-    if value.len() > MAX_CANDIDATE_LEN || !value.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
-    {
-        return Err(Problem::Malformed("a candidate is one short line"));
-    }
-    Ok(format!("candidate:{value}"))
-}
-
-fn fingerprint(hex: &str) -> Option<Fingerprint> {
-    let mut bytes = [0; 32];
-    let mut pairs = hex.trim().split(':');
-    for byte in &mut bytes {
-        let pair = pairs.next().filter(|pair| pair.len() == 2)?;
-        *byte = u8::from_str_radix(pair, 16).ok()?;
-    }
-    pairs.next().is_none().then_some(Fingerprint(bytes))
-}
-
-fn strip_prefix_ignore_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
-    let start = text.get(..prefix.len())?;
-    if start.eq_ignore_ascii_case(prefix) { text.get(prefix.len()..) } else { None }
-}
-
-/// Returns true for a token of RFC 8866 §9, or one with the slashes of a protocol.
-fn is_token(text: &str) -> bool {
-    let is_allowed = |byte: u8| byte.is_ascii_graphic() && !b"\"(),:;<=>?@[\\]".contains(&byte);
-    !text.is_empty() && text.bytes().all(is_allowed)
+    let inherited = Section { candidates: Vec::new(), ..session.section().clone() };
+    Ok(OpenSection::new(Section { media, port, protocol, formats, ..inherited }))
 }

@@ -12,6 +12,9 @@ const FIREFOX_ALL: &str = include_str!("samples/firefox-offer-all.sdp");
 const GSTREAMER: &str = include_str!("samples/gstreamer-offer.sdp");
 const AIORTC: &str = include_str!("samples/aiortc-answer.sdp");
 
+mod sections;
+mod spelling;
+
 const SAMPLES: [&str; 8] = [
     CHROMIUM_VIDEO,
     CHROMIUM_ALL,
@@ -75,20 +78,24 @@ fn try_answer(
     setup: Setup,
     track: Option<&TrackIds>,
 ) -> Result<Answer, SdpError> {
-    answer(
-        &parse(offer)?,
-        &AnswerConfig {
-            session_id: 78,
-            version: 1,
-            ufrag: "wxyz",
-            pwd: "FEDCBA9876543210fedcba",
-            fingerprint: Fingerprint([0xcd; 32]),
-            setup,
-            media: &[video(codecs, track)],
-            candidates: &["candidate:2 1 udp 2130706431 192.0.2.2 5000 typ host".to_owned()],
-            end_of_candidates: true,
-        },
-    )
+    let candidates = ["candidate:2 1 udp 2130706431 192.0.2.2 5000 typ host".to_owned()];
+    let media = [video(codecs, track)];
+    let config = AnswerConfig { setup, media: &media, candidates: &candidates, ..answer_config() };
+    answer(&parse(offer)?, &config)
+}
+
+fn answer_config() -> AnswerConfig<'static> {
+    AnswerConfig {
+        session_id: 78,
+        version: 1,
+        ufrag: "wxyz",
+        pwd: "FEDCBA9876543210fedcba",
+        fingerprint: Fingerprint([0xcd; 32]),
+        setup: Setup::Passive,
+        media: &[],
+        candidates: &[],
+        end_of_candidates: true,
+    }
 }
 
 #[test]
@@ -358,13 +365,10 @@ fn a_section_on_another_ones_transport_is_found() {
 }
 
 #[test]
-fn bounds_hold() {
+fn what_no_peer_needs_is_refused() {
     let with_lines = |line: &str, count: usize| {
         format!("{CHROMIUM_VIDEO}{}", format!("{line}\r\n").repeat(count))
     };
-    let candidate = "a=candidate:1 1 udp 1 192.0.2.1 1 typ host";
-    let long = format!("a=candidate:{}", "1".repeat(MAX_CANDIDATE_LEN + 1));
-    let too_many = |what, limit| SdpError::TooMany { what, limit };
     let line = CHROMIUM_VIDEO.lines().count() + 1;
     let malformed = |reason| SdpError::Malformed { line, reason };
     let table = [
@@ -373,13 +377,15 @@ fn bounds_hold() {
             with_lines("a=x", MAX_SIZE),
             SdpError::TooLarge(CHROMIUM_VIDEO.len() + MAX_SIZE * 5),
         ),
-        ("sections", with_lines("m=video 9 X 1", 16), too_many("sections", MAX_SECTIONS)),
-        ("candidates", with_lines(candidate, 63), too_many("candidates", MAX_CANDIDATES)),
-        ("a long candidate", with_lines(&long, 1), malformed("a candidate is one short line")),
+        (
+            "sections",
+            with_lines("m=video 9 X 1", 16),
+            SdpError::TooMany { what: "sections", limit: MAX_SECTIONS },
+        ),
         (
             "a long mid",
-            with_lines("a=mid:12345678901234567", 1),
-            malformed("a mid is a token of at most 16 letters"),
+            with_lines(&format!("a=mid:{}", "m".repeat(65)), 1),
+            malformed("a mid is a token of at most 64 letters"),
         ),
         (
             "a short ufrag",
@@ -390,12 +396,6 @@ fn bounds_hold() {
             "a short fingerprint",
             with_lines("a=fingerprint:sha-256 AB:CD", 1),
             malformed("a SHA-256 fingerprint has 32 bytes"),
-        ),
-        ("extensions", with_lines("a=extmap:1 x", 32), too_many("header extensions", 32)),
-        (
-            "feedback",
-            with_lines("a=rtcp-fb:96 x", 16),
-            too_many("kinds of feedback for a codec", 16),
         ),
         ("no version", "o=-".to_owned(), SdpError::Malformed { line: 1, reason: "it must be v=0" }),
         ("nothing", "v=0\r\n".to_owned(), SdpError::NoVideo),

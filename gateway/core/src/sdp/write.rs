@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::description::{Direction, Extension, MediaKind, RemoteCodec, Transport};
 use super::{EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, OfferedCodec};
+use crate::ice::limits::TA;
 
 /// The protocol of every WebRTC media section (RFC 8834 §4.2).
 const PROTOCOL: &str = "UDP/TLS/RTP/SAVPF";
@@ -80,6 +81,7 @@ pub fn offer(config: &OfferConfig<'_>) -> String {
             candidates: if index == 0 { config.candidates } else { &[] },
             end_of_candidates: false,
             direction: section.media.direction,
+            is_mux_only: true,
         });
     }
     writer.text
@@ -104,6 +106,8 @@ pub(super) struct RtpSection<'a> {
     pub(super) candidates: &'a [String],
     pub(super) end_of_candidates: bool,
     pub(super) direction: Direction,
+    /// True in offers, where RTCP on a port of its own is ruled out (RFC 8858 §4.2).
+    pub(super) is_mux_only: bool,
 }
 
 /// Builds a description line by line.
@@ -122,7 +126,8 @@ impl Writer {
         if !bundle.is_empty() {
             writer.line(format_args!("a=group:BUNDLE {}", bundle.join(" ")));
         }
-        writer.line(format_args!("a=ice-options:trickle"));
+        writer.line(format_args!("a=ice-options:trickle ice2"));
+        writer.line(format_args!("a=ice-pacing:{}", TA.as_millis()));
         writer.line(format_args!("a=msid-semantic: WMS *"));
         writer
     }
@@ -163,6 +168,9 @@ impl Writer {
         self.media(media, 9, section.protocol, &types, section.mid, direction);
         self.transport(section.transport);
         self.line(format_args!("a=rtcp-mux"));
+        if section.is_mux_only {
+            self.line(format_args!("a=rtcp-mux-only"));
+        }
         self.line(format_args!("a=rtcp-rsize"));
         for extension in section.extensions {
             self.line(format_args!("a=extmap:{} {}", extension.id, extension.uri));

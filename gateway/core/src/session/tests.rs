@@ -317,7 +317,7 @@ fn an_unusable_offer_is_refused_with_the_reason() {
             "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\n",
             "video",
         ),
-        (&"x".repeat(40_000), "more than"),
+        (&"x".repeat(70_000), "more than"),
     ] {
         let error = Session::answering(now, config(now, 1), None, offer).unwrap_err().to_string();
         assert!(error.contains(expected), "{expected}: {error}");

@@ -148,7 +148,6 @@ impl Gateway {
                 SessionOutput::Trickle(candidate) => self.send_trickle(id, candidate),
                 SessionOutput::Started => self.start_watching(now, id),
                 SessionOutput::KeyFrame => self.send_key_frame(now, id),
-                SessionOutput::Received(_) => {}
                 SessionOutput::Ended(reason) => {
                     self.end_session(now, id, &reason);
                     return;

@@ -1,8 +1,7 @@
 //! A session: one viewer watching one camera.
 //!
 //! A session negotiates with the viewer ([`crate::sdp`]), and sends media that [`crate::rtp`] has
-//! numbered over one [`PeerTransport`]. It connects these parts and decides nothing else. The same
-//! type serves both sides: the gateway's session sends, the one of the tests' viewer receives.
+//! numbered over one [`PeerTransport`]. It connects these parts and decides nothing else.
 
 mod media;
 mod negotiate;
@@ -15,7 +14,6 @@ use porthole_signaling_proto::{CameraId, IceCandidate, IceServer};
 
 use crate::dtls_srtp::Identity;
 use crate::media::Codec;
-use crate::rtp::ReceivedFrame;
 use crate::sdp::OfferedCodec;
 use crate::transport::{PeerTransport, TransportOutput};
 use crate::{Datagram, TurnTransportCommand};
@@ -24,7 +22,7 @@ use media::Media;
 pub use negotiate::SessionError;
 
 /// Time that a session lasts beyond its expiry, so that clocks need not agree exactly.
-const EXPIRY_GRACE: Duration = Duration::from_secs(5);
+pub const EXPIRY_GRACE: Duration = Duration::from_secs(5);
 
 /// The mid of the only media section.
 const MID: &str = "0";
@@ -65,8 +63,6 @@ pub enum SessionOutput {
     Started,
     /// The viewer needs a key frame to continue decoding.
     KeyFrame,
-    /// A complete frame arrived (receiving sessions only).
-    Received(ReceivedFrame),
     /// The session has ended, for this reason.
     Ended(String),
 }
@@ -187,10 +183,10 @@ impl Session {
                     self.started = true;
                     self.outbox.push_back(SessionOutput::Started);
                 }
-                TransportOutput::Rtp(packet) => self.handle_rtp(now, packet),
                 TransportOutput::Rtcp(compound) => self.handle_rtcp(now, &compound),
                 TransportOutput::PathLost => self.restart(now),
-                TransportOutput::PathRestored => {}
+                // Nothing is received from viewers yet.
+                TransportOutput::Rtp(_) | TransportOutput::PathRestored => {}
                 TransportOutput::Closed => self.end("the viewer left"),
                 TransportOutput::Failed(reason) => self.end(&reason),
             }

@@ -1,5 +1,5 @@
 //! A viewer without a browser: registers as a client, watches one camera and prints events as JSON
-//! lines. It uses the gateway's own session and driver, on the receiving side.
+//! lines. It uses the gateway's own transport and driver, on the receiving side.
 
 mod events;
 mod link;

@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use porthole_gateway_core::camera::SourceEvent;
-use porthole_gateway_core::dtls_srtp::Identity;
+use porthole_gateway_core::dtls_srtp::{DtlsRole, Identity};
 use porthole_gateway_core::ice::{LocalBase, Path};
 use porthole_gateway_core::reflexive::ReflexiveGatherer;
-use porthole_gateway_core::session::{Session, SessionConfig, SessionOutput};
 use porthole_gateway_core::{Core, IceServerEndpoint, Output, TurnClientId};
 use porthole_signaling_proto::method::{
     Cameras, CamerasParams, Connect, ConnectParams, ConnectResult, Empty, Invite, InviteParams,
@@ -17,11 +16,9 @@ use porthole_signaling_proto::method::{
 };
 use porthole_signaling_proto::rpc::{Message, RequestId, Value};
 use porthole_signaling_proto::{CameraId, SessionId, rpc};
+use porthole_viewer::{ViewerConfig, ViewerOutput, ViewerSession};
 
 use crate::events;
-
-/// Lifetime of the viewer's session, longer than any test.
-const SESSION_LIFETIME: Duration = Duration::from_secs(3600);
 
 const REGISTER: i64 = 1;
 const CONNECT: i64 = 2;
@@ -37,7 +34,7 @@ pub(crate) struct Watch {
     reflexive: ReflexiveGatherer,
     connect_sent: bool,
     connected: Option<ConnectResult>,
-    session: Option<Session>,
+    session: Option<ViewerSession>,
     invite: Option<RequestId>,
     early_candidates: Vec<String>,
     path: Option<(LocalBase, SocketAddr)>,
@@ -114,15 +111,14 @@ impl Watch {
             }
             return;
         }
-        let config = SessionConfig {
-            camera: self.camera.clone(),
+        let config = ViewerConfig {
             identity: self.identity.clone(),
             ice_servers: connected.ice_servers.clone(),
             turn_only: self.turn_only,
-            expires: now + SESSION_LIFETIME,
+            role: DtlsRole::Client,
             seed: rand::random(),
         };
-        match Session::receiving(now, config, &offer) {
+        match ViewerSession::new(now, config, &offer) {
             Ok(mut session) => {
                 session.set_addresses(now, &self.addresses);
                 for (base, mapped) in self.reflexive.known() {
@@ -153,31 +149,28 @@ impl Watch {
             session.handle_reflexive_complete(now);
         }
         let Some(id) = self.session_id() else { return };
-        while let Some(output) = self.session.as_mut().and_then(Session::poll_output) {
+        while let Some(output) = self.session.as_mut().and_then(ViewerSession::poll_output) {
             match output {
-                SessionOutput::Datagram(datagram) => {
+                ViewerOutput::Datagram(datagram) => {
                     self.outbox.push_back(Output::Datagram(datagram));
                 }
-                SessionOutput::TurnTransport(index, command) => {
+                ViewerOutput::TurnTransport(index, command) => {
                     let key = TurnClientId { session: id.clone(), index };
                     self.outbox.push_back(Output::TurnTransport(key, command));
                 }
-                SessionOutput::Answer(answer) => {
+                ViewerOutput::Answer(answer) => {
                     if let Some(request) = self.invite.take() {
                         let result = InviteResult { answer, subprotocols: None };
                         self.signal(Message::result::<Invite>(request, &result));
                     }
                 }
-                SessionOutput::Trickle(candidate) => {
+                ViewerOutput::Trickle(candidate) => {
                     let params = TrickleParams { session: id.clone(), candidate };
                     self.signal(Message::notification::<Trickle>(&params));
                 }
-                SessionOutput::Received(_) => self.count_frame(now),
-                SessionOutput::Ended(reason) => events::error(&reason),
-                SessionOutput::Offer(_)
-                | SessionOutput::Fragment(_)
-                | SessionOutput::Started
-                | SessionOutput::KeyFrame => {}
+                ViewerOutput::Frame(_) => self.count_frame(now),
+                ViewerOutput::Ended(reason) => events::error(&reason),
+                ViewerOutput::Started | ViewerOutput::Rtcp(_) => {}
             }
         }
         self.report_path();
@@ -297,7 +290,7 @@ impl Core for Watch {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        let session = self.session.as_ref().and_then(Session::poll_timeout);
+        let session = self.session.as_ref().and_then(ViewerSession::poll_timeout);
         session.into_iter().chain(self.reflexive.poll_timeout()).min()
     }
 

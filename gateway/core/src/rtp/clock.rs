@@ -62,11 +62,6 @@ pub(super) fn from_compact(span: u32) -> Duration {
     Duration::from_nanos((u64::from(span) * 1_000_000_000) >> 16)
 }
 
-/// Converts a duration to units of 1/65536 s, which receiver reports use.
-pub(super) fn to_compact(span: Duration) -> u32 {
-    u32::try_from((span.as_nanos() << 16) / 1_000_000_000).unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,7 +75,8 @@ mod tests {
         assert_eq!(Clock::since(at).ntp(at).compact(), 1 << 16);
         for milliseconds in [0, 1, 250, 65_000] {
             let span = Duration::from_millis(milliseconds);
-            let back = from_compact(to_compact(span));
+            let back =
+                from_compact(u32::try_from((span.as_nanos() << 16) / 1_000_000_000).unwrap());
             assert!(span - back < Duration::from_micros(31), "{span:?} {back:?}");
         }
     }

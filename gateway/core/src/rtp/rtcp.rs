@@ -10,7 +10,7 @@ mod tests;
 use super::NtpTime;
 
 pub use read::read;
-pub(super) use write::Writer;
+pub use write::Writer;
 
 /// Maximum number of packets read from one compound; browsers send a handful.
 pub const MAX_PACKETS: usize = 32;

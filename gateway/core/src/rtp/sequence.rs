@@ -1,17 +1,5 @@
 //! Sequence numbers of 16 bits, which wrap.
 
-/// Extends a sequence number: returns the number nearest to `reference` that has these low 16 bits.
-pub(super) fn extend(sequence: u16, reference: u64) -> u64 {
-    #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are the wire's")]
-    let ahead = sequence.wrapping_sub(reference as u16);
-    let behind = u64::from(ahead.wrapping_neg());
-    if ahead < 0x8000 || behind > reference {
-        reference + u64::from(ahead)
-    } else {
-        reference - behind
-    }
-}
-
 /// Maximum gap that a viewer sees for packets lost by the camera. More would only make it request
 /// each of them in vain.
 const MAX_GAP: u64 = 64;
@@ -52,21 +40,6 @@ impl Numbering {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_number_is_extended_to_the_nearest_one() {
-        let table: [(u16, u64, u64); 6] = [
-            (5, 4, 5),
-            (4, 5, 4),
-            (0, 65_535, 65_536),
-            (65_535, 65_536, 65_535),
-            (3, 65_536 * 9 + 65_530, 65_536 * 10 + 3),
-            (65_535, 3, 65_535),
-        ];
-        for (sequence, reference, expected) in table {
-            assert_eq!(extend(sequence, reference), expected, "{sequence} near {reference}");
-        }
-    }
 
     #[test]
     fn gaps_are_shown_up_to_a_bound() {

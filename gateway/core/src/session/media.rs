@@ -1,29 +1,22 @@
-//! Media of a session: packets to the viewer, or on the viewer's side from the gateway.
+//! Media of a session: packets to the viewer, and its feedback.
 
 use std::time::Instant;
 
-use bytes::Bytes;
 use porthole_signaling_proto::CameraId;
 use rand::Rng as _;
 use rand::rngs::StdRng;
 
 use super::{Session, SessionOutput};
 use crate::media::{Codec, VideoPacket};
-use crate::rtp::{Clock, Receiver, ReceiverConfig, Sender, SenderConfig};
+use crate::rtp::{Clock, Sender, SenderConfig};
 use crate::sdp::{NegotiatedSection, TrackIds};
 
 /// Largest group of pictures that is sent for recovery: half a second on a path of 8 Mbit/s.
 const MAX_RECOVERY_BURST_BYTES: usize = 512 * 1024;
 
-/// The media direction of a session.
+/// The media that a session sends.
 #[derive(Debug)]
-pub(super) enum Media {
-    Sending(Box<Sending>),
-    Receiving(Option<Box<Receiver>>),
-}
-
-#[derive(Debug)]
-pub(super) struct Sending {
+pub(super) struct Media {
     track: TrackIds,
     /// First sequence numbers of the media and the RTX stream, and first timestamp.
     first: (u16, u16, u32),
@@ -34,65 +27,30 @@ pub(super) struct Sending {
 }
 
 impl Media {
-    pub(super) fn sending(rng: &mut StdRng, camera: &CameraId) -> Self {
+    pub(super) fn new(rng: &mut StdRng, camera: &CameraId) -> Self {
         let ssrc: u32 = rng.random();
         // The SSRC of the RTX stream only has to differ.
         let rtx_ssrc = ssrc ^ rng.random_range(1..=u32::MAX);
-        Self::Sending(Box::new(Sending {
+        Self {
             track: TrackIds { ssrc, rtx_ssrc, cname: format!("porthole-{camera}") },
             first: (rng.random(), rng.random(), rng.random()),
             codec: None,
             sender: None,
             plain: Vec::new(),
-        }))
-    }
-
-    pub(super) fn receiving() -> Self {
-        Self::Receiving(None)
+        }
     }
 
     /// Returns the identifiers that our descriptions announce.
-    pub(super) fn track(&self) -> Option<&TrackIds> {
-        match self {
-            Self::Sending(sending) => Some(&sending.track),
-            Self::Receiving(_) => None,
-        }
-    }
-
-    /// Returns the sender and the buffer for its packets, once they are negotiated.
-    fn sender(&mut self) -> Option<(&mut Sender, &mut Vec<u8>)> {
-        let Self::Sending(sending) = self else { return None };
-        Some((sending.sender.as_mut()?, &mut sending.plain))
+    pub(super) fn track(&self) -> &TrackIds {
+        &self.track
     }
 
     pub(super) fn codec(&self) -> Option<Codec> {
-        match self {
-            Self::Sending(sending) => sending.codec,
-            Self::Receiving(_) => None,
-        }
+        self.codec
     }
 
     /// Applies the result of the negotiation. An ICE restart negotiates the same again.
     pub(super) fn apply(&mut self, now: Instant, negotiated: &NegotiatedSection) {
-        match self {
-            Self::Sending(sending) => sending.apply(now, negotiated),
-            Self::Receiving(receiver) => {
-                receiver
-                    .get_or_insert_with(|| Box::new(Receiver::new(receiver_config(negotiated))));
-            }
-        }
-    }
-
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        match self {
-            Self::Sending(sending) => sending.sender.as_ref()?.poll_timeout(),
-            Self::Receiving(receiver) => receiver.as_ref()?.poll_timeout(),
-        }
-    }
-}
-
-impl Sending {
-    fn apply(&mut self, now: Instant, negotiated: &NegotiatedSection) {
         if self.sender.is_some() {
             return;
         }
@@ -112,16 +70,14 @@ impl Sending {
             clock: Clock::since(now),
         }));
     }
-}
 
-fn receiver_config(negotiated: &NegotiatedSection) -> ReceiverConfig {
-    ReceiverConfig {
-        ssrc: 1,
-        cname: "viewer".to_owned(),
-        codec: negotiated.codec,
-        payload_type: negotiated.payload_type,
-        rtx_payload_type: negotiated.rtx_payload_type,
-        remote_ssrc: negotiated.remote_ssrc,
+    /// Returns the sender and the buffer for its packets, once they are negotiated.
+    fn sender(&mut self) -> Option<(&mut Sender, &mut Vec<u8>)> {
+        Some((self.sender.as_mut()?, &mut self.plain))
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.sender.as_ref()?.poll_timeout()
     }
 }
 
@@ -145,9 +101,7 @@ impl Session {
         if group.is_empty() {
             return;
         }
-        if let Media::Sending(sending) = &mut self.media
-            && let Some(sender) = &mut sending.sender
-        {
+        if let Some((sender, _)) = self.media.sender() {
             sender.begin_burst(group);
         }
         self.send_packets(now, group);
@@ -169,10 +123,6 @@ impl Session {
         if !self.started {
             return;
         }
-        if let Media::Receiving(Some(receiver)) = &mut self.media {
-            receiver.handle_timeout(now);
-            return self.flush_receiver(now);
-        }
         let Some((sender, out)) = self.media.sender() else { return };
         while sender.poll_retransmission(now, out) {
             self.transport.send_rtp(now, out);
@@ -182,42 +132,15 @@ impl Session {
         }
     }
 
-    pub(super) fn handle_rtp(&mut self, now: Instant, packet: Bytes) {
-        let Media::Receiving(Some(receiver)) = &mut self.media else { return };
-        receiver.handle_rtp(now, packet);
-        self.flush_receiver(now);
-    }
-
     pub(super) fn handle_rtcp(&mut self, now: Instant, compound: &[u8]) {
-        match &mut self.media {
-            Media::Sending(sending) => {
-                let Some(sender) = &mut sending.sender else { return };
-                let feedback = sender.handle_rtcp(now, compound);
-                if feedback.key_frame_requested {
-                    self.outbox.push_back(SessionOutput::KeyFrame);
-                }
-                if feedback.goodbye {
-                    self.end("the viewer left");
-                }
-                self.send_due_packets(now);
-            }
-            Media::Receiving(receiver) => {
-                if let Some(receiver) = receiver {
-                    receiver.handle_rtcp(now, compound);
-                }
-                self.flush_receiver(now);
-            }
+        let Some((sender, _)) = self.media.sender() else { return };
+        let feedback = sender.handle_rtcp(now, compound);
+        if feedback.key_frame_requested {
+            self.outbox.push_back(SessionOutput::KeyFrame);
         }
-    }
-
-    fn flush_receiver(&mut self, now: Instant) {
-        let Media::Receiving(Some(receiver)) = &mut self.media else { return };
-        while let Some(frame) = receiver.poll_frame() {
-            self.outbox.push_back(SessionOutput::Received(frame));
+        if feedback.goodbye {
+            self.end("the viewer left");
         }
-        let mut plain = Vec::new();
-        while receiver.poll_rtcp(now, &mut plain) {
-            self.transport.send_rtcp(now, &plain);
-        }
+        self.send_due_packets(now);
     }
 }

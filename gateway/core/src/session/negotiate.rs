@@ -79,24 +79,6 @@ impl Session {
         Ok(session)
     }
 
-    /// Creates the receiving side of a session, which answers a gateway's offer at once.
-    ///
-    /// # Errors
-    /// Returns an error if the offer cannot be parsed or offers nothing usable.
-    pub fn receiving(
-        now: Instant,
-        config: SessionConfig,
-        offer: &str,
-    ) -> Result<Self, SessionError> {
-        let codecs = sdp::offered_codecs(Codec::H264, None);
-        let mut session = Self::new(now, config, Role::Controlled, codecs);
-        session.media = Media::receiving();
-        session.apply_offer(now, offer, Setup::Active)?;
-        session.send_pending_description();
-        session.process_transport(now);
-        Ok(session)
-    }
-
     fn new(now: Instant, config: SessionConfig, role: Role, codecs: Vec<OfferedCodec>) -> Self {
         let SessionConfig { camera, identity, ice_servers, turn_only, expires, seed } = config;
         let mut rng = StdRng::seed_from_u64(seed);
@@ -105,7 +87,7 @@ impl Session {
         let local = Local { origin: rng.random::<u64>() >> 1, version: 1, codecs, pending: None };
         Self {
             transport: PeerTransport::new(now, transport),
-            media: Media::sending(&mut rng, &camera),
+            media: Media::new(&mut rng, &camera),
             camera,
             expires,
             local,
@@ -132,14 +114,13 @@ impl Session {
         OfferedSection { mid: MID, media: self.local_media() }
     }
 
-    /// Returns the track that is sent or received.
+    /// Returns the track that is sent.
     fn local_media(&self) -> LocalMedia<'_> {
-        let track = self.media.track();
         LocalMedia {
             kind: MediaKind::Video,
             codecs: &self.local.codecs,
-            track,
-            direction: if track.is_some() { Direction::SendOnly } else { Direction::RecvOnly },
+            track: Some(self.media.track()),
+            direction: Direction::SendOnly,
         }
     }
 
@@ -161,19 +142,6 @@ impl Session {
         let answer = sdp::parse(answer)?;
         let negotiated = sdp::apply_answer(&[self.offered_section()], &answer)?;
         self.apply_negotiated(now, &negotiated)
-    }
-
-    /// Handles another offer of the peer in a running session, which restarts ICE.
-    ///
-    /// # Errors
-    /// Returns an error if the offer cannot be parsed or has no codec in common with ours.
-    pub fn handle_offer(&mut self, now: Instant, offer: &str) -> Result<(), SessionError> {
-        self.local.version += 1;
-        self.transport.restart(now);
-        self.apply_offer(now, offer, Setup::Active)?;
-        self.send_pending_description();
-        self.process_transport(now);
-        Ok(())
     }
 
     fn apply_offer(&mut self, now: Instant, offer: &str, setup: Setup) -> Result<(), SessionError> {

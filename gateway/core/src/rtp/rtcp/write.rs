@@ -6,25 +6,21 @@ use super::{
 };
 use crate::rtp::NtpTime;
 
-/// Writes the packets of one sender into a compound.
+/// Writes the packets of one sender into a compound. The methods append one packet each.
 #[derive(Debug)]
-pub(in crate::rtp) struct Writer<'a> {
+pub struct Writer<'a> {
     out: &'a mut Vec<u8>,
     ssrc: u32,
 }
 
 impl<'a> Writer<'a> {
-    pub(in crate::rtp) fn new(out: &'a mut Vec<u8>, ssrc: u32) -> Self {
+    /// Creates a writer that appends to `out`; `ssrc` is that of the sender.
+    pub fn new(out: &'a mut Vec<u8>, ssrc: u32) -> Self {
         Self { out, ssrc }
     }
 
-    pub(in crate::rtp) fn sender_report(
-        &mut self,
-        ntp: NtpTime,
-        timestamp: u32,
-        packets: u32,
-        octets: u32,
-    ) {
+    /// Writes a sender report without reception reports (RFC 3550 §6.4.1).
+    pub fn sender_report(&mut self, ntp: NtpTime, timestamp: u32, packets: u32, octets: u32) {
         self.packet(SENDER_REPORT, 0, |out| {
             out.extend(ntp.0.to_be_bytes());
             out.extend(timestamp.to_be_bytes());
@@ -33,7 +29,8 @@ impl<'a> Writer<'a> {
         });
     }
 
-    pub(in crate::rtp) fn receiver_report(&mut self, block: Option<&ReportBlock>) {
+    /// Writes a receiver report with at most one block (RFC 3550 §6.4.2).
+    pub fn receiver_report(&mut self, block: Option<&ReportBlock>) {
         self.packet(RECEIVER_REPORT, u8::from(block.is_some()), |out| {
             let Some(block) = block else { return };
             out.extend(block.ssrc.to_be_bytes());
@@ -48,7 +45,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes a source description with the canonical name (RFC 3550 §6.5).
-    pub(in crate::rtp) fn description(&mut self, cname: &str) {
+    pub fn description(&mut self, cname: &str) {
         let mut end = cname.len().min(MAX_CNAME_LEN);
         while !cname.is_char_boundary(end) {
             end -= 1;
@@ -63,16 +60,18 @@ impl<'a> Writer<'a> {
         });
     }
 
-    pub(in crate::rtp) fn goodbye(&mut self) {
+    /// Writes a BYE of the sender (RFC 3550 §6.6).
+    pub fn goodbye(&mut self) {
         self.packet(GOODBYE, 1, |_| {});
     }
 
-    pub(in crate::rtp) fn picture_loss(&mut self, media: u32) {
+    /// Writes a picture loss indication for the stream `media` (RFC 4585 §6.3.1).
+    pub fn picture_loss(&mut self, media: u32) {
         self.packet(PAYLOAD_FEEDBACK, PLI, |out| out.extend(media.to_be_bytes()));
     }
 
-    /// Writes a NACK for at most [`MAX_WRITTEN`] sequence numbers, in order.
-    pub(in crate::rtp) fn nack(&mut self, media: u32, lost: &[u16]) {
+    /// Writes a NACK for at most [`MAX_WRITTEN`] sequence numbers, in order (RFC 4585 §6.2.1).
+    pub fn nack(&mut self, media: u32, lost: &[u16]) {
         self.packet(TRANSPORT_FEEDBACK, NACK, |out| {
             out.extend(media.to_be_bytes());
             let mut lost = lost.iter().copied().take(MAX_WRITTEN).peekable();

@@ -1,8 +1,8 @@
+use porthole_gateway_core::media::VideoPacket;
+use porthole_gateway_core::rtp::{Clock, Sender, SenderConfig};
 use proptest::prelude::*;
 
 use super::*;
-use crate::media::VideoPacket;
-use crate::rtp::{Clock, Sender, SenderConfig};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -136,6 +136,21 @@ impl Pair {
             self.send(&packets, &mut lost);
             self.pass(40, &mut lost);
         }
+    }
+}
+
+#[test]
+fn a_number_is_extended_to_the_nearest_one() {
+    let table: [(u16, u64, u64); 6] = [
+        (5, 4, 5),
+        (4, 5, 4),
+        (0, 65_535, 65_536),
+        (65_535, 65_536, 65_535),
+        (3, 65_536 * 9 + 65_530, 65_536 * 10 + 3),
+        (65_535, 3, 65_535),
+    ];
+    for (sequence, reference, expected) in table {
+        assert_eq!(extend(sequence, reference), expected, "{sequence} near {reference}");
     }
 }
 

@@ -1,16 +1,15 @@
-//! The receiving side of a [`super::Sender`]: puts packets in order, requests lost ones and reports
-//! which frames arrived whole. The tests' viewer uses it; it decodes no picture.
+//! The receiving side of a gateway's `Sender`: puts packets in order, requests lost ones and reports
+//! which frames arrived whole. It decodes no picture.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
+use porthole_gateway_core::media::{CLOCK_RATE, Codec, RtpPacket, starts_key_slice};
+use porthole_gateway_core::rtp::rtcp::{self, Packet, ReportBlock};
 
-use super::clock::to_compact;
-use super::rtcp::{Packet, ReportBlock};
-use super::sequence::extend;
-use super::{REPORT_INTERVAL, ahead, rtcp, ticks};
-use crate::media::{Codec, RtpPacket, starts_key_slice};
+/// Interval of receiver reports.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Maximum number of packets held while an earlier one is missing: a second at 8 Mbit/s.
 const MAX_HELD: usize = 1024;
@@ -439,6 +438,35 @@ impl Reports {
             delay,
         }
     }
+}
+
+/// Extends a sequence number: returns the number nearest to `reference` that has these low 16 bits.
+fn extend(sequence: u16, reference: u64) -> u64 {
+    #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are the wire's")]
+    let ahead = sequence.wrapping_sub(reference as u16);
+    let behind = u64::from(ahead.wrapping_neg());
+    if ahead < 0x8000 || behind > reference {
+        reference + u64::from(ahead)
+    } else {
+        reference - behind
+    }
+}
+
+/// Converts to ticks of the RTP clock. Saturates after 13 hours, when 32 bits have wrapped anyway.
+fn ticks(duration: Duration) -> u32 {
+    let ticks = duration.as_micros() * u128::from(CLOCK_RATE) / 1_000_000;
+    u32::try_from(ticks).unwrap_or(u32::MAX)
+}
+
+/// Returns the number of ticks by which `timestamp` is ahead of `of`; negative if it is behind.
+#[expect(clippy::cast_possible_wrap, reason = "the distance on a circle has a sign")]
+fn ahead(timestamp: u32, of: u32) -> i32 {
+    timestamp.wrapping_sub(of) as i32
+}
+
+/// Converts a duration to units of 1/65536 s, which receiver reports use.
+fn to_compact(span: Duration) -> u32 {
+    u32::try_from((span.as_nanos() << 16) / 1_000_000_000).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

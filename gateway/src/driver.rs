@@ -9,11 +9,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use porthole_gateway_core::camera::{CameraCommand, SourceEvent};
+use porthole_gateway_core::camera::{SourceCommand, SourceEvent, StreamId};
 use porthole_gateway_core::{
     Core, Datagram, IceServerEndpoint, Output, TurnClientId, TurnTransportCommand,
 };
-use porthole_signaling_proto::CameraId;
 use porthole_signaling_proto::rpc::Message;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -53,7 +52,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(300);
 /// Longest sleep of the loop when nothing is due.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// The running source of a camera.
+/// The running source of a stream.
 struct RunningSource {
     control: mpsc::Sender<SourceControl>,
     stop: CancellationToken,
@@ -61,17 +60,17 @@ struct RunningSource {
     generation: u64,
 }
 
-/// The sources of all cameras; the core knows cameras by their ids only.
-pub type Sources = HashMap<CameraId, ingest::Source>;
+/// The sources of all streams; the core knows streams by their ids only.
+pub type Sources = HashMap<StreamId, ingest::Source>;
 
 /// Owns the sockets, tasks and clock, and runs the core.
 pub struct Driver<C> {
     core: C,
     udp: Udp,
     sources: Sources,
-    running: HashMap<CameraId, RunningSource>,
+    running: HashMap<StreamId, RunningSource>,
     generation: u64,
-    source_events: Channel<(CameraId, u64, SourceEvent)>,
+    source_events: Channel<(StreamId, u64, SourceEvent)>,
     turn_transports: HashMap<TurnClientId, mpsc::Sender<Bytes>>,
     turn_events: Channel<(TurnClientId, TurnTransportEvent)>,
     resolved: Channel<(IceServerEndpoint, Vec<SocketAddr>)>,
@@ -193,17 +192,17 @@ impl<C: Core> Driver<C> {
         }
     }
 
-    fn handle_source_event(&mut self, first: (CameraId, u64, SourceEvent)) {
+    fn handle_source_event(&mut self, first: (StreamId, u64, SourceEvent)) {
         let now = Instant::now();
         let mut next = Some(first);
         let mut count = 0;
-        while let Some((camera, generation, event)) = next {
-            let current = self.running.get(&camera).is_some_and(|r| r.generation == generation);
+        while let Some((stream, generation, event)) = next {
+            let current = self.running.get(&stream).is_some_and(|r| r.generation == generation);
             if current {
                 if matches!(event, SourceEvent::Ended { .. }) {
-                    self.running.remove(&camera);
+                    self.running.remove(&stream);
                 }
-                self.core.handle_source(now, &camera, event);
+                self.core.handle_source(now, &stream, event);
             }
             count += 1;
             next = if count < BATCH { self.source_events.rx.try_recv().ok() } else { None };
@@ -238,7 +237,7 @@ impl<C: Core> Driver<C> {
                     }
                 }
                 Output::TurnTransport(key, command) => self.apply_turn_transport(key, command),
-                Output::Camera(camera, command) => self.apply_camera(&camera, command),
+                Output::Source(stream, command) => self.apply_source(&stream, command),
                 Output::Resolve(server) => self.resolve(server),
             }
         }
@@ -264,16 +263,16 @@ impl<C: Core> Driver<C> {
         }
     }
 
-    fn apply_camera(&mut self, camera: &CameraId, command: CameraCommand) {
+    fn apply_source(&mut self, stream: &StreamId, command: SourceCommand) {
         match command {
-            CameraCommand::Start => self.start_camera(camera),
-            CameraCommand::Stop => {
-                if let Some(running) = self.running.remove(camera) {
+            SourceCommand::Start => self.start_source(stream),
+            SourceCommand::Stop => {
+                if let Some(running) = self.running.remove(stream) {
                     running.stop.cancel();
                 }
             }
-            CameraCommand::KeyFrame => {
-                if let Some(running) = self.running.get(camera) {
+            SourceCommand::KeyFrame => {
+                if let Some(running) = self.running.get(stream) {
                     // Fails if a request is pending already; that one suffices.
                     let _ = running.control.try_send(SourceControl::RequestKeyFrame);
                 }
@@ -281,13 +280,13 @@ impl<C: Core> Driver<C> {
         }
     }
 
-    fn start_camera(&mut self, camera: &CameraId) {
-        let Some(source) = self.sources.get(camera).cloned() else { return };
+    fn start_source(&mut self, stream: &StreamId) {
+        let Some(source) = self.sources.get(stream).cloned() else { return };
         self.generation += 1;
         let generation = self.generation;
         let (control, requests) = mpsc::channel(1);
         let stop = CancellationToken::new();
-        let id = camera.clone();
+        let id = stream.clone();
         let events = self.source_events.tx.clone();
         let running = RunningSource { control, stop: stop.clone(), generation };
         if let Some(old) = self.running.insert(id.clone(), running) {

@@ -16,7 +16,7 @@ mod udp;
 use std::io;
 use std::path::PathBuf;
 
-use porthole_gateway_core::camera::CameraSettings;
+use porthole_gateway_core::camera::{CameraSettings, StreamId};
 use porthole_gateway_core::dtls_srtp::{DtlsSrtpError, Identity};
 use porthole_gateway_core::{Gateway as Core, GatewayConfig};
 use porthole_signaling_proto::rpc::Message;
@@ -41,7 +41,7 @@ pub struct CameraConfig {
     pub name: String,
     /// The source of the main stream.
     pub source: ingest::Source,
-    /// The source of the sub stream, if there is one. It becomes a profile of its own, `ID.sub`.
+    /// The source of the sub stream, if there is one. Its profile token is `ID.sub`.
     pub sub_source: Option<ingest::Source>,
     /// Connect to the camera only while somebody watches.
     pub on_demand: bool,
@@ -123,14 +123,13 @@ impl Gateway {
         let mut sources = Sources::new();
         for camera in config.cameras {
             let CameraConfig { id, name, source, sub_source, on_demand } = camera;
-            if let Some(source) = sub_source {
-                let id = id.sub_stream().ok_or_else(|| StartError::LongId(id.clone()))?;
-                let name = format!("{name} (small)");
-                cameras.push(CameraSettings { id: id.clone(), name, on_demand });
-                sources.insert(id, source);
+            let has_sub = sub_source.is_some();
+            if has_sub && id.sub_stream().is_none() {
+                return Err(StartError::LongId(id));
             }
-            cameras.push(CameraSettings { id: id.clone(), name, on_demand });
-            sources.insert(id, source);
+            sources.extend(sub_source.map(|source| (StreamId::sub(id.clone()), source)));
+            sources.insert(StreamId::main(id.clone()), source);
+            cameras.push(CameraSettings { id, name, on_demand, has_sub });
         }
         let core = Core::new(GatewayConfig {
             identity: Identity::generate()?,

@@ -1,25 +1,21 @@
-//! The core of one camera: connects it while it is wanted, and feeds its video to viewers.
+//! The core of one camera: its streams, each of which is connected while it is wanted.
+//!
+//! A camera has a main stream and may have a sub stream, a smaller picture of the same scene. A
+//! stream has tracks: one of video, and later at most one of audio. A viewer watches one stream, and
+//! can be moved to the other.
 
-use std::time::{Duration, Instant};
+mod stream;
 
-use porthole_signaling_proto::{CameraId, CameraReport, CameraState};
+use std::fmt;
+use std::time::Instant;
+
+use porthole_signaling_proto::{CameraId, CameraReport, CameraState, SessionId, StreamRole};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use tracing::{debug, info, warn};
 
-use crate::backoff::Backoff;
-use crate::media::{Feed, FeedOutput, Format, RtpPacket, StreamDescription, VideoPacket};
+use crate::media::{RtpPacket, StreamDescription};
 
-/// Time a camera stays connected after its last viewer has left, so that a viewer who returns soon
-/// does not wait again.
-const LINGER: Duration = Duration::from_secs(15);
-
-/// Minimum time between two attempts if only a person can fix the problem: a camera locks an
-/// account after a handful of wrong passwords in a minute.
-const PERSON_INTERVAL: Duration = Duration::from_secs(30);
-
-/// Minimum time between two key frame requests to the source, for all viewers together.
-const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
+pub use stream::{Stream, Viewer};
 
 /// Name and connection policy of a camera. Only the driver knows its address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,15 +26,52 @@ pub struct CameraSettings {
     pub name: String,
     /// True: connect only while somebody watches. False: stay connected.
     pub on_demand: bool,
+    /// True if the camera has a sub stream.
+    pub has_sub: bool,
 }
 
-/// An event from the source of a camera.
+/// Identifies a stream of a camera.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId {
+    /// The camera that the stream is of.
+    pub camera: CameraId,
+    /// The role of the stream in its camera.
+    pub role: StreamRole,
+}
+
+impl StreamId {
+    /// Names the main stream of a camera.
+    #[must_use]
+    pub fn main(camera: CameraId) -> Self {
+        Self { camera, role: StreamRole::Main }
+    }
+
+    /// Names the sub stream of a camera.
+    #[must_use]
+    pub fn sub(camera: CameraId) -> Self {
+        Self { camera, role: StreamRole::Sub }
+    }
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.camera.fmt(f)?;
+        match self.role {
+            StreamRole::Main => Ok(()),
+            StreamRole::Sub => f.write_str(" (sub stream)"),
+        }
+    }
+}
+
+/// An event from the source of a stream.
 #[derive(Debug)]
 pub enum SourceEvent {
     /// The source is connected, or listening, and will send this stream.
     Connected(StreamDescription),
     /// An RTP packet.
     Packet {
+        /// Index of the packet's track in the [`StreamDescription`].
+        track: usize,
         /// Time at which the packet arrived.
         arrival: Instant,
         /// The packet itself.
@@ -55,9 +88,9 @@ pub enum SourceEvent {
     },
 }
 
-/// A command to the driver for a camera.
+/// A command to the driver for the source of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CameraCommand {
+pub enum SourceCommand {
     /// Connect to the camera.
     Start,
     /// Disconnect from the camera.
@@ -66,229 +99,96 @@ pub enum CameraCommand {
     KeyFrame,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum RunState {
-    Stopped,
-    Starting,
-    /// Connected, and packets arrive.
-    Live,
-    /// Waiting until the time of the next attempt.
-    Retry(Instant),
-}
-
-/// A camera and its connection. After each `handle_…` drain [`Self::poll_command`] and
-/// [`Self::poll_packet`].
+/// A camera: its name and its streams.
 #[derive(Debug)]
 pub struct Camera {
     settings: CameraSettings,
-    feed: Feed,
-    state: RunState,
-    viewers: u32,
-    /// Time at which to disconnect, unless somebody watches again.
-    disconnect_at: Option<Instant>,
-    backoff: Backoff,
-    rng: StdRng,
-    reason: Option<String>,
-    format: Option<Format>,
-    last_key_frame_request: Option<Instant>,
-    command: Option<CameraCommand>,
-    changed: bool,
+    /// The main stream, then the sub stream if there is one.
+    streams: Vec<Stream>,
 }
 
 impl Camera {
-    /// Creates a camera, which connects at once unless it is on demand. `seed` randomizes its
-    /// retries.
+    /// Creates a camera. Its main stream connects at once unless it is on demand. `seed` randomizes
+    /// its retries.
+    #[must_use]
     pub fn new(settings: CameraSettings, seed: u64) -> Self {
-        let mut camera = Self {
-            feed: Feed::new(),
-            state: RunState::Stopped,
-            viewers: 0,
-            disconnect_at: None,
-            backoff: Backoff::default(),
-            rng: StdRng::seed_from_u64(seed),
-            reason: None,
-            format: None,
-            last_key_frame_request: None,
-            command: None,
-            changed: true,
-            settings,
-        };
-        if !camera.settings.on_demand {
-            camera.start();
+        let mut rng = StdRng::seed_from_u64(seed);
+        let main = StreamId::main(settings.id.clone());
+        let mut streams = vec![Stream::new(main, settings.on_demand, rng.random())];
+        if settings.has_sub {
+            let sub = StreamId::sub(settings.id.clone());
+            streams.push(Stream::new(sub, settings.on_demand, rng.random()));
         }
-        camera
+        Self { settings, streams }
     }
 
-    /// Counts one more viewer, and connects if necessary.
-    pub fn add_viewer(&mut self) {
-        self.viewers = self.viewers.saturating_add(1);
-        self.disconnect_at = None;
-        self.changed = true;
-        if self.state == RunState::Stopped {
-            self.start();
+    /// Returns the role of the stream with this profile token: the camera's id for the main stream,
+    /// `ID.sub` for the sub stream.
+    #[must_use]
+    pub fn role_of(&self, profile: &CameraId) -> Option<StreamRole> {
+        let roles = self.streams.iter().map(|stream| stream.id().role);
+        roles.into_iter().find(|role| self.profile(*role).as_ref() == Some(profile))
+    }
+
+    fn profile(&self, role: StreamRole) -> Option<CameraId> {
+        match role {
+            StreamRole::Main => Some(self.settings.id.clone()),
+            StreamRole::Sub => self.settings.id.sub_stream(),
         }
     }
 
-    /// Counts one viewer less; after the last one the camera stays connected for a while.
-    pub fn remove_viewer(&mut self, now: Instant) {
-        self.viewers = self.viewers.saturating_sub(1);
-        self.changed = true;
-        if self.viewers == 0 && self.settings.on_demand {
-            self.disconnect_at = Some(now + LINGER);
+    /// Returns a stream of the camera.
+    #[must_use]
+    pub fn stream(&self, role: StreamRole) -> Option<&Stream> {
+        self.streams.iter().find(|stream| stream.id().role == role)
+    }
+
+    /// Returns a stream of the camera for changes.
+    pub fn stream_mut(&mut self, role: StreamRole) -> Option<&mut Stream> {
+        self.streams.iter_mut().find(|stream| stream.id().role == role)
+    }
+
+    /// Returns the streams of the camera, the main stream first.
+    pub fn streams(&self) -> impl Iterator<Item = &Stream> {
+        self.streams.iter()
+    }
+
+    /// Returns the streams of the camera for changes.
+    pub fn streams_mut(&mut self) -> impl Iterator<Item = &mut Stream> {
+        self.streams.iter_mut()
+    }
+
+    /// Removes the viewers of a session from every stream.
+    pub fn remove_session(&mut self, now: Instant, session: &SessionId) {
+        for stream in &mut self.streams {
+            stream.remove_session(now, session);
         }
     }
 
-    /// Handles an event from the source.
-    pub fn handle_source(&mut self, now: Instant, event: SourceEvent) {
-        match event {
-            SourceEvent::Connected(description) => self.feed.handle_description(&description),
-            SourceEvent::Packet { arrival, packet } => self.handle_packet(arrival, packet),
-            SourceEvent::Silent => self.handle_silence(),
-            SourceEvent::Ended { reason, needs_a_person } => {
-                self.handle_ended(now, reason, needs_a_person);
-            }
-        }
-    }
-
-    fn handle_packet(&mut self, arrival: Instant, packet: RtpPacket) {
-        match self.feed.handle_packet(arrival, packet) {
-            Ok(()) => {}
-            Err(error) if error.is_lasting() => self.set_reason(Some(error.to_string())),
-            Err(error) => debug!(camera = %self.settings.id, "packet dropped: {error}"),
-        }
-    }
-
-    fn handle_silence(&mut self) {
-        if matches!(self.state, RunState::Live | RunState::Starting) {
-            self.state = RunState::Starting;
-            self.set_reason(Some("no packets arrive: check what sends to this port".to_owned()));
-        }
-    }
-
-    fn handle_ended(&mut self, now: Instant, reason: String, needs_a_person: bool) {
-        self.feed.handle_end();
-        if self.state == RunState::Stopped {
-            return;
-        }
-        let wait = self.backoff.next(self.rng.random());
-        let wait = if needs_a_person { wait.max(PERSON_INTERVAL) } else { wait };
-        self.state = RunState::Retry(now + wait);
-        self.set_reason(Some(reason));
-    }
-
-    fn set_reason(&mut self, reason: Option<String>) {
-        if self.reason == reason {
-            return;
-        }
-        match &reason {
-            Some(reason) => warn!(camera = %self.settings.id, "{reason}"),
-            None => info!(camera = %self.settings.id, "live"),
-        }
-        self.reason = reason;
-        self.changed = true;
-    }
-
-    /// Returns the time at which [`Self::handle_timeout`] is due.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        let retry = match self.state {
-            RunState::Retry(at) => Some(at),
-            RunState::Stopped | RunState::Starting | RunState::Live => None,
-        };
-        [retry, self.disconnect_at, self.feed.poll_timeout()].into_iter().flatten().min()
-    }
-
-    /// Retries, disconnects, or forwards packets that have waited, if that is due.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        self.feed.handle_timeout(now);
-        if self.disconnect_at.is_some_and(|at| at <= now) {
-            self.disconnect_at = None;
-            self.feed.handle_end();
-            self.state = RunState::Stopped;
-            self.command = Some(CameraCommand::Stop);
-            self.backoff.reset();
-            self.set_reason(None);
-            self.changed = true;
-        }
-        if matches!(self.state, RunState::Retry(at) if at <= now) {
-            self.start();
-        }
-    }
-
-    fn start(&mut self) {
-        self.state = RunState::Starting;
-        self.command = Some(CameraCommand::Start);
-        self.changed = true;
-    }
-
-    /// Requests a key frame for a viewer, unless one was requested less than 500 ms ago.
-    pub fn request_key_frame(&mut self, now: Instant) {
-        let recently = |at: Instant| now.saturating_duration_since(at) < KEY_FRAME_INTERVAL;
-        if self.state == RunState::Live && !self.last_key_frame_request.is_some_and(recently) {
-            self.last_key_frame_request = Some(now);
-            self.command.get_or_insert(CameraCommand::KeyFrame);
-        }
-    }
-
-    /// Returns the command for the driver, if there is one.
-    pub fn poll_command(&mut self) -> Option<CameraCommand> {
-        self.command.take()
-    }
-
-    /// Returns the next packet for every viewer.
-    pub fn poll_packet(&mut self) -> Option<VideoPacket> {
-        while let Some(output) = self.feed.poll_output() {
-            match output {
-                FeedOutput::Format(format) => {
-                    self.format = Some(format);
-                    self.changed = true;
-                }
-                FeedOutput::Packet(packet) => {
-                    if self.state == RunState::Starting {
-                        self.state = RunState::Live;
-                        self.backoff.reset();
-                        self.set_reason(None);
-                        self.changed = true;
-                    }
-                    return Some(packet);
-                }
-            }
-        }
-        None
-    }
-
-    /// Returns the packets a new viewer starts from: the last key frame and all since.
-    pub fn group_of_pictures(&self) -> &[VideoPacket] {
-        self.feed.gop().packets()
-    }
-
-    /// Returns the format of the video; `None` until it is known. It stays known while the camera
-    /// is disconnected.
-    pub fn format(&self) -> Option<&Format> {
-        self.format.as_ref()
-    }
-
-    /// Returns true if the report has changed since the last call.
-    pub fn take_changed(&mut self) -> bool {
-        std::mem::take(&mut self.changed)
-    }
-
-    /// Returns the report for the signaling server.
+    /// Returns the report for the signaling server. Its state and format are those of the main
+    /// stream.
+    #[must_use]
     pub fn report(&self) -> CameraReport {
-        let state = match (self.state, &self.reason) {
-            (RunState::Stopped, _) => CameraState::Idle,
-            (RunState::Live, _) => CameraState::Live,
-            (RunState::Starting | RunState::Retry(_), Some(_)) => CameraState::Failed,
-            (RunState::Starting | RunState::Retry(_), None) => CameraState::Connecting,
-        };
+        let reports = self.streams.iter().filter_map(|stream| {
+            let id = self.profile(stream.id().role)?;
+            Some(stream.report(id))
+        });
+        let mut streams: Vec<_> = reports.collect();
+        let main = streams.first().cloned();
+        if streams.len() == 1 {
+            streams.clear();
+        }
+        let viewers = self.streams.iter().map(|stream| stream.viewers().len()).sum::<usize>();
         CameraReport {
             id: self.settings.id.clone(),
             name: self.settings.name.clone(),
-            state,
-            reason: self.reason.clone().filter(|_| state == CameraState::Failed),
-            codec: self.format.as_ref().map(|f| f.codec.encoding_name().to_owned()),
-            width: self.format.as_ref().map(|f| f.width),
-            height: self.format.as_ref().map(|f| f.height),
-            viewers: self.viewers,
+            state: main.as_ref().map_or(CameraState::Idle, |main| main.state),
+            reason: main.as_ref().and_then(|main| main.reason.clone()),
+            codec: main.as_ref().and_then(|main| main.codec.clone()),
+            width: main.as_ref().and_then(|main| main.width),
+            height: main.as_ref().and_then(|main| main.height),
+            viewers: u32::try_from(viewers).unwrap_or(u32::MAX),
+            streams,
         }
     }
 }

@@ -15,7 +15,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tracing::{error, info};
 
-use crate::camera::{Camera, CameraSettings, SourceEvent};
+use crate::camera::{Camera, CameraSettings, SourceEvent, Stream, StreamId, Viewer};
 use crate::dtls_srtp::Identity;
 use crate::ice::LocalBase;
 use crate::media::VideoPacket;
@@ -107,10 +107,23 @@ impl Gateway {
             session_by_remote: HashMap::new(),
             outbox: VecDeque::new(),
         };
-        for id in gateway.cameras.keys().cloned().collect::<Vec<_>>() {
-            gateway.collect_camera_outputs(&id);
+        for id in gateway.stream_ids() {
+            gateway.collect_stream_outputs(&id);
         }
         gateway
+    }
+
+    fn stream_ids(&self) -> Vec<StreamId> {
+        let streams = self.cameras.values().flat_map(Camera::streams);
+        streams.map(|stream| stream.id().clone()).collect()
+    }
+
+    fn stream(&self, id: &StreamId) -> Option<&Stream> {
+        self.cameras.get(&id.camera)?.stream(id.role)
+    }
+
+    fn stream_mut(&mut self, id: &StreamId) -> Option<&mut Stream> {
+        self.cameras.get_mut(&id.camera)?.stream_mut(id.role)
     }
 
     /// Runs `act` on a session and processes its outputs. A panic ends that session and no other.
@@ -160,7 +173,7 @@ impl Gateway {
     fn start_watching(&mut self, now: Instant, id: &SessionId) {
         let Some(session) = self.sessions.get(id) else { return };
         let path = session.describe_path();
-        info!(session = %id, camera = %session.camera(), path, "watching");
+        info!(session = %id, stream = %session.source(), path, "watching");
         self.send_gop(now, id, Session::send_burst);
     }
 
@@ -168,15 +181,15 @@ impl Gateway {
     /// decoder at once, and the camera is asked for a fresh key frame if it supports that.
     fn send_key_frame(&mut self, now: Instant, id: &SessionId) {
         let Some(session) = self.sessions.get(id) else { return };
-        let camera = session.camera().clone();
+        let source = session.source().clone();
         self.send_gop(now, id, Session::send_recovery_burst);
-        if let Some(camera) = self.cameras.get_mut(&camera) {
-            camera.request_key_frame(now);
+        if let Some(stream) = self.stream_mut(&source) {
+            stream.request_key_frame(now);
         }
-        self.collect_camera_outputs(&camera);
+        self.collect_stream_outputs(&source);
     }
 
-    /// Sends the camera's cached group of pictures with `send`, or requests a key frame if there is
+    /// Sends the stream's cached group of pictures with `send`, or requests a key frame if there is
     /// none.
     fn send_gop(
         &mut self,
@@ -185,20 +198,21 @@ impl Gateway {
         send: impl FnOnce(&mut Session, Instant, &[VideoPacket]),
     ) {
         let Some(session) = self.sessions.get_mut(id) else { return };
-        let camera = session.camera().clone();
-        let Some(known) = self.cameras.get_mut(&camera) else { return };
-        let group = known.group_of_pictures();
+        let source = session.source().clone();
+        let camera = self.cameras.get_mut(&source.camera);
+        let Some(stream) = camera.and_then(|camera| camera.stream_mut(source.role)) else { return };
+        let group = stream.group_of_pictures();
         if group.is_empty() {
-            known.request_key_frame(now);
+            stream.request_key_frame(now);
         } else if catch_panic(|| send(session, now, group)).is_none() {
             return self.end_session(now, id, PANIC_REASON);
         }
-        self.collect_camera_outputs(&camera);
+        self.collect_stream_outputs(&source);
     }
 
     fn end_session(&mut self, now: Instant, id: &SessionId, reason: &str) {
         let Some(mut session) = self.sessions.remove(id) else { return };
-        info!(session = %id, camera = %session.camera(), "ended: {reason}");
+        info!(session = %id, stream = %session.source(), "ended: {reason}");
         // The session may have panicked; flushing its remaining output is best effort.
         let remaining = catch_panic(|| {
             session.close(now);
@@ -216,33 +230,39 @@ impl Gateway {
         self.pending_whep_answers.remove(id);
         self.pending_whep_restarts.remove(id);
         self.send_close(id, reason);
-        if let Some(camera) = self.cameras.get_mut(session.camera()) {
-            camera.remove_viewer(now);
-            let id = session.camera().clone();
-            self.collect_camera_outputs(&id);
+        if let Some(camera) = self.cameras.get_mut(&session.source().camera) {
+            camera.remove_session(now, id);
         }
+        self.collect_stream_outputs(session.source());
     }
 
-    /// Queues the commands of a camera and returns its packets.
-    fn collect_camera_outputs(&mut self, id: &CameraId) -> Vec<VideoPacket> {
-        let Some(camera) = self.cameras.get_mut(id) else { return Vec::new() };
-        let packets = std::iter::from_fn(|| camera.poll_packet()).collect();
-        while let Some(command) = camera.poll_command() {
-            self.outbox.push_back(Output::Camera(id.clone(), command));
+    /// Queues the commands of a stream and returns its packets.
+    fn collect_stream_outputs(&mut self, id: &StreamId) -> Vec<VideoPacket> {
+        let camera = self.cameras.get_mut(&id.camera);
+        let Some(stream) = camera.and_then(|camera| camera.stream_mut(id.role)) else {
+            return Vec::new();
+        };
+        let packets = std::iter::from_fn(|| stream.poll_packet()).collect();
+        while let Some(command) = stream.poll_command() {
+            self.outbox.push_back(Output::Source(id.clone(), command));
         }
         packets
     }
 
-    /// Sends packets of a camera to all of its viewers.
-    fn fan_out(&mut self, now: Instant, camera: &CameraId, packets: &[VideoPacket]) {
+    /// Sends packets of a stream to all of its viewers.
+    fn fan_out(&mut self, now: Instant, id: &StreamId, packets: &[VideoPacket]) {
         if packets.is_empty() {
             return;
         }
-        let codec = self.cameras.get(camera).and_then(Camera::format).map(|format| format.codec);
-        let watching = self.sessions.iter().filter(|(_, s)| s.camera() == camera && s.is_started());
-        let watching = watching.map(|(id, session)| (id.clone(), session.codec() == codec));
-        for (id, same_codec) in watching.collect::<Vec<_>>() {
-            if same_codec {
+        let Some(stream) = self.stream(id) else { return };
+        let codec = stream.format().map(|format| format.codec);
+        let viewers: Vec<_> = stream.viewers().iter().cloned().collect();
+        for Viewer { session: id, .. } in viewers {
+            let Some(session) = self.sessions.get(&id).filter(|session| session.is_started())
+            else {
+                continue;
+            };
+            if session.codec() == codec {
                 self.with_session(now, &id, |session| session.send_packets(now, packets));
             } else {
                 // The viewer connects again and is offered what the camera sends now.
@@ -258,8 +278,8 @@ impl Gateway {
     /// Schedules a report to the signaling server if a camera has changed.
     fn schedule_report(&mut self, now: Instant) {
         let mut changed = false;
-        for camera in self.cameras.values_mut() {
-            changed |= camera.take_changed();
+        for stream in self.cameras.values_mut().flat_map(Camera::streams_mut) {
+            changed |= stream.take_changed();
         }
         if changed {
             self.report_at.get_or_insert(now + REPORT_DELAY);
@@ -293,8 +313,8 @@ impl Core for Gateway {
         self.online = true;
         self.pending.clear();
         self.report_at = Some(now);
-        for camera in self.cameras.values_mut() {
-            camera.take_changed();
+        for stream in self.cameras.values_mut().flat_map(Camera::streams_mut) {
+            stream.take_changed();
         }
         for id in self.sessions.keys().cloned().collect::<Vec<_>>() {
             self.with_session(now, &id, |session| session.handle_signaling_restored(now));
@@ -347,10 +367,10 @@ impl Core for Gateway {
         self.process_reflexive_outputs(now);
     }
 
-    fn handle_source(&mut self, now: Instant, id: &CameraId, event: SourceEvent) {
-        let Some(camera) = self.cameras.get_mut(id) else { return };
-        camera.handle_source(now, event);
-        let packets = self.collect_camera_outputs(id);
+    fn handle_source(&mut self, now: Instant, id: &StreamId, event: SourceEvent) {
+        let Some(stream) = self.stream_mut(id) else { return };
+        stream.handle_source(now, event);
+        let packets = self.collect_stream_outputs(id);
         self.fan_out(now, id, &packets);
         self.admit_pending_viewers(now);
         self.schedule_report(now);
@@ -369,11 +389,12 @@ impl Core for Gateway {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        let cameras = self.cameras.values().filter_map(Camera::poll_timeout);
+        let streams = self.cameras.values().flat_map(Camera::streams);
+        let streams = streams.filter_map(Stream::poll_timeout);
         let sessions = self.sessions.values().filter_map(Session::poll_timeout);
         let report = self.report_at.filter(|_| self.online);
         let pending = self.pending_viewers.front().map(|viewer| viewer.deadline);
-        cameras
+        streams
             .chain(sessions)
             .chain(self.reflexive.poll_timeout())
             .chain(report)
@@ -382,11 +403,11 @@ impl Core for Gateway {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        for id in self.cameras.keys().cloned().collect::<Vec<_>>() {
-            if let Some(camera) = self.cameras.get_mut(&id) {
-                camera.handle_timeout(now);
+        for id in self.stream_ids() {
+            if let Some(stream) = self.stream_mut(&id) {
+                stream.handle_timeout(now);
             }
-            let packets = self.collect_camera_outputs(&id);
+            let packets = self.collect_stream_outputs(&id);
             self.fan_out(now, &id, &packets);
         }
         let due = |s: &Session| s.poll_timeout().is_some_and(|at| at <= now);

@@ -25,10 +25,10 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
+use porthole_signaling_proto::SessionId;
 use porthole_signaling_proto::rpc::Message;
-use porthole_signaling_proto::{CameraId, SessionId};
 
-use crate::camera::{CameraCommand, SourceEvent};
+use crate::camera::{SourceCommand, SourceEvent, StreamId};
 
 pub use gateway::{Gateway, GatewayConfig};
 pub use turn_clients::{IceServerEndpoint, TurnTransport};
@@ -73,8 +73,8 @@ pub enum Output {
     Datagram(Datagram),
     /// A command for the transport of a TURN client.
     TurnTransport(TurnClientId, TurnTransportCommand),
-    /// A command for the source of a camera.
-    Camera(CameraId, CameraCommand),
+    /// A command for the source of a stream.
+    Source(StreamId, SourceCommand),
     /// A host name to resolve; pass the result to [`Core::handle_resolved`].
     Resolve(IceServerEndpoint),
 }
@@ -105,8 +105,8 @@ pub trait Core {
         server: &IceServerEndpoint,
         addresses: &[SocketAddr],
     );
-    /// Handles an event of a camera's source.
-    fn handle_source(&mut self, now: Instant, camera: &CameraId, event: SourceEvent);
+    /// Handles an event of a stream's source.
+    fn handle_source(&mut self, now: Instant, stream: &StreamId, event: SourceEvent);
     /// Sets the addresses of this machine, each with the shared port.
     fn set_addresses(&mut self, now: Instant, addresses: Vec<SocketAddr>);
     /// Returns the time at which [`Self::handle_timeout`] is due.

@@ -33,6 +33,6 @@ pub use rtp_packet::{RtpError, RtpHeader, RtpPacket};
 pub use source_lock::{SourceLock, Verdict};
 pub use stream::{
     CLOCK_RATE, FeedOutput, FeedStatistics, IngestError, MAX_PAYLOAD, StreamDescription,
-    VideoPacket,
+    TrackDescription, VideoPacket,
 };
 pub use test_card::{I420, TestCard, timecode};

@@ -10,8 +10,9 @@ mod path;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use porthole_signaling_proto::{CameraId, IceCandidate, IceServer};
+use porthole_signaling_proto::{IceCandidate, IceServer};
 
+use crate::camera::StreamId;
 use crate::dtls_srtp::Identity;
 use crate::media::Codec;
 use crate::sdp::OfferedCodec;
@@ -30,8 +31,8 @@ const MID: &str = "0";
 /// Configuration of a [`Session`].
 #[derive(Debug, Clone)]
 pub struct SessionConfig {
-    /// The camera that is watched.
-    pub camera: CameraId,
+    /// The stream that is watched.
+    pub source: StreamId,
     /// Our DTLS certificate.
     pub identity: Identity,
     /// STUN and TURN servers, with the credentials of this session.
@@ -69,7 +70,7 @@ pub enum SessionOutput {
 
 /// One viewer of one camera. After every call that changes it, drain [`Self::poll_output`].
 pub struct Session {
-    camera: CameraId,
+    source: StreamId,
     expires: Instant,
     transport: PeerTransport,
     media: Media,
@@ -94,7 +95,7 @@ struct Local {
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session")
-            .field("camera", &self.camera)
+            .field("source", &self.source)
             .field("started", &self.started)
             .field("transport", &self.transport)
             .finish_non_exhaustive()
@@ -102,9 +103,9 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    /// Returns the camera that is watched.
-    pub fn camera(&self) -> &CameraId {
-        &self.camera
+    /// Returns the stream that is watched.
+    pub fn source(&self) -> &StreamId {
+        &self.source
     }
 
     /// Returns true once packets may flow: there is a path and the keys are agreed.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use porthole_gateway_core::media::{
-    RtpError, RtpPacket, SourceLock, StreamDescription, Verdict, camera_sdp,
+    RtpError, RtpPacket, SourceLock, StreamDescription, TrackDescription, Verdict, camera_sdp,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::AsyncReadExt as _;
@@ -40,7 +40,7 @@ pub(super) async fn run_file(
         return Err(SourceError::NoPort { file: file.into() });
     }
     let address = video.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
-    let description = StreamDescription {
+    let description = TrackDescription {
         codec: video.codec,
         parameter_sets: video.parameter_sets,
         in_order: false,
@@ -60,12 +60,12 @@ async fn read(file: &Path) -> io::Result<String> {
 /// Listens until the socket fails. A silent camera does not end it.
 pub(super) async fn run(
     listen: SocketAddr,
-    description: StreamDescription,
+    description: TrackDescription,
     payload_type: Option<u8>,
     events: &mpsc::Sender<SourceEvent>,
 ) -> Result<(), SourceError> {
     let socket = bind(listen).map_err(|error| SourceError::Listen { address: listen, error })?;
-    send_event(events, SourceEvent::Connected(description)).await?;
+    send_event(events, SourceEvent::Connected(StreamDescription::video(description))).await?;
     let mut filter = SenderFilter { lock: SourceLock::new(payload_type), first: None };
     let mut dropped = DropLog::default();
     let mut buffer = vec![0; MAX_DATAGRAM];
@@ -93,7 +93,7 @@ pub(super) async fn run(
                 for (arrival, packet) in packets.into_iter().flatten() {
                     silent = false;
                     last_packet = tokio::time::Instant::now();
-                    send_event(events, SourceEvent::Packet { arrival, packet }).await?;
+                    send_event(events, SourceEvent::Packet { track: 0, arrival, packet }).await?;
                 }
             }
             // Some senders multiplex RTCP, which is harmless.

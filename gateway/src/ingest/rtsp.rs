@@ -4,7 +4,9 @@ use std::io;
 use std::time::Instant;
 
 use futures_util::StreamExt as _;
-use porthole_gateway_core::media::{RtpHeader, RtpPacket, StreamDescription, camera_sdp};
+use porthole_gateway_core::media::{
+    RtpHeader, RtpPacket, StreamDescription, TrackDescription, camera_sdp,
+};
 use retina::client::{
     Described, PacketItem, PlayOptions, Playing, Session, SessionOptions, SetupOptions,
     TcpTransportOptions, UdpTransportOptions,
@@ -31,12 +33,13 @@ pub(super) async fn run(
     let (mut session, description) =
         connected.map_err(|_| SourceError::NoAnswer { host: host(url) })??;
     tracing::debug!(codec = %description.codec, ?transport, "the camera is playing");
-    send_event(events, SourceEvent::Connected(description)).await?;
+    send_event(events, SourceEvent::Connected(StreamDescription::video(description))).await?;
     // A camera that answered must also send; the wait for the first packet counts as silence.
     loop {
         let item = timeout(SILENCE_TIMEOUT, next_packet(&mut session)).await;
         let packet = item.map_err(|_| SourceError::Silent)??;
-        send_event(events, SourceEvent::Packet { arrival: Instant::now(), packet }).await?;
+        send_event(events, SourceEvent::Packet { track: 0, arrival: Instant::now(), packet })
+            .await?;
     }
 }
 
@@ -44,7 +47,7 @@ async fn connect(
     url: &Url,
     credentials: Option<&Credentials>,
     transport: Transport,
-) -> Result<(Session<Playing>, StreamDescription), SourceError> {
+) -> Result<(Session<Playing>, TrackDescription), SourceError> {
     let given = credentials.map(|credentials| retina::client::Credentials {
         username: credentials.user.clone(),
         password: credentials.password.clone(),
@@ -64,7 +67,7 @@ async fn connect(
     });
     session.setup(stream, setup).await.map_err(explain)?;
     let session = session.play(PlayOptions::default()).await.map_err(explain)?;
-    let description = StreamDescription {
+    let description = TrackDescription {
         codec: video.codec,
         parameter_sets: video.parameter_sets,
         // Retina drops packets that arrive out of order over UDP; the others are in order.

@@ -5,7 +5,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use porthole_gateway_core::media::{Codec, StreamDescription, TestCard, camera_sdp};
+use porthole_gateway_core::media::{Codec, TestCard, TrackDescription, camera_sdp};
 use thiserror::Error;
 use url::Url;
 
@@ -28,7 +28,7 @@ pub enum Source {
         /// Local address to listen on.
         listen: SocketAddr,
         /// Codec and parameter sets of the stream.
-        description: StreamDescription,
+        description: TrackDescription,
         /// Payload type of the stream; `None`: that of the first sender.
         payload_type: Option<u8>,
     },
@@ -234,7 +234,7 @@ fn rtp(text: &str) -> Result<Source, InvalidSource> {
         }
     }
     let codec = codec.ok_or(InvalidSource::Codec)?;
-    let description = StreamDescription { codec, parameter_sets, in_order: false };
+    let description = TrackDescription { codec, parameter_sets, in_order: false };
     Ok(Source::Rtp { listen, description, payload_type })
 }
 

@@ -10,7 +10,8 @@ use openh264::encoder::{
 use openh264::formats::YUVSource;
 use openh264::{OpenH264API, Timestamp};
 use porthole_gateway_core::media::{
-    CLOCK_RATE, Codec, I420, Packetizer, StreamDescription, TestCard, annex_b_units,
+    CLOCK_RATE, Codec, I420, Packetizer, StreamDescription, TestCard, TrackDescription,
+    annex_b_units,
 };
 use tokio::sync::mpsc;
 
@@ -33,8 +34,8 @@ pub(super) async fn run(
     control: &mut mpsc::Receiver<SourceControl>,
 ) -> Result<(), SourceError> {
     let description =
-        StreamDescription { codec: Codec::H264, parameter_sets: Vec::new(), in_order: true };
-    send_event(events, SourceEvent::Connected(description)).await?;
+        TrackDescription { codec: Codec::H264, parameter_sets: Vec::new(), in_order: true };
+    send_event(events, SourceEvent::Connected(StreamDescription::video(description))).await?;
     let signals = Signals::default();
     let _stop = StopOnDrop(signals.clone());
     let (sender, thread_signals) = (events.clone(), signals.clone());
@@ -139,7 +140,10 @@ impl Camera {
         let stream = encoded.map_err(|error| SourceError::Encoder(error.to_string()))?.to_vec();
         let packets = self.packetizer.packets(rtp_timestamp(elapsed), annex_b_units(&stream));
         let arrival = Instant::now();
-        Ok(packets.into_iter().map(|packet| SourceEvent::Packet { arrival, packet }).collect())
+        Ok(packets
+            .into_iter()
+            .map(|packet| SourceEvent::Packet { track: 0, arrival, packet })
+            .collect())
     }
 }
 

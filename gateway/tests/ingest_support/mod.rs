@@ -34,8 +34,10 @@ impl Watch {
 
     fn handle_event(&mut self, event: SourceEvent) {
         match event {
-            SourceEvent::Connected(description) => self.feed.handle_description(&description),
-            SourceEvent::Packet { arrival, packet } => {
+            SourceEvent::Connected(description) => {
+                self.feed.handle_description(description.video_track().expect("a track"));
+            }
+            SourceEvent::Packet { arrival, packet, .. } => {
                 let result = self.feed.handle_packet(arrival, packet);
                 assert!(result.is_ok(), "{result:?}");
                 self.silent = false;

@@ -8,7 +8,9 @@ use porthole_signaling_proto::method::{
     Cameras, CamerasParams, RefusedCamera, Report, ReportParams, ReportResult,
 };
 use porthole_signaling_proto::rpc::{Fault, Message, code};
-use porthole_signaling_proto::{Camera, CameraId, CameraReport, CameraState, GatewayId, rpc};
+use porthole_signaling_proto::{
+    Camera, CameraId, CameraReport, CameraState, GatewayId, StreamReport, StreamRole, rpc,
+};
 use serde_json::Value;
 
 use crate::access::forbidden;
@@ -22,6 +24,8 @@ use crate::{ConnId, Hub, Output, Principal};
 const MAX_REASON_CHARS: usize = 300;
 /// The longest name of a codec, such as `H264`.
 const MAX_CODEC_CHARS: usize = 16;
+/// Most streams of a camera: main and sub.
+const MAX_STREAMS: usize = 2;
 
 impl Hub {
     /// Handles a gateway's report: the complete list of its cameras, and of its sessions if it
@@ -62,31 +66,40 @@ impl Hub {
             } else if accepted.len() >= limit {
                 format!("a gateway can have at most {limit} cameras; run another gateway")
             } else {
-                accepted.push(displayable(camera));
+                let mut camera = displayable(camera);
+                // A sub stream must not take the id of another gateway's camera.
+                let taken =
+                    |id: &CameraId| self.owners.get(id).is_some_and(|owner| owner != gateway);
+                camera.streams.retain(|stream| !taken(&stream.id));
+                accepted.push(camera);
                 continue;
             };
             refused.push(RefusedCamera { id: camera.id, reason });
         }
-        (accepted, refused)
+        (fold_sub_streams(accepted), refused)
     }
 
     fn set_owner(&mut self, gateway: &GatewayId, cameras: &[CameraReport]) {
         let before = self.gateways.get(gateway).map(|known| known.cameras.as_slice());
-        for camera in before.unwrap_or_default() {
-            self.owners.remove(&camera.id);
+        for id in before.unwrap_or_default().iter().flat_map(profiles) {
+            self.owners.remove(id);
         }
-        for camera in cameras {
-            self.owners.insert(camera.id.clone(), gateway.clone());
+        for id in cameras.iter().flat_map(profiles) {
+            self.owners.insert(id.clone(), gateway.clone());
         }
     }
 
-    /// Persists a gateway's name and cameras if they have changed.
+    /// Persists a gateway's name and cameras if they have changed. A sub stream is a row of its own,
+    /// as older versions wrote it and read it.
     fn persist(&mut self, id: &GatewayId) {
         let Some(gateway) = self.gateways.get_mut(id) else { return };
-        let mut cameras: Vec<_> = gateway.cameras.iter().map(|c| (&c.id, &c.name)).collect();
+        let rows = |camera: &CameraReport| {
+            let rows = profiles(camera).map(|id| (id.clone(), camera.name.clone()));
+            rows.collect::<Vec<_>>()
+        };
+        let mut cameras: Vec<_> = gateway.cameras.iter().flat_map(rows).collect();
         cameras.sort();
         let name = gateway.name.clone();
-        let cameras: Vec<_> = cameras.into_iter().map(|(a, b)| (a.clone(), b.clone())).collect();
         let current = (name.clone(), cameras.clone());
         if gateway.persisted.as_ref() != Some(&current) {
             gateway.persisted = Some(current);
@@ -98,11 +111,11 @@ impl Hub {
     pub fn cameras(&self, principal: &Principal) -> Vec<Camera> {
         let mut cameras = Vec::new();
         for (id, gateway) in &self.gateways {
-            let seen = gateway.cameras.iter().filter(|camera| principal.may_see(&camera.id));
+            let seen = gateway.cameras.iter().flat_map(|camera| visible(principal, camera));
             cameras.extend(seen.map(|camera| Camera {
                 gateway: id.clone(),
                 report: match gateway.conn {
-                    Some(_) => camera.clone(),
+                    Some(_) => camera,
                     None => offline(camera),
                 },
             }));
@@ -126,12 +139,12 @@ impl Hub {
             return Err(forbidden());
         }
         let known = self.gateways.get(gateway);
-        let mut cameras = known.iter().flat_map(|gateway| gateway.cameras.iter());
-        let found = cameras.find(|known| match camera {
-            Some(camera) => known.id == *camera,
-            None => principal.may_see(&known.id),
+        let mut known = known.iter().flat_map(|gateway| gateway.cameras.iter()).flat_map(profiles);
+        let found = known.find(|known| match camera {
+            Some(camera) => *known == camera,
+            None => principal.may_see(known),
         });
-        found.map(|camera| camera.id.clone()).ok_or_else(no_such_camera)
+        found.cloned().ok_or_else(no_such_camera)
     }
 
     /// Returns the gateway of a camera.
@@ -181,22 +194,144 @@ impl Hub {
     }
 }
 
-/// Cuts the texts of a report to a size and form that can be displayed and stored.
+/// Cuts the texts and lists of a report to a size and form that can be displayed and stored.
 fn displayable(camera: CameraReport) -> CameraReport {
     let cut = |text: String, max| text.chars().filter(|c| !c.is_control()).take(max).collect();
     let name = plain_name(&camera.name);
+    let mut streams = camera.streams;
+    // Any other id could be that of another camera.
+    let sub = camera.id.sub_stream();
+    streams.retain(|stream| match stream.role {
+        StreamRole::Main => stream.id == camera.id,
+        StreamRole::Sub => Some(&stream.id) == sub.as_ref(),
+    });
+    streams.truncate(MAX_STREAMS);
+    for stream in &mut streams {
+        stream.reason = stream.reason.take().map(|reason| cut(reason, MAX_REASON_CHARS));
+        stream.codec = stream.codec.take().map(|codec| cut(codec, MAX_CODEC_CHARS));
+    }
     CameraReport {
         name: if name.is_empty() { camera.id.to_string() } else { name },
         reason: camera.reason.map(|reason| cut(reason, MAX_REASON_CHARS)),
         codec: camera.codec.map(|codec| cut(codec, MAX_CODEC_CHARS)),
+        streams,
         ..camera
     }
 }
 
-fn offline(camera: &CameraReport) -> CameraReport {
-    CameraReport { state: CameraState::Offline, reason: None, viewers: 0, ..camera.clone() }
+/// Makes sub streams of cameras that older gateways report, and older databases list, as cameras of
+/// their own: `ID.sub` beside `ID`.
+pub(crate) fn fold_sub_streams(cameras: Vec<CameraReport>) -> Vec<CameraReport> {
+    let ids: BTreeSet<_> = cameras.iter().map(|camera| camera.id.clone()).collect();
+    let is_sub =
+        |camera: &CameraReport| camera.id.main_stream().is_some_and(|main| ids.contains(&main));
+    let (subs, mut cameras): (Vec<_>, Vec<_>) = cameras.into_iter().partition(is_sub);
+    for sub in subs {
+        let main = sub.id.main_stream();
+        let Some(camera) = cameras.iter_mut().find(|camera| Some(&camera.id) == main.as_ref())
+        else {
+            continue;
+        };
+        camera.viewers = camera.viewers.saturating_add(sub.viewers);
+        if camera.streams.is_empty() {
+            camera.streams = vec![stream_of(camera, StreamRole::Main)];
+        }
+        if camera.streams.len() < MAX_STREAMS {
+            camera.streams.push(stream_of(&sub, StreamRole::Sub));
+        }
+    }
+    cameras
+}
+
+fn stream_of(camera: &CameraReport, role: StreamRole) -> StreamReport {
+    StreamReport {
+        id: camera.id.clone(),
+        role,
+        state: camera.state,
+        reason: camera.reason.clone(),
+        codec: camera.codec.clone(),
+        width: camera.width,
+        height: camera.height,
+    }
+}
+
+/// Returns the ids under which a camera can be watched: its own, then those of further streams.
+fn profiles(camera: &CameraReport) -> impl Iterator<Item = &CameraId> {
+    let streams = camera.streams.iter().map(|stream| &stream.id);
+    std::iter::once(&camera.id).chain(streams.filter(|id| **id != camera.id))
+}
+
+/// Returns the camera as the principal may see it: the whole camera, or each stream that it may see
+/// as a camera of its own.
+fn visible(principal: &Principal, camera: &CameraReport) -> Vec<CameraReport> {
+    if principal.may_see(&camera.id) {
+        return vec![camera.clone()];
+    }
+    let seen = camera.streams.iter().filter(|stream| principal.may_see(&stream.id));
+    let alone = seen.map(|stream| CameraReport {
+        id: stream.id.clone(),
+        name: format!("{} (low resolution)", camera.name),
+        state: stream.state,
+        reason: stream.reason.clone(),
+        codec: stream.codec.clone(),
+        width: stream.width,
+        height: stream.height,
+        viewers: 0,
+        streams: Vec::new(),
+    });
+    alone.collect()
+}
+
+fn offline(mut camera: CameraReport) -> CameraReport {
+    for stream in &mut camera.streams {
+        stream.state = CameraState::Offline;
+        stream.reason = None;
+    }
+    CameraReport { state: CameraState::Offline, reason: None, viewers: 0, ..camera }
 }
 
 pub(crate) fn no_such_camera() -> Fault {
     Fault::new(code::NOT_FOUND, "there is no such camera")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn camera(id: &str) -> CameraReport {
+        CameraReport {
+            id: id.parse().unwrap(),
+            name: id.to_owned(),
+            state: CameraState::Live,
+            reason: None,
+            codec: None,
+            width: None,
+            height: None,
+            viewers: 0,
+            streams: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn sub_streams_that_are_listed_as_cameras_become_streams_of_their_camera() {
+        type Case = (&'static [&'static str], &'static [(&'static str, &'static [&'static str])]);
+        let table: [Case; 4] = [
+            (&["door"], &[("door", &[])]),
+            (&["door.sub", "door", "yard"], &[("door", &["door", "door.sub"]), ("yard", &[])]),
+            (&["attic.sub"], &[("attic.sub", &[])]),
+            (&["a", "a.sub", "a.sub.sub"], &[("a", &["a", "a.sub"])]),
+        ];
+        for (reported, expected) in table {
+            let folded = fold_sub_streams(reported.iter().map(|id| camera(id)).collect());
+            let folded: Vec<_> = folded
+                .iter()
+                .map(|camera| {
+                    let streams = camera.streams.iter().map(|stream| stream.id.as_str());
+                    (camera.id.as_str(), streams.collect::<Vec<_>>())
+                })
+                .collect();
+            let expected: Vec<_> = expected.iter().map(|(id, ids)| (*id, ids.to_vec())).collect();
+            assert_eq!(folded, expected, "{reported:?}");
+        }
+    }
 }

@@ -21,6 +21,7 @@ use serde_json::Value;
 use tracing::info;
 
 use crate::call::Call;
+use crate::cameras::fold_sub_streams;
 use crate::connection::Stage;
 use crate::lookup::Continuation;
 use crate::timer::Timer;
@@ -58,12 +59,13 @@ impl Gateway {
             width: None,
             height: None,
             viewers: 0,
+            streams: Vec::new(),
         });
         Self {
             conn: None,
             away_since: None,
             capabilities: Vec::new(),
-            cameras: reports.collect(),
+            cameras: fold_sub_streams(reports.collect()),
             persisted: Some((name.clone(), cameras)),
             sessions: BTreeSet::new(),
             name,

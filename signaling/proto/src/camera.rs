@@ -47,9 +47,53 @@ pub struct CameraReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub height: Option<u32>,
-    /// The number of sessions that are watching it.
+    /// The number of sessions that are watching it, on all of its streams.
     #[serde(default)]
     pub viewers: u32,
+    /// The streams of the camera, the main stream first; empty if there is only that one, which the
+    /// fields above describe.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[ts(optional, as = "Option<Vec<StreamReport>>")]
+    pub streams: Vec<StreamReport>,
+}
+
+/// The role of a stream of a camera.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum StreamRole {
+    /// The full-size picture.
+    Main,
+    /// A smaller picture of the same scene, for tiles and slow paths.
+    Sub,
+}
+
+/// A stream of a camera as its gateway reports it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct StreamReport {
+    /// The ONVIF profile token of the stream, the `profile` of `connect`: the camera's id for the
+    /// main stream, `ID.sub` for the sub stream.
+    pub id: CameraId,
+    /// The role of the stream.
+    pub role: StreamRole,
+    /// The current state of the stream, which is connected on its own.
+    pub state: CameraState,
+    /// The reason of the failure in one sentence; absent unless `state` is `failed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub reason: Option<String>,
+    /// The codec; absent until known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub codec: Option<String>,
+    /// The width of the picture in pixels; absent until known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub width: Option<u32>,
+    /// The height of the picture in pixels; absent until known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub height: Option<u32>,
 }
 
 /// A camera as the server shows it to clients.

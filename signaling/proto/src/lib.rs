@@ -15,7 +15,9 @@ pub mod method;
 pub mod rest;
 pub mod rpc;
 
-pub use camera::{Camera, CameraReport, CameraState, IceCandidate, IceServer};
+pub use camera::{
+    Camera, CameraReport, CameraState, IceCandidate, IceServer, StreamReport, StreamRole,
+};
 pub use id::{CameraId, GatewayId, InvalidId, SessionId};
 
 /// The WebSocket sub-protocol of ONVIF WebRTC 26.06 §5.1.

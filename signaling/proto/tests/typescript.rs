@@ -10,7 +10,8 @@ use porthole_signaling_proto::method::{Method, Notification};
 use porthole_signaling_proto::rpc::code;
 use porthole_signaling_proto::{
     Camera, CameraId, CameraReport, CameraState, GatewayId, IceCandidate, IceServer,
-    MAX_MESSAGE_BYTES, SUBPROTOCOL, SessionId, WEBSOCKET_PATH, method, rest, rpc,
+    MAX_MESSAGE_BYTES, SUBPROTOCOL, SessionId, StreamReport, StreamRole, WEBSOCKET_PATH, method,
+    rest, rpc,
 };
 use ts_rs::{Config, TS};
 
@@ -54,6 +55,8 @@ fn types(text: &mut String) {
         GatewayId,
         SessionId,
         CameraState,
+        StreamRole,
+        StreamReport,
         CameraReport,
         Camera,
         IceServer,

@@ -397,5 +397,6 @@ pub fn camera(id: &str, state: CameraState) -> CameraReport {
         width: None,
         height: None,
         viewers: 0,
+        streams: Vec::new(),
     }
 }

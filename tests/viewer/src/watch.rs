@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use porthole_gateway_core::camera::SourceEvent;
+use porthole_gateway_core::camera::{SourceEvent, StreamId};
 use porthole_gateway_core::dtls_srtp::{DtlsRole, Identity};
 use porthole_gateway_core::ice::{LocalBase, Path};
 use porthole_gateway_core::reflexive::ReflexiveGatherer;
@@ -15,7 +15,7 @@ use porthole_signaling_proto::method::{
     InviteResult, Method, Notification as _, Register, RegisterParams, Trickle, TrickleParams,
 };
 use porthole_signaling_proto::rpc::{Message, RequestId, Value};
-use porthole_signaling_proto::{CameraId, SessionId, rpc};
+use porthole_signaling_proto::{Camera, CameraId, SessionId, rpc};
 use porthole_viewer::{ViewerConfig, ViewerOutput, ViewerSession};
 
 use crate::events;
@@ -75,14 +75,18 @@ impl Watch {
         match method {
             Cameras::NAME => {
                 if let Ok(CamerasParams { cameras }) = rpc::read(params) {
-                    let found = cameras.into_iter().find(|c| c.report.id == self.camera);
+                    let has_stream = |camera: &Camera| {
+                        let mut streams = camera.report.streams.iter();
+                        camera.report.id == self.camera || streams.any(|s| s.id == self.camera)
+                    };
+                    let found = cameras.into_iter().find(has_stream);
                     if let Some(camera) = found.filter(|_| !self.connect_sent) {
                         self.connect_sent = true;
                         self.request::<Connect>(
                             CONNECT,
                             &ConnectParams {
                                 peer: camera.gateway,
-                                profile: Some(camera.report.id),
+                                profile: Some(self.camera.clone()),
                                 authorization: None,
                             },
                         );
@@ -276,7 +280,7 @@ impl Core for Watch {
         self.process_outputs(now);
     }
 
-    fn handle_source(&mut self, _now: Instant, _camera: &CameraId, _event: SourceEvent) {}
+    fn handle_source(&mut self, _now: Instant, _stream: &StreamId, _event: SourceEvent) {}
 
     fn set_addresses(&mut self, now: Instant, addresses: Vec<SocketAddr>) {
         if let Some(session) = &mut self.session {

@@ -1,22 +1,37 @@
 import { describe, expect, test } from 'vitest';
 import type { Camera } from '../protocol';
-import { otherStream, withoutSubStreams } from './streams';
+import { findStream, otherStream } from './streams';
 
-function cameras(...ids: string[]): Camera[] {
-  return ids.map((id) => ({ gateway: 'gw-a', id, name: id, state: 'live', viewers: 0 }));
-}
+const yard: Camera = { gateway: 'gw', id: 'yard', name: 'Yard', state: 'live', viewers: 1 };
+const door: Camera = {
+  gateway: 'gw',
+  id: 'door',
+  name: 'Door',
+  state: 'live',
+  codec: 'H264',
+  width: 1920,
+  height: 1080,
+  viewers: 2,
+  streams: [
+    { id: 'door', role: 'main', state: 'live', codec: 'H264', width: 1920, height: 1080 },
+    { id: 'door.sub', role: 'sub', state: 'failed', reason: 'it is off' },
+  ],
+};
 
-describe('a sub stream', () => {
+describe('a stream', () => {
   test.each([
-    [
-      ['door', 'door.sub', 'yard'],
-      ['door', 'yard'],
-    ],
-    [['door.sub'], ['door.sub']],
-    [['yard'], ['yard']],
-    [[], []],
-  ])('is left out of %j: %j', (given, expected) => {
-    expect(withoutSubStreams(cameras(...given)).map(({ id }) => id)).toEqual(expected);
+    ['yard', yard],
+    ['door', door],
+    ['attic', null],
+    ['yard.sub', null],
+  ])('%s is found', (id, expected) => {
+    expect(findStream([yard, door], id)).toEqual(expected);
+  });
+
+  test('of a camera has its own state and format', () => {
+    const { gateway, name, viewers, streams } = door;
+    const expected = { gateway, name, viewers, streams, id: 'door.sub', state: 'failed' };
+    expect(findStream([yard, door], 'door.sub')).toEqual({ ...expected, reason: 'it is off' });
   });
 
   test.each([
@@ -24,7 +39,7 @@ describe('a sub stream', () => {
     ['door.sub', { id: 'door', label: 'Switch to full resolution' }],
     ['yard', null],
     ['attic.sub', null],
-  ])('is found from %s', (id, expected) => {
-    expect(otherStream(cameras('door', 'door.sub', 'yard', 'attic.sub'), id)).toEqual(expected);
+  ])('leads from %s to the other one', (id, expected) => {
+    expect(otherStream([yard, door], id)).toEqual(expected);
   });
 });

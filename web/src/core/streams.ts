@@ -1,24 +1,30 @@
-/** Main and sub streams: the server lists a sub stream as a camera of its own, `ID.sub`. */
+/** Main and sub streams: a camera lists its streams, each of which is watched by its own id. */
 
-import type { Camera } from '../protocol';
+import type { Camera, CameraId, StreamReport } from '../protocol';
 
-const SUB = '.sub';
+/** Returns the camera with one of its streams in the place of its main stream, or `null`. */
+export function findStream(cameras: readonly Camera[], id: CameraId): Camera | null {
+  const camera = cameras.find((each) => each.id === id || streamOf(each, id) !== null) ?? null;
+  if (camera === null || camera.id === id) return camera;
+  const { name, gateway, viewers, streams } = camera;
+  const { role: _role, ...stream } = streamOf(camera, id) as StreamReport;
+  return { name, gateway, viewers, ...(streams ? { streams } : {}), ...stream };
+}
 
-/** Returns the cameras without the sub streams of cameras that are listed too. */
-export function withoutSubStreams(cameras: readonly Camera[]): readonly Camera[] {
-  const ids = new Set(cameras.map(({ id }) => id));
-  return cameras.filter(({ id }) => !(id.endsWith(SUB) && ids.has(id.slice(0, -SUB.length))));
+function streamOf({ streams }: Camera, id: CameraId): StreamReport | null {
+  return streams?.find((stream) => stream.id === id) ?? null;
 }
 
 export interface OtherStream {
-  readonly id: string;
+  readonly id: CameraId;
   readonly label: 'Switch to low resolution' | 'Switch to full resolution';
 }
 
 /** Returns the other stream of the same camera, if there is one. */
-export function otherStream(cameras: readonly Camera[], id: string): OtherStream | null {
-  const has = (other: string): boolean => cameras.some((camera) => camera.id === other);
-  if (has(id + SUB)) return { id: id + SUB, label: 'Switch to low resolution' };
-  const main = id.endsWith(SUB) ? id.slice(0, -SUB.length) : null;
-  return main !== null && has(main) ? { id: main, label: 'Switch to full resolution' } : null;
+export function otherStream(cameras: readonly Camera[], id: CameraId): OtherStream | null {
+  const streams = findStream(cameras, id)?.streams ?? [];
+  const other = streams.find((stream) => stream.id !== id);
+  if (other === undefined) return null;
+  const label = other.role === 'sub' ? 'Switch to low resolution' : 'Switch to full resolution';
+  return { id: other.id, label };
 }

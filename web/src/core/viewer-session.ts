@@ -18,6 +18,7 @@ import { earliest, type Env, type Step } from './machine';
 import { cameraReason, closedReason, faultReason, type Reason } from './reasons';
 import { LOCAL, type Outcome } from './rpc';
 import { rejectsVideo } from './sdp';
+import { findStream } from './streams';
 import type { EarlyEvent, Session, SessionEvent, Stage } from './viewer-contract';
 import type { ViewerEffect, ViewerEvent, ViewerState } from './viewer-contract';
 
@@ -247,7 +248,7 @@ function handleSignaling(ctx: Context, up: boolean): void {
 
 function handleCameras(ctx: Context, cameras: readonly Camera[]): void {
   const before = ctx.state.camera;
-  const camera = cameras.find(({ id }) => id === ctx.state.cameraId) ?? null;
+  const camera = findStream(cameras, ctx.state.cameraId);
   update(ctx, { camera });
   const { session, reason } = ctx.state;
   if (session !== null) {

@@ -22,6 +22,45 @@ export type SessionId = string;
 export type CameraState = "idle" | "connecting" | "live" | "failed" | "offline";
 
 /**
+ * The role of a stream of a camera.
+ */
+export type StreamRole = "main" | "sub";
+
+/**
+ * A stream of a camera as its gateway reports it.
+ */
+export type StreamReport = {
+/**
+ * The ONVIF profile token of the stream, the `profile` of `connect`: the camera's id for the
+ * main stream, `ID.sub` for the sub stream.
+ */
+id: CameraId,
+/**
+ * The role of the stream.
+ */
+role: StreamRole,
+/**
+ * The current state of the stream, which is connected on its own.
+ */
+state: CameraState,
+/**
+ * The reason of the failure in one sentence; absent unless `state` is `failed`.
+ */
+reason?: string,
+/**
+ * The codec; absent until known.
+ */
+codec?: string,
+/**
+ * The width of the picture in pixels; absent until known.
+ */
+width?: number,
+/**
+ * The height of the picture in pixels; absent until known.
+ */
+height?: number, };
+
+/**
  * A camera as its gateway reports it.
  */
 export type CameraReport = {
@@ -54,9 +93,14 @@ width?: number,
  */
 height?: number,
 /**
- * The number of sessions that are watching it.
+ * The number of sessions that are watching it, on all of its streams.
  */
-viewers: number, };
+viewers: number,
+/**
+ * The streams of the camera, the main stream first; empty if there is only that one, which the
+ * fields above describe.
+ */
+streams?: Array<StreamReport>, };
 
 /**
  * A camera as the server shows it to clients.
@@ -95,9 +139,14 @@ width?: number,
  */
 height?: number,
 /**
- * The number of sessions that are watching it.
+ * The number of sessions that are watching it, on all of its streams.
  */
-viewers: number, };
+viewers: number,
+/**
+ * The streams of the camera, the main stream first; empty if there is only that one, which the
+ * fields above describe.
+ */
+streams?: Array<StreamReport>, };
 
 /**
  * A STUN or TURN server in the form of W3C WebRTC's `RTCIceServer`; `urls` is always an array

@@ -15,6 +15,7 @@ use tracing::{debug, warn};
 
 use super::{Gateway, MAX_SESSIONS, PendingRequest};
 use crate::Output;
+use crate::camera::{StreamId, Viewer};
 use crate::session::{Session, SessionConfig};
 
 /// Lifetime of a session for which the server names none.
@@ -37,7 +38,7 @@ enum ViewerRequest {
 #[derive(Debug)]
 pub(super) struct PendingViewer {
     id: RequestId,
-    camera: CameraId,
+    stream: StreamId,
     pub(super) deadline: Instant,
     request: ViewerRequest,
 }
@@ -140,15 +141,16 @@ impl Gateway {
         id: &RequestId,
         request: ViewerRequest,
     ) -> Result<(), Fault> {
-        let camera = self.find_camera(request.profile())?;
-        let Some(known) = self.cameras.get_mut(&camera) else { return Err(no_camera()) };
-        if known.format().is_some() || self.pending_viewers.len() >= MAX_SESSIONS {
-            return self.begin_session(now, id, camera, request);
+        let stream = self.find_stream(request.profile())?;
+        let pending = self.pending_viewers.len();
+        let Some(known) = self.stream_mut(&stream) else { return Err(no_camera()) };
+        if known.format().is_some() || pending >= MAX_SESSIONS {
+            return self.begin_session(now, id, stream, request);
         }
-        known.add_viewer();
-        self.collect_camera_outputs(&camera);
+        known.add_viewer(viewer(request.session()));
+        self.collect_stream_outputs(&stream);
         let deadline = now + FORMAT_TIMEOUT;
-        self.pending_viewers.push_back(PendingViewer { id: id.clone(), camera, deadline, request });
+        self.pending_viewers.push_back(PendingViewer { id: id.clone(), stream, deadline, request });
         Ok(())
     }
 
@@ -157,26 +159,37 @@ impl Gateway {
     pub(super) fn admit_pending_viewers(&mut self, now: Instant) {
         for _ in 0..self.pending_viewers.len() {
             let Some(pending) = self.pending_viewers.pop_front() else { return };
-            let camera = self.cameras.get_mut(&pending.camera);
-            let known = camera.as_ref().is_some_and(|camera| camera.format().is_some());
+            let known = self.stream(&pending.stream).is_some_and(|s| s.format().is_some());
             if !known && now < pending.deadline {
                 self.pending_viewers.push_back(pending);
                 continue;
             }
-            let PendingViewer { id, camera, request, .. } = pending;
-            if let Err(fault) = self.begin_session(now, &id, camera.clone(), request) {
+            let PendingViewer { id, stream, request, .. } = pending;
+            let session = request.session().clone();
+            if let Err(fault) = self.begin_session(now, &id, stream.clone(), request) {
+                if !self.sessions.contains_key(&session)
+                    && let Some(stream) = self.stream_mut(&stream)
+                {
+                    stream.remove_session(now, &session);
+                }
                 self.signal(Message::fault(Some(id), fault));
-            }
-            // The session counts as a viewer of the camera now.
-            if let Some(camera) = self.cameras.get_mut(&camera) {
-                camera.remove_viewer(now);
             }
         }
     }
 
-    fn find_camera(&self, profile: Option<&CameraId>) -> Result<CameraId, Fault> {
-        let camera = profile.or_else(|| self.cameras.keys().next()).ok_or_else(no_camera)?;
-        if self.cameras.contains_key(camera) { Ok(camera.clone()) } else { Err(no_camera()) }
+    /// Finds the stream with this ONVIF profile token; without one, the first camera's main stream.
+    fn find_stream(&self, profile: Option<&CameraId>) -> Result<StreamId, Fault> {
+        let Some(profile) = profile else {
+            let first = self.cameras.keys().next().ok_or_else(no_camera)?;
+            return Ok(StreamId::main(first.clone()));
+        };
+        let owner = profile.main_stream();
+        let candidates = [Some(profile.clone()), owner].into_iter().flatten();
+        let found = candidates.into_iter().find_map(|camera| {
+            let role = self.cameras.get(&camera)?.role_of(profile)?;
+            Some(StreamId { camera, role })
+        });
+        found.ok_or_else(no_camera)
     }
 
     /// Begins a session. With [`ViewerRequest::Connect`] the gateway makes the offer; with
@@ -185,7 +198,7 @@ impl Gateway {
         &mut self,
         now: Instant,
         id: &RequestId,
-        camera: CameraId,
+        stream: StreamId,
         request: ViewerRequest,
     ) -> Result<(), Fault> {
         let session_id = request.session().clone();
@@ -199,14 +212,14 @@ impl Gateway {
         }
         let lifetime = request.lifetime();
         let config = SessionConfig {
-            camera: camera.clone(),
+            source: stream.clone(),
             identity: self.identity.clone(),
             ice_servers: ice_servers.clone(),
             turn_only: self.turn_only,
             expires: now + lifetime,
             seed: self.rng.random(),
         };
-        let format = self.cameras.get(&camera).and_then(|camera| camera.format());
+        let format = self.stream(&stream).and_then(|stream| stream.format());
         let session = super::catch_panic(|| match &request {
             ViewerRequest::Connect(_) => Session::offering(now, config, format),
             ViewerRequest::Offer(params) => Session::answering(now, config, format, &params.offer),
@@ -223,7 +236,7 @@ impl Gateway {
                 self.pending_whep_answers.insert(session_id.clone(), id.clone());
             }
         }
-        self.add_session(now, &session_id, &camera, session, &ice_servers);
+        self.add_session(now, &session_id, &stream, session, &ice_servers);
         Ok(())
     }
 
@@ -231,15 +244,15 @@ impl Gateway {
         &mut self,
         now: Instant,
         id: &SessionId,
-        camera: &CameraId,
+        stream: &StreamId,
         session: Session,
         ice_servers: &[IceServer],
     ) {
         self.sessions.insert(id.clone(), session);
-        if let Some(camera) = self.cameras.get_mut(camera) {
-            camera.add_viewer();
+        if let Some(stream) = self.stream_mut(stream) {
+            stream.add_viewer(viewer(id));
         }
-        self.collect_camera_outputs(camera);
+        self.collect_stream_outputs(stream);
         self.process_session_outputs(now, id);
         self.reflexive.refresh(now, ice_servers);
         self.gather(now, id);
@@ -381,6 +394,11 @@ fn handle_report_result(outcome: Result<Value, Fault>) {
         }
         Err(fault) => warn!("the signaling server refuses the report of cameras: {fault}"),
     }
+}
+
+/// Returns the only section of a session, as a stream's viewer.
+fn viewer(session: &SessionId) -> Viewer {
+    Viewer { session: session.clone(), section: 0 }
 }
 
 fn no_camera() -> Fault {

@@ -8,8 +8,8 @@ use porthole_signaling_proto::rpc::{Fault, Message, Value, code};
 use porthole_signaling_proto::{CameraState, IceServer};
 
 use super::*;
-use crate::camera::CameraCommand;
-use crate::media::{Codec, StreamDescription};
+use crate::camera::SourceCommand;
+use crate::media::{Codec, StreamDescription, TrackDescription};
 use crate::{TurnTransportCommand, sdp};
 
 /// 640x480, made by x264.
@@ -32,6 +32,7 @@ impl Case {
             id: id.parse().unwrap(),
             name: id.to_uppercase(),
             on_demand,
+            has_sub: id == "yard",
         };
         let mut gateway = Gateway::new(GatewayConfig {
             identity: Identity::generate().unwrap(),
@@ -54,13 +55,16 @@ impl Case {
     }
 
     fn describe(&mut self, camera: &str) {
-        let description = StreamDescription {
+        let connected = SourceEvent::Connected(Self::description());
+        self.gateway.handle_source(self.now, &main_stream(camera), connected);
+    }
+
+    fn description() -> StreamDescription {
+        StreamDescription::video(TrackDescription {
             codec: Codec::H264,
             parameter_sets: [SPS, PPS].map(Bytes::from_static).to_vec(),
             in_order: true,
-        };
-        let connected = SourceEvent::Connected(description);
-        self.gateway.handle_source(self.now, &camera.parse().unwrap(), connected);
+        })
     }
 
     fn outputs(&mut self) -> Vec<Output> {
@@ -87,6 +91,10 @@ impl Case {
             },
         )
     }
+}
+
+fn main_stream(camera: &str) -> StreamId {
+    StreamId::main(camera.parse().unwrap())
 }
 
 fn signal(output: Output) -> Option<Message> {
@@ -132,7 +140,7 @@ fn a_gateway_reports_its_cameras_when_it_comes_online_and_when_one_changes() {
 
     let reason = "it is off".to_owned();
     let ended = SourceEvent::Ended { reason, needs_a_person: false };
-    case.gateway.handle_source(case.now, &"yard".parse().unwrap(), ended);
+    case.gateway.handle_source(case.now, &main_stream("yard"), ended);
     assert!(case.signals().is_empty(), "changes are collected");
     case.now += REPORT_DELAY;
     case.gateway.handle_timeout(case.now);
@@ -158,7 +166,7 @@ fn a_connect_is_answered_and_an_invite_follows() {
     );
     let outputs = case.outputs();
     let started = outputs.iter().any(|output| {
-        matches!(output, Output::Camera(id, CameraCommand::Start) if id.as_str() == "door")
+        matches!(output, Output::Source(id, SourceCommand::Start) if *id == main_stream("door"))
     });
     assert!(started, "the camera is connected to");
     let messages: Vec<Message> = outputs.into_iter().filter_map(signal).collect();
@@ -317,6 +325,27 @@ fn the_first_viewer_waits_for_the_cameras_format_but_not_long() {
         let viewers = case.gateway.cameras[&"door".parse().unwrap()].report().viewers;
         assert_eq!(viewers, 1, "{name}");
     }
+}
+
+#[test]
+fn a_sub_stream_is_connected_and_watched_on_its_own() {
+    let mut case = Case::described();
+    case.signals();
+    let sub = StreamId::sub("yard".parse().unwrap());
+    assert!(case.connect("s1", Some("yard.sub")).is_empty(), "its format is not known yet");
+    let streams = |case: &Case| -> Vec<usize> {
+        let camera = &case.gateway.cameras[&"yard".parse().unwrap()];
+        camera.streams().map(|stream| stream.viewers().len()).collect()
+    };
+    assert_eq!(streams(&case), [0, 1]);
+    let connected = SourceEvent::Connected(Case::description());
+    case.gateway.handle_source(case.now, &sub, connected);
+    assert_eq!(params_of::<InviteParams>(&case.signals(), Invite::NAME).len(), 1);
+    assert_eq!(streams(&case), [0, 1], "a viewer that waited counts once");
+    case.connect("s2", Some("yard"));
+    assert_eq!(streams(&case), [1, 1]);
+    let fault = fault_of(&case.connect("s3", Some("door.sub"))).map(|fault| fault.code);
+    assert_eq!(fault, Some(code::NOT_FOUND), "the door has no sub stream");
 }
 
 #[test]

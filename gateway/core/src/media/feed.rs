@@ -8,7 +8,7 @@ use super::gop::Gop;
 use super::nal::unit::NalKind;
 use super::reorder::{InsertOutcome, ReorderBuffer};
 use super::rtp_packet::RtpPacket;
-use super::stream::{FeedOutput, FeedStatistics, IngestError, StreamDescription};
+use super::stream::{FeedOutput, FeedStatistics, IngestError, TrackDescription};
 use super::timeline::Timeline;
 
 /// Prepares one camera's video for its viewers.
@@ -38,7 +38,7 @@ impl Feed {
     }
 
     /// Begins a stream: the camera has connected, for the first time or again.
-    pub fn handle_description(&mut self, description: &StreamDescription) {
+    pub fn handle_description(&mut self, description: &TrackDescription) {
         let mut forwarder = Forwarder::new(description.codec);
         for unit in &description.parameter_sets {
             // A camera whose SDP is wrong still has its sets in band.

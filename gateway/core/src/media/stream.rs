@@ -17,10 +17,31 @@ pub const MAX_PAYLOAD: usize = 1180;
 /// The RTP clock rate of video in hertz, whatever the codec (RFC 6184 §8.2.1, RFC 7798 §7.1).
 pub const CLOCK_RATE: u32 = 90_000;
 
-/// The properties of a stream that are known before its first packet.
+/// The tracks of a stream, as its source describes them before the first packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamDescription {
-    /// The codec of every packet.
+    /// The tracks that the source sends: the video, which comes first.
+    pub tracks: Vec<TrackDescription>,
+}
+
+impl StreamDescription {
+    /// Describes a stream that has only this track of video.
+    #[must_use]
+    pub fn video(track: TrackDescription) -> Self {
+        Self { tracks: vec![track] }
+    }
+
+    /// Returns the track of video.
+    #[must_use]
+    pub fn video_track(&self) -> Option<&TrackDescription> {
+        self.tracks.first()
+    }
+}
+
+/// The properties of a track that are known before its first packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrackDescription {
+    /// The codec of every packet, which implies the payload format and the clock rate.
     pub codec: Codec,
     /// NAL units of the SDP's `sprop-` parameters; empty if the camera sends them in band only.
     pub parameter_sets: Vec<Bytes>,

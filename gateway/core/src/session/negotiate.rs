@@ -80,15 +80,15 @@ impl Session {
     }
 
     fn new(now: Instant, config: SessionConfig, role: Role, codecs: Vec<OfferedCodec>) -> Self {
-        let SessionConfig { camera, identity, ice_servers, turn_only, expires, seed } = config;
+        let SessionConfig { source, identity, ice_servers, turn_only, expires, seed } = config;
         let mut rng = StdRng::seed_from_u64(seed);
         let seed = rng.random();
         let transport = TransportConfig { identity, ice_servers, turn_only, role, seed };
         let local = Local { origin: rng.random::<u64>() >> 1, version: 1, codecs, pending: None };
         Self {
             transport: PeerTransport::new(now, transport),
-            media: Media::new(&mut rng, &camera),
-            camera,
+            media: Media::new(&mut rng, &source.camera),
+            source,
             expires,
             local,
             started: false,

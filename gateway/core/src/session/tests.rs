@@ -3,7 +3,7 @@ use crate::transport::SETUP_TIMEOUT;
 
 fn config(now: Instant, seed: u64) -> SessionConfig {
     SessionConfig {
-        camera: "door".parse().unwrap(),
+        source: crate::camera::StreamId::main("door".parse().unwrap()),
         identity: Identity::generate().unwrap(),
         ice_servers: Vec::new(),
         turn_only: false,

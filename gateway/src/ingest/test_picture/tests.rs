@@ -25,7 +25,7 @@ impl Recording {
         let elapsed = Duration::from_secs(1) * number / 30;
         let events = self.0.frame(elapsed, shown(number), key_frame).unwrap();
         let packets = events.into_iter().map(|event| {
-            let SourceEvent::Packet { arrival, packet } = event else { panic!("only packets") };
+            let SourceEvent::Packet { arrival, packet, .. } = event else { panic!("only packets") };
             (arrival, packet)
         });
         packets.collect()
@@ -41,7 +41,7 @@ fn shown(number: u32) -> u64 {
 fn frames(picture: TestPicture, count: u32, key_frame_at: Option<u32>) -> Vec<Vec<VideoPacket>> {
     let mut recording = Recording::new(picture);
     let mut feed = Feed::new();
-    feed.handle_description(&StreamDescription {
+    feed.handle_description(&TrackDescription {
         codec: Codec::H264,
         parameter_sets: Vec::new(),
         in_order: true,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use porthole_gateway_core::Datagram;
+use porthole_gateway_core::camera::StreamId;
 use porthole_gateway_core::dtls_srtp::{DtlsRole, Identity};
 use porthole_gateway_core::ice::LocalBase;
 use porthole_gateway_core::media::VideoPacket;
@@ -23,7 +24,7 @@ pub(crate) fn address(text: &str) -> SocketAddr {
 
 pub(crate) fn config(now: Instant, seed: u64) -> SessionConfig {
     SessionConfig {
-        camera: "door".parse().unwrap(),
+        source: StreamId::main("door".parse().unwrap()),
         identity: Identity::generate().unwrap(),
         ice_servers: Vec::new(),
         turn_only: false,

@@ -25,9 +25,9 @@ const SLICE: &[u8] = b"\x41slice";
 const SEI: &[u8] = b"\x06sei";
 const DELIMITER: &[u8] = b"\x09\xf0";
 
-fn description(codec: Codec, parameter_sets: &[&[u8]]) -> StreamDescription {
+fn description(codec: Codec, parameter_sets: &[&[u8]]) -> TrackDescription {
     let parameter_sets = parameter_sets.iter().map(|unit| Bytes::copy_from_slice(unit)).collect();
-    StreamDescription { codec, parameter_sets, in_order: true }
+    TrackDescription { codec, parameter_sets, in_order: true }
 }
 
 /// A feed and a camera that numbers its packets.
@@ -38,7 +38,7 @@ struct Camera {
 }
 
 impl Camera {
-    fn new(description: &StreamDescription) -> Self {
+    fn new(description: &TrackDescription) -> Self {
         let mut feed = Feed::new();
         feed.handle_description(description);
         let next =
@@ -314,10 +314,8 @@ fn a_camera_connected_again_may_have_another_format() {
 
 #[test]
 fn packets_over_udp_are_put_in_order() {
-    let mut camera = Camera::new(&StreamDescription {
-        in_order: false,
-        ..description(Codec::H264, &[SPS, PPS])
-    });
+    let mut camera =
+        Camera::new(&TrackDescription { in_order: false, ..description(Codec::H264, &[SPS, PPS]) });
     camera.send(0, true, IDR).unwrap();
     camera.next.sequence = camera.next.sequence.wrapping_add(1);
     camera.send(2, true, SLICE).unwrap();
@@ -474,7 +472,7 @@ proptest! {
             (Codec::H264, &[SPS, PPS])
         };
         let mut camera =
-            Camera::new(&StreamDescription { in_order, ..description(codec, sprop) });
+            Camera::new(&TrackDescription { in_order, ..description(codec, sprop) });
         camera.send(0, true, if h265 { b"\x26\x01k" } else { b"\x65kk" }).unwrap();
         let mut last = None;
         for (first, body, len, jump, timestamp, marker) in payloads {

@@ -9,7 +9,9 @@ use porthole_signaling_proto::method::{
     SessionParams, Trickle, Unregister,
 };
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
-use porthole_signaling_proto::{CameraState, SessionId, rpc};
+use porthole_signaling_proto::{
+    CameraReport, CameraState, SessionId, StreamReport, StreamRole, rpc,
+};
 use serde_json::{Value, json};
 
 use super::world::{World, camera, connect_params, only, principal};
@@ -613,6 +615,45 @@ fn cameras_are_persisted_when_they_change_and_again_after_a_failure() {
     assert!(world.report(other, &["b", "c"]).refused.iter().any(|r| r.id.as_str() == "b"));
     world.report(gateway, &["a"]);
     assert_eq!(world.report(other, &["b", "c"]).refused, [], "the first gateway no longer has it");
+}
+
+/// A camera with a main and a sub stream, as its gateway reports it.
+fn camera_with_sub(id: &str, sub: &str) -> CameraReport {
+    let stream = |id: &str, role| StreamReport {
+        id: id.parse().unwrap(),
+        role,
+        state: CameraState::Idle,
+        reason: None,
+        codec: None,
+        width: None,
+        height: None,
+    };
+    let streams = vec![stream(id, StreamRole::Main), stream(sub, StreamRole::Sub)];
+    CameraReport { streams, ..camera(id) }
+}
+
+#[test]
+fn a_sub_stream_is_watched_by_its_own_id_and_listed_with_its_camera() {
+    let mut world = World::new();
+    let (gateway, id) = world.gateway(1, &[]);
+    let cameras = vec![camera_with_sub("door", "door.sub"), camera_with_sub("yard", "door")];
+    world.call::<Report>(gateway, &ReportParams { cameras, sessions: None }).unwrap().unwrap();
+    for (scope, listed, sub_allowed) in [
+        (Scope::All, &["door", "yard"][..], Ok(())),
+        (only(&["door"]), &["door"], Ok(())),
+        (only(&["door.sub"]), &["door.sub"], Ok(())),
+        (only(&["yard"]), &["yard"], Err(code::FORBIDDEN)),
+    ] {
+        let client = world.client(principal("ann", scope.clone()));
+        let lists = camera_lists(&mut world, client);
+        let ids: Vec<_> = lists[0].iter().map(|(id, _)| id.as_str()).collect();
+        assert_eq!(ids, listed, "{scope:?}");
+        let played = world.play(client, gateway, &connect_params(&id, "door.sub"));
+        assert_eq!(played.map(|_| ()).map_err(|fault| fault.code), sub_allowed, "{scope:?}");
+    }
+    let all = world.client(principal("bob", Scope::All));
+    let played = world.play(all, gateway, &connect_params(&id, "yard.sub"));
+    assert_eq!(played.map_err(|fault| fault.code).err(), Some(code::NOT_FOUND), "no such stream");
 }
 
 #[test]

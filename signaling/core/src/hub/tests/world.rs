@@ -274,6 +274,7 @@ pub(super) fn camera(id: &str) -> CameraReport {
         width: None,
         height: None,
         viewers: 0,
+        streams: Vec::new(),
     }
 }
 

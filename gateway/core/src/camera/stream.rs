@@ -1,0 +1,294 @@
+//! One stream of a camera: connects to its source while it is wanted, and feeds its tracks to
+//! viewers.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use porthole_signaling_proto::{CameraId, CameraState, SessionId, StreamReport};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use tracing::{debug, info, warn};
+
+use super::{SourceCommand, SourceEvent, StreamId};
+use crate::backoff::Backoff;
+use crate::media::{Feed, FeedOutput, Format, RtpPacket, VideoPacket};
+
+/// Time a stream stays connected after its last viewer has left, so that a viewer who returns soon
+/// does not wait again.
+const LINGER: Duration = Duration::from_secs(15);
+
+/// Minimum time between two attempts if only a person can fix the problem: a camera locks an
+/// account after a handful of wrong passwords in a minute.
+const PERSON_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Minimum time between two key frame requests to the source, for all viewers together.
+const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RunState {
+    Stopped,
+    Starting,
+    /// Connected, and packets arrive.
+    Live,
+    /// Waiting until the time of the next attempt.
+    Retry(Instant),
+}
+
+/// A section of a viewer's session, which a stream feeds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Viewer {
+    /// The session of the viewer.
+    pub session: SessionId,
+    /// Index of the section in the session.
+    pub section: usize,
+}
+
+/// A stream and its connection. After each `handle_…` drain [`Self::poll_command`] and
+/// [`Self::poll_packet`].
+#[derive(Debug)]
+pub struct Stream {
+    id: StreamId,
+    /// True: connect only while somebody watches.
+    on_demand: bool,
+    /// The feed of the video track.
+    feed: Feed,
+    state: RunState,
+    viewers: BTreeSet<Viewer>,
+    /// Time at which to disconnect, unless somebody watches again.
+    disconnect_at: Option<Instant>,
+    backoff: Backoff,
+    rng: StdRng,
+    reason: Option<String>,
+    format: Option<Format>,
+    last_key_frame_request: Option<Instant>,
+    command: Option<SourceCommand>,
+    changed: bool,
+}
+
+impl Stream {
+    /// Creates a stream, which connects at once unless it is on demand. `seed` randomizes its
+    /// retries.
+    pub fn new(id: StreamId, on_demand: bool, seed: u64) -> Self {
+        let mut stream = Self {
+            id,
+            on_demand,
+            feed: Feed::new(),
+            state: RunState::Stopped,
+            viewers: BTreeSet::new(),
+            disconnect_at: None,
+            backoff: Backoff::default(),
+            rng: StdRng::seed_from_u64(seed),
+            reason: None,
+            format: None,
+            last_key_frame_request: None,
+            command: None,
+            changed: true,
+        };
+        if !stream.on_demand {
+            stream.start();
+        }
+        stream
+    }
+
+    /// Adds a viewer, and connects if necessary.
+    pub fn add_viewer(&mut self, viewer: Viewer) {
+        self.viewers.insert(viewer);
+        self.disconnect_at = None;
+        self.changed = true;
+        if self.state == RunState::Stopped {
+            self.start();
+        }
+    }
+
+    /// Removes the viewers of a session; after the last one the stream stays connected for a while.
+    pub fn remove_session(&mut self, now: Instant, session: &SessionId) {
+        let before = self.viewers.len();
+        self.viewers.retain(|viewer| viewer.session != *session);
+        if self.viewers.len() == before {
+            return;
+        }
+        self.changed = true;
+        if self.viewers.is_empty() && self.on_demand {
+            self.disconnect_at = Some(now + LINGER);
+        }
+    }
+
+    /// Returns the id of the stream.
+    pub fn id(&self) -> &StreamId {
+        &self.id
+    }
+
+    /// Returns the sections that the stream feeds.
+    pub fn viewers(&self) -> &BTreeSet<Viewer> {
+        &self.viewers
+    }
+
+    /// Handles an event from the source.
+    pub fn handle_source(&mut self, now: Instant, event: SourceEvent) {
+        match event {
+            SourceEvent::Connected(description) => {
+                if let Some(video) = description.video_track() {
+                    self.feed.handle_description(video);
+                }
+            }
+            // Tracks but the first, the video, come with sound.
+            SourceEvent::Packet { track: 0, arrival, packet } => {
+                self.handle_packet(arrival, packet)
+            }
+            SourceEvent::Packet { .. } => {}
+            SourceEvent::Silent => self.handle_silence(),
+            SourceEvent::Ended { reason, needs_a_person } => {
+                self.handle_ended(now, reason, needs_a_person);
+            }
+        }
+    }
+
+    fn handle_packet(&mut self, arrival: Instant, packet: RtpPacket) {
+        match self.feed.handle_packet(arrival, packet) {
+            Ok(()) => {}
+            Err(error) if error.is_lasting() => self.set_reason(Some(error.to_string())),
+            Err(error) => debug!(camera = %self.id, "packet dropped: {error}"),
+        }
+    }
+
+    fn handle_silence(&mut self) {
+        if matches!(self.state, RunState::Live | RunState::Starting) {
+            self.state = RunState::Starting;
+            self.set_reason(Some("no packets arrive: check what sends to this port".to_owned()));
+        }
+    }
+
+    fn handle_ended(&mut self, now: Instant, reason: String, needs_a_person: bool) {
+        self.feed.handle_end();
+        if self.state == RunState::Stopped {
+            return;
+        }
+        let wait = self.backoff.next(self.rng.random());
+        let wait = if needs_a_person { wait.max(PERSON_INTERVAL) } else { wait };
+        self.state = RunState::Retry(now + wait);
+        self.set_reason(Some(reason));
+    }
+
+    fn set_reason(&mut self, reason: Option<String>) {
+        if self.reason == reason {
+            return;
+        }
+        match &reason {
+            Some(reason) => warn!(camera = %self.id, "{reason}"),
+            None => info!(camera = %self.id, "live"),
+        }
+        self.reason = reason;
+        self.changed = true;
+    }
+
+    /// Returns the time at which [`Self::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let retry = match self.state {
+            RunState::Retry(at) => Some(at),
+            RunState::Stopped | RunState::Starting | RunState::Live => None,
+        };
+        [retry, self.disconnect_at, self.feed.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// Retries, disconnects, or forwards packets that have waited, if that is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.feed.handle_timeout(now);
+        if self.disconnect_at.is_some_and(|at| at <= now) {
+            self.disconnect_at = None;
+            self.feed.handle_end();
+            self.state = RunState::Stopped;
+            self.command = Some(SourceCommand::Stop);
+            self.backoff.reset();
+            self.set_reason(None);
+            self.changed = true;
+        }
+        if matches!(self.state, RunState::Retry(at) if at <= now) {
+            self.start();
+        }
+    }
+
+    fn start(&mut self) {
+        self.state = RunState::Starting;
+        self.command = Some(SourceCommand::Start);
+        self.changed = true;
+    }
+
+    /// Requests a key frame for a viewer, unless one was requested less than 500 ms ago.
+    pub fn request_key_frame(&mut self, now: Instant) {
+        let recently = |at: Instant| now.saturating_duration_since(at) < KEY_FRAME_INTERVAL;
+        if self.state == RunState::Live && !self.last_key_frame_request.is_some_and(recently) {
+            self.last_key_frame_request = Some(now);
+            self.command.get_or_insert(SourceCommand::KeyFrame);
+        }
+    }
+
+    /// Returns the command for the driver, if there is one.
+    pub fn poll_command(&mut self) -> Option<SourceCommand> {
+        self.command.take()
+    }
+
+    /// Returns the next packet for every viewer.
+    pub fn poll_packet(&mut self) -> Option<VideoPacket> {
+        while let Some(output) = self.feed.poll_output() {
+            match output {
+                FeedOutput::Format(format) => {
+                    self.format = Some(format);
+                    self.changed = true;
+                }
+                FeedOutput::Packet(packet) => {
+                    if self.state == RunState::Starting {
+                        self.state = RunState::Live;
+                        self.backoff.reset();
+                        self.set_reason(None);
+                        self.changed = true;
+                    }
+                    return Some(packet);
+                }
+            }
+        }
+        None
+    }
+
+    /// Returns the packets a new viewer starts from: the last key frame and all since.
+    pub fn group_of_pictures(&self) -> &[VideoPacket] {
+        self.feed.gop().packets()
+    }
+
+    /// Returns the format of the video; `None` until it is known. It stays known while the camera
+    /// is disconnected.
+    pub fn format(&self) -> Option<&Format> {
+        self.format.as_ref()
+    }
+
+    /// Returns true if the report has changed since the last call.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Returns the state that is reported.
+    pub fn state(&self) -> CameraState {
+        match (self.state, &self.reason) {
+            (RunState::Stopped, _) => CameraState::Idle,
+            (RunState::Live, _) => CameraState::Live,
+            (RunState::Starting | RunState::Retry(_), Some(_)) => CameraState::Failed,
+            (RunState::Starting | RunState::Retry(_), None) => CameraState::Connecting,
+        }
+    }
+
+    /// Returns the stream's part of its camera's report; `id` is its profile token.
+    pub fn report(&self, id: CameraId) -> StreamReport {
+        let state = self.state();
+        StreamReport {
+            id,
+            role: self.id.role,
+            state,
+            reason: self.reason.clone().filter(|_| state == CameraState::Failed),
+            codec: self.format.as_ref().map(|f| f.codec.encoding_name().to_owned()),
+            width: self.format.as_ref().map(|f| f.width),
+            height: self.format.as_ref().map(|f| f.height),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+use bytes::Bytes;
+
+use super::*;
+use crate::media::{Codec, RtpPacket, StreamDescription, TrackDescription};
+
+fn stream(on_demand: bool) -> Stream {
+    Stream::new(StreamId::main("door".parse().unwrap()), on_demand, 1)
+}
+
+fn viewer() -> Viewer {
+    Viewer { session: session(), section: 0 }
+}
+
+fn session() -> SessionId {
+    "s1".parse().unwrap()
+}
+
+/// 640x480, made by x264.
+const SPS: &[u8] =
+    b"\x67\x42\xc0\x1e\xd9\x00\xa0\x3d\xb0\x11\x00\x00\x03\x00\x01\x00\x00\x03\x00\x32\
+    \x0f\x16\x2e\x48";
+const PPS: &[u8] = b"\x68\xcb\x83\xcb\x20";
+
+fn connected() -> SourceEvent {
+    SourceEvent::Connected(StreamDescription::video(TrackDescription {
+        codec: Codec::H264,
+        parameter_sets: [SPS, PPS].map(Bytes::from_static).to_vec(),
+        in_order: true,
+    }))
+}
+
+/// A key frame in one packet.
+fn packet(now: Instant, sequence: u8) -> SourceEvent {
+    let bytes = [0x80, 96, 0, sequence, 0, 0, 0, sequence, 0, 0, 0, 1, 0x65, 1, 2, 3];
+    let packet = RtpPacket::parse(Bytes::copy_from_slice(&bytes)).unwrap();
+    SourceEvent::Packet { track: 0, arrival: now, packet }
+}
+
+fn failed(reason: &str) -> SourceEvent {
+    SourceEvent::Ended { reason: reason.to_owned(), needs_a_person: false }
+}
+
+#[test]
+fn a_camera_on_demand_is_connected_while_somebody_watches_and_a_little_longer() {
+    let now = Instant::now();
+    let mut stream = stream(true);
+    assert_eq!(
+        (stream.poll_command(), stream.report("door".parse().unwrap()).state),
+        (None, CameraState::Idle)
+    );
+
+    stream.add_viewer(viewer());
+    assert_eq!(stream.poll_command(), Some(SourceCommand::Start));
+    assert_eq!(stream.report("door".parse().unwrap()).state, CameraState::Connecting);
+
+    stream.handle_source(now, connected());
+    stream.handle_source(now, packet(now, 1));
+    assert!(stream.poll_packet().is_some());
+    assert_eq!(stream.report("door".parse().unwrap()).state, CameraState::Live);
+
+    stream.remove_session(now, &session());
+    assert_eq!(stream.poll_timeout(), Some(now + LINGER));
+    stream.handle_timeout(now + LINGER / 2);
+    assert_eq!(stream.poll_command(), None, "a viewer who returns soon does not wait");
+    stream.handle_timeout(now + LINGER);
+    assert_eq!(stream.poll_command(), Some(SourceCommand::Stop));
+    assert_eq!(stream.report("door".parse().unwrap()).state, CameraState::Idle);
+}
+
+#[test]
+fn a_returning_viewer_keeps_the_camera_connected() {
+    let now = Instant::now();
+    let mut stream = stream(true);
+    stream.add_viewer(viewer());
+    stream.poll_command();
+    stream.remove_session(now, &session());
+    stream.add_viewer(viewer());
+    stream.handle_timeout(now + LINGER);
+    assert_eq!(stream.poll_command(), None);
+}
+
+#[test]
+fn a_camera_that_is_not_on_demand_is_connected_at_once_and_always() {
+    let now = Instant::now();
+    let mut stream = stream(false);
+    assert_eq!(stream.poll_command(), Some(SourceCommand::Start));
+    stream.add_viewer(viewer());
+    stream.remove_session(now, &session());
+    stream.handle_timeout(now + LINGER * 2);
+    assert_eq!(stream.poll_command(), None);
+}
+
+#[test]
+fn a_camera_that_fails_is_retried_and_reports_the_reason_until_it_is_back() {
+    let mut now = Instant::now();
+    let mut stream = stream(false);
+    stream.poll_command();
+    for round in 0..5 {
+        stream.handle_source(now, failed("it is off"));
+        let report = stream.report("door".parse().unwrap());
+        assert_eq!(report.state, CameraState::Failed, "round {round}");
+        assert_eq!(report.reason.as_deref(), Some("it is off"), "round {round}");
+        let due = stream.poll_timeout().expect("a retry is planned");
+        assert!(due - now <= Duration::from_secs(5), "round {round}");
+        now = due;
+        stream.handle_timeout(now);
+        assert_eq!(stream.poll_command(), Some(SourceCommand::Start), "round {round}");
+    }
+    stream.handle_source(now, connected());
+    stream.handle_source(now, packet(now, 1));
+    stream.poll_packet();
+    let report = stream.report("door".parse().unwrap());
+    assert_eq!((report.state, report.reason), (CameraState::Live, None));
+}
+
+#[test]
+fn a_camera_that_only_a_person_can_fix_is_retried_rarely() {
+    let now = Instant::now();
+    let mut stream = stream(false);
+    stream.poll_command();
+    let reason = "wrong password".to_owned();
+    stream.handle_source(now, SourceEvent::Ended { reason, needs_a_person: true });
+    assert_eq!(stream.poll_timeout(), Some(now + PERSON_INTERVAL));
+}
+
+#[test]
+fn key_frames_are_requested_at_a_bounded_rate() {
+    let now = Instant::now();
+    let mut stream = stream(false);
+    stream.poll_command();
+    stream.request_key_frame(now);
+    assert_eq!(stream.poll_command(), None, "the camera is not connected");
+    stream.handle_source(now, connected());
+    stream.handle_source(now, packet(now, 1));
+    stream.poll_packet();
+    for (after_ms, expected) in [(0, true), (100, false), (499, false), (500, true)] {
+        stream.request_key_frame(now + Duration::from_millis(after_ms));
+        let asked = stream.poll_command() == Some(SourceCommand::KeyFrame);
+        assert_eq!(asked, expected, "after {after_ms} ms");
+    }
+}

@@ -12,7 +12,7 @@ use porthole_signaling_proto::method::{
     Challenge, Empty, Enroll, EnrollParams, Method, Register, RegisterParams,
 };
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
-use porthole_signaling_proto::{MAX_MESSAGE_BYTES, SUBPROTOCOL, WEBSOCKET_PATH, rpc};
+use porthole_signaling_proto::{MAX_GATEWAY_MESSAGE_BYTES, SUBPROTOCOL, WEBSOCKET_PATH, rpc};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -158,8 +158,8 @@ impl Link {
         request.headers_mut().insert("Sec-WebSocket-Protocol", header);
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
-            .max_message_size(Some(MAX_MESSAGE_BYTES))
-            .max_frame_size(Some(MAX_MESSAGE_BYTES));
+            .max_message_size(Some(MAX_GATEWAY_MESSAGE_BYTES))
+            .max_frame_size(Some(MAX_GATEWAY_MESSAGE_BYTES));
         let connect = connect_async_with_config(request, Some(config), true);
         match timeout(CALL_TIMEOUT, connect).await {
             Ok(Ok((socket, _))) => Ok(socket),
@@ -216,7 +216,10 @@ pub fn websocket_url(server: &Url) -> Result<Url, LinkError> {
     };
     let mut url = server.clone();
     let fits = url.set_scheme(scheme).is_ok() && url.has_host();
-    url.set_path(WEBSOCKET_PATH);
+    // The server may be below a path of its own, such as `https://example.org/cameras/`.
+    let path = url.path().trim_end_matches('/');
+    let path = format!("{}{WEBSOCKET_PATH}", path.strip_suffix(WEBSOCKET_PATH).unwrap_or(path));
+    url.set_path(&path);
     if fits { Ok(url) } else { Err(LinkError::Address(server.to_string())) }
 }
 

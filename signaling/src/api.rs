@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::caller::{COOKIE, Caller, cookie};
 use crate::listener::ClientAddress;
 use crate::password;
+use crate::prefix::UsedPrefix;
 use crate::refusal::Refusal;
 use crate::store::users::{COOKIE_LIFETIME, User, cookie_name};
 
@@ -32,6 +33,7 @@ type HandlerResult<T> = Result<T, Refusal>;
 pub(crate) async fn set_up(
     State(app): State<Arc<App>>,
     Extension(client): Extension<ClientAddress>,
+    prefix: Option<Extension<UsedPrefix>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> HandlerResult<Response> {
@@ -54,12 +56,13 @@ pub(crate) async fn set_up(
     let hash = password::hash(password).await.map_err(busy)?;
     let user = store.create_first_admin(&token, &name, &hash).await?.ok_or_else(invalid)?;
     info!(name = user.name, "the first admin was created");
-    respond_signed_in(&app, user).await
+    respond_signed_in(&app, user, prefix).await
 }
 
 pub(crate) async fn sign_in(
     State(app): State<Arc<App>>,
     Extension(client): Extension<ClientAddress>,
+    prefix: Option<Extension<UsedPrefix>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> HandlerResult<Response> {
@@ -74,7 +77,7 @@ pub(crate) async fn sign_in(
     let hash = user.as_ref().map(|user| user.password_hash.clone());
     let matches = password::verify(password, hash).await.map_err(busy)?;
     match user {
-        Some(user) if matches => respond_signed_in(&app, user).await,
+        Some(user) if matches => respond_signed_in(&app, user, prefix).await,
         _ => Err(wrong_credentials()),
     }
 }
@@ -90,13 +93,14 @@ pub(crate) async fn me(Extension(caller): Extension<Caller>) -> HandlerResult<Js
 
 pub(crate) async fn sign_out(
     State(app): State<Arc<App>>,
+    prefix: Option<Extension<UsedPrefix>>,
     headers: HeaderMap,
 ) -> HandlerResult<Response> {
     if let Some(cookie) = cookie(&headers) {
         app.driver.store.delete_cookie(cookie).await?;
         app.driver.with(|hub, now| hub.handle_revoked(now, &cookie_name(cookie)));
     }
-    let expired = AppendHeaders([(header::SET_COOKIE, set_cookie(&app, "", 0))]);
+    let expired = AppendHeaders([(header::SET_COOKIE, set_cookie(&app, prefix, "", 0))]);
     Ok((StatusCode::NO_CONTENT, expired).into_response())
 }
 
@@ -131,17 +135,29 @@ pub(crate) async fn create_token(
     Ok(Json(app.driver.store.create_token(&new).await?))
 }
 
-async fn respond_signed_in(app: &App, user: User) -> HandlerResult<Response> {
+async fn respond_signed_in(
+    app: &App,
+    user: User,
+    prefix: Option<Extension<UsedPrefix>>,
+) -> HandlerResult<Response> {
     let cookie = app.driver.store.create_cookie(user.id).await?;
-    let cookie = set_cookie(app, &cookie, COOKIE_LIFETIME.as_secs());
+    let cookie = set_cookie(app, prefix, &cookie, COOKIE_LIFETIME.as_secs());
     let me = Me { name: user.name, role: user.role };
     Ok((AppendHeaders([(header::SET_COOKIE, cookie)]), Json(me)).into_response())
 }
 
-fn set_cookie(app: &App, value: &str, max_age_s: u64) -> String {
+/// Returns the value of `Set-Cookie`, for the paths below the prefix that the caller uses.
+fn set_cookie(
+    app: &App,
+    prefix: Option<Extension<UsedPrefix>>,
+    value: &str,
+    max_age_s: u64,
+) -> String {
     let https = app.public_url.as_ref().is_some_and(|url| url.scheme() == "https");
     let secure = if https { "; Secure" } else { "" };
-    format!("{COOKIE}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}")
+    let prefix = prefix.map(|Extension(UsedPrefix(prefix))| prefix).unwrap_or_default();
+    let path = format!("{}/", prefix.as_str());
+    format!("{COOKIE}={value}; Path={path}; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}")
 }
 
 /// Limits how often passwords and setup tokens can be guessed.

@@ -22,6 +22,7 @@ use url::Url;
 use crate::caller::{Caller, check_same_site};
 use crate::config::Asset;
 use crate::driver::Driver;
+use crate::prefix::Prefix;
 use crate::refusal::Refusal;
 use crate::throttle::Throttle;
 use crate::{api, assets, socket, whep};
@@ -41,6 +42,8 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self' ws
 pub(crate) struct App {
     pub(crate) driver: Arc<Driver>,
     pub(crate) public_url: Option<Url>,
+    /// The path in the public URL.
+    pub(crate) prefix: Prefix,
     pub(crate) assets: fn(&str) -> Option<Asset>,
     pub(crate) throttle: Mutex<Throttle>,
 }
@@ -80,8 +83,10 @@ pub(crate) fn routes() -> Vec<Route> {
         row(Method::POST, "/api/v1/claims", Admin, api::create_claim),
         row(Method::POST, "/api/v1/tokens", Admin, api::create_token),
         row(Method::POST, camera, Viewer, whep::offer),
+        row(Method::GET, camera, Viewer, whep::describe_camera),
         row(Method::OPTIONS, camera, Open, whep::allow_offer),
         row(Method::PATCH, resource, Viewer, whep::patch),
+        row(Method::GET, resource, Viewer, whep::describe_session),
         row(Method::DELETE, resource, Viewer, whep::delete),
         row(Method::OPTIONS, resource, Open, whep::allow_patch),
     ]

@@ -142,9 +142,9 @@ impl Driver {
             state.whep_requests.insert(request, sender);
             request
         };
-        let _guard = PendingWhepRequest { driver: Arc::clone(self), request };
+        let mut pending = PendingWhepRequest { driver: Arc::clone(self), request, receiver };
         self.with(|hub, now| act(hub, now, request));
-        receiver.await.unwrap_or_else(|_| {
+        (&mut pending.receiver).await.unwrap_or_else(|_| {
             Err(Fault::new(code::INTERNAL_ERROR, "the server has lost the request; try again"))
         })
     }
@@ -281,12 +281,16 @@ impl State {
 struct PendingWhepRequest {
     driver: Arc<Driver>,
     request: WhepRequestId,
+    receiver: oneshot::Receiver<Result<WhepResponse, Fault>>,
 }
 
 impl Drop for PendingWhepRequest {
     fn drop(&mut self) {
         if self.driver.lock().whep_requests.remove(&self.request).is_some() {
             self.driver.with(|hub, _| hub.handle_whep_abandoned(self.request));
+        } else if let Ok(Ok(response)) = self.receiver.try_recv() {
+            // It arrived just when the client disconnected.
+            self.driver.with(|hub, _| hub.handle_whep_undelivered(&response));
         }
     }
 }

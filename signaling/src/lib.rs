@@ -15,6 +15,7 @@ mod driver;
 mod listener;
 mod outbox;
 mod password;
+mod prefix;
 mod refusal;
 mod secret;
 mod server;

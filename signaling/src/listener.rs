@@ -17,6 +17,8 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
+use crate::prefix::{Prefix, UsedPrefix};
+
 /// The most TCP connections at once: below the usual limit of open files, with room for the rest.
 const MAX_CONNECTIONS: usize = 16_384;
 /// Time a client has to send the head of a request.
@@ -59,6 +61,7 @@ pub(crate) struct Permit {
 pub(crate) async fn run(
     listener: TcpListener,
     router: Router,
+    prefix: Prefix,
     tasks: TaskTracker,
     stop: CancellationToken,
     abort: CancellationToken,
@@ -82,10 +85,11 @@ pub(crate) async fn run(
             continue;
         };
         let permit = Permit { _permit: Arc::new(permit) };
-        let (router, stop, abort) = (router.clone(), stop.clone(), abort.clone());
+        let (router, prefix) = (router.clone(), prefix.clone());
+        let (stop, abort) = (stop.clone(), abort.clone());
         tasks.spawn(async move {
             tokio::select! {
-                () = serve(stream, address, router, stop, permit) => {}
+                () = serve(stream, address, (router, prefix), stop, permit) => {}
                 () = abort.cancelled() => {}
             }
         });
@@ -95,7 +99,7 @@ pub(crate) async fn run(
 async fn serve(
     stream: TcpStream,
     address: SocketAddr,
-    router: Router,
+    (router, prefix): (Router, Prefix),
     stop: CancellationToken,
     permit: Permit,
 ) {
@@ -108,6 +112,8 @@ async fn serve(
     // A WebSocket keeps the permit of its connection.
     let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         let client = ClientAddress::of(address.ip(), request.headers());
+        let prefix = UsedPrefix::take(&prefix, &mut request);
+        request.extensions_mut().insert(prefix);
         request.extensions_mut().insert(client);
         request.extensions_mut().insert(permit.clone());
         request.map(axum::body::Body::new)

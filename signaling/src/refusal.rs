@@ -9,7 +9,8 @@ use porthole_signaling_proto::rpc::{Fault, code};
 use crate::driver::storage_fault;
 use crate::store::StoreError;
 
-/// `Retry-After` while a gateway is not connected: it reconnects on its own.
+/// `Retry-After` while a gateway is not connected, which reconnects on its own, is full or restarts
+/// ICE.
 const RETRY_GATEWAY_S: &str = "5";
 /// `Retry-After` after too many requests: by then ten more are allowed.
 const RETRY_RATE_S: &str = "1";
@@ -56,7 +57,7 @@ impl From<Fault> for Refusal {
             _ => StatusCode::BAD_GATEWAY,
         };
         let mut refusal = Self::new(status, fault.message);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::CONFLICT) {
             refusal.header(header::RETRY_AFTER, RETRY_GATEWAY_S);
         }
         if status == StatusCode::TOO_MANY_REQUESTS {

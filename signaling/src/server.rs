@@ -14,6 +14,7 @@ use url::Url;
 use crate::app::{App, router};
 use crate::config::Config;
 use crate::driver::Driver;
+use crate::prefix::Prefix;
 use crate::store::{OpenError, Store, StoreError};
 use crate::{listener, secret};
 
@@ -74,7 +75,9 @@ impl Server {
         let stored = store.gateways().await?;
         let hub = Hub::new(porthole_signaling_core::Config { limits, turn }, secret::random());
         let driver = Driver::new(hub, stored, store);
-        let app = Arc::new(App { driver, public_url, assets, throttle: Mutex::default() });
+        let prefix = Prefix::of_url(public_url.as_ref());
+        let throttle = Mutex::default();
+        let app = Arc::new(App { driver, public_url, prefix, assets, throttle });
         Ok(Self { listener, address, app, setup_link })
     }
 
@@ -101,7 +104,8 @@ impl Server {
         tasks.spawn(Arc::clone(&driver).run_timer());
         tasks.spawn(Arc::clone(&driver).run_persist());
         info!(%address, "the signaling server is listening");
-        listener::run(listener, router(&app), tasks.clone(), stop, abort.clone()).await;
+        let (prefix, tasks_of_peers) = (app.prefix.clone(), tasks.clone());
+        listener::run(listener, router(&app), prefix, tasks_of_peers, stop, abort.clone()).await;
         info!("the signaling server is stopping");
         driver.with(|hub, _| hub.close());
         tasks.close();
@@ -142,7 +146,7 @@ fn local_url(address: SocketAddr) -> Option<Url> {
 /// Returns the setup link. Its token is in the fragment, which browsers do not send to servers.
 fn setup_link(base: &Url, token: &str) -> String {
     let mut link = base.clone();
-    link.set_path("/setup");
+    link.set_path(&format!("{}/setup", Prefix::of_url(Some(base)).as_str()));
     link.set_fragment(Some(&format!("t={token}")));
     link.to_string()
 }

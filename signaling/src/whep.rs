@@ -8,13 +8,15 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use porthole_signaling_core::{
-    IfMatch, WhepDelete, WhepFragment, WhepOffer, WhepPatch, WhepResponse,
+    Hub, IfMatch, WhepDelete, WhepFragment, WhepOffer, WhepPatch, WhepResponse,
 };
 use porthole_signaling_proto::{CameraId, IceServer, SessionId};
 
 use crate::api::is_media_type;
 use crate::app::App;
 use crate::caller::Caller;
+use crate::listener::ClientAddress;
+use crate::prefix::UsedPrefix;
 use crate::refusal::Refusal;
 
 const SDP: &str = "application/sdp";
@@ -27,20 +29,48 @@ pub(crate) async fn offer(
     State(app): State<Arc<App>>,
     Path(camera): Path<String>,
     Extension(caller): Extension<Caller>,
+    Extension(ClientAddress(address)): Extension<ClientAddress>,
+    prefix: Option<Extension<UsedPrefix>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> HandlerResult {
     let principal = caller.into_principal()?;
     let offer = read(&headers, &body, SDP)?.to_owned();
-    let camera: CameraId = camera
-        .parse()
-        .map_err(|_| Refusal::new(StatusCode::NOT_FOUND, "there is no such camera"))?;
-    let offer = WhepOffer { principal, camera: camera.clone(), offer };
+    let camera = endpoint(&camera)?;
+    let viewer_address = Some(address.to_canonical());
+    let offer = WhepOffer { principal, camera: camera.clone(), offer, viewer_address };
     let response = app
         .driver
         .whep_request(|hub, now, request| hub.handle_whep_offer(now, request, offer))
         .await?;
-    respond(response, Some(&camera))
+    // Below a prefix that nobody has named, the one of the public URL is right, which the server
+    // itself accepts as well.
+    let used = prefix.map(|Extension(UsedPrefix(prefix))| prefix).unwrap_or_default();
+    let prefix = if used.as_str().is_empty() { &app.prefix } else { &used };
+    respond(response, Some(&format!("{}/whep/{camera}", prefix.as_str())))
+}
+
+/// Handles `GET` and `HEAD` of a camera's address: 200 without content, if the caller may use it.
+pub(crate) async fn describe_camera(
+    State(app): State<Arc<App>>,
+    Path(camera): Path<String>,
+    Extension(caller): Extension<Caller>,
+) -> HandlerResult {
+    let (principal, camera) = (caller.into_principal()?, endpoint(&camera)?);
+    app.driver.with(|hub, now| hub.handle_whep_get(now, &principal, &camera, None))?;
+    Ok((StatusCode::OK, [(header::CONTENT_TYPE, SDP)]).into_response())
+}
+
+/// Handles `GET` and `HEAD` of a session: 200 without content, if it is the caller's.
+pub(crate) async fn describe_session(
+    State(app): State<Arc<App>>,
+    Path((camera, session)): Path<(String, String)>,
+    Extension(caller): Extension<Caller>,
+) -> HandlerResult {
+    let principal = caller.into_principal()?;
+    let (camera, session) = (endpoint(&camera)?, resource(&session)?);
+    app.driver.with(|hub, now| hub.handle_whep_get(now, &principal, &camera, Some(&session)))?;
+    Ok((StatusCode::OK, [(header::CONTENT_TYPE, SDP)]).into_response())
 }
 
 /// Handles `PATCH` of a session: candidates (204), or an ICE restart (200 and the credentials and
@@ -79,26 +109,41 @@ pub(crate) async fn delete(
     respond(response, None)
 }
 
-/// Handles `OPTIONS` before a `POST`, which is also a CORS preflight.
-pub(crate) async fn allow_offer() -> Response {
+/// Handles `OPTIONS` before a `POST`, which is also a CORS preflight. Whoever may watch the camera
+/// also gets the ICE servers, so that its offer can have all of its candidates.
+pub(crate) async fn allow_offer(
+    State(app): State<Arc<App>>,
+    Path(camera): Path<String>,
+    Extension(caller): Extension<Caller>,
+) -> HandlerResult {
     let headers = [
         (header::HeaderName::from_static("accept-post"), SDP),
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "POST, OPTIONS"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST, OPTIONS"),
         (header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type"),
         (header::ACCESS_CONTROL_MAX_AGE, "86400"),
     ];
-    (StatusCode::NO_CONTENT, headers).into_response()
+    let mut response = (StatusCode::OK, headers).into_response();
+    let camera = camera.parse::<CameraId>().ok();
+    if let (Some(principal), Some(camera)) = (caller.principal, camera) {
+        let asked = |hub: &mut Hub, now| hub.handle_whep_options(now, &principal, &camera);
+        append_links(response.headers_mut(), &app.driver.with(asked)?);
+        // The credentials are for this caller, for minutes.
+        let never = HeaderValue::from_static("no-store");
+        response.headers_mut().insert(header::CACHE_CONTROL, never);
+    }
+    Ok(response)
 }
 
 /// Handles `OPTIONS` before a `PATCH` or `DELETE`, which is also a CORS preflight.
 pub(crate) async fn allow_patch() -> Response {
     let headers = [
+        (header::HeaderName::from_static("accept-post"), SDP),
         (header::HeaderName::from_static("accept-patch"), FRAGMENT),
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "PATCH, DELETE, OPTIONS"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, PATCH, DELETE, OPTIONS"),
         (header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type, If-Match"),
         (header::ACCESS_CONTROL_MAX_AGE, "86400"),
     ];
-    (StatusCode::NO_CONTENT, headers).into_response()
+    (StatusCode::OK, headers).into_response()
 }
 
 /// Allows pages of any site to use WHEP with a token. Cookies are not sent from other sites' pages.
@@ -110,7 +155,8 @@ pub(crate) fn allow_origins(headers: &mut HeaderMap) {
     );
 }
 
-fn respond(response: WhepResponse, camera: Option<&CameraId>) -> HandlerResult {
+/// Makes the response; `endpoint` is the path of the camera as the caller sees it.
+fn respond(response: WhepResponse, endpoint: Option<&str>) -> HandlerResult {
     let mut headers = HeaderMap::new();
     let mut set = |name: header::HeaderName, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -119,28 +165,32 @@ fn respond(response: WhepResponse, camera: Option<&CameraId>) -> HandlerResult {
     };
     let (status, body) = match response {
         WhepResponse::Created { session, answer, ice_servers, etag } => {
-            if let Some(camera) = camera {
-                set(header::LOCATION, &format!("/whep/{camera}/{session}"));
+            if let Some(endpoint) = endpoint {
+                set(header::LOCATION, &format!("{endpoint}/{session}"));
             }
             set(header::CONTENT_TYPE, SDP);
             set(header::ETAG, &etag);
-            for link in ice_servers.iter().flat_map(links) {
-                set(header::LINK, &link);
-            }
+            append_links(&mut headers, &ice_servers);
             (StatusCode::CREATED, answer)
         }
         WhepResponse::Trickled => (StatusCode::NO_CONTENT, String::new()),
         WhepResponse::Restarted { fragment, ice_servers, etag } => {
             set(header::CONTENT_TYPE, FRAGMENT);
             set(header::ETAG, &etag);
-            for link in ice_servers.iter().flat_map(links) {
-                set(header::LINK, &link);
-            }
+            append_links(&mut headers, &ice_servers);
             (StatusCode::OK, fragment)
         }
         WhepResponse::Deleted => (StatusCode::OK, String::new()),
     };
     Ok((status, headers, body).into_response())
+}
+
+fn append_links(headers: &mut HeaderMap, servers: &[IceServer]) {
+    for link in servers.iter().flat_map(links) {
+        if let Ok(link) = HeaderValue::from_str(&link) {
+            headers.append(header::LINK, link);
+        }
+    }
 }
 
 /// Returns the `Link` headers for an ICE server (RFC 9725 §4.6 for WHIP, which WHEP follows).
@@ -178,6 +228,10 @@ fn read<'a>(headers: &HeaderMap, body: &'a Bytes, expected: &str) -> Result<&'a 
     }
     std::str::from_utf8(body)
         .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the body is not UTF-8"))
+}
+
+fn endpoint(camera: &str) -> Result<CameraId, Refusal> {
+    camera.parse().map_err(|_| Refusal::new(StatusCode::NOT_FOUND, "there is no such camera"))
 }
 
 fn resource(session: &str) -> Result<SessionId, Refusal> {

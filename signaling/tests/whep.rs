@@ -2,16 +2,18 @@
 
 mod support;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use porthole_signaling::{Asset, Config};
 use porthole_signaling_proto::method::{
     Close, IceServers, Offer, OfferResult, Restart, RestartResult, SessionParams, Trickle,
     TrickleParams,
 };
 use porthole_signaling_proto::rest::Role;
 
-use support::{HttpResponse, Key, Peer, Running, http, token};
+use support::{HttpResponse, Key, Peer, Running, http, proxy, token};
 
 const OFFER: &str = "v=0\r\na=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n";
 const TRICKLE: &str = "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n\
@@ -29,7 +31,14 @@ struct Scene {
 
 impl Scene {
     async fn new(data: &Path) -> Self {
-        let server = Running::start(data).await;
+        Self::with(data, |_| {}).await
+    }
+
+    /// Starts the server with changed settings.
+    async fn with(data: &Path, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = support::config(data);
+        change(&mut config);
+        let server = Running::with(config).await;
         let gateway = Key::new(1).with_cameras(data, server.address, &["demo", "barn"]).await;
         let bearer = format!("Bearer {}", token(data, Role::Viewer, &["demo"]).await);
         Self { server, gateway, bearer }
@@ -41,8 +50,13 @@ impl Scene {
 
     /// Starts a session. Returns the response to the offer.
     async fn play(&mut self) -> HttpResponse {
+        self.play_at(self.to(), "/whep/demo").await
+    }
+
+    /// Starts a session at another address and path, those of a proxy.
+    async fn play_at(&mut self, to: SocketAddr, path: &str) -> HttpResponse {
         let headers = [("authorization", self.bearer.as_str()), SDP];
-        let post = http(self.server.address, "POST", "/whep/demo", &headers, OFFER);
+        let post = http(to, "POST", path, &headers, OFFER);
         let gateway = async {
             let (id, offer) = self.gateway.next_request::<Offer>().await;
             assert_eq!((offer.offer.as_str(), offer.profile.as_str()), (OFFER, "demo"));
@@ -54,9 +68,19 @@ impl Scene {
     }
 
     async fn patch(&self, path: &str, if_match: Option<&str>, fragment: &str) -> HttpResponse {
+        self.patch_at(self.to(), path, if_match, fragment).await
+    }
+
+    async fn patch_at(
+        &self,
+        to: SocketAddr,
+        path: &str,
+        if_match: Option<&str>,
+        fragment: &str,
+    ) -> HttpResponse {
         let mut headers = vec![("authorization", self.bearer.as_str()), FRAGMENT];
         headers.extend(if_match.map(|tag| ("if-match", tag)));
-        http(self.to(), "PATCH", path, &headers, fragment).await
+        http(to, "PATCH", path, &headers, fragment).await
     }
 }
 
@@ -135,14 +159,17 @@ async fn each_refusal_has_its_status() {
         ("POST", "/whep/demo", vec![SDP, bearer], "nonsense", 400),
         ("POST", "/whep/demo", vec![SDP, bearer], "", 400),
         ("POST", "/whep/demo", vec![SDP, bearer], &long, 413),
-        ("GET", "/whep/demo", vec![bearer], "", 405),
+        ("GET", "/whep/demo", vec![bearer], "", 200),
+        ("GET", "/whep/demo", vec![], "", 401),
+        ("GET", "/whep/barn", vec![bearer], "", 403),
+        ("GET", "/whep/demo/s1", vec![bearer], "", 404),
         ("PUT", "/whep/demo", vec![bearer], "", 405),
         ("PATCH", "/whep/demo/s1", vec![bearer, text], TRICKLE, 415),
         ("PATCH", "/whep/demo/s1", vec![bearer, FRAGMENT], TRICKLE, 404),
         ("DELETE", "/whep/demo/s1", vec![bearer], "", 404),
         ("DELETE", "/whep/demo/s1", vec![], "", 401),
-        ("OPTIONS", "/whep/demo", vec![], "", 204),
-        ("OPTIONS", "/whep/demo/s1", vec![], "", 204),
+        ("OPTIONS", "/whep/demo", vec![], "", 200),
+        ("OPTIONS", "/whep/demo/s1", vec![], "", 200),
     ] {
         let response = http(scene.to(), method, path, &headers, body).await;
         assert_eq!(response.status, status, "{method} {path} {headers:?}: {response:?}");
@@ -201,11 +228,11 @@ async fn a_gateway_that_is_full_slow_or_offline_has_its_status() {
     // The server notices the closed WebSocket a moment later.
     for _ in 0..50 {
         status = http(to, "POST", "/whep/demo", &headers, OFFER).await.status;
-        if status == 503 {
+        if status == 409 {
             break;
         }
     }
-    assert_eq!(status, 503);
+    assert_eq!(status, 409);
     server.stop().await;
 }
 
@@ -221,5 +248,181 @@ async fn a_player_that_disconnects_while_it_waits_leaves_no_session() {
     let (_, offer) = scene.gateway.next_request::<Offer>().await;
     post.abort();
     assert_eq!(scene.gateway.next_notification::<Close>().await.session, offer.session);
+    scene.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_player_that_asks_first_gets_the_ice_servers_if_it_may_watch() {
+    let data = tempfile::tempdir().unwrap();
+    let scene = Scene::new(data.path()).await;
+    let bearer = ("authorization", scene.bearer.as_str());
+    for (what, path, headers, links) in [
+        ("a preflight", "/whep/demo", vec![], 0),
+        ("its camera", "/whep/demo", vec![bearer], 2),
+        ("another camera", "/whep/barn", vec![bearer], 0),
+        ("its session", "/whep/demo/s1", vec![bearer], 0),
+    ] {
+        let response = http(scene.to(), "OPTIONS", path, &headers, "").await;
+        assert_eq!((response.status, response.body.as_str()), (200, ""), "{what}");
+        assert_eq!(response.header("accept-post"), Some("application/sdp"), "{what}");
+        assert_eq!(response.header("access-control-allow-origin"), Some("*"), "{what}");
+        let found = response.all("link");
+        assert_eq!(found.len(), links, "{what}");
+        if let [_, turn] = found.as_slice() {
+            assert!(turn.starts_with("<turn:127.0.0.1:3478?transport=udp>; rel=\"ice-server\"; "));
+            assert!(turn.contains("credential-type=\"password\""), "{turn}");
+            assert_eq!(response.header("cache-control"), Some("no-store"));
+        }
+    }
+    scene.server.stop().await;
+}
+
+#[tokio::test]
+async fn the_address_of_a_camera_and_of_a_session_can_be_looked_at() {
+    let data = tempfile::tempdir().unwrap();
+    let mut scene = Scene::new(data.path()).await;
+    let path = scene.play().await.header("location").unwrap().to_owned();
+    for method in ["GET", "HEAD"] {
+        for (path, bearer, status) in [
+            ("/whep/demo", Some(scene.bearer.as_str()), 200),
+            ("/whep/demo", None, 401),
+            ("/whep/barn", Some(scene.bearer.as_str()), 403),
+            (path.as_str(), Some(scene.bearer.as_str()), 200),
+            (path.as_str(), None, 401),
+        ] {
+            let headers: Vec<_> =
+                bearer.into_iter().map(|value| ("authorization", value)).collect();
+            let response = http(scene.to(), method, path, &headers, "").await;
+            assert_eq!(response.status, status, "{method} {path} {bearer:?}");
+            let content = (response.header("content-type"), response.body.as_str());
+            assert!(status != 200 || content == (Some("application/sdp"), ""), "{response:?}");
+        }
+    }
+    scene.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_user_name_fragment_per_section_trickles_without_a_restart() {
+    let data = tempfile::tempdir().unwrap();
+    let mut scene = Scene::new(data.path()).await;
+    let pwd = "a=ice-pwd:0123456789012345678901\r\n";
+    let section = |mid: &str, ufrag: &str| {
+        format!("m=video 9 X 96\r\na=mid:{mid}\r\na=ice-ufrag:{ufrag}\r\n{pwd}")
+    };
+    let offer = format!("v=0\r\na=group:BUNDLE 0 1\r\n{}", section("0", "aaaa"));
+    let offer = offer + &section("1", "bbbb");
+    let headers = [("authorization", scene.bearer.as_str()), SDP];
+    let post = http(scene.server.address, "POST", "/whep/demo", &headers, &offer);
+    let answered = async {
+        let (id, _) = scene.gateway.next_request::<Offer>().await;
+        let answer = OfferResult { answer: "v=0".into() };
+        scene.gateway.respond::<Offer>(id, &answer).await;
+    };
+    let created = tokio::join!(post, answered).0;
+    let (path, etag) = (created.header("location").unwrap(), created.header("etag").unwrap());
+    for (mid, ufrag) in [("0", "aaaa"), ("1", "bbbb"), ("0", "aaaa")] {
+        let fragment =
+            format!("{}a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n", section(mid, ufrag));
+        let response = scene.patch(path, Some(etag), &fragment).await;
+        assert_eq!((response.status, response.header("etag")), (204, None), "{mid}");
+        let candidate = scene.gateway.next_notification::<Trickle>().await.candidate;
+        assert_eq!(candidate.sdp_mid.as_deref(), Some(mid));
+    }
+    scene.server.stop().await;
+}
+
+#[tokio::test]
+async fn an_offer_of_64_kib_reaches_the_gateway_whole() {
+    let data = tempfile::tempdir().unwrap();
+    let mut scene = Scene::new(data.path()).await;
+    let lines = "a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n".repeat(1400);
+    let offer = format!("{OFFER}{lines}");
+    assert!((60_000..64 * 1024).contains(&offer.len()));
+    let headers = [("authorization", scene.bearer.as_str()), SDP];
+    let post = http(scene.server.address, "POST", "/whep/demo", &headers, &offer);
+    let answered = async {
+        let (id, params) = scene.gateway.next_request::<Offer>().await;
+        assert_eq!(params.offer, offer);
+        assert_eq!(params.viewer_address, None, "the player is on this machine");
+        let answer = OfferResult { answer: "v=0".into() };
+        scene.gateway.respond::<Offer>(id, &answer).await;
+    };
+    assert_eq!(tokio::join!(post, answered).0.status, 201);
+    scene.server.stop().await;
+}
+
+/// A dashboard of one page and one file.
+fn dashboard(path: &str) -> Option<Asset> {
+    let (bytes, mime): (&[u8], _) = match path {
+        "index.html" => (b"<meta content=\"./\"><script src=\"./assets/app.js\">", "text/html"),
+        "assets/app.js" => (b"app", "text/javascript"),
+        _ => return None,
+    };
+    let (bytes, mime) = (Cow::Borrowed(bytes), Cow::Borrowed(mime));
+    Some(Asset { bytes, mime, immutable: false, etag: Some("\"1\"".into()) })
+}
+
+#[tokio::test]
+async fn everything_works_below_a_path_of_a_proxy() {
+    // The proxy removes its path or not, and tells of it or not; the public URL has it or not.
+    for (strips, tells, public_url) in [
+        (true, true, Some("https://host.example/cams")),
+        (true, true, None),
+        (true, false, Some("https://host.example/cams/")),
+        (false, false, Some("https://host.example/cams")),
+    ] {
+        let what = format!("{strips} {tells} {public_url:?}");
+        let data = tempfile::tempdir().unwrap();
+        let mut scene = Scene::with(data.path(), |config| {
+            config.public_url = public_url.map(|url| url.parse().unwrap());
+            config.assets = dashboard;
+        })
+        .await;
+        let to = proxy(scene.to(), strips, tells).await;
+        let created = scene.play_at(to, "/cams/whep/demo").await;
+        let path = created.header("location").unwrap();
+        assert!(path.starts_with("/cams/whep/demo/"), "{what}: {path}");
+        let etag = created.header("etag");
+        assert_eq!(scene.patch_at(to, path, etag, TRICKLE).await.status, 204, "{what}");
+        let headers = [("authorization", scene.bearer.as_str())];
+        assert_eq!(http(to, "DELETE", path, &headers, "").await.status, 200, "{what}");
+
+        for (page, root) in [("", "./"), ("setup", "./"), ("camera/demo", "../")] {
+            let page = http(to, "GET", &format!("/cams/{page}"), &[], "").await;
+            let script = format!("src=\"{root}assets/app.js\"");
+            assert!(page.status == 200 && page.body.contains(&script), "{what}: {page:?}");
+        }
+        assert_eq!(http(to, "GET", "/cams/assets/app.js", &[], "").await.body, "app", "{what}");
+
+        let bearer = [("authorization", scene.bearer.as_str())];
+        assert!(Peer::open_at(to, "/cams/ws", &bearer).await.is_ok(), "{what}");
+        assert_eq!(http(to, "GET", "/cams/api/v1/cameras", &bearer, "").await.status, 200);
+
+        let link = scene.server.setup_link.as_deref().unwrap().to_owned();
+        let (base, token) = link.split_once("/setup#t=").unwrap();
+        assert_eq!(base.ends_with("/cams"), public_url.is_some(), "{what}: {base}");
+        let json = ("content-type", "application/json");
+        let setup = format!(
+            r#"{{"token": "{token}", "name": "ann", "password": "correct horse battery"}}"#
+        );
+        let made = http(to, "POST", "/cams/api/v1/setup", &[json], &setup).await;
+        let cookie = made.header("set-cookie").unwrap();
+        let expected = if tells || !strips { "Path=/cams/;" } else { "Path=/;" };
+        assert!(made.status == 200 && cookie.contains(expected), "{what}: {cookie}");
+        // Directly, without the proxy, everything is at the root as well.
+        assert_eq!(http(scene.to(), "GET", "/api/v1/cameras", &bearer, "").await.status, 200);
+        scene.server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn the_bare_path_of_the_public_url_leads_to_the_dashboard() {
+    let data = tempfile::tempdir().unwrap();
+    let scene = Scene::with(data.path(), |config| {
+        config.public_url = Some("https://host.example/cams".parse().unwrap());
+    })
+    .await;
+    let response = http(scene.to(), "GET", "/cams", &[], "").await;
+    assert_eq!((response.status, response.header("location")), (308, Some("/cams/")));
     scene.server.stop().await;
 }

@@ -29,6 +29,9 @@ const MAX_SESSIONS: usize = 500;
 /// Limit of sessions named in a report, which must fit into one message together with the cameras.
 /// With more sessions the report names none.
 const MAX_REPORTED_SESSIONS: usize = 250;
+/// Limit of sessions that a report names as not started yet. The server takes the others for
+/// started, so that they do not have to make room for new ones.
+const MAX_REPORTED_STARTING: usize = 64;
 
 /// Time for which changes are collected before a report, so that a flapping camera does not flood
 /// the server.
@@ -174,6 +177,7 @@ impl Gateway {
         let Some(session) = self.sessions.get(id) else { return };
         let path = session.describe_path();
         info!(session = %id, stream = %session.source(), path, "watching");
+        self.report_at.get_or_insert(now + REPORT_DELAY);
         self.send_gop(now, id, Session::send_burst);
     }
 
@@ -291,7 +295,11 @@ impl Gateway {
         let cameras = self.cameras.values().map(Camera::report).collect();
         let fits = self.sessions.len() <= MAX_REPORTED_SESSIONS;
         let sessions = fits.then(|| self.sessions.keys().cloned().collect());
-        self.request::<Report>(&ReportParams { cameras, sessions }, PendingRequest::Report);
+        let starting = self.sessions.iter().filter(|(_, session)| !session.is_started());
+        let starting = starting.map(|(id, _)| id.clone()).take(MAX_REPORTED_STARTING).collect();
+        let starting = fits.then_some(starting);
+        let report = ReportParams { cameras, sessions, starting };
+        self.request::<Report>(&report, PendingRequest::Report);
     }
 }
 

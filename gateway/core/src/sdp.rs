@@ -32,7 +32,7 @@ pub use negotiate::{Negotiated, NegotiatedSection, NegotiatedTransport, apply_an
 pub use parse::{parse, parse_fragment};
 pub use write::{LocalMedia, OfferConfig, OfferedSection, TrackIds, offer};
 
-/// Maximum size of a description in bytes: that of a message of the signaling protocol. A browser's
+/// Maximum size of a description in bytes: that of the body of a WHEP request. A browser's
 /// offer is about 6 kB; with a hundred candidates in each of two sections it has 30 kB.
 pub const MAX_SIZE: usize = 64 * 1024;
 

@@ -10,6 +10,7 @@ mod datagrams;
 mod gather;
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -263,6 +264,13 @@ impl PeerTransport {
             Err(CandidateRefused::Name) => debug!("a candidate with a .local name is ignored"),
             Err(refused) => debug!("a candidate is ignored: {refused}"),
         }
+    }
+
+    /// Lets packets from this address in through our relayed candidates, in addition to those of
+    /// the peer's candidates.
+    pub fn permit(&mut self, now: Instant, peer: IpAddr) {
+        self.turn_clients.permit_always(now, peer);
+        self.process(now);
     }
 
     /// Handles the end of the peer's candidates.

@@ -183,9 +183,18 @@ impl TurnClients {
         self.collect_outputs(index);
     }
 
-    /// Installs a permission for this peer address on every allocation, present and future.
+    /// Installs a permission for this peer address on every allocation, present and future, unless
+    /// there are too many.
     pub(crate) fn permit(&mut self, now: Instant, peer: IpAddr) {
-        if self.permitted.contains(&peer) || self.permitted.len() >= MAX_PERMITTED {
+        if self.permitted.len() < MAX_PERMITTED {
+            self.permit_always(now, peer);
+        }
+    }
+
+    /// Installs a permission for this peer address, however many there are. To be called at most a
+    /// few times.
+    pub(crate) fn permit_always(&mut self, now: Instant, peer: IpAddr) {
+        if self.permitted.contains(&peer) {
             return;
         }
         self.permitted.push(peer);

@@ -32,7 +32,7 @@ impl Hub {
     /// reports them. Cameras that are no longer listed are removed.
     pub(crate) fn handle_report(&mut self, call: &Call, params: Value) -> Result<(), Fault> {
         let gateway = self.gateway(call.conn)?.clone();
-        let ReportParams { cameras, sessions } = rpc::read(params)?;
+        let ReportParams { cameras, sessions, starting } = rpc::read(params)?;
         let (cameras, refused) = self.accept_cameras(&gateway, cameras);
         self.set_owner(&gateway, &cameras);
         if let Some(known) = self.gateways.get_mut(&gateway) {
@@ -40,7 +40,7 @@ impl Hub {
         }
         self.persist(&gateway);
         if let Some(sessions) = sessions {
-            self.reconcile_sessions(call.now, &gateway, &sessions);
+            self.reconcile_sessions(call.now, &gateway, &sessions, starting.as_deref());
         }
         self.respond::<Report>(call, &ReportResult { refused });
         self.schedule_cameras(call.now);

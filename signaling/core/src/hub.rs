@@ -18,7 +18,7 @@ use crate::call::Call;
 use crate::connection::{Connection, Stage};
 use crate::gateway::Gateway;
 use crate::lookup::PendingLookup;
-use crate::request::PendingRequest;
+use crate::request::Sent;
 use crate::session::{Session, ViewerKey};
 use crate::timer::{Timer, Timers};
 use crate::{
@@ -61,7 +61,7 @@ pub struct Hub {
     /// The sessions of each connected client, and of each token or user over WHEP.
     pub(crate) viewers: HashMap<ViewerKey, BTreeSet<SessionId>>,
     /// The requests sent to a peer that have no response yet, by connection and request id.
-    pub(crate) requests: BTreeMap<(ConnId, i64), PendingRequest>,
+    pub(crate) requests: BTreeMap<(ConnId, i64), Sent>,
     pub(crate) lookups: HashMap<LookupId, PendingLookup>,
     pub(crate) last_lookup: u64,
     /// The remaining WHEP requests of each token or user that sent one lately.
@@ -189,7 +189,7 @@ impl Hub {
             self.outputs.push_back(Output::Close { conn, close: Close::GOING_AWAY });
         }
         let pending: Vec<_> = std::mem::take(&mut self.requests).into_values().collect();
-        for request in pending {
+        for Sent { request, .. } in pending {
             let fault = Fault::new(code::UNAVAILABLE, "the server is going away; try again");
             self.refuse(request.origin, fault);
         }

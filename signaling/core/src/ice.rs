@@ -35,9 +35,9 @@ impl fmt::Debug for TurnConfig {
 }
 
 impl TurnConfig {
-    /// Returns the ICE servers of a session: the `stun:` URLs without credentials, the others with
-    /// credentials of their own.
-    pub(crate) fn for_session(&self, session: &SessionId, now: Now) -> Vec<IceServer> {
+    /// Returns the ICE servers of a TURN user, such as a session: the `stun:` URLs without
+    /// credentials, the others with credentials of their own.
+    pub(crate) fn for_user(&self, user: &str, now: Now) -> Vec<IceServer> {
         let (stun, turn): (Vec<String>, Vec<String>) =
             self.urls.iter().cloned().partition(|url| url.starts_with("stun"));
         let mut servers = Vec::new();
@@ -45,17 +45,29 @@ impl TurnConfig {
             servers.push(IceServer { urls: stun, username: None, credential: None });
         }
         if !turn.is_empty() {
-            let username = format!("{}:{session}", now.unix_s + self.lifetime.as_secs());
+            let username = format!("{}:{user}", now.unix_s + self.lifetime.as_secs());
             let credential = Some(self.password(&username));
             servers.push(IceServer { urls: turn, username: Some(username), credential });
         }
         servers
     }
 
+    /// Returns the ICE servers for a viewer that has no session yet. All that one token or user asks
+    /// for belong to one TURN user, whose quota limits them; its name does not tell whose it is.
+    pub(crate) fn for_subject(&self, subject: &str, now: Now) -> Vec<IceServer> {
+        let digest = self.hmac(&format!("options {subject}"));
+        let digits: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        self.for_user(&format!("o{digits}"), now)
+    }
+
     fn password(&self, username: &str) -> String {
+        STANDARD.encode(self.hmac(username))
+    }
+
+    fn hmac(&self, text: &str) -> [u8; 20] {
         let mut mac = Hmac::<Sha1>::new_from_slice(&self.secret).expect("HMAC takes any key");
-        mac.update(username.as_bytes());
-        STANDARD.encode(mac.finalize().into_bytes())
+        mac.update(text.as_bytes());
+        mac.finalize().into_bytes().into()
     }
 }
 
@@ -78,7 +90,7 @@ impl Hub {
 
     pub(crate) fn ice_servers(&self, session: &SessionId, now: Now) -> Vec<IceServer> {
         let turn = self.config.turn.as_ref();
-        turn.map(|turn| turn.for_session(session, now)).unwrap_or_default()
+        turn.map(|turn| turn.for_user(session.as_str(), now)).unwrap_or_default()
     }
 }
 
@@ -98,7 +110,7 @@ mod tests {
             lifetime: Duration::from_secs(600),
         };
         let now = Now { instant: Instant::now(), unix_s: 1_000_000_000 };
-        let servers = turn.for_session(&"s1".parse().unwrap(), now);
+        let servers = turn.for_user("s1", now);
         assert_eq!(servers.len(), 2);
         assert_eq!(servers[0].urls, ["stun:h:3478"]);
         assert_eq!(servers[0].username, None);
@@ -107,5 +119,9 @@ mod tests {
         // echo -n 1000000600:s1 | openssl dgst -sha1 -hmac north -binary | base64
         assert_eq!(servers[1].credential.as_deref(), Some("zVqhq5+vy4e+9+4gPZKECvAetCg="));
         assert!(!format!("{turn:?}").contains("north"));
+        let asked = |subject| turn.for_subject(subject, now)[1].username.clone().unwrap();
+        assert_eq!(asked("token:1"), asked("token:1"), "one quota for all");
+        assert_ne!(asked("token:1"), asked("token:2"));
+        assert!(!asked("token:1").contains("token"));
     }
 }

@@ -4,15 +4,29 @@
 use std::time::Duration;
 
 use porthole_clock::Now;
-use porthole_signaling_proto::SessionId;
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
+use porthole_signaling_proto::{MAX_GATEWAY_MESSAGE_BYTES, SessionId};
 use serde_json::Value;
 
 use crate::timer::Timer;
+use crate::whep::http;
 use crate::{ConnId, Hub, WhepRequestId};
 
 /// The longest sentence of a peer's fault that is forwarded.
 const MAX_FAULT_CHARS: usize = 300;
+/// Room for what is around the parameters of a request: version, id and method.
+const ENVELOPE_BYTES: usize = 256;
+/// The most bytes of offers and restarts to which one gateway has not responded yet: half of what
+/// may wait in the queue of its WebSocket.
+const MAX_PENDING_BYTES: usize = 512 * 1024;
+
+/// A request that was sent to a peer and has no response yet.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) request: PendingRequest,
+    /// The length of its parameters as JSON, if they may be long.
+    bytes: usize,
+}
 
 /// A request to which a peer has not responded yet.
 #[derive(Debug)]
@@ -49,6 +63,7 @@ impl Hub {
         request: PendingRequest,
     ) -> Result<(), Fault> {
         let timeout = self.timeout(request.kind);
+        let bytes = self.checked_size(to, request.kind, &params)?;
         if let Some(session) = self.sessions.get_mut(&request.session) {
             if session.pending_requests.contains(&request.kind) {
                 return Err(Fault::new(
@@ -59,11 +74,32 @@ impl Hub {
             session.pending_requests.push(request.kind);
         }
         let id = self.next_request_id();
-        self.requests.insert((to, id), request);
+        self.requests.insert((to, id), Sent { request, bytes });
         self.timers.add(now.instant + timeout, Timer::Request(to, id));
         let method = method.to_owned();
         self.send(to, Message::Request { id: RequestId::Number(id), method, params });
         Ok(())
+    }
+
+    /// Refuses what is too long for a gateway, and what would fill the send queue of its WebSocket,
+    /// which would then be closed as too slow, for all viewers. Only offers and restarts over HTTP
+    /// are that long.
+    fn checked_size(&self, to: ConnId, kind: RequestKind, params: &Value) -> Result<usize, Fault> {
+        if !matches!(kind, RequestKind::Offer | RequestKind::Restart) {
+            return Ok(0);
+        }
+        let bytes = params.to_string().len();
+        if bytes + ENVELOPE_BYTES > MAX_GATEWAY_MESSAGE_BYTES {
+            let text = "the description is too long for the camera's gateway; send fewer lines";
+            return Err(Fault::new(http::CONTENT_TOO_LARGE, text));
+        }
+        let range = (to, i64::MIN)..=(to, i64::MAX);
+        let pending: usize = self.requests.range(range).map(|(_, request)| request.bytes).sum();
+        if pending + bytes > MAX_PENDING_BYTES {
+            let text = "the camera's gateway has too many offers to answer; try again";
+            return Err(Fault::new(code::INSUFFICIENT_RESOURCES, text));
+        }
+        Ok(bytes)
     }
 
     pub(crate) fn handle_response(
@@ -74,13 +110,13 @@ impl Hub {
         outcome: Result<Value, Fault>,
     ) {
         // A response that is late or answers no request has no entry.
-        if let Some(request) = self.requests.remove(&(conn, id)) {
+        if let Some(Sent { request, .. }) = self.requests.remove(&(conn, id)) {
             self.complete_request(now, request, outcome.map_err(shortened));
         }
     }
 
     pub(crate) fn handle_request_timeout(&mut self, now: Now, conn: ConnId, id: i64) {
-        let Some(request) = self.requests.remove(&(conn, id)) else { return };
+        let Some(Sent { request, .. }) = self.requests.remove(&(conn, id)) else { return };
         let fault = match request.kind {
             RequestKind::Connect => {
                 Fault::new(code::UNAVAILABLE, "the gateway did not respond; try again")
@@ -100,7 +136,7 @@ impl Hub {
         let range = (conn, i64::MIN)..=(conn, i64::MAX);
         let ids: Vec<_> = self.requests.range(range).map(|(key, _)| *key).collect();
         for key in ids {
-            let Some(request) = self.requests.remove(&key) else { continue };
+            let Some(Sent { request, .. }) = self.requests.remove(&key) else { continue };
             let fault = match request.kind {
                 RequestKind::Invite => Fault::new(code::GONE, "the client has disconnected"),
                 RequestKind::Connect

@@ -1,6 +1,6 @@
 //! Sessions: one viewer, one camera, and the messages forwarded between their two sides.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
 use porthole_clock::Now;
@@ -25,6 +25,9 @@ const MAX_TRICKLE_BYTES: usize = 2 * 1024;
 /// Age at which a session that its gateway does not report is removed: longer than `connect` or a
 /// viewer's offer may take.
 const MIN_REPORTED_AGE: Duration = Duration::from_secs(20);
+/// Time a session has to find a path before it may have to make room for another of its viewer:
+/// longer than most that succeed need.
+const START_TIME: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -37,10 +40,23 @@ pub(crate) struct Session {
     pub(crate) expires_at: Instant,
     /// True until the gateway has accepted the session.
     pub(crate) pending: bool,
+    /// The latest report of the gateway about this session.
+    pub(crate) progress: Progress,
     /// The ICE servers for the viewer, sent once the gateway has accepted the session.
     pub(crate) ice_servers: Vec<IceServer>,
     /// The requests of this session that have no response yet.
     pub(crate) pending_requests: Vec<RequestKind>,
+}
+
+/// How far a session is, as its gateway reports it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// The gateway has not said.
+    Unknown,
+    /// There is no path to the viewer yet.
+    Starting,
+    /// The viewer is being sent the picture, or was.
+    Started,
 }
 
 #[derive(Debug)]
@@ -86,6 +102,7 @@ impl Session {
             started_at: now.instant,
             expires_at: now.instant + lifetime,
             pending: true,
+            progress: Progress::Unknown,
             ice_servers: Vec::new(),
             pending_requests: Vec::new(),
         }
@@ -108,18 +125,25 @@ impl Session {
 }
 
 impl Hub {
-    /// Adds a session and returns its new id.
+    /// Adds a session and returns its new id. If its viewer has as many as it may have, the oldest
+    /// that has found no path for [`START_TIME`] makes room: players that give up do not always say
+    /// so.
     ///
     /// # Errors
     /// [`code::INSUFFICIENT_RESOURCES`] when its viewer or its gateway has too many.
     pub(crate) fn add_session(&mut self, session: Session) -> Result<SessionId, Fault> {
-        let limits = &self.config.limits;
         let full = |text: &str| Err(Fault::new(code::INSUFFICIENT_RESOURCES, text));
         let key = session.viewer_key();
         let of_viewer = key.as_ref().and_then(|key| self.viewers.get(key));
-        if of_viewer.is_some_and(|sessions| sessions.len() >= limits.sessions_per_client) {
-            return full("too many sessions of this client; close some");
+        if of_viewer.is_some_and(|all| all.len() >= self.config.limits.sessions_per_client) {
+            let stuck = of_viewer.and_then(|all| self.oldest_stuck(all, session.started_at));
+            let Some(stuck) = stuck else {
+                return full("too many sessions of this client; close some");
+            };
+            debug!(session = %stuck, "a session that found no path makes room for another");
+            self.end_session_on_both_sides(&stuck);
         }
+        let limits = &self.config.limits;
         let Some(gateway) = self.gateways.get_mut(&session.gateway) else {
             return Err(Fault::new(code::NOT_FOUND, "there is no such gateway"));
         };
@@ -137,6 +161,16 @@ impl Hub {
         debug!(session = %id, camera = %session.camera, "session starts");
         self.sessions.insert(id.clone(), session);
         Ok(id)
+    }
+
+    /// Returns the oldest of these sessions whose gateway says that it has not found a path, unless
+    /// it has begun within [`START_TIME`].
+    fn oldest_stuck(&self, ids: &BTreeSet<SessionId>, now: Instant) -> Option<SessionId> {
+        let sessions = ids.iter().filter_map(|id| Some((id, self.sessions.get(id)?)));
+        let stuck = sessions.filter(|(_, session)| {
+            session.progress == Progress::Starting && session.started_at + START_TIME <= now
+        });
+        stuck.min_by_key(|(_, session)| session.started_at).map(|(id, _)| id.clone())
     }
 
     fn new_session_id(&mut self) -> SessionId {
@@ -173,13 +207,18 @@ impl Hub {
     }
 
     /// Removes the sessions that a gateway's report does not list. The gateway may have restarted
-    /// since they started, and they would count against their viewers until they expire.
+    /// since they started, and they would count against their viewers until they expire. Notes which
+    /// of the others are still `starting`, if the gateway reports it.
     pub(crate) fn reconcile_sessions(
         &mut self,
         now: Now,
         gateway: &GatewayId,
         reported: &[SessionId],
+        starting: Option<&[SessionId]>,
     ) {
+        if let Some(starting) = starting {
+            self.note_progress(gateway, reported, starting);
+        }
         let reported: HashSet<&SessionId> = reported.iter().collect();
         let known = self.gateways.get(gateway).map(|gateway| &gateway.sessions);
         let lost: Vec<SessionId> = known
@@ -196,6 +235,22 @@ impl Hub {
             let client = self.remove_session(&id).and_then(|session| session.client());
             if let Some(client) = client {
                 self.send(client, session_closed(&id));
+            }
+        }
+    }
+
+    fn note_progress(
+        &mut self,
+        gateway: &GatewayId,
+        reported: &[SessionId],
+        starting: &[SessionId],
+    ) {
+        let starting: HashSet<&SessionId> = starting.iter().collect();
+        for id in reported {
+            let session = self.sessions.get_mut(id).filter(|session| session.gateway == *gateway);
+            if let Some(session) = session {
+                let is_starting = starting.contains(id);
+                session.progress = if is_starting { Progress::Starting } else { Progress::Started };
             }
         }
     }

@@ -1,5 +1,7 @@
 //! WHEP (draft-ietf-wish-whep-03): viewers that send their offer over HTTP.
 
+use std::net::IpAddr;
+
 use porthole_clock::Now;
 use porthole_signaling_proto::fragment::{Fragment, FragmentError, offer_ufrags};
 use porthole_signaling_proto::method::{
@@ -12,7 +14,7 @@ use serde_json::Value;
 
 use crate::access::forbidden;
 use crate::cameras::no_such_camera;
-use crate::request::{Origin, PendingRequest, RequestKind};
+use crate::request::{Origin, PendingRequest, RequestKind, Sent};
 use crate::session::{Session, Viewer, whole_seconds};
 use crate::{Bucket, Hub, Principal, WhepRequestId};
 
@@ -24,6 +26,8 @@ const MAX_BUCKETS: usize = 4096;
 pub mod http {
     /// The entity tag belongs to an older ICE generation (RFC 9110 §15.5.13).
     pub const PRECONDITION_FAILED: i64 = 412;
+    /// The description is too long to be passed on (RFC 9110 §15.5.14).
+    pub const CONTENT_TOO_LARGE: i64 = 413;
     /// The request has no `If-Match` to say which ICE generation it is for (RFC 6585 §3).
     pub const PRECONDITION_REQUIRED: i64 = 428;
 }
@@ -37,6 +41,8 @@ pub struct WhepOffer {
     pub camera: CameraId,
     /// The SDP offer.
     pub offer: String,
+    /// The IP address from which the request came, as far as it is known.
+    pub viewer_address: Option<IpAddr>,
 }
 
 /// The request `PATCH /whep/{camera}/{session}`: candidates or an ICE restart.
@@ -146,7 +152,7 @@ impl Hub {
         request: WhepRequestId,
         offer: WhepOffer,
     ) -> Result<(), Fault> {
-        let WhepOffer { principal, camera, offer } = offer;
+        let WhepOffer { principal, camera, offer, viewer_address } = offer;
         self.check_rate(now, &principal)?;
         let lifetime = Self::lifetime(now, &principal, self.config.limits.whep_lifetime)?;
         if !principal.may_see(&camera) {
@@ -158,7 +164,11 @@ impl Hub {
             return Err(Fault::new(code::BAD_REQUEST, text));
         }
         let gateway = self.owner(&camera).cloned().ok_or_else(no_such_camera)?;
-        let gateway_conn = self.gateway_connection(&gateway)?;
+        let conn = self.gateway_connection(&gateway).map_err(|away| Fault {
+            // The draft's answer while nobody publishes.
+            code: code::CONFLICT,
+            ..away
+        })?;
         let viewer = Viewer::Whep { generation: 1, ufrags, restarting: None };
         let session = Session::new(now, lifetime, gateway, camera.clone(), viewer, principal);
         let session = self.add_session(session)?;
@@ -166,12 +176,19 @@ impl Hub {
             session: session.clone(),
             profile: camera,
             offer,
+            viewer_address: viewer_address.filter(is_of_a_viewer),
             ice_servers: self.issue_ice_servers(&session, now),
             expiry_time_seconds: Some(whole_seconds(lifetime)),
         };
         let origin = Origin::Whep(request);
-        let request = PendingRequest { kind: RequestKind::Offer, session, origin };
-        self.send_request(now, gateway_conn, Offer::NAME, rpc::write(&params), request)
+        let kind = RequestKind::Offer;
+        let request = PendingRequest { kind, session: session.clone(), origin };
+        let sent = self.send_request(now, conn, Offer::NAME, rpc::write(&params), request);
+        if sent.is_err() {
+            // The gateway has not heard of it.
+            self.remove_session(&session);
+        }
+        sent
     }
 
     /// Handles the gateway's answer to a viewer's offer.
@@ -290,17 +307,64 @@ impl Hub {
     /// Handles the disconnection of an HTTP client that still waits for its response. A session
     /// that its offer would have started is ended.
     pub fn handle_whep_abandoned(&mut self, request: WhepRequestId) {
-        let is_origin = |pending: &PendingRequest| match pending.origin {
+        let is_origin = |sent: &Sent| match sent.request.origin {
             Origin::Whep(origin) => origin == request,
             Origin::Peer { .. } => false,
         };
-        let found = self.requests.iter().find(|(_, pending)| is_origin(pending));
-        let Some((key, kind)) = found.map(|(key, pending)| (*key, pending.kind)) else { return };
+        let found = self.requests.iter().find(|(_, sent)| is_origin(sent));
+        let Some((key, kind)) = found.map(|(key, sent)| (*key, sent.request.kind)) else { return };
         if kind != RequestKind::Offer {
             return;
         }
-        if let Some(pending) = self.requests.remove(&key) {
-            self.end_session(&pending.session);
+        if let Some(sent) = self.requests.remove(&key) {
+            self.end_session(&sent.request.session);
+        }
+    }
+
+    /// Handles the loss of a response on its way to an HTTP client that has just disconnected: the
+    /// client does not know the session that was created for it, so the session is ended.
+    pub fn handle_whep_undelivered(&mut self, response: &WhepResponse) {
+        if let WhepResponse::Created { session, .. } = response {
+            self.end_session(session);
+        }
+    }
+
+    /// Returns the ICE servers for a viewer that asks before its offer; none for a camera that it
+    /// may not see.
+    ///
+    /// # Errors
+    /// [`code::TOO_MANY_REQUESTS`] over the rate of WHEP requests; [`code::UNAUTHORIZED`] with an
+    /// expired credential.
+    pub fn handle_whep_options(
+        &mut self,
+        now: Now,
+        principal: &Principal,
+        camera: &CameraId,
+    ) -> Result<Vec<IceServer>, Fault> {
+        self.check_rate(now, principal)?;
+        principal.check_expiry(now)?;
+        let turn = self.config.turn.as_ref().filter(|_| principal.may_see(camera));
+        Ok(turn.map(|turn| turn.for_subject(&principal.subject, now)).unwrap_or_default())
+    }
+
+    /// Checks that an address is that of a camera, or of a session of it, that the principal may
+    /// use.
+    ///
+    /// # Errors
+    /// The fault with which a request for the address is refused.
+    pub fn handle_whep_get(
+        &mut self,
+        now: Now,
+        principal: &Principal,
+        camera: &CameraId,
+        session: Option<&SessionId>,
+    ) -> Result<(), Fault> {
+        self.check_rate(now, principal)?;
+        principal.check_expiry(now)?;
+        match session {
+            Some(session) => self.whep_session(principal, session).map(|_| ()),
+            None if !principal.may_see(camera) => Err(forbidden()),
+            None => self.owner(camera).map(|_| ()).ok_or_else(no_such_camera),
         }
     }
 
@@ -328,6 +392,12 @@ impl Hub {
         });
         session.ok_or_else(no_such_resource)
     }
+}
+
+/// Returns true if a viewer can have this address. From this machine come proxies, and the address
+/// of nobody is nobody's.
+fn is_of_a_viewer(address: &IpAddr) -> bool {
+    !address.is_loopback() && !address.is_unspecified() && !address.is_multicast()
 }
 
 /// Returns the entity tag of an ICE generation.

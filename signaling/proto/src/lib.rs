@@ -29,3 +29,7 @@ pub const WEBSOCKET_PATH: &str = "/ws";
 /// The longest WebSocket message that either side accepts, in bytes. An SDP with all candidates and
 /// codecs of a browser has about 8 kB.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+
+/// The longest WebSocket message that a gateway accepts from its server, in bytes: the longest WHEP
+/// offer (64 KiB), which becomes longer as a string of JSON, and what is around it.
+pub const MAX_GATEWAY_MESSAGE_BYTES: usize = 256 * 1024;

@@ -17,6 +17,8 @@
 //! | `portholeRestart` | server → device | an ICE restart by a viewer (WHEP) |
 //! | `portholeClose` | client → server → device, device → server → client, a notification | the end of a session |
 
+use std::net::IpAddr;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -286,7 +288,7 @@ pub struct EnrollResult {
 }
 
 /// Parameters of `portholeReport`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, TS)]
 pub struct ReportParams {
     /// All cameras of the gateway.
     pub cameras: Vec<CameraReport>,
@@ -294,6 +296,11 @@ pub struct ReportParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub sessions: Option<Vec<SessionId>>,
+    /// Those of `sessions` in which nothing has been sent yet, because no path was found so far.
+    /// Absent if not reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub starting: Option<Vec<SessionId>>,
 }
 
 /// Result of `portholeReport`.
@@ -347,6 +354,11 @@ pub struct OfferParams {
     pub profile: CameraId,
     /// The viewer's SDP offer.
     pub offer: String,
+    /// The IP address from which the viewer's offer came, for a viewer that gathers no candidate
+    /// with its public address. Absent if the server does not know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub viewer_address: Option<IpAddr>,
     /// The STUN and TURN servers to use in the session.
     #[serde(default)]
     pub ice_servers: Vec<IceServer>,

@@ -34,7 +34,7 @@ const SETUP: &str = r#"{"token": "wrong", "name": "nobody", "password": "0123456
 const TOKEN: &str = r#"{"name": "n", "role": "admin"}"#;
 
 /// The statuses 401 and 403 mean that access was refused; anything else means that it was granted.
-const TABLE: [Row; 15] = [
+const TABLE: [Row; 17] = [
     row("GET", "/healthz", "", JSON, [200, 401, 200, 200, 200, 200]),
     row("GET", "/ws", "", JSON, [426, 401, 426, 426, 426, 426]),
     row("POST", "/api/v1/setup", SETUP, JSON, [403, 401, 403, 403, 403, 403]),
@@ -46,10 +46,12 @@ const TABLE: [Row; 15] = [
     row("POST", "/api/v1/claims", "", JSON, [401, 401, 403, 403, 403, 200]),
     row("POST", "/api/v1/tokens", TOKEN, JSON, [401, 401, 403, 403, 403, 200]),
     row("POST", "/whep/{camera}", OFFER, SDP, [401, 401, 404, 403, 404, 404]),
-    row("OPTIONS", "/whep/{camera}", "", SDP, [204, 401, 204, 204, 204, 204]),
+    row("GET", "/whep/{camera}", "", SDP, [401, 401, 404, 403, 404, 404]),
+    row("OPTIONS", "/whep/{camera}", "", SDP, [200, 401, 200, 200, 200, 200]),
     row("PATCH", "/whep/{camera}/{session}", TRICKLE, FRAGMENT, [401, 401, 404, 404, 404, 404]),
     row("DELETE", "/whep/{camera}/{session}", "", SDP, [401, 401, 404, 404, 404, 404]),
-    row("OPTIONS", "/whep/{camera}/{session}", "", SDP, [204, 401, 204, 204, 204, 204]),
+    row("GET", "/whep/{camera}/{session}", "", SDP, [401, 401, 404, 404, 404, 404]),
+    row("OPTIONS", "/whep/{camera}/{session}", "", SDP, [200, 401, 200, 200, 200, 200]),
 ];
 
 const fn row(

@@ -32,7 +32,7 @@ use porthole_signaling_proto::rpc::{Fault, Message, RequestId};
 use porthole_signaling_proto::{CameraReport, CameraState, GatewayId, SUBPROTOCOL, rpc};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message as Frame;
@@ -137,6 +137,40 @@ pub async fn http(
     read_response(&String::from_utf8(response).unwrap())
 }
 
+/// Starts a reverse proxy that passes `/cams/…` on to a server, as web servers are configured to.
+/// It removes that part of the path if `strips`, and names it in a header if `tells`.
+pub async fn proxy(to: SocketAddr, strips: bool, tells: bool) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(pass_on(client, to, strips, tells));
+        }
+    });
+    address
+}
+
+/// Passes a connection on, after a change to its first request.
+async fn pass_on(mut client: TcpStream, to: SocketAddr, strips: bool, tells: bool) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(client.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap();
+    let (method, rest) = head.split_once(' ').unwrap();
+    let Some(below) = rest.strip_prefix("/cams/") else {
+        client.write_all(b"HTTP/1.1 404 Not Found\r\n\r\nanother site").await.unwrap();
+        return;
+    };
+    let root = if strips { "/" } else { "/cams/" };
+    let (line, rest) = below.split_once("\r\n").unwrap();
+    let told = if tells { "X-Forwarded-Prefix: /cams\r\n" } else { "" };
+    let mut server = TcpStream::connect(to).await.unwrap();
+    let head = format!("{method} {root}{line}\r\n{told}{rest}");
+    server.write_all(head.as_bytes()).await.unwrap();
+    let _ended = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+}
+
 fn read_response(text: &str) -> HttpResponse {
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     let mut lines = head.lines();
@@ -163,7 +197,16 @@ pub struct Peer {
 impl Peer {
     /// Opens a WebSocket. The error is the HTTP status with which the server refused it.
     pub async fn open(to: SocketAddr, headers: &[(&str, &str)]) -> Result<Self, u16> {
-        let mut request = format!("ws://{to}/ws").into_client_request().unwrap();
+        Self::open_at(to, "/ws", headers).await
+    }
+
+    /// Opens a WebSocket at another path, behind a proxy.
+    pub async fn open_at(
+        to: SocketAddr,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, u16> {
+        let mut request = format!("ws://{to}{path}").into_client_request().unwrap();
         let list = request.headers_mut();
         list.insert("sec-websocket-protocol", SUBPROTOCOL.parse().unwrap());
         for (name, value) in headers {
@@ -384,7 +427,7 @@ impl Key {
 
 pub async fn report(peer: &mut Peer, cameras: &[&str]) -> ReportResult {
     let cameras = cameras.iter().map(|id| camera(id, CameraState::Idle)).collect();
-    peer.call::<Report>(&ReportParams { cameras, sessions: None }).await.unwrap()
+    peer.call::<Report>(&ReportParams { cameras, ..Default::default() }).await.unwrap()
 }
 
 pub fn camera(id: &str, state: CameraState) -> CameraReport {

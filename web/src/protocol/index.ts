@@ -430,7 +430,12 @@ cameras: Array<CameraReport>,
 /**
  * All sessions of the gateway; the server removes any others. Absent if not reported.
  */
-sessions?: Array<SessionId>, };
+sessions?: Array<SessionId>,
+/**
+ * Those of `sessions` in which nothing has been sent yet, because no path was found so far.
+ * Absent if not reported.
+ */
+starting?: Array<SessionId>, };
 
 /**
  * Result of `portholeReport`.
@@ -501,6 +506,11 @@ profile: CameraId,
  * The viewer's SDP offer.
  */
 offer: string,
+/**
+ * The IP address from which the viewer's offer came, for a viewer that gathers no candidate
+ * with its public address. Absent if the server does not know it.
+ */
+viewerAddress?: string,
 /**
  * The STUN and TURN servers to use in the session.
  */

@@ -1,5 +1,6 @@
 //! Messages of the signaling server, one method for each.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use porthole_signaling_proto::method::{
@@ -62,6 +63,14 @@ impl ViewerRequest {
         match self {
             Self::Connect(params) => &params.ice_servers,
             Self::Offer(params) => &params.ice_servers,
+        }
+    }
+
+    /// Returns the address of a viewer that may gather no candidate with it.
+    fn viewer_address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Connect(_) => None,
+            Self::Offer(params) => params.viewer_address,
         }
     }
 
@@ -211,6 +220,7 @@ impl Gateway {
             return Err(Fault::new(code::INSUFFICIENT_RESOURCES, why));
         }
         let lifetime = request.lifetime();
+        let viewer_address = request.viewer_address();
         let config = SessionConfig {
             source: stream.clone(),
             identity: self.identity.clone(),
@@ -237,6 +247,9 @@ impl Gateway {
             }
         }
         self.add_session(now, &session_id, &stream, session, &ice_servers);
+        if let Some(address) = viewer_address {
+            self.with_session(now, &session_id, |session| session.permit(now, address));
+        }
         Ok(())
     }
 

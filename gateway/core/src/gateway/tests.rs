@@ -188,6 +188,7 @@ fn impossible_requests_are_refused_with_a_reason() {
         session: "s2".parse().unwrap(),
         profile: "door".parse().unwrap(),
         offer: "nonsense".to_owned(),
+        viewer_address: None,
         ice_servers: Vec::new(),
         expiry_time_seconds: None,
     };
@@ -232,6 +233,7 @@ fn a_viewers_offer_is_answered_with_candidates_and_no_trickle() {
             session: "s1".parse().unwrap(),
             profile: "door".parse().unwrap(),
             offer: viewer.to_owned(),
+            viewer_address: None,
             ice_servers: Vec::new(),
             expiry_time_seconds: None,
         },
@@ -261,6 +263,7 @@ fn a_viewers_offer_does_not_wait_for_a_dead_turn_server() {
                 session: "s1".parse().unwrap(),
                 profile: "door".parse().unwrap(),
                 offer: viewer.to_owned(),
+                viewer_address: None,
                 ice_servers: vec![dead],
                 expiry_time_seconds: None,
             },

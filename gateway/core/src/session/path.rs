@@ -1,6 +1,6 @@
 //! The session's transport, for what the gateway passes to it: datagrams, addresses, ICE servers.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use porthole_signaling_proto::IceServer;
@@ -23,6 +23,13 @@ impl Session {
     /// Describes the path for logs, for example `direct` or `relayed over TCP`.
     pub fn describe_path(&self) -> String {
         self.transport.describe_path()
+    }
+
+    /// Lets packets from this address in through our relayed candidates, for a viewer that does not
+    /// tell us its public address.
+    pub fn permit(&mut self, now: Instant, viewer: IpAddr) {
+        self.transport.permit(now, viewer);
+        self.process_transport(now);
     }
 
     /// Returns the transport of the TURN client with this index.

@@ -141,7 +141,8 @@ impl Run {
                 let camera = CAMERAS[usize::from(camera) % CAMERAS.len()].parse().unwrap();
                 let offer = "a=ice-ufrag:abcd\r\n".to_owned();
                 let request = self.whep_request();
-                let offer = WhepOffer { principal: person(who), camera, offer };
+                let offer =
+                    WhepOffer { principal: person(who), camera, offer, viewer_address: None };
                 self.world.hub.handle_whep_offer(now, request, offer);
             }
             Step::Patch { who, session, restart } => {

@@ -342,6 +342,7 @@ fn sessions_that_a_gateway_does_not_report_are_removed_unless_they_have_just_sta
         principal: player.clone(),
         camera: "cam".parse().unwrap(),
         offer: OFFER.into(),
+        viewer_address: None,
     };
     let now = world.now;
     world.hub.handle_whep_offer(now, WhepRequestId(1), offer);
@@ -354,7 +355,7 @@ fn sessions_that_a_gateway_does_not_report_are_removed_unless_they_have_just_sta
         world.take(conn);
     }
     let report = |world: &mut World, sessions| {
-        let params = ReportParams { cameras: vec![camera("cam")], sessions };
+        let params = ReportParams { cameras: vec![camera("cam")], sessions, starting: None };
         world.call::<Report>(gateway, &params).unwrap().unwrap();
     };
     report(&mut world, None);
@@ -532,7 +533,8 @@ fn signing_out_ends_the_sessions_of_that_browser_only() {
     let bobs = world.play(bob, gateway, &connect_params(&id, "cam")).unwrap().session;
     for (request, accepted) in [(1, true), (2, false)] {
         let principal = principal("ann", Scope::All);
-        let offer = WhepOffer { principal, camera: "cam".parse().unwrap(), offer: OFFER.into() };
+        let camera = "cam".parse().unwrap();
+        let offer = WhepOffer { principal, camera, offer: OFFER.into(), viewer_address: None };
         let now = world.now;
         world.hub.handle_whep_offer(now, WhepRequestId(request), offer);
         world.apply_outputs();
@@ -590,7 +592,10 @@ fn clients_get_their_cameras_when_they_change_but_not_too_often() {
         let mut changed = camera("a");
         changed.viewers = round + 1;
         let cameras = vec![changed, camera("b")];
-        world.call::<Report>(gateway, &ReportParams { cameras, sessions: None }).unwrap().unwrap();
+        world
+            .call::<Report>(gateway, &ReportParams { cameras, ..Default::default() })
+            .unwrap()
+            .unwrap();
     }
     world.wait(Duration::from_secs(1));
     assert_eq!(camera_lists(&mut world, all).len(), 2, "one at once and one after the interval");
@@ -637,7 +642,10 @@ fn a_sub_stream_is_watched_by_its_own_id_and_listed_with_its_camera() {
     let mut world = World::new();
     let (gateway, id) = world.gateway(1, &[]);
     let cameras = vec![camera_with_sub("door", "door.sub"), camera_with_sub("yard", "door")];
-    world.call::<Report>(gateway, &ReportParams { cameras, sessions: None }).unwrap().unwrap();
+    world
+        .call::<Report>(gateway, &ReportParams { cameras, ..Default::default() })
+        .unwrap()
+        .unwrap();
     for (scope, listed, sub_allowed) in [
         (Scope::All, &["door", "yard"][..], Ok(())),
         (only(&["door"]), &["door"], Ok(())),
@@ -698,6 +706,7 @@ fn whep_trickles_restarts_and_ends_a_session() {
         principal: principal.clone(),
         camera: "cam".parse().unwrap(),
         offer: OFFER.into(),
+        viewer_address: None,
     };
     let now = world.now;
     world.hub.handle_whep_offer(now, WhepRequestId(1), offer.clone());
@@ -808,7 +817,8 @@ fn whep_requests_have_a_rate_for_each_token_or_user() {
         match method {
             "POST" => {
                 let camera = camera.parse().unwrap();
-                let offer = WhepOffer { principal, camera, offer: OFFER.into() };
+                let offer =
+                    WhepOffer { principal, camera, offer: OFFER.into(), viewer_address: None };
                 world.hub.handle_whep_offer(now, request, offer);
             }
             "PATCH" => {
@@ -833,6 +843,7 @@ fn a_server_that_stops_closes_connections_and_refuses_pending_requests() {
         principal: principal("player", Scope::All),
         camera: "cam".parse().unwrap(),
         offer: OFFER.into(),
+        viewer_address: None,
     };
     let now = world.now;
     world.hub.handle_whep_offer(now, WhepRequestId(1), offer);

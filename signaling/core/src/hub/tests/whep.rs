@@ -1,14 +1,20 @@
 //! Tests of players that use WHEP in their own ways.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use porthole_signaling_proto::SessionId;
 use porthole_signaling_proto::method::{
-    Notification as _, Offer, OfferResult, Restart, RestartResult, Trickle, TrickleParams,
+    Close, Notification as _, Offer, OfferResult, Report, ReportParams, Restart, RestartResult,
+    SessionParams, Trickle, TrickleParams,
 };
-use porthole_signaling_proto::rpc::{Fault, Message};
+use porthole_signaling_proto::rpc::{Fault, Message, code};
 
-use super::world::{World, principal};
+use super::table::OFFER;
+use super::world::{World, only, principal};
 use crate::{
-    ConnId, IfMatch, Scope, WhepFragment, WhepOffer, WhepPatch, WhepRequestId, WhepResponse,
+    ConnId, IfMatch, Limits, Rate, Scope, WhepFragment, WhepOffer, WhepPatch, WhepRequestId,
+    WhepResponse,
 };
 
 const PWD: &str = "a=ice-pwd:0123456789012345678901\r\n";
@@ -30,7 +36,7 @@ impl Player {
         let (gateway, _) = world.gateway(1, &["cam"]);
         let principal = principal("player", Scope::All);
         let (camera, offer) = ("cam".parse().unwrap(), offer.to_owned());
-        let offer = WhepOffer { principal, camera, offer };
+        let offer = WhepOffer { principal, camera, offer, viewer_address: None };
         world.hub.handle_whep_offer(world.now, WhepRequestId(1), offer);
         world.apply_outputs();
         let (request, _) = world.next_request::<Offer>(gateway).unwrap();
@@ -118,4 +124,163 @@ fn after_a_restart_the_fragments_of_all_its_sections_are_current() {
         let outcome = player.patch(&of_section("1", ufrag));
         assert_eq!(outcome == Some(Ok(WhepResponse::Trickled)), trickles, "{ufrag}: {outcome:?}");
     }
+}
+
+/// Sends a player's offer from this address. Returns the outcome, if the gateway need not respond.
+fn offer_from(
+    world: &mut World,
+    request: u64,
+    who: &str,
+    viewer_address: Option<IpAddr>,
+    offer: &str,
+) -> Option<Result<WhepResponse, Fault>> {
+    let (principal, camera) = (principal(who, Scope::All), "cam".parse().unwrap());
+    let offer = WhepOffer { principal, camera, offer: offer.to_owned(), viewer_address };
+    world.hub.handle_whep_offer(world.now, WhepRequestId(request), offer);
+    world.apply_outputs();
+    world.responses.remove(&WhepRequestId(request))
+}
+
+/// Lets the gateway answer the next offer. Returns its session.
+fn answer(world: &mut World, gateway: ConnId) -> SessionId {
+    let (request, params) = world.next_request::<Offer>(gateway).unwrap();
+    let answer = OfferResult { answer: "a".into() };
+    world.send(gateway, Message::result::<Offer>(request, &answer));
+    params.session
+}
+
+#[test]
+fn the_gateway_learns_the_address_of_a_viewer_unless_it_is_nobodys() {
+    for (address, passed_on) in [
+        ("203.0.113.7", true),
+        ("192.168.1.7", true),
+        ("2001:db8::7", true),
+        ("127.0.0.1", false),
+        ("::1", false),
+        ("0.0.0.0", false),
+        ("239.1.1.1", false),
+    ] {
+        let mut world = World::new();
+        let (gateway, _) = world.gateway(1, &["cam"]);
+        let address: IpAddr = address.parse().unwrap();
+        assert_eq!(offer_from(&mut world, 1, "player", Some(address), OFFER), None);
+        let (_, params) = world.next_request::<Offer>(gateway).unwrap();
+        assert_eq!(params.viewer_address, passed_on.then_some(address));
+    }
+}
+
+#[test]
+fn a_session_that_found_no_path_makes_room_for_another_of_its_token() {
+    let limits = Limits { sessions_per_client: 2, ..Limits::default() };
+    let full = || Err(code::INSUFFICIENT_RESOURCES);
+    for (what, age_s, reported, expected) in [
+        ("neither has a path", 5, Some(&[0, 1][..]), Ok(0)),
+        ("the first has a path", 5, Some(&[1]), Ok(1)),
+        ("both have a path", 5, Some(&[]), full()),
+        ("they have just begun", 4, Some(&[0, 1]), full()),
+        ("the gateway does not say", 5, None, full()),
+    ] {
+        let mut world = World::with(limits.clone());
+        let (gateway, _) = world.gateway(1, &["cam"]);
+        let sessions: Vec<SessionId> = (1..=2)
+            .map(|request| {
+                assert_eq!(offer_from(&mut world, request, "player", None, OFFER), None);
+                world.wait(Duration::from_millis(1));
+                answer(&mut world, gateway)
+            })
+            .collect();
+        let starting = |index: &usize| sessions[*index].clone();
+        let params = ReportParams {
+            cameras: vec![super::world::camera("cam")],
+            sessions: reported.map(|_| sessions.clone()),
+            starting: reported.map(|reported| reported.iter().map(starting).collect()),
+        };
+        world.call::<Report>(gateway, &params).unwrap().unwrap();
+        world.wait(Duration::from_secs(age_s));
+        world.take(gateway);
+        let other = offer_from(&mut world, 3, "another", None, OFFER);
+        assert_eq!(other, None, "{what}: another token has places of its own");
+        world.take(gateway);
+        let outcome = offer_from(&mut world, 4, "player", None, OFFER);
+        let closed = world.take(gateway).into_iter().find_map(|message| match message {
+            Message::Notification { method, params } if method == Close::NAME => {
+                Some(porthole_signaling_proto::rpc::read::<SessionParams>(params).unwrap().session)
+            }
+            _ => None,
+        });
+        let found = match outcome {
+            None => Ok(sessions.iter().position(|id| Some(id) == closed.as_ref()).unwrap()),
+            Some(outcome) => Err(outcome.unwrap_err().code),
+        };
+        assert_eq!(found, expected, "{what}");
+    }
+}
+
+#[test]
+fn long_offers_reach_the_gateway_but_do_not_fill_its_queue() {
+    let offer = |line: &str, bytes: usize| {
+        let line = format!("{line}\r\n");
+        format!("{OFFER}{}", line.repeat(bytes / line.len()))
+    };
+    // A control character becomes six as JSON.
+    for (what, text, expected) in [
+        ("60 kB", offer("a=x", 60_000), None),
+        ("64 KiB of short lines", offer("a", 65_000), None),
+        ("64 KiB of control characters", offer(&"\u{1}".repeat(50), 65_000), Some(413)),
+    ] {
+        let mut world = World::new();
+        let (gateway, _) = world.gateway(1, &["cam"]);
+        let outcome = offer_from(&mut world, 1, "player", None, &text);
+        let refused = outcome.map(|outcome| outcome.unwrap_err().code);
+        assert_eq!(refused, expected, "{what}");
+        assert_eq!(world.hub.counts().1, usize::from(expected.is_none()), "{what}");
+        if expected.is_none() {
+            let (_, params) = world.next_request::<Offer>(gateway).unwrap();
+            assert_eq!(params.offer, text, "{what}");
+        }
+    }
+    let mut world = World::new();
+    let (gateway, _) = world.gateway(1, &["cam"]);
+    let text = offer("a=x", 60_000);
+    let send = |world: &mut World, request| offer_from(world, request, "player", None, &text);
+    let fits = (1..30).take_while(|request| send(&mut world, *request).is_none()).count();
+    assert!((5..10).contains(&fits), "{fits} of 80 kB each");
+    answer(&mut world, gateway);
+    assert_eq!(send(&mut world, 40), None, "there is room again");
+    assert_eq!(world.hub.counts().1, fits + 1, "a refused offer leaves no session");
+}
+
+#[test]
+fn a_player_that_asks_first_gets_ice_servers_at_the_rate_of_its_token() {
+    let limits = Limits { whep_rate: Rate { burst: 2, per_minute: 60 }, ..Limits::default() };
+    let mut world = World::with(limits);
+    world.gateway(1, &["cam"]);
+    let camera = "cam".parse().unwrap();
+    let mut ask = |who: &str, scope: Scope| {
+        let servers = world.hub.handle_whep_options(world.now, &principal(who, scope), &camera);
+        servers.map(|servers| servers.len()).map_err(|fault| fault.code)
+    };
+    assert_eq!(ask("player", Scope::All), Ok(2));
+    assert_eq!(ask("player", only(&["other"])), Ok(0), "not its camera");
+    assert_eq!(ask("player", Scope::All), Err(code::TOO_MANY_REQUESTS));
+    assert_eq!(ask("another", Scope::All), Ok(2));
+}
+
+#[test]
+fn a_response_that_nobody_waits_for_leaves_no_session() {
+    let mut player = Player::playing(OFFER);
+    assert_eq!(player.world.hub.counts().1, 1);
+    let response = WhepResponse::Created {
+        session: player.session.clone(),
+        answer: String::new(),
+        ice_servers: Vec::new(),
+        etag: String::new(),
+    };
+    player.world.hub.handle_whep_undelivered(&WhepResponse::Trickled);
+    assert_eq!(player.world.hub.counts().1, 1);
+    player.world.hub.handle_whep_undelivered(&response);
+    player.world.apply_outputs();
+    let close = Message::notification::<Close>(&SessionParams { session: player.session });
+    assert_eq!(player.world.take(player.gateway), [close]);
+    assert_eq!(player.world.hub.counts().1, 0);
 }

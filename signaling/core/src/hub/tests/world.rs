@@ -225,7 +225,7 @@ impl World {
 
     pub(super) fn report(&mut self, conn: ConnId, cameras: &[&str]) -> ReportResult {
         let cameras = cameras.iter().map(|id| camera(id)).collect();
-        self.call::<Report>(conn, &ReportParams { cameras, sessions: None }).unwrap().unwrap()
+        self.call::<Report>(conn, &ReportParams { cameras, ..Default::default() }).unwrap().unwrap()
     }
 
     /// Starts a session, which the gateway accepts.

@@ -1,4 +1,9 @@
+use std::time::{Duration, Instant};
+
 use super::*;
+
+/// Time that passes between two looks at the timers.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Passes datagrams between both sides until both are ready, dropping those for which `lose`
 /// returns true.
@@ -29,7 +34,7 @@ fn run(
             if client.is_ready() && server.is_ready() {
                 return Ok(());
             }
-            *now += FLIGHT_INTERVAL;
+            *now += TICK;
             client.handle_timeout(*now)?;
             server.handle_timeout(*now)?;
         }

@@ -3,8 +3,10 @@
 //! Architecture invariant: this is the only module that names the WebRTC engine (`rtc-dtls`,
 //! `rtc-srtp`). Everything else of a session is our own code.
 
+mod admission;
 mod association;
 mod identity;
+mod retransmission;
 mod srtp;
 
 use rtc_shared::error::Error as EngineError;
@@ -22,6 +24,9 @@ pub enum DtlsSrtpError {
     /// or no response.
     #[error("the DTLS handshake failed: {0}")]
     Handshake(String),
+    /// The peer has sent more handshake messages than any handshake has.
+    #[error("the other side sent too many DTLS handshake messages")]
+    Flood,
     /// The handshake is not finished.
     #[error("the DTLS handshake is not finished")]
     NotReady,

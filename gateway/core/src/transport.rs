@@ -401,7 +401,7 @@ impl PeerTransport {
             self.turn_clients.bind_channel(now, index, path.remote);
         }
         if let Some(dtls_srtp) = &mut self.dtls_srtp
-            && let Err(error) = dtls_srtp.start(now)
+            && let Err(error) = dtls_srtp.start(now, path.rtt)
         {
             self.fail(&error.to_string());
         }

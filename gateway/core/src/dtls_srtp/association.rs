@@ -1,5 +1,6 @@
 //! The association with one peer: the DTLS handshake, then the keys for SRTP.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,13 +12,15 @@ use rtc_dtls::config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType, 
 use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
 use rtc_shared::error::Error as EngineError;
 
+use super::admission::{Admission, Verdict};
 use super::identity::sha256;
+use super::retransmission::Retransmission;
 use super::srtp::{PROFILES, Srtp};
 use super::{DtlsRole, DtlsSrtpError, Fingerprint, Identity, handshake};
 
-/// Time before the first unanswered flight is retransmitted. RFC 6347 §4.2.4.1 says one second;
-/// WebRTC stacks use 50 to 100 ms, because a lost ClientHello delays the first picture.
-const FLIGHT_INTERVAL: Duration = Duration::from_millis(100);
+/// Interval of the engine's own timer, which does not double: far below ours, so that a flight can
+/// be sent again whenever [`Retransmission`] says so.
+const ENGINE_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Largest DTLS datagram: below the smallest path MTU that we support, so that IP fragments no
 /// flight, even inside a TURN channel.
@@ -36,6 +39,9 @@ pub struct DtlsSrtp {
     role: DtlsRole,
     config: Arc<HandshakeConfig>,
     crypto: Arc<dyn RTCCryptoProvider>,
+    admission: Admission,
+    retransmission: Retransmission,
+    outbox: VecDeque<BytesMut>,
     srtp: Option<Srtp>,
     closed: bool,
 }
@@ -76,48 +82,98 @@ impl DtlsSrtp {
                 Err(EngineError::ErrNoMatchingCertificateFingerprint)
             })))
             .with_extended_master_secret(ExtendedMasterSecretType::Require)
-            .with_flight_interval(FLIGHT_INTERVAL)
+            .with_flight_interval(ENGINE_INTERVAL)
             .with_mtu(DTLS_MTU)
             .build(role == DtlsRole::Client, None)
             .map_err(|e| DtlsSrtpError::Handshake(e.to_string()))?;
         let config = Arc::new(config);
         let server = (role == DtlsRole::Server).then(|| Arc::clone(&config));
         let endpoint = Endpoint::new(PEER, Default::default(), server);
-        Ok(Self { endpoint, role, config, crypto, srtp: None, closed: false })
+        Ok(Self {
+            endpoint,
+            role,
+            config,
+            crypto,
+            admission: Admission::new(role),
+            retransmission: Retransmission::new(),
+            outbox: VecDeque::new(),
+            srtp: None,
+            closed: false,
+        })
     }
 
-    /// Begins the handshake if this side is the client. Call it once there is a path. Does
-    /// nothing once the handshake is finished.
+    /// Begins the handshake if this side is the client. Call it once there is a path, and with its
+    /// round-trip time if that is known. Does nothing once the handshake is finished.
     ///
     /// # Errors
     /// Returns [`DtlsSrtpError::Handshake`] if the engine cannot make a ClientHello.
-    pub fn start(&mut self, now: Instant) -> Result<(), DtlsSrtpError> {
+    pub fn start(
+        &mut self,
+        now: Instant,
+        round_trip: Option<Duration>,
+    ) -> Result<(), DtlsSrtpError> {
+        if let Some(round_trip) = round_trip {
+            self.retransmission.set_round_trip(round_trip);
+        }
         if self.role == DtlsRole::Server || self.srtp.is_some() {
             return Ok(());
         }
         let config = Arc::clone(&self.config);
-        self.endpoint.connect(now, PEER, config, None).map_err(handshake)
+        self.endpoint.connect(now, PEER, config, None).map_err(handshake)?;
+        self.collect_flight(now);
+        Ok(())
     }
 
     /// Handles a DTLS datagram (first byte 20 to 63, RFC 7983) from a validated address.
     ///
     /// # Errors
-    /// Returns [`DtlsSrtpError::Handshake`] if the handshake can no longer succeed.
+    /// Returns [`DtlsSrtpError::Handshake`] if the handshake can no longer succeed, and
+    /// [`DtlsSrtpError::Flood`] if the peer has sent more than any handshake has.
     pub fn handle_dtls(&mut self, now: Instant, datagram: &[u8]) -> Result<(), DtlsSrtpError> {
         if self.closed {
             return Ok(());
         }
-        let events =
-            self.endpoint.read(now, PEER, None, BytesMut::from(datagram)).map_err(handshake)?;
-        for event in events {
+        let records = match self.admission.admit(datagram, self.srtp.is_some()) {
+            Verdict::Pass(records) => records,
+            Verdict::Repeated if self.retransmission.take_provoked(now) => {
+                return self.retransmit(now);
+            }
+            Verdict::Repeated | Verdict::Drop => return Ok(()),
+            Verdict::Flood => return Err(DtlsSrtpError::Flood),
+        };
+        let read = self.endpoint.read(now, PEER, None, records);
+        // An alert has to leave even if the association has failed.
+        self.collect_flight(now);
+        for event in read.map_err(handshake)? {
             match event {
-                EndpointEvent::HandshakeComplete => self.install_keys()?,
-                EndpointEvent::PeerClosed => self.closed = true,
+                EndpointEvent::HandshakeComplete => {
+                    self.retransmission.stop();
+                    self.install_keys()?;
+                }
+                EndpointEvent::PeerClosed => {
+                    self.retransmission.stop();
+                    self.closed = true;
+                }
                 // Data channels are not supported; newer engines may add more events.
                 EndpointEvent::ApplicationData(_) | _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Takes the datagrams of the engine. Before the handshake is finished they are a new flight.
+    fn collect_flight(&mut self, now: Instant) {
+        let before = self.outbox.len();
+        self.collect();
+        if self.outbox.len() > before && self.srtp.is_none() {
+            self.retransmission.begin(now);
+        }
+    }
+
+    fn collect(&mut self) {
+        while let Some(transmit) = self.endpoint.poll_transmit() {
+            self.outbox.push_back(transmit.message);
+        }
     }
 
     /// Installs the SRTP keys that the finished handshake exports (RFC 5764 §4.2).
@@ -139,30 +195,36 @@ impl DtlsSrtp {
 
     /// Returns the time at which [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.endpoint.poll_timeout(&PEER)
+        self.retransmission.poll_timeout()
     }
 
-    /// Retransmits the last flight if that is due.
+    /// Retransmits the last flight if that is due. An association whose peer never responds is not
+    /// given up here; its owner has to limit the time.
     ///
     /// # Errors
-    /// Returns [`DtlsSrtpError::Handshake`] if the flight was retransmitted too often.
+    /// Returns [`DtlsSrtpError::Handshake`] if the engine cannot send its flight again.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsSrtpError> {
-        if self.poll_timeout().is_none_or(|due| due > now) {
-            return Ok(());
-        }
-        self.endpoint.handle_timeout(PEER, now).map_err(handshake)
+        if self.retransmission.take_due(now) { self.retransmit(now) } else { Ok(()) }
+    }
+
+    fn retransmit(&mut self, now: Instant) -> Result<(), DtlsSrtpError> {
+        self.endpoint.handle_timeout(PEER, now).map_err(handshake)?;
+        self.collect();
+        Ok(())
     }
 
     /// Returns the next DTLS datagram for the peer.
     pub fn poll_transmit(&mut self) -> Option<BytesMut> {
-        self.endpoint.poll_transmit().map(|transmit| transmit.message)
+        self.outbox.pop_front()
     }
 
     /// Closes the association. Drain [`Self::poll_transmit`] once more for the alert to the peer.
     pub fn close(&mut self, now: Instant) {
         self.closed = true;
+        self.retransmission.stop();
         // Fails for an association that was never established; there is no peer to notify then.
         let _ = self.endpoint.close(now);
+        self.collect();
     }
 
     /// Encrypts an RTP packet.

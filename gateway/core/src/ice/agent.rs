@@ -7,7 +7,7 @@ mod select;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -15,11 +15,11 @@ use rand::{Rng, SeedableRng};
 use self::generation::Generation;
 use self::schedule::Pacer;
 use self::select::Selection;
-use super::candidate::{canonical, is_usable};
+use super::candidate::{canonical, is_usable, priority};
 use super::checks::{Allowance, CheckList, Transactions, ValidatedAddresses};
 use super::config::{
-    Config, MAX_EVENTS, MAX_LOCAL, MAX_PEER_REFLEXIVE, MAX_REFLEXIVE_PER_BASE, MAX_REMOTE,
-    MAX_TRANSMITS, Role, TRIGGERED_TA,
+    Config, DEFAULT_TA, MAX_EVENTS, MAX_LOCAL, MAX_PEER_REFLEXIVE, MAX_REFLEXIVE_PER_BASE,
+    MAX_REMOTE, MAX_TA, MAX_TRANSMITS, MIN_TA, Role,
 };
 use super::pair::{LocalCandidate, Pair, PairId, RemoteCandidate};
 use super::{Candidate, CandidateKind, Credentials, Event, LocalBase, PairReport, Path, Transmit};
@@ -29,8 +29,9 @@ use super::{Candidate, CandidateKind, Credentials, Event, LocalBase, PairReport,
 pub struct Agent {
     role: Role,
     tie_breaker: u64,
+    conflict: Conflict,
     rng: StdRng,
-    config: Timers,
+    timers: Timers,
     generation: Generation,
     /// The generation before an ICE restart, kept while its selected pair still carries media.
     previous: Option<Generation>,
@@ -60,11 +61,25 @@ struct SignaledCandidate {
     candidate: Candidate,
 }
 
+/// The state of the roles while they are disputed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Conflict {
+    /// True if the peer is an ICE-lite agent, which is always controlled.
+    peer_is_lite: bool,
+    /// Time since which the peer claims our role although it has to change its own.
+    since: Option<Instant>,
+    /// True if we have taken the controlling role in this generation because nobody nominated.
+    claimed: bool,
+}
+
 /// The timers of the configuration.
 #[derive(Clone, Copy, Debug)]
 struct Timers {
-    ta: std::time::Duration,
-    patience: std::time::Duration,
+    /// The Ta that we propose.
+    our_ta: Duration,
+    /// The Ta that is used: the longer one of both sides'.
+    ta: Duration,
+    patience: Duration,
 }
 
 impl Agent {
@@ -74,8 +89,13 @@ impl Agent {
         Self {
             role: config.role,
             tie_breaker: rng.random(),
+            conflict: Conflict::default(),
             rng,
-            config: Timers { ta: config.ta.max(TRIGGERED_TA), patience: config.patience },
+            timers: Timers {
+                our_ta: config.ta,
+                ta: higher_pacing(config.ta, None),
+                patience: config.patience,
+            },
             generation: Generation::new(0, config.local),
             previous: None,
             bases: Vec::new(),
@@ -106,6 +126,22 @@ impl Agent {
         self.generation.set_remote(credentials, now);
         for candidate in std::mem::take(&mut self.parked) {
             self.add_remote(now, candidate);
+        }
+        self.process(now);
+    }
+
+    /// Sets the Ta that the peer's description indicates with `a=ice-pacing`; `None` if it indicates
+    /// none, which means [`DEFAULT_TA`]. The longer one of both sides' is used (RFC 8445 §14.2).
+    pub fn set_remote_pacing(&mut self, theirs: Option<Duration>) {
+        self.timers.ta = higher_pacing(self.timers.our_ta, theirs);
+    }
+
+    /// Notes that the peer is an ICE-lite agent (`a=ice-lite`). It is controlled and sends no
+    /// checks, so this side controls, also if the peer has made the offer (RFC 8445 §6.1.1).
+    pub fn set_remote_lite(&mut self, now: Instant) {
+        self.conflict.peer_is_lite = true;
+        if self.role == Role::Controlled {
+            self.change_role(now, Role::Controlling);
         }
         self.process(now);
     }
@@ -221,7 +257,7 @@ impl Agent {
             }
             return;
         }
-        if self.remotes.len() >= MAX_REMOTE {
+        if self.remotes.len() >= MAX_REMOTE && !self.forget_least_remote(Some(priority)) {
             return;
         }
         self.generation.record_remote_candidate(now);
@@ -234,6 +270,30 @@ impl Agent {
     /// this only ends the extra wait for late candidates (RFC 8863 §4).
     pub fn end_of_remote_candidates(&mut self, now: Instant) {
         self.generation.end_of_remote_candidates();
+        self.process(now);
+    }
+
+    /// Notes that an authentic packet of media came from this address: SRTP or SRTCP that could be
+    /// decrypted. From the selected pair it shows that the path is alive. From elsewhere it shows
+    /// that the peer has moved, and is checked like the source of a check.
+    pub fn handle_media(&mut self, now: Instant, base: LocalBase, from: SocketAddr) {
+        let from = canonical(from);
+        let Some(selected) = self.selection.pair.and_then(|id| self.check_list.get_mut(id)) else {
+            return;
+        };
+        if selected.joins(base, from) {
+            selected.last_heard = Some(now);
+            if self.selection.expect_media(now) {
+                self.timeout = self.next_deadline();
+            }
+            return;
+        }
+        let Some(local) = self.bases.iter().find(|local| local.base == base).cloned() else {
+            return;
+        };
+        // A packet of media has no PRIORITY.
+        let assumed = priority(CandidateKind::PeerReflexive, u16::MAX);
+        self.handle_sign_of_life(now, &local, from, assumed);
         self.process(now);
     }
 
@@ -331,6 +391,8 @@ impl Agent {
         self.check_list.retain(|pair| Some(pair.id) == selected);
         self.remotes.clear();
         self.pacer.clear();
+        self.conflict =
+            Conflict { peer_is_lite: self.conflict.peer_is_lite, ..Conflict::default() };
         self.selection.begin_generation(now);
     }
 
@@ -355,24 +417,48 @@ impl Agent {
         if !self.reflexive_allowance.take(now) {
             return None;
         }
-        let is_reflexive = |remote: &RemoteCandidate| remote.kind == CandidateKind::PeerReflexive;
-        let crowded = self.remotes.iter().filter(|r| is_reflexive(r)).count() >= MAX_PEER_REFLEXIVE
-            || self.remotes.len() >= MAX_REMOTE;
-        if crowded {
-            let list = &self.check_list;
-            let idle = |r: &RemoteCandidate| {
-                !list.iter().any(|p| p.remote.address == r.address && p.is_valid())
-            };
-            let at = self.remotes.iter().position(|r| is_reflexive(r) && idle(r))?;
-            let gone = self.remotes.remove(at).address;
-            let number = self.generation.number();
-            self.check_list.retain(|p| p.remote.address != gone || p.generation != number);
+        if !self.make_room_for_reflexive() {
+            return None;
         }
         let remote =
             RemoteCandidate { kind: CandidateKind::PeerReflexive, address: from, priority };
         self.remotes.push(remote);
         self.pair_with_all(remote);
         Some(remote)
+    }
+
+    /// Makes room for a peer-reflexive candidate: the oldest other one makes way if there are too
+    /// many, or the least of all. Returns false if all of them are in use.
+    fn make_room_for_reflexive(&mut self) -> bool {
+        let is_reflexive = |remote: &RemoteCandidate| remote.kind == CandidateKind::PeerReflexive;
+        if self.remotes.iter().filter(|r| is_reflexive(r)).count() >= MAX_PEER_REFLEXIVE {
+            let oldest = self.remotes.iter().position(|r| is_reflexive(r) && self.is_idle(r));
+            return self.forget_remote(oldest);
+        }
+        self.remotes.len() < MAX_REMOTE || self.forget_least_remote(None)
+    }
+
+    /// Forgets the remote candidate with the lowest priority, below `below` if it is given, that no
+    /// valid pair uses. Returns false if there is none.
+    fn forget_least_remote(&mut self, below: Option<u32>) -> bool {
+        let remotes = self.remotes.iter().enumerate();
+        let idle = remotes.filter(|(_, remote)| {
+            below.is_none_or(|below| remote.priority < below) && self.is_idle(remote)
+        });
+        let least = idle.min_by_key(|(_, remote)| remote.priority).map(|(at, _)| at);
+        self.forget_remote(least)
+    }
+
+    fn is_idle(&self, remote: &RemoteCandidate) -> bool {
+        !self.check_list.iter().any(|pair| pair.remote.address == remote.address && pair.is_valid())
+    }
+
+    fn forget_remote(&mut self, at: Option<usize>) -> bool {
+        let Some(at) = at else { return false };
+        let gone = self.remotes.remove(at).address;
+        let number = self.generation.number();
+        self.check_list.retain(|p| p.remote.address != gone || p.generation != number);
+        true
     }
 
     /// Updates the pairs of a peer-reflexive candidate that turned out to be a signaled one.
@@ -404,6 +490,11 @@ impl Agent {
         }
         self.events.push_back(event);
     }
+}
+
+/// Returns the Ta to use: the longer one of both sides', within [`MIN_TA`] and [`MAX_TA`].
+fn higher_pacing(ours: Duration, theirs: Option<Duration>) -> Duration {
+    ours.max(theirs.unwrap_or(DEFAULT_TA)).clamp(MIN_TA, MAX_TA)
 }
 
 /// Returns true if the address families match, and loopback is paired with loopback only.

@@ -94,7 +94,9 @@ pub(super) struct InFlight {
     pub(super) generation: u32,
     pub(super) base: LocalBase,
     pub(super) to: SocketAddr,
+    /// The role and the tie-breaker that the check claims.
     pub(super) role: Role,
+    pub(super) tie_breaker: u64,
     pub(super) use_candidate: bool,
     pub(super) sent: Instant,
 }

@@ -4,11 +4,17 @@ use std::time::Duration;
 
 use super::Credentials;
 
-/// Interval between two ordinary checks. RFC 8445 §14.2 allows 5 ms and more and recommends 50 ms;
-/// 20 ms checks twenty pairs in 0.4 s and stays below 50 kbit/s while connecting.
+/// Interval between two ordinary checks that this agent proposes (Ta), to be indicated with
+/// `a=ice-pacing`: 20 ms checks twenty pairs in 0.4 s and stays below 50 kbit/s while connecting.
 pub const TA: Duration = Duration::from_millis(20);
-/// Interval between two triggered checks: the minimum of RFC 8445 §14.2, which is safe because only
-/// an authenticated peer triggers them.
+/// The Ta of an agent that indicates none (RFC 8445 §14.2). Both sides use the longer one.
+pub const DEFAULT_TA: Duration = Duration::from_millis(50);
+/// Shortest Ta that is used, whatever both sides propose (RFC 8445 §14.2).
+pub const MIN_TA: Duration = Duration::from_millis(5);
+/// Longest Ta that is used: at a slower pace no agent finds a path within [`PATIENCE`].
+pub const MAX_TA: Duration = Duration::from_secs(1);
+/// Interval between two triggered checks. Short, because only an authenticated peer triggers them,
+/// and each answers a check that the peer has paced.
 pub const TRIGGERED_TA: Duration = Duration::from_millis(5);
 /// Minimum time before a check is repeated (RFC 8445 §14.3).
 pub(super) const MIN_RTO: Duration = Duration::from_millis(500);
@@ -41,6 +47,12 @@ pub const DISCONNECTED_AFTER: Duration = Duration::from_secs(5);
 pub const CONSENT_EXPIRY: Duration = Duration::from_secs(30);
 /// Number of missed checks after which another valid pair takes over.
 pub(super) const FAILOVER_MISSES: u32 = 4;
+/// Number of missed checks after which the pair that the peer uses meanwhile takes over: its NAT
+/// has given it another address, or it has another network.
+pub(super) const MOVED_MISSES: u32 = 2;
+/// Time without a packet after which the selected pair is checked, if media had arrived on it.
+/// Browsers report once a second, between 0.5 and 1.5 s.
+pub const QUIET: Duration = Duration::from_millis(1500);
 /// Interval at which a direct pair that once worked is checked while a relayed one is selected.
 pub(super) const DIRECT_RETRY: Duration = Duration::from_secs(10);
 /// Interval at which valid pairs beside the selected one are checked: shorter than the timeout of
@@ -54,6 +66,10 @@ pub(super) const NOMINATION_RTO_MIN: Duration = Duration::from_millis(100);
 /// Time between two nominations of a lower-priority pair after which the controlled side follows
 /// them; the controlling side repeats each of its nominations a little later than this.
 pub(super) const SECOND_NOMINATION: Duration = Duration::from_secs(1);
+
+/// Time for which the controlling peer may have a valid pair and nominate none, or refuse to give
+/// up a role that is ours; then this side takes the other role, so that nothing hangs.
+pub const ROLE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Limit of candidate pairs, as RFC 8445 §6.1.2.5 recommends: two seconds of checks.
 pub const MAX_PAIRS: usize = 100;
@@ -110,7 +126,8 @@ pub struct Config {
     /// Seed of the generator for transaction ids, the tie-breaker and the jitter of consent checks.
     /// Must be unpredictable in production; a simulation uses the seed of its case.
     pub seed: u64,
-    /// Interval between two ordinary checks, [`TA`] by default. Values below 5 ms count as 5 ms.
+    /// Interval between two ordinary checks that we propose, [`TA`] by default; see
+    /// [`Agent::set_remote_pacing`](super::Agent::set_remote_pacing) for the one that is used.
     pub ta: Duration,
     /// Minimum time before the agent gives up, [`PATIENCE`] by default.
     pub patience: Duration,

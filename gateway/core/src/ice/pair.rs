@@ -54,6 +54,8 @@ pub(super) struct Pair {
     pub(super) rtt: Option<Duration>,
     pub(super) last_check: Option<Instant>,
     pub(super) last_response: Option<Instant>,
+    /// Time of the last sign that the peer sends on this pair: a check of its, or media.
+    pub(super) last_heard: Option<Instant>,
     /// Time of the first check since the last response.
     pub(super) unanswered_since: Option<Instant>,
     /// Number of checks since the last response, or since a check of the peer woke the pair.
@@ -81,6 +83,7 @@ impl Pair {
             rtt: None,
             last_check: None,
             last_response: None,
+            last_heard: None,
             unanswered_since: None,
             unanswered: 0,
             checks: 0,

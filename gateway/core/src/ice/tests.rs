@@ -11,12 +11,16 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::config::{MAX_PAIRS, MAX_PEER_REFLEXIVE, MAX_REMOTE, TA};
+use super::config::{
+    DEFAULT_TA, MAX_PAIRS, MAX_PEER_REFLEXIVE, MAX_REMOTE, MAX_TA, MIN_TA, ROLE_PATIENCE, TA,
+};
 use super::*;
 
 mod hostile;
+mod moving;
 mod pair_of_agents;
 mod requests;
+mod roles;
 
 fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
@@ -63,6 +67,10 @@ struct Two {
     events: Vec<(bool, Event)>,
     /// Addresses of the right agent that the left one can reach.
     reachable: Vec<SocketAddr>,
+    /// The address of the left agent as its NAT shows it to the right one.
+    left_mapped: SocketAddr,
+    /// False if nothing answers the checks of the left agent with a role conflict.
+    conflicts: bool,
 }
 
 impl Two {
@@ -76,6 +84,8 @@ impl Two {
             under_way: Vec::new(),
             events: Vec::new(),
             reachable: vec![addr(RIGHT)],
+            left_mapped: addr(LEFT),
+            conflicts: true,
         };
         two.left.add_remote(now, host_candidate(addr(RIGHT)));
         two.right.add_remote(now, host_candidate(addr(LEFT)));
@@ -113,9 +123,12 @@ impl Two {
         for (agent, is_right) in [(&mut self.left, false), (&mut self.right, true)] {
             while let Some(Transmit { base, to, bytes }) = agent.poll_transmit() {
                 let LocalBase::Socket(from) = base else { panic!("there are no allocations here") };
-                let reaches =
-                    if is_right { to == addr(LEFT) } else { self.reachable.contains(&to) };
-                if reaches {
+                let (from, to, reaches) = if is_right {
+                    (from, addr(LEFT), to == self.left_mapped)
+                } else {
+                    (self.left_mapped, to, self.reachable.contains(&to))
+                };
+                if reaches && (self.conflicts || !is_role_conflict(&bytes)) {
                     self.under_way.push((arrival, !is_right, from, to, bytes));
                 }
             }
@@ -140,6 +153,10 @@ impl Two {
             |two: &Self| two.left.selected().is_some() && two.right.selected().is_some();
         assert!(self.run(Duration::from_secs(1), connected));
     }
+}
+
+fn is_role_conflict(bytes: &[u8]) -> bool {
+    Message::parse(bytes).unwrap().error_code() == Some(ErrorCode::ROLE_CONFLICT)
 }
 
 /// A hand-made check of a peer with these credentials.

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use porthole_turn_proto::stun::{Class, ErrorCode, Message, Method, TransactionId, attribute};
+use rand::Rng;
 
 use super::super::candidate::{CandidateKind, canonical};
 use super::super::checks::InFlight;
-use super::super::config::Role;
+use super::super::config::{ROLE_PATIENCE, Role};
 use super::super::message::{Fault, Request};
 use super::super::pair::{LocalCandidate, PairId};
 use super::super::{LocalBase, StunRefused, message};
@@ -95,15 +96,20 @@ impl Agent {
     /// otherwise there is no conflict, or this side has switched.
     fn is_role_conflict(&mut self, now: Instant, request: &Request) -> bool {
         let Some((role, tie_breaker)) = request.role else { return false };
-        if role != self.role {
+        if role != self.role || self.conflict.peer_is_lite {
+            self.conflict.since = None;
             return false;
         }
         let ours_is_larger = self.tie_breaker >= tie_breaker;
         let peer_is_to_change = ours_is_larger == (self.role == Role::Controlling);
-        if !peer_is_to_change {
-            self.change_role(now, self.role.opposite());
+        let since = *self.conflict.since.get_or_insert(now);
+        // A peer that ignores our error responses is given way to.
+        if peer_is_to_change && now < since + ROLE_PATIENCE {
+            return true;
         }
-        peer_is_to_change
+        self.conflict.since = None;
+        self.change_role(now, self.role.opposite());
+        false
     }
 
     /// Learns the candidate, triggers a check and records a nomination
@@ -116,20 +122,37 @@ impl Agent {
         check: TransactionId,
         request: &Request,
     ) {
-        let Some(remote) = self.learn_peer_reflexive(now, from, request.priority) else { return };
-        if !can_pair(local, &remote) {
-            return;
-        }
-        let number = self.generation.number();
-        let Some(id) = self.check_list.add(number, local, remote, self.role, true) else { return };
-        let Some(pair) = self.check_list.get_mut(id) else { return };
-        pair.wake();
-        if !pair.is_valid() {
-            self.pacer.trigger(id);
-        }
+        let Some(id) = self.handle_sign_of_life(now, local, from, request.priority) else { return };
         if request.use_candidate && self.role == Role::Controlled {
+            self.probe_selected(now, id);
             self.handle_nomination(now, id, check);
         }
+    }
+
+    /// Handles authentic proof that the peer sends from this address: learns it, and checks it at
+    /// once unless its pair is valid already. Returns the pair.
+    pub(super) fn handle_sign_of_life(
+        &mut self,
+        now: Instant,
+        local: &LocalCandidate,
+        from: SocketAddr,
+        priority: u32,
+    ) -> Option<PairId> {
+        let remote = self.learn_peer_reflexive(now, from, priority)?;
+        if !can_pair(local, &remote) {
+            return None;
+        }
+        let number = self.generation.number();
+        let id = self.check_list.add(number, local, remote, self.role, true)?;
+        let pair = self.check_list.get_mut(id)?;
+        pair.wake();
+        pair.last_heard = Some(now);
+        if !pair.is_valid() {
+            self.pacer.trigger(id);
+            self.probe_selected(now, id);
+        }
+        self.selection.hear(now, id);
+        Some(id)
     }
 
     fn handle_response(
@@ -198,8 +221,10 @@ impl Agent {
         if code != ErrorCode::ROLE_CONFLICT {
             return StunRefused::ErrorResponse(code.value());
         }
-        // An older check may have been refused for a role that we no longer claim.
-        if check.role == self.role && check.generation == self.generation.number() {
+        // An older check may have been refused for a claim that we no longer make.
+        let is_current = check.generation == self.generation.number();
+        if is_current && (check.role, check.tie_breaker) == (self.role, self.tie_breaker) {
+            self.tie_breaker = self.rng.random();
             self.change_role(now, self.role.opposite());
         }
         self.trigger(now, check.pair);

@@ -54,17 +54,18 @@ impl Agent {
     /// Processes everything that is due: consent, triggered checks, ordinary checks, giving up.
     pub(super) fn process(&mut self, now: Instant) {
         self.watch_selected(now);
+        self.claim_role_if_nobody_nominates(now);
         if self.generation.check_username().is_some() {
             self.run_triggered(now);
             if self.pacer.next_ordinary <= now && self.run_ordinary(now) {
-                self.pacer.next_ordinary = now + self.config.ta;
+                self.pacer.next_ordinary = now + self.timers.ta;
             }
             self.fail_if_overdue(now);
         }
         self.timeout = self.next_deadline();
     }
 
-    fn next_deadline(&self) -> Option<Instant> {
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
         let mut next = self.selection_deadline();
         let mut at_most = |at: Instant| next = Some(next.map_or(at, |known| known.min(at)));
         if self.generation.check_username().is_some() {
@@ -132,7 +133,7 @@ impl Agent {
         let under_way =
             |pair: &&Pair| matches!(pair.state, PairState::Waiting | PairState::InProgress);
         let count = self.check_list.iter().filter(under_way).count();
-        MIN_RTO.max(self.config.ta * u32::try_from(count).unwrap_or(u32::MAX))
+        MIN_RTO.max(self.timers.ta * u32::try_from(count).unwrap_or(u32::MAX))
     }
 
     /// Returns the time of the pair's next ordinary check, if it gets one. The selected pair has
@@ -210,6 +211,7 @@ impl Agent {
             base,
             to,
             role: self.role,
+            tie_breaker: self.tie_breaker,
             use_candidate,
             sent: now,
         });

@@ -8,8 +8,8 @@ use rand::Rng;
 use super::super::checks::InFlight;
 use super::super::config::{
     ATTEMPTS_BEFORE_BACKOFF, CONSENT_EXPIRY, CONSENT_INTERVAL_MAX, CONSENT_INTERVAL_MIN,
-    CONSENT_PROBE, DISCONNECTED_AFTER, FAILOVER_MISSES, NOMINATION_RTO_MIN, RENOMINATION_WINDOW,
-    RESTART_HOLD, Role, SECOND_NOMINATION,
+    CONSENT_PROBE, DISCONNECTED_AFTER, FAILOVER_MISSES, MOVED_MISSES, NOMINATION_RTO_MIN, QUIET,
+    RENOMINATION_WINDOW, RESTART_HOLD, ROLE_PATIENCE, Role, SECOND_NOMINATION,
 };
 use super::super::pair::{Pair, PairId};
 use super::super::{Event, FailReason};
@@ -27,6 +27,9 @@ pub(super) struct Selection {
     /// True once the peer has responded to our nomination, or if the peer nominates.
     confirmed: bool,
     next_consent: Instant,
+    /// Time at which the pair is checked because no media has arrived any more; `None` if none is
+    /// expected.
+    quiet_at: Option<Instant>,
     /// A check of the selected pair has been missed.
     pub(super) suspect: bool,
     disconnected: bool,
@@ -54,6 +57,7 @@ impl Selection {
             first_selected: None,
             confirmed: true,
             next_consent: now,
+            quiet_at: None,
             suspect: false,
             disconnected: false,
             failed: false,
@@ -68,6 +72,24 @@ impl Selection {
         self.confirmed = true;
         self.failed = false;
         self.nominated = None;
+    }
+
+    /// Notes that media has arrived on the selected pair, and that more is expected. Returns true
+    /// if none was expected before.
+    pub(super) fn expect_media(&mut self, now: Instant) -> bool {
+        self.quiet_at.replace(now + QUIET).is_none()
+    }
+
+    /// Returns the time of the next check of a pair that responds.
+    fn next_check(&self) -> Instant {
+        self.quiet_at.map_or(self.next_consent, |quiet_at| quiet_at.min(self.next_consent))
+    }
+
+    /// Notes a sign of life on a pair. Where media is expected, a check counts as well.
+    pub(super) fn hear(&mut self, now: Instant, id: PairId) {
+        if self.pair == Some(id) && self.quiet_at.is_some() {
+            self.expect_media(now);
+        }
     }
 }
 
@@ -90,18 +112,27 @@ impl Agent {
             let best = self.best(|_| true)?;
             return self.replaces_old(selected, best, now).then_some(best.id);
         }
-        if selected.unanswered >= FAILOVER_MISSES && !selected.is_healthy(now) {
-            let silent_since = selected.unanswered_since?;
-            let best = self.best(|p| p.last_response > Some(silent_since))?;
-            return (best.id != selected.id).then_some(best.id);
+        if let Some(heir) = self.heir(selected, now) {
+            return Some(heir);
         }
-        let best = self.best(|_| true)?;
+        let best = self.best(|p| p.is_healthy(now))?;
         let in_window =
             self.selection.first_selected.is_none_or(|at| now < at + RENOMINATION_WINDOW);
         // A switch from a relayed to a direct path is worth it at any time.
         let leaves_relay = selected.is_relayed() && !best.is_relayed();
         let is_better = best.priority(self.role) > selected.priority(self.role);
         (is_better && (in_window || leaves_relay)).then_some(best.id)
+    }
+
+    /// Returns the pair that takes over from the selected one because that one is silent: any pair
+    /// that has responded since, or soon, the pair on which the peer sends meanwhile.
+    fn heir(&self, selected: &Pair, now: Instant) -> Option<PairId> {
+        let silent_since = selected.unanswered_since.filter(|_| !selected.is_healthy(now))?;
+        let is_alive = |p: &Pair| p.id != selected.id && p.last_response > Some(silent_since);
+        let in_use = |p: &Pair| is_alive(p) && p.last_heard > selected.last_heard;
+        let moved = || self.best(in_use).filter(|_| selected.unanswered > MOVED_MISSES);
+        let any = || self.best(is_alive).filter(|_| selected.unanswered >= FAILOVER_MISSES);
+        moved().or_else(any).map(|pair| pair.id)
     }
 
     fn best(&self, also: impl Fn(&Pair) -> bool) -> Option<&Pair> {
@@ -137,17 +168,26 @@ impl Agent {
             let fallback = || self.best(|_| !selected.is_healthy(now));
             return nominated.or_else(fallback).map(|p| p.id);
         }
+        self.follow(selected, now).or_else(|| self.heir(selected, now))
+    }
+
+    /// Returns the pair to which the controlling peer's nominations lead from the selected one.
+    fn follow(&self, selected: &Pair, now: Instant) -> Option<PairId> {
         if !selected.nominated {
+            let nominated = self.best(|p| p.nominated && p.is_healthy(now));
             let better = |p: &&Pair| p.priority(self.role) > selected.priority(self.role);
-            return nominated.or_else(|| self.best(|_| true).filter(better)).map(|p| p.id);
+            let best = || self.best(|p| p.is_healthy(now)).filter(better);
+            return nominated.or_else(best).map(|p| p.id);
         }
-        let Nominated { pair, again, .. } = self.selection.nominated?;
-        let nominated =
-            self.check_list.get(pair).filter(|p| p.is_valid() && p.id != selected.id)?;
-        // Nominations may arrive out of order: follow one to a lesser pair only if it is repeated
-        // or the selected pair is failing.
+        let Nominated { pair, since, again, .. } = self.selection.nominated?;
+        let usable = |p: &&Pair| p.is_valid() && p.is_healthy(now) && p.id != selected.id;
+        let nominated = self.check_list.get(pair).filter(usable)?;
+        // Nominations may arrive out of order: follow one to a lesser pair only if it is repeated,
+        // too late to have been overtaken, or the selected pair is failing.
+        let is_late = since >= self.selection.since + SECOND_NOMINATION;
         let follows = nominated.priority(self.role) >= selected.priority(self.role)
             || !selected.is_healthy(now)
+            || is_late
             || again;
         follows.then_some(pair)
     }
@@ -173,6 +213,7 @@ impl Agent {
         self.selection.since = now;
         self.selection.first_selected.get_or_insert(now);
         self.selection.confirmed = self.role == Role::Controlled;
+        self.selection.quiet_at = None;
         self.selection.suspect = false;
         self.selection.disconnected = false;
         self.selection.failed = false;
@@ -205,6 +246,33 @@ impl Agent {
         self.selection.nominated = None;
         self.selection.confirmed = role == Role::Controlled || self.selection.pair.is_none();
         self.reselect(now);
+    }
+
+    /// Takes the controlling role if the peer has nominated nothing for [`ROLE_PATIENCE`] after the
+    /// first pair was valid: it may believe that it is controlled, or be an ICE-lite agent. If it
+    /// does control, its response is a role conflict, and resolves it.
+    pub(super) fn claim_role_if_nobody_nominates(&mut self, now: Instant) {
+        if self.claim_deadline().is_some_and(|at| at <= now) {
+            self.conflict.claimed = true;
+            self.change_role(now, Role::Controlling);
+        }
+    }
+
+    fn claim_deadline(&self) -> Option<Instant> {
+        let is_unopposed = self.role == Role::Controlled && !self.conflict.claimed;
+        let waits = is_unopposed && self.selection.nominated.is_none();
+        let first = self.selection.first_selected.filter(|_| self.selection.pair.is_some())?;
+        waits.then(|| first + ROLE_PATIENCE)
+    }
+
+    /// Checks the selected pair at once because the peer uses another one, unless a check of it is
+    /// under way or has just been answered.
+    pub(super) fn probe_selected(&mut self, now: Instant, used: PairId) {
+        let Some(selected) = self.selected_pair() else { return };
+        let is_fresh = selected.last_check.is_some_and(|at| now < at + CONSENT_PROBE);
+        if selected.id != used && selected.unanswered_since.is_none() && !is_fresh {
+            self.send_check(now, selected.id);
+        }
     }
 
     /// Records a response on the selected pair.
@@ -243,6 +311,7 @@ impl Agent {
         }
         if deadlines.check <= now {
             self.schedule_consent(now);
+            self.selection.quiet_at = None;
             self.send_check(now, id);
         }
         if self.selection.suspect || deadlines.hold.is_some() {
@@ -257,7 +326,7 @@ impl Agent {
         let silent_since = pair.unanswered_since;
         let check = match silent_since {
             Some(_) => last_check + self.probe_wait(pair),
-            None if self.selection.confirmed => self.selection.next_consent,
+            None if self.selection.confirmed => self.selection.next_check(),
             None => last_check.max(self.selection.since) + self.probe_wait(pair),
         };
         let is_old = pair.generation != self.generation.number();
@@ -287,7 +356,8 @@ impl Agent {
     pub(super) fn selection_deadline(&self) -> Option<Instant> {
         let deadlines = self.deadlines(self.selected_pair()?)?;
         let Deadlines { check, suspect, disconnect, expiry, hold } = deadlines;
-        [Some(check), suspect, disconnect, Some(expiry), hold].into_iter().flatten().min()
+        let claim = self.claim_deadline();
+        [Some(check), suspect, disconnect, Some(expiry), hold, claim].into_iter().flatten().min()
     }
 
     /// Fails when the patience of RFC 8863 §4 is over and nothing carries media.
@@ -309,7 +379,7 @@ impl Agent {
 
     /// Returns the end of ordinary checks, whether a pair is selected or not.
     pub(super) fn search_deadline(&self) -> Option<Instant> {
-        let end = self.generation.failure_deadline(self.config.patience)?;
+        let end = self.generation.failure_deadline(self.timers.patience)?;
         // If the selected pair falls silent, the search goes on until its consent expires.
         if self.selection.suspect { Some(end.max(self.silent_until()?)) } else { Some(end) }
     }

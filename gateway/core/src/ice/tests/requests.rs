@@ -139,10 +139,65 @@ fn the_first_check_leaves_at_once_and_the_others_in_turn() {
         at = agent.poll_timeout().unwrap();
         agent.handle_timeout(at);
     }
-    assert_eq!(left.last().map(|(at, _)| *at), Some(TA * 9));
+    assert_eq!(left.last().map(|(at, _)| *at), Some(DEFAULT_TA * 9));
     let mut ports: Vec<_> = left.iter().map(|(_, port)| *port).collect();
     ports.sort_unstable();
     assert_eq!(ports, (6000..6010).collect::<Vec<_>>(), "each once");
+}
+
+#[test]
+fn the_longer_one_of_both_paces_is_kept() {
+    let ms = Duration::from_millis;
+    let cases = [
+        ("the peer indicates none", TA, None, DEFAULT_TA),
+        ("the peer indicates ours", TA, Some(TA), TA),
+        ("the peer is slower", TA, Some(ms(100)), ms(100)),
+        ("the peer is faster", TA, Some(ms(10)), TA),
+        ("we are slower", ms(80), None, ms(80)),
+        ("both are too fast", ms(1), Some(ms(1)), MIN_TA),
+        ("the peer never gets anywhere", TA, Some(Duration::from_secs(9_999_999)), MAX_TA),
+    ];
+    for (name, ours, theirs, expected) in cases {
+        let now = Instant::now();
+        let config = Config { ta: ours, ..Config::new(Role::Controlling, credentials(1), 1) };
+        let mut agent = Agent::new(config, now);
+        let host = CandidateKind::Host;
+        agent.add_local(now, host, base(LEFT), addr(LEFT), None, 65_535).unwrap();
+        agent.set_remote_pacing(theirs);
+        for port in 0..2 {
+            agent.add_remote(now, host_candidate(SocketAddr::new(addr(RIGHT).ip(), 6000 + port)));
+        }
+        agent.set_remote_credentials(now, credentials(2));
+        assert!(agent.poll_transmit().is_some(), "{name}: the first check leaves at once");
+        assert_eq!(agent.poll_timeout(), Some(now + expected), "{name}");
+    }
+}
+
+#[test]
+fn of_too_many_candidates_the_best_are_kept_and_new_addresses_of_the_peer_still_learned() {
+    let now = Instant::now();
+    let left = agent(now, Role::Controlling, 1, LEFT);
+    let mut right = agent(now, Role::Controlled, 2, RIGHT);
+    right.set_remote_credentials(now, left.local_credentials().clone());
+    let at = |port| SocketAddr::new(addr("198.51.100.1:1").ip(), port);
+    let count = u16::try_from(MAX_REMOTE).unwrap();
+    for port in 1..=2 * count {
+        right.add_remote(now, Candidate { priority: port.into(), ..host_candidate(at(port)) });
+        right.add_remote(now, host_candidate(at(2 * count)));
+    }
+    let mut kept: Vec<_> = right.remote_addresses().map(|address| address.port()).collect();
+    kept.sort_unstable();
+    assert_eq!(kept, (count + 1..=2 * count).collect::<Vec<_>>(), "the best, each once");
+
+    let bytes = Forged::check(&left, &right).bytes();
+    right.handle_stun(now, base(RIGHT), addr(LEFT), &bytes).unwrap();
+    assert!(right.remote_addresses().any(|address| address == addr(LEFT)), "learned");
+    assert_eq!(right.remote_addresses().count(), MAX_REMOTE);
+    let checked = std::iter::from_fn(|| right.poll_transmit()).any(|t| {
+        let class = Message::parse(&t.bytes).unwrap().class();
+        t.to == addr(LEFT) && class == Class::Request
+    });
+    assert!(checked, "and checked at once");
 }
 
 #[test]

@@ -85,6 +85,8 @@ pub struct Session {
 /// The contents of our descriptions.
 #[derive(Debug)]
 struct Local {
+    /// True if we make the offers, also those that restart ICE.
+    offers: bool,
     origin: u64,
     version: u64,
     codecs: Vec<OfferedCodec>,
@@ -179,6 +181,7 @@ impl Session {
                     self.outbox.push_back(SessionOutput::TurnTransport(index, command));
                 }
                 TransportOutput::LocalCandidate(candidate) => self.trickle(candidate),
+                TransportOutput::DescriptionDue => self.handle_description_due(),
                 TransportOutput::GatheringComplete => self.handle_gathering_complete(),
                 TransportOutput::Ready => {
                     self.started = true;

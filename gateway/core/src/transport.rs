@@ -25,6 +25,8 @@ use crate::turn_clients::{TurnClients, TurnTransport};
 use crate::{Datagram, TurnTransportCommand, ice};
 use gather::Gathering;
 
+pub use datagrams::media_ssrc;
+
 /// Time in which a transport must be ready. ICE itself waits 39.5 s (RFC 8863 §4); the rest is for
 /// the exchange of descriptions.
 pub const SETUP_TIMEOUT: Duration = Duration::from_secs(45);
@@ -64,6 +66,10 @@ pub struct RemoteTransport {
     pub fingerprint: Fingerprint,
     /// Our role in the DTLS handshake.
     pub role: DtlsRole,
+    /// True if the peer is an ICE-lite agent (`a=ice-lite`).
+    pub ice_lite: bool,
+    /// The interval between checks that the peer indicates (`a=ice-pacing`).
+    pub ice_pacing: Option<Duration>,
 }
 
 /// An output of a transport, to be applied by its owner.
@@ -75,7 +81,10 @@ pub enum TransportOutput {
     TurnTransport(u8, TurnTransportCommand),
     /// A new local candidate, in the form `candidate:…`.
     LocalCandidate(String),
-    /// Gathering has ended: all candidates are known, or its time is over.
+    /// Descriptions that contain their candidates are due, although gathering goes on.
+    DescriptionDue,
+    /// Gathering has ended: all candidates are known, or its time is over. No
+    /// [`Self::LocalCandidate`] follows before the next restart.
     GatheringComplete,
     /// There is a path, and the keys are agreed: packets may flow.
     Ready,
@@ -106,6 +115,8 @@ pub struct PeerTransport {
     gathering: Gathering,
     /// Candidates that arrived before the peer's description (ONVIF WebRTC §5.6 allows it).
     early_candidates: Vec<String>,
+    /// SSRCs of the peer, from decrypted packets; the newest last.
+    peer_ssrcs: VecDeque<u32>,
     ready: bool,
     ended: bool,
     setup_until: Instant,
@@ -146,6 +157,7 @@ impl PeerTransport {
             dtls_srtp: None,
             gathering: Gathering::new(now),
             early_candidates: Vec::new(),
+            peer_ssrcs: VecDeque::new(),
             ready: false,
             ended: false,
             setup_until: now + SETUP_TIMEOUT,
@@ -169,11 +181,6 @@ impl PeerTransport {
     /// Returns true if a STUN request with this local user name fragment is for this transport.
     pub fn has_ufrag(&self, ufrag: &str) -> bool {
         self.agent.has_ufrag(ufrag)
-    }
-
-    /// Returns our ICE role; a role conflict may have changed it.
-    pub fn role(&self) -> Role {
-        self.agent.role()
     }
 
     /// Returns our ICE credentials, which a restart replaces.
@@ -224,6 +231,10 @@ impl PeerTransport {
         now: Instant,
         remote: RemoteTransport,
     ) -> Result<(), DtlsSrtpError> {
+        self.agent.set_remote_pacing(remote.ice_pacing);
+        if remote.ice_lite {
+            self.agent.set_remote_lite(now);
+        }
         self.agent.set_remote_credentials(now, remote.credentials);
         if self.dtls_srtp.is_none() {
             self.dtls_srtp = Some(DtlsSrtp::new(&self.identity, remote.role, remote.fingerprint)?);

@@ -100,6 +100,10 @@ enum ClientState {
 /// Limit of permitted peer addresses, the same as that of remote candidates in ICE.
 const MAX_PERMITTED: usize = 64;
 
+/// Limit of permitted peer addresses with those that no candidate named: a peer that moves, or a
+/// NAT with several public addresses.
+const MAX_PERMITTED_IN_USE: usize = 96;
+
 impl TurnClients {
     /// Creates a client for each `turn:` URI.
     pub(crate) fn new(now: Instant, servers: &[IceServer]) -> Self {
@@ -186,15 +190,17 @@ impl TurnClients {
     /// Installs a permission for this peer address on every allocation, present and future, unless
     /// there are too many.
     pub(crate) fn permit(&mut self, now: Instant, peer: IpAddr) {
-        if self.permitted.len() < MAX_PERMITTED {
-            self.permit_always(now, peer);
-        }
+        self.permit_within(now, peer, MAX_PERMITTED);
     }
 
     /// Installs a permission for this peer address, however many there are. To be called at most a
     /// few times.
     pub(crate) fn permit_always(&mut self, now: Instant, peer: IpAddr) {
-        if self.permitted.contains(&peer) {
+        self.permit_within(now, peer, usize::MAX);
+    }
+
+    fn permit_within(&mut self, now: Instant, peer: IpAddr, limit: usize) {
+        if self.permitted.contains(&peer) || self.permitted.len() >= limit {
             return;
         }
         self.permitted.push(peer);
@@ -209,8 +215,10 @@ impl TurnClients {
         self.collect_outputs(index);
     }
 
-    /// Sends a datagram to a peer through an allocation.
-    pub(crate) fn send(&mut self, index: u8, peer: SocketAddr, datagram: &[u8]) {
+    /// Sends a datagram to a peer through an allocation. A peer that has no permission yet, because
+    /// no candidate named its address, gets one.
+    pub(crate) fn send(&mut self, now: Instant, index: u8, peer: SocketAddr, datagram: &[u8]) {
+        self.permit_within(now, peer.ip(), MAX_PERMITTED_IN_USE);
         let Some(client) = self.client(index) else { return };
         let mut wrapped = Vec::with_capacity(datagram.len() + 40);
         if client.wrap(peer, datagram, &mut wrapped) {

@@ -63,6 +63,12 @@ impl Nat {
         self.contacted.clear();
     }
 
+    /// Gives every mapping another port as soon as it is used again, at this public address.
+    pub fn rebind(&mut self, public: IpAddr) {
+        self.public = public;
+        self.reboot();
+    }
+
     /// Translates an outbound datagram; returns its new source, or `None` if it is blocked.
     pub fn outbound(
         &mut self,

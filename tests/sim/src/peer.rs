@@ -88,6 +88,8 @@ pub struct Peer {
     pub unvalidated_media: u32,
     /// Times at which checks were sent.
     pub checks: Vec<Duration>,
+    /// Interval between two packets of media that it sends, [`MEDIA_INTERVAL`] at first.
+    pub media_interval: Duration,
     epoch: Instant,
     rng: StdRng,
     sockets: Vec<(SocketAddr, StunClient)>,
@@ -122,6 +124,7 @@ impl Peer {
             media: Vec::new(),
             unvalidated_media: 0,
             checks: Vec::new(),
+            media_interval: MEDIA_INTERVAL,
             epoch: now,
             rng,
             sockets: Vec::new(),
@@ -297,7 +300,8 @@ impl Peer {
             } else {
                 self.unvalidated_media += 1;
             }
-            return;
+            // All media here is authentic.
+            return self.agent.handle_media(now, base, from);
         }
         // Refused messages are normal: late responses, old generations.
         let _ = self.agent.handle_stun(now, base, from, bytes);
@@ -315,7 +319,7 @@ impl Peer {
             allocation.client.handle_timeout(now);
         }
         if self.agent.selected().is_some() && self.epoch + self.next_media <= now {
-            self.next_media = now - self.epoch + MEDIA_INTERVAL;
+            self.next_media = now - self.epoch + self.media_interval;
             self.send_media();
         }
     }

@@ -44,6 +44,8 @@ pub struct Scenario {
     pub signaling: Link,
     /// The order of credentials and candidates in signaling.
     pub trickle: Trickle,
+    /// The Ta that both peers indicate, if they indicate one.
+    pub pacing: Option<Duration>,
     /// True if the peers use the TURN server.
     pub relays: bool,
     /// Seed of all randomness.
@@ -62,6 +64,7 @@ impl Scenario {
             lan: Link::new(Duration::from_millis(1)),
             signaling: Link::new(Duration::from_millis(30)),
             trickle: Trickle::CredentialsFirst,
+            pacing: None,
             relays: true,
             seed: 1,
         }
@@ -86,7 +89,7 @@ impl Scenario {
         for (index, site) in [first, second].into_iter().enumerate() {
             let address = self.address(index);
             let seed = self.seed.wrapping_mul(2).wrapping_add(u64::from(index != 0));
-            let peer = Peer::new(
+            let mut peer = Peer::new(
                 world.instant(),
                 &[address],
                 self.roles[index],
@@ -94,6 +97,7 @@ impl Scenario {
                 self.transports(),
                 seed,
             );
+            peer.agent.set_remote_pacing(self.pacing);
             world.add_peer(peer, site, &[address]);
         }
         let now = world.instant();

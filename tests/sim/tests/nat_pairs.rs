@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use porthole_gateway_core::ice::{Event, Role};
+use porthole_gateway_core::ice::{Event, Role, limits};
 use porthole_sim::nat::can_meet;
 use porthole_sim::network::Link;
 use porthole_sim::peer::Trickle;
@@ -82,7 +82,7 @@ const ANSWERER: [Role; 2] = [Role::Controlled, Role::Controlling];
 fn all_36_pairs_reach_the_best_path() {
     println!(
         "{}",
-        table("offerer controlling", 0.0, OFFERER, Trickle::CredentialsFirst, [300, 360])
+        table("offerer controlling", 0.0, OFFERER, Trickle::CredentialsFirst, [360, 400])
     );
 }
 
@@ -90,13 +90,13 @@ fn all_36_pairs_reach_the_best_path() {
 fn all_36_pairs_reach_the_best_path_with_the_answerer_controlling() {
     println!(
         "{}",
-        table("answerer controlling", 0.0, ANSWERER, Trickle::CredentialsFirst, [300, 360])
+        table("answerer controlling", 0.0, ANSWERER, Trickle::CredentialsFirst, [360, 400])
     );
 }
 
 #[test]
 fn all_36_pairs_reach_the_best_path_when_candidates_overtake_the_offer() {
-    println!("{}", table("candidates first", 0.0, OFFERER, Trickle::CandidatesFirst, [600, 720]));
+    println!("{}", table("candidates first", 0.0, OFFERER, Trickle::CandidatesFirst, [650, 780]));
 }
 
 #[test]
@@ -106,6 +106,33 @@ fn all_36_pairs_reach_the_best_path_with_ten_percent_loss() {
         "{}",
         table("10 % loss, mirrored", 0.1, ANSWERER, Trickle::CredentialsFirst, [4000, 8000])
     );
+}
+
+#[test]
+fn the_default_pace_of_50_ms_costs_little_where_a_peer_indicates_none() {
+    let kinds = || NatKind::ALL.into_iter().flat_map(|a| NatKind::ALL.map(|b| (a, b)));
+    let mut times = [None, Some(limits::TA)].map(|pacing| {
+        let all = kinds().flat_map(|(a, b)| {
+            [OFFERER, ANSWERER].map(|roles| {
+                let scenario = Scenario { roles, pacing, seed: 7, ..Scenario::new(a, b) };
+                connect(&scenario, PathKind::best(a, b), Duration::from_secs(30))
+            })
+        });
+        let (media, best): (Vec<_>, Vec<_>) = all.map(|times| (times.media, times.best)).unzip();
+        [media, best]
+    });
+    let mean = |all: &[Duration]| {
+        all.iter().sum::<Duration>() / u32::try_from(all.len()).expect("72 connections")
+    };
+    for (name, pace) in ["50 ms", "20 ms"].iter().zip(&mut times) {
+        for (what, all) in ["media", "best path"].iter().zip(pace) {
+            all.sort_unstable();
+            println!("Ta {name}, {what}: mean {:?}, longest {:?}", mean(all), all.last());
+        }
+    }
+    let [slow, fast] = times.map(|[media, best]| (mean(&media), mean(&best)));
+    assert!(slow.0 <= fast.0 + Duration::from_millis(60), "{slow:?} {fast:?}");
+    assert!(slow.1 <= fast.1 + Duration::from_millis(60), "{slow:?} {fast:?}");
 }
 
 #[test]

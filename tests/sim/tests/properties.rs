@@ -61,7 +61,8 @@ prop_compose! {
         seed: u64,
     ) -> Scenario {
         let same_site = same_site && sides[0].nat.is_some();
-        Scenario { sides, same_site, roles, access, lan, signaling, trickle, relays: true, seed }
+        let (pacing, relays) = (None, true);
+        Scenario { sides, same_site, roles, access, lan, signaling, trickle, pacing, relays, seed }
     }
 }
 

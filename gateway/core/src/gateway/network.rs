@@ -11,13 +11,15 @@ use super::Gateway;
 use crate::Output;
 use crate::ice::LocalBase;
 use crate::session::Session;
+use crate::transport::media_ssrc;
 
 /// Limit of remembered remote addresses; every session has a handful of remote candidates.
 const MAX_REMOTES: usize = 16 * 1024;
 
 impl Gateway {
     /// Passes a datagram on the shared port to its session: a STUN request names the session, all
-    /// else comes from an address that the session has sent to.
+    /// else comes from an address that the session has sent to. Reports from another address show
+    /// by their SSRC that a viewer has moved.
     pub(super) fn route_datagram(
         &mut self,
         now: Instant,
@@ -31,7 +33,9 @@ impl Gateway {
             return;
         }
         let addressed = user_fragment(bytes).and_then(|ufrag| self.session_of(&ufrag));
-        let session = addressed.or_else(|| self.session_by_remote.get(&(base, from)).cloned());
+        let session = addressed
+            .or_else(|| self.session_by_remote.get(&(base, from)).cloned())
+            .or_else(|| media_ssrc(bytes).and_then(|ssrc| self.session_by_ssrc(ssrc)));
         let Some(id) = session else {
             trace!("a datagram belongs to no session");
             return;
@@ -41,6 +45,10 @@ impl Gateway {
 
     fn session_of(&self, ufrag: &str) -> Option<SessionId> {
         self.sessions.iter().find(|(_, s)| s.has_ufrag(ufrag)).map(|(id, _)| id.clone())
+    }
+
+    fn session_by_ssrc(&self, ssrc: u32) -> Option<SessionId> {
+        self.sessions.iter().find(|(_, s)| s.has_peer_ssrc(ssrc)).map(|(id, _)| id.clone())
     }
 
     /// Notes that a session exchanges datagrams with this remote address.

@@ -87,6 +87,8 @@ impl Two {
             left_mapped: addr(LEFT),
             conflicts: true,
         };
+        two.left.set_remote_pacing(Some(TA));
+        two.right.set_remote_pacing(Some(TA));
         two.left.add_remote(now, host_candidate(addr(RIGHT)));
         two.right.add_remote(now, host_candidate(addr(LEFT)));
         two

@@ -84,7 +84,9 @@ impl Session {
         let mut rng = StdRng::seed_from_u64(seed);
         let seed = rng.random();
         let transport = TransportConfig { identity, ice_servers, turn_only, role, seed };
-        let local = Local { origin: rng.random::<u64>() >> 1, version: 1, codecs, pending: None };
+        let offers = role == Role::Controlling;
+        let origin = rng.random::<u64>() >> 1;
+        let local = Local { offers, origin, version: 1, codecs, pending: None };
         Self {
             transport: PeerTransport::new(now, transport),
             media: Media::new(&mut rng, &source.camera),
@@ -216,6 +218,8 @@ impl Session {
             credentials: Credentials::parse(&transport.remote.ufrag, &transport.remote.pwd)?,
             fingerprint: transport.remote.fingerprint,
             role: transport.role,
+            ice_lite: transport.ice_lite,
+            ice_pacing: transport.ice_pacing,
         };
         self.transport.set_remote(now, remote)?;
         if let Some(section) = sections.first() {
@@ -243,6 +247,15 @@ impl Session {
         }));
     }
 
+    /// Sends the description that waits for our candidates, with those found so far; it ends them,
+    /// because none can follow it.
+    pub(super) fn handle_description_due(&mut self) {
+        if self.local.pending.is_some() {
+            self.transport.end_gathering();
+            self.send_pending_description();
+        }
+    }
+
     /// Handles the end of gathering: sends the description that waits for it, or signals the end of
     /// our candidates.
     pub(super) fn handle_gathering_complete(&mut self) {
@@ -255,7 +268,7 @@ impl Session {
 
     /// Restarts ICE because the path is lost; the old path may still come back meanwhile.
     pub(super) fn restart(&mut self, now: Instant) {
-        if !self.transport.has_remote() || self.transport.role() == Role::Controlled {
+        if !self.transport.has_remote() || !self.local.offers {
             // The peer made the offer, so the peer restarts.
             return;
         }

@@ -15,6 +15,11 @@ impl Session {
         self.transport.has_ufrag(ufrag)
     }
 
+    /// Returns true if the peer has sent authentic packets with this SSRC.
+    pub fn has_peer_ssrc(&self, ssrc: u32) -> bool {
+        self.transport.has_peer_ssrc(ssrc)
+    }
+
     /// Returns the path that carries the packets.
     pub fn path(&self) -> Option<Path> {
         self.transport.path()

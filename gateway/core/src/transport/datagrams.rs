@@ -10,6 +10,9 @@ use super::{PeerTransport, TransportOutput};
 use crate::Datagram;
 use crate::ice::LocalBase;
 
+/// Limit of remembered SSRCs of the peer: its reports have one, and every track that it sends.
+const MAX_PEER_SSRCS: usize = 8;
+
 /// The kind of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PacketKind {
@@ -30,6 +33,17 @@ fn demultiplex(datagram: &[u8]) -> PacketKind {
         [128..=191, _, ..] => PacketKind::Rtp,
         _ => PacketKind::Other,
     }
+}
+
+/// Returns the SSRC of the sender of an RTP or RTCP packet, which SRTP does not encrypt
+/// (RFC 3711 §3.1, §3.4).
+pub fn media_ssrc(datagram: &[u8]) -> Option<u32> {
+    let at = match demultiplex(datagram) {
+        PacketKind::Rtcp => 4..8,
+        PacketKind::Rtp => 8..12,
+        PacketKind::Stun | PacketKind::Dtls | PacketKind::Other => return None,
+    };
+    datagram.get(at)?.try_into().ok().map(u32::from_be_bytes)
 }
 
 impl PeerTransport {
@@ -63,15 +77,17 @@ impl PeerTransport {
             }
             return;
         }
-        // One forged ClientHello would end a handshake, so only validated addresses may send one.
-        if !self.agent.is_validated(base, from) {
-            trace!("a datagram from an address that is not validated is dropped");
-            return;
-        }
         match kind {
-            PacketKind::Dtls => self.handle_dtls(now, datagram),
-            PacketKind::Rtp | PacketKind::Rtcp => self.handle_srtp(kind, datagram),
-            PacketKind::Stun | PacketKind::Other => {}
+            // One forged ClientHello would end a handshake, so only validated addresses may send
+            // one.
+            PacketKind::Dtls if self.agent.is_validated(base, from) => {
+                self.handle_dtls(now, datagram);
+            }
+            // Media is authentic by itself, and from a new address it shows that the peer moved.
+            PacketKind::Rtp | PacketKind::Rtcp if self.handle_srtp(kind, datagram) => {
+                self.agent.handle_media(now, base, from);
+            }
+            _ => trace!("a datagram that is not authentic is dropped"),
         }
     }
 
@@ -89,20 +105,28 @@ impl PeerTransport {
         }
     }
 
-    fn handle_srtp(&mut self, kind: PacketKind, datagram: &[u8]) {
-        let Some(dtls_srtp) = &mut self.dtls_srtp else { return };
+    /// Decrypts a packet of media. Returns false if it is not authentic.
+    fn handle_srtp(&mut self, kind: PacketKind, datagram: &[u8]) -> bool {
+        let Some(dtls_srtp) = &mut self.dtls_srtp else { return false };
         let plain = if kind == PacketKind::Rtcp {
-            dtls_srtp.unprotect_rtcp(datagram)
+            dtls_srtp.unprotect_rtcp(datagram).map(|plain| TransportOutput::Rtcp(plain.freeze()))
         } else {
-            dtls_srtp.unprotect_rtp(datagram)
+            dtls_srtp.unprotect_rtp(datagram).map(|plain| TransportOutput::Rtp(plain.freeze()))
         };
-        match plain {
-            Ok(plain) if kind == PacketKind::Rtcp => {
-                self.outbox.push_back(TransportOutput::Rtcp(plain.freeze()));
+        let Ok(output) = plain else { return false };
+        self.outbox.push_back(output);
+        if let Some(ssrc) = media_ssrc(datagram).filter(|ssrc| !self.has_peer_ssrc(*ssrc)) {
+            if self.peer_ssrcs.len() >= MAX_PEER_SSRCS {
+                self.peer_ssrcs.pop_front();
             }
-            Ok(plain) => self.outbox.push_back(TransportOutput::Rtp(plain.freeze())),
-            Err(error) => trace!("an encrypted packet is dropped: {error}"),
+            self.peer_ssrcs.push_back(ssrc);
         }
+        true
+    }
+
+    /// Returns true if the peer has sent authentic packets with this SSRC.
+    pub fn has_peer_ssrc(&self, ssrc: u32) -> bool {
+        self.peer_ssrcs.contains(&ssrc)
     }
 
     /// Handles the opening of a TURN client's transport.
@@ -160,7 +184,7 @@ impl PeerTransport {
                 self.outbox.push_back(TransportOutput::Datagram(Datagram { from, to, bytes }));
             }
             LocalBase::Allocation(index) => {
-                self.turn_clients.send(index, to, &bytes);
+                self.turn_clients.send(now, index, to, &bytes);
                 self.flush_turn_clients(now);
             }
         }

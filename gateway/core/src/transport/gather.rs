@@ -9,13 +9,20 @@ use super::{PeerTransport, TransportOutput};
 use crate::ice::{Candidate, CandidateKind, LocalBase, dual_stack_preferences};
 use crate::turn_clients::TurnClientsOutput;
 
-/// Time limit of gathering. A distant STUN server responds in 300 ms, a TURN server in twice that;
-/// later candidates are still trickled where that is possible.
-const GATHERING_TIME: Duration = Duration::from_millis(1500);
+/// Time for which a description that contains its candidates waits for them. A distant STUN server
+/// responds in 300 ms, a TURN server in twice that.
+const DESCRIPTION_TIME: Duration = Duration::from_millis(1500);
+
+/// Time limit of gathering: enough for a TURN server on a path that loses the first messages. A
+/// candidate that is found later is used, and signaled with the next restart only: after the end of
+/// candidates none may be conveyed (RFC 8838 §13).
+const GATHERING_TIME: Duration = Duration::from_secs(10);
 
 /// State of the gathering of candidates.
 #[derive(Debug)]
 pub(super) struct Gathering {
+    /// Time at which descriptions are due; `None` once that has been announced.
+    description_due: Option<Instant>,
     /// The end of gathering; `None` once it has ended.
     deadline: Option<Instant>,
     reflexive_complete: bool,
@@ -25,11 +32,16 @@ pub(super) struct Gathering {
 
 impl Gathering {
     pub(super) fn new(now: Instant) -> Self {
-        Self { deadline: Some(now + GATHERING_TIME), reflexive_complete: false, found: Vec::new() }
+        Self {
+            description_due: Some(now + DESCRIPTION_TIME),
+            deadline: Some(now + GATHERING_TIME),
+            reflexive_complete: false,
+            found: Vec::new(),
+        }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.deadline
+        [self.description_due, self.deadline].into_iter().flatten().min()
     }
 }
 
@@ -105,7 +117,7 @@ impl PeerTransport {
         preference: u16,
     ) {
         let added = self.agent.add_local(now, kind, base, address, related, preference);
-        let Some(candidate) = added else { return };
+        let Some(candidate) = added.filter(|_| self.is_gathering()) else { return };
         let line = candidate.to_string();
         self.gathering.found.push(line.clone());
         self.outbox.push_back(TransportOutput::LocalCandidate(line));
@@ -115,11 +127,17 @@ impl PeerTransport {
     pub(super) fn end_gathering_if_complete(&mut self, now: Instant) {
         let Some(deadline) = self.gathering.deadline else { return };
         let reflexive = self.gathering.reflexive_complete || self.turn_only;
-        if now < deadline && !(reflexive && self.turn_clients.is_complete()) {
-            return;
+        if now >= deadline || (reflexive && self.turn_clients.is_complete()) {
+            self.end_gathering();
+            self.outbox.push_back(TransportOutput::GatheringComplete);
+        } else if self.gathering.description_due.take_if(|due| *due <= now).is_some() {
+            self.outbox.push_back(TransportOutput::DescriptionDue);
         }
-        self.gathering.deadline = None;
-        self.outbox.push_back(TransportOutput::GatheringComplete);
+    }
+
+    /// Ends gathering, because the description that has been sent ends our candidates.
+    pub fn end_gathering(&mut self) {
+        (self.gathering.description_due, self.gathering.deadline) = (None, None);
     }
 
     /// Gathers again for an ICE restart, because the network may have changed.
@@ -128,7 +146,9 @@ impl PeerTransport {
         self.outbox.retain(|output| {
             !matches!(
                 output,
-                TransportOutput::LocalCandidate(_) | TransportOutput::GatheringComplete
+                TransportOutput::LocalCandidate(_)
+                    | TransportOutput::DescriptionDue
+                    | TransportOutput::GatheringComplete
             )
         });
         let known = self.agent.local_candidates().map(ToString::to_string).collect();

@@ -124,7 +124,6 @@ impl Agent {
     ) {
         let Some(id) = self.handle_sign_of_life(now, local, from, request.priority) else { return };
         if request.use_candidate && self.role == Role::Controlled {
-            self.probe_selected(now, id);
             self.handle_nomination(now, id, check);
         }
     }
@@ -149,8 +148,8 @@ impl Agent {
         pair.last_heard = Some(now);
         if !pair.is_valid() {
             self.pacer.trigger(id);
-            self.probe_selected(now, id);
         }
+        self.probe_selected(now, id);
         self.selection.hear(now, id);
         Some(id)
     }

@@ -89,6 +89,7 @@ impl Agent {
             if self.check_list.get(id).is_some_and(|pair| !pair.is_valid()) {
                 self.send_check(now, id);
                 self.pacer.next_triggered = now + TRIGGERED_TA;
+                self.pacer.next_ordinary = self.pacer.next_ordinary.max(now + self.timers.ta);
                 return;
             }
         }

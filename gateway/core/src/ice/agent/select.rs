@@ -311,7 +311,8 @@ impl Agent {
         }
         if deadlines.check <= now {
             self.schedule_consent(now);
-            self.selection.quiet_at = None;
+            // Once only: silence that a response explains is the peer's habit.
+            self.selection.quiet_at.take_if(|at| *at <= now);
             self.send_check(now, id);
         }
         if self.selection.suspect || deadlines.hold.is_some() {

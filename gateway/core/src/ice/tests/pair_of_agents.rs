@@ -43,6 +43,7 @@ fn a_better_candidate_that_arrives_late_takes_over() {
     };
     two.left = agent(two.now, Role::Controlling, 1, LEFT);
     two.right = agent(two.now, Role::Controlled, 2, RIGHT);
+    two.left.set_remote_pacing(Some(TA));
     two.left.add_remote(two.now, relayed(RIGHT));
     two.right.add_remote(two.now, relayed(LEFT));
     two.connect();

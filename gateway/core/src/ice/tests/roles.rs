@@ -147,7 +147,7 @@ fn a_peer_that_nominates_nothing_is_nominated_to_after_a_while() {
                 let _ = right.handle_stun(now, base(RIGHT), addr(LEFT), &response.bytes);
             }
         }
-        now = right.poll_timeout().unwrap();
+        now = right.poll_timeout().unwrap().max(now);
         right.handle_timeout(now);
     }
     let nominated = nominated.expect("a nomination");

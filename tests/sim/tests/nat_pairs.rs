@@ -96,7 +96,7 @@ fn all_36_pairs_reach_the_best_path_with_the_answerer_controlling() {
 
 #[test]
 fn all_36_pairs_reach_the_best_path_when_candidates_overtake_the_offer() {
-    println!("{}", table("candidates first", 0.0, OFFERER, Trickle::CandidatesFirst, [650, 780]));
+    println!("{}", table("candidates first", 0.0, OFFERER, Trickle::CandidatesFirst, [700, 800]));
 }
 
 #[test]

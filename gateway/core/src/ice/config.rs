@@ -13,8 +13,8 @@ pub const DEFAULT_TA: Duration = Duration::from_millis(50);
 pub const MIN_TA: Duration = Duration::from_millis(5);
 /// Longest Ta that is used: at a slower pace no agent finds a path within [`PATIENCE`].
 pub const MAX_TA: Duration = Duration::from_secs(1);
-/// Interval between two triggered checks. Short, because each answers a check that the peer has
-/// paced; the next ordinary check waits a whole Ta after it.
+/// Interval between two triggered checks. Not the whole Ta, because each answers a check that the
+/// peer has paced, and opens its path before the next check of the peer.
 pub const TRIGGERED_TA: Duration = Duration::from_millis(5);
 /// Minimum time before a check is repeated (RFC 8445 §14.3).
 pub(super) const MIN_RTO: Duration = Duration::from_millis(500);

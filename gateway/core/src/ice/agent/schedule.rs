@@ -10,7 +10,7 @@ use super::super::candidate::{CandidateKind, priority};
 use super::super::checks::InFlight;
 use super::super::config::{
     ATTEMPTS_BEFORE_BACKOFF, DIRECT_RETRY, FAILOVER_MISSES, MAX_ATTEMPTS, MAX_CHECK_INTERVAL,
-    MIN_RTO, Role, SPARE_ATTEMPTS, TRIGGERED_TA, WARM_FOR, WARM_INTERVAL,
+    MIN_RTO, MIN_TA, Role, SPARE_ATTEMPTS, TRIGGERED_TA, WARM_FOR, WARM_INTERVAL,
 };
 use super::super::message::Check;
 use super::super::pair::{Pair, PairId, PairState};
@@ -23,8 +23,8 @@ pub(super) struct Pacer {
     next_triggered: Instant,
     /// The triggered-check queue; holds every pair at most once.
     triggered: VecDeque<PairId>,
-    /// First checks alternate between direct and relayed pairs, so that a relayed path does not
-    /// wait for a long list of host pairs that cannot work.
+    /// First checks alternate between direct and relayed pairs until a pair is selected, so that a
+    /// relayed path does not wait for a long list of host pairs that cannot work.
     relayed_next: bool,
 }
 
@@ -89,7 +89,7 @@ impl Agent {
             if self.check_list.get(id).is_some_and(|pair| !pair.is_valid()) {
                 self.send_check(now, id);
                 self.pacer.next_triggered = now + TRIGGERED_TA;
-                self.pacer.next_ordinary = self.pacer.next_ordinary.max(now + self.timers.ta);
+                self.pacer.next_ordinary = self.pacer.next_ordinary.max(now + MIN_TA);
                 return;
             }
         }
@@ -105,7 +105,9 @@ impl Agent {
             let pairs = pairs.filter(|p| p.checks == 0 && p.is_relayed() == relayed);
             pairs.max_by_key(|p| p.priority(self.role)).map(|p| p.id)
         };
-        let turn = self.pacer.relayed_next;
+        let number = self.generation.number();
+        let has_path = self.selected_pair().is_some_and(|pair| pair.generation == number);
+        let turn = self.pacer.relayed_next && !has_path;
         let longest_due = || {
             let pairs = self.check_list.iter().filter(is_due);
             pairs.min_by_key(|p| self.due(p, rto)).map(|p| p.id)

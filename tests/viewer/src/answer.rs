@@ -61,6 +61,8 @@ pub(crate) fn read(offer: &str, role: DtlsRole) -> Result<Chosen, AnswerError> {
             credentials: Credentials::parse(ufrag, pwd)?,
             fingerprint: section.fingerprint.ok_or(missing("a=fingerprint"))?,
             role,
+            ice_lite: offer.ice_lite,
+            ice_pacing: offer.ice_pacing,
         },
         codec,
         payload_type,

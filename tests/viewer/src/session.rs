@@ -269,8 +269,10 @@ impl ViewerSession {
                 self.outbox.push_back(ViewerOutput::Rtcp(packets));
                 self.flush_receiver(now);
             }
-            // The gateway made the offer, so it restarts ICE.
-            TransportOutput::PathLost | TransportOutput::PathRestored => {}
+            // The answer does not wait, and the gateway made the offer, so it restarts ICE.
+            TransportOutput::DescriptionDue
+            | TransportOutput::PathLost
+            | TransportOutput::PathRestored => {}
             TransportOutput::Closed => self.end("the gateway has closed the session"),
             TransportOutput::Failed(reason) => self.end(&reason),
         }

@@ -229,11 +229,23 @@ pub struct Gateway {
     pub udp_port: u16,
     /// Never connect directly, only through TURN.
     pub turn_only: bool,
+    /// The time in which an RTSP camera must answer.
+    pub camera_connect_timeout: Span,
+    /// The time without packets after which an RTSP camera is connected again.
+    pub camera_silence_timeout: Span,
 }
 
 impl Default for Gateway {
     fn default() -> Self {
-        Self { server: None, claim: None, name: "gateway".into(), udp_port: 0, turn_only: false }
+        Self {
+            server: None,
+            claim: None,
+            name: "gateway".into(),
+            udp_port: 0,
+            turn_only: false,
+            camera_connect_timeout: Span { seconds: 10 },
+            camera_silence_timeout: Span { seconds: 15 },
+        }
     }
 }
 

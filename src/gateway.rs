@@ -1,6 +1,9 @@
 //! `porthole gateway`, and the gateway of `porthole up`.
 
+use std::time::Duration;
+
 use anyhow::Context;
+use porthole_gateway::ingest::Timeouts;
 use porthole_gateway::{CameraConfig, Gateway};
 use url::Url;
 
@@ -26,6 +29,11 @@ pub fn start(config: &Config, server: Url, claim: Option<String>) -> anyhow::Res
         "starting a gateway with {cameras} camera{}",
         plural(cameras)
     ));
+    Ok(Gateway::start(settings(config, server, claim))?)
+}
+
+/// Returns the settings as the gateway needs them.
+fn settings(config: &Config, server: Url, claim: Option<String>) -> porthole_gateway::Config {
     let gateway = &config.gateway;
     let camera = |(id, camera): (&porthole_signaling_proto::CameraId, &crate::config::Camera)| {
         CameraConfig {
@@ -36,17 +44,38 @@ pub fn start(config: &Config, server: Url, claim: Option<String>) -> anyhow::Res
             on_demand: camera.on_demand,
         }
     };
-    Ok(Gateway::start(porthole_gateway::Config {
+    porthole_gateway::Config {
         server,
         claim,
         data: config.data.clone(),
         name: gateway.name.clone(),
         cameras: config.camera.iter().map(camera).collect(),
         udp_port: gateway.udp_port,
+        camera_timeouts: Timeouts {
+            connect: Duration::from_secs(gateway.camera_connect_timeout.seconds.into()),
+            silence: Duration::from_secs(gateway.camera_silence_timeout.seconds.into()),
+        },
         turn_only: gateway.turn_only,
-    })?)
+    }
 }
 
 fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Span;
+
+    #[test]
+    fn the_timeouts_of_cameras_reach_the_gateway() {
+        let mut config = Config::default();
+        config.gateway.camera_connect_timeout = Span { seconds: 3 };
+        config.gateway.camera_silence_timeout = Span { seconds: 4 };
+        let server = Url::parse("http://localhost/").unwrap();
+        let timeouts = settings(&config, server, None).camera_timeouts;
+        let (connect, silence) = (Duration::from_secs(3), Duration::from_secs(4));
+        assert_eq!(timeouts, Timeouts { connect, silence });
+    }
 }

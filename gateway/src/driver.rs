@@ -294,7 +294,7 @@ impl<C: Core> Driver<C> {
         }
         self.tasks.spawn(async move {
             let (feed, mut packets) = mpsc::channel(ingest::EVENT_QUEUE);
-            let ingest = ingest::run(&source, feed, requests, stop.clone());
+            let ingest = ingest::run_to_end(&source, feed, requests, stop.clone());
             let label = id.clone();
             let forward = async {
                 while let Some(event) = packets.recv().await {
@@ -304,16 +304,6 @@ impl<C: Core> Driver<C> {
                 }
             };
             let (ended, ()) = tokio::join!(ingest, forward);
-            let ended = match ended {
-                Ok(()) => SourceEvent::Ended {
-                    reason: "the camera ended the stream".to_owned(),
-                    needs_a_person: false,
-                },
-                Err(error) => SourceEvent::Ended {
-                    reason: error.to_string(),
-                    needs_a_person: error.needs_a_person(),
-                },
-            };
             // Fails once the gateway is stopping; the event does not matter then.
             let _ = events.send((id, generation, ended)).await;
         });

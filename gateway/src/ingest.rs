@@ -9,22 +9,20 @@ mod rtsp;
 mod source;
 mod test_picture;
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use error::SourceError;
 pub use porthole_gateway_core::camera::SourceEvent;
-pub use source::{Credentials, InvalidSource, Source, TestPicture, Transport};
+pub use porthole_gateway_core::rtsp::{Address, Credentials, Timeouts, Transport, mask_passwords};
+pub use source::{InvalidSource, RtspCamera, Source, TestPicture};
 
-/// Time without packets after which a connected camera is given up. With the longest wait between
-/// two attempts of 5 s, a camera that returns is connected within 10 s.
-pub const SILENCE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Maximum time for all RTSP requests of a connection together; `FORMAT_TIMEOUT` of the core must
-/// not be shorter.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time without packets after which a port that RTP is pushed to is reported as silent.
+pub const PUSH_SILENCE: Duration = Duration::from_secs(5);
 
 /// Capacity of the channel for a camera's events: two key frames of 300 kB.
 pub const EVENT_QUEUE: usize = 512;
@@ -51,9 +49,8 @@ pub async fn run(
 ) -> Result<(), SourceError> {
     let connection = async {
         match source {
-            Source::Rtsp { url, credentials, transport } => {
-                rtsp::run(url, credentials.as_ref(), *transport, &events).await
-            }
+            // It is cancelled by itself, so that it can end its session at the camera.
+            Source::Rtsp(camera) => rtsp::run(camera, &events, &cancel).await,
             Source::Rtp { listen, description, payload_type } => {
                 rtp::run(*listen, description.clone(), *payload_type, &events).await
             }
@@ -61,8 +58,9 @@ pub async fn run(
             Source::Test(picture) => test_picture::run(*picture, &events, &mut control).await,
         }
     };
+    let is_rtsp = matches!(source, Source::Rtsp(_));
     tokio::select! {
-        () = cancel.cancelled() => Ok(()),
+        () = cancel.cancelled(), if !is_rtsp => Ok(()),
         result = connection => match result {
             Err(SourceError::ReceiverDropped) => Ok(()),
             result => result,
@@ -70,10 +68,47 @@ pub async fn run(
     }
 }
 
+/// Runs a source as [`run`] does, and returns the event of its end. A panic ends it, too.
+pub async fn run_to_end(
+    source: &Source,
+    events: mpsc::Sender<SourceEvent>,
+    control: mpsc::Receiver<SourceControl>,
+    cancel: CancellationToken,
+) -> SourceEvent {
+    end_of(run(source, events, control, cancel)).await
+}
+
+async fn end_of(source: impl Future<Output = Result<(), SourceError>>) -> SourceEvent {
+    let (reason, needs_a_person) = match AssertUnwindSafe(source).catch_unwind().await {
+        Ok(Ok(())) => (SourceError::Ended.to_string(), false),
+        Ok(Err(error)) => (error.to_string(), error.needs_a_person()),
+        Err(_) => (DEFECT.to_owned(), false),
+    };
+    SourceEvent::Ended { reason, needs_a_person }
+}
+
+/// The reason that is shown after a panic, whose message and place are in the log.
+const DEFECT: &str =
+    "reading this camera failed because of a defect of Porthole: please report what its log says";
+
 /// Sends one event to the core.
 async fn send_event(
     events: &mpsc::Sender<SourceEvent>,
     event: SourceEvent,
 ) -> Result<(), SourceError> {
     events.send(event).await.map_err(|_| SourceError::ReceiverDropped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_source_that_panics_is_reported_like_any_other_end() {
+        let ended = end_of(async { panic!("a camera does something new") }).await;
+        let SourceEvent::Ended { reason, needs_a_person } = ended else { panic!("{ended:?}") };
+        assert!(reason.contains("defect") && !needs_a_person, "{reason}");
+        let ended = end_of(async { Err(SourceError::Ended) }).await;
+        assert!(matches!(ended, SourceEvent::Ended { reason, .. } if reason.contains("ended")));
+    }
 }

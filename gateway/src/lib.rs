@@ -62,6 +62,8 @@ pub struct Config {
     pub cameras: Vec<CameraConfig>,
     /// The UDP port of all sessions; 0 picks a free one.
     pub udp_port: u16,
+    /// Bounds for the silence of RTSP cameras.
+    pub camera_timeouts: ingest::Timeouts,
     /// Use relayed paths only, so that the addresses of this network stay private.
     pub turn_only: bool,
 }
@@ -123,6 +125,8 @@ impl Gateway {
         let mut sources = Sources::new();
         for camera in config.cameras {
             let CameraConfig { id, name, source, sub_source, on_demand } = camera;
+            let source = source.with_timeouts(config.camera_timeouts);
+            let sub_source = sub_source.map(|s| s.with_timeouts(config.camera_timeouts));
             let has_sub = sub_source.is_some();
             if has_sub && id.sub_stream().is_none() {
                 return Err(StartError::LongId(id));

@@ -8,12 +8,13 @@ mod ingest_support;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use porthole_gateway::ingest::{Source, SourceControl, SourceError};
+use porthole_gateway::ingest::{Source, SourceControl, SourceError, Timeouts};
 use porthole_gateway_core::media::{Codec, VideoPacket};
 use tokio::net::UdpSocket;
 
 use ingest_support::{
     Camera, Sender, Watch, decoded_pictures, free_udp_port, live555, rtsp_server, watch,
+    watch_source,
 };
 
 /// Time limit of a test: software encoders take long to start on two busy cores.
@@ -114,9 +115,11 @@ async fn a_camera_that_accepts_connections_and_never_answers_is_given_up() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let address = listener.local_addr().expect("bound");
     let start = Instant::now();
-    let result = watch(&format!("rtsp://{address}/"), PATIENCE, |_| false).await;
+    let timeouts = Timeouts { connect: Duration::from_secs(2), ..Timeouts::default() };
+    let source: Source = format!("rtsp://{address}/").parse().expect("valid");
+    let result = watch_source(&source.with_timeouts(timeouts), PATIENCE, |_| false).await;
     assert!(matches!(result, Err(SourceError::NoAnswer { .. })), "{result:?}");
-    assert!(start.elapsed() < Duration::from_secs(7));
+    assert!(start.elapsed() < Duration::from_secs(4));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,16 +140,18 @@ async fn a_camera_that_ends_or_falls_silent_is_detected_in_time() {
     let Some(server) = rtsp_server(&[]) else { return };
     let source = format!("rtsp://127.0.0.1:{}/camera#transport=udp", server.port);
     let mut stopped = None;
-    let result = watch(&source, PATIENCE, |watch| {
+    let timeouts = Timeouts { silence: Duration::from_secs(3), ..Timeouts::default() };
+    let source = source.parse::<Source>().expect("valid").with_timeouts(timeouts);
+    let result = watch_source(&source, PATIENCE, |watch| {
         if stopped.is_none() && watch.packets.len() > 10 {
             server.signal("STOP");
             stopped = Some(Instant::now());
         }
         false
     });
-    assert!(matches!(result.await, Err(SourceError::Silent)));
+    assert!(matches!(result.await, Err(SourceError::Silent { .. })));
     let noticed = stopped.expect("it was watched").elapsed();
-    assert!(noticed < Duration::from_secs(7), "{noticed:?}");
+    assert!(noticed < Duration::from_secs(5), "{noticed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

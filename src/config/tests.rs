@@ -136,7 +136,8 @@ fn no_secret_is_shown() {
     let config = read(
         "[turn]\nsecret = \"s3\"\nusers.bob = \"s3\"\n[gateway]\nclaim = \"s3\"\n\
          [signaling]\nturn_secret = \"s3\"\n\
-         [camera.door]\nsource = \"rtsp://user:s3@10.0.0.9/1\"",
+         [camera.door]\nsource = \"rtsp://user:s3@10.0.0.9/1\"\n\
+         sub_source = \"rtsp://10.0.0.9/user=a&password=s3&channel=1\"",
         &[],
     )
     .unwrap();

@@ -97,7 +97,8 @@ impl fmt::Display for Ports {
 convert_as_string!(Ports);
 
 /// A length of time with a unit: `90s`, `15m`, `1h`, `30d`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Span {
     /// The length in seconds, at least 1.
     pub seconds: u32,
@@ -127,6 +128,17 @@ impl FromStr for Span {
         parse().ok_or_else(|| InvalidSpan(text.to_owned()))
     }
 }
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [(u32, &str); 3] = [(24 * 60 * 60, "d"), (60 * 60, "h"), (60, "m")];
+        let whole = UNITS.iter().find(|(seconds, _)| self.seconds.is_multiple_of(*seconds));
+        let (unit_s, name) = whole.unwrap_or(&(1, "s"));
+        write!(f, "{}{name}", self.seconds / unit_s)
+    }
+}
+
+convert_as_string!(Span);
 
 /// An integer from `MIN` to `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -310,13 +322,16 @@ impl Source {
         self.parsed.clone()
     }
 
-    /// Returns the text with the password replaced.
+    /// Returns the text with the passwords replaced, also those in path and query.
     fn redacted(&self) -> String {
-        let Ok(mut url) = url::Url::parse(&self.text) else { return self.text.clone() };
-        if url.password().is_none() || url.set_password(Some("***")).is_err() {
-            return self.text.clone();
+        let mut text = self.text.clone();
+        if let Ok(mut url) = url::Url::parse(&self.text)
+            && url.password().is_some()
+            && url.set_password(Some("***")).is_ok()
+        {
+            text = url.into();
         }
-        url.into()
+        ingest::mask_passwords(&text)
     }
 }
 

@@ -16,6 +16,7 @@ pub mod ice;
 pub mod media;
 pub mod reflexive;
 pub mod rtp;
+pub mod rtsp;
 pub mod sdp;
 pub mod session;
 pub mod transport;

@@ -3,12 +3,10 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use porthole_gateway_core::media::camera_sdp::CameraSdpError;
 use thiserror::Error;
-
-use super::source::Transport;
-use super::{CONNECT_TIMEOUT, SILENCE_TIMEOUT};
 
 /// Reasons why a connection to a camera ended. They contain no secrets.
 #[derive(Debug, Error)]
@@ -34,11 +32,40 @@ pub enum SourceError {
     /// The camera does not answer in time.
     #[error(
         "{host} does not answer within {} s: check the address, and that the camera is on",
-        CONNECT_TIMEOUT.as_secs()
+        after.as_secs()
     )]
     NoAnswer {
         /// Host and port of the camera.
         host: String,
+        /// The time in which it had to answer.
+        after: Duration,
+    },
+    /// The camera closes the connection during set-up.
+    #[error(
+        "{host} closes the connection before it plays: restart it, or close other players of it"
+    )]
+    Closed {
+        /// Host and port of the camera.
+        host: String,
+    },
+    /// The TLS handshake fails.
+    #[error(
+        "no TLS connection to {host} ({reason}): check the port, its certificate if #tls=verify is \
+         set, or use rtsp:// inside the local network"
+    )]
+    Tls {
+        /// Host and port of the camera.
+        host: String,
+        /// The reason that the TLS library gives.
+        reason: String,
+    },
+    /// The camera redirects to an address that is not followed.
+    #[error("the camera redirects to {to}, {reason}")]
+    Redirected {
+        /// The address, with passwords masked.
+        to: String,
+        /// A clause about the problem.
+        reason: &'static str,
     },
     /// The camera requires a password and none is configured.
     #[error("{host} requires user and password: add them as rtsp://user:password@…")]
@@ -52,6 +79,12 @@ pub enum SourceError {
         /// Host and port of the camera.
         host: String,
     },
+    /// The camera requires a way of authentication that is unknown.
+    #[error("{host} requires an unknown way of authentication: set the camera to Digest or Basic")]
+    UnknownAuthentication {
+        /// Host and port of the camera.
+        host: String,
+    },
     /// The camera has no stream at the path of the address.
     #[error("the camera has no stream at {path}: check the path of its address")]
     NotFound {
@@ -62,10 +95,19 @@ pub enum SourceError {
     #[error("the camera does not send over {transport}: use #transport={other}")]
     WrongTransport {
         /// The configured transport.
-        transport: Transport,
+        transport: &'static str,
         /// The transport to try instead.
-        other: Transport,
+        other: &'static str,
     },
+    /// The camera supports neither TCP nor UDP.
+    #[error(
+        "the camera sends neither over TCP nor over UDP: try #transport=multicast, or \
+         #transport=http"
+    )]
+    NoTransport,
+    /// The local UDP ports for the camera's packets cannot be opened.
+    #[error("no UDP port can be opened for the camera: {}: use #transport=tcp", .0.kind())]
+    Ports(io::Error),
     /// The camera answers with this RTSP status.
     #[error("the camera refuses with status {0}: restart it, or close other players of it")]
     Status(u16),
@@ -79,8 +121,15 @@ pub enum SourceError {
     #[error("the camera ended the stream")]
     Ended,
     /// The camera is connected but sends no packets.
-    #[error("the camera sends no packets for {} s", SILENCE_TIMEOUT.as_secs())]
-    Silent,
+    #[error(
+        "the camera sends no packets for {} s: restart it, or try #transport=tcp or \
+         #transport=udp",
+        after.as_secs()
+    )]
+    Silent {
+        /// The time without packets.
+        after: Duration,
+    },
     /// The local port cannot be opened.
     #[error(
         "cannot listen on {address}: {}: give the camera another port or address",
@@ -130,7 +179,10 @@ impl SourceError {
         match self {
             Self::PasswordMissing { .. }
             | Self::WrongPassword { .. }
+            | Self::UnknownAuthentication { .. }
             | Self::WrongTransport { .. }
+            | Self::NoTransport
+            | Self::Redirected { .. }
             | Self::Sdp(_)
             | Self::NoPort { .. }
             | Self::Encoder(_) => true,
@@ -138,12 +190,15 @@ impl SourceError {
             | Self::Refused { .. }
             | Self::Unreachable { .. }
             | Self::NoAnswer { .. }
+            | Self::Closed { .. }
+            | Self::Tls { .. }
+            | Self::Ports(_)
             // Cameras answer so while they start.
             | Self::NotFound { .. }
             | Self::Status(_)
             | Self::Protocol(_)
             | Self::Ended
-            | Self::Silent
+            | Self::Silent { .. }
             | Self::Listen { .. }
             | Self::File { .. }
             | Self::Receive { .. }

@@ -1,7 +1,7 @@
 //! A source that listens on a port to which RTP is pushed.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::{SILENCE_TIMEOUT, SourceError, SourceEvent, send_event};
+use super::{PUSH_SILENCE, SourceError, SourceEvent, send_event};
 
 /// Size of the kernel's receive queue in bytes: two seconds of a camera at 8 Mbit/s, in case this
 /// process does not run for so long. Without privileges the kernel grants less, which is accepted.
@@ -39,7 +39,7 @@ pub(super) async fn run_file(
     if video.port == 0 {
         return Err(SourceError::NoPort { file: file.into() });
     }
-    let address = video.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+    let address = listening_address(video.address);
     let description = TrackDescription {
         codec: video.codec,
         parameter_sets: video.parameter_sets,
@@ -47,6 +47,19 @@ pub(super) async fn run_file(
     };
     let listen = SocketAddr::new(address, video.port);
     run(listen, description, Some(video.payload_type), events).await
+}
+
+/// Returns the address to listen on for a description's address. That may be the sender's or a
+/// third one (RFC 8866 §5.7): if it is neither a group nor this machine's, any address will do.
+fn listening_address(described: Option<IpAddr>) -> IpAddr {
+    let Some(address) = described else { return Ipv4Addr::UNSPECIFIED.into() };
+    let is_ours =
+        address.is_multicast() || std::net::UdpSocket::bind(SocketAddr::new(address, 0)).is_ok();
+    match address {
+        _ if is_ours => address,
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    }
 }
 
 /// Reads one byte more than is allowed, so that a longer file is detected.
@@ -72,7 +85,7 @@ pub(super) async fn run(
     let mut silent = false;
     let mut last_packet = tokio::time::Instant::now();
     loop {
-        let wait = SILENCE_TIMEOUT.saturating_sub(last_packet.elapsed());
+        let wait = PUSH_SILENCE.saturating_sub(last_packet.elapsed());
         // A camera that is already reported as silent may stay so for any time.
         let received = if silent {
             Ok(socket.recv_from(&mut buffer).await)
@@ -175,7 +188,7 @@ impl DropLog {
     }
 }
 
-fn bind(listen: SocketAddr) -> io::Result<UdpSocket> {
+pub(super) fn bind(listen: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(listen), Type::DGRAM, Some(Protocol::UDP))?;
     if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER) {
         tracing::debug!(%error, "the receive buffer keeps its default size");

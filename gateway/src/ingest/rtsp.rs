@@ -1,173 +1,166 @@
-//! A source that pulls a camera's stream with RTSP (RFC 2326).
+//! A source that pulls a camera's stream with RTSP: the driver of the core's
+//! [`Client`](porthole_gateway_core::rtsp::Client).
 
-use std::io;
-use std::time::Instant;
+mod connection;
+mod explain;
+mod ports;
 
-use futures_util::StreamExt as _;
-use porthole_gateway_core::media::{
-    RtpHeader, RtpPacket, StreamDescription, TrackDescription, camera_sdp,
-};
-use retina::client::{
-    Described, PacketItem, PlayOptions, Playing, Session, SessionOptions, SetupOptions,
-    TcpTransportOptions, UdpTransportOptions,
-};
-use tokio::net::{TcpStream, lookup_host};
+use std::time::{Duration, Instant};
+
+use porthole_gateway_core::media::StreamDescription;
+use porthole_gateway_core::rtsp::{Client, Config, Line, Output};
+use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use url::Url;
+use tokio_util::sync::CancellationToken;
 
-use super::source::{Credentials, Transport};
-use super::{CONNECT_TIMEOUT, SILENCE_TIMEOUT, SourceError, SourceEvent, send_event};
+use super::source::RtspCamera;
+use super::{SourceError, SourceEvent, send_event};
+use connection::Lines;
+use explain::explain;
+use ports::Ports;
 
-/// The default port of RTSP (RFC 2326 §3.2).
-const DEFAULT_PORT: u16 = 554;
+/// Size of the buffer for data from the camera in bytes: the largest interleaved frame.
+const READ_BUFFER: usize = 64 * 1024;
 
-/// Runs one RTSP session, from DESCRIBE to the end of its packets.
+/// Time for the last request, TEARDOWN, to be sent; the gateway waits 300 ms for its tasks.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// Longest sleep when nothing is due.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Runs one RTSP session, from the first connection to its end.
 pub(super) async fn run(
-    url: &Url,
-    credentials: Option<&Credentials>,
-    transport: Transport,
+    camera: &RtspCamera,
     events: &mpsc::Sender<SourceEvent>,
+    cancel: &CancellationToken,
 ) -> Result<(), SourceError> {
-    let connected = timeout(CONNECT_TIMEOUT, connect(url, credentials, transport)).await;
-    let (mut session, description) =
-        connected.map_err(|_| SourceError::NoAnswer { host: host(url) })??;
-    tracing::debug!(codec = %description.codec, ?transport, "the camera is playing");
-    send_event(events, SourceEvent::Connected(StreamDescription::video(description))).await?;
-    // A camera that answered must also send; the wait for the first packet counts as silence.
-    loop {
-        let item = timeout(SILENCE_TIMEOUT, next_packet(&mut session)).await;
-        let packet = item.map_err(|_| SourceError::Silent)??;
-        send_event(events, SourceEvent::Packet { track: 0, arrival: Instant::now(), packet })
-            .await?;
+    let config = Config {
+        address: camera.address.clone(),
+        credentials: camera.credentials.clone(),
+        transport: camera.transport,
+        timeouts: camera.timeouts,
+        require: Vec::new(),
+        seed: rand::random(),
+    };
+    let client = Client::new(config, Instant::now());
+    let mut session = Session { camera, client, lines: Lines::default(), ports: Ports::default() };
+    tokio::select! {
+        result = session.run(events) => return result,
+        () = cancel.cancelled() => {}
     }
+    session.close().await;
+    Ok(())
 }
 
-async fn connect(
-    url: &Url,
-    credentials: Option<&Credentials>,
-    transport: Transport,
-) -> Result<(Session<Playing>, TrackDescription), SourceError> {
-    let given = credentials.map(|credentials| retina::client::Credentials {
-        username: credentials.user.clone(),
-        password: credentials.password.clone(),
-    });
-    let explain = |error| explain(url, credentials.is_some(), transport, error);
-    let options = SessionOptions::default().creds(given).user_agent("porthole".to_owned());
-    let mut session = match Session::describe(url.clone(), options).await {
-        Ok(session) => session,
-        Err(error) if error.status_code().is_none() => return Err(diagnose(url, error).await),
-        Err(error) => return Err(explain(error)),
-    };
-    let video = camera_sdp::find_video(&String::from_utf8_lossy(session.sdp()))?;
-    let stream = find_stream(&session, &video)?;
-    let setup = SetupOptions::default().transport(match transport {
-        Transport::Tcp => retina::client::Transport::Tcp(TcpTransportOptions::default()),
-        Transport::Udp => retina::client::Transport::Udp(UdpTransportOptions::default()),
-    });
-    session.setup(stream, setup).await.map_err(explain)?;
-    let session = session.play(PlayOptions::default()).await.map_err(explain)?;
-    let description = TrackDescription {
-        codec: video.codec,
-        parameter_sets: video.parameter_sets,
-        // Retina drops packets that arrive out of order over UDP; the others are in order.
-        in_order: true,
-    };
-    Ok((session, description))
+/// A client with the sockets that it has asked for.
+struct Session<'a> {
+    camera: &'a RtspCamera,
+    client: Client,
+    lines: Lines,
+    ports: Ports,
 }
 
-/// Returns the index of the only stream that is set up, so that no audio is sent in vain.
-fn find_stream(
-    session: &Session<Described>,
-    video: &camera_sdp::VideoSection,
-) -> Result<usize, SourceError> {
-    let is_video = |stream: &retina::client::Stream| {
-        stream.media() == "video"
-            && stream.encoding_name().eq_ignore_ascii_case(video.codec.encoding_name())
-    };
-    let missing = || SourceError::Protocol("its description has no such stream".to_owned());
-    session.streams().iter().position(is_video).ok_or_else(missing)
-}
-
-async fn next_packet(session: &mut Session<Playing>) -> Result<RtpPacket, SourceError> {
-    loop {
-        match session.next().await {
-            Some(Ok(PacketItem::Rtp(packet))) => {
-                let header = packet.header();
-                let header = RtpHeader {
-                    marker: header.mark(),
-                    payload_type: header.payload_type(),
-                    sequence: header.sequence_number(),
-                    timestamp: header.timestamp(),
-                    ssrc: header.ssrc(),
-                };
-                return Ok(RtpPacket { header, payload: packet.into_payload_bytes() });
+impl Session<'_> {
+    /// Runs until the session ends.
+    async fn run(&mut self, events: &mpsc::Sender<SourceEvent>) -> Result<(), SourceError> {
+        let mut buffer = vec![0; READ_BUFFER];
+        loop {
+            while let Some(output) = self.client.poll_output() {
+                self.apply(output, events).await?;
             }
-            // Sender reports, and kinds of items that retina may add.
-            Some(Ok(_)) => {}
-            Some(Err(error)) => {
-                tracing::debug!(error = first_line(&error), "the session failed");
-                return Err(SourceError::Ended);
+            let due = self.client.poll_timeout().unwrap_or_else(|| Instant::now() + IDLE);
+            tokio::select! {
+                read = self.lines.main.read(&mut buffer) => {
+                    let bytes = buffer.get(..read.unwrap_or(0)).unwrap_or_default();
+                    if bytes.is_empty() {
+                        self.lines = Lines::default();
+                        self.client.handle_disconnected(Instant::now());
+                    } else {
+                        self.client.handle_data(Instant::now(), bytes);
+                    }
+                }
+                received = self.ports.receive() => {
+                    let (track, port, from, bytes) = received;
+                    self.client.handle_datagram(Instant::now(), track, port, from, bytes);
+                }
+                () = tokio::time::sleep_until(due.into()) => {
+                    self.client.handle_timeout(Instant::now());
+                }
             }
-            None => return Err(SourceError::Ended),
         }
     }
-}
 
-/// Maps a camera's refusal to an error.
-fn explain(
-    url: &Url,
-    with_credentials: bool,
-    transport: Transport,
-    error: retina::Error,
-) -> SourceError {
-    match error.status_code() {
-        Some(401 | 403) if with_credentials => SourceError::WrongPassword { host: host(url) },
-        Some(401) => SourceError::PasswordMissing { host: host(url) },
-        Some(404) => SourceError::NotFound { path: url.path().to_owned() },
-        Some(461) => {
-            let other = match transport {
-                Transport::Tcp => Transport::Udp,
-                Transport::Udp => Transport::Tcp,
-            };
-            SourceError::WrongTransport { transport, other }
+    /// Applies one output.
+    async fn apply(
+        &mut self,
+        output: Output,
+        events: &mpsc::Sender<SourceEvent>,
+    ) -> Result<(), SourceError> {
+        match output {
+            Output::Connect(wanted) => {
+                self.ports = Ports::default();
+                self.lines = Lines::default();
+                let (lines, peer) = connection::open(self.camera, &wanted).await?;
+                self.lines = lines;
+                self.client.handle_connected(Instant::now(), peer);
+            }
+            Output::Send(line, bytes) => self.send(line, &bytes).await,
+            Output::OpenPorts(track) => {
+                let peer = self.lines.peer();
+                let ports = self.ports.open(track, peer).map_err(SourceError::Ports)?;
+                self.client.handle_ports(Instant::now(), track, ports);
+            }
+            Output::JoinGroup { track, group, ports } => {
+                self.ports.join(track, group, ports).map_err(SourceError::Ports)?;
+            }
+            Output::Datagram(datagram) => self.ports.send(&datagram),
+            Output::Described(tracks) => {
+                let tracks = tracks.into_iter().map(|track| track.description).collect();
+                let stream = StreamDescription { tracks };
+                send_event(events, SourceEvent::Connected(stream)).await?;
+            }
+            Output::Playing => {
+                tracing::debug!(transport = ?self.camera.transport, "the camera is playing");
+            }
+            Output::Packet { track, packet } => {
+                send_event(
+                    events,
+                    SourceEvent::Packet { track: track.into(), arrival: Instant::now(), packet },
+                )
+                .await?;
+            }
+            Output::Rtcp { .. } => {}
+            Output::Ended(failure) => {
+                tracing::debug!(?failure, "the session has ended");
+                return Err(explain(self.camera, failure));
+            }
         }
-        Some(status @ 400..) => SourceError::Status(status),
-        _ => SourceError::Protocol(first_line(&error)),
+        Ok(())
     }
-}
 
-/// Finds out why there was no answer at all. Retina reports it as prose only, so each step is tried
-/// again: the name, then the port.
-async fn diagnose(url: &Url, error: retina::Error) -> SourceError {
-    let port = url.port().unwrap_or(DEFAULT_PORT);
-    let name = url.host_str().unwrap_or_default();
-    let bare = name.trim_start_matches('[').trim_end_matches(']');
-    let Ok(addresses) = lookup_host((bare, port)).await else {
-        return SourceError::UnknownHost { host: name.to_owned() };
-    };
-    let addresses: Vec<_> = addresses.collect();
-    let Err(failure) = TcpStream::connect(&addresses[..]).await else {
-        return SourceError::Protocol(first_line(&error));
-    };
-    let host = host(url);
-    let kind = failure.kind();
-    if kind == io::ErrorKind::ConnectionRefused {
-        SourceError::Refused { host }
-    } else if kind == io::ErrorKind::TimedOut {
-        SourceError::NoAnswer { host }
-    } else {
-        SourceError::Unreachable { host }
+    /// Sends bytes. A camera that does not read them is not waited for: the client notices when no
+    /// reply comes.
+    async fn send(&mut self, line: Line, bytes: &[u8]) {
+        let sent = timeout(self.camera.timeouts.connect, self.lines.send(line, bytes)).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            self.lines = Lines::default();
+            self.client.handle_disconnected(Instant::now());
+        }
     }
-}
 
-/// Returns host and port for an error message.
-fn host(url: &Url) -> String {
-    let port = url.port().unwrap_or(DEFAULT_PORT);
-    format!("{}:{port}", url.host_str().unwrap_or_default())
-}
-
-/// Returns the first line of retina's message; the rest refers to a packet capture.
-fn first_line(error: &retina::Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().chars().take(200).collect()
+    /// Ends the session at the camera.
+    async fn close(mut self) {
+        self.client.close(Instant::now());
+        while let Some(output) = self.client.poll_output() {
+            if let Output::Send(line, bytes) = output
+                && !matches!(
+                    timeout(CLOSE_TIMEOUT, self.lines.send(line, &bytes)).await,
+                    Ok(Ok(()))
+                )
+            {
+                return;
+            }
+        }
+    }
 }

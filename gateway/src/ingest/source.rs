@@ -9,19 +9,13 @@ use porthole_gateway_core::media::{Codec, TestCard, TrackDescription, camera_sdp
 use thiserror::Error;
 use url::Url;
 
+use super::{Address, Credentials, Timeouts, Transport};
+
 /// A source of video. `Display` and `Debug` never show a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// A camera with RTSP: `rtsp://user:password@host:554/path`, with `#transport=udp` if TCP does
-    /// not work.
-    Rtsp {
-        /// Address without user and password.
-        url: Url,
-        /// User and password, if the address has them.
-        credentials: Option<Credentials>,
-        /// Transport of the RTP packets.
-        transport: Transport,
-    },
+    /// A camera with RTSP: `rtsp://user:password@host:554/path`.
+    Rtsp(RtspCamera),
     /// RTP pushed to a local port: `rtp://0.0.0.0:5004?codec=h264`, optionally with
     /// `payload_type=96` and `sprop=…`.
     Rtp {
@@ -42,40 +36,29 @@ pub enum Source {
     Test(TestPicture),
 }
 
-/// The transport of RTP packets in RTSP.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Transport {
-    /// Interleaved with RTSP in one TCP connection: no packet is lost, and NATs and firewalls let
-    /// it pass.
-    #[default]
-    Tcp,
-    /// UDP to a port of ours.
-    Udp,
+/// A camera with RTSP, and how to connect to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RtspCamera {
+    /// Address without user and password.
+    pub address: Address,
+    /// User and password, if the address has them.
+    pub credentials: Option<Credentials>,
+    /// Transport of the RTP packets.
+    pub transport: Transport,
+    /// Require a certificate that a public authority has signed, with `rtsps://`.
+    pub verifies_tls: bool,
+    /// Bounds for the camera's silence, which are not part of its address.
+    pub timeouts: Timeouts,
 }
 
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        })
-    }
-}
-
-/// The user and password of a camera.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// User name, percent-decoded.
-    pub user: String,
-    /// The password, percent-decoded.
-    pub password: String,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
-    }
-}
+/// The transports, by their names in addresses.
+const TRANSPORTS: &[(&str, Transport)] = &[
+    ("auto", Transport::Auto),
+    ("tcp", Transport::Tcp),
+    ("udp", Transport::Udp),
+    ("multicast", Transport::Multicast),
+    ("http", Transport::Http),
+];
 
 /// Size and rate of the test picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,9 +95,6 @@ pub enum InvalidSource {
          this one begins with “{0}”"
     )]
     Scheme(String),
-    /// RTSP over TLS is not supported.
-    #[error("rtsps:// (RTSP over TLS) is not supported yet: use rtsp:// inside the local network")]
-    Rtsps,
     /// The `rtsp://` address is malformed; the problem.
     #[error(
         "not a valid rtsp:// address ({0}); characters like # / ? @ in a password are written \
@@ -142,6 +122,17 @@ pub enum InvalidSource {
     Option(String, &'static str),
 }
 
+impl Source {
+    /// Sets the bounds for the silence of an RTSP camera; other sources have none.
+    #[must_use]
+    pub fn with_timeouts(self, timeouts: Timeouts) -> Self {
+        match self {
+            Self::Rtsp(camera) => Self::Rtsp(RtspCamera { timeouts, ..camera }),
+            Self::Rtp { .. } | Self::RtpSdp { .. } | Self::Test(_) => self,
+        }
+    }
+}
+
 impl FromStr for Source {
     type Err = InvalidSource;
 
@@ -149,8 +140,7 @@ impl FromStr for Source {
         let text = text.trim();
         let scheme: String = text.chars().take_while(|c| *c != ':').take(16).collect();
         match scheme.to_ascii_lowercase().as_str() {
-            "rtsp" => rtsp(text),
-            "rtsps" => Err(InvalidSource::Rtsps),
+            "rtsp" | "rtsps" => rtsp(text),
             "rtp" => rtp(text),
             "rtp+sdp" => {
                 let file = text.split_once(':').map_or("", |(_, file)| file);
@@ -167,22 +157,33 @@ impl FromStr for Source {
 
 fn rtsp(text: &str) -> Result<Source, InvalidSource> {
     let invalid = |error: url::ParseError| InvalidSource::Rtsp(error.to_string());
-    let mut url = Url::parse(text).map_err(invalid)?;
+    let url = Url::parse(text).map_err(invalid)?;
     if url.host_str().is_none_or(str::is_empty) {
         return Err(InvalidSource::Rtsp("it has no host".to_owned()));
     }
-    let mut transport = Transport::default();
+    let (mut transport, mut verifies_tls) = (Transport::default(), false);
     for (key, value) in options(url.fragment().unwrap_or_default()) {
-        transport = match (key, value) {
-            ("transport", "tcp") => Transport::Tcp,
-            ("transport", "udp") => Transport::Udp,
-            ("transport", other) => {
-                let (key, value, expected) = ("transport", other.to_owned(), "tcp or udp");
-                return Err(InvalidSource::Value { key, value, expected });
+        let invalid =
+            |key, expected| Err(InvalidSource::Value { key, value: value.to_owned(), expected });
+        let named = TRANSPORTS.iter().find(|(name, _)| *name == value);
+        match (key, named) {
+            ("transport", Some((_, chosen))) => transport = *chosen,
+            ("transport", None) => {
+                return invalid("transport", "tcp, udp, multicast, http or auto");
             }
+            ("tls", _) if value == "verify" => verifies_tls = true,
+            ("tls", _) => return invalid("tls", "verify"),
             // This may be the rest of a password: never show it.
-            _ => return Err(InvalidSource::Rtsp("only #transport=… may follow".to_owned())),
-        };
+            _ => {
+                let text = "only #transport=… and tls=verify may follow";
+                return Err(InvalidSource::Rtsp(text.to_owned()));
+            }
+        }
+    }
+    let is_tls = url.scheme() == "rtsps";
+    if is_tls && matches!(transport, Transport::Udp | Transport::Multicast) {
+        let text = "rtsps:// encrypts TCP only: use #transport=tcp";
+        return Err(InvalidSource::Rtsp(text.to_owned()));
     }
     let decode = |text: &str| percent_decode(text);
     let credentials = match (url.username(), url.password()) {
@@ -191,10 +192,11 @@ fn rtsp(text: &str) -> Result<Source, InvalidSource> {
             Some(Credentials { user: decode(user), password: decode(password.unwrap_or_default()) })
         }
     };
-    url.set_fragment(None);
-    let cleared = url.set_username("").and_then(|()| url.set_password(None));
-    cleared.map_err(|()| InvalidSource::Rtsp("it has no host".to_owned()))?;
-    Ok(Source::Rtsp { url, credentials, transport })
+    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let target = format!("{}{query}", url.path());
+    let address = Address::new(is_tls, url.host_str().unwrap_or_default(), url.port(), &target);
+    let timeouts = Timeouts::default();
+    Ok(Source::Rtsp(RtspCamera { address, credentials, transport, verifies_tls, timeouts }))
 }
 
 fn rtp(text: &str) -> Result<Source, InvalidSource> {
@@ -299,18 +301,28 @@ fn percent_decode(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+impl fmt::Display for RtspCamera {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = self.address.to_string();
+        let (scheme, rest) = address.split_once("://").unwrap_or(("rtsp", &address));
+        let user = self.credentials.as_ref().map(|_| "***:***@").unwrap_or_default();
+        write!(f, "{scheme}://{user}{rest}")?;
+        let named = TRANSPORTS.iter().find(|(_, transport)| *transport == self.transport);
+        if let Some((name, _)) = named.filter(|_| self.transport != Transport::default()) {
+            write!(f, "#transport={name}")?;
+        }
+        match (self.verifies_tls, self.transport == Transport::default()) {
+            (true, true) => f.write_str("#tls=verify"),
+            (true, false) => f.write_str("&tls=verify"),
+            (false, _) => Ok(()),
+        }
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rtsp { url, credentials, transport } => {
-                let user = credentials.as_ref().map(|_| "***:***@").unwrap_or_default();
-                let rest = url.as_str().strip_prefix("rtsp://").unwrap_or_default();
-                write!(f, "rtsp://{user}{rest}")?;
-                match transport {
-                    Transport::Tcp => Ok(()),
-                    Transport::Udp => f.write_str("#transport=udp"),
-                }
-            }
+            Self::Rtsp(camera) => camera.fmt(f),
             Self::Rtp { listen, description, .. } => {
                 let codec = description.codec.encoding_name().to_ascii_lowercase();
                 write!(f, "rtp://{listen}?codec={codec}")

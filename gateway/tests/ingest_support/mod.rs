@@ -78,10 +78,18 @@ impl Camera {
 pub(crate) async fn watch(
     source: &str,
     limit: Duration,
+    enough: impl FnMut(&Watch) -> bool,
+) -> Result<Watch, SourceError> {
+    watch_source(&source.parse().expect("a valid source"), limit, enough).await
+}
+
+/// Watches a source as [`watch`] does.
+pub(crate) async fn watch_source(
+    source: &Source,
+    limit: Duration,
     mut enough: impl FnMut(&Watch) -> bool,
 ) -> Result<Watch, SourceError> {
-    let source = source.parse().expect("a valid source");
-    let Camera { mut events, control, cancel, task } = Camera::start(&source);
+    let Camera { mut events, control, cancel, task } = Camera::start(source);
     let mut watch = Watch { feed: Feed::new(), packets: Vec::new(), silent: false, control };
     let deadline = Instant::now() + limit;
     while Instant::now() < deadline {

@@ -150,6 +150,26 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("gateway.name", GENERAL, "every_general_gateway_and_camera_setting_takes_effect"),
     ("gateway.udp_port", GENERAL, "every_general_gateway_and_camera_setting_takes_effect"),
     ("gateway.turn_only", GENERAL, "a_turn_only_gateway_sends_video_only_through_turn"),
+    (
+        "gateway.camera_connect_timeout",
+        "src/gateway.rs",
+        "the_timeouts_of_cameras_reach_the_gateway",
+    ),
+    (
+        "gateway.camera_connect_timeout",
+        "gateway/tests/ingest.rs",
+        "a_camera_that_accepts_connections_and_never_answers_is_given_up",
+    ),
+    (
+        "gateway.camera_silence_timeout",
+        "src/gateway.rs",
+        "the_timeouts_of_cameras_reach_the_gateway",
+    ),
+    (
+        "gateway.camera_silence_timeout",
+        "gateway/tests/ingest.rs",
+        "a_camera_that_ends_or_falls_silent_is_detected_in_time",
+    ),
     ("camera.ID.name", GENERAL, "every_general_gateway_and_camera_setting_takes_effect"),
     ("camera.ID.source", GENERAL, "every_general_gateway_and_camera_setting_takes_effect"),
     ("camera.ID.sub_source", GENERAL, "every_general_gateway_and_camera_setting_takes_effect"),

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 
 fn parse(text: &str) -> Source {
@@ -14,14 +16,36 @@ fn user_and_password_are_removed_from_the_address() {
         ("rtsp://u:100%zz@cam/", "rtsp://cam/", Some(("u", "100%zz"))),
     ];
     for (text, expected_url, expected) in table {
-        let Source::Rtsp { url, credentials, transport } = parse(text) else { panic!("{text}") };
-        assert_eq!(url.as_str(), expected_url);
-        assert_eq!(transport, Transport::Tcp);
+        let Source::Rtsp(camera) = parse(text) else { panic!("{text}") };
+        let RtspCamera { address, credentials, transport, .. } = camera;
+        assert_eq!(address.url(), expected_url);
+        assert_eq!(transport, Transport::Auto);
         let credentials = credentials.map(|c| (c.user, c.password));
         assert_eq!(credentials, expected.map(|(u, p)| (u.to_owned(), p.to_owned())), "{text}");
     }
-    let Source::Rtsp { transport, .. } = parse("rtsp://cam/#transport=udp") else { panic!() };
-    assert_eq!(transport, Transport::Udp);
+}
+
+#[test]
+fn transport_and_tls_are_chosen_behind_the_address() {
+    for (text, transport, verifies_tls) in [
+        ("rtsp://cam/", Transport::Auto, false),
+        ("rtsp://cam/#transport=auto", Transport::Auto, false),
+        ("rtsp://cam/#transport=tcp", Transport::Tcp, false),
+        ("rtsp://cam/#transport=udp", Transport::Udp, false),
+        ("rtsp://cam/#transport=multicast", Transport::Multicast, false),
+        ("rtsp://cam/#transport=http", Transport::Http, false),
+        ("rtsps://cam/", Transport::Auto, false),
+        ("rtsps://cam/#tls=verify", Transport::Auto, true),
+        ("rtsps://cam/#transport=http&tls=verify", Transport::Http, true),
+    ] {
+        let Source::Rtsp(camera) = parse(text) else { panic!("{text}") };
+        assert_eq!((camera.transport, camera.verifies_tls), (transport, verifies_tls), "{text}");
+        let text = text.replace("#transport=auto", "");
+        assert_eq!(camera.to_string(), text);
+    }
+    let timeouts = Timeouts { connect: Duration::from_secs(1), ..Timeouts::default() };
+    let Source::Rtsp(camera) = parse("rtsp://cam/").with_timeouts(timeouts) else { panic!() };
+    assert_eq!(camera.timeouts, timeouts);
 }
 
 #[test]
@@ -31,12 +55,19 @@ fn no_password_is_ever_shown() {
     assert_eq!(source.to_string(), "rtsp://***:***@cam/live#transport=udp");
     assert!(!format!("{source:?}").contains("hunter2"));
     for text in [
+        "rtsp://cam/user=admin&password=hunter2&channel=1&stream=0.sdp?real_stream",
+        "rtsp://cam/live?usr=admin&pwd=hunter2",
+        "rtsps://admin:hunter2@cam/?token=hunter2",
+    ] {
+        let source = parse(text);
+        assert!(!format!("{source} {source:?}").contains("hunter2"), "{source}");
+    }
+    for text in [
         "rtsp://admin:hunter2#x@cam/",
         "rtsp://admin:hunter2@",
         "rtsp://admin:hunter2@cam:99999/",
         "rtsp://admin:x#hunter2@cam/",
         "rtsp://admin:1#hunter2@cam/",
-        "rtsps://admin:hunter2@cam/",
     ] {
         let error = Source::from_str(text).expect_err(text);
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
@@ -84,8 +115,9 @@ fn invalid_addresses_are_refused_with_a_remedy() {
         ("http://cam/", "begins with “http”"),
         ("rtsp:///path", "not a valid rtsp:// address"),
         ("rtsp://a:b#c@cam/", "%23"),
-        ("rtsp://cam/#transport=sctp", "tcp or udp"),
-        ("rtsps://cam/", "not supported yet"),
+        ("rtsp://cam/#transport=sctp", "tcp, udp, multicast"),
+        ("rtsps://cam/#transport=udp", "encrypts TCP only"),
+        ("rtsps://cam/#tls=none", "expected verify"),
         ("rtp://cam.local:5004?codec=h264", "an address of this machine"),
         ("rtp://0.0.0.0?codec=h264", "an address of this machine"),
         ("rtp://0.0.0.0:0?codec=h264", "an address of this machine"),

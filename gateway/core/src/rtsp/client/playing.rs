@@ -1,0 +1,173 @@
+//! While the camera plays: packets, keepalives and reports.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+
+use super::{Client, Phase};
+use crate::media::{RtpError, RtpPacket};
+use crate::rtsp::requests::Request;
+use crate::rtsp::{Failure, Lower, Method, Output, Port};
+
+/// Timeout of a session whose camera names none (RFC 2326 §12.37).
+const SESSION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Bounds of the time between two keepalives, whatever timeout the camera names.
+const KEEPALIVE_INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// Time between two receiver reports (RFC 3550 §6.2).
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The requests that keep a session alive.
+#[derive(Debug)]
+pub(super) struct Keepalive {
+    method: Method,
+    interval: Duration,
+    /// Time of the next one, once the camera plays.
+    pub(super) at: Option<Instant>,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self { method: Method::Options, interval: SESSION_TIMEOUT / 2, at: None }
+    }
+}
+
+impl Keepalive {
+    /// Chooses the method from the value of `Public`. GET_PARAMETER is the one that every server
+    /// that has it takes as a keepalive; OPTIONS is the one that every server has.
+    pub(super) fn set_methods(&mut self, public: &str) {
+        let has_parameters = public.to_ascii_uppercase().contains(Method::GetParameter.name());
+        self.method = if has_parameters { Method::GetParameter } else { Method::Options };
+    }
+
+    /// Sets the time after which the camera ends a session of which it hears nothing.
+    pub(super) fn set_session_timeout(&mut self, timeout: Duration) {
+        let (shortest, longest) = KEEPALIVE_INTERVAL;
+        if !timeout.is_zero() {
+            self.interval = (timeout / 2).clamp(shortest, longest);
+        }
+    }
+
+    /// Handles the reply to one. A refusal is not the end: the packets tell if the session lives.
+    pub(super) fn handle_reply(&mut self, is_success: bool) {
+        if !is_success {
+            self.method = Method::Options;
+        }
+    }
+}
+
+impl Client {
+    /// Begins to expect packets.
+    pub(super) fn start_playing(&mut self, now: Instant) {
+        self.phase = Phase::Playing;
+        self.refusal = None;
+        self.last_packet = now;
+        self.keepalive.at = Some(now + self.keepalive.interval);
+        self.report_at = Some(now + REPORT_INTERVAL);
+        self.outputs.push_back(Output::Playing);
+    }
+
+    pub(super) fn handle_playing_timeout(&mut self, now: Instant) {
+        if self.last_packet + self.config.timeouts.silence <= now {
+            self.fail(Failure::Silent);
+            return;
+        }
+        if self.report_at.is_some_and(|at| at <= now) {
+            self.report_at = Some(now + REPORT_INTERVAL);
+            self.send_reports(now);
+        }
+        if self.keepalive.at.is_some_and(|at| at <= now) {
+            self.keepalive.at = Some(now + self.keepalive.interval);
+            let request = Request::new(self.keepalive.method, self.aggregate());
+            self.send(now, request);
+        }
+    }
+
+    fn send_reports(&mut self, now: Instant) {
+        if self.lower != Lower::Tcp {
+            self.punch(now);
+            return;
+        }
+        let mut frames = BytesMut::new();
+        for track in &mut self.tracks {
+            let report = track.reception.report(now, self.own_ssrc);
+            let len = u16::try_from(report.len()).unwrap_or(0).to_be_bytes();
+            frames.extend_from_slice(&[b'$', track.channels.1, len[0], len[1]]);
+            frames.extend_from_slice(&report);
+        }
+        self.send_bytes(frames.freeze());
+    }
+
+    /// Handles an interleaved frame.
+    pub(super) fn handle_frame(&mut self, now: Instant, channel: u8, payload: Bytes) {
+        let owner =
+            self.tracks.iter().position(|t| [t.channels.0, t.channels.1].contains(&channel));
+        match owner {
+            Some(index) => {
+                let is_rtp = self.tracks.get(index).is_some_and(|t| t.channels.0 == channel);
+                let port = if is_rtp { Port::Rtp } else { Port::Rtcp };
+                self.handle_packet(now, index, port, payload);
+            }
+            // A camera that uses other channels than it says has nobody else to send to.
+            None if self.tracks.len() == 1 => self.handle_stray(now, payload),
+            None => {}
+        }
+    }
+
+    /// Handles a frame on a channel that nothing was said about.
+    fn handle_stray(&mut self, now: Instant, payload: Bytes) {
+        let is_described = RtpPacket::parse(payload.clone()).is_ok_and(|packet| {
+            self.tracks.first().is_some_and(|t| t.payload_type == packet.header.payload_type)
+        });
+        if is_described {
+            self.handle_packet(now, 0, Port::Rtp, payload);
+        }
+    }
+
+    /// Handles a datagram that arrived at one of a track's ports. Others than the camera may send
+    /// there; what they send is dropped.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        track: u8,
+        port: Port,
+        from: SocketAddr,
+        bytes: Bytes,
+    ) {
+        let canonical = |ip: std::net::IpAddr| ip.to_canonical();
+        if self.peer.map(canonical) == Some(canonical(from.ip())) {
+            self.handle_packet(now, usize::from(track), port, bytes);
+        }
+    }
+
+    fn handle_packet(&mut self, now: Instant, index: usize, port: Port, bytes: Bytes) {
+        if !matches!(self.phase, Phase::Play | Phase::Playing) {
+            return;
+        }
+        let Some(track) = self.tracks.get_mut(index) else { return };
+        let number = u8::try_from(index).unwrap_or(u8::MAX);
+        match RtpPacket::parse(bytes.clone()) {
+            Ok(packet) if port == Port::Rtp => {
+                if !track.accepts(packet.header.payload_type) {
+                    return;
+                }
+                track.reception.handle_rtp(now, &packet.header);
+                if self.phase == Phase::Play {
+                    // Some cameras send before they answer, or never answer.
+                    self.requests.give_up();
+                    self.start_playing(now);
+                }
+                self.last_packet = now;
+                self.outputs.push_back(Output::Packet { track: number, packet });
+            }
+            Err(RtpError::Rtcp(_)) => {
+                track.reception.handle_rtcp(now, &bytes);
+                self.outputs.push_back(Output::Rtcp { track: number, bytes });
+            }
+            // Noise, or something that is neither.
+            Ok(_) | Err(_) => {}
+        }
+    }
+}

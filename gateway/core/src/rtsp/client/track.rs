@@ -1,0 +1,81 @@
+//! A track that is set up, and the packets that belong to it.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use crate::media::TrackDescription;
+use crate::media::camera_sdp::VideoSection;
+use crate::rtsp::report::Reception;
+use crate::rtsp::transport;
+
+/// Number of packets in a row that make another payload type than the described one the track's: a
+/// camera whose description is wrong is wrong in every packet.
+const MIN_OTHER_TYPE: u32 = 5;
+
+/// A track and the way in which its packets arrive.
+#[derive(Debug)]
+pub(super) struct TrackState {
+    /// Addresses to try in SETUP, the current one first.
+    pub(super) urls: VecDeque<String>,
+    all_urls: VecDeque<String>,
+    pub(super) description: TrackDescription,
+    pub(super) payload_type: u8,
+    /// Address and port of the description, which a multicast group may have.
+    pub(super) group: (Option<IpAddr>, u16),
+    /// Channels of RTP and RTCP if interleaved.
+    pub(super) channels: (u8, u8),
+    /// The camera's ports of RTP and RTCP if over UDP.
+    pub(super) server_ports: Option<(u16, u16)>,
+    pub(super) local_ports: Option<(u16, u16)>,
+    pub(super) is_multicast: bool,
+    pub(super) reception: Reception,
+    /// A packet of the described payload type has arrived.
+    has_described: bool,
+    /// Another payload type, and the number of its packets in a row.
+    other_type: (u8, u32),
+}
+
+impl TrackState {
+    pub(super) fn new(number: u8, urls: Vec<String>, video: VideoSection) -> Self {
+        let urls = VecDeque::from(urls);
+        Self {
+            all_urls: urls.clone(),
+            urls,
+            // Over TCP too: some cameras and proxies send what they received over UDP.
+            description: TrackDescription {
+                codec: video.codec,
+                parameter_sets: video.parameter_sets,
+                in_order: false,
+            },
+            payload_type: video.payload_type,
+            group: (video.address, video.port),
+            channels: transport::channels(number),
+            server_ports: None,
+            local_ports: None,
+            is_multicast: false,
+            reception: Reception::default(),
+            has_described: false,
+            other_type: (0, 0),
+        }
+    }
+
+    /// Begins with the first address again, for another transport.
+    pub(super) fn reset_urls(&mut self) {
+        self.urls.clone_from(&self.all_urls);
+    }
+
+    /// Returns true if packets of this payload type are the track's.
+    pub(super) fn accepts(&mut self, payload_type: u8) -> bool {
+        if payload_type == self.payload_type {
+            self.has_described = true;
+            return true;
+        }
+        if self.has_described {
+            return false;
+        }
+        let (other, count) = self.other_type;
+        let count = if other == payload_type { count.saturating_add(1) } else { 1 };
+        self.other_type = (payload_type, count);
+        count >= MIN_OTHER_TYPE
+    }
+}

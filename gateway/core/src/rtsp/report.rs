@@ -1,0 +1,174 @@
+//! Receiver reports (RFC 3550 §6.4.2), without which some cameras stop sending.
+
+use std::time::{Duration, Instant};
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+
+use crate::media::{CLOCK_RATE, RtpHeader};
+
+const VERSION: u8 = 2 << 6;
+const SENDER_REPORT: u8 = 200;
+const RECEIVER_REPORT: u8 = 201;
+const DESCRIPTION: u8 = 202;
+const CNAME: u8 = 1;
+
+/// Our name towards the camera; it identifies nobody.
+const NAME: &[u8] = b"porthole";
+
+/// Maximum number of packets that are read of one RTCP compound.
+const MAX_PACKETS: usize = 16;
+
+/// The reception of one track, as its reports describe it.
+#[derive(Debug, Default)]
+pub(super) struct Reception {
+    source: Option<Source>,
+}
+
+#[derive(Debug)]
+struct Source {
+    ssrc: u32,
+    epoch: Instant,
+    first: u32,
+    /// Highest sequence number, extended by its wraps.
+    highest: u32,
+    received: u32,
+    /// Packets that were expected and received at the last report.
+    reported: (u32, u32),
+    jitter: u32,
+    transit: u32,
+    /// Middle bits of the time in the last sender report, and its arrival.
+    sender_report: Option<(u32, Instant)>,
+}
+
+impl Reception {
+    /// Counts a packet that arrived. Another SSRC begins again.
+    pub(super) fn handle_rtp(&mut self, now: Instant, header: &RtpHeader) {
+        let sequence = u32::from(header.sequence);
+        let source = match &mut self.source {
+            Some(source) if source.ssrc == header.ssrc => source,
+            _ => self.source.insert(Source {
+                ssrc: header.ssrc,
+                epoch: now,
+                first: sequence,
+                highest: sequence,
+                received: 0,
+                reported: (0, 0),
+                jitter: 0,
+                transit: 0,
+                sender_report: None,
+            }),
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are the wire's")]
+        let ahead = header.sequence.wrapping_sub(source.highest as u16);
+        if ahead < 0x8000 {
+            source.highest = source.highest.wrapping_add(u32::from(ahead));
+        }
+        source.received = source.received.wrapping_add(1);
+        // RFC 3550 §A.8.
+        let transit = ticks(now - source.epoch).wrapping_sub(header.timestamp);
+        #[expect(clippy::cast_possible_wrap, reason = "the distance on a circle has a sign")]
+        let distance = (transit.wrapping_sub(source.transit) as i32).unsigned_abs();
+        if source.received > 1 {
+            let smoothed = source.jitter - source.jitter / 16;
+            source.jitter = smoothed.saturating_add(distance / 16);
+        }
+        source.transit = transit;
+    }
+
+    /// Reads the sender report of a compound, for the round-trip time.
+    pub(super) fn handle_rtcp(&mut self, now: Instant, mut compound: &[u8]) {
+        for _ in 0..MAX_PACKETS {
+            let Some(&[_, kind, high, low]) = compound.first_chunk::<4>() else { return };
+            let len = 4 * (1 + usize::from(u16::from_be_bytes([high, low])));
+            let ntp = compound.get(10..14).and_then(|middle| <[u8; 4]>::try_from(middle).ok());
+            if let (SENDER_REPORT, Some(middle), Some(source)) = (kind, ntp, &mut self.source) {
+                source.sender_report = Some((u32::from_be_bytes(middle), now));
+            }
+            compound = compound.get(len..).unwrap_or_default();
+        }
+    }
+
+    /// Returns a report in a compound with our name. `own` is our SSRC.
+    pub(super) fn report(&mut self, now: Instant, own: u32) -> Bytes {
+        let mut compound = BytesMut::new();
+        let count = u8::from(self.source.is_some());
+        compound.put_slice(&[VERSION | count, RECEIVER_REPORT, 0, 1 + 6 * count]);
+        compound.put_u32(own);
+        if let Some(source) = &mut self.source {
+            source.write(now, &mut compound);
+        }
+        // The SSRC, the item's header and text, and zeros up to a whole word.
+        let padded = (4 + 2 + NAME.len() + 1).next_multiple_of(4);
+        let words = u8::try_from(padded / 4).unwrap_or(0);
+        compound.put_slice(&[VERSION | 1, DESCRIPTION, 0, words]);
+        compound.put_u32(own);
+        compound.put_slice(&[CNAME, u8::try_from(NAME.len()).unwrap_or(0)]);
+        compound.put_slice(NAME);
+        compound.put_bytes(0, padded - 4 - 2 - NAME.len());
+        compound.freeze()
+    }
+}
+
+impl Source {
+    fn write(&mut self, now: Instant, compound: &mut BytesMut) {
+        let expected = self.highest.wrapping_sub(self.first).wrapping_add(1);
+        let lost = expected.saturating_sub(self.received).min(0x7f_ffff);
+        let (expected_before, received_before) = self.reported;
+        let expected_since = expected.wrapping_sub(expected_before);
+        let received_since = self.received.wrapping_sub(received_before);
+        let lost_since = expected_since.saturating_sub(received_since);
+        let fraction = (u64::from(lost_since) << 8).checked_div(u64::from(expected_since));
+        let fraction = u8::try_from(fraction.unwrap_or(0)).unwrap_or(u8::MAX);
+        self.reported = (expected, self.received);
+        let (last, delay) = match self.sender_report {
+            Some((middle, arrival)) => {
+                let delay = (now - arrival).as_micros() * 65_536 / 1_000_000;
+                (middle, u32::try_from(delay).unwrap_or(u32::MAX))
+            }
+            None => (0, 0),
+        };
+        compound.put_u32(self.ssrc);
+        compound.put_u32(u32::from(fraction) << 24 | lost);
+        for word in [self.highest, self.jitter, last, delay] {
+            compound.put_u32(word);
+        }
+    }
+}
+
+/// Converts to ticks of the RTP clock, which wrap.
+fn ticks(duration: Duration) -> u32 {
+    let ticks = duration.as_micros() * u128::from(CLOCK_RATE) / 1_000_000;
+    #[expect(clippy::cast_possible_truncation, reason = "RTP timestamps wrap")]
+    let ticks = ticks as u32;
+    ticks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_says_what_was_lost() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut reception = Reception::default();
+        assert_eq!(reception.report(start, 7).len(), 8 + 20, "nothing has arrived yet");
+        for (ms, sequence) in [(0, 65_534), (10, 65_535), (20, 1), (30, 2)] {
+            let timestamp = u32::try_from(ms * 90).unwrap();
+            let header =
+                RtpHeader { marker: false, payload_type: 96, sequence, timestamp, ssrc: 9 };
+            reception.handle_rtp(at(ms), &header);
+        }
+        let sender_report = [0x80, 200, 0, 6, 0, 0, 0, 9, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0];
+        reception.handle_rtcp(at(100), &sender_report);
+        let report = reception.report(at(1100), 7);
+        let word = |at: usize| u32::from_be_bytes(report[at..at + 4].try_into().unwrap());
+        assert_eq!((word(4), word(8)), (7, 9));
+        assert_eq!(word(12), 51 << 24 | 1, "one of five is lost");
+        assert_eq!(word(16), 0x1_0002, "the sequence wrapped");
+        assert_eq!(word(20), 0, "nothing jittered");
+        assert_eq!((word(24), word(28)), (0x0304_0506, 65_536), "one second ago");
+        let again = reception.report(at(1200), 7);
+        assert_eq!(again[12], 0, "nothing was lost since");
+    }
+}

@@ -1,0 +1,172 @@
+//! The TCP and TLS connections of a session.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use porthole_gateway_core::rtsp::{Address, Connection, Line};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
+};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::ingest::SourceError;
+use crate::ingest::source::RtspCamera;
+
+/// A connection, encrypted or not.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Stream for S {}
+
+/// One of the connections to the camera, if it is open. Reading from a closed one never ends.
+#[derive(Default)]
+pub(super) struct Half(Option<Box<dyn Stream>>);
+
+impl AsyncRead for Half {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.0 {
+            Some(stream) => Pin::new(stream).poll_read(context, buffer),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// The connections to the camera.
+#[derive(Default)]
+pub(super) struct Lines {
+    pub(super) main: Half,
+    upstream: Half,
+    peer: Option<SocketAddr>,
+}
+
+impl Lines {
+    /// Returns the address of the camera, while it is connected.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// Sends bytes to the camera.
+    pub(super) async fn send(&mut self, line: Line, bytes: &[u8]) -> io::Result<()> {
+        let half = match line {
+            Line::Main => &mut self.main,
+            Line::Upstream => &mut self.upstream,
+        };
+        let stream = half.0.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        stream.write_all(bytes).await?;
+        stream.flush().await
+    }
+}
+
+/// Opens the connections that the client wants.
+pub(super) async fn open(
+    camera: &RtspCamera,
+    wanted: &Connection,
+) -> Result<(Lines, SocketAddr), SourceError> {
+    let host = wanted.address.host_and_port();
+    let after = camera.timeouts.connect;
+    let opened = timeout(after, async {
+        let (main, peer) = connect(camera, &wanted.address).await?;
+        let upstream =
+            if wanted.is_tunnel { Some(connect(camera, &wanted.address).await?.0) } else { None };
+        Ok((Lines { main: Half(Some(main)), upstream: Half(upstream), peer: Some(peer) }, peer))
+    });
+    opened.await.unwrap_or(Err(SourceError::NoAnswer { host, after }))
+}
+
+async fn connect(
+    camera: &RtspCamera,
+    address: &Address,
+) -> Result<(Box<dyn Stream>, SocketAddr), SourceError> {
+    let host = address.host_and_port();
+    let Ok(found) = lookup_host((address.host(), address.port())).await else {
+        return Err(SourceError::UnknownHost { host: address.host().to_owned() });
+    };
+    let found: Vec<_> = found.collect();
+    let stream = TcpStream::connect(&found[..]).await.map_err(|error| match error.kind() {
+        io::ErrorKind::ConnectionRefused => SourceError::Refused { host: host.clone() },
+        io::ErrorKind::TimedOut => {
+            SourceError::NoAnswer { host: host.clone(), after: camera.timeouts.connect }
+        }
+        _ => SourceError::Unreachable { host: host.clone() },
+    })?;
+    let peer = stream.peer_addr().map_err(|_| SourceError::Unreachable { host: host.clone() })?;
+    // Requests are small, and the next one waits for the reply.
+    let _ = stream.set_nodelay(true);
+    if !address.is_tls() {
+        return Ok((Box::new(stream), peer));
+    }
+    let failed = |reason: String| SourceError::Tls { host: host.clone(), reason };
+    let name = ServerName::try_from(address.host().to_owned())
+        .map_err(|error| failed(error.to_string()))?;
+    let config = tls_config(camera.verifies_tls).map_err(|error| failed(error.to_string()))?;
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+    let stream = stream.map_err(|error| failed(error.to_string()))?;
+    Ok((Box::new(stream), peer))
+}
+
+/// Returns the settings of TLS. Cameras sign their certificates themselves, so none is verified
+/// unless that is required.
+fn tls_config(verifies: bool) -> Result<ClientConfig, TlsError> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?;
+    if verifies {
+        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        return Ok(builder.with_root_certificates(roots).with_no_client_auth());
+    }
+    let any = Arc::new(AnyCertificate(provider));
+    Ok(builder.dangerous().with_custom_certificate_verifier(any).with_no_client_auth())
+}
+
+/// Accepts any certificate, but only from who has its key.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -74,6 +74,9 @@ impl Feed {
     pub fn handle_timeout(&mut self, now: Instant) {
         // Refused packets are counted; there is no caller to tell about an older packet.
         let _ = self.forward(now);
+        if let Some(stream) = &mut self.stream {
+            stream.forwarder.handle_timeout(now, &mut self.emitter);
+        }
     }
 
     /// Returns the next output; `None` until the next input.
@@ -84,7 +87,9 @@ impl Feed {
     /// Returns the time at which [`Feed::handle_timeout`] is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.stream.as_ref()?.reorder_buffer.timeout()
+        let stream = self.stream.as_ref()?;
+        let both = [stream.reorder_buffer.timeout(), stream.forwarder.timeout()];
+        both.into_iter().flatten().min()
     }
 
     /// Returns the format of the latest packets; `None` until the parameter sets are complete.

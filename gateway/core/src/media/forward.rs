@@ -5,7 +5,7 @@
 //! sends its sets; the rest means nothing to a browser.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
@@ -14,12 +14,18 @@ use super::gop::Gop;
 use super::nal::packetize::{aggregates, fragments, room};
 use super::nal::parameter_sets::ParameterSets;
 use super::nal::payload::{filler, fragment};
+use super::nal::start_code;
 use super::nal::unit::{Fragment, NalHeader, NalKind, Shape};
 use super::stream::{FeedOutput, FeedStatistics, IngestError, MAX_PAYLOAD, VideoPacket};
 
 /// Maximum size of a parameter set that is assembled from fragments, in bytes; a real one has a
 /// tenth of it.
 const MAX_COLLECTED: usize = 1024;
+
+/// Time for which the last marked slice waits for the next one, if a camera marks every slice and
+/// their number varies: longer than the pauses within a picture, shorter than those between
+/// pictures at 30 a second.
+const MARK_HOLD: Duration = Duration::from_millis(25);
 
 /// Numbers packets and puts them into the group of pictures and the output.
 #[derive(Debug, Default)]
@@ -111,8 +117,17 @@ enum Fragments {
     },
     /// A parameter set, assembled.
     Collecting(NalKind, BytesMut),
+    /// The header of a NAL unit that follows a start code, until it is complete.
+    Heading(BytesMut),
     /// A NAL unit that is not forwarded.
     Dropping,
+}
+
+/// A marked slice that may not be the last of its picture.
+#[derive(Debug)]
+struct Held {
+    payload: Bytes,
+    until: Instant,
 }
 
 /// Forwards the packets of one stream.
@@ -122,22 +137,38 @@ pub(super) struct Forwarder {
     pub(super) sets: ParameterSets,
     unit: Option<AccessUnit>,
     fragments: Fragments,
+    /// Number of zeros at the end of the latest fragment, which may begin a start code.
+    zeros: usize,
     /// A key frame was sent since the camera started; slices before it cannot be decoded.
     started: bool,
     /// Number of markers in the last access unit: one, except for cameras that mark every slice.
     /// Only the last marker may be forwarded, or a browser takes each slice for a picture.
     markers_per_unit: u32,
+    /// The number of markers differs from picture to picture, so the last one shows only when
+    /// nothing more of the picture comes.
+    markers_vary: bool,
+    held: Option<Held>,
 }
 
 impl Forwarder {
     pub(super) fn new(codec: Codec) -> Self {
         let sets = ParameterSets::new(codec);
-        let (unit, fragments) = (None, Fragments::None);
-        Self { codec, sets, unit, fragments, started: false, markers_per_unit: 1 }
+        Self {
+            codec,
+            sets,
+            unit: None,
+            fragments: Fragments::None,
+            zeros: 0,
+            started: false,
+            markers_per_unit: 0,
+            markers_vary: false,
+            held: None,
+        }
     }
 
     /// Handles a restart of the camera: its next packets do not refer to earlier ones.
     pub(super) fn restart(&mut self, emitter: &mut Emitter) {
+        self.release(true, emitter);
         self.handle_loss(0, emitter);
         self.started = false;
         emitter.gop.clear();
@@ -155,6 +186,18 @@ impl Forwarder {
         }
     }
 
+    /// Returns the time at which [`Self::handle_timeout`] is due.
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        self.held.as_ref().map(|held| held.until)
+    }
+
+    /// Ends the picture whose last slice has waited long enough for another one.
+    pub(super) fn handle_timeout(&mut self, now: Instant, emitter: &mut Emitter) {
+        if self.timeout().is_some_and(|until| until <= now) {
+            self.release(true, emitter);
+        }
+    }
+
     /// Forwards the next packet in order.
     pub(super) fn handle_packet(
         &mut self,
@@ -166,13 +209,18 @@ impl Forwarder {
     ) -> Result<(), IngestError> {
         if self.unit.as_ref().is_none_or(|unit| unit.timestamp != timestamp) {
             self.end_unit(emitter);
-            self.markers_per_unit = self.markers_of_last_unit();
+            self.count_markers();
             self.unit = Some(AccessUnit::new(timestamp, arrival));
         }
         if let Some(unit) = &mut self.unit {
             unit.arrival = arrival;
         }
-        let shape = Shape::of(self.codec, &payload)?;
+        let units =
+            start_code::begins(&payload).then(|| start_code::split(self.codec, &payload)).flatten();
+        let shape = match units {
+            Some(units) => Shape::Aggregate(units),
+            None => Shape::of(self.codec, &payload)?,
+        };
         let marker = marker && self.ends_unit(&shape, &payload);
         match shape {
             Shape::Single => self.forward_unit(payload, marker, emitter)?,
@@ -186,7 +234,7 @@ impl Forwarder {
                 self.forward_fragment(payload, fragment, marker, emitter)?;
             }
         }
-        if marker {
+        if marker && self.held.is_none() {
             self.end_unit(emitter);
         }
         Ok(())
@@ -200,18 +248,40 @@ impl Forwarder {
             return true;
         }
         unit.markers += 1;
-        unit.markers >= self.markers_per_unit
+        self.markers_vary || unit.markers >= self.markers_per_unit
     }
 
-    fn markers_of_last_unit(&self) -> u32 {
-        match &self.unit {
-            Some(unit) if unit.is_complete && unit.markers > 0 => unit.markers,
-            _ => self.markers_per_unit,
-        }
+    /// Learns from the last access unit how many markers the next one will have.
+    fn count_markers(&mut self) {
+        let Some(unit) = self.unit.as_ref().filter(|unit| unit.is_complete && unit.markers > 0)
+        else {
+            return;
+        };
+        let is_known = self.markers_per_unit > 0;
+        self.markers_vary |= is_known && unit.markers != self.markers_per_unit;
+        self.markers_per_unit = unit.markers;
     }
 
-    /// Forwards a whole NAL unit.
+    /// Forwards a whole NAL unit, and those that hide in it.
     fn forward_unit(
+        &mut self,
+        nal: Bytes,
+        marker: bool,
+        emitter: &mut Emitter,
+    ) -> Result<(), IngestError> {
+        let Some(units) = start_code::split(self.codec, &nal) else {
+            return self.forward_plain_unit(nal, marker, emitter);
+        };
+        let last = units.len().saturating_sub(1);
+        let mut result = Ok(());
+        for (index, unit) in units.into_iter().enumerate() {
+            let marker = marker && index == last;
+            result = result.and(self.forward_plain_unit(unit, marker, emitter));
+        }
+        result
+    }
+
+    fn forward_plain_unit(
         &mut self,
         nal: Bytes,
         marker: bool,
@@ -255,26 +325,91 @@ impl Forwarder {
         }
         let continues = !part.start && !matches!(self.fragments, Fragments::None);
         if !continues {
+            self.zeros = 0;
             self.begin_fragments(&part, emitter);
         }
+        let is_plain = !matches!(self.fragments, Fragments::Heading(_))
+            && start_code::find(self.codec, self.zeros, &part.body).is_none();
+        if is_plain {
+            self.zeros = start_code::trailing_zeros(self.zeros, &part.body);
+            let whole = Some((payload, part.header));
+            return self.continue_unit(whole, &part.body, part.end, marker, emitter);
+        }
+        self.forward_hidden_units(part, marker, emitter)
+    }
+
+    /// Forwards a fragment in which other NAL units begin.
+    fn forward_hidden_units(
+        &mut self,
+        part: Fragment,
+        marker: bool,
+        emitter: &mut Emitter,
+    ) -> Result<(), IngestError> {
+        let (mut body, mut zeros, mut result) = (part.body, self.zeros, Ok(()));
+        if let Fragments::Heading(header) = &mut self.fragments {
+            body = [&header[..], &body].concat().into();
+            zeros = 0;
+            body = self.begin_hidden_unit(body, emitter);
+        }
+        while let Some(boundary) = start_code::find(self.codec, zeros, &body) {
+            let before = body.slice(..boundary.end);
+            result = result.and(self.continue_unit(None, &before, true, false, emitter));
+            body = self.begin_hidden_unit(body.slice(boundary.begin..), emitter);
+            zeros = 0;
+        }
+        self.zeros = start_code::trailing_zeros(zeros, &body);
+        result.and(self.continue_unit(None, &body, part.end, marker, emitter))
+    }
+
+    /// Begins a NAL unit that follows a start code. Returns its bytes after the header.
+    fn begin_hidden_unit(&mut self, body: Bytes, emitter: &mut Emitter) -> Bytes {
+        let header = match (self.codec, &body[..]) {
+            (Codec::H264, [first, ..]) => NalHeader([*first, 0]),
+            (Codec::H265, [first, second, ..]) => NalHeader([*first, *second]),
+            _ => {
+                self.fragments = Fragments::Heading(BytesMut::from(&body[..]));
+                return Bytes::new();
+            }
+        };
+        let part = Fragment { header, start: true, end: false, body: Bytes::new() };
+        self.begin_fragments(&part, emitter);
+        body.slice(self.codec.header_len()..)
+    }
+
+    /// Continues the current NAL unit with more of its body. `whole` is the payload that carries
+    /// the body, with its header, if it carries nothing else.
+    fn continue_unit(
+        &mut self,
+        whole: Option<(Bytes, NalHeader)>,
+        body: &[u8],
+        end: bool,
+        marker: bool,
+        emitter: &mut Emitter,
+    ) -> Result<(), IngestError> {
         match &mut self.fragments {
-            Fragments::Forwarding { rest, started, .. } => {
-                if rest.is_empty() && payload.len() <= MAX_PAYLOAD {
+            Fragments::Forwarding { header, rest, started } => {
+                let unchanged = whole.filter(|(payload, of)| {
+                    rest.is_empty() && of == header && payload.len() <= MAX_PAYLOAD
+                });
+                if let Some((payload, _)) = unchanged {
                     *started = true;
                     self.emit(payload, marker, emitter);
                 } else {
-                    rest.extend_from_slice(&part.body);
-                    self.send_full_fragments(part.end || marker, emitter);
-                    if part.end || marker {
+                    rest.extend_from_slice(body);
+                    self.send_full_fragments(end || marker, emitter);
+                    if end || marker {
                         self.flush_rest(true, marker, emitter);
                     }
                 }
             }
             Fragments::Collecting(kind, collected) => {
-                collected.extend_from_slice(&part.body);
-                if part.end {
-                    let (kind, unit) = (*kind, std::mem::take(collected));
+                collected.extend_from_slice(body);
+                if end {
+                    let (kind, mut unit) = (*kind, std::mem::take(collected));
                     self.fragments = Fragments::None;
+                    // The zeros of a start code that was cut; no unit ends in a zero.
+                    let len = unit.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+                    unit.truncate(len);
                     return self.sets.insert(kind, &unit);
                 }
                 if collected.len() > MAX_COLLECTED {
@@ -282,9 +417,9 @@ impl Forwarder {
                     return Err(IngestError::ParameterSet);
                 }
             }
-            Fragments::Dropping | Fragments::None => {}
+            Fragments::Dropping | Fragments::Heading(_) | Fragments::None => {}
         }
-        if part.end {
+        if end && !matches!(self.fragments, Fragments::Heading(_)) {
             self.fragments = Fragments::None;
         }
         Ok(())
@@ -365,16 +500,29 @@ impl Forwarder {
     }
 
     fn emit(&mut self, payload: Bytes, marker: bool, emitter: &mut Emitter) {
+        self.release(false, emitter);
         let Some(unit) = &mut self.unit else { return };
         unit.has_slice = true;
+        if marker && self.markers_vary {
+            self.held = Some(Held { payload, until: unit.arrival + MARK_HOLD });
+            return;
+        }
         unit.is_marked |= marker;
         emitter.push(unit, payload, marker, false);
+    }
+
+    /// Sends the slice that was held. `marker`: it was the last of its picture.
+    fn release(&mut self, marker: bool, emitter: &mut Emitter) {
+        let (Some(held), Some(unit)) = (self.held.take(), &mut self.unit) else { return };
+        unit.is_marked |= marker;
+        emitter.push(unit, held.payload, marker, false);
     }
 
     /// Ends the access unit, with a marked filler if no packet had the marker. That happens when
     /// the camera marks a NAL unit that was removed, and with cameras that mark nothing.
     fn end_unit(&mut self, emitter: &mut Emitter) {
         self.flush_rest(false, false, emitter);
+        self.release(true, emitter);
         let Some(unit) = &mut self.unit else { return };
         // After a loss the end may have been lost, too; a viewer detects that on its own.
         if unit.has_slice && !unit.is_marked && unit.is_complete {

@@ -26,7 +26,7 @@ pub(super) enum InsertOutcome {
     Accepted,
     /// A late packet or a duplicate; dropped.
     Late,
-    /// Far outside the sequence; dropped. The next packet shows if the camera has restarted.
+    /// Far outside the sequence; kept until the next packet shows if the camera has restarted.
     Suspect,
     /// Kept as the first packet of a new sequence: the camera has restarted its numbers.
     Restarted,
@@ -49,8 +49,8 @@ pub(super) struct ReorderBuffer {
     /// Extended sequence number of the next packet.
     next: Option<u64>,
     held: BTreeMap<u64, (Instant, RtpPacket)>,
-    /// The sequence number that would confirm a restart.
-    suspect: Option<u16>,
+    /// A packet far outside the sequence, until the next one shows if the camera has restarted.
+    suspect: Option<(Instant, RtpPacket)>,
 }
 
 impl ReorderBuffer {
@@ -79,12 +79,24 @@ impl ReorderBuffer {
         if ahead.wrapping_neg() <= MAX_MISORDER {
             return InsertOutcome::Late;
         }
-        if self.in_order || self.suspect == Some(sequence) {
+        if self.in_order {
             self.begin(now, packet);
             return InsertOutcome::Restarted;
         }
-        self.suspect = Some(sequence.wrapping_add(1));
-        InsertOutcome::Suspect
+        let follows =
+            |(_, before): &(Instant, RtpPacket)| before.header.sequence.wrapping_add(1) == sequence;
+        match self.suspect.take().filter(follows) {
+            Some((arrival, before)) => {
+                self.begin(arrival, before);
+                let second = self.next.map_or(0, |first| first + 1);
+                self.held.insert(second, (now, packet));
+                InsertOutcome::Restarted
+            }
+            None => {
+                self.suspect = Some((now, packet));
+                InsertOutcome::Suspect
+            }
+        }
     }
 
     /// Forgets the sequence: the next packet begins a new one.
@@ -167,7 +179,7 @@ mod tests {
                 "two far off are a restart",
                 false,
                 &[7, 30000, 30001, 30002],
-                &[(7, 0), (30001, 0), (30002, 0)],
+                &[(7, 0), (30000, 0), (30001, 0), (30002, 0)],
             ),
         ];
         for (case, in_order, input, expected) in table {

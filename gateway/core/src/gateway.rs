@@ -20,7 +20,7 @@ use crate::dtls_srtp::Identity;
 use crate::ice::LocalBase;
 use crate::media::VideoPacket;
 use crate::reflexive::ReflexiveGatherer;
-use crate::session::{Session, SessionOutput};
+use crate::session::{Section, Session, SessionOutput};
 use crate::{Core, IceServerEndpoint, Output, TurnClientId};
 
 /// Limit of sessions. At 2 Mbit/s each they fill a gigabit; a home uplink is full long before.
@@ -163,7 +163,7 @@ impl Gateway {
                 SessionOutput::Fragment(fragment) => self.send_fragment(id, fragment),
                 SessionOutput::Trickle(candidate) => self.send_trickle(id, candidate),
                 SessionOutput::Started => self.start_watching(now, id),
-                SessionOutput::KeyFrame => self.send_key_frame(now, id),
+                SessionOutput::KeyFrame { section } => self.send_key_frame(now, id, section),
                 SessionOutput::Ended(reason) => {
                     self.end_session(now, id, &reason);
                     return;
@@ -172,25 +172,31 @@ impl Gateway {
         }
     }
 
-    /// Sends the cached group of pictures to a viewer whose session has just started.
+    /// Sends the cached groups of pictures to a viewer whose session has just started.
     fn start_watching(&mut self, now: Instant, id: &SessionId) {
         let Some(session) = self.sessions.get(id) else { return };
         let path = session.describe_path();
-        info!(session = %id, stream = %session.source(), path, "watching");
+        info!(session = %id, stream = session.describe_sources(), path, "watching");
         self.report_at.get_or_insert(now + REPORT_DELAY);
-        self.send_gop(now, id, Session::send_burst);
+        for section in 0..session.sections().len() {
+            self.send_gop(now, id, section, Session::send_burst);
+        }
     }
 
     /// Handles a viewer's request for a key frame: the cached group of pictures restarts its
     /// decoder at once, and the camera is asked for a fresh key frame if it supports that.
-    fn send_key_frame(&mut self, now: Instant, id: &SessionId) {
-        let Some(session) = self.sessions.get(id) else { return };
-        let source = session.source().clone();
-        self.send_gop(now, id, Session::send_recovery_burst);
+    fn send_key_frame(&mut self, now: Instant, id: &SessionId, section: usize) {
+        let Some(source) = self.source_of(id, section) else { return };
+        self.send_gop(now, id, section, Session::send_recovery_burst);
         if let Some(stream) = self.stream_mut(&source) {
             stream.request_key_frame(now);
         }
         self.collect_stream_outputs(&source);
+    }
+
+    /// Returns the stream that feeds a section.
+    fn source_of(&self, id: &SessionId, section: usize) -> Option<StreamId> {
+        self.sessions.get(id)?.sections().get(section).map(|section| section.source().clone())
     }
 
     /// Sends the stream's cached group of pictures with `send`, or requests a key frame if there is
@@ -199,16 +205,17 @@ impl Gateway {
         &mut self,
         now: Instant,
         id: &SessionId,
-        send: impl FnOnce(&mut Session, Instant, &[VideoPacket]),
+        section: usize,
+        send: impl FnOnce(&mut Session, Instant, usize, &[VideoPacket]),
     ) {
+        let Some(source) = self.source_of(id, section) else { return };
         let Some(session) = self.sessions.get_mut(id) else { return };
-        let source = session.source().clone();
         let camera = self.cameras.get_mut(&source.camera);
         let Some(stream) = camera.and_then(|camera| camera.stream_mut(source.role)) else { return };
         let group = stream.group_of_pictures();
         if group.is_empty() {
             stream.request_key_frame(now);
-        } else if catch_panic(|| send(session, now, group)).is_none() {
+        } else if catch_panic(|| send(session, now, section, group)).is_none() {
             return self.end_session(now, id, PANIC_REASON);
         }
         self.collect_stream_outputs(&source);
@@ -216,7 +223,7 @@ impl Gateway {
 
     fn end_session(&mut self, now: Instant, id: &SessionId, reason: &str) {
         let Some(mut session) = self.sessions.remove(id) else { return };
-        info!(session = %id, stream = %session.source(), "ended: {reason}");
+        info!(session = %id, stream = session.describe_sources(), "ended: {reason}");
         // The session may have panicked; flushing its remaining output is best effort.
         let remaining = catch_panic(|| {
             session.close(now);
@@ -234,10 +241,12 @@ impl Gateway {
         self.pending_whep_answers.remove(id);
         self.pending_whep_restarts.remove(id);
         self.send_close(id, reason);
-        if let Some(camera) = self.cameras.get_mut(&session.source().camera) {
-            camera.remove_session(now, id);
+        for source in session.sections().iter().map(Section::source) {
+            if let Some(camera) = self.cameras.get_mut(&source.camera) {
+                camera.remove_session(now, id);
+            }
+            self.collect_stream_outputs(source);
         }
-        self.collect_stream_outputs(session.source());
     }
 
     /// Queues the commands of a stream and returns its packets.
@@ -261,13 +270,15 @@ impl Gateway {
         let Some(stream) = self.stream(id) else { return };
         let codec = stream.format().map(|format| format.codec);
         let viewers: Vec<_> = stream.viewers().iter().cloned().collect();
-        for Viewer { session: id, .. } in viewers {
-            let Some(session) = self.sessions.get(&id).filter(|session| session.is_started())
-            else {
+        for Viewer { session: id, section } in viewers {
+            let session = self.sessions.get(&id).filter(|session| session.is_started());
+            let negotiated = session.and_then(|session| session.sections().get(section)?.codec());
+            // Without one, the session has not started, or the viewer has not taken the section.
+            if negotiated.is_none() {
                 continue;
-            };
-            if session.codec() == codec {
-                self.with_session(now, &id, |session| session.send_packets(now, packets));
+            }
+            if negotiated == codec {
+                self.with_session(now, &id, |session| session.send_packets(now, section, packets));
             } else {
                 // The viewer connects again and is offered what the camera sends now.
                 self.end_session(

@@ -1,38 +1,34 @@
-//! A session: one viewer watching one camera.
+//! A session: one viewer watching one or several streams.
 //!
-//! A session negotiates with the viewer ([`crate::sdp`]), and sends media that [`crate::rtp`] has
-//! numbered over one [`PeerTransport`]. It connects these parts and decides nothing else.
+//! A session negotiates a list of [`Section`]s with the viewer ([`crate::sdp`]), each fed by a
+//! stream, and sends what [`crate::rtp`] has numbered over one [`PeerTransport`]. It connects these
+//! parts and decides nothing else.
 
 mod media;
 mod negotiate;
 mod path;
+mod section;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use porthole_signaling_proto::{IceCandidate, IceServer};
 
-use crate::camera::StreamId;
 use crate::dtls_srtp::Identity;
-use crate::media::Codec;
-use crate::sdp::OfferedCodec;
 use crate::transport::{PeerTransport, TransportOutput};
 use crate::{Datagram, TurnTransportCommand};
-use media::Media;
 
 pub use negotiate::SessionError;
+pub use section::{Section, SectionConfig};
 
 /// Time that a session lasts beyond its expiry, so that clocks need not agree exactly.
 pub const EXPIRY_GRACE: Duration = Duration::from_secs(5);
 
-/// The mid of the only media section.
-const MID: &str = "0";
-
 /// Configuration of a [`Session`].
 #[derive(Debug, Clone)]
 pub struct SessionConfig {
-    /// The stream that is watched.
-    pub source: StreamId,
+    /// The sections to negotiate, at least one.
+    pub sections: Vec<SectionConfig>,
     /// Our DTLS certificate.
     pub identity: Identity,
     /// STUN and TURN servers, with the credentials of this session.
@@ -63,22 +59,24 @@ pub enum SessionOutput {
     /// The session has a path and keys: packets may flow.
     Started,
     /// The viewer needs a key frame to continue decoding.
-    KeyFrame,
+    KeyFrame {
+        /// Index of the section among [`Session::sections`].
+        section: usize,
+    },
     /// The session has ended, for this reason.
     Ended(String),
 }
 
-/// One viewer of one camera. After every call that changes it, drain [`Self::poll_output`].
+/// One viewer's session. After every call that changes it, drain [`Self::poll_output`].
 pub struct Session {
-    source: StreamId,
     expires: Instant,
     transport: PeerTransport,
-    media: Media,
+    sections: Vec<Section>,
     local: Local,
     started: bool,
     ended: bool,
-    /// First sequence number of the last group of pictures that was sent for recovery.
-    recovery_burst: Option<u64>,
+    /// Buffer for one packet before encryption.
+    plain: Vec<u8>,
     outbox: VecDeque<SessionOutput>,
 }
 
@@ -89,7 +87,8 @@ struct Local {
     offers: bool,
     origin: u64,
     version: u64,
-    codecs: Vec<OfferedCodec>,
+    /// Mid of the section whose transport the bundle uses; candidates are trickled with it.
+    transport_mid: String,
     /// A description that is sent once the candidates are gathered.
     pending: Option<negotiate::Pending>,
 }
@@ -97,7 +96,7 @@ struct Local {
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session")
-            .field("source", &self.source)
+            .field("sections", &self.sections.iter().map(Section::source).collect::<Vec<_>>())
             .field("started", &self.started)
             .field("transport", &self.transport)
             .finish_non_exhaustive()
@@ -105,19 +104,15 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    /// Returns the stream that is watched.
-    pub fn source(&self) -> &StreamId {
-        &self.source
+    /// Describes what is watched, for logs.
+    pub fn describe_sources(&self) -> String {
+        let sources: Vec<_> = self.sections.iter().map(|s| s.source().to_string()).collect();
+        sources.join(", ")
     }
 
     /// Returns true once packets may flow: there is a path and the keys are agreed.
     pub fn is_started(&self) -> bool {
         self.started
-    }
-
-    /// Returns the negotiated codec.
-    pub fn codec(&self) -> Option<Codec> {
-        self.media.codec()
     }
 
     /// Sets the time at which the session ends.
@@ -130,12 +125,9 @@ impl Session {
         if self.ended {
             return None;
         }
-        let parts = [
-            self.transport.poll_timeout(),
-            self.media.poll_timeout(),
-            Some(self.expires + EXPIRY_GRACE),
-        ];
-        parts.into_iter().flatten().min()
+        let sections = self.sections.iter().filter_map(Section::poll_timeout);
+        let transport = self.transport.poll_timeout();
+        sections.chain(transport).chain([self.expires + EXPIRY_GRACE]).min()
     }
 
     /// Processes everything that is due: checks, retransmissions, reports, restarts, expiry.

@@ -4,6 +4,7 @@ mod pair;
 
 use std::time::Duration;
 
+use porthole_gateway_core::camera::StreamId;
 use porthole_gateway_core::ice::LocalBase;
 use porthole_gateway_core::media::Codec;
 use porthole_gateway_core::session::EXPIRY_GRACE;
@@ -22,7 +23,7 @@ fn a_viewer_in_the_lan_gets_the_first_frame_after_a_few_round_trips() {
     pair.send_key_frame(1);
     assert_eq!(pair.frames, 1);
     assert_eq!(pair.gateway.describe_path(), "direct");
-    assert_eq!(pair.gateway.codec(), Some(Codec::H264));
+    assert_eq!(pair.gateway.sections()[0].codec(), Some(Codec::H264));
 }
 
 #[test]
@@ -113,4 +114,19 @@ fn a_path_that_stays_lost_ends_the_session() {
     pair.cut = true;
     pair.run(LOST_TIMEOUT + Duration::from_secs(1));
     assert_eq!(pair.ended.iter().filter(|reason| !reason.starts_with("viewer")).count(), 1);
+}
+
+#[test]
+fn a_section_goes_on_when_another_stream_feeds_it() {
+    let mut pair = Pair::new();
+    pair.run(Duration::from_millis(200));
+    pair.send_key_frame(10);
+    pair.run(Duration::from_millis(40));
+    pair.gateway.set_source(0, StreamId::sub("door".parse().unwrap()));
+    // Numbers and timestamps of the other stream have nothing to do with those of the first.
+    pair.send_key_frame(7000);
+    pair.run(Duration::from_secs(3));
+    assert_eq!(pair.frames, 2);
+    assert_eq!(pair.key_frames_requested, 0);
+    assert_eq!(pair.gateway.sections()[0].source(), &StreamId::sub("door".parse().unwrap()));
 }

@@ -17,7 +17,8 @@ use tracing::{debug, warn};
 use super::{Gateway, MAX_SESSIONS, PendingRequest};
 use crate::Output;
 use crate::camera::{StreamId, Viewer};
-use crate::session::{Session, SessionConfig};
+use crate::sdp::MediaKind;
+use crate::session::{SectionConfig, Session, SessionConfig};
 
 /// Lifetime of a session for which the server names none.
 const DEPANIC_REASON_EXPIRY: Duration = Duration::from_secs(24 * 3600);
@@ -221,18 +222,19 @@ impl Gateway {
         }
         let lifetime = request.lifetime();
         let viewer_address = request.viewer_address();
+        let format = self.stream(&stream).and_then(|stream| stream.format()).cloned();
+        let video = SectionConfig { kind: MediaKind::Video, source: stream.clone(), format };
         let config = SessionConfig {
-            source: stream.clone(),
+            sections: vec![video],
             identity: self.identity.clone(),
             ice_servers: ice_servers.clone(),
             turn_only: self.turn_only,
             expires: now + lifetime,
             seed: self.rng.random(),
         };
-        let format = self.stream(&stream).and_then(|stream| stream.format());
         let session = super::catch_panic(|| match &request {
-            ViewerRequest::Connect(_) => Session::offering(now, config, format),
-            ViewerRequest::Offer(params) => Session::answering(now, config, format, &params.offer),
+            ViewerRequest::Connect(_) => Session::offering(now, config),
+            ViewerRequest::Offer(params) => Session::answering(now, config, &params.offer),
         });
         let session = session
             .ok_or_else(|| bad_request(&super::PANIC_REASON))?

@@ -8,14 +8,13 @@ use porthole_signaling_proto::fragment::{Fragment, FragmentSection};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
-use super::{Local, MID, Media, Session, SessionConfig, SessionOutput};
+use super::{Local, Section, Session, SessionConfig, SessionOutput};
 use crate::dtls_srtp::DtlsSrtpError;
 use crate::ice::{BadCredentials, Credentials, Role};
-use crate::media::{Codec, Format};
 use crate::sdp;
 use crate::sdp::{
-    AnswerConfig, Description, Direction, LocalMedia, MediaKind, Negotiated, OfferConfig,
-    OfferedCodec, OfferedSection, SdpError, Setup, Transport,
+    AnswerConfig, Description, LocalMedia, Negotiated, OfferConfig, OfferedSection, SdpError,
+    Setup, Transport,
 };
 use crate::transport::{PeerTransport, RemoteTransport, TransportConfig};
 
@@ -50,12 +49,8 @@ impl Session {
     ///
     /// # Errors
     /// Never fails because of the viewer.
-    pub fn offering(
-        now: Instant,
-        config: SessionConfig,
-        format: Option<&Format>,
-    ) -> Result<Self, SessionError> {
-        let mut session = Self::new(now, config, Role::Controlling, codecs_to_offer(format));
+    pub fn offering(now: Instant, config: SessionConfig) -> Result<Self, SessionError> {
+        let mut session = Self::new(now, config, Role::Controlling);
         let offer = session.write_offer();
         session.outbox.push_back(SessionOutput::Offer(offer));
         session.process_transport(now);
@@ -70,32 +65,33 @@ impl Session {
     pub fn answering(
         now: Instant,
         config: SessionConfig,
-        format: Option<&Format>,
         offer: &str,
     ) -> Result<Self, SessionError> {
-        let mut session = Self::new(now, config, Role::Controlled, codecs_to_offer(format));
+        let mut session = Self::new(now, config, Role::Controlled);
         session.apply_offer(now, offer, Setup::Passive)?;
         session.process_transport(now);
         Ok(session)
     }
 
-    fn new(now: Instant, config: SessionConfig, role: Role, codecs: Vec<OfferedCodec>) -> Self {
-        let SessionConfig { source, identity, ice_servers, turn_only, expires, seed } = config;
+    fn new(now: Instant, config: SessionConfig, role: Role) -> Self {
+        let SessionConfig { sections, identity, ice_servers, turn_only, expires, seed } = config;
         let mut rng = StdRng::seed_from_u64(seed);
         let seed = rng.random();
         let transport = TransportConfig { identity, ice_servers, turn_only, role, seed };
         let offers = role == Role::Controlling;
         let origin = rng.random::<u64>() >> 1;
-        let local = Local { offers, origin, version: 1, codecs, pending: None };
+        let mids = (0..).map(|index: usize| index.to_string());
+        let sections: Vec<_> =
+            mids.zip(sections).map(|(mid, config)| Section::new(&mut rng, mid, config)).collect();
+        let transport_mid = sections.first().map_or_else(String::new, |s| s.mid().to_owned());
         Self {
             transport: PeerTransport::new(now, transport),
-            media: Media::new(&mut rng, &source.camera),
-            source,
+            sections,
             expires,
-            local,
+            local: Local { offers, origin, version: 1, transport_mid, pending: None },
             started: false,
             ended: false,
-            recovery_burst: None,
+            plain: Vec::new(),
             outbox: VecDeque::new(),
         }
     }
@@ -106,24 +102,18 @@ impl Session {
             session_id: self.local.origin,
             version: self.local.version,
             transport: &transport,
-            sections: &[self.offered_section()],
+            sections: &self.offered_sections(),
             candidates: &[],
         })
     }
 
-    /// Returns the only section of our offers.
-    fn offered_section(&self) -> OfferedSection<'_> {
-        OfferedSection { mid: MID, media: self.local_media() }
+    fn offered_sections(&self) -> Vec<OfferedSection<'_>> {
+        let offered = |s| OfferedSection { mid: Section::mid(s), media: s.local_media() };
+        self.sections.iter().map(offered).collect()
     }
 
-    /// Returns the track that is sent.
-    fn local_media(&self) -> LocalMedia<'_> {
-        LocalMedia {
-            kind: MediaKind::Video,
-            codecs: &self.local.codecs,
-            track: Some(self.media.track()),
-            direction: Direction::SendOnly,
-        }
+    fn local_media(&self) -> Vec<LocalMedia<'_>> {
+        self.sections.iter().map(Section::local_media).collect()
     }
 
     fn local_transport(&self, setup: Setup) -> Transport {
@@ -142,13 +132,13 @@ impl Session {
 
     fn try_answer(&mut self, now: Instant, answer: &str) -> Result<(), SessionError> {
         let answer = sdp::parse(answer)?;
-        let negotiated = sdp::apply_answer(&[self.offered_section()], &answer)?;
+        let negotiated = sdp::apply_answer(&self.offered_sections(), &answer)?;
         self.apply_negotiated(now, &negotiated)
     }
 
     fn apply_offer(&mut self, now: Instant, offer: &str, setup: Setup) -> Result<(), SessionError> {
         let offer = sdp::parse(offer)?;
-        let media = [self.local_media()];
+        let media = self.local_media();
         let answer = sdp::answer(&offer, &self.answer_config(setup, &media, &[], false))?;
         self.local.pending = Some(Pending::Answer { offer: Box::new(offer), setup });
         self.apply_negotiated(now, &answer.negotiated)
@@ -185,7 +175,7 @@ impl Session {
 
     fn send_answer(&mut self, offer: &Description, setup: Setup) {
         let ended = !self.is_gathering();
-        let media = [self.local_media()];
+        let media = self.local_media();
         let candidates = self.transport.local_candidates();
         let config = self.answer_config(setup, &media, candidates, ended);
         match sdp::answer(offer, &config) {
@@ -222,8 +212,13 @@ impl Session {
             ice_pacing: transport.ice_pacing,
         };
         self.transport.set_remote(now, remote)?;
-        if let Some(section) = sections.first() {
-            self.media.apply(now, section);
+        if let Some(mid) = &transport.mid {
+            self.local.transport_mid.clone_from(mid);
+        }
+        for negotiated in sections {
+            if let Some(section) = self.sections.get_mut(negotiated.media) {
+                section.apply(now, negotiated);
+            }
         }
         for candidate in &transport.remote_candidates {
             self.transport.handle_candidate(now, candidate);
@@ -241,7 +236,7 @@ impl Session {
         }
         self.outbox.push_back(SessionOutput::Trickle(IceCandidate {
             candidate,
-            sdp_mid: Some(MID.to_owned()),
+            sdp_mid: Some(self.local.transport_mid.clone()),
             sdp_mline_index: Some(0),
             username_fragment: Some(self.transport.local_credentials().ufrag.clone()),
         }));
@@ -297,7 +292,8 @@ impl Session {
         };
         let remote = Credentials::parse(ufrag, pwd)?;
         self.transport.restart(now);
-        let mid = fragment.sections.first().map_or_else(|| MID.to_owned(), |s| s.mid.clone());
+        let first = fragment.sections.first().map(|section| section.mid.clone());
+        let mid = first.unwrap_or_else(|| self.local.transport_mid.clone());
         self.local.pending = Some(Pending::Fragment { mid });
         self.transport.set_remote_credentials(now, remote);
         for candidate in fragment.candidates() {
@@ -305,14 +301,5 @@ impl Session {
         }
         self.process_transport(now);
         Ok(())
-    }
-}
-
-/// Returns the codecs to offer: those of the camera's stream, or H.264 while its format is unknown,
-/// because nearly all cameras send it and all browsers play it.
-fn codecs_to_offer(format: Option<&Format>) -> Vec<OfferedCodec> {
-    match format {
-        Some(format) => sdp::offered_codecs(format.codec, format.profile_level_id),
-        None => sdp::offered_codecs(Codec::H264, None),
     }
 }

@@ -11,7 +11,8 @@ use porthole_gateway_core::dtls_srtp::{DtlsRole, Identity};
 use porthole_gateway_core::ice::LocalBase;
 use porthole_gateway_core::media::VideoPacket;
 use porthole_gateway_core::rtp::rtcp::Packet;
-use porthole_gateway_core::session::{Session, SessionConfig, SessionOutput};
+use porthole_gateway_core::sdp::MediaKind;
+use porthole_gateway_core::session::{SectionConfig, Session, SessionConfig, SessionOutput};
 use porthole_viewer::{ViewerConfig, ViewerOutput, ViewerSession};
 
 pub(crate) const GATEWAY: &str = "192.168.1.2:5000";
@@ -24,7 +25,11 @@ pub(crate) fn address(text: &str) -> SocketAddr {
 
 pub(crate) fn config(now: Instant, seed: u64) -> SessionConfig {
     SessionConfig {
-        source: StreamId::main("door".parse().unwrap()),
+        sections: vec![SectionConfig {
+            kind: MediaKind::Video,
+            source: StreamId::main("door".parse().unwrap()),
+            format: None,
+        }],
         identity: Identity::generate().unwrap(),
         ice_servers: Vec::new(),
         turn_only: false,
@@ -65,7 +70,7 @@ pub(crate) struct Pair {
 impl Pair {
     pub(crate) fn new() -> Self {
         let now = Instant::now();
-        Self::with(now, Session::offering(now, config(now, 1), None).unwrap())
+        Self::with(now, Session::offering(now, config(now, 1)).unwrap())
     }
 
     pub(crate) fn with(now: Instant, mut gateway: Session) -> Self {
@@ -124,7 +129,7 @@ impl Pair {
                 self.seen.push(datagram.bytes.clone());
                 self.transmit(datagram);
             }
-            SessionOutput::KeyFrame => self.key_frames_requested += 1,
+            SessionOutput::KeyFrame { .. } => self.key_frames_requested += 1,
             SessionOutput::Ended(reason) => self.ended.push(reason),
             SessionOutput::Started
             | SessionOutput::Answer(_)
@@ -232,7 +237,7 @@ impl Pair {
     /// Sends a key frame that fits into one packet.
     pub(crate) fn send_key_frame(&mut self, sequence: u64) {
         let packet = self.key_frame(sequence);
-        self.gateway.send_packets(self.now, &[packet]);
+        self.gateway.send_packets(self.now, 0, &[packet]);
         self.exchange_outputs();
     }
 

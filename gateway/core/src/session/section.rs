@@ -1,0 +1,174 @@
+//! A section of a session: one track, which a stream of a camera feeds.
+
+use std::time::Instant;
+
+use rand::Rng as _;
+use rand::rngs::StdRng;
+
+use crate::camera::StreamId;
+use crate::media::{Codec, Format, VideoPacket};
+use crate::rtp::{Clock, Feedback, Sender, SenderConfig};
+use crate::sdp;
+use crate::sdp::{Direction, LocalMedia, MediaKind, NegotiatedSection, OfferedCodec, TrackIds};
+
+/// Largest group of pictures that is sent for recovery: half a second on a path of 8 Mbit/s.
+const MAX_RECOVERY_BURST_BYTES: usize = 512 * 1024;
+
+/// A section to be negotiated with the viewer.
+#[derive(Debug, Clone)]
+pub struct SectionConfig {
+    /// Kind of the media.
+    pub kind: MediaKind,
+    /// The stream that feeds the section.
+    pub source: StreamId,
+    /// Format of the stream; `None` while it is unknown.
+    pub format: Option<Format>,
+}
+
+/// A section of a session. It sends once it is negotiated and the session has started.
+#[derive(Debug)]
+pub struct Section {
+    mid: String,
+    kind: MediaKind,
+    source: StreamId,
+    codecs: Vec<OfferedCodec>,
+    track: TrackIds,
+    first: FirstNumbers,
+    negotiated: Option<Negotiated>,
+    /// First sequence number of the last group of pictures that was sent for recovery.
+    recovery_burst: Option<u64>,
+}
+
+/// First numbers of the streams of a section; random (RFC 3550 §5.1).
+#[derive(Debug)]
+struct FirstNumbers {
+    sequence: u16,
+    rtx_sequence: u16,
+    timestamp: u32,
+}
+
+/// What a section has once it is negotiated.
+#[derive(Debug)]
+struct Negotiated {
+    codec: Codec,
+    sender: Sender,
+}
+
+impl Section {
+    /// Creates a section with the mid that our offer gives it.
+    pub(super) fn new(rng: &mut StdRng, mid: String, config: SectionConfig) -> Self {
+        let SectionConfig { kind, source, format } = config;
+        let ssrc: u32 = rng.random();
+        // The SSRC of the RTX stream only has to differ.
+        let rtx_ssrc = ssrc ^ rng.random_range(1..=u32::MAX);
+        Self {
+            mid,
+            kind,
+            codecs: codecs_to_offer(format.as_ref()),
+            track: TrackIds { ssrc, rtx_ssrc, cname: format!("porthole-{}", source.camera) },
+            source,
+            first: FirstNumbers {
+                sequence: rng.random(),
+                rtx_sequence: rng.random(),
+                timestamp: rng.random(),
+            },
+            negotiated: None,
+            recovery_burst: None,
+        }
+    }
+
+    /// Returns the name of the section in the session's descriptions.
+    pub fn mid(&self) -> &str {
+        &self.mid
+    }
+
+    /// Returns the stream that feeds the section.
+    pub fn source(&self) -> &StreamId {
+        &self.source
+    }
+
+    /// Returns the negotiated codec; `None` if the viewer has not taken the section.
+    pub fn codec(&self) -> Option<Codec> {
+        self.negotiated.as_ref().map(|negotiated| negotiated.codec)
+    }
+
+    /// Returns what our descriptions say about the section.
+    pub(super) fn local_media(&self) -> LocalMedia<'_> {
+        LocalMedia {
+            kind: self.kind,
+            codecs: &self.codecs,
+            track: Some(&self.track),
+            direction: Direction::SendOnly,
+        }
+    }
+
+    /// Applies the result of the negotiation. An ICE restart negotiates the same again.
+    pub(super) fn apply(&mut self, now: Instant, negotiated: &NegotiatedSection) {
+        if self.negotiated.is_some() {
+            return;
+        }
+        if let Some(mid) = &negotiated.mid {
+            self.mid.clone_from(mid);
+        }
+        let sender = Sender::new(SenderConfig {
+            ssrc: self.track.ssrc,
+            rtx_ssrc: self.track.rtx_ssrc,
+            payload_type: negotiated.payload_type,
+            rtx_payload_type: negotiated.rtx_payload_type,
+            cname: self.track.cname.clone(),
+            mid: negotiated.mid_extension.zip(negotiated.mid.clone()),
+            playout_delay: negotiated.playout_delay_extension,
+            first_sequence: self.first.sequence,
+            first_rtx_sequence: self.first.rtx_sequence,
+            first_timestamp: self.first.timestamp,
+            clock: Clock::since(now),
+        });
+        self.negotiated = Some(Negotiated { codec: negotiated.codec, sender });
+    }
+
+    /// Feeds the section from another stream from now on. Its first packet begins a key frame.
+    pub(super) fn set_source(&mut self, source: StreamId) {
+        if self.source != source {
+            self.source = source;
+            self.recovery_burst = None;
+            if let Some(sender) = self.sender() {
+                sender.splice();
+            }
+        }
+    }
+
+    /// Returns the sender, once the section is negotiated.
+    pub(super) fn sender(&mut self) -> Option<&mut Sender> {
+        self.negotiated.as_mut().map(|negotiated| &mut negotiated.sender)
+    }
+
+    /// Returns true if this group of pictures may be sent for recovery: each one once, and a large
+    /// one never, because a path that lost it would lose it again.
+    pub(super) fn admit_recovery_burst(&mut self, group: &[VideoPacket]) -> bool {
+        let bytes: usize = group.iter().map(|packet| packet.payload.len()).sum();
+        let Some(first) = group.first().map(|packet| packet.sequence) else { return false };
+        if bytes > MAX_RECOVERY_BURST_BYTES || self.recovery_burst == Some(first) {
+            return false;
+        }
+        self.recovery_burst = Some(first);
+        true
+    }
+
+    /// Handles an RTCP compound of the viewer, as far as it is about this section.
+    pub(super) fn handle_rtcp(&mut self, now: Instant, compound: &[u8]) -> Feedback {
+        self.sender().map(|sender| sender.handle_rtcp(now, compound)).unwrap_or_default()
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.negotiated.as_ref()?.sender.poll_timeout()
+    }
+}
+
+/// Returns the codecs to offer: those of the camera's stream, or H.264 while its format is unknown,
+/// because nearly all cameras send it and all browsers play it.
+fn codecs_to_offer(format: Option<&Format>) -> Vec<OfferedCodec> {
+    match format {
+        Some(format) => sdp::offered_codecs(format.codec, format.profile_level_id),
+        None => sdp::offered_codecs(Codec::H264, None),
+    }
+}

@@ -46,7 +46,9 @@ impl From<Fault> for Refusal {
         let status = match fault.code {
             // The gateway was slow, not the client that sent this request.
             code::REQUEST_TIMEOUT => StatusCode::GATEWAY_TIMEOUT,
-            code::UNAVAILABLE | code::INSUFFICIENT_RESOURCES => StatusCode::SERVICE_UNAVAILABLE,
+            code::UNAVAILABLE | code::NO_VIDEO | code::INSUFFICIENT_RESOURCES => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             code::INTERNAL_ERROR => StatusCode::INTERNAL_SERVER_ERROR,
             code::STORAGE_FULL => StatusCode::INSUFFICIENT_STORAGE,
             refused @ 400..=499 => u16::try_from(refused)

@@ -4,6 +4,7 @@
 //! stream has tracks: one of video, and later at most one of audio. A viewer watches one stream, and
 //! can be moved to the other.
 
+mod diagnosis;
 mod stream;
 
 use std::fmt;

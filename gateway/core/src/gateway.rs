@@ -1,5 +1,6 @@
 //! The gateway's core: its cameras and the sessions of their viewers.
 
+mod admission;
 mod network;
 mod signaling;
 
@@ -70,7 +71,7 @@ pub struct Gateway {
     pending_whep_answers: HashMap<SessionId, RequestId>,
     pending_whep_restarts: HashMap<SessionId, RequestId>,
     /// Viewers waiting for a camera whose format is not known yet, in order of arrival.
-    pending_viewers: VecDeque<signaling::PendingViewer>,
+    pending_viewers: VecDeque<admission::PendingViewer>,
     /// The session that last used a local base and a remote address, so that most datagrams need no
     /// search.
     session_by_remote: HashMap<(LocalBase, SocketAddr), SessionId>,

@@ -31,7 +31,8 @@ pub struct CameraReport {
     pub name: String,
     /// The current state.
     pub state: CameraState,
-    /// The reason of the failure in one sentence; absent unless `state` is `failed`.
+    /// The reason of the failure in one sentence if `state` is `failed`; what spoils the picture if
+    /// it is `live`; otherwise absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub reason: Option<String>,
@@ -78,7 +79,8 @@ pub struct StreamReport {
     pub role: StreamRole,
     /// The current state of the stream, which is connected on its own.
     pub state: CameraState,
-    /// The reason of the failure in one sentence; absent unless `state` is `failed`.
+    /// The reason of the failure in one sentence if `state` is `failed`; what spoils the picture if
+    /// it is `live`; otherwise absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub reason: Option<String>,

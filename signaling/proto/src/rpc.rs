@@ -71,6 +71,8 @@ pub mod code {
     pub const STORAGE_FULL: i64 = 507;
     /// ONVIF: the device is unavailable for now.
     pub const UNAVAILABLE: i64 = 480;
+    /// The camera gives no picture that can be played; the message says why. Not in the standard.
+    pub const NO_VIDEO: i64 = 503;
     /// ONVIF: the peer does not have sufficient resources.
     pub const INSUFFICIENT_RESOURCES: i64 = 1001;
     /// ONVIF: a peer of the session has closed its WebSocket.

@@ -178,6 +178,7 @@ fn constants(text: &mut String) {
         GONE,
         TOO_MANY_REQUESTS,
         UNAVAILABLE,
+        NO_VIDEO,
         INTERNAL_ERROR,
         STORAGE_FULL,
         INSUFFICIENT_RESOURCES,

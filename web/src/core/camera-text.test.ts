@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Camera } from '../protocol';
-import { announceChanges, summary, unavailableReason } from './camera-text';
+import { announceChanges, summary, unavailableReason, warning } from './camera-text';
 
 const camera = (more: Partial<Camera>): Camera => ({
   gateway: 'gw',
@@ -18,6 +18,13 @@ test('a camera that cannot be watched has a reason', () => {
     'No route to host.',
   );
   expect(unavailableReason(camera({ state: 'failed' }))).toMatch(/keeps trying/);
+});
+
+test('a picture that something spoils has a warning', () => {
+  const reason = 'the camera sends B pictures';
+  expect(warning(camera({ reason }))).toBe('The camera sends B pictures.');
+  expect(warning(camera({}))).toBeNull();
+  expect(warning(camera({ state: 'failed', reason }))).toBeNull();
 });
 
 test('the summary counts the cameras that are ready', () => {

@@ -18,6 +18,11 @@ export function unavailableReason({ state, reason }: Camera): string | null {
   return reason ? sentence(reason) : 'The gateway cannot reach this camera and keeps trying.';
 }
 
+/** Returns what spoils a picture that plays, or `null`. */
+export function warning({ state, reason }: Camera): string | null {
+  return state === 'live' && reason ? sentence(reason) : null;
+}
+
 /** Returns the line below the page title, such as "3 cameras, 2 ready". */
 export function summary(cameras: readonly Camera[]): string {
   const ready = cameras.filter(({ state }) => state === 'live' || state === 'idle').length;

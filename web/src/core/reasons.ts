@@ -28,7 +28,7 @@ const TEXT = {
     hint: 'Its gateway is not connected. The video starts automatically when it is back.',
   },
   'camera-failed': {
-    title: 'Cannot reach the camera',
+    title: 'No picture from the camera',
     hint: 'The gateway keeps trying. Check that the camera is on and connected.',
   },
   forbidden: {
@@ -115,6 +115,7 @@ const KIND_OF_CODE: ReadonlyMap<number, ReasonKind> = new Map<number, ReasonKind
   [code.REQUEST_TIMEOUT, 'timeout'],
   [code.GONE, 'offline'],
   [code.UNAVAILABLE, 'offline'],
+  [code.NO_VIDEO, 'camera-failed'],
   [code.PEER_DISCONNECTED, 'offline'],
   [code.TOO_MANY_REQUESTS, 'busy'],
   [code.INSUFFICIENT_RESOURCES, 'busy'],

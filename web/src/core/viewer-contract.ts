@@ -41,6 +41,8 @@ export interface ViewerState {
   readonly signalingUp: boolean;
   /** `undefined` before the first list of cameras, `null` if the list does not contain it. */
   readonly camera: Camera | null | undefined;
+  /** The stream to watch in place of the camera's, because the browser cannot play that one. */
+  readonly fallback: CameraId | null;
   readonly session: Session | null;
   /** The session whose video is shown until `session` has one; `null` unless it is replaced. */
   readonly previous: Session | null;

@@ -275,6 +275,31 @@ describe('a failure has a reason and is retried', () => {
     expect(bench.dispatch({ type: 'retry' }).takeEffects()).toEqual(['connect']);
   });
 
+  test('a stream that the browser cannot play is replaced by the other one', () => {
+    const main = { id: 'door', role: 'main', state: 'live', codec: 'H265' } as const;
+    const sub = { id: 'door.sub', role: 'sub', state: 'idle' } as const;
+    const bench = new Bench().start({ ...CAMERA, codec: 'H265', streams: [main, sub] });
+    bench.acceptConnect().receiveOffer();
+    bench.sendAnswer('v=0\r\nm=video 0 UDP/TLS/RTP/SAVPF 96\r\n');
+    const profiles = bench.effects.flatMap((effect) =>
+      effect.type === 'connect' ? [effect.params.profile] : [],
+    );
+    expect(profiles).toEqual(['door', 'door.sub']);
+    bench.acceptConnect().receiveOffer();
+    bench.sendAnswer('v=0\r\nm=video 0 UDP/TLS/RTP/SAVPF 96\r\n');
+    expect([bench.phase, nextTimeout(bench.state)]).toEqual(['failed', null]);
+  });
+
+  test('a viewer that waits for a picture is told why there is none', () => {
+    const reason = 'no key frame for 5 s';
+    const bench = new Bench().start().updateCamera({ state: 'failed', reason });
+    expect([bench.phase, bench.title]).toEqual(['connecting', 'Waiting for the picture']);
+    expect(viewOf(bench.state).detail).toBe('No key frame for 5 s.');
+    bench.refuseConnect(503, reason);
+    expect([bench.phase, bench.title]).toEqual(['failed', 'No picture from the camera']);
+    expect(viewOf(bench.state).detail).toBe('No key frame for 5 s.');
+  });
+
   test('a camera that is away is waited for, not requested', () => {
     for (const [camera, title] of [
       [{ ...CAMERA, state: 'offline' as const }, 'The camera is offline'],
@@ -289,7 +314,7 @@ describe('a failure has a reason and is retried', () => {
   test('a failed camera gives its own reason', () => {
     const bench = new Bench().start().updateCamera({ state: 'failed', reason: 'wrong password' });
     bench.acceptConnect().advance(15_000);
-    expect([bench.phase, bench.title]).toEqual(['failed', 'Cannot reach the camera']);
+    expect([bench.phase, bench.title]).toEqual(['failed', 'No picture from the camera']);
     expect(viewOf(bench.state).detail).toBe('Wrong password.');
     bench.takeEffects();
     expect(bench.updateCamera({ state: 'connecting' }).takeEffects()).toEqual(['connect']);

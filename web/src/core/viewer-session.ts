@@ -59,6 +59,7 @@ export function initialState(cameraId: CameraId): ViewerState {
     running: false,
     signalingUp: false,
     camera: undefined,
+    fallback: null,
     session: null,
     previous: null,
     generation: 0,
@@ -145,7 +146,7 @@ function updateSession(ctx: Context, changes: Partial<Session>): void {
 
 /** Requests a session, unless there is one or something that it needs is missing. */
 function requestSession(ctx: Context): void {
-  const { running, signalingUp, camera, session, generation, reason } = ctx.state;
+  const { running, signalingUp, camera, fallback, session, generation, reason } = ctx.state;
   if (!running || !signalingUp || camera === undefined || session !== null || reason?.final) return;
   if (camera === null) return update(ctx, { reason: { kind: 'not-found' }, retryAt: null });
   if (camera.state === 'offline') {
@@ -153,7 +154,7 @@ function requestSession(ctx: Context): void {
   }
   const next = newSession(generation + 1, ctx.env.now);
   update(ctx, { session: next, generation: next.generation, retryAt: null });
-  const params: ConnectParams = { peer: camera.gateway, profile: camera.id };
+  const params: ConnectParams = { peer: camera.gateway, profile: fallback ?? camera.id };
   ctx.effects.push({ type: 'connect', generation: next.generation, params });
 }
 
@@ -402,10 +403,24 @@ function showReplacement(ctx: Context): void {
   if (session !== null) ctx.effects.push({ type: 'show', generation: session.generation });
 }
 
+/** Tries the camera's other stream if the browser cannot play the codec of this one. */
+function handleRejectedVideo(ctx: Context, session: Session): void {
+  const { camera, fallback } = ctx.state;
+  const other = camera?.streams?.find(
+    ({ id, codec }) => id !== camera.id && codec !== camera.codec,
+  );
+  if (other === undefined || fallback !== null) {
+    return loseSession(ctx, { kind: 'codec', final: true });
+  }
+  closeSession(ctx, session);
+  update(ctx, { session: null, fallback: other.id });
+  requestSession(ctx);
+}
+
 function handleAnswered(ctx: Context, session: Session, id: RequestId, answer: string): void {
   ctx.effects.push({ type: 'send-answer', id, answer });
   if (session.stage !== 'answering') return;
-  if (rejectsVideo(answer)) return loseSession(ctx, { kind: 'codec', final: true });
+  if (rejectsVideo(answer)) return handleRejectedVideo(ctx, session);
   updateSession(ctx, {
     stage: 'checking',
     answered: true,

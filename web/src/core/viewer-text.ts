@@ -82,12 +82,16 @@ function progressView(state: ViewerState, stage: Stage): View {
   const { title, detail, progress } = STEPS[stage];
   const first = stage === 'requesting' ? 'connecting' : 'negotiating';
   const again = hasPlayed || reason !== null;
-  const cameraIsSlow =
-    camera?.state === 'connecting' && (stage === 'awaiting-offer' || stage === 'connected');
+  // The gateway answers once the camera has sent its first picture.
+  const waits = stage === 'requesting' || stage === 'awaiting-offer' || stage === 'connected';
+  const cameraIsSlow = waits && camera?.state === 'connecting';
+  const problem = waits && camera?.reason ? sentence(camera.reason) : null;
   return {
     phase: again ? 'reconnecting' : first,
-    title: cameraIsSlow ? 'Waiting for the camera' : title,
-    detail: cameraIsSlow ? 'The gateway is connecting to it.' : reason ? oneLine(reason) : detail,
+    title: problem ? 'Waiting for the picture' : cameraIsSlow ? 'Waiting for the camera' : title,
+    detail:
+      problem ??
+      (cameraIsSlow ? 'The gateway is connecting to it.' : reason ? oneLine(reason) : detail),
     progress,
     retryAt: null,
     canRetry: false,

@@ -44,7 +44,8 @@ role: StreamRole,
  */
 state: CameraState,
 /**
- * The reason of the failure in one sentence; absent unless `state` is `failed`.
+ * The reason of the failure in one sentence if `state` is `failed`; what spoils the picture if
+ * it is `live`; otherwise absent.
  */
 reason?: string,
 /**
@@ -77,7 +78,8 @@ name: string,
  */
 state: CameraState,
 /**
- * The reason of the failure in one sentence; absent unless `state` is `failed`.
+ * The reason of the failure in one sentence if `state` is `failed`; what spoils the picture if
+ * it is `live`; otherwise absent.
  */
 reason?: string,
 /**
@@ -123,7 +125,8 @@ name: string,
  */
 state: CameraState,
 /**
- * The reason of the failure in one sentence; absent unless `state` is `failed`.
+ * The reason of the failure in one sentence if `state` is `failed`; what spoils the picture if
+ * it is `live`; otherwise absent.
  */
 reason?: string,
 /**
@@ -738,6 +741,7 @@ export const code = {
   GONE: 410,
   TOO_MANY_REQUESTS: 429,
   UNAVAILABLE: 480,
+  NO_VIDEO: 503,
   INTERNAL_ERROR: 500,
   STORAGE_FULL: 507,
   INSUFFICIENT_RESOURCES: 1001,

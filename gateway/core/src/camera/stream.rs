@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tracing::{debug, info, warn};
 
+use super::diagnosis::{Diagnosis, Finding};
 use super::{SourceCommand, SourceEvent, StreamId};
 use crate::backoff::Backoff;
 use crate::media::{Feed, FeedOutput, Format, RtpPacket, VideoPacket};
@@ -58,7 +59,15 @@ pub struct Stream {
     disconnect_at: Option<Instant>,
     backoff: Backoff,
     rng: StdRng,
+    /// The reason why there is no picture.
     reason: Option<String>,
+    /// What spoils the picture, while there is one.
+    warning: Option<String>,
+    diagnosis: Diagnosis,
+    /// The packets are of a kind that cannot be forwarded, which `reason` says.
+    is_refused: bool,
+    /// A key frame has arrived since the gateway started, so the next one can be expected soon.
+    has_played: bool,
     format: Option<Format>,
     last_key_frame_request: Option<Instant>,
     command: Option<SourceCommand>,
@@ -79,6 +88,10 @@ impl Stream {
             backoff: Backoff::default(),
             rng: StdRng::seed_from_u64(seed),
             reason: None,
+            warning: None,
+            diagnosis: Diagnosis::default(),
+            is_refused: false,
+            has_played: false,
             format: None,
             last_key_frame_request: None,
             command: None,
@@ -129,6 +142,8 @@ impl Stream {
             SourceEvent::Connected(description) => {
                 if let Some(video) = description.video_track() {
                     self.feed.handle_description(video);
+                    self.diagnosis = Diagnosis::new(self.feed.statistics());
+                    self.is_refused = false;
                 }
             }
             // Tracks but the first, the video, come with sound.
@@ -146,8 +161,39 @@ impl Stream {
     fn handle_packet(&mut self, arrival: Instant, packet: RtpPacket) {
         match self.feed.handle_packet(arrival, packet) {
             Ok(()) => {}
-            Err(error) if error.is_lasting() => self.set_reason(Some(error.to_string())),
+            Err(error) if error.is_lasting() => {
+                self.is_refused = true;
+                self.set_reason(Some(error.to_string()));
+            }
             Err(error) => debug!(camera = %self.id, "packet dropped: {error}"),
+        }
+        self.diagnose(arrival);
+    }
+
+    /// Finds out why there is no picture, or a bad one.
+    fn diagnose(&mut self, now: Instant) {
+        let is_connected = matches!(self.state, RunState::Starting | RunState::Live);
+        if !is_connected {
+            return;
+        }
+        let statistics = self.feed.statistics();
+        let finding = self.diagnosis.examine(now, &statistics, self.feed.gop().is_too_large());
+        let (problem, warning) = match finding {
+            Finding::Fine => (None, None),
+            Finding::NoPicture(problem) => (Some(problem), None),
+            Finding::Spoiled(warning) => (None, Some(warning)),
+        };
+        if problem.is_some() && self.state == RunState::Starting && !self.is_refused {
+            self.set_reason(problem);
+        }
+        if self.warning != warning {
+            if let Some(warning) = &warning
+                && self.warning.is_none()
+            {
+                warn!(camera = %self.id, "{warning}");
+            }
+            self.warning = warning;
+            self.changed = true;
         }
     }
 
@@ -160,6 +206,8 @@ impl Stream {
 
     fn handle_ended(&mut self, now: Instant, reason: String, needs_a_person: bool) {
         self.feed.handle_end();
+        self.diagnosis = Diagnosis::new(self.feed.statistics());
+        self.warning = None;
         if self.state == RunState::Stopped {
             return;
         }
@@ -187,15 +235,23 @@ impl Stream {
             RunState::Retry(at) => Some(at),
             RunState::Stopped | RunState::Starting | RunState::Live => None,
         };
-        [retry, self.disconnect_at, self.feed.poll_timeout()].into_iter().flatten().min()
+        let is_connected = matches!(self.state, RunState::Starting | RunState::Live);
+        let diagnosis = self.diagnosis.poll_timeout().filter(|_| is_connected);
+        let due = [retry, self.disconnect_at, self.feed.poll_timeout(), diagnosis];
+        due.into_iter().flatten().min()
     }
 
     /// Retries, disconnects, or forwards packets that have waited, if that is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.feed.handle_timeout(now);
+        if self.diagnosis.poll_timeout().is_some_and(|at| at <= now) {
+            self.diagnose(now);
+        }
         if self.disconnect_at.is_some_and(|at| at <= now) {
             self.disconnect_at = None;
             self.feed.handle_end();
+            self.diagnosis = Diagnosis::new(self.feed.statistics());
+            self.warning = None;
             self.state = RunState::Stopped;
             self.command = Some(SourceCommand::Stop);
             self.backoff.reset();
@@ -236,6 +292,7 @@ impl Stream {
                     self.changed = true;
                 }
                 FeedOutput::Packet(packet) => {
+                    self.has_played |= packet.starts_key_frame;
                     if self.state == RunState::Starting {
                         self.state = RunState::Live;
                         self.backoff.reset();
@@ -247,6 +304,23 @@ impl Stream {
             }
         }
         None
+    }
+
+    /// Returns the reason why a viewer would see nothing now, if it is known.
+    pub fn failure(&self) -> Option<&str> {
+        self.reason.as_deref().filter(|_| self.state() == CameraState::Failed)
+    }
+
+    /// Returns true if a viewer can be promised a picture: the format is known, and a key frame has
+    /// arrived since the gateway started.
+    pub fn is_proven(&self) -> bool {
+        self.format.is_some() && self.has_played
+    }
+
+    /// Returns true if a new viewer has to wait for the next key frame because the group of pictures
+    /// is too large to be cached.
+    pub fn is_group_too_large(&self) -> bool {
+        self.feed.gop().is_too_large()
     }
 
     /// Returns the packets a new viewer starts from: the last key frame and all since.
@@ -282,7 +356,11 @@ impl Stream {
             id,
             role: self.id.role,
             state,
-            reason: self.reason.clone().filter(|_| state == CameraState::Failed),
+            reason: match state {
+                CameraState::Failed => self.reason.clone(),
+                CameraState::Live => self.warning.clone(),
+                CameraState::Idle | CameraState::Connecting | CameraState::Offline => None,
+            },
             codec: self.format.as_ref().map(|f| f.codec.encoding_name().to_owned()),
             width: self.format.as_ref().map(|f| f.width),
             height: self.format.as_ref().map(|f| f.height),

@@ -1,88 +1,23 @@
 //! Messages of the signaling server, one method for each.
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use porthole_signaling_proto::method::{
-    Close, ConnectDevice, ConnectDeviceParams, ConnectDeviceResult, Extend, ExtendParams,
-    ExtendResult, IceServers, IceServersParams, Invite, InviteParams, InviteResult, Method,
-    Notification as _, Offer, OfferParams, OfferResult, RefusedCamera, ReportResult, Restart,
-    RestartParams, RestartResult, SessionParams, Trickle, TrickleParams,
+    Close, ConnectDevice, Extend, ExtendParams, ExtendResult, IceServers, IceServersParams, Invite,
+    InviteParams, InviteResult, Method, Notification as _, Offer, OfferResult, RefusedCamera,
+    ReportResult, Restart, RestartParams, RestartResult, SessionParams, Trickle, TrickleParams,
 };
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, Value, code};
-use porthole_signaling_proto::{CameraId, IceCandidate, IceServer, SessionId, rpc};
-use rand::Rng as _;
+use porthole_signaling_proto::{IceCandidate, SessionId, rpc};
 use tracing::{debug, warn};
 
-use super::{Gateway, MAX_SESSIONS, PendingRequest};
+use super::admission::ViewerRequest;
+use super::{Gateway, PendingRequest};
 use crate::Output;
-use crate::camera::{StreamId, Viewer};
-use crate::sdp::MediaKind;
-use crate::session::{SectionConfig, Session, SessionConfig};
+use crate::session::Session;
 
 /// Lifetime of a session for which the server names none.
-const DEPANIC_REASON_EXPIRY: Duration = Duration::from_secs(24 * 3600);
-
-/// Time for which a viewer waits for a camera whose format is not known yet: the time that a camera
-/// may take to connect (`CONNECT_TIMEOUT` of the ingest), well within the server's own timeout.
-const FORMAT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A request to watch a camera.
-#[derive(Debug)]
-enum ViewerRequest {
-    /// The gateway makes the offer (ONVIF WebRTC §5.4).
-    Connect(ConnectDeviceParams),
-    /// The viewer has made the offer (WHEP).
-    Offer(OfferParams),
-}
-
-/// A viewer waiting for the format of its camera.
-#[derive(Debug)]
-pub(super) struct PendingViewer {
-    id: RequestId,
-    stream: StreamId,
-    pub(super) deadline: Instant,
-    request: ViewerRequest,
-}
-
-impl ViewerRequest {
-    fn session(&self) -> &SessionId {
-        match self {
-            Self::Connect(params) => &params.session,
-            Self::Offer(params) => &params.session,
-        }
-    }
-
-    fn profile(&self) -> Option<&CameraId> {
-        match self {
-            Self::Connect(params) => params.profile.as_ref(),
-            Self::Offer(params) => Some(&params.profile),
-        }
-    }
-
-    fn ice_servers(&self) -> &[IceServer] {
-        match self {
-            Self::Connect(params) => &params.ice_servers,
-            Self::Offer(params) => &params.ice_servers,
-        }
-    }
-
-    /// Returns the address of a viewer that may gather no candidate with it.
-    fn viewer_address(&self) -> Option<IpAddr> {
-        match self {
-            Self::Connect(_) => None,
-            Self::Offer(params) => params.viewer_address,
-        }
-    }
-
-    fn lifetime(&self) -> Duration {
-        let seconds = match self {
-            Self::Connect(params) => params.expiry_time_seconds,
-            Self::Offer(params) => params.expiry_time_seconds,
-        };
-        seconds.map_or(DEPANIC_REASON_EXPIRY, |seconds| Duration::from_secs(seconds.into()))
-    }
-}
+pub(super) const DEFAULT_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 impl Gateway {
     pub(super) fn dispatch(&mut self, now: Instant, message: Message) {
@@ -136,142 +71,12 @@ impl Gateway {
             }
             Close::NAME => {
                 if let Ok(SessionParams { session }) = rpc::read(params) {
+                    self.remove_pending_viewer(now, &session);
                     self.end_session(now, &session, "the viewer left");
                 }
             }
             _ => {}
         }
-    }
-
-    /// Handles a request to watch. The format of a camera must be known to offer it, so the first
-    /// viewer of a camera waits until it is connected, at most [`FORMAT_TIMEOUT`].
-    fn admit_or_queue(
-        &mut self,
-        now: Instant,
-        id: &RequestId,
-        request: ViewerRequest,
-    ) -> Result<(), Fault> {
-        let stream = self.find_stream(request.profile())?;
-        let pending = self.pending_viewers.len();
-        let Some(known) = self.stream_mut(&stream) else { return Err(no_camera()) };
-        if known.format().is_some() || pending >= MAX_SESSIONS {
-            return self.begin_session(now, id, stream, request);
-        }
-        known.add_viewer(viewer(request.session()));
-        self.collect_stream_outputs(&stream);
-        let deadline = now + FORMAT_TIMEOUT;
-        self.pending_viewers.push_back(PendingViewer { id: id.clone(), stream, deadline, request });
-        Ok(())
-    }
-
-    /// Begins the sessions of viewers whose camera's format is known by now, or who have waited
-    /// long enough.
-    pub(super) fn admit_pending_viewers(&mut self, now: Instant) {
-        for _ in 0..self.pending_viewers.len() {
-            let Some(pending) = self.pending_viewers.pop_front() else { return };
-            let known = self.stream(&pending.stream).is_some_and(|s| s.format().is_some());
-            if !known && now < pending.deadline {
-                self.pending_viewers.push_back(pending);
-                continue;
-            }
-            let PendingViewer { id, stream, request, .. } = pending;
-            let session = request.session().clone();
-            if let Err(fault) = self.begin_session(now, &id, stream.clone(), request) {
-                if !self.sessions.contains_key(&session)
-                    && let Some(stream) = self.stream_mut(&stream)
-                {
-                    stream.remove_session(now, &session);
-                }
-                self.signal(Message::fault(Some(id), fault));
-            }
-        }
-    }
-
-    /// Finds the stream with this ONVIF profile token; without one, the first camera's main stream.
-    fn find_stream(&self, profile: Option<&CameraId>) -> Result<StreamId, Fault> {
-        let Some(profile) = profile else {
-            let first = self.cameras.keys().next().ok_or_else(no_camera)?;
-            return Ok(StreamId::main(first.clone()));
-        };
-        let owner = profile.main_stream();
-        let candidates = [Some(profile.clone()), owner].into_iter().flatten();
-        let found = candidates.into_iter().find_map(|camera| {
-            let role = self.cameras.get(&camera)?.role_of(profile)?;
-            Some(StreamId { camera, role })
-        });
-        found.ok_or_else(no_camera)
-    }
-
-    /// Begins a session. With [`ViewerRequest::Connect`] the gateway makes the offer; with
-    /// [`ViewerRequest::Offer`] the answer follows once candidates are gathered.
-    fn begin_session(
-        &mut self,
-        now: Instant,
-        id: &RequestId,
-        stream: StreamId,
-        request: ViewerRequest,
-    ) -> Result<(), Fault> {
-        let session_id = request.session().clone();
-        let ice_servers = request.ice_servers().to_vec();
-        if self.sessions.contains_key(&session_id) {
-            return Err(Fault::new(code::CONFLICT, "this session exists already"));
-        }
-        if self.sessions.len() >= MAX_SESSIONS {
-            let why = format!("this gateway serves {MAX_SESSIONS} viewers already");
-            return Err(Fault::new(code::INSUFFICIENT_RESOURCES, why));
-        }
-        let lifetime = request.lifetime();
-        let viewer_address = request.viewer_address();
-        let format = self.stream(&stream).and_then(|stream| stream.format()).cloned();
-        let video = SectionConfig { kind: MediaKind::Video, source: stream.clone(), format };
-        let config = SessionConfig {
-            sections: vec![video],
-            identity: self.identity.clone(),
-            ice_servers: ice_servers.clone(),
-            turn_only: self.turn_only,
-            expires: now + lifetime,
-            seed: self.rng.random(),
-        };
-        let session = super::catch_panic(|| match &request {
-            ViewerRequest::Connect(_) => Session::offering(now, config),
-            ViewerRequest::Offer(params) => Session::answering(now, config, &params.offer),
-        });
-        let session = session
-            .ok_or_else(|| bad_request(&super::PANIC_REASON))?
-            .map_err(|e| bad_request(&e))?;
-        match request {
-            ViewerRequest::Connect(_) => {
-                let capabilities = Some(vec!["extend".to_owned()]);
-                self.reply::<ConnectDevice>(id, &ConnectDeviceResult { capabilities });
-            }
-            ViewerRequest::Offer(_) => {
-                self.pending_whep_answers.insert(session_id.clone(), id.clone());
-            }
-        }
-        self.add_session(now, &session_id, &stream, session, &ice_servers);
-        if let Some(address) = viewer_address {
-            self.with_session(now, &session_id, |session| session.permit(now, address));
-        }
-        Ok(())
-    }
-
-    fn add_session(
-        &mut self,
-        now: Instant,
-        id: &SessionId,
-        stream: &StreamId,
-        session: Session,
-        ice_servers: &[IceServer],
-    ) {
-        self.sessions.insert(id.clone(), session);
-        if let Some(stream) = self.stream_mut(stream) {
-            stream.add_viewer(viewer(id));
-        }
-        self.collect_stream_outputs(stream);
-        self.process_session_outputs(now, id);
-        self.reflexive.refresh(now, ice_servers);
-        self.gather(now, id);
-        self.process_reflexive_outputs(now);
     }
 
     fn handle_trickle(&mut self, now: Instant, id: &SessionId, candidate: &IceCandidate) {
@@ -287,7 +92,7 @@ impl Gateway {
         let session = self.sessions.get_mut(&params.session).ok_or_else(no_session)?;
         let seconds = params
             .expiry_time_seconds
-            .unwrap_or_else(|| u32::try_from(DEPANIC_REASON_EXPIRY.as_secs()).unwrap_or(u32::MAX));
+            .unwrap_or_else(|| u32::try_from(DEFAULT_LIFETIME.as_secs()).unwrap_or(u32::MAX));
         session.set_expiry(now + Duration::from_secs(seconds.into()));
         self.reply::<Extend>(id, &ExtendResult { expiry_time_seconds: seconds });
         // A viewer that extends its session can receive an offer again.
@@ -388,7 +193,7 @@ impl Gateway {
         self.signal(Message::request::<M>(self.next_request, params));
     }
 
-    fn reply<M: Method>(&mut self, id: &RequestId, result: &M::Result) {
+    pub(super) fn reply<M: Method>(&mut self, id: &RequestId, result: &M::Result) {
         self.signal(Message::result::<M>(id.clone(), result));
     }
 
@@ -411,19 +216,10 @@ fn handle_report_result(outcome: Result<Value, Fault>) {
     }
 }
 
-/// Returns the only section of a session, as a stream's viewer.
-fn viewer(session: &SessionId) -> Viewer {
-    Viewer { session: session.clone(), section: 0 }
-}
-
-fn no_camera() -> Fault {
-    Fault::new(code::NOT_FOUND, "this gateway has no such camera")
-}
-
 fn no_session() -> Fault {
     Fault::new(code::NOT_FOUND, "this gateway has no such session")
 }
 
-fn bad_request(error: &dyn std::fmt::Display) -> Fault {
+pub(super) fn bad_request(error: &dyn std::fmt::Display) -> Fault {
     Fault::new(code::BAD_REQUEST, error.to_string())
 }

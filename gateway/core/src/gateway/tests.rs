@@ -9,13 +9,20 @@ use porthole_signaling_proto::{CameraState, IceServer};
 
 use super::*;
 use crate::camera::SourceCommand;
-use crate::media::{Codec, StreamDescription, TrackDescription};
+use crate::media::{Codec, RtpPacket, StreamDescription, TrackDescription};
 use crate::{TurnTransportCommand, sdp};
 
 /// 640x480, made by x264.
 const SPS: &[u8] = b"\x67\x42\xc0\x1e\xd9\x00\xa0\x3d\xb0\x11\x00\x00\x03\x00\x01\x00\x00\
     \x03\x00\x32\x0f\x16\x2e\x48";
 const PPS: &[u8] = b"\x68\xcb\x83\xcb\x20";
+
+/// 1280x720, made by x265.
+const H265_VPS: &[u8] = b"\x40\x01\x0c\x01\xff\xff\x01\x60";
+const H265_SPS: &[u8] = b"\x42\x01\x01\x01\x60\x00\x00\x03\x00\x90\x00\x00\x03\x00\x00\x03\x00\x5d\
+    \xa0\x02\x80\x80\x2d\x16\x59\x59\xa4\x93\x2b\xc0\x5a\x02\x00\x00\x03\x00\x02\x00\x00\x03\x00\
+    \x32\x10";
+const H265_PPS: &[u8] = b"\x44\x01\xc1\x72";
 
 const ADDRESS: &str = "192.168.1.2:5000";
 
@@ -55,8 +62,21 @@ impl Case {
     }
 
     fn describe(&mut self, camera: &str) {
-        let connected = SourceEvent::Connected(Self::description());
-        self.gateway.handle_source(self.now, &main_stream(camera), connected);
+        self.play(&main_stream(camera), Self::description());
+    }
+
+    /// Connects a stream and sends its first key frame.
+    fn play(&mut self, stream: &StreamId, description: StreamDescription) {
+        self.gateway.handle_source(self.now, stream, SourceEvent::Connected(description));
+        self.send_slice(stream, 1, 0x65);
+    }
+
+    /// Sends a slice whose NAL unit begins with `header`.
+    fn send_slice(&mut self, stream: &StreamId, sequence: u8, header: u8) {
+        let bytes = [0x80, 96, 0, sequence, 0, 0, 0, sequence, 0, 0, 0, 1, header, 0x88, 0x84, 3];
+        let packet = RtpPacket::parse(Bytes::copy_from_slice(&bytes)).unwrap();
+        let event = SourceEvent::Packet { track: 0, arrival: self.now, packet };
+        self.gateway.handle_source(self.now, stream, event);
     }
 
     fn description() -> StreamDescription {
@@ -324,7 +344,7 @@ fn the_first_viewer_waits_for_the_cameras_format_but_not_long() {
         assert_eq!(params_of::<InviteParams>(&messages, Invite::NAME).len(), 1, "{name}");
         let waited = case.now - requested;
         assert_eq!(waited.is_zero(), connects, "{name}: {waited:?}");
-        assert!(waited <= Duration::from_secs(5), "{name}: {waited:?}");
+        assert!(waited <= Duration::from_secs(9), "{name}: {waited:?}");
         let viewers = case.gateway.cameras[&"door".parse().unwrap()].report().viewers;
         assert_eq!(viewers, 1, "{name}");
     }
@@ -336,19 +356,118 @@ fn a_sub_stream_is_connected_and_watched_on_its_own() {
     case.signals();
     let sub = StreamId::sub("yard".parse().unwrap());
     assert!(case.connect("s1", Some("yard.sub")).is_empty(), "its format is not known yet");
-    let streams = |case: &Case| -> Vec<usize> {
-        let camera = &case.gateway.cameras[&"yard".parse().unwrap()];
-        camera.streams().map(|stream| stream.viewers().len()).collect()
-    };
-    assert_eq!(streams(&case), [0, 1]);
-    let connected = SourceEvent::Connected(Case::description());
-    case.gateway.handle_source(case.now, &sub, connected);
+    assert_eq!(case.viewers("yard"), [0, 1]);
+    case.play(&sub, Case::description());
     assert_eq!(params_of::<InviteParams>(&case.signals(), Invite::NAME).len(), 1);
-    assert_eq!(streams(&case), [0, 1], "a viewer that waited counts once");
+    assert_eq!(case.viewers("yard"), [0, 1], "a viewer that waited counts once");
     case.connect("s2", Some("yard"));
-    assert_eq!(streams(&case), [1, 1]);
+    assert_eq!(case.viewers("yard"), [1, 1]);
     let fault = fault_of(&case.connect("s3", Some("door.sub"))).map(|fault| fault.code);
     assert_eq!(fault, Some(code::NOT_FOUND), "the door has no sub stream");
+}
+
+impl Case {
+    fn offer(&mut self, session: &str, profile: &str) -> Vec<Message> {
+        self.request::<Offer>(
+            3,
+            &OfferParams {
+                session: session.parse().unwrap(),
+                profile: profile.parse().unwrap(),
+                offer: include_str!("../sdp/samples/chromium-offer-video.sdp").to_owned(),
+                ice_servers: Vec::new(),
+                expiry_time_seconds: None,
+                viewer_address: None,
+            },
+        )
+    }
+
+    fn fails(&mut self, stream: &StreamId, reason: &str) {
+        let reason = reason.to_owned();
+        let ended = SourceEvent::Ended { reason, needs_a_person: true };
+        self.gateway.handle_source(self.now, stream, ended);
+    }
+
+    fn viewers(&self, camera: &str) -> Vec<usize> {
+        let camera = &self.gateway.cameras[&camera.parse().unwrap()];
+        camera.streams().map(|stream| stream.viewers().len()).collect()
+    }
+}
+
+#[test]
+fn a_viewer_of_a_camera_without_picture_is_told_why() {
+    let refusal = |messages: &[Message]| {
+        fault_of(messages).map(|fault| (fault.code, fault.message.clone())).unwrap_or_default()
+    };
+    let yard = main_stream("yard");
+    // The camera cannot be reached, before and while the viewer waits.
+    let mut case = Case::new();
+    case.signals();
+    assert!(case.offer("s1", "yard").is_empty(), "it waits");
+    case.fails(&yard, "wrong password");
+    let expected = (code::NO_VIDEO, "wrong password".to_owned());
+    assert_eq!(refusal(&case.signals()), expected);
+    assert_eq!(refusal(&case.offer("s2", "yard")), expected);
+    assert_eq!(refusal(&case.connect("s3", Some("yard"))), expected);
+    assert_eq!(case.viewers("yard"), [0, 0]);
+
+    // Pictures arrive, but no key frame.
+    let mut case = Case::new();
+    case.gateway.handle_source(case.now, &yard, SourceEvent::Connected(Case::description()));
+    case.send_slice(&yard, 1, 0x41);
+    case.signals();
+    assert!(case.offer("s1", "yard").is_empty(), "it may come any moment");
+    let asked = case.now;
+    let mut messages = Vec::new();
+    while fault_of(&messages).is_none() {
+        case.now = case.gateway.poll_timeout().expect("something is due");
+        case.gateway.handle_timeout(case.now);
+        messages.extend(case.signals());
+    }
+    let (fault, why) = refusal(&messages);
+    assert_eq!(fault, code::NO_VIDEO);
+    assert!(why.contains("no key frame for 5 s"), "{why}");
+    assert_eq!(case.now - asked, Duration::from_secs(5));
+    case.send_slice(&yard, 2, 0x65);
+    assert!(fault_of(&case.offer("s2", "yard")).is_none(), "now there is a picture");
+}
+
+#[test]
+fn a_viewer_that_leaves_while_it_waits_is_forgotten() {
+    let mut case = Case::new();
+    case.signals();
+    assert!(case.offer("s1", "yard").is_empty());
+    assert_eq!(case.viewers("yard"), [1, 0]);
+    let close = SessionParams { session: "s1".parse().unwrap() };
+    case.gateway.handle_message(case.now, Message::notification::<Close>(&close));
+    assert_eq!(fault_of(&case.signals()).map(|fault| fault.code), Some(code::GONE));
+    assert_eq!(case.viewers("yard"), [0, 0]);
+}
+
+#[test]
+fn a_player_without_the_codec_of_the_main_stream_gets_the_sub_stream() {
+    let h265 = StreamDescription::video(TrackDescription {
+        codec: Codec::H265,
+        parameter_sets: [H265_VPS, H265_SPS, H265_PPS].map(Bytes::from_static).to_vec(),
+        in_order: true,
+    });
+    let (yard, sub) = (main_stream("yard"), StreamId::sub("yard".parse().unwrap()));
+    let mut case = Case::new();
+    case.signals();
+    assert!(case.offer("s1", "yard").is_empty(), "the format is not known yet");
+    case.gateway.handle_source(case.now, &yard, SourceEvent::Connected(h265));
+    let packet = [0x80, 96, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0x26, 1, 0xa0, 3];
+    let packet = RtpPacket::parse(Bytes::copy_from_slice(&packet)).unwrap();
+    let event = SourceEvent::Packet { track: 0, arrival: case.now, packet };
+    case.gateway.handle_source(case.now, &yard, event);
+    assert!(case.signals().iter().all(|message| outcome(message).is_none()), "it waits again");
+    assert_eq!(case.viewers("yard"), [0, 1]);
+    case.play(&sub, Case::description());
+    assert!(result_of::<Offer>(&case.signals()).is_some());
+    assert_eq!(case.viewers("yard"), [0, 1]);
+
+    case.fails(&sub, "it is off");
+    let messages = case.offer("s2", "yard");
+    assert_eq!(fault_of(&messages).map(|fault| fault.message.as_str()), Some("it is off"));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::gop::Gop;
 use super::nal::packetize::{aggregates, fragments, room};
 use super::nal::parameter_sets::ParameterSets;
 use super::nal::payload::{filler, fragment};
+use super::nal::slice::{is_plausible_slice, is_recovery_point};
 use super::nal::start_code;
 use super::nal::unit::{Fragment, NalHeader, NalKind, Shape};
 use super::stream::{FeedOutput, FeedStatistics, IngestError, MAX_PAYLOAD, VideoPacket};
@@ -210,6 +211,9 @@ impl Forwarder {
         if self.unit.as_ref().is_none_or(|unit| unit.timestamp != timestamp) {
             self.end_unit(emitter);
             self.count_markers();
+            let is_back =
+                self.unit.as_ref().is_some_and(|unit| is_before(timestamp, unit.timestamp));
+            emitter.statistics.pictures_back += u64::from(is_back);
             self.unit = Some(AccessUnit::new(timestamp, arrival));
         }
         if let Some(unit) = &mut self.unit {
@@ -292,8 +296,10 @@ impl Forwarder {
         let kind = NalKind::of(self.codec, &nal);
         match kind {
             NalKind::Vps | NalKind::Sps | NalKind::Pps => self.sets.insert(kind, &nal)?,
-            NalKind::Other => {}
+            NalKind::Other => count_other(self.codec, &nal, emitter),
             NalKind::KeySlice | NalKind::Slice => {
+                let (header, body) = nal.split_at(self.codec.header_len().min(nal.len()));
+                self.count_slice(header, body, emitter);
                 if self.begin_slice(kind, emitter) {
                     if nal.len() <= MAX_PAYLOAD {
                         self.emit(nal, marker, emitter);
@@ -430,6 +436,15 @@ impl Forwarder {
         self.flush_rest(false, false, emitter);
         let header = part.header;
         let kind = NalKind::of(self.codec, header.as_bytes(self.codec));
+        if part.start {
+            match kind {
+                NalKind::Other => count_other(self.codec, header.as_bytes(self.codec), emitter),
+                NalKind::KeySlice | NalKind::Slice => {
+                    self.count_slice(header.as_bytes(self.codec), &part.body, emitter);
+                }
+                NalKind::Vps | NalKind::Sps | NalKind::Pps => {}
+            }
+        }
         self.fragments = match kind {
             NalKind::Other => Fragments::Dropping,
             NalKind::Vps | NalKind::Sps | NalKind::Pps if part.start => {
@@ -446,6 +461,13 @@ impl Forwarder {
                 }
             }
         };
+    }
+
+    /// Counts a slice for the diagnosis of the stream.
+    fn count_slice(&self, header: &[u8], body: &[u8], emitter: &mut Emitter) {
+        emitter.statistics.slices += 1;
+        let is_broken = !is_plausible_slice(&self.sets, header, body);
+        emitter.statistics.broken_slices += u64::from(is_broken);
     }
 
     /// Sends the parameter sets that a slice needs. Returns true if the slice can be decoded.
@@ -530,4 +552,15 @@ impl Forwarder {
             emitter.push(unit, filler(self.codec), true, false);
         }
     }
+}
+
+/// Counts a NAL unit that is not forwarded.
+fn count_other(codec: Codec, unit: &[u8], emitter: &mut Emitter) {
+    emitter.statistics.other_units += 1;
+    emitter.statistics.recovery_points += u64::from(is_recovery_point(codec, unit));
+}
+
+/// Returns true if a timestamp is before another one, on the circle of 32 bits.
+fn is_before(one: u32, other: u32) -> bool {
+    other.wrapping_sub(one) < 1 << 31 && one != other
 }

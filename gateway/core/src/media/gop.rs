@@ -15,6 +15,8 @@ const MAX_PACKETS: usize = 10_000;
 pub struct Gop {
     packets: Vec<VideoPacket>,
     bytes: usize,
+    /// True from the moment at which the group outgrew its bound until the next key frame.
+    is_too_large: bool,
 }
 
 impl Gop {
@@ -30,6 +32,13 @@ impl Gop {
         self.bytes
     }
 
+    /// Returns true if the group is not cached because it has outgrown its bound: a new viewer has to
+    /// wait for the next key frame.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        self.is_too_large
+    }
+
     pub(super) fn push(&mut self, packet: &VideoPacket) {
         if packet.starts_key_frame {
             self.clear();
@@ -39,7 +48,7 @@ impl Gop {
         self.bytes += packet.payload.len();
         self.packets.push(packet.clone());
         if self.bytes > MAX_BYTES || self.packets.len() > MAX_PACKETS {
-            *self = Self::default();
+            *self = Self { is_too_large: true, ..Self::default() };
         }
     }
 
@@ -47,6 +56,7 @@ impl Gop {
     pub(super) fn clear(&mut self) {
         self.packets.clear();
         self.bytes = 0;
+        self.is_too_large = false;
     }
 }
 
@@ -91,7 +101,9 @@ mod tests {
             }
             gop.push(&packet(false, 1));
             assert!(gop.packets().is_empty(), "{count} packets of {len} bytes");
+            assert!(gop.is_too_large());
             gop.push(&packet(true, 1));
+            assert!(!gop.is_too_large());
             assert_eq!(gop.packets().len(), 1, "the next key frame is kept again");
         }
     }

@@ -10,5 +10,6 @@ mod h265;
 pub(crate) mod packetize;
 pub(crate) mod parameter_sets;
 pub(crate) mod payload;
+pub(crate) mod slice;
 pub(crate) mod start_code;
 pub(crate) mod unit;

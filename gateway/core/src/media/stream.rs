@@ -85,6 +85,17 @@ pub struct FeedStatistics {
     pub forwarded: u64,
     /// Key frames that were forwarded.
     pub key_frames: u64,
+    /// Slices that the camera sent, including the ones before its first key frame; for codecs
+    /// without slices, frames.
+    pub slices: u64,
+    /// Slices whose header cannot be read, among [`Self::slices`].
+    pub broken_slices: u64,
+    /// NAL units that are neither slices nor parameter sets, such as SEI.
+    pub other_units: u64,
+    /// Recovery points: pictures from which a decoder recovers without a key frame.
+    pub recovery_points: u64,
+    /// Pictures whose timestamp is earlier than that of the picture before: B pictures.
+    pub pictures_back: u64,
     /// Packets that the camera numbered and that never arrived.
     pub lost: u64,
     /// Packets that arrived too late, twice, or far out of order.

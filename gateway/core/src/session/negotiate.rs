@@ -30,6 +30,9 @@ pub enum SessionError {
     /// The DTLS association cannot be set up.
     #[error(transparent)]
     DtlsSrtp(#[from] DtlsSrtpError),
+    /// A bug: negotiating panicked.
+    #[error("a fault in the gateway")]
+    Panic,
     /// The restart has no new ICE credentials.
     #[error("an ICE restart needs a new user name fragment and password")]
     NotARestart,

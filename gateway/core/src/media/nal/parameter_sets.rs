@@ -87,6 +87,17 @@ impl ParameterSets {
         })
     }
 
+    /// Returns the codec of the sets.
+    pub(super) fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// Returns true if a slice may name the picture parameter set with this id: it is known, or none
+    /// is.
+    pub(super) fn may_have_pps(&self, id: u32) -> bool {
+        self.pps.is_empty() || self.pps.iter().any(|(known, _)| *known == id)
+    }
+
     /// Returns true if a set has changed since the last [`Self::mark_sent`].
     pub(crate) fn have_changed(&self) -> bool {
         self.have_changed

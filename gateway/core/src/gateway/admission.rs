@@ -1,0 +1,373 @@
+//! Admission of viewers: which stream a viewer gets, and when its session begins.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use porthole_signaling_proto::method::{
+    ConnectDevice, ConnectDeviceParams, ConnectDeviceResult, OfferParams,
+};
+use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
+use porthole_signaling_proto::{CameraId, IceServer, SessionId, StreamRole};
+use rand::Rng as _;
+
+use super::signaling::{DEFAULT_LIFETIME, bad_request};
+use super::{Gateway, MAX_SESSIONS};
+use crate::camera::{Stream, StreamId, Viewer};
+use crate::sdp::{MediaKind, SdpError};
+use crate::session::{Section, SectionConfig, Session, SessionConfig, SessionError};
+
+/// Time for which a viewer waits for the first picture of a stream that has not sent one since the
+/// gateway started. The server gives up after 10 s.
+const ADMISSION_TIMEOUT: Duration = Duration::from_secs(9);
+
+/// A request to watch a camera.
+#[derive(Debug, Clone)]
+pub(super) enum ViewerRequest {
+    /// The gateway makes the offer (ONVIF WebRTC §5.4).
+    Connect(ConnectDeviceParams),
+    /// The viewer has made the offer (WHEP).
+    Offer(OfferParams),
+}
+
+/// A viewer waiting for the first picture of a stream.
+#[derive(Debug)]
+pub(super) struct PendingViewer {
+    id: RequestId,
+    stream: StreamId,
+    pub(super) deadline: Instant,
+    request: ViewerRequest,
+    /// The viewer cannot play the stream that it asked for, so it waits for the other one.
+    is_fallback: bool,
+}
+
+/// The decision on a viewer of a stream.
+#[derive(Debug, PartialEq, Eq)]
+enum Admission {
+    /// The stream has sent a picture before, so the session can begin.
+    Now,
+    /// The stream is connecting, or its first key frame is still to come.
+    Wait,
+    /// There is no picture, for this reason.
+    Refused(String),
+}
+
+impl ViewerRequest {
+    fn session(&self) -> &SessionId {
+        match self {
+            Self::Connect(params) => &params.session,
+            Self::Offer(params) => &params.session,
+        }
+    }
+
+    fn profile(&self) -> Option<&CameraId> {
+        match self {
+            Self::Connect(params) => params.profile.as_ref(),
+            Self::Offer(params) => Some(&params.profile),
+        }
+    }
+
+    fn ice_servers(&self) -> &[IceServer] {
+        match self {
+            Self::Connect(params) => &params.ice_servers,
+            Self::Offer(params) => &params.ice_servers,
+        }
+    }
+
+    /// Returns the address of a viewer that may gather no candidate with it.
+    fn viewer_address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Connect(_) => None,
+            Self::Offer(params) => params.viewer_address,
+        }
+    }
+
+    fn lifetime(&self) -> Duration {
+        let seconds = match self {
+            Self::Connect(params) => params.expiry_time_seconds,
+            Self::Offer(params) => params.expiry_time_seconds,
+        };
+        seconds.map_or(DEFAULT_LIFETIME, |seconds| Duration::from_secs(seconds.into()))
+    }
+}
+
+impl Gateway {
+    /// Handles a request to watch. The first viewer of a stream waits for its first picture, because
+    /// its format must be known to offer it, and so that a viewer is told if there is none; later
+    /// viewers begin at once.
+    pub(super) fn admit_or_queue(
+        &mut self,
+        now: Instant,
+        id: &RequestId,
+        request: ViewerRequest,
+    ) -> Result<(), Fault> {
+        let stream = self.find_stream(request.profile())?;
+        let stream = self.starting_stream(stream);
+        match self.admission(&stream) {
+            Admission::Refused(reason) => Err(no_video(&reason)),
+            Admission::Now => self.begin_session(now, id, stream, request, false),
+            Admission::Wait => {
+                self.queue_viewer(now, id, stream, request, false);
+                Ok(())
+            }
+        }
+    }
+
+    fn admission(&self, stream: &StreamId) -> Admission {
+        let Some(stream) = self.stream(stream) else { return Admission::Wait };
+        match stream.failure() {
+            Some(reason) => Admission::Refused(reason.to_owned()),
+            None if stream.is_proven() => Admission::Now,
+            None => Admission::Wait,
+        }
+    }
+
+    /// Returns the stream to begin with: the sub stream if the main stream's next picture is far
+    /// away, because its group of pictures is too large to be cached.
+    fn starting_stream(&self, stream: StreamId) -> StreamId {
+        let must_wait = self.stream(&stream).is_some_and(Stream::is_group_too_large);
+        match self.other_stream(&stream) {
+            Some(sub) if must_wait && sub.role == StreamRole::Sub => sub,
+            Some(_) | None => stream,
+        }
+    }
+
+    /// Returns the other stream of the same camera.
+    fn other_stream(&self, stream: &StreamId) -> Option<StreamId> {
+        let mut streams = self.cameras.get(&stream.camera)?.streams().map(Stream::id);
+        streams.find(|other| *other != stream).cloned()
+    }
+
+    fn queue_viewer(
+        &mut self,
+        now: Instant,
+        id: &RequestId,
+        stream: StreamId,
+        request: ViewerRequest,
+        is_fallback: bool,
+    ) {
+        if let Some(known) = self.stream_mut(&stream) {
+            known.add_viewer(viewer(request.session()));
+        }
+        self.collect_stream_outputs(&stream);
+        let (id, deadline) = (id.clone(), now + ADMISSION_TIMEOUT);
+        self.pending_viewers.push_back(PendingViewer {
+            id,
+            stream,
+            deadline,
+            request,
+            is_fallback,
+        });
+    }
+
+    /// Begins the sessions of viewers whose stream has sent a picture by now, refuses those whose
+    /// stream has none, and ends the wait of those who have waited long enough.
+    pub(super) fn admit_pending_viewers(&mut self, now: Instant) {
+        for _ in 0..self.pending_viewers.len() {
+            let Some(pending) = self.pending_viewers.pop_front() else { return };
+            let has_format = self.stream(&pending.stream).is_some_and(|s| s.format().is_some());
+            let admission = match self.admission(&pending.stream) {
+                Admission::Wait if now < pending.deadline => {
+                    self.pending_viewers.push_back(pending);
+                    continue;
+                }
+                // A browser that is offered H.264 has a good chance to play what comes.
+                Admission::Wait
+                    if has_format || matches!(pending.request, ViewerRequest::Connect(_)) =>
+                {
+                    Admission::Now
+                }
+                Admission::Wait => Admission::Refused(format!(
+                    "the camera has not sent a picture within {} s: try again, and check that it \
+                     is on",
+                    ADMISSION_TIMEOUT.as_secs()
+                )),
+                decided => decided,
+            };
+            let PendingViewer { id, stream, request, is_fallback, .. } = pending;
+            let session = request.session().clone();
+            let begun = match admission {
+                Admission::Refused(reason) => Err(no_video(&reason)),
+                Admission::Now | Admission::Wait => {
+                    self.begin_session(now, &id, stream.clone(), request, is_fallback)
+                }
+            };
+            if let Err(fault) = begun {
+                self.signal(Message::fault(Some(id), fault));
+            }
+            self.forget_viewer_without_session(now, &stream, &session);
+        }
+    }
+
+    /// Removes a viewer that waited for a stream, unless it now has a session on it or waits for
+    /// another stream.
+    fn forget_viewer_without_session(
+        &mut self,
+        now: Instant,
+        stream: &StreamId,
+        session: &SessionId,
+    ) {
+        let is_source = |section: &Section| section.source() == stream;
+        if self.sessions.get(session).is_some_and(|known| known.sections().iter().any(is_source)) {
+            return;
+        }
+        if let Some(known) = self.stream_mut(stream) {
+            known.remove_session(now, session);
+        }
+        self.collect_stream_outputs(stream);
+    }
+
+    /// Removes a viewer that left while it waited for a stream.
+    pub(super) fn remove_pending_viewer(&mut self, now: Instant, session: &SessionId) {
+        let is_leaving = |viewer: &PendingViewer| viewer.request.session() == session;
+        let Some(index) = self.pending_viewers.iter().position(is_leaving) else { return };
+        let Some(PendingViewer { id, stream, .. }) = self.pending_viewers.remove(index) else {
+            return;
+        };
+        self.forget_viewer_without_session(now, &stream, session);
+        let fault = Fault::new(code::GONE, "the viewer left before there was a picture");
+        self.signal(Message::fault(Some(id), fault));
+    }
+
+    /// Finds the stream with this ONVIF profile token; without one, the first camera's main stream.
+    fn find_stream(&self, profile: Option<&CameraId>) -> Result<StreamId, Fault> {
+        let Some(profile) = profile else {
+            let first = self.cameras.keys().next().ok_or_else(no_camera)?;
+            return Ok(StreamId::main(first.clone()));
+        };
+        let owner = profile.main_stream();
+        let candidates = [Some(profile.clone()), owner].into_iter().flatten();
+        let found = candidates.into_iter().find_map(|camera| {
+            let role = self.cameras.get(&camera)?.role_of(profile)?;
+            Some(StreamId { camera, role })
+        });
+        found.ok_or_else(no_camera)
+    }
+
+    /// Begins a session. With [`ViewerRequest::Connect`] the gateway makes the offer; with
+    /// [`ViewerRequest::Offer`] the answer follows once candidates are gathered.
+    fn begin_session(
+        &mut self,
+        now: Instant,
+        id: &RequestId,
+        stream: StreamId,
+        request: ViewerRequest,
+        is_fallback: bool,
+    ) -> Result<(), Fault> {
+        let session_id = request.session().clone();
+        let ice_servers = request.ice_servers().to_vec();
+        if self.sessions.contains_key(&session_id) {
+            return Err(Fault::new(code::CONFLICT, "this session exists already"));
+        }
+        if self.sessions.len() >= MAX_SESSIONS {
+            let why = format!("this gateway serves {MAX_SESSIONS} viewers already");
+            return Err(Fault::new(code::INSUFFICIENT_RESOURCES, why));
+        }
+        let session = match self.make_session(now, &stream, &request) {
+            Err(SessionError::Description(SdpError::NoCommonCodec { .. }))
+                if !is_fallback && self.other_stream(&stream).is_some() =>
+            {
+                return self.try_other_stream(now, id, &stream, request);
+            }
+            made => made.map_err(|error| refused_session(&error))?,
+        };
+        let viewer_address = request.viewer_address();
+        match request {
+            ViewerRequest::Connect(_) => {
+                let capabilities = Some(vec!["extend".to_owned()]);
+                self.reply::<ConnectDevice>(id, &ConnectDeviceResult { capabilities });
+            }
+            ViewerRequest::Offer(_) => {
+                self.pending_whep_answers.insert(session_id.clone(), id.clone());
+            }
+        }
+        self.add_session(now, &session_id, &stream, session, &ice_servers);
+        if let Some(address) = viewer_address {
+            self.with_session(now, &session_id, |session| session.permit(now, address));
+        }
+        Ok(())
+    }
+
+    fn make_session(
+        &mut self,
+        now: Instant,
+        stream: &StreamId,
+        request: &ViewerRequest,
+    ) -> Result<Session, SessionError> {
+        let format = self.stream(stream).and_then(|stream| stream.format()).cloned();
+        let video = SectionConfig { kind: MediaKind::Video, source: stream.clone(), format };
+        let config = SessionConfig {
+            sections: vec![video],
+            identity: self.identity.clone(),
+            ice_servers: request.ice_servers().to_vec(),
+            turn_only: self.turn_only,
+            expires: now + request.lifetime(),
+            seed: self.rng.random(),
+        };
+        let session = super::catch_panic(|| match &request {
+            ViewerRequest::Connect(_) => Session::offering(now, config),
+            ViewerRequest::Offer(params) => Session::answering(now, config, &params.offer),
+        });
+        session.unwrap_or(Err(SessionError::Panic))
+    }
+
+    /// Serves a viewer that cannot play the codec of its stream from the camera's other stream.
+    fn try_other_stream(
+        &mut self,
+        now: Instant,
+        id: &RequestId,
+        stream: &StreamId,
+        request: ViewerRequest,
+    ) -> Result<(), Fault> {
+        let Some(other) = self.other_stream(stream) else { return Err(no_camera()) };
+        match self.admission(&other) {
+            Admission::Refused(reason) => Err(no_video(&reason)),
+            Admission::Now => self.begin_session(now, id, other, request, true),
+            Admission::Wait => {
+                self.queue_viewer(now, id, other, request, true);
+                Ok(())
+            }
+        }
+    }
+
+    fn add_session(
+        &mut self,
+        now: Instant,
+        id: &SessionId,
+        stream: &StreamId,
+        session: Session,
+        ice_servers: &[IceServer],
+    ) {
+        self.sessions.insert(id.clone(), session);
+        if let Some(stream) = self.stream_mut(stream) {
+            stream.add_viewer(viewer(id));
+        }
+        self.collect_stream_outputs(stream);
+        self.process_session_outputs(now, id);
+        self.reflexive.refresh(now, ice_servers);
+        self.gather(now, id);
+        self.process_reflexive_outputs(now);
+    }
+}
+
+/// Returns the only section of a session, as a stream's viewer.
+fn viewer(session: &SessionId) -> Viewer {
+    Viewer { session: session.clone(), section: 0 }
+}
+
+/// Returns the fault for a stream that gives no picture, for this reason.
+fn no_video(reason: &str) -> Fault {
+    Fault::new(code::NO_VIDEO, reason)
+}
+
+fn no_camera() -> Fault {
+    Fault::new(code::NOT_FOUND, "this gateway has no such camera")
+}
+
+fn refused_session(error: &SessionError) -> Fault {
+    match error {
+        SessionError::Description(SdpError::NoCommonCodec { .. }) => bad_request(&format!(
+            "{error}: set the camera's video to H.264, or give it a sub stream in H.264"
+        )),
+        _ => bad_request(error),
+    }
+}

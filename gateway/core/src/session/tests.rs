@@ -1,3 +1,7 @@
+use std::net::SocketAddr;
+
+use porthole_turn_proto::stun::{Class, Message, attribute};
+
 use super::*;
 use crate::camera::StreamId;
 use crate::media::Codec;
@@ -18,6 +22,144 @@ fn config(now: Instant, seed: u64) -> SessionConfig {
         expires: now + Duration::from_secs(3600),
         seed,
     }
+}
+
+const ADDRESS: &str = "192.168.1.2:5000";
+const CHROMIUM: &str = include_str!("../sdp/samples/chromium-offer-video.sdp");
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn outputs(session: &mut Session) -> Vec<SessionOutput> {
+    std::iter::from_fn(|| session.poll_output()).collect()
+}
+
+fn trickled(outputs: Vec<SessionOutput>) -> Vec<String> {
+    let candidate = |output| match output {
+        SessionOutput::Trickle(candidate) => Some(candidate.candidate),
+        _ => None,
+    };
+    outputs.into_iter().filter_map(candidate).collect()
+}
+
+/// Returns the addresses that checks went to, and whether the checks claim to control.
+fn checks(outputs: Vec<SessionOutput>) -> Vec<(SocketAddr, bool)> {
+    let check = |output| match output {
+        SessionOutput::Datagram(datagram) => {
+            let message = Message::parse(&datagram.bytes).ok()?;
+            let controls = message.first(attribute::ICE_CONTROLLING).is_some();
+            (message.class() == Class::Request).then_some((datagram.to, controls))
+        }
+        _ => None,
+    };
+    outputs.into_iter().filter_map(check).collect()
+}
+
+fn run(session: &mut Session, now: &mut Instant, time: Duration) {
+    let end = *now + time;
+    while let Some(due) = session.poll_timeout().filter(|due| *due <= end) {
+        *now = due.max(*now);
+        session.handle_timeout(*now);
+    }
+    *now = end;
+}
+
+/// Returns Chromium's offer with other candidates.
+fn offer_with(candidates: &[String]) -> String {
+    let rest = CHROMIUM.lines().filter(|line| !line.starts_with("a=candidate:"));
+    let own = candidates.iter().map(|candidate| format!("a={candidate}"));
+    rest.map(str::to_owned).chain(own).fold(String::new(), |text, line| text + &line + "\r\n")
+}
+
+#[test]
+fn no_candidate_follows_the_end_of_candidates() {
+    // The time at which a STUN server responds, and whether its candidate is signaled.
+    for (seconds, expected) in [(1, true), (3, true), (9, true), (11, false)] {
+        let mut now = Instant::now();
+        let mut session = Session::offering(now, config(now, 1), None).unwrap();
+        session.set_addresses(now, &[address(ADDRESS)]);
+        run(&mut session, &mut now, Duration::from_secs(seconds));
+        session.handle_reflexive(now, address(ADDRESS), address("203.0.113.1:4000"));
+        session.handle_reflexive_complete(now);
+        // The next server is too late in any case.
+        session.handle_reflexive(now, address(ADDRESS), address("203.0.113.1:4001"));
+        run(&mut session, &mut now, Duration::from_secs(20));
+        let lines = trickled(outputs(&mut session));
+        let signaled = lines.iter().any(|line| line.contains("203.0.113.1 4000"));
+        assert_eq!(signaled, expected, "after {seconds} s: {lines:?}");
+        let end = lines.iter().position(String::is_empty).expect("an end of candidates");
+        assert_eq!(end, lines.len() - 1, "after {seconds} s: {lines:?}");
+    }
+}
+
+#[test]
+fn an_answer_ends_the_candidates_that_it_contains() {
+    let mut now = Instant::now();
+    let begin = now;
+    let mut session = Session::answering(now, config(now, 1), None, CHROMIUM).unwrap();
+    session.set_addresses(now, &[address(ADDRESS)]);
+    let answer = loop {
+        let answered = outputs(&mut session).into_iter().find_map(|output| match output {
+            SessionOutput::Answer(answer) => Some(answer),
+            _ => None,
+        });
+        if let Some(answer) = answered {
+            break answer;
+        }
+        now = session.poll_timeout().unwrap().max(now);
+        session.handle_timeout(now);
+    };
+    assert!(now - begin <= Duration::from_secs(2), "{:?}", now - begin);
+    assert!(answer.contains("a=end-of-candidates"), "{answer}");
+    session.handle_reflexive(now, address(ADDRESS), address("203.0.113.1:4000"));
+    session.handle_reflexive_complete(now);
+    run(&mut session, &mut now, Duration::from_secs(20));
+    assert_eq!(trickled(outputs(&mut session)), [String::new(); 0]);
+}
+
+#[test]
+fn a_player_that_is_ice_lite_is_checked_by_a_controlling_agent_and_never_sent_an_offer() {
+    let host = "candidate:1 1 udp 2130706431 192.168.1.9 7000 typ host".to_owned();
+    for (lite, controls) in [("", false), ("a=ice-lite\r\n", true)] {
+        let mut now = Instant::now();
+        let offer = offer_with(&[host.clone()]).replacen("m=video", &format!("{lite}m=video"), 1);
+        let mut session = Session::answering(now, config(now, 1), None, &offer).unwrap();
+        session.set_addresses(now, &[address(ADDRESS)]);
+        run(&mut session, &mut now, Duration::from_secs(30));
+        let outputs = outputs(&mut session);
+        let offers = outputs.iter().filter(|o| matches!(o, SessionOutput::Offer(_))).count();
+        assert_eq!(offers, 0, "the player made the offer");
+        let checks = checks(outputs);
+        assert!(!checks.is_empty() && checks.iter().all(|check| check.1 == controls), "{lite}");
+    }
+}
+
+#[test]
+fn an_offer_with_eighty_candidates_is_answered_and_the_one_that_works_is_checked() {
+    let mut lines = Vec::new();
+    for bridge in 1..=20 {
+        let (a, b) = (format!("172.17.{bridge}.1"), format!("fe80::{bridge:x}"));
+        for ip in [a, b] {
+            lines.push(format!("candidate:1 1 udp 2122260223 {ip} 40000 typ host"));
+            lines.push(format!("candidate:2 1 tcp 1518280447 {ip} 9 typ host tcptype active"));
+        }
+    }
+    // What works comes last.
+    lines.push(
+        "candidate:3 1 udp 1686052607 198.51.100.7 40000 typ srflx raddr 0.0.0.0 rport 0".into(),
+    );
+    let mut now = Instant::now();
+    let mut session = Session::answering(now, config(now, 1), None, &offer_with(&lines)).unwrap();
+    session.set_addresses(now, &[address(ADDRESS)]);
+    session.handle_reflexive_complete(now);
+    run(&mut session, &mut now, Duration::from_secs(3));
+    let outputs = outputs(&mut session);
+    assert!(outputs.iter().any(|output| matches!(output, SessionOutput::Answer(_))));
+    let checks = checks(outputs);
+    assert!(checks.iter().any(|check| check.0 == address("198.51.100.7:40000")), "{checks:?}");
+    let link_local = |check: &&(SocketAddr, bool)| check.0.to_string().starts_with("[fe80");
+    assert_eq!(checks.iter().find(link_local), None);
 }
 
 #[test]

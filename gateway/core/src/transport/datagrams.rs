@@ -231,4 +231,21 @@ mod tests {
         assert_eq!(demultiplex(&[]), PacketKind::Other);
         assert_eq!(demultiplex(&[128]), PacketKind::Other);
     }
+
+    #[test]
+    fn the_ssrc_of_media_is_read_where_its_protocol_has_it() {
+        let rtp = [0x80, 96, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
+        let rtcp = [0x81, 201, 0, 7, 0, 0, 0, 4];
+        for (name, datagram, expected) in [
+            ("RTP", &rtp[..], Some(3)),
+            ("RTCP", &rtcp, Some(4)),
+            ("short RTP", &rtp[..11], None),
+            ("short RTCP", &rtcp[..7], None),
+            ("STUN", &[0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], None),
+            ("DTLS", &[22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0], None),
+            ("nothing", &[], None),
+        ] {
+            assert_eq!(media_ssrc(datagram), expected, "{name}");
+        }
+    }
 }

@@ -77,7 +77,7 @@ fn no_candidate_follows_the_end_of_candidates() {
     // The time at which a STUN server responds, and whether its candidate is signaled.
     for (seconds, expected) in [(1, true), (3, true), (9, true), (11, false)] {
         let mut now = Instant::now();
-        let mut session = Session::offering(now, config(now, 1), None).unwrap();
+        let mut session = Session::offering(now, config(now, 1)).unwrap();
         session.set_addresses(now, &[address(ADDRESS)]);
         run(&mut session, &mut now, Duration::from_secs(seconds));
         session.handle_reflexive(now, address(ADDRESS), address("203.0.113.1:4000"));
@@ -97,7 +97,7 @@ fn no_candidate_follows_the_end_of_candidates() {
 fn an_answer_ends_the_candidates_that_it_contains() {
     let mut now = Instant::now();
     let begin = now;
-    let mut session = Session::answering(now, config(now, 1), None, CHROMIUM).unwrap();
+    let mut session = Session::answering(now, config(now, 1), CHROMIUM).unwrap();
     session.set_addresses(now, &[address(ADDRESS)]);
     let answer = loop {
         let answered = outputs(&mut session).into_iter().find_map(|output| match output {
@@ -124,7 +124,7 @@ fn a_player_that_is_ice_lite_is_checked_by_a_controlling_agent_and_never_sent_an
     for (lite, controls) in [("", false), ("a=ice-lite\r\n", true)] {
         let mut now = Instant::now();
         let offer = offer_with(&[host.clone()]).replacen("m=video", &format!("{lite}m=video"), 1);
-        let mut session = Session::answering(now, config(now, 1), None, &offer).unwrap();
+        let mut session = Session::answering(now, config(now, 1), &offer).unwrap();
         session.set_addresses(now, &[address(ADDRESS)]);
         run(&mut session, &mut now, Duration::from_secs(30));
         let outputs = outputs(&mut session);
@@ -150,7 +150,7 @@ fn an_offer_with_eighty_candidates_is_answered_and_the_one_that_works_is_checked
         "candidate:3 1 udp 1686052607 198.51.100.7 40000 typ srflx raddr 0.0.0.0 rport 0".into(),
     );
     let mut now = Instant::now();
-    let mut session = Session::answering(now, config(now, 1), None, &offer_with(&lines)).unwrap();
+    let mut session = Session::answering(now, config(now, 1), &offer_with(&lines)).unwrap();
     session.set_addresses(now, &[address(ADDRESS)]);
     session.handle_reflexive_complete(now);
     run(&mut session, &mut now, Duration::from_secs(3));

@@ -231,7 +231,7 @@ fn cameras() -> PathBuf {
 }
 
 /// Reports that a test cannot run here, or fails it where every test must run.
-fn not_run<T>(reason: &str) -> Option<T> {
+pub(crate) fn not_run<T>(reason: &str) -> Option<T> {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let message = format!("NOT RUN: {test}: {reason}");
     assert!(std::env::var(REQUIRE_ALL).as_deref() != Ok("1"), "{message}");

@@ -57,7 +57,8 @@ impl Picture {
 /// Encodes two seconds of 640×360 at 15 pictures a second as H.264, with a key frame every second.
 /// `x264` are further parameters of the encoder. `None` if ffmpeg is missing.
 pub(crate) fn pictures(x264: &[&str]) -> Option<Vec<Picture>> {
-    let parameters = [&["repeat-headers=1:aud=1:bframes=0:scenecut=0"][..], x264].concat().join(":");
+    let parameters =
+        [&["repeat-headers=1:aud=1:bframes=0:scenecut=0"][..], x264].concat().join(":");
     encode(false, &["-c:v", "libx264", "-x264-params", &parameters])
 }
 

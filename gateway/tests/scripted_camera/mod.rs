@@ -14,6 +14,9 @@
 //! ```
 
 mod encoder;
+mod password;
+mod proxy;
+mod quirks;
 mod server;
 
 use std::sync::{Arc, Mutex};
@@ -22,6 +25,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 pub(crate) use encoder::{Picture, h265_pictures, parameter_sets, pictures};
+pub(crate) use proxy::{tls_proxy, tunnel};
+pub(crate) use quirks::{Quirk, all as all_quirks, groups};
+pub(crate) use server::push;
 
 /// Payload type of the stream.
 pub(crate) const PAYLOAD_TYPE: u8 = 96;
@@ -40,6 +46,10 @@ pub(crate) struct Request {
     pub(crate) connection: usize,
     /// Number of earlier requests with the same method on this connection.
     pub(crate) earlier: usize,
+    /// The port of the camera on which the request did not come.
+    pub(crate) other_port: u16,
+    /// The request came on the second port.
+    pub(crate) is_second: bool,
 }
 
 impl Request {
@@ -208,7 +218,10 @@ impl ScriptedCamera {
     }
 
     /// Sends bytes on the RTSP connection before each picture, which is given by its number.
-    pub(crate) fn aside(mut self, aside: impl Fn(usize) -> Vec<u8> + Send + Sync + 'static) -> Self {
+    pub(crate) fn aside(
+        mut self,
+        aside: impl Fn(usize) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
         self.aside = Box::new(aside);
         self
     }
@@ -219,13 +232,21 @@ impl ScriptedCamera {
         self
     }
 
-    /// Starts the camera on a port of loopback.
+    /// Starts the camera on two ports of loopback.
     pub(crate) async fn start(self) -> RunningCamera {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
-        let port = listener.local_addr().expect("bound").port();
+        let first = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let second = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let number = |listener: &TcpListener| listener.local_addr().expect("bound").port();
+        let ports = [number(&first), number(&second)];
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let task = tokio::spawn(server::serve(listener, Arc::new(self), Arc::clone(&requests)));
-        RunningCamera { port, requests, task }
+        let camera = Arc::new(self);
+        let serve = |listener, is_second: bool| {
+            let other_port = ports[usize::from(!is_second)];
+            let log = Arc::clone(&requests);
+            tokio::spawn(server::serve(listener, Arc::clone(&camera), log, other_port, is_second))
+        };
+        let tasks = [serve(first, false), serve(second, true)];
+        RunningCamera { port: ports[0], requests, tasks }
     }
 }
 
@@ -233,18 +254,13 @@ impl ScriptedCamera {
 pub(crate) struct RunningCamera {
     pub(crate) port: u16,
     requests: Arc<Mutex<Vec<Request>>>,
-    task: JoinHandle<()>,
+    tasks: [JoinHandle<()>; 2],
 }
 
 impl RunningCamera {
     /// Returns the address of the stream; `options` follow it.
     pub(crate) fn url(&self, options: &str) -> String {
         format!("rtsp://127.0.0.1:{}/live{options}", self.port)
-    }
-
-    /// Returns the address with user `ada` and password `secret`.
-    pub(crate) fn url_with_password(&self) -> String {
-        format!("rtsp://ada:secret@127.0.0.1:{}/live", self.port)
     }
 
     /// Returns the requests so far.
@@ -260,6 +276,6 @@ impl RunningCamera {
 
 impl Drop for RunningCamera {
     fn drop(&mut self) {
-        self.task.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }

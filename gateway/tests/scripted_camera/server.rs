@@ -26,6 +26,8 @@ pub(super) async fn serve(
     listener: TcpListener,
     camera: Arc<ScriptedCamera>,
     log: Arc<Mutex<Vec<Request>>>,
+    other_port: u16,
+    is_second: bool,
 ) {
     let mut tasks = JoinSet::new();
     for connection in 0.. {
@@ -43,7 +45,13 @@ pub(super) async fn serve(
         let session = Session {
             camera: Arc::clone(&camera),
             log: Arc::clone(&log),
-            connection,
+            template: Request {
+                text: String::new(),
+                connection,
+                earlier: 0,
+                other_port,
+                is_second,
+            },
             peer,
             sender,
             udp: None,
@@ -57,7 +65,8 @@ pub(super) async fn serve(
 struct Session {
     camera: Arc<ScriptedCamera>,
     log: Arc<Mutex<Vec<Request>>>,
-    connection: usize,
+    /// A request of this connection without its text.
+    template: Request,
     peer: SocketAddr,
     sender: mpsc::Sender<Vec<u8>>,
     udp: Option<(Arc<UdpSocket>, SocketAddr)>,
@@ -96,11 +105,11 @@ impl Session {
         let method = text.split(' ').next().unwrap_or_default().to_owned();
         // Our reply to a request of the camera.
         if method.starts_with("RTSP/") {
-            self.log(Request { text, connection: self.connection, earlier: 0 });
+            self.log(Request { text, ..self.template.clone() });
             return (false, false);
         }
         let count = self.counts.entry(method.clone()).or_default();
-        let request = Request { text, connection: self.connection, earlier: *count };
+        let request = Request { text, earlier: *count, ..self.template.clone() };
         *count += 1;
         let plain = self.plain(&request).await;
         let reply = (self.camera.answer)(&request, plain);
@@ -124,10 +133,9 @@ impl Session {
         };
         let reply = reply.with("CSeq", request.header("CSeq").unwrap_or_default());
         match request.method() {
-            "OPTIONS" => reply.with(
-                "Public",
-                "OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN, GET_PARAMETER",
-            ),
+            "OPTIONS" => {
+                reply.with("Public", "OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN, GET_PARAMETER")
+            }
             "DESCRIBE" => reply
                 .with("Content-Type", "application/sdp")
                 .with("Content-Base", &format!("{}/", request.uri()))
@@ -165,6 +173,14 @@ fn next_request(buffer: &mut Vec<u8>) -> Option<String> {
     let end = buffer.windows(4).position(|window| window == b"\r\n\r\n")?;
     let request = buffer.drain(..end + 4).collect();
     Some(String::from_utf8(request).expect("requests are text"))
+}
+
+/// Pushes the pictures of a camera to a port of loopback.
+pub(crate) async fn push(camera: ScriptedCamera, port: u16) {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("loopback");
+    let (sender, _bytes) = mpsc::channel(1);
+    let to = SocketAddr::from(([127, 0, 0, 1], port));
+    play(Arc::new(camera), sender, Some((Arc::new(socket), to))).await;
 }
 
 /// Sends pictures until the connection ends.

@@ -373,7 +373,7 @@ async fn a_hostile_camera_costs_little_and_gets_one_sentence() {
         ("an endless header", hostile(endless), "a header of more than 16384 bytes"),
         ("an endless line", hostile(vec![b'A'; 1 << 20]), "a header of more than 16384 bytes"),
         ("endless noise", hostile(vec![0xfe; 4 << 20]), "neither RTSP nor RTP"),
-        ("replies to nothing", hostile(replies), "more than 100 messages a second"),
+        ("replies to nothing", hostile(replies), "has no video"),
         ("1 MB of description", described("a=x\r\n".repeat(200_000)), "longer than 262144 bytes"),
         (
             "sections without end",
@@ -478,7 +478,7 @@ async fn wherever_ffmpeg_plays_we_play_at_its_rate() {
         let ours = play(quirk, 3).await;
         (quirk.name, theirs, ours)
     };
-    let results: Vec<_> = stream::iter(&quirks).map(compare).buffered(AT_ONCE / 2).collect().await;
+    let results: Vec<_> = stream::iter(&quirks).map(compare).buffered(AT_ONCE).collect().await;
     let mut failures = Vec::new();
     for (name, theirs, ours) in results {
         let shown = ours.as_ref().map_or_else(String::as_str, |()| "15 pictures a second");

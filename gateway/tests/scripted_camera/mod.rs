@@ -190,12 +190,13 @@ impl ScriptedCamera {
         self
     }
 
-    /// Changes the replies, each of which is right before.
+    /// Changes the replies, each of which is right before, or as an earlier change made it.
     pub(crate) fn answer(
         mut self,
         answer: impl Fn(&Request, Reply) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        self.answer = Box::new(answer);
+        let before = self.answer;
+        self.answer = Box::new(move |request, reply| answer(request, before(request, reply)));
         self
     }
 

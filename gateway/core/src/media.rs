@@ -6,8 +6,8 @@
 //! packet that fits the path leaves as it came.
 //!
 //! The files depend on each other in one direction: `stream`, `codec` and `rtp_packet` have the
-//! types, `nal` reads and writes NAL units, `forward` and the small buffers beside it build on
-//! these, and `feed` puts them together.
+//! types, `nal` reads and writes NAL units, `frames` does the same for VP8, VP9 and AV1, `forward`
+//! and the small buffers beside it build on these, and `feed` puts them together.
 //!
 //! Architecture invariant: nothing here names the WebRTC engine, a socket, a clock or a viewer.
 
@@ -15,6 +15,7 @@ pub mod camera_sdp;
 mod codec;
 mod feed;
 mod forward;
+mod frames;
 mod gop;
 mod nal;
 mod reorder;
@@ -24,7 +25,7 @@ mod stream;
 mod test_card;
 mod timeline;
 
-pub use codec::{Codec, Format};
+pub use codec::{Codec, Format, NalCodec, Profile};
 pub use feed::Feed;
 pub use gop::Gop;
 pub use nal::packetize::{Packetizer, annex_b_units, byte_stream};

@@ -12,6 +12,7 @@
 mod answer;
 mod codecs;
 mod description;
+mod matching;
 mod negotiate;
 mod parse;
 mod write;
@@ -20,8 +21,6 @@ mod write;
 mod tests;
 
 use porthole_signaling_proto::fragment::FragmentError;
-
-use crate::media::Codec;
 
 pub use answer::{Answer, AnswerConfig, answer};
 pub use codecs::{H264Profile, OfferedCodec, offered_codecs};
@@ -93,9 +92,14 @@ pub enum SdpError {
     /// The direction of the viewer's video does not match ours.
     #[error("the viewer's video direction does not match ours")]
     Direction,
-    /// The viewer cannot play this codec.
-    #[error("the camera sends {0}; this browser cannot play it")]
-    NoCommonCodec(Codec),
+    /// The viewer cannot play the stream.
+    #[error("the camera sends {sends}; {player}")]
+    NoCommonCodec {
+        /// The codec of the stream, with its profile where that decides.
+        sends: String,
+        /// A clause about what the player takes.
+        player: String,
+    },
     /// The answer does not have the sections of the offer.
     #[error("the answer has a different number of sections than the offer")]
     Sections,

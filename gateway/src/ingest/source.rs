@@ -217,7 +217,7 @@ fn rtp(text: &str) -> Result<Source, InvalidSource> {
                 codec = Some(known.ok_or_else(|| InvalidSource::Value {
                     key: "codec",
                     value: value.to_owned(),
-                    expected: "h264 or h265",
+                    expected: "h264, h265, vp8, vp9 or av1",
                 })?);
             }
             "payload_type" => {

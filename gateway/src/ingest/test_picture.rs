@@ -10,7 +10,7 @@ use openh264::encoder::{
 use openh264::formats::YUVSource;
 use openh264::{OpenH264API, Timestamp};
 use porthole_gateway_core::media::{
-    CLOCK_RATE, Codec, I420, Packetizer, StreamDescription, TestCard, TrackDescription,
+    CLOCK_RATE, Codec, I420, NalCodec, Packetizer, StreamDescription, TestCard, TrackDescription,
     annex_b_units,
 };
 use tokio::sync::mpsc;
@@ -114,7 +114,8 @@ impl Camera {
         let card = TestCard::new(side(picture.width), side(picture.height))
             .ok_or_else(|| SourceError::Encoder("the picture is too small".to_owned()))?;
         let encoder = encoder(picture).map_err(|error| SourceError::Encoder(error.to_string()))?;
-        let packetizer = Packetizer::new(Codec::H264, PAYLOAD_TYPE, rand::random(), rand::random());
+        let packetizer =
+            Packetizer::new(NalCodec::H264, PAYLOAD_TYPE, rand::random(), rand::random());
         Ok(Self { card, encoder, packetizer, last_key_frame: None, is_key_frame_requested: false })
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use openh264::decoder::Decoder;
 use porthole_gateway::ingest;
 use porthole_gateway::ingest::{Source, SourceControl, SourceError, SourceEvent};
-use porthole_gateway_core::media::{Codec, Feed, FeedOutput, VideoPacket, byte_stream};
+use porthole_gateway_core::media::{Codec, Feed, FeedOutput, NalCodec, VideoPacket, byte_stream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
@@ -215,7 +215,7 @@ pub(crate) fn decoded_pictures(packets: &[VideoPacket]) -> usize {
     let complete = packets.iter().rposition(|packet| packet.marker).map_or(0, |last| last + 1);
     let units = packets[..complete].chunk_by(|a, b| a.timestamp == b.timestamp);
     let decode = |unit: &[VideoPacket]| {
-        let stream = byte_stream(Codec::H264, unit);
+        let stream = byte_stream(NalCodec::H264, unit);
         decoder.decode(&stream).expect("what a camera sends can be decoded").is_some()
     };
     units.map(decode).filter(|decoded| *decoded).count()

@@ -353,7 +353,7 @@ mod tests {
 
         let second = "m=video 0 RTP/AVP 26\nm=video 0 RTP/AVP 99\na=rtpmap:99 H264/90000\n";
         assert_eq!(find_video(second).unwrap().index, 1);
-        let several = "m=video 0 RTP/AVP 98 99\na=rtpmap:98 VP8/90000\na=rtpmap:99 H264/90000\n";
+        let several = "m=video 0 RTP/AVP 98 99\na=rtpmap:98 theora/90000\na=rtpmap:99 H264/90000\n";
         assert_eq!(find_video(several).unwrap().payload_type, 99);
     }
 
@@ -424,7 +424,7 @@ mod tests {
             ("m=audio 0 RTP/AVP 0", CameraSdpError::NoVideo),
             ("m=video 0 RTP/AVP", CameraSdpError::NoVideo),
             ("m=video 0 RTP/AVP 26", unsupported("Motion JPEG")),
-            ("m=video 0 RTP/AVP 96\na=rtpmap:96 VP8/90000", unsupported("VP8")),
+            ("m=video 0 RTP/AVP 96\na=rtpmap:96 theora/90000", unsupported("theora")),
             ("m=video 0 RTP/AVP 96", unsupported("an unnamed codec (payload type 96)")),
             (
                 "m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 packetization-mode=2",

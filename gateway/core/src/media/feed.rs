@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
-use super::codec::Format;
+use bytes::Bytes;
+
+use super::codec::{Codec, Format};
 use super::forward::{Emitter, Forwarder};
+use super::frames::FrameForwarder;
 use super::gop::Gop;
-use super::nal::unit::NalKind;
 use super::reorder::{InsertOutcome, ReorderBuffer};
 use super::rtp_packet::RtpPacket;
 use super::stream::{FeedOutput, FeedStatistics, IngestError, TrackDescription};
@@ -26,8 +28,72 @@ pub struct Feed {
 #[derive(Debug)]
 struct Stream {
     reorder_buffer: ReorderBuffer,
-    forwarder: Forwarder,
+    forwarder: StreamForwarder,
     ssrc: Option<u32>,
+}
+
+/// The forwarder of a stream, by the way in which its codec fills packets.
+#[derive(Debug)]
+enum StreamForwarder {
+    /// NAL units: H.264 and H.265.
+    Nal(Forwarder),
+    /// Frames behind a descriptor: VP8, VP9 and AV1.
+    Frames(FrameForwarder),
+}
+
+impl StreamForwarder {
+    fn new(codec: Codec) -> Self {
+        match codec.nal() {
+            Some(codec) => Self::Nal(Forwarder::new(codec)),
+            None => Self::Frames(FrameForwarder::new(codec)),
+        }
+    }
+
+    fn restart(&mut self, emitter: &mut Emitter) {
+        match self {
+            Self::Nal(forwarder) => forwarder.restart(emitter),
+            Self::Frames(forwarder) => forwarder.restart(emitter),
+        }
+    }
+
+    fn handle_loss(&mut self, lost: u64, emitter: &mut Emitter) {
+        match self {
+            Self::Nal(forwarder) => forwarder.handle_loss(lost, emitter),
+            Self::Frames(_) => emitter.skip(lost),
+        }
+    }
+
+    fn timeout(&self) -> Option<Instant> {
+        match self {
+            Self::Nal(forwarder) => forwarder.timeout(),
+            Self::Frames(_) => None,
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant, emitter: &mut Emitter) {
+        match self {
+            Self::Nal(forwarder) => forwarder.handle_timeout(now, emitter),
+            Self::Frames(_) => {}
+        }
+    }
+
+    fn handle_packet(
+        &mut self,
+        arrival: Instant,
+        timestamp: u32,
+        marker: bool,
+        payload: Bytes,
+        emitter: &mut Emitter,
+    ) -> Result<(), IngestError> {
+        match self {
+            Self::Nal(forwarder) => {
+                forwarder.handle_packet(arrival, timestamp, marker, payload, emitter)
+            }
+            Self::Frames(forwarder) => {
+                forwarder.handle_packet(arrival, timestamp, marker, payload, emitter)
+            }
+        }
+    }
 }
 
 impl Feed {
@@ -39,17 +105,19 @@ impl Feed {
 
     /// Begins a stream: the camera has connected, for the first time or again.
     pub fn handle_description(&mut self, description: &TrackDescription) {
-        let mut forwarder = Forwarder::new(description.codec);
-        for unit in &description.parameter_sets {
-            // A camera whose SDP is wrong still has its sets in band.
-            if forwarder.sets.insert(NalKind::of(description.codec, unit), unit).is_err() {
-                self.emitter.statistics.refused += 1;
+        let mut forwarder = StreamForwarder::new(description.codec);
+        if let StreamForwarder::Nal(forwarder) = &mut forwarder {
+            for unit in &description.parameter_sets {
+                // A camera whose SDP is wrong still has its sets in band.
+                if forwarder.insert_parameter_set(unit).is_err() {
+                    self.emitter.statistics.refused += 1;
+                }
             }
+            self.emitter.announce_format(forwarder.sets.format());
         }
         self.timeline.restart();
         self.emitter.gop.clear();
         self.emitter.statistics.restarts += u64::from(self.stream.is_some());
-        self.emitter.announce_format(&forwarder.sets);
         let reorder_buffer = ReorderBuffer::new(description.in_order);
         self.stream = Some(Stream { reorder_buffer, forwarder, ssrc: None });
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use super::codec::{Codec, Format};
+use super::codec::{Format, NalCodec};
 use super::gop::Gop;
 use super::nal::packetize::{aggregates, fragments, room};
 use super::nal::parameter_sets::ParameterSets;
@@ -40,9 +40,8 @@ pub(super) struct Emitter {
 }
 
 impl Emitter {
-    /// Announces the format of the next packets, if it has changed.
-    pub(super) fn announce_format(&mut self, sets: &ParameterSets) {
-        let format = sets.format();
+    /// Announces the format of the next packets, if it is known and has changed.
+    pub(super) fn announce_format(&mut self, format: Option<Format>) {
         if format.is_some() && format != self.format {
             self.format.clone_from(&format);
             self.output.extend(format.map(FeedOutput::Format));
@@ -57,14 +56,21 @@ impl Emitter {
     }
 
     fn push(&mut self, unit: &AccessUnit, payload: Bytes, marker: bool, starts_key_frame: bool) {
-        let packet = VideoPacket {
-            payload,
-            timestamp: unit.timestamp,
-            marker,
-            sequence: self.next_sequence,
-            starts_key_frame,
-            arrival: unit.arrival,
-        };
+        self.push_packet(unit.timestamp, unit.arrival, payload, marker, starts_key_frame);
+    }
+
+    /// Numbers a packet and puts it out.
+    pub(super) fn push_packet(
+        &mut self,
+        timestamp: u32,
+        arrival: Instant,
+        payload: Bytes,
+        marker: bool,
+        starts_key_frame: bool,
+    ) {
+        let sequence = self.next_sequence;
+        let packet =
+            VideoPacket { payload, timestamp, marker, sequence, starts_key_frame, arrival };
         self.next_sequence += 1;
         self.statistics.forwarded += 1;
         self.gop.push(&packet);
@@ -134,7 +140,7 @@ struct Held {
 /// Forwards the packets of one stream.
 #[derive(Debug)]
 pub(super) struct Forwarder {
-    codec: Codec,
+    codec: NalCodec,
     pub(super) sets: ParameterSets,
     unit: Option<AccessUnit>,
     fragments: Fragments,
@@ -152,7 +158,7 @@ pub(super) struct Forwarder {
 }
 
 impl Forwarder {
-    pub(super) fn new(codec: Codec) -> Self {
+    pub(super) fn new(codec: NalCodec) -> Self {
         let sets = ParameterSets::new(codec);
         Self {
             codec,
@@ -165,6 +171,11 @@ impl Forwarder {
             markers_vary: false,
             held: None,
         }
+    }
+
+    /// Keeps a parameter set of the stream's description.
+    pub(super) fn insert_parameter_set(&mut self, unit: &[u8]) -> Result<(), IngestError> {
+        self.sets.insert(NalKind::of(self.codec, unit), unit)
     }
 
     /// Handles a restart of the camera: its next packets do not refer to earlier ones.
@@ -370,8 +381,8 @@ impl Forwarder {
     /// Begins a NAL unit that follows a start code. Returns its bytes after the header.
     fn begin_hidden_unit(&mut self, body: Bytes, emitter: &mut Emitter) -> Bytes {
         let header = match (self.codec, &body[..]) {
-            (Codec::H264, [first, ..]) => NalHeader([*first, 0]),
-            (Codec::H265, [first, second, ..]) => NalHeader([*first, *second]),
+            (NalCodec::H264, [first, ..]) => NalHeader([*first, 0]),
+            (NalCodec::H265, [first, second, ..]) => NalHeader([*first, *second]),
             _ => {
                 self.fragments = Fragments::Heading(BytesMut::from(&body[..]));
                 return Bytes::new();
@@ -484,7 +495,7 @@ impl Forwarder {
             emitter.statistics.key_frames += 1;
         }
         if self.started && (starts_key_frame || self.sets.have_changed()) {
-            emitter.announce_format(&self.sets);
+            emitter.announce_format(self.sets.format());
             let mut first = starts_key_frame;
             for payload in aggregates(self.codec, &self.sets.mark_sent()) {
                 emitter.push(unit, payload, false, first);
@@ -555,7 +566,7 @@ impl Forwarder {
 }
 
 /// Counts a NAL unit that is not forwarded.
-fn count_other(codec: Codec, unit: &[u8], emitter: &mut Emitter) {
+fn count_other(codec: NalCodec, unit: &[u8], emitter: &mut Emitter) {
     emitter.statistics.other_units += 1;
     emitter.statistics.recovery_points += u64::from(is_recovery_point(codec, unit));
 }

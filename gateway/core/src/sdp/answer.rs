@@ -1,9 +1,9 @@
 //! Answers to offers (RFC 9429 §5.3.1): every section of the offer is answered, in its order.
 
-use super::codecs::match_score;
 use super::description::{
     Description, Direction, Extension, MediaKind, RemoteCodec, Section, Setup, Transport,
 };
+use super::matching::{match_score, no_common_codec};
 use super::negotiate::{
     Negotiated, NegotiatedSection, negotiated_section, negotiated_transport, transport,
 };
@@ -150,8 +150,8 @@ fn accept<'a>(
         return Err(SdpError::Direction);
     }
     let Some((codec, theirs)) = best_codec(ours.codecs, offered) else {
-        let ours = ours.codecs.first();
-        return Err(ours.map_or(SdpError::NoVideo, |ours| SdpError::NoCommonCodec(ours.codec)));
+        let ours = ours.codecs.first().ok_or(SdpError::NoVideo)?;
+        return Err(no_common_codec(ours, &offered.codecs));
     };
     if !offered.rtcp_mux {
         return Err(SdpError::NoRtcpMux);
@@ -166,7 +166,7 @@ fn best_codec<'a, 'b>(
     section: &'b Section,
 ) -> Option<(&'a OfferedCodec, &'b RemoteCodec)> {
     let mut best: Option<(u32, &OfferedCodec, &RemoteCodec)> = None;
-    for ours in ours {
+    for ours in ours.iter().filter(|ours| !ours.is_fallback) {
         for theirs in &section.codecs {
             let Some(score) = match_score(ours, theirs) else { continue };
             if best.is_none_or(|(known, ..)| known < score) {
@@ -219,10 +219,10 @@ impl<'a> Use<'a> {
             return Self::Rejected;
         }
         match offered.media.as_str() {
-            "application" if offered.protocol.ends_with("DTLS/SCTP") => Self::Data,
             "audio" | "video" if offered.rtcp_mux => {
                 offered.codecs.first().map_or(Self::Rejected, Self::Idle)
             }
+            _ if is_data(offered) => Self::Data,
             _ => Self::Rejected,
         }
     }
@@ -230,6 +230,11 @@ impl<'a> Use<'a> {
     fn is_rejected(&self) -> bool {
         matches!(self, Self::Rejected)
     }
+}
+
+/// Returns true for a section of data channels (RFC 8841).
+fn is_data(section: &Section) -> bool {
+    section.media == "application" && section.protocol.ends_with("DTLS/SCTP")
 }
 
 /// Chooses our DTLS role: the preferred one if the offer has `actpass`, otherwise the opposite of
@@ -257,6 +262,8 @@ impl AnswerWriter<'_> {
         let Some(ours) = self.config.media.get(negotiated.media) else { return };
         let codec = OfferedCodec {
             codec: negotiated.codec,
+            profile: None,
+            is_fallback: false,
             payload_type: negotiated.payload_type,
             rtx_payload_type: negotiated.rtx_payload_type,
             // The parameters of the offer: profile and mode must not change (RFC 6184 §8.2.2); the
@@ -293,41 +300,49 @@ impl AnswerWriter<'_> {
 
     /// Writes a section that carries nothing, with the codec that a later offer may use.
     fn idle(&mut self, offered: &Section, codec: &RemoteCodec) {
-        self.unused(offered, 9, codec.payload_type.to_string());
+        self.unused(offered, 9, &codec.payload_type.to_string());
         self.writer.remote_codec(codec);
         self.write_candidates(offered);
     }
 
     /// Writes a section for data channels (RFC 8841 §4), whose association nobody answers.
     fn data(&mut self, offered: &Section) {
-        let Section { media, protocol, formats, .. } = offered;
-        let format = formats.first().map_or("webrtc-datachannel", String::as_str);
-        self.writer.media(media, 9, protocol, format, offered.mid(), None);
-        self.writer.transport(&self.transport);
+        self.unused(offered, 9, &offered.formats.join(" "));
+        self.sctp_port(offered);
+        self.write_candidates(offered);
+    }
+
+    fn sctp_port(&mut self, offered: &Section) {
+        let format = offered.formats.first().map(String::as_str).unwrap_or_default();
         // Before RFC 8841 the format was the port.
         if format.bytes().all(|byte| byte.is_ascii_digit()) {
             self.writer.line(format_args!("a=sctpmap:{format} webrtc-datachannel 1024"));
         } else {
             self.writer.line(format_args!("a=sctp-port:5000"));
         }
-        self.write_candidates(offered);
     }
 
     /// Writes a rejected section: port 0 and not in the bundle (RFC 9429 §5.3.1, RFC 9143 §7.3.3).
-    /// Its transport and its codec mean nothing, but some players refuse an answer without them.
+    /// Its transport and its codec mean nothing, but some players refuse an answer without them,
+    /// and some wait for the candidates of every section before they connect the next one.
     fn rejected(&mut self, offered: &Section) {
-        let Some(codec) = offered.codecs.first() else {
-            return self.unused(offered, 0, offered.formats.join(" "));
-        };
-        self.unused(offered, 0, codec.payload_type.to_string());
-        self.writer.remote_codec(codec);
+        if let Some(codec) = offered.codecs.first() {
+            self.unused(offered, 0, &codec.payload_type.to_string());
+            self.writer.remote_codec(codec);
+        } else {
+            self.unused(offered, 0, &offered.formats.join(" "));
+        }
+        if is_data(offered) {
+            self.sctp_port(offered);
+        }
+        self.writer.candidates(&[], true);
     }
 
-    fn unused(&mut self, offered: &Section, port: u16, formats: String) {
+    fn unused(&mut self, offered: &Section, port: u16, formats: &str) {
         let Section { media, protocol, .. } = offered;
         let is_rtp = MediaKind::ALL.iter().any(|kind| kind.as_str() == media);
         let direction = is_rtp.then_some(Direction::Inactive);
-        self.writer.media(media, port, protocol, &formats, offered.mid(), direction);
+        self.writer.media(media, port, protocol, formats, offered.mid(), direction);
         self.writer.transport(&self.transport);
         if is_rtp && offered.rtcp_mux {
             self.writer.line(format_args!("a=rtcp-mux"));

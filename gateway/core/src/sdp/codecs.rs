@@ -8,31 +8,37 @@
 //! 1. The true profile is offered first. A viewer that lists it chooses it, and a suitable decoder.
 //! 2. Constrained Baseline `42e01f` is offered after it: every WebRTC endpoint must implement it
 //!    (RFC 7742 §6.2), so no browser with H.264 refuses the section.
-//! 3. The level is at least 3.1, which every browser lists; levels are not compared, because
-//!    `level-asymmetry-allowed=1` is offered with them (RFC 6184 §8.2.2).
+//! 3. The level is at least 3.1, which every browser lists, and otherwise that of the stream;
+//!    `level-asymmetry-allowed=1` is offered with it (RFC 6184 §8.2.2).
 //! 4. Only packetization mode 1 is offered, because fragments (FU-A) and aggregates (STAP-A) are
 //!    sent.
 
-use super::description::{RemoteCodec, parameter};
-use crate::media::Codec;
+use crate::media::{Codec, Profile};
 
-/// The lowest level that is offered: 3.1.
+/// The lowest level of H.264 that is offered: 3.1.
 const MIN_LEVEL: u8 = 0x1f;
 
 /// The `profile-level-id` that every WebRTC endpoint with H.264 accepts.
-const FALLBACK: [u8; 3] = [0x42, 0xe0, MIN_LEVEL];
+pub(super) const FALLBACK: [u8; 3] = [0x42, 0xe0, MIN_LEVEL];
+
+/// The lowest level of H.265 that is offered, 3.1, and the default (RFC 7798 §7.1).
+pub(super) const MIN_H265_LEVEL: u8 = 93;
+
+/// The level of AV1 that is meant without a parameter: 3.1 (RTP Payload Format for AV1 §7.2).
+pub(super) const DEFAULT_AV1_LEVEL: u8 = 5;
 
 /// The first payload type that is assigned; 96 to 127 are for dynamic use (RFC 3551 §6).
 const FIRST_PAYLOAD_TYPE: u8 = 96;
-
-/// Main profile, main tier, level 3.1: the least that a decoder of H.265 lists (RFC 7798 §7.1).
-const H265_PARAMETERS: &str = "level-id=93;profile-id=1;tier-flag=0;tx-mode=SRST";
 
 /// A codec of an offer, with the payload types that we assign.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OfferedCodec {
     /// The codec of the media stream.
     pub codec: Codec,
+    /// Profile and level of the stream, if they are known.
+    pub profile: Option<Profile>,
+    /// True if the stream has another profile, which viewers may play without listing it.
+    pub is_fallback: bool,
     /// Payload type of the media stream.
     pub payload_type: u8,
     /// Payload type of the retransmission stream (RFC 4588).
@@ -41,22 +47,44 @@ pub struct OfferedCodec {
     pub fmtp: String,
 }
 
-/// Returns the codecs to offer for a camera, the best first. With `profile_level_id` unknown, H.264
-/// is offered as Constrained Baseline only.
+/// Returns the codecs to offer for a stream, the best first. With an unknown profile, H.264 is
+/// offered as Constrained Baseline only.
 #[must_use]
-pub fn offered_codecs(codec: Codec, profile_level_id: Option<[u8; 3]>) -> Vec<OfferedCodec> {
-    let parameters = match codec {
-        Codec::H264 => h264_profiles(profile_level_id).into_iter().map(h264_parameters).collect(),
-        Codec::H265 => vec![H265_PARAMETERS.to_owned()],
-    };
+pub fn offered_codecs(codec: Codec, profile: Option<Profile>) -> Vec<OfferedCodec> {
+    let parameters = format_parameters(codec, profile);
     let types = (FIRST_PAYLOAD_TYPE..).step_by(2);
-    let codecs = types.zip(parameters).map(|(payload_type, fmtp)| OfferedCodec {
-        codec,
-        payload_type,
-        rtx_payload_type: Some(payload_type + 1),
-        fmtp,
+    let codecs = types.zip(parameters).enumerate().map(|(index, (payload_type, fmtp))| {
+        let rtx_payload_type = Some(payload_type + 1);
+        let is_fallback = index > 0;
+        OfferedCodec { codec, profile, is_fallback, payload_type, rtx_payload_type, fmtp }
     });
     codecs.collect()
+}
+
+/// Returns the format parameters of each way to offer a stream.
+fn format_parameters(codec: Codec, profile: Option<Profile>) -> Vec<String> {
+    match (codec, profile) {
+        (Codec::H264, Some(Profile::H264 { profile_level_id })) => {
+            h264_profiles(Some(profile_level_id)).into_iter().map(h264_parameters).collect()
+        }
+        (Codec::H264, _) => h264_profiles(None).into_iter().map(h264_parameters).collect(),
+        (Codec::H265, Some(Profile::H265 { profile_id, is_high_tier, level_id })) => {
+            let level = level_id.max(MIN_H265_LEVEL);
+            let tier = u8::from(is_high_tier);
+            vec![format!("level-id={level};profile-id={profile_id};tier-flag={tier};tx-mode=SRST")]
+        }
+        (Codec::H265, _) => {
+            vec![format!("level-id={MIN_H265_LEVEL};profile-id=1;tier-flag=0;tx-mode=SRST")]
+        }
+        (Codec::Vp8, _) => vec![String::new()],
+        (Codec::Vp9, Some(Profile::Vp9 { profile_id })) => vec![format!("profile-id={profile_id}")],
+        (Codec::Vp9, _) => vec!["profile-id=0".to_owned()],
+        (Codec::Av1, Some(Profile::Av1 { profile, level_idx, is_high_tier })) => {
+            let level = level_idx.max(DEFAULT_AV1_LEVEL);
+            vec![format!("level-idx={level};profile={profile};tier={}", u8::from(is_high_tier))]
+        }
+        (Codec::Av1, _) => vec![format!("level-idx={DEFAULT_AV1_LEVEL};profile=0;tier=0")],
+    }
 }
 
 fn h264_profiles(profile_level_id: Option<[u8; 3]>) -> Vec<[u8; 3]> {
@@ -134,45 +162,25 @@ impl H264Profile {
         }
     }
 
-    fn is_same(one: [u8; 3], other: [u8; 3]) -> bool {
+    /// Returns true if a decoder of this profile plays streams of the other one (H.264 §A.2). High
+    /// 4:4:4 plays only its own, because browsers list it for their software decoder alone.
+    pub(super) fn plays(self, stream: Self) -> bool {
+        use H264Profile as P;
+        match stream {
+            P::ConstrainedBaseline => self != P::High444,
+            P::Baseline => matches!(self, P::Baseline | P::Extended),
+            P::Main => matches!(self, P::Main | P::High),
+            P::Extended => self == P::Extended,
+            P::ConstrainedHigh => matches!(self, P::ConstrainedHigh | P::High),
+            P::High => self == P::High,
+            P::High444 => self == P::High444,
+        }
+    }
+
+    pub(super) fn is_same(one: [u8; 3], other: [u8; 3]) -> bool {
         match (Self::from_profile_level_id(one), Self::from_profile_level_id(other)) {
             (None, None) => one[..2] == other[..2],
             (one, other) => one == other,
         }
     }
-}
-
-/// Rates how well a codec of the viewer matches one of ours: higher is better, `None` if it does
-/// not match.
-pub(super) fn match_score(ours: &OfferedCodec, theirs: &RemoteCodec) -> Option<u32> {
-    if Codec::from_encoding_name(&theirs.name) != Some(ours.codec)
-        || theirs.clock_rate != crate::media::CLOCK_RATE
-    {
-        return None;
-    }
-    match ours.codec {
-        Codec::H264 => Some(h264_match_score(&ours.fmtp, &theirs.fmtp)),
-        Codec::H265 => Some(0),
-    }
-}
-
-/// Rates packetization mode 1 above the rest: a receiver that lists only mode 0 has not promised to
-/// reassemble fragments, but every one does, so it is accepted. Next comes the same profile, then
-/// the one that every browser has.
-fn h264_match_score(ours: &str, theirs: &str) -> u32 {
-    // A receiver without a profile means Baseline (RFC 6184 §8.1).
-    let listed = profile_level_id(theirs).unwrap_or([0x42, 0x00, 0x0a]);
-    let is_same = profile_level_id(ours).is_some_and(|ours| H264Profile::is_same(ours, listed));
-    let mode = if parameter(theirs, "packetization-mode") == Some("1") { 4 } else { 0 };
-    let profile = if is_same { 2 } else { u32::from(H264Profile::is_same(listed, FALLBACK)) };
-    mode + profile
-}
-
-pub(super) fn profile_level_id(fmtp: &str) -> Option<[u8; 3]> {
-    let text = parameter(fmtp, "profile-level-id")?;
-    if text.len() != 6 {
-        return None;
-    }
-    let [_, bytes @ ..] = u32::from_str_radix(text, 16).ok()?.to_be_bytes();
-    Some(bytes)
 }

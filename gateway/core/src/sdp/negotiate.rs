@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::codecs::match_score;
 use super::description::{Description, Direction, MediaKind, RemoteCodec, Section, Transport};
+use super::matching::{matches, packetization_mode};
 use super::write::{LocalMedia, OfferedSection};
 use super::{EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, OfferedCodec, SdpError};
 use crate::dtls_srtp::DtlsRole;
@@ -57,6 +57,7 @@ pub struct NegotiatedSection {
     /// Payload type of the retransmission stream (RFC 4588); `None`: the peer supports none.
     pub rtx_payload_type: Option<u8>,
     /// Packetization mode of H.264 (RFC 6184 §6.2): with 0, each packet holds one whole NAL unit.
+    /// Other codecs have no modes, which is 1 here.
     pub packetization_mode: u8,
     /// Id of the mid header extension.
     pub mid_extension: Option<u8>,
@@ -110,8 +111,12 @@ fn answered_section(
     theirs: &Section,
 ) -> Result<NegotiatedSection, SdpError> {
     let codec = ours.codecs.first().ok_or(SdpError::NoVideo)?.codec;
+    let refused = || SdpError::NoCommonCodec {
+        sends: codec.to_string(),
+        player: "the player cannot play it".to_owned(),
+    };
     if theirs.is_rejected() {
-        return Err(SdpError::NoCommonCodec(codec));
+        return Err(refused());
     }
     if theirs.direction == Direction::Inactive {
         return Err(SdpError::Direction);
@@ -121,10 +126,10 @@ fn answered_section(
     }
     // The answerer lists its preferred codec first (RFC 3264 §6.1).
     let chosen = theirs.codecs.iter().find_map(|theirs| {
-        let ours = ours.codecs.iter().find(|ours| match_score(ours, theirs).is_some());
+        let ours = ours.codecs.iter().find(|ours| matches(ours, theirs));
         ours.map(|ours| (ours, theirs))
     });
-    let (codec, chosen) = chosen.ok_or(SdpError::NoCommonCodec(codec))?;
+    let (codec, chosen) = chosen.ok_or_else(refused)?;
     Ok(negotiated_section(index, ours.kind, theirs, codec, chosen))
 }
 
@@ -136,7 +141,6 @@ pub(super) fn negotiated_section(
     ours: &OfferedCodec,
     chosen: &RemoteCodec,
 ) -> NegotiatedSection {
-    let mode = chosen.parameter("packetization-mode").and_then(|mode| mode.parse().ok());
     NegotiatedSection {
         media,
         kind,
@@ -144,7 +148,10 @@ pub(super) fn negotiated_section(
         codec: ours.codec,
         payload_type: chosen.payload_type,
         rtx_payload_type: rtx_of(section, chosen.payload_type),
-        packetization_mode: mode.unwrap_or(0),
+        packetization_mode: match ours.codec {
+            Codec::H264 => packetization_mode(&chosen.fmtp),
+            Codec::H265 | Codec::Vp8 | Codec::Vp9 | Codec::Av1 => 1,
+        },
         // One-byte headers carry 16 bytes (RFC 8285 §4.2).
         mid_extension: section
             .extension(EXTENSION_MID)

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::dtls_srtp::{DtlsRole, Fingerprint};
+use crate::media::{Codec, Profile};
 
 const CHROMIUM_VIDEO: &str = include_str!("samples/chromium-offer-video.sdp");
 const CHROMIUM_ALL: &str = include_str!("samples/chromium-offer-all.sdp");
@@ -12,6 +13,7 @@ const FIREFOX_ALL: &str = include_str!("samples/firefox-offer-all.sdp");
 const GSTREAMER: &str = include_str!("samples/gstreamer-offer.sdp");
 const AIORTC: &str = include_str!("samples/aiortc-answer.sdp");
 
+mod codecs;
 mod sections;
 mod spelling;
 
@@ -26,7 +28,11 @@ const SAMPLES: [&str; 8] = [
     AIORTC,
 ];
 
-const HIGH: Option<[u8; 3]> = Some([0x64, 0x00, 0x28]);
+const HIGH: Option<Profile> = h264([0x64, 0x00, 0x28]);
+
+const fn h264(profile_level_id: [u8; 3]) -> Option<Profile> {
+    Some(Profile::H264 { profile_level_id })
+}
 
 fn transport() -> Transport {
     Transport {
@@ -100,19 +106,19 @@ fn answer_config() -> AnswerConfig<'static> {
 
 #[test]
 fn offered_profiles_are_those_that_browsers_accept() {
-    type Case<'a> = (&'a str, Option<[u8; 3]>, &'a [&'a str]);
+    type Case<'a> = (&'a str, Option<Profile>, &'a [&'a str]);
     let table: [Case<'_>; 11] = [
         ("unknown", None, &["42e01f"]),
-        ("Constrained Baseline, level 3", Some([0x42, 0xc0, 0x1e]), &["42e01f"]),
-        ("Constrained Baseline, level 4", Some([0x42, 0xe0, 0x28]), &["42e028"]),
-        ("Baseline", Some([0x42, 0x00, 0x1f]), &["42001f", "42e01f"]),
-        ("Main", Some([0x4d, 0x40, 0x29]), &["4d0029", "42e01f"]),
-        ("Main that is Constrained Baseline", Some([0x4d, 0x80, 0x1e]), &["42e01f"]),
-        ("Extended", Some([0x58, 0x00, 0x1e]), &["58001f", "42e01f"]),
+        ("Constrained Baseline, level 3", h264([0x42, 0xc0, 0x1e]), &["42e01f"]),
+        ("Constrained Baseline, level 4", h264([0x42, 0xe0, 0x28]), &["42e028"]),
+        ("Baseline", h264([0x42, 0x00, 0x1f]), &["42001f", "42e01f"]),
+        ("Main", h264([0x4d, 0x40, 0x29]), &["4d0029", "42e01f"]),
+        ("Main that is Constrained Baseline", h264([0x4d, 0x80, 0x1e]), &["42e01f"]),
+        ("Extended", h264([0x58, 0x00, 0x1e]), &["58001f", "42e01f"]),
         ("High", HIGH, &["640028", "42e01f"]),
-        ("Constrained High", Some([0x64, 0x0c, 0x33]), &["640c33", "42e01f"]),
-        ("High 4:4:4", Some([0xf4, 0x00, 0x28]), &["f40028", "42e01f"]),
-        ("High 10, which has no canonical form", Some([0x6e, 0x10, 0x28]), &["6e1028", "42e01f"]),
+        ("Constrained High", h264([0x64, 0x0c, 0x33]), &["640c33", "42e01f"]),
+        ("High 4:4:4", h264([0xf4, 0x00, 0x28]), &["f40028", "42e01f"]),
+        ("High 10, which has no canonical form", h264([0x6e, 0x10, 0x28]), &["6e1028", "42e01f"]),
     ];
     for (case, profile, expected) in table {
         let offered = offered_codecs(Codec::H264, profile);
@@ -191,6 +197,11 @@ fn answers_of_other_projects_are_applied() {
     assert_eq!(aiortc.remote_ssrc, Some(3_371_240_592));
 }
 
+fn cannot_play(codec: Codec) -> SdpError {
+    let player = "the player cannot play it".to_owned();
+    SdpError::NoCommonCodec { sends: codec.to_string(), player }
+}
+
 #[test]
 fn unusable_answers_are_refused_with_the_reason() {
     let h264 = offered_codecs(Codec::H264, HIGH);
@@ -198,13 +209,8 @@ fn unusable_answers_are_refused_with_the_reason() {
     let edit = |from: &str, to: &str| CHROMIUM_ANSWER.replace(from, to);
     let fingerprint = CHROMIUM_ANSWER.lines().find(|l| l.starts_with("a=fingerprint")).unwrap();
     let table = [
-        ("refused", &h265, CHROMIUM_ANSWER_H265.to_owned(), SdpError::NoCommonCodec(Codec::H265)),
-        (
-            "other codec",
-            &h264,
-            edit("H264/90000", "VP8/90000"),
-            SdpError::NoCommonCodec(Codec::H264),
-        ),
+        ("refused", &h265, CHROMIUM_ANSWER_H265.to_owned(), cannot_play(Codec::H265)),
+        ("other codec", &h264, edit("H264/90000", "VP8/90000"), cannot_play(Codec::H264)),
         ("no mux", &h264, edit("a=rtcp-mux\r\n", ""), SdpError::NoRtcpMux),
         ("no credentials", &h264, edit("a=ice-ufrag:", "a=x:"), SdpError::Missing("a=ice-ufrag")),
         (
@@ -220,8 +226,8 @@ fn unusable_answers_are_refused_with_the_reason() {
     for (case, codecs, text, expected) in table {
         assert_eq!(apply(codecs, &text), Err(expected), "{case}");
     }
-    let sentence = SdpError::NoCommonCodec(Codec::H265).to_string();
-    assert_eq!(sentence, "the camera sends H.265; this browser cannot play it");
+    let sentence = cannot_play(Codec::H265).to_string();
+    assert_eq!(sentence, "the camera sends H.265; the player cannot play it");
 }
 
 /// Payload type, mid, transport mid, `m=` lines of the answer and its group.
@@ -276,10 +282,10 @@ fn every_offered_section_is_answered_in_order() {
 fn the_best_of_the_offered_codecs_is_chosen() {
     let table = [
         ("High", HIGH, 108),
-        ("Constrained Baseline", Some([0x42, 0xe0, 0x1f]), 108),
-        ("Baseline", Some([0x42, 0x00, 0x1f]), 102),
-        ("Main", Some([0x4d, 0x00, 0x28]), 116),
-        ("High 4:4:4", Some([0xf4, 0x00, 0x28]), 41),
+        ("Constrained Baseline", h264([0x42, 0xe0, 0x1f]), 108),
+        ("Baseline", h264([0x42, 0x00, 0x1f]), 102),
+        ("Main", h264([0x4d, 0x00, 0x28]), 116),
+        ("High 4:4:4", h264([0xf4, 0x00, 0x28]), 41),
         ("unknown", None, 108),
     ];
     for (case, profile, expected) in table {
@@ -315,7 +321,10 @@ fn unusable_offers_are_refused_with_the_reason() {
     let h264 = offered_codecs(Codec::H264, HIGH);
     let h265 = offered_codecs(Codec::H265, None);
     let edit = |from: &str, to: &str| CHROMIUM_VIDEO.replace(from, to);
-    let no_common = SdpError::NoCommonCodec(Codec::H265);
+    let no_common = SdpError::NoCommonCodec {
+        sends: "H.265".to_owned(),
+        player: "the player offers VP8, VP9, H.264 and AV1".to_owned(),
+    };
     let table = [
         ("no H.265", &h265, CHROMIUM_VIDEO.to_owned(), no_common),
         ("no video", &h264, edit("m=video", "m=audio"), SdpError::NoVideo),

@@ -204,7 +204,7 @@ impl Writer {
 
     fn codec(&mut self, codec: &OfferedCodec, feedback: &[&str]) {
         let (payload_type, name) = (codec.payload_type, codec.codec.encoding_name());
-        let clock_rate = crate::media::CLOCK_RATE;
+        let clock_rate = codec.codec.clock_rate();
         self.line(format_args!("a=rtpmap:{payload_type} {name}/{clock_rate}"));
         for feedback in feedback {
             self.line(format_args!("a=rtcp-fb:{payload_type} {feedback}"));

@@ -168,7 +168,7 @@ impl Section {
 /// because nearly all cameras send it and all browsers play it.
 fn codecs_to_offer(format: Option<&Format>) -> Vec<OfferedCodec> {
     match format {
-        Some(format) => sdp::offered_codecs(format.codec, format.profile_level_id),
+        Some(format) => sdp::offered_codecs(format.codec, format.profile),
         None => sdp::offered_codecs(Codec::H264, None),
     }
 }

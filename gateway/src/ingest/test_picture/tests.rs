@@ -1,6 +1,6 @@
 use openh264::decoder::Decoder;
 use porthole_gateway_core::media::{
-    Feed, FeedOutput, RtpPacket, VideoPacket, byte_stream, timecode,
+    Feed, FeedOutput, NalCodec, RtpPacket, VideoPacket, byte_stream, timecode,
 };
 
 use super::*;
@@ -77,7 +77,7 @@ fn the_time_in_the_picture_survives_encoder_packets_and_decoder() {
             if packets.is_empty() {
                 continue;
             }
-            let decoded = decoder.decode(&byte_stream(Codec::H264, &packets)).unwrap();
+            let decoded = decoder.decode(&byte_stream(NalCodec::H264, &packets)).unwrap();
             let Some(decoded) = decoded else { continue };
             let (stride, _, _) = decoded.strides();
             let time = timecode::decode(decoded.y(), stride).expect("a timecode in every picture");

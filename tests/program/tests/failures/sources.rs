@@ -88,11 +88,11 @@ fn an_unplayable_codec_is_named_with_the_setting_to_change() {
     scene("an_unplayable_codec_is_named_with_the_setting_to_change", &needs, |scene| {
         let mut camera = Camera::with_flags(scene, Kind::GstreamerRtsp, &["--codec", "jpeg"])?;
         camera.start()?;
-        let file = scene.folder().join("vp8.sdp");
+        let file = scene.folder().join("theora.sdp");
         let port = free_port()?.port();
         let sdp = format!(
             "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
-             m=video {port} RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\n"
+             m=video {port} RTP/AVP 96\r\na=rtpmap:96 theora/90000\r\n"
         );
         std::fs::write(&file, sdp)?;
         let pulled = format!("pulled={}", camera.source());
@@ -100,7 +100,7 @@ fn an_unplayable_codec_is_named_with_the_setting_to_change() {
         let flags = ["--camera", &pulled, "--camera", &pushed];
         let mut installation = Installation::start(scene, Place::Here, &flags)?;
         installation.check_reason("pulled", &["JPEG", "set it to H.264"], &[])?;
-        installation.check_reason("pushed", &["VP8", "set it to H.264"], &[])?;
+        installation.check_reason("pushed", &["theora", "set it to H.264"], &[])?;
         installation.check_unharmed()
     });
 }

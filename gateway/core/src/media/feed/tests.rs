@@ -5,7 +5,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::media::nal::unit::Shape;
-use crate::media::{Codec, MAX_PAYLOAD, RtpHeader, VideoPacket, annex_b_units, byte_stream};
+use crate::media::{
+    Codec, MAX_PAYLOAD, NalCodec, RtpHeader, VideoPacket, annex_b_units, byte_stream,
+};
 
 /// 640x480, made by x264.
 const SPS: &[u8] =
@@ -222,14 +224,14 @@ fn only_the_last_slice_of_a_picture_keeps_its_marker() {
 
 /// Returns a NAL unit in fragments whose bodies have this length.
 fn in_fragments(codec: Codec, unit: &[u8], len: usize) -> Vec<Vec<u8>> {
-    let (header, body) = unit.split_at(codec.header_len());
+    let (header, body) = unit.split_at(codec.nal().unwrap().header_len());
     let count = body.len().div_ceil(len);
     let fragment = |(index, chunk): (usize, &[u8])| {
         let flags = if index == 0 { START } else { MIDDLE };
         let flags = flags | if index + 1 == count { END } else { MIDDLE };
-        let mut payload = match codec {
-            Codec::H264 => vec![header[0] & 0xe0 | 28, flags | header[0] & 0x1f],
-            Codec::H265 => vec![49 << 1, header[1], flags | header[0] >> 1],
+        let mut payload = match codec.nal().unwrap() {
+            NalCodec::H264 => vec![header[0] & 0xe0 | 28, flags | header[0] & 0x1f],
+            NalCodec::H265 => vec![49 << 1, header[1], flags | header[0] >> 1],
         };
         payload.extend_from_slice(chunk);
         payload
@@ -286,7 +288,7 @@ fn units_that_hide_in_another_are_forwarded_as_units() {
             let markers = packets.iter().filter(|packet| packet.marker).count();
             assert_eq!(markers, 1, "{case}");
             assert!(packets.iter().all(|packet| packet.payload.len() <= MAX_PAYLOAD), "{case}");
-            let stream = byte_stream(codec, &packets);
+            let stream = byte_stream(codec.nal().unwrap(), &packets);
             annex_b_units(&stream).map(<[u8]>::to_vec).collect::<Vec<_>>()
         };
         assert_eq!(sent(&[unit.clone()]), expected, "{case}, in one packet");
@@ -296,9 +298,9 @@ fn units_that_hide_in_another_are_forwarded_as_units() {
         for len in [1, 2, 3, 5, 7, 24, 29, 700, 1400] {
             assert_eq!(sent(&in_fragments(codec, &unit, len)), expected, "{case}, {len} a part");
         }
-        let mut aggregate = match codec {
-            Codec::H264 => vec![0x78],
-            Codec::H265 => vec![48 << 1, 1],
+        let mut aggregate = match codec.nal().unwrap() {
+            NalCodec::H264 => vec![0x78],
+            NalCodec::H265 => vec![48 << 1, 1],
         };
         aggregate.extend_from_slice(&u16::try_from(unit.len()).unwrap().to_be_bytes());
         aggregate.extend_from_slice(&unit);
@@ -403,7 +405,7 @@ fn a_camera_connected_again_may_have_another_format() {
     let packets = camera.packets();
     let keys: Vec<_> = packets.iter().map(|p| (p.sequence, p.starts_key_frame)).collect();
     assert_eq!(keys, [(0, true), (1, false), (2, true), (3, false), (4, false)]);
-    let Ok(Shape::Aggregate(sets)) = Shape::of(Codec::H265, &packets[2].payload) else {
+    let Ok(Shape::Aggregate(sets)) = Shape::of(NalCodec::H265, &packets[2].payload) else {
         panic!("the parameter sets lead");
     };
     assert_eq!(sets, units);
@@ -530,7 +532,7 @@ proptest! {
             expected.extend(units);
         }
         let packets = camera.packets();
-        let stream = byte_stream(codec, &packets);
+        let stream = byte_stream(codec.nal().unwrap(), &packets);
         prop_assert_eq!(annex_b_units(&stream).map(<[u8]>::to_vec).collect::<Vec<_>>(), expected);
         for (sequence, pair) in (0..).zip(packets.windows(2)) {
             prop_assert_eq!(pair[0].sequence, sequence);

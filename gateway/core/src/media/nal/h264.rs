@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::bits::BitReader;
 use super::unit::{Fragment, NalHeader, NalKind, Picture, Shape, aggregated, cropped};
+use crate::media::codec::Profile;
 use crate::media::stream::IngestError;
 
 const STAP_A: u8 = 24;
@@ -92,7 +93,7 @@ pub(super) fn sps(unit: &[u8]) -> Option<(u32, Picture)> {
     let width = cropped(width_in_macroblocks.checked_mul(16)?, left, right, crop_x)?;
     let height = height_in_map_units.checked_mul(16)?.checked_mul(fields)?;
     let height = cropped(height, top, bottom, crop_y * fields)?;
-    Some((id, Picture::new(Some(profile_level_id), width, height)?))
+    Some((id, Picture::new(Profile::H264 { profile_level_id }, width, height)?))
 }
 
 /// Reads the id from the NAL unit of a picture parameter set.
@@ -198,7 +199,7 @@ mod tests {
             ("6764000cacd941419f9f011000000300100000030320f1429960", [0x64, 0, 0x0c], 320, 180),
         ];
         for (unit, profile_level_id, width, height) in table {
-            let expected = Picture::new(Some(profile_level_id), width, height);
+            let expected = Picture::new(Profile::H264 { profile_level_id }, width, height);
             assert_eq!(sps(&hex(unit)), expected.map(|picture| (0, picture)), "{unit}");
         }
     }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::bits::BitReader;
 use super::unit::{Fragment, NalHeader, NalKind, Picture, Shape, aggregated, cropped};
+use crate::media::codec::Profile;
 use crate::media::stream::IngestError;
 
 const AP: u8 = 48;
@@ -71,7 +72,7 @@ pub(super) fn sps(unit: &[u8]) -> Option<(u32, Picture)> {
     let _vps_id = bits.bits(4)?;
     let sub_layers = bits.bits(3)?;
     let _temporal_id_nesting = bits.bit()?;
-    skip_profile_tier_level(&mut bits, sub_layers)?;
+    let profile = profile_tier_level(&mut bits, sub_layers)?;
     let id = bits.ue().filter(|id| *id <= 15)?;
     let chroma_format = bits.ue().filter(|format| *format <= 3)?;
     if chroma_format == 3 {
@@ -87,7 +88,7 @@ pub(super) fn sps(unit: &[u8]) -> Option<(u32, Picture)> {
     let [left, right, top, bottom] = crop;
     let width = cropped(width, left, right, crop_x)?;
     let height = cropped(height, top, bottom, crop_y)?;
-    Some((id, Picture::new(None, width, height)?))
+    Some((id, Picture::new(profile, width, height)?))
 }
 
 /// Reads the id from the NAL unit of a picture parameter set.
@@ -99,10 +100,18 @@ fn unit_type(header: u8) -> u8 {
     header >> 1 & 0x3f
 }
 
-/// Skips the profile, tier and level (H.265 §7.3.3): 88 bits of general profile, a byte of level,
-/// then the sub-layers.
-fn skip_profile_tier_level(bits: &mut BitReader, sub_layers: u32) -> Option<()> {
-    bits.skip(88 + 8)?;
+/// Reads the general profile, tier and level (H.265 §7.3.3), and skips those of the sub-layers.
+fn profile_tier_level(bits: &mut BitReader, sub_layers: u32) -> Option<Profile> {
+    let _profile_space = bits.bits(2)?;
+    let is_high_tier = bits.bit()?;
+    let idc = bits.bits(5)?;
+    let compatible = bits.bits(32)?;
+    bits.skip(48)?;
+    let level_id = u8::try_from(bits.bits(8)?).ok()?;
+    // A stream may say no profile of its own, or a later one, and name those that decode it, the
+    // first bit being profile 0 (H.265 §7.4.4).
+    let lowest = (1..=2).find(|profile| compatible & (0x8000_0000 >> profile) != 0);
+    let profile_id = u8::try_from(lowest.unwrap_or(idc)).ok()?;
     let mut skip = 0;
     for _ in 0..sub_layers {
         skip += if bits.bit()? { 88 } else { 0 };
@@ -111,7 +120,8 @@ fn skip_profile_tier_level(bits: &mut BitReader, sub_layers: u32) -> Option<()> 
     if sub_layers > 0 {
         bits.skip(2 * (8 - usize::try_from(sub_layers).ok()?))?;
     }
-    bits.skip(skip)
+    bits.skip(skip)?;
+    Some(Profile::H265 { profile_id, is_high_tier, level_id })
 }
 
 #[cfg(test)]
@@ -128,8 +138,11 @@ mod tests {
             \x03\x00\x32\x10";
         let main_10 = b"\x42\x01\x01\x02\x20\x00\x00\x03\x00\x90\x00\x00\x03\x00\x00\x03\x00\x78\
             \xa0\x03\xc0\x80\x10\xe7\x54\xd9\x65\x66\x92\x4c\xaf\x01\x68\x08";
-        for (unit, width, height) in [(&main[..], 1280, 720), (main_10, 1918, 1078)] {
-            let expected = Picture::new(None, width, height);
+        for (unit, profile_id, level_id, width, height) in
+            [(&main[..], 1, 93, 1280, 720), (main_10, 2, 120, 1918, 1078)]
+        {
+            let profile = Profile::H265 { profile_id, is_high_tier: false, level_id };
+            let expected = Picture::new(profile, width, height);
             assert_eq!(sps(unit), expected.map(|picture| (0, picture)));
         }
     }

@@ -4,12 +4,12 @@ use bytes::Bytes;
 
 use super::payload::{aggregate, fragment};
 use super::unit::{NalHeader, Shape};
-use crate::media::codec::Codec;
+use crate::media::codec::NalCodec;
 use crate::media::rtp_packet::{RtpHeader, RtpPacket};
 use crate::media::stream::{MAX_PAYLOAD, VideoPacket};
 
 /// Splits a NAL unit that is longer than a packet into fragments.
-pub(crate) fn fragments(codec: Codec, unit: &[u8]) -> Vec<Bytes> {
+pub(crate) fn fragments(codec: NalCodec, unit: &[u8]) -> Vec<Bytes> {
     let Some((header, mut body)) = nal_header(codec, unit) else { return Vec::new() };
     let mut payloads = Vec::with_capacity(body.len() / room(codec) + 1);
     while !body.is_empty() {
@@ -21,12 +21,12 @@ pub(crate) fn fragments(codec: Codec, unit: &[u8]) -> Vec<Bytes> {
 }
 
 /// Returns how many bytes of a NAL unit's body fit one fragment.
-pub(crate) fn room(codec: Codec) -> usize {
+pub(crate) fn room(codec: NalCodec) -> usize {
     MAX_PAYLOAD - codec.header_len() - 1
 }
 
 /// Packs parameter sets into as few payloads as possible: usually one aggregation packet.
-pub(crate) fn aggregates(codec: Codec, units: &[Bytes]) -> Vec<Bytes> {
+pub(crate) fn aggregates(codec: NalCodec, units: &[Bytes]) -> Vec<Bytes> {
     let mut payloads = Vec::new();
     let mut rest = units;
     while !rest.is_empty() {
@@ -46,7 +46,7 @@ pub(crate) fn aggregates(codec: Codec, units: &[Bytes]) -> Vec<Bytes> {
     payloads
 }
 
-fn nal_header(codec: Codec, unit: &[u8]) -> Option<(NalHeader, &[u8])> {
+fn nal_header(codec: NalCodec, unit: &[u8]) -> Option<(NalHeader, &[u8])> {
     let (header, body) = unit.split_at_checked(codec.header_len())?;
     match *header {
         [first] => Some((NalHeader([first, 0]), body)),
@@ -58,14 +58,14 @@ fn nal_header(codec: Codec, unit: &[u8]) -> Option<(NalHeader, &[u8])> {
 /// Turns the output of an encoder into RTP packets as a camera sends them.
 #[derive(Debug)]
 pub struct Packetizer {
-    codec: Codec,
+    codec: NalCodec,
     next: RtpHeader,
 }
 
 impl Packetizer {
     /// Creates a packetizer for one stream with these header fields.
     #[must_use]
-    pub fn new(codec: Codec, payload_type: u8, ssrc: u32, first_sequence: u16) -> Self {
+    pub fn new(codec: NalCodec, payload_type: u8, ssrc: u32, first_sequence: u16) -> Self {
         let sequence = first_sequence;
         Self {
             codec,
@@ -100,7 +100,7 @@ impl Packetizer {
 
 /// Joins packets, in order and without a gap, into the byte stream (annex B) that decoders read.
 #[must_use]
-pub fn byte_stream(codec: Codec, packets: &[VideoPacket]) -> Vec<u8> {
+pub fn byte_stream(codec: NalCodec, packets: &[VideoPacket]) -> Vec<u8> {
     const START_CODE: [u8; 4] = [0, 0, 0, 1];
     let mut stream = Vec::new();
     for packet in packets {
@@ -179,7 +179,7 @@ mod tests {
             h265 in any::<bool>(),
             body in prop::collection::vec(any::<u8>(), 0..5000),
         ) {
-            let codec = if h265 { Codec::H265 } else { Codec::H264 };
+            let codec = if h265 { NalCodec::H265 } else { NalCodec::H264 };
             let mut unit = if h265 { vec![0x26, 1] } else { vec![0x65] };
             unit.extend_from_slice(&body);
             let payloads = fragments(codec, &unit);
@@ -201,9 +201,9 @@ mod tests {
         fn aggregates_fit_and_carry_every_unit(lens in prop::collection::vec(1_usize..500, 0..30)) {
             let units: Vec<_> = lens.iter().map(|len| Bytes::from(vec![0x67; *len])).collect();
             let mut carried = Vec::new();
-            for payload in aggregates(Codec::H264, &units) {
+            for payload in aggregates(NalCodec::H264, &units) {
                 prop_assert!(payload.len() <= MAX_PAYLOAD);
-                match Shape::of(Codec::H264, &payload) {
+                match Shape::of(NalCodec::H264, &payload) {
                     Ok(Shape::Aggregate(units)) => carried.extend(units),
                     Ok(Shape::Single) => carried.push(payload),
                     other => panic!("{other:?}"),

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::unit::{NalKind, Picture};
 use super::{h264, h265};
-use crate::media::codec::{Codec, Format};
+use crate::media::codec::{Format, NalCodec};
 use crate::media::stream::IngestError;
 
 /// Maximum number of sets of each kind. Cameras use one, encoders with several resolutions a few.
@@ -18,7 +18,7 @@ const MAX_SET_LEN: usize = 512;
 /// The latest parameter sets of a camera, by kind and id.
 #[derive(Debug)]
 pub(crate) struct ParameterSets {
-    codec: Codec,
+    codec: NalCodec,
     vps: Sets,
     sps: Sets,
     pps: Sets,
@@ -30,7 +30,7 @@ pub(crate) struct ParameterSets {
 type Sets = Vec<(u32, Bytes)>;
 
 impl ParameterSets {
-    pub(crate) fn new(codec: Codec) -> Self {
+    pub(crate) fn new(codec: NalCodec) -> Self {
         let (vps, sps, pps) = (Vec::new(), Vec::new(), Vec::new());
         Self { codec, vps, sps, pps, picture: None, have_changed: false }
     }
@@ -44,15 +44,15 @@ impl ParameterSets {
             (NalKind::Vps, _) => (h265::vps_id(unit), &mut self.vps),
             (NalKind::Sps, codec) => {
                 let sps = match codec {
-                    Codec::H264 => h264::sps(unit),
-                    Codec::H265 => h265::sps(unit),
+                    NalCodec::H264 => h264::sps(unit),
+                    NalCodec::H265 => h265::sps(unit),
                 };
                 let (id, picture) = sps.ok_or(IngestError::ParameterSet)?;
                 self.picture = Some(picture);
                 (Some(id), &mut self.sps)
             }
-            (NalKind::Pps, Codec::H264) => (h264::pps_id(unit), &mut self.pps),
-            (NalKind::Pps, Codec::H265) => (h265::pps_id(unit), &mut self.pps),
+            (NalKind::Pps, NalCodec::H264) => (h264::pps_id(unit), &mut self.pps),
+            (NalKind::Pps, NalCodec::H265) => (h265::pps_id(unit), &mut self.pps),
             (NalKind::KeySlice | NalKind::Slice | NalKind::Other, _) => return Ok(()),
         };
         let id = id.ok_or(IngestError::ParameterSet)?;
@@ -74,11 +74,11 @@ impl ParameterSets {
         let picture = self.picture?;
         let complete = !self.sps.is_empty()
             && !self.pps.is_empty()
-            && (self.codec == Codec::H264 || !self.vps.is_empty());
+            && (self.codec == NalCodec::H264 || !self.vps.is_empty());
         let units = |sets: &Sets| sets.iter().map(|(_, unit)| unit.clone()).collect();
         complete.then(|| Format {
-            codec: self.codec,
-            profile_level_id: picture.profile_level_id,
+            codec: self.codec.into(),
+            profile: Some(picture.profile),
             width: picture.width,
             height: picture.height,
             vps: units(&self.vps),
@@ -88,7 +88,7 @@ impl ParameterSets {
     }
 
     /// Returns the codec of the sets.
-    pub(super) fn codec(&self) -> Codec {
+    pub(super) fn codec(&self) -> NalCodec {
         self.codec
     }
 

@@ -4,32 +4,33 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::unit::{NalHeader, NalKind, Shape};
 use super::{h264, h265};
-use crate::media::codec::Codec;
+use crate::media::codec::{Codec, NalCodec};
+use crate::media::frames;
 use crate::media::stream::IngestError;
 
 impl NalKind {
     /// Classifies a NAL unit by its first bytes.
-    pub(crate) fn of(codec: Codec, unit: &[u8]) -> Self {
+    pub(crate) fn of(codec: NalCodec, unit: &[u8]) -> Self {
         match codec {
-            Codec::H264 => h264::kind(unit),
-            Codec::H265 => h265::kind(unit),
+            NalCodec::H264 => h264::kind(unit),
+            NalCodec::H265 => h265::kind(unit),
         }
     }
 }
 
 impl Shape {
     /// Takes an RTP payload apart. The units share its memory.
-    pub(crate) fn of(codec: Codec, payload: &Bytes) -> Result<Self, IngestError> {
+    pub(crate) fn of(codec: NalCodec, payload: &Bytes) -> Result<Self, IngestError> {
         match codec {
-            Codec::H264 => h264::shape(payload),
-            Codec::H265 => h265::shape(payload),
+            NalCodec::H264 => h264::shape(payload),
+            NalCodec::H265 => h265::shape(payload),
         }
     }
 
     /// Returns true if a NAL unit of `payload`, which has this shape, is of such a kind.
     pub(crate) fn has_unit(
         &self,
-        codec: Codec,
+        codec: NalCodec,
         payload: &[u8],
         is_wanted: impl Fn(NalKind) -> bool,
     ) -> bool {
@@ -42,9 +43,12 @@ impl Shape {
     }
 }
 
-/// Returns true if an RTP payload holds, or begins, a slice that a decoder can start from.
+/// Returns true if an RTP payload holds, or begins, a slice or frame that a decoder can start from.
 #[must_use]
 pub fn starts_key_slice(codec: Codec, payload: &Bytes) -> bool {
+    let Some(codec) = codec.nal() else {
+        return frames::Part::read(codec, payload).is_some_and(|part| part.is_key);
+    };
     let Ok(shape) = Shape::of(codec, payload) else { return false };
     let is_continuation = matches!(&shape, Shape::Fragment(fragment) if !fragment.start);
     !is_continuation && shape.has_unit(codec, payload, |kind| kind == NalKind::KeySlice)
@@ -52,7 +56,7 @@ pub fn starts_key_slice(codec: Codec, payload: &Bytes) -> bool {
 
 /// Returns the payload (FU-A, FU) that carries one part of a NAL unit.
 pub(crate) fn fragment(
-    codec: Codec,
+    codec: NalCodec,
     header: NalHeader,
     start: bool,
     end: bool,
@@ -60,19 +64,19 @@ pub(crate) fn fragment(
 ) -> Bytes {
     let mut payload = BytesMut::with_capacity(codec.header_len() + 1 + body.len());
     match codec {
-        Codec::H264 => payload.put_slice(&h264::fragment_header(header, start, end)),
-        Codec::H265 => payload.put_slice(&h265::fragment_header(header, start, end)),
+        NalCodec::H264 => payload.put_slice(&h264::fragment_header(header, start, end)),
+        NalCodec::H265 => payload.put_slice(&h265::fragment_header(header, start, end)),
     }
     payload.put_slice(body);
     payload.freeze()
 }
 
 /// Returns the payload (STAP-A, AP) that carries several NAL units, which must fit one packet.
-pub(super) fn aggregate(codec: Codec, units: &[Bytes]) -> Bytes {
+pub(super) fn aggregate(codec: NalCodec, units: &[Bytes]) -> Bytes {
     let mut payload = BytesMut::new();
     match codec {
-        Codec::H264 => payload.put_u8(h264::aggregate_header(units.iter().map(|u| &u[..]))),
-        Codec::H265 => payload.put_slice(&h265::aggregate_header()),
+        NalCodec::H264 => payload.put_u8(h264::aggregate_header(units.iter().map(|u| &u[..]))),
+        NalCodec::H265 => payload.put_slice(&h265::aggregate_header()),
     }
     for unit in units {
         payload.put_u16(u16::try_from(unit.len()).expect("chosen to fit one packet"));
@@ -82,10 +86,10 @@ pub(super) fn aggregate(codec: Codec, units: &[Bytes]) -> Bytes {
 }
 
 /// Returns a NAL unit that means nothing: the end of an access unit whose camera never marks one.
-pub(crate) fn filler(codec: Codec) -> Bytes {
+pub(crate) fn filler(codec: NalCodec) -> Bytes {
     Bytes::from_static(match codec {
-        Codec::H264 => h264::FILLER,
-        Codec::H265 => h265::FILLER,
+        NalCodec::H264 => h264::FILLER,
+        NalCodec::H265 => h265::FILLER,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::bits::BitReader;
 use super::parameter_sets::ParameterSets;
-use crate::media::codec::Codec;
+use crate::media::codec::NalCodec;
 
 /// Number of bytes of a slice header that are read: three Exp-Golomb codes fit.
 const HEADER_BYTES: usize = 16;
@@ -16,18 +16,18 @@ pub(crate) fn is_plausible_slice(sets: &ParameterSets, header: &[u8], body: &[u8
     let mut bits = BitReader::new(body.get(..HEADER_BYTES).unwrap_or(body));
     let set = match sets.codec() {
         // Data partitions B and C begin otherwise.
-        Codec::H264 if header.first().is_some_and(|first| matches!(first & 0x1f, 3 | 4)) => {
+        NalCodec::H264 if header.first().is_some_and(|first| matches!(first & 0x1f, 3 | 4)) => {
             return true;
         }
         // first_mb_in_slice, slice_type, pic_parameter_set_id (H.264 §7.3.3).
-        Codec::H264 => {
+        NalCodec::H264 => {
             let first_macroblock = bits.ue();
             let slice_type = bits.ue().filter(|slice_type| *slice_type <= 9);
             first_macroblock.and(slice_type).and(bits.ue())
         }
         // first_slice_segment_in_pic_flag, no_output_of_prior_pics_flag of random access points,
         // slice_pic_parameter_set_id (H.265 §7.3.6.1).
-        Codec::H265 => {
+        NalCodec::H265 => {
             let is_random_access =
                 header.first().is_some_and(|first| (16..=23).contains(&(first >> 1 & 0x3f)));
             bits.skip(if is_random_access { 2 } else { 1 }).and(bits.ue())
@@ -37,10 +37,12 @@ pub(crate) fn is_plausible_slice(sets: &ParameterSets, header: &[u8], body: &[u8
 }
 
 /// Returns true if a NAL unit is an SEI that begins with a recovery point.
-pub(crate) fn is_recovery_point(codec: Codec, unit: &[u8]) -> bool {
+pub(crate) fn is_recovery_point(codec: NalCodec, unit: &[u8]) -> bool {
     match (codec, unit) {
-        (Codec::H264, [header, kind, ..]) => header & 0x1f == 6 && *kind == RECOVERY_POINT,
-        (Codec::H265, [header, _, kind, ..]) => header >> 1 & 0x3f == 39 && *kind == RECOVERY_POINT,
+        (NalCodec::H264, [header, kind, ..]) => header & 0x1f == 6 && *kind == RECOVERY_POINT,
+        (NalCodec::H265, [header, _, kind, ..]) => {
+            header >> 1 & 0x3f == 39 && *kind == RECOVERY_POINT
+        }
         _ => false,
     }
 }

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use crate::media::codec::Codec;
+use crate::media::codec::NalCodec;
 
 /// Maximum number of units that are read of one payload; a picture has at most a few hundred.
 const MAX_UNITS: usize = 512;
@@ -22,7 +22,7 @@ pub(crate) struct Boundary {
 
 /// Finds the first start code that a NAL unit follows. `zeros` is the number of zeros at the end of
 /// the bytes before these.
-pub(crate) fn find(codec: Codec, zeros: usize, bytes: &[u8]) -> Option<Boundary> {
+pub(crate) fn find(codec: NalCodec, zeros: usize, bytes: &[u8]) -> Option<Boundary> {
     let mut run = zeros;
     for (at, &byte) in bytes.iter().enumerate() {
         if byte == 0 {
@@ -52,7 +52,7 @@ pub(crate) fn begins(bytes: &[u8]) -> bool {
 }
 
 /// Splits a NAL unit that contains others. Returns `None` if it contains none.
-pub(crate) fn split(codec: Codec, unit: &Bytes) -> Option<Vec<Bytes>> {
+pub(crate) fn split(codec: NalCodec, unit: &Bytes) -> Option<Vec<Bytes>> {
     let mut boundary = find(codec, 0, unit)?;
     let (mut units, mut rest) = (Vec::new(), unit.clone());
     loop {
@@ -69,13 +69,13 @@ pub(crate) fn split(codec: Codec, unit: &Bytes) -> Option<Vec<Bytes>> {
 }
 
 /// Returns true if these may be the first bytes of a NAL unit that a packet can carry alone.
-fn is_header(codec: Codec, bytes: &[u8]) -> bool {
+fn is_header(codec: NalCodec, bytes: &[u8]) -> bool {
     match (codec, bytes) {
         (_, []) => true,
-        (Codec::H264, [first, ..]) => first & 0x80 == 0 && (1..24).contains(&(first & 0x1f)),
-        (Codec::H265, [first]) => first & 0x80 == 0 && first >> 1 < 48,
+        (NalCodec::H264, [first, ..]) => first & 0x80 == 0 && (1..24).contains(&(first & 0x1f)),
+        (NalCodec::H265, [first]) => first & 0x80 == 0 && first >> 1 < 48,
         // Layer 0, and a temporal id.
-        (Codec::H265, [first, second, ..]) => {
+        (NalCodec::H265, [first, second, ..]) => {
             first & 0x81 == 0 && first >> 1 < 48 && second >> 3 == 0 && second & 7 != 0
         }
     }
@@ -89,21 +89,26 @@ mod tests {
 
     #[test]
     fn units_within_units_are_found() {
-        let table: [(&str, Codec, &'static [u8], &[&[u8]]); 9] = [
-            ("none", Codec::H264, b"\x65\x01\0\x01\0\0", &[]),
-            ("four bytes", Codec::H264, b"\x67a\0\0\0\x01\x68b", &[b"\x67a", b"\x68b"]),
-            ("three bytes", Codec::H264, b"\x67a\0\0\x01\x68b", &[b"\x67a", b"\x68b"]),
+        let table: [(&str, NalCodec, &'static [u8], &[&[u8]]); 9] = [
+            ("none", NalCodec::H264, b"\x65\x01\0\x01\0\0", &[]),
+            ("four bytes", NalCodec::H264, b"\x67a\0\0\0\x01\x68b", &[b"\x67a", b"\x68b"]),
+            ("three bytes", NalCodec::H264, b"\x67a\0\0\x01\x68b", &[b"\x67a", b"\x68b"]),
             (
                 "three units",
-                Codec::H264,
+                NalCodec::H264,
                 b"\x67\0\0\x01\x68\0\0\x01\x65c",
                 &[b"\x67", b"\x68", b"\x65c"],
             ),
-            ("at the beginning", Codec::H264, b"\0\0\x01\x67\0\0\x01\x68", &[b"\x67", b"\x68"]),
-            ("not a unit", Codec::H264, b"\x65\0\0\x01\xff", &[]),
-            ("not a unit that stands alone", Codec::H264, b"\x65\0\0\x01\x7c\x85", &[]),
-            ("H.265", Codec::H265, b"\x42\x01a\0\0\0\x01\x26\x01b", &[b"\x42\x01a", b"\x26\x01b"]),
-            ("H.265 without temporal id", Codec::H265, b"\x42\x01a\0\0\x01\x26\x00b", &[]),
+            ("at the beginning", NalCodec::H264, b"\0\0\x01\x67\0\0\x01\x68", &[b"\x67", b"\x68"]),
+            ("not a unit", NalCodec::H264, b"\x65\0\0\x01\xff", &[]),
+            ("not a unit that stands alone", NalCodec::H264, b"\x65\0\0\x01\x7c\x85", &[]),
+            (
+                "H.265",
+                NalCodec::H265,
+                b"\x42\x01a\0\0\0\x01\x26\x01b",
+                &[b"\x42\x01a", b"\x26\x01b"],
+            ),
+            ("H.265 without temporal id", NalCodec::H265, b"\x42\x01a\0\0\x01\x26\x00b", &[]),
         ];
         for (case, codec, unit, expected) in table {
             let units = split(codec, &Bytes::from_static(unit)).unwrap_or_default();
@@ -113,9 +118,9 @@ mod tests {
 
     #[test]
     fn a_start_code_may_be_cut() {
-        assert_eq!(find(Codec::H264, 2, b"\x01\x65"), Some(Boundary { end: 0, begin: 1 }));
-        assert_eq!(find(Codec::H264, 1, b"\0\x01\x65"), Some(Boundary { end: 0, begin: 2 }));
-        assert_eq!(find(Codec::H264, 1, b"\x01\x65"), None);
+        assert_eq!(find(NalCodec::H264, 2, b"\x01\x65"), Some(Boundary { end: 0, begin: 1 }));
+        assert_eq!(find(NalCodec::H264, 1, b"\0\x01\x65"), Some(Boundary { end: 0, begin: 2 }));
+        assert_eq!(find(NalCodec::H264, 1, b"\x01\x65"), None);
         assert_eq!(trailing_zeros(0, b"a\0\0"), 2);
         assert_eq!(trailing_zeros(1, b"\0"), 2);
         assert_eq!(trailing_zeros(2, b"a"), 0);
@@ -126,7 +131,7 @@ mod tests {
         fn pieces_are_within_the_unit(h265 in any::<bool>(), bytes in prop::collection::vec(
             prop::sample::select(vec![0_u8, 0, 0, 1, 1, 2, 0x26, 0x41, 0x65, 0x67, 0xff]), 0..80,
         )) {
-            let codec = if h265 { Codec::H265 } else { Codec::H264 };
+            let codec = if h265 { NalCodec::H265 } else { NalCodec::H264 };
             if let Some(units) = split(codec, &Bytes::from(bytes.clone())) {
                 let len: usize = units.iter().map(Bytes::len).sum();
                 prop_assert!(len < bytes.len());

@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes};
 
-use crate::media::codec::Codec;
+use crate::media::codec::{NalCodec, Profile};
 use crate::media::stream::IngestError;
 
 /// The role of a NAL unit in forwarding.
@@ -27,7 +27,7 @@ pub(crate) enum NalKind {
 pub(crate) struct NalHeader(pub(crate) [u8; 2]);
 
 impl NalHeader {
-    pub(crate) fn as_bytes(&self, codec: Codec) -> &[u8] {
+    pub(crate) fn as_bytes(&self, codec: NalCodec) -> &[u8] {
         self.0.get(..codec.header_len()).unwrap_or(&self.0)
     }
 }
@@ -74,17 +74,17 @@ const MAX_SIDE: u32 = 16_888;
 /// The properties of the picture that a sequence parameter set gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Picture {
-    pub(super) profile_level_id: Option<[u8; 3]>,
+    pub(super) profile: Profile,
     pub(super) width: u32,
     pub(super) height: u32,
 }
 
 impl Picture {
     /// Returns `None` for sizes no picture has.
-    pub(super) fn new(profile_level_id: Option<[u8; 3]>, width: u32, height: u32) -> Option<Self> {
+    pub(super) fn new(profile: Profile, width: u32, height: u32) -> Option<Self> {
         let sizes = 1..=MAX_SIDE;
         (sizes.contains(&width) && sizes.contains(&height)).then_some(Self {
-            profile_level_id,
+            profile,
             width,
             height,
         })

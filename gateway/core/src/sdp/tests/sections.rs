@@ -129,6 +129,12 @@ fn every_section_has_what_players_look_for() {
     for (case, group) in [("bundled", Some("audio video data text")), ("not bundled", None)] {
         let (_, answer) = answer_to(&offer_with(&[AUDIO, VIDEO, DATA, TEXT], group));
         for section in sections_of(&answer) {
+            if section.starts_with("m=application") {
+                assert!(section.contains("a=sctp-port:5000\r\n"), "{case}: {section}");
+            }
+            // A section of its own transport that gets no candidates says so.
+            let is_rejected = section.contains(" 0 UDP");
+            assert!(!is_rejected || section.contains("a=end-of-candidates"), "{case}: {section}");
             for line in
                 ["a=mid:", "a=ice-ufrag:wxyz", "a=ice-pwd:", "a=fingerprint:", "a=setup:passive"]
             {

@@ -16,9 +16,10 @@ const MAX_PREFIX_BYTES: usize = 128;
 pub(crate) struct Prefix(String);
 
 impl Prefix {
-    /// Returns the prefix in the URL under which browsers reach the server.
-    pub(crate) fn of_url(url: Option<&Url>) -> Self {
-        url.and_then(|url| Self::read(url.path())).unwrap_or_default()
+    /// Returns the prefix in the URL under which browsers reach the server; `None` if its path
+    /// cannot be one.
+    pub(crate) fn of_url(url: Option<&Url>) -> Option<Self> {
+        url.map_or(Some(Self::default()), |url| Self::read(url.path()))
     }
 
     /// Returns the prefix that a reverse proxy has removed from a request.
@@ -97,7 +98,7 @@ mod tests {
             ("a line", "https://h", Some("/a;b=\"c"), "/ws", "", "/ws"),
         ] {
             let url: Url = public_url.parse().unwrap();
-            let own = Prefix::of_url(Some(&url));
+            let own = Prefix::of_url(Some(&url)).unwrap();
             let mut request = http::Request::builder().uri(path);
             if let Some(forwarded) = forwarded {
                 request = request.header(FORWARDED_PREFIX, forwarded);

@@ -43,6 +43,12 @@ pub enum StartError {
     /// The address cannot be listened on.
     #[error("cannot listen on {0}: {1}; choose another address with --http")]
     Listen(SocketAddr, std::io::Error),
+    /// The path of the public URL cannot be served.
+    #[error(
+        "the path in signaling.public_url must consist of letters, digits, slashes and -._~%, at \
+         most 128 of them"
+    )]
+    PublicUrl,
     /// The database cannot be opened.
     #[error(transparent)]
     Data(#[from] OpenError),
@@ -58,6 +64,7 @@ impl Server {
     /// Fails if the address cannot be bound or the database cannot be opened.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let Config { http, public_url, data, turn, assets, limits } = config;
+        let prefix = Prefix::of_url(public_url.as_ref()).ok_or(StartError::PublicUrl)?;
         let listener = TcpListener::bind(http).await.map_err(|error| {
             let in_use = error.kind() == std::io::ErrorKind::AddrInUse;
             if in_use { StartError::InUse(http) } else { StartError::Listen(http, error) }
@@ -75,7 +82,6 @@ impl Server {
         let stored = store.gateways().await?;
         let hub = Hub::new(porthole_signaling_core::Config { limits, turn }, secret::random());
         let driver = Driver::new(hub, stored, store);
-        let prefix = Prefix::of_url(public_url.as_ref());
         let throttle = Mutex::default();
         let app = Arc::new(App { driver, public_url, prefix, assets, throttle });
         Ok(Self { listener, address, app, setup_link })
@@ -146,7 +152,7 @@ fn local_url(address: SocketAddr) -> Option<Url> {
 /// Returns the setup link. Its token is in the fragment, which browsers do not send to servers.
 fn setup_link(base: &Url, token: &str) -> String {
     let mut link = base.clone();
-    link.set_path(&format!("{}/setup", Prefix::of_url(Some(base)).as_str()));
+    link.set_path(&format!("{}/setup", base.path().trim_end_matches('/')));
     link.set_fragment(Some(&format!("t={token}")));
     link.to_string()
 }

@@ -204,6 +204,13 @@ async fn an_error_at_start_is_explained_in_a_sentence() {
     assert!(error.to_string().contains("is in use"), "{error}");
     server.stop().await;
 
+    for path in ["a;b", "cams'", &"x".repeat(200)] {
+        let mut below = config(tempfile::tempdir().unwrap().path());
+        below.public_url = Some(format!("https://host.example/{path}").parse().unwrap());
+        let error = Server::bind(below).await.unwrap_err();
+        assert!(error.to_string().contains("the path in signaling.public_url"), "{error}");
+    }
+
     let url = format!("sqlite://{}", data.path().join("signaling.sqlite3").display());
     let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
     sqlx::query("INSERT INTO _sqlx_migrations VALUES (9999, 'later', 0, TRUE, x'00', 0)")

@@ -1,5 +1,6 @@
 //! The handle's end of a worker: its phase, which only advances, commands, and published values.
 
+pub(crate) mod doubt;
 pub(crate) mod handover;
 pub(crate) mod session;
 pub(crate) mod stats;

@@ -76,10 +76,10 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
     send(404, { error: 'there is no such route' });
   }
 
-  async function file(response, folder, name) {
+  async function file(response, folder, name, change) {
     try {
       const path = join(folder, normalize(name));
-      const bytes = await readFile(path);
+      const bytes = change ? change(await readFile(path, 'utf8')) : await readFile(path);
       const headers = { 'content-type': TYPES[extname(path)] ?? 'application/octet-stream' };
       if (folder === DIST) headers['content-security-policy'] = CSP;
       response.writeHead(200, headers).end(bytes);
@@ -95,7 +95,10 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
     if (path === '/mock/device') return file(response, HERE, 'device.html');
     if (path === '/mock/device.js') return file(response, HERE, 'device.js');
     if (path !== '/' && (await file(response, DIST, path))) return;
-    if (!(await file(response, DIST, 'index.html'))) response.writeHead(404).end('not built');
+    // As the server does: the page's addresses lead up to the root from its depth.
+    const up = '../'.repeat(path.slice(1).split('/').length - 1) || './';
+    const lead = (text) => text.replaceAll('="./', `="${up}`);
+    if (!(await file(response, DIST, 'index.html', lead))) response.writeHead(404).end('not built');
   });
 
   const sockets = new WebSocketServer({ noServer: true, maxPayload: 65536 });

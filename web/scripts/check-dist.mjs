@@ -23,5 +23,6 @@ if (total > BUDGET_BYTES)
 const page = readFileSync(join(DIST, 'index.html'), 'utf8');
 if (/<script(?![^>]*\bsrc=)/.test(page)) errors.push('index.html has an inline script');
 if (/<style|\sstyle=/.test(page)) errors.push('index.html has an inline style');
+if (/="\/(?!\/)/.test(page)) errors.push('index.html has an address that a proxy path would break');
 for (const error of errors) console.error(`check-dist: ${error}`);
 process.exit(errors.length === 0 ? 0 : 1);

@@ -29,7 +29,7 @@ pub use description::{
 };
 pub use negotiate::{Negotiated, NegotiatedSection, NegotiatedTransport, apply_answer};
 pub use parse::{parse, parse_fragment};
-pub use write::{LocalMedia, OfferConfig, OfferedSection, TrackIds, offer};
+pub use write::{LocalMedia, OfferConfig, OfferedSection, TrackIds, ice_attributes, offer};
 
 /// Maximum size of a description in bytes: that of the body of a WHEP request. A browser's
 /// offer is about 6 kB; with a hundred candidates in each of two sections it has 30 kB.

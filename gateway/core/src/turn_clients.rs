@@ -422,6 +422,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_address_of_a_viewer_has_a_permission_beside_many_candidates() {
+        let now = Instant::now();
+        let mut clients = TurnClients::new(now, &[]);
+        for last in 0..100 {
+            clients.permit(now, IpAddr::from([10, 0, 0, last]));
+        }
+        assert_eq!(clients.permitted.len(), MAX_PERMITTED);
+        let viewer = IpAddr::from([203, 0, 113, 7]);
+        for _ in 0..2 {
+            clients.permit_always(now, viewer);
+        }
+        assert_eq!(clients.permitted.last(), Some(&viewer));
+        assert_eq!(clients.permitted.len(), MAX_PERMITTED + 1);
+    }
+
+    #[test]
     fn servers_over_tls_and_dtls_are_not_supported() {
         use TurnTransport::{Tcp, Udp};
         for (uri, expected) in [

@@ -160,6 +160,7 @@ impl ServerHost {
                 }
                 Output::CloseRelay { relay } => self.relays.retain(|_, known| *known != relay),
                 Output::AllocationEnded(_)
+                | Output::DoubtfulCredential { .. }
                 | Output::ConnectPeer { .. }
                 | Output::BindConnection { .. }
                 | Output::CloseConnection { .. }

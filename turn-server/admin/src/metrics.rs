@@ -74,6 +74,11 @@ fn refused(out: &mut Exposition, stats: &Stats) {
         drops.map(|(reason, count)| (format!("reason=\"{}\"", reason.as_str()), count)).collect();
     drops.push(("reason=\"not_sent\"".to_owned(), stats.not_sent));
     out.counter("porthole_turn_dropped_packets_total", "Packets not relayed", &drops);
+    let doubts = stats.counters.doubts();
+    let doubts: Vec<_> =
+        doubts.map(|(doubt, count)| (format!("reason=\"{}\"", doubt.as_str()), count)).collect();
+    let help = "Requests with time-limited credentials whose end is doubtful";
+    out.counter("porthole_turn_doubtful_credentials_total", help, &doubts);
     let malformed = stats.counters.malformed;
     let help = "Messages that were neither STUN nor ChannelData";
     out.counter("porthole_turn_malformed_total", help, &[("", malformed)]);

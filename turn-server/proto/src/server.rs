@@ -16,6 +16,7 @@ mod binding;
 mod challenge;
 mod config;
 mod counters;
+mod doubt;
 mod handover;
 mod icmp;
 mod info;
@@ -47,6 +48,7 @@ use crate::channel::{ChannelNumber, Kind};
 use crate::stun::{Class, Message, Method};
 use crate::{Family, Transport};
 use auth::{Authenticator, Identity};
+use doubt::Doubts;
 use handover::HandoverTable;
 use limits::Limits;
 use mobility::Tickets;
@@ -64,6 +66,7 @@ pub use config::{
     ServerConfig,
 };
 pub use counters::{Counters, DropReason, Relayed};
+pub use doubt::Doubt;
 pub use icmp::Icmp;
 pub use info::{AllocationEnd, AllocationInfo, EndReason, Traffic};
 pub use nonce::NONCE_LIFETIME_S;
@@ -174,6 +177,16 @@ pub enum Output {
     },
     /// Log the end of an allocation that a client had.
     AllocationEnded(Box<AllocationEnd>),
+    /// Log time-limited credentials whose end suggests that two clocks differ. At most one of each
+    /// kind in ten minutes.
+    DoubtfulCredential {
+        /// The reason for the doubt.
+        doubt: Doubt,
+        /// The end of the credentials in seconds since 1970.
+        expiry_s: u64,
+        /// The time by this server's clock in seconds since 1970.
+        now_s: u64,
+    },
 }
 
 /// A TURN server, or one worker of it.
@@ -205,6 +218,7 @@ pub struct Server {
     /// A few for each input at most; the driver drains them after each.
     outputs: VecDeque<Output>,
     counters: Counters,
+    doubts: Doubts,
     draining: bool,
 }
 
@@ -239,6 +253,7 @@ impl Server {
             offload: config.offload,
             outputs: VecDeque::new(),
             counters: Counters::default(),
+            doubts: Doubts::default(),
             draining: false,
         };
         this.apply_reloadable(reloadable);

@@ -10,7 +10,7 @@ use porthole_turn_proto::server::{
 
 use super::ready::{RELAY, token};
 use super::{Worker, now};
-use crate::control::session;
+use crate::control::{doubt, session};
 use crate::relay::offload::{Channel, Deadlines, RelayedTraffic};
 
 impl Worker {
@@ -62,6 +62,9 @@ impl Worker {
                     self.peers.close_relay(relay);
                 }
                 Output::AllocationEnded(end) => self.log_end(&end.allocation, end.reason.as_str()),
+                Output::DoubtfulCredential { doubt, expiry_s, now_s } => {
+                    doubt::log(doubt, expiry_s, now_s);
+                }
             }
         }
     }

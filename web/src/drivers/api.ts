@@ -2,6 +2,7 @@
 
 import { sentence } from '../core/reasons';
 import type { Claim, ErrorBody, Me, Setup, SignIn } from '../protocol';
+import { root } from './root';
 
 /** A failed call; the message is for people. `status` is 0 if the server was not reached. */
 export class ApiError extends Error {
@@ -39,7 +40,7 @@ async function call<T>(method: string, route: string, body?: unknown): Promise<T
     init.headers = { 'content-type': 'application/json' };
     init.body = JSON.stringify(body);
   }
-  const response = await send(`/api/v1/${route}`, init);
+  const response = await send(`${root}/api/v1/${route}`, init);
   const result: unknown = await response.json().catch(() => null);
   if (!response.ok) throw new ApiError(response.status, errorText(response, result));
   return result as T;

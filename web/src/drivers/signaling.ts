@@ -11,6 +11,7 @@ import type {
 } from '../core/signaling-socket';
 import { SUBPROTOCOL, WEBSOCKET_PATH } from '../protocol';
 import type { ClientNotifications, ClientRequests, Fault, RequestId } from '../protocol';
+import { root } from './root';
 import { Runner } from './runner';
 
 export interface SignalingListener {
@@ -127,7 +128,7 @@ export class Signaling {
 
   #open(): void {
     this.#close();
-    const url = new URL(WEBSOCKET_PATH, location.href);
+    const url = new URL(root + WEBSOCKET_PATH, location.href);
     url.protocol = url.protocol.replace('http', 'ws');
     url.hash = '';
     const socket = new WebSocket(url, SUBPROTOCOL);

@@ -1,9 +1,11 @@
 /** The current page, in sync with the address bar. */
 
+import { withinRoot } from '../core/root';
 import { routeOf, type Route } from '../core/route';
+import { root } from '../drivers/root';
 
 class Router {
-  route = $state<Route>(routeOf(location.pathname, location.hash));
+  route = $state<Route>(currentRoute());
 
   constructor() {
     addEventListener('popstate', () => this.#read());
@@ -11,20 +13,30 @@ class Router {
     document.addEventListener('click', (event) => this.#handleClick(event));
   }
 
-  go(path: string): void {
-    history.pushState(null, '', path);
-    this.#read();
-    scrollTo(0, 0);
+  /** Returns the address of a page, for links. */
+  link(path: string): string {
+    return root + path;
+  }
+
+  /** Returns the path of the current page. */
+  path(): string {
+    return withinRoot(root, location.pathname);
   }
 
   /** Goes to a page and replaces the current one in the history. */
   replace(path: string): void {
-    history.replaceState(null, '', path);
+    history.replaceState(null, '', this.link(path));
     this.#read();
   }
 
+  #go(address: string): void {
+    history.pushState(null, '', address);
+    this.#read();
+    scrollTo(0, 0);
+  }
+
   #read(): void {
-    this.route = routeOf(location.pathname, location.hash);
+    this.route = currentRoute();
   }
 
   /** Handles plain clicks on links within the dashboard, without loading a page. */
@@ -34,8 +46,12 @@ class Router {
     const link = event.target instanceof Element ? event.target.closest('a') : null;
     if (link === null || link.target !== '' || link.origin !== location.origin) return;
     event.preventDefault();
-    this.go(link.pathname + link.search + link.hash);
+    this.#go(link.pathname + link.search + link.hash);
   }
+}
+
+function currentRoute(): Route {
+  return routeOf(withinRoot(root, location.pathname), location.hash);
 }
 
 export const router = new Router();

@@ -266,6 +266,49 @@ fn a_viewers_offer_is_answered_with_candidates_and_no_trickle() {
 }
 
 #[test]
+fn a_restart_is_answered_with_the_group_and_options_of_the_session() {
+    use porthole_signaling_proto::method::{Restart, RestartResult};
+
+    let mut case = Case::described();
+    case.signals();
+    let session = || "s1".parse().unwrap();
+    let offer = OfferParams {
+        session: session(),
+        profile: "door".parse().unwrap(),
+        offer: include_str!("../sdp/samples/chromium-offer-video.sdp").to_owned(),
+        viewer_address: Some("203.0.113.7".parse().unwrap()),
+        ice_servers: Vec::new(),
+        expiry_time_seconds: None,
+    };
+    result_of::<Offer>(&case.request::<Offer>(3, &offer)).expect("nothing to wait for");
+    let credentials = "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n";
+    for (group, mid) in [("a=group:BUNDLE 0 1\r\n", "0"), ("", "video")] {
+        let fragment = format!("{credentials}{group}m=video 9 X 0\r\na=mid:{mid}\r\n");
+        let restart = RestartParams { session: session(), fragment };
+        let messages = case.request::<Restart>(4, &restart);
+        let RestartResult { fragment } = result_of::<Restart>(&messages).expect("at once");
+        assert_eq!(fragment.contains("a=group:BUNDLE"), !group.is_empty(), "{fragment}");
+        for line in [group, "a=ice-options:trickle ice2\r\n", "a=ice-pacing:"] {
+            assert!(fragment.contains(line), "{line}: {fragment}");
+        }
+        assert!(fragment.contains(&format!("a=mid:{mid}\r\n")), "{fragment}");
+    }
+}
+
+#[test]
+fn a_report_names_the_sessions_without_a_path() {
+    let mut case = Case::described();
+    case.signals();
+    case.connect("s1", None);
+    case.now += REPORT_DELAY;
+    case.gateway.handle_timeout(case.now);
+    let reports: Vec<ReportParams> = params_of(&case.signals(), Report::NAME);
+    let last = reports.last().expect("a report");
+    assert_eq!(last.sessions.as_ref().map(Vec::len), Some(1));
+    assert_eq!(last.starting, last.sessions);
+}
+
+#[test]
 fn a_viewers_offer_does_not_wait_for_a_dead_turn_server() {
     let mut case = Case::described();
     case.signals();

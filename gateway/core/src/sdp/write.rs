@@ -110,6 +110,12 @@ pub(super) struct RtpSection<'a> {
     pub(super) is_mux_only: bool,
 }
 
+/// Returns the attributes of the whole session about ICE, which a fragment repeats when ICE
+/// restarts.
+pub fn ice_attributes() -> [String; 2] {
+    ["ice-options:trickle ice2".to_owned(), format!("ice-pacing:{}", TA.as_millis())]
+}
+
 /// Builds a description line by line.
 pub(super) struct Writer {
     pub(super) text: String,
@@ -126,8 +132,9 @@ impl Writer {
         if !bundle.is_empty() {
             writer.line(format_args!("a=group:BUNDLE {}", bundle.join(" ")));
         }
-        writer.line(format_args!("a=ice-options:trickle ice2"));
-        writer.line(format_args!("a=ice-pacing:{}", TA.as_millis()));
+        for attribute in ice_attributes() {
+            writer.line(format_args!("a={attribute}"));
+        }
         writer.line(format_args!("a=msid-semantic: WMS *"));
         writer
     }

@@ -43,8 +43,9 @@ pub enum SessionError {
 pub(super) enum Pending {
     /// The answer to this offer.
     Answer { offer: Box<Description>, setup: Setup },
-    /// The fragment that answers a restart, for the media section with this mid.
-    Fragment { mid: String },
+    /// The fragment that answers a restart, for the media section with this mid, in the viewer's
+    /// BUNDLE group.
+    Fragment { mid: String, bundle: Vec<String> },
 }
 
 impl Session {
@@ -171,7 +172,7 @@ impl Session {
     pub(super) fn send_pending_description(&mut self) {
         match self.local.pending.take() {
             Some(Pending::Answer { offer, setup }) => self.send_answer(&offer, setup),
-            Some(Pending::Fragment { mid }) => self.send_fragment(mid),
+            Some(Pending::Fragment { mid, bundle }) => self.send_fragment(mid, bundle),
             None => {}
         }
     }
@@ -187,15 +188,16 @@ impl Session {
         }
     }
 
-    fn send_fragment(&mut self, mid: String) {
+    fn send_fragment(&mut self, mid: String, bundle: Vec<String>) {
         let candidates = self.transport.local_candidates().to_vec();
         let section =
             FragmentSection { mid, candidates, end_of_candidates: true, ..Default::default() };
         let fragment = Fragment {
             ufrag: Some(self.transport.local_credentials().ufrag.clone()),
             pwd: Some(self.transport.local_credentials().pwd.clone()),
+            bundle,
+            attributes: sdp::ice_attributes().to_vec(),
             sections: vec![section],
-            ..Default::default()
         };
         self.outbox.push_back(SessionOutput::Fragment(fragment.write()));
     }
@@ -297,7 +299,8 @@ impl Session {
         self.transport.restart(now);
         let first = fragment.sections.first().map(|section| section.mid.clone());
         let mid = first.unwrap_or_else(|| self.local.transport_mid.clone());
-        self.local.pending = Some(Pending::Fragment { mid });
+        let bundle = fragment.bundle.clone();
+        self.local.pending = Some(Pending::Fragment { mid, bundle });
         self.transport.set_remote_credentials(now, remote);
         for candidate in fragment.candidates() {
             self.transport.handle_candidate(now, candidate);

@@ -43,6 +43,28 @@ fn the_setup_link_leads_to_live_video() {
     });
 }
 
+/// Takes about 15 s.
+#[test]
+fn the_dashboard_works_below_a_path() {
+    scene("the_dashboard_works_below_a_path", &NEEDS, |scene| {
+        let flags = ["--demo", "--public-url", "http://host.example/cams"];
+        let server = Server::start(scene, Place::Here, &flags)?;
+        let link = setup_link(&server)?;
+        let below = link.strip_prefix("http://host.example/cams/").context(link.clone())?;
+        let mut steps = vec![
+            json!({ "goto": server.url(&format!("/cams/{below}")) }),
+            json!({ "fill": "Username", "value": "ada" }),
+            json!({ "fill": "Password", "value": PASSWORD }),
+            json!({ "click": "Create account" }),
+        ];
+        steps.extend(video_steps());
+        // The page of a camera is one level deeper.
+        steps.push(json!({ "goto": server.url("/cams/camera/demo") }));
+        steps.extend(video_steps().split_off(1));
+        play(scene, "below", &steps)
+    });
+}
+
 /// Takes about 10 s.
 #[test]
 fn a_wrong_password_or_a_used_link_is_refused() {

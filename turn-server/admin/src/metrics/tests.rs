@@ -126,6 +126,10 @@ fn each_metric_shows_its_counter() {
         let labels = format!("direction=\"{direction}\"");
         assert_eq!(value("porthole_turn_fast_path_packets_total", &labels), Some(packets));
     }
+    for (doubt, count) in counters.doubts() {
+        let labels = format!("reason=\"{}\"", doubt.as_str());
+        assert_eq!(value("porthole_turn_doubtful_credentials_total", &labels), Some(count));
+    }
     let (reason, count) = counters.drops().nth(1).unwrap();
     let labels = format!("reason=\"{}\"", reason.as_str());
     assert_eq!(value("porthole_turn_dropped_packets_total", &labels), Some(count));

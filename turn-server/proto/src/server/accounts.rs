@@ -121,15 +121,49 @@ impl Accounts {
             return message.has_valid_integrity(&key).then(|| (Arc::clone(name), key));
         }
         let ClaimedUser::Name(name) = named else { return None };
-        if name.len() > MAX_USERNAME || is_expired(name, unix_s)? {
+        if is_expired(name, unix_s)? {
+            return None;
+        }
+        let key = self.time_limited_key(name, means, message)?;
+        Some((name.into(), key))
+    }
+
+    /// Returns the end of the time-limited credentials with which a message is signed, if they have
+    /// expired, in seconds since 1970.
+    pub(super) fn expired(
+        &self,
+        name: &str,
+        means: AuthMethod,
+        message: &Message<'_>,
+        unix_s: u64,
+    ) -> Option<u64> {
+        let (expiry_s, _) = split_rest_username(name)?;
+        if expiry_s > unix_s || self.has_user(name) {
+            return None;
+        }
+        self.time_limited_key(name, means, message).map(|_| expiry_s)
+    }
+
+    /// Returns true if there is a user with a password of this name.
+    pub(super) fn has_user(&self, name: &str) -> bool {
+        self.users.contains_key(name)
+    }
+
+    /// Returns the key of a time-limited user that signed a message.
+    fn time_limited_key(
+        &self,
+        name: &str,
+        means: AuthMethod,
+        message: &Message<'_>,
+    ) -> Option<LongTermKey> {
+        if name.len() > MAX_USERNAME {
             return None;
         }
         let key = |secret: &String| {
             let parts = [name, self.realm.as_ref(), &rest_password(secret, name)];
             LongTermKey::new(means.algorithm, parts, means.integrity)
         };
-        let key = self.rest_secrets.iter().map(key).find(|key| message.has_valid_integrity(key))?;
-        Some((name.into(), key))
+        self.rest_secrets.iter().map(key).find(|key| message.has_valid_integrity(key))
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Identity {
     pub(super) username: Arc<str>,
     pub(super) key: LongTermKey,
     algorithm: PasswordAlgorithm,
+    /// True if the credentials were derived from a secret.
+    is_time_limited: bool,
     token: Option<TokenHolder>,
 }
 
@@ -48,6 +50,13 @@ impl Identity {
         let until_s = self.token.as_ref().map(|token| token.until_s);
         let left = until_s.map(|until_s| until_s.saturating_sub(now.unix_s).max(1));
         left.map_or(lifetime_s, |left| lifetime_s.min(u32::try_from(left).unwrap_or(u32::MAX)))
+    }
+
+    /// Returns the end of time-limited credentials with which an allocation is requested, in seconds
+    /// since 1970.
+    pub(super) fn expiry_s(&self, method: Method) -> Option<u64> {
+        let allocates = matches!(method, Method::Allocate) && self.is_time_limited;
+        split_rest_username(&self.username).filter(|_| allocates).map(|(expiry_s, _)| expiry_s)
     }
 
     /// Returns true if the user has an access token; the next token will have another key.
@@ -186,7 +195,19 @@ impl Authenticator {
         }
         let found = self.accounts.find(named, method, message, now.unix_s);
         let (username, key) = found.ok_or(ErrorCode::UNAUTHENTICATED)?;
-        Ok(Identity { username, key, algorithm, token: None })
+        let is_time_limited = !self.accounts.has_user(&username);
+        Ok(Identity { username, key, algorithm, is_time_limited, token: None })
+    }
+
+    /// Returns the end of the time-limited credentials with which a message is signed, if they have
+    /// expired, in seconds since 1970.
+    pub(super) fn expired(&self, message: &Message<'_>, now: Now) -> Option<u64> {
+        let (ClaimedUser::Name(name), _) = named(message)? else { return None };
+        let chosen = message.first(attribute::PASSWORD_ALGORITHM);
+        let algorithm = chosen.and_then(|chosen| PasswordAlgorithm::decode(chosen.value));
+        let algorithm = algorithm.unwrap_or(PasswordAlgorithm::Md5);
+        let method = AuthMethod { algorithm, integrity: message.integrity()? };
+        self.accounts.expired(name, method, message, now.unix_s)
     }
 
     /// Returns the user of an access token, who must know the key sealed in it (RFC 7635 §5).
@@ -209,7 +230,8 @@ impl Authenticator {
         let quota_user = format!("{kid} {:x?}", granted.token_id).into();
         let token = TokenHolder { quota_user, until_s: granted.until_s };
         let algorithm = PasswordAlgorithm::Md5;
-        Some(Identity { username: kid.into(), key, algorithm, token: Some(token) })
+        let (is_time_limited, token) = (false, Some(token));
+        Some(Identity { username: kid.into(), key, algorithm, is_time_limited, token })
     }
 
     /// Returns true if the request would prolong an allocation beyond the end of its credentials.

@@ -10,7 +10,7 @@ use porthole_clock::Now;
 use super::auth::PASSWORD_ALGORITHMS;
 use super::nonce::{ADVERTISING_LEN, Features, PLAIN_LEN};
 use super::requests::ReplyTo;
-use super::{FiveTuple, Server};
+use super::{Doubt, FiveTuple, Server};
 use crate::Transport;
 use crate::stun::{Class, ErrorCode, HEADER_LEN, Message, Method, PasswordAlgorithm, attribute};
 
@@ -37,6 +37,10 @@ impl Server {
         {
             self.counters.unanswered += 1;
             return;
+        }
+        let expired = if wrong_password { self.authenticator.expired(message, now) } else { None };
+        if let Some(expiry_s) = expired {
+            self.doubt(now, Doubt::Expired, expiry_s);
         }
         let to = ReplyTo::new(client, message, None);
         if code == ErrorCode::BAD_REQUEST {

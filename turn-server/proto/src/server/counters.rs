@@ -2,7 +2,7 @@
 
 use std::ops::Add;
 
-use super::Traffic;
+use super::{Doubt, Traffic};
 use crate::Transport;
 use crate::stun::ErrorCode;
 
@@ -111,6 +111,7 @@ pub struct Counters {
     /// Unauthenticated requests that were not answered, because there were too many or they were
     /// too short for an answer.
     pub unanswered: u64,
+    doubts: [u64; Doubt::ALL.len()],
     /// The part of the traffic of clients over UDP that the fast path relayed.
     pub offloaded: Relayed,
     relayed: [Relayed; Transport::ALL.len()],
@@ -120,8 +121,11 @@ pub struct Counters {
 
 impl Counters {
     /// Length of [`Self::to_array`].
-    pub const LEN: usize =
-        6 + (1 + Transport::ALL.len()) * Relayed::LEN + ERROR_CODES.len() + DropReason::ALL.len();
+    pub const LEN: usize = 6
+        + Doubt::ALL.len()
+        + (1 + Transport::ALL.len()) * Relayed::LEN
+        + ERROR_CODES.len()
+        + DropReason::ALL.len();
 
     /// Returns the traffic of the clients of each transport.
     pub fn relayed(&self) -> impl Iterator<Item = (Transport, Relayed)> {
@@ -148,6 +152,11 @@ impl Counters {
         DropReason::ALL.into_iter().zip(self.drops)
     }
 
+    /// Returns the number of requests with time-limited credentials whose end was doubtful.
+    pub fn doubts(&self) -> impl Iterator<Item = (Doubt, u64)> {
+        Doubt::ALL.into_iter().zip(self.doubts)
+    }
+
     /// Returns the number of packets that were not relayed, for any reason.
     pub fn dropped(&self) -> u64 {
         self.drops.iter().sum()
@@ -168,6 +177,14 @@ impl Counters {
         self.errors[index.unwrap_or(ERROR_CODES.len() - 1)] += 1;
     }
 
+    pub(super) fn count_doubt(&mut self, doubt: Doubt) {
+        let index = match doubt {
+            Doubt::Expired => 0,
+            Doubt::FarFuture => 1,
+        };
+        self.doubts[index] += 1;
+    }
+
     pub(super) fn count_drop(&mut self, reason: DropReason) {
         let index = match reason {
             DropReason::Malformed => 0,
@@ -186,7 +203,8 @@ impl Counters {
             self;
         let single = [bindings, allocations_made, refused, challenged, malformed, unanswered];
         let relayed = [self.offloaded].into_iter().chain(self.relayed).flat_map(Relayed::to_array);
-        let mut all = single.into_iter().chain(relayed).chain(self.errors).chain(self.drops);
+        let single = single.into_iter().chain(self.doubts);
+        let mut all = single.chain(relayed).chain(self.errors).chain(self.drops);
         std::array::from_fn(|_| all.next().unwrap_or_default())
     }
 
@@ -202,6 +220,7 @@ impl Counters {
             challenged: next(),
             malformed: next(),
             unanswered: next(),
+            doubts: std::array::from_fn(|_| next()),
             offloaded: Relayed::from_array(std::array::from_fn(|_| next())),
             relayed: std::array::from_fn(|_| Relayed::from_array(std::array::from_fn(|_| next()))),
             errors: std::array::from_fn(|_| next()),
@@ -254,6 +273,10 @@ mod tests {
             counters.count_error(code);
         }
         assert!(counters.errors().all(|(_, count)| count == 1));
+        for doubt in Doubt::ALL {
+            counters.count_doubt(doubt);
+        }
+        assert!(counters.doubts().all(|(_, count)| count == 1));
         counters.count_error(ErrorCode::ROLE_CONFLICT);
         assert_eq!(counters.errors().last(), Some((ErrorCode::SERVER_ERROR, 2)));
     }

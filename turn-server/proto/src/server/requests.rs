@@ -9,9 +9,10 @@ use rand::Rng as _;
 use super::allocation::{Allocation, BindError};
 use super::auth::Identity;
 use super::config::{MAX_PEERS_PER_REQUEST, MAX_UNKNOWN_LISTED};
+use super::doubt::LONGEST_LIFETIME_S;
 use super::{
-    AllocationId, DEFAULT_LIFETIME, EndReason, FiveTuple, MAX_LIFETIME, Output, Peer, RelayId,
-    RelayProtocol, Scope, Server,
+    AllocationId, DEFAULT_LIFETIME, Doubt, EndReason, FiveTuple, MAX_LIFETIME, Output, Peer,
+    RelayId, RelayProtocol, Scope, Server,
 };
 use crate::Family;
 use crate::channel::ChannelNumber;
@@ -92,6 +93,10 @@ impl Server {
             Ok(identity) => identity,
             Err(code) => return self.challenge(now, client, message, code),
         };
+        let end = identity.expiry_s(message.method());
+        if let Some(expiry_s) = end.filter(|end_s| *end_s > now.unix_s + LONGEST_LIFETIME_S) {
+            self.doubt(now, Doubt::FarFuture, expiry_s);
+        }
         let request = AuthenticatedRequest { client, message, identity: &identity, now };
         let unknown: Vec<u16> = message.unknown_required(self.known_attributes()).collect();
         if !unknown.is_empty() {

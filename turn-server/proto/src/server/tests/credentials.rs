@@ -303,6 +303,63 @@ fn with_strict_expiry_expired_credentials_prolong_nothing() {
     }
 }
 
+/// Requests an allocation with time-limited credentials of this expiry, derived from `secret`.
+/// Returns the code of the response and what is doubtful about the credentials.
+fn allocate_until(
+    server: &mut Server,
+    from: &FiveTuple,
+    nonce: &[u8],
+    (now, expiry_s): (Now, u64),
+    secret: &str,
+) -> (u16, Vec<(Doubt, u64, u64)>) {
+    let (name, password) = rest_credentials(secret, "bert", expiry_s);
+    let parts = [name.as_str(), "porthole", password.as_str()];
+    let key = LongTermKey::new(PasswordAlgorithm::Md5, parts, Integrity::Sha1);
+    let user = (attribute::USERNAME, name.as_bytes());
+    let credentials = Credentials { user, listed: None, chosen: None, key };
+    server.handle_client(now, from, &credentials.request("porthole", nonce));
+    let (mut found, mut doubts) = (0, Vec::new());
+    while let Some(output) = server.poll_output() {
+        if let Output::OpenRelay { relay, .. } = output {
+            server.handle_relay_opened(now, relay);
+        } else if let Output::Send { bytes, .. } = output {
+            found = code(&bytes);
+        } else if let Output::DoubtfulCredential { doubt, expiry_s, now_s } = output {
+            doubts.push((doubt, expiry_s, now_s));
+        }
+    }
+    (found, doubts)
+}
+
+#[test]
+fn credentials_of_a_server_with_another_clock_are_noticed_from_time_to_time() {
+    let settings =
+        ReloadableConfig { rest_secrets: vec!["secret".to_owned()], ..Default::default() };
+    let mut server = server("porthole", settings);
+    let from = from("198.51.100.1:4000", Transport::Udp);
+    let nonce = nonce(&mut server, &from, transport);
+    let start = now();
+    // The time, the end of the credentials, and the output.
+    for (what, after_s, left_s, secret, code, doubt) in [
+        ("valid", 0, 600, "secret", 0, None),
+        ("expired, but of nobody", 0, -660, "another", 401, None),
+        ("expired", 0, -660, "secret", 401, Some(Doubt::Expired)),
+        ("again", 300, -660, "secret", 401, None),
+        ("far ahead", 300, 7 * 86_400, "secret", 0, Some(Doubt::FarFuture)),
+        ("a day ahead", 300, 86_400, "secret", 0, None),
+        ("after ten minutes", 600, -3 * 3600, "secret", 401, Some(Doubt::Expired)),
+    ] {
+        let instant = start.instant + Duration::from_secs(after_s);
+        let now = Now { instant, unix_s: START_S + after_s };
+        let expiry_s = now.unix_s.checked_add_signed(left_s).unwrap();
+        let doubt = doubt.map(|doubt| (doubt, expiry_s, now.unix_s));
+        let found = allocate_until(&mut server, &from, &nonce, (now, expiry_s), secret);
+        assert_eq!(found, (code, doubt.into_iter().collect()), "{what}");
+    }
+    let counted: Vec<_> = server.counters().doubts().collect();
+    assert_eq!(counted, [(Doubt::Expired, 3), (Doubt::FarFuture, 1)]);
+}
+
 /// Checks the bytes in and out for every kind of message that needs no password, over UDP, where
 /// the source may be forged. The table is shown with `--nocapture`.
 #[test]

@@ -310,6 +310,7 @@ impl World {
                     self.offloads.push(output);
                 }
                 Output::AllocationEnded(end) => self.ended.push(*end),
+                Output::DoubtfulCredential { .. } => {}
             }
         }
         sent

@@ -150,6 +150,7 @@ impl Session {
 
     /// Ends the session. Drain [`Self::poll_output`] once more for the last messages.
     pub fn close(&mut self, now: Instant) {
+        self.send_goodbyes(now);
         self.transport.close(now);
         self.process_transport(now);
         self.ended = true;

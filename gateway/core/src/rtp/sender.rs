@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+
 use super::clock::{Clock, from_compact};
 use super::header::ExtensionBlock;
 use super::history::{History, SentPacket};
@@ -42,6 +45,8 @@ pub struct SenderConfig {
     pub first_rtx_sequence: u16,
     /// First timestamp; random (RFC 3550 §5.1).
     pub first_timestamp: u32,
+    /// Seed of the generator that spreads the reports.
+    pub seed: u64,
     /// The clock of the sender reports.
     pub clock: Clock,
 }
@@ -107,6 +112,7 @@ pub struct Sender {
     rtx_sequence: u16,
     /// The viewer has reported on this stream, so it knows the SSRC.
     is_known: bool,
+    rng: StdRng,
     next_report: Option<Instant>,
     last_key_frame_request: Option<Instant>,
     /// Sender and number of the last FIR.
@@ -126,6 +132,7 @@ impl Sender {
             history: History::new(),
             rtx_sequence: config.first_rtx_sequence,
             is_known: false,
+            rng: StdRng::seed_from_u64(config.seed),
             next_report: None,
             last_key_frame_request: None,
             last_fir: None,
@@ -312,17 +319,25 @@ impl Sender {
         if self.next_report.is_none_or(|due| now < due) {
             return false;
         }
-        self.next_report = Some(now + REPORT_INTERVAL);
+        // Spread over half to one and a half of the interval, so that the reports of sessions that
+        // began together do not stay together (RFC 3550 §6.3.1).
+        self.next_report = Some(now + REPORT_INTERVAL.mul_f64(self.rng.random_range(0.5..1.5)));
         out.clear();
         self.write_report(now, out);
         true
     }
 
     /// Writes the BYE that ends the stream, with a last report, into `out`, replacing its contents.
-    pub fn write_goodbye(&mut self, now: Instant, out: &mut Vec<u8>) {
+    /// Returns false if nothing was ever sent: there is nothing to end then (RFC 3550 §6.3.7).
+    pub fn write_goodbye(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
         out.clear();
+        if self.next_report.is_none() {
+            return false;
+        }
         self.write_report(now, out);
-        rtcp::Writer::new(out, self.config.ssrc).goodbye();
+        let rtx = self.config.rtx_payload_type.map(|_| self.config.rtx_ssrc);
+        rtcp::Writer::new(out, self.config.ssrc).goodbye(rtx);
+        true
     }
 
     fn write_report(&self, now: Instant, out: &mut Vec<u8>) {

@@ -44,7 +44,12 @@ fn transport() -> Transport {
 }
 
 fn track() -> TrackIds {
-    TrackIds { ssrc: 1111, rtx_ssrc: 2222, cname: "camera".to_owned() }
+    TrackIds {
+        ssrc: 1111,
+        rtx_ssrc: 2222,
+        cname: "canonical".to_owned(),
+        stream: "camera".to_owned(),
+    }
 }
 
 fn offer_of(codecs: &[OfferedCodec], version: u64) -> String {

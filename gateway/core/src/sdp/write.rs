@@ -58,8 +58,10 @@ pub struct TrackIds {
     pub ssrc: u32,
     /// SSRC of the retransmission stream.
     pub rtx_ssrc: u32,
-    /// Canonical name, also the id of the media stream.
+    /// Canonical name, random and the same for all tracks of a session (RFC 7022 §4.2).
     pub cname: String,
+    /// Id of the media stream: tracks with the same one belong together (RFC 8830 §2).
+    pub stream: String,
 }
 
 /// Writes an offer. An ICE restart is the same offer with new credentials and the next version.
@@ -236,8 +238,8 @@ impl Writer {
     }
 
     fn track(&mut self, track: &TrackIds, id: &str, rtx: bool) {
-        let TrackIds { ssrc, rtx_ssrc, cname } = track;
-        self.line(format_args!("a=msid:{cname} {id}"));
+        let TrackIds { ssrc, rtx_ssrc, cname, stream } = track;
+        self.line(format_args!("a=msid:{stream} {id}"));
         if rtx {
             self.line(format_args!("a=ssrc-group:FID {ssrc} {rtx_ssrc}"));
         }
@@ -245,7 +247,7 @@ impl Writer {
         for ssrc in [ssrc, rtx_ssrc].into_iter().take(count) {
             self.line(format_args!("a=ssrc:{ssrc} cname:{cname}"));
             // The form before RFC 8830, which some players still need to find the track.
-            self.line(format_args!("a=ssrc:{ssrc} msid:{cname} {id}"));
+            self.line(format_args!("a=ssrc:{ssrc} msid:{stream} {id}"));
         }
     }
 }

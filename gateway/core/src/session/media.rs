@@ -70,6 +70,15 @@ impl Session {
         }
     }
 
+    /// Ends the stream of each section (RFC 3550 §6.6).
+    pub(super) fn send_goodbyes(&mut self, now: Instant) {
+        for sender in self.sections.iter_mut().filter_map(Section::sender) {
+            if sender.write_goodbye(now, &mut self.plain) {
+                self.transport.send_rtcp(now, &self.plain);
+            }
+        }
+    }
+
     pub(super) fn handle_rtcp(&mut self, now: Instant, compound: &[u8]) {
         let mut goodbye = false;
         for (index, section) in self.sections.iter_mut().enumerate() {

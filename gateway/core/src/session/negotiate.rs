@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use porthole_signaling_proto::IceCandidate;
 use porthole_signaling_proto::fragment::{Fragment, FragmentSection};
 use rand::rngs::StdRng;
@@ -85,8 +87,11 @@ impl Session {
         let offers = role == Role::Controlling;
         let origin = rng.random::<u64>() >> 1;
         let mids = (0..).map(|index: usize| index.to_string());
-        let sections: Vec<_> =
-            mids.zip(sections).map(|(mid, config)| Section::new(&mut rng, mid, config)).collect();
+        let cname = random_cname(&mut rng);
+        let sections: Vec<_> = mids
+            .zip(sections)
+            .map(|(mid, config)| Section::new(&mut rng, mid, cname.clone(), config))
+            .collect();
         let transport_mid = sections.first().map_or_else(String::new, |s| s.mid().to_owned());
         Self {
             transport: PeerTransport::new(now, transport),
@@ -308,4 +313,10 @@ impl Session {
         self.process_transport(now);
         Ok(())
     }
+}
+
+/// Returns a canonical name that is used for one session only, so that it does not tell that
+/// sessions have the same source (RFC 7022 §4.2): 96 random bits.
+fn random_cname(rng: &mut StdRng) -> String {
+    STANDARD.encode(rng.random::<[u8; 12]>())
 }

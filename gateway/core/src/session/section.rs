@@ -34,6 +34,7 @@ pub struct Section {
     codecs: Vec<OfferedCodec>,
     track: TrackIds,
     first: FirstNumbers,
+    seed: u64,
     negotiated: Option<Negotiated>,
     /// First sequence number of the last group of pictures that was sent for recovery.
     recovery_burst: Option<u64>,
@@ -55,8 +56,9 @@ struct Negotiated {
 }
 
 impl Section {
-    /// Creates a section with the mid that our offer gives it.
-    pub(super) fn new(rng: &mut StdRng, mid: String, config: SectionConfig) -> Self {
+    /// Creates a section with the mid that our offer gives it and the canonical name of its
+    /// session.
+    pub(super) fn new(rng: &mut StdRng, mid: String, cname: String, config: SectionConfig) -> Self {
         let SectionConfig { kind, source, format } = config;
         let ssrc: u32 = rng.random();
         // The SSRC of the RTX stream only has to differ.
@@ -65,13 +67,20 @@ impl Section {
             mid,
             kind,
             codecs: codecs_to_offer(format.as_ref()),
-            track: TrackIds { ssrc, rtx_ssrc, cname: format!("porthole-{}", source.camera) },
+            // The same stream whenever the camera is watched; its tracks belong together.
+            track: TrackIds {
+                ssrc,
+                rtx_ssrc,
+                cname,
+                stream: format!("porthole-{}", source.camera),
+            },
             source,
             first: FirstNumbers {
                 sequence: rng.random(),
                 rtx_sequence: rng.random(),
                 timestamp: rng.random(),
             },
+            seed: rng.random(),
             negotiated: None,
             recovery_burst: None,
         }
@@ -121,6 +130,7 @@ impl Section {
             first_sequence: self.first.sequence,
             first_rtx_sequence: self.first.rtx_sequence,
             first_timestamp: self.first.timestamp,
+            seed: self.seed,
             clock: Clock::since(now),
         });
         self.negotiated = Some(Negotiated { codec: negotiated.codec, sender });

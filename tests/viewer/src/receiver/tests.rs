@@ -39,6 +39,7 @@ impl Pair {
             first_sequence: 65_500,
             first_rtx_sequence: 65_535,
             first_timestamp: u32::MAX - 5000,
+            seed: 1,
             clock: Clock::since(now),
         });
         let receiver = Receiver::new(ReceiverConfig {

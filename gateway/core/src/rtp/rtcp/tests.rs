@@ -53,7 +53,8 @@ fn written_packets_are_read_back() {
             written(|w| w.description(&"é".repeat(200))),
             Packet::Description { cname: Some("é".repeat(127)) },
         ),
-        ("goodbye", written(|w| w.goodbye()), Packet::Goodbye { ssrcs: vec![7] }),
+        ("goodbye", written(|w| w.goodbye(None)), Packet::Goodbye { ssrcs: vec![7] }),
+        ("two sources", written(|w| w.goodbye(Some(8))), Packet::Goodbye { ssrcs: vec![7, 8] }),
         (
             "picture loss",
             written(|w| w.picture_loss(9)),

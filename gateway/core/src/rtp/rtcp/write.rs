@@ -60,9 +60,11 @@ impl<'a> Writer<'a> {
         });
     }
 
-    /// Writes a BYE of the sender (RFC 3550 §6.6).
-    pub fn goodbye(&mut self) {
-        self.packet(GOODBYE, 1, |_| {});
+    /// Writes a BYE of the sender and of another of its sources, if it has one (RFC 3550 §6.6).
+    pub fn goodbye(&mut self, other: Option<u32>) {
+        self.packet(GOODBYE, 1 + u8::from(other.is_some()), |out| {
+            out.extend(other.into_iter().flat_map(u32::to_be_bytes));
+        });
     }
 
     /// Writes a picture loss indication for the stream `media` (RFC 4585 §6.3.1).

@@ -22,6 +22,7 @@ fn config(now: Instant) -> SenderConfig {
         first_sequence: 65_530,
         first_rtx_sequence: 7,
         first_timestamp: 1000,
+        seed: 1,
         clock: Clock::since(now),
     }
 }
@@ -170,9 +171,10 @@ fn reports_give_the_round_trip() {
     assert!(!sender.poll_report(start, &mut out), "nothing was sent yet");
     sent(&mut sender, start, &video(start, 0, b"payload"));
     assert!(sender.poll_report(start, &mut out));
-    assert!(!sender.poll_report(start + MS * 999, &mut out));
-    assert_eq!(sender.poll_timeout(), Some(start + MS * 1000));
-    let now = start + MS * 1000;
+    let due = sender.poll_timeout().unwrap();
+    assert!((500..1500).contains(&(due - start).as_millis()), "{:?}", due - start);
+    assert!(!sender.poll_report(due - MS, &mut out));
+    let now = start + MS * 1500;
     assert!(sender.poll_report(now, &mut out));
     let ntp = Clock::since(start).ntp(now);
     let [report, name] = rtcp::read(&out).unwrap().try_into().unwrap();
@@ -181,7 +183,7 @@ fn reports_give_the_round_trip() {
         Packet::SenderReport {
             ssrc: SSRC,
             ntp,
-            timestamp: 1000 + 90_000,
+            timestamp: 1000 + 135_000,
             packets: 1,
             octets: 7,
             blocks: vec![],
@@ -223,10 +225,37 @@ fn reports_give_the_round_trip() {
 fn goodbye_in_both_directions() {
     let now = Instant::now();
     let mut sender = Sender::new(config(now));
-    assert!(sender.handle_rtcp(now, &rtcp(|w| w.goodbye())).goodbye);
+    assert!(sender.handle_rtcp(now, &rtcp(|w| w.goodbye(None))).goodbye);
     let mut out = Vec::new();
-    sender.write_goodbye(now, &mut out);
-    assert_eq!(rtcp::read(&out).unwrap().last(), Some(&Packet::Goodbye { ssrcs: vec![SSRC] }));
+    assert!(!sender.write_goodbye(now, &mut out), "nothing has been sent");
+    sent(&mut sender, now, &video(now, 0, b"payload"));
+    assert!(sender.write_goodbye(now, &mut out));
+    let ssrcs = vec![SSRC, 0x2222];
+    assert_eq!(rtcp::read(&out).unwrap().last(), Some(&Packet::Goodbye { ssrcs }));
+}
+
+#[test]
+fn reports_are_spread_over_half_to_one_and_a_half_of_their_interval() {
+    let start = Instant::now();
+    let mut gaps = Vec::new();
+    for seed in 0..20 {
+        let mut sender = Sender::new(SenderConfig { seed, ..config(start) });
+        sent(&mut sender, start, &video(start, 0, b"payload"));
+        let mut out = Vec::new();
+        let mut last = start;
+        assert!(sender.poll_report(start, &mut out));
+        for _ in 0..20 {
+            let due = sender.poll_timeout().unwrap();
+            assert!(sender.poll_report(due, &mut out));
+            gaps.push((due - last).as_millis());
+            last = due;
+        }
+    }
+    assert!(gaps.iter().all(|gap| (500..=1500).contains(gap)), "{gaps:?}");
+    for tenth in [500..600, 900..1000, 1400..1500] {
+        let count = gaps.iter().filter(|gap| tenth.contains(*gap)).count();
+        assert!((15..80).contains(&count), "{count} of {} in {tenth:?}", gaps.len());
+    }
 }
 
 proptest! {

@@ -172,7 +172,15 @@ fn data_channels_of_before_rfc_8841_are_answered() {
 fn two_tracks_go_into_two_sections_of_one_bundle() {
     let second = VIDEO.replace("a=mid:video", "a=mid:second");
     let codecs = offered_codecs(Codec::H264, HIGH);
-    let (one, two) = (track(), TrackIds { ssrc: 3, rtx_ssrc: 4, cname: "other".to_owned() });
+    let (one, two) = (
+        track(),
+        TrackIds {
+            ssrc: 3,
+            rtx_ssrc: 4,
+            cname: "canonical".to_owned(),
+            stream: "other".to_owned(),
+        },
+    );
     let media = [video(&codecs, Some(&one)), video(&codecs, Some(&two))];
     for (group, expected) in [(Some("audio video second"), 2), (None, 1)] {
         let offer = parse(&offer_with(&[AUDIO, VIDEO, &second], group)).unwrap();
@@ -190,7 +198,15 @@ fn two_tracks_go_into_two_sections_of_one_bundle() {
 #[test]
 fn an_offer_of_several_sections_is_answered_by_some() {
     let codecs = offered_codecs(Codec::H264, HIGH);
-    let (one, two) = (track(), TrackIds { ssrc: 3, rtx_ssrc: 4, cname: "other".to_owned() });
+    let (one, two) = (
+        track(),
+        TrackIds {
+            ssrc: 3,
+            rtx_ssrc: 4,
+            cname: "canonical".to_owned(),
+            stream: "other".to_owned(),
+        },
+    );
     let sections = [
         OfferedSection { mid: "video", media: video(&codecs, Some(&one)) },
         OfferedSection { mid: "second", media: video(&codecs, Some(&two)) },

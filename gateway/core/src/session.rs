@@ -8,6 +8,7 @@ mod media;
 mod negotiate;
 mod path;
 mod section;
+mod single_units;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

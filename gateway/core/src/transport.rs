@@ -31,6 +31,11 @@ pub use datagrams::media_ssrc;
 /// the exchange of descriptions.
 pub const SETUP_TIMEOUT: Duration = Duration::from_secs(45);
 
+/// Time in which a peer must have sent something, once both descriptions are exchanged. A path may
+/// need longer to be found (RFC 8863), but the peer's own checks begin at once, and a relayed
+/// candidate of ours lets them in. A viewer that has gone away must not take up a place for longer.
+pub const SILENCE_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// Time after which a lost path ends the transport: consent has expired by then (RFC 7675 §5.1),
 /// even if the base is gone and no check can be sent any more.
 pub const LOST_TIMEOUT: Duration = Duration::from_secs(40);
@@ -119,6 +124,10 @@ pub struct PeerTransport {
     peer_ssrcs: VecDeque<u32>,
     ready: bool,
     ended: bool,
+    /// True once the peer has sent an ICE message.
+    heard: bool,
+    /// Time until which the peer must have sent something; `None` before its description.
+    silent_until: Option<Instant>,
     setup_until: Instant,
     lost: Option<LostPath>,
     outbox: VecDeque<TransportOutput>,
@@ -160,6 +169,8 @@ impl PeerTransport {
             peer_ssrcs: VecDeque::new(),
             ready: false,
             ended: false,
+            heard: false,
+            silent_until: None,
             setup_until: now + SETUP_TIMEOUT,
             lost: None,
             outbox: VecDeque::new(),
@@ -239,6 +250,7 @@ impl PeerTransport {
         if self.dtls_srtp.is_none() {
             self.dtls_srtp = Some(DtlsSrtp::new(&self.identity, remote.role, remote.fingerprint)?);
         }
+        self.silent_until.get_or_insert(now + SILENCE_TIMEOUT);
         for candidate in std::mem::take(&mut self.early_candidates) {
             self.add_remote_candidate(now, &candidate);
         }
@@ -308,6 +320,7 @@ impl PeerTransport {
             return None;
         }
         let setup = (!self.ready).then_some(self.setup_until);
+        let silent = self.silent_until.filter(|_| !self.heard);
         let lost = self.lost.map(|lost| lost.next_restart.min(lost.since + LOST_TIMEOUT));
         let parts = [
             self.agent.poll_timeout(),
@@ -315,6 +328,7 @@ impl PeerTransport {
             self.dtls_srtp.as_ref().and_then(DtlsSrtp::poll_timeout),
             self.gathering.poll_timeout(),
             setup,
+            silent,
             lost,
         ];
         parts.into_iter().flatten().min()
@@ -328,6 +342,12 @@ impl PeerTransport {
         }
         if !self.ready && now >= self.setup_until {
             return self.fail("no connection to the viewer was established in time");
+        }
+        if !self.heard && self.silent_until.is_some_and(|until| now >= until) {
+            return self.fail(
+                "nothing has arrived from the viewer; check that its network lets UDP out, or that \
+                 it can reach the TURN server",
+            );
         }
         if let Some(lost) = &mut self.lost {
             if now >= lost.since + LOST_TIMEOUT {

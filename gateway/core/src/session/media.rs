@@ -26,10 +26,13 @@ impl Session {
         if !self.started {
             return;
         }
-        let Some(sender) = self.sections.get_mut(section).and_then(Section::sender) else { return };
-        for packet in packets {
-            sender.write_packet(now, packet, &mut self.plain);
-            self.transport.send_rtp(now, &self.plain);
+        let Some(section) = self.sections.get_mut(section) else { return };
+        let transport = &mut self.transport;
+        let mut send = |packet: &[u8]| transport.send_rtp(now, packet);
+        let plain = &mut self.plain;
+        let sent = packets.iter().try_for_each(|p| section.write(now, p, plain, &mut send));
+        if let Err(error) = sent {
+            self.end(&error.to_string());
         }
         self.send_due_packets(now);
         self.process_transport(now);

@@ -35,6 +35,12 @@ pub enum SessionError {
     /// A bug: negotiating panicked.
     #[error("a fault in the gateway")]
     Panic,
+    /// The viewer takes H.264 in whole NAL units only, and the camera's do not fit into packets.
+    #[error(
+        "the player takes H.264 only in single NAL units (packetization-mode=0), and this camera's \
+         are too large for that; use a player that offers packetization-mode=1"
+    )]
+    Fragmented,
     /// The restart has no new ICE credentials.
     #[error("an ICE restart needs a new user name fragment and password")]
     NotARestart,

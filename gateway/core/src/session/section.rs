@@ -5,6 +5,8 @@ use std::time::Instant;
 use rand::Rng as _;
 use rand::rngs::StdRng;
 
+use super::SessionError;
+use super::single_units::{SingleUnits, are_whole};
 use crate::camera::StreamId;
 use crate::media::{Codec, Format, VideoPacket};
 use crate::rtp::{Clock, Feedback, Sender, SenderConfig};
@@ -53,6 +55,8 @@ struct FirstNumbers {
 struct Negotiated {
     codec: Codec,
     sender: Sender,
+    /// Splits packets for a viewer that takes whole NAL units only.
+    single_units: Option<SingleUnits>,
 }
 
 impl Section {
@@ -133,7 +137,10 @@ impl Section {
             seed: self.seed,
             clock: Clock::since(now),
         });
-        self.negotiated = Some(Negotiated { codec: negotiated.codec, sender });
+        let codec = negotiated.codec;
+        let single_units = codec == Codec::H264 && negotiated.packetization_mode == 0;
+        let single_units = single_units.then(SingleUnits::default);
+        self.negotiated = Some(Negotiated { codec, sender, single_units });
     }
 
     /// Feeds the section from another stream from now on. Its first packet begins a key frame.
@@ -150,6 +157,47 @@ impl Section {
     /// Returns the sender, once the section is negotiated.
     pub(super) fn sender(&mut self) -> Option<&mut Sender> {
         self.negotiated.as_mut().map(|negotiated| &mut negotiated.sender)
+    }
+
+    /// Writes a packet into `out` and passes it to `send`; for a viewer that takes whole NAL units
+    /// only, each unit of it.
+    ///
+    /// # Errors
+    /// Returns [`SessionError::Fragmented`] if such a viewer cannot take the packet.
+    pub(super) fn write(
+        &mut self,
+        now: Instant,
+        packet: &VideoPacket,
+        out: &mut Vec<u8>,
+        mut send: impl FnMut(&[u8]),
+    ) -> Result<(), SessionError> {
+        let Some(Negotiated { sender, single_units, .. }) = &mut self.negotiated else {
+            return Ok(());
+        };
+        let Some(single_units) = single_units else {
+            sender.write_packet(now, packet, out);
+            send(out);
+            return Ok(());
+        };
+        for packet in single_units.split(packet).ok_or(SessionError::Fragmented)? {
+            sender.write_packet(now, &packet, out);
+            send(out);
+        }
+        Ok(())
+    }
+
+    /// Checks that the viewer can take a group of pictures of the stream that feeds the section.
+    ///
+    /// # Errors
+    /// Returns [`SessionError::Fragmented`] if the viewer takes H.264 in whole NAL units only, and
+    /// the pictures do not fit into packets that way.
+    pub fn check_group(&self, group: &[VideoPacket]) -> Result<(), SessionError> {
+        let takes_whole_units =
+            self.negotiated.as_ref().is_some_and(|negotiated| negotiated.single_units.is_some());
+        if takes_whole_units && !are_whole(group) {
+            return Err(SessionError::Fragmented);
+        }
+        Ok(())
     }
 
     /// Returns true if this group of pictures may be sent for recovery: each one once, and a large

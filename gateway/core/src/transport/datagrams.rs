@@ -72,8 +72,9 @@ impl PeerTransport {
         }
         let kind = demultiplex(datagram);
         if kind == PacketKind::Stun {
-            if let Err(refused) = self.agent.handle_stun(now, base, from, datagram) {
-                trace!("a STUN message is ignored: {refused}");
+            match self.agent.handle_stun(now, base, from, datagram) {
+                Ok(()) => self.heard = true,
+                Err(refused) => trace!("a STUN message is ignored: {refused}"),
             }
             return;
         }

@@ -13,7 +13,7 @@ use porthole_gateway_core::media::VideoPacket;
 use porthole_gateway_core::rtp::rtcp::Packet;
 use porthole_gateway_core::sdp::MediaKind;
 use porthole_gateway_core::session::{SectionConfig, Session, SessionConfig, SessionOutput};
-use porthole_viewer::{ViewerConfig, ViewerOutput, ViewerSession};
+use porthole_viewer::{ReceivedFrame, ViewerConfig, ViewerOutput, ViewerSession};
 
 pub(crate) const GATEWAY: &str = "192.168.1.2:5000";
 pub(crate) const VIEWER: &str = "192.168.1.3:6000";
@@ -50,11 +50,14 @@ pub(crate) struct Pair {
     /// Decides which datagrams are lost; the first argument counts them from 1.
     pub(crate) lose: fn(usize, &Datagram) -> bool,
     pub(crate) cut: bool,
+    /// Changes the viewer's answer.
+    pub(crate) rewrite: fn(String) -> String,
     /// Candidates of the gateway that arrived before its offer was answered.
     early: Vec<String>,
     in_flight: VecDeque<(Instant, Datagram)>,
     count: usize,
     pub(crate) frames: usize,
+    pub(crate) last_frame: Option<ReceivedFrame>,
     pub(crate) key_frames_requested: usize,
     pub(crate) offers: Vec<String>,
     /// Reasons for which a session ended, the viewer's with a prefix.
@@ -84,10 +87,12 @@ impl Pair {
             delay: Duration::ZERO,
             lose: |_, _| false,
             cut: false,
+            rewrite: |answer| answer,
             early: Vec::new(),
             in_flight: VecDeque::new(),
             count: 0,
             frames: 0,
+            last_frame: None,
             key_frames_requested: 0,
             offers: Vec::new(),
             ended: Vec::new(),
@@ -140,7 +145,10 @@ impl Pair {
 
     fn handle_viewer_output(&mut self, output: ViewerOutput) {
         match output {
-            ViewerOutput::Answer(answer) => self.gateway.handle_answer(self.now, &answer),
+            ViewerOutput::Answer(answer) => {
+                let answer = (self.rewrite)(answer);
+                self.gateway.handle_answer(self.now, &answer);
+            }
             ViewerOutput::Trickle(candidate) => {
                 self.gateway.handle_candidate(self.now, &candidate.candidate);
             }
@@ -150,7 +158,10 @@ impl Pair {
                 }
                 self.transmit(datagram);
             }
-            ViewerOutput::Frame(_) => self.frames += 1,
+            ViewerOutput::Frame(frame) => {
+                self.frames += 1;
+                self.last_frame = Some(frame);
+            }
             ViewerOutput::Rtcp(packets) => self.reports.push((self.now, packets)),
             ViewerOutput::Ended(reason) => self.ended.push(format!("viewer: {reason}")),
             ViewerOutput::Started | ViewerOutput::TurnTransport(..) => {}

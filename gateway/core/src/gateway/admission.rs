@@ -263,9 +263,10 @@ impl Gateway {
             return Err(Fault::new(code::INSUFFICIENT_RESOURCES, why));
         }
         let session = match self.make_session(now, &stream, &request) {
-            Err(SessionError::Description(SdpError::NoCommonCodec { .. }))
-                if !is_fallback && self.other_stream(&stream).is_some() =>
-            {
+            Err(
+                SessionError::Description(SdpError::NoCommonCodec { .. })
+                | SessionError::Fragmented,
+            ) if !is_fallback && self.other_stream(&stream).is_some() => {
                 return self.try_other_stream(now, id, &stream, request);
             }
             made => made.map_err(|error| refused_session(&error))?,
@@ -307,7 +308,11 @@ impl Gateway {
             ViewerRequest::Connect(_) => Session::offering(now, config),
             ViewerRequest::Offer(params) => Session::answering(now, config, &params.offer),
         });
-        session.unwrap_or(Err(SessionError::Panic))
+        let session = session.unwrap_or(Err(SessionError::Panic))?;
+        if let (Some(section), Some(stream)) = (session.sections().first(), self.stream(stream)) {
+            section.check_group(stream.group_of_pictures())?;
+        }
+        Ok(session)
     }
 
     /// Serves a viewer that cannot play the codec of its stream from the camera's other stream.

@@ -411,12 +411,17 @@ fn a_sub_stream_is_connected_and_watched_on_its_own() {
 
 impl Case {
     fn offer(&mut self, session: &str, profile: &str) -> Vec<Message> {
+        let offer = include_str!("../sdp/samples/chromium-offer-video.sdp");
+        self.offer_text(session, profile, offer)
+    }
+
+    fn offer_text(&mut self, session: &str, profile: &str, offer: &str) -> Vec<Message> {
         self.request::<Offer>(
             3,
             &OfferParams {
                 session: session.parse().unwrap(),
                 profile: profile.parse().unwrap(),
-                offer: include_str!("../sdp/samples/chromium-offer-video.sdp").to_owned(),
+                offer: offer.to_owned(),
                 ice_servers: Vec::new(),
                 expiry_time_seconds: None,
                 viewer_address: None,
@@ -511,6 +516,29 @@ fn a_player_without_the_codec_of_the_main_stream_gets_the_sub_stream() {
     case.fails(&sub, "it is off");
     let messages = case.offer("s2", "yard");
     assert_eq!(fault_of(&messages).map(|fault| fault.message.as_str()), Some("it is off"));
+}
+
+#[test]
+fn a_player_that_takes_no_fragments_is_refused_what_does_not_fit() {
+    let video = include_str!("../sdp/samples/chromium-offer-video.sdp");
+    let whole = video.replace("packetization-mode=1", "packetization-mode=0");
+    let mut case = Case::described();
+    case.signals();
+    case.offer("s1", "door");
+    case.signals();
+    // The camera's next key frame comes in fragments.
+    for (sequence, indicator) in [(2, 0x85), (3, 0x45)] {
+        let bytes = [0x80, 96, 0, sequence, 0, 0, 0, 9, 0, 0, 0, 1, 0x7c, indicator, 0x88, 3];
+        let packet = RtpPacket::parse(Bytes::copy_from_slice(&bytes)).unwrap();
+        let event = SourceEvent::Packet { track: 0, arrival: case.now, packet };
+        case.gateway.handle_source(case.now, &main_stream("door"), event);
+    }
+    case.signals();
+    let refused = case.offer_text("s2", "door", &whole);
+    let why = fault_of(&refused).map(|fault| fault.message.clone()).unwrap_or_default();
+    assert!(why.contains("packetization-mode=1"), "{why}");
+    assert!(fault_of(&case.offer("s3", "door")).is_none(), "others play");
+    assert!(fault_of(&case.offer_text("s4", "yard", &whole)).is_none(), "what fits is played");
 }
 
 #[test]

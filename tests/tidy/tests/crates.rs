@@ -166,6 +166,18 @@ fn only_one_module_names_the_engine() {
 }
 
 #[test]
+fn the_transport_knows_no_descriptions_and_no_cameras() {
+    report(
+        "gateway/core/src/transport.rs serves every owner: the session reads SDP and knows media.",
+        &confined(
+            &["gateway/core/src/transport"],
+            &["crate::sdp", "crate::session", "crate::camera", "crate::media", "crate::rtp"],
+            |_| false,
+        ),
+    );
+}
+
+#[test]
 fn every_crate_has_the_lints_of_the_workspace() {
     /// Crates without them, each with its reason.
     const EXCEPT: &[(&str, &str)] = &[];

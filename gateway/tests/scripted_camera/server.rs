@@ -61,7 +61,7 @@ pub(super) async fn serve(
     }
 }
 
-/// One connection.
+/// A connection of a client.
 struct Session {
     camera: Arc<ScriptedCamera>,
     log: Arc<Mutex<Vec<Request>>>,

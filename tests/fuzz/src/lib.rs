@@ -7,13 +7,17 @@
 
 mod channel_data;
 mod framing;
+mod media;
 mod message;
+mod rtsp;
 mod server;
 pub mod world;
 
 pub use channel_data::channel_data;
 pub use framing::framing;
+pub use media::{camera_description, payloads};
 pub use message::message;
+pub use rtsp::{rtsp_client, rtsp_frames};
 pub use server::server;
 
 /// A function that takes any bytes and panics if an invariant is broken.
@@ -25,4 +29,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("channel_data", channel_data),
     ("framing", framing),
     ("server", server),
+    ("rtsp_client", rtsp_client),
+    ("rtsp_frames", rtsp_frames),
+    ("camera_description", camera_description),
+    ("payloads", payloads),
 ];

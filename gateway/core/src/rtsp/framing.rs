@@ -93,7 +93,7 @@ pub(super) struct Decoder {
     channels: Vec<u8>,
     /// The last byte that was skipped is in the middle of a line.
     is_in_noise: bool,
-    /// Nothing has arrived since [`Self::finish`] found nothing to end.
+    /// True if no byte has arrived since [`Self::finish`] found no message to end.
     is_finished: bool,
 }
 

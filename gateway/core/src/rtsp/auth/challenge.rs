@@ -27,7 +27,7 @@ impl Scheme {
 /// The quality of protection (RFC 7616 §3.4) that an answer uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Quality {
-    /// None is offered: the calculation of RFC 2069.
+    /// The calculation of RFC 2069, because the camera offers no quality.
     None,
     /// The method and URI are protected.
     Auth,

@@ -214,7 +214,8 @@ fn replies_are_taken_whatever_is_odd_about_them() {
                 OPTIONS,
                 DESCRIBE,
                 SETUP,
-                "RTSP/1.0 100 Continue\r\nCSeq: {cseq}\r\n\r\nRTSP/1.0 200 OK\r\nCSeq: {cseq}\r\n\r\n",
+                "RTSP/1.0 100 Continue\r\nCSeq: {cseq}\r\n\r\n\
+                 RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\n\r\n",
             ],
         ),
         ("HTTP", [OPTIONS, DESCRIBE, SETUP, "HTTP/1.1 200 OK\r\nCSeq: {cseq}\r\n\r\n"]),
@@ -223,8 +224,8 @@ fn replies_are_taken_whatever_is_odd_about_them() {
             [
                 OPTIONS,
                 DESCRIBE,
-                "RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\nSession: 7\r\nTransport: RTP/AVP/TCP;unicast\r\n\
-             \r\n",
+                "RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\nSession: 7\r\n\
+                 Transport: RTP/AVP/TCP;unicast\r\n\r\n",
                 OK,
             ],
         ),

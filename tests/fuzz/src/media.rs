@@ -1,0 +1,64 @@
+//! The targets for what a camera describes and sends.
+
+use std::time::{Duration, Instant};
+
+use porthole_gateway_core::media::{
+    Codec, Feed, FeedOutput, MAX_PAYLOAD, RtpHeader, RtpPacket, TrackDescription, byte_stream,
+    camera_sdp,
+};
+
+/// Maximum size of the group of pictures that is kept, in bytes, with its last packet.
+const MAX_GROUP: usize = (8 << 20) + MAX_PAYLOAD;
+
+/// Checks that a description is read within its bounds, and the same with other line ends.
+pub fn camera_description(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let found = camera_sdp::find_video(&text);
+    if let Ok(video) = &found {
+        assert!(video.parameter_sets.iter().all(|set| !set.is_empty()));
+        assert!(video.parameter_sets.iter().map(|set| set.len()).sum::<usize>() <= text.len());
+    }
+    if text.len() * 2 <= camera_sdp::MAX_LEN {
+        assert_eq!(camera_sdp::find_video(&text.replace('\n', "\r\n")), found);
+    }
+}
+
+/// Checks the packets that a feed makes of any payloads. The first byte chooses the codec; then
+/// come payloads, each after its length and a byte of flags: marker, the next timestamp, a loss.
+pub fn payloads(data: &[u8]) {
+    let Some((choice, mut rest)) = data.split_first() else { return };
+    let codec = if choice & 1 == 0 { Codec::H264 } else { Codec::H265 };
+    let mut now = Instant::now();
+    let mut feed = Feed::new();
+    let in_order = choice & 2 == 0;
+    feed.handle_description(&TrackDescription { codec, parameter_sets: Vec::new(), in_order });
+    let mut header =
+        RtpHeader { marker: false, payload_type: 96, sequence: 0, timestamp: 0, ssrc: 1 };
+    let mut packets = Vec::new();
+    while let [high, low, flags, piece @ ..] = rest {
+        let len = usize::from(u16::from_be_bytes([*high, *low])).min(piece.len());
+        let (piece, after) = piece.split_at(len);
+        rest = after;
+        header.marker = flags & 1 != 0;
+        header.timestamp = header.timestamp.wrapping_add(u32::from(flags >> 1 & 1) * 3000);
+        header.sequence = header.sequence.wrapping_add(1 + u16::from(flags >> 2 & 3));
+        now += Duration::from_millis(u64::from(flags >> 4));
+        let packet = RtpPacket { header, payload: piece.to_vec().into() };
+        let _ = feed.handle_packet(now, packet);
+        feed.handle_timeout(now);
+        while let Some(output) = feed.poll_output() {
+            if let FeedOutput::Packet(packet) = output {
+                packets.push(packet);
+            }
+        }
+        assert!(feed.gop().bytes() <= MAX_GROUP);
+        assert!(feed.poll_timeout().is_none_or(|due| due > now), "a deadline stays due");
+    }
+    for packet in &packets {
+        assert!((1..=MAX_PAYLOAD).contains(&packet.payload.len()));
+    }
+    for pair in packets.windows(2) {
+        assert!(pair[0].sequence < pair[1].sequence);
+    }
+    let _ = byte_stream(codec, &packets);
+}

@@ -4,7 +4,7 @@
 use porthole_tidy::{report, root};
 
 const SAFETY: &str = "docs/ref/turn-safety.md";
-const PROOFS: [&str; 2] = ["docs/ref/turn.md", SAFETY];
+const PROOFS: [&str; 3] = ["docs/ref/turn.md", SAFETY, "docs/ref/cameras.md"];
 /// The header of the last column of a table with proofs.
 const PROVED: &str = "| proved by |";
 /// A document with fewer rows has lost a table, or it is not parsed correctly.

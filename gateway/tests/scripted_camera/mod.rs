@@ -148,6 +148,7 @@ pub(crate) struct Packet {
 }
 
 type Answer = dyn Fn(&Request, Reply) -> Reply + Send + Sync;
+type Packetize = dyn Fn(&Picture) -> Vec<(Vec<u8>, bool)> + Send + Sync;
 type Packets = dyn Fn(usize, &mut Vec<Packet>) + Send + Sync;
 type Aside = dyn Fn(usize) -> Vec<u8> + Send + Sync;
 
@@ -156,7 +157,7 @@ pub(crate) struct ScriptedCamera {
     pictures: Vec<Picture>,
     sdp: String,
     answer: Box<Answer>,
-    packetize: Box<dyn Fn(&Picture) -> Vec<(Vec<u8>, bool)> + Send + Sync>,
+    packetize: Box<Packetize>,
     packets: Box<Packets>,
     aside: Box<Aside>,
     swaps: bool,

@@ -86,7 +86,8 @@ fn is_a_test(place: &str) -> bool {
     let Ok(text) = std::fs::read_to_string(root().join(path)) else { return false };
     let mut is_marked = false;
     for line in text.lines().map(str::trim) {
-        if line == "#[test]" {
+        let line = line.strip_prefix("async ").unwrap_or(line);
+        if line == "#[test]" || line.starts_with("#[tokio::test") {
             is_marked = true;
         } else if line.starts_with("fn ") {
             let found = line.strip_prefix("fn ").and_then(|rest| rest.strip_prefix(name));

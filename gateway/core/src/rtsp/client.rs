@@ -38,6 +38,9 @@ const MAX_RECONNECTS: u32 = 3;
 /// one in several seconds.
 const MAX_MESSAGES: u32 = 100;
 
+/// Maximum length of a text of the camera that is shown, in characters.
+const MAX_SHOWN: usize = 200;
+
 /// Time to wait for the reply to OPTIONS, which can be done without.
 const OPTIONS_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -245,16 +248,15 @@ impl Client {
     /// Returns the time until which the next step of the set-up must be done.
     fn reply_deadline(&self) -> Option<Instant> {
         let first = self.started + self.config.timeouts.connect;
-        match self.phase {
-            Phase::Connecting | Phase::Tunnel => {
-                Some(self.last_data.max(self.started) + self.config.timeouts.connect)
-            }
-            // OPTIONS without a reply takes no time from the first reply.
-            _ if !self.has_answered => {
-                Some(self.requests.deadline().map_or(first, |at| at.min(first)))
-            }
-            _ => self.requests.deadline(),
+        if matches!(self.phase, Phase::Connecting | Phase::Tunnel) {
+            return Some(self.last_data.max(self.started) + self.config.timeouts.connect);
         }
+        let reply = self.requests.deadline();
+        if self.has_answered {
+            return reply;
+        }
+        // OPTIONS without a reply takes no time from the first reply.
+        Some(reply.map_or(first, |at| at.min(first)))
     }
 
     fn connect(&mut self) {
@@ -351,8 +353,7 @@ impl Client {
     fn follow(&mut self, location: Option<&str>) {
         let to = location.and_then(|location| self.address.redirected(location));
         let Some(to) = to else {
-            let to = super::mask_passwords(location.unwrap_or("nowhere"));
-            let to = to.chars().filter(|c| !c.is_control()).take(200).collect();
+            let to = shown(&super::mask_passwords(location.unwrap_or("nowhere")));
             self.fail(Failure::Redirect { to, problem: RedirectProblem::NotRtsp });
             return;
         };
@@ -370,7 +371,7 @@ impl Client {
             self.connect();
             return;
         };
-        self.fail(Failure::Redirect { to: to.to_string(), problem });
+        self.fail(Failure::Redirect { to: shown(&to.to_string()), problem });
     }
 
     /// Answers a request of the camera.
@@ -398,12 +399,9 @@ impl Client {
     }
 
     fn send(&mut self, now: Instant, request: Request) {
-        let timeout = match request.method {
-            Method::Options if self.phase == Phase::Options => {
-                OPTIONS_PATIENCE.min(self.config.timeouts.connect)
-            }
-            _ => self.config.timeouts.connect,
-        };
+        let is_optional = request.method == Method::Options && self.phase == Phase::Options;
+        let timeout = self.config.timeouts.connect;
+        let timeout = if is_optional { timeout.min(OPTIONS_PATIENCE) } else { timeout };
         self.decoder.set_expects_body(request.method == Method::Describe);
         let bytes = self.requests.send(now + timeout, request);
         self.send_bytes(bytes);
@@ -438,6 +436,11 @@ impl Client {
         self.phase = Phase::Closed;
         self.outputs.push_back(Output::Ended(failure));
     }
+}
+
+/// Returns a text of the camera as a sentence may contain it.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_SHOWN).collect()
 }
 
 /// A bound for what happens in a second.

@@ -94,12 +94,15 @@ async fn connect(
         return Err(SourceError::UnknownHost { host: address.host().to_owned() });
     };
     let found: Vec<_> = found.collect();
-    let stream = TcpStream::connect(&found[..]).await.map_err(|error| match error.kind() {
-        io::ErrorKind::ConnectionRefused => SourceError::Refused { host: host.clone() },
-        io::ErrorKind::TimedOut => {
-            SourceError::NoAnswer { host: host.clone(), after: camera.timeouts.connect }
+    let stream = TcpStream::connect(&found[..]).await.map_err(|error| {
+        let (host, kind) = (host.clone(), error.kind());
+        if kind == io::ErrorKind::ConnectionRefused {
+            SourceError::Refused { host }
+        } else if kind == io::ErrorKind::TimedOut {
+            SourceError::NoAnswer { host, after: camera.timeouts.connect }
+        } else {
+            SourceError::Unreachable { host }
         }
-        _ => SourceError::Unreachable { host: host.clone() },
     })?;
     let peer = stream.peer_addr().map_err(|_| SourceError::Unreachable { host: host.clone() })?;
     // Requests are small, and the next one waits for the reply.

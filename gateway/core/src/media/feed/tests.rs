@@ -245,7 +245,8 @@ fn units_that_hide_in_another_are_forwarded_as_units() {
     let idr = [IDR, &[7; 3000]].concat();
     let slice = [SLICE, &[9; 3000]].concat();
     let h265_idr = [&b"\x26\x01"[..], &[7; 3000]].concat();
-    let table: Vec<(&str, Codec, Vec<u8>, Vec<&[u8]>)> = vec![
+    type Case<'a> = (&'a str, Codec, Vec<u8>, Vec<&'a [u8]>);
+    let table: Vec<Case<'_>> = vec![
         (
             "sets and key slice",
             Codec::H264,
@@ -291,7 +292,7 @@ fn units_that_hide_in_another_are_forwarded_as_units() {
             let stream = byte_stream(codec.nal().unwrap(), &packets);
             annex_b_units(&stream).map(<[u8]>::to_vec).collect::<Vec<_>>()
         };
-        assert_eq!(sent(&[unit.clone()]), expected, "{case}, in one packet");
+        assert_eq!(sent(std::slice::from_ref(&unit)), expected, "{case}, in one packet");
         if unit.starts_with(code) {
             continue;
         }

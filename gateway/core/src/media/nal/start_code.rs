@@ -89,7 +89,8 @@ mod tests {
 
     #[test]
     fn units_within_units_are_found() {
-        let table: [(&str, NalCodec, &'static [u8], &[&[u8]]); 9] = [
+        type Case<'a> = (&'a str, NalCodec, &'static [u8], &'a [&'a [u8]]);
+        let table: [Case<'_>; 9] = [
             ("none", NalCodec::H264, b"\x65\x01\0\x01\0\0", &[]),
             ("four bytes", NalCodec::H264, b"\x67a\0\0\0\x01\x68b", &[b"\x67a", b"\x68b"]),
             ("three bytes", NalCodec::H264, b"\x67a\0\0\x01\x68b", &[b"\x67a", b"\x68b"]),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use openh264::decoder::Decoder;
 use porthole_gateway::ingest;
 use porthole_gateway::ingest::{Source, SourceControl, SourceError, SourceEvent};
-use porthole_gateway_core::media::{Codec, Feed, FeedOutput, NalCodec, VideoPacket, byte_stream};
+use porthole_gateway_core::media::{Feed, FeedOutput, NalCodec, VideoPacket, byte_stream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use porthole_gateway_core::media::{
-    Codec, Feed, FeedOutput, MAX_PAYLOAD, RtpHeader, RtpPacket, TrackDescription, byte_stream,
-    camera_sdp,
+    Codec, Feed, FeedOutput, MAX_PAYLOAD, NalCodec, RtpHeader, RtpPacket, TrackDescription,
+    byte_stream, camera_sdp,
 };
 
 /// Maximum size of the group of pictures that is kept, in bytes, with its last packet.
@@ -27,10 +27,11 @@ pub fn camera_description(data: &[u8]) {
 /// come payloads, each after its length and a byte of flags: marker, the next timestamp, a loss.
 pub fn payloads(data: &[u8]) {
     let Some((choice, mut rest)) = data.split_first() else { return };
-    let codec = if choice & 1 == 0 { Codec::H264 } else { Codec::H265 };
+    let codecs = [Codec::H264, Codec::H265, Codec::Vp8, Codec::Vp9, Codec::Av1];
+    let codec = codecs[usize::from(choice & 0x7f) % codecs.len()];
     let mut now = Instant::now();
     let mut feed = Feed::new();
-    let in_order = choice & 2 == 0;
+    let in_order = choice & 0x80 == 0;
     feed.handle_description(&TrackDescription { codec, parameter_sets: Vec::new(), in_order });
     let mut header =
         RtpHeader { marker: false, payload_type: 96, sequence: 0, timestamp: 0, ssrc: 1 };
@@ -60,5 +61,9 @@ pub fn payloads(data: &[u8]) {
     for pair in packets.windows(2) {
         assert!(pair[0].sequence < pair[1].sequence);
     }
-    let _ = byte_stream(codec, &packets);
+    match codec {
+        Codec::H264 => drop(byte_stream(NalCodec::H264, &packets)),
+        Codec::H265 => drop(byte_stream(NalCodec::H265, &packets)),
+        Codec::Vp8 | Codec::Vp9 | Codec::Av1 => {}
+    }
 }

@@ -63,7 +63,7 @@ pub enum CameraSdpError {
 }
 
 /// Finds the video stream in a session description to forward: the first one of H.264, which every
-/// browser plays, or else the first one that can be forwarded.
+/// browser plays, or else the first one of another codec, H.265 last.
 ///
 /// Only the section itself is needed: every other line may be missing or wrong.
 ///
@@ -75,19 +75,23 @@ pub fn find_video(sdp: &str) -> Result<VideoSection, CameraSdpError> {
     }
     let (session, media) = sections(sdp);
     let mut refusal = CameraSdpError::NoVideo;
-    let mut usable: Option<VideoSection> = None;
+    let mut usable = Vec::new();
     for (index, media) in media.iter().enumerate() {
         if !media.kind.eq_ignore_ascii_case("video") {
             continue;
         }
         match media.video(index, &session) {
-            Ok(video) if video.codec == Codec::H264 => return Ok(video),
-            Ok(video) => usable = usable.or(Some(video)),
+            Ok(video) => usable.push(video),
             Err(error) if refusal == CameraSdpError::NoVideo => refusal = error,
             Err(_) => {}
         }
     }
-    usable.ok_or(refusal)
+    let rank = |video: &VideoSection| match video.codec {
+        Codec::H264 => 0,
+        Codec::Vp8 | Codec::Vp9 | Codec::Av1 => 1,
+        Codec::H265 => 2,
+    };
+    usable.into_iter().min_by_key(rank).ok_or(refusal)
 }
 
 /// Splits a description into the lines before the first media section, and the sections.

@@ -91,7 +91,7 @@ pub enum TransportOutput {
     /// Gathering has ended: all candidates are known, or its time is over. No
     /// [`Self::LocalCandidate`] follows before the next restart.
     GatheringComplete,
-    /// There is a path, and the keys are agreed: packets may flow.
+    /// Packets may flow: there is a path, and the keys are agreed.
     Ready,
     /// A decrypted RTP packet of the peer.
     Rtp(Bytes),

@@ -4,6 +4,8 @@
 //! [`porthole_gateway_core::transport::PeerTransport`]. It decodes no picture: a [`Receiver`] puts
 //! packets in order, requests lost ones and reports which frames arrived whole.
 
+#![warn(missing_docs)]
+
 mod answer;
 mod receiver;
 mod session;

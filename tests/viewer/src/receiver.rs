@@ -1,5 +1,5 @@
-//! The receiving side of a gateway's `Sender`: puts packets in order, requests lost ones and reports
-//! which frames arrived whole. It decodes no picture.
+//! The receiving side of a gateway's `Sender`: puts packets in order, requests lost ones and
+//! reports which frames arrived whole. It decodes no picture.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};

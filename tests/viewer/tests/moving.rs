@@ -1,6 +1,8 @@
 //! A gateway and a viewer whose NAT gives it another address in mid-picture, in virtual time. The
 //! gateway itself has to find the session that a packet from an unknown address belongs to.
 
+#![expect(clippy::unwrap_used, reason = "unexpected values fail the test")]
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -127,7 +129,10 @@ impl Scene {
                     None => self.early.push(candidate.candidate),
                 }
             }
-            _ => {}
+            Message::Request { .. }
+            | Message::Notification { .. }
+            | Message::Response { .. }
+            | Message::Error(_) => {}
         }
     }
 

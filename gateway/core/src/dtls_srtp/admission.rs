@@ -48,7 +48,7 @@ pub(super) enum Verdict {
     /// The peer repeats a flight that has arrived already, because ours may be lost: ours is sent
     /// again (RFC 6347 §4.2.4).
     Repeated,
-    /// Nothing in it is of use.
+    /// The engine gets nothing of it.
     Drop,
     /// The peer has sent more than any handshake has.
     Flood,

@@ -50,7 +50,7 @@ struct FirstNumbers {
     timestamp: u32,
 }
 
-/// What a section has once it is negotiated.
+/// State of a section that is negotiated.
 #[derive(Debug)]
 struct Negotiated {
     codec: Codec,

@@ -85,7 +85,8 @@ mod tests {
 
     #[test]
     fn a_packet_becomes_whole_units_or_is_refused() {
-        let table: [(&str, &[u8], Option<&[&[u8]]>); 8] = [
+        type Case = (&'static str, &'static [u8], Option<&'static [&'static [u8]]>);
+        let table: [Case; 8] = [
             ("a slice", &[0x65, 1, 2], Some(&[&[0x65, 1, 2]])),
             ("two units", &[24, 0, 2, 0x67, 1, 0, 1, 0x68], Some(&[&[0x67, 1], &[0x68]])),
             ("a unit that is cut off", &[24, 0, 2, 0x67, 1, 0, 9, 0x68], Some(&[&[0x67, 1]])),

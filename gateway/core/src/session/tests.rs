@@ -36,22 +36,19 @@ fn outputs(session: &mut Session) -> Vec<SessionOutput> {
 }
 
 fn trickled(outputs: Vec<SessionOutput>) -> Vec<String> {
-    let candidate = |output| match output {
-        SessionOutput::Trickle(candidate) => Some(candidate.candidate),
-        _ => None,
+    let candidate = |output| {
+        if let SessionOutput::Trickle(found) = output { Some(found.candidate) } else { None }
     };
     outputs.into_iter().filter_map(candidate).collect()
 }
 
 /// Returns the addresses that checks went to, and whether the checks claim to control.
 fn checks(outputs: Vec<SessionOutput>) -> Vec<(SocketAddr, bool)> {
-    let check = |output| match output {
-        SessionOutput::Datagram(datagram) => {
-            let message = Message::parse(&datagram.bytes).ok()?;
-            let controls = message.first(attribute::ICE_CONTROLLING).is_some();
-            (message.class() == Class::Request).then_some((datagram.to, controls))
-        }
-        _ => None,
+    let check = |output| {
+        let SessionOutput::Datagram(datagram) = output else { return None };
+        let message = Message::parse(&datagram.bytes).ok()?;
+        let controls = message.first(attribute::ICE_CONTROLLING).is_some();
+        (message.class() == Class::Request).then_some((datagram.to, controls))
     };
     outputs.into_iter().filter_map(check).collect()
 }
@@ -100,9 +97,8 @@ fn an_answer_ends_the_candidates_that_it_contains() {
     let mut session = Session::answering(now, config(now, 1), CHROMIUM).unwrap();
     session.set_addresses(now, &[address(ADDRESS)]);
     let answer = loop {
-        let answered = outputs(&mut session).into_iter().find_map(|output| match output {
-            SessionOutput::Answer(answer) => Some(answer),
-            _ => None,
+        let answered = outputs(&mut session).into_iter().find_map(|output| {
+            if let SessionOutput::Answer(answer) = output { Some(answer) } else { None }
         });
         if let Some(answer) = answered {
             break answer;
@@ -115,7 +111,7 @@ fn an_answer_ends_the_candidates_that_it_contains() {
     session.handle_reflexive(now, address(ADDRESS), address("203.0.113.1:4000"));
     session.handle_reflexive_complete(now);
     run(&mut session, &mut now, Duration::from_secs(20));
-    assert_eq!(trickled(outputs(&mut session)), [String::new(); 0]);
+    assert_eq!(trickled(outputs(&mut session)), Vec::<String>::new());
 }
 
 #[test]
@@ -123,7 +119,11 @@ fn a_player_that_is_ice_lite_is_checked_by_a_controlling_agent_and_never_sent_an
     let host = "candidate:1 1 udp 2130706431 192.168.1.9 7000 typ host".to_owned();
     for (lite, controls) in [("", false), ("a=ice-lite\r\n", true)] {
         let mut now = Instant::now();
-        let offer = offer_with(&[host.clone()]).replacen("m=video", &format!("{lite}m=video"), 1);
+        let offer = offer_with(std::slice::from_ref(&host)).replacen(
+            "m=video",
+            &format!("{lite}m=video"),
+            1,
+        );
         let mut session = Session::answering(now, config(now, 1), &offer).unwrap();
         session.set_addresses(now, &[address(ADDRESS)]);
         run(&mut session, &mut now, Duration::from_secs(30));

@@ -88,7 +88,11 @@ impl PeerTransport {
             PacketKind::Rtp | PacketKind::Rtcp if self.handle_srtp(kind, datagram) => {
                 self.agent.handle_media(now, base, from);
             }
-            _ => trace!("a datagram that is not authentic is dropped"),
+            PacketKind::Stun
+            | PacketKind::Dtls
+            | PacketKind::Rtp
+            | PacketKind::Rtcp
+            | PacketKind::Other => trace!("a datagram that is not authentic is dropped"),
         }
     }
 

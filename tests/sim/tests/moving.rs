@@ -95,3 +95,9 @@ fn a_relayed_viewer_whose_nat_changes_its_port_sees_the_picture_again_within_thr
         println!("{kinds:?}: {:?} without picture", longest(kinds, PathKind::Relayed, None));
     }
 }
+
+#[test]
+fn behind_a_port_restricted_nat_the_gateway_learns_of_the_new_port_by_its_relay() {
+    let kinds = (PortRestricted, PortRestricted);
+    println!("{kinds:?}: {:?} without picture", longest(kinds, PathKind::Direct, None));
+}

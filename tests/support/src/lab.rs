@@ -160,6 +160,37 @@ impl Lab {
         wait_for_link(&host.namespace, host.gateway)
     }
 
+    /// Gives a home's router another public address, as a provider does. The router forgets every
+    /// mapping: the kernel drops those of a masqueraded address that is gone. Nothing that is sent
+    /// to the old address arrives.
+    ///
+    /// # Errors
+    ///
+    /// Fails for a home without a router.
+    pub fn renumber(&self, side: &mut Side) -> Result<()> {
+        let home = self.homes.fetch_add(1, Ordering::Relaxed);
+        ensure!(home < MAX_HOMES, "the lab has no public address left");
+        let router = side.router.as_mut().context("a home without a router")?;
+        let public = Ipv4Addr::new(203, 0, 113, FIRST_HOME + home);
+        router.namespace.ip(&format!(
+            "addr del {}/24 dev wan
+            addr add {public}/24 dev wan
+            route add default via {INTERNET_ADDRESS}",
+            router.public,
+        ))?;
+        router.namespace.nft(&format!(
+            "table ip renumbered {{
+                chain entering {{
+                    type filter hook prerouting priority raw;
+                    iifname wan ip daddr {} drop
+                }}
+            }}",
+            router.public,
+        ))?;
+        router.public = public;
+        Ok(())
+    }
+
     /// Drops this percentage of the host's UDP packets in each direction, from now on.
     ///
     /// # Errors

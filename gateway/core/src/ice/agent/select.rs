@@ -30,6 +30,8 @@ pub(super) struct Selection {
     /// Time at which the pair is checked because no media has arrived any more; `None` if none is
     /// expected.
     quiet_at: Option<Instant>,
+    /// Time at which the pair is checked because the peer uses another one.
+    probe_at: Option<Instant>,
     /// A check of the selected pair has been missed.
     pub(super) suspect: bool,
     disconnected: bool,
@@ -58,6 +60,7 @@ impl Selection {
             confirmed: true,
             next_consent: now,
             quiet_at: None,
+            probe_at: None,
             suspect: false,
             disconnected: false,
             failed: false,
@@ -82,7 +85,8 @@ impl Selection {
 
     /// Returns the time of the next check of a pair that responds.
     fn next_check(&self) -> Instant {
-        self.quiet_at.map_or(self.next_consent, |quiet_at| quiet_at.min(self.next_consent))
+        let early = [self.quiet_at, self.probe_at].into_iter().flatten();
+        early.fold(self.next_consent, Instant::min)
     }
 
     /// Notes a sign of life on a pair. Where media is expected, a check counts as well.
@@ -213,7 +217,7 @@ impl Agent {
         self.selection.since = now;
         self.selection.first_selected.get_or_insert(now);
         self.selection.confirmed = self.role == Role::Controlled;
-        self.selection.quiet_at = None;
+        (self.selection.quiet_at, self.selection.probe_at) = (None, None);
         self.selection.suspect = false;
         self.selection.disconnected = false;
         self.selection.failed = false;
@@ -265,13 +269,16 @@ impl Agent {
         waits.then(|| first + ROLE_PATIENCE)
     }
 
-    /// Checks the selected pair at once because the peer uses another one, unless a check of it is
-    /// under way or has just been answered.
+    /// Checks the selected pair because the peer uses another one: at once, or [`CONSENT_PROBE`]
+    /// after its last check, so that no peer can make us do it often.
     pub(super) fn probe_selected(&mut self, now: Instant, used: PairId) {
         let Some(selected) = self.selected_pair() else { return };
-        let is_fresh = selected.last_check.is_some_and(|at| now < at + CONSENT_PROBE);
-        if selected.id != used && selected.unanswered_since.is_none() && !is_fresh {
-            self.send_check(now, selected.id);
+        if selected.id == used || selected.unanswered_since.is_some() {
+            return;
+        }
+        match selected.last_check.map(|at| at + CONSENT_PROBE).filter(|at| *at > now) {
+            Some(later) => self.selection.probe_at = Some(later),
+            None => self.send_check(now, selected.id),
         }
     }
 
@@ -311,6 +318,7 @@ impl Agent {
         }
         if deadlines.check <= now {
             self.schedule_consent(now);
+            self.selection.probe_at = None;
             // Once only: silence that a response explains is the peer's habit.
             self.selection.quiet_at.take_if(|at| *at <= now);
             self.send_check(now, id);

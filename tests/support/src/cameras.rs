@@ -63,21 +63,22 @@ impl Kind {
         }
     }
 
-    fn command(self, address: SocketAddr) -> Result<Command> {
+    fn command(self, address: SocketAddr, flags: &[String]) -> Result<Command> {
         const PICTURE: [&str; 6] = ["--fps", "30", "--keyframe-interval", "2", "--kbit", "1000"];
         let port = address.port().to_string();
         Ok(match self {
             Self::GstreamerRtsp => {
                 let mut command = Command::new(PYTHON);
                 command.arg(folder().join("rtsp_server.py")).args(["--port", &port]).args(PICTURE);
+                command.args(flags);
                 command
             }
             Self::Live555 => {
                 let mut command = live555_script()?;
-                command.args(["--port", &port, "--"]).args(PICTURE);
+                command.args(["--port", &port, "--"]).args(PICTURE).args(flags);
                 command
             }
-            Self::FfmpegRtp => ffmpeg_rtp(address),
+            Self::FfmpegRtp => ffmpeg_rtp(address, flags),
         })
     }
 }
@@ -88,7 +89,8 @@ impl<'a> Camera<'a> {
         Self::with_flags(scene, kind, &[])
     }
 
-    /// Creates a camera with these additional flags for its program.
+    /// Creates a camera with these additional flags for its program; for ffmpeg, options of the
+    /// encoder, which replace earlier ones.
     pub fn with_flags(scene: &'a Scene, kind: Kind, flags: &[&str]) -> Result<Self> {
         let flags = flags.iter().map(ToString::to_string).collect();
         Ok(Self { scene, kind, address: free_port()?, flags, starts: 0, program: None })
@@ -110,8 +112,7 @@ impl<'a> Camera<'a> {
 
     /// Starts the camera, and returns once its stream can be requested.
     pub fn start(&mut self) -> Result<()> {
-        let mut command = self.kind.command(self.address)?;
-        command.args(&self.flags);
+        let mut command = self.kind.command(self.address, &self.flags)?;
         // Each start has its own log, so that the output of an earlier one does not count.
         self.starts += 1;
         let name = format!("{}-{}-{}", self.kind.name(), self.address.port(), self.starts);
@@ -169,13 +170,15 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("cameras")
 }
 
-fn ffmpeg_rtp(address: SocketAddr) -> Command {
+fn ffmpeg_rtp(address: SocketAddr, options: &[String]) -> Command {
     let mut command = Command::new("ffmpeg");
     command
         .args(["-hide_banner", "-loglevel", "warning", "-nostdin", "-re"])
         .args(["-f", "lavfi", "-i", "testsrc2=size=640x360:rate=30"])
         .args(["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "60"])
-        .args(["-profile:v", "baseline", "-pix_fmt", "yuv420p", "-b:v", "1M", "-f", "rtp"])
+        .args(["-profile:v", "baseline", "-pix_fmt", "yuv420p", "-b:v", "1M"])
+        .args(options)
+        .args(["-f", "rtp"])
         .arg(format!("rtp://{address}?pkt_size=1200"));
     command
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::program::Place;
 
 /// Time in which a server must respond.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A response, of whatever status.
 #[derive(Debug, Clone)]
@@ -39,6 +39,15 @@ pub fn post(place: Place<'_>, url: &str, token: Option<&str>, body: &Value) -> R
             request = request.header("Authorization", format!("Bearer {token}"));
         }
         receive(request.send_json(body))
+    };
+    place.inside(request)?.with_context(|| format!("POST {url}"))
+}
+
+/// Sends a `POST` request with a WHEP player's offer and a bearer token.
+pub fn post_offer(place: Place<'_>, url: &str, token: &str, offer: &str) -> Result<Response> {
+    let request = || -> Result<Response> {
+        let request = agent().post(url).header("Authorization", format!("Bearer {token}"));
+        receive(request.header("Content-Type", "application/sdp").send(offer))
     };
     place.inside(request)?.with_context(|| format!("POST {url}"))
 }

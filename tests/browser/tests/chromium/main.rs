@@ -5,6 +5,7 @@ mod delay;
 mod examples;
 mod harness;
 mod outage;
+mod reasons;
 mod sources;
 mod whep;
 

@@ -1,6 +1,7 @@
 //! Operating a server: what its settings do, reloading them, its certificates and its logs.
 
 mod certificate;
+mod data_folder;
 mod general_settings;
 mod logs;
 mod reload;

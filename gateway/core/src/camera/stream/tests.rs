@@ -1,7 +1,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::media::{Codec, RtpPacket, StreamDescription, TrackDescription};
+use crate::media::{Codec, RtpHeader, RtpPacket, StreamDescription, TrackDescription};
 
 fn stream(on_demand: bool) -> Stream {
     Stream::new(StreamId::main("door".parse().unwrap()), on_demand, 1)
@@ -138,4 +138,78 @@ fn key_frames_are_requested_at_a_bounded_rate() {
         let asked = stream.poll_command() == Some(SourceCommand::KeyFrame);
         assert_eq!(asked, expected, "after {after_ms} ms");
     }
+}
+
+/// A camera that sends five pictures a second, of two packets each, a key frame every two seconds.
+struct Source {
+    sequence: u16,
+    timestamp: u32,
+    ssrc: u32,
+    pictures: u64,
+}
+
+impl Source {
+    const INTERVAL: Duration = Duration::from_millis(200);
+
+    fn send(&mut self, now: Instant, stream: &mut Stream) {
+        let kind = if self.pictures.is_multiple_of(10) { 0x65 } else { 0x41 };
+        for marker in [false, true] {
+            let header = RtpHeader {
+                marker,
+                payload_type: 96,
+                sequence: self.sequence,
+                timestamp: self.timestamp,
+                ssrc: self.ssrc,
+            };
+            let packet = RtpPacket { header, payload: Bytes::from(vec![kind, 0x88, 0x84, 3]) };
+            stream.handle_source(now, SourceEvent::Packet { track: 0, arrival: now, packet });
+            self.sequence = self.sequence.wrapping_add(1);
+        }
+        self.pictures += 1;
+        self.timestamp = self.timestamp.wrapping_add(18_000);
+    }
+}
+
+#[test]
+fn a_day_with_wraps_jumps_and_reboots_is_one_timeline() {
+    const DAY: u64 = 24 * 3600 * 5;
+    let start = Instant::now();
+    let mut stream = stream(false);
+    stream.handle_source(start, connected());
+    let mut source = Source { sequence: 65_000, timestamp: u32::MAX - 9000, ssrc: 1, pictures: 0 };
+    let (mut packets, mut last) = (0_u64, None::<VideoPacket>);
+    for picture in 0..DAY {
+        let now = start + Source::INTERVAL * u32::try_from(picture).unwrap();
+        match picture {
+            // The camera's clock is set, forward and back.
+            40_000 => source.timestamp = source.timestamp.wrapping_add(90_000 * 3600),
+            80_000 => source.timestamp = source.timestamp.wrapping_sub(90_000 * 7200),
+            // It restarts its stream in the same connection.
+            120_000 => {
+                source = Source { sequence: 7, timestamp: 1, ssrc: 2, pictures: 0 };
+            }
+            // It reboots: the connection ends, and the next one has other numbers.
+            200_000 | 300_000 | 400_000 => {
+                stream.handle_source(now, failed("it reboots"));
+                stream.handle_timeout(stream.poll_timeout().unwrap());
+                stream.handle_source(now, connected());
+                source = Source { sequence: 9, timestamp: 77, ssrc: 3, pictures: 0 };
+            }
+            _ => {}
+        }
+        source.send(now, &mut stream);
+        stream.handle_timeout(now);
+        while let Some(packet) = stream.poll_packet() {
+            packets += 1;
+            if let Some(last) = last.as_ref().filter(|last| last.timestamp != packet.timestamp) {
+                let step = packet.timestamp.wrapping_sub(last.timestamp);
+                assert!((17_000..20_000).contains(&step), "picture {picture}: step of {step}");
+            }
+            last = Some(packet);
+        }
+        assert!(stream.group_of_pictures().len() <= 40, "picture {picture}");
+        assert_eq!(stream.state(), CameraState::Live, "picture {picture}");
+    }
+    // Each key frame is preceded by a packet of parameter sets.
+    assert_eq!(packets, DAY * 2 + DAY / 10);
 }

@@ -122,7 +122,7 @@ fn invalid_addresses_are_refused_with_a_remedy() {
         ("rtp://0.0.0.0?codec=h264", "an address of this machine"),
         ("rtp://0.0.0.0:0?codec=h264", "an address of this machine"),
         ("rtp://0.0.0.0:5004", "codec=h264"),
-        ("rtp://0.0.0.0:5004?codec=vp8", "“vp8” is not a value for codec"),
+        ("rtp://0.0.0.0:5004?codec=mpeg4", "“mpeg4” is not a value for codec"),
         ("rtp://0.0.0.0:5004?codec=h264&pt=9", "“pt” is not known"),
         ("rtp://0.0.0.0:5004?codec=h264&payload_type=200", "below 128"),
         ("test:10x10", "from 256x144"),

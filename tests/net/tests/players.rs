@@ -27,7 +27,7 @@ enum Skill {
     AsksFirst,
 }
 
-/// Takes about 20 s: 30 pairs, four at a time.
+/// Takes about 40 s: 30 pairs, four at a time.
 #[test]
 fn a_player_that_ignores_link_connects_wherever_its_udp_is_open() {
     let name = "a_player_that_ignores_link_connects_wherever_its_udp_is_open";
@@ -36,7 +36,7 @@ fn a_player_that_ignores_link_connects_wherever_its_udp_is_open() {
     });
 }
 
-/// Takes about 25 s: 36 pairs, four at a time.
+/// Takes about 45 s: 36 pairs, four at a time.
 #[test]
 fn a_player_that_asks_first_connects_on_every_pair() {
     scene("a_player_that_asks_first_connects_on_every_pair", &NEEDS, |scene| {

@@ -82,6 +82,8 @@ pub struct Client {
     redirects: u32,
     reconnects: u32,
     has_answered: bool,
+    /// Challenges since the last success of a request that needs a password.
+    challenges: u32,
     messages: Budget,
     own_ssrc: u32,
     started: Instant,
@@ -119,6 +121,7 @@ impl Client {
             redirects: 0,
             reconnects: 0,
             has_answered: false,
+            challenges: 0,
             messages: Budget { start: now, count: 0 },
             own_ssrc: rng.random(),
             started: now,
@@ -314,7 +317,9 @@ impl Client {
             return;
         };
         self.has_answered = true;
-        if let Some(session) = message.headers.get("Session")
+        // Some cameras name another session in their reply to OPTIONS.
+        let names_session = matches!(request.method, Method::Setup | Method::Play);
+        if let Some(session) = message.headers.get("Session").filter(|_| names_session)
             && let Some(timeout) = self.requests.set_session(session)
         {
             self.keepalive.set_session_timeout(Duration::from_secs(timeout));
@@ -324,10 +329,13 @@ impl Client {
                 self.requests.resume(now + self.config.timeouts.connect, request);
                 self.count_message(now);
             }
-            401 => match self.requests.handle_challenges(&mut request, &message.headers) {
-                Ok(()) => self.send(now, request),
-                Err(failure) => self.handle_refused_password(now, &request, failure),
-            },
+            401 => {
+                self.challenges += 1;
+                match self.requests.handle_challenges(&mut request, &message.headers) {
+                    Ok(()) => self.send(now, request),
+                    Err(failure) => self.handle_refused_password(now, &request, failure),
+                }
+            }
             301..=303 | 305 | 307 | 308 if self.phase != Phase::Playing => {
                 self.follow(message.headers.get("Location"));
             }
@@ -339,8 +347,8 @@ impl Client {
         match (self.phase, request.method) {
             // The packets tell if the session lives on.
             (Phase::Playing, _) => self.keepalive.handle_reply(false),
-            // The description may be public, or the camera cannot challenge OPTIONS properly.
-            (Phase::Options, Method::Options) if why != AuthFailure::Missing => self.describe(now),
+            // The camera cannot challenge OPTIONS properly.
+            (Phase::Options, Method::Options) if why == AuthFailure::Unknown => self.describe(now),
             _ => self.fail(match why {
                 AuthFailure::Missing => Failure::PasswordMissing,
                 AuthFailure::Refused => Failure::WrongPassword,

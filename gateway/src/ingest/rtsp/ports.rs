@@ -18,6 +18,9 @@ const ATTEMPTS: usize = 50;
 /// Size of the largest possible UDP datagram, in bytes.
 const MAX_DATAGRAM: usize = 65_535;
 
+/// Maximum number of errors of a socket in a row that are skipped.
+const MAX_ERRORS: usize = 16;
+
 /// The open ports.
 #[derive(Default)]
 pub(super) struct Ports {
@@ -74,11 +77,17 @@ impl Ports {
         let Self { sockets, buffer } = self;
         poll_fn(|context| {
             for (track, port, socket) in &*sockets {
-                let mut read = ReadBuf::new(buffer);
-                // An error is that of an earlier datagram, which the camera refused.
-                if let Poll::Ready(Ok(from)) = socket.poll_recv_from(context, &mut read) {
-                    let bytes = Bytes::copy_from_slice(read.filled());
-                    return Poll::Ready((*track, *port, from, bytes));
+                for _ in 0..MAX_ERRORS {
+                    let mut read = ReadBuf::new(buffer);
+                    match socket.poll_recv_from(context, &mut read) {
+                        Poll::Ready(Ok(from)) => {
+                            let bytes = Bytes::copy_from_slice(read.filled());
+                            return Poll::Ready((*track, *port, from, bytes));
+                        }
+                        // The error of an earlier datagram, which the camera refused.
+                        Poll::Ready(Err(_)) => {}
+                        Poll::Pending => break,
+                    }
                 }
             }
             Poll::Pending

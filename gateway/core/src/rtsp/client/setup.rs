@@ -60,6 +60,9 @@ impl Client {
         message: &Message,
     ) {
         let is_success = (200..300).contains(&status);
+        if is_success && request.method != Method::Options {
+            self.challenges = 0;
+        }
         match (self.phase, request.method) {
             (Phase::Options, Method::Options) => {
                 if is_success {

@@ -363,11 +363,20 @@ fn a_password_is_sent_when_it_is_demanded_and_never_before() {
     assert!(words.ends_with("PasswordMissing"), "{words}");
 
     // A camera that closes the connection with its challenge.
+    let closing = with_password.clone();
     let mut dialogue = Dialogue::new(with_password, &[OPTIONS, &first]);
     dialogue.replies = [OPTIONS, DESCRIBE, SETUP, OK].map(str::to_owned).into();
     dialogue.client.handle_disconnected(dialogue.now);
     dialogue.run();
     assert!(dialogue.take_words().ends_with("playing"));
+    // One that does so although the password was in the request.
+    let mut dialogue = Dialogue::new(closing, &[OPTIONS, &first]);
+    dialogue.replies = [OPTIONS.to_owned(), second.clone()].into();
+    for _ in 0..2 {
+        dialogue.client.handle_disconnected(dialogue.now);
+        dialogue.run();
+    }
+    assert!(dialogue.take_words().ends_with("WrongPassword"));
 }
 
 #[test]

@@ -167,10 +167,13 @@ impl Client {
                 self.reconnect();
             }
             Phase::Tunnel | Phase::Describe | Phase::Ports(_) | Phase::Setup(_) | Phase::Play => {
-                if was_challenged {
-                    self.reconnect()
+                if !was_challenged {
+                    self.fail(Failure::Closed);
+                } else if self.challenges > 1 {
+                    // It closes the connection with each refusal.
+                    self.fail(Failure::WrongPassword);
                 } else {
-                    self.fail(Failure::Closed)
+                    self.reconnect();
                 }
             }
         }

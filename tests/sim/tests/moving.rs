@@ -43,10 +43,10 @@ fn rebind(world: &mut World, scenario: &Scenario, public: Option<&str>) -> Durat
 fn longest(kinds: (NatKind, NatKind), kind: PathKind, public: Option<&str>) -> Duration {
     let mut longest = Duration::ZERO;
     for roles in [[Role::Controlling, Role::Controlled], [Role::Controlled, Role::Controlling]] {
-        for seed in 0..10 {
-            let scenario = Scenario { roles, seed, ..Scenario::new(kinds.0, kinds.1) };
+        for seed in 0..10_u32 {
+            let scenario = Scenario { roles, seed: seed.into(), ..Scenario::new(kinds.0, kinds.1) };
             let mut world = watching(&scenario, kind);
-            world.run(world.now() + SECOND * u32::try_from(seed).unwrap() / 3, |_| false);
+            world.run(world.now() + SECOND * seed / 3, |_| false);
             let gap = rebind(&mut world, &scenario, public);
             assert!(gap <= SECOND * 3, "{kinds:?}, {roles:?}, seed {seed}: {gap:?}");
             for peer in &world.peers {

@@ -18,14 +18,15 @@ const DEADLINE: Duration = Duration::from_secs(20);
 const FRAMES: u64 = 30;
 /// Time in which the picture has to be back, with half a second for a loaded machine.
 const LIMIT: Duration = Duration::from_millis(3500);
-/// Time after which a better pair alone is no reason to change (`RENOMINATION_WINDOW` of the agent).
+/// Time after which a better pair alone is no reason to change:
+/// `RENOMINATION_WINDOW` of the agent.
 const RENOMINATION: Duration = Duration::from_secs(10);
 /// Time for which frames are counted after each change, and interval at which.
 const COUNTED: Duration = Duration::from_secs(5);
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// Takes about 90 s: each of four routers is renumbered as soon as there is a picture, and again when
-/// the agents no longer look for better pairs.
+/// Takes about 90 s: each of four routers is renumbered as soon as there is a picture, and again
+/// when the agents no longer look for better pairs.
 #[test]
 fn a_viewer_whose_router_is_renumbered_sees_the_picture_again_within_three_seconds() {
     let name = "a_viewer_whose_router_is_renumbered_sees_the_picture_again_within_three_seconds";

@@ -130,8 +130,9 @@ impl Agent {
         self.process(now);
     }
 
-    /// Sets the Ta that the peer's description indicates with `a=ice-pacing`; `None` if it indicates
-    /// none, which means [`DEFAULT_TA`]. The longer one of both sides' is used (RFC 8445 §14.2).
+    /// Sets the Ta that the peer's description indicates with `a=ice-pacing`; `None` if it
+    /// indicates none, which means [`DEFAULT_TA`]. The longer one of both sides' is used
+    /// (RFC 8445 §14.2).
     pub fn set_remote_pacing(&mut self, theirs: Option<Duration>) {
         self.timers.ta = higher_pacing(self.timers.our_ta, theirs);
     }

@@ -61,8 +61,8 @@ pub struct Config {
     pub lowest_peer_port: u16,
     /// True to permit only relayed addresses of this server and `allow_peers`. Default: false.
     pub relayed_peers_only: bool,
-    /// True to let clients bind channels above 0x4FFF, as RFC 5766 did; coturn's clients before 4.16
-    /// do so, among them `turnutils_uclient` of Debian 12. Default: true.
+    /// True to let clients bind channels above 0x4FFF, as RFC 5766 did; coturn's clients before
+    /// 4.16 do so, among them `turnutils_uclient` of Debian 12. Default: true.
     pub rfc5766_channels: bool,
     /// True to let clients have TCP connections to and from peers (RFC 6062). Default: true.
     pub tcp_relaying: bool,

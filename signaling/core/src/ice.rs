@@ -52,8 +52,9 @@ impl TurnConfig {
         servers
     }
 
-    /// Returns the ICE servers for a viewer that has no session yet. All that one token or user asks
-    /// for belong to one TURN user, whose quota limits them; its name does not tell whose it is.
+    /// Returns the ICE servers for a viewer that has no session yet. All that one token or user
+    /// asks for belong to one TURN user, whose quota limits them; its name does not tell whose it
+    /// is.
     pub(crate) fn for_subject(&self, subject: &str, now: Now) -> Vec<IceServer> {
         let digest = self.hmac(&format!("options {subject}"));
         let digits: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();

@@ -48,12 +48,12 @@ pub(crate) struct Session {
     pub(crate) pending_requests: Vec<RequestKind>,
 }
 
-/// How far a session is, as its gateway reports it.
+/// State of a session as its gateway reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
     /// The gateway has not said.
     Unknown,
-    /// There is no path to the viewer yet.
+    /// No path to the viewer has been found yet.
     Starting,
     /// The viewer is being sent the picture, or was.
     Started,
@@ -207,8 +207,8 @@ impl Hub {
     }
 
     /// Removes the sessions that a gateway's report does not list. The gateway may have restarted
-    /// since they started, and they would count against their viewers until they expire. Notes which
-    /// of the others are still `starting`, if the gateway reports it.
+    /// since they started, and they would count against their viewers until they expire. Notes
+    /// which of the others are still `starting`, if the gateway reports it.
     pub(crate) fn reconcile_sessions(
         &mut self,
         now: Now,

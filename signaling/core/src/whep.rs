@@ -61,7 +61,8 @@ pub struct WhepPatch {
 /// The body of a [`WhepPatch`].
 #[derive(Debug, Clone)]
 pub struct WhepFragment {
-    /// The user name fragments of the fragment and of its sections; empty if it has only candidates.
+    /// The user name fragments of the fragment and of its sections; empty if it has only
+    /// candidates.
     ufrags: Vec<String>,
     candidates: Vec<IceCandidate>,
     text: String,
@@ -83,8 +84,8 @@ impl WhepFragment {
         Ok(Self { ufrags, candidates, text: text.to_owned() })
     }
 
-    /// Returns true if the fragment belongs to the ICE generation with these user name fragments: it
-    /// has candidates for it, and does not restart ICE.
+    /// Returns true if the fragment belongs to the ICE generation with these user name fragments:
+    /// it has candidates for it, and does not restart ICE.
     fn belongs_to(&self, ufrags: &[String]) -> bool {
         self.ufrags.first().is_none_or(|ufrag| ufrags.contains(ufrag))
     }

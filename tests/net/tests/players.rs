@@ -21,9 +21,9 @@ const WORKERS: usize = 4;
 /// The way a player learns of STUN and TURN servers.
 #[derive(Clone, Copy)]
 enum Skill {
-    /// It ignores `Link` and has host candidates only.
+    /// Ignores `Link`, and so has host candidates only.
     IgnoresLink,
-    /// It sends `OPTIONS` before its offer.
+    /// Sends `OPTIONS` before its offer.
     AsksFirst,
 }
 

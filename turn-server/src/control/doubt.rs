@@ -65,7 +65,9 @@ fn utc(unix_s: u64) -> String {
         return format!("{unix_s} s after 1970");
     }
     let (mut days, time) = (unix_s / 86_400, unix_s % 86_400);
-    let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     let mut year = 1970;
     while days >= 365 + u64::from(is_leap(year)) {
         days -= 365 + u64::from(is_leap(year));

@@ -37,7 +37,8 @@ fn credentials_and_candidates_are_read_wherever_they_are() {
 fn each_section_may_have_credentials_of_its_own() {
     let pwd = "a=ice-pwd:YH75Fviy6338Vbrhrlp8Yh1A";
     let text = format!(
-        "a=group:BUNDLE 0 1\r\nm=audio 9 X 0\r\na=mid:0\r\na=ice-ufrag:aaaa\r\n{pwd}\r\na={HOST}\r\n\
+        "a=group:BUNDLE 0 1\r\n\
+         m=audio 9 X 0\r\na=mid:0\r\na=ice-ufrag:aaaa\r\n{pwd}\r\na={HOST}\r\n\
          m=video 9 X 0\r\na=mid:1\r\na=ice-ufrag:bbbb\r\n{pwd}\r\na={HOST}\r\n"
     );
     let fragment = Fragment::parse(&text).unwrap();

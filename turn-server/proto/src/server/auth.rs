@@ -52,8 +52,8 @@ impl Identity {
         left.map_or(lifetime_s, |left| lifetime_s.min(u32::try_from(left).unwrap_or(u32::MAX)))
     }
 
-    /// Returns the end of time-limited credentials with which an allocation is requested, in seconds
-    /// since 1970.
+    /// Returns the end of time-limited credentials with which an allocation is requested, in
+    /// seconds since 1970.
     pub(super) fn expiry_s(&self, method: Method) -> Option<u64> {
         let allocates = matches!(method, Method::Allocate) && self.is_time_limited;
         split_rest_username(&self.username).filter(|_| allocates).map(|(expiry_s, _)| expiry_s)

@@ -17,9 +17,9 @@ pub(super) const LONGEST_LIFETIME_S: u64 = 2 * 24 * 60 * 60;
 /// The reason to doubt the end of time-limited credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Doubt {
-    /// They have expired, although they are signed rightly; the request is refused.
+    /// Credentials that are signed rightly but have expired; the request is refused.
     Expired,
-    /// They end days from now; the request is served.
+    /// Credentials that end days from now; the request is served.
     FarFuture,
 }
 

@@ -63,10 +63,7 @@ fn check(watch: &Watch, codec: Codec) -> Result<(), String> {
     let steps = packets.windows(2).map(|p| p[1].timestamp.wrapping_sub(p[0].timestamp));
     let is_steady = steps.clone().all(|step| step == 0 || step == TICKS);
     let lost = packets.windows(2).any(|pair| pair[1].sequence != pair[0].sequence + 1);
-    let decoded = match codec {
-        Codec::H264 => decoded_pictures(packets),
-        _ => pictures,
-    };
+    let decoded = if codec == Codec::H264 { decoded_pictures(packets) } else { pictures };
     let expected = GROUP * groups;
     if (pictures, markers, decoded) != (expected, expected, expected) || !is_steady || lost {
         return Err(format!(

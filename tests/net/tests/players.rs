@@ -12,7 +12,7 @@ use porthole_test_support::program::{Place, Program};
 use porthole_test_support::python;
 use porthole_test_support::scene::{Need, Scene, report, scene};
 
-const NEEDS: [Need; 3] = [Need::Lab, Need::Program, Need::Aioice];
+const NEEDS: [Need; 3] = [Need::Lab, Need::Program, Need::PythonPackages];
 /// The player gives up after 20 s; the rest is for a loaded machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Number of players that run at a time; they spend most of the time waiting.

@@ -1,15 +1,14 @@
 //! Chromium, driven with node by the scripts in `tests/browser/driver`.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::npm;
 use crate::path::Pair;
 use crate::program::{Place, Program};
 use crate::scene::Scene;
@@ -198,19 +197,5 @@ fn parse(value: Value) -> Result<Sample> {
 fn probe() -> Result<()> {
     let chromium = std::env::var("PORTHOLE_CHROMIUM").unwrap_or("/usr/bin/chromium".to_owned());
     ensure!(Path::new(&chromium).exists(), "{chromium} does not exist");
-    Command::new("node").arg("--version").output().context("node is not installed")?;
-
-    let folder = folder();
-    // Several test processes may want to install at the same time.
-    let lock = File::open(folder.join("package-lock.json"))?;
-    lock.lock()?;
-    let installed = folder.join("node_modules/.package-lock.json");
-    let modified = |path: &Path| std::fs::metadata(path).and_then(|data| data.modified()).ok();
-    if modified(&installed) >= modified(&folder.join("package-lock.json")) {
-        return Ok(());
-    }
-    let arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
-    let output = Command::new("npm").args(arguments).current_dir(&folder).output()?;
-    ensure!(output.status.success(), "npm ci failed: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
+    npm::install(&folder())
 }

@@ -13,7 +13,7 @@ use crate::program::Program;
 use crate::scene::{Need, Scene};
 
 /// Debian's interpreter, for Debian's GStreamer bindings.
-const PYTHON: &str = "/usr/bin/python3";
+pub const PYTHON: &str = "/usr/bin/python3";
 /// Python and GStreamer start within two seconds; live555 then needs another one to connect to its
 /// camera.
 const READY_DEADLINE: Duration = Duration::from_secs(20);
@@ -28,6 +28,10 @@ pub enum Kind {
     Live555,
     /// ffmpeg, which pushes RTP to a port.
     FfmpegRtp,
+    /// ffmpeg, which pushes VP8 of 320 × 240 pixels.
+    FfmpegVp8,
+    /// ffmpeg, which pushes VP9 of 320 × 240 pixels.
+    FfmpegVp9,
 }
 
 /// A source on loopback that can be stopped and started again at the same address.
@@ -42,7 +46,7 @@ pub struct Camera<'a> {
 }
 
 impl Kind {
-    /// Every kind of source.
+    /// Every kind of source that sends H.264.
     pub const ALL: [Self; 3] = [Self::GstreamerRtsp, Self::Live555, Self::FfmpegRtp];
 
     /// Returns the name used in logs.
@@ -51,6 +55,8 @@ impl Kind {
             Self::GstreamerRtsp => "gstreamer-rtsp",
             Self::Live555 => "live555",
             Self::FfmpegRtp => "ffmpeg-rtp",
+            Self::FfmpegVp8 => "ffmpeg-vp8",
+            Self::FfmpegVp9 => "ffmpeg-vp9",
         }
     }
 
@@ -59,7 +65,7 @@ impl Kind {
         match self {
             Self::GstreamerRtsp => Need::GstreamerRtsp,
             Self::Live555 => Need::Live555,
-            Self::FfmpegRtp => Need::Tool("ffmpeg"),
+            Self::FfmpegRtp | Self::FfmpegVp8 | Self::FfmpegVp9 => Need::Tool("ffmpeg"),
         }
     }
 
@@ -79,6 +85,8 @@ impl Kind {
                 command
             }
             Self::FfmpegRtp => ffmpeg_rtp(address, flags),
+            Self::FfmpegVp8 => ffmpeg_vpx("libvpx", address),
+            Self::FfmpegVp9 => ffmpeg_vpx("libvpx-vp9", address),
         })
     }
 }
@@ -107,6 +115,8 @@ impl<'a> Camera<'a> {
             Kind::GstreamerRtsp => format!("rtsp://{}/camera", self.address),
             Kind::Live555 => format!("rtsp://{}/proxyStream", self.address),
             Kind::FfmpegRtp => format!("rtp://{}?codec=h264", self.address),
+            Kind::FfmpegVp8 => format!("rtp://{}?codec=vp8", self.address),
+            Kind::FfmpegVp9 => format!("rtp://{}?codec=vp9", self.address),
         }
     }
 
@@ -117,7 +127,7 @@ impl<'a> Camera<'a> {
         self.starts += 1;
         let name = format!("{}-{}-{}", self.kind.name(), self.address.port(), self.starts);
         let mut program = Program::start(self.scene, &name, &mut command)?;
-        if self.kind != Kind::FfmpegRtp {
+        if matches!(self.kind, Kind::GstreamerRtsp | Kind::Live555) {
             program.wait_for("the camera can be reached", READY_DEADLINE, |program| {
                 Ok(program.output()?.lines().any(|line| line.starts_with("ready ")).then_some(()))
             })?;
@@ -138,6 +148,23 @@ pub(crate) fn gstreamer() -> Result<()> {
     let output = Command::new(PYTHON).args(["-c", IMPORT]).output();
     let works = output.is_ok_and(|output| output.status.success());
     ensure!(works, "python3-gi or gir1.2-gst-rtsp-server-1.0 is not installed");
+    Ok(())
+}
+
+/// Checks that GStreamer's WebRTC element and decoders can run here; an error says what is missing.
+pub(crate) fn webrtcbin() -> Result<()> {
+    const PROBE: &str = "import gi\n\
+        gi.require_version('GstWebRTC', '1.0')\n\
+        from gi.repository import Gst, GstWebRTC\n\
+        Gst.init(None)\n\
+        for name in ['webrtcbin', 'nicesrc', 'avdec_h264', 'vp8dec']:\n    \
+            assert Gst.ElementFactory.find(name), name";
+    let output = Command::new(PYTHON).args(["-c", PROBE]).output();
+    let works = output.is_ok_and(|output| output.status.success());
+    ensure!(
+        works,
+        "gir1.2-gst-plugins-bad-1.0, gstreamer1.0-nice or gstreamer1.0-libav is not installed"
+    );
     Ok(())
 }
 
@@ -180,5 +207,16 @@ fn ffmpeg_rtp(address: SocketAddr, options: &[String]) -> Command {
         .args(options)
         .args(["-f", "rtp"])
         .arg(format!("rtp://{address}?pkt_size=1200"));
+    command
+}
+
+fn ffmpeg_vpx(encoder: &str, address: SocketAddr) -> Command {
+    let mut command = Command::new("ffmpeg");
+    command
+        .args(["-hide_banner", "-loglevel", "warning", "-nostdin", "-re"])
+        .args(["-f", "lavfi", "-i", "testsrc2=size=320x240:rate=15"])
+        .args(["-c:v", encoder, "-deadline", "realtime", "-cpu-used", "8", "-g", "30"])
+        .args(["-b:v", "500k", "-strict", "experimental", "-f", "rtp"])
+        .arg(format!("rtp://{address}?pkt_size=1400"));
     command
 }

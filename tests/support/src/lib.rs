@@ -27,6 +27,7 @@ pub mod disk;
 pub mod http;
 pub mod lab;
 pub mod nat;
+mod npm;
 pub mod path;
 pub mod porthole;
 pub mod ports;

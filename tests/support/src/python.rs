@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 /// Installs the packages once; an error says why the environment cannot be used here.
 pub(crate) fn available() -> Result<(), String> {
     static AVAILABLE: OnceLock<Result<(), String>> = OnceLock::new();
-    let probe = || install().map_err(|error| format!("no aioice: {error:#}"));
+    let probe = || install().map_err(|error| format!("no Python packages: {error:#}"));
     AVAILABLE.get_or_init(probe).clone()
 }
 

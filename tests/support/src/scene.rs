@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow};
 use nix::sys::resource::{Resource, getrlimit};
 
 use crate::lab::Lab;
-use crate::{browser, cameras, disk, porthole, python, viewer};
+use crate::{browser, cameras, disk, npm, porthole, python, viewer};
 
 /// The environment variable that, when set to 1, makes a test fail instead of being skipped.
 const REQUIRE_ALL: &str = "PORTHOLE_REQUIRE_ALL";
@@ -33,8 +33,12 @@ pub enum Need {
     GstreamerRtsp,
     /// live555's RTSP server, downloaded once if it is not installed.
     Live555,
-    /// aioice from PyPI, downloaded once.
-    Aioice,
+    /// GStreamer's WebRTC element, with decoders and Debian's Python bindings.
+    Webrtcbin,
+    /// The packages from PyPI, such as aioice and aiortc, downloaded once.
+    PythonPackages,
+    /// The npm packages of a folder of `tests`, downloaded once.
+    NodePackages(&'static str),
     /// Permission to mount a file system.
     SmallDisk,
     /// A program of this name in `PATH`, from the packages that the README lists.
@@ -137,7 +141,9 @@ impl Need {
             Self::Browser => browser::available().err(),
             Self::GstreamerRtsp => cameras::gstreamer().err().map(|error| format!("{error:#}")),
             Self::Live555 => cameras::live555().err(),
-            Self::Aioice => python::available().err(),
+            Self::Webrtcbin => cameras::webrtcbin().err().map(|error| format!("{error:#}")),
+            Self::PythonPackages => python::available().err(),
+            Self::NodePackages(folder) => npm::available(folder).err(),
             Self::SmallDisk => disk::available().err(),
             Self::Tool(name) => {
                 find_tool(name).is_none().then(|| format!("{name} is not installed"))

@@ -29,7 +29,7 @@ fn client(
 
 #[test]
 fn aioice_relays_over_udp_tcp_and_tls() {
-    scene("aioice_relays_over_udp_tcp_and_tls", &[Need::Aioice], |scene| {
+    scene("aioice_relays_over_udp_tcp_and_tls", &[Need::PythonPackages], |scene| {
         let authority = Authority::new(scene, &[[127, 0, 0, 1].into()])?;
         let server = start(secure(&authority)?)?;
         let echo = Echo::start("127.0.0.1")?;

@@ -1,10 +1,9 @@
 //! Attributes of a section.
 
+use super::Problem;
 use crate::dtls_srtp::Fingerprint;
 use crate::sdp::MAX_CANDIDATE_LEN;
 use crate::sdp::description::{Direction, Extension, RemoteCodec, Section, Setup};
-
-use super::Problem;
 
 /// Maximum length of a mid in bytes. Browsers use one digit; those that fit no header extension
 /// are taken all the same.

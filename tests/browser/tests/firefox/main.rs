@@ -1,0 +1,47 @@
+//! Firefox ESR, as Debian has it: it decodes VP8, and H.264 only with a plugin that is downloaded.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use porthole_test_support::browser::Browser;
+use porthole_test_support::cameras::{Camera, Kind};
+use porthole_test_support::porthole::Server;
+use porthole_test_support::program::Place;
+use porthole_test_support::scene::{Need, Scene, scene};
+use serde_json::json;
+
+const CAMERA_DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(120);
+
+#[test]
+fn firefox_plays_vp8_from_a_plain_page() {
+    let name = "firefox_plays_vp8_from_a_plain_page";
+    let tools = [Need::Tool("firefox-esr"), Need::Tool("node"), Need::Tool("ffmpeg")];
+    let needs = [&[Need::Program][..], &tools].concat();
+    scene(name, &needs, |scene| {
+        let mut camera = Camera::new(scene, Kind::FfmpegVp8)?;
+        camera.start()?;
+        let source = format!("door={}", camera.source());
+        let mut server = Server::start(scene, Place::Here, &["--camera", &source])?;
+        let token = server.token("viewer", &[])?;
+        server.wait_for_camera(&token, "door", CAMERA_DEADLINE)?;
+
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/whep.html");
+        let page = page.canonicalize()?;
+        let whep = server.url("/whep/door");
+        let url = format!("file://{}#url={whep}&token={token}", page.display());
+        play(scene, "whep-page", &url)
+    });
+}
+
+fn play(scene: &Scene, name: &str, url: &str) -> Result<()> {
+    let arguments = json!({ "url": url, "pictures": 10 });
+    let mut browser = Browser::script(scene, name, Place::Here, "firefox.mjs", &arguments)?;
+    browser.finish(DEADLINE).context(name.to_owned())?;
+    let playing = browser.last(|value| (value["event"] == "playing").then(|| value.clone()))?;
+    let playing = playing.context("no picture")?;
+    let size = (&playing["width"], &playing["height"]);
+    ensure!(size == (&json!(320), &json!(240)), "{name}: {playing}");
+    Ok(())
+}

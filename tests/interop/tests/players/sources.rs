@@ -1,0 +1,20 @@
+//! Codecs other than H.264, pushed over RTP and watched by a player that decodes them.
+
+use porthole_test_support::cameras::{Camera, Kind};
+
+use super::*;
+
+#[test]
+fn pushed_vp8_and_vp9_are_played() {
+    let needs = [Need::Program, Need::Webrtcbin, Kind::FfmpegVp8.need()];
+    scene("pushed_vp8_and_vp9_are_played", &needs, |scene| {
+        for (kind, codec) in [(Kind::FfmpegVp8, "vp8"), (Kind::FfmpegVp9, "vp9")] {
+            let mut camera = Camera::new(scene, kind)?;
+            camera.start()?;
+            let installation = Installation::start(scene, codec, &camera.source())?;
+            let pictures = installation.watch(Player::Webrtcbin, codec, "max-bundle")?;
+            ensure!(pictures.last().is_some_and(|last| last == "picture 320x240"), "{codec}");
+        }
+        Ok(())
+    });
+}

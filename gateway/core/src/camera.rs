@@ -1,8 +1,8 @@
 //! The core of one camera: its streams, each of which is connected while it is wanted.
 //!
 //! A camera has a main stream and may have a sub stream, a smaller picture of the same scene. A
-//! stream has tracks: one of video, and later at most one of audio. A viewer watches one stream, and
-//! can be moved to the other.
+//! stream has tracks: one of video, and later at most one of audio. A viewer watches one stream,
+//! and can be moved to the other.
 
 mod diagnosis;
 mod stream;

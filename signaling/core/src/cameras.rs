@@ -89,8 +89,8 @@ impl Hub {
         }
     }
 
-    /// Persists a gateway's name and cameras if they have changed. A sub stream is a row of its own,
-    /// as older versions wrote it and read it.
+    /// Persists a gateway's name and cameras if they have changed. A sub stream is a row of its
+    /// own, as older versions wrote it and read it.
     fn persist(&mut self, id: &GatewayId) {
         let Some(gateway) = self.gateways.get_mut(id) else { return };
         let rows = |camera: &CameraReport| {

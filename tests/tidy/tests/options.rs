@@ -176,7 +176,7 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("camera.ID.on_demand", GENERAL, "every_general_gateway_and_camera_setting_takes_effect"),
     (
         "camera.ID.on_demand",
-        "gateway/core/src/camera/tests.rs",
+        "gateway/core/src/camera/stream/tests.rs",
         "a_camera_on_demand_is_connected_while_somebody_watches_and_a_little_longer",
     ),
     ("PORTHOLE_LOG", LOGS, "porthole_log_sets_what_is_logged"),

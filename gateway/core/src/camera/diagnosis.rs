@@ -1,8 +1,8 @@
 //! Diagnosis of a stream that is connected but gives no picture, or a bad one.
 //!
 //! Everything is derived from the counters of the stream's [`FeedStatistics`] and the time, so no
-//! packet is looked at twice. A problem is named once it is certain; what is only late is shown with
-//! the time it has taken so far.
+//! packet is looked at twice. A problem is named once it is certain; what is only late is shown
+//! with the time it has taken so far.
 
 use std::time::{Duration, Instant};
 
@@ -30,11 +30,11 @@ const WARNING_TIME: Duration = Duration::from_secs(30);
 /// The result of a diagnosis, in sentences for the person who looks after the camera.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Finding {
-    /// Nothing is wrong, or not for long enough.
+    /// No problem, or none that has lasted long enough.
     Fine,
-    /// There is no picture, for this reason.
+    /// No picture, for this reason.
     NoPicture(String),
-    /// There is a picture, which this spoils.
+    /// A picture that this spoils.
     Spoiled(String),
 }
 

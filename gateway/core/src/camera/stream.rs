@@ -61,7 +61,7 @@ pub struct Stream {
     rng: StdRng,
     /// The reason why there is no picture.
     reason: Option<String>,
-    /// What spoils the picture, while there is one.
+    /// The problem that spoils the picture, while there is one.
     warning: Option<String>,
     diagnosis: Diagnosis,
     /// The packets are of a kind that cannot be forwarded, which `reason` says.
@@ -317,8 +317,8 @@ impl Stream {
         self.format.is_some() && self.has_played
     }
 
-    /// Returns true if a new viewer has to wait for the next key frame because the group of pictures
-    /// is too large to be cached.
+    /// Returns true if a new viewer has to wait for the next key frame because the group of
+    /// pictures is too large to be cached.
     pub fn is_group_too_large(&self) -> bool {
         self.feed.gop().is_too_large()
     }

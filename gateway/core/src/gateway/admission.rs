@@ -47,7 +47,7 @@ enum Admission {
     Now,
     /// The stream is connecting, or its first key frame is still to come.
     Wait,
-    /// There is no picture, for this reason.
+    /// No picture, for this reason.
     Refused(String),
 }
 
@@ -91,9 +91,9 @@ impl ViewerRequest {
 }
 
 impl Gateway {
-    /// Handles a request to watch. The first viewer of a stream waits for its first picture, because
-    /// its format must be known to offer it, and so that a viewer is told if there is none; later
-    /// viewers begin at once.
+    /// Handles a request to watch. The first viewer of a stream waits for its first picture,
+    /// because its format must be known to offer it, and so that a viewer is told if there is none;
+    /// later viewers begin at once.
     pub(super) fn admit_or_queue(
         &mut self,
         now: Instant,

@@ -32,8 +32,8 @@ impl Gop {
         self.bytes
     }
 
-    /// Returns true if the group is not cached because it has outgrown its bound: a new viewer has to
-    /// wait for the next key frame.
+    /// Returns true if the group is not cached because it has outgrown its bound: a new viewer has
+    /// to wait for the next key frame.
     #[must_use]
     pub fn is_too_large(&self) -> bool {
         self.is_too_large

@@ -200,13 +200,13 @@ impl<'a> Bundle<'a> {
 
 /// The use of a section of the offer.
 enum Use<'a> {
-    /// It carries one of our tracks.
+    /// A section that carries one of our tracks.
     Track(&'a Accepted<'a>),
-    /// It carries nothing, but belongs to the bundle; one of its codecs.
+    /// A section that carries nothing, but belongs to the bundle; one of its codecs.
     Idle(&'a RemoteCodec),
-    /// It has data channels, which nobody answers yet, and belongs to the bundle.
+    /// A section of the bundle for data channels, which nobody opens yet.
     Data,
-    /// It is not used.
+    /// A section that is not used.
     Rejected,
 }
 

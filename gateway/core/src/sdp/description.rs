@@ -87,9 +87,9 @@ impl Section {
 /// The kind of media that a section carries over RTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MediaKind {
-    /// Sound.
+    /// Sound, such as speech.
     Audio,
-    /// Pictures.
+    /// Moving pictures of a camera.
     Video,
 }
 

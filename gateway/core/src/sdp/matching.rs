@@ -17,7 +17,7 @@ const HELPERS: [&str; 5] = ["rtx", "red", "ulpfec", "flexfec-03", "flexfec"];
 enum Packetization {
     /// Mode 0, said in so many words: one whole NAL unit a packet.
     Single,
-    /// Nothing said. That means mode 0 (RFC 6184 §8.1), but players that leave it out, such as
+    /// A mode left out. That means mode 0 (RFC 6184 §8.1), but players that leave it out, such as
     /// GStreamer's, reassemble fragments.
     Unsaid,
     /// Mode 1: fragments and aggregates.

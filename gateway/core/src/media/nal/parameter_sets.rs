@@ -92,8 +92,8 @@ impl ParameterSets {
         self.codec
     }
 
-    /// Returns true if a slice may name the picture parameter set with this id: it is known, or none
-    /// is.
+    /// Returns true if a slice may name the picture parameter set with this id: it is known, or
+    /// none is.
     pub(super) fn may_have_pps(&self, id: u32) -> bool {
         self.pps.is_empty() || self.pps.iter().any(|(known, _)| *known == id)
     }

@@ -10,8 +10,8 @@ const HEADER_BYTES: usize = 16;
 /// SEI payload type of a recovery point, in H.264 (§D.1) and in H.265 (§D.2.1).
 const RECOVERY_POINT: u8 = 6;
 
-/// Returns true if a slice with this NAL unit header begins as the standard says and names a picture
-/// parameter set that exists.
+/// Returns true if a slice with this NAL unit header begins as the standard says and names a
+/// picture parameter set that exists.
 pub(crate) fn is_plausible_slice(sets: &ParameterSets, header: &[u8], body: &[u8]) -> bool {
     let mut bits = BitReader::new(body.get(..HEADER_BYTES).unwrap_or(body));
     let set = match sets.codec() {

@@ -181,7 +181,8 @@ impl Gateway {
                      is on",
                     ADMISSION_TIMEOUT.as_secs()
                 )),
-                decided => decided,
+                Admission::Now => Admission::Now,
+                Admission::Refused(reason) => Admission::Refused(reason),
             };
             let PendingViewer { id, stream, request, is_fallback, .. } = pending;
             let session = request.session().clone();
@@ -369,10 +370,9 @@ fn no_camera() -> Fault {
 }
 
 fn refused_session(error: &SessionError) -> Fault {
-    match error {
-        SessionError::Description(SdpError::NoCommonCodec { .. }) => bad_request(&format!(
-            "{error}: set the camera's video to H.264, or give it a sub stream in H.264"
-        )),
-        _ => bad_request(error),
+    if matches!(error, SessionError::Description(SdpError::NoCommonCodec { .. })) {
+        let advice = "set the camera's video to H.264, or give it a sub stream in H.264";
+        return bad_request(&format!("{error}: {advice}"));
     }
+    bad_request(error)
 }

@@ -36,7 +36,7 @@ struct Stream {
 #[derive(Debug)]
 enum StreamForwarder {
     /// NAL units: H.264 and H.265.
-    Nal(Forwarder),
+    Nal(Box<Forwarder>),
     /// Frames behind a descriptor: VP8, VP9 and AV1.
     Frames(FrameForwarder),
 }
@@ -44,7 +44,7 @@ enum StreamForwarder {
 impl StreamForwarder {
     fn new(codec: Codec) -> Self {
         match codec.nal() {
-            Some(codec) => Self::Nal(Forwarder::new(codec)),
+            Some(codec) => Self::Nal(Box::new(Forwarder::new(codec))),
             None => Self::Frames(FrameForwarder::new(codec)),
         }
     }

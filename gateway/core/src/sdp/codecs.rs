@@ -165,15 +165,14 @@ impl H264Profile {
     /// Returns true if a decoder of this profile plays streams of the other one (H.264 §A.2). High
     /// 4:4:4 plays only its own, because browsers list it for their software decoder alone.
     pub(super) fn plays(self, stream: Self) -> bool {
-        use H264Profile as P;
         match stream {
-            P::ConstrainedBaseline => self != P::High444,
-            P::Baseline => matches!(self, P::Baseline | P::Extended),
-            P::Main => matches!(self, P::Main | P::High),
-            P::Extended => self == P::Extended,
-            P::ConstrainedHigh => matches!(self, P::ConstrainedHigh | P::High),
-            P::High => self == P::High,
-            P::High444 => self == P::High444,
+            Self::ConstrainedBaseline => self != Self::High444,
+            Self::Baseline => matches!(self, Self::Baseline | Self::Extended),
+            Self::Main => matches!(self, Self::Main | Self::High),
+            Self::Extended => self == Self::Extended,
+            Self::ConstrainedHigh => matches!(self, Self::ConstrainedHigh | Self::High),
+            Self::High => self == Self::High,
+            Self::High444 => self == Self::High444,
         }
     }
 

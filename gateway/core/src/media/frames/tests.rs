@@ -17,12 +17,13 @@ fn part(codec: Codec, descriptor: &[u8], frame: &[u8]) -> Option<Part> {
 
 #[test]
 fn key_frames_are_found_behind_every_descriptor() {
+    type Case<'a> = (&'a str, Codec, &'a [u8], &'a [u8], bool);
     let delta: &[u8] = &[0x71, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let vp9_delta: &[u8] = &[0x86, 0x00, 0x40, 0x92];
     // One layer of 320 × 240, and a group of two pictures with one reference each.
     let structure = [0x18_u8, 0x01, 0x40, 0x00, 0xf0, 2, 0x04, 1, 0x04, 1];
     let with_structure = [&[0x8a, 5][..], &structure].concat();
-    let table: [(&str, Codec, &[u8], &[u8], bool); 16] = [
+    let table: [Case<'_>; 16] = [
         ("the shortest descriptor", Codec::Vp8, &[0x10], VP8_KEY, true),
         ("a picture id of 7 bits", Codec::Vp8, &[0x90, 0x80, 0x11], VP8_KEY, true),
         ("a picture id of 15 bits", Codec::Vp8, &[0x90, 0x80, 0x91, 0x22], VP8_KEY, true),
@@ -49,11 +50,12 @@ fn key_frames_are_found_behind_every_descriptor() {
 
 #[test]
 fn new_sequences_of_av1_are_found() {
+    type Case<'a> = (&'a str, Vec<u8>, bool, Option<(u32, u32)>);
     let with_lengths =
         [&[0x08, 12][..], AV1_SEQUENCE, &[u8::try_from(AV1_FRAME.len()).unwrap()], AV1_FRAME];
     let counted = [&[0x28, 12][..], AV1_SEQUENCE, AV1_FRAME].concat();
     let size = Some((320, 240));
-    let table: [(&str, Vec<u8>, bool, Option<(u32, u32)>); 6] = [
+    let table: [Case<'_>; 6] = [
         ("lengths", with_lengths.concat(), true, size),
         ("a count", counted.clone(), true, size),
         ("not marked", [&[0x20][..], &counted[1..]].concat(), true, size),
@@ -108,7 +110,7 @@ fn joined(codec: Codec, payloads: &[Bytes]) -> Vec<u8> {
                 assert_eq!(payload[..2], [first, 0x11], "{index}");
                 body.extend_from_slice(&payload[len..]);
             }
-            _ => {
+            Codec::H264 | Codec::H265 | Codec::Av1 => {
                 assert_eq!(payload[0] & 0x80 != 0, !is_first, "{index}");
                 assert_eq!(payload[0] & 0x08 != 0, is_first, "{index}");
                 body.extend_from_slice(&payload[1..]);

@@ -88,6 +88,7 @@ fn packetization_mode_0_is_the_last_choice_and_reported() {
 
 #[test]
 fn h265_is_matched_with_what_the_viewer_takes() {
+    type Case<'a> = (&'a str, Option<Profile>, &'a [(&'a str, &'a str)], Option<u8>);
     let stream =
         |profile_id, level_id| Some(Profile::H265 { profile_id, is_high_tier: false, level_id });
     let main = ("H265", "level-id=93;profile-id=1;tier-flag=0;tx-mode=SRST");
@@ -95,7 +96,7 @@ fn h265_is_matched_with_what_the_viewer_takes() {
     let main_10 = ("H265", "level-id=150;profile-id=2");
     let unsaid = ("H265", "");
     let multiple = ("H265", "profile-id=1;tx-mode=MRST");
-    let table: [(&str, Option<Profile>, &[(&str, &str)], Option<u8>); 8] = [
+    let table: [Case<'_>; 8] = [
         ("Main", stream(1, 93), &[main_10, main], Some(97)),
         ("a higher level", stream(1, 120), &[main, main_5], Some(97)),
         ("no sufficient level", stream(1, 180), &[main], Some(96)),
@@ -117,9 +118,10 @@ fn h265_is_matched_with_what_the_viewer_takes() {
 
 #[test]
 fn codecs_without_nal_units_are_offered_and_matched() {
+    type Case<'a> = (Codec, Option<Profile>, &'a str, &'a [(&'a str, &'a str)], Option<u8>);
     let vp9 = |profile_id| Some(Profile::Vp9 { profile_id });
     let av1 = |profile, level_idx| Some(Profile::Av1 { profile, level_idx, is_high_tier: false });
-    let table: [(Codec, Option<Profile>, &str, &[(&str, &str)], Option<u8>); 8] = [
+    let table: [Case<'_>; 8] = [
         (Codec::Vp8, None, "", &[("VP9", ""), ("VP8", "max-fr=60")], Some(97)),
         (Codec::Vp9, None, "profile-id=0", &[("vp9", "")], Some(96)),
         (Codec::Vp9, vp9(0), "profile-id=0", &[("VP9", "profile-id=2"), ("VP9", "")], Some(97)),
@@ -151,8 +153,9 @@ fn codecs_without_nal_units_are_offered_and_matched() {
 
 #[test]
 fn a_refusal_says_what_the_player_offers() {
+    type Case<'a> = (Option<Profile>, &'a [(&'a str, &'a str)], &'a str);
     let high_10 = Some(Profile::H265 { profile_id: 2, is_high_tier: false, level_id: 93 });
-    let table: [(Option<Profile>, &[(&str, &str)], &str); 5] = [
+    let table: [Case<'_>; 5] = [
         (None, &[("VP8", "")], "the camera sends H.265; the player offers VP8"),
         (
             None,

@@ -78,7 +78,14 @@ fn an_idle_section_of_the_bundle_stays_in_it_in_any_order() {
 
 #[test]
 fn a_section_outside_of_the_bundle_is_rejected() {
-    let table: [(&str, &[&str], Option<&str>, &[&str], Option<&str>); 7] = [
+    type Case = (
+        &'static str,
+        &'static [&'static str],
+        Option<&'static str>,
+        &'static [&'static str],
+        Option<&'static str>,
+    );
+    let table: [Case; 7] = [
         ("no bundle", &[VIDEO, AUDIO], None, &["video 9", "audio 0"], None),
         ("no bundle, audio first", &[AUDIO, VIDEO], None, &["audio 0", "video 9"], None),
         ("no bundle, data", &[DATA, VIDEO], None, &["application 0", "video 9"], None),

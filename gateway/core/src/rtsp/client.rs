@@ -290,6 +290,9 @@ impl Client {
 
     /// Ends an incomplete message that nothing more belongs to.
     fn finish_message(&mut self, now: Instant) {
+        if self.phase == Phase::Closed {
+            return;
+        }
         match self.decoder.finish() {
             Ok(Some(item)) => self.handle_item(now, item),
             Ok(None) => {}

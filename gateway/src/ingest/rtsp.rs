@@ -74,7 +74,7 @@ impl Session<'_> {
                 read = self.lines.main.read(&mut buffer) => {
                     let bytes = buffer.get(..read.unwrap_or(0)).unwrap_or_default();
                     if bytes.is_empty() {
-                        self.lines = Lines::default();
+                        self.lines.reset();
                         self.client.handle_disconnected(Instant::now());
                     } else {
                         self.client.handle_data(Instant::now(), bytes);

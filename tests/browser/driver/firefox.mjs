@@ -1,7 +1,8 @@
 // Plays in Firefox, driven over its own remote protocol, Marionette.
 //
-// Arguments: url, pictures. Prints {"event":"playing"} with the size of the picture once that many
-// different ones have been seen.
+// Arguments: url, pictures, and steps to take before there is a picture: { fill: label, value } and
+// { click: name } of a button or link. Prints {"event":"playing"} with the size of the picture once
+// that many different ones have been seen.
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -36,6 +37,24 @@ const SAMPLE = `
   context.drawImage(video, 0, 0, canvas.width, canvas.height);
   const picture = context.getImageData(0, 0, canvas.width, canvas.height).data.join();
   return { picture, width: video.videoWidth, height: video.videoHeight };
+`;
+
+// Fills a field by its label, or clicks a button or link by its name; returns false if there is none
+// yet.
+const ACT = `
+  const [step] = arguments;
+  const has = (name) => (element) => element.textContent.includes(name);
+  if (step.fill !== undefined) {
+    const label = [...document.querySelectorAll('label')].find(has(step.fill));
+    const field = document.getElementById(label?.htmlFor);
+    if (!field) return false;
+    field.value = step.value;
+    field.dispatchEvent(new Event('input', { bubbles: true }));
+    return true;
+  }
+  const target = [...document.querySelectorAll('button, a')].find(has(step.click));
+  target?.click();
+  return target !== undefined;
 `;
 
 function emit(event, fields = {}) {
@@ -96,7 +115,7 @@ class Marionette {
   }
 }
 
-const { url, pictures } = JSON.parse(process.argv[2]);
+const { url, pictures, steps = [] } = JSON.parse(process.argv[2]);
 const profile = mkdtempSync(join(tmpdir(), 'porthole-firefox-'));
 const lines = Object.entries(PREFERENCES).map(
   ([name, value]) => `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});`,
@@ -118,6 +137,12 @@ try {
   const { capabilities } = await marionette.send('WebDriver:NewSession', {});
   emit('launched', { version: capabilities?.browserVersion });
   await marionette.send('WebDriver:Navigate', { url });
+  for (const step of steps) {
+    await until(JSON.stringify(step), STEP_MS, () =>
+      marionette.send('WebDriver:ExecuteScript', { script: ACT, args: [step] }),
+    );
+    emit('step', step);
+  }
   const seen = new Set();
   const shown = await until(`${pictures} pictures`, STEP_MS, async () => {
     const sample = await marionette.send('WebDriver:ExecuteScript', { script: SAMPLE, args: [] });

@@ -32,6 +32,8 @@ pub enum Kind {
     FfmpegVp8,
     /// ffmpeg, which pushes VP9 of 320 × 240 pixels.
     FfmpegVp9,
+    /// ffmpeg, which pushes RTP with H.265 to a port: 320 × 240 pixels, 15 frames per second.
+    FfmpegH265,
 }
 
 /// A source on loopback that can be stopped and started again at the same address.
@@ -57,6 +59,7 @@ impl Kind {
             Self::FfmpegRtp => "ffmpeg-rtp",
             Self::FfmpegVp8 => "ffmpeg-vp8",
             Self::FfmpegVp9 => "ffmpeg-vp9",
+            Self::FfmpegH265 => "ffmpeg-h265",
         }
     }
 
@@ -65,7 +68,9 @@ impl Kind {
         match self {
             Self::GstreamerRtsp => Need::GstreamerRtsp,
             Self::Live555 => Need::Live555,
-            Self::FfmpegRtp | Self::FfmpegVp8 | Self::FfmpegVp9 => Need::Tool("ffmpeg"),
+            Self::FfmpegRtp | Self::FfmpegVp8 | Self::FfmpegVp9 | Self::FfmpegH265 => {
+                Need::Tool("ffmpeg")
+            }
         }
     }
 
@@ -87,6 +92,7 @@ impl Kind {
             Self::FfmpegRtp => ffmpeg_rtp(address, flags),
             Self::FfmpegVp8 => ffmpeg_vpx("libvpx", address),
             Self::FfmpegVp9 => ffmpeg_vpx("libvpx-vp9", address),
+            Self::FfmpegH265 => ffmpeg_h265(address),
         })
     }
 }
@@ -117,6 +123,7 @@ impl<'a> Camera<'a> {
             Kind::FfmpegRtp => format!("rtp://{}?codec=h264", self.address),
             Kind::FfmpegVp8 => format!("rtp://{}?codec=vp8", self.address),
             Kind::FfmpegVp9 => format!("rtp://{}?codec=vp9", self.address),
+            Kind::FfmpegH265 => format!("rtp://{}?codec=h265", self.address),
         }
     }
 
@@ -206,6 +213,18 @@ fn ffmpeg_rtp(address: SocketAddr, options: &[String]) -> Command {
         .args(["-profile:v", "baseline", "-pix_fmt", "yuv420p", "-b:v", "1M"])
         .args(options)
         .args(["-f", "rtp"])
+        .arg(format!("rtp://{address}?pkt_size=1200"));
+    command
+}
+
+fn ffmpeg_h265(address: SocketAddr) -> Command {
+    let mut command = Command::new("ffmpeg");
+    command
+        .args(["-hide_banner", "-loglevel", "warning", "-nostdin", "-re"])
+        .args(["-f", "lavfi", "-i", "testsrc2=size=320x240:rate=15"])
+        .args(["-c:v", "libx265", "-preset", "ultrafast", "-tune", "zerolatency"])
+        .args(["-x265-params", "keyint=30:repeat-headers=1:log-level=error"])
+        .args(["-pix_fmt", "yuv420p", "-b:v", "500k", "-f", "rtp"])
         .arg(format!("rtp://{address}?pkt_size=1200"));
     command
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use porthole_gateway_core::rtsp::{Address, Connection, Line};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -13,18 +14,33 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
 };
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::ingest::SourceError;
 use crate::ingest::source::RtspCamera;
 
 /// A connection, encrypted or not.
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync {
+    /// Returns the connection below the encryption, if there is one.
+    fn tcp(&self) -> &TcpStream;
+}
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Stream for S {}
+impl Stream for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Stream for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
 
 /// One of the connections to the camera, if it is open. Reading from a closed one never ends.
 #[derive(Default)]
@@ -55,6 +71,16 @@ impl Lines {
     /// Returns the address of the camera, while it is connected.
     pub(super) fn peer(&self) -> Option<SocketAddr> {
         self.peer
+    }
+
+    /// Drops the connections, which the camera has closed. Its end would keep the camera's port for
+    /// a minute (TIME_WAIT), and a server that comes back within it, such as live555's, could not
+    /// listen: a reset ends it at once.
+    pub(super) fn reset(&mut self) {
+        let lines = std::mem::take(self);
+        for stream in [lines.main.0, lines.upstream.0].into_iter().flatten() {
+            let _ = SockRef::from(stream.tcp()).set_linger(Some(Duration::ZERO));
+        }
     }
 
     /// Sends bytes to the camera.

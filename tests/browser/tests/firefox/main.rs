@@ -9,14 +9,14 @@ use porthole_test_support::cameras::{Camera, Kind};
 use porthole_test_support::porthole::Server;
 use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Need, Scene, scene};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const CAMERA_DEADLINE: Duration = Duration::from_secs(30);
 const DEADLINE: Duration = Duration::from_secs(120);
 
 #[test]
-fn firefox_plays_vp8_from_a_plain_page() {
-    let name = "firefox_plays_vp8_from_a_plain_page";
+fn firefox_plays_vp8_from_a_plain_page_and_from_the_dashboard() {
+    let name = "firefox_plays_vp8_from_a_plain_page_and_from_the_dashboard";
     let tools = [Need::Tool("firefox-esr"), Need::Tool("node"), Need::Tool("ffmpeg")];
     let needs = [&[Need::Program][..], &tools].concat();
     scene(name, &needs, |scene| {
@@ -31,12 +31,23 @@ fn firefox_plays_vp8_from_a_plain_page() {
         let page = page.canonicalize()?;
         let whep = server.url("/whep/door");
         let url = format!("file://{}#url={whep}&token={token}", page.display());
-        play(scene, "whep-page", &url)
+        play(scene, "whep-page", &url, &json!([]))?;
+
+        let output = server.output()?;
+        let mut words = output.split_whitespace();
+        let link = words.find(|word| word.starts_with("http") && word.contains("#t="));
+        let steps = json!([
+            { "fill": "Username", "value": "ada" },
+            { "fill": "Password", "value": "a porthole in the hull" },
+            { "click": "Create account" },
+            { "click": "door" },
+        ]);
+        play(scene, "dashboard", link.context("no setup link was printed")?, &steps)
     });
 }
 
-fn play(scene: &Scene, name: &str, url: &str) -> Result<()> {
-    let arguments = json!({ "url": url, "pictures": 10 });
+fn play(scene: &Scene, name: &str, url: &str, steps: &Value) -> Result<()> {
+    let arguments = json!({ "url": url, "pictures": 10, "steps": steps });
     let mut browser = Browser::script(scene, name, Place::Here, "firefox.mjs", &arguments)?;
     browser.finish(DEADLINE).context(name.to_owned())?;
     let playing = browser.last(|value| (value["event"] == "playing").then(|| value.clone()))?;

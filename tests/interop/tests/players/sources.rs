@@ -5,10 +5,12 @@ use porthole_test_support::cameras::{Camera, Kind};
 use super::*;
 
 #[test]
-fn pushed_vp8_and_vp9_are_played() {
+fn pushed_vp8_vp9_and_h265_are_played() {
     let needs = [Need::Program, Need::Webrtcbin, Kind::FfmpegVp8.need()];
-    scene("pushed_vp8_and_vp9_are_played", &needs, |scene| {
-        for (kind, codec) in [(Kind::FfmpegVp8, "vp8"), (Kind::FfmpegVp9, "vp9")] {
+    scene("pushed_vp8_vp9_and_h265_are_played", &needs, |scene| {
+        let table =
+            [(Kind::FfmpegVp8, "vp8"), (Kind::FfmpegVp9, "vp9"), (Kind::FfmpegH265, "h265")];
+        for (kind, codec) in table {
             let mut camera = Camera::new(scene, kind)?;
             camera.start()?;
             let installation = Installation::start(scene, codec, &camera.source())?;

@@ -1,7 +1,7 @@
 """A WHEP player made with GStreamer's webrtcbin: webrtcbin_player.py URL TOKEN SECTIONS BUNDLE
 FRAMES.
 
-SECTIONS is a list of video (H.264), vp8, vp9, audio and data in the order of the offer, BUNDLE a
+SECTIONS is a list of video (H.264), h265, vp8, vp9, audio and data in the order of the offer, BUNDLE a
 bundle policy of webrtcbin. Prints the size of each decoded picture and ends after FRAMES.
 """
 
@@ -20,6 +20,7 @@ FEEDBACK = "rtcp-fb-nack=true,rtcp-fb-nack-pli=true"
 VIDEO = f"application/x-rtp,media=video,clock-rate=90000,payload=96,{FEEDBACK},encoding-name="
 CAPS = {
     "video": VIDEO + "H264,packetization-mode=(string)1,profile-level-id=(string)42e01f",
+    "h265": VIDEO + "H265",
     "vp8": VIDEO + "VP8",
     "vp9": VIDEO + "VP9",
     "audio": "application/x-rtp,media=audio,encoding-name=OPUS,clock-rate=48000,payload=97,"
@@ -27,6 +28,7 @@ CAPS = {
 }
 DECODERS = {
     "H264": "rtph264depay ! h264parse ! avdec_h264",
+    "H265": "rtph265depay ! h265parse ! avdec_h265",
     "VP8": "rtpvp8depay ! vp8dec",
     "VP9": "rtpvp9depay ! vp9dec",
 }

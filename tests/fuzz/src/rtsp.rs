@@ -22,6 +22,7 @@ struct Session {
     client: Client,
     now: Instant,
     packets: Vec<RtpPacket>,
+    connections: u32,
     failure: Option<Failure>,
 }
 
@@ -37,8 +38,9 @@ impl Session {
             seed: 1,
         };
         let now = Instant::now();
-        let mut session =
-            Self { client: Client::new(config, now), now, packets: Vec::new(), failure: None };
+        let client = Client::new(config, now);
+        let (packets, failure) = (Vec::new(), None);
+        let mut session = Self { client, now, packets, connections: 0, failure };
         session.drain();
         session
     }
@@ -60,7 +62,10 @@ impl Session {
             let Some(output) = self.client.poll_output() else { return };
             assert!(self.failure.is_none(), "nothing follows the end: {output:?}");
             match output {
-                Output::Connect(_) => self.client.handle_connected(self.now, peer()),
+                Output::Connect(_) => {
+                    self.connections += 1;
+                    self.client.handle_connected(self.now, peer());
+                }
                 Output::OpenPorts(track) => self.client.handle_ports(self.now, track, (6000, 6001)),
                 Output::Packet { packet, .. } => self.packets.push(packet),
                 Output::Ended(failure) => self.failure = Some(failure),
@@ -151,6 +156,10 @@ fn packets(stream: &[u8], step: usize) -> (Vec<RtpPacket>, bool) {
     }
     for piece in stream.chunks(step) {
         session.handle_data(piece);
+        // What follows a redirect does not belong to the next connection.
+        if session.connections > 1 {
+            break;
+        }
     }
     (session.packets, session.failure.is_none())
 }

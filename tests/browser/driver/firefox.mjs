@@ -39,8 +39,8 @@ const SAMPLE = `
   return { picture, width: video.videoWidth, height: video.videoHeight };
 `;
 
-// Fills a field by its label, or clicks a button or link by its name; returns false if there is none
-// yet.
+// Fills a field by its label, or clicks a button or link by its name; returns false until there is
+// one.
 const ACT = `
   const [step] = arguments;
   const has = (name) => (element) => element.textContent.includes(name);

@@ -1,8 +1,8 @@
 """A WHEP player made with GStreamer's webrtcbin: webrtcbin_player.py URL TOKEN SECTIONS BUNDLE
 FRAMES.
 
-SECTIONS is a list of video (H.264), h265, vp8, vp9, audio and data in the order of the offer, BUNDLE a
-bundle policy of webrtcbin. Prints the size of each decoded picture and ends after FRAMES.
+SECTIONS is a list of video (H.264), h265, vp8, vp9, audio and data in the order of the offer,
+BUNDLE a bundle policy of webrtcbin. Prints the size of each decoded picture and ends after FRAMES.
 """
 
 import sys

@@ -413,7 +413,7 @@ impl Core for Gateway {
         let streams = streams.filter_map(Stream::poll_timeout);
         let sessions = self.sessions.values().filter_map(Session::poll_timeout);
         let report = self.report_at.filter(|_| self.online);
-        let pending = self.pending_viewers.front().map(|viewer| viewer.deadline);
+        let pending = self.pending_viewers.iter().map(|viewer| viewer.deadline).min();
         streams
             .chain(sessions)
             .chain(self.reflexive.poll_timeout())

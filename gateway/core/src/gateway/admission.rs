@@ -102,12 +102,27 @@ impl Gateway {
     ) -> Result<(), Fault> {
         let stream = self.find_stream(request.profile())?;
         let stream = self.starting_stream(stream);
+        self.admit(now, id, stream, request, false)
+    }
+
+    /// Begins the session of a viewer, refuses it, or lets it wait. Without room to wait, the
+    /// session begins.
+    fn admit(
+        &mut self,
+        now: Instant,
+        id: &RequestId,
+        stream: StreamId,
+        request: ViewerRequest,
+        is_fallback: bool,
+    ) -> Result<(), Fault> {
         match self.admission(&stream) {
             Admission::Refused(reason) => Err(no_video(&reason)),
-            Admission::Now => self.begin_session(now, id, stream, request, false),
-            Admission::Wait => {
-                self.queue_viewer(now, id, stream, request, false);
+            Admission::Wait if self.pending_viewers.len() < MAX_SESSIONS => {
+                self.queue_viewer(now, id, stream, request, is_fallback);
                 Ok(())
+            }
+            Admission::Now | Admission::Wait => {
+                self.begin_session(now, id, stream, request, is_fallback)
             }
         }
     }
@@ -268,7 +283,8 @@ impl Gateway {
                 SessionError::Description(SdpError::NoCommonCodec { .. })
                 | SessionError::Fragmented,
             ) if !is_fallback && self.other_stream(&stream).is_some() => {
-                return self.try_other_stream(now, id, &stream, request);
+                let other = self.other_stream(&stream).ok_or_else(no_camera)?;
+                return self.admit(now, id, other, request, true);
             }
             made => made.map_err(|error| refused_session(&error))?,
         };
@@ -314,25 +330,6 @@ impl Gateway {
             section.check_group(stream.group_of_pictures())?;
         }
         Ok(session)
-    }
-
-    /// Serves a viewer that cannot play the codec of its stream from the camera's other stream.
-    fn try_other_stream(
-        &mut self,
-        now: Instant,
-        id: &RequestId,
-        stream: &StreamId,
-        request: ViewerRequest,
-    ) -> Result<(), Fault> {
-        let Some(other) = self.other_stream(stream) else { return Err(no_camera()) };
-        match self.admission(&other) {
-            Admission::Refused(reason) => Err(no_video(&reason)),
-            Admission::Now => self.begin_session(now, id, other, request, true),
-            Admission::Wait => {
-                self.queue_viewer(now, id, other, request, true);
-                Ok(())
-            }
-        }
     }
 
     fn add_session(

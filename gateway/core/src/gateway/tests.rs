@@ -480,6 +480,19 @@ fn a_viewer_of_a_camera_without_picture_is_told_why() {
 }
 
 #[test]
+fn no_more_viewers_wait_than_may_have_sessions() {
+    let mut case = Case::new();
+    for number in 0..MAX_SESSIONS {
+        case.connect(&format!("s{number}"), Some("yard"));
+    }
+    case.signals();
+    assert_eq!(case.gateway.pending_viewers.len(), MAX_SESSIONS);
+    let messages = case.connect("one-more", Some("yard"));
+    assert_eq!(params_of::<InviteParams>(&messages, Invite::NAME).len(), 1, "it is offered H.264");
+    assert_eq!(case.gateway.pending_viewers.len(), MAX_SESSIONS);
+}
+
+#[test]
 fn a_viewer_that_leaves_while_it_waits_is_forgotten() {
     let mut case = Case::new();
     case.signals();

@@ -127,8 +127,8 @@ impl Camera {
     /// `ID.sub` for the sub stream.
     #[must_use]
     pub fn role_of(&self, profile: &CameraId) -> Option<StreamRole> {
-        let roles = self.streams.iter().map(|stream| stream.id().role);
-        roles.into_iter().find(|role| self.profile(*role).as_ref() == Some(profile))
+        let mut roles = self.streams.iter().map(|stream| stream.id().role);
+        roles.find(|role| self.profile(*role).as_ref() == Some(profile))
     }
 
     fn profile(&self, role: StreamRole) -> Option<CameraId> {

@@ -56,10 +56,9 @@ impl Hub {
         let limit = self.config.limits.cameras_per_gateway;
         let (mut accepted, mut refused) = (Vec::new(), Vec::new());
         let mut seen = BTreeSet::new();
+        let is_taken = |id: &CameraId| self.owners.get(id).is_some_and(|owner| owner != gateway);
         for camera in cameras {
-            let owned_by_another =
-                self.owners.get(&camera.id).is_some_and(|owner| owner != gateway);
-            let reason = if owned_by_another {
+            let reason = if is_taken(&camera.id) {
                 "another gateway has a camera with this id; choose another id".to_owned()
             } else if !seen.insert(camera.id.clone()) {
                 "this id is used twice; choose another id".to_owned()
@@ -68,9 +67,7 @@ impl Hub {
             } else {
                 let mut camera = displayable(camera);
                 // A sub stream must not take the id of another gateway's camera.
-                let taken =
-                    |id: &CameraId| self.owners.get(id).is_some_and(|owner| owner != gateway);
-                camera.streams.retain(|stream| !taken(&stream.id));
+                camera.streams.retain(|stream| !is_taken(&stream.id));
                 accepted.push(camera);
                 continue;
             };

@@ -250,9 +250,8 @@ impl Gateway {
             let first = self.cameras.keys().next().ok_or_else(no_camera)?;
             return Ok(StreamId::main(first.clone()));
         };
-        let owner = profile.main_stream();
-        let candidates = [Some(profile.clone()), owner].into_iter().flatten();
-        let found = candidates.into_iter().find_map(|camera| {
+        let mut candidates = [Some(profile.clone()), profile.main_stream()].into_iter().flatten();
+        let found = candidates.find_map(|camera| {
             let role = self.cameras.get(&camera)?.role_of(profile)?;
             Some(StreamId { camera, role })
         });

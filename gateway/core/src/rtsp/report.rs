@@ -2,18 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::media::{CLOCK_RATE, RtpHeader};
+use crate::rtp::rtcp::{ReportBlock, Writer};
 
-const VERSION: u8 = 2 << 6;
 const SENDER_REPORT: u8 = 200;
-const RECEIVER_REPORT: u8 = 201;
-const DESCRIPTION: u8 = 202;
-const CNAME: u8 = 1;
 
 /// Our name towards the camera; it identifies nobody.
-const NAME: &[u8] = b"porthole";
+const NAME: &str = "porthole";
 
 /// Maximum number of packets that are read of one RTCP compound.
 const MAX_PACKETS: usize = 16;
@@ -90,27 +87,18 @@ impl Reception {
 
     /// Returns a report in a compound with our name. `own` is our SSRC.
     pub(super) fn report(&mut self, now: Instant, own: u32) -> Bytes {
-        let mut compound = BytesMut::new();
-        let count = u8::from(self.source.is_some());
-        compound.put_slice(&[VERSION | count, RECEIVER_REPORT, 0, 1 + 6 * count]);
-        compound.put_u32(own);
-        if let Some(source) = &mut self.source {
-            source.write(now, &mut compound);
-        }
-        // The SSRC, the item's header and text, and zeros up to a whole word.
-        let padded = (4 + 2 + NAME.len() + 1).next_multiple_of(4);
-        let words = u8::try_from(padded / 4).unwrap_or(0);
-        compound.put_slice(&[VERSION | 1, DESCRIPTION, 0, words]);
-        compound.put_u32(own);
-        compound.put_slice(&[CNAME, u8::try_from(NAME.len()).unwrap_or(0)]);
-        compound.put_slice(NAME);
-        compound.put_bytes(0, padded - 4 - 2 - NAME.len());
-        compound.freeze()
+        let mut compound = Vec::new();
+        let block = self.source.as_mut().map(|source| source.block(now));
+        let mut writer = Writer::new(&mut compound, own);
+        writer.receiver_report(block.as_ref());
+        writer.description(NAME);
+        compound.into()
     }
 }
 
 impl Source {
-    fn write(&mut self, now: Instant, compound: &mut BytesMut) {
+    /// Returns the report block, and begins the next interval.
+    fn block(&mut self, now: Instant) -> ReportBlock {
         let expected = self.highest.wrapping_sub(self.first).wrapping_add(1);
         let lost = expected.saturating_sub(self.received).min(0x7f_ffff);
         let (expected_before, received_before) = self.reported;
@@ -120,17 +108,21 @@ impl Source {
         let fraction = (u64::from(lost_since) << 8).checked_div(u64::from(expected_since));
         let fraction = u8::try_from(fraction.unwrap_or(0)).unwrap_or(u8::MAX);
         self.reported = (expected, self.received);
-        let (last, delay) = match self.sender_report {
+        let (last_report, delay) = match self.sender_report {
             Some((middle, arrival)) => {
                 let delay = (now - arrival).as_micros() * 65_536 / 1_000_000;
                 (middle, u32::try_from(delay).unwrap_or(u32::MAX))
             }
             None => (0, 0),
         };
-        compound.put_u32(self.ssrc);
-        compound.put_u32(u32::from(fraction) << 24 | lost);
-        for word in [self.highest, self.jitter, last, delay] {
-            compound.put_u32(word);
+        ReportBlock {
+            ssrc: self.ssrc,
+            fraction_lost: fraction,
+            lost: i32::try_from(lost).unwrap_or(i32::MAX),
+            highest_sequence: self.highest,
+            jitter: self.jitter,
+            last_report,
+            delay,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::bits::BitReader;
 use super::parameter_sets::ParameterSets;
+use super::unit::NalKind;
 use crate::media::codec::NalCodec;
 
 /// Number of bytes of a slice header that are read: three Exp-Golomb codes fit.
@@ -28,8 +29,7 @@ pub(crate) fn is_plausible_slice(sets: &ParameterSets, header: &[u8], body: &[u8
         // first_slice_segment_in_pic_flag, no_output_of_prior_pics_flag of random access points,
         // slice_pic_parameter_set_id (H.265 §7.3.6.1).
         NalCodec::H265 => {
-            let is_random_access =
-                header.first().is_some_and(|first| (16..=23).contains(&(first >> 1 & 0x3f)));
+            let is_random_access = NalKind::of(NalCodec::H265, header) == NalKind::KeySlice;
             bits.skip(if is_random_access { 2 } else { 1 }).and(bits.ue())
         }
     };

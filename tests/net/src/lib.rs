@@ -2,10 +2,11 @@
 
 #![warn(missing_docs)]
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use Path::{Direct as D, Relay as R};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use porthole_test_support::lab::{Lab, Side};
 use porthole_test_support::nat::NatKind;
 use porthole_test_support::path::Path;
@@ -45,6 +46,35 @@ pub fn pairs() -> impl Iterator<Item = (NatKind, NatKind, Path)> {
 /// Returns the best path for one pair.
 pub fn best_path(gateway: NatKind, viewer: NatKind) -> Option<Path> {
     pairs().find(|pair| (pair.0, pair.1) == (gateway, viewer)).map(|pair| pair.2)
+}
+
+/// Number of pairs that are played at a time; they spend most of the time waiting for timers.
+const WORKERS: usize = 4;
+
+/// Plays pairs, several at a time, and fails with the failures of all. `play` reports its own
+/// success.
+pub fn play_all<T: Send>(pairs: Vec<T>, play: impl Fn(T) -> Result<()> + Sync) -> Result<()> {
+    let count = pairs.len();
+    let queue = Mutex::new(pairs.into_iter());
+    let next = || queue.lock().ok()?.next();
+    let failures = Mutex::new(Vec::new());
+    let work = || {
+        while let Some(pair) = next() {
+            if let Err(error) = play(pair)
+                && let Ok(mut failures) = failures.lock()
+            {
+                failures.push(format!("{error:#}"));
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(work);
+        }
+    });
+    let failures = failures.into_inner().unwrap_or_default();
+    ensure!(failures.is_empty(), "{} of {count} failed:\n{}", failures.len(), failures.join("\n"));
+    Ok(())
 }
 
 /// A server, and a gateway behind each kind of NAT with a camera named after the NAT.

@@ -1,10 +1,9 @@
 //! Every pair of NATs, with the native viewer: video is received over the best possible path.
 
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use porthole_net_tests::{World, homes, pairs};
+use porthole_net_tests::{World, homes, pairs, play_all};
 use porthole_test_support::lab::Lab;
 use porthole_test_support::nat::NatKind;
 use porthole_test_support::path::{Pair, Path};
@@ -18,8 +17,6 @@ const PATH_DEADLINE: Duration = Duration::from_secs(20);
 const FRAMES_DEADLINE: Duration = Duration::from_secs(20);
 /// One second of the test camera.
 const FRAMES: u64 = 30;
-/// Number of viewers that run at a time; they spend most of the time waiting for timers.
-const WORKERS: usize = 4;
 
 /// Takes about 6 s: 36 pairs, four at a time. Each waits for the best path and then for one second
 /// of video.
@@ -29,25 +26,15 @@ fn all_36_pairs_of_nats_play_over_the_best_path() {
         let lab = Lab::new("matrix")?;
         let homes = homes(&lab, &NatKind::ALL)?;
         let world = World::start(scene, &lab, &homes)?;
-        let queue = Mutex::new(pairs());
-        let failures = Mutex::new(Vec::new());
-        let work = || {
-            while let Some((gateway, viewer, path)) = next(&queue) {
-                let name = format!("{gateway:15} → {viewer:15} {path:?}");
-                match Scene::play(&name, |scene| play(scene, &lab, &world, gateway, viewer, path)) {
-                    Ok(line) => report(&format!("{name:40} {line}")),
-                    Err(error) => add(&failures, format!("{error:#}")),
-                }
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 0..WORKERS {
-                scope.spawn(work);
-            }
-        });
-        let failures = failures.into_inner().unwrap_or_default();
-        ensure!(failures.is_empty(), "{} of 36 failed:\n{}", failures.len(), failures.join("\n"));
-        Ok(())
+        let all: Vec<_> = pairs().collect();
+        ensure!(all.len() == 36, "{} pairs", all.len());
+        play_all(all, |(gateway, viewer, path)| {
+            let name = format!("{gateway:15} → {viewer:15} {path:?}");
+            let played =
+                Scene::play(&name, |scene| play(scene, &lab, &world, gateway, viewer, path));
+            report(&format!("{name:40} {}", played?));
+            Ok(())
+        })
     });
 }
 
@@ -102,14 +89,4 @@ fn check_relay_protocol(nat: NatKind, pair: &Pair) -> Result<()> {
         "relay over {protocol:?}: {pair:?}"
     );
     Ok(())
-}
-
-fn next<T>(queue: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
-    queue.lock().ok()?.next()
-}
-
-fn add(failures: &Mutex<Vec<String>>, failure: String) {
-    if let Ok(mut failures) = failures.lock() {
-        failures.push(failure);
-    }
 }

@@ -1,11 +1,10 @@
 //! Every pair of NATs, with WHEP players of few skills: they find a path to the gateway.
 
 use std::path::Path;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use porthole_net_tests::{World, homes};
+use porthole_net_tests::{World, homes, pairs, play_all};
 use porthole_test_support::lab::Lab;
 use porthole_test_support::nat::NatKind;
 use porthole_test_support::program::{Place, Program};
@@ -15,8 +14,6 @@ use porthole_test_support::scene::{Need, Scene, report, scene};
 const NEEDS: [Need; 3] = [Need::Lab, Need::Program, Need::PythonPackages];
 /// The player gives up after 20 s; the rest is for a loaded machine.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Number of players that run at a time; they spend most of the time waiting.
-const WORKERS: usize = 4;
 
 /// The way a player learns of STUN and TURN servers.
 #[derive(Clone, Copy)]
@@ -54,33 +51,14 @@ fn play_pairs(
     let lab = Lab::new(lab)?;
     let homes = homes(&lab, &NatKind::ALL)?;
     let world = World::start(scene, &lab, &homes)?;
-    let pairs = NatKind::ALL
-        .into_iter()
-        .flat_map(|gateway| NatKind::ALL.into_iter().map(move |viewer| (gateway, viewer)));
-    let queue: Mutex<Vec<_>> = Mutex::new(pairs.filter(|(_, viewer)| viewers(*viewer)).collect());
-    let failures = Mutex::new(Vec::new());
-    let next = || queue.lock().ok()?.pop();
-    let work = || {
-        while let Some((gateway, viewer)) = next() {
-            let name = format!("{gateway:15} → {viewer:15}");
-            match Scene::play(&name, |scene| play(scene, &lab, &world, gateway, viewer, skill)) {
-                Ok(line) => report(&format!("{name} {line}")),
-                Err(error) => {
-                    if let Ok(mut failures) = failures.lock() {
-                        failures.push(format!("{error:#}"));
-                    }
-                }
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..WORKERS {
-            scope.spawn(work);
-        }
-    });
-    let failures = failures.into_inner().unwrap_or_default();
-    ensure!(failures.is_empty(), "{} pairs failed:\n{}", failures.len(), failures.join("\n"));
-    Ok(())
+    let pairs = pairs().map(|(gateway, viewer, _)| (gateway, viewer));
+    let pairs = pairs.filter(|(_, viewer)| viewers(*viewer)).collect();
+    play_all(pairs, |(gateway, viewer)| {
+        let name = format!("{gateway:15} → {viewer:15}");
+        let played = Scene::play(&name, |scene| play(scene, &lab, &world, gateway, viewer, skill));
+        report(&format!("{name} {}", played?));
+        Ok(())
+    })
 }
 
 /// Plays one pair, and returns the types of the selected candidates.

@@ -140,6 +140,14 @@ impl<'a> Server<'a> {
         self.program.as_ref().context("the server is not running")?.output()
     }
 
+    /// Returns the setup link that the first start prints; it works once.
+    pub fn setup_link(&self) -> Result<String> {
+        let output = self.output()?;
+        let mut words = output.split_whitespace();
+        let link = words.find(|word| word.starts_with("http") && word.contains("#t="));
+        Ok(link.context("no setup link was printed")?.to_owned())
+    }
+
     /// Creates a claim code with `porthole claim create`.
     pub fn claim(&self) -> Result<String> {
         self.run_subcommand(&["claim", "create"])

@@ -19,7 +19,7 @@ const PASSWORD: &str = "a porthole in the hull";
 fn the_setup_link_leads_to_live_video() {
     scene("the_setup_link_leads_to_live_video", &NEEDS, |scene| {
         let server = Server::start(scene, Place::Here, &["--demo"])?;
-        let link = setup_link(&server)?;
+        let link = server.setup_link()?;
         let screenshot = scene.folder().join("player.png");
         let mut steps = vec![
             json!({ "goto": link }),
@@ -49,7 +49,7 @@ fn the_dashboard_works_below_a_path() {
     scene("the_dashboard_works_below_a_path", &NEEDS, |scene| {
         let flags = ["--demo", "--public-url", "http://host.example/cams"];
         let server = Server::start(scene, Place::Here, &flags)?;
-        let link = setup_link(&server)?;
+        let link = server.setup_link()?;
         let below = link.strip_prefix("http://host.example/cams/").context(link.clone())?;
         let mut steps = vec![
             json!({ "goto": server.url(&format!("/cams/{below}")) }),
@@ -70,7 +70,7 @@ fn the_dashboard_works_below_a_path() {
 fn a_wrong_password_or_a_used_link_is_refused() {
     scene("a_wrong_password_or_a_used_link_is_refused", &NEEDS, |scene| {
         let server = Server::start(scene, Place::Here, &["--demo"])?;
-        let link = setup_link(&server)?;
+        let link = server.setup_link()?;
         let set_up = |name: &str| {
             [
                 json!({ "goto": link }),
@@ -119,12 +119,4 @@ fn run(scene: &Scene, name: &str, steps: &[Value]) -> Result<Browser> {
     let mut browser = Browser::script(scene, name, Place::Here, "dashboard.mjs", &arguments)?;
     browser.finish(DEADLINE).context(name.to_owned())?;
     Ok(browser)
-}
-
-/// Returns the setup link that the first start prints; it works once.
-fn setup_link(server: &Server<'_>) -> Result<String> {
-    let output = server.output()?;
-    let mut words = output.split_whitespace();
-    let link = words.find(|word| word.starts_with("http") && word.contains("#t="));
-    Ok(link.context("no setup link was printed")?.to_owned())
 }

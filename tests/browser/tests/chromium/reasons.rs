@@ -94,11 +94,8 @@ fn a_camera_with_b_pictures_plays_with_a_warning() {
 
 /// Returns the steps of a first visit by the setup link.
 fn sign_in(server: &Server<'_>) -> Result<Vec<Value>> {
-    let output = server.output()?;
-    let mut words = output.split_whitespace();
-    let link = words.find(|word| word.starts_with("http") && word.contains("#t="));
     Ok(vec![
-        json!({ "goto": link.context("no setup link was printed")? }),
+        json!({ "goto": server.setup_link()? }),
         json!({ "fill": "Username", "value": "ada" }),
         json!({ "fill": "Password", "value": "a porthole in the hull" }),
         json!({ "click": "Create account" }),

@@ -33,16 +33,13 @@ fn firefox_plays_vp8_from_a_plain_page_and_from_the_dashboard() {
         let url = format!("file://{}#url={whep}&token={token}", page.display());
         play(scene, "whep-page", &url, &json!([]))?;
 
-        let output = server.output()?;
-        let mut words = output.split_whitespace();
-        let link = words.find(|word| word.starts_with("http") && word.contains("#t="));
         let steps = json!([
             { "fill": "Username", "value": "ada" },
             { "fill": "Password", "value": "a porthole in the hull" },
             { "click": "Create account" },
             { "click": "door" },
         ]);
-        play(scene, "dashboard", link.context("no setup link was printed")?, &steps)
+        play(scene, "dashboard", &server.setup_link()?, &steps)
     });
 }
 

@@ -170,10 +170,14 @@ impl Stream {
         self.diagnose(arrival);
     }
 
+    /// Returns true while the source is, or may be, connected.
+    fn is_connected(&self) -> bool {
+        matches!(self.state, RunState::Starting | RunState::Live)
+    }
+
     /// Finds out why there is no picture, or a bad one.
     fn diagnose(&mut self, now: Instant) {
-        let is_connected = matches!(self.state, RunState::Starting | RunState::Live);
-        if !is_connected {
+        if !self.is_connected() {
             return;
         }
         let statistics = self.feed.statistics();
@@ -198,16 +202,14 @@ impl Stream {
     }
 
     fn handle_silence(&mut self) {
-        if matches!(self.state, RunState::Live | RunState::Starting) {
+        if self.is_connected() {
             self.state = RunState::Starting;
             self.set_reason(Some("no packets arrive: check what sends to this port".to_owned()));
         }
     }
 
     fn handle_ended(&mut self, now: Instant, reason: String, needs_a_person: bool) {
-        self.feed.handle_end();
-        self.diagnosis = Diagnosis::new(self.feed.statistics());
-        self.warning = None;
+        self.forget_connection();
         if self.state == RunState::Stopped {
             return;
         }
@@ -215,6 +217,13 @@ impl Stream {
         let wait = if needs_a_person { wait.max(PERSON_INTERVAL) } else { wait };
         self.state = RunState::Retry(now + wait);
         self.set_reason(Some(reason));
+    }
+
+    /// Forgets what belongs to a connection that has ended.
+    fn forget_connection(&mut self) {
+        self.feed.handle_end();
+        self.diagnosis = Diagnosis::new(self.feed.statistics());
+        self.warning = None;
     }
 
     fn set_reason(&mut self, reason: Option<String>) {
@@ -235,8 +244,7 @@ impl Stream {
             RunState::Retry(at) => Some(at),
             RunState::Stopped | RunState::Starting | RunState::Live => None,
         };
-        let is_connected = matches!(self.state, RunState::Starting | RunState::Live);
-        let diagnosis = self.diagnosis.poll_timeout().filter(|_| is_connected);
+        let diagnosis = self.diagnosis.poll_timeout().filter(|_| self.is_connected());
         let due = [retry, self.disconnect_at, self.feed.poll_timeout(), diagnosis];
         due.into_iter().flatten().min()
     }
@@ -249,9 +257,7 @@ impl Stream {
         }
         if self.disconnect_at.is_some_and(|at| at <= now) {
             self.disconnect_at = None;
-            self.feed.handle_end();
-            self.diagnosis = Diagnosis::new(self.feed.statistics());
-            self.warning = None;
+            self.forget_connection();
             self.state = RunState::Stopped;
             self.command = Some(SourceCommand::Stop);
             self.backoff.reset();

@@ -8,16 +8,21 @@ use super::stream::CLOCK_RATE;
 /// new clock, not a late frame: no camera delays or reorders frames for so long.
 const MAX_JUMP: Duration = Duration::from_secs(10);
 
-/// Maximum step back of the timestamp. More is a new clock, too: pictures that are sent out of
-/// order differ by a few frames. live555's proxy sets its clock back by more than a second once it
-/// has synchronized.
+/// Maximum step back of the timestamp in a stream of pictures that are sent out of order, which
+/// differ by a few frames. More is a new clock.
 const MAX_STEP_BACK: Duration = Duration::from_secs(1);
+
+/// Time within which a second step back shows that pictures are sent out of order (B pictures). A
+/// single one is a clock that was set, by whatever time: live555's proxy sets its clock back by 0.4 s
+/// once it has synchronized. A player would show what follows in the wrong order or too early.
+const REORDER_WINDOW: Duration = Duration::from_secs(2);
 
 /// Maps a camera's timestamps to continuous ones.
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
     offset: u32,
     last: Option<(Instant, u32)>,
+    went_back_at: Option<Instant>,
     restarted: bool,
 }
 
@@ -32,7 +37,7 @@ impl Timeline {
         let mut timestamp = camera.wrapping_add(self.offset);
         if let Some((before, last)) = self.last {
             let passed = arrival.saturating_duration_since(before);
-            if self.restarted || jumps(last, timestamp, passed) {
+            if self.restarted || self.jumps(arrival, last, timestamp, passed) {
                 timestamp = last.wrapping_add(ticks(passed).max(1));
                 self.offset = timestamp.wrapping_sub(camera);
             }
@@ -41,15 +46,21 @@ impl Timeline {
         self.last = Some((arrival, timestamp));
         timestamp
     }
-}
 
-fn jumps(last: u32, timestamp: u32, passed: Duration) -> bool {
-    #[expect(clippy::cast_possible_wrap, reason = "the distance on a circle has a sign")]
-    let step = timestamp.wrapping_sub(last) as i32;
-    let error = i64::from(step) - i64::from(ticks(passed));
-    let rate = u64::from(CLOCK_RATE);
-    let is_back = step < 0 && u64::from(step.unsigned_abs()) > MAX_STEP_BACK.as_secs() * rate;
-    is_back || error.unsigned_abs() > MAX_JUMP.as_secs() * rate
+    fn jumps(&mut self, arrival: Instant, last: u32, timestamp: u32, passed: Duration) -> bool {
+        #[expect(clippy::cast_possible_wrap, reason = "the distance on a circle has a sign")]
+        let step = timestamp.wrapping_sub(last) as i32;
+        let rate = u64::from(CLOCK_RATE);
+        if step < 0 {
+            let before = self.went_back_at.replace(arrival);
+            let is_reordered = before
+                .is_some_and(|before| arrival.saturating_duration_since(before) < REORDER_WINDOW);
+            return !is_reordered
+                || u64::from(step.unsigned_abs()) > MAX_STEP_BACK.as_secs() * rate;
+        }
+        let error = i64::from(step) - i64::from(ticks(passed));
+        error.unsigned_abs() > MAX_JUMP.as_secs() * rate
+    }
 }
 
 /// Converts to ticks of the RTP clock. Saturates after 13 hours, when 32 bits have wrapped anyway.
@@ -74,11 +85,47 @@ mod tests {
     }
 
     #[test]
-    fn frames_out_of_order_and_pauses_are_left_alone() {
+    fn a_pause_is_left_alone() {
         let start = Instant::now();
         let mut timeline = Timeline::default();
-        for (ms, camera) in [(0, 9000), (40, 16200), (80, 12600), (3_680_080, 331_219_800)] {
+        for (ms, camera) in [(0, 9000), (40, 12_600), (3_680_040, 331_212_600)] {
             assert_eq!(timeline.map(start + Duration::from_millis(ms), camera), camera);
+        }
+    }
+
+    #[test]
+    fn pictures_out_of_order_keep_their_distances_after_the_first() {
+        let start = Instant::now();
+        let mut timeline = Timeline::default();
+        let frame = |number: u32| number * 3600;
+        // Decoding order of groups of a P picture and three B pictures.
+        let order = [0, 4, 2, 1, 3, 8, 6, 5, 7, 12, 10, 9, 11];
+        let arrivals = (0..).map(|index| start + Duration::from_millis(40) * index);
+        let mapped: Vec<_> =
+            order.iter().zip(arrivals).map(|(n, at)| timeline.map(at, frame(*n))).collect();
+        assert_eq!(mapped[..3], [frame(0), frame(4), frame(5)], "the first step back is a clock's");
+        let expected: Vec<_> = order[2..].iter().map(|number| frame(number + 3)).collect();
+        assert_eq!(mapped[2..], expected);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_by_any_time_continues() {
+        let start = Instant::now();
+        for back_ms in [1_u32, 33, 100, 400, 900, 1100, 9000] {
+            let mut timeline = Timeline::default();
+            let mut camera = 0x1000_0000_u32;
+            let mut last = timeline.map(start, camera);
+            for frame in 1..200_u32 {
+                camera = camera.wrapping_add(3600);
+                if frame == 50 || frame == 120 {
+                    camera = camera.wrapping_sub(back_ms * 90);
+                }
+                let at = start + Duration::from_millis(40) * frame;
+                let mapped = timeline.map(at, camera);
+                let step = mapped.wrapping_sub(last);
+                assert!((1..=3600).contains(&step), "{back_ms} ms, picture {frame}: {step}");
+                last = mapped;
+            }
         }
     }
 

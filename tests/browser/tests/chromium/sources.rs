@@ -9,8 +9,8 @@ use porthole_test_support::scene::{Need, Scene, report, scene};
 
 use crate::{server_and_gateway, watch, watch_smoothly};
 
-/// Frames before the measurement, until Chromium's buffer and the source's clock are stable: one
-/// second after it starts, the live555 proxy sets its clock back by the time its camera had waited.
+/// Frames before the measurement, until Chromium's buffer is stable. In the time that is measured,
+/// the live555 proxy sets its clock back by the time its camera had waited.
 const WARM_UP_FRAMES: u64 = 60;
 /// Minimum time a source is watched; at 30 frames per second it has slightly fewer than `FRAMES`.
 const WATCHED: Duration = Duration::from_secs(5);

@@ -184,6 +184,7 @@ fn a_day_with_wraps_jumps_and_reboots_is_one_timeline() {
             // The camera's clock is set, forward and back.
             40_000 => source.timestamp = source.timestamp.wrapping_add(90_000 * 3600),
             80_000 => source.timestamp = source.timestamp.wrapping_sub(90_000 * 7200),
+            100_000 => source.timestamp = source.timestamp.wrapping_sub(45_000),
             // It restarts its stream in the same connection.
             120_000 => {
                 source = Source { sequence: 7, timestamp: 1, ssrc: 2, pictures: 0 };

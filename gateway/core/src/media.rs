@@ -17,6 +17,7 @@ mod feed;
 mod forward;
 mod frames;
 mod gop;
+mod marks;
 mod nal;
 mod reorder;
 mod rtp_packet;

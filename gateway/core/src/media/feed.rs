@@ -105,6 +105,9 @@ impl Feed {
 
     /// Begins a stream: the camera has connected, for the first time or again.
     pub fn handle_description(&mut self, description: &TrackDescription) {
+        if let Some(ended) = &mut self.stream {
+            ended.forwarder.restart(&mut self.emitter);
+        }
         let mut forwarder = StreamForwarder::new(description.codec);
         if let StreamForwarder::Nal(forwarder) = &mut forwarder {
             for unit in &description.parameter_sets {

@@ -11,10 +11,11 @@ use bytes::{Bytes, BytesMut};
 
 use super::codec::{Format, NalCodec};
 use super::gop::Gop;
+use super::marks::Marks;
 use super::nal::packetize::{aggregates, fragments, room};
 use super::nal::parameter_sets::ParameterSets;
 use super::nal::payload::{filler, fragment};
-use super::nal::slice::{is_plausible_slice, is_recovery_point};
+use super::nal::slice::{begins_picture, is_plausible_slice, is_recovery_point};
 use super::nal::start_code;
 use super::nal::unit::{Fragment, NalHeader, NalKind, Shape};
 use super::stream::{FeedOutput, FeedStatistics, IngestError, MAX_PAYLOAD, VideoPacket};
@@ -23,10 +24,10 @@ use super::stream::{FeedOutput, FeedStatistics, IngestError, MAX_PAYLOAD, VideoP
 /// tenth of it.
 const MAX_COLLECTED: usize = 1024;
 
-/// Time for which the last marked slice waits for the next one, if a camera marks every slice and
-/// their number varies: longer than the pauses within a picture, shorter than those between
-/// pictures at 30 a second.
-const MARK_HOLD: Duration = Duration::from_millis(25);
+/// Maximum time for which a marked slice waits for the next one while it is uncertain whether it is
+/// the last of its picture. The next picture ends the wait, too, so that only cameras with fewer than
+/// 20 pictures a second wait for so long.
+const MARK_HOLD: Duration = Duration::from_millis(50);
 
 /// Numbers packets and puts them into the group of pictures and the output.
 #[derive(Debug, Default)]
@@ -148,12 +149,7 @@ pub(super) struct Forwarder {
     zeros: usize,
     /// A key frame was sent since the camera started; slices before it cannot be decoded.
     started: bool,
-    /// Number of markers in the last access unit: one, except for cameras that mark every slice.
-    /// Only the last marker may be forwarded, or a browser takes each slice for a picture.
-    markers_per_unit: u32,
-    /// The number of markers differs from picture to picture, so the last one shows only when
-    /// nothing more of the picture comes.
-    markers_vary: bool,
+    marks: Marks,
     held: Option<Held>,
 }
 
@@ -167,8 +163,7 @@ impl Forwarder {
             fragments: Fragments::None,
             zeros: 0,
             started: false,
-            markers_per_unit: 0,
-            markers_vary: false,
+            marks: Marks::new(),
             held: None,
         }
     }
@@ -263,18 +258,15 @@ impl Forwarder {
             return true;
         }
         unit.markers += 1;
-        self.markers_vary || unit.markers >= self.markers_per_unit
+        self.marks.are_complete(unit.markers)
     }
 
     /// Learns from the last access unit how many markers the next one will have.
     fn count_markers(&mut self) {
-        let Some(unit) = self.unit.as_ref().filter(|unit| unit.is_complete && unit.markers > 0)
-        else {
-            return;
-        };
-        let is_known = self.markers_per_unit > 0;
-        self.markers_vary |= is_known && unit.markers != self.markers_per_unit;
-        self.markers_per_unit = unit.markers;
+        let unit = self.unit.as_ref().filter(|unit| unit.is_complete && unit.markers > 0);
+        if let Some(unit) = unit {
+            self.marks.learn(unit.markers);
+        }
     }
 
     /// Forwards a whole NAL unit, and those that hide in it.
@@ -311,7 +303,7 @@ impl Forwarder {
             NalKind::KeySlice | NalKind::Slice => {
                 let (header, body) = nal.split_at(self.codec.header_len().min(nal.len()));
                 self.count_slice(header, body, emitter);
-                if self.begin_slice(kind, emitter) {
+                if self.begin_slice(kind, body, emitter) {
                     if nal.len() <= MAX_PAYLOAD {
                         self.emit(nal, marker, emitter);
                     } else {
@@ -463,8 +455,10 @@ impl Forwarder {
             }
             NalKind::Vps | NalKind::Sps | NalKind::Pps => Fragments::Dropping,
             NalKind::KeySlice | NalKind::Slice => {
-                let is_useful =
-                    if part.start { self.begin_slice(kind, emitter) } else { self.started };
+                let is_useful = match part.start {
+                    true => self.begin_slice(kind, &part.body, emitter),
+                    false => self.started,
+                };
                 if is_useful {
                     Fragments::Forwarding { header, started: !part.start, rest: BytesMut::new() }
                 } else {
@@ -481,9 +475,14 @@ impl Forwarder {
         emitter.statistics.broken_slices += u64::from(is_broken);
     }
 
-    /// Sends the parameter sets that a slice needs. Returns true if the slice can be decoded.
-    fn begin_slice(&mut self, kind: NalKind, emitter: &mut Emitter) -> bool {
+    /// Sends the parameter sets that a slice needs. Returns true if the slice can be decoded; one
+    /// that arrives after the end of its picture was marked would be another picture of that time.
+    fn begin_slice(&mut self, kind: NalKind, body: &[u8], emitter: &mut Emitter) -> bool {
         let Some(unit) = &mut self.unit else { return false };
+        if unit.is_marked && !begins_picture(body) {
+            emitter.statistics.late += 1;
+            return false;
+        }
         let starts_key_frame = kind == NalKind::KeySlice && !unit.is_key_frame;
         if starts_key_frame {
             if self.sets.format().is_none() {
@@ -536,7 +535,7 @@ impl Forwarder {
         self.release(false, emitter);
         let Some(unit) = &mut self.unit else { return };
         unit.has_slice = true;
-        if marker && self.markers_vary {
+        if marker && self.marks.are_uncertain() {
             self.held = Some(Held { payload, until: unit.arrival + MARK_HOLD });
             return;
         }

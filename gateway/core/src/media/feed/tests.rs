@@ -35,6 +35,7 @@ fn description(codec: Codec, parameter_sets: &[&[u8]]) -> TrackDescription {
 /// A feed and a camera that numbers its packets.
 struct Camera {
     feed: Feed,
+    in_order: bool,
     now: Instant,
     next: RtpHeader,
 }
@@ -45,7 +46,7 @@ impl Camera {
         feed.handle_description(description);
         let next =
             RtpHeader { marker: false, payload_type: 96, sequence: 65_530, timestamp: 0, ssrc: 1 };
-        Self { feed, now: Instant::now(), next }
+        Self { feed, in_order: description.in_order, now: Instant::now(), next }
     }
 
     fn send(&mut self, timestamp: u32, marker: bool, payload: &[u8]) -> Result<(), IngestError> {
@@ -55,7 +56,21 @@ impl Camera {
         self.feed.handle_packet(self.now, packet)
     }
 
+    /// Lets the feed wait in vain for another slice of the last picture.
+    fn end_picture(&mut self) {
+        if self.in_order {
+            self.wait();
+        }
+    }
+
+    fn wait(&mut self) {
+        if let Some(due) = self.feed.poll_timeout() {
+            self.feed.handle_timeout(due);
+        }
+    }
+
     fn packets(&mut self) -> Vec<VideoPacket> {
+        self.end_picture();
         let outputs = std::iter::from_fn(|| self.feed.poll_output());
         outputs
             .filter_map(|output| match output {
@@ -67,6 +82,11 @@ impl Camera {
 
     /// Returns the outputs in words: `^` starts a key frame, `!` has the marker.
     fn words(&mut self) -> String {
+        self.end_picture();
+        self.words_so_far()
+    }
+
+    fn words_so_far(&mut self) -> String {
         let mut words = Vec::new();
         while let Some(output) = self.feed.poll_output() {
             words.push(match output {
@@ -199,27 +219,30 @@ fn only_the_last_slice_of_a_picture_keeps_its_marker() {
         for _ in 0..slices {
             camera.send(timestamp, true, if key { IDR } else { SLICE }).unwrap();
         }
-        camera.words()
+        camera.words_so_far()
     };
-    // The first picture cannot be distinguished from three.
-    assert_eq!(picture(&mut camera, 0, 3, true), "640x480 sets^ idr! idr! idr!");
-    assert_eq!(picture(&mut camera, 1, 3, false), "slice slice slice!");
+    // The end of the first picture is known when the next one begins.
+    assert_eq!(picture(&mut camera, 0, 3, true), "640x480 sets^ idr idr");
+    assert_eq!(picture(&mut camera, 1, 3, false), "idr! slice slice slice!");
     assert_eq!(picture(&mut camera, 2, 3, true), "sets^ idr idr idr!");
-    // Fewer slices: the end is known only when the next picture begins.
+    // Fewer slices: the number may vary.
     assert_eq!(picture(&mut camera, 3, 1, false), "slice");
-    assert_eq!(picture(&mut camera, 4, 1, false), "filler!");
-    // Now it is known that their number varies.
-    assert_eq!(picture(&mut camera, 5, 4, false), "slice! slice slice slice");
-    assert_eq!(picture(&mut camera, 6, 2, false), "slice! slice");
-    // The end of a picture does not wait for the next one.
+    assert_eq!(picture(&mut camera, 4, 4, false), "filler! slice slice slice");
+    assert_eq!(picture(&mut camera, 5, 2, false), "slice! slice");
+    // The end of a picture does not wait for the next one for long.
     let due = camera.feed.poll_timeout().unwrap();
-    assert_eq!(due, camera.now + Duration::from_millis(25));
+    assert_eq!(due, camera.now + Duration::from_millis(50));
     camera.feed.handle_timeout(due);
-    assert_eq!(camera.words(), "slice!");
+    assert_eq!(camera.words_so_far(), "slice!");
     assert_eq!(camera.feed.poll_timeout(), None);
-    assert_eq!(picture(&mut camera, 7, 1, false), "");
-    camera.send(8, true, SLICE).unwrap();
-    assert_eq!(camera.words(), "slice!");
+    // A slice that is later still is dropped.
+    camera.send(5, true, SLICE).unwrap();
+    assert_eq!(camera.words_so_far(), "");
+    assert_eq!(picture(&mut camera, 6, 2, false), "slice");
+    for timestamp in 7..37 {
+        assert_eq!(picture(&mut camera, timestamp, 2, false), "slice! slice", "{timestamp}");
+    }
+    assert_eq!(picture(&mut camera, 37, 2, false), "slice! slice slice!", "steady again");
 }
 
 /// Returns a NAL unit in fragments whose bodies have this length.
@@ -348,6 +371,7 @@ fn large_fragments_are_split_without_doubling_their_number() {
 fn a_loss_leaves_a_gap_and_ends_the_group_of_pictures() {
     let mut camera = Camera::new(&description(Codec::H264, &[SPS, PPS]));
     camera.send(0, true, IDR).unwrap();
+    camera.end_picture();
     assert_eq!(camera.feed.gop().packets().len(), 2);
     camera.next.sequence = camera.next.sequence.wrapping_add(3);
     camera.send(1, true, SLICE).unwrap();
@@ -417,6 +441,7 @@ fn packets_over_udp_are_put_in_order() {
     let mut camera =
         Camera::new(&TrackDescription { in_order: false, ..description(Codec::H264, &[SPS, PPS]) });
     camera.send(0, true, IDR).unwrap();
+    camera.wait();
     camera.next.sequence = camera.next.sequence.wrapping_add(1);
     camera.send(2, true, SLICE).unwrap();
     assert_eq!(camera.words(), "640x480 sets^ idr!");

@@ -36,6 +36,13 @@ pub(crate) fn is_plausible_slice(sets: &ParameterSets, header: &[u8], body: &[u8
     set.is_some_and(|id| sets.may_have_pps(id))
 }
 
+/// Returns true for the first slice of a picture, given what follows its NAL unit header:
+/// `first_mb_in_slice` is 0, which is one bit (H.264 §7.4.3), or
+/// `first_slice_segment_in_pic_flag` is 1 (H.265 §7.4.7.1).
+pub(crate) fn begins_picture(body: &[u8]) -> bool {
+    body.first().is_some_and(|first| first & 0x80 != 0)
+}
+
 /// Returns true if a NAL unit is an SEI that begins with a recovery point.
 pub(crate) fn is_recovery_point(codec: NalCodec, unit: &[u8]) -> bool {
     match (codec, unit) {

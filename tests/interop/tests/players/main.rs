@@ -12,6 +12,7 @@ use porthole_test_support::scene::{Need, Scene, scene};
 use porthole_test_support::{cameras, python};
 
 mod sources;
+mod webrtc_crate;
 
 /// Pictures that a player must decode, so that more than the first burst has arrived.
 const PICTURES: usize = 20;

@@ -188,7 +188,19 @@ impl DropLog {
     }
 }
 
+/// Opens a socket on an address of this machine, or on one of a multicast group, which it joins on
+/// the system's interface for that group.
 pub(super) fn bind(listen: SocketAddr) -> io::Result<UdpSocket> {
+    bind_at(listen, None)
+}
+
+/// Opens a socket on an address of a multicast group and joins the group on the interface that has
+/// this address: the one through which the camera is reached.
+pub(super) fn join(group: SocketAddr, interface: Option<IpAddr>) -> io::Result<UdpSocket> {
+    bind_at(group, interface.map(|address| address.to_canonical()))
+}
+
+fn bind_at(listen: SocketAddr, interface: Option<IpAddr>) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(listen), Type::DGRAM, Some(Protocol::UDP))?;
     if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER) {
         tracing::debug!(%error, "the receive buffer keeps its default size");
@@ -201,15 +213,25 @@ pub(super) fn bind(listen: SocketAddr) -> io::Result<UdpSocket> {
             // Several gateways may listen to one group.
             socket.set_reuse_address(true)?;
             socket.bind(&listen.into())?;
-            socket.join_multicast_v4(&group, &Ipv4Addr::UNSPECIFIED)?;
+            let interface = match interface {
+                Some(IpAddr::V4(address)) => address,
+                Some(IpAddr::V6(_)) | None => Ipv4Addr::UNSPECIFIED,
+            };
+            socket.join_multicast_v4(&group, &interface)?;
         }
         IpAddr::V6(group) if group.is_multicast() => {
             socket.set_reuse_address(true)?;
             socket.bind(&listen.into())?;
-            socket.join_multicast_v6(&group, 0)?;
+            socket.join_multicast_v6(&group, interface.and_then(index_of).unwrap_or(0))?;
         }
         IpAddr::V4(_) | IpAddr::V6(_) => socket.bind(&listen.into())?,
     }
     socket.set_nonblocking(true)?;
     UdpSocket::from_std(socket.into())
+}
+
+/// Returns the number of the interface that has this address.
+fn index_of(address: IpAddr) -> Option<u32> {
+    let interfaces = if_addrs::get_if_addrs().ok()?;
+    interfaces.into_iter().find(|interface| interface.ip() == address)?.index
 }

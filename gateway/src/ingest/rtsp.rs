@@ -112,7 +112,8 @@ impl Session<'_> {
                 self.client.handle_ports(Instant::now(), track, ports);
             }
             Output::JoinGroup { track, group, ports } => {
-                self.ports.join(track, group, ports).map_err(SourceError::Ports)?;
+                let interface = self.lines.local().map(|local| local.ip());
+                self.ports.join(track, group, ports, interface).map_err(SourceError::Ports)?;
             }
             Output::Datagram(datagram) => self.ports.send(&datagram),
             Output::Described(tracks) => {

@@ -45,6 +45,8 @@ def arguments():
     parser.add_argument(
         "--sets-in-sdp-only", action="store_true", help="send no parameter sets within the stream"
     )
+    parser.add_argument("--group", help="send to this multicast group only")
+    parser.add_argument("--interface", help="where the group is")
     parser.add_argument("--stdin", action="store_true", help="exit when standard input ends")
     return parser.parse_args()
 
@@ -82,6 +84,15 @@ def protect(server, factory, options):
     factory.set_permissions(permissions)
 
 
+def send_to_a_group(factory, options):
+    """Sends to the group alone, with a time to live of 1."""
+    pool = GstRtspServer.RTSPAddressPool()
+    pool.add_range(options.group, options.group, 5000, 5001, 1)
+    factory.set_address_pool(pool)
+    factory.set_protocols(GstRtsp.RTSPLowerTrans.UDP_MCAST)
+    factory.set_multicast_iface(options.interface)
+
+
 def main():
     options = arguments()
     Gst.init(None)
@@ -91,6 +102,8 @@ def main():
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(pipeline(options))
     factory.set_shared(True)
+    if options.group is not None:
+        send_to_a_group(factory, options)
     if options.user is not None:
         protect(server, factory, options)
     server.get_mount_points().add_factory(options.path, factory)

@@ -25,8 +25,8 @@ use super::stream::{FeedOutput, FeedStatistics, IngestError, MAX_PAYLOAD, VideoP
 const MAX_COLLECTED: usize = 1024;
 
 /// Maximum time for which a marked slice waits for the next one while it is uncertain whether it is
-/// the last of its picture. The next picture ends the wait, too, so that only cameras with fewer than
-/// 20 pictures a second wait for so long.
+/// the last of its picture. The next picture ends the wait, too, so that only cameras with fewer
+/// than 20 pictures a second wait for so long.
 const MARK_HOLD: Duration = Duration::from_millis(50);
 
 /// Numbers packets and puts them into the group of pictures and the output.

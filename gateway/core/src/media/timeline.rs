@@ -13,8 +13,8 @@ const MAX_JUMP: Duration = Duration::from_secs(10);
 const MAX_STEP_BACK: Duration = Duration::from_secs(1);
 
 /// Time within which a second step back shows that pictures are sent out of order (B pictures). A
-/// single one is a clock that was set, by whatever time: live555's proxy sets its clock back by 0.4 s
-/// once it has synchronized. A player would show what follows in the wrong order or too early.
+/// single one is a clock that was set, by whatever time: live555's proxy sets its clock back by 0.4
+/// s once it has synchronized. A player would show what follows in the wrong order or too early.
 const REORDER_WINDOW: Duration = Duration::from_secs(2);
 
 /// Maps a camera's timestamps to continuous ones.

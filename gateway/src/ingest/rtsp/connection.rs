@@ -64,13 +64,25 @@ impl AsyncRead for Half {
 pub(super) struct Lines {
     pub(super) main: Half,
     upstream: Half,
-    peer: Option<SocketAddr>,
+    ends: Option<Ends>,
+}
+
+/// The addresses of a connection.
+#[derive(Clone, Copy)]
+struct Ends {
+    local: SocketAddr,
+    peer: SocketAddr,
 }
 
 impl Lines {
     /// Returns the address of the camera, while it is connected.
     pub(super) fn peer(&self) -> Option<SocketAddr> {
-        self.peer
+        self.ends.map(|ends| ends.peer)
+    }
+
+    /// Returns the address from which the camera is reached, while it is connected.
+    pub(super) fn local(&self) -> Option<SocketAddr> {
+        self.ends.map(|ends| ends.local)
     }
 
     /// Drops the connections, which the camera has closed. Its end would keep the camera's port for
@@ -103,10 +115,11 @@ pub(super) async fn open(
     let host = wanted.address.host_and_port();
     let after = camera.timeouts.connect;
     let opened = timeout(after, async {
-        let (main, peer) = connect(camera, &wanted.address).await?;
+        let (main, ends) = connect(camera, &wanted.address).await?;
         let upstream =
             if wanted.is_tunnel { Some(connect(camera, &wanted.address).await?.0) } else { None };
-        Ok((Lines { main: Half(Some(main)), upstream: Half(upstream), peer: Some(peer) }, peer))
+        let lines = Lines { main: Half(Some(main)), upstream: Half(upstream), ends: Some(ends) };
+        Ok((lines, ends.peer))
     });
     opened.await.unwrap_or(Err(SourceError::NoAnswer { host, after }))
 }
@@ -114,7 +127,7 @@ pub(super) async fn open(
 async fn connect(
     camera: &RtspCamera,
     address: &Address,
-) -> Result<(Box<dyn Stream>, SocketAddr), SourceError> {
+) -> Result<(Box<dyn Stream>, Ends), SourceError> {
     let host = address.host_and_port();
     let Ok(found) = lookup_host((address.host(), address.port())).await else {
         return Err(SourceError::UnknownHost { host: address.host().to_owned() });
@@ -130,11 +143,11 @@ async fn connect(
             SourceError::Unreachable { host }
         }
     })?;
-    let peer = stream.peer_addr().map_err(|_| SourceError::Unreachable { host: host.clone() })?;
+    let ends = ends(&stream).map_err(|_| SourceError::Unreachable { host: host.clone() })?;
     // Requests are small, and the next one waits for the reply.
     let _ = stream.set_nodelay(true);
     if !address.is_tls() {
-        return Ok((Box::new(stream), peer));
+        return Ok((Box::new(stream), ends));
     }
     let failed = |reason: String| SourceError::Tls { host: host.clone(), reason };
     let name = ServerName::try_from(address.host().to_owned())
@@ -142,7 +155,11 @@ async fn connect(
     let config = tls_config(camera.verifies_tls).map_err(|error| failed(error.to_string()))?;
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
     let stream = stream.map_err(|error| failed(error.to_string()))?;
-    Ok((Box::new(stream), peer))
+    Ok((Box::new(stream), ends))
+}
+
+fn ends(stream: &TcpStream) -> io::Result<Ends> {
+    Ok(Ends { local: stream.local_addr()?, peer: stream.peer_addr()? })
 }
 
 /// Returns the settings of TLS. Cameras sign their certificates themselves, so none is verified

@@ -54,10 +54,17 @@ impl Ports {
         Err(failure)
     }
 
-    /// Joins a multicast group.
-    pub(super) fn join(&mut self, track: u8, group: IpAddr, ports: (u16, u16)) -> io::Result<()> {
+    /// Joins a multicast group on the interface with this address.
+    pub(super) fn join(
+        &mut self,
+        track: u8,
+        group: IpAddr,
+        ports: (u16, u16),
+        interface: Option<IpAddr>,
+    ) -> io::Result<()> {
         for (port, number) in [(Port::Rtp, ports.0), (Port::Rtcp, ports.1)] {
-            self.sockets.push((track, port, rtp::bind(SocketAddr::new(group, number))?));
+            let socket = rtp::join(SocketAddr::new(group, number), interface)?;
+            self.sockets.push((track, port, socket));
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::{Extension, Json};
 use http::{HeaderMap, StatusCode, header};
-use porthole_signaling_core::Principal;
+use porthole_signaling_core::Admitted;
 use porthole_signaling_proto::rest::{
     CameraList, Claim, GatewayList, Me, NewToken, Setup, SignIn, Token,
 };
@@ -16,7 +16,8 @@ use serde::de::DeserializeOwned;
 use tracing::info;
 
 use crate::app::App;
-use crate::caller::{COOKIE, Caller, cookie};
+use crate::caller::{COOKIE, cookie};
+use crate::driver::now;
 use crate::listener::ClientAddress;
 use crate::password;
 use crate::prefix::UsedPrefix;
@@ -86,9 +87,9 @@ fn wrong_credentials() -> Refusal {
     Refusal::new(StatusCode::UNAUTHORIZED, "the name or the password is wrong")
 }
 
-pub(crate) async fn me(Extension(caller): Extension<Caller>) -> HandlerResult<Json<Me>> {
-    let Principal { name, role, .. } = caller.into_principal()?;
-    Ok(Json(Me { name, role }))
+pub(crate) async fn me(Extension(admitted): Extension<Admitted>) -> HandlerResult<Json<Me>> {
+    let principal = admitted.principal()?;
+    Ok(Json(Me { name: principal.name().to_owned(), role: principal.role() }))
 }
 
 pub(crate) async fn sign_out(
@@ -106,33 +107,41 @@ pub(crate) async fn sign_out(
 
 pub(crate) async fn cameras(
     State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-) -> HandlerResult<Json<CameraList>> {
-    let principal = caller.into_principal()?;
-    let cameras = app.driver.with(|hub, _| hub.cameras(&principal));
-    Ok(Json(CameraList { cameras }))
+    Extension(admitted): Extension<Admitted>,
+) -> Json<CameraList> {
+    Json(CameraList { cameras: app.driver.with(|hub, now| hub.cameras(now, &admitted)) })
 }
 
-pub(crate) async fn gateways(State(app): State<Arc<App>>) -> Json<GatewayList> {
-    Json(GatewayList { gateways: app.driver.with(|hub, _| hub.gateways()) })
+pub(crate) async fn gateways(
+    State(app): State<Arc<App>>,
+    Extension(admitted): Extension<Admitted>,
+) -> HandlerResult<Json<GatewayList>> {
+    let granted = admitted.everything(now())?;
+    Ok(Json(GatewayList { gateways: app.driver.with(|hub, _| hub.gateways(&granted)) }))
 }
 
-pub(crate) async fn create_claim(State(app): State<Arc<App>>) -> HandlerResult<Json<Claim>> {
-    Ok(Json(app.driver.store.create_claim().await?))
+pub(crate) async fn create_claim(
+    State(app): State<Arc<App>>,
+    Extension(admitted): Extension<Admitted>,
+) -> HandlerResult<Json<Claim>> {
+    let granted = admitted.everything(now())?;
+    Ok(Json(app.driver.store.create_claim(&granted).await?))
 }
 
 pub(crate) async fn create_token(
     State(app): State<Arc<App>>,
+    Extension(admitted): Extension<Admitted>,
     headers: HeaderMap,
     body: Bytes,
 ) -> HandlerResult<Json<Token>> {
+    let granted = admitted.everything(now())?;
     let mut new: NewToken = read(&headers, &body)?;
     new.name = check_name(&new.name)?;
     if new.cameras.len() > MAX_TOKEN_CAMERAS {
         let text = "a token can be limited to at most 256 cameras";
         return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, text));
     }
-    Ok(Json(app.driver.store.create_token(&new).await?))
+    Ok(Json(app.driver.store.create_token(&granted, &new).await?))
 }
 
 async fn respond_signed_in(

@@ -1,5 +1,6 @@
-//! The table of all routes and their access rights. The router is built from it, and a test has a
-//! row for each route.
+//! The table of all routes and the actions they are for. The router is built from it, and checks the
+//! sender of each request against the row of its action in the table of rights
+//! (`porthole_signaling_core::Action`). A test has a row for each route.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,15 +14,15 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use axum::{Extension, Router};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
+use porthole_signaling_core::{Action, Admitted, Need, Sender};
 use porthole_signaling_proto::WEBSOCKET_PATH;
-use porthole_signaling_proto::rest::Role;
 use tokio::time::timeout;
 use tracing::debug;
 use url::Url;
 
 use crate::caller::{Caller, check_same_site};
 use crate::config::Asset;
-use crate::driver::Driver;
+use crate::driver::{Driver, now};
 use crate::prefix::Prefix;
 use crate::refusal::Refusal;
 use crate::throttle::Throttle;
@@ -48,66 +49,54 @@ pub(crate) struct App {
     pub(crate) throttle: Mutex<Throttle>,
 }
 
-/// The access rights that a route requires.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// No credential: the route is open to anyone.
-    Open,
-    /// A valid token or cookie.
-    Viewer,
-    /// The role of an admin.
-    Admin,
-}
-
 pub(crate) struct Route {
     pub(crate) method: Method,
     pub(crate) path: &'static str,
-    pub(crate) access: Access,
+    action: Action,
     handler: MethodRouter<Arc<App>>,
 }
 
 /// Returns the table of routes.
 pub(crate) fn routes() -> Vec<Route> {
-    use Access::{Admin, Open, Viewer};
     let camera = "/whep/{camera}";
     let resource = "/whep/{camera}/{session}";
     vec![
-        row(Method::GET, "/healthz", Open, async || "ok\n"),
-        row(Method::GET, WEBSOCKET_PATH, Open, open_socket),
-        row(Method::POST, "/api/v1/setup", Open, api::set_up),
-        row(Method::POST, "/api/v1/session", Open, api::sign_in),
-        row(Method::GET, "/api/v1/session", Viewer, api::me),
-        row(Method::DELETE, "/api/v1/session", Viewer, api::sign_out),
-        row(Method::GET, "/api/v1/cameras", Viewer, api::cameras),
-        row(Method::GET, "/api/v1/gateways", Admin, api::gateways),
-        row(Method::POST, "/api/v1/claims", Admin, api::create_claim),
-        row(Method::POST, "/api/v1/tokens", Admin, api::create_token),
-        row(Method::POST, camera, Viewer, whep::offer),
-        row(Method::GET, camera, Viewer, whep::describe_camera),
-        row(Method::OPTIONS, camera, Open, whep::allow_offer),
-        row(Method::PATCH, resource, Viewer, whep::patch),
-        row(Method::GET, resource, Viewer, whep::describe_session),
-        row(Method::DELETE, resource, Viewer, whep::delete),
-        row(Method::OPTIONS, resource, Open, whep::allow_patch),
+        row(Action::Health, Method::GET, "/healthz", async || "ok\n"),
+        row(Action::OpenSocket, Method::GET, WEBSOCKET_PATH, open_socket),
+        row(Action::SetUp, Method::POST, "/api/v1/setup", api::set_up),
+        row(Action::SignIn, Method::POST, "/api/v1/session", api::sign_in),
+        row(Action::ReadSelf, Method::GET, "/api/v1/session", api::me),
+        row(Action::SignOut, Method::DELETE, "/api/v1/session", api::sign_out),
+        row(Action::ListCameras, Method::GET, "/api/v1/cameras", api::cameras),
+        row(Action::ListGateways, Method::GET, "/api/v1/gateways", api::gateways),
+        row(Action::CreateClaim, Method::POST, "/api/v1/claims", api::create_claim),
+        row(Action::CreateToken, Method::POST, "/api/v1/tokens", api::create_token),
+        row(Action::Offer, Method::POST, camera, whep::offer),
+        row(Action::LookAtCamera, Method::GET, camera, whep::describe_camera),
+        row(Action::AskCamera, Method::OPTIONS, camera, whep::allow_offer),
+        row(Action::Patch, Method::PATCH, resource, whep::patch),
+        row(Action::LookAtSession, Method::GET, resource, whep::describe_session),
+        row(Action::Delete, Method::DELETE, resource, whep::delete),
+        row(Action::AskSession, Method::OPTIONS, resource, whep::allow_patch),
     ]
 }
 
-fn row<H, T>(method: Method, path: &'static str, access: Access, handler: H) -> Route
+fn row<H, T>(action: Action, method: Method, path: &'static str, handler: H) -> Route
 where
     H: Handler<T, Arc<App>>,
     T: 'static,
 {
     let filter =
         MethodFilter::try_from(method.clone()).expect("the table has only HTTP's own methods");
-    Route { method, path, access, handler: on(filter, handler) }
+    Route { method, path, action, handler: on(filter, handler) }
 }
 
 /// Builds the router for all of HTTP.
 pub(crate) fn router(app: &Arc<App>) -> Router {
     let mut router = Router::new();
-    for Route { method, path, access, handler } in routes() {
-        debug!(%method, path, ?access, "route");
-        let guard = from_fn_with_state((Arc::clone(app), access), guard);
+    for Route { method, path, action, handler } in routes() {
+        debug!(%method, path, ?action, "route");
+        let guard = from_fn_with_state((Arc::clone(app), action), guard);
         router = router.route(path, handler.route_layer(guard));
     }
     router
@@ -117,15 +106,15 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .with_state(Arc::clone(app))
 }
 
-/// Checks the access rights of a request, and passes its sender on to the route.
+/// Admits the sender of a request to the action of its route, and passes the proof on to the route.
 async fn guard(
-    State((app, access)): State<(Arc<App>, Access)>,
+    State((app, action)): State<(Arc<App>, Action)>,
     request: Request,
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    match authorize(&app, access, &parts).await {
-        Ok(caller) => parts.extensions.insert(caller),
+    match authorize(&app, action, &parts).await {
+        Ok(admitted) => parts.extensions.insert(admitted),
         Err(refusal) => return refusal.into_response(),
     };
     // The bytes after the handshake of a WebSocket are not a body.
@@ -152,36 +141,24 @@ async fn whole_body(parts: &Parts, body: Body) -> Result<Bytes, Response> {
     }
 }
 
-async fn authorize(app: &App, access: Access, request: &Parts) -> Result<Caller, Refusal> {
+async fn authorize(app: &App, action: Action, request: &Parts) -> Result<Admitted, Refusal> {
     let Parts { headers, method, uri, .. } = request;
     let is_socket = uri.path() == WEBSOCKET_PATH;
     let caller = Caller::identify(&app.driver, headers, uri, is_socket).await?;
     // Signing in sets the cookie, so pages of other sites must not do it either.
-    let signs_in = access == Access::Open && !is_socket && method == Method::POST;
+    let signs_in = action.need() == Need::Nothing && method == Method::POST;
     if caller.by_cookie || signs_in {
         check_same_site(method, headers, app.public_url.as_ref(), is_socket)?;
     }
-    let role = caller.principal.as_ref().map(|principal| principal.role);
-    match (access, role) {
-        (Access::Open, _)
-        | (Access::Viewer, Some(Role::Viewer | Role::Admin))
-        | (Access::Admin, Some(Role::Admin)) => Ok(caller),
-        (Access::Viewer | Access::Admin, None) => Err(Refusal::new(
-            StatusCode::UNAUTHORIZED,
-            "sign in, or send an access token as `Authorization: Bearer`",
-        )),
-        (Access::Admin, Some(Role::Viewer)) => {
-            Err(Refusal::new(StatusCode::FORBIDDEN, "only an admin may do this"))
-        }
-    }
+    Ok(action.admit(Sender::from(caller.principal), now())?)
 }
 
 async fn open_socket(
     State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    Extension(admitted): Extension<Admitted>,
     request: Request,
 ) -> Response {
-    socket::upgrade(&app.driver, request, caller.principal)
+    socket::upgrade(&app.driver, request, admitted.principal().ok().cloned())
 }
 
 async fn add_headers(request: Request, next: Next) -> Response {

@@ -12,7 +12,7 @@ use crate::refusal::Refusal;
 pub(crate) const COOKIE: &str = "porthole_session";
 
 /// The sender of an HTTP request.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Caller {
     /// The owner of the request's credential; `None` without one.
     pub(crate) principal: Option<Principal>,
@@ -43,11 +43,6 @@ impl Caller {
             None => None,
         };
         Ok(Self { by_cookie: principal.is_some(), principal })
-    }
-
-    /// Returns the owner of the request's credential, or refuses the request without one.
-    pub(crate) fn into_principal(self) -> Result<Principal, Refusal> {
-        self.principal.ok_or_else(|| Refusal::new(StatusCode::UNAUTHORIZED, "sign in first"))
     }
 }
 

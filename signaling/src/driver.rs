@@ -326,7 +326,7 @@ pub(crate) fn storage_fault(error: StoreError) -> Fault {
     }
 }
 
-fn now() -> Now {
+pub(crate) fn now() -> Now {
     Now { instant: Instant::now(), unix_s: crate::store::unix_s() }
 }
 

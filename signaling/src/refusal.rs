@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use http::{HeaderName, StatusCode, header};
+use porthole_signaling_core::Denied;
 use porthole_signaling_proto::rest;
 use porthole_signaling_proto::rpc::{Fault, code};
 
@@ -66,6 +67,23 @@ impl From<Fault> for Refusal {
             refusal.header(header::RETRY_AFTER, RETRY_RATE_S);
         }
         refusal
+    }
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Nobody => Self::new(
+                StatusCode::UNAUTHORIZED,
+                "sign in, or send an access token as `Authorization: Bearer`",
+            ),
+            Denied::Expired
+            | Denied::ClientsOnly
+            | Denied::GatewaysOnly
+            | Denied::Everything
+            | Denied::Gateway
+            | Denied::Camera => Fault::from(denied).into(),
+        }
     }
 }
 

@@ -246,7 +246,10 @@ fn seconds(time: u64) -> i64 {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use porthole_signaling_core::Action;
+
     use super::*;
+    use crate::admin::by_operator;
 
     #[tokio::test]
     async fn only_the_owner_can_read_the_database_whatever_its_folder_allows() {
@@ -254,7 +257,8 @@ mod tests {
         std::fs::set_permissions(data.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         for start in ["first", "second"] {
             let store = Store::open(data.path()).await.unwrap();
-            store.create_claim().await.unwrap();
+            let granted = by_operator(Action::CreateClaim).unwrap();
+            store.create_claim(&granted).await.unwrap();
             let mut found = 0;
             for entry in std::fs::read_dir(data.path()).unwrap() {
                 let entry = entry.unwrap();

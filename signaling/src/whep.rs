@@ -8,13 +8,12 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use porthole_signaling_core::{
-    Hub, IfMatch, WhepDelete, WhepFragment, WhepOffer, WhepPatch, WhepResponse,
+    Admitted, IfMatch, WhepDelete, WhepFragment, WhepOffer, WhepPatch, WhepResponse,
 };
 use porthole_signaling_proto::{CameraId, IceServer, SessionId};
 
 use crate::api::is_media_type;
 use crate::app::App;
-use crate::caller::Caller;
 use crate::listener::ClientAddress;
 use crate::prefix::UsedPrefix;
 use crate::refusal::Refusal;
@@ -28,17 +27,16 @@ type HandlerResult = Result<Response, Refusal>;
 pub(crate) async fn offer(
     State(app): State<Arc<App>>,
     Path(camera): Path<String>,
-    Extension(caller): Extension<Caller>,
+    Extension(sender): Extension<Admitted>,
     Extension(ClientAddress(address)): Extension<ClientAddress>,
     prefix: Option<Extension<UsedPrefix>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> HandlerResult {
-    let principal = caller.into_principal()?;
     let offer = read(&headers, &body, SDP)?.to_owned();
     let camera = endpoint(&camera)?;
     let viewer_address = Some(address.to_canonical());
-    let offer = WhepOffer { principal, camera: camera.clone(), offer, viewer_address };
+    let offer = WhepOffer { sender, camera: camera.clone(), offer, viewer_address };
     let response = app
         .driver
         .whep_request(|hub, now, request| hub.handle_whep_offer(now, request, offer))
@@ -54,10 +52,10 @@ pub(crate) async fn offer(
 pub(crate) async fn describe_camera(
     State(app): State<Arc<App>>,
     Path(camera): Path<String>,
-    Extension(caller): Extension<Caller>,
+    Extension(sender): Extension<Admitted>,
 ) -> HandlerResult {
-    let (principal, camera) = (caller.into_principal()?, endpoint(&camera)?);
-    app.driver.with(|hub, now| hub.handle_whep_get(now, &principal, &camera, None))?;
+    let camera = endpoint(&camera)?;
+    app.driver.with(|hub, now| hub.handle_whep_look_at_camera(now, &sender, &camera))?;
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, SDP)]).into_response())
 }
 
@@ -65,11 +63,10 @@ pub(crate) async fn describe_camera(
 pub(crate) async fn describe_session(
     State(app): State<Arc<App>>,
     Path((camera, session)): Path<(String, String)>,
-    Extension(caller): Extension<Caller>,
+    Extension(sender): Extension<Admitted>,
 ) -> HandlerResult {
-    let principal = caller.into_principal()?;
-    let (camera, session) = (endpoint(&camera)?, resource(&session)?);
-    app.driver.with(|hub, now| hub.handle_whep_get(now, &principal, &camera, Some(&session)))?;
+    let (_, session) = (endpoint(&camera)?, resource(&session)?);
+    app.driver.with(|hub, now| hub.handle_whep_look_at_session(now, &sender, &session))?;
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, SDP)]).into_response())
 }
 
@@ -78,16 +75,15 @@ pub(crate) async fn describe_session(
 pub(crate) async fn patch(
     State(app): State<Arc<App>>,
     Path((_, session)): Path<(String, String)>,
-    Extension(caller): Extension<Caller>,
+    Extension(sender): Extension<Admitted>,
     headers: HeaderMap,
     body: Bytes,
 ) -> HandlerResult {
-    let principal = caller.into_principal()?;
     let text = read(&headers, &body, FRAGMENT)?;
     let fragment = WhepFragment::parse(text)
         .map_err(|error| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
     let if_match = if_match(&headers);
-    let patch = WhepPatch { principal, session: resource(&session)?, if_match, fragment };
+    let patch = WhepPatch { sender, session: resource(&session)?, if_match, fragment };
     let response = app
         .driver
         .whep_request(|hub, now, request| hub.handle_whep_patch(now, request, patch))
@@ -99,9 +95,9 @@ pub(crate) async fn patch(
 pub(crate) async fn delete(
     State(app): State<Arc<App>>,
     Path((_, session)): Path<(String, String)>,
-    Extension(caller): Extension<Caller>,
+    Extension(sender): Extension<Admitted>,
 ) -> HandlerResult {
-    let delete = WhepDelete { principal: caller.into_principal()?, session: resource(&session)? };
+    let delete = WhepDelete { sender, session: resource(&session)? };
     let response = app
         .driver
         .whep_request(|hub, now, request| hub.handle_whep_delete(now, request, &delete))
@@ -114,7 +110,7 @@ pub(crate) async fn delete(
 pub(crate) async fn allow_offer(
     State(app): State<Arc<App>>,
     Path(camera): Path<String>,
-    Extension(caller): Extension<Caller>,
+    Extension(sender): Extension<Admitted>,
 ) -> HandlerResult {
     let headers = [
         (header::HeaderName::from_static("accept-post"), SDP),
@@ -124,9 +120,9 @@ pub(crate) async fn allow_offer(
     ];
     let mut response = (StatusCode::OK, headers).into_response();
     let camera = camera.parse::<CameraId>().ok();
-    if let (Some(principal), Some(camera)) = (caller.principal, camera) {
-        let asked = |hub: &mut Hub, now| hub.handle_whep_options(now, &principal, &camera);
-        append_links(response.headers_mut(), &app.driver.with(asked)?);
+    if let (true, Some(camera)) = (sender.principal().is_ok(), camera) {
+        let servers = app.driver.with(|hub, now| hub.handle_whep_options(now, sender, &camera))?;
+        append_links(response.headers_mut(), &servers);
         // The credentials are for this caller, for minutes.
         let never = HeaderValue::from_static("no-store");
         response.headers_mut().insert(header::CACHE_CONTROL, never);

@@ -1,15 +1,29 @@
-//! Authenticated principals and the cameras they may see.
+//! Rights: the owners of credentials, what each request needs, and the proof that it was checked.
+//!
+//! A [`Principal`] has [`Rights`]. The table [`Action`] has a row for each route and each message,
+//! with what it needs. [`Action::admit`] compares the two, and a handler gets the sender of its
+//! request from the [`Admitted`] that it returns, and a camera from a [`Granted`].
+//!
+//! Architecture invariant: only this module makes an [`Admitted`] or a [`Granted`], and what
+//! watches a camera or administers the server takes one. So a handler cannot forget its check.
 
-use std::collections::BTreeSet;
+mod action;
+mod rights;
+
+use std::fmt;
+use std::time::Duration;
 
 use porthole_clock::Now;
-use porthole_signaling_proto::CameraId;
 use porthole_signaling_proto::rest::Role;
 use porthole_signaling_proto::rpc::{Fault, code};
+use porthole_signaling_proto::{CameraId, GatewayId};
 
-/// An authenticated user or access token.
+pub use action::{Action, Kind, Need};
+pub use rights::{Expiry, Grant, Object, Objects, Permission, Permissions, Rights};
+
+/// The names of a principal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Principal {
+pub struct Identity {
     /// The user or token that owns the sessions started with this credential. It stays the same
     /// when a user signs in again.
     pub subject: String,
@@ -17,80 +31,314 @@ pub struct Principal {
     pub credential: String,
     /// The display name of the user or token.
     pub name: String,
-    /// The role of the user or token.
-    pub role: Role,
-    /// The cameras it may see.
-    pub scope: Scope,
-    /// The expiry of the credential in seconds since 1970; `None` if it does not expire.
-    pub expires_s: Option<u64>,
 }
 
-/// A set of cameras.
+/// An authenticated user or access token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scope {
-    /// Every camera, including ones added later.
-    All,
-    /// The cameras with these ids, which need not exist yet.
-    Only(BTreeSet<CameraId>),
+pub struct Principal {
+    identity: Identity,
+    role: Role,
+    rights: Rights,
 }
 
 impl Principal {
-    /// Returns true if it may see this camera. A camera's scope covers its sub stream, which shows
-    /// the same picture.
-    pub fn may_see(&self, camera: &CameraId) -> bool {
-        match &self.scope {
-            Scope::All => true,
-            Scope::Only(cameras) => {
-                let main = camera.main_stream();
-                cameras.contains(camera) || main.is_some_and(|main| cameras.contains(&main))
+    /// Creates a principal that has the rights of its role, those of a viewer on these objects
+    /// only. `expires_s` is the expiry of the credential in seconds since 1970; `None` if it does
+    /// not expire.
+    pub fn new(identity: Identity, role: Role, objects: Objects, expires_s: Option<u64>) -> Self {
+        Self { identity, role, rights: Rights::of_role(role, objects, expires_s.into()) }
+    }
+
+    /// Returns the user or token that owns the sessions started with this credential.
+    pub fn subject(&self) -> &str {
+        &self.identity.subject
+    }
+
+    /// Returns the non-secret name of the credential, by which it can be revoked.
+    pub fn credential(&self) -> &str {
+        &self.identity.credential
+    }
+
+    /// Returns the display name of the user or token.
+    pub fn name(&self) -> &str {
+        &self.identity.name
+    }
+
+    /// Returns the role from which the rights came.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Returns the end of the last right that it has.
+    pub fn expiry(&self) -> Expiry {
+        self.rights.expiry()
+    }
+
+    /// Returns true once no right is left. `unix_s` is the time in seconds since 1970.
+    pub fn is_expired(&self, unix_s: u64) -> bool {
+        self.expiry().is_past(unix_s)
+    }
+
+    fn check_expiry(&self, now: Now) -> Result<(), Denied> {
+        if self.is_expired(now.unix_s) { Err(Denied::Expired) } else { Ok(()) }
+    }
+
+    /// Returns the end of the permission on an object; `None` without it.
+    fn permitted(&self, permission: Permission, object: Object<'_>, now: Now) -> Option<Expiry> {
+        self.rights.until(permission, object).filter(|expiry| !expiry.is_past(now.unix_s))
+    }
+}
+
+/// The sender of a request, as far as it has proved who it is.
+#[derive(Debug, Clone)]
+pub enum Sender {
+    /// A sender without a credential, or that has not registered.
+    Nobody,
+    /// The owner of a credential.
+    Principal(Principal),
+    /// A gateway that has registered.
+    Gateway(GatewayId),
+}
+
+impl From<Option<Principal>> for Sender {
+    fn from(principal: Option<Principal>) -> Self {
+        principal.map_or(Self::Nobody, Self::Principal)
+    }
+}
+
+/// The sender of a request that has what the row of its action requires of it. Objects that the
+/// request names are not checked yet.
+#[derive(Debug, Clone)]
+pub struct Admitted {
+    action: Action,
+    sender: Sender,
+}
+
+impl Action {
+    /// Checks everything that the row of this action requires of the sender itself.
+    ///
+    /// # Errors
+    /// The reason why the request is refused.
+    pub fn admit(self, sender: Sender, now: Now) -> Result<Admitted, Denied> {
+        match (self.need(), &sender) {
+            (Need::Nothing | Need::Side, _)
+            | (Need::Registered, Sender::Principal(_) | Sender::Gateway(_))
+            | (Need::Gateway, Sender::Gateway(_))
+            | (
+                Need::Credential | Need::OwnSession | Need::On(_, Kind::Gateway | Kind::Camera),
+                Sender::Principal(_),
+            ) => {}
+            (Need::On(permission, Kind::Everything), Sender::Principal(principal)) => {
+                principal.check_expiry(now)?;
+                let permitted = principal.permitted(permission, Object::Everything, now);
+                permitted.ok_or(Denied::Everything)?;
             }
+            (Need::Gateway, Sender::Principal(_)) => return Err(Denied::GatewaysOnly),
+            (Need::Credential | Need::OwnSession | Need::On(..), Sender::Gateway(_)) => {
+                return Err(Denied::ClientsOnly);
+            }
+            (
+                Need::Registered
+                | Need::Gateway
+                | Need::Credential
+                | Need::OwnSession
+                | Need::On(..),
+                Sender::Nobody,
+            ) => return Err(Denied::Nobody),
+        }
+        Ok(Admitted { action: self, sender })
+    }
+}
+
+impl Admitted {
+    /// Returns the owner of the sender's credential.
+    ///
+    /// # Errors
+    /// [`Denied::Nobody`] or [`Denied::ClientsOnly`] if the sender is none, which only happens
+    /// where the action does not need one.
+    pub fn principal(&self) -> Result<&Principal, Denied> {
+        match &self.sender {
+            Sender::Principal(principal) => Ok(principal),
+            Sender::Nobody => Err(Denied::Nobody),
+            Sender::Gateway(_) => Err(Denied::ClientsOnly),
         }
     }
 
-    /// Returns true once the credential has expired. `unix_s` is the time in seconds since 1970.
-    pub fn is_expired(&self, unix_s: u64) -> bool {
-        self.expires_s.is_some_and(|end| end <= unix_s)
+    /// Returns the gateway that has sent the message.
+    pub(crate) fn gateway(&self) -> Result<&GatewayId, Denied> {
+        match &self.sender {
+            Sender::Gateway(gateway) => Ok(gateway),
+            Sender::Nobody => Err(Denied::Nobody),
+            Sender::Principal(_) => Err(Denied::GatewaysOnly),
+        }
+    }
+
+    /// Returns the user or token whose sessions the request may be about; `None` if its action is
+    /// not for the owner of a session.
+    pub(crate) fn owner_of_session(&self) -> Option<&str> {
+        let is_owner = matches!(self.action.need(), Need::OwnSession);
+        self.principal().ok().filter(|_| is_owner).map(Principal::subject)
+    }
+
+    /// Admits the same sender to another action, which a response includes for those who may.
+    ///
+    /// # Errors
+    /// The reason why the action is refused.
+    pub fn also(self, action: Action, now: Now) -> Result<Self, Denied> {
+        action.admit(self.sender, now)
     }
 
     /// Refuses an expired credential.
-    pub(crate) fn check_expiry(&self, now: Now) -> Result<(), Fault> {
-        if self.is_expired(now.unix_s) { Err(expired()) } else { Ok(()) }
+    pub(crate) fn check_expiry(&self, now: Now) -> Result<(), Denied> {
+        self.principal()?.check_expiry(now)
+    }
+
+    /// Returns the proof that the sender may use a camera in the way that the action needs. The
+    /// camera need not exist; `gateway` is the one that it is known to belong to.
+    ///
+    /// # Errors
+    /// [`Denied::Expired`]; [`Denied::Camera`] without the permission, or if the action needs none
+    /// on a camera.
+    pub fn camera(
+        &self,
+        camera: &CameraId,
+        gateway: Option<&GatewayId>,
+        now: Now,
+    ) -> Result<Granted<CameraId>, Denied> {
+        let object = Object::Camera { camera, gateway };
+        self.grant(Kind::Camera, object, camera.clone(), now, Denied::Camera)
+    }
+
+    /// Returns the proof that the sender may use a gateway in the way that the action needs. It is
+    /// for the requests that manage a gateway's cameras.
+    ///
+    /// # Errors
+    /// [`Denied::Expired`]; [`Denied::Gateway`] without the permission, or if the action needs none
+    /// on a gateway.
+    pub fn on_gateway(&self, gateway: &GatewayId, now: Now) -> Result<Granted<GatewayId>, Denied> {
+        let object = Object::Gateway(gateway);
+        self.grant(Kind::Gateway, object, gateway.clone(), now, Denied::Gateway)
+    }
+
+    /// Returns the proof that the sender may do on the whole server what the action needs.
+    ///
+    /// # Errors
+    /// [`Denied::Expired`]; [`Denied::Everything`] without the permission, or if the action does
+    /// not need one on everything.
+    pub fn everything(&self, now: Now) -> Result<Granted<Everything>, Denied> {
+        let object = Object::Everything;
+        self.grant(Kind::Everything, object, Everything(()), now, Denied::Everything)
+    }
+
+    fn grant<T>(
+        &self,
+        kind: Kind,
+        object: Object<'_>,
+        granted: T,
+        now: Now,
+        denied: Denied,
+    ) -> Result<Granted<T>, Denied> {
+        let principal = self.principal()?;
+        principal.check_expiry(now)?;
+        let expiry = match self.action.need() {
+            Need::On(permission, needed) if needed == kind => {
+                principal.permitted(permission, object, now)
+            }
+            Need::On(..)
+            | Need::Nothing
+            | Need::Side
+            | Need::Registered
+            | Need::Gateway
+            | Need::Credential
+            | Need::OwnSession => None,
+        };
+        let expiry = expiry.ok_or(denied)?;
+        Ok(Granted { object: granted, principal: principal.clone(), expiry })
     }
 }
 
-pub(crate) fn expired() -> Fault {
-    Fault::new(code::UNAUTHORIZED, "the access token has expired; sign in or use a new one")
+/// The whole server, as the object of a permission.
+#[derive(Debug, Clone, Copy)]
+pub struct Everything(());
+
+/// An object that a principal may use as its request needs.
+#[derive(Debug, Clone)]
+pub struct Granted<T> {
+    object: T,
+    principal: Principal,
+    expiry: Expiry,
 }
 
-pub(crate) fn forbidden() -> Fault {
-    Fault::new(code::FORBIDDEN, "this access token does not allow that camera")
-}
+impl<T> Granted<T> {
+    /// Returns the object that may be used.
+    pub fn object(&self) -> &T {
+        &self.object
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// Returns the owner of the right.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
 
-    #[test]
-    fn a_scope_covers_a_camera_and_its_sub_stream() {
-        let id = |text: &str| text.parse::<CameraId>().unwrap();
-        let principal = |scope| Principal {
-            subject: "user:1".to_owned(),
-            credential: "token:1".to_owned(),
-            name: "ada".to_owned(),
-            role: Role::Viewer,
-            scope,
-            expires_s: None,
-        };
-        for (granted, camera, expected) in [
-            (None, "door", true),
-            (Some("door"), "door", true),
-            (Some("door"), "door.sub", true),
-            (Some("door.sub"), "door", false),
-            (Some("door"), "yard", false),
-            (Some("door"), "door2.sub", false),
-        ] {
-            let scope = granted.map_or(Scope::All, |granted| Scope::Only([id(granted)].into()));
-            assert_eq!(principal(scope).may_see(&id(camera)), expected, "{granted:?} {camera}");
+    /// Returns the time for which the object may be used: at most `longest`, and no longer than
+    /// the right.
+    pub(crate) fn lifetime(&self, now: Now, longest: Duration) -> Duration {
+        match self.expiry {
+            Expiry::At(end_s) => longest.min(Duration::from_secs(end_s.saturating_sub(now.unix_s))),
+            Expiry::Never => longest,
         }
     }
 }
+
+/// The reason why a request is refused for lack of rights. Its text says what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// The sender has not said who it is.
+    Nobody,
+    /// The credential has expired.
+    Expired,
+    /// The sender is a gateway.
+    ClientsOnly,
+    /// The sender is not a gateway.
+    GatewaysOnly,
+    /// The permission on the whole server is missing.
+    Everything,
+    /// The permission on the gateway is missing.
+    Gateway,
+    /// The permission on the camera is missing.
+    Camera,
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nobody => "not registered: send `register` first",
+            Self::Expired => "the access token has expired; sign in or use a new one",
+            Self::ClientsOnly => "only clients may do this, not gateways",
+            Self::GatewaysOnly => "only gateways may do this, not clients",
+            Self::Everything => "only an admin may do this",
+            Self::Gateway => "this access token does not allow that gateway",
+            Self::Camera => "this access token does not allow that camera",
+        })
+    }
+}
+
+impl std::error::Error for Denied {}
+
+impl From<Denied> for Fault {
+    fn from(denied: Denied) -> Self {
+        let code = match denied {
+            Denied::Nobody => code::NOT_FOUND,
+            Denied::Expired => code::UNAUTHORIZED,
+            Denied::ClientsOnly
+            | Denied::GatewaysOnly
+            | Denied::Everything
+            | Denied::Gateway
+            | Denied::Camera => code::FORBIDDEN,
+        };
+        Self::new(code, denied.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests;

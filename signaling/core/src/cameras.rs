@@ -13,12 +13,11 @@ use porthole_signaling_proto::{
 };
 use serde_json::Value;
 
-use crate::access::forbidden;
 use crate::call::Call;
 use crate::connection::Stage;
 use crate::gateway::plain_name;
 use crate::timer::Timer;
-use crate::{ConnId, Hub, Output, Principal};
+use crate::{Action, Admitted, ConnId, Granted, Hub, Output};
 
 /// The longest reason of a camera's failure: a sentence.
 const MAX_REASON_CHARS: usize = 300;
@@ -30,8 +29,13 @@ const MAX_STREAMS: usize = 2;
 impl Hub {
     /// Handles a gateway's report: the complete list of its cameras, and of its sessions if it
     /// reports them. Cameras that are no longer listed are removed.
-    pub(crate) fn handle_report(&mut self, call: &Call, params: Value) -> Result<(), Fault> {
-        let gateway = self.gateway(call.conn)?.clone();
+    pub(crate) fn handle_report(
+        &mut self,
+        call: &Call,
+        admitted: Admitted,
+        params: Value,
+    ) -> Result<(), Fault> {
+        let gateway = admitted.gateway()?.clone();
         let ReportParams { cameras, sessions, starting } = rpc::read(params)?;
         let (cameras, refused) = self.accept_cameras(&gateway, cameras);
         self.set_owner(&gateway, &cameras);
@@ -104,13 +108,15 @@ impl Hub {
         }
     }
 
-    /// Returns all cameras that the principal may see, sorted by name.
-    pub fn cameras(&self, principal: &Principal) -> Vec<Camera> {
+    /// Returns all cameras that somebody who was admitted to list them may see, sorted by name.
+    pub fn cameras(&self, now: Now, admitted: &Admitted) -> Vec<Camera> {
         let mut cameras = Vec::new();
-        for (id, gateway) in &self.gateways {
-            let seen = gateway.cameras.iter().flat_map(|camera| visible(principal, camera));
+        for (id_of_gateway, gateway) in &self.gateways {
+            let seen = gateway.cameras.iter().flat_map(|camera| {
+                visible(camera, |id| admitted.camera(id, Some(id_of_gateway), now).is_ok())
+            });
             cameras.extend(seen.map(|camera| Camera {
-                gateway: id.clone(),
+                gateway: id_of_gateway.clone(),
                 report: match gateway.conn {
                     Some(_) => camera,
                     None => offline(camera),
@@ -123,25 +129,27 @@ impl Hub {
         cameras
     }
 
-    /// Returns the camera to connect to: `camera`, or without one the first the principal may see.
-    /// A principal with a limited scope gets the same response for cameras outside it, whether or
-    /// not they exist.
+    /// Returns the camera to connect to: `camera`, or without one the first that the sender may
+    /// use. Cameras that it may not use get the same response, whether or not they exist.
     pub(crate) fn find_camera(
         &self,
-        principal: &Principal,
+        now: Now,
+        admitted: &Admitted,
         gateway: &GatewayId,
         camera: Option<&CameraId>,
-    ) -> Result<CameraId, Fault> {
-        if camera.is_some_and(|camera| !principal.may_see(camera)) {
-            return Err(forbidden());
-        }
+    ) -> Result<Granted<CameraId>, Fault> {
+        admitted.check_expiry(now)?;
         let known = self.gateways.get(gateway);
         let mut known = known.iter().flat_map(|gateway| gateway.cameras.iter()).flat_map(profiles);
-        let found = known.find(|known| match camera {
-            Some(camera) => *known == camera,
-            None => principal.may_see(known),
-        });
-        found.cloned().ok_or_else(no_such_camera)
+        let granted = |camera: &CameraId| admitted.camera(camera, Some(gateway), now);
+        match camera {
+            Some(camera) => {
+                let granted = granted(camera)?;
+                let is_known = known.any(|known| known == camera);
+                is_known.then_some(granted).ok_or_else(no_such_camera)
+            }
+            None => known.find_map(|camera| granted(camera).ok()).ok_or_else(no_such_camera),
+        }
     }
 
     /// Returns the gateway of a camera.
@@ -173,14 +181,14 @@ impl Hub {
         let clients = self.connections.iter().filter(|(_, c)| is_client(&c.stage));
         let clients: Vec<ConnId> = clients.map(|(id, _)| *id).collect();
         for conn in clients {
-            self.send_cameras(conn);
+            self.send_cameras(now, conn);
         }
     }
 
     /// Sends a client the cameras it may see, unless it has just this list already.
-    pub(crate) fn send_cameras(&mut self, conn: ConnId) {
-        let Ok(principal) = self.client(conn) else { return };
-        let cameras = self.cameras(principal);
+    pub(crate) fn send_cameras(&mut self, now: Now, conn: ConnId) {
+        let Ok(admitted) = self.admit(now, conn, Action::ListCameras) else { return };
+        let cameras = self.cameras(now, &admitted);
         let mut hasher = DefaultHasher::new();
         cameras.hash(&mut hasher);
         let hash = Some(hasher.finish());
@@ -258,13 +266,13 @@ fn profiles(camera: &CameraReport) -> impl Iterator<Item = &CameraId> {
     std::iter::once(&camera.id).chain(streams.filter(|id| **id != camera.id))
 }
 
-/// Returns the camera as the principal may see it: the whole camera, or each stream that it may see
-/// as a camera of its own.
-fn visible(principal: &Principal, camera: &CameraReport) -> Vec<CameraReport> {
-    if principal.may_see(&camera.id) {
+/// Returns the camera as somebody may see it: the whole camera, or each stream that may be seen as
+/// a camera of its own.
+fn visible(camera: &CameraReport, may_see: impl Fn(&CameraId) -> bool) -> Vec<CameraReport> {
+    if may_see(&camera.id) {
         return vec![camera.clone()];
     }
-    let seen = camera.streams.iter().filter(|stream| principal.may_see(&stream.id));
+    let seen = camera.streams.iter().filter(|stream| may_see(&stream.id));
     let alone = seen.map(|stream| CameraReport {
         id: stream.id.clone(),
         name: format!("{} (low resolution)", camera.name),

@@ -9,21 +9,24 @@ use porthole_signaling_proto::rpc::{Fault, Message, code};
 use porthole_signaling_proto::{SessionId, rpc};
 use serde_json::Value;
 
-use crate::access::forbidden;
 use crate::call::Call;
 use crate::lookup::Continuation;
 use crate::request::{Origin, PendingRequest, RequestKind};
 use crate::session::{Session, Viewer, no_such_session, whole_seconds};
 use crate::timer::Timer;
-use crate::{Hub, Lookup, Principal};
+use crate::{Action, Admitted, Hub, Lookup};
 
 impl Hub {
-    pub(crate) fn handle_connect(&mut self, call: &Call, params: Value) -> Result<(), Fault> {
-        let principal = self.client(call.conn)?.clone();
+    pub(crate) fn handle_connect(
+        &mut self,
+        call: &Call,
+        admitted: Admitted,
+        params: Value,
+    ) -> Result<(), Fault> {
         let mut params: ConnectParams = rpc::read(params)?;
         match params.authorization.take() {
             Some(token) => self.look_up(call, Lookup::Token(token), Continuation::Connect(params)),
-            None => self.connect_as(call, &params, principal),
+            None => self.connect_as(call, &params, &admitted),
         }
     }
 
@@ -31,16 +34,16 @@ impl Hub {
         &mut self,
         call: &Call,
         params: &ConnectParams,
-        principal: Principal,
+        admitted: &Admitted,
     ) -> Result<(), Fault> {
         let (now, conn) = (call.now, call.conn);
-        self.client(conn)?;
-        let lifetime = Self::lifetime(now, &principal, self.config.limits.session_lifetime)?;
-        let camera = self.find_camera(&principal, &params.peer, params.profile.as_ref())?;
+        let granted = self.find_camera(now, admitted, &params.peer, params.profile.as_ref())?;
+        let lifetime = granted.lifetime(now, self.config.limits.session_lifetime);
+        let camera = granted.object().clone();
         let gateway_conn = self.gateway_connection(&params.peer)?;
         let viewer = Viewer::Connected(conn);
         let gateway = params.peer.clone();
-        let session = Session::new(now, lifetime, gateway, camera.clone(), viewer, principal);
+        let session = Session::new(now, lifetime, gateway, granted, viewer);
         let session = self.add_session(session)?;
         let ice_servers = self.issue_ice_servers(&session, now);
         let params = ConnectDeviceParams {
@@ -86,14 +89,18 @@ impl Hub {
     }
 
     /// Handles `extend`. A client that has reconnected also resumes its session with it.
-    pub(crate) fn handle_extend(&mut self, call: &Call, params: Value) -> Result<(), Fault> {
-        let principal = self.client(call.conn)?.clone();
+    pub(crate) fn handle_extend(
+        &mut self,
+        call: &Call,
+        admitted: Admitted,
+        params: Value,
+    ) -> Result<(), Fault> {
         let params: ExtendParams = rpc::read(params)?;
         match params.authorization {
             Some(token) => {
                 self.look_up(call, Lookup::Token(token), Continuation::Extend(params.session))
             }
-            None => self.extend_as(call, &params.session, principal),
+            None => self.extend_as(call, &params.session, &admitted),
         }
     }
 
@@ -101,24 +108,24 @@ impl Hub {
         &mut self,
         call: &Call,
         id: &SessionId,
-        principal: Principal,
+        admitted: &Admitted,
     ) -> Result<(), Fault> {
         let (now, conn) = (call.now, call.conn);
-        let lifetime = Self::lifetime(now, &principal, self.config.limits.session_lifetime)?;
-        let subject = &self.client(conn)?.subject;
+        admitted.check_expiry(now)?;
+        let client = self.admit(now, conn, Action::Extend)?;
+        let subject = client.principal()?.subject();
         let unknown = || no_such_session(code::NOT_FOUND);
         let session = self.sessions.get(id).ok_or_else(unknown)?;
         match session.viewer {
             Viewer::Connected(own) if own == conn => {}
-            Viewer::Connected(_) | Viewer::Disconnected { .. }
-                if session.principal.subject == *subject => {}
+            Viewer::Connected(_) | Viewer::Disconnected { .. } if session.subject() == subject => {}
             Viewer::Connected(_) | Viewer::Disconnected { .. } | Viewer::Whep { .. } => {
                 return Err(unknown());
             }
         }
-        if !principal.may_see(&session.camera) {
-            return Err(forbidden());
-        }
+        let camera = session.granted.object();
+        let granted = admitted.camera(camera, Some(&session.gateway), now)?;
+        let lifetime = granted.lifetime(now, self.config.limits.session_lifetime);
         let gateway_conn = self.gateway_connection(&session.gateway)?;
         if session.pending || session.pending_requests.contains(&RequestKind::Extend) {
             let text = "another request for this session is in progress; wait for it";
@@ -129,7 +136,7 @@ impl Hub {
         self.timers.add(expires_at, Timer::Session(id.clone()));
         if let Some(session) = self.sessions.get_mut(id) {
             session.expires_at = expires_at;
-            session.principal = principal;
+            session.granted = granted;
         }
         let ice_servers = self.ice_servers_message(id, now);
         self.send(conn, ice_servers.clone());

@@ -11,11 +11,13 @@ use porthole_signaling_proto::rpc::{Fault, Message, code};
 use porthole_signaling_proto::{GatewayId, rpc};
 use serde_json::Value;
 
-use crate::access::expired;
 use crate::call::Call;
 use crate::lookup::Continuation;
 use crate::timer::Timer;
-use crate::{Bucket, Close, ConnId, Hub, Limits, Lookup, Principal};
+use crate::{
+    Action, Admitted, Bucket, Close, ConnId, Denied, Expiry, Hub, Limits, Lookup, Need, Principal,
+    Sender,
+};
 
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -63,10 +65,26 @@ impl Connection {
     fn is_registered(&self) -> bool {
         !matches!(self.stage, Stage::Unregistered)
     }
+
+    /// Returns the peer that has registered.
+    fn sender(&self) -> Sender {
+        match &self.stage {
+            Stage::Unregistered => Sender::Nobody,
+            Stage::Client(principal) => Sender::Principal(principal.clone()),
+            Stage::Gateway(gateway) => Sender::Gateway(gateway.clone()),
+        }
+    }
 }
 
 impl Hub {
-    pub(crate) fn handle_register(&mut self, call: &Call, params: Value) -> Result<(), Fault> {
+    /// Handles `register`. A client registers with a token or with the credential of the HTTP
+    /// request, a gateway with its signature.
+    pub(crate) fn handle_register(
+        &mut self,
+        call: &Call,
+        _: Admitted,
+        params: Value,
+    ) -> Result<(), Fault> {
         let params: RegisterParams = rpc::read(params)?;
         let connection = self.unregistered(call.conn)?;
         match (params.authorization, connection.http_principal.clone()) {
@@ -92,7 +110,9 @@ impl Hub {
         principal: Principal,
     ) -> Result<(), Fault> {
         self.unregistered(call.conn)?;
-        principal.check_expiry(call.now)?;
+        if principal.is_expired(call.now.unix_s) {
+            return Err(Denied::Expired.into());
+        }
         self.watch_expiry(call.now, call.conn, &principal);
         let bucket = Bucket::new(self.config.limits.client_rate, call.now.instant);
         let name = self.next_client_name();
@@ -101,15 +121,17 @@ impl Hub {
             connection.bucket = bucket;
         }
         self.respond::<Register>(call, &RegisterResult { id: name });
-        self.send_cameras(call.conn);
+        self.send_cameras(call.now, call.conn);
         Ok(())
     }
 
     /// Handles `unregister`, after which the WebSocket is closed.
-    pub(crate) fn handle_unregister(&mut self, call: &Call) -> Result<(), Fault> {
-        if !self.connections.get(&call.conn).is_some_and(Connection::is_registered) {
-            return Err(not_registered());
-        }
+    pub(crate) fn handle_unregister(
+        &mut self,
+        call: &Call,
+        _: Admitted,
+        _: Value,
+    ) -> Result<(), Fault> {
         self.respond::<Unregister>(call, &Empty {});
         self.close_connection(call.now, call.conn, Close::UNREGISTERED);
         Ok(())
@@ -125,7 +147,7 @@ impl Hub {
         let principal = self.connections.get(&conn).and_then(Connection::principal);
         let Some(principal) = principal.cloned() else { return };
         if principal.is_expired(now.unix_s) {
-            self.send(conn, Message::Error(expired()));
+            self.send(conn, Message::Error(Denied::Expired.into()));
             self.close_connection(now, conn, Close::EXPIRED);
         } else {
             // The wall clock was set back.
@@ -134,9 +156,11 @@ impl Hub {
     }
 
     fn watch_expiry(&mut self, now: Now, conn: ConnId, principal: &Principal) {
-        let left = principal.expires_s.map(|end| end.saturating_sub(now.unix_s));
-        let end = left.and_then(|left| now.instant.checked_add(Duration::from_secs(left)));
-        if let Some(end) = end {
+        let left_s = match principal.expiry() {
+            Expiry::At(end_s) => end_s.saturating_sub(now.unix_s),
+            Expiry::Never => return,
+        };
+        if let Some(end) = now.instant.checked_add(Duration::from_secs(left_s)) {
             self.timers.add(end, Timer::Credential(conn));
         }
     }
@@ -149,29 +173,19 @@ impl Hub {
         }
     }
 
-    /// Returns the principal of the client on this connection.
-    pub(crate) fn client(&self, conn: ConnId) -> Result<&Principal, Fault> {
-        match self.connections.get(&conn).map(|connection| &connection.stage) {
-            Some(Stage::Client(principal)) => Ok(principal),
-            Some(Stage::Gateway(_)) => {
-                Err(Fault::new(code::FORBIDDEN, "only clients may do this, not gateways"))
+    /// Checks what the row of an action requires of the peer on this connection.
+    pub(crate) fn admit(&self, now: Now, conn: ConnId, action: Action) -> Result<Admitted, Denied> {
+        let sender = match action.need() {
+            // Nobody need have registered, or the connection itself is the proof.
+            Need::Nothing | Need::Side => Sender::Nobody,
+            Need::Registered
+            | Need::Gateway
+            | Need::Credential
+            | Need::OwnSession
+            | Need::On(..) => {
+                self.connections.get(&conn).map_or(Sender::Nobody, Connection::sender)
             }
-            Some(Stage::Unregistered) | None => Err(not_registered()),
-        }
+        };
+        action.admit(sender, now)
     }
-
-    /// Returns the id of the gateway on this connection.
-    pub(crate) fn gateway(&self, conn: ConnId) -> Result<&GatewayId, Fault> {
-        match self.connections.get(&conn).map(|connection| &connection.stage) {
-            Some(Stage::Gateway(gateway)) => Ok(gateway),
-            Some(Stage::Client(_)) => {
-                Err(Fault::new(code::FORBIDDEN, "only gateways may do this, not clients"))
-            }
-            Some(Stage::Unregistered) | None => Err(not_registered()),
-        }
-    }
-}
-
-fn not_registered() -> Fault {
-    Fault::new(code::NOT_FOUND, "not registered: send `register` first")
 }

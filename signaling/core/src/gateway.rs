@@ -25,7 +25,7 @@ use crate::cameras::fold_sub_streams;
 use crate::connection::Stage;
 use crate::lookup::Continuation;
 use crate::timer::Timer;
-use crate::{Bucket, Close, ConnId, Hub, Lookup};
+use crate::{Admitted, Bucket, Close, ConnId, Everything, Granted, Hub, Lookup};
 
 /// The longest display name of a gateway or camera; more does not fit a tile of the dashboard.
 pub(crate) const MAX_NAME_CHARS: usize = 64;
@@ -74,7 +74,12 @@ impl Gateway {
 }
 
 impl Hub {
-    pub(crate) fn handle_challenge(&mut self, call: &Call) -> Result<(), Fault> {
+    pub(crate) fn handle_challenge(
+        &mut self,
+        call: &Call,
+        _: Admitted,
+        _: Value,
+    ) -> Result<(), Fault> {
         self.unregistered(call.conn)?;
         let nonce = self.random_name("n");
         self.unregistered(call.conn)?.nonce = Some(nonce.clone());
@@ -82,7 +87,12 @@ impl Hub {
         Ok(())
     }
 
-    pub(crate) fn handle_enroll(&mut self, call: &Call, params: Value) -> Result<(), Fault> {
+    pub(crate) fn handle_enroll(
+        &mut self,
+        call: &Call,
+        _: Admitted,
+        params: Value,
+    ) -> Result<(), Fault> {
         let nonce = self.take_nonce(call.conn)?;
         let params: EnrollParams = rpc::read(params)?;
         let claim: String = params.claim.chars().take(MAX_CLAIM_CHARS + 1).collect();
@@ -200,7 +210,7 @@ impl Hub {
     }
 
     /// Returns all gateways, sorted by name.
-    pub fn gateways(&self) -> Vec<rest::Gateway> {
+    pub fn gateways(&self, _: &Granted<Everything>) -> Vec<rest::Gateway> {
         let mut gateways: Vec<_> = self
             .gateways
             .iter()

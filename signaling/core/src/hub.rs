@@ -4,15 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Instant;
 
 use porthole_clock::Now;
-use porthole_signaling_proto::method::{
-    Challenge, Close as CloseSession, Connect, Enroll, Extend, Invite, Method, Notification,
-    Register, Report, Trickle, Unregister,
-};
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 use porthole_signaling_proto::{CameraId, GatewayId, SessionId};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use serde_json::Value;
 
 use crate::call::Call;
 use crate::connection::{Connection, Stage};
@@ -25,9 +20,6 @@ use crate::{
     Bucket, Close, ConnId, Limits, LookupId, Output, Principal, TurnConfig, WhepRequestId,
     WhepResponse,
 };
-
-/// The longest part of an unknown method's name that is repeated in the fault.
-const MAX_METHOD_CHARS: usize = 40;
 
 /// Settings of a hub, fixed for its lifetime.
 #[derive(Debug, Clone, Default)]
@@ -143,7 +135,7 @@ impl Hub {
                 }
             }
             Ok(Message::Notification { method, params }) => {
-                if let Err(fault) = self.handle_notification(conn, &method, params) {
+                if let Err(fault) = self.handle_notification(now, conn, &method, params) {
                     self.send(conn, Message::Error(fault));
                 }
             }
@@ -152,7 +144,7 @@ impl Hub {
             }
             // The hub's requests have numbers, so any other id belongs to none of them.
             Ok(Message::Response { .. }) => {}
-            Ok(Message::Error(fault)) => self.forward_error(conn, fault),
+            Ok(Message::Error(fault)) => self.handle_error(now, conn, fault),
         }
     }
 
@@ -169,7 +161,7 @@ impl Hub {
     pub fn handle_revoked(&mut self, now: Now, credential: &str) {
         self.end_sessions_of_credential(credential);
         let uses_credential = |connection: &Connection| {
-            connection.principal().is_some_and(|principal| principal.credential == credential)
+            connection.principal().is_some_and(|principal| principal.credential() == credential)
         };
         let connections: Vec<ConnId> = self
             .connections
@@ -226,35 +218,6 @@ impl Hub {
         (self.connections.len(), self.sessions.len())
     }
 
-    fn handle_request(&mut self, call: &Call, method: &str, params: Value) -> Result<(), Fault> {
-        match method {
-            Register::NAME => self.handle_register(call, params),
-            Unregister::NAME => self.handle_unregister(call),
-            Challenge::NAME => self.handle_challenge(call),
-            Enroll::NAME => self.handle_enroll(call, params),
-            Connect::NAME => self.handle_connect(call, params),
-            Extend::NAME => self.handle_extend(call, params),
-            Invite::NAME => self.handle_invite(call, params),
-            Report::NAME => self.handle_report(call, params),
-            other => Err(no_such_method(other)),
-        }
-    }
-
-    fn handle_notification(
-        &mut self,
-        conn: ConnId,
-        method: &str,
-        params: Value,
-    ) -> Result<(), Fault> {
-        match method {
-            Trickle::NAME => self.handle_trickle(conn, params),
-            CloseSession::NAME => self.handle_close_session(conn, params),
-            // JSON-RPC 2.0 §4.1: a notification never gets a response, so an unknown one is
-            // ignored.
-            _ => Ok(()),
-        }
-    }
-
     /// Refuses a message over the rate; a peer that keeps sending is disconnected.
     fn refuse_excess(&mut self, now: Now, conn: ConnId, message: Result<Message, Fault>) {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
@@ -308,11 +271,6 @@ impl Hub {
         let bits: u128 = self.rng.random();
         format!("{prefix}{bits:032x}")
     }
-}
-
-fn no_such_method(name: &str) -> Fault {
-    let name: String = name.chars().take(MAX_METHOD_CHARS).collect();
-    Fault::new(code::METHOD_NOT_FOUND, format!("there is no method `{name}`"))
 }
 
 #[cfg(test)]

@@ -22,13 +22,17 @@ mod hub;
 mod ice;
 mod limits;
 mod lookup;
+mod messages;
 mod output;
 mod request;
 mod session;
 mod timer;
 mod whep;
 
-pub use access::{Principal, Scope};
+pub use access::{
+    Action, Admitted, Denied, Everything, Expiry, Grant, Granted, Identity, Kind, Need, Object,
+    Objects, Permission, Permissions, Principal, Rights, Sender,
+};
 pub use hub::{Config, Hub, StoredGateway};
 pub use ice::TurnConfig;
 pub use limits::{Bucket, Limits, Rate};

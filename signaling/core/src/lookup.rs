@@ -8,7 +8,7 @@ use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 use porthole_signaling_proto::{GatewayId, SessionId};
 
 use crate::call::Call;
-use crate::{Hub, Output, Principal};
+use crate::{Action, Admitted, Hub, Output, Principal, Sender};
 
 /// Identifier of a lookup, unique within a hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,6 +108,17 @@ impl Hub {
         }
     }
 
+    /// Checks what the row of an action requires of the owner of the token in a client's request.
+    fn admit_owner(
+        &self,
+        call: &Call,
+        action: Action,
+        owner: Principal,
+    ) -> Result<Admitted, Fault> {
+        self.admit(call.now, call.conn, action)?;
+        Ok(action.admit(Sender::Principal(owner), call.now)?)
+    }
+
     fn resume(
         &mut self,
         call: &Call,
@@ -119,10 +130,12 @@ impl Hub {
                 self.register_client(call, principal?)
             }
             (Continuation::Connect(params), LookupResult::Token(principal)) => {
-                self.connect_as(call, &params, principal?)
+                let admitted = self.admit_owner(call, Action::Connect, principal?)?;
+                self.connect_as(call, &params, &admitted)
             }
             (Continuation::Extend(session), LookupResult::Token(principal)) => {
-                self.extend_as(call, &session, principal?)
+                let admitted = self.admit_owner(call, Action::Extend, principal?)?;
+                self.extend_as(call, &session, &admitted)
             }
             (
                 Continuation::RegisterGateway { token, nonce, capabilities, name },

@@ -16,7 +16,7 @@ use tracing::debug;
 use crate::call::Call;
 use crate::request::{PendingRequest, RequestKind, shortened};
 use crate::timer::Timer;
-use crate::{ConnId, Hub, Principal};
+use crate::{Admitted, ConnId, Granted, Hub};
 
 /// The longest `trickle` that is forwarded: a candidate is a line below 512 bytes, the rest is for
 /// the names around it. With longer ones a viewer could fill the send queue of the gateway's
@@ -32,10 +32,9 @@ const START_TIME: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) gateway: GatewayId,
-    pub(crate) camera: CameraId,
     pub(crate) viewer: Viewer,
-    /// The principal that started the session or extended it last.
-    pub(crate) principal: Principal,
+    /// The right to the camera with which the session was started or extended last.
+    pub(crate) granted: Granted<CameraId>,
     pub(crate) started_at: Instant,
     pub(crate) expires_at: Instant,
     /// True until the gateway has accepted the session.
@@ -90,15 +89,13 @@ impl Session {
         now: Now,
         lifetime: Duration,
         gateway: GatewayId,
-        camera: CameraId,
+        granted: Granted<CameraId>,
         viewer: Viewer,
-        principal: Principal,
     ) -> Self {
         Self {
             gateway,
-            camera,
             viewer,
-            principal,
+            granted,
             started_at: now.instant,
             expires_at: now.instant + lifetime,
             pending: true,
@@ -112,8 +109,13 @@ impl Session {
         match &self.viewer {
             Viewer::Connected(conn) => Some(ViewerKey::Client(*conn)),
             Viewer::Disconnected { .. } => None,
-            Viewer::Whep { .. } => Some(ViewerKey::Whep(self.principal.subject.clone())),
+            Viewer::Whep { .. } => Some(ViewerKey::Whep(self.subject().to_owned())),
         }
+    }
+
+    /// Returns the user or token that the session belongs to.
+    pub(crate) fn subject(&self) -> &str {
+        self.granted.principal().subject()
     }
 
     fn client(&self) -> Option<ConnId> {
@@ -158,7 +160,7 @@ impl Hub {
             self.viewers.entry(key).or_default().insert(id.clone());
         }
         self.timers.add(session.expires_at, Timer::Session(id.clone()));
-        debug!(session = %id, camera = %session.camera, "session starts");
+        debug!(session = %id, camera = %session.granted.object(), "session starts");
         self.sessions.insert(id.clone(), session);
         Ok(id)
     }
@@ -180,7 +182,7 @@ impl Hub {
 
     pub(crate) fn remove_session(&mut self, id: &SessionId) -> Option<Session> {
         let session = self.sessions.remove(id)?;
-        debug!(session = %id, camera = %session.camera, "session ends");
+        debug!(session = %id, camera = %session.granted.object(), "session ends");
         if let Some(gateway) = self.gateways.get_mut(&session.gateway) {
             gateway.sessions.remove(id);
         }
@@ -255,20 +257,14 @@ impl Hub {
         }
     }
 
-    /// Returns the lifetime of a session: at most `longest`, and no longer than its credential.
-    pub(crate) fn lifetime(
-        now: Now,
-        principal: &Principal,
-        longest: Duration,
-    ) -> Result<Duration, Fault> {
-        principal.check_expiry(now)?;
-        let left = principal.expires_s.map(|end| Duration::from_secs(end - now.unix_s));
-        Ok(left.map_or(longest, |left| left.min(longest)))
-    }
-
     /// Handles `invite`: forwards a gateway's offer to the client, whose answer comes back.
-    pub(crate) fn handle_invite(&mut self, call: &Call, params: Value) -> Result<(), Fault> {
-        let from = self.gateway(call.conn)?;
+    pub(crate) fn handle_invite(
+        &mut self,
+        call: &Call,
+        admitted: Admitted,
+        params: Value,
+    ) -> Result<(), Fault> {
+        let from = admitted.gateway()?;
         let InviteParams { session: id, .. } = rpc::read(params.clone())?;
         let session = self.sessions.get(&id).filter(|session| session.gateway == *from);
         let Some(session) = session else { return Err(no_such_session(code::BAD_REQUEST)) };
@@ -281,7 +277,12 @@ impl Hub {
     }
 
     /// Handles `trickle`: forwards it unchanged, even before the offer (ONVIF WebRTC 26.06 §5.6).
-    pub(crate) fn handle_trickle(&mut self, conn: ConnId, params: Value) -> Result<(), Fault> {
+    pub(crate) fn handle_trickle(
+        &mut self,
+        conn: ConnId,
+        _: Admitted,
+        params: Value,
+    ) -> Result<(), Fault> {
         let id = session_id(&params);
         if let Err(fault) = rpc::read::<TrickleParams>(params.clone()) {
             return Err(Fault { code: code::MALFORMED_CANDIDATE, session: id, ..fault });
@@ -303,6 +304,7 @@ impl Hub {
     pub(crate) fn handle_close_session(
         &mut self,
         conn: ConnId,
+        _: Admitted,
         params: Value,
     ) -> Result<(), Fault> {
         let SessionParams { session: id } = rpc::read(params)?;
@@ -400,7 +402,8 @@ impl Hub {
 
     /// Ends every session that was started or extended with this credential.
     pub(crate) fn end_sessions_of_credential(&mut self, credential: &str) {
-        let uses_credential = |session: &Session| session.principal.credential == credential;
+        let uses_credential =
+            |session: &Session| session.granted.principal().credential() == credential;
         let sessions = self.sessions.iter().filter(|(_, session)| uses_credential(session));
         let mut ids: Vec<SessionId> = sessions.map(|(id, _)| id.clone()).collect();
         // A hash map iterates in a different order each time.

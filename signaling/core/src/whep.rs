@@ -12,11 +12,10 @@ use porthole_signaling_proto::rpc::{Fault, Message, code};
 use porthole_signaling_proto::{CameraId, IceCandidate, IceServer, SessionId, rpc};
 use serde_json::Value;
 
-use crate::access::forbidden;
 use crate::cameras::no_such_camera;
 use crate::request::{Origin, PendingRequest, RequestKind, Sent};
 use crate::session::{Session, Viewer, whole_seconds};
-use crate::{Bucket, Hub, Principal, WhepRequestId};
+use crate::{Action, Admitted, Bucket, Hub, WhepRequestId};
 
 /// The most tokens and users whose rate is remembered; beyond it, those with a full bucket are
 /// forgotten. Each is authenticated, so an attacker without credentials cannot fill the table.
@@ -35,8 +34,8 @@ pub mod http {
 /// The request `POST /whep/{camera}`, which starts a session.
 #[derive(Debug, Clone)]
 pub struct WhepOffer {
-    /// The sender of the request.
-    pub principal: Principal,
+    /// The sender of the request, which was admitted to it.
+    pub sender: Admitted,
     /// The camera named in the path.
     pub camera: CameraId,
     /// The SDP offer.
@@ -48,8 +47,8 @@ pub struct WhepOffer {
 /// The request `PATCH /whep/{camera}/{session}`: candidates or an ICE restart.
 #[derive(Debug, Clone)]
 pub struct WhepPatch {
-    /// The sender of the request.
-    pub principal: Principal,
+    /// The sender of the request, which was admitted to it.
+    pub sender: Admitted,
     /// The session named in the path.
     pub session: SessionId,
     /// The `If-Match` header, if there was one.
@@ -94,8 +93,8 @@ impl WhepFragment {
 /// The request `DELETE /whep/{camera}/{session}`, which ends the session.
 #[derive(Debug, Clone)]
 pub struct WhepDelete {
-    /// The sender of the request.
-    pub principal: Principal,
+    /// The sender of the request, which was admitted to it.
+    pub sender: Admitted,
     /// The session named in the path.
     pub session: SessionId,
 }
@@ -153,12 +152,10 @@ impl Hub {
         request: WhepRequestId,
         offer: WhepOffer,
     ) -> Result<(), Fault> {
-        let WhepOffer { principal, camera, offer, viewer_address } = offer;
-        self.check_rate(now, &principal)?;
-        let lifetime = Self::lifetime(now, &principal, self.config.limits.whep_lifetime)?;
-        if !principal.may_see(&camera) {
-            return Err(forbidden());
-        }
+        let WhepOffer { sender, camera, offer, viewer_address } = offer;
+        self.check_rate(now, &sender)?;
+        let granted = sender.camera(&camera, self.owner(&camera), now)?;
+        let lifetime = granted.lifetime(now, self.config.limits.whep_lifetime);
         let ufrags: Vec<String> = offer_ufrags(&offer).into_iter().map(str::to_owned).collect();
         if ufrags.is_empty() {
             let text = "the body is not an SDP offer: it has no a=ice-ufrag line";
@@ -171,7 +168,7 @@ impl Hub {
             ..away
         })?;
         let viewer = Viewer::Whep { generation: 1, ufrags, restarting: None };
-        let session = Session::new(now, lifetime, gateway, camera.clone(), viewer, principal);
+        let session = Session::new(now, lifetime, gateway, granted, viewer);
         let session = self.add_session(session)?;
         let params = OfferParams {
             session: session.clone(),
@@ -234,9 +231,9 @@ impl Hub {
         request: WhepRequestId,
         patch: WhepPatch,
     ) -> Result<Option<WhepResponse>, Fault> {
-        let WhepPatch { principal, session: id, if_match, fragment } = patch;
-        self.check_rate(now, &principal)?;
-        let session = self.whep_session(&principal, &id)?;
+        let WhepPatch { sender, session: id, if_match, fragment } = patch;
+        self.check_rate(now, &sender)?;
+        let session = self.whep_session(&sender, &id)?;
         let Viewer::Whep { generation, ufrags, .. } = &session.viewer else {
             return Err(no_such_resource());
         };
@@ -296,9 +293,9 @@ impl Hub {
 
     /// Handles the end of a session by its viewer.
     pub fn handle_whep_delete(&mut self, now: Now, request: WhepRequestId, delete: &WhepDelete) {
-        let WhepDelete { principal, session } = delete;
-        let allowed = self.check_rate(now, principal);
-        let outcome = allowed.and_then(|()| self.whep_session(principal, session).map(|_| ()));
+        let WhepDelete { sender, session } = delete;
+        let allowed = self.check_rate(now, sender);
+        let outcome = allowed.and_then(|()| self.whep_session(sender, session).map(|_| ()));
         if outcome.is_ok() {
             self.end_session(session);
         }
@@ -331,7 +328,7 @@ impl Hub {
     }
 
     /// Returns the ICE servers for a viewer that asks before its offer; none for a camera that it
-    /// may not see.
+    /// may not see, or without a credential.
     ///
     /// # Errors
     /// [`code::TOO_MANY_REQUESTS`] over the rate of WHEP requests; [`code::UNAUTHORIZED`] with an
@@ -339,57 +336,73 @@ impl Hub {
     pub fn handle_whep_options(
         &mut self,
         now: Now,
-        principal: &Principal,
+        sender: Admitted,
         camera: &CameraId,
     ) -> Result<Vec<IceServer>, Fault> {
-        self.check_rate(now, principal)?;
-        principal.check_expiry(now)?;
-        let turn = self.config.turn.as_ref().filter(|_| principal.may_see(camera));
-        Ok(turn.map(|turn| turn.for_subject(&principal.subject, now)).unwrap_or_default())
+        let Ok(sender) = sender.also(Action::AskIceServers, now) else { return Ok(Vec::new()) };
+        self.check_rate(now, &sender)?;
+        sender.check_expiry(now)?;
+        let Ok(granted) = sender.camera(camera, self.owner(camera), now) else {
+            return Ok(Vec::new());
+        };
+        let turn = self.config.turn.as_ref();
+        let servers = turn.map(|turn| turn.for_subject(granted.principal().subject(), now));
+        Ok(servers.unwrap_or_default())
     }
 
-    /// Checks that an address is that of a camera, or of a session of it, that the principal may
-    /// use.
+    /// Checks that an address is that of a camera that its sender may use.
     ///
     /// # Errors
     /// The fault with which a request for the address is refused.
-    pub fn handle_whep_get(
+    pub fn handle_whep_look_at_camera(
         &mut self,
         now: Now,
-        principal: &Principal,
+        sender: &Admitted,
         camera: &CameraId,
-        session: Option<&SessionId>,
     ) -> Result<(), Fault> {
-        self.check_rate(now, principal)?;
-        principal.check_expiry(now)?;
-        match session {
-            Some(session) => self.whep_session(principal, session).map(|_| ()),
-            None if !principal.may_see(camera) => Err(forbidden()),
-            None => self.owner(camera).map(|_| ()).ok_or_else(no_such_camera),
-        }
+        self.check_rate(now, sender)?;
+        let owner = self.owner(camera);
+        sender.camera(camera, owner, now)?;
+        owner.map(|_| ()).ok_or_else(no_such_camera)
+    }
+
+    /// Checks that an address is that of a session of its sender.
+    ///
+    /// # Errors
+    /// The fault with which a request for the address is refused.
+    pub fn handle_whep_look_at_session(
+        &mut self,
+        now: Now,
+        sender: &Admitted,
+        session: &SessionId,
+    ) -> Result<(), Fault> {
+        self.check_rate(now, sender)?;
+        sender.check_expiry(now)?;
+        self.whep_session(sender, session).map(|_| ())
     }
 
     /// Refuses a request over the rate of its token or user.
-    fn check_rate(&mut self, now: Now, principal: &Principal) -> Result<(), Fault> {
+    fn check_rate(&mut self, now: Now, sender: &Admitted) -> Result<(), Fault> {
+        let subject = sender.principal()?.subject();
         let (buckets, now) = (&mut self.whep_buckets, now.instant);
-        let known = buckets.contains_key(&principal.subject);
+        let known = buckets.contains_key(subject);
         if !known && buckets.len() >= MAX_BUCKETS {
             buckets.retain(|_, bucket| !bucket.is_full(now));
         }
         let full = !known && buckets.len() >= MAX_BUCKETS;
         let rate = self.config.limits.whep_rate;
         let bucket = || Bucket::new(rate, now);
-        if full || !buckets.entry(principal.subject.clone()).or_insert_with(bucket).take(now) {
+        if full || !buckets.entry(subject.to_owned()).or_insert_with(bucket).take(now) {
             return Err(Fault::new(code::TOO_MANY_REQUESTS, "too many requests; send fewer"));
         }
         Ok(())
     }
 
     /// Returns a WHEP session. Only its owner learns that it exists.
-    fn whep_session(&self, principal: &Principal, id: &SessionId) -> Result<&Session, Fault> {
+    fn whep_session(&self, sender: &Admitted, id: &SessionId) -> Result<&Session, Fault> {
+        let subject = sender.owner_of_session();
         let session = self.sessions.get(id).filter(|session| {
-            matches!(session.viewer, Viewer::Whep { .. })
-                && session.principal.subject == principal.subject
+            matches!(session.viewer, Viewer::Whep { .. }) && Some(session.subject()) == subject
         });
         session.ok_or_else(no_such_resource)
     }

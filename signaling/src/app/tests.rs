@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use axum::body::Body;
-use porthole_signaling_proto::rest::NewToken;
+use porthole_signaling_proto::rest::{NewToken, Role};
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::admin::by_operator;
 use crate::config::Config;
 use crate::secret;
 use crate::server::Server;
@@ -67,10 +68,14 @@ const fn row(
 /// A credential for each of [`ROLES`], as a header.
 async fn credentials(app: &App) -> [Option<(&'static str, String)>; 6] {
     let store = &app.driver.store;
+    let granted = by_operator(Action::CreateToken).unwrap();
     let token = async |role, cameras: &[&str]| {
         let cameras = cameras.iter().map(|id| id.parse().unwrap()).collect();
         let new = NewToken { name: "t".into(), role, cameras, expires_in_seconds: None };
-        ("authorization", format!("Bearer {}", store.create_token(&new).await.unwrap().token))
+        (
+            "authorization",
+            format!("Bearer {}", store.create_token(&granted, &new).await.unwrap().token),
+        )
     };
     let cookie = store.create_viewer_for_test("bob").await;
     let cookie = ("cookie", format!("{}={cookie}", crate::caller::COOKIE));

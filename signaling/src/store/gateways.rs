@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use porthole_signaling_core::StoredGateway;
+use porthole_signaling_core::{Everything, Granted, StoredGateway};
 use porthole_signaling_proto::rest::Claim;
 use porthole_signaling_proto::{CameraId, GatewayId};
 use sqlx::Row as _;
@@ -25,7 +25,7 @@ pub(crate) enum EnrollOutcome {
 }
 
 impl Store {
-    pub(crate) async fn create_claim(&self) -> Result<Claim, StoreError> {
+    pub(crate) async fn create_claim(&self, _: &Granted<Everything>) -> Result<Claim, StoreError> {
         let code = secret::new_claim();
         let now = unix_s();
         let mut write = self.begin().await?;

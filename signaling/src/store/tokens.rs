@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use porthole_signaling_core::{Principal, Scope};
+use porthole_signaling_core::{Everything, Granted, Identity, Objects, Principal};
 use porthole_signaling_proto::CameraId;
 use porthole_signaling_proto::rest::{NewToken, Role, Token};
 use sqlx::Row as _;
@@ -20,7 +20,11 @@ pub(crate) enum TokenLookup {
 }
 
 impl Store {
-    pub(crate) async fn create_token(&self, new: &NewToken) -> Result<Token, StoreError> {
+    pub(crate) async fn create_token(
+        &self,
+        _: &Granted<Everything>,
+        new: &NewToken,
+    ) -> Result<Token, StoreError> {
         let token = secret::new_token();
         let now = unix_s();
         let expires_s = new.expires_in_seconds.map(|time| seconds(now + u64::from(time)));
@@ -62,22 +66,21 @@ impl Store {
         let id: i64 = row.try_get("id")?;
         let expires_s: Option<i64> = row.try_get("expires_s")?;
         let limited: bool = row.try_get("limited")?;
-        let scope = if limited { self.token_scope(id).await? } else { Scope::All };
-        let principal = Principal {
+        let objects = if limited { self.token_cameras(id).await? } else { Objects::All };
+        let identity = Identity {
             subject: format!("token:{id}"),
             credential: format!("token:{id}"),
             name: row.try_get("name")?,
-            role: role(row.try_get("role")?),
-            scope,
-            expires_s: expires_s.and_then(|end| u64::try_from(end).ok()),
         };
+        let expires_s = expires_s.and_then(|end| u64::try_from(end).ok());
+        let principal = Principal::new(identity, role(row.try_get("role")?), objects, expires_s);
         if principal.is_expired(unix_s()) {
             return Ok(TokenLookup::Expired);
         }
         Ok(TokenLookup::Valid(principal))
     }
 
-    async fn token_scope(&self, id: i64) -> Result<Scope, StoreError> {
+    async fn token_cameras(&self, id: i64) -> Result<Objects, StoreError> {
         let rows = sqlx::query("SELECT camera_id FROM token_cameras WHERE token_id = ?")
             .bind(id)
             .fetch_all(&self.read)
@@ -87,6 +90,6 @@ impl Store {
             let camera: String = row.try_get("camera_id")?;
             cameras.extend(camera.parse().ok());
         }
-        Ok(Scope::Only(cameras))
+        Ok(Objects::Cameras(cameras))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use porthole_signaling_core::{Principal, Scope};
+use porthole_signaling_core::{Identity, Objects, Principal};
 use porthole_signaling_proto::rest::Role;
 use sqlx::Row as _;
 
@@ -124,14 +124,13 @@ impl Store {
         let Some(row) = row else { return Ok(None) };
         let id: i64 = row.try_get("id")?;
         let expires_s: i64 = row.try_get("expires_s")?;
-        Ok(Some(Principal {
+        let identity = Identity {
             subject: format!("user:{id}"),
             credential: cookie_name(cookie),
             name: row.try_get("name")?,
-            role: role(row.try_get("role")?),
-            scope: Scope::All,
-            expires_s: u64::try_from(expires_s).ok(),
-        }))
+        };
+        let (role, expires_s) = (role(row.try_get("role")?), u64::try_from(expires_s).ok());
+        Ok(Some(Principal::new(identity, role, Objects::All, expires_s)))
     }
 
     /// Creates a viewer and signs it in. Returns the cookie. No route creates viewers yet.

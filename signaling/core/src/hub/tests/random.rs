@@ -11,12 +11,12 @@ use proptest::prelude::*;
 use proptest::test_runner::Config;
 use serde_json::{Value, json};
 
-use super::world::{World, only, principal};
+use super::world::{World, admitted, only, principal};
 use crate::connection::Stage;
 use crate::session::Viewer;
 use crate::{
-    ConnId, IfMatch, Limits, Principal, Scope, WhepDelete, WhepFragment, WhepOffer, WhepPatch,
-    WhepRequestId,
+    Action, Admitted, ConnId, IfMatch, Limits, Objects, Principal, WhepDelete, WhepFragment,
+    WhepOffer, WhepPatch, WhepRequestId,
 };
 
 /// A step of a run. Its numbers select among the existing peers and sessions, so that most steps
@@ -62,10 +62,14 @@ const CAMERAS: [&str; 4] = ["a1", "a2", "b1", "none"];
 
 fn person(number: u8) -> Principal {
     match number % 3 {
-        0 => principal("ann", Scope::All),
+        0 => principal("ann", Objects::All),
         1 => principal("bob", only(&["a1"])),
         _ => principal("cid", only(&["b1", "none"])),
     }
+}
+
+fn sender(who: u8, action: Action) -> Admitted {
+    admitted(person(who), action)
 }
 
 fn gateway_id_of(number: u8, world: &World) -> GatewayId {
@@ -141,8 +145,12 @@ impl Run {
                 let camera = CAMERAS[usize::from(camera) % CAMERAS.len()].parse().unwrap();
                 let offer = "a=ice-ufrag:abcd\r\n".to_owned();
                 let request = self.whep_request();
-                let offer =
-                    WhepOffer { principal: person(who), camera, offer, viewer_address: None };
+                let offer = WhepOffer {
+                    sender: sender(who, Action::Offer),
+                    camera,
+                    offer,
+                    viewer_address: None,
+                };
                 self.world.hub.handle_whep_offer(now, request, offer);
             }
             Step::Patch { who, session, restart } => {
@@ -151,7 +159,7 @@ impl Run {
                 let candidate = "candidate:1 1 udp 1 192.0.2.1 9 typ host";
                 let text = format!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:{pwd}\r\na={candidate}\r\n");
                 let patch = WhepPatch {
-                    principal: person(who),
+                    sender: sender(who, Action::Patch),
                     session: self.session(session),
                     if_match: Some(IfMatch::Any),
                     fragment: WhepFragment::parse(&text).unwrap(),
@@ -160,7 +168,8 @@ impl Run {
                 self.world.hub.handle_whep_patch(now, request, patch);
             }
             Step::Delete { who, session } => {
-                let delete = WhepDelete { principal: person(who), session: self.session(session) };
+                let sender = sender(who, Action::Delete);
+                let delete = WhepDelete { sender, session: self.session(session) };
                 let request = self.whep_request();
                 self.world.hub.handle_whep_delete(now, request, &delete);
             }
@@ -275,7 +284,9 @@ impl Run {
         if method == Cameras::NAME {
             for camera in params["cameras"].as_array().unwrap() {
                 let id = camera["id"].as_str().unwrap().parse().unwrap();
-                assert!(principal.may_see(&id), "{principal:?} gets {camera}");
+                let listing = admitted(principal.clone(), Action::ListCameras);
+                let granted = listing.camera(&id, None, self.world.now);
+                assert!(granted.is_ok(), "{principal:?} gets {camera}");
             }
         }
     }

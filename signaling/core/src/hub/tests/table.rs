@@ -14,10 +14,10 @@ use porthole_signaling_proto::{
 };
 use serde_json::{Value, json};
 
-use super::world::{World, camera, connect_params, only, principal};
+use super::world::{World, admitted, camera, connect_params, expiring, only, principal};
 use crate::{
-    Close, ConnId, IfMatch, Limits, Rate, Scope, WhepDelete, WhepFragment, WhepOffer, WhepPatch,
-    WhepRequestId, WhepResponse,
+    Action, Close, ConnId, IfMatch, Limits, Objects, Rate, WhepDelete, WhepFragment, WhepOffer,
+    WhepPatch, WhepRequestId, WhepResponse,
 };
 
 /// Sends a request. Returns the code of the immediate response, 0 for success; `None` if the
@@ -85,7 +85,7 @@ fn each_method_is_for_its_role() {
             let (gateway, id) = world.gateway(1, &["cam"]);
             let conn = match role {
                 "unregistered" => world.open(None),
-                "client" => world.client(principal("ann", Scope::All)),
+                "client" => world.client(principal("ann", Objects::All)),
                 _ => gateway,
             };
             let params = params.to_string().replace("@gw", id.as_str());
@@ -99,15 +99,15 @@ fn each_method_is_for_its_role() {
 #[test]
 fn connect_is_decided_by_camera_scope_and_gateway() {
     for (scope, camera, online, expected) in [
-        (Scope::All, Some("cam"), true, Ok(())),
-        (Scope::All, None, true, Ok(())),
+        (Objects::All, Some("cam"), true, Ok(())),
+        (Objects::All, None, true, Ok(())),
         (only(&["cam"]), Some("cam"), true, Ok(())),
         (only(&["cam2"]), None, true, Ok(())),
         (only(&["cam"]), Some("cam2"), true, Err(code::FORBIDDEN)),
         (only(&["cam"]), Some("none"), true, Err(code::FORBIDDEN)),
         (only(&["other"]), None, true, Err(code::NOT_FOUND)),
-        (Scope::All, Some("none"), true, Err(code::NOT_FOUND)),
-        (Scope::All, Some("cam"), false, Err(code::UNAVAILABLE)),
+        (Objects::All, Some("none"), true, Err(code::NOT_FOUND)),
+        (Objects::All, Some("cam"), false, Err(code::UNAVAILABLE)),
         (only(&["cam"]), Some("cam2"), false, Err(code::FORBIDDEN)),
     ] {
         let mut world = World::new();
@@ -134,7 +134,7 @@ fn connect_is_decided_by_camera_scope_and_gateway() {
 fn another_token_in_connect_counts_for_that_session() {
     let mut world = World::new();
     let (gateway, id) = world.gateway(1, &["cam", "cam2"]);
-    world.tokens.insert("wide".into(), principal("wall", Scope::All));
+    world.tokens.insert("wide".into(), principal("wall", Objects::All));
     let client = world.client(principal("ann", only(&["cam"])));
     for (token, expected) in [("wide", Ok(())), ("unknown", Err(code::UNAUTHORIZED))] {
         let params =
@@ -148,7 +148,7 @@ fn another_token_in_connect_counts_for_that_session() {
 fn a_gateway_that_does_not_respond_is_480_and_the_session_is_closed() {
     let mut world = World::new();
     let (gateway, id) = world.gateway(1, &["cam"]);
-    let client = world.client(principal("ann", Scope::All));
+    let client = world.client(principal("ann", Objects::All));
     let request_id = world.request::<Connect>(client, &connect_params(&id, "cam"));
     let (request, device) = world.next_request::<ConnectDevice>(gateway).unwrap();
     world.wait(Duration::from_secs(9));
@@ -166,7 +166,7 @@ fn a_gateway_that_does_not_respond_is_480_and_the_session_is_closed() {
 fn an_invite_is_renumbered_forwarded_and_answered_in_time() {
     let mut world = World::new();
     let (gateway, id) = world.gateway(1, &["cam"]);
-    let client = world.client(principal("ann", Scope::All));
+    let client = world.client(principal("ann", Objects::All));
     let session = world.play(client, gateway, &connect_params(&id, "cam")).unwrap().session;
     let invite = |world: &mut World| {
         // Unknown parameters are forwarded.
@@ -215,8 +215,8 @@ fn trickle_is_forwarded_unchanged_in_both_directions_and_to_no_one_else() {
     let mut world = World::new();
     let (gateway, id) = world.gateway(1, &["cam"]);
     let (other_gateway, _) = world.gateway(2, &["other"]);
-    let client = world.client(principal("ann", Scope::All));
-    let other = world.client(principal("bob", Scope::All));
+    let client = world.client(principal("ann", Objects::All));
+    let other = world.client(principal("bob", Objects::All));
     let session = world.play(client, gateway, &connect_params(&id, "cam")).unwrap().session;
     for conn in [gateway, other_gateway, client, other] {
         world.take(conn);
@@ -251,7 +251,7 @@ fn trickle_is_forwarded_unchanged_in_both_directions_and_to_no_one_else() {
 fn candidates_and_sentences_that_are_too_long_are_not_forwarded() {
     let mut world = World::new();
     let (gateway, id) = world.gateway(1, &["cam"]);
-    let client = world.client(principal("ann", Scope::All));
+    let client = world.client(principal("ann", Objects::All));
     let session = world.play(client, gateway, &connect_params(&id, "cam")).unwrap().session;
     let params = |fill: usize| {
         let candidate = json!({"candidate": "c".repeat(fill)});
@@ -279,7 +279,7 @@ fn candidates_and_sentences_that_are_too_long_are_not_forwarded() {
 fn a_session_outlives_the_websockets_of_both_sides() {
     let mut world = World::new();
     let (gateway, id) = world.gateway(1, &["cam"]);
-    let client = world.client(principal("ann", Scope::All));
+    let client = world.client(principal("ann", Objects::All));
     let session = world.play(client, gateway, &connect_params(&id, "cam")).unwrap().session;
     world.take(client);
     world.close(gateway);
@@ -291,10 +291,10 @@ fn a_session_outlives_the_websockets_of_both_sides() {
 
     let extend =
         ExtendParams { session: session.clone(), authorization: None, expiry_time_seconds: None };
-    let other = world.client(principal("bob", Scope::All));
+    let other = world.client(principal("bob", Objects::All));
     let fault = world.call::<Extend>(other, &extend).unwrap().unwrap_err();
     assert_eq!(fault.code, code::NOT_FOUND, "the session belongs to another user");
-    let back = world.client(principal("ann", Scope::All));
+    let back = world.client(principal("ann", Objects::All));
     let request_id = world.request::<Extend>(back, &extend);
     let is_ice_servers = |message: &Message| {
         let Message::Notification { method, .. } = message else { return false };
@@ -330,16 +330,16 @@ fn sessions_that_a_gateway_does_not_report_are_removed_unless_they_have_just_sta
     let mut world = World::new();
     let (gateway, id) = world.gateway(1, &["cam"]);
     let (other, other_id) = world.gateway(2, &["other"]);
-    let client = world.client(principal("ann", Scope::All));
+    let client = world.client(principal("ann", Objects::All));
     let play = |world: &mut World, gateway, id, camera: &str| {
         world.play(client, gateway, &connect_params(id, camera)).unwrap().session
     };
     let lost = play(&mut world, gateway, &id, "cam");
     let kept = play(&mut world, gateway, &id, "cam");
     let of_other = play(&mut world, other, &other_id, "other");
-    let player = principal("player", Scope::All);
+    let player = principal("player", Objects::All);
     let offer = WhepOffer {
-        principal: player.clone(),
+        sender: admitted(player.clone(), Action::Offer),
         camera: "cam".parse().unwrap(),
         offer: OFFER.into(),
         viewer_address: None,
@@ -371,7 +371,8 @@ fn sessions_that_a_gateway_does_not_report_are_removed_unless_they_have_just_sta
     let close = Message::notification::<CloseSession>(&SessionParams { session: lost });
     assert_eq!(world.take(client), [close]);
     assert_eq!(world.take(gateway), [], "it has just reported");
-    let delete = WhepDelete { principal: player, session: whep.session };
+    let sender = admitted(player, Action::Delete);
+    let delete = WhepDelete { sender, session: whep.session };
     world.hub.handle_whep_delete(world.now, WhepRequestId(2), &delete);
     world.apply_outputs();
     assert_eq!(world.responses[&WhepRequestId(2)].clone().unwrap_err().code, code::NOT_FOUND);
@@ -384,7 +385,7 @@ fn sessions_that_a_gateway_does_not_report_are_removed_unless_they_have_just_sta
 fn a_client_that_disconnects_before_the_gateway_accepts_leaves_no_session() {
     let mut world = World::new();
     let (gateway, id) = world.gateway(1, &["cam"]);
-    let client = world.client(principal("ann", Scope::All));
+    let client = world.client(principal("ann", Objects::All));
     world.request::<Connect>(client, &connect_params(&id, "cam"));
     let (_, device) = world.next_request::<ConnectDevice>(gateway).unwrap();
     world.close(client);
@@ -398,9 +399,8 @@ fn a_session_ends_with_its_lifetime_or_its_token() {
     for (token_s, lifetime_s) in [(None, 3600), (Some(100), 100), (Some(9999), 3600)] {
         let mut world = World::new();
         let (gateway, id) = world.gateway(1, &["cam"]);
-        let mut ann = principal("ann", Scope::All);
-        ann.expires_s = token_s.map(|time| world.now.unix_s + time);
-        let client = world.client(ann);
+        let expires_s = token_s.map(|time| world.now.unix_s + time);
+        let client = world.client(expiring("ann", Objects::All, expires_s));
         let result = world.play(client, gateway, &connect_params(&id, "cam")).unwrap();
         assert_eq!(result.expiry_time_seconds, Some(lifetime_s));
         world.take(gateway);
@@ -420,12 +420,11 @@ fn a_session_ends_with_its_lifetime_or_its_token() {
 fn an_expired_token_cannot_extend_a_session_and_a_new_one_can() {
     let mut world = World::new();
     let (gateway, id) = world.gateway(1, &["cam"]);
-    let client = world.client(principal("ann", Scope::All));
+    let client = world.client(principal("ann", Objects::All));
     let session = world.play(client, gateway, &connect_params(&id, "cam")).unwrap().session;
-    let mut old = principal("ann", Scope::All);
-    old.expires_s = Some(world.now.unix_s);
+    let old = expiring("ann", Objects::All, Some(world.now.unix_s));
     world.tokens.insert("old".into(), old);
-    world.tokens.insert("new".into(), principal("ann", Scope::All));
+    world.tokens.insert("new".into(), principal("ann", Objects::All));
     world.tokens.insert("narrow".into(), principal("ann", only(&["other"])));
     for (token, expected) in [
         ("old", Some(code::UNAUTHORIZED)),
@@ -448,8 +447,10 @@ fn limits_are_enforced_and_reported() {
     };
     let mut world = World::with(limits);
     let (gateway, id) = world.gateway(1, &["cam"]);
-    let (ann, bob) =
-        (world.client(principal("ann", Scope::All)), world.client(principal("bob", Scope::All)));
+    let (ann, bob) = (
+        world.client(principal("ann", Objects::All)),
+        world.client(principal("bob", Objects::All)),
+    );
     for (client, expected) in [
         (ann, None),
         (ann, None),
@@ -473,7 +474,7 @@ fn too_many_messages_are_refused_and_then_end_the_connection() {
         ..Limits::default()
     };
     let mut world = World::with(limits);
-    let client = world.client(principal("ann", Scope::All));
+    let client = world.client(principal("ann", Objects::All));
     for (number, expected) in
         [(1, code::METHOD_NOT_FOUND), (4, code::TOO_MANY_REQUESTS), (5, code::TOO_MANY_REQUESTS)]
     {
@@ -491,8 +492,8 @@ fn too_many_messages_are_refused_and_then_end_the_connection() {
 #[test]
 fn unregistered_and_replaced_connections_are_closed() {
     let mut world = World::new();
-    let silent = world.open(Some(principal("ann", Scope::All)));
-    let client = world.client(principal("bob", Scope::All));
+    let silent = world.open(Some(principal("ann", Objects::All)));
+    let client = world.client(principal("bob", Objects::All));
     world.wait(Duration::from_secs(10));
     assert_eq!(world.closed.get(&silent), Some(&Close::NOT_REGISTERED));
     assert_eq!(world.closed.get(&client), None);
@@ -507,9 +508,11 @@ fn unregistered_and_replaced_connections_are_closed() {
 #[test]
 fn signing_out_ends_the_connections_of_that_browser_only() {
     let mut world = World::new();
-    let (ann, bob) =
-        (world.client(principal("ann", Scope::All)), world.client(principal("bob", Scope::All)));
-    let silent = world.open(Some(principal("ann", Scope::All)));
+    let (ann, bob) = (
+        world.client(principal("ann", Objects::All)),
+        world.client(principal("bob", Objects::All)),
+    );
+    let silent = world.open(Some(principal("ann", Objects::All)));
     let now = world.now;
     world.hub.handle_revoked(now, "cookie:ann");
     world.apply_outputs();
@@ -522,9 +525,11 @@ fn signing_out_ends_the_connections_of_that_browser_only() {
 fn signing_out_ends_the_sessions_of_that_browser_only() {
     let mut world = World::new();
     let (gateway, id) = world.gateway(1, &["cam"]);
-    let (ann, bob) =
-        (world.client(principal("ann", Scope::All)), world.client(principal("bob", Scope::All)));
-    let lost = world.client(principal("ann", Scope::All));
+    let (ann, bob) = (
+        world.client(principal("ann", Objects::All)),
+        world.client(principal("bob", Objects::All)),
+    );
+    let lost = world.client(principal("ann", Objects::All));
     let mut ended = Vec::new();
     for client in [ann, lost] {
         ended.push(world.play(client, gateway, &connect_params(&id, "cam")).unwrap().session);
@@ -532,9 +537,9 @@ fn signing_out_ends_the_sessions_of_that_browser_only() {
     world.close(lost);
     let bobs = world.play(bob, gateway, &connect_params(&id, "cam")).unwrap().session;
     for (request, accepted) in [(1, true), (2, false)] {
-        let principal = principal("ann", Scope::All);
+        let sender = admitted(principal("ann", Objects::All), Action::Offer);
         let camera = "cam".parse().unwrap();
-        let offer = WhepOffer { principal, camera, offer: OFFER.into(), viewer_address: None };
+        let offer = WhepOffer { sender, camera, offer: OFFER.into(), viewer_address: None };
         let now = world.now;
         world.hub.handle_whep_offer(now, WhepRequestId(request), offer);
         world.apply_outputs();
@@ -577,7 +582,7 @@ fn camera_lists(world: &mut World, conn: ConnId) -> Vec<Vec<(String, CameraState
 #[test]
 fn clients_get_their_cameras_when_they_change_but_not_too_often() {
     let mut world = World::new();
-    let all = world.client(principal("ann", Scope::All));
+    let all = world.client(principal("ann", Objects::All));
     let some = world.client(principal("bob", only(&["b"])));
     assert_eq!(camera_lists(&mut world, all), [vec![]]);
     assert_eq!(camera_lists(&mut world, some), [vec![]]);
@@ -647,7 +652,7 @@ fn a_sub_stream_is_watched_by_its_own_id_and_listed_with_its_camera() {
         .unwrap()
         .unwrap();
     for (scope, listed, sub_allowed) in [
-        (Scope::All, &["door", "yard"][..], Ok(())),
+        (Objects::All, &["door", "yard"][..], Ok(())),
         (only(&["door"]), &["door"], Ok(())),
         (only(&["door.sub"]), &["door.sub"], Ok(())),
         (only(&["yard"]), &["yard"], Err(code::FORBIDDEN)),
@@ -659,7 +664,7 @@ fn a_sub_stream_is_watched_by_its_own_id_and_listed_with_its_camera() {
         let played = world.play(client, gateway, &connect_params(&id, "door.sub"));
         assert_eq!(played.map(|_| ()).map_err(|fault| fault.code), sub_allowed, "{scope:?}");
     }
-    let all = world.client(principal("bob", Scope::All));
+    let all = world.client(principal("bob", Objects::All));
     let played = world.play(all, gateway, &connect_params(&id, "yard.sub"));
     assert_eq!(played.map_err(|fault| fault.code).err(), Some(code::NOT_FOUND), "no such stream");
 }
@@ -703,7 +708,7 @@ fn whep_trickles_restarts_and_ends_a_session() {
     let (gateway, _) = world.gateway(1, &["cam"]);
     let principal = principal("player", only(&["cam"]));
     let offer = WhepOffer {
-        principal: principal.clone(),
+        sender: admitted(principal.clone(), Action::Offer),
         camera: "cam".parse().unwrap(),
         offer: OFFER.into(),
         viewer_address: None,
@@ -728,9 +733,9 @@ fn whep_trickles_restarts_and_ends_a_session() {
             "*" => IfMatch::Any,
             tag => IfMatch::Tags(vec![tag.to_owned()]),
         };
-        let principal = super::world::principal(who, Scope::All);
+        let sender = admitted(super::world::principal(who, Objects::All), Action::Patch);
         let (session, if_match) = (session.clone(), if_match.map(tag));
-        let patch = WhepPatch { principal, session, if_match, fragment: fragment(ufrag) };
+        let patch = WhepPatch { sender, session, if_match, fragment: fragment(ufrag) };
         let now = world.now;
         world.hub.handle_whep_patch(now, WhepRequestId(request), patch);
         world.apply_outputs();
@@ -773,7 +778,8 @@ fn whep_trickles_restarts_and_ends_a_session() {
     );
 
     world.take(gateway);
-    let delete = WhepDelete { principal, session: session.clone() };
+    let sender = admitted(principal, Action::Delete);
+    let delete = WhepDelete { sender, session: session.clone() };
     world.hub.handle_whep_delete(world.now, WhepRequestId(100), &delete);
     world.hub.handle_whep_delete(world.now, WhepRequestId(101), &delete);
     world.apply_outputs();
@@ -813,20 +819,24 @@ fn whep_requests_have_a_rate_for_each_token_or_user() {
     {
         world.wait(Duration::from_secs(wait_s));
         let (now, request) = (world.now, WhepRequestId(request as u64));
-        let (principal, session) = (principal(name, Scope::All), session.parse().unwrap());
+        let (principal, session) = (principal(name, Objects::All), session.parse().unwrap());
         match method {
             "POST" => {
                 let camera = camera.parse().unwrap();
-                let offer =
-                    WhepOffer { principal, camera, offer: OFFER.into(), viewer_address: None };
+                let (sender, offer) = (admitted(principal, Action::Offer), OFFER.into());
+                let offer = WhepOffer { sender, camera, offer, viewer_address: None };
                 world.hub.handle_whep_offer(now, request, offer);
             }
             "PATCH" => {
                 let (if_match, fragment) = (None, fragment("abcd"));
-                let patch = WhepPatch { principal, session, if_match, fragment };
+                let sender = admitted(principal, Action::Patch);
+                let patch = WhepPatch { sender, session, if_match, fragment };
                 world.hub.handle_whep_patch(now, request, patch);
             }
-            _ => world.hub.handle_whep_delete(now, request, &WhepDelete { principal, session }),
+            _ => {
+                let sender = admitted(principal, Action::Delete);
+                world.hub.handle_whep_delete(now, request, &WhepDelete { sender, session });
+            }
         }
         world.apply_outputs();
         let found = world.responses.remove(&request).map(|outcome| outcome.unwrap_err().code);
@@ -838,9 +848,9 @@ fn whep_requests_have_a_rate_for_each_token_or_user() {
 fn a_server_that_stops_closes_connections_and_refuses_pending_requests() {
     let mut world = World::new();
     let (gateway, _) = world.gateway(1, &["cam"]);
-    let client = world.client(principal("ann", Scope::All));
+    let client = world.client(principal("ann", Objects::All));
     let offer = WhepOffer {
-        principal: principal("player", Scope::All),
+        sender: admitted(principal("player", Objects::All), Action::Offer),
         camera: "cam".parse().unwrap(),
         offer: OFFER.into(),
         viewer_address: None,

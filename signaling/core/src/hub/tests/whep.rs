@@ -11,10 +11,10 @@ use porthole_signaling_proto::method::{
 use porthole_signaling_proto::rpc::{Fault, Message, code};
 
 use super::table::OFFER;
-use super::world::{World, only, principal};
+use super::world::{World, admitted, only, principal};
 use crate::{
-    ConnId, IfMatch, Limits, Rate, Scope, WhepFragment, WhepOffer, WhepPatch, WhepRequestId,
-    WhepResponse,
+    Action, ConnId, IfMatch, Limits, Objects, Rate, WhepFragment, WhepOffer, WhepPatch,
+    WhepRequestId, WhepResponse,
 };
 
 const PWD: &str = "a=ice-pwd:0123456789012345678901\r\n";
@@ -34,9 +34,9 @@ impl Player {
     fn playing(offer: &str) -> Self {
         let mut world = World::new();
         let (gateway, _) = world.gateway(1, &["cam"]);
-        let principal = principal("player", Scope::All);
+        let sender = admitted(principal("player", Objects::All), Action::Offer);
         let (camera, offer) = ("cam".parse().unwrap(), offer.to_owned());
-        let offer = WhepOffer { principal, camera, offer, viewer_address: None };
+        let offer = WhepOffer { sender, camera, offer, viewer_address: None };
         world.hub.handle_whep_offer(world.now, WhepRequestId(1), offer);
         world.apply_outputs();
         let (request, _) = world.next_request::<Offer>(gateway).unwrap();
@@ -54,7 +54,7 @@ impl Player {
     fn patch(&mut self, fragment: &str) -> Option<Result<WhepResponse, Fault>> {
         self.last += 1;
         let patch = WhepPatch {
-            principal: principal("player", Scope::All),
+            sender: admitted(principal("player", Objects::All), Action::Patch),
             session: self.session.clone(),
             if_match: Some(IfMatch::Tags(vec![self.etag.clone()])),
             fragment: WhepFragment::parse(fragment).unwrap(),
@@ -134,8 +134,9 @@ fn offer_from(
     viewer_address: Option<IpAddr>,
     offer: &str,
 ) -> Option<Result<WhepResponse, Fault>> {
-    let (principal, camera) = (principal(who, Scope::All), "cam".parse().unwrap());
-    let offer = WhepOffer { principal, camera, offer: offer.to_owned(), viewer_address };
+    let sender = admitted(principal(who, Objects::All), Action::Offer);
+    let camera = "cam".parse().unwrap();
+    let offer = WhepOffer { sender, camera, offer: offer.to_owned(), viewer_address };
     world.hub.handle_whep_offer(world.now, WhepRequestId(request), offer);
     world.apply_outputs();
     world.responses.remove(&WhepRequestId(request))
@@ -256,14 +257,15 @@ fn a_player_that_asks_first_gets_ice_servers_at_the_rate_of_its_token() {
     let mut world = World::with(limits);
     world.gateway(1, &["cam"]);
     let camera = "cam".parse().unwrap();
-    let mut ask = |who: &str, scope: Scope| {
-        let servers = world.hub.handle_whep_options(world.now, &principal(who, scope), &camera);
+    let mut ask = |who: &str, objects: Objects| {
+        let sender = admitted(principal(who, objects), Action::AskCamera);
+        let servers = world.hub.handle_whep_options(world.now, sender, &camera);
         servers.map(|servers| servers.len()).map_err(|fault| fault.code)
     };
-    assert_eq!(ask("player", Scope::All), Ok(2));
+    assert_eq!(ask("player", Objects::All), Ok(2));
     assert_eq!(ask("player", only(&["other"])), Ok(0), "not its camera");
-    assert_eq!(ask("player", Scope::All), Err(code::TOO_MANY_REQUESTS));
-    assert_eq!(ask("another", Scope::All), Ok(2));
+    assert_eq!(ask("player", Objects::All), Err(code::TOO_MANY_REQUESTS));
+    assert_eq!(ask("another", Objects::All), Ok(2));
 }
 
 #[test]

@@ -20,8 +20,8 @@ use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 use porthole_signaling_proto::{CameraReport, CameraState, GatewayId, SessionId, rpc};
 
 use crate::{
-    Close, Config, ConnId, Hub, Limits, Lookup, LookupResult, Output, Principal, Scope, TurnConfig,
-    WhepRequestId, WhepResponse,
+    Action, Admitted, Close, Config, ConnId, Hub, Identity, Limits, Lookup, LookupResult, Objects,
+    Output, Principal, Sender, TurnConfig, WhepRequestId, WhepResponse,
 };
 
 pub(super) struct World {
@@ -244,19 +244,25 @@ impl World {
     }
 }
 
-pub(super) fn principal(name: &str, scope: Scope) -> Principal {
-    Principal {
-        subject: name.to_owned(),
-        credential: format!("cookie:{name}"),
-        name: name.to_owned(),
-        role: Role::Viewer,
-        scope,
-        expires_s: None,
-    }
+pub(super) fn principal(name: &str, objects: Objects) -> Principal {
+    expiring(name, objects, None)
 }
 
-pub(super) fn only(cameras: &[&str]) -> Scope {
-    Scope::Only(cameras.iter().map(|id| id.parse().unwrap()).collect())
+/// Returns a principal whose credential expires at this time, in seconds since 1970.
+pub(super) fn expiring(name: &str, objects: Objects, expires_s: Option<u64>) -> Principal {
+    let (subject, credential) = (name.to_owned(), format!("cookie:{name}"));
+    let identity = Identity { subject, credential, name: name.to_owned() };
+    Principal::new(identity, Role::Viewer, objects, expires_s)
+}
+
+/// Returns the proof that this principal was admitted to an action.
+pub(super) fn admitted(principal: Principal, action: Action) -> Admitted {
+    let now = Now { instant: Instant::now(), unix_s: 0 };
+    action.admit(Sender::Principal(principal), now).unwrap()
+}
+
+pub(super) fn only(cameras: &[&str]) -> Objects {
+    Objects::Cameras(cameras.iter().map(|id| id.parse().unwrap()).collect())
 }
 
 pub(super) fn connect_params(gateway: &GatewayId, camera: &str) -> ConnectParams {

@@ -1,0 +1,121 @@
+//! The table of rights: a row for each route and each message, with what it needs.
+
+use super::Permission;
+
+/// The requirement of an action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// No credential is needed, or the request carries one of its own: a password, a setup token,
+    /// a claim code, the signature of a gateway.
+    Nothing,
+    /// A valid credential of a user or token, whatever its rights.
+    Credential,
+    /// A connection on which a client or a gateway has registered.
+    Registered,
+    /// The connection of a gateway. Everything that it names must be its own.
+    Gateway,
+    /// The connection of one of the two sides of the session. From another it has no effect.
+    Side,
+    /// The credential of the user or token that has started the session. For others the session
+    /// does not exist.
+    OwnSession,
+    /// A permission on objects of this kind.
+    On(Permission, Kind),
+}
+
+/// A kind of objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The server as a whole.
+    Everything,
+    /// The gateway that the request names.
+    Gateway,
+    /// The camera that the request names or that belongs to its session, and each camera in a list
+    /// that is sent.
+    Camera,
+}
+
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident = $need:expr;)*) => {
+        /// An action that somebody asks the server for: a row for each route and each message.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Action {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Action {
+            /// Returns the requirement in the row of this action.
+            pub const fn need(self) -> Need {
+                match self {
+                    $(Self::$name => $need,)*
+                }
+            }
+
+            #[cfg(test)]
+            pub(crate) const ALL: &[Self] = &[$(Self::$name,)*];
+        }
+    };
+}
+
+actions! {
+    /// Ask if the server is alive: `GET /healthz`.
+    Health = Need::Nothing;
+    /// Open a WebSocket, on which nothing can be done before `register`: `GET /ws`.
+    OpenSocket = Need::Nothing;
+    /// Create the first admin with the setup link: `POST /api/v1/setup`.
+    SetUp = Need::Nothing;
+    /// Sign in with name and password: `POST /api/v1/session`.
+    SignIn = Need::Nothing;
+    /// Read the own name and role: `GET /api/v1/session`.
+    ReadSelf = Need::Credential;
+    /// Revoke the own cookie: `DELETE /api/v1/session`.
+    SignOut = Need::Credential;
+    /// List cameras: `GET /api/v1/cameras`, and `portholeCameras` to clients.
+    ListCameras = Need::On(Permission::Watch, Kind::Camera);
+    /// List all gateways: `GET /api/v1/gateways`.
+    ListGateways = Need::On(Permission::Administer, Kind::Everything);
+    /// Create a claim code for a gateway: `POST /api/v1/claims`.
+    CreateClaim = Need::On(Permission::Administer, Kind::Everything);
+    /// Create an access token: `POST /api/v1/tokens`.
+    CreateToken = Need::On(Permission::Administer, Kind::Everything);
+
+    /// Ask which requests an address of a camera takes: `OPTIONS /whep/{camera}`.
+    AskCamera = Need::Nothing;
+    /// Get ICE servers before the offer, in the same response.
+    AskIceServers = Need::On(Permission::Watch, Kind::Camera);
+    /// Look at the address of a camera: `GET /whep/{camera}`.
+    LookAtCamera = Need::On(Permission::Watch, Kind::Camera);
+    /// Start a session with an offer: `POST /whep/{camera}`.
+    Offer = Need::On(Permission::Watch, Kind::Camera);
+    /// Ask which requests an address of a session takes: `OPTIONS /whep/{camera}/{session}`.
+    AskSession = Need::Nothing;
+    /// Look at the address of a session: `GET /whep/{camera}/{session}`.
+    LookAtSession = Need::OwnSession;
+    /// Send candidates or restart ICE: `PATCH /whep/{camera}/{session}`.
+    Patch = Need::OwnSession;
+    /// End a session: `DELETE /whep/{camera}/{session}`.
+    Delete = Need::OwnSession;
+
+    /// Get a nonce: `portholeChallenge`.
+    Challenge = Need::Nothing;
+    /// Enrol a gateway with a claim code and its key: `portholeEnroll`.
+    Enroll = Need::Nothing;
+    /// Register a client with its token or cookie, or a gateway with its key: `register`.
+    Register = Need::Nothing;
+    /// End the connection: `unregister`.
+    Unregister = Need::Registered;
+    /// Start a session with a camera: `connect`.
+    Connect = Need::On(Permission::Watch, Kind::Camera);
+    /// Prolong a session of the own user or token: `extend`.
+    Extend = Need::On(Permission::Watch, Kind::Camera);
+    /// Offer the picture to the client of a session: `invite`.
+    Invite = Need::Gateway;
+    /// Report the own cameras and sessions: `portholeReport`.
+    Report = Need::Gateway;
+    /// Send a candidate to the other side: `trickle`.
+    Trickle = Need::Side;
+    /// End a session: `portholeClose`.
+    Close = Need::Side;
+    /// Tell the other side of an error: `error`.
+    Error = Need::Side;
+}

@@ -1,0 +1,158 @@
+//! Tests of rights and of the proofs that they were checked.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use super::*;
+
+fn ids<T: std::str::FromStr<Err: fmt::Debug> + Ord>(names: &[&str]) -> BTreeSet<T> {
+    names.iter().map(|name| name.parse().unwrap()).collect()
+}
+
+fn cameras(names: &[&str]) -> Objects {
+    Objects::Cameras(ids(names))
+}
+
+fn gateways(names: &[&str]) -> Objects {
+    Objects::Gateways(ids(names))
+}
+
+fn now(unix_s: u64) -> Now {
+    Now { instant: Instant::now(), unix_s }
+}
+
+fn principal(role: Role, objects: Objects, expires_s: Option<u64>) -> Principal {
+    let [subject, credential, name] = ["user:1", "token:1", "ada"].map(str::to_owned);
+    Principal::new(Identity { subject, credential, name }, role, objects, expires_s)
+}
+
+#[test]
+fn a_grant_covers_its_objects_and_no_others() {
+    type Case = (Objects, &'static str, Option<&'static str>, bool);
+    let table: [Case; 11] = [
+        (Objects::All, "door", None, true),
+        (Objects::All, "door", Some("gw-a"), true),
+        (cameras(&["door"]), "door", None, true),
+        (cameras(&["door"]), "door.sub", Some("gw-a"), true),
+        (cameras(&["door.sub"]), "door", None, false),
+        (cameras(&["door"]), "yard", None, false),
+        (cameras(&["door"]), "door2.sub", None, false),
+        (cameras(&[]), "door", Some("gw-a"), false),
+        (gateways(&["gw-a"]), "door", Some("gw-a"), true),
+        (gateways(&["gw-a"]), "door", Some("gw-b"), false),
+        (gateways(&["gw-a"]), "door", None, false),
+    ];
+    for (objects, camera, gateway, expected) in table {
+        let (camera, gateway) = (camera.parse().unwrap(), gateway.map(|id| id.parse().unwrap()));
+        let ann = principal(Role::Viewer, objects.clone(), None);
+        let admitted = Action::Connect.admit(Sender::Principal(ann), now(0)).unwrap();
+        let granted = admitted.camera(&camera, gateway.as_ref(), now(0));
+        let found = granted.map(|_| ());
+        let expected = if expected { Ok(()) } else { Err(Denied::Camera) };
+        assert_eq!(found, expected, "{objects:?} {camera} {gateway:?}");
+    }
+}
+
+#[test]
+fn each_role_has_its_permissions_on_its_objects() {
+    use Permission::{Administer, Control, Listen, Manage, Talk, Watch};
+    let (door, yard, gateway) = ("door", "yard", "gw-a".parse().unwrap());
+    for (role, permission, expected) in [
+        (Role::Viewer, Watch, [true, false, false, false]),
+        (Role::Viewer, Listen, [true, false, false, false]),
+        (Role::Viewer, Talk, [false; 4]),
+        (Role::Viewer, Control, [false; 4]),
+        (Role::Viewer, Manage, [false; 4]),
+        (Role::Viewer, Administer, [false; 4]),
+        (Role::Admin, Watch, [true, false, false, false]),
+        (Role::Admin, Listen, [true, false, false, false]),
+        (Role::Admin, Talk, [true, false, false, false]),
+        (Role::Admin, Control, [true, false, false, false]),
+        (Role::Admin, Manage, [true; 4]),
+        (Role::Admin, Administer, [true; 4]),
+    ] {
+        let rights = Rights::of_role(role, cameras(&[door]), Expiry::Never);
+        let [door, yard] = [door, yard].map(|id| id.parse().unwrap());
+        let camera = |camera| Object::Camera { camera, gateway: Some(&gateway) };
+        let objects = [camera(&door), camera(&yard), Object::Gateway(&gateway), Object::Everything];
+        let found = objects.map(|object| rights.until(permission, object).is_some());
+        assert_eq!(found, expected, "{role:?} {permission:?}");
+    }
+}
+
+#[test]
+fn a_right_lasts_as_long_as_the_longest_grant_of_it() {
+    let watch = Permissions::NONE.with(Permission::Watch);
+    let grant = |objects, expiry| Grant::new(watch, objects, expiry);
+    let rights = Rights::new(vec![
+        grant(cameras(&["door"]), Expiry::At(50)),
+        grant(gateways(&["gw-a"]), Expiry::At(100)),
+        grant(cameras(&["yard"]), Expiry::Never),
+    ]);
+    let gateway = "gw-a".parse().unwrap();
+    for (camera, gateway, expected) in [
+        ("door", None, Some(Expiry::At(50))),
+        ("door", Some(&gateway), Some(Expiry::At(100))),
+        ("yard", Some(&gateway), Some(Expiry::Never)),
+        ("attic", None, None),
+    ] {
+        let camera = camera.parse().unwrap();
+        let object = Object::Camera { camera: &camera, gateway };
+        assert_eq!(rights.until(Permission::Watch, object), expected, "{camera} {gateway:?}");
+        assert_eq!(rights.until(Permission::Listen, object), None, "{camera}");
+    }
+    assert_eq!(rights.expiry(), Expiry::Never);
+    assert_eq!(Rights::new(Vec::new()).expiry(), Expiry::At(0));
+    for (expiry, at_s, past) in [
+        (Expiry::At(50), 49, false),
+        (Expiry::At(50), 50, true),
+        (Expiry::At(50), 51, true),
+        (Expiry::Never, u64::MAX, false),
+    ] {
+        assert_eq!(expiry.is_past(at_s), past, "{expiry:?} {at_s}");
+    }
+}
+
+#[test]
+fn an_expired_right_is_refused_and_a_granted_one_ends_in_time() {
+    let door: CameraId = "door".parse().unwrap();
+    let hour = Duration::from_secs(3600);
+    for (expires_s, at_s, expected) in [
+        (None, 100, Ok(3600)),
+        (Some(200), 100, Ok(100)),
+        (Some(101), 100, Ok(1)),
+        (Some(100), 100, Err(Denied::Expired)),
+        (Some(99), 100, Err(Denied::Expired)),
+    ] {
+        let admin = principal(Role::Admin, Objects::All, expires_s);
+        let sender = Sender::Principal(admin);
+        let admitted = Action::Connect.admit(sender.clone(), now(at_s)).unwrap();
+        let granted = admitted.camera(&door, None, now(at_s));
+        let lifetime = granted.map(|granted| granted.lifetime(now(at_s), hour).as_secs());
+        assert_eq!(lifetime, expected, "{expires_s:?}");
+        let admitted = Action::CreateToken.admit(sender, now(at_s));
+        assert_eq!(admitted.map(|_| ()), expected.map(|_| ()), "{expires_s:?}");
+    }
+}
+
+#[test]
+fn a_proof_is_for_the_kind_of_object_that_the_action_needs() {
+    let admin = || Sender::Principal(principal(Role::Admin, Objects::All, None));
+    let (door, gateway) = ("door".parse().unwrap(), "gw-a".parse().unwrap());
+    for action in Action::ALL {
+        let Ok(admitted) = action.admit(admin(), now(0)) else {
+            assert_eq!(action.need(), Need::Gateway, "{action:?}");
+            continue;
+        };
+        let camera = admitted.camera(&door, Some(&gateway), now(0)).is_ok();
+        let on_gateway = admitted.on_gateway(&gateway, now(0)).is_ok();
+        let everything = admitted.everything(now(0)).is_ok();
+        let expected = match action.need() {
+            Need::On(_, Kind::Camera) => (true, false, false),
+            Need::On(_, Kind::Gateway) => (false, true, false),
+            Need::On(_, Kind::Everything) => (false, false, true),
+            _ => (false, false, false),
+        };
+        assert_eq!((camera, on_gateway, everything), expected, "{action:?}");
+    }
+}

@@ -133,21 +133,31 @@ impl Store {
         Ok(Some(Principal::new(identity, role, Objects::All, expires_s)))
     }
 
-    /// Creates a viewer and signs it in. Returns the cookie. No route creates viewers yet.
+    /// Creates a user and signs it in. Returns the cookie. No route creates users yet.
     #[cfg(test)]
-    pub(crate) async fn create_viewer_for_test(&self, name: &str) -> String {
+    pub(crate) async fn create_user_for_test(&self, name: &str, role: Role) -> String {
         let mut write = self.begin().await.unwrap();
-        sqlx::query(
-            "INSERT INTO users (name, password, role, created_s) VALUES (?, '', 'viewer', 0) \
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(name)
-        .execute(write.db())
-        .await
-        .unwrap();
+        sqlx::query("INSERT INTO users (name, password, role, created_s) VALUES (?, '', ?, 0)")
+            .bind(name)
+            .bind(if role == Role::Admin { "admin" } else { "viewer" })
+            .execute(write.db())
+            .await
+            .unwrap();
         write.commit().await.unwrap();
         let user = self.find_user(name).await.unwrap().unwrap();
         self.create_cookie(user.id).await.unwrap()
+    }
+
+    /// Makes every cookie of today an expired one.
+    #[cfg(test)]
+    pub(crate) async fn expire_cookies_for_test(&self) {
+        let mut write = self.begin().await.unwrap();
+        sqlx::query("UPDATE browser_sessions SET expires_s = ?")
+            .bind(seconds(unix_s()))
+            .execute(write.db())
+            .await
+            .unwrap();
+        write.commit().await.unwrap();
     }
 
     pub(crate) async fn delete_cookie(&self, cookie: &str) -> Result<(), StoreError> {

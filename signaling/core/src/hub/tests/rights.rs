@@ -1,0 +1,214 @@
+//! Rights of peers: a row for every message, with a column for every kind of sender. The
+//! expectations are written by hand. They say what must be, whatever the table of rights says.
+
+use std::collections::BTreeSet;
+
+use porthole_signaling_proto::SessionId;
+use porthole_signaling_proto::rest::Role;
+use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
+use serde_json::{Value, json};
+
+use super::world::{World, connect_params, expiring, only, principal};
+use crate::messages::{NOTIFICATIONS, REQUESTS};
+use crate::{ConnId, Identity, Objects, Principal};
+
+/// The senders, in the order of the columns. There are two gateways, one with the cameras `cam` and
+/// `cam2`, the other with `other`. The owner has a session with `cam`.
+const SENDERS: [&str; 12] = [
+    "nobody",
+    "cookie, not registered",
+    "client",
+    "client for cam",
+    "client for other",
+    "owner",
+    "owner on another WebSocket",
+    "admin",
+    "admin for other",
+    "expired client",
+    "gateway",
+    "other gateway",
+];
+
+/// The message was answered by the server.
+const OK: i64 = 0;
+/// The message has reached another peer.
+const SENT: i64 = 1;
+/// The message had no effect.
+const NONE: i64 = -1;
+
+/// A method, its parameters, and the outcome for each of [`SENDERS`]: one of the above, or the code
+/// of the fault.
+type Row = (&'static str, Value, [i64; 12]);
+
+fn requests() -> Vec<Row> {
+    let cam = |profile: &str| json!({"peer": "@gateway", "profile": profile});
+    let by = |token: &str| json!({"peer": "@gateway", "profile": "cam", "authorization": token});
+    let enroll = json!({"claim": "c", "publicKey": "k", "signature": "s", "name": "n"});
+    let invite = json!({"session": "@session", "offer": "o"});
+    let extend = json!({"session": "@session"});
+    let extend_by = json!({"session": "@session", "authorization": "narrow"});
+    vec![
+        ("register", json!({}), [401, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400]),
+        (
+            "register",
+            json!({"authorization": "wide"}),
+            [OK, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
+        ),
+        ("unregister", json!({}), [404, 404, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK]),
+        (
+            "portholeChallenge",
+            json!({}),
+            [OK, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
+        ),
+        ("portholeEnroll", enroll, [401, 401, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400]),
+        ("connect", cam("cam"), [404, 404, SENT, SENT, 403, SENT, SENT, SENT, 403, 401, 403, 403]),
+        ("connect", cam("cam2"), [404, 404, SENT, 403, 403, SENT, SENT, SENT, 403, 401, 403, 403]),
+        ("connect", cam("none"), [404, 404, 404, 403, 403, 404, 404, 404, 403, 401, 403, 403]),
+        ("connect", cam("other"), [404, 404, 404, 403, 404, 404, 404, 404, 404, 401, 403, 403]),
+        (
+            "connect",
+            json!({"peer": "@gateway"}),
+            [404, 404, SENT, SENT, 404, SENT, SENT, SENT, 404, 401, 403, 403],
+        ),
+        (
+            "connect",
+            by("wide"),
+            [404, 404, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, 403, 403],
+        ),
+        ("connect", by("narrow"), [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403]),
+        ("connect", by("expired"), [404, 404, 401, 401, 401, 401, 401, 401, 401, 401, 403, 403]),
+        ("extend", extend, [404, 404, 404, 404, 404, SENT, SENT, 404, 404, 401, 403, 403]),
+        ("extend", extend_by, [404, 404, 404, 404, 404, 403, 403, 404, 404, 404, 403, 403]),
+        ("invite", invite, [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, SENT, 400]),
+        (
+            "portholeReport",
+            json!({"cameras": []}),
+            [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, OK, OK],
+        ),
+    ]
+}
+
+fn notifications() -> Vec<Row> {
+    const SIDES: [i64; 12] =
+        [NONE, NONE, NONE, NONE, NONE, SENT, NONE, NONE, NONE, NONE, SENT, NONE];
+    let candidate = json!({"candidate": "c"});
+    vec![
+        ("trickle", json!({"session": "@session", "candidate": candidate}), SIDES),
+        ("portholeClose", json!({"session": "@session"}), SIDES),
+        ("error", json!({"session": "@session"}), SIDES),
+    ]
+}
+
+/// A world with the two gateways, and the session of the owner.
+struct Scene {
+    world: World,
+    gateways: [ConnId; 2],
+    gateway_id: String,
+    owner: ConnId,
+    session: SessionId,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let mut world = World::new();
+        let (gateway, id) = world.gateway(1, &["cam", "cam2"]);
+        let (other, _) = world.gateway(2, &["other"]);
+        let expired = expiring("old", Objects::All, Some(world.now.unix_s));
+        for (token, principal) in [
+            ("wide", principal("wide", Objects::All)),
+            ("narrow", principal("narrow", only(&["other"]))),
+            ("expired", expired),
+        ] {
+            world.tokens.insert(token.to_owned(), principal);
+        }
+        let owner = world.client(principal("owner", Objects::All));
+        let session = world.play(owner, gateway, &connect_params(&id, "cam")).unwrap().session;
+        let gateways = [gateway, other];
+        Self { world, gateways, gateway_id: id.to_string(), owner, session }
+    }
+
+    fn sender(&mut self, name: &str) -> ConnId {
+        let world = &mut self.world;
+        match name {
+            "nobody" => world.open(None),
+            "cookie, not registered" => world.open(Some(principal("ann", Objects::All))),
+            "client" => world.client(principal("ann", Objects::All)),
+            "client for cam" => world.client(principal("ann", only(&["cam"]))),
+            "client for other" => world.client(principal("ann", only(&["other"]))),
+            "owner" => self.owner,
+            "owner on another WebSocket" => world.client(principal("owner", Objects::All)),
+            "admin" => world.client(admin(Objects::All)),
+            "admin for other" => world.client(admin(only(&["other"]))),
+            "expired client" => {
+                let end_s = world.now.unix_s + 5;
+                let client = world.client(expiring("ann", Objects::All, Some(end_s)));
+                // The time at which the hub closes the connection has not come yet.
+                world.now.unix_s = end_s;
+                client
+            }
+            "gateway" => self.gateways[0],
+            "other gateway" => self.gateways[1],
+            other => panic!("{other} is not a sender"),
+        }
+    }
+
+    fn filled_in(&self, params: &Value) -> Value {
+        let text = params.to_string().replace("@gateway", &self.gateway_id);
+        serde_json::from_str(&text.replace("@session", self.session.as_str())).unwrap()
+    }
+
+    /// Sends a message and returns its outcome.
+    fn outcome(&mut self, from: ConnId, message: Message) -> i64 {
+        self.world.inbox.clear();
+        self.world.send(from, message);
+        let is_response = |message: &Message| matches!(message, Message::Response { .. });
+        let answer = self.world.take(from).into_iter().find(is_response);
+        match answer {
+            Some(Message::Response { outcome, .. }) => outcome.err().map_or(OK, |fault| fault.code),
+            _ if self.world.inbox.values().any(|messages| !messages.is_empty()) => SENT,
+            _ => NONE,
+        }
+    }
+}
+
+fn admin(objects: Objects) -> Principal {
+    let [subject, credential, name] = ["root"; 3].map(str::to_owned);
+    Principal::new(Identity { subject, credential, name }, Role::Admin, objects, None)
+}
+
+#[test]
+fn every_request_is_for_the_senders_in_its_row() {
+    let rows: BTreeSet<_> = requests().iter().map(|(method, ..)| *method).collect();
+    let known: BTreeSet<_> = REQUESTS.iter().map(|(method, ..)| *method).collect();
+    assert_eq!(rows, known, "a request has no row, or a row no request");
+    for (method, params, expected) in requests() {
+        for (name, expected) in SENDERS.iter().zip(expected) {
+            let mut scene = Scene::new();
+            let (from, params) = (scene.sender(name), scene.filled_in(&params));
+            let (id, method) = (RequestId::Text("x".into()), method.to_owned());
+            let request = Message::Request { id, method: method.clone(), params: params.clone() };
+            assert_eq!(scene.outcome(from, request), expected, "{name}: {method} {params}");
+        }
+    }
+}
+
+#[test]
+fn every_notification_is_for_the_senders_in_its_row() {
+    let rows: BTreeSet<_> = notifications().iter().map(|(method, ..)| *method).collect();
+    let known = NOTIFICATIONS.iter().map(|(method, ..)| *method).chain(["error"]);
+    assert_eq!(rows, known.collect(), "a notification has no row, or a row no notification");
+    for (method, params, expected) in notifications() {
+        for (name, expected) in SENDERS.iter().zip(expected) {
+            let mut scene = Scene::new();
+            let (from, params) = (scene.sender(name), scene.filled_in(&params));
+            let message = match method {
+                "error" => {
+                    let session = Some(scene.session.clone());
+                    Message::Error(Fault { session, ..Fault::new(code::PEER_DISCONNECTED, "x") })
+                }
+                method => Message::Notification { method: method.to_owned(), params },
+            };
+            assert_eq!(scene.outcome(from, message), expected, "{name}: {method}");
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! A server for the tests of rights, with a credential for each kind of caller and a gateway that
+//! answers every offer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek::{Signer as _, SigningKey};
+use http::header;
+use porthole_signaling_core::{Action, ConnId, TurnConfig};
+use porthole_signaling_proto::identity::{
+    GatewayToken, enroll_message, gateway_id, register_message,
+};
+use porthole_signaling_proto::method::{
+    Challenge, Empty, Enroll, EnrollParams, Method, Offer, OfferResult, Register, RegisterParams,
+    Report, ReportParams,
+};
+use porthole_signaling_proto::rest::{NewToken, Role};
+use porthole_signaling_proto::rpc::{Message, RequestId};
+use porthole_signaling_proto::{CameraReport, CameraState, rpc};
+use tower::ServiceExt as _;
+
+use super::super::{App, router};
+use crate::admin::by_operator;
+use crate::caller::COOKIE;
+use crate::config::Config;
+use crate::listener::ClientAddress;
+use crate::outbox::{Outbox, OutboxReader};
+use crate::secret;
+use crate::server::Server;
+
+/// The kinds of callers, in the order of the columns. The gateway has the cameras `cam` and
+/// `other`. A token for cameras is limited to them.
+pub(super) const CALLERS: [&str; 13] = [
+    "nobody",
+    "unknown token",
+    "expired token",
+    "gateway",
+    "token",
+    "token for cam",
+    "token for other",
+    "owner of the session, for cam",
+    "expired cookie",
+    "viewer's cookie",
+    "admin token",
+    "admin token for other",
+    "admin's cookie",
+];
+/// The index of the owner in [`CALLERS`].
+const OWNER: usize = 7;
+
+pub(super) struct Scene {
+    app: Arc<App>,
+    _server: Server,
+    _data: tempfile::TempDir,
+    /// A header for each of [`CALLERS`].
+    credentials: [Option<(&'static str, String)>; 13],
+}
+
+impl Scene {
+    pub(super) async fn new() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let mut config = Config::new(([127, 0, 0, 1], 0).into(), data.path());
+        config.turn = Some(TurnConfig {
+            urls: vec!["turn:127.0.0.1:3478?transport=udp".to_owned()],
+            secret: b"secret".to_vec(),
+            lifetime: Duration::from_secs(600),
+        });
+        let server = Server::bind(config).await.unwrap();
+        let app = server.app();
+        let token = connect_gateway(&app).await;
+        let credentials = credentials(&app, token).await;
+        Self { app, _server: server, _data: data, credentials }
+    }
+
+    /// Sends a request as one of [`CALLERS`].
+    pub(super) async fn send(
+        &self,
+        caller: usize,
+        method: &str,
+        path: &str,
+        media_type: &str,
+        body: &'static str,
+    ) -> Response {
+        let mut request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "localhost")
+            .header("content-type", media_type)
+            .header("if-match", "*")
+            .extension(ClientAddress([127, 0, 0, 1].into()));
+        if let Some((name, value)) = &self.credentials[caller] {
+            request = request.header(*name, value);
+        }
+        router(&self.app).oneshot(request.body(Body::from(body)).unwrap()).await.unwrap()
+    }
+
+    /// Starts a session of the owner with `cam`. Returns its id.
+    pub(super) async fn start_session(&self) -> String {
+        let response = self.send(OWNER, "POST", "/whep/cam", super::SDP, super::OFFER).await;
+        let location = response.headers()[header::LOCATION].to_str().unwrap();
+        location.rsplit_once('/').unwrap().1.to_owned()
+    }
+
+    pub(super) async fn end(self) {
+        self.app.driver.with(|hub, _| hub.close());
+        self.app.driver.store.close().await;
+    }
+}
+
+async fn credentials(app: &App, gateway: String) -> [Option<(&'static str, String)>; 13] {
+    let store = &app.driver.store;
+    let granted = by_operator(Action::CreateToken).unwrap();
+    let bearer = |token: String| Some(("authorization", format!("Bearer {token}")));
+    let token = async |role, cameras: &[&str], expires_in_seconds| {
+        let cameras = cameras.iter().map(|id| id.parse().unwrap()).collect();
+        let new = NewToken { name: "t".into(), role, cameras, expires_in_seconds };
+        bearer(store.create_token(&granted, &new).await.unwrap().token)
+    };
+    let cookie = async |name: &str, role| {
+        let cookie = store.create_user_for_test(name, role).await;
+        Some(("cookie", format!("{COOKIE}={cookie}")))
+    };
+    let expired = cookie("cid", Role::Admin).await;
+    store.expire_cookies_for_test().await;
+    [
+        None,
+        bearer(secret::new_token()),
+        token(Role::Admin, &[], Some(0)).await,
+        bearer(gateway),
+        token(Role::Viewer, &[], None).await,
+        token(Role::Viewer, &["cam"], None).await,
+        token(Role::Viewer, &["other"], None).await,
+        token(Role::Viewer, &["cam"], None).await,
+        expired,
+        cookie("bob", Role::Viewer).await,
+        token(Role::Admin, &[], None).await,
+        token(Role::Admin, &["other"], None).await,
+        cookie("ann", Role::Admin).await,
+    ]
+}
+
+/// Connects a gateway with the cameras `cam` and `other`, which answers every offer. Returns the
+/// token that it has registered with.
+async fn connect_gateway(app: &Arc<App>) -> String {
+    let (outbox, mut reader) = Outbox::new();
+    let conn = app.driver.open(outbox, None);
+    let key = SigningKey::from_bytes(&[1; 32]);
+    let sign = |message: &[u8]| URL_SAFE_NO_PAD.encode(key.sign(message).to_bytes());
+    let public_key = key.verifying_key().to_bytes();
+    let granted = by_operator(Action::CreateClaim).unwrap();
+    let claim = app.driver.store.create_claim(&granted).await.unwrap().code;
+
+    let nonce = call::<Challenge>(app, conn, &mut reader, &Empty {}).await.nonce;
+    let signature = sign(&enroll_message(&nonce, &claim));
+    let name = "Barn".to_owned();
+    let public = URL_SAFE_NO_PAD.encode(public_key);
+    let params = EnrollParams { claim, public_key: public, signature, name };
+    call::<Enroll>(app, conn, &mut reader, &params).await;
+    let nonce = call::<Challenge>(app, conn, &mut reader, &Empty {}).await.nonce;
+    let id = gateway_id(&public_key);
+    let signature = sign(&register_message(&nonce, &id));
+    let token = GatewayToken { id, signature }.to_string();
+    let params = RegisterParams { authorization: Some(token.clone()), ..Default::default() };
+    call::<Register>(app, conn, &mut reader, &params).await;
+    let cameras = ["cam", "other"].map(camera).to_vec();
+    let params = ReportParams { cameras, ..Default::default() };
+    call::<Report>(app, conn, &mut reader, &params).await;
+    tokio::spawn(answer_offers(Arc::clone(app), conn, reader));
+    token
+}
+
+fn camera(id: &str) -> CameraReport {
+    CameraReport {
+        id: id.parse().unwrap(),
+        name: id.to_owned(),
+        state: CameraState::Idle,
+        reason: None,
+        codec: None,
+        width: None,
+        height: None,
+        viewers: 0,
+        streams: Vec::new(),
+    }
+}
+
+/// Sends a request of the gateway and returns the result.
+async fn call<M: Method>(
+    app: &Arc<App>,
+    conn: ConnId,
+    reader: &mut OutboxReader,
+    params: &M::Params,
+) -> M::Result {
+    let request = Message::request::<M>(1, params);
+    app.driver.with(|hub, now| hub.handle_message(now, conn, Ok(request)));
+    loop {
+        let message = Message::from_json(&reader.next().await.unwrap()).unwrap();
+        if let Message::Response { id: Some(RequestId::Number(1)), outcome } = message {
+            return rpc::read(outcome.unwrap()).unwrap();
+        }
+    }
+}
+
+async fn answer_offers(app: Arc<App>, conn: ConnId, mut reader: OutboxReader) {
+    while let Ok(json) = reader.next().await {
+        if let Ok(Message::Request { id, .. }) = Message::from_json(&json) {
+            let answer = Message::result::<Offer>(id, &OfferResult { answer: "a".to_owned() });
+            app.driver.with(|hub, now| hub.handle_message(now, conn, Ok(answer)));
+        }
+    }
+}

@@ -31,17 +31,17 @@ const SIGN_IN: &str = r#"{"name": "nobody", "password": "0123456789"}"#;
 const SETUP: &str = r#"{"token": "wrong", "name": "nobody", "password": "0123456789"}"#;
 const TOKEN: &str = r#"{"name": "n", "role": "admin"}"#;
 
-/// Open to all, except that a token that is sent must be valid.
+/// Access for all, except that a token that is sent must be valid.
 const OPEN: [u16; 13] = [200, 401, 401, 401, 200, 200, 200, 200, 200, 200, 200, 200, 200];
-/// For everyone who is signed in.
+/// Access for everyone who is signed in.
 const SIGNED_IN: [u16; 13] = [401, 401, 401, 401, 200, 200, 200, 200, 401, 200, 200, 200, 200];
-/// For admins only.
+/// Access for admins only.
 const ADMINS: [u16; 13] = [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 200, 200];
-/// For those who may watch `cam`.
+/// Access for those who may watch `cam`.
 const CAM: [u16; 13] = [401, 401, 401, 401, 200, 200, 403, 200, 401, 200, 200, 403, 200];
-/// For those who may watch every camera, of which there is none with this name.
+/// Access for those who may watch every camera, of which there is none with this name.
 const NO_CAM: [u16; 13] = [401, 401, 401, 401, 404, 403, 403, 403, 401, 404, 404, 403, 404];
-/// For the owner of the session.
+/// Access for the owner of the session.
 const OWNER: [u16; 13] = [401, 401, 401, 401, 404, 404, 404, 200, 401, 404, 404, 404, 404];
 
 const TABLE: [Row; 19] = [

@@ -148,12 +148,13 @@ impl Store {
         self.create_cookie(user.id).await.unwrap()
     }
 
-    /// Makes every cookie of today an expired one.
+    /// Makes the cookies of a user expire now.
     #[cfg(test)]
-    pub(crate) async fn expire_cookies_for_test(&self) {
+    pub(crate) async fn expire_cookies_for_test(&self, name: &str) {
         let mut write = self.begin().await.unwrap();
-        sqlx::query("UPDATE browser_sessions SET expires_s = ?")
+        sqlx::query("UPDATE browser_sessions SET expires_s = ? WHERE user_id = ?")
             .bind(seconds(unix_s()))
+            .bind(self.find_user(name).await.unwrap().unwrap().id)
             .execute(write.db())
             .await
             .unwrap();

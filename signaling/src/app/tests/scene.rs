@@ -124,8 +124,11 @@ async fn credentials(app: &App, gateway: String) -> [Option<(&'static str, Strin
         let cookie = store.create_user_for_test(name, role).await;
         Some(("cookie", format!("{COOKIE}={cookie}")))
     };
+    let viewer = cookie("bob", Role::Viewer).await;
+    let admin = cookie("ann", Role::Admin).await;
+    // The last, because a new cookie clears away expired ones.
     let expired = cookie("cid", Role::Admin).await;
-    store.expire_cookies_for_test().await;
+    store.expire_cookies_for_test("cid").await;
     [
         None,
         bearer(secret::new_token()),
@@ -136,10 +139,10 @@ async fn credentials(app: &App, gateway: String) -> [Option<(&'static str, Strin
         token(Role::Viewer, &["other"], None).await,
         token(Role::Viewer, &["cam"], None).await,
         expired,
-        cookie("bob", Role::Viewer).await,
+        viewer,
         token(Role::Admin, &[], None).await,
         token(Role::Admin, &["other"], None).await,
-        cookie("ann", Role::Admin).await,
+        admin,
     ]
 }
 

@@ -14,11 +14,12 @@ use crate::{ConnId, Identity, Objects, Principal};
 
 /// The senders, in the order of the columns. There are two gateways, one with the cameras `cam` and
 /// `cam2`, the other with `other`. The owner has a session with `cam`.
-const SENDERS: [&str; 12] = [
+const SENDERS: [&str; 13] = [
     "nobody",
     "cookie, not registered",
     "client",
     "client for cam",
+    "client for cam2",
     "client for other",
     "owner",
     "owner on another WebSocket",
@@ -33,12 +34,14 @@ const SENDERS: [&str; 12] = [
 const OK: i64 = 0;
 /// The message has reached another peer.
 const SENT: i64 = 1;
+/// The message has ended the session, and nobody was told.
+const ENDED: i64 = 2;
 /// The message had no effect.
 const NONE: i64 = -1;
 
 /// A method, its parameters, and the outcome for each of [`SENDERS`]: one of the above, or the code
 /// of the fault.
-type Row = (&'static str, Value, [i64; 12]);
+type Row = (&'static str, Value, [i64; 13]);
 
 fn requests() -> Vec<Row> {
     let cam = |profile: &str| json!({"peer": "@gateway", "profile": profile});
@@ -48,49 +51,73 @@ fn requests() -> Vec<Row> {
     let extend = json!({"session": "@session"});
     let extend_by = json!({"session": "@session", "authorization": "narrow"});
     vec![
-        ("register", json!({}), [401, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400]),
+        ("register", json!({}), [401, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400]),
         (
             "register",
             json!({"authorization": "wide"}),
-            [OK, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
+            [OK, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
         ),
-        ("unregister", json!({}), [404, 404, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK]),
+        ("unregister", json!({}), [404, 404, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK]),
         (
             "portholeChallenge",
             json!({}),
-            [OK, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
+            [OK, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
         ),
-        ("portholeEnroll", enroll, [401, 401, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400]),
-        ("connect", cam("cam"), [404, 404, SENT, SENT, 403, SENT, SENT, SENT, 403, 401, 403, 403]),
-        ("connect", cam("cam2"), [404, 404, SENT, 403, 403, SENT, SENT, SENT, 403, 401, 403, 403]),
-        ("connect", cam("none"), [404, 404, 404, 403, 403, 404, 404, 404, 403, 401, 403, 403]),
-        ("connect", cam("other"), [404, 404, 404, 403, 404, 404, 404, 404, 404, 401, 403, 403]),
+        (
+            "portholeEnroll",
+            enroll,
+            [401, 401, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
+        ),
+        (
+            "connect",
+            cam("cam"),
+            [404, 404, SENT, SENT, 403, 403, SENT, SENT, SENT, 403, 401, 403, 403],
+        ),
+        (
+            "connect",
+            cam("cam2"),
+            [404, 404, SENT, 403, SENT, 403, SENT, SENT, SENT, 403, 401, 403, 403],
+        ),
+        ("connect", cam("none"), [404, 404, 404, 403, 403, 403, 404, 404, 404, 403, 401, 403, 403]),
+        (
+            "connect",
+            cam("other"),
+            [404, 404, 404, 403, 403, 404, 404, 404, 404, 404, 401, 403, 403],
+        ),
         (
             "connect",
             json!({"peer": "@gateway"}),
-            [404, 404, SENT, SENT, 404, SENT, SENT, SENT, 404, 401, 403, 403],
+            [404, 404, SENT, SENT, SENT, 404, SENT, SENT, SENT, 404, 401, 403, 403],
         ),
         (
             "connect",
             by("wide"),
-            [404, 404, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, 403, 403],
+            [404, 404, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, 403, 403],
         ),
-        ("connect", by("narrow"), [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403]),
-        ("connect", by("expired"), [404, 404, 401, 401, 401, 401, 401, 401, 401, 401, 403, 403]),
-        ("extend", extend, [404, 404, 404, 404, 404, SENT, SENT, 404, 404, 401, 403, 403]),
-        ("extend", extend_by, [404, 404, 404, 404, 404, 403, 403, 404, 404, 404, 403, 403]),
-        ("invite", invite, [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, SENT, 400]),
+        (
+            "connect",
+            by("narrow"),
+            [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403],
+        ),
+        (
+            "connect",
+            by("expired"),
+            [404, 404, 401, 401, 401, 401, 401, 401, 401, 401, 401, 403, 403],
+        ),
+        ("extend", extend, [404, 404, 404, 404, 404, 404, SENT, SENT, 404, 404, 401, 403, 403]),
+        ("extend", extend_by, [404, 404, 404, 404, 404, 404, 403, 403, 404, 404, 404, 403, 403]),
+        ("invite", invite, [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, SENT, 400]),
         (
             "portholeReport",
             json!({"cameras": []}),
-            [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, OK, OK],
+            [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, OK, OK],
         ),
     ]
 }
 
 fn notifications() -> Vec<Row> {
-    const SIDES: [i64; 12] =
-        [NONE, NONE, NONE, NONE, NONE, SENT, NONE, NONE, NONE, NONE, SENT, NONE];
+    const SIDES: [i64; 13] =
+        [NONE, NONE, NONE, NONE, NONE, NONE, SENT, NONE, NONE, NONE, NONE, SENT, NONE];
     let candidate = json!({"candidate": "c"});
     vec![
         ("trickle", json!({"session": "@session", "candidate": candidate}), SIDES),
@@ -134,6 +161,7 @@ impl Scene {
             "cookie, not registered" => world.open(Some(principal("ann", Objects::All))),
             "client" => world.client(principal("ann", Objects::All)),
             "client for cam" => world.client(principal("ann", only(&["cam"]))),
+            "client for cam2" => world.client(principal("ann", only(&["cam2"]))),
             "client for other" => world.client(principal("ann", only(&["other"]))),
             "owner" => self.owner,
             "owner on another WebSocket" => world.client(principal("owner", Objects::All)),
@@ -166,6 +194,7 @@ impl Scene {
         match answer {
             Some(Message::Response { outcome, .. }) => outcome.err().map_or(OK, |fault| fault.code),
             _ if self.world.inbox.values().any(|messages| !messages.is_empty()) => SENT,
+            _ if self.world.hub.counts().1 == 0 => ENDED,
             _ => NONE,
         }
     }

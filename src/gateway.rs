@@ -4,22 +4,43 @@ use std::time::Duration;
 
 use anyhow::Context;
 use porthole_gateway::ingest::Timeouts;
-use porthole_gateway::{CameraConfig, Gateway};
+use porthole_gateway::{CameraConfig, Cameras, Difference, Gateway};
 use url::Url;
 
 use crate::config::Config;
-use crate::{console, data, shutdown};
+use crate::turn::LoadConfig;
+use crate::{console, data, reload, shutdown};
 
-/// Runs a gateway until the program is told to stop.
-pub async fn run(config: &Config) -> anyhow::Result<()> {
+/// Runs a gateway until the program is told to stop. SIGHUP reloads its cameras.
+pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
     let stop = shutdown::on_signal()?;
     let server = config.gateway.server.clone();
     let server = server.context("give the URL of the signaling server with --server")?;
     let claim = config.gateway.claim.as_ref().map(|claim| claim.reveal().to_owned());
     let gateway = start(config, server, claim)?;
+    let (cameras, running) = (gateway.cameras().clone(), config.gateway.clone());
+    let apply = move || {
+        let new = load_config()?;
+        let differences = set_cameras(&cameras, &new)?;
+        if new.gateway != running {
+            tracing::warn!("the configuration: gateway: changed since the start; takes a restart");
+        }
+        anyhow::Ok(differences.len())
+    };
+    reload::on_hangup(move || apply().map_err(|error| format!("{error:#}")))?;
     gateway.run(stop).await?;
     Ok(())
+}
+
+/// Gives a running gateway the cameras of a configuration that was reloaded, and returns and logs
+/// what differs.
+pub fn set_cameras(cameras: &Cameras, config: &Config) -> anyhow::Result<Vec<Difference>> {
+    let differences = cameras.set(settings_of_cameras(config))?;
+    for difference in &differences {
+        tracing::info!("the configuration: camera {difference}");
+    }
+    Ok(differences)
 }
 
 /// Starts a gateway: binds its port and loads or creates its key. It connects when it runs.
@@ -35,6 +56,22 @@ pub fn start(config: &Config, server: Url, claim: Option<String>) -> anyhow::Res
 /// Returns the settings as the gateway needs them.
 fn settings(config: &Config, server: Url, claim: Option<String>) -> porthole_gateway::Config {
     let gateway = &config.gateway;
+    porthole_gateway::Config {
+        server,
+        claim,
+        data: config.data.clone(),
+        name: gateway.name.clone(),
+        cameras: settings_of_cameras(config),
+        udp_port: gateway.udp_port,
+        camera_timeouts: Timeouts {
+            connect: Duration::from_secs(gateway.camera_connect_timeout.seconds.into()),
+            silence: Duration::from_secs(gateway.camera_silence_timeout.seconds.into()),
+        },
+        turn_only: gateway.turn_only,
+    }
+}
+
+fn settings_of_cameras(config: &Config) -> Vec<CameraConfig> {
     let camera = |(id, camera): (&porthole_signaling_proto::CameraId, &crate::config::Camera)| {
         CameraConfig {
             id: id.clone(),
@@ -44,19 +81,7 @@ fn settings(config: &Config, server: Url, claim: Option<String>) -> porthole_gat
             on_demand: camera.on_demand,
         }
     };
-    porthole_gateway::Config {
-        server,
-        claim,
-        data: config.data.clone(),
-        name: gateway.name.clone(),
-        cameras: config.camera.iter().map(camera).collect(),
-        udp_port: gateway.udp_port,
-        camera_timeouts: Timeouts {
-            connect: Duration::from_secs(gateway.camera_connect_timeout.seconds.into()),
-            silence: Duration::from_secs(gateway.camera_silence_timeout.seconds.into()),
-        },
-        turn_only: gateway.turn_only,
-    }
+    config.camera.iter().map(camera).collect()
 }
 
 fn plural(count: usize) -> &'static str {

@@ -9,6 +9,7 @@ mod console;
 mod data;
 mod gateway;
 mod netcheck;
+mod reload;
 mod shutdown;
 mod signaling;
 mod turn;
@@ -52,7 +53,7 @@ async fn run(cli: &Arc<Cli>, Loaded { config, file }: Loaded) -> anyhow::Result<
     };
     match &cli.command {
         Command::Up(_) => up::run(&config, load_config).await,
-        Command::Gateway(_) => gateway::run(&config).await,
+        Command::Gateway(_) => gateway::run(&config, load_config).await,
         Command::Signaling(_) => signaling::run(&config).await,
         Command::Turn(_) => turn::run(&config, load_config).await,
         Command::Netcheck(flags) => netcheck::run(flags).await,

@@ -7,26 +7,30 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{anyhow, ensure};
 use porthole_turn_admin::{Admin, Reload};
 use porthole_turn_server::{Change, Server, StartError};
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Secret};
-use crate::{console, shutdown};
+use crate::{console, reload, shutdown};
 
 pub use external::resolve_public_address;
 
 /// Loads the configuration again, from the same file, environment and flags.
 pub type LoadConfig = Arc<dyn Fn() -> anyhow::Result<Config> + Send + Sync>;
 
+/// Applies the other parts of a configuration that was reloaded.
+pub type ApplyRest = Arc<dyn Fn(&Config) -> anyhow::Result<Vec<Change>> + Send + Sync>;
+
 /// Runs a TURN server until the program is told to stop.
 pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()> {
     let stop = shutdown::on_signal()?;
     let config = resolve_public_address(config).await?;
-    let turn = TurnServer::start(&config, config.turn.secret.as_ref(), load_config).await?;
+    let secret = config.turn.secret.as_ref();
+    let nothing: ApplyRest = Arc::new(|_| Ok(Vec::new()));
+    let turn = TurnServer::start(&config, secret, load_config, nothing).await?;
     stop.cancelled().await;
     turn.drain().await
 }
@@ -45,6 +49,7 @@ impl TurnServer {
         config: &Config,
         secret: Option<&Secret>,
         load_config: LoadConfig,
+        apply_rest: ApplyRest,
     ) -> anyhow::Result<Self> {
         let turn = &config.turn;
         let listening: Vec<_> = turn.listen.iter().map(ToString::to_string).collect();
@@ -59,8 +64,11 @@ impl TurnServer {
             None => None,
         };
         let server = Arc::new(start(config, secret)?);
-        let reload = reload_handler(config, secret, &server, load_config);
-        reload_on_hangup(&reload)?;
+        let reload = reload_handler(config, secret, &server, load_config, apply_rest);
+        reload::on_hangup({
+            let reload = Arc::clone(&reload);
+            move || reload().map(|changes| changes.len())
+        })?;
         let stop_admin = CancellationToken::new();
         if let Some(admin) = admin {
             console::print_progress(format_args!(
@@ -92,12 +100,14 @@ fn start(config: &Config, secret: Option<&Secret>) -> anyhow::Result<Server> {
     })
 }
 
-/// Returns the function that reloads the configuration and applies the TURN server's part of it.
+/// Returns the function that reloads the configuration and applies the TURN server's part of it,
+/// then the rest.
 fn reload_handler(
     config: &Config,
     secret: Option<&Secret>,
     server: &Arc<Server>,
     load_config: LoadConfig,
+    apply_rest: ApplyRest,
 ) -> Reload {
     let server = Arc::clone(server);
     let runtime = Handle::current();
@@ -118,6 +128,7 @@ fn reload_handler(
                 tracing::warn!("the configuration: {change}");
             }
             changes.extend(at_restart);
+            changes.extend(apply_rest(&new)?);
             Ok(changes)
         };
         apply().map_err(|error| format!("{error:#}"))
@@ -143,25 +154,6 @@ fn complete_reloaded(
         new.other_public_address = running.other_public_address;
     }
     Ok(new)
-}
-
-/// Reloads the configuration on SIGHUP.
-fn reload_on_hangup(reload: &Reload) -> anyhow::Result<()> {
-    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
-    let reload = Arc::clone(reload);
-    tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            let reload = Arc::clone(&reload);
-            match tokio::task::spawn_blocking(move || reload()).await {
-                Ok(Ok(changes)) => {
-                    tracing::info!(changes = changes.len(), "configuration reloaded")
-                }
-                Ok(Err(reason)) => tracing::error!("the configuration was not reloaded: {reason}"),
-                Err(error) => tracing::error!(%error, "the reload has panicked"),
-            }
-        }
-    });
-    Ok(())
 }
 
 /// Returns the ICE servers' URIs for browsers and gateways: STUN and TURN at each address, over UDP

@@ -2,14 +2,16 @@
 //! with a claim code, like any other gateway, so that there is only one way in.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
 
-use porthole_gateway::Gateway;
+use porthole_gateway::{Cameras, Gateway};
 use porthole_signaling::{Server, admin};
+use porthole_turn_server::{Change, Effect};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::config::Config;
-use crate::turn::{LoadConfig, TurnServer};
+use crate::turn::{ApplyRest, LoadConfig, TurnServer};
 use crate::{console, data, gateway, shutdown, signaling, turn};
 
 /// Runs everything until the program is told to stop.
@@ -22,15 +24,42 @@ pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()>
         Some(secret) => secret.clone(),
         None => data::turn_secret(&config.data)?,
     };
-    let turn_server = TurnServer::start(config, Some(&secret), load_config).await?;
+    let cameras = Arc::new(OnceLock::new());
+    let apply_rest = apply_cameras(config, &cameras);
+    let turn_server = TurnServer::start(config, Some(&secret), load_config, apply_rest).await?;
     let turn_config = signaling::turn_config(turn::ice_server_urls(config)?, secret.reveal());
     let signaling = signaling::bind(config, Some(turn_config)).await?;
     let gateway = start_gateway(config, signaling.local_addr()).await?;
+    if let Some(gateway) = &gateway {
+        // It is set once.
+        let _ = cameras.set(gateway.cameras().clone());
+    }
     console::print_welcome(&signaling::dashboard_url(config), signaling.setup_link().as_deref())?;
 
     let ended = run_both(signaling, gateway, stop).await;
     turn_server.drain().await?;
     ended
+}
+
+/// Returns the function that applies the cameras of a reloaded configuration. They take a restart if
+/// the program was started without any, and so without a gateway.
+fn apply_cameras(config: &Config, cameras: &Arc<OnceLock<Cameras>>) -> ApplyRest {
+    let (running, cameras) = (config.camera.clone(), Arc::clone(cameras));
+    let change = |effect, description| vec![Change { setting: "camera", effect, description }];
+    Arc::new(move |new: &Config| {
+        let Some(cameras) = cameras.get() else {
+            let takes_restart = running != new.camera;
+            let description = "the first camera starts a gateway".to_owned();
+            return Ok(if takes_restart {
+                change(Effect::AtRestart, description)
+            } else {
+                Vec::new()
+            });
+        };
+        let differences = gateway::set_cameras(cameras, new)?;
+        let described = differences.iter().map(ToString::to_string);
+        Ok(described.flat_map(|description| change(Effect::AtOnce, description)).collect())
+    })
 }
 
 /// Starts a gateway if there are cameras.

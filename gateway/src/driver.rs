@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, trace, warn};
 
+use crate::cameras::Update;
 use crate::ingest::SourceControl;
 use crate::turn_transport::TurnTransportEvent;
 use crate::udp::{ReceivedDatagram, Udp};
@@ -60,22 +61,30 @@ struct RunningSource {
     generation: u64,
 }
 
-/// The sources of all streams; the core knows streams by their ids only.
-pub type Sources = HashMap<StreamId, ingest::Source>;
+/// The driver's ends of the channels to the rest of the gateway.
+#[derive(Debug)]
+pub struct Channels {
+    /// Messages of the core for the signaling server.
+    pub link: mpsc::Sender<Message>,
+    /// Events of the connection to the signaling server.
+    pub link_events: mpsc::Receiver<LinkEvent>,
+    /// Changes of the cameras.
+    pub changes: mpsc::Receiver<Vec<Update>>,
+}
 
 /// Owns the sockets, tasks and clock, and runs the core.
 pub struct Driver<C> {
     core: C,
     udp: Udp,
-    sources: Sources,
+    /// The sources of all streams; the core knows streams by their ids only.
+    sources: HashMap<StreamId, ingest::Source>,
     running: HashMap<StreamId, RunningSource>,
     generation: u64,
     source_events: Channel<(StreamId, u64, SourceEvent)>,
     turn_transports: HashMap<TurnClientId, mpsc::Sender<Bytes>>,
     turn_events: Channel<(TurnClientId, TurnTransportEvent)>,
     resolved: Channel<(IceServerEndpoint, Vec<SocketAddr>)>,
-    link: mpsc::Sender<Message>,
-    link_events: mpsc::Receiver<LinkEvent>,
+    channels: Channels,
     tasks: JoinSet<()>,
     outgoing: Vec<Datagram>,
     /// Use loopback addresses too: the server, and so perhaps the viewer, is on this machine.
@@ -101,31 +110,27 @@ impl<T> Channel<T> {
 }
 
 impl<C: Core> Driver<C> {
-    /// Binds the UDP port; 0 picks a free one. Messages of the core for the signaling server are
-    /// sent to `link`.
+    /// Binds the UDP port; 0 picks a free one.
     ///
     /// # Errors
     /// Returns an error if the port cannot be bound.
     pub fn new(
         core: C,
         udp_port: u16,
-        sources: Sources,
-        link: mpsc::Sender<Message>,
-        link_events: mpsc::Receiver<LinkEvent>,
+        channels: Channels,
         with_loopback: bool,
     ) -> io::Result<Self> {
         Ok(Self {
             core,
             udp: Udp::bind(udp_port)?,
-            sources,
+            sources: HashMap::new(),
             running: HashMap::new(),
             generation: 0,
             source_events: Channel::new(SOURCE_QUEUE),
             turn_transports: HashMap::new(),
             turn_events: Channel::new(TURN_QUEUE),
             resolved: Channel::new(RESOLVE_QUEUE),
-            link,
-            link_events,
+            channels,
             tasks: JoinSet::new(),
             outgoing: Vec::new(),
             with_loopback,
@@ -150,7 +155,8 @@ impl<C: Core> Driver<C> {
                 }
                 Some(event) = self.turn_events.rx.recv() => self.handle_turn_event(event),
                 Some(event) = self.source_events.rx.recv() => self.handle_source_event(event),
-                Some(event) = self.link_events.recv() => self.handle_link_event(event),
+                Some(event) = self.channels.link_events.recv() => self.handle_link_event(event),
+                Some(updates) = self.channels.changes.recv() => self.change_cameras(updates),
                 Some((server, addresses)) = self.resolved.rx.recv() => {
                     self.core.handle_resolved(Instant::now(), &server, &addresses);
                 }
@@ -209,6 +215,17 @@ impl<C: Core> Driver<C> {
         }
     }
 
+    /// Gives the core changes of its cameras, and keeps their new sources.
+    pub(crate) fn change_cameras(&mut self, updates: Vec<Update>) {
+        for Update { camera, change, sources } in updates {
+            if let Some(sources) = sources {
+                self.sources.retain(|stream, _| stream.camera != camera);
+                self.sources.extend(sources);
+            }
+            self.core.change_camera(Instant::now(), change);
+        }
+    }
+
     fn handle_link_event(&mut self, event: LinkEvent) {
         let now = Instant::now();
         match event {
@@ -230,7 +247,7 @@ impl<C: Core> Driver<C> {
             match output {
                 Output::Datagram(datagram) => self.outgoing.push(datagram),
                 Output::Signal(message) => {
-                    if self.link.try_send(message).is_err() {
+                    if self.channels.link.try_send(message).is_err() {
                         warn!(
                             "the signaling server has stopped reading; a message to it is dropped"
                         );

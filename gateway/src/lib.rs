@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 mod addresses;
+mod cameras;
 pub mod driver;
 pub mod ingest;
 mod key;
@@ -16,7 +17,6 @@ mod udp;
 use std::io;
 use std::path::PathBuf;
 
-use porthole_gateway_core::camera::{CameraSettings, StreamId};
 use porthole_gateway_core::dtls_srtp::{DtlsSrtpError, Identity};
 use porthole_gateway_core::{Gateway as Core, GatewayConfig};
 use porthole_signaling_proto::rpc::Message;
@@ -25,27 +25,13 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::driver::{Driver, LINK_QUEUE, LinkEvent, Sources};
+use crate::driver::{Channels, Driver, LINK_QUEUE, LinkEvent};
 use crate::link::Link;
 use key::Key;
 
+pub use cameras::{CameraConfig, Cameras, ChangeError, Difference};
 pub use key::KeyError;
 pub use link::{LinkError, websocket_url};
-
-/// Configuration of a camera.
-#[derive(Debug, Clone)]
-pub struct CameraConfig {
-    /// The camera's id, unique in the signaling server.
-    pub id: CameraId,
-    /// The name shown to people.
-    pub name: String,
-    /// The source of the main stream.
-    pub source: ingest::Source,
-    /// The source of the sub stream, if there is one. Its profile token is `ID.sub`.
-    pub sub_source: Option<ingest::Source>,
-    /// Connect to the camera only while somebody watches.
-    pub on_demand: bool,
-}
 
 /// Configuration of a gateway.
 #[derive(Debug, Clone)]
@@ -108,6 +94,7 @@ pub enum RunError {
 #[derive(Debug)]
 pub struct Gateway {
     driver: Driver<Core>,
+    cameras: Cameras,
     link: Link,
     /// The link's ends of its channels to and from the driver.
     events: mpsc::Sender<LinkEvent>,
@@ -121,39 +108,32 @@ impl Gateway {
     /// Returns the reason for which the gateway cannot start.
     pub fn start(config: Config) -> Result<Self, StartError> {
         let key = Key::load_or_create(&config.data)?;
-        let mut cameras = Vec::new();
-        let mut sources = Sources::new();
-        for camera in config.cameras {
-            let CameraConfig { id, name, source, sub_source, on_demand } = camera;
-            let source = source.with_timeouts(config.camera_timeouts);
-            let sub_source = sub_source.map(|s| s.with_timeouts(config.camera_timeouts));
-            let has_sub = sub_source.is_some();
-            if has_sub && id.sub_stream().is_none() {
-                return Err(StartError::LongId(id));
-            }
-            sources.extend(sub_source.map(|source| (StreamId::sub(id.clone()), source)));
-            sources.insert(StreamId::main(id.clone()), source);
-            cameras.push(CameraSettings { id, name, on_demand, has_sub });
-        }
         let core = Core::new(GatewayConfig {
             identity: Identity::generate()?,
-            cameras,
             turn_only: config.turn_only,
             seed: rand::random(),
         });
-        let with_loopback = is_loopback(&config.server);
         let (messages, outgoing) = mpsc::channel(LINK_QUEUE);
         let (events, incoming) = mpsc::channel(LINK_QUEUE);
+        let (updates, changes) = mpsc::channel(cameras::QUEUE);
+        let (cameras, initial) = Cameras::new(config.cameras, config.camera_timeouts, updates)?;
         let port = config.udp_port;
-        let driver = Driver::new(core, port, sources, messages, incoming, with_loopback)
+        let channels = Channels { link: messages, link_events: incoming, changes };
+        let mut driver = Driver::new(core, port, channels, is_loopback(&config.server))
             .map_err(|source| StartError::Port { port, source })?;
+        driver.change_cameras(initial);
         let link = Link { server: config.server, claim: config.claim, name: config.name, key };
-        Ok(Self { driver, link, events, outgoing })
+        Ok(Self { driver, cameras, link, events, outgoing })
     }
 
     /// Returns the gateway's id, derived from its public key.
     pub fn id(&self) -> GatewayId {
         self.link.key.id()
+    }
+
+    /// Returns the gateway's cameras, which can be changed while it runs.
+    pub fn cameras(&self) -> &Cameras {
+        &self.cameras
     }
 
     /// Runs until `stop` is cancelled.
@@ -162,7 +142,7 @@ impl Gateway {
     /// Returns an error if the signaling server refuses the gateway for good or the UDP socket
     /// fails. A server or camera that cannot be reached is tried again.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RunError> {
-        let Self { driver, link, events, outgoing } = self;
+        let Self { driver, link, events, outgoing, .. } = self;
         let both = stop.child_token();
         let link = async {
             let ended = link.run(events, outgoing, both.clone()).await;

@@ -111,7 +111,6 @@ pub fn changes_at_restart(running: &Config, new: &Config) -> Vec<Change> {
         Change::at_restart("public_address", addresses, |ip| shown(ip.map(|ip| ip.to_string()))),
         whole("signaling", running.signaling != new.signaling),
         whole("gateway", running.gateway != new.gateway),
-        whole("camera", running.camera != new.camera),
         Change::at_restart("admin", (&turn.admin, &new_turn.admin), |admin| {
             shown(admin.as_ref().map(ToString::to_string))
         }),

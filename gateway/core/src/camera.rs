@@ -31,6 +31,22 @@ pub struct CameraSettings {
     pub has_sub: bool,
 }
 
+/// A change of a gateway's cameras while it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CameraChange {
+    /// A new camera, or new settings or sources of a known one, whose viewers are cut off.
+    Put(CameraSettings),
+    /// Another name of a camera, whose viewers go on.
+    Renamed {
+        /// The camera's id.
+        id: CameraId,
+        /// The name that people see.
+        name: String,
+    },
+    /// The camera is gone.
+    Removed(CameraId),
+}
+
 /// Identifies a stream of a camera.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId {
@@ -121,6 +137,11 @@ impl Camera {
             streams.push(Stream::new(sub, settings.on_demand, rng.random()));
         }
         Self { settings, streams }
+    }
+
+    /// Gives the camera another name.
+    pub fn rename(&mut self, name: String) {
+        self.settings.name = name;
     }
 
     /// Returns the role of the stream with this profile token: the camera's id for the main stream,

@@ -1,6 +1,7 @@
 //! The gateway's core: its cameras and the sessions of their viewers.
 
 mod admission;
+mod cameras;
 mod network;
 mod signaling;
 
@@ -12,11 +13,11 @@ use std::time::{Duration, Instant};
 use porthole_signaling_proto::method::{Report, ReportParams};
 use porthole_signaling_proto::rpc::RequestId;
 use porthole_signaling_proto::{CameraId, SessionId, rpc};
+use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
 use tracing::{error, info};
 
-use crate::camera::{Camera, CameraSettings, SourceEvent, Stream, StreamId, Viewer};
+use crate::camera::{Camera, CameraChange, SourceEvent, Stream, StreamId, Viewer};
 use crate::dtls_srtp::Identity;
 use crate::ice::LocalBase;
 use crate::media::VideoPacket;
@@ -43,8 +44,6 @@ const REPORT_DELAY: Duration = Duration::from_millis(50);
 pub struct GatewayConfig {
     /// The DTLS certificate of all sessions.
     pub identity: Identity,
-    /// The cameras, each with an id of its own.
-    pub cameras: Vec<CameraSettings>,
     /// Use relayed candidates only, so that the addresses of this network stay private.
     pub turn_only: bool,
     /// Seed of the generator for credentials, SSRCs and the like. Must be unpredictable in
@@ -86,18 +85,13 @@ enum PendingRequest {
 }
 
 impl Gateway {
-    /// Creates a gateway that is not connected to the signaling server yet.
+    /// Creates a gateway without cameras that is not connected to the signaling server yet.
     pub fn new(config: GatewayConfig) -> Self {
-        let mut rng = StdRng::seed_from_u64(config.seed);
-        let mut cameras = BTreeMap::new();
-        for settings in config.cameras {
-            cameras.insert(settings.id.clone(), Camera::new(settings, rng.random()));
-        }
-        let mut gateway = Self {
+        Self {
             identity: config.identity,
             turn_only: config.turn_only,
-            rng,
-            cameras,
+            rng: StdRng::seed_from_u64(config.seed),
+            cameras: BTreeMap::new(),
             sessions: BTreeMap::new(),
             reflexive: ReflexiveGatherer::default(),
             addresses: Vec::new(),
@@ -110,11 +104,7 @@ impl Gateway {
             pending_viewers: VecDeque::new(),
             session_by_remote: HashMap::new(),
             outbox: VecDeque::new(),
-        };
-        for id in gateway.stream_ids() {
-            gateway.collect_stream_outputs(&id);
         }
-        gateway
     }
 
     fn stream_ids(&self) -> Vec<StreamId> {
@@ -394,6 +384,10 @@ impl Core for Gateway {
         self.fan_out(now, id, &packets);
         self.admit_pending_viewers(now);
         self.schedule_report(now);
+    }
+
+    fn change_camera(&mut self, now: Instant, change: CameraChange) {
+        self.apply_camera_change(now, change);
     }
 
     fn set_addresses(&mut self, now: Instant, addresses: Vec<SocketAddr>) {

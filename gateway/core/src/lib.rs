@@ -29,7 +29,7 @@ use bytes::Bytes;
 use porthole_signaling_proto::SessionId;
 use porthole_signaling_proto::rpc::Message;
 
-use crate::camera::{SourceCommand, SourceEvent, StreamId};
+use crate::camera::{CameraChange, SourceCommand, SourceEvent, StreamId};
 
 pub use gateway::{Gateway, GatewayConfig};
 pub use turn_clients::{IceServerEndpoint, TurnTransport};
@@ -108,6 +108,8 @@ pub trait Core {
     );
     /// Handles an event of a stream's source.
     fn handle_source(&mut self, now: Instant, stream: &StreamId, event: SourceEvent);
+    /// Adds, changes or removes a camera. The driver knows its new sources already.
+    fn change_camera(&mut self, now: Instant, change: CameraChange);
     /// Sets the addresses of this machine, each with the shared port.
     fn set_addresses(&mut self, now: Instant, addresses: Vec<SocketAddr>);
     /// Returns the time at which [`Self::handle_timeout`] is due.

@@ -120,6 +120,11 @@ impl<'a> Server<'a> {
         &self.data
     }
 
+    /// Makes it read its configuration again.
+    pub fn hang_up(&self) -> Result<()> {
+        self.program.as_ref().context("the server is not running")?.hang_up()
+    }
+
     /// Returns the URL of a path, which starts with `/` or is empty.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.http)
@@ -247,5 +252,10 @@ impl Gateway {
             command.args(["--camera", &format!("{id}={source}")]);
         }
         Ok(Self { program: Program::start(scene, name, command.args(flags))? })
+    }
+
+    /// Makes it read its configuration again.
+    pub fn hang_up(&self) -> Result<()> {
+        self.program.hang_up()
     }
 }

@@ -75,6 +75,12 @@ impl Program {
         self.child.id()
     }
 
+    /// Sends SIGHUP, on which programs read their configuration again.
+    pub fn hang_up(&self) -> Result<()> {
+        let pid = Pid::from_raw(i32::try_from(self.pid())?);
+        Ok(kill(pid, Signal::SIGHUP)?)
+    }
+
     /// Returns the standard output and standard error so far.
     pub fn output(&self) -> Result<String> {
         let both = [std::fs::read(&self.output)?, std::fs::read(&self.log)?].concat();

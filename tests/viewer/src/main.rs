@@ -7,7 +7,7 @@ mod watch;
 
 use anyhow::Context as _;
 use clap::Parser;
-use porthole_gateway::driver::{Driver, Sources};
+use porthole_gateway::driver::{Channels, Driver};
 use porthole_signaling_proto::CameraId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -45,8 +45,10 @@ async fn main() -> anyhow::Result<()> {
     let (events, incoming) = mpsc::channel(QUEUE);
     let watch = Watch::new(arguments.camera, arguments.turn_only)?;
     let loopback = arguments.server.host_str().is_some_and(|host| host.starts_with("127."));
-    let driver = Driver::new(watch, 0, Sources::new(), messages, incoming, loopback)
-        .context("no UDP port")?;
+    // A viewer has no cameras.
+    let (_, changes) = mpsc::channel(1);
+    let channels = Channels { link: messages, link_events: incoming, changes };
+    let driver = Driver::new(watch, 0, channels, loopback).context("no UDP port")?;
     let stop = CancellationToken::new();
     let terminated = async {
         let mut signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;

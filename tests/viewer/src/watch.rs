@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use porthole_gateway_core::camera::{SourceEvent, StreamId};
+use porthole_gateway_core::camera::{CameraChange, SourceEvent, StreamId};
 use porthole_gateway_core::dtls_srtp::{DtlsRole, Identity};
 use porthole_gateway_core::ice::{LocalBase, Path};
 use porthole_gateway_core::reflexive::ReflexiveGatherer;
@@ -281,6 +281,8 @@ impl Core for Watch {
     }
 
     fn handle_source(&mut self, _now: Instant, _stream: &StreamId, _event: SourceEvent) {}
+
+    fn change_camera(&mut self, _now: Instant, _change: CameraChange) {}
 
     fn set_addresses(&mut self, now: Instant, addresses: Vec<SocketAddr>) {
         if let Some(session) = &mut self.session {

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use porthole_gateway_core::camera::{CameraSettings, SourceEvent, StreamId};
+use porthole_gateway_core::camera::{CameraChange, CameraSettings, SourceEvent, StreamId};
 use porthole_gateway_core::dtls_srtp::{DtlsRole, Identity};
 use porthole_gateway_core::ice::LocalBase;
 use porthole_gateway_core::media::{Codec, RtpPacket, StreamDescription, TrackDescription};
@@ -68,10 +68,10 @@ impl Scene {
         };
         let mut gateway = Gateway::new(GatewayConfig {
             identity: Identity::generate().unwrap(),
-            cameras: vec![settings],
             turn_only: false,
             seed: 1,
         });
+        gateway.change_camera(now, CameraChange::Put(settings));
         gateway.set_addresses(now, vec![address(GATEWAY)]);
         gateway.handle_online(now);
         let description = StreamDescription::video(TrackDescription {

@@ -256,17 +256,22 @@ impl Stream {
             self.diagnose(now);
         }
         if self.disconnect_at.is_some_and(|at| at <= now) {
-            self.disconnect_at = None;
-            self.forget_connection();
-            self.state = RunState::Stopped;
-            self.command = Some(SourceCommand::Stop);
-            self.backoff.reset();
-            self.set_reason(None);
-            self.changed = true;
+            self.stop();
         }
         if matches!(self.state, RunState::Retry(at) if at <= now) {
             self.start();
         }
+    }
+
+    /// Disconnects from the source.
+    pub fn stop(&mut self) {
+        self.disconnect_at = None;
+        self.forget_connection();
+        self.state = RunState::Stopped;
+        self.command = Some(SourceCommand::Stop);
+        self.backoff.reset();
+        self.set_reason(None);
+        self.changed = true;
     }
 
     fn start(&mut self) {

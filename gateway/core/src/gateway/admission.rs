@@ -32,8 +32,8 @@ pub(super) enum ViewerRequest {
 /// A viewer waiting for the first picture of a stream.
 #[derive(Debug)]
 pub(super) struct PendingViewer {
-    id: RequestId,
-    stream: StreamId,
+    pub(super) id: RequestId,
+    pub(super) stream: StreamId,
     pub(super) deadline: Instant,
     request: ViewerRequest,
     /// The viewer cannot play the stream that it asked for, so it waits for the other one.
@@ -361,7 +361,7 @@ fn no_video(reason: &str) -> Fault {
     Fault::new(code::NO_VIDEO, reason)
 }
 
-fn no_camera() -> Fault {
+pub(super) fn no_camera() -> Fault {
     Fault::new(code::NOT_FOUND, "this gateway has no such camera")
 }
 

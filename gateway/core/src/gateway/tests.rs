@@ -8,7 +8,7 @@ use porthole_signaling_proto::rpc::{Fault, Message, Value, code};
 use porthole_signaling_proto::{CameraState, IceServer};
 
 use super::*;
-use crate::camera::SourceCommand;
+use crate::camera::{CameraSettings, SourceCommand};
 use crate::media::{Codec, RtpPacket, StreamDescription, TrackDescription};
 use crate::{TurnTransportCommand, sdp};
 
@@ -27,13 +27,13 @@ const H265_PPS: &[u8] = b"\x44\x01\xc1\x72";
 const ADDRESS: &str = "192.168.1.2:5000";
 
 /// A gateway with the cameras `door` and `yard`, registered, and its clock.
-struct Case {
-    now: Instant,
-    gateway: Gateway,
+pub(super) struct Case {
+    pub(super) now: Instant,
+    pub(super) gateway: Gateway,
 }
 
 impl Case {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let now = Instant::now();
         let camera = |id: &str, on_demand| CameraSettings {
             id: id.parse().unwrap(),
@@ -43,17 +43,19 @@ impl Case {
         };
         let mut gateway = Gateway::new(GatewayConfig {
             identity: Identity::generate().unwrap(),
-            cameras: vec![camera("door", true), camera("yard", false)],
             turn_only: false,
             seed: 1,
         });
+        for settings in [camera("door", true), camera("yard", false)] {
+            gateway.change_camera(now, CameraChange::Put(settings));
+        }
         gateway.set_addresses(now, vec![ADDRESS.parse().unwrap()]);
         gateway.handle_online(now);
         Self { now, gateway }
     }
 
     /// A case in which the formats of both cameras are known.
-    fn described() -> Self {
+    pub(super) fn described() -> Self {
         let mut case = Self::new();
         for camera in ["door", "yard"] {
             case.describe(camera);
@@ -87,11 +89,11 @@ impl Case {
         })
     }
 
-    fn outputs(&mut self) -> Vec<Output> {
+    pub(super) fn outputs(&mut self) -> Vec<Output> {
         std::iter::from_fn(|| self.gateway.poll_output()).collect()
     }
 
-    fn signals(&mut self) -> Vec<Message> {
+    pub(super) fn signals(&mut self) -> Vec<Message> {
         self.outputs().into_iter().filter_map(signal).collect()
     }
 
@@ -100,7 +102,7 @@ impl Case {
         self.signals()
     }
 
-    fn connect(&mut self, session: &str, profile: Option<&str>) -> Vec<Message> {
+    pub(super) fn connect(&mut self, session: &str, profile: Option<&str>) -> Vec<Message> {
         self.request::<ConnectDevice>(
             7,
             &ConnectDeviceParams {
@@ -113,11 +115,11 @@ impl Case {
     }
 }
 
-fn main_stream(camera: &str) -> StreamId {
+pub(super) fn main_stream(camera: &str) -> StreamId {
     StreamId::main(camera.parse().unwrap())
 }
 
-fn signal(output: Output) -> Option<Message> {
+pub(super) fn signal(output: Output) -> Option<Message> {
     if let Output::Signal(message) = output { Some(message) } else { None }
 }
 
@@ -125,7 +127,7 @@ fn outcome(message: &Message) -> Option<Result<&Value, &Fault>> {
     if let Message::Response { outcome, .. } = message { Some(outcome.as_ref()) } else { None }
 }
 
-fn fault_of(messages: &[Message]) -> Option<&Fault> {
+pub(super) fn fault_of(messages: &[Message]) -> Option<&Fault> {
     messages.iter().filter_map(outcome).find_map(Result::err)
 }
 
@@ -134,7 +136,10 @@ fn result_of<M: Method>(messages: &[Message]) -> Option<M::Result> {
     rpc::read(value.clone()).ok()
 }
 
-fn params_of<T: for<'de> serde::Deserialize<'de>>(messages: &[Message], method: &str) -> Vec<T> {
+pub(super) fn params_of<T: for<'de> serde::Deserialize<'de>>(
+    messages: &[Message],
+    method: &str,
+) -> Vec<T> {
     let params = |message: &Message| {
         let (Message::Request { method: m, params, .. }
         | Message::Notification { method: m, params }) = message

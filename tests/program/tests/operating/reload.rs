@@ -1,15 +1,20 @@
 //! Reloading the configuration of a running server.
 
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use porthole_test_support::scene::{Need, scene};
+use anyhow::{Context, Result, ensure};
+use porthole_test_support::porthole::{Gateway, Server};
+use porthole_test_support::program::Place;
+use porthole_test_support::scene::{Need, Scene, scene};
+use porthole_test_support::viewer::Viewer;
+use serde_json::Value;
 
 use crate::turn_server::TurnServer;
 
 const DEADLINE: Duration = Duration::from_secs(20);
+/// One second of the test picture.
+const FRAMES: u64 = 30;
 
 #[test]
 fn sighup_reloads_the_configuration() {
@@ -18,7 +23,7 @@ fn sighup_reloads_the_configuration() {
         turn.check_accepts("anna:secret")?;
         turn.check_refuses("berta:geheim-4711")?;
         turn.write_config("users.berta = 'geheim-4711'\nworkers = 2")?;
-        hang_up(&turn)?;
+        turn.program.hang_up()?;
         turn.program.wait_for("the reload is logged", DEADLINE, |program| {
             Ok(program.output()?.contains("configuration reloaded").then_some(()))
         })?;
@@ -46,7 +51,7 @@ fn an_invalid_file_changes_nothing() {
             let response = turn.reload()?;
             let is_refused = response.status == 422 && response.body.contains(named);
             ensure!(is_refused, "{response:?}");
-            hang_up(&turn)?;
+            turn.program.hang_up()?;
             turn.program.wait_for("the error is logged", DEADLINE, |program| {
                 let log = program.output()?;
                 let mut lines = log.lines().filter(|line| line.contains("not reloaded"));
@@ -77,8 +82,65 @@ fn a_reload_names_the_settings_that_need_a_restart() {
     });
 }
 
-/// Sends SIGHUP to the server.
-fn hang_up(turn: &TurnServer) -> Result<()> {
-    let pid = Pid::from_raw(i32::try_from(turn.program.pid())?);
-    Ok(kill(pid, Signal::SIGHUP)?)
+/// Cameras before the reload, and after it: `door` has another name, `gate` another picture, `shed`
+/// is gone and `yard` is new.
+const BEFORE: &str = "\
+    camera.door = { source = 'test:320x240' }\n\
+    camera.gate = { source = 'test:320x240' }\n\
+    camera.shed = { source = 'test:320x240' }\n";
+const AFTER: &str = "\
+    camera.door = { source = 'test:320x240', name = 'Front door' }\n\
+    camera.gate = { source = 'test:640x360' }\n\
+    camera.yard = { source = 'test:320x240' }\n";
+
+#[test]
+fn cameras_of_a_running_gateway_are_added_changed_and_removed() {
+    let name = "cameras_of_a_running_gateway_are_added_changed_and_removed";
+    scene(name, &[Need::Program, Need::Viewer], |scene| {
+        let file = scene.folder().join("gateway.toml");
+        std::fs::write(&file, BEFORE)?;
+        let config = ["--config", file.to_str().context("a path in UTF-8")?];
+        let mut server = Server::start(scene, Place::Here, &[])?;
+        let gateway = Gateway::start(scene, "gateway", Place::Here, &server, &[], &config)?;
+        check_reload(scene, &mut server, &file, |_| gateway.hang_up())
+    });
+}
+
+#[test]
+fn cameras_of_a_running_up_are_added_changed_and_removed() {
+    let name = "cameras_of_a_running_up_are_added_changed_and_removed";
+    scene(name, &[Need::Program, Need::Viewer], |scene| {
+        let file = scene.folder().join("up.toml");
+        std::fs::write(&file, BEFORE)?;
+        let config = ["--config", file.to_str().context("a path in UTF-8")?];
+        let mut server = Server::start(scene, Place::Here, &config)?;
+        check_reload(scene, &mut server, &file, |server| server.hang_up())
+    });
+}
+
+/// Reloads while somebody watches `door`, and checks the cameras and the picture.
+fn check_reload(
+    scene: &Scene,
+    server: &mut Server<'_>,
+    file: &Path,
+    hang_up: impl Fn(&Server<'_>) -> Result<()>,
+) -> Result<()> {
+    let token = server.token("viewer", &[])?;
+    for id in ["door", "gate", "shed"] {
+        server.wait_for_camera(&token, id, DEADLINE)?;
+    }
+    let mut viewer = Viewer::start(scene, Place::Here, &server.url(""), &token, "door")?;
+    viewer.wait_for_frames(FRAMES, DEADLINE)?;
+
+    std::fs::write(file, AFTER)?;
+    hang_up(server)?;
+    server.wait_for_camera(&token, "yard", DEADLINE)?;
+    server.wait_for_camera_that("its name", &token, "door", DEADLINE, |camera| {
+        camera["name"] == "Front door" && camera["viewers"] == 1
+    })?;
+    let is_large = |camera: &Value| camera["width"] == 640;
+    server.wait_for_camera_that("its picture", &token, "gate", DEADLINE, is_large)?;
+    let cameras = server.get("/api/v1/cameras", Some(&token))?;
+    ensure!(!cameras.body.contains("shed"), "{cameras:?}");
+    viewer.wait_for_frames(FRAMES, DEADLINE)
 }

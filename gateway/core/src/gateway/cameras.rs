@@ -1,0 +1,166 @@
+//! The registry of cameras: cameras that are added, changed and removed while the gateway runs.
+
+use std::time::Instant;
+
+use porthole_signaling_proto::rpc::Message;
+use porthole_signaling_proto::{CameraId, SessionId};
+use rand::Rng as _;
+use tracing::info;
+
+use super::admission::no_camera;
+use super::{Gateway, REPORT_DELAY};
+use crate::camera::{Camera, CameraChange, CameraSettings};
+use crate::session::Section;
+
+impl Gateway {
+    /// Applies a change of the configuration. Viewers of other cameras notice nothing.
+    pub(super) fn apply_camera_change(&mut self, now: Instant, change: CameraChange) {
+        match change {
+            CameraChange::Put(settings) => self.put_camera(now, settings),
+            CameraChange::Renamed { id, name } => {
+                if let Some(camera) = self.cameras.get_mut(&id) {
+                    info!(camera = %id, name, "the camera has another name");
+                    camera.rename(name);
+                }
+            }
+            CameraChange::Removed(id) => {
+                self.remove_camera(now, &id, "the camera has been removed");
+            }
+        }
+        self.report_at.get_or_insert(now + REPORT_DELAY);
+    }
+
+    /// Adds a camera, in the place of one with the same id.
+    fn put_camera(&mut self, now: Instant, settings: CameraSettings) {
+        self.remove_camera(now, &settings.id, "the camera's settings have changed");
+        let id = settings.id.clone();
+        let camera = Camera::new(settings, self.rng.random());
+        let streams: Vec<_> = camera.streams().map(|stream| stream.id().clone()).collect();
+        self.cameras.insert(id, camera);
+        for stream in streams {
+            self.collect_stream_outputs(&stream);
+        }
+    }
+
+    fn remove_camera(&mut self, now: Instant, id: &CameraId, reason: &str) {
+        if !self.cameras.contains_key(id) {
+            return;
+        }
+        info!(camera = %id, "{reason}");
+        let is_of_camera = |section: &Section| section.source().camera == *id;
+        let sessions = self.sessions.iter();
+        let watching = sessions.filter(|(_, session)| session.sections().iter().any(is_of_camera));
+        let watching: Vec<SessionId> = watching.map(|(session, _)| session.clone()).collect();
+        for session in watching {
+            self.end_session(now, &session, reason);
+        }
+        let mut refused = Vec::new();
+        self.pending_viewers.retain(|viewer| {
+            let is_waiting = viewer.stream.camera == *id;
+            if is_waiting {
+                refused.push(viewer.id.clone());
+            }
+            !is_waiting
+        });
+        for request in refused {
+            self.signal(Message::fault(Some(request), no_camera()));
+        }
+        let streams = self.stream_ids().into_iter().filter(|stream| stream.camera == *id);
+        for stream in streams.collect::<Vec<_>>() {
+            if let Some(known) = self.stream_mut(&stream) {
+                known.stop();
+            }
+            self.collect_stream_outputs(&stream);
+        }
+        self.cameras.remove(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use porthole_signaling_proto::CameraReport;
+    use porthole_signaling_proto::method::{Close, Notification as _, ReportParams, SessionParams};
+
+    use super::*;
+    use crate::camera::{SourceCommand, StreamId};
+    use crate::gateway::tests::{Case, fault_of, main_stream, params_of, signal};
+    use crate::{Core as _, Output};
+
+    fn settings(id: &str, name: &str, has_sub: bool) -> CameraSettings {
+        CameraSettings { id: id.parse().unwrap(), name: name.to_owned(), on_demand: false, has_sub }
+    }
+
+    /// Applies a change; returns the commands to sources, the ended sessions and what is reported.
+    fn change(
+        case: &mut Case,
+        change: CameraChange,
+    ) -> (Vec<(StreamId, SourceCommand)>, Vec<String>, Vec<CameraReport>) {
+        case.outputs();
+        case.gateway.change_camera(case.now, change);
+        case.now += REPORT_DELAY;
+        case.gateway.handle_timeout(case.now);
+        let (mut commands, mut messages) = (Vec::new(), Vec::new());
+        for output in case.outputs() {
+            if let Output::Source(stream, command) = output {
+                commands.push((stream, command));
+            } else {
+                messages.extend(signal(output));
+            }
+        }
+        let closed = params_of::<SessionParams>(&messages, Close::NAME);
+        let closed = closed.into_iter().map(|params| params.session.to_string()).collect();
+        let reports = params_of::<ReportParams>(&messages, "portholeReport");
+        (commands, closed, reports.into_iter().flat_map(|report| report.cameras).collect())
+    }
+
+    #[test]
+    fn a_camera_is_added_renamed_and_removed_and_nobody_else_notices() {
+        let mut case = Case::described();
+        case.connect("s1", Some("yard"));
+        let (commands, closed, reports) =
+            change(&mut case, CameraChange::Put(settings("gate", "Gate", true)));
+        let gate = "gate".parse::<CameraId>().unwrap();
+        let (main, sub) = (StreamId::main(gate.clone()), StreamId::sub(gate.clone()));
+        let starts = [(main.clone(), SourceCommand::Start), (sub.clone(), SourceCommand::Start)];
+        assert_eq!(commands, starts);
+        assert_eq!(closed, Vec::<String>::new());
+        assert_eq!(reports.len(), 3);
+
+        let renamed = CameraChange::Renamed { id: gate.clone(), name: "Front gate".to_owned() };
+        let (commands, closed, reports) = change(&mut case, renamed);
+        assert_eq!((commands, closed), (Vec::new(), Vec::new()));
+        assert!(reports.iter().any(|report| report.name == "Front gate"));
+
+        let (commands, closed, reports) = change(&mut case, CameraChange::Removed(gate.clone()));
+        assert_eq!(commands, [(main, SourceCommand::Stop), (sub, SourceCommand::Stop)]);
+        assert_eq!(closed, Vec::<String>::new());
+        assert!(reports.len() == 2 && reports.iter().all(|report| report.id != gate));
+        assert_eq!(case.gateway.sessions.len(), 1, "the yard's viewer goes on");
+    }
+
+    #[test]
+    fn the_viewers_of_a_camera_that_changes_are_told_and_it_starts_again() {
+        let mut case = Case::described();
+        case.connect("s1", Some("yard"));
+        case.connect("s2", Some("door"));
+        let (commands, closed, _) =
+            change(&mut case, CameraChange::Put(settings("yard", "YARD", false)));
+        let yard = main_stream("yard");
+        assert_eq!(closed, ["s1"]);
+        assert_eq!(commands.last(), Some(&(yard.clone(), SourceCommand::Start)));
+        assert!(commands.contains(&(yard, SourceCommand::Stop)));
+        assert!(case.gateway.stream(&StreamId::sub("yard".parse().unwrap())).is_none());
+    }
+
+    #[test]
+    fn a_viewer_who_waits_for_a_camera_that_is_removed_is_refused() {
+        let mut case = Case::new();
+        case.connect("s1", Some("door"));
+        case.gateway.change_camera(case.now, CameraChange::Removed("door".parse().unwrap()));
+        let signals = case.signals();
+        assert!(
+            fault_of(&signals).is_some_and(|fault| fault.to_string().contains("no such camera"))
+        );
+        assert!(case.gateway.pending_viewers.is_empty());
+    }
+}

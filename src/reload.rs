@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Calls `reload` on each SIGHUP, one call at a time, and logs its result: the number of changes, or
-/// the reason for which nothing was changed.
+/// Calls `reload` on each SIGHUP, one call at a time, and logs its result: the number of changes,
+/// or the reason for which nothing was changed.
 pub fn on_hangup(
     reload: impl Fn() -> Result<usize, String> + Send + Sync + 'static,
 ) -> anyhow::Result<()> {

@@ -41,8 +41,8 @@ pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()>
     ended
 }
 
-/// Returns the function that applies the cameras of a reloaded configuration. They take a restart if
-/// the program was started without any, and so without a gateway.
+/// Returns the function that applies the cameras of a reloaded configuration. They take a restart
+/// if the program was started without any, and so without a gateway.
 fn apply_cameras(config: &Config, cameras: &Arc<OnceLock<Cameras>>) -> ApplyRest {
     let (running, cameras) = (config.camera.clone(), Arc::clone(cameras));
     let change = |effect, description| vec![Change { setting: "camera", effect, description }];

@@ -1,5 +1,5 @@
-//! The table of all routes and the actions they are for. The router is built from it, and checks the
-//! sender of each request against the row of its action in the table of rights
+//! The table of all routes and the actions they are for. The router is built from it, and checks
+//! the sender of each request against the row of its action in the table of rights
 //! (`porthole_signaling_core::Action`). A test has a row for each route.
 
 use std::sync::{Arc, Mutex};

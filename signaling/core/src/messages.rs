@@ -1,5 +1,6 @@
 //! The table of messages that peers send: their actions, whose rows in the table of rights say what
-//! they need, and their handlers. The hub passes messages on from it, and a test has a row for each.
+//! they need, and their handlers. The hub passes messages on from it, and a test has a row for
+//! each.
 
 use porthole_clock::Now;
 use porthole_signaling_proto::method::{

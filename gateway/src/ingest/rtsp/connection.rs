@@ -8,12 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use porthole_gateway_core::rtsp::{Address, Connection, Line};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
-};
+use rustls::pki_types::ServerName;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
@@ -23,6 +18,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::ingest::SourceError;
 use crate::ingest::source::RtspCamera;
+use crate::tls;
 
 /// A connection, encrypted or not.
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync {
@@ -152,7 +148,7 @@ async fn connect(
     let failed = |reason: String| SourceError::Tls { host: host.clone(), reason };
     let name = ServerName::try_from(address.host().to_owned())
         .map_err(|error| failed(error.to_string()))?;
-    let config = tls_config(camera.verifies_tls).map_err(|error| failed(error.to_string()))?;
+    let config = tls::client(camera.verifies_tls).map_err(|error| failed(error.to_string()))?;
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
     let stream = stream.map_err(|error| failed(error.to_string()))?;
     Ok((Box::new(stream), ends))
@@ -160,59 +156,4 @@ async fn connect(
 
 fn ends(stream: &TcpStream) -> io::Result<Ends> {
     Ok(Ends { local: stream.local_addr()?, peer: stream.peer_addr()? })
-}
-
-/// Returns the settings of TLS. Cameras sign their certificates themselves, so none is verified
-/// unless that is required.
-fn tls_config(verifies: bool) -> Result<ClientConfig, TlsError> {
-    let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()?;
-    if verifies {
-        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        return Ok(builder.with_root_certificates(roots).with_no_client_auth());
-    }
-    let any = Arc::new(AnyCertificate(provider));
-    Ok(builder.dangerous().with_custom_certificate_verifier(any).with_no_client_auth())
-}
-
-/// Accepts any certificate, but only from who has its key.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _certificate: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, TlsError> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -14,6 +14,7 @@ pub mod dtls_srtp;
 mod gateway;
 pub mod ice;
 pub mod media;
+pub mod onvif;
 pub mod reflexive;
 pub mod rtp;
 pub mod rtsp;

@@ -17,7 +17,7 @@
 //! `onvif-replay` (RFC 2326 §12.32); a back channel would be one more track of the list.
 
 mod address;
-mod auth;
+pub(crate) mod auth;
 mod client;
 mod framing;
 mod mask;

@@ -64,6 +64,12 @@ impl Address {
         &self.host
     }
 
+    /// Returns the same address at another host.
+    #[must_use]
+    pub fn at_host(&self, host: &str) -> Self {
+        Self { host: host.to_owned(), ..self.clone() }
+    }
+
     /// Returns the port, which is 554 by default, 322 with TLS.
     #[must_use]
     pub fn port(&self) -> u16 {

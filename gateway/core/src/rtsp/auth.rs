@@ -33,7 +33,7 @@ impl fmt::Debug for Credentials {
 
 /// Reasons why a challenge is not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AuthFailure {
+pub(crate) enum AuthFailure {
     /// No user and password are configured.
     Missing,
     /// Every scheme was tried.
@@ -44,14 +44,14 @@ pub(super) enum AuthFailure {
 
 /// The answers that were given to the challenges for one request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Attempts {
+pub(crate) struct Attempts {
     count: usize,
     refused: Vec<Scheme>,
 }
 
 /// Answers the challenges of one camera.
 #[derive(Debug)]
-pub(super) struct Authenticator {
+pub(crate) struct Authenticator {
     credentials: Option<Credentials>,
     /// The challenge that is answered in every request.
     challenge: Option<Challenge>,
@@ -59,20 +59,38 @@ pub(super) struct Authenticator {
     nonce_count: u32,
     /// Schemes that were refused with a fresh nonce, on any request.
     refused: Vec<Scheme>,
+    /// False: challenges that want the password as readable text are not answered.
+    allows_basic: bool,
 }
 
 impl Authenticator {
-    pub(super) fn new(credentials: Option<Credentials>) -> Self {
-        Self { credentials, challenge: None, nonce_count: 0, refused: Vec::new() }
+    pub(crate) fn new(credentials: Option<Credentials>) -> Self {
+        let (nonce_count, refused, allows_basic) = (0, Vec::new(), true);
+        Self { credentials, challenge: None, nonce_count, refused, allows_basic }
     }
 
     pub(super) fn has_credentials(&self) -> bool {
         self.credentials.is_some()
     }
 
+    /// Allows or forbids answers to challenges that want the password as readable text.
+    pub(crate) fn set_allows_basic(&mut self, allows_basic: bool) {
+        self.allows_basic = allows_basic;
+    }
+
+    /// Returns true if the password is sent as readable text.
+    pub(crate) fn is_basic(&self) -> bool {
+        self.challenge.as_ref().is_some_and(|challenge| challenge.scheme == Scheme::Basic)
+    }
+
+    /// Forgets the challenge, so that the next request is sent without an answer to it.
+    pub(crate) fn forget_challenge(&mut self) {
+        self.challenge = None;
+    }
+
     /// Chooses the challenge to answer, after a request was refused with `values` of
     /// `WWW-Authenticate`.
-    pub(super) fn handle_challenges<'a>(
+    pub(crate) fn handle_challenges<'a>(
         &mut self,
         attempts: &mut Attempts,
         values: impl Iterator<Item = &'a str>,
@@ -81,6 +99,7 @@ impl Authenticator {
             return Err(AuthFailure::Missing);
         }
         let mut offered: Vec<Challenge> = values.flat_map(challenge::read).collect();
+        offered.retain(|c| self.allows_basic || c.scheme != Scheme::Basic);
         if offered.is_empty() {
             return Err(AuthFailure::Unknown);
         }
@@ -105,7 +124,7 @@ impl Authenticator {
     }
 
     /// Returns the value of `Authorization` for a request; empty if none was demanded so far.
-    pub(super) fn authorize(
+    pub(crate) fn authorize(
         &mut self,
         rng: &mut StdRng,
         method: &str,

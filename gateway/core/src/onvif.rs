@@ -1,0 +1,36 @@
+//! Finding cameras and asking them for their streams, with ONVIF (Core and Media specifications).
+//!
+//! Two values with the contract of every core: [`discovery::Search`] finds devices with
+//! WS-Discovery, and [`probe::Probe`] asks one device. Both are lenient in what they take and
+//! strict in their bounds, because every device of a network may answer.
+//!
+//! The files depend on each other in one direction: `xml`, `address`, `networks` and `http` know
+//! nothing of ONVIF; `scopes`, `clock`, `soap`, `calls` and `answers` read and write its messages;
+//! `vendors` and `finding` are tables; `stream_check` measures a stream; `ladder` proves who we
+//! are; `discovery` and `probe` put them together.
+//!
+//! Architecture invariant: a probe contacts one address only, whatever the device says, and never
+//! has more than two requests with a password refused.
+
+mod address;
+mod answers;
+mod calls;
+mod clock;
+pub mod discovery;
+mod finding;
+mod http;
+mod ladder;
+mod networks;
+pub mod probe;
+mod scopes;
+mod soap;
+mod stream_check;
+pub mod vendors;
+mod xml;
+
+pub use address::ServiceAddress;
+pub use answers::{Encoding, Information};
+pub use finding::Finding;
+pub use http::{Reply, ReplyError, ReplyReader};
+pub use networks::{Cidr, Networks, NotAllowed};
+pub use stream_check::{Measured, StreamCheck};

@@ -11,6 +11,7 @@ pub mod driver;
 pub mod ingest;
 mod key;
 mod link;
+pub mod onvif;
 mod tls;
 mod turn_transport;
 mod udp;

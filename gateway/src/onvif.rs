@@ -1,0 +1,21 @@
+//! Finding cameras and asking them for their streams: the sockets for the values of
+//! [`porthole_gateway_core::onvif`].
+//!
+//! Architecture invariant: nothing here reads an answer or decides what to ask; a request goes to
+//! the address that the core names, and no redirect is followed.
+
+mod discover;
+mod exchange;
+mod interfaces;
+mod probe;
+mod streams;
+
+pub use discover::{ask, search};
+pub use interfaces::{Link, links, networks};
+pub use porthole_gateway_core::onvif::discovery::{Device, Output as Discovered};
+pub use porthole_gateway_core::onvif::probe::{Camera, Config, Output as Probed, Stream};
+pub use porthole_gateway_core::onvif::{
+    Cidr, Encoding, Finding, Information, Measured, Networks, NotAllowed, ServiceAddress,
+};
+pub use probe::probe;
+pub use streams::{check_stream, try_paths};

@@ -1,0 +1,150 @@
+//! The sockets of a search: one for each link.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use porthole_gateway_core::onvif::discovery::{Device, MAX_DATAGRAM, Output, PORT, Search};
+use socket2::SockRef;
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::Link;
+
+/// The group of WS-Discovery (§2.4 of April 2005).
+const GROUP_V4: Ipv4Addr = Ipv4Addr::new(239, 255, 255, 250);
+
+/// The same for IPv6, on one link.
+const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xFF02, 0, 0, 0, 0, 0, 0, 0xC);
+
+/// Capacity of the channel for datagrams; more are dropped by the kernel.
+const QUEUE: usize = 64;
+
+/// Maximum number of errors of a socket in a row that are skipped.
+const MAX_ERRORS: usize = 16;
+
+/// A socket, and where its datagrams go.
+struct Outlet {
+    socket: Arc<UdpSocket>,
+    to: SocketAddr,
+}
+
+/// Searches the links and the machines that are named. Sends what is found until the search ends or
+/// the receiver is dropped.
+///
+/// A link that cannot be used is left out: a machine has interfaces that were just taken down.
+pub async fn search(links: &[Link], machines: &[SocketAddr], found: mpsc::Sender<Output>) {
+    let mut outlets = Vec::new();
+    for (name, outlet) in links
+        .iter()
+        .map(|link| (link.name.clone(), for_link(link)))
+        .chain(machines.iter().map(|machine| (machine.to_string(), for_machine(*machine))))
+    {
+        match outlet {
+            Ok(outlet) => outlets.push(outlet),
+            Err(error) => tracing::debug!(name, "cameras cannot be looked for: {error}"),
+        }
+    }
+    let mut readers = JoinSet::new();
+    let (datagrams, mut arriving) = mpsc::channel(QUEUE);
+    for outlet in &outlets {
+        readers.spawn(read(Arc::clone(&outlet.socket), datagrams.clone()));
+    }
+    drop(datagrams);
+    let mut search = Search::new(outlets.len(), rand::random(), Instant::now());
+    loop {
+        while let Some(output) = search.poll_output() {
+            let is_done = output == Output::Done;
+            match output {
+                Output::Send { link, bytes } => send(outlets.get(link), &bytes).await,
+                Output::Found(_) | Output::Moved(_) | Output::Done => {
+                    if found.send(output).await.is_err() || is_done {
+                        return;
+                    }
+                }
+            }
+        }
+        let Some(due) = search.poll_timeout() else { return };
+        tokio::select! {
+            Some((from, bytes)) = arriving.recv() => search.handle_datagram(from, &bytes),
+            () = tokio::time::sleep_until(due.into()) => search.handle_timeout(Instant::now()),
+            () = found.closed() => return,
+        }
+    }
+}
+
+/// Asks one machine, and returns the first device that answers within `patience`.
+pub async fn ask(machine: IpAddr, scope: u32, patience: Duration) -> Option<Device> {
+    let to = match machine {
+        IpAddr::V4(ip) => SocketAddr::from((ip, PORT)),
+        IpAddr::V6(ip) => SocketAddrV6::new(ip, PORT, 0, scope).into(),
+    };
+    let machines = [to];
+    let (sender, mut found) = mpsc::channel(QUEUE);
+    let first = async {
+        tokio::select! {
+            () = search(&[], &machines, sender) => None,
+            output = found.recv() => match output {
+                Some(Output::Found(device)) => Some(device),
+                Some(Output::Moved(_) | Output::Send { .. } | Output::Done) | None => None,
+            },
+        }
+    };
+    tokio::time::timeout(patience, first).await.ok().flatten()
+}
+
+async fn send(outlet: Option<&Outlet>, bytes: &[u8]) {
+    let Some(Outlet { socket, to }) = outlet else { return };
+    if let Err(error) = socket.send_to(bytes, to).await {
+        tracing::debug!(%to, "a probe for cameras cannot be sent: {error}");
+    }
+}
+
+async fn read(socket: Arc<UdpSocket>, datagrams: mpsc::Sender<(SocketAddr, Vec<u8>)>) {
+    // One byte more, so that a datagram that is too long is seen to be.
+    let mut buffer = vec![0; MAX_DATAGRAM + 1];
+    let mut errors = 0;
+    while errors < MAX_ERRORS {
+        match socket.recv_from(&mut buffer).await {
+            Ok((len, from)) => {
+                errors = 0;
+                let bytes = buffer.get(..len).unwrap_or_default().to_vec();
+                if datagrams.send((from, bytes)).await.is_err() {
+                    return;
+                }
+            }
+            // A machine without the port answers with ICMP.
+            Err(_) => errors += 1,
+        }
+    }
+}
+
+fn for_link(link: &Link) -> io::Result<Outlet> {
+    let socket = bind(link.local)?;
+    let options = SockRef::from(&socket);
+    let to = match link.local {
+        SocketAddr::V4(local) => {
+            options.set_multicast_if_v4(local.ip())?;
+            SocketAddr::from((GROUP_V4, PORT))
+        }
+        SocketAddr::V6(_) => {
+            options.set_multicast_if_v6(link.index)?;
+            SocketAddrV6::new(GROUP_V6, PORT, 0, link.index).into()
+        }
+    };
+    Ok(Outlet { socket: Arc::new(socket), to })
+}
+
+fn for_machine(machine: SocketAddr) -> io::Result<Outlet> {
+    let any: IpAddr =
+        if machine.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    Ok(Outlet { socket: Arc::new(bind(SocketAddr::new(any, 0))?), to: machine })
+}
+
+fn bind(local: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = std::net::UdpSocket::bind(local)?;
+    socket.set_nonblocking(true)?;
+    UdpSocket::from_std(socket)
+}

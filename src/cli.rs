@@ -35,6 +35,10 @@ pub enum Command {
     Turn(Turn),
     /// Check what works on this network, with advice for what does not.
     Netcheck(Netcheck),
+    /// Find the cameras in this machine's networks.
+    Discover(Discover),
+    /// Ask a camera for its streams, with advice for what is wrong.
+    Probe(Probe),
     /// Manage API tokens for scripts and players.
     #[command(subcommand)]
     Token(Token),
@@ -182,6 +186,51 @@ pub struct Netcheck {
     pub json: bool,
 }
 
+#[derive(Debug, Args)]
+pub struct Discover {
+    /// Addresses to ask, such as those of cameras in another network; without any, every network
+    /// of this machine is searched.
+    #[arg(value_name = "ADDRESS")]
+    pub addresses: Vec<IpAddr>,
+    /// Network that may be contacted although this machine has no address in it (repeatable).
+    #[arg(long = "network", value_name = "CIDR")]
+    pub networks: Vec<Network>,
+    /// Print the cameras as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Probe {
+    /// Address or name of the camera, with a port if it is unusual; or the URL of its ONVIF device
+    /// service.
+    #[arg(value_name = "ADDRESS")]
+    pub address: String,
+    /// Name of the camera's ONVIF user. The password is asked for, unless it is in the file or in
+    /// PORTHOLE_CAMERA_PASSWORD.
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// File whose first line is the password.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// Allow the password to be sent as readable text, if the camera takes nothing else.
+    #[arg(long)]
+    pub allow_text: bool,
+    /// Do not play the streams that are found.
+    #[arg(long)]
+    pub no_streams: bool,
+    /// Vendor whose RTSP paths are tried if the camera does not speak ONVIF; any other word tries
+    /// those that are common.
+    #[arg(long, value_name = "NAME")]
+    pub vendor: Option<String>,
+    /// Network that may be contacted although this machine has no address in it (repeatable).
+    #[arg(long = "network", value_name = "CIDR")]
+    pub networks: Vec<Network>,
+    /// Print the findings as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Token {
     /// Create a token and print it.
@@ -263,7 +312,7 @@ impl Command {
             Self::Gateway(flags) => flags.configure(tree),
             Self::Signaling(flags) => flags.configure(tree),
             Self::Turn(flags) => flags.configure(tree),
-            Self::Netcheck(_) => {}
+            Self::Netcheck(_) | Self::Discover(_) | Self::Probe(_) => {}
             Self::Token(Token::Create(flags)) => flags.data.configure(tree),
             Self::Claim(Claim::Create(flags)) => flags.configure(tree),
             Self::Config(Config::Check(flags) | Config::Show(flags)) => flags.configure(tree),

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "`pub` marks the interface of a module of the program")]
 
 mod admin;
+mod cameras;
 mod cli;
 mod config;
 mod console;
@@ -57,6 +58,8 @@ async fn run(cli: &Arc<Cli>, Loaded { config, file }: Loaded) -> anyhow::Result<
         Command::Signaling(_) => signaling::run(&config).await,
         Command::Turn(_) => turn::run(&config, load_config).await,
         Command::Netcheck(flags) => netcheck::run(flags).await,
+        Command::Discover(flags) => cameras::discover(flags).await,
+        Command::Probe(flags) => cameras::probe(flags).await,
         Command::Token(cli::Token::Create(flags)) => admin::create_token(&config, flags).await,
         Command::Claim(cli::Claim::Create(_)) => admin::create_claim(&config).await,
         Command::Config(cli::Config::Check(_)) => console::print_valid(file.as_deref()),

@@ -1,0 +1,6 @@
+//! Cameras: `porthole discover` and `porthole probe` with fake cameras, odd and hostile ones among
+//! them.
+
+mod discover;
+mod fake;
+mod probe;

@@ -9,6 +9,7 @@ mod channel_data;
 mod framing;
 mod media;
 mod message;
+mod onvif;
 mod rtsp;
 mod server;
 pub mod world;
@@ -17,6 +18,7 @@ pub use channel_data::channel_data;
 pub use framing::framing;
 pub use media::{camera_description, payloads};
 pub use message::message;
+pub use onvif::{discovery_answers, onvif_answers};
 pub use rtsp::{rtsp_client, rtsp_frames};
 pub use server::server;
 
@@ -33,4 +35,6 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("rtsp_frames", rtsp_frames),
     ("camera_description", camera_description),
     ("payloads", payloads),
+    ("discovery_answers", discovery_answers),
+    ("onvif_answers", onvif_answers),
 ];

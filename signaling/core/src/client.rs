@@ -9,10 +9,12 @@ use porthole_signaling_proto::rpc::{Fault, Message, code};
 use porthole_signaling_proto::{SessionId, rpc};
 use serde_json::Value;
 
+use crate::address::Address;
 use crate::call::Call;
 use crate::lookup::Continuation;
 use crate::request::{Origin, PendingRequest, RequestKind};
-use crate::session::{Session, Viewer, no_such_session, whole_seconds};
+use crate::session::{no_such_session, whole_seconds};
+use crate::sessions::{Session, Viewer};
 use crate::timer::Timer;
 use crate::{Action, Admitted, Hub, Lookup};
 
@@ -40,7 +42,7 @@ impl Hub {
         let granted = self.find_camera(now, admitted, &params.peer, params.profile.as_ref())?;
         let lifetime = granted.lifetime(now, self.config.limits.session_lifetime);
         let camera = granted.object().clone();
-        let gateway_conn = self.gateway_connection(&params.peer)?;
+        let gateway_conn = self.reach(Address::Gateway(&params.peer))?;
         let viewer = Viewer::Connected(conn);
         let gateway = params.peer.clone();
         let session = Session::new(now, lifetime, gateway, granted, viewer);
@@ -74,12 +76,12 @@ impl Hub {
         };
         // Without a session, the client has disconnected meanwhile and the gateway was told.
         let Some(session) = self.sessions.get_mut(id) else { return };
-        session.pending = false;
-        let left = session.expires_at.saturating_duration_since(now.instant);
-        let registered = self.gateways.get(&session.gateway).map(|g| g.capabilities.clone());
+        let ice_servers = session.accept();
+        let left = session.expires_at().saturating_duration_since(now.instant);
+        let registered = self.directory.capabilities(session.gateway());
         let result = ConnectResult {
             session: id.clone(),
-            ice_servers: std::mem::take(&mut session.ice_servers),
+            ice_servers,
             expiry_time_seconds: Some(whole_seconds(left)),
             capabilities: result.capabilities.or(registered),
         };
@@ -116,27 +118,21 @@ impl Hub {
         let subject = client.principal()?.subject();
         let unknown = || no_such_session(code::NOT_FOUND);
         let session = self.sessions.get(id).ok_or_else(unknown)?;
-        match session.viewer {
-            Viewer::Connected(own) if own == conn => {}
-            Viewer::Connected(_) | Viewer::Disconnected { .. } if session.subject() == subject => {}
-            Viewer::Connected(_) | Viewer::Disconnected { .. } | Viewer::Whep { .. } => {
-                return Err(unknown());
-            }
+        if !session.can_be_extended_by(conn, subject) {
+            return Err(unknown());
         }
-        let camera = session.granted.object();
-        let granted = admitted.camera(camera, Some(&session.gateway), now)?;
+        let granted = admitted.camera(session.camera(), Some(session.gateway()), now)?;
         let lifetime = granted.lifetime(now, self.config.limits.session_lifetime);
-        let gateway_conn = self.gateway_connection(&session.gateway)?;
-        if session.pending || session.pending_requests.contains(&RequestKind::Extend) {
+        let gateway_conn = self.reach(Address::Gateway(session.gateway()))?;
+        if session.is_pending() || session.has_request(RequestKind::Extend) {
             let text = "another request for this session is in progress; wait for it";
             return Err(Fault::new(code::BAD_REQUEST, text));
         }
-        self.attach_client(conn, id);
+        self.sessions.attach_client(conn, id);
         let expires_at = now.instant + lifetime;
         self.timers.add(expires_at, Timer::Session(id.clone()));
         if let Some(session) = self.sessions.get_mut(id) {
-            session.expires_at = expires_at;
-            session.granted = granted;
+            session.prolong(granted, expires_at);
         }
         let ice_servers = self.ice_servers_message(id, now);
         self.send(conn, ice_servers.clone());

@@ -1,4 +1,4 @@
-//! WebSocket connections: unregistered at first, then a client's or a gateway's.
+//! The requests that begin and end a WebSocket, and the time of its credential.
 
 use std::time::Duration;
 
@@ -7,74 +7,16 @@ use porthole_signaling_proto::identity::GatewayToken;
 use porthole_signaling_proto::method::{
     Empty, Register, RegisterParams, RegisterResult, Unregister,
 };
-use porthole_signaling_proto::rpc::{Fault, Message, code};
-use porthole_signaling_proto::{GatewayId, rpc};
+use porthole_signaling_proto::rpc::{self, Fault, Message, code};
 use serde_json::Value;
 
 use crate::call::Call;
+use crate::links::Connection;
 use crate::lookup::Continuation;
 use crate::timer::Timer;
 use crate::{
-    Action, Admitted, Bucket, Close, ConnId, Denied, Expiry, Hub, Limits, Lookup, Need, Principal,
-    Sender,
+    Action, Admitted, Bucket, Close, ConnId, Denied, Expiry, Hub, Lookup, Need, Principal, Sender,
 };
-
-#[derive(Debug)]
-pub(crate) struct Connection {
-    pub(crate) stage: Stage,
-    /// The owner of the credential in the HTTP request that opened the WebSocket.
-    pub(crate) http_principal: Option<Principal>,
-    /// The nonce for a gateway to sign; valid once.
-    pub(crate) nonce: Option<String>,
-    pub(crate) bucket: Bucket,
-    pub(crate) excess: Bucket,
-    /// The number of database lookups in progress.
-    pub(crate) lookups: usize,
-    /// The hash of the list of cameras last sent to the client.
-    pub(crate) cameras_hash: Option<u64>,
-}
-
-#[derive(Debug)]
-pub(crate) enum Stage {
-    Unregistered,
-    Client(Principal),
-    Gateway(GatewayId),
-}
-
-impl Connection {
-    pub(crate) fn new(now: Now, limits: &Limits, http_principal: Option<Principal>) -> Self {
-        Self {
-            stage: Stage::Unregistered,
-            http_principal,
-            nonce: None,
-            bucket: Bucket::new(limits.unregistered_rate, now.instant),
-            excess: Bucket::new(limits.excess_rate, now.instant),
-            lookups: 0,
-            cameras_hash: None,
-        }
-    }
-
-    pub(crate) fn principal(&self) -> Option<&Principal> {
-        match &self.stage {
-            Stage::Unregistered => self.http_principal.as_ref(),
-            Stage::Client(principal) => Some(principal),
-            Stage::Gateway(_) => None,
-        }
-    }
-
-    fn is_registered(&self) -> bool {
-        !matches!(self.stage, Stage::Unregistered)
-    }
-
-    /// Returns the peer that has registered.
-    fn sender(&self) -> Sender {
-        match &self.stage {
-            Stage::Unregistered => Sender::Nobody,
-            Stage::Client(principal) => Sender::Principal(principal.clone()),
-            Stage::Gateway(gateway) => Sender::Gateway(gateway.clone()),
-        }
-    }
-}
 
 impl Hub {
     /// Handles `register`. A client registers with a token or with the credential of the HTTP
@@ -86,8 +28,8 @@ impl Hub {
         params: Value,
     ) -> Result<(), Fault> {
         let params: RegisterParams = rpc::read(params)?;
-        let connection = self.unregistered(call.conn)?;
-        match (params.authorization, connection.http_principal.clone()) {
+        let connection = self.links.unregistered(call.conn)?;
+        match (params.authorization, connection.principal().cloned()) {
             (Some(token), _) => match GatewayToken::parse(&token) {
                 Some(token) => {
                     let token = token.map_err(|e| Fault::new(code::UNAUTHORIZED, e.to_string()))?;
@@ -109,17 +51,15 @@ impl Hub {
         call: &Call,
         principal: Principal,
     ) -> Result<(), Fault> {
-        self.unregistered(call.conn)?;
+        self.links.unregistered(call.conn)?;
         if principal.is_expired(call.now.unix_s) {
             return Err(Denied::Expired.into());
         }
         self.watch_expiry(call.now, call.conn, &principal);
         let bucket = Bucket::new(self.config.limits.client_rate, call.now.instant);
         let name = self.next_client_name();
-        if let Some(connection) = self.connections.get_mut(&call.conn) {
-            connection.stage = Stage::Client(principal);
-            connection.bucket = bucket;
-        }
+        self.directory.connect_client(principal.subject(), call.conn);
+        self.links.unregistered(call.conn)?.register_client(principal, bucket);
         self.respond::<Register>(call, &RegisterResult { id: name });
         self.send_cameras(call.now, call.conn);
         Ok(())
@@ -138,13 +78,13 @@ impl Hub {
     }
 
     pub(crate) fn handle_register_timeout(&mut self, now: Now, conn: ConnId) {
-        if self.unregistered(conn).is_ok() {
+        if self.links.unregistered(conn).is_ok() {
             self.close_connection(now, conn, Close::NOT_REGISTERED);
         }
     }
 
     pub(crate) fn handle_credential_timeout(&mut self, now: Now, conn: ConnId) {
-        let principal = self.connections.get(&conn).and_then(Connection::principal);
+        let principal = self.links.get(conn).and_then(Connection::principal);
         let Some(principal) = principal.cloned() else { return };
         if principal.is_expired(now.unix_s) {
             self.send(conn, Message::Error(Denied::Expired.into()));
@@ -165,14 +105,6 @@ impl Hub {
         }
     }
 
-    /// Returns the connection if it has not registered yet.
-    pub(crate) fn unregistered(&mut self, conn: ConnId) -> Result<&mut Connection, Fault> {
-        match self.connections.get_mut(&conn) {
-            Some(connection) if !connection.is_registered() => Ok(connection),
-            _ => Err(Fault::new(code::BAD_REQUEST, "this WebSocket has already registered")),
-        }
-    }
-
     /// Checks what the row of an action requires of the peer on this connection.
     pub(crate) fn admit(&self, now: Now, conn: ConnId, action: Action) -> Result<Admitted, Denied> {
         let sender = match action.need() {
@@ -182,9 +114,7 @@ impl Hub {
             | Need::Gateway
             | Need::Credential
             | Need::OwnSession
-            | Need::On(..) => {
-                self.connections.get(&conn).map_or(Sender::Nobody, Connection::sender)
-            }
+            | Need::On(..) => self.links.get(conn).map_or(Sender::Nobody, Connection::sender),
         };
         action.admit(sender, now)
     }

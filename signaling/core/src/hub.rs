@@ -1,25 +1,23 @@
 //! The hub's state, its inputs and its outputs.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use porthole_clock::Now;
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
-use porthole_signaling_proto::{CameraId, GatewayId, SessionId};
+use porthole_signaling_proto::{CameraId, GatewayId};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::call::Call;
-use crate::connection::{Connection, Stage};
-use crate::gateway::Gateway;
-use crate::lookup::PendingLookup;
-use crate::request::Sent;
-use crate::session::{Session, ViewerKey};
+use crate::cameras::ListPace;
+use crate::directory::Directory;
+use crate::limits::Rates;
+use crate::links::{Connection, Links, Pace, Peer};
+use crate::lookup::Lookups;
+use crate::sessions::Sessions;
 use crate::timer::{Timer, Timers};
-use crate::{
-    Bucket, Close, ConnId, Limits, LookupId, Output, Principal, TurnConfig, WhepRequestId,
-    WhepResponse,
-};
+use crate::{Close, ConnId, Limits, Output, Principal, TurnConfig, WhepRequestId, WhepResponse};
 
 /// Settings of a hub, fixed for its lifetime.
 #[derive(Debug, Clone, Default)]
@@ -45,26 +43,19 @@ pub struct StoredGateway {
 #[derive(Debug)]
 pub struct Hub {
     pub(crate) config: Config,
-    pub(crate) connections: BTreeMap<ConnId, Connection>,
-    pub(crate) gateways: BTreeMap<GatewayId, Gateway>,
-    /// The gateway of each camera: the first that reported it.
-    pub(crate) owners: HashMap<CameraId, GatewayId>,
-    pub(crate) sessions: HashMap<SessionId, Session>,
-    /// The sessions of each connected client, and of each token or user over WHEP.
-    pub(crate) viewers: HashMap<ViewerKey, BTreeSet<SessionId>>,
-    /// The requests sent to a peer that have no response yet, by connection and request id.
-    pub(crate) requests: BTreeMap<(ConnId, i64), Sent>,
-    pub(crate) lookups: HashMap<LookupId, PendingLookup>,
-    pub(crate) last_lookup: u64,
+    /// The peers that can be addressed, and where they are.
+    pub(crate) directory: Directory,
+    pub(crate) sessions: Sessions,
+    /// The WebSockets, and the requests in flight on them.
+    pub(crate) links: Links,
+    pub(crate) lookups: Lookups,
     /// The remaining WHEP requests of each token or user that sent one lately.
-    pub(crate) whep_buckets: HashMap<String, Bucket>,
+    pub(crate) whep_rates: Rates,
+    pub(crate) list_pace: ListPace,
     pub(crate) timers: Timers,
     outputs: VecDeque<Output>,
     rng: StdRng,
-    last_request: i64,
     last_client: u64,
-    pub(crate) cameras_sent_at: Option<Instant>,
-    pub(crate) cameras_scheduled: bool,
 }
 
 impl Hub {
@@ -73,32 +64,23 @@ impl Hub {
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         Self {
             config,
-            connections: BTreeMap::new(),
-            gateways: BTreeMap::new(),
-            owners: HashMap::new(),
-            sessions: HashMap::new(),
-            viewers: HashMap::new(),
-            requests: BTreeMap::new(),
-            lookups: HashMap::new(),
-            last_lookup: 0,
-            whep_buckets: HashMap::new(),
+            directory: Directory::default(),
+            sessions: Sessions::default(),
+            links: Links::default(),
+            lookups: Lookups::default(),
+            whep_rates: Rates::default(),
+            list_pace: ListPace::default(),
             timers: Timers::default(),
             outputs: VecDeque::new(),
             rng: StdRng::from_seed(seed),
-            last_request: 0,
             last_client: 0,
-            cameras_sent_at: None,
-            cameras_scheduled: false,
         }
     }
 
     /// Restores a gateway from the database, so that clients see its cameras as offline until it
     /// connects.
     pub fn restore(&mut self, stored: StoredGateway) {
-        for (camera, _) in &stored.cameras {
-            self.owners.insert(camera.clone(), stored.id.clone());
-        }
-        self.gateways.insert(stored.id.clone(), Gateway::restored(stored.name, stored.cameras));
+        self.directory.restore(stored);
     }
 
     /// Handles a new WebSocket. `principal` is the owner of the credential that its HTTP request
@@ -106,25 +88,30 @@ impl Hub {
     pub fn handle_opened(&mut self, now: Now, conn: ConnId, principal: Option<Principal>) {
         let limits = &self.config.limits;
         self.timers.add(now.instant + limits.register_timeout, Timer::Register(conn));
-        self.connections.insert(conn, Connection::new(now, limits, principal));
+        self.links.open(conn, Connection::new(now, limits, principal));
     }
 
     /// Handles the end of a WebSocket, whatever the reason.
     pub fn handle_closed(&mut self, now: Now, conn: ConnId) {
-        let Some(connection) = self.connections.remove(&conn) else { return };
-        match connection.stage {
-            Stage::Unregistered => {}
-            Stage::Client(_) => self.handle_client_lost(now, conn),
-            Stage::Gateway(gateway) => self.handle_gateway_lost(now, conn, &gateway),
+        let Some(connection) = self.links.close(conn) else { return };
+        match connection.peer() {
+            Peer::Unregistered => {}
+            Peer::Client(principal) => {
+                self.directory.disconnect_client(principal.subject(), conn);
+                self.handle_client_lost(now, conn);
+            }
+            Peer::Gateway(gateway) => self.handle_gateway_lost(now, conn, gateway),
         }
         self.fail_requests_to(now, conn);
     }
 
     /// Handles a message. For an unreadable one, `message` is the fault to send back.
     pub fn handle_message(&mut self, now: Now, conn: ConnId, message: Result<Message, Fault>) {
-        let Some(connection) = self.connections.get_mut(&conn) else { return };
-        if !connection.bucket.take(now.instant) {
-            return self.refuse_excess(now, conn, message);
+        let Some(connection) = self.links.get_mut(conn) else { return };
+        match connection.count_message(now) {
+            Pace::Fits => {}
+            Pace::Excess => return self.refuse_excess(conn, message),
+            Pace::TooMuch => return self.close_connection(now, conn, Close::TOO_MANY),
         }
         match message {
             Err(fault) => self.send(conn, Message::fault(None, fault)),
@@ -151,25 +138,14 @@ impl Hub {
     /// Handles the failure to write an [`Output::Persist`]: the next report of the gateway triggers
     /// another.
     pub fn handle_persist_failed(&mut self, gateway: &GatewayId) {
-        if let Some(gateway) = self.gateways.get_mut(gateway) {
-            gateway.persisted = None;
-        }
+        self.directory.persist_failed(gateway);
     }
 
     /// Handles the revocation of a credential: closes the connections that registered with it and
     /// ends the sessions that were started with it.
     pub fn handle_revoked(&mut self, now: Now, credential: &str) {
         self.end_sessions_of_credential(credential);
-        let uses_credential = |connection: &Connection| {
-            connection.principal().is_some_and(|principal| principal.credential() == credential)
-        };
-        let connections: Vec<ConnId> = self
-            .connections
-            .iter()
-            .filter(|(_, connection)| uses_credential(connection))
-            .map(|(id, _)| *id)
-            .collect();
-        for conn in connections {
+        for conn in self.links.of_credential(credential) {
             self.close_connection(now, conn, Close::SIGNED_OUT);
         }
     }
@@ -177,11 +153,11 @@ impl Hub {
     /// Closes every WebSocket and refuses every pending WHEP request. Sessions go on between their
     /// peers.
     pub fn close(&mut self) {
-        for conn in std::mem::take(&mut self.connections).into_keys() {
+        let (connections, requests) = self.links.close_all();
+        for conn in connections {
             self.outputs.push_back(Output::Close { conn, close: Close::GOING_AWAY });
         }
-        let pending: Vec<_> = std::mem::take(&mut self.requests).into_values().collect();
-        for Sent { request, .. } in pending {
+        for request in requests {
             let fault = Fault::new(code::UNAVAILABLE, "the server is going away; try again");
             self.refuse(request.origin, fault);
         }
@@ -215,15 +191,11 @@ impl Hub {
 
     /// Returns the numbers of open WebSockets and of sessions.
     pub fn counts(&self) -> (usize, usize) {
-        (self.connections.len(), self.sessions.len())
+        (self.links.len(), self.sessions.len())
     }
 
-    /// Refuses a message over the rate; a peer that keeps sending is disconnected.
-    fn refuse_excess(&mut self, now: Now, conn: ConnId, message: Result<Message, Fault>) {
-        let Some(connection) = self.connections.get_mut(&conn) else { return };
-        if !connection.excess.take(now.instant) {
-            return self.close_connection(now, conn, Close::TOO_MANY);
-        }
+    /// Refuses a message over the rate.
+    fn refuse_excess(&mut self, conn: ConnId, message: Result<Message, Fault>) {
         let fault = Fault::new(code::TOO_MANY_REQUESTS, "too many messages; send fewer");
         let refusal = match message {
             Ok(Message::Request { id, .. }) => Message::fault(Some(id), fault),
@@ -234,7 +206,7 @@ impl Hub {
     }
 
     pub(crate) fn send(&mut self, to: ConnId, message: Message) {
-        if self.connections.contains_key(&to) {
+        if self.links.is_open(to) {
             self.outputs.push_back(Output::Send { to, message });
         }
     }
@@ -254,11 +226,6 @@ impl Hub {
         outcome: Result<WhepResponse, Fault>,
     ) {
         self.outputs.push_back(Output::WhepResponse { request, outcome });
-    }
-
-    pub(crate) fn next_request_id(&mut self) -> i64 {
-        self.last_request += 1;
-        self.last_request
     }
 
     pub(crate) fn next_client_name(&mut self) -> String {

@@ -78,7 +78,7 @@ impl Hub {
     pub(crate) fn issue_ice_servers(&mut self, session: &SessionId, now: Now) -> Vec<IceServer> {
         let servers = self.ice_servers(session, now);
         if let Some(session) = self.sessions.get_mut(session) {
-            session.ice_servers.clone_from(&servers);
+            session.keep_ice_servers(servers.clone());
         }
         servers
     }

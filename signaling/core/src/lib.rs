@@ -13,19 +13,23 @@
 #![warn(missing_docs)]
 
 mod access;
+mod address;
 mod call;
 mod cameras;
 mod client;
 mod connection;
+mod directory;
 mod gateway;
 mod hub;
 mod ice;
 mod limits;
+mod links;
 mod lookup;
 mod messages;
 mod output;
 mod request;
 mod session;
+mod sessions;
 mod timer;
 mod whep;
 

@@ -1,6 +1,11 @@
 //! Bounds on what one connection, client or gateway may use, so that it cannot affect others.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
+
+/// The most tokens and users whose rate is remembered; beyond it, those with a full bucket are
+/// forgotten. Each is authenticated, so an attacker without credentials cannot fill the table.
+const MAX_BUCKETS: usize = 4096;
 
 /// All bounds of the hub. The defaults suit a server with thousands of viewers.
 #[derive(Debug, Clone)]
@@ -118,9 +123,50 @@ impl Bucket {
     }
 }
 
+/// The buckets of an event for each token or user that caused it lately.
+#[derive(Debug, Default)]
+pub(crate) struct Rates {
+    buckets: HashMap<String, Bucket>,
+}
+
+impl Rates {
+    /// Takes a token from the bucket of a subject; returns false if it is empty, or if too many
+    /// others are remembered.
+    pub(crate) fn take(&mut self, subject: &str, rate: Rate, now: Instant) -> bool {
+        let known = self.buckets.contains_key(subject);
+        if !known && self.buckets.len() >= MAX_BUCKETS {
+            self.buckets.retain(|_, bucket| !bucket.is_full(now));
+        }
+        if !known && self.buckets.len() >= MAX_BUCKETS {
+            return false;
+        }
+        let bucket = self.buckets.entry(subject.to_owned());
+        bucket.or_insert_with(|| Bucket::new(rate, now)).take(now)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_is_that_of_its_subject_and_the_idle_are_forgotten() {
+        let start = Instant::now();
+        let rate = Rate { burst: 1, per_minute: 60 };
+        let mut rates = Rates::default();
+        for (subject, after_ms, given) in
+            [("a", 0, true), ("a", 0, false), ("b", 0, true), ("a", 1000, true)]
+        {
+            let now = start + Duration::from_millis(after_ms);
+            assert_eq!(rates.take(subject, rate, now), given, "{subject} {after_ms}");
+        }
+        let now = start + Duration::from_secs(5);
+        for number in 0..MAX_BUCKETS {
+            assert!(rates.take(&number.to_string(), rate, now), "the idle make room");
+        }
+        assert!(!rates.take("one more", rate, now));
+        assert!(rates.take("one more", rate, now + Duration::from_secs(1)));
+    }
 
     #[test]
     fn a_bucket_allows_its_burst_and_then_its_rate() {

@@ -1,6 +1,8 @@
 //! Database lookups: the requests that cannot be answered from memory, and how each continues
 //! when its result arrives.
 
+use std::collections::HashMap;
+
 use porthole_clock::Now;
 use porthole_signaling_proto::identity::GatewayToken;
 use porthole_signaling_proto::method::ConnectParams;
@@ -45,9 +47,34 @@ pub enum LookupResult {
     Enrolled(Result<(), Fault>),
 }
 
+/// The lookups in progress, and the requests that wait for them.
+#[derive(Debug, Default)]
+pub(crate) struct Lookups {
+    pending: HashMap<LookupId, PendingLookup>,
+    last: u64,
+}
+
+impl Lookups {
+    fn add(&mut self, pending: PendingLookup) -> LookupId {
+        self.last += 1;
+        let id = LookupId(self.last);
+        self.pending.insert(id, pending);
+        id
+    }
+
+    fn take(&mut self, id: LookupId) -> Option<PendingLookup> {
+        self.pending.remove(&id)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+}
+
 /// A request that waits for a lookup.
 #[derive(Debug)]
-pub(crate) struct PendingLookup {
+struct PendingLookup {
     conn: crate::ConnId,
     request: RequestId,
     continuation: Continuation,
@@ -80,28 +107,25 @@ impl Hub {
         continuation: Continuation,
     ) -> Result<(), Fault> {
         let limit = self.config.limits.lookups_per_connection;
-        let Some(connection) = self.connections.get_mut(&call.conn) else { return Ok(()) };
-        if connection.lookups >= limit {
+        let Some(connection) = self.links.get_mut(call.conn) else { return Ok(()) };
+        if !connection.begin_lookup(limit) {
             return Err(Fault::new(
                 code::TOO_MANY_REQUESTS,
                 "too many requests at once; wait for the answers",
             ));
         }
-        connection.lookups += 1;
-        self.last_lookup += 1;
-        let id = LookupId(self.last_lookup);
         let (conn, request) = (call.conn, call.id.clone());
-        self.lookups.insert(id, PendingLookup { conn, request, continuation });
+        let id = self.lookups.add(PendingLookup { conn, request, continuation });
         self.push_output(Output::Lookup { id, lookup });
         Ok(())
     }
 
     /// Continues the request that waits for this lookup.
     pub fn handle_lookup_result(&mut self, now: Now, id: LookupId, result: LookupResult) {
-        let Some(pending) = self.lookups.remove(&id) else { return };
+        let Some(pending) = self.lookups.take(id) else { return };
         let PendingLookup { conn, request, continuation } = pending;
-        let Some(connection) = self.connections.get_mut(&conn) else { return };
-        connection.lookups = connection.lookups.saturating_sub(1);
+        let Some(connection) = self.links.get_mut(conn) else { return };
+        connection.end_lookup();
         let call = Call { now, conn, id: request };
         if let Err(fault) = self.resume(&call, continuation, result) {
             self.send(conn, Message::fault(Some(call.id), fault));

@@ -20,14 +20,6 @@ const ENVELOPE_BYTES: usize = 256;
 /// may wait in the queue of its WebSocket.
 const MAX_PENDING_BYTES: usize = 512 * 1024;
 
-/// A request that was sent to a peer and has no response yet.
-#[derive(Debug)]
-pub(crate) struct Sent {
-    pub(crate) request: PendingRequest,
-    /// The length of its parameters as JSON, if they may be long.
-    bytes: usize,
-}
-
 /// A request to which a peer has not responded yet.
 #[derive(Debug)]
 pub(crate) struct PendingRequest {
@@ -64,17 +56,12 @@ impl Hub {
     ) -> Result<(), Fault> {
         let timeout = self.timeout(request.kind);
         let bytes = self.checked_size(to, request.kind, &params)?;
-        if let Some(session) = self.sessions.get_mut(&request.session) {
-            if session.pending_requests.contains(&request.kind) {
-                return Err(Fault::new(
-                    code::BAD_REQUEST,
-                    "the previous request of this kind in the session has no response yet",
-                ));
-            }
-            session.pending_requests.push(request.kind);
+        let session = self.sessions.get_mut(&request.session);
+        if session.is_some_and(|session| !session.begin_request(request.kind)) {
+            let text = "the previous request of this kind in the session has no response yet";
+            return Err(Fault::new(code::BAD_REQUEST, text));
         }
-        let id = self.next_request_id();
-        self.requests.insert((to, id), Sent { request, bytes });
+        let id = self.links.add_request(to, request, bytes);
         self.timers.add(now.instant + timeout, Timer::Request(to, id));
         let method = method.to_owned();
         self.send(to, Message::Request { id: RequestId::Number(id), method, params });
@@ -93,9 +80,7 @@ impl Hub {
             let text = "the description is too long for the camera's gateway; send fewer lines";
             return Err(Fault::new(http::CONTENT_TOO_LARGE, text));
         }
-        let range = (to, i64::MIN)..=(to, i64::MAX);
-        let pending: usize = self.requests.range(range).map(|(_, request)| request.bytes).sum();
-        if pending + bytes > MAX_PENDING_BYTES {
+        if self.links.pending_bytes(to) + bytes > MAX_PENDING_BYTES {
             let text = "the camera's gateway has too many offers to answer; try again";
             return Err(Fault::new(code::INSUFFICIENT_RESOURCES, text));
         }
@@ -110,13 +95,13 @@ impl Hub {
         outcome: Result<Value, Fault>,
     ) {
         // A response that is late or answers no request has no entry.
-        if let Some(Sent { request, .. }) = self.requests.remove(&(conn, id)) {
+        if let Some(request) = self.links.take_request(conn, id) {
             self.complete_request(now, request, outcome.map_err(shortened));
         }
     }
 
     pub(crate) fn handle_request_timeout(&mut self, now: Now, conn: ConnId, id: i64) {
-        let Some(Sent { request, .. }) = self.requests.remove(&(conn, id)) else { return };
+        let Some(request) = self.links.take_request(conn, id) else { return };
         let fault = match request.kind {
             RequestKind::Connect => {
                 Fault::new(code::UNAVAILABLE, "the gateway did not respond; try again")
@@ -133,10 +118,7 @@ impl Hub {
 
     /// Fails every pending request to a peer that has disconnected.
     pub(crate) fn fail_requests_to(&mut self, now: Now, conn: ConnId) {
-        let range = (conn, i64::MIN)..=(conn, i64::MAX);
-        let ids: Vec<_> = self.requests.range(range).map(|(key, _)| *key).collect();
-        for key in ids {
-            let Some(Sent { request, .. }) = self.requests.remove(&key) else { continue };
+        for request in self.links.take_requests_to(conn) {
             let fault = match request.kind {
                 RequestKind::Invite => Fault::new(code::GONE, "the client has disconnected"),
                 RequestKind::Connect
@@ -158,7 +140,7 @@ impl Hub {
     ) {
         let PendingRequest { kind, session, origin } = request;
         if let Some(session) = self.sessions.get_mut(&session) {
-            session.pending_requests.retain(|pending| *pending != kind);
+            session.end_request(kind);
         }
         match kind {
             RequestKind::Connect => self.handle_connect_result(now, &session, origin, outcome),

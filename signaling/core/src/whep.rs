@@ -12,14 +12,12 @@ use porthole_signaling_proto::rpc::{Fault, Message, code};
 use porthole_signaling_proto::{CameraId, IceCandidate, IceServer, SessionId, rpc};
 use serde_json::Value;
 
+use crate::address::Address;
 use crate::cameras::no_such_camera;
-use crate::request::{Origin, PendingRequest, RequestKind, Sent};
-use crate::session::{Session, Viewer, whole_seconds};
-use crate::{Action, Admitted, Bucket, Hub, WhepRequestId};
-
-/// The most tokens and users whose rate is remembered; beyond it, those with a full bucket are
-/// forgotten. Each is authenticated, so an attacker without credentials cannot fill the table.
-const MAX_BUCKETS: usize = 4096;
+use crate::request::{Origin, PendingRequest, RequestKind};
+use crate::session::whole_seconds;
+use crate::sessions::{Session, Viewer, WhepViewer};
+use crate::{Action, Admitted, Hub, WhepRequestId};
 
 /// HTTP status codes of WHEP refusals, in addition to those in `rpc::code`.
 pub mod http {
@@ -154,20 +152,20 @@ impl Hub {
     ) -> Result<(), Fault> {
         let WhepOffer { sender, camera, offer, viewer_address } = offer;
         self.check_rate(now, &sender)?;
-        let granted = sender.camera(&camera, self.owner(&camera), now)?;
+        let granted = sender.camera(&camera, self.directory.owner(&camera), now)?;
         let lifetime = granted.lifetime(now, self.config.limits.whep_lifetime);
         let ufrags: Vec<String> = offer_ufrags(&offer).into_iter().map(str::to_owned).collect();
         if ufrags.is_empty() {
             let text = "the body is not an SDP offer: it has no a=ice-ufrag line";
             return Err(Fault::new(code::BAD_REQUEST, text));
         }
-        let gateway = self.owner(&camera).cloned().ok_or_else(no_such_camera)?;
-        let conn = self.gateway_connection(&gateway).map_err(|away| Fault {
+        let gateway = self.directory.owner(&camera).cloned().ok_or_else(no_such_camera)?;
+        let conn = self.reach(Address::Gateway(&gateway)).map_err(|away| Fault {
             // The draft's answer while nobody publishes.
             code: code::CONFLICT,
             ..away
         })?;
-        let viewer = Viewer::Whep { generation: 1, ufrags, restarting: None };
+        let viewer = Viewer::Whep(WhepViewer::new(ufrags));
         let session = Session::new(now, lifetime, gateway, granted, viewer);
         let session = self.add_session(session)?;
         let params = OfferParams {
@@ -206,8 +204,7 @@ impl Hub {
         let Origin::Whep(request) = origin else { return };
         let outcome = match self.sessions.get_mut(id) {
             Some(session) => {
-                session.pending = false;
-                let ice_servers = std::mem::take(&mut session.ice_servers);
+                let ice_servers = session.accept();
                 let (session, etag) = (id.clone(), etag(1));
                 Ok(WhepResponse::Created { session, answer, ice_servers, etag })
             }
@@ -233,27 +230,25 @@ impl Hub {
     ) -> Result<Option<WhepResponse>, Fault> {
         let WhepPatch { sender, session: id, if_match, fragment } = patch;
         self.check_rate(now, &sender)?;
-        let session = self.whep_session(&sender, &id)?;
-        let Viewer::Whep { generation, ufrags, .. } = &session.viewer else {
-            return Err(no_such_resource());
-        };
-        check_if_match(if_match.as_ref(), *generation)?;
-        let (trickles, gateway) = (fragment.belongs_to(ufrags), session.gateway.clone());
+        let session = self.sessions.of_owner(&sender, &id).ok_or_else(no_such_resource)?;
+        let viewer = session.whep().ok_or_else(no_such_resource)?;
+        check_if_match(if_match.as_ref(), viewer.generation())?;
+        let trickles = fragment.belongs_to(viewer.ufrags());
+        let gateway = session.gateway().clone();
+        let is_restarting = session.has_request(RequestKind::Restart);
         if trickles {
             for candidate in fragment.candidates {
                 let params = TrickleParams { session: id.clone(), candidate };
-                self.notify_gateway(&gateway, Message::notification::<Trickle>(&params));
+                self.post(Address::Gateway(&gateway), Message::notification::<Trickle>(&params));
             }
             return Ok(Some(WhepResponse::Trickled));
         }
-        if session.pending_requests.contains(&RequestKind::Restart) {
+        if is_restarting {
             return Err(Fault::new(code::CONFLICT, "an ICE restart is in progress; wait for it"));
         }
-        let gateway_conn = self.gateway_connection(&gateway)?;
-        if let Some(session) = self.sessions.get_mut(&id)
-            && let Viewer::Whep { restarting, .. } = &mut session.viewer
-        {
-            *restarting = Some(fragment.ufrags);
+        let gateway_conn = self.reach(Address::Gateway(&gateway))?;
+        if let Some(viewer) = self.sessions.get_mut(&id).and_then(Session::whep_mut) {
+            viewer.begin_restart(fragment.ufrags);
         }
         let ice_servers = self.ice_servers_message(&id, now);
         self.send(gateway_conn, ice_servers);
@@ -274,19 +269,16 @@ impl Hub {
     ) {
         let Origin::Whep(request) = origin else { return };
         let ice_servers = self.ice_servers(id, now);
-        let viewer = self.sessions.get_mut(id).map(|session| &mut session.viewer);
-        let Some(Viewer::Whep { generation, ufrags, restarting }) = viewer else {
+        let Some(viewer) = self.sessions.get_mut(id).and_then(Session::whep_mut) else {
             return self.respond_whep(request, Err(no_such_resource()));
         };
-        let new_ufrags = restarting.take();
-        let outcome = outcome.and_then(rpc::read::<RestartResult>).map(|result| {
-            *generation += 1;
-            *ufrags = new_ufrags.unwrap_or_default();
-            WhepResponse::Restarted {
-                fragment: result.fragment,
-                ice_servers,
-                etag: etag(*generation),
-            }
+        let result = outcome.and_then(rpc::read::<RestartResult>);
+        viewer.end_restart(result.is_ok());
+        let etag = etag(viewer.generation());
+        let outcome = result.map(|RestartResult { fragment }| WhepResponse::Restarted {
+            fragment,
+            ice_servers,
+            etag,
         });
         self.respond_whep(request, outcome);
     }
@@ -295,7 +287,7 @@ impl Hub {
     pub fn handle_whep_delete(&mut self, now: Now, request: WhepRequestId, delete: &WhepDelete) {
         let WhepDelete { sender, session } = delete;
         let allowed = self.check_rate(now, sender);
-        let outcome = allowed.and_then(|()| self.whep_session(sender, session).map(|_| ()));
+        let outcome = allowed.and_then(|()| self.check_owner(sender, session));
         if outcome.is_ok() {
             self.end_session(session);
         }
@@ -305,17 +297,9 @@ impl Hub {
     /// Handles the disconnection of an HTTP client that still waits for its response. A session
     /// that its offer would have started is ended.
     pub fn handle_whep_abandoned(&mut self, request: WhepRequestId) {
-        let is_origin = |sent: &Sent| match sent.request.origin {
-            Origin::Whep(origin) => origin == request,
-            Origin::Peer { .. } => false,
-        };
-        let found = self.requests.iter().find(|(_, sent)| is_origin(sent));
-        let Some((key, kind)) = found.map(|(key, sent)| (*key, sent.request.kind)) else { return };
-        if kind != RequestKind::Offer {
-            return;
-        }
-        if let Some(sent) = self.requests.remove(&key) {
-            self.end_session(&sent.request.session);
+        let is_offer = |request: &PendingRequest| request.kind == RequestKind::Offer;
+        if let Some(pending) = self.links.take_request_of(request, is_offer) {
+            self.end_session(&pending.session);
         }
     }
 
@@ -342,7 +326,7 @@ impl Hub {
         let Ok(sender) = sender.also(Action::AskIceServers, now) else { return Ok(Vec::new()) };
         self.check_rate(now, &sender)?;
         sender.check_expiry(now)?;
-        let Ok(granted) = sender.camera(camera, self.owner(camera), now) else {
+        let Ok(granted) = sender.camera(camera, self.directory.owner(camera), now) else {
             return Ok(Vec::new());
         };
         let turn = self.config.turn.as_ref();
@@ -361,7 +345,7 @@ impl Hub {
         camera: &CameraId,
     ) -> Result<(), Fault> {
         self.check_rate(now, sender)?;
-        let owner = self.owner(camera);
+        let owner = self.directory.owner(camera);
         sender.camera(camera, owner, now)?;
         owner.map(|_| ()).ok_or_else(no_such_camera)
     }
@@ -378,33 +362,22 @@ impl Hub {
     ) -> Result<(), Fault> {
         self.check_rate(now, sender)?;
         sender.check_expiry(now)?;
-        self.whep_session(sender, session).map(|_| ())
+        self.check_owner(sender, session)
     }
 
     /// Refuses a request over the rate of its token or user.
     fn check_rate(&mut self, now: Now, sender: &Admitted) -> Result<(), Fault> {
         let subject = sender.principal()?.subject();
-        let (buckets, now) = (&mut self.whep_buckets, now.instant);
-        let known = buckets.contains_key(subject);
-        if !known && buckets.len() >= MAX_BUCKETS {
-            buckets.retain(|_, bucket| !bucket.is_full(now));
-        }
-        let full = !known && buckets.len() >= MAX_BUCKETS;
         let rate = self.config.limits.whep_rate;
-        let bucket = || Bucket::new(rate, now);
-        if full || !buckets.entry(subject.to_owned()).or_insert_with(bucket).take(now) {
-            return Err(Fault::new(code::TOO_MANY_REQUESTS, "too many requests; send fewer"));
+        if self.whep_rates.take(subject, rate, now.instant) {
+            return Ok(());
         }
-        Ok(())
+        Err(Fault::new(code::TOO_MANY_REQUESTS, "too many requests; send fewer"))
     }
 
-    /// Returns a WHEP session. Only its owner learns that it exists.
-    fn whep_session(&self, sender: &Admitted, id: &SessionId) -> Result<&Session, Fault> {
-        let subject = sender.owner_of_session();
-        let session = self.sessions.get(id).filter(|session| {
-            matches!(session.viewer, Viewer::Whep { .. }) && Some(session.subject()) == subject
-        });
-        session.ok_or_else(no_such_resource)
+    /// Refuses whoever does not own the WHEP session.
+    fn check_owner(&self, sender: &Admitted, id: &SessionId) -> Result<(), Fault> {
+        self.sessions.of_owner(sender, id).map(|_| ()).ok_or_else(no_such_resource)
     }
 }
 

@@ -12,8 +12,8 @@ use proptest::test_runner::Config;
 use serde_json::{Value, json};
 
 use super::world::{World, admitted, only, principal};
-use crate::connection::Stage;
-use crate::session::Viewer;
+use crate::address::Address;
+use crate::links::Peer;
 use crate::{
     Action, Admitted, ConnId, IfMatch, Limits, Objects, Principal, WhepDelete, WhepFragment,
     WhepOffer, WhepPatch, WhepRequestId,
@@ -237,15 +237,13 @@ impl Run {
     /// Records the connections of the two sides of each session.
     fn note_sides(&mut self) {
         let hub = &self.world.hub;
-        for (name, session) in &hub.sessions {
+        for (name, session) in hub.sessions.iter() {
             if !self.sides.contains_key(name) {
                 self.sessions.push(name.clone());
             }
             let sides = self.sides.entry(name.clone()).or_default();
-            if let Viewer::Connected(conn) = session.viewer {
-                sides.insert(conn);
-            }
-            sides.extend(hub.gateways.get(&session.gateway).and_then(|gateway| gateway.conn));
+            sides.extend(hub.resolve(Address::Client(name)));
+            sides.extend(hub.resolve(Address::Gateway(session.gateway())));
         }
         self.sessions.sort();
     }
@@ -264,23 +262,15 @@ impl Run {
             }
         }
         let hub = &self.world.hub;
-        assert!(hub.requests.keys().all(|(conn, _)| hub.connections.contains_key(conn)));
-        for gateway in hub.gateways.values() {
-            assert!(gateway.sessions.len() <= 5);
-            assert!(gateway.sessions.iter().all(|name| hub.sessions.contains_key(name)));
-        }
-        for sessions in hub.viewers.values() {
-            assert!(!sessions.is_empty());
-            assert!(sessions.iter().all(|name| hub.sessions.contains_key(name)));
-        }
-        let by_gateway: usize = hub.gateways.values().map(|gateway| gateway.sessions.len()).sum();
-        assert_eq!(by_gateway, hub.sessions.len());
+        hub.links.assert_consistent();
+        hub.sessions.assert_consistent(5);
+        hub.directory.assert_consistent();
     }
 
     fn check_cameras(&self, conn: ConnId, message: &Message) {
         let Message::Notification { method, params } = message else { return };
-        let stage = self.world.hub.connections.get(&conn).map(|connection| &connection.stage);
-        let Some(Stage::Client(principal)) = stage else { return };
+        let peer = self.world.hub.links.get(conn).map(|connection| connection.peer());
+        let Some(Peer::Client(principal)) = peer else { return };
         if method == Cameras::NAME {
             for camera in params["cameras"].as_array().unwrap() {
                 let id = camera["id"].as_str().unwrap().parse().unwrap();
@@ -325,7 +315,8 @@ proptest! {
         run.world.wait(Duration::from_secs(2 * 24 * 60 * 60));
         let hub = &run.world.hub;
         prop_assert_eq!(hub.counts(), (0, 0));
-        prop_assert!(hub.requests.is_empty() && hub.viewers.is_empty() && hub.lookups.is_empty());
+        prop_assert!(hub.links.is_idle() && hub.sessions.is_empty() && hub.lookups.is_empty());
+        prop_assert_eq!(hub.directory.subjects().count(), 0);
         prop_assert_eq!(hub.poll_timeout(), None);
     }
 

@@ -1,0 +1,125 @@
+//! One gateway: its name, its connection and its cameras.
+
+use std::time::Instant;
+
+use porthole_signaling_proto::{CameraId, CameraReport, CameraState};
+
+use super::Record;
+use super::cameras::{fold_sub_streams, profiles};
+use crate::ConnId;
+
+/// The longest display name of a gateway or camera; more does not fit a tile of the dashboard.
+const MAX_NAME_CHARS: usize = 64;
+/// The most capabilities of a gateway; the standard defines two.
+const MAX_CAPABILITIES: usize = 16;
+
+/// A gateway that has enrolled.
+#[derive(Debug)]
+pub(super) struct Gateway {
+    name: String,
+    conn: Option<ConnId>,
+    /// The time its last WebSocket closed; `None` while it is connected or has never been.
+    away_since: Option<Instant>,
+    capabilities: Vec<String>,
+    cameras: Vec<CameraReport>,
+    /// The record in the last [`Output::Persist`](crate::Output::Persist).
+    persisted: Option<Record>,
+}
+
+impl Gateway {
+    /// Creates a gateway that is not connected and whose cameras are offline.
+    pub(super) fn restored(name: String, cameras: Vec<(CameraId, String)>) -> Self {
+        let reports = cameras.iter().map(|(id, name)| CameraReport {
+            id: id.clone(),
+            name: name.clone(),
+            state: CameraState::Offline,
+            reason: None,
+            codec: None,
+            width: None,
+            height: None,
+            viewers: 0,
+            streams: Vec::new(),
+        });
+        Self {
+            conn: None,
+            away_since: None,
+            capabilities: Vec::new(),
+            cameras: fold_sub_streams(reports.collect()),
+            persisted: Some((name.clone(), cameras)),
+            name,
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn set_name(&mut self, name: String) {
+        self.name = name;
+    }
+
+    /// Notes that it has connected. Returns the connection that it had until now.
+    pub(super) fn connect(&mut self, conn: ConnId, capabilities: Vec<String>) -> Option<ConnId> {
+        self.away_since = None;
+        let capabilities = capabilities.iter().take(MAX_CAPABILITIES);
+        self.capabilities = capabilities.map(|capability| plain_name(capability)).collect();
+        self.conn.replace(conn)
+    }
+
+    /// Notes that a connection is closed. Returns false if it is not the current one.
+    pub(super) fn disconnect(&mut self, conn: ConnId, now: Instant) -> bool {
+        if self.conn != Some(conn) {
+            return false;
+        }
+        self.conn = None;
+        self.away_since = Some(now);
+        true
+    }
+
+    pub(super) fn connection(&self) -> Option<ConnId> {
+        self.conn
+    }
+
+    pub(super) fn away_since(&self) -> Option<Instant> {
+        self.away_since
+    }
+
+    pub(super) fn capabilities(&self) -> &[String] {
+        &self.capabilities
+    }
+
+    pub(super) fn cameras(&self) -> &[CameraReport] {
+        &self.cameras
+    }
+
+    pub(super) fn set_cameras(&mut self, cameras: Vec<CameraReport>) {
+        self.cameras = cameras;
+    }
+
+    /// Returns the record if it has changed since it was returned last. A sub stream is a row of
+    /// its own, as older versions wrote it and read it.
+    pub(super) fn take_changed(&mut self) -> Option<Record> {
+        let rows = |camera: &CameraReport| {
+            let rows = profiles(camera).map(|id| (id.clone(), camera.name.clone()));
+            rows.collect::<Vec<_>>()
+        };
+        let mut cameras: Vec<_> = self.cameras.iter().flat_map(rows).collect();
+        cameras.sort();
+        let current = (self.name.clone(), cameras);
+        if self.persisted.as_ref() == Some(&current) {
+            return None;
+        }
+        self.persisted = Some(current.clone());
+        Some(current)
+    }
+
+    pub(super) fn persist_failed(&mut self) {
+        self.persisted = None;
+    }
+}
+
+/// Makes a name fit for display: one line, at most [`MAX_NAME_CHARS`] characters.
+pub(crate) fn plain_name(text: &str) -> String {
+    let shown = text.trim().chars().filter(|c| !c.is_control());
+    shown.take(MAX_NAME_CHARS).collect()
+}

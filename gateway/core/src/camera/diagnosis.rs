@@ -4,6 +4,7 @@
 //! packet is looked at twice. A problem is named once it is certain; what is only late is shown
 //! with the time it has taken so far.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::media::FeedStatistics;
@@ -27,15 +28,91 @@ const MIN_PICTURES_BACK: u64 = 5;
 /// Time after the last picture that went back in time at which the warning ends.
 const WARNING_TIME: Duration = Duration::from_secs(30);
 
-/// The result of a diagnosis, in sentences for the person who looks after the camera.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The result of a diagnosis. It is made for every packet, its sentence only when it changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Finding {
     /// No problem, or none that has lasted long enough.
     Fine,
     /// No picture, for this reason.
-    NoPicture(String),
+    NoPicture(Problem),
     /// A picture that this spoils.
-    Spoiled(String),
+    Spoiled(Warning),
+}
+
+/// A reason for which there is no picture. Its text is for the person who looks after the camera.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Problem {
+    /// Slice headers are broken.
+    Encrypted,
+    /// Nothing but data beside pictures, for this time.
+    OnlyData { seconds: u64 },
+    /// Nothing that is recognized as a picture, for this time.
+    Unrecognized { seconds: u64 },
+    /// No key frame for this time.
+    KeyFrameIsLate { seconds: u64 },
+    /// No key frame for so long that none is expected.
+    NoKeyFrames,
+    /// Pictures are refreshed gradually, without key frames.
+    GradualRefresh,
+}
+
+/// A reason for which the picture is not as it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Warning {
+    /// Pictures go back in time.
+    BPictures,
+    /// A new viewer waits for a key frame; the last one was this long ago.
+    RareKeyFrames { seconds: u64 },
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let never = |f: &mut fmt::Formatter<'_>, setting| {
+            write!(
+                f,
+                "the camera never sends a key frame (IDR), so browsers cannot start its picture: \
+                 set its I-frame interval (GOP) to 1 or 2 s, and its {setting}"
+            )
+        };
+        match self {
+            Self::Encrypted => f.write_str(
+                "the camera's pictures are encrypted or damaged: turn its stream encryption off",
+            ),
+            Self::OnlyData { seconds } => write!(
+                f,
+                "the camera has sent no picture for {seconds} s, only data beside pictures (SEI, \
+                 parameter sets): restart it, and check the settings of its encoder"
+            ),
+            Self::Unrecognized { seconds } => write!(
+                f,
+                "the camera has sent no picture that can be recognized for {seconds} s: set its \
+                 video to H.264"
+            ),
+            Self::KeyFrameIsLate { seconds } => write!(
+                f,
+                "no key frame for {seconds} s; a picture can only start at one: set the camera's \
+                 I-frame interval (GOP) to 1 or 2 s, and its smart codec off"
+            ),
+            Self::NoKeyFrames => never(f, "smart codec off"),
+            Self::GradualRefresh => never(f, "intra refresh off"),
+        }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BPictures => f.write_str(
+                "the camera sends B pictures, which browsers cannot show smoothly: set its \
+                 profile to Baseline, or the number of B frames to 0",
+            ),
+            Self::RareKeyFrames { seconds } => write!(
+                f,
+                "the last key frame was {seconds} s ago, so a new viewer waits for the next one: \
+                 set the camera's I-frame interval (GOP) to 1 or 2 s"
+            ),
+        }
+    }
 }
 
 /// The diagnosis of one connection of a stream.
@@ -109,39 +186,23 @@ impl Diagnosis {
         let since = now.saturating_duration_since(first);
         let slices = statistics.slices - self.before.slices;
         if is_encrypted(&self.before, statistics) {
-            return Finding::NoPicture(
-                "the camera's pictures are encrypted or damaged: turn its stream encryption off"
-                    .to_owned(),
-            );
+            return Finding::NoPicture(Problem::Encrypted);
         }
         if since < KEY_FRAME_LATE {
             return Finding::Fine;
         }
         let seconds = whole_intervals(since).as_secs();
-        if slices == 0 && statistics.other_units > self.before.other_units {
-            return Finding::NoPicture(format!(
-                "the camera has sent no picture for {seconds} s, only data beside pictures (SEI, \
-                 parameter sets): restart it, and check the settings of its encoder"
-            ));
-        }
-        if slices == 0 {
-            return Finding::NoPicture(format!(
-                "the camera has sent no picture that can be recognized for {seconds} s: set its \
-                 video to H.264"
-            ));
-        }
-        if since < KEY_FRAME_NEVER {
-            return Finding::NoPicture(format!(
-                "no key frame for {seconds} s; a picture can only start at one: set the camera's \
-                 I-frame interval (GOP) to 1 or 2 s, and its smart codec off"
-            ));
-        }
-        let gradual = statistics.recovery_points > self.before.recovery_points;
-        let setting = if gradual { "intra refresh off" } else { "smart codec off" };
-        Finding::NoPicture(format!(
-            "the camera never sends a key frame (IDR), so browsers cannot start its picture: set \
-             its I-frame interval (GOP) to 1 or 2 s, and its {setting}"
-        ))
+        Finding::NoPicture(if slices > 0 && since < KEY_FRAME_NEVER {
+            Problem::KeyFrameIsLate { seconds }
+        } else if slices > 0 && statistics.recovery_points > self.before.recovery_points {
+            Problem::GradualRefresh
+        } else if slices > 0 {
+            Problem::NoKeyFrames
+        } else if statistics.other_units > self.before.other_units {
+            Problem::OnlyData { seconds }
+        } else {
+            Problem::Unrecognized { seconds }
+        })
     }
 
     fn warn(
@@ -157,19 +218,12 @@ impl Diagnosis {
         }
         let recently = |at: Instant| now.saturating_duration_since(at) < WARNING_TIME;
         if self.went_back_at.is_some_and(recently) {
-            return Finding::Spoiled(
-                "the camera sends B pictures, which browsers cannot show smoothly: set its \
-                 profile to Baseline, or the number of B frames to 0"
-                    .to_owned(),
-            );
+            return Finding::Spoiled(Warning::BPictures);
         }
         let since = now.saturating_duration_since(last_key_frame);
         if group_is_too_large && since >= KEY_FRAME_LATE {
-            return Finding::Spoiled(format!(
-                "the last key frame was {} s ago, so a new viewer waits for the next one: set the \
-                 camera's I-frame interval (GOP) to 1 or 2 s",
-                whole_intervals(since).as_secs()
-            ));
+            let seconds = whole_intervals(since).as_secs();
+            return Finding::Spoiled(Warning::RareKeyFrames { seconds });
         }
         Finding::Fine
     }
@@ -232,7 +286,8 @@ mod tests {
         ];
         for (case, statistics, seconds, expected) in table {
             match findings(statistics, false, &[seconds]).as_slice() {
-                [(_, Finding::NoPicture(why))] => {
+                [(_, Finding::NoPicture(problem))] => {
+                    let why = problem.to_string();
                     assert!(why.contains(expected), "{case}: {why}");
                 }
                 other => panic!("{case}: {other:?}"),

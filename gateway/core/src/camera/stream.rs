@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tracing::{debug, info, warn};
 
-use super::diagnosis::{Diagnosis, Finding};
+use super::diagnosis::{Diagnosis, Finding, Problem, Warning};
 use super::{SourceCommand, SourceEvent, StreamId};
 use crate::backoff::Backoff;
 use crate::media::{Feed, FeedOutput, Format, RtpPacket, VideoPacket};
@@ -61,8 +61,10 @@ pub struct Stream {
     rng: StdRng,
     /// The reason why there is no picture.
     reason: Option<String>,
+    /// The problem that `reason` tells, if it does.
+    problem: Option<Problem>,
     /// The problem that spoils the picture, while there is one.
-    warning: Option<String>,
+    warning: Option<Warning>,
     diagnosis: Diagnosis,
     /// The packets are of a kind that cannot be forwarded, which `reason` says.
     is_refused: bool,
@@ -88,6 +90,7 @@ impl Stream {
             backoff: Backoff::default(),
             rng: StdRng::seed_from_u64(seed),
             reason: None,
+            problem: None,
             warning: None,
             diagnosis: Diagnosis::default(),
             is_refused: false,
@@ -187,8 +190,14 @@ impl Stream {
             Finding::NoPicture(problem) => (Some(problem), None),
             Finding::Spoiled(warning) => (None, Some(warning)),
         };
-        if problem.is_some() && self.state == RunState::Starting && !self.is_refused {
-            self.set_reason(problem);
+        let is_new = problem != self.problem;
+        if let Some(problem) = problem
+            && is_new
+            && self.state == RunState::Starting
+            && !self.is_refused
+        {
+            self.set_reason(Some(problem.to_string()));
+            self.problem = Some(problem);
         }
         if self.warning != warning {
             if let Some(warning) = &warning
@@ -227,6 +236,7 @@ impl Stream {
     }
 
     fn set_reason(&mut self, reason: Option<String>) {
+        self.problem = None;
         if self.reason == reason {
             return;
         }
@@ -369,7 +379,7 @@ impl Stream {
             state,
             reason: match state {
                 CameraState::Failed => self.reason.clone(),
-                CameraState::Live => self.warning.clone(),
+                CameraState::Live => self.warning.map(|warning| warning.to_string()),
                 CameraState::Idle | CameraState::Connecting | CameraState::Offline => None,
             },
             codec: self.format.as_ref().map(|f| f.codec.encoding_name().to_owned()),

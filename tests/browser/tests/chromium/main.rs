@@ -22,6 +22,15 @@ const NEEDS: [Need; 2] = [Need::Program, Need::Browser];
 const CAMERA_DEADLINE: Duration = Duration::from_secs(30);
 const PICTURE_DEADLINE: Duration = Duration::from_secs(30);
 
+/// Longest standstill, in seconds, that a loaded machine causes by itself. A player that waits for
+/// the next key frame of a camera stands still for up to two seconds.
+const HITCH: f64 = 0.5;
+
+/// Returns the seconds for which the video stood still between two samples.
+fn froze_for(before: &Sample, after: &Sample) -> f64 {
+    after.total_freezes_duration - before.total_freezes_duration
+}
+
 /// Starts a server on loopback, and a gateway with these cameras in a separate process.
 fn server_and_gateway<'a>(
     scene: &'a Scene,
@@ -54,7 +63,7 @@ fn watch(
 fn watch_smoothly(browser: &mut Browser, frames: u64, deadline: Duration) -> Result<Sample> {
     let before = browser.sample()?;
     let after = browser.wait_for_frames(frames, deadline)?;
-    ensure!(after.freeze_count == before.freeze_count, "the video froze: {before:?} {after:?}");
+    ensure!(froze_for(&before, &after) <= HITCH, "the video froze: {before:?} {after:?}");
     ensure!(after.packets_lost <= before.packets_lost, "packets were lost: {before:?} {after:?}");
     Ok(after)
 }

@@ -7,7 +7,7 @@ use porthole_test_support::browser::Browser;
 use porthole_test_support::cameras::{Camera, Kind};
 use porthole_test_support::scene::{Need, Scene, report, scene};
 
-use crate::{server_and_gateway, watch, watch_smoothly};
+use crate::{HITCH, froze_for, server_and_gateway, watch, watch_smoothly};
 
 /// Frames before the measurement, until Chromium's buffer is stable. In the time that is measured,
 /// the live555 proxy sets its clock back by the time its camera had waited.
@@ -50,6 +50,7 @@ fn watch_through_a_restart(scene: &Scene, kind: Kind, camera: &mut Camera<'_>) -
     browser.wait_for_frames(WARM_UP_FRAMES, FRAMES_DEADLINE)?;
     watch_for_a_while(&mut browser)?;
 
+    let (before, killed) = (browser.sample()?, Instant::now());
     camera.kill()?;
     let stopped = browser.wait_for_standstill(FRAMES_DEADLINE)?;
     let started = Instant::now();
@@ -58,7 +59,7 @@ fn watch_through_a_restart(scene: &Scene, kind: Kind, camera: &mut Camera<'_>) -
     let what = "the video returns without a new connection";
     browser
         .wait_for_sample(what, RECOVERY, |sample| sample.frames_decoded > stopped.frames_decoded)?;
-    let took = returned.elapsed();
+    let (took, outage) = (returned.elapsed(), killed.elapsed());
     report(&format!(
         "{}: the video was back {took:.1?} after its camera, which took {:.1?} to start",
         kind.name(),
@@ -68,7 +69,8 @@ fn watch_through_a_restart(scene: &Scene, kind: Kind, camera: &mut Camera<'_>) -
     let warm = browser.wait_for_frames(WARM_UP_FRAMES, FRAMES_DEADLINE)?;
     // The picture stands still while there is no camera, but not once more after its first picture,
     // as it would if a camera that marks every slice had sent two ends of that picture.
-    ensure!(warm.freeze_count <= stopped.freeze_count + 1, "{stopped:?} {warm:?}");
+    let froze = froze_for(&before, &warm);
+    ensure!(froze <= outage.as_secs_f64() + HITCH, "{froze} s frozen in an outage of {outage:?}");
     watch_for_a_while(&mut browser)?;
     ensure!(browser.sample()?.connections == 1, "the page had to connect again");
     Ok(())

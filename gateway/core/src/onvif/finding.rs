@@ -319,4 +319,52 @@ mod tests {
             assert!(sentence.contains(expected), "{sentence}");
         }
     }
+
+    /// Returns one finding of each kind.
+    fn all() -> Vec<Finding> {
+        let text = || "192.168.1.20".to_owned();
+        vec![
+            Finding::NothingAnswers { host: text() },
+            Finding::NoOnvif { host: text() },
+            Finding::StoppedAnswering,
+            Finding::EndlessAnswer,
+            Finding::Redirects(text()),
+            Finding::PasswordMissing,
+            Finding::WrongPassword { refused: 2, may_want_text: true },
+            Finding::AccountLocked,
+            Finding::WantsText,
+            Finding::SentText,
+            Finding::NotPermitted,
+            Finding::ClockOff(-600),
+            Finding::ClockUnset,
+            Finding::OtherAddress { named: text(), used: text() },
+            Finding::StreamElsewhere(text()),
+            Finding::NoVideo,
+            Finding::NoH264(1),
+            Finding::PictureWithoutOnvif,
+            Finding::RtspOff,
+            Finding::SeparateUser,
+            Finding::NoPicture { stream: text(), reason: text() },
+            Finding::FarKeyFrames { stream: text(), seconds: None },
+            Finding::BPictures(text()),
+        ]
+    }
+
+    #[test]
+    fn every_finding_is_one_sentence_with_a_row_in_the_reference() {
+        let reference = include_str!("../../../../docs/ref/onvif.md");
+        for finding in all() {
+            let sentence = finding.to_string();
+            let is_one = !sentence.is_empty() && !sentence.contains(". ") && sentence.len() <= 300;
+            assert!(is_one, "{sentence}");
+            let row = format!("| `{}` |", finding.key());
+            let row = reference.lines().find(|line| line.starts_with(&row));
+            let row = row.unwrap_or_else(|| panic!("{} has no row", finding.key()));
+            let fails = row.split('|').nth(3).is_some_and(|cell| cell.trim().starts_with("yes"));
+            assert_eq!(fails, finding.is_failure(), "{}", finding.key());
+        }
+        let rows =
+            reference.lines().filter(|line| line.ends_with("| yes |") || line.ends_with("| no |"));
+        assert_eq!(rows.count() + 1, all().len(), "a row for each, one of which says more");
+    }
 }

@@ -164,6 +164,9 @@ impl ReplyReader {
                 }
                 break false;
             };
+            if end > MAX_CHUNK_LINE {
+                return Err(ReplyError::TooLong);
+            }
             let line = String::from_utf8_lossy(rest.get(..end).unwrap_or_default());
             let size = line.split(';').next().unwrap_or_default().trim();
             if size.is_empty() {

@@ -11,6 +11,7 @@
 //!
 //! Architecture invariant: nothing here names the WebRTC engine, a socket, a clock or a viewer.
 
+mod access_unit;
 pub mod camera_sdp;
 mod codec;
 mod feed;

@@ -9,20 +9,17 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
+use super::access_unit::{AccessUnit, Place};
 use super::codec::{Format, NalCodec};
 use super::gop::Gop;
 use super::marks::Marks;
 use super::nal::packetize::{aggregates, fragments, room};
-use super::nal::parameter_sets::ParameterSets;
+use super::nal::parameter_sets::{MAX_SET_LEN, ParameterSets};
 use super::nal::payload::{filler, fragment};
 use super::nal::slice::{begins_picture, is_plausible_slice, is_recovery_point};
 use super::nal::start_code;
 use super::nal::unit::{Fragment, NalHeader, NalKind, Shape};
 use super::stream::{FeedOutput, FeedStatistics, IngestError, MAX_PAYLOAD, VideoPacket};
-
-/// Maximum size of a parameter set that is assembled from fragments, in bytes; a real one has a
-/// tenth of it.
-const MAX_COLLECTED: usize = 1024;
 
 /// Maximum time for which a marked slice waits for the next one while it is uncertain whether it is
 /// the last of its picture. The next picture ends the wait, too, so that only cameras with fewer
@@ -79,37 +76,6 @@ impl Emitter {
     }
 }
 
-/// The access unit that is being forwarded.
-#[derive(Debug)]
-struct AccessUnit {
-    timestamp: u32,
-    arrival: Instant,
-    /// A slice was sent, so the end of the access unit must be marked.
-    has_slice: bool,
-    /// The marker was sent.
-    is_marked: bool,
-    /// Number of markers that came with slices.
-    markers: u32,
-    /// No packet of the access unit was lost.
-    is_complete: bool,
-    /// A key frame, whose parameter sets were sent.
-    is_key_frame: bool,
-}
-
-impl AccessUnit {
-    fn new(timestamp: u32, arrival: Instant) -> Self {
-        Self {
-            timestamp,
-            arrival,
-            has_slice: false,
-            is_marked: false,
-            markers: 0,
-            is_complete: true,
-            is_key_frame: false,
-        }
-    }
-}
-
 /// The NAL unit whose fragments are arriving.
 #[derive(Debug)]
 enum Fragments {
@@ -150,6 +116,11 @@ pub(super) struct Forwarder {
     /// A key frame was sent since the camera started; slices before it cannot be decoded.
     started: bool,
     marks: Marks,
+    /// A fragment without the end bit had the marker. Either the camera marks more than the last
+    /// packet of a picture, or it sets no end bits.
+    is_marked_inside: bool,
+    /// The camera sets no end bits: the marker ends the last NAL unit.
+    lacks_end_bits: bool,
     held: Option<Held>,
 }
 
@@ -164,6 +135,8 @@ impl Forwarder {
             zeros: 0,
             started: false,
             marks: Marks::new(),
+            is_marked_inside: false,
+            lacks_end_bits: false,
             held: None,
         }
     }
@@ -214,31 +187,34 @@ impl Forwarder {
         payload: Bytes,
         emitter: &mut Emitter,
     ) -> Result<(), IngestError> {
-        if self.unit.as_ref().is_none_or(|unit| unit.timestamp != timestamp) {
-            self.end_unit(emitter);
-            self.count_markers();
-            let is_back =
-                self.unit.as_ref().is_some_and(|unit| is_before(timestamp, unit.timestamp));
-            emitter.statistics.pictures_back += u64::from(is_back);
-            self.unit = Some(AccessUnit::new(timestamp, arrival));
-        }
-        if let Some(unit) = &mut self.unit {
-            unit.arrival = arrival;
-        }
         let units =
             start_code::begins(&payload).then(|| start_code::split(self.codec, &payload)).flatten();
         let shape = match units {
             Some(units) => Shape::Aggregate(units),
             None => Shape::of(self.codec, &payload)?,
         };
+        let place = Place::of(self.codec, &shape, &payload);
+        let is_held = self.held.is_some();
+        if self.unit.as_ref().is_none_or(|unit| !unit.continues(timestamp, place, is_held)) {
+            self.end_unit(emitter);
+            self.count_markers();
+            let is_back = self.unit.as_ref().is_some_and(|unit| unit.is_after(timestamp));
+            emitter.statistics.pictures_back += u64::from(is_back);
+            self.unit = Some(AccessUnit::begin(self.unit.as_ref(), timestamp, arrival));
+        }
+        if let Some(unit) = &mut self.unit {
+            unit.arrival = arrival;
+        }
         let marker = marker && self.ends_unit(&shape, &payload);
         match shape {
             Shape::Single => self.forward_unit(payload, marker, emitter)?,
             Shape::Aggregate(units) => {
                 let last = units.len().saturating_sub(1);
+                let mut result = Ok(());
                 for (index, unit) in units.into_iter().enumerate() {
-                    self.forward_unit(unit, marker && index == last, emitter)?;
+                    result = result.and(self.forward_unit(unit, marker && index == last, emitter));
                 }
+                result?;
             }
             Shape::Fragment(fragment) => {
                 self.forward_fragment(payload, fragment, marker, emitter)?;
@@ -253,6 +229,11 @@ impl Forwarder {
     /// Returns true if a packet with marker is the last of its access unit.
     fn ends_unit(&mut self, shape: &Shape, payload: &[u8]) -> bool {
         let Some(unit) = &mut self.unit else { return true };
+        let is_cut = matches!(shape, Shape::Fragment(part) if !part.end);
+        if is_cut && !self.lacks_end_bits {
+            self.is_marked_inside = true;
+            return false;
+        }
         let is_slice = |kind| matches!(kind, NalKind::KeySlice | NalKind::Slice);
         if !shape.has_unit(self.codec, payload, is_slice) {
             return true;
@@ -421,7 +402,7 @@ impl Forwarder {
                     unit.truncate(len);
                     return self.sets.insert(kind, &unit);
                 }
-                if collected.len() > MAX_COLLECTED {
+                if collected.len() > MAX_SET_LEN {
                     self.fragments = Fragments::Dropping;
                     return Err(IngestError::ParameterSet);
                 }
@@ -553,6 +534,9 @@ impl Forwarder {
     /// Ends the access unit, with a marked filler if no packet had the marker. That happens when
     /// the camera marks a NAL unit that was removed, and with cameras that mark nothing.
     fn end_unit(&mut self, emitter: &mut Emitter) {
+        let is_open = matches!(self.fragments, Fragments::Forwarding { .. });
+        self.lacks_end_bits |= is_open && self.is_marked_inside;
+        self.is_marked_inside = false;
         self.flush_rest(false, false, emitter);
         self.release(true, emitter);
         let Some(unit) = &mut self.unit else { return };
@@ -568,9 +552,4 @@ impl Forwarder {
 fn count_other(codec: NalCodec, unit: &[u8], emitter: &mut Emitter) {
     emitter.statistics.other_units += 1;
     emitter.statistics.recovery_points += u64::from(is_recovery_point(codec, unit));
-}
-
-/// Returns true if a timestamp is before another one, on the circle of 32 bits.
-fn is_before(one: u32, other: u32) -> bool {
-    other.wrapping_sub(one) < 1 << 31 && one != other
 }

@@ -12,6 +12,10 @@ const MAX_DROPOUT: u16 = 3000;
 /// A packet at most this far behind is late or a duplicate (RFC 3550 A.1, `MAX_MISORDER`).
 const MAX_MISORDER: u16 = 100;
 
+/// Number of late packets in a row after which the camera must have restarted its numbers by less
+/// than [`MAX_MISORDER`].
+const MAX_LATE: u32 = 16;
+
 /// Maximum number of packets held while an earlier one is missing. On a LAN packets overtake each
 /// other by a few; 32 packets are about 10 ms of a camera at 30 Mbit/s.
 const MAX_HELD: usize = 32;
@@ -51,11 +55,13 @@ pub(super) struct ReorderBuffer {
     held: BTreeMap<u64, (Instant, RtpPacket)>,
     /// A packet far outside the sequence, until the next one shows if the camera has restarted.
     suspect: Option<(Instant, RtpPacket)>,
+    /// Number of late packets in a row.
+    late: u32,
 }
 
 impl ReorderBuffer {
     pub(super) fn new(in_order: bool) -> Self {
-        Self { in_order, next: None, held: BTreeMap::new(), suspect: None }
+        Self { in_order, next: None, held: BTreeMap::new(), suspect: None, late: 0 }
     }
 
     pub(super) fn insert(&mut self, now: Instant, packet: RtpPacket) -> InsertOutcome {
@@ -70,14 +76,19 @@ impl ReorderBuffer {
             self.suspect = None;
             let before = self.held.len();
             self.held.entry(next + u64::from(ahead)).or_insert((now, packet));
-            return if self.held.len() > before {
-                InsertOutcome::Accepted
-            } else {
-                InsertOutcome::Late
-            };
+            if self.held.len() == before {
+                return InsertOutcome::Late;
+            }
+            self.late = 0;
+            return InsertOutcome::Accepted;
         }
         if ahead.wrapping_neg() <= MAX_MISORDER {
-            return InsertOutcome::Late;
+            self.late += 1;
+            if self.late < MAX_LATE {
+                return InsertOutcome::Late;
+            }
+            self.begin(now, packet);
+            return InsertOutcome::Restarted;
         }
         if self.in_order {
             self.begin(now, packet);
@@ -130,6 +141,7 @@ impl ReorderBuffer {
         self.held.insert(first, (now, packet));
         self.next = Some(first);
         self.suspect = None;
+        self.late = 0;
     }
 }
 

@@ -18,9 +18,6 @@ pub enum RtpError {
     /// The packet ends within its header.
     #[error("the RTP header extension or CSRC list reaches beyond the packet")]
     Truncated,
-    /// The padding length is impossible.
-    #[error("the RTP padding is longer than the packet, or zero")]
-    Padding,
     /// The datagram is RTCP; its packet type.
     #[error("payload type {0} is RTCP's (RFC 5761)")]
     Rtcp(u8),
@@ -81,8 +78,9 @@ impl RtpPacket {
         }
         let mut end = datagram.len();
         if first & 0x20 != 0 {
+            // Cameras set the bit without padding: a length that is impossible is none.
             let padding = usize::from(datagram.last().copied().unwrap_or(0));
-            end = end.checked_sub(padding).filter(|_| padding > 0).ok_or(RtpError::Padding)?;
+            end = end.checked_sub(padding).filter(|end| *end >= start).unwrap_or(end);
         }
         if start > end {
             return Err(RtpError::Truncated);
@@ -119,7 +117,7 @@ mod tests {
     #[test]
     fn what_a_packet_holds() {
         type Case = (&'static str, Bytes, Result<&'static [u8], RtpError>);
-        let table: [Case; 12] = [
+        let table: [Case; 13] = [
             ("plain", packet(0x80, 96, b"abc"), Ok(b"abc")),
             ("no payload", packet(0x80, 96, b""), Ok(b"")),
             ("one CSRC", packet(0x81, 96, b"\0\0\0\x01abc"), Ok(b"abc")),
@@ -129,8 +127,9 @@ mod tests {
             ("version 0", packet(0x00, 96, b""), Err(RtpError::Version(0))),
             ("CSRC cut off", packet(0x8f, 96, b"abc"), Err(RtpError::Truncated)),
             ("extension cut off", packet(0x90, 96, b"\xbe\xde\0\xffabc"), Err(RtpError::Truncated)),
-            ("padding of zero", packet(0xa0, 96, b"ab\0"), Err(RtpError::Padding)),
-            ("padding too long", packet(0xa0, 96, b"ab\xff"), Err(RtpError::Padding)),
+            ("padding of zero", packet(0xa0, 96, b"ab\0"), Ok(b"ab\0")),
+            ("padding too long", packet(0xa0, 96, b"ab\xff"), Ok(b"ab\xff")),
+            ("nothing but padding", packet(0xa0, 96, b"\0\0\x03"), Ok(b"")),
             ("a sender report", packet(0x80, 200, b""), Err(RtpError::Rtcp(200))),
         ];
         for (case, datagram, expected) in table {

@@ -64,7 +64,7 @@ impl Timeline {
 }
 
 /// Converts to ticks of the RTP clock. Saturates after 13 hours, when 32 bits have wrapped anyway.
-fn ticks(duration: Duration) -> u32 {
+pub(super) fn ticks(duration: Duration) -> u32 {
     let ticks = duration.as_micros() * u128::from(CLOCK_RATE) / 1_000_000;
     u32::try_from(ticks).unwrap_or(u32::MAX)
 }

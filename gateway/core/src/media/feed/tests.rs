@@ -1,3 +1,5 @@
+mod pictures;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,8 +24,12 @@ const H265_SPS: &[u8] = b"\x42\x01\x01\x01\x60\x00\x00\x03\x00\x90\x00\x00\x03\x
     \xa0\x02\x80\x80\x2d\x16\x59\x59\xa4\x93\x2b\xc0\x5a\x02\x00\x00\x03\x00\x02\x00\x00\x03\
     \x00\x32\x10";
 const H265_PPS: &[u8] = b"\x44\x01\xc1\x72\xb4\x62\x40";
-const IDR: &[u8] = b"\x65idr";
-const SLICE: &[u8] = b"\x41slice";
+/// The first slice of a key frame, and of another picture.
+const IDR: &[u8] = b"\x65\x88idr";
+const SLICE: &[u8] = b"\x41\x9aslice";
+/// Later slices of them.
+const LATER_IDR: &[u8] = b"\x65\x48idr";
+const LATER: &[u8] = b"\x41\x5aslice";
 const SEI: &[u8] = b"\x06sei";
 const DELIMITER: &[u8] = b"\x09\xf0";
 
@@ -210,39 +216,6 @@ fn packets_are_forwarded_with_sets_and_markers_in_place() {
         }
         assert_eq!(camera.words(), expected, "{case}");
     }
-}
-
-#[test]
-fn only_the_last_slice_of_a_picture_keeps_its_marker() {
-    let mut camera = Camera::new(&description(Codec::H264, &[SPS, PPS]));
-    let picture = |camera: &mut Camera, timestamp, slices, key| {
-        for _ in 0..slices {
-            camera.send(timestamp, true, if key { IDR } else { SLICE }).unwrap();
-        }
-        camera.words_so_far()
-    };
-    // The end of the first picture is known when the next one begins.
-    assert_eq!(picture(&mut camera, 0, 3, true), "640x480 sets^ idr idr");
-    assert_eq!(picture(&mut camera, 1, 3, false), "idr! slice slice slice!");
-    assert_eq!(picture(&mut camera, 2, 3, true), "sets^ idr idr idr!");
-    // Fewer slices: the number may vary.
-    assert_eq!(picture(&mut camera, 3, 1, false), "slice");
-    assert_eq!(picture(&mut camera, 4, 4, false), "filler! slice slice slice");
-    assert_eq!(picture(&mut camera, 5, 2, false), "slice! slice");
-    // The end of a picture does not wait for the next one for long.
-    let due = camera.feed.poll_timeout().unwrap();
-    assert_eq!(due, camera.now + Duration::from_millis(50));
-    camera.feed.handle_timeout(due);
-    assert_eq!(camera.words_so_far(), "slice!");
-    assert_eq!(camera.feed.poll_timeout(), None);
-    // A slice that is later still is dropped.
-    camera.send(5, true, SLICE).unwrap();
-    assert_eq!(camera.words_so_far(), "");
-    assert_eq!(picture(&mut camera, 6, 2, false), "slice");
-    for timestamp in 7..37 {
-        assert_eq!(picture(&mut camera, timestamp, 2, false), "slice! slice", "{timestamp}");
-    }
-    assert_eq!(picture(&mut camera, 37, 2, false), "slice! slice slice!", "steady again");
 }
 
 /// Returns a NAL unit in fragments whose bodies have this length.

@@ -37,10 +37,11 @@ pub(crate) fn aggregates(codec: NalCodec, units: &[Bytes]) -> Vec<Bytes> {
         };
         let count = rest.iter().take_while(fits).count().max(1);
         let (now, later) = rest.split_at(count);
-        payloads.push(match now {
-            [unit] => unit.clone(),
-            several => aggregate(codec, several),
-        });
+        match now {
+            [unit] if unit.len() > MAX_PAYLOAD => payloads.extend(fragments(codec, unit)),
+            [unit] => payloads.push(unit.clone()),
+            several => payloads.push(aggregate(codec, several)),
+        }
         rest = later;
     }
     payloads

@@ -8,12 +8,12 @@ use super::{h264, h265};
 use crate::media::codec::{Format, NalCodec};
 use crate::media::stream::IngestError;
 
-/// Maximum number of sets of each kind. Cameras use one, encoders with several resolutions a few.
-const MAX_SETS: usize = 8;
+/// Maximum size of all sets of a kind together, in bytes: all of them precede each key frame.
+/// Cameras use one of some 30 bytes, encoders with several resolutions a few.
+const MAX_SETS_LEN: usize = 16 * 1024;
 
-/// Maximum length of one set in bytes: ten times what encoders make, and small enough for one
-/// packet.
-const MAX_SET_LEN: usize = 512;
+/// Maximum length of one set in bytes. Lists of scaling factors fill two thousand.
+pub(crate) const MAX_SET_LEN: usize = 4096;
 
 /// The latest parameter sets of a camera, by kind and id.
 #[derive(Debug)]
@@ -60,7 +60,8 @@ impl ParameterSets {
             return Ok(());
         }
         sets.retain(|(known, _)| *known != id);
-        if sets.len() == MAX_SETS {
+        let len_of = |sets: &Sets| sets.iter().map(|(_, set)| set.len()).sum::<usize>();
+        while len_of(sets) + unit.len() > MAX_SETS_LEN {
             sets.remove(0);
         }
         // A copy, so that a set of 20 bytes does not keep its whole datagram alive.

@@ -53,17 +53,21 @@ pub(crate) struct Fragment {
     pub(crate) body: Bytes,
 }
 
-/// Reads the units of an aggregation packet, each of which follows its length in 16 bits.
+/// Maximum number of units of an aggregation packet. Each may become a packet of its own.
+const MAX_AGGREGATED: usize = 64;
+
+/// Reads the units of an aggregation packet, each of which follows its length in 16 bits. Cameras
+/// pad such packets: what follows the last whole unit is left out.
 pub(super) fn aggregated(mut rest: Bytes) -> Result<Shape, IngestError> {
     let mut units = Vec::new();
-    while !rest.is_empty() {
-        let len = usize::from(rest.try_get_u16().map_err(|_| CUT_OFF)?);
+    while units.len() < MAX_AGGREGATED {
+        let len = rest.try_get_u16().map_or(0, usize::from);
         if len == 0 || len > rest.len() {
-            return Err(CUT_OFF);
+            break;
         }
         units.push(rest.split_to(len));
     }
-    Ok(Shape::Aggregate(units))
+    if units.is_empty() { Err(CUT_OFF) } else { Ok(Shape::Aggregate(units)) }
 }
 
 const CUT_OFF: IngestError = IngestError::Malformed("an aggregation packet is cut off");

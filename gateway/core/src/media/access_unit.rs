@@ -1,0 +1,118 @@
+//! The access unit that is being forwarded, and the packets that belong to it.
+//!
+//! Packets of one picture have one timestamp, and pictures differ in theirs (RFC 6184 §5.1). Some
+//! cameras give every slice or packet a timestamp of its own, or many pictures the same; the slices
+//! then tell where a picture begins.
+
+use std::time::Instant;
+
+use super::codec::NalCodec;
+use super::nal::slice::begins_picture;
+use super::nal::unit::{NalKind, Shape};
+use super::timeline::ticks;
+
+/// The access unit that is being forwarded.
+#[derive(Debug)]
+pub(super) struct AccessUnit {
+    /// The timestamp of its packets.
+    pub(super) timestamp: u32,
+    /// The timestamp of the camera's first packet of it.
+    camera: u32,
+    began: Instant,
+    pub(super) arrival: Instant,
+    /// A slice was sent, so the end of the access unit must be marked.
+    pub(super) has_slice: bool,
+    /// The marker was sent.
+    pub(super) is_marked: bool,
+    /// Number of markers that came with slices.
+    pub(super) markers: u32,
+    /// No packet of the access unit was lost.
+    pub(super) is_complete: bool,
+    /// A key frame, whose parameter sets were sent.
+    pub(super) is_key_frame: bool,
+}
+
+/// The place of a packet in a picture, as its slices tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It holds the first slice of a picture.
+    First,
+    /// It holds another slice, or a later part of one.
+    Later,
+    /// It holds no slice.
+    Unknown,
+}
+
+impl Place {
+    /// Returns the place of a payload with this shape.
+    pub(super) fn of(codec: NalCodec, shape: &Shape, payload: &[u8]) -> Self {
+        let place = |unit: &[u8]| match NalKind::of(codec, unit) {
+            NalKind::KeySlice | NalKind::Slice => {
+                let body = unit.get(codec.header_len()..).unwrap_or_default();
+                if begins_picture(body) { Self::First } else { Self::Later }
+            }
+            NalKind::Vps | NalKind::Sps | NalKind::Pps | NalKind::Other => Self::Unknown,
+        };
+        match shape {
+            Shape::Single => place(payload),
+            Shape::Aggregate(units) => {
+                let places = units.iter().map(|unit| place(unit));
+                places.into_iter().find(|place| *place != Self::Unknown).unwrap_or(Self::Unknown)
+            }
+            Shape::Fragment(part) => match NalKind::of(codec, part.header.as_bytes(codec)) {
+                NalKind::KeySlice | NalKind::Slice if part.start && begins_picture(&part.body) => {
+                    Self::First
+                }
+                NalKind::KeySlice | NalKind::Slice => Self::Later,
+                NalKind::Vps | NalKind::Sps | NalKind::Pps | NalKind::Other => Self::Unknown,
+            },
+        }
+    }
+}
+
+impl AccessUnit {
+    /// Begins an access unit with the camera's timestamp, or, if that is not after the timestamp of
+    /// the one before although its pictures are, with the time that really passed.
+    pub(super) fn begin(before: Option<&Self>, camera: u32, arrival: Instant) -> Self {
+        let invented = before.filter(|before| {
+            let is_behind = is_before(camera, before.timestamp) || camera == before.timestamp;
+            camera == before.camera || (before.timestamp != before.camera && is_behind)
+        });
+        let timestamp = invented.map_or(camera, |before| {
+            let passed = ticks(arrival.saturating_duration_since(before.began));
+            before.timestamp.wrapping_add(passed.max(1))
+        });
+        Self {
+            timestamp,
+            camera,
+            began: arrival,
+            arrival,
+            has_slice: false,
+            is_marked: false,
+            markers: 0,
+            is_complete: true,
+            is_key_frame: false,
+        }
+    }
+
+    /// Returns true if a packet with this timestamp and place belongs to it. `is_held` tells that
+    /// its last slice may have been sent, but not its marker.
+    pub(super) fn continues(&self, camera: u32, place: Place, is_held: bool) -> bool {
+        let has_end = self.is_marked || is_held;
+        if camera == self.camera {
+            !(has_end && place == Place::First)
+        } else {
+            self.has_slice && self.is_complete && !has_end && place == Place::Later
+        }
+    }
+
+    /// Returns true if a picture with this timestamp of the camera is earlier.
+    pub(super) fn is_after(&self, camera: u32) -> bool {
+        is_before(camera, self.camera)
+    }
+}
+
+/// Returns true if a timestamp is before another one, on the circle of 32 bits.
+fn is_before(one: u32, other: u32) -> bool {
+    other.wrapping_sub(one) < 1 << 31 && one != other
+}

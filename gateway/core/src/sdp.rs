@@ -36,7 +36,7 @@ pub use write::{LocalMedia, OfferConfig, OfferedSection, TrackIds, ice_attribute
 pub const MAX_SIZE: usize = 64 * 1024;
 
 /// Maximum number of sections: audio, video and data, and room for players that add more.
-pub const MAX_SECTIONS: usize = 16;
+pub const MAX_SECTIONS: usize = 32;
 
 /// Maximum number of candidates that are read. A host with ten addresses and two TURN servers has
 /// about forty, one with a dozen container bridges about eighty.

@@ -156,7 +156,8 @@ impl Hub {
         let lifetime = granted.lifetime(now, self.config.limits.whep_lifetime);
         let ufrags: Vec<String> = offer_ufrags(&offer).into_iter().map(str::to_owned).collect();
         if ufrags.is_empty() {
-            let text = "the body is not an SDP offer: it has no a=ice-ufrag line";
+            let text =
+                "the body is not an SDP offer: it has no a=ice-ufrag line of 4 to 256 characters";
             return Err(Fault::new(code::BAD_REQUEST, text));
         }
         let gateway = self.directory.owner(&camera).cloned().ok_or_else(no_such_camera)?;

@@ -181,7 +181,7 @@ pub(super) fn transport(carrier: &Section) -> Result<Transport, SdpError> {
     Ok(Transport {
         ufrag: carrier.ufrag.clone().ok_or(missing("a=ice-ufrag"))?,
         pwd: carrier.pwd.clone().ok_or(missing("a=ice-pwd"))?,
-        fingerprint: carrier.fingerprint.ok_or(missing("a SHA-256 a=fingerprint"))?,
+        fingerprint: carrier.fingerprint.ok_or(missing("a=fingerprint line with SHA-256"))?,
         // An offer without the attribute means active (RFC 4145 §4.1).
         setup: carrier.setup.unwrap_or(super::Setup::Active),
     })

@@ -222,7 +222,7 @@ fn unusable_answers_are_refused_with_the_reason() {
             "SHA-1",
             &h264,
             edit(fingerprint, "a=fingerprint:sha-1 00:11"),
-            SdpError::Missing("a SHA-256 a=fingerprint"),
+            SdpError::Missing("a=fingerprint line with SHA-256"),
         ),
         ("actpass", &h264, edit("setup:active", "setup:actpass"), SdpError::Setup),
         ("inactive", &h264, edit("a=recvonly", "a=inactive"), SdpError::Direction),
@@ -393,7 +393,7 @@ fn what_no_peer_needs_is_refused() {
         ),
         (
             "sections",
-            with_lines("m=video 9 X 1", 16),
+            with_lines("m=video 9 X 1", MAX_SECTIONS),
             SdpError::TooMany { what: "sections", limit: MAX_SECTIONS },
         ),
         (

@@ -21,7 +21,7 @@ use tokio::process::Command;
 use ingest_support::{Watch, decoded_pictures, free_udp_port, not_run, watch, watch_source};
 use scripted_camera::{
     Picture, Quirk, Reply, ScriptedCamera, TICKS, all_quirks, groups, h265_pictures, pictures,
-    push, tls_proxy, tunnel,
+    push, tls_proxy, tls_refusal, tunnel,
 };
 
 /// Time limit of one camera: the slowest needs 5 s, and others run at the same time.
@@ -313,13 +313,36 @@ async fn an_h265_camera_that_sends_a_key_frame_as_one_unit_plays() {
 async fn a_camera_with_tls_plays_and_is_verified_if_required() {
     let Some(pictures) = encoded(&[]) else { return };
     let camera = ScriptedCamera::new(pictures).start().await;
-    let port = tls_proxy(camera.port).await;
-    let address = format!("rtsps://127.0.0.1:{port}/live");
-    let watched = watch(&address, PATIENCE, key_frames(3)).await.expect("it plays");
-    check(&watched, Codec::H264).expect("at its rate");
-    let error = watch(&format!("{address}#tls=verify"), PATIENCE, |_| false).await;
-    let text = error.expect_err("nobody has signed it").to_string();
-    assert!(text.contains("no TLS connection") && text.contains("#tls=verify"), "{text}");
+    type Change = fn(&[u8]) -> Vec<u8>;
+    let table: [(&str, Change); 2] = [
+        ("one of its own", <[u8]>::to_vec),
+        // As with X.509 v1 and RSA of 1024 bits, which the library cannot read either.
+        ("one that cannot be read", |certificate| certificate[1..].to_vec()),
+    ];
+    for (case, change) in table {
+        let port = tls_proxy(camera.port, change).await;
+        let address = format!("rtsps://127.0.0.1:{port}/live");
+        let watched = watch(&address, PATIENCE, key_frames(3)).await.expect(case);
+        check(&watched, Codec::H264).expect(case);
+        let error = watch(&format!("{address}#tls=verify"), PATIENCE, |_| false).await;
+        let text = error.expect_err("nobody has signed it").to_string();
+        assert!(text.contains("no TLS connection") && text.contains("#tls=verify"), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_whose_tls_is_too_old_gets_one_sentence() {
+    for (case, alert, is_old) in [
+        ("handshake_failure", 40, true),
+        ("protocol_version", 70, true),
+        ("insufficient_security", 71, true),
+        ("internal_error", 80, false),
+    ] {
+        let address = format!("rtsps://127.0.0.1:{}/live", tls_refusal(alert).await);
+        let error = watch(&address, PATIENCE, |_| false).await.expect_err(case);
+        assert_eq!(matches!(error, SourceError::OldTls { .. }), is_old, "{case}: {error}");
+        assert_eq!(error.needs_a_person(), is_old, "{case}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,6 +59,15 @@ pub enum SourceError {
         /// The reason that the TLS library gives.
         reason: String,
     },
+    /// The camera and we have no version or cipher of TLS in common.
+    #[error(
+        "{host} has no TLS that is still secure (version 1.2 or 1.3 with ECDHE, and AES-GCM or \
+         ChaCha20): update the camera, or use rtsp:// inside the local network"
+    )]
+    OldTls {
+        /// Host and port of the camera.
+        host: String,
+    },
     /// The camera redirects to an address that is not followed.
     #[error("the camera redirects to {to}, {reason}")]
     Redirected {
@@ -182,6 +191,7 @@ impl SourceError {
             | Self::UnknownAuthentication { .. }
             | Self::WrongTransport { .. }
             | Self::NoTransport
+            | Self::OldTls { .. }
             | Self::Redirected { .. }
             | Self::Sdp(_)
             | Self::NoPort { .. }

@@ -146,6 +146,7 @@ fn result_of(error: &SourceError) -> TryResult {
         | SourceError::UnknownAuthentication { .. } => TryResult::Hopeless,
         SourceError::Closed { .. }
         | SourceError::Tls { .. }
+        | SourceError::OldTls { .. }
         | SourceError::Redirected { .. }
         | SourceError::NotFound { .. }
         | SourceError::WrongTransport { .. }

@@ -7,22 +7,26 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, copy_bidirectional};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-/// Starts a proxy with a certificate that nobody has signed. Returns its port.
-pub(crate) async fn tls_proxy(camera: u16) -> u16 {
+/// Starts a proxy with a certificate that nobody has signed. Returns its port. `change` may spoil
+/// the certificate.
+pub(crate) async fn tls_proxy(camera: u16, change: impl Fn(&[u8]) -> Vec<u8>) -> u16 {
     let generated = rcgen::generate_simple_self_signed(["camera".to_owned()]).expect("a key");
     let key = generated.signing_key.serialize_der().try_into().expect("a key");
+    let key = ring::sign::any_supported_type(&key).expect("a key");
+    let certificate = change(generated.cert.der()).into();
+    let certified = SingleCertAndKey::from(CertifiedKey::new(vec![certificate], key));
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .and_then(|builder| {
-            let builder = builder.with_no_client_auth();
-            builder.with_single_cert(vec![generated.cert.der().clone()], key)
-        });
-    let acceptor = TlsAcceptor::from(Arc::new(config.expect("a valid certificate")));
+        .expect("versions of TLS")
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(certified));
+    let acceptor = TlsAcceptor::from(Arc::new(config));
     let (listener, port) = listen().await;
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -32,6 +36,20 @@ pub(crate) async fn tls_proxy(camera: u16) -> u16 {
                 let mut to = TcpStream::connect(("127.0.0.1", camera)).await.expect("the camera");
                 let _ = copy_bidirectional(&mut stream, &mut to).await;
             });
+        }
+    });
+    port
+}
+
+/// Starts a server that refuses every TLS handshake with an alert of this number (RFC 8446 §6).
+/// Returns its port.
+pub(crate) async fn tls_refusal(alert: u8) -> u16 {
+    let (listener, port) = listen().await;
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut hello = [0; 4096];
+            let _ = stream.read(&mut hello).await;
+            let _ = stream.write_all(&[21, 3, 1, 0, 2, 2, alert]).await;
         }
     });
     port

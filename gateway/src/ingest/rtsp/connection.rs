@@ -145,12 +145,15 @@ async fn connect(
     if !address.is_tls() {
         return Ok((Box::new(stream), ends));
     }
-    let failed = |reason: String| SourceError::Tls { host: host.clone(), reason };
+    let failed = |reason| SourceError::Tls { host: address.host_and_port(), reason };
     let name = ServerName::try_from(address.host().to_owned())
         .map_err(|error| failed(error.to_string()))?;
     let config = tls::client(camera.verifies_tls).map_err(|error| failed(error.to_string()))?;
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
-    let stream = stream.map_err(|error| failed(error.to_string()))?;
+    let stream = stream.map_err(|error| {
+        let is_old = tls::is_incompatible(&error);
+        if is_old { SourceError::OldTls { host } } else { failed(error.to_string()) }
+    })?;
     Ok((Box::new(stream), ends))
 }
 

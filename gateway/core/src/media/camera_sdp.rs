@@ -56,10 +56,16 @@ pub enum CameraSdpError {
     UnsupportedCodec(String),
     /// The camera uses the interleaved mode of this codec.
     #[error(
-        "the camera sends interleaved {0} (packetization-mode 2 or sprop-max-don-diff), \
+        "the camera sends interleaved {0} (sprop-max-don-diff), \
          which WebRTC cannot carry: set it to non-interleaved"
     )]
     Interleaved(Codec),
+    /// The camera encrypts its packets (RFC 3711).
+    #[error(
+        "the camera encrypts its stream with SRTP: turn that off in its settings; rtsps:// \
+         encrypts the connection instead"
+    )]
+    Encrypted,
 }
 
 /// Finds the video stream in a session description to forward: the first one of H.264, which every
@@ -81,17 +87,25 @@ pub fn find_video(sdp: &str) -> Result<VideoSection, CameraSdpError> {
             continue;
         }
         match media.video(index, &session) {
-            Ok(video) => usable.push(video),
+            Ok(_) if media.is_encrypted(&session) => {
+                if refusal == CameraSdpError::NoVideo {
+                    refusal = CameraSdpError::Encrypted;
+                }
+            }
+            Ok(video) => usable.push((media.is_secure, video)),
             Err(error) if refusal == CameraSdpError::NoVideo => refusal = error,
             Err(_) => {}
         }
     }
-    let rank = |video: &VideoSection| match video.codec {
-        Codec::H264 => 0,
-        Codec::Vp8 | Codec::Vp9 | Codec::Av1 => 1,
-        Codec::H265 => 2,
+    let rank = |(is_secure, video): &(bool, VideoSection)| {
+        let codec = match video.codec {
+            Codec::H264 => 0,
+            Codec::Vp8 | Codec::Vp9 | Codec::Av1 => 1,
+            Codec::H265 => 2,
+        };
+        (*is_secure, codec)
     };
-    usable.into_iter().min_by_key(rank).ok_or(refusal)
+    usable.into_iter().min_by_key(rank).map(|(_, video)| video).ok_or(refusal)
 }
 
 /// Splits a description into the lines before the first media section, and the sections.
@@ -142,6 +156,8 @@ struct Section<'a> {
     kind: &'a str,
     port: u16,
     payload_types: Vec<u8>,
+    /// The protocol is `RTP/SAVP` or `RTP/SAVPF`.
+    is_secure: bool,
     address: Option<IpAddr>,
     /// Names, without blanks, and values.
     attributes: Vec<(&'a str, &'a str)>,
@@ -158,7 +174,10 @@ impl<'a> Section<'a> {
         for word in words {
             let number = word.split('/').next().and_then(|number| number.parse::<u16>().ok());
             match number {
-                None => is_after_protocol = true,
+                None => {
+                    is_after_protocol = true;
+                    section.is_secure |= word.to_ascii_uppercase().contains("/SAVP");
+                }
                 Some(port) if !is_after_protocol => section.port = port,
                 Some(number) => section.payload_types.extend(u8::try_from(number).ok()),
             }
@@ -197,6 +216,14 @@ impl<'a> Section<'a> {
         Err(refusal.unwrap_or(CameraSdpError::NoVideo))
     }
 
+    /// Returns true if the packets are encrypted: the description then says with which key, or how
+    /// to agree on one (RFC 4567, RFC 4568, RFC 5763).
+    fn is_encrypted(&self, session: &Section<'_>) -> bool {
+        let names = ["crypto", "key-mgmt", "fingerprint"];
+        let has = |section: &Section<'_>, name| section.named(name).next().is_some();
+        self.is_secure && names.into_iter().any(|name| has(self, name) || has(session, name))
+    }
+
     /// Returns the payload types of the `m=` line; those of `rtpmap` if it has none.
     fn all_payload_types(&self) -> Vec<u8> {
         if !self.payload_types.is_empty() {
@@ -232,8 +259,8 @@ impl<'a> Section<'a> {
                 ("sprop-parameter-sets" | "sprop-vps" | "sprop-sps" | "sprop-pps", list) => {
                     sets.extend(parameter_sets(list));
                 }
-                ("packetization-mode", "2") => return Err(CameraSdpError::Interleaved(codec)),
-                ("sprop-max-don-diff", diff) if diff != "0" => {
+                // Packets of H.264 show it themselves, and some cameras announce it wrongly.
+                ("sprop-max-don-diff", diff) if codec == Codec::H265 && diff != "0" => {
                     return Err(CameraSdpError::Interleaved(codec));
                 }
                 _ => {}
@@ -402,7 +429,18 @@ mod tests {
             ("an unusual name", "m=video 0 RTP/AVP 96\na=rtpmap:96 H.264/90000"),
             ("another charset", "s=K\u{fffd}che\nm=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000"),
             ("noise", "hello\n=\na=\nm=audio\nm=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000"),
-            ("TLS", "m=video 0 RTP/SAVP 96\na=rtpmap:96 H264/90000"),
+            ("SRTP without a key", "m=video 0 RTP/SAVP 96\na=rtpmap:96 H264/90000"),
+            (
+                "SRTP first",
+                "m=video 0 RTP/SAVPF 97\na=rtpmap:97 H264/90000\na=crypto:1 AES inline:x\n\
+                m=video 0 RTP/SAVP 98\na=rtpmap:98 H264/90000\n\
+                m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000",
+            ),
+            (
+                "interleaved, as it says",
+                "m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\n\
+                a=fmtp:96 packetization-mode=2;sprop-max-don-diff=3",
+            ),
         ];
         for (case, sdp) in table {
             let found = find_video(sdp).map(|video| (video.codec, video.payload_type, video.port));
@@ -431,8 +469,12 @@ mod tests {
             ("m=video 0 RTP/AVP 96\na=rtpmap:96 theora/90000", unsupported("theora")),
             ("m=video 0 RTP/AVP 96", unsupported("an unnamed codec (payload type 96)")),
             (
-                "m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 packetization-mode=2",
-                CameraSdpError::Interleaved(Codec::H264),
+                "m=video 0 RTP/SAVP 96\na=rtpmap:96 H264/90000\na=crypto:1 AES inline:x",
+                CameraSdpError::Encrypted,
+            ),
+            (
+                "a=key-mgmt:mikey AQ==\nm=video 0 RTP/SAVPF 96\na=rtpmap:96 H265/90000",
+                CameraSdpError::Encrypted,
             ),
             (
                 "m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\na=fmtp:96 sprop-max-don-diff=3",

@@ -34,7 +34,7 @@ use bytes::Bytes;
 use crate::media::camera_sdp::CameraSdpError;
 use crate::media::{RtpPacket, TrackDescription};
 
-pub use address::Address;
+pub use address::{Address, percent_decode};
 pub use auth::Credentials;
 pub use client::Client;
 pub use mask::passwords as mask_passwords;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::mask;
+use super::{Credentials, mask};
 
 /// Default port of RTSP (RFC 2326 §3.2).
 const PORT: u16 = 554;
@@ -128,10 +128,10 @@ impl Address {
 
     /// Returns the base to which `a=control` is relative, from the headers of the description.
     pub(super) fn base(&self, content_base: Option<&str>) -> String {
-        let given = content_base.and_then(|value| value.split_whitespace().next());
-        match given.map(|value| value.trim_matches(['<', '>', '"'])) {
-            Some(url) if url.contains("://") => url.to_owned(),
-            Some(path) if path.starts_with('/') => format!("{}{path}", self.origin()),
+        let given = content_base.map(|value| value.trim_matches(['<', '>', '"', ' ', '\t']));
+        match given {
+            Some(url) if url.contains("://") => escape(url),
+            Some(path) if path.starts_with('/') => format!("{}{}", self.origin(), escape(path)),
             _ => self.url(),
         }
     }
@@ -142,7 +142,11 @@ impl Address {
     /// a query; RFC 2326 §C.1.1 has it resolved like a link. Some send a base that only they know.
     pub(super) fn controls(&self, base: &str, control: Option<&str>) -> Vec<String> {
         let control = control.map(str::trim).filter(|control| !matches!(*control, "" | "*"));
-        let Some(control) = control else { return distinct([base.to_owned(), self.url()]) };
+        let base = &*escape(base);
+        let Some(control) = control.map(escape) else {
+            return distinct([base.to_owned(), self.url()]);
+        };
+        let control = &*control;
         if control.contains("://") {
             let path = control
                 .split_once("://")
@@ -176,6 +180,30 @@ impl Address {
         urls.push(self.url());
         distinct(urls)
     }
+}
+
+/// Returns user and password of an address, if it has both.
+pub(super) fn credentials(text: &str) -> Option<Credentials> {
+    let (_, rest) = text.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let (user, password) = authority.rsplit_once('@')?.0.split_once(':')?;
+    Some(Credentials { user: percent_decode(user), password: percent_decode(password) })
+}
+
+/// Decodes percent escapes. Invalid ones are kept unchanged.
+#[must_use]
+pub fn percent_decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let escaped = tail.get(..2).filter(|_| byte == b'%').and_then(|digits| {
+            let digits = std::str::from_utf8(digits).ok()?;
+            u8::from_str_radix(digits, 16).ok()
+        });
+        bytes.push(escaped.unwrap_or(byte));
+        rest = if escaped.is_some() { tail.get(2..).unwrap_or_default() } else { tail };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Removes what appears twice.
@@ -253,6 +281,9 @@ mod tests {
             (None, Some("*"), "rtsp://cam/live?x=1"),
             (None, None, "rtsp://cam/live?x=1"),
             (Some("rtsp://cam/a/"), Some("?ctype=video"), "rtsp://cam/a/?ctype=video"),
+            (Some("<rtsp://cam/my cam/> "), Some("t"), "rtsp://cam/my%20cam/t"),
+            (Some("/my cam/"), Some("track 1"), "rtsp://cam/my%20cam/track%201"),
+            (None, Some("rtsp://cam/my\tcam"), "rtsp://cam/my%09cam"),
         ];
         for (base, control, expected) in table {
             let base = camera.base(base);
@@ -264,6 +295,22 @@ mod tests {
         assert_eq!(all[..3], expected.map(str::to_owned));
         let play = camera.aggregates("rtsp://cam/a", Some("*"));
         assert_eq!(play, ["rtsp://cam/a", "rtsp://cam/live?x=1", "rtsp://cam/a/"]);
+    }
+
+    #[test]
+    fn user_and_password_of_an_address_are_decoded() {
+        for (text, expected) in [
+            ("rtsp://ada:secret@cam/x", Some(("ada", "secret"))),
+            (" <rtsp://ada:a:b@c%2F%zz@cam>", Some(("ada", "a:b@c/%zz"))),
+            ("rtsp://ada:@cam", Some(("ada", ""))),
+            ("rtsp://ada@cam", None),
+            ("rtsp://cam/x:y@z", None),
+            ("/x", None),
+        ] {
+            let found = credentials(text);
+            let found = found.as_ref().map(|found| (&*found.user, &*found.password));
+            assert_eq!(found, expected, "{text}");
+        }
     }
 
     #[test]

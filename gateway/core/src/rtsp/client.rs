@@ -15,13 +15,13 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
-use super::auth::AuthFailure;
+use super::auth::{AuthFailure, Authenticator};
 use super::framing::{Decoder, FramingError, Item};
 use super::message::{Message, Start};
 use super::requests::{Request, Requests};
 use super::{
     Address, Config, Connection, Failure, Line, Lower, Method, Output, RedirectProblem,
-    SETUP_REPLIES, Transport,
+    SETUP_REPLIES, Transport, address,
 };
 use playing::Keepalive;
 use track::TrackState;
@@ -164,6 +164,11 @@ impl Client {
             Phase::Connecting => self.fail(Failure::Closed),
             Phase::Options => {
                 self.skip_options = true;
+                self.reconnect();
+            }
+            // Not a refusal of the password, so perhaps one of TCP.
+            Phase::Setup(_) if self.may_change_transport() && self.challenges == 0 => {
+                self.lower = Lower::Udp;
                 self.reconnect();
             }
             Phase::Tunnel | Phase::Describe | Phase::Ports(_) | Phase::Setup(_) | Phase::Play => {
@@ -323,10 +328,12 @@ impl Client {
             return;
         };
         self.has_answered = true;
-        // Some cameras name another session in their reply to OPTIONS.
-        let names_session = matches!(request.method, Method::Setup | Method::Play);
+        // Some cameras name other sessions in their replies to OPTIONS and PLAY; some name theirs
+        // in that to DESCRIBE only.
+        let names_session = (200..300).contains(&status) && request.method != Method::Options;
+        let replaces = request.method == Method::Setup;
         if let Some(session) = message.headers.get("Session").filter(|_| names_session)
-            && let Some(timeout) = self.requests.set_session(session)
+            && let Some(timeout) = self.requests.set_session(session, replaces)
         {
             self.keepalive.set_session_timeout(Duration::from_secs(timeout));
         }
@@ -382,6 +389,10 @@ impl Client {
         } else {
             self.redirects += 1;
             self.address = to;
+            if let Some(credentials) = location.and_then(address::credentials) {
+                self.requests.authenticator = Authenticator::new(Some(credentials));
+                self.challenges = 0;
+            }
             self.connect();
             return;
         };

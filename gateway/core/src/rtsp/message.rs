@@ -106,10 +106,7 @@ impl Start {
         if is_protocol(line) {
             // The first number of three digits, so that the version may be written in any way.
             let mut words = line.split_whitespace().skip(1);
-            let status = words.find_map(|word| {
-                word.parse().ok().filter(|number| word.len() == 3 && (100..1000).contains(number))
-            });
-            return status.map(Self::Reply);
+            return words.find_map(status).map(Self::Reply);
         }
         let mut words = line.split_whitespace();
         let method = words.next()?.to_ascii_uppercase();
@@ -118,6 +115,13 @@ impl Start {
         let is_word = method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
         (is_request && is_word).then_some(Self::Request(method))
     }
+}
+
+/// Returns the status code with which a word begins; its text may follow without a blank.
+fn status(word: &str) -> Option<u16> {
+    let digits = word.find(|c: char| !c.is_ascii_digit()).unwrap_or(word.len());
+    let number = word.get(..digits).filter(|_| digits == 3)?;
+    number.parse().ok().filter(|status| *status >= 100)
 }
 
 /// A reply or request of the camera.
@@ -186,7 +190,10 @@ mod tests {
             ("RTSP1.0 404 Not Found", reply(404)),
             ("HTTP/1.1 302 Moved", reply(302)),
             ("RTSP/1.0 OK", None),
+            ("RTSP/1.0 200OK", reply(200)),
             ("RTSP/1.0 20 OK", None),
+            ("RTSP/1.0 2000K", None),
+            ("RTSP/1.0 099 OK", None),
             ("OPTIONS * RTSP/1.0", request("OPTIONS")),
             ("options rtsp://x/ RTSP/1.0", request("OPTIONS")),
             ("ANNOUNCE rtsp://x/", request("ANNOUNCE")),

@@ -155,11 +155,13 @@ impl Requests {
         !self.session.is_empty()
     }
 
-    /// Takes the id from a `Session` header. Returns its timeout in seconds, if it has one.
-    pub(super) fn set_session(&mut self, value: &str) -> Option<u64> {
+    /// Takes the id from a `Session` header. An id that is known is replaced only if `replaces` is
+    /// true. Returns the timeout in seconds, if the header has one.
+    pub(super) fn set_session(&mut self, value: &str, replaces: bool) -> Option<u64> {
         let (id, parameters) = value.split_once(';').unwrap_or((value, ""));
         let id = id.trim();
-        if !id.is_empty() && id.len() <= MAX_SESSION_LEN {
+        let is_wanted = replaces || self.session.is_empty();
+        if is_wanted && !id.is_empty() && id.len() <= MAX_SESSION_LEN {
             id.clone_into(&mut self.session);
         }
         parameters.split(';').find_map(|parameter| {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::{Quirk, on};
+use crate::scripted_camera::password::challenge;
 use crate::scripted_camera::{Reply, Request, ScriptedCamera};
 
 fn moved(request: &Request, reply: Reply, status: &str, location: &str) -> Reply {
@@ -34,6 +35,14 @@ pub(crate) fn redirects() -> Vec<Quirk> {
         Quirk::new("303", |camera| redirecting(camera, "303 See Other", OTHER)),
         Quirk::new("305", |camera| redirecting(camera, "305 Use Proxy", OTHER)),
         Quirk::new("307", |camera| redirecting(camera, "307 Temporary Redirect", OTHER)),
+        Quirk::new("with user and password", |camera| {
+            let camera = redirecting(camera, "302 Moved", "rtsp://ada:secret@127.0.0.1:{port}/x");
+            camera.answer(|request, reply| {
+                let is_open = !request.is_second
+                    || request.header("Authorization") == Some("Basic YWRhOnNlY3JldA==");
+                if is_open { reply } else { challenge(reply, &["Basic realm=\"x\"".to_owned()]) }
+            })
+        }),
         Quirk::new("only a path", |camera| redirecting(camera, "302 Moved", "/elsewhere")),
         Quirk::new("at OPTIONS", |camera| {
             on(camera, "OPTIONS", |request, reply| {
@@ -98,6 +107,20 @@ pub(crate) fn descriptions() -> Vec<Quirk> {
         Quirk::new("blanks in the rtpmap", |camera| {
             camera.sdp(|sdp| sdp.replace("a=rtpmap:96 H264", "a=rtpmap: 96  H264"))
         }),
+        Quirk::new("interleaved, as it says", |camera| {
+            camera.sdp(|sdp| sdp.replace("packetization-mode=1", "packetization-mode=2"))
+        }),
+        Quirk::new("SRTP too", |camera| {
+            let camera = camera.sdp(|sdp| {
+                let secure = "m=video 0 RTP/SAVP 97\r\na=rtpmap:97 H264/90000\r\n\
+                    a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x\r\na=control:track9\r\nm=video";
+                sdp.replace("m=video", secure)
+            });
+            on(camera, "SETUP", |request, reply| {
+                let is_plain = request.uri().ends_with("track1");
+                if is_plain { reply } else { reply.status("500 Wrong Track") }
+            })
+        }),
         Quirk::new("an odd clock rate", |camera| camera.sdp(|sdp| sdp.replace("90000", "0"))),
         Quirk::new("an audio track first", |camera| {
             camera.sdp(|sdp| {
@@ -125,6 +148,9 @@ pub(crate) fn replies() -> Vec<Quirk> {
         }),
         Quirk::new("a version of its own", |camera| {
             rewriting(camera, |text| text.replacen("RTSP/1.0", "RTSP/1.00", 1))
+        }),
+        Quirk::new("no blank after the status", |camera| {
+            rewriting(camera, |text| text.replacen(" 200 OK", " 200OK", 1))
         }),
         Quirk::new("the protocol HTTP", |camera| {
             rewriting(camera, |text| text.replacen("RTSP/1.0", "HTTP/1.1", 1))
@@ -236,12 +262,29 @@ pub(crate) fn sessions() -> Vec<Quirk> {
         Quirk::new("only an id", |camera| named(camera, "12345678")),
         Quirk::new("a timeout of zero", |camera| named(camera, "12345678;timeout=0")),
         Quirk::new("no header", |camera| camera.answer(|_, reply| reply.without("Session"))),
+        Quirk::new("in DESCRIBE only", |camera| {
+            camera.answer(|request, reply| match request.method() {
+                "OPTIONS" => reply,
+                "DESCRIBE" => reply.with("Session", "777;timeout=60"),
+                _ if request.header("Session") == Some("777") => reply.without("Session"),
+                _ => reply.status("454 Session Not Found"),
+            })
+        }),
+        Quirk::new("another one in PLAY", |camera| {
+            let camera = on(camera, "PLAY", |_, reply| reply.with("Session", "0"));
+            dying(camera, |request| {
+                request.method() == "PLAY" || request.header("Session") == Some("12345678")
+            })
+        }),
     ]
 }
 
 pub(crate) fn transports() -> Vec<Quirk> {
     fn replying(camera: ScriptedCamera, transport: &'static str) -> ScriptedCamera {
         on(camera, "SETUP", move |_, reply| reply.with("Transport", transport))
+    }
+    fn is_tcp(request: &Request) -> bool {
+        request.header("Transport").is_some_and(|transport| transport.contains("TCP"))
     }
     vec![
         Quirk::new("without channels", |camera| replying(camera, "RTP/AVP/TCP;unicast")),
@@ -270,8 +313,22 @@ pub(crate) fn transports() -> Vec<Quirk> {
         }),
         Quirk::new("UDP only", |camera| {
             on(camera, "SETUP", |request, reply| {
-                let is_tcp = request.header("Transport").is_some_and(|t| t.contains("TCP"));
-                if is_tcp { reply.status("461 Unsupported Transport") } else { reply }
+                if is_tcp(request) { reply.status("461 Unsupported Transport") } else { reply }
+            })
+        }),
+        Quirk::new("UDP only, with a status for passwords", |camera| {
+            on(
+                camera,
+                "SETUP",
+                |request, reply| {
+                    if is_tcp(request) { reply.status("403 Forbidden") } else { reply }
+                },
+            )
+        }),
+        Quirk::new("UDP only, without a reply", |camera| {
+            on(camera, "SETUP", |request, reply| {
+                let is_tcp = is_tcp(request);
+                if is_tcp { Reply { raw: Some(Vec::new()), ..reply }.closing() } else { reply }
             })
         }),
     ]
@@ -301,6 +358,10 @@ pub(crate) fn addresses() -> Vec<Quirk> {
         }),
         Quirk::new("no control", |camera| {
             camera.sdp(|sdp| sdp.replace("a=control:track1\r\n", ""))
+        }),
+        Quirk::new("blanks", |camera| {
+            let camera = only(based(camera, "rtsp://127.0.0.1/my cam/"), "/my%20cam/track%201");
+            camera.sdp(|sdp| sdp.replace("track1", "track 1"))
         }),
         Quirk::new("a query", |camera| camera).path("/live?channel=1&subtype=0"),
     ]

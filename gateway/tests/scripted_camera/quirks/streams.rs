@@ -45,6 +45,9 @@ pub(crate) fn sources() -> Vec<Quirk> {
         Quirk::new("eight digits", |camera| claiming(camera, "DEADBEEF")),
         Quirk::new("sixteen digits", |camera| claiming(camera, "0000DEADBEEF0000")),
         Quirk::new("no number", |camera| claiming(camera, "unknown")),
+        Quirk::new("the channel of RTCP", |camera| {
+            camera.packets(|_, packets| packets.iter_mut().for_each(|packet| packet.channel = 1))
+        }),
         Quirk::new("another payload type", |camera| {
             camera.packets(|_, packets| {
                 packets.iter_mut().for_each(|packet| packet.payload_type = 98);

@@ -1,6 +1,7 @@
 //! While the camera plays: packets, keepalives and reports.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -18,6 +19,12 @@ const KEEPALIVE_INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Durati
 
 /// Time between two receiver reports (RFC 3550 §6.2).
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The marker bit in the second byte of an RTP packet.
+const MARKER: u8 = 0x80;
+
+/// Types of RTCP packets that are in use, as the second byte of a packet.
+const RTCP_TYPES: RangeInclusive<u8> = 200..=207;
 
 /// The requests that keep a session alive.
 #[derive(Debug)]
@@ -136,9 +143,9 @@ impl Client {
         from: SocketAddr,
         bytes: Bytes,
     ) {
-        let canonical = |ip: std::net::IpAddr| ip.to_canonical();
-        if self.peer.map(canonical) == Some(canonical(from.ip())) {
-            self.handle_packet(now, usize::from(track), port, bytes);
+        let index = usize::from(track);
+        if self.tracks.get(index).is_some_and(|track| track.is_from(self.peer, from.ip())) {
+            self.handle_packet(now, index, port, bytes);
         }
     }
 
@@ -148,9 +155,12 @@ impl Client {
         }
         let Some(track) = self.tracks.get_mut(index) else { return };
         let number = u8::try_from(index).unwrap_or(u8::MAX);
-        match RtpPacket::parse(bytes.clone()) {
-            Ok(packet) if port == Port::Rtp => {
-                if !track.accepts(packet.header.payload_type) {
+        match parse(port, track.payload_type, &bytes) {
+            Ok(packet) => {
+                let payload_type = packet.header.payload_type;
+                // Some cameras send RTP to the port or channel of RTCP.
+                let is_described = payload_type == track.payload_type;
+                if !is_described && port == Port::Rtcp || !track.accepts(payload_type) {
                     return;
                 }
                 track.reception.handle_rtp(now, &packet.header);
@@ -167,7 +177,26 @@ impl Client {
                 self.outputs.push_back(Output::Rtcp { track: number, bytes });
             }
             // Noise, or something that is neither.
-            Ok(_) | Err(_) => {}
+            Err(_) => {}
         }
     }
+}
+
+/// Parses a packet of a track. RTP and RTCP are told apart by the second byte (RFC 5761 §4); where
+/// it may be either, because the described payload type is one of 64 to 95, by the port too.
+fn parse(port: Port, described: u8, bytes: &Bytes) -> Result<RtpPacket, RtpError> {
+    let second = bytes.get(1).copied().unwrap_or_default();
+    let is_described = second == MARKER | described;
+    let is_rtp = is_described && (port == Port::Rtp || !RTCP_TYPES.contains(&second));
+    if !is_rtp || !(192..=223).contains(&second) {
+        return RtpPacket::parse(bytes.clone());
+    }
+    // With its marker the parser would take it for RTCP.
+    let mut unmarked = BytesMut::from(&bytes[..]);
+    if let Some(second) = unmarked.get_mut(1) {
+        *second = described;
+    }
+    let mut packet = RtpPacket::parse(unmarked.freeze())?;
+    packet.header.marker = true;
+    Ok(packet)
 }

@@ -15,8 +15,8 @@ use crate::rtsp::{Datagram, Failure, Lower, Method, Output, Port, Track, Transpo
 /// it, a few refuse it.
 const RANGE: &str = "npt=0.000-";
 
-/// Statuses with which cameras refuse a transport; 461 is the one for it (RFC 2326 §11.3).
-const TRANSPORT_REFUSALS: &[u16] = &[400, 406, 415, 451, 461, 500, 501, 551];
+/// Status for a transport that the camera does not have (RFC 2326 §11.3). Many use others for it.
+const UNSUPPORTED_TRANSPORT: u16 = 461;
 
 /// Statuses after which another address of the track or stream is tried: not found, bad request,
 /// not allowed here, not understood, no such session, not valid here, aggregate not allowed, and
@@ -94,7 +94,7 @@ impl Client {
         self.fail(match status {
             403 if self.requests.authenticator.has_credentials() => Failure::WrongPassword,
             404 => Failure::NotFound(self.address.masked_target()),
-            461 => Failure::Transport(self.lower),
+            UNSUPPORTED_TRANSPORT => Failure::Transport(self.lower),
             _ => Failure::Status(status),
         });
     }
@@ -158,22 +158,27 @@ impl Client {
         self.send_required(now, request);
     }
 
+    /// Returns true if UDP is to be tried when the camera refuses TCP, with whatever status.
+    pub(super) fn may_change_transport(&self) -> bool {
+        self.config.transport == Transport::Auto
+            && self.lower == Lower::Tcp
+            && !self.address.is_tls()
+    }
+
     /// Tries SETUP again with another address or transport.
     fn retry_setup(&mut self, now: Instant, track: u8, status: u16) {
         self.refusal.get_or_insert(status);
+        let may_change = self.may_change_transport();
         let Some(state) = self.tracks.get_mut(usize::from(track)) else { return };
         let has_other = ADDRESS_REFUSALS.contains(&status) && state.urls.len() > 1;
-        let may_change = TRANSPORT_REFUSALS.contains(&status)
-            && self.config.transport == Transport::Auto
-            && self.lower == Lower::Tcp
-            && !self.address.is_tls();
         if has_other {
             state.urls.pop_front();
             self.send_setup(now, track);
         } else if may_change {
             state.reset_urls();
             self.lower = Lower::Udp;
-            self.refusal = None;
+            // Other reasons than the transport tell more than what follows.
+            self.refusal = self.refusal.filter(|status| *status != UNSUPPORTED_TRANSPORT);
             self.set_up(now, track);
         } else {
             self.refuse(status);
@@ -186,10 +191,11 @@ impl Client {
         let reply = Reply::read(value, self.lower);
         let is_udp = !reply.is_tcp && reply.interleaved.is_none() && reply.server_port.is_some();
         if self.lower == Lower::Tcp && is_udp {
-            self.retry_setup(now, number, 461);
+            self.retry_setup(now, number, UNSUPPORTED_TRANSPORT);
             return;
         }
         let Some(track) = self.tracks.get_mut(usize::from(number)) else { return };
+        track.source = reply.source;
         if let Some(channels) = reply.interleaved {
             track.channels = channels;
             self.decoder.add_channel(channels.0);

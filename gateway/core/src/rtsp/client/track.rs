@@ -1,7 +1,7 @@
 //! A track that is set up, and the packets that belong to it.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::media::TrackDescription;
 use crate::media::camera_sdp::VideoSection;
@@ -27,6 +27,8 @@ pub(super) struct TrackState {
     /// The camera's ports of RTP and RTCP if over UDP.
     pub(super) server_ports: Option<(u16, u16)>,
     pub(super) local_ports: Option<(u16, u16)>,
+    /// Address from which the camera says that it sends.
+    pub(super) source: Option<IpAddr>,
     pub(super) is_multicast: bool,
     pub(super) reception: Reception,
     /// A packet of the described payload type has arrived.
@@ -52,6 +54,7 @@ impl TrackState {
             channels: transport::channels(number),
             server_ports: None,
             local_ports: None,
+            source: None,
             is_multicast: false,
             reception: Reception::default(),
             has_described: false,
@@ -62,6 +65,21 @@ impl TrackState {
     /// Begins with the first address again, for another transport.
     pub(super) fn reset_urls(&mut self) {
         self.urls.clone_from(&self.all_urls);
+    }
+
+    /// Returns true if datagrams from this address are the track's: the camera's own, and the one
+    /// that it names, as cameras with two addresses do.
+    pub(super) fn is_from(&self, peer: Option<IpAddr>, from: IpAddr) -> bool {
+        let from = from.to_canonical();
+        let peer = peer.map(|peer| peer.to_canonical());
+        let is_local = peer.is_some_and(|peer| peer.is_loopback());
+        let is_usable = |ip: &IpAddr| {
+            let is_broadcast = *ip == IpAddr::V4(Ipv4Addr::BROADCAST);
+            let is_nowhere = ip.is_unspecified() || ip.is_multicast() || is_broadcast;
+            !is_nowhere && (is_local || !ip.is_loopback())
+        };
+        let source = self.source.map(|source| source.to_canonical()).filter(is_usable);
+        peer == Some(from) || source == Some(from)
     }
 
     /// Returns true if packets of this payload type are the track's.

@@ -1,0 +1,178 @@
+//! Cameras whose replies and packets are right only in parts.
+
+use super::*;
+use crate::rtsp::Port;
+
+const UDP: &str = "RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\nSession: 7\r\n\
+    Transport: RTP/AVP;unicast;client_port=6000-6001;server_port=7000-7001{more}\r\n\r\n";
+
+fn refusal(status: u16) -> String {
+    format!("RTSP/1.0 {status} No\r\nCSeq: {{cseq}}\r\n\r\n")
+}
+
+/// Returns a reply that names a session.
+fn with_session(reply: &str, session: &str) -> String {
+    let header = format!("CSeq: {{cseq}}\r\nSession: {session}");
+    reply.replace("\r\nSession: 7;timeout=60", "").replacen("CSeq: {cseq}", &header, 1)
+}
+
+#[test]
+fn udp_is_tried_once_if_tcp_is_refused_in_any_way() {
+    let udp = UDP.replace("{more}", "");
+    for status in [400, 403, 404, 405, 453, 454, 461, 500, 501, 503, 551] {
+        let mut dialogue = Dialogue::new(config(Transport::Auto), &[OPTIONS, DESCRIBE]);
+        // Once for each address that the track may have.
+        for _ in 0..4 {
+            if dialogue.request.contains("RTP/AVP/TCP") {
+                let cseq = dialogue.header("CSeq").unwrap().to_owned();
+                dialogue.send(refusal(status).replace("{cseq}", &cseq).as_bytes());
+            }
+        }
+        let cseq = dialogue.header("CSeq").unwrap().to_owned();
+        assert!(dialogue.request.contains("client_port=6000-6001"), "{status}");
+        dialogue.replies = [OK.to_owned()].into();
+        dialogue.send(udp.replace("{cseq}", &cseq).as_bytes());
+        let words = dialogue.take_words();
+        assert!(words.ends_with("playing"), "{status}: {words}");
+    }
+    // A camera that refuses both; the first reason is the one that tells most.
+    for (tcp, udp, expected) in [
+        (461, 461, "Transport(Udp)"),
+        (503, 461, "Status(503)"),
+        (461, 453, "Status(453)"),
+        (453, 453, "Status(453)"),
+    ] {
+        let (tcp, udp) = (refusal(tcp), refusal(udp));
+        let replies = [OPTIONS, DESCRIBE, &tcp, &udp, &udp];
+        let words = Dialogue::new(config(Transport::Auto), &replies).take_words();
+        assert!(words.ends_with(expected), "{words}");
+        assert_eq!(words.matches("SETUP").count(), 2, "{words}");
+    }
+}
+
+#[test]
+fn udp_is_tried_once_if_the_connection_closes_on_setup_over_tcp() {
+    let udp = UDP.replace("{more}", "");
+    let closed = |config: Config, setup: &[&str]| {
+        let replies = [&[OPTIONS, DESCRIBE], setup].concat();
+        let mut dialogue = Dialogue::new(config, &replies);
+        dialogue.take_words();
+        dialogue.replies = [OPTIONS, DESCRIBE, &udp, OK].map(str::to_owned).into();
+        dialogue.client.handle_disconnected(dialogue.now);
+        dialogue.run();
+        dialogue
+    };
+    let mut dialogue = closed(config(Transport::Auto), &[]);
+    let words = dialogue.take_words();
+    assert!(words.contains("datagram 192.0.2.1:7000") && words.ends_with("playing"), "{words}");
+    let words = closed(config(Transport::Tcp), &[]).take_words();
+    assert_eq!(words, "Closed");
+
+    // With its refusal of the password it says nothing about TCP.
+    let challenge =
+        "RTSP/1.0 401 No\r\nCSeq: {cseq}\r\nWWW-Authenticate: Basic realm=\"x\"\r\n\r\n";
+    let mut guarded = config(Transport::Auto);
+    let (user, password) = ("ada".to_owned(), "secret".to_owned());
+    guarded.credentials = Some(Credentials { user, password });
+    let dialogue = closed(guarded, &[challenge]);
+    assert!(!dialogue.words.join(", ").contains("datagram"), "{:?}", dialogue.words);
+}
+
+#[test]
+fn the_session_is_that_of_setup_or_the_first_one() {
+    let described = with_session(DESCRIBE, "5;timeout=60");
+    let (bare, played) = (with_session(SETUP, ""), with_session(OK, "9"));
+    let options = with_session(OPTIONS, "4");
+    let table = [
+        ("in DESCRIBE only", [&options, &*described, &bare, OK], "5"),
+        ("another one in PLAY", [OPTIONS, DESCRIBE, SETUP, &played], "7"),
+        ("another one in SETUP", [OPTIONS, &described, SETUP, OK], "7"),
+        ("in PLAY only", [OPTIONS, DESCRIBE, OK, &played], "9"),
+    ];
+    for (case, replies, expected) in table {
+        let mut dialogue = Dialogue::new(config(Transport::Auto), &replies);
+        assert!(dialogue.take_words().ends_with("playing"), "{case}");
+        dialogue.client.close(dialogue.now);
+        dialogue.run();
+        assert_eq!(dialogue.header("Session"), Some(expected), "{case}");
+    }
+}
+
+#[test]
+fn a_redirect_to_the_same_host_may_have_a_password() {
+    let to = |url: &str| format!("RTSP/1.0 302 Moved\r\nCSeq: {{cseq}}\r\nLocation: {url}\r\n\r\n");
+    let challenge =
+        "RTSP/1.0 401 No\r\nCSeq: {cseq}\r\nWWW-Authenticate: Basic realm=\"x\"\r\n\r\n";
+    for (location, expected) in [
+        ("rtsp://tok:e%6E@cam/x", Some("tok:en")),
+        ("rtsp://cam/x", None),
+        ("rtsp://tok@cam/x", None),
+    ] {
+        let moved = to(location);
+        let replies = [OPTIONS, &moved, OPTIONS, challenge, DESCRIBE, SETUP, OK];
+        let mut dialogue = Dialogue::new(config(Transport::Auto), &replies);
+        let words = dialogue.take_words();
+        let Some(expected) = expected else {
+            assert!(words.ends_with("PasswordMissing"), "{location}: {words}");
+            continue;
+        };
+        assert!(words.ends_with("playing"), "{location}: {words}");
+        let expected = format!("Basic {}", STANDARD.encode(expected));
+        assert_eq!(dialogue.header("Authorization"), Some(&*expected), "{location}");
+    }
+    let moved = to("rtsp://tok:en@other/x");
+    let words = Dialogue::new(config(Transport::Auto), &[OPTIONS, &moved]).take_words();
+    assert!(words.ends_with("problem: OtherHost }"), "{words}");
+}
+
+#[test]
+fn datagrams_are_taken_from_the_camera_and_from_the_source_that_it_names() {
+    let table = [
+        ("", "198.51.100.9", false),
+        (";source=198.51.100.9", "198.51.100.9", true),
+        (";source=198.51.100.9", "198.51.100.8", false),
+        (";source=198.51.100.9", "192.0.2.1", true),
+        (";source=::ffff:198.51.100.9", "198.51.100.9", true),
+        (";source=127.0.0.1", "127.0.0.1", false),
+        (";source=0.0.0.0", "0.0.0.0", false),
+        (";source=239.1.2.3", "239.1.2.3", false),
+        (";source=255.255.255.255", "255.255.255.255", false),
+    ];
+    for (more, from, is_taken) in table {
+        let udp = UDP.replace("{more}", more);
+        let mut dialogue = Dialogue::new(config(Transport::Udp), &[OPTIONS, DESCRIBE, &udp, OK]);
+        dialogue.take_words();
+        let from = SocketAddr::new(from.parse().unwrap(), 9);
+        dialogue.client.handle_datagram(dialogue.now, 0, Port::Rtp, from, rtp(1, 96).into());
+        dialogue.run();
+        let expected = if is_taken { "packet 1" } else { "" };
+        assert_eq!(dialogue.take_words(), expected, "{more} {from}");
+    }
+}
+
+#[test]
+fn rtp_and_rtcp_are_told_apart_by_their_types() {
+    const MARKER: u8 = 0x80;
+    let sender_report = |kind: u8| [&[0x80, kind, 0, 6][..], &[0; 24]].concat();
+    // Described type, channel, the packet, and what it is taken for.
+    let table: Vec<(u8, u8, Vec<u8>, &str)> = vec![
+        (96, 1, rtp(1, 96), "packet 1"),
+        (96, 1, rtp(1, 97), ""),
+        (96, 0, sender_report(200), "rtcp"),
+        (96, 1, sender_report(200), "rtcp"),
+        (96, 1, rtp(1, 72), "rtcp"),
+        (85, 0, rtp(1, 85), "packet 1"),
+        (85, 1, rtp(1, 85), "packet 1"),
+        (72, 0, rtp(1, 72), "packet 1"),
+        (72, 1, sender_report(72 | MARKER), "rtcp"),
+    ];
+    for (described, channel, packet, expected) in table {
+        let describe = DESCRIBE.replace("{length}", &SDP.len().to_string());
+        let describe = describe.replace("{sdp}", &SDP.replace("96", &described.to_string()));
+        let replies = [OPTIONS, &describe, SETUP, OK];
+        let mut dialogue = Dialogue::new(config(Transport::Auto), &replies);
+        assert!(dialogue.take_words().ends_with("playing"), "{described}");
+        dialogue.send(&frame(channel, &packet));
+        assert_eq!(dialogue.take_words(), expected, "{described} on {channel}: {packet:?}");
+    }
+}

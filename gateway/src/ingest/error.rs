@@ -61,8 +61,8 @@ pub enum SourceError {
     },
     /// The camera and we have no version or cipher of TLS in common.
     #[error(
-        "{host} has no TLS that is still secure (version 1.2 or 1.3 with ECDHE, and AES-GCM or \
-         ChaCha20): update the camera, or use rtsp:// inside the local network"
+        "{host} has no TLS of version 1.2 or 1.3 with ECDHE, and AES-GCM or ChaCha20, which is \
+         required: update the camera, or use rtsp:// inside the local network"
     )]
     OldTls {
         /// Host and port of the camera.

@@ -9,6 +9,11 @@ use super::rtp_packet::RtpHeader;
 /// a new SSRC and perhaps a new port, and less than one frame a second is no video.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Time after which the sender may go on with another SSRC, or from another port: an encoder that
+/// restarts does so at once. Two streams from one address are not taken for one, because each of
+/// them sends more often.
+const RESTART_TIMEOUT: Duration = Duration::from_millis(100);
+
 /// The decision about one packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -57,8 +62,13 @@ impl SourceLock {
             return Verdict::Foreign;
         }
         let sender = (from, header.ssrc, header.payload_type);
-        let silent =
-            self.last.is_none_or(|last| now.saturating_duration_since(last) > LOCK_TIMEOUT);
+        let is_same = self.sender.is_some_and(|(address, ssrc, payload_type)| {
+            let is_same_origin =
+                address == from || (address.ip() == from.ip() && ssrc == header.ssrc);
+            is_same_origin && payload_type == header.payload_type
+        });
+        let timeout = if is_same { RESTART_TIMEOUT } else { LOCK_TIMEOUT };
+        let silent = self.last.is_none_or(|last| now.saturating_duration_since(last) > timeout);
         if self.sender == Some(sender) {
             self.probation = None;
             self.last = Some(now);
@@ -94,6 +104,7 @@ mod tests {
             ssrc,
         };
         let (a, b) = ("192.0.2.1:5000".parse().unwrap(), "192.0.2.2:5000".parse().unwrap());
+        let c = "192.0.2.2:6000".parse().unwrap();
         let mut lock = SourceLock::new(None);
         let table = [
             ("static type", 0, a, header(1, 0, 0), Verdict::Foreign),
@@ -113,6 +124,11 @@ mod tests {
             ("the first is foreign now", 1902, a, header(1, 96, 10), Verdict::Foreign),
             ("silence again", 2902, a, header(1, 96, 11), Verdict::Probation),
             ("but it was only a pause", 2902, b, header(7, 98, 5), Verdict::Accepted),
+            ("another stream beside it", 2950, b, header(6, 98, 1), Verdict::Foreign),
+            ("a new SSRC", 3003, b, header(5, 98, 1), Verdict::Probation),
+            ("goes on", 3003, b, header(5, 98, 2), Verdict::Confirmed),
+            ("a new port", 3104, c, header(5, 98, 3), Verdict::Probation),
+            ("goes on as well", 3104, c, header(5, 98, 4), Verdict::Confirmed),
         ];
         for (case, ms, from, header, expected) in table {
             assert_eq!(lock.handle_packet(at(ms), from, &header), expected, "{case}");

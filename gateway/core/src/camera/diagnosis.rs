@@ -42,15 +42,15 @@ pub(super) enum Finding {
 /// A reason for which there is no picture. Its text is for the person who looks after the camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Problem {
-    /// Slice headers are broken.
+    /// Headers of slices are broken.
     Encrypted,
-    /// Nothing but data beside pictures, for this time.
+    /// Data beside pictures only, for this time.
     OnlyData { seconds: u64 },
-    /// Nothing that is recognized as a picture, for this time.
+    /// Units that are recognized as no picture, for this time.
     Unrecognized { seconds: u64 },
-    /// No key frame for this time.
+    /// Absence of key frames for this time.
     KeyFrameIsLate { seconds: u64 },
-    /// No key frame for so long that none is expected.
+    /// Absence of key frames for so long that none is expected.
     NoKeyFrames,
     /// Pictures are refreshed gradually, without key frames.
     GradualRefresh,

@@ -35,11 +35,11 @@ pub(super) struct AccessUnit {
 /// The place of a packet in a picture, as its slices tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// It holds the first slice of a picture.
+    /// Holds the first slice of a picture.
     First,
-    /// It holds another slice, or a later part of one.
+    /// Holds another slice, or a later part of one.
     Later,
-    /// It holds no slice.
+    /// Holds no slice at all.
     Unknown,
 }
 

@@ -52,6 +52,10 @@ fn frames(picture: TestPicture, count: u32, key_frame_at: Option<u32>) -> Vec<Ve
             feed.handle_packet(arrival, packet).unwrap();
         }
         let mut packets = Vec::new();
+        // The end of the first picture shows when nothing follows.
+        if let Some(due) = feed.poll_timeout() {
+            feed.handle_timeout(due);
+        }
         while let Some(output) = feed.poll_output() {
             if let FeedOutput::Packet(packet) = output {
                 packets.push(packet);

@@ -23,6 +23,14 @@ const MAX_HELD: usize = 32;
 /// Maximum time a packet waits for an earlier one: far above a LAN's jitter, less than one frame.
 const MAX_HOLD: Duration = Duration::from_millis(20);
 
+/// Number of the last 128 packets with a gap or a step back before them from which the camera's
+/// numbers are ignored: cameras skip numbers, or repeat them, although nothing is lost. A path that
+/// really loses a quarter of the packets gives no picture either way.
+const MAX_IRREGULAR: u32 = 32;
+
+/// Number of irregular ones of the last 128 packets up to which the numbers are believed again.
+const FEW_IRREGULAR: u32 = 2;
+
 /// The outcome of inserting a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InsertOutcome {
@@ -57,19 +65,68 @@ pub(super) struct ReorderBuffer {
     suspect: Option<(Instant, RtpPacket)>,
     /// Number of late packets in a row.
     late: u32,
+    /// The last 128 packets, the latest in the lowest bit: 1 for an irregular one.
+    irregular: u128,
+    /// The numbers mean nothing: packets come out as they arrive.
+    is_unnumbered: bool,
+    /// The latest packet in arrival order, to which a repetition is compared.
+    latest: Option<RtpPacket>,
 }
 
 impl ReorderBuffer {
     pub(super) fn new(in_order: bool) -> Self {
-        Self { in_order, next: None, held: BTreeMap::new(), suspect: None, late: 0 }
+        Self {
+            in_order,
+            next: None,
+            held: BTreeMap::new(),
+            suspect: None,
+            late: 0,
+            irregular: 0,
+            is_unnumbered: false,
+            latest: None,
+        }
     }
 
     pub(super) fn insert(&mut self, now: Instant, packet: RtpPacket) -> InsertOutcome {
-        let sequence = packet.header.sequence;
+        let latest = self.latest.replace(packet.clone());
         let Some(next) = self.next else {
             self.begin(now, packet);
             return InsertOutcome::Accepted;
         };
+        let is_repeated = latest.as_ref() == Some(&packet);
+        if self.is_unnumbered {
+            return self.insert_unnumbered(now, next, packet, latest.filter(|_| !is_repeated));
+        }
+        let outcome = self.insert_numbered(now, next, packet);
+        if outcome == InsertOutcome::Late && !is_repeated {
+            self.note(true);
+        }
+        outcome
+    }
+
+    /// Keeps a packet as the next one, unless it repeats the one before.
+    fn insert_unnumbered(
+        &mut self,
+        now: Instant,
+        next: u64,
+        packet: RtpPacket,
+        before: Option<RtpPacket>,
+    ) -> InsertOutcome {
+        let Some(before) = before else { return InsertOutcome::Late };
+        let follows = before.header.sequence.wrapping_add(1) == packet.header.sequence;
+        self.note(!follows);
+        if self.irregular.count_ones() <= FEW_IRREGULAR {
+            self.begin(now, packet);
+            self.is_unnumbered = false;
+            return InsertOutcome::Accepted;
+        }
+        let number = self.held.keys().next_back().map_or(next, |last| last + 1);
+        self.held.insert(number, (now, packet));
+        InsertOutcome::Accepted
+    }
+
+    fn insert_numbered(&mut self, now: Instant, next: u64, packet: RtpPacket) -> InsertOutcome {
+        let sequence = packet.header.sequence;
         #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are the wire's")]
         let ahead = sequence.wrapping_sub(next as u16);
         if ahead < MAX_DROPOUT {
@@ -120,6 +177,7 @@ impl ReorderBuffer {
         let next = self.next?;
         let first = *self.held.keys().next()?;
         let gives_up = self.in_order
+            || self.is_unnumbered
             || self.held.len() > MAX_HELD
             || self.timeout().is_some_and(|timeout| timeout <= now);
         if first != next && !gives_up {
@@ -127,7 +185,16 @@ impl ReorderBuffer {
         }
         let (arrival, packet) = self.held.remove(&first)?;
         self.next = Some(first + 1);
+        if self.is_unnumbered {
+            return Some(OrderedPacket { packet, arrival, lost: 0 });
+        }
+        self.note(first > next);
         Some(OrderedPacket { packet, arrival, lost: first - next })
+    }
+
+    fn note(&mut self, is_irregular: bool) {
+        self.irregular = self.irregular << 1 | u128::from(is_irregular);
+        self.is_unnumbered |= self.irregular.count_ones() >= MAX_IRREGULAR;
     }
 
     /// Returns the time at which the missing packets are given up.
@@ -211,6 +278,53 @@ mod tests {
         assert_eq!(timeout, now + MAX_HOLD);
         assert_eq!(reorder_buffer.pop(timeout).unwrap().lost, 1);
         assert_eq!(reorder_buffer.timeout(), None);
+    }
+
+    #[test]
+    fn numbers_that_mean_nothing_are_ignored_and_believed_again_later() {
+        type Case = (&'static str, fn(u16) -> u16);
+        let table: [Case; 4] = [
+            ("every second number", |index| index * 2),
+            ("one number skipped after each third packet", |index| index + index / 3),
+            ("one number for all", |_| 7),
+            ("one number for three packets", |index| index / 3),
+        ];
+        for (case, number) in table {
+            let mut packets: Vec<_> = (0..600)
+                .map(|index| RtpPacket {
+                    payload: vec![index as u8].into(),
+                    ..packet(number(index))
+                })
+                .collect();
+            let last = number(599);
+            packets.extend((1..200).map(|index| packet(last.wrapping_add(index))));
+            // Then one is really lost.
+            packets.push(packet(last.wrapping_add(202)));
+            let now = Instant::now();
+            let mut reorder_buffer = ReorderBuffer::new(false);
+            let mut output = Vec::new();
+            for packet in packets {
+                reorder_buffer.insert(now, packet);
+                output.extend(std::iter::from_fn(|| reorder_buffer.pop(now + MAX_HOLD)));
+            }
+            let count = output.len();
+            assert!(count > 800 - 150, "{case}: {count} packets");
+            let late_half = &output[count - 500..count - 1];
+            assert!(late_half.iter().all(|packet| packet.lost == 0), "{case}");
+            assert_eq!(output.last().map(|packet| packet.lost), Some(2), "{case}");
+        }
+    }
+
+    #[test]
+    fn packets_that_overtake_each_other_or_come_twice_keep_their_numbers() {
+        let swapped = |index: u16| if index == 0 { 0 } else { ((index - 1) ^ 1) + 1 };
+        let swapped: Vec<u16> = (0..301).map(swapped).collect();
+        let twice: Vec<u16> = (0..300).map(|index| index / 2).collect();
+        for (case, input, count) in [("swapped", swapped, 301), ("twice", twice, 150)] {
+            let output = run(false, &input);
+            assert_eq!(output.len(), count, "{case}");
+            assert!(output.windows(2).all(|two| two[1].0 == two[0].0 + 1), "{case}");
+        }
     }
 
     proptest! {

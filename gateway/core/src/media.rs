@@ -25,6 +25,7 @@ mod rtp_packet;
 mod source_lock;
 mod stream;
 mod test_card;
+mod ticks;
 mod timeline;
 
 pub use codec::{Codec, Format, NalCodec, Profile};
@@ -39,3 +40,4 @@ pub use stream::{
     TrackDescription, VideoPacket,
 };
 pub use test_card::{I420, TestCard, timecode};
+pub use ticks::{ahead, ticks};

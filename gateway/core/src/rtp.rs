@@ -16,23 +16,9 @@ mod timeline;
 
 use std::time::Duration;
 
-use crate::media::CLOCK_RATE;
-
 pub use clock::{Clock, NtpTime};
 pub use sender::{Feedback, ReceptionReport, Sender, SenderConfig, SenderStatistics};
 
 /// Interval of sender reports: RFC 3550 §6.2 allows less than 5 s for a profile with
 /// feedback (RFC 4585 §3.4); browsers use a second, and statistics on a screen need no less.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Converts to ticks of the RTP clock. Saturates after 13 hours, when 32 bits have wrapped anyway.
-fn ticks(duration: Duration) -> u32 {
-    let ticks = duration.as_micros() * u128::from(CLOCK_RATE) / 1_000_000;
-    u32::try_from(ticks).unwrap_or(u32::MAX)
-}
-
-/// Returns the number of ticks by which `timestamp` is ahead of `of`; negative if it is behind.
-#[expect(clippy::cast_possible_wrap, reason = "the distance on a circle has a sign")]
-fn ahead(timestamp: u32, of: u32) -> i32 {
-    timestamp.wrapping_sub(of) as i32
-}

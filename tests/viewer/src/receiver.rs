@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
-use porthole_gateway_core::media::{CLOCK_RATE, Codec, RtpPacket, starts_key_slice};
+use porthole_gateway_core::media::{Codec, RtpPacket, ahead, starts_key_slice, ticks};
 use porthole_gateway_core::rtp::rtcp::{self, Packet, ReportBlock};
 
 /// Interval of receiver reports.
@@ -450,18 +450,6 @@ fn extend(sequence: u16, reference: u64) -> u64 {
     } else {
         reference - behind
     }
-}
-
-/// Converts to ticks of the RTP clock. Saturates after 13 hours, when 32 bits have wrapped anyway.
-fn ticks(duration: Duration) -> u32 {
-    let ticks = duration.as_micros() * u128::from(CLOCK_RATE) / 1_000_000;
-    u32::try_from(ticks).unwrap_or(u32::MAX)
-}
-
-/// Returns the number of ticks by which `timestamp` is ahead of `of`; negative if it is behind.
-#[expect(clippy::cast_possible_wrap, reason = "the distance on a circle has a sign")]
-fn ahead(timestamp: u32, of: u32) -> i32 {
-    timestamp.wrapping_sub(of) as i32
 }
 
 /// Converts a duration to units of 1/65536 s, which receiver reports use.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::codec::NalCodec;
 use super::nal::slice::begins_picture;
 use super::nal::unit::{NalKind, Shape};
-use super::timeline::ticks;
+use super::ticks::{ahead, ticks};
 
 /// The access unit that is being forwarded.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl AccessUnit {
     /// the one before although its pictures are, with the time that really passed.
     pub(super) fn begin(before: Option<&Self>, camera: u32, arrival: Instant) -> Self {
         let invented = before.filter(|before| {
-            let is_behind = is_before(camera, before.timestamp) || camera == before.timestamp;
+            let is_behind = ahead(before.timestamp, camera) >= 0;
             camera == before.camera || (before.timestamp != before.camera && is_behind)
         });
         let timestamp = invented.map_or(camera, |before| {
@@ -108,11 +108,6 @@ impl AccessUnit {
 
     /// Returns true if a picture with this timestamp of the camera is earlier.
     pub(super) fn is_after(&self, camera: u32) -> bool {
-        is_before(camera, self.camera)
+        ahead(self.camera, camera) > 0
     }
-}
-
-/// Returns true if a timestamp is before another one, on the circle of 32 bits.
-fn is_before(one: u32, other: u32) -> bool {
-    other.wrapping_sub(one) < 1 << 31 && one != other
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::stream::CLOCK_RATE;
+use super::ticks::{ahead, ticks};
 
 /// Maximum difference between the step of the timestamp and the time that really passed. More is a
 /// new clock, not a late frame: no camera delays or reorders frames for so long.
@@ -48,8 +49,7 @@ impl Timeline {
     }
 
     fn jumps(&mut self, arrival: Instant, last: u32, timestamp: u32, passed: Duration) -> bool {
-        #[expect(clippy::cast_possible_wrap, reason = "the distance on a circle has a sign")]
-        let step = timestamp.wrapping_sub(last) as i32;
+        let step = ahead(timestamp, last);
         let rate = u64::from(CLOCK_RATE);
         if step < 0 {
             let before = self.went_back_at.replace(arrival);
@@ -61,12 +61,6 @@ impl Timeline {
         let error = i64::from(step) - i64::from(ticks(passed));
         error.unsigned_abs() > MAX_JUMP.as_secs() * rate
     }
-}
-
-/// Converts to ticks of the RTP clock. Saturates after 13 hours, when 32 bits have wrapped anyway.
-pub(super) fn ticks(duration: Duration) -> u32 {
-    let ticks = duration.as_micros() * u128::from(CLOCK_RATE) / 1_000_000;
-    u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

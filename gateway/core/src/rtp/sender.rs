@@ -11,8 +11,8 @@ use super::history::{History, SentPacket};
 use super::rtcp::{Packet, ReportBlock};
 use super::sequence::Numbering;
 use super::timeline::Timeline;
-use super::{REPORT_INTERVAL, ahead, header, rtcp};
-use crate::media::{CLOCK_RATE, RtpHeader, VideoPacket};
+use super::{REPORT_INTERVAL, header, rtcp};
+use crate::media::{CLOCK_RATE, RtpHeader, VideoPacket, ahead};
 
 /// Minimum time between two key frame requests of one viewer that are honored: a key frame costs
 /// the camera and every other viewer.

@@ -14,8 +14,7 @@
 
 use std::time::Instant;
 
-use super::{ahead, ticks};
-use crate::media::{CLOCK_RATE, VideoPacket};
+use crate::media::{CLOCK_RATE, VideoPacket, ahead, ticks};
 
 /// Distance between two frames of a burst: a tenth of a millisecond.
 const BURST_STEP: u32 = CLOCK_RATE / 10_000;

@@ -22,6 +22,7 @@ pub mod sdp;
 pub mod session;
 pub mod transport;
 mod turn_clients;
+mod url_parts;
 
 use std::net::SocketAddr;
 use std::time::Instant;

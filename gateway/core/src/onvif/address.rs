@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
+use crate::url_parts::UrlParts;
+
 /// Maximum length of an address in bytes; those of cameras have 40 to 150.
 const MAX_LEN: usize = 1024;
 
@@ -31,26 +33,19 @@ impl ServiceAddress {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        let (scheme, rest) = text.split_once("://").filter(|_| text.len() <= MAX_LEN)?;
-        let is_tls = match scheme.to_ascii_lowercase().as_str() {
+        if text.len() > MAX_LEN {
+            return None;
+        }
+        let parts = UrlParts::split(text)?;
+        let is_tls = match parts.scheme.as_str() {
             "http" => false,
             "https" => true,
             _ => return None,
         };
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, target) = rest.split_at(end);
-        let authority = authority.rsplit_once('@').map_or(authority, |(_, authority)| authority);
-        let is_bare_v6 = authority.matches(':').count() > 1 && !authority.starts_with('[');
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !is_bare_v6 && !port.contains(']') => {
-                (host, if port.is_empty() { None } else { Some(port.parse().ok()?) })
-            }
-            _ => (authority, None),
-        };
+        let UrlParts { host, port, target, .. } = parts;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let is_host = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
         let is_valid = !host.is_empty() && host.chars().all(is_host) && port != Some(0);
-        let target = target.split('#').next().unwrap_or_default();
         is_valid.then(|| Self::new(is_tls, host, port, target))
     }
 

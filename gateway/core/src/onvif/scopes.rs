@@ -1,6 +1,8 @@
 //! The scopes by which a device describes itself (ONVIF Core §7.3.2.2), such as
 //! `onvif://www.onvif.org/name/Front%20door`.
 
+use crate::rtsp::percent_decode;
+
 /// Maximum number of scopes that are read of one device.
 const MAX_SCOPES: usize = 100;
 
@@ -34,7 +36,8 @@ impl Scopes {
             }
             scopes.is_onvif = true;
             let Some((category, value)) = path.split_once('/') else { continue };
-            let value = decode(value);
+            // An underscore stays, because it is part of many models' names.
+            let value = shown(&percent_decode(value));
             let slot = match category.to_ascii_lowercase().as_str() {
                 "name" => &mut scopes.name,
                 "hardware" => &mut scopes.model,
@@ -51,20 +54,6 @@ impl Scopes {
         }
         scopes
     }
-}
-
-/// Decodes `%20` and its like, and removes what cannot be shown. An underscore stays, because it is
-/// part of many models' names.
-fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let escaped = after.first_chunk::<2>().filter(|_| *first == b'%');
-        let byte = escaped.and_then(|hex| u8::from_str_radix(str::from_utf8(hex).ok()?, 16).ok());
-        bytes.push(byte.unwrap_or(*first));
-        rest = byte.and_then(|_| after.get(2..)).unwrap_or(after);
-    }
-    shown(&String::from_utf8_lossy(&bytes))
 }
 
 /// Returns a text of a device as people may see it: one line, bounded, without control characters.

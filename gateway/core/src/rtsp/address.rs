@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Credentials, mask};
+use crate::url_parts::UrlParts;
 
 /// Default port of RTSP (RFC 2326 §3.2).
 const PORT: u16 = 554;
@@ -32,24 +33,14 @@ impl Address {
     /// Parses `rtsp://host:port/path?query` or `rtsps://…`. User and password are left out.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let (scheme, rest) = text.trim().split_once("://")?;
-        let is_tls = match scheme.to_ascii_lowercase().as_str() {
+        let parts = UrlParts::split(text.trim())?;
+        let is_tls = match parts.scheme.as_str() {
             "rtsp" | "rtspt" | "rtspu" => false,
             "rtsps" => true,
             _ => return None,
         };
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, target) = rest.split_at(end);
-        let authority = authority.rsplit_once('@').map_or(authority, |(_, authority)| authority);
-        let is_bare_v6 = authority.matches(':').count() > 1 && !authority.starts_with('[');
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !is_bare_v6 && !port.contains(']') => {
-                (host, if port.is_empty() { None } else { Some(port.parse().ok()?) })
-            }
-            _ => (authority, None),
-        };
-        let target = target.split('#').next().unwrap_or_default();
-        (!host.is_empty()).then(|| Self::new(is_tls, host, port, target))
+        let is_valid = !parts.host.is_empty();
+        is_valid.then(|| Self::new(is_tls, parts.host, parts.port, parts.target))
     }
 
     /// Returns true if the connection is encrypted with TLS.
@@ -184,9 +175,7 @@ impl Address {
 
 /// Returns user and password of an address, if it has both.
 pub(super) fn credentials(text: &str) -> Option<Credentials> {
-    let (_, rest) = text.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let (user, password) = authority.rsplit_once('@')?.0.split_once(':')?;
+    let (user, password) = UrlParts::split(text)?.user_info?.split_once(':')?;
     Some(Credentials { user: percent_decode(user), password: percent_decode(password) })
 }
 

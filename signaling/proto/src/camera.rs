@@ -58,6 +58,24 @@ pub struct CameraReport {
     pub streams: Vec<StreamReport>,
 }
 
+impl CameraReport {
+    /// Creates the report of a camera of which nothing more is known.
+    #[must_use]
+    pub fn new(id: CameraId, name: String, state: CameraState) -> Self {
+        Self {
+            id,
+            name,
+            state,
+            reason: None,
+            codec: None,
+            width: None,
+            height: None,
+            viewers: 0,
+            streams: Vec::new(),
+        }
+    }
+}
+
 /// The role of a stream of a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, TS)]
 #[serde(rename_all = "lowercase")]

@@ -431,15 +431,5 @@ pub async fn report(peer: &mut Peer, cameras: &[&str]) -> ReportResult {
 }
 
 pub fn camera(id: &str, state: CameraState) -> CameraReport {
-    CameraReport {
-        id: id.parse().unwrap(),
-        name: format!("Camera {id}"),
-        state,
-        reason: None,
-        codec: None,
-        width: None,
-        height: None,
-        viewers: 0,
-        streams: Vec::new(),
-    }
+    CameraReport::new(id.parse().unwrap(), format!("Camera {id}"), state)
 }

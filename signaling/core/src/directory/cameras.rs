@@ -144,20 +144,7 @@ pub(super) fn offline(mut camera: CameraReport) -> CameraReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn camera(id: &str) -> CameraReport {
-        CameraReport {
-            id: id.parse().unwrap(),
-            name: id.to_owned(),
-            state: CameraState::Live,
-            reason: None,
-            codec: None,
-            width: None,
-            height: None,
-            viewers: 0,
-            streams: Vec::new(),
-        }
-    }
+    use crate::directory::tests::camera;
 
     #[test]
     fn sub_streams_that_are_listed_as_cameras_become_streams_of_their_camera() {

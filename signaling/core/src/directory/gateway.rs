@@ -29,17 +29,9 @@ pub(super) struct Gateway {
 impl Gateway {
     /// Creates a gateway that is not connected and whose cameras are offline.
     pub(super) fn restored(name: String, cameras: Vec<(CameraId, String)>) -> Self {
-        let reports = cameras.iter().map(|(id, name)| CameraReport {
-            id: id.clone(),
-            name: name.clone(),
-            state: CameraState::Offline,
-            reason: None,
-            codec: None,
-            width: None,
-            height: None,
-            viewers: 0,
-            streams: Vec::new(),
-        });
+        let reports = cameras
+            .iter()
+            .map(|(id, name)| CameraReport::new(id.clone(), name.clone(), CameraState::Offline));
         Self {
             conn: None,
             away_since: None,

@@ -8,18 +8,8 @@ fn gateway(name: &str) -> GatewayId {
     name.parse().unwrap()
 }
 
-fn camera(id: &str) -> CameraReport {
-    CameraReport {
-        id: id.parse().unwrap(),
-        name: id.to_owned(),
-        state: CameraState::Live,
-        reason: None,
-        codec: None,
-        width: None,
-        height: None,
-        viewers: 0,
-        streams: Vec::new(),
-    }
+pub(super) fn camera(id: &str) -> CameraReport {
+    CameraReport::new(id.parse().unwrap(), id.to_owned(), CameraState::Live)
 }
 
 fn restored(name: &str, cameras: &[&str]) -> Directory {

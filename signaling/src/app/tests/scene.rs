@@ -177,17 +177,7 @@ async fn connect_gateway(app: &Arc<App>) -> String {
 }
 
 fn camera(id: &str) -> CameraReport {
-    CameraReport {
-        id: id.parse().unwrap(),
-        name: id.to_owned(),
-        state: CameraState::Idle,
-        reason: None,
-        codec: None,
-        width: None,
-        height: None,
-        viewers: 0,
-        streams: Vec::new(),
-    }
+    CameraReport::new(id.parse().unwrap(), id.to_owned(), CameraState::Idle)
 }
 
 /// Sends a request of the gateway and returns the result.

@@ -271,17 +271,7 @@ pub(super) fn connect_params(gateway: &GatewayId, camera: &str) -> ConnectParams
 }
 
 pub(super) fn camera(id: &str) -> CameraReport {
-    CameraReport {
-        id: id.parse().unwrap(),
-        name: id.to_owned(),
-        state: CameraState::Idle,
-        reason: None,
-        codec: None,
-        width: None,
-        height: None,
-        viewers: 0,
-        streams: Vec::new(),
-    }
+    CameraReport::new(id.parse().unwrap(), id.to_owned(), CameraState::Idle)
 }
 
 pub(super) fn enroll_params(key: &SigningKey, nonce: &str, claim: &str) -> EnrollParams {

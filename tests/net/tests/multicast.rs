@@ -46,9 +46,7 @@ fn start_camera(scene: &Scene, host: &Host) -> Result<Program> {
     command.args(["--address", "0.0.0.0", "--port", "554"]);
     command.args(["--group", GROUP, "--interface", "eth0"]);
     let mut program = Program::start(scene, "camera", &mut command)?;
-    program.wait_for("the camera can be reached", DEADLINE, |program| {
-        Ok(program.output()?.lines().any(|line| line.starts_with("ready ")).then_some(()))
-    })?;
+    cameras::wait_until_ready(&mut program)?;
     Ok(program)
 }
 

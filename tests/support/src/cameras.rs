@@ -135,9 +135,7 @@ impl<'a> Camera<'a> {
         let name = format!("{}-{}-{}", self.kind.name(), self.address.port(), self.starts);
         let mut program = Program::start(self.scene, &name, &mut command)?;
         if matches!(self.kind, Kind::GstreamerRtsp | Kind::Live555) {
-            program.wait_for("the camera can be reached", READY_DEADLINE, |program| {
-                Ok(program.output()?.lines().any(|line| line.starts_with("ready ")).then_some(()))
-            })?;
+            wait_until_ready(&mut program)?;
         }
         self.program = Some(program);
         Ok(())
@@ -147,6 +145,13 @@ impl<'a> Camera<'a> {
     pub fn kill(&mut self) -> Result<()> {
         self.program.take().context("the camera is not running")?.kill()
     }
+}
+
+/// Waits until the stream of a script can be requested.
+pub fn wait_until_ready(program: &mut Program) -> Result<()> {
+    program.wait_for("the camera can be reached", READY_DEADLINE, |program| {
+        Ok(program.output()?.lines().any(|line| line.starts_with("ready ")).then_some(()))
+    })
 }
 
 /// Checks that GStreamer's RTSP server can run here; an error says what is missing.

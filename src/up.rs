@@ -45,20 +45,15 @@ pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()>
 /// if the program was started without any, and so without a gateway.
 fn apply_cameras(config: &Config, cameras: &Arc<OnceLock<Cameras>>) -> ApplyRest {
     let (running, cameras) = (config.camera.clone(), Arc::clone(cameras));
-    let change = |effect, description| vec![Change { setting: "camera", effect, description }];
+    let change = |effect, description| Change { setting: "camera", effect, description };
     Arc::new(move |new: &Config| {
         let Some(cameras) = cameras.get() else {
-            let takes_restart = running != new.camera;
             let description = "the first camera starts a gateway".to_owned();
-            return Ok(if takes_restart {
-                change(Effect::AtRestart, description)
-            } else {
-                Vec::new()
-            });
+            let at_restart = change(Effect::AtRestart, description);
+            return Ok(Some(at_restart).filter(|_| running != new.camera).into_iter().collect());
         };
         let differences = gateway::set_cameras(cameras, new)?;
-        let described = differences.iter().map(ToString::to_string);
-        Ok(described.flat_map(|description| change(Effect::AtOnce, description)).collect())
+        Ok(differences.iter().map(|one| change(Effect::AtOnce, one.to_string())).collect())
     })
 }
 

@@ -55,8 +55,6 @@ impl CameraConfig {
 /// A change for the driver, with the sources of the camera from now on.
 #[derive(Debug)]
 pub struct Update {
-    /// The camera that is changed.
-    pub(crate) camera: CameraId,
     /// The change for the core.
     pub(crate) change: CameraChange,
     /// The new sources of its streams; `None` if they stay.
@@ -153,35 +151,34 @@ fn prepared(
 }
 
 fn differences(old: &[CameraConfig], new: &[CameraConfig]) -> (Vec<Difference>, Vec<Update>) {
-    let find = |cameras: &[CameraConfig], id: &CameraId| {
-        cameras.iter().find(|camera| camera.id == *id).cloned()
-    };
     let removed = old.iter().filter(|camera| find(new, &camera.id).is_none()).map(|camera| {
-        let id = camera.id.clone();
-        let change = CameraChange::Removed(id.clone());
-        (Difference::Removed(id.clone()), Update { camera: id, change, sources: Some(Vec::new()) })
+        let change = CameraChange::Removed(camera.id.clone());
+        (Difference::Removed(camera.id.clone()), Update { change, sources: Some(Vec::new()) })
     });
     let others = new.iter().filter_map(|camera| {
         let id = camera.id.clone();
-        let put = |camera: &CameraConfig| Update {
-            camera: camera.id.clone(),
+        let put = || Update {
             change: CameraChange::Put(camera.settings()),
             sources: Some(camera.clone().into_sources()),
         };
         match find(old, &id) {
-            None => Some((Difference::Added(id), put(camera))),
-            Some(known) if known == *camera => None,
+            None => Some((Difference::Added(id), put())),
+            Some(known) if known == camera => None,
             Some(known)
-                if known == (CameraConfig { name: known.name.clone(), ..camera.clone() }) =>
+                if *known == (CameraConfig { name: known.name.clone(), ..camera.clone() }) =>
             {
-                let change = CameraChange::Renamed { id: id.clone(), name: camera.name.clone() };
-                let update = Update { camera: id.clone(), change, sources: None };
-                Some((Difference::Renamed(id), update))
+                let name = camera.name.clone();
+                let change = CameraChange::Renamed { id: id.clone(), name };
+                Some((Difference::Renamed(id), Update { change, sources: None }))
             }
-            Some(_) => Some((Difference::Changed(id), put(camera))),
+            Some(_) => Some((Difference::Changed(id), put())),
         }
     });
     removed.chain(others).unzip()
+}
+
+fn find<'a>(cameras: &'a [CameraConfig], id: &CameraId) -> Option<&'a CameraConfig> {
+    cameras.iter().find(|camera| camera.id == *id)
 }
 
 #[cfg(test)]

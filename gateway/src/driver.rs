@@ -217,9 +217,9 @@ impl<C: Core> Driver<C> {
 
     /// Gives the core changes of its cameras, and keeps their new sources.
     pub(crate) fn change_cameras(&mut self, updates: Vec<Update>) {
-        for Update { camera, change, sources } in updates {
+        for Update { change, sources } in updates {
             if let Some(sources) = sources {
-                self.sources.retain(|stream, _| stream.camera != camera);
+                self.sources.retain(|stream, _| stream.camera != *change.camera());
                 self.sources.extend(sources);
             }
             self.core.change_camera(Instant::now(), change);

@@ -47,6 +47,17 @@ pub enum CameraChange {
     Removed(CameraId),
 }
 
+impl CameraChange {
+    /// Returns the camera that changes.
+    #[must_use]
+    pub fn camera(&self) -> &CameraId {
+        match self {
+            Self::Put(settings) => &settings.id,
+            Self::Renamed { id, .. } | Self::Removed(id) => id,
+        }
+    }
+}
+
 /// Identifies a stream of a camera.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId {

@@ -46,26 +46,22 @@ pub(super) enum Place {
 impl Place {
     /// Returns the place of a payload with this shape.
     pub(super) fn of(codec: NalCodec, shape: &Shape, payload: &[u8]) -> Self {
-        let place = |unit: &[u8]| match NalKind::of(codec, unit) {
-            NalKind::KeySlice | NalKind::Slice => {
-                let body = unit.get(codec.header_len()..).unwrap_or_default();
-                if begins_picture(body) { Self::First } else { Self::Later }
-            }
+        let place = |header: &[u8], body: &[u8], is_start| match NalKind::of(codec, header) {
+            NalKind::KeySlice | NalKind::Slice if is_start && begins_picture(body) => Self::First,
+            NalKind::KeySlice | NalKind::Slice => Self::Later,
             NalKind::Vps | NalKind::Sps | NalKind::Pps | NalKind::Other => Self::Unknown,
         };
+        let of_unit = |unit: &[u8]| {
+            let (header, body) = unit.split_at(codec.header_len().min(unit.len()));
+            place(header, body, true)
+        };
         match shape {
-            Shape::Single => place(payload),
+            Shape::Single => of_unit(payload),
             Shape::Aggregate(units) => {
-                let places = units.iter().map(|unit| place(unit));
-                places.into_iter().find(|place| *place != Self::Unknown).unwrap_or(Self::Unknown)
+                let mut places = units.iter().map(|unit| of_unit(unit));
+                places.find(|place| *place != Self::Unknown).unwrap_or(Self::Unknown)
             }
-            Shape::Fragment(part) => match NalKind::of(codec, part.header.as_bytes(codec)) {
-                NalKind::KeySlice | NalKind::Slice if part.start && begins_picture(&part.body) => {
-                    Self::First
-                }
-                NalKind::KeySlice | NalKind::Slice => Self::Later,
-                NalKind::Vps | NalKind::Sps | NalKind::Pps | NalKind::Other => Self::Unknown,
-            },
+            Shape::Fragment(part) => place(part.header.as_bytes(codec), &part.body, part.start),
         }
     }
 }

@@ -119,7 +119,6 @@ impl Feed {
             self.emitter.announce_format(forwarder.sets.format());
         }
         self.timeline.restart();
-        self.emitter.gop.clear();
         self.emitter.statistics.restarts += u64::from(self.stream.is_some());
         let reorder_buffer = ReorderBuffer::new(description.in_order);
         self.stream = Some(Stream { reorder_buffer, forwarder, ssrc: None });

@@ -205,16 +205,11 @@ impl Forwarder {
         if let Some(unit) = &mut self.unit {
             unit.arrival = arrival;
         }
-        let marker = marker && self.ends_unit(&shape, &payload);
+        let marker = marker && self.ends_unit(&shape, place);
         match shape {
             Shape::Single => self.forward_unit(payload, marker, emitter)?,
             Shape::Aggregate(units) => {
-                let last = units.len().saturating_sub(1);
-                let mut result = Ok(());
-                for (index, unit) in units.into_iter().enumerate() {
-                    result = result.and(self.forward_unit(unit, marker && index == last, emitter));
-                }
-                result?;
+                self.forward_each(units, marker, emitter, Self::forward_unit)?;
             }
             Shape::Fragment(fragment) => {
                 self.forward_fragment(payload, fragment, marker, emitter)?;
@@ -227,15 +222,14 @@ impl Forwarder {
     }
 
     /// Returns true if a packet with marker is the last of its access unit.
-    fn ends_unit(&mut self, shape: &Shape, payload: &[u8]) -> bool {
+    fn ends_unit(&mut self, shape: &Shape, place: Place) -> bool {
         let Some(unit) = &mut self.unit else { return true };
         let is_cut = matches!(shape, Shape::Fragment(part) if !part.end);
         if is_cut && !self.lacks_end_bits {
             self.is_marked_inside = true;
             return false;
         }
-        let is_slice = |kind| matches!(kind, NalKind::KeySlice | NalKind::Slice);
-        if !shape.has_unit(self.codec, payload, is_slice) {
+        if place == Place::Unknown {
             return true;
         }
         unit.markers += 1;
@@ -260,11 +254,21 @@ impl Forwarder {
         let Some(units) = start_code::split(self.codec, &nal) else {
             return self.forward_plain_unit(nal, marker, emitter);
         };
+        self.forward_each(units, marker, emitter, Self::forward_plain_unit)
+    }
+
+    /// Forwards several NAL units, the last one with the marker. Returns the first error.
+    fn forward_each(
+        &mut self,
+        units: Vec<Bytes>,
+        marker: bool,
+        emitter: &mut Emitter,
+        forward: fn(&mut Self, Bytes, bool, &mut Emitter) -> Result<(), IngestError>,
+    ) -> Result<(), IngestError> {
         let last = units.len().saturating_sub(1);
         let mut result = Ok(());
         for (index, unit) in units.into_iter().enumerate() {
-            let marker = marker && index == last;
-            result = result.and(self.forward_plain_unit(unit, marker, emitter));
+            result = result.and(forward(self, unit, marker && index == last, emitter));
         }
         result
     }

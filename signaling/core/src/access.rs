@@ -79,7 +79,7 @@ impl Principal {
         self.expiry().is_past(unix_s)
     }
 
-    fn check_expiry(&self, now: Now) -> Result<(), Denied> {
+    pub(crate) fn check_expiry(&self, now: Now) -> Result<(), Denied> {
         if self.is_expired(now.unix_s) { Err(Denied::Expired) } else { Ok(()) }
     }
 

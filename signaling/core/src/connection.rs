@@ -52,9 +52,7 @@ impl Hub {
         principal: Principal,
     ) -> Result<(), Fault> {
         self.links.unregistered(call.conn)?;
-        if principal.is_expired(call.now.unix_s) {
-            return Err(Denied::Expired.into());
-        }
+        principal.check_expiry(call.now)?;
         self.watch_expiry(call.now, call.conn, &principal);
         let bucket = Bucket::new(self.config.limits.client_rate, call.now.instant);
         let name = self.next_client_name();

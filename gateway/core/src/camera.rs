@@ -222,6 +222,7 @@ impl Camera {
             height: main.as_ref().and_then(|main| main.height),
             viewers: u32::try_from(viewers).unwrap_or(u32::MAX),
             streams,
+            provisional: false,
         }
     }
 }

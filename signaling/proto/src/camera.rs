@@ -56,6 +56,11 @@ pub struct CameraReport {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[ts(optional, as = "Option<Vec<StreamReport>>")]
     pub streams: Vec<StreamReport>,
+    /// True for a camera that was probed and not added: only those who manage its gateway may watch
+    /// it, and it is in no list.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[ts(optional, as = "Option<bool>")]
+    pub provisional: bool,
 }
 
 impl CameraReport {
@@ -72,6 +77,7 @@ impl CameraReport {
             height: None,
             viewers: 0,
             streams: Vec::new(),
+            provisional: false,
         }
     }
 }

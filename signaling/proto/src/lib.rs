@@ -11,6 +11,7 @@ mod camera;
 pub mod fragment;
 mod id;
 pub mod identity;
+pub mod manage;
 pub mod method;
 pub mod rest;
 pub mod rpc;

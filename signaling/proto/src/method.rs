@@ -15,6 +15,9 @@
 //! | `portholeIceServers` | server → client and device, a notification | new credentials, with `extend` and `portholeRestart` |
 //! | `portholeOffer` | server → device | the offer of a viewer (WHEP) |
 //! | `portholeRestart` | server → device | an ICE restart by a viewer (WHEP) |
+//! | `portholeSealingKey`, `portholeDiscover`, `portholeProbe`, `portholeStoredCameras`, `portholeAddCamera`, `portholeChangeCamera`, `portholeRemoveCamera` | client → server → device | [`crate::manage`] |
+//! | `portholeProgress` | device → server → client, a notification | pieces of the response to one of these |
+//! | `portholeCancel` | client → server → device, a notification | the end of one of these |
 //! | `portholeClose` | client → server → device, device → server → client, a notification | the end of a session |
 
 use std::net::IpAddr;
@@ -23,6 +26,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
+use crate::manage::{
+    AddCameraParams, CancelParams, ChangeCameraParams, ChangedResult, DiscoverParams,
+    DiscoverResult, GatewayParams, ProbeParams, ProbeResult, ProgressParams, RemoveCameraParams,
+    SealingKeyResult, StoredCamerasResult,
+};
 use crate::{Camera, CameraId, CameraReport, GatewayId, IceCandidate, IceServer, SessionId};
 
 /// A method: a request with parameters and a result.
@@ -97,6 +105,20 @@ methods! {
     Offer = "portholeOffer" (OfferParams) -> OfferResult;
     /// An ICE restart by a viewer (WHEP).
     Restart = "portholeRestart" (RestartParams) -> RestartResult;
+    /// A request for the key to seal one password with.
+    SealingKey = "portholeSealingKey" (GatewayParams) -> SealingKeyResult;
+    /// A search for cameras in the gateway's networks.
+    Discover = "portholeDiscover" (DiscoverParams) -> DiscoverResult;
+    /// A question to one device for its cameras and streams.
+    Probe = "portholeProbe" (ProbeParams) -> ProbeResult;
+    /// A request for the cameras as the gateway keeps them.
+    StoredCameras = "portholeStoredCameras" (GatewayParams) -> StoredCamerasResult;
+    /// The request to add a camera that was probed.
+    AddCamera = "portholeAddCamera" (AddCameraParams) -> ChangedResult;
+    /// The request to change the name of a camera, or its address and password.
+    ChangeCamera = "portholeChangeCamera" (ChangeCameraParams) -> ChangedResult;
+    /// The request to remove a camera.
+    RemoveCamera = "portholeRemoveCamera" (RemoveCameraParams) -> ChangedResult;
 }
 
 notifications! {
@@ -108,6 +130,10 @@ notifications! {
     IceServers = "portholeIceServers" (IceServersParams);
     /// The end of a session.
     Close = "portholeClose" (SessionParams);
+    /// A piece of the response to a request that takes its time.
+    Progress = "portholeProgress" (ProgressParams);
+    /// The end of such a request.
+    Cancel = "portholeCancel" (CancelParams);
 }
 
 /// Parameters or a result without fields.

@@ -10,8 +10,8 @@ use porthole_signaling_proto::method::{Method, Notification};
 use porthole_signaling_proto::rpc::code;
 use porthole_signaling_proto::{
     Camera, CameraId, CameraReport, CameraState, GatewayId, IceCandidate, IceServer,
-    MAX_MESSAGE_BYTES, SUBPROTOCOL, SessionId, StreamReport, StreamRole, WEBSOCKET_PATH, method,
-    rest, rpc,
+    MAX_MESSAGE_BYTES, SUBPROTOCOL, SessionId, StreamReport, StreamRole, WEBSOCKET_PATH, manage,
+    method, rest, rpc,
 };
 use ts_rs::{Config, TS};
 
@@ -88,6 +88,29 @@ fn types(text: &mut String) {
         method::OfferResult,
         method::RestartParams,
         method::RestartResult,
+        manage::GatewayParams,
+        manage::SealingKeyResult,
+        manage::Sealed,
+        manage::Login,
+        manage::DiscoverParams,
+        manage::DiscoverResult,
+        manage::FoundDevice,
+        manage::ProbeParams,
+        manage::ProbeProgress,
+        manage::ProbedDevice,
+        manage::ProbeFinding,
+        manage::ProbedCamera,
+        manage::ProbedStream,
+        manage::ProbeResult,
+        manage::StoredCamerasResult,
+        manage::CameraOrigin,
+        manage::StoredCamera,
+        manage::AddCameraParams,
+        manage::ChangeCameraParams,
+        manage::RemoveCameraParams,
+        manage::ChangedResult,
+        manage::ProgressParams,
+        manage::CancelParams,
         rest::Role,
         rest::Setup,
         rest::SignIn,
@@ -109,20 +132,36 @@ fn methods(text: &mut String) {
         request::<method::Unregister>(),
         request::<method::Connect>(),
         request::<method::Extend>(),
+        request::<method::SealingKey>(),
+        request::<method::Discover>(),
+        request::<method::Probe>(),
+        request::<method::StoredCameras>(),
+        request::<method::AddCamera>(),
+        request::<method::ChangeCamera>(),
+        request::<method::RemoveCamera>(),
     ];
     map(text, "ClientRequests", "The requests that a client sends to the server.", &clients);
     let invite = [request::<method::Invite>()];
     map(text, "ServerRequests", "The requests that the server sends to a client.", &invite);
-    let notifications = [notification::<method::Trickle>(), notification::<method::Close>()];
+    let notifications = [
+        notification::<method::Trickle>(),
+        notification::<method::Close>(),
+        notification::<method::Cancel>(),
+    ];
     map(
         text,
         "ClientNotifications",
         "The notifications that a client sends to the server.",
         &notifications,
     );
-    let [trickle, close] = notifications;
-    let notifications =
-        [trickle, notification::<method::Cameras>(), notification::<method::IceServers>(), close];
+    let [trickle, close, _] = notifications;
+    let notifications = [
+        trickle,
+        notification::<method::Cameras>(),
+        notification::<method::IceServers>(),
+        notification::<method::Progress>(),
+        close,
+    ];
     map(
         text,
         "ServerNotifications",

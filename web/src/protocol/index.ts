@@ -102,7 +102,12 @@ viewers: number,
  * The streams of the camera, the main stream first; empty if there is only that one, which the
  * fields above describe.
  */
-streams?: Array<StreamReport>, };
+streams?: Array<StreamReport>,
+/**
+ * True for a camera that was probed and not added: only those who manage its gateway may watch
+ * it, and it is in no list.
+ */
+provisional?: boolean, };
 
 /**
  * A camera as the server shows it to clients.
@@ -149,7 +154,12 @@ viewers: number,
  * The streams of the camera, the main stream first; empty if there is only that one, which the
  * fields above describe.
  */
-streams?: Array<StreamReport>, };
+streams?: Array<StreamReport>,
+/**
+ * True for a camera that was probed and not added: only those who manage its gateway may watch
+ * it, and it is in no list.
+ */
+provisional?: boolean, };
 
 /**
  * A STUN or TURN server in the form of W3C WebRTC's `RTCIceServer`; `urls` is always an array
@@ -556,6 +566,443 @@ export type RestartResult = {
 fragment: string, };
 
 /**
+ * Parameters of a request that names only its gateway: `portholeSealingKey` and
+ * `portholeStoredCameras`.
+ */
+export type GatewayParams = {
+/**
+ * The gateway that is asked.
+ */
+peer: GatewayId,
+/**
+ * From server to gateway: the name of the user or token that asks.
+ */
+by?: string, };
+
+/**
+ * Result of `portholeSealingKey`. All texts are in base64url without padding.
+ */
+export type SealingKeyResult = {
+/**
+ * The gateway's Ed25519 public key, whose hash is its id.
+ */
+publicKey: string,
+/**
+ * The X25519 public key to seal with (RFC 9180, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256,
+ * ChaCha20Poly1305).
+ */
+sealingKey: string,
+/**
+ * The nonce, which is valid for one password and ten minutes.
+ */
+nonce: string,
+/**
+ * The Ed25519 signature over [`sealing_key_message`].
+ */
+signature: string, };
+
+/**
+ * A user and a password, sealed with HPKE in base mode to a gateway's key. The plaintext is a
+ * [`Login`] as JSON, the `info` is [`seal_info`], the additional data are empty. The texts are in
+ * base64url without padding.
+ */
+export type Sealed = {
+/**
+ * The nonce that the gateway has handed out.
+ */
+nonce: string,
+/**
+ * The encapsulated key: 32 bytes.
+ */
+enc: string,
+/**
+ * The ciphertext with its tag.
+ */
+ciphertext: string, };
+
+/**
+ * A user and a password of a camera: the plaintext of [`Sealed`].
+ */
+export type Login = {
+/**
+ * The name of the user, at most 128 characters.
+ */
+user: string,
+/**
+ * The password, at most 256 characters.
+ */
+password: string, };
+
+/**
+ * Parameters of `portholeDiscover`.
+ */
+export type DiscoverParams = {
+/**
+ * The gateway that is asked.
+ */
+peer: GatewayId,
+/**
+ * Machines to ask one by one: addresses, names or ranges such as `192.168.1.0/24`. Without
+ * any, the gateway asks all devices of its networks.
+ */
+addresses?: Array<string>,
+/**
+ * From server to gateway: the name of the user or token that asks.
+ */
+by?: string, };
+
+/**
+ * Result of `portholeDiscover`, after the last progress.
+ */
+export type DiscoverResult = {
+/**
+ * The networks that were searched, such as `192.168.1.0/24`.
+ */
+networks: Array<string>, };
+
+/**
+ * Progress of `portholeDiscover`: a device that has answered. One of the same number replaces the
+ * one before.
+ */
+export type FoundDevice = {
+/**
+ * The number of the device in this search.
+ */
+number: number,
+/**
+ * The address to probe it at: a host, with the port of its service if that is known.
+ */
+address: string,
+/**
+ * The name of the vendor.
+ */
+vendor?: string,
+/**
+ * The model, as the device calls it.
+ */
+model?: string,
+/**
+ * The name of the device, as it calls itself.
+ */
+name?: string,
+/**
+ * The MAC address, as `aa:bb:cc:dd:ee:ff`.
+ */
+mac?: string,
+/**
+ * The cameras of the gateway that are at this device already.
+ */
+cameras: Array<CameraId>, };
+
+/**
+ * Parameters of `portholeProbe`.
+ */
+export type ProbeParams = {
+/**
+ * The gateway that is asked.
+ */
+peer: GatewayId,
+/**
+ * The address of the device: a host, a host and port, or an `rtsp://` URL without user and
+ * password.
+ */
+address: string,
+/**
+ * User and password, if the device needs them.
+ */
+login?: Sealed,
+/**
+ * The person has agreed that the password may be sent to this device as readable text.
+ */
+allowsText: boolean,
+/**
+ * The camera whose address or password is changed, if one is.
+ */
+camera?: CameraId,
+/**
+ * The vendor whose RTSP paths are tried on a device without ONVIF; if absent, none are tried.
+ * `any` stands for the most usual ones.
+ */
+vendor?: string,
+/**
+ * From server to gateway: the name of the user or token that asks.
+ */
+by?: string, };
+
+/**
+ * Progress of `portholeProbe`, in the order in which it is found out.
+ */
+export type ProbeProgress = { "device": ProbedDevice } | { "finding": ProbeFinding } | { "camera": ProbedCamera };
+
+/**
+ * The properties of a device, as it tells them.
+ */
+export type ProbedDevice = {
+/**
+ * The name of the vendor; empty if the device does not say.
+ */
+vendor: string,
+/**
+ * The model; empty if the device does not say.
+ */
+model: string,
+/**
+ * The version of the firmware; empty if the device does not say.
+ */
+firmware: string, };
+
+/**
+ * A fact that a probe has found out. `docs/ref/onvif.md` lists the keys.
+ */
+export type ProbeFinding = {
+/**
+ * The name of the fact, which does not change.
+ */
+key: string,
+/**
+ * True if there is no picture because of it.
+ */
+failure: boolean,
+/**
+ * One sentence that says what to do.
+ */
+text: string,
+/**
+ * The values in the sentence, by name.
+ */
+values: { [key in string]: string }, };
+
+/**
+ * A camera that was probed and can be watched and added.
+ */
+export type ProbedCamera = {
+/**
+ * The id of the provisional camera: the `profile` of `connect`, and the one to add.
+ */
+id: CameraId,
+/**
+ * The number of the camera in the device, from one.
+ */
+number: number,
+/**
+ * A name to begin with.
+ */
+name: string,
+/**
+ * The streams, the main stream first.
+ */
+streams: Array<ProbedStream>, };
+
+/**
+ * A stream of a camera that was probed.
+ */
+export type ProbedStream = {
+/**
+ * The `profile` of `connect`.
+ */
+id: CameraId,
+/**
+ * The role of the stream.
+ */
+role: StreamRole,
+/**
+ * The codec, such as `H264`.
+ */
+codec: string,
+/**
+ * The width of the picture in pixels; 0 until known.
+ */
+width: number,
+/**
+ * The height of the picture in pixels; 0 until known.
+ */
+height: number,
+/**
+ * The frames per second, once known.
+ */
+framesPerSecond?: number,
+/**
+ * The seconds from one key frame to the next, once measured.
+ */
+keyFrameDistanceS?: number,
+/**
+ * True once a picture has arrived.
+ */
+hasPicture: boolean, };
+
+/**
+ * Result of `portholeProbe`, after the last progress.
+ */
+export type ProbeResult = {
+/**
+ * The number of times that the device has refused the password. Some lock the account after
+ * five.
+ */
+refused: number, };
+
+/**
+ * Result of `portholeStoredCameras`.
+ */
+export type StoredCamerasResult = {
+/**
+ * The number of the last change, for the next one.
+ */
+revision: number,
+/**
+ * The cameras, sorted by name.
+ */
+cameras: Array<StoredCamera>, };
+
+/**
+ * The place where a camera is configured.
+ */
+export type CameraOrigin = "configured" | "stored" | "hidden";
+
+/**
+ * A camera as its gateway keeps it, without the password.
+ */
+export type StoredCamera = {
+/**
+ * The id of the camera.
+ */
+id: CameraId,
+/**
+ * The display name.
+ */
+name: string,
+/**
+ * The place where it is configured.
+ */
+origin: CameraOrigin,
+/**
+ * The address of the main stream, without user and password; absent if it has none.
+ */
+address?: string,
+/**
+ * True if a user and a password are kept for it.
+ */
+hasPassword: boolean,
+/**
+ * The name of who changed it last, for stored cameras.
+ */
+changedBy?: string,
+/**
+ * The time of the last change in seconds since 1970, for stored cameras.
+ */
+changedS?: number, };
+
+/**
+ * Parameters of `portholeAddCamera`.
+ */
+export type AddCameraParams = {
+/**
+ * The gateway that is asked.
+ */
+peer: GatewayId,
+/**
+ * The revision that the person has seen. The gateway refuses the change with 409 if there is a
+ * later one.
+ */
+revision: number,
+/**
+ * The provisional camera to add.
+ */
+provisional: CameraId,
+/**
+ * The display name. The id of the camera is made of it.
+ */
+name: string,
+/**
+ * From server to gateway: the name of the user or token that asks.
+ */
+by?: string, };
+
+/**
+ * Parameters of `portholeChangeCamera`. What is absent stays.
+ */
+export type ChangeCameraParams = {
+/**
+ * The gateway that is asked.
+ */
+peer: GatewayId,
+/**
+ * The revision that the person has seen.
+ */
+revision: number,
+/**
+ * The camera to change.
+ */
+camera: CameraId,
+/**
+ * The new display name. The id stays.
+ */
+name?: string,
+/**
+ * The provisional camera whose addresses and password it gets.
+ */
+provisional?: CameraId,
+/**
+ * From server to gateway: the name of the user or token that asks.
+ */
+by?: string, };
+
+/**
+ * Parameters of `portholeRemoveCamera`.
+ */
+export type RemoveCameraParams = {
+/**
+ * The gateway that is asked.
+ */
+peer: GatewayId,
+/**
+ * The revision that the person has seen.
+ */
+revision: number,
+/**
+ * The camera to remove.
+ */
+camera: CameraId,
+/**
+ * From server to gateway: the name of the user or token that asks.
+ */
+by?: string, };
+
+/**
+ * Result of a change, once it is on the gateway's disk.
+ */
+export type ChangedResult = {
+/**
+ * The id of the camera.
+ */
+camera: CameraId,
+/**
+ * The number of this change, for the next one.
+ */
+revision: number, };
+
+/**
+ * Parameters of `portholeProgress`.
+ */
+export type ProgressParams = {
+/**
+ * The id of the request that it belongs to.
+ */
+request: RequestId,
+/**
+ * The progress, whose type depends on the method.
+ */
+value: unknown, };
+
+/**
+ * Parameters of `portholeCancel`.
+ */
+export type CancelParams = {
+/**
+ * The id of the request that nobody waits for any more. It gets no response.
+ */
+request: RequestId, };
+
+/**
  * The role of a user or token.
  */
 export type Role = "admin" | "viewer";
@@ -696,6 +1143,13 @@ export type ClientRequests = {
   unregister: { params: Empty; result: Empty };
   connect: { params: ConnectParams; result: ConnectResult };
   extend: { params: ExtendParams; result: ExtendResult };
+  portholeSealingKey: { params: GatewayParams; result: SealingKeyResult };
+  portholeDiscover: { params: DiscoverParams; result: DiscoverResult };
+  portholeProbe: { params: ProbeParams; result: ProbeResult };
+  portholeStoredCameras: { params: GatewayParams; result: StoredCamerasResult };
+  portholeAddCamera: { params: AddCameraParams; result: ChangedResult };
+  portholeChangeCamera: { params: ChangeCameraParams; result: ChangedResult };
+  portholeRemoveCamera: { params: RemoveCameraParams; result: ChangedResult };
 };
 
 /** The requests that the server sends to a client. */
@@ -707,6 +1161,7 @@ export type ServerRequests = {
 export type ClientNotifications = {
   trickle: { params: TrickleParams };
   portholeClose: { params: SessionParams };
+  portholeCancel: { params: CancelParams };
 };
 
 /** The notifications that the server sends to a client. */
@@ -714,6 +1169,7 @@ export type ServerNotifications = {
   trickle: { params: TrickleParams };
   portholeCameras: { params: CamerasParams };
   portholeIceServers: { params: IceServersParams };
+  portholeProgress: { params: ProgressParams };
   portholeClose: { params: SessionParams };
 };
 

@@ -129,6 +129,7 @@ pub(super) fn visible(
         height: stream.height,
         viewers: 0,
         streams: Vec::new(),
+        provisional: camera.provisional,
     });
     alone.collect()
 }

@@ -220,6 +220,14 @@ impl Admitted {
         self.grant(Kind::Gateway, object, gateway.clone(), now, Denied::Gateway)
     }
 
+    /// Returns true if the sender may manage a gateway, whatever its action needs.
+    pub(crate) fn may_manage(&self, gateway: &GatewayId, now: Now) -> bool {
+        let manages = |principal: &Principal| {
+            principal.permitted(Permission::Manage, Object::Gateway(gateway), now).is_some()
+        };
+        self.principal().is_ok_and(manages)
+    }
+
     /// Returns the proof that the sender may do on the whole server what the action needs.
     ///
     /// # Errors

@@ -85,7 +85,8 @@ impl Hub {
     }
 
     /// Returns the camera to connect to: `camera`, or without one the first that the sender may
-    /// use. Cameras that it may not use get the same response, whether or not they exist.
+    /// use. Cameras that it may not use get the same response, whether or not they exist. One that
+    /// was probed and not added is only for those who manage its gateway.
     pub(crate) fn find_camera(
         &self,
         now: Now,
@@ -99,7 +100,9 @@ impl Hub {
         match camera {
             Some(camera) => {
                 let granted = granted(camera)?;
-                let is_known = known.any(|known| known == camera);
+                let is_known = known.any(|known| known == camera)
+                    || admitted.may_manage(gateway, now)
+                        && self.directory.provisional_profiles(gateway).any(|id| id == camera);
                 is_known.then_some(granted).ok_or_else(no_such_camera)
             }
             None => known.find_map(|camera| granted(camera).ok()).ok_or_else(no_such_camera),

@@ -122,6 +122,8 @@ impl Directory {
         cameras: Vec<CameraReport>,
         limit: usize,
     ) -> Vec<RefusedCamera> {
+        let (provisional, cameras): (Vec<_>, Vec<_>) =
+            cameras.into_iter().partition(|camera| camera.provisional);
         let is_taken = |id: &CameraId| self.owners.get(id).is_some_and(|owner| owner != gateway);
         let (cameras, refused) = cameras::accept(cameras, is_taken, limit);
         let Some(known) = self.gateways.get_mut(gateway) else { return refused };
@@ -132,6 +134,7 @@ impl Directory {
             self.owners.insert(id.clone(), gateway.clone());
         }
         known.set_cameras(cameras);
+        known.set_provisional(cameras::accept_provisional(provisional));
         refused
     }
 
@@ -156,6 +159,17 @@ impl Directory {
     pub(crate) fn profiles(&self, gateway: &GatewayId) -> impl Iterator<Item = &CameraId> {
         let known = self.gateways.get(gateway);
         known.into_iter().flat_map(Gateway::cameras).flat_map(cameras::profiles)
+    }
+
+    /// Returns the ids under which the cameras can be watched that a gateway has probed and nobody
+    /// has added. They are in no list, not written to the database, and only for those who manage
+    /// the gateway.
+    pub(crate) fn provisional_profiles(
+        &self,
+        gateway: &GatewayId,
+    ) -> impl Iterator<Item = &CameraId> {
+        let known = self.gateways.get(gateway);
+        known.into_iter().flat_map(Gateway::provisional).flat_map(cameras::profiles)
     }
 
     /// Returns all cameras that may be seen, sorted by name. `may_see` gets the id of a camera or

@@ -12,6 +12,7 @@ use rand::{Rng, SeedableRng};
 use crate::call::Call;
 use crate::cameras::ListPace;
 use crate::directory::Directory;
+use crate::exchanges::Exchanges;
 use crate::limits::Rates;
 use crate::links::{Connection, Links, Pace, Peer};
 use crate::lookup::Lookups;
@@ -48,6 +49,8 @@ pub struct Hub {
     pub(crate) sessions: Sessions,
     /// The WebSockets, and the requests in flight on them.
     pub(crate) links: Links,
+    /// The requests to gateways that belong to no session.
+    pub(crate) exchanges: Exchanges,
     pub(crate) lookups: Lookups,
     /// The remaining WHEP requests of each token or user that sent one lately.
     pub(crate) whep_rates: Rates,
@@ -67,6 +70,7 @@ impl Hub {
             directory: Directory::default(),
             sessions: Sessions::default(),
             links: Links::default(),
+            exchanges: Exchanges::default(),
             lookups: Lookups::default(),
             whep_rates: Rates::default(),
             list_pace: ListPace::default(),
@@ -103,6 +107,7 @@ impl Hub {
             Peer::Gateway(gateway) => self.handle_gateway_lost(now, conn, gateway),
         }
         self.fail_requests_to(now, conn);
+        self.end_exchanges_of(conn);
     }
 
     /// Handles a message. For an unreadable one, `message` is the fault to send back.
@@ -157,6 +162,8 @@ impl Hub {
         for conn in connections {
             self.outputs.push_back(Output::Close { conn, close: Close::GOING_AWAY });
         }
+        // Their clients are told by the end of their WebSockets.
+        self.exchanges = Exchanges::default();
         for request in requests {
             let fault = Fault::new(code::UNAVAILABLE, "the server is going away; try again");
             self.refuse(request.origin, fault);
@@ -170,6 +177,7 @@ impl Hub {
                 Timer::Register(conn) => self.handle_register_timeout(now, conn),
                 Timer::Credential(conn) => self.handle_credential_timeout(now, conn),
                 Timer::Request(conn, id) => self.handle_request_timeout(now, conn, id),
+                Timer::Exchange(conn, id) => self.handle_exchange_timeout(now, conn, id),
                 Timer::Session(session) => self.handle_session_timeout(now, &session),
                 Timer::ClientAway(session) => self.handle_client_away_timeout(now, &session),
                 Timer::GatewayAway(gateway) => self.handle_gateway_away_timeout(now, &gateway),

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use porthole_signaling_proto::manage::{MAX_DURATION_S, MAX_SILENCE_S};
+
 /// The most tokens and users whose rate is remembered; beyond it, those with a full bucket are
 /// forgotten. Each is authenticated, so an attacker without credentials cannot fill the table.
 const MAX_BUCKETS: usize = 4096;
@@ -19,6 +21,10 @@ pub struct Limits {
     /// Time a gateway has to respond to a viewer's offer or ICE restart: it gathers candidates
     /// first.
     pub offer_timeout: Duration,
+    /// Time within which a gateway must say something in an exchange.
+    pub exchange_silence: Duration,
+    /// Longest time of an exchange.
+    pub exchange_duration: Duration,
     /// Lifetime of a session from its start or from the last `extend`.
     pub session_lifetime: Duration,
     /// Lifetime of a WHEP session. It is longer because WHEP cannot extend a session.
@@ -34,6 +40,10 @@ pub struct Limits {
     pub sessions_per_gateway: usize,
     /// Most cameras of one gateway. As many just fit into one report of 64 KiB.
     pub cameras_per_gateway: usize,
+    /// Most exchanges of one client connection.
+    pub exchanges_per_client: usize,
+    /// Most exchanges with one gateway.
+    pub exchanges_per_gateway: usize,
     /// Most database lookups in progress for one connection.
     pub lookups_per_connection: usize,
     /// Rate of messages before `register`.
@@ -59,6 +69,8 @@ impl Default for Limits {
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(15),
             offer_timeout: Duration::from_secs(15),
+            exchange_silence: Duration::from_secs(MAX_SILENCE_S),
+            exchange_duration: Duration::from_secs(MAX_DURATION_S),
             session_lifetime: Duration::from_secs(60 * 60),
             whep_lifetime: Duration::from_secs(24 * 60 * 60),
             reconnect_window: Duration::from_secs(10 * 60),
@@ -66,6 +78,8 @@ impl Default for Limits {
             sessions_per_client: 64,
             sessions_per_gateway: 512,
             cameras_per_gateway: 256,
+            exchanges_per_client: 8,
+            exchanges_per_gateway: 32,
             lookups_per_connection: 8,
             unregistered_rate: Rate { burst: 10, per_minute: 60 },
             client_rate: Rate { burst: 1_000, per_minute: 6_000 },

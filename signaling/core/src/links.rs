@@ -82,8 +82,14 @@ impl Links {
     /// Notes a request to a peer. Returns the number to send it under. `bytes` is the length of its
     /// parameters if they may be long, else 0.
     pub(crate) fn add_request(&mut self, to: ConnId, request: PendingRequest, bytes: usize) -> i64 {
+        let number = self.next_number();
+        self.requests.insert((to, number), Sent { request, bytes });
+        number
+    }
+
+    /// Returns a number under which no request was sent on any connection.
+    pub(crate) fn next_number(&mut self) -> i64 {
         self.last_request += 1;
-        self.requests.insert((to, self.last_request), Sent { request, bytes });
         self.last_request
     }
 

@@ -4,8 +4,9 @@
 
 use porthole_clock::Now;
 use porthole_signaling_proto::method::{
-    Challenge, Close, Connect, Enroll, Extend, Invite, Method as _, Notification as _, Register,
-    Report, Trickle, Unregister,
+    AddCamera, Cancel, Challenge, ChangeCamera, Close, Connect, Discover, Enroll, Extend, Invite,
+    Method as _, Notification as _, Probe, Progress, Register, RemoveCamera, Report, SealingKey,
+    StoredCameras, Trickle, Unregister,
 };
 use porthole_signaling_proto::rpc::{Fault, code};
 use serde_json::Value;
@@ -17,10 +18,10 @@ use crate::{Action, Admitted, ConnId, Hub};
 const MAX_METHOD_CHARS: usize = 40;
 
 type Handler = fn(&mut Hub, &Call, Admitted, Value) -> Result<(), Fault>;
-type NotificationHandler = fn(&mut Hub, ConnId, Admitted, Value) -> Result<(), Fault>;
+type NotificationHandler = fn(&mut Hub, Now, ConnId, Admitted, Value) -> Result<(), Fault>;
 
 /// The requests that peers send.
-pub(crate) const REQUESTS: [(&str, Action, Handler); 8] = [
+pub(crate) const REQUESTS: [(&str, Action, Handler); 15] = [
     (Register::NAME, Action::Register, Hub::handle_register),
     (Unregister::NAME, Action::Unregister, Hub::handle_unregister),
     (Challenge::NAME, Action::Challenge, Hub::handle_challenge),
@@ -29,12 +30,21 @@ pub(crate) const REQUESTS: [(&str, Action, Handler); 8] = [
     (Extend::NAME, Action::Extend, Hub::handle_extend),
     (Invite::NAME, Action::Invite, Hub::handle_invite),
     (Report::NAME, Action::Report, Hub::handle_report),
+    (SealingKey::NAME, Action::SealingKey, Hub::handle_exchange::<SealingKey>),
+    (Discover::NAME, Action::Discover, Hub::handle_exchange::<Discover>),
+    (Probe::NAME, Action::Probe, Hub::handle_exchange::<Probe>),
+    (StoredCameras::NAME, Action::StoredCameras, Hub::handle_exchange::<StoredCameras>),
+    (AddCamera::NAME, Action::AddCamera, Hub::handle_exchange::<AddCamera>),
+    (ChangeCamera::NAME, Action::ChangeCamera, Hub::handle_exchange::<ChangeCamera>),
+    (RemoveCamera::NAME, Action::RemoveCamera, Hub::handle_exchange::<RemoveCamera>),
 ];
 
 /// The notifications that peers send, except `error`, which has a form of its own.
-pub(crate) const NOTIFICATIONS: [(&str, Action, NotificationHandler); 2] = [
+pub(crate) const NOTIFICATIONS: [(&str, Action, NotificationHandler); 4] = [
     (Trickle::NAME, Action::Trickle, Hub::handle_trickle),
     (Close::NAME, Action::Close, Hub::handle_close_session),
+    (Progress::NAME, Action::Progress, Hub::handle_progress),
+    (Cancel::NAME, Action::Cancel, Hub::handle_cancel),
 ];
 
 impl Hub {
@@ -61,7 +71,7 @@ impl Hub {
         // JSON-RPC 2.0 §4.1: a notification never gets a response, so an unknown one is ignored.
         let Some((_, action, handle)) = row else { return Ok(()) };
         let admitted = self.admit(now, conn, *action)?;
-        handle(self, conn, admitted, params)
+        handle(self, now, conn, admitted, params)
     }
 
     /// Handles `error`, which is for the other side of its session.

@@ -94,9 +94,11 @@ impl Hub {
         id: i64,
         outcome: Result<Value, Fault>,
     ) {
+        let outcome = outcome.map_err(shortened);
+        let Some(outcome) = self.complete_exchange(conn, id, outcome) else { return };
         // A response that is late or answers no request has no entry.
         if let Some(request) = self.links.take_request(conn, id) {
-            self.complete_request(now, request, outcome.map_err(shortened));
+            self.complete_request(now, request, outcome);
         }
     }
 

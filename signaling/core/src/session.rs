@@ -104,6 +104,7 @@ impl Hub {
     /// Handles `trickle`: forwards it unchanged, even before the offer (ONVIF WebRTC 26.06 §5.6).
     pub(crate) fn handle_trickle(
         &mut self,
+        _: Now,
         conn: ConnId,
         _: Admitted,
         params: Value,
@@ -127,6 +128,7 @@ impl Hub {
     /// Handles `portholeClose`: one side of a session ends it, and the other side is told.
     pub(crate) fn handle_close_session(
         &mut self,
+        _: Now,
         conn: ConnId,
         _: Admitted,
         params: Value,

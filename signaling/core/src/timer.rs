@@ -16,6 +16,9 @@ pub(crate) enum Timer {
     Credential(ConnId),
     /// The time by which a peer must have answered a request.
     Request(ConnId, i64),
+    /// The time by which a gateway must have said something in an exchange, by its connection and
+    /// the number of the request there.
+    Exchange(ConnId, i64),
     /// The end of a session's lifetime.
     Session(SessionId),
     /// The end of the time a disconnected client has to take its session up again.

@@ -14,7 +14,8 @@ pub enum Need {
     Registered,
     /// The connection of a gateway. Everything that it names must be its own.
     Gateway,
-    /// The connection of one of the two sides of the session. From another it has no effect.
+    /// The connection of one of the two sides of the session or exchange. From another it has no
+    /// effect.
     Side,
     /// The credential of the user or token that has started the session. For others the session
     /// does not exist.
@@ -112,6 +113,24 @@ actions! {
     Invite = Need::Gateway;
     /// Report the own cameras and sessions: `portholeReport`.
     Report = Need::Gateway;
+    /// Get a key to seal the password of a camera with: `portholeSealingKey`.
+    SealingKey = Need::On(Permission::Manage, Kind::Gateway);
+    /// Search the networks of a gateway for cameras: `portholeDiscover`.
+    Discover = Need::On(Permission::Manage, Kind::Gateway);
+    /// Ask a device for its streams: `portholeProbe`.
+    Probe = Need::On(Permission::Manage, Kind::Gateway);
+    /// List the cameras as their gateway keeps them: `portholeStoredCameras`.
+    StoredCameras = Need::On(Permission::Manage, Kind::Gateway);
+    /// Add a camera that was probed: `portholeAddCamera`.
+    AddCamera = Need::On(Permission::Manage, Kind::Gateway);
+    /// Change the name, or the address and password, of a camera: `portholeChangeCamera`.
+    ChangeCamera = Need::On(Permission::Manage, Kind::Gateway);
+    /// Remove a camera from its gateway: `portholeRemoveCamera`.
+    RemoveCamera = Need::On(Permission::Manage, Kind::Gateway);
+    /// Send a piece of the response to one of these: `portholeProgress`.
+    Progress = Need::Gateway;
+    /// End one of these: `portholeCancel`.
+    Cancel = Need::Side;
     /// Send a candidate to the other side: `trickle`.
     Trickle = Need::Side;
     /// End a session: `portholeClose`.

@@ -14,6 +14,9 @@ const MAX_CODEC_CHARS: usize = 16;
 /// Most streams of a camera: main and sub.
 const MAX_STREAMS: usize = 2;
 
+/// Most provisional cameras of a gateway: the sources of a large recorder.
+const MAX_PROVISIONAL: usize = 64;
+
 /// Splits reported cameras into accepted and refused ones. `is_taken` says if an id belongs to
 /// another gateway.
 pub(super) fn accept(
@@ -40,6 +43,11 @@ pub(super) fn accept(
         refused.push(RefusedCamera { id: camera.id, reason });
     }
     (fold_sub_streams(accepted), refused)
+}
+
+/// Returns the provisional cameras of a report, as many as are kept.
+pub(super) fn accept_provisional(cameras: Vec<CameraReport>) -> Vec<CameraReport> {
+    cameras.into_iter().take(MAX_PROVISIONAL).map(displayable).collect()
 }
 
 /// Cuts the texts and lists of a report to a size and form that can be displayed and stored.

@@ -22,6 +22,8 @@ pub(super) struct Gateway {
     away_since: Option<Instant>,
     capabilities: Vec<String>,
     cameras: Vec<CameraReport>,
+    /// The cameras that it has probed and nobody has added.
+    provisional: Vec<CameraReport>,
     /// The record in the last [`Output::Persist`](crate::Output::Persist).
     persisted: Option<Record>,
 }
@@ -37,6 +39,7 @@ impl Gateway {
             away_since: None,
             capabilities: Vec::new(),
             cameras: fold_sub_streams(reports.collect()),
+            provisional: Vec::new(),
             persisted: Some((name.clone(), cameras)),
             name,
         }
@@ -86,6 +89,14 @@ impl Gateway {
 
     pub(super) fn set_cameras(&mut self, cameras: Vec<CameraReport>) {
         self.cameras = cameras;
+    }
+
+    pub(super) fn provisional(&self) -> &[CameraReport] {
+        &self.provisional
+    }
+
+    pub(super) fn set_provisional(&mut self, cameras: Vec<CameraReport>) {
+        self.provisional = cameras;
     }
 
     /// Returns the record if it has changed since it was returned last. A sub stream is a row of

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use proptest::test_runner::Config;
 use serde_json::{Value, json};
 
+use super::rights::admin;
 use super::world::{World, admitted, only, principal};
 use crate::address::Address;
 use crate::links::Peer;
@@ -29,6 +30,9 @@ enum Step {
     Connect { from: u8, gateway: u8, camera: u8 },
     Session { from: u8, session: u8, method: u8 },
     Respond { from: u8, good: bool },
+    Ask { from: u8, gateway: u8 },
+    Progress { from: u8, request: u8 },
+    Cancel { from: u8 },
     Offer { who: u8, camera: u8 },
     Patch { who: u8, session: u8, restart: bool },
     Delete { who: u8, session: u8 },
@@ -48,6 +52,10 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (any::<u8>(), any::<u8>(), n.clone())
             .prop_map(|(from, session, method)| Step::Session { from, session, method }),
         10 => (any::<u8>(), any::<bool>()).prop_map(|(from, good)| Step::Respond { from, good }),
+        4 => (any::<u8>(), n.clone()).prop_map(|(from, gateway)| Step::Ask { from, gateway }),
+        3 => (any::<u8>(), any::<u8>())
+            .prop_map(|(from, request)| Step::Progress { from, request }),
+        1 => any::<u8>().prop_map(|from| Step::Cancel { from }),
         3 => (n.clone(), n.clone()).prop_map(|(who, camera)| Step::Offer { who, camera }),
         3 => (n.clone(), any::<u8>(), any::<bool>())
             .prop_map(|(who, session, restart)| Step::Patch { who, session, restart }),
@@ -61,8 +69,9 @@ fn step() -> impl Strategy<Value = Step> {
 const CAMERAS: [&str; 4] = ["a1", "a2", "b1", "none"];
 
 fn person(number: u8) -> Principal {
-    match number % 3 {
+    match number % 4 {
         0 => principal("ann", Objects::All),
+        3 => admin(Objects::All),
         1 => principal("bob", only(&["a1"])),
         _ => principal("cid", only(&["b1", "none"])),
     }
@@ -141,6 +150,15 @@ impl Run {
             }
             Step::Session { from, session, method } => self.about_session(from, session, method),
             Step::Respond { from, good } => self.respond(from, good),
+            Step::Ask { from, gateway } => {
+                let peer = gateway_id_of(gateway, &self.world);
+                self.request(from, "portholeDiscover", json!({"peer": peer}));
+            }
+            Step::Progress { from, request } => {
+                let params = json!({"request": request, "value": {}});
+                self.notify(from, "portholeProgress", params);
+            }
+            Step::Cancel { from } => self.notify(from, "portholeCancel", json!({"request": "r"})),
             Step::Offer { who, camera } => {
                 let camera = CAMERAS[usize::from(camera) % CAMERAS.len()].parse().unwrap();
                 let offer = "a=ice-ufrag:abcd\r\n".to_owned();
@@ -192,6 +210,13 @@ impl Run {
         }
     }
 
+    fn notify(&mut self, from: u8, method: &str, params: Value) {
+        if let Some(conn) = self.pick(from) {
+            let method = method.to_owned();
+            self.world.send(conn, Message::Notification { method, params });
+        }
+    }
+
     /// Sends a message about a session, on a connection that may or may not be one of its sides.
     /// Each payload names both, so that it is recognised wherever it arrives.
     fn about_session(&mut self, from: u8, session: u8, method: u8) {
@@ -225,7 +250,8 @@ impl Run {
         let is_request = |message: &Message| matches!(message, Message::Request { .. });
         let Some(index) = inbox.iter().position(is_request) else { return };
         let Message::Request { id, params, .. } = inbox.remove(index) else { return };
-        let session: SessionId = params["session"].as_str().unwrap().parse().unwrap();
+        // An exchange has none.
+        let session = params["session"].as_str().unwrap_or("s0").parse().unwrap();
         let text = signed(&session, conn);
         let outcome = match good {
             true => Ok(json!({"answer": text, "expiryTimeSeconds": 1, "fragment": text})),
@@ -263,6 +289,7 @@ impl Run {
         }
         let hub = &self.world.hub;
         hub.links.assert_consistent();
+        assert!(hub.exchanges.connections().all(|conn| hub.links.is_open(conn)));
         hub.sessions.assert_consistent(5);
         hub.directory.assert_consistent();
     }
@@ -316,6 +343,7 @@ proptest! {
         let hub = &run.world.hub;
         prop_assert_eq!(hub.counts(), (0, 0));
         prop_assert!(hub.links.is_idle() && hub.sessions.is_empty() && hub.lookups.is_empty());
+        prop_assert!(hub.exchanges.is_empty());
         prop_assert_eq!(hub.directory.subjects().count(), 0);
         prop_assert_eq!(hub.poll_timeout(), None);
     }
@@ -326,7 +354,7 @@ proptest! {
     ) {
         let mut world = World::new();
         let conns = [
-            world.client(person(0)), world.gateway(1, &["a1"]).0, world.open(None),
+            world.client(person(3)), world.gateway(1, &["a1"]).0, world.open(None),
         ];
         for (index, text) in texts.iter().enumerate() {
             let now = world.now;
@@ -350,6 +378,11 @@ fn any_message() -> impl Strategy<Value = String> {
         Just("error"),
         Just("unregister"),
         Just("portholeClose"),
+        Just("portholeDiscover"),
+        Just("portholeProbe"),
+        Just("portholeAddCamera"),
+        Just("portholeProgress"),
+        Just("portholeCancel"),
     ];
     let key = prop_oneof![
         Just("session"),
@@ -365,6 +398,9 @@ fn any_message() -> impl Strategy<Value = String> {
         Just("name"),
         Just("id"),
         Just("capabilities"),
+        Just("address"),
+        Just("request"),
+        Just("value"),
     ];
     let value = prop_oneof![
         Just(json!(null)),

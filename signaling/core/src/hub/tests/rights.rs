@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use porthole_signaling_proto::SessionId;
+use porthole_signaling_proto::method::{Discover, Method as _, Report, ReportParams};
 use porthole_signaling_proto::rest::Role;
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
+use porthole_signaling_proto::{CameraReport, SessionId};
 use serde_json::{Value, json};
 
-use super::world::{World, connect_params, expiring, only, principal};
+use super::world::{World, camera, connect_params, expiring, only, principal};
 use crate::messages::{NOTIFICATIONS, REQUESTS};
 use crate::{ConnId, Identity, Objects, Principal};
 
@@ -44,6 +45,8 @@ const NONE: i64 = -1;
 type Row = (&'static str, Value, [i64; 13]);
 
 fn requests() -> Vec<Row> {
+    /// Requests to a gateway.
+    const MANAGERS: [i64; 13] = [404, 404, 403, 403, 403, 403, 403, 403, SENT, SENT, 401, 403, 403];
     let cam = |profile: &str| json!({"peer": "@gateway", "profile": profile});
     let by = |token: &str| json!({"peer": "@gateway", "profile": "cam", "authorization": token});
     let enroll = json!({"claim": "c", "publicKey": "k", "signature": "s", "name": "n"});
@@ -104,6 +107,11 @@ fn requests() -> Vec<Row> {
             by("expired"),
             [404, 404, 401, 401, 401, 401, 401, 401, 401, 401, 401, 403, 403],
         ),
+        (
+            "connect",
+            cam("probe.1"),
+            [404, 404, 404, 403, 403, 403, 404, 404, SENT, 403, 401, 403, 403],
+        ),
         ("extend", extend, [404, 404, 404, 404, 404, 404, SENT, SENT, 404, 404, 401, 403, 403]),
         ("extend", extend_by, [404, 404, 404, 404, 404, 404, 403, 403, 404, 404, 404, 403, 403]),
         ("invite", invite, [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, SENT, 400]),
@@ -112,7 +120,28 @@ fn requests() -> Vec<Row> {
             json!({"cameras": []}),
             [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, OK, OK],
         ),
+        ("portholeSealingKey", of_gateway(json!({})), MANAGERS),
+        ("portholeDiscover", of_gateway(json!({})), MANAGERS),
+        ("portholeProbe", of_gateway(json!({"address": "192.168.1.20"})), MANAGERS),
+        ("portholeStoredCameras", of_gateway(json!({})), MANAGERS),
+        (
+            "portholeAddCamera",
+            of_gateway(json!({"revision": 1, "provisional": "probe.1", "name": "Door"})),
+            MANAGERS,
+        ),
+        (
+            "portholeChangeCamera",
+            of_gateway(json!({"revision": 1, "camera": "cam", "name": "Door"})),
+            MANAGERS,
+        ),
+        ("portholeRemoveCamera", of_gateway(json!({"revision": 1, "camera": "cam"})), MANAGERS),
     ]
+}
+
+/// Adds the gateway to the parameters of a request.
+fn of_gateway(mut params: Value) -> Value {
+    params["peer"] = json!("@gateway");
+    params
 }
 
 fn notifications() -> Vec<Row> {
@@ -123,16 +152,30 @@ fn notifications() -> Vec<Row> {
         ("trickle", json!({"session": "@session", "candidate": candidate}), SIDES),
         ("portholeClose", json!({"session": "@session"}), SIDES),
         ("error", json!({"session": "@session"}), SIDES),
+        (
+            "portholeProgress",
+            json!({"request": "@number", "value": {}}),
+            [NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, SENT, NONE],
+        ),
+        (
+            "portholeCancel",
+            json!({"request": "q"}),
+            [NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, SENT, NONE, NONE, NONE, NONE],
+        ),
     ]
 }
 
-/// A world with the two gateways, and the session of the owner.
+/// A world with the two gateways, the session of the owner, and a search for cameras that the admin
+/// has begun under the id `q`. The first gateway has also probed a camera, `probe.1`.
 struct Scene {
     world: World,
     gateways: [ConnId; 2],
     gateway_id: String,
     owner: ConnId,
     session: SessionId,
+    admin: ConnId,
+    /// The number of the search on the gateway's connection.
+    search: RequestId,
 }
 
 impl Scene {
@@ -151,7 +194,19 @@ impl Scene {
         let owner = world.client(principal("owner", Objects::All));
         let session = world.play(owner, gateway, &connect_params(&id, "cam")).unwrap().session;
         let gateways = [gateway, other];
-        Self { world, gateways, gateway_id: id.to_string(), owner, session }
+        let provisional = CameraReport { provisional: true, ..camera("probe.1") };
+        let cameras = vec![camera("cam"), camera("cam2"), provisional];
+        let report = ReportParams { cameras, ..Default::default() };
+        world.call::<Report>(gateway, &report).unwrap().unwrap();
+        let admin = world.client(admin(Objects::All));
+        let message = Message::Request {
+            id: RequestId::Text("q".into()),
+            method: Discover::NAME.to_owned(),
+            params: json!({"peer": id}),
+        };
+        world.send(admin, message);
+        let (search, _) = world.next_request::<Discover>(gateway).unwrap();
+        Self { world, gateways, gateway_id: id.to_string(), owner, session, admin, search }
     }
 
     fn sender(&mut self, name: &str) -> ConnId {
@@ -165,7 +220,7 @@ impl Scene {
             "client for other" => world.client(principal("ann", only(&["other"]))),
             "owner" => self.owner,
             "owner on another WebSocket" => world.client(principal("owner", Objects::All)),
-            "admin" => world.client(admin(Objects::All)),
+            "admin" => self.admin,
             "admin for other" => world.client(admin(only(&["other"]))),
             "expired client" => {
                 let end_s = world.now.unix_s + 5;
@@ -182,7 +237,9 @@ impl Scene {
 
     fn filled_in(&self, params: &Value) -> Value {
         let text = params.to_string().replace("@gateway", &self.gateway_id);
-        serde_json::from_str(&text.replace("@session", self.session.as_str())).unwrap()
+        let text = text.replace("@session", self.session.as_str());
+        let search = serde_json::to_string(&self.search).unwrap();
+        serde_json::from_str(&text.replace("\"@number\"", &search)).unwrap()
     }
 
     /// Sends a message and returns its outcome.
@@ -200,7 +257,7 @@ impl Scene {
     }
 }
 
-fn admin(objects: Objects) -> Principal {
+pub(super) fn admin(objects: Objects) -> Principal {
     let [subject, credential, name] = ["root"; 3].map(str::to_owned);
     Principal::new(Identity { subject, credential, name }, Role::Admin, objects, None)
 }

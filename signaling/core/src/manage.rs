@@ -1,0 +1,177 @@
+//! Requests of clients to gateways that belong to no session, such as a search for cameras: they
+//! are sent on, answered piece by piece, and cancelled when nobody waits any more.
+
+use porthole_clock::Now;
+use porthole_signaling_proto::manage::{CancelParams, ProgressParams};
+use porthole_signaling_proto::method::{Cancel, Method, Progress};
+use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
+use porthole_signaling_proto::{GatewayId, rpc};
+use serde_json::Value;
+use tracing::info;
+
+use crate::address::Address;
+use crate::call::Call;
+use crate::exchanges::{Asker, Due};
+use crate::timer::Timer;
+use crate::{Admitted, ConnId, Granted, Hub};
+
+/// The longest parameters that are sent on: a sealed password has less than 1 KiB.
+const MAX_PARAMS_BYTES: usize = 16 * 1024;
+/// The longest id of such a request, which is repeated in each piece of progress.
+const MAX_ID_CHARS: usize = 64;
+
+impl Hub {
+    /// Handles a request that the gateway answers: sends it on with the name of who asks.
+    pub(crate) fn handle_exchange<M: Method>(
+        &mut self,
+        call: &Call,
+        admitted: Admitted,
+        params: Value,
+    ) -> Result<(), Fault> {
+        // Read for its errors, and written again without fields that nobody knows.
+        let mut params = rpc::write(&rpc::read::<M::Params>(params)?);
+        let gateway: GatewayId = rpc::read(params.get("peer").cloned().unwrap_or_default())?;
+        let granted = admitted.on_gateway(&gateway, call.now)?;
+        if let Some(params) = params.as_object_mut() {
+            params.insert("by".to_owned(), Value::from(granted.principal().name()));
+        }
+        self.start_exchange(call, &granted, M::NAME, params)
+    }
+
+    fn start_exchange(
+        &mut self,
+        call: &Call,
+        granted: &Granted<GatewayId>,
+        method: &str,
+        params: Value,
+    ) -> Result<(), Fault> {
+        if !self.directory.knows(granted.object()) {
+            return Err(Fault::new(code::NOT_FOUND, "there is no such gateway"));
+        }
+        let asker = Asker { conn: call.conn, id: call.id.clone() };
+        self.check_exchange(&asker, &params)?;
+        let gateway = self.reach(Address::Gateway(granted.object()))?;
+        self.check_room(call.conn, gateway)?;
+        let limits = &self.config.limits;
+        let (silence, longest) = (limits.exchange_silence, limits.exchange_duration);
+        let ends_at = call.now.instant + granted.lifetime(call.now, longest);
+        let silent_at = call.now.instant + silence;
+        let number = self.links.next_number();
+        self.exchanges.add(gateway, number, asker, silent_at, ends_at);
+        self.timers.add(silent_at.min(ends_at), Timer::Exchange(gateway, number));
+        let by = granted.principal().name();
+        info!(gateway = %granted.object(), by, method, "a gateway is asked");
+        let (id, method) = (RequestId::Number(number), method.to_owned());
+        self.send(gateway, Message::Request { id, method, params });
+        Ok(())
+    }
+
+    fn check_exchange(&self, asker: &Asker, params: &Value) -> Result<(), Fault> {
+        let refuse = |text: &str| Err(Fault::new(code::BAD_REQUEST, text));
+        if let RequestId::Text(id) = &asker.id
+            && id.chars().count() > MAX_ID_CHARS
+        {
+            return refuse("the id of this request is too long: use at most 64 characters");
+        }
+        if self.exchanges.find(asker).is_some() {
+            return refuse("a request with this id is in progress; use another id");
+        }
+        if params.to_string().len() > MAX_PARAMS_BYTES {
+            return refuse("the request is too long for a gateway: send at most 16 KiB");
+        }
+        Ok(())
+    }
+
+    fn check_room(&self, client: ConnId, gateway: ConnId) -> Result<(), Fault> {
+        let limits = &self.config.limits;
+        if self.exchanges.of_client(client) >= limits.exchanges_per_client {
+            let text = "too many requests at once; wait for the answers";
+            return Err(Fault::new(code::TOO_MANY_REQUESTS, text));
+        }
+        if self.exchanges.with_gateway(gateway) >= limits.exchanges_per_gateway {
+            let text = "the gateway has too many requests to answer; try again in a minute";
+            return Err(Fault::new(code::INSUFFICIENT_RESOURCES, text));
+        }
+        Ok(())
+    }
+
+    /// Handles `portholeProgress` of a gateway: sends it on to the client that has asked.
+    pub(crate) fn handle_progress(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        _: Admitted,
+        params: Value,
+    ) -> Result<(), Fault> {
+        let ProgressParams { request, value } = rpc::read(params)?;
+        let RequestId::Number(number) = request else { return Ok(()) };
+        let silent_at = now.instant + self.config.limits.exchange_silence;
+        // It may have been cancelled a moment ago.
+        if let Some(Asker { conn, id }) = self.exchanges.progress(conn, number, silent_at) {
+            let params = ProgressParams { request: id, value };
+            self.send(conn, Message::notification::<Progress>(&params));
+        }
+        Ok(())
+    }
+
+    /// Handles `portholeCancel` of a client: nobody waits for the request any more.
+    pub(crate) fn handle_cancel(
+        &mut self,
+        _: Now,
+        conn: ConnId,
+        _: Admitted,
+        params: Value,
+    ) -> Result<(), Fault> {
+        let CancelParams { request: id } = rpc::read(params)?;
+        if let Some((gateway, number)) = self.exchanges.find(&Asker { conn, id }) {
+            self.exchanges.take(gateway, number);
+            self.cancel_at(gateway, number);
+        }
+        Ok(())
+    }
+
+    /// Sends on the outcome of an exchange. Returns it if the number is not that of one.
+    pub(crate) fn complete_exchange(
+        &mut self,
+        conn: ConnId,
+        number: i64,
+        outcome: Result<Value, Fault>,
+    ) -> Option<Result<Value, Fault>> {
+        let Some(asker) = self.exchanges.take(conn, number) else { return Some(outcome) };
+        self.answer(asker, outcome);
+        None
+    }
+
+    /// Ends the exchanges of a connection that is closed: those of a client are cancelled, those
+    /// with a gateway fail.
+    pub(crate) fn end_exchanges_of(&mut self, conn: ConnId) {
+        for (gateway, number) in self.exchanges.take_of_client(conn) {
+            self.cancel_at(gateway, number);
+        }
+        for asker in self.exchanges.take_with_gateway(conn) {
+            let text = "the gateway has just disconnected; try again";
+            self.answer(asker, Err(Fault::new(code::UNAVAILABLE, text)));
+        }
+    }
+
+    pub(crate) fn handle_exchange_timeout(&mut self, now: Now, gateway: ConnId, number: i64) {
+        match self.exchanges.take_due(gateway, number, now.instant) {
+            Some(Due::Failed(asker)) => {
+                self.cancel_at(gateway, number);
+                let text = "the gateway did not respond in time; try again";
+                self.answer(asker, Err(Fault::new(code::REQUEST_TIMEOUT, text)));
+            }
+            Some(Due::Later(at)) => self.timers.add(at, Timer::Exchange(gateway, number)),
+            None => {}
+        }
+    }
+
+    fn cancel_at(&mut self, gateway: ConnId, number: i64) {
+        let params = CancelParams { request: RequestId::Number(number) };
+        self.send(gateway, Message::notification::<Cancel>(&params));
+    }
+
+    fn answer(&mut self, Asker { conn, id }: Asker, outcome: Result<Value, Fault>) {
+        self.send(conn, Message::Response { id: Some(id), outcome });
+    }
+}

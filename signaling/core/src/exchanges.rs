@@ -47,9 +47,9 @@ impl Exchange {
 /// The state of an exchange whose timer has expired.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Due {
-    /// It fails; the client that waits for it.
+    /// The time is over; the client that waits.
     Failed(Asker),
-    /// Something was heard meanwhile; the next deadline.
+    /// The gateway has said something meanwhile; the next deadline.
     Later(Instant),
 }
 

@@ -17,8 +17,8 @@
 //! WebSocket.
 //!
 //! A password goes from the browser to the gateway only as [`Sealed`]. A camera that was probed
-//! with it is kept by the gateway as a provisional camera, which can be watched, added under a name,
-//! or put in the place of another one, until it is forgotten.
+//! with it is kept by the gateway as a provisional camera, which can be watched, added under a
+//! name, or put in the place of another one, until it is forgotten.
 
 use std::collections::BTreeMap;
 

@@ -11,6 +11,7 @@
 //! - [`turn_client`]: a TURN client on a real socket.
 //! - [`path`]: the path of media: direct, relayed or inside the LAN.
 //! - [`cameras`]: video sources of other projects.
+//! - [`onvif`]: fake ONVIF cameras.
 //! - [`python`]: a Python interpreter with packages from PyPI.
 //! - [`disk`]: a disk that can be filled.
 //! - [`viewer`]: the native viewer.
@@ -28,6 +29,7 @@ pub mod http;
 pub mod lab;
 pub mod nat;
 mod npm;
+pub mod onvif;
 pub mod path;
 pub mod porthole;
 pub mod ports;

@@ -2,5 +2,4 @@
 //! them.
 
 mod discover;
-mod fake;
 mod probe;

@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use porthole_test_support::cameras::{Camera, Kind};
+use porthole_test_support::onvif::{Auth, Fake, Hostile, PASSWORD, Running, Sockets, USER};
 use porthole_test_support::porthole::binary;
 use porthole_test_support::ports::free_port;
 use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Need, Scene, scene};
 use serde_json::Value;
-
-use crate::fake::{Auth, Fake, Hostile, PASSWORD, Running, Sockets, USER};
 
 /// The port of the cameras: a usual one that needs no root.
 const PORT: u16 = 8000;

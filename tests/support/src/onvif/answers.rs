@@ -69,12 +69,18 @@ pub(super) fn probe_match(
          urn:uuid:4d454930-0000-1000-8000-{number:012x}</wsa:Address></wsa:EndpointReference>\
          <d:Types>dn:NetworkVideoTransmitter tds:Device</d:Types>\
          <d:Scopes>onvif://www.onvif.org/name/AXIS%20M1065 \
-         onvif://www.onvif.org/hardware/M1065 onvif://www.onvif.org/MAC/00:11:22:33:44:55\
+         onvif://www.onvif.org/hardware/M1065 onvif://www.onvif.org/MAC/{mac}\
          </d:Scopes>\
          <d:XAddrs>http://{host}:{port}/onvif/device_service?a=1&b=2 http://[fe80::1]/x</d:XAddrs>\
          </d:ProbeMatch></d:ProbeMatches></env:Body></env:Envelope>",
+        mac = mac(number),
         port = http.port()
     )
+}
+
+/// Returns the MAC address of a device of this number.
+pub fn mac(number: usize) -> String {
+    format!("00:11:22:33:44:{:02x}", 0x55 + number % 0xAA)
 }
 
 /// Writes a reply with a fault.
@@ -98,13 +104,15 @@ pub(super) fn content(camera: &Fake, call: &str, request: &str, http: SocketAddr
         "GetDeviceInformation" => "<tds:Manufacturer>Example</tds:Manufacturer>\
             <tds:Model>Model 1</tds:Model><tds:FirmwareVersion>1.2</tds:FirmwareVersion>"
             .to_owned(),
-        "GetNetworkInterfaces" => "<tds:NetworkInterfaces token=\"eth0\"><tt:Enabled>true\
-            </tt:Enabled><tt:Info><tt:HwAddress>00:11:22:33:44:55</tt:HwAddress></tt:Info>\
-            </tds:NetworkInterfaces>"
-            .to_owned(),
+        "GetNetworkInterfaces" => format!(
+            "<tds:NetworkInterfaces token=\"eth0\"><tt:Enabled>true</tt:Enabled><tt:Info>\
+             <tt:HwAddress>{}</tt:HwAddress></tt:Info></tds:NetworkInterfaces>",
+            mac(camera.first)
+        ),
         "GetProfiles" if camera.media2_only == is_second => profiles(camera.sources),
         "GetStreamUri" if camera.stream.is_some() => {
-            format!("<tt:Uri>{}</tt:Uri>", camera.stream.as_deref().unwrap_or_default())
+            let address = camera.stream.as_deref().unwrap_or_default();
+            format!("<tt:Uri>{}</tt:Uri>", address.replace("TOKEN", token))
         }
         "GetStreamUri" => format!("<tt:Uri>rtsp://{host}:554/{token}?x=1&y=2</tt:Uri>"),
         "GetSnapshotUri" => format!("<tt:Uri>http://{host}/snapshot</tt:Uri>"),

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+pub use answers::mac;
+
 /// The port of WS-Discovery.
 const DISCOVERY_PORT: u16 = 3702;
 
@@ -22,14 +24,14 @@ const LOCKED_AFTER: usize = 5;
 const TICK: Duration = Duration::from_millis(100);
 
 /// The user of every camera.
-pub(crate) const USER: &str = "anna";
+pub const USER: &str = "anna";
 
 /// The password of every camera.
-pub(crate) const PASSWORD: &str = "geheim-4711-&-äö";
+pub const PASSWORD: &str = "geheim-4711-&-äö";
 
 /// The proof that a camera wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Auth {
+pub enum Auth {
     /// No proof at all.
     Open,
     /// HTTP digest with this hash.
@@ -42,7 +44,7 @@ pub(crate) enum Auth {
 
 /// The way in which a hostile device answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Hostile {
+pub enum Hostile {
     /// A body without an end.
     Endless,
     /// A byte a second.
@@ -53,28 +55,35 @@ pub(crate) enum Hostile {
 
 /// A camera before it is started.
 #[derive(Debug, Clone)]
-pub(crate) struct Fake {
-    pub(crate) auth: Auth,
+pub struct Fake {
+    /// The proof that it wants.
+    pub auth: Auth,
+    /// The password of [`USER`].
+    pub password: &'static str,
     /// The host in its addresses, if it is not its own.
-    pub(crate) named: Option<&'static str>,
+    pub named: Option<&'static str>,
     /// Seconds that its clock is ahead.
-    pub(crate) ahead_s: i64,
-    pub(crate) sources: usize,
+    pub ahead_s: i64,
+    /// Number of its video sources, each with a main and a sub stream.
+    pub sources: usize,
     /// Only the second media service.
-    pub(crate) media2_only: bool,
-    pub(crate) hostile: Option<Hostile>,
-    /// The address of its stream, if it has a real one.
-    pub(crate) stream: Option<String>,
+    pub media2_only: bool,
+    /// The way in which it answers if it is hostile.
+    pub hostile: Option<Hostile>,
+    /// The address of its streams, if it has real ones. `TOKEN` in it stands for that of the
+    /// profile, such as `main1`.
+    pub stream: Option<String>,
     /// Number of devices in its answers to a search.
-    pub(crate) devices: usize,
-    /// Number of the first of these devices, which becomes a part of its UUID.
-    pub(crate) first: usize,
+    pub devices: usize,
+    /// Number of the first of these devices, which becomes a part of its UUID and its MAC address.
+    pub first: usize,
 }
 
 impl Default for Fake {
     fn default() -> Self {
         Self {
             auth: Auth::Open,
+            password: PASSWORD,
             named: None,
             ahead_s: 0,
             sources: 1,
@@ -89,29 +98,33 @@ impl Default for Fake {
 
 /// The requests that a running camera has seen.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub struct Seen {
     /// Requests with a password that were refused.
-    pub(crate) refused: AtomicUsize,
+    pub refused: AtomicUsize,
     /// All requests so far.
     log: Mutex<String>,
     stopped: AtomicBool,
 }
 
 impl Seen {
-    pub(crate) fn log(&self) -> String {
+    /// Returns all requests so far.
+    pub fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn is_locked(&self) -> bool {
+    /// Returns true once the account is locked.
+    pub fn is_locked(&self) -> bool {
         self.refused.load(Ordering::Relaxed) >= LOCKED_AFTER
     }
 }
 
 /// A camera that runs until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Running {
-    pub(crate) http: SocketAddr,
-    pub(crate) seen: Arc<Seen>,
+pub struct Running {
+    /// The address of its device service.
+    pub http: SocketAddr,
+    /// The requests that it has seen.
+    pub seen: Arc<Seen>,
 }
 
 impl Drop for Running {
@@ -122,14 +135,17 @@ impl Drop for Running {
 
 /// The sockets of a camera. They belong to the namespace in which they were opened.
 #[derive(Debug)]
-pub(crate) struct Sockets {
+pub struct Sockets {
     http: TcpListener,
     discovery: Option<UdpSocket>,
 }
 
 impl Sockets {
     /// Opens the socket of a camera that does not answer to searches.
-    pub(crate) fn open_http(ip: IpAddr, port: u16) -> Result<Self> {
+    ///
+    /// # Errors
+    /// If the port is in use.
+    pub fn open_http(ip: IpAddr, port: u16) -> Result<Self> {
         let http = TcpListener::bind((ip, port)).context("the port of the camera")?;
         http.set_nonblocking(true)?;
         Ok(Self { http, discovery: None })
@@ -137,7 +153,10 @@ impl Sockets {
 
     /// Opens the sockets at an address; it answers to the group of a search, too, if `group` is
     /// true.
-    pub(crate) fn open(ip: IpAddr, port: u16, group: bool) -> Result<Self> {
+    ///
+    /// # Errors
+    /// If a port is in use, or the group cannot be joined.
+    pub fn open(ip: IpAddr, port: u16, group: bool) -> Result<Self> {
         let sockets = Self::open_http(ip, port)?;
         let any = if group { IpAddr::from([0, 0, 0, 0]) } else { ip };
         let discovery = UdpSocket::bind((any, DISCOVERY_PORT)).context("the port of searches")?;
@@ -150,7 +169,11 @@ impl Sockets {
 }
 
 impl Fake {
-    pub(crate) fn start(self, sockets: Sockets) -> Result<Running> {
+    /// Starts the camera on these sockets.
+    ///
+    /// # Errors
+    /// If the address cannot be read.
+    pub fn start(self, sockets: Sockets) -> Result<Running> {
         let http = sockets.http.local_addr()?;
         let seen = Arc::new(Seen::default());
         let camera = Arc::new(self);
@@ -222,7 +245,7 @@ impl Fake {
         if !is_public && seen.is_locked() {
             return answers::fault(400, "", "the account is locked");
         }
-        if !is_public && !passwords::is_right(self.auth, request, answers::now() + self.ahead_s) {
+        if !is_public && !passwords::is_right(self, request, answers::now() + self.ahead_s) {
             let has_password =
                 request.contains("<w:Password") || request.contains("Authorization:");
             seen.refused.fetch_add(usize::from(has_password), Ordering::Relaxed);

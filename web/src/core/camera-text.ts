@@ -2,20 +2,17 @@
 
 import type { Camera, CameraState } from '../protocol';
 import { sentence } from './reasons';
+import { t } from './text';
 
-export const STATE_LABEL: Record<CameraState, string> = {
-  live: 'Live',
-  connecting: 'Connecting',
-  idle: 'Ready',
-  failed: 'Failed',
-  offline: 'Offline',
-};
+export function stateLabel(state: CameraState): string {
+  return t(`camera.state.${state}`);
+}
 
 /** Returns the reason why a camera cannot be watched, or `null` if it can. */
 export function unavailableReason({ state, reason }: Camera): string | null {
-  if (state === 'offline') return 'The gateway is not connected.';
+  if (state === 'offline') return t('camera.gateway-offline');
   if (state !== 'failed') return null;
-  return reason ? sentence(reason) : 'The gateway cannot reach this camera and keeps trying.';
+  return reason ? sentence(reason) : t('camera.unreachable');
 }
 
 /** Returns what spoils a picture that plays, or `null`. */
@@ -26,9 +23,12 @@ export function warning({ state, reason }: Camera): string | null {
 /** Returns the line below the page title, such as "3 cameras, 2 ready". */
 export function summary(cameras: readonly Camera[]): string {
   const ready = cameras.filter(({ state }) => state === 'live' || state === 'idle').length;
-  if (cameras.length === 1) return ready === 1 ? '1 camera, ready' : '1 camera, not ready';
-  if (ready === cameras.length) return `${cameras.length} cameras, all ready`;
-  return `${cameras.length} cameras, ${ready === 0 ? 'none' : ready} ready`;
+  const count = cameras.length;
+  if (count === 1) return ready === 1 ? t('cameras.one-ready') : t('cameras.one-not-ready');
+  if (ready === count) return t('cameras.all-ready', { count });
+  return ready === 0
+    ? t('cameras.none-ready', { count })
+    : t('cameras.some-ready', { count, ready });
 }
 
 /** Returns the cameras whose state changed between two lists, as text for screen readers. */
@@ -36,6 +36,6 @@ export function announceChanges(before: readonly Camera[], after: readonly Camer
   const states = new Map(before.map(({ id, state }) => [id, state]));
   return after
     .filter(({ id, state }) => states.has(id) && states.get(id) !== state)
-    .map((camera) => `${camera.name}: ${STATE_LABEL[camera.state]}.`)
+    .map(({ name, state }) => t('cameras.changed', { name, state: stateLabel(state) }))
     .join(' ');
 }

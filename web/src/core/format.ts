@@ -1,31 +1,38 @@
 /** Numbers formatted for people; `–` stands for a value that is not known yet. */
 
-const UNKNOWN = '–';
+import { plural, t } from './text';
+
+const UNKNOWN = t('unit.unknown');
 
 export function bitrate(bitsPerSecond: number | null): string {
   if (bitsPerSecond === null) return UNKNOWN;
-  if (bitsPerSecond >= 999_500) return `${(bitsPerSecond / 1_000_000).toFixed(1)} Mbit/s`;
-  return `${Math.round(bitsPerSecond / 1000)} kbit/s`;
+  if (bitsPerSecond >= 999_500) return megabits(bitsPerSecond);
+  return t('unit.kbit', { value: Math.round(bitsPerSecond / 1000) });
+}
+
+function megabits(bitsPerSecond: number): string {
+  return t('unit.mbit', { value: (bitsPerSecond / 1_000_000).toFixed(1) });
 }
 
 export function milliseconds(value: number | null): string {
   if (value === null) return UNKNOWN;
-  return value > 0 && value < 9.5 ? `${value.toFixed(1)} ms` : `${Math.round(value)} ms`;
+  return t('unit.ms', { value: value > 0 && value < 9.5 ? value.toFixed(1) : Math.round(value) });
 }
 
 /** Formats a ratio between 0 and 1. */
 export function percent(ratio: number | null): string {
   if (ratio === null) return UNKNOWN;
   const value = ratio * 100;
-  return value === 0 ? '0%' : value < 0.1 ? '< 0.1%' : `${value.toFixed(1)}%`;
+  if (value > 0 && value < 0.1) return t('unit.percent-below', { value: 0.1 });
+  return t('unit.percent', { value: value === 0 ? 0 : value.toFixed(1) });
 }
 
 export function frameRate(fps: number | null): string {
-  return fps === null ? UNKNOWN : `${Math.round(fps)} fps`;
+  return fps === null ? UNKNOWN : t('unit.fps', { value: Math.round(fps) });
 }
 
 export function resolution(width: number | null, height: number | null): string {
-  return width === null || height === null ? UNKNOWN : `${width} × ${height}`;
+  return width === null || height === null ? UNKNOWN : t('unit.size', { width, height });
 }
 
 export function codec(name: string | null | undefined): string {
@@ -33,13 +40,12 @@ export function codec(name: string | null | undefined): string {
 }
 
 export function viewers(count: number): string {
-  if (count === 0) return 'No viewers';
-  return count === 1 ? '1 viewer' : `${count} viewers`;
+  return count === 0 ? t('unit.no-viewers') : plural('unit.viewers', count);
 }
 
 /** Formats how long something stays valid; at least one minute. */
 export function duration(seconds: number): string {
   const minutes = Math.max(1, Math.round(seconds / 60));
-  if (minutes < 90) return minutes === 1 ? '1 minute' : `${minutes} minutes`;
-  return `${Math.round(minutes / 60)} hours`;
+  if (minutes < 90) return plural('unit.minutes', minutes);
+  return plural('unit.hours', Math.round(minutes / 60));
 }

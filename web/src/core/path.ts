@@ -1,5 +1,7 @@
 /** The path of the video, derived from the selected candidate pair. */
 
+import { t } from './text';
+
 export type PathKind = 'lan' | 'direct' | 'relay';
 
 /** A candidate as `getStats` reports it; browsers may hide its address. */
@@ -20,17 +22,13 @@ export interface Path {
   readonly remote: string;
 }
 
-export const PATH_LABEL: Record<PathKind, string> = {
-  lan: 'Local network',
-  direct: 'Direct',
-  relay: 'Relayed',
-};
+export function label({ kind }: Path): string {
+  return t(`path.${kind}`);
+}
 
-export const PATH_EXPLANATION: Record<PathKind, string> = {
-  lan: 'The video stays inside your network.',
-  direct: 'The video comes straight from the gateway, over the Internet.',
-  relay: 'No direct path was found. A TURN server relays the encrypted video.',
-};
+export function explanation({ kind }: Path): string {
+  return t(`path.${kind}-detail`);
+}
 
 export function pathOf(local: CandidateInfo, remote: CandidateInfo): Path {
   return {

@@ -2,8 +2,25 @@
 
 import { code, type Camera, type Fault } from '../protocol';
 import { LOCAL } from './rpc';
+import { t } from './text';
 
-export type ReasonKind = keyof typeof TEXT;
+/** The kinds; each has a title and a hint in `text.ts`. */
+export type ReasonKind =
+  | 'not-found'
+  | 'offline'
+  | 'camera-failed'
+  | 'forbidden'
+  | 'signed-out'
+  | 'busy'
+  | 'timeout'
+  | 'refused'
+  | 'closed'
+  | 'codec'
+  | 'answer-failed'
+  | 'no-path'
+  | 'no-video'
+  | 'stalled'
+  | 'connection-lost';
 
 export interface Reason {
   readonly kind: ReasonKind;
@@ -18,78 +35,16 @@ interface ReasonText {
   readonly hint: string;
 }
 
-const TEXT = {
-  'not-found': {
-    title: 'Camera not found',
-    hint: 'It was removed, or you do not have access. Ask an administrator for access.',
-  },
-  offline: {
-    title: 'The camera is offline',
-    hint: 'Its gateway is not connected. The video starts automatically when it is back.',
-  },
-  'camera-failed': {
-    title: 'No picture from the camera',
-    hint: 'The gateway keeps trying. Check that the camera is on and connected.',
-  },
-  forbidden: {
-    title: 'You do not have access to this camera',
-    hint: 'Ask an administrator for access.',
-  },
-  'signed-out': {
-    title: 'You are signed out',
-    hint: 'Sign in again to watch.',
-  },
-  busy: {
-    title: 'Too many viewers',
-    hint: 'The gateway or the server has reached its limit. Close another player, or wait.',
-  },
-  timeout: {
-    title: 'The gateway did not respond',
-    hint: 'It may be busy or poorly connected. If this keeps happening, check the gateway.',
-  },
-  refused: {
-    title: 'The stream could not be started',
-    hint: 'The logs of the gateway and the server have the details.',
-  },
-  closed: {
-    title: 'The gateway ended the session',
-    hint: 'Starting a new one.',
-  },
-  codec: {
-    title: 'This browser cannot play the camera’s video',
-    hint: 'Set the camera to H.264, or use another browser.',
-  },
-  'answer-failed': {
-    title: 'This browser could not set up the video',
-    hint: 'Reload the page. If that does not help, use another browser.',
-  },
-  'no-path': {
-    title: 'No network path to the camera',
-    hint: 'A firewall may block both direct and relayed connections. Try another network.',
-  },
-  'no-video': {
-    title: 'No video from the camera',
-    hint: 'The connection works, but no video arrived. Check the camera.',
-  },
-  stalled: {
-    title: 'The video stopped',
-    hint: 'No new video has arrived for a while.',
-  },
-  'connection-lost': {
-    title: 'Connection lost',
-    hint: 'The network may have changed.',
-  },
-} as const satisfies Record<string, ReasonText>;
-
 /** Returns a title, and a hint about the cause and what to do. */
 export function describe(reason: Reason): ReasonText {
-  const { title, hint } = TEXT[reason.kind];
-  return { title, hint: reason.detail ? sentence(reason.detail) : hint };
+  const { kind, detail } = reason;
+  const hint = detail ? sentence(detail) : t(`reason.${kind}-hint`);
+  return { title: t(`reason.${kind}`), hint };
 }
 
 /** Returns the reason as one sentence. */
 export function oneLine(reason: Reason): string {
-  return sentence(reason.detail || TEXT[reason.kind].title);
+  return sentence(reason.detail || t(`reason.${reason.kind}`));
 }
 
 export function cameraReason(camera: Camera): Reason {

@@ -1,6 +1,7 @@
 /** Main and sub streams: a camera lists its streams, each of which is watched by its own id. */
 
 import type { Camera, CameraId, StreamReport } from '../protocol';
+import { t } from './text';
 
 /** Returns the camera with one of its streams in the place of its main stream, or `null`. */
 export function findStream(cameras: readonly Camera[], id: CameraId): Camera | null {
@@ -17,7 +18,7 @@ function streamOf({ streams }: Camera, id: CameraId): StreamReport | null {
 
 export interface OtherStream {
   readonly id: CameraId;
-  readonly label: 'Switch to low resolution' | 'Switch to full resolution';
+  readonly label: string;
 }
 
 /** Returns the other stream of the same camera, if there is one. */
@@ -25,6 +26,6 @@ export function otherStream(cameras: readonly Camera[], id: CameraId): OtherStre
   const streams = findStream(cameras, id)?.streams ?? [];
   const other = streams.find((stream) => stream.id !== id);
   if (other === undefined) return null;
-  const label = other.role === 'sub' ? 'Switch to low resolution' : 'Switch to full resolution';
+  const label = other.role === 'sub' ? t('camera.low-resolution') : t('camera.full-resolution');
   return { id: other.id, label };
 }

@@ -1,6 +1,7 @@
 /** The texts of the player: a phase, a title and a detail line for each state of the viewer. */
 
 import { describe, oneLine, sentence } from './reasons';
+import { t } from './text';
 import type { Session, Stage, ViewerState } from './viewer-contract';
 import { isStalled } from './viewer-session';
 
@@ -43,7 +44,7 @@ export function viewOf(state: ViewerState): View {
 
 const PLAYING: View = {
   phase: 'playing',
-  title: 'Playing',
+  title: t('player.playing'),
   detail: '',
   progress: null,
   retryAt: null,
@@ -55,26 +56,26 @@ function playingView({ camera }: ViewerState, session: Session): View {
   if (!isStalled(session)) return PLAYING;
   const interrupted = { ...PLAYING, phase: 'interrupted' as const };
   if (session.iceDeadline !== null) {
-    const detail = 'Looking for another path to the gateway.';
-    return { ...interrupted, title: 'Connection interrupted', detail };
+    const detail = t('player.interrupted-detail');
+    return { ...interrupted, title: t('player.interrupted'), detail };
   }
   const cameraLost = camera?.state === 'failed' || camera?.state === 'connecting';
-  const title = cameraLost ? 'The camera stopped sending video' : 'The video stopped';
-  const detail = cameraLost ? 'The gateway is reconnecting to it.' : 'Waiting for it to continue.';
+  const title = cameraLost ? t('player.camera-stopped') : t('player.stopped');
+  const detail = cameraLost ? t('player.camera-stopped-detail') : t('player.stopped-detail');
   return { ...interrupted, title, detail: camera?.reason ? sentence(camera.reason) : detail };
 }
 
 const STEPS: Record<Stage, { title: string; detail: string; progress: number }> = {
-  requesting: { title: 'Contacting the gateway', detail: '', progress: 0.2 },
-  'awaiting-offer': { title: 'Preparing the stream', detail: '', progress: 0.4 },
-  answering: { title: 'Negotiating video', detail: '', progress: 0.55 },
+  requesting: { title: t('player.requesting'), detail: '', progress: 0.2 },
+  'awaiting-offer': { title: t('player.awaiting-offer'), detail: '', progress: 0.4 },
+  answering: { title: t('player.answering'), detail: '', progress: 0.55 },
   checking: {
-    title: 'Finding the best path',
-    detail: 'Trying direct and relayed connections.',
+    title: t('player.checking'),
+    detail: t('player.checking-detail'),
     progress: 0.7,
   },
-  connected: { title: 'Connected, waiting for video', detail: '', progress: 0.9 },
-  playing: { title: 'Playing', detail: '', progress: 1 },
+  connected: { title: t('player.connected'), detail: '', progress: 0.9 },
+  playing: { title: t('player.playing'), detail: '', progress: 1 },
 };
 
 function progressView(state: ViewerState, stage: Stage): View {
@@ -88,10 +89,9 @@ function progressView(state: ViewerState, stage: Stage): View {
   const problem = waits && camera?.reason ? sentence(camera.reason) : null;
   return {
     phase: again ? 'reconnecting' : first,
-    title: problem ? 'Waiting for the picture' : cameraIsSlow ? 'Waiting for the camera' : title,
+    title: problem ? t('player.picture') : cameraIsSlow ? t('player.camera') : title,
     detail:
-      problem ??
-      (cameraIsSlow ? 'The gateway is connecting to it.' : reason ? oneLine(reason) : detail),
+      problem ?? (cameraIsSlow ? t('player.camera-detail') : reason ? oneLine(reason) : detail),
     progress,
     retryAt: null,
     canRetry: false,
@@ -101,8 +101,8 @@ function progressView(state: ViewerState, stage: Stage): View {
 function waitingView({ signalingUp, hasPlayed }: ViewerState): View {
   return {
     phase: hasPlayed ? 'reconnecting' : 'connecting',
-    title: signalingUp ? 'Looking for the camera' : 'Connecting to the server',
-    detail: signalingUp ? '' : 'The video starts automatically once connected.',
+    title: signalingUp ? t('player.looking') : t('player.server'),
+    detail: signalingUp ? '' : t('player.server-detail'),
     progress: 0.05,
     retryAt: null,
     canRetry: false,

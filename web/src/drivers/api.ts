@@ -1,6 +1,7 @@
 /** The REST interface under `/api/v1`. */
 
 import { sentence } from '../core/reasons';
+import { t } from '../core/text';
 import type { Claim, ErrorBody, Me, Setup, SignIn } from '../protocol';
 import { root } from './root';
 
@@ -50,12 +51,12 @@ async function send(url: string, init: RequestInit): Promise<Response> {
   try {
     return await fetch(url, init);
   } catch {
-    throw new ApiError(0, 'Cannot reach the server. Check that it is running, then try again.');
+    throw new ApiError(0, t('api.unreachable'));
   }
 }
 
 function errorText({ status, statusText }: Response, body: unknown): string {
   const { error } = (body ?? {}) as Partial<ErrorBody>;
   if (error !== undefined) return sentence(error);
-  return `The server returned error ${`${status} ${statusText}`.trim()}. Try again later.`;
+  return t('api.error', { status: `${status} ${statusText}`.trim() });
 }

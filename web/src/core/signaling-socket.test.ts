@@ -202,3 +202,42 @@ describe('messages', () => {
     expect(new Bench().up().dispatch({ type: 'send', text: '{}' }).effectTypes).toEqual(['send']);
   });
 });
+
+describe('requests whose answer comes in pieces', () => {
+  const discover = (bench: Bench) =>
+    bench.dispatch({
+      type: 'request',
+      token: 1,
+      method: 'portholeDiscover',
+      params: { peer: 'g' },
+    });
+  const progress = (request: number, value: unknown) => ({
+    method: 'portholeProgress',
+    params: { request, value },
+  });
+
+  test('each piece is reported, and gives the request new time', () => {
+    const bench = discover(new Bench().up());
+    const { id } = bench.lastSent();
+    for (let piece = 0; piece < 5; piece++) {
+      expect(bench.advance(30_000).effects).toEqual([]);
+      bench.receive(progress(id, piece));
+      expect(bench.effects).toEqual([{ type: 'progress', token: 1, value: piece }]);
+    }
+    bench.now += 10;
+    bench.receive(progress(id + 1, 'of another request'));
+    expect(bench.effects).toEqual([]);
+    expect(bench.advance(35_000).faultCode(1)).toBe(LOCAL.TIMED_OUT);
+  });
+
+  test('one that is given up is cancelled on the server, and its response is ignored', () => {
+    const bench = discover(new Bench().up());
+    const { id } = bench.lastSent();
+    const sent = bench.dispatch({ type: 'cancel', token: 1 }).lastSent();
+    expect(sent).toMatchObject({ method: 'portholeCancel', params: { request: id } });
+    expect(bench.receive(progress(id, 1)).effects).toEqual([]);
+    expect(bench.receive({ id, result: {} }).effects).toEqual([]);
+    expect(bench.dispatch({ type: 'cancel', token: 1 }).effects).toEqual([]);
+    expect(nextTimeout(bench.state)).toBeNull();
+  });
+});

@@ -17,6 +17,8 @@ const BACKOFF = { firstMs: 400, maxMs: 8_000 };
 const OPEN_TIMEOUT_MS = 10_000;
 /** Longer than the server waits for a gateway, so that the server's error arrives first. */
 const REQUEST_TIMEOUT_MS = 20_000;
+/** Longer than the silence that the server allows a gateway in an answer that comes in pieces. */
+const EXCHANGE_TIMEOUT_MS = 35_000;
 /** A connection that lasted this long resets the backoff. */
 const STEADY_MS = 5_000;
 /** Bound of the requests without a response; one page never watches as many cameras. */
@@ -27,7 +29,9 @@ export type SocketPhase = 'stopped' | 'waiting' | 'opening' | 'registering' | 'u
 interface Pending {
   readonly id: number;
   readonly token: number;
-  readonly sentAt: number;
+  /** Time at which it was sent, or at which its last progress came. */
+  readonly since: number;
+  readonly timeoutMs: number;
 }
 
 export interface SocketState {
@@ -52,6 +56,8 @@ export type SocketEvent =
   | { readonly type: 'closed' }
   | { readonly type: 'timeout' }
   | SocketRequest
+  /** Nobody waits for the response to this request any more. */
+  | { readonly type: 'cancel'; readonly token: number }
   /** A notification or a response, ready to send. */
   | { readonly type: 'send'; readonly text: string };
 
@@ -70,6 +76,7 @@ export type SocketEffect =
   | { readonly type: 'close' }
   | { readonly type: 'send'; readonly text: string }
   | { readonly type: 'resolve'; readonly token: number; readonly outcome: Outcome<unknown> }
+  | { readonly type: 'progress'; readonly token: number; readonly value: unknown }
   | { readonly type: 'deliver'; readonly incoming: Exclude<Incoming, { kind: 'response' }> }
   | { readonly type: 'up' }
   | { readonly type: 'down' }
@@ -111,6 +118,8 @@ export function step(state: SocketState, event: SocketEvent, env: Env): Result {
       return handleTimeout(state, env);
     case 'request':
       return handleRequest(state, event, env);
+    case 'cancel':
+      return handleCancel(state, event.token);
     case 'send':
       return state.phase === 'up'
         ? { state, effects: [{ type: 'send', text: event.text }] }
@@ -120,8 +129,11 @@ export function step(state: SocketState, event: SocketEvent, env: Env): Result {
 
 /** Returns the time of the next `timeout` event, or `null` if nothing is due. */
 export function nextTimeout(state: SocketState): number | null {
-  const oldest = state.pending[0];
-  return earliest(state.deadline, oldest ? oldest.sentAt + REQUEST_TIMEOUT_MS : null);
+  return earliest(state.deadline, ...state.pending.map(dueAt));
+}
+
+function dueAt({ since, timeoutMs }: Pending): number {
+  return since + timeoutMs;
 }
 
 function unchanged(state: SocketState): Result {
@@ -187,10 +199,10 @@ function handleTimeout(state: SocketState, env: Env): Result {
     if (state.phase === 'waiting') return open(state, env);
     return handleLoss(state, [{ type: 'close' }], env);
   }
-  const late = state.pending.filter(({ sentAt }) => env.now >= sentAt + REQUEST_TIMEOUT_MS);
+  const late = state.pending.filter((one) => env.now >= dueAt(one));
   if (late.length === 0) return unchanged(state);
   // Nothing was received since the request: the connection is dead, although it looks open.
-  const dead = late.some(({ sentAt }) => state.lastReceivedAt <= sentAt);
+  const dead = late.some(({ since }) => state.lastReceivedAt <= since);
   if (dead) return handleLoss(state, [{ type: 'close' }], env);
   return {
     state: { ...state, pending: state.pending.filter((one) => !late.includes(one)) },
@@ -224,9 +236,36 @@ function transmit(state: SocketState, { token, method, params }: Transmission, e
     state: {
       ...state,
       nextId: id + 1,
-      pending: [...state.pending, { id, token, sentAt: env.now }],
+      pending: [...state.pending, { id, token, since: env.now, timeoutMs: timeoutOf(method) }],
     },
     effects: [{ type: 'send', text: rpc.request(id, method, params) }],
+  };
+}
+
+/** Returns the time that a request may take; one to a gateway may take longer. */
+function timeoutOf(method: keyof ClientRequests): number {
+  return method.startsWith('porthole') ? EXCHANGE_TIMEOUT_MS : REQUEST_TIMEOUT_MS;
+}
+
+/** Gives up a request: its response is ignored, and the server is told. */
+function handleCancel(state: SocketState, token: number): Result {
+  const request = state.pending.find((one) => one.token === token);
+  if (request === undefined) return unchanged(state);
+  const text = rpc.notification('portholeCancel', { request: request.id });
+  return {
+    state: { ...state, pending: state.pending.filter((one) => one !== request) },
+    effects: [{ type: 'send', text }],
+  };
+}
+
+/** Handles a piece of an answer, which gives the request new time. */
+function handleProgress(state: SocketState, params: Record<string, unknown>, env: Env): Result {
+  const request = state.pending.find((one) => one.id === params.request);
+  if (request === undefined) return unchanged(state);
+  const renewed = { ...request, since: env.now };
+  return {
+    state: { ...state, pending: state.pending.map((one) => (one === request ? renewed : one)) },
+    effects: [{ type: 'progress', token: request.token, value: params.value }],
   };
 }
 
@@ -240,6 +279,9 @@ function handleMessage(state: SocketState, text: string, env: Env): Result {
   if (incoming.kind === 'request' && incoming.method !== 'invite') {
     const fault: Fault = { code: code.METHOD_NOT_FOUND, message: 'A viewer has no such method.' };
     return { state, effects: [{ type: 'send', text: rpc.errorResponse(incoming.id, fault) }] };
+  }
+  if (incoming.kind === 'notification' && incoming.method === 'portholeProgress') {
+    return handleProgress(state, incoming.params, env);
   }
   return { state, effects: [{ type: 'deliver', incoming }] };
 }

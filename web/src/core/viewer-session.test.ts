@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Camera, ConnectResult, Fault } from '../protocol';
 import { LOCAL } from './rpc';
 import type { ViewerEffect, ViewerEvent, ViewerState } from './viewer-contract';
-import { initialState, nextTimeout, step } from './viewer-session';
+import { expects, initialState, nextTimeout, step } from './viewer-session';
 import { viewOf } from './viewer-text';
 
 const CAMERA: Camera = { gateway: 'gw-1', id: 'door', name: 'Door', state: 'idle', viewers: 0 };
@@ -186,10 +186,11 @@ describe('from the request to the first frame', () => {
     ]);
   });
 
-  test('an offer for an unknown session is refused', () => {
+  test('an offer for an unknown session is not taken', () => {
     const bench = new Bench().start().acceptConnect();
     bench.takeEffects();
-    expect(bench.receiveOffer('s9').takeEffects()).toEqual(['send-error']);
+    expect(bench.receiveOffer('s9').takeEffects()).toEqual([]);
+    expect([expects(bench.state, 's9'), expects(bench.state, 's1')]).toEqual([false, true]);
   });
 
   test('stopping closes the session, also one that is accepted too late', () => {

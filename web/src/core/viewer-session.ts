@@ -93,6 +93,11 @@ export function isStalled(session: Session): boolean {
   return session.stage === 'playing' && session.lastSampleAt - session.lastFrameAt >= STALL_MS;
 }
 
+/** Returns true if the offer of this session is, or may turn out to be, for this viewer. */
+export function expects({ session }: ViewerState, id: SessionId): boolean {
+  return session !== null && (session.stage === 'requesting' || session.id === id);
+}
+
 /** The state and effects of the step being computed. */
 interface Context {
   state: ViewerState;
@@ -312,13 +317,8 @@ function handleGatewayMessage(ctx: Context, event: EarlyEvent): void {
     if (session.early.length < MAX_EARLY) updateSession(ctx, { early: [...session.early, event] });
     return;
   }
-  if (session === null || session.id !== event.session) {
-    if (event.type === 'invite') {
-      const fault: Fault = { code: code.NOT_FOUND, message: 'The viewer has no such session.' };
-      ctx.effects.push({ type: 'send-error', id: event.id, fault });
-    }
-    return;
-  }
+  // It is another viewer's, or nobody's, which is answered by the driver (`expects`).
+  if (session === null || session.id !== event.session) return;
   const { generation } = session;
   if (event.type === 'remote-candidate') {
     ctx.effects.push({ type: 'add-candidate', generation, candidate: event.candidate });

@@ -9,7 +9,7 @@ import type {
   SocketRequest,
   SocketState,
 } from '../core/signaling-socket';
-import { SUBPROTOCOL, WEBSOCKET_PATH } from '../protocol';
+import { code, SUBPROTOCOL, WEBSOCKET_PATH } from '../protocol';
 import type { ClientNotifications, ClientRequests, Fault, RequestId } from '../protocol';
 import { root } from './root';
 import { Runner } from './runner';
@@ -17,7 +17,9 @@ import { Runner } from './runner';
 export interface SignalingListener {
   up?(): void;
   down?(): void;
-  incoming?(incoming: Exclude<Incoming, { kind: 'response' }>): void;
+  incoming?(incoming: Exclude<Incoming, { kind: 'response' | 'request' }>): void;
+  /** Returns true if the request is for this listener, which answers it. */
+  request?(request: Extract<Incoming, { kind: 'request' }>): boolean;
   /** The connection could not be opened; the sign-in may have ended. */
   checkSignIn?(): void;
   /** The server no longer accepts the sign-in. */
@@ -29,6 +31,8 @@ export class Signaling {
   readonly #listeners = new Set<SignalingListener>();
   /** Resolvers of the pending requests, by token. */
   readonly #resolvers = new Map<number, (outcome: Outcome<unknown>) => void>();
+  /** Receivers of the progress of pending requests, by token. */
+  readonly #receivers = new Map<number, (value: unknown) => void>();
   #nextToken = 1;
   #socket: WebSocket | null = null;
 
@@ -81,6 +85,27 @@ export class Signaling {
     });
   }
 
+  /**
+   * Sends a request whose answer comes in pieces. Returns the function that gives it up, after
+   * which neither a piece nor the end is reported.
+   */
+  exchange<M extends keyof ClientRequests>(
+    method: M,
+    params: ClientRequests[M]['params'],
+    progress: (value: unknown) => void,
+    end: (outcome: Outcome<ClientRequests[M]['result']>) => void,
+  ): () => void {
+    const token = this.#nextToken++;
+    this.#receivers.set(token, progress);
+    this.#resolvers.set(token, (outcome) => end(outcome as Outcome<ClientRequests[M]['result']>));
+    this.#runner.dispatch({ type: 'request', token, method, params } as SocketRequest);
+    return () => {
+      if (!this.#resolvers.delete(token)) return;
+      this.#receivers.delete(token);
+      this.#runner.dispatch({ type: 'cancel', token });
+    };
+  }
+
   notify<M extends keyof ClientNotifications>(
     method: M,
     params: ClientNotifications[M]['params'],
@@ -107,10 +132,13 @@ export class Signaling {
       case 'resolve': {
         const resolve = this.#resolvers.get(effect.token);
         this.#resolvers.delete(effect.token);
+        this.#receivers.delete(effect.token);
         return resolve?.(effect.outcome);
       }
+      case 'progress':
+        return this.#receivers.get(effect.token)?.(effect.value);
       case 'deliver':
-        return this.#forEachListener((listener) => listener.incoming?.(effect.incoming));
+        return this.#deliver(effect.incoming);
       case 'up':
         return this.#forEachListener((listener) => listener.up?.());
       case 'down':
@@ -120,6 +148,18 @@ export class Signaling {
       case 'signed-out':
         return this.#forEachListener((listener) => listener.signedOut?.());
     }
+  }
+
+  #deliver(incoming: Exclude<Incoming, { kind: 'response' }>): void {
+    if (incoming.kind !== 'request') {
+      return this.#forEachListener((listener) => listener.incoming?.(incoming));
+    }
+    let isTaken = false;
+    this.#forEachListener((listener) => {
+      isTaken = listener.request?.(incoming) === true || isTaken;
+    });
+    const fault: Fault = { code: code.NOT_FOUND, message: 'The viewer has no such session.' };
+    if (!isTaken) this.respondWithError(incoming.id, fault);
   }
 
   #forEachListener(call: (listener: SignalingListener) => void): void {

@@ -40,6 +40,7 @@ export class Viewer {
       up: () => this.#runner.dispatch({ type: 'signaling', up: true }),
       down: () => this.#runner.dispatch({ type: 'signaling', up: false }),
       incoming: (incoming) => this.#handleIncoming(incoming),
+      request: (request) => this.#handleRequest(request),
     });
   }
 
@@ -63,15 +64,18 @@ export class Viewer {
     this.#unlisten();
   }
 
-  #handleIncoming(incoming: Exclude<Incoming, { kind: 'response' }>): void {
+  #handleRequest({ id, params }: Extract<Incoming, { kind: 'request' }>): boolean {
+    const { session, offer } = params as unknown as InviteParams;
+    if (!machine.expects(this.#runner.state, session)) return false;
+    this.#runner.dispatch({ type: 'invite', id, session, offer });
+    return true;
+  }
+
+  #handleIncoming(incoming: Exclude<Incoming, { kind: 'response' | 'request' }>): void {
     if (incoming.kind === 'error') {
       return this.#runner.dispatch({ type: 'fault', fault: incoming.fault });
     }
     const params: unknown = incoming.params;
-    if (incoming.kind === 'request') {
-      const { session, offer } = params as InviteParams;
-      return this.#runner.dispatch({ type: 'invite', id: incoming.id, session, offer });
-    }
     if (incoming.method === 'trickle') {
       const { session, candidate } = params as TrickleParams;
       this.#runner.dispatch({ type: 'remote-candidate', session, candidate });

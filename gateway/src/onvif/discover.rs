@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use porthole_gateway_core::onvif::discovery::{Device, MAX_DATAGRAM, Output, PORT, Search};
+use porthole_gateway_core::onvif::discovery::{
+    Device, MAX_DATAGRAM, MDNS_PORT, Output, PORT, Protocol, Search,
+};
 use socket2::SockRef;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -19,6 +21,12 @@ const GROUP_V4: Ipv4Addr = Ipv4Addr::new(239, 255, 255, 250);
 /// The same for IPv6, on one link.
 const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xFF02, 0, 0, 0, 0, 0, 0, 0xC);
 
+/// The group of multicast DNS (RFC 6762 §3).
+const MDNS_GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
+
+/// The same for IPv6, on one link.
+const MDNS_GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xFF02, 0, 0, 0, 0, 0, 0, 0xFB);
+
 /// Capacity of the channel for datagrams; more are dropped by the kernel.
 const QUEUE: usize = 64;
 
@@ -28,7 +36,19 @@ const MAX_ERRORS: usize = 16;
 /// A socket, and where its datagrams go.
 struct Outlet {
     socket: Arc<UdpSocket>,
+    /// The address for WS-Discovery.
     to: SocketAddr,
+    /// The address for multicast DNS.
+    mdns: SocketAddr,
+}
+
+impl Outlet {
+    fn to(&self, protocol: Protocol) -> SocketAddr {
+        match protocol {
+            Protocol::WsDiscovery => self.to,
+            Protocol::Mdns => self.mdns,
+        }
+    }
 }
 
 /// Searches the links and the machines that are named. Sends what is found until the search ends or
@@ -58,7 +78,9 @@ pub async fn search(links: &[Link], machines: &[SocketAddr], found: mpsc::Sender
         while let Some(output) = search.poll_output() {
             let is_done = output == Output::Done;
             match output {
-                Output::Send { link, bytes } => send(outlets.get(link), &bytes).await,
+                Output::Send { link, protocol, bytes } => {
+                    send(outlets.get(link), protocol, &bytes).await;
+                }
                 Output::Found(_) | Output::Moved(_) | Output::Done => {
                     if found.send(output).await.is_err() || is_done {
                         return;
@@ -75,7 +97,8 @@ pub async fn search(links: &[Link], machines: &[SocketAddr], found: mpsc::Sender
     }
 }
 
-/// Asks one machine, and returns the first device that answers within `patience`.
+/// Asks one machine, and returns the first device that answers within `patience` and names the
+/// address of its service, else the first one.
 pub async fn ask(machine: IpAddr, scope: u32, patience: Duration) -> Option<Device> {
     let to = match machine {
         IpAddr::V4(ip) => SocketAddr::from((ip, PORT)),
@@ -83,21 +106,29 @@ pub async fn ask(machine: IpAddr, scope: u32, patience: Duration) -> Option<Devi
     };
     let machines = [to];
     let (sender, mut found) = mpsc::channel(QUEUE);
-    let first = async {
-        tokio::select! {
-            () = search(&[], &machines, sender) => None,
-            output = found.recv() => match output {
-                Some(Output::Found(device)) => Some(device),
-                Some(Output::Moved(_) | Output::Send { .. } | Output::Done) | None => None,
-            },
+    let mut best = None;
+    let with_service = async {
+        while let Some(Output::Found(device) | Output::Moved(device)) = found.recv().await {
+            let is_complete = device.service.is_some();
+            best.get_or_insert_with(|| device.clone());
+            if is_complete {
+                best = Some(device);
+                return;
+            }
         }
     };
-    tokio::time::timeout(patience, first).await.ok().flatten()
+    tokio::select! {
+        () = search(&[], &machines, sender) => {}
+        () = with_service => {}
+        () = tokio::time::sleep(patience) => {}
+    }
+    best
 }
 
-async fn send(outlet: Option<&Outlet>, bytes: &[u8]) {
-    let Some(Outlet { socket, to }) = outlet else { return };
-    if let Err(error) = socket.send_to(bytes, to).await {
+async fn send(outlet: Option<&Outlet>, protocol: Protocol, bytes: &[u8]) {
+    let Some(outlet) = outlet else { return };
+    let to = outlet.to(protocol);
+    if let Err(error) = outlet.socket.send_to(bytes, to).await {
         tracing::debug!(%to, "a probe for cameras cannot be sent: {error}");
     }
 }
@@ -124,23 +155,27 @@ async fn read(socket: Arc<UdpSocket>, datagrams: mpsc::Sender<(SocketAddr, Vec<u
 fn for_link(link: &Link) -> io::Result<Outlet> {
     let socket = bind(link.local)?;
     let options = SockRef::from(&socket);
-    let to = match link.local {
+    let (to, mdns) = match link.local {
         SocketAddr::V4(local) => {
             options.set_multicast_if_v4(local.ip())?;
-            SocketAddr::from((GROUP_V4, PORT))
+            (SocketAddr::from((GROUP_V4, PORT)), SocketAddr::from((MDNS_GROUP_V4, MDNS_PORT)))
         }
         SocketAddr::V6(_) => {
             options.set_multicast_if_v6(link.index)?;
-            SocketAddrV6::new(GROUP_V6, PORT, 0, link.index).into()
+            let group = |group, port| SocketAddrV6::new(group, port, 0, link.index).into();
+            (group(GROUP_V6, PORT), group(MDNS_GROUP_V6, MDNS_PORT))
         }
     };
-    Ok(Outlet { socket: Arc::new(socket), to })
+    Ok(Outlet { socket: Arc::new(socket), to, mdns })
 }
 
 fn for_machine(machine: SocketAddr) -> io::Result<Outlet> {
     let any: IpAddr =
         if machine.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    Ok(Outlet { socket: Arc::new(bind(SocketAddr::new(any, 0))?), to: machine })
+    let socket = Arc::new(bind(SocketAddr::new(any, 0))?);
+    let mut mdns = machine;
+    mdns.set_port(MDNS_PORT);
+    Ok(Outlet { socket, to: machine, mdns })
 }
 
 fn bind(local: SocketAddr) -> io::Result<UdpSocket> {

@@ -31,6 +31,9 @@ pub fn discovery_answers(data: &[u8]) {
         let last = u8::try_from(number % 200).unwrap_or_default();
         search.handle_datagram(SocketAddr::from(([192, 0, 2, last], 3702)), answer);
     }
+    // As a response of multicast DNS.
+    let response = [&[0, 0, 0x84, 0], data].concat();
+    search.handle_datagram(SocketAddr::from(([192, 0, 2, 251], 5353)), &response);
     // UTF-16 has zero bytes.
     search.handle_datagram(SocketAddr::from(([192, 0, 2, 250], 3702)), data);
     while let Some(output) = search.poll_output() {

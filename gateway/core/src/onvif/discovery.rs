@@ -1,10 +1,12 @@
-//! Finding cameras with WS-Discovery (April 2005) over UDP, as ONVIF Core §7 has it.
+//! Finding cameras: with WS-Discovery (April 2005) over UDP, as ONVIF Core §7 has it, and with
+//! multicast DNS (RFC 6762), by which some announce themselves.
 //!
 //! [`Search`] is a value with the contract of every core: it says what to send on which link, and
 //! is told what arrives. Links are the interfaces of this machine, once for each address family, or
 //! one machine that is asked directly.
 
 mod answer;
+mod mdns;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +20,9 @@ use answer::Answer;
 
 /// The port of WS-Discovery (§2.4 of April 2005).
 pub const PORT: u16 = 3702;
+
+/// The port of multicast DNS (RFC 6762 §3).
+pub const MDNS_PORT: u16 = 5353;
 
 /// Maximum length of a datagram in bytes (SOAP-over-UDP §3.2 allows 64 KiB, WS-Discovery half).
 pub const MAX_DATAGRAM: usize = 32_767;
@@ -117,6 +122,8 @@ pub enum Output {
     Send {
         /// Number of the link.
         link: usize,
+        /// The protocol, which has a group and a port of its own.
+        protocol: Protocol,
         /// Payload of the datagram.
         bytes: Vec<u8>,
     },
@@ -126,6 +133,15 @@ pub enum Output {
     Moved(Device),
     /// The search has ended.
     Done,
+}
+
+/// A protocol by which cameras are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// WS-Discovery, at [`PORT`].
+    WsDiscovery,
+    /// Multicast DNS, at [`MDNS_PORT`].
+    Mdns,
 }
 
 /// A search on a number of links.
@@ -167,6 +183,12 @@ impl Search {
         if self.next.is_none() || bytes.len() > MAX_DATAGRAM || !self.admit(from.ip()) {
             return;
         }
+        if mdns::is_response(bytes) {
+            for answer in mdns::read(bytes, &from.ip().to_canonical().to_string()) {
+                self.handle_answer(from, answer);
+            }
+            return;
+        }
         for answer in answer::read(bytes) {
             if answer.is_camera() {
                 self.handle_answer(from, answer);
@@ -199,8 +221,11 @@ impl Search {
         for link in 0..self.links {
             for kind in answer::KINDS {
                 let bytes = answer::probe(kind, self.rng.random()).into_bytes();
-                self.outputs.push_back(Output::Send { link, bytes });
+                let protocol = Protocol::WsDiscovery;
+                self.outputs.push_back(Output::Send { link, protocol, bytes });
             }
+            let (protocol, bytes) = (Protocol::Mdns, mdns::query());
+            self.outputs.push_back(Output::Send { link, protocol, bytes });
         }
     }
 

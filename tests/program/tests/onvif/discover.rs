@@ -4,11 +4,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use porthole_test_support::cameras;
 use porthole_test_support::lab::Lab;
 use porthole_test_support::nat::NatKind;
 use porthole_test_support::onvif::{self, Fake, Sockets};
 use porthole_test_support::porthole::binary;
-use porthole_test_support::program::Place;
+use porthole_test_support::program::{Place, Program};
+use porthole_test_support::python;
 use porthole_test_support::scene::{Need, scene};
 use serde_json::Value;
 
@@ -51,6 +53,31 @@ fn the_cameras_of_a_network_are_found_with_the_addresses_that_answer() {
             ensure!(entry["vendor"] == "Axis" && entry["model"] == "M1065", "{entry}");
             ensure!(entry["mac"] == onvif::mac(number), "{entry}");
         }
+        Ok(())
+    });
+}
+
+/// The responder is Python's zeroconf.
+#[test]
+fn a_camera_that_only_announces_itself_is_found() {
+    let name = "a_camera_that_only_announces_itself_is_found";
+    scene(name, &[Need::Lab, Need::Program, Need::PythonPackages], |scene| {
+        let lab = Lab::new("announce")?;
+        let home = lab.side(NatKind::PortRestricted)?;
+        let host = lab.host_behind(&home)?;
+        let address = host.address().to_string();
+        let mut command = host.command(python::interpreter()?);
+        command.arg(cameras::folder().join("announce.py"));
+        command.args(["--address", &address, "--port", "80", "--name", "AXIS M1065"]);
+        command.args(["--mac", "00408CABCDEF"]);
+        let mut camera = Program::start(scene, "camera", &mut command)?;
+        cameras::wait_until_ready(&mut camera)?;
+        let found = discover(Place::On(&home.host), &[])?;
+        let list = found["cameras"].as_array().context("a list")?;
+        let entry = list.iter().find(|entry| entry["address"] == address);
+        let entry = entry.with_context(|| format!("{address} is not found: {found}"))?;
+        ensure!(entry["vendor"] == "Axis" && entry["name"] == "AXIS M1065", "{entry}");
+        ensure!(entry["mac"] == "00:40:8c:ab:cd:ef", "{entry}");
         Ok(())
     });
 }

@@ -38,9 +38,11 @@ fn each_link_is_asked_in_three_rounds_for_both_kinds_of_devices() {
     while let Some(due) = search.poll_timeout() {
         let mut links = Vec::new();
         while let Some(output) = search.poll_output() {
-            let Output::Send { link, bytes } = output else { panic!("{output:?}") };
-            links.push(link);
-            ids.push(bytes);
+            let Output::Send { link, protocol, bytes } = output else { panic!("{output:?}") };
+            if protocol == Protocol::WsDiscovery {
+                links.push(link);
+                ids.push(bytes);
+            }
         }
         rounds.push((due.duration_since(start).as_secs(), links));
         search.handle_timeout(due);
@@ -52,6 +54,49 @@ fn each_link_is_asked_in_three_rounds_for_both_kinds_of_devices() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), count, "each message has an id of its own");
+}
+
+/// A response of multicast DNS: an instance of `_axis-video._tcp` with a MAC address.
+fn announcement(mac: &str) -> Vec<u8> {
+    use simple_dns::rdata::{PTR, RData, TXT};
+    use simple_dns::{CLASS, Name, Packet, ResourceRecord};
+    let instance = Name::new_unchecked("AXIS M1065._axis-video._tcp.local");
+    let mut packet = Packet::new_reply(0);
+    let service = Name::new_unchecked("_axis-video._tcp.local");
+    let pointer = RData::PTR(PTR(instance.clone()));
+    packet.answers.push(ResourceRecord::new(service, CLASS::IN, 10, pointer));
+    let attribute = format!("macaddress={mac}");
+    let text = RData::TXT(TXT::new().with_string(&attribute).unwrap());
+    packet.additional_records.push(ResourceRecord::new(instance, CLASS::IN, 10, text));
+    packet.build_bytes_vec().unwrap()
+}
+
+#[test]
+fn a_camera_that_announces_itself_is_found_once_whatever_comes_first() {
+    let announced = announcement("00408CABCDEF");
+    let scopes = "onvif://www.onvif.org/MAC/00:40:8c:ab:cd:ef onvif://www.onvif.org/name/Door";
+    let answered = answer("urn:uuid:a", scopes, "http://192.168.1.20/onvif").into_bytes();
+    type Case<'a> = (&'static str, [&'a [u8]; 2], [&'static str; 2], usize);
+    let table: [Case<'_>; 4] = [
+        // The datagrams, the addresses that they come from, how many devices are found.
+        ("announced first", [&announced, &answered], ["192.168.1.20"; 2], 1),
+        ("answered first", [&answered, &announced], ["192.168.1.20"; 2], 1),
+        ("known by its MAC address", [&answered, &announced], ["192.168.1.20", "192.168.1.30"], 1),
+        ("announced twice", [&announced, &announced], ["192.168.1.20"; 2], 1),
+    ];
+    for (case, datagrams, addresses, count) in table {
+        let mut search = Search::new(1, 1, Instant::now());
+        for (datagram, address) in datagrams.iter().zip(addresses) {
+            search.handle_datagram(from(address), datagram);
+        }
+        let devices = devices(&mut search);
+        let found = devices.iter().filter(|(moved, _)| !moved).count();
+        assert_eq!(found, count, "{case}: {devices:?}");
+        let (_, last) = devices.last().unwrap();
+        assert_eq!(last.mac.as_deref(), Some("00:40:8c:ab:cd:ef"), "{case}");
+        let has_service = last.service.is_some();
+        assert_eq!(has_service, case != "announced twice", "{case}: {last:?}");
+    }
 }
 
 type Case = (&'static str, &'static str, &'static str, Option<&'static str>);

@@ -84,9 +84,8 @@ fn read_instance(
     host: &str,
 ) -> Answer {
     let own = || records.iter().filter(|record| record.name == *instance);
-    let port = own().find_map(|record| match &record.rdata {
-        RData::SRV(service) => Some(service.port),
-        _ => None,
+    let port = own().find_map(|record| {
+        if let RData::SRV(service) = &record.rdata { Some(service.port) } else { None }
     });
     let label = instance.get_labels().first().map(|label| shown(&label.to_string()));
     let name = label.filter(|name| !name.is_empty());

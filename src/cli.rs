@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use porthole_signaling_proto::CameraId;
+use porthole_signaling_proto::CameraAddress;
 use url::Url;
 
 use crate::config::{Account, CameraFlag, Network, Ports, Span, Tree};
@@ -256,9 +256,10 @@ pub struct NewToken {
     /// Display name of the token.
     #[arg(long, value_name = "N")]
     pub name: String,
-    /// Restrict the token to this camera (repeatable).
+    /// Restrict the token to this camera: ID, or ID@GATEWAY if several gateways have it
+    /// (repeatable).
     #[arg(long = "camera", value_name = "ID")]
-    pub cameras: Vec<CameraId>,
+    pub cameras: Vec<CameraAddress>,
     /// Lifetime of the token, such as 15m, 1h or 30d [default: unlimited].
     #[arg(long, value_name = "TIME")]
     pub expires: Option<Span>,

@@ -8,7 +8,7 @@ use porthole_signaling_core::{
 use porthole_signaling_proto::rest::{Claim, NewToken, Role, Token};
 
 use crate::driver::now;
-use crate::store::{OpenError, Store, StoreError};
+use crate::store::{OpenError, Store, StoreError, TokenError};
 
 /// An error of an administrative command.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,9 @@ pub enum AdminError {
     /// The database could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The token could not be created.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The operator may not do this.
     #[error(transparent)]
     Denied(#[from] Denied),
@@ -27,7 +30,8 @@ pub enum AdminError {
 /// Creates an API token. A running server accepts it at once.
 ///
 /// # Errors
-/// Fails if the data folder cannot be opened or written.
+/// Fails if the data folder cannot be opened or written, or if it is not certain whose camera one
+/// of the ids means.
 pub async fn create_token(data: &Path, new: NewToken) -> Result<Token, AdminError> {
     let granted = by_operator(Action::CreateToken)?;
     let store = Store::open(data).await?;

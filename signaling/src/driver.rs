@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use porthole_clock::Now;
 use porthole_signaling_core::{
-    Close, ConnId, Hub, Lookup, LookupId, LookupResult, Output, Principal, StoredGateway,
-    WhepRequestId, WhepResponse,
+    Close, ConnId, Hub, Lookup, LookupId, LookupResult, Output, Principal, StoredCamera,
+    StoredGateway, WhepRequestId, WhepResponse,
 };
+use porthole_signaling_proto::GatewayId;
 use porthole_signaling_proto::rpc::{Fault, code};
-use porthole_signaling_proto::{CameraId, GatewayId};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -55,7 +55,7 @@ struct State {
 #[derive(Debug)]
 struct GatewayRecord {
     name: String,
-    cameras: Vec<(CameraId, String)>,
+    cameras: Vec<StoredCamera>,
 }
 
 impl Driver {

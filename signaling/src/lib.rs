@@ -27,4 +27,4 @@ mod whep;
 pub use config::{Asset, Config};
 pub use porthole_signaling_core::{Limits, Rate, TurnConfig};
 pub use server::{Server, StartError};
-pub use store::{OpenError, StoreError};
+pub use store::{OpenError, StoreError, TokenError};

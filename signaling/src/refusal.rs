@@ -8,7 +8,7 @@ use porthole_signaling_proto::rest;
 use porthole_signaling_proto::rpc::{Fault, code};
 
 use crate::driver::storage_fault;
-use crate::store::StoreError;
+use crate::store::{StoreError, TokenError};
 
 /// `Retry-After` while a gateway is not connected, which reconnects on its own, is full or restarts
 /// ICE.
@@ -90,6 +90,19 @@ impl From<Denied> for Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         storage_fault(error).into()
+    }
+}
+
+impl From<TokenError> for Refusal {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Store(error) => error.into(),
+            TokenError::NoSuchGateway(_)
+            | TokenError::NoGateway(_)
+            | TokenError::NoSuchCamera { .. } => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
+            }
+        }
     }
 }
 

@@ -79,6 +79,14 @@ impl Server {
                 base.map(|base| setup_link(&base, &token))
             }
         };
+        let dormant = store.dormant_rights().await?;
+        if dormant > 0 {
+            warn!(
+                count = dormant,
+                "rights of tokens to cameras that no gateway had at the upgrade have no effect: \
+                 create these tokens again"
+            );
+        }
         let stored = store.gateways().await?;
         let hub = Hub::new(porthole_signaling_core::Config { limits, turn }, secret::random());
         let driver = Driver::new(hub, stored, store);

@@ -1,5 +1,6 @@
 //! The database (SQLite): users, tokens, gateways, cameras and claim codes.
 
+mod copy;
 mod gateways;
 mod tokens;
 pub(crate) mod users;
@@ -13,6 +14,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{SqlSafeStr as _, Sqlite, SqliteConnection, SqlitePool};
 
 pub(crate) use gateways::EnrollOutcome;
+pub use tokens::TokenError;
 pub(crate) use tokens::TokenLookup;
 
 /// Name of the database file in the data folder.
@@ -25,7 +27,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The migrations from an empty file to the current tables, in order. Existing ones must never be
 /// changed. They are listed by hand because the macro that reads the folder would build SQLite a
 /// second time.
-const MIGRATIONS: [(&str, &str); 1] = [("first", include_str!("../migrations/0001_first.sql"))];
+const MIGRATIONS: [(&str, &str); 2] = [
+    ("first", include_str!("../migrations/0001_first.sql")),
+    ("cameras of gateways", include_str!("../migrations/0002_cameras_of_gateways.sql")),
+];
 
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
@@ -33,12 +38,13 @@ pub(crate) struct Store {
     write: SqlitePool,
 }
 
-fn migrator() -> Migrator {
-    let migration = |(version, (name, sql)): (i64, (&'static str, &'static str))| {
+/// Returns the migrator of the program that knows these migrations.
+fn migrator(migrations: &[(&'static str, &'static str)]) -> Migrator {
+    let migration = |(version, &(name, sql)): (i64, &(&'static str, &'static str))| {
         let kind = MigrationType::Simple;
         Migration::new(version, name.into(), kind, sql.into_sql_str(), false)
     };
-    Migrator::with_migrations((1..).zip(MIGRATIONS).map(migration).collect())
+    Migrator::with_migrations((1..).zip(migrations).map(migration).collect())
 }
 
 /// A write transaction. Unless it is committed, it is rolled back by closing its connection: after
@@ -108,6 +114,15 @@ pub enum OpenError {
         /// The data folder.
         data: PathBuf,
     },
+    /// The copy that is made before an upgrade has failed. The database is unchanged.
+    #[error("the database cannot be copied to {} before its tables are upgraded: {error}; make \
+        room there and start again", .copy.display())]
+    NotCopied {
+        /// The file that the copy would have been.
+        copy: PathBuf,
+        /// The message of SQLite or of the operating system.
+        error: String,
+    },
     /// Any other failure.
     #[error("the database in the data folder {} cannot be opened: {error}", .data.display())]
     Other {
@@ -119,8 +134,17 @@ pub enum OpenError {
 }
 
 impl Store {
-    /// Opens the database of a data folder. Creates both if they do not exist.
+    /// Opens the database of a data folder. Creates both if they do not exist. Tables of an older
+    /// version are upgraded, after a copy of the database was made.
     pub(crate) async fn open(data: &Path) -> Result<Self, OpenError> {
+        Self::open_as(data, &MIGRATIONS).await
+    }
+
+    /// Opens it as the program that knows these migrations.
+    async fn open_as(
+        data: &Path,
+        migrations: &[(&'static str, &'static str)],
+    ) -> Result<Self, OpenError> {
         create_folder(data).map_err(|e| OpenError::Folder { data: data.to_owned(), error: e })?;
         let file = data.join(FILE);
         create_file(&file)
@@ -136,7 +160,8 @@ impl Store {
         // that a writer can connect again while the disk is full.
         let write = pool(1).connect_with(options.clone()).await;
         let write = write.map_err(|e| not_opened(data, e))?;
-        migrator().run(&write).await.map_err(|e| not_migrated(data, e))?;
+        copy::before_upgrade(&write, &file, migrations.len()).await?;
+        migrator(migrations).run(&write).await.map_err(|e| not_migrated(data, e))?;
         let read = pool(READERS).min_connections(1).connect_with(options).await;
         let read = read.map_err(|e| not_opened(data, e))?;
         Ok(Self { read, write })
@@ -243,31 +268,4 @@ fn seconds(time: u64) -> i64 {
 
 #[cfg(test)]
 #[cfg(unix)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use porthole_signaling_core::Action;
-
-    use super::*;
-    use crate::admin::by_operator;
-
-    #[tokio::test]
-    async fn only_the_owner_can_read_the_database_whatever_its_folder_allows() {
-        let data = tempfile::tempdir().unwrap();
-        std::fs::set_permissions(data.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        for start in ["first", "second"] {
-            let store = Store::open(data.path()).await.unwrap();
-            let granted = by_operator(Action::CreateClaim).unwrap();
-            store.create_claim(&granted).await.unwrap();
-            let mut found = 0;
-            for entry in std::fs::read_dir(data.path()).unwrap() {
-                let entry = entry.unwrap();
-                let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
-                assert_eq!(mode, 0o600, "{start} {entry:?}");
-                found += 1;
-            }
-            assert_eq!(found, 3, "with -wal and -shm");
-            store.close().await;
-        }
-    }
-}
+mod tests;

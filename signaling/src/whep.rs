@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use porthole_signaling_core::{
     Admitted, IfMatch, WhepDelete, WhepFragment, WhepOffer, WhepPatch, WhepResponse,
 };
-use porthole_signaling_proto::{CameraId, IceServer, SessionId};
+use porthole_signaling_proto::{CameraAddress, IceServer, SessionId};
 
 use crate::api::is_media_type;
 use crate::app::App;
@@ -45,6 +45,7 @@ pub(crate) async fn offer(
     // itself accepts as well.
     let used = prefix.map(|Extension(UsedPrefix(prefix))| prefix).unwrap_or_default();
     let prefix = if used.as_str().is_empty() { &app.prefix } else { &used };
+    // In the form that the player has used, so that its addresses stay below the one it knows.
     respond(response, Some(&format!("{}/whep/{camera}", prefix.as_str())))
 }
 
@@ -119,7 +120,7 @@ pub(crate) async fn allow_offer(
         (header::ACCESS_CONTROL_MAX_AGE, "86400"),
     ];
     let mut response = (StatusCode::OK, headers).into_response();
-    let camera = camera.parse::<CameraId>().ok();
+    let camera = camera.parse::<CameraAddress>().ok();
     if let (true, Some(camera)) = (sender.principal().is_ok(), camera) {
         let servers = app.driver.with(|hub, now| hub.handle_whep_options(now, sender, &camera))?;
         append_links(response.headers_mut(), &servers);
@@ -226,7 +227,7 @@ fn read<'a>(headers: &HeaderMap, body: &'a Bytes, expected: &str) -> Result<&'a 
         .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the body is not UTF-8"))
 }
 
-fn endpoint(camera: &str) -> Result<CameraId, Refusal> {
+fn endpoint(camera: &str) -> Result<CameraAddress, Refusal> {
     camera.parse().map_err(|_| Refusal::new(StatusCode::NOT_FOUND, "there is no such camera"))
 }
 

@@ -4,6 +4,7 @@ mod support;
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use porthole_signaling::{Asset, Server, StartError};
@@ -154,6 +155,71 @@ async fn an_admin_creates_claims_and_tokens_and_sees_gateways() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn a_token_is_for_the_camera_of_one_gateway() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Running::start(data.path()).await;
+    let to = server.address;
+    let admin = format!("Bearer {}", token(data.path(), Role::Admin, &[]).await);
+    let [first, second] = [Key::new(1), Key::new(2)];
+    let _first = first.with_cameras(data.path(), to, &["demo", "barn"]).await;
+    // The server writes down what it knows of the first gateway before it hears of the second.
+    saved(data.path(), 2).await;
+    let _second = second.with_cameras(data.path(), to, &["demo", "gate"]).await;
+    saved(data.path(), 4).await;
+    let (first, second) = (first.id(), second.id());
+    type Case<'a> = (&'a str, Result<&'a [&'a str], &'a str>);
+    let [demo2, later, first_later] =
+        [format!("demo@{second}"), format!("later@{second}"), format!("barn@{second}")];
+    let table: [Case<'_>; 7] = [
+        ("demo", Ok(&["demo"])),
+        (&demo2, Ok(&[&demo2])),
+        ("gate", Ok(&["gate"])),
+        (&later, Ok(&[])),
+        (&first_later, Ok(&[])),
+        ("later", Err("write `later@GATEWAY` with the id of its gateway")),
+        ("later@gw-none", Err("no gateway with the id `gw-none` has enrolled")),
+    ];
+    for (camera, expected) in table {
+        let headers = [("authorization", admin.as_str()), JSON];
+        let new = json!({"name": "n", "role": "viewer", "cameras": [camera]}).to_string();
+        let made = http(to, "POST", "/api/v1/tokens", &headers, &new).await;
+        let expected = match expected {
+            Ok(expected) => expected,
+            Err(part) => {
+                assert_eq!(made.status, 422, "{camera}");
+                let error = made.error();
+                assert!(error.contains(part), "{camera}: {error}");
+                continue;
+            }
+        };
+        let bearer = format!("Bearer {}", made.json()["token"].as_str().unwrap());
+        let headers = [("authorization", bearer.as_str())];
+        let list = http(to, "GET", "/api/v1/cameras", &headers, "").await.json();
+        let list = list["cameras"].as_array().unwrap().clone();
+        let found: Vec<_> = list.iter().filter_map(|camera| camera["address"].as_str()).collect();
+        assert_eq!(found, expected, "{camera}");
+        let gateway = if camera == "demo" { &first } else { &second };
+        assert!(list.iter().all(|camera| camera["gateway"] == gateway.as_str()), "{list:?}");
+    }
+    server.stop().await;
+}
+
+/// Waits until so many cameras are in the database.
+async fn saved(data: &Path, cameras: i64) {
+    let url = format!("sqlite://{}", data.join("signaling.sqlite3").display());
+    let pool = sqlx::SqlitePool::connect(&url).await.expect("the database is there");
+    let is_saved = async {
+        let count = "SELECT COUNT(*) FROM cameras";
+        let count = || sqlx::query_scalar::<_, i64>(count).fetch_one(&pool);
+        while count().await.expect("it can be read") < cameras {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(support::TIMEOUT, is_saved).await.expect("the cameras are saved");
+    pool.close().await;
+}
+
 fn assets(path: &str) -> Option<Asset> {
     let (bytes, mime, immutable): (&[u8], &str, bool) = match path {
         "index.html" => (b"<!doctype html>", "text/html; charset=utf-8", false),
@@ -174,6 +240,7 @@ async fn the_dashboard_is_served_under_its_paths_with_its_headers() {
         ("/", 200, "<!doctype html>", Some("no-cache")),
         ("/setup", 200, "<!doctype html>", Some("no-cache")),
         ("/cameras/demo", 200, "<!doctype html>", Some("no-cache")),
+        ("/camera/door.sub@gw-a", 200, "<!doctype html>", Some("no-cache")),
         ("/assets/app.js", 200, "app", Some("public, max-age=31536000, immutable")),
         ("/healthz", 200, "ok\n", None),
     ] {

@@ -426,3 +426,35 @@ async fn the_bare_path_of_the_public_url_leads_to_the_dashboard() {
     assert_eq!((response.status, response.header("location")), (308, Some("/cams/")));
     scene.server.stop().await;
 }
+
+#[tokio::test]
+async fn the_addresses_of_a_session_have_the_form_that_the_player_has_used() {
+    let data = tempfile::tempdir().unwrap();
+    let mut scene = Scene::new(data.path()).await;
+    scene.bearer = format!("Bearer {}", token(data.path(), Role::Viewer, &[]).await);
+    let [first, second] = [Key::new(1), Key::new(2)];
+    let mut other = second.with_cameras(data.path(), scene.to(), &["demo"]).await;
+    let [first, second] = [first.id(), second.id()];
+    let mut is_other = false;
+    for (used, expected, is_second) in [
+        ("demo".to_owned(), "demo".to_owned(), false),
+        (format!("demo@{first}"), format!("demo@{first}"), false),
+        (format!("demo@{second}"), format!("demo@{second}"), true),
+        (format!("demo%40{second}"), format!("demo@{second}"), true),
+    ] {
+        // The scene's gateway is the one that has to answer.
+        if is_second != is_other {
+            std::mem::swap(&mut scene.gateway, &mut other);
+            is_other = is_second;
+        }
+        let created = scene.play_at(scene.to(), &format!("/whep/{used}")).await;
+        let path = created.header("location").unwrap();
+        assert!(path.starts_with(&format!("/whep/{expected}/")), "{used}: {path}");
+        let etag = created.header("etag");
+        assert_eq!(scene.patch(path, etag, TRICKLE).await.status, 204, "{used}");
+        let headers = [("authorization", scene.bearer.as_str())];
+        assert_eq!(http(scene.to(), "GET", path, &headers, "").await.status, 200, "{used}");
+        assert_eq!(http(scene.to(), "DELETE", path, &headers, "").await.status, 200, "{used}");
+    }
+    scene.server.stop().await;
+}

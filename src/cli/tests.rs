@@ -1,5 +1,6 @@
 use clap::CommandFactory;
 use clap::error::ErrorKind;
+use porthole_signaling_proto::CameraId;
 
 use super::*;
 use crate::config::{Config as Effective, InvalidSetting};
@@ -93,6 +94,7 @@ fn a_wrong_command_line_is_refused() {
         "porthole token create --role king --name x",
         "porthole token create --role viewer",
         "porthole token create --role viewer --name x --expires soon",
+        "porthole token create --role viewer --name x --camera door@",
         "porthole netcheck",
     ] {
         let error = parse(line).unwrap_err();

@@ -164,7 +164,7 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
     ws.on('message', (data) => {
       const m = JSON.parse(data);
       if (m.method === 'portholeReport') {
-        cameras = m.params.cameras.map((c) => ({ gateway: 'gw-mock', ...c }));
+        cameras = m.params.cameras.map((c) => ({ gateway: 'gw-mock', address: c.id, ...c }));
         return broadcast();
       }
       const client = sessions.get(m.params?.session)?.client;

@@ -193,20 +193,31 @@ impl Admitted {
         self.principal()?.check_expiry(now)
     }
 
-    /// Returns the proof that the sender may use a camera in the way that the action needs. The
-    /// camera need not exist; `gateway` is the one that it is known to belong to.
+    /// Returns the proof that the sender may use a gateway's camera in the way that the action
+    /// needs. The camera need not exist.
     ///
     /// # Errors
     /// [`Denied::Expired`]; [`Denied::Camera`] without the permission, or if the action needs none
     /// on a camera.
     pub fn camera(
         &self,
+        gateway: &GatewayId,
         camera: &CameraId,
-        gateway: Option<&GatewayId>,
         now: Now,
-    ) -> Result<Granted<CameraId>, Denied> {
-        let object = Object::Camera { camera, gateway };
-        self.grant(Kind::Camera, object, camera.clone(), now, Denied::Camera)
+    ) -> Result<Granted<GatewayCamera>, Denied> {
+        let object = Object::Camera { camera, gateway: Some(gateway) };
+        let granted = GatewayCamera { gateway: gateway.clone(), camera: camera.clone() };
+        self.grant(Kind::Camera, object, granted, now, Denied::Camera)
+    }
+
+    /// Checks that the sender may know that no gateway has a camera with this id.
+    ///
+    /// # Errors
+    /// As for [`Self::camera`], so that cameras of others cannot be told from ones that do not
+    /// exist.
+    pub(crate) fn missing_camera(&self, camera: &CameraId, now: Now) -> Result<(), Denied> {
+        let object = Object::Camera { camera, gateway: None };
+        self.grant(Kind::Camera, object, (), now, Denied::Camera).map(drop)
     }
 
     /// Returns the proof that the sender may use a gateway in the way that the action needs. It is
@@ -263,6 +274,15 @@ impl Admitted {
         let expiry = expiry.ok_or(denied)?;
         Ok(Granted { object: granted, principal: principal.clone(), expiry })
     }
+}
+
+/// A camera of one gateway, as the object of a permission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayCamera {
+    /// The gateway that has the camera.
+    pub gateway: GatewayId,
+    /// The id of the camera or of its sub stream.
+    pub camera: CameraId,
 }
 
 /// The whole server, as the object of a permission.

@@ -8,13 +8,13 @@ use porthole_signaling_proto::method::{
     Cameras, CamerasParams, Report, ReportParams, ReportResult,
 };
 use porthole_signaling_proto::rpc::{Fault, Message, code};
-use porthole_signaling_proto::{Camera, CameraId, GatewayId, rpc};
+use porthole_signaling_proto::{Camera, CameraAddress, CameraId, GatewayId, rpc};
 use serde_json::Value;
 
 use crate::address::Address;
 use crate::call::Call;
 use crate::timer::Timer;
-use crate::{Action, Admitted, ConnId, Granted, Hub, Output};
+use crate::{Action, Admitted, ConnId, GatewayCamera, Granted, Hub, Output};
 
 /// The pace at which lists of cameras are sent.
 #[derive(Debug, Default)]
@@ -79,9 +79,7 @@ impl Hub {
 
     /// Returns all cameras that somebody who was admitted to list them may see, sorted by name.
     pub fn cameras(&self, now: Now, admitted: &Admitted) -> Vec<Camera> {
-        let may_see =
-            |id: &CameraId, gateway: &GatewayId| admitted.camera(id, Some(gateway), now).is_ok();
-        self.directory.cameras(may_see)
+        self.directory.cameras(|gateway, id| admitted.camera(gateway, id, now).is_ok())
     }
 
     /// Returns the camera to connect to: `camera`, or without one the first that the sender may
@@ -93,10 +91,10 @@ impl Hub {
         admitted: &Admitted,
         gateway: &GatewayId,
         camera: Option<&CameraId>,
-    ) -> Result<Granted<CameraId>, Fault> {
+    ) -> Result<Granted<GatewayCamera>, Fault> {
         admitted.check_expiry(now)?;
         let mut known = self.directory.profiles(gateway);
-        let granted = |camera: &CameraId| admitted.camera(camera, Some(gateway), now);
+        let granted = |camera: &CameraId| admitted.camera(gateway, camera, now);
         match camera {
             Some(camera) => {
                 let granted = granted(camera)?;
@@ -106,6 +104,24 @@ impl Hub {
                 is_known.then_some(granted).ok_or_else(no_such_camera)
             }
             None => known.find_map(|camera| granted(camera).ok()).ok_or_else(no_such_camera),
+        }
+    }
+
+    /// Returns the camera at an address, which its sender may use. Cameras that it may not use get
+    /// the same response, whether or not they exist.
+    pub(crate) fn find_address(
+        &self,
+        now: Now,
+        admitted: &Admitted,
+        address: &CameraAddress,
+    ) -> Result<Granted<GatewayCamera>, Fault> {
+        let CameraAddress { camera, gateway } = address;
+        match gateway.as_ref().or_else(|| self.directory.owner(camera)) {
+            Some(gateway) => self.find_camera(now, admitted, gateway, Some(camera)),
+            None => {
+                admitted.missing_camera(camera, now)?;
+                Err(no_such_camera())
+            }
         }
     }
 

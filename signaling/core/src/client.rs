@@ -41,11 +41,9 @@ impl Hub {
         let (now, conn) = (call.now, call.conn);
         let granted = self.find_camera(now, admitted, &params.peer, params.profile.as_ref())?;
         let lifetime = granted.lifetime(now, self.config.limits.session_lifetime);
-        let camera = granted.object().clone();
+        let camera = granted.object().camera.clone();
         let gateway_conn = self.reach(Address::Gateway(&params.peer))?;
-        let viewer = Viewer::Connected(conn);
-        let gateway = params.peer.clone();
-        let session = Session::new(now, lifetime, gateway, granted, viewer);
+        let session = Session::new(now, lifetime, granted, Viewer::Connected(conn));
         let session = self.add_session(session)?;
         let ice_servers = self.issue_ice_servers(&session, now);
         let params = ConnectDeviceParams {
@@ -121,7 +119,7 @@ impl Hub {
         if !session.can_be_extended_by(conn, subject) {
             return Err(unknown());
         }
-        let granted = admitted.camera(session.camera(), Some(session.gateway()), now)?;
+        let granted = admitted.camera(session.gateway(), session.camera(), now)?;
         let lifetime = granted.lifetime(now, self.config.limits.session_lifetime);
         let gateway_conn = self.reach(Address::Gateway(session.gateway()))?;
         if session.is_pending() || session.has_request(RequestKind::Extend) {

@@ -1,5 +1,5 @@
-//! The directory: who is where. Gateways with their cameras, the owner of each camera, and the
-//! connections of gateways and of people.
+//! The directory: who is where. Gateways with their cameras, the gateway that each short address
+//! of a camera means, and the connections of gateways and of people.
 
 mod cameras;
 mod gateway;
@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use porthole_signaling_proto::method::RefusedCamera;
-use porthole_signaling_proto::{Camera, CameraId, CameraReport, GatewayId, rest};
+use porthole_signaling_proto::{Camera, CameraAddress, CameraId, CameraReport, GatewayId, rest};
 
 use crate::directory::gateway::Gateway;
-use crate::{ConnId, StoredGateway};
+use crate::{ConnId, StoredCamera, StoredGateway};
 
 pub(crate) use gateway::plain_name;
 
@@ -19,22 +19,29 @@ pub(crate) use gateway::plain_name;
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
     gateways: BTreeMap<GatewayId, Gateway>,
-    /// The gateway of each camera: the first that reported it.
-    owners: HashMap<CameraId, GatewayId>,
+    /// The gateways that have a camera with each id, in the order in which they have got it; never
+    /// empty. A camera has the id of its sub stream too, even if it has no sub stream.
+    owners: Owners,
+    /// The place of the camera that a gateway has got last.
+    last_place: u64,
     /// The connections on which each user or token has registered as a client; never empty.
     clients: BTreeMap<String, BTreeSet<ConnId>>,
 }
 
-/// A gateway's name, and the ids of its cameras and streams with their display names.
-pub(crate) type Record = (String, Vec<(CameraId, String)>);
+/// The gateways that have a camera with each id, with the places of their cameras.
+type Owners = HashMap<CameraId, BTreeSet<(u64, GatewayId)>>;
+
+/// A gateway's name, and its cameras and sub streams.
+pub(crate) type Record = (String, Vec<StoredCamera>);
 
 impl Directory {
     /// Adds a gateway from the database, which is not connected.
     pub(crate) fn restore(&mut self, stored: StoredGateway) {
-        for (camera, _) in &stored.cameras {
-            self.owners.insert(camera.clone(), stored.id.clone());
-        }
-        self.gateways.insert(stored.id, Gateway::restored(stored.name, stored.cameras));
+        let last = stored.cameras.iter().map(|camera| camera.place).max();
+        self.last_place = self.last_place.max(last.unwrap_or_default());
+        let gateway = Gateway::restored(stored.name, stored.cameras);
+        own(&mut self.owners, &stored.id, &gateway);
+        self.gateways.insert(stored.id, gateway);
     }
 
     /// Notes that a gateway has enrolled under this name.
@@ -124,17 +131,15 @@ impl Directory {
     ) -> Vec<RefusedCamera> {
         let (provisional, cameras): (Vec<_>, Vec<_>) =
             cameras.into_iter().partition(|camera| camera.provisional);
-        let is_taken = |id: &CameraId| self.owners.get(id).is_some_and(|owner| owner != gateway);
-        let (cameras, refused) = cameras::accept(cameras, is_taken, limit);
+        let (cameras, refused) = cameras::accept(cameras, limit);
         let Some(known) = self.gateways.get_mut(gateway) else { return refused };
-        for id in known.cameras().iter().flat_map(cameras::profiles) {
-            self.owners.remove(id);
-        }
-        for id in cameras.iter().flat_map(cameras::profiles) {
-            self.owners.insert(id.clone(), gateway.clone());
-        }
-        known.set_cameras(cameras);
+        disown(&mut self.owners, gateway, known);
+        known.set_cameras(cameras, || {
+            self.last_place += 1;
+            self.last_place
+        });
         known.set_provisional(cameras::accept_provisional(provisional));
+        own(&mut self.owners, gateway, known);
         refused
     }
 
@@ -150,9 +155,18 @@ impl Directory {
         }
     }
 
-    /// Returns the gateway of a camera.
+    /// Returns the gateway that is meant if a camera's id stands alone: of those that have a camera
+    /// with this id, the one that has got it first. It stays the same as long as that gateway has
+    /// the camera, whatever others report. The sub stream of a camera is at the camera's gateway.
     pub(crate) fn owner(&self, camera: &CameraId) -> Option<&GatewayId> {
-        self.owners.get(camera)
+        self.owners.get(camera)?.first().map(|(_, gateway)| gateway)
+    }
+
+    /// Returns the shortest address of a gateway's camera or stream.
+    fn address(&self, gateway: &GatewayId, camera: &CameraId) -> CameraAddress {
+        let is_first = self.owner(camera) == Some(gateway);
+        let named = (!is_first).then(|| gateway.clone());
+        CameraAddress { camera: camera.clone(), gateway: named }
     }
 
     /// Returns the ids under which the cameras of a gateway can be watched.
@@ -172,15 +186,16 @@ impl Directory {
         known.into_iter().flat_map(Gateway::provisional).flat_map(cameras::profiles)
     }
 
-    /// Returns all cameras that may be seen, sorted by name. `may_see` gets the id of a camera or
-    /// stream, and its gateway.
-    pub(crate) fn cameras(&self, may_see: impl Fn(&CameraId, &GatewayId) -> bool) -> Vec<Camera> {
+    /// Returns all cameras that may be seen, sorted by name. `may_see` gets a gateway, and the id
+    /// of one of its cameras or streams.
+    pub(crate) fn cameras(&self, may_see: impl Fn(&GatewayId, &CameraId) -> bool) -> Vec<Camera> {
         let mut cameras = Vec::new();
         for (gateway, known) in &self.gateways {
-            let visible = |camera| cameras::visible(camera, |id| may_see(id, gateway));
+            let visible = |camera| cameras::visible(camera, |id| may_see(gateway, id));
             let seen = known.cameras().iter().flat_map(visible);
             cameras.extend(seen.map(|camera| Camera {
                 gateway: gateway.clone(),
+                address: self.address(gateway, &camera.id),
                 report: match known.connection() {
                     Some(_) => camera,
                     None => cameras::offline(camera),
@@ -188,7 +203,7 @@ impl Directory {
             }));
         }
         cameras.sort_by(|a, b| {
-            a.report.name.cmp(&b.report.name).then_with(|| a.report.id.cmp(&b.report.id))
+            a.report.name.cmp(&b.report.name).then_with(|| a.address.cmp(&b.address))
         });
         cameras
     }
@@ -209,14 +224,44 @@ impl Directory {
     }
 }
 
+/// Returns the ids that a gateway's cameras have, with the places of the cameras.
+fn owned(known: &Gateway) -> impl Iterator<Item = (CameraId, u64)> {
+    known.places().flat_map(|(id, place)| {
+        let ids = [Some(id.clone()), id.sub_stream()];
+        ids.into_iter().flatten().map(move |id| (id, place))
+    })
+}
+
+/// Notes which ids a gateway's cameras have.
+fn own(owners: &mut Owners, gateway: &GatewayId, known: &Gateway) {
+    for (id, place) in owned(known) {
+        owners.entry(id).or_default().insert((place, gateway.clone()));
+    }
+}
+
+/// Forgets which ids a gateway's cameras have.
+fn disown(owners: &mut Owners, gateway: &GatewayId, known: &Gateway) {
+    for (id, place) in owned(known) {
+        let Some(gateways) = owners.get_mut(&id) else { continue };
+        gateways.remove(&(place, gateway.clone()));
+        if gateways.is_empty() {
+            owners.remove(&id);
+        }
+    }
+}
+
 #[cfg(test)]
 impl Directory {
     pub(crate) fn assert_consistent(&self) {
+        let mut owners = Owners::new();
         for (gateway, known) in &self.gateways {
+            assert_eq!(known.places().count(), known.cameras().len(), "{gateway}");
             for id in known.cameras().iter().flat_map(cameras::profiles) {
-                assert_eq!(self.owners.get(id), Some(gateway), "{id}");
+                assert!(self.owners[id].iter().any(|(_, owner)| owner == gateway), "{id}");
             }
+            own(&mut owners, gateway, known);
         }
+        assert_eq!(self.owners, owners);
         assert!(self.clients.values().all(|connections| !connections.is_empty()));
     }
 }

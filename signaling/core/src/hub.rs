@@ -36,8 +36,21 @@ pub struct StoredGateway {
     pub id: GatewayId,
     /// The gateway's display name.
     pub name: String,
-    /// The gateway's cameras and their display names.
-    pub cameras: Vec<(CameraId, String)>,
+    /// The gateway's cameras.
+    pub cameras: Vec<StoredCamera>,
+}
+
+/// A camera or sub stream as it is written to the database.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StoredCamera {
+    /// The camera's id, unique within its gateway.
+    pub id: CameraId,
+    /// The camera's display name.
+    pub name: String,
+    /// The place in the order in which gateways have got their cameras. A sub stream has that of
+    /// its camera. Of several cameras with one id, the one with the lowest place has the short
+    /// address.
+    pub place: u64,
 }
 
 /// The state of the signaling server; the crate's documentation says how to drive it.

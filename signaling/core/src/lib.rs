@@ -36,10 +36,10 @@ mod timer;
 mod whep;
 
 pub use access::{
-    Action, Admitted, Denied, Everything, Expiry, Grant, Granted, Identity, Kind, Need, Object,
-    Objects, Permission, Permissions, Principal, Rights, Sender,
+    Action, Admitted, Denied, Everything, Expiry, GatewayCamera, Grant, Granted, Identity, Kind,
+    Need, Object, Objects, Permission, Permissions, Principal, Rights, Sender,
 };
-pub use hub::{Config, Hub, StoredGateway};
+pub use hub::{Config, Hub, StoredCamera, StoredGateway};
 pub use ice::TurnConfig;
 pub use limits::{Bucket, Limits, Rate};
 pub use lookup::{Lookup, LookupId, LookupResult};

@@ -1,9 +1,9 @@
 //! Outputs of the hub: everything it asks its driver to do.
 
+use porthole_signaling_proto::GatewayId;
 use porthole_signaling_proto::rpc::{Fault, Message};
-use porthole_signaling_proto::{CameraId, GatewayId};
 
-use crate::{ConnId, Lookup, LookupId, WhepRequestId, WhepResponse};
+use crate::{ConnId, Lookup, LookupId, StoredCamera, WhepRequestId, WhepResponse};
 
 /// One thing for the driver to carry out; outputs are to be applied in order.
 #[derive(Debug, Clone)]
@@ -45,8 +45,8 @@ pub enum Output {
         gateway: GatewayId,
         /// The gateway's display name.
         name: String,
-        /// All cameras of the gateway with their display names.
-        cameras: Vec<(CameraId, String)>,
+        /// All cameras of the gateway.
+        cameras: Vec<StoredCamera>,
     },
 }
 

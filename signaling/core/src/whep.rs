@@ -9,15 +9,14 @@ use porthole_signaling_proto::method::{
     TrickleParams,
 };
 use porthole_signaling_proto::rpc::{Fault, Message, code};
-use porthole_signaling_proto::{CameraId, IceCandidate, IceServer, SessionId, rpc};
+use porthole_signaling_proto::{CameraAddress, IceCandidate, IceServer, SessionId, rpc};
 use serde_json::Value;
 
 use crate::address::Address;
-use crate::cameras::no_such_camera;
 use crate::request::{Origin, PendingRequest, RequestKind};
 use crate::session::whole_seconds;
 use crate::sessions::{Session, Viewer, WhepViewer};
-use crate::{Action, Admitted, Hub, WhepRequestId};
+use crate::{Action, Admitted, GatewayCamera, Hub, WhepRequestId};
 
 /// HTTP status codes of WHEP refusals, in addition to those in `rpc::code`.
 pub mod http {
@@ -34,8 +33,8 @@ pub mod http {
 pub struct WhepOffer {
     /// The sender of the request, which was admitted to it.
     pub sender: Admitted,
-    /// The camera named in the path.
-    pub camera: CameraId,
+    /// The address of the camera in the path.
+    pub camera: CameraAddress,
     /// The SDP offer.
     pub offer: String,
     /// The IP address from which the request came, as far as it is known.
@@ -152,7 +151,7 @@ impl Hub {
     ) -> Result<(), Fault> {
         let WhepOffer { sender, camera, offer, viewer_address } = offer;
         self.check_rate(now, &sender)?;
-        let granted = sender.camera(&camera, self.directory.owner(&camera), now)?;
+        let granted = self.find_address(now, &sender, &camera)?;
         let lifetime = granted.lifetime(now, self.config.limits.whep_lifetime);
         let ufrags: Vec<String> = offer_ufrags(&offer).into_iter().map(str::to_owned).collect();
         if ufrags.is_empty() {
@@ -160,14 +159,14 @@ impl Hub {
                 "the body is not an SDP offer: it has no a=ice-ufrag line of 4 to 256 characters";
             return Err(Fault::new(code::BAD_REQUEST, text));
         }
-        let gateway = self.directory.owner(&camera).cloned().ok_or_else(no_such_camera)?;
+        let GatewayCamera { gateway, camera } = granted.object().clone();
         let conn = self.reach(Address::Gateway(&gateway)).map_err(|away| Fault {
             // The draft's answer while nobody publishes.
             code: code::CONFLICT,
             ..away
         })?;
         let viewer = Viewer::Whep(WhepViewer::new(ufrags));
-        let session = Session::new(now, lifetime, gateway, granted, viewer);
+        let session = Session::new(now, lifetime, granted, viewer);
         let session = self.add_session(session)?;
         let params = OfferParams {
             session: session.clone(),
@@ -322,14 +321,12 @@ impl Hub {
         &mut self,
         now: Now,
         sender: Admitted,
-        camera: &CameraId,
+        camera: &CameraAddress,
     ) -> Result<Vec<IceServer>, Fault> {
         let Ok(sender) = sender.also(Action::AskIceServers, now) else { return Ok(Vec::new()) };
         self.check_rate(now, &sender)?;
         sender.check_expiry(now)?;
-        let Ok(granted) = sender.camera(camera, self.directory.owner(camera), now) else {
-            return Ok(Vec::new());
-        };
+        let Ok(granted) = self.find_address(now, &sender, camera) else { return Ok(Vec::new()) };
         let turn = self.config.turn.as_ref();
         let servers = turn.map(|turn| turn.for_subject(granted.principal().subject(), now));
         Ok(servers.unwrap_or_default())
@@ -343,12 +340,10 @@ impl Hub {
         &mut self,
         now: Now,
         sender: &Admitted,
-        camera: &CameraId,
+        camera: &CameraAddress,
     ) -> Result<(), Fault> {
         self.check_rate(now, sender)?;
-        let owner = self.directory.owner(camera);
-        sender.camera(camera, owner, now)?;
-        owner.map(|_| ()).ok_or_else(no_such_camera)
+        self.find_address(now, sender, camera).map(drop)
     }
 
     /// Checks that an address is that of a session of its sender.

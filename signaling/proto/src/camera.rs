@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use crate::{CameraId, GatewayId};
+use crate::{CameraAddress, CameraId, GatewayId};
 
 /// The state of a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
@@ -128,6 +128,9 @@ pub struct StreamReport {
 pub struct Camera {
     /// The gateway of the camera: the `peer` of `connect`.
     pub gateway: GatewayId,
+    /// The shortest address that leads to the camera, in `/whep/ADDRESS` and in the dashboard: its
+    /// id, or `ID@GATEWAY` if another gateway had a camera with this id before.
+    pub address: CameraAddress,
     /// The gateway's latest report.
     #[serde(flatten)]
     pub report: CameraReport,

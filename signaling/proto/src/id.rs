@@ -73,7 +73,7 @@ macro_rules! id {
 
 id! {
     /// The id of a camera: the ONVIF profile token, on the device that its gateway is. It is unique
-    /// within a signaling server.
+    /// within its gateway.
     CameraId
 }
 /// Suffix of the id of a camera's sub stream.

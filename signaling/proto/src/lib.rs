@@ -7,6 +7,7 @@
 
 #![warn(missing_docs)]
 
+mod address;
 mod camera;
 pub mod fragment;
 mod id;
@@ -16,6 +17,7 @@ pub mod method;
 pub mod rest;
 pub mod rpc;
 
+pub use address::CameraAddress;
 pub use camera::{
     Camera, CameraReport, CameraState, IceCandidate, IceServer, StreamReport, StreamRole,
 };

@@ -16,7 +16,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use crate::{Camera, CameraId, GatewayId};
+use crate::{Camera, CameraAddress, GatewayId};
 
 /// The role of a user or token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
@@ -100,9 +100,11 @@ pub struct NewToken {
     pub name: String,
     /// The role that the token has.
     pub role: Role,
-    /// The cameras that the token is limited to; if empty, it is for all.
+    /// The cameras that the token is limited to; if empty, it is for all. Each is bound to one
+    /// gateway when the token is created. A camera that no gateway has yet must name its gateway,
+    /// unless there is only one.
     #[serde(default)]
-    pub cameras: Vec<CameraId>,
+    pub cameras: Vec<CameraAddress>,
     /// The lifetime in seconds; if absent, the token does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]

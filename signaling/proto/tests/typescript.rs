@@ -9,7 +9,7 @@ use std::path::Path;
 use porthole_signaling_proto::method::{Method, Notification};
 use porthole_signaling_proto::rpc::code;
 use porthole_signaling_proto::{
-    Camera, CameraId, CameraReport, CameraState, GatewayId, IceCandidate, IceServer,
+    Camera, CameraAddress, CameraId, CameraReport, CameraState, GatewayId, IceCandidate, IceServer,
     MAX_MESSAGE_BYTES, SUBPROTOCOL, SessionId, StreamReport, StreamRole, WEBSOCKET_PATH, manage,
     method, rest, rpc,
 };
@@ -53,6 +53,7 @@ fn types(text: &mut String) {
     write_types!(
         CameraId,
         GatewayId,
+        CameraAddress,
         SessionId,
         CameraState,
         StreamRole,

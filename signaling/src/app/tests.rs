@@ -8,18 +8,18 @@ use std::collections::BTreeSet;
 use http::HeaderMap;
 
 use super::*;
-use scene::{CALLERS, Scene};
+use scene::{CALLERS, Scene, named};
 
 struct Row {
     method: &'static str,
     /// The path, with `{camera}` and `{session}` as in the table of routes.
     path: &'static str,
-    /// The camera in the path.
+    /// The address of the camera in the path, with `FIRST` and `SECOND` for the gateways.
     camera: &'static str,
     body: &'static str,
     media_type: &'static str,
     /// A status for each of [`CALLERS`].
-    statuses: [u16; 13],
+    statuses: [u16; 14],
 }
 
 const SDP: &str = "application/sdp";
@@ -30,34 +30,51 @@ const TRICKLE: &str = "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n"
 const SIGN_IN: &str = r#"{"name": "nobody", "password": "0123456789"}"#;
 const SETUP: &str = r#"{"token": "wrong", "name": "nobody", "password": "0123456789"}"#;
 const TOKEN: &str = r#"{"name": "n", "role": "admin"}"#;
+const TOKEN_FOR_NONE: &str = r#"{"name": "n", "role": "viewer", "cameras": ["none"]}"#;
 
 /// Access for all, except that a token that is sent must be valid.
-const OPEN: [u16; 13] = [200, 401, 401, 401, 200, 200, 200, 200, 200, 200, 200, 200, 200];
+const OPEN: [u16; 14] = [200, 401, 401, 401, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200];
 /// Access for everyone who is signed in.
-const SIGNED_IN: [u16; 13] = [401, 401, 401, 401, 200, 200, 200, 200, 401, 200, 200, 200, 200];
+const SIGNED_IN: [u16; 14] = [401, 401, 401, 401, 200, 200, 200, 200, 401, 200, 200, 200, 200, 200];
 /// Access for admins only.
-const ADMINS: [u16; 13] = [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 200, 200];
-/// Access for those who may watch `cam`.
-const CAM: [u16; 13] = [401, 401, 401, 401, 200, 200, 403, 200, 401, 200, 200, 403, 200];
+const ADMINS: [u16; 14] = [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 200, 200, 403];
+/// Access for those who may watch `cam`, which is that of the first gateway.
+const CAM: [u16; 14] = [401, 401, 401, 401, 200, 200, 403, 200, 401, 200, 200, 403, 200, 403];
 /// Access for those who may watch every camera, of which there is none with this name.
-const NO_CAM: [u16; 13] = [401, 401, 401, 401, 404, 403, 403, 403, 401, 404, 404, 403, 404];
+const NO_CAM: [u16; 14] = [401, 401, 401, 401, 404, 403, 403, 403, 401, 404, 404, 403, 404, 403];
+/// Access for those who may watch `cam` of the second gateway.
+const CAM2: [u16; 14] = [401, 401, 401, 401, 200, 403, 403, 403, 401, 200, 200, 403, 200, 200];
 /// Access for the owner of the session.
-const OWNER: [u16; 13] = [401, 401, 401, 401, 404, 404, 404, 200, 401, 404, 404, 404, 404];
+const OWNER: [u16; 14] = [401, 401, 401, 401, 404, 404, 404, 200, 401, 404, 404, 404, 404, 404];
 
-const TABLE: [Row; 19] = [
+const TABLE: [Row; 27] = [
     row("GET", "/healthz", "", JSON, OPEN),
     row("GET", "/ws", "", JSON, instead(200, 426, OPEN)),
     row("POST", "/api/v1/setup", SETUP, JSON, instead(200, 403, OPEN)),
-    row("POST", "/api/v1/session", SIGN_IN, JSON, [401; 13]),
+    row("POST", "/api/v1/session", SIGN_IN, JSON, [401; 14]),
     row("GET", "/api/v1/session", "", JSON, SIGNED_IN),
     row("DELETE", "/api/v1/session", "", JSON, instead(200, 204, SIGNED_IN)),
     row("GET", "/api/v1/cameras", "", JSON, SIGNED_IN),
     row("GET", "/api/v1/gateways", "", JSON, ADMINS),
     row("POST", "/api/v1/claims", "", JSON, ADMINS),
     row("POST", "/api/v1/tokens", TOKEN, JSON, ADMINS),
+    row("POST", "/api/v1/tokens", TOKEN_FOR_NONE, JSON, instead(200, 422, ADMINS)),
     row("POST", "/whep/{camera}", OFFER, SDP, instead(200, 201, CAM)),
     Row { camera: "none", ..row("POST", "/whep/{camera}", OFFER, SDP, NO_CAM) },
+    Row {
+        camera: "cam@FIRST",
+        ..row("POST", "/whep/{camera}", OFFER, SDP, instead(200, 201, CAM))
+    },
+    Row {
+        camera: "cam@SECOND",
+        ..row("POST", "/whep/{camera}", OFFER, SDP, instead(200, 201, CAM2))
+    },
+    Row { camera: "other@SECOND", ..row("POST", "/whep/{camera}", OFFER, SDP, NO_CAM) },
+    Row { camera: "cam@gw-none", ..row("POST", "/whep/{camera}", OFFER, SDP, NO_CAM) },
     row("GET", "/whep/{camera}", "", SDP, CAM),
+    Row { camera: "cam@FIRST", ..row("GET", "/whep/{camera}", "", SDP, CAM) },
+    Row { camera: "cam@SECOND", ..row("GET", "/whep/{camera}", "", SDP, CAM2) },
+    Row { camera: "other@SECOND", ..row("GET", "/whep/{camera}", "", SDP, NO_CAM) },
     Row { camera: "none", ..row("GET", "/whep/{camera}", "", SDP, NO_CAM) },
     row("OPTIONS", "/whep/{camera}", "", SDP, OPEN),
     row("PATCH", "/whep/{camera}/{session}", TRICKLE, FRAGMENT, instead(200, 204, OWNER)),
@@ -71,13 +88,13 @@ const fn row(
     path: &'static str,
     body: &'static str,
     media_type: &'static str,
-    statuses: [u16; 13],
+    statuses: [u16; 14],
 ) -> Row {
     Row { method, path, camera: "cam", body, media_type, statuses }
 }
 
 /// Returns the statuses with one of them replaced by another.
-const fn instead(old: u16, new: u16, mut statuses: [u16; 13]) -> [u16; 13] {
+const fn instead(old: u16, new: u16, mut statuses: [u16; 14]) -> [u16; 14] {
     let mut index = 0;
     while index < statuses.len() {
         if statuses[index] == old {
@@ -94,7 +111,7 @@ async fn send(scene: &Scene, row: &Row, caller: usize) -> Response {
         true => scene.start_session().await,
         false => String::new(),
     };
-    let path = row.path.replace("{camera}", row.camera).replace("{session}", &session);
+    let path = row.path.replace("{camera}", &named(row.camera)).replace("{session}", &session);
     scene.send(caller, row.method, &path, row.media_type, row.body).await
 }
 
@@ -117,22 +134,24 @@ async fn every_route_admits_the_callers_in_its_row() {
 
 #[tokio::test]
 async fn a_list_has_the_cameras_of_its_reader_and_ice_servers_go_to_those_who_may_watch() {
-    const BOTH: &[&str] = &["cam", "other"];
-    type Case = (&'static [&'static str], bool);
-    let table: [Case; 13] = [
-        (&[], false),
-        (&[], false),
-        (&[], false),
-        (&[], false),
-        (BOTH, true),
-        (&["cam"], true),
-        (&["other"], false),
-        (&["cam"], true),
-        (&[], false),
-        (BOTH, true),
-        (BOTH, true),
-        (&["other"], false),
-        (BOTH, true),
+    const ALL: &[&str] = &["cam", "cam@SECOND", "other"];
+    // The addresses in the list, and if there are servers for each of the two cameras `cam`.
+    type Case = (&'static [&'static str], [bool; 2]);
+    let table: [Case; 14] = [
+        (&[], [false, false]),
+        (&[], [false, false]),
+        (&[], [false, false]),
+        (&[], [false, false]),
+        (ALL, [true, true]),
+        (&["cam"], [true, false]),
+        (&["other"], [false, false]),
+        (&["cam"], [true, false]),
+        (&[], [false, false]),
+        (ALL, [true, true]),
+        (ALL, [true, true]),
+        (&["other"], [false, false]),
+        (ALL, [true, true]),
+        (&["cam@SECOND"], [false, true]),
     ];
     let scene = Scene::new().await;
     for (caller, (name, (cameras, has_servers))) in CALLERS.iter().zip(table).enumerate() {
@@ -140,11 +159,15 @@ async fn a_list_has_the_cameras_of_its_reader_and_ice_servers_go_to_those_who_ma
         let body = axum::body::to_bytes(response.into_body(), MAX_BODY_BYTES).await.unwrap();
         let list: serde_json::Value = serde_json::from_slice(&body).unwrap();
         let list = list["cameras"].as_array().cloned().unwrap_or_default();
-        let ids: Vec<_> = list.iter().filter_map(|camera| camera["id"].as_str()).collect();
-        assert_eq!(ids, cameras, "{name}");
-        let response = scene.send(caller, "OPTIONS", "/whep/cam", SDP, "").await;
-        let headers: &HeaderMap = response.headers();
-        assert_eq!(headers.contains_key(header::LINK), has_servers, "{name}");
+        let found: Vec<_> = list.iter().filter_map(|camera| camera["address"].as_str()).collect();
+        let cameras: Vec<_> = cameras.iter().map(|address| named(address)).collect();
+        assert_eq!(found, cameras, "{name}");
+        for (camera, has_servers) in ["cam", "cam@SECOND"].into_iter().zip(has_servers) {
+            let path = format!("/whep/{}", named(camera));
+            let response = scene.send(caller, "OPTIONS", &path, SDP, "").await;
+            let headers: &HeaderMap = response.headers();
+            assert_eq!(headers.contains_key(header::LINK), has_servers, "{name} {camera}");
+        }
     }
     scene.end().await;
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use porthole_signaling_core::{Everything, Granted, StoredGateway};
+use porthole_signaling_core::{Everything, Granted, StoredCamera, StoredGateway};
 use porthole_signaling_proto::rest::Claim;
 use porthole_signaling_proto::{CameraId, GatewayId};
 use sqlx::Row as _;
@@ -99,7 +99,7 @@ impl Store {
     pub(crate) async fn gateways(&self) -> Result<Vec<StoredGateway>, StoreError> {
         let rows = sqlx::query(
             "SELECT gateways.id AS id, gateways.name AS name, \
-                    cameras.id AS camera, cameras.name AS camera_name \
+                    cameras.id AS camera, cameras.name AS camera_name, place \
              FROM gateways LEFT JOIN cameras ON gateway_id = gateways.id",
         )
         .fetch_all(&self.read)
@@ -112,8 +112,10 @@ impl Store {
             let stored = StoredGateway { id: id.clone(), name, cameras: Vec::new() };
             let gateway = gateways.entry(id).or_insert(stored);
             let camera: Option<String> = row.try_get("camera")?;
-            if let Some(Ok(camera)) = camera.map(|camera| camera.parse::<CameraId>()) {
-                gateway.cameras.push((camera, row.try_get("camera_name")?));
+            if let Some(Ok(id)) = camera.map(|camera| camera.parse::<CameraId>()) {
+                let place: i64 = row.try_get("place")?;
+                let (name, place) = (row.try_get("camera_name")?, place.unsigned_abs());
+                gateway.cameras.push(StoredCamera { id, name, place });
             }
         }
         Ok(gateways.into_values().collect())
@@ -124,7 +126,7 @@ impl Store {
         &self,
         gateway: &GatewayId,
         name: &str,
-        cameras: &[(CameraId, String)],
+        cameras: &[StoredCamera],
     ) -> Result<(), StoreError> {
         let mut write = self.begin().await?;
         sqlx::query("UPDATE gateways SET name = ? WHERE id = ?")
@@ -136,18 +138,14 @@ impl Store {
             .bind(gateway.as_str())
             .execute(write.db())
             .await?;
-        for (camera, name) in cameras {
-            // The hub has decided that the camera belongs to this gateway. In the database it may
-            // still belong to another.
-            sqlx::query(
-                "INSERT INTO cameras (id, gateway_id, name) VALUES (?, ?, ?) ON CONFLICT (id) \
-                 DO UPDATE SET gateway_id = excluded.gateway_id, name = excluded.name",
-            )
-            .bind(camera.as_str())
-            .bind(gateway.as_str())
-            .bind(name)
-            .execute(write.db())
-            .await?;
+        for StoredCamera { id, name, place } in cameras {
+            sqlx::query("INSERT INTO cameras (gateway_id, id, name, place) VALUES (?, ?, ?, ?)")
+                .bind(gateway.as_str())
+                .bind(id.as_str())
+                .bind(name)
+                .bind(i64::try_from(*place).unwrap_or(i64::MAX))
+                .execute(write.db())
+                .await?;
         }
         write.commit().await
     }

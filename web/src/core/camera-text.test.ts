@@ -4,6 +4,7 @@ import { announceChanges, summary, unavailableReason, warning } from './camera-t
 
 const camera = (more: Partial<Camera>): Camera => ({
   gateway: 'gw',
+  address: 'door',
   id: 'door',
   name: 'Door',
   state: 'live',
@@ -37,8 +38,8 @@ test('the summary counts the cameras that are ready', () => {
 });
 
 test('only changes are announced', () => {
-  const before = [camera({}), camera({ id: 'yard', name: 'Yard', state: 'idle' })];
-  const after = [camera({ state: 'failed' }), before[1]!, camera({ id: 'new' })];
+  const before = [camera({}), camera({ address: 'yard', name: 'Yard', state: 'idle' })];
+  const after = [camera({ state: 'failed' }), before[1]!, camera({ address: 'new' })];
   expect(announceChanges(before, after)).toBe('Door: Failed.');
   expect(announceChanges(after, after)).toBe('');
 });

@@ -33,9 +33,9 @@ export function summary(cameras: readonly Camera[]): string {
 
 /** Returns the cameras whose state changed between two lists, as text for screen readers. */
 export function announceChanges(before: readonly Camera[], after: readonly Camera[]): string {
-  const states = new Map(before.map(({ id, state }) => [id, state]));
+  const states = new Map(before.map(({ address, state }) => [address, state]));
   return after
-    .filter(({ id, state }) => states.has(id) && states.get(id) !== state)
+    .filter(({ address, state }) => states.has(address) && states.get(address) !== state)
     .map(({ name, state }) => t('cameras.changed', { name, state: stateLabel(state) }))
     .join(' ');
 }

@@ -3,8 +3,13 @@ import { pathTo, routeOf } from './route';
 
 test.each([
   ['/', '', { page: 'cameras' }],
-  ['/camera/front-door_2.main', '', { page: 'camera', id: 'front-door_2.main' }],
-  ['/camera/demo/', '', { page: 'camera', id: 'demo' }],
+  ['/camera/front-door_2.main', '', { page: 'camera', address: 'front-door_2.main' }],
+  ['/camera/demo/', '', { page: 'camera', address: 'demo' }],
+  ['/camera/door@gw-a', '', { page: 'camera', address: 'door@gw-a' }],
+  ['/camera/door%40gw-a/', '', { page: 'camera', address: 'door@gw-a' }],
+  ['/camera/door@', '', { page: 'not-found' }],
+  ['/camera/@gw-a', '', { page: 'not-found' }],
+  ['/camera/door@gw-a@gw-b', '', { page: 'not-found' }],
   ['/camera/', '', { page: 'not-found' }],
   ['/camera/-x', '', { page: 'not-found' }],
   ['/camera/a/b', '', { page: 'not-found' }],

@@ -2,10 +2,14 @@
 
 export type Route =
   | { readonly page: 'cameras' }
-  | { readonly page: 'camera'; readonly id: string }
+  | { readonly page: 'camera'; readonly address: string }
   | { readonly page: 'setup'; readonly token: string | null }
   | { readonly page: 'sign-in' }
   | { readonly page: 'not-found' };
+
+/** A camera's id, alone or followed by its gateway's: `door`, `door@gw-a`. */
+const CAMERA =
+  /^\/camera\/([A-Za-z0-9_][A-Za-z0-9._-]{0,63}(?:@[A-Za-z0-9_][A-Za-z0-9._-]{0,63})?)$/;
 
 /** Returns the page at an address; the setup token is in the hash. */
 export function routeOf(pathname: string, hash: string): Route {
@@ -14,15 +18,16 @@ export function routeOf(pathname: string, hash: string): Route {
   if (path === '/sign-in') return { page: 'sign-in' };
   if (path === '/setup')
     return { page: 'setup', token: new URLSearchParams(hash.slice(1)).get('t') };
-  const camera = /^\/camera\/([A-Za-z0-9_][A-Za-z0-9._-]{0,63})$/.exec(path);
-  return camera?.[1] === undefined ? { page: 'not-found' } : { page: 'camera', id: camera[1] };
+  // Some programs write the `@` of an address as they would in a host.
+  const address = CAMERA.exec(path.replace('%40', '@'))?.[1];
+  return address === undefined ? { page: 'not-found' } : { page: 'camera', address };
 }
 
 /** Returns the address of a page. */
 export function pathTo(route: Route): string {
   switch (route.page) {
     case 'camera':
-      return `/camera/${route.id}`;
+      return `/camera/${route.address}`;
     case 'setup':
       return '/setup';
     case 'sign-in':

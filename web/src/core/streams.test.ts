@@ -2,9 +2,17 @@ import { describe, expect, test } from 'vitest';
 import type { Camera } from '../protocol';
 import { findStream, otherStream } from './streams';
 
-const yard: Camera = { gateway: 'gw', id: 'yard', name: 'Yard', state: 'live', viewers: 1 };
+const yard: Camera = {
+  gateway: 'gw',
+  address: 'yard',
+  id: 'yard',
+  name: 'Yard',
+  state: 'live',
+  viewers: 1,
+};
 const door: Camera = {
   gateway: 'gw',
+  address: 'door',
   id: 'door',
   name: 'Door',
   state: 'live',
@@ -30,16 +38,59 @@ describe('a stream', () => {
 
   test('of a camera has its own state and format', () => {
     const { gateway, name, viewers, streams } = door;
-    const expected = { gateway, name, viewers, streams, id: 'door.sub', state: 'failed' };
-    expect(findStream([yard, door], 'door.sub')).toEqual({ ...expected, reason: 'it is off' });
+    const stream = { id: 'door.sub', address: 'door.sub', state: 'failed', reason: 'it is off' };
+    const expected = { gateway, name, viewers, streams, ...stream };
+    expect(findStream([yard, door], 'door.sub')).toEqual(expected);
   });
 
   test.each([
-    ['door', { id: 'door.sub', label: 'Switch to low resolution' }],
-    ['door.sub', { id: 'door', label: 'Switch to full resolution' }],
+    ['door', { address: 'door.sub', label: 'Switch to low resolution' }],
+    ['door.sub', { address: 'door', label: 'Switch to full resolution' }],
     ['yard', null],
     ['attic.sub', null],
   ])('leads from %s to the other one', (id, expected) => {
     expect(otherStream([yard, door], id)).toEqual(expected);
+  });
+});
+
+describe('with the same id at two gateways', () => {
+  const barn: Camera = { ...door, gateway: 'gw-b', address: 'door@gw-b', name: 'Barn door' };
+  const attic: Camera = { ...yard, gateway: 'gw-b', id: 'yard.sub', address: 'yard.sub' };
+  const both = [barn, door, yard, attic];
+
+  test.each([
+    ['door', 'gw', 'door', 'door'],
+    ['door@gw', 'gw', 'door', 'door'],
+    ['door@gw-b', 'gw-b', 'door', 'door@gw-b'],
+    ['door.sub', 'gw', 'door.sub', 'door.sub'],
+    ['door.sub@gw-b', 'gw-b', 'door.sub', 'door.sub@gw-b'],
+    ['yard.sub', 'gw-b', 'yard.sub', 'yard.sub'],
+  ])('%s means the one of %s', (address, gateway, id, shortest) => {
+    expect(findStream(both, address)).toMatchObject({ gateway, id, address: shortest });
+  });
+
+  test.each(['door@gw-c', 'yard@gw-b', 'yard.sub@gw', 'door@'])('%s means none', (address) => {
+    expect(findStream(both, address)).toBeNull();
+  });
+
+  test('the id alone does not mean the one that may be seen, but is not the first', () => {
+    expect(findStream([barn], 'door')).toBeNull();
+    expect(findStream([barn], 'door.sub')).toBeNull();
+  });
+
+  test.each([
+    ['door', 'door.sub'],
+    ['door.sub@gw', 'door'],
+    ['door@gw-b', 'door.sub@gw-b'],
+    ['door.sub@gw-b', 'door@gw-b'],
+  ])('%s leads to its own other stream', (address, other) => {
+    expect(otherStream(both, address)?.address).toBe(other);
+  });
+
+  test('a stream whose id is the address of another camera is named with its gateway', () => {
+    const streams = [{ id: 'yard.sub', role: 'sub', state: 'live' } as const];
+    const cameras = [{ ...yard, streams }, attic];
+    expect(otherStream(cameras, 'yard')?.address).toBe('yard.sub@gw');
+    expect(findStream(cameras, 'yard.sub@gw')).toMatchObject({ gateway: 'gw', id: 'yard.sub' });
   });
 });

@@ -1,31 +1,64 @@
-/** Main and sub streams: a camera lists its streams, each of which is watched by its own id. */
+/**
+ * Main and sub streams: a camera lists its streams, each of which is watched by its own id. Cameras
+ * of two gateways may have one id: an address says which of them is meant, `ID@GATEWAY`, or the id
+ * alone for the camera whose address the server says it is.
+ */
 
-import type { Camera, CameraId, StreamReport } from '../protocol';
+import type { Camera, CameraAddress, CameraId, StreamReport } from '../protocol';
 import { t } from './text';
 
-/** Returns the camera with one of its streams in the place of its main stream, or `null`. */
-export function findStream(cameras: readonly Camera[], id: CameraId): Camera | null {
-  const camera = cameras.find((each) => each.id === id || streamOf(each, id) !== null) ?? null;
-  if (camera === null || camera.id === id) return camera;
-  const { name, gateway, viewers, streams } = camera;
-  const { role: _role, ...stream } = streamOf(camera, id) as StreamReport;
-  return { name, gateway, viewers, ...(streams ? { streams } : {}), ...stream };
+/** A camera in the list, and the stream of it that an address means if it is not the main one. */
+interface Found {
+  readonly camera: Camera;
+  readonly stream: StreamReport | null;
 }
 
-function streamOf({ streams }: Camera, id: CameraId): StreamReport | null {
-  return streams?.find((stream) => stream.id === id) ?? null;
+/** Returns the camera with one of its streams in the place of its main stream, or `null`. */
+export function findStream(cameras: readonly Camera[], address: CameraAddress): Camera | null {
+  const found = find(cameras, address);
+  if (found === null || found.stream === null) return found?.camera ?? null;
+  const { name, gateway, viewers, streams } = found.camera;
+  const { role: _role, ...stream } = found.stream;
+  const own = { ...stream, address: addressOf(cameras, found.camera, stream.id) };
+  return { name, gateway, viewers, ...(streams ? { streams } : {}), ...own };
+}
+
+function find(cameras: readonly Camera[], address: CameraAddress): Found | null {
+  const [id = '', gateway] = address.split('@');
+  const isMeant = (camera: Camera) =>
+    gateway === undefined ? camera.address === camera.id : camera.gateway === gateway;
+  const meant = cameras.filter(isMeant);
+  const camera = meant.find((each) => each.id === id);
+  if (camera !== undefined) return { camera, stream: null };
+  for (const each of meant) {
+    const stream = each.streams?.find((one) => one.id === id);
+    if (stream !== undefined) return { camera: each, stream };
+  }
+  return null;
+}
+
+/** Returns the shortest address that means this stream of a camera. */
+function addressOf(cameras: readonly Camera[], camera: Camera, id: CameraId): CameraAddress {
+  if (id === camera.id) return camera.address;
+  const meant = find(cameras, id)?.camera;
+  const isMeant = meant?.gateway === camera.gateway && meant.id === camera.id;
+  return isMeant ? id : `${id}@${camera.gateway}`;
 }
 
 export interface OtherStream {
-  readonly id: CameraId;
+  readonly address: CameraAddress;
   readonly label: string;
 }
 
 /** Returns the other stream of the same camera, if there is one. */
-export function otherStream(cameras: readonly Camera[], id: CameraId): OtherStream | null {
-  const streams = findStream(cameras, id)?.streams ?? [];
-  const other = streams.find((stream) => stream.id !== id);
-  if (other === undefined) return null;
+export function otherStream(
+  cameras: readonly Camera[],
+  address: CameraAddress,
+): OtherStream | null {
+  const found = find(cameras, address);
+  const shown = found?.stream?.id ?? found?.camera.id;
+  const other = found?.camera.streams?.find((stream) => stream.id !== shown);
+  if (found === null || other === undefined) return null;
   const label = other.role === 'sub' ? t('camera.low-resolution') : t('camera.full-resolution');
-  return { id: other.id, label };
+  return { address: addressOf(cameras, found.camera, other.id), label };
 }

@@ -1,6 +1,7 @@
 /** The state, events and effects of the machine in `viewer-session.ts`. */
 
-import type { Camera, CameraId, ConnectParams, ConnectResult, ExtendResult } from '../protocol';
+import type { Camera, CameraAddress, CameraId } from '../protocol';
+import type { ConnectParams, ConnectResult, ExtendResult } from '../protocol';
 import type { Fault, IceCandidate, IceServer, RequestId, SessionId } from '../protocol';
 import type { Reason } from './reasons';
 import type { Outcome } from './rpc';
@@ -36,7 +37,7 @@ export interface Session {
 export type EarlyEvent = Extract<ViewerEvent, { type: 'invite' | 'remote-candidate' }>;
 
 export interface ViewerState {
-  readonly cameraId: CameraId;
+  readonly address: CameraAddress;
   readonly running: boolean;
   readonly signalingUp: boolean;
   /** `undefined` before the first list of cameras, `null` if the list does not contain it. */

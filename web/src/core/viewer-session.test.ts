@@ -5,7 +5,14 @@ import type { ViewerEffect, ViewerEvent, ViewerState } from './viewer-contract';
 import { expects, initialState, nextTimeout, step } from './viewer-session';
 import { viewOf } from './viewer-text';
 
-const CAMERA: Camera = { gateway: 'gw-1', id: 'door', name: 'Door', state: 'idle', viewers: 0 };
+const CAMERA: Camera = {
+  gateway: 'gw-1',
+  address: 'door',
+  id: 'door',
+  name: 'Door',
+  state: 'idle',
+  viewers: 0,
+};
 const ANSWER = 'v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n';
 const CANDIDATE = { candidate: 'candidate:1 1 udp 1 192.168.1.9 5000 typ host', sdpMid: '0' };
 

@@ -10,7 +10,7 @@
  * has a frame.
  */
 
-import { code, type Camera, type CameraId, type Fault } from '../protocol';
+import { code, type Camera, type CameraAddress, type Fault } from '../protocol';
 import type { ConnectParams, ConnectResult, ExtendResult, SessionId } from '../protocol';
 import type { IceCandidate, IceServer, RequestId } from '../protocol';
 import { delayMs } from './backoff';
@@ -53,9 +53,9 @@ const MAX_EARLY = 64;
 const MAX_PENDING_CANDIDATES = 64;
 
 /** Returns the state of a viewer that has not started. */
-export function initialState(cameraId: CameraId): ViewerState {
+export function initialState(address: CameraAddress): ViewerState {
   return {
-    cameraId,
+    address,
     running: false,
     signalingUp: false,
     camera: undefined,
@@ -186,8 +186,8 @@ function newSession(generation: number, now: number): Session {
 function stop(ctx: Context): void {
   closeSession(ctx, ctx.state.session);
   closeSession(ctx, ctx.state.previous);
-  const { cameraId, generation } = ctx.state;
-  update(ctx, { ...initialState(cameraId), generation });
+  const { address, generation } = ctx.state;
+  update(ctx, { ...initialState(address), generation });
 }
 
 function retry(ctx: Context): void {
@@ -254,7 +254,7 @@ function handleSignaling(ctx: Context, up: boolean): void {
 
 function handleCameras(ctx: Context, cameras: readonly Camera[]): void {
   const before = ctx.state.camera;
-  const camera = findStream(cameras, ctx.state.cameraId);
+  const camera = findStream(cameras, ctx.state.address);
   update(ctx, { camera });
   const { session, reason } = ctx.state;
   if (session !== null) {

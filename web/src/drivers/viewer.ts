@@ -4,7 +4,7 @@ import type { Incoming } from '../core/rpc';
 import type { Sample } from '../core/stats';
 import * as machine from '../core/viewer-session';
 import type { ViewerEffect, ViewerEvent, ViewerState } from '../core/viewer-contract';
-import type { Camera, CameraId, IceServersParams, InviteParams } from '../protocol';
+import type { Camera, CameraAddress, IceServersParams, InviteParams } from '../protocol';
 import type { SessionParams, TrickleParams } from '../protocol';
 import { PeerConnection } from './peer-connection';
 import { Runner } from './runner';
@@ -27,12 +27,12 @@ export class Viewer {
   readonly #unlisten: () => void;
   #shown: number | null = null;
 
-  constructor(cameraId: CameraId, signaling: Signaling, listener: ViewerListener) {
+  constructor(address: CameraAddress, signaling: Signaling, listener: ViewerListener) {
     this.#signaling = signaling;
     this.#listener = listener;
     this.#runner = new Runner(
       { step: machine.step, nextTimeout: machine.nextTimeout, timeout: { type: 'timeout' } },
-      machine.initialState(cameraId),
+      machine.initialState(address),
       (effect) => this.#apply(effect),
       (state) => listener.changed(state),
     );

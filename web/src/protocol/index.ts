@@ -2,7 +2,7 @@
 
 /**
  * The id of a camera: the ONVIF profile token, on the device that its gateway is. It is unique
- * within a signaling server.
+ * within its gateway.
  */
 export type CameraId = string;
 
@@ -10,6 +10,12 @@ export type CameraId = string;
  * The id of a gateway: the ONVIF peer id, derived from its public key.
  */
 export type GatewayId = string;
+
+/**
+ * An address of a camera: `door`, which is the camera of the gateway that had one with this id
+ * first, or `door@GATEWAY`, which is that of one gateway.
+ */
+export type CameraAddress = string;
 
 /**
  * The id of a session, one viewer watching one camera; assigned by the signaling server.
@@ -117,6 +123,11 @@ export type Camera = {
  * The gateway of the camera: the `peer` of `connect`.
  */
 gateway: GatewayId,
+/**
+ * The shortest address that leads to the camera, in `/whep/ADDRESS` and in the dashboard: its
+ * id, or `ID@GATEWAY` if another gateway had a camera with this id before.
+ */
+address: CameraAddress,
 /**
  * The camera's id: the ONVIF profile token, and the `profile` of `connect`.
  */
@@ -1111,9 +1122,11 @@ name: string,
  */
 role: Role,
 /**
- * The cameras that the token is limited to; if empty, it is for all.
+ * The cameras that the token is limited to; if empty, it is for all. Each is bound to one
+ * gateway when the token is created. A camera that no gateway has yet must name its gateway,
+ * unless there is only one.
  */
-cameras: Array<CameraId>,
+cameras: Array<CameraAddress>,
 /**
  * The lifetime in seconds; if absent, the token does not expire.
  */

@@ -1,15 +1,15 @@
 /** The last frame shown of each camera, for its tile. In memory only, so gone with the page. */
 
-import type { CameraId } from '../protocol';
+import type { CameraAddress } from '../protocol';
 
 /** A tile is no wider than this on most screens. */
 const WIDTH = 640;
 const MAX_THUMBNAILS = 48;
 
-const thumbnails = new Map<CameraId, ImageBitmap>();
+const thumbnails = new Map<CameraAddress, ImageBitmap>();
 
-export function thumbnailOf(id: CameraId): ImageBitmap | null {
-  return thumbnails.get(id) ?? null;
+export function thumbnailOf(address: CameraAddress): ImageBitmap | null {
+  return thumbnails.get(address) ?? null;
 }
 
 export function clearThumbnails(): void {
@@ -18,15 +18,18 @@ export function clearThumbnails(): void {
 }
 
 /** Saves the current frame of a video as the camera's thumbnail; drops the oldest if full. */
-export async function saveThumbnail(id: CameraId, video: HTMLVideoElement): Promise<void> {
+export async function saveThumbnail(
+  address: CameraAddress,
+  video: HTMLVideoElement,
+): Promise<void> {
   if (video.videoWidth === 0) return;
   try {
     const bitmap = await createImageBitmap(video, {
       resizeWidth: Math.min(WIDTH, video.videoWidth),
     });
-    thumbnails.get(id)?.close();
-    thumbnails.delete(id);
-    thumbnails.set(id, bitmap);
+    thumbnails.get(address)?.close();
+    thumbnails.delete(address);
+    thumbnails.set(address, bitmap);
     const oldest = thumbnails.keys().next().value;
     if (thumbnails.size > MAX_THUMBNAILS && oldest !== undefined) {
       thumbnails.get(oldest)?.close();

@@ -1,6 +1,6 @@
 //! Rights as values: permissions on objects, until they expire.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use porthole_signaling_proto::rest::Role;
 use porthole_signaling_proto::{CameraId, GatewayId};
@@ -70,8 +70,19 @@ pub enum Objects {
     All,
     /// The gateways with these ids and all their cameras, including ones added later.
     Gateways(BTreeSet<GatewayId>),
-    /// The cameras with these ids, which need not exist yet.
-    Cameras(BTreeSet<CameraId>),
+    /// The cameras with these ids at these gateways, which need not exist yet. A camera with the
+    /// same id at another gateway is another object.
+    Cameras(BTreeMap<GatewayId, BTreeSet<CameraId>>),
+}
+
+impl FromIterator<(GatewayId, CameraId)> for Objects {
+    fn from_iter<T: IntoIterator<Item = (GatewayId, CameraId)>>(pairs: T) -> Self {
+        let mut cameras = BTreeMap::<_, BTreeSet<_>>::new();
+        for (gateway, camera) in pairs {
+            cameras.entry(gateway).or_default().insert(camera);
+        }
+        Self::Cameras(cameras)
+    }
 }
 
 impl Objects {
@@ -84,12 +95,15 @@ impl Objects {
                 Self::Gateways(gateways),
                 Object::Gateway(gateway) | Object::Camera { gateway: Some(gateway), .. },
             ) => gateways.contains(gateway),
-            (Self::Cameras(cameras), Object::Camera { camera, .. }) => {
-                let main = camera.main_stream();
-                cameras.contains(camera) || main.is_some_and(|main| cameras.contains(&main))
+            (Self::Cameras(cameras), Object::Camera { camera, gateway: Some(gateway) }) => {
+                let has = |id: &CameraId| cameras.get(gateway).is_some_and(|ids| ids.contains(id));
+                has(camera) || camera.main_stream().is_some_and(|main| has(&main))
             }
             (Self::Gateways(_), Object::Everything | Object::Camera { gateway: None, .. })
-            | (Self::Cameras(_), Object::Everything | Object::Gateway(_)) => false,
+            | (
+                Self::Cameras(_),
+                Object::Everything | Object::Gateway(_) | Object::Camera { gateway: None, .. },
+            ) => false,
         }
     }
 }
@@ -105,7 +119,7 @@ pub enum Object<'a> {
     Camera {
         /// The id of the camera or of its sub stream.
         camera: &'a CameraId,
-        /// The gateway that it is known to belong to.
+        /// The gateway of the camera; `None` if no gateway has a camera with this id.
         gateway: Option<&'a GatewayId>,
     },
 }

@@ -9,8 +9,13 @@ fn ids<T: std::str::FromStr<Err: fmt::Debug> + Ord>(names: &[&str]) -> BTreeSet<
     names.iter().map(|name| name.parse().unwrap()).collect()
 }
 
+/// Returns cameras of `gw-a`.
 fn cameras(names: &[&str]) -> Objects {
-    Objects::Cameras(ids(names))
+    cameras_of("gw-a", names)
+}
+
+fn cameras_of(gateway: &str, names: &[&str]) -> Objects {
+    names.iter().map(|name| (gateway.parse().unwrap(), name.parse().unwrap())).collect()
 }
 
 fn gateways(names: &[&str]) -> Objects {
@@ -29,14 +34,19 @@ fn principal(role: Role, objects: Objects, expires_s: Option<u64>) -> Principal 
 #[test]
 fn a_grant_covers_its_objects_and_no_others() {
     type Case = (Objects, &'static str, Option<&'static str>, bool);
-    let table: [Case; 11] = [
+    let table: [Case; 16] = [
         (Objects::All, "door", None, true),
         (Objects::All, "door", Some("gw-a"), true),
-        (cameras(&["door"]), "door", None, true),
+        (cameras(&["door"]), "door", None, false),
+        (cameras(&["door"]), "door", Some("gw-a"), true),
+        (cameras(&["door"]), "door", Some("gw-b"), false),
         (cameras(&["door"]), "door.sub", Some("gw-a"), true),
-        (cameras(&["door.sub"]), "door", None, false),
-        (cameras(&["door"]), "yard", None, false),
-        (cameras(&["door"]), "door2.sub", None, false),
+        (cameras(&["door"]), "door.sub", Some("gw-b"), false),
+        (cameras(&["door.sub"]), "door.sub", Some("gw-a"), true),
+        (cameras(&["door.sub"]), "door", Some("gw-a"), false),
+        (cameras(&["door.sub"]), "door.sub", Some("gw-b"), false),
+        (cameras(&["door"]), "yard", Some("gw-a"), false),
+        (cameras(&["door"]), "door2.sub", Some("gw-a"), false),
         (cameras(&[]), "door", Some("gw-a"), false),
         (gateways(&["gw-a"]), "door", Some("gw-a"), true),
         (gateways(&["gw-a"]), "door", Some("gw-b"), false),
@@ -46,8 +56,10 @@ fn a_grant_covers_its_objects_and_no_others() {
         let (camera, gateway) = (camera.parse().unwrap(), gateway.map(|id| id.parse().unwrap()));
         let ann = principal(Role::Viewer, objects.clone(), None);
         let admitted = Action::Connect.admit(Sender::Principal(ann), now(0)).unwrap();
-        let granted = admitted.camera(&camera, gateway.as_ref(), now(0));
-        let found = granted.map(|_| ());
+        let found = match &gateway {
+            Some(gateway) => admitted.camera(gateway, &camera, now(0)).map(drop),
+            None => admitted.missing_camera(&camera, now(0)),
+        };
         let expected = if expected { Ok(()) } else { Err(Denied::Camera) };
         assert_eq!(found, expected, "{objects:?} {camera} {gateway:?}");
     }
@@ -85,15 +97,17 @@ fn a_right_lasts_as_long_as_the_longest_grant_of_it() {
     let watch = Permissions::NONE.with(Permission::Watch);
     let grant = |objects, expiry| Grant::new(watch, objects, expiry);
     let rights = Rights::new(vec![
-        grant(cameras(&["door"]), Expiry::At(50)),
+        grant(cameras(&["door"]), Expiry::At(40)),
+        grant(cameras_of("gw-b", &["door"]), Expiry::At(50)),
         grant(gateways(&["gw-a"]), Expiry::At(100)),
         grant(cameras(&["yard"]), Expiry::Never),
     ]);
-    let gateway = "gw-a".parse().unwrap();
+    let [gateway, other] = ["gw-a", "gw-b"].map(|id| id.parse().unwrap());
     for (camera, gateway, expected) in [
-        ("door", None, Some(Expiry::At(50))),
+        ("door", Some(&other), Some(Expiry::At(50))),
         ("door", Some(&gateway), Some(Expiry::At(100))),
         ("yard", Some(&gateway), Some(Expiry::Never)),
+        ("yard", Some(&other), None),
         ("attic", None, None),
     ] {
         let camera = camera.parse().unwrap();
@@ -115,7 +129,7 @@ fn a_right_lasts_as_long_as_the_longest_grant_of_it() {
 
 #[test]
 fn an_expired_right_is_refused_and_a_granted_one_ends_in_time() {
-    let door: CameraId = "door".parse().unwrap();
+    let (door, gateway) = ("door".parse().unwrap(), "gw-a".parse().unwrap());
     let hour = Duration::from_secs(3600);
     for (expires_s, at_s, expected) in [
         (None, 100, Ok(3600)),
@@ -127,7 +141,7 @@ fn an_expired_right_is_refused_and_a_granted_one_ends_in_time() {
         let admin = principal(Role::Admin, Objects::All, expires_s);
         let sender = Sender::Principal(admin);
         let admitted = Action::Connect.admit(sender.clone(), now(at_s)).unwrap();
-        let granted = admitted.camera(&door, None, now(at_s));
+        let granted = admitted.camera(&gateway, &door, now(at_s));
         let lifetime = granted.map(|granted| granted.lifetime(now(at_s), hour).as_secs());
         assert_eq!(lifetime, expected, "{expires_s:?}");
         let admitted = Action::CreateToken.admit(sender, now(at_s));
@@ -145,7 +159,7 @@ fn a_proof_is_for_the_kind_of_object_that_the_action_needs() {
             continue;
         };
         let found = [
-            admitted.camera(&door, Some(&gateway), now(0)).is_ok(),
+            admitted.camera(&gateway, &door, now(0)).is_ok(),
             admitted.on_gateway(&gateway, now(0)).is_ok(),
             admitted.everything(now(0)).is_ok(),
         ];

@@ -17,27 +17,20 @@ const MAX_STREAMS: usize = 2;
 /// Most provisional cameras of a gateway: the sources of a large recorder.
 const MAX_PROVISIONAL: usize = 64;
 
-/// Splits reported cameras into accepted and refused ones. `is_taken` says if an id belongs to
-/// another gateway.
+/// Splits reported cameras into accepted and refused ones.
 pub(super) fn accept(
     cameras: Vec<CameraReport>,
-    is_taken: impl Fn(&CameraId) -> bool,
     limit: usize,
 ) -> (Vec<CameraReport>, Vec<RefusedCamera>) {
     let (mut accepted, mut refused) = (Vec::new(), Vec::new());
     let mut seen = BTreeSet::new();
     for camera in cameras {
-        let reason = if is_taken(&camera.id) {
-            "another gateway has a camera with this id; choose another id".to_owned()
-        } else if !seen.insert(camera.id.clone()) {
+        let reason = if !seen.insert(camera.id.clone()) {
             "this id is used twice; choose another id".to_owned()
         } else if accepted.len() >= limit {
             format!("a gateway can have at most {limit} cameras; run another gateway")
         } else {
-            let mut camera = displayable(camera);
-            // A sub stream must not take the id of another gateway's camera.
-            camera.streams.retain(|stream| !is_taken(&stream.id));
-            accepted.push(camera);
+            accepted.push(displayable(camera));
             continue;
         };
         refused.push(RefusedCamera { id: camera.id, reason });

@@ -1,12 +1,13 @@
 //! One gateway: its name, its connection and its cameras.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use porthole_signaling_proto::{CameraId, CameraReport, CameraState};
 
 use super::Record;
 use super::cameras::{fold_sub_streams, profiles};
-use crate::ConnId;
+use crate::{ConnId, StoredCamera};
 
 /// The longest display name of a gateway or camera; more does not fit a tile of the dashboard.
 const MAX_NAME_CHARS: usize = 64;
@@ -22,6 +23,8 @@ pub(super) struct Gateway {
     away_since: Option<Instant>,
     capabilities: Vec<String>,
     cameras: Vec<CameraReport>,
+    /// The place of each camera in the order in which gateways have got theirs.
+    places: HashMap<CameraId, u64>,
     /// The cameras that it has probed and nobody has added.
     provisional: Vec<CameraReport>,
     /// The record in the last [`Output::Persist`](crate::Output::Persist).
@@ -30,15 +33,20 @@ pub(super) struct Gateway {
 
 impl Gateway {
     /// Creates a gateway that is not connected and whose cameras are offline.
-    pub(super) fn restored(name: String, cameras: Vec<(CameraId, String)>) -> Self {
-        let reports = cameras
-            .iter()
-            .map(|(id, name)| CameraReport::new(id.clone(), name.clone(), CameraState::Offline));
+    pub(super) fn restored(name: String, mut cameras: Vec<StoredCamera>) -> Self {
+        cameras.sort();
+        let report = |camera: &StoredCamera| {
+            CameraReport::new(camera.id.clone(), camera.name.clone(), CameraState::Offline)
+        };
+        let reports = fold_sub_streams(cameras.iter().map(report).collect());
+        let is_camera = |id: &CameraId| reports.iter().any(|camera| camera.id == *id);
+        let places = cameras.iter().filter(|camera| is_camera(&camera.id));
         Self {
             conn: None,
             away_since: None,
             capabilities: Vec::new(),
-            cameras: fold_sub_streams(reports.collect()),
+            places: places.map(|camera| (camera.id.clone(), camera.place)).collect(),
+            cameras: reports,
             provisional: Vec::new(),
             persisted: Some((name.clone(), cameras)),
             name,
@@ -87,7 +95,21 @@ impl Gateway {
         &self.cameras
     }
 
-    pub(super) fn set_cameras(&mut self, cameras: Vec<CameraReport>) {
+    /// Returns the cameras with their places.
+    pub(super) fn places(&self) -> impl Iterator<Item = (&CameraId, u64)> {
+        self.places.iter().map(|(id, place)| (id, *place))
+    }
+
+    /// Takes the complete list of cameras. Those that it had before keep their places, and others
+    /// get the next ones.
+    pub(super) fn set_cameras(
+        &mut self,
+        cameras: Vec<CameraReport>,
+        mut next_place: impl FnMut() -> u64,
+    ) {
+        let mut before = std::mem::take(&mut self.places);
+        let mut place = |id: &CameraId| before.remove(id).unwrap_or_else(&mut next_place);
+        self.places = cameras.iter().map(|camera| (camera.id.clone(), place(&camera.id))).collect();
         self.cameras = cameras;
     }
 
@@ -100,11 +122,15 @@ impl Gateway {
     }
 
     /// Returns the record if it has changed since it was returned last. A sub stream is a row of
-    /// its own, as older versions wrote it and read it.
+    /// its own.
     pub(super) fn take_changed(&mut self) -> Option<Record> {
         let rows = |camera: &CameraReport| {
-            let rows = profiles(camera).map(|id| (id.clone(), camera.name.clone()));
-            rows.collect::<Vec<_>>()
+            let place = self.places.get(&camera.id).copied().unwrap_or_default();
+            let row = |id: &CameraId| {
+                let (id, name) = (id.clone(), camera.name.clone());
+                StoredCamera { id, name, place }
+            };
+            profiles(camera).map(row).collect::<Vec<_>>()
         };
         let mut cameras: Vec<_> = self.cameras.iter().flat_map(rows).collect();
         cameras.sort();

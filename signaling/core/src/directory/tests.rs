@@ -12,11 +12,33 @@ pub(super) fn camera(id: &str) -> CameraReport {
     CameraReport::new(id.parse().unwrap(), id.to_owned(), CameraState::Live)
 }
 
+fn stored(name: &str, cameras: &[(&str, u64)]) -> StoredGateway {
+    let camera = |&(id, place): &(&str, u64)| {
+        let (name, id) = (id.to_owned(), id.parse().unwrap());
+        StoredCamera { id, name, place }
+    };
+    let cameras = cameras.iter().map(camera).collect();
+    StoredGateway { id: gateway(name), name: name.to_owned(), cameras }
+}
+
 fn restored(name: &str, cameras: &[&str]) -> Directory {
-    let cameras = cameras.iter().map(|id| (id.parse().unwrap(), (*id).to_owned())).collect();
+    let cameras: Vec<_> = cameras.iter().copied().zip(1..).collect();
     let mut directory = Directory::default();
-    directory.restore(StoredGateway { id: gateway(name), name: name.to_owned(), cameras });
+    directory.restore(stored(name, &cameras));
     directory
+}
+
+fn report(directory: &mut Directory, name: &str, cameras: &[&str]) -> Vec<RefusedCamera> {
+    let cameras = cameras.iter().map(|id| camera(id)).collect();
+    let refused = directory.set_cameras(&gateway(name), cameras, 3);
+    directory.assert_consistent();
+    refused
+}
+
+/// Returns the gateways that these ids alone mean.
+fn owners<'a>(directory: &'a Directory, ids: &[&str]) -> Vec<Option<&'a str>> {
+    let owner = |id: &&str| directory.owner(&id.parse().unwrap()).map(GatewayId::as_str);
+    ids.iter().map(owner).collect()
 }
 
 #[test]
@@ -47,31 +69,94 @@ fn a_gateway_is_on_its_latest_connection() {
 }
 
 #[test]
-fn a_camera_belongs_to_the_first_gateway_that_reports_it() {
+fn an_id_is_refused_only_if_its_own_gateway_uses_it_twice() {
     let mut directory = restored("gw-a", &["door", "door.sub"]);
     directory.enroll(gateway("gw-b"), "B".to_owned());
     type Case = (&'static str, &'static [&'static str], &'static [&'static str]);
-    let table: [Case; 5] = [
-        ("gw-b", &["door", "yard"], &["door"]),
-        ("gw-b", &["door.sub", "yard", "yard"], &["door.sub", "yard"]),
+    let table: [Case; 4] = [
+        ("gw-b", &["door", "yard"], &[]),
+        ("gw-b", &["door.sub", "yard", "yard"], &["yard"]),
         ("gw-a", &["attic", "a", "b", "c"], &["c"]),
         ("gw-b", &["door", "door.sub"], &[]),
-        ("gw-a", &["door"], &["door"]),
     ];
     for (name, reported, expected) in table {
-        let cameras = reported.iter().map(|id| camera(id)).collect();
-        let refused = directory.set_cameras(&gateway(name), cameras, 3);
+        let refused = report(&mut directory, name, reported);
         let refused: Vec<_> = refused.iter().map(|refused| refused.id.as_str()).collect();
         assert_eq!(refused, expected, "{name} {reported:?}");
-        directory.assert_consistent();
     }
-    let owner = |id: &str| directory.owner(&id.parse().unwrap()).map(GatewayId::as_str);
-    assert_eq!(
-        ["door", "door.sub", "yard", "attic"].map(owner),
-        [Some("gw-b"), Some("gw-b"), None, None]
-    );
     let profiles: Vec<_> = directory.profiles(&gateway("gw-b")).map(CameraId::as_str).collect();
     assert_eq!(profiles, ["door", "door.sub"]);
+}
+
+#[test]
+fn an_id_alone_means_the_gateway_that_got_the_camera_first_as_long_as_it_has_it() {
+    const A: Option<&str> = Some("gw-a");
+    const B: Option<&str> = Some("gw-b");
+    let mut directory = restored("gw-b", &[]);
+    directory.enroll(gateway("gw-a"), "A".to_owned());
+    type Case = (&'static str, &'static [&'static str], [Option<&'static str>; 3]);
+    // The owners of `door`, `door.sub` and `yard`.
+    let table: [Case; 8] = [
+        ("gw-b", &["door"], [B, B, None]),
+        ("gw-a", &["door", "yard"], [B, B, A]),
+        ("gw-a", &["door", "door.sub", "yard"], [B, B, A]),
+        ("gw-b", &["yard", "door", "door.sub"], [B, B, A]),
+        ("gw-a", &["yard", "door"], [B, B, A]),
+        ("gw-a", &["door"], [B, B, B]),
+        ("gw-b", &["yard"], [A, A, B]),
+        ("gw-b", &["yard", "door"], [A, A, B]),
+    ];
+    for (name, reported, expected) in table {
+        assert_eq!(report(&mut directory, name, reported), [], "{name} {reported:?}");
+        let found = owners(&directory, &["door", "door.sub", "yard"]);
+        assert_eq!(found, expected, "{name} {reported:?}");
+    }
+}
+
+#[test]
+fn the_gateway_that_an_id_alone_means_is_the_same_after_a_restart() {
+    let ids = ["door", "door.sub", "yard", "gate"];
+    let mut before = restored("gw-b", &["door"]);
+    before.enroll(gateway("gw-a"), "A".to_owned());
+    report(&mut before, "gw-a", &["door", "door.sub", "yard"]);
+    report(&mut before, "gw-b", &["gate", "yard", "door"]);
+    report(&mut before, "gw-a", &["gate", "yard", "door"]);
+    let expected = [Some("gw-b"), Some("gw-b"), Some("gw-a"), Some("gw-b")];
+    assert_eq!(owners(&before, &ids), expected);
+    let records = ["gw-a", "gw-b"].map(|name| {
+        let (_, cameras) = before.take_changed(&gateway(name)).unwrap();
+        StoredGateway { id: gateway(name), name: name.to_owned(), cameras }
+    });
+    for order in [[0, 1], [1, 0]] {
+        let mut after = Directory::default();
+        for index in order {
+            after.restore(records[index].clone());
+        }
+        after.assert_consistent();
+        assert_eq!(owners(&after, &ids), expected, "{order:?}");
+        report(&mut after, "gw-a", &["shed"]);
+        report(&mut after, "gw-a", &["shed", "yard", "door", "gate"]);
+        assert_eq!(owners(&after, &ids), [Some("gw-b"); 4], "it has lost them meanwhile");
+    }
+}
+
+#[test]
+fn a_camera_is_listed_with_the_shortest_address_that_means_it() {
+    let mut directory = restored("gw-b", &["door", "door.sub"]);
+    directory.restore(stored("gw-a", &[("door", 8), ("door.sub", 8), ("yard", 9)]));
+    let list = |visible: &[(&str, &str)]| -> Vec<String> {
+        let may_see =
+            |gateway: &GatewayId, id: &CameraId| visible.contains(&(gateway.as_str(), id.as_str()));
+        directory.cameras(may_see).iter().map(|camera| camera.address.to_string()).collect()
+    };
+    let all = [("gw-a", "door"), ("gw-a", "yard"), ("gw-b", "door")];
+    for (visible, expected) in [
+        (&all[..], &["door", "door@gw-a", "yard"][..]),
+        (&all[..2], &["door@gw-a", "yard"]),
+        (&[("gw-a", "door.sub"), ("gw-b", "door.sub")], &["door.sub", "door.sub@gw-a"]),
+    ] {
+        assert_eq!(list(visible), expected, "{visible:?}");
+    }
 }
 
 #[test]
@@ -79,7 +164,7 @@ fn a_record_is_written_when_it_has_changed_and_again_after_a_failure() {
     let mut directory = restored("gw-a", &["door"]);
     let id = gateway("gw-a");
     let report = |directory: &mut Directory, ids: &[&str]| {
-        directory.set_cameras(&id, ids.iter().map(|id| camera(id)).collect(), 9);
+        report(directory, "gw-a", ids);
         directory.take_changed(&id).map(|(_, cameras)| cameras.len())
     };
     assert_eq!(report(&mut directory, &["door"]), None, "as restored");
@@ -118,7 +203,7 @@ fn cameras_of_a_gateway_that_is_away_are_offline_and_only_visible_ones_are_liste
     directory.connect_gateway(&id, ConnId(1), Vec::new(), None);
     directory.set_cameras(&id, ["yard", "door"].map(camera).to_vec(), 9);
     let list = |directory: &Directory, visible: &[&str]| -> Vec<(String, CameraState)> {
-        let cameras = directory.cameras(|id, _| visible.contains(&id.as_str()));
+        let cameras = directory.cameras(|_, id| visible.contains(&id.as_str()));
         cameras.into_iter().map(|c| (c.report.id.to_string(), c.report.state)).collect()
     };
     let both = |state| vec![("door".to_owned(), state), ("yard".to_owned(), state)];

@@ -6,15 +6,14 @@ use porthole_clock::Now;
 use porthole_signaling_proto::{CameraId, GatewayId, IceServer};
 
 use crate::request::RequestKind;
-use crate::{ConnId, Granted};
+use crate::{ConnId, GatewayCamera, Granted};
 
 /// A session between a viewer and a gateway.
 #[derive(Debug)]
 pub(crate) struct Session {
-    gateway: GatewayId,
     viewer: Viewer,
     /// The right to the camera with which the session was started or extended last.
-    granted: Granted<CameraId>,
+    granted: Granted<GatewayCamera>,
     started_at: Instant,
     expires_at: Instant,
     /// True until the gateway has accepted the session.
@@ -103,12 +102,10 @@ impl Session {
     pub(crate) fn new(
         now: Now,
         lifetime: Duration,
-        gateway: GatewayId,
-        granted: Granted<CameraId>,
+        granted: Granted<GatewayCamera>,
         viewer: Viewer,
     ) -> Self {
         Self {
-            gateway,
             viewer,
             granted,
             started_at: now.instant,
@@ -121,15 +118,15 @@ impl Session {
     }
 
     pub(crate) fn gateway(&self) -> &GatewayId {
-        &self.gateway
+        &self.granted.object().gateway
     }
 
-    pub(crate) fn granted(&self) -> &Granted<CameraId> {
+    pub(crate) fn granted(&self) -> &Granted<GatewayCamera> {
         &self.granted
     }
 
     pub(crate) fn camera(&self) -> &CameraId {
-        self.granted.object()
+        &self.granted.object().camera
     }
 
     /// Returns the user or token that the session belongs to.
@@ -224,7 +221,7 @@ impl Session {
     }
 
     /// Prolongs the session with another right to its camera.
-    pub(crate) fn prolong(&mut self, granted: Granted<CameraId>, expires_at: Instant) {
+    pub(crate) fn prolong(&mut self, granted: Granted<GatewayCamera>, expires_at: Instant) {
         self.granted = granted;
         self.expires_at = expires_at;
     }

@@ -23,8 +23,9 @@ fn admitted(subject: &str, action: Action, now: Now) -> Admitted {
 
 fn session(now: Now, name: &str, subject: &str, viewer: Viewer) -> Session {
     let camera = "cam".parse().unwrap();
-    let granted = admitted(subject, Action::Connect, now).camera(&camera, None, now).unwrap();
-    Session::new(now, Duration::from_secs(60), gateway(name), granted, viewer)
+    let sender = admitted(subject, Action::Connect, now);
+    let granted = sender.camera(&gateway(name), &camera, now).unwrap();
+    Session::new(now, Duration::from_secs(60), granted, viewer)
 }
 
 fn client(conn: u64) -> Viewer {

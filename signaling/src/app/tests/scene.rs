@@ -32,9 +32,10 @@ use crate::outbox::{Outbox, OutboxReader};
 use crate::secret;
 use crate::server::Server;
 
-/// The kinds of callers, in the order of the columns. The gateway has the cameras `cam` and
-/// `other`. A token for cameras is limited to them.
-pub(super) const CALLERS: [&str; 13] = [
+/// The kinds of callers, in the order of the columns. The first gateway has the cameras `cam` and
+/// `other`, the second has a `cam` of its own. A token for cameras is limited to them; they are
+/// those of the first gateway unless its name says more.
+pub(super) const CALLERS: [&str; 14] = [
     "nobody",
     "unknown token",
     "expired token",
@@ -48,6 +49,7 @@ pub(super) const CALLERS: [&str; 13] = [
     "admin token",
     "admin token for other",
     "admin's cookie",
+    "token for cam of the second gateway",
 ];
 /// The index of the owner in [`CALLERS`].
 const OWNER: usize = 7;
@@ -57,7 +59,7 @@ pub(super) struct Scene {
     _server: Server,
     _data: tempfile::TempDir,
     /// A header for each of [`CALLERS`].
-    credentials: [Option<(&'static str, String)>; 13],
+    credentials: [Option<(&'static str, String)>; 14],
 }
 
 impl Scene {
@@ -71,7 +73,8 @@ impl Scene {
         });
         let server = Server::bind(config).await.unwrap();
         let app = server.app();
-        let token = connect_gateway(&app).await;
+        let token = connect_gateway(&app, 1, &["cam", "other"]).await;
+        connect_gateway(&app, 2, &["cam"]).await;
         let credentials = credentials(&app, token).await;
         Self { app, _server: server, _data: data, credentials }
     }
@@ -111,12 +114,12 @@ impl Scene {
     }
 }
 
-async fn credentials(app: &App, gateway: String) -> [Option<(&'static str, String)>; 13] {
+async fn credentials(app: &App, gateway: String) -> [Option<(&'static str, String)>; 14] {
     let store = &app.driver.store;
     let granted = by_operator(Action::CreateToken).unwrap();
     let bearer = |token: String| Some(("authorization", format!("Bearer {token}")));
     let token = async |role, cameras: &[&str], expires_in_seconds| {
-        let cameras = cameras.iter().map(|id| id.parse().unwrap()).collect();
+        let cameras = cameras.iter().map(|address| named(address).parse().unwrap()).collect();
         let new = NewToken { name: "t".into(), role, cameras, expires_in_seconds };
         bearer(store.create_token(&granted, &new).await.unwrap().token)
     };
@@ -135,23 +138,30 @@ async fn credentials(app: &App, gateway: String) -> [Option<(&'static str, Strin
         token(Role::Admin, &[], Some(0)).await,
         bearer(gateway),
         token(Role::Viewer, &[], None).await,
-        token(Role::Viewer, &["cam"], None).await,
-        token(Role::Viewer, &["other"], None).await,
-        token(Role::Viewer, &["cam"], None).await,
+        token(Role::Viewer, &["cam@FIRST"], None).await,
+        token(Role::Viewer, &["other@FIRST"], None).await,
+        token(Role::Viewer, &["cam@FIRST"], None).await,
         expired,
         viewer,
         token(Role::Admin, &[], None).await,
-        token(Role::Admin, &["other"], None).await,
+        token(Role::Admin, &["other@FIRST"], None).await,
         admin,
+        token(Role::Viewer, &["cam@SECOND"], None).await,
     ]
 }
 
-/// Connects a gateway with the cameras `cam` and `other`, which answers every offer. Returns the
-/// token that it has registered with.
-async fn connect_gateway(app: &Arc<App>) -> String {
+/// Returns an address in which the ids of the gateways stand for `FIRST` and `SECOND`.
+pub(super) fn named(address: &str) -> String {
+    let id = |seed| gateway_id(&SigningKey::from_bytes(&[seed; 32]).verifying_key().to_bytes());
+    address.replace("FIRST", id(1).as_str()).replace("SECOND", id(2).as_str())
+}
+
+/// Connects a gateway with this key and these cameras, which answers every offer. Returns the token
+/// that it has registered with.
+async fn connect_gateway(app: &Arc<App>, seed: u8, cameras: &[&str]) -> String {
     let (outbox, mut reader) = Outbox::new();
     let conn = app.driver.open(outbox, None);
-    let key = SigningKey::from_bytes(&[1; 32]);
+    let key = SigningKey::from_bytes(&[seed; 32]);
     let sign = |message: &[u8]| URL_SAFE_NO_PAD.encode(key.sign(message).to_bytes());
     let public_key = key.verifying_key().to_bytes();
     let granted = by_operator(Action::CreateClaim).unwrap();
@@ -169,7 +179,7 @@ async fn connect_gateway(app: &Arc<App>) -> String {
     let token = GatewayToken { id, signature }.to_string();
     let params = RegisterParams { authorization: Some(token.clone()), ..Default::default() };
     call::<Register>(app, conn, &mut reader, &params).await;
-    let cameras = ["cam", "other"].map(camera).to_vec();
+    let cameras = cameras.iter().map(|id| camera(id)).collect();
     let params = ReportParams { cameras, ..Default::default() };
     call::<Report>(app, conn, &mut reader, &params).await;
     tokio::spawn(answer_offers(Arc::clone(app), conn, reader));

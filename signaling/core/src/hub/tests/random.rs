@@ -2,6 +2,7 @@
 //! another's session, limits hold, and nothing is left after all peers have disconnected.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use porthole_signaling_proto::method::{Cameras, Notification as _};
@@ -12,7 +13,7 @@ use proptest::test_runner::Config;
 use serde_json::{Value, json};
 
 use super::rights::admin;
-use super::world::{World, admitted, only, principal};
+use super::world::{World, admitted, gateway_of, only, only_of, principal};
 use crate::address::Address;
 use crate::links::Peer;
 use crate::{
@@ -66,14 +67,26 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-const CAMERAS: [&str; 4] = ["a1", "a2", "b1", "none"];
+/// The cameras of the first gateway are the first two, those of the second the second and the third.
+const CAMERAS: [&str; 4] = ["a1", "both", "b1", "none"];
 
 fn person(number: u8) -> Principal {
     match number % 4 {
         0 => principal("ann", Objects::All),
         3 => admin(Objects::All),
         1 => principal("bob", only(&["a1"])),
-        _ => principal("cid", only(&["b1", "none"])),
+        _ => principal("cid", only_of(2, &["both", "none"])),
+    }
+}
+
+static GATEWAYS: LazyLock<[GatewayId; 2]> = LazyLock::new(|| [gateway_of(1), gateway_of(2)]);
+
+/// Returns true if a person may watch this camera.
+fn may_watch(subject: &str, gateway: &GatewayId, camera: &str) -> bool {
+    match subject {
+        "bob" => camera == "a1" && *gateway == GATEWAYS[0],
+        "cid" => camera == "both" && *gateway == GATEWAYS[1],
+        _ => true,
     }
 }
 
@@ -133,7 +146,7 @@ impl Run {
                 self.open.push(conn);
             }
             Step::Gateway(number) => {
-                let cameras = if number % 2 == 0 { &CAMERAS[..2] } else { &CAMERAS[2..3] };
+                let cameras = if number % 2 == 0 { &CAMERAS[..2] } else { &CAMERAS[1..3] };
                 let conn = self.world.gateway(number % 2 + 1, cameras).0;
                 self.open.push(conn);
             }
@@ -267,6 +280,9 @@ impl Run {
             if !self.sides.contains_key(name) {
                 self.sessions.push(name.clone());
             }
+            let (subject, gateway) = (session.subject(), session.gateway());
+            let camera = session.camera().as_str();
+            assert!(may_watch(subject, gateway, camera), "{subject} {gateway} {camera}");
             let sides = self.sides.entry(name.clone()).or_default();
             sides.extend(hub.resolve(Address::Client(name)));
             sides.extend(hub.resolve(Address::Gateway(session.gateway())));
@@ -301,8 +317,9 @@ impl Run {
         if method == Cameras::NAME {
             for camera in params["cameras"].as_array().unwrap() {
                 let id = camera["id"].as_str().unwrap().parse().unwrap();
+                let gateway = camera["gateway"].as_str().unwrap().parse().unwrap();
                 let listing = admitted(principal.clone(), Action::ListCameras);
-                let granted = listing.camera(&id, None, self.world.now);
+                let granted = listing.camera(&gateway, &id, self.world.now);
                 assert!(granted.is_ok(), "{principal:?} gets {camera}");
             }
         }

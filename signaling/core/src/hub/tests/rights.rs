@@ -9,19 +9,22 @@ use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 use porthole_signaling_proto::{CameraReport, SessionId};
 use serde_json::{Value, json};
 
-use super::world::{World, camera, connect_params, expiring, only, principal};
+use super::world::{World, camera, connect_params, expiring, only, only_of, principal};
 use crate::messages::{NOTIFICATIONS, REQUESTS};
 use crate::{ConnId, Identity, Objects, Principal};
 
 /// The senders, in the order of the columns. There are two gateways, one with the cameras `cam` and
-/// `cam2`, the other with `other`. The owner has a session with `cam`.
-const SENDERS: [&str; 13] = [
+/// `cam2`, the other with `other` and a `cam` of its own. A client is for cameras of the first
+/// gateway or for `other`, unless its name says more. The owner has a session with `cam` of the
+/// first.
+const SENDERS: [&str; 14] = [
     "nobody",
     "cookie, not registered",
     "client",
     "client for cam",
     "client for cam2",
     "client for other",
+    "client for cam of the other gateway",
     "owner",
     "owner on another WebSocket",
     "admin",
@@ -42,84 +45,158 @@ const NONE: i64 = -1;
 
 /// A method, its parameters, and the outcome for each of [`SENDERS`]: one of the above, or the code
 /// of the fault.
-type Row = (&'static str, Value, [i64; 13]);
+type Row = (&'static str, Value, [i64; 14]);
 
 fn requests() -> Vec<Row> {
-    /// Requests to a gateway.
-    const MANAGERS: [i64; 13] = [404, 404, 403, 403, 403, 403, 403, 403, SENT, SENT, 401, 403, 403];
-    let cam = |profile: &str| json!({"peer": "@gateway", "profile": profile});
-    let by = |token: &str| json!({"peer": "@gateway", "profile": "cam", "authorization": token});
+    let mut rows = requests_without_camera();
+    rows.extend(connects_to_the_first_gateway());
+    rows.extend(connects_to_the_other_gateway());
+    rows.extend(requests_to_the_first_gateway());
+    rows
+}
+
+fn requests_without_camera() -> Vec<Row> {
+    let wide = json!({"authorization": "wide"});
     let enroll = json!({"claim": "c", "publicKey": "k", "signature": "s", "name": "n"});
     let invite = json!({"session": "@session", "offer": "o"});
     let extend = json!({"session": "@session"});
     let extend_by = json!({"session": "@session", "authorization": "narrow"});
+    let report = json!({"cameras": []});
     vec![
-        ("register", json!({}), [401, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400]),
         (
             "register",
-            json!({"authorization": "wide"}),
-            [OK, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
+            json!({}),
+            [401, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
         ),
-        ("unregister", json!({}), [404, 404, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK]),
+        ("register", wide, [OK, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400]),
+        ("unregister", json!({}), [404, 404, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK]),
         (
             "portholeChallenge",
             json!({}),
-            [OK, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
+            [OK, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
         ),
         (
             "portholeEnroll",
             enroll,
-            [401, 401, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
+            [401, 401, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
         ),
+        (
+            "extend",
+            extend,
+            [404, 404, 404, 404, 404, 404, 404, SENT, SENT, 404, 404, 401, 403, 403],
+        ),
+        (
+            "extend",
+            extend_by,
+            [404, 404, 404, 404, 404, 404, 404, 403, 403, 404, 404, 404, 403, 403],
+        ),
+        ("invite", invite, [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, SENT, 400]),
+        (
+            "portholeReport",
+            report,
+            [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, OK, OK],
+        ),
+    ]
+}
+
+fn connects_to_the_first_gateway() -> Vec<Row> {
+    let cam = |profile: &str| json!({"peer": "@gateway", "profile": profile});
+    let by = |token: &str| json!({"peer": "@gateway", "profile": "cam", "authorization": token});
+    let any = json!({"peer": "@gateway"});
+    vec![
         (
             "connect",
             cam("cam"),
-            [404, 404, SENT, SENT, 403, 403, SENT, SENT, SENT, 403, 401, 403, 403],
+            [404, 404, SENT, SENT, 403, 403, 403, SENT, SENT, SENT, 403, 401, 403, 403],
         ),
         (
             "connect",
             cam("cam2"),
-            [404, 404, SENT, 403, SENT, 403, SENT, SENT, SENT, 403, 401, 403, 403],
+            [404, 404, SENT, 403, SENT, 403, 403, SENT, SENT, SENT, 403, 401, 403, 403],
         ),
-        ("connect", cam("none"), [404, 404, 404, 403, 403, 403, 404, 404, 404, 403, 401, 403, 403]),
+        (
+            "connect",
+            cam("none"),
+            [404, 404, 404, 403, 403, 403, 403, 404, 404, 404, 403, 401, 403, 403],
+        ),
         (
             "connect",
             cam("other"),
-            [404, 404, 404, 403, 403, 404, 404, 404, 404, 404, 401, 403, 403],
+            [404, 404, 404, 403, 403, 403, 403, 404, 404, 404, 403, 401, 403, 403],
         ),
         (
             "connect",
-            json!({"peer": "@gateway"}),
-            [404, 404, SENT, SENT, SENT, 404, SENT, SENT, SENT, 404, 401, 403, 403],
+            any,
+            [404, 404, SENT, SENT, SENT, 404, 404, SENT, SENT, SENT, 404, 401, 403, 403],
         ),
         (
             "connect",
             by("wide"),
-            [404, 404, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, 403, 403],
+            [404, 404, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, 403, 403],
         ),
         (
             "connect",
             by("narrow"),
-            [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403],
+            [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403],
         ),
         (
             "connect",
             by("expired"),
-            [404, 404, 401, 401, 401, 401, 401, 401, 401, 401, 401, 403, 403],
+            [404, 404, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 403, 403],
         ),
         (
             "connect",
             cam("probe.1"),
-            [404, 404, 404, 403, 403, 403, 404, 404, SENT, 403, 401, 403, 403],
+            [404, 404, 404, 403, 403, 403, 403, 404, 404, SENT, 403, 401, 403, 403],
         ),
-        ("extend", extend, [404, 404, 404, 404, 404, 404, SENT, SENT, 404, 404, 401, 403, 403]),
-        ("extend", extend_by, [404, 404, 404, 404, 404, 404, 403, 403, 404, 404, 404, 403, 403]),
-        ("invite", invite, [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, SENT, 400]),
+    ]
+}
+
+/// Returns the rows for the gateway whose `cam` is not the one of the first.
+fn connects_to_the_other_gateway() -> Vec<Row> {
+    let cam = |profile: &str| json!({"peer": "@other", "profile": profile});
+    let by =
+        |profile: &str| json!({"peer": "@other", "profile": profile, "authorization": "narrow"});
+    let any = json!({"peer": "@other"});
+    vec![
         (
-            "portholeReport",
-            json!({"cameras": []}),
-            [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, OK, OK],
+            "connect",
+            cam("cam"),
+            [404, 404, SENT, 403, 403, 403, SENT, SENT, SENT, SENT, 403, 401, 403, 403],
         ),
+        (
+            "connect",
+            cam("cam2"),
+            [404, 404, 404, 403, 403, 403, 403, 404, 404, 404, 403, 401, 403, 403],
+        ),
+        (
+            "connect",
+            cam("other"),
+            [404, 404, SENT, 403, 403, SENT, 403, SENT, SENT, SENT, SENT, 401, 403, 403],
+        ),
+        (
+            "connect",
+            any,
+            [404, 404, SENT, 404, 404, SENT, SENT, SENT, SENT, SENT, SENT, 401, 403, 403],
+        ),
+        (
+            "connect",
+            by("cam"),
+            [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403],
+        ),
+        (
+            "connect",
+            by("other"),
+            [404, 404, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, 403, 403],
+        ),
+    ]
+}
+
+/// Returns the rows for requests that belong to no session.
+fn requests_to_the_first_gateway() -> Vec<Row> {
+    const MANAGERS: [i64; 14] =
+        [404, 404, 403, 403, 403, 403, 403, 403, 403, SENT, SENT, 401, 403, 403];
+    vec![
         ("portholeSealingKey", of_gateway(json!({})), MANAGERS),
         ("portholeDiscover", of_gateway(json!({})), MANAGERS),
         ("portholeProbe", of_gateway(json!({"address": "192.168.1.20"})), MANAGERS),
@@ -145,8 +222,8 @@ fn of_gateway(mut params: Value) -> Value {
 }
 
 fn notifications() -> Vec<Row> {
-    const SIDES: [i64; 13] =
-        [NONE, NONE, NONE, NONE, NONE, NONE, SENT, NONE, NONE, NONE, NONE, SENT, NONE];
+    const SIDES: [i64; 14] =
+        [NONE, NONE, NONE, NONE, NONE, NONE, NONE, SENT, NONE, NONE, NONE, NONE, SENT, NONE];
     let candidate = json!({"candidate": "c"});
     vec![
         ("trickle", json!({"session": "@session", "candidate": candidate}), SIDES),
@@ -155,12 +232,12 @@ fn notifications() -> Vec<Row> {
         (
             "portholeProgress",
             json!({"request": "@number", "value": {}}),
-            [NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, SENT, NONE],
+            [NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, SENT, NONE],
         ),
         (
             "portholeCancel",
             json!({"request": "q"}),
-            [NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, SENT, NONE, NONE, NONE, NONE],
+            [NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, SENT, NONE, NONE, NONE, NONE],
         ),
     ]
 }
@@ -170,7 +247,7 @@ fn notifications() -> Vec<Row> {
 struct Scene {
     world: World,
     gateways: [ConnId; 2],
-    gateway_id: String,
+    gateway_ids: [String; 2],
     owner: ConnId,
     session: SessionId,
     admin: ConnId,
@@ -182,11 +259,11 @@ impl Scene {
     fn new() -> Self {
         let mut world = World::new();
         let (gateway, id) = world.gateway(1, &["cam", "cam2"]);
-        let (other, _) = world.gateway(2, &["other"]);
+        let (other, other_id) = world.gateway(2, &["other", "cam"]);
         let expired = expiring("old", Objects::All, Some(world.now.unix_s));
         for (token, principal) in [
             ("wide", principal("wide", Objects::All)),
-            ("narrow", principal("narrow", only(&["other"]))),
+            ("narrow", principal("narrow", only_of(2, &["other"]))),
             ("expired", expired),
         ] {
             world.tokens.insert(token.to_owned(), principal);
@@ -206,7 +283,8 @@ impl Scene {
         };
         world.send(admin, message);
         let (search, _) = world.next_request::<Discover>(gateway).unwrap();
-        Self { world, gateways, gateway_id: id.to_string(), owner, session, admin, search }
+        let gateway_ids = [id, other_id].map(|id| id.to_string());
+        Self { world, gateways, gateway_ids, owner, session, admin, search }
     }
 
     fn sender(&mut self, name: &str) -> ConnId {
@@ -217,11 +295,14 @@ impl Scene {
             "client" => world.client(principal("ann", Objects::All)),
             "client for cam" => world.client(principal("ann", only(&["cam"]))),
             "client for cam2" => world.client(principal("ann", only(&["cam2"]))),
-            "client for other" => world.client(principal("ann", only(&["other"]))),
+            "client for other" => world.client(principal("ann", only_of(2, &["other"]))),
+            "client for cam of the other gateway" => {
+                world.client(principal("ann", only_of(2, &["cam"])))
+            }
             "owner" => self.owner,
             "owner on another WebSocket" => world.client(principal("owner", Objects::All)),
             "admin" => self.admin,
-            "admin for other" => world.client(admin(only(&["other"]))),
+            "admin for other" => world.client(admin(only_of(2, &["other"]))),
             "expired client" => {
                 let end_s = world.now.unix_s + 5;
                 let client = world.client(expiring("ann", Objects::All, Some(end_s)));
@@ -236,7 +317,8 @@ impl Scene {
     }
 
     fn filled_in(&self, params: &Value) -> Value {
-        let text = params.to_string().replace("@gateway", &self.gateway_id);
+        let [gateway, other] = &self.gateway_ids;
+        let text = params.to_string().replace("@gateway", gateway).replace("@other", other);
         let text = text.replace("@session", self.session.as_str());
         let search = serde_json::to_string(&self.search).unwrap();
         serde_json::from_str(&text.replace("\"@number\"", &search)).unwrap()

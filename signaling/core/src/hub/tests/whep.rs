@@ -11,7 +11,7 @@ use porthole_signaling_proto::method::{
 use porthole_signaling_proto::rpc::{Fault, Message, code};
 
 use super::table::OFFER;
-use super::world::{World, admitted, only, principal};
+use super::world::{World, admitted, gateway_of, only, only_of, principal};
 use crate::{
     Action, ConnId, IfMatch, Limits, Objects, Rate, WhepFragment, WhepOffer, WhepPatch,
     WhepRequestId, WhepResponse,
@@ -285,4 +285,58 @@ fn a_response_that_nobody_waits_for_leaves_no_session() {
     let close = Message::notification::<Close>(&SessionParams { session: player.session });
     assert_eq!(player.world.take(player.gateway), [close]);
     assert_eq!(player.world.hub.counts().1, 0);
+}
+
+#[test]
+fn an_address_means_the_camera_of_one_gateway() {
+    const FIRST: Result<u8, i64> = Ok(1);
+    const SECOND: Result<u8, i64> = Ok(2);
+    const DENIED: Result<u8, i64> = Err(code::FORBIDDEN);
+    const NONE: Result<u8, i64> = Err(code::NOT_FOUND);
+    let [first, second] = [gateway_of(1), gateway_of(2)].map(|id| id.to_string());
+    // The addresses, with the outcome for a token for everything, for `cam` of the first gateway
+    // and for `cam` of the second, and for both gateways as such.
+    type Case = (&'static str, [Result<u8, i64>; 5]);
+    let table: [Case; 11] = [
+        ("cam", [FIRST, FIRST, DENIED, FIRST, DENIED]),
+        ("cam@FIRST", [FIRST, FIRST, DENIED, FIRST, DENIED]),
+        ("cam@SECOND", [SECOND, DENIED, SECOND, DENIED, SECOND]),
+        ("cam.sub", [NONE, NONE, DENIED, NONE, DENIED]),
+        ("cam.sub@SECOND", [SECOND, DENIED, SECOND, DENIED, SECOND]),
+        ("yard", [SECOND, DENIED, DENIED, DENIED, SECOND]),
+        ("yard@FIRST", [NONE, DENIED, DENIED, NONE, DENIED]),
+        ("yard@SECOND", [SECOND, DENIED, DENIED, DENIED, SECOND]),
+        ("none", [NONE, DENIED, DENIED, DENIED, DENIED]),
+        ("none@SECOND", [NONE, DENIED, DENIED, DENIED, NONE]),
+        ("cam@gw-unknown", [NONE, DENIED, DENIED, DENIED, DENIED]),
+    ];
+    let gateways = |seed| Objects::Gateways([gateway_of(seed)].into());
+    for (address, outcomes) in table {
+        let callers =
+            [Objects::All, only(&["cam"]), only_of(2, &["cam"]), gateways(1), gateways(2)];
+        for (objects, expected) in callers.into_iter().zip(outcomes) {
+            let mut world = World::new();
+            let conns = [(1, &["cam"][..]), (2, &["cam", "cam.sub", "yard"])]
+                .map(|(seed, cameras)| world.gateway(seed, cameras).0);
+            let sender = admitted(principal("player", objects.clone()), Action::Offer);
+            let camera = address.replace("FIRST", &first).replace("SECOND", &second);
+            let camera = camera.parse().unwrap();
+            let look = world.hub.handle_whep_look_at_camera(
+                world.now,
+                &admitted(principal("player", objects.clone()), Action::LookAtCamera),
+                &camera,
+            );
+            let offer = WhepOffer { sender, camera, offer: OFFER.into(), viewer_address: None };
+            world.hub.handle_whep_offer(world.now, WhepRequestId(1), offer);
+            world.apply_outputs();
+            let got = conns.map(|conn| world.next_request::<Offer>(conn).is_some());
+            let found = match world.responses.remove(&WhepRequestId(1)) {
+                Some(response) => Err(response.unwrap_err().code),
+                None => Ok(if got == [true, false] { 1 } else { 2 }),
+            };
+            assert_eq!(found, expected, "{address} {objects:?}");
+            let looked = look.map_err(|fault| fault.code);
+            assert_eq!(looked, expected.map(drop), "{address} {objects:?}");
+        }
+    }
 }

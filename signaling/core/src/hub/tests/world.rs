@@ -261,8 +261,20 @@ pub(super) fn admitted(principal: Principal, action: Action) -> Admitted {
     action.admit(Sender::Principal(principal), now).unwrap()
 }
 
+/// Returns cameras of the gateway with the key 1.
 pub(super) fn only(cameras: &[&str]) -> Objects {
-    Objects::Cameras(cameras.iter().map(|id| id.parse().unwrap()).collect())
+    only_of(1, cameras)
+}
+
+/// Returns cameras of the gateway with this key.
+pub(super) fn only_of(seed: u8, cameras: &[&str]) -> Objects {
+    let gateway = gateway_of(seed);
+    cameras.iter().map(|id| (gateway.clone(), id.parse().unwrap())).collect()
+}
+
+/// Returns the id of the gateway with this key.
+pub(super) fn gateway_of(seed: u8) -> GatewayId {
+    gateway_id(&SigningKey::from_bytes(&[seed; 32]).verifying_key().to_bytes())
 }
 
 pub(super) fn connect_params(gateway: &GatewayId, camera: &str) -> ConnectParams {

@@ -1,0 +1,251 @@
+//! Tests of the database and its upgrade.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use porthole_signaling_core::{Action, StoredCamera};
+use porthole_signaling_proto::rest::{NewToken, Role};
+use porthole_signaling_proto::{CameraAddress, GatewayId};
+use sqlx::Row as _;
+
+use super::*;
+use crate::admin::by_operator;
+
+#[tokio::test]
+async fn only_the_owner_can_read_the_database_whatever_its_folder_allows() {
+    let data = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(data.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    for start in ["first", "second"] {
+        let store = Store::open(data.path()).await.unwrap();
+        let granted = by_operator(Action::CreateClaim).unwrap();
+        store.create_claim(&granted).await.unwrap();
+        let mut found = 0;
+        for entry in std::fs::read_dir(data.path()).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{start} {entry:?}");
+            found += 1;
+        }
+        assert_eq!(found, 3, "with -wal and -shm");
+        store.close().await;
+    }
+}
+
+/// The gateways of the fixture; `ATTIC` is the older one.
+const ATTIC: &str = "gw-sosc4tzxf57ct4a5";
+const BARN: &str = "gw-i4rluepfolavtio4";
+
+/// Returns a folder with the database of 29 November 2026, which has the first version.
+fn old_data() -> tempfile::TempDir {
+    let fixture = "../tests/program/data/2026-11-29/signaling.sqlite3";
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join(FILE);
+    std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(fixture), &file).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    data
+}
+
+async fn texts(store: &Store, query: &'static str) -> Vec<String> {
+    let rows = sqlx::query(query).fetch_all(&store.read).await.unwrap();
+    rows.iter().map(|row| row.try_get(0).unwrap()).collect()
+}
+
+fn new_token(cameras: &[&str]) -> NewToken {
+    let cameras = cameras.iter().map(|camera| camera.parse::<CameraAddress>().unwrap()).collect();
+    NewToken { name: "n".into(), role: Role::Viewer, cameras, expires_in_seconds: None }
+}
+
+/// Creates a token for a camera. Returns the gateways to which it is bound, or the refusal.
+async fn bound_to(store: &Store, cameras: &[&str]) -> Result<Vec<String>, String> {
+    let granted = by_operator(Action::CreateToken).unwrap();
+    let created = store.create_token(&granted, &new_token(cameras)).await;
+    created.map_err(|error| error.to_string())?;
+    let query = "SELECT gateway_id FROM token_cameras \
+                 WHERE token_id = (SELECT MAX(id) FROM tokens) ORDER BY camera_id, gateway_id";
+    Ok(texts(store, query).await)
+}
+
+async fn save(store: &Store, gateway: &str, cameras: &[(&str, u64)]) {
+    let camera = |&(id, place): &(&str, u64)| {
+        let (name, id) = (id.to_owned(), id.parse().unwrap());
+        StoredCamera { id, name, place }
+    };
+    let cameras: Vec<_> = cameras.iter().map(camera).collect();
+    let gateway: GatewayId = gateway.parse().unwrap();
+    store.save_gateway(&gateway, gateway.as_str(), &cameras).await.unwrap();
+}
+
+/// Records a gateway that has enrolled.
+async fn enroll(store: &Store, gateway: &str) {
+    let claim = store.create_claim(&by_operator(Action::CreateClaim).unwrap()).await.unwrap();
+    let gateway = gateway.parse().unwrap();
+    let outcome = store.enroll(&claim.code, &gateway, &[0; 32], "Shed").await.unwrap();
+    assert_eq!(outcome, EnrollOutcome::Enrolled);
+}
+
+#[tokio::test]
+async fn an_upgrade_binds_each_right_to_the_gateway_that_has_the_camera() {
+    let data = old_data();
+    let store = Store::open(data.path()).await.unwrap();
+    let rows = "SELECT tokens.name || ' ' || camera_id || ' ' || COALESCE(gateway_id, 'dormant') \
+                FROM token_cameras JOIN tokens ON tokens.id = token_id \
+                ORDER BY token_id, camera_id";
+    let on = |token: &str, camera: &str, gateway: &str| format!("{token} {camera} {gateway}");
+    let expected = [
+        on("door", "door", ATTIC),
+        on("sub", "door.sub", ATTIC),
+        on("mixed", "barn", BARN),
+        on("mixed", "cellar", "dormant"),
+        on("mixed", "door", ATTIC),
+        on("cellar", "attic.sub", "dormant"),
+        on("cellar", "cellar", "dormant"),
+        on("admin for gate", "gate", BARN),
+    ];
+    assert_eq!(texts(&store, rows).await, expected);
+    assert_eq!(store.dormant_rights().await.unwrap(), 3);
+    let cameras = "SELECT id || ' ' || gateway_id || ' ' || name FROM cameras ORDER BY place";
+    let expected = [
+        on("door", ATTIC, "Front door"),
+        on("door.sub", ATTIC, "Front door"),
+        on("yard", ATTIC, "yard"),
+        on("barn", BARN, "barn"),
+        on("barn.sub", BARN, "barn"),
+        on("gate", BARN, "Gate"),
+    ];
+    assert_eq!(texts(&store, cameras).await, expected);
+    assert_eq!(texts(&store, "SELECT name FROM users ORDER BY id").await, ["ann", "bob"]);
+    assert_eq!(texts(&store, "SELECT name FROM gateways ORDER BY name").await, ["Attic", "Barn"]);
+    assert_eq!(texts(&store, "SELECT hex(hash) FROM claims").await.len(), 1);
+    assert_eq!(texts(&store, "PRAGMA foreign_key_check").await, [""; 0]);
+
+    // Whoever gets these cameras now does not get the rights to them.
+    save(&store, BARN, &[("barn", 4), ("cellar", 7), ("attic", 8), ("attic.sub", 8)]).await;
+    let token = "ph_U1ua1XmXbWjjS7c0qWVIdJeyRGYwow_rBiRPHZUVJ7Y";
+    let TokenLookup::Valid(principal) = store.find_token(token).await.unwrap() else {
+        panic!("the token is valid");
+    };
+    let sender = porthole_signaling_core::Sender::Principal(principal);
+    let now = crate::driver::now();
+    let admitted = Action::Connect.admit(sender, now).unwrap();
+    for (gateway, camera) in [(BARN, "cellar"), (BARN, "attic.sub"), (ATTIC, "cellar")] {
+        let (gateway, camera) = (gateway.parse().unwrap(), camera.parse().unwrap());
+        assert!(admitted.camera(&gateway, &camera, now).is_err(), "{gateway} {camera}");
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn the_database_is_copied_once_before_its_upgrade() {
+    let data = old_data();
+    let before = std::fs::read(data.path().join(FILE)).unwrap();
+    let copy = data.path().join("signaling.sqlite3.v1");
+    // What a start that was killed has left.
+    std::fs::write(data.path().join("signaling.sqlite3.v1.part"), "half").unwrap();
+    let store = Store::open(data.path()).await.unwrap();
+    store.close().await;
+    let copied = std::fs::read(&copy).unwrap();
+    assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    let files = || {
+        let entries = std::fs::read_dir(data.path()).unwrap();
+        let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name();
+        let mut names: Vec<_> = entries.map(name).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(files(), [FILE, "signaling.sqlite3.v1"]);
+
+    // The copy is a database that the older program opens.
+    let restored = tempfile::tempdir().unwrap();
+    std::fs::copy(&copy, restored.path().join(FILE)).unwrap();
+    let older = Store::open_as(restored.path(), &MIGRATIONS[..1]).await.unwrap();
+    assert_eq!(texts(&older, "SELECT id FROM cameras").await.len(), 6);
+    assert_eq!(texts(&older, "SELECT camera_id FROM token_cameras").await.len(), 8);
+    older.close().await;
+
+    // Neither a start of this version nor another upgrade replaces it.
+    Store::open(data.path()).await.unwrap().close().await;
+    std::fs::write(data.path().join(FILE), before).unwrap();
+    Store::open(data.path()).await.unwrap().close().await;
+    assert_eq!(std::fs::read(&copy).unwrap(), copied);
+    assert_eq!(files(), [FILE, "signaling.sqlite3.v1"]);
+}
+
+#[tokio::test]
+async fn an_older_program_refuses_an_upgraded_database_in_a_sentence() {
+    let data = old_data();
+    Store::open_as(data.path(), &MIGRATIONS[..1]).await.unwrap().close().await;
+    Store::open(data.path()).await.unwrap().close().await;
+    let error = Store::open_as(data.path(), &MIGRATIONS[..1]).await.unwrap_err().to_string();
+    assert!(error.contains("was written by a newer version of this program"), "{error}");
+    Store::open(data.path()).await.unwrap().close().await;
+}
+
+#[tokio::test]
+async fn a_copy_that_fails_stops_the_start_and_leaves_the_database_as_it_is() {
+    let data = old_data();
+    // Root may write anywhere, but not into a folder as if it were a file.
+    let part = data.path().join("signaling.sqlite3.v1.part");
+    std::fs::create_dir(&part).unwrap();
+    let error = Store::open(data.path()).await.unwrap_err().to_string();
+    assert!(error.contains("cannot be copied to"), "{error}");
+    assert!(error.contains("signaling.sqlite3.v1 before its tables are upgraded"), "{error}");
+    assert!(error.contains("make room there and start again"), "{error}");
+    Store::open_as(data.path(), &MIGRATIONS[..1]).await.unwrap().close().await;
+    std::fs::remove_dir(&part).unwrap();
+    let other = std::fs::File::create(&part).unwrap();
+    other.try_lock().unwrap();
+    let error = Store::open(data.path()).await.unwrap_err().to_string();
+    assert!(error.contains("another start is copying it"), "{error}");
+    drop(other);
+    Store::open(data.path()).await.unwrap().close().await;
+    assert!(data.path().join("signaling.sqlite3.v1").exists());
+}
+
+#[tokio::test]
+async fn a_new_database_is_not_copied() {
+    let data = tempfile::tempdir().unwrap();
+    Store::open(data.path()).await.unwrap().close().await;
+    assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn a_token_is_bound_to_the_gateway_that_got_the_camera_first() {
+    let data = tempfile::tempdir().unwrap();
+    let store = Store::open(data.path()).await.unwrap();
+    let error = bound_to(&store, &["door"]).await.unwrap_err();
+    assert!(error.contains("start the gateway of the camera first"), "{error}");
+
+    enroll(&store, "gw-b").await;
+    for cameras in [&["door"][..], &["door.sub"], &["door@gw-b"]] {
+        assert_eq!(bound_to(&store, cameras).await, Ok(vec!["gw-b".to_owned()]), "the only one");
+    }
+    enroll(&store, "gw-a").await;
+    save(&store, "gw-a", &[("door", 3), ("door.sub", 3), ("shed.sub", 4)]).await;
+    save(&store, "gw-b", &[("yard", 1), ("door", 2), ("shed", 5)]).await;
+    type Case = (&'static [&'static str], Result<&'static [&'static str], &'static str>);
+    let table: [Case; 11] = [
+        (&["door"], Ok(&["gw-b"])),
+        (&["door.sub"], Ok(&["gw-b"])),
+        (&["door@gw-a"], Ok(&["gw-a"])),
+        (&["door.sub@gw-a", "door"], Ok(&["gw-b", "gw-a"])),
+        (&["shed"], Ok(&["gw-b"])),
+        (&["shed.sub"], Ok(&["gw-a"])),
+        (&["attic@gw-a", "attic@gw-b", "attic@gw-a"], Ok(&["gw-a", "gw-b"])),
+        (&["attic"], Err("`attic@GATEWAY` with the id of its gateway: gw-")),
+        (&["attic"], Err("gw-a (gw-a)")),
+        (&["yard", "attic"], Err("no gateway has a camera `attic`")),
+        (&["door@gw-c"], Err("no gateway with the id `gw-c` has enrolled")),
+    ];
+    for (cameras, expected) in table {
+        let tokens = texts(&store, "SELECT hex(hash) FROM tokens").await.len();
+        match (bound_to(&store, cameras).await, expected) {
+            (Ok(gateways), Ok(expected)) => assert_eq!(gateways, expected, "{cameras:?}"),
+            (Err(error), Err(part)) => {
+                assert!(error.contains(part), "{cameras:?}: {error}");
+                let after = texts(&store, "SELECT hex(hash) FROM tokens").await.len();
+                assert_eq!(after, tokens, "no token is left of a refusal");
+            }
+            (found, _) => panic!("{cameras:?}: {found:?}"),
+        }
+    }
+    store.close().await;
+}

@@ -16,7 +16,7 @@ pub(crate) const QUEUE: usize = 16;
 /// Configuration of a camera.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CameraConfig {
-    /// The camera's id, unique in the signaling server.
+    /// The camera's id, unique on its gateway.
     pub id: CameraId,
     /// The name shown to people.
     pub name: String,

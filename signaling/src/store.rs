@@ -160,7 +160,7 @@ impl Store {
         // that a writer can connect again while the disk is full.
         let write = pool(1).connect_with(options.clone()).await;
         let write = write.map_err(|e| not_opened(data, e))?;
-        copy::before_upgrade(&write, &file, migrations.len()).await?;
+        copy::before_upgrade(&write, data, migrations.len()).await?;
         migrator(migrations).run(&write).await.map_err(|e| not_migrated(data, e))?;
         let read = pool(READERS).min_connections(1).connect_with(options).await;
         let read = read.map_err(|e| not_opened(data, e))?;

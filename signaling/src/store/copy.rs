@@ -1,28 +1,27 @@
 //! The copy of the database that is made before its tables change.
 
-use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sqlx::{Row as _, SqlitePool};
 use tracing::info;
 
-use super::OpenError;
+use super::{FILE, OpenError, not_opened};
 
 /// Copies the database to a file beside it, if its tables have an older version than this program.
 /// A copy of the same version that exists is kept.
 pub(super) async fn before_upgrade(
     db: &SqlitePool,
-    file: &Path,
+    data: &Path,
     newest: usize,
 ) -> Result<(), OpenError> {
-    let version = version(db).await.map_err(|error| not_copied(file, &error))?;
+    let version = version(db).await.map_err(|error| not_opened(data, error))?;
     let is_older = usize::try_from(version).is_ok_and(|version| (1..newest).contains(&version));
     if !is_older {
         return Ok(());
     }
-    let copy = with_suffix(file, &format!(".v{version}"));
+    let copy = data.join(format!("{FILE}.v{version}"));
     make(db, &copy).await.map_err(|error| OpenError::NotCopied { copy, error })
 }
 
@@ -40,7 +39,7 @@ async fn make(db: &SqlitePool, copy: &Path) -> Result<(), String> {
     if copy.exists() {
         return Ok(());
     }
-    let part = with_suffix(copy, ".part");
+    let part = copy.with_added_extension("part");
     let text = |error: io::Error| error.to_string();
     let file = open(&part).map_err(text)?;
     file.try_lock().map_err(|_| "another start is copying it".to_owned())?;
@@ -94,14 +93,4 @@ fn sync_folder(file: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
-}
-
-fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
-    let mut path = OsString::from(file);
-    path.push(suffix);
-    path.into()
-}
-
-fn not_copied(file: &Path, error: &sqlx::Error) -> OpenError {
-    OpenError::NotCopied { copy: file.to_owned(), error: error.to_string() }
 }

@@ -67,7 +67,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The cameras of the first gateway are the first two, those of the second the second and the third.
+/// The ids of cameras. The first gateway has the first two, the second one those in the middle.
 const CAMERAS: [&str; 4] = ["a1", "both", "b1", "none"];
 
 fn person(number: u8) -> Principal {

@@ -3,20 +3,19 @@
 mod password;
 mod report;
 mod streams;
-mod target;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
+use porthole_gateway::ingest::Caution;
 use porthole_gateway::onvif;
-use porthole_gateway::onvif::{Cidr, Device, Discovered, Probed};
+use porthole_gateway::onvif::{Cidr, Device, Discovered, InvalidTarget, Probed, Target};
 use tokio::sync::mpsc;
 
 use crate::config::Network;
 use crate::{cli, console};
 use report::ProbeReport;
-use target::Target;
 
 /// Capacity of the channel for what is found.
 const QUEUE: usize = 64;
@@ -74,7 +73,14 @@ const INTERFACES: &str = "cannot read the network interfaces of this machine";
 
 /// Runs `porthole probe`: asks one camera for its streams, and prints what it finds.
 pub async fn probe(flags: &cli::Probe) -> anyhow::Result<()> {
-    let target = Target::parse(&flags.address)?;
+    let target = Target::parse(&flags.address).map_err(|error| match error {
+        InvalidTarget::Login => {
+            anyhow!("leave user and password out of the address: give --user and --password-file")
+        }
+        error @ (InvalidTarget::Scheme
+        | InvalidTarget::NoAddress(_)
+        | InvalidTarget::UnknownHost(_)) => error.into(),
+    })?;
     let peer = target.resolve().await?;
     let networks = onvif::networks(named(&flags.networks)).context(INTERFACES)?;
     networks.check(peer.ip())?;
@@ -116,9 +122,11 @@ pub async fn probe(flags: &cli::Probe) -> anyhow::Result<()> {
     printed?;
     let refused = refused?;
     if let Some(vendor) = flags.vendor.as_deref().filter(|_| report.has_no_onvif()) {
-        streams::try_paths(&mut report, vendor, credentials, refused).await?;
+        streams::try_paths(&mut report, vendor, credentials, flags.allow_text, refused).await?;
     } else if !flags.no_streams {
-        streams::check(&mut report, credentials).await?;
+        let max_refused = onvif::MAX_REFUSED.saturating_sub(refused).max(1);
+        let caution = Caution { allows_text: flags.allow_text, max_refused };
+        streams::check(&mut report, credentials, caution).await?;
     }
     console::print_line(if flags.json { report.json()? } else { report.configuration() })?;
     match report.failure() {

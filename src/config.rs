@@ -229,6 +229,8 @@ pub struct Gateway {
     pub udp_port: u16,
     /// Never connect directly, only through TURN.
     pub turn_only: bool,
+    /// Networks in which cameras may be looked for although the machine has no address in them.
+    pub networks: Vec<Network>,
     /// The time in which an RTSP camera must answer.
     pub camera_connect_timeout: Span,
     /// The time without packets after which an RTSP camera is connected again.
@@ -243,6 +245,7 @@ impl Default for Gateway {
             name: "gateway".into(),
             udp_port: 0,
             turn_only: false,
+            networks: Vec::new(),
             camera_connect_timeout: Span { seconds: 10 },
             camera_silence_timeout: Span { seconds: 15 },
         }

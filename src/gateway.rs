@@ -67,6 +67,7 @@ fn settings(config: &Config, server: Url, claim: Option<String>) -> porthole_gat
             connect: Duration::from_secs(gateway.camera_connect_timeout.seconds.into()),
             silence: Duration::from_secs(gateway.camera_silence_timeout.seconds.into()),
         },
+        networks: gateway.networks.iter().map(|network| network.0).collect(),
         turn_only: gateway.turn_only,
     }
 }
@@ -92,6 +93,15 @@ fn plural(count: usize) -> &'static str {
 mod tests {
     use super::*;
     use crate::config::Span;
+
+    #[test]
+    fn the_networks_for_cameras_reach_the_gateway() {
+        let mut config = Config::default();
+        config.gateway.networks = vec!["10.20.0.0/16".parse().unwrap()];
+        let server = Url::parse("http://localhost/").unwrap();
+        let networks = settings(&config, server, None).networks;
+        assert_eq!(networks, ["10.20.0.0/16".parse().unwrap()]);
+    }
 
     #[test]
     fn the_timeouts_of_cameras_reach_the_gateway() {

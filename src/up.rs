@@ -25,15 +25,13 @@ pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()>
         None => data::turn_secret(&config.data)?,
     };
     let cameras = Arc::new(OnceLock::new());
-    let apply_rest = apply_cameras(config, &cameras);
+    let apply_rest = apply_cameras(&cameras);
     let turn_server = TurnServer::start(config, Some(&secret), load_config, apply_rest).await?;
     let turn_config = signaling::turn_config(turn::ice_server_urls(config)?, secret.reveal());
     let signaling = signaling::bind(config, Some(turn_config)).await?;
     let gateway = start_gateway(config, signaling.local_addr()).await?;
-    if let Some(gateway) = &gateway {
-        // It is set once.
-        let _ = cameras.set(gateway.cameras().clone());
-    }
+    // It is set once.
+    let _ = cameras.set(gateway.cameras().clone());
     console::print_welcome(&signaling::dashboard_url(config), signaling.setup_link().as_deref())?;
 
     let ended = run_both(signaling, gateway, stop).await;
@@ -41,30 +39,23 @@ pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()>
     ended
 }
 
-/// Returns the function that applies the cameras of a reloaded configuration. They take a restart
-/// if the program was started without any, and so without a gateway.
-fn apply_cameras(config: &Config, cameras: &Arc<OnceLock<Cameras>>) -> ApplyRest {
-    let (running, cameras) = (config.camera.clone(), Arc::clone(cameras));
-    let change = |effect, description| Change { setting: "camera", effect, description };
+/// Returns the function that applies the cameras of a reloaded configuration, once the gateway is
+/// there.
+fn apply_cameras(cameras: &Arc<OnceLock<Cameras>>) -> ApplyRest {
+    let cameras = Arc::clone(cameras);
+    let change = |description| Change { setting: "camera", effect: Effect::AtOnce, description };
     Arc::new(move |new: &Config| {
-        let Some(cameras) = cameras.get() else {
-            let description = "the first camera starts a gateway".to_owned();
-            let at_restart = change(Effect::AtRestart, description);
-            return Ok(Some(at_restart).filter(|_| running != new.camera).into_iter().collect());
-        };
+        let Some(cameras) = cameras.get() else { return Ok(Vec::new()) };
         let differences = gateway::set_cameras(cameras, new)?;
-        Ok(differences.iter().map(|one| change(Effect::AtOnce, one.to_string())).collect())
+        Ok(differences.iter().map(|one| change(one.to_string())).collect())
     })
 }
 
-/// Starts a gateway if there are cameras.
-async fn start_gateway(config: &Config, server: SocketAddr) -> anyhow::Result<Option<Gateway>> {
-    if config.camera.is_empty() {
-        return Ok(None);
-    }
+/// Starts the gateway of this machine, whether or not it has cameras yet: they are found with it.
+async fn start_gateway(config: &Config, server: SocketAddr) -> anyhow::Result<Gateway> {
     // Needed for the first start only; later ones leave it unused, and it expires.
     let claim = admin::create_claim(&config.data).await?;
-    Ok(Some(gateway::start(config, loopback_url(server)?, Some(claim.code))?))
+    gateway::start(config, loopback_url(server)?, Some(claim.code))
 }
 
 /// Returns the URL by which this machine reaches its own server.
@@ -82,18 +73,12 @@ fn loopback_url(server: SocketAddr) -> anyhow::Result<Url> {
 /// off at the signaling server.
 async fn run_both(
     signaling: Server,
-    gateway: Option<Gateway>,
+    gateway: Gateway,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let stop_signaling = CancellationToken::new();
     let run_gateway = async {
-        let ended = match gateway {
-            Some(gateway) => gateway.run(stop.clone()).await,
-            None => {
-                stop.cancelled().await;
-                Ok(())
-            }
-        };
+        let ended = gateway.run(stop.clone()).await;
         stop_signaling.cancel();
         ended
     };

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use porthole_gateway_core::camera::{CameraChange, CameraSettings, StreamId};
 use porthole_signaling_proto::CameraId;
+use porthole_signaling_proto::manage::PROVISIONAL_PREFIX;
 use tokio::sync::mpsc;
 
 use crate::StartError;
@@ -35,6 +36,7 @@ impl CameraConfig {
             name: self.name.clone(),
             on_demand: self.on_demand,
             has_sub: self.sub_source.is_some(),
+            provisional: false,
         }
     }
 
@@ -44,7 +46,18 @@ impl CameraConfig {
         std::iter::once(main).chain(sub).collect()
     }
 
+    fn with_timeouts(self, timeouts: ingest::Timeouts) -> Self {
+        Self {
+            source: self.source.with_timeouts(timeouts),
+            sub_source: self.sub_source.map(|source| source.with_timeouts(timeouts)),
+            ..self
+        }
+    }
+
     fn check(&self) -> Result<(), StartError> {
+        if self.id.as_str().starts_with(PROVISIONAL_PREFIX) {
+            return Err(StartError::ReservedId(self.id.clone()));
+        }
         if self.sub_source.is_some() && self.id.sub_stream().is_none() {
             return Err(StartError::LongId(self.id.clone()));
         }
@@ -96,10 +109,26 @@ pub enum ChangeError {
     Busy,
 }
 
+/// The cameras of a gateway, by where they come from.
+#[derive(Debug, Default)]
+struct Sets {
+    configured: Vec<CameraConfig>,
+    stored: Vec<CameraConfig>,
+}
+
+impl Sets {
+    /// Returns the cameras that run: a configured one hides a stored one of the same id.
+    fn running(&self) -> Vec<CameraConfig> {
+        let is_shown = |camera: &&CameraConfig| find(&self.configured, &camera.id).is_none();
+        let stored = self.stored.iter().filter(is_shown);
+        self.configured.iter().chain(stored).cloned().collect()
+    }
+}
+
 /// The cameras of a gateway. A clone changes the same gateway.
 #[derive(Debug, Clone)]
 pub struct Cameras {
-    current: Arc<Mutex<Vec<CameraConfig>>>,
+    current: Arc<Mutex<Sets>>,
     timeouts: ingest::Timeouts,
     updates: mpsc::Sender<Vec<Update>>,
 }
@@ -107,17 +136,20 @@ pub struct Cameras {
 impl Cameras {
     /// Holds the cameras of a gateway that starts. Returns them as the changes that lead there.
     pub(crate) fn new(
-        cameras: Vec<CameraConfig>,
+        configured: Vec<CameraConfig>,
+        stored: Vec<CameraConfig>,
         timeouts: ingest::Timeouts,
         updates: mpsc::Sender<Vec<Update>>,
     ) -> Result<(Self, Vec<Update>), StartError> {
-        let cameras = prepared(cameras, timeouts)?;
-        let (_, initial) = differences(&[], &cameras);
-        Ok((Self { current: Arc::new(Mutex::new(cameras)), timeouts, updates }, initial))
+        let configured = prepared(configured, timeouts)?;
+        let sets = Sets { configured, stored: with_timeouts(stored, timeouts) };
+        let (_, initial) = differences(&[], &sets.running());
+        Ok((Self { current: Arc::new(Mutex::new(sets)), timeouts, updates }, initial))
     }
 
-    /// Gives the gateway these cameras in the place of its present ones, and returns the
-    /// differences. Cameras that stay as they are, and their viewers, notice nothing.
+    /// Gives the gateway these cameras in the place of those of its configuration, and returns the
+    /// differences. Cameras that stay as they are, and their viewers, notice nothing. A camera that
+    /// was added in a browser runs unless one of these has its id.
     ///
     /// # Errors
     /// Fails without a change if a camera cannot be configured like this, or if the gateway has
@@ -126,13 +158,45 @@ impl Cameras {
         let cameras = prepared(cameras, self.timeouts)?;
         // Held while the changes are queued, so that they arrive in the order of the calls.
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let (differences, updates) = differences(&current, &cameras);
+        let stored = current.stored.clone();
+        let new = Sets { configured: cameras, stored };
+        let (differences, updates) = differences(&current.running(), &new.running());
         if !updates.is_empty() {
             self.updates.try_send(updates).map_err(|_| ChangeError::Busy)?;
         }
-        *current = cameras;
+        *current = new;
         Ok(differences)
     }
+
+    /// Gives the gateway these cameras in the place of those that it keeps itself.
+    pub(crate) async fn set_stored(&self, stored: Vec<CameraConfig>) {
+        // Fails once the gateway is stopping; its cameras do not matter then.
+        let Ok(permit) = self.updates.reserve().await else { return };
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = current.running();
+        current.stored = with_timeouts(stored, self.timeouts);
+        let (_, updates) = differences(&before, &current.running());
+        permit.send(updates);
+    }
+
+    /// Adds a camera that was probed. The core forgets it by itself.
+    pub(crate) async fn put_provisional(&self, camera: CameraConfig) {
+        let camera = camera.with_timeouts(self.timeouts);
+        let settings = CameraSettings { provisional: true, ..camera.settings() };
+        let change = CameraChange::Put(settings);
+        let update = Update { change, sources: Some(camera.into_sources()) };
+        // Fails once the gateway is stopping; its cameras do not matter then.
+        let _ = self.updates.send(vec![update]).await;
+    }
+
+    /// Returns the cameras of the configuration.
+    pub(crate) fn configured(&self) -> Vec<CameraConfig> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).configured.clone()
+    }
+}
+
+fn with_timeouts(cameras: Vec<CameraConfig>, timeouts: ingest::Timeouts) -> Vec<CameraConfig> {
+    cameras.into_iter().map(|camera| camera.with_timeouts(timeouts)).collect()
 }
 
 fn prepared(
@@ -141,11 +205,7 @@ fn prepared(
 ) -> Result<Vec<CameraConfig>, StartError> {
     let prepare = |camera: CameraConfig| {
         camera.check()?;
-        Ok(CameraConfig {
-            source: camera.source.with_timeouts(timeouts),
-            sub_source: camera.sub_source.map(|source| source.with_timeouts(timeouts)),
-            ..camera
-        })
+        Ok(camera.with_timeouts(timeouts))
     };
     cameras.into_iter().map(prepare).collect()
 }
@@ -247,7 +307,8 @@ mod tests {
         let (updates, mut received) = mpsc::channel(1);
         let door = camera("door", "Door", "test:", None);
         let timeouts = ingest::Timeouts::default();
-        let (cameras, initial) = Cameras::new(vec![door.clone()], timeouts, updates).unwrap();
+        let (cameras, initial) =
+            Cameras::new(vec![door.clone()], Vec::new(), timeouts, updates).unwrap();
         assert_eq!(initial.len(), 1);
         let long = camera(&"x".repeat(64), "Long", "test:", Some("test:"));
         assert!(matches!(cameras.set(vec![long]), Err(ChangeError::Camera(_))));

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use porthole_gateway_core::camera::{SourceCommand, SourceEvent, StreamId};
+use porthole_gateway_core::question::{QuestionEvent, QuestionOutput};
 use porthole_gateway_core::{
     Core, Datagram, IceServerEndpoint, Output, TurnClientId, TurnTransportCommand,
 };
-use porthole_signaling_proto::rpc::Message;
+use porthole_signaling_proto::rpc::{Fault, Message, code};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -36,6 +37,10 @@ const TURN_QUEUE: usize = 4096;
 
 /// Capacity of the queues to and from the link; when it is full, the server has stopped reading.
 pub(crate) const LINK_QUEUE: usize = 1024;
+
+/// Capacity of the queues of questions and answers: a burst of questions, the ends of all of them,
+/// and all provisional cameras at once.
+pub(crate) const QUESTION_QUEUE: usize = 256;
 
 /// Capacity of the queue of resolved names.
 const RESOLVE_QUEUE: usize = 16;
@@ -70,6 +75,10 @@ pub struct Channels {
     pub link_events: mpsc::Receiver<LinkEvent>,
     /// Changes of the cameras.
     pub changes: mpsc::Receiver<Vec<Update>>,
+    /// Questions of the signaling server, for whoever answers them.
+    pub questions: mpsc::Sender<QuestionOutput>,
+    /// Answers to them.
+    pub answers: mpsc::Receiver<QuestionEvent>,
 }
 
 /// Owns the sockets, tasks and clock, and runs the core.
@@ -157,6 +166,7 @@ impl<C: Core> Driver<C> {
                 Some(event) = self.source_events.rx.recv() => self.handle_source_event(event),
                 Some(event) = self.channels.link_events.recv() => self.handle_link_event(event),
                 Some(updates) = self.channels.changes.recv() => self.change_cameras(updates),
+                Some(event) = self.channels.answers.recv() => self.handle_question_event(event),
                 Some((server, addresses)) = self.resolved.rx.recv() => {
                     self.core.handle_resolved(Instant::now(), &server, &addresses);
                 }
@@ -226,6 +236,15 @@ impl<C: Core> Driver<C> {
         }
     }
 
+    /// Passes an answer to the core, after the changes that were made before it: a camera that it
+    /// names exists.
+    fn handle_question_event(&mut self, event: QuestionEvent) {
+        while let Ok(updates) = self.channels.changes.try_recv() {
+            self.change_cameras(updates);
+        }
+        self.core.handle_question_event(Instant::now(), event);
+    }
+
     fn handle_link_event(&mut self, event: LinkEvent) {
         let now = Instant::now();
         match event {
@@ -255,11 +274,27 @@ impl<C: Core> Driver<C> {
                 }
                 Output::TurnTransport(key, command) => self.apply_turn_transport(key, command),
                 Output::Source(stream, command) => self.apply_source(&stream, command),
+                Output::Question(output) => self.apply_question(output),
                 Output::Resolve(server) => self.resolve(server),
             }
         }
         self.udp.send(&self.outgoing);
         self.outgoing.clear();
+    }
+
+    /// Passes a question on. If nobody can take it, it is answered with a fault.
+    fn apply_question(&mut self, output: QuestionOutput) {
+        if let QuestionOutput::Forgotten(camera) = &output {
+            self.sources.retain(|stream, _| stream.camera != *camera);
+        }
+        let Err(refused) = self.channels.questions.try_send(output) else { return };
+        if let QuestionOutput::Ask(id, _) = refused.into_inner() {
+            let text = "this gateway cannot answer because of a defect: restart it, and report what \
+                        its log says";
+            let fault = Fault::new(code::INTERNAL_ERROR, text);
+            let event = QuestionEvent::Answered(id, Err(fault));
+            self.core.handle_question_event(Instant::now(), event);
+        }
     }
 
     fn apply_turn_transport(&mut self, key: TurnClientId, command: TurnTransportCommand) {

@@ -18,7 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::SourceError;
 pub use porthole_gateway_core::camera::SourceEvent;
-pub use porthole_gateway_core::rtsp::{Address, Credentials, Timeouts, Transport, mask_passwords};
+pub use porthole_gateway_core::rtsp::{
+    Address, Caution, Credentials, Timeouts, Transport, mask_passwords,
+};
 pub use source::{InvalidSource, RtspCamera, Source, TestPicture};
 
 /// Time without packets after which a port that RTP is pushed to is reported as silent.

@@ -11,13 +11,16 @@ pub mod driver;
 pub mod ingest;
 mod key;
 mod link;
+mod manage;
 pub mod onvif;
+mod store_file;
 mod tls;
 mod turn_transport;
 mod udp;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use porthole_gateway_core::dtls_srtp::{DtlsSrtpError, Identity};
 use porthole_gateway_core::{Gateway as Core, GatewayConfig};
@@ -27,13 +30,16 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::driver::{Channels, Driver, LINK_QUEUE, LinkEvent};
+use crate::driver::{Channels, Driver, LINK_QUEUE, LinkEvent, QUESTION_QUEUE};
 use crate::link::Link;
+use crate::manage::{Manager, ManagerChannels, Shelf};
+use crate::store_file::StoreFile;
 use key::Key;
 
 pub use cameras::{CameraConfig, Cameras, ChangeError, Difference};
 pub use key::KeyError;
 pub use link::{LinkError, websocket_url};
+pub use store_file::StoreError;
 
 /// Configuration of a gateway.
 #[derive(Debug, Clone)]
@@ -42,7 +48,7 @@ pub struct Config {
     pub server: Url,
     /// A single-use claim code with which the gateway enrols on its first start.
     pub claim: Option<String>,
-    /// The data folder, which holds the key.
+    /// The data folder, which holds the key and the cameras that were added in a browser.
     pub data: PathBuf,
     /// The name of the gateway shown to people.
     pub name: String,
@@ -52,6 +58,8 @@ pub struct Config {
     pub udp_port: u16,
     /// Bounds for the silence of RTSP cameras.
     pub camera_timeouts: ingest::Timeouts,
+    /// Networks in which cameras may be looked for although this machine has no address in them.
+    pub networks: Vec<onvif::Cidr>,
     /// Use relayed paths only, so that the addresses of this network stay private.
     pub turn_only: bool,
 }
@@ -76,6 +84,12 @@ pub enum StartError {
     /// A camera's id is too long to append `.sub` for its sub stream.
     #[error("the camera id `{0}` leaves no room for the `.sub` of its sub stream; shorten it by 4")]
     LongId(CameraId),
+    /// A camera's id begins like those of cameras that were probed.
+    #[error("the camera id `{0}` begins with `probe.`, which is reserved; choose another id")]
+    ReservedId(CameraId),
+    /// The file of cameras cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The DTLS certificate cannot be generated.
     #[error(transparent)]
     Certificate(#[from] DtlsSrtpError),
@@ -98,6 +112,7 @@ pub struct Gateway {
     driver: Driver<Core>,
     cameras: Cameras,
     link: Link,
+    manager: Manager,
     /// The link's ends of its channels to and from the driver.
     events: mpsc::Sender<LinkEvent>,
     outgoing: mpsc::Receiver<Message>,
@@ -109,7 +124,7 @@ impl Gateway {
     /// # Errors
     /// Returns the reason for which the gateway cannot start.
     pub fn start(config: Config) -> Result<Self, StartError> {
-        let key = Key::load_or_create(&config.data)?;
+        let key = Arc::new(Key::load_or_create(&config.data)?);
         let core = Core::new(GatewayConfig {
             identity: Identity::generate()?,
             turn_only: config.turn_only,
@@ -118,14 +133,24 @@ impl Gateway {
         let (messages, outgoing) = mpsc::channel(LINK_QUEUE);
         let (events, incoming) = mpsc::channel(LINK_QUEUE);
         let (updates, changes) = mpsc::channel(cameras::QUEUE);
-        let (cameras, initial) = Cameras::new(config.cameras, config.camera_timeouts, updates)?;
+        let (file, store, vault) = StoreFile::load(&config.data, key.id())?;
+        let stored = manage::stored_configs(&store, &vault);
+        let timeouts = config.camera_timeouts;
+        let (cameras, initial) = Cameras::new(config.cameras, stored, timeouts, updates)?;
         let port = config.udp_port;
-        let channels = Channels { link: messages, link_events: incoming, changes };
+        let (questions, asked) = mpsc::channel(QUESTION_QUEUE);
+        let (answered, answers) = mpsc::channel(QUESTION_QUEUE);
+        let asking = ManagerChannels { questions: asked, answers: answered };
+        let shelf = Shelf { file, store, vault };
+        let manager =
+            Manager::new(Arc::clone(&key), shelf, cameras.clone(), config.networks, asking);
+        let channels =
+            Channels { link: messages, link_events: incoming, changes, questions, answers };
         let mut driver = Driver::new(core, port, channels, is_loopback(&config.server))
             .map_err(|source| StartError::Port { port, source })?;
         driver.change_cameras(initial);
         let link = Link { server: config.server, claim: config.claim, name: config.name, key };
-        Ok(Self { driver, cameras, link, events, outgoing })
+        Ok(Self { driver, cameras, link, manager, events, outgoing })
     }
 
     /// Returns the gateway's id, derived from its public key.
@@ -144,14 +169,15 @@ impl Gateway {
     /// Returns an error if the signaling server refuses the gateway for good or the UDP socket
     /// fails. A server or camera that cannot be reached is tried again.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RunError> {
-        let Self { driver, link, events, outgoing, .. } = self;
+        let Self { driver, link, manager, events, outgoing, .. } = self;
         let both = stop.child_token();
         let link = async {
             let ended = link.run(events, outgoing, both.clone()).await;
             both.cancel();
             ended
         };
-        let (linked, driven) = tokio::join!(link, driver.run(both.clone()));
+        let (linked, driven, ()) =
+            tokio::join!(link, driver.run(both.clone()), manager.run(both.clone()));
         linked?;
         Ok(driven?)
     }

@@ -3,6 +3,7 @@
 //! It authenticates the gateway (`portholeChallenge`, `portholeEnroll`, `register`) and then passes
 //! messages between the server and the core.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -83,7 +84,7 @@ pub(crate) struct Link {
     pub(crate) server: Url,
     pub(crate) claim: Option<String>,
     pub(crate) name: String,
-    pub(crate) key: Key,
+    pub(crate) key: Arc<Key>,
 }
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;

@@ -9,13 +9,16 @@ mod exchange;
 mod interfaces;
 mod probe;
 mod streams;
+mod target;
 
 pub use discover::{ask, search};
 pub use interfaces::{Link, links, networks};
 pub use porthole_gateway_core::onvif::discovery::{Device, Output as Discovered};
 pub use porthole_gateway_core::onvif::probe::{Camera, Config, Output as Probed, Stream};
 pub use porthole_gateway_core::onvif::{
-    Cidr, Encoding, Finding, Information, Measured, Networks, NotAllowed, ServiceAddress,
+    Cidr, Encoding, Finding, Information, MAX_REFUSED, Measured, Networks, NotAllowed,
+    ServiceAddress,
 };
 pub use probe::probe;
-pub use streams::{check_stream, try_paths};
+pub use streams::{StreamTest, check_stream, try_paths};
+pub use target::{InvalidTarget, Target};

@@ -29,6 +29,8 @@ pub struct CameraSettings {
     pub on_demand: bool,
     /// True if the camera has a sub stream.
     pub has_sub: bool,
+    /// True for a camera that was probed and not added.
+    pub provisional: bool,
 }
 
 /// A change of a gateway's cameras while it runs.
@@ -150,6 +152,24 @@ impl Camera {
         Self { settings, streams }
     }
 
+    /// Returns the id of the camera.
+    #[must_use]
+    pub fn id(&self) -> &CameraId {
+        &self.settings.id
+    }
+
+    /// Returns true for a camera that was probed and not added.
+    #[must_use]
+    pub fn is_provisional(&self) -> bool {
+        self.settings.provisional
+    }
+
+    /// Returns true while somebody watches one of its streams.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.streams.iter().any(|stream| !stream.viewers().is_empty())
+    }
+
     /// Gives the camera another name.
     pub fn rename(&mut self, name: String) {
         self.settings.name = name;
@@ -222,7 +242,7 @@ impl Camera {
             height: main.as_ref().and_then(|main| main.height),
             viewers: u32::try_from(viewers).unwrap_or(u32::MAX),
             streams,
-            provisional: false,
+            provisional: self.settings.provisional,
         }
     }
 }

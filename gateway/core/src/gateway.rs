@@ -3,6 +3,7 @@
 mod admission;
 mod cameras;
 mod network;
+mod questions;
 mod signaling;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -21,6 +22,7 @@ use crate::camera::{Camera, CameraChange, SourceEvent, Stream, StreamId, Viewer}
 use crate::dtls_srtp::Identity;
 use crate::ice::LocalBase;
 use crate::media::VideoPacket;
+use crate::question::{QuestionEvent, Registry};
 use crate::reflexive::ReflexiveGatherer;
 use crate::session::{Section, Session, SessionOutput};
 use crate::{Core, IceServerEndpoint, Output, TurnClientId};
@@ -74,6 +76,11 @@ pub struct Gateway {
     /// The session that last used a local base and a remote address, so that most datagrams need no
     /// search.
     session_by_remote: HashMap<(LocalBase, SocketAddr), SessionId>,
+    /// The questions of the server that belong to no session.
+    questions: Registry,
+    /// Cameras that were probed and not added, each with the last time at which it was found or
+    /// known to be watched.
+    provisional: BTreeMap<CameraId, Instant>,
     outbox: VecDeque<Output>,
 }
 
@@ -103,6 +110,8 @@ impl Gateway {
             pending_whep_restarts: HashMap::new(),
             pending_viewers: VecDeque::new(),
             session_by_remote: HashMap::new(),
+            questions: Registry::default(),
+            provisional: BTreeMap::new(),
             outbox: VecDeque::new(),
         }
     }
@@ -336,6 +345,7 @@ impl Core for Gateway {
         // Running sessions go on; new ones need the signaling server.
         self.online = false;
         self.pending.clear();
+        self.cancel_questions();
     }
 
     fn handle_message(&mut self, now: Instant, message: rpc::Message) {
@@ -390,6 +400,10 @@ impl Core for Gateway {
         self.apply_camera_change(now, change);
     }
 
+    fn handle_question_event(&mut self, now: Instant, event: QuestionEvent) {
+        Self::handle_question_event(self, now, event);
+    }
+
     fn set_addresses(&mut self, now: Instant, addresses: Vec<SocketAddr>) {
         if self.addresses == addresses {
             return;
@@ -413,6 +427,8 @@ impl Core for Gateway {
             .chain(self.reflexive.poll_timeout())
             .chain(report)
             .chain(pending)
+            .chain(self.questions.poll_timeout())
+            .chain(self.next_forgotten())
             .min()
     }
 
@@ -432,6 +448,8 @@ impl Core for Gateway {
         self.reflexive.handle_timeout(now);
         self.process_reflexive_outputs(now);
         self.admit_pending_viewers(now);
+        self.give_up_questions(now);
+        self.forget_unwatched(now);
         self.schedule_report(now);
         if self.online && self.report_at.is_some_and(|at| at <= now) {
             self.send_report();
@@ -439,6 +457,7 @@ impl Core for Gateway {
     }
 
     fn close(&mut self, now: Instant) {
+        self.cancel_questions();
         for id in self.sessions.keys().cloned().collect::<Vec<_>>() {
             self.end_session(now, &id, "the gateway is stopping");
         }

@@ -15,11 +15,14 @@ mod gateway;
 pub mod ice;
 pub mod media;
 pub mod onvif;
+pub mod question;
 pub mod reflexive;
 pub mod rtp;
 pub mod rtsp;
 pub mod sdp;
+pub mod sealing;
 pub mod session;
+pub mod store;
 pub mod transport;
 mod turn_clients;
 mod url_parts;
@@ -32,6 +35,7 @@ use porthole_signaling_proto::SessionId;
 use porthole_signaling_proto::rpc::Message;
 
 use crate::camera::{CameraChange, SourceCommand, SourceEvent, StreamId};
+use crate::question::{QuestionEvent, QuestionOutput};
 
 pub use gateway::{Gateway, GatewayConfig};
 pub use turn_clients::{IceServerEndpoint, TurnTransport};
@@ -78,6 +82,8 @@ pub enum Output {
     TurnTransport(TurnClientId, TurnTransportCommand),
     /// A command for the source of a stream.
     Source(StreamId, SourceCommand),
+    /// A question of the server to answer, or what has become of one.
+    Question(QuestionOutput),
     /// A host name to resolve; pass the result to [`Core::handle_resolved`].
     Resolve(IceServerEndpoint),
 }
@@ -112,6 +118,8 @@ pub trait Core {
     fn handle_source(&mut self, now: Instant, stream: &StreamId, event: SourceEvent);
     /// Adds, changes or removes a camera. The driver knows its new sources already.
     fn change_camera(&mut self, now: Instant, change: CameraChange);
+    /// Handles a piece of the answer to a question, or the answer.
+    fn handle_question_event(&mut self, now: Instant, event: QuestionEvent);
     /// Sets the addresses of this machine, each with the shared port.
     fn set_addresses(&mut self, now: Instant, addresses: Vec<SocketAddr>);
     /// Returns the time at which [`Self::handle_timeout`] is due.

@@ -32,5 +32,6 @@ pub use address::ServiceAddress;
 pub use answers::{Encoding, Information};
 pub use finding::Finding;
 pub use http::{Reply, ReplyError, ReplyReader};
+pub use ladder::MAX_REFUSED;
 pub use networks::{Cidr, Networks, NotAllowed};
 pub use stream_check::{Measured, StreamCheck};

@@ -51,11 +51,31 @@ pub struct Config {
     pub transport: Transport,
     /// Bounds for the camera's silence.
     pub timeouts: Timeouts,
+    /// Bounds for the use of the password.
+    pub caution: Caution,
     /// Extensions that the camera must support (`Require`, RFC 2326 §12.32); none for a live
     /// picture.
     pub require: Vec<String>,
     /// Seed of the random numbers: client nonces, the tunnel's cookie and our SSRC.
     pub seed: u64,
+}
+
+/// Bounds for the use of a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caution {
+    /// Allow the password to be sent as readable text (Basic, RFC 7617).
+    pub allows_text: bool,
+    /// Number of requests with the password that may be refused before the camera has accepted it.
+    /// Cameras lock accounts after some.
+    pub max_refused: u8,
+}
+
+impl Default for Caution {
+    /// Returns the bounds for a password that the owner has written down: each scheme that the
+    /// camera offers is tried once.
+    fn default() -> Self {
+        Self { allows_text: true, max_refused: u8::MAX }
+    }
 }
 
 /// The choice of transport in a camera's address.
@@ -198,6 +218,8 @@ pub enum Failure {
     WrongPassword,
     /// The camera requires a way of authentication that is unknown.
     UnknownAuthentication,
+    /// The camera takes the password as readable text only, which is not allowed.
+    WantsText,
     /// The camera has no stream at this path; the path, with passwords masked.
     NotFound(String),
     /// The camera does not send in this way.

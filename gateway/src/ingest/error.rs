@@ -94,6 +94,15 @@ pub enum SourceError {
         /// Host and port of the camera.
         host: String,
     },
+    /// The camera takes the password as readable text only, which is not allowed.
+    #[error(
+        "{host} takes the password as readable text only: set the camera to Digest, or allow that \
+         when you type the password"
+    )]
+    WantsText {
+        /// Host and port of the camera.
+        host: String,
+    },
     /// The camera has no stream at the path of the address.
     #[error("the camera has no stream at {path}: check the path of its address")]
     NotFound {
@@ -189,6 +198,7 @@ impl SourceError {
             Self::PasswordMissing { .. }
             | Self::WrongPassword { .. }
             | Self::UnknownAuthentication { .. }
+            | Self::WantsText { .. }
             | Self::WrongTransport { .. }
             | Self::NoTransport
             | Self::OldTls { .. }

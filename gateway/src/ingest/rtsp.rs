@@ -40,6 +40,7 @@ pub(super) async fn run(
         credentials: camera.credentials.clone(),
         transport: camera.transport,
         timeouts: camera.timeouts,
+        caution: camera.caution,
         require: Vec::new(),
         seed: rand::random(),
     };

@@ -10,7 +10,7 @@ use porthole_gateway_core::rtsp::percent_decode;
 use thiserror::Error;
 use url::Url;
 
-use super::{Address, Credentials, Timeouts, Transport};
+use super::{Address, Caution, Credentials, Timeouts, Transport};
 
 /// A source of video. `Display` and `Debug` never show a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct RtspCamera {
     pub verifies_tls: bool,
     /// Bounds for the camera's silence, which are not part of its address.
     pub timeouts: Timeouts,
+    /// Bounds for the use of the password, which are not part of its address either.
+    pub caution: Caution,
 }
 
 /// The transports, by their names in addresses.
@@ -196,8 +198,9 @@ fn rtsp(text: &str) -> Result<Source, InvalidSource> {
     let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
     let target = format!("{}{query}", url.path());
     let address = Address::new(is_tls, url.host_str().unwrap_or_default(), url.port(), &target);
-    let timeouts = Timeouts::default();
-    Ok(Source::Rtsp(RtspCamera { address, credentials, transport, verifies_tls, timeouts }))
+    let (timeouts, caution) = (Timeouts::default(), Caution::default());
+    let camera = RtspCamera { address, credentials, transport, verifies_tls, timeouts, caution };
+    Ok(Source::Rtsp(camera))
 }
 
 fn rtp(text: &str) -> Result<Source, InvalidSource> {

@@ -57,10 +57,11 @@ impl Outlet {
 /// A link that cannot be used is left out: a machine has interfaces that were just taken down.
 pub async fn search(links: &[Link], machines: &[SocketAddr], found: mpsc::Sender<Output>) {
     let mut outlets = Vec::new();
+    let shared = Shared::new();
     for (name, outlet) in links
         .iter()
         .map(|link| (link.name.clone(), for_link(link)))
-        .chain(machines.iter().map(|machine| (machine.to_string(), for_machine(*machine))))
+        .chain(machines.iter().map(|machine| (machine.to_string(), shared.outlet(*machine))))
     {
         match outlet {
             Ok(outlet) => outlets.push(outlet),
@@ -69,8 +70,12 @@ pub async fn search(links: &[Link], machines: &[SocketAddr], found: mpsc::Sender
     }
     let mut readers = JoinSet::new();
     let (datagrams, mut arriving) = mpsc::channel(QUEUE);
-    for outlet in &outlets {
-        readers.spawn(read(Arc::clone(&outlet.socket), datagrams.clone()));
+    let mut sockets: Vec<&Arc<UdpSocket>> = Vec::new();
+    for Outlet { socket, .. } in &outlets {
+        if !sockets.iter().any(|known| Arc::ptr_eq(known, socket)) {
+            sockets.push(socket);
+            readers.spawn(read(Arc::clone(socket), datagrams.clone()));
+        }
     }
     drop(datagrams);
     let mut search = Search::new(outlets.len(), rand::random(), Instant::now());
@@ -169,13 +174,29 @@ fn for_link(link: &Link) -> io::Result<Outlet> {
     Ok(Outlet { socket: Arc::new(socket), to, mdns })
 }
 
-fn for_machine(machine: SocketAddr) -> io::Result<Outlet> {
-    let any: IpAddr =
-        if machine.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = Arc::new(bind(SocketAddr::new(any, 0))?);
-    let mut mdns = machine;
-    mdns.set_port(MDNS_PORT);
-    Ok(Outlet { socket, to: machine, mdns })
+/// The sockets from which single machines are asked, one for each address family: a range has
+/// hundreds of machines.
+struct Shared {
+    v4: io::Result<Arc<UdpSocket>>,
+    v6: io::Result<Arc<UdpSocket>>,
+}
+
+impl Shared {
+    fn new() -> Self {
+        let any = |ip: IpAddr| bind(SocketAddr::new(ip, 0)).map(Arc::new);
+        Self { v4: any(Ipv4Addr::UNSPECIFIED.into()), v6: any(Ipv6Addr::UNSPECIFIED.into()) }
+    }
+
+    fn outlet(&self, machine: SocketAddr) -> io::Result<Outlet> {
+        match if machine.is_ipv4() { &self.v4 } else { &self.v6 } {
+            Ok(socket) => {
+                let mut mdns = machine;
+                mdns.set_port(MDNS_PORT);
+                Ok(Outlet { socket: Arc::clone(socket), to: machine, mdns })
+            }
+            Err(error) => Err(io::Error::from(error.kind())),
+        }
+    }
 }
 
 fn bind(local: SocketAddr) -> io::Result<UdpSocket> {

@@ -6,13 +6,14 @@ use porthole_gateway_core::media::Codec;
 use porthole_gateway_core::onvif::probe::{Camera, Stream};
 use porthole_gateway_core::onvif::vendors::{self, PathTries, TryResult};
 use porthole_gateway_core::onvif::{Encoding, Measured, StreamCheck};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::ingest;
 use crate::ingest::{
-    Address, Credentials, RtspCamera, Source, SourceError, SourceEvent, Timeouts, Transport,
+    Address, Caution, Credentials, RtspCamera, Source, SourceError, SourceEvent, Timeouts,
+    Transport,
 };
 
 /// Time for the connection and each reply, as for a call of ONVIF.
@@ -24,18 +25,31 @@ const PICTURE_TIME: Duration = Duration::from_secs(12);
 /// Time for the last request of a session.
 const CLOSE_TIME: Duration = Duration::from_millis(500);
 
+/// A stream to check.
+#[derive(Debug, Clone)]
+pub struct StreamTest {
+    /// Address of the stream.
+    pub address: Address,
+    /// User and password, if there are some.
+    pub credentials: Option<Credentials>,
+    /// Bounds for the use of the password.
+    pub caution: Caution,
+}
+
 /// Plays a stream until its second key frame, or for five seconds after the first one, and returns
-/// what was measured. The stream is asked for at its address only, with one connection.
+/// what was measured. The stream is asked for at its address only, with one connection. `connected`
+/// is told when the camera begins to play, and so has accepted the password.
 ///
 /// # Errors
 /// With the reason if there is no picture.
 pub async fn check_stream(
-    address: Address,
-    credentials: Option<Credentials>,
+    test: StreamTest,
+    connected: Option<oneshot::Sender<()>>,
 ) -> Result<Measured, SourceError> {
+    let StreamTest { address, credentials, caution } = test;
     let timeouts = Timeouts { connect: REPLY_TIME, silence: PICTURE_TIME };
-    let transport = Transport::Auto;
-    let camera = RtspCamera { address, credentials, transport, verifies_tls: false, timeouts };
+    let (transport, verifies_tls) = (Transport::Auto, false);
+    let camera = RtspCamera { address, credentials, transport, verifies_tls, timeouts, caution };
     let source = Source::Rtsp(camera);
     let (sender, mut events) = mpsc::channel(ingest::EVENT_QUEUE);
     let (_control, commands) = mpsc::channel(1);
@@ -43,7 +57,7 @@ pub async fn check_stream(
     let running = ingest::run(&source, sender, commands, cancel.clone());
     tokio::pin!(running);
     // The receiver outlives the check, so that the session ends by being cancelled.
-    let checking = measure(&mut events);
+    let checking = measure(&mut events, connected);
     tokio::pin!(checking);
     let measured = tokio::select! {
         result = &mut running => {
@@ -64,7 +78,10 @@ pub async fn check_stream(
 }
 
 /// Measures a stream until everything is known.
-async fn measure(events: &mut mpsc::Receiver<SourceEvent>) -> Option<Measured> {
+async fn measure(
+    events: &mut mpsc::Receiver<SourceEvent>,
+    mut connected: Option<oneshot::Sender<()>>,
+) -> Option<Measured> {
     let mut check = StreamCheck::default();
     let given_up = Instant::now() + PICTURE_TIME;
     while !check.is_complete() {
@@ -74,7 +91,11 @@ async fn measure(events: &mut mpsc::Receiver<SourceEvent>) -> Option<Measured> {
             () = sleep_until(until.into()) => None,
         };
         match event {
-            Some(SourceEvent::Connected(description)) => check.handle_description(&description),
+            Some(SourceEvent::Connected(description)) => {
+                check.handle_description(&description);
+                // Nobody has to wait for it.
+                connected.take().map(|connected| connected.send(()));
+            }
             Some(SourceEvent::Packet { track: 0, arrival, packet }) => {
                 check.handle_packet(arrival, packet);
             }
@@ -87,34 +108,41 @@ async fn measure(events: &mut mpsc::Receiver<SourceEvent>) -> Option<Measured> {
 
 /// Tries the paths of a vendor, and of others, on a device without ONVIF that a person has chosen.
 /// `refused` is the number of requests with a password that it has refused before.
+///
+/// # Errors
+/// With the number of requests with a password that it has refused by the end, if it has no picture
+/// at any of the paths.
 pub async fn try_paths(
     host: &str,
     vendor: &str,
     credentials: Option<Credentials>,
+    allows_text: bool,
     refused: u8,
-) -> Option<(Camera, Measured)> {
+) -> Result<(Camera, Measured), u8> {
     let mut tries = PathTries::new(vendors::named(vendor), refused);
+    let caution = Caution { allows_text, max_refused: 1 };
+    let test = |path: &str| {
+        let address = Address::new(false, host, None, path);
+        StreamTest { address, credentials: credentials.clone(), caution }
+    };
     while let Some((main, sub)) = tries.poll() {
-        let address = Address::new(false, host, None, main);
-        match check_stream(address.clone(), credentials.clone()).await {
+        let main = test(main);
+        match check_stream(main.clone(), None).await {
             Ok(measured) => {
-                let main = stream(address, &measured);
-                let sub = try_sub(host, sub, credentials).await;
+                let main = stream(main.address, &measured);
+                let sub = if sub.is_empty() { None } else { try_sub(test(sub)).await };
                 let camera = Camera { number: 1, name: None, main, sub, snapshot: None };
-                return Some((camera, measured));
+                return Ok((camera, measured));
             }
             Err(error) => tries.handle_result(result_of(&error)),
         }
     }
-    None
+    Err(tries.refused())
 }
 
-async fn try_sub(host: &str, path: &str, credentials: Option<Credentials>) -> Option<Stream> {
-    let address = Address::new(false, host, None, path);
-    if path.is_empty() {
-        return None;
-    }
-    let measured = check_stream(address.clone(), credentials).await.ok()?;
+async fn try_sub(test: StreamTest) -> Option<Stream> {
+    let address = test.address.clone();
+    let measured = check_stream(test, None).await.ok()?;
     Some(stream(address, &measured))
 }
 
@@ -143,7 +171,8 @@ fn result_of(error: &SourceError) -> TryResult {
         | SourceError::Unreachable { .. }
         | SourceError::NoAnswer { .. }
         | SourceError::PasswordMissing { .. }
-        | SourceError::UnknownAuthentication { .. } => TryResult::Hopeless,
+        | SourceError::UnknownAuthentication { .. }
+        | SourceError::WantsText { .. } => TryResult::Hopeless,
         SourceError::Closed { .. }
         | SourceError::Tls { .. }
         | SourceError::OldTls { .. }

@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ts_rs::TS;
+use zeroize::Zeroize as _;
 
 use crate::rpc::RequestId;
 use crate::{CameraId, GatewayId, StreamRole};
@@ -104,13 +105,36 @@ pub struct Sealed {
     pub ciphertext: String,
 }
 
-/// A user and a password of a camera: the plaintext of [`Sealed`].
+/// A user and a password of a camera: the plaintext of [`Sealed`]. The password is overwritten when
+/// it is dropped.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Login {
     /// The name of the user, at most 128 characters.
     pub user: String,
     /// The password, at most 256 characters.
     pub password: String,
+}
+
+impl Login {
+    /// Reads the plaintext of [`Sealed`]; `None` if it is something else.
+    #[must_use]
+    pub fn from_json(plaintext: &[u8]) -> Option<Self> {
+        // The error could quote a part of the password.
+        serde_json::from_slice(plaintext).ok()
+    }
+
+    /// Writes the plaintext of [`Sealed`].
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        // Fails for maps whose keys are no texts only, and there is none.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+impl Drop for Login {
+    fn drop(&mut self) {
+        self.password.zeroize();
+    }
 }
 
 impl std::fmt::Debug for Login {
@@ -409,6 +433,14 @@ pub struct ProgressParams {
     /// The progress, whose type depends on the method.
     #[ts(type = "unknown")]
     pub value: Value,
+}
+
+impl ProgressParams {
+    /// Creates a piece of progress of a request.
+    #[must_use]
+    pub fn new(request: RequestId, value: &impl Serialize) -> Self {
+        Self { request, value: crate::rpc::write(value) }
+    }
 }
 
 /// Parameters of `portholeCancel`.

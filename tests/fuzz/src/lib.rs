@@ -11,6 +11,7 @@ mod media;
 mod message;
 mod onvif;
 mod rtsp;
+mod sealing;
 mod server;
 pub mod world;
 
@@ -20,6 +21,7 @@ pub use media::{camera_description, payloads};
 pub use message::message;
 pub use onvif::{discovery_answers, onvif_answers};
 pub use rtsp::{rtsp_client, rtsp_frames};
+pub use sealing::sealed_messages;
 pub use server::server;
 
 /// A function that takes any bytes and panics if an invariant is broken.
@@ -37,4 +39,5 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("payloads", payloads),
     ("discovery_answers", discovery_answers),
     ("onvif_answers", onvif_answers),
+    ("sealed_messages", sealed_messages),
 ];

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use porthole_gateway_core::media::RtpPacket;
 use porthole_gateway_core::rtsp::{
-    Address, Client, Config, Credentials, Failure, Output, Port, Timeouts, Transport,
+    Address, Caution, Client, Config, Credentials, Failure, Output, Port, Timeouts, Transport,
 };
 
 /// Maximum number of outputs that one input may cause: a read of 64 kB has at most 16,000 frames.
@@ -34,6 +34,7 @@ impl Session {
             credentials: with_password.then_some(credentials),
             transport,
             timeouts: Timeouts::default(),
+            caution: Caution::default(),
             require: Vec::new(),
             seed: 1,
         };

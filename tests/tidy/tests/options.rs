@@ -150,6 +150,7 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("gateway.name", GENERAL, "every_general_gateway_and_camera_setting_takes_effect"),
     ("gateway.udp_port", GENERAL, "every_general_gateway_and_camera_setting_takes_effect"),
     ("gateway.turn_only", GENERAL, "a_turn_only_gateway_sends_video_only_through_turn"),
+    ("gateway.networks", "src/gateway.rs", "the_networks_for_cameras_reach_the_gateway"),
     (
         "gateway.camera_connect_timeout",
         "src/gateway.rs",

@@ -45,9 +45,10 @@ async fn main() -> anyhow::Result<()> {
     let (events, incoming) = mpsc::channel(QUEUE);
     let watch = Watch::new(arguments.camera, arguments.turn_only)?;
     let loopback = arguments.server.host_str().is_some_and(|host| host.starts_with("127."));
-    // A viewer has no cameras.
+    // A viewer has no cameras, and nobody asks it.
     let (_, changes) = mpsc::channel(1);
-    let channels = Channels { link: messages, link_events: incoming, changes };
+    let ((questions, _), (_, answers)) = (mpsc::channel(1), mpsc::channel(1));
+    let channels = Channels { link: messages, link_events: incoming, changes, questions, answers };
     let driver = Driver::new(watch, 0, channels, loopback).context("no UDP port")?;
     let stop = CancellationToken::new();
     let terminated = async {

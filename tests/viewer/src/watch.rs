@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use porthole_gateway_core::camera::{CameraChange, SourceEvent, StreamId};
 use porthole_gateway_core::dtls_srtp::{DtlsRole, Identity};
 use porthole_gateway_core::ice::{LocalBase, Path};
+use porthole_gateway_core::question::QuestionEvent;
 use porthole_gateway_core::reflexive::ReflexiveGatherer;
 use porthole_gateway_core::{Core, IceServerEndpoint, Output, TurnClientId};
 use porthole_signaling_proto::method::{
@@ -283,6 +284,8 @@ impl Core for Watch {
     fn handle_source(&mut self, _now: Instant, _stream: &StreamId, _event: SourceEvent) {}
 
     fn change_camera(&mut self, _now: Instant, _change: CameraChange) {}
+
+    fn handle_question_event(&mut self, _now: Instant, _event: QuestionEvent) {}
 
     fn set_addresses(&mut self, now: Instant, addresses: Vec<SocketAddr>) {
         if let Some(session) = &mut self.session {

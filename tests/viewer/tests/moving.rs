@@ -65,6 +65,7 @@ impl Scene {
             name: "Door".to_owned(),
             on_demand: false,
             has_sub: false,
+            provisional: false,
         };
         let mut gateway = Gateway::new(GatewayConfig {
             identity: Identity::generate().unwrap(),

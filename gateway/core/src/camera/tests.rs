@@ -2,7 +2,13 @@ use super::*;
 
 fn camera(has_sub: bool) -> Camera {
     let id = "door".parse().unwrap();
-    let settings = CameraSettings { id, name: "Door".to_owned(), on_demand: true, has_sub };
+    let settings = CameraSettings {
+        id,
+        name: "Door".to_owned(),
+        on_demand: true,
+        has_sub,
+        provisional: false,
+    };
     Camera::new(settings, 1)
 }
 

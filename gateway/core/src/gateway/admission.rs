@@ -247,8 +247,9 @@ impl Gateway {
     /// Finds the stream with this ONVIF profile token; without one, the first camera's main stream.
     fn find_stream(&self, profile: Option<&CameraId>) -> Result<StreamId, Fault> {
         let Some(profile) = profile else {
-            let first = self.cameras.keys().next().ok_or_else(no_camera)?;
-            return Ok(StreamId::main(first.clone()));
+            let mut added = self.cameras.values().filter(|camera| !camera.is_provisional());
+            let first = added.next().ok_or_else(no_camera)?;
+            return Ok(StreamId::main(first.id().clone()));
         };
         let mut candidates = [Some(profile.clone()), profile.main_stream()].into_iter().flatten();
         let found = candidates.find_map(|camera| {

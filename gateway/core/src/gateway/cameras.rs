@@ -34,6 +34,10 @@ impl Gateway {
     fn put_camera(&mut self, now: Instant, settings: CameraSettings) {
         self.remove_camera(now, &settings.id, "the camera's settings have changed");
         let id = settings.id.clone();
+        if settings.provisional {
+            self.make_room(now);
+            self.provisional.insert(id.clone(), now);
+        }
         let camera = Camera::new(settings, self.rng.random());
         let streams: Vec<_> = camera.streams().map(|stream| stream.id().clone()).collect();
         self.cameras.insert(id, camera);
@@ -42,7 +46,8 @@ impl Gateway {
         }
     }
 
-    fn remove_camera(&mut self, now: Instant, id: &CameraId, reason: &str) {
+    pub(super) fn remove_camera(&mut self, now: Instant, id: &CameraId, reason: &str) {
+        self.provisional.remove(id);
         if !self.cameras.contains_key(id) {
             return;
         }
@@ -87,7 +92,13 @@ mod tests {
     use crate::{Core as _, Output};
 
     fn settings(id: &str, name: &str, has_sub: bool) -> CameraSettings {
-        CameraSettings { id: id.parse().unwrap(), name: name.to_owned(), on_demand: false, has_sub }
+        CameraSettings {
+            id: id.parse().unwrap(),
+            name: name.to_owned(),
+            on_demand: false,
+            has_sub,
+            provisional: false,
+        }
     }
 
     /// Applies a change; returns the commands to sources, the ended sessions and what is reported.

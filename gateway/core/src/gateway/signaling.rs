@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use porthole_signaling_proto::manage::CancelParams;
 use porthole_signaling_proto::method::{
-    Close, ConnectDevice, Extend, ExtendParams, ExtendResult, IceServers, IceServersParams, Invite,
-    InviteParams, InviteResult, Method, Notification as _, Offer, OfferResult, RefusedCamera,
-    ReportResult, Restart, RestartParams, RestartResult, SessionParams, Trickle, TrickleParams,
+    Cancel, Close, ConnectDevice, Extend, ExtendParams, ExtendResult, IceServers, IceServersParams,
+    Invite, InviteParams, InviteResult, Method, Notification as _, Offer, OfferResult,
+    RefusedCamera, ReportResult, Restart, RestartParams, RestartResult, SessionParams, Trickle,
+    TrickleParams,
 };
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, Value, code};
 use porthole_signaling_proto::{IceCandidate, SessionId, rpc};
@@ -14,6 +16,7 @@ use tracing::{debug, warn};
 use super::admission::ViewerRequest;
 use super::{Gateway, PendingRequest};
 use crate::Output;
+use crate::question::Question;
 use crate::session::Session;
 
 /// Lifetime of a session for which the server names none.
@@ -45,10 +48,13 @@ impl Gateway {
             Extend::NAME => {
                 rpc::read(params).and_then(|params| self.handle_extend(now, &id, params))
             }
-            _ => {
-                let why = format!("this gateway knows no method `{method}`");
-                Err(Fault::new(code::METHOD_NOT_FOUND, why))
-            }
+            _ => match Question::read(method, params) {
+                Some(question) => question.and_then(|it| self.handle_question(now, id.clone(), it)),
+                None => {
+                    let why = format!("this gateway knows no method `{method}`");
+                    Err(Fault::new(code::METHOD_NOT_FOUND, why))
+                }
+            },
         };
         if let Err(fault) = handled {
             self.signal(Message::fault(Some(id), fault));
@@ -73,6 +79,11 @@ impl Gateway {
                 if let Ok(SessionParams { session }) = rpc::read(params) {
                     self.remove_pending_viewer(now, &session);
                     self.end_session(now, &session, "the viewer left");
+                }
+            }
+            Cancel::NAME => {
+                if let Ok(CancelParams { request }) = rpc::read(params) {
+                    self.cancel_question(&request);
                 }
             }
             _ => {}

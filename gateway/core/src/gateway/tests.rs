@@ -40,6 +40,7 @@ impl Case {
             name: id.to_uppercase(),
             on_demand,
             has_sub: id == "yard",
+            provisional: false,
         };
         let mut gateway = Gateway::new(GatewayConfig {
             identity: Identity::generate().unwrap(),

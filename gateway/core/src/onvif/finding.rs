@@ -1,5 +1,7 @@
 //! The findings of a probe, each with its sentence.
 
+mod told;
+
 use std::fmt;
 
 /// Seconds of a day; from there a difference of clocks is told in days.
@@ -163,7 +165,13 @@ impl fmt::Display for Finding {
                  trust it"
             ),
             Self::WrongPassword { refused, may_want_text } => {
-                f.write_str(&wrong_password(*refused, *may_want_text))
+                f.write_str(&wrong_password(*refused))?;
+                if *may_want_text {
+                    f.write_str(
+                        "; if it is right, the camera may want it as readable text (--allow-text)",
+                    )?;
+                }
+                Ok(())
             }
             Self::ClockOff(seconds) => {
                 let direction = if *seconds < 0 { "behind" } else { "ahead" };
@@ -267,16 +275,11 @@ impl Finding {
     }
 }
 
-fn wrong_password(refused: u8, may_want_text: bool) -> String {
+fn wrong_password(refused: u8) -> String {
     let times = if refused == 1 { "once" } else { "twice" };
-    let hint = if may_want_text {
-        "; if it is right, the camera may want it as readable text (--allow-text)"
-    } else {
-        ""
-    };
     format!(
         "wrong user or password, refused {times}, and no further try is made because cameras lock \
-         accounts: check both, and that this user may use ONVIF{hint}"
+         accounts: check both, and that this user may use ONVIF"
     )
 }
 
@@ -357,6 +360,13 @@ mod tests {
             let sentence = finding.to_string();
             let is_one = !sentence.is_empty() && !sentence.contains(". ") && sentence.len() <= 300;
             assert!(is_one, "{sentence}");
+            let told = finding.told();
+            assert!(!told.contains("--") && !told.contains(". "), "{told}");
+            for (name, value) in finding.values() {
+                let is_shown = told.contains(&value)
+                    || ["refused", "mayWantText", "seconds"].contains(&&*name);
+                assert!(is_shown, "{name} is {value}: {told}");
+            }
             let row = format!("| `{}` |", finding.key());
             let row = reference.lines().find(|line| line.starts_with(&row));
             let row = row.unwrap_or_else(|| panic!("{} has no row", finding.key()));

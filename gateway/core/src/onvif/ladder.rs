@@ -14,7 +14,7 @@ use crate::rtsp::auth::{Attempts, Authenticator};
 
 /// Maximum number of requests with a password that may be refused. Cameras lock after five wrong
 /// tries or more, and a person wants to correct a typing error.
-pub(super) const MAX_REFUSED: u8 = 2;
+pub const MAX_REFUSED: u8 = 2;
 
 /// The steps of the ladder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -176,6 +176,12 @@ impl PathTries {
         if self.refused >= MAX_REFUSED { None } else { self.left.pop() }
     }
 
+    /// Returns the number of requests with a password that were refused so far.
+    #[must_use]
+    pub fn refused(&self) -> u8 {
+        self.refused
+    }
+
     /// Handles the result of the last try, which was no success.
     pub fn handle_result(&mut self, result: TryResult) {
         match result {

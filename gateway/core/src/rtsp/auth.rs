@@ -7,8 +7,10 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use porthole_signaling_proto::manage::Login;
 use rand::Rng as _;
 use rand::rngs::StdRng;
+use zeroize::Zeroize as _;
 
 use challenge::{Challenge, Scheme};
 
@@ -16,13 +18,27 @@ use challenge::{Challenge, Scheme};
 /// expire at once.
 const MAX_ATTEMPTS: usize = 8;
 
-/// The user and password of a camera. `Debug` does not show the password.
+/// The user and password of a camera. `Debug` does not show the password, which is overwritten when
+/// it is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// Name of the user.
     pub user: String,
     /// Password of the user.
     pub password: String,
+}
+
+impl From<Login> for Credentials {
+    fn from(mut login: Login) -> Self {
+        let (user, password) = (&mut login.user, &mut login.password);
+        Self { user: std::mem::take(user), password: std::mem::take(password) }
+    }
+}
+
+impl Drop for Credentials {
+    fn drop(&mut self) {
+        self.password.zeroize();
+    }
 }
 
 impl fmt::Debug for Credentials {
@@ -40,6 +56,8 @@ pub(crate) enum AuthFailure {
     Refused,
     /// The camera offers no scheme that is known.
     Unknown,
+    /// The camera takes the password as readable text only, which is not allowed.
+    WantsText,
 }
 
 /// The answers that were given to the challenges for one request.
@@ -73,6 +91,11 @@ impl Authenticator {
         self.credentials.is_some()
     }
 
+    /// Replaces user and password, because the camera has named others.
+    pub(super) fn set_credentials(&mut self, credentials: Credentials) {
+        *self = Self { allows_basic: self.allows_basic, ..Self::new(Some(credentials)) };
+    }
+
     /// Allows or forbids answers to challenges that want the password as readable text.
     pub(crate) fn set_allows_basic(&mut self, allows_basic: bool) {
         self.allows_basic = allows_basic;
@@ -99,9 +122,12 @@ impl Authenticator {
             return Err(AuthFailure::Missing);
         }
         let mut offered: Vec<Challenge> = values.flat_map(challenge::read).collect();
-        offered.retain(|c| self.allows_basic || c.scheme != Scheme::Basic);
         if offered.is_empty() {
             return Err(AuthFailure::Unknown);
+        }
+        offered.retain(|c| self.allows_basic || c.scheme != Scheme::Basic);
+        if offered.is_empty() {
+            return Err(AuthFailure::WantsText);
         }
         if let Some(tried) = self.challenge.take().filter(|_| attempts.count > 0) {
             // Refused although its nonce was fresh, unless the camera says that the nonce was old.

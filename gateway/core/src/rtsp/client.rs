@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
-use super::auth::{AuthFailure, Authenticator};
+use super::auth::AuthFailure;
 use super::framing::{Decoder, FramingError, Item};
 use super::message::{Message, Start};
 use super::requests::{Request, Requests};
@@ -84,6 +84,12 @@ pub struct Client {
     has_answered: bool,
     /// Challenges since the last success of a request that needs a password.
     challenges: u32,
+    /// Number of requests with the password that were refused since then.
+    refused: u8,
+    /// True if one was refused because its nonce was too old.
+    was_stale: bool,
+    /// Number of connections that the camera closed instead of answering one.
+    unanswered: u8,
     messages: Budget,
     own_ssrc: u32,
     started: Instant,
@@ -110,7 +116,11 @@ impl Client {
             peer: None,
             phase: Phase::Connecting,
             decoder: Decoder::default(),
-            requests: Requests::new(config.credentials.clone(), rng.random()),
+            requests: Requests::new(
+                config.credentials.clone(),
+                config.caution.allows_text,
+                rng.random(),
+            ),
             tunnel,
             lower,
             tracks: Vec::new(),
@@ -122,6 +132,9 @@ impl Client {
             reconnects: 0,
             has_answered: false,
             challenges: 0,
+            refused: 0,
+            was_stale: false,
+            unanswered: 0,
             messages: Budget { start: now, count: 0 },
             own_ssrc: rng.random(),
             started: now,
@@ -157,6 +170,9 @@ impl Client {
     pub fn handle_disconnected(&mut self, now: Instant) {
         // A description without a length ends with the connection.
         self.finish_message(now);
+        if self.requests.is_password_pending() {
+            self.unanswered = self.unanswered.saturating_add(1);
+        }
         let was_challenged = self.requests.authenticator.has_credentials() && self.has_answered;
         match self.phase {
             Phase::Closed => {}
@@ -174,7 +190,7 @@ impl Client {
             Phase::Tunnel | Phase::Describe | Phase::Ports(_) | Phase::Setup(_) | Phase::Play => {
                 if !was_challenged {
                     self.fail(Failure::Closed);
-                } else if self.challenges > 1 {
+                } else if self.challenges > 1 || self.unanswered > self.config.caution.max_refused {
                     // It closes the connection with each refusal.
                     self.fail(Failure::WrongPassword);
                 } else {
@@ -344,7 +360,11 @@ impl Client {
             }
             401 => {
                 self.challenges += 1;
+                self.count_refusal(&request, message);
                 match self.requests.handle_challenges(&mut request, &message.headers) {
+                    Ok(()) if self.refused >= self.config.caution.max_refused => {
+                        self.handle_refused_password(now, &request, AuthFailure::Refused);
+                    }
                     Ok(()) => self.send(now, request),
                     Err(failure) => self.handle_refused_password(now, &request, failure),
                 }
@@ -353,6 +373,15 @@ impl Client {
                 self.follow(message.headers.get("Location"));
             }
             _ => self.handle_result(now, status, request, message),
+        }
+    }
+
+    /// Counts a request whose password was refused. That a nonce was too old is believed once.
+    fn count_refusal(&mut self, request: &Request, message: &Message) {
+        let is_excused = is_stale(message) && !self.was_stale;
+        self.was_stale |= request.has_password && is_excused;
+        if request.has_password && !is_excused {
+            self.refused = self.refused.saturating_add(1);
         }
     }
 
@@ -366,6 +395,7 @@ impl Client {
                 AuthFailure::Missing => Failure::PasswordMissing,
                 AuthFailure::Refused => Failure::WrongPassword,
                 AuthFailure::Unknown => Failure::UnknownAuthentication,
+                AuthFailure::WantsText => Failure::WantsText,
             }),
         }
     }
@@ -390,7 +420,7 @@ impl Client {
             self.redirects += 1;
             self.address = to;
             if let Some(credentials) = location.and_then(address::credentials) {
-                self.requests.authenticator = Authenticator::new(Some(credentials));
+                self.requests.authenticator.set_credentials(credentials);
                 self.challenges = 0;
             }
             self.connect();
@@ -461,6 +491,12 @@ impl Client {
         self.phase = Phase::Closed;
         self.outputs.push_back(Output::Ended(failure));
     }
+}
+
+/// Returns true if a refusal says that only the nonce was too old (RFC 7616 §3.3).
+fn is_stale(message: &Message) -> bool {
+    let mut values = message.headers.all("WWW-Authenticate");
+    values.any(|value| value.to_ascii_lowercase().contains("stale=true"))
 }
 
 /// Returns a text of the camera as a sentence may contain it.

@@ -28,11 +28,14 @@ pub(super) struct Request {
     pub(super) uri: String,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) attempts: Attempts,
+    /// True if it was sent with the password.
+    pub(super) has_password: bool,
 }
 
 impl Request {
     pub(super) fn new(method: Method, uri: String) -> Self {
-        Self { method, uri, headers: Vec::new(), attempts: Attempts::default() }
+        let (headers, attempts) = (Vec::new(), Attempts::default());
+        Self { method, uri, headers, attempts, has_password: false }
     }
 
     pub(super) fn with(mut self, name: &'static str, value: String) -> Self {
@@ -61,12 +64,14 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    pub(super) fn new(credentials: Option<Credentials>, seed: u64) -> Self {
+    pub(super) fn new(credentials: Option<Credentials>, allows_text: bool, seed: u64) -> Self {
+        let mut authenticator = Authenticator::new(credentials);
+        authenticator.set_allows_basic(allows_text);
         Self {
             next_number: 1,
             pending: None,
             given_up: VecDeque::new(),
-            authenticator: Authenticator::new(credentials),
+            authenticator,
             session: String::new(),
             rng: StdRng::seed_from_u64(seed),
         }
@@ -80,12 +85,13 @@ impl Requests {
     }
 
     /// Returns a request in bytes; its reply is expected until `deadline`.
-    pub(super) fn send(&mut self, deadline: Instant, request: Request) -> Bytes {
+    pub(super) fn send(&mut self, deadline: Instant, mut request: Request) -> Bytes {
         self.give_up();
         let number = self.next_number;
         self.next_number = self.next_number.wrapping_add(1).max(1);
         let method = request.method.name();
         let authorization = self.authenticator.authorize(&mut self.rng, method, &request.uri, b"");
+        request.has_password = !authorization.is_empty();
         let number_text = number.to_string();
         let mut headers = vec![
             ("CSeq", number_text.as_str()),
@@ -138,6 +144,11 @@ impl Requests {
     /// Returns the time until which the reply is expected.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.pending.as_ref().map(|pending| pending.deadline)
+    }
+
+    /// Returns true while a request with the password waits for its reply.
+    pub(super) fn is_password_pending(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.request.has_password)
     }
 
     /// Chooses the answer to the challenges of a 401.

@@ -14,6 +14,7 @@ pub(super) fn explain(camera: &RtspCamera, failure: Failure) -> SourceError {
         Failure::PasswordMissing => SourceError::PasswordMissing { host },
         Failure::WrongPassword => SourceError::WrongPassword { host },
         Failure::UnknownAuthentication => SourceError::UnknownAuthentication { host },
+        Failure::WantsText => SourceError::WantsText { host },
         Failure::NotFound(path) => SourceError::NotFound { path },
         Failure::Transport(_) if camera.transport == Transport::Auto => SourceError::NoTransport,
         Failure::Transport(lower) => {

@@ -20,7 +20,7 @@ fn user_and_password_are_removed_from_the_address() {
         let RtspCamera { address, credentials, transport, .. } = camera;
         assert_eq!(address.url(), expected_url);
         assert_eq!(transport, Transport::Auto);
-        let credentials = credentials.map(|c| (c.user, c.password));
+        let credentials = credentials.map(|c| (c.user.clone(), c.password.clone()));
         assert_eq!(credentials, expected.map(|(u, p)| (u.to_owned(), p.to_owned())), "{text}");
     }
 }

@@ -61,7 +61,8 @@ impl Client {
     ) {
         let is_success = (200..300).contains(&status);
         if is_success && request.method != Method::Options {
-            self.challenges = 0;
+            (self.challenges, self.refused, self.unanswered) = (0, 0, 0);
+            self.was_stale = false;
         }
         match (self.phase, request.method) {
             (Phase::Options, Method::Options) => {

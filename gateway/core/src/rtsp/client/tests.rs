@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::media::{RtpHeader, RtpPacket};
-use crate::rtsp::{Credentials, Timeouts};
+use crate::rtsp::{Caution, Credentials, Timeouts};
 
 const PEER: &str = "192.0.2.1:554";
 const SDP: &str = "v=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:track1\r\n";
@@ -26,6 +26,7 @@ fn config(transport: Transport) -> Config {
         credentials: None,
         transport,
         timeouts: Timeouts::default(),
+        caution: Caution::default(),
         require: Vec::new(),
         seed: 1,
     }
@@ -379,6 +380,34 @@ fn a_password_is_sent_when_it_is_demanded_and_never_before() {
         dialogue.run();
     }
     assert!(dialogue.take_words().ends_with("WrongPassword"));
+}
+
+#[test]
+fn a_password_is_shown_no_more_often_than_allowed() {
+    let all = "WWW-Authenticate: Digest realm=\"r\", nonce=\"1\", algorithm=SHA-256\r\n\
+        WWW-Authenticate: Digest realm=\"r\", nonce=\"2\", algorithm=MD5\r\n\
+        WWW-Authenticate: Basic realm=\"r\"\r\n";
+    let basic = "WWW-Authenticate: Basic realm=\"r\"\r\n";
+    let stale = "WWW-Authenticate: Digest realm=\"r\", nonce=\"3\", stale=TRUE\r\n";
+    for (name, values, max_refused, allows_text, shown, end) in [
+        ("each scheme once", all, u8::MAX, true, 3, "WrongPassword"),
+        ("twice", all, 2, true, 2, "WrongPassword"),
+        ("once", all, 1, true, 1, "WrongPassword"),
+        ("no text after a hash was refused", all, 9, false, 2, "WrongPassword"),
+        ("never as text", basic, 2, false, 0, "WantsText"),
+        ("as text", basic, 2, true, 1, "WrongPassword"),
+        ("an old nonce is believed once", stale, 2, false, 3, "WrongPassword"),
+    ] {
+        let mut config = config(Transport::Auto);
+        let (user, password) = ("ada".to_owned(), "secret".to_owned());
+        config.credentials = Some(Credentials { user, password });
+        config.caution = Caution { allows_text, max_refused };
+        let refusal = format!("RTSP/1.0 401 Unauthorized\r\nCSeq: {{cseq}}\r\n{values}\r\n");
+        let replies = [&[OPTIONS][..], &[refusal.as_str(); 20]].concat();
+        let words = Dialogue::new(config, &replies).take_words();
+        assert!(words.ends_with(end), "{name}: {words}");
+        assert_eq!(words.matches("DESCRIBE").count(), shown + 1, "{name}: {words}");
+    }
 }
 
 #[test]

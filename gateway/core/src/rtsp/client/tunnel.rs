@@ -94,6 +94,7 @@ impl Client {
                     Err(AuthFailure::Missing) => self.fail(Failure::PasswordMissing),
                     Err(AuthFailure::Refused) => self.fail(Failure::WrongPassword),
                     Err(AuthFailure::Unknown) => self.fail(Failure::UnknownAuthentication),
+                    Err(AuthFailure::WantsText) => self.fail(Failure::WantsText),
                 }
             }
             404 => self.fail(Failure::NotFound(self.address.masked_target())),

@@ -2,33 +2,52 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use anyhow::{Context as _, bail};
-use porthole_gateway::onvif::ServiceAddress;
+use porthole_gateway_core::onvif::ServiceAddress;
+use thiserror::Error;
 use tokio::net::lookup_host;
 
 /// Path of the device service (ONVIF Core §5.1.1).
 const PATH: &str = "/onvif/device_service";
 
+/// Reasons for not asking a camera at an address.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidTarget {
+    /// The address has user and password in it.
+    #[error("leave user and password out of the address, and give them on their own")]
+    Login,
+    /// The address has a scheme that is not one of ONVIF.
+    #[error("an address begins with http:// or https://, or has no ://")]
+    Scheme,
+    /// The text is no address; the text.
+    #[error("{0} is not the address of a camera: expected an address like 192.168.1.20")]
+    NoAddress(String),
+    /// The name cannot be resolved; the name.
+    #[error("no address is known for {0}: check the name, or give the IP address")]
+    UnknownHost(String),
+}
+
 /// A camera that is to be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
+pub struct Target {
     /// Name or address, without brackets.
-    pub(super) host: String,
+    pub host: String,
     port: Option<u16>,
     /// The address of the device service, if it was given as a whole.
     service: Option<ServiceAddress>,
 }
 
 impl Target {
-    pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
+    /// Parses an address as people type it.
+    ///
+    /// # Errors
+    /// With the reason if it cannot be that of a camera.
+    pub fn parse(text: &str) -> Result<Self, InvalidTarget> {
         let text = text.trim();
         if text.contains('@') {
-            bail!("leave user and password out of the address: give --user and --password-file");
+            return Err(InvalidTarget::Login);
         }
         if text.contains("://") {
-            let service = ServiceAddress::parse(text);
-            let service =
-                service.context("an address begins with http:// or https://, or has no ://")?;
+            let service = ServiceAddress::parse(text).ok_or(InvalidTarget::Scheme)?;
             let (host, port) = (service.host().to_owned(), Some(service.port()));
             return Ok(Self { host, port, service: Some(service) });
         }
@@ -38,16 +57,15 @@ impl Target {
         // A path would be taken for part of the name.
         let service = ServiceAddress::parse(&format!("http://{text}"));
         let service = service.filter(|service| service.target() == "/");
-        let service = service.with_context(|| {
-            format!("{text} is not the address of a camera: expected an address like 192.168.1.20")
-        })?;
+        let service = service.ok_or_else(|| InvalidTarget::NoAddress(text.to_owned()))?;
         let has_port = text.rsplit(':').next().is_some_and(|port| port.parse::<u16>().is_ok());
         let port = (has_port && text.contains(':')).then(|| service.port());
         Ok(Self { host: service.host().to_owned(), port, service: None })
     }
 
     /// Returns the addresses of the device service that were given; none if it is to be found.
-    pub(super) fn services(&self) -> Vec<ServiceAddress> {
+    #[must_use]
+    pub fn services(&self) -> Vec<ServiceAddress> {
         match (&self.service, self.port) {
             (Some(service), _) => vec![service.clone()],
             (None, Some(port)) => {
@@ -58,16 +76,17 @@ impl Target {
     }
 
     /// Looks the host up. Every request goes to the address that is returned.
-    pub(super) async fn resolve(&self) -> anyhow::Result<SocketAddr> {
+    ///
+    /// # Errors
+    /// If no address is known for it.
+    pub async fn resolve(&self) -> Result<SocketAddr, InvalidTarget> {
         let port = self.port.unwrap_or(80);
         let found = lookup_host((self.host.as_str(), port)).await.ok().and_then(|found| {
             let mut found: Vec<_> = found.collect();
             found.sort_by_key(SocketAddr::is_ipv6);
             found.into_iter().next()
         });
-        found.with_context(|| {
-            format!("no address is known for {}: check the name, or give the IP address", self.host)
-        })
+        found.ok_or_else(|| InvalidTarget::UnknownHost(self.host.clone()))
     }
 }
 

@@ -1,0 +1,174 @@
+//! Questions of the signaling server that belong to no session: finding cameras, asking one for its
+//! streams, adding, changing and removing cameras.
+//!
+//! The core keeps the questions in flight within their bounds ([`registry`]), the driver answers
+//! them. Each question is answered once, or cancelled.
+
+mod registry;
+
+use porthole_signaling_proto::manage::{
+    AddCameraParams, ChangeCameraParams, ChangedResult, DiscoverParams, DiscoverResult,
+    FoundDevice, GatewayParams, ProbeParams, ProbeProgress, ProbeResult, RemoveCameraParams,
+    SealingKeyResult, StoredCamerasResult,
+};
+use porthole_signaling_proto::method::{
+    AddCamera, ChangeCamera, Discover, Method, Probe, RemoveCamera, SealingKey, StoredCameras,
+};
+use porthole_signaling_proto::rpc::{Fault, Value, code};
+use porthole_signaling_proto::{CameraId, rpc};
+
+pub(crate) use registry::Registry;
+
+/// Maximum length of a typed address in characters; an `rtsp://` URL has about 100.
+const MAX_ADDRESS_CHARS: usize = 512;
+
+/// Maximum number of addresses in one search.
+const MAX_ADDRESSES: usize = 16;
+
+/// Maximum length of a name in characters, as the server shows it.
+pub const MAX_NAME_CHARS: usize = 64;
+
+/// The number of a question, which is never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QuestionId(u64);
+
+/// A question for the driver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// The key to seal one password with.
+    SealingKey,
+    /// The cameras in the gateway's networks, or at the addresses that are named.
+    Discover(DiscoverParams),
+    /// The streams of one device.
+    Probe(ProbeParams),
+    /// The list of cameras as they are kept.
+    StoredCameras,
+    /// The request to add a provisional camera.
+    AddCamera(AddCameraParams),
+    /// The request to change a camera.
+    ChangeCamera(ChangeCameraParams),
+    /// The request to remove a camera.
+    RemoveCamera(RemoveCameraParams),
+}
+
+impl Question {
+    /// Reads a question; `None` if the method is none of the questions.
+    ///
+    /// # Errors
+    /// With the fault to answer with if the parameters cannot be used.
+    pub(crate) fn read(method: &str, params: Value) -> Option<Result<Self, Fault>> {
+        let question = match method {
+            SealingKey::NAME => rpc::read::<GatewayParams>(params).map(|_| Self::SealingKey),
+            Discover::NAME => rpc::read(params).map(Self::Discover),
+            Probe::NAME => rpc::read(params).map(Self::Probe),
+            StoredCameras::NAME => rpc::read::<GatewayParams>(params).map(|_| Self::StoredCameras),
+            AddCamera::NAME => rpc::read(params).map(Self::AddCamera),
+            ChangeCamera::NAME => rpc::read(params).map(Self::ChangeCamera),
+            RemoveCamera::NAME => rpc::read(params).map(Self::RemoveCamera),
+            _ => return None,
+        };
+        Some(question.and_then(Self::checked))
+    }
+
+    /// Checks the texts of a question, and cuts who asks to a length that can be shown.
+    fn checked(mut self) -> Result<Self, Fault> {
+        match &mut self {
+            Self::SealingKey | Self::StoredCameras => {}
+            Self::Discover(params) => {
+                if params.addresses.len() > MAX_ADDRESSES {
+                    let text = format!("a search takes at most {MAX_ADDRESSES} addresses");
+                    return Err(Fault::new(code::BAD_REQUEST, text));
+                }
+                params.addresses.iter().try_for_each(|address| check_address(address))?;
+                shorten(&mut params.by);
+            }
+            Self::Probe(params) => {
+                check_address(&params.address)?;
+                shorten(&mut params.by);
+            }
+            Self::AddCamera(params) => {
+                params.name = checked_name(&params.name)?;
+                shorten(&mut params.by);
+            }
+            Self::ChangeCamera(params) => {
+                params.name = params.name.as_deref().map(checked_name).transpose()?;
+                shorten(&mut params.by);
+            }
+            Self::RemoveCamera(params) => shorten(&mut params.by),
+        }
+        Ok(self)
+    }
+}
+
+fn check_address(address: &str) -> Result<(), Fault> {
+    let is_plain = !address.chars().any(char::is_control);
+    if is_plain && (1..=MAX_ADDRESS_CHARS).contains(&address.chars().count()) {
+        return Ok(());
+    }
+    let text = format!("an address has 1 to {MAX_ADDRESS_CHARS} characters, on one line");
+    Err(Fault::new(code::BAD_REQUEST, text))
+}
+
+fn checked_name(name: &str) -> Result<String, Fault> {
+    let name = name.trim();
+    let is_plain = !name.chars().any(char::is_control);
+    if is_plain && (1..=MAX_NAME_CHARS).contains(&name.chars().count()) {
+        return Ok(name.to_owned());
+    }
+    let text = format!("give the camera a name of 1 to {MAX_NAME_CHARS} characters, on one line");
+    Err(Fault::new(code::BAD_REQUEST, text))
+}
+
+fn shorten(by: &mut Option<String>) {
+    if let Some(name) = by {
+        *name = name.chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS).collect();
+    }
+}
+
+/// A piece of the answer to a question.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Progress {
+    /// A device that a search has found.
+    Found(FoundDevice),
+    /// A fact that a probe has found out.
+    Probed(ProbeProgress),
+}
+
+/// The answer to a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The key to seal one password with.
+    SealingKey(SealingKeyResult),
+    /// The end of a search.
+    Discovered(DiscoverResult),
+    /// The end of a probe.
+    Probed(ProbeResult),
+    /// The cameras as they are kept.
+    StoredCameras(StoredCamerasResult),
+    /// A change that is on the disk.
+    Added(ChangedResult),
+    /// A change that is on the disk.
+    Changed(ChangedResult),
+    /// A change that is on the disk.
+    Removed(ChangedResult),
+}
+
+/// An input of the core about its questions, from the driver.
+#[derive(Debug)]
+pub enum QuestionEvent {
+    /// A piece of the answer.
+    Progress(QuestionId, Progress),
+    /// The answer, or the fault to answer with.
+    Answered(QuestionId, Result<Answer, Fault>),
+}
+
+/// An output of the core about its questions and provisional cameras, for whoever answers them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QuestionOutput {
+    /// Answer this question.
+    Ask(QuestionId, Question),
+    /// Stop answering: nobody waits for it any more. A change that has begun is finished.
+    Cancel(QuestionId),
+    /// A provisional camera is gone; forget its sources and its password.
+    Forgotten(CameraId),
+}

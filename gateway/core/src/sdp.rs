@@ -100,6 +100,13 @@ pub enum SdpError {
         /// A clause about what the player takes.
         player: String,
     },
+    /// The viewer takes H.264 only in a packetization mode that WebRTC does not have (RFC 7742
+    /// §6.2); the value of its parameter.
+    #[error(
+        "the player takes H.264 only with packetization-mode={0}, which WebRTC does not have: use \
+         a player that offers packetization-mode=1"
+    )]
+    PacketizationMode(String),
     /// The answer does not have the sections of the offer.
     #[error("the answer has a different number of sections than the offer")]
     Sections,

@@ -280,7 +280,9 @@ impl Gateway {
         }
         let session = match self.make_session(now, &stream, &request) {
             Err(
-                SessionError::Description(SdpError::NoCommonCodec { .. })
+                SessionError::Description(
+                    SdpError::NoCommonCodec { .. } | SdpError::PacketizationMode(_),
+                )
                 | SessionError::Fragmented,
             ) if !is_fallback && self.other_stream(&stream).is_some() => {
                 let other = self.other_stream(&stream).ok_or_else(no_camera)?;

@@ -132,6 +132,11 @@ fn number(codec: &RemoteCodec, name: &str) -> Option<u8> {
 
 /// Returns the refusal of a player with these codecs, none of which plays the stream.
 pub(super) fn no_common_codec(ours: &OfferedCodec, theirs: &[RemoteCodec]) -> SdpError {
+    let is_ours = |codec: &&RemoteCodec| Codec::from_encoding_name(&codec.name) == Some(ours.codec);
+    let mode = theirs.iter().filter(is_ours).find_map(foreign_mode);
+    if let Some(mode) = mode.filter(|_| ours.codec == Codec::H264) {
+        return SdpError::PacketizationMode(mode);
+    }
     let mut sends = ours.codec.to_string();
     let mut names: Vec<String> = Vec::new();
     for codec in theirs.iter().filter(|codec| !HELPERS.contains(&&*codec.name.to_lowercase())) {
@@ -154,6 +159,13 @@ pub(super) fn no_common_codec(ours: &OfferedCodec, theirs: &[RemoteCodec]) -> Sd
         Some((last, others)) => format!("the player offers {} and {last}", others.join(", ")),
     };
     SdpError::NoCommonCodec { sends, player }
+}
+
+/// Returns the packetization mode of H.264 that a codec asks for and WebRTC does not have.
+fn foreign_mode(codec: &RemoteCodec) -> Option<String> {
+    let mode =
+        codec.parameter("packetization-mode").filter(|_| packetization(&codec.fmtp).is_none());
+    mode.map(|mode| mode.chars().filter(char::is_ascii_graphic).take(MAX_LISTED_LEN).collect())
 }
 
 /// Returns the profiles of the stream and of the player's codec, where they decide.

@@ -82,8 +82,24 @@ fn the_payload_type_that_decodes_the_stream_is_chosen() {
 fn packetization_mode_0_is_the_last_choice_and_reported() {
     let whole = [("H264", HIGH_40_WHOLE)];
     assert_eq!(chosen(Codec::H264, HIGH, &whole), Ok((96, 0)));
-    let interleaved = [("H264", "packetization-mode=2;profile-level-id=640028")];
-    assert!(chosen(Codec::H264, HIGH, &interleaved).is_err());
+}
+
+#[test]
+fn an_offer_with_a_packetization_mode_that_webrtc_does_not_have_gets_its_name() {
+    let table: [(&[(&str, &str)], Result<u8, &str>); 5] = [
+        (&[("H264", "packetization-mode=2;profile-level-id=640028")], Err("packetization-mode=2,")),
+        (&[("VP8", ""), ("H264", "packetization-mode=2")], Err("packetization-mode=2,")),
+        (&[("H264", "packetization-mode=7")], Err("packetization-mode=7,")),
+        (&[("H264", "packetization-mode=2"), ("H264", HIGH_40)], Ok(97)),
+        (&[("VP8", "packetization-mode=2")], Err("the player offers VP8")),
+    ];
+    for (offered, expected) in table {
+        match (chosen(Codec::H264, HIGH, offered), expected) {
+            (Ok((found, _)), Ok(expected)) => assert_eq!(found, expected, "{offered:?}"),
+            (Err(why), Err(expected)) => assert!(why.contains(expected), "{offered:?}: {why}"),
+            (found, _) => panic!("{offered:?}: {found:?}"),
+        }
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, bail, ensure};
 use porthole_gateway::ingest::Credentials;
 
-use crate::console;
+use crate::{console, shutdown};
 
 /// The environment variable with the password.
 const VARIABLE: &str = "PORTHOLE_CAMERA_PASSWORD";
@@ -47,6 +47,8 @@ fn from_terminal(user: &str) -> anyhow::Result<String> {
     if !io::stdin().is_terminal() {
         bail!("give the password of {user} with --password-file FILE, or in {VARIABLE}");
     }
+    // Ctrl-C ends the program, and must not leave a terminal behind that shows nothing.
+    shutdown::undo_on_signal(show_again)?;
     ensure!(
         set_echo(false),
         "the terminal cannot hide the password: give it with --password-file FILE, or in {VARIABLE}"
@@ -54,9 +56,13 @@ fn from_terminal(user: &str) -> anyhow::Result<String> {
     console::print_progress(format_args!("password of {user} (it is not shown):"));
     let mut line = String::new();
     let read = io::stdin().lock().read_line(&mut line);
-    set_echo(true);
+    show_again();
     read.context("cannot read the password")?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn show_again() {
+    set_echo(true);
 }
 
 /// Makes the terminal show what is typed, or not; returns false if it cannot.

@@ -1,7 +1,8 @@
 //! `porthole probe` with each fake camera.
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
@@ -271,6 +272,44 @@ fn an_address_outside_of_the_networks_is_refused_in_one_sentence() {
             ensure!(output.status.code() == Some(1), "{address}: {}", output.status);
             ensure!(errors.contains(advice) && errors.lines().count() == 1, "{address}: {errors}");
             ensure!(!errors.contains("geheim"), "{errors}");
+        }
+        Ok(())
+    });
+}
+
+/// Asks for a password on a terminal, then prints the exit code and the terminal's echo.
+const ASKING: &str = "trap : INT; \"$PROBE\" probe 127.0.0.1 --network 127.0.0.0/8 --user ada; \
+    echo \"code=$?\"; stty -a | grep -ow -e -echo -e echo";
+
+#[test]
+fn the_terminal_shows_what_is_typed_again_after_a_password_and_after_ctrl_c() {
+    let name = "the_terminal_shows_what_is_typed_again_after_a_password_and_after_ctrl_c";
+    // It runs a command on a terminal of its own, to which it passes what it reads.
+    scene(name, &[Need::Program, Need::Tool("script")], |_| {
+        for (case, typed, code) in
+            [("Ctrl-C", "\x03", "code=130"), ("a password", "secret\n", "code=1")]
+        {
+            let mut child = Command::new("script")
+                .args(["--quiet", "--command", ASKING, "/dev/null"])
+                .env("PROBE", binary()?)
+                .env_remove("PORTHOLE_CAMERA_PASSWORD")
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()?;
+            let mut input = child.stdin.take().context("piped")?;
+            let mut lines = BufReader::new(child.stdout.take().context("piped")?).lines();
+            // Returns the next line with such a text.
+            let mut next = |wanted: &str| -> Result<String> {
+                let found = lines.by_ref().map_while(Result::ok).find(|line| line.contains(wanted));
+                found.with_context(|| format!("{case}: no line with {wanted}"))
+            };
+            next("password of ada")?;
+            input.write_all(typed.as_bytes())?;
+            next(code)?;
+            let echo = next("echo")?;
+            ensure!(echo.trim() == "echo", "{case}: the terminal is left with {echo}");
+            drop(input);
+            child.wait()?;
         }
         Ok(())
     });

@@ -225,6 +225,33 @@ async fn pushed_rtp_is_received_although_the_description_names_the_sender() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pushed_rtp_plays_whatever_the_ports_and_the_order_of_its_packets() {
+    let Some(pictures) = encoded(&[]) else { return };
+    type Script = fn(ScriptedCamera) -> ScriptedCamera;
+    let table: [(&str, Script); 4] = [
+        ("another port for each picture", ScriptedCamera::moving),
+        ("another SSRC for each picture", |camera| {
+            camera.packets(|number, packets| {
+                let number = u32::try_from(number).expect("a short test");
+                packets.iter_mut().for_each(|packet| packet.ssrc = number);
+            })
+        }),
+        ("groups of five, reversed", |camera| {
+            camera.packets(|_, packets| packets.chunks_mut(5).for_each(<[_]>::reverse))
+        }),
+        ("whole pictures, reversed", |camera| camera.packets(|_, packets| packets.reverse())),
+    ];
+    for (case, script) in table {
+        let port = free_udp_port();
+        let sender = tokio::spawn(push(script(ScriptedCamera::new(pictures.clone())), port));
+        let source = format!("rtp://127.0.0.1:{port}?codec=h264");
+        let watched = watch(&source, PATIENCE, key_frames(4)).await;
+        sender.abort();
+        check(&watched.expect(case), Codec::H264).expect(case);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_camera_with_odd_replies_plays() {
     all_play(groups::replies()).await;
 }
@@ -242,6 +269,16 @@ async fn a_camera_with_odd_addresses_of_its_tracks_plays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_camera_that_refuses_one_way_is_asked_in_another() {
     all_play(groups::refusals()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_that_plays_only_with_all_its_tracks_plays() {
+    all_play(groups::all_tracks()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_with_odd_numbers_and_sources_of_its_packets_plays_at_its_rate() {
+    all_play(groups::numbers()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -36,7 +36,7 @@ pub use nal::payload::starts_key_slice;
 pub use rtp_packet::{RtpError, RtpHeader, RtpPacket};
 pub use source_lock::{SourceLock, Verdict};
 pub use stream::{
-    CLOCK_RATE, FeedOutput, FeedStatistics, IngestError, MAX_PAYLOAD, StreamDescription,
+    CLOCK_RATE, Delivery, FeedOutput, FeedStatistics, IngestError, MAX_PAYLOAD, StreamDescription,
     TrackDescription, VideoPacket,
 };
 pub use test_card::{I420, TestCard, timecode};

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use porthole_gateway_core::media::{
-    RtpError, RtpPacket, SourceLock, StreamDescription, TrackDescription, Verdict, camera_sdp,
+    Delivery, RtpError, RtpPacket, SourceLock, StreamDescription, TrackDescription, Verdict,
+    camera_sdp,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::AsyncReadExt as _;
@@ -43,7 +44,7 @@ pub(super) async fn run_file(
     let description = TrackDescription {
         codec: video.codec,
         parameter_sets: video.parameter_sets,
-        in_order: false,
+        delivery: Delivery::Udp,
     };
     let listen = SocketAddr::new(address, video.port);
     run(listen, description, Some(video.payload_type), events).await
@@ -79,7 +80,8 @@ pub(super) async fn run(
 ) -> Result<(), SourceError> {
     let socket = bind(listen).map_err(|error| SourceError::Listen { address: listen, error })?;
     send_event(events, SourceEvent::Connected(StreamDescription::video(description))).await?;
-    let mut filter = SenderFilter { lock: SourceLock::new(payload_type), first: None };
+    let lock = SourceLock::new(payload_type);
+    let mut filter = SenderFilter { payload_type, lock, first: None };
     let mut dropped = DropLog::default();
     let mut buffer = vec![0; MAX_DATAGRAM];
     let mut silent = false;
@@ -127,6 +129,8 @@ enum DropReason {
 
 /// Accepts the packets of one sender.
 struct SenderFilter {
+    /// The described payload type.
+    payload_type: Option<u8>,
     lock: SourceLock,
     /// The first packet of a possible sender, kept until the next one confirms it.
     first: Option<Arrived>,
@@ -141,7 +145,11 @@ impl SenderFilter {
         from: SocketAddr,
         datagram: Bytes,
     ) -> Result<[Option<Arrived>; 2], DropReason> {
-        let packet = RtpPacket::parse(datagram).map_err(DropReason::Invalid)?;
+        let parsed = match self.payload_type {
+            Some(described) => RtpPacket::parse_as(described, datagram),
+            None => RtpPacket::parse(datagram),
+        };
+        let packet = parsed.map_err(DropReason::Invalid)?;
         match self.lock.handle_packet(arrival, from, &packet.header) {
             Verdict::Accepted => Ok([None, Some((arrival, packet))]),
             Verdict::Confirmed => Ok([self.first.take(), Some((arrival, packet))]),

@@ -5,7 +5,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use porthole_gateway_core::media::{Codec, TestCard, TrackDescription, camera_sdp};
+use porthole_gateway_core::media::{Codec, Delivery, TestCard, TrackDescription, camera_sdp};
 use porthole_gateway_core::rtsp::percent_decode;
 use thiserror::Error;
 use url::Url;
@@ -240,7 +240,7 @@ fn rtp(text: &str) -> Result<Source, InvalidSource> {
         }
     }
     let codec = codec.ok_or(InvalidSource::Codec)?;
-    let description = TrackDescription { codec, parameter_sets, in_order: false };
+    let description = TrackDescription { codec, parameter_sets, delivery: Delivery::Udp };
     Ok(Source::Rtp { listen, description, payload_type })
 }
 

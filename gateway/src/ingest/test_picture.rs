@@ -10,8 +10,8 @@ use openh264::encoder::{
 use openh264::formats::YUVSource;
 use openh264::{OpenH264API, Timestamp};
 use porthole_gateway_core::media::{
-    CLOCK_RATE, Codec, I420, NalCodec, Packetizer, StreamDescription, TestCard, TrackDescription,
-    annex_b_units,
+    CLOCK_RATE, Codec, Delivery, I420, NalCodec, Packetizer, StreamDescription, TestCard,
+    TrackDescription, annex_b_units,
 };
 use tokio::sync::mpsc;
 
@@ -33,8 +33,11 @@ pub(super) async fn run(
     events: &mpsc::Sender<SourceEvent>,
     control: &mut mpsc::Receiver<SourceControl>,
 ) -> Result<(), SourceError> {
-    let description =
-        TrackDescription { codec: Codec::H264, parameter_sets: Vec::new(), in_order: true };
+    let description = TrackDescription {
+        codec: Codec::H264,
+        parameter_sets: Vec::new(),
+        delivery: Delivery::InOrder,
+    };
     send_event(events, SourceEvent::Connected(StreamDescription::video(description))).await?;
     let signals = Signals::default();
     let _stop = StopOnDrop(signals.clone());

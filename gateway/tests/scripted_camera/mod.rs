@@ -35,6 +35,9 @@ pub(crate) const PAYLOAD_TYPE: u8 = 96;
 /// Ticks of the RTP clock between two pictures at 15 a second.
 pub(crate) const TICKS: u32 = 6000;
 
+/// Sequence number of the first packet.
+pub(crate) const FIRST_SEQUENCE: u16 = 65_500;
+
 /// Largest payload of a packet in bytes.
 const MTU: usize = 1400;
 
@@ -161,6 +164,7 @@ pub(crate) struct ScriptedCamera {
     packets: Box<Packets>,
     aside: Box<Aside>,
     swaps: bool,
+    moves: bool,
 }
 
 impl ScriptedCamera {
@@ -182,6 +186,7 @@ impl ScriptedCamera {
             packets: Box::new(|_, _| {}),
             aside: Box::new(|_| Vec::new()),
             swaps: false,
+            moves: false,
         }
     }
 
@@ -231,6 +236,12 @@ impl ScriptedCamera {
     /// Sends one of 200 datagrams after its successor.
     pub(crate) fn swapping(mut self) -> Self {
         self.swaps = true;
+        self
+    }
+
+    /// Sends the datagrams of each picture from another port.
+    pub(crate) fn moving(mut self) -> Self {
+        self.moves = true;
         self
     }
 

@@ -50,12 +50,12 @@ impl Quirk {
 /// The groups of quirks, each of which has a test.
 pub(crate) mod groups {
     pub(crate) use super::messages::{
-        addresses, camera_requests, descriptions, folded_headers, keepalives, noise, redirects,
-        refusals, replies, sessions, transports,
+        addresses, all_tracks, camera_requests, descriptions, folded_headers, keepalives, noise,
+        redirects, refusals, replies, sessions, transports,
     };
     pub(crate) use super::passwords::{challenges, expiring_nonces, paths};
     pub(crate) use super::streams::{
-        hidden_units, markers, order, several_tracks, sources, sparse,
+        hidden_units, markers, numbers, order, several_tracks, sources, sparse,
     };
 }
 
@@ -80,6 +80,8 @@ pub(crate) fn all() -> Vec<Quirk> {
         groups::refusals(),
         groups::keepalives(),
         groups::expiring_nonces(),
+        groups::all_tracks(),
+        groups::numbers(),
         groups::several_tracks(),
         groups::sparse(),
     ]

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::interval;
 
-use super::{PAYLOAD_TYPE, Packet, Reply, Request, ScriptedCamera, TICKS};
+use super::{FIRST_SEQUENCE, PAYLOAD_TYPE, Packet, Reply, Request, ScriptedCamera, TICKS};
 
 /// Time between two pictures.
 const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / 15);
@@ -187,10 +187,10 @@ pub(crate) async fn push(camera: ScriptedCamera, port: u16) {
 async fn play(
     camera: Arc<ScriptedCamera>,
     sender: mpsc::Sender<Vec<u8>>,
-    udp: Option<(Arc<UdpSocket>, SocketAddr)>,
+    mut udp: Option<(Arc<UdpSocket>, SocketAddr)>,
 ) {
     let mut period = interval(PERIOD);
-    let (mut sequence, mut timestamp) = (65_500_u16, u32::MAX - 20 * TICKS);
+    let (mut sequence, mut timestamp) = (FIRST_SEQUENCE, u32::MAX - 20 * TICKS);
     let mut delayed: Option<Bytes> = None;
     let mut sent = 0_usize;
     for number in 0.. {
@@ -214,6 +214,9 @@ async fn play(
         }
         timestamp = timestamp.wrapping_add(TICKS);
         (camera.packets)(number, &mut packets);
+        if let Some((socket, _)) = udp.as_mut().filter(|_| camera.moves) {
+            *socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.expect("loopback"));
+        }
         let aside = (camera.aside)(number);
         if !aside.is_empty() && sender.send(aside).await.is_err() {
             return;

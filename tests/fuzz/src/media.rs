@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use porthole_gateway_core::media::{
-    Codec, Feed, FeedOutput, MAX_PAYLOAD, NalCodec, RtpHeader, RtpPacket, TrackDescription,
-    byte_stream, camera_sdp,
+    Codec, Delivery, Feed, FeedOutput, MAX_PAYLOAD, NalCodec, RtpHeader, RtpPacket,
+    TrackDescription, byte_stream, camera_sdp,
 };
 
 /// Maximum size of the group of pictures that is kept, in bytes, with its last packet.
@@ -28,11 +28,15 @@ pub fn camera_description(data: &[u8]) {
 pub fn payloads(data: &[u8]) {
     let Some((choice, mut rest)) = data.split_first() else { return };
     let codecs = [Codec::H264, Codec::H265, Codec::Vp8, Codec::Vp9, Codec::Av1];
-    let codec = codecs[usize::from(choice & 0x7f) % codecs.len()];
+    let codec = codecs[usize::from(choice & 0x3f) % codecs.len()];
     let mut now = Instant::now();
     let mut feed = Feed::new();
-    let in_order = choice & 0x80 == 0;
-    feed.handle_description(&TrackDescription { codec, parameter_sets: Vec::new(), in_order });
+    let delivery = match choice >> 6 {
+        0 | 1 => Delivery::InOrder,
+        2 => Delivery::Udp,
+        _ => Delivery::Tcp,
+    };
+    feed.handle_description(&TrackDescription { codec, parameter_sets: Vec::new(), delivery });
     let mut header =
         RtpHeader { marker: false, payload_type: 96, sequence: 0, timestamp: 0, ssrc: 1 };
     let mut packets = Vec::new();

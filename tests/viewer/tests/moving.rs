@@ -10,7 +10,9 @@ use bytes::Bytes;
 use porthole_gateway_core::camera::{CameraChange, CameraSettings, SourceEvent, StreamId};
 use porthole_gateway_core::dtls_srtp::{DtlsRole, Identity};
 use porthole_gateway_core::ice::LocalBase;
-use porthole_gateway_core::media::{Codec, RtpPacket, StreamDescription, TrackDescription};
+use porthole_gateway_core::media::{
+    Codec, Delivery, RtpPacket, StreamDescription, TrackDescription,
+};
 use porthole_gateway_core::{Core, Datagram, Gateway, GatewayConfig, Output};
 use porthole_signaling_proto::method::{
     ConnectDevice, ConnectDeviceParams, Invite, InviteParams, InviteResult, Method as _,
@@ -78,7 +80,7 @@ impl Scene {
         let description = StreamDescription::video(TrackDescription {
             codec: Codec::H264,
             parameter_sets: [SPS, PPS].map(Bytes::from_static).to_vec(),
-            in_order: true,
+            delivery: Delivery::InOrder,
         });
         gateway.handle_source(now, &camera(), SourceEvent::Connected(description));
         let connect = ConnectDeviceParams {

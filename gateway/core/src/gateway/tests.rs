@@ -9,7 +9,7 @@ use porthole_signaling_proto::{CameraState, IceServer};
 
 use super::*;
 use crate::camera::{CameraSettings, SourceCommand};
-use crate::media::{Codec, RtpPacket, StreamDescription, TrackDescription};
+use crate::media::{Codec, Delivery, RtpPacket, StreamDescription, TrackDescription};
 use crate::{TurnTransportCommand, sdp};
 
 /// 640x480, made by x264.
@@ -86,7 +86,7 @@ impl Case {
         StreamDescription::video(TrackDescription {
             codec: Codec::H264,
             parameter_sets: [SPS, PPS].map(Bytes::from_static).to_vec(),
-            in_order: true,
+            delivery: Delivery::InOrder,
         })
     }
 
@@ -515,7 +515,7 @@ fn a_player_without_the_codec_of_the_main_stream_gets_the_sub_stream() {
     let h265 = StreamDescription::video(TrackDescription {
         codec: Codec::H265,
         parameter_sets: [H265_VPS, H265_SPS, H265_PPS].map(Bytes::from_static).to_vec(),
-        in_order: true,
+        delivery: Delivery::InOrder,
     });
     let (yard, sub) = (main_stream("yard"), StreamId::sub("yard".parse().unwrap()));
     let mut case = Case::new();

@@ -108,6 +108,14 @@ pub fn find_video(sdp: &str) -> Result<VideoSection, CameraSdpError> {
     usable.into_iter().min_by_key(rank).map(|(_, video)| video).ok_or(refusal)
 }
 
+/// Returns the `a=control` of every other section than the one with this index that RTP packets can
+/// be asked for.
+pub(crate) fn other_controls(sdp: &str, index: usize) -> Vec<String> {
+    let (_, media) = sections(sdp);
+    let others = media.iter().enumerate().filter(|(other, _)| *other != index);
+    others.filter(|(_, media)| media.is_plain).filter_map(|(_, media)| media.control()).collect()
+}
+
 /// Splits a description into the lines before the first media section, and the sections.
 fn sections(sdp: &str) -> (Section<'_>, Vec<Section<'_>>) {
     let mut session = Section::default();
@@ -158,6 +166,8 @@ struct Section<'a> {
     payload_types: Vec<u8>,
     /// The protocol is `RTP/SAVP` or `RTP/SAVPF`.
     is_secure: bool,
+    /// The protocol is `RTP/AVP` or `RTP/AVPF`.
+    is_plain: bool,
     address: Option<IpAddr>,
     /// Names, without blanks, and values.
     attributes: Vec<(&'a str, &'a str)>,
@@ -176,7 +186,9 @@ impl<'a> Section<'a> {
             match number {
                 None => {
                     is_after_protocol = true;
-                    section.is_secure |= word.to_ascii_uppercase().contains("/SAVP");
+                    let word = word.to_ascii_uppercase();
+                    section.is_secure |= word.contains("/SAVP");
+                    section.is_plain |= word.contains("/AVP");
                 }
                 Some(port) if !is_after_protocol => section.port = port,
                 Some(number) => section.payload_types.extend(u8::try_from(number).ok()),

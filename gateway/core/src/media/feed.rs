@@ -10,7 +10,7 @@ use super::frames::FrameForwarder;
 use super::gop::Gop;
 use super::reorder::{InsertOutcome, ReorderBuffer};
 use super::rtp_packet::RtpPacket;
-use super::stream::{FeedOutput, FeedStatistics, IngestError, TrackDescription};
+use super::stream::{Delivery, FeedOutput, FeedStatistics, IngestError, TrackDescription};
 use super::timeline::Timeline;
 
 /// Prepares one camera's video for its viewers.
@@ -27,9 +27,9 @@ pub struct Feed {
 /// The state that a new description replaces.
 #[derive(Debug)]
 struct Stream {
+    delivery: Delivery,
     reorder_buffer: ReorderBuffer,
     forwarder: StreamForwarder,
-    ssrc: Option<u32>,
 }
 
 /// The forwarder of a stream, by the way in which its codec fills packets.
@@ -60,6 +60,14 @@ impl StreamForwarder {
         match self {
             Self::Nal(forwarder) => forwarder.handle_loss(lost, emitter),
             Self::Frames(_) => emitter.skip(lost),
+        }
+    }
+
+    /// Handles a gap in the numbers of a camera of which nothing is lost on the way.
+    fn handle_gap(&mut self, missing: u64, next: &Bytes, emitter: &mut Emitter) {
+        match self {
+            Self::Nal(forwarder) => forwarder.handle_gap(missing, next, emitter),
+            Self::Frames(_) => emitter.skip(missing),
         }
     }
 
@@ -120,8 +128,9 @@ impl Feed {
         }
         self.timeline.restart();
         self.emitter.statistics.restarts += u64::from(self.stream.is_some());
-        let reorder_buffer = ReorderBuffer::new(description.in_order);
-        self.stream = Some(Stream { reorder_buffer, forwarder, ssrc: None });
+        let delivery = description.delivery;
+        let reorder_buffer = ReorderBuffer::new(delivery);
+        self.stream = Some(Stream { delivery, reorder_buffer, forwarder });
     }
 
     /// Drops the cached group of pictures: the camera has disconnected, and a new viewer must not
@@ -182,20 +191,13 @@ impl Feed {
 
     fn insert(&mut self, now: Instant, packet: RtpPacket) -> Result<(), IngestError> {
         let stream = self.stream.as_mut().ok_or(IngestError::NotDescribed)?;
-        let ssrc = packet.header.ssrc;
-        let same_ssrc = stream.ssrc.is_none_or(|known| known == ssrc);
-        stream.ssrc = Some(ssrc);
-        if !same_ssrc {
-            stream.reorder_buffer.restart();
-        }
-        let outcome = stream.reorder_buffer.insert(now, packet);
-        if !same_ssrc || outcome == InsertOutcome::Restarted {
-            stream.forwarder.restart(&mut self.emitter);
-            self.timeline.restart();
-            self.emitter.statistics.restarts += 1;
-        }
-        match outcome {
-            InsertOutcome::Accepted | InsertOutcome::Restarted => {}
+        match stream.reorder_buffer.insert(now, packet) {
+            InsertOutcome::Accepted | InsertOutcome::Renumbered => {}
+            InsertOutcome::Restarted => {
+                stream.forwarder.restart(&mut self.emitter);
+                self.timeline.restart();
+                self.emitter.statistics.restarts += 1;
+            }
             InsertOutcome::Late | InsertOutcome::Suspect => self.emitter.statistics.late += 1,
         }
         Ok(())
@@ -204,12 +206,16 @@ impl Feed {
     /// Forwards every packet that is due. Returns the first error.
     fn forward(&mut self, now: Instant) -> Result<(), IngestError> {
         let mut result = Ok(());
-        while let Some(Stream { reorder_buffer, forwarder, .. }) = &mut self.stream {
+        while let Some(Stream { delivery, reorder_buffer, forwarder }) = &mut self.stream {
             let Some(ordered) = reorder_buffer.pop(now) else { break };
-            if ordered.lost > 0 {
-                forwarder.handle_loss(ordered.lost, &mut self.emitter);
-            }
             let RtpPacket { header, payload } = ordered.packet;
+            match delivery {
+                _ if ordered.lost == 0 => {}
+                Delivery::Tcp => forwarder.handle_gap(ordered.lost, &payload, &mut self.emitter),
+                Delivery::InOrder | Delivery::Udp => {
+                    forwarder.handle_loss(ordered.lost, &mut self.emitter);
+                }
+            }
             let timestamp = self.timeline.map(ordered.arrival, header.timestamp);
             let forwarded = forwarder.handle_packet(
                 ordered.arrival,

@@ -16,7 +16,7 @@ use super::marks::Marks;
 use super::nal::packetize::{aggregates, fragments, room};
 use super::nal::parameter_sets::{MAX_SET_LEN, ParameterSets};
 use super::nal::payload::{filler, fragment};
-use super::nal::slice::{begins_picture, is_plausible_slice, is_recovery_point};
+use super::nal::slice::{SliceStart, begins_picture, is_plausible_slice, is_recovery_point};
 use super::nal::start_code;
 use super::nal::unit::{Fragment, NalHeader, NalKind, Shape};
 use super::stream::{FeedOutput, FeedStatistics, IngestError, MAX_PAYLOAD, VideoPacket};
@@ -122,6 +122,9 @@ pub(super) struct Forwarder {
     /// The camera sets no end bits: the marker ends the last NAL unit.
     lacks_end_bits: bool,
     held: Option<Held>,
+    latest_slice: Option<SliceStart>,
+    /// Numbers that the camera left out before the next slice, which tells if they matter.
+    doubtful: u64,
 }
 
 impl Forwarder {
@@ -138,6 +141,8 @@ impl Forwarder {
             is_marked_inside: false,
             lacks_end_bits: false,
             held: None,
+            latest_slice: None,
+            doubtful: 0,
         }
     }
 
@@ -151,6 +156,7 @@ impl Forwarder {
         self.release(true, emitter);
         self.handle_loss(0, emitter);
         self.started = false;
+        (self.latest_slice, self.doubtful) = (None, 0);
         emitter.gop.clear();
     }
 
@@ -163,6 +169,18 @@ impl Forwarder {
         }
         if let Some(unit) = &mut self.unit {
             unit.is_complete = false;
+        }
+    }
+
+    /// Handles a gap in the numbers of a camera of which nothing is lost on the way. It is a loss
+    /// if it cuts a NAL unit, or if the next slice shows that a picture is missing.
+    pub(super) fn handle_gap(&mut self, missing: u64, next: &Bytes, emitter: &mut Emitter) {
+        let is_ended = self.held.is_some() || self.unit.as_ref().is_none_or(|unit| unit.is_marked);
+        let is_cut = !is_ended && !matches!(self.fragments, Fragments::None);
+        if is_cut || !Shape::begins_unit(self.codec, next) {
+            self.handle_loss(missing, emitter);
+        } else {
+            self.doubtful += missing;
         }
     }
 
@@ -453,8 +471,14 @@ impl Forwarder {
         };
     }
 
-    /// Counts a slice for the diagnosis of the stream.
-    fn count_slice(&self, header: &[u8], body: &[u8], emitter: &mut Emitter) {
+    /// Counts a slice for the diagnosis of the stream, and a loss that it shows.
+    fn count_slice(&mut self, header: &[u8], body: &[u8], emitter: &mut Emitter) {
+        let slice = SliceStart::new(header, body);
+        let before = self.latest_slice.replace(slice);
+        let missing = std::mem::take(&mut self.doubtful);
+        if missing > 0 && before.is_some_and(|before| !slice.follows(&before, &self.sets)) {
+            emitter.skip(missing);
+        }
         emitter.statistics.slices += 1;
         let is_broken = !is_plausible_slice(&self.sets, header, body);
         emitter.statistics.broken_slices += u64::from(is_broken);

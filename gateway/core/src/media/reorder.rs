@@ -1,9 +1,12 @@
 //! A buffer that puts a camera's packets back in order and finds the missing ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::rtp_packet::RtpPacket;
+use super::rtp_packet::{RtpHeader, RtpPacket};
+use super::stream::Delivery;
+use super::ticks::{ahead, ticks};
+use super::timeline::MAX_JUMP;
 
 /// A smaller jump ahead, in packets, is a loss; a larger one is a restart (RFC 3550 A.1,
 /// `MAX_DROPOUT`).
@@ -28,8 +31,19 @@ const MAX_HOLD: Duration = Duration::from_millis(20);
 /// really loses a quarter of the packets gives no picture either way.
 const MAX_IRREGULAR: u32 = 32;
 
+/// The same over TCP, which loses nothing: tracks that share one counter skip a number at each
+/// packet of sound. More than a sixteenth is no loss from which a picture would recover in time.
+const MAX_IRREGULAR_TCP: u32 = 8;
+
 /// Number of irregular ones of the last 128 packets up to which the numbers are believed again.
 const FEW_IRREGULAR: u32 = 2;
+
+/// The same over TCP, where little speaks for a loss.
+const FEW_IRREGULAR_TCP: u32 = 0;
+
+/// Number of packets whose numbers and timestamps are remembered over TCP, to tell a number that
+/// is used again from a packet that comes twice: more than [`MAX_MISORDER`].
+const MAX_SEEN: usize = 128;
 
 /// The outcome of inserting a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +54,10 @@ pub(super) enum InsertOutcome {
     Late,
     /// Far outside the sequence; kept until the next packet shows if the camera has restarted.
     Suspect,
-    /// Kept as the first packet of a new sequence: the camera has restarted its numbers.
+    /// Kept as the first packet of a new sequence: the camera has restarted.
     Restarted,
+    /// Kept as the next packet of the same stream, which has begun to number its packets anew.
+    Renumbered,
 }
 
 /// A packet in order.
@@ -53,13 +69,14 @@ pub(super) struct OrderedPacket {
     pub(super) lost: u64,
 }
 
-/// The reorder buffer of one SSRC.
+/// The reorder buffer of one track.
 #[derive(Debug)]
 pub(super) struct ReorderBuffer {
-    /// True if the transport keeps the order itself (TCP): no packet is then ever held.
-    in_order: bool,
+    delivery: Delivery,
     /// Extended sequence number of the next packet.
     next: Option<u64>,
+    /// The number that is added to those of the camera, which has begun to number anew.
+    offset: u16,
     held: BTreeMap<u64, (Instant, RtpPacket)>,
     /// A packet far outside the sequence, until the next one shows if the camera has restarted.
     suspect: Option<(Instant, RtpPacket)>,
@@ -69,35 +86,52 @@ pub(super) struct ReorderBuffer {
     irregular: u128,
     /// The numbers mean nothing: packets come out as they arrive.
     is_unnumbered: bool,
-    /// The latest packet in arrival order, to which a repetition is compared.
+    /// The latest packet in arrival order, to which the next one is compared.
     latest: Option<RtpPacket>,
+    /// Numbers and timestamps of the latest packets; over TCP only.
+    seen: VecDeque<(u16, u32)>,
 }
 
 impl ReorderBuffer {
-    pub(super) fn new(in_order: bool) -> Self {
+    pub(super) fn new(delivery: Delivery) -> Self {
         Self {
-            in_order,
+            delivery,
             next: None,
+            offset: 0,
             held: BTreeMap::new(),
             suspect: None,
             late: 0,
             irregular: 0,
             is_unnumbered: false,
             latest: None,
+            seen: VecDeque::new(),
         }
     }
 
     pub(super) fn insert(&mut self, now: Instant, packet: RtpPacket) -> InsertOutcome {
-        let latest = self.latest.replace(packet.clone());
-        let Some(next) = self.next else {
+        let before = self.latest.replace(packet.clone());
+        let (Some(next), Some(before)) = (self.next, before) else {
             self.begin(now, packet);
             return InsertOutcome::Accepted;
         };
-        let is_repeated = latest.as_ref() == Some(&packet);
-        if self.is_unnumbered {
-            return self.insert_unnumbered(now, next, packet, latest.filter(|_| !is_repeated));
+        if before.header.ssrc != packet.header.ssrc {
+            let has_next_numbers = self.is_unnumbered || is_near(&before.header, &packet.header);
+            let has_clock = continues_clock(&before.header, &packet.header);
+            if !has_clock || !(has_next_numbers || self.delivery == Delivery::Tcp) {
+                *self = Self { latest: self.latest.take(), ..Self::new(self.delivery) };
+                self.begin(now, packet);
+                return InsertOutcome::Restarted;
+            }
+            if !has_next_numbers {
+                return self.renumber(now, next, packet);
+            }
         }
-        let outcome = self.insert_numbered(now, next, packet);
+        let is_repeated = before == packet;
+        if self.is_unnumbered {
+            let before = Some(before).filter(|_| !is_repeated);
+            return self.insert_unnumbered(now, next, packet, before);
+        }
+        let outcome = self.insert_numbered(now, next, packet, &before.header);
         if outcome == InsertOutcome::Late && !is_repeated {
             self.note(true);
         }
@@ -115,7 +149,11 @@ impl ReorderBuffer {
         let Some(before) = before else { return InsertOutcome::Late };
         let follows = before.header.sequence.wrapping_add(1) == packet.header.sequence;
         self.note(!follows);
-        if self.irregular.count_ones() <= FEW_IRREGULAR {
+        let few = match self.delivery {
+            Delivery::Tcp => FEW_IRREGULAR_TCP,
+            Delivery::InOrder | Delivery::Udp => FEW_IRREGULAR,
+        };
+        if self.irregular.count_ones() <= few {
             self.begin(now, packet);
             self.is_unnumbered = false;
             return InsertOutcome::Accepted;
@@ -125,10 +163,17 @@ impl ReorderBuffer {
         InsertOutcome::Accepted
     }
 
-    fn insert_numbered(&mut self, now: Instant, next: u64, packet: RtpPacket) -> InsertOutcome {
-        let sequence = packet.header.sequence;
+    fn insert_numbered(
+        &mut self,
+        now: Instant,
+        next: u64,
+        packet: RtpPacket,
+        before: &RtpHeader,
+    ) -> InsertOutcome {
+        let RtpHeader { sequence, timestamp, .. } = packet.header;
         #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are the wire's")]
-        let ahead = sequence.wrapping_sub(next as u16);
+        let ahead = sequence.wrapping_add(self.offset).wrapping_sub(next as u16);
+        let keeps_clock = self.delivery == Delivery::Tcp && continues_clock(before, &packet.header);
         if ahead < MAX_DROPOUT {
             self.suspect = None;
             let before = self.held.len();
@@ -137,19 +182,29 @@ impl ReorderBuffer {
                 return InsertOutcome::Late;
             }
             self.late = 0;
+            self.remember(sequence, timestamp);
             return InsertOutcome::Accepted;
         }
         if ahead.wrapping_neg() <= MAX_MISORDER {
             self.late += 1;
-            if self.late < MAX_LATE {
+            // A packet that comes twice has its timestamp twice.
+            let is_used_again = self.seen.iter().any(|(s, t)| *s == sequence && *t != timestamp);
+            if !is_used_again && self.late < MAX_LATE {
                 return InsertOutcome::Late;
+            }
+            if keeps_clock {
+                return self.renumber(now, next, packet);
             }
             self.begin(now, packet);
             return InsertOutcome::Restarted;
         }
-        if self.in_order {
-            self.begin(now, packet);
-            return InsertOutcome::Restarted;
+        match self.delivery {
+            Delivery::Tcp if keeps_clock => return self.renumber(now, next, packet),
+            Delivery::Tcp | Delivery::InOrder => {
+                self.begin(now, packet);
+                return InsertOutcome::Restarted;
+            }
+            Delivery::Udp => {}
         }
         let follows =
             |(_, before): &(Instant, RtpPacket)| before.header.sequence.wrapping_add(1) == sequence;
@@ -167,16 +222,33 @@ impl ReorderBuffer {
         }
     }
 
-    /// Forgets the sequence: the next packet begins a new one.
-    pub(super) fn restart(&mut self) {
-        *self = Self::new(self.in_order);
+    /// Keeps a packet as the one after all others, with which new numbers begin.
+    fn renumber(&mut self, now: Instant, next: u64, packet: RtpPacket) -> InsertOutcome {
+        let number = self.held.keys().next_back().map_or(next, |last| last + 1);
+        #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are the wire's")]
+        let low = number as u16;
+        let RtpHeader { sequence, timestamp, .. } = packet.header;
+        self.offset = low.wrapping_sub(sequence);
+        self.late = 0;
+        self.seen.clear();
+        self.remember(sequence, timestamp);
+        self.held.insert(number, (now, packet));
+        self.note(true);
+        InsertOutcome::Renumbered
+    }
+
+    fn remember(&mut self, sequence: u16, timestamp: u32) {
+        if self.delivery == Delivery::Tcp {
+            self.seen.truncate(MAX_SEEN - 1);
+            self.seen.push_front((sequence, timestamp));
+        }
     }
 
     /// Returns the next packet, once the ones before it have arrived or are given up.
     pub(super) fn pop(&mut self, now: Instant) -> Option<OrderedPacket> {
         let next = self.next?;
         let first = *self.held.keys().next()?;
-        let gives_up = self.in_order
+        let gives_up = self.delivery == Delivery::InOrder
             || self.is_unnumbered
             || self.held.len() > MAX_HELD
             || self.timeout().is_some_and(|timeout| timeout <= now);
@@ -193,8 +265,12 @@ impl ReorderBuffer {
     }
 
     fn note(&mut self, is_irregular: bool) {
+        let most = match self.delivery {
+            Delivery::Tcp => MAX_IRREGULAR_TCP,
+            Delivery::InOrder | Delivery::Udp => MAX_IRREGULAR,
+        };
         self.irregular = self.irregular << 1 | u128::from(is_irregular);
-        self.is_unnumbered |= self.irregular.count_ones() >= MAX_IRREGULAR;
+        self.is_unnumbered |= self.irregular.count_ones() >= most;
     }
 
     /// Returns the time at which the missing packets are given up.
@@ -203,13 +279,29 @@ impl ReorderBuffer {
     }
 
     fn begin(&mut self, now: Instant, packet: RtpPacket) {
-        let first = u64::from(packet.header.sequence);
+        let RtpHeader { sequence, timestamp, .. } = packet.header;
+        let first = u64::from(sequence);
+        self.offset = 0;
+        self.seen.clear();
+        self.remember(sequence, timestamp);
         self.held.clear();
         self.held.insert(first, (now, packet));
         self.next = Some(first);
         self.suspect = None;
         self.late = 0;
     }
+}
+
+/// Returns true if one number follows the other, with those between them lost or late.
+fn is_near(before: &RtpHeader, header: &RtpHeader) -> bool {
+    let ahead = header.sequence.wrapping_sub(before.sequence);
+    ahead.min(ahead.wrapping_neg()) <= MAX_MISORDER
+}
+
+/// Returns true if both timestamps can be of one clock, which two streams share by chance once in
+/// two thousand times.
+fn continues_clock(before: &RtpHeader, header: &RtpHeader) -> bool {
+    ahead(header.timestamp, before.timestamp).unsigned_abs() <= ticks(MAX_JUMP)
 }
 
 #[cfg(test)]
@@ -226,9 +318,9 @@ mod tests {
     }
 
     /// Returns the sequence numbers that come out, each with the number of packets lost before it.
-    fn run(in_order: bool, input: &[u16]) -> Vec<(u16, u64)> {
+    fn run(delivery: Delivery, input: &[u16]) -> Vec<(u16, u64)> {
         let now = Instant::now();
-        let mut reorder_buffer = ReorderBuffer::new(in_order);
+        let mut reorder_buffer = ReorderBuffer::new(delivery);
         let mut output = Vec::new();
         for &sequence in input {
             reorder_buffer.insert(now, packet(sequence));
@@ -244,32 +336,94 @@ mod tests {
 
     #[test]
     fn order_and_loss() {
-        type Case<'a> = (&'a str, bool, &'a [u16], &'a [(u16, u64)]);
-        let table: [Case<'_>; 9] = [
-            ("in order", false, &[7, 8, 9], &[(7, 0), (8, 0), (9, 0)]),
-            ("across the wrap", false, &[65535, 0, 1], &[(65535, 0), (0, 0), (1, 0)]),
-            ("overtaken", false, &[7, 9, 8, 10], &[(7, 0), (8, 0), (9, 0), (10, 0)]),
-            ("overtaken at the wrap", false, &[65534, 0, 65535], &[(65534, 0), (65535, 0), (0, 0)]),
-            ("duplicates", false, &[7, 7, 8, 7], &[(7, 0), (8, 0)]),
-            ("lost", false, &[7, 10], &[(7, 0), (10, 2)]),
-            ("lost over TCP", true, &[7, 10, 11], &[(7, 0), (10, 2), (11, 0)]),
-            ("one far off is noise", false, &[7, 30000, 8], &[(7, 0), (8, 0)]),
+        use Delivery::{InOrder, Tcp, Udp};
+        type Case<'a> = (&'a str, Delivery, &'a [u16], &'a [(u16, u64)]);
+        let table: [Case<'_>; 12] = [
+            ("in order", Udp, &[7, 8, 9], &[(7, 0), (8, 0), (9, 0)]),
+            ("across the wrap", Udp, &[65535, 0, 1], &[(65535, 0), (0, 0), (1, 0)]),
+            ("overtaken", Udp, &[7, 9, 8, 10], &[(7, 0), (8, 0), (9, 0), (10, 0)]),
+            ("overtaken over TCP", Tcp, &[7, 9, 8, 10], &[(7, 0), (8, 0), (9, 0), (10, 0)]),
+            ("overtaken at the wrap", Udp, &[65534, 0, 65535], &[(65534, 0), (65535, 0), (0, 0)]),
+            ("duplicates", Udp, &[7, 7, 8, 7], &[(7, 0), (8, 0)]),
+            ("duplicates over TCP", Tcp, &[7, 7, 8, 7], &[(7, 0), (8, 0)]),
+            ("lost", Udp, &[7, 10], &[(7, 0), (10, 2)]),
+            ("lost in order", InOrder, &[7, 10, 11], &[(7, 0), (10, 2), (11, 0)]),
+            ("left out over TCP", Tcp, &[7, 10, 11], &[(7, 0), (10, 2), (11, 0)]),
+            ("one far off is noise", Udp, &[7, 30000, 8], &[(7, 0), (8, 0)]),
             (
                 "two far off are a restart",
-                false,
+                Udp,
                 &[7, 30000, 30001, 30002],
                 &[(7, 0), (30000, 0), (30001, 0), (30002, 0)],
             ),
         ];
-        for (case, in_order, input, expected) in table {
-            assert_eq!(run(in_order, input), expected, "{case}");
+        for (case, delivery, input, expected) in table {
+            assert_eq!(run(delivery, input), expected, "{case}");
+        }
+    }
+
+    /// Inserts packets (number, timestamp, SSRC), and returns the outcomes that are not ordinary,
+    /// each with the index of its packet.
+    fn outcomes(
+        delivery: Delivery,
+        input: impl IntoIterator<Item = (u16, u32, u32)>,
+    ) -> Vec<(usize, InsertOutcome)> {
+        let now = Instant::now();
+        let mut reorder_buffer = ReorderBuffer::new(delivery);
+        let mut outcomes = Vec::new();
+        for (index, (sequence, timestamp, ssrc)) in input.into_iter().enumerate() {
+            let header = RtpHeader { timestamp, ssrc, ..packet(sequence).header };
+            let packet = RtpPacket { header, ..packet(sequence) };
+            let outcome = reorder_buffer.insert(now, packet.clone());
+            if outcome != InsertOutcome::Accepted {
+                outcomes.push((index, outcome));
+            }
+            let popped = std::iter::from_fn(|| reorder_buffer.pop(now + MAX_HOLD)).last();
+            let is_kept = popped.is_some_and(|ordered| ordered.packet == packet);
+            let is_dropped = matches!(outcome, InsertOutcome::Late | InsertOutcome::Suspect);
+            assert_eq!(is_kept, !is_dropped, "packet {index} of {delivery:?}: {outcome:?}");
+        }
+        outcomes
+    }
+
+    #[test]
+    fn numbers_begin_again_without_a_restart_where_nothing_can_be_lost() {
+        type Case = (&'static str, fn(u32) -> (u16, u32, u32), Vec<usize>, Vec<usize>);
+        // Name, packet by index, and where it is renumbered over TCP, and restarted over UDP.
+        let table: [Case; 5] = [
+            ("at 90", |index| ((index % 90) as u16, index * 900, 1), vec![90, 180], vec![105, 195]),
+            ("far off", |index| ((index / 99 * 9999 + index) as u16, index, 1), vec![99, 198], {
+                vec![100, 199]
+            }),
+            ("another SSRC, the next number", |index| (index as u16, index, index), vec![], vec![]),
+            (
+                "another SSRC, another number",
+                |index| ((index / 100 * 9999 + index) as u16, index, index / 100),
+                vec![100],
+                vec![100],
+            ),
+            (
+                "another SSRC, another time",
+                |index| (index as u16, index / 100 * 9_000_000, index / 100),
+                vec![],
+                vec![100],
+            ),
+        ];
+        for (case, input, renumbered, restarted) in table {
+            let found = |delivery, wanted| {
+                let all = outcomes(delivery, (0..200).map(input)).into_iter();
+                all.filter(|(_, outcome)| *outcome == wanted).map(|(at, _)| at).collect::<Vec<_>>()
+            };
+            let found_over_tcp = found(Delivery::Tcp, InsertOutcome::Renumbered);
+            assert_eq!(found_over_tcp, renumbered, "{case}, over TCP");
+            assert_eq!(found(Delivery::Udp, InsertOutcome::Restarted), restarted, "{case}");
         }
     }
 
     #[test]
     fn a_missing_packet_is_given_up_in_time() {
         let now = Instant::now();
-        let mut reorder_buffer = ReorderBuffer::new(false);
+        let mut reorder_buffer = ReorderBuffer::new(Delivery::Udp);
         reorder_buffer.insert(now, packet(1));
         assert!(reorder_buffer.pop(now).is_some());
         reorder_buffer.insert(now, packet(3));
@@ -301,7 +455,7 @@ mod tests {
             // Then one is really lost.
             packets.push(packet(last.wrapping_add(202)));
             let now = Instant::now();
-            let mut reorder_buffer = ReorderBuffer::new(false);
+            let mut reorder_buffer = ReorderBuffer::new(Delivery::Udp);
             let mut output = Vec::new();
             for packet in packets {
                 reorder_buffer.insert(now, packet);
@@ -321,7 +475,7 @@ mod tests {
         let swapped: Vec<u16> = (0..301).map(swapped).collect();
         let twice: Vec<u16> = (0..300).map(|index| index / 2).collect();
         for (case, input, count) in [("swapped", swapped, 301), ("twice", twice, 150)] {
-            let output = run(false, &input);
+            let output = run(Delivery::Udp, &input);
             assert_eq!(output.len(), count, "{case}");
             assert!(output.windows(2).all(|two| two[1].0 == two[0].0 + 1), "{case}");
         }
@@ -338,7 +492,7 @@ mod tests {
             let mut input: Vec<(u16, u16)> = (0..).zip(&delays).map(when).collect();
             input.sort_by_key(|&(when, index)| (when, index));
             let input: Vec<_> = input.iter().map(|&(_, i)| start.wrapping_add(i)).collect();
-            let output = run(false, &input);
+            let output = run(Delivery::Udp, &input);
             prop_assert_eq!(output.len(), delays.len());
             for (index, (sequence, lost)) in (0_u16..).zip(output) {
                 prop_assert_eq!((sequence, lost), (start.wrapping_add(index), 0));
@@ -348,7 +502,7 @@ mod tests {
         #[test]
         fn nothing_is_held_beyond_the_bound(input in prop::collection::vec(any::<u16>(), 0..300)) {
             let now = Instant::now();
-            let mut reorder_buffer = ReorderBuffer::new(false);
+            let mut reorder_buffer = ReorderBuffer::new(Delivery::Udp);
             for sequence in input {
                 reorder_buffer.insert(now, packet(sequence));
                 while reorder_buffer.pop(now).is_some() {}

@@ -1,10 +1,16 @@
 //! RTP packets (RFC 3550 §5.1).
 
+use std::ops::RangeInclusive;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
 const HEADER_LEN: usize = 12;
 const VERSION: u8 = 2;
+/// The marker bit in the second byte.
+const MARKER: u8 = 0x80;
+/// The second bytes of RTCP packets (RFC 5761 §4).
+const RTCP: RangeInclusive<u8> = 192..=223;
 
 /// Reasons why a datagram is not an RTP packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -60,7 +66,7 @@ impl RtpPacket {
             return Err(RtpError::Version(first >> 6));
         }
         // RTCP's 192..=223 shows as 64..=95 with the marker bit set (RFC 5761 §4).
-        if (192..=223).contains(&second) {
+        if RTCP.contains(&second) {
             return Err(RtpError::Rtcp(second));
         }
         let header = RtpHeader {
@@ -86,6 +92,25 @@ impl RtpPacket {
             return Err(RtpError::Truncated);
         }
         Ok(Self { header, payload: datagram.split_to(end).split_off(start) })
+    }
+
+    /// Parses a datagram of a stream of this payload type. If that is one of 64 to 95, its packets
+    /// with the marker look like RTCP, and are RTP all the same.
+    ///
+    /// # Errors
+    /// As with [`Self::parse`].
+    pub fn parse_as(payload_type: u8, datagram: Bytes) -> Result<Self, RtpError> {
+        let second = datagram.get(1).copied().unwrap_or_default();
+        if second != MARKER | payload_type || !RTCP.contains(&second) {
+            return Self::parse(datagram);
+        }
+        let mut unmarked = BytesMut::from(&datagram[..]);
+        if let Some(second) = unmarked.get_mut(1) {
+            *second = payload_type;
+        }
+        let mut packet = Self::parse(unmarked.freeze())?;
+        packet.header.marker = true;
+        Ok(packet)
     }
 
     /// Returns the packet as a datagram.
@@ -135,6 +160,21 @@ mod tests {
         for (case, datagram, expected) in table {
             let payload = RtpPacket::parse(datagram).map(|p| p.payload);
             assert_eq!(payload.as_deref().map_err(|e| *e), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn packets_that_look_like_rtcp_are_those_of_a_stream_of_that_type() {
+        for (described, second, expected) in [
+            (72, 200, Ok((72, true))),
+            (72, 72, Ok((72, false))),
+            (73, 200, Err(RtpError::Rtcp(200))),
+            (96, 224, Ok((96, true))),
+            (96, 200, Err(RtpError::Rtcp(200))),
+        ] {
+            let parsed = RtpPacket::parse_as(described, packet(0x80, second, b"abc"));
+            let parsed = parsed.map(|packet| (packet.header.payload_type, packet.header.marker));
+            assert_eq!(parsed, expected, "{described}, {second}");
         }
     }
 

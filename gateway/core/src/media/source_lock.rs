@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::rtp_packet::RtpHeader;
+use super::ticks::{ahead, ticks};
 
 /// Time after which a silent sender may be replaced by another: a restarted camera comes back with
 /// a new SSRC and perhaps a new port, and less than one frame a second is no video.
@@ -14,6 +15,10 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 /// them sends more often.
 const RESTART_TIMEOUT: Duration = Duration::from_millis(100);
 
+/// Maximum difference of the timestamps of a sender's packet and the next one from another port, or
+/// with another SSRC.
+const MAX_STEP: Duration = Duration::from_secs(1);
+
 /// The decision about one packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -21,7 +26,7 @@ pub enum Verdict {
     Accepted,
     /// The packet is the first from a possible new sender: keep it, the next packet decides.
     Probation,
-    /// The packet follows the kept one in sequence: its sender now holds the lock, and both packets
+    /// The packet is next to the kept one in sequence: its sender now holds the lock, and both packets
     /// are accepted.
     Confirmed,
     /// The packet comes from another sender while the lock is held, or has another payload type.
@@ -33,14 +38,21 @@ type Sender = (SocketAddr, u32, u8);
 
 /// Accepts the packets of one sender at a time.
 ///
-/// A new sender is accepted after two packets in sequence, because noise that looks like RTP has no
-/// sequence (RFC 3550 §A.1, with the smallest `MIN_SEQUENTIAL` it names).
+/// A new sender is accepted after two packets that are neighbours in sequence, whichever comes
+/// first, because noise that looks like RTP has no sequence (RFC 3550 §A.1, with the smallest
+/// `MIN_SEQUENTIAL` it names).
+///
+/// The sender may change its port or its SSRC from one packet to the next, as some do for every
+/// picture: the packet must have the next number and a timestamp close to the last one. Whoever
+/// cannot see the stream would have to guess both, and the rest of its origin, too.
 #[derive(Debug)]
 pub struct SourceLock {
     payload_type: Option<u8>,
     sender: Option<Sender>,
-    /// A possible new sender, and the sequence number that would confirm it.
+    /// A possible new sender, and the sequence number of its packet.
     probation: Option<(Sender, u16)>,
+    /// Sequence number and timestamp of the newest packet of the sender.
+    newest: Option<(u16, u32)>,
     last: Option<Instant>,
 }
 
@@ -49,7 +61,7 @@ impl SourceLock {
     /// payload type (RFC 3551 §6) that the first sender uses.
     #[must_use]
     pub fn new(payload_type: Option<u8>) -> Self {
-        Self { payload_type, sender: None, probation: None, last: None }
+        Self { payload_type, sender: None, probation: None, newest: None, last: None }
     }
 
     /// Decides about a packet, from its source address and header.
@@ -69,22 +81,39 @@ impl SourceLock {
         });
         let timeout = if is_same { RESTART_TIMEOUT } else { LOCK_TIMEOUT };
         let silent = self.last.is_none_or(|last| now.saturating_duration_since(last) > timeout);
-        if self.sender == Some(sender) {
-            self.probation = None;
-            self.last = Some(now);
+        if self.sender == Some(sender) || (is_same && self.is_next(header)) {
+            self.accept(now, sender, header);
             return Verdict::Accepted;
         }
         if !silent {
             return Verdict::Foreign;
         }
-        if self.probation != Some((sender, header.sequence)) {
-            self.probation = Some((sender, header.sequence.wrapping_add(1)));
+        let kept = self.probation.replace((sender, header.sequence));
+        let is_neighbour = |kept: u16| [1, u16::MAX].contains(&header.sequence.wrapping_sub(kept));
+        if !kept.is_some_and(|(of, sequence)| of == sender && is_neighbour(sequence)) {
             return Verdict::Probation;
         }
+        self.newest = None;
+        self.accept(now, sender, header);
+        Verdict::Confirmed
+    }
+
+    /// Returns true if a packet is the next one of the stream, although its origin has changed.
+    fn is_next(&self, header: &RtpHeader) -> bool {
+        self.newest.is_some_and(|(sequence, timestamp)| {
+            header.sequence == sequence.wrapping_add(1)
+                && ahead(header.timestamp, timestamp).unsigned_abs() <= ticks(MAX_STEP)
+        })
+    }
+
+    fn accept(&mut self, now: Instant, sender: Sender, header: &RtpHeader) {
         self.probation = None;
         self.sender = Some(sender);
         self.last = Some(now);
-        Verdict::Confirmed
+        let is_newer = |newest: u16| header.sequence.wrapping_sub(newest) < u16::MAX / 2;
+        if self.newest.is_none_or(|(newest, _)| is_newer(newest)) {
+            self.newest = Some((header.sequence, header.timestamp));
+        }
     }
 }
 
@@ -114,28 +143,52 @@ mod tests {
             ("the first once more", 0, a, header(1, 96, 65535), Verdict::Probation),
             ("in sequence", 0, a, header(1, 96, 0), Verdict::Confirmed),
             ("another address", 10, b, header(1, 96, 1), Verdict::Foreign),
-            ("another SSRC", 20, a, header(2, 96, 1), Verdict::Foreign),
+            ("another SSRC", 20, a, header(2, 96, 2), Verdict::Foreign),
             ("another type", 30, a, header(1, 97, 1), Verdict::Foreign),
             ("the first again, some lost", 900, a, header(1, 96, 9), Verdict::Accepted),
             ("too soon", 1900, b, header(7, 96, 1), Verdict::Foreign),
             ("after silence", 1901, b, header(7, 98, 1), Verdict::Probation),
-            ("out of sequence", 1901, b, header(7, 98, 3), Verdict::Probation),
-            ("and in sequence", 1901, b, header(7, 98, 4), Verdict::Confirmed),
+            ("out of sequence", 1901, b, header(7, 98, 4), Verdict::Probation),
+            ("and in sequence, swapped", 1901, b, header(7, 98, 3), Verdict::Confirmed),
             ("the first is foreign now", 1902, a, header(1, 96, 10), Verdict::Foreign),
             ("silence again", 2902, a, header(1, 96, 11), Verdict::Probation),
             ("but it was only a pause", 2902, b, header(7, 98, 5), Verdict::Accepted),
             ("another stream beside it", 2950, b, header(6, 98, 1), Verdict::Foreign),
             ("a new SSRC", 3003, b, header(5, 98, 1), Verdict::Probation),
             ("goes on", 3003, b, header(5, 98, 2), Verdict::Confirmed),
-            ("a new port", 3104, c, header(5, 98, 3), Verdict::Probation),
-            ("goes on as well", 3104, c, header(5, 98, 4), Verdict::Confirmed),
+            ("a new port", 3104, c, header(5, 98, 4), Verdict::Probation),
+            ("goes on as well", 3104, c, header(5, 98, 5), Verdict::Confirmed),
         ];
         for (case, ms, from, header, expected) in table {
             assert_eq!(lock.handle_packet(at(ms), from, &header), expected, "{case}");
         }
+        // From one packet to the next, by the same host.
+        let header =
+            |ssrc, sequence, timestamp| RtpHeader { timestamp, ..header(ssrc, 96, sequence) };
+        let (a2, a3) = ("192.0.2.1:5002".parse().unwrap(), "192.0.2.1:5004".parse().unwrap());
+        let mut lock = SourceLock::new(None);
+        let table = [
+            ("the first", 0, a, header(1, 65533, 0), Verdict::Probation),
+            ("in sequence", 0, a, header(1, 65534, 0), Verdict::Confirmed),
+            ("another port", 1, a2, header(1, 65535, 6000), Verdict::Accepted),
+            ("a third one", 2, a3, header(1, 0, 12_000), Verdict::Accepted),
+            ("another SSRC", 3, a3, header(2, 1, 18_000), Verdict::Accepted),
+            ("both at once", 4, a, header(3, 2, 24_000), Verdict::Foreign),
+            ("another host", 4, b, header(2, 2, 24_000), Verdict::Foreign),
+            ("the number before", 4, a, header(2, 0, 24_000), Verdict::Foreign),
+            ("the same number", 4, a, header(2, 1, 24_000), Verdict::Foreign),
+            ("a number left out", 4, a, header(2, 3, 24_000), Verdict::Foreign),
+            ("another time", 4, a, header(2, 2, 900_000), Verdict::Foreign),
+            ("an older packet of the sender", 5, a3, header(2, 0, 12_000), Verdict::Accepted),
+            ("the next one all the same", 6, a, header(2, 2, 24_000), Verdict::Accepted),
+        ];
+        for (case, ms, from, header, expected) in table {
+            assert_eq!(lock.handle_packet(at(ms), from, &header), expected, "{case}");
+        }
+        let header = |payload_type, sequence| RtpHeader { payload_type, ..header(1, sequence, 0) };
         let mut lock = SourceLock::new(Some(35));
-        assert_eq!(lock.handle_packet(start, a, &header(1, 96, 0)), Verdict::Foreign);
-        assert_eq!(lock.handle_packet(start, a, &header(1, 35, 0)), Verdict::Probation);
-        assert_eq!(lock.handle_packet(start, a, &header(1, 35, 1)), Verdict::Confirmed);
+        assert_eq!(lock.handle_packet(start, a, &header(96, 0)), Verdict::Foreign);
+        assert_eq!(lock.handle_packet(start, a, &header(35, 0)), Verdict::Probation);
+        assert_eq!(lock.handle_packet(start, a, &header(35, 1)), Verdict::Confirmed);
     }
 }

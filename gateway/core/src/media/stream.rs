@@ -45,8 +45,22 @@ pub struct TrackDescription {
     pub codec: Codec,
     /// NAL units of the SDP's `sprop-` parameters; empty if the camera sends them in band only.
     pub parameter_sets: Vec<Bytes>,
-    /// True if the transport keeps the order (RTSP over TCP): no packet is then held back.
-    pub in_order: bool,
+    /// The way in which the packets arrive.
+    pub delivery: Delivery,
+}
+
+/// The way in which the packets of a track arrive, which tells what a gap in their numbers means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// In order, from a source that numbers them without fault: no packet is held back, and a gap
+    /// is a loss.
+    InOrder,
+    /// Over TCP, which loses nothing: a gap or a jump is a peculiarity of the camera's numbers
+    /// unless the packets show that something is missing. Behind a proxy that received them over
+    /// UDP, packets may be swapped or missing all the same.
+    Tcp,
+    /// In datagrams, which may be lost or overtake each other: a gap is a loss.
+    Udp,
 }
 
 /// One RTP packet of video as every viewer gets it, except for sequence number, SSRC and payload

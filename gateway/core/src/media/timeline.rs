@@ -2,18 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use super::stream::CLOCK_RATE;
 use super::ticks::{ahead, ticks};
 
 /// Maximum difference between the step of the timestamp and the time that really passed. More is a
 /// new clock, not a late frame: no camera delays or reorders frames for so long.
-const MAX_JUMP: Duration = Duration::from_secs(10);
+pub(super) const MAX_JUMP: Duration = Duration::from_secs(10);
 
 /// Maximum step back of the timestamp in a stream of pictures that are sent out of order, which
 /// differ by a few frames. More is a new clock.
 const MAX_STEP_BACK: Duration = Duration::from_secs(1);
 
-/// Time within which a second step back shows that pictures are sent out of order (B pictures). A
+/// Time within which a second step back shows that pictures are sent out of order (B pictures): to
+/// a time between the two latest ones, since what is earlier has been sent before them. A
 /// single one is a clock that was set, by whatever time: live555's proxy sets its clock back by 0.4
 /// s once it has synchronized. A player would show what follows in the wrong order or too early.
 const REORDER_WINDOW: Duration = Duration::from_secs(2);
@@ -23,6 +23,8 @@ const REORDER_WINDOW: Duration = Duration::from_secs(2);
 pub(super) struct Timeline {
     offset: u32,
     last: Option<(Instant, u32)>,
+    /// The latest timestamp, and the one that was the latest before it.
+    latest: (u32, u32),
     went_back_at: Option<Instant>,
     restarted: bool,
 }
@@ -36,30 +38,39 @@ impl Timeline {
     /// Returns the continuous timestamp for one of the camera's.
     pub(super) fn map(&mut self, arrival: Instant, camera: u32) -> u32 {
         let mut timestamp = camera.wrapping_add(self.offset);
+        let mut is_new_clock = self.last.is_none();
         if let Some((before, last)) = self.last {
             let passed = arrival.saturating_duration_since(before);
-            if self.restarted || self.jumps(arrival, last, timestamp, passed) {
+            is_new_clock = self.restarted || self.jumps(arrival, last, timestamp, passed);
+            if is_new_clock {
                 timestamp = last.wrapping_add(ticks(passed).max(1));
                 self.offset = timestamp.wrapping_sub(camera);
             }
         }
         self.restarted = false;
+        if is_new_clock {
+            // How far its pictures go back is not known yet.
+            self.latest = (timestamp, timestamp.wrapping_sub(ticks(MAX_STEP_BACK)));
+        } else if ahead(timestamp, self.latest.0) > 0 {
+            self.latest = (timestamp, self.latest.0);
+        }
         self.last = Some((arrival, timestamp));
         timestamp
     }
 
     fn jumps(&mut self, arrival: Instant, last: u32, timestamp: u32, passed: Duration) -> bool {
         let step = ahead(timestamp, last);
-        let rate = u64::from(CLOCK_RATE);
         if step < 0 {
             let before = self.went_back_at.replace(arrival);
-            let is_reordered = before
+            let is_again = before
                 .is_some_and(|before| arrival.saturating_duration_since(before) < REORDER_WINDOW);
-            return !is_reordered
-                || u64::from(step.unsigned_abs()) > MAX_STEP_BACK.as_secs() * rate;
+            let is_between = ahead(timestamp, self.latest.1) > 0;
+            let is_reordered =
+                is_again && is_between && step.unsigned_abs() <= ticks(MAX_STEP_BACK);
+            return !is_reordered;
         }
         let error = i64::from(step) - i64::from(ticks(passed));
-        error.unsigned_abs() > MAX_JUMP.as_secs() * rate
+        error.unsigned_abs() > u64::from(ticks(MAX_JUMP))
     }
 }
 
@@ -118,6 +129,24 @@ mod tests {
                 let mapped = timeline.map(at, camera);
                 let step = mapped.wrapping_sub(last);
                 assert!((1..=3600).contains(&step), "{back_ms} ms, picture {frame}: {step}");
+                last = mapped;
+            }
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_with_each_key_frame_runs_on() {
+        let start = Instant::now();
+        // Pictures of a group, and by how many of them its clock is set back.
+        for (group, back) in [(2_u32, 2_u32), (5, 5), (15, 15), (15, 10), (15, 2), (30, 30)] {
+            let mut timeline = Timeline::default();
+            let mut last = timeline.map(start, 90_000);
+            for picture in 1..200_u32 {
+                let camera = 90_000 + (picture - picture / group * back) * 6000;
+                let at = start + Duration::from_micros(66_667) * picture;
+                let mapped = timeline.map(at, camera);
+                let step = mapped.wrapping_sub(last);
+                assert!((5999..=6001).contains(&step), "{group}, picture {picture}: {step}");
                 last = mapped;
             }
         }

@@ -165,7 +165,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::media::{RtpHeader, TrackDescription};
+    use crate::media::{Delivery, RtpHeader, TrackDescription};
 
     /// A sequence parameter set of 640×360 pixels and a picture parameter set.
     const SPS: &[u8] = &[
@@ -176,7 +176,8 @@ mod tests {
 
     fn check() -> StreamCheck {
         let parameter_sets = vec![Bytes::from_static(SPS), Bytes::from_static(PPS)];
-        let track = TrackDescription { codec: Codec::H264, parameter_sets, in_order: true };
+        let track =
+            TrackDescription { codec: Codec::H264, parameter_sets, delivery: Delivery::InOrder };
         let mut check = StreamCheck::default();
         check.handle_description(&StreamDescription::video(track));
         check

@@ -1,5 +1,6 @@
 //! The client: one session with one camera, over any number of connections.
 
+mod others;
 mod playing;
 mod setup;
 mod track;
@@ -23,6 +24,7 @@ use super::{
     Address, Config, Connection, Failure, Line, Lower, Method, Output, RedirectProblem,
     SETUP_REPLIES, Transport, address,
 };
+use others::OtherTracks;
 use playing::Keepalive;
 use track::TrackState;
 use tunnel::Tunnel;
@@ -73,6 +75,7 @@ pub struct Client {
     tunnel: Option<Tunnel>,
     lower: Lower,
     tracks: Vec<TrackState>,
+    others: OtherTracks,
     /// Addresses of the whole stream that are still to be tried, the current one first.
     aggregates: VecDeque<String>,
     /// Status of the first refusal of the current request, which is the most telling one.
@@ -124,6 +127,7 @@ impl Client {
             tunnel,
             lower,
             tracks: Vec::new(),
+            others: OtherTracks::default(),
             aggregates: VecDeque::new(),
             refusal: None,
             keepalive: Keepalive::default(),
@@ -291,6 +295,7 @@ impl Client {
         self.decoder = Decoder::default();
         self.requests.reset_connection();
         self.tracks.clear();
+        self.others = OtherTracks::default();
         self.peer = None;
         if let Some(tunnel) = &mut self.tunnel {
             tunnel.reset();

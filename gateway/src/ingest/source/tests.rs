@@ -88,7 +88,7 @@ fn addresses_of_local_ports_are_parsed() {
         };
         assert_eq!((address, number), (listen.parse().unwrap(), payload_type));
         assert_eq!((description.codec, description.parameter_sets.len()), (codec, sets));
-        assert!(!description.in_order);
+        assert_eq!(description.delivery, Delivery::Udp);
     }
 }
 

@@ -44,7 +44,7 @@ fn frames(picture: TestPicture, count: u32, key_frame_at: Option<u32>) -> Vec<Ve
     feed.handle_description(&TrackDescription {
         codec: Codec::H264,
         parameter_sets: Vec::new(),
-        in_order: true,
+        delivery: Delivery::InOrder,
     });
     let mut frames = Vec::new();
     for frame in 0..count {

@@ -1,5 +1,6 @@
 //! Quirks of replies, requests and descriptions.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -430,6 +431,37 @@ fn dying(camera: ScriptedCamera, hears: fn(&Request) -> bool) -> ScriptedCamera 
             packets.clear();
         }
     })
+}
+
+/// Describes a track of sound, sends packets of it that look like the video's, and plays only if
+/// it is set up, too.
+fn complete(camera: ScriptedCamera, status: &'static str) -> ScriptedCamera {
+    let ready = Mutex::new(HashSet::new());
+    let camera = camera.sdp(|sdp| format!("{sdp}m=audio 0 RTP/AVP 8\r\na=control:track2\r\n"));
+    let camera = camera.answer(move |request, reply| {
+        let mut ready = ready.lock().expect("no panic");
+        match request.method() {
+            "SETUP" if request.uri().ends_with("track2") => {
+                ready.insert(request.connection);
+                reply
+            }
+            "PLAY" if !ready.contains(&request.connection) => reply.status(status),
+            _ => reply,
+        }
+    });
+    camera.aside(|number| {
+        let number = u8::try_from(number % 256).expect("a byte");
+        [&b"$\x02\0\x10\x80\x60\0"[..], &[number], &[7; 12]].concat()
+    })
+}
+
+pub(crate) fn all_tracks() -> Vec<Quirk> {
+    vec![
+        Quirk::new("455 without sound", |camera| {
+            complete(camera, "455 Method Not Valid in This State")
+        }),
+        Quirk::new("500 without sound", |camera| complete(camera, "500 Internal Server Error")),
+    ]
 }
 
 pub(crate) fn keepalives() -> Vec<Quirk> {

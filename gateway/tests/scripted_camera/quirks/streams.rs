@@ -1,7 +1,7 @@
 //! Quirks of packets and pictures.
 
 use super::{Quirk, on};
-use crate::scripted_camera::{MTU, Picture, ScriptedCamera};
+use crate::scripted_camera::{FIRST_SEQUENCE, MTU, Packet, Picture, ScriptedCamera};
 
 /// Slices of at most 1100 bytes, so that their number differs from picture to picture.
 const SLICES: &[&str] = &["slice-max-size=1100"];
@@ -65,6 +65,58 @@ pub(crate) fn order() -> Vec<Quirk> {
                 if number % 4 == 3 && len > 2 {
                     packets.swap(len - 2, len - 1);
                 }
+            })
+        }),
+    ]
+}
+
+/// Changes the packets of a camera, each of which is given with the number of its picture.
+fn each(camera: ScriptedCamera, change: fn(u32, &mut Packet)) -> ScriptedCamera {
+    camera.packets(move |number, packets| {
+        let number = u32::try_from(number).expect("a short test");
+        packets.iter_mut().for_each(|packet| change(number, packet));
+    })
+}
+
+pub(crate) fn numbers() -> Vec<Quirk> {
+    fn low(number: u32) -> u16 {
+        u16::try_from(number % 65_536).expect("16 bits")
+    }
+    fn another_ssrc(camera: ScriptedCamera) -> ScriptedCamera {
+        each(camera, |number, packet| packet.ssrc = number)
+    }
+    vec![
+        Quirk::new("one left out after each picture", |camera| {
+            each(camera, |number, packet| {
+                packet.sequence = packet.sequence.wrapping_add(low(number));
+            })
+        }),
+        Quirk::new("one left out after each fifth packet", |camera| {
+            each(camera, |_, packet| {
+                let index = packet.sequence.wrapping_sub(FIRST_SEQUENCE);
+                packet.sequence = packet.sequence.wrapping_add(index / 5);
+            })
+        }),
+        Quirk::new("they begin again after 50 packets", |camera| {
+            each(camera, |_, packet| {
+                packet.sequence = packet.sequence.wrapping_sub(FIRST_SEQUENCE) % 50;
+            })
+        }),
+        Quirk::new("they begin again at 16000 after 50 packets", |camera| {
+            each(camera, |_, packet| {
+                let index = packet.sequence.wrapping_sub(FIRST_SEQUENCE);
+                packet.sequence = (index / 50).wrapping_mul(16_000).wrapping_add(index % 50);
+            })
+        }),
+        Quirk::new("at random", |camera| {
+            each(camera, |_, packet| packet.sequence = packet.sequence.wrapping_mul(7919))
+        }),
+        Quirk::new("another SSRC for each picture", another_ssrc),
+        Quirk::new("another SSRC for each picture, UDP", another_ssrc).options("#transport=udp"),
+        Quirk::new("another SSRC and numbers each 4 pictures", |camera| {
+            each(camera, |number, packet| {
+                packet.ssrc = number / 4;
+                packet.sequence = packet.sequence.wrapping_add(low(number / 4 * 16_000));
             })
         }),
     ]

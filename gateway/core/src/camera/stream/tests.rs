@@ -1,7 +1,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::media::{Codec, RtpHeader, RtpPacket, StreamDescription, TrackDescription};
+use crate::media::{Codec, Delivery, RtpHeader, RtpPacket, StreamDescription, TrackDescription};
 
 fn stream(on_demand: bool) -> Stream {
     Stream::new(StreamId::main("door".parse().unwrap()), on_demand, 1)
@@ -25,7 +25,7 @@ fn connected() -> SourceEvent {
     SourceEvent::Connected(StreamDescription::video(TrackDescription {
         codec: Codec::H264,
         parameter_sets: [SPS, PPS].map(Bytes::from_static).to_vec(),
-        in_order: true,
+        delivery: Delivery::InOrder,
     }))
 }
 

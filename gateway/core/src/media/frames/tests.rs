@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::media::{Feed, FeedOutput, RtpHeader, RtpPacket, TrackDescription, VideoPacket};
+use crate::media::{
+    Delivery, Feed, FeedOutput, RtpHeader, RtpPacket, TrackDescription, VideoPacket,
+};
 
 /// The first bytes of key frames of 320 × 240 pixels, by libvpx.
 const VP8_KEY: &[u8] = &[0x70, 0x6e, 0x00, 0x9d, 0x01, 0x2a, 0x40, 0x01, 0xf0, 0x00, 0x00, 0x07];
@@ -159,7 +161,11 @@ impl Camera {
     fn new(codec: Codec) -> Self {
         let mut feed = Feed::new();
         let parameter_sets = Vec::new();
-        feed.handle_description(&TrackDescription { codec, parameter_sets, in_order: true });
+        feed.handle_description(&TrackDescription {
+            codec,
+            parameter_sets,
+            delivery: Delivery::InOrder,
+        });
         Self { feed, sequence: 0, now: Instant::now() }
     }
 

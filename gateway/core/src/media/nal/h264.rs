@@ -96,6 +96,26 @@ pub(super) fn sps(unit: &[u8]) -> Option<(u32, Picture)> {
     Some((id, Picture::new(Profile::H264 { profile_level_id }, width, height)?))
 }
 
+/// Reads the number of bits of a frame number from the NAL unit of a sequence parameter set;
+/// `None` for pictures whose slices may name a colour plane before it.
+pub(super) fn frame_number_bits(unit: &[u8]) -> Option<u32> {
+    let mut bits = BitReader::new(unit.get(4..)?);
+    let _id = bits.ue()?;
+    match chroma(&mut bits, *unit.get(1)?)? {
+        Chroma::Planar444 => None,
+        Chroma::Monochrome | Chroma::Planar420 | Chroma::Planar422 => {
+            bits.ue()?.checked_add(4).filter(|len| *len <= 16)
+        }
+    }
+}
+
+/// Reads the id of the sequence parameter set that a picture parameter set names.
+pub(super) fn sps_id_of_pps(unit: &[u8]) -> Option<u32> {
+    let mut bits = BitReader::new(unit.get(1..)?);
+    let _id = bits.ue()?;
+    bits.ue()
+}
+
 /// Reads the id from the NAL unit of a picture parameter set.
 pub(super) fn pps_id(unit: &[u8]) -> Option<u32> {
     BitReader::new(unit.get(1..)?).ue().filter(|id| *id <= 255)

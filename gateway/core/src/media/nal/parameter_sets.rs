@@ -99,6 +99,15 @@ impl ParameterSets {
         self.pps.is_empty() || self.pps.iter().any(|(known, _)| *known == id)
     }
 
+    /// Returns the number of bits of the frame numbers of H.264 in slices that name this picture
+    /// parameter set; `None` if the sets do not tell.
+    pub(super) fn frame_number_bits(&self, pps_id: u32) -> Option<u32> {
+        let find = |sets: &Sets, id| sets.iter().position(|(known, _)| *known == id);
+        let (_, pps) = self.pps.get(find(&self.pps, pps_id)?)?;
+        let (_, sps) = self.sps.get(find(&self.sps, h264::sps_id_of_pps(pps)?)?)?;
+        h264::frame_number_bits(sps)
+    }
+
     /// Returns true if a set has changed since the last [`Self::mark_sent`].
     pub(crate) fn have_changed(&self) -> bool {
         self.have_changed

@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::unit::{NalHeader, NalKind, Shape};
-use super::{h264, h265};
+use super::{h264, h265, start_code};
 use crate::media::codec::{Codec, NalCodec};
 use crate::media::frames;
 use crate::media::stream::IngestError;
@@ -24,6 +24,15 @@ impl Shape {
         match codec {
             NalCodec::H264 => h264::shape(payload),
             NalCodec::H265 => h265::shape(payload),
+        }
+    }
+
+    /// Returns true if a payload begins with the beginning of a NAL unit.
+    pub(crate) fn begins_unit(codec: NalCodec, payload: &Bytes) -> bool {
+        match Self::of(codec, payload) {
+            Ok(Self::Single | Self::Aggregate(_)) => true,
+            Ok(Self::Fragment(part)) => part.start,
+            Err(_) => start_code::begins(payload),
         }
     }
 

@@ -36,6 +36,51 @@ pub(crate) fn is_plausible_slice(sets: &ParameterSets, header: &[u8], body: &[u8
     set.is_some_and(|id| sets.may_have_pps(id))
 }
 
+/// The beginning of a slice of H.264, kept to see if the next one follows it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SliceStart {
+    header: u8,
+    body: [u8; HEADER_BYTES],
+}
+
+impl SliceStart {
+    /// Keeps the beginning of a slice, given as the header of its NAL unit and what follows.
+    pub(crate) fn new(header: &[u8], body: &[u8]) -> Self {
+        let header = header.first().copied().unwrap_or_default();
+        let mut start = Self { header, body: [u8::MAX; HEADER_BYTES] };
+        start.body.iter_mut().zip(body).for_each(|(to, from)| *to = *from);
+        start
+    }
+
+    /// Returns false if pictures that others refer to are missing between the slice `before` and
+    /// this one, as their frame numbers tell (H.264 §7.4.3). H.265 has no such numbers.
+    pub(crate) fn follows(&self, before: &Self, sets: &ParameterSets) -> bool {
+        let is_key_slice = self.header & 0x1f == 5;
+        if is_key_slice || sets.codec() == NalCodec::H265 {
+            return true;
+        }
+        let (Some((number, bits)), Some((last, last_bits))) =
+            (self.frame_number(sets), before.frame_number(sets))
+        else {
+            return true;
+        };
+        let step = number.wrapping_sub(last) & ((1 << bits) - 1);
+        let is_reference = before.header & 0x60 != 0;
+        bits != last_bits || step == 0 || (step == 1 && is_reference)
+    }
+
+    /// Returns the frame number and the number of its bits.
+    fn frame_number(&self, sets: &ParameterSets) -> Option<(u32, u32)> {
+        // Data partitions B and C have none.
+        let has_number = matches!(self.header & 0x1f, 1 | 2 | 5);
+        let mut bits = BitReader::new(&self.body);
+        let _first_macroblock = bits.ue().filter(|_| has_number)?;
+        let _slice_type = bits.ue()?;
+        let len = sets.frame_number_bits(bits.ue()?)?;
+        Some((bits.bits(len)?, len))
+    }
+}
+
 /// Returns true for the first slice of a picture, given what follows its NAL unit header:
 /// `first_mb_in_slice` is 0, which is one bit (H.264 §7.4.3), or
 /// `first_slice_segment_in_pic_flag` is 1 (H.265 §7.4.7.1).

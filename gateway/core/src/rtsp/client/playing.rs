@@ -117,6 +117,7 @@ impl Client {
                 let port = if is_rtp { Port::Rtp } else { Port::Rtcp };
                 self.handle_packet(now, index, port, payload);
             }
+            None if self.others.has_channel(channel) => {}
             // A camera that uses other channels than it says has nobody else to send to.
             None if self.tracks.len() == 1 => self.handle_stray(now, payload),
             None => {}
@@ -188,15 +189,9 @@ fn parse(port: Port, described: u8, bytes: &Bytes) -> Result<RtpPacket, RtpError
     let second = bytes.get(1).copied().unwrap_or_default();
     let is_described = second == MARKER | described;
     let is_rtp = is_described && (port == Port::Rtp || !RTCP_TYPES.contains(&second));
-    if !is_rtp || !(192..=223).contains(&second) {
-        return RtpPacket::parse(bytes.clone());
+    if is_rtp {
+        RtpPacket::parse_as(described, bytes.clone())
+    } else {
+        RtpPacket::parse(bytes.clone())
     }
-    // With its marker the parser would take it for RTCP.
-    let mut unmarked = BytesMut::from(&bytes[..]);
-    if let Some(second) = unmarked.get_mut(1) {
-        *second = described;
-    }
-    let mut packet = RtpPacket::parse(unmarked.freeze())?;
-    packet.header.marker = true;
-    Ok(packet)
 }

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::others::OtherTracks;
 use super::track::TrackState;
 use super::{Client, Phase};
-use crate::media::camera_sdp;
+use crate::media::{Delivery, TrackDescription, camera_sdp};
 use crate::rtsp::message::Message;
 use crate::rtsp::requests::Request;
 use crate::rtsp::transport::{self, Reply};
@@ -76,6 +77,9 @@ impl Client {
                 self.handle_description(now, message);
             }
             (Phase::Describe, Method::Describe) => self.refuse(status),
+            (Phase::Setup(track), Method::Setup) if self.is_other(track) => {
+                self.handle_other(now, track, Some(message).filter(|_| is_success));
+            }
             (Phase::Setup(track), Method::Setup) if is_success => {
                 self.handle_setup(now, track, message);
             }
@@ -115,13 +119,16 @@ impl Client {
         self.aggregates = self.address.aggregates(&base, video.session_control.as_deref()).into();
         // A session's control is the base of its tracks only if it is a whole address.
         let session = video.session_control.as_deref().filter(|url| url.contains("://"));
-        let urls = self.address.controls(session.unwrap_or(&base), video.control.as_deref());
+        let urls = |control| self.address.controls(session.unwrap_or(&base), control);
+        let others = camera_sdp::other_controls(&text, video.index);
+        self.others = OtherTracks::new(others.iter().map(|control| urls(Some(control))));
+        let urls = urls(video.control.as_deref());
         self.tracks = vec![TrackState::new(0, urls, video)];
         self.set_up(now, 0);
     }
 
     /// Begins to set a track up.
-    fn set_up(&mut self, now: Instant, track: u8) {
+    pub(super) fn set_up(&mut self, now: Instant, track: u8) {
         let has_ports =
             self.tracks.get(usize::from(track)).is_some_and(|track| track.local_ports.is_some());
         if self.lower == Lower::Udp && !has_ports {
@@ -137,17 +144,23 @@ impl Client {
         if self.phase != Phase::Ports(track) {
             return;
         }
-        if let Some(state) = self.tracks.get_mut(usize::from(track)) {
-            state.local_ports = Some(ports);
+        match self.tracks.get_mut(usize::from(track)) {
+            Some(state) => state.local_ports = Some(ports),
+            None => self.others.ports = ports,
         }
         self.send_setup(now, track);
     }
 
     fn send_setup(&mut self, now: Instant, track: u8) {
-        let Some(state) = self.tracks.get(usize::from(track)) else { return };
-        let ports = state.local_ports.unwrap_or_default();
+        let (url, ports) = match self.tracks.get(usize::from(track)) {
+            Some(state) => (state.urls.front().cloned(), state.local_ports.unwrap_or_default()),
+            None => {
+                let variant = self.tracks.first().map_or(0, TrackState::variant);
+                (self.others.url(variant), self.others.ports)
+            }
+        };
         let transport = transport::request(self.lower, track, ports);
-        let uri = state.urls.front().cloned().unwrap_or_else(|| self.address.url());
+        let uri = url.unwrap_or_else(|| self.address.url());
         self.phase = Phase::Setup(track);
         if self.lower == Lower::Tcp {
             // Some cameras send before they answer.
@@ -220,8 +233,12 @@ impl Client {
             return;
         }
         self.punch(now);
+        let delivery = match self.lower {
+            Lower::Tcp => Delivery::Tcp,
+            Lower::Udp | Lower::Multicast => Delivery::Udp,
+        };
         let described = |track: &TrackState| Track {
-            description: track.description.clone(),
+            description: TrackDescription { delivery, ..track.description.clone() },
             payload_type: track.payload_type,
         };
         self.outputs.push_back(Output::Described(self.tracks.iter().map(described).collect()));
@@ -230,6 +247,11 @@ impl Client {
         if let Some(url) = own.filter(|url| self.tracks.len() == 1 && !self.has_aggregate(url)) {
             self.aggregates.push_back(url);
         }
+        self.play(now);
+    }
+
+    /// Asks the camera to play.
+    pub(super) fn play(&mut self, now: Instant) {
         self.send_play(now, Some(RANGE));
     }
 
@@ -257,9 +279,11 @@ impl Client {
         self.refusal.get_or_insert(status);
         if has_range && matches!(status, 400 | 451 | 455 | 456 | 457 | 500 | 501) {
             self.send_play(now, None);
+        } else if self.set_up_others(now, status) {
+            // PLAY follows.
         } else if ADDRESS_REFUSALS.contains(&status) && self.aggregates.len() > 1 {
             self.aggregates.pop_front();
-            self.send_play(now, Some(RANGE));
+            self.play(now);
         } else {
             self.refuse(status);
         }

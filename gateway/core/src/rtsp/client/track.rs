@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::media::TrackDescription;
 use crate::media::camera_sdp::VideoSection;
+use crate::media::{Delivery, TrackDescription};
 use crate::rtsp::report::Reception;
 use crate::rtsp::transport;
 
@@ -43,11 +43,11 @@ impl TrackState {
         Self {
             all_urls: urls.clone(),
             urls,
-            // Over TCP too: some cameras and proxies send what they received over UDP.
             description: TrackDescription {
                 codec: video.codec,
                 parameter_sets: video.parameter_sets,
-                in_order: false,
+                // Until the camera takes a transport.
+                delivery: Delivery::Udp,
             },
             payload_type: video.payload_type,
             group: (video.address, video.port),
@@ -65,6 +65,11 @@ impl TrackState {
     /// Begins with the first address again, for another transport.
     pub(super) fn reset_urls(&mut self) {
         self.urls.clone_from(&self.all_urls);
+    }
+
+    /// Returns the number of addresses that the camera has refused in SETUP.
+    pub(super) fn variant(&self) -> usize {
+        self.all_urls.len().saturating_sub(self.urls.len())
     }
 
     /// Returns true if datagrams from this address are the track's: the camera's own, and the one

@@ -176,3 +176,82 @@ fn rtp_and_rtcp_are_told_apart_by_their_types() {
         assert_eq!(dialogue.take_words(), expected, "{described} on {channel}: {packet:?}");
     }
 }
+
+#[test]
+fn all_tracks_are_set_up_if_the_camera_does_not_play_without_them() {
+    let sdp = format!(
+        "{SDP}m=audio 0 RTP/AVP 8\r\na=control:track2\r\n\
+         m=audio 0 RTP/SAVP 9\r\na=control:track3\r\nm=audio 0 RTP/AVP 10\r\n\
+         m=application 0 RTP/AVP 107\r\na=control:rtsp://cam/live/track4\r\n"
+    );
+    let described =
+        |sdp: &str| DESCRIBE.replace("{length}", &sdp.len().to_string()).replace("{sdp}", sdp);
+    let (several, many) = (described(&sdp), described(&sdp.repeat(10)));
+    let (no, busy) = (refusal(455), refusal(503));
+    let second = SETUP.replace("0-1", "2-3");
+    let third = SETUP.replace("0-1", "0-1;mode=play");
+    let udp = UDP.replace("{more}", "");
+    let (auto, by_udp) = (Transport::Auto, Transport::Udp);
+    let play = "PLAY rtsp://cam/live/, PLAY rtsp://cam/live/";
+    let all = "SETUP rtsp://cam/live/track2, SETUP rtsp://cam/live/track4";
+    type Case<'a> = (&'a str, Transport, &'a str, Vec<&'a str>, String);
+    let table: Vec<Case<'_>> = vec![
+        (
+            "all of them",
+            auto,
+            &several,
+            vec![SETUP, &no, &no, &second, &third, OK],
+            format!("{play}, {all}, PLAY rtsp://cam/live/, playing"),
+        ),
+        (
+            "another status",
+            auto,
+            &several,
+            vec![SETUP, &busy, &second, &third, OK],
+            format!("PLAY rtsp://cam/live/, {all}, PLAY rtsp://cam/live/, playing"),
+        ),
+        (
+            "one is refused",
+            auto,
+            &several,
+            vec![SETUP, &no, &no, &busy, &third, OK],
+            format!("{play}, {all}, PLAY rtsp://cam/live/, playing"),
+        ),
+        (
+            "over UDP",
+            by_udp,
+            &several,
+            vec![&udp, &no, &no, &udp, &udp, OK],
+            format!("{play}, {all}, PLAY rtsp://cam/live/, playing"),
+        ),
+        (
+            "no other tracks",
+            auto,
+            DESCRIBE,
+            vec![SETUP, &no, &no, &no, &no, &no, &no],
+            "PLAY rtsp://cam/live/track1, TEARDOWN rtsp://cam/live/track1, Status(455)".to_owned(),
+        ),
+    ];
+    for (case, transport, description, replies, expected) in table {
+        let replies = [&[OPTIONS, description], &replies[..]].concat();
+        let words = Dialogue::new(config(transport), &replies).take_words();
+        assert!(words.ends_with(&expected), "{case}: {words}");
+        assert_eq!(words.matches("described").count(), 1, "{case}: {words}");
+    }
+
+    // What arrives on the channels of the others is dropped, whatever it is.
+    let replies = [OPTIONS, &several, SETUP, &no, &no, &second, &third, OK];
+    let mut dialogue = Dialogue::new(config(auto), &replies);
+    dialogue.take_words();
+    for channel in 0..6 {
+        dialogue.send(&frame(channel, &rtp(channel.into(), 96)));
+    }
+    assert_eq!(dialogue.take_words(), "packet 0, packet 1, packet 4, packet 5");
+
+    // Their number is bounded, and they are set up once.
+    let mut replies = vec![OPTIONS, &many, SETUP];
+    replies.extend([&no[..]; 40]);
+    let words = Dialogue::new(config(auto), &replies).take_words();
+    assert_eq!(words.matches("SETUP").count(), 1 + 7, "{words}");
+    assert!(words.ends_with("Status(455)"), "{words}");
+}

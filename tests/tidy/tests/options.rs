@@ -181,6 +181,11 @@ const EFFECTS: &[(&str, &str, &str)] = &[
         "a_camera_on_demand_is_connected_while_somebody_watches_and_a_little_longer",
     ),
     ("PORTHOLE_LOG", LOGS, "porthole_log_sets_what_is_logged"),
+    (
+        "PORTHOLE_CAMERA_PASSWORD",
+        "tests/program/tests/onvif/probe.rs",
+        "the_password_of_the_environment_is_used_unless_there_is_a_file",
+    ),
     ("NO_COLOR", LOGS, "logs_have_colours_on_a_terminal_unless_no_color_is_set"),
 ];
 

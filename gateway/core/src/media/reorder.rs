@@ -56,7 +56,7 @@ pub(super) enum InsertOutcome {
     Suspect,
     /// Kept as the first packet of a new sequence: the camera has restarted.
     Restarted,
-    /// Kept as the next packet of the same stream, which has begun to number its packets anew.
+    /// Kept as the next packet of the same stream, whose camera has begun its numbers again.
     Renumbered,
 }
 
@@ -75,7 +75,7 @@ pub(super) struct ReorderBuffer {
     delivery: Delivery,
     /// Extended sequence number of the next packet.
     next: Option<u64>,
-    /// The number that is added to those of the camera, which has begun to number anew.
+    /// The number that is added to those of a camera that has begun its numbers again.
     offset: u16,
     held: BTreeMap<u64, (Instant, RtpPacket)>,
     /// A packet far outside the sequence, until the next one shows if the camera has restarted.

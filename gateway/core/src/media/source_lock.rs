@@ -26,8 +26,8 @@ pub enum Verdict {
     Accepted,
     /// The packet is the first from a possible new sender: keep it, the next packet decides.
     Probation,
-    /// The packet is next to the kept one in sequence: its sender now holds the lock, and both packets
-    /// are accepted.
+    /// The packet is next to the kept one in sequence: its sender now holds the lock, and both
+    /// packets are accepted.
     Confirmed,
     /// The packet comes from another sender while the lock is held, or has another payload type.
     Foreign,

@@ -277,6 +277,34 @@ fn an_address_outside_of_the_networks_is_refused_in_one_sentence() {
     });
 }
 
+#[test]
+fn the_password_of_the_environment_is_used_unless_there_is_a_file() {
+    let name = "the_password_of_the_environment_is_used_unless_there_is_a_file";
+    scene(name, &[Need::Program], |scene| {
+        let file = scene.folder().join("right");
+        std::fs::write(&file, PASSWORD)?;
+        let file = file.to_str().context("a path")?;
+        let with_file: &[&str] = &["--password-file", file];
+        for (variable, flags, is_right) in [
+            (Some(PASSWORD), &[][..], true),
+            (Some("wrong-4712"), &[][..], false),
+            (Some("wrong-4712"), with_file, true),
+            (None, &[][..], false),
+        ] {
+            let camera = start(Fake { auth: Auth::Token, ..Fake::default() })?;
+            let mut command = Place::Here.command(binary()?);
+            command.args(["probe", &camera.http.ip().to_string(), "--network", "127.0.0.0/8"]);
+            command.args(["--user", USER, "--no-streams"]).args(flags);
+            command.env_remove("PORTHOLE_CAMERA_PASSWORD").stdin(Stdio::null());
+            command.envs(variable.map(|password| ("PORTHOLE_CAMERA_PASSWORD", password)));
+            let output = command.output()?;
+            let errors = String::from_utf8_lossy(&output.stderr);
+            ensure!(output.status.success() == is_right, "{variable:?} {flags:?}: {errors}");
+        }
+        Ok(())
+    });
+}
+
 /// Asks for a password on a terminal, then prints the exit code and the terminal's echo.
 const ASKING: &str = "trap : INT; \"$PROBE\" probe 127.0.0.1 --network 127.0.0.0/8 --user ada; \
     echo \"code=$?\"; stty -a | grep -ow -e -echo -e echo";

@@ -86,7 +86,8 @@ fn packetization_mode_0_is_the_last_choice_and_reported() {
 
 #[test]
 fn an_offer_with_a_packetization_mode_that_webrtc_does_not_have_gets_its_name() {
-    let table: [(&[(&str, &str)], Result<u8, &str>); 5] = [
+    type Case<'a> = (&'a [(&'a str, &'a str)], Result<u8, &'a str>);
+    let table: [Case<'_>; 5] = [
         (&[("H264", "packetization-mode=2;profile-level-id=640028")], Err("packetization-mode=2,")),
         (&[("VP8", ""), ("H264", "packetization-mode=2")], Err("packetization-mode=2,")),
         (&[("H264", "packetization-mode=7")], Err("packetization-mode=7,")),

@@ -84,6 +84,192 @@ export const TEXT = {
     'your camera. The claim code works once and expires in {time}.',
   'gateway.command-label': 'Command to start a gateway',
 
+  'wizard.title': 'Add a camera',
+  'wizard.change-title': 'Change {name}',
+  'wizard.lead': 'Find the cameras in your network, or type the address of one.',
+  'wizard.step.gateway': 'Gateway',
+  'wizard.step.search': 'Find',
+  'wizard.step.login': 'Password',
+  'wizard.step.cameras': 'Picture',
+  'wizard.step.done': 'Done',
+  'wizard.steps': 'Steps',
+  'wizard.back': 'Back',
+  'wizard.cancel': 'Cancel',
+  'wizard.not-allowed': 'Only administrators can add cameras. Ask one for help.',
+
+  'wizard.gateway.title': 'Which gateway is near the camera?',
+  'wizard.gateway.offline': 'not connected',
+  'wizard.gateway.waiting': 'Waiting for {name} to connect. The search starts by itself.',
+  'wizard.gateway.none': 'No gateway yet',
+  'wizard.gateway.none-text':
+    'A gateway finds the cameras in its network and carries their pictures. Start one with the ' +
+    'command below; the search begins as soon as it is connected.',
+
+  'search.title': 'Cameras near {gateway}',
+  'search.running': 'Looking for cameras…',
+  'search.found.one': '1 device found',
+  'search.found.other': '{count} devices found',
+  'search.none': 'No camera has answered',
+  'search.none-text':
+    'Check that the camera is switched on and in the same network as the gateway. Some cameras ' +
+    'answer only after ONVIF is switched on in their own settings. You can also type the address.',
+  'search.networks': 'Searched: {networks}.',
+  'search.again': 'Search again',
+  'search.stop': 'Stop',
+  'search.added': 'Added as {names}',
+  'search.add': 'Add',
+  'search.add-named': 'Add {name}',
+  'search.add-all': 'Add all {count} with one password',
+  'search.camera': 'Camera',
+  'search.announce': 'Found {name} at {address}.',
+  'address.label': 'Address of a camera',
+  'address.hint':
+    'Such as 192.168.1.20, an rtsp:// address, or 192.168.1.0/24 to search a network.',
+  'address.empty': 'Type the address of the camera.',
+  'address.bad': 'This is no address of a camera. Use one such as 192.168.1.20.',
+  'address.submit': 'Continue',
+
+  'login.title': 'User and password of the camera',
+  'login.title-all': 'User and password for {count} cameras',
+  'login.text':
+    'Those of the camera, not of Porthole. Your browser encrypts them for the gateway; the server ' +
+    'cannot read them.',
+  'login.user': 'User',
+  'login.same': 'The same as {name}',
+  'login.submit': 'Show the picture',
+  'login.try-anyway': 'Try anyway',
+  'login.none': 'Continue without a password',
+  'login.text-allowed': 'Send the password as readable text if the camera takes nothing else',
+  'login.text-allowed-hint': 'Others in the network of the camera could then read it.',
+  'login.may-lock':
+    'This camera has refused {count} tries. Many cameras lock the account after five. Check the ' +
+    'password on the camera’s own page first, or wait some minutes.',
+  'login.plain-http':
+    'This page came over plain HTTP. Others in the network could change it and read what you ' +
+    'type. Open Porthole with https://, or on the computer that it runs on.',
+  'login.user-missing': 'Type the user of the camera.',
+
+  'probe.title': 'Check the picture',
+  'probe.waiting': 'Waiting for the other cameras…',
+  'probe.running': 'Asking the camera…',
+  'probe.playing': 'Measuring the picture…',
+  'probe.ready': 'Ready to add',
+  'probe.failed': 'Cannot be added yet',
+  'probe.stream.main': 'Full resolution',
+  'probe.stream.sub': 'Low resolution',
+  'probe.name': 'Name',
+  'probe.name-missing': 'Give the camera a name.',
+  'probe.include': 'Add this camera',
+  'probe.use': 'Use this camera',
+  'probe.save.one': 'Add camera',
+  'probe.save.other': 'Add {count} cameras',
+  'probe.save-change': 'Save',
+  'probe.saving': 'Saving…',
+  'probe.saved': 'Added',
+  'probe.drop': 'Leave out',
+  'probe.preview-waiting': 'The picture follows',
+  'probe.still': 'Still picture of {name}',
+  'probe.key-frames': 'a key frame every {seconds} s',
+
+  'done.title.one': '{name} is added',
+  'done.title.other': '{count} cameras are added',
+  'done.changed': '{name} is changed',
+  'done.to-cameras': 'Go to cameras',
+  'done.again': 'Add another camera',
+  'done.to-gateways': 'Back to gateways',
+
+  'action.retry': 'Try again',
+  'action.check': 'Check again',
+  'action.login': 'Type another password',
+  'action.address': 'Use another address',
+  'action.allow-text': 'Send it as readable text',
+  'action.vendor': 'Try the usual addresses',
+
+  'finding.nothing-answers':
+    'Nothing answers at {host}. Check that the camera is switched on and in the same network as ' +
+    'the gateway.',
+  'finding.no-onvif':
+    '{host} is there but does not speak ONVIF. Switch ONVIF on in the camera’s own settings, or ' +
+    'try the usual addresses of its picture.',
+  'finding.stopped-answering': 'The camera has stopped answering. Restart it, then try again.',
+  'finding.endless-answer':
+    'The device sends an answer without end, as no camera does. Check the address.',
+  'finding.redirects':
+    'The device sends us on to {to}, which we do not follow. Use that address if you trust it.',
+  'finding.password-missing':
+    'This camera wants a user and a password. Type those of its ONVIF user.',
+  'finding.wrong-password':
+    'Wrong user or password. We stop here, because many cameras lock the account after some tries.',
+  'finding.wrong-password-or-text':
+    'The camera refuses this user and password. If they are right, it may want the password as ' +
+    'readable text.',
+  'finding.account-locked':
+    'The camera has locked this account. Wait some minutes, then try again.',
+  'finding.wants-text':
+    'The camera takes the password only as readable text, which others in its network could read. ' +
+    'Allow that if you trust this network.',
+  'finding.sent-text':
+    'The password was sent as readable text, as you allowed. Others in the camera’s network could ' +
+    'have read it.',
+  'finding.not-permitted':
+    'This user may not read everything about the camera. The picture works all the same.',
+  'finding.clock-behind': 'The camera’s clock is {span} behind. We allow for it.',
+  'finding.clock-ahead': 'The camera’s clock is {span} ahead. We allow for it.',
+  'finding.clock-unset': 'The camera’s clock was never set. We allow for it.',
+  'finding.other-address': 'The camera calls itself {named}; we use {used} instead.',
+  'finding.stream-elsewhere':
+    'A stream of the camera is at {host}, another device. It was not tried.',
+  'finding.no-video':
+    'The camera has no stream with H.264 or H.265. Set one of its streams to H.264, then check ' +
+    'again.',
+  'finding.no-h264':
+    'Camera {camera} has no H.264 stream, and not every browser plays H.265. Set its sub stream ' +
+    'to H.264, then check again.',
+  'finding.picture-without-onvif':
+    'The picture works without ONVIF. Moving the camera and its motion events do not.',
+  'finding.rtsp-off':
+    'The camera is there but RTSP is switched off. Switch it on in the camera’s own settings, ' +
+    'then check again.',
+  'finding.separate-user':
+    'This camera has separate users: ONVIF takes this one, the picture refuses it. Type a user ' +
+    'that may do both.',
+  'finding.no-picture': 'No picture from the stream {stream}: {reason}',
+  'finding.far-key-frames':
+    'Key frames of the stream {stream} are {seconds} s apart, so a picture may start that late. ' +
+    'Switch the smart codec off in the camera, then check again.',
+  'finding.very-far-key-frames':
+    'Key frames of the stream {stream} are more than 5 s apart, so a picture may start that late. ' +
+    'Switch the smart codec off in the camera, then check again.',
+  'finding.b-pictures':
+    'The stream {stream} has B pictures, which browsers show late or out of order. Set the camera ' +
+    'to the profile Baseline or Main without them, then check again.',
+  'span.seconds.one': '1 second',
+  'span.seconds.other': '{count} seconds',
+  'span.minutes.one': '1 minute',
+  'span.minutes.other': '{count} minutes',
+  'span.hours.one': '1 hour',
+  'span.hours.other': '{count} hours',
+  'span.days.one': '1 day',
+  'span.days.other': '{count} days',
+
+  'problem.gateway-offline':
+    'The gateway is not connected. Check that it is running, then try again.',
+  'problem.server-lost': 'The connection to the server was lost. Try again once it is back.',
+  'problem.forbidden':
+    'You may not change the cameras of this gateway. Ask an administrator for access.',
+  'problem.conflict':
+    'Somebody else has just changed the cameras of this gateway. The list is up to date now; try ' +
+    'again.',
+  'problem.too-old': 'This gateway is too old for that. Update it, then try again.',
+  'problem.timeout': 'The gateway did not answer in time. Try again.',
+  'problem.busy': 'The gateway is busy with other requests. Wait a moment, then try again.',
+  'problem.gone': 'The gateway no longer knows it. Check the camera again, then add it.',
+  'problem.storage': 'The gateway could not store it. Make room on its disk, then try again.',
+  'problem.refused': 'The gateway refused that. Its log has the details.',
+  'problem.wrong-key':
+    'The key that the server passed on is not this gateway’s, so the password was not sent. Ask ' +
+    'an administrator to check the server before you type it again.',
+
   'player.label': 'Live video from {name}',
   'player.float': 'Picture in picture',
   'player.full-screen': 'Full screen',

@@ -3,7 +3,8 @@
 import type { Login } from '../protocol';
 
 export type Typed =
-  | { readonly kind: 'empty' | 'bad' }
+  | { readonly kind: 'empty' }
+  | { readonly kind: 'bad' }
   /** A range such as 192.168.1.0/24, to search. */
   | { readonly kind: 'range'; readonly address: string }
   /** One device; a login is what an `rtsp://` address carried. */

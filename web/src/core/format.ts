@@ -27,6 +27,11 @@ export function percent(ratio: number | null): string {
   return t('unit.percent', { value: value === 0 ? 0 : value.toFixed(1) });
 }
 
+/** Formats a number with one digit after the point, unless that is zero. */
+export function decimal(value: number): string {
+  return value.toFixed(1).replace(/\.0$/, '');
+}
+
 export function frameRate(fps: number | null): string {
   return fps === null ? UNKNOWN : t('unit.fps', { value: Math.round(fps) });
 }
@@ -41,6 +46,12 @@ export function codec(name: string | null | undefined): string {
 
 export function viewers(count: number): string {
   return count === 0 ? t('unit.no-viewers') : plural('unit.viewers', count);
+}
+
+/** Formats a time in seconds since 1970 as the browser's language writes it. */
+export function dateTime(seconds: number): string {
+  const style = { dateStyle: 'medium', timeStyle: 'short' } as const;
+  return new Intl.DateTimeFormat(undefined, style).format(seconds * 1000);
 }
 
 /** Formats how long something stays valid; at least one minute. */

@@ -1,11 +1,6 @@
 /** The command that enrols and starts a gateway. */
 
-/** Returns the command for a server and a claim code, in lines that a shell puts together. */
+/** Returns the command for a server and a claim code. Cameras are added in the dashboard. */
 export function gatewayCommand(server: string, claim: string): string {
-  return [
-    'porthole gateway',
-    `--server ${server}`,
-    `--claim ${claim}`,
-    '--camera front-door=rtsp://user:password@192.168.1.20/stream',
-  ].join(' \\\n  ');
+  return `porthole gateway --server ${server} --claim ${claim}`;
 }

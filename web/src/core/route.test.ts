@@ -14,11 +14,17 @@ test.each([
   ['/camera/-x', '', { page: 'not-found' }],
   ['/camera/a/b', '', { page: 'not-found' }],
   ['/camera/%2e%2e', '', { page: 'not-found' }],
+  ['/add', '', { page: 'add' }],
+  ['/gateways', '', { page: 'gateways' }],
+  ['/gateways/gw-a/door', '', { page: 'change', gateway: 'gw-a', camera: 'door' }],
+  ['/gateways/gw-a/', '', { page: 'not-found' }],
+  ['/gateways/gw-a/a/b', '', { page: 'not-found' }],
   ['/sign-in', '', { page: 'sign-in' }],
   ['/setup', '#t=abc-123', { page: 'setup', token: 'abc-123' }],
   ['/setup', '', { page: 'setup', token: null }],
   ['/elsewhere', '', { page: 'not-found' }],
 ] as const)('%s%s leads to its page', (path, hash, route) => {
   expect(routeOf(path, hash)).toEqual(route);
-  if (route.page === 'camera') expect(routeOf(pathTo(route), '')).toEqual(route);
+  if (route.page !== 'not-found' && hash === '' && route.page !== 'setup')
+    expect(routeOf(pathTo(route), '')).toEqual(route);
 });

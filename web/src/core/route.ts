@@ -3,6 +3,9 @@
 export type Route =
   | { readonly page: 'cameras' }
   | { readonly page: 'camera'; readonly address: string }
+  | { readonly page: 'add' }
+  | { readonly page: 'gateways' }
+  | { readonly page: 'change'; readonly gateway: string; readonly camera: string }
   | { readonly page: 'setup'; readonly token: string | null }
   | { readonly page: 'sign-in' }
   | { readonly page: 'not-found' };
@@ -10,14 +13,22 @@ export type Route =
 /** A camera's id, alone or followed by its gateway's: `door`, `door@gw-a`. */
 const CAMERA =
   /^\/camera\/([A-Za-z0-9_][A-Za-z0-9._-]{0,63}(?:@[A-Za-z0-9_][A-Za-z0-9._-]{0,63})?)$/;
+const CHANGE =
+  /^\/gateways\/([A-Za-z0-9_][A-Za-z0-9._-]{0,63})\/([A-Za-z0-9_][A-Za-z0-9._-]{0,63})$/;
 
 /** Returns the page at an address; the setup token is in the hash. */
 export function routeOf(pathname: string, hash: string): Route {
   const path = pathname.replace(/\/+$/, '') || '/';
   if (path === '/') return { page: 'cameras' };
+  if (path === '/add') return { page: 'add' };
+  if (path === '/gateways') return { page: 'gateways' };
   if (path === '/sign-in') return { page: 'sign-in' };
   if (path === '/setup')
     return { page: 'setup', token: new URLSearchParams(hash.slice(1)).get('t') };
+  const change = CHANGE.exec(path);
+  if (change?.[1] !== undefined && change[2] !== undefined) {
+    return { page: 'change', gateway: change[1], camera: change[2] };
+  }
   // Some programs write the `@` of an address as they would in a host.
   const address = CAMERA.exec(path.replace('%40', '@'))?.[1];
   return address === undefined ? { page: 'not-found' } : { page: 'camera', address };
@@ -28,6 +39,12 @@ export function pathTo(route: Route): string {
   switch (route.page) {
     case 'camera':
       return `/camera/${route.address}`;
+    case 'add':
+      return '/add';
+    case 'gateways':
+      return '/gateways';
+    case 'change':
+      return `/gateways/${route.gateway}/${route.camera}`;
     case 'setup':
       return '/setup';
     case 'sign-in':

@@ -4,7 +4,7 @@
  * alone for the camera whose address the server says it is.
  */
 
-import type { Camera, CameraAddress, CameraId, StreamReport } from '../protocol';
+import type { Camera, CameraAddress, CameraId, GatewayId, StreamReport } from '../protocol';
 import { t } from './text';
 
 /** A camera in the list, and the stream of it that an address means if it is not the main one. */
@@ -43,6 +43,16 @@ function addressOf(cameras: readonly Camera[], camera: Camera, id: CameraId): Ca
   const meant = find(cameras, id)?.camera;
   const isMeant = meant?.gateway === camera.gateway && meant.id === camera.id;
   return isMeant ? id : `${id}@${camera.gateway}`;
+}
+
+/** Returns the address that a camera has once it is in the list. */
+export function newAddress(
+  cameras: readonly Camera[],
+  id: CameraId,
+  gateway: GatewayId,
+): CameraAddress {
+  const isTaken = cameras.some((one) => one.address === id && one.gateway !== gateway);
+  return isTaken ? `${id}@${gateway}` : id;
 }
 
 export interface OtherStream {

@@ -11,6 +11,8 @@ export const TEXT = {
   'app.server-lost': 'Cannot reach the server. Video that is playing continues. Reconnecting…',
   'app.retry-now': 'Retry now',
   'app.back': 'Back',
+  'app.loading': 'Loading…',
+  'app.load-failed': 'This page could not be loaded. Check the connection, then try again.',
   'app.copy': 'Copy',
   'app.copied': 'Copied',
 
@@ -55,8 +57,9 @@ export const TEXT = {
   'cameras.title': 'Cameras',
   'cameras.empty': 'No cameras yet',
   'cameras.empty-admin':
-    'A gateway connects your cameras to Porthole. It only makes outgoing connections, so you do ' +
-    'not have to open a port. Its cameras appear here automatically.',
+    'Find the cameras in your network, type their password, and see the picture. No port has to ' +
+    'be opened.',
+  'cameras.add': 'Add a camera',
   'cameras.empty-viewer': 'Ask an administrator for access. New cameras appear here automatically.',
   'cameras.one-ready': '1 camera, ready',
   'cameras.one-not-ready': '1 camera, not ready',
@@ -80,9 +83,45 @@ export const TEXT = {
   'gateway.add': 'Add a gateway',
   'gateway.add-busy': 'Creating a claim code…',
   'gateway.command':
-    'Run this command on a computer on the same network as your cameras, with the address of ' +
-    'your camera. The claim code works once and expires in {time}.',
+    'Run this command on a computer in the same network as your cameras. The claim code works once ' +
+    'and expires in {time}. You add the cameras here, once the gateway is connected.',
+  'gateway.qr': 'The command as a QR code',
+  'gateway.qr-text': 'Or scan it with the device that will run it.',
   'gateway.command-label': 'Command to start a gateway',
+
+  'gateways.title': 'Gateways',
+  'gateways.online': 'Connected',
+  'gateways.offline': 'Not connected',
+  'gateways.none': 'No gateway yet',
+  'gateways.rename': 'Rename',
+  'gateways.rename-label': 'Rename {name}',
+  'gateways.remove': 'Remove',
+  'gateways.remove-label': 'Remove {name}',
+  'gateways.name': 'Name',
+  'gateways.save': 'Save',
+  'gateways.cameras-offline': 'Its cameras are listed once it is connected.',
+  'gateways.no-cameras': 'This gateway has no camera yet.',
+  'gateways.change': 'Address or password',
+  'gateways.change-label': 'Change the address or password of {name}',
+  'gateways.configured': 'From the configuration of the gateway. Change it there.',
+  'gateways.hidden':
+    'Not used: the configuration of the gateway has a camera of the same id, {id}. Remove or ' +
+    'rename that one there, or remove this one.',
+  'gateways.changed': 'Last changed by {name}, {time}',
+  'gateways.changed-by': 'Last changed by {name}',
+  'gateways.has-password': 'with a password',
+  'gateways.remove-title': 'Remove {name}?',
+  'gateways.remove-text.one':
+    'Its camera goes with it: nobody can watch it here any more, and access that was given to it ' +
+    'ends. To bring it back, add the gateway again with a new command.',
+  'gateways.remove-text.other':
+    'Its {count} cameras go with it: nobody can watch them here any more, and access that was ' +
+    'given to them ends. To bring them back, add the gateway again with a new command.',
+  'gateways.remove-camera':
+    'The gateway forgets its address and password, and nobody can watch it here any more. The ' +
+    'camera itself stays as it is.',
+  'gateways.add-camera': 'Add a camera',
+  'gateways.only-admin': 'Only administrators can see the gateways. Ask one for help.',
 
   'wizard.title': 'Add a camera',
   'wizard.change-title': 'Change {name}',
@@ -161,6 +200,8 @@ export const TEXT = {
   'probe.name-missing': 'Give the camera a name.',
   'probe.include': 'Add this camera',
   'probe.use': 'Use this camera',
+  'probe.cameras.one': '1 camera in this device',
+  'probe.cameras.other': '{count} cameras in this device',
   'probe.save.one': 'Add camera',
   'probe.save.other': 'Add {count} cameras',
   'probe.save-change': 'Save',
@@ -171,8 +212,9 @@ export const TEXT = {
   'probe.still': 'Still picture of {name}',
   'probe.key-frames': 'a key frame every {seconds} s',
 
-  'done.title.one': '{name} is added',
-  'done.title.other': '{count} cameras are added',
+  'done.title': '{name} is added',
+  'done.titles.one': '1 camera is added',
+  'done.titles.other': '{count} cameras are added',
   'done.changed': '{name} is changed',
   'done.to-cameras': 'Go to cameras',
   'done.again': 'Add another camera',

@@ -123,6 +123,8 @@ export type WizardEvent =
   | { readonly type: 'back' }
   /** The person types another login, or another address, for a device. */
   | { readonly type: 'login-again'; readonly target: number }
+  /** The person looks for another address; the device is left out. */
+  | { readonly type: 'address-again'; readonly target: number }
   | { readonly type: 'probe-again'; readonly target: number; readonly change?: ProbeChange }
   | { readonly type: 'drop'; readonly target: number }
   | {

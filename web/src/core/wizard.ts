@@ -79,6 +79,17 @@ export function toSave({ targets }: WizardState): readonly Choice[] {
     .filter(({ wanted, savedAs }) => wanted && savedAs === null);
 }
 
+/** Returns the streams to show: those that have a picture, of cameras that are not stored yet. */
+export function previewsOf({ targets }: WizardState): readonly CameraId[] {
+  return targets.flatMap((target) =>
+    target.choices
+      .filter(({ savedAs }) => savedAs === null)
+      .flatMap(({ camera }) => camera.streams)
+      .filter(({ hasPicture }) => hasPicture || isReady(target))
+      .map(({ id }) => id),
+  );
+}
+
 /** The state and effects of the step being computed. */
 interface Context {
   state: WizardState;
@@ -387,6 +398,8 @@ function handleTargetEvent(ctx: Context, event: TargetEvent): void {
       return update(ctx, { step: 'login' });
     case 'probe-again':
       return probeAgain(ctx, target, event.change);
+    case 'address-again':
+      return addressAgain(ctx, target);
     case 'drop':
       return handleDrop(ctx, target);
     case 'progress':
@@ -407,6 +420,16 @@ function probeAgain(ctx: Context, target: Target, change: ProbeChange | undefine
     triesPaths: target.triesPaths || change === 'try-paths',
   });
   startProbes(ctx);
+}
+
+/** Leads to where an address is typed: the search, or the login of a camera that is changed. */
+function addressAgain(ctx: Context, target: Target): void {
+  if (ctx.state.purpose.kind === 'change') {
+    changeTarget(ctx, target.number, { phase: 'login' });
+    return update(ctx, { step: 'login' });
+  }
+  handleDrop(ctx, target);
+  update(ctx, { step: 'search' });
 }
 
 function handleDrop(ctx: Context, target: Target): void {

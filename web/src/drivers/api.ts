@@ -2,7 +2,7 @@
 
 import { sentence } from '../core/reasons';
 import { t } from '../core/text';
-import type { Claim, ErrorBody, Me, Setup, SignIn } from '../protocol';
+import type { Claim, ErrorBody, GatewayId, GatewayList, Me, Setup, SignIn } from '../protocol';
 import { root } from './root';
 
 /** A failed call; the message is for people. `status` is 0 if the server was not reached. */
@@ -31,6 +31,9 @@ export const api = {
     }
   },
   signOut: () => call<null>('DELETE', 'session'),
+  gateways: () => call<GatewayList>('GET', 'gateways'),
+  renameGateway: (id: GatewayId, name: string) => call<null>('PATCH', `gateways/${id}`, { name }),
+  removeGateway: (id: GatewayId) => call<null>('DELETE', `gateways/${id}`),
   createClaim: () => call<Claim>('POST', 'claims', {}),
 };
 

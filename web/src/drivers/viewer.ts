@@ -25,14 +25,18 @@ export class Viewer {
   readonly #runner: Runner<ViewerState, ViewerEvent, ViewerEffect>;
   readonly #peers = new Map<number, PeerConnection>();
   readonly #unlisten: () => void;
+  /** The camera, if it is in no list because it was only probed. */
+  readonly #provisional: Camera | null;
   #shown: number | null = null;
 
-  constructor(address: CameraAddress, signaling: Signaling, listener: ViewerListener) {
+  /** Watches a camera of the list, by its address; or one that was probed, which is in no list. */
+  constructor(camera: CameraAddress | Camera, signaling: Signaling, listener: ViewerListener) {
+    this.#provisional = typeof camera === 'string' ? null : camera;
     this.#signaling = signaling;
     this.#listener = listener;
     this.#runner = new Runner(
       { step: machine.step, nextTimeout: machine.nextTimeout, timeout: { type: 'timeout' } },
-      machine.initialState(address),
+      machine.initialState(typeof camera === 'string' ? camera : camera.address),
       (effect) => this.#apply(effect),
       (state) => listener.changed(state),
     );
@@ -47,7 +51,8 @@ export class Viewer {
   /** Starts watching. `cameras` is the latest list, or `null` if none has arrived. */
   start(cameras: readonly Camera[] | null): void {
     this.#runner.dispatch({ type: 'signaling', up: this.#signaling.isUp });
-    if (cameras !== null) this.#runner.dispatch({ type: 'cameras', cameras });
+    const list = this.#provisional === null ? cameras : [this.#provisional];
+    if (list !== null) this.#runner.dispatch({ type: 'cameras', cameras: list });
     this.#runner.dispatch({ type: 'start' });
   }
 
@@ -84,7 +89,7 @@ export class Viewer {
       this.#runner.dispatch({ type: 'ice-servers', session, iceServers });
     } else if (incoming.method === 'portholeClose') {
       this.#runner.dispatch({ type: 'closed', session: (params as SessionParams).session });
-    } else if (incoming.method === 'portholeCameras') {
+    } else if (incoming.method === 'portholeCameras' && this.#provisional === null) {
       const { cameras } = params as { cameras: Camera[] };
       this.#runner.dispatch({ type: 'cameras', cameras });
     }

@@ -19,17 +19,22 @@ class Auth {
     }
   }
 
+  /** True after the first administrator was created on this page, until the wall has seen it. */
+  isFirstRun = false;
+
   async signIn(body: SignIn): Promise<void> {
     this.me = await api.signIn(body);
   }
 
   async setUp(body: Setup): Promise<void> {
     this.me = await api.setUp(body);
+    this.isFirstRun = true;
   }
 
   async signOut(): Promise<void> {
     await api.signOut();
     this.me = null;
+    this.isFirstRun = false;
   }
 
   /** Notes that the server no longer accepts the session cookie. */

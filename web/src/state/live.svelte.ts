@@ -3,6 +3,7 @@
 import { Signaling } from '../drivers/signaling';
 import type { Camera, CamerasParams } from '../protocol';
 import { auth } from './auth.svelte';
+import { forgetLogins } from './logins';
 import { clearThumbnails } from './thumbnails';
 
 class Live {
@@ -37,6 +38,7 @@ class Live {
     this.signaling.stop();
     this.cameras = null;
     clearThumbnails();
+    forgetLogins();
   }
 }
 

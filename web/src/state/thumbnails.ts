@@ -12,6 +12,15 @@ export function thumbnailOf(address: CameraAddress): ImageBitmap | null {
   return thumbnails.get(address) ?? null;
 }
 
+/** Gives the thumbnail of a camera that was probed to the camera that it has become. */
+export function moveThumbnail(from: CameraAddress, to: CameraAddress): void {
+  const thumbnail = thumbnails.get(from);
+  if (thumbnail === undefined) return;
+  thumbnails.delete(from);
+  thumbnails.get(to)?.close();
+  thumbnails.set(to, thumbnail);
+}
+
 export function clearThumbnails(): void {
   for (const bitmap of thumbnails.values()) bitmap.close();
   thumbnails.clear();

@@ -4,7 +4,7 @@ import type { Sample } from '../core/stats';
 import { initialState } from '../core/viewer-session';
 import { viewOf, type View } from '../core/viewer-text';
 import { Viewer } from '../drivers/viewer';
-import type { CameraAddress } from '../protocol';
+import type { Camera, CameraAddress } from '../protocol';
 import { auth } from './auth.svelte';
 import { live } from './live.svelte';
 
@@ -18,8 +18,9 @@ export class Watch {
   bitrates = $state.raw<readonly number[]>([]);
   readonly #viewer: Viewer;
 
-  constructor(address: CameraAddress) {
-    this.#viewer = new Viewer(address, live.signaling, {
+  /** Watches a camera of the list, by its address; or one that was probed, which is in no list. */
+  constructor(camera: CameraAddress | Camera) {
+    this.#viewer = new Viewer(camera, live.signaling, {
       changed: (state) => (this.view = viewOf(state)),
       stream: (stream) => (this.stream = stream),
       sampled: (sample) => this.#handleSample(sample),

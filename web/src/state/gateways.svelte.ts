@@ -1,0 +1,83 @@
+/** The gateways and the cameras that each of them keeps. */
+
+import { problemText } from '../core/problems';
+import type { Outcome } from '../core/rpc';
+import { api } from '../drivers/api';
+import { code, type CameraId, type ChangedResult, type Gateway } from '../protocol';
+import type { GatewayId, StoredCamera, StoredCamerasResult } from '../protocol';
+import { live } from './live.svelte';
+
+export class GatewaysPage {
+  /** `null` before the first list. */
+  gateways = $state.raw<readonly Gateway[] | null>(null);
+  error = $state<string | null>(null);
+  /** The stored cameras of each gateway that was asked. */
+  cameras = $state.raw<ReadonlyMap<GatewayId, Outcome<StoredCamerasResult>>>(new Map());
+
+  /** Loads the gateways, and the cameras of those that are connected. */
+  async load(): Promise<void> {
+    this.error = await attempt(async () => {
+      const { gateways } = await api.gateways();
+      this.gateways = gateways;
+      await Promise.all(
+        gateways.filter((one) => one.online).map((one) => this.loadCameras(one.id)),
+      );
+    });
+  }
+
+  async loadCameras(peer: GatewayId): Promise<void> {
+    const outcome = await live.signaling.request('portholeStoredCameras', { peer });
+    this.cameras = new Map([...this.cameras, [peer, outcome]]);
+  }
+
+  /** Renames a gateway. Returns an error for people, or `null`. */
+  renameGateway(gateway: Gateway, name: string): Promise<string | null> {
+    return attempt(async () => {
+      await api.renameGateway(gateway.id, name);
+      await this.load();
+    });
+  }
+
+  /** Removes a gateway and its cameras. Returns an error for people, or `null`. */
+  removeGateway({ id }: Gateway): Promise<string | null> {
+    return attempt(async () => {
+      await api.removeGateway(id);
+      await this.load();
+    });
+  }
+
+  /** Renames a camera. Returns an error for people, or `null`. */
+  renameCamera(peer: GatewayId, camera: CameraId, name: string): Promise<string | null> {
+    return this.#change(peer, (revision) =>
+      live.signaling.request('portholeChangeCamera', { peer, revision, camera, name }),
+    );
+  }
+
+  /** Removes a camera. Returns an error for people, or `null`. */
+  removeCamera(peer: GatewayId, { id: camera }: StoredCamera): Promise<string | null> {
+    return this.#change(peer, (revision) =>
+      live.signaling.request('portholeRemoveCamera', { peer, revision, camera }),
+    );
+  }
+
+  async #change(
+    peer: GatewayId,
+    request: (revision: number) => Promise<Outcome<ChangedResult>>,
+  ): Promise<string | null> {
+    const listed = this.cameras.get(peer);
+    if (!listed?.ok) return problemText({ code: code.UNAVAILABLE, message: '' });
+    const outcome = await request(listed.result.revision);
+    // Also after a conflict: the next attempt is made with the list as it is now.
+    await this.loadCameras(peer);
+    return outcome.ok ? null : problemText(outcome.fault);
+  }
+}
+
+async function attempt(run: () => Promise<void>): Promise<string | null> {
+  try {
+    await run();
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}

@@ -1,38 +1,10 @@
 // Walks through the dashboard in Chromium with the mock server, breaks things on the way, and fails
 // if the dashboard does not recover. Leaves screenshots in dev/shots.
-import { mkdirSync } from 'node:fs';
-import { chromium } from 'playwright-core';
+import { startBrowser, step } from './browser.mjs';
 import { startMock } from './mock.mjs';
 
-const SHOTS = new URL('./shots/', import.meta.url).pathname;
-mkdirSync(SHOTS, { recursive: true });
-const SIZES = { phone: { width: 390, height: 844 }, desktop: { width: 1280, height: 800 } };
-
 const mock = startMock({ port: 8091, expirySeconds: 40 });
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-sync'],
-});
-const device = await (await browser.newContext()).newPage();
-await device.goto(`${mock.url}/mock/device`);
-
-const context = await browser.newContext({ viewport: SIZES.desktop });
-const page = await context.newPage();
-const consoleErrors = [];
-page.on('console', (m) => ['error', 'warning'].includes(m.type()) && consoleErrors.push(m.text()));
-page.on('pageerror', (e) => consoleErrors.push(String(e)));
-
-async function shoot(name) {
-  for (const [size, viewport] of Object.entries(SIZES)) {
-    for (const colorScheme of ['light', 'dark']) {
-      await page.setViewportSize(viewport);
-      await page.emulateMedia({ colorScheme });
-      await page.waitForTimeout(200);
-      await page.screenshot({ path: `${SHOTS}${name}-${size}-${colorScheme}.png` });
-    }
-  }
-  await page.setViewportSize(SIZES.desktop);
-}
+const { browser, device, page, consoleErrors, shoot, shots } = await startBrowser(mock);
 
 const state = () => page.locator('[data-testid=state]').getAttribute('data-state');
 async function waitUntil(read, expected, timeout = 15_000) {
@@ -43,10 +15,6 @@ async function waitUntil(read, expected, timeout = 15_000) {
     if (Date.now() - start > timeout) throw new Error(`still ${value}, not ${expected}`);
     await page.waitForTimeout(50);
   }
-}
-async function step(name, run) {
-  const result = await run();
-  console.log(`ok  ${name}${typeof result === 'number' ? ` (${result} ms)` : ''}`);
 }
 const frames = () =>
   page.evaluate(() => document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames);
@@ -97,7 +65,7 @@ try {
     await shoot('setup');
     await page.getByLabel('Password', { exact: true }).fill('correct horse');
     await page.getByRole('button', { name: 'Create account' }).click();
-    await page.getByRole('heading', { name: 'Cameras' }).waitFor();
+    await page.getByRole('heading', { name: 'Cameras', exact: true }).waitFor();
   });
   await step('the list shows each state', async () => {
     await device.evaluate((more) => ((window.more = more), window.device.report()), EXTRA);
@@ -108,9 +76,6 @@ try {
     mock.setCameras([]);
     await page.getByText('No cameras yet').waitFor();
     await shoot('empty');
-    await page.getByRole('button', { name: 'Add a gateway' }).click();
-    await page.getByText('mossy-otter-4821').waitFor();
-    await shoot('claim');
     await device.evaluate(() => window.device.report());
   });
   await step('a click plays the video', async () => {
@@ -212,6 +177,7 @@ try {
     await page.keyboard.press('Enter');
     await shoot('menu');
     await page.keyboard.press('Tab');
+    await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');
     await page.getByRole('button', { name: 'Sign in' }).waitFor();
   });
@@ -220,7 +186,7 @@ try {
   );
   if (unexpected.length > 0) throw new Error(`console errors:\n${unexpected.join('\n')}`);
 } catch (error) {
-  await page.screenshot({ path: `${SHOTS}failed.png` }).catch(() => {});
+  await page.screenshot({ path: `${shots}failed.png` }).catch(() => {});
   console.error(error, consoleErrors.slice(-5));
   process.exitCode = 1;
 } finally {

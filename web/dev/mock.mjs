@@ -26,6 +26,7 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
   let device = null;
   let cameras = [];
   let forgetful = false;
+  let gateways = [];
   const setupToken = 'setup-' + randomBytes(6).toString('hex');
 
   const me = (request) => cookies.get(/porthole=([^;]+)/.exec(request.headers.cookie ?? '')?.[1]);
@@ -70,6 +71,19 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
     if (route === 'DELETE /api/v1/session') {
       cookies.clear();
       return send(204, null, { 'set-cookie': 'porthole=; Max-Age=0; Path=/' });
+    }
+    if (route === 'GET /api/v1/gateways') {
+      const list = gateways.map(({ id, name, online }) => ({ id, name, online }));
+      return send(200, { gateways: list });
+    }
+    const named = gateways.find(({ id }) => path === `/api/v1/gateways/${id}`);
+    if (named !== undefined && request.method === 'PATCH') {
+      named.name = body.name;
+      return send(204, null);
+    }
+    if (named !== undefined && request.method === 'DELETE') {
+      gateways = gateways.filter((one) => one !== named);
+      return send(204, null);
     }
     if (route === 'POST /api/v1/claims')
       return send(200, { code: 'mossy-otter-4821', expiresInSeconds: 3600 });
@@ -129,6 +143,7 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
         respond({ id: 'viewer' });
         return tell(ws, { method: 'portholeCameras', params: { cameras: cameraList() } });
       }
+      if (m.method === 'portholeCancel') return;
       if (m.method === 'connect') {
         if (!device) return refuse(480, 'The gateway is not connected.');
         const session = 's-' + randomBytes(4).toString('hex');
@@ -143,6 +158,14 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
           () => respond({ session, iceServers: [], expiryTimeSeconds: expirySeconds }),
           30,
         );
+      }
+      const asked = gateways.find(({ id }) => id === m.params?.peer);
+      if (asked !== undefined) {
+        const progress = (value) =>
+          tell(ws, { method: 'portholeProgress', params: { request: m.id, value } });
+        return asked.handle(m.method, m.params, progress).then(respond, (fault) => {
+          refuse(fault.code ?? 500, fault.message);
+        });
       }
       const session = m.params?.session;
       if (m.method === 'extend') {
@@ -181,6 +204,7 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
       cameras = list;
       broadcast();
     },
+    setGateways: (list) => (gateways = list),
     setForgetful: (on) => (forgetful = on),
     dropClients() {
       for (const ws of clients) ws.terminate();

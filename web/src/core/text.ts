@@ -172,7 +172,7 @@ export const TEXT = {
   'login.title-all': 'User and password for {count} cameras',
   'login.text':
     'Those of the camera, not of Porthole. Your browser encrypts them for the gateway; the server ' +
-    'cannot read them.',
+    'only passes them on.',
   'login.user': 'User',
   'login.same': 'The same as {name}',
   'login.submit': 'Show the picture',
@@ -206,8 +206,9 @@ export const TEXT = {
   'probe.save.other': 'Add {count} cameras',
   'probe.save-change': 'Save',
   'probe.saving': 'Saving…',
-  'probe.saved': 'Added',
+  'probe.saved': '{name} is added',
   'probe.drop': 'Leave out',
+  'probe.drop-named': 'Leave out {name}',
   'probe.preview-waiting': 'The picture follows',
   'probe.still': 'Still picture of {name}',
   'probe.key-frames': 'a key frame every {seconds} s',

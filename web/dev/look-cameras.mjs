@@ -126,7 +126,7 @@ try {
     gateway.probes.set('192.168.1.21', [{ finding: finding('password-missing') }]);
     await button('Add another camera').click();
     await button('Add Reolink RLC-810A').click();
-    await button('The same as IPC').waitFor();
+    await button('The same as Front door').waitFor();
     await shoot('add-same');
     await button('Continue without a password').click();
     await page.getByText('This camera wants a user and a password.').waitFor();

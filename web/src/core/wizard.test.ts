@@ -307,7 +307,9 @@ describe('storing', () => {
     const add = { type: 'add', gateway: 'gw-house' };
     expect(bench.effects).toEqual([{ ...add, revision: 4, provisional: 'probe.1', name: 'Porch' }]);
     expect(bench.dispatch({ type: 'save' }).effects).toEqual([]);
-    expect(bench.saved('porch', 5).effects).toEqual([
+    bench.saved('porch', 5);
+    expect(bench.state.logins).toEqual([{ name: 'Porch', login: LOGIN }]);
+    expect(bench.effects.filter(({ type }) => type !== 'remember')).toEqual([
       { ...add, revision: 5, provisional: 'probe.2', name: 'Camera' },
     ]);
     bench.saved('camera', 6);

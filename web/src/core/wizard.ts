@@ -484,6 +484,20 @@ function rememberLogin(ctx: Context, number: number): void {
   ctx.effects.push({ type: 'remember', logins });
 }
 
+/** Calls the login of a camera that was stored by the name that the camera has now. */
+function renameLogin(ctx: Context, provisional: CameraId): void {
+  const isSaved = ({ camera }: Choice) => camera.id === provisional;
+  const target = ctx.state.targets.find(({ choices }) => choices.some(isSaved));
+  const name = target?.choices.find(isSaved)?.name.trim();
+  const login = target?.choices.length === 1 ? target.login : null;
+  if (login === null || name === undefined || name === '') return;
+  const logins = ctx.state.logins.map((one) =>
+    sameLogin(one.login, login) ? { ...one, name } : one,
+  );
+  update(ctx, { logins });
+  ctx.effects.push({ type: 'remember', logins });
+}
+
 function sameLogin(a: Login, b: Login): boolean {
   return a.user === b.user && a.password === b.password;
 }
@@ -537,6 +551,7 @@ function handleSaved(ctx: Context, outcome: Outcome<ChangedResult>): void {
   if (!outcome.ok) return handleSaveFault(ctx, outcome.fault, gateway);
   const { camera, revision } = outcome.result;
   changeChoice(ctx, saving, { savedAs: camera });
+  renameLogin(ctx, saving);
   if (list !== null) update(ctx, { list: { ...list, revision } });
   if (toSave(ctx.state).length > 0) return save(ctx);
   finish(ctx);

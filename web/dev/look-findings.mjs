@@ -48,7 +48,7 @@ const ROWS = [
     {},
     true,
     'This camera wants a user and a password.',
-    'Type another password',
+    'Type user and password',
   ],
   [
     'wrong-password',

@@ -17,7 +17,7 @@ test.each<Case>([
   ['stopped-answering', {}, 'The camera has stopped answering.', 'retry'],
   ['endless-answer', {}, 'The device sends an answer without end', 'address'],
   ['redirects', { to: '10.0.0.8' }, 'The device sends us on to 10.0.0.8', 'address'],
-  ['password-missing', {}, 'This camera wants a user and a password.', 'login'],
+  ['password-missing', {}, 'This camera wants a user and a password.', 'first-login'],
   ['wrong-password', { refused: '2', mayWantText: 'false' }, 'Wrong user or password.', 'login'],
   ['wrong-password', { mayWantText: 'true' }, 'The camera refuses this user', 'login'],
   ['account-locked', {}, 'The camera has locked this account.', 'retry'],

@@ -8,7 +8,8 @@ import { sentence } from './reasons';
 import { fill, plural, TEXT, type Key } from './text';
 
 /** Reactions that a person may choose. */
-export type Action = 'retry' | 'check' | 'login' | 'address' | 'allow-text' | 'vendor';
+export type Action =
+  'retry' | 'check' | 'login' | 'first-login' | 'address' | 'allow-text' | 'vendor';
 
 export type FindingIcon =
   'unplugged' | 'question' | 'stop' | 'lock' | 'text' | 'clock' | 'network' | 'film' | 'info';
@@ -36,7 +37,7 @@ const ROWS: ReadonlyMap<string, Row> = new Map([
   ['stopped-answering', row('unplugged', 'retry')],
   ['endless-answer', row('stop', 'address')],
   ['redirects', row('stop', 'address')],
-  ['password-missing', row('lock', 'login')],
+  ['password-missing', row('lock', 'first-login')],
   ['wrong-password', row('lock', 'login')],
   ['account-locked', row('lock', 'retry')],
   ['wants-text', row('text', 'allow-text')],

@@ -111,6 +111,8 @@ export const TEXT = {
   'gateways.changed-by': 'Last changed by {name}',
   'gateways.has-password': 'with a password',
   'gateways.remove-title': 'Remove {name}?',
+  'gateways.remove-empty':
+    'It has no camera. To bring it back, add the gateway again with a new command.',
   'gateways.remove-text.one':
     'Its camera goes with it: nobody can watch it here any more, and access that was given to it ' +
     'ends. To bring it back, add the gateway again with a new command.',
@@ -224,6 +226,7 @@ export const TEXT = {
   'action.retry': 'Try again',
   'action.check': 'Check again',
   'action.login': 'Type another password',
+  'action.first-login': 'Type user and password',
   'action.address': 'Use another address',
   'action.allow-text': 'Send it as readable text',
   'action.vendor': 'Try the usual addresses',

@@ -197,6 +197,7 @@ impl Link {
         let id = self.key.id();
         let signature = self.key.sign(&register_message(nonce, &id));
         let params = RegisterParams {
+            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             authorization: Some(GatewayToken { id, signature }.to_string()),
             name: Some(self.name.clone()),
             capabilities: Some(vec!["extend".to_owned()]),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use porthole_signaling_core::{
-    Action, Denied, Everything, Granted, Identity, Objects, Principal, Sender,
+    Action, Admitted, Denied, Everything, Granted, Identity, Objects, Principal, Sender,
 };
 use porthole_signaling_proto::rest::{Claim, NewToken, Role, Token};
 
@@ -47,15 +47,20 @@ pub async fn create_token(data: &Path, new: NewToken) -> Result<Token, AdminErro
 pub async fn create_claim(data: &Path) -> Result<Claim, AdminError> {
     let granted = by_operator(Action::CreateClaim)?;
     let store = Store::open(data).await?;
-    let claim = store.create_claim(&granted).await;
+    let claim = store.create_claim(&granted, None).await;
     store.close().await;
     Ok(claim?)
 }
 
 /// Returns the right of the operator, who is an admin because the data folder is theirs.
 pub(crate) fn by_operator(action: Action) -> Result<Granted<Everything>, Denied> {
+    operator(action)?.everything(now())
+}
+
+/// Admits the operator to an action.
+pub(crate) fn operator(action: Action) -> Result<Admitted, Denied> {
     let [subject, credential, name] = ["operator"; 3].map(str::to_owned);
     let identity = Identity { subject, credential, name };
     let operator = Principal::new(identity, Role::Admin, Objects::All, None);
-    action.admit(Sender::Principal(operator), now())?.everything(now())
+    action.admit(Sender::Principal(operator), now())
 }

@@ -4,13 +4,15 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{self, State};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::{Extension, Json};
 use http::{HeaderMap, StatusCode, header};
 use porthole_signaling_core::Admitted;
+use porthole_signaling_proto::GatewayId;
 use porthole_signaling_proto::rest::{
-    CameraList, Claim, GatewayList, Me, NewToken, Setup, SignIn, Token,
+    CameraList, Claim, GatewayList, Me, NewClaim, NewToken, RenameGateway, Setup, SignIn, Token,
 };
 use serde::de::DeserializeOwned;
 use tracing::info;
@@ -120,12 +122,60 @@ pub(crate) async fn gateways(
     Ok(Json(GatewayList { gateways: app.driver.with(|hub, _| hub.gateways(&granted)) }))
 }
 
+pub(crate) async fn rename_gateway(
+    State(app): State<Arc<App>>,
+    Extension(admitted): Extension<Admitted>,
+    gateway: Result<extract::Path<GatewayId>, PathRejection>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> HandlerResult<StatusCode> {
+    let granted = admitted.on_gateway(&gateway_in(gateway)?, now())?;
+    let RenameGateway { name } = read(&headers, &body)?;
+    let name = check_name(&name)?;
+    if !app.driver.store.rename_gateway(&granted, &name).await? {
+        return Err(no_such_gateway());
+    }
+    app.driver.with(|hub, _| hub.rename_gateway(&granted, &name));
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn remove_gateway(
+    State(app): State<Arc<App>>,
+    Extension(admitted): Extension<Admitted>,
+    gateway: Result<extract::Path<GatewayId>, PathRejection>,
+) -> HandlerResult<StatusCode> {
+    let granted = admitted.everything(now())?;
+    let gateway = gateway_in(gateway)?;
+    if !app.driver.store.remove_gateway(&granted, &gateway).await? {
+        return Err(no_such_gateway());
+    }
+    app.driver.with(|hub, now| hub.remove_gateway(now, &granted, &gateway));
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn gateway_in(path: Result<extract::Path<GatewayId>, PathRejection>) -> HandlerResult<GatewayId> {
+    path.map(|extract::Path(gateway)| gateway).map_err(|_| no_such_gateway())
+}
+
+fn no_such_gateway() -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, "there is no such gateway")
+}
+
 pub(crate) async fn create_claim(
     State(app): State<Arc<App>>,
     Extension(admitted): Extension<Admitted>,
+    headers: HeaderMap,
+    body: Bytes,
 ) -> HandlerResult<Json<Claim>> {
     let granted = admitted.everything(now())?;
-    Ok(Json(app.driver.store.create_claim(&granted).await?))
+    let NewClaim { replaces } =
+        if body.is_empty() { NewClaim::default() } else { read(&headers, &body)? };
+    if let Some(replaces) = &replaces
+        && app.driver.store.gateway_key(replaces).await?.is_none()
+    {
+        return Err(no_such_gateway());
+    }
+    Ok(Json(app.driver.store.create_claim(&granted, replaces.as_ref()).await?))
 }
 
 pub(crate) async fn create_token(

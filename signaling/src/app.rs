@@ -60,6 +60,7 @@ pub(crate) struct Route {
 pub(crate) fn routes() -> Vec<Route> {
     let camera = "/whep/{camera}";
     let resource = "/whep/{camera}/{session}";
+    let gateway = "/api/v1/gateways/{gateway}";
     vec![
         row(Action::Health, Method::GET, "/healthz", async || "ok\n"),
         row(Action::OpenSocket, Method::GET, WEBSOCKET_PATH, open_socket),
@@ -69,6 +70,8 @@ pub(crate) fn routes() -> Vec<Route> {
         row(Action::SignOut, Method::DELETE, "/api/v1/session", api::sign_out),
         row(Action::ListCameras, Method::GET, "/api/v1/cameras", api::cameras),
         row(Action::ListGateways, Method::GET, "/api/v1/gateways", api::gateways),
+        row(Action::RenameGateway, Method::PATCH, gateway, api::rename_gateway),
+        row(Action::RemoveGateway, Method::DELETE, gateway, api::remove_gateway),
         row(Action::CreateClaim, Method::POST, "/api/v1/claims", api::create_claim),
         row(Action::CreateToken, Method::POST, "/api/v1/tokens", api::create_token),
         row(Action::Offer, Method::POST, camera, whep::offer),

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use porthole_clock::Now;
 use porthole_signaling_core::{
-    Close, ConnId, Hub, Lookup, LookupId, LookupResult, Output, Principal, StoredCamera,
-    StoredGateway, WhepRequestId, WhepResponse,
+    Close, ConnId, Enrolled, Hub, Lookup, LookupId, LookupResult, Output, Principal, StoredGateway,
+    WhepRequestId, WhepResponse,
 };
 use porthole_signaling_proto::GatewayId;
 use porthole_signaling_proto::rpc::{Fault, code};
@@ -47,15 +47,8 @@ struct State {
     outboxes: HashMap<ConnId, Outbox>,
     whep_requests: HashMap<WhepRequestId, oneshot::Sender<Result<WhepResponse, Fault>>>,
     /// The latest state of each gateway that is not written to the database yet.
-    unsaved: BTreeMap<GatewayId, GatewayRecord>,
+    unsaved: BTreeMap<GatewayId, StoredGateway>,
     last_id: u64,
-}
-
-/// A gateway's row in the database.
-#[derive(Debug)]
-struct GatewayRecord {
-    name: String,
-    cameras: Vec<StoredCamera>,
 }
 
 impl Driver {
@@ -168,18 +161,18 @@ impl Driver {
     pub(crate) async fn run_persist(self: Arc<Self>) {
         loop {
             let first = self.lock().unsaved.pop_first();
-            let Some((gateway, record)) = first else {
+            let Some((gateway, stored)) = first else {
                 tokio::select! {
                     () = self.persist_due.notified() => continue,
                     () = self.abort.cancelled() => return,
                 }
             };
-            let saved = self.store.save_gateway(&gateway, &record.name, &record.cameras).await;
+            let saved = self.store.save_gateway(&stored).await;
             if let Err(error) = saved {
                 warn!(%gateway, %error, "cannot save the gateway's cameras; sessions go on");
                 match error {
                     StoreError::NotWritable(_) | StoreError::Busy => {
-                        self.lock().retry_persist(gateway, record);
+                        self.lock().retry_persist(stored);
                     }
                     // It would fail again at once: it waits for the gateway's next report.
                     StoreError::Other(_) => self.with(|hub, _| hub.handle_persist_failed(&gateway)),
@@ -251,17 +244,17 @@ impl State {
                     }
                 }
                 Output::Lookup { id, lookup } => lookups.push((id, lookup)),
-                Output::Persist { gateway, name, cameras } => {
-                    self.unsaved.insert(gateway, GatewayRecord { name, cameras });
+                Output::Persist(stored) => {
+                    self.unsaved.insert(stored.id.clone(), stored);
                 }
             }
         }
         lookups
     }
 
-    /// Puts a record that could not be written back, unless there is a newer one.
-    fn retry_persist(&mut self, gateway: GatewayId, record: GatewayRecord) {
-        self.unsaved.entry(gateway).or_insert(record);
+    /// Puts back what could not be written, unless there is something newer.
+    fn retry_persist(&mut self, stored: StoredGateway) {
+        self.unsaved.entry(stored.id.clone()).or_insert(stored);
     }
 
     /// Queues a message. A peer whose queue is full is disconnected, so that others need not wait
@@ -295,9 +288,9 @@ impl Drop for PendingWhepRequest {
     }
 }
 
-fn check_enrolled(outcome: EnrollOutcome) -> Result<(), Fault> {
+fn check_enrolled(outcome: EnrollOutcome) -> Result<Enrolled, Fault> {
     match outcome {
-        EnrollOutcome::Enrolled => Ok(()),
+        EnrollOutcome::Enrolled(enrolled) => Ok(enrolled),
         EnrollOutcome::ClaimExpired => Err(Fault::new(
             code::FORBIDDEN,
             "the claim code has expired; make a new one with `porthole claim create`",
@@ -340,15 +333,21 @@ mod tests {
         let store = Store::open(data.path()).await.unwrap();
         let hub = Hub::new(porthole_signaling_core::Config::default(), [7; 32]);
         let driver = Driver::new(hub, Vec::new(), store);
-        let record = |name: &str| GatewayRecord { name: name.to_owned(), cameras: Vec::new() };
         let gateway: GatewayId = "gw-a".parse().unwrap();
+        let record = |name: &str| StoredGateway {
+            id: gateway.clone(),
+            name: name.to_owned(),
+            renamed: false,
+            seen_s: None,
+            cameras: Vec::new(),
+        };
         for (newer, expected) in [(None, "failed"), (Some("newer"), "newer")] {
             let mut state = driver.lock();
             state.unsaved.clear();
             if let Some(newer) = newer {
                 state.unsaved.insert(gateway.clone(), record(newer));
             }
-            state.retry_persist(gateway.clone(), record("failed"));
+            state.retry_persist(record("failed"));
             assert_eq!(state.unsaved[&gateway].name, expected);
         }
         assert!(driver.has_unsaved());

@@ -66,8 +66,8 @@ impl Hub {
         let ReportParams { cameras, sessions, starting } = rpc::read(params)?;
         let limit = self.config.limits.cameras_per_gateway;
         let refused = self.directory.set_cameras(&gateway, cameras, limit);
-        if let Some((name, cameras)) = self.directory.take_changed(&gateway) {
-            self.push_output(Output::Persist { gateway: gateway.clone(), name, cameras });
+        if let Some(changed) = self.directory.take_changed(&gateway) {
+            self.push_output(Output::Persist(changed));
         }
         if let Some(sessions) = sessions {
             self.reconcile_sessions(call.now, &gateway, &sessions, starting.as_deref());

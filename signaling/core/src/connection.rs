@@ -11,6 +11,7 @@ use porthole_signaling_proto::rpc::{self, Fault, Message, code};
 use serde_json::Value;
 
 use crate::call::Call;
+use crate::directory::Introduction;
 use crate::links::Connection;
 use crate::lookup::Continuation;
 use crate::timer::Timer;
@@ -33,8 +34,12 @@ impl Hub {
             (Some(token), _) => match GatewayToken::parse(&token) {
                 Some(token) => {
                     let token = token.map_err(|e| Fault::new(code::UNAUTHORIZED, e.to_string()))?;
-                    let capabilities = params.capabilities.unwrap_or_default();
-                    self.look_up_gateway(call, token, capabilities, params.name)
+                    let introduction = Introduction {
+                        name: params.name,
+                        version: params.version,
+                        capabilities: params.capabilities.unwrap_or_default(),
+                    };
+                    self.look_up_gateway(call, token, introduction)
                 }
                 None => self.look_up(call, Lookup::Token(token), Continuation::Register),
             },

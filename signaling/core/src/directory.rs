@@ -7,13 +7,14 @@ mod gateway;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
+use porthole_clock::Now;
 use porthole_signaling_proto::method::RefusedCamera;
 use porthole_signaling_proto::{Camera, CameraAddress, CameraId, CameraReport, GatewayId, rest};
 
 use crate::directory::gateway::Gateway;
-use crate::{ConnId, StoredCamera, StoredGateway};
+use crate::{ConnId, StoredGateway};
 
-pub(crate) use gateway::plain_name;
+pub(crate) use gateway::{Introduction, plain_name};
 
 /// The peers that can be addressed, and the connections on which they are reached.
 #[derive(Debug, Default)]
@@ -31,27 +32,46 @@ pub(crate) struct Directory {
 /// The gateways that have a camera with each id, with the places of their cameras.
 type Owners = HashMap<CameraId, BTreeSet<(u64, GatewayId)>>;
 
-/// A gateway's name, and its cameras and sub streams.
-pub(crate) type Record = (String, Vec<StoredCamera>);
-
 impl Directory {
     /// Adds a gateway from the database, which is not connected.
     pub(crate) fn restore(&mut self, stored: StoredGateway) {
         let last = stored.cameras.iter().map(|camera| camera.place).max();
         self.last_place = self.last_place.max(last.unwrap_or_default());
-        let gateway = Gateway::restored(stored.name, stored.cameras);
-        own(&mut self.owners, &stored.id, &gateway);
-        self.gateways.insert(stored.id, gateway);
+        let id = stored.id.clone();
+        let gateway = Gateway::restored(stored);
+        own(&mut self.owners, &id, &gateway);
+        self.gateways.insert(id, gateway);
     }
 
-    /// Notes that a gateway has enrolled under this name.
-    pub(crate) fn enroll(&mut self, gateway: GatewayId, name: String) {
-        self.entry(gateway, &name).set_name(name.clone());
+    /// Notes that a gateway has enrolled under this name. True for `renamed` if a person has given
+    /// it.
+    pub(crate) fn enroll(&mut self, gateway: GatewayId, name: String, renamed: bool) {
+        let known = self.entry(gateway, &name);
+        if renamed {
+            known.rename(name);
+        } else {
+            known.set_name(name);
+        }
     }
 
     fn entry(&mut self, gateway: GatewayId, name: &str) -> &mut Gateway {
-        let new = || Gateway::restored(name.to_owned(), Vec::new());
-        self.gateways.entry(gateway).or_insert_with(new)
+        let (id, name) = (gateway.clone(), name.to_owned());
+        let new = StoredGateway { id, name, renamed: false, seen_s: None, cameras: Vec::new() };
+        self.gateways.entry(gateway).or_insert_with(|| Gateway::restored(new))
+    }
+
+    /// Names a gateway as a person wants it.
+    pub(crate) fn rename(&mut self, gateway: &GatewayId, name: String) {
+        if let Some(known) = self.gateways.get_mut(gateway) {
+            known.rename(name);
+        }
+    }
+
+    /// Removes a gateway with its cameras. Returns its connection.
+    pub(crate) fn remove(&mut self, gateway: &GatewayId) -> Option<ConnId> {
+        let known = self.gateways.remove(gateway)?;
+        disown(&mut self.owners, gateway, &known);
+        known.connection()
     }
 
     /// Notes that a gateway has connected. Returns the connection that it had until now.
@@ -59,14 +79,10 @@ impl Directory {
         &mut self,
         gateway: &GatewayId,
         conn: ConnId,
-        capabilities: Vec<String>,
-        name: Option<String>,
+        introduction: Introduction,
+        now: Now,
     ) -> Option<ConnId> {
-        let known = self.entry(gateway.clone(), gateway.as_str());
-        if let Some(name) = name.map(|name| plain_name(&name)).filter(|name| !name.is_empty()) {
-            known.set_name(name);
-        }
-        known.connect(conn, capabilities)
+        self.entry(gateway.clone(), gateway.as_str()).connect(conn, introduction, now)
     }
 
     /// Notes that a connection of a gateway is closed. Returns false if the gateway has another by
@@ -75,7 +91,7 @@ impl Directory {
         &mut self,
         gateway: &GatewayId,
         conn: ConnId,
-        now: Instant,
+        now: Now,
     ) -> bool {
         self.gateways.get_mut(gateway).is_some_and(|known| known.disconnect(conn, now))
     }
@@ -143,9 +159,14 @@ impl Directory {
         refused
     }
 
-    /// Returns the record of a gateway if it has to be written to the database.
-    pub(crate) fn take_changed(&mut self, gateway: &GatewayId) -> Option<Record> {
-        self.gateways.get_mut(gateway)?.take_changed()
+    /// Returns what is to be stored of a gateway if its name or its cameras have changed.
+    pub(crate) fn take_changed(&mut self, gateway: &GatewayId) -> Option<StoredGateway> {
+        self.gateways.get_mut(gateway)?.take_changed(gateway)
+    }
+
+    /// Returns what is to be stored of a gateway.
+    pub(crate) fn stored(&self, gateway: &GatewayId) -> Option<StoredGateway> {
+        self.gateways.get(gateway).map(|known| known.stored(gateway))
     }
 
     /// Notes that the record of a gateway could not be written: it counts as changed.
@@ -217,6 +238,8 @@ impl Directory {
                 id: id.clone(),
                 name: known.name().to_owned(),
                 online: known.connection().is_some(),
+                version: known.version().map(str::to_owned),
+                seen_s: known.seen_s(),
             })
             .collect();
         gateways.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));

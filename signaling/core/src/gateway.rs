@@ -16,10 +16,10 @@ use serde_json::Value;
 use tracing::info;
 
 use crate::call::Call;
-use crate::directory::plain_name;
+use crate::directory::{Introduction, plain_name};
 use crate::lookup::Continuation;
 use crate::timer::Timer;
-use crate::{Admitted, Bucket, Close, ConnId, Everything, Granted, Hub, Lookup};
+use crate::{Admitted, Bucket, Close, ConnId, Enrolled, Everything, Granted, Hub, Lookup, Output};
 
 /// The longest claim code that is looked up.
 const MAX_CLAIM_CHARS: usize = 64;
@@ -55,12 +55,16 @@ impl Hub {
         let gateway = gateway_id(&public_key);
         let name = plain_name(&params.name);
         let name = if name.is_empty() { gateway.to_string() } else { name };
-        let continuation = Continuation::Enroll { gateway: gateway.clone(), name: name.clone() };
+        let continuation = Continuation::Enroll { gateway: gateway.clone() };
         self.look_up(call, Lookup::Enroll { claim, gateway, public_key, name }, continuation)
     }
 
-    pub(crate) fn finish_enroll(&mut self, call: &Call, gateway: GatewayId, name: String) {
-        self.directory.enroll(gateway.clone(), name);
+    pub(crate) fn finish_enroll(&mut self, call: &Call, gateway: GatewayId, enrolled: Enrolled) {
+        if let Some(old) = &enrolled.replaces {
+            info!(%gateway, %old, "a gateway takes the place of another");
+            self.forget_gateway(call.now, old);
+        }
+        self.directory.enroll(gateway.clone(), enrolled.name, enrolled.renamed);
         self.respond::<Enroll>(call, &EnrollResult { id: gateway });
     }
 
@@ -69,12 +73,11 @@ impl Hub {
         &mut self,
         call: &Call,
         token: GatewayToken,
-        capabilities: Vec<String>,
-        name: Option<String>,
+        introduction: Introduction,
     ) -> Result<(), Fault> {
         let nonce = self.take_nonce(call.conn)?;
         let lookup = Lookup::GatewayKey(token.id.clone());
-        let continuation = Continuation::RegisterGateway { token, nonce, capabilities, name };
+        let continuation = Continuation::RegisterGateway { token, nonce, introduction };
         self.look_up(call, lookup, continuation)
     }
 
@@ -93,12 +96,11 @@ impl Hub {
         &mut self,
         call: &Call,
         gateway: GatewayId,
-        capabilities: Vec<String>,
-        name: Option<String>,
+        introduction: Introduction,
     ) -> Result<(), Fault> {
         let bucket = Bucket::new(self.config.limits.gateway_rate, call.now.instant);
         self.links.unregistered(call.conn)?.register_gateway(gateway.clone(), bucket);
-        let replaced = self.directory.connect_gateway(&gateway, call.conn, capabilities, name);
+        let replaced = self.directory.connect_gateway(&gateway, call.conn, introduction, call.now);
         if let Some(old) = replaced {
             self.close_connection(call.now, old, Close::REPLACED);
         }
@@ -109,8 +111,12 @@ impl Hub {
     }
 
     pub(crate) fn handle_gateway_lost(&mut self, now: Now, conn: ConnId, id: &GatewayId) {
-        if !self.directory.disconnect_gateway(id, conn, now.instant) {
+        if !self.directory.disconnect_gateway(id, conn, now) {
             return;
+        }
+        if let Some(stored) = self.directory.stored(id) {
+            // With the time at which it was seen last.
+            self.push_output(Output::Persist(stored));
         }
         info!(gateway = %id, "gateway is offline");
         let deadline = now.instant + self.config.limits.reconnect_window;
@@ -135,6 +141,27 @@ impl Hub {
         self.links.unregistered(conn)?.take_nonce().ok_or_else(|| {
             Fault::new(code::UNAUTHORIZED, "no unused nonce: send `portholeChallenge` first")
         })
+    }
+
+    /// Handles a new name that a person has given to a gateway, and that is in the database.
+    pub fn rename_gateway(&mut self, gateway: &Granted<GatewayId>, name: &str) {
+        self.directory.rename(gateway.object(), plain_name(name));
+    }
+
+    /// Handles the removal of a gateway from the database: ends its sessions and its connection.
+    pub fn remove_gateway(&mut self, now: Now, _: &Granted<Everything>, gateway: &GatewayId) {
+        info!(%gateway, "gateway is removed");
+        self.forget_gateway(now, gateway);
+    }
+
+    fn forget_gateway(&mut self, now: Now, gateway: &GatewayId) {
+        for session in self.sessions.of_gateway(gateway) {
+            self.end_session_on_both_sides(&session);
+        }
+        if let Some(conn) = self.directory.remove(gateway) {
+            self.close_connection(now, conn, Close::REMOVED);
+        }
+        self.schedule_cameras(now);
     }
 
     /// Returns all gateways, sorted by name.

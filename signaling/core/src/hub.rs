@@ -29,13 +29,17 @@ pub struct Config {
     pub turn: Option<TurnConfig>,
 }
 
-/// A gateway as it was written to the database.
+/// A gateway as it is in the database.
 #[derive(Debug, Clone)]
 pub struct StoredGateway {
     /// The gateway's id, a hash of its public key.
     pub id: GatewayId,
     /// The gateway's display name.
     pub name: String,
+    /// True if a person has named it: the name in its own configuration does not count.
+    pub renamed: bool,
+    /// Time at which it was seen last, in seconds since 1970.
+    pub seen_s: Option<u64>,
     /// The gateway's cameras.
     pub cameras: Vec<StoredCamera>,
 }

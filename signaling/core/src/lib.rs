@@ -42,7 +42,7 @@ pub use access::{
 pub use hub::{Config, Hub, StoredCamera, StoredGateway};
 pub use ice::TurnConfig;
 pub use limits::{Bucket, Limits, Rate};
-pub use lookup::{Lookup, LookupId, LookupResult};
+pub use lookup::{Enrolled, Lookup, LookupId, LookupResult};
 pub use output::{Close, Output};
 pub use whep::{IfMatch, WhepDelete, WhepFragment, WhepOffer, WhepPatch, WhepResponse, http};
 

@@ -10,6 +10,7 @@ use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 use porthole_signaling_proto::{GatewayId, SessionId};
 
 use crate::call::Call;
+use crate::directory::Introduction;
 use crate::{Action, Admitted, Hub, Output, Principal, Sender};
 
 /// Identifier of a lookup, unique within a hub.
@@ -43,8 +44,19 @@ pub enum LookupResult {
     Token(Result<Principal, Fault>),
     /// The public key, or a fault that says why it was not found.
     GatewayKey(Result<[u8; 32], Fault>),
-    /// Success once the gateway is recorded, or a fault that says why it is not.
-    Enrolled(Result<(), Fault>),
+    /// The gateway as it is recorded, or a fault that says why it is not.
+    Enrolled(Result<Enrolled, Fault>),
+}
+
+/// A gateway that has enrolled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enrolled {
+    /// The display name.
+    pub name: String,
+    /// True if a person has given the name.
+    pub renamed: bool,
+    /// The gateway whose place it has taken, which is removed.
+    pub replaces: Option<GatewayId>,
 }
 
 /// The lookups in progress, and the requests that wait for them.
@@ -86,16 +98,8 @@ pub(crate) enum Continuation {
     Register,
     Connect(ConnectParams),
     Extend(SessionId),
-    RegisterGateway {
-        token: GatewayToken,
-        nonce: String,
-        capabilities: Vec<String>,
-        name: Option<String>,
-    },
-    Enroll {
-        gateway: GatewayId,
-        name: String,
-    },
+    RegisterGateway { token: GatewayToken, nonce: String, introduction: Introduction },
+    Enroll { gateway: GatewayId },
 }
 
 impl Hub {
@@ -162,15 +166,14 @@ impl Hub {
                 self.extend_as(call, &session, &admitted)
             }
             (
-                Continuation::RegisterGateway { token, nonce, capabilities, name },
+                Continuation::RegisterGateway { token, nonce, introduction },
                 LookupResult::GatewayKey(key),
             ) => {
                 self.verify_gateway(&token, &nonce, &key?)?;
-                self.register_gateway(call, token.id, capabilities, name)
+                self.register_gateway(call, token.id, introduction)
             }
-            (Continuation::Enroll { gateway, name }, LookupResult::Enrolled(outcome)) => {
-                outcome?;
-                self.finish_enroll(call, gateway, name);
+            (Continuation::Enroll { gateway }, LookupResult::Enrolled(outcome)) => {
+                self.finish_enroll(call, gateway, outcome?);
                 Ok(())
             }
             (

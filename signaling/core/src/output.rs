@@ -1,9 +1,8 @@
 //! Outputs of the hub: everything it asks its driver to do.
 
-use porthole_signaling_proto::GatewayId;
 use porthole_signaling_proto::rpc::{Fault, Message};
 
-use crate::{ConnId, Lookup, LookupId, StoredCamera, WhepRequestId, WhepResponse};
+use crate::{ConnId, Lookup, LookupId, StoredGateway, WhepRequestId, WhepResponse};
 
 /// One thing for the driver to carry out; outputs are to be applied in order.
 #[derive(Debug, Clone)]
@@ -37,17 +36,10 @@ pub enum Output {
         /// The lookup to perform.
         lookup: Lookup,
     },
-    /// A gateway's name and its complete list of cameras, to be written to the database. When
-    /// that fails, the driver retries or calls [`crate::Hub::handle_persist_failed`]; viewers are
-    /// not affected.
-    Persist {
-        /// The gateway that the name and the cameras belong to.
-        gateway: GatewayId,
-        /// The gateway's display name.
-        name: String,
-        /// All cameras of the gateway.
-        cameras: Vec<StoredCamera>,
-    },
+    /// A gateway with its complete list of cameras, to be written to the database. When that
+    /// fails, the driver retries or calls [`crate::Hub::handle_persist_failed`]; viewers are not
+    /// affected.
+    Persist(StoredGateway),
 }
 
 /// Status code and reason of a close frame (RFC 6455 §7.4).
@@ -82,6 +74,9 @@ impl Close {
     pub const EXPIRED: Self = Self { code: 4401, reason: "the access token has expired" };
     /// The user has signed out, or the credential was revoked.
     pub const SIGNED_OUT: Self = Self { code: 4401, reason: "signed out" };
+    /// The gateway was removed, or another has taken its place.
+    pub const REMOVED: Self =
+        Self { code: 4410, reason: "this gateway was removed from the server" };
     /// The same gateway has connected again.
     pub const REPLACED: Self =
         Self { code: 4409, reason: "replaced by a newer connection of the same gateway" };

@@ -204,7 +204,7 @@ impl Hub {
     }
 
     /// Ends a session and tells both its sides.
-    fn end_session_on_both_sides(&mut self, id: &SessionId) {
+    pub(crate) fn end_session_on_both_sides(&mut self, id: &SessionId) {
         let client = self.sessions.get(id).and_then(Session::client);
         self.end_session(id);
         if let Some(client) = client {

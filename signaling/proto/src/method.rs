@@ -152,6 +152,10 @@ pub struct RegisterParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub name: Option<String>,
+    /// The version of the gateway's program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub version: Option<String>,
     /// The capabilities of the device: `extend`, `subProtocols` (ONVIF WebRTC 26.06 §5.2.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]

@@ -8,7 +8,9 @@
 //! | `/api/v1/session` | DELETE | signed in | → 204 |
 //! | `/api/v1/cameras` | GET | viewer | → [`CameraList`] |
 //! | `/api/v1/gateways` | GET | admin | → [`GatewayList`] |
-//! | `/api/v1/claims` | POST | admin | → [`Claim`] |
+//! | `/api/v1/gateways/{gateway}` | PATCH | admin | [`RenameGateway`] → 204 |
+//! | `/api/v1/gateways/{gateway}` | DELETE | admin | → 204 |
+//! | `/api/v1/claims` | POST | admin | [`NewClaim`] or nothing → [`Claim`] |
 //! | `/api/v1/tokens` | POST | admin | [`NewToken`] → [`Token`] |
 //!
 //! Every refusal is an [`Error`] with a matching status.
@@ -66,6 +68,7 @@ pub struct CameraList {
 
 /// A gateway as the server knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
 pub struct Gateway {
     /// The id, a hash of the gateway's key.
     pub id: GatewayId,
@@ -73,6 +76,30 @@ pub struct Gateway {
     pub name: String,
     /// True while the gateway is connected.
     pub online: bool,
+    /// The version of its program, once it has connected since the server started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub version: Option<String>,
+    /// The time at which it has connected or was disconnected last, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional, type = "number")]
+    pub seen_s: Option<u64>,
+}
+
+/// A request to name a gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct RenameGateway {
+    /// The new display name.
+    pub name: String,
+}
+
+/// A request for a claim code. The body may be absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct NewClaim {
+    /// The gateway whose place the new one takes: its name, and the rights to its cameras.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub replaces: Option<GatewayId>,
 }
 
 /// All gateways that have enrolled.

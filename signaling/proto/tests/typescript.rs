@@ -119,6 +119,8 @@ fn types(text: &mut String) {
         rest::CameraList,
         rest::Gateway,
         rest::GatewayList,
+        rest::RenameGateway,
+        rest::NewClaim,
         rest::Claim,
         rest::NewToken,
         rest::Token,

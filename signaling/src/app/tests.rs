@@ -12,9 +12,10 @@ use scene::{CALLERS, Scene, named};
 
 struct Row {
     method: &'static str,
-    /// The path, with `{camera}` and `{session}` as in the table of routes.
+    /// The path, with `{camera}`, `{session}` and `{gateway}` as in the table of routes.
     path: &'static str,
-    /// The address of the camera in the path, with `FIRST` and `SECOND` for the gateways.
+    /// The address of the camera, or the id of the gateway, in the path, with `FIRST` and `SECOND`
+    /// for the gateways.
     camera: &'static str,
     body: &'static str,
     media_type: &'static str,
@@ -29,6 +30,7 @@ const OFFER: &str = "a=ice-ufrag:abcd\r\n";
 const TRICKLE: &str = "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n";
 const SIGN_IN: &str = r#"{"name": "nobody", "password": "0123456789"}"#;
 const SETUP: &str = r#"{"token": "wrong", "name": "nobody", "password": "0123456789"}"#;
+const NAME: &str = r#"{"name": "Barn"}"#;
 const TOKEN: &str = r#"{"name": "n", "role": "admin"}"#;
 const TOKEN_FOR_NONE: &str = r#"{"name": "n", "role": "viewer", "cameras": ["none"]}"#;
 
@@ -47,7 +49,7 @@ const CAM2: [u16; 14] = [401, 401, 401, 401, 200, 403, 403, 403, 401, 200, 200, 
 /// Access for the owner of the session.
 const OWNER: [u16; 14] = [401, 401, 401, 401, 404, 404, 404, 200, 401, 404, 404, 404, 404, 404];
 
-const TABLE: [Row; 27] = [
+const TABLE: [Row; 30] = [
     row("GET", "/healthz", "", JSON, OPEN),
     row("GET", "/ws", "", JSON, instead(200, 426, OPEN)),
     row("POST", "/api/v1/setup", SETUP, JSON, instead(200, 403, OPEN)),
@@ -56,6 +58,25 @@ const TABLE: [Row; 27] = [
     row("DELETE", "/api/v1/session", "", JSON, instead(200, 204, SIGNED_IN)),
     row("GET", "/api/v1/cameras", "", JSON, SIGNED_IN),
     row("GET", "/api/v1/gateways", "", JSON, ADMINS),
+    Row {
+        camera: "FIRST",
+        ..row("PATCH", "/api/v1/gateways/{gateway}", NAME, JSON, instead(200, 204, ADMINS))
+    },
+    Row {
+        camera: "gw-none",
+        ..row("PATCH", "/api/v1/gateways/{gateway}", NAME, JSON, instead(200, 404, ADMINS))
+    },
+    // The first admin removes it.
+    Row {
+        camera: "FIRST",
+        ..row(
+            "DELETE",
+            "/api/v1/gateways/{gateway}",
+            "",
+            JSON,
+            [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 204, 404, 404, 403],
+        )
+    },
     row("POST", "/api/v1/claims", "", JSON, ADMINS),
     row("POST", "/api/v1/tokens", TOKEN, JSON, ADMINS),
     row("POST", "/api/v1/tokens", TOKEN_FOR_NONE, JSON, instead(200, 422, ADMINS)),
@@ -112,6 +133,7 @@ async fn send(scene: &Scene, row: &Row, caller: usize) -> Response {
         false => String::new(),
     };
     let path = row.path.replace("{camera}", &named(row.camera)).replace("{session}", &session);
+    let path = path.replace("{gateway}", &named(row.camera));
     scene.send(caller, row.method, &path, row.media_type, row.body).await
 }
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use porthole_signaling_core::{Everything, Granted, StoredCamera, StoredGateway};
+use porthole_signaling_core::{Enrolled, Everything, Granted, StoredCamera, StoredGateway};
 use porthole_signaling_proto::rest::Claim;
 use porthole_signaling_proto::{CameraId, GatewayId};
 use sqlx::Row as _;
 
-use super::{Store, StoreError, seconds, unix_s};
+use super::{Store, StoreError, Write, seconds, unix_s};
 use crate::secret;
 
 /// Lifetime of a claim code.
@@ -17,15 +17,21 @@ pub(crate) const CLAIM_LIFETIME: Duration = Duration::from_secs(60 * 60);
 const CLAIM_REMEMBERED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The outcome of an attempt to enrol a gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum EnrollOutcome {
-    Enrolled,
+    Enrolled(Enrolled),
     ClaimExpired,
     ClaimUnknown,
 }
 
 impl Store {
-    pub(crate) async fn create_claim(&self, _: &Granted<Everything>) -> Result<Claim, StoreError> {
+    /// Creates a claim code. The gateway that uses it takes over the name of the one that it
+    /// `replaces`, which must be known, and the rights to its cameras.
+    pub(crate) async fn create_claim(
+        &self,
+        _: &Granted<Everything>,
+        replaces: Option<&GatewayId>,
+    ) -> Result<Claim, StoreError> {
         let code = secret::new_claim();
         let now = unix_s();
         let mut write = self.begin().await?;
@@ -33,9 +39,10 @@ impl Store {
             .bind(seconds(now.saturating_sub(CLAIM_REMEMBERED.as_secs())))
             .execute(write.db())
             .await?;
-        sqlx::query("INSERT INTO claims (hash, expires_s) VALUES (?, ?)")
+        sqlx::query("INSERT INTO claims (hash, expires_s, replaces) VALUES (?, ?, ?)")
             .bind(secret::hash(&secret::plain_claim(&code)))
             .bind(seconds(now + CLAIM_LIFETIME.as_secs()))
+            .bind(replaces.map(GatewayId::as_str))
             .execute(write.db())
             .await?;
         write.commit().await?;
@@ -54,12 +61,9 @@ impl Store {
         let hash = secret::hash(&secret::plain_claim(claim));
         let now = seconds(unix_s());
         let mut write = self.begin().await?;
-        let used = sqlx::query("DELETE FROM claims WHERE hash = ? AND expires_s > ?")
-            .bind(&hash)
-            .bind(now)
-            .execute(write.db())
-            .await?;
-        if used.rows_affected() == 0 {
+        let used = "DELETE FROM claims WHERE hash = ? AND expires_s > ? RETURNING replaces";
+        let used = sqlx::query(used).bind(&hash).bind(now).fetch_optional(write.db()).await?;
+        let Some(used) = used else {
             let expired = sqlx::query("SELECT 1 FROM claims WHERE hash = ?")
                 .bind(&hash)
                 .fetch_optional(write.db())
@@ -68,10 +72,10 @@ impl Store {
                 Some(_) => EnrollOutcome::ClaimExpired,
                 None => EnrollOutcome::ClaimUnknown,
             });
-        }
+        };
         sqlx::query(
             "INSERT INTO gateways (id, public_key, name, created_s) VALUES (?, ?, ?, ?) \
-             ON CONFLICT (id) DO UPDATE SET name = excluded.name",
+             ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE renamed = 0",
         )
         .bind(gateway.as_str())
         .bind(public_key.as_slice())
@@ -79,8 +83,49 @@ impl Store {
         .bind(now)
         .execute(write.db())
         .await?;
+        let replaces: Option<String> = used.try_get("replaces")?;
+        let replaces = replaces.and_then(|id| id.parse::<GatewayId>().ok());
+        let replaces = replaces.filter(|old| old != gateway);
+        if let Some(old) = &replaces {
+            take_over(&mut write, old, gateway).await?;
+        }
+        let named = find(&mut write, gateway).await?;
         write.commit().await?;
-        Ok(EnrollOutcome::Enrolled)
+        let (name, renamed) = named.unwrap_or_else(|| (name.to_owned(), false));
+        Ok(EnrollOutcome::Enrolled(Enrolled { name, renamed, replaces }))
+    }
+
+    /// Names a gateway, whatever its own configuration says. Returns false if there is no such
+    /// gateway.
+    pub(crate) async fn rename_gateway(
+        &self,
+        granted: &Granted<GatewayId>,
+        name: &str,
+    ) -> Result<bool, StoreError> {
+        let mut write = self.begin().await?;
+        let renamed = sqlx::query("UPDATE gateways SET name = ?, renamed = 1 WHERE id = ?")
+            .bind(name)
+            .bind(granted.object().as_str())
+            .execute(write.db())
+            .await?;
+        write.commit().await?;
+        Ok(renamed.rows_affected() > 0)
+    }
+
+    /// Removes a gateway with its cameras and all rights to them. Returns false if there is no such
+    /// gateway.
+    pub(crate) async fn remove_gateway(
+        &self,
+        _: &Granted<Everything>,
+        gateway: &GatewayId,
+    ) -> Result<bool, StoreError> {
+        let mut write = self.begin().await?;
+        let removed = sqlx::query("DELETE FROM gateways WHERE id = ?")
+            .bind(gateway.as_str())
+            .execute(write.db())
+            .await?;
+        write.commit().await?;
+        Ok(removed.rows_affected() > 0)
     }
 
     pub(crate) async fn gateway_key(
@@ -98,7 +143,7 @@ impl Store {
 
     pub(crate) async fn gateways(&self) -> Result<Vec<StoredGateway>, StoreError> {
         let rows = sqlx::query(
-            "SELECT gateways.id AS id, gateways.name AS name, \
+            "SELECT gateways.id AS id, gateways.name AS name, renamed, seen_s, \
                     cameras.id AS camera, cameras.name AS camera_name, place \
              FROM gateways LEFT JOIN cameras ON gateway_id = gateways.id",
         )
@@ -108,8 +153,14 @@ impl Store {
         for row in rows {
             let id: String = row.try_get("id")?;
             let Ok(id) = id.parse::<GatewayId>() else { continue };
-            let name = row.try_get("name")?;
-            let stored = StoredGateway { id: id.clone(), name, cameras: Vec::new() };
+            let seen_s: Option<i64> = row.try_get("seen_s")?;
+            let stored = StoredGateway {
+                id: id.clone(),
+                name: row.try_get("name")?,
+                renamed: row.try_get("renamed")?,
+                seen_s: seen_s.map(i64::unsigned_abs),
+                cameras: Vec::new(),
+            };
             let gateway = gateways.entry(id).or_insert(stored);
             let camera: Option<String> = row.try_get("camera")?;
             if let Some(Ok(id)) = camera.map(|camera| camera.parse::<CameraId>()) {
@@ -121,19 +172,22 @@ impl Store {
         Ok(gateways.into_values().collect())
     }
 
-    /// Saves the name of a gateway and its complete list of cameras.
-    pub(crate) async fn save_gateway(
-        &self,
-        gateway: &GatewayId,
-        name: &str,
-        cameras: &[StoredCamera],
-    ) -> Result<(), StoreError> {
+    /// Saves the name of a gateway, unless a person has named it, when it was last seen, and its
+    /// complete list of cameras. Does nothing if it was removed meanwhile.
+    pub(crate) async fn save_gateway(&self, stored: &StoredGateway) -> Result<(), StoreError> {
+        let StoredGateway { id: gateway, name, seen_s, cameras, renamed: _ } = stored;
         let mut write = self.begin().await?;
-        sqlx::query("UPDATE gateways SET name = ? WHERE id = ?")
-            .bind(name)
-            .bind(gateway.as_str())
-            .execute(write.db())
-            .await?;
+        let known = sqlx::query(
+            "UPDATE gateways SET name = iif(renamed, name, ?), seen_s = ? WHERE id = ?",
+        )
+        .bind(name)
+        .bind(seen_s.map(seconds))
+        .bind(gateway.as_str())
+        .execute(write.db())
+        .await?;
+        if known.rows_affected() == 0 {
+            return Ok(());
+        }
         sqlx::query("DELETE FROM cameras WHERE gateway_id = ?")
             .bind(gateway.as_str())
             .execute(write.db())
@@ -149,4 +203,31 @@ impl Store {
         }
         write.commit().await
     }
+}
+
+/// Returns the name of a gateway, and true if a person has given it; `None` if it is not known.
+async fn find(
+    write: &mut Write,
+    gateway: &GatewayId,
+) -> Result<Option<(String, bool)>, StoreError> {
+    let row = sqlx::query("SELECT name, renamed FROM gateways WHERE id = ?")
+        .bind(gateway.as_str())
+        .fetch_optional(write.db())
+        .await?;
+    row.map(|row| Ok((row.try_get("name")?, row.try_get("renamed")?))).transpose()
+}
+
+/// Gives a new gateway the name of another, its cameras and the rights to them, and removes the
+/// other.
+async fn take_over(write: &mut Write, old: &GatewayId, new: &GatewayId) -> Result<(), StoreError> {
+    for sql in [
+        "UPDATE gateways SET name = old.name, renamed = old.renamed \
+         FROM (SELECT name, renamed FROM gateways WHERE id = ?1) AS old WHERE id = ?2",
+        "UPDATE OR IGNORE cameras SET gateway_id = ?2 WHERE gateway_id = ?1",
+        "UPDATE OR IGNORE token_cameras SET gateway_id = ?2 WHERE gateway_id = ?1",
+        "DELETE FROM gateways WHERE id = ?1 AND ?2 <> ?1",
+    ] {
+        sqlx::query(sql).bind(old.as_str()).bind(new.as_str()).execute(write.db()).await?;
+    }
+    Ok(())
 }

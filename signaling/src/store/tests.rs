@@ -2,13 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use porthole_signaling_core::{Action, StoredCamera};
+use porthole_signaling_core::{Action, StoredCamera, StoredGateway};
 use porthole_signaling_proto::rest::{NewToken, Role};
 use porthole_signaling_proto::{CameraAddress, GatewayId};
 use sqlx::Row as _;
 
 use super::*;
-use crate::admin::by_operator;
+use crate::admin::{by_operator, operator};
 
 #[tokio::test]
 async fn only_the_owner_can_read_the_database_whatever_its_folder_allows() {
@@ -17,7 +17,7 @@ async fn only_the_owner_can_read_the_database_whatever_its_folder_allows() {
     for start in ["first", "second"] {
         let store = Store::open(data.path()).await.unwrap();
         let granted = by_operator(Action::CreateClaim).unwrap();
-        store.create_claim(&granted).await.unwrap();
+        store.create_claim(&granted, None).await.unwrap();
         let mut found = 0;
         for entry in std::fs::read_dir(data.path()).unwrap() {
             let entry = entry.unwrap();
@@ -71,15 +71,18 @@ async fn save(store: &Store, gateway: &str, cameras: &[(&str, u64)]) {
     };
     let cameras: Vec<_> = cameras.iter().map(camera).collect();
     let gateway: GatewayId = gateway.parse().unwrap();
-    store.save_gateway(&gateway, gateway.as_str(), &cameras).await.unwrap();
+    let name = gateway.to_string();
+    let stored = StoredGateway { id: gateway, name, renamed: false, seen_s: Some(1), cameras };
+    store.save_gateway(&stored).await.unwrap();
 }
 
 /// Records a gateway that has enrolled.
 async fn enroll(store: &Store, gateway: &str) {
-    let claim = store.create_claim(&by_operator(Action::CreateClaim).unwrap()).await.unwrap();
+    let granted = by_operator(Action::CreateClaim).unwrap();
+    let claim = store.create_claim(&granted, None).await.unwrap();
     let gateway = gateway.parse().unwrap();
     let outcome = store.enroll(&claim.code, &gateway, &[0; 32], "Shed").await.unwrap();
-    assert_eq!(outcome, EnrollOutcome::Enrolled);
+    assert!(matches!(outcome, EnrollOutcome::Enrolled(_)), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -246,6 +249,78 @@ async fn a_token_is_bound_to_the_gateway_that_got_the_camera_first() {
             }
             (found, _) => panic!("{cameras:?}: {found:?}"),
         }
+    }
+    store.close().await;
+}
+
+/// Returns a gateway as it is stored: its name, when it was seen, and its cameras.
+async fn stored(store: &Store, gateway: &str) -> Option<(String, Option<u64>, Vec<String>)> {
+    let gateways = store.gateways().await.unwrap();
+    let found = gateways.into_iter().find(|stored| stored.id.as_str() == gateway)?;
+    let cameras = found.cameras.iter().map(|camera| camera.id.to_string()).collect();
+    Some((found.name, found.seen_s, cameras))
+}
+
+#[tokio::test]
+async fn the_name_that_a_person_gives_to_a_gateway_outlives_its_reports() {
+    let data = tempfile::tempdir().unwrap();
+    let store = Store::open(data.path()).await.unwrap();
+    enroll(&store, "gw-a").await;
+    let now = crate::driver::now();
+    let admitted = operator(Action::RenameGateway).unwrap();
+    for (gateway, known) in [("gw-a", true), ("gw-none", false)] {
+        let granted = admitted.on_gateway(&gateway.parse().unwrap(), now).unwrap();
+        assert_eq!(store.rename_gateway(&granted, "Stable").await.unwrap(), known, "{gateway}");
+    }
+    save(&store, "gw-a", &[("door", 1)]).await;
+    let expected = ("Stable".to_owned(), Some(1), vec!["door".to_owned()]);
+    assert_eq!(stored(&store, "gw-a").await, Some(expected.clone()));
+    enroll(&store, "gw-a").await;
+    assert_eq!(stored(&store, "gw-a").await, Some(expected));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_takes_the_place_of_another_gets_its_name_and_the_rights_to_its_cameras() {
+    let data = tempfile::tempdir().unwrap();
+    let store = Store::open(data.path()).await.unwrap();
+    enroll(&store, "gw-old").await;
+    save(&store, "gw-old", &[("door", 1), ("yard", 2)]).await;
+    assert_eq!(bound_to(&store, &["door"]).await.unwrap(), ["gw-old"]);
+    let old: GatewayId = "gw-old".parse().unwrap();
+    let granted = operator(Action::RenameGateway).unwrap().on_gateway(&old, crate::driver::now());
+    store.rename_gateway(&granted.unwrap(), "Stable").await.unwrap();
+    let granted = by_operator(Action::CreateClaim).unwrap();
+    let claim = store.create_claim(&granted, Some(&old)).await.unwrap();
+    let new = "gw-new".parse().unwrap();
+    let outcome = store.enroll(&claim.code, &new, &[1; 32], "Shed").await.unwrap();
+    let EnrollOutcome::Enrolled(enrolled) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((enrolled.name.as_str(), enrolled.renamed), ("Stable", true));
+    assert_eq!(enrolled.replaces, Some(old));
+    assert_eq!(stored(&store, "gw-old").await, None);
+    let (name, _, cameras) = stored(&store, "gw-new").await.unwrap();
+    assert_eq!((name.as_str(), cameras), ("Stable", vec!["door".to_owned(), "yard".to_owned()]));
+    assert_eq!(texts(&store, "SELECT gateway_id FROM token_cameras").await, ["gw-new"]);
+    // What the old one still had to report is not stored.
+    save(&store, "gw-old", &[("door", 1)]).await;
+    assert_eq!(stored(&store, "gw-old").await, None);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_gateway_is_removed_with_its_cameras_and_the_rights_to_them() {
+    let data = tempfile::tempdir().unwrap();
+    let store = Store::open(data.path()).await.unwrap();
+    enroll(&store, "gw-a").await;
+    save(&store, "gw-a", &[("door", 1)]).await;
+    assert_eq!(bound_to(&store, &["door"]).await.unwrap(), ["gw-a"]);
+    let granted = by_operator(Action::RemoveGateway).unwrap();
+    let id = "gw-a".parse().unwrap();
+    assert!(store.remove_gateway(&granted, &id).await.unwrap());
+    assert!(!store.remove_gateway(&granted, &id).await.unwrap(), "it is gone");
+    assert!(store.gateway_key(&id).await.unwrap().is_none(), "it cannot register");
+    for table in ["SELECT id FROM cameras", "SELECT camera_id FROM token_cameras"] {
+        assert_eq!(texts(&store, table).await, Vec::<String>::new(), "{table}");
     }
     store.close().await;
 }

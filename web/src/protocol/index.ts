@@ -253,6 +253,10 @@ authorization?: string,
  */
 name?: string,
 /**
+ * The version of the gateway's program.
+ */
+version?: string,
+/**
  * The capabilities of the device: `extend`, `subProtocols` (ONVIF WebRTC 26.06 §5.2.1).
  */
 capabilities?: Array<string>, };
@@ -1085,7 +1089,15 @@ name: string,
 /**
  * True while the gateway is connected.
  */
-online: boolean, };
+online: boolean,
+/**
+ * The version of its program, once it has connected since the server started.
+ */
+version?: string,
+/**
+ * The time at which it has connected or was disconnected last, in seconds since 1970.
+ */
+seenS?: number, };
 
 /**
  * All gateways that have enrolled.
@@ -1095,6 +1107,24 @@ export type GatewayList = {
  * The gateways, sorted by name.
  */
 gateways: Array<Gateway>, };
+
+/**
+ * A request to name a gateway.
+ */
+export type RenameGateway = {
+/**
+ * The new display name.
+ */
+name: string, };
+
+/**
+ * A request for a claim code. The body may be absent.
+ */
+export type NewClaim = {
+/**
+ * The gateway whose place the new one takes: its name, and the rights to its cameras.
+ */
+replaces?: GatewayId, };
 
 /**
  * A claim code, with which one gateway can enrol.

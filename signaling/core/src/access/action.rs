@@ -75,6 +75,11 @@ actions! {
     ListCameras = Need::On(Permission::Watch, Kind::Camera);
     /// List all gateways: `GET /api/v1/gateways`.
     ListGateways = Need::On(Permission::Administer, Kind::Everything);
+    /// Name a gateway: `PATCH /api/v1/gateways/{gateway}`.
+    RenameGateway = Need::On(Permission::Manage, Kind::Gateway);
+    /// Remove a gateway with its cameras and the rights to them:
+    /// `DELETE /api/v1/gateways/{gateway}`.
+    RemoveGateway = Need::On(Permission::Administer, Kind::Everything);
     /// Create a claim code for a gateway: `POST /api/v1/claims`.
     CreateClaim = Need::On(Permission::Administer, Kind::Everything);
     /// Create an access token: `POST /api/v1/tokens`.

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use porthole_signaling_proto::{CameraId, CameraReport, CameraState};
+use porthole_clock::Now;
+use porthole_signaling_proto::{CameraId, CameraReport, CameraState, GatewayId};
 
-use super::Record;
 use super::cameras::{fold_sub_streams, profiles};
-use crate::{ConnId, StoredCamera};
+use crate::{ConnId, StoredCamera, StoredGateway};
 
 /// The longest display name of a gateway or camera; more does not fit a tile of the dashboard.
 const MAX_NAME_CHARS: usize = 64;
@@ -18,6 +18,12 @@ const MAX_CAPABILITIES: usize = 16;
 #[derive(Debug)]
 pub(super) struct Gateway {
     name: String,
+    /// True if a person has named it.
+    renamed: bool,
+    /// The time at which it was seen last, in seconds since 1970.
+    seen_s: Option<u64>,
+    /// The version of its program, as long as the server has run.
+    version: Option<String>,
     conn: Option<ConnId>,
     /// The time its last WebSocket closed; `None` while it is connected or has never been.
     away_since: Option<Instant>,
@@ -27,13 +33,22 @@ pub(super) struct Gateway {
     places: HashMap<CameraId, u64>,
     /// The cameras that it has probed and nobody has added.
     provisional: Vec<CameraReport>,
-    /// The record in the last [`Output::Persist`](crate::Output::Persist).
-    persisted: Option<Record>,
+    /// The name and cameras in the last [`Output::Persist`](crate::Output::Persist).
+    persisted: Option<(String, Vec<StoredCamera>)>,
+}
+
+/// The properties of a gateway that it tells when it registers.
+#[derive(Debug, Default)]
+pub(crate) struct Introduction {
+    pub(crate) name: Option<String>,
+    pub(crate) version: Option<String>,
+    pub(crate) capabilities: Vec<String>,
 }
 
 impl Gateway {
     /// Creates a gateway that is not connected and whose cameras are offline.
-    pub(super) fn restored(name: String, mut cameras: Vec<StoredCamera>) -> Self {
+    pub(super) fn restored(stored: StoredGateway) -> Self {
+        let StoredGateway { name, renamed, seen_s, mut cameras, .. } = stored;
         cameras.sort();
         let report = |camera: &StoredCamera| {
             CameraReport::new(camera.id.clone(), camera.name.clone(), CameraState::Offline)
@@ -42,6 +57,9 @@ impl Gateway {
         let is_camera = |id: &CameraId| reports.iter().any(|camera| camera.id == *id);
         let places = cameras.iter().filter(|camera| is_camera(&camera.id));
         Self {
+            renamed,
+            seen_s,
+            version: None,
             conn: None,
             away_since: None,
             capabilities: Vec::new(),
@@ -57,25 +75,54 @@ impl Gateway {
         &self.name
     }
 
+    /// Names it as its own configuration has it, unless a person has named it.
     pub(super) fn set_name(&mut self, name: String) {
+        if !self.renamed {
+            self.name = name;
+        }
+    }
+
+    /// Names it as a person wants it.
+    pub(super) fn rename(&mut self, name: String) {
         self.name = name;
+        self.renamed = true;
+    }
+
+    pub(super) fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
+    pub(super) fn seen_s(&self) -> Option<u64> {
+        self.seen_s
     }
 
     /// Notes that it has connected. Returns the connection that it had until now.
-    pub(super) fn connect(&mut self, conn: ConnId, capabilities: Vec<String>) -> Option<ConnId> {
+    pub(super) fn connect(
+        &mut self,
+        conn: ConnId,
+        introduction: Introduction,
+        now: Now,
+    ) -> Option<ConnId> {
+        let Introduction { name, version, capabilities } = introduction;
+        if let Some(name) = name.map(|name| plain_name(&name)).filter(|name| !name.is_empty()) {
+            self.set_name(name);
+        }
+        self.version = version.map(|version| plain_name(&version));
         self.away_since = None;
+        self.seen_s = Some(now.unix_s);
         let capabilities = capabilities.iter().take(MAX_CAPABILITIES);
         self.capabilities = capabilities.map(|capability| plain_name(capability)).collect();
         self.conn.replace(conn)
     }
 
     /// Notes that a connection is closed. Returns false if it is not the current one.
-    pub(super) fn disconnect(&mut self, conn: ConnId, now: Instant) -> bool {
+    pub(super) fn disconnect(&mut self, conn: ConnId, now: Now) -> bool {
         if self.conn != Some(conn) {
             return false;
         }
         self.conn = None;
-        self.away_since = Some(now);
+        self.away_since = Some(now.instant);
+        self.seen_s = Some(now.unix_s);
         true
     }
 
@@ -121,9 +168,19 @@ impl Gateway {
         self.provisional = cameras;
     }
 
-    /// Returns the record if it has changed since it was returned last. A sub stream is a row of
-    /// its own.
-    pub(super) fn take_changed(&mut self) -> Option<Record> {
+    /// Returns what is to be stored if name or cameras have changed since it was returned last.
+    pub(super) fn take_changed(&mut self, id: &GatewayId) -> Option<StoredGateway> {
+        let stored = self.stored(id);
+        let current = (stored.name.clone(), stored.cameras.clone());
+        if self.persisted.as_ref() == Some(&current) {
+            return None;
+        }
+        self.persisted = Some(current);
+        Some(stored)
+    }
+
+    /// Returns what is to be stored. A sub stream is a row of its own.
+    pub(super) fn stored(&self, id: &GatewayId) -> StoredGateway {
         let rows = |camera: &CameraReport| {
             let place = self.places.get(&camera.id).copied().unwrap_or_default();
             let row = |id: &CameraId| {
@@ -134,12 +191,13 @@ impl Gateway {
         };
         let mut cameras: Vec<_> = self.cameras.iter().flat_map(rows).collect();
         cameras.sort();
-        let current = (self.name.clone(), cameras);
-        if self.persisted.as_ref() == Some(&current) {
-            return None;
+        StoredGateway {
+            id: id.clone(),
+            name: self.name.clone(),
+            renamed: self.renamed,
+            seen_s: self.seen_s,
+            cameras,
         }
-        self.persisted = Some(current.clone());
-        Some(current)
     }
 
     pub(super) fn persist_failed(&mut self) {

@@ -3,6 +3,7 @@
 use porthole_signaling_proto::CameraState;
 
 use super::*;
+use crate::StoredCamera;
 
 fn gateway(name: &str) -> GatewayId {
     name.parse().unwrap()
@@ -18,7 +19,8 @@ fn stored(name: &str, cameras: &[(&str, u64)]) -> StoredGateway {
         StoredCamera { id, name, place }
     };
     let cameras = cameras.iter().map(camera).collect();
-    StoredGateway { id: gateway(name), name: name.to_owned(), cameras }
+    let (id, name) = (gateway(name), name.to_owned());
+    StoredGateway { id, name, renamed: false, seen_s: None, cameras }
 }
 
 fn restored(name: &str, cameras: &[&str]) -> Directory {
@@ -43,12 +45,17 @@ fn owners<'a>(directory: &'a Directory, ids: &[&str]) -> Vec<Option<&'a str>> {
 
 #[test]
 fn a_gateway_is_on_its_latest_connection() {
-    let now = Instant::now();
+    let now = Now { instant: Instant::now(), unix_s: 1000 };
     let mut directory = restored("gw-a", &["door"]);
     let id = gateway("gw-a");
     assert_eq!(directory.connection_of(&id), None);
     let connect = |directory: &mut Directory, conn| {
-        directory.connect_gateway(&id, ConnId(conn), vec!["extend".into()], Some("Barn\n".into()))
+        let introduction = Introduction {
+            name: Some("Barn\n".into()),
+            version: Some("0.1.0".into()),
+            capabilities: vec!["extend".into()],
+        };
+        directory.connect_gateway(&id, ConnId(conn), introduction, now)
     };
     assert_eq!(connect(&mut directory, 1), None);
     assert_eq!(connect(&mut directory, 2), Some(ConnId(1)), "replaced");
@@ -58,20 +65,45 @@ fn a_gateway_is_on_its_latest_connection() {
     }
     let minute = Duration::from_secs(60);
     for (after_s, away) in [(0, false), (59, false), (60, true)] {
-        let now = now + Duration::from_secs(after_s);
+        let now = now.instant + Duration::from_secs(after_s);
         assert_eq!(directory.is_away(&id, minute, now), away, "{after_s} s");
     }
-    assert_eq!(directory.gateways()[0].name, "Barn");
+    let listed = &directory.gateways()[0];
+    let shown = (listed.name.as_str(), listed.version.as_deref(), listed.seen_s);
+    assert_eq!(shown, ("Barn", Some("0.1.0"), Some(1000)));
     assert_eq!(directory.capabilities(&id), Some(vec!["extend".to_owned()]));
     connect(&mut directory, 3);
-    assert!(!directory.is_away(&id, minute, now + minute), "it is back");
-    assert!(!directory.is_away(&gateway("gw-b"), minute, now), "not known");
+    assert!(!directory.is_away(&id, minute, now.instant + minute), "it is back");
+    assert!(!directory.is_away(&gateway("gw-b"), minute, now.instant), "not known");
+}
+
+#[test]
+fn the_name_that_a_person_has_given_stays() {
+    let now = Now { instant: Instant::now(), unix_s: 0 };
+    let mut directory = restored("gw-a", &["door"]);
+    let id = gateway("gw-a");
+    let connect = |directory: &mut Directory, name: &str| {
+        let introduction = Introduction { name: Some(name.to_owned()), ..Default::default() };
+        directory.connect_gateway(&id, ConnId(1), introduction, now);
+        directory.gateways()[0].name.clone()
+    };
+    assert_eq!(connect(&mut directory, "Barn"), "Barn");
+    directory.rename(&id, "Stable".to_owned());
+    assert_eq!(connect(&mut directory, "Barn"), "Stable");
+    let stored = directory.take_changed(&id).unwrap();
+    assert_eq!((stored.name.as_str(), stored.renamed), ("Stable", true));
+    let mut restarted = Directory::default();
+    restarted.restore(stored);
+    assert_eq!(connect(&mut restarted, "Barn"), "Stable");
+    assert_eq!(restarted.remove(&id), Some(ConnId(1)));
+    assert_eq!(owners(&restarted, &["door"]), [None]);
+    restarted.assert_consistent();
 }
 
 #[test]
 fn an_id_is_refused_only_if_its_own_gateway_uses_it_twice() {
     let mut directory = restored("gw-a", &["door", "door.sub"]);
-    directory.enroll(gateway("gw-b"), "B".to_owned());
+    directory.enroll(gateway("gw-b"), "B".to_owned(), false);
     type Case = (&'static str, &'static [&'static str], &'static [&'static str]);
     let table: [Case; 4] = [
         ("gw-b", &["door", "yard"], &[]),
@@ -93,7 +125,7 @@ fn an_id_alone_means_the_gateway_that_got_the_camera_first_as_long_as_it_has_it(
     const A: Option<&str> = Some("gw-a");
     const B: Option<&str> = Some("gw-b");
     let mut directory = restored("gw-b", &[]);
-    directory.enroll(gateway("gw-a"), "A".to_owned());
+    directory.enroll(gateway("gw-a"), "A".to_owned(), false);
     type Case = (&'static str, &'static [&'static str], [Option<&'static str>; 3]);
     // The owners of `door`, `door.sub` and `yard`.
     let table: [Case; 8] = [
@@ -117,16 +149,13 @@ fn an_id_alone_means_the_gateway_that_got_the_camera_first_as_long_as_it_has_it(
 fn the_gateway_that_an_id_alone_means_is_the_same_after_a_restart() {
     let ids = ["door", "door.sub", "yard", "gate"];
     let mut before = restored("gw-b", &["door"]);
-    before.enroll(gateway("gw-a"), "A".to_owned());
+    before.enroll(gateway("gw-a"), "A".to_owned(), false);
     report(&mut before, "gw-a", &["door", "door.sub", "yard"]);
     report(&mut before, "gw-b", &["gate", "yard", "door"]);
     report(&mut before, "gw-a", &["gate", "yard", "door"]);
     let expected = [Some("gw-b"), Some("gw-b"), Some("gw-a"), Some("gw-b")];
     assert_eq!(owners(&before, &ids), expected);
-    let records = ["gw-a", "gw-b"].map(|name| {
-        let (_, cameras) = before.take_changed(&gateway(name)).unwrap();
-        StoredGateway { id: gateway(name), name: name.to_owned(), cameras }
-    });
+    let records = ["gw-a", "gw-b"].map(|name| before.take_changed(&gateway(name)).unwrap());
     for order in [[0, 1], [1, 0]] {
         let mut after = Directory::default();
         for index in order {
@@ -165,15 +194,15 @@ fn a_record_is_written_when_it_has_changed_and_again_after_a_failure() {
     let id = gateway("gw-a");
     let report = |directory: &mut Directory, ids: &[&str]| {
         report(directory, "gw-a", ids);
-        directory.take_changed(&id).map(|(_, cameras)| cameras.len())
+        directory.take_changed(&id).map(|stored| stored.cameras.len())
     };
     assert_eq!(report(&mut directory, &["door"]), None, "as restored");
     assert_eq!(report(&mut directory, &["door", "yard"]), Some(2));
     assert_eq!(report(&mut directory, &["yard", "door"]), None, "the order does not count");
     directory.persist_failed(&id);
     assert_eq!(report(&mut directory, &["door", "yard"]), Some(2));
-    directory.enroll(id.clone(), "Barn".to_owned());
-    assert_eq!(directory.take_changed(&id).map(|(name, _)| name).as_deref(), Some("Barn"));
+    directory.enroll(id.clone(), "Barn".to_owned(), false);
+    assert_eq!(directory.take_changed(&id).map(|stored| stored.name).as_deref(), Some("Barn"));
 }
 
 #[test]
@@ -200,7 +229,8 @@ fn a_user_is_found_on_each_of_its_connections() {
 fn cameras_of_a_gateway_that_is_away_are_offline_and_only_visible_ones_are_listed() {
     let mut directory = restored("gw-a", &[]);
     let id = gateway("gw-a");
-    directory.connect_gateway(&id, ConnId(1), Vec::new(), None);
+    let now = Now { instant: Instant::now(), unix_s: 0 };
+    directory.connect_gateway(&id, ConnId(1), Introduction::default(), now);
     directory.set_cameras(&id, ["yard", "door"].map(camera).to_vec(), 9);
     let list = |directory: &Directory, visible: &[&str]| -> Vec<(String, CameraState)> {
         let cameras = directory.cameras(|_, id| visible.contains(&id.as_str()));
@@ -209,6 +239,6 @@ fn cameras_of_a_gateway_that_is_away_are_offline_and_only_visible_ones_are_liste
     let both = |state| vec![("door".to_owned(), state), ("yard".to_owned(), state)];
     assert_eq!(list(&directory, &["door", "yard"]), both(CameraState::Live));
     assert_eq!(list(&directory, &["yard"]), both(CameraState::Live)[1..]);
-    directory.disconnect_gateway(&id, ConnId(1), Instant::now());
+    directory.disconnect_gateway(&id, ConnId(1), now);
     assert_eq!(list(&directory, &["door", "yard"]), both(CameraState::Offline));
 }

@@ -165,7 +165,7 @@ async fn connect_gateway(app: &Arc<App>, seed: u8, cameras: &[&str]) -> String {
     let sign = |message: &[u8]| URL_SAFE_NO_PAD.encode(key.sign(message).to_bytes());
     let public_key = key.verifying_key().to_bytes();
     let granted = by_operator(Action::CreateClaim).unwrap();
-    let claim = app.driver.store.create_claim(&granted).await.unwrap().code;
+    let claim = app.driver.store.create_claim(&granted, None).await.unwrap().code;
 
     let nonce = call::<Challenge>(app, conn, &mut reader, &Empty {}).await.nonce;
     let signature = sign(&enroll_message(&nonce, &claim));

@@ -6,16 +6,16 @@ use porthole_signaling_proto::manage::{
     CancelParams, DiscoverParams, DiscoverResult, FoundDevice, GatewayParams, ProgressParams,
 };
 use porthole_signaling_proto::method::{
-    Cameras, CamerasParams, Cancel, Discover, Notification, Probe, Progress, Report, ReportParams,
-    StoredCameras,
+    Cameras, CamerasParams, Cancel, Close as CloseSession, Discover, Notification, Probe, Progress,
+    Report, ReportParams, StoredCameras,
 };
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 use porthole_signaling_proto::{CameraReport, GatewayId, rpc};
 use serde_json::{Value, json};
 
 use super::rights::admin;
-use super::world::{World, camera};
-use crate::{ConnId, Limits, Objects};
+use super::world::{World, admitted, camera, connect_params};
+use crate::{Action, Close, ConnId, Limits, Objects};
 
 fn search(gateway: &GatewayId) -> DiscoverParams {
     DiscoverParams { peer: gateway.clone(), addresses: Vec::new(), by: None }
@@ -239,4 +239,34 @@ fn a_probe_may_be_refused_by_the_gateway_in_its_own_words() {
     let fault = Fault::new(code::INSUFFICIENT_RESOURCES, text);
     world.send(gateway, Message::fault(Some(number), fault.clone()));
     assert_eq!(world.response::<Probe>(client, asked).unwrap().unwrap_err(), fault);
+}
+
+#[test]
+fn a_gateway_that_is_removed_or_replaced_is_gone_with_its_sessions() {
+    for replaced in [false, true] {
+        let mut world = World::new();
+        let (gateway, id) = world.gateway(1, &["cam"]);
+        let client = world.client(admin(Objects::All));
+        let session = world.play(client, gateway, &connect_params(&id, "cam")).unwrap().session;
+        world.take(client);
+        if replaced {
+            world.replaces = Some(id.clone());
+            world.gateway(2, &["yard"]);
+        } else {
+            let removing = admitted(admin(Objects::All), Action::RemoveGateway);
+            let granted = removing.everything(world.now).unwrap();
+            world.hub.remove_gateway(world.now, &granted, &id);
+            world.apply_outputs();
+        }
+        assert_eq!(world.closed.get(&gateway), Some(&Close::REMOVED), "{replaced}");
+        assert_eq!(world.hub.counts().1, 0, "{replaced}: its session has ended");
+        let ended = notified::<CloseSession>(&mut world, client);
+        assert_eq!(ended.first().map(|params| &params.session), Some(&session), "{replaced}");
+        world.wait(Duration::from_secs(1));
+        let listing = admitted(admin(Objects::All), Action::ListCameras);
+        let cameras = world.hub.cameras(world.now, &listing);
+        let ids: Vec<_> = cameras.iter().map(|camera| camera.report.id.as_str()).collect();
+        let expected: &[&str] = if replaced { &["yard"] } else { &[] };
+        assert_eq!(ids, expected, "{replaced}");
+    }
 }

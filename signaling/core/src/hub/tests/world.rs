@@ -20,8 +20,8 @@ use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 use porthole_signaling_proto::{CameraReport, CameraState, GatewayId, SessionId, rpc};
 
 use crate::{
-    Action, Admitted, Close, Config, ConnId, Hub, Identity, Limits, Lookup, LookupResult, Objects,
-    Output, Principal, Sender, TurnConfig, WhepRequestId, WhepResponse,
+    Action, Admitted, Close, Config, ConnId, Enrolled, Hub, Identity, Limits, Lookup, LookupResult,
+    Objects, Output, Principal, Sender, TurnConfig, WhepRequestId, WhepResponse,
 };
 
 pub(super) struct World {
@@ -35,6 +35,8 @@ pub(super) struct World {
     pub(super) tokens: HashMap<String, Principal>,
     pub(super) keys: HashMap<GatewayId, [u8; 32]>,
     pub(super) claims: Vec<String>,
+    /// The gateway whose place the next one takes.
+    pub(super) replaces: Option<GatewayId>,
     last: u64,
 }
 
@@ -59,6 +61,7 @@ impl World {
             tokens: HashMap::new(),
             keys: HashMap::new(),
             claims: Vec::new(),
+            replaces: None,
             last: 0,
         }
     }
@@ -74,9 +77,7 @@ impl World {
                 Output::WhepResponse { request, outcome } => {
                     assert!(self.responses.insert(request, outcome).is_none(), "one response each");
                 }
-                Output::Persist { gateway, cameras, .. } => {
-                    self.persisted.push((gateway, cameras.len()))
-                }
+                Output::Persist(stored) => self.persisted.push((stored.id, stored.cameras.len())),
                 Output::Lookup { id, lookup } => {
                     let result = self.look_up(lookup);
                     self.hub.handle_lookup_result(self.now, id, result);
@@ -94,13 +95,14 @@ impl World {
             Lookup::GatewayKey(id) => {
                 LookupResult::GatewayKey(self.keys.get(&id).copied().ok_or(unauthorized("unknown")))
             }
-            Lookup::Enroll { claim, gateway, public_key, .. } => {
+            Lookup::Enroll { claim, gateway, public_key, name } => {
                 let Some(index) = self.claims.iter().position(|known| *known == claim) else {
                     return LookupResult::Enrolled(Err(Fault::new(code::FORBIDDEN, "unknown")));
                 };
                 self.claims.remove(index);
                 self.keys.insert(gateway, public_key);
-                LookupResult::Enrolled(Ok(()))
+                let replaces = self.replaces.take();
+                LookupResult::Enrolled(Ok(Enrolled { name, renamed: false, replaces }))
             }
         }
     }

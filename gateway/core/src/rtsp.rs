@@ -13,8 +13,9 @@
 //! replies, and `client` puts them together.
 //!
 //! A camera's description may have several tracks; the client sets up those that are forwarded,
-//! which is one video track now. [`Config::require`] names extensions such as ONVIF's
-//! `onvif-replay` (RFC 2326 §12.32); a back channel would be one more track of the list.
+//! which is one video track now, and the others only if the camera does not play without them.
+//! [`Config::require`] names extensions such as ONVIF's `onvif-replay` (RFC 2326 §12.32); a back
+//! channel would be one more track of the list.
 
 mod address;
 pub(crate) mod auth;

@@ -500,11 +500,16 @@ mod tests {
         }
 
         #[test]
-        fn nothing_is_held_beyond_the_bound(input in prop::collection::vec(any::<u16>(), 0..300)) {
+        fn nothing_is_held_beyond_the_bound(
+            delivery in prop::sample::select(vec![Delivery::Tcp, Delivery::Udp]),
+            input in prop::collection::vec((any::<u16>(), any::<u32>(), 0_u32..3), 0..300),
+        ) {
             let now = Instant::now();
-            let mut reorder_buffer = ReorderBuffer::new(Delivery::Udp);
-            for sequence in input {
-                reorder_buffer.insert(now, packet(sequence));
+            let mut reorder_buffer = ReorderBuffer::new(delivery);
+            for (sequence, timestamp, ssrc) in input {
+                let header = RtpHeader { timestamp: timestamp >> 12, ssrc, ..packet(sequence).header };
+                reorder_buffer.insert(now, RtpPacket { header, ..packet(sequence) });
+                prop_assert!(reorder_buffer.seen.len() <= MAX_SEEN);
                 while reorder_buffer.pop(now).is_some() {}
                 prop_assert!(reorder_buffer.held.len() <= MAX_HELD);
             }

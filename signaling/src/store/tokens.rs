@@ -28,8 +28,8 @@ pub enum TokenError {
     Store(#[from] StoreError),
     /// No gateway has enrolled with the id in the address of a camera.
     #[error(
-        "no gateway with the id `{0}` has enrolled: its log and `/api/v1/gateways` say what its \
-         id is"
+        "no gateway with the id `{0}` has enrolled: the log of a gateway and `/api/v1/gateways` \
+         say what its id is"
     )]
     NoSuchGateway(GatewayId),
     /// No gateway has a camera with this id, and there is none yet that could get it.

@@ -3,6 +3,7 @@
 import { parse, type AST } from 'svelte/compiler';
 import ts from 'typescript';
 import { expect, test } from 'vitest';
+import { TEXT } from './core/text';
 
 const components = Object.entries(
   import.meta.glob<string>('./**/*.svelte', { query: '?raw', import: 'default', eager: true }),
@@ -104,3 +105,16 @@ test.each(modules.filter(([path]) => path !== './core/text.ts' && !FOR_PEERS.inc
     expect(found).toEqual([]);
   },
 );
+
+test('every sentence is used', () => {
+  const sources = [...components, ...modules]
+    .filter(([path]) => path !== './core/text.ts')
+    .map(([, source]) => source)
+    .join('\n');
+  // Keys that end in a value, such as `reason.${kind}`, with what follows the value.
+  const families = [...sources.matchAll(/`([a-z.-]+\.)\$\{[a-z.]+\}([a-z-]*)`/g)];
+  const isUsed = (key: string) =>
+    sources.includes(`'${key.replace(/\.(one|other)$/, '')}'`) ||
+    families.some(([, start = '', end = '']) => key.startsWith(start) && key.endsWith(end));
+  expect(Object.keys(TEXT).filter((key) => !isUsed(key))).toEqual([]);
+});

@@ -127,7 +127,6 @@ export const TEXT = {
 
   'wizard.title': 'Add a camera',
   'wizard.change-title': 'Change {name}',
-  'wizard.lead': 'Find the cameras in your network, or type the address of one.',
   'wizard.step.gateway': 'Gateway',
   'wizard.step.search': 'Find',
   'wizard.step.login': 'Password',
@@ -161,7 +160,6 @@ export const TEXT = {
   'search.add': 'Add',
   'search.add-named': 'Add {name}',
   'search.add-all': 'Add all {count} with one password',
-  'search.camera': 'Camera',
   'search.announce': 'Found {name} at {address}.',
   'address.label': 'Address of a camera',
   'address.hint':

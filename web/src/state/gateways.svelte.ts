@@ -14,14 +14,16 @@ export class GatewaysPage {
   /** The stored cameras of each gateway that was asked. */
   cameras = $state.raw<ReadonlyMap<GatewayId, Outcome<StoredCamerasResult>>>(new Map());
 
-  /** Loads the gateways, and the cameras of those that are connected. */
+  /** Loads the gateways, and the cameras of those that are newly connected. */
   async load(): Promise<void> {
     this.error = await attempt(async () => {
       const { gateways } = await api.gateways();
       this.gateways = gateways;
-      await Promise.all(
-        gateways.filter((one) => one.online).map((one) => this.loadCameras(one.id)),
-      );
+      // A gateway that was away, or is new, is asked for its cameras; the others were asked before.
+      const online = new Set(gateways.filter((one) => one.online).map((one) => one.id));
+      this.cameras = new Map([...this.cameras].filter(([id]) => online.has(id)));
+      const unknown = [...online].filter((id) => !this.cameras.has(id));
+      await Promise.all(unknown.map((id) => this.loadCameras(id)));
     });
   }
 

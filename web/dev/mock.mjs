@@ -73,7 +73,13 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
       return send(204, null, { 'set-cookie': 'porthole=; Max-Age=0; Path=/' });
     }
     if (route === 'GET /api/v1/gateways') {
-      const list = gateways.map(({ id, name, online }) => ({ id, name, online }));
+      const list = gateways.map(({ id, name, online }) => ({
+        id,
+        name,
+        online,
+        version: '0.2.0',
+        seenS: 1_795_900_000,
+      }));
       return send(200, { gateways: list });
     }
     const named = gateways.find(({ id }) => path === `/api/v1/gateways/${id}`);

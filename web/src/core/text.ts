@@ -87,11 +87,19 @@ export const TEXT = {
     'and expires in {time}. You add the cameras here, once the gateway is connected.',
   'gateway.qr': 'The command as a QR code',
   'gateway.qr-text': 'Or scan it with the device that will run it.',
+  'gateway.replace': 'Replace',
+  'gateway.replace-label': 'Replace {name}',
+  'gateway.replace-command':
+    'Run this command on the computer that takes the place of {name}. Then add its cameras again ' +
+    'under their old names, with their passwords: who may see them stays the same. The claim code ' +
+    'works once and expires in {time}.',
   'gateway.command-label': 'Command to start a gateway',
 
   'gateways.title': 'Gateways',
   'gateways.online': 'Connected',
   'gateways.offline': 'Not connected',
+  'gateways.version': 'version {version}',
+  'gateways.seen': 'last seen {time}',
   'gateways.none': 'No gateway yet',
   'gateways.rename': 'Rename',
   'gateways.rename-label': 'Rename {name}',

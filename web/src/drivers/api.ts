@@ -2,7 +2,8 @@
 
 import { sentence } from '../core/reasons';
 import { t } from '../core/text';
-import type { Claim, ErrorBody, GatewayId, GatewayList, Me, Setup, SignIn } from '../protocol';
+import type { Claim, ErrorBody, GatewayId, GatewayList, Me, NewClaim } from '../protocol';
+import type { RenameGateway, Setup, SignIn } from '../protocol';
 import { root } from './root';
 
 /** A failed call; the message is for people. `status` is 0 if the server was not reached. */
@@ -32,9 +33,10 @@ export const api = {
   },
   signOut: () => call<null>('DELETE', 'session'),
   gateways: () => call<GatewayList>('GET', 'gateways'),
-  renameGateway: (id: GatewayId, name: string) => call<null>('PATCH', `gateways/${id}`, { name }),
+  renameGateway: (id: GatewayId, body: RenameGateway) =>
+    call<null>('PATCH', `gateways/${id}`, body),
   removeGateway: (id: GatewayId) => call<null>('DELETE', `gateways/${id}`),
-  createClaim: () => call<Claim>('POST', 'claims', {}),
+  createClaim: (body: NewClaim) => call<Claim>('POST', 'claims', body),
 };
 
 /** Calls a route. The body is not checked: client and server types come from one definition. */

@@ -35,7 +35,7 @@ export class GatewaysPage {
   /** Renames a gateway. Returns an error for people, or `null`. */
   renameGateway(gateway: Gateway, name: string): Promise<string | null> {
     return attempt(async () => {
-      await api.renameGateway(gateway.id, name);
+      await api.renameGateway(gateway.id, { name });
       await this.load();
     });
   }

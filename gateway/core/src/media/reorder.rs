@@ -507,7 +507,8 @@ mod tests {
             let now = Instant::now();
             let mut reorder_buffer = ReorderBuffer::new(delivery);
             for (sequence, timestamp, ssrc) in input {
-                let header = RtpHeader { timestamp: timestamp >> 12, ssrc, ..packet(sequence).header };
+                let timestamp = timestamp >> 12;
+                let header = RtpHeader { timestamp, ssrc, ..packet(sequence).header };
                 reorder_buffer.insert(now, RtpPacket { header, ..packet(sequence) });
                 prop_assert!(reorder_buffer.seen.len() <= MAX_SEEN);
                 while reorder_buffer.pop(now).is_some() {}

@@ -5,11 +5,12 @@
 
 mod changes;
 mod discover;
+mod lost;
 mod measure;
 mod networks;
 mod probe;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,7 +35,7 @@ use tracing::error;
 
 use crate::cameras::Cameras;
 use crate::key::Key;
-use crate::onvif::Cidr;
+use crate::onvif::{Cidr, Device};
 use crate::store_file::StoreFile;
 use discover::Discover;
 use probe::Probe;
@@ -126,6 +127,9 @@ pub(crate) struct Manager {
     /// What the tasks find, and the end that they send it to.
     finds: mpsc::Receiver<(QuestionId, Found)>,
     finder: mpsc::Sender<(QuestionId, Found)>,
+    /// The cameras that have failed for a while, and the search for them.
+    lost: BTreeSet<CameraId>,
+    seeking: JoinSet<Vec<Device>>,
 }
 
 impl Manager {
@@ -150,6 +154,8 @@ impl Manager {
             running: HashMap::new(),
             finds,
             finder,
+            lost: BTreeSet::new(),
+            seeking: JoinSet::new(),
         }
     }
 
@@ -178,10 +184,12 @@ impl Manager {
                     Some(QuestionOutput::Forgotten(camera)) => {
                         self.provisional.remove(&camera);
                     }
+                    Some(QuestionOutput::Lost(camera)) => self.look_for(camera),
                     None => return,
                 },
                 Some((id, found)) = self.finds.recv() => self.handle_found(id, found).await,
                 Some(ended) = self.tasks.join_next_with_id() => self.handle_ended(ended).await,
+                Some(Ok(devices)) = self.seeking.join_next() => self.handle_sought(&devices).await,
                 _ = repeat.tick() => self.repeat().await,
             }
         }

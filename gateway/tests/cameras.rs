@@ -3,6 +3,7 @@
 //!
 //! A test without ffmpeg says that it did not run, and fails where every test must run.
 
+mod adding;
 #[allow(dead_code, reason = "ingest.rs uses the rest")]
 mod ingest_support;
 mod scripted_camera;

@@ -2,6 +2,7 @@
 
 mod admission;
 mod cameras;
+mod lost;
 mod network;
 mod questions;
 mod signaling;
@@ -81,6 +82,8 @@ pub struct Gateway {
     /// Cameras that were probed and not added, each with the last time at which it was found or
     /// known to be watched.
     provisional: BTreeMap<CameraId, Instant>,
+    /// Cameras that fail, each with the time at which it is told to be lost.
+    lost: BTreeMap<CameraId, Instant>,
     outbox: VecDeque<Output>,
 }
 
@@ -112,6 +115,7 @@ impl Gateway {
             session_by_remote: HashMap::new(),
             questions: Registry::default(),
             provisional: BTreeMap::new(),
+            lost: BTreeMap::new(),
             outbox: VecDeque::new(),
         }
     }
@@ -297,6 +301,7 @@ impl Gateway {
             changed |= stream.take_changed();
         }
         if changed {
+            self.note_failing(now);
             self.report_at.get_or_insert(now + REPORT_DELAY);
         }
     }
@@ -429,6 +434,7 @@ impl Core for Gateway {
             .chain(pending)
             .chain(self.questions.poll_timeout())
             .chain(self.next_forgotten())
+            .chain(self.next_lost())
             .min()
     }
 
@@ -450,6 +456,7 @@ impl Core for Gateway {
         self.admit_pending_viewers(now);
         self.give_up_questions(now);
         self.forget_unwatched(now);
+        self.tell_lost(now);
         self.schedule_report(now);
         if self.online && self.report_at.is_some_and(|at| at <= now) {
             self.send_report();

@@ -29,7 +29,7 @@ const MAX_ADDRESSES: usize = 16;
 pub const MAX_NAME_CHARS: usize = 64;
 
 /// The number of a question, which is never used again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QuestionId(u64);
 
 /// A question for the driver.
@@ -171,4 +171,6 @@ pub enum QuestionOutput {
     Cancel(QuestionId),
     /// A provisional camera is gone; forget its sources and its password.
     Forgotten(CameraId),
+    /// A camera has failed for a while: look if it has another address.
+    Lost(CameraId),
 }

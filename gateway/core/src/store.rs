@@ -23,6 +23,9 @@ pub use vault::Vault;
 /// Maximum number of cameras that are kept, as many as a signaling server takes of one gateway.
 pub const MAX_CAMERAS: usize = 256;
 
+/// The name of who has changed a camera that was found again.
+const GATEWAY: &str = "the gateway";
+
 /// The streams of a camera, and what tells it from others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -234,6 +237,22 @@ impl Store {
         }
         (kept.changed_by, kept.changed_s) = (author.by.clone(), author.at_s);
         Ok(self.changed(author, id.clone()))
+    }
+
+    /// Moves a camera to another host, at which it was found again. From now on it gets its password
+    /// in no readable form, because the host may be an impostor. Returns false if there is none.
+    pub fn relocate(&mut self, id: &CameraId, host: &str, at_s: u64, vault: &mut Vault) -> bool {
+        let Some(kept) = self.cameras.get_mut(id) else { return false };
+        let credentials = kept.credentials(vault);
+        let place = &mut kept.place;
+        place.main = place.main.at_host(host);
+        place.sub = place.sub.as_ref().map(|sub| sub.at_host(host));
+        place.allows_text = false;
+        kept.login = credentials.map(|login| vault.seal(id, &kept.place, &login));
+        let by = Some(GATEWAY.to_owned());
+        (kept.changed_by, kept.changed_s) = (by.clone(), at_s);
+        self.changed(Author { revision: self.revision, by, at_s }, id.clone());
+        true
     }
 
     /// Removes a camera.

@@ -126,6 +126,14 @@ impl Manager {
         result: Result<ChangedResult, ChangeError>,
     ) -> Result<ChangedResult, Fault> {
         let result = result.map_err(|error| error.fault())?;
+        self.write(store).await?;
+        let ChangedResult { camera, revision } = &result;
+        info!(%camera, revision, "the stored cameras changed");
+        Ok(result)
+    }
+
+    /// Writes cameras to the disk, and then gives them to the gateway.
+    pub(super) async fn write(&mut self, store: Store) -> Result<(), Fault> {
         let (file, new) = (self.shelf.file.clone(), store.clone());
         let written = tokio::task::spawn_blocking(move || file.save(&new)).await;
         match written {
@@ -143,10 +151,9 @@ impl Manager {
                 return Err(Fault::new(code::INTERNAL_ERROR, text));
             }
         }
-        info!(camera = %result.camera, revision = result.revision, "the stored cameras changed");
         self.shelf.store = store;
         self.cameras.set_stored(stored_configs(&self.shelf.store, &self.shelf.vault)).await;
-        Ok(result)
+        Ok(())
     }
 }
 

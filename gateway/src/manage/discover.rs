@@ -47,11 +47,15 @@ pub(super) struct Known {
 
 impl Known {
     fn is_at(&self, device: &Device) -> bool {
-        let is_same = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
         self.host.parse() == Ok(device.from.ip().to_canonical())
             || is_same(&self.uuid, &device.uuid)
             || is_same(&self.mac, &device.mac)
     }
+}
+
+/// Returns true if both are known and equal.
+pub(super) fn is_same(a: &Option<String>, b: &Option<String>) -> bool {
+    a.is_some() && a == b
 }
 
 /// Returns the cameras that are at a device.

@@ -92,8 +92,8 @@ impl Probe {
         let mut uuid = None;
         // Asking for the service and for the UUID is one question; a probe whose port is known does
         // not wait for it.
-        let asking = tokio::spawn(asked);
-        if !only_services && let Ok(Some(device)) = asking.await {
+        let mut asking = tokio::spawn(asked);
+        if !only_services && let Ok(Some(device)) = (&mut asking).await {
             services.extend(device.service);
             uuid = device.uuid;
         }
@@ -109,6 +109,11 @@ impl Probe {
             seed: rand::random(),
         };
         let answered = self.ask(config).await?;
+        if only_services && asking.is_finished() {
+            uuid = asking.await.ok().flatten().and_then(|device| device.uuid);
+        } else {
+            asking.abort();
+        }
         let device = self.device(peer.ip(), answered.information, uuid);
         if let Some(vendor) = self.params.vendor.as_deref().filter(|_| answered.has_no_onvif) {
             let measuring = Measuring::new(self, device, answered.refused);

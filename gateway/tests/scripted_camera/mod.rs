@@ -25,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 pub(crate) use encoder::{Picture, h265_pictures, parameter_sets, pictures};
+pub(crate) use password::{challenge, digest, is_authorized};
 pub(crate) use proxy::{tls_proxy, tls_refusal, tunnel};
 pub(crate) use quirks::{Quirk, all as all_quirks, groups};
 pub(crate) use server::push;

@@ -9,20 +9,20 @@ use super::{Reply, Request};
 pub(super) const USER: &str = "ada:secret@";
 
 /// Returns a challenge with these lines.
-pub(super) fn challenge(reply: Reply, lines: &[String]) -> Reply {
+pub(crate) fn challenge(reply: Reply, lines: &[String]) -> Reply {
     let refused = Reply { body: String::new(), ..reply.status("401 Unauthorized") };
     let refused = refused.without("Content-Length").without("Transport");
     lines.iter().fold(refused, |reply, line| reply.adding("WWW-Authenticate", line))
 }
 
 /// Returns one line of a challenge with Digest.
-pub(super) fn digest(nonce: &str, more: &str) -> String {
+pub(crate) fn digest(nonce: &str, more: &str) -> String {
     format!("Digest realm=\"camera\", nonce=\"{nonce}\"{more}")
 }
 
 /// Returns true if a request answers the challenge with this nonce, with one of these hashes. An
 /// answer that names none uses MD5.
-pub(super) fn is_authorized(request: &Request, nonce: &str, hashes: &[&str]) -> bool {
+pub(crate) fn is_authorized(request: &Request, nonce: &str, hashes: &[&str]) -> bool {
     let Some(value) = request.header("Authorization") else { return false };
     let parameter = |name: &str| {
         let (_, rest) = value.split_once(&format!("{name}="))?;

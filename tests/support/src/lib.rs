@@ -2,6 +2,7 @@
 //!
 //! - [`lab`]: hosts, routers and NATs of every kind, made of network namespaces and nftables.
 //! - [`nat`]: the kinds of NAT, in RFC 4787's words.
+//! - [`seal`]: the browser's side of a sealed password.
 //! - [`scene`]: the folder and the logs of one test, and the rule for skipping it.
 //! - [`program`]: programs that a test starts, waits for and stops, with their output.
 //! - [`porthole`]: the `porthole` program, driven by its flags.
@@ -36,6 +37,7 @@ pub mod ports;
 pub mod program;
 pub mod python;
 pub mod scene;
+pub mod seal;
 pub mod turn_client;
 pub mod viewer;
 pub mod wait;

@@ -48,6 +48,7 @@ impl Gateway {
 
     pub(super) fn remove_camera(&mut self, now: Instant, id: &CameraId, reason: &str) {
         self.provisional.remove(id);
+        self.lost.remove(id);
         if !self.cameras.contains_key(id) {
             return;
         }

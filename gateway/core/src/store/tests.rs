@@ -70,6 +70,23 @@ fn cameras_are_added_changed_and_removed_and_survive_the_disk() {
 }
 
 #[test]
+fn a_camera_that_moves_keeps_its_password_and_never_sends_it_as_text_again() {
+    let mut vault = vault(1);
+    let mut store = Store::default();
+    let mut probed = probed("192.168.1.20");
+    probed.place.allows_text = true;
+    store.add(author(0), "Door".to_owned(), &probed, &ids(&[]), &mut vault).unwrap();
+    let door: CameraId = "door".parse().unwrap();
+    assert!(store.relocate(&door, "192.168.1.99", 7, &mut vault));
+    assert!(!store.relocate(&"attic".parse().unwrap(), "192.168.1.99", 7, &mut vault));
+    let store = Store::read(&store.write()).unwrap();
+    let kept = store.camera(&door).unwrap();
+    assert_eq!(kept.place, Place { allows_text: false, ..place("192.168.1.99") });
+    assert_eq!(kept.credentials(&vault).unwrap().password, "geheim");
+    assert_eq!(store.revision(), 2, "whoever edits sees it");
+}
+
+#[test]
 fn two_people_who_change_at_once_see_it() {
     let mut vault = vault(1);
     let mut store = with_door(&mut vault);

@@ -65,6 +65,7 @@ impl Case {
                 QuestionOutput::Ask(id, question) => heard.asked.push((id, question)),
                 QuestionOutput::Cancel(id) => heard.cancelled.push(id),
                 QuestionOutput::Forgotten(id) => heard.forgotten.push(id),
+                QuestionOutput::Lost(id) => panic!("{id} does not fail"),
             }
         }
         heard

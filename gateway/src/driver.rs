@@ -289,8 +289,8 @@ impl<C: Core> Driver<C> {
         }
         let Err(refused) = self.channels.questions.try_send(output) else { return };
         if let QuestionOutput::Ask(id, _) = refused.into_inner() {
-            let text = "this gateway cannot answer because of a defect: restart it, and report what \
-                        its log says";
+            let text = "this gateway cannot answer because of a defect: restart it, and report \
+                        what its log says";
             let fault = Fault::new(code::INTERNAL_ERROR, text);
             let event = QuestionEvent::Answered(id, Err(fault));
             self.core.handle_question_event(Instant::now(), event);

@@ -124,7 +124,7 @@ pub(crate) struct Manager {
     channels: ManagerChannels,
     tasks: JoinSet<Result<Answer, Fault>>,
     running: HashMap<QuestionId, Running>,
-    /// What the tasks find, and the end that they send it to.
+    /// The finds of the tasks, and the end that they send them to.
     finds: mpsc::Receiver<(QuestionId, Found)>,
     finder: mpsc::Sender<(QuestionId, Found)>,
     /// The cameras that have failed for a while, and the search for them.

@@ -1,8 +1,9 @@
 //! Passwords of cameras on their way from a browser: sealed to this gateway with HPKE (RFC 9180),
 //! so that the signaling server between them cannot read them.
 //!
-//! A key pair lives in memory only and is replaced once a day. Each password has a nonce of its own,
-//! and can be opened for the camera, the address and the way of sending it for which it was sealed.
+//! A key pair lives in memory only and is replaced once a day. Each password has a nonce of its
+//! own, and can be opened for the camera, the address and the way of sending it for which it was
+//! sealed.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -77,7 +78,7 @@ struct Nonce {
 pub struct HandedOut {
     /// The X25519 public key, in base64url without padding.
     pub sealing_key: String,
-    /// The nonce.
+    /// The nonce for that password.
     pub nonce: String,
 }
 

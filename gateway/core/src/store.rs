@@ -1,7 +1,7 @@
 //! The cameras that a gateway keeps itself: those that were added in a browser.
 //!
-//! [`Store`] is a value. A change makes a new one, which takes its place once the driver has written
-//! it to the disk. [`Vault`] encrypts the passwords in it.
+//! [`Store`] is a value. A change makes a new one, which takes its place once the driver has
+//! written it to the disk. [`Vault`] encrypts the passwords in it.
 
 mod camera_ids;
 mod format;
@@ -110,14 +110,14 @@ pub struct Probed {
 /// Reasons for refusing a change.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ChangeError {
-    /// Somebody else has changed the cameras in the meantime; the name, if it is known.
+    /// Another person has changed the cameras in the meantime; the name, if it is known.
     #[error(
         "{} changed the cameras of this gateway in the meantime: look at them again, then repeat \
          your change",
         .0.as_deref().unwrap_or("somebody else")
     )]
     Conflict(Option<String>),
-    /// There are as many cameras as can be kept.
+    /// The store has as many cameras as it can keep.
     #[error("this gateway keeps {MAX_CAMERAS} cameras already: remove one, or use another gateway")]
     Full,
     /// No camera of this id is kept.
@@ -239,8 +239,9 @@ impl Store {
         Ok(self.changed(author, id.clone()))
     }
 
-    /// Moves a camera to another host, at which it was found again. From now on it gets its password
-    /// in no readable form, because the host may be an impostor. Returns false if there is none.
+    /// Moves a camera to another host, at which it was found again. From now on it gets its
+    /// password in no readable form, because the host may be an impostor. Returns false if there is
+    /// none.
     pub fn relocate(&mut self, id: &CameraId, host: &str, at_s: u64, vault: &mut Vault) -> bool {
         let Some(kept) = self.cameras.get_mut(id) else { return false };
         let credentials = kept.credentials(vault);

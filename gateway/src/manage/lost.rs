@@ -1,5 +1,5 @@
-//! Cameras that have failed for a while are looked for by what tells them from others: they may have
-//! another address.
+//! Cameras that have failed for a while are looked for by what tells them from others: they may
+//! have another address.
 
 use porthole_signaling_proto::CameraId;
 use tokio::sync::mpsc;

@@ -14,7 +14,7 @@ use super::probe::Probe;
 use super::{Provisional, Reporter};
 use crate::ingest::{Caution, Credentials, SourceError};
 use crate::onvif;
-use crate::onvif::{Camera, Finding, MAX_REFUSED, Measured, Stream, StreamTest};
+use crate::onvif::{Camera, Encoding, Finding, MAX_REFUSED, Measured, Stream, StreamTest};
 
 /// Maximum number of streams that are played at once: some cameras serve few viewers.
 const AT_ONCE: usize = 2;
@@ -243,7 +243,7 @@ impl<'a> Measuring<'a> {
     async fn tell_measured(&mut self, camera: usize, role: StreamRole, measured: &Measured) {
         let Some(found) = self.found.get_mut(camera) else { return };
         for stream in found.told.streams.iter_mut().filter(|stream| stream.role == role) {
-            stream.codec = measured.codec.to_string();
+            measured.codec.encoding_name().clone_into(&mut stream.codec);
             (stream.width, stream.height) = (measured.width, measured.height);
             stream.frames_per_second = measured.frames_per_second;
             stream.key_frame_distance_s = measured.key_frame_distance_s;
@@ -269,10 +269,16 @@ fn told_stream(id: &CameraId, role: StreamRole, stream: &Stream) -> Option<Probe
         StreamRole::Main => id.clone(),
         StreamRole::Sub => id.sub_stream()?,
     };
+    let codec = match stream.encoding {
+        Encoding::H264 => "H264",
+        Encoding::H265 => "H265",
+        // It is known once it is measured.
+        Encoding::Other => "",
+    };
     Some(ProbedStream {
         id,
         role,
-        codec: stream.encoding.name().to_owned(),
+        codec: codec.to_owned(),
         width: stream.width,
         height: stream.height,
         frames_per_second: stream.frames_per_second.map(f64::from),
@@ -281,8 +287,8 @@ fn told_stream(id: &CameraId, role: StreamRole, stream: &Stream) -> Option<Probe
     })
 }
 
-/// Returns a name to begin with: that of the main profile is rarely one for people, but a recorder's
-/// channels have nothing else.
+/// Returns a name to begin with: that of the main profile is rarely one for people, but a
+/// recorder's channels have nothing else.
 fn name_of(camera: &Camera, device: &Device) -> String {
     let model = device.model.as_deref().unwrap_or("Camera");
     let own = camera.name.as_deref().filter(|_| camera.number > 1);

@@ -3,11 +3,14 @@
 mod server;
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use porthole_gateway::ingest::Timeouts;
 use porthole_gateway::{CameraConfig, Config, Gateway};
 use porthole_signaling_proto::manage::{Login, seal_info};
+use porthole_test_support::onvif::{Auth, Fake, PASSWORD as DEVICE_PASSWORD, Sockets, USER};
+use porthole_test_support::ports::free_port;
 use porthole_test_support::seal::seal;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -76,11 +79,21 @@ fn shown(camera: &RunningCamera) -> usize {
     requests.iter().filter(|request| request.header("Authorization").is_some()).count()
 }
 
-/// Begins a probe with a password that is sealed as a browser does it.
+/// Begins a probe with the user and this password.
 async fn probe(server: &mut Connected, gateway: &str, address: &str, password: &str) -> i64 {
+    probe_as(server, gateway, address, ("ada", password)).await
+}
+
+/// Begins a probe with user and password, which are sealed as a browser does it.
+async fn probe_as(
+    server: &mut Connected,
+    gateway: &str,
+    address: &str,
+    (user, password): (&str, &str),
+) -> i64 {
     let key = server.ask("portholeSealingKey", json!({})).await.response["result"].clone();
     let text = |name: &str| key[name].as_str().expect("a text").to_owned();
-    let login = Login { user: "ada".to_owned(), password: password.to_owned() };
+    let login = Login { user: user.to_owned(), password: password.to_owned() };
     let gateway = gateway.parse().expect("an id");
     let info = seal_info(&gateway, &text("nonce"), None, address, false);
     let (enc, ciphertext) = seal(&text("sealingKey"), &info, &login.to_json()).expect("a key");
@@ -173,8 +186,8 @@ async fn a_camera_is_added_changed_and_removed_and_its_password_stays_at_the_gat
 
 #[tokio::test]
 async fn an_account_that_locks_after_five_wrong_tries_is_not_locked_by_two_probes() {
-    type Case = (&'static str, &'static [(&'static str, &'static str)]);
-    let cases: [Case; 2] = [
+    type Account = (&'static str, &'static [(&'static str, &'static str)]);
+    let cases: [Account; 2] = [
         ("one hash", &[("MD5", "")]),
         ("two", &[("SHA-256", ", algorithm=SHA-256"), ("MD5", ", algorithm=MD5")]),
     ];
@@ -215,24 +228,12 @@ async fn a_password_is_sent_as_readable_text_only_if_that_was_allowed() {
     gateway.stop().await;
 }
 
-#[tokio::test]
-async fn a_server_that_lies_gets_a_sentence_and_nothing_else() {
-    let data = tempfile::tempdir().expect("a folder");
-    let server = ScriptedServer::bind().await;
-    let door = CameraConfig {
-        id: "door".parse().expect("an id"),
-        name: "Door".to_owned(),
-        source: "test:320x180@5".parse().expect("a source"),
-        sub_source: None,
-        on_demand: true,
-    };
-    let (gateway, id) = Running::start(&server, data.path(), vec![door]);
-    let mut asking = server.accept().await;
-    let camera = guarded(&[("MD5", "")]).start().await;
-    let url = camera.url("");
+/// A lie of the server: its name, the request, and words of the sentence that answers it.
+type Lie = (&'static str, &'static str, Value, &'static str);
+
+fn lies(url: &str) -> Vec<Lie> {
     let sealed = json!({ "nonce": "AAAA", "enc": "AAAA", "ciphertext": "AAAA" });
-    type Case = (&'static str, &'static str, Value, &'static str);
-    let cases: Vec<Case> = vec![
+    vec![
         (
             "a password that was not sealed",
             "portholeProbe",
@@ -276,16 +277,41 @@ async fn a_server_that_lies_gets_a_sentence_and_nothing_else() {
             json!({ "revision": 0, "camera": "attic", "name": "Attic" }),
             "no such camera",
         ),
-    ];
-    for (name, method, params, words) in cases {
+    ]
+}
+
+#[tokio::test]
+async fn a_server_that_lies_gets_a_sentence_and_nothing_else() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = ScriptedServer::bind().await;
+    let door = CameraConfig {
+        id: "door".parse().expect("an id"),
+        name: "Door".to_owned(),
+        source: "test:320x180@5".parse().expect("a source"),
+        sub_source: None,
+        on_demand: true,
+    };
+    let (gateway, _) = Running::start(&server, data.path(), vec![door]);
+    let mut asking = server.accept().await;
+    let camera = guarded(&[("MD5", "")]).start().await;
+    let url = camera.url("");
+    for (name, method, params, words) in lies(&url) {
         let heard = asking.ask(method, params).await;
         let (_, sentence) = heard.fault().unwrap_or_else(|| panic!("{name}: {heard:?}"));
         assert!(sentence.contains(words) && !sentence.contains("--"), "{name}: {sentence}");
         assert_eq!(heard.progress, Vec::<Value>::new(), "{name}");
     }
     assert_eq!(camera.requests().len(), 0, "nobody was contacted");
+    gateway.stop().await;
+}
 
-    // A password that was sealed for one address is not used for another one.
+#[tokio::test]
+async fn a_password_that_was_sealed_for_one_address_goes_to_no_other() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = ScriptedServer::bind().await;
+    let (gateway, id) = Running::start(&server, data.path(), Vec::new());
+    let mut asking = server.accept().await;
+    let camera = guarded(&[("MD5", "")]).start().await;
     let key = asking.ask("portholeSealingKey", json!({})).await.response["result"].clone();
     let nonce = key["nonce"].as_str().expect("a nonce");
     let info = seal_info(&id.parse().expect("an id"), nonce, None, "192.168.1.20", false);
@@ -293,9 +319,53 @@ async fn a_server_that_lies_gets_a_sentence_and_nothing_else() {
     let key = key["sealingKey"].as_str().expect("a key");
     let (enc, ciphertext) = seal(key, &info, &plain).expect("a key");
     let login = json!({ "nonce": nonce, "enc": enc, "ciphertext": ciphertext });
-    let heard = asking.ask("portholeProbe", json!({ "address": url, "login": login })).await;
+    let heard =
+        asking.ask("portholeProbe", json!({ "address": camera.url(""), "login": login })).await;
     let (_, sentence) = heard.fault().expect("it is refused");
     assert!(sentence.contains("another gateway, camera or address"), "{sentence}");
     assert_eq!(camera.requests().len(), 0, "the password goes nowhere");
     gateway.stop().await;
+}
+
+/// What a device is asked with, how it answers, and what is told: findings, and cameras or none.
+type Case = (&'static str, Auth, (&'static str, &'static str), &'static [&'static str], bool);
+
+#[tokio::test]
+async fn a_device_is_asked_with_onvif_first_and_its_password_is_refused_twice_at_most() {
+    let cases: &[Case] = &[
+        ("an open one", Auth::Open, ("ada", PASSWORD), &[], true),
+        ("separate users", Auth::Digest("MD5"), (USER, DEVICE_PASSWORD), &["separate-user"], false),
+        ("a wrong password", Auth::Digest("SHA-256"), (USER, "falsch"), &["wrong-password"], false),
+        ("text", Auth::Text, (USER, DEVICE_PASSWORD), &["wrong-password"], false),
+    ];
+    for (name, auth, login, findings, has_camera) in cases {
+        let data = tempfile::tempdir().expect("a folder");
+        let server = ScriptedServer::bind().await;
+        let (gateway, id) = Running::start(&server, data.path(), Vec::new());
+        let mut asking = server.accept().await;
+        let streams = guarded(&[("MD5", "")]).start().await;
+        let port = free_port().expect("a port").port();
+        let sockets = Sockets::open_http([127, 0, 0, 1].into(), port).expect("loopback");
+        let fake = Fake { auth: *auth, stream: Some(streams.url("")), ..Fake::default() };
+        let device = fake.start(sockets).expect("threads");
+        let probing = probe_as(&mut asking, &id, &device.http.to_string(), *login).await;
+        let ends = |value: &Value| *has_camera && value["camera"].is_object();
+        let heard = asking.wait(probing, ends).await;
+        assert_eq!(heard.findings(), *findings, "{name}: {heard:?}");
+        assert_eq!(heard.camera().is_some(), *has_camera, "{name}: {heard:?}");
+        let is_told = heard.progress.iter().any(|value| value["device"].is_object());
+        assert_eq!(is_told, *findings != ["wrong-password"], "{name}: {heard:?}");
+        if let Some(camera) = heard.camera() {
+            assert_eq!(camera["streams"].as_array().map(Vec::len), Some(2), "{camera}");
+            asking.cancel(probing).await;
+            let provisional = camera["id"].as_str().expect("an id");
+            asking.wait_for_camera(provisional, |camera| camera["provisional"] == true).await;
+        } else {
+            let refused = device.seen.refused.load(Ordering::Relaxed) + shown(&streams);
+            assert!((1..=2).contains(&refused), "{name}: {refused} were refused");
+        }
+        let log = device.seen.log();
+        assert!(!log.contains(login.1) && !asking.log.contains(login.1), "{name}");
+        gateway.stop().await;
+    }
 }

@@ -7,10 +7,10 @@ use porthole_gateway_core::store::{Store, Vault};
 use porthole_signaling_proto::GatewayId;
 use porthole_signaling_proto::manage::{Login, Sealed};
 
-/// Checks that no bytes are opened as a password that was not sealed, and that a nonce is used up by
-/// the first try. The lines are the nonce (empty: the one that was handed out), the encapsulated
-/// key, the ciphertext and the address. All of them are also read as a plaintext, and as the file of
-/// stored cameras.
+/// Checks that no bytes are opened as a password that was not sealed, and that a nonce is used up
+/// by the first try. The lines are the nonce (empty: the one that was handed out), the encapsulated
+/// key, the ciphertext and the address. All of them are also read as a plaintext, and as the file
+/// of stored cameras.
 pub fn sealed_messages(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let mut lines = text.split('\n');

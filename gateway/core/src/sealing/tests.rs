@@ -81,9 +81,9 @@ fn the_messages_of_the_standard_are_opened() {
     assert_eq!(Kem::sk_to_pk(&private).to_bytes().as_slice(), hex(public));
     let enc = hex("1afa08d3dec047a643885163f1180476fa7ddb54c6a8029ea33f95796bf2ac4a");
     let info = hex("4f6465206f6e2061204772656369616e2055726e");
-    let ciphertext = hex(
-        "1c5250d8034ec2b784ba2cfd69dbdb8af406cfe3ff938e131f0def8c8b60b4db21993c62ce81883d2dd1b51a28",
-    );
+    let ciphertext = "1c5250d8034ec2b784ba2cfd69dbdb8af406cfe3ff938e131f0def8c8b60b4db\
+        21993c62ce81883d2dd1b51a28";
+    let ciphertext = hex(ciphertext);
     let plaintext = open(&private, &enc, &info, b"Count-0", &ciphertext).unwrap();
     assert_eq!(plaintext, b"Beauty is truth, truth beauty");
     assert!(open(&private, &enc, &info, b"Count-1", &ciphertext).is_err());

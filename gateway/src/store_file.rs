@@ -189,8 +189,7 @@ mod tests {
     type Loaded = Result<(StoreFile, Store, Vault), StoreError>;
 
     fn load(folder: &Path) -> Loaded {
-        let gateway = "gw1".parse().expect("an id");
-        StoreFile::load(folder, gateway)
+        StoreFile::load(folder, porthole_signaling_proto::identity::gateway_id(&[7; 32]))
     }
 
     fn add(store: &mut Store, vault: &mut Vault, name: &str) {

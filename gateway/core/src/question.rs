@@ -1,7 +1,7 @@
 //! Questions of the signaling server that belong to no session: finding cameras, asking one for its
 //! streams, adding, changing and removing cameras.
 //!
-//! The core keeps the questions in flight within their bounds ([`registry`]), the driver answers
+//! The core keeps the questions in flight within their bounds (`registry`), the driver answers
 //! them. Each question is answered once, or cancelled.
 
 mod registry;

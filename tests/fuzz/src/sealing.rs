@@ -22,7 +22,8 @@ pub fn sealed_messages(data: &[u8]) {
     let (nonce, enc, ciphertext, address) = (line(), line(), line(), line());
     let nonce = if nonce.is_empty() { out.nonce } else { nonce };
     let sealed = Sealed { nonce, enc, ciphertext };
-    let purpose = Purpose { camera: None, address: &address, allows_text: data.len() % 2 == 0 };
+    let purpose =
+        Purpose { camera: None, address: &address, allows_text: data.len().is_multiple_of(2) };
     let first = sealing.open(now + Duration::from_secs(1), &sealed, purpose);
     let error = first.expect_err("nobody has sealed it");
     let sentence = error.to_string();

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -147,14 +146,11 @@ fn live(
     *random ^= *random >> 17;
     *random ^= *random << 5;
     let at = Instant::now() + Duration::from_micros(u64::from(*random % LIFE_US));
-    let (begun, begins) = mpsc::channel::<()>();
     thread::scope(|scope| {
         scope.spawn(move || {
-            let _ = begins.recv();
             thread::sleep(at.saturating_duration_since(Instant::now()));
             gateway.kill()
         });
-        let _ = begun.send(());
         known.change(&mut asking, &provisional, revision);
     });
     Ok(())

@@ -1,4 +1,4 @@
-/** The rule that every sentence of the dashboard is in `core/text.ts`, where it can be translated. */
+/** The rule that every sentence of the dashboard is in `core/text.ts`, ready to be translated. */
 
 import { parse, type AST } from 'svelte/compiler';
 import ts from 'typescript';

@@ -126,6 +126,11 @@ impl Browser {
         Ok(self.program.events()?.iter().rev().find_map(pick))
     }
 
+    /// Returns what the closure makes of the earliest line for which it returns a value.
+    pub fn first<T>(&self, pick: impl Fn(&Value) -> Option<T>) -> Result<Option<T>> {
+        Ok(self.program.events()?.iter().find_map(pick))
+    }
+
     /// Returns all samples so far.
     pub fn samples(&self) -> Result<Vec<Sample>> {
         samples(&self.program)

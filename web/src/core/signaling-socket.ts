@@ -56,7 +56,7 @@ export type SocketEvent =
   | { readonly type: 'closed' }
   | { readonly type: 'timeout' }
   | SocketRequest
-  /** Nobody waits for the response to this request any more. */
+  /** A request is given up: nobody waits for its response any more. */
   | { readonly type: 'cancel'; readonly token: number }
   /** A notification or a response, ready to send. */
   | { readonly type: 'send'; readonly text: string };

@@ -57,8 +57,8 @@ export const TEXT = {
   'cameras.title': 'Cameras',
   'cameras.empty': 'No cameras yet',
   'cameras.empty-admin':
-    'Find the cameras in your network, type their password, and see the picture. No port has to ' +
-    'be opened.',
+    'Find the cameras in your network, type their password, and see the picture. No port has ' +
+    'to be opened.',
   'cameras.add': 'Add a camera',
   'cameras.empty-viewer': 'Ask an administrator for access. New cameras appear here automatically.',
   'cameras.one-ready': '1 camera, ready',
@@ -83,16 +83,16 @@ export const TEXT = {
   'gateway.add': 'Add a gateway',
   'gateway.add-busy': 'Creating a claim code…',
   'gateway.command':
-    'Run this command on a computer in the same network as your cameras. The claim code works once ' +
-    'and expires in {time}. You add the cameras here, once the gateway is connected.',
+    'Run this command on a computer in the same network as your cameras. The claim code works ' +
+    'once and expires in {time}. You add the cameras here, once the gateway is connected.',
   'gateway.qr': 'The command as a QR code',
   'gateway.qr-text': 'Or scan it with the device that will run it.',
   'gateway.replace': 'Replace',
   'gateway.replace-label': 'Replace {name}',
   'gateway.replace-command':
-    'Run this command on the computer that takes the place of {name}. Then add its cameras again ' +
-    'under their old names, with their passwords: who may see them stays the same. The claim code ' +
-    'works once and expires in {time}.',
+    'Run this command on the computer that takes the place of {name}. Then add its cameras ' +
+    'again under their old names, with their passwords: who may see them stays the same. The ' +
+    'claim code works once and expires in {time}.',
   'gateway.command-label': 'Command to start a gateway',
 
   'gateways.title': 'Gateways',
@@ -122,8 +122,8 @@ export const TEXT = {
   'gateways.remove-empty':
     'It has no camera. To bring it back, add the gateway again with a new command.',
   'gateways.remove-text.one':
-    'Its camera goes with it: nobody can watch it here any more, and access that was given to it ' +
-    'ends. To bring it back, add the gateway again with a new command.',
+    'Its camera goes with it: nobody can watch it here any more, and access that was given to ' +
+    'it ends. To bring it back, add the gateway again with a new command.',
   'gateways.remove-text.other':
     'Its {count} cameras go with it: nobody can watch them here any more, and access that was ' +
     'given to them ends. To bring them back, add the gateway again with a new command.',
@@ -160,7 +160,8 @@ export const TEXT = {
   'search.none': 'No camera has answered',
   'search.none-text':
     'Check that the camera is switched on and in the same network as the gateway. Some cameras ' +
-    'answer only after ONVIF is switched on in their own settings. You can also type the address.',
+    'answer only after ONVIF is switched on in their own settings. You can also type the ' +
+    'address.',
   'search.networks': 'Searched: {networks}.',
   'search.again': 'Search again',
   'search.stop': 'Stop',
@@ -179,8 +180,8 @@ export const TEXT = {
   'login.title': 'User and password of the camera',
   'login.title-all': 'User and password for {count} cameras',
   'login.text':
-    'Those of the camera, not of Porthole. Your browser encrypts them for the gateway; the server ' +
-    'only passes them on.',
+    'Those of the camera, not of Porthole. Your browser encrypts them for the gateway; the ' +
+    'server only passes them on.',
   'login.user': 'User',
   'login.same': 'The same as {name}',
   'login.submit': 'Show the picture',
@@ -189,8 +190,8 @@ export const TEXT = {
   'login.text-allowed': 'Send the password as readable text if the camera takes nothing else',
   'login.text-allowed-hint': 'Others in the network of the camera could then read it.',
   'login.may-lock':
-    'This camera has refused {count} tries. Many cameras lock the account after five. Check the ' +
-    'password on the camera’s own page first, or wait some minutes.',
+    'This camera has refused {count} tries. Many cameras lock the account after five. Check ' +
+    'the password on the camera’s own page first, or wait some minutes.',
   'login.plain-http':
     'This page came over plain HTTP. Others in the network could change it and read what you ' +
     'type. Open Porthole with https://, or on the computer that it runs on.',
@@ -238,11 +239,11 @@ export const TEXT = {
   'action.vendor': 'Try the usual addresses',
 
   'finding.nothing-answers':
-    'Nothing answers at {host}. Check that the camera is switched on and in the same network as ' +
-    'the gateway.',
+    'Nothing answers at {host}. Check that the camera is switched on and in the same network ' +
+    'as the gateway.',
   'finding.no-onvif':
-    '{host} is there but does not speak ONVIF. Switch ONVIF on in the camera’s own settings, or ' +
-    'try the usual addresses of its picture.',
+    '{host} is there but does not speak ONVIF. Switch ONVIF on in the camera’s own settings, ' +
+    'or try the usual addresses of its picture.',
   'finding.stopped-answering': 'The camera has stopped answering. Restart it, then try again.',
   'finding.endless-answer':
     'The device sends an answer without end, as no camera does. Check the address.',
@@ -251,18 +252,19 @@ export const TEXT = {
   'finding.password-missing':
     'This camera wants a user and a password. Type those of its ONVIF user.',
   'finding.wrong-password':
-    'Wrong user or password. We stop here, because many cameras lock the account after some tries.',
+    'Wrong user or password. We stop here, because many cameras lock the account after some ' +
+    'tries.',
   'finding.wrong-password-or-text':
     'The camera refuses this user and password. If they are right, it may want the password as ' +
     'readable text.',
   'finding.account-locked':
     'The camera has locked this account. Wait some minutes, then try again.',
   'finding.wants-text':
-    'The camera takes the password only as readable text, which others in its network could read. ' +
-    'Allow that if you trust this network.',
+    'The camera takes the password only as readable text, which others in its network could ' +
+    'read. Allow that if you trust this network.',
   'finding.sent-text':
-    'The password was sent as readable text, as you allowed. Others in the camera’s network could ' +
-    'have read it.',
+    'The password was sent as readable text, as you allowed. Others in the camera’s network ' +
+    'could have read it.',
   'finding.not-permitted':
     'This user may not read everything about the camera. The picture works all the same.',
   'finding.clock-behind': 'The camera’s clock is {span} behind. We allow for it.',
@@ -275,8 +277,8 @@ export const TEXT = {
     'The camera has no stream with H.264 or H.265. Set one of its streams to H.264, then check ' +
     'again.',
   'finding.no-h264':
-    'Camera {camera} has no H.264 stream, and not every browser plays H.265. Set its sub stream ' +
-    'to H.264, then check again.',
+    'Camera {camera} has no H.264 stream, and not every browser plays H.265. Set its sub ' +
+    'stream to H.264, then check again.',
   'finding.picture-without-onvif':
     'The picture works without ONVIF. Moving the camera and its motion events do not.',
   'finding.rtsp-off':
@@ -287,14 +289,14 @@ export const TEXT = {
     'that may do both.',
   'finding.no-picture': 'No picture from the stream {stream}: {reason}',
   'finding.far-key-frames':
-    'Key frames of the stream {stream} are {seconds} s apart, so a picture may start that late. ' +
-    'Switch the smart codec off in the camera, then check again.',
+    'Key frames of the stream {stream} are {seconds} s apart, so a picture may start that ' +
+    'late. Switch the smart codec off in the camera, then check again.',
   'finding.very-far-key-frames':
-    'Key frames of the stream {stream} are more than 5 s apart, so a picture may start that late. ' +
-    'Switch the smart codec off in the camera, then check again.',
+    'Key frames of the stream {stream} are more than 5 s apart, so a picture may start that ' +
+    'late. Switch the smart codec off in the camera, then check again.',
   'finding.b-pictures':
-    'The stream {stream} has B pictures, which browsers show late or out of order. Set the camera ' +
-    'to the profile Baseline or Main without them, then check again.',
+    'The stream {stream} has B pictures, which browsers show late or out of order. Set the ' +
+    'camera to the profile Baseline or Main without them, then check again.',
   'span.seconds.one': '1 second',
   'span.seconds.other': '{count} seconds',
   'span.minutes.one': '1 minute',
@@ -310,8 +312,8 @@ export const TEXT = {
   'problem.forbidden':
     'You may not change the cameras of this gateway. Ask an administrator for access.',
   'problem.conflict':
-    'Somebody else has just changed the cameras of this gateway. The list is up to date now; try ' +
-    'again.',
+    'Somebody else has just changed the cameras of this gateway. The list is up to date now; ' +
+    'try again.',
   'problem.too-old': 'This gateway is too old for that. Update it, then try again.',
   'problem.timeout': 'The gateway did not answer in time. Try again.',
   'problem.busy': 'The gateway is busy with other requests. Wait a moment, then try again.',
@@ -319,8 +321,8 @@ export const TEXT = {
   'problem.storage': 'The gateway could not store it. Make room on its disk, then try again.',
   'problem.refused': 'The gateway refused that. Its log has the details.',
   'problem.wrong-key':
-    'The key that the server passed on is not this gateway’s, so the password was not sent. Ask ' +
-    'an administrator to check the server before you type it again.',
+    'The key that the server passed on is not this gateway’s, so the password was not sent. ' +
+    'Ask an administrator to check the server before you type it again.',
 
   'player.label': 'Live video from {name}',
   'player.float': 'Picture in picture',

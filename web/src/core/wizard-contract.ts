@@ -148,7 +148,7 @@ export type WizardEvent =
   /** The person adds another camera. */
   | { readonly type: 'again' };
 
-/** What is different in the next probe of the same device. */
+/** The difference of the next probe of the same device. */
 export type ProbeChange = 'allow-text' | 'try-paths';
 
 export type WizardEffect =

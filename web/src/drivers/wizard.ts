@@ -119,7 +119,7 @@ export class Wizard {
     this.#cancelProbe.set(target, cancel);
   }
 
-  /** Seals the login of a probe, if it has one. Returns `null` if that failed, which is reported. */
+  /** Seals the login of a probe, if it has one. Returns `null` if that failed, which it reports. */
   async #seal(effect: ProbeEffect): Promise<Sealed | null | undefined> {
     const { target, attempt, gateway, address, login, allowsText, camera } = effect;
     if (login === null) return undefined;

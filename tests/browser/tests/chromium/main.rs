@@ -1,5 +1,6 @@
 //! The browser tests, in one binary because linking takes longer than running.
 
+mod add_camera;
 mod av1;
 mod dashboard;
 mod delay;

@@ -327,7 +327,7 @@ async fn a_password_that_was_sealed_for_one_address_goes_to_no_other() {
     gateway.stop().await;
 }
 
-/// What a device is asked with, how it answers, and what is told: findings, and cameras or none.
+/// Columns: the login, the way in which the device answers, the findings, and the cameras.
 type Case = (&'static str, Auth, (&'static str, &'static str), &'static [&'static str], bool);
 
 #[tokio::test]

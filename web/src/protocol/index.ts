@@ -636,7 +636,8 @@ enc: string,
 ciphertext: string, };
 
 /**
- * A user and a password of a camera: the plaintext of [`Sealed`].
+ * A user and a password of a camera: the plaintext of [`Sealed`]. The password is overwritten when
+ * it is dropped.
  */
 export type Login = {
 /**

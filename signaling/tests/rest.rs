@@ -143,8 +143,10 @@ async fn an_admin_creates_claims_and_tokens_and_sees_gateways() {
     let mut gateway = key.connect(to).await;
     support::report(&mut gateway, &["demo", "barn"]).await;
     let gateways = http(to, "GET", "/api/v1/gateways", &headers, "").await.json();
-    let id = key.id().to_string();
-    assert_eq!(gateways, json!({"gateways": [{"id": id, "name": "Barn", "online": true}]}));
+    let (id, seen_s) = (key.id().to_string(), gateways["gateways"][0]["seenS"].clone());
+    assert!(seen_s.is_u64(), "{gateways}");
+    let listed = json!({"id": id, "name": "Barn", "online": true, "seenS": seen_s});
+    assert_eq!(gateways, json!({"gateways": [listed]}));
     let new = json!({"name": "wall", "role": "viewer", "cameras": ["demo"]}).to_string();
     let made = http(to, "POST", "/api/v1/tokens", &headers, &new).await.json();
     let bearer = format!("Bearer {}", made["token"].as_str().unwrap());

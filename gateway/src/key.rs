@@ -1,8 +1,6 @@
 //! The gateway's key: its identity, generated on its first start and kept in its data folder.
 
 use std::io;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -10,6 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use porthole_signaling_proto::{GatewayId, identity};
 use zeroize::Zeroizing;
+
+use crate::atomic_file::write_atomically;
 
 /// Name of the key file in the data folder.
 const FILE: &str = "gateway.key";
@@ -59,21 +59,12 @@ impl Key {
         Some(Self(SigningKey::from_bytes(seed)))
     }
 
-    /// Writes to a temporary file and renames it, so that a full disk never leaves half a key.
     fn create(data: &Path, path: PathBuf) -> Result<Self, KeyError> {
         let key = SigningKey::from_bytes(&rand::random());
         let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(key.as_bytes()));
-        let temporary = path.with_extension("part");
-        let write = || {
-            std::fs::create_dir_all(data)?;
-            let mut options = std::fs::OpenOptions::new();
-            let mut file =
-                options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(&temporary, &path)
-        };
-        write().map_err(|source| KeyError::File { verb: "write", path, source })?;
+        let written = std::fs::create_dir_all(data)
+            .and_then(|()| write_atomically(data, FILE, text.as_bytes()));
+        written.map_err(|source| KeyError::File { verb: "write", path, source })?;
         Ok(Self(key))
     }
 

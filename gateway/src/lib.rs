@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 mod addresses;
+mod atomic_file;
 mod cameras;
 pub mod driver;
 pub mod ingest;

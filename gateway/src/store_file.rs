@@ -1,9 +1,6 @@
 //! The file of the cameras that the gateway keeps itself, and the key for the passwords in it.
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -13,14 +10,13 @@ use porthole_signaling_proto::GatewayId;
 use tracing::error;
 use zeroize::Zeroizing;
 
+use crate::atomic_file::write_atomically;
+
 /// Name of the file of cameras in the data folder.
 const FILE: &str = "cameras.json";
 
 /// Name of the file with the key of the passwords.
 const KEY_FILE: &str = "cameras.key";
-
-/// Readable by its owner only.
-const MODE: u32 = 0o600;
 
 /// Maximum length of the file in bytes: 256 cameras with the longest addresses have less.
 const MAX_LEN: u64 = 4 << 20;
@@ -164,18 +160,6 @@ fn read_bounded(path: &Path) -> io::Result<String> {
     std::fs::read_to_string(path)
 }
 
-/// Writes a file so that it has the old or the new content, whenever the machine stops.
-fn write_atomically(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
-    let temporary = folder.join(format!("{name}.part"));
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(MODE).open(&temporary)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, folder.join(name))?;
-    // The name is on the disk only when the folder is.
-    File::open(folder)?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -184,6 +168,7 @@ mod tests {
     use porthole_gateway_core::store::{Author, Place, Probed};
 
     use super::*;
+    use crate::atomic_file::MODE;
     use crate::ingest::{Address, Credentials};
 
     type Loaded = Result<(StoreFile, Store, Vault), StoreError>;

@@ -5,7 +5,7 @@ mod report;
 mod streams;
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, anyhow, bail};
 use porthole_gateway::ingest::Caution;
@@ -19,10 +19,6 @@ use report::ProbeReport;
 
 /// Capacity of the channel for what is found.
 const QUEUE: usize = 64;
-
-/// Time in which a camera must answer that is asked for the address of its service. The usual ports
-/// are tried in any case.
-const ASK_PATIENCE: Duration = Duration::from_millis(700);
 
 /// Port of WS-Discovery, for machines that are asked directly.
 const DISCOVERY_PORT: u16 = 3702;
@@ -88,7 +84,7 @@ pub async fn probe(flags: &cli::Probe) -> anyhow::Result<()> {
     let mut services = target.services();
     let only_services = !services.is_empty();
     if !only_services {
-        let device = onvif::ask(peer.ip(), scope(peer), ASK_PATIENCE).await;
+        let device = onvif::ask(peer).await;
         services.extend(device.and_then(|device| device.service));
     }
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -137,14 +133,6 @@ pub async fn probe(flags: &cli::Probe) -> anyhow::Result<()> {
 
 fn named(networks: &[Network]) -> Vec<Cidr> {
     networks.iter().map(|network| network.0).collect()
-}
-
-/// Returns the index of the interface that a link-local address belongs to, or 0.
-fn scope(address: SocketAddr) -> u32 {
-    match address {
-        SocketAddr::V4(_) => 0,
-        SocketAddr::V6(address) => address.scope_id(),
-    }
 }
 
 /// Returns the textual form of an address, without a zone.

@@ -233,11 +233,7 @@ impl<'a> Measuring<'a> {
     }
 
     fn name_of_stream(&self, job: &Job) -> String {
-        let number = self.found.get(job.camera).map_or(1, |found| found.told.number);
-        match job.role {
-            StreamRole::Main => format!("main {number}"),
-            StreamRole::Sub => format!("sub {number}"),
-        }
+        stream_name(job.role, self.found.get(job.camera).map_or(1, |found| found.told.number))
     }
 
     async fn tell_measured(&mut self, camera: usize, role: StreamRole, measured: &Measured) {
@@ -252,8 +248,7 @@ impl<'a> Measuring<'a> {
         let number = found.told.number;
         let told = ProbeProgress::Camera(found.told.clone());
         self.reporter.tell(Progress::Probed(told)).await;
-        let name = if role == StreamRole::Main { "main" } else { "sub" };
-        for finding in measured.findings(&format!("{name} {number}")) {
+        for finding in measured.findings(&stream_name(role, number)) {
             self.reporter.finding(&finding).await;
         }
     }
@@ -262,6 +257,14 @@ impl<'a> Measuring<'a> {
 async fn play(job: Job) -> Outcome {
     let result = onvif::check_stream(job.test.clone(), None).await;
     (job, result)
+}
+
+/// Returns the name of a stream in findings, such as `main 1`.
+fn stream_name(role: StreamRole, camera: u32) -> String {
+    match role {
+        StreamRole::Main => format!("main {camera}"),
+        StreamRole::Sub => format!("sub {camera}"),
+    }
 }
 
 fn told_stream(id: &CameraId, role: StreamRole, stream: &Stream) -> Option<ProbedStream> {

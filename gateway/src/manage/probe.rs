@@ -1,7 +1,7 @@
 //! The questions to one device, with ONVIF or with RTSP alone.
 
-use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::net::IpAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use porthole_gateway_core::question::{Answer, Progress};
 use porthole_signaling_proto::manage::{
@@ -22,10 +22,6 @@ use crate::onvif::{
 
 /// Capacity of the channel for what is found.
 const QUEUE: usize = 64;
-
-/// Time in which a camera must answer that is asked for the address of its service. The usual ports
-/// are tried in any case.
-const ASK_PATIENCE: Duration = Duration::from_millis(700);
 
 /// A probe, with the password that was opened for it.
 pub(super) struct Probe {
@@ -88,7 +84,7 @@ impl Probe {
         networks.check(peer.ip()).map_err(not_allowed)?;
         let mut services = target.services();
         let only_services = !services.is_empty();
-        let asked = onvif::ask(peer.ip(), scope(peer), ASK_PATIENCE);
+        let asked = onvif::ask(peer);
         let mut uuid = None;
         // Asking for the service and for the UUID is one question; a probe whose port is known does
         // not wait for it.
@@ -201,12 +197,4 @@ fn stream_at(address: Address) -> Stream {
 
 fn bad_address(text: &str) -> Fault {
     Fault::new(code::BAD_REQUEST, text)
-}
-
-/// Returns the index of the interface that a link-local address belongs to, or 0.
-fn scope(address: SocketAddr) -> u32 {
-    match address {
-        SocketAddr::V4(_) => 0,
-        SocketAddr::V6(address) => address.scope_id(),
-    }
 }

@@ -27,6 +27,10 @@ const MDNS_GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 /// The same for IPv6, on one link.
 const MDNS_GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xFF02, 0, 0, 0, 0, 0, 0, 0xFB);
 
+/// Time in which a machine must answer that is asked for the address of its service. Cameras need
+/// some milliseconds.
+const ASK_PATIENCE: Duration = Duration::from_millis(700);
+
 /// Capacity of the channel for datagrams; more are dropped by the kernel.
 const QUEUE: usize = 64;
 
@@ -102,14 +106,11 @@ pub async fn search(links: &[Link], machines: &[SocketAddr], found: mpsc::Sender
     }
 }
 
-/// Asks one machine, and returns the first device that answers within `patience` and names the
-/// address of its service, else the first one.
-pub async fn ask(machine: IpAddr, scope: u32, patience: Duration) -> Option<Device> {
-    let to = match machine {
-        IpAddr::V4(ip) => SocketAddr::from((ip, PORT)),
-        IpAddr::V6(ip) => SocketAddrV6::new(ip, PORT, 0, scope).into(),
-    };
-    let machines = [to];
+/// Asks one machine, whatever the port of its address. Returns the first device that answers in
+/// time and names the address of its service, else the first one.
+pub async fn ask(mut machine: SocketAddr) -> Option<Device> {
+    machine.set_port(PORT);
+    let machines = [machine];
     let (sender, mut found) = mpsc::channel(QUEUE);
     let mut best = None;
     let with_service = async {
@@ -125,7 +126,7 @@ pub async fn ask(machine: IpAddr, scope: u32, patience: Duration) -> Option<Devi
     tokio::select! {
         () = search(&[], &machines, sender) => {}
         () = with_service => {}
-        () = tokio::time::sleep(patience) => {}
+        () = tokio::time::sleep(ASK_PATIENCE) => {}
     }
     best
 }

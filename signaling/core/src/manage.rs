@@ -130,18 +130,6 @@ impl Hub {
         Ok(())
     }
 
-    /// Sends on the outcome of an exchange. Returns it if the number is not that of one.
-    pub(crate) fn complete_exchange(
-        &mut self,
-        conn: ConnId,
-        number: i64,
-        outcome: Result<Value, Fault>,
-    ) -> Option<Result<Value, Fault>> {
-        let Some(asker) = self.exchanges.take(conn, number) else { return Some(outcome) };
-        self.answer(asker, outcome);
-        None
-    }
-
     /// Ends the exchanges of a connection that is closed: those of a client are cancelled, those
     /// with a gateway fail.
     pub(crate) fn end_exchanges_of(&mut self, conn: ConnId) {
@@ -171,7 +159,8 @@ impl Hub {
         self.send(gateway, Message::notification::<Cancel>(&params));
     }
 
-    fn answer(&mut self, Asker { conn, id }: Asker, outcome: Result<Value, Fault>) {
+    /// Sends a client the outcome of its exchange.
+    pub(crate) fn answer(&mut self, Asker { conn, id }: Asker, outcome: Result<Value, Fault>) {
         self.send(conn, Message::Response { id: Some(id), outcome });
     }
 }

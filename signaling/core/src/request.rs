@@ -95,9 +95,10 @@ impl Hub {
         outcome: Result<Value, Fault>,
     ) {
         let outcome = outcome.map_err(shortened);
-        let Some(outcome) = self.complete_exchange(conn, id, outcome) else { return };
         // A response that is late or answers no request has no entry.
-        if let Some(request) = self.links.take_request(conn, id) {
+        if let Some(asker) = self.exchanges.take(conn, id) {
+            self.answer(asker, outcome);
+        } else if let Some(request) = self.links.take_request(conn, id) {
             self.complete_request(now, request, outcome);
         }
     }

@@ -24,6 +24,15 @@ const DEVICE_SERVICE: &str = "/onvif/device_service";
 /// Maximum number of records in each section of a message that is read.
 const MAX_RECORDS: u16 = 256;
 
+/// Length of the header of a message (RFC 1035 §4.1.1).
+const HEADER_LEN: usize = 12;
+
+/// Types of the records that are read: PTR, TXT and SRV (RFC 1035 §3.2.2, RFC 2782).
+const READ_TYPES: [u16; 3] = [12, 16, 33];
+
+/// A type for private use (RFC 6895 §3.1).
+const OPAQUE_TYPE: u16 = 0xFF00;
+
 /// Maximum number of instances that are read of one message.
 const MAX_INSTANCES: usize = 64;
 
@@ -50,7 +59,9 @@ pub(super) fn read(bytes: &[u8], host: &str) -> Vec<Answer> {
     if !has_few_records(bytes) {
         return Vec::new();
     }
-    let Ok(packet) = Packet::parse(bytes) else { return Vec::new() };
+    let mut bytes = bytes.to_vec();
+    make_others_opaque(&mut bytes);
+    let Ok(packet) = Packet::parse(&bytes) else { return Vec::new() };
     if !packet.has_flags(PacketFlag::RESPONSE) {
         return Vec::new();
     }
@@ -74,6 +85,47 @@ fn has_few_records(bytes: &[u8]) -> bool {
     let counts = bytes.get(4..12).unwrap_or_default().chunks_exact(2);
     let counts = counts.filter_map(|count| count.try_into().ok().map(u16::from_be_bytes));
     counts.into_iter().all(|count| count <= MAX_RECORDS)
+}
+
+/// Gives the records that are not read a type whose data can be anything: zeroconf 0.47 for Python
+/// writes NSEC records that are invalid. A message that ends too early stays as it is
+/// from there on.
+fn make_others_opaque(bytes: &mut [u8]) {
+    let number = |bytes: &[u8], at: usize| {
+        let pair = bytes.get(at..at + 2)?;
+        pair.try_into().ok().map(u16::from_be_bytes)
+    };
+    let mut counts = [4, 6, 8, 10].map(|at| number(bytes, at).unwrap_or(0)).into_iter();
+    let mut at = HEADER_LEN;
+    for _ in 0..counts.next().unwrap_or(0) {
+        let Some(end) = end_of_name(bytes, at) else { return };
+        // Type and class (RFC 1035 §4.1.2).
+        at = end + 4;
+    }
+    for _ in 0..counts.map(u32::from).sum::<u32>() {
+        // Type, class, time to live, length, data (RFC 1035 §4.1.3).
+        let Some(fields) = end_of_name(bytes, at) else { return };
+        let (Some(kind), Some(len)) = (number(bytes, fields), number(bytes, fields + 8)) else {
+            return;
+        };
+        if !READ_TYPES.contains(&kind)
+            && let Some(field) = bytes.get_mut(fields..fields + 2)
+        {
+            field.copy_from_slice(&OPAQUE_TYPE.to_be_bytes());
+        }
+        at = fields + 10 + usize::from(len);
+    }
+}
+
+/// Returns the offset behind a name, which ends with an empty label or a pointer (RFC 1035 §4.1.4).
+fn end_of_name(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match *bytes.get(at)? {
+            0 => return Some(at + 1),
+            len if len >= 0xC0 => return Some(at + 2),
+            len => at += 1 + usize::from(len),
+        }
+    }
 }
 
 fn read_instance(
@@ -191,6 +243,20 @@ mod tests {
             let found = [scopes.name.clone(), scopes.vendor.clone(), scopes.mac.clone(), device];
             assert_eq!(found.each_ref().map(Option::as_deref), expected, "{instance}");
         }
+    }
+
+    /// The response of zeroconf 0.47 for Python, whose NSEC record has a bit map that is none.
+    #[test]
+    fn a_record_that_is_invalid_and_not_read_takes_nothing_with_it() {
+        let mut bytes = response("_axis-video._tcp.local", INSTANCE, 80, "macaddress=00408CABCDEF");
+        // A pointer to the first name; NSEC, IN, 4500 s, ten bytes.
+        bytes.extend([0xC0, 12, 0, 47, 0, 1, 0, 0, 0x11, 0x94, 0, 10]);
+        bytes.extend([0xC0, 12, 0, 0, 4, 0, 0, 0, 0, 8]);
+        bytes[11] += 1;
+        assert!(Packet::parse(&bytes).is_err(), "the record is invalid");
+        let answers = read(&bytes, "192.168.1.20");
+        let [answer] = answers.as_slice() else { panic!("{answers:?}") };
+        assert_eq!(answer.scopes.mac.as_deref(), Some("00:40:8c:ab:cd:ef"));
     }
 
     #[test]

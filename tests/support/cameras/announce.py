@@ -1,5 +1,8 @@
-#!/usr/bin/env python3
-"""Announces a service with multicast DNS, as cameras do, until it is ended."""
+#!/usr/bin/python3
+"""Announces a service with multicast DNS, as cameras do, until it is ended.
+
+The script needs the package python3-zeroconf.
+"""
 
 import argparse
 import signal

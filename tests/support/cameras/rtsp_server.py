@@ -101,7 +101,9 @@ def main():
     server.set_service(str(options.port))
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(pipeline(options))
-    factory.set_shared(True)
+    # The server aborts (in gst_rtsp_media_get_rates) when one client ends a shared stream while
+    # another one starts it.
+    factory.set_shared(options.group is not None)
     if options.group is not None:
         send_to_a_group(factory, options)
     if options.user is not None:

@@ -163,6 +163,14 @@ pub(crate) fn gstreamer() -> Result<()> {
     Ok(())
 }
 
+/// Checks that Python's zeroconf can run here; an error says what is missing.
+pub(crate) fn zeroconf() -> Result<()> {
+    let output = Command::new(PYTHON).args(["-c", "import zeroconf"]).output();
+    let works = output.is_ok_and(|output| output.status.success());
+    ensure!(works, "python3-zeroconf is not installed");
+    Ok(())
+}
+
 /// Checks that GStreamer's WebRTC element and decoders can run here; an error says what is missing.
 pub(crate) fn webrtcbin() -> Result<()> {
     const PROBE: &str = "import gi\n\

@@ -4,7 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, anyhow};
+
+/// Times that the packages are downloaded: a file may arrive damaged.
+const ATTEMPTS: u32 = 3;
+
+/// Lines that are shown of what a program says when it fails.
+const SHOWN_LINES: usize = 6;
 
 /// Installs the packages once; an error says why the environment cannot be used here.
 pub(crate) fn available() -> Result<(), String> {
@@ -35,11 +41,26 @@ fn install() -> Result<()> {
     if std::fs::read(&installed).ok() == Some(std::fs::read(&requirements)?) {
         return Ok(());
     }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"];
-    run(Command::new(interpreter()?).args(pip).arg("--requirement").arg(&requirements))?;
+    let mut result = Err(anyhow!("no attempt"));
+    for _ in 0..ATTEMPTS {
+        result = install_afresh(&requirements, &home);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result?;
     std::fs::copy(&requirements, installed)?;
     Ok(())
+}
+
+/// Makes the environment and downloads every package. pip keeps damaged files in its cache, so it
+/// is not used.
+fn install_afresh(requirements: &Path, home: &Path) -> Result<()> {
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(home))?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"];
+    let mut command = Command::new(interpreter()?);
+    command.args(pip).arg("--no-cache-dir").arg("--requirement").arg(requirements);
+    run(&mut command)
 }
 
 fn requirements() -> PathBuf {
@@ -48,7 +69,16 @@ fn requirements() -> PathBuf {
 
 fn run(command: &mut Command) -> Result<()> {
     let output = command.output().with_context(|| format!("could not start {command:?}"))?;
-    let errors = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{}", errors.lines().last().unwrap_or_default());
-    Ok(())
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(failure(&output.stderr))
+}
+
+/// Returns the last lines that say something.
+fn failure(stderr: &[u8]) -> Error {
+    let text = String::from_utf8_lossy(stderr);
+    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let shown = lines.get(lines.len().saturating_sub(SHOWN_LINES)..).unwrap_or_default();
+    anyhow!("{}", shown.join(" | "))
 }

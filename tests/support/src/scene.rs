@@ -31,6 +31,8 @@ pub enum Need {
     Browser,
     /// GStreamer's RTSP server, with Debian's Python bindings.
     GstreamerRtsp,
+    /// Debian's zeroconf for Python, which announces services with multicast DNS.
+    Zeroconf,
     /// live555's RTSP server, downloaded once if it is not installed.
     Live555,
     /// GStreamer's WebRTC element, with decoders and Debian's Python bindings.
@@ -139,6 +141,7 @@ impl Need {
             Self::Program => porthole::binary().err().map(|error| format!("{error:#}")),
             Self::Viewer => viewer::binary().err().map(|error| format!("{error:#}")),
             Self::Browser => browser::available().err(),
+            Self::Zeroconf => cameras::zeroconf().err().map(|error| format!("{error:#}")),
             Self::GstreamerRtsp => cameras::gstreamer().err().map(|error| format!("{error:#}")),
             Self::Live555 => cameras::live555().err(),
             Self::Webrtcbin => cameras::webrtcbin().err().map(|error| format!("{error:#}")),

@@ -10,7 +10,6 @@ use porthole_test_support::nat::NatKind;
 use porthole_test_support::onvif::{self, Fake, Sockets};
 use porthole_test_support::porthole::binary;
 use porthole_test_support::program::{Place, Program};
-use porthole_test_support::python;
 use porthole_test_support::scene::{Need, scene};
 use serde_json::Value;
 
@@ -61,12 +60,12 @@ fn the_cameras_of_a_network_are_found_with_the_addresses_that_answer() {
 #[test]
 fn a_camera_that_only_announces_itself_is_found() {
     let name = "a_camera_that_only_announces_itself_is_found";
-    scene(name, &[Need::Lab, Need::Program, Need::PythonPackages], |scene| {
+    scene(name, &[Need::Lab, Need::Program, Need::Zeroconf], |scene| {
         let lab = Lab::new("announce")?;
         let home = lab.side(NatKind::PortRestricted)?;
         let host = lab.host_behind(&home)?;
         let address = host.address().to_string();
-        let mut command = host.command(python::interpreter()?);
+        let mut command = host.command(cameras::PYTHON);
         command.arg(cameras::folder().join("announce.py"));
         command.args(["--address", &address, "--port", "80", "--name", "AXIS M1065"]);
         command.args(["--mac", "00408CABCDEF"]);

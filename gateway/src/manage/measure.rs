@@ -109,9 +109,10 @@ impl<'a> Measuring<'a> {
         }
     }
 
-    /// Tries the paths of a vendor on a device without ONVIF. Returns the number of requests with
-    /// the password that the device has refused in all.
-    pub(super) async fn try_paths(mut self, vendor: &str) -> u8 {
+    /// Tries the paths of a vendor on a device without ONVIF, and tells the finding if there is no
+    /// picture at any of them. Returns the number of requests with the password that the device has
+    /// refused in all.
+    pub(super) async fn try_paths(mut self, vendor: &str, no_onvif: &Finding) -> u8 {
         let (host, credentials) = (self.device.host.clone(), self.credentials.clone());
         let tried = onvif::try_paths(&host, vendor, credentials, self.allows_text, self.refused);
         match tried.await {
@@ -126,7 +127,7 @@ impl<'a> Measuring<'a> {
                 let finding = Finding::WrongPassword { refused, may_want_text: false };
                 self.reporter.finding(&finding).await;
             }
-            Err(_) => {}
+            Err(_) => self.reporter.finding(no_onvif).await,
         }
         self.refused
     }

@@ -36,7 +36,8 @@ pub(super) struct Probe {
 struct Answered {
     cameras: Vec<Camera>,
     information: Information,
-    has_no_onvif: bool,
+    /// The finding that it does not speak ONVIF, if the paths of its vendor are tried then.
+    no_onvif: Option<Finding>,
     refused: u8,
 }
 
@@ -111,9 +112,9 @@ impl Probe {
             asking.abort();
         }
         let device = self.device(peer.ip(), answered.information, uuid);
-        if let Some(vendor) = self.params.vendor.as_deref().filter(|_| answered.has_no_onvif) {
+        if let (Some(vendor), Some(finding)) = (&self.params.vendor, answered.no_onvif) {
             let measuring = Measuring::new(self, device, answered.refused);
-            return Ok(measuring.try_paths(vendor).await);
+            return Ok(measuring.try_paths(vendor, &finding).await);
         }
         let is_here = |camera: &Camera| is_at(&camera.main, peer.ip());
         let cameras: Vec<_> = answered.cameras.into_iter().filter(is_here).collect();
@@ -127,10 +128,13 @@ impl Probe {
         let listening = async {
             while let Some(output) = found.recv().await {
                 match output {
-                    Probed::Finding(finding) => {
-                        answered.has_no_onvif |= matches!(finding, Finding::NoOnvif { .. });
-                        self.reporter.finding(&finding).await;
+                    // Nothing that keeps the picture away, if the device has a path of its vendor.
+                    Probed::Finding(finding @ Finding::NoOnvif { .. })
+                        if self.params.vendor.is_some() =>
+                    {
+                        answered.no_onvif = Some(finding);
                     }
+                    Probed::Finding(finding) => self.reporter.finding(&finding).await,
                     Probed::Device(information) => {
                         self.tell_device(&information).await;
                         answered.information = information;

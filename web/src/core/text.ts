@@ -218,6 +218,7 @@ export const TEXT = {
   'probe.saved': '{name} is added',
   'probe.drop': 'Leave out',
   'probe.drop-named': 'Leave out {name}',
+  'probe.no-picture': '{name} has no picture.',
   'probe.preview-waiting': 'The picture follows',
   'probe.still': 'Still picture of {name}',
   'probe.key-frames': 'a key frame every {seconds} s',

@@ -24,12 +24,13 @@ const found = (number: number, more: Partial<FoundDevice> = {}): FoundDevice => 
   cameras: [],
   ...more,
 });
-const probed = (id: string, name = 'Camera'): ProbedCamera => ({
+const probed = (id: string, name = 'Camera', hasPicture = true): ProbedCamera => ({
   id,
   number: 1,
   name,
-  streams: [{ id, role: 'main', codec: 'H264', width: 0, height: 0, hasPicture: false }],
+  streams: [{ id, role: 'main', codec: 'H264', width: 0, height: 0, hasPicture }],
 });
+const DARK = probed('probe.2', 'Camera', false);
 const failure = (key: string): ProbeFinding => ({ key, failure: true, text: key, values: {} });
 const fault = (number: number) => ({ ok: false as const, fault: { code: number, message: 'no' } });
 
@@ -295,6 +296,12 @@ describe('the probe', () => {
     ['it is not finished', (bench) => bench.camera(1, probed('probe.1')), false],
     ['there is no camera', (bench) => bench.ended(1), false],
     ['it failed', (bench) => bench.finding(1, failure('x')).ready(1, 'probe.1'), false],
+    [
+      'one of its streams has a picture',
+      (bench) => bench.finding(1, failure('no-picture')).ready(1, 'probe.1'),
+      true,
+    ],
+    ['no stream has a picture', (bench) => bench.camera(1, DARK).ended(1), false],
   ])('a device may be added if %s', (_, run, expected) => {
     expect(isReady(run(new Bench().probing()).target())).toBe(expected);
   });
@@ -320,6 +327,12 @@ describe('storing', () => {
     const bench = new Bench().probing().camera(1, probed('probe.1')).ready(1, 'probe.2');
     bench.dispatch({ type: 'want', camera: 'probe.1', wanted: false });
     expect(toSave(bench.state).map(({ camera }) => camera.id)).toEqual(['probe.2']);
+  });
+
+  test('a camera of a recorder that has no picture does not keep the others', () => {
+    const bench = new Bench().probing().camera(1, DARK).finding(1, failure('no-picture'));
+    bench.ready(1, 'probe.1');
+    expect(toSave(bench.state).map(({ camera }) => camera.id)).toEqual(['probe.1']);
   });
 
   test('a device that failed can be seen to after the others are stored', () => {

@@ -68,7 +68,14 @@ export function mayLock({ refused }: Target): boolean {
 
 /** Returns true if a device has answered everything and has a camera to add. */
 export function isReady({ phase, choices, findings }: Target): boolean {
-  return phase === 'done' && choices.length > 0 && !findings.some(({ failure }) => failure);
+  // A stream without a picture, such as an empty channel of a recorder, does not keep the others.
+  const isHopeless = findings.some(({ failure, key }) => failure && key !== 'no-picture');
+  return phase === 'done' && choices.some(hasPicture) && !isHopeless;
+}
+
+/** Returns true if one of the streams of a camera has a picture. */
+export function hasPicture({ camera }: Choice): boolean {
+  return camera.streams.some((stream) => stream.hasPicture);
 }
 
 /** Returns the cameras that "Add" stores, with the target that each belongs to. */
@@ -76,7 +83,7 @@ export function toSave({ targets }: WizardState): readonly Choice[] {
   return targets
     .filter(isReady)
     .flatMap(({ choices }) => choices)
-    .filter(({ wanted, savedAs }) => wanted && savedAs === null);
+    .filter((choice) => choice.wanted && choice.savedAs === null && hasPicture(choice));
 }
 
 /** Returns the streams to show: those that have a picture, of cameras that are not stored yet. */
@@ -85,7 +92,7 @@ export function previewsOf({ targets }: WizardState): readonly CameraId[] {
     target.choices
       .filter(({ savedAs }) => savedAs === null)
       .flatMap(({ camera }) => camera.streams)
-      .filter(({ hasPicture }) => hasPicture || isReady(target))
+      .filter((stream) => stream.hasPicture)
       .map(({ id }) => id),
   );
 }

@@ -44,13 +44,14 @@ const actions = {
 };
 
 await run(async (page, args) => {
+  const start = Date.now();
   for (const step of args.steps) {
     const name = Object.keys(actions).find((key) => key in step);
     if (!name) throw new Error(`unknown step ${JSON.stringify(step)}`);
     page.setDefaultTimeout(step.timeoutMs ?? DEFAULT_TIMEOUT_MS);
     try {
       await actions[name](page, step);
-      emit('step', { step: name });
+      emit('step', { step: name, atMs: Date.now() - start });
     } catch (error) {
       if (step.optional) continue;
       emit('text', { text: await page.locator('body').innerText() });

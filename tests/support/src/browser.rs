@@ -131,6 +131,12 @@ impl Browser {
         Ok(self.program.events()?.iter().find_map(pick))
     }
 
+    /// Returns the time in milliseconds at which each step of `dashboard.mjs` had ended.
+    pub fn step_times(&self) -> Result<Vec<u64>> {
+        let events = self.program.events()?;
+        Ok(events.iter().filter_map(|value| event("step")(value)?["atMs"].as_u64()).collect())
+    }
+
     /// Returns all samples so far.
     pub fn samples(&self) -> Result<Vec<Sample>> {
         samples(&self.program)

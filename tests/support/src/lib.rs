@@ -14,6 +14,7 @@
 //! - [`cameras`]: video sources of other projects.
 //! - [`onvif`]: fake ONVIF cameras.
 //! - [`python`]: a Python interpreter with packages from PyPI.
+//! - [`memory`]: the memory of a program, for what must never be in it.
 //! - [`disk`]: a disk that can be filled.
 //! - [`viewer`]: the native viewer.
 //! - [`wait`]: waiting for a condition, with a deadline.
@@ -28,6 +29,7 @@ pub mod cameras;
 pub mod disk;
 pub mod http;
 pub mod lab;
+pub mod memory;
 pub mod nat;
 mod npm;
 pub mod onvif;

@@ -60,6 +60,8 @@ pub struct Fake {
     pub auth: Auth,
     /// The password of [`USER`].
     pub password: &'static str,
+    /// The model in its answers to a search.
+    pub model: &'static str,
     /// The host in its addresses, if it is not its own.
     pub named: Option<&'static str>,
     /// Seconds that its clock is ahead.
@@ -84,6 +86,7 @@ impl Default for Fake {
         Self {
             auth: Auth::Open,
             password: PASSWORD,
+            model: "M1065",
             named: None,
             ahead_s: 0,
             sources: 1,
@@ -205,7 +208,7 @@ impl Fake {
             let Ok((len, from)) = socket.recv_from(&mut bytes) else { continue };
             let probe = String::from_utf8_lossy(&bytes[..len]).into_owned();
             for number in self.first..self.first + self.devices {
-                let text = answers::probe_match(&probe, number, self.named, http);
+                let text = answers::probe_match(self, &probe, number, http);
                 let _ = socket.send_to(text.as_bytes(), from);
             }
         }

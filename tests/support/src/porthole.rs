@@ -120,6 +120,11 @@ impl<'a> Server<'a> {
         &self.data
     }
 
+    /// Returns the id of its process.
+    pub fn pid(&self) -> Result<u32> {
+        Ok(self.program.as_ref().context("the server is not running")?.pid())
+    }
+
     /// Makes it read its configuration again.
     pub fn hang_up(&self) -> Result<()> {
         self.program.as_ref().context("the server is not running")?.hang_up()

@@ -114,7 +114,7 @@ fn is_input(step: &Value) -> bool {
 }
 
 /// Fails if a file of the folder contains the text.
-fn ensure_absent(folder: &Path, text: &[u8]) -> Result<()> {
+pub(crate) fn ensure_absent(folder: &Path, text: &[u8]) -> Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {

@@ -52,14 +52,9 @@ pub(super) fn date(unix_s: i64) -> String {
 }
 
 /// Writes an answer to a search, by a device of this number.
-pub(super) fn probe_match(
-    probe: &str,
-    number: usize,
-    named: Option<&str>,
-    http: SocketAddr,
-) -> String {
+pub(super) fn probe_match(camera: &Fake, probe: &str, number: usize, http: SocketAddr) -> String {
     let own = http.ip().to_string();
-    let host = named.unwrap_or(&own);
+    let host = camera.named.unwrap_or(&own);
     let related = element(probe, "a:MessageID");
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\
@@ -68,11 +63,12 @@ pub(super) fn probe_match(
          <d:ProbeMatch><wsa:EndpointReference><wsa:Address>\
          urn:uuid:4d454930-0000-1000-8000-{number:012x}</wsa:Address></wsa:EndpointReference>\
          <d:Types>dn:NetworkVideoTransmitter tds:Device</d:Types>\
-         <d:Scopes>onvif://www.onvif.org/name/AXIS%20M1065 \
-         onvif://www.onvif.org/hardware/M1065 onvif://www.onvif.org/MAC/{mac}\
+         <d:Scopes>onvif://www.onvif.org/name/AXIS%20{model} \
+         onvif://www.onvif.org/hardware/{model} onvif://www.onvif.org/MAC/{mac}\
          </d:Scopes>\
          <d:XAddrs>http://{host}:{port}/onvif/device_service?a=1&b=2 http://[fe80::1]/x</d:XAddrs>\
          </d:ProbeMatch></d:ProbeMatches></env:Body></env:Envelope>",
+        model = camera.model,
         mac = mac(number),
         port = http.port()
     )

@@ -19,8 +19,8 @@ gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 ENCODERS = {
-    "h264": "x264enc speed-preset=ultrafast tune=zerolatency bitrate={kbit} key-int-max={keyint}"
-    " ! video/x-h264,profile=constrained-baseline ! rtph264pay name=pay0 pt=96"
+    "h264": "x264enc {order} bitrate={kbit} key-int-max={keyint}"
+    " ! video/x-h264,profile={profile} ! rtph264pay name=pay0 pt=96"
     " config-interval={config} mtu={mtu}",
     "h265": "x265enc speed-preset=ultrafast tune=zerolatency bitrate={kbit} key-int-max={keyint}"
     " ! rtph265pay name=pay0 pt=96 config-interval={config} mtu={mtu}",
@@ -38,6 +38,7 @@ def arguments():
     parser.add_argument("--fps", type=int, default=25)
     parser.add_argument("--kbit", type=int, default=800)
     parser.add_argument("--keyframe-interval", type=float, default=1.0, help="in seconds")
+    parser.add_argument("--b-pictures", action="store_true", help="two after each other picture")
     parser.add_argument("--user")
     parser.add_argument("--password", default="")
     parser.add_argument("--basic", action="store_true", help="basic instead of digest authentication")
@@ -53,7 +54,10 @@ def arguments():
 
 def pipeline(options):
     width, height = options.size.split("x")
+    in_order = "speed-preset=ultrafast tune=zerolatency"
     encoder = ENCODERS[options.codec].format(
+        order="speed-preset=veryfast bframes=2" if options.b_pictures else in_order,
+        profile="main" if options.b_pictures else "constrained-baseline",
         kbit=options.kbit,
         keyint=max(1, round(options.fps * options.keyframe_interval)),
         config=0 if options.sets_in_sdp_only else -1,

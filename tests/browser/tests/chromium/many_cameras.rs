@@ -154,6 +154,7 @@ fn add_all(scene: &Scene, away: &Side, server: &Server<'_>) -> Result<()> {
         json!({ "fill": "User", "value": USER }),
         json!({ "fill": "Password", "value": PASSWORD }),
         json!({ "click": "Show the picture" }),
+        json!({ "see": "The picture works without ONVIF.", "timeoutMs": picture_ms }),
         json!({ "click": format!("Add {CAMERAS} cameras"), "timeoutMs": 120_000 }),
         json!({ "see": format!("{CAMERAS} cameras are added"), "timeoutMs": picture_ms }),
     ];

@@ -240,6 +240,33 @@ fn the_streams_of_a_camera_are_played_and_measured() {
 }
 
 #[test]
+fn a_stream_that_is_missing_or_unfit_is_explained() {
+    let needs = [Need::Program, Need::GstreamerRtsp];
+    scene("a_stream_that_is_missing_or_unfit_is_explained", &needs, |scene| {
+        let far = ["--keyframe-interval", "30"];
+        for (flags, path, expected, works) in [
+            (&[][..], "missing", "no-picture", false),
+            (&far[..], "camera", "far-key-frames", true),
+            (&["--b-pictures"], "camera", "b-pictures", true),
+        ] {
+            let mut rtsp = Camera::with_flags(scene, Kind::GstreamerRtsp, flags)?;
+            rtsp.start()?;
+            let stream = Some(format!("rtsp://{}/{path}", rtsp.address()));
+            let camera = Fake { stream, ..Fake::default() };
+            let sockets = Sockets::open_http(rtsp.address().ip(), free_port()?.port())?;
+            let camera = camera.start(sockets)?;
+            let target = camera.http.to_string();
+            let output = probe_at(scene, &target, PLAIN_PASSWORD, &["--json"])?;
+            let found = report(&output)?;
+            // One for the main stream and one for the sub stream.
+            ensure!(findings(&found) == [expected, expected], "{expected}: {found}");
+            ensure!(output.status.success() == works, "{expected}: {}", output.status);
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn a_closed_port_of_rtsp_and_a_device_without_onvif_are_explained() {
     let name = "a_closed_port_of_rtsp_and_a_device_without_onvif_are_explained";
     scene(name, &[Need::Program], |scene| {

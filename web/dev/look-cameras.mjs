@@ -106,6 +106,8 @@ try {
     await fill(field('User'), 'admin');
     await fill(field('Password'), 'hunter-2-canary');
     await click(button('Show the picture'));
+    await atStep('cameras');
+    await shoot('add-asking');
     await live(2);
     await probed();
     await shoot('add-picture');
@@ -185,6 +187,9 @@ try {
     ['too-old', { code: -32601 }, 'This gateway is too old for that.'],
     ['busy', { code: 1001 }, 'The gateway is busy with other requests.'],
     ['late', { code: 408 }, 'The gateway did not answer in time.'],
+    ['gone', { code: 404 }, 'The gateway no longer knows it.'],
+    ['storage', { code: 507 }, 'The gateway could not store it.'],
+    ['refused', { code: 500, message: '' }, 'The gateway refused that.'],
     ['other', { code: 500, message: 'the disk is on fire' }, 'The disk is on fire.'],
   ];
   for (const [name, fault, sentence] of FAULTS) {
@@ -218,10 +223,10 @@ try {
   await step('no device, a range, and a bad address', async () => {
     gateway.devices = [];
     await page.goto(`${mock.url}/add`);
-    await page.getByText('No camera has answered').waitFor();
+    await page.getByText('No camera answered').waitFor();
     await field('Address of a camera').fill('my camera');
     await button('Continue').click();
-    await page.getByText('This is no address of a camera.').waitFor();
+    await page.getByText('This is not an address of a camera.').waitFor();
     await shoot('add-none');
     await field('Address of a camera').fill('192.168.1.0/24');
     await button('Continue').click();
@@ -268,6 +273,20 @@ try {
     await button('Add a gateway').click();
     await page.getByText('mossy-otter-4821').waitFor();
     await shoot('gateways-add', { fullPage: true });
+    await button('Replace Boat').click();
+    await page.getByText('takes the place of Boat').waitFor();
+    await shoot('gateways-replace', { fullPage: true });
+    await button('Remove House').click();
+    await shoot('gateways-remove-with-cameras');
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    gateway.faults.set('portholeStoredCameras', { code: -32601, message: 'no' });
+    await page.reload();
+    await page.getByTestId('problem').waitFor();
+    await shoot('gateways-too-old', { fullPage: true });
+    gateway.faults.clear();
+    await page.reload();
+    await page.getByText('Porch, as it was added').waitFor();
   });
   await step('a camera is renamed and removed', async () => {
     await button('Rename Garage').click();
@@ -282,6 +301,7 @@ try {
   });
   await step('a gateway is renamed and removed', async () => {
     await button('Rename Barn').click();
+    await shoot('gateways-rename-gateway');
     await field('Name').fill('Stable');
     await button('Save').click();
     await button('Remove Stable').click();
@@ -325,7 +345,53 @@ try {
       await atStep('search');
     },
   );
-  const unexpected = consoleErrors.filter((text) => !/status of 40[13]/.test(text));
+  await step('a viewer is told who can add cameras', async () => {
+    mock.setRole('viewer');
+    await page.goto(`${mock.url}/add`);
+    await page.getByText('Only administrators can add cameras.').waitFor();
+    await shoot('viewer-add');
+    await page.goto(`${mock.url}/gateways`);
+    await page.getByText('Only administrators can see the gateways.').waitFor();
+    await shoot('viewer-gateways');
+    mock.setRole('admin');
+  });
+  await step('a server that is lost is told', async () => {
+    gateway.devices = DEVICES;
+    await page.goto(`${mock.url}/add`);
+    await page.getByText('4 devices found').waitFor();
+    mock.pause();
+    await button('Search again').click();
+    await page.getByTestId('problem').getByText('The connection to the server was lost.').waitFor();
+    await shoot('problem-server-lost');
+    await mock.resume();
+  });
+  await step('the keyboard reaches every control in the order of the page', async () => {
+    gateway.probes.set('192.168.1.20', GOOD);
+    await page.goto(`${mock.url}/add`);
+    await page.getByText('4 devices found').waitFor();
+    const reached = [];
+    for (let i = 0; i < 10; i++) {
+      await page.keyboard.press('Tab');
+      reached.push(
+        await page.evaluate(() => {
+          const { activeElement: element } = document;
+          const shown = element.matches('input') ? element.closest('.box') : element;
+          const outline = getComputedStyle(shown);
+          if (outline.outlineStyle === 'none') throw new Error('the focus cannot be seen');
+          return (
+            element.getAttribute('aria-label') ??
+            element.labels?.[0]?.innerText ??
+            element.innerText.trim()
+          );
+        }),
+      );
+      if (i === 1) await shoot('focus');
+    }
+    console.log(`    ${reached.join(' > ')}`);
+  });
+  const unexpected = consoleErrors.filter(
+    (text) => !/status of 40[13]|ERR_CONNECTION|WebSocket connection/.test(text),
+  );
   if (unexpected.length > 0) throw new Error(`console errors:\n${unexpected.join('\n')}`);
 } catch (error) {
   await page.screenshot({ path: `${shots}failed.png` }).catch(() => {});

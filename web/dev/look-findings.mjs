@@ -18,7 +18,8 @@ export const stream = (id, role, hasPicture = false) => ({
 export const camera = (id, name, streams) => ({ id, number: 1, name, streams });
 
 const works = { camera: camera('probe.9', 'IPC', [stream('probe.9', 'main', true)]) };
-/** Key, values, whether there is no picture because of it, sentence, action. */
+/** Key, values, whether there is no picture because of it, sentence, action, and a
+ * name if the key has several sentences. */
 const ROWS = [
   [
     'nothing-answers',
@@ -57,6 +58,14 @@ const ROWS = [
     'Wrong user or password.',
     'Type another password',
   ],
+  [
+    'wrong-password',
+    { refused: '2', mayWantText: 'true' },
+    true,
+    'The camera refuses this user and password.',
+    'Type another password',
+    'wrong-password-or-text',
+  ],
   ['account-locked', {}, true, 'The camera has locked this account.', 'Try again'],
   [
     'wants-text',
@@ -68,6 +77,14 @@ const ROWS = [
   ['sent-text', {}, false, 'The password was sent as readable text', ''],
   ['not-permitted', {}, false, 'This user may not read everything', ''],
   ['clock-off', { seconds: '-15811200' }, false, 'The camera’s clock is 183 days behind.', ''],
+  [
+    'clock-off',
+    { seconds: '600' },
+    false,
+    'The camera’s clock is 10 minutes ahead.',
+    '',
+    'clock-ahead',
+  ],
   ['clock-unset', {}, false, 'The camera’s clock was never set.', ''],
   [
     'other-address',
@@ -92,23 +109,37 @@ const ROWS = [
     'no-picture',
     { stream: 'main 1', reason: 'the camera serves no more viewers' },
     true,
-    'No picture from the stream main 1: the camera serves no more viewers.',
+    'No picture from the full-resolution stream of camera 1: the camera serves no more viewers.',
     'Try again',
   ],
   [
     'far-key-frames',
     { stream: 'main 1', seconds: '10' },
     false,
-    'Key frames of the stream main 1 are 10 s apart',
+    'Key frames of the full-resolution stream of camera 1 are 10 s apart',
     'Check again',
   ],
-  ['b-pictures', { stream: 'main 1' }, false, 'The stream main 1 has B pictures', 'Check again'],
+  [
+    'far-key-frames',
+    { stream: 'sub 1' },
+    false,
+    'Key frames of the low-resolution stream of camera 1 are more than 5 s apart',
+    'Check again',
+    'very-far-key-frames',
+  ],
+  [
+    'b-pictures',
+    { stream: 'main 1' },
+    false,
+    'The full-resolution stream of camera 1 has B pictures',
+    'Check again',
+  ],
   ['from-the-future', {}, false, 'The gateway says from-the-future.', ''],
 ];
 
-export const FINDINGS = ROWS.map(([name, values, failure, sentence, action]) => ({
+export const FINDINGS = ROWS.map(([key, values, failure, sentence, action, name = key]) => ({
   name,
   sentence,
   action,
-  progress: [{ finding: finding(name, values, failure) }, ...(failure ? [] : [works])],
+  progress: [{ finding: finding(key, values, failure) }, ...(failure ? [] : [works])],
 }));

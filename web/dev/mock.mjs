@@ -26,7 +26,9 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
   let device = null;
   let cameras = [];
   let forgetful = false;
+  let paused = false;
   let gateways = [];
+  let role = 'admin';
   const setupToken = 'setup-' + randomBytes(6).toString('hex');
 
   const me = (request) => cookies.get(/porthole=([^;]+)/.exec(request.headers.cookie ?? '')?.[1]);
@@ -66,8 +68,7 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
       return login(user);
     }
     if (!me(request)) return send(401, { error: 'sign in first' });
-    if (route === 'GET /api/v1/session')
-      return send(200, { name: me(request).name, role: me(request).role });
+    if (route === 'GET /api/v1/session') return send(200, { name: me(request).name, role });
     if (route === 'DELETE /api/v1/session') {
       cookies.clear();
       return send(204, null, { 'set-cookie': 'porthole=; Max-Age=0; Path=/' });
@@ -138,8 +139,20 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
     }
   };
 
+  /** Ends the sessions of a page that has gone: the gateway would otherwise go on encoding. */
+  function endSessions(ws) {
+    for (const [session, { client }] of sessions) {
+      if (client !== ws) continue;
+      sessions.delete(session);
+      tell(device, { method: 'portholeClose', params: { session } });
+    }
+  }
+
   function onClient(ws) {
-    ws.on('close', () => clients.delete(ws));
+    ws.on('close', () => {
+      clients.delete(ws);
+      if (!paused) endSessions(ws);
+    });
     ws.on('message', (data) => {
       const m = JSON.parse(data);
       const respond = (result) => tell(ws, { id: m.id, result });
@@ -211,6 +224,8 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
       broadcast();
     },
     setGateways: (list) => (gateways = list),
+    /** The role of whoever is signed in. */
+    setRole: (name) => (role = name),
     setForgetful: (on) => (forgetful = on),
     dropClients() {
       for (const ws of clients) ws.terminate();
@@ -220,11 +235,15 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
     },
     /** Closes all connections and accepts no new ones, as if the server was killed. */
     pause() {
+      paused = true;
       server.close();
       for (const ws of sockets.clients) ws.terminate();
       server.closeAllConnections();
     },
-    resume: () => new Promise((done) => server.listen(port, '127.0.0.1', done)),
+    resume() {
+      paused = false;
+      return new Promise((done) => server.listen(port, '127.0.0.1', done));
+    },
     stop() {
       this.pause();
     },

@@ -39,12 +39,22 @@ test.each<Case>([
   [
     'no-picture',
     { stream: 'main 1', reason: 'no answer' },
-    'No picture from the stream main 1: no answer.',
+    'No picture from the full-resolution stream of camera 1: no answer.',
     'retry',
   ],
-  ['far-key-frames', { stream: 'main 1', seconds: '10' }, 'Key frames of the stream', 'check'],
-  ['far-key-frames', { stream: 'main 1' }, 'Key frames of the stream main 1 are more', 'check'],
-  ['b-pictures', { stream: 'main 1' }, 'The stream main 1 has B pictures', 'check'],
+  [
+    'far-key-frames',
+    { stream: 'main 1', seconds: '10' },
+    'Key frames of the full-resolution stream of camera 1 are 10 s',
+    'check',
+  ],
+  [
+    'far-key-frames',
+    { stream: 'sub 2' },
+    'Key frames of the low-resolution stream of camera 2 are more',
+    'check',
+  ],
+  ['b-pictures', { stream: 'extra' }, 'The stream extra has B pictures', 'check'],
 ])('%s with %o is said in our words', (key, values, start, action) => {
   const view = findingView(finding(key, values));
   expect(view.sentence).toMatch(/[.]$/);

@@ -5,7 +5,7 @@
 
 import type { ProbeFinding } from '../protocol';
 import { sentence } from './reasons';
-import { fill, plural, TEXT, type Key } from './text';
+import { fill, plural, t, TEXT, type Key } from './text';
 
 /** Reactions that a person may choose. */
 export type Action =
@@ -98,9 +98,17 @@ function sentenceKeyOf(key: string, values: ProbeFinding['values']): Key | null 
 function derived(key: string, values: ProbeFinding['values']): Record<string, string> {
   if (key === 'clock-off') return { span: span(Math.abs(Number(values.seconds))) };
   if (key === 'no-picture' && values.reason !== undefined) {
-    return { reason: ended(values.reason) };
+    return { reason: ended(values.reason), ...named(values) };
   }
-  return {};
+  return named(values);
+}
+
+/** Returns the stream as the pictures of the page call it; the gateway says such as `main 1`. */
+function named({ stream }: ProbeFinding['values']): Record<string, string> {
+  if (stream === undefined) return {};
+  const [, role, camera = ''] = /^(main|sub) (\d+)$/.exec(stream) ?? [];
+  if (role === undefined) return { stream: t('stream.unknown', { stream }) };
+  return { stream: t(role === 'main' ? 'stream.main' : 'stream.sub', { camera }) };
 }
 
 function isSeconds(text: string | undefined): boolean {

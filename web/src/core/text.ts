@@ -107,7 +107,9 @@ export const TEXT = {
   'gateways.remove-label': 'Remove {name}',
   'gateways.name': 'Name',
   'gateways.save': 'Save',
-  'gateways.cameras-offline': 'Its cameras are listed once it is connected.',
+  'gateways.cameras-offline':
+    'Check that its computer is on and has a network; its cameras are listed once it is ' +
+    'connected. If the computer is broken, replace it.',
   'gateways.no-cameras': 'This gateway has no camera yet.',
   'gateways.change': 'Address or password',
   'gateways.change-label': 'Change the address or password of {name}',
@@ -147,7 +149,9 @@ export const TEXT = {
 
   'wizard.gateway.title': 'Which gateway is near the camera?',
   'wizard.gateway.offline': 'not connected',
-  'wizard.gateway.waiting': 'Waiting for {name} to connect. The search starts by itself.',
+  'wizard.gateway.waiting':
+    'Waiting for {name} to connect. Check that its computer is on and has a network; the search ' +
+    'then starts by itself.',
   'wizard.gateway.none': 'No gateway yet',
   'wizard.gateway.none-text':
     'A gateway finds the cameras in its network and carries their pictures. Start one with the ' +
@@ -157,7 +161,7 @@ export const TEXT = {
   'search.running': 'Looking for cameras…',
   'search.found.one': '1 device found',
   'search.found.other': '{count} devices found',
-  'search.none': 'No camera has answered',
+  'search.none': 'No camera answered',
   'search.none-text':
     'Check that the camera is switched on and in the same network as the gateway. Some cameras ' +
     'answer only after ONVIF is switched on in their own settings. You can also type the ' +
@@ -167,14 +171,16 @@ export const TEXT = {
   'search.stop': 'Stop',
   'search.added': 'Added as {names}',
   'search.add': 'Add',
+  'search.add-again': 'Add again',
   'search.add-named': 'Add {name}',
+  'search.add-named-again': 'Add again: {name}',
   'search.add-all': 'Add all {count} with one password',
   'search.announce': 'Found {name} at {address}.',
   'address.label': 'Address of a camera',
   'address.hint':
     'Such as 192.168.1.20, an rtsp:// address, or 192.168.1.0/24 to search a network.',
   'address.empty': 'Type the address of the camera.',
-  'address.bad': 'This is no address of a camera. Use one such as 192.168.1.20.',
+  'address.bad': 'This is not an address of a camera. Use one such as 192.168.1.20.',
   'address.submit': 'Continue',
 
   'login.title': 'User and password of the camera',
@@ -197,7 +203,7 @@ export const TEXT = {
     'type. Open Porthole with https://, or on the computer that it runs on.',
   'login.user-missing': 'Type the user of the camera.',
 
-  'probe.title': 'Check the picture',
+  'probe.title': 'Check the camera',
   'probe.waiting': 'Waiting for the other cameras…',
   'probe.running': 'Asking the camera…',
   'probe.playing': 'Measuring the picture…',
@@ -221,7 +227,7 @@ export const TEXT = {
   'probe.no-picture': '{name} has no picture.',
   'probe.preview-waiting': 'The picture follows',
   'probe.still': 'Still picture of {name}',
-  'probe.key-frames': 'a key frame every {seconds} s',
+  'probe.key-frames': 'a\u00a0key\u00a0frame\u00a0every\u00a0{seconds}\u00a0s',
 
   'done.title': '{name} is added',
   'done.titles.one': '1 camera is added',
@@ -238,6 +244,10 @@ export const TEXT = {
   'action.address': 'Use another address',
   'action.allow-text': 'Send it as readable text',
   'action.vendor': 'Try the usual addresses',
+
+  'stream.main': 'full-resolution stream of camera {camera}',
+  'stream.sub': 'low-resolution stream of camera {camera}',
+  'stream.unknown': 'stream {stream}',
 
   'finding.nothing-answers':
     'Nothing answers at {host}. Check that the camera is switched on and in the same network ' +
@@ -268,12 +278,16 @@ export const TEXT = {
     'could have read it.',
   'finding.not-permitted':
     'This user may not read everything about the camera. The picture works all the same.',
-  'finding.clock-behind': 'The camera’s clock is {span} behind. We allow for it.',
-  'finding.clock-ahead': 'The camera’s clock is {span} ahead. We allow for it.',
-  'finding.clock-unset': 'The camera’s clock was never set. We allow for it.',
+  'finding.clock-behind':
+    'The camera’s clock is {span} behind. You can add it; set its clock in its own settings.',
+  'finding.clock-ahead':
+    'The camera’s clock is {span} ahead. You can add it; set its clock in its own settings.',
+  'finding.clock-unset':
+    'The camera’s clock was never set. You can add it; set its clock in its own settings.',
   'finding.other-address': 'The camera calls itself {named}; we use {used} instead.',
   'finding.stream-elsewhere':
-    'A stream of the camera is at {host}, another device. It was not tried.',
+    'A stream of the camera is at {host}, another device, so it was not tried. To see it, add ' +
+    'that device.',
   'finding.no-video':
     'The camera has no stream with H.264 or H.265. Set one of its streams to H.264, then check ' +
     'again.',
@@ -288,15 +302,15 @@ export const TEXT = {
   'finding.separate-user':
     'This camera has separate users: ONVIF takes this one, the picture refuses it. Type a user ' +
     'that may do both.',
-  'finding.no-picture': 'No picture from the stream {stream}: {reason}',
+  'finding.no-picture': 'No picture from the {stream}: {reason}',
   'finding.far-key-frames':
-    'Key frames of the stream {stream} are {seconds} s apart, so a picture may start that ' +
+    'Key frames of the {stream} are {seconds} s apart, so a picture may start that ' +
     'late. Switch the smart codec off in the camera, then check again.',
   'finding.very-far-key-frames':
-    'Key frames of the stream {stream} are more than 5 s apart, so a picture may start that ' +
+    'Key frames of the {stream} are more than 5 s apart, so a picture may start that ' +
     'late. Switch the smart codec off in the camera, then check again.',
   'finding.b-pictures':
-    'The stream {stream} has B pictures, which browsers show late or out of order. Set the ' +
+    'The {stream} has B pictures, which browsers show late or out of order. Set the ' +
     'camera to the profile Baseline or Main without them, then check again.',
   'span.seconds.one': '1 second',
   'span.seconds.other': '{count} seconds',

@@ -1,8 +1,10 @@
 // What the walks through the dashboard share: Chromium, screenshots, and steps with a name.
-import { mkdirSync } from 'node:fs';
+import { copyFileSync, mkdirSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 
 const SHOTS = new URL('./shots/', import.meta.url).pathname;
+/** Where the pictures of the guide are, which are replaced if the environment has `GUIDE`. */
+const GUIDE = new URL('../../docs/guide/', import.meta.url).pathname;
 const SIZES = { phone: { width: 390, height: 844 }, desktop: { width: 1280, height: 800 } };
 
 /** Starts Chromium, with a page for the dashboard and one that plays the gateway. */
@@ -30,8 +32,8 @@ export async function startBrowser(mock) {
   );
   page.on('pageerror', (e) => consoleErrors.push(String(e)));
 
-  /** Takes the page at both sizes, light and dark. */
-  async function shoot(name, options = {}) {
+  /** Takes the page at both sizes, light and dark; the guide has one of them. */
+  async function shoot(name, { inGuide = false, ...options } = {}) {
     for (const [size, viewport] of Object.entries(SIZES)) {
       for (const colorScheme of ['light', 'dark']) {
         await page.setViewportSize(viewport);
@@ -45,6 +47,9 @@ export async function startBrowser(mock) {
       }
     }
     await page.setViewportSize(SIZES.desktop);
+    if (inGuide && process.env.GUIDE) {
+      copyFileSync(`${SHOTS}${name}-desktop-light.png`, `${GUIDE}${name}.png`);
+    }
   }
 
   return { browser, device, page, consoleErrors, shoot, shots: SHOTS };

@@ -100,7 +100,7 @@ try {
     await page.getByTestId('device').first().waitFor();
     await shoot('add-search');
     await page.getByText('4 devices found').waitFor();
-    await shoot('add-found');
+    await shoot('add-found', { inGuide: true });
     await click(button('Add Hikvision DS-2CD2087G2'));
     await shoot('add-login');
     await fill(field('User'), 'admin');
@@ -110,7 +110,7 @@ try {
     await shoot('add-asking');
     await live(2);
     await probed();
-    await shoot('add-picture');
+    await shoot('add-picture', { inGuide: true });
     if (inputs > 8) throw new Error(`${inputs} inputs`);
     console.log(`    ${inputs} inputs to the picture`);
     await field('Name').fill('Front door');
@@ -269,7 +269,7 @@ try {
     ]);
     await page.goto(`${mock.url}/gateways`);
     await page.getByText('Porch, as it was added').waitFor();
-    await shoot('gateways', { fullPage: true });
+    await shoot('gateways', { fullPage: true, inGuide: true });
     await button('Add a gateway').click();
     await page.getByText('mossy-otter-4821').waitFor();
     await shoot('gateways-add', { fullPage: true });
@@ -370,11 +370,12 @@ try {
     await page.goto(`${mock.url}/add`);
     await page.getByText('4 devices found').waitFor();
     const reached = [];
-    for (let i = 0; i < 10; i++) {
+    for (let i = 0; i < 10 && reached.at(-1) !== 'the end of the page'; i++) {
       await page.keyboard.press('Tab');
       reached.push(
         await page.evaluate(() => {
           const { activeElement: element } = document;
+          if (element === document.body) return 'the end of the page';
           const shown = element.matches('input') ? element.closest('.box') : element;
           const outline = getComputedStyle(shown);
           if (outline.outlineStyle === 'none') throw new Error('the focus cannot be seen');

@@ -267,7 +267,7 @@ export const TEXT = {
     'tries.',
   'finding.wrong-password-or-text':
     'The camera refuses this user and password. If they are right, it may want the password as ' +
-    'readable text.',
+    'readable text. Type them again; you can allow that there.',
   'finding.account-locked':
     'The camera has locked this account. Wait some minutes, then try again.',
   'finding.wants-text':

@@ -18,9 +18,13 @@ use crate::media::{Feed, FeedOutput, Format, RtpPacket, VideoPacket};
 /// does not wait again.
 const LINGER: Duration = Duration::from_secs(15);
 
-/// Minimum time between two attempts if only a person can fix the problem: a camera locks an
-/// account after a handful of wrong passwords in a minute.
+/// Minimum time before the second attempt if only a person can fix the problem. Some cameras refuse
+/// the right password while they start.
 const PERSON_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Minimum time between all further attempts: cameras lock an account after a handful of wrong
+/// passwords, most for up to half an hour. A change of the camera's entry is an attempt at once.
+const LONG_PERSON_INTERVAL: Duration = Duration::from_secs(15 * 60);
 
 /// Minimum time between two key frame requests to the source, for all viewers together.
 const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
@@ -58,6 +62,9 @@ pub struct Stream {
     /// Time at which to disconnect, unless somebody watches again.
     disconnect_at: Option<Instant>,
     backoff: Backoff,
+    /// The problem since the stream was last live that only a person can fix: its reason, and the
+    /// earliest time of the next attempt, whoever watches.
+    lasting: Option<(Instant, String)>,
     rng: StdRng,
     /// The reason why there is no picture.
     reason: Option<String>,
@@ -88,6 +95,7 @@ impl Stream {
             viewers: BTreeSet::new(),
             disconnect_at: None,
             backoff: Backoff::default(),
+            lasting: None,
             rng: StdRng::seed_from_u64(seed),
             reason: None,
             problem: None,
@@ -112,7 +120,7 @@ impl Stream {
         self.disconnect_at = None;
         self.changed = true;
         if self.state == RunState::Stopped {
-            self.start();
+            self.start_or_wait();
         }
     }
 
@@ -223,7 +231,14 @@ impl Stream {
             return;
         }
         let wait = self.backoff.next(self.rng.random());
-        let wait = if needs_a_person { wait.max(PERSON_INTERVAL) } else { wait };
+        let wait = match (needs_a_person, &self.lasting) {
+            (false, _) => wait,
+            (true, None) => wait.max(PERSON_INTERVAL),
+            (true, Some(_)) => LONG_PERSON_INTERVAL,
+        };
+        if needs_a_person {
+            self.lasting = Some((now + wait, reason.clone()));
+        }
         self.state = RunState::Retry(now + wait);
         self.set_reason(Some(reason));
     }
@@ -284,6 +299,17 @@ impl Stream {
         self.changed = true;
     }
 
+    /// Starts, unless a person has not had the time to fix what ended the last attempt.
+    fn start_or_wait(&mut self) {
+        match self.lasting.clone() {
+            Some((at, reason)) => {
+                self.state = RunState::Retry(at);
+                self.set_reason(Some(reason));
+            }
+            None => self.start(),
+        }
+    }
+
     fn start(&mut self) {
         self.state = RunState::Starting;
         self.command = Some(SourceCommand::Start);
@@ -316,6 +342,7 @@ impl Stream {
                     self.has_played |= packet.starts_key_frame;
                     if self.state == RunState::Starting {
                         self.state = RunState::Live;
+                        self.lasting = None;
                         self.backoff.reset();
                         self.set_reason(None);
                         self.changed = true;

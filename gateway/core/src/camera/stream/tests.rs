@@ -115,12 +115,56 @@ fn a_camera_that_fails_is_retried_and_reports_the_reason_until_it_is_back() {
 
 #[test]
 fn a_camera_that_only_a_person_can_fix_is_retried_rarely() {
-    let now = Instant::now();
+    let mut now = Instant::now();
     let mut stream = stream(false);
+    // The event of an attempt, the time until the next one.
+    let wrong = || SourceEvent::Ended { reason: "wrong password".to_owned(), needs_a_person: true };
+    let (first, further) = (Some(PERSON_INTERVAL), Some(LONG_PERSON_INTERVAL));
+    for (event, expected) in [
+        (wrong(), first),
+        (wrong(), further),
+        // A camera that locks the account may end connections at once.
+        (failed("it is off"), None),
+        (wrong(), further),
+        (wrong(), further),
+        (connected(), None),
+        (wrong(), first),
+    ] {
+        let is_live = matches!(event, SourceEvent::Connected(_));
+        let case = format!("{event:?}");
+        stream.poll_command();
+        stream.handle_source(now, event);
+        if is_live {
+            stream.handle_source(now, packet(now, 1));
+            stream.poll_packet();
+            continue;
+        }
+        let due = stream.poll_timeout().expect("a retry is planned");
+        assert!(expected.is_none_or(|expected| due - now == expected), "{case}");
+        assert!(expected.is_some() || due - now < PERSON_INTERVAL, "{case}");
+        now = due;
+        stream.handle_timeout(now);
+    }
+}
+
+#[test]
+fn viewers_who_come_and_go_try_a_wrong_password_no_more_often() {
+    let now = Instant::now();
+    let mut stream = stream(true);
+    stream.add_viewer(viewer());
     stream.poll_command();
     let reason = "wrong password".to_owned();
     stream.handle_source(now, SourceEvent::Ended { reason, needs_a_person: true });
-    assert_eq!(stream.poll_timeout(), Some(now + PERSON_INTERVAL));
+    stream.remove_session(now, &session());
+    stream.handle_timeout(now + LINGER);
+    assert_eq!(stream.poll_command(), Some(SourceCommand::Stop));
+    stream.add_viewer(viewer());
+    assert_eq!(stream.poll_command(), None);
+    let report = stream.report("door".parse().unwrap());
+    assert_eq!(report.state, CameraState::Failed);
+    assert_eq!(report.reason.as_deref(), Some("wrong password"));
+    stream.handle_timeout(now + PERSON_INTERVAL);
+    assert_eq!(stream.poll_command(), Some(SourceCommand::Start));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod admission;
 mod association;
+mod hello;
 mod identity;
 mod retransmission;
 mod srtp;
@@ -12,6 +13,7 @@ mod srtp;
 use rtc_shared::error::Error as EngineError;
 
 pub use association::DtlsSrtp;
+pub use hello::{HelloPeek, MAX_HELD_BYTES, Peeked, SrtpProfile};
 pub use identity::{Fingerprint, Identity};
 
 /// Error of a DTLS-SRTP association.

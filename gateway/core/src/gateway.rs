@@ -20,7 +20,7 @@ use rand::rngs::StdRng;
 use tracing::{error, info};
 
 use crate::camera::{Camera, CameraChange, SourceEvent, Stream, StreamId, Viewer};
-use crate::dtls_srtp::Identity;
+use crate::dtls_srtp::{Identity, SrtpProfile};
 use crate::ice::LocalBase;
 use crate::media::VideoPacket;
 use crate::question::{QuestionEvent, Registry};
@@ -180,7 +180,8 @@ impl Gateway {
     fn start_watching(&mut self, now: Instant, id: &SessionId) {
         let Some(session) = self.sessions.get(id) else { return };
         let path = session.describe_path();
-        info!(session = %id, stream = session.describe_sources(), path, "watching");
+        let srtp = session.srtp_profile().map(SrtpProfile::name);
+        info!(session = %id, stream = session.describe_sources(), path, srtp, "watching");
         self.report_at.get_or_insert(now + REPORT_DELAY);
         for section in 0..session.sections().len() {
             self.send_gop(now, id, section, Session::send_burst);

@@ -19,7 +19,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tracing::debug;
 
-use crate::dtls_srtp::{DtlsRole, DtlsSrtp, DtlsSrtpError, Fingerprint, Identity};
+use crate::dtls_srtp::{DtlsRole, DtlsSrtp, DtlsSrtpError, Fingerprint, Identity, SrtpProfile};
 use crate::ice::{Agent, Candidate, CandidateRefused, Credentials, LocalBase, Path, Role};
 use crate::turn_clients::{TurnClients, TurnTransport};
 use crate::{Datagram, TurnTransportCommand, ice};
@@ -225,6 +225,11 @@ impl PeerTransport {
             LocalBase::Socket(_) if path.is_relayed() => "relayed by the viewer's side".to_owned(),
             LocalBase::Socket(_) => "direct".to_owned(),
         }
+    }
+
+    /// Returns the profile that protects the packets, once the keys are agreed.
+    pub fn srtp_profile(&self) -> Option<SrtpProfile> {
+        self.dtls_srtp.as_ref().and_then(DtlsSrtp::profile)
     }
 
     /// Returns the transport of the TURN client with this index.

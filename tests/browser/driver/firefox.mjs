@@ -2,7 +2,8 @@
 //
 // Arguments: url, pictures, and steps to take before there is a picture: { fill: label, value } and
 // { click: name } of a button or link. Prints {"event":"playing"} with the size of the picture once
-// that many different ones have been seen.
+// that many different ones have been seen, and with `srtpCipher` of each connection that was made
+// after the first step.
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -37,6 +38,31 @@ const SAMPLE = `
   context.drawImage(video, 0, 0, canvas.width, canvas.height);
   const picture = context.getImageData(0, 0, canvas.width, canvas.height).data.join();
   return { picture, width: video.videoWidth, height: video.videoHeight };
+`;
+
+// Records the connections that the page makes from now on.
+const RECORD = `
+  const Native = window.RTCPeerConnection;
+  window.portholeConnections = [];
+  window.RTCPeerConnection = class extends Native {
+    constructor(...args) {
+      super(...args);
+      window.portholeConnections.push(this);
+    }
+  };
+`;
+
+// Returns `srtpCipher` of each recorded connection that has one.
+const CIPHERS = `
+  const done = arguments[arguments.length - 1];
+  const connections = [...(window.portholeConnections ?? [])];
+  Promise.all(connections.map((each) => each.getStats())).then(
+    (all) => {
+      const entries = all.flatMap((stats) => [...stats.values()]);
+      done(entries.map((entry) => entry.srtpCipher).filter(Boolean));
+    },
+    (error) => done([String(error)]),
+  );
 `;
 
 // Fills a field by its label, or clicks a button or link by its name; returns false until there is
@@ -137,6 +163,7 @@ try {
   const { capabilities } = await marionette.send('WebDriver:NewSession', {});
   emit('launched', { version: capabilities?.browserVersion });
   await marionette.send('WebDriver:Navigate', { url });
+  if (steps.length) await marionette.send('WebDriver:ExecuteScript', { script: RECORD, args: [] });
   for (const step of steps) {
     await until(JSON.stringify(step), STEP_MS, () =>
       marionette.send('WebDriver:ExecuteScript', { script: ACT, args: [step] }),
@@ -151,7 +178,9 @@ try {
     seen.add(picture);
     return seen.size >= pictures && { pictures: seen.size, width, height };
   });
-  emit('playing', shown);
+  const ciphers = { script: CIPHERS, args: [] };
+  const srtpCiphers = await marionette.send('WebDriver:ExecuteAsyncScript', ciphers);
+  emit('playing', { ...shown, srtpCiphers });
 } catch (error) {
   emit('error', { message: String(error?.message ?? error) });
   process.exitCode = 1;

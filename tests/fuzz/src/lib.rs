@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 mod channel_data;
+mod dtls;
 mod framing;
 mod media;
 mod message;
@@ -16,6 +17,7 @@ mod server;
 pub mod world;
 
 pub use channel_data::channel_data;
+pub use dtls::client_hello;
 pub use framing::framing;
 pub use media::{camera_description, payloads};
 pub use message::message;
@@ -40,4 +42,5 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("discovery_answers", discovery_answers),
     ("onvif_answers", onvif_answers),
     ("sealed_messages", sealed_messages),
+    ("client_hello", client_hello),
 ];

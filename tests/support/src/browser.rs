@@ -73,6 +73,8 @@ pub struct Sample {
     pub pli_count: u64,
     /// Jitter of the RTP packets, in seconds.
     pub jitter: f64,
+    /// `srtpCipher`: name of the SRTP profile.
+    pub srtp_cipher: Option<String>,
     /// The selected candidate pair.
     pub pair: Option<Pair>,
 }

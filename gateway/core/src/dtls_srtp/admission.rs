@@ -37,7 +37,7 @@ const FRAGMENT_HEADER: usize = 12;
 
 const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;
-const HANDSHAKE: u8 = 22;
+pub(super) const HANDSHAKE: u8 = 22;
 const APPLICATION_DATA: u8 = 23;
 
 /// The decision about a datagram.
@@ -156,15 +156,16 @@ enum Fragments {
     TooMany,
 }
 
-struct Record<'a> {
-    kind: u8,
-    epoch: u16,
-    body: &'a [u8],
-    whole: &'a [u8],
+pub(super) struct Record<'a> {
+    pub(super) kind: u8,
+    pub(super) epoch: u16,
+    pub(super) body: &'a [u8],
+    /// The record with its header.
+    pub(super) whole: &'a [u8],
 }
 
 /// The records of a datagram; ends at the first malformed one.
-struct Records<'a>(&'a [u8]);
+pub(super) struct Records<'a>(pub(super) &'a [u8]);
 
 impl<'a> Iterator for Records<'a> {
     type Item = Record<'a>;

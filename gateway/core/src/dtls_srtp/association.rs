@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use rtc_crypto::RTCCryptoProvider;
 use rtc_dtls::config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType, HandshakeConfig};
 use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
 use rtc_shared::error::Error as EngineError;
 
 use super::admission::{Admission, Verdict};
+use super::hello::{HelloPeek, Peeked, SrtpProfile};
 use super::identity::sha256;
 use super::retransmission::Retransmission;
-use super::srtp::{PROFILES, Srtp};
+use super::srtp::{Srtp, of_dtls};
 use super::{DtlsRole, DtlsSrtpError, Fingerprint, Identity, handshake};
 
 /// Interval of the engine's own timer, which does not double: far below ours, so that a flight can
@@ -37,8 +37,11 @@ const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr
 pub struct DtlsSrtp {
     endpoint: Endpoint,
     role: DtlsRole,
+    identity: Identity,
+    expected: Fingerprint,
     config: Arc<HandshakeConfig>,
-    crypto: Arc<dyn RTCCryptoProvider>,
+    /// Until the client's first message is whole, if this side is the server.
+    peek: Option<HelloPeek>,
     admission: Admission,
     retransmission: Retransmission,
     outbox: VecDeque<BytesMut>,
@@ -65,35 +68,15 @@ impl DtlsSrtp {
         role: DtlsRole,
         expected: Fingerprint,
     ) -> Result<Self, DtlsSrtpError> {
-        let crypto = Arc::clone(&identity.crypto);
-        let hasher = Arc::clone(&crypto);
-        let config = ConfigBuilder::default()
-            .with_crypto_provider(Arc::clone(&crypto))
-            .with_certificates(vec![identity.certificate.clone()])
-            .with_srtp_protection_profiles(PROFILES.to_vec())
-            .with_client_auth(ClientAuthType::RequireAnyClientCert)
-            // Certificates are self-signed: the fingerprint below is the whole check.
-            .with_insecure_skip_verify(true)
-            .with_verify_peer_certificate(Some(Arc::new(move |chain, _| {
-                let leaf = chain.first().and_then(|leaf| sha256(hasher.as_ref(), leaf));
-                if leaf == Some(expected) {
-                    return Ok(());
-                }
-                Err(EngineError::ErrNoMatchingCertificateFingerprint)
-            })))
-            .with_extended_master_secret(ExtendedMasterSecretType::Require)
-            .with_flight_interval(ENGINE_INTERVAL)
-            .with_mtu(DTLS_MTU)
-            .build(role == DtlsRole::Client, None)
-            .map_err(|e| DtlsSrtpError::Handshake(e.to_string()))?;
-        let config = Arc::new(config);
+        let config = configure(identity, role, expected, &SrtpProfile::PREFERRED)?;
         let server = (role == DtlsRole::Server).then(|| Arc::clone(&config));
-        let endpoint = Endpoint::new(PEER, Default::default(), server);
         Ok(Self {
-            endpoint,
+            endpoint: Endpoint::new(PEER, Default::default(), server),
             role,
+            identity: identity.clone(),
+            expected,
             config,
-            crypto,
+            peek: (role == DtlsRole::Server).then(HelloPeek::default),
             admission: Admission::new(role),
             retransmission: Retransmission::new(),
             outbox: VecDeque::new(),
@@ -141,6 +124,7 @@ impl DtlsSrtp {
             Verdict::Repeated | Verdict::Drop => return Ok(()),
             Verdict::Flood => return Err(DtlsSrtpError::Flood),
         };
+        let Some(records) = self.peek(records)? else { return Ok(()) };
         let read = self.endpoint.read(now, PEER, None, records);
         // An alert has to leave even if the association has failed.
         self.collect_flight(now);
@@ -161,6 +145,21 @@ impl DtlsSrtp {
         Ok(())
     }
 
+    /// Returns the records that the engine gets now. Before the first ones are passed to it, the
+    /// server is configured with the best profile that the client offers.
+    fn peek(&mut self, records: BytesMut) -> Result<Option<BytesMut>, DtlsSrtpError> {
+        let Some(peek) = &mut self.peek else { return Ok(Some(records)) };
+        let Peeked::Done { records, profile } = peek.handle_records(&records) else {
+            return Ok(None);
+        };
+        self.peek = None;
+        if let Some(best) = profile {
+            let config = configure(&self.identity, self.role, self.expected, &[best])?;
+            self.endpoint.set_server_config(Some(config));
+        }
+        Ok(Some(records))
+    }
+
     /// Takes the datagrams of the engine. Before the handshake is finished they are a new flight.
     fn collect_flight(&mut self, now: Instant) {
         let before = self.outbox.len();
@@ -179,13 +178,18 @@ impl DtlsSrtp {
     /// Installs the SRTP keys that the finished handshake exports (RFC 5764 §4.2).
     fn install_keys(&mut self) -> Result<(), DtlsSrtpError> {
         let state = self.endpoint.get_connection_state(PEER).ok_or(DtlsSrtpError::NotReady)?;
-        self.srtp = Some(Srtp::new(state, self.role, self.crypto.crypto())?);
+        self.srtp = Some(Srtp::new(state, self.role, self.identity.crypto.crypto())?);
         Ok(())
     }
 
     /// Returns true if packets can be protected: the peer has proven that it owns its certificate.
     pub fn is_ready(&self) -> bool {
         self.srtp.is_some() && !self.closed
+    }
+
+    /// Returns the profile that protects the packets, once the handshake is finished.
+    pub fn profile(&self) -> Option<SrtpProfile> {
+        self.srtp.as_ref().map(Srtp::profile)
     }
 
     /// Returns true if either side has closed the association (close_notify).
@@ -263,5 +267,49 @@ impl DtlsSrtp {
 
     fn srtp(&mut self) -> Result<&mut Srtp, DtlsSrtpError> {
         self.srtp.as_mut().ok_or(DtlsSrtpError::NotReady)
+    }
+}
+
+/// Configures a handshake of the engine with these profiles, the best first.
+fn configure(
+    identity: &Identity,
+    role: DtlsRole,
+    expected: Fingerprint,
+    profiles: &[SrtpProfile],
+) -> Result<Arc<HandshakeConfig>, DtlsSrtpError> {
+    let hasher = Arc::clone(&identity.crypto);
+    let config = ConfigBuilder::default()
+        .with_crypto_provider(Arc::clone(&hasher))
+        .with_certificates(vec![identity.certificate.clone()])
+        .with_srtp_protection_profiles(profiles.iter().copied().map(of_dtls).collect())
+        .with_client_auth(ClientAuthType::RequireAnyClientCert)
+        // Certificates are self-signed: the fingerprint below is the whole check.
+        .with_insecure_skip_verify(true)
+        .with_verify_peer_certificate(Some(Arc::new(move |chain, _| {
+            let leaf = chain.first().and_then(|leaf| sha256(hasher.as_ref(), leaf));
+            if leaf == Some(expected) {
+                return Ok(());
+            }
+            Err(EngineError::ErrNoMatchingCertificateFingerprint)
+        })))
+        .with_extended_master_secret(ExtendedMasterSecretType::Require)
+        .with_flight_interval(ENGINE_INTERVAL)
+        .with_mtu(DTLS_MTU)
+        .build(role == DtlsRole::Client, None)
+        .map_err(|e| DtlsSrtpError::Handshake(e.to_string()))?;
+    Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+impl DtlsSrtp {
+    /// Sets the profiles of the engine, which as a server then decides without us, as the engine of
+    /// another project.
+    pub(super) fn set_profiles(&mut self, profiles: &[SrtpProfile]) {
+        let config = configure(&self.identity, self.role, self.expected, profiles).unwrap();
+        self.config = Arc::clone(&config);
+        if self.role == DtlsRole::Server {
+            self.peek = None;
+            self.endpoint.set_server_config(Some(config));
+        }
     }
 }

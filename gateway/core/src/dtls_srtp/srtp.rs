@@ -9,21 +9,32 @@ use rtc_srtp::context::Context;
 use rtc_srtp::option::{srtcp_replay_protection, srtp_replay_protection};
 use rtc_srtp::protection_profile::ProtectionProfile;
 
-use super::{DtlsRole, DtlsSrtpError, handshake};
+use super::{DtlsRole, DtlsSrtpError, SrtpProfile, handshake};
 
 /// Size of the replay window in packets; older packets are dropped (RFC 3711 §3.3.2: at least 64).
 const REPLAY_WINDOW: usize = 1024;
 
-/// SRTP protection profiles in order of preference. AES-GCM takes a third of the work of AES-CM
-/// with HMAC-SHA1, which remains for players that support nothing newer.
-pub(super) const PROFILES: [DtlsProfile; 3] = [
-    DtlsProfile::Srtp_Aead_Aes_128_Gcm,
-    DtlsProfile::Srtp_Aead_Aes_256_Gcm,
-    DtlsProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
-];
+/// Returns the engine's name of a profile in the handshake.
+pub(super) fn of_dtls(profile: SrtpProfile) -> DtlsProfile {
+    match profile {
+        SrtpProfile::AeadAes128Gcm => DtlsProfile::Srtp_Aead_Aes_128_Gcm,
+        SrtpProfile::AeadAes256Gcm => DtlsProfile::Srtp_Aead_Aes_256_Gcm,
+        SrtpProfile::Aes128CmHmacSha1_80 => DtlsProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
+    }
+}
+
+/// Returns the engine's name of a profile for packets.
+fn of_srtp(profile: SrtpProfile) -> ProtectionProfile {
+    match profile {
+        SrtpProfile::AeadAes128Gcm => ProtectionProfile::AeadAes128Gcm,
+        SrtpProfile::AeadAes256Gcm => ProtectionProfile::AeadAes256Gcm,
+        SrtpProfile::Aes128CmHmacSha1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
+    }
+}
 
 /// The SRTP keys of an association.
 pub(super) struct Srtp {
+    profile: SrtpProfile,
     outbound: Context,
     inbound: Context,
 }
@@ -35,14 +46,11 @@ impl Srtp {
         role: DtlsRole,
         crypto: &dyn RTCCrypto,
     ) -> Result<Self, DtlsSrtpError> {
-        let profile = match state.srtp_protection_profile() {
-            DtlsProfile::Srtp_Aead_Aes_128_Gcm => ProtectionProfile::AeadAes128Gcm,
-            DtlsProfile::Srtp_Aead_Aes_256_Gcm => ProtectionProfile::AeadAes256Gcm,
-            DtlsProfile::Srtp_Aes128_Cm_Hmac_Sha1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
-            DtlsProfile::Srtp_Aes128_Cm_Hmac_Sha1_32 | DtlsProfile::Unsupported | _ => {
-                return Err(DtlsSrtpError::Handshake("no common SRTP profile".to_owned()));
-            }
-        };
+        let negotiated = state.srtp_protection_profile();
+        let ours = SrtpProfile::PREFERRED.into_iter().find(|each| of_dtls(*each) == negotiated);
+        let ours =
+            ours.ok_or_else(|| DtlsSrtpError::Handshake("no common SRTP profile".to_owned()))?;
+        let profile = of_srtp(ours);
         let mut config = Config { profile, ..Default::default() };
         let length = config.keying_material_len();
         let keys = state
@@ -68,7 +76,15 @@ impl Srtp {
             Some(srtcp_replay_protection(REPLAY_WINDOW)),
             crypto,
         );
-        Ok(Self { outbound: outbound.map_err(handshake)?, inbound: inbound.map_err(handshake)? })
+        Ok(Self {
+            profile: ours,
+            outbound: outbound.map_err(handshake)?,
+            inbound: inbound.map_err(handshake)?,
+        })
+    }
+
+    pub(super) fn profile(&self) -> SrtpProfile {
+        self.profile
     }
 
     pub(super) fn protect_rtp(&mut self, packet: &[u8]) -> Result<BytesMut, DtlsSrtpError> {

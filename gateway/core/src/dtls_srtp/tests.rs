@@ -21,8 +21,23 @@ struct Link {
 
 impl Link {
     fn new(delay: Duration, known: bool) -> Self {
+        Self::between(delay, known, &[], &[])
+    }
+
+    /// Makes a link between ends with these profiles; an empty list: all, as usual.
+    fn between(
+        delay: Duration,
+        known: bool,
+        of_client: &[SrtpProfile],
+        of_server: &[SrtpProfile],
+    ) -> Self {
         let now = Instant::now();
         let (mut client, mut server) = pair(None);
+        for (side, profiles) in [(&mut client, of_client), (&mut server, of_server)] {
+            if !profiles.is_empty() {
+                side.set_profiles(profiles);
+            }
+        }
         let round_trip = known.then_some(delay * 2);
         client.start(now, round_trip).unwrap();
         server.start(now, round_trip).unwrap();
@@ -101,6 +116,46 @@ fn both_ends_derive_the_same_keys_whatever_is_lost() {
         assert_eq!(link.client.unprotect_rtp(&sent).unwrap().as_ref(), rtp(1), "{name}");
         let again = link.client.unprotect_rtp(&sent);
         assert_eq!(again, Err(DtlsSrtpError::NotAuthentic), "replayed");
+    }
+}
+
+#[test]
+fn aes_gcm_is_agreed_wherever_both_ends_have_it() {
+    use SrtpProfile::{AeadAes128Gcm as Gcm, AeadAes256Gcm as Gcm256, Aes128CmHmacSha1_80 as Cm};
+    type Case = (&'static [SrtpProfile], &'static [SrtpProfile], SrtpProfile);
+    // Profiles of the client and of the server; an empty list: ours, which prefers AES-GCM.
+    let table: [Case; 7] = [
+        (&[Cm, Gcm256, Gcm], &[], Gcm),
+        (&[Cm, Gcm256], &[], Gcm256),
+        (&[Cm], &[], Cm),
+        (&[], &[Cm], Cm),
+        (&[], &[Gcm256, Cm], Gcm256),
+        (&[], &[Cm, Gcm], Gcm),
+        (&[], &[], Gcm),
+    ];
+    for (client, server, expected) in table {
+        let mut link = Link::between(Duration::from_millis(1), true, client, server);
+        link.run(SETUP, |_| false).unwrap();
+        let profiles = (link.client.profile(), link.server.profile());
+        assert_eq!(profiles, (Some(expected), Some(expected)), "{client:?} {server:?}");
+        let sent = link.server.protect_rtp(&rtp(1)).unwrap();
+        assert_eq!(link.client.unprotect_rtp(&sent).unwrap().as_ref(), rtp(1), "{expected:?}");
+    }
+}
+
+#[test]
+fn a_hello_in_two_datagrams_is_answered_once_it_is_whole() {
+    let hello = include_bytes!("hello/tests/chromium.bin");
+    let (first, second) = hello.split_at(1200);
+    for order in [[first, second], [second, first]] {
+        let (_, mut server) = pair(None);
+        let now = Instant::now();
+        server.handle_dtls(now, order[0]).unwrap();
+        assert_eq!(server.poll_transmit(), None, "half of a hello");
+        server.handle_dtls(now, order[0]).unwrap();
+        server.handle_dtls(now, order[1]).unwrap();
+        let answer = server.poll_transmit().unwrap();
+        assert_eq!((answer[0], answer[13]), (22, 3), "HelloVerifyRequest");
     }
 }
 

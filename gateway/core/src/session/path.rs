@@ -7,6 +7,7 @@ use porthole_signaling_proto::IceServer;
 
 use super::Session;
 use crate::TurnTransport;
+use crate::dtls_srtp::SrtpProfile;
 use crate::ice::{LocalBase, Path};
 
 impl Session {
@@ -28,6 +29,11 @@ impl Session {
     /// Describes the path for logs, for example `direct` or `relayed over TCP`.
     pub fn describe_path(&self) -> String {
         self.transport.describe_path()
+    }
+
+    /// Returns the profile that protects the packets, once the keys are agreed.
+    pub fn srtp_profile(&self) -> Option<SrtpProfile> {
+        self.transport.srtp_profile()
     }
 
     /// Lets packets from this address in through our relayed candidates, for a viewer that does not

@@ -52,6 +52,7 @@
       codecParameters: codec?.sdpFmtpLine ?? null,
       framesDecoded: video?.framesDecoded ?? 0,
       ...Object.fromEntries(VIDEO_KEYS.map((key) => [key, video?.[key] ?? 0])),
+      srtpCipher: [...stats.values()].find((entry) => entry.srtpCipher)?.srtpCipher ?? null,
       pair: selectedPair(stats),
     };
   }

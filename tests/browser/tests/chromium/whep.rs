@@ -13,6 +13,9 @@ use crate::{CAMERA_DEADLINE, HITCH, NEEDS, froze_for};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// The SRTP profile in `srtpCipher`: Chromium lists AES-CM first, the gateway chooses AES-GCM.
+const AES_GCM: &str = "SRTP_AEAD_AES_128_GCM";
+
 /// Takes about 17 s.
 #[test]
 fn a_plain_whep_page_plays_the_demo_camera() {
@@ -33,6 +36,7 @@ fn a_plain_whep_page_plays_the_demo_camera() {
             let froze = froze_for(first, last);
             ensure!(froze <= HITCH, "{name}: the video froze: {first:?} {last:?}");
             ensure!(last.codec.as_deref() == Some("video/H264"), "{name}: {last:?}");
+            ensure!(last.srtp_cipher.as_deref() == Some(AES_GCM), "{name}: {last:?}");
             let deleted = browser.last(event("deleted"))?.context("nothing was deleted")?;
             ensure!(
                 deleted["status"].as_u64().is_some_and(|status| status / 100 == 2),

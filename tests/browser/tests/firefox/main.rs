@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 const CAMERA_DEADLINE: Duration = Duration::from_secs(30);
 const DEADLINE: Duration = Duration::from_secs(120);
 
+/// The SRTP profile that the gateway and Firefox agree on.
+const AES_GCM: &str = "SRTP_AEAD_AES_128_GCM";
+
 #[test]
 fn firefox_plays_vp8_from_a_plain_page_and_from_the_dashboard() {
     let name = "firefox_plays_vp8_from_a_plain_page_and_from_the_dashboard";
@@ -31,7 +34,7 @@ fn firefox_plays_vp8_from_a_plain_page_and_from_the_dashboard() {
         let page = page.canonicalize()?;
         let whep = server.url("/whep/door");
         let url = format!("file://{}#url={whep}&token={token}", page.display());
-        play(scene, "whep-page", &url, &json!([]))?;
+        play(scene, "whep-page", &url, &json!([]), &json!([]))?;
 
         let steps = json!([
             { "fill": "Username", "value": "ada" },
@@ -39,11 +42,17 @@ fn firefox_plays_vp8_from_a_plain_page_and_from_the_dashboard() {
             { "click": "Create account" },
             { "click": "door" },
         ]);
-        play(scene, "dashboard", &server.setup_link()?, &steps)
+        play(scene, "dashboard", &server.setup_link()?, &steps, &json!([AES_GCM]))?;
+        let log = server.output()?;
+        let count = log.matches(&format!("srtp=\"{AES_GCM}\"")).count();
+        ensure!(count == 2, "{count} sessions have AES-GCM: {log}");
+        Ok(())
     });
 }
 
-fn play(scene: &Scene, name: &str, url: &str, steps: &Value) -> Result<()> {
+/// Plays until there is a picture, with these SRTP profiles in `getStats`; the plain page makes its
+/// connection before it can be recorded.
+fn play(scene: &Scene, name: &str, url: &str, steps: &Value, ciphers: &Value) -> Result<()> {
     let arguments = json!({ "url": url, "pictures": 10, "steps": steps });
     let mut browser = Browser::script(scene, name, Place::Here, "firefox.mjs", &arguments)?;
     browser.finish(DEADLINE).context(name.to_owned())?;
@@ -51,5 +60,6 @@ fn play(scene: &Scene, name: &str, url: &str, steps: &Value) -> Result<()> {
     let playing = playing.context("no picture")?;
     let size = (&playing["width"], &playing["height"]);
     ensure!(size == (&json!(320), &json!(240)), "{name}: {playing}");
+    ensure!(&playing["srtpCiphers"] == ciphers, "{name}: {playing}");
     Ok(())
 }

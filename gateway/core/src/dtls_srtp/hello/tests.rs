@@ -50,7 +50,7 @@ fn record(message: &[u8], offset: usize, len: usize) -> Vec<u8> {
 /// ClientHello.
 fn read(name: &str, datagrams: &[Vec<u8>]) -> Option<SrtpProfile> {
     let mut peek = HelloPeek::default();
-    let (last, first) = datagrams.split_last().unwrap();
+    let Some((last, first)) = datagrams.split_last() else { panic!("{name} is empty") };
     for datagram in first {
         assert_eq!(peek.handle_records(datagram), Peeked::Wait, "{name}");
     }

@@ -41,13 +41,8 @@ fn a_multicast_camera_is_watched_on_the_interface_through_which_it_is_reached() 
 }
 
 fn start_camera(scene: &Scene, host: &Host) -> Result<Program> {
-    let mut command = host.command(cameras::PYTHON);
-    command.arg(cameras::folder().join("rtsp_server.py"));
-    command.args(["--address", "0.0.0.0", "--port", "554"]);
-    command.args(["--group", GROUP, "--interface", "eth0"]);
-    let mut program = Program::start(scene, "camera", &mut command)?;
-    cameras::wait_until_ready(&mut program)?;
-    Ok(program)
+    let flags = ["--address", "0.0.0.0", "--port", "554", "--group", GROUP, "--interface", "eth0"];
+    cameras::start_on(scene, host, "camera", "rtsp_server.py", &flags)
 }
 
 /// Adds an interface that leads nowhere, and a route of all groups through it.

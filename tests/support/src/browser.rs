@@ -112,6 +112,20 @@ impl Browser {
         Ok(Self { program })
     }
 
+    /// Takes the steps of `dashboard.mjs`, and waits until all of them have succeeded.
+    pub fn dashboard(
+        scene: &Scene,
+        name: &str,
+        place: Place<'_>,
+        steps: &[Value],
+        deadline: Duration,
+    ) -> Result<Self> {
+        let arguments = json!({ "steps": steps });
+        let mut browser = Self::script(scene, name, place, "dashboard.mjs", &arguments)?;
+        browser.finish(deadline).context(name.to_owned())?;
+        Ok(browser)
+    }
+
     /// Waits until the script has ended successfully.
     pub fn finish(&mut self, deadline: Duration) -> Result<()> {
         let status = self.program.wait(deadline)?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::lab::Host;
 use crate::ports::free_port;
 use crate::program::Program;
 use crate::scene::{Need, Scene};
@@ -154,21 +155,40 @@ pub fn wait_until_ready(program: &mut Program) -> Result<()> {
     })
 }
 
+/// Starts a script of [`folder`] on a lab host, at its address unless the flags have another one,
+/// and waits until it can be reached.
+pub fn start_on(
+    scene: &Scene,
+    host: &Host,
+    name: &str,
+    script: &str,
+    flags: &[&str],
+) -> Result<Program> {
+    let mut command = host.command(PYTHON);
+    let address = host.address().to_string();
+    command.arg(folder().join(script)).args(["--address", &address]).args(flags);
+    let mut program = Program::start(scene, name, &mut command)?;
+    wait_until_ready(&mut program)?;
+    Ok(program)
+}
+
 /// Checks that GStreamer's RTSP server can run here; an error says what is missing.
 pub(crate) fn gstreamer() -> Result<()> {
     const IMPORT: &str = "import gi; gi.require_version('GstRtspServer', '1.0')";
-    let output = Command::new(PYTHON).args(["-c", IMPORT]).output();
-    let works = output.is_ok_and(|output| output.status.success());
-    ensure!(works, "python3-gi or gir1.2-gst-rtsp-server-1.0 is not installed");
+    ensure!(runs(IMPORT), "python3-gi or gir1.2-gst-rtsp-server-1.0 is not installed");
     Ok(())
 }
 
 /// Checks that Python's zeroconf can run here; an error says what is missing.
 pub(crate) fn zeroconf() -> Result<()> {
-    let output = Command::new(PYTHON).args(["-c", "import zeroconf"]).output();
-    let works = output.is_ok_and(|output| output.status.success());
-    ensure!(works, "python3-zeroconf is not installed");
+    ensure!(runs("import zeroconf"), "python3-zeroconf is not installed");
     Ok(())
+}
+
+/// Returns true if Debian's interpreter runs a program without an error.
+fn runs(program: &str) -> bool {
+    let output = Command::new(PYTHON).args(["-c", program]).output();
+    output.is_ok_and(|output| output.status.success())
 }
 
 /// Checks that GStreamer's WebRTC element and decoders can run here; an error says what is missing.
@@ -179,10 +199,8 @@ pub(crate) fn webrtcbin() -> Result<()> {
         Gst.init(None)\n\
         for name in ['webrtcbin', 'nicesrc', 'avdec_h264', 'vp8dec']:\n    \
             assert Gst.ElementFactory.find(name), name";
-    let output = Command::new(PYTHON).args(["-c", PROBE]).output();
-    let works = output.is_ok_and(|output| output.status.success());
     ensure!(
-        works,
+        runs(PROBE),
         "gir1.2-gst-plugins-bad-1.0, gstreamer1.0-nice or gstreamer1.0-libav is not installed"
     );
     Ok(())

@@ -17,9 +17,8 @@ const CHUNK: usize = 1 << 20;
 pub fn contains(pid: u32, wanted: &[u8]) -> Result<bool> {
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).context("no such process")?;
     let memory = File::open(format!("/proc/{pid}/mem")).context("it may not be read")?;
-    let ranges = maps.lines().filter(|line| line.contains(" rw")).filter_map(range);
-    let found = ranges.map(|(start, end)| region_contains(&memory, start, end, wanted));
-    Ok(found.collect::<Vec<_>>().contains(&true))
+    let mut ranges = maps.lines().filter(|line| line.contains(" rw")).filter_map(range);
+    Ok(ranges.any(|(start, end)| region_contains(&memory, start, end, wanted)))
 }
 
 /// Reads the addresses of a line of `/proc/PID/maps`.

@@ -6,9 +6,6 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Error, Result, anyhow};
 
-/// Times that the packages are downloaded: a file may arrive damaged.
-const ATTEMPTS: u32 = 3;
-
 /// Lines that are shown of what a program says when it fails.
 const SHOWN_LINES: usize = 6;
 
@@ -41,20 +38,14 @@ fn install() -> Result<()> {
     if std::fs::read(&installed).ok() == Some(std::fs::read(&requirements)?) {
         return Ok(());
     }
-    let mut result = Err(anyhow!("no attempt"));
-    for _ in 0..ATTEMPTS {
-        result = install_afresh(&requirements, &home);
-        if result.is_ok() {
-            break;
-        }
-    }
-    result?;
+    // Three attempts: a file may arrive damaged.
+    let attempt = || install_afresh(&requirements, &home);
+    attempt().or_else(|_| attempt()).or_else(|_| attempt())?;
     std::fs::copy(&requirements, installed)?;
     Ok(())
 }
 
-/// Makes the environment and downloads every package. pip keeps damaged files in its cache, so it
-/// is not used.
+/// Makes the environment and downloads every package, whatever pip's cache holds.
 fn install_afresh(requirements: &Path, home: &Path) -> Result<()> {
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(home))?;
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"];

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use porthole_test_support::browser::{Browser, event};
-use porthole_test_support::cameras::{PYTHON, folder, wait_until_ready};
+use porthole_test_support::cameras::start_on;
 use porthole_test_support::lab::{Host, Lab};
 use porthole_test_support::nat::NatKind;
 use porthole_test_support::onvif::{Auth, Fake, PASSWORD, Running, Sockets, USER};
@@ -44,9 +44,7 @@ fn a_camera_is_added_from_an_empty_data_folder_with_eight_inputs() {
         let inputs = to_picture.iter().filter(|step| is_input(step)).count();
         ensure!(inputs <= MAX_INPUTS, "{inputs} inputs");
         let steps: Vec<_> = to_picture.into_iter().chain(steps_to_wall()).collect();
-        let arguments = json!({ "steps": steps });
-        let mut browser = Browser::script(scene, "add", place, "dashboard.mjs", &arguments)?;
-        browser.finish(DEADLINE)?;
+        let browser = Browser::dashboard(scene, "add", place, &steps, DEADLINE)?;
         let playing = browser.first(event("playing"))?.context("no picture was shown")?;
         let ms = playing["afterMs"].as_u64().context("no time of the picture")?;
         report(&format!("{inputs} inputs; the picture came {ms} ms after the password"));
@@ -62,14 +60,8 @@ fn a_camera_is_added_from_an_empty_data_folder_with_eight_inputs() {
 
 /// Starts the streams of the camera at the machine that it is.
 fn start_streams(scene: &Scene, host: &Host) -> Result<Program> {
-    let mut command = host.command(PYTHON);
-    let address = host.address().to_string();
-    command.arg(folder().join("rtsp_server.py")).args(["--address", &address]);
-    command.args(["--port", RTSP_PORT]);
-    command.args(["--fps", "30", "--keyframe-interval", "1", "--kbit", "1000"]);
-    let mut program = Program::start(scene, "streams", &mut command)?;
-    wait_until_ready(&mut program)?;
-    Ok(program)
+    let flags = ["--port", RTSP_PORT, "--fps", "30", "--kbit", "1000", "--keyframe-interval", "1"];
+    start_on(scene, host, "streams", "rtsp_server.py", &flags)
 }
 
 /// Starts the ONVIF side of the camera, which answers to searches and wants a password.

@@ -115,8 +115,5 @@ fn play(scene: &Scene, name: &str, steps: &[Value]) -> Result<()> {
 }
 
 fn run(scene: &Scene, name: &str, steps: &[Value]) -> Result<Browser> {
-    let arguments = json!({ "steps": steps });
-    let mut browser = Browser::script(scene, name, Place::Here, "dashboard.mjs", &arguments)?;
-    browser.finish(DEADLINE).context(name.to_owned())?;
-    Ok(browser)
+    Browser::dashboard(scene, name, Place::Here, steps, DEADLINE)
 }

@@ -47,13 +47,11 @@ fn demo(scene: &Scene) -> Result<(Server<'_>, String, String)> {
 fn play(scene: &Scene, page: &str, parameters: &str) -> Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(page);
     let path = path.canonicalize()?;
-    let steps = json!([
-        { "goto": format!("file://{}#{parameters}", path.display()) },
-        { "watch": 3, "timeoutMs": PICTURE_DEADLINE.as_millis() },
-    ]);
-    let arguments = json!({ "steps": steps });
-    let mut browser = Browser::script(scene, page, Place::Here, "dashboard.mjs", &arguments)?;
-    browser.finish(DEADLINE).context(page.to_owned())?;
+    let steps = [
+        json!({ "goto": format!("file://{}#{parameters}", path.display()) }),
+        json!({ "watch": 3, "timeoutMs": PICTURE_DEADLINE.as_millis() }),
+    ];
+    let browser = Browser::dashboard(scene, page, Place::Here, &steps, DEADLINE)?;
     let sample = browser.sample()?;
     ensure!(sample.frames_decoded >= 45, "too few frames in 3 s: {sample:?}");
     ensure!(sample.connections == 1, "{sample:?}");

@@ -31,19 +31,17 @@ fn the_driver_works_behind_a_nat() {
 fn loopback(scene: &Scene, place: Place<'_>) -> Result<()> {
     let page = browser::folder().join("driver/page/loopback.html");
     let screenshot = scene.folder().join("screenshot.png");
-    let steps = json!([
-        { "goto": format!("file://{}", page.display()) },
-        { "fill": "Name", "value": "World" },
-        { "click": "Play" },
-        { "see": "Hello World" },
-        { "watch": 2 },
-        { "read": "State", "role": "status" },
-        { "screenshot": screenshot },
-        { "delay": 60 },
-    ]);
-    let arguments = json!({ "steps": steps });
-    let mut browser = Browser::script(scene, "browser", place, "dashboard.mjs", &arguments)?;
-    browser.finish(DEADLINE)?;
+    let steps = [
+        json!({ "goto": format!("file://{}", page.display()) }),
+        json!({ "fill": "Name", "value": "World" }),
+        json!({ "click": "Play" }),
+        json!({ "see": "Hello World" }),
+        json!({ "watch": 2 }),
+        json!({ "read": "State", "role": "status" }),
+        json!({ "screenshot": screenshot }),
+        json!({ "delay": 60 }),
+    ];
+    let browser = Browser::dashboard(scene, "browser", place, &steps, DEADLINE)?;
 
     let sample = browser.sample()?;
     ensure!(sample.frames_decoded > 30, "too few frames: {sample:?}");

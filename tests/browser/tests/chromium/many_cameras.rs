@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use porthole_test_support::browser::Browser;
-use porthole_test_support::cameras::{PYTHON, folder, wait_until_ready};
+use porthole_test_support::cameras::start_on;
 use porthole_test_support::lab::{Host, Lab, Side};
 use porthole_test_support::memory;
 use porthole_test_support::nat::NatKind;
@@ -108,25 +108,17 @@ fn start_streams(
     port: &str,
     path: &str,
 ) -> Result<Program> {
-    let mut command = host.command(PYTHON);
-    let address = host.address().to_string();
-    command.arg(folder().join("rtsp_server.py")).args(["--address", &address, "--port", port]);
-    command.args(["--path", path, "--user", USER, "--password", PASSWORD]);
-    command.args(["--size", "320x240", "--fps", "10", "--kbit", "200"]);
-    let mut program = Program::start(scene, &format!("streams-{name}"), &mut command)?;
-    wait_until_ready(&mut program)?;
-    Ok(program)
+    let at = ["--port", port, "--path", path, "--user", USER, "--password", PASSWORD];
+    let picture = ["--size", "320x240", "--fps", "10", "--kbit", "200"];
+    let flags = [&at[..], &picture].concat();
+    start_on(scene, host, &format!("streams-{name}"), "rtsp_server.py", &flags)
 }
 
 /// Announces the camera that has RTSP alone.
 fn announce(scene: &Scene, host: &Host) -> Result<Program> {
-    let mut command = host.command(PYTHON);
-    command.arg(folder().join("announce.py")).args(["--address", &host.address().to_string()]);
-    command.args(["--service", "_rtsp._tcp.local.", "--port", "554"]);
-    command.args(["--name", "Plain", "--mac", "00408CABCDEF"]);
-    let mut program = Program::start(scene, "announce", &mut command)?;
-    wait_until_ready(&mut program)?;
-    Ok(program)
+    let service = ["--service", "_rtsp._tcp.local.", "--port", "554"];
+    let flags = [&service[..], &["--name", "Plain", "--mac", "00408CABCDEF"]].concat();
+    start_on(scene, host, "announce", "announce.py", &flags)
 }
 
 /// Creates the first administrator and adds every device that is found.
@@ -159,14 +151,7 @@ fn add_all(scene: &Scene, away: &Side, server: &Server<'_>) -> Result<()> {
         json!({ "see": format!("{CAMERAS} cameras are added"), "timeoutMs": picture_ms }),
     ];
     let at = steps.iter().position(|step| *step == search).context("no search")?;
-    let mut browser = Browser::script(
-        scene,
-        "add",
-        Place::On(&away.host),
-        "dashboard.mjs",
-        &json!({ "steps": steps }),
-    )?;
-    browser.finish(DEADLINE)?;
+    let browser = Browser::dashboard(scene, "add", Place::On(&away.host), &steps, DEADLINE)?;
     let times = browser.step_times()?;
     let after = |step: usize| times.get(step).zip(times.get(at)).map(|(one, start)| one - start);
     let first = after(at + 2).context("no time of the first camera")?;
@@ -196,12 +181,5 @@ fn watch_each(scene: &Scene, away: &Side, server: &Server<'_>, ids: &[String]) -
         steps.push(json!({ "goto": server.url(&format!("/camera/{id}")) }));
         steps.push(json!({ "watch": 1, "timeoutMs": PICTURE_DEADLINE.as_millis() }));
     }
-    let mut browser = Browser::script(
-        scene,
-        "watch",
-        Place::On(&away.host),
-        "dashboard.mjs",
-        &json!({ "steps": steps }),
-    )?;
-    browser.finish(DEADLINE)
+    Browser::dashboard(scene, "watch", Place::On(&away.host), &steps, DEADLINE).map(drop)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use porthole_test_support::browser::Browser;
 use porthole_test_support::cameras::{Camera, Kind};
 use porthole_test_support::http;
@@ -103,7 +103,5 @@ fn sign_in(server: &Server<'_>) -> Result<Vec<Value>> {
 }
 
 fn run(scene: &porthole_test_support::scene::Scene, name: &str, steps: &[Value]) -> Result<()> {
-    let arguments = json!({ "steps": steps });
-    let mut browser = Browser::script(scene, name, Place::Here, "dashboard.mjs", &arguments)?;
-    browser.finish(DEADLINE).context(name.to_owned())
+    Browser::dashboard(scene, name, Place::Here, steps, DEADLINE).map(drop)
 }

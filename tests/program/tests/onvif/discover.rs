@@ -9,7 +9,7 @@ use porthole_test_support::lab::Lab;
 use porthole_test_support::nat::NatKind;
 use porthole_test_support::onvif::{self, Fake, Sockets};
 use porthole_test_support::porthole::binary;
-use porthole_test_support::program::{Place, Program};
+use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Need, scene};
 use serde_json::Value;
 
@@ -65,12 +65,8 @@ fn a_camera_that_only_announces_itself_is_found() {
         let home = lab.side(NatKind::PortRestricted)?;
         let host = lab.host_behind(&home)?;
         let address = host.address().to_string();
-        let mut command = host.command(cameras::PYTHON);
-        command.arg(cameras::folder().join("announce.py"));
-        command.args(["--address", &address, "--port", "80", "--name", "AXIS M1065"]);
-        command.args(["--mac", "00408CABCDEF"]);
-        let mut camera = Program::start(scene, "camera", &mut command)?;
-        cameras::wait_until_ready(&mut camera)?;
+        let flags = ["--port", "80", "--name", "AXIS M1065", "--mac", "00408CABCDEF"];
+        let _camera = cameras::start_on(scene, &host, "camera", "announce.py", &flags)?;
         let found = discover(Place::On(&home.host), &[])?;
         let list = found["cameras"].as_array().context("a list")?;
         let entry = list.iter().find(|entry| entry["address"] == address);

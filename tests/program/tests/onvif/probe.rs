@@ -212,6 +212,18 @@ fn a_hostile_device_costs_little_and_gets_one_sentence() {
     });
 }
 
+/// Probes a camera whose streams are at a path of GStreamer's RTSP server with these flags.
+fn probe_streams(scene: &Scene, flags: &[&str], path: &str) -> Result<(Output, Value)> {
+    let mut rtsp = Camera::with_flags(scene, Kind::GstreamerRtsp, flags)?;
+    rtsp.start()?;
+    let stream = Some(format!("rtsp://{}/{path}", rtsp.address()));
+    let sockets = Sockets::open_http(rtsp.address().ip(), free_port()?.port())?;
+    let camera = Fake { stream, ..Fake::default() }.start(sockets)?;
+    let output = probe_at(scene, &camera.http.to_string(), PLAIN_PASSWORD, &["--json"])?;
+    let found = report(&output)?;
+    Ok((output, found))
+}
+
 #[test]
 fn the_streams_of_a_camera_are_played_and_measured() {
     let needs = [Need::Program, Need::GstreamerRtsp];
@@ -220,15 +232,7 @@ fn the_streams_of_a_camera_are_played_and_measured() {
             [(PLAIN_PASSWORD, &[][..], true), ("another-4713", &["separate-user"][..], false)]
         {
             let flags = ["--user", USER, "--password", password];
-            let mut rtsp = Camera::with_flags(scene, Kind::GstreamerRtsp, &flags)?;
-            rtsp.start()?;
-            let stream = Some(format!("rtsp://{}/camera", rtsp.address()));
-            let address = rtsp.address().ip();
-            let camera = Fake { stream, ..Fake::default() };
-            let camera = camera.start(Sockets::open_http(address, free_port()?.port())?)?;
-            let target = camera.http.to_string();
-            let output = probe_at(scene, &target, PLAIN_PASSWORD, &["--json"])?;
-            let found = report(&output)?;
+            let (output, found) = probe_streams(scene, &flags, "camera")?;
             ensure!(findings(&found) == expected, "{found}");
             ensure!(output.status.success() == works, "{}", output.status);
             let measured = &found["measured"][0];
@@ -249,15 +253,7 @@ fn a_stream_that_is_missing_or_unfit_is_explained() {
             (&far[..], "camera", "far-key-frames", true),
             (&["--b-pictures"], "camera", "b-pictures", true),
         ] {
-            let mut rtsp = Camera::with_flags(scene, Kind::GstreamerRtsp, flags)?;
-            rtsp.start()?;
-            let stream = Some(format!("rtsp://{}/{path}", rtsp.address()));
-            let camera = Fake { stream, ..Fake::default() };
-            let sockets = Sockets::open_http(rtsp.address().ip(), free_port()?.port())?;
-            let camera = camera.start(sockets)?;
-            let target = camera.http.to_string();
-            let output = probe_at(scene, &target, PLAIN_PASSWORD, &["--json"])?;
-            let found = report(&output)?;
+            let (output, found) = probe_streams(scene, flags, path)?;
             // One for the main stream and one for the sub stream.
             ensure!(findings(&found) == [expected, expected], "{expected}: {found}");
             ensure!(output.status.success() == works, "{expected}: {}", output.status);

@@ -10,7 +10,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, anyhow, bail};
 use porthole_gateway::ingest::Caution;
 use porthole_gateway::onvif;
-use porthole_gateway::onvif::{Cidr, Device, Discovered, InvalidTarget, Probed, Target};
+use porthole_gateway::onvif::{
+    Cidr, DISCOVERY_PORT, Device, Discovered, InvalidTarget, Probed, Target,
+};
 use tokio::sync::mpsc;
 
 use crate::config::Network;
@@ -19,9 +21,6 @@ use report::ProbeReport;
 
 /// Capacity of the channel for what is found.
 const QUEUE: usize = 64;
-
-/// Port of WS-Discovery, for machines that are asked directly.
-const DISCOVERY_PORT: u16 = 3702;
 
 /// Runs `porthole discover`: prints each camera as it answers.
 pub async fn discover(flags: &cli::Discover) -> anyhow::Result<()> {

@@ -13,7 +13,9 @@ mod target;
 
 pub use discover::{ask, search};
 pub use interfaces::{Link, links, networks};
-pub use porthole_gateway_core::onvif::discovery::{Device, Output as Discovered};
+pub use porthole_gateway_core::onvif::discovery::{
+    Device, Output as Discovered, PORT as DISCOVERY_PORT,
+};
 pub use porthole_gateway_core::onvif::probe::{Camera, Config, Output as Probed, Stream};
 pub use porthole_gateway_core::onvif::{
     Cidr, Encoding, Finding, Information, MAX_REFUSED, Measured, Networks, NotAllowed,

@@ -16,13 +16,10 @@ use tokio::time::{sleep, timeout};
 use super::Reporter;
 use super::networks::{Machine, machines, networks};
 use crate::onvif;
-use crate::onvif::{Cidr, Device, Discovered};
+use crate::onvif::{Cidr, DISCOVERY_PORT, Device, Discovered};
 
 /// Capacity of the channel for what is found.
 const QUEUE: usize = 64;
-
-/// Port of WS-Discovery, for machines that are asked directly.
-const DISCOVERY_PORT: u16 = 3702;
 
 /// Time for a machine to answer the search before its ports are tried.
 const PATIENCE: Duration = Duration::from_millis(700);

@@ -79,7 +79,6 @@ pub enum Peeked {
 #[derive(Debug, Default)]
 pub struct HelloPeek {
     held: BytesMut,
-    count: usize,
 }
 
 impl HelloPeek {
@@ -88,15 +87,14 @@ impl HelloPeek {
     pub fn handle_records(&mut self, datagram: &[u8]) -> Peeked {
         for record in handshake_records(datagram) {
             self.held.extend_from_slice(record.whole);
-            self.count += 1;
         }
-        let full = self.held.len() > MAX_HELD_BYTES || self.count > MAX_HELD_RECORDS;
+        let count = Records(&self.held).count();
+        let full = self.held.len() > MAX_HELD_BYTES || count > MAX_HELD_RECORDS;
         let hello = if full { None } else { assemble(&self.held) };
         if hello.is_none() && !full {
             return Peeked::Wait;
         }
         let profile = hello.and_then(|hello| best_profile(&hello));
-        self.count = 0;
         Peeked::Done { records: std::mem::take(&mut self.held), profile }
     }
 }

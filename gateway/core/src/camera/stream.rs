@@ -18,12 +18,12 @@ use crate::media::{Feed, FeedOutput, Format, RtpPacket, VideoPacket};
 /// does not wait again.
 const LINGER: Duration = Duration::from_secs(15);
 
-/// Minimum time before the second attempt if only a person can fix the problem. Some cameras refuse
-/// the right password while they start.
+/// Minimum time before the second attempt if only a person can fix the problem. It may be over by
+/// itself, as that of a camera that refuses the right password while it starts.
 const PERSON_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Minimum time between all further attempts: cameras lock an account after a handful of wrong
-/// passwords, most for up to half an hour. A change of the camera's entry is an attempt at once.
+/// passwords in some minutes. A change of the camera's entry is an attempt at once.
 const LONG_PERSON_INTERVAL: Duration = Duration::from_secs(15 * 60);
 
 /// Minimum time between two key frame requests to the source, for all viewers together.

@@ -74,6 +74,10 @@ pub(crate) fn run(options: &Flood) -> Result<()> {
     traffic.verify()?;
     let mut flood = PacketFlood::new(&server, options)?;
     let outcome = traffic.run_beside(&server, |measured| flood.step(measured))?;
+    // A machine that stalls is behind when the relayed packets end.
+    while flood.sent < options.packets {
+        flood.step(load.measured)?;
+    }
     let report = Report {
         packets: flood.sent,
         kinds: flood.responses,

@@ -16,7 +16,7 @@ use std::time::Duration;
 use porthole_clock::Now;
 use porthole_signaling_proto::rest::Role;
 use porthole_signaling_proto::rpc::{Fault, code};
-use porthole_signaling_proto::{CameraId, GatewayId};
+use porthole_signaling_proto::{CameraId, CameraPermission, GatewayId};
 
 pub use action::{Action, Kind, Need};
 pub use rights::{Expiry, Grant, Object, Objects, Permission, Permissions, Rights};
@@ -208,6 +208,30 @@ impl Admitted {
         let object = Object::Camera { camera, gateway: Some(gateway) };
         let granted = GatewayCamera { gateway: gateway.clone(), camera: camera.clone() };
         self.grant(Kind::Camera, object, granted, now, Denied::Camera)
+    }
+
+    /// Returns everything that the sender may do with a gateway's camera; nothing if it may not use
+    /// the camera in the way that the action needs.
+    pub(crate) fn permissions(
+        &self,
+        gateway: &GatewayId,
+        camera: &CameraId,
+        now: Now,
+    ) -> Vec<CameraPermission> {
+        let Ok(granted) = self.camera(gateway, camera, now) else { return Vec::new() };
+        let on_camera = Object::Camera { camera, gateway: Some(gateway) };
+        let each = [
+            (Permission::Watch, on_camera, CameraPermission::Watch),
+            (Permission::Listen, on_camera, CameraPermission::Listen),
+            (Permission::Talk, on_camera, CameraPermission::Talk),
+            (Permission::Control, on_camera, CameraPermission::Control),
+            (Permission::Manage, Object::Gateway(gateway), CameraPermission::Manage),
+        ];
+        let principal = granted.principal();
+        let has = |(permission, object, _): &(_, _, _)| {
+            principal.permitted(*permission, *object, now).is_some()
+        };
+        each.into_iter().filter(has).map(|(_, _, permission)| permission).collect()
     }
 
     /// Checks that the sender may know that no gateway has a camera with this id.

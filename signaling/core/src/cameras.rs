@@ -79,7 +79,7 @@ impl Hub {
 
     /// Returns all cameras that somebody who was admitted to list them may see, sorted by name.
     pub fn cameras(&self, now: Now, admitted: &Admitted) -> Vec<Camera> {
-        self.directory.cameras(|gateway, id| admitted.camera(gateway, id, now).is_ok())
+        self.directory.cameras(|gateway, id| admitted.permissions(gateway, id, now))
     }
 
     /// Returns the camera to connect to: `camera`, or without one the first that the sender may

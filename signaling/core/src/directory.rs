@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use porthole_clock::Now;
 use porthole_signaling_proto::method::RefusedCamera;
-use porthole_signaling_proto::{Camera, CameraAddress, CameraId, CameraReport, GatewayId, rest};
+use porthole_signaling_proto::{
+    Camera, CameraAddress, CameraId, CameraPermission, CameraReport, GatewayId, rest,
+};
 
 use crate::directory::gateway::Gateway;
 use crate::{ConnId, StoredGateway};
@@ -207,16 +209,21 @@ impl Directory {
         known.into_iter().flat_map(Gateway::provisional).flat_map(cameras::profiles)
     }
 
-    /// Returns all cameras that may be seen, sorted by name. `may_see` gets a gateway, and the id
-    /// of one of its cameras or streams.
-    pub(crate) fn cameras(&self, may_see: impl Fn(&GatewayId, &CameraId) -> bool) -> Vec<Camera> {
+    /// Returns all cameras that may be seen, sorted by name. `permissions` gets a gateway, and the
+    /// id of one of its cameras or streams; without any the camera is not seen.
+    pub(crate) fn cameras(
+        &self,
+        permissions: impl Fn(&GatewayId, &CameraId) -> Vec<CameraPermission>,
+    ) -> Vec<Camera> {
         let mut cameras = Vec::new();
         for (gateway, known) in &self.gateways {
-            let visible = |camera| cameras::visible(camera, |id| may_see(gateway, id));
+            let may_see = |id: &CameraId| !permissions(gateway, id).is_empty();
+            let visible = |camera| cameras::visible(camera, may_see);
             let seen = known.cameras().iter().flat_map(visible);
             cameras.extend(seen.map(|camera| Camera {
                 gateway: gateway.clone(),
                 address: self.address(gateway, &camera.id),
+                permissions: permissions(gateway, &camera.id),
                 report: match known.connection() {
                     Some(_) => camera,
                     None => cameras::offline(camera),

@@ -3,11 +3,11 @@
 
 use porthole_clock::Now;
 use porthole_signaling_proto::manage::{CancelParams, ProgressParams};
-use porthole_signaling_proto::method::{Cancel, Method, Progress};
+use porthole_signaling_proto::method::{Cancel, Method, Move, Progress};
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
-use porthole_signaling_proto::{GatewayId, rpc};
+use porthole_signaling_proto::{CameraId, GatewayId, rpc};
 use serde_json::Value;
-use tracing::info;
+use tracing::{info, trace};
 
 use crate::address::Address;
 use crate::call::Call;
@@ -20,6 +20,12 @@ const MAX_PARAMS_BYTES: usize = 16 * 1024;
 /// The longest id of such a request, which is repeated in each piece of progress.
 const MAX_ID_CHARS: usize = 64;
 
+/// Reads the parameters of a method for their errors, and writes them again without fields that
+/// nobody knows.
+fn known_fields<M: Method>(params: Value) -> Result<Value, Fault> {
+    Ok(rpc::write(&rpc::read::<M::Params>(params)?))
+}
+
 impl Hub {
     /// Handles a request that the gateway answers: sends it on with the name of who asks.
     pub(crate) fn handle_exchange<M: Method>(
@@ -28,29 +34,45 @@ impl Hub {
         admitted: Admitted,
         params: Value,
     ) -> Result<(), Fault> {
-        // Read for its errors, and written again without fields that nobody knows.
-        let mut params = rpc::write(&rpc::read::<M::Params>(params)?);
-        let gateway: GatewayId = rpc::read(params.get("peer").cloned().unwrap_or_default())?;
+        let params = known_fields::<M>(params)?;
+        let gateway: GatewayId = rpc::read(params["peer"].clone())?;
         let granted = admitted.on_gateway(&gateway, call.now)?;
-        if let Some(params) = params.as_object_mut() {
-            params.insert("by".to_owned(), Value::from(granted.principal().name()));
-        }
-        self.start_exchange(call, &granted, M::NAME, params)
-    }
-
-    fn start_exchange(
-        &mut self,
-        call: &Call,
-        granted: &Granted<GatewayId>,
-        method: &str,
-        params: Value,
-    ) -> Result<(), Fault> {
         if !self.directory.knows(granted.object()) {
             return Err(Fault::new(code::NOT_FOUND, "there is no such gateway"));
         }
+        self.start_exchange(call, &gateway, &granted, M::NAME, params)
+    }
+
+    /// Handles a request about one camera that its gateway answers.
+    pub(crate) fn handle_camera_exchange<M: Method>(
+        &mut self,
+        call: &Call,
+        admitted: Admitted,
+        params: Value,
+    ) -> Result<(), Fault> {
+        let params = known_fields::<M>(params)?;
+        let gateway: GatewayId = rpc::read(params["peer"].clone())?;
+        let camera: CameraId = rpc::read(params["camera"].clone())?;
+        let granted = self.find_camera(call.now, &admitted, &gateway, Some(&camera))?;
+        self.start_exchange(call, &gateway, &granted, M::NAME, params)
+    }
+
+    /// Sends a request on. What was granted is the gateway, or a camera of it.
+    fn start_exchange<T>(
+        &mut self,
+        call: &Call,
+        gateway_id: &GatewayId,
+        granted: &Granted<T>,
+        method: &str,
+        mut params: Value,
+    ) -> Result<(), Fault> {
+        let by = granted.principal().name();
+        if let Some(params) = params.as_object_mut() {
+            params.insert("by".to_owned(), Value::from(by));
+        }
         let asker = Asker { conn: call.conn, id: call.id.clone() };
         self.check_exchange(&asker, &params)?;
-        let gateway = self.reach(Address::Gateway(granted.object()))?;
+        let gateway = self.reach(Address::Gateway(gateway_id))?;
         self.check_room(call.conn, gateway)?;
         let limits = &self.config.limits;
         let (silence, longest) = (limits.exchange_silence, limits.exchange_duration);
@@ -59,8 +81,12 @@ impl Hub {
         let number = self.links.next_number();
         self.exchanges.add(gateway, number, asker, silent_at, ends_at);
         self.timers.add(silent_at.min(ends_at), Timer::Exchange(gateway, number));
-        let by = granted.principal().name();
-        info!(gateway = %granted.object(), by, method, "a gateway is asked");
+        // A movement is asked for three times a second.
+        if method == Move::NAME {
+            trace!(gateway = %gateway_id, by, method, "a gateway is asked");
+        } else {
+            info!(gateway = %gateway_id, by, method, "a gateway is asked");
+        }
         let (id, method) = (RequestId::Number(number), method.to_owned());
         self.send(gateway, Message::Request { id, method, params });
         Ok(())

@@ -4,8 +4,9 @@
 
 use porthole_clock::Now;
 use porthole_signaling_proto::method::{
-    AddCamera, Cancel, Challenge, ChangeCamera, Close, Connect, Discover, Enroll, Extend, Invite,
-    Method as _, Notification as _, Probe, Progress, Register, RemoveCamera, Report, SealingKey,
+    AddCamera, ApplySettings, Cancel, Challenge, ChangeCamera, CheckSettings, Close, Connect,
+    Discover, Enroll, Extend, GoToPreset, Invite, Method as _, Move, Notification as _, Presets,
+    Probe, Progress, Register, RemoveCamera, RemovePreset, Report, SavePreset, SealingKey,
     StoredCameras, Trickle, Unregister,
 };
 use porthole_signaling_proto::rpc::{Fault, code};
@@ -21,7 +22,7 @@ type Handler = fn(&mut Hub, &Call, Admitted, Value) -> Result<(), Fault>;
 type NotificationHandler = fn(&mut Hub, Now, ConnId, Admitted, Value) -> Result<(), Fault>;
 
 /// The requests that peers send.
-pub(crate) const REQUESTS: [(&str, Action, Handler); 15] = [
+pub(crate) const REQUESTS: [(&str, Action, Handler); 22] = [
     (Register::NAME, Action::Register, Hub::handle_register),
     (Unregister::NAME, Action::Unregister, Hub::handle_unregister),
     (Challenge::NAME, Action::Challenge, Hub::handle_challenge),
@@ -37,6 +38,13 @@ pub(crate) const REQUESTS: [(&str, Action, Handler); 15] = [
     (AddCamera::NAME, Action::AddCamera, Hub::handle_exchange::<AddCamera>),
     (ChangeCamera::NAME, Action::ChangeCamera, Hub::handle_exchange::<ChangeCamera>),
     (RemoveCamera::NAME, Action::RemoveCamera, Hub::handle_exchange::<RemoveCamera>),
+    (Move::NAME, Action::Move, Hub::handle_camera_exchange::<Move>),
+    (Presets::NAME, Action::Presets, Hub::handle_camera_exchange::<Presets>),
+    (GoToPreset::NAME, Action::GoToPreset, Hub::handle_camera_exchange::<GoToPreset>),
+    (SavePreset::NAME, Action::SavePreset, Hub::handle_camera_exchange::<SavePreset>),
+    (RemovePreset::NAME, Action::RemovePreset, Hub::handle_camera_exchange::<RemovePreset>),
+    (CheckSettings::NAME, Action::CheckSettings, Hub::handle_exchange::<CheckSettings>),
+    (ApplySettings::NAME, Action::ApplySettings, Hub::handle_exchange::<ApplySettings>),
 ];
 
 /// The notifications that peers send, except `error`, which has a form of its own.

@@ -61,6 +61,27 @@ pub struct CameraReport {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[ts(optional, as = "Option<bool>")]
     pub provisional: bool,
+    /// The ways in which the camera can be moved; absent if it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub control: Option<ControlReport>,
+    /// Motion in front of the camera; absent if it does not tell of any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub motion: Option<MotionReport>,
+    /// The degrees by which its picture is to be turned clockwise: 0, 90, 180 or 270.
+    #[serde(default, skip_serializing_if = "is_upright")]
+    #[ts(optional, as = "Option<u16>")]
+    pub rotation: u16,
+    /// True if its picture is to be mirrored, left to right, before it is turned.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[ts(optional, as = "Option<bool>")]
+    pub mirrored: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_upright(rotation: &u16) -> bool {
+    *rotation == 0
 }
 
 impl CameraReport {
@@ -78,8 +99,44 @@ impl CameraReport {
             viewers: 0,
             streams: Vec::new(),
             provisional: false,
+            control: None,
+            motion: None,
+            rotation: 0,
+            mirrored: false,
         }
     }
+}
+
+/// The ways in which a camera can be moved ([`crate::control`]).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct ControlReport {
+    /// True if the camera turns left, right, up and down.
+    #[serde(default)]
+    pub pan_tilt: bool,
+    /// True if the camera has a zoom lens.
+    #[serde(default)]
+    pub zoom: bool,
+    /// True if the camera stores positions.
+    #[serde(default)]
+    pub presets: bool,
+    /// The name of who is moving it, and keeps others from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub held_by: Option<String>,
+}
+
+/// Motion in front of a camera, as the camera tells it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct MotionReport {
+    /// True while something moves.
+    #[serde(default)]
+    pub active: bool,
+    /// The time at which the latest motion has begun, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional, type = "number")]
+    pub last_s: Option<u64>,
 }
 
 /// The role of a stream of a camera.
@@ -131,9 +188,29 @@ pub struct Camera {
     /// The shortest address that leads to the camera, in `/whep/ADDRESS` and in the dashboard: its
     /// id, or `ID@GATEWAY` if another gateway had a camera with this id before.
     pub address: CameraAddress,
+    /// The permissions on this camera of whoever gets the list. The server checks each request
+    /// whatever is in here.
+    #[serde(default)]
+    pub permissions: Vec<CameraPermission>,
     /// The gateway's latest report.
     #[serde(flatten)]
     pub report: CameraReport,
+}
+
+/// A way to use a camera that somebody may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum CameraPermission {
+    /// Seeing its picture and its state.
+    Watch,
+    /// Hearing its sound.
+    Listen,
+    /// Speaking through its loudspeaker.
+    Talk,
+    /// Turning it, and zooming.
+    Control,
+    /// Changing and removing it.
+    Manage,
 }
 
 /// A STUN or TURN server in the form of W3C WebRTC's `RTCIceServer`; `urls` is always an array

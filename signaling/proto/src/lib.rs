@@ -9,6 +9,7 @@
 
 mod address;
 mod camera;
+pub mod control;
 pub mod fragment;
 mod id;
 pub mod identity;
@@ -19,7 +20,8 @@ pub mod rpc;
 
 pub use address::CameraAddress;
 pub use camera::{
-    Camera, CameraReport, CameraState, IceCandidate, IceServer, StreamReport, StreamRole,
+    Camera, CameraPermission, CameraReport, CameraState, ControlReport, IceCandidate, IceServer,
+    MotionReport, StreamReport, StreamRole,
 };
 pub use id::{CameraId, GatewayId, InvalidId, SessionId};
 

@@ -8,7 +8,7 @@
 //! | `portholeProbe` | [`ProbeResult`] | [`ProbeProgress`] | the streams of one device |
 //! | `portholeStoredCameras` | [`StoredCamerasResult`] | | the list to change |
 //! | `portholeAddCamera` | [`ChangedResult`] | | a camera that was probed |
-//! | `portholeChangeCamera` | [`ChangedResult`] | | name, or address and password |
+//! | `portholeChangeCamera` | [`ChangedResult`] | | name, how it is shown, or address and password |
 //! | `portholeRemoveCamera` | [`ChangedResult`] | | |
 //!
 //! A client sends each to the server with the gateway as `peer`. The server checks the right, adds
@@ -358,6 +358,15 @@ pub struct StoredCamera {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional, type = "number")]
     pub changed_s: Option<u64>,
+    /// The degrees by which its picture is turned clockwise: 0, 90, 180 or 270.
+    #[serde(default)]
+    pub rotation: u16,
+    /// True if its picture is mirrored, left to right, before it is turned.
+    #[serde(default)]
+    pub mirrored: bool,
+    /// True if the gateway connects to it only while somebody watches.
+    #[serde(default)]
+    pub on_demand: bool,
 }
 
 /// Parameters of `portholeAddCamera`.
@@ -380,6 +389,7 @@ pub struct AddCameraParams {
 
 /// Parameters of `portholeChangeCamera`. What is absent stays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
 pub struct ChangeCameraParams {
     /// The gateway that is asked.
     pub peer: GatewayId,
@@ -395,6 +405,18 @@ pub struct ChangeCameraParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub provisional: Option<CameraId>,
+    /// The degrees by which its picture is turned clockwise: 0, 90, 180 or 270.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub rotation: Option<u16>,
+    /// True if its picture is mirrored, left to right, before it is turned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub mirrored: Option<bool>,
+    /// True if the gateway connects to it only while somebody watches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub on_demand: Option<bool>,
     /// From server to gateway: the name of the user or token that asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]

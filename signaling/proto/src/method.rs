@@ -16,6 +16,7 @@
 //! | `portholeOffer` | server → device | the offer of a viewer (WHEP) |
 //! | `portholeRestart` | server → device | an ICE restart by a viewer (WHEP) |
 //! | `portholeSealingKey`, `portholeDiscover`, `portholeProbe`, `portholeStoredCameras`, `portholeAddCamera`, `portholeChangeCamera`, `portholeRemoveCamera` | client → server → device | [`crate::manage`] |
+//! | `portholeMove`, `portholePresets`, `portholeGoToPreset`, `portholeSavePreset`, `portholeRemovePreset`, `portholeCheckSettings`, `portholeApplySettings` | client → server → device | [`crate::control`] |
 //! | `portholeProgress` | device → server → client, a notification | pieces of the response to one of these |
 //! | `portholeCancel` | client → server → device, a notification | the end of one of these |
 //! | `portholeClose` | client → server → device, device → server → client, a notification | the end of a session |
@@ -26,6 +27,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
+use crate::control::{
+    ApplySettingsParams, ApplySettingsResult, CameraParams, CheckSettingsResult, MoveParams,
+    Preset, PresetParams, PresetsResult, SavePresetParams,
+};
 use crate::manage::{
     AddCameraParams, CancelParams, ChangeCameraParams, ChangedResult, DiscoverParams,
     DiscoverResult, GatewayParams, ProbeParams, ProbeResult, ProgressParams, RemoveCameraParams,
@@ -115,10 +120,24 @@ methods! {
     StoredCameras = "portholeStoredCameras" (GatewayParams) -> StoredCamerasResult;
     /// The request to add a camera that was probed.
     AddCamera = "portholeAddCamera" (AddCameraParams) -> ChangedResult;
-    /// The request to change the name of a camera, or its address and password.
+    /// The request to change the name of a camera, how it is shown, or its address and password.
     ChangeCamera = "portholeChangeCamera" (ChangeCameraParams) -> ChangedResult;
     /// The request to remove a camera.
     RemoveCamera = "portholeRemoveCamera" (RemoveCameraParams) -> ChangedResult;
+    /// The request to turn a camera or to zoom, which is repeated while it moves.
+    Move = "portholeMove" (MoveParams) -> Empty;
+    /// A request for the positions that a camera has stored.
+    Presets = "portholePresets" (CameraParams) -> PresetsResult;
+    /// The request to move to a stored position.
+    GoToPreset = "portholeGoToPreset" (PresetParams) -> Empty;
+    /// The request to store the present position.
+    SavePreset = "portholeSavePreset" (SavePresetParams) -> Preset;
+    /// The request to forget a stored position.
+    RemovePreset = "portholeRemovePreset" (PresetParams) -> Empty;
+    /// A question for the settings of a camera that spoil its picture in browsers.
+    CheckSettings = "portholeCheckSettings" (CameraParams) -> CheckSettingsResult;
+    /// The request to change these settings.
+    ApplySettings = "portholeApplySettings" (ApplySettingsParams) -> ApplySettingsResult;
 }
 
 notifications! {

@@ -9,9 +9,9 @@ use std::path::Path;
 use porthole_signaling_proto::method::{Method, Notification};
 use porthole_signaling_proto::rpc::code;
 use porthole_signaling_proto::{
-    Camera, CameraAddress, CameraId, CameraReport, CameraState, GatewayId, IceCandidate, IceServer,
-    MAX_MESSAGE_BYTES, SUBPROTOCOL, SessionId, StreamReport, StreamRole, WEBSOCKET_PATH, manage,
-    method, rest, rpc,
+    Camera, CameraAddress, CameraId, CameraPermission, CameraReport, CameraState, ControlReport,
+    GatewayId, IceCandidate, IceServer, MAX_MESSAGE_BYTES, MotionReport, SUBPROTOCOL, SessionId,
+    StreamReport, StreamRole, WEBSOCKET_PATH, control, manage, method, rest, rpc,
 };
 use ts_rs::{Config, TS};
 
@@ -58,7 +58,10 @@ fn types(text: &mut String) {
         CameraState,
         StreamRole,
         StreamReport,
+        ControlReport,
+        MotionReport,
         CameraReport,
+        CameraPermission,
         Camera,
         IceServer,
         IceCandidate,
@@ -112,6 +115,16 @@ fn types(text: &mut String) {
         manage::ChangedResult,
         manage::ProgressParams,
         manage::CancelParams,
+        control::CameraParams,
+        control::MoveParams,
+        control::PresetParams,
+        control::SavePresetParams,
+        control::Preset,
+        control::PresetsResult,
+        control::SettingChange,
+        control::CheckSettingsResult,
+        control::ApplySettingsParams,
+        control::ApplySettingsResult,
         rest::Role,
         rest::Setup,
         rest::SignIn,
@@ -142,6 +155,13 @@ fn methods(text: &mut String) {
         request::<method::AddCamera>(),
         request::<method::ChangeCamera>(),
         request::<method::RemoveCamera>(),
+        request::<method::Move>(),
+        request::<method::Presets>(),
+        request::<method::GoToPreset>(),
+        request::<method::SavePreset>(),
+        request::<method::RemovePreset>(),
+        request::<method::CheckSettings>(),
+        request::<method::ApplySettings>(),
     ];
     map(text, "ClientRequests", "The requests that a client sends to the server.", &clients);
     let invite = [request::<method::Invite>()];
@@ -199,6 +219,9 @@ fn constants(text: &mut String) {
     writeln!(text, "\n/** The longest WebSocket message that either side accepts, in bytes. */")
         .unwrap();
     writeln!(text, "export const MAX_MESSAGE_BYTES = {MAX_MESSAGE_BYTES};").unwrap();
+    writeln!(text, "\n/** The time in milliseconds for which a movement goes on by itself. */")
+        .unwrap();
+    writeln!(text, "export const MOVE_LEASE_MS = {};", control::MOVE_LEASE_MS).unwrap();
     writeln!(text, "\n/** The numbers that faults and errors carry. */").unwrap();
     writeln!(text, "export const code = {{").unwrap();
     macro_rules! codes {

@@ -9,6 +9,7 @@ const camera = (more: Partial<Camera>): Camera => ({
   name: 'Door',
   state: 'live',
   viewers: 0,
+  permissions: ['watch'],
   ...more,
 });
 

@@ -9,6 +9,7 @@ const yard: Camera = {
   name: 'Yard',
   state: 'live',
   viewers: 1,
+  permissions: ['watch'],
 };
 const door: Camera = {
   gateway: 'gw',
@@ -20,6 +21,7 @@ const door: Camera = {
   width: 1920,
   height: 1080,
   viewers: 2,
+  permissions: ['watch'],
   streams: [
     { id: 'door', role: 'main', state: 'live', codec: 'H264', width: 1920, height: 1080 },
     { id: 'door.sub', role: 'sub', state: 'failed', reason: 'it is off' },
@@ -37,9 +39,9 @@ describe('a stream', () => {
   });
 
   test('of a camera has its own state and format', () => {
-    const { gateway, name, viewers, streams } = door;
+    const { gateway, name, viewers, permissions, streams } = door;
     const stream = { id: 'door.sub', address: 'door.sub', state: 'failed', reason: 'it is off' };
-    const expected = { gateway, name, viewers, streams, ...stream };
+    const expected = { gateway, name, viewers, permissions, streams, ...stream };
     expect(findStream([yard, door], 'door.sub')).toEqual(expected);
   });
 

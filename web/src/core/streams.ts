@@ -17,10 +17,10 @@ interface Found {
 export function findStream(cameras: readonly Camera[], address: CameraAddress): Camera | null {
   const found = find(cameras, address);
   if (found === null || found.stream === null) return found?.camera ?? null;
-  const { name, gateway, viewers, streams } = found.camera;
+  // The format and the reason are those of the stream, even if it has none.
+  const { codec: _codec, width: _width, height: _height, reason: _reason, ...whole } = found.camera;
   const { role: _role, ...stream } = found.stream;
-  const own = { ...stream, address: addressOf(cameras, found.camera, stream.id) };
-  return { name, gateway, viewers, ...(streams ? { streams } : {}), ...own };
+  return { ...whole, ...stream, address: addressOf(cameras, found.camera, stream.id) };
 }
 
 function find(cameras: readonly Camera[], address: CameraAddress): Found | null {

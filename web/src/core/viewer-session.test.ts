@@ -12,6 +12,7 @@ const CAMERA: Camera = {
   name: 'Door',
   state: 'idle',
   viewers: 0,
+  permissions: ['watch'],
 };
 const ANSWER = 'v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n';
 const CANDIDATE = { candidate: 'candidate:1 1 udp 1 192.168.1.9 5000 typ host', sdpMid: '0' };

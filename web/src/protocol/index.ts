@@ -68,6 +68,40 @@ width?: number,
 height?: number, };
 
 /**
+ * The ways in which a camera can be moved ([`crate::control`]).
+ */
+export type ControlReport = {
+/**
+ * True if the camera turns left, right, up and down.
+ */
+panTilt: boolean,
+/**
+ * True if the camera has a zoom lens.
+ */
+zoom: boolean,
+/**
+ * True if the camera stores positions.
+ */
+presets: boolean,
+/**
+ * The name of who is moving it, and keeps others from it.
+ */
+heldBy?: string, };
+
+/**
+ * Motion in front of a camera, as the camera tells it.
+ */
+export type MotionReport = {
+/**
+ * True while something moves.
+ */
+active: boolean,
+/**
+ * The time at which the latest motion has begun, in seconds since 1970.
+ */
+lastS?: number, };
+
+/**
  * A camera as its gateway reports it.
  */
 export type CameraReport = {
@@ -113,7 +147,28 @@ streams?: Array<StreamReport>,
  * True for a camera that was probed and not added: only those who manage its gateway may watch
  * it, and it is in no list.
  */
-provisional?: boolean, };
+provisional?: boolean,
+/**
+ * The ways in which the camera can be moved; absent if it cannot.
+ */
+control?: ControlReport,
+/**
+ * Motion in front of the camera; absent if it does not tell of any.
+ */
+motion?: MotionReport,
+/**
+ * The degrees by which its picture is to be turned clockwise: 0, 90, 180 or 270.
+ */
+rotation?: number,
+/**
+ * True if its picture is to be mirrored, left to right, before it is turned.
+ */
+mirrored?: boolean, };
+
+/**
+ * A way to use a camera that somebody may have.
+ */
+export type CameraPermission = "watch" | "listen" | "talk" | "control" | "manage";
 
 /**
  * A camera as the server shows it to clients.
@@ -128,6 +183,11 @@ gateway: GatewayId,
  * id, or `ID@GATEWAY` if another gateway had a camera with this id before.
  */
 address: CameraAddress,
+/**
+ * The permissions on this camera of whoever gets the list. The server checks each request
+ * whatever is in here.
+ */
+permissions: Array<CameraPermission>,
 /**
  * The camera's id: the ONVIF profile token, and the `profile` of `connect`.
  */
@@ -170,7 +230,23 @@ streams?: Array<StreamReport>,
  * True for a camera that was probed and not added: only those who manage its gateway may watch
  * it, and it is in no list.
  */
-provisional?: boolean, };
+provisional?: boolean,
+/**
+ * The ways in which the camera can be moved; absent if it cannot.
+ */
+control?: ControlReport,
+/**
+ * Motion in front of the camera; absent if it does not tell of any.
+ */
+motion?: MotionReport,
+/**
+ * The degrees by which its picture is to be turned clockwise: 0, 90, 180 or 270.
+ */
+rotation?: number,
+/**
+ * True if its picture is to be mirrored, left to right, before it is turned.
+ */
+mirrored?: boolean, };
 
 /**
  * A STUN or TURN server in the form of W3C WebRTC's `RTCIceServer`; `urls` is always an array
@@ -905,7 +981,19 @@ changedBy?: string,
 /**
  * The time of the last change in seconds since 1970, for stored cameras.
  */
-changedS?: number, };
+changedS?: number,
+/**
+ * The degrees by which its picture is turned clockwise: 0, 90, 180 or 270.
+ */
+rotation: number,
+/**
+ * True if its picture is mirrored, left to right, before it is turned.
+ */
+mirrored: boolean,
+/**
+ * True if the gateway connects to it only while somebody watches.
+ */
+onDemand: boolean, };
 
 /**
  * Parameters of `portholeAddCamera`.
@@ -957,6 +1045,18 @@ name?: string,
  * The provisional camera whose addresses and password it gets.
  */
 provisional?: CameraId,
+/**
+ * The degrees by which its picture is turned clockwise: 0, 90, 180 or 270.
+ */
+rotation?: number,
+/**
+ * True if its picture is mirrored, left to right, before it is turned.
+ */
+mirrored?: boolean,
+/**
+ * True if the gateway connects to it only while somebody watches.
+ */
+onDemand?: boolean,
 /**
  * From server to gateway: the name of the user or token that asks.
  */
@@ -1017,6 +1117,188 @@ export type CancelParams = {
  * The id of the request that nobody waits for any more. It gets no response.
  */
 request: RequestId, };
+
+/**
+ * Parameters of a request that names only its camera: `portholePresets` and
+ * `portholeCheckSettings`.
+ */
+export type CameraParams = {
+/**
+ * The gateway of the camera.
+ */
+peer: GatewayId,
+/**
+ * The camera itself, not one of its streams.
+ */
+camera: CameraId,
+/**
+ * From server to gateway: the name of the user or token that asks.
+ */
+by?: string, };
+
+/**
+ * Parameters of `portholeMove`: speeds from -100 to 100 percent of the fastest one. What is beyond
+ * is taken as the fastest. The camera stops if all three are 0, and if no further `portholeMove`
+ * arrives within [`MOVE_LEASE_MS`].
+ */
+export type MoveParams = {
+/**
+ * The gateway of the camera.
+ */
+peer: GatewayId,
+/**
+ * The camera to move.
+ */
+camera: CameraId,
+/**
+ * The speed to the right; to the left if it is negative.
+ */
+pan: number,
+/**
+ * The speed upwards; downwards if it is negative.
+ */
+tilt: number,
+/**
+ * The speed at which the picture grows; shrinks if it is negative.
+ */
+zoom: number,
+/**
+ * From server to gateway: the name of the user or token that asks.
+ */
+by?: string, };
+
+/**
+ * Parameters of `portholeGoToPreset` and `portholeRemovePreset`.
+ */
+export type PresetParams = {
+/**
+ * The gateway of the camera.
+ */
+peer: GatewayId,
+/**
+ * The camera of the preset.
+ */
+camera: CameraId,
+/**
+ * The token of the preset, as the camera names it.
+ */
+preset: string,
+/**
+ * From server to gateway: the name of the user or token that asks.
+ */
+by?: string, };
+
+/**
+ * Parameters of `portholeSavePreset`.
+ */
+export type SavePresetParams = {
+/**
+ * The gateway of the camera.
+ */
+peer: GatewayId,
+/**
+ * The camera whose position is stored.
+ */
+camera: CameraId,
+/**
+ * The name of the new preset.
+ */
+name: string,
+/**
+ * From server to gateway: the name of the user or token that asks.
+ */
+by?: string, };
+
+/**
+ * A position that a camera has stored (ONVIF PTZ Service Specification, 5.4).
+ */
+export type Preset = {
+/**
+ * The token, by which the camera knows it.
+ */
+token: string,
+/**
+ * The name; the token if it has none.
+ */
+name: string, };
+
+/**
+ * Result of `portholePresets`.
+ */
+export type PresetsResult = {
+/**
+ * The presets in the camera's order.
+ */
+presets: Array<Preset>, };
+
+/**
+ * A setting of a camera that spoils its picture in browsers, with the value that does not.
+ */
+export type SettingChange = {
+/**
+ * The name of the setting, which does not change. `docs/ref/onvif.md` lists them.
+ */
+key: string,
+/**
+ * The stream that it belongs to; absent for a setting of the device.
+ */
+stream?: StreamRole,
+/**
+ * The present value with its unit.
+ */
+before: string,
+/**
+ * The value to set, with its unit.
+ */
+after: string, };
+
+/**
+ * Result of `portholeCheckSettings`.
+ */
+export type CheckSettingsResult = {
+/**
+ * The name of exactly these changes from exactly the present settings.
+ */
+plan: string,
+/**
+ * The changes; empty if nothing is to be put right, or nothing can be.
+ */
+changes: Array<SettingChange>,
+/**
+ * The facts that spoil the picture and cannot be changed from here.
+ */
+left: Array<ProbeFinding>, };
+
+/**
+ * Parameters of `portholeApplySettings`.
+ */
+export type ApplySettingsParams = {
+/**
+ * The gateway of the camera.
+ */
+peer: GatewayId,
+/**
+ * The camera to change.
+ */
+camera: CameraId,
+/**
+ * The [`CheckSettingsResult::plan`] that the person has seen. The gateway refuses it with 409
+ * if the camera's settings are others now.
+ */
+plan: string,
+/**
+ * From server to gateway: the name of the user or token that asks.
+ */
+by?: string, };
+
+/**
+ * Result of `portholeApplySettings`.
+ */
+export type ApplySettingsResult = {
+/**
+ * The changes, each with the value that the camera has now as `after`.
+ */
+changes: Array<SettingChange>, };
 
 /**
  * The role of a user or token.
@@ -1194,6 +1476,13 @@ export type ClientRequests = {
   portholeAddCamera: { params: AddCameraParams; result: ChangedResult };
   portholeChangeCamera: { params: ChangeCameraParams; result: ChangedResult };
   portholeRemoveCamera: { params: RemoveCameraParams; result: ChangedResult };
+  portholeMove: { params: MoveParams; result: Empty };
+  portholePresets: { params: CameraParams; result: PresetsResult };
+  portholeGoToPreset: { params: PresetParams; result: Empty };
+  portholeSavePreset: { params: SavePresetParams; result: Preset };
+  portholeRemovePreset: { params: PresetParams; result: Empty };
+  portholeCheckSettings: { params: CameraParams; result: CheckSettingsResult };
+  portholeApplySettings: { params: ApplySettingsParams; result: ApplySettingsResult };
 };
 
 /** The requests that the server sends to a client. */
@@ -1225,6 +1514,9 @@ export const WEBSOCKET_PATH = "/ws";
 
 /** The longest WebSocket message that either side accepts, in bytes. */
 export const MAX_MESSAGE_BYTES = 65536;
+
+/** The time in milliseconds for which a movement goes on by itself. */
+export const MOVE_LEASE_MS = 1000;
 
 /** The numbers that faults and errors carry. */
 export const code = {

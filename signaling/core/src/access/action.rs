@@ -128,10 +128,25 @@ actions! {
     StoredCameras = Need::On(Permission::Manage, Kind::Gateway);
     /// Add a camera that was probed: `portholeAddCamera`.
     AddCamera = Need::On(Permission::Manage, Kind::Gateway);
-    /// Change the name, or the address and password, of a camera: `portholeChangeCamera`.
+    /// Change the name of a camera, how it is shown, or its address and password:
+    /// `portholeChangeCamera`.
     ChangeCamera = Need::On(Permission::Manage, Kind::Gateway);
     /// Remove a camera from its gateway: `portholeRemoveCamera`.
     RemoveCamera = Need::On(Permission::Manage, Kind::Gateway);
+    /// Turn a camera, or zoom: `portholeMove`.
+    Move = Need::On(Permission::Control, Kind::Camera);
+    /// List the positions that a camera has stored: `portholePresets`.
+    Presets = Need::On(Permission::Control, Kind::Camera);
+    /// Move a camera to such a position: `portholeGoToPreset`.
+    GoToPreset = Need::On(Permission::Control, Kind::Camera);
+    /// Store the position of a camera: `portholeSavePreset`.
+    SavePreset = Need::On(Permission::Control, Kind::Camera);
+    /// Make a camera forget a position: `portholeRemovePreset`.
+    RemovePreset = Need::On(Permission::Control, Kind::Camera);
+    /// Ask for the settings of a camera that spoil its picture: `portholeCheckSettings`.
+    CheckSettings = Need::On(Permission::Manage, Kind::Gateway);
+    /// Change these settings: `portholeApplySettings`.
+    ApplySettings = Need::On(Permission::Manage, Kind::Gateway);
     /// Send a piece of the response to one of these: `portholeProgress`.
     Progress = Need::Gateway;
     /// End one of these: `portholeCancel`.

@@ -168,3 +168,25 @@ fn a_proof_is_for_the_kind_of_object_that_the_action_needs() {
         assert_eq!(found, expected, "{action:?}");
     }
 }
+
+#[test]
+fn the_list_of_cameras_says_what_its_receiver_may_do() {
+    type Case = (Role, Objects, &'static str, &'static [CameraPermission]);
+    use CameraPermission::{Control, Listen, Manage, Talk, Watch};
+    let table: [Case; 6] = [
+        (Role::Viewer, Objects::All, "door", &[Watch, Listen]),
+        (Role::Viewer, cameras(&["door"]), "door.sub", &[Watch, Listen]),
+        (Role::Viewer, cameras(&["yard"]), "door", &[]),
+        (Role::Admin, Objects::All, "door", &[Watch, Listen, Talk, Control, Manage]),
+        (Role::Admin, cameras(&["door"]), "door", &[Watch, Listen, Talk, Control, Manage]),
+        (Role::Admin, cameras(&["yard"]), "door", &[]),
+    ];
+    for (role, objects, camera, expected) in table {
+        let sender = Sender::Principal(principal(role, objects.clone(), Some(10)));
+        let admitted = Action::ListCameras.admit(sender, now(0)).unwrap();
+        let (gateway, camera) = ("gw-a".parse().unwrap(), camera.parse().unwrap());
+        let found = admitted.permissions(&gateway, &camera, now(9));
+        assert_eq!(found, expected, "{role:?} {objects:?} {camera}");
+        assert_eq!(admitted.permissions(&gateway, &camera, now(10)), [], "it has expired");
+    }
+}

@@ -11,6 +11,8 @@ use super::plain_name;
 const MAX_REASON_CHARS: usize = 300;
 /// The longest name of a codec, such as `H264`.
 const MAX_CODEC_CHARS: usize = 16;
+/// The rotations of a picture, in degrees clockwise.
+const ROTATIONS: [u16; 4] = [0, 90, 180, 270];
 /// Most streams of a camera: main and sub.
 const MAX_STREAMS: usize = 2;
 
@@ -59,11 +61,17 @@ fn displayable(camera: CameraReport) -> CameraReport {
         stream.reason = stream.reason.take().map(|reason| cut(reason, MAX_REASON_CHARS));
         stream.codec = stream.codec.take().map(|codec| cut(codec, MAX_CODEC_CHARS));
     }
+    let mut control = camera.control;
+    if let Some(control) = &mut control {
+        control.held_by = control.held_by.take().map(|name| plain_name(&name));
+    }
     CameraReport {
         name: if name.is_empty() { camera.id.to_string() } else { name },
         reason: camera.reason.map(|reason| cut(reason, MAX_REASON_CHARS)),
         codec: camera.codec.map(|codec| cut(codec, MAX_CODEC_CHARS)),
         streams,
+        control,
+        rotation: if ROTATIONS.contains(&camera.rotation) { camera.rotation } else { 0 },
         ..camera
     }
 }
@@ -131,6 +139,10 @@ pub(super) fn visible(
         viewers: 0,
         streams: Vec::new(),
         provisional: camera.provisional,
+        control: camera.control.clone(),
+        motion: camera.motion.clone(),
+        rotation: camera.rotation,
+        mirrored: camera.mirrored,
     });
     alone.collect()
 }
@@ -139,6 +151,12 @@ pub(super) fn offline(mut camera: CameraReport) -> CameraReport {
     for stream in &mut camera.streams {
         stream.state = CameraState::Offline;
         stream.reason = None;
+    }
+    if let Some(control) = &mut camera.control {
+        control.held_by = None;
+    }
+    if let Some(motion) = &mut camera.motion {
+        motion.active = false;
     }
     CameraReport { state: CameraState::Offline, reason: None, viewers: 0, ..camera }
 }

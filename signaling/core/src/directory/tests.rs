@@ -9,6 +9,11 @@ fn gateway(name: &str) -> GatewayId {
     name.parse().unwrap()
 }
 
+/// Returns the permissions of somebody who may watch a camera, or may not.
+fn watch(may_see: bool) -> Vec<CameraPermission> {
+    if may_see { vec![CameraPermission::Watch] } else { Vec::new() }
+}
+
 pub(super) fn camera(id: &str) -> CameraReport {
     CameraReport::new(id.parse().unwrap(), id.to_owned(), CameraState::Live)
 }
@@ -174,8 +179,9 @@ fn a_camera_is_listed_with_the_shortest_address_that_means_it() {
     let mut directory = restored("gw-b", &["door", "door.sub"]);
     directory.restore(stored("gw-a", &[("door", 8), ("door.sub", 8), ("yard", 9)]));
     let list = |visible: &[(&str, &str)]| -> Vec<String> {
-        let may_see =
-            |gateway: &GatewayId, id: &CameraId| visible.contains(&(gateway.as_str(), id.as_str()));
+        let may_see = |gateway: &GatewayId, id: &CameraId| {
+            watch(visible.contains(&(gateway.as_str(), id.as_str())))
+        };
         directory.cameras(may_see).iter().map(|camera| camera.address.to_string()).collect()
     };
     let all = [("gw-a", "door"), ("gw-a", "yard"), ("gw-b", "door")];
@@ -233,7 +239,7 @@ fn cameras_of_a_gateway_that_is_away_are_offline_and_only_visible_ones_are_liste
     directory.connect_gateway(&id, ConnId(1), Introduction::default(), now);
     directory.set_cameras(&id, ["yard", "door"].map(camera).to_vec(), 9);
     let list = |directory: &Directory, visible: &[&str]| -> Vec<(String, CameraState)> {
-        let cameras = directory.cameras(|_, id| visible.contains(&id.as_str()));
+        let cameras = directory.cameras(|_, id| watch(visible.contains(&id.as_str())));
         cameras.into_iter().map(|c| (c.report.id.to_string(), c.report.state)).collect()
     };
     let both = |state| vec![("door".to_owned(), state), ("yard".to_owned(), state)];

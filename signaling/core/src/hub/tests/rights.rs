@@ -52,6 +52,7 @@ fn requests() -> Vec<Row> {
     rows.extend(connects_to_the_first_gateway());
     rows.extend(connects_to_the_other_gateway());
     rows.extend(requests_to_the_first_gateway());
+    rows.extend(requests_to_cameras());
     rows
 }
 
@@ -212,6 +213,33 @@ fn requests_to_the_first_gateway() -> Vec<Row> {
             MANAGERS,
         ),
         ("portholeRemoveCamera", of_gateway(json!({"revision": 1, "camera": "cam"})), MANAGERS),
+        ("portholeCheckSettings", of_gateway(json!({"camera": "cam"})), MANAGERS),
+        ("portholeApplySettings", of_gateway(json!({"camera": "cam", "plan": "p"})), MANAGERS),
+    ]
+}
+
+/// Returns the rows for moving cameras. An admin who sees only `other` moves no other camera.
+fn requests_to_cameras() -> Vec<Row> {
+    const MOVERS: [i64; 14] =
+        [404, 404, 403, 403, 403, 403, 403, 403, 403, SENT, 403, 401, 403, 403];
+    const MISSING: [i64; 14] =
+        [404, 404, 403, 403, 403, 403, 403, 403, 403, 404, 403, 401, 403, 403];
+    let cam = json!({"camera": "cam"});
+    let preset = json!({"camera": "cam", "preset": "1"});
+    let other = json!({"peer": "@other", "camera": "other", "pan": 1});
+    vec![
+        ("portholeMove", of_gateway(json!({"camera": "cam", "pan": -40, "zoom": 100})), MOVERS),
+        ("portholeMove", of_gateway(json!({"camera": "none", "pan": 1})), MISSING),
+        ("portholeMove", of_gateway(json!({"camera": "other", "pan": 1})), MISSING),
+        (
+            "portholeMove",
+            other,
+            [404, 404, 403, 403, 403, 403, 403, 403, 403, SENT, SENT, 401, 403, 403],
+        ),
+        ("portholePresets", of_gateway(cam), MOVERS),
+        ("portholeGoToPreset", of_gateway(preset.clone()), MOVERS),
+        ("portholeSavePreset", of_gateway(json!({"camera": "cam", "name": "Gate"})), MOVERS),
+        ("portholeRemovePreset", of_gateway(preset), MOVERS),
     ]
 }
 

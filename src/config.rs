@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use porthole_signaling_proto::CameraId;
@@ -22,8 +23,8 @@ use url::Url;
 pub use read::InvalidSetting;
 pub use tree::{SyntaxError, Tree};
 pub use types::{
-    Account, AdminAddress, Bounded, CameraFlag, ExternalAddress, Network, Ports, Secret, Source,
-    Span,
+    Account, AdminAddress, Bounded, CameraFlag, ExternalAddress, Network, OnvifService, Ports,
+    Rotation, Secret, Source, Span,
 };
 
 /// The name of the configuration file in the working directory and in the data folder.
@@ -267,6 +268,22 @@ pub struct Camera {
     /// Connect to the camera only while somebody watches, instead of all the time.
     #[serde(default)]
     pub on_demand: bool,
+    /// The rotation of its picture, in degrees clockwise.
+    #[serde(default)]
+    pub rotation: Rotation,
+    /// Mirror its picture, left to right, before it is turned.
+    #[serde(default)]
+    pub mirrored: bool,
+    /// The ONVIF device service, which moves the camera and tells of motion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onvif: Option<OnvifService>,
+    /// The number of the camera in this device, from one: a channel of a recorder.
+    #[serde(default = "first")]
+    pub onvif_channel: NonZeroU32,
+}
+
+fn first() -> NonZeroU32 {
+    NonZeroU32::MIN
 }
 
 /// The reason why the configuration cannot be loaded.

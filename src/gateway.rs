@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use porthole_gateway::ingest::Timeouts;
-use porthole_gateway::{CameraConfig, Cameras, Difference, Gateway};
+use porthole_gateway::ingest::{Source, Timeouts};
+use porthole_gateway::{CameraConfig, Cameras, Difference, Gateway, OnvifPlace, Picture};
 use url::Url;
 
 use crate::config::Config;
@@ -74,12 +74,25 @@ fn settings(config: &Config, server: Url, claim: Option<String>) -> porthole_gat
 
 fn settings_of_cameras(config: &Config) -> Vec<CameraConfig> {
     let camera = |(id, camera): (&porthole_signaling_proto::CameraId, &crate::config::Camera)| {
+        let source = camera.source.parsed();
+        let credentials = match &source {
+            Source::Rtsp(rtsp) => rtsp.credentials.clone(),
+            Source::Rtp { .. } | Source::RtpSdp { .. } | Source::Test(_) => None,
+        };
+        let onvif = camera.onvif.as_ref().map(|service| OnvifPlace {
+            service: service.0.clone(),
+            credentials,
+            allows_text: false,
+            number: camera.onvif_channel.get(),
+        });
         CameraConfig {
             id: id.clone(),
             name: camera.name.clone().unwrap_or_else(|| id.to_string()),
-            source: camera.source.parsed(),
+            source,
             sub_source: camera.sub_source.as_ref().map(crate::config::Source::parsed),
             on_demand: camera.on_demand,
+            picture: Picture { rotation: camera.rotation.degrees(), mirrored: camera.mirrored },
+            onvif,
         }
     };
     config.camera.iter().map(camera).collect()
@@ -101,6 +114,21 @@ mod tests {
         let server = Url::parse("http://localhost/").unwrap();
         let networks = settings(&config, server, None).networks;
         assert_eq!(networks, ["10.20.0.0/16".parse().unwrap()]);
+    }
+
+    #[test]
+    fn the_onvif_service_of_a_camera_reaches_the_gateway() {
+        let text = "source = 'rtsp://anna:geheim@192.168.1.20/main'
+             onvif = 'http://192.168.1.20:8000/onvif/device_service'
+             onvif_channel = 3";
+        let mut config = Config::default();
+        config.camera.insert("door".parse().unwrap(), toml::from_str(text).unwrap());
+        let cameras = settings_of_cameras(&config);
+        let place = cameras[0].onvif.clone().unwrap();
+        assert_eq!(place.service.to_string(), "http://192.168.1.20:8000/onvif/device_service");
+        assert_eq!((place.number, place.allows_text), (3, false));
+        let credentials = place.credentials.unwrap();
+        assert_eq!((credentials.user.as_str(), credentials.password.as_str()), ("anna", "geheim"));
     }
 
     #[test]

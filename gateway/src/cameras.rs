@@ -3,13 +3,14 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use porthole_gateway_core::camera::{CameraChange, CameraSettings, StreamId};
+use porthole_gateway_core::camera::{CameraChange, CameraSettings, Picture, StreamId};
+use porthole_gateway_core::onvif::ServiceAddress;
 use porthole_signaling_proto::CameraId;
 use porthole_signaling_proto::manage::PROVISIONAL_PREFIX;
 use tokio::sync::mpsc;
 
 use crate::StartError;
-use crate::ingest::{self, Source};
+use crate::ingest::{self, Credentials, Source};
 
 /// Capacity of the queue of changes to the driver.
 pub(crate) const QUEUE: usize = 16;
@@ -27,6 +28,23 @@ pub struct CameraConfig {
     pub sub_source: Option<Source>,
     /// Connect to the camera only while somebody watches.
     pub on_demand: bool,
+    /// The way in which its picture is shown.
+    pub picture: Picture,
+    /// The ONVIF service that moves it and tells of motion, if there is one.
+    pub onvif: Option<OnvifPlace>,
+}
+
+/// The ONVIF service of a camera.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnvifPlace {
+    /// The address of the device service.
+    pub service: ServiceAddress,
+    /// User and password, if it needs them.
+    pub credentials: Option<Credentials>,
+    /// True if the password may be sent to the device as readable text.
+    pub allows_text: bool,
+    /// The number of the camera in the device, from one.
+    pub number: u32,
 }
 
 impl CameraConfig {
@@ -36,8 +54,14 @@ impl CameraConfig {
             name: self.name.clone(),
             on_demand: self.on_demand,
             has_sub: self.sub_source.is_some(),
+            picture: self.picture,
             provisional: false,
         }
+    }
+
+    /// Returns true if another configuration of the camera has the same streams.
+    fn has_sources_of(&self, other: &Self) -> bool {
+        self.source == other.source && self.sub_source == other.sub_source
     }
 
     fn into_sources(self) -> Vec<(StreamId, Source)> {
@@ -81,8 +105,10 @@ pub enum Difference {
     Added(CameraId),
     /// A camera has another source or other settings; its viewers connect again.
     Changed(CameraId),
-    /// A camera has another name.
+    /// A camera has another name; its viewers go on.
     Renamed(CameraId),
+    /// A camera is shown or connected in another way; its viewers go on.
+    Adjusted(CameraId),
     /// A camera is gone.
     Removed(CameraId),
 }
@@ -93,6 +119,7 @@ impl fmt::Display for Difference {
             Self::Added(id) => write!(f, "{id} added"),
             Self::Changed(id) => write!(f, "{id} changed"),
             Self::Renamed(id) => write!(f, "{id} renamed"),
+            Self::Adjusted(id) => write!(f, "{id} adjusted"),
             Self::Removed(id) => write!(f, "{id} removed"),
         }
     }
@@ -224,12 +251,17 @@ fn differences(old: &[CameraConfig], new: &[CameraConfig]) -> (Vec<Difference>, 
         match find(old, &id) {
             None => Some((Difference::Added(id), put())),
             Some(known) if known == camera => None,
-            Some(known)
-                if *known == (CameraConfig { name: known.name.clone(), ..camera.clone() }) =>
-            {
-                let name = camera.name.clone();
-                let change = CameraChange::Renamed { id: id.clone(), name };
-                Some((Difference::Renamed(id), Update { change, sources: None }))
+            Some(known) if known.has_sources_of(camera) => {
+                let is_renamed = known.name != camera.name;
+                let difference =
+                    if is_renamed { Difference::Renamed } else { Difference::Adjusted };
+                let change = CameraChange::Adjusted {
+                    id: id.clone(),
+                    name: camera.name.clone(),
+                    on_demand: camera.on_demand,
+                    picture: camera.picture,
+                };
+                Some((difference(id), Update { change, sources: None }))
             }
             Some(_) => Some((Difference::Changed(id), put())),
         }
@@ -252,6 +284,8 @@ mod tests {
             source: source.parse().unwrap(),
             sub_source: sub.map(|source| source.parse().unwrap()),
             on_demand: false,
+            picture: Picture::default(),
+            onvif: None,
         }
     }
 
@@ -272,6 +306,18 @@ mod tests {
                 "a name",
                 vec![camera("door", "Gate", "rtsp://192.168.1.20/a", None), yard()],
                 vec!["door renamed"],
+            ),
+            (
+                "how it is shown and connected",
+                vec![
+                    CameraConfig {
+                        on_demand: true,
+                        picture: Picture { rotation: 180, mirrored: false },
+                        ..door()
+                    },
+                    yard(),
+                ],
+                vec!["door adjusted"],
             ),
             (
                 "a name and an address",

@@ -37,9 +37,11 @@ use crate::manage::{Manager, ManagerChannels, Shelf};
 use crate::store_file::StoreFile;
 use key::Key;
 
-pub use cameras::{CameraConfig, Cameras, ChangeError, Difference};
+pub use cameras::{CameraConfig, Cameras, ChangeError, Difference, OnvifPlace};
 pub use key::KeyError;
 pub use link::{LinkError, websocket_url};
+pub use porthole_gateway_core::camera::Picture;
+pub use porthole_gateway_core::question::ROTATIONS;
 pub use store_file::StoreError;
 
 /// Configuration of a gateway.

@@ -7,13 +7,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use porthole_gateway_core::store::{ReadError, Store, Vault};
 use porthole_signaling_proto::GatewayId;
-use tracing::error;
+use tracing::{error, info};
 use zeroize::Zeroizing;
 
 use crate::atomic_file::write_atomically;
 
 /// Name of the file of cameras in the data folder.
 const FILE: &str = "cameras.json";
+
+/// Name of the copy of a file in version 1, which older programs can read.
+const OLDER: &str = "cameras.json.version-1";
 
 /// Name of the file with the key of the passwords.
 const KEY_FILE: &str = "cameras.key";
@@ -87,7 +90,12 @@ impl StoreFile {
             Err(source) => return Err(StoreError::File { verb: "read", path, source }),
         };
         match Store::read(&text) {
-            Ok(store) => Ok(store),
+            Ok(store) => {
+                if Store::is_older(&text) {
+                    self.keep_older(&text)?;
+                }
+                Ok(store)
+            }
             Err(ReadError::Newer(version)) => Err(StoreError::Newer { path, version }),
             Err(ReadError::Damaged) => {
                 let kept = self.set_aside(&path);
@@ -104,6 +112,22 @@ impl StoreFile {
                 Ok(Store::default())
             }
         }
+    }
+
+    /// Keeps a copy of a file of an older version, which the next change replaces.
+    fn keep_older(&self, text: &str) -> Result<(), StoreError> {
+        let path = self.folder.join(OLDER);
+        if path.exists() {
+            return Ok(());
+        }
+        let written = write_atomically(&self.folder, OLDER, text.as_bytes());
+        written.map_err(|source| StoreError::File { verb: "write", path: path.clone(), source })?;
+        info!(
+            "the cameras of this gateway get a newer format with their next change; an older \
+             Porthole can read {}, a copy from before",
+            path.display()
+        );
+        Ok(())
     }
 
     /// Gives a damaged file another name, which no file has.
@@ -180,7 +204,8 @@ mod tests {
     fn add(store: &mut Store, vault: &mut Vault, name: &str) {
         let main = Address::parse("rtsp://192.168.1.20/main").unwrap();
         let (uuid, mac) = (None, None);
-        let place = Place { main, sub: None, uuid, mac, number: 1, allows_text: false };
+        let place =
+            Place { main, sub: None, uuid, mac, number: 1, allows_text: false, onvif: None };
         let (user, password) = ("anna".to_owned(), "geheim".to_owned());
         let probed = Probed { place, credentials: Some(Credentials { user, password }) };
         let author = Author { revision: store.revision(), by: None, at_s: 1 };
@@ -218,10 +243,27 @@ mod tests {
             assert_eq!(fs::read_to_string(kept).unwrap(), "half of i");
             assert!(!path.exists());
         }
-        fs::write(&path, "{\"version\": 2}").unwrap();
+        fs::write(&path, "{\"version\": 3}").unwrap();
         let error = load(folder.path()).unwrap_err().to_string();
         assert!(error.contains("newer Porthole") && !error.contains('\n'), "{error}");
-        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"version\": 2}", "it is left alone");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"version\": 3}", "it is left alone");
+    }
+
+    #[test]
+    fn a_file_of_the_first_version_is_read_and_a_copy_of_it_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let older = r#"{"version": 1, "revision": 3, "cameras": [{"id": "door", "name": "Door",
+            "main": "rtsp://192.168.1.20/main", "number": 1, "changed_s": 1}]}"#;
+        fs::write(&path, older).unwrap();
+        let (file, mut store, mut vault) = load(folder.path()).unwrap();
+        assert_eq!(store.cameras().next().unwrap().place.onvif, None);
+        assert_eq!(fs::read_to_string(&path).unwrap(), older, "only a change replaces it");
+        add(&mut store, &mut vault, "Yard");
+        file.save(&store).unwrap();
+        assert_eq!(load(folder.path()).unwrap().1, store);
+        let copy = fs::read_to_string(folder.path().join(OLDER)).unwrap();
+        assert_eq!(copy, older);
     }
 
     #[test]

@@ -50,6 +50,15 @@ fn an_error_in_the_file_is_one_sentence_with_its_line() {
             "[signaling]\nhttp = \"8080\"",
             "porthole.toml:2: `signaling.http`: invalid socket address syntax",
         ),
+        (
+            "[camera.door]\nsource = \"test:\"\nrotation = 45",
+            "porthole.toml:3: `camera.door.rotation`: 45 is not a rotation: give 0, 90, 180 or 270",
+        ),
+        (
+            "[camera.door]\nsource = \"test:\"\nonvif = \"http://a:geheim@cam/\"",
+            "porthole.toml:3: `camera.door.onvif`: \
+             leave user and password out of it: those of `source` are used",
+        ),
         ("data = 7", "porthole.toml:1: `data`: invalid type: integer `7`, expected path string"),
     ] {
         assert_eq!(read(file, &[]).unwrap_err(), sentence);

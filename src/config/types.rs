@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use porthole_gateway::ingest;
+use porthole_gateway::onvif::ServiceAddress;
+use porthole_gateway::{ROTATIONS, ingest};
 use porthole_signaling_proto::CameraId;
 use porthole_turn_admin::{BadPlace, Place};
 use porthole_turn_proto::server::{Cidr, InvalidCidr};
@@ -302,6 +303,64 @@ impl fmt::Display for Network {
 }
 
 convert_as_string!(Network);
+
+/// The degrees by which a picture is turned clockwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u16", into = "u16")]
+pub struct Rotation(u16);
+
+impl Rotation {
+    /// Returns the degrees.
+    pub fn degrees(self) -> u16 {
+        self.0
+    }
+}
+
+impl From<Rotation> for u16 {
+    fn from(rotation: Rotation) -> Self {
+        rotation.0
+    }
+}
+
+impl TryFrom<u16> for Rotation {
+    type Error = String;
+
+    fn try_from(degrees: u16) -> Result<Self, String> {
+        if ROTATIONS.contains(&degrees) {
+            return Ok(Self(degrees));
+        }
+        Err(format!("{degrees} is not a rotation: give 0, 90, 180 or 270"))
+    }
+}
+
+/// The address of an ONVIF device service, without user and password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct OnvifService(pub ServiceAddress);
+
+impl FromStr for OnvifService {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let authority = text.split("://").nth(1).unwrap_or_default();
+        if authority.split('/').next().unwrap_or_default().contains('@') {
+            let text = "leave user and password out of it: those of `source` are used";
+            return Err(text.to_owned());
+        }
+        let service = ServiceAddress::parse(text).map(Self);
+        service.ok_or_else(|| {
+            format!("`{text}` is not an address like http://192.168.1.20/onvif/device_service")
+        })
+    }
+}
+
+impl fmt::Display for OnvifService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+convert_as_string!(OnvifService);
 
 /// The source of a camera's stream. Its text may contain a password, which is not shown.
 #[derive(Clone, PartialEq, Eq, Deserialize)]

@@ -18,6 +18,15 @@ use crate::media::{RtpPacket, StreamDescription};
 
 pub use stream::{Stream, Viewer};
 
+/// The way in which a camera's picture is to be shown. The gateway forwards it as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Picture {
+    /// The degrees by which it is turned clockwise: 0, 90, 180 or 270.
+    pub rotation: u16,
+    /// True if it is mirrored, left to right, before it is turned.
+    pub mirrored: bool,
+}
+
 /// Name and connection policy of a camera. Only the driver knows its address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CameraSettings {
@@ -29,6 +38,8 @@ pub struct CameraSettings {
     pub on_demand: bool,
     /// True if the camera has a sub stream.
     pub has_sub: bool,
+    /// The way in which its picture is shown.
+    pub picture: Picture,
     /// True for a camera that was probed and not added.
     pub provisional: bool,
 }
@@ -38,12 +49,16 @@ pub struct CameraSettings {
 pub enum CameraChange {
     /// A new camera, or new settings or sources of a known one, whose viewers are cut off.
     Put(CameraSettings),
-    /// Another name of a camera, whose viewers go on.
-    Renamed {
+    /// Another name, policy or way of showing a camera, whose viewers go on.
+    Adjusted {
         /// The camera's id.
         id: CameraId,
         /// The name that people see.
         name: String,
+        /// True: connect only while somebody watches.
+        on_demand: bool,
+        /// The way in which its picture is shown.
+        picture: Picture,
     },
     /// The camera is gone.
     Removed(CameraId),
@@ -55,7 +70,7 @@ impl CameraChange {
     pub fn camera(&self) -> &CameraId {
         match self {
             Self::Put(settings) => &settings.id,
-            Self::Renamed { id, .. } | Self::Removed(id) => id,
+            Self::Adjusted { id, .. } | Self::Removed(id) => id,
         }
     }
 }
@@ -170,9 +185,13 @@ impl Camera {
         self.streams.iter().any(|stream| !stream.viewers().is_empty())
     }
 
-    /// Gives the camera another name.
-    pub fn rename(&mut self, name: String) {
-        self.settings.name = name;
+    /// Gives the camera another name, policy and way of being shown.
+    pub fn adjust(&mut self, now: Instant, name: String, on_demand: bool, picture: Picture) {
+        (self.settings.name, self.settings.picture) = (name, picture);
+        self.settings.on_demand = on_demand;
+        for stream in &mut self.streams {
+            stream.set_on_demand(now, on_demand);
+        }
     }
 
     /// Returns the role of the stream with this profile token: the camera's id for the main stream,
@@ -243,6 +262,10 @@ impl Camera {
             viewers: u32::try_from(viewers).unwrap_or(u32::MAX),
             streams,
             provisional: self.settings.provisional,
+            control: None,
+            motion: None,
+            rotation: self.settings.picture.rotation,
+            mirrored: self.settings.picture.mirrored,
         }
     }
 }

@@ -28,6 +28,9 @@ const MAX_ADDRESSES: usize = 16;
 /// Maximum length of a name in characters, as the server shows it.
 pub const MAX_NAME_CHARS: usize = 64;
 
+/// The rotations of a picture, in degrees clockwise.
+pub const ROTATIONS: [u16; 4] = [0, 90, 180, 270];
+
 /// The number of a question, which is never used again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QuestionId(u64);
@@ -92,6 +95,10 @@ impl Question {
             }
             Self::ChangeCamera(params) => {
                 params.name = params.name.as_deref().map(checked_name).transpose()?;
+                if params.rotation.is_some_and(|rotation| !ROTATIONS.contains(&rotation)) {
+                    let text = "a picture is turned by 0, 90, 180 or 270 degrees";
+                    return Err(Fault::new(code::BAD_REQUEST, text));
+                }
                 shorten(&mut params.by);
             }
             Self::RemoveCamera(params) => shorten(&mut params.by),

@@ -14,6 +14,8 @@ use porthole_signaling_proto::manage::{CameraOrigin, ChangedResult, StoredCamera
 use porthole_signaling_proto::rpc::{Fault, code};
 use thiserror::Error;
 
+use crate::camera::Picture;
+use crate::onvif::ServiceAddress;
 use crate::rtsp::{Address, Credentials};
 use camera_ids::id_for;
 
@@ -41,6 +43,22 @@ pub struct Place {
     pub number: u32,
     /// True if the password may be sent to the device as readable text.
     pub allows_text: bool,
+    /// The address of the device service of ONVIF, if the device has one. Its host is that of the
+    /// main stream.
+    pub onvif: Option<ServiceAddress>,
+}
+
+/// The changes to what people set for a camera; what is absent stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Adjustment {
+    /// The name that people see.
+    pub name: Option<String>,
+    /// The degrees by which its picture is turned clockwise.
+    pub rotation: Option<u16>,
+    /// True if its picture is mirrored.
+    pub mirrored: Option<bool>,
+    /// True: connect only while somebody watches.
+    pub on_demand: Option<bool>,
 }
 
 /// A camera that is kept.
@@ -52,6 +70,10 @@ pub struct Kept {
     pub name: String,
     /// The streams of the camera.
     pub place: Place,
+    /// The way in which its picture is shown.
+    pub picture: Picture,
+    /// True: connect only while somebody watches.
+    pub on_demand: bool,
     /// The encrypted user and password, if there are some.
     login: Option<String>,
     /// The name of who changed it last.
@@ -83,7 +105,18 @@ impl Kept {
             has_password: self.has_login(),
             changed_by: self.changed_by.clone(),
             changed_s: Some(self.changed_s),
+            rotation: self.picture.rotation,
+            mirrored: self.picture.mirrored,
+            on_demand: self.on_demand,
         }
+    }
+
+    fn adjust(&mut self, adjustment: Adjustment) {
+        let Adjustment { name, rotation, mirrored, on_demand } = adjustment;
+        self.name = name.unwrap_or_else(|| std::mem::take(&mut self.name));
+        self.picture.rotation = rotation.unwrap_or(self.picture.rotation);
+        self.picture.mirrored = mirrored.unwrap_or(self.picture.mirrored);
+        self.on_demand = on_demand.unwrap_or(self.on_demand);
     }
 }
 
@@ -156,6 +189,13 @@ impl Store {
         format::read(text)
     }
 
+    /// Returns true if a text is a file of an older version, which [`Self::read`] takes and
+    /// [`Self::write`] writes no more.
+    #[must_use]
+    pub fn is_older(text: &str) -> bool {
+        format::is_older(text)
+    }
+
     /// Writes the text of the file.
     #[must_use]
     pub fn write(&self) -> String {
@@ -209,12 +249,21 @@ impl Store {
         let place = probed.place.clone();
         let login = probed.credentials.as_ref().map(|login| vault.seal(&id, &place, login));
         let (changed_by, changed_s) = (author.by.clone(), author.at_s);
-        let kept = Kept { id: id.clone(), name, place, login, changed_by, changed_s };
+        let kept = Kept {
+            id: id.clone(),
+            name,
+            place,
+            picture: Picture::default(),
+            on_demand: false,
+            login,
+            changed_by,
+            changed_s,
+        };
         self.cameras.insert(id.clone(), kept);
         Ok(self.changed(author, id))
     }
 
-    /// Changes the name of a camera, or its place and password, or both.
+    /// Changes what people set for a camera, or its place and password, or both.
     ///
     /// # Errors
     /// With the reason if it is not changed.
@@ -222,15 +271,13 @@ impl Store {
         &mut self,
         author: Author,
         id: &CameraId,
-        name: Option<String>,
+        adjustment: Adjustment,
         probed: Option<&Probed>,
         vault: &mut Vault,
     ) -> Result<ChangedResult, ChangeError> {
         self.check(&author)?;
         let kept = self.cameras.get_mut(id).ok_or(ChangeError::NoCamera)?;
-        if let Some(name) = name {
-            kept.name = name;
-        }
+        kept.adjust(adjustment);
         if let Some(Probed { place, credentials }) = probed {
             kept.login = credentials.as_ref().map(|login| vault.seal(id, place, login));
             kept.place = place.clone();
@@ -249,6 +296,7 @@ impl Store {
         place.main = place.main.at_host(host);
         place.sub = place.sub.as_ref().map(|sub| sub.at_host(host));
         place.allows_text = false;
+        place.onvif = place.onvif.as_ref().map(|service| service.at_host(host));
         kept.login = credentials.map(|login| vault.seal(id, &kept.place, &login));
         let by = Some(GATEWAY.to_owned());
         (kept.changed_by, kept.changed_s) = (by.clone(), at_s);

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use porthole_gateway_core::camera::Picture;
 use porthole_gateway_core::question::Answer;
-use porthole_gateway_core::store::{Author, ChangeError, Kept, Store, Vault};
+use porthole_gateway_core::store::{Adjustment, Author, ChangeError, Kept, Store, Vault};
 use porthole_signaling_proto::CameraId;
 use porthole_signaling_proto::manage::{
     AddCameraParams, CameraOrigin, ChangeCameraParams, ChangedResult, RemoveCameraParams,
@@ -15,7 +16,7 @@ use tracing::{error, info, warn};
 use super::discover::Known;
 use super::probe::unix_s;
 use super::{Manager, Provisional};
-use crate::cameras::CameraConfig;
+use crate::cameras::{CameraConfig, OnvifPlace};
 use crate::ingest::{Address, Caution, Credentials, RtspCamera, Source, Timeouts, Transport};
 use crate::onvif::MAX_REFUSED;
 
@@ -69,6 +70,12 @@ impl Manager {
         params: ChangeCameraParams,
     ) -> Result<Answer, Fault> {
         let ChangeCameraParams { revision, camera, name, provisional, by, .. } = params;
+        let adjustment = Adjustment {
+            name,
+            rotation: params.rotation,
+            mirrored: params.mirrored,
+            on_demand: params.on_demand,
+        };
         self.check_stored(&camera)?;
         let author = Author { revision, by, at_s: unix_s() };
         let provisional = match provisional {
@@ -77,7 +84,7 @@ impl Manager {
         };
         let probed = provisional.as_ref().map(|provisional| &provisional.probed);
         let mut store = self.shelf.store.clone();
-        let result = store.change(author, &camera, name, probed, &mut self.shelf.vault);
+        let result = store.change(author, &camera, adjustment, probed, &mut self.shelf.vault);
         let result = self.keep(store, result).await?;
         if let Some(provisional) = provisional {
             self.provisional.remove(&provisional.id);
@@ -174,7 +181,14 @@ fn config_of(kept: &Kept, vault: &Vault) -> CameraConfig {
         name: kept.name.clone(),
         source: source(kept.place.main.clone()),
         sub_source: kept.place.sub.clone().map(source),
-        on_demand: false,
+        on_demand: kept.on_demand,
+        picture: kept.picture,
+        onvif: kept.place.onvif.clone().map(|service| OnvifPlace {
+            service,
+            credentials: credentials.clone(),
+            allows_text,
+            number: kept.place.number,
+        }),
     }
 }
 
@@ -188,6 +202,9 @@ pub(super) fn config_of_provisional(provisional: &Provisional) -> CameraConfig {
         source: source(probed.place.main.clone()),
         sub_source: probed.place.sub.clone().map(source),
         on_demand: true,
+        picture: Picture::default(),
+        // It is asked what else it can do once it is added.
+        onvif: None,
     }
 }
 
@@ -216,5 +233,8 @@ fn shown(camera: &CameraConfig) -> StoredCamera {
         has_password,
         changed_by: None,
         changed_s: None,
+        rotation: camera.picture.rotation,
+        mirrored: camera.picture.mirrored,
+        on_demand: camera.on_demand,
     }
 }

@@ -14,7 +14,9 @@ use super::probe::Probe;
 use super::{Provisional, Reporter};
 use crate::ingest::{Caution, Credentials, SourceError};
 use crate::onvif;
-use crate::onvif::{Camera, Encoding, Finding, MAX_REFUSED, Measured, Stream, StreamTest};
+use crate::onvif::{
+    Camera, Encoding, Finding, MAX_REFUSED, Measured, ServiceAddress, Stream, StreamTest,
+};
 
 /// Maximum number of streams that are played at once: some cameras serve few viewers.
 const AT_ONCE: usize = 2;
@@ -161,7 +163,9 @@ impl<'a> Measuring<'a> {
             [Some((StreamRole::Main, &camera.main)), sub.as_ref().map(|it| (StreamRole::Sub, it))];
         let streams = streams.into_iter().flatten();
         let streams = streams.filter_map(|(role, stream)| told_stream(&id, role, stream)).collect();
+        let is_here = |service: &ServiceAddress| service.host() == camera.main.address.host();
         let place = store::Place {
+            onvif: camera.service.filter(is_here),
             main: camera.main.address,
             sub: sub.map(|sub| sub.address),
             uuid: self.device.uuid.clone(),

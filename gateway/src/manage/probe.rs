@@ -71,8 +71,9 @@ impl Probe {
         // Every connection goes to the machine that was checked.
         let address = address.at_host(&peer.ip().to_canonical().to_string());
         let device = self.device(peer.ip(), Information::default(), None);
-        let camera =
-            Camera { number: 1, name: None, main: stream_at(address), sub: None, snapshot: None };
+        let (number, name, sub, snapshot, service) = (1, None, None, None, None);
+        let main = stream_at(address);
+        let camera = Camera { number, name, main, sub, snapshot, service };
         Ok(Measuring::new(self, device, 0).run(vec![camera]).await)
     }
 

@@ -28,7 +28,8 @@ async fn a_camera_that_has_another_address_is_found_by_its_uuid_or_mac() {
         let id: CameraId = format!("probe.{host}").parse().unwrap();
         let main = crate::ingest::Address::parse(&format!("rtsp://{host}/main")).unwrap();
         let (uuid, mac) = (uuid.map(str::to_owned), mac.map(str::to_owned));
-        let place = store::Place { main, sub: None, uuid, mac, number: 1, allows_text: true };
+        let place =
+            store::Place { main, sub: None, uuid, mac, number: 1, allows_text: true, onvif: None };
         let probed = store::Probed { place, credentials: None };
         Provisional { id, name: "Camera".to_owned(), probed, replaces: None }
     };

@@ -131,7 +131,8 @@ pub async fn try_paths(
             Ok(measured) => {
                 let main = stream(main.address, &measured);
                 let sub = if sub.is_empty() { None } else { try_sub(test(sub)).await };
-                let camera = Camera { number: 1, name: None, main, sub, snapshot: None };
+                let (number, name, snapshot, service) = (1, None, None, None);
+                let camera = Camera { number, name, main, sub, snapshot, service };
                 return Ok((camera, measured));
             }
             Err(error) => tries.handle_result(result_of(&error)),

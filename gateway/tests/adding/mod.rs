@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use porthole_gateway::ingest::Timeouts;
-use porthole_gateway::{CameraConfig, Config, Gateway};
+use porthole_gateway::{CameraConfig, Config, Gateway, Picture};
 use porthole_signaling_proto::manage::{Login, seal_info};
 use porthole_test_support::onvif::{Auth, Fake, PASSWORD as DEVICE_PASSWORD, Sockets, USER};
 use porthole_test_support::ports::free_port;
@@ -290,6 +290,8 @@ async fn a_server_that_lies_gets_a_sentence_and_nothing_else() {
         source: "test:320x180@5".parse().expect("a source"),
         sub_source: None,
         on_demand: true,
+        picture: Picture::default(),
+        onvif: None,
     };
     let (gateway, _) = Running::start(&server, data.path(), vec![door]);
     let mut asking = server.accept().await;

@@ -180,6 +180,14 @@ const EFFECTS: &[(&str, &str, &str)] = &[
         "gateway/core/src/camera/stream/tests.rs",
         "a_camera_on_demand_is_connected_while_somebody_watches_and_a_little_longer",
     ),
+    ("camera.ID.rotation", GENERAL, "every_general_gateway_and_camera_setting_takes_effect"),
+    ("camera.ID.mirrored", GENERAL, "every_general_gateway_and_camera_setting_takes_effect"),
+    ("camera.ID.onvif", "src/gateway.rs", "the_onvif_service_of_a_camera_reaches_the_gateway"),
+    (
+        "camera.ID.onvif_channel",
+        "src/gateway.rs",
+        "the_onvif_service_of_a_camera_reaches_the_gateway",
+    ),
     ("PORTHOLE_LOG", LOGS, "porthole_log_sets_what_is_logged"),
     (
         "PORTHOLE_CAMERA_PASSWORD",

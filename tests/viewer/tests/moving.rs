@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use porthole_gateway_core::camera::{CameraChange, CameraSettings, SourceEvent, StreamId};
+use porthole_gateway_core::camera::{CameraChange, CameraSettings, Picture, SourceEvent, StreamId};
 use porthole_gateway_core::dtls_srtp::{DtlsRole, Identity};
 use porthole_gateway_core::ice::LocalBase;
 use porthole_gateway_core::media::{
@@ -67,6 +67,7 @@ impl Scene {
             name: "Door".to_owned(),
             on_demand: false,
             has_sub: false,
+            picture: Picture::default(),
             provisional: false,
         };
         let mut gateway = Gateway::new(GatewayConfig {

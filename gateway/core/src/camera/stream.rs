@@ -114,6 +114,21 @@ impl Stream {
         stream
     }
 
+    /// Connects from now on only while somebody watches, or all the time.
+    pub fn set_on_demand(&mut self, now: Instant, on_demand: bool) {
+        if std::mem::replace(&mut self.on_demand, on_demand) == on_demand {
+            return;
+        }
+        if on_demand {
+            self.disconnect_at = self.viewers.is_empty().then_some(now + LINGER);
+        } else {
+            self.disconnect_at = None;
+            if self.state == RunState::Stopped {
+                self.start_or_wait();
+            }
+        }
+    }
+
     /// Adds a viewer, and connects if necessary.
     pub fn add_viewer(&mut self, viewer: Viewer) {
         self.viewers.insert(viewer);

@@ -7,6 +7,7 @@ fn camera(has_sub: bool) -> Camera {
         name: "Door".to_owned(),
         on_demand: true,
         has_sub,
+        picture: Picture::default(),
         provisional: false,
     };
     Camera::new(settings, 1)

@@ -17,10 +17,14 @@ impl Gateway {
     pub(super) fn apply_camera_change(&mut self, now: Instant, change: CameraChange) {
         match change {
             CameraChange::Put(settings) => self.put_camera(now, settings),
-            CameraChange::Renamed { id, name } => {
+            CameraChange::Adjusted { id, name, on_demand, picture } => {
                 if let Some(camera) = self.cameras.get_mut(&id) {
-                    info!(camera = %id, name, "the camera has another name");
-                    camera.rename(name);
+                    info!(camera = %id, name, on_demand, ?picture, "the camera was adjusted");
+                    camera.adjust(now, name, on_demand, picture);
+                }
+                let streams = self.stream_ids().into_iter().filter(|stream| stream.camera == id);
+                for stream in streams.collect::<Vec<_>>() {
+                    self.collect_stream_outputs(&stream);
                 }
             }
             CameraChange::Removed(id) => {
@@ -84,11 +88,13 @@ impl Gateway {
 
 #[cfg(test)]
 mod tests {
-    use porthole_signaling_proto::CameraReport;
+    use std::time::Duration;
+
     use porthole_signaling_proto::method::{Close, Notification as _, ReportParams, SessionParams};
+    use porthole_signaling_proto::{CameraReport, CameraState};
 
     use super::*;
-    use crate::camera::{SourceCommand, StreamId};
+    use crate::camera::{Picture, SourceCommand, Stream, StreamId};
     use crate::gateway::tests::{Case, fault_of, main_stream, params_of, signal};
     use crate::{Core as _, Output};
 
@@ -98,6 +104,7 @@ mod tests {
             name: name.to_owned(),
             on_demand: false,
             has_sub,
+            picture: Picture::default(),
             provisional: false,
         }
     }
@@ -126,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_camera_is_added_renamed_and_removed_and_nobody_else_notices() {
+    fn a_camera_is_added_adjusted_and_removed_and_nobody_else_notices() {
         let mut case = Case::described();
         case.connect("s1", Some("yard"));
         let (commands, closed, reports) =
@@ -138,16 +145,44 @@ mod tests {
         assert_eq!(closed, Vec::<String>::new());
         assert_eq!(reports.len(), 3);
 
-        let renamed = CameraChange::Renamed { id: gate.clone(), name: "Front gate".to_owned() };
-        let (commands, closed, reports) = change(&mut case, renamed);
+        let adjusted = CameraChange::Adjusted {
+            id: gate.clone(),
+            name: "Front gate".to_owned(),
+            on_demand: false,
+            picture: Picture { rotation: 90, mirrored: true },
+        };
+        let (commands, closed, reports) = change(&mut case, adjusted);
         assert_eq!((commands, closed), (Vec::new(), Vec::new()));
-        assert!(reports.iter().any(|report| report.name == "Front gate"));
+        let is_it = |report: &&CameraReport| report.name == "Front gate";
+        let report = reports.iter().find(is_it).unwrap();
+        assert_eq!((report.rotation, report.mirrored), (90, true));
 
         let (commands, closed, reports) = change(&mut case, CameraChange::Removed(gate.clone()));
         assert_eq!(commands, [(main, SourceCommand::Stop), (sub, SourceCommand::Stop)]);
         assert_eq!(closed, Vec::<String>::new());
         assert!(reports.len() == 2 && reports.iter().all(|report| report.id != gate));
         assert_eq!(case.gateway.sessions.len(), 1, "the yard's viewer goes on");
+    }
+
+    #[test]
+    fn a_camera_becomes_one_on_demand_and_back_while_it_runs() {
+        let mut case = Case::described();
+        let gate = "gate".parse::<CameraId>().unwrap();
+        change(&mut case, CameraChange::Put(settings("gate", "Gate", false)));
+        let adjusted = |on_demand| CameraChange::Adjusted {
+            id: gate.clone(),
+            name: "Gate".to_owned(),
+            on_demand,
+            picture: Picture::default(),
+        };
+        change(&mut case, adjusted(true));
+        case.now += Duration::from_secs(60);
+        case.gateway.handle_timeout(case.now);
+        let main = StreamId::main(gate.clone());
+        let state = case.gateway.stream(&main).map(Stream::state);
+        assert_eq!(state, Some(CameraState::Idle), "nobody watches it");
+        let (commands, ..) = change(&mut case, adjusted(false));
+        assert_eq!(commands, [(main, SourceCommand::Start)]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use porthole_signaling_proto::rpc::{Fault, Message, Value, code};
 use porthole_signaling_proto::{CameraState, IceServer};
 
 use super::*;
-use crate::camera::{CameraSettings, SourceCommand};
+use crate::camera::{CameraSettings, Picture, SourceCommand};
 use crate::media::{Codec, Delivery, RtpPacket, StreamDescription, TrackDescription};
 use crate::{TurnTransportCommand, sdp};
 
@@ -40,6 +40,7 @@ impl Case {
             name: id.to_uppercase(),
             on_demand,
             has_sub: id == "yard",
+            picture: Picture::default(),
             provisional: false,
         };
         let mut gateway = Gateway::new(GatewayConfig {

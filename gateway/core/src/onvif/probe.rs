@@ -476,7 +476,8 @@ impl Probe {
             }
             Call::Profiles(_) | Call::StreamUri(..) | Call::SnapshotUri(..) => {
                 let (camera, call) = asking.streams.next(after);
-                if let Some(camera) = camera {
+                if let Some(mut camera) = camera {
+                    camera.service = Some(asking.device.clone());
                     if !camera.has_h264() {
                         let finding = Finding::NoH264(camera.number);
                         self.outputs.push_back(Output::Finding(finding));

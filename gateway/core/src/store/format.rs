@@ -5,11 +5,13 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{Kept, MAX_CAMERAS, Place, Store};
-use crate::question::MAX_NAME_CHARS;
+use crate::camera::Picture;
+use crate::onvif::ServiceAddress;
+use crate::question::{MAX_NAME_CHARS, ROTATIONS};
 use crate::rtsp::Address;
 
-/// The version of the format.
-const VERSION: u32 = 1;
+/// The version of the format. Version 1 has no `onvif`, `rotation`, `mirrored` and `on_demand`.
+const VERSION: u32 = 2;
 
 /// Reasons for not using a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -54,10 +56,28 @@ struct Entry {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     allows_text: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    onvif: Option<String>,
+    #[serde(default, skip_serializing_if = "is_upright")]
+    rotation: u16,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    mirrored: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    on_demand: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     login: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     changed_by: Option<String>,
     changed_s: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_upright(rotation: &u16) -> bool {
+    *rotation == 0
+}
+
+/// Returns true if a file has a format that is written no more.
+pub(super) fn is_older(text: &str) -> bool {
+    serde_json::from_str(text).is_ok_and(|Version { version }| version < VERSION)
 }
 
 pub(super) fn read(text: &str) -> Result<Store, ReadError> {
@@ -79,16 +99,23 @@ pub(super) fn read(text: &str) -> Result<Store, ReadError> {
 }
 
 fn kept(entry: Entry) -> Option<Kept> {
-    let Entry { id, name, main, sub, uuid, mac, number, allows_text, login, .. } = entry;
+    let Entry { id, name, main, sub, uuid, mac, number, allows_text, login, onvif, .. } = entry;
     let is_short = (1..=MAX_NAME_CHARS).contains(&name.chars().count());
     let sub = match sub {
         Some(sub) => Some(Address::parse(&sub)?),
         None => None,
     };
-    let place = Place { main: Address::parse(&main)?, sub, uuid, mac, number, allows_text };
+    let main = Address::parse(&main)?;
+    // The password is encrypted for the host of the main stream, and goes nowhere else.
+    let is_there = |service: &ServiceAddress| service.host() == main.host();
+    let onvif = onvif.as_deref().and_then(ServiceAddress::parse).filter(is_there);
+    let place = Place { main, sub, uuid, mac, number, allows_text, onvif };
     let (changed_by, changed_s) = (entry.changed_by, entry.changed_s);
-    let is_usable = is_short && id.sub_stream().is_some();
-    is_usable.then_some(Kept { id, name, place, login, changed_by, changed_s })
+    let picture = Picture { rotation: entry.rotation, mirrored: entry.mirrored };
+    let on_demand = entry.on_demand;
+    let is_usable = is_short && id.sub_stream().is_some() && ROTATIONS.contains(&picture.rotation);
+    let kept = Kept { id, name, place, picture, on_demand, login, changed_by, changed_s };
+    is_usable.then_some(kept)
 }
 
 pub(super) fn write(store: &Store) -> String {
@@ -101,6 +128,10 @@ pub(super) fn write(store: &Store) -> String {
         mac: kept.place.mac.clone(),
         number: kept.place.number,
         allows_text: kept.place.allows_text,
+        onvif: kept.place.onvif.as_ref().map(ToString::to_string),
+        rotation: kept.picture.rotation,
+        mirrored: kept.picture.mirrored,
+        on_demand: kept.on_demand,
         login: kept.login.clone(),
         changed_by: kept.changed_by.clone(),
         changed_s: kept.changed_s,

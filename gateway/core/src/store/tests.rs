@@ -15,6 +15,7 @@ fn place(host: &str) -> Place {
         mac: None,
         number: 1,
         allows_text: false,
+        onvif: ServiceAddress::parse(&format!("http://{host}/onvif/device_service")),
     }
 }
 
@@ -48,8 +49,13 @@ fn cameras_are_added_changed_and_removed_and_survive_the_disk() {
     let none = ids(&[]);
     let second = probed("192.168.1.21");
     store.add(author(1), "Door".to_owned(), &second, &none, &mut vault).unwrap();
-    let name = Some("Front door".to_owned());
-    let result = store.change(author(2), &door, name, None, &mut vault).unwrap();
+    let adjustment = Adjustment {
+        name: Some("Front door".to_owned()),
+        rotation: Some(270),
+        mirrored: Some(true),
+        on_demand: Some(true),
+    };
+    let result = store.change(author(2), &door, adjustment, None, &mut vault).unwrap();
     assert_eq!((result.camera, result.revision), (door.clone(), 3));
     let text = store.write();
     assert!(!text.contains("geheim") && !text.contains("anna"), "{text}");
@@ -57,11 +63,13 @@ fn cameras_are_added_changed_and_removed_and_survive_the_disk() {
     assert_eq!(read, store);
     let kept = read.camera(&door).unwrap();
     assert_eq!((kept.name.as_str(), &kept.place), ("Front door", &place("192.168.1.20")));
+    let picture = Picture { rotation: 270, mirrored: true };
+    assert_eq!((kept.picture, kept.on_demand), (picture, true));
     let credentials = kept.credentials(&vault).unwrap();
     assert_eq!((credentials.user.as_str(), credentials.password.as_str()), ("anna", "geheim"));
 
     let moved = Probed { credentials: None, ..probed("192.168.1.22") };
-    store.change(author(3), &door, None, Some(&moved), &mut vault).unwrap();
+    store.change(author(3), &door, Adjustment::default(), Some(&moved), &mut vault).unwrap();
     let kept = store.camera(&door).unwrap();
     assert_eq!((kept.place.main.host(), kept.has_login()), ("192.168.1.22", false));
     store.remove(author(4), &door).unwrap();
@@ -96,7 +104,7 @@ fn two_people_who_change_at_once_see_it() {
     for revision in [0, 2, u32::MAX] {
         let refused = [
             store.add(author(revision), "Yard".to_owned(), &probed, &none, &mut vault),
-            store.change(author(revision), &door, None, Some(&probed), &mut vault),
+            store.change(author(revision), &door, Adjustment::default(), Some(&probed), &mut vault),
             store.remove(author(revision), &door),
         ];
         for result in refused {
@@ -187,12 +195,17 @@ fn a_file_that_was_not_written_by_us_is_refused() {
     let cases: &[(&str, String, ReadError)] = &[
         ("nothing", String::new(), ReadError::Damaged),
         ("half of it", text[..text.len() / 2].to_owned(), ReadError::Damaged),
-        ("another version", damaged("\"version\": 1", "\"version\": 2"), ReadError::Newer(2)),
+        ("another version", damaged("\"version\": 2", "\"version\": 3"), ReadError::Newer(3)),
         ("a newer one with more", "{\"version\":9,\"x\":[]}".to_owned(), ReadError::Newer(9)),
-        ("no version", damaged("\"version\": 1,", ""), ReadError::Damaged),
+        ("no version", damaged("\"version\": 2,", ""), ReadError::Damaged),
         ("an id that is none", damaged("\"door\"", "\"../door\""), ReadError::Damaged),
         ("an address that is none", damaged("rtsp://", "http://"), ReadError::Damaged),
         ("no name", damaged("\"Door\"", "\"\""), ReadError::Damaged),
+        (
+            "a rotation that is none",
+            damaged("\"number\"", "\"rotation\": 45, \"number\""),
+            ReadError::Damaged,
+        ),
         ("a field that is unknown", damaged("\"number\"", "\"numbers\""), ReadError::Damaged),
     ];
     for (name, text, expected) in cases {
@@ -201,4 +214,16 @@ fn a_file_that_was_not_written_by_us_is_refused() {
     let entry = &text[text.find("    {").unwrap()..text.rfind("  ]").unwrap()];
     let twice = text.replace(entry, &format!("{},\n{entry}", entry.trim_end()));
     assert_eq!(Store::read(&twice), Err(ReadError::Damaged), "a camera twice");
+}
+
+#[test]
+fn an_onvif_service_on_another_machine_is_not_used() {
+    let mut vault = vault(1);
+    let text = with_door(&mut vault).write();
+    for (host, expected) in [("192.168.1.20", true), ("192.168.1.66", false)] {
+        let edited = text.replace("http://192.168.1.20/", &format!("http://{host}/"));
+        let store = Store::read(&edited).unwrap();
+        let kept = store.cameras().next().unwrap();
+        assert_eq!(kept.place.onvif.is_some(), expected, "{host}");
+    }
 }

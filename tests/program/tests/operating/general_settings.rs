@@ -34,6 +34,7 @@ fn every_general_gateway_and_camera_setting_takes_effect() {
                 "[gateway]\nname = 'Attic'\nudp_port = {}\n\
              [camera.door]\nname = 'Front door'\nsource = 'test:640x360@15'\n\
              sub_source = 'test:320x180@15'\non_demand = true\n\
+             rotation = 90\nmirrored = true\n\
              [camera.yard]\nsource = 'test:320x180@15'\n",
                 video.port(),
             );
@@ -52,6 +53,7 @@ fn every_general_gateway_and_camera_setting_takes_effect() {
             let door =
                 find_named(&cameras, "cameras", "Front door").context("the camera's name")?;
             ensure!(door["id"] == "door", "{cameras}");
+            ensure!(door["rotation"] == 90 && door["mirrored"] == true, "{cameras}");
             ensure!(
                 find_named(&cameras, "cameras", "yard").is_some(),
                 "a camera without a name is called by its id"

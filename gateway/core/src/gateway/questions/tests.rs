@@ -9,7 +9,7 @@ use porthole_signaling_proto::rpc::Value;
 
 use super::*;
 use crate::Core as _;
-use crate::camera::{CameraChange, CameraSettings};
+use crate::camera::{CameraChange, CameraSettings, Picture};
 use crate::gateway::tests::{Case, fault_of, params_of, signal};
 
 const GATEWAY: &str = "gw1";
@@ -284,6 +284,7 @@ fn put_provisional(case: &mut Case, number: usize) -> CameraId {
         name: "Found".to_owned(),
         on_demand: true,
         has_sub: false,
+        picture: Picture::default(),
         provisional: true,
     };
     case.gateway.change_camera(case.now, CameraChange::Put(settings));

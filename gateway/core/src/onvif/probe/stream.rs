@@ -39,6 +39,8 @@ pub struct Camera {
     pub sub: Option<Stream>,
     /// The address of a still picture.
     pub snapshot: Option<ServiceAddress>,
+    /// The address of the device service that has answered.
+    pub service: Option<ServiceAddress>,
 }
 
 impl Camera {
@@ -149,6 +151,6 @@ impl Streams {
             (None, None) => return None,
         };
         let (name, snapshot) = (choice.main.name.clone(), found.snapshot);
-        Some(Camera { number: self.at + 1, name, main, sub, snapshot })
+        Some(Camera { number: self.at + 1, name, main, sub, snapshot, service: None })
     }
 }

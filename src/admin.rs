@@ -18,6 +18,7 @@ pub async fn create_token(config: &Config, flags: &NewToken) -> anyhow::Result<(
             Role::Admin => rest::Role::Admin,
         },
         cameras: flags.cameras.clone(),
+        control: flags.control,
         expires_in_seconds: flags.expires.map(|expires| expires.seconds),
     };
     console::print_line(admin::create_token(&config.data, new).await?.token)

@@ -260,6 +260,9 @@ pub struct NewToken {
     /// (repeatable).
     #[arg(long = "camera", value_name = "ID")]
     pub cameras: Vec<CameraAddress>,
+    /// Allow the token to turn the cameras, and to zoom.
+    #[arg(long)]
+    pub control: bool,
     /// Lifetime of the token, such as 15m, 1h or 30d [default: unlimited].
     #[arg(long, value_name = "TIME")]
     pub expires: Option<Span>,

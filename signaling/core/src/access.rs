@@ -49,6 +49,13 @@ impl Principal {
         Self { identity, role, rights: Rights::of_role(role, objects, expires_s.into()) }
     }
 
+    /// Returns the principal with the permission to turn the cameras that it may watch.
+    #[must_use]
+    pub fn with_control(mut self) -> Self {
+        self.rights.allow_control();
+        self
+    }
+
     /// Returns the user or token that owns the sessions started with this credential.
     pub fn subject(&self) -> &str {
         &self.identity.subject

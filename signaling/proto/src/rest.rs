@@ -132,6 +132,10 @@ pub struct NewToken {
     /// unless there is only one.
     #[serde(default)]
     pub cameras: Vec<CameraAddress>,
+    /// True: the token may also turn these cameras, and zoom. Admins may anyway.
+    #[serde(default)]
+    #[ts(optional, as = "Option<bool>")]
+    pub control: bool,
     /// The lifetime in seconds; if absent, the token does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]

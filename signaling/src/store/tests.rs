@@ -1,8 +1,10 @@
 //! Tests of the database and its upgrade.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Instant;
 
-use porthole_signaling_core::{Action, StoredCamera, StoredGateway};
+use porthole_clock::Now;
+use porthole_signaling_core::{Action, Sender, StoredCamera, StoredGateway};
 use porthole_signaling_proto::rest::{NewToken, Role};
 use porthole_signaling_proto::{CameraAddress, GatewayId};
 use sqlx::Row as _;
@@ -51,7 +53,13 @@ async fn texts(store: &Store, query: &'static str) -> Vec<String> {
 
 fn new_token(cameras: &[&str]) -> NewToken {
     let cameras = cameras.iter().map(|camera| camera.parse::<CameraAddress>().unwrap()).collect();
-    NewToken { name: "n".into(), role: Role::Viewer, cameras, expires_in_seconds: None }
+    NewToken {
+        name: "n".into(),
+        role: Role::Viewer,
+        cameras,
+        control: false,
+        expires_in_seconds: None,
+    }
 }
 
 /// Creates a token for a camera. Returns the gateways to which it is bound, or the refusal.
@@ -323,4 +331,26 @@ async fn a_gateway_is_removed_with_its_cameras_and_the_rights_to_them() {
         assert_eq!(texts(&store, table).await, Vec::<String>::new(), "{table}");
     }
     store.close().await;
+}
+
+#[tokio::test]
+async fn a_token_for_turning_cameras_turns_only_those_that_it_watches() {
+    let data = tempfile::tempdir().unwrap();
+    let store = Store::open(data.path()).await.unwrap();
+    enroll(&store, ATTIC).await;
+    let granted = by_operator(Action::CreateToken).unwrap();
+    let now = Now { instant: Instant::now(), unix_s: unix_s() };
+    for (control, camera, expected) in
+        [(false, "door", false), (true, "door", true), (true, "yard", false)]
+    {
+        let new = NewToken { control, ..new_token(&["door"]) };
+        let token = store.create_token(&granted, &new).await.unwrap().token;
+        let TokenLookup::Valid(principal) = store.find_token(&token).await.unwrap() else {
+            panic!("the token was created just now")
+        };
+        let admitted = Action::Move.admit(Sender::Principal(principal), now).unwrap();
+        let (gateway, id) = (ATTIC.parse().unwrap(), camera.parse().unwrap());
+        let may_turn = admitted.camera(&gateway, &id, now).is_ok();
+        assert_eq!(may_turn, expected, "control={control} {camera}");
+    }
 }

@@ -69,8 +69,8 @@ impl Store {
         let expires_s = new.expires_in_seconds.map(|time| seconds(now + u64::from(time)));
         let mut write = self.begin().await?;
         let id = sqlx::query(
-            "INSERT INTO tokens (hash, name, role, limited, created_s, expires_s) \
-             VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO tokens (hash, name, role, limited, control, created_s, expires_s) \
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(secret::hash(&token))
         .bind(&new.name)
@@ -79,6 +79,7 @@ impl Store {
             Role::Viewer => "viewer",
         })
         .bind(!new.cameras.is_empty())
+        .bind(new.control)
         .bind(seconds(now))
         .bind(expires_s)
         .execute(write.db())
@@ -101,11 +102,9 @@ impl Store {
     }
 
     pub(crate) async fn find_token(&self, token: &str) -> Result<TokenLookup, StoreError> {
-        let row =
-            sqlx::query("SELECT id, name, role, limited, expires_s FROM tokens WHERE hash = ?")
-                .bind(secret::hash(token))
-                .fetch_optional(&self.read)
-                .await?;
+        let query = "SELECT id, name, role, limited, control, expires_s FROM tokens WHERE hash = ?";
+        let query = sqlx::query(query).bind(secret::hash(token));
+        let row = query.fetch_optional(&self.read).await?;
         let Some(row) = row else { return Ok(TokenLookup::Unknown) };
         let id: i64 = row.try_get("id")?;
         let expires_s: Option<i64> = row.try_get("expires_s")?;
@@ -117,7 +116,11 @@ impl Store {
             name: row.try_get("name")?,
         };
         let expires_s = expires_s.and_then(|end| u64::try_from(end).ok());
-        let principal = Principal::new(identity, role(row.try_get("role")?), objects, expires_s);
+        let mut principal =
+            Principal::new(identity, role(row.try_get("role")?), objects, expires_s);
+        if row.try_get("control")? {
+            principal = principal.with_control();
+        }
         if principal.is_expired(unix_s()) {
             return Ok(TokenLookup::Expired);
         }

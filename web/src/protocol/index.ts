@@ -1441,6 +1441,10 @@ role: Role,
  */
 cameras: Array<CameraAddress>,
 /**
+ * True: the token may also turn these cameras, and zoom. Admins may anyway.
+ */
+control?: boolean,
+/**
  * The lifetime in seconds; if absent, the token does not expire.
  */
 expiresInSeconds?: number, };

@@ -189,6 +189,14 @@ impl Rights {
         Self::new(grants)
     }
 
+    /// Adds the permission to turn the cameras that may be watched.
+    pub(super) fn allow_control(&mut self) {
+        let watching = self.grants.iter_mut();
+        for grant in watching.filter(|grant| grant.permissions.has(Permission::Watch)) {
+            grant.permissions = grant.permissions.with(Permission::Control);
+        }
+    }
+
     /// Returns the end of a permission on an object, which may be past; `None` if it was never
     /// granted.
     pub fn until(&self, permission: Permission, object: Object<'_>) -> Option<Expiry> {

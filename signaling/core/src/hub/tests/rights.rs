@@ -17,10 +17,11 @@ use crate::{ConnId, Identity, Objects, Principal};
 /// `cam2`, the other with `other` and a `cam` of its own. A client is for cameras of the first
 /// gateway or for `other`, unless its name says more. The owner has a session with `cam` of the
 /// first.
-const SENDERS: [&str; 14] = [
+const SENDERS: [&str; 15] = [
     "nobody",
     "cookie, not registered",
     "client",
+    "client who controls cam",
     "client for cam",
     "client for cam2",
     "client for other",
@@ -45,7 +46,7 @@ const NONE: i64 = -1;
 
 /// A method, its parameters, and the outcome for each of [`SENDERS`]: one of the above, or the code
 /// of the fault.
-type Row = (&'static str, Value, [i64; 14]);
+type Row = (&'static str, Value, [i64; 15]);
 
 fn requests() -> Vec<Row> {
     let mut rows = requests_without_camera();
@@ -67,35 +68,43 @@ fn requests_without_camera() -> Vec<Row> {
         (
             "register",
             json!({}),
-            [401, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
+            [401, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
         ),
-        ("register", wide, [OK, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400]),
-        ("unregister", json!({}), [404, 404, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK]),
+        (
+            "register",
+            wide,
+            [OK, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
+        ),
+        ("unregister", json!({}), [404, 404, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK, OK]),
         (
             "portholeChallenge",
             json!({}),
-            [OK, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
+            [OK, OK, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
         ),
         (
             "portholeEnroll",
             enroll,
-            [401, 401, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
+            [401, 401, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400],
         ),
         (
             "extend",
             extend,
-            [404, 404, 404, 404, 404, 404, 404, SENT, SENT, 404, 404, 401, 403, 403],
+            [404, 404, 404, 404, 404, 404, 404, 404, SENT, SENT, 404, 404, 401, 403, 403],
         ),
         (
             "extend",
             extend_by,
-            [404, 404, 404, 404, 404, 404, 404, 403, 403, 404, 404, 404, 403, 403],
+            [404, 404, 404, 404, 404, 404, 404, 404, 403, 403, 404, 404, 404, 403, 403],
         ),
-        ("invite", invite, [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, SENT, 400]),
+        (
+            "invite",
+            invite,
+            [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, SENT, 400],
+        ),
         (
             "portholeReport",
             report,
-            [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, OK, OK],
+            [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, OK, OK],
         ),
     ]
 }
@@ -108,47 +117,47 @@ fn connects_to_the_first_gateway() -> Vec<Row> {
         (
             "connect",
             cam("cam"),
-            [404, 404, SENT, SENT, 403, 403, 403, SENT, SENT, SENT, 403, 401, 403, 403],
+            [404, 404, SENT, SENT, SENT, 403, 403, 403, SENT, SENT, SENT, 403, 401, 403, 403],
         ),
         (
             "connect",
             cam("cam2"),
-            [404, 404, SENT, 403, SENT, 403, 403, SENT, SENT, SENT, 403, 401, 403, 403],
+            [404, 404, SENT, 403, 403, SENT, 403, 403, SENT, SENT, SENT, 403, 401, 403, 403],
         ),
         (
             "connect",
             cam("none"),
-            [404, 404, 404, 403, 403, 403, 403, 404, 404, 404, 403, 401, 403, 403],
+            [404, 404, 404, 403, 403, 403, 403, 403, 404, 404, 404, 403, 401, 403, 403],
         ),
         (
             "connect",
             cam("other"),
-            [404, 404, 404, 403, 403, 403, 403, 404, 404, 404, 403, 401, 403, 403],
+            [404, 404, 404, 403, 403, 403, 403, 403, 404, 404, 404, 403, 401, 403, 403],
         ),
         (
             "connect",
             any,
-            [404, 404, SENT, SENT, SENT, 404, 404, SENT, SENT, SENT, 404, 401, 403, 403],
+            [404, 404, SENT, SENT, SENT, SENT, 404, 404, SENT, SENT, SENT, 404, 401, 403, 403],
         ),
         (
             "connect",
             by("wide"),
-            [404, 404, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, 403, 403],
+            [404, 404, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, 403, 403],
         ),
         (
             "connect",
             by("narrow"),
-            [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403],
+            [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403],
         ),
         (
             "connect",
             by("expired"),
-            [404, 404, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 403, 403],
+            [404, 404, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 403, 403],
         ),
         (
             "connect",
             cam("probe.1"),
-            [404, 404, 404, 403, 403, 403, 403, 404, 404, SENT, 403, 401, 403, 403],
+            [404, 404, 404, 403, 403, 403, 403, 403, 404, 404, SENT, 403, 401, 403, 403],
         ),
     ]
 }
@@ -163,40 +172,40 @@ fn connects_to_the_other_gateway() -> Vec<Row> {
         (
             "connect",
             cam("cam"),
-            [404, 404, SENT, 403, 403, 403, SENT, SENT, SENT, SENT, 403, 401, 403, 403],
+            [404, 404, SENT, 403, 403, 403, 403, SENT, SENT, SENT, SENT, 403, 401, 403, 403],
         ),
         (
             "connect",
             cam("cam2"),
-            [404, 404, 404, 403, 403, 403, 403, 404, 404, 404, 403, 401, 403, 403],
+            [404, 404, 404, 403, 403, 403, 403, 403, 404, 404, 404, 403, 401, 403, 403],
         ),
         (
             "connect",
             cam("other"),
-            [404, 404, SENT, 403, 403, SENT, 403, SENT, SENT, SENT, SENT, 401, 403, 403],
+            [404, 404, SENT, 403, 403, 403, SENT, 403, SENT, SENT, SENT, SENT, 401, 403, 403],
         ),
         (
             "connect",
             any,
-            [404, 404, SENT, 404, 404, SENT, SENT, SENT, SENT, SENT, SENT, 401, 403, 403],
+            [404, 404, SENT, 404, 404, 404, SENT, SENT, SENT, SENT, SENT, SENT, 401, 403, 403],
         ),
         (
             "connect",
             by("cam"),
-            [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403],
+            [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403],
         ),
         (
             "connect",
             by("other"),
-            [404, 404, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, 403, 403],
+            [404, 404, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, SENT, 403, 403],
         ),
     ]
 }
 
 /// Returns the rows for requests that belong to no session.
 fn requests_to_the_first_gateway() -> Vec<Row> {
-    const MANAGERS: [i64; 14] =
-        [404, 404, 403, 403, 403, 403, 403, 403, 403, SENT, SENT, 401, 403, 403];
+    const MANAGERS: [i64; 15] =
+        [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, SENT, SENT, 401, 403, 403];
     vec![
         ("portholeSealingKey", of_gateway(json!({})), MANAGERS),
         ("portholeDiscover", of_gateway(json!({})), MANAGERS),
@@ -220,10 +229,10 @@ fn requests_to_the_first_gateway() -> Vec<Row> {
 
 /// Returns the rows for moving cameras. An admin who sees only `other` moves no other camera.
 fn requests_to_cameras() -> Vec<Row> {
-    const MOVERS: [i64; 14] =
-        [404, 404, 403, 403, 403, 403, 403, 403, 403, SENT, 403, 401, 403, 403];
-    const MISSING: [i64; 14] =
-        [404, 404, 403, 403, 403, 403, 403, 403, 403, 404, 403, 401, 403, 403];
+    const MOVERS: [i64; 15] =
+        [404, 404, 403, SENT, 403, 403, 403, 403, 403, 403, SENT, 403, 401, 403, 403];
+    const MISSING: [i64; 15] =
+        [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, 404, 403, 401, 403, 403];
     let cam = json!({"camera": "cam"});
     let preset = json!({"camera": "cam", "preset": "1"});
     let other = json!({"peer": "@other", "camera": "other", "pan": 1});
@@ -234,7 +243,7 @@ fn requests_to_cameras() -> Vec<Row> {
         (
             "portholeMove",
             other,
-            [404, 404, 403, 403, 403, 403, 403, 403, 403, SENT, SENT, 401, 403, 403],
+            [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, SENT, SENT, 401, 403, 403],
         ),
         ("portholePresets", of_gateway(cam), MOVERS),
         ("portholeGoToPreset", of_gateway(preset.clone()), MOVERS),
@@ -250,8 +259,8 @@ fn of_gateway(mut params: Value) -> Value {
 }
 
 fn notifications() -> Vec<Row> {
-    const SIDES: [i64; 14] =
-        [NONE, NONE, NONE, NONE, NONE, NONE, NONE, SENT, NONE, NONE, NONE, NONE, SENT, NONE];
+    const SIDES: [i64; 15] =
+        [NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, SENT, NONE, NONE, NONE, NONE, SENT, NONE];
     let candidate = json!({"candidate": "c"});
     vec![
         ("trickle", json!({"session": "@session", "candidate": candidate}), SIDES),
@@ -260,12 +269,18 @@ fn notifications() -> Vec<Row> {
         (
             "portholeProgress",
             json!({"request": "@number", "value": {}}),
-            [NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, SENT, NONE],
+            [
+                NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, SENT,
+                NONE,
+            ],
         ),
         (
             "portholeCancel",
             json!({"request": "q"}),
-            [NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, SENT, NONE, NONE, NONE, NONE],
+            [
+                NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, SENT, NONE, NONE, NONE,
+                NONE,
+            ],
         ),
     ]
 }
@@ -321,6 +336,9 @@ impl Scene {
             "nobody" => world.open(None),
             "cookie, not registered" => world.open(Some(principal("ann", Objects::All))),
             "client" => world.client(principal("ann", Objects::All)),
+            "client who controls cam" => {
+                world.client(principal("ann", only(&["cam"])).with_control())
+            }
             "client for cam" => world.client(principal("ann", only(&["cam"]))),
             "client for cam2" => world.client(principal("ann", only(&["cam2"]))),
             "client for other" => world.client(principal("ann", only_of(2, &["other"]))),

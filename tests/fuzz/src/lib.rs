@@ -8,6 +8,7 @@
 mod channel_data;
 mod dtls;
 mod framing;
+mod import;
 mod media;
 mod message;
 mod onvif;
@@ -19,6 +20,7 @@ pub mod world;
 pub use channel_data::channel_data;
 pub use dtls::client_hello;
 pub use framing::framing;
+pub use import::import_file;
 pub use media::{camera_description, payloads};
 pub use message::message;
 pub use onvif::{discovery_answers, onvif_answers};
@@ -43,4 +45,5 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("onvif_answers", onvif_answers),
     ("sealed_messages", sealed_messages),
     ("client_hello", client_hello),
+    ("import_file", import_file),
 ];

@@ -6,11 +6,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use porthole_test_support::cameras::start_on;
+use porthole_test_support::lab::{Host, Lab};
+use porthole_test_support::nat::NatKind;
+use porthole_test_support::onvif::{PASSWORD, USER};
 use porthole_test_support::porthole::{Gateway, Server};
-use porthole_test_support::program::Place;
+use porthole_test_support::program::{Place, Program};
 use porthole_test_support::scene::{Need, Scene, scene};
 use porthole_test_support::viewer::Viewer;
 use serde_json::{Value, json};
+
+use crate::manager::Manager;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -163,5 +169,112 @@ fn a_data_folder_of_29_november_2026_goes_on_working() {
         check_rights(&mut server)?;
         ensure!(std::fs::read(&copy)? == copied, "the copy was replaced");
         Ok(())
+    });
+}
+
+/// The gateway of the folder with cameras of 29 November 2026, which is that of its server.
+const HOUSE: &str = "gw-bkyeoamktkmrqtcn";
+/// The token of an admin in that folder.
+const ADMIN: &str = "ph_ajXwRte4lga44EyVZYLpmZ-rcQEB2-NkwwZ_f6yxlb8";
+/// The cameras of that folder as the gateway tells them: id, name, origin, port and path of the
+/// address, and `true` if there is a password. Sorted by name.
+const CAMERAS: [(&str, &str, &str, Option<&str>, bool); 3] = [
+    ("front-door", "Front door", "stored", Some("554/camera?main1"), true),
+    ("hall", "Hall", "configured", None, false),
+    ("yard", "Yard", "stored", Some("8554/camera"), false),
+];
+
+/// Starts the streams of the cameras that were added, one of which wants the password.
+fn start_cameras(scene: &Scene, host: &Host) -> Result<[Program; 2]> {
+    let picture = ["--size", "320x180", "--fps", "10", "--kbit", "200"];
+    let login = ["--user", USER, "--password", PASSWORD];
+    let door = [&["--port", "554"], &login[..], &picture].concat();
+    let yard = [&["--port", "8554"], &picture[..]].concat();
+    Ok([
+        start_on(scene, host, "door", "rtsp_server.py", &door)?,
+        start_on(scene, host, "yard", "rtsp_server.py", &yard)?,
+    ])
+}
+
+/// Waits until each camera is live under its old id, and checks its name and streams. The yard has
+/// the given name.
+fn wait_until_live(server: &mut Server<'_>, yard: &str) -> Result<()> {
+    let is_live = |camera: &Value| camera["state"] == "live";
+    for (id, name, ..) in CAMERAS {
+        let what = format!("{id} is live");
+        let camera = server.wait_for_camera_that(&what, ADMIN, id, DEADLINE, is_live)?;
+        ensure!(camera["gateway"] == HOUSE && camera["address"] == id, "{camera}");
+        ensure!(camera["name"] == if id == "yard" { yard } else { name }, "{camera}");
+        let sub = (id == "front-door").then_some("front-door.sub");
+        ensure!(camera["streams"][1]["id"].as_str() == sub, "{camera}");
+    }
+    Ok(())
+}
+
+/// Checks the cameras that the gateway keeps, and returns the number of their last change.
+fn check_kept(manager: &mut Manager, host: &Host) -> Result<u64> {
+    let list = manager.ask("portholeStoredCameras", json!({}))?;
+    let cameras = list["cameras"].as_array().context("a list")?;
+    ensure!(cameras.len() == CAMERAS.len(), "{list}");
+    for (camera, (id, name, origin, place, has_password)) in cameras.iter().zip(CAMERAS) {
+        let address = place.map(|place| format!("rtsp://{}:{place}", host.address()));
+        let author = (origin == "stored").then_some("ann");
+        ensure!(camera["id"] == id && camera["name"] == name, "{camera}");
+        ensure!(camera["origin"] == origin && camera["hasPassword"] == has_password, "{camera}");
+        ensure!(camera["address"].as_str() == address.as_deref(), "{camera}");
+        ensure!(camera["changedBy"].as_str() == author, "{camera}");
+    }
+    list["revision"].as_u64().context("a revision")
+}
+
+/// Checks that the file of the cameras has the second version, and that the one of the first is
+/// kept as it was, for its owner alone.
+fn check_upgraded(data: &Path, before: &str) -> Result<()> {
+    let now: Value = serde_json::from_str(&std::fs::read_to_string(data.join("cameras.json"))?)?;
+    ensure!(now["version"] == 2, "{now}");
+    let copy = data.join("cameras.json.version-1");
+    ensure!(std::fs::read_to_string(&copy)? == before, "the copy is another text");
+    let mode = std::fs::metadata(&copy)?.permissions().mode() & 0o777;
+    ensure!(mode == 0o600, "the copy can be read by others: {mode:o}");
+    Ok(())
+}
+
+#[test]
+fn a_data_folder_with_cameras_of_29_november_2026_goes_on_working() {
+    let name = "a_data_folder_with_cameras_of_29_november_2026_goes_on_working";
+    let needs = [Need::Lab, Need::Program, Need::Viewer, Need::GstreamerRtsp];
+    scene(name, &needs, |scene| {
+        let data = copy_of(scene, "2026-11-29-cameras")?;
+        let before = std::fs::read_to_string(data.join("cameras.json"))?;
+        let lab = Lab::new("folder")?;
+        let (place, devices) = (Place::On(lab.server()), lab.side(NatKind::Open)?.host);
+        let _devices = start_cameras(scene, &devices)?;
+        let config = data.join("porthole.toml");
+        let config = config.to_str().context("a path of text")?.to_owned();
+        let mut server = Server::start_in(scene, place, data.clone(), &["--config", &config])?;
+        wait_until_live(&mut server, "Yard")?;
+        let sign_in = json!({"name": "ann", "password": "a long password"});
+        let response = server.post("/api/v1/session", None, &sign_in)?;
+        ensure!(response.status == 200, "{response:?}");
+        for stream in ["front-door", "front-door.sub", "yard"] {
+            let (name, url) = (format!("viewer-{stream}"), server.url(""));
+            let mut viewer = Viewer::start_as(scene, &name, place, &url, ADMIN, stream)?;
+            viewer.wait_for_frames(10, DEADLINE).context(name)?;
+        }
+
+        let mut manager = Manager::connect(place, &server, ADMIN, HOUSE)?;
+        let revision = check_kept(&mut manager, &devices)?;
+        ensure!(
+            std::fs::read_to_string(data.join("cameras.json"))? == before,
+            "a start changed it"
+        );
+        let rename = json!({"camera": "yard", "revision": revision, "name": "Back yard"});
+        let changed = manager.ask("portholeChangeCamera", rename)?;
+        ensure!(changed["revision"] == revision + 1, "{changed}");
+        check_upgraded(&data, &before)?;
+        server.kill()?;
+        server.run()?;
+        wait_until_live(&mut server, "Back yard")?;
+        check_upgraded(&data, &before)
     });
 }

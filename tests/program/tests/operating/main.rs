@@ -4,6 +4,7 @@ mod certificate;
 mod data_folder;
 mod general_settings;
 mod logs;
+mod manager;
 mod reload;
 mod turn_client;
 mod turn_server;

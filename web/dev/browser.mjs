@@ -6,6 +6,8 @@ const SHOTS = new URL('./shots/', import.meta.url).pathname;
 /** Where the pictures of the guide are, which are replaced if the environment has `GUIDE`. */
 const GUIDE = new URL('../../docs/guide/', import.meta.url).pathname;
 const SIZES = { phone: { width: 390, height: 844 }, desktop: { width: 1280, height: 800 } };
+/** The sizes at which the wall is looked at, too. */
+const MORE_SIZES = { tablet: { width: 820, height: 1180 }, tv: { width: 2560, height: 1440 } };
 
 /** Starts Chromium, with a page for the dashboard and one that plays the gateway. */
 export async function startBrowser(mock) {
@@ -30,15 +32,15 @@ export async function startBrowser(mock) {
     'console',
     (m) => ['error', 'warning'].includes(m.type()) && consoleErrors.push(m.text()),
   );
-  page.on('pageerror', (e) => consoleErrors.push(String(e)));
+  page.on('pageerror', (e) => consoleErrors.push(String(e.stack)));
 
   /** Takes the page at both sizes, light and dark; the guide has one of them. */
-  async function shoot(name, { inGuide = false, ...options } = {}) {
-    for (const [size, viewport] of Object.entries(SIZES)) {
+  async function shoot(name, { inGuide = false, all = false, ...options } = {}) {
+    for (const [size, viewport] of Object.entries(all ? { ...SIZES, ...MORE_SIZES } : SIZES)) {
       for (const colorScheme of ['light', 'dark']) {
         await page.setViewportSize(viewport);
         await page.emulateMedia({ colorScheme });
-        await page.waitForTimeout(150);
+        await page.waitForTimeout(all ? 700 : 150);
         await page.screenshot({ path: `${SHOTS}${name}-${size}-${colorScheme}.png`, ...options });
         const overflow = await page.evaluate(
           () => document.documentElement.scrollWidth - document.documentElement.clientWidth,

@@ -1,17 +1,27 @@
-// Plays a gateway with one camera, whose video is a moving canvas. For the mock only.
+// Plays a gateway, whose videos are moving canvases. For the mock only.
 const canvas = document.getElementById('scene');
-const paint = canvas.getContext('2d');
 let frozen = false;
 
-function draw() {
+const DAY = ['#f2b48a', '#f6dcc0', '#3c7f8c', '#0d3a4a'];
+const PALETTES = [
+  DAY,
+  ['#8fb8de', '#e3eef7', '#7d9b6a', '#2f4a2e'],
+  ['#20304d', '#4a5f86', '#2b3446', '#0c121d'],
+  ['#f7c6c7', '#fdeee4', '#b98f72', '#5b3d2e'],
+  ['#9ad1c9', '#eef6ee', '#c8a86a', '#6d5427'],
+  ['#555b66', '#9aa3ae', '#4a4f57', '#1c1f24'],
+];
+
+function draw(canvas, [top, high, low, bottom] = DAY) {
   if (!frozen) {
+    const paint = canvas.getContext('2d');
     const t = performance.now() / 1000;
     const { width: w, height: h } = canvas;
     const sky = paint.createLinearGradient(0, 0, 0, h);
-    sky.addColorStop(0, '#f2b48a');
-    sky.addColorStop(0.5, '#f6dcc0');
-    sky.addColorStop(0.52, '#3c7f8c');
-    sky.addColorStop(1, '#0d3a4a');
+    sky.addColorStop(0, top);
+    sky.addColorStop(0.5, high);
+    sky.addColorStop(0.52, low);
+    sky.addColorStop(1, bottom);
     paint.fillStyle = sky;
     paint.fillRect(0, 0, w, h);
     paint.fillStyle = '#fff3d9';
@@ -31,11 +41,24 @@ function draw() {
     paint.font = '40px monospace';
     paint.fillText(new Date().toISOString().slice(11, 23), 30, 60);
   }
-  setTimeout(draw, 33);
 }
-draw();
+setInterval(() => draw(canvas), 33);
 
-const stream = canvas.captureStream(30);
+const main = canvas.captureStream(30);
+const small = new Map();
+
+/** Returns the video of a stream: `harbour` is large, every other one small. */
+function videoOf(profile) {
+  if (profile === 'harbour') return main;
+  if (!small.has(profile)) {
+    const own = Object.assign(document.createElement('canvas'), { width: 640, height: 360 });
+    const palette = PALETTES[(small.size + (profile.startsWith('harbour') ? 0 : 1)) % 6];
+    setInterval(() => draw(own, palette), 66);
+    small.set(profile, own.captureStream(15));
+  }
+  return small.get(profile);
+}
+
 const peers = new Map();
 let ids = 100;
 let viewers = 0;
@@ -71,7 +94,7 @@ function report() {
 
 async function handleMessage(message) {
   const { method, params, id, result } = message;
-  if (method === 'connect') return invite(params.session);
+  if (method === 'connect') return invite(params.session, params.profile);
   if (method === 'trickle')
     return peers
       .get(params.session)
@@ -84,7 +107,8 @@ async function handleMessage(message) {
   }
 }
 
-async function invite(session) {
+async function invite(session, profile) {
+  const stream = videoOf(profile);
   const pc = new RTCPeerConnection();
   peers.set(session, pc);
   const transceiver = pc.addTransceiver(stream.getVideoTracks()[0], {

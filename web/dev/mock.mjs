@@ -131,8 +131,12 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
   });
 
   const tell = (ws, message) => ws?.send(JSON.stringify({ jsonrpc: '2.0', ...message }));
+  const rights = () =>
+    role === 'admin' ? ['watch', 'listen', 'talk', 'control', 'manage'] : ['watch', 'listen'];
   const cameraList = () =>
-    cameras.map((c) => (device ? c : { ...c, state: 'offline', reason: undefined, viewers: 0 }));
+    cameras
+      .map((c) => ({ permissions: rights(), ...c }))
+      .map((c) => (device ? c : { ...c, state: 'offline', reason: undefined, viewers: 0 }));
   const broadcast = () => {
     for (const ws of clients) {
       tell(ws, { method: 'portholeCameras', params: { cameras: cameraList() } });

@@ -1,6 +1,6 @@
 /** The texts that describe a camera's state. */
 
-import type { Camera, CameraState } from '../protocol';
+import type { Camera, CameraAddress, CameraState } from '../protocol';
 import { sentence } from './reasons';
 import { t } from './text';
 
@@ -31,11 +31,38 @@ export function summary(cameras: readonly Camera[]): string {
     : t('cameras.some-ready', { count, ready });
 }
 
-/** Returns the cameras whose state changed between two lists, as text for screen readers. */
+/**
+ * Returns the cameras that were lost or came back between two lists, as text for screen readers.
+ * Others connect whenever somebody looks.
+ */
 export function announceChanges(before: readonly Camera[], after: readonly Camera[]): string {
   const states = new Map(before.map(({ address, state }) => [address, state]));
   return after
-    .filter(({ address, state }) => states.has(address) && states.get(address) !== state)
+    .filter(({ address, state }) => {
+      const was = states.get(address);
+      return was !== undefined && was !== state && (isLost(was) || isLost(state));
+    })
     .map(({ name, state }) => t('cameras.changed', { name, state: stateLabel(state) }))
     .join(' ');
+}
+
+function isLost(state: CameraState): boolean {
+  return state === 'failed' || state === 'offline';
+}
+
+/** Returns the times since when cameras are offline; it is known only for changes seen here. */
+export function offlineSince(
+  before: readonly Camera[],
+  after: readonly Camera[],
+  times: ReadonlyMap<CameraAddress, number>,
+  now: number,
+): ReadonlyMap<CameraAddress, number> {
+  const states = new Map(before.map(({ address, state }) => [address, state]));
+  const since = after.map(({ address, state }): [CameraAddress, number] | null => {
+    if (state !== 'offline') return null;
+    const was = states.get(address);
+    const at = was !== undefined && was !== 'offline' ? now : times.get(address);
+    return at === undefined ? null : [address, at];
+  });
+  return new Map(since.filter((entry) => entry !== null));
 }

@@ -54,6 +54,22 @@ export function dateTime(seconds: number): string {
   return new Intl.DateTimeFormat(undefined, style).format(seconds * 1000);
 }
 
+/** Formats a time in milliseconds since 1970 as hours and minutes. */
+export function clockTime(milliseconds: number): string {
+  return new Intl.DateTimeFormat(undefined, { timeStyle: 'short' }).format(milliseconds);
+}
+
+/** Formats how long ago something was. */
+export function ago(seconds: number): string {
+  if (seconds < 10) return t('unit.now');
+  if (seconds < 60) return t('unit.seconds-ago', { count: Math.floor(seconds / 10) * 10 });
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return t('unit.minutes-ago', { count: minutes });
+  const hours = Math.floor(minutes / 60);
+  if (hours < 48) return t('unit.hours-ago', { count: hours });
+  return t('unit.days-ago', { count: Math.floor(hours / 24) });
+}
+
 /** Formats how long something stays valid; at least one minute. */
 export function duration(seconds: number): string {
   const minutes = Math.max(1, Math.round(seconds / 60));

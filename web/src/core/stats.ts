@@ -32,6 +32,9 @@ export interface Counters {
   readonly received: number;
   readonly lost: number;
   readonly frames: number;
+  /** Complete frames that arrived, and those of them that were never decoded or came too late. */
+  readonly framesReceived: number;
+  readonly framesDropped: number;
   readonly bufferSeconds: number;
   readonly bufferedFrames: number;
 }
@@ -74,6 +77,8 @@ function countersOf(video: Report | undefined): Counters {
     received: number(video?.packetsReceived) ?? 0,
     lost: number(video?.packetsLost) ?? 0,
     frames: number(video?.framesDecoded) ?? 0,
+    framesReceived: number(video?.framesReceived) ?? 0,
+    framesDropped: number(video?.framesDropped) ?? 0,
     bufferSeconds: number(video?.jitterBufferDelay) ?? 0,
     bufferedFrames: number(video?.jitterBufferEmittedCount) ?? 0,
   };

@@ -4,7 +4,8 @@
  * alone for the camera whose address the server says it is.
  */
 
-import type { Camera, CameraAddress, CameraId, GatewayId, StreamReport } from '../protocol';
+import type { Camera, CameraAddress, CameraId, CameraState } from '../protocol';
+import type { GatewayId, StreamReport } from '../protocol';
 import { t } from './text';
 
 /** A camera in the list, and the stream of it that an address means if it is not the main one. */
@@ -53,6 +54,21 @@ export function newAddress(
 ): CameraAddress {
   const isTaken = cameras.some((one) => one.address === id && one.gateway !== gateway);
   return isTaken ? `${id}@${gateway}` : id;
+}
+
+/** The stream that a tile of the wall plays. */
+export interface TileStream {
+  readonly address: CameraAddress;
+  readonly state: CameraState;
+}
+
+/** Returns the small stream of a camera, unless there is none or only the large one has a picture. */
+export function tileStream(cameras: readonly Camera[], camera: Camera): TileStream {
+  const { address, state } = camera;
+  const sub = camera.streams?.find(({ role }) => role === 'sub');
+  if (state === 'offline' || sub === undefined) return { address, state };
+  if (sub.state === 'failed' && state !== 'failed') return { address, state };
+  return { address: addressOf(cameras, camera, sub.id), state: sub.state };
 }
 
 export interface OtherStream {

@@ -1,16 +1,19 @@
 /** The connection to the signaling server, and the list of cameras it sends. */
 
+import { offlineSince } from '../core/camera-text';
 import { Signaling } from '../drivers/signaling';
-import type { Camera, CamerasParams } from '../protocol';
+import type { Camera, CameraAddress, CamerasParams } from '../protocol';
 import { auth } from './auth.svelte';
 import { forgetLogins } from './logins';
-import { clearThumbnails } from './thumbnails';
+import { clearThumbnails } from './thumbnails.svelte';
 
 class Live {
   readonly signaling = new Signaling();
   /** The latest list, also while the connection is lost; `null` before the first one. */
   cameras = $state<readonly Camera[] | null>(null);
   connected = $state(false);
+  /** Times since when cameras are offline, in milliseconds since 1970. */
+  offlineSince = $state.raw<ReadonlyMap<CameraAddress, number>>(new Map());
 
   constructor() {
     this.signaling.listen({
@@ -21,7 +24,7 @@ class Live {
       incoming: (incoming) => {
         if (incoming.kind !== 'notification' || incoming.method !== 'portholeCameras') return;
         const params: unknown = incoming.params;
-        this.cameras = (params as CamerasParams).cameras;
+        this.#handleCameras((params as CamerasParams).cameras);
       },
     });
     addEventListener('online', () => this.signaling.reconnectNow());
@@ -32,6 +35,12 @@ class Live {
 
   start(): void {
     this.signaling.start();
+  }
+
+  #handleCameras(cameras: readonly Camera[]): void {
+    const { cameras: before, offlineSince: times } = this;
+    this.offlineSince = offlineSince(before ?? [], cameras, times, Date.now());
+    this.cameras = cameras;
   }
 
   stop(): void {

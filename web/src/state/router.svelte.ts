@@ -23,6 +23,11 @@ class Router {
     return withinRoot(root, location.pathname);
   }
 
+  /** Goes to a page. */
+  open(path: string): void {
+    this.#go(this.link(path));
+  }
+
   /** Goes to a page and replaces the current one in the history. */
   replace(path: string): void {
     history.replaceState(null, '', this.link(path));

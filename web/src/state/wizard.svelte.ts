@@ -6,7 +6,7 @@ import type { Purpose, WizardEvent, WizardState } from '../core/wizard-contract'
 import { Wizard } from '../drivers/wizard';
 import { live } from './live.svelte';
 import { knownLogins, rememberLogins } from './logins';
-import { moveThumbnail } from './thumbnails';
+import { moveThumbnail } from './thumbnails.svelte';
 
 export class WizardPage {
   state = $state.raw<WizardState>(initialState({ kind: 'add' }, []));

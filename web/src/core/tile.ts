@@ -1,0 +1,78 @@
+/** The texts and marks of a tile of the wall. */
+
+import type { Camera } from '../protocol';
+import { unavailableReason, warning } from './camera-text';
+import * as format from './format';
+import { tileStream } from './streams';
+import { t } from './text';
+import type { Tile } from './wall';
+
+/** The mark in the corner of a tile. */
+export type Mark = 'live' | 'idle' | 'connecting' | 'failed' | 'offline';
+
+/** What a tile has of its picture. */
+export interface Picture {
+  readonly isPlaying: boolean;
+  /** Time of the still in milliseconds since 1970, or `null` if there is none. */
+  readonly stillAt: number | null;
+}
+
+export interface TileView {
+  readonly mark: Mark;
+  readonly label: string;
+  /** Reason why there is no picture. */
+  readonly reason: string | null;
+  /** A reason that spoils the picture which plays. */
+  readonly warning: string | null;
+  readonly hasMotion: boolean;
+  /** The time of the latest motion, if it is over and not long ago. */
+  readonly motion: string | null;
+}
+
+/** Motion that is longer ago is no news. */
+const MOTION_NEWS_S = 12 * 3600;
+
+/** Returns the tile of a camera for the state machine of the wall. */
+export function tileOf(cameras: readonly Camera[], camera: Camera, isFeatured: boolean): Tile {
+  const { address: stream, state } = tileStream(cameras, camera);
+  const hasMotion = camera.motion?.active === true;
+  return { address: camera.address, stream, state, isFeatured, hasMotion };
+}
+
+/** Returns the texts of a tile at a time in milliseconds since 1970. */
+export function tileView(
+  camera: Camera,
+  { isPlaying, stillAt }: Picture,
+  offlineSince: number | null,
+  now: number,
+): TileView {
+  const lost = isPlaying ? null : unavailableReason(camera);
+  const isOffline = camera.state === 'offline' && offlineSince !== null;
+  const since = { time: format.clockTime(offlineSince ?? 0) };
+  const mark = isPlaying ? 'live' : markOf(camera, stillAt);
+  return {
+    mark,
+    label: labelOf(mark, stillAt, now),
+    reason: lost !== null && isOffline ? t('wall.offline-since', since) : lost,
+    warning: warning(camera),
+    hasMotion: camera.state !== 'offline' && camera.motion?.active === true,
+    motion: motionText(camera, now),
+  };
+}
+
+function markOf({ state }: Camera, stillAt: number | null): Mark {
+  if (state === 'failed' || state === 'offline') return state;
+  return stillAt === null ? 'connecting' : 'idle';
+}
+
+function labelOf(mark: Mark, stillAt: number | null, now: number): string {
+  if (mark !== 'idle' || stillAt === null) return t(`camera.state.${mark}`);
+  return t('wall.still', { ago: format.ago((now - stillAt) / 1000) });
+}
+
+function motionText({ motion }: Camera, now: number): string | null {
+  if (motion?.active) return t('wall.motion');
+  if (motion?.lastS === undefined) return null;
+  const seconds = Math.max(0, now / 1000 - motion.lastS);
+  return seconds > MOTION_NEWS_S ? null : t('wall.motion-ago', { ago: format.ago(seconds) });
+}

@@ -1,7 +1,9 @@
 //! A fake camera on real sockets: WS-Discovery and ONVIF over HTTP, with every oddity as a field.
 
 mod answers;
+mod events;
 mod passwords;
+mod ptz;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -13,6 +15,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 pub use answers::mac;
+pub use events::Events;
+pub use ptz::{Mechanics, Movement};
 
 /// The port of WS-Discovery.
 const DISCOVERY_PORT: u16 = 3702;
@@ -79,6 +83,10 @@ pub struct Fake {
     pub devices: usize,
     /// Number of the first of these devices, which becomes a part of its UUID and its MAC address.
     pub first: usize,
+    /// The way in which it can be moved.
+    pub mechanics: Mechanics,
+    /// Number of subscriptions that it has room for; 0 if it tells of no events.
+    pub event_slots: usize,
 }
 
 impl Default for Fake {
@@ -95,6 +103,8 @@ impl Default for Fake {
             stream: None,
             devices: 1,
             first: 0,
+            mechanics: Mechanics::None,
+            event_slots: 0,
         }
     }
 }
@@ -106,6 +116,10 @@ pub struct Seen {
     pub refused: AtomicUsize,
     /// All requests so far.
     log: Mutex<String>,
+    /// The movements that it was told.
+    pub movement: Movement,
+    /// The subscriptions to its events.
+    pub events: Events,
     stopped: AtomicBool,
 }
 
@@ -261,7 +275,16 @@ impl Fake {
                 }
             };
         }
-        answers::content(self, call, request, http)
+        let moved = seen.movement.answer(self.mechanics, call, request);
+        let told = moved.or_else(|| {
+            let address = format!("http://{}/onvif/events", answers::authority(self, http));
+            seen.events.answer(self, call, request, &address)
+        });
+        match told {
+            Some(Ok(content)) => answers::reply(call, &content),
+            Some(Err(code)) => answers::fault(500, "", code),
+            None => answers::content(self, call, request, http),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::Fake;
+use super::{Fake, Mechanics};
 
 /// Returns the text of the first element with this name, with its prefix.
 pub(super) fn element<'a>(text: &'a str, name: &str) -> &'a str {
@@ -88,7 +88,13 @@ pub(super) fn fault(status: u16, headers: &str, code: &str) -> String {
     format!("HTTP/1.1 {status} No\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
 }
 
-/// Writes a reply with what a call asks for, in chunks as some cameras send it.
+/// Returns host and port of a camera, as it names itself.
+pub(super) fn authority(camera: &Fake, http: SocketAddr) -> String {
+    let own = http.ip().to_string();
+    format!("{}:{}", camera.named.unwrap_or(&own), http.port())
+}
+
+/// Writes a reply with what a call asks for.
 pub(super) fn content(camera: &Fake, call: &str, request: &str, http: SocketAddr) -> String {
     let own = http.ip().to_string();
     let host = camera.named.unwrap_or(&own);
@@ -105,7 +111,9 @@ pub(super) fn content(camera: &Fake, call: &str, request: &str, http: SocketAddr
              <tt:HwAddress>{}</tt:HwAddress></tt:Info></tds:NetworkInterfaces>",
             mac(camera.first)
         ),
-        "GetProfiles" if camera.media2_only == is_second => profiles(camera.sources),
+        "GetProfiles" if camera.media2_only == is_second => {
+            profiles(camera.sources, camera.mechanics.setting(is_second))
+        }
         "GetStreamUri" if camera.stream.is_some() => {
             let address = camera.stream.as_deref().unwrap_or_default();
             format!("<tt:Uri>{}</tt:Uri>", address.replace("TOKEN", token))
@@ -114,6 +122,11 @@ pub(super) fn content(camera: &Fake, call: &str, request: &str, http: SocketAddr
         "GetSnapshotUri" => format!("<tt:Uri>http://{host}/snapshot</tt:Uri>"),
         _ => return fault(500, "", "ter:ActionNotSupported"),
     };
+    reply(call, &content)
+}
+
+/// Writes a reply with this content, in chunks as some cameras send it.
+pub(super) fn reply(call: &str, content: &str) -> String {
     let body = format!(
         "<s:Envelope><s:Body><r:{call}Response>{content}</r:{call}Response></s:Body>\
                         </s:Envelope>"
@@ -145,10 +158,18 @@ fn services(camera: &Fake, host: &str, port: u16) -> String {
              </tds:Namespace><tds:XAddr>http://{host}:{port}/onvif/{path}</tds:XAddr></tds:Service>"
         )
     };
-    service("10", "device", "device_service") + &service(media.0, "media", media.1)
+    let mut services =
+        service("10", "device", "device_service") + &service(media.0, "media", media.1);
+    if camera.mechanics != Mechanics::None {
+        services += &service("20", "ptz", "ptz");
+    }
+    if camera.event_slots > 0 {
+        services += &service("10", "events", "events");
+    }
+    services
 }
 
-fn profiles(sources: usize) -> String {
+fn profiles(sources: usize, setting: &str) -> String {
     let profile = |token: &str, source: usize, width: u32, height: u32| {
         format!(
             "<trt:Profiles token=\"{token}{source}\"><tt:Name>Camera {source}</tt:Name>\
@@ -156,7 +177,8 @@ fn profiles(sources: usize) -> String {
              </tt:VideoSourceConfiguration><tt:VideoEncoderConfiguration><tt:Encoding>H264\
              </tt:Encoding><tt:Resolution><tt:Width>{width}</tt:Width><tt:Height>{height}\
              </tt:Height></tt:Resolution><tt:RateControl><tt:FrameRateLimit>25\
-             </tt:FrameRateLimit></tt:RateControl></tt:VideoEncoderConfiguration></trt:Profiles>"
+             </tt:FrameRateLimit></tt:RateControl></tt:VideoEncoderConfiguration>{setting}\
+             </trt:Profiles>"
         )
     };
     let both = |source| profile("main", source, 1920, 1080) + &profile("sub", source, 640, 360);

@@ -7,9 +7,10 @@ use porthole_gateway_core::camera::{CameraChange, CameraSettings, Picture, Strea
 use porthole_gateway_core::onvif::ServiceAddress;
 use porthole_signaling_proto::CameraId;
 use porthole_signaling_proto::manage::PROVISIONAL_PREFIX;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::StartError;
+use crate::control::Places;
 use crate::ingest::{self, Credentials, Source};
 
 /// Capacity of the queue of changes to the driver.
@@ -150,6 +151,12 @@ impl Sets {
         let stored = self.stored.iter().filter(is_shown);
         self.configured.iter().chain(stored).cloned().collect()
     }
+
+    /// Returns the ONVIF services of the cameras that run.
+    fn places(&self) -> Places {
+        let running = self.running().into_iter();
+        running.filter_map(|camera| Some((camera.id, camera.onvif?))).collect()
+    }
 }
 
 /// The cameras of a gateway. A clone changes the same gateway.
@@ -158,6 +165,8 @@ pub struct Cameras {
     current: Arc<Mutex<Sets>>,
     timeouts: ingest::Timeouts,
     updates: mpsc::Sender<Vec<Update>>,
+    /// The ONVIF services of the cameras that run, for their controls.
+    places: watch::Sender<Places>,
 }
 
 impl Cameras {
@@ -167,11 +176,13 @@ impl Cameras {
         stored: Vec<CameraConfig>,
         timeouts: ingest::Timeouts,
         updates: mpsc::Sender<Vec<Update>>,
+        places: watch::Sender<Places>,
     ) -> Result<(Self, Vec<Update>), StartError> {
         let configured = prepared(configured, timeouts)?;
         let sets = Sets { configured, stored: with_timeouts(stored, timeouts) };
         let (_, initial) = differences(&[], &sets.running());
-        Ok((Self { current: Arc::new(Mutex::new(sets)), timeouts, updates }, initial))
+        places.send_replace(sets.places());
+        Ok((Self { current: Arc::new(Mutex::new(sets)), timeouts, updates, places }, initial))
     }
 
     /// Gives the gateway these cameras in the place of those of its configuration, and returns the
@@ -192,6 +203,7 @@ impl Cameras {
             self.updates.try_send(updates).map_err(|_| ChangeError::Busy)?;
         }
         *current = new;
+        self.places.send_replace(current.places());
         Ok(differences)
     }
 
@@ -204,6 +216,7 @@ impl Cameras {
         current.stored = with_timeouts(stored, self.timeouts);
         let (_, updates) = differences(&before, &current.running());
         permit.send(updates);
+        self.places.send_replace(current.places());
     }
 
     /// Adds a camera that was probed. The core forgets it by itself.
@@ -351,10 +364,11 @@ mod tests {
     #[test]
     fn a_change_that_is_refused_changes_nothing() {
         let (updates, mut received) = mpsc::channel(1);
+        let (places, _) = watch::channel(Places::new());
         let door = camera("door", "Door", "test:", None);
         let timeouts = ingest::Timeouts::default();
         let (cameras, initial) =
-            Cameras::new(vec![door.clone()], Vec::new(), timeouts, updates).unwrap();
+            Cameras::new(vec![door.clone()], Vec::new(), timeouts, updates, places).unwrap();
         assert_eq!(initial.len(), 1);
         let long = camera(&"x".repeat(64), "Long", "test:", Some("test:"));
         assert!(matches!(cameras.set(vec![long]), Err(ChangeError::Camera(_))));

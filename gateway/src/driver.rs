@@ -9,11 +9,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use porthole_gateway_core::camera::{SourceCommand, SourceEvent, StreamId};
-use porthole_gateway_core::question::{QuestionEvent, QuestionOutput};
+use porthole_gateway_core::camera::{ControlFacts, SourceCommand, SourceEvent, StreamId};
+use porthole_gateway_core::onvif::control::Command;
+use porthole_gateway_core::question::{Question, QuestionEvent, QuestionId, QuestionOutput};
 use porthole_gateway_core::{
     Core, Datagram, IceServerEndpoint, Output, TurnClientId, TurnTransportCommand,
 };
+use porthole_signaling_proto::CameraId;
 use porthole_signaling_proto::rpc::{Fault, Message, code};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -79,6 +81,10 @@ pub struct Channels {
     pub questions: mpsc::Sender<QuestionOutput>,
     /// Answers to them.
     pub answers: mpsc::Receiver<QuestionEvent>,
+    /// Requests to move a camera, or about its presets, for its controls.
+    pub controls: mpsc::Sender<(QuestionId, CameraId, Command)>,
+    /// The facts that the controls of cameras have found out.
+    pub facts: mpsc::Receiver<(CameraId, ControlFacts)>,
 }
 
 /// Owns the sockets, tasks and clock, and runs the core.
@@ -167,6 +173,9 @@ impl<C: Core> Driver<C> {
                 Some(event) = self.channels.link_events.recv() => self.handle_link_event(event),
                 Some(updates) = self.channels.changes.recv() => self.change_cameras(updates),
                 Some(event) = self.channels.answers.recv() => self.handle_question_event(event),
+                Some((camera, facts)) = self.channels.facts.recv() => {
+                    self.core.handle_control(Instant::now(), &camera, facts);
+                }
                 Some((server, addresses)) = self.resolved.rx.recv() => {
                     self.core.handle_resolved(Instant::now(), &server, &addresses);
                 }
@@ -287,8 +296,18 @@ impl<C: Core> Driver<C> {
         if let QuestionOutput::Forgotten(camera) = &output {
             self.sources.retain(|stream, _| stream.camera != *camera);
         }
-        let Err(refused) = self.channels.questions.try_send(output) else { return };
-        if let QuestionOutput::Ask(id, _) = refused.into_inner() {
+        let refused = match output {
+            QuestionOutput::Ask(id, Question::Control(camera, command)) => {
+                self.channels.controls.try_send((id, camera, command)).is_err().then_some(id)
+            }
+            output => {
+                match self.channels.questions.try_send(output).map_err(|it| it.into_inner()) {
+                    Err(QuestionOutput::Ask(id, _)) => Some(id),
+                    Err(_) | Ok(()) => None,
+                }
+            }
+        };
+        if let Some(id) = refused {
             let text = "this gateway cannot answer because of a defect: restart it, and report \
                         what its log says";
             let fault = Fault::new(code::INTERNAL_ERROR, text);

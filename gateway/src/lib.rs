@@ -8,6 +8,7 @@
 mod addresses;
 mod atomic_file;
 mod cameras;
+mod control;
 pub mod driver;
 pub mod ingest;
 mod key;
@@ -27,10 +28,11 @@ use porthole_gateway_core::dtls_srtp::{DtlsSrtpError, Identity};
 use porthole_gateway_core::{Gateway as Core, GatewayConfig};
 use porthole_signaling_proto::rpc::Message;
 use porthole_signaling_proto::{CameraId, GatewayId};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::control::{ControlChannels, Controls};
 use crate::driver::{Channels, Driver, LINK_QUEUE, LinkEvent, QUESTION_QUEUE};
 use crate::link::Link;
 use crate::manage::{Manager, ManagerChannels, Shelf};
@@ -116,6 +118,7 @@ pub struct Gateway {
     cameras: Cameras,
     link: Link,
     manager: Manager,
+    controls: Controls,
     /// The link's ends of its channels to and from the driver.
     events: mpsc::Sender<LinkEvent>,
     outgoing: mpsc::Receiver<Message>,
@@ -136,24 +139,41 @@ impl Gateway {
         let (messages, outgoing) = mpsc::channel(LINK_QUEUE);
         let (events, incoming) = mpsc::channel(LINK_QUEUE);
         let (updates, changes) = mpsc::channel(cameras::QUEUE);
+        let (placing, places) = watch::channel(control::Places::new());
         let (file, store, vault) = StoreFile::load(&config.data, key.id())?;
         let stored = manage::stored_configs(&store, &vault);
         let timeouts = config.camera_timeouts;
-        let (cameras, initial) = Cameras::new(config.cameras, stored, timeouts, updates)?;
+        let (cameras, initial) = Cameras::new(config.cameras, stored, timeouts, updates, placing)?;
         let port = config.udp_port;
         let (questions, asked) = mpsc::channel(QUESTION_QUEUE);
         let (answered, answers) = mpsc::channel(QUESTION_QUEUE);
+        let (controlling, controlled) = mpsc::channel(QUESTION_QUEUE);
+        let (telling, facts) = mpsc::channel(QUESTION_QUEUE);
+        let control = ControlChannels {
+            places,
+            questions: controlled,
+            answers: answered.clone(),
+            facts: telling,
+        };
+        let controls = Controls::new(config.networks.clone(), control);
         let asking = ManagerChannels { questions: asked, answers: answered };
         let shelf = Shelf { file, store, vault };
         let manager =
             Manager::new(Arc::clone(&key), shelf, cameras.clone(), config.networks, asking);
-        let channels =
-            Channels { link: messages, link_events: incoming, changes, questions, answers };
+        let channels = Channels {
+            link: messages,
+            link_events: incoming,
+            changes,
+            questions,
+            answers,
+            controls: controlling,
+            facts,
+        };
         let mut driver = Driver::new(core, port, channels, is_loopback(&config.server))
             .map_err(|source| StartError::Port { port, source })?;
         driver.change_cameras(initial);
         let link = Link { server: config.server, claim: config.claim, name: config.name, key };
-        Ok(Self { driver, cameras, link, manager, events, outgoing })
+        Ok(Self { driver, cameras, link, manager, controls, events, outgoing })
     }
 
     /// Returns the gateway's id, derived from its public key.
@@ -172,15 +192,19 @@ impl Gateway {
     /// Returns an error if the signaling server refuses the gateway for good or the UDP socket
     /// fails. A server or camera that cannot be reached is tried again.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RunError> {
-        let Self { driver, link, manager, events, outgoing, .. } = self;
+        let Self { driver, link, manager, controls, events, outgoing, .. } = self;
         let both = stop.child_token();
         let link = async {
             let ended = link.run(events, outgoing, both.clone()).await;
             both.cancel();
             ended
         };
-        let (linked, driven, ()) =
-            tokio::join!(link, driver.run(both.clone()), manager.run(both.clone()));
+        let (linked, driven, (), ()) = tokio::join!(
+            link,
+            driver.run(both.clone()),
+            manager.run(both.clone()),
+            controls.run(both.clone())
+        );
         linked?;
         Ok(driven?)
     }

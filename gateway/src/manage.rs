@@ -207,6 +207,8 @@ impl Manager {
             Question::AddCamera(params) => self.add_camera(params).await,
             Question::ChangeCamera(params) => self.change_camera(params).await,
             Question::RemoveCamera(params) => self.remove_camera(params).await,
+            // The driver passes these to the controls of the camera.
+            Question::Control(..) => return,
         };
         self.answer(id, outcome).await;
     }

@@ -5,7 +5,7 @@
 //! the address that the core names, and no redirect is followed.
 
 mod discover;
-mod exchange;
+pub(crate) mod exchange;
 mod interfaces;
 mod probe;
 mod streams;
@@ -18,9 +18,9 @@ pub use porthole_gateway_core::onvif::discovery::{
 };
 pub use porthole_gateway_core::onvif::probe::{Camera, Config, Output as Probed, Stream};
 pub use porthole_gateway_core::onvif::{
-    Cidr, Encoding, Finding, Information, MAX_REFUSED, Measured, Networks, NotAllowed,
+    Cidr, Encoding, Finding, Information, MAX_REFUSED, Measured, Networks, NotAllowed, Preset,
     ServiceAddress,
 };
 pub use probe::probe;
 pub use streams::{StreamTest, check_stream, try_paths};
-pub use target::{InvalidTarget, Target};
+pub use target::{InvalidTarget, Target, USUAL_SERVICE};

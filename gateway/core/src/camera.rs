@@ -10,7 +10,9 @@ mod stream;
 use std::fmt;
 use std::time::Instant;
 
-use porthole_signaling_proto::{CameraId, CameraReport, CameraState, SessionId, StreamRole};
+use porthole_signaling_proto::{
+    CameraId, CameraReport, CameraState, ControlReport, MotionReport, SessionId, StreamRole,
+};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
@@ -42,6 +44,15 @@ pub struct CameraSettings {
     pub picture: Picture,
     /// True for a camera that was probed and not added.
     pub provisional: bool,
+}
+
+/// The facts about a camera that its controls have found out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ControlFacts {
+    /// The ways in which it can be moved; `None` if it cannot.
+    pub control: Option<ControlReport>,
+    /// Motion in front of it; `None` if it has told of none.
+    pub motion: Option<MotionReport>,
 }
 
 /// A change of a gateway's cameras while it runs.
@@ -237,10 +248,10 @@ impl Camera {
         }
     }
 
-    /// Returns the report for the signaling server. Its state and format are those of the main
+    /// Returns the report for the signaling server, with what its controls have found out. Its state and format are those of the main
     /// stream.
     #[must_use]
-    pub fn report(&self) -> CameraReport {
+    pub fn report(&self, facts: Option<&ControlFacts>) -> CameraReport {
         let reports = self.streams.iter().filter_map(|stream| {
             let id = self.profile(stream.id().role)?;
             Some(stream.report(id))
@@ -262,8 +273,8 @@ impl Camera {
             viewers: u32::try_from(viewers).unwrap_or(u32::MAX),
             streams,
             provisional: self.settings.provisional,
-            control: None,
-            motion: None,
+            control: facts.and_then(|facts| facts.control.clone()),
+            motion: facts.and_then(|facts| facts.motion.clone()),
             rotation: self.settings.picture.rotation,
             mirrored: self.settings.picture.mirrored,
         }

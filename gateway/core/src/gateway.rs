@@ -19,7 +19,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tracing::{error, info};
 
-use crate::camera::{Camera, CameraChange, SourceEvent, Stream, StreamId, Viewer};
+use crate::camera::{Camera, CameraChange, ControlFacts, SourceEvent, Stream, StreamId, Viewer};
 use crate::dtls_srtp::{Identity, SrtpProfile};
 use crate::ice::LocalBase;
 use crate::media::VideoPacket;
@@ -82,6 +82,9 @@ pub struct Gateway {
     /// Cameras that were probed and not added, each with the last time at which it was found or
     /// known to be watched.
     provisional: BTreeMap<CameraId, Instant>,
+    /// The facts that the controls of cameras have found out. They are told before and after a
+    /// camera is known here, and forgotten when the driver says so.
+    facts: BTreeMap<CameraId, ControlFacts>,
     /// Cameras that fail, each with the time at which it is told to be lost.
     lost: BTreeMap<CameraId, Instant>,
     outbox: VecDeque<Output>,
@@ -115,6 +118,7 @@ impl Gateway {
             session_by_remote: HashMap::new(),
             questions: Registry::default(),
             provisional: BTreeMap::new(),
+            facts: BTreeMap::new(),
             lost: BTreeMap::new(),
             outbox: VecDeque::new(),
         }
@@ -309,7 +313,8 @@ impl Gateway {
 
     fn send_report(&mut self) {
         self.report_at = None;
-        let cameras = self.cameras.values().map(Camera::report).collect();
+        let cameras = self.cameras.iter().map(|(id, camera)| camera.report(self.facts.get(id)));
+        let cameras = cameras.collect();
         let fits = self.sessions.len() <= MAX_REPORTED_SESSIONS;
         let sessions = fits.then(|| self.sessions.keys().cloned().collect());
         let starting = self.sessions.iter().filter(|(_, session)| !session.is_started());
@@ -408,6 +413,17 @@ impl Core for Gateway {
 
     fn handle_question_event(&mut self, now: Instant, event: QuestionEvent) {
         Self::handle_question_event(self, now, event);
+    }
+
+    fn handle_control(&mut self, now: Instant, camera: &CameraId, facts: ControlFacts) {
+        let before = if facts == ControlFacts::default() {
+            self.facts.remove(camera)
+        } else {
+            self.facts.insert(camera.clone(), facts.clone())
+        };
+        if before.unwrap_or_default() != facts {
+            self.report_at.get_or_insert(now + REPORT_DELAY);
+        }
     }
 
     fn set_addresses(&mut self, now: Instant, addresses: Vec<SocketAddr>) {

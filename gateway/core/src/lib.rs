@@ -32,10 +32,10 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
-use porthole_signaling_proto::SessionId;
 use porthole_signaling_proto::rpc::Message;
+use porthole_signaling_proto::{CameraId, SessionId};
 
-use crate::camera::{CameraChange, SourceCommand, SourceEvent, StreamId};
+use crate::camera::{CameraChange, ControlFacts, SourceCommand, SourceEvent, StreamId};
 use crate::question::{QuestionEvent, QuestionOutput};
 
 pub use gateway::{Gateway, GatewayConfig};
@@ -121,6 +121,8 @@ pub trait Core {
     fn change_camera(&mut self, now: Instant, change: CameraChange);
     /// Handles a piece of the answer to a question, or the answer.
     fn handle_question_event(&mut self, now: Instant, event: QuestionEvent);
+    /// Handles what the controls of a camera have found out about it.
+    fn handle_control(&mut self, now: Instant, camera: &CameraId, facts: ControlFacts);
     /// Sets the addresses of this machine, each with the shared port.
     fn set_addresses(&mut self, now: Instant, addresses: Vec<SocketAddr>);
     /// Returns the time at which [`Self::handle_timeout`] is due.

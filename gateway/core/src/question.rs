@@ -6,16 +6,23 @@
 
 mod registry;
 
+use porthole_signaling_proto::control::{
+    CameraParams, MoveParams, Preset, PresetParams, PresetsResult, SavePresetParams,
+};
 use porthole_signaling_proto::manage::{
     AddCameraParams, ChangeCameraParams, ChangedResult, DiscoverParams, DiscoverResult,
     FoundDevice, GatewayParams, ProbeParams, ProbeProgress, ProbeResult, RemoveCameraParams,
     SealingKeyResult, StoredCamerasResult,
 };
 use porthole_signaling_proto::method::{
-    AddCamera, ChangeCamera, Discover, Method, Probe, RemoveCamera, SealingKey, StoredCameras,
+    AddCamera, ChangeCamera, Discover, GoToPreset, Method, Move, Presets, Probe, RemoveCamera,
+    RemovePreset, SavePreset, SealingKey, StoredCameras,
 };
 use porthole_signaling_proto::rpc::{Fault, Value, code};
 use porthole_signaling_proto::{CameraId, rpc};
+
+use crate::onvif::Velocity;
+use crate::onvif::control::Command;
 
 pub(crate) use registry::Registry;
 
@@ -27,6 +34,9 @@ const MAX_ADDRESSES: usize = 16;
 
 /// Maximum length of a name in characters, as the server shows it.
 pub const MAX_NAME_CHARS: usize = 64;
+
+/// Maximum length of the token of a preset in characters (ONVIF's `ReferenceToken` has 64).
+const MAX_TOKEN_CHARS: usize = 128;
 
 /// The rotations of a picture, in degrees clockwise.
 pub const ROTATIONS: [u16; 4] = [0, 90, 180, 270];
@@ -52,6 +62,8 @@ pub enum Question {
     ChangeCamera(ChangeCameraParams),
     /// The request to remove a camera.
     RemoveCamera(RemoveCameraParams),
+    /// The request to move a camera, or about its presets.
+    Control(CameraId, Command),
 }
 
 impl Question {
@@ -68,9 +80,27 @@ impl Question {
             AddCamera::NAME => rpc::read(params).map(Self::AddCamera),
             ChangeCamera::NAME => rpc::read(params).map(Self::ChangeCamera),
             RemoveCamera::NAME => rpc::read(params).map(Self::RemoveCamera),
+            Move::NAME => rpc::read(params).map(Self::of_move),
+            Presets::NAME => rpc::read::<CameraParams>(params)
+                .map(|params| Self::Control(params.camera, Command::Presets)),
+            GoToPreset::NAME => rpc::read::<PresetParams>(params).map(|params| {
+                let command = Command::GoTo { by: name_of(params.by), preset: params.preset };
+                Self::Control(params.camera, command)
+            }),
+            SavePreset::NAME => rpc::read::<SavePresetParams>(params)
+                .map(|params| Self::Control(params.camera, Command::Save { name: params.name })),
+            RemovePreset::NAME => rpc::read::<PresetParams>(params).map(|params| {
+                Self::Control(params.camera, Command::Remove { preset: params.preset })
+            }),
             _ => return None,
         };
         Some(question.and_then(Self::checked))
+    }
+
+    fn of_move(params: MoveParams) -> Self {
+        let MoveParams { camera, pan, tilt, zoom, by, .. } = params;
+        let velocity = Velocity::new(pan, tilt, zoom);
+        Self::Control(camera, Command::Move { by: name_of(by), velocity })
     }
 
     /// Checks the texts of a question, and cuts who asks to a length that can be shown.
@@ -102,6 +132,11 @@ impl Question {
                 shorten(&mut params.by);
             }
             Self::RemoveCamera(params) => shorten(&mut params.by),
+            Self::Control(_, command) => match command {
+                Command::Move { .. } | Command::Presets => {}
+                Command::Save { name } => *name = checked_preset_name(name)?,
+                Command::GoTo { preset, .. } | Command::Remove { preset } => check_token(preset)?,
+            },
         }
         Ok(self)
     }
@@ -124,6 +159,29 @@ fn checked_name(name: &str) -> Result<String, Fault> {
     }
     let text = format!("give the camera a name of 1 to {MAX_NAME_CHARS} characters, on one line");
     Err(Fault::new(code::BAD_REQUEST, text))
+}
+
+fn checked_preset_name(name: &str) -> Result<String, Fault> {
+    checked_name(name).map_err(|_| {
+        let text =
+            format!("give the place a name of 1 to {MAX_NAME_CHARS} characters, on one line");
+        Fault::new(code::BAD_REQUEST, text)
+    })
+}
+
+fn check_token(token: &str) -> Result<(), Fault> {
+    let is_plain = !token.chars().any(char::is_control);
+    if is_plain && (1..=MAX_TOKEN_CHARS).contains(&token.chars().count()) {
+        return Ok(());
+    }
+    let text = "this is no place that the camera has stored: look at the list again";
+    Err(Fault::new(code::BAD_REQUEST, text))
+}
+
+/// Returns the name of who asks, for others to see.
+fn name_of(mut by: Option<String>) -> String {
+    shorten(&mut by);
+    by.filter(|name| !name.is_empty()).unwrap_or_else(|| "somebody else".to_owned())
 }
 
 fn shorten(by: &mut Option<String>) {
@@ -158,6 +216,12 @@ pub enum Answer {
     Changed(ChangedResult),
     /// A change that is on the disk.
     Removed(ChangedResult),
+    /// A movement, or a preset that is gone.
+    Controlled,
+    /// The presets of a camera.
+    Presets(PresetsResult),
+    /// A preset that the camera has stored.
+    SavedPreset(Preset),
 }
 
 /// An input of the core about its questions, from the driver.

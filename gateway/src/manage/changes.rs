@@ -18,7 +18,7 @@ use super::probe::unix_s;
 use super::{Manager, Provisional};
 use crate::cameras::{CameraConfig, OnvifPlace};
 use crate::ingest::{Address, Caution, Credentials, RtspCamera, Source, Timeouts, Transport};
-use crate::onvif::MAX_REFUSED;
+use crate::onvif::{MAX_REFUSED, ServiceAddress, USUAL_SERVICE};
 
 impl Manager {
     /// Returns the cameras as people see them, sorted by name.
@@ -183,13 +183,21 @@ fn config_of(kept: &Kept, vault: &Vault) -> CameraConfig {
         sub_source: kept.place.sub.clone().map(source),
         on_demand: kept.on_demand,
         picture: kept.picture,
-        onvif: kept.place.onvif.clone().map(|service| OnvifPlace {
+        onvif: service_of(kept).map(|service| OnvifPlace {
             service,
             credentials: credentials.clone(),
             allows_text,
             number: kept.place.number,
         }),
     }
+}
+
+/// Returns the address of a camera's device service. Cameras that were kept by an older version
+/// have none; one that has answered to a search has it at one of the usual ports.
+fn service_of(kept: &Kept) -> Option<ServiceAddress> {
+    let place = &kept.place;
+    let usual = || ServiceAddress::new(false, place.main.host(), None, USUAL_SERVICE);
+    place.onvif.clone().or_else(|| place.uuid.as_ref().map(|_| usual()))
 }
 
 /// Returns a camera that was probed as the gateway runs it.

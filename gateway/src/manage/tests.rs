@@ -15,7 +15,8 @@ fn manager(folder: &std::path::Path) -> (Manager, mpsc::Receiver<Vec<crate::came
     let shelf = Shelf { file, store, vault };
     let (updates, received) = mpsc::channel(16);
     let timeouts = crate::ingest::Timeouts::default();
-    let (cameras, _) = Cameras::new(Vec::new(), Vec::new(), timeouts, updates).unwrap();
+    let (places, _) = tokio::sync::watch::channel(Default::default());
+    let (cameras, _) = Cameras::new(Vec::new(), Vec::new(), timeouts, updates, places).unwrap();
     let named = vec!["192.0.2.0/24".parse().unwrap()];
     (Manager::new(key, shelf, cameras, named, channels), received)
 }

@@ -19,7 +19,7 @@ const READ_BUFFER: usize = 16 * 1024;
 ///
 /// # Errors
 /// With the reason why there is no reply.
-pub(super) async fn run(request: Request) -> Result<Reply, CallError> {
+pub(crate) async fn run(request: Request) -> Result<Reply, CallError> {
     let stream = TcpStream::connect(request.to).await.map_err(|error| {
         if error.kind() == io::ErrorKind::ConnectionRefused {
             CallError::Refused

@@ -7,7 +7,7 @@ use thiserror::Error;
 use tokio::net::lookup_host;
 
 /// Path of the device service (ONVIF Core §5.1.1).
-const PATH: &str = "/onvif/device_service";
+pub const USUAL_SERVICE: &str = "/onvif/device_service";
 
 /// Reasons for not asking a camera at an address.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -69,7 +69,7 @@ impl Target {
         match (&self.service, self.port) {
             (Some(service), _) => vec![service.clone()],
             (None, Some(port)) => {
-                vec![ServiceAddress::new(port == 443, &self.host, Some(port), PATH)]
+                vec![ServiceAddress::new(port == 443, &self.host, Some(port), USUAL_SERVICE)]
             }
             (None, None) => Vec::new(),
         }

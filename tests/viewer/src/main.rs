@@ -48,7 +48,9 @@ async fn main() -> anyhow::Result<()> {
     // A viewer has no cameras, and nobody asks it.
     let (_, changes) = mpsc::channel(1);
     let ((questions, _), (_, answers)) = (mpsc::channel(1), mpsc::channel(1));
-    let channels = Channels { link: messages, link_events: incoming, changes, questions, answers };
+    let ((controls, _), (_, facts)) = (mpsc::channel(1), mpsc::channel(1));
+    let (link, link_events) = (messages, incoming);
+    let channels = Channels { link, link_events, changes, questions, answers, controls, facts };
     let driver = Driver::new(watch, 0, channels, loopback).context("no UDP port")?;
     let stop = CancellationToken::new();
     let terminated = async {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use porthole_gateway_core::camera::{CameraChange, SourceEvent, StreamId};
+use porthole_gateway_core::camera::{CameraChange, ControlFacts, SourceEvent, StreamId};
 use porthole_gateway_core::dtls_srtp::{DtlsRole, Identity};
 use porthole_gateway_core::ice::{LocalBase, Path};
 use porthole_gateway_core::question::QuestionEvent;
@@ -286,6 +286,8 @@ impl Core for Watch {
     fn change_camera(&mut self, _now: Instant, _change: CameraChange) {}
 
     fn handle_question_event(&mut self, _now: Instant, _event: QuestionEvent) {}
+
+    fn handle_control(&mut self, _now: Instant, _camera: &CameraId, _facts: ControlFacts) {}
 
     fn set_addresses(&mut self, now: Instant, addresses: Vec<SocketAddr>) {
         if let Some(session) = &mut self.session {

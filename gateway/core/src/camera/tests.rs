@@ -29,7 +29,7 @@ fn a_profile_token_names_a_stream() {
 
 #[test]
 fn a_report_lists_the_streams_if_there_are_several_and_counts_all_viewers() {
-    let report = camera(false).report();
+    let report = camera(false).report(None);
     assert_eq!((report.viewers, report.streams.len()), (0, 0));
 
     let mut camera = camera(true);
@@ -38,7 +38,7 @@ fn a_report_lists_the_streams_if_there_are_several_and_counts_all_viewers() {
         camera.stream_mut(role).unwrap().add_viewer(viewer);
     }
     camera.remove_session(Instant::now(), &"s1".parse().unwrap());
-    let report = camera.report();
+    let report = camera.report(None);
     assert_eq!(report.viewers, 1);
     let streams: Vec<_> = report.streams.iter().map(|s| (s.id.as_str(), s.role)).collect();
     assert_eq!(streams, [("door", StreamRole::Main), ("door.sub", StreamRole::Sub)]);

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use porthole_signaling_proto::CameraId;
 use porthole_signaling_proto::manage::{PROVISIONAL_S, ProgressParams};
 use porthole_signaling_proto::method::{
-    AddCamera, ChangeCamera, Discover, Probe, RemoveCamera, SealingKey, StoredCameras,
+    AddCamera, ChangeCamera, Discover, Empty, Move, Presets, Probe, RemoveCamera, SavePreset,
+    SealingKey, StoredCameras,
 };
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 
@@ -77,6 +78,10 @@ impl Gateway {
             Ok(Answer::Added(result)) => self.reply::<AddCamera>(&request, &result),
             Ok(Answer::Changed(result)) => self.reply::<ChangeCamera>(&request, &result),
             Ok(Answer::Removed(result)) => self.reply::<RemoveCamera>(&request, &result),
+            // The others without a result are answered in the same way.
+            Ok(Answer::Controlled) => self.reply::<Move>(&request, &Empty {}),
+            Ok(Answer::Presets(result)) => self.reply::<Presets>(&request, &result),
+            Ok(Answer::SavedPreset(preset)) => self.reply::<SavePreset>(&request, &preset),
             Err(fault) => self.signal(Message::fault(Some(request), fault)),
         }
     }

@@ -395,7 +395,7 @@ fn the_first_viewer_waits_for_the_cameras_format_but_not_long() {
         let waited = case.now - requested;
         assert_eq!(waited.is_zero(), connects, "{name}: {waited:?}");
         assert!(waited <= Duration::from_secs(9), "{name}: {waited:?}");
-        let viewers = case.gateway.cameras[&"door".parse().unwrap()].report().viewers;
+        let viewers = case.gateway.cameras[&"door".parse().unwrap()].report(None).viewers;
         assert_eq!(viewers, 1, "{name}");
     }
 }

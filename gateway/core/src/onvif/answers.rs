@@ -1,7 +1,7 @@
 //! The answers to a probe's calls, read leniently: elements are looked for by name at any depth.
 
 use super::ServiceAddress;
-use super::calls::{DEVICE, MEDIA1, MEDIA2};
+use super::calls::{DEVICE, EVENTS, MEDIA1, MEDIA2, PTZ};
 use super::scopes::{mac, shown};
 use super::xml::Element;
 
@@ -9,7 +9,7 @@ use super::xml::Element;
 const MAX_PROFILES: usize = 128;
 
 /// Maximum length of a token in characters (ONVIF's `ReferenceToken` has 64).
-const MAX_TOKEN: usize = 128;
+pub(super) const MAX_TOKEN: usize = 128;
 
 /// Maximum width and height of a picture in pixels.
 const MAX_SIZE: u32 = 32_768;
@@ -20,6 +20,8 @@ pub(super) struct Services {
     pub(super) device: Option<ServiceAddress>,
     pub(super) media1: Option<ServiceAddress>,
     pub(super) media2: Option<ServiceAddress>,
+    pub(super) ptz: Option<ServiceAddress>,
+    pub(super) events: Option<ServiceAddress>,
 }
 
 impl Services {
@@ -33,6 +35,8 @@ impl Services {
                 DEVICE => &mut services.device,
                 MEDIA1 => &mut services.media1,
                 MEDIA2 => &mut services.media2,
+                PTZ => &mut services.ptz,
+                EVENTS => &mut services.events,
                 _ => continue,
             };
             *slot = slot.take().or(address);
@@ -46,12 +50,19 @@ impl Services {
             let named = root.find("Capabilities")?.find(name)?;
             named.text_of("XAddr").and_then(first_address)
         };
-        Self { device: address("Device"), media1: address("Media"), media2: address("Media2") }
+        Self {
+            device: address("Device"),
+            media1: address("Media"),
+            media2: address("Media2"),
+            ptz: address("PTZ"),
+            events: address("Events"),
+        }
     }
 
     /// Returns the addresses that are there.
     pub(super) fn all(&self) -> impl Iterator<Item = &ServiceAddress> {
-        [&self.device, &self.media1, &self.media2].into_iter().flatten()
+        let media = [&self.media1, &self.media2];
+        [&self.device].into_iter().chain(media).chain([&self.ptz, &self.events]).flatten()
     }
 }
 
@@ -138,6 +149,8 @@ pub(super) struct Profile {
     pub(super) token: String,
     /// Token of the video source; empty if the camera does not say.
     pub(super) source: String,
+    /// Token of the configuration of the video source, or empty.
+    pub(super) source_setting: String,
     pub(super) name: Option<String>,
     pub(super) encoding: Encoding,
     pub(super) width: u32,
@@ -172,9 +185,12 @@ impl Profile {
         // Directly below, because encoders have names, too.
         let name = element.named("Name").next().map(|name| shown(name.text()));
         let source = element.text_of("SourceToken").unwrap_or_default();
+        let settings = ["VideoSourceConfiguration", "VideoSource"];
+        let setting = settings.iter().find_map(|name| element.find(name)?.attribute("token"));
         Some(Self {
             token: token.to_owned(),
             source: source.chars().take(MAX_TOKEN).collect(),
+            source_setting: setting.unwrap_or_default().chars().take(MAX_TOKEN).collect(),
             name: name.filter(|name| !name.is_empty()),
             encoding: Encoding::named(encoder.text_of("Encoding").unwrap_or_default()),
             width: size("Width").unwrap_or(0),
@@ -249,6 +265,7 @@ mod tests {
         Profile {
             token: token.to_owned(),
             source: source.to_owned(),
+            source_setting: String::new(),
             name: None,
             encoding,
             width: size.0,
@@ -351,6 +368,7 @@ mod tests {
             name: Some("Main".to_owned()),
             frames_per_second: Some(25),
             gov_length: Some(50),
+            source_setting: "c".to_owned(),
             ..profile("p1", "s1", Encoding::H264, (1920, 1080))
         };
         for document in [first, second] {

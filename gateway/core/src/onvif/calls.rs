@@ -11,6 +11,12 @@ pub(super) const MEDIA1: &str = "http://www.onvif.org/ver10/media/wsdl";
 /// Namespace of the second media service, which knows H.265.
 pub(super) const MEDIA2: &str = "http://www.onvif.org/ver20/media/wsdl";
 
+/// Namespace of the PTZ service.
+pub(super) const PTZ: &str = "http://www.onvif.org/ver20/ptz/wsdl";
+
+/// Namespace of the event service.
+pub(super) const EVENTS: &str = "http://www.onvif.org/ver10/events/wsdl";
+
 /// The two media services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Media {

@@ -98,6 +98,34 @@ fn west_of_utc(zone: &str) -> i64 {
     if is_negative == is_east { seconds } else { -seconds }
 }
 
+/// Reads a time as `xsd:dateTime`: seconds since 1970, without their fraction. Without a time zone
+/// it is UTC.
+pub(super) fn parse(text: &str) -> Option<i64> {
+    let (date, time) = text.trim().split_once(['T', ' '])?;
+    let mut date = date.splitn(3, '-').map(|part| part.parse::<i64>().ok());
+    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+    let zone_at = time.find(['Z', '+', '-']).unwrap_or(time.len());
+    let (time, zone) = time.split_at(zone_at);
+    let mut time = time.splitn(3, ':').map(|part| part.split('.').next()?.parse::<i64>().ok());
+    let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
+    let is_valid = (UNSET_YEAR..=LAST_YEAR).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && (0..=24).contains(&hour)
+        && (0..60).contains(&minute)
+        && (0..=60).contains(&second);
+    let east = match zone.split_at_checked(1) {
+        Some((sign, offset)) if sign != "Z" => {
+            let (hours, minutes) = offset.split_once(':')?;
+            let offset = hours.parse::<i64>().ok()? * HOUR + minutes.parse::<i64>().ok()? * 60;
+            if sign == "-" { -offset } else { offset }
+        }
+        _ => 0,
+    };
+    let seconds = hour * HOUR + minute * 60 + second - east.clamp(-DAY, DAY);
+    is_valid.then(|| days_since_1970(year, month, day) * DAY + seconds)
+}
+
 /// Writes a time as `xsd:dateTime` in UTC.
 pub(super) fn format(unix_s: i64) -> String {
     let (days, seconds) = (unix_s.div_euclid(DAY), unix_s.rem_euclid(DAY));
@@ -171,6 +199,8 @@ mod tests {
             (-1, "1969-12-31T23:59:59Z"),
         ] {
             assert_eq!(format(unix_s), text);
+            let read = (unix_s >= 0).then_some(unix_s);
+            assert_eq!(parse(text), read, "{text}");
         }
         for days in -1000..60_000 {
             let (year, month, day) = date_of(days);

@@ -102,6 +102,12 @@ impl Ladder {
         self.refused
     }
 
+    /// Forgets what was refused before the camera accepted the password again: on a long way
+    /// together nonces expire and clocks are set, which is no wrong try.
+    pub(super) fn forgive(&mut self) {
+        self.refused = 0;
+    }
+
     /// Returns true if the password goes over the network as text.
     pub(super) fn sends_text(&self) -> bool {
         self.rung == Rung::Text || self.rung == Rung::Http && self.http.is_basic()
@@ -110,9 +116,20 @@ impl Ladder {
     /// Returns the request with the proof; `camera_s` is the time of the camera's clock, in seconds
     /// since 1970.
     pub(super) fn prove(&mut self, target: &str, body: &str, camera_s: i64) -> Proof {
+        self.prove_with(target, "", body, camera_s)
+    }
+
+    /// Returns the request with these further headers and the proof.
+    pub(super) fn prove_with(
+        &mut self,
+        target: &str,
+        headers: &str,
+        body: &str,
+        camera_s: i64,
+    ) -> Proof {
         let mut proof = Proof {
             authorization: String::new(),
-            envelope: soap::envelope("", body),
+            envelope: soap::envelope(headers, body),
             shown: Shown::Nothing,
         };
         let token = match (self.rung, &self.credentials) {
@@ -133,7 +150,7 @@ impl Ladder {
                 soap::text_token(credentials, self.rng.random(), &clock::format(camera_s))
             }
         };
-        proof.envelope = soap::envelope(&token, body);
+        proof.envelope = soap::envelope(&format!("{token}{headers}"), body);
         proof.shown = Shown::Fresh;
         proof
     }

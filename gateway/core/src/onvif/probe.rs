@@ -5,8 +5,8 @@
 //! that a camera says about addresses is taken as a hint: all requests go to the one address that
 //! the probe was made for.
 
-mod knock;
-mod places;
+pub(super) mod knock;
+pub(super) mod places;
 mod stream;
 
 use std::collections::VecDeque;
@@ -31,7 +31,7 @@ use stream::Streams;
 pub use stream::{Camera, Stream};
 
 /// Time for a call. Cameras answer within 100 ms, slow ones within a second.
-const CALL_TIME: Duration = Duration::from_secs(3);
+pub(super) const CALL_TIME: Duration = Duration::from_secs(3);
 
 /// Time for a whole probe: a recorder with 32 sources needs about 100 calls.
 const TOTAL_TIME: Duration = Duration::from_secs(60);
@@ -40,7 +40,7 @@ const TOTAL_TIME: Duration = Duration::from_secs(60);
 const MAX_REQUESTS: u32 = 160;
 
 /// Maximum number of cameras that are read of one device.
-const MAX_CAMERAS: usize = 32;
+pub(super) const MAX_CAMERAS: usize = 32;
 
 /// Maximum number of calls in a row without an answer, after which the device is given up.
 const MAX_SILENT: u32 = 2;
@@ -504,7 +504,12 @@ impl Probe {
 }
 
 /// Returns a request to the service at the address of the probe.
-fn request(peer: SocketAddr, id: u32, service: &ServiceAddress, bytes: Vec<u8>) -> Request {
+pub(super) fn request(
+    peer: SocketAddr,
+    id: u32,
+    service: &ServiceAddress,
+    bytes: Vec<u8>,
+) -> Request {
     let mut to = peer;
     to.set_port(service.port());
     let tls_name = service.is_tls().then(|| service.host().to_owned());

@@ -41,13 +41,14 @@ const DENIED: &[&str] = &[
 /// Words in a fault about an account that is locked.
 const LOCKED: &[&str] = &["locked", "too many"];
 
-/// Writes an envelope. `security` is a security header, or empty.
-pub(super) fn envelope(security: &str, body: &str) -> String {
-    let header = if security.is_empty() {
-        String::new()
-    } else {
-        format!("<s:Header>{security}</s:Header>")
-    };
+/// Words in a fault by which devices say that they do not have a call at all.
+const NOT_SUPPORTED: &[&str] =
+    &["notsupported", "not supported", "notimplemented", "not implemented", "unsupported"];
+
+/// Writes an envelope. `headers` are a security header and others, or empty.
+pub(super) fn envelope(headers: &str, body: &str) -> String {
+    let header =
+        if headers.is_empty() { String::new() } else { format!("<s:Header>{headers}</s:Header>") };
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\
          <s:Envelope xmlns:s=\"http://www.w3.org/2003/05/soap-envelope\">\
@@ -124,6 +125,13 @@ pub(super) fn read(status: u16, bytes: &[u8]) -> Answer {
         Some(_) => Answer::Fault,
         None => Answer::NotSoap,
     }
+}
+
+/// Returns true if an answer says that the device does not have the call at all.
+pub(super) fn is_not_supported(bytes: &[u8]) -> bool {
+    let root = Element::read(bytes);
+    let text = root.find("Fault").map(all_text).unwrap_or_default().to_lowercase();
+    NOT_SUPPORTED.iter().any(|word| text.contains(word))
 }
 
 /// Returns every text of an element, with blanks in between.

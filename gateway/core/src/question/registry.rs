@@ -24,6 +24,15 @@ const MAX_BURST: u32 = 60;
 /// Time in which one more question is allowed after a burst.
 const REFILL: Duration = Duration::from_millis(500);
 
+/// Maximum number of movements and requests about presets in flight. They are answered at once, or
+/// by the camera.
+const MAX_OPEN_CONTROLS: usize = 32;
+
+/// Maximum number of them in a burst, and the time in which one more is allowed. A movement is asked
+/// for three times a second: this is enough for ten people.
+const MAX_CONTROL_BURST: u32 = 60;
+const CONTROL_REFILL: Duration = Duration::from_millis(25);
+
 /// Maximum number of pieces of progress of one question: a search finds 256 devices, each of which
 /// may move a few times.
 const MAX_PIECES: u32 = 2048;
@@ -40,6 +49,7 @@ enum Kind {
     Search,
     Probe,
     Short,
+    Control,
 }
 
 impl Kind {
@@ -47,6 +57,7 @@ impl Kind {
         match question {
             Question::Discover(_) => Self::Search,
             Question::Probe(_) => Self::Probe,
+            Question::Control(..) => Self::Control,
             Question::SealingKey
             | Question::StoredCameras
             | Question::AddCamera(_)
@@ -73,14 +84,56 @@ impl Open {
     }
 }
 
-/// The questions in flight.
-#[derive(Debug, Default)]
-pub(crate) struct Registry {
-    open: BTreeMap<QuestionId, Open>,
-    next: u64,
+/// A number of questions that grows back with time.
+#[derive(Debug)]
+struct Budget {
+    most: u32,
+    refill: Duration,
     /// Number of questions of the current burst, and the time up to which it was reduced.
     burst: u32,
     refilled: Option<Instant>,
+}
+
+impl Budget {
+    fn new(most: u32, refill: Duration) -> Self {
+        Self { most, refill, burst: 0, refilled: None }
+    }
+
+    /// Takes a question from the budget; returns false if there have been too many.
+    fn take(&mut self, now: Instant) -> bool {
+        let since = *self.refilled.get_or_insert(now);
+        let passed = now.saturating_duration_since(since).as_millis() / self.refill.as_millis();
+        let passed = u32::try_from(passed).unwrap_or(u32::MAX);
+        if passed >= self.burst {
+            (self.burst, self.refilled) = (0, Some(now));
+        } else {
+            self.burst -= passed;
+            self.refilled = Some(since + self.refill * passed);
+        }
+        let has_room = self.burst < self.most;
+        self.burst += u32::from(has_room);
+        has_room
+    }
+}
+
+/// The questions in flight.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    open: BTreeMap<QuestionId, Open>,
+    next: u64,
+    budget: Budget,
+    controls: Budget,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self {
+            open: BTreeMap::new(),
+            next: 0,
+            budget: Budget::new(MAX_BURST, REFILL),
+            controls: Budget::new(MAX_CONTROL_BURST, CONTROL_REFILL),
+        }
+    }
 }
 
 impl Registry {
@@ -96,7 +149,9 @@ impl Registry {
         if self.open.values().any(|open| open.request == request) {
             return Err(Fault::new(code::CONFLICT, "a request with this id is in progress"));
         }
-        if !self.take(now) {
+        let is_control = kind == Kind::Control;
+        let budget = if is_control { &mut self.controls } else { &mut self.budget };
+        if !budget.take(now) {
             return refused("this gateway is asked too much at once: try again in a minute");
         }
         let count = |wanted| self.open.values().filter(|open| open.kind == wanted).count();
@@ -106,29 +161,15 @@ impl Registry {
         if kind == Kind::Search && count(kind) >= MAX_SEARCHES {
             return refused("this gateway is looking for cameras already: wait until it is done");
         }
-        if self.open.len() >= MAX_OPEN {
+        let is_like = |open: &&Open| (open.kind == Kind::Control) == is_control;
+        let most = if is_control { MAX_OPEN_CONTROLS } else { MAX_OPEN };
+        if self.open.values().filter(is_like).count() >= most {
             return refused("this gateway has too many questions to answer: try again in a minute");
         }
         self.next += 1;
         let id = QuestionId(self.next);
         self.open.insert(id, Open { request, kind, started: now, heard: now, pieces: 0 });
         Ok(id)
-    }
-
-    /// Takes a question from the budget; returns false if there have been too many.
-    fn take(&mut self, now: Instant) -> bool {
-        let since = *self.refilled.get_or_insert(now);
-        let passed = now.saturating_duration_since(since).as_millis() / REFILL.as_millis();
-        let passed = u32::try_from(passed).unwrap_or(u32::MAX);
-        if passed >= self.burst {
-            (self.burst, self.refilled) = (0, Some(now));
-        } else {
-            self.burst -= passed;
-            self.refilled = Some(since + REFILL * passed);
-        }
-        let has_room = self.burst < MAX_BURST;
-        self.burst += u32::from(has_room);
-        has_room
     }
 
     /// Notes progress of a question. Returns the request that it belongs to; `None` if nobody waits

@@ -51,13 +51,13 @@ struct Knock {
 
 /// The addresses that are tried at once.
 #[derive(Debug)]
-pub(super) struct Knocks {
+pub(in crate::onvif) struct Knocks {
     host: String,
     knocks: Vec<Knock>,
 }
 
 impl Knocks {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(in crate::onvif) fn new(config: &Config) -> Self {
         let mut knocks = Self { host: config.host.clone(), knocks: Vec::new() };
         for service in &config.services {
             knocks.add(service.at_host(&config.host));
@@ -82,7 +82,7 @@ impl Knocks {
     }
 
     /// Returns the next address to be tried, and the number of its request.
-    pub(super) fn next(
+    pub(in crate::onvif) fn next(
         &mut self,
         requests: &mut u32,
         deadline: Instant,
@@ -99,7 +99,7 @@ impl Knocks {
         self.knocks.iter_mut().find(is_it)
     }
 
-    pub(super) fn handle_reply(&mut self, id: u32, reply: &Reply, places: &Places) {
+    pub(in crate::onvif) fn handle_reply(&mut self, id: u32, reply: &Reply, places: &Places) {
         let Some(knock) = self.sent(id) else { return };
         if (300..400).contains(&reply.status) {
             let location = reply.location.clone().unwrap_or_default();
@@ -135,7 +135,7 @@ impl Knocks {
         }
     }
 
-    pub(super) fn handle_error(&mut self, id: u32, error: CallError) {
+    pub(in crate::onvif) fn handle_error(&mut self, id: u32, error: CallError) {
         if let Some(knock) = self.sent(id) {
             knock.result = match error {
                 CallError::Refused => Outcome::Other,
@@ -147,7 +147,7 @@ impl Knocks {
     }
 
     /// Returns the earliest deadline.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub(in crate::onvif) fn deadline(&self) -> Option<Instant> {
         self.pending().map(|(_, deadline)| deadline).min()
     }
 
@@ -165,7 +165,7 @@ impl Knocks {
     }
 
     /// Gives up the requests that are late, and returns their numbers.
-    pub(super) fn handle_timeout(&mut self, now: Instant) -> Vec<u32> {
+    pub(in crate::onvif) fn handle_timeout(&mut self, now: Instant) -> Vec<u32> {
         let late: Vec<u32> =
             self.pending().filter(|(_, deadline)| *deadline <= now).map(|(id, _)| id).collect();
         for id in &late {
@@ -175,13 +175,15 @@ impl Knocks {
     }
 
     /// Returns the numbers of the requests that are still waited for.
-    pub(super) fn cancel(&mut self) -> Vec<u32> {
+    pub(in crate::onvif) fn cancel(&mut self) -> Vec<u32> {
         self.pending().map(|(id, _)| id).collect()
     }
 
     /// Returns the service that has answered, with the time it told; or what is there instead.
     /// `None` until it is known.
-    pub(super) fn verdict(&self) -> Option<Result<(ServiceAddress, Option<Element>), Finding>> {
+    pub(in crate::onvif) fn verdict(
+        &self,
+    ) -> Option<Result<(ServiceAddress, Option<Element>), Finding>> {
         let mut results = self.knocks.iter().map(|knock| (&knock.service, &knock.result));
         for (service, result) in results.clone() {
             if let Outcome::Onvif(root) = result {

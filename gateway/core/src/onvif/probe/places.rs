@@ -14,7 +14,7 @@ const MAX_NAMES: usize = 8;
 
 /// The machine that is asked, and the names that it has for itself.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(in crate::onvif) struct Places {
     host: String,
     ip: IpAddr,
     networks: Networks,
@@ -23,22 +23,22 @@ pub(super) struct Places {
 }
 
 impl Places {
-    pub(super) fn new(host: String, ip: IpAddr, networks: Networks) -> Self {
+    pub(in crate::onvif) fn new(host: String, ip: IpAddr, networks: Networks) -> Self {
         Self { host, ip: ip.to_canonical(), networks, names: Vec::new() }
     }
 
     /// Returns the host as the person knows it.
-    pub(super) fn host(&self) -> &str {
+    pub(in crate::onvif) fn host(&self) -> &str {
         &self.host
     }
 
     /// Returns true if a host is the machine that is asked.
-    pub(super) fn is_device(&self, host: &str) -> bool {
+    pub(in crate::onvif) fn is_device(&self, host: &str) -> bool {
         parse_ip(host) == Some(self.ip) || host.eq_ignore_ascii_case(&self.host)
     }
 
     /// Learns the names that the camera has for itself, and returns the new ones.
-    pub(super) fn handle_services(&mut self, services: &Services) -> Vec<String> {
+    pub(in crate::onvif) fn handle_services(&mut self, services: &Services) -> Vec<String> {
         let mut learnt = Vec::new();
         for service in services.all() {
             let host = service.host().to_ascii_lowercase();
@@ -54,20 +54,37 @@ impl Places {
     /// Returns the services at the machine that is asked. Each keeps its path, query and port,
     /// except that a port which belongs to the device service is the one that has answered: there
     /// may be a port forwarding in between.
-    pub(super) fn rebase_services(&self, named: &Services, contacted: &ServiceAddress) -> Services {
-        let claimed = named.device.as_ref().map(|device| (device.port(), device.is_tls()));
-        let rebase = |service: &ServiceAddress| {
-            if claimed == Some((service.port(), service.is_tls())) {
-                let (is_tls, port) = (contacted.is_tls(), contacted.port());
-                return ServiceAddress::new(is_tls, &self.host, Some(port), service.target());
-            }
-            service.at_host(&self.host)
-        };
+    pub(in crate::onvif) fn rebase_services(
+        &self,
+        named: &Services,
+        contacted: &ServiceAddress,
+    ) -> Services {
+        let claimed = named.device.as_ref();
+        let rebase = |service: &ServiceAddress| self.rebase(service, claimed, contacted);
         Services {
             device: named.device.as_ref().map(rebase),
             media1: named.media1.as_ref().map(rebase),
             media2: named.media2.as_ref().map(rebase),
+            ptz: named.ptz.as_ref().map(rebase),
+            events: named.events.as_ref().map(rebase),
         }
+    }
+
+    /// Returns an address of the camera at the machine that is asked. `claimed` is what the camera
+    /// takes for the address of its device service, `contacted` the one that has answered.
+    pub(in crate::onvif) fn rebase(
+        &self,
+        service: &ServiceAddress,
+        claimed: Option<&ServiceAddress>,
+        contacted: &ServiceAddress,
+    ) -> ServiceAddress {
+        let is_same =
+            |it: &ServiceAddress| (it.port(), it.is_tls()) == (service.port(), service.is_tls());
+        if claimed.is_some_and(is_same) {
+            let (is_tls, port) = (contacted.is_tls(), contacted.port());
+            return ServiceAddress::new(is_tls, &self.host, Some(port), service.target());
+        }
+        service.at_host(&self.host)
     }
 
     /// Returns the host to use for a stream or still picture, and what is to be told about it: the
@@ -84,14 +101,14 @@ impl Places {
     }
 
     /// Returns the address of a stream, rebased, and what is to be told about it.
-    pub(super) fn stream(&self, uri: &str) -> Option<(rtsp::Address, Option<Finding>)> {
+    pub(in crate::onvif) fn stream(&self, uri: &str) -> Option<(rtsp::Address, Option<Finding>)> {
         let address = rtsp::Address::parse(uri)?;
         let (host, finding) = self.host_for(address.host());
         Some((address.at_host(&host), finding))
     }
 
     /// Returns the address of a still picture, rebased.
-    pub(super) fn snapshot(&self, uri: &str) -> Option<ServiceAddress> {
+    pub(in crate::onvif) fn snapshot(&self, uri: &str) -> Option<ServiceAddress> {
         let snapshot = ServiceAddress::parse(uri)?;
         let (host, _) = self.host_for(snapshot.host());
         Some(snapshot.at_host(&host))
@@ -167,6 +184,7 @@ mod tests {
                 device: Some(address(device)),
                 media1: Some(address(media)),
                 media2: None,
+                ..Services::default()
             };
             let rebased = places.rebase_services(&services, &address(contacted));
             assert_eq!(rebased.media1.unwrap().to_string(), expected, "{media} at {contacted}");

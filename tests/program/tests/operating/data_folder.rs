@@ -41,6 +41,13 @@ fn copy_of(scene: &Scene, version: &str) -> Result<PathBuf> {
     Ok(to)
 }
 
+/// Checks that a copy that the program has made is there, for its owner alone.
+fn check_private(copy: &Path) -> Result<()> {
+    let mode = std::fs::metadata(copy)?.permissions().mode() & 0o777;
+    ensure!(mode == 0o600, "{} can be read by others: {mode:o}", copy.display());
+    Ok(())
+}
+
 #[test]
 fn a_data_folder_of_28_november_2026_goes_on_working() {
     let needs = [Need::Program, Need::Viewer];
@@ -143,8 +150,7 @@ fn a_data_folder_of_29_november_2026_goes_on_working() {
         server.wait_for_camera(ALL, "door", DEADLINE)?;
 
         let copy = data.join("signaling.sqlite3.v1");
-        let mode = std::fs::metadata(&copy)?.permissions().mode() & 0o777;
-        ensure!(mode == 0o600, "the copy can be read by others: {mode:o}");
+        check_private(&copy)?;
         let copied = std::fs::read(&copy)?;
         ensure!(copied.len() == before.len(), "{} bytes", copied.len());
         let output = server.output()?;
@@ -234,9 +240,7 @@ fn check_upgraded(data: &Path, before: &str) -> Result<()> {
     ensure!(now["version"] == 2, "{now}");
     let copy = data.join("cameras.json.version-1");
     ensure!(std::fs::read_to_string(&copy)? == before, "the copy is another text");
-    let mode = std::fs::metadata(&copy)?.permissions().mode() & 0o777;
-    ensure!(mode == 0o600, "the copy can be read by others: {mode:o}");
-    Ok(())
+    check_private(&copy)
 }
 
 #[test]
@@ -253,6 +257,7 @@ fn a_data_folder_with_cameras_of_29_november_2026_goes_on_working() {
         let config = config.to_str().context("a path of text")?.to_owned();
         let mut server = Server::start_in(scene, place, data.clone(), &["--config", &config])?;
         wait_until_live(&mut server, "Yard")?;
+        check_private(&data.join("signaling.sqlite3.v3"))?;
         let sign_in = json!({"name": "ann", "password": "a long password"});
         let response = server.post("/api/v1/session", None, &sign_in)?;
         ensure!(response.status == 200, "{response:?}");

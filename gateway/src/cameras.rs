@@ -229,6 +229,12 @@ impl Cameras {
         let _ = self.updates.send(vec![update]).await;
     }
 
+    /// Returns the camera with this id, if it runs and was not only probed.
+    pub(crate) fn camera(&self, id: &CameraId) -> Option<CameraConfig> {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        find(&current.configured, id).or_else(|| find(&current.stored, id)).cloned()
+    }
+
     /// Returns the cameras of the configuration.
     pub(crate) fn configured(&self) -> Vec<CameraConfig> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).configured.clone()

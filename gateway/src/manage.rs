@@ -9,6 +9,7 @@ mod lost;
 mod measure;
 mod networks;
 mod probe;
+mod settings;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
@@ -39,6 +40,7 @@ use crate::onvif::{Cidr, Device};
 use crate::store_file::StoreFile;
 use discover::Discover;
 use probe::Probe;
+use settings::InSetting;
 
 pub(crate) use changes::stored_configs;
 
@@ -130,6 +132,8 @@ pub(crate) struct Manager {
     /// The cameras that have failed for a while, and the search for them.
     lost: BTreeSet<CameraId>,
     seeking: JoinSet<Vec<Device>>,
+    /// The cameras whose settings are read or set.
+    in_setting: InSetting,
 }
 
 impl Manager {
@@ -156,6 +160,7 @@ impl Manager {
             finder,
             lost: BTreeSet::new(),
             seeking: JoinSet::new(),
+            in_setting: InSetting::default(),
         }
     }
 
@@ -209,6 +214,14 @@ impl Manager {
             Question::RemoveCamera(params) => self.remove_camera(params).await,
             // The driver passes these to the controls of the camera.
             Question::Control(..) => return,
+            Question::CheckSettings(params) => match self.check_settings(id, &params.camera) {
+                Ok(()) => return,
+                Err(fault) => Err(fault),
+            },
+            Question::ApplySettings(params) => match self.apply_settings(id, params) {
+                Ok(()) => return,
+                Err(fault) => Err(fault),
+            },
         };
         self.answer(id, outcome).await;
     }

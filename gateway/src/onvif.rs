@@ -8,6 +8,7 @@ mod discover;
 pub(crate) mod exchange;
 mod interfaces;
 mod probe;
+mod settings;
 mod streams;
 mod target;
 
@@ -22,5 +23,6 @@ pub use porthole_gateway_core::onvif::{
     ServiceAddress,
 };
 pub use probe::probe;
+pub(crate) use settings::settings;
 pub use streams::{StreamTest, check_stream, try_paths};
 pub use target::{InvalidTarget, Target, USUAL_SERVICE};

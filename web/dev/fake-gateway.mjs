@@ -50,6 +50,8 @@ export async function fakeGateway(name = 'House') {
     /** The logins that were sent, opened. */
     logins: [],
     tampers: false,
+    /** The answers about the settings of a camera. */
+    settings: { check: { plan: '', changes: [], left: [] }, checkMs: 50, apply: { changes: [] } },
   };
 
   async function open(params) {
@@ -110,6 +112,14 @@ export async function fakeGateway(name = 'House') {
       const stored = gateway.cameras.find((one) => one.id === camera);
       if (name !== undefined) stored.name = name;
       return { camera, revision: ++gateway.revision };
+    },
+    async portholeCheckSettings() {
+      await wait(gateway.settings.checkMs);
+      return gateway.settings.check;
+    },
+    portholeApplySettings({ plan }) {
+      if (plan !== gateway.settings.check.plan) throw { code: 409, message: 'another plan' };
+      return gateway.settings.apply;
     },
     portholeRemoveCamera({ camera }) {
       gateway.cameras = gateway.cameras.filter((one) => one.id !== camera);

@@ -102,6 +102,7 @@ const ROWS = [
   ],
   ['no-video', {}, true, 'The camera has no stream with H.264 or H.265.', 'Check again'],
   ['no-h264', { camera: '1' }, false, 'Camera 1 has no H.264 stream', 'Check again'],
+  ['no-sub-stream', { camera: '1' }, false, 'Camera 1 has no low-resolution stream', 'Check again'],
   ['picture-without-onvif', {}, false, 'The picture works without ONVIF.', ''],
   ['rtsp-off', {}, true, 'The camera is there but RTSP is switched off.', 'Check again'],
   ['separate-user', {}, true, 'This camera has separate users', 'Type another password'],

@@ -1,16 +1,17 @@
 //! Finding cameras and asking them for their streams, with ONVIF (Core and Media specifications).
 //!
-//! Two values with the contract of every core: [`discovery::Search`] finds devices with
-//! WS-Discovery, and [`probe::Probe`] asks one device. Both are lenient in what they take and
-//! strict in their bounds, because every device of a network may answer.
+//! Three values with the contract of every core: [`discovery::Search`] finds devices with
+//! WS-Discovery, [`probe::Probe`] asks one device, and [`settings::Settings`] puts the settings of a
+//! camera right. All are lenient in what they take and strict in their bounds, because every device
+//! of a network may answer.
 //!
 //! The files depend on each other in one direction: `xml`, `address`, `networks` and `http` know
 //! nothing of ONVIF; `scopes`, `clock`, `soap`, `calls` and `answers` read and write its messages;
 //! `vendors` and `finding` are tables; `stream_check` measures a stream; `ladder` proves who we
-//! are; `discovery` and `probe` put them together.
+//! are; `discovery`, `probe` and `settings` put them together.
 //!
-//! Architecture invariant: a probe contacts one address only, whatever the device says, and never
-//! has more than two requests with a password refused.
+//! Architecture invariant: a probe contacts one address only, whatever the device says, never has
+//! more than two requests with a password refused, and changes nothing in a device.
 
 mod address;
 mod answers;
@@ -26,6 +27,7 @@ mod networks;
 pub mod probe;
 mod ptz;
 mod scopes;
+pub mod settings;
 mod soap;
 mod stream_check;
 pub mod vendors;

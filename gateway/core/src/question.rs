@@ -7,7 +7,8 @@
 mod registry;
 
 use porthole_signaling_proto::control::{
-    CameraParams, MoveParams, Preset, PresetParams, PresetsResult, SavePresetParams,
+    ApplySettingsParams, ApplySettingsResult, CameraParams, CheckSettingsResult, MoveParams,
+    Preset, PresetParams, PresetsResult, SavePresetParams,
 };
 use porthole_signaling_proto::manage::{
     AddCameraParams, ChangeCameraParams, ChangedResult, DiscoverParams, DiscoverResult,
@@ -15,14 +16,15 @@ use porthole_signaling_proto::manage::{
     SealingKeyResult, StoredCamerasResult,
 };
 use porthole_signaling_proto::method::{
-    AddCamera, ChangeCamera, Discover, GoToPreset, Method, Move, Presets, Probe, RemoveCamera,
-    RemovePreset, SavePreset, SealingKey, StoredCameras,
+    AddCamera, ApplySettings, ChangeCamera, CheckSettings, Discover, GoToPreset, Method, Move,
+    Presets, Probe, RemoveCamera, RemovePreset, SavePreset, SealingKey, StoredCameras,
 };
 use porthole_signaling_proto::rpc::{Fault, Value, code};
 use porthole_signaling_proto::{CameraId, rpc};
 
 use crate::onvif::Velocity;
 use crate::onvif::control::Command;
+use crate::onvif::settings::MAX_PLAN;
 
 pub(crate) use registry::Registry;
 
@@ -64,6 +66,10 @@ pub enum Question {
     RemoveCamera(RemoveCameraParams),
     /// The request to move a camera, or about its presets.
     Control(CameraId, Command),
+    /// The settings of a camera that spoil its picture.
+    CheckSettings(CameraParams),
+    /// The request to set what was shown of them.
+    ApplySettings(ApplySettingsParams),
 }
 
 impl Question {
@@ -92,6 +98,8 @@ impl Question {
             RemovePreset::NAME => rpc::read::<PresetParams>(params).map(|params| {
                 Self::Control(params.camera, Command::Remove { preset: params.preset })
             }),
+            CheckSettings::NAME => rpc::read(params).map(Self::CheckSettings),
+            ApplySettings::NAME => rpc::read(params).map(Self::ApplySettings),
             _ => return None,
         };
         Some(question.and_then(Self::checked))
@@ -137,6 +145,14 @@ impl Question {
                 Command::Save { name } => *name = checked_preset_name(name)?,
                 Command::GoTo { preset, .. } | Command::Remove { preset } => check_token(preset)?,
             },
+            Self::CheckSettings(params) => shorten(&mut params.by),
+            Self::ApplySettings(params) => {
+                if params.plan.len() > MAX_PLAN || !params.plan.is_ascii() {
+                    let text = "this is no plan of this gateway: look at the settings again";
+                    return Err(Fault::new(code::BAD_REQUEST, text));
+                }
+                shorten(&mut params.by);
+            }
         }
         Ok(self)
     }
@@ -222,6 +238,10 @@ pub enum Answer {
     Presets(PresetsResult),
     /// A preset that the camera has stored.
     SavedPreset(Preset),
+    /// The settings of a camera that spoil its picture.
+    CheckedSettings(CheckSettingsResult),
+    /// The settings that were set.
+    AppliedSettings(ApplySettingsResult),
 }
 
 /// An input of the core about its questions, from the driver.

@@ -169,13 +169,17 @@ impl Probe {
 impl Reporter {
     /// Tells a fact.
     pub(super) async fn finding(&self, finding: &Finding) {
-        let told = ProbeFinding {
-            key: finding.key().to_owned(),
-            failure: finding.is_failure(),
-            text: finding.told(),
-            values: finding.values(),
-        };
-        self.tell(Progress::Probed(ProbeProgress::Finding(told))).await;
+        self.tell(Progress::Probed(ProbeProgress::Finding(told(finding)))).await;
+    }
+}
+
+/// Returns a finding as the dashboard gets it.
+pub(super) fn told(finding: &Finding) -> ProbeFinding {
+    ProbeFinding {
+        key: finding.key().to_owned(),
+        failure: finding.is_failure(),
+        text: finding.told(),
+        values: finding.values(),
     }
 }
 

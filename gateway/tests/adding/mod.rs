@@ -1,6 +1,7 @@
 //! A camera is added by questions of the signaling server, as the dashboard does it.
 
 mod server;
+mod settings;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;

@@ -12,6 +12,7 @@ mod import;
 mod media;
 mod message;
 mod onvif;
+mod onvif_settings;
 mod rtsp;
 mod sealing;
 mod server;

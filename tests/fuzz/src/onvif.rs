@@ -9,6 +9,8 @@ use porthole_gateway_core::onvif::probe::{CallError, Config, Output, Probe};
 use porthole_gateway_core::onvif::{Networks, Reply, ReplyError, ReplyReader};
 use porthole_gateway_core::rtsp::Credentials;
 
+use crate::onvif_settings::settings_answers;
+
 /// Maximum number of requests of a probe with everything that it does.
 const MAX_REQUESTS: u32 = 180;
 
@@ -51,19 +53,25 @@ pub fn discovery_answers(data: &[u8]) {
 
 /// Checks that a probe of any device stays within its bounds and ends in time, contacts one address
 /// only, and has at most two requests with a password refused. The first byte chooses the
-/// credentials; then come answers, each after its length and a byte for its kind.
+/// credentials; then come answers, each after its length and a byte for its kind. The same answers
+/// are given to a look at the device's settings, and to a change of them.
 pub fn onvif_answers(data: &[u8]) {
     let Some((choice, rest)) = data.split_first() else { return };
     read_reply(rest);
     let mut session = Session::new(*choice);
     let mut rest = rest;
+    let mut pieces = Vec::new();
     while let [high, low, kind, piece @ ..] = rest {
         let len = usize::from(u16::from_be_bytes([*high, *low])).min(piece.len());
         let (body, after) = piece.split_at(len);
         rest = after;
         session.answer(*kind, body);
+        if pieces.len() < MAX_PIECES {
+            pieces.push((*kind, body));
+        }
     }
     session.wait();
+    settings_answers(*choice, &pieces);
 }
 
 /// Checks that a reply is the same however it is cut.

@@ -1,6 +1,7 @@
 //! A fake camera on real sockets: WS-Discovery and ONVIF over HTTP, with every oddity as a field.
 
 mod answers;
+pub mod encoder;
 mod events;
 mod passwords;
 mod ptz;
@@ -87,6 +88,15 @@ pub struct Fake {
     pub mechanics: Mechanics,
     /// Number of subscriptions that it has room for; 0 if it tells of no events.
     pub event_slots: usize,
+    /// Encoders that can be set, in place of those of `sources`.
+    pub encoders: Option<encoder::Encoders>,
+}
+
+impl Fake {
+    /// Returns the seconds that its clock is ahead, once it may have been set.
+    fn ahead_now_s(&self) -> i64 {
+        self.ahead_s + self.encoders.as_ref().map_or(0, encoder::Encoders::moved_s)
+    }
 }
 
 impl Default for Fake {
@@ -105,6 +115,7 @@ impl Default for Fake {
             first: 0,
             mechanics: Mechanics::None,
             event_slots: 0,
+            encoders: None,
         }
     }
 }
@@ -262,7 +273,7 @@ impl Fake {
         if !is_public && seen.is_locked() {
             return answers::fault(400, "", "the account is locked");
         }
-        if !is_public && !passwords::is_right(self, request, answers::now() + self.ahead_s) {
+        if !is_public && !passwords::is_right(self, request, answers::now() + self.ahead_now_s()) {
             let has_password =
                 request.contains("<w:Password") || request.contains("Authorization:");
             seen.refused.fetch_add(usize::from(has_password), Ordering::Relaxed);

@@ -49,6 +49,7 @@ const ROWS: ReadonlyMap<string, Row> = new Map([
   ['stream-elsewhere', row('network')],
   ['no-video', row('film', 'check')],
   ['no-h264', row('film', 'check')],
+  ['no-sub-stream', row('film', 'check')],
   ['picture-without-onvif', row('info')],
   ['rtsp-off', row('unplugged', 'check')],
   ['separate-user', row('lock', 'login')],

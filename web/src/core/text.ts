@@ -339,6 +339,9 @@ export const TEXT = {
   'finding.no-h264':
     'Camera {camera} has no H.264 stream, and not every browser plays H.265. Set its sub ' +
     'stream to H.264, then check again.',
+  'finding.no-sub-stream':
+    'Camera {camera} has no low-resolution stream for tiles and slow connections. ' +
+    'Switch a second stream on in its own settings.',
   'finding.picture-without-onvif':
     'The picture works without ONVIF. Moving the camera and its motion events do not.',
   'finding.rtsp-off':
@@ -365,6 +368,37 @@ export const TEXT = {
   'span.hours.other': '{count} hours',
   'span.days.one': '1 day',
   'span.days.other': '{count} days',
+
+  'repair.open': 'Make it right',
+  'repair.title': 'Settings of {camera}',
+  'repair.checking':
+    'Reading the settings of the camera and playing its streams. This takes some seconds.',
+  'repair.lead':
+    'These settings spoil the picture in browsers. Nothing is changed until you press the button.',
+  'repair.nothing': 'All settings that matter for the picture in browsers are right.',
+  'repair.nothing-from-here': 'What spoils the picture cannot be set from here.',
+  'repair.setting': 'The camera is taking the settings.',
+  'repair.set': 'The camera has these settings now. Its picture may pause for some seconds.',
+  'repair.set-otherwise': 'The camera has not taken every setting as it was shown.',
+  'repair.left': 'To be set in the camera’s own pages',
+  'repair.apply': 'Set these',
+  'repair.again': 'Look again',
+  'repair.close': 'Close',
+  'repair.main': 'Full-resolution stream',
+  'repair.sub': 'Low-resolution stream',
+  'repair.camera': 'Camera',
+  'repair.name': 'Setting',
+  'repair.before': 'Before',
+  'repair.after': 'After',
+  'repair.instead': 'It has {value} now.',
+  'repair.key.codec': 'Codec',
+  'repair.key.profile': 'Profile of the codec',
+  'repair.key.size': 'Size',
+  'repair.key.frame-rate': 'Frame rate',
+  'repair.key.bit-rate': 'Bit rate',
+  'repair.key.key-frames': 'Key frames',
+  'repair.key.b-pictures': 'B pictures',
+  'repair.key.clock': 'Clock',
 
   'problem.gateway-offline':
     'The gateway is not connected. Check that it is running, then try again.',

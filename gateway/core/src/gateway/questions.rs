@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use porthole_signaling_proto::CameraId;
 use porthole_signaling_proto::manage::{PROVISIONAL_S, ProgressParams};
 use porthole_signaling_proto::method::{
-    AddCamera, ChangeCamera, Discover, Empty, Move, Presets, Probe, RemoveCamera, SavePreset,
-    SealingKey, StoredCameras,
+    AddCamera, ApplySettings, ChangeCamera, CheckSettings, Discover, Empty, Move, Presets, Probe,
+    RemoveCamera, SavePreset, SealingKey, StoredCameras,
 };
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 
@@ -82,6 +82,8 @@ impl Gateway {
             Ok(Answer::Controlled) => self.reply::<Move>(&request, &Empty {}),
             Ok(Answer::Presets(result)) => self.reply::<Presets>(&request, &result),
             Ok(Answer::SavedPreset(preset)) => self.reply::<SavePreset>(&request, &preset),
+            Ok(Answer::CheckedSettings(result)) => self.reply::<CheckSettings>(&request, &result),
+            Ok(Answer::AppliedSettings(result)) => self.reply::<ApplySettings>(&request, &result),
             Err(fault) => self.signal(Message::fault(Some(request), fault)),
         }
     }

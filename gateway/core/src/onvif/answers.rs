@@ -122,7 +122,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    fn named(name: &str) -> Self {
+    pub(super) fn named(name: &str) -> Self {
         let name: String =
             name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_uppercase();
         match name.as_str() {
@@ -151,6 +151,8 @@ pub(super) struct Profile {
     pub(super) source: String,
     /// Token of the configuration of the video source, or empty.
     pub(super) source_setting: String,
+    /// Token of the encoder; empty if the camera does not say.
+    pub(super) encoder: String,
     pub(super) name: Option<String>,
     pub(super) encoding: Encoding,
     pub(super) width: u32,
@@ -191,6 +193,12 @@ impl Profile {
             token: token.to_owned(),
             source: source.chars().take(MAX_TOKEN).collect(),
             source_setting: setting.unwrap_or_default().chars().take(MAX_TOKEN).collect(),
+            encoder: encoder
+                .attribute("token")
+                .unwrap_or_default()
+                .chars()
+                .take(MAX_TOKEN)
+                .collect(),
             name: name.filter(|name| !name.is_empty()),
             encoding: Encoding::named(encoder.text_of("Encoding").unwrap_or_default()),
             width: size("Width").unwrap_or(0),
@@ -266,6 +274,7 @@ mod tests {
             token: token.to_owned(),
             source: source.to_owned(),
             source_setting: String::new(),
+            encoder: String::new(),
             name: None,
             encoding,
             width: size.0,
@@ -365,6 +374,7 @@ mod tests {
             <tt:FrameRateLimit>25.0</tt:FrameRateLimit></tt:RateControl></tr2:VideoEncoder>\
             </tr2:Configurations></tr2:Profiles>";
         let expected = Profile {
+            encoder: "e".to_owned(),
             name: Some("Main".to_owned()),
             frames_per_second: Some(25),
             gov_length: Some(50),

@@ -126,11 +126,28 @@ pub(super) fn parse(text: &str) -> Option<i64> {
     is_valid.then(|| days_since_1970(year, month, day) * DAY + seconds)
 }
 
-/// Writes a time as `xsd:dateTime` in UTC.
-pub(super) fn format(unix_s: i64) -> String {
+/// The parts of a time in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Parts {
+    pub(super) year: i64,
+    pub(super) month: i64,
+    pub(super) day: i64,
+    pub(super) hour: i64,
+    pub(super) minute: i64,
+    pub(super) second: i64,
+}
+
+/// Returns the parts of a time in UTC.
+pub(super) fn parts(unix_s: i64) -> Parts {
     let (days, seconds) = (unix_s.div_euclid(DAY), unix_s.rem_euclid(DAY));
     let (year, month, day) = date_of(days);
     let (hour, minute, second) = (seconds / HOUR, seconds / 60 % 60, seconds % 60);
+    Parts { year, month, day, hour, minute, second }
+}
+
+/// Writes a time as `xsd:dateTime` in UTC.
+pub(super) fn format(unix_s: i64) -> String {
+    let Parts { year, month, day, hour, minute, second } = parts(unix_s);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 

@@ -60,6 +60,8 @@ pub enum Finding {
     NoVideo,
     /// No stream of a camera is H.264; the number of the camera, from one.
     NoH264(usize),
+    /// A camera has no small stream, and none can be made of another one; its number, from one.
+    NoSubStream(usize),
     /// The picture works without ONVIF.
     PictureWithoutOnvif,
     /// The port of RTSP is closed.
@@ -106,6 +108,7 @@ impl Finding {
             Self::StreamElsewhere(_) => "stream-elsewhere",
             Self::NoVideo => "no-video",
             Self::NoH264(_) => "no-h264",
+            Self::NoSubStream(_) => "no-sub-stream",
             Self::PictureWithoutOnvif => "picture-without-onvif",
             Self::RtspOff => "rtsp-off",
             Self::SeparateUser => "separate-user",
@@ -139,6 +142,7 @@ impl Finding {
             | Self::OtherAddress { .. }
             | Self::StreamElsewhere(_)
             | Self::NoH264(_)
+            | Self::NoSubStream(_)
             | Self::PictureWithoutOnvif
             | Self::FarKeyFrames { .. }
             | Self::BPictures(_) => false,
@@ -190,6 +194,11 @@ impl fmt::Display for Finding {
                 f,
                 "no stream of camera {camera} is H.264, and not every browser plays H.265: set its \
                  sub stream to H.264"
+            ),
+            Self::NoSubStream(camera) => write!(
+                f,
+                "camera {camera} has no small stream for tiles and slow connections: switch a \
+                 second stream on in the camera's own settings"
             ),
             Self::NoPicture { stream, reason } => write!(f, "no picture from {stream}: {reason}"),
             Self::FarKeyFrames { stream, seconds } => {
@@ -268,6 +277,7 @@ impl Finding {
             | Self::OtherAddress { .. }
             | Self::StreamElsewhere(_)
             | Self::NoH264(_)
+            | Self::NoSubStream(_)
             | Self::NoPicture { .. }
             | Self::FarKeyFrames { .. }
             | Self::BPictures(_) => "",
@@ -295,7 +305,7 @@ fn far_key_frames(stream: &str, seconds: Option<u32>) -> String {
 }
 
 /// Writes a span of time in its largest unit.
-fn span(seconds: u64) -> String {
+pub(super) fn span(seconds: u64) -> String {
     let (number, unit) = match seconds {
         0..120 => (seconds, "second"),
         120..7200 => (seconds / 60, "minute"),
@@ -344,6 +354,7 @@ mod tests {
             Finding::StreamElsewhere(text()),
             Finding::NoVideo,
             Finding::NoH264(1),
+            Finding::NoSubStream(1),
             Finding::PictureWithoutOnvif,
             Finding::RtspOff,
             Finding::SeparateUser,

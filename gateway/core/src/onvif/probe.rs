@@ -47,7 +47,7 @@ const MAX_SILENT: u32 = 2;
 
 /// Difference of clocks in seconds from which it is told. Devices accept a token whose time is some
 /// seconds off.
-const CLOCK_TOLERANCE: i64 = 5;
+pub(super) const CLOCK_TOLERANCE: i64 = 5;
 
 /// Settings of a probe.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest as _, Sha1};
 
+use super::scopes::shown;
 use super::xml::{Element, escape};
 use crate::rtsp::Credentials;
 
@@ -134,6 +135,15 @@ pub(super) fn is_not_supported(bytes: &[u8]) -> bool {
     NOT_SUPPORTED.iter().any(|word| text.contains(word))
 }
 
+/// Returns the reason of a fault in the device's own words, for people; empty if there is none.
+pub(super) fn reason(bytes: &[u8]) -> String {
+    let root = Element::read(bytes);
+    let Some(fault) = root.find("Fault") else { return String::new() };
+    let texts = [fault.find("Reason"), fault.find("faultstring"), fault.find("Subcode")];
+    let mut texts = texts.into_iter().flatten().map(|part| shown(all_text(part).trim()));
+    texts.find(|text| !text.is_empty()).unwrap_or_default()
+}
+
 /// Returns every text of an element, with blanks in between.
 fn all_text(element: &Element) -> String {
     let mut text = element.text().to_owned();
@@ -188,5 +198,23 @@ mod tests {
             assert_eq!(read(status, body.as_bytes()), expected, "{name}");
         }
         assert!(matches!(read(200, content.as_bytes()), Answer::Content(_)));
+    }
+
+    #[test]
+    fn the_reason_of_a_fault_is_one_line_in_the_words_of_the_device() {
+        for (name, fault, expected) in [
+            ("a reason", "<Reason><Text xml:lang=\"en\">Not\n now </Text></Reason>", "Not now"),
+            ("SOAP 1.1", "<faultcode>c</faultcode><faultstring>no</faultstring>", "no"),
+            (
+                "codes only",
+                "<Subcode><Value>ter:ConfigModify</Value></Subcode>",
+                "ter:ConfigModify",
+            ),
+            ("nothing", "<Reason><Text/></Reason>", ""),
+        ] {
+            let document = format!("<e><Body><Fault>{fault}</Fault></Body></e>");
+            assert_eq!(reason(document.as_bytes()), expected, "{name}");
+        }
+        assert_eq!(reason(b"<html>"), "");
     }
 }

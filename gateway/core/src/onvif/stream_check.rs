@@ -31,8 +31,8 @@ pub struct Measured {
     pub has_b_pictures: bool,
 }
 
-/// Distance of key frames in seconds from which a picture starts too late.
-const FAR_S: f64 = 4.0;
+/// Distance of key frames from which a picture starts too late.
+pub(super) const FAR: Duration = Duration::from_secs(4);
 
 impl Measured {
     /// Returns what is to be told about the stream of this name.
@@ -42,8 +42,9 @@ impl Measured {
         let stream = stream.to_owned();
         let far = match self.key_frame_distance_s {
             // Whole seconds are enough for a sentence, and no stream has hours of them.
-            Some(seconds) if seconds > FAR_S => Some(Some(Duration::from_secs_f64(seconds))),
-            Some(_) => None,
+            Some(seconds) => {
+                Some(Duration::from_secs_f64(seconds)).filter(|distance| *distance > FAR).map(Some)
+            }
             None => Some(None),
         };
         if let Some(distance) = far {

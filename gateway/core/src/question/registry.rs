@@ -56,13 +56,15 @@ impl Kind {
     fn of(question: &Question) -> Self {
         match question {
             Question::Discover(_) => Self::Search,
-            Question::Probe(_) => Self::Probe,
+            // It measures two streams, too.
+            Question::Probe(_) | Question::CheckSettings(_) => Self::Probe,
             Question::Control(..) => Self::Control,
             Question::SealingKey
             | Question::StoredCameras
             | Question::AddCamera(_)
             | Question::ChangeCamera(_)
-            | Question::RemoveCamera(_) => Self::Short,
+            | Question::RemoveCamera(_)
+            | Question::ApplySettings(_) => Self::Short,
         }
     }
 }

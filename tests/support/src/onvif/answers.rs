@@ -96,12 +96,44 @@ pub(super) fn authority(camera: &Fake, http: SocketAddr) -> String {
 
 /// Writes a reply with what a call asks for.
 pub(super) fn content(camera: &Fake, call: &str, request: &str, http: SocketAddr) -> String {
+    let is_second = request.starts_with("POST /onvif/media2");
+    let of_encoders = camera.encoders.as_ref();
+    let of_encoders =
+        of_encoders.and_then(|it| it.answer((call, request), is_second, camera.ahead_s));
+    let content = match of_encoders {
+        Some(Err(reply)) => return reply,
+        Some(Ok(content)) => Some(content),
+        None => plain_content(camera, call, request, http),
+    };
+    match content {
+        Some(content) => reply(call, &content),
+        None => fault(500, "", "ter:ActionNotSupported"),
+    }
+}
+
+/// Writes a reply with this content, in chunks as some cameras send it.
+pub(super) fn reply(call: &str, content: &str) -> String {
+    let body = format!(
+        "<s:Envelope><s:Body><r:{call}Response>{content}</r:{call}Response></s:Body>\
+                        </s:Envelope>"
+    );
+    let (first, second) = body.split_at(body.len() / 2);
+    format!(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{first}\r\n{:x}\r\n{second}\
+         \r\n0\r\n\r\n",
+        first.len(),
+        second.len()
+    )
+}
+
+/// Returns what a call asks for, if the camera knows it.
+fn plain_content(camera: &Fake, call: &str, request: &str, http: SocketAddr) -> Option<String> {
     let own = http.ip().to_string();
     let host = camera.named.unwrap_or(&own);
     let token = element(request, "c:ProfileToken");
     let is_second = request.starts_with("POST /onvif/media2");
-    let content = match call {
-        "GetSystemDateAndTime" => time(now() + camera.ahead_s),
+    Some(match call {
+        "GetSystemDateAndTime" => time(now() + camera.ahead_now_s()),
         "GetServices" => services(camera, host, http.port()),
         "GetDeviceInformation" => "<tds:Manufacturer>Example</tds:Manufacturer>\
             <tds:Model>Model 1</tds:Model><tds:FirmwareVersion>1.2</tds:FirmwareVersion>"
@@ -120,24 +152,8 @@ pub(super) fn content(camera: &Fake, call: &str, request: &str, http: SocketAddr
         }
         "GetStreamUri" => format!("<tt:Uri>rtsp://{host}:554/{token}?x=1&y=2</tt:Uri>"),
         "GetSnapshotUri" => format!("<tt:Uri>http://{host}/snapshot</tt:Uri>"),
-        _ => return fault(500, "", "ter:ActionNotSupported"),
-    };
-    reply(call, &content)
-}
-
-/// Writes a reply with this content, in chunks as some cameras send it.
-pub(super) fn reply(call: &str, content: &str) -> String {
-    let body = format!(
-        "<s:Envelope><s:Body><r:{call}Response>{content}</r:{call}Response></s:Body>\
-                        </s:Envelope>"
-    );
-    let (first, second) = body.split_at(body.len() / 2);
-    format!(
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{first}\r\n{:x}\r\n{second}\
-         \r\n0\r\n\r\n",
-        first.len(),
-        second.len()
-    )
+        _ => return None,
+    })
 }
 
 fn time(unix_s: i64) -> String {

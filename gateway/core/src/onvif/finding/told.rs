@@ -37,6 +37,7 @@ impl Finding {
             | Self::StreamElsewhere(_)
             | Self::NoVideo
             | Self::NoH264(_)
+            | Self::NoSubStream(_)
             | Self::PictureWithoutOnvif
             | Self::RtspOff
             | Self::SeparateUser
@@ -59,7 +60,7 @@ impl Finding {
             Self::ClockOff(seconds) => vec![value("seconds", seconds)],
             Self::OtherAddress { named, used } => vec![value("named", named), value("used", used)],
             Self::StreamElsewhere(host) => vec![value("host", host)],
-            Self::NoH264(camera) => vec![value("camera", camera)],
+            Self::NoH264(camera) | Self::NoSubStream(camera) => vec![value("camera", camera)],
             Self::NoPicture { stream, reason } => {
                 vec![value("stream", stream), value("reason", reason)]
             }

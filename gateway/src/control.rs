@@ -68,17 +68,21 @@ impl Controls {
 
     /// Runs until `stop` is cancelled, and then gives everything back.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
+        self.follow_places();
         loop {
-            self.follow_places();
             tokio::select! {
                 () = stop.cancelled() => break,
-                changed = self.channels.places.changed() => if changed.is_err() { break },
+                changed = self.channels.places.changed() => match changed {
+                    Ok(()) => self.follow_places(),
+                    Err(_) => break,
+                },
                 asked = self.channels.questions.recv() => match asked {
                     Some((id, camera, command)) => self.ask(id, &camera, command).await,
                     None => break,
                 },
                 Some(Ok(camera)) = self.tasks.join_next() => {
                     self.running.remove(&camera);
+                    self.follow_places();
                 }
             }
         }

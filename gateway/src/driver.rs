@@ -296,16 +296,14 @@ impl<C: Core> Driver<C> {
         if let QuestionOutput::Forgotten(camera) = &output {
             self.sources.retain(|stream, _| stream.camera != *camera);
         }
-        let refused = match output {
-            QuestionOutput::Ask(id, Question::Control(camera, command)) => {
-                self.channels.controls.try_send((id, camera, command)).is_err().then_some(id)
-            }
-            output => {
-                match self.channels.questions.try_send(output).map_err(|it| it.into_inner()) {
-                    Err(QuestionOutput::Ask(id, _)) => Some(id),
-                    Err(_) | Ok(()) => None,
-                }
-            }
+        let refused = if let QuestionOutput::Ask(id, Question::Control(camera, command)) = output {
+            self.channels.controls.try_send((id, camera, command)).is_err().then_some(id)
+        } else if let Err(refused) = self.channels.questions.try_send(output)
+            && let QuestionOutput::Ask(id, _) = refused.into_inner()
+        {
+            Some(id)
+        } else {
+            None
         };
         if let Some(id) = refused {
             let text = "this gateway cannot answer because of a defect: restart it, and report \

@@ -248,8 +248,8 @@ impl Camera {
         }
     }
 
-    /// Returns the report for the signaling server, with what its controls have found out. Its state and format are those of the main
-    /// stream.
+    /// Returns the report for the signaling server, with what its controls have found out. Its
+    /// state and format are those of the main stream.
     #[must_use]
     pub fn report(&self, facts: Option<&ControlFacts>) -> CameraReport {
         let reports = self.streams.iter().filter_map(|stream| {

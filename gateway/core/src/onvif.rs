@@ -1,17 +1,20 @@
 //! Finding cameras and asking them for their streams, with ONVIF (Core and Media specifications).
 //!
-//! Three values with the contract of every core: [`discovery::Search`] finds devices with
-//! WS-Discovery, [`probe::Probe`] asks one device, and [`settings::Settings`] puts the settings of a
-//! camera right. All are lenient in what they take and strict in their bounds, because every device
-//! of a network may answer.
+//! Values with the contract of every core: [`discovery::Search`] finds devices with WS-Discovery,
+//! [`probe::Probe`] asks one device, [`settings::Settings`] puts the settings of a camera right, and
+//! [`control::Control`] moves a camera and watches its events for as long as it is there. All are
+//! lenient in what they take and strict in their bounds, because every device of a network may
+//! answer.
 //!
 //! The files depend on each other in one direction: `xml`, `address`, `networks` and `http` know
 //! nothing of ONVIF; `scopes`, `clock`, `soap`, `calls` and `answers` read and write its messages;
-//! `vendors` and `finding` are tables; `stream_check` measures a stream; `ladder` proves who we
-//! are; `discovery`, `probe` and `settings` put them together.
+//! `ptz` and `events` do so for what a camera can do; `vendors` and `finding` are tables;
+//! `stream_check` measures a stream; `ladder` proves who we are; `discovery`, `probe`, `settings`
+//! and `control` put them together.
 //!
-//! Architecture invariant: a probe contacts one address only, whatever the device says, never has
-//! more than two requests with a password refused, and changes nothing in a device.
+//! Architecture invariant: a probe or control contacts one address only, whatever the device says.
+//! A probe never has more than two requests with a password refused, and changes nothing in a
+//! device.
 
 mod address;
 mod answers;

@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 mod channel_data;
+mod control;
 mod dtls;
 mod framing;
 mod import;

@@ -9,6 +9,7 @@ use porthole_gateway_core::onvif::probe::{CallError, Config, Output, Probe};
 use porthole_gateway_core::onvif::{Networks, Reply, ReplyError, ReplyReader};
 use porthole_gateway_core::rtsp::Credentials;
 
+use crate::control;
 use crate::onvif_settings::settings_answers;
 
 /// Maximum number of requests of a probe with everything that it does.
@@ -54,7 +55,8 @@ pub fn discovery_answers(data: &[u8]) {
 /// Checks that a probe of any device stays within its bounds and ends in time, contacts one address
 /// only, and has at most two requests with a password refused. The first byte chooses the
 /// credentials; then come answers, each after its length and a byte for its kind. The same answers
-/// are given to a look at the device's settings, and to a change of them.
+/// are given to a look at the device's settings, to a change of them, and to the control of a
+/// camera.
 pub fn onvif_answers(data: &[u8]) {
     let Some((choice, rest)) = data.split_first() else { return };
     read_reply(rest);
@@ -72,6 +74,25 @@ pub fn onvif_answers(data: &[u8]) {
     }
     session.wait();
     settings_answers(*choice, &pieces);
+    control::answers(*choice, &pieces);
+}
+
+/// Returns the settings of a device; the first bits choose its credentials.
+pub(crate) fn device(choice: u8) -> Config {
+    let peer = IpAddr::from(Ipv4Addr::new(192, 0, 2, 1));
+    let own = vec!["192.0.2.0/24".parse().expect("a network")];
+    let credentials = Credentials { user: "u".to_owned(), password: "geheim".to_owned() };
+    Config {
+        peer: SocketAddr::new(peer, 0),
+        host: peer.to_string(),
+        services: Vec::new(),
+        only_services: false,
+        credentials: (choice & 1 != 0).then_some(credentials),
+        allows_text: choice & 2 != 0,
+        networks: Networks { own, named: Vec::new() },
+        unix_s: 1_795_867_200,
+        seed: 1,
+    }
 }
 
 /// Checks that a reply is the same however it is cut.
@@ -100,20 +121,7 @@ struct Session {
 
 impl Session {
     fn new(choice: u8) -> Self {
-        let peer = IpAddr::from(Ipv4Addr::new(192, 0, 2, 1));
-        let own = vec!["192.0.2.0/24".parse().expect("a network")];
-        let credentials = Credentials { user: "u".to_owned(), password: "geheim".to_owned() };
-        let config = Config {
-            peer: SocketAddr::new(peer, 0),
-            host: peer.to_string(),
-            services: Vec::new(),
-            only_services: false,
-            credentials: (choice & 1 != 0).then_some(credentials),
-            allows_text: choice & 2 != 0,
-            networks: Networks { own, named: Vec::new() },
-            unix_s: 1_795_867_200,
-            seed: 1,
-        };
+        let config = device(choice);
         let now = Instant::now();
         let probe = Probe::new(config, now).expect("an address of the network");
         let waiting = VecDeque::new();

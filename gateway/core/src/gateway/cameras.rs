@@ -91,10 +91,10 @@ mod tests {
     use std::time::Duration;
 
     use porthole_signaling_proto::method::{Close, Notification as _, ReportParams, SessionParams};
-    use porthole_signaling_proto::{CameraReport, CameraState};
+    use porthole_signaling_proto::{CameraReport, CameraState, ControlReport, MotionReport};
 
     use super::*;
-    use crate::camera::{Picture, SourceCommand, Stream, StreamId};
+    use crate::camera::{ControlFacts, Picture, SourceCommand, Stream, StreamId};
     use crate::gateway::tests::{Case, fault_of, main_stream, params_of, signal};
     use crate::{Core as _, Output};
 
@@ -183,6 +183,30 @@ mod tests {
         assert_eq!(state, Some(CameraState::Idle), "nobody watches it");
         let (commands, ..) = change(&mut case, adjusted(false));
         assert_eq!(commands, [(main, SourceCommand::Start)]);
+    }
+
+    #[test]
+    fn what_the_controls_of_a_camera_find_out_is_reported_until_they_end() {
+        let mut case = Case::described();
+        let gate = "gate".parse::<CameraId>().unwrap();
+        let motion = Some(MotionReport { active: true, last_s: Some(7) });
+        let control = Some(ControlReport { zoom: true, ..ControlReport::default() });
+        let facts = ControlFacts { control: control.clone(), motion: motion.clone() };
+        // Before the camera is known here.
+        case.gateway.handle_control(case.now, &gate, facts);
+        for name in ["Gate", "Another place"] {
+            let put = CameraChange::Put(settings("gate", name, false));
+            let (_, _, reports) = change(&mut case, put);
+            let report = reports.iter().find(|report| report.id == gate).unwrap();
+            assert_eq!((&report.control, &report.motion), (&control, &motion), "{name}");
+        }
+        case.gateway.handle_control(case.now, &gate, ControlFacts::default());
+        assert!(case.gateway.report_at.is_some(), "a change is reported");
+        let (_, _, reports) = change(&mut case, CameraChange::Put(settings("gate", "Gate", false)));
+        let report = reports.iter().find(|report| report.id == gate).unwrap();
+        assert_eq!((&report.control, &report.motion), (&None, &None));
+        case.gateway.handle_control(case.now, &gate, ControlFacts::default());
+        assert!(case.gateway.report_at.is_none(), "what has not changed is not reported");
     }
 
     #[test]

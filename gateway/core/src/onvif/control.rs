@@ -209,6 +209,10 @@ pub struct Control {
     waiting: VecDeque<(u64, PtzCall)>,
     watcher: Option<Watcher>,
     event_denials: u32,
+    /// Number of times in a row that movements were refused to this user, and the time until which
+    /// none is tried.
+    denials: u32,
+    denied_until: Option<Instant>,
     sources: Sources,
     motion: Motion,
     wants_time: bool,
@@ -238,6 +242,8 @@ impl Control {
             waiting: VecDeque::new(),
             watcher: None,
             event_denials: 0,
+            denials: 0,
+            denied_until: None,
             sources: Sources::default(),
             motion: Motion::default(),
             wants_time: false,
@@ -263,6 +269,9 @@ impl Control {
         let is_ready = matches!(self.stage, Stage::Ready);
         let mover = self.mover.as_mut().filter(|_| is_ready);
         let mover = mover.ok_or(if is_ready { Refusal::NotAble } else { Refusal::NotReady })?;
+        if self.denied_until.is_some_and(|until| now < until) {
+            return Err(Refusal::NotPermitted);
+        }
         let has_presets = mover.abilities().presets;
         let call = match command {
             Command::Move { by, velocity } => {
@@ -270,6 +279,7 @@ impl Control {
                 return match before {
                     None | Some(Heard::Done) => Ok(None),
                     Some(Heard::Refused) => Err(Refusal::Refused),
+                    Some(Heard::Denied) => Err(Refusal::NotPermitted),
                     Some(Heard::Nothing) => Err(Refusal::Silent),
                 };
             }

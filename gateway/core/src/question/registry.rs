@@ -28,8 +28,8 @@ const REFILL: Duration = Duration::from_millis(500);
 /// by the camera.
 const MAX_OPEN_CONTROLS: usize = 32;
 
-/// Maximum number of them in a burst, and the time in which one more is allowed. A movement is asked
-/// for three times a second: this is enough for ten people.
+/// Maximum number of them in a burst, and the time in which one more is allowed. A movement is
+/// asked for three times a second: this is enough for ten people.
 const MAX_CONTROL_BURST: u32 = 60;
 const CONTROL_REFILL: Duration = Duration::from_millis(25);
 

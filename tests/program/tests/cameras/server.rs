@@ -21,6 +21,8 @@ pub(crate) struct ScriptedServer(TcpListener);
 pub(crate) struct Connected {
     socket: WebSocket<TcpStream>,
     next: i64,
+    /// The first camera of the last report.
+    camera: Value,
 }
 
 impl ScriptedServer {
@@ -54,7 +56,7 @@ impl ScriptedServer {
             Ok(response)
         };
         let socket = accept_hdr(stream, negotiate).map_err(|error| anyhow!("{error}"))?;
-        let mut connected = Connected { socket, next: 0 };
+        let mut connected = Connected { socket, next: 0, camera: Value::Null };
         for _ in 0..MAX_MESSAGES {
             if connected.read()?["method"] == "portholeReport" {
                 return Ok(connected);
@@ -78,7 +80,10 @@ impl Connected {
         let result = match message["method"].as_str() {
             Some("portholeChallenge") => json!({ "nonce": "n" }),
             Some("register") => json!({ "id": "gateway" }),
-            Some("portholeReport") => json!({}),
+            Some("portholeReport") => {
+                self.camera = message["params"]["cameras"][0].clone();
+                json!({})
+            }
             _ => return Ok(message),
         };
         self.send(&json!({ "jsonrpc": "2.0", "id": message["id"], "result": result }))?;
@@ -108,6 +113,25 @@ impl Connected {
             }
         }
         bail!("{method} is not answered")
+    }
+
+    /// Waits until the report of the first camera is as it is wanted, and returns it.
+    pub(crate) fn wait_for(
+        &mut self,
+        what: &str,
+        within: Duration,
+        is_wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Value> {
+        let begun = Instant::now();
+        while !is_wanted(&self.camera) {
+            let left = within.checked_sub(begun.elapsed()).filter(|left| !left.is_zero());
+            let left = left.with_context(|| format!("{what}: {}", self.camera))?;
+            self.socket.get_ref().set_read_timeout(Some(left))?;
+            let read = self.read();
+            self.socket.get_ref().set_read_timeout(Some(PATIENCE))?;
+            read.with_context(|| format!("{what}: {}", self.camera))?;
+        }
+        Ok(self.camera.clone())
     }
 
     /// Probes a camera, and returns its id as soon as it can be added.

@@ -1,9 +1,10 @@
+use porthole_signaling_proto::control::{MoveParams, PresetParams, SavePresetParams};
 use porthole_signaling_proto::manage::{
     AddCameraParams, CancelParams, ChangedResult, DiscoverParams, DiscoverResult, FoundDevice,
     GatewayParams, MAX_DURATION_S, MAX_SILENCE_S, ProbeParams, ProbeResult,
 };
 use porthole_signaling_proto::method::{
-    Cancel, Method, Notification as _, Progress as ProgressMessage, ReportParams,
+    Cancel, GoToPreset, Method, Notification as _, Progress as ProgressMessage, ReportParams,
 };
 use porthole_signaling_proto::rpc::Value;
 
@@ -11,6 +12,7 @@ use super::*;
 use crate::Core as _;
 use crate::camera::{CameraChange, CameraSettings, Picture};
 use crate::gateway::tests::{Case, fault_of, params_of, signal};
+use crate::onvif::control::Command;
 
 const GATEWAY: &str = "gw1";
 
@@ -335,4 +337,95 @@ fn at_most_64_provisional_cameras_are_kept_and_one_with_a_viewer_goes_last() {
     // A viewer that names no camera gets one that was added.
     let stream = case.gateway.cameras.keys().next().cloned();
     assert_eq!(stream.map(|id| id.to_string()).as_deref(), Some("door"));
+}
+
+fn moving(pan: i32) -> MoveParams {
+    MoveParams {
+        peer: GATEWAY.parse().unwrap(),
+        camera: "door".parse().unwrap(),
+        pan,
+        tilt: 0,
+        zoom: 0,
+        by: Some("Ann\n".repeat(99)),
+    }
+}
+
+#[test]
+fn people_who_hold_a_button_are_never_refused_and_keep_nobody_from_anything_else() {
+    let mut case = Case::new();
+    let mut number = 0;
+    // Five people for a minute.
+    for _ in 0..200 {
+        for _ in 0..5 {
+            number += 1;
+            let heard = case.ask::<Move>(number, &moving(500));
+            let [(id, Question::Control(camera, command))] = &heard.asked[..] else {
+                panic!("{heard:?}")
+            };
+            let Command::Move { by, velocity } = command else { panic!("{command:?}") };
+            assert_eq!((camera.as_str(), velocity.pan), ("door", 100));
+            assert!(by.len() <= 64 && !by.contains('\n'), "{by}");
+            let answer = QuestionEvent::Answered(*id, Ok(Answer::Controlled));
+            assert_eq!(case.tell(answer).len(), 1);
+        }
+        case.now += Duration::from_millis(300);
+    }
+    let heard = case.ask::<StoredCameras>(number + 1, &list());
+    assert_eq!(heard.asked.len(), 1, "the budget of the others is whole");
+}
+
+#[test]
+fn a_flood_of_movements_is_refused_and_leaves_room_for_other_questions() {
+    let mut case = Case::new();
+    let refused = (0..500).filter(|n| case.ask::<Move>(*n, &moving(1)).asked.is_empty()).count();
+    assert_eq!(refused, 500 - 32, "as many as may be in flight");
+    case.now += Duration::from_secs(60);
+    case.gateway.handle_timeout(case.now);
+    case.heard();
+    let heard = case.ask::<StoredCameras>(1000, &list());
+    assert_eq!(heard.asked.len(), 1);
+    let asked: usize = (2000..2500)
+        .map(|number| {
+            let heard = case.ask::<Move>(number, &moving(1));
+            for (id, _) in &heard.asked {
+                case.tell(QuestionEvent::Answered(*id, Ok(Answer::Controlled)));
+            }
+            heard.asked.len()
+        })
+        .sum();
+    assert_eq!(asked, 60, "a burst");
+}
+
+#[test]
+fn the_texts_of_a_request_about_presets_are_checked() {
+    let long = "x".repeat(129);
+    for (number, (preset, is_taken)) in
+        [("1", true), ("", false), ("a\nb", false), (&long, false)].into_iter().enumerate()
+    {
+        let mut case = Case::new();
+        let params = PresetParams {
+            peer: GATEWAY.parse().unwrap(),
+            camera: "door".parse().unwrap(),
+            preset: preset.to_owned(),
+            by: None,
+        };
+        let heard = case.ask::<GoToPreset>(i64::try_from(number).unwrap(), &params);
+        assert_eq!(!heard.asked.is_empty(), is_taken, "{preset}");
+        assert_eq!(fault_of(&heard.messages).is_none(), is_taken, "{preset}");
+    }
+    for (name, expected) in [(" Gate ", Some("Gate")), ("  ", None), (&long, None)] {
+        let mut case = Case::new();
+        let params = SavePresetParams {
+            peer: GATEWAY.parse().unwrap(),
+            camera: "door".parse().unwrap(),
+            name: name.to_owned(),
+            by: None,
+        };
+        let heard = case.ask::<SavePreset>(1, &params);
+        let saved = heard.asked.iter().find_map(|(_, question)| match question {
+            Question::Control(_, Command::Save { name }) => Some(name.as_str()),
+            _ => None,
+        });
+        assert_eq!(saved, expected, "{name}");
+    }
 }

@@ -222,6 +222,8 @@ impl Caller {
             }
             Answer::Locked => Reading::Denied(Finding::AccountLocked),
             Answer::Fault => Reading::Fault { is_unknown: soap::is_not_supported(&reply.body) },
+            // Some have nothing to say about what they have done.
+            Answer::NotSoap if is_empty_success(reply) => Reading::Content(Element::default()),
             Answer::NotSoap => Reading::Fault { is_unknown: reply.status == 404 },
             Answer::Denied => {
                 let (shown, attempts) = (pending.shown, &mut pending.attempts);
@@ -232,4 +234,10 @@ impl Caller {
             }
         }
     }
+}
+
+fn is_empty_success(reply: &Reply) -> bool {
+    let is_blank = reply.body.iter().all(u8::is_ascii_whitespace);
+    let has_envelope = || Element::read(&reply.body).find("Envelope").is_some();
+    (200..300).contains(&reply.status) && (is_blank || has_envelope())
 }

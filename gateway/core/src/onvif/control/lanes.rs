@@ -22,8 +22,13 @@ const MOVE_TIME: Duration = Duration::from_secs(1);
 /// Time for the answer to the last call to a subscription.
 const UNSUBSCRIBE_TIME: Duration = Duration::from_secs(1);
 
-/// Wait after events are refused to this user for the first time: its clock may have been set.
-const DENIED_WAIT: Duration = Duration::from_secs(5);
+/// Wait after movements are refused to this user for the first time, and after that: the clock of
+/// the camera may have been set, and accounts lock.
+const FIRST_DENIED_WAIT: Duration = Duration::from_secs(2);
+const DENIED_WAIT: Duration = Duration::from_secs(60);
+
+/// Wait after events are refused to this user for the first time, for the same reason.
+const EVENTS_DENIED_WAIT: Duration = Duration::from_secs(5);
 
 impl Control {
     pub(super) fn send_work(&mut self, now: Instant, ask: Ask, work: Work) {
@@ -82,10 +87,15 @@ impl Control {
         if matches!(reading, Reading::Again) {
             return self.send_work_again(now, pending, work);
         }
-        if let Reading::Denied(finding) = &reading
-            && !self.handle_denied(now, finding)
-        {
-            return;
+        if let Reading::Denied(finding) = &reading {
+            if !self.handle_denied(now, finding) {
+                return;
+            }
+            let wait = if self.denials == 0 { FIRST_DENIED_WAIT } else { DENIED_WAIT };
+            self.denials += 1;
+            self.denied_until = Some(now + wait);
+        } else if !matches!(work, Work::Time) {
+            self.denials = 0;
         }
         match work {
             Work::Setup => {}
@@ -95,13 +105,10 @@ impl Control {
                 }
             }
             Work::Move(call) => {
-                let heard = match (&call, reading) {
-                    (_, Reading::Content(_)) => Heard::Done,
-                    // It may be allowed once the clock is known again.
-                    (PtzCall::Stop, Reading::Denied(_)) => Heard::Nothing,
-                    (_, Reading::Denied(_) | Reading::Fault { .. } | Reading::Again) => {
-                        Heard::Refused
-                    }
+                let heard = match reading {
+                    Reading::Content(_) => Heard::Done,
+                    Reading::Denied(_) => Heard::Denied,
+                    Reading::Fault { .. } | Reading::Again => Heard::Refused,
                 };
                 self.handle_heard(now, &call, heard);
             }
@@ -195,7 +202,7 @@ impl Control {
                 {
                     let is_first = self.event_denials == 0;
                     self.event_denials += 1;
-                    let wait = if is_first { DENIED_WAIT } else { NO_EVENTS_WAIT };
+                    let wait = if is_first { EVENTS_DENIED_WAIT } else { NO_EVENTS_WAIT };
                     watcher.handle_denied(now, call, wait);
                 }
             }

@@ -42,6 +42,8 @@ pub(super) enum Heard {
     Done,
     /// The camera refuses it.
     Refused,
+    /// The camera refuses it to this user.
+    Denied,
     /// The camera has not answered, and may have done it.
     Nothing,
 }
@@ -62,6 +64,8 @@ pub(super) struct Mover {
     lease_end: Option<Instant>,
     /// The speed that the camera was told last, and when; `None` once it is known to stand still.
     told: Option<(Velocity, Instant)>,
+    /// The same before the last movement was told.
+    before: Option<(Velocity, Instant)>,
     /// True if the person has asked again since the camera was told.
     is_renewed: bool,
     has_timeout: bool,
@@ -84,6 +88,7 @@ impl Mover {
             wanted: Velocity::default(),
             lease_end: None,
             told: None,
+            before: None,
             is_renewed: false,
             has_timeout: true,
             stop_way: StopWay::Stop,
@@ -166,7 +171,6 @@ impl Mover {
                 StopWay::Zero => self.move_call(Velocity::default(), before),
             });
         }
-        let before = self.told.map(|(velocity, _)| velocity);
         let is_due = match self.told {
             Some((velocity, at)) => velocity != wanted || self.is_renewed && now >= at + RENEWAL,
             None => self.is_renewed,
@@ -174,8 +178,9 @@ impl Mover {
         if !is_due {
             return None;
         }
-        (self.told, self.is_renewed) = (Some((wanted, now)), false);
-        (self.stops, self.stop_at) = (0, now);
+        self.before = self.told.replace((wanted, now));
+        (self.is_renewed, self.stops, self.stop_at) = (false, 0, now);
+        let before = self.before.map(|(velocity, _)| velocity);
         Some(self.move_call(wanted, before.unwrap_or_default()))
     }
 
@@ -216,6 +221,11 @@ impl Mover {
                 self.release();
                 self.stop_at = now;
             }
+            // Not told in another way: accounts lock.
+            Heard::Denied => {
+                self.release();
+                (self.told, self.stop_at) = (self.before, now);
+            }
             Heard::Nothing => {
                 self.is_unsure = true;
                 self.silent = self.silent.saturating_add(1);
@@ -237,8 +247,11 @@ impl Mover {
                 self.stop_way = StopWay::Zero;
                 self.stop_at = now;
             }
-            Heard::Refused | Heard::Nothing if !is_last => self.stop_at = now + STOP_AGAIN,
-            Heard::Done | Heard::Refused | Heard::Nothing => self.told = None,
+            // It may be allowed once the clock of the camera is known again.
+            Heard::Refused | Heard::Denied | Heard::Nothing if !is_last => {
+                self.stop_at = now + STOP_AGAIN;
+            }
+            Heard::Done | Heard::Refused | Heard::Denied | Heard::Nothing => self.told = None,
         }
     }
 

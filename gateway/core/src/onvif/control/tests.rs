@@ -74,6 +74,7 @@ fn a_camera_moves_while_it_is_asked_to_and_stops_soon_after() {
     let cases: Vec<Case> = vec![
         ("the button is let go", camera(), &[(0, 50), (300, 50), (450, 0)], 500),
         ("the viewer is cut off", camera(), held, 2250),
+        ("a camera of few words", Camera { is_terse: true, ..camera() }, held, 2250),
         ("without a call to stop", Camera { lacks: vec!["Stop"], ..camera() }, held, 2300),
         (
             "a stop whose answer is lost",
@@ -222,6 +223,27 @@ fn a_person_is_told_that_the_camera_refuses_or_does_not_answer() {
         }
         assert!(answers.contains(&Err(expected)), "{answers:?}");
     }
+}
+
+#[test]
+fn a_user_without_the_right_to_move_locks_no_account() {
+    let forbids = vec!["ContinuousMove", "Stop", "GetPresets", "CreatePullPointSubscription"];
+    let camera = Camera { wants: Some("right"), forbids, ..Camera::default() };
+    let mut world = World::ready(camera);
+    world.camera.refused = 0;
+    let mut told = 0;
+    for _ in 0..200 {
+        let moved = world.moves("Ann", 50, 0, 0);
+        told += usize::from(moved == Err(Refusal::NotPermitted));
+        world.run(ms(300));
+    }
+    assert!(told > 180, "{told}");
+    assert!(world.camera.refused <= 6, "{} in a minute", world.camera.refused);
+    world.camera.forbids.clear();
+    world.run(Duration::from_secs(61));
+    world.moves("Ann", 50, 0, 0).unwrap();
+    world.run(ms(100));
+    assert!(world.is_moving(), "a right that is given counts within a minute");
 }
 
 #[test]

@@ -26,6 +26,10 @@ pub(super) struct Slot {
 #[derive(Debug)]
 pub(super) struct Camera {
     pub(super) lacks: Vec<&'static str>,
+    /// Calls that the user has no right to.
+    pub(super) forbids: Vec<&'static str>,
+    /// True if it answers to what it has done with nothing.
+    pub(super) is_terse: bool,
     /// Calls whose answers are lost, and how often.
     pub(super) loses: Vec<(&'static str, usize)>,
     pub(super) is_away: bool,
@@ -55,6 +59,8 @@ impl Default for Camera {
     fn default() -> Self {
         Self {
             lacks: Vec::new(),
+            forbids: Vec::new(),
+            is_terse: false,
             loses: Vec::new(),
             is_away: false,
             ahead_s: 0,
@@ -149,6 +155,10 @@ impl Camera {
                 return fault("ter:NotAuthorized");
             }
         }
+        if self.forbids.contains(&call) {
+            self.refused += 1;
+            return fault("ter:NotAuthorized");
+        }
         if self.lacks.contains(&call) {
             return fault("ter:ActionNotSupported");
         }
@@ -222,6 +232,9 @@ impl Camera {
             "PullMessages" => std::mem::take(&mut self.events),
             _ => String::new(),
         };
+        if content.is_empty() && self.is_terse {
+            return Answer::Reply(Reply { status: 200, ..Reply::default() });
+        }
         Answer::Reply(content_reply(call, &content))
     }
 

@@ -49,6 +49,11 @@ export async function fakeGateway(name = 'House') {
     faults: new Map(),
     /** The logins that were sent, opened. */
     logins: [],
+    /** The movements that were asked for. */
+    moves: [],
+    presets: [],
+    /** Called with a camera whose settings were changed. */
+    changed: () => {},
     tampers: false,
     /** The answers about the settings of a camera. */
     settings: { check: { plan: '', changes: [], left: [] }, checkMs: 50, apply: { changes: [] } },
@@ -108,9 +113,13 @@ export async function fakeGateway(name = 'House') {
       });
       return { camera, revision: ++gateway.revision };
     },
-    portholeChangeCamera({ camera, name }) {
+    portholeChangeCamera({ camera, name, rotation, mirrored, onDemand }) {
       const stored = gateway.cameras.find((one) => one.id === camera);
-      if (name !== undefined) stored.name = name;
+      const changes = { name, rotation, mirrored, onDemand };
+      for (const [key, value] of Object.entries(changes)) {
+        if (value !== undefined) stored[key] = value;
+      }
+      gateway.changed(stored);
       return { camera, revision: ++gateway.revision };
     },
     async portholeCheckSettings() {
@@ -120,6 +129,24 @@ export async function fakeGateway(name = 'House') {
     portholeApplySettings({ plan }) {
       if (plan !== gateway.settings.check.plan) throw { code: 409, message: 'another plan' };
       return gateway.settings.apply;
+    },
+    portholeMove({ camera, pan, tilt, zoom }) {
+      gateway.moves.push({ camera, pan, tilt, zoom, at: Date.now() });
+      return {};
+    },
+    portholePresets: () => ({ presets: gateway.presets }),
+    portholeGoToPreset({ preset }) {
+      gateway.moves.push({ preset });
+      return {};
+    },
+    portholeSavePreset({ name }) {
+      const preset = { token: `preset-${gateway.presets.length + 1}`, name };
+      gateway.presets.push(preset);
+      return preset;
+    },
+    portholeRemovePreset({ preset }) {
+      gateway.presets = gateway.presets.filter(({ token }) => token !== preset);
+      return {};
     },
     portholeRemoveCamera({ camera }) {
       gateway.cameras = gateway.cameras.filter((one) => one.id !== camera);

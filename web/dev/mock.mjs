@@ -29,6 +29,7 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
   let paused = false;
   let gateways = [];
   let role = 'admin';
+  let release = null;
   const setupToken = 'setup-' + randomBytes(6).toString('hex');
 
   const me = (request) => cookies.get(/porthole=([^;]+)/.exec(request.headers.cookie ?? '')?.[1]);
@@ -118,7 +119,11 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
     if (path !== '/' && (await file(response, DIST, path))) return;
     // As the server does: the page's addresses lead up to the root from its depth.
     const up = '../'.repeat(path.slice(1).split('/').length - 1) || './';
-    const lead = (text) => text.replaceAll('="./', `="${up}`);
+    const lead = (text) =>
+      (release ? text.replace(/index-[\w-]+\.js/, `index-${release}.js`) : text).replaceAll(
+        '="./',
+        `="${up}`,
+      );
     if (!(await file(response, DIST, 'index.html', lead))) response.writeHead(404).end('not built');
   });
 
@@ -230,6 +235,8 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
     setGateways: (list) => (gateways = list),
     /** The role of whoever is signed in. */
     setRole: (name) => (role = name),
+    /** Serves the page as another release has it. */
+    setRelease: (name) => (release = name),
     setForgetful: (on) => (forgetful = on),
     dropClients() {
       for (const ws of clients) ws.terminate();

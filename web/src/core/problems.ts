@@ -28,3 +28,10 @@ export function problemText({ code: number, message }: Fault): string {
   if (key !== undefined) return t(key as 'problem.busy');
   return message === '' ? t('problem.refused') : sentence(message);
 }
+
+/** Returns one sentence for a movement that was refused, or ended. */
+export function moveProblem(fault: Fault): string {
+  if (fault.code === code.FORBIDDEN) return t('control.forbidden');
+  const isTold = fault.code === code.CONFLICT && fault.message !== '';
+  return isTold ? sentence(fault.message) : problemText(fault);
+}

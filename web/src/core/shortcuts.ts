@@ -23,7 +23,8 @@ export interface KeyPress {
   readonly isCovered: boolean;
 }
 
-const ARROWS: ReadonlyMap<string, Direction> = new Map([
+/** The arrow keys, by their names. */
+export const ARROWS: ReadonlyMap<string, Direction> = new Map([
   ['ArrowLeft', 'left'],
   ['ArrowRight', 'right'],
   ['ArrowUp', 'up'],

@@ -24,6 +24,11 @@ export function findStream(cameras: readonly Camera[], address: CameraAddress): 
   return { ...whole, ...stream, address: addressOf(cameras, found.camera, stream.id) };
 }
 
+/** Returns the camera that an address means, whichever of its streams that is. */
+export function findCamera(cameras: readonly Camera[], address: CameraAddress): Camera | null {
+  return find(cameras, address)?.camera ?? null;
+}
+
 function find(cameras: readonly Camera[], address: CameraAddress): Found | null {
   const [id = '', gateway] = address.split('@');
   const isMeant = (camera: Camera) =>

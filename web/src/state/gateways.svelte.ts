@@ -3,9 +3,12 @@
 import { problemText } from '../core/problems';
 import type { Outcome } from '../core/rpc';
 import { api } from '../drivers/api';
-import { code, type CameraId, type ChangedResult, type Gateway } from '../protocol';
-import type { GatewayId, StoredCamera, StoredCamerasResult } from '../protocol';
+import { code, type CameraId, type ChangeCameraParams, type ChangedResult } from '../protocol';
+import type { Gateway, GatewayId, StoredCamera, StoredCamerasResult } from '../protocol';
 import { live } from './live.svelte';
+
+/** What can be changed of a camera without its password. */
+export type CameraChanges = Pick<ChangeCameraParams, 'name' | 'rotation' | 'mirrored' | 'onDemand'>;
 
 export class GatewaysPage {
   /** `null` before the first list. */
@@ -50,8 +53,13 @@ export class GatewaysPage {
 
   /** Renames a camera. Returns an error for people, or `null`. */
   renameCamera(peer: GatewayId, camera: CameraId, name: string): Promise<string | null> {
+    return this.changeCamera(peer, camera, { name });
+  }
+
+  /** Changes settings of a camera. Returns an error for people, or `null`. */
+  changeCamera(peer: GatewayId, camera: CameraId, changes: CameraChanges): Promise<string | null> {
     return this.#change(peer, (revision) =>
-      live.signaling.request('portholeChangeCamera', { peer, revision, camera, name }),
+      live.signaling.request('portholeChangeCamera', { peer, revision, camera, ...changes }),
     );
   }
 

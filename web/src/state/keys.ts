@@ -15,6 +15,11 @@ const FIELDS = [
 export function keyPress(event: KeyboardEvent): KeyPress {
   const { key, ctrlKey: ctrl, altKey: alt, metaKey: meta, target } = event;
   const isTyping = target instanceof Element && target.closest(FIELDS) !== null;
-  const isCovered = document.querySelector('dialog[open], [aria-expanded=true]') !== null;
+  const isCovered = document.querySelector('dialog[open], .account [aria-expanded=true]') !== null;
   return { key, ctrl, alt, meta, isTyping: isTyping || event.isComposing, isCovered };
+}
+
+/** Returns true for the keys that press a button. */
+export function isPress({ key }: KeyboardEvent): boolean {
+  return key === ' ' || key === 'Enter';
 }

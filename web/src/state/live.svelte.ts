@@ -1,6 +1,7 @@
 /** The connection to the signaling server, and the list of cameras it sends. */
 
 import { offlineSince } from '../core/camera-text';
+import { isUpdated } from '../drivers/release';
 import { Signaling } from '../drivers/signaling';
 import type { Camera, CameraAddress, CamerasParams } from '../protocol';
 import { auth } from './auth.svelte';
@@ -12,12 +13,16 @@ class Live {
   /** The latest list, also while the connection is lost; `null` before the first one. */
   cameras = $state<readonly Camera[] | null>(null);
   connected = $state(false);
+  /** True once the server was seen to have another release of the dashboard. */
+  isUpdated = $state(false);
   /** Times since when cameras are offline, in milliseconds since 1970. */
   offlineSince = $state.raw<ReadonlyMap<CameraAddress, number>>(new Map());
 
+  #wasUp = false;
+
   constructor() {
     this.signaling.listen({
-      up: () => (this.connected = true),
+      up: () => this.#handleUp(),
       down: () => (this.connected = false),
       checkSignIn: () => void auth.load(),
       signedOut: () => auth.signedOut(),
@@ -35,6 +40,13 @@ class Live {
 
   start(): void {
     this.signaling.start();
+  }
+
+  #handleUp(): void {
+    this.connected = true;
+    // A server that was away may be another release. The first connection follows the page itself.
+    if (this.#wasUp) void isUpdated().then((is) => (this.isUpdated ||= is));
+    this.#wasUp = true;
   }
 
   #handleCameras(cameras: readonly Camera[]): void {

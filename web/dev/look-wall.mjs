@@ -2,51 +2,14 @@
 // if something does not play. Leaves screenshots in dev/shots.
 import { startBrowser, step } from './browser.mjs';
 import { fakeGateway } from './fake-gateway.mjs';
+import { CAMERAS, STORED } from './look-scene.mjs';
 import { startMock } from './mock.mjs';
 
 const mock = startMock({ port: 8094 });
 const gateway = await fakeGateway('House');
 mock.setGateways([gateway]);
+const cameras = CAMERAS(gateway);
 const { browser, device, page, consoleErrors, shoot, shots } = await startBrowser(mock);
-
-const now = () => Math.floor(Date.now() / 1000);
-const playing = (id, name, more = {}) => ({
-  gateway: gateway.id,
-  id,
-  name,
-  state: 'live',
-  codec: 'H264',
-  width: 1920,
-  height: 1080,
-  viewers: 1,
-  streams: [
-    { id, role: 'main', state: 'idle', codec: 'H264', width: 1920, height: 1080 },
-    { id: `${id}.sub`, role: 'sub', state: 'live', codec: 'H264', width: 640, height: 360 },
-  ],
-  ...more,
-});
-const CAMERAS = [
-  playing('door', 'Front door', {
-    control: { panTilt: true, zoom: true, presets: true },
-    motion: { active: true, lastS: now() },
-  }),
-  playing('drive', 'Driveway', { motion: { active: false, lastS: now() - 150 } }),
-  playing('garden', 'Garden', { state: 'idle' }),
-  playing('porch', 'Porch', { viewers: 3, mirrored: true }),
-  playing('bell', 'Doorbell', { rotation: 90 }),
-  {
-    gateway: gateway.id,
-    id: 'gate',
-    name: 'Garden gate',
-    state: 'failed',
-    reason: 'the camera at 192.168.1.31 refused the password',
-    viewers: 0,
-  },
-  { gateway: gateway.id, id: 'shed', name: 'Shed', state: 'offline', viewers: 0 },
-  playing('yard', 'Yard, seen from the workshop', {
-    reason: 'the camera sends B pictures, which browsers show late',
-  }),
-];
 
 const tiles = (count) =>
   page.waitForFunction(
@@ -63,18 +26,7 @@ gateway.presets = [
   { token: '1', name: 'Gate' },
   { token: '2', name: 'Path to the shed' },
 ];
-gateway.cameras = [
-  {
-    id: 'door',
-    name: 'Front door',
-    origin: 'stored',
-    address: 'rtsp://192.168.1.20/main',
-    hasPassword: true,
-    rotation: 0,
-    mirrored: false,
-    onDemand: true,
-  },
-];
+gateway.cameras = STORED;
 gateway.changed = ({ id, name, rotation, mirrored }) =>
   device.evaluate(
     ([id, changes]) => {
@@ -87,7 +39,7 @@ gateway.changed = ({ id, name, rotation, mirrored }) =>
 try {
   await step('nine cameras play as soon as the page is open', async () => {
     await page.goto(`${mock.url}/setup#t=${mock.setupToken}`);
-    await device.evaluate((more) => ((window.more = more), window.device.report()), CAMERAS);
+    await device.evaluate((more) => ((window.more = more), window.device.report()), cameras);
     await page.getByLabel('Username').fill('ada');
     await page.getByLabel('Password', { exact: true }).fill('correct horse');
     await page.getByRole('button', { name: 'Create account' }).click();
@@ -278,7 +230,7 @@ try {
     await page.waitForTimeout(1000);
     await shoot('wall-offline');
     await device.goto(`${mock.url}/mock/device`);
-    await device.evaluate((more) => ((window.more = more), window.device.report()), CAMERAS);
+    await device.evaluate((more) => ((window.more = more), window.device.report()), cameras);
     const start = Date.now();
     await tiles(7);
     return Date.now() - start;

@@ -13,9 +13,10 @@ const camera = (more: Partial<Camera> = {}): Camera => ({
   permissions: ['watch'],
   ...more,
 });
-const PLAYING: Picture = { isPlaying: true, stillAt: null };
-const STILL: Picture = { isPlaying: false, stillAt: NOW - 25_000 };
-const NONE: Picture = { isPlaying: false, stillAt: null };
+const PLAYING: Picture = { isPlaying: true, hasFrame: true, stillAt: null };
+const STUCK: Picture = { isPlaying: false, hasFrame: true, stillAt: NOW - 25_000 };
+const STILL: Picture = { isPlaying: false, hasFrame: false, stillAt: NOW - 25_000 };
+const NONE: Picture = { isPlaying: false, hasFrame: false, stillAt: null };
 const lost = camera({ state: 'failed', reason: 'no route to host' });
 const motion = (active: boolean, agoS: number) => ({
   motion: { active, lastS: NOW / 1000 - agoS },
@@ -26,6 +27,8 @@ test.each<Case>([
   [{}, PLAYING, { mark: 'live', label: 'Live', reason: null, motion: null }],
   [{}, STILL, { mark: 'idle', label: 'Picture from 20 s ago' }],
   [{ state: 'idle' }, NONE, { mark: 'connecting', label: 'Connecting' }],
+  [{}, STUCK, { mark: 'connecting', label: 'Connecting' }],
+  [{ state: 'offline' }, STUCK, { mark: 'offline' }],
   [lost, STILL, { mark: 'failed', reason: 'No route to host.' }],
   [lost, PLAYING, { mark: 'live', reason: null }],
   [{ state: 'offline' }, STILL, { mark: 'offline', reason: 'The gateway is not connected.' }],
@@ -34,7 +37,7 @@ test.each<Case>([
   [motion(false, 130), PLAYING, { hasMotion: false, motion: 'Motion 2 min ago' }],
   [motion(false, -5), PLAYING, { motion: 'Motion just now' }],
   [motion(false, 90_000), PLAYING, { motion: null }],
-  [{ state: 'offline', ...motion(true, 0) }, STILL, { hasMotion: false }],
+  [{ state: 'offline', ...motion(true, 0) }, STILL, { hasMotion: false, motion: null }],
 ])('%o with %o is %o', (more, picture, expected) => {
   expect(tileView(camera(more), picture, null, NOW)).toMatchObject(expected);
 });

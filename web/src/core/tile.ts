@@ -12,7 +12,10 @@ export type Mark = 'live' | 'idle' | 'connecting' | 'failed' | 'offline';
 
 /** What a tile has of its picture. */
 export interface Picture {
+  /** True while frames arrive. */
   readonly isPlaying: boolean;
+  /** True while its last frame is shown, whether or not others follow. */
+  readonly hasFrame: boolean;
   /** Time of the still in milliseconds since 1970, or `null` if there is none. */
   readonly stillAt: number | null;
 }
@@ -42,14 +45,15 @@ export function tileOf(cameras: readonly Camera[], camera: Camera, isFeatured: b
 /** Returns the texts of a tile at a time in milliseconds since 1970. */
 export function tileView(
   camera: Camera,
-  { isPlaying, stillAt }: Picture,
+  picture: Picture,
   offlineSince: number | null,
   now: number,
 ): TileView {
+  const { isPlaying, stillAt } = picture;
   const lost = isPlaying ? null : unavailableReason(camera);
   const isOffline = camera.state === 'offline' && offlineSince !== null;
   const since = { time: format.clockTime(offlineSince ?? 0) };
-  const mark = isPlaying ? 'live' : markOf(camera, stillAt);
+  const mark = isPlaying ? 'live' : markOf(camera, picture);
   return {
     mark,
     label: labelOf(mark, stillAt, now),
@@ -60,9 +64,9 @@ export function tileView(
   };
 }
 
-function markOf({ state }: Camera, stillAt: number | null): Mark {
+function markOf({ state }: Camera, { hasFrame, stillAt }: Picture): Mark {
   if (state === 'failed' || state === 'offline') return state;
-  return stillAt === null ? 'connecting' : 'idle';
+  return hasFrame || stillAt === null ? 'connecting' : 'idle';
 }
 
 function labelOf(mark: Mark, stillAt: number | null, now: number): string {
@@ -70,8 +74,8 @@ function labelOf(mark: Mark, stillAt: number | null, now: number): string {
   return t('wall.still', { ago: format.ago((now - stillAt) / 1000) });
 }
 
-function motionText({ motion }: Camera, now: number): string | null {
-  if (motion?.active) return t('wall.motion');
+function motionText({ motion, state }: Camera, now: number): string | null {
+  if (motion?.active) return state === 'offline' ? null : t('wall.motion');
   if (motion?.lastS === undefined) return null;
   const seconds = Math.max(0, now / 1000 - motion.lastS);
   return seconds > MOTION_NEWS_S ? null : t('wall.motion-ago', { ago: format.ago(seconds) });

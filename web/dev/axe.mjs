@@ -1,0 +1,98 @@
+// Runs axe over every page of the dashboard with the mock server, light and dark, and fails on
+// findings that are serious or critical.
+import axe from 'axe-core';
+import { startBrowser } from './browser.mjs';
+import { fakeGateway } from './fake-gateway.mjs';
+import { CAMERAS, STORED } from './look-scene.mjs';
+import { startMock } from './mock.mjs';
+
+const mock = startMock({ port: 8095 });
+const gateway = await fakeGateway('House');
+gateway.cameras = STORED;
+gateway.presets = [{ token: '1', name: 'Gate' }];
+gateway.devices = [{ number: 1, address: '192.168.1.20', vendor: 'Hikvision', model: 'DS-2CD' }];
+mock.setGateways([gateway]);
+const { browser, device, page } = await startBrowser(mock);
+const button = (name) => page.getByRole('button', { name, exact: true });
+let findings = 0;
+
+async function check(name) {
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+    await page.waitForTimeout(300);
+    await page.evaluate(axe.source);
+    const { violations } = await page.evaluate(() => globalThis.axe.run(document));
+    const bad = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+    findings += bad.length;
+    console.log(`${bad.length === 0 ? 'ok ' : 'BAD'} ${name}, ${colorScheme}`);
+    for (const { id, impact, help, nodes } of violations) {
+      const at = nodes.slice(0, 3).map(
+        ({ html, any }) => `    ${html.slice(0, 160)}
+      ${any
+        .map(({ message }) => message)
+        .join(' ')
+        .slice(0, 200)}`,
+      );
+      console.log(`  ${impact} ${id}: ${help}\n${at.join('\n')}`);
+    }
+  }
+}
+
+try {
+  await page.goto(`${mock.url}/`);
+  await button('Sign in').waitFor();
+  await check('sign in');
+  await page.goto(`${mock.url}/setup#t=${mock.setupToken}`);
+  await check('set up');
+  await device.evaluate((more) => ((window.more = more), window.device.report()), CAMERAS(gateway));
+  await page.getByLabel('Username').fill('ada');
+  await page.getByLabel('Password', { exact: true }).fill('correct horse');
+  await button('Create account').click();
+  await page.locator('[data-playing=true]').nth(4).waitFor();
+  await check('wall');
+  await button('Arrange').click();
+  await check('wall, arranging');
+  await button('Arrange').click();
+  await button('New group').click();
+  await check('group');
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('?');
+  await page.getByRole('heading', { name: 'Keyboard shortcuts' }).waitFor();
+  await check('shortcuts');
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('2');
+  await page.getByTestId('preset').first().waitFor();
+  await page.locator('[data-state=playing]').waitFor({ state: 'attached' });
+  await button('Settings of this camera').click();
+  await page.getByTestId('settings').getByText('Mirrored').waitFor();
+  await check('camera, with pad and settings');
+  await page.goto(`${mock.url}/camera/shed`);
+  await page.getByText('The camera is offline').waitFor();
+  await check('camera that is offline');
+  await page.goto(`${mock.url}/gateways`);
+  await page.getByTestId('stored-camera').first().waitFor();
+  await check('gateways');
+  await page.goto(`${mock.url}/add`);
+  await page.getByTestId('device').first().waitFor();
+  await check('search');
+  await page.getByRole('button', { name: /^Add Hikvision/ }).click();
+  await page.getByLabel('User', { exact: true }).waitFor();
+  await check('password of a camera');
+  await page.goto(`${mock.url}/nowhere`);
+  await page.getByText('Page not found').waitFor();
+  await check('not found');
+  mock.setCameras([]);
+  await page.goto(`${mock.url}/`);
+  await page.getByText('No cameras yet').waitFor();
+  await check('no cameras');
+  mock.pause();
+  await page.getByText('Cannot reach the server').waitFor();
+  await check('server lost');
+  if (findings > 0) throw new Error(`${findings} serious or critical findings`);
+} catch (error) {
+  console.error(error);
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+  mock.stop();
+}

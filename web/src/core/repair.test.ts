@@ -60,7 +60,12 @@ test('the settings stand below their streams, with the names that people know', 
 
 test.each([
   ['everything as it was shown', [size, gov, { ...clock, after: '14:01' }], null, 'has these'],
-  ['another value', [{ ...size, after: '704×576' }, gov, clock], '704×576', 'not taken every setting'],
+  [
+    'another value',
+    [{ ...size, after: '704×576' }, gov, clock],
+    '704×576',
+    'not taken every setting',
+  ],
 ] as const)('%s is told', (_, changes, instead, words) => {
   const outcome = ok({ changes: [...changes] });
   const { state } = run(checked, apply, { type: 'applied', outcome });

@@ -39,6 +39,8 @@ pub enum Command {
     Discover(Discover),
     /// Ask a camera for its streams, with advice for what is wrong.
     Probe(Probe),
+    /// Show the cameras in a configuration of go2rtc, Frigate or MediaMTX, and add them.
+    Import(Import),
     /// Manage API tokens for scripts and players.
     #[command(subcommand)]
     Token(Token),
@@ -201,6 +203,20 @@ pub struct Discover {
 }
 
 #[derive(Debug, Args)]
+pub struct Import {
+    /// The configuration file, such as go2rtc.yaml, frigate.yml or mediamtx.yml. Nothing in it is
+    /// executed.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Add the cameras to the gateway with the data folder, which must not be running. Without
+    /// this, the program asks on a terminal.
+    #[arg(long)]
+    pub add: bool,
+    #[command(flatten)]
+    data: DataFlag,
+}
+
+#[derive(Debug, Args)]
 pub struct Probe {
     /// Address or name of the camera, with a port if it is unusual; or the URL of its ONVIF device
     /// service.
@@ -317,6 +333,7 @@ impl Command {
             Self::Signaling(flags) => flags.configure(tree),
             Self::Turn(flags) => flags.configure(tree),
             Self::Netcheck(_) | Self::Discover(_) | Self::Probe(_) => {}
+            Self::Import(flags) => flags.data.configure(tree),
             Self::Token(Token::Create(flags)) => flags.data.configure(tree),
             Self::Claim(Claim::Create(flags)) => flags.configure(tree),
             Self::Config(Config::Check(flags) | Config::Show(flags)) => flags.configure(tree),

@@ -9,6 +9,7 @@ mod config;
 mod console;
 mod data;
 mod gateway;
+mod import;
 mod netcheck;
 mod reload;
 mod shutdown;
@@ -60,6 +61,7 @@ async fn run(cli: &Arc<Cli>, Loaded { config, file }: Loaded) -> anyhow::Result<
         Command::Netcheck(flags) => netcheck::run(flags).await,
         Command::Discover(flags) => cameras::discover(flags).await,
         Command::Probe(flags) => cameras::probe(flags).await,
+        Command::Import(flags) => import::run(&config, flags),
         Command::Token(cli::Token::Create(flags)) => admin::create_token(&config, flags).await,
         Command::Claim(cli::Claim::Create(_)) => admin::create_claim(&config).await,
         Command::Config(cli::Config::Check(_)) => console::print_valid(file.as_deref()),

@@ -14,6 +14,7 @@ pub mod ingest;
 mod key;
 mod link;
 mod manage;
+mod offline;
 pub mod onvif;
 mod store_file;
 mod tls;
@@ -42,7 +43,9 @@ use key::Key;
 pub use cameras::{CameraConfig, Cameras, ChangeError, Difference, OnvifPlace};
 pub use key::KeyError;
 pub use link::{LinkError, websocket_url};
+pub use offline::{OfflineError, Skipped, add_imported};
 pub use porthole_gateway_core::camera::Picture;
+pub use porthole_gateway_core::import;
 pub use porthole_gateway_core::question::ROTATIONS;
 pub use store_file::StoreError;
 

@@ -5,6 +5,7 @@
 
 mod changes;
 mod discover;
+mod import;
 mod lost;
 mod measure;
 mod networks;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
+use porthole_gateway_core::import::Imports;
 use porthole_gateway_core::question::{
     Answer, Progress, Question, QuestionEvent, QuestionId, QuestionOutput,
 };
@@ -57,6 +59,8 @@ struct Provisional {
     id: CameraId,
     name: String,
     probed: store::Probed,
+    /// True: connect only while somebody watches, as the file says that it is from.
+    on_demand: bool,
     /// The camera whose address or password is changed with it, if one is.
     replaces: Option<CameraId>,
 }
@@ -123,6 +127,7 @@ pub(crate) struct Manager {
     /// Networks that may be contacted although this machine has no address in them.
     named: Vec<Cidr>,
     provisional: BTreeMap<CameraId, Provisional>,
+    imports: Imports,
     channels: ManagerChannels,
     tasks: JoinSet<Result<Answer, Fault>>,
     running: HashMap<QuestionId, Running>,
@@ -153,6 +158,7 @@ impl Manager {
             cameras,
             named,
             provisional: BTreeMap::new(),
+            imports: Imports::default(),
             channels,
             tasks: JoinSet::new(),
             running: HashMap::new(),
@@ -204,10 +210,11 @@ impl Manager {
         let outcome = match question {
             Question::SealingKey => Ok(Answer::SealingKey(self.sealing_key())),
             Question::Discover(params) => return self.discover(id, params),
-            Question::Probe(params) => match self.probe(id, params) {
+            Question::Probe(params) => match self.probe(id, *params) {
                 Ok(()) => return,
                 Err(fault) => Err(fault),
             },
+            Question::ReadConfiguration(params) => self.read_configuration(id, params).await,
             Question::StoredCameras => Ok(Answer::StoredCameras(self.stored_cameras())),
             Question::AddCamera(params) => self.add_camera(params).await,
             Question::ChangeCamera(params) => self.change_camera(params).await,
@@ -256,8 +263,9 @@ impl Manager {
 
     /// Opens the password, and starts the probe.
     fn probe(&mut self, id: QuestionId, params: ProbeParams) -> Result<(), Fault> {
+        let imported = self.imported(&params)?;
         let credentials = match &params.login {
-            None => None,
+            None => imported.as_ref().and_then(|imported| imported.credentials.clone()),
             Some(sealed) => {
                 let (camera, allows_text) = (params.camera.as_ref(), params.allows_text);
                 let purpose = Purpose { camera, address: &params.address, allows_text };
@@ -266,7 +274,7 @@ impl Manager {
             }
         };
         let (named, reporter) = (self.named.clone(), self.reporter(id));
-        self.start(id, Probe { params, credentials, named, reporter }.run());
+        self.start(id, Probe { params, imported, credentials, named, reporter }.run());
         Ok(())
     }
 
@@ -325,9 +333,11 @@ impl Manager {
         }
     }
 
-    /// Repeats the last thing about the devices of probes that have nothing new.
+    /// Repeats the last thing about the devices of probes that have nothing new, and forgets files
+    /// that nobody asks for any more.
     async fn repeat(&mut self) {
         let now = Instant::now();
+        self.imports.handle_timeout(now);
         let mut repeated = Vec::new();
         for (id, running) in &mut self.running {
             if let Some(device) = running.device.clone().filter(|_| now >= running.last + REPEAT) {

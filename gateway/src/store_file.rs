@@ -1,7 +1,9 @@
 //! The file of the cameras that the gateway keeps itself, and the key for the passwords in it.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -59,6 +61,9 @@ pub enum StoreError {
 #[derive(Debug, Clone)]
 pub(crate) struct StoreFile {
     folder: PathBuf,
+    /// The key's file, locked so that no other program writes the cameras; absent if another one
+    /// has locked it.
+    lock: Option<Arc<File>>,
 }
 
 impl StoreFile {
@@ -71,10 +76,18 @@ impl StoreFile {
         folder: &Path,
         gateway: GatewayId,
     ) -> Result<(Self, Store, Vault), StoreError> {
-        let file = Self { folder: folder.to_owned() };
+        let mut file = Self { folder: folder.to_owned(), lock: None };
         let vault = Vault::new(gateway, &*file.key()?, rand::random());
+        // The key's file is there, and is never replaced.
+        let key = File::open(folder.join(KEY_FILE)).ok();
+        file.lock = key.filter(|key| key.try_lock().is_ok()).map(Arc::new);
         let store = file.read()?;
         Ok((file, store, vault))
+    }
+
+    /// Returns true if no other program uses the cameras in this folder.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.lock.is_some()
     }
 
     fn path(&self) -> PathBuf {

@@ -47,6 +47,10 @@ export async function fakeGateway(name = 'House') {
     probes: new Map(),
     /** Faults to answer with, by method. */
     faults: new Map(),
+    /** The cameras of the file that is sent next. */
+    entries: [],
+    /** The files that were sent, opened. */
+    files: [],
     /** The logins that were sent, opened. */
     logins: [],
     /** The movements that were asked for. */
@@ -59,16 +63,22 @@ export async function fakeGateway(name = 'House') {
     settings: { check: { plan: '', changes: [], left: [] }, checkMs: 50, apply: { changes: [] } },
   };
 
+  const pieces = new Map();
+
   async function open(params) {
-    const { nonce, enc, ciphertext } = params.login;
-    if (!nonces.delete(nonce)) throw new Error('the nonce is not valid');
     const action = params.allowsText ? 'probe-text' : 'probe';
     const camera = params.camera ?? '-';
+    const { nonce } = params.login;
     const info = `porthole-seal-v1\n${id}\n${nonce}\n${action}\n${camera}\n${params.address}`;
+    return JSON.parse(await openFor(info, params.login));
+  }
+
+  async function openFor(info, { nonce, enc, ciphertext }) {
+    if (!nonces.delete(nonce)) throw new Error('the nonce is not valid');
     const bytes = (text) => new Uint8Array(Buffer.from(text, 'base64url'));
     const options = { info: new TextEncoder().encode(info) };
     const plain = await SUITE.Open(pair, bytes(enc), bytes(ciphertext), options);
-    return JSON.parse(new TextDecoder().decode(plain));
+    return new TextDecoder().decode(plain);
   }
 
   const wait = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -99,6 +109,16 @@ export async function fakeGateway(name = 'House') {
         progress(step);
       }
       return { refused };
+    },
+    async portholeReadConfiguration({ sealed, piece, pieces: count }, progress) {
+      const { nonce } = sealed;
+      const ciphertext = (pieces.get(nonce) ?? '') + sealed.ciphertext;
+      pieces.set(nonce, ciphertext);
+      if (piece + 1 < count) return { leftOut: 0 };
+      const info = `porthole-seal-v1\n${id}\n${nonce}\nconfiguration`;
+      gateway.files.push(await openFor(info, { ...sealed, ciphertext }));
+      for (const entry of gateway.entries) progress(entry);
+      return { import: 'file-1', program: 'Frigate', leftOut: 0 };
     },
     portholeStoredCameras: () => ({ revision: gateway.revision, cameras: gateway.cameras }),
     portholeAddCamera({ name }) {

@@ -6,6 +6,7 @@
 
 mod frigate;
 mod go2rtc;
+mod kept;
 mod mediamtx;
 mod note;
 mod source;
@@ -21,6 +22,7 @@ use crate::question::MAX_NAME_CHARS;
 use crate::rtsp::{Address, Credentials};
 use source::{Found, Place as FoundPlace};
 
+pub use kept::{BrokenUpload, Imports};
 pub use note::Note;
 
 /// Maximum length of a file in bytes; the configuration of 100 cameras has about 50 KiB.

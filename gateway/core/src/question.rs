@@ -12,12 +12,14 @@ use porthole_signaling_proto::control::{
 };
 use porthole_signaling_proto::manage::{
     AddCameraParams, ChangeCameraParams, ChangedResult, DiscoverParams, DiscoverResult,
-    FoundDevice, GatewayParams, ProbeParams, ProbeProgress, ProbeResult, RemoveCameraParams,
+    FoundDevice, GatewayParams, ImportEntry, MAX_PIECE_CHARS, ProbeParams, ProbeProgress,
+    ProbeResult, ReadConfigurationParams, ReadConfigurationResult, RemoveCameraParams, Sealed,
     SealingKeyResult, StoredCamerasResult,
 };
 use porthole_signaling_proto::method::{
     AddCamera, ApplySettings, ChangeCamera, CheckSettings, Discover, GoToPreset, Method, Move,
-    Presets, Probe, RemoveCamera, RemovePreset, SavePreset, SealingKey, StoredCameras,
+    Presets, Probe, ReadConfiguration, RemoveCamera, RemovePreset, SavePreset, SealingKey,
+    StoredCameras,
 };
 use porthole_signaling_proto::rpc::{Fault, Value, code};
 use porthole_signaling_proto::{CameraId, rpc};
@@ -30,6 +32,10 @@ pub(crate) use registry::Registry;
 
 /// Maximum length of a typed address in characters; an `rtsp://` URL has about 100.
 const MAX_ADDRESS_CHARS: usize = 512;
+
+/// Maximum length of the nonce and the encapsulated key of a sealed file, which have 22 and 43
+/// characters.
+const MAX_KEY_CHARS: usize = 64;
 
 /// Maximum number of addresses in one search.
 const MAX_ADDRESSES: usize = 16;
@@ -55,7 +61,9 @@ pub enum Question {
     /// The cameras in the gateway's networks, or at the addresses that are named.
     Discover(DiscoverParams),
     /// The streams of one device.
-    Probe(ProbeParams),
+    Probe(Box<ProbeParams>),
+    /// A piece of a file whose cameras are read.
+    ReadConfiguration(ReadConfigurationParams),
     /// The list of cameras as they are kept.
     StoredCameras,
     /// The request to add a provisional camera.
@@ -81,7 +89,8 @@ impl Question {
         let question = match method {
             SealingKey::NAME => rpc::read::<GatewayParams>(params).map(|_| Self::SealingKey),
             Discover::NAME => rpc::read(params).map(Self::Discover),
-            Probe::NAME => rpc::read(params).map(Self::Probe),
+            Probe::NAME => rpc::read(params).map(Box::new).map(Self::Probe),
+            ReadConfiguration::NAME => rpc::read(params).map(Self::ReadConfiguration),
             StoredCameras::NAME => rpc::read::<GatewayParams>(params).map(|_| Self::StoredCameras),
             AddCamera::NAME => rpc::read(params).map(Self::AddCamera),
             ChangeCamera::NAME => rpc::read(params).map(Self::ChangeCamera),
@@ -127,6 +136,10 @@ impl Question {
                 check_address(&params.address)?;
                 shorten(&mut params.by);
             }
+            Self::ReadConfiguration(params) => {
+                check_piece(&params.sealed)?;
+                shorten(&mut params.by);
+            }
             Self::AddCamera(params) => {
                 params.name = checked_name(&params.name)?;
                 shorten(&mut params.by);
@@ -164,6 +177,16 @@ fn check_address(address: &str) -> Result<(), Fault> {
         return Ok(());
     }
     let text = format!("an address has 1 to {MAX_ADDRESS_CHARS} characters, on one line");
+    Err(Fault::new(code::BAD_REQUEST, text))
+}
+
+fn check_piece(Sealed { nonce, enc, ciphertext }: &Sealed) -> Result<(), Fault> {
+    if [nonce, enc].iter().all(|text| text.len() <= MAX_KEY_CHARS)
+        && ciphertext.len() <= MAX_PIECE_CHARS
+    {
+        return Ok(());
+    }
+    let text = format!("a piece of a file has at most {MAX_PIECE_CHARS} characters");
     Err(Fault::new(code::BAD_REQUEST, text))
 }
 
@@ -213,6 +236,8 @@ pub enum Progress {
     Found(FoundDevice),
     /// A fact that a probe has found out.
     Probed(ProbeProgress),
+    /// A camera of a file.
+    Imported(ImportEntry),
 }
 
 /// The answer to a question.
@@ -224,6 +249,8 @@ pub enum Answer {
     Discovered(DiscoverResult),
     /// The end of a probe.
     Probed(ProbeResult),
+    /// A piece of a file has arrived, or the file was read.
+    Read(ReadConfigurationResult),
     /// The cameras as they are kept.
     StoredCameras(StoredCamerasResult),
     /// A change that is on the disk.

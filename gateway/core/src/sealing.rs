@@ -16,7 +16,9 @@ use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::{Kem as _, X25519HkdfSha256};
 use hpke::{Deserializable as _, HpkeError, OpModeR, Serializable as _, single_shot_open};
-use porthole_signaling_proto::manage::{Login, Sealed, seal_info};
+use porthole_signaling_proto::manage::{
+    Login, MAX_PIECE_CHARS, MAX_PIECES, Sealed, file_info, seal_info,
+};
 use porthole_signaling_proto::{CameraId, GatewayId};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -43,6 +45,9 @@ const MAX_PASSWORD_CHARS: usize = 256;
 /// Maximum length of a ciphertext in base64: the longest user and password, in which JSON may write
 /// each character with twelve bytes.
 const MAX_CIPHERTEXT: usize = 8 * 1024;
+
+/// Maximum length of the ciphertext of a file in base64: all pieces that may be sent.
+const MAX_FILE_CIPHERTEXT: usize = MAX_PIECE_CHARS * MAX_PIECES as usize;
 
 /// Maximum length of an encapsulated key in base64; it has 43 characters.
 const MAX_ENC: usize = 64;
@@ -160,25 +165,48 @@ impl Sealing {
         sealed: &Sealed,
         purpose: Purpose<'_>,
     ) -> Result<Credentials, SealError> {
-        let known = self.nonces.iter().position(|nonce| nonce.text == sealed.nonce);
-        let nonce = known.and_then(|index| self.nonces.remove(index)).ok_or(SealError::Nonce)?;
-        if nonce.until <= now {
-            return Err(SealError::Nonce);
-        }
-        if sealed.enc.len() > MAX_ENC || sealed.ciphertext.len() > MAX_CIPHERTEXT {
-            return Err(SealError::TooLong);
-        }
-        let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| SealError::Content);
-        let (enc, ciphertext) = (decode(&sealed.enc)?, decode(&sealed.ciphertext)?);
         let Purpose { camera, address, allows_text } = purpose;
-        let info = seal_info(&self.gateway, &nonce.text, camera, address, allows_text);
-        let plaintext = open(&nonce.key.private, &enc, &info, b"", &ciphertext);
-        let plaintext = Zeroizing::new(plaintext.map_err(|_| SealError::Purpose)?);
+        let info = seal_info(&self.gateway, &sealed.nonce, camera, address, allows_text);
+        let plaintext = self.open_for(now, sealed, &info, MAX_CIPHERTEXT)?;
         let login = Login::from_json(&plaintext).ok_or(SealError::Content)?;
         let credentials = Credentials::from(login);
         let is_short = credentials.user.chars().count() <= MAX_USER_CHARS
             && credentials.password.chars().count() <= MAX_PASSWORD_CHARS;
         if is_short { Ok(credentials) } else { Err(SealError::TooLong) }
+    }
+
+    /// Opens a sealed file. Its nonce cannot be used again, whatever the result is.
+    ///
+    /// # Errors
+    /// With the reason if it was not sealed as a file, or was opened before.
+    pub fn open_file(
+        &mut self,
+        now: Instant,
+        sealed: &Sealed,
+    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let info = file_info(&self.gateway, &sealed.nonce);
+        self.open_for(now, sealed, &info, MAX_FILE_CIPHERTEXT)
+    }
+
+    fn open_for(
+        &mut self,
+        now: Instant,
+        sealed: &Sealed,
+        info: &[u8],
+        max_ciphertext: usize,
+    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let known = self.nonces.iter().position(|nonce| nonce.text == sealed.nonce);
+        let nonce = known.and_then(|index| self.nonces.remove(index)).ok_or(SealError::Nonce)?;
+        if nonce.until <= now {
+            return Err(SealError::Nonce);
+        }
+        if sealed.enc.len() > MAX_ENC || sealed.ciphertext.len() > max_ciphertext {
+            return Err(SealError::TooLong);
+        }
+        let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| SealError::Content);
+        let (enc, ciphertext) = (decode(&sealed.enc)?, decode(&sealed.ciphertext)?);
+        let plaintext = open(&nonce.key.private, &enc, info, b"", &ciphertext);
+        plaintext.map(Zeroizing::new).map_err(|_| SealError::Purpose)
     }
 }
 

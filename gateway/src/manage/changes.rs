@@ -58,7 +58,14 @@ impl Manager {
         let configured = self.configured_ids();
         let mut store = self.shelf.store.clone();
         let vault = &mut self.shelf.vault;
-        let result = store.add(author, name, &provisional.probed, &configured, vault);
+        let mut result = store.add(author.clone(), name, &provisional.probed, &configured, vault);
+        if provisional.on_demand
+            && let Ok(added) = &result
+        {
+            let author = Author { revision: added.revision, ..author };
+            let adjustment = Adjustment { on_demand: Some(true), ..Adjustment::default() };
+            result = store.change(author, &added.camera.clone(), adjustment, None, vault);
+        }
         let result = self.keep(store, result).await?;
         // It can be watched until it is forgotten, but not added once more.
         self.provisional.remove(&provisional.id);

@@ -55,6 +55,8 @@ pub(super) struct Measuring<'a> {
     allows_text: bool,
     /// The camera whose address or password is changed.
     replaces: Option<CameraId>,
+    /// True: connect only while somebody watches.
+    on_demand: bool,
     /// Number of requests with the password that were refused, those of ONVIF included.
     refused: u8,
     /// True if ONVIF has accepted the password.
@@ -70,6 +72,7 @@ impl<'a> Measuring<'a> {
             credentials: probe.credentials.clone(),
             allows_text: probe.params.allows_text,
             replaces: probe.params.camera.clone(),
+            on_demand: probe.imported.as_ref().is_some_and(|imported| imported.on_demand),
             has_onvif: device.model.is_some() || device.mac.is_some(),
             device,
             refused,
@@ -174,8 +177,13 @@ impl<'a> Measuring<'a> {
             allows_text: self.allows_text,
         };
         let probed = store::Probed { place, credentials: self.credentials.clone() };
-        let replaces = self.replaces.clone();
-        let provisional = Provisional { id: id.clone(), name: name.clone(), probed, replaces };
+        let provisional = Provisional {
+            id: id.clone(),
+            name: name.clone(),
+            probed,
+            on_demand: self.on_demand,
+            replaces: self.replaces.clone(),
+        };
         self.found.push(Found { provisional, told: ProbedCamera { id, number, name, streams } });
     }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use porthole_gateway_core::import::Place;
 use porthole_gateway_core::question::{Answer, Progress};
 use porthole_signaling_proto::manage::{
     ProbeFinding, ProbeParams, ProbeProgress, ProbeResult, ProbedDevice,
@@ -12,13 +13,14 @@ use tokio::net::lookup_host;
 use tokio::sync::mpsc;
 
 use super::Reporter;
+use super::import::Imported;
 use super::measure::{Device, Measuring};
 use super::networks::{networks, not_allowed};
 use crate::ingest::{Address, Credentials};
-use crate::onvif;
 use crate::onvif::{
     Camera, Cidr, Encoding, Finding, Information, Networks, Probed, Stream, Target,
 };
+use crate::{offline, onvif};
 
 /// Capacity of the channel for what is found.
 const QUEUE: usize = 64;
@@ -26,6 +28,8 @@ const QUEUE: usize = 64;
 /// A probe, with the password that was opened for it.
 pub(super) struct Probe {
     pub(super) params: ProbeParams,
+    /// The camera of a file that is probed, if it is one.
+    pub(super) imported: Option<Imported>,
     pub(super) credentials: Option<Credentials>,
     pub(super) named: Vec<Cidr>,
     pub(super) reporter: Reporter,
@@ -59,7 +63,13 @@ impl Probe {
         if text.contains('@') {
             return Err(bad_address("leave user and password out of the address: type them below"));
         }
-        let address = Address::parse(text).ok_or_else(|| {
+        let (typed, sub, service) = match self.imported.as_ref().map(|imported| &imported.place) {
+            Some(Place::Streams { main, sub, onvif }) => {
+                (Some(main.clone()), sub.clone(), onvif.as_deref().and_then(offline::service))
+            }
+            Some(Place::Device(_)) | None => (Address::parse(text), None, None),
+        };
+        let address = typed.ok_or_else(|| {
             bad_address("this is not an rtsp:// address: check how it is written")
         })?;
         let found = lookup_host((address.host(), address.port())).await.ok();
@@ -69,10 +79,12 @@ impl Probe {
         })?;
         networks.check(peer.ip()).map_err(not_allowed)?;
         // Every connection goes to the machine that was checked.
-        let address = address.at_host(&peer.ip().to_canonical().to_string());
+        let host = peer.ip().to_canonical().to_string();
         let device = self.device(peer.ip(), Information::default(), None);
-        let (number, name, sub, snapshot, service) = (1, None, None, None, None);
-        let main = stream_at(address);
+        let (number, name, snapshot) = (1, None, None);
+        let main = stream_at(address.at_host(&host));
+        let sub = sub.map(|sub| stream_at(sub.at_host(&host)));
+        let service = service.map(|service| service.at_host(&host));
         let camera = Camera { number, name, main, sub, snapshot, service };
         Ok(Measuring::new(self, device, 0).run(vec![camera]).await)
     }

@@ -32,7 +32,7 @@ async fn a_camera_that_has_another_address_is_found_by_its_uuid_or_mac() {
         let place =
             store::Place { main, sub: None, uuid, mac, number: 1, allows_text: true, onvif: None };
         let probed = store::Probed { place, credentials: None };
-        Provisional { id, name: "Camera".to_owned(), probed, replaces: None }
+        Provisional { id, name: "Camera".to_owned(), probed, on_demand: false, replaces: None }
     };
     let cameras = [
         provisional("192.0.2.1", Some("a"), None),

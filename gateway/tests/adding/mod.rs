@@ -1,5 +1,6 @@
 //! A camera is added by questions of the signaling server, as the dashboard does it.
 
+mod import;
 mod server;
 mod settings;
 

@@ -6,8 +6,8 @@ use porthole_clock::Now;
 use porthole_signaling_proto::method::{
     AddCamera, ApplySettings, Cancel, Challenge, ChangeCamera, CheckSettings, Close, Connect,
     Discover, Enroll, Extend, GoToPreset, Invite, Method as _, Move, Notification as _, Presets,
-    Probe, Progress, Register, RemoveCamera, RemovePreset, Report, SavePreset, SealingKey,
-    StoredCameras, Trickle, Unregister,
+    Probe, Progress, ReadConfiguration, Register, RemoveCamera, RemovePreset, Report, SavePreset,
+    SealingKey, StoredCameras, Trickle, Unregister,
 };
 use porthole_signaling_proto::rpc::{Fault, code};
 use serde_json::Value;
@@ -22,7 +22,7 @@ type Handler = fn(&mut Hub, &Call, Admitted, Value) -> Result<(), Fault>;
 type NotificationHandler = fn(&mut Hub, Now, ConnId, Admitted, Value) -> Result<(), Fault>;
 
 /// The requests that peers send.
-pub(crate) const REQUESTS: [(&str, Action, Handler); 22] = [
+pub(crate) const REQUESTS: [(&str, Action, Handler); 23] = [
     (Register::NAME, Action::Register, Hub::handle_register),
     (Unregister::NAME, Action::Unregister, Hub::handle_unregister),
     (Challenge::NAME, Action::Challenge, Hub::handle_challenge),
@@ -34,6 +34,7 @@ pub(crate) const REQUESTS: [(&str, Action, Handler); 22] = [
     (SealingKey::NAME, Action::SealingKey, Hub::handle_exchange::<SealingKey>),
     (Discover::NAME, Action::Discover, Hub::handle_exchange::<Discover>),
     (Probe::NAME, Action::Probe, Hub::handle_exchange::<Probe>),
+    (ReadConfiguration::NAME, Action::ReadConfiguration, Hub::handle_exchange::<ReadConfiguration>),
     (StoredCameras::NAME, Action::StoredCameras, Hub::handle_exchange::<StoredCameras>),
     (AddCamera::NAME, Action::AddCamera, Hub::handle_exchange::<AddCamera>),
     (ChangeCamera::NAME, Action::ChangeCamera, Hub::handle_exchange::<ChangeCamera>),

@@ -6,6 +6,7 @@
 //! | `portholeSealingKey` | [`SealingKeyResult`] | | the key to seal one password with |
 //! | `portholeDiscover` | [`DiscoverResult`] | [`FoundDevice`] | cameras in the gateway's networks |
 //! | `portholeProbe` | [`ProbeResult`] | [`ProbeProgress`] | the streams of one device |
+//! | `portholeReadConfiguration` | [`ReadConfigurationResult`] | [`ImportEntry`] | the cameras in a file of another program |
 //! | `portholeStoredCameras` | [`StoredCamerasResult`] | | the list to change |
 //! | `portholeAddCamera` | [`ChangedResult`] | | a camera that was probed |
 //! | `portholeChangeCamera` | [`ChangedResult`] | | name, how it is shown, or address and password |
@@ -42,6 +43,13 @@ pub const PROVISIONAL_S: u64 = 600;
 /// Prefix of the ids that gateways give to provisional cameras.
 pub const PROVISIONAL_PREFIX: &str = "probe.";
 
+/// Maximum number of pieces of a sealed file: as many as a file of 256 KiB has.
+pub const MAX_PIECES: u32 = 32;
+
+/// Maximum length of a piece of a sealed file in characters of base64url, so that it fits into one
+/// request.
+pub const MAX_PIECE_CHARS: usize = 12 * 1024;
+
 /// Returns the message that a gateway signs with its Ed25519 key when it hands out a sealing key.
 /// It is bound to the nonce that the password must be sealed for.
 pub fn sealing_key_message(gateway: &GatewayId, nonce: &str, sealing_key: &str) -> Vec<u8> {
@@ -63,6 +71,12 @@ pub fn seal_info(
     let camera = camera.map_or("-", CameraId::as_str);
     let action = if allows_text { "probe-text" } else { "probe" };
     format!("porthole-seal-v1\n{gateway}\n{nonce}\n{action}\n{camera}\n{address}").into_bytes()
+}
+
+/// Returns the `info` of HPKE for a file, which can be used for nothing else. The password of a
+/// camera has another one ([`seal_info`]).
+pub fn file_info(gateway: &GatewayId, nonce: &str) -> Vec<u8> {
+    format!("porthole-seal-v1\n{gateway}\n{nonce}\nconfiguration").into_bytes()
 }
 
 /// Parameters of a request that names only its gateway: `portholeSealingKey` and
@@ -216,6 +230,11 @@ pub struct ProbeParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub camera: Option<CameraId>,
+    /// The camera of a file whose streams and login are used. The address must be that of the
+    /// file, and the password goes to the device in no readable form unless `login` is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub import: Option<ImportChoice>,
     /// The vendor whose RTSP paths are tried on a device without ONVIF; if absent, none are tried.
     /// `any` stands for the most usual ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -225,6 +244,102 @@ pub struct ProbeParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub by: Option<String>,
+}
+
+/// A camera of a file that a gateway has read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct ImportChoice {
+    /// The id of the file: [`ReadConfigurationResult::import`].
+    pub import: String,
+    /// The number of the camera: [`ImportEntry::number`].
+    pub entry: u32,
+}
+
+/// Parameters of `portholeReadConfiguration`: a piece of a sealed file. The plaintext is the file
+/// itself, the `info` is [`file_info`]. The pieces are sent in order, each after the response to
+/// the one before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct ReadConfigurationParams {
+    /// The gateway that is asked.
+    pub peer: GatewayId,
+    /// The sealed file, with this piece of its ciphertext: at most [`MAX_PIECE_CHARS`] characters.
+    pub sealed: Sealed,
+    /// The number of the piece, from zero.
+    pub piece: u32,
+    /// The number of pieces in all, at most [`MAX_PIECES`].
+    pub pieces: u32,
+    /// From server to gateway: the name of the user or token that asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub by: Option<String>,
+}
+
+/// Result of `portholeReadConfiguration`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct ReadConfigurationResult {
+    /// The id of the file, with which its cameras are probed; absent before the last piece.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub import: Option<String>,
+    /// The name of the program that the file is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub program: Option<String>,
+    /// The number of cameras that were left out because there are too many.
+    #[serde(default)]
+    pub left_out: u32,
+}
+
+/// Progress of `portholeReadConfiguration`: a camera of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportEntry {
+    /// The number of the camera in the file, from zero.
+    pub number: u32,
+    /// The name in the file.
+    pub name: String,
+    /// The address to probe it at, without passwords; absent if it cannot be taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub address: Option<String>,
+    /// The address of the sub stream, without passwords.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub sub: Option<String>,
+    /// The user and password in the file.
+    pub login: ImportLogin,
+    /// True if it is to be added unless the person decides otherwise.
+    pub wanted: bool,
+    /// What cannot be taken over, and why.
+    #[serde(default)]
+    pub notes: Vec<ImportNote>,
+}
+
+/// The user and password of a camera in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum ImportLogin {
+    /// The file has none.
+    None,
+    /// The file has both; the gateway keeps them.
+    Known,
+    /// The file names a variable: the person must type them.
+    Missing,
+}
+
+/// A note about a camera of a file. `docs/ref/import.md` lists the keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct ImportNote {
+    /// The name of the note, which does not change.
+    pub key: String,
+    /// True if the camera cannot be taken because of it.
+    pub failure: bool,
+    /// One sentence about it.
+    pub text: String,
+    /// The values in the sentence, by name.
+    #[serde(default)]
+    pub values: BTreeMap<String, String>,
 }
 
 /// Progress of `portholeProbe`, in the order in which it is found out.

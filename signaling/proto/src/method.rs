@@ -15,7 +15,7 @@
 //! | `portholeIceServers` | server → client and device, a notification | new credentials, with `extend` and `portholeRestart` |
 //! | `portholeOffer` | server → device | the offer of a viewer (WHEP) |
 //! | `portholeRestart` | server → device | an ICE restart by a viewer (WHEP) |
-//! | `portholeSealingKey`, `portholeDiscover`, `portholeProbe`, `portholeStoredCameras`, `portholeAddCamera`, `portholeChangeCamera`, `portholeRemoveCamera` | client → server → device | [`crate::manage`] |
+//! | `portholeSealingKey`, `portholeDiscover`, `portholeProbe`, `portholeReadConfiguration`, `portholeStoredCameras`, `portholeAddCamera`, `portholeChangeCamera`, `portholeRemoveCamera` | client → server → device | [`crate::manage`] |
 //! | `portholeMove`, `portholePresets`, `portholeGoToPreset`, `portholeSavePreset`, `portholeRemovePreset`, `portholeCheckSettings`, `portholeApplySettings` | client → server → device | [`crate::control`] |
 //! | `portholeProgress` | device → server → client, a notification | pieces of the response to one of these |
 //! | `portholeCancel` | client → server → device, a notification | the end of one of these |
@@ -33,8 +33,9 @@ use crate::control::{
 };
 use crate::manage::{
     AddCameraParams, CancelParams, ChangeCameraParams, ChangedResult, DiscoverParams,
-    DiscoverResult, GatewayParams, ProbeParams, ProbeResult, ProgressParams, RemoveCameraParams,
-    SealingKeyResult, StoredCamerasResult,
+    DiscoverResult, GatewayParams, ProbeParams, ProbeResult, ProgressParams,
+    ReadConfigurationParams, ReadConfigurationResult, RemoveCameraParams, SealingKeyResult,
+    StoredCamerasResult,
 };
 use crate::{Camera, CameraId, CameraReport, GatewayId, IceCandidate, IceServer, SessionId};
 
@@ -116,6 +117,8 @@ methods! {
     Discover = "portholeDiscover" (DiscoverParams) -> DiscoverResult;
     /// A question to one device for its cameras and streams.
     Probe = "portholeProbe" (ProbeParams) -> ProbeResult;
+    /// A file of another program, whose cameras the gateway reads.
+    ReadConfiguration = "portholeReadConfiguration" (ReadConfigurationParams) -> ReadConfigurationResult;
     /// A request for the cameras as the gateway keeps them.
     StoredCameras = "portholeStoredCameras" (GatewayParams) -> StoredCamerasResult;
     /// The request to add a camera that was probed.

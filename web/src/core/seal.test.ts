@@ -1,8 +1,8 @@
 import { ed25519 } from '@noble/curves/ed25519.js';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { SealingKeyResult } from '../protocol';
-import { fromBase64Url, gatewayId, seal, sealInfo, sealingKeyMessage, SUITE } from './seal';
-import { toBase64Url, WrongKey, type Use } from './seal';
+import { fileInfo, fromBase64Url, gatewayId, seal, sealFile, sealInfo } from './seal';
+import { sealingKeyMessage, SUITE, toBase64Url, WrongKey, type Use } from './seal';
 
 const hex = (text: string) => Uint8Array.from(text.match(/../g) ?? [], (two) => parseInt(two, 16));
 const utf8 = (text: string) => new TextEncoder().encode(text);
@@ -117,6 +117,22 @@ test.each([
   for (const other of [info + ' ', info.replace('probe', 'prober'), info.replace('.20', '.21')]) {
     await expect(open(other)).rejects.toThrow();
   }
+});
+
+test('a file opens as a file only', async () => {
+  const { id, pair, key } = await gateway();
+  const file = utf8('streams: {yard: rtsp://ada:secret@10.0.0.1/}');
+  const sealed = await sealFile(key, id, file);
+  const open = async (info: string) => {
+    const enc = fromBase64Url(sealed.enc) ?? new Uint8Array();
+    const ciphertext = fromBase64Url(sealed.ciphertext) ?? new Uint8Array();
+    return SUITE.Open(pair, enc, ciphertext, { info: utf8(info) });
+  };
+  expect(fileInfo(id, 'nonce-1')).toBe(`porthole-seal-v1\n${id}\nnonce-1\nconfiguration`);
+  expect(await open(fileInfo(id, 'nonce-1'))).toEqual(file);
+  const use: Use = { gateway: id, address: '', allowsText: false };
+  await expect(open(sealInfo('nonce-1', use))).rejects.toThrow();
+  await expect(sealFile(key, 'gw-mzuhvlpymk6xo3ep', file)).rejects.toThrow(WrongKey);
 });
 
 type Change = (key: SealingKeyResult, other: SealingKeyResult) => Partial<SealingKeyResult>;

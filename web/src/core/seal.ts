@@ -37,9 +37,27 @@ export class WrongKey extends Error {}
 
 /** Seals a login for one use. Throws `WrongKey` if the key is not the gateway's. */
 export async function seal(key: SealingKeyResult, use: Use, login: Login): Promise<Sealed> {
-  const publicKey = await SUITE.DeserializePublicKey(checkedKey(key, use.gateway));
   const plaintext = utf8(JSON.stringify({ user: login.user, password: login.password }));
-  const info = utf8(sealInfo(key.nonce, use));
+  return sealFor(key, use.gateway, sealInfo(key.nonce, use), plaintext);
+}
+
+/** Seals a file of another program. Throws `WrongKey` if the key is not the gateway's. */
+export async function sealFile(
+  key: SealingKeyResult,
+  gateway: GatewayId,
+  file: Uint8Array,
+): Promise<Sealed> {
+  return sealFor(key, gateway, fileInfo(gateway, key.nonce), file);
+}
+
+async function sealFor(
+  key: SealingKeyResult,
+  gateway: GatewayId,
+  use: string,
+  plaintext: Uint8Array,
+): Promise<Sealed> {
+  const publicKey = await SUITE.DeserializePublicKey(checkedKey(key, gateway));
+  const info = utf8(use);
   const { encapsulatedSecret, ciphertext } = await SUITE.Seal(publicKey, plaintext, { info });
   return {
     nonce: key.nonce,
@@ -70,6 +88,11 @@ export function sealingKeyMessage(gateway: GatewayId, nonce: string, sealingKey:
 export function sealInfo(nonce: string, { gateway, camera, address, allowsText }: Use): string {
   const action = allowsText ? 'probe-text' : 'probe';
   return `porthole-seal-v1\n${gateway}\n${nonce}\n${action}\n${camera ?? '-'}\n${address}`;
+}
+
+/** Returns the `info` of HPKE for a file, which can be used for nothing else. */
+export function fileInfo(gateway: GatewayId, nonce: string): string {
+  return `porthole-seal-v1\n${gateway}\n${nonce}\nconfiguration`;
 }
 
 /** Returns the id of the gateway with an Ed25519 key: `gw-` and 80 bits of its hash. */

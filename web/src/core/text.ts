@@ -4,6 +4,8 @@
  * `{name}` stands for a value. A key that ends in `.one` or `.other` is chosen by a number.
  */
 
+import { IMPORT_TEXT } from './text/import';
+
 export const TEXT = {
   'app.name': 'Porthole',
   'app.title': '{page} · Porthole',
@@ -214,6 +216,7 @@ export const TEXT = {
   'wizard.change-title': 'Change {name}',
   'wizard.step.gateway': 'Gateway',
   'wizard.step.search': 'Find',
+  'wizard.step.import': 'File',
   'wizard.step.login': 'Password',
   'wizard.step.cameras': 'Picture',
   'wizard.step.done': 'Done',
@@ -257,6 +260,8 @@ export const TEXT = {
   'address.empty': 'Type the address of the camera.',
   'address.bad': 'This is not an address of a camera. Use one such as 192.168.1.20.',
   'address.submit': 'Continue',
+
+  ...IMPORT_TEXT,
 
   'login.title': 'User and password of the camera',
   'login.title-all': 'User and password for {count} cameras',

@@ -1,6 +1,7 @@
 /** The state, events and effects of the machine in `wizard.ts`. */
 
 import type { CameraId, ChangedResult, DiscoverResult, Fault, FoundDevice } from '../protocol';
+import type { ImportChoice, ImportEntry, ReadConfigurationResult } from '../protocol';
 import type { Gateway, GatewayId, Login, ProbedCamera, ProbedDevice } from '../protocol';
 import type { ProbeFinding, ProbeProgress, ProbeResult, StoredCamerasResult } from '../protocol';
 import type { Outcome } from './rpc';
@@ -16,7 +17,7 @@ export type Purpose =
       readonly address: string;
     };
 
-export type WizardStep = 'gateway' | 'search' | 'login' | 'cameras' | 'done';
+export type WizardStep = 'gateway' | 'search' | 'import' | 'login' | 'cameras' | 'done';
 
 /** The reason why a request failed: a fault, or a key that is not the gateway's. */
 export type Problem = Fault | 'wrong-key';
@@ -38,6 +39,20 @@ export interface Search {
   readonly problem: Problem | null;
 }
 
+/** A file of another program, and the cameras in it. */
+export interface Importing {
+  /** The number of the file; what is heard of an earlier one is ignored. */
+  readonly number: number;
+  readonly name: string;
+  readonly running: boolean;
+  readonly entries: readonly ImportEntry[];
+  /** The numbers of the cameras that are to be added. */
+  readonly chosen: readonly number[];
+  /** `null` until the gateway has read it. */
+  readonly result: ReadConfigurationResult | null;
+  readonly problem: Problem | 'too-long' | null;
+}
+
 /** A camera of a device that was probed. */
 export interface Choice {
   readonly camera: ProbedCamera;
@@ -55,6 +70,8 @@ export interface Target {
   /** The name to call it by. */
   readonly title: string;
   readonly vendor: string | null;
+  /** The camera of a file whose login the gateway has, if it is one. */
+  readonly imported: ImportChoice | null;
   readonly phase: 'login' | 'waiting' | 'probing' | 'done';
   /** The number of the probe; answers of an earlier one are ignored. */
   readonly attempt: number;
@@ -70,6 +87,10 @@ export interface Target {
   readonly refused: number;
 }
 
+/** A device to be asked; without a phase it waits for its login. */
+export type NewTarget = Pick<Target, 'address' | 'title' | 'vendor'> &
+  Partial<Pick<Target, 'imported' | 'phase'>>;
+
 export interface WizardState {
   readonly purpose: Purpose;
   readonly step: WizardStep;
@@ -81,6 +102,8 @@ export interface WizardState {
   /** The stored cameras of the gateway; `null` until known. */
   readonly list: StoredCamerasResult | null;
   readonly search: Search;
+  /** The file that was chosen last. */
+  readonly importing: Importing | null;
   readonly targets: readonly Target[];
   readonly nextTarget: number;
   readonly logins: readonly KnownLogin[];
@@ -88,6 +111,8 @@ export interface WizardState {
   readonly saving: CameraId | null;
   /** True if cameras are stored as soon as the list of stored ones has arrived. */
   readonly savesOnceListed: boolean;
+  /** True if each camera is stored as soon as it has a picture. */
+  readonly savesOnceReady: boolean;
   /** The reason why the last request for gateways, list or storing failed. */
   readonly problem: Problem | null;
 }
@@ -108,6 +133,9 @@ export type WizardEvent =
       readonly search: number;
       readonly outcome: Outcome<DiscoverResult>;
     }
+  | ImportEvent
+  /** The person adds the cameras of the file that are ticked. */
+  | { readonly type: 'add-imported' }
   /** The person has chosen devices of the search. */
   | { readonly type: 'choose'; readonly devices: readonly FoundDevice[] }
   /** The person has typed the address of a device, which may have carried a login. */
@@ -148,6 +176,18 @@ export type WizardEvent =
   /** The person adds another camera. */
   | { readonly type: 'again' };
 
+/** An event about a file of another program. */
+export type ImportEvent =
+  /** The person has chosen a file. */
+  | { readonly type: 'file'; readonly name: string; readonly bytes: Uint8Array }
+  | { readonly type: 'entry'; readonly file: number; readonly entry: ImportEntry }
+  | {
+      readonly type: 'file-read';
+      readonly file: number;
+      readonly outcome: Outcome<ReadConfigurationResult> | 'wrong-key';
+    }
+  | { readonly type: 'tick'; readonly entries: readonly number[]; readonly wanted: boolean };
+
 /** The difference of the next probe of the same device. */
 export type ProbeChange = 'allow-text' | 'try-paths';
 
@@ -161,6 +201,12 @@ export type WizardEffect =
       readonly addresses: readonly string[];
     }
   | { readonly type: 'cancel-search' }
+  | {
+      readonly type: 'read-file';
+      readonly file: number;
+      readonly gateway: GatewayId;
+      readonly bytes: Uint8Array;
+    }
   | ProbeEffect
   | { readonly type: 'cancel-probe'; readonly target: number }
   | {
@@ -188,6 +234,7 @@ export interface ProbeEffect {
   readonly address: string;
   readonly login: Login | null;
   readonly allowsText: boolean;
+  readonly imported: ImportChoice | null;
   readonly camera: CameraId | null;
   readonly vendor: string | null;
 }

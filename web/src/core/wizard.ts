@@ -10,8 +10,11 @@ import type { Gateway, GatewayId, ProbedCamera, ProbeProgress, ProbeResult } fro
 import type { ChangedResult, DiscoverResult, StoredCamerasResult } from '../protocol';
 import type { Env, Step } from './machine';
 import type { Outcome } from './rpc';
-import type { Choice, KnownLogin, ProbeChange, Purpose, Target } from './wizard-contract';
-import type { WizardEffect, WizardEvent, WizardState } from './wizard-contract';
+import { update, type Context } from './wizard-context';
+import type { Choice, KnownLogin, NewTarget, ProbeChange, Purpose } from './wizard-contract';
+import type { Target, WizardEffect, WizardEvent, WizardState } from './wizard-contract';
+import { handleImport, importedTargets } from './wizard-import';
+import { rememberLogin, renameLogin } from './wizard-logins';
 
 /** A gateway answers two probes at once. */
 const MAX_PROBES = 2;
@@ -20,12 +23,12 @@ const RELOAD_MS = 2_000;
 /** Bound of the devices shown; a search finds no more (`docs/ref/onvif.md`). */
 const MAX_DEVICES = 256;
 /** Bound of the devices that are chosen at once. */
-const MAX_TARGETS = 64;
+const MAX_TARGETS = 256;
 /** Bounds of what a probe may report; recorders have up to 64 cameras. */
 const MAX_CHOICES = 64;
+/** Longest name that a gateway takes. */
+const MAX_NAME_CHARS = 64;
 const MAX_FINDINGS = 256;
-/** Bound of the logins that are offered again. */
-const MAX_LOGINS = 8;
 /** From this number of refusals on, one more action could lock an account that allows five. */
 const RISKY_REFUSALS = 3;
 
@@ -41,11 +44,13 @@ export function initialState(purpose: Purpose, logins: readonly KnownLogin[]): W
     gateway: purpose.kind === 'add' ? null : purpose.gateway,
     list: null,
     search: { number: 0, running: false, addresses: [], devices: [], networks: [], problem: null },
+    importing: null,
     targets: [],
     nextTarget: 1,
     logins,
     saving: null,
     savesOnceListed: false,
+    savesOnceReady: false,
     problem: null,
   };
 }
@@ -97,13 +102,6 @@ export function previewsOf({ targets }: WizardState): readonly CameraId[] {
   );
 }
 
-/** The state and effects of the step being computed. */
-interface Context {
-  state: WizardState;
-  readonly effects: WizardEffect[];
-  readonly env: Env;
-}
-
 function handle(ctx: Context, event: WizardEvent): void {
   switch (event.type) {
     case 'start':
@@ -121,6 +119,13 @@ function handle(ctx: Context, event: WizardEvent): void {
     case 'found':
     case 'search-ended':
       return handleSearchEvent(ctx, event);
+    case 'file':
+    case 'entry':
+    case 'file-read':
+    case 'tick':
+      return handleImport(ctx, event);
+    case 'add-imported':
+      return addImported(ctx);
     case 'choose':
       return choose(ctx, event.devices.map(deviceTarget));
     case 'choose-address':
@@ -142,10 +147,6 @@ function handle(ctx: Context, event: WizardEvent): void {
     default:
       return handleTargetEvent(ctx, event);
   }
-}
-
-function update(ctx: Context, changes: Partial<WizardState>): void {
-  ctx.state = { ...ctx.state, ...changes };
 }
 
 function start(ctx: Context): void {
@@ -268,8 +269,6 @@ function handleSearchEnd(ctx: Context, outcome: Outcome<DiscoverResult>): void {
 
 // The devices that were chosen, and their login.
 
-type NewTarget = Pick<Target, 'address' | 'title' | 'vendor'>;
-
 /** Returns the name that a device is called by: its model, its own name, or its address. */
 export function titleOf({ vendor, model, name, address }: FoundDevice): string {
   const made = [vendor, model].filter((part) => part !== undefined && part !== '').join(' ');
@@ -285,9 +284,10 @@ function choose(ctx: Context, chosen: readonly NewTarget[]): void {
   for (const { number, phase } of ctx.state.targets) if (phase === 'login') drop(ctx, number);
   const { targets, nextTarget } = ctx.state;
   const added = chosen.slice(0, MAX_TARGETS - targets.length).map((one, index): Target => ({
+    phase: 'login',
+    imported: null,
     ...one,
     number: nextTarget + index,
-    phase: 'login',
     attempt: 0,
     login: null,
     allowsText: false,
@@ -300,6 +300,18 @@ function choose(ctx: Context, chosen: readonly NewTarget[]): void {
   }));
   const step = added.length > 0 ? 'login' : ctx.state.step;
   update(ctx, { step, targets: [...targets, ...added], nextTarget: nextTarget + added.length });
+}
+
+/** Asks the cameras of a file that are ticked; each is added as soon as it has a picture. */
+function addImported(ctx: Context): void {
+  const { importing } = ctx.state;
+  if (importing === null) return;
+  choose(ctx, importedTargets(importing));
+  const { targets } = ctx.state;
+  if (targets.length === 0) return;
+  const asks = targets.some(({ phase }) => phase === 'login');
+  update(ctx, { step: asks ? 'login' : 'cameras', savesOnceReady: true });
+  startProbes(ctx);
 }
 
 function handleTypedAddress(ctx: Context, address: string, login: Login | null): void {
@@ -319,7 +331,8 @@ function signIn(ctx: Context, event: Extract<WizardEvent, { type: 'sign-in' }>):
 }
 
 function back(ctx: Context): void {
-  const { step: current, purpose, gateways, targets } = ctx.state;
+  const { step: current, purpose, gateways, targets, importing } = ctx.state;
+  if (current === 'import') return update(ctx, { step: 'search', importing: null });
   if (current === 'search' && (gateways?.length ?? 0) > 1) {
     stopSearch(ctx);
     update(ctx, { step: 'gateway', gateway: null, problem: null });
@@ -338,12 +351,13 @@ function back(ctx: Context): void {
   }
   if (ctx.state.targets.length > 0) return update(ctx, { step: 'cameras' });
   if (purpose.kind === 'change') return start(ctx);
-  update(ctx, { step: 'search', problem: null });
+  const from = importing?.result != null ? 'import' : 'search';
+  update(ctx, { step: from, problem: null, savesOnceReady: false });
 }
 
 function again(ctx: Context): void {
   for (const { number } of ctx.state.targets) cancelProbe(ctx, number);
-  update(ctx, { targets: [] });
+  update(ctx, { targets: [], importing: null, savesOnceReady: false });
   const { gateway } = ctx.state;
   if (gateway !== null) chooseGateway(ctx, gateway);
 }
@@ -357,7 +371,7 @@ function startProbes(ctx: Context): void {
   const room = MAX_PROBES - targets.filter(({ phase }) => phase === 'probing').length;
   for (const target of targets.filter(({ phase }) => phase === 'waiting').slice(0, room)) {
     const attempt = target.attempt + 1;
-    const { number, address, login, allowsText, triesPaths, vendor } = target;
+    const { number, address, login, allowsText, triesPaths, vendor, imported } = target;
     const fresh = { device: null, findings: [], choices: [], problem: null };
     changeTarget(ctx, number, { phase: 'probing', attempt, ...fresh });
     ctx.effects.push({
@@ -368,6 +382,7 @@ function startProbes(ctx: Context): void {
       address,
       login,
       allowsText,
+      imported,
       camera: purpose.kind === 'change' ? purpose.camera : null,
       vendor: triesPaths ? (vendor ?? 'any') : null,
     });
@@ -421,6 +436,11 @@ function handleTargetEvent(ctx: Context, event: TargetEvent): void {
 
 function probeAgain(ctx: Context, target: Target, change: ProbeChange | undefined): void {
   cancelProbe(ctx, target.number);
+  // The agreement is sealed with a password, and the one of a file is at the gateway.
+  if (change === 'allow-text' && target.imported !== null && target.login === null) {
+    changeTarget(ctx, target.number, { phase: 'login' });
+    return update(ctx, { step: 'login' });
+  }
   changeTarget(ctx, target.number, {
     phase: 'waiting',
     allowsText: target.allowsText || change === 'allow-text',
@@ -447,24 +467,27 @@ function handleDrop(ctx: Context, target: Target): void {
 }
 
 function handleProgress(ctx: Context, target: Target, progress: ProbeProgress): void {
-  const { number, findings, choices } = target;
+  const { number, findings } = target;
   if ('device' in progress) changeTarget(ctx, number, { device: progress.device });
   else if ('finding' in progress && findings.length < MAX_FINDINGS) {
     changeTarget(ctx, number, { findings: [...findings, progress.finding] });
   } else if ('camera' in progress) {
-    changeTarget(ctx, number, { choices: withCamera(ctx, choices, progress.camera) });
+    changeTarget(ctx, number, { choices: withCamera(ctx, target, progress.camera) });
   }
 }
 
 /** Returns the choices with a camera; one of the same id keeps what the person has decided. */
-function withCamera(ctx: Context, choices: readonly Choice[], camera: ProbedCamera): Choice[] {
+function withCamera(ctx: Context, target: Target, camera: ProbedCamera): Choice[] {
+  const { choices, imported, title } = target;
   const at = choices.findIndex((choice) => choice.camera.id === camera.id);
   const known = choices[at];
   if (known !== undefined) return choices.with(at, { ...known, camera });
   if (choices.length >= MAX_CHOICES) return [...choices];
   // A change is for one camera: the first one of the device, until another one is chosen.
   const wanted = ctx.state.purpose.kind === 'add' || choices.length === 0;
-  return [...choices, { camera, name: camera.name, wanted, savedAs: null }];
+  const ownName = choices.length === 0 ? title : `${title} ${choices.length + 1}`;
+  const name = imported === null ? camera.name : ownName.slice(0, MAX_NAME_CHARS);
+  return [...choices, { camera, name, wanted, savedAs: null }];
 }
 
 function handleProbeEnd(ctx: Context, target: Target, outcome: Outcome<ProbeResult>): void {
@@ -472,41 +495,12 @@ function handleProbeEnd(ctx: Context, target: Target, outcome: Outcome<ProbeResu
   if (outcome.ok) {
     const total = refused + (outcome.result.refused ?? 0);
     changeTarget(ctx, number, { phase: 'done', refused: total });
-    rememberLogin(ctx, number);
+    rememberLogin(ctx, ctx.state.targets.filter(isReady), number);
   } else {
     changeTarget(ctx, number, { phase: 'done', problem: outcome.fault });
   }
   startProbes(ctx);
-}
-
-/** Keeps a login that a device has taken, to be offered for the next one. */
-function rememberLogin(ctx: Context, number: number): void {
-  const target = ctx.state.targets.find((one) => one.number === number);
-  if (target === undefined || target.login === null || !isReady(target)) return;
-  const { login, choices, title } = target;
-  const name = choices.length === 1 ? (choices[0]?.name ?? title) : title;
-  const others = ctx.state.logins.filter(({ login: other }) => !sameLogin(other, login));
-  const logins = [{ name, login }, ...others].slice(0, MAX_LOGINS);
-  update(ctx, { logins });
-  ctx.effects.push({ type: 'remember', logins });
-}
-
-/** Calls the login of a camera that was stored by the name that the camera has now. */
-function renameLogin(ctx: Context, provisional: CameraId): void {
-  const isSaved = ({ camera }: Choice) => camera.id === provisional;
-  const target = ctx.state.targets.find(({ choices }) => choices.some(isSaved));
-  const name = target?.choices.find(isSaved)?.name.trim();
-  const login = target?.choices.length === 1 ? target.login : null;
-  if (login === null || name === undefined || name === '') return;
-  const logins = ctx.state.logins.map((one) =>
-    sameLogin(one.login, login) ? { ...one, name } : one,
-  );
-  update(ctx, { logins });
-  ctx.effects.push({ type: 'remember', logins });
-}
-
-function sameLogin(a: Login, b: Login): boolean {
-  return a.user === b.user && a.password === b.password;
+  if (ctx.state.savesOnceReady) save(ctx);
 }
 
 // Names, and storing.

@@ -1,14 +1,19 @@
 /** Runs `core/wizard` on the REST interface and the signaling. */
 
-import { LOCAL } from '../core/rpc';
-import { seal, WrongKey } from '../core/seal';
+import { LOCAL, type Outcome } from '../core/rpc';
+import { seal, sealFile, WrongKey } from '../core/seal';
 import * as machine from '../core/wizard';
 import type { KnownLogin, ProbeEffect, Purpose } from '../core/wizard-contract';
 import type { WizardEffect, WizardEvent, WizardState } from '../core/wizard-contract';
-import type { FoundDevice, GatewayId, ProbeParams, ProbeProgress, Sealed } from '../protocol';
+import type { FoundDevice, GatewayId, ImportEntry, ProbeParams } from '../protocol';
+import type { ProbeProgress, ReadConfigurationParams } from '../protocol';
+import type { ReadConfigurationResult, Sealed } from '../protocol';
 import { api, ApiError } from './api';
 import { Runner } from './runner';
 import type { Signaling } from './signaling';
+
+/** Length of a piece of a sealed file, as gateways take it (`signaling/proto/src/manage.rs`). */
+const PIECE_CHARS = 12 * 1024;
 
 export interface WizardListener {
   changed(state: WizardState): void;
@@ -54,6 +59,8 @@ export class Wizard {
         return this.#discover(effect);
       case 'cancel-search':
         return this.#cancelSearch();
+      case 'read-file':
+        return void this.#readFile(effect);
       case 'probe':
         return void this.#probe(effect);
       case 'cancel-probe':
@@ -93,8 +100,46 @@ export class Wizard {
     );
   }
 
+  /** Seals a file, and sends it in pieces; the cameras come with the last one. */
+  async #readFile({ file, gateway: peer, bytes }: EffectOf<'read-file'>): Promise<void> {
+    const end = (outcome: EventOf<'file-read'>['outcome']) =>
+      this.dispatch({ type: 'file-read', file, outcome });
+    const key = await this.#signaling.request('portholeSealingKey', { peer });
+    if (!key.ok) return end(key);
+    let sealed: Sealed;
+    try {
+      sealed = await sealFile(key.result, peer, bytes);
+    } catch (error) {
+      if (!(error instanceof WrongKey)) console.debug('cannot seal', error);
+      return end('wrong-key');
+    }
+    const pieces = Math.max(1, Math.ceil(sealed.ciphertext.length / PIECE_CHARS));
+    for (let piece = 0; piece < pieces; piece += 1) {
+      const at = piece * PIECE_CHARS;
+      const ciphertext = sealed.ciphertext.slice(at, at + PIECE_CHARS);
+      const params = { peer, sealed: { ...sealed, ciphertext }, piece, pieces };
+      const outcome = await this.#sendPiece(file, params);
+      if (!outcome.ok || piece + 1 === pieces) return end(outcome);
+    }
+  }
+
+  #sendPiece(
+    file: number,
+    params: ReadConfigurationParams,
+  ): Promise<Outcome<ReadConfigurationResult>> {
+    return new Promise((resolve) => {
+      this.#signaling.exchange(
+        'portholeReadConfiguration',
+        params,
+        (value) => this.dispatch({ type: 'entry', file, entry: value as ImportEntry }),
+        resolve,
+      );
+    });
+  }
+
   async #probe(effect: ProbeEffect): Promise<void> {
     const { target, attempt, gateway: peer, address, allowsText, camera, vendor } = effect;
+    const { imported } = effect;
     let isWanted = true;
     this.#cancelProbe.set(target, () => (isWanted = false));
     const login = await this.#seal(effect);
@@ -105,6 +150,7 @@ export class Wizard {
       allowsText,
       ...(login === undefined ? {} : { login }),
       ...(camera === null ? {} : { camera }),
+      ...(imported === null ? {} : { import: imported }),
       ...(vendor === null ? {} : { vendor }),
     };
     const cancel = this.#signaling.exchange(
@@ -152,4 +198,5 @@ export class Wizard {
   }
 }
 
+type EventOf<T extends WizardEvent['type']> = Extract<WizardEvent, { type: T }>;
 type EffectOf<T extends WizardEffect['type']> = Extract<WizardEffect, { type: T }>;

@@ -812,6 +812,11 @@ allowsText: boolean,
  */
 camera?: CameraId,
 /**
+ * The camera of a file whose streams and login are used. The address must be that of the
+ * file, and the password goes to the device in no readable form unless `login` is given.
+ */
+import?: ImportChoice,
+/**
  * The vendor whose RTSP paths are tried on a device without ONVIF; if absent, none are tried.
  * `any` stands for the most usual ones.
  */
@@ -825,6 +830,122 @@ by?: string, };
  * Progress of `portholeProbe`, in the order in which it is found out.
  */
 export type ProbeProgress = { "device": ProbedDevice } | { "finding": ProbeFinding } | { "camera": ProbedCamera };
+
+/**
+ * A camera of a file that a gateway has read.
+ */
+export type ImportChoice = {
+/**
+ * The id of the file: [`ReadConfigurationResult::import`].
+ */
+import: string,
+/**
+ * The number of the camera: [`ImportEntry::number`].
+ */
+entry: number, };
+
+/**
+ * Parameters of `portholeReadConfiguration`: a piece of a sealed file. The plaintext is the file
+ * itself, the `info` is [`file_info`]. The pieces are sent in order, each after the response to
+ * the one before.
+ */
+export type ReadConfigurationParams = {
+/**
+ * The gateway that is asked.
+ */
+peer: GatewayId,
+/**
+ * The sealed file, with this piece of its ciphertext: at most [`MAX_PIECE_CHARS`] characters.
+ */
+sealed: Sealed,
+/**
+ * The number of the piece, from zero.
+ */
+piece: number,
+/**
+ * The number of pieces in all, at most [`MAX_PIECES`].
+ */
+pieces: number,
+/**
+ * From server to gateway: the name of the user or token that asks.
+ */
+by?: string, };
+
+/**
+ * Result of `portholeReadConfiguration`.
+ */
+export type ReadConfigurationResult = {
+/**
+ * The id of the file, with which its cameras are probed; absent before the last piece.
+ */
+import?: string,
+/**
+ * The name of the program that the file is for.
+ */
+program?: string,
+/**
+ * The number of cameras that were left out because there are too many.
+ */
+leftOut: number, };
+
+/**
+ * Progress of `portholeReadConfiguration`: a camera of the file.
+ */
+export type ImportEntry = {
+/**
+ * The number of the camera in the file, from zero.
+ */
+number: number,
+/**
+ * The name in the file.
+ */
+name: string,
+/**
+ * The address to probe it at, without passwords; absent if it cannot be taken.
+ */
+address?: string,
+/**
+ * The address of the sub stream, without passwords.
+ */
+sub?: string,
+/**
+ * The user and password in the file.
+ */
+login: ImportLogin,
+/**
+ * True if it is to be added unless the person decides otherwise.
+ */
+wanted: boolean,
+/**
+ * What cannot be taken over, and why.
+ */
+notes: Array<ImportNote>, };
+
+/**
+ * The user and password of a camera in a file.
+ */
+export type ImportLogin = "none" | "known" | "missing";
+
+/**
+ * A note about a camera of a file. `docs/ref/import.md` lists the keys.
+ */
+export type ImportNote = {
+/**
+ * The name of the note, which does not change.
+ */
+key: string,
+/**
+ * True if the camera cannot be taken because of it.
+ */
+failure: boolean,
+/**
+ * One sentence about it.
+ */
+text: string,
+/**
+ * The values in the sentence, by name.
+ */
+values: { [key in string]: string }, };
 
 /**
  * The properties of a device, as it tells them.
@@ -1476,6 +1597,7 @@ export type ClientRequests = {
   portholeSealingKey: { params: GatewayParams; result: SealingKeyResult };
   portholeDiscover: { params: DiscoverParams; result: DiscoverResult };
   portholeProbe: { params: ProbeParams; result: ProbeResult };
+  portholeReadConfiguration: { params: ReadConfigurationParams; result: ReadConfigurationResult };
   portholeStoredCameras: { params: GatewayParams; result: StoredCamerasResult };
   portholeAddCamera: { params: AddCameraParams; result: ChangedResult };
   portholeChangeCamera: { params: ChangeCameraParams; result: ChangedResult };

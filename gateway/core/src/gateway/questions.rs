@@ -6,7 +6,7 @@ use porthole_signaling_proto::CameraId;
 use porthole_signaling_proto::manage::{PROVISIONAL_S, ProgressParams};
 use porthole_signaling_proto::method::{
     AddCamera, ApplySettings, ChangeCamera, CheckSettings, Discover, Empty, Move, Presets, Probe,
-    RemoveCamera, SavePreset, SealingKey, StoredCameras,
+    ReadConfiguration, RemoveCamera, SavePreset, SealingKey, StoredCameras,
 };
 use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 
@@ -74,6 +74,7 @@ impl Gateway {
             Ok(Answer::SealingKey(result)) => self.reply::<SealingKey>(&request, &result),
             Ok(Answer::Discovered(result)) => self.reply::<Discover>(&request, &result),
             Ok(Answer::Probed(result)) => self.reply::<Probe>(&request, &result),
+            Ok(Answer::Read(result)) => self.reply::<ReadConfiguration>(&request, &result),
             Ok(Answer::StoredCameras(result)) => self.reply::<StoredCameras>(&request, &result),
             Ok(Answer::Added(result)) => self.reply::<AddCamera>(&request, &result),
             Ok(Answer::Changed(result)) => self.reply::<ChangeCamera>(&request, &result),
@@ -131,6 +132,7 @@ fn progress_message(request: RequestId, progress: &Progress) -> Message {
     let params = match progress {
         Progress::Found(device) => ProgressParams::new(request, device),
         Progress::Probed(found) => ProgressParams::new(request, found),
+        Progress::Imported(entry) => ProgressParams::new(request, entry),
     };
     Message::notification::<porthole_signaling_proto::method::Progress>(&params)
 }

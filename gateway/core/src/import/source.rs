@@ -155,7 +155,7 @@ fn read_plain(text: &str, line: usize) -> Source {
 fn refused_word(text: &str, line: usize) -> Source {
     match refused_kind(text, line) {
         Source::Refused(Note::Protocol(_)) => Source::Refused(Note::Address(line)),
-        source => source,
+        source @ (Source::Found(_) | Source::Stream(..) | Source::Refused(_)) => source,
     }
 }
 

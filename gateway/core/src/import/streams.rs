@@ -102,8 +102,9 @@ impl<'a> Streams<'a> {
                 }
                 steps.push(name);
                 let found = self.first_of(sources, steps)?;
-                let notes = found.notes.into_iter().chain(notes).collect();
-                Ok(Found { notes, ..found })
+                let is_new = |note: &Note| !found.notes.contains(note);
+                let notes: Vec<Note> = notes.into_iter().filter(is_new).collect();
+                Ok(Found { notes: [found.notes, notes].concat(), ..found })
             }
         }
     }

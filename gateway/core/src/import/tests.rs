@@ -86,8 +86,7 @@ streams:
             "unifi: rtsps://10.0.0.7:7441/fD6ouM72bWoFijxK",
             "glitchy: rtsp://10.0.0.8/live/ch00_1 [u geheim]",
             "turned: rtsp://10.0.0.9/av_stream/ch0 [12345678 ] converted",
-            "-turned again: rtsp://10.0.0.9/av_stream/ch0 [12345678 ] converted converted \
-             duplicate(turned)",
+            "-turned again: rtsp://10.0.0.9/av_stream/ch0 [12345678 ] converted duplicate(turned)",
             "tapo: device=10.0.0.10:2020 [admin geheim]",
             "-tapo2: device=10.0.0.10:2020 [admin geheim] duplicate(tapo)",
             "service: device=http://10.0.0.11/onvif/device_service [admin geheim]",

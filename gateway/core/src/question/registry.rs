@@ -61,6 +61,7 @@ impl Kind {
             Question::Control(..) => Self::Control,
             Question::SealingKey
             | Question::StoredCameras
+            | Question::ReadConfiguration(_)
             | Question::AddCamera(_)
             | Question::ChangeCamera(_)
             | Question::RemoveCamera(_)

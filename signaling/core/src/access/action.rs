@@ -124,6 +124,8 @@ actions! {
     Discover = Need::On(Permission::Manage, Kind::Gateway);
     /// Ask a device for its streams: `portholeProbe`.
     Probe = Need::On(Permission::Manage, Kind::Gateway);
+    /// Read the cameras in a file of another program: `portholeReadConfiguration`.
+    ReadConfiguration = Need::On(Permission::Manage, Kind::Gateway);
     /// List the cameras as their gateway keeps them: `portholeStoredCameras`.
     StoredCameras = Need::On(Permission::Manage, Kind::Gateway);
     /// Add a camera that was probed: `portholeAddCamera`.

@@ -27,6 +27,7 @@ fn probe(address: &str) -> ProbeParams {
         login: None,
         allows_text: false,
         camera: None,
+        import: None,
         vendor: None,
         by: None,
     }

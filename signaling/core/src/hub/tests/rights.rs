@@ -210,6 +210,13 @@ fn requests_to_the_first_gateway() -> Vec<Row> {
         ("portholeSealingKey", of_gateway(json!({})), MANAGERS),
         ("portholeDiscover", of_gateway(json!({})), MANAGERS),
         ("portholeProbe", of_gateway(json!({"address": "192.168.1.20"})), MANAGERS),
+        (
+            "portholeReadConfiguration",
+            of_gateway(json!({
+                "sealed": {"nonce": "n", "enc": "e", "ciphertext": "c"}, "piece": 0, "pieces": 1,
+            })),
+            MANAGERS,
+        ),
         ("portholeStoredCameras", of_gateway(json!({})), MANAGERS),
         (
             "portholeAddCamera",

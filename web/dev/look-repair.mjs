@@ -7,7 +7,7 @@ import { startMock } from './mock.mjs';
 
 const mock = startMock({ port: 8093 });
 const gateway = await fakeGateway('House');
-const { browser, page, consoleErrors, shoot } = await startBrowser(mock);
+const { browser, device, page, consoleErrors, shoot } = await startBrowser(mock);
 const button = (name) => page.getByRole('button', { name, exact: true });
 const dialog = page.getByTestId('repair');
 const phase = (name) => page.locator(`[data-testid=repair][data-phase=${name}]`).waitFor();
@@ -32,24 +32,23 @@ await page.getByLabel('Password', { exact: true }).fill('correct horse battery')
 await button('Create account').click();
 await page.locator('h1').first().waitFor();
 mock.setGateways([gateway]);
-mock.setCameras([
-  {
-    id: 'door',
-    address: 'door',
-    gateway: gateway.id,
-    name: 'Front door',
-    state: 'live',
-    reason: 'the key frames are 8 s apart, so that a picture may start that late',
-    codec: 'H264',
-    width: 1920,
-    height: 1080,
-    viewers: 0,
-    permissions: ['watch', 'listen', 'talk', 'control', 'manage'],
-  },
-]);
+const CAMERA = {
+  id: 'porch',
+  address: 'porch',
+  gateway: gateway.id,
+  name: 'Porch',
+  state: 'live',
+  reason: 'the key frames are 8 s apart, so that a picture may start that late',
+  codec: 'H264',
+  width: 1920,
+  height: 1080,
+  viewers: 0,
+  permissions: ['watch', 'listen', 'talk', 'control', 'manage'],
+};
+await device.evaluate((more) => ((window.more = more), window.device.report()), [CAMERA]);
 
 async function open() {
-  await page.goto(`${mock.url}/c/door`);
+  await page.goto(`${mock.url}/camera/porch`);
   await button('Make it right').click();
 }
 
@@ -112,6 +111,8 @@ await step('nothing is wrong, or nothing can be set', async () => {
 
 await browser.close();
 mock.stop();
-if (consoleErrors.length > 0) throw new Error(consoleErrors.join('\n'));
+// Before the sign-in.
+const errors = consoleErrors.filter((text) => !text.includes('401'));
+if (errors.length > 0) throw new Error(errors.join('\n'));
 console.log('done');
 process.exit(0);

@@ -338,9 +338,10 @@ impl Settings {
     }
 
     fn handle_services(&mut self, now: Instant, step: Step, root: Option<&Element>) {
-        let found = match step {
-            Step::Services => root.map(Services::read),
-            _ => root.map(Services::read_capabilities),
+        let found = if step == Step::Services {
+            root.map(Services::read)
+        } else {
+            root.map(Services::read_capabilities)
         };
         let has_media = found.is_some_and(|found| self.line.set_services(&found));
         if !has_media && step == Step::Services {

@@ -102,7 +102,9 @@ pub(super) fn decide(encoders: Encoders<'_>, facts: [Facts; 2], clock: Option<&C
     match (encoders.second, &mut second) {
         (Some(encoder), Some(values)) => {
             let becomes = make_h264(encoder, values);
-            if !encoders.has_sub && !(becomes && make_small(encoder, values, main.pixels())) {
+            let is_small =
+                encoders.has_sub || becomes && make_small(encoder, values, main.pixels());
+            if !is_small {
                 values.clone_from(&encoder.values);
                 left.push(Finding::NoSubStream(encoders.number));
             }
@@ -299,8 +301,11 @@ pub(super) fn text(key: &str, values: &Values) -> Option<String> {
     ROWS.iter().find(|(known, _)| *known == key).and_then(|(_, texts)| texts(values))
 }
 
-/// The keys of the changes to a stream, and the text of each value.
-const ROWS: &[(&str, fn(&Values) -> Option<String>)] = &[
+/// A setting: its key, and the text of its value.
+type Row = (&'static str, fn(&Values) -> Option<String>);
+
+/// The settings of a stream that are shown, in this order.
+const ROWS: &[Row] = &[
     ("codec", |values| Some(values.encoding.name().to_owned())),
     ("profile", |values| values.profile.clone()),
     ("size", |values| values.size.map(|(width, height)| format!("{width}\u{d7}{height}"))),

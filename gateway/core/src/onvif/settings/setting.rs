@@ -149,13 +149,11 @@ impl Settings {
     /// Handles the answer to a step that sets, reads back or puts back.
     pub(super) fn handle_set(&mut self, now: Instant, step: Step, heard: Heard) {
         match step {
-            Step::Set(role) => match heard {
-                Heard::Content(..) => {
-                    self.setting.iter_mut().for_each(|setting| setting.set.push(role));
-                    self.go_on(now);
-                }
-                other => self.refuse(now, step, other),
-            },
+            Step::Set(role) if matches!(heard, Heard::Content(..)) => {
+                self.setting.iter_mut().for_each(|setting| setting.set.push(role));
+                self.go_on(now);
+            }
+            Step::Set(_) => self.refuse(now, step, &heard),
             Step::SetTime => self.handle_time_set(now, heard),
             Step::CheckTime => self.handle_time_read(now, heard),
             Step::ReadBack(role) => {
@@ -195,7 +193,9 @@ impl Settings {
                 setting.is_clock_unknown = true;
                 self.ask(now, Step::CheckTime, &Call::SystemTime);
             }
-            other => self.refuse(now, Step::SetTime, other),
+            Heard::Fault(_) | Heard::Forbidden | Heard::Failed(_) => {
+                self.refuse(now, Step::SetTime, &heard);
+            }
         }
     }
 
@@ -220,7 +220,7 @@ impl Settings {
             self.go_on(now);
         } else {
             setting.is_clock_unknown = clock.is_none();
-            self.refuse(now, Step::SetTime, Heard::Fault(String::new()));
+            self.refuse(now, Step::SetTime, &Heard::Fault(String::new()));
         }
     }
 
@@ -234,14 +234,14 @@ impl Settings {
     }
 
     /// Begins to put back what was set, because the camera has refused a step.
-    fn refuse(&mut self, now: Instant, step: Step, heard: Heard) {
+    fn refuse(&mut self, now: Instant, step: Step, heard: &Heard) {
         let Some(setting) = &mut self.setting else { return };
         let mut todo = setting.set.clone();
         // One without an answer may have been set.
         if let (Step::Set(role), true) = (step, heard.is_unknown()) {
             todo.push(role);
         }
-        let reason = match &heard {
+        let reason = match heard {
             Heard::Fault(reason) => reason.clone(),
             Heard::Silence => "it does not answer".to_owned(),
             Heard::Failed(finding) => finding.told(),
@@ -271,10 +271,12 @@ impl Settings {
         let failure = if refusal.is_forbidden {
             Failure::NotPermitted(undone)
         } else {
-            let what = match refusal.step {
-                Step::Set(StreamRole::Main) => "the settings of its main stream",
-                Step::Set(StreamRole::Sub) => "the settings of its sub stream",
-                _ => "the time",
+            let what = if refusal.step == Step::Set(StreamRole::Main) {
+                "the settings of its main stream"
+            } else if refusal.step == Step::Set(StreamRole::Sub) {
+                "the settings of its sub stream"
+            } else {
+                "the time"
             };
             Failure::Refused { what, reason: refusal.reason.clone(), undone }
         };

@@ -1,9 +1,9 @@
 //! Finding cameras and asking them for their streams, with ONVIF (Core and Media specifications).
 //!
 //! Values with the contract of every core: [`discovery::Search`] finds devices with WS-Discovery,
-//! [`probe::Probe`] asks one device, [`settings::Settings`] puts the settings of a camera right, and
-//! [`control::Control`] moves a camera and watches its events for as long as it is there. All are
-//! lenient in what they take and strict in their bounds, because every device of a network may
+//! [`probe::Probe`] asks one device, [`settings::Settings`] puts the settings of a camera right,
+//! and [`control::Control`] moves a camera and watches its events for as long as it is there. All
+//! are lenient in what they take and strict in their bounds, because every device of a network may
 //! answer.
 //!
 //! The files depend on each other in one direction: `xml`, `address`, `networks` and `http` know

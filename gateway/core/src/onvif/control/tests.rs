@@ -264,6 +264,7 @@ fn for_a_day_there_is_one_subscription_and_it_is_given_back() {
         ),
         ("no synchronization", Camera { lacks: vec!["SetSynchronizationPoint"], ..camera() }, 1),
         ("a reference without an address", Camera { reference: "", ..camera() }, 1),
+        ("a renewal that is refused once", Camera { refuses_renewals: 1, ..camera() }, 2),
         ("not renewed", Camera { lacks: vec!["Renew"], ..camera() }, 86_400 / 30),
         (
             "neither renewed nor given back",

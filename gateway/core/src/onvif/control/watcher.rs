@@ -30,6 +30,10 @@ const REPLACED_BEFORE: Duration = Duration::from_secs(15);
 /// Time until a renewal without an answer is tried again.
 const RENEW_AGAIN: Duration = Duration::from_secs(5);
 
+/// Number of renewals in a row after which a camera is taken to have none: one may be refused
+/// because the camera has forgotten the subscription.
+const MAX_UNRENEWED: u32 = 2;
+
 /// Life of a subscription below which its loss is no accident.
 const SHORT: Duration = Duration::from_secs(5);
 
@@ -94,6 +98,8 @@ pub(super) struct Watcher {
     state: State,
     has_lifetime: bool,
     can_renew: bool,
+    /// Renewals in a row that were refused.
+    unrenewed: u32,
     failures: u32,
     is_closing: bool,
 }
@@ -104,6 +110,7 @@ impl Watcher {
             state: State::Off(now),
             has_lifetime: true,
             can_renew: true,
+            unrenewed: 0,
             failures: 0,
             is_closing: false,
         }
@@ -170,10 +177,15 @@ impl Watcher {
                 match call {
                     EventCall::Pull => subscription.handle_pull(now, &outcome),
                     EventCall::Renew => match outcome {
-                        Outcome::Renewed(lifetime) => subscription.renewed(now, lifetime),
-                        Outcome::Refused(_) => {
-                            self.can_renew = false;
-                            subscription.leaving = Some(Leaving::Over);
+                        Outcome::Renewed(lifetime) => {
+                            self.unrenewed = 0;
+                            subscription.renewed(now, lifetime);
+                        }
+                        Outcome::Refused(is_unknown) => {
+                            self.unrenewed += 1;
+                            self.can_renew = !is_unknown && self.unrenewed < MAX_UNRENEWED;
+                            let leaving = if is_unknown { Leaving::Over } else { Leaving::Lost };
+                            subscription.leaving = Some(leaving);
                         }
                         Outcome::Subscribed(..)
                         | Outcome::Pulled(_)

@@ -28,6 +28,8 @@ pub(super) struct Camera {
     pub(super) lacks: Vec<&'static str>,
     /// Calls that the user has no right to.
     pub(super) forbids: Vec<&'static str>,
+    /// Number of renewals that it refuses although it has the call.
+    pub(super) refuses_renewals: usize,
     /// True if it answers to what it has done with nothing.
     pub(super) is_terse: bool,
     /// Calls whose answers are lost, and how often.
@@ -60,6 +62,7 @@ impl Default for Camera {
         Self {
             lacks: Vec::new(),
             forbids: Vec::new(),
+            refuses_renewals: 0,
             is_terse: false,
             loses: Vec::new(),
             is_away: false,
@@ -158,6 +161,10 @@ impl Camera {
         if self.forbids.contains(&call) {
             self.refused += 1;
             return fault("ter:NotAuthorized");
+        }
+        if call == "Renew" && self.refuses_renewals > 0 {
+            self.refuses_renewals -= 1;
+            return fault("wsrf:ResourceUnknownFault");
         }
         if self.lacks.contains(&call) {
             return fault("ter:ActionNotSupported");

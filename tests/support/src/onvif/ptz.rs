@@ -111,7 +111,8 @@ impl Movement {
             match call {
                 "GetNode" => return Ok(NODE.to_owned()),
                 "ContinuousMove" => {
-                    let vector = element(request, "c:Velocity");
+                    let vector = request.split_once("<c:Velocity").unwrap_or_default().1;
+                    let vector = vector.split_once('>').unwrap_or_default().1;
                     let vector = vector.split("</c:Velocity>").next().unwrap_or_default();
                     let speeds = vector.split(['"', '\'']).skip(1).step_by(2);
                     let has_speed = |speed: &str| speed.parse::<f64>().is_ok_and(|it| it != 0.0);

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
+use porthole_gateway::import::{Entry, Import, Login, Place};
 use porthole_gateway::{Skipped, add_imported, import};
 
 use crate::config::Config;
 use crate::{cli, console, data};
-use import::{Entry, Import, Login, Place};
 
 /// Prints the cameras of a file, and adds them if that is wanted.
 pub fn run(config: &Config, flags: &cli::Import) -> anyhow::Result<()> {

@@ -26,7 +26,7 @@ fn every_command_in_the_documents_is_valid() {
     for text in [
         include_str!("../../README.md"),
         include_str!("../../docs/guide/README.md"),
-        include_str!("../../docs/guide/adding-cameras.md"),
+        include_str!("../../docs/guide/importing-cameras.md"),
         include_str!("../../deploy/porthole.service"),
         include_str!("../../deploy/porthole-gateway.service"),
     ] {

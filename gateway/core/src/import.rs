@@ -76,7 +76,7 @@ pub struct Entry {
     pub wanted: bool,
     /// True if its stream is fetched only while somebody watches.
     pub on_demand: bool,
-    /// What cannot be taken over, and why.
+    /// Notes about what cannot be taken over, and why.
     pub notes: Vec<Note>,
 }
 

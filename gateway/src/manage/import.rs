@@ -50,7 +50,8 @@ impl Manager {
             }
         };
         self.mark_known(&mut read);
-        info!(by, program = %read.program, cameras = read.entries.len(), "a configuration was read");
+        let cameras = read.entries.len();
+        info!(by, program = %read.program, cameras, "a configuration was read");
         for (number, entry) in (0..).zip(&read.entries) {
             let told = QuestionEvent::Progress(id, Progress::Imported(told(number, entry)));
             // Fails once the gateway is stopping; the progress does not matter then.

@@ -311,7 +311,7 @@ pub struct ImportEntry {
     pub login: ImportLogin,
     /// True if it is to be added unless the person decides otherwise.
     pub wanted: bool,
-    /// What cannot be taken over, and why.
+    /// Notes about what cannot be taken over, and why.
     #[serde(default)]
     pub notes: Vec<ImportNote>,
 }

@@ -132,7 +132,7 @@ describe('the cameras of a file', () => {
     expect(bench.state.targets.map(({ title }) => title)).toEqual(['yard']);
   });
 
-  test('are asked two at a time, and added under their names as soon as they have a picture', () => {
+  test('are asked two at a time, and added under their names with the first picture', () => {
     const bench = new Bench().read(entry(0, 'yard'), entry(1, 'gate'), entry(2, 'attic'));
     bench.dispatch({ type: 'add-imported' });
     expect(bench.state.step).toBe('cameras');

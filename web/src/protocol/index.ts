@@ -917,7 +917,7 @@ login: ImportLogin,
  */
 wanted: boolean,
 /**
- * What cannot be taken over, and why.
+ * Notes about what cannot be taken over, and why.
  */
 notes: Array<ImportNote>, };
 

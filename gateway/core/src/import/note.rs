@@ -114,6 +114,55 @@ impl Note {
         }
     }
 
+    /// Returns the sentence of a note that has no value.
+    fn sentence(&self) -> &'static str {
+        match self {
+            Self::Http => {
+                "it is fetched over HTTP, and only RTSP is taken: switch RTSP or ONVIF on in the \
+                 camera, and add it by its address"
+            }
+            Self::Tunnel => {
+                "it is RTSP inside of HTTP or a WebSocket: write it into the gateway's \
+                 configuration with #transport=http, or add the camera by its RTSP address"
+            }
+            Self::NoVideo => "only its sound is used there: nothing is to be added",
+            Self::Pushed => {
+                "nothing is fetched for it, its picture is sent there: add the camera by its \
+                 address"
+            }
+            Self::Pattern => {
+                "its name stands for any number of streams: add the cameras behind it by their \
+                 addresses"
+            }
+            Self::Disabled => "it is switched off in this file: tick it to add it",
+            Self::Spare => "no camera of this file uses it: tick it to add it as a camera",
+            Self::OtherSub => {
+                "its second stream is at another machine or has another password, and is left \
+                 out: add it as a camera of its own if you need it"
+            }
+            Self::OtherOnvif => {
+                "its ONVIF address is at another machine or has another password, and is left \
+                 out: without it the camera is shown, but not moved"
+            }
+            Self::Converted => {
+                "its picture is converted or turned there, and is shown as the camera sends it \
+                 here: set up what you need in the camera"
+            }
+            Self::Protocol(_)
+            | Self::Cloud(_)
+            | Self::Command(_)
+            | Self::Attached(_)
+            | Self::Reference(_)
+            | Self::Variable(_)
+            | Self::Address(_)
+            | Self::Password(_)
+            | Self::Duplicate(_)
+            | Self::Twice(_)
+            | Self::Ignored(_)
+            | Self::Known(_) => "",
+        }
+    }
+
     /// Returns the values in the sentence, by name.
     #[must_use]
     pub fn values(&self) -> BTreeMap<String, String> {
@@ -152,10 +201,6 @@ impl fmt::Display for Note {
                 "it is a “{name}” source, and only RTSP is taken: switch RTSP or ONVIF on in the \
                  camera, and add it by its address"
             ),
-            Self::Http => f.write_str(
-                "it is fetched over HTTP, and only RTSP is taken: switch RTSP or ONVIF on in the \
-                 camera, and add it by its address",
-            ),
             Self::Cloud(name) => write!(
                 f,
                 "it comes through the service of its vendor (“{name}”): take it only if the camera \
@@ -170,19 +215,6 @@ impl fmt::Display for Note {
                 f,
                 "it is a device or file of that machine (“{name}”): serve it with RTSP, and add \
                  it by that address"
-            ),
-            Self::Tunnel => f.write_str(
-                "it is RTSP inside of HTTP or a WebSocket: write it into the gateway's \
-                 configuration with #transport=http, or add the camera by its RTSP address",
-            ),
-            Self::NoVideo => f.write_str("only its sound is used there: nothing is to be added"),
-            Self::Pushed => f.write_str(
-                "nothing is fetched for it, its picture is sent there: add the camera by its \
-                 address",
-            ),
-            Self::Pattern => f.write_str(
-                "its name stands for any number of streams: add the cameras behind it by their \
-                 addresses",
             ),
             Self::Reference(name) => write!(
                 f,
@@ -204,32 +236,26 @@ impl fmt::Display for Note {
                 "its password is the variable {name}, whose value is not in this file: type the \
                  password"
             ),
-            Self::Disabled => f.write_str("it is switched off in this file: tick it to add it"),
             Self::Duplicate(name) => {
                 write!(f, "it has the same address as “{name}”: tick it to add it twice")
             }
             Self::Twice(line) => {
                 write!(f, "the name is used again in line {line}: check which one is right")
             }
-            Self::Spare => {
-                f.write_str("no camera of this file uses it: tick it to add it as a camera")
-            }
-            Self::OtherSub => f.write_str(
-                "its second stream is at another machine or has another password, and is left \
-                 out: add it as a camera of its own if you need it",
-            ),
-            Self::OtherOnvif => f.write_str(
-                "its ONVIF address is at another machine or has another password, and is left \
-                 out: without it the camera is shown, but not moved",
-            ),
-            Self::Converted => f.write_str(
-                "its picture is converted or turned there, and is shown as the camera sends it \
-                 here: set up what you need in the camera",
-            ),
             Self::Ignored(name) => write!(f, "not taken over: {name}"),
             Self::Known(name) => {
                 write!(f, "the camera “{name}” has this address already: tick it to add it twice")
             }
+            Self::Http
+            | Self::Tunnel
+            | Self::NoVideo
+            | Self::Pushed
+            | Self::Pattern
+            | Self::Disabled
+            | Self::Spare
+            | Self::OtherSub
+            | Self::OtherOnvif
+            | Self::Converted => f.write_str(self.sentence()),
         }
     }
 }

@@ -41,7 +41,7 @@ const TUNNELS: &[&str] =
 /// The place of a camera.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
-    /// A stream.
+    /// The address of a stream.
     Stream(Address),
     /// A device whose streams are asked for with ONVIF, as it is typed.
     Device(String),
@@ -79,8 +79,8 @@ pub(super) enum Source {
 pub(super) struct Variables<'a>(pub(super) BTreeMap<&'a str, &'a str>);
 
 impl Variables<'_> {
-    /// Replaces the variables whose values are known: `${NAME}`, `${NAME:default}` and `{NAME}` with
-    /// a name that begins with `FRIGATE_`. The others stay as they are.
+    /// Replaces the variables whose values are known: `${NAME}`, `${NAME:default}`, and `{NAME}`
+    /// with a name that begins with `FRIGATE_`. The others stay as they are.
     fn replace(&self, text: &str) -> String {
         let mut replaced = String::with_capacity(text.len());
         let mut rest = text;
@@ -151,7 +151,8 @@ fn read_plain(text: &str, line: usize) -> Source {
     }
 }
 
-/// Returns the note about a source that is one word. An unknown one may be anything, even a password.
+/// Returns the note about a source that is one word. An unknown one may be anything, even a
+/// password.
 fn refused_word(text: &str, line: usize) -> Source {
     match refused_kind(text, line) {
         Source::Refused(Note::Protocol(_)) => Source::Refused(Note::Address(line)),

@@ -200,7 +200,7 @@ cameras:
   back:
     ffmpeg:
       inputs:
-        - path: rtsp://viewer:{FRIGATE_RTSP_PASSWORD}@10.0.10.10:554/cam/realmonitor?channel=1&subtype=2
+        - path: rtsp://viewer:{FRIGATE_RTSP_PASSWORD}@10.0.10.10:554/cam?channel=1&subtype=2
           roles: [audio, detect, record]
     onvif: {host: 10.0.10.10, port: 80, user: viewer, password: '{FRIGATE_RTSP_PASSWORD}'}
     detect: *detect
@@ -238,7 +238,7 @@ cameras:
         Program::Frigate,
         file,
         &[
-            "back: rtsp://10.0.10.10:554/cam/realmonitor?channel=1&subtype=2 \
+            "back: rtsp://10.0.10.10:554/cam?channel=1&subtype=2 \
              onvif=10.0.10.10:80 [?] password(FRIGATE_RTSP_PASSWORD)",
             "test_cam: rtsp://192.168.1.5:554/live0 sub=rtsp://192.168.1.5:554/substream \
              onvif=192.168.1.5:8000 [u geheim]",

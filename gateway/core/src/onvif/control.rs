@@ -51,7 +51,7 @@ pub enum Command {
     Move {
         /// The name of the person.
         by: String,
-        /// The speed.
+        /// The speed in each direction.
         velocity: Velocity,
     },
     /// List the presets.
@@ -98,10 +98,10 @@ pub enum Refusal {
     /// The camera has no presets.
     #[error("this camera remembers no places")]
     NoPresets,
-    /// Somebody else is moving the camera; the name.
+    /// The camera is moved by somebody else; the name.
     #[error("{0} is moving this camera: wait a moment")]
     Held(String),
-    /// There are too many requests at once.
+    /// The requests are too many at once.
     #[error("the camera is busy with other requests: try again in a moment")]
     Busy,
     /// The camera refuses the request.
@@ -162,14 +162,14 @@ pub enum Output {
     Changed(State),
     /// The reason why nothing is controlled for now.
     Failed(Finding),
-    /// Everything is given back.
+    /// The end: everything is given back.
     Closed,
 }
 
 /// The stages of a control.
 #[derive(Debug)]
 enum Stage {
-    /// Nothing is asked until then.
+    /// A pause, until then.
     Waiting(Instant),
     Knocking(Knocks),
     Asking(Box<Setup>),

@@ -239,7 +239,7 @@ pub(super) enum PtzCall {
     Move { velocity: Velocity, before: Velocity, has_timeout: bool },
     /// The end of a movement.
     Stop,
-    /// The presets.
+    /// The list of presets.
     Presets,
     /// A movement to a preset.
     GoTo(String),

@@ -76,7 +76,7 @@ pub(super) struct Mover {
     is_unsure: bool,
     /// Movements in a row that had no answer.
     silent: u32,
-    /// What became of the movement if the camera has failed; the next request is told so.
+    /// The outcome of the movement if the camera has failed; the next request is told so.
     failure: Option<Heard>,
 }
 

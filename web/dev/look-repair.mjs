@@ -1,5 +1,5 @@
-// Opens the dialog that puts a camera's settings right in Chromium, in each of its states, and fails
-// if a sentence is missing. Leaves screenshots in dev/shots.
+// Opens the dialog that puts a camera's settings right in Chromium, in each of its states, and
+// fails if a sentence is missing. Leaves screenshots in dev/shots.
 import { startBrowser, step } from './browser.mjs';
 import { fakeGateway } from './fake-gateway.mjs';
 import { finding } from './look-findings.mjs';

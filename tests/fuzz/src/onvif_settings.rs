@@ -1,4 +1,4 @@
-//! What devices answer when their settings are read and set.
+//! The answers of devices whose settings are read and set.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};

@@ -14,7 +14,7 @@ export type RepairPhase = 'checking' | 'shown' | 'setting' | 'set' | 'failed';
 
 export interface RepairState {
   readonly phase: RepairPhase;
-  /** What would be set, or what was asked for. */
+  /** The settings that would be set, or that were asked for. */
   readonly shown: CheckSettingsResult;
   /** The settings as they were read back. */
   readonly set: readonly SettingChange[];

@@ -190,16 +190,8 @@ impl fmt::Display for Finding {
                 "a stream of the camera is at {host}, another machine: it was not tried, use it if \
                  you trust it"
             ),
-            Self::NoH264(camera) => write!(
-                f,
-                "no stream of camera {camera} is H.264, and not every browser plays H.265: set its \
-                 sub stream to H.264"
-            ),
-            Self::NoSubStream(camera) => write!(
-                f,
-                "camera {camera} has no small stream for tiles and slow connections: switch a \
-                 second stream on in the camera's own settings"
-            ),
+            Self::NoH264(camera) => f.write_str(&no_h264(*camera)),
+            Self::NoSubStream(camera) => f.write_str(&no_sub_stream(*camera)),
             Self::NoPicture { stream, reason } => write!(f, "no picture from {stream}: {reason}"),
             Self::FarKeyFrames { stream, seconds } => {
                 f.write_str(&far_key_frames(stream, *seconds))
@@ -290,6 +282,20 @@ fn wrong_password(refused: u8) -> String {
     format!(
         "wrong user or password, refused {times}, and no further try is made because cameras lock \
          accounts: check both, and that this user may use ONVIF"
+    )
+}
+
+fn no_h264(camera: usize) -> String {
+    format!(
+        "no stream of camera {camera} is H.264, and not every browser plays H.265: set its sub \
+         stream to H.264"
+    )
+}
+
+fn no_sub_stream(camera: usize) -> String {
+    format!(
+        "camera {camera} has no small stream for tiles and slow connections: switch a second \
+         stream on in the camera's own settings"
     )
 }
 

@@ -7,11 +7,11 @@ use super::answers::{element, fault, now};
 /// The reaction of a camera to a request that sets something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reaction {
-    /// It sets the values.
+    /// Sets the values.
     Accept,
-    /// It refuses them, and keeps those it has.
+    /// Refuses them, and keeps those it has.
     Refuse,
-    /// It says yes, and keeps those it has.
+    /// Says yes, and keeps those it has.
     Ignore,
 }
 

@@ -31,11 +31,11 @@ pub enum Failure {
 /// The state of the settings after a change was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undone {
-    /// It was the first change, so that nothing was changed.
+    /// No setting was changed, because it was the first one.
     Nothing,
-    /// What had been set before was set back.
+    /// The settings that had been set before were set back.
     Back,
-    /// What had been set before could not be set back; these are the values now.
+    /// The settings that had been set before could not be set back; their values now.
     Stands(String),
 }
 

@@ -3,12 +3,12 @@
 //! A plan has the facts that were measured, because applying it does not measure again, and a hash
 //! of everything else. It gives no rights: whoever may apply one may also ask for another one.
 
+use porthole_signaling_proto::StreamRole;
 use sha2::{Digest as _, Sha256};
 
 use super::decide::{Clock, Decision, changes};
 use super::encoder::Encoder;
 use super::{Change, Facts};
-use porthole_signaling_proto::StreamRole;
 
 /// Beginning of every plan; another one is of another version.
 const VERSION: &str = "1";

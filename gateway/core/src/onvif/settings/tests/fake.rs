@@ -22,7 +22,7 @@ pub(super) enum Reaction {
     Refuses,
     Forbids,
     Ignores,
-    /// It sets the value, and does not answer.
+    /// Sets the value, and does not answer.
     IsSilent,
 }
 

@@ -270,9 +270,10 @@ fn device(text: &str, line: usize) -> Source {
 /// part of the address.
 fn checked_parts(text: &str) -> Option<UrlParts<'_>> {
     let parts = UrlParts::split(text)?;
-    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
-    let is_host = (1..=MAX_HOST_CHARS).contains(&parts.host.len())
-        && (parts.host.chars().all(is_name) || variable_in(parts.host).is_some());
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
+    let host = parts.host.trim_start_matches('[').trim_end_matches(']');
+    let is_host = (1..=MAX_HOST_CHARS).contains(&host.len())
+        && (host.chars().all(is_name) || variable_in(host).is_some());
     // The fragment may have an address of its own.
     let rest = text.split_once("#transport=").map_or(text, |(before, _)| before);
     let after = rest.split_once("://").map(|(_, rest)| rest)?;

@@ -134,6 +134,8 @@ fn what_is_not_taken_of_go2rtc_is_named() {
         ("ffmpeg:here#video=h264", "reference(here)"),
         ("geheim", "address(3)"),
         ("rtsp://", "address(3)"),
+        ("rtsp://]/x", "address(3)"),
+        ("onvif://[]", "address(3)"),
         ("rtsp://u:ge#heim@10.0.0.1/x", "address(3)"),
         ("rtsp://u:12/geheim@10.0.0.1/x", "address(3)"),
         ("rtsp://u:p@x/geheim@10.0.0.1/x", "address(3)"),

@@ -11,9 +11,13 @@ mock.setGateways([gateway]);
 const cameras = CAMERAS(gateway);
 const { browser, device, page, consoleErrors, shoot, shots } = await startBrowser(mock);
 
+/** Waits until so many tiles have a picture: a busy machine plays fewer, and refreshes the others. */
 const tiles = (count) =>
   page.waitForFunction(
-    (wanted) => document.querySelectorAll('[data-testid=tile][data-playing=true]').length >= wanted,
+    (wanted) =>
+      document.querySelectorAll(
+        '[data-testid=camera-state]:is([data-state=live], [data-state=idle])',
+      ).length >= wanted,
     count,
     { timeout: 30_000 },
   );

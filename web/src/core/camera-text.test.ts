@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Camera } from '../protocol';
-import { announceChanges, summary, unavailableReason, warning } from './camera-text';
+import { announceChanges, offlineSince, summary, unavailableReason, warning } from './camera-text';
 
 const camera = (more: Partial<Camera>): Camera => ({
   gateway: 'gw',
@@ -43,4 +43,18 @@ test('only changes are announced', () => {
   const after = [camera({ state: 'failed' }), before[1]!, camera({ address: 'new' })];
   expect(announceChanges(before, after)).toBe('Door: Failed.');
   expect(announceChanges(after, after)).toBe('');
+});
+
+test('cameras that connect and rest are not announced', () => {
+  const [before, after] = [camera({ state: 'idle' }), camera({ state: 'connecting' })];
+  expect(announceChanges([before], [after])).toBe('');
+  expect(announceChanges([camera({ state: 'offline' })], [after])).toBe('Door: Connecting.');
+});
+
+test('a camera is offline since it was seen to leave', () => {
+  const [here, gone] = [camera({}), camera({ state: 'offline' })];
+  expect(offlineSince([here], [gone], new Map(), 5)).toEqual(new Map([['door', 5]]));
+  expect(offlineSince([gone], [gone], new Map([['door', 5]]), 9)).toEqual(new Map([['door', 5]]));
+  expect(offlineSince([], [gone], new Map(), 9)).toEqual(new Map());
+  expect(offlineSince([gone], [here], new Map([['door', 5]]), 9)).toEqual(new Map());
 });

@@ -32,3 +32,15 @@ describe('numbers are formatted for people', () => {
     expect(formatted).toBe(expected);
   });
 });
+
+test.each([
+  [-3, 'just now'],
+  [9, 'just now'],
+  [25, '20 s ago'],
+  [61, '1 min ago'],
+  [3_599, '59 min ago'],
+  [3_600, '1 h ago'],
+  [200_000, '2 days ago'],
+])('%i seconds ago is written "%s"', (seconds, expected) => {
+  expect(format.ago(seconds)).toBe(expected);
+});

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Camera } from '../protocol';
-import { findStream, otherStream } from './streams';
+import { findCamera, findStream, otherStream, tileStream } from './streams';
 
 const yard: Camera = {
   gateway: 'gw',
@@ -94,5 +94,34 @@ describe('with the same id at two gateways', () => {
     const cameras = [{ ...yard, streams }, attic];
     expect(otherStream(cameras, 'yard')?.address).toBe('yard.sub@gw');
     expect(findStream(cameras, 'yard.sub@gw')).toMatchObject({ gateway: 'gw', id: 'yard.sub' });
+  });
+});
+
+describe('a tile', () => {
+  const sub = (state: Camera['state'], more: Partial<Camera> = {}): Camera => ({
+    ...door,
+    streams: [door.streams![0]!, { id: 'door.sub', role: 'sub', state }],
+    ...more,
+  });
+
+  test.each<[string, Camera, string, Camera['state']]>([
+    ['the only stream', yard, 'yard', 'live'],
+    ['the sub stream', sub('idle'), 'door.sub', 'idle'],
+    ['the main stream if the other one has no picture', door, 'door', 'live'],
+    ['the sub stream if both have none', sub('failed', { state: 'failed' }), 'door.sub', 'failed'],
+    [
+      'nothing while the camera is offline',
+      sub('offline', { state: 'offline' }),
+      'door',
+      'offline',
+    ],
+  ])('plays %s', (_, camera, address, state) => {
+    expect(tileStream([yard, camera], camera)).toEqual({ address, state });
+  });
+
+  test('leads to its camera from each of its streams', () => {
+    expect(findCamera([yard, door], 'door.sub')).toBe(door);
+    expect(findCamera([yard, door], 'door')).toBe(door);
+    expect(findCamera([yard, door], 'attic')).toBeNull();
   });
 });

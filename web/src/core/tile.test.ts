@@ -13,10 +13,10 @@ const camera = (more: Partial<Camera> = {}): Camera => ({
   permissions: ['watch'],
   ...more,
 });
-const PLAYING: Picture = { isPlaying: true, hasFrame: true, stillAt: null };
-const STUCK: Picture = { isPlaying: false, hasFrame: true, stillAt: NOW - 25_000 };
-const STILL: Picture = { isPlaying: false, hasFrame: false, stillAt: NOW - 25_000 };
-const NONE: Picture = { isPlaying: false, hasFrame: false, stillAt: null };
+const PLAYING: Picture = { isPlaying: true, hasFrame: true, failure: null, stillAt: null };
+const STUCK: Picture = { isPlaying: false, hasFrame: true, failure: null, stillAt: NOW - 25_000 };
+const STILL: Picture = { isPlaying: false, hasFrame: false, failure: null, stillAt: NOW - 25_000 };
+const NONE: Picture = { isPlaying: false, hasFrame: false, failure: null, stillAt: null };
 const lost = camera({ state: 'failed', reason: 'no route to host' });
 const motion = (active: boolean, agoS: number) => ({
   motion: { active, lastS: NOW / 1000 - agoS },
@@ -29,6 +29,9 @@ test.each<Case>([
   [{ state: 'idle' }, NONE, { mark: 'connecting', label: 'Connecting' }],
   [{}, STUCK, { mark: 'connecting', label: 'Connecting' }],
   [{ state: 'offline' }, STUCK, { mark: 'offline' }],
+  [{}, { ...STILL, failure: 'No path.' }, { mark: 'failed', reason: 'No path.' }],
+  [{}, { ...PLAYING, failure: 'No path.' }, { mark: 'live', reason: null }],
+  [lost, { ...STILL, failure: 'No path.' }, { reason: 'No route to host.' }],
   [lost, STILL, { mark: 'failed', reason: 'No route to host.' }],
   [lost, PLAYING, { mark: 'live', reason: null }],
   [{ state: 'offline' }, STILL, { mark: 'offline', reason: 'The gateway is not connected.' }],

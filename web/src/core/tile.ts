@@ -3,8 +3,10 @@
 import type { Camera } from '../protocol';
 import { unavailableReason, warning } from './camera-text';
 import * as format from './format';
+import { sentence } from './reasons';
 import { tileStream } from './streams';
 import { t } from './text';
+import type { View } from './viewer-text';
 import type { Tile } from './wall';
 
 /** The mark in the corner of a tile. */
@@ -16,6 +18,8 @@ export interface Picture {
   readonly isPlaying: boolean;
   /** True while its last frame is shown, whether or not others follow. */
   readonly hasFrame: boolean;
+  /** The reason why the latest attempt to open it failed, for people. */
+  readonly failure: string | null;
   /** Time of the still in milliseconds since 1970, or `null` if there is none. */
   readonly stillAt: number | null;
 }
@@ -42,6 +46,11 @@ export function tileOf(cameras: readonly Camera[], camera: Camera, isFeatured: b
   return { address: camera.address, stream, state, isFeatured, hasMotion };
 }
 
+/** Returns the reason of a picture that could not be opened, and what to do, as sentences. */
+export function failureOf({ title, detail }: View): string {
+  return detail === '' ? sentence(title) : `${sentence(title)} ${detail}`;
+}
+
 /** Returns the texts of a tile at a time in milliseconds since 1970. */
 export function tileView(
   camera: Camera,
@@ -49,8 +58,9 @@ export function tileView(
   offlineSince: number | null,
   now: number,
 ): TileView {
-  const { isPlaying, stillAt } = picture;
-  const lost = isPlaying ? null : unavailableReason(camera);
+  const { isPlaying, hasFrame, failure, stillAt } = picture;
+  const failed = hasFrame ? null : failure;
+  const lost = isPlaying ? null : (unavailableReason(camera) ?? failed);
   const isOffline = camera.state === 'offline' && offlineSince !== null;
   const since = { time: format.clockTime(offlineSince ?? 0) };
   const mark = isPlaying ? 'live' : markOf(camera, picture);
@@ -64,8 +74,9 @@ export function tileView(
   };
 }
 
-function markOf({ state }: Camera, { hasFrame, stillAt }: Picture): Mark {
+function markOf({ state }: Camera, { hasFrame, failure, stillAt }: Picture): Mark {
   if (state === 'failed' || state === 'offline') return state;
+  if (failure !== null && !hasFrame) return 'failed';
   return hasFrame || stillAt === null ? 'connecting' : 'idle';
 }
 

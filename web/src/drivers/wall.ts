@@ -55,23 +55,29 @@ export class Wall {
     const { address } = effect;
     if (effect.type === 'open') return this.#open(address, effect.stream);
     this.#listener.closed(address);
-    this.#pictures.get(address)?.close();
+    const picture = this.#pictures.get(address);
     this.#pictures.delete(address);
+    picture?.close();
   }
 
   #open(address: CameraAddress, stream: CameraAddress): void {
     let isFailed = false;
-    const picture = this.#source.open(stream, {
+    let isKnown = false;
+    // What a picture says at its end, or after it was lent, is no longer about the tile.
+    const isGone = () => isKnown && this.#pictures.get(address) !== picture;
+    const picture: Picture = this.#source.open(stream, {
       changed: (view) => {
+        if (isGone()) return;
         this.#listener.changed(address, view);
         const wasFailed = isFailed;
         isFailed = view.phase === 'failed';
         if (isFailed && !wasFailed) this.dispatch({ type: 'failed', address });
       },
-      stream: (each) => this.#listener.stream(address, each),
-      sampled: (sample) => sample !== null && this.#measure(address, sample),
+      stream: (each) => isGone() || this.#listener.stream(address, each),
+      sampled: (sample) => isGone() || sample === null || this.#measure(address, sample),
     });
     this.#pictures.set(address, picture);
+    isKnown = true;
   }
 
   #measure(address: CameraAddress, { counters }: Sample): void {

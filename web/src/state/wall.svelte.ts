@@ -3,6 +3,7 @@
 import { SvelteMap } from 'svelte/reactivity';
 import { NO_ARRANGEMENT, parse, serialize, type Arrangement } from '../core/arrangement';
 import type { Picture } from '../core/picture-contract';
+import { failureOf } from '../core/tile';
 import type { View } from '../core/viewer-text';
 import type { Tile } from '../core/wall';
 import { SessionPictures } from '../drivers/pictures';
@@ -43,6 +44,8 @@ export function borrow(address: CameraAddress): Lent | null {
 
 export class WallPage {
   readonly pictures = new SvelteMap<CameraAddress, TilePicture>();
+  /** The reasons why pictures could not be opened, until they have a frame. */
+  readonly failures = new SvelteMap<CameraAddress, string>();
   readonly #wall: Wall;
   readonly #observer: IntersectionObserver;
   readonly #addresses = new Map<Element, CameraAddress>();
@@ -114,6 +117,7 @@ export class WallPage {
     if (picture === undefined) return;
     picture.video = video;
     picture.hasFrame = true;
+    this.failures.delete(address);
     this.#wall.dispatch({ type: 'picture', address });
   }
 
@@ -144,7 +148,9 @@ export class WallPage {
   #handleView(address: CameraAddress, view: View): void {
     const picture = this.#pictureOf(address);
     picture.view = view;
-    if (view.phase !== 'failed' || !picture.hasFrame) return;
+    if (view.phase !== 'failed') return;
+    this.failures.set(address, failureOf(view));
+    if (!picture.hasFrame) return;
     picture.hasFrame = false;
     if (picture.video !== null) void saveThumbnail(address, picture.video);
   }

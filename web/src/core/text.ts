@@ -103,7 +103,7 @@ export const TEXT = {
   'wall.no-match': 'No camera is called “{typed}”',
   'wall.no-member': 'This group has no camera that you may see.',
   'wall.show-all': 'Show all cameras',
-  'wall.still': 'Picture from {ago}',
+  'wall.still': 'Still, {ago}',
   'wall.motion': 'Motion',
   'wall.motion-ago': 'Motion {ago}',
   'wall.offline-since': 'Offline since {time}. The gateway is not connected.',

@@ -25,7 +25,7 @@ const motion = (active: boolean, agoS: number) => ({
 type Case = [Partial<Camera>, Picture, Partial<TileView>];
 test.each<Case>([
   [{}, PLAYING, { mark: 'live', label: 'Live', reason: null, motion: null }],
-  [{}, STILL, { mark: 'idle', label: 'Picture from 20 s ago' }],
+  [{}, STILL, { mark: 'idle', label: 'Still, 20 s ago' }],
   [{ state: 'idle' }, NONE, { mark: 'connecting', label: 'Connecting' }],
   [{}, STUCK, { mark: 'connecting', label: 'Connecting' }],
   [{ state: 'offline' }, STUCK, { mark: 'offline' }],

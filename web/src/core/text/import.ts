@@ -34,7 +34,7 @@ export const IMPORT_TEXT = {
     'It is a device or file of that machine (“{name}”). Serve it with RTSP, and add it by ' +
     'that address.',
   'import.note.tunnel':
-    'It is RTSP inside of HTTP or a WebSocket. Write it into the configuration of the ' +
+    'It is RTSP inside of HTTP or a web socket. Write it into the configuration of the ' +
     'gateway with #transport=http, or add the camera by its RTSP address.',
   'import.note.no-video': 'Only its sound is used there. Nothing is to be added.',
   'import.note.pushed':

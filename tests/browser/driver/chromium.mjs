@@ -16,6 +16,13 @@ const FLAGS = [
   '--autoplay-policy=no-user-gesture-required',
 ];
 
+const PHONE = {
+  viewport: { width: 390, height: 844 },
+  deviceScaleFactor: 2,
+  hasTouch: true,
+  isMobile: true,
+};
+
 export function emit(event, fields = {}) {
   process.stdout.write(`${JSON.stringify({ event, ...fields })}\n`);
 }
@@ -24,7 +31,8 @@ export function emit(event, fields = {}) {
 // `args.secureOrigin`: an http origin that is treated as a secure context.
 // `args.trustedKey`: the SHA-256 of a public key whose certificates are accepted, also by TURN.
 // `args.log`: the file of Chromium's own log.
-// `args.viewport`, `args.colorScheme`, `args.locale`: as in Playwright.
+// `args.viewport`, `args.colorScheme`, `args.locale`: as in Playwright; `args.phone`: a screen to
+// touch, 390 points wide.
 export async function run(main) {
   let browser;
   try {
@@ -39,12 +47,13 @@ export async function run(main) {
       args: [...FLAGS, ...trusted, ...logging],
     });
     const context = await browser.newContext({
-      viewport: args.viewport ?? { width: 1280, height: 800 },
+      ...(args.phone ? PHONE : { viewport: args.viewport ?? { width: 1280, height: 800 } }),
       colorScheme: args.colorScheme ?? 'light',
       locale: args.locale ?? 'en-GB',
     });
     await context.addInitScript(script('stats.js'));
     await context.addInitScript(script('clock.js'));
+    await context.addInitScript(script('wall.js'));
     const page = await context.newPage();
     page.on('console', (message) => emit('console', { text: message.text() }));
     page.on('pageerror', (error) => emit('page-error', { text: String(error) }));

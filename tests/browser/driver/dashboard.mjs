@@ -7,13 +7,25 @@
 //   { see: text, role }                            waits until it, or one of several texts, is
 //                                                  visible; with a role: until an element of this
 //                                                  role contains the text
+//   { gone: text }                                 waits until it is not visible
+//   { tap: name, role }                            as click, with a finger
+//   { press: key }                                 a key, such as "ArrowRight"
+//   { hold: name, ms }                             holds a button down for this time
+//   { download: name, file }                       clicks a button, and saves the file that comes
 //   { read: name, role }                           prints the text of an element
 //   { text: true }                                 prints the text of the whole page
 //   { screenshot: file, fullPage }
 //   { colorScheme: "dark" } { viewport: {width, height} }
 //   { watch: seconds }                             prints getStats, see `watch`
+//   { rates: seconds, playing }                    prints the frame rate of each video, once this
+//                                                  many show pictures
+//   { axe: name }                                  fails if the page has a serious or critical
+//                                                  finding of axe
 //   { delay: frames }                              prints the glass-to-glass delay, see `delay`
 // A step with `optional: true` may fail. Every step ends within `timeoutMs`, 15 s by default.
+
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 
 import { delay, emit, run, watch } from './chromium.mjs';
 
@@ -30,6 +42,20 @@ const actions = {
       : [step.see].flat().map((text) => page.getByText(text)).reduce((one, other) => one.or(other));
     return found.first().waitFor({ state: 'visible' });
   },
+  gone: (page, step) => page.getByText(step.gone).first().waitFor({ state: 'hidden' }),
+  tap: (page, step) => page.getByRole(step.role ?? 'button', { name: step.tap }).first().tap(),
+  press: (page, step) => page.keyboard.press(step.press),
+  hold: (page, step) =>
+    page.getByRole('button', { name: step.hold }).first().click({ delay: step.ms }),
+  download: async (page, step) => {
+    const coming = page.waitForEvent('download');
+    await page.getByRole('button', { name: step.download }).first().click();
+    const download = await coming;
+    await download.saveAs(step.file);
+    emit('download', { name: download.suggestedFilename() });
+  },
+  rates: (page, step) => rates(page, step),
+  axe: (page, step) => axe(page, step.axe),
   read: async (page, step) => {
     const text = await page.getByRole(step.role, { name: step.read }).first().innerText();
     emit('read', { name: step.read, text });
@@ -42,6 +68,27 @@ const actions = {
   watch: (page, step) => watch(page, step.watch, step.timeoutMs ?? DEFAULT_TIMEOUT_MS),
   delay: (page, step) => delay(page, step.delay),
 };
+
+async function rates(page, { rates: seconds, playing = 1, timeoutMs = DEFAULT_TIMEOUT_MS }) {
+  const measure = (time) => page.evaluate((s) => window.portholeTest.rates(s), time);
+  const end = Date.now() + timeoutMs;
+  for (;;) {
+    const now = (await measure(1)).filter((video) => video.framesPerSecond > 0).length;
+    if (now >= playing) break;
+    if (Date.now() > end) throw new Error(`${now} videos play, not ${playing}`);
+  }
+  emit('rates', { videos: await measure(seconds) });
+}
+
+async function axe(page, name) {
+  const source = readFileSync(createRequire(import.meta.url).resolve('axe-core'), 'utf8');
+  await page.evaluate(source);
+  const { violations } = await page.evaluate(() => window.axe.run(document));
+  const grave = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+  const shown = grave.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' | ')}`);
+  emit('axe', { name, violations: violations.length });
+  if (grave.length > 0) throw new Error(`axe on ${name}: ${shown.join('; ')}`);
+}
 
 await run(async (page, args) => {
   const start = Date.now();

@@ -120,7 +120,26 @@ impl Browser {
         steps: &[Value],
         deadline: Duration,
     ) -> Result<Self> {
+        let mut browser = Self::begin(scene, name, place, steps)?;
+        browser.finish(deadline).context(name.to_owned())?;
+        Ok(browser)
+    }
+
+    /// Begins with the steps of `dashboard.mjs`.
+    pub fn begin(scene: &Scene, name: &str, place: Place<'_>, steps: &[Value]) -> Result<Self> {
         let arguments = json!({ "steps": steps });
+        Self::script(scene, name, place, "dashboard.mjs", &arguments)
+    }
+
+    /// Takes the steps of `dashboard.mjs` on a phone, and waits until all of them have succeeded.
+    pub fn phone(
+        scene: &Scene,
+        name: &str,
+        place: Place<'_>,
+        steps: &[Value],
+        deadline: Duration,
+    ) -> Result<Self> {
+        let arguments = json!({ "steps": steps, "phone": true });
         let mut browser = Self::script(scene, name, place, "dashboard.mjs", &arguments)?;
         browser.finish(deadline).context(name.to_owned())?;
         Ok(browser)

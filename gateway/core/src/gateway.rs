@@ -31,6 +31,9 @@ use crate::{Core, IceServerEndpoint, Output, TurnClientId};
 /// Limit of sessions. At 2 Mbit/s each they fill a gigabit; a home uplink is full long before.
 const MAX_SESSIONS: usize = 500;
 
+/// Limit of the cameras in one message of a report, in bytes of JSON: the sessions and what is
+/// around them have room beside it in what a server accepts.
+const MAX_REPORTED_BYTES: usize = 40 * 1024;
 /// Limit of sessions named in a report, which must fit into one message together with the cameras.
 /// With more sessions the report names none.
 const MAX_REPORTED_SESSIONS: usize = 250;
@@ -313,14 +316,25 @@ impl Gateway {
 
     fn send_report(&mut self) {
         self.report_at = None;
-        let cameras = self.cameras.iter().map(|(id, camera)| camera.report(self.facts.get(id)));
-        let cameras = cameras.collect();
+        let reports = self.cameras.iter().map(|(id, camera)| camera.report(self.facts.get(id)));
+        let (mut cameras, mut bytes) = (Vec::new(), 0);
+        for report in reports.collect::<Vec<_>>() {
+            let length = rpc::write(&report).to_string().len();
+            if bytes + length > MAX_REPORTED_BYTES && !cameras.is_empty() {
+                let part = std::mem::take(&mut cameras);
+                let part = ReportParams { cameras: part, more: true, ..ReportParams::default() };
+                self.request::<Report>(&part, PendingRequest::Report);
+                bytes = 0;
+            }
+            bytes += length;
+            cameras.push(report);
+        }
         let fits = self.sessions.len() <= MAX_REPORTED_SESSIONS;
         let sessions = fits.then(|| self.sessions.keys().cloned().collect());
         let starting = self.sessions.iter().filter(|(_, session)| !session.is_started());
         let starting = starting.map(|(id, _)| id.clone()).take(MAX_REPORTED_STARTING).collect();
         let starting = fits.then_some(starting);
-        let report = ReportParams { cameras, sessions, starting };
+        let report = ReportParams { cameras, more: false, sessions, starting };
         self.request::<Report>(&report, PendingRequest::Report);
     }
 }

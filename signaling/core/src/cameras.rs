@@ -63,8 +63,12 @@ impl Hub {
         params: Value,
     ) -> Result<(), Fault> {
         let gateway = admitted.gateway()?.clone();
-        let ReportParams { cameras, sessions, starting } = rpc::read(params)?;
+        let ReportParams { cameras, more, sessions, starting } = rpc::read(params)?;
         let limit = self.config.limits.cameras_per_gateway;
+        let Some(cameras) = self.directory.gather_report(&gateway, cameras, more) else {
+            self.respond::<Report>(call, &ReportResult::default());
+            return Ok(());
+        };
         let refused = self.directory.set_cameras(&gateway, cameras, limit);
         if let Some(changed) = self.directory.take_changed(&gateway) {
             self.push_output(Output::Persist(changed));

@@ -161,6 +161,19 @@ impl Directory {
         refused
     }
 
+    /// Gathers the parts of a report. Returns the cameras of all parts with the last one.
+    pub(crate) fn gather_report(
+        &mut self,
+        gateway: &GatewayId,
+        cameras: Vec<CameraReport>,
+        more: bool,
+    ) -> Option<Vec<CameraReport>> {
+        match self.gateways.get_mut(gateway) {
+            Some(known) => known.gather_report(cameras, more),
+            None => Some(cameras),
+        }
+    }
+
     /// Returns what is to be stored of a gateway if its name or its cameras have changed.
     pub(crate) fn take_changed(&mut self, gateway: &GatewayId) -> Option<StoredGateway> {
         self.gateways.get_mut(gateway)?.take_changed(gateway)

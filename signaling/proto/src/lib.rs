@@ -31,9 +31,13 @@ pub const SUBPROTOCOL: &str = "webrtc.onvif.org";
 /// Path at which a signaling server accepts WebSockets.
 pub const WEBSOCKET_PATH: &str = "/ws";
 
-/// The longest WebSocket message that either side accepts, in bytes. An SDP with all candidates and
+/// The longest WebSocket message that a server accepts, in bytes. An SDP with all candidates and
 /// codecs of a browser has about 8 kB.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+
+/// The longest WebSocket message that a client accepts from its server, in bytes: a list of some
+/// thousand cameras.
+pub const MAX_CLIENT_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// The longest WebSocket message that a gateway accepts from its server, in bytes: the longest WHEP
 /// offer (64 KiB), which becomes longer as a string of JSON, and what is around it.

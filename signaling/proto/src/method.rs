@@ -342,8 +342,13 @@ pub struct EnrollResult {
 /// Parameters of `portholeReport`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, TS)]
 pub struct ReportParams {
-    /// All cameras of the gateway.
+    /// All cameras of the gateway, or some of them with [`Self::more`].
     pub cameras: Vec<CameraReport>,
+    /// True if further cameras follow with the next report: a message has a bounded length. They
+    /// count together once the last part has arrived.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[ts(optional, as = "Option<bool>")]
+    pub more: bool,
     /// All sessions of the gateway; the server removes any others. Absent if not reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]

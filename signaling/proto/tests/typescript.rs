@@ -10,8 +10,9 @@ use porthole_signaling_proto::method::{Method, Notification};
 use porthole_signaling_proto::rpc::code;
 use porthole_signaling_proto::{
     Camera, CameraAddress, CameraId, CameraPermission, CameraReport, CameraState, ControlReport,
-    GatewayId, IceCandidate, IceServer, MAX_MESSAGE_BYTES, MotionReport, SUBPROTOCOL, SessionId,
-    StreamReport, StreamRole, WEBSOCKET_PATH, control, manage, method, rest, rpc,
+    GatewayId, IceCandidate, IceServer, MAX_CLIENT_MESSAGE_BYTES, MAX_MESSAGE_BYTES, MotionReport,
+    SUBPROTOCOL, SessionId, StreamReport, StreamRole, WEBSOCKET_PATH, control, manage, method,
+    rest, rpc,
 };
 use ts_rs::{Config, TS};
 
@@ -223,9 +224,12 @@ fn constants(text: &mut String) {
     writeln!(text, "export const SUBPROTOCOL = \"{SUBPROTOCOL}\";").unwrap();
     writeln!(text, "\n/** The path at which the server accepts WebSockets. */").unwrap();
     writeln!(text, "export const WEBSOCKET_PATH = \"{WEBSOCKET_PATH}\";").unwrap();
-    writeln!(text, "\n/** The longest WebSocket message that either side accepts, in bytes. */")
+    writeln!(text, "\n/** The longest WebSocket message that a server accepts, in bytes. */")
         .unwrap();
     writeln!(text, "export const MAX_MESSAGE_BYTES = {MAX_MESSAGE_BYTES};").unwrap();
+    writeln!(text, "\n/** The longest WebSocket message that a client accepts, in bytes. */")
+        .unwrap();
+    writeln!(text, "export const MAX_CLIENT_MESSAGE_BYTES = {MAX_CLIENT_MESSAGE_BYTES};").unwrap();
     writeln!(text, "\n/** The time in milliseconds for which a movement goes on by itself. */")
         .unwrap();
     writeln!(text, "export const MOVE_LEASE_MS = {};", control::MOVE_LEASE_MS).unwrap();

@@ -1,7 +1,7 @@
 /** JSON-RPC 2.0 messages: written, and parsed without trusting the sender. */
 
 import {
-  MAX_MESSAGE_BYTES,
+  MAX_CLIENT_MESSAGE_BYTES,
   type ClientNotifications,
   type ClientRequests,
   type Fault,
@@ -58,7 +58,7 @@ export function errorResponse(id: RequestId, fault: Fault): string {
 
 /** Parses one message. Returns `null` for anything else, and for one that is too long. */
 export function parse(text: string): Incoming | null {
-  if (text.length > MAX_MESSAGE_BYTES) return null;
+  if (text.length > MAX_CLIENT_MESSAGE_BYTES) return null;
   const message = parseObject(text);
   if (message === null) return null;
   const { method } = message;

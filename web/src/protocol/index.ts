@@ -528,9 +528,14 @@ id: GatewayId, };
  */
 export type ReportParams = {
 /**
- * All cameras of the gateway.
+ * All cameras of the gateway, or some of them with [`Self::more`].
  */
 cameras: Array<CameraReport>,
+/**
+ * True if further cameras follow with the next report: a message has a bounded length. They
+ * count together once the last part has arrived.
+ */
+more?: boolean,
 /**
  * All sessions of the gateway; the server removes any others. Absent if not reported.
  */
@@ -1638,8 +1643,11 @@ export const SUBPROTOCOL = "webrtc.onvif.org";
 /** The path at which the server accepts WebSockets. */
 export const WEBSOCKET_PATH = "/ws";
 
-/** The longest WebSocket message that either side accepts, in bytes. */
+/** The longest WebSocket message that a server accepts, in bytes. */
 export const MAX_MESSAGE_BYTES = 65536;
+
+/** The longest WebSocket message that a client accepts, in bytes. */
+export const MAX_CLIENT_MESSAGE_BYTES = 4194304;
 
 /** The time in milliseconds for which a movement goes on by itself. */
 export const MOVE_LEASE_MS = 1000;

@@ -91,10 +91,12 @@ mod tests {
     use std::time::Duration;
 
     use porthole_signaling_proto::method::{Close, Notification as _, ReportParams, SessionParams};
-    use porthole_signaling_proto::{CameraReport, CameraState, ControlReport, MotionReport};
+    use porthole_signaling_proto::{
+        CameraReport, CameraState, ControlReport, MAX_MESSAGE_BYTES, MotionReport,
+    };
 
     use super::*;
-    use crate::camera::{ControlFacts, Picture, SourceCommand, Stream, StreamId};
+    use crate::camera::{ControlFacts, Picture, SourceCommand, SourceEvent, Stream, StreamId};
     use crate::gateway::tests::{Case, fault_of, main_stream, params_of, signal};
     use crate::{Core as _, Output};
 
@@ -233,5 +235,35 @@ mod tests {
             fault_of(&signals).is_some_and(|fault| fault.to_string().contains("no such camera"))
         );
         assert!(case.gateway.pending_viewers.is_empty());
+    }
+
+    #[test]
+    fn a_report_of_many_cameras_comes_in_parts_that_a_server_accepts() {
+        let mut case = Case::described();
+        // Control characters are the longest in JSON.
+        let long = "\u{1}".repeat(64);
+        for number in 0..256 {
+            let id = format!("{number:0>60}");
+            let settings = settings(&id, &long, true);
+            case.gateway.change_camera(case.now, CameraChange::Put(settings));
+        }
+        for stream in case.gateway.stream_ids() {
+            let (reason, needs_a_person) = ("\u{1}".repeat(300), true);
+            let ended = SourceEvent::Ended { reason, needs_a_person };
+            case.gateway.handle_source(case.now, &stream, ended);
+        }
+        case.outputs();
+        case.now += REPORT_DELAY;
+        case.gateway.handle_timeout(case.now);
+        let messages: Vec<Message> = case.outputs().into_iter().filter_map(signal).collect();
+        let longest = messages.iter().map(|message| message.to_json().len()).max();
+        assert!(longest.is_some_and(|bytes| bytes <= MAX_MESSAGE_BYTES), "{longest:?}");
+        let reports = params_of::<ReportParams>(&messages, "portholeReport");
+        let (last, parts) = reports.split_last().unwrap();
+        assert!(!last.more && last.sessions.is_some());
+        assert!(parts.iter().all(|part| part.more && part.sessions.is_none()));
+        let ids: std::collections::BTreeSet<_> =
+            reports.iter().flat_map(|part| &part.cameras).map(|camera| &camera.id).collect();
+        assert_eq!(ids.len(), 256 + 2, "each camera is in one part");
     }
 }

@@ -11,6 +11,9 @@ use crate::{ConnId, StoredCamera, StoredGateway};
 
 /// The longest display name of a gateway or camera; more does not fit a tile of the dashboard.
 const MAX_NAME_CHARS: usize = 64;
+/// The most cameras in all parts of a report; more than the limit, so that what is refused can be
+/// named.
+const MAX_PARTS_CAMERAS: usize = 1024;
 /// The most capabilities of a gateway; the standard defines two.
 const MAX_CAPABILITIES: usize = 16;
 
@@ -33,6 +36,8 @@ pub(super) struct Gateway {
     places: HashMap<CameraId, u64>,
     /// The cameras that it has probed and nobody has added.
     provisional: Vec<CameraReport>,
+    /// The parts of a report whose last part has not arrived yet.
+    parts: Vec<CameraReport>,
     /// The name and cameras in the last [`Output::Persist`](crate::Output::Persist).
     persisted: Option<(String, Vec<StoredCamera>)>,
 }
@@ -66,6 +71,7 @@ impl Gateway {
             places: places.map(|camera| (camera.id.clone(), camera.place)).collect(),
             cameras: reports,
             provisional: Vec::new(),
+            parts: Vec::new(),
             persisted: Some((name.clone(), cameras)),
             name,
         }
@@ -108,6 +114,7 @@ impl Gateway {
             self.set_name(name);
         }
         self.version = version.map(|version| plain_name(&version));
+        self.parts.clear();
         self.away_since = None;
         self.seen_s = Some(now.unix_s);
         let capabilities = capabilities.iter().take(MAX_CAPABILITIES);
@@ -124,6 +131,18 @@ impl Gateway {
         self.away_since = Some(now.instant);
         self.seen_s = Some(now.unix_s);
         true
+    }
+
+    /// Keeps a part of a report, as many cameras as any gateway may report. Returns all parts with
+    /// the last one.
+    pub(super) fn gather_report(
+        &mut self,
+        cameras: Vec<CameraReport>,
+        more: bool,
+    ) -> Option<Vec<CameraReport>> {
+        let room = MAX_PARTS_CAMERAS.saturating_sub(self.parts.len());
+        self.parts.extend(cameras.into_iter().take(room));
+        (!more).then(|| std::mem::take(&mut self.parts))
     }
 
     pub(super) fn connection(&self) -> Option<ConnId> {

@@ -355,7 +355,8 @@ fn sessions_that_a_gateway_does_not_report_are_removed_unless_they_have_just_sta
         world.take(conn);
     }
     let report = |world: &mut World, sessions| {
-        let params = ReportParams { cameras: vec![camera("cam")], sessions, starting: None };
+        let cameras = vec![camera("cam")];
+        let params = ReportParams { cameras, sessions, ..Default::default() };
         world.call::<Report>(gateway, &params).unwrap().unwrap();
     };
     report(&mut world, None);
@@ -859,4 +860,35 @@ fn a_server_that_stops_closes_connections_and_refuses_pending_requests() {
     for conn in [gateway, client] {
         assert_eq!(world.closed.get(&conn), Some(&Close::GOING_AWAY));
     }
+}
+
+#[test]
+fn a_report_in_parts_counts_once_the_last_one_has_arrived() {
+    let mut world = World::new();
+    let (gateway, id) = world.gateway(1, &["cam"]);
+    let client = world.client(principal("ann", Objects::All));
+    let mut report = |ids: &[&str], more: bool| {
+        let cameras = ids.iter().map(|id| camera(id)).collect();
+        let params = ReportParams { cameras, more, ..Default::default() };
+        world.call::<Report>(gateway, &params).unwrap().unwrap();
+        world.wait(Duration::from_secs(1));
+        let admitted = world.hub.admit(world.now, client, Action::ListCameras).unwrap();
+        let cameras = world.hub.cameras(world.now, &admitted);
+        cameras.iter().map(|camera| camera.report.id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(report(&["door", "yard"], true), ["cam"]);
+    assert_eq!(report(&["attic"], true), ["cam"]);
+    assert_eq!(report(&["gate"], false), ["attic", "door", "gate", "yard"]);
+    assert_eq!(report(&["gate"], false), ["gate"], "it replaces all that were reported before");
+
+    // A gateway that connects again begins again.
+    assert_eq!(report(&["door"], true), ["gate"]);
+    drop(id);
+    let (gateway, _) = world.gateway(1, &["cam"]);
+    let params = ReportParams { cameras: vec![camera("yard")], ..Default::default() };
+    world.call::<Report>(gateway, &params).unwrap().unwrap();
+    let client = world.client(principal("ann", Objects::All));
+    let admitted = world.hub.admit(world.now, client, Action::ListCameras).unwrap();
+    let ids: Vec<_> = world.hub.cameras(world.now, &admitted);
+    assert_eq!(ids.len(), 1, "{ids:?}");
 }

@@ -195,6 +195,7 @@ fn a_session_that_found_no_path_makes_room_for_another_of_its_token() {
             cameras: vec![super::world::camera("cam")],
             sessions: reported.map(|_| sessions.clone()),
             starting: reported.map(|reported| reported.iter().map(starting).collect()),
+            more: false,
         };
         world.call::<Report>(gateway, &params).unwrap().unwrap();
         world.wait(Duration::from_secs(age_s));

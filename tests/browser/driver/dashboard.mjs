@@ -19,6 +19,7 @@
 //   { watch: seconds }                             prints getStats, see `watch`
 //   { rates: seconds, playing }                    prints the frame rate of each video, once this
 //                                                  many show pictures
+//   { tiles: seconds }                             prints the tiles of the wall again and again
 //   { axe: name }                                  fails if the page has a serious or critical
 //                                                  finding of axe
 //   { delay: frames }                              prints the glass-to-glass delay, see `delay`
@@ -30,6 +31,7 @@ import { createRequire } from 'node:module';
 import { delay, emit, run, watch } from './chromium.mjs';
 
 const DEFAULT_TIMEOUT_MS = 15_000;
+const TILES_EVERY_MS = 500;
 
 const actions = {
   goto: (page, step) => page.goto(step.goto),
@@ -55,6 +57,13 @@ const actions = {
     emit('download', { name: download.suggestedFilename() });
   },
   rates: (page, step) => rates(page, step),
+  tiles: async (page, step) => {
+    const end = Date.now() + step.tiles * 1000;
+    while (Date.now() < end) {
+      emit('tiles', { tiles: await page.evaluate(() => window.portholeTest.tiles()) });
+      await page.waitForTimeout(TILES_EVERY_MS);
+    }
+  },
   axe: (page, step) => axe(page, step.axe),
   read: async (page, step) => {
     const text = await page.getByRole(step.role, { name: step.read }).first().innerText();

@@ -1,4 +1,4 @@
-//! The memory of a running program, for what must never be in it.
+//! The memory of running programs: its size, and what must never be in it.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -19,6 +19,44 @@ pub fn contains(pid: u32, wanted: &[u8]) -> Result<bool> {
     let memory = File::open(format!("/proc/{pid}/mem")).context("it may not be read")?;
     let mut ranges = maps.lines().filter(|line| line.contains(" rw")).filter_map(range);
     Ok(ranges.any(|(start, end)| region_contains(&memory, start, end, wanted)))
+}
+
+/// Returns the memory in bytes that a process and its descendants use together, each shared page
+/// counted once (`Pss` of proc(5)).
+///
+/// # Errors
+///
+/// Fails if processes cannot be listed.
+pub fn used_by_family(pid: u32) -> Result<u64> {
+    let mut parents = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let Some(child) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        parents.extend(parent_of(child).map(|parent| (child, parent)));
+    }
+    let mut family = vec![pid];
+    let mut next = 0;
+    while let Some(parent) = family.get(next).copied() {
+        family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(child, _)| *child));
+        next += 1;
+    }
+    Ok(family.into_iter().filter_map(used_by).sum())
+}
+
+/// Returns the parent of a process; `None` if the process is gone.
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may have blanks in it.
+    stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Returns the memory in bytes that a process uses; `None` if it is gone.
+fn used_by(pid: u32) -> Option<u64> {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kilobytes * 1024)
 }
 
 /// Reads the addresses of a line of `/proc/PID/maps`.

@@ -18,5 +18,24 @@
     }));
   }
 
-  window.portholeTest = { ...window.portholeTest, rates };
+  // Returns for each tile of the wall its text, if it plays, and a number that changes with its
+  // picture; 0 while it has none.
+  function tiles() {
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = [32, 18];
+    const context = canvas.getContext('2d', { willReadFrequently: true });
+    return [...document.querySelectorAll('[data-testid="tile"]')].map((tile) => {
+      const video = tile.querySelector('video');
+      const source = video?.videoWidth ? video : tile.querySelector('canvas');
+      let picture = 0;
+      if (source) {
+        context.drawImage(source, 0, 0, canvas.width, canvas.height);
+        const bytes = context.getImageData(0, 0, canvas.width, canvas.height).data;
+        picture = bytes.reduce((sum, byte) => (sum * 31 + byte) >>> 0, 1);
+      }
+      return { text: tile.innerText, playing: tile.dataset.playing === 'true', picture };
+    });
+  }
+
+  window.portholeTest = { ...window.portholeTest, rates, tiles };
 })();

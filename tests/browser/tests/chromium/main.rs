@@ -10,6 +10,7 @@ mod many_cameras;
 mod outage;
 mod reasons;
 mod sources;
+mod wall;
 mod whep;
 
 use std::time::Duration;

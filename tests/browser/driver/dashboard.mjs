@@ -8,6 +8,8 @@
 //                                                  visible; with a role: until an element of this
 //                                                  role contains the text
 //   { gone: text }                                 waits until it is not visible
+//   { mark: id } { noMark: id }                    waits until an element with this test id is
+//                                                  visible, or is not
 //   { tap: name, role }                            as click, with a finger
 //   { press: key }                                 a key, such as "ArrowRight"
 //   { hold: name, ms }                             holds a button down for this time
@@ -19,6 +21,8 @@
 //   { watch: seconds }                             prints getStats, see `watch`
 //   { rates: seconds, playing }                    prints the frame rate of each video, once this
 //                                                  many show pictures
+//   { move: {token, peer, camera, seconds} }       moves a camera as somebody else, and prints
+//                                                  the refusals
 //   { tiles: seconds }                             prints the tiles of the wall again and again
 //   { axe: name }                                  fails if the page has a serious or critical
 //                                                  finding of axe
@@ -45,6 +49,8 @@ const actions = {
     return found.first().waitFor({ state: 'visible' });
   },
   gone: (page, step) => page.getByText(step.gone).first().waitFor({ state: 'hidden' }),
+  mark: (page, step) => page.getByTestId(step.mark).first().waitFor({ state: 'visible' }),
+  noMark: (page, step) => page.getByTestId(step.noMark).first().waitFor({ state: 'hidden' }),
   tap: (page, step) => page.getByRole(step.role ?? 'button', { name: step.tap }).first().tap(),
   press: (page, step) => page.keyboard.press(step.press),
   hold: (page, step) =>
@@ -63,6 +69,10 @@ const actions = {
       emit('tiles', { tiles: await page.evaluate(() => window.portholeTest.tiles()) });
       await page.waitForTimeout(TILES_EVERY_MS);
     }
+  },
+  move: async (page, step) => {
+    const refusals = await page.evaluate((options) => window.portholeTest.move(options), step.move);
+    emit('moved', { refusals });
   },
   axe: (page, step) => axe(page, step.axe),
   read: async (page, step) => {

@@ -6,6 +6,7 @@ mod dashboard;
 mod delay;
 mod examples;
 mod harness;
+mod in_the_hand;
 mod many_cameras;
 mod outage;
 mod reasons;

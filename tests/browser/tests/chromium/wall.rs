@@ -43,10 +43,12 @@ struct Cameras {
 
 impl Cameras {
     fn start(scene: &Scene) -> Result<Self> {
-        let clip = scene.folder().join("clip.mp4");
+        let clip = scene.folder().join("clip.ts");
         let mut encode = Command::new("ffmpeg");
         encode.args(["-hide_banner", "-loglevel", "error", "-nostdin", "-f", "lavfi"]);
         encode.args(["-i", "testsrc2=size=640x360:rate=15:duration=20", "-c:v", "libx264"]);
+        // The parameter sets come with each key frame, as a copy needs them.
+        encode.args(["-x264-params", "repeat-headers=1"]);
         encode.args(["-preset", "veryfast", "-tune", "zerolatency", "-g", "30"]);
         encode.args(["-profile:v", "baseline", "-pix_fmt", "yuv420p", "-b:v", "500k"]).arg(&clip);
         ensure!(encode.status()?.success(), "ffmpeg made no clip");
@@ -61,7 +63,7 @@ impl Cameras {
         command.args(["-hide_banner", "-loglevel", "warning", "-nostdin", "-re"]);
         command.args(["-stream_loop", "-1", "-i"]).arg(&self.clip);
         for port in &self.ports {
-            command.args(["-map", "0:v", "-c", "copy", "-bsf:v", "dump_extra", "-f", "rtp"]);
+            command.args(["-map", "0:v", "-c", "copy", "-f", "rtp"]);
             command.arg(format!("rtp://{port}?pkt_size=1200"));
         }
         self.starts += 1;

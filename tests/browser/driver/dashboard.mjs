@@ -11,6 +11,7 @@
 //   { mark: id } { noMark: id }                    waits until an element with this test id is
 //                                                  visible, or is not
 //   { tap: name, role }                            as click, with a finger
+//   { touch: label }                               touches an element in the middle, whatever it is
 //   { press: key }                                 a key, such as "ArrowRight"
 //   { hold: name, ms }                             holds a button down for this time
 //   { download: name, file }                       clicks a button, and saves the file that comes
@@ -52,6 +53,7 @@ const actions = {
   mark: (page, step) => page.getByTestId(step.mark).first().waitFor({ state: 'visible' }),
   noMark: (page, step) => page.getByTestId(step.noMark).first().waitFor({ state: 'hidden' }),
   tap: (page, step) => page.getByRole(step.role ?? 'button', { name: step.tap }).first().tap(),
+  touch: (page, step) => page.getByLabel(step.touch).first().tap({ force: true }),
   press: (page, step) => page.keyboard.press(step.press),
   hold: (page, step) =>
     page.getByRole('button', { name: step.hold }).first().click({ delay: step.ms }),

@@ -127,6 +127,8 @@ impl<'a> House<'a> {
             json!({ "tap": "Save view" }),
             json!({ "see": "Gate" }),
             shot("moved"),
+            // The buttons over the picture hide themselves.
+            json!({ "touch": "Live video from Front door" }),
             json!({ "download": "Save a snapshot", "file": file("snapshot") }),
             json!({ "tap": "Settings of this camera" }),
             json!({ "see": "Turned clockwise" }),

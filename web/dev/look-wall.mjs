@@ -11,7 +11,7 @@ mock.setGateways([gateway]);
 const cameras = CAMERAS(gateway);
 const { browser, device, page, consoleErrors, shoot, shots } = await startBrowser(mock);
 
-/** Waits until so many tiles have a picture: a busy machine plays fewer, and refreshes the others. */
+/** Waits until so many tiles have a picture; a busy machine plays fewer and refreshes others. */
 const tiles = (count) =>
   page.waitForFunction(
     (wanted) =>

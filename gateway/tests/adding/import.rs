@@ -84,6 +84,9 @@ async fn the_cameras_of_a_file_are_added_and_their_passwords_stay_at_the_gateway
     gateway.stop().await;
 }
 
+/// A name, the parameters that are changed, and words of the refusal.
+type Lie<'a> = (&'a str, &'a [(&'a str, Value)], &'a str);
+
 #[tokio::test]
 async fn a_server_that_lies_about_a_file_gets_a_sentence_and_contacts_nobody() {
     let data = tempfile::tempdir().expect("a folder");
@@ -95,7 +98,7 @@ async fn a_server_that_lies_about_a_file_gets_a_sentence_and_contacts_nobody() {
     let file = format!("streams: {{yard: '{with_login}'}}");
     let heard = send_file(&mut asking, &id, &file, None).await;
     let (import, yard) = (heard.response["result"]["import"].clone(), heard.progress[0].clone());
-    let lies: &[(&str, &[(&str, Value)], &str)] = &[
+    let lies: &[Lie<'_>] = &[
         ("another address", &[("address", json!("rtsp://127.0.0.1:9/"))], "not the one"),
         ("readable text", &[("allowsText", json!(true))], "type the password"),
         ("another file", &[("import", json!({ "import": "x", "entry": 0 }))], "too long ago"),

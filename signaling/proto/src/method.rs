@@ -118,7 +118,8 @@ methods! {
     /// A question to one device for its cameras and streams.
     Probe = "portholeProbe" (ProbeParams) -> ProbeResult;
     /// A file of another program, whose cameras the gateway reads.
-    ReadConfiguration = "portholeReadConfiguration" (ReadConfigurationParams) -> ReadConfigurationResult;
+    ReadConfiguration = "portholeReadConfiguration"
+        (ReadConfigurationParams) -> ReadConfigurationResult;
     /// A request for the cameras as the gateway keeps them.
     StoredCameras = "portholeStoredCameras" (GatewayParams) -> StoredCamerasResult;
     /// The request to add a camera that was probed.

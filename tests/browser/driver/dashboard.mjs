@@ -106,7 +106,8 @@ async function axe(page, name) {
   await page.evaluate(source);
   const { violations } = await page.evaluate(() => window.axe.run(document));
   const grave = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-  const shown = grave.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' | ')}`);
+  const htmlOf = (nodes) => nodes.map(({ html }) => html).join(' | ');
+  const shown = grave.map(({ id, nodes }) => `${id}: ${htmlOf(nodes)}`);
   emit('axe', { name, violations: violations.length });
   if (grave.length > 0) throw new Error(`axe on ${name}: ${shown.join('; ')}`);
 }

@@ -33,11 +33,14 @@ pub(crate) fn settings_answers(choice: u8, pieces: &[Piece<'_>]) {
     }
 }
 
-fn run(choice: u8, task: Task, pieces: &[Piece<'_>]) -> Result<Outcome, Failure> {
-    let peer = IpAddr::from(Ipv4Addr::new(192, 0, 2, 1));
+/// Address of the device.
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
+/// Begins with a task at a device that wants a password, or none.
+fn begin(choice: u8, task: Task, now: Instant) -> Settings {
     let credentials = Credentials { user: "u".to_owned(), password: "geheim".to_owned() };
     let config = Config {
-        peer: SocketAddr::new(peer, 0),
+        peer: SocketAddr::new(PEER, 0),
         service: ServiceAddress::parse("http://192.0.2.1/onvif").expect("an address"),
         credentials: (choice & 1 != 0).then_some(credentials),
         allows_text: choice & 2 != 0,
@@ -50,15 +53,19 @@ fn run(choice: u8, task: Task, pieces: &[Piece<'_>]) -> Result<Outcome, Failure>
         unix_s: 1_795_867_200,
         seed: 1,
     };
+    Settings::new(config, now).expect("an address of the network")
+}
+
+fn run(choice: u8, task: Task, pieces: &[Piece<'_>]) -> Result<Outcome, Failure> {
     let start = Instant::now();
     let (mut now, mut requests, mut waiting) = (start, 0, None);
-    let mut settings = Settings::new(config, now).expect("an address of the network");
+    let mut settings = begin(choice, task, start);
     let mut pieces = pieces.iter();
     loop {
         while let Some(output) = settings.poll_output() {
             match output {
                 Output::Send(request) => {
-                    assert_eq!(request.to.ip(), peer);
+                    assert_eq!(request.to.ip(), PEER);
                     requests += 1;
                     waiting = Some(request.id);
                 }
@@ -72,7 +79,9 @@ fn run(choice: u8, task: Task, pieces: &[Piece<'_>]) -> Result<Outcome, Failure>
                 }
             }
         }
-        let due = settings.poll_timeout().expect("it ends with an output");
+        let due = settings.poll_timeout();
+        assert!(due.is_some(), "it ends with an output");
+        let due = due.unwrap_or(now);
         match waiting.take().zip(pieces.next()) {
             Some((id, (kind, body))) => answer(&mut settings, now, id, (*kind, body)),
             None => {

@@ -38,7 +38,7 @@ const VERSION = 1;
 /** More do not fit into one row of a phone, and nobody finds them again. */
 export const MAX_GROUPS = 16;
 export const MAX_NAME_CHARS = 32;
-/** As many as four gateways have at most. */
+/** The most cameras of four gateways. */
 const MAX_CAMERAS = 1024;
 const MAX_KEY_CHARS = 129;
 /** Longer text was not written by this page. */

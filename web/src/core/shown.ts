@@ -1,4 +1,4 @@
-/** How the picture of a camera is shown: turned, and mirrored. */
+/** The way in which the picture of a camera is shown: turned, and mirrored. */
 
 import type { Camera } from '../protocol';
 import { TILE_RATIO } from './layout';

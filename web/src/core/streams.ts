@@ -67,7 +67,7 @@ export interface TileStream {
   readonly state: CameraState;
 }
 
-/** Returns the small stream of a camera, unless there is none or only the large one has a picture. */
+/** Returns the small stream of a camera, or the large one if only that has a picture. */
 export function tileStream(cameras: readonly Camera[], camera: Camera): TileStream {
   const { address, state } = camera;
   const sub = camera.streams?.find(({ role }) => role === 'sub');

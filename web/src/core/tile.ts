@@ -12,7 +12,7 @@ import type { Tile } from './wall';
 /** The mark in the corner of a tile. */
 export type Mark = 'live' | 'idle' | 'connecting' | 'failed' | 'offline';
 
-/** What a tile has of its picture. */
+/** The part of its picture that a tile has. */
 export interface Picture {
   /** True while frames arrive. */
   readonly isPlaying: boolean;

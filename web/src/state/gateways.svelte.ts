@@ -7,7 +7,7 @@ import { code, type CameraId, type ChangeCameraParams, type ChangedResult } from
 import type { Gateway, GatewayId, StoredCamera, StoredCamerasResult } from '../protocol';
 import { live } from './live.svelte';
 
-/** What can be changed of a camera without its password. */
+/** The settings of a camera that change without its password. */
 export type CameraChanges = Pick<ChangeCameraParams, 'name' | 'rotation' | 'mirrored' | 'onDemand'>;
 
 export class GatewaysPage {

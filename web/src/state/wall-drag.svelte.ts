@@ -13,7 +13,7 @@ export class WallDrag {
     this.#move = move;
   }
 
-  /** Begins with a press on a tile; a finger must press its handle, because it scrolls elsewhere. */
+  /** Begins with a press on a tile; a finger must press its handle, as it scrolls elsewhere. */
   start(event: PointerEvent, key: string): void {
     const { target, pointerType, button } = event;
     if (!(target instanceof Element) || button !== 0 || target.closest('button') !== null) return;

@@ -175,7 +175,7 @@ function skipped(video: HTMLVideoElement | null): number {
   return video?.getVideoPlaybackQuality().droppedVideoFrames ?? 0;
 }
 
-/** How the person arranged the wall, kept in this browser. */
+/** The order of the wall as the person arranged it, kept in this browser. */
 class Arranged {
   #value = $state.raw<Arrangement>(NO_ARRANGEMENT);
 

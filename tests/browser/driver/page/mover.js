@@ -22,7 +22,8 @@
         if (message.error) refusals.push(`${message.error.code} ${message.error.message}`);
       };
       const timer = setInterval(() => {
-        if (socket.readyState === WebSocket.OPEN) request('portholeMove', { peer, camera, pan: 50 });
+        if (socket.readyState !== WebSocket.OPEN) return;
+        request('portholeMove', { peer, camera, pan: 50 });
       }, RENEWAL_MS);
       setTimeout(() => {
         clearInterval(timer);

@@ -423,9 +423,9 @@ fn the_texts_of_a_request_about_presets_are_checked() {
             by: None,
         };
         let heard = case.ask::<SavePreset>(1, &params);
-        let saved = heard.asked.iter().find_map(|(_, question)| match question {
-            Question::Control(_, Command::Save { name }) => Some(name.as_str()),
-            _ => None,
+        let saved = heard.asked.iter().find_map(|(_, question)| {
+            let Question::Control(_, Command::Save { name }) = question else { return None };
+            Some(name.as_str())
         });
         assert_eq!(saved, expected, "{name}");
     }

@@ -233,7 +233,9 @@ impl<'a> House<'a> {
         mover.finish(DEADLINE)?;
         let moved = mover.last(event("moved"))?.context("no end of the movement")?;
         ensure!(moved["refusals"] == json!([]), "{moved}");
-        Ok(())
+        wait::until("the standstill of the camera", 2 * STOPPED, || {
+            Ok((!movement.is_moving()).then_some(()))
+        })
     }
 
     /// Watches as somebody who may not move the camera, and asks for it all the same.
@@ -248,7 +250,11 @@ impl<'a> House<'a> {
         ]);
         let token = self.server.token("viewer", &["--camera", &self.id])?;
         steps.push(self.mover(&token));
-        let before = self.camera.seen.movement.calls().len();
+        let moves = || {
+            let calls = self.camera.seen.movement.calls();
+            calls.iter().filter(|(_, call)| call == "ContinuousMove").count()
+        };
+        let before = moves();
         let place = Place::On(&self.other.host);
         let browser = Browser::dashboard(self.scene, "viewer", place, &steps, DEADLINE)?;
         let text = browser.last(event("text"))?.context("no text")?;
@@ -260,8 +266,7 @@ impl<'a> House<'a> {
         let refusals = moved["refusals"].as_array().context("a list")?;
         let is_refused = |it: &Value| it.as_str().is_some_and(|text| text.starts_with("403"));
         ensure!(!refusals.is_empty() && refusals.iter().all(is_refused), "{moved}");
-        let after = self.camera.seen.movement.calls().len();
-        ensure!(after == before, "the camera was moved by somebody who may not");
+        ensure!(moves() == before, "the camera was moved by somebody who may not");
         Ok(())
     }
 

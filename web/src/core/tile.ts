@@ -70,7 +70,8 @@ export function tileView(
     reason: lost !== null && isOffline ? t('wall.offline-since', since) : lost,
     warning: warning(camera),
     hasMotion: camera.state !== 'offline' && camera.motion?.active === true,
-    motion: motionText(camera, now),
+    // A reason needs the room.
+    motion: lost === null ? motionText(camera, now) : null,
   };
 }
 

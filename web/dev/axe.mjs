@@ -11,6 +11,17 @@ const gateway = await fakeGateway('House');
 gateway.cameras = STORED;
 gateway.presets = [{ token: '1', name: 'Gate' }];
 gateway.devices = [{ number: 1, address: '192.168.1.20', vendor: 'Hikvision', model: 'DS-2CD' }];
+gateway.settings.check = {
+  plan: 'p',
+  changes: [{ key: 'key-frames', stream: 'main', before: 'every 8 s', after: 'every 2 s' }],
+  left: [{ key: 'b-pictures', failure: false, text: 'B pictures', values: { stream: 'main 1' } }],
+};
+const note = { key: 'disabled', failure: false, text: 'told', values: {} };
+const address = 'rtsp://192.168.1.20/main';
+gateway.entries = [
+  { number: 0, name: 'front', login: 'known', wanted: true, notes: [], address },
+  { number: 1, name: 'shed', login: 'missing', wanted: false, notes: [note], address },
+];
 mock.setGateways([gateway]);
 const { browser, device, page } = await startBrowser(mock);
 const button = (name) => page.getByRole('button', { name, exact: true });
@@ -66,6 +77,9 @@ try {
   await button('Settings of this camera').click();
   await page.getByTestId('settings').getByText('Mirrored').waitFor();
   await check('camera, with pad and settings');
+  await button('Make it right').first().click();
+  await page.locator('[data-testid=repair][data-phase=shown]').waitFor();
+  await check('settings that are put right');
   await page.goto(`${mock.url}/camera/shed`);
   await page.getByText('The camera is offline').waitFor();
   await check('camera that is offline');
@@ -78,6 +92,15 @@ try {
   await page.getByRole('button', { name: /^Add Hikvision/ }).click();
   await page.getByLabel('User', { exact: true }).waitFor();
   await check('password of a camera');
+  await page.goto(`${mock.url}/add`);
+  const buffer = Buffer.from('cameras: {front: {}}');
+  await page.locator('input[type=file]').setInputFiles({
+    name: 'config.yml',
+    mimeType: 'text/yaml',
+    buffer,
+  });
+  await page.getByRole('heading', { name: 'Cameras from Frigate' }).waitFor();
+  await check('cameras of a file');
   await page.goto(`${mock.url}/nowhere`);
   await page.getByText('Page not found').waitFor();
   await check('not found');

@@ -120,15 +120,8 @@ impl Browser {
         steps: &[Value],
         deadline: Duration,
     ) -> Result<Self> {
-        let mut browser = Self::begin(scene, name, place, steps)?;
-        browser.finish(deadline).context(name.to_owned())?;
-        Ok(browser)
-    }
-
-    /// Begins with the steps of `dashboard.mjs`.
-    pub fn begin(scene: &Scene, name: &str, place: Place<'_>, steps: &[Value]) -> Result<Self> {
-        let arguments = json!({ "steps": steps });
-        Self::script(scene, name, place, "dashboard.mjs", &arguments)
+        let browser = Self::begin(scene, name, place, steps)?;
+        browser.finished(name, deadline)
     }
 
     /// Takes the steps of `dashboard.mjs` on a phone, and waits until all of them have succeeded.
@@ -140,9 +133,18 @@ impl Browser {
         deadline: Duration,
     ) -> Result<Self> {
         let arguments = json!({ "steps": steps, "phone": true });
-        let mut browser = Self::script(scene, name, place, "dashboard.mjs", &arguments)?;
-        browser.finish(deadline).context(name.to_owned())?;
-        Ok(browser)
+        let browser = Self::script(scene, name, place, "dashboard.mjs", &arguments)?;
+        browser.finished(name, deadline)
+    }
+
+    /// Begins with the steps of `dashboard.mjs`.
+    pub fn begin(scene: &Scene, name: &str, place: Place<'_>, steps: &[Value]) -> Result<Self> {
+        Self::script(scene, name, place, "dashboard.mjs", &json!({ "steps": steps }))
+    }
+
+    fn finished(mut self, name: &str, deadline: Duration) -> Result<Self> {
+        self.finish(deadline).context(name.to_owned())?;
+        Ok(self)
     }
 
     /// Waits until the script has ended successfully.

@@ -34,7 +34,7 @@ fn firefox_plays_vp8_from_a_plain_page_and_from_the_dashboard() {
         let page = page.canonicalize()?;
         let whep = server.url("/whep/door");
         let url = format!("file://{}#url={whep}&token={token}", page.display());
-        play(scene, "whep-page", &url, &json!([]), &json!([]))?;
+        play(scene, "whep-page", &url, &json!([]))?;
 
         let steps = json!([
             { "fill": "Username", "value": "ada" },
@@ -42,17 +42,20 @@ fn firefox_plays_vp8_from_a_plain_page_and_from_the_dashboard() {
             { "click": "Create account" },
             { "click": "door" },
         ]);
-        play(scene, "dashboard", &server.setup_link()?, &steps, &json!([AES_GCM]))?;
+        let ciphers = play(scene, "dashboard", &server.setup_link()?, &steps)?;
+        // The tile of the camera may have a session of its own before its page has one.
+        ensure!(!ciphers.is_empty() && ciphers.iter().all(|it| it == AES_GCM), "{ciphers:?}");
         let log = server.output()?;
-        let count = log.matches(&format!("srtp=\"{AES_GCM}\"")).count();
-        ensure!(count == 2, "{count} sessions have AES-GCM: {log}");
+        let with_gcm = log.matches(&format!("srtp=\"{AES_GCM}\"")).count();
+        let sessions = log.matches("srtp=\"").count();
+        ensure!(with_gcm == sessions && sessions >= 2, "{with_gcm} have AES-GCM: {log}");
         Ok(())
     });
 }
 
-/// Plays until there is a picture, with these SRTP profiles in `getStats`; the plain page makes its
-/// connection before it can be recorded.
-fn play(scene: &Scene, name: &str, url: &str, steps: &Value, ciphers: &Value) -> Result<()> {
+/// Plays until there is a picture. Returns the SRTP profiles in `getStats`: none of the plain page,
+/// which makes its connection before it can be recorded.
+fn play(scene: &Scene, name: &str, url: &str, steps: &Value) -> Result<Vec<Value>> {
     let arguments = json!({ "url": url, "pictures": 10, "steps": steps });
     let mut browser = Browser::script(scene, name, Place::Here, "firefox.mjs", &arguments)?;
     browser.finish(DEADLINE).context(name.to_owned())?;
@@ -60,6 +63,5 @@ fn play(scene: &Scene, name: &str, url: &str, steps: &Value, ciphers: &Value) ->
     let playing = playing.context("no picture")?;
     let size = (&playing["width"], &playing["height"]);
     ensure!(size == (&json!(320), &json!(240)), "{name}: {playing}");
-    ensure!(&playing["srtpCiphers"] == ciphers, "{name}: {playing}");
-    Ok(())
+    playing["srtpCiphers"].as_array().cloned().with_context(|| format!("{name}: {playing}"))
 }

@@ -1,4 +1,4 @@
-/** Facts that the browser tells about the machine: processors, battery, and the wish to save data. */
+/** Facts that the browser tells of the machine: processors, battery, and the wish to save data. */
 
 import type { Hints } from '../core/pace';
 

@@ -6,24 +6,22 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt as _;
 use porthole_gateway_core::camera::ControlFacts;
-use porthole_gateway_core::onvif::Reply;
 use porthole_gateway_core::onvif::control::{
     Command, Config, Control, Done, Output, Refusal, State,
 };
-use porthole_gateway_core::onvif::probe::CallError;
 use porthole_gateway_core::question::{Answer, QuestionEvent, QuestionId};
 use porthole_signaling_proto::control::{Preset, PresetsResult};
 use porthole_signaling_proto::rpc::{Fault, code};
 use porthole_signaling_proto::{CameraId, ControlReport, MotionReport};
 use tokio::net::lookup_host;
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::cameras::OnvifPlace;
 use crate::onvif;
-use crate::onvif::{Cidr, ServiceAddress, USUAL_SERVICE, exchange};
+use crate::onvif::exchange::Exchanges;
+use crate::onvif::{Cidr, ServiceAddress, USUAL_SERVICE};
 
 /// Time until a camera is tried again that cannot be asked at all.
 const RETRY: Duration = Duration::from_secs(60);
@@ -122,13 +120,6 @@ fn is_usual(service: &ServiceAddress) -> bool {
     service.target() == USUAL_SERVICE && service.port() == 80
 }
 
-/// The requests of a control that are under way.
-#[derive(Debug, Default)]
-struct Exchanges {
-    tasks: JoinSet<(u32, Result<Reply, CallError>)>,
-    handles: HashMap<u32, AbortHandle>,
-}
-
 /// Runs a control until it has closed itself, which it does once `stop` is cancelled.
 async fn control(
     camera: &CameraId,
@@ -153,15 +144,10 @@ async fn control(
         let now = Instant::now();
         let due = control.poll_timeout(now).unwrap_or(now + IDLE);
         tokio::select! {
-            Some(ended) = exchanges.tasks.join_next() => {
-                // One that was cancelled is not waited for any more.
-                let Ok((id, result)) = ended else { continue };
-                exchanges.handles.remove(&id);
-                match result {
-                    Ok(reply) => control.handle_reply(Instant::now(), id, &reply),
-                    Err(error) => control.handle_error(Instant::now(), id, error),
-                }
-            }
+            Some((id, result)) = exchanges.next() => match result {
+                Ok(reply) => control.handle_reply(Instant::now(), id, &reply),
+                Err(error) => control.handle_error(Instant::now(), id, error),
+            },
             Some((id, command)) = channels.commands.recv() => {
                 last += 1;
                 asked.insert(last, id);
@@ -184,16 +170,8 @@ async fn apply(
     asked: &mut HashMap<u64, QuestionId>,
 ) {
     match output {
-        Output::Send(request) => {
-            let id = request.id;
-            let task = async move { (id, exchange::run(request).await) };
-            exchanges.handles.insert(id, exchanges.tasks.spawn(task));
-        }
-        Output::Cancel(id) => {
-            if let Some(handle) = exchanges.handles.remove(&id) {
-                handle.abort();
-            }
-        }
+        Output::Send(request) => exchanges.send(request),
+        Output::Cancel(id) => exchanges.cancel(id),
         Output::Answer(number, answer) => {
             if let Some(id) = asked.remove(&number) {
                 let answer = answer.map(answer_of).map_err(|refusal| fault(&refusal));

@@ -1,7 +1,7 @@
 //! The answers to a probe's calls, read leniently: elements are looked for by name at any depth.
 
 use super::ServiceAddress;
-use super::calls::{DEVICE, EVENTS, MEDIA1, MEDIA2, PTZ};
+use super::calls::{DEVICE, EVENTS, MEDIA1, MEDIA2, Media, PTZ};
 use super::scopes::{mac, shown};
 use super::xml::Element;
 
@@ -56,6 +56,15 @@ impl Services {
             media2: address("Media2"),
             ptz: address("PTZ"),
             events: address("Events"),
+        }
+    }
+
+    /// Returns the address of a media service. The device service, and any that is not named, is at
+    /// the address that has answered.
+    pub(super) fn of(&self, media: Option<Media>) -> Option<&ServiceAddress> {
+        match media? {
+            Media::First => self.media1.as_ref(),
+            Media::Second => self.media2.as_ref(),
         }
     }
 

@@ -287,11 +287,8 @@ impl Probe {
     /// Sends the knocks that are due, and goes on once the result is known.
     fn knock(&mut self, now: Instant) {
         let Stage::Knocking(knocks) = &mut self.stage else { return };
-        while let Some((service, id)) = knocks.next(&mut self.requests, now + CALL_TIME) {
-            let body = soap::envelope("", &Call::SystemTime.body());
-            let action = Call::SystemTime.action();
-            let bytes = http::post(&service.authority(), service.target(), &action, "", &body);
-            self.outputs.push_back(Output::Send(request(self.peer, id, &service, bytes)));
+        while let Some(knock) = knocks.next(&mut self.requests, now + CALL_TIME) {
+            self.outputs.push_back(Output::Send(knock));
         }
         let Some(verdict) = knocks.verdict() else { return };
         self.cancel_all();
@@ -350,31 +347,21 @@ impl Probe {
             self.fail(Finding::StoppedAnswering);
             return;
         }
-        let service = match call.media() {
-            None => &asking.device,
-            Some(Media::First) => asking.services.media1.as_ref().unwrap_or(&asking.device),
-            Some(Media::Second) => asking.services.media2.as_ref().unwrap_or(&asking.device),
-        };
+        let service = asking.services.of(call.media()).unwrap_or(&asking.device);
         self.requests += 1;
         let id = self.requests;
         let passed = i64::try_from(now.duration_since(self.started).as_secs()).unwrap_or(0);
         let proof = self.ladder.prove(service.target(), &call.body(), self.camera_s + passed);
-        let bytes = http::post(
-            &service.authority(),
-            service.target(),
-            &call.action(),
-            &proof.authorization,
-            &proof.envelope,
-        );
-        self.outputs.push_back(Output::Send(request(self.peer, id, service, bytes)));
+        let (authorization, envelope) = (&proof.authorization, &proof.envelope);
+        let sent = request(self.peer, id, service, &call.action(), authorization, envelope);
+        self.outputs.push_back(Output::Send(sent));
         let deadline = now + CALL_TIME;
         asking.pending = Some(Pending { id, call, deadline, shown: proof.shown, attempts });
     }
 
     fn handle_answer(&mut self, now: Instant, mut pending: Pending, reply: &Reply) {
         if (300..400).contains(&reply.status) {
-            let to = reply.location.as_deref().unwrap_or("nowhere");
-            self.fail(Finding::Redirects(super::scopes::shown(&crate::rtsp::mask_passwords(to))));
+            self.fail(redirected(reply));
             return;
         }
         match soap::read(reply.status, &reply.body) {
@@ -503,13 +490,24 @@ impl Probe {
     }
 }
 
-/// Returns a request to the service at the address of the probe.
+/// Returns the finding about a reply that names another address.
+pub(super) fn redirected(reply: &Reply) -> Finding {
+    let to = reply.location.as_deref().unwrap_or("nowhere");
+    Finding::Redirects(super::scopes::shown(&crate::rtsp::mask_passwords(to)))
+}
+
+/// Returns the request for a call to a service, at the address of the probe. `authorization` is the
+/// value of that header, or empty.
 pub(super) fn request(
     peer: SocketAddr,
     id: u32,
     service: &ServiceAddress,
-    bytes: Vec<u8>,
+    action: &str,
+    authorization: &str,
+    envelope: &str,
 ) -> Request {
+    let (authority, target) = (service.authority(), service.target());
+    let bytes = http::post(&authority, target, action, authorization, envelope);
     let mut to = peer;
     to.set_port(service.port());
     let tls_name = service.is_tls().then(|| service.host().to_owned());

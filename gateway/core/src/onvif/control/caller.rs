@@ -8,7 +8,7 @@ use crate::onvif::answers::Services;
 use crate::onvif::calls::{Call, Media};
 use crate::onvif::clock;
 use crate::onvif::finding::Finding;
-use crate::onvif::http::{self, Reply};
+use crate::onvif::http::Reply;
 use crate::onvif::ladder::{Ladder, Reaction, Shown};
 use crate::onvif::probe::places::Places;
 use crate::onvif::probe::{CALL_TIME, Config, Request, request};
@@ -188,8 +188,7 @@ impl Caller {
         let services = &self.services;
         let named = match &ask.slot {
             Slot::Device => None,
-            Slot::Media(Media::First) => services.media1.as_ref(),
-            Slot::Media(Media::Second) => services.media2.as_ref(),
+            Slot::Media(media) => services.of(Some(*media)),
             Slot::Ptz => services.ptz.as_ref(),
             Slot::Events => services.events.as_ref(),
             Slot::At(address) => Some(address),
@@ -197,16 +196,10 @@ impl Caller {
         let service = named.unwrap_or(&self.device);
         let camera_s = self.camera_s(now);
         let proof = self.ladder.prove_with(service.target(), &ask.headers, &ask.body, camera_s);
-        let bytes = http::post(
-            &service.authority(),
-            service.target(),
-            &ask.action,
-            &proof.authorization,
-            &proof.envelope,
-        );
         self.last_id = self.last_id.wrapping_add(1);
         let (id, deadline) = (self.last_id, now + ask.time);
-        let sent = request(self.peer, id, service, bytes);
+        let (authorization, envelope) = (&proof.authorization, &proof.envelope);
+        let sent = request(self.peer, id, service, &ask.action, authorization, envelope);
         (sent, Pending { id, ask, deadline, shown: proof.shown, attempts })
     }
 

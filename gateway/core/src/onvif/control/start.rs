@@ -7,12 +7,10 @@ use super::mover::Mover;
 use super::setup::{Facts, Setup};
 use super::watcher::Watcher;
 use super::{Control, Output, Refusal, Stage, Work};
-use crate::onvif::calls::Call;
 use crate::onvif::finding::Finding;
-use crate::onvif::http::{self, Reply};
+use crate::onvif::http::Reply;
+use crate::onvif::probe::CALL_TIME;
 use crate::onvif::probe::knock::Knocks;
-use crate::onvif::probe::{CALL_TIME, request};
-use crate::onvif::soap;
 use crate::onvif::xml::Element;
 
 /// First wait for a camera that does not answer. It doubles.
@@ -43,12 +41,8 @@ impl Control {
     /// Sends the knocks that are due, and goes on once the result is known.
     pub(super) fn knock(&mut self, now: Instant) {
         let Stage::Knocking(knocks) = &mut self.stage else { return };
-        while let Some((service, id)) = knocks.next(self.caller.last_id_mut(), now + CALL_TIME) {
-            let body = soap::envelope("", &Call::SystemTime.body());
-            let action = Call::SystemTime.action();
-            let bytes = http::post(&service.authority(), service.target(), &action, "", &body);
-            let sent = request(self.config.device.peer, id, &service, bytes);
-            self.outputs.push_back(Output::Send(sent));
+        while let Some(knock) = knocks.next(self.caller.last_id_mut(), now + CALL_TIME) {
+            self.outputs.push_back(Output::Send(knock));
         }
         let Some(verdict) = knocks.verdict() else { return };
         self.cancel_all();

@@ -1,10 +1,12 @@
 //! The first requests of a probe: the camera's clock at several ports, without credentials.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::places::Places;
-use super::{CallError, Config, Reply, ReplyError};
+use super::{CallError, Config, Reply, ReplyError, Request, request};
 use crate::onvif::ServiceAddress;
+use crate::onvif::calls::Call;
 use crate::onvif::finding::Finding;
 use crate::onvif::scopes::shown;
 use crate::onvif::soap::{self, Answer};
@@ -52,13 +54,15 @@ struct Knock {
 /// The addresses that are tried at once.
 #[derive(Debug)]
 pub(in crate::onvif) struct Knocks {
+    peer: SocketAddr,
     host: String,
     knocks: Vec<Knock>,
 }
 
 impl Knocks {
     pub(in crate::onvif) fn new(config: &Config) -> Self {
-        let mut knocks = Self { host: config.host.clone(), knocks: Vec::new() };
+        let (peer, host) = (config.peer, config.host.clone());
+        let mut knocks = Self { peer, host, knocks: Vec::new() };
         for service in &config.services {
             knocks.add(service.at_host(&config.host));
         }
@@ -81,16 +85,18 @@ impl Knocks {
         }
     }
 
-    /// Returns the next address to be tried, and the number of its request.
+    /// Returns the request to the next address to be tried. It counts up the requests so far.
     pub(in crate::onvif) fn next(
         &mut self,
         requests: &mut u32,
         deadline: Instant,
-    ) -> Option<(ServiceAddress, u32)> {
+    ) -> Option<Request> {
         let knock = self.knocks.iter_mut().find(|knock| knock.result == Outcome::Waiting)?;
         *requests += 1;
         knock.result = Outcome::Sent(*requests, deadline);
-        Some((knock.service.clone(), *requests))
+        let (action, body) = (Call::SystemTime.action(), Call::SystemTime.body());
+        let envelope = soap::envelope("", &body);
+        Some(request(self.peer, *requests, &knock.service, &action, "", &envelope))
     }
 
     fn sent(&mut self, id: u32) -> Option<&mut Knock> {

@@ -6,18 +6,17 @@ use std::time::{Duration, Instant};
 
 use super::calls::Message;
 use super::{Config, Output, Step};
+use crate::onvif::ServiceAddress;
 use crate::onvif::answers::Services;
 use crate::onvif::calls::Media;
 use crate::onvif::finding::Finding;
-use crate::onvif::http::{self, Reply, ReplyError};
+use crate::onvif::http::{Reply, ReplyError};
 use crate::onvif::ladder::{Ladder, MAX_REFUSED, Reaction, Shown};
 use crate::onvif::probe::places::Places;
-use crate::onvif::probe::{CallError, request};
+use crate::onvif::probe::{CallError, redirected, request};
 use crate::onvif::soap::{self, Answer};
 use crate::onvif::xml::Element;
-use crate::onvif::{ServiceAddress, scopes};
 use crate::rtsp::auth::Attempts;
-use crate::rtsp::mask_passwords;
 
 /// Maximum number of requests about one camera; reading needs 8, setting and reading back 6.
 const MAX_REQUESTS: u32 = 48;
@@ -133,11 +132,7 @@ impl Conversation {
 
     fn send(&mut self, now: Instant, mut pending: Pending) {
         let message = &pending.message;
-        let service = match message.media {
-            None => &self.device,
-            Some(Media::First) => self.services.media1.as_ref().unwrap_or(&self.device),
-            Some(Media::Second) => self.services.media2.as_ref().unwrap_or(&self.device),
-        };
+        let service = self.services.of(message.media).unwrap_or(&self.device);
         let camera_s = self.unix_s(now).saturating_add(self.ahead_s);
         let (authorization, envelope) = if pending.step.is_public() {
             pending.shown = Shown::Nothing;
@@ -147,12 +142,12 @@ impl Conversation {
             pending.shown = proof.shown;
             (proof.authorization, proof.envelope)
         };
-        let (authority, target) = (service.authority(), service.target());
-        let bytes = http::post(&authority, target, &message.action, &authorization, &envelope);
         self.requests += 1;
         pending.id = self.requests;
         pending.deadline = now + pending.time;
-        self.outputs.push_back(Output::Send(request(self.peer, pending.id, service, bytes)));
+        let (id, action) = (pending.id, &pending.message.action);
+        let sent = request(self.peer, id, service, action, &authorization, &envelope);
+        self.outputs.push_back(Output::Send(sent));
         self.pending = Some(pending);
     }
 
@@ -166,9 +161,7 @@ impl Conversation {
         let mut pending = self.pending.take_if(|pending| pending.id == id)?;
         let step = pending.step;
         if (300..400).contains(&reply.status) {
-            let to = reply.location.as_deref().unwrap_or("nowhere");
-            let to = scopes::shown(&mask_passwords(to));
-            return Some((step, Heard::Failed(Finding::Redirects(to))));
+            return Some((step, Heard::Failed(redirected(reply))));
         }
         let heard = match soap::read(reply.status, &reply.body) {
             Answer::Content(root) => {

@@ -46,7 +46,6 @@ pub use link::{LinkError, websocket_url};
 pub use offline::{OfflineError, Skipped, add_imported};
 pub use porthole_gateway_core::camera::Picture;
 pub use porthole_gateway_core::import;
-pub use porthole_gateway_core::question::ROTATIONS;
 pub use store_file::StoreError;
 
 /// Configuration of a gateway.

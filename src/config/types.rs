@@ -4,9 +4,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use porthole_gateway::ingest;
 use porthole_gateway::onvif::ServiceAddress;
-use porthole_gateway::{ROTATIONS, ingest};
-use porthole_signaling_proto::CameraId;
+use porthole_signaling_proto::{CameraId, ROTATIONS};
 use porthole_turn_admin::{BadPlace, Place};
 use porthole_turn_proto::server::{Cidr, InvalidCidr};
 use serde::{Deserialize, Serialize, Serializer};

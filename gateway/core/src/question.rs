@@ -22,7 +22,7 @@ use porthole_signaling_proto::method::{
     StoredCameras,
 };
 use porthole_signaling_proto::rpc::{Fault, Value, code};
-use porthole_signaling_proto::{CameraId, rpc};
+use porthole_signaling_proto::{CameraId, ROTATIONS, rpc};
 
 use crate::onvif::Velocity;
 use crate::onvif::control::Command;
@@ -45,9 +45,6 @@ pub const MAX_NAME_CHARS: usize = 64;
 
 /// Maximum length of the token of a preset in characters (ONVIF's `ReferenceToken` has 64).
 const MAX_TOKEN_CHARS: usize = 128;
-
-/// The rotations of a picture, in degrees clockwise.
-pub const ROTATIONS: [u16; 4] = [0, 90, 180, 270];
 
 /// The number of a question, which is never used again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -230,13 +230,12 @@ impl Directory {
     ) -> Vec<Camera> {
         let mut cameras = Vec::new();
         for (gateway, known) in &self.gateways {
-            let may_see = |id: &CameraId| !permissions(gateway, id).is_empty();
-            let visible = |camera| cameras::visible(camera, may_see);
+            let visible = |camera| cameras::visible(camera, |id| permissions(gateway, id));
             let seen = known.cameras().iter().flat_map(visible);
-            cameras.extend(seen.map(|camera| Camera {
+            cameras.extend(seen.map(|(camera, permissions)| Camera {
                 gateway: gateway.clone(),
                 address: self.address(gateway, &camera.id),
-                permissions: permissions(gateway, &camera.id),
+                permissions,
                 report: match known.connection() {
                     Some(_) => camera,
                     None => cameras::offline(camera),

@@ -21,6 +21,9 @@ pub enum CameraState {
     Offline,
 }
 
+/// The rotations of a picture, in degrees clockwise.
+pub const ROTATIONS: [u16; 4] = [0, 90, 180, 270];
+
 /// A camera as its gateway reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]

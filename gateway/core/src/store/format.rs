@@ -1,13 +1,13 @@
 //! The file of the cameras that a gateway keeps: JSON with a version.
 
-use porthole_signaling_proto::CameraId;
+use porthole_signaling_proto::{CameraId, ROTATIONS};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{Kept, MAX_CAMERAS, Place, Store};
 use crate::camera::Picture;
 use crate::onvif::ServiceAddress;
-use crate::question::{MAX_NAME_CHARS, ROTATIONS};
+use crate::question::MAX_NAME_CHARS;
 use crate::rtsp::Address;
 
 /// The version of the format. Version 1 has no `onvif`, `rotation`, `mirrored` and `on_demand`.

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use porthole_signaling_proto::method::RefusedCamera;
-use porthole_signaling_proto::{CameraId, CameraReport, CameraState, StreamReport, StreamRole};
+use porthole_signaling_proto::{
+    CameraId, CameraPermission, CameraReport, CameraState, ROTATIONS, StreamReport, StreamRole,
+};
 
 use super::plain_name;
 
@@ -11,8 +13,6 @@ use super::plain_name;
 const MAX_REASON_CHARS: usize = 300;
 /// The longest name of a codec, such as `H264`.
 const MAX_CODEC_CHARS: usize = 16;
-/// The rotations of a picture, in degrees clockwise.
-const ROTATIONS: [u16; 4] = [0, 90, 180, 270];
 /// Most streams of a camera: main and sub.
 const MAX_STREAMS: usize = 2;
 
@@ -118,31 +118,36 @@ pub(super) fn profiles(camera: &CameraReport) -> impl Iterator<Item = &CameraId>
     std::iter::once(&camera.id).chain(streams.filter(|id| **id != camera.id))
 }
 
-/// Returns the camera as somebody may see it: the whole camera, or each stream that may be seen as
-/// a camera of its own.
+/// Returns the camera as somebody may see it, with what may be done with it: the whole camera, or
+/// each stream that may be seen as a camera of its own.
 pub(super) fn visible(
     camera: &CameraReport,
-    may_see: impl Fn(&CameraId) -> bool,
-) -> Vec<CameraReport> {
-    if may_see(&camera.id) {
-        return vec![camera.clone()];
+    permissions: impl Fn(&CameraId) -> Vec<CameraPermission>,
+) -> Vec<(CameraReport, Vec<CameraPermission>)> {
+    let on_camera = permissions(&camera.id);
+    if !on_camera.is_empty() {
+        return vec![(camera.clone(), on_camera)];
     }
-    let seen = camera.streams.iter().filter(|stream| may_see(&stream.id));
-    let alone = seen.map(|stream| CameraReport {
-        id: stream.id.clone(),
-        name: format!("{} (low resolution)", camera.name),
-        state: stream.state,
-        reason: stream.reason.clone(),
-        codec: stream.codec.clone(),
-        width: stream.width,
-        height: stream.height,
-        viewers: 0,
-        streams: Vec::new(),
-        provisional: camera.provisional,
-        control: camera.control.clone(),
-        motion: camera.motion.clone(),
-        rotation: camera.rotation,
-        mirrored: camera.mirrored,
+    let seen = camera.streams.iter().map(|stream| (stream, permissions(&stream.id)));
+    let seen = seen.filter(|(_, on_stream)| !on_stream.is_empty());
+    let alone = seen.map(|(stream, on_stream)| {
+        let report = CameraReport {
+            id: stream.id.clone(),
+            name: format!("{} (low resolution)", camera.name),
+            state: stream.state,
+            reason: stream.reason.clone(),
+            codec: stream.codec.clone(),
+            width: stream.width,
+            height: stream.height,
+            viewers: 0,
+            streams: Vec::new(),
+            provisional: camera.provisional,
+            control: camera.control.clone(),
+            motion: camera.motion.clone(),
+            rotation: camera.rotation,
+            mirrored: camera.mirrored,
+        };
+        (report, on_stream)
     });
     alone.collect()
 }

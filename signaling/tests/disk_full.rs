@@ -107,6 +107,7 @@ async fn a_full_disk_refuses_only_what_must_be_written() {
         peer: key.id(),
         profile: Some("barn".parse().unwrap()),
         authorization: None,
+        audio: None,
     };
     let request = viewer.request::<Connect>(&barn).await;
     let (id, _) = gateway.next_request::<ConnectDevice>().await;

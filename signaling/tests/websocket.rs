@@ -59,7 +59,7 @@ impl Scene {
 
 fn connect_params(key: &Key, camera: &str) -> ConnectParams {
     let profile = Some(camera.parse().expect("an id"));
-    ConnectParams { peer: key.id(), profile, authorization: None }
+    ConnectParams { peer: key.id(), profile, authorization: None, audio: None }
 }
 
 #[tokio::test]

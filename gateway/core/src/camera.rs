@@ -277,6 +277,7 @@ impl Camera {
             motion: facts.and_then(|facts| facts.motion.clone()),
             rotation: self.settings.picture.rotation,
             mirrored: self.settings.picture.mirrored,
+            sound: None,
         }
     }
 }

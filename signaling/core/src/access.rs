@@ -241,6 +241,11 @@ impl Admitted {
         each.into_iter().filter(has).map(|(_, _, permission)| permission).collect()
     }
 
+    /// Returns true if the sender may hear a gateway's camera, besides what its action needs.
+    pub(crate) fn may_listen(&self, gateway: &GatewayId, camera: &CameraId, now: Now) -> bool {
+        self.permissions(gateway, camera, now).contains(&CameraPermission::Listen)
+    }
+
     /// Checks that the sender may know that no gateway has a camera with this id.
     ///
     /// # Errors

@@ -42,6 +42,7 @@ impl Hub {
         let granted = self.find_camera(now, admitted, &params.peer, params.profile.as_ref())?;
         let lifetime = granted.lifetime(now, self.config.limits.session_lifetime);
         let camera = granted.object().camera.clone();
+        let audio = params.audio.unwrap_or(true) && admitted.may_listen(&params.peer, &camera, now);
         let gateway_conn = self.reach(Address::Gateway(&params.peer))?;
         let session = Session::new(now, lifetime, granted, Viewer::Connected(conn));
         let session = self.add_session(session)?;
@@ -51,6 +52,7 @@ impl Hub {
             profile: Some(camera),
             ice_servers,
             expiry_time_seconds: Some(whole_seconds(lifetime)),
+            audio,
         };
         let kind = RequestKind::Connect;
         let request = PendingRequest { kind, session, origin: call.origin() };

@@ -160,6 +160,7 @@ impl Hub {
             return Err(Fault::new(code::BAD_REQUEST, text));
         }
         let GatewayCamera { gateway, camera } = granted.object().clone();
+        let audio = sender.may_listen(&gateway, &camera, now);
         let conn = self.reach(Address::Gateway(&gateway)).map_err(|away| Fault {
             // The draft's answer while nobody publishes.
             code: code::CONFLICT,
@@ -175,6 +176,7 @@ impl Hub {
             viewer_address: viewer_address.filter(is_of_a_viewer),
             ice_servers: self.issue_ice_servers(&session, now),
             expiry_time_seconds: Some(whole_seconds(lifetime)),
+            audio,
         };
         let origin = Origin::Whep(request);
         let kind = RequestKind::Offer;

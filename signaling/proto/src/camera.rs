@@ -80,6 +80,10 @@ pub struct CameraReport {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[ts(optional, as = "Option<bool>")]
     pub mirrored: bool,
+    /// The sound of the camera; absent if it sends none, or until that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub sound: Option<SoundReport>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -106,8 +110,21 @@ impl CameraReport {
             motion: None,
             rotation: 0,
             mirrored: false,
+            sound: None,
         }
     }
+}
+
+/// The sound of a camera.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct SoundReport {
+    /// The codec in which the camera sends it, such as `PCMA` or `AAC`.
+    pub codec: String,
+    /// The reason why it cannot be heard, in one sentence; absent if it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub reason: Option<String>,
 }
 
 /// The ways in which a camera can be moved ([`crate::control`]).

@@ -21,7 +21,7 @@ pub mod rpc;
 pub use address::CameraAddress;
 pub use camera::{
     Camera, CameraPermission, CameraReport, CameraState, ControlReport, IceCandidate, IceServer,
-    MotionReport, ROTATIONS, StreamReport, StreamRole,
+    MotionReport, ROTATIONS, SoundReport, StreamReport, StreamRole,
 };
 pub use id::{CameraId, GatewayId, InvalidId, SessionId};
 

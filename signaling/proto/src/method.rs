@@ -206,6 +206,11 @@ pub struct ConnectParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub authorization: Option<String>,
+    /// False: the session is to carry no sound. A client that says nothing gets the sound that it
+    /// may hear.
+    #[serde(default, rename = "portholeAudio", skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub audio: Option<bool>,
 }
 
 /// Result of `connect`.
@@ -244,6 +249,10 @@ pub struct ConnectDeviceParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub expiry_time_seconds: Option<u32>,
+    /// True: the client wants the sound of the camera, and may hear it.
+    #[serde(default, rename = "portholeAudio", skip_serializing_if = "std::ops::Not::not")]
+    #[ts(optional, as = "Option<bool>")]
+    pub audio: bool,
 }
 
 /// Result of `connect` from server to device.
@@ -424,6 +433,10 @@ pub struct OfferParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub expiry_time_seconds: Option<u32>,
+    /// True: the viewer may hear the camera, if its offer asks for sound.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[ts(optional, as = "Option<bool>")]
+    pub audio: bool,
 }
 
 /// Result of `portholeOffer`.

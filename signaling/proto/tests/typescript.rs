@@ -11,8 +11,8 @@ use porthole_signaling_proto::rpc::code;
 use porthole_signaling_proto::{
     Camera, CameraAddress, CameraId, CameraPermission, CameraReport, CameraState, ControlReport,
     GatewayId, IceCandidate, IceServer, MAX_CLIENT_MESSAGE_BYTES, MAX_MESSAGE_BYTES, MotionReport,
-    SUBPROTOCOL, SessionId, StreamReport, StreamRole, WEBSOCKET_PATH, control, manage, method,
-    rest, rpc,
+    SUBPROTOCOL, SessionId, SoundReport, StreamReport, StreamRole, WEBSOCKET_PATH, control, manage,
+    method, rest, rpc,
 };
 use ts_rs::{Config, TS};
 
@@ -61,6 +61,7 @@ fn types(text: &mut String) {
         StreamReport,
         ControlReport,
         MotionReport,
+        SoundReport,
         CameraReport,
         CameraPermission,
         Camera,

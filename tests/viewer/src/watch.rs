@@ -89,6 +89,7 @@ impl Watch {
                                 peer: camera.gateway,
                                 profile: Some(self.camera.clone()),
                                 authorization: None,
+                                audio: Some(false),
                             },
                         );
                     }

@@ -89,6 +89,7 @@ impl Scene {
             profile: Some("door".parse().unwrap()),
             ice_servers: Vec::new(),
             expiry_time_seconds: Some(3600),
+            audio: false,
         };
         gateway.handle_message(now, Message::request::<ConnectDevice>(7, &connect));
         Self {

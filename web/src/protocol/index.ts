@@ -102,6 +102,19 @@ active: boolean,
 lastS?: number, };
 
 /**
+ * The sound of a camera.
+ */
+export type SoundReport = {
+/**
+ * The codec in which the camera sends it, such as `PCMA` or `AAC`.
+ */
+codec: string,
+/**
+ * The reason why it cannot be heard, in one sentence; absent if it can.
+ */
+reason?: string, };
+
+/**
  * A camera as its gateway reports it.
  */
 export type CameraReport = {
@@ -163,7 +176,11 @@ rotation?: number,
 /**
  * True if its picture is to be mirrored, left to right, before it is turned.
  */
-mirrored?: boolean, };
+mirrored?: boolean,
+/**
+ * The sound of the camera; absent if it sends none, or until that is known.
+ */
+sound?: SoundReport, };
 
 /**
  * A way to use a camera that somebody may have.
@@ -246,7 +263,11 @@ rotation?: number,
 /**
  * True if its picture is to be mirrored, left to right, before it is turned.
  */
-mirrored?: boolean, };
+mirrored?: boolean,
+/**
+ * The sound of the camera; absent if it sends none, or until that is known.
+ */
+sound?: SoundReport, };
 
 /**
  * A STUN or TURN server in the form of W3C WebRTC's `RTCIceServer`; `urls` is always an array
@@ -362,7 +383,12 @@ profile?: CameraId,
 /**
  * The access token, if it is not the one registered with.
  */
-authorization?: string, };
+authorization?: string,
+/**
+ * False: the session is to carry no sound. A client that says nothing gets the sound that it
+ * may hear.
+ */
+portholeAudio?: boolean, };
 
 /**
  * Result of `connect`.
@@ -404,7 +430,11 @@ iceServers: Array<IceServer>,
 /**
  * The seconds until the session ends, unless it is extended.
  */
-expiryTimeSeconds?: number, };
+expiryTimeSeconds?: number,
+/**
+ * True: the client wants the sound of the camera, and may hear it.
+ */
+portholeAudio?: boolean, };
 
 /**
  * Result of `connect` from server to device.
@@ -627,7 +657,11 @@ iceServers: Array<IceServer>,
 /**
  * The seconds until the session ends, unless it is extended.
  */
-expiryTimeSeconds?: number, };
+expiryTimeSeconds?: number,
+/**
+ * True: the viewer may hear the camera, if its offer asks for sound.
+ */
+audio?: boolean, };
 
 /**
  * Result of `portholeOffer`.

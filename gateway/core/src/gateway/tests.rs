@@ -112,6 +112,7 @@ impl Case {
                 profile: profile.map(|profile| profile.parse().unwrap()),
                 ice_servers: Vec::new(),
                 expiry_time_seconds: Some(60),
+                audio: false,
             },
         )
     }
@@ -188,6 +189,7 @@ fn a_connect_is_answered_and_an_invite_follows() {
                 profile: Some("door".parse().unwrap()),
                 ice_servers: Vec::new(),
                 expiry_time_seconds: None,
+                audio: false,
             },
         ),
     );
@@ -218,6 +220,7 @@ fn impossible_requests_are_refused_with_a_reason() {
         viewer_address: None,
         ice_servers: Vec::new(),
         expiry_time_seconds: None,
+        audio: false,
     };
     let unknown = ExtendParams {
         session: "s9".parse().unwrap(),
@@ -263,6 +266,7 @@ fn a_viewers_offer_is_answered_with_candidates_and_no_trickle() {
             viewer_address: None,
             ice_servers: Vec::new(),
             expiry_time_seconds: None,
+            audio: false,
         },
     );
     let OfferResult { answer } = result_of::<Offer>(&messages).expect("nothing to wait for");
@@ -286,6 +290,7 @@ fn a_restart_is_answered_with_the_group_and_options_of_the_session() {
         viewer_address: Some("203.0.113.7".parse().unwrap()),
         ice_servers: Vec::new(),
         expiry_time_seconds: None,
+        audio: false,
     };
     result_of::<Offer>(&case.request::<Offer>(3, &offer)).expect("nothing to wait for");
     let credentials = "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n";
@@ -336,6 +341,7 @@ fn a_viewers_offer_does_not_wait_for_a_dead_turn_server() {
                 viewer_address: None,
                 ice_servers: vec![dead],
                 expiry_time_seconds: None,
+                audio: false,
             },
         ),
     );
@@ -432,6 +438,7 @@ impl Case {
                 ice_servers: Vec::new(),
                 expiry_time_seconds: None,
                 viewer_address: None,
+                audio: false,
             },
         )
     }

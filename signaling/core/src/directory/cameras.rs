@@ -65,12 +65,18 @@ fn displayable(camera: CameraReport) -> CameraReport {
     if let Some(control) = &mut control {
         control.held_by = control.held_by.take().map(|name| plain_name(&name));
     }
+    let mut sound = camera.sound;
+    if let Some(sound) = &mut sound {
+        sound.codec = cut(std::mem::take(&mut sound.codec), MAX_CODEC_CHARS);
+        sound.reason = sound.reason.take().map(|reason| cut(reason, MAX_REASON_CHARS));
+    }
     CameraReport {
         name: if name.is_empty() { camera.id.to_string() } else { name },
         reason: camera.reason.map(|reason| cut(reason, MAX_REASON_CHARS)),
         codec: camera.codec.map(|codec| cut(codec, MAX_CODEC_CHARS)),
         streams,
         control,
+        sound,
         rotation: if ROTATIONS.contains(&camera.rotation) { camera.rotation } else { 0 },
         ..camera
     }
@@ -146,6 +152,7 @@ pub(super) fn visible(
             motion: camera.motion.clone(),
             rotation: camera.rotation,
             mirrored: camera.mirrored,
+            sound: camera.sound.clone(),
         };
         (report, on_stream)
     });

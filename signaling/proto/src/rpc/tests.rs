@@ -73,6 +73,7 @@ fn a_method_carries_its_name() {
         peer: "gw".parse().unwrap(),
         profile: Some("demo".parse().unwrap()),
         authorization: None,
+        audio: None,
     };
     let json = Message::request::<Connect>(7, &params).to_json();
     assert_eq!(

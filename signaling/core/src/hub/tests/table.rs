@@ -120,6 +120,7 @@ fn connect_is_decided_by_camera_scope_and_gateway() {
             peer: id,
             profile: camera.map(|camera| camera.parse().unwrap()),
             authorization: None,
+            audio: None,
         };
         let found = world.play(client, gateway, &params);
         assert_eq!(

@@ -281,7 +281,7 @@ pub(super) fn gateway_of(seed: u8) -> GatewayId {
 
 pub(super) fn connect_params(gateway: &GatewayId, camera: &str) -> ConnectParams {
     let profile = Some(camera.parse().unwrap());
-    ConnectParams { peer: gateway.clone(), profile, authorization: None }
+    ConnectParams { peer: gateway.clone(), profile, authorization: None, audio: None }
 }
 
 pub(super) fn camera(id: &str) -> CameraReport {

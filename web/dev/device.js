@@ -1,4 +1,4 @@
-// Plays a gateway, whose videos are moving canvases. For the mock only.
+// Plays a gateway, whose videos are moving canvases and whose sound is a beep. For the mock only.
 const canvas = document.getElementById('scene');
 let frozen = false;
 
@@ -59,6 +59,29 @@ function videoOf(profile) {
   return small.get(profile);
 }
 
+let beeps;
+
+/** Returns a sound that beeps each second. Needs a click on this page, as every sound does. */
+function soundTrack() {
+  if (beeps === undefined) {
+    const context = new AudioContext();
+    const [tone, gain] = [context.createOscillator(), context.createGain()];
+    beeps = context.createMediaStreamDestination();
+    tone.frequency.value = 880;
+    tone.connect(gain).connect(beeps);
+    gain.gain.value = 0;
+    tone.start();
+    setInterval(() => {
+      gain.gain.setValueAtTime(0.4, context.currentTime);
+      gain.gain.setValueAtTime(0, context.currentTime + 0.3);
+    }, 1000);
+  }
+  return beeps.stream.getAudioTracks()[0];
+}
+
+/** The sound of the camera: `none`, `beeps`, or `silent`, a section in which nothing arrives. */
+let sound = 'none';
+
 const peers = new Map();
 let ids = 100;
 let viewers = 0;
@@ -94,7 +117,7 @@ function report() {
 
 async function handleMessage(message) {
   const { method, params, id, result } = message;
-  if (method === 'connect') return invite(params.session, params.profile);
+  if (method === 'connect') return invite(params.session, params.profile, params.portholeAudio);
   if (method === 'trickle')
     return peers
       .get(params.session)
@@ -107,7 +130,7 @@ async function handleMessage(message) {
   }
 }
 
-async function invite(session, profile) {
+async function invite(session, profile, wantsSound) {
   const stream = videoOf(profile);
   const pc = new RTCPeerConnection();
   peers.set(session, pc);
@@ -115,6 +138,10 @@ async function invite(session, profile) {
     direction: 'sendonly',
     streams: [stream],
   });
+  if (wantsSound && sound !== 'none') {
+    const track = sound === 'beeps' ? soundTrack() : 'audio';
+    pc.addTransceiver(track, { direction: 'sendonly', streams: [stream] });
+  }
   const { codecs } = RTCRtpSender.getCapabilities('video');
   transceiver.setCodecPreferences(
     codecs
@@ -155,6 +182,7 @@ function setState(changes) {
 // Controls for look.mjs.
 window.device = {
   setState,
+  setSound: (kind) => (sound = kind),
   freeze: (on) => (frozen = on),
   restartIce: () => Promise.all([...peers.keys()].map((s) => offer(s, { iceRestart: true }))),
   vanish: () => [...peers.values()].forEach((pc) => pc.close()),

@@ -20,10 +20,15 @@ export const CAMERAS = (gateway) =>
     playing('door', 'Front door', {
       control: { panTilt: true, zoom: true, presets: true },
       motion: { active: true, lastS: now() },
+      sound: { codec: 'PCMA' },
     }),
     playing('drive', 'Driveway', { motion: { active: false, lastS: now() - 150 } }),
     playing('garden', 'Garden', { state: 'idle' }),
-    playing('porch', 'Porch', { viewers: 3, mirrored: true }),
+    playing('porch', 'Porch', {
+      viewers: 3,
+      mirrored: true,
+      sound: { codec: 'G726-32', reason: 'the camera sends G.726, which browsers do not play' },
+    }),
     playing('bell', 'Doorbell', { rotation: 90 }),
     {
       id: 'gate',

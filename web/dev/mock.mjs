@@ -179,7 +179,12 @@ export function startMock({ port = 8090, expirySeconds = 120 } = {}) {
         tell(device, {
           id: 1,
           method: 'connect',
-          params: { session, profile: m.params.profile, iceServers: [] },
+          params: {
+            session,
+            profile: m.params.profile,
+            iceServers: [],
+            portholeAudio: m.params.portholeAudio ?? true,
+          },
         });
         // Late on purpose: the offer may arrive before this response.
         return setTimeout(

@@ -1,6 +1,6 @@
 /** Numbers formatted for people; `–` stands for a value that is not known yet. */
 
-import { plural, t } from './text';
+import { plural, t, type Key } from './text';
 
 const UNKNOWN = t('unit.unknown');
 
@@ -43,6 +43,20 @@ export function resolution(width: number | null, height: number | null): string 
 export function codec(name: string | null | undefined): string {
   return name?.replace(/^H(26\d)$/, 'H.$1') ?? UNKNOWN;
 }
+
+/** Formats the name of a codec for sound; one that is not common is shown as the camera says it. */
+export function soundCodec(name: string): string {
+  const key = SOUND_CODECS.get(name.toLowerCase());
+  return key === undefined ? name : t(key);
+}
+
+const SOUND_CODECS: ReadonlyMap<string, Key> = new Map([
+  ['pcma', 'sound.codec.pcma'],
+  ['pcmu', 'sound.codec.pcmu'],
+  ['opus', 'sound.codec.opus'],
+  ['aac', 'sound.codec.aac'],
+  ['mpeg4-generic', 'sound.codec.aac'],
+]);
 
 export function viewers(count: number): string {
   return count === 0 ? t('unit.no-viewers') : plural('unit.viewers', count);

@@ -34,6 +34,7 @@ export const SHORTCUTS: readonly ShortcutSection[] = [
       row('shortcuts.pan', t('shortcuts.arrows')),
       row('shortcuts.snapshot', 'S'),
       row('shortcuts.float', 'P'),
+      row('shortcuts.sound', 'M'),
       row('shortcuts.full-screen', 'F'),
       row('shortcuts.back', 'Esc'),
     ],

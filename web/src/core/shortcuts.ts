@@ -7,7 +7,7 @@ export type Page = 'wall' | 'camera';
 export type Shortcut =
   | { readonly type: 'open'; readonly place: number }
   | { readonly type: 'focus' | 'move'; readonly direction: Direction }
-  | { readonly type: 'full-screen' | 'help' | 'back' | 'search' | 'snapshot' | 'float' }
+  | { readonly type: 'full-screen' | 'help' | 'back' | 'search' | 'snapshot' | 'float' | 'sound' }
   | { readonly type: 'zoom'; readonly by: -1 | 0 | 1 }
   | { readonly type: 'pan'; readonly direction: Direction };
 
@@ -65,6 +65,9 @@ function onCamera(key: string, direction: Direction | undefined): Shortcut | nul
     case 'p':
     case 'P':
       return { type: 'float' };
+    case 'm':
+    case 'M':
+      return { type: 'sound' };
     default:
       return null;
   }

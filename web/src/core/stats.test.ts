@@ -79,6 +79,17 @@ test('counters that restart do not give negative rates', () => {
   expect([restarted.bitsPerSecond, restarted.fps]).toEqual([null, 24]);
 });
 
+test('the sound has a bitrate of its own', () => {
+  const sound = { id: 'sound', type: 'inbound-rtp', kind: 'audio', bytesReceived: 5_000 };
+  const before = sample([sound, ...reports()], 1_000, null);
+  const more = { ...sound, bytesReceived: 21_000 };
+  const after = sample([...reports({ bytesReceived: 1_250_000 }), more], 3_000, before);
+  expect([before.soundBitsPerSecond, after.soundBitsPerSecond]).toEqual([null, 64_000]);
+  expect(after.bitsPerSecond).toBe(1_000_000);
+  const silent = sample(reports(), 3_000, sample(reports(), 1_000, null));
+  expect(silent.soundBitsPerSecond).toBeNull();
+});
+
 test('packets that were counted as lost and arrive late do not make the loss negative', () => {
   const before = sample(reports(), 1_000, null);
   expect(sample(reports({ packetsReceived: 1_100, packetsLost: 5 }), 2_000, before).loss).toBe(0);

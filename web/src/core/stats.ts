@@ -23,6 +23,8 @@ export interface Sample {
   readonly bufferMs: number | null;
   readonly freezes: number;
   readonly framesDecoded: number;
+  /** Bitrate of the sound; `null` without sound, or until it is known. */
+  readonly soundBitsPerSecond: number | null;
   readonly counters: Counters;
 }
 
@@ -37,6 +39,7 @@ export interface Counters {
   readonly framesDropped: number;
   readonly bufferSeconds: number;
   readonly bufferedFrames: number;
+  readonly soundBytes: number;
 }
 
 /** Minimum time between two samples for computing rates; less makes them jump. */
@@ -46,9 +49,11 @@ const MIN_INTERVAL_MS = 200;
 export function sample(reports: Iterable<Report>, at: number, previous: Sample | null): Sample {
   const byId = new Map<string, Report>();
   for (const report of reports) byId.set(report.id, report);
-  const video = [...byId.values()].find((r) => r.type === 'inbound-rtp' && r.kind === 'video');
+  const inbound = [...byId.values()].filter((report) => report.type === 'inbound-rtp');
+  const video = inbound.find(({ kind }) => kind === 'video');
+  const sound = inbound.find(({ kind }) => kind === 'audio');
   const pair = selectedPair(byId);
-  const counters = countersOf(video);
+  const counters = countersOf(video, sound);
   // After a reconnection the counters start again at zero.
   const usable = previous !== null && counters.bytes >= previous.counters.bytes;
   const seconds = usable && at - previous.at >= MIN_INTERVAL_MS ? (at - previous.at) / 1000 : null;
@@ -67,11 +72,12 @@ export function sample(reports: Iterable<Report>, at: number, previous: Sample |
     bufferMs: milliseconds(ratio(since('bufferSeconds'), since('bufferedFrames'))),
     freezes: number(video?.freezeCount) ?? 0,
     framesDecoded: counters.frames,
+    soundBitsPerSecond: seconds === null || !sound ? null : (since('soundBytes') * 8) / seconds,
     counters,
   };
 }
 
-function countersOf(video: Report | undefined): Counters {
+function countersOf(video: Report | undefined, sound: Report | undefined): Counters {
   return {
     bytes: number(video?.bytesReceived) ?? 0,
     received: number(video?.packetsReceived) ?? 0,
@@ -81,6 +87,7 @@ function countersOf(video: Report | undefined): Counters {
     framesDropped: number(video?.framesDropped) ?? 0,
     bufferSeconds: number(video?.jitterBufferDelay) ?? 0,
     bufferedFrames: number(video?.jitterBufferEmittedCount) ?? 0,
+    soundBytes: number(sound?.bytesReceived) ?? 0,
   };
 }
 

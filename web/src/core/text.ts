@@ -5,6 +5,7 @@
  */
 
 import { IMPORT_TEXT } from './text/import';
+import { SOUND_TEXT } from './text/sound';
 
 export const TEXT = {
   'app.name': 'Porthole',
@@ -262,6 +263,7 @@ export const TEXT = {
   'address.submit': 'Continue',
 
   ...IMPORT_TEXT,
+  ...SOUND_TEXT,
 
   'login.title': 'User and password of the camera',
   'login.title-all': 'User and password for {count} cameras',

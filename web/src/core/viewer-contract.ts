@@ -22,6 +22,8 @@ export interface Session {
   /** Local candidates gathered before the answer was sent. */
   readonly pendingCandidates: readonly IceCandidate[];
   readonly answered: boolean;
+  /** True if the gateway has offered sound. */
+  readonly hasSound: boolean;
   /** Time at which the ICE connection is given up; set while it is disconnected. */
   readonly iceDeadline: number | null;
   readonly framesDecoded: number;
@@ -38,6 +40,8 @@ export type EarlyEvent = Extract<ViewerEvent, { type: 'invite' | 'remote-candida
 
 export interface ViewerState {
   readonly address: CameraAddress;
+  /** True if the sessions are to carry sound, where there is some. */
+  readonly withSound: boolean;
   readonly running: boolean;
   readonly signalingUp: boolean;
   /** `undefined` before the first list of cameras, `null` if the list does not contain it. */
@@ -59,6 +63,8 @@ export interface ViewerState {
 
 export type ViewerEvent =
   | { readonly type: 'start' | 'stop' | 'retry' | 'timeout' | 'network-changed' }
+  /** The wish of somebody to hear the camera. */
+  | { readonly type: 'listen' }
   | { readonly type: 'signaling'; readonly up: boolean }
   | { readonly type: 'cameras'; readonly cameras: readonly Camera[] }
   | {

@@ -19,7 +19,7 @@ const CANDIDATE = { candidate: 'candidate:1 1 udp 1 192.168.1.9 5000 typ host', 
 
 /** A viewer machine with a clock that the test moves; it collects the effects. */
 class Bench {
-  state: ViewerState = initialState('door');
+  state: ViewerState = initialState('door', false);
   now = 1_000;
   effects: ViewerEffect[] = [];
 
@@ -126,7 +126,11 @@ describe('from the request to the first frame', () => {
     expect(bench.phase).toBe('connecting');
     bench.start();
     expect(bench.effects).toEqual([
-      { type: 'connect', generation: 1, params: { peer: 'gw-1', profile: 'door' } },
+      {
+        type: 'connect',
+        generation: 1,
+        params: { peer: 'gw-1', profile: 'door', portholeAudio: false },
+      },
     ]);
     expect(bench.phase).toBe('connecting');
     bench.takeEffects();

@@ -17,7 +17,8 @@ import { delayMs } from './backoff';
 import { earliest, type Env, type Step } from './machine';
 import { cameraReason, closedReason, faultReason, type Reason } from './reasons';
 import { LOCAL, type Outcome } from './rpc';
-import { rejectsVideo } from './sdp';
+import { offersSound, rejectsVideo } from './sdp';
+import { wantsSound } from './sound';
 import { findStream } from './streams';
 import type { EarlyEvent, Session, SessionEvent, Stage } from './viewer-contract';
 import type { ViewerEffect, ViewerEvent, ViewerState } from './viewer-contract';
@@ -53,9 +54,10 @@ const MAX_EARLY = 64;
 const MAX_PENDING_CANDIDATES = 64;
 
 /** Returns the state of a viewer that has not started. */
-export function initialState(address: CameraAddress): ViewerState {
+export function initialState(address: CameraAddress, withSound: boolean): ViewerState {
   return {
     address,
+    withSound,
     running: false,
     signalingUp: false,
     camera: undefined,
@@ -118,6 +120,8 @@ function handle(ctx: Context, event: ViewerEvent): void {
       return handleTimeout(ctx);
     case 'network-changed':
       return handleNetworkChange(ctx);
+    case 'listen':
+      return listen(ctx);
     case 'signaling':
       return handleSignaling(ctx, event.up);
     case 'cameras':
@@ -159,7 +163,9 @@ function requestSession(ctx: Context): void {
   }
   const next = newSession(generation + 1, ctx.env.now);
   update(ctx, { session: next, generation: next.generation, retryAt: null });
-  const params: ConnectParams = { peer: camera.gateway, profile: fallback ?? camera.id };
+  const portholeAudio = ctx.state.withSound && wantsSound(camera);
+  const profile = fallback ?? camera.id;
+  const params: ConnectParams = { peer: camera.gateway, profile, portholeAudio };
   ctx.effects.push({ type: 'connect', generation: next.generation, params });
 }
 
@@ -172,6 +178,7 @@ function newSession(generation: number, now: number): Session {
     early: [],
     pendingCandidates: [],
     answered: false,
+    hasSound: false,
     iceDeadline: null,
     framesDecoded: 0,
     lastFrameAt: now,
@@ -186,8 +193,8 @@ function newSession(generation: number, now: number): Session {
 function stop(ctx: Context): void {
   closeSession(ctx, ctx.state.session);
   closeSession(ctx, ctx.state.previous);
-  const { address, generation } = ctx.state;
-  update(ctx, { ...initialState(address), generation });
+  const { address, withSound, generation } = ctx.state;
+  update(ctx, { ...initialState(address, withSound), generation });
 }
 
 function retry(ctx: Context): void {
@@ -325,6 +332,7 @@ function handleGatewayMessage(ctx: Context, event: EarlyEvent): void {
     return;
   }
   const { now } = ctx.env;
+  updateSession(ctx, { hasSound: offersSound(event.offer) });
   if (session.stage === 'awaiting-offer') {
     updateSession(ctx, { stage: 'answering', deadline: now + ANSWER_TIMEOUT_MS });
   } else if (session.iceDeadline !== null) {
@@ -569,7 +577,14 @@ const PERMANENT_FAULTS: ReadonlySet<number> = new Set([
   code.GONE,
 ]);
 
-/** Requests the replacement of a session that will expire; its video is shown until then. */
+/** Replaces a session that began before its camera could be heard. */
+function listen(ctx: Context): void {
+  const { withSound, camera, session, previous } = ctx.state;
+  if (!withSound || camera == null || session === null || previous !== null) return;
+  if (!session.hasSound && wantsSound(camera)) replaceSession(ctx, session);
+}
+
+/** Requests the replacement of a session; its video is shown until the new one has a frame. */
 function replaceSession(ctx: Context, session: Session): void {
   updateSession(ctx, { replaceAt: null });
   if (session.stage !== 'playing' || !ctx.state.signalingUp) return;

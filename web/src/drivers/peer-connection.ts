@@ -1,5 +1,6 @@
 /** One `RTCPeerConnection`: answers offers, adds candidates, and samples the statistics. */
 
+import { loudnessOf, type Loudness } from '../core/loudness';
 import { withTrickle } from '../core/sdp';
 import { sample, type Report, type Sample } from '../core/stats';
 import type { IceCandidate, IceServer } from '../protocol';
@@ -25,6 +26,7 @@ export class PeerConnection {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #sample: Sample | null = null;
   #closed = false;
+  #sound: RTCRtpReceiver | null = null;
   stream: MediaStream | null = null;
 
   constructor(iceServers: readonly IceServer[], listener: PeerConnectionListener) {
@@ -61,6 +63,12 @@ export class PeerConnection {
     this.#pc.setConfiguration({ ...CONFIGURATION, iceServers: [...iceServers] });
   }
 
+  /** Returns what has been heard so far; `null` without sound. */
+  async loudness(): Promise<Loudness | null> {
+    const report = await this.#sound?.getStats();
+    return report === undefined ? null : loudnessOf([...report.values()] as Report[]);
+  }
+
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
@@ -77,10 +85,16 @@ export class PeerConnection {
     else if (state === 'disconnected' || state === 'failed') this.#listener.ice(state);
   }
 
+  /** Shows the stream of the picture. Sound that comes in another stream is added to it. */
   #handleTrack({ receiver, track, streams }: RTCTrackEvent): void {
     minimizeDelay(receiver);
-    this.stream = streams[0] ?? new MediaStream([track]);
-    this.#listener.stream(this.stream);
+    if (track.kind === 'video') this.stream = streams[0] ?? new MediaStream([track]);
+    else this.#sound = receiver;
+    const { stream } = this;
+    const sound = this.#sound?.track;
+    if (stream === null) return;
+    if (sound !== undefined && !stream.getTracks().includes(sound)) stream.addTrack(sound);
+    this.#listener.stream(stream);
   }
 
   #scheduleSample(): void {

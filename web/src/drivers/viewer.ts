@@ -1,5 +1,6 @@
 /** One camera being watched: runs `core/viewer-session` on peer connections and the signaling. */
 
+import type { Loudness } from '../core/loudness';
 import type { Incoming } from '../core/rpc';
 import type { Sample } from '../core/stats';
 import * as machine from '../core/viewer-session';
@@ -30,13 +31,18 @@ export class Viewer {
   #shown: number | null = null;
 
   /** Watches a camera of the list, by its address; or one that was probed, which is in no list. */
-  constructor(camera: CameraAddress | Camera, signaling: Signaling, listener: ViewerListener) {
+  constructor(
+    camera: CameraAddress | Camera,
+    signaling: Signaling,
+    listener: ViewerListener,
+    withSound = false,
+  ) {
     this.#provisional = typeof camera === 'string' ? null : camera;
     this.#signaling = signaling;
     this.#listener = listener;
     this.#runner = new Runner(
       { step: machine.step, nextTimeout: machine.nextTimeout, timeout: { type: 'timeout' } },
-      machine.initialState(typeof camera === 'string' ? camera : camera.address),
+      machine.initialState(typeof camera === 'string' ? camera : camera.address, withSound),
       (effect) => this.#apply(effect),
       (state) => listener.changed(state),
     );
@@ -62,6 +68,17 @@ export class Viewer {
 
   networkChanged(): void {
     this.#runner.dispatch({ type: 'network-changed' });
+  }
+
+  /** Sees to it that the session carries sound, if the camera can be heard. */
+  listen(): void {
+    this.#runner.dispatch({ type: 'listen' });
+  }
+
+  /** Returns what has been heard of the stream that is shown. */
+  async loudness(): Promise<Loudness | null> {
+    const peer = this.#shown === null ? undefined : this.#peers.get(this.#shown);
+    return (await peer?.loudness()) ?? null;
   }
 
   stop(): void {

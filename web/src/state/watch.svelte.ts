@@ -1,9 +1,10 @@
 /** One camera being watched, for the page that shows it. */
 
+import type { Loudness } from '../core/loudness';
 import type { Sample } from '../core/stats';
 import { initialState } from '../core/viewer-session';
 import { viewOf, type View } from '../core/viewer-text';
-import { Viewer } from '../drivers/viewer';
+import { Viewer, type ViewerListener } from '../drivers/viewer';
 import type { Camera, CameraAddress } from '../protocol';
 import { auth } from './auth.svelte';
 import { live } from './live.svelte';
@@ -12,20 +13,23 @@ import { live } from './live.svelte';
 const HISTORY = 60;
 
 export class Watch {
-  view = $state.raw<View>(viewOf(initialState('')));
+  view = $state.raw<View>(viewOf(initialState('', false)));
   stream = $state.raw<MediaStream | null>(null);
+  /** True if the stream has sound. */
+  hasSound = $state(false);
   sample = $state.raw<Sample | null>(null);
   bitrates = $state.raw<readonly number[]>([]);
   readonly #viewer: Viewer;
 
   /** Watches a camera of the list, by its address; or one that was probed, which is in no list. */
-  constructor(camera: CameraAddress | Camera) {
-    this.#viewer = new Viewer(camera, live.signaling, {
+  constructor(camera: CameraAddress | Camera, withSound = false) {
+    const listener: ViewerListener = {
       changed: (state) => (this.view = viewOf(state)),
-      stream: (stream) => (this.stream = stream),
+      stream: (stream) => this.#handleStream(stream),
       sampled: (sample) => this.#handleSample(sample),
       signedOut: () => auth.signedOut(),
-    });
+    };
+    this.#viewer = new Viewer(camera, live.signaling, listener, withSound);
   }
 
   start(): void {
@@ -42,7 +46,22 @@ export class Watch {
     this.#viewer.retry();
   }
 
+  /** Sees to it that there is sound, if the camera can be heard. */
+  listen(): void {
+    this.#viewer.listen();
+  }
+
+  /** Returns what has been heard so far. */
+  loudness(): Promise<Loudness | null> {
+    return this.#viewer.loudness();
+  }
+
   readonly #networkChanged = () => this.#viewer.networkChanged();
+
+  #handleStream(stream: MediaStream): void {
+    this.stream = stream;
+    this.hasSound = stream.getAudioTracks().length > 0;
+  }
 
   #handleSample(sample: Sample | null): void {
     this.sample = sample;

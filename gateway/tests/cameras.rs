@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use porthole_gateway::ingest::{Source, SourceError, Timeouts};
-use porthole_gateway_core::media::{Codec, VideoPacket};
+use porthole_gateway_core::media::{Codec, MediaPacket};
 use tokio::process::Command;
 
 use ingest_support::{Watch, decoded_pictures, free_udp_port, not_run, watch, watch_source};
@@ -58,7 +58,7 @@ fn check(watch: &Watch, codec: Codec) -> Result<(), String> {
         return Err(format!("{} key frames in {} packets", starts.len(), packets.len()));
     };
     let groups = starts.len() - 2;
-    let packets: &[VideoPacket] = &packets[first..last];
+    let packets: &[MediaPacket] = &packets[first..last];
     let pictures = packets.chunk_by(|a, b| a.timestamp == b.timestamp).count();
     let markers = packets.iter().filter(|packet| packet.marker).count();
     let steps = packets.windows(2).map(|p| p[1].timestamp.wrapping_sub(p[0].timestamp));

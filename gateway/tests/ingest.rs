@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use porthole_gateway::ingest::{Source, SourceControl, SourceError, Timeouts};
-use porthole_gateway_core::media::{Codec, VideoPacket};
+use porthole_gateway_core::media::{Codec, MediaPacket};
 use tokio::net::UdpSocket;
 
 use ingest_support::{
@@ -38,7 +38,7 @@ fn assert_sound(watch: &Watch) {
     assert!(gop.first().is_some_and(|packet| packet.starts_key_frame));
 }
 
-fn access_units(packets: &[VideoPacket]) -> usize {
+fn access_units(packets: &[MediaPacket]) -> usize {
     packets.iter().map(|packet| packet.timestamp).collect::<HashSet<_>>().len()
 }
 
@@ -245,7 +245,7 @@ async fn a_sender_that_returns_is_received_at_once() {
     .await
     .expect("it listens on");
     assert!(returned.expect("it was silent").elapsed() < Duration::from_secs(10));
-    let step = |pair: &[VideoPacket]| pair[1].timestamp.wrapping_sub(pair[0].timestamp);
+    let step = |pair: &[MediaPacket]| pair[1].timestamp.wrapping_sub(pair[0].timestamp);
     let pause = watch.packets.windows(2).find(|pair| step(pair) > 90_000).expect("it was away");
     assert!(pause[1].starts_key_frame, "packets before a key frame are useless");
     assert!((4 * 90_000..60 * 90_000).contains(&step(pause)), "time went on");

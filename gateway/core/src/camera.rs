@@ -16,7 +16,7 @@ use porthole_signaling_proto::{
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
-use crate::media::{RtpPacket, StreamDescription};
+use crate::media::{MediaKind, RtpPacket, StreamDescription};
 
 pub use stream::{Stream, Viewer};
 
@@ -126,8 +126,8 @@ pub enum SourceEvent {
     Connected(StreamDescription),
     /// An RTP packet.
     Packet {
-        /// Index of the packet's track in the [`StreamDescription`].
-        track: usize,
+        /// The track of the packet.
+        track: MediaKind,
         /// Time at which the packet arrived.
         arrival: Instant,
         /// The packet itself.

@@ -22,7 +22,7 @@ use tracing::{error, info};
 use crate::camera::{Camera, CameraChange, ControlFacts, SourceEvent, Stream, StreamId, Viewer};
 use crate::dtls_srtp::{Identity, SrtpProfile};
 use crate::ice::LocalBase;
-use crate::media::VideoPacket;
+use crate::media::MediaPacket;
 use crate::question::{QuestionEvent, Registry};
 use crate::reflexive::ReflexiveGatherer;
 use crate::session::{Section, Session, SessionOutput};
@@ -218,7 +218,7 @@ impl Gateway {
         now: Instant,
         id: &SessionId,
         section: usize,
-        send: impl FnOnce(&mut Session, Instant, usize, &[VideoPacket]),
+        send: impl FnOnce(&mut Session, Instant, usize, &[MediaPacket]),
     ) {
         let Some(source) = self.source_of(id, section) else { return };
         let Some(session) = self.sessions.get_mut(id) else { return };
@@ -262,7 +262,7 @@ impl Gateway {
     }
 
     /// Queues the commands of a stream and returns its packets.
-    fn collect_stream_outputs(&mut self, id: &StreamId) -> Vec<VideoPacket> {
+    fn collect_stream_outputs(&mut self, id: &StreamId) -> Vec<MediaPacket> {
         let camera = self.cameras.get_mut(&id.camera);
         let Some(stream) = camera.and_then(|camera| camera.stream_mut(id.role)) else {
             return Vec::new();
@@ -275,7 +275,7 @@ impl Gateway {
     }
 
     /// Sends packets of a stream to all of its viewers.
-    fn fan_out(&mut self, now: Instant, id: &StreamId, packets: &[VideoPacket]) {
+    fn fan_out(&mut self, now: Instant, id: &StreamId, packets: &[MediaPacket]) {
         if packets.is_empty() {
             return;
         }

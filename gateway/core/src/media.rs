@@ -36,8 +36,8 @@ pub use nal::payload::starts_key_slice;
 pub use rtp_packet::{RtpError, RtpHeader, RtpPacket};
 pub use source_lock::{SourceLock, Verdict};
 pub use stream::{
-    CLOCK_RATE, Delivery, FeedOutput, FeedStatistics, IngestError, MAX_PAYLOAD, StreamDescription,
-    TrackDescription, VideoPacket,
+    CLOCK_RATE, Delivery, FeedOutput, FeedStatistics, IngestError, MAX_PAYLOAD, MediaKind,
+    MediaPacket, StreamDescription, TrackDescription,
 };
 pub use test_card::{I420, TestCard, timecode};
-pub use ticks::{ahead, ticks};
+pub use ticks::{ahead, ticks, ticks_at};

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use porthole_gateway_core::media::{
-    Delivery, RtpError, RtpPacket, SourceLock, StreamDescription, TrackDescription, Verdict,
-    camera_sdp,
+    Delivery, MediaKind, RtpError, RtpPacket, SourceLock, StreamDescription, TrackDescription,
+    Verdict, camera_sdp,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::AsyncReadExt as _;
@@ -108,7 +108,11 @@ pub(super) async fn run(
                 for (arrival, packet) in packets.into_iter().flatten() {
                     silent = false;
                     last_packet = tokio::time::Instant::now();
-                    send_event(events, SourceEvent::Packet { track: 0, arrival, packet }).await?;
+                    send_event(
+                        events,
+                        SourceEvent::Packet { track: MediaKind::Video, arrival, packet },
+                    )
+                    .await?;
                 }
             }
             // Some senders multiplex RTCP, which is harmless.

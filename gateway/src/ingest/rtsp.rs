@@ -7,7 +7,7 @@ mod ports;
 
 use std::time::{Duration, Instant};
 
-use porthole_gateway_core::media::StreamDescription;
+use porthole_gateway_core::media::{MediaKind, StreamDescription};
 use porthole_gateway_core::rtsp::{Client, Config, Line, Output};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
@@ -118,19 +118,17 @@ impl Session<'_> {
             }
             Output::Datagram(datagram) => self.ports.send(&datagram),
             Output::Described(tracks) => {
-                let tracks = tracks.into_iter().map(|track| track.description).collect();
-                let stream = StreamDescription { tracks };
-                send_event(events, SourceEvent::Connected(stream)).await?;
+                if let Some(video) = tracks.into_iter().next() {
+                    let stream = StreamDescription::video(video.description);
+                    send_event(events, SourceEvent::Connected(stream)).await?;
+                }
             }
             Output::Playing => {
                 tracing::debug!(transport = ?self.camera.transport, "the camera is playing");
             }
-            Output::Packet { track, packet } => {
-                send_event(
-                    events,
-                    SourceEvent::Packet { track: track.into(), arrival: Instant::now(), packet },
-                )
-                .await?;
+            Output::Packet { track: _, packet } => {
+                let (track, arrival) = (MediaKind::Video, Instant::now());
+                send_event(events, SourceEvent::Packet { track, arrival, packet }).await?;
             }
             Output::Rtcp { .. } => {}
             Output::Ended(failure) => {

@@ -10,8 +10,8 @@ use openh264::encoder::{
 use openh264::formats::YUVSource;
 use openh264::{OpenH264API, Timestamp};
 use porthole_gateway_core::media::{
-    CLOCK_RATE, Codec, Delivery, I420, NalCodec, Packetizer, StreamDescription, TestCard,
-    TrackDescription, annex_b_units,
+    CLOCK_RATE, Codec, Delivery, I420, MediaKind, NalCodec, Packetizer, StreamDescription,
+    TestCard, TrackDescription, annex_b_units,
 };
 use tokio::sync::mpsc;
 
@@ -146,7 +146,7 @@ impl Camera {
         let arrival = Instant::now();
         Ok(packets
             .into_iter()
-            .map(|packet| SourceEvent::Packet { track: 0, arrival, packet })
+            .map(|packet| SourceEvent::Packet { track: MediaKind::Video, arrival, packet })
             .collect())
     }
 }

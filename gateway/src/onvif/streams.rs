@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use porthole_gateway_core::media::Codec;
+use porthole_gateway_core::media::{Codec, MediaKind};
 use porthole_gateway_core::onvif::probe::{Camera, Stream};
 use porthole_gateway_core::onvif::vendors::{self, PathTries, TryResult};
 use porthole_gateway_core::onvif::{Encoding, Measured, StreamCheck};
@@ -96,7 +96,7 @@ async fn measure(
                 // Nobody has to wait for it.
                 connected.take().map(|connected| connected.send(()));
             }
-            Some(SourceEvent::Packet { track: 0, arrival, packet }) => {
+            Some(SourceEvent::Packet { track: MediaKind::Video, arrival, packet }) => {
                 check.handle_packet(arrival, packet);
             }
             Some(SourceEvent::Packet { .. } | SourceEvent::Silent) => {}

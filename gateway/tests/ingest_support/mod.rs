@@ -9,7 +9,7 @@ use std::time::Duration;
 use openh264::decoder::Decoder;
 use porthole_gateway::ingest;
 use porthole_gateway::ingest::{Source, SourceControl, SourceError, SourceEvent};
-use porthole_gateway_core::media::{Feed, FeedOutput, NalCodec, VideoPacket, byte_stream};
+use porthole_gateway_core::media::{Feed, FeedOutput, MediaPacket, NalCodec, byte_stream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
@@ -22,7 +22,7 @@ const REQUIRE_ALL: &str = "PORTHOLE_REQUIRE_ALL";
 #[derive(Debug)]
 pub(crate) struct Watch {
     pub(crate) feed: Feed,
-    pub(crate) packets: Vec<VideoPacket>,
+    pub(crate) packets: Vec<MediaPacket>,
     pub(crate) silent: bool,
     control: mpsc::Sender<SourceControl>,
 }
@@ -35,7 +35,7 @@ impl Watch {
     fn handle_event(&mut self, event: SourceEvent) {
         match event {
             SourceEvent::Connected(description) => {
-                self.feed.handle_description(description.video_track().expect("a track"));
+                self.feed.handle_description(&description.video);
             }
             SourceEvent::Packet { arrival, packet, .. } => {
                 let result = self.feed.handle_packet(arrival, packet);
@@ -209,12 +209,12 @@ pub(crate) fn live555() -> Option<Sender> {
 }
 
 /// Returns how many pictures a decoder makes of the packets.
-pub(crate) fn decoded_pictures(packets: &[VideoPacket]) -> usize {
+pub(crate) fn decoded_pictures(packets: &[MediaPacket]) -> usize {
     let mut decoder = Decoder::new().expect("a decoder");
     // The last access unit may not be complete.
     let complete = packets.iter().rposition(|packet| packet.marker).map_or(0, |last| last + 1);
     let units = packets[..complete].chunk_by(|a, b| a.timestamp == b.timestamp);
-    let decode = |unit: &[VideoPacket]| {
+    let decode = |unit: &[MediaPacket]| {
         let stream = byte_stream(NalCodec::H264, unit);
         decoder.decode(&stream).expect("what a camera sends can be decoded").is_some()
     };

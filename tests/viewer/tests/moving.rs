@@ -11,7 +11,7 @@ use porthole_gateway_core::camera::{CameraChange, CameraSettings, Picture, Sourc
 use porthole_gateway_core::dtls_srtp::{DtlsRole, Identity};
 use porthole_gateway_core::ice::LocalBase;
 use porthole_gateway_core::media::{
-    Codec, Delivery, RtpPacket, StreamDescription, TrackDescription,
+    Codec, Delivery, MediaKind, RtpPacket, StreamDescription, TrackDescription,
 };
 use porthole_gateway_core::{Core, Datagram, Gateway, GatewayConfig, Output};
 use porthole_signaling_proto::method::{
@@ -195,7 +195,7 @@ impl Scene {
         packet.extend((u32::from(self.pictures) * 3600).to_be_bytes());
         packet.extend([0, 0, 0, 9, 0x65, 0x88, 0x80, 0x10]);
         let packet = RtpPacket::parse(packet.into()).unwrap();
-        let event = SourceEvent::Packet { track: 0, arrival: self.now, packet };
+        let event = SourceEvent::Packet { track: MediaKind::Video, arrival: self.now, packet };
         self.gateway.handle_source(self.now, &camera(), event);
         self.exchange_outputs();
         let end = self.now + PICTURE;

@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 use super::diagnosis::{Diagnosis, Finding, Problem, Warning};
 use super::{SourceCommand, SourceEvent, StreamId};
 use crate::backoff::Backoff;
-use crate::media::{Feed, FeedOutput, Format, RtpPacket, VideoPacket};
+use crate::media::{Feed, FeedOutput, Format, MediaKind, MediaPacket, RtpPacket};
 
 /// Time a stream stays connected after its last viewer has left, so that a viewer who returns soon
 /// does not wait again.
@@ -166,17 +166,14 @@ impl Stream {
     pub fn handle_source(&mut self, now: Instant, event: SourceEvent) {
         match event {
             SourceEvent::Connected(description) => {
-                if let Some(video) = description.video_track() {
-                    self.feed.handle_description(video);
-                    self.diagnosis = Diagnosis::new(self.feed.statistics());
-                    self.is_refused = false;
-                }
+                self.feed.handle_description(&description.video);
+                self.diagnosis = Diagnosis::new(self.feed.statistics());
+                self.is_refused = false;
             }
-            // Tracks but the first, the video, come with sound.
-            SourceEvent::Packet { track: 0, arrival, packet } => {
-                self.handle_packet(arrival, packet)
-            }
-            SourceEvent::Packet { .. } => {}
+            SourceEvent::Packet { track, arrival, packet } => match track {
+                MediaKind::Video => self.handle_packet(arrival, packet),
+                MediaKind::Audio => {}
+            },
             SourceEvent::Silent => self.handle_silence(),
             SourceEvent::Ended { reason, needs_a_person } => {
                 self.handle_ended(now, reason, needs_a_person);
@@ -346,7 +343,7 @@ impl Stream {
     }
 
     /// Returns the next packet for every viewer.
-    pub fn poll_packet(&mut self) -> Option<VideoPacket> {
+    pub fn poll_packet(&mut self) -> Option<MediaPacket> {
         while let Some(output) = self.feed.poll_output() {
             match output {
                 FeedOutput::Format(format) => {
@@ -387,7 +384,7 @@ impl Stream {
     }
 
     /// Returns the packets a new viewer starts from: the last key frame and all since.
-    pub fn group_of_pictures(&self) -> &[VideoPacket] {
+    pub fn group_of_pictures(&self) -> &[MediaPacket] {
         self.feed.gop().packets()
     }
 

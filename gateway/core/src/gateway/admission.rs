@@ -13,7 +13,9 @@ use rand::Rng as _;
 use super::signaling::{DEFAULT_LIFETIME, bad_request};
 use super::{Gateway, MAX_SESSIONS};
 use crate::camera::{Stream, StreamId, Viewer};
-use crate::sdp::{MediaKind, SdpError};
+use crate::media::{Codec, Format};
+use crate::sdp;
+use crate::sdp::{MediaKind, OfferedCodec, SdpError};
 use crate::session::{Section, SectionConfig, Session, SessionConfig, SessionError};
 
 /// Time for which a viewer waits for the first picture of a stream that has not sent one since the
@@ -314,7 +316,8 @@ impl Gateway {
         request: &ViewerRequest,
     ) -> Result<Session, SessionError> {
         let format = self.stream(stream).and_then(|stream| stream.format()).cloned();
-        let video = SectionConfig { kind: MediaKind::Video, source: stream.clone(), format };
+        let codecs = codecs_to_offer(format.as_ref());
+        let video = SectionConfig { kind: MediaKind::Video, source: stream.clone(), codecs };
         let config = SessionConfig {
             sections: vec![video],
             identity: self.identity.clone(),
@@ -357,6 +360,15 @@ impl Gateway {
 /// Returns the only section of a session, as a stream's viewer.
 fn viewer(session: &SessionId) -> Viewer {
     Viewer { session: session.clone(), section: 0 }
+}
+
+/// Returns the codecs to offer: those of the camera's stream, or H.264 while its format is unknown,
+/// because nearly all cameras send it and all browsers play it.
+fn codecs_to_offer(format: Option<&Format>) -> Vec<OfferedCodec> {
+    match format {
+        Some(format) => sdp::offered_codecs(format.codec, format.profile),
+        None => sdp::offered_codecs(Codec::H264, None),
+    }
 }
 
 /// Returns the fault for a stream that gives no picture, for this reason.

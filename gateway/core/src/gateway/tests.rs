@@ -9,7 +9,7 @@ use porthole_signaling_proto::{CameraState, IceServer};
 
 use super::*;
 use crate::camera::{CameraSettings, Picture, SourceCommand};
-use crate::media::{Codec, Delivery, RtpPacket, StreamDescription, TrackDescription};
+use crate::media::{Codec, Delivery, MediaKind, RtpPacket, StreamDescription, TrackDescription};
 use crate::{TurnTransportCommand, sdp};
 
 /// 640x480, made by x264.
@@ -79,7 +79,7 @@ impl Case {
     fn send_slice(&mut self, stream: &StreamId, sequence: u8, header: u8) {
         let bytes = [0x80, 96, 0, sequence, 0, 0, 0, sequence, 0, 0, 0, 1, header, 0x88, 0x84, 3];
         let packet = RtpPacket::parse(Bytes::copy_from_slice(&bytes)).unwrap();
-        let event = SourceEvent::Packet { track: 0, arrival: self.now, packet };
+        let event = SourceEvent::Packet { track: MediaKind::Video, arrival: self.now, packet };
         self.gateway.handle_source(self.now, stream, event);
     }
 
@@ -532,7 +532,7 @@ fn a_player_without_the_codec_of_the_main_stream_gets_the_sub_stream() {
     case.gateway.handle_source(case.now, &yard, SourceEvent::Connected(h265));
     let packet = [0x80, 96, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0x26, 1, 0xa0, 3];
     let packet = RtpPacket::parse(Bytes::copy_from_slice(&packet)).unwrap();
-    let event = SourceEvent::Packet { track: 0, arrival: case.now, packet };
+    let event = SourceEvent::Packet { track: MediaKind::Video, arrival: case.now, packet };
     case.gateway.handle_source(case.now, &yard, event);
     assert!(case.signals().iter().all(|message| outcome(message).is_none()), "it waits again");
     assert_eq!(case.viewers("yard"), [0, 1]);
@@ -557,7 +557,7 @@ fn a_player_that_takes_no_fragments_is_refused_what_does_not_fit() {
     for (sequence, indicator) in [(2, 0x85), (3, 0x45)] {
         let bytes = [0x80, 96, 0, sequence, 0, 0, 0, 9, 0, 0, 0, 1, 0x7c, indicator, 0x88, 3];
         let packet = RtpPacket::parse(Bytes::copy_from_slice(&bytes)).unwrap();
-        let event = SourceEvent::Packet { track: 0, arrival: case.now, packet };
+        let event = SourceEvent::Packet { track: MediaKind::Video, arrival: case.now, packet };
         case.gateway.handle_source(case.now, &main_stream("door"), event);
     }
     case.signals();

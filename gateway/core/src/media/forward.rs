@@ -19,7 +19,7 @@ use super::nal::payload::{filler, fragment};
 use super::nal::slice::{SliceStart, begins_picture, is_plausible_slice, is_recovery_point};
 use super::nal::start_code;
 use super::nal::unit::{Fragment, NalHeader, NalKind, Shape};
-use super::stream::{FeedOutput, FeedStatistics, IngestError, MAX_PAYLOAD, VideoPacket};
+use super::stream::{FeedOutput, FeedStatistics, IngestError, MAX_PAYLOAD, MediaPacket};
 
 /// Maximum time for which a marked slice waits for the next one while it is uncertain whether it is
 /// the last of its picture. The next picture ends the wait, too, so that only cameras with fewer
@@ -68,7 +68,7 @@ impl Emitter {
     ) {
         let sequence = self.next_sequence;
         let packet =
-            VideoPacket { payload, timestamp, marker, sequence, starts_key_frame, arrival };
+            MediaPacket { payload, timestamp, marker, sequence, starts_key_frame, arrival };
         self.next_sequence += 1;
         self.statistics.forwarded += 1;
         self.gop.push(&packet);

@@ -1,6 +1,6 @@
 //! The cached group of pictures that a new viewer starts from.
 
-use super::stream::VideoPacket;
+use super::stream::MediaPacket;
 
 /// Maximum size of a cached group in bytes: 8 s of a camera at 8 Mbit/s. More could not be sent to
 /// a new viewer in the time in which it must see a picture.
@@ -13,7 +13,7 @@ const MAX_PACKETS: usize = 10_000;
 /// from one that was cut at its bound, would freeze.
 #[derive(Debug, Default)]
 pub struct Gop {
-    packets: Vec<VideoPacket>,
+    packets: Vec<MediaPacket>,
     bytes: usize,
     /// True from the moment at which the group outgrew its bound until the next key frame.
     is_too_large: bool,
@@ -22,7 +22,7 @@ pub struct Gop {
 impl Gop {
     /// Returns the packets to start from; the first one begins the key frame.
     #[must_use]
-    pub fn packets(&self) -> &[VideoPacket] {
+    pub fn packets(&self) -> &[MediaPacket] {
         &self.packets
     }
 
@@ -39,7 +39,7 @@ impl Gop {
         self.is_too_large
     }
 
-    pub(super) fn push(&mut self, packet: &VideoPacket) {
+    pub(super) fn push(&mut self, packet: &MediaPacket) {
         if packet.starts_key_frame {
             self.clear();
         } else if self.packets.is_empty() {
@@ -68,8 +68,8 @@ mod tests {
 
     use super::*;
 
-    fn packet(starts_key_frame: bool, len: usize) -> VideoPacket {
-        VideoPacket {
+    fn packet(starts_key_frame: bool, len: usize) -> MediaPacket {
+        MediaPacket {
             payload: Bytes::from(vec![0; len]),
             timestamp: 0,
             marker: false,

@@ -17,24 +17,40 @@ pub const MAX_PAYLOAD: usize = 1180;
 /// The RTP clock rate of video in hertz, whatever the codec (RFC 6184 §8.2.1, RFC 7798 §7.1).
 pub const CLOCK_RATE: u32 = 90_000;
 
+/// The kind of media of a track, and of the section that carries it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaKind {
+    /// Sound, such as speech.
+    Audio,
+    /// Moving pictures of a camera.
+    Video,
+}
+
+impl MediaKind {
+    pub(crate) const ALL: [Self; 2] = [Self::Audio, Self::Video];
+
+    /// Returns the media type of the `m=` line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Audio => "audio",
+            Self::Video => "video",
+        }
+    }
+}
+
 /// The tracks of a stream, as its source describes them before the first packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamDescription {
-    /// The tracks that the source sends: the video, which comes first.
-    pub tracks: Vec<TrackDescription>,
+    /// The track of video.
+    pub video: TrackDescription,
 }
 
 impl StreamDescription {
     /// Describes a stream that has only this track of video.
     #[must_use]
     pub fn video(track: TrackDescription) -> Self {
-        Self { tracks: vec![track] }
-    }
-
-    /// Returns the track of video.
-    #[must_use]
-    pub fn video_track(&self) -> Option<&TrackDescription> {
-        self.tracks.first()
+        Self { video: track }
     }
 }
 
@@ -63,10 +79,10 @@ pub enum Delivery {
     Udp,
 }
 
-/// One RTP packet of video as every viewer gets it, except for sequence number, SSRC and payload
+/// One RTP packet of a track as every viewer gets it, except for sequence number, SSRC and payload
 /// type. A clone shares the payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VideoPacket {
+pub struct MediaPacket {
     /// The RTP payload (RFC 6184, RFC 7798), at most [`MAX_PAYLOAD`] long.
     pub payload: Bytes,
     /// The timestamp in units of [`CLOCK_RATE`]; continuous over restarts of the camera.
@@ -87,7 +103,7 @@ pub enum FeedOutput {
     /// The format of all packets from here on.
     Format(Format),
     /// A packet for every viewer.
-    Packet(VideoPacket),
+    Packet(MediaPacket),
 }
 
 /// Counters of a feed since it was created.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::finding::Finding;
 use crate::media::{
-    CLOCK_RATE, Codec, Feed, FeedOutput, RtpPacket, StreamDescription, VideoPacket,
+    CLOCK_RATE, Codec, Feed, FeedOutput, MediaPacket, RtpPacket, StreamDescription,
 };
 
 /// Time after the first picture until which the next key frame is waited for. Ordinary cameras send
@@ -89,9 +89,7 @@ impl Default for StreamCheck {
 impl StreamCheck {
     /// Handles the description of the stream.
     pub fn handle_description(&mut self, description: &StreamDescription) {
-        if let Some(track) = description.video_track() {
-            self.feed.handle_description(track);
-        }
+        self.feed.handle_description(&description.video);
     }
 
     /// Handles a packet of the video.
@@ -108,7 +106,7 @@ impl StreamCheck {
         }
     }
 
-    fn handle_output(&mut self, now: Instant, packet: &VideoPacket) {
+    fn handle_output(&mut self, now: Instant, packet: &MediaPacket) {
         if packet.starts_key_frame && self.second_key.is_none() {
             match self.first_key {
                 None => {

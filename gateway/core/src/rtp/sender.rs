@@ -12,7 +12,7 @@ use super::rtcp::{Packet, ReportBlock};
 use super::sequence::Numbering;
 use super::timeline::Timeline;
 use super::{REPORT_INTERVAL, header, rtcp};
-use crate::media::{CLOCK_RATE, RtpHeader, VideoPacket, ahead};
+use crate::media::{MediaPacket, RtpHeader, ahead};
 
 /// Minimum time between two key frame requests of one viewer that are honored: a key frame costs
 /// the camera and every other viewer.
@@ -30,6 +30,8 @@ pub struct SenderConfig {
     pub rtx_ssrc: u32,
     /// Negotiated payload type of the media stream.
     pub payload_type: u8,
+    /// RTP clock rate of the media stream in hertz.
+    pub clock_rate: u32,
     /// Negotiated payload type of the retransmission stream. With `None`, lost packets are sent
     /// again unchanged.
     pub rtx_payload_type: Option<u8>,
@@ -128,7 +130,7 @@ impl Sender {
         Self {
             extensions: ExtensionBlock::new(mid, config.playout_delay),
             numbering: Numbering::new(config.first_sequence),
-            timeline: Timeline::new(config.first_timestamp),
+            timeline: Timeline::new(config.first_timestamp, config.clock_rate),
             history: History::new(),
             rtx_sequence: config.first_rtx_sequence,
             is_known: false,
@@ -143,7 +145,7 @@ impl Sender {
 
     /// Announces that the next packets are those of a cached group, followed by the live ones. The
     /// group's old frames get timestamps just before the newest one.
-    pub fn begin_burst(&mut self, group: &[VideoPacket]) {
+    pub fn begin_burst(&mut self, group: &[MediaPacket]) {
         self.timeline.begin_burst(group);
         self.numbering.splice();
     }
@@ -155,7 +157,7 @@ impl Sender {
     }
 
     /// Writes one packet for this viewer into `out`, replacing its contents.
-    pub fn write_packet(&mut self, now: Instant, packet: &VideoPacket, out: &mut Vec<u8>) {
+    pub fn write_packet(&mut self, now: Instant, packet: &MediaPacket, out: &mut Vec<u8>) {
         let sent = SentPacket {
             sequence: self.numbering.number(packet.sequence),
             timestamp: self.timeline.map(packet.timestamp, packet.arrival),
@@ -210,6 +212,7 @@ impl Sender {
     }
 
     fn handle_blocks(&mut self, now: Instant, blocks: &[ReportBlock]) -> Option<ReceptionReport> {
+        let clock_rate = self.config.clock_rate;
         let block = blocks.iter().find(|block| block.ssrc == self.config.ssrc)?;
         self.is_known = true;
         let round_trip = self.round_trip(now, block);
@@ -217,7 +220,7 @@ impl Sender {
         let report = ReceptionReport {
             fraction_lost: block.fraction_lost,
             lost: block.lost,
-            jitter: Duration::from_secs(1) * block.jitter.min(CLOCK_RATE) / CLOCK_RATE,
+            jitter: Duration::from_secs(1) * block.jitter.min(clock_rate) / clock_rate,
             round_trip,
         };
         self.statistics.report = Some(report);

@@ -12,9 +12,9 @@
 //! 4. Another stream, or a camera whose clock jumps, continues after the last frame by the time
 //!    that really passed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::media::{CLOCK_RATE, VideoPacket, ahead, ticks};
+use crate::media::{CLOCK_RATE, MediaPacket, ahead, ticks_at};
 
 /// Distance between two frames of a burst: a tenth of a millisecond.
 const BURST_STEP: u32 = CLOCK_RATE / 10_000;
@@ -23,8 +23,8 @@ const BURST_STEP: u32 = CLOCK_RATE / 10_000;
 const BURST_SPAN: u32 = CLOCK_RATE / 50;
 
 /// Maximum difference between the step of the timestamp and the time that really passed. More is a
-/// new clock. Ten seconds, as for cameras in [`crate::media`].
-const MAX_JUMP: u32 = 10 * CLOCK_RATE;
+/// new clock. As for cameras in [`crate::media`].
+const MAX_JUMP: Duration = Duration::from_secs(10);
 
 /// Time after a burst during which frames may still belong before its end (B-frames).
 const MAX_REORDER: i32 = CLOCK_RATE as i32;
@@ -32,6 +32,8 @@ const MAX_REORDER: i32 = CLOCK_RATE as i32;
 /// Maps the camera's timestamps to a viewer's.
 #[derive(Debug)]
 pub(super) struct Timeline {
+    /// The RTP clock rate of the track in hertz.
+    clock_rate: u32,
     first: u32,
     /// The newest frame so far, the reference for offset and order.
     newest: Option<Frame>,
@@ -57,8 +59,12 @@ struct Burst {
 }
 
 impl Timeline {
-    pub(super) fn new(first: u32) -> Self {
-        Self { first, newest: None, spliced: false, burst: None }
+    pub(super) fn new(first: u32, clock_rate: u32) -> Self {
+        Self { clock_rate, first, newest: None, spliced: false, burst: None }
+    }
+
+    fn ticks(&self, duration: Duration) -> u32 {
+        ticks_at(duration, self.clock_rate)
     }
 
     /// Makes the next frame the first of another stream.
@@ -68,7 +74,7 @@ impl Timeline {
     }
 
     /// Makes the next frames those of a cached group, followed by the live stream.
-    pub(super) fn begin_burst(&mut self, group: &[VideoPacket]) {
+    pub(super) fn begin_burst(&mut self, group: &[MediaPacket]) {
         let Some(newest) = group.iter().reduce(|newest, packet| {
             if ahead(packet.timestamp, newest.timestamp) > 0 { packet } else { newest }
         }) else {
@@ -123,8 +129,8 @@ impl Timeline {
     /// implausible.
     fn passed(&self, newest: &Frame, camera: u32, arrival: Instant) -> i64 {
         let by_camera = i64::from(ahead(camera, newest.camera));
-        let really = i64::from(ticks(arrival.saturating_duration_since(newest.arrival)));
-        if self.spliced || (by_camera - really).unsigned_abs() > u64::from(MAX_JUMP) {
+        let really = i64::from(self.ticks(arrival.saturating_duration_since(newest.arrival)));
+        if self.spliced || (by_camera - really).unsigned_abs() > u64::from(self.ticks(MAX_JUMP)) {
             really.max(1)
         } else {
             by_camera
@@ -134,7 +140,7 @@ impl Timeline {
     /// Returns the timestamp that a frame arriving now would have.
     pub(super) fn at(&self, now: Instant) -> u32 {
         self.newest.map_or(self.first, |frame| {
-            frame.viewer.wrapping_add(ticks(now.saturating_duration_since(frame.arrival)))
+            frame.viewer.wrapping_add(self.ticks(now.saturating_duration_since(frame.arrival)))
         })
     }
 }

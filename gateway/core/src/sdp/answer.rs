@@ -1,14 +1,14 @@
 //! Answers to offers (RFC 9429 §5.3.1): every section of the offer is answered, in its order.
 
 use super::description::{
-    Description, Direction, Extension, MediaKind, RemoteCodec, Section, Setup, Transport,
+    Description, Direction, Extension, RemoteCodec, Section, Setup, Transport,
 };
 use super::matching::{match_score, no_common_codec};
 use super::negotiate::{
     Negotiated, NegotiatedSection, negotiated_section, negotiated_transport, transport,
 };
 use super::write::{LocalMedia, RtpSection, Writer};
-use super::{EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, OfferedCodec, SdpError};
+use super::{EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, MediaKind, OfferedCodec, SdpError};
 use crate::dtls_srtp::{DtlsRole, Fingerprint};
 
 /// Settings of an answer.

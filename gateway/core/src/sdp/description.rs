@@ -84,28 +84,6 @@ impl Section {
     }
 }
 
-/// The kind of media that a section carries over RTP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MediaKind {
-    /// Sound, such as speech.
-    Audio,
-    /// Moving pictures of a camera.
-    Video,
-}
-
-impl MediaKind {
-    pub(super) const ALL: [Self; 2] = [Self::Audio, Self::Video];
-
-    /// Returns the media type of the `m=` line.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Audio => "audio",
-            Self::Video => "video",
-        }
-    }
-}
-
 /// The direction of a section (RFC 8866 §6.7).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Direction {

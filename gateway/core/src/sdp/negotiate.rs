@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::description::{Description, Direction, MediaKind, RemoteCodec, Section, Transport};
+use super::description::{Description, Direction, RemoteCodec, Section, Transport};
 use super::matching::{matches, packetization_mode};
 use super::write::{LocalMedia, OfferedSection};
 use super::{EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, OfferedCodec, SdpError};
 use crate::dtls_srtp::DtlsRole;
-use crate::media::Codec;
+use crate::media::{Codec, MediaKind};
 
 /// The result of a negotiation: one transport, and the sections that use it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::fmt::Write as _;
 
-use super::description::{Direction, Extension, MediaKind, RemoteCodec, Transport};
-use super::{EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, OfferedCodec};
+use super::description::{Direction, Extension, RemoteCodec, Transport};
+use super::{EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, MediaKind, OfferedCodec};
 use crate::ice::limits::TA;
 
 /// The protocol of every WebRTC media section (RFC 8834 §4.2).

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Section, Session, SessionOutput};
 use crate::camera::StreamId;
-use crate::media::VideoPacket;
+use crate::media::MediaPacket;
 
 impl Session {
     /// Returns the sections of the session. Their indices are the `section` of other calls.
@@ -22,7 +22,7 @@ impl Session {
 
     /// Sends live packets of the stream that feeds this section; ignored before the session has
     /// started.
-    pub fn send_packets(&mut self, now: Instant, section: usize, packets: &[VideoPacket]) {
+    pub fn send_packets(&mut self, now: Instant, section: usize, packets: &[MediaPacket]) {
         if !self.started {
             return;
         }
@@ -39,7 +39,7 @@ impl Session {
     }
 
     /// Sends the cached group of pictures as a burst; live packets follow it.
-    pub fn send_burst(&mut self, now: Instant, section: usize, group: &[VideoPacket]) {
+    pub fn send_burst(&mut self, now: Instant, section: usize, group: &[MediaPacket]) {
         if group.is_empty() {
             return;
         }
@@ -51,7 +51,7 @@ impl Session {
 
     /// Sends the cached group of pictures again, for a viewer that lost too much of it. Each group
     /// is sent once only, and a large one never: a path that lost it would lose it again.
-    pub fn send_recovery_burst(&mut self, now: Instant, section: usize, group: &[VideoPacket]) {
+    pub fn send_recovery_burst(&mut self, now: Instant, section: usize, group: &[MediaPacket]) {
         let admitted = self.sections.get_mut(section).map(|s| s.admit_recovery_burst(group));
         if admitted == Some(true) {
             self.send_burst(now, section, group);

@@ -8,9 +8,8 @@ use rand::rngs::StdRng;
 use super::SessionError;
 use super::single_units::{SingleUnits, are_whole};
 use crate::camera::StreamId;
-use crate::media::{Codec, Format, VideoPacket};
+use crate::media::{Codec, MediaPacket};
 use crate::rtp::{Clock, Feedback, Sender, SenderConfig};
-use crate::sdp;
 use crate::sdp::{Direction, LocalMedia, MediaKind, NegotiatedSection, OfferedCodec, TrackIds};
 
 /// Largest group of pictures that is sent for recovery: half a second on a path of 8 Mbit/s.
@@ -23,8 +22,8 @@ pub struct SectionConfig {
     pub kind: MediaKind,
     /// The stream that feeds the section.
     pub source: StreamId,
-    /// Format of the stream; `None` while it is unknown.
-    pub format: Option<Format>,
+    /// The codecs to offer, the best first.
+    pub codecs: Vec<OfferedCodec>,
 }
 
 /// A section of a session. It sends once it is negotiated and the session has started.
@@ -63,14 +62,14 @@ impl Section {
     /// Creates a section with the mid that our offer gives it and the canonical name of its
     /// session.
     pub(super) fn new(rng: &mut StdRng, mid: String, cname: String, config: SectionConfig) -> Self {
-        let SectionConfig { kind, source, format } = config;
+        let SectionConfig { kind, source, codecs } = config;
         let ssrc: u32 = rng.random();
         // The SSRC of the RTX stream only has to differ.
         let rtx_ssrc = ssrc ^ rng.random_range(1..=u32::MAX);
         Self {
             mid,
             kind,
-            codecs: codecs_to_offer(format.as_ref()),
+            codecs,
             // The same stream whenever the camera is watched; its tracks belong together.
             track: TrackIds {
                 ssrc,
@@ -127,6 +126,7 @@ impl Section {
             ssrc: self.track.ssrc,
             rtx_ssrc: self.track.rtx_ssrc,
             payload_type: negotiated.payload_type,
+            clock_rate: negotiated.codec.clock_rate(),
             rtx_payload_type: negotiated.rtx_payload_type,
             cname: self.track.cname.clone(),
             mid: negotiated.mid_extension.zip(negotiated.mid.clone()),
@@ -167,7 +167,7 @@ impl Section {
     pub(super) fn write(
         &mut self,
         now: Instant,
-        packet: &VideoPacket,
+        packet: &MediaPacket,
         out: &mut Vec<u8>,
         mut send: impl FnMut(&[u8]),
     ) -> Result<(), SessionError> {
@@ -191,7 +191,7 @@ impl Section {
     /// # Errors
     /// Returns [`SessionError::Fragmented`] if the viewer takes H.264 in whole NAL units only, and
     /// the pictures do not fit into packets that way.
-    pub fn check_group(&self, group: &[VideoPacket]) -> Result<(), SessionError> {
+    pub fn check_group(&self, group: &[MediaPacket]) -> Result<(), SessionError> {
         let takes_whole_units =
             self.negotiated.as_ref().is_some_and(|negotiated| negotiated.single_units.is_some());
         if takes_whole_units && !are_whole(group) {
@@ -202,7 +202,7 @@ impl Section {
 
     /// Returns true if this group of pictures may be sent for recovery: each one once, and a large
     /// one never, because a path that lost it would lose it again.
-    pub(super) fn admit_recovery_burst(&mut self, group: &[VideoPacket]) -> bool {
+    pub(super) fn admit_recovery_burst(&mut self, group: &[MediaPacket]) -> bool {
         let bytes: usize = group.iter().map(|packet| packet.payload.len()).sum();
         let Some(first) = group.first().map(|packet| packet.sequence) else { return false };
         if bytes > MAX_RECOVERY_BURST_BYTES || self.recovery_burst == Some(first) {
@@ -219,14 +219,5 @@ impl Section {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.negotiated.as_ref()?.sender.poll_timeout()
-    }
-}
-
-/// Returns the codecs to offer: those of the camera's stream, or H.264 while its format is unknown,
-/// because nearly all cameras send it and all browsers play it.
-fn codecs_to_offer(format: Option<&Format>) -> Vec<OfferedCodec> {
-    match format {
-        Some(format) => sdp::offered_codecs(format.codec, format.profile),
-        None => sdp::offered_codecs(Codec::H264, None),
     }
 }

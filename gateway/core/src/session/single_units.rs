@@ -5,7 +5,7 @@
 
 use bytes::{Buf as _, Bytes};
 
-use crate::media::VideoPacket;
+use crate::media::MediaPacket;
 
 /// Type of an aggregate of NAL units without timestamps, STAP-A (RFC 6184 §5.7.1).
 const STAP_A: u8 = 24;
@@ -22,10 +22,10 @@ pub(super) struct SingleUnits {
 
 impl SingleUnits {
     /// Returns the packets to send instead of this one; `None` if it holds a part of a NAL unit.
-    pub(super) fn split(&mut self, packet: &VideoPacket) -> Option<Vec<VideoPacket>> {
+    pub(super) fn split(&mut self, packet: &MediaPacket) -> Option<Vec<MediaPacket>> {
         let units = single_units(&packet.payload)?;
         let count = units.len();
-        let packets = (0_u64..).zip(units).map(|(index, payload)| VideoPacket {
+        let packets = (0_u64..).zip(units).map(|(index, payload)| MediaPacket {
             payload,
             marker: packet.marker && index + 1 == count as u64,
             sequence: packet.sequence.wrapping_add(self.ahead).wrapping_add(index),
@@ -39,7 +39,7 @@ impl SingleUnits {
 }
 
 /// Returns true if each of these packets can be sent as whole NAL units.
-pub(super) fn are_whole(packets: &[VideoPacket]) -> bool {
+pub(super) fn are_whole(packets: &[MediaPacket]) -> bool {
     packets.iter().all(|packet| single_units(&packet.payload).is_some())
 }
 
@@ -72,8 +72,8 @@ mod tests {
 
     use super::*;
 
-    fn packet(sequence: u64, payload: &'static [u8]) -> VideoPacket {
-        VideoPacket {
+    fn packet(sequence: u64, payload: &'static [u8]) -> MediaPacket {
+        MediaPacket {
             payload: Bytes::from_static(payload),
             timestamp: 0,
             marker: true,

@@ -14,7 +14,7 @@ fn config(now: Instant, seed: u64) -> SessionConfig {
         sections: vec![SectionConfig {
             kind: MediaKind::Video,
             source: StreamId::main("door".parse().unwrap()),
-            format: None,
+            codecs: sdp::offered_codecs(Codec::H264, None),
         }],
         identity: Identity::generate().unwrap(),
         ice_servers: Vec::new(),
@@ -201,7 +201,7 @@ fn a_session_holds_sections_of_several_cameras() {
     let section = |camera: &str| SectionConfig {
         kind: MediaKind::Video,
         source: StreamId::main(camera.parse().unwrap()),
-        format: None,
+        codecs: sdp::offered_codecs(Codec::H264, None),
     };
     let sections = vec![section("door"), section("yard")];
     let config = SessionConfig { sections, ..config(now, 1) };

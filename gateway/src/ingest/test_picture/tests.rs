@@ -1,6 +1,6 @@
 use openh264::decoder::Decoder;
 use porthole_gateway_core::media::{
-    Feed, FeedOutput, NalCodec, RtpPacket, VideoPacket, byte_stream, timecode,
+    Feed, FeedOutput, MediaPacket, NalCodec, RtpPacket, byte_stream, timecode,
 };
 
 use super::*;
@@ -38,7 +38,7 @@ fn shown(number: u32) -> u64 {
 }
 
 /// Records `count` frames, each as the packets that leave the feed.
-fn frames(picture: TestPicture, count: u32, key_frame_at: Option<u32>) -> Vec<Vec<VideoPacket>> {
+fn frames(picture: TestPicture, count: u32, key_frame_at: Option<u32>) -> Vec<Vec<MediaPacket>> {
     let mut recording = Recording::new(picture);
     let mut feed = Feed::new();
     feed.handle_description(&TrackDescription {
@@ -96,7 +96,7 @@ fn the_time_in_the_picture_survives_encoder_packets_and_decoder() {
 fn key_frames_come_in_time_and_on_request_but_not_too_often() {
     let starts = |key_frame_at| -> Vec<usize> {
         let frames = frames(PICTURE, 150, key_frame_at);
-        let starts_key = |packets: &Vec<VideoPacket>| packets.iter().any(|p| p.starts_key_frame);
+        let starts_key = |packets: &Vec<MediaPacket>| packets.iter().any(|p| p.starts_key_frame);
         (0..).zip(&frames).filter(|(_, packets)| starts_key(packets)).map(|(i, _)| i).collect()
     };
     assert_eq!(starts(None), [0, 60, 120]);

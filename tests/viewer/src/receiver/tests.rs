@@ -1,4 +1,4 @@
-use porthole_gateway_core::media::VideoPacket;
+use porthole_gateway_core::media::{CLOCK_RATE, MediaPacket};
 use porthole_gateway_core::rtp::{Clock, Sender, SenderConfig};
 use proptest::prelude::*;
 
@@ -32,6 +32,7 @@ impl Pair {
             ssrc: 1,
             rtx_ssrc: 2,
             payload_type: 96,
+            clock_rate: CLOCK_RATE,
             rtx_payload_type,
             cname: "camera".to_owned(),
             mid: None,
@@ -65,7 +66,7 @@ impl Pair {
     }
 
     /// Returns the next frame of a camera, in `packets` fragments.
-    fn frame(&mut self, packets: u32) -> Vec<VideoPacket> {
+    fn frame(&mut self, packets: u32) -> Vec<MediaPacket> {
         let key = self.frame.is_multiple_of(self.group);
         let timestamp = self.frame * 3600;
         self.frame += 1;
@@ -73,7 +74,7 @@ impl Pair {
         let fragments = (0..packets).map(|index| {
             self.sequence += 1;
             let start = if index == 0 { 0x80 } else { 0 };
-            VideoPacket {
+            MediaPacket {
                 payload: Bytes::from(vec![0x7c, start | kind, 0, 1, 2, 3]),
                 timestamp,
                 marker: index + 1 == packets,
@@ -85,7 +86,7 @@ impl Pair {
         fragments.collect()
     }
 
-    fn send(&mut self, packets: &[VideoPacket], mut lost: impl FnMut() -> bool) {
+    fn send(&mut self, packets: &[MediaPacket], mut lost: impl FnMut() -> bool) {
         for packet in packets {
             let mut out = Vec::new();
             self.sender.write_packet(self.now, packet, &mut out);

@@ -9,9 +9,9 @@ use porthole_gateway_core::Datagram;
 use porthole_gateway_core::camera::StreamId;
 use porthole_gateway_core::dtls_srtp::{DtlsRole, Identity};
 use porthole_gateway_core::ice::LocalBase;
-use porthole_gateway_core::media::VideoPacket;
+use porthole_gateway_core::media::{Codec, MediaPacket};
 use porthole_gateway_core::rtp::rtcp::Packet;
-use porthole_gateway_core::sdp::MediaKind;
+use porthole_gateway_core::sdp::{MediaKind, offered_codecs};
 use porthole_gateway_core::session::{SectionConfig, Session, SessionConfig, SessionOutput};
 use porthole_viewer::{ReceivedFrame, ViewerConfig, ViewerOutput, ViewerSession};
 
@@ -28,7 +28,7 @@ pub(crate) fn config(now: Instant, seed: u64) -> SessionConfig {
         sections: vec![SectionConfig {
             kind: MediaKind::Video,
             source: StreamId::main("door".parse().unwrap()),
-            format: None,
+            codecs: offered_codecs(Codec::H264, None),
         }],
         identity: Identity::generate().unwrap(),
         ice_servers: Vec::new(),
@@ -234,8 +234,8 @@ impl Pair {
     }
 
     /// Returns a key frame that fits into one packet.
-    pub(crate) fn key_frame(&self, sequence: u64) -> VideoPacket {
-        VideoPacket {
+    pub(crate) fn key_frame(&self, sequence: u64) -> MediaPacket {
+        MediaPacket {
             payload: Bytes::from_static(&[0x65, 1, 2, 3]),
             timestamp: u32::try_from(sequence).unwrap() * 3000,
             marker: true,

@@ -1,7 +1,9 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::media::{Codec, Delivery, RtpHeader, RtpPacket, StreamDescription, TrackDescription};
+use crate::media::{
+    Codec, Delivery, MediaKind, RtpHeader, RtpPacket, StreamDescription, TrackDescription,
+};
 
 fn stream(on_demand: bool) -> Stream {
     Stream::new(StreamId::main("door".parse().unwrap()), on_demand, 1)
@@ -33,7 +35,7 @@ fn connected() -> SourceEvent {
 fn packet(now: Instant, sequence: u8) -> SourceEvent {
     let bytes = [0x80, 96, 0, sequence, 0, 0, 0, sequence, 0, 0, 0, 1, 0x65, 1, 2, 3];
     let packet = RtpPacket::parse(Bytes::copy_from_slice(&bytes)).unwrap();
-    SourceEvent::Packet { track: 0, arrival: now, packet }
+    SourceEvent::Packet { track: MediaKind::Video, arrival: now, packet }
 }
 
 fn failed(reason: &str) -> SourceEvent {
@@ -206,7 +208,10 @@ impl Source {
                 ssrc: self.ssrc,
             };
             let packet = RtpPacket { header, payload: Bytes::from(vec![kind, 0x88, 0x84, 3]) };
-            stream.handle_source(now, SourceEvent::Packet { track: 0, arrival: now, packet });
+            stream.handle_source(
+                now,
+                SourceEvent::Packet { track: MediaKind::Video, arrival: now, packet },
+            );
             self.sequence = self.sequence.wrapping_add(1);
         }
         self.pictures += 1;
@@ -221,7 +226,7 @@ fn a_day_with_wraps_jumps_and_reboots_is_one_timeline() {
     let mut stream = stream(false);
     stream.handle_source(start, connected());
     let mut source = Source { sequence: 65_000, timestamp: u32::MAX - 9000, ssrc: 1, pictures: 0 };
-    let (mut packets, mut last) = (0_u64, None::<VideoPacket>);
+    let (mut packets, mut last) = (0_u64, None::<MediaPacket>);
     for picture in 0..DAY {
         let now = start + Source::INTERVAL * u32::try_from(picture).unwrap();
         match picture {

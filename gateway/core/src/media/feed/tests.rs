@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::media::nal::unit::Shape;
 use crate::media::{
-    Codec, MAX_PAYLOAD, NalCodec, RtpHeader, VideoPacket, annex_b_units, byte_stream,
+    Codec, MAX_PAYLOAD, MediaPacket, NalCodec, RtpHeader, annex_b_units, byte_stream,
 };
 
 /// 640x480, made by x264.
@@ -81,7 +81,7 @@ impl Camera {
         }
     }
 
-    fn packets(&mut self) -> Vec<VideoPacket> {
+    fn packets(&mut self) -> Vec<MediaPacket> {
         self.end_picture();
         let outputs = std::iter::from_fn(|| self.feed.poll_output());
         outputs
@@ -110,7 +110,7 @@ impl Camera {
     }
 }
 
-fn word(packet: &VideoPacket) -> String {
+fn word(packet: &MediaPacket) -> String {
     let &[first, ref rest @ ..] = &packet.payload[..] else { return "empty".to_owned() };
     let name = match (first & 0x1f, rest.first().map_or(0, |header| header & 0xc0)) {
         (1, _) => "slice",

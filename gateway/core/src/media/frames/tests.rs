@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::media::{
-    Delivery, Feed, FeedOutput, RtpHeader, RtpPacket, TrackDescription, VideoPacket,
+    Delivery, Feed, FeedOutput, MediaPacket, RtpHeader, RtpPacket, TrackDescription,
 };
 
 /// The first bytes of key frames of 320 × 240 pixels, by libvpx.
@@ -179,7 +179,7 @@ impl Camera {
     }
 }
 
-fn packets(outputs: Vec<FeedOutput>) -> Vec<VideoPacket> {
+fn packets(outputs: Vec<FeedOutput>) -> Vec<MediaPacket> {
     let packet = |output| match output {
         FeedOutput::Packet(packet) => Some(packet),
         FeedOutput::Format(_) => None,

@@ -6,7 +6,7 @@ use super::payload::{aggregate, fragment};
 use super::unit::{NalHeader, Shape};
 use crate::media::codec::NalCodec;
 use crate::media::rtp_packet::{RtpHeader, RtpPacket};
-use crate::media::stream::{MAX_PAYLOAD, VideoPacket};
+use crate::media::stream::{MAX_PAYLOAD, MediaPacket};
 
 /// Splits a NAL unit that is longer than a packet into fragments.
 pub(crate) fn fragments(codec: NalCodec, unit: &[u8]) -> Vec<Bytes> {
@@ -101,7 +101,7 @@ impl Packetizer {
 
 /// Joins packets, in order and without a gap, into the byte stream (annex B) that decoders read.
 #[must_use]
-pub fn byte_stream(codec: NalCodec, packets: &[VideoPacket]) -> Vec<u8> {
+pub fn byte_stream(codec: NalCodec, packets: &[MediaPacket]) -> Vec<u8> {
     const START_CODE: [u8; 4] = [0, 0, 0, 1];
     let mut stream = Vec::new();
     for packet in packets {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::media::{MAX_PAYLOAD, RtpPacket};
+use crate::media::{CLOCK_RATE, MAX_PAYLOAD, RtpPacket};
 use crate::rtp::NtpTime;
 
 const MS: Duration = Duration::from_millis(1);
@@ -14,6 +14,7 @@ fn config(now: Instant) -> SenderConfig {
     SenderConfig {
         ssrc: SSRC,
         rtx_ssrc: 0x2222,
+        clock_rate: CLOCK_RATE,
         payload_type: 98,
         rtx_payload_type: Some(99),
         cname: "camera".to_owned(),
@@ -27,8 +28,8 @@ fn config(now: Instant) -> SenderConfig {
     }
 }
 
-fn video(now: Instant, sequence: u64, payload: &[u8]) -> VideoPacket {
-    VideoPacket {
+fn video(now: Instant, sequence: u64, payload: &[u8]) -> MediaPacket {
+    MediaPacket {
         payload: Bytes::copy_from_slice(payload),
         timestamp: u32::try_from(sequence).unwrap().wrapping_mul(3600),
         marker: true,
@@ -38,7 +39,7 @@ fn video(now: Instant, sequence: u64, payload: &[u8]) -> VideoPacket {
     }
 }
 
-fn sent(sender: &mut Sender, now: Instant, packet: &VideoPacket) -> RtpPacket {
+fn sent(sender: &mut Sender, now: Instant, packet: &MediaPacket) -> RtpPacket {
     let mut out = vec![0xff; 3];
     sender.write_packet(now, packet, &mut out);
     RtpPacket::parse(out.into()).unwrap()
@@ -97,7 +98,7 @@ fn extensions_are_sent_until_the_viewer_knows_the_stream() {
     sender.handle_rtcp(now, &rtcp(|w| w.receiver_report(Some(&block))));
     sender.write_packet(now, &video(now, 2, b"x"), &mut out);
     assert_eq!(out.len(), 13, "a report has named the stream");
-    let key = VideoPacket { starts_key_frame: true, ..video(now, 3, b"x") };
+    let key = MediaPacket { starts_key_frame: true, ..video(now, 3, b"x") };
     sender.write_packet(now, &key, &mut out);
     assert_eq!(&out[..1], extended, "a key frame");
 }
@@ -282,7 +283,7 @@ proptest! {
                     let gap = if event == 3 { u64::from(value) } else { 0 };
                     camera += 1 + gap;
                     let payload = vec![value as u8; usize::from(value) % (MAX_PAYLOAD + 1)];
-                    let packet = VideoPacket {
+                    let packet = MediaPacket {
                         timestamp: value.into(),
                         ..video(now, camera % 100_000, &payload)
                     };

@@ -8,8 +8,8 @@ use super::*;
 const FRAME: u32 = 3600;
 const MS: Duration = Duration::from_millis(1);
 
-fn packet(start: Instant, camera: u32, ms: u32) -> VideoPacket {
-    VideoPacket {
+fn packet(start: Instant, camera: u32, ms: u32) -> MediaPacket {
+    MediaPacket {
         payload: Bytes::new(),
         timestamp: camera,
         marker: true,
@@ -20,7 +20,7 @@ fn packet(start: Instant, camera: u32, ms: u32) -> VideoPacket {
 }
 
 /// Returns `count` frames at 25 Hz, two packets each.
-fn group(start: Instant, camera: u32, count: u32) -> Vec<VideoPacket> {
+fn group(start: Instant, camera: u32, count: u32) -> Vec<MediaPacket> {
     let frames = (0..count).flat_map(|frame| [frame, frame]);
     frames.map(|frame| packet(start, camera.wrapping_add(frame * FRAME), frame * 40)).collect()
 }
@@ -31,7 +31,7 @@ fn a_group_is_squeezed_in_front_of_the_live_edge() {
     for (case, camera, count) in
         [("one frame", 0, 1), ("4 s", 7, 100), ("wrap", u32::MAX - FRAME, 100), ("80 s", 1, 2000)]
     {
-        let mut timeline = Timeline::new(50_000);
+        let mut timeline = Timeline::new(50_000, CLOCK_RATE);
         let group = group(start, camera, count);
         timeline.begin_burst(&group);
         let mut last: Option<(u32, u32)> = None;
@@ -61,7 +61,7 @@ fn a_group_is_squeezed_in_front_of_the_live_edge() {
 #[test]
 fn a_group_in_the_middle_follows_the_last_frame() {
     let start = Instant::now();
-    let mut timeline = Timeline::new(1000);
+    let mut timeline = Timeline::new(1000, CLOCK_RATE);
     let group = group(start, 0, 100);
     let mut last = 0;
     for packet in &group {
@@ -89,7 +89,7 @@ fn another_clock_continues_after_the_time_that_passed() {
         ("another stream", true, 12, 2000, 180_000),
     ];
     for (case, splice, camera, ms, expected) in table {
-        let mut timeline = Timeline::new(70);
+        let mut timeline = Timeline::new(70, CLOCK_RATE);
         assert_eq!(timeline.map(0, start), 70);
         if splice {
             timeline.splice();
@@ -103,7 +103,7 @@ fn another_clock_continues_after_the_time_that_passed() {
 #[test]
 fn the_group_of_another_stream_continues_after_the_time_that_passed() {
     let start = Instant::now();
-    let mut timeline = Timeline::new(0);
+    let mut timeline = Timeline::new(0, CLOCK_RATE);
     timeline.map(0, start);
     timeline.splice();
     let group = group(start, 0x4000_0000, 50);
@@ -120,7 +120,7 @@ fn b_frames_keep_their_order() {
     let order = [0, 3, 1, 2, 6, 4, 5];
     let packets: Vec<_> =
         (0..).zip(order).map(|(i, frame)| packet(start, frame * FRAME, i * 40)).collect();
-    let mut timeline = Timeline::new(500);
+    let mut timeline = Timeline::new(500, CLOCK_RATE);
     timeline.begin_burst(&packets[..5]);
     let mut mapped: Vec<_> =
         packets.iter().map(|p| (timeline.map(p.timestamp, p.arrival), p.timestamp)).collect();
@@ -134,7 +134,7 @@ fn b_frames_keep_their_order() {
 #[test]
 fn reports_have_the_timestamp_of_now() {
     let start = Instant::now();
-    let mut timeline = Timeline::new(9);
+    let mut timeline = Timeline::new(9, CLOCK_RATE);
     assert_eq!(timeline.at(start), 9);
     timeline.map(77, start);
     assert_eq!(timeline.at(start + MS * 10), 909);
@@ -150,7 +150,7 @@ proptest! {
         events in prop::collection::vec((0_u8..6, any::<u32>()), 1..60),
     ) {
         let start = Instant::now();
-        let mut timeline = Timeline::new(first);
+        let mut timeline = Timeline::new(first, CLOCK_RATE);
         let (mut camera, mut ms, mut last) = (camera, 0_u32, first.wrapping_sub(1));
         let mut bursts = 0;
         for (event, jump) in events {

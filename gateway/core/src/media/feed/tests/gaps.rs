@@ -118,7 +118,7 @@ fn a_stream_that_is_numbered_anew_goes_on_where_nothing_can_be_lost() {
             let sent = camera.packets();
             let pictures = sent.chunk_by(|a, b| a.timestamp == b.timestamp);
             assert_eq!(pictures.count(), 90, "{what}");
-            let is_gapless = |two: &[VideoPacket]| two[1].sequence == two[0].sequence + 1;
+            let is_gapless = |two: &[MediaPacket]| two[1].sequence == two[0].sequence + 1;
             assert!(sent.windows(2).all(is_gapless), "{what}");
         }
     }

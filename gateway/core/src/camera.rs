@@ -1,7 +1,7 @@
 //! The core of one camera: its streams, each of which is connected while it is wanted.
 //!
 //! A camera has a main stream and may have a sub stream, a smaller picture of the same scene. A
-//! stream has tracks: one of video, and later at most one of audio. A viewer watches one stream,
+//! stream has tracks: one of video, and at most one of audio. A viewer watches one stream,
 //! and can be moved to the other.
 
 mod diagnosis;
@@ -16,7 +16,7 @@ use porthole_signaling_proto::{
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
-use crate::media::{MediaKind, RtpPacket, StreamDescription};
+use crate::media::{ClockReport, MediaKind, RtpPacket, StreamDescription};
 
 pub use stream::{Stream, Viewer};
 
@@ -132,6 +132,13 @@ pub enum SourceEvent {
         arrival: Instant,
         /// The packet itself.
         packet: RtpPacket,
+    },
+    /// The clock of a track, as a sender report tells it.
+    Clock {
+        /// The track of the report.
+        track: MediaKind,
+        /// The report itself.
+        report: ClockReport,
     },
     /// No packet has arrived for a while at a port that the source listens on.
     Silent,
@@ -277,7 +284,7 @@ impl Camera {
             motion: facts.and_then(|facts| facts.motion.clone()),
             rotation: self.settings.picture.rotation,
             mirrored: self.settings.picture.mirrored,
-            sound: None,
+            sound: self.streams.first().and_then(Stream::sound),
         }
     }
 }

@@ -22,7 +22,7 @@ use tracing::{error, info};
 use crate::camera::{Camera, CameraChange, ControlFacts, SourceEvent, Stream, StreamId, Viewer};
 use crate::dtls_srtp::{Identity, SrtpProfile};
 use crate::ice::LocalBase;
-use crate::media::MediaPacket;
+use crate::media::{MediaKind, MediaPacket, TrackCodec};
 use crate::question::{QuestionEvent, Registry};
 use crate::reflexive::ReflexiveGatherer;
 use crate::session::{Section, Session, SessionOutput};
@@ -190,8 +190,21 @@ impl Gateway {
         let srtp = session.srtp_profile().map(SrtpProfile::name);
         info!(session = %id, stream = session.describe_sources(), path, srtp, "watching");
         self.report_at.get_or_insert(now + REPORT_DELAY);
-        for section in 0..session.sections().len() {
-            self.send_gop(now, id, section, Session::send_burst);
+        let negotiated = session.sections().iter().enumerate().filter(|(_, s)| s.codec().is_some());
+        let sections: Vec<_> = negotiated.map(|(index, section)| (index, section.kind())).collect();
+        for (section, kind) in sections {
+            match kind {
+                MediaKind::Video => self.send_gop(now, id, section, Session::send_burst),
+                MediaKind::Audio => self.start_listening(id, section),
+            }
+        }
+    }
+
+    /// Begins to send sound to a section, which the viewer has taken.
+    fn start_listening(&mut self, id: &SessionId, section: usize) {
+        let Some(source) = self.source_of(id, section) else { return };
+        if let Some(stream) = self.stream_mut(&source) {
+            stream.add_listener(Viewer { session: id.clone(), section });
         }
     }
 
@@ -274,13 +287,33 @@ impl Gateway {
         packets
     }
 
+    /// Sends the sound of a stream to all of its listeners. One that has negotiated another codec
+    /// goes on seeing the picture.
+    fn fan_out_audio(&mut self, now: Instant, id: &StreamId) {
+        let Some(stream) = self.stream_mut(id) else { return };
+        let packets: Vec<_> = std::iter::from_fn(|| stream.poll_audio()).collect();
+        let codec = stream.audio_codec().map(TrackCodec::from);
+        if packets.is_empty() {
+            return;
+        }
+        let listeners: Vec<_> = stream.listeners().iter().cloned().collect();
+        for Viewer { session: id, section } in listeners {
+            let negotiated = self.sessions.get(&id).and_then(|session| {
+                session.sections().get(section).filter(|_| session.is_started())?.codec()
+            });
+            if negotiated.is_some() && negotiated == codec {
+                self.with_session(now, &id, |session| session.send_packets(now, section, &packets));
+            }
+        }
+    }
+
     /// Sends packets of a stream to all of its viewers.
     fn fan_out(&mut self, now: Instant, id: &StreamId, packets: &[MediaPacket]) {
         if packets.is_empty() {
             return;
         }
         let Some(stream) = self.stream(id) else { return };
-        let codec = stream.format().map(|format| format.codec);
+        let codec = stream.format().map(|format| TrackCodec::from(format.codec));
         let viewers: Vec<_> = stream.viewers().iter().cloned().collect();
         for Viewer { session: id, section } in viewers {
             let session = self.sessions.get(&id).filter(|session| session.is_started());
@@ -417,6 +450,7 @@ impl Core for Gateway {
         stream.handle_source(now, event);
         let packets = self.collect_stream_outputs(id);
         self.fan_out(now, id, &packets);
+        self.fan_out_audio(now, id);
         self.admit_pending_viewers(now);
         self.schedule_report(now);
     }
@@ -476,6 +510,7 @@ impl Core for Gateway {
             }
             let packets = self.collect_stream_outputs(&id);
             self.fan_out(now, &id, &packets);
+            self.fan_out_audio(now, &id);
         }
         let due = |s: &Session| s.poll_timeout().is_some_and(|at| at <= now);
         let sessions = self.sessions.iter().filter(|(_, s)| due(s)).map(|(id, _)| id.clone());

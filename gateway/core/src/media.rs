@@ -1,4 +1,4 @@
-//! One camera's video: turns the RTP packets it sends into packets for every viewer.
+//! One camera's picture and sound: turns the RTP packets it sends into packets for every viewer.
 //!
 //! A [`Feed`] does the work that is done once per camera rather than once per viewer: it puts
 //! packets in order, keeps the parameter sets, splits packets that are too large for the path and
@@ -7,19 +7,23 @@
 //!
 //! The files depend on each other in one direction: `stream`, `codec` and `rtp_packet` have the
 //! types, `nal` reads and writes NAL units, `frames` does the same for VP8, VP9 and AV1, `forward`
-//! and the small buffers beside it build on these, and `feed` puts them together.
+//! and the small buffers beside it build on these, and `feed` puts them together. `audio` does all of
+//! this for sound, and `lip_sync` brings both onto one clock.
 //!
 //! Architecture invariant: nothing here names the WebRTC engine, a socket, a clock or a viewer.
 
 mod access_unit;
+mod audio;
 pub mod camera_sdp;
 mod codec;
 mod feed;
 mod forward;
 mod frames;
 mod gop;
+mod lip_sync;
 mod marks;
 mod nal;
+mod reference;
 mod reorder;
 mod rtp_packet;
 mod source_lock;
@@ -28,11 +32,17 @@ mod test_card;
 mod ticks;
 mod timeline;
 
-pub use codec::{Codec, Format, NalCodec, Profile};
+pub use audio::{
+    AacFormat, AudioCodec, AudioDescription, AudioEncoding, AudioFeed, AudioFormat, AudioProblem,
+    AudioStatistics, Beeper, Law,
+};
+pub use codec::{Codec, Format, NalCodec, Profile, TrackCodec};
 pub use feed::Feed;
 pub use gop::Gop;
+pub use lip_sync::{ClockReport, LipSync};
 pub use nal::packetize::{Packetizer, annex_b_units, byte_stream};
 pub use nal::payload::starts_key_slice;
+pub use reference::Reference;
 pub use rtp_packet::{RtpError, RtpHeader, RtpPacket};
 pub use source_lock::{SourceLock, Verdict};
 pub use stream::{

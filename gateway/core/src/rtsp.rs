@@ -33,7 +33,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::media::camera_sdp::CameraSdpError;
-use crate::media::{RtpPacket, TrackDescription};
+use crate::media::{ClockReport, MediaKind, RtpPacket, StreamDescription};
 
 pub use address::{Address, percent_decode};
 pub use auth::Credentials;
@@ -155,15 +155,6 @@ pub struct Datagram {
     pub bytes: Bytes,
 }
 
-/// A track that is set up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Track {
-    /// Codec and parameter sets.
-    pub description: TrackDescription,
-    /// Payload type of its packets.
-    pub payload_type: u8,
-}
-
 /// An output of a client, to be applied by the driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
@@ -185,22 +176,22 @@ pub enum Output {
     /// Send a datagram from a track's port.
     Datagram(Datagram),
     /// The tracks of the camera; their packets follow.
-    Described(Vec<Track>),
+    Described(StreamDescription),
     /// The camera has begun to play.
     Playing,
     /// An RTP packet of a track.
     Packet {
-        /// Number of the track.
-        track: u8,
+        /// The kind of the track.
+        track: MediaKind,
         /// The packet itself.
         packet: RtpPacket,
     },
-    /// An RTCP compound of a track, for the clock in its sender reports.
-    Rtcp {
-        /// Number of the track.
-        track: u8,
-        /// The compound itself.
-        bytes: Bytes,
+    /// The clock in a sender report of a track.
+    Clock {
+        /// The kind of the track.
+        track: MediaKind,
+        /// The report itself.
+        report: ClockReport,
     },
     /// The session has ended; close all connections and ports.
     Ended(Failure),

@@ -24,7 +24,7 @@ use porthole_signaling_proto::fragment::FragmentError;
 
 pub use crate::media::MediaKind;
 pub use answer::{Answer, AnswerConfig, answer};
-pub use codecs::{H264Profile, OfferedCodec, offered_codecs};
+pub use codecs::{H264Profile, OfferedCodec, offered_audio, offered_codecs};
 pub use description::{Description, Direction, Extension, RemoteCodec, Section, Setup, Transport};
 pub use negotiate::{Negotiated, NegotiatedSection, NegotiatedTransport, apply_answer};
 pub use parse::{parse, parse_fragment};

@@ -37,17 +37,17 @@ pub(super) async fn run_file(
 ) -> Result<(), SourceError> {
     let text = read(file).await.map_err(|error| SourceError::File { file: file.into(), error })?;
     let video = camera_sdp::find_video(&text)?;
-    if video.port == 0 {
+    if video.place.port == 0 {
         return Err(SourceError::NoPort { file: file.into() });
     }
-    let address = listening_address(video.address);
+    let address = listening_address(video.place.address);
     let description = TrackDescription {
         codec: video.codec,
         parameter_sets: video.parameter_sets,
         delivery: Delivery::Udp,
     };
-    let listen = SocketAddr::new(address, video.port);
-    run(listen, description, Some(video.payload_type), events).await
+    let listen = SocketAddr::new(address, video.place.port);
+    run(listen, description, Some(video.place.payload_type), events).await
 }
 
 /// Returns the address to listen on for a description's address. That may be the sender's or a

@@ -7,7 +7,6 @@ mod ports;
 
 use std::time::{Duration, Instant};
 
-use porthole_gateway_core::media::{MediaKind, StreamDescription};
 use porthole_gateway_core::rtsp::{Client, Config, Line, Output};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
@@ -117,20 +116,19 @@ impl Session<'_> {
                 self.ports.join(track, group, ports, interface).map_err(SourceError::Ports)?;
             }
             Output::Datagram(datagram) => self.ports.send(&datagram),
-            Output::Described(tracks) => {
-                if let Some(video) = tracks.into_iter().next() {
-                    let stream = StreamDescription::video(video.description);
-                    send_event(events, SourceEvent::Connected(stream)).await?;
-                }
+            Output::Described(stream) => {
+                send_event(events, SourceEvent::Connected(stream)).await?;
             }
             Output::Playing => {
                 tracing::debug!(transport = ?self.camera.transport, "the camera is playing");
             }
-            Output::Packet { track: _, packet } => {
-                let (track, arrival) = (MediaKind::Video, Instant::now());
+            Output::Packet { track, packet } => {
+                let arrival = Instant::now();
                 send_event(events, SourceEvent::Packet { track, arrival, packet }).await?;
             }
-            Output::Rtcp { .. } => {}
+            Output::Clock { track, report } => {
+                send_event(events, SourceEvent::Clock { track, report }).await?;
+            }
             Output::Ended(failure) => {
                 tracing::debug!(?failure, "the session has ended");
                 return Err(explain(self.camera, failure));

@@ -10,8 +10,8 @@ use openh264::encoder::{
 use openh264::formats::YUVSource;
 use openh264::{OpenH264API, Timestamp};
 use porthole_gateway_core::media::{
-    CLOCK_RATE, Codec, Delivery, I420, MediaKind, NalCodec, Packetizer, StreamDescription,
-    TestCard, TrackDescription, annex_b_units,
+    Beeper, CLOCK_RATE, ClockReport, Codec, Delivery, I420, MediaKind, NalCodec, Packetizer,
+    RtpHeader, RtpPacket, StreamDescription, TestCard, TrackDescription, annex_b_units,
 };
 use tokio::sync::mpsc;
 
@@ -27,6 +27,12 @@ const MIN_KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
 
 const PAYLOAD_TYPE: u8 = 96;
 
+/// Time between two reports of the clock (RFC 3550 §6.2 has 5 s; there is nobody to spare here).
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Longest time, in milliseconds, whose sound is sent late.
+const MAX_SILENCE: u64 = 200;
+
 /// Runs the encoder on a blocking thread until it fails or this future is dropped.
 pub(super) async fn run(
     picture: TestPicture,
@@ -38,7 +44,9 @@ pub(super) async fn run(
         parameter_sets: Vec::new(),
         delivery: Delivery::InOrder,
     };
-    send_event(events, SourceEvent::Connected(StreamDescription::video(description))).await?;
+    let audio = Some(Beeper::description());
+    let stream = StreamDescription { video: description, audio };
+    send_event(events, SourceEvent::Connected(stream)).await?;
     let signals = Signals::default();
     let _stop = StopOnDrop(signals.clone());
     let (sender, thread_signals) = (events.clone(), signals.clone());
@@ -88,7 +96,10 @@ fn encode_frames(
             std::thread::sleep(tick - now);
         }
         let requested = signals.key_frame.swap(false, Ordering::Relaxed);
-        for event in camera.frame(start.elapsed(), epoch_milliseconds(), requested)? {
+        let (elapsed, epoch) = (start.elapsed(), epoch_milliseconds());
+        let mut pending = camera.sound(elapsed, epoch);
+        pending.extend(camera.frame(elapsed, epoch, requested)?);
+        for event in pending {
             if events.blocking_send(event).is_err() {
                 return Err(SourceError::ReceiverDropped);
             }
@@ -101,7 +112,7 @@ fn encode_frames(
     Ok(())
 }
 
-/// A test card with its encoder and packetizer.
+/// A test card with its encoder and packetizer, and its sound.
 struct Camera {
     card: TestCard,
     encoder: Encoder,
@@ -109,6 +120,12 @@ struct Camera {
     /// Time of the last key frame.
     last_key_frame: Option<Duration>,
     is_key_frame_requested: bool,
+    /// Header of the next packet of sound.
+    sound: RtpHeader,
+    /// Time until which the sound has been sent, in milliseconds since the start.
+    sounded: u64,
+    /// Time of the last report of the clock.
+    last_report: Option<Duration>,
 }
 
 impl Camera {
@@ -119,7 +136,61 @@ impl Camera {
         let encoder = encoder(picture).map_err(|error| SourceError::Encoder(error.to_string()))?;
         let packetizer =
             Packetizer::new(NalCodec::H264, PAYLOAD_TYPE, rand::random(), rand::random());
-        Ok(Self { card, encoder, packetizer, last_key_frame: None, is_key_frame_requested: false })
+        let sound = RtpHeader {
+            marker: false,
+            payload_type: Beeper::PAYLOAD_TYPE,
+            sequence: rand::random(),
+            timestamp: 0,
+            ssrc: rand::random(),
+        };
+        Ok(Self {
+            card,
+            encoder,
+            packetizer,
+            last_key_frame: None,
+            is_key_frame_requested: false,
+            sound,
+            sounded: 0,
+            last_report: None,
+        })
+    }
+
+    /// Returns the packets of sound that are complete `elapsed` after the start, when it is
+    /// `epoch_milliseconds`, and from time to time the clock of both tracks.
+    fn sound(&mut self, elapsed: Duration, epoch_milliseconds: u64) -> Vec<SourceEvent> {
+        let now = millis(elapsed);
+        let mut events = Vec::new();
+        if self.last_report.is_none_or(|last| elapsed.saturating_sub(last) >= REPORT_INTERVAL) {
+            self.last_report = Some(elapsed);
+            let ntp = ntp_time(elapsed);
+            let ticks = u64::from(Beeper::TICKS) * now;
+            #[expect(clippy::cast_possible_truncation, reason = "an RTP timestamp wraps")]
+            let clocks = [
+                (MediaKind::Video, rtp_timestamp(Duration::from_millis(now))),
+                (MediaKind::Audio, ticks as u32),
+            ];
+            events.extend(clocks.map(|(track, timestamp)| SourceEvent::Clock {
+                track,
+                report: ClockReport { ntp, timestamp },
+            }));
+        }
+        // After a standstill, the sound goes on with the picture.
+        if now.saturating_sub(self.sounded) > MAX_SILENCE {
+            self.sounded = now;
+        }
+        while self.sounded + Beeper::PACKET_MILLISECONDS <= now {
+            let recorded = epoch_milliseconds.saturating_sub(now - self.sounded);
+            let ticks = u64::from(Beeper::TICKS) * self.sounded;
+            #[expect(clippy::cast_possible_truncation, reason = "an RTP timestamp wraps")]
+            let timestamp = ticks as u32;
+            let header = RtpHeader { timestamp, ..self.sound };
+            self.sound.sequence = self.sound.sequence.wrapping_add(1);
+            self.sounded += Beeper::PACKET_MILLISECONDS;
+            let packet = RtpPacket { header, payload: Beeper::payload(recorded) };
+            let arrival = Instant::now();
+            events.push(SourceEvent::Packet { track: MediaKind::Audio, arrival, packet });
+        }
+        events
     }
 
     /// Returns the packets of the picture that shows `epoch_milliseconds`, `elapsed` after the
@@ -202,6 +273,13 @@ fn epoch_milliseconds() -> u64 {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Converts to a time of the camera's own clock, which began 256 seconds before the camera: zero
+/// would mean that it has none.
+fn ntp_time(elapsed: Duration) -> u64 {
+    let fraction = (u64::from(elapsed.subsec_millis()) << 32) / 1_000;
+    (elapsed.as_secs() + 256) << 32 | fraction
 }
 
 /// Converts to an RTP timestamp, which wraps after 13 hours.

@@ -99,7 +99,7 @@ async fn measure(
             Some(SourceEvent::Packet { track: MediaKind::Video, arrival, packet }) => {
                 check.handle_packet(arrival, packet);
             }
-            Some(SourceEvent::Packet { .. } | SourceEvent::Silent) => {}
+            Some(SourceEvent::Packet { .. } | SourceEvent::Clock { .. } | SourceEvent::Silent) => {}
             Some(SourceEvent::Ended { .. }) | None => break,
         }
     }

@@ -9,7 +9,9 @@ use std::time::Duration;
 use openh264::decoder::Decoder;
 use porthole_gateway::ingest;
 use porthole_gateway::ingest::{Source, SourceControl, SourceError, SourceEvent};
-use porthole_gateway_core::media::{Feed, FeedOutput, MediaPacket, NalCodec, byte_stream};
+use porthole_gateway_core::media::{
+    AudioFeed, Feed, FeedOutput, MediaKind, MediaPacket, NalCodec, byte_stream,
+};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
@@ -22,6 +24,8 @@ const REQUIRE_ALL: &str = "PORTHOLE_REQUIRE_ALL";
 #[derive(Debug)]
 pub(crate) struct Watch {
     pub(crate) feed: Feed,
+    pub(crate) audio: AudioFeed,
+    pub(crate) sound: Vec<MediaPacket>,
     pub(crate) packets: Vec<MediaPacket>,
     pub(crate) silent: bool,
     control: mpsc::Sender<SourceControl>,
@@ -36,15 +40,22 @@ impl Watch {
         match event {
             SourceEvent::Connected(description) => {
                 self.feed.handle_description(&description.video);
+                self.audio.handle_description(description.audio.as_ref());
+                self.audio.set_wanted(true);
             }
-            SourceEvent::Packet { arrival, packet, .. } => {
+            SourceEvent::Packet { track: MediaKind::Video, arrival, packet } => {
                 let result = self.feed.handle_packet(arrival, packet);
                 assert!(result.is_ok(), "{result:?}");
                 self.silent = false;
             }
+            SourceEvent::Packet { track: MediaKind::Audio, arrival, packet } => {
+                self.audio.handle_packet(arrival, packet);
+            }
+            SourceEvent::Clock { .. } => {}
             SourceEvent::Silent => self.silent = true,
             SourceEvent::Ended { reason, .. } => panic!("only the driver sends this: {reason}"),
         }
+        self.sound.extend(std::iter::from_fn(|| self.audio.poll_output()));
         while let Some(output) = self.feed.poll_output() {
             if let FeedOutput::Packet(packet) = output {
                 self.packets.push(packet);
@@ -90,7 +101,14 @@ pub(crate) async fn watch_source(
     mut enough: impl FnMut(&Watch) -> bool,
 ) -> Result<Watch, SourceError> {
     let Camera { mut events, control, cancel, task } = Camera::start(source);
-    let mut watch = Watch { feed: Feed::new(), packets: Vec::new(), silent: false, control };
+    let mut watch = Watch {
+        feed: Feed::new(),
+        audio: AudioFeed::default(),
+        sound: Vec::new(),
+        packets: Vec::new(),
+        silent: false,
+        control,
+    };
     let deadline = Instant::now() + limit;
     while Instant::now() < deadline {
         let tick = deadline.min(Instant::now() + Duration::from_millis(100));

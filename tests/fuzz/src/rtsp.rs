@@ -75,7 +75,7 @@ impl Session {
                 | Output::Datagram(_)
                 | Output::Described(_)
                 | Output::Playing
-                | Output::Rtcp { .. } => {}
+                | Output::Clock { .. } => {}
             }
         }
         panic!("the outputs do not end");

@@ -27,6 +27,17 @@ ENCODERS = {
     "jpeg": "jpegenc ! rtpjpegpay name=pay0 pt=26 mtu={mtu}",
 }
 
+# Encoders of sound, each for a tone of 440 Hz.
+SOUNDS = {
+    "pcma": "alawenc ! rtppcmapay name=pay1 pt=8",
+    "pcmu": "mulawenc ! rtppcmupay name=pay1 pt=0",
+    "l16": "rtpL16pay name=pay1 pt=97",
+    "g726": "avenc_g726 ! rtpg726pay name=pay1 pt=97",
+    "opus": "opusenc ! rtpopuspay name=pay1 pt=97",
+    "aac": "avenc_aac ! aacparse ! rtpmp4gpay name=pay1 pt=97",
+    "latm": "avenc_aac ! aacparse ! rtpmp4apay name=pay1 pt=97",
+}
+
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
@@ -46,6 +57,9 @@ def arguments():
     parser.add_argument(
         "--sets-in-sdp-only", action="store_true", help="send no parameter sets within the stream"
     )
+    parser.add_argument("--sound", choices=SOUNDS)
+    parser.add_argument("--rate", type=int, default=8000, help="of the sound, in hertz")
+    parser.add_argument("--channels", type=int, default=1, help="of the sound")
     parser.add_argument("--group", help="send to this multicast group only")
     parser.add_argument("--interface", help="where the group is")
     parser.add_argument("--stdin", action="store_true", help="exit when standard input ends")
@@ -65,7 +79,18 @@ def pipeline(options):
     )
     return (
         f"( videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width={width},"
-        f"height={height},framerate={options.fps}/1 ! {encoder} )"
+        f"height={height},framerate={options.fps}/1 ! {encoder} {sound(options)} )"
+    )
+
+
+def sound(options):
+    """Returns the part of the pipeline that makes the sound, if there is any."""
+    if options.sound is None:
+        return ""
+    return (
+        "audiotestsrc is-live=true freq=440 volume=0.5 ! audioconvert"
+        f" ! audio/x-raw,rate={options.rate},channels={options.channels} ! audioconvert"
+        f" ! {SOUNDS[options.sound]}"
     )
 
 

@@ -77,9 +77,45 @@ pub struct Sample {
     pub srtp_cipher: Option<String>,
     /// The selected candidate pair.
     pub pair: Option<Pair>,
+    /// The sound that the page receives.
+    pub audio: Option<Audio>,
+}
+
+/// A summary of the sound in `getStats`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Audio {
+    /// The MIME type of the codec.
+    pub codec: Option<String>,
+    /// Number of its channels.
+    pub channels: u32,
+    /// `audioLevel`: loudness between 0 and 1.
+    pub audio_level: f64,
+    /// `totalAudioEnergy`: the sum of squared loudness and time.
+    pub total_audio_energy: f64,
+    /// `totalSamplesReceived`: samples that were played, concealed ones included.
+    pub total_samples_received: u64,
+    /// `concealedSamples`: samples that were made up for missing ones.
+    pub concealed_samples: u64,
+    /// `packetsReceived`: RTP packets received.
+    pub packets_received: u64,
+    /// `packetsLost`: RTP packets lost.
+    pub packets_lost: i64,
 }
 
 impl Browser {
+    /// Starts a plain WHEP player, with sound, that plays until it is dropped.
+    pub fn whep_with_sound(
+        scene: &Scene,
+        name: &str,
+        place: Place<'_>,
+        url: &str,
+        token: &str,
+    ) -> Result<Self> {
+        let arguments = json!({ "url": url, "token": token, "seconds": 0, "audio": true });
+        Self::script(scene, name, place, "whep.mjs", &arguments)
+    }
+
     /// Starts a plain WHEP player that plays until it is dropped.
     pub fn whep(
         scene: &Scene,

@@ -29,7 +29,7 @@ fn a_viewer_in_the_lan_gets_the_first_frame_after_a_few_round_trips() {
     pair.send_key_frame(1);
     assert_eq!(pair.frames, 1);
     assert_eq!(pair.gateway.describe_path(), "direct");
-    assert_eq!(pair.gateway.sections()[0].codec(), Some(Codec::H264));
+    assert_eq!(pair.gateway.sections()[0].codec(), Some(Codec::H264.into()));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use porthole_signaling_proto::{CameraId, CameraState, SessionId, StreamReport};
+use porthole_signaling_proto::{CameraId, CameraState, SessionId, SoundReport, StreamReport};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tracing::{debug, info, warn};
@@ -12,7 +12,10 @@ use tracing::{debug, info, warn};
 use super::diagnosis::{Diagnosis, Finding, Problem, Warning};
 use super::{SourceCommand, SourceEvent, StreamId};
 use crate::backoff::Backoff;
-use crate::media::{Feed, FeedOutput, Format, MediaKind, MediaPacket, RtpPacket};
+use crate::media::{
+    AudioCodec, AudioDescription, AudioFeed, CLOCK_RATE, ClockReport, Feed, FeedOutput, Format,
+    LipSync, MediaKind, MediaPacket, RtpPacket,
+};
 
 /// Time a stream stays connected after its last viewer has left, so that a viewer who returns soon
 /// does not wait again.
@@ -57,8 +60,13 @@ pub struct Stream {
     on_demand: bool,
     /// The feed of the video track.
     feed: Feed,
+    /// The feed of the sound.
+    audio: AudioFeed,
+    lip_sync: LipSync,
     state: RunState,
     viewers: BTreeSet<Viewer>,
+    /// The sections that the sound goes to.
+    listeners: BTreeSet<Viewer>,
     /// Time at which to disconnect, unless somebody watches again.
     disconnect_at: Option<Instant>,
     backoff: Backoff,
@@ -91,8 +99,11 @@ impl Stream {
             id,
             on_demand,
             feed: Feed::new(),
+            audio: AudioFeed::default(),
+            lip_sync: LipSync::default(),
             state: RunState::Stopped,
             viewers: BTreeSet::new(),
+            listeners: BTreeSet::new(),
             disconnect_at: None,
             backoff: Backoff::default(),
             lasting: None,
@@ -139,8 +150,16 @@ impl Stream {
         }
     }
 
+    /// Adds a section that the sound goes to. Its session watches the stream as well.
+    pub fn add_listener(&mut self, listener: Viewer) {
+        self.listeners.insert(listener);
+        self.audio.set_wanted(true);
+    }
+
     /// Removes the viewers of a session; after the last one the stream stays connected for a while.
     pub fn remove_session(&mut self, now: Instant, session: &SessionId) {
+        self.listeners.retain(|listener| listener.session != *session);
+        self.audio.set_wanted(!self.listeners.is_empty());
         let before = self.viewers.len();
         self.viewers.retain(|viewer| viewer.session != *session);
         if self.viewers.len() == before {
@@ -162,18 +181,25 @@ impl Stream {
         &self.viewers
     }
 
+    /// Returns the sections that the sound goes to.
+    pub fn listeners(&self) -> &BTreeSet<Viewer> {
+        &self.listeners
+    }
+
     /// Handles an event from the source.
     pub fn handle_source(&mut self, now: Instant, event: SourceEvent) {
         match event {
             SourceEvent::Connected(description) => {
                 self.feed.handle_description(&description.video);
+                self.describe_sound(description.audio.as_ref());
                 self.diagnosis = Diagnosis::new(self.feed.statistics());
                 self.is_refused = false;
             }
             SourceEvent::Packet { track, arrival, packet } => match track {
                 MediaKind::Video => self.handle_packet(arrival, packet),
-                MediaKind::Audio => {}
+                MediaKind::Audio => self.audio.handle_packet(arrival, packet),
             },
+            SourceEvent::Clock { track, report } => self.handle_clock(track, report),
             SourceEvent::Silent => self.handle_silence(),
             SourceEvent::Ended { reason, needs_a_person } => {
                 self.handle_ended(now, reason, needs_a_person);
@@ -181,7 +207,30 @@ impl Stream {
         }
     }
 
+    fn describe_sound(&mut self, description: Option<&AudioDescription>) {
+        self.lip_sync = LipSync::default();
+        self.audio.handle_description(description);
+        if let Some((codec, Some(problem))) = self.audio.sound() {
+            warn!(camera = %self.id, codec, "{problem}");
+        }
+        self.changed = true;
+    }
+
+    /// Handles the clock of a sender report.
+    fn handle_clock(&mut self, track: MediaKind, report: ClockReport) {
+        let clock_rate = match track {
+            MediaKind::Video => Some(CLOCK_RATE),
+            MediaKind::Audio => self.audio.clock_rate(),
+        };
+        if let Some(clock_rate) = clock_rate {
+            self.lip_sync.handle_report(track, report, clock_rate);
+        }
+    }
+
     fn handle_packet(&mut self, arrival: Instant, packet: RtpPacket) {
+        self.lip_sync.handle_picture(arrival, packet.header.timestamp);
+        self.feed.set_reference(self.lip_sync.reference(MediaKind::Video));
+        self.audio.set_reference(self.lip_sync.reference(MediaKind::Audio));
         match self.feed.handle_packet(arrival, packet) {
             Ok(()) => {}
             Err(error) if error.is_lasting() => {
@@ -258,6 +307,7 @@ impl Stream {
     /// Forgets what belongs to a connection that has ended.
     fn forget_connection(&mut self) {
         self.feed.handle_end();
+        self.audio.handle_end();
         self.diagnosis = Diagnosis::new(self.feed.statistics());
         self.warning = None;
     }
@@ -282,13 +332,15 @@ impl Stream {
             RunState::Stopped | RunState::Starting | RunState::Live => None,
         };
         let diagnosis = self.diagnosis.poll_timeout().filter(|_| self.is_connected());
-        let due = [retry, self.disconnect_at, self.feed.poll_timeout(), diagnosis];
+        let feeds = [self.feed.poll_timeout(), self.audio.poll_timeout()];
+        let due = [retry, self.disconnect_at, feeds[0], feeds[1], diagnosis];
         due.into_iter().flatten().min()
     }
 
     /// Retries, disconnects, or forwards packets that have waited, if that is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.feed.handle_timeout(now);
+        self.audio.handle_timeout(now);
         if self.diagnosis.poll_timeout().is_some_and(|at| at <= now) {
             self.diagnose(now);
         }
@@ -364,6 +416,23 @@ impl Stream {
             }
         }
         None
+    }
+
+    /// Returns the next packet for every listener.
+    pub fn poll_audio(&mut self) -> Option<MediaPacket> {
+        self.audio.poll_output()
+    }
+
+    /// Returns the codec of the sound, if there is any that can be heard. It stays known while the
+    /// camera is disconnected.
+    pub fn audio_codec(&self) -> Option<AudioCodec> {
+        self.audio.codec()
+    }
+
+    /// Returns the sound as it is reported.
+    pub fn sound(&self) -> Option<SoundReport> {
+        let (codec, problem) = self.audio.sound()?;
+        Some(SoundReport { codec: codec.to_owned(), reason: problem.map(ToString::to_string) })
     }
 
     /// Returns the reason why a viewer would see nothing now, if it is known.

@@ -83,6 +83,14 @@ impl ViewerRequest {
         }
     }
 
+    /// Returns true if the viewer may hear the camera, and has not said that it does not want to.
+    fn may_listen(&self) -> bool {
+        match self {
+            Self::Connect(params) => params.audio,
+            Self::Offer(params) => params.audio,
+        }
+    }
+
     fn lifetime(&self) -> Duration {
         let seconds = match self {
             Self::Connect(params) => params.expiry_time_seconds,
@@ -318,8 +326,14 @@ impl Gateway {
         let format = self.stream(stream).and_then(|stream| stream.format()).cloned();
         let codecs = codecs_to_offer(format.as_ref());
         let video = SectionConfig { kind: MediaKind::Video, source: stream.clone(), codecs };
+        let audio = self.stream(stream).and_then(Stream::audio_codec);
+        let audio = audio.filter(|_| request.may_listen()).map(|codec| SectionConfig {
+            kind: MediaKind::Audio,
+            source: stream.clone(),
+            codecs: vec![sdp::offered_audio(codec)],
+        });
         let config = SessionConfig {
-            sections: vec![video],
+            sections: [Some(video), audio].into_iter().flatten().collect(),
             identity: self.identity.clone(),
             ice_servers: request.ice_servers().to_vec(),
             turn_only: self.turn_only,
@@ -357,7 +371,7 @@ impl Gateway {
     }
 }
 
-/// Returns the only section of a session, as a stream's viewer.
+/// Returns the section of a session that shows the picture, as a stream's viewer.
 fn viewer(session: &SessionId) -> Viewer {
     Viewer { session: session.clone(), section: 0 }
 }

@@ -1,4 +1,6 @@
-//! Parser for the few lines of an SDP (RFC 8866) that describe a camera's video.
+//! Parser for the few lines of an SDP (RFC 8866) that describe a camera's picture and sound.
+
+mod audio;
 
 use std::net::IpAddr;
 
@@ -9,6 +11,8 @@ use thiserror::Error;
 
 use super::codec::Codec;
 
+pub use audio::{AudioSection, find_audio};
+
 /// Maximum length of an SDP in bytes: a hundred times what cameras send.
 pub const MAX_LEN: usize = 256 * 1024;
 
@@ -18,23 +22,30 @@ const MAX_SECTIONS: usize = 64;
 /// Maximum number of attributes that are read of one section; further ones are ignored.
 const MAX_ATTRIBUTES: usize = 256;
 
-/// The media section of the video stream to forward.
+/// The place of a track: where its packets are, and how they are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VideoSection {
-    /// The codec of the stream.
-    pub codec: Codec,
-    /// The RTP payload type of the stream.
+pub struct Place {
+    /// The RTP payload type of the track.
     pub payload_type: u8,
     /// The port that RTP is sent to; 0 in an RTSP description.
     pub port: u16,
     /// The address of the section's `c=` line, or else of the session's.
     pub address: Option<IpAddr>,
-    /// NAL units of `sprop-parameter-sets`, or of `sprop-vps`, `sprop-sps` and `sprop-pps`.
-    pub parameter_sets: Vec<Bytes>,
-    /// Index of the section among all media sections, including audio.
+    /// Index of the section among all media sections.
     pub index: usize,
     /// The section's `a=control` (RFC 2326 §C.1.1).
     pub control: Option<String>,
+}
+
+/// The media section of the video stream to forward.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VideoSection {
+    /// The codec of the stream.
+    pub codec: Codec,
+    /// NAL units of `sprop-parameter-sets`, or of `sprop-vps`, `sprop-sps` and `sprop-pps`.
+    pub parameter_sets: Vec<Bytes>,
+    /// The place of the track.
+    pub place: Place,
     /// The session's `a=control`.
     pub session_control: Option<String>,
 }
@@ -108,11 +119,11 @@ pub fn find_video(sdp: &str) -> Result<VideoSection, CameraSdpError> {
     usable.into_iter().min_by_key(rank).map(|(_, video)| video).ok_or(refusal)
 }
 
-/// Returns the `a=control` of every other section than the one with this index that RTP packets can
-/// be asked for.
-pub(crate) fn other_controls(sdp: &str, index: usize) -> Vec<String> {
+/// Returns the `a=control` of every other section than the ones with these indices that RTP packets
+/// can be asked for.
+pub(crate) fn other_controls(sdp: &str, indices: &[Option<usize>]) -> Vec<String> {
     let (_, media) = sections(sdp);
-    let others = media.iter().enumerate().filter(|(other, _)| *other != index);
+    let others = media.iter().enumerate().filter(|(other, _)| !indices.contains(&Some(*other)));
     others.filter(|(_, media)| media.is_plain).filter_map(|(_, media)| media.control()).collect()
 }
 
@@ -213,12 +224,8 @@ impl<'a> Section<'a> {
                 Ok((codec, parameter_sets)) => {
                     return Ok(VideoSection {
                         codec,
-                        payload_type,
-                        port: self.port,
-                        address: self.address.or(session.address),
                         parameter_sets,
-                        index,
-                        control: self.control(),
+                        place: self.place(index, payload_type, session),
                         session_control: session.control(),
                     });
                 }
@@ -226,6 +233,16 @@ impl<'a> Section<'a> {
             }
         }
         Err(refusal.unwrap_or(CameraSdpError::NoVideo))
+    }
+
+    fn place(&self, index: usize, payload_type: u8, session: &Section<'_>) -> Place {
+        Place {
+            payload_type,
+            port: self.port,
+            address: self.address.or(session.address),
+            index,
+            control: self.control(),
+        }
     }
 
     /// Returns true if the packets are encrypted: the description then says with which key, or how
@@ -371,15 +388,17 @@ mod tests {
     fn the_file_ffmpeg_writes() {
         let expected = VideoSection {
             codec: Codec::H264,
-            payload_type: 96,
-            port: 5004,
-            address: Some([127, 0, 0, 1].into()),
             parameter_sets: vec![
                 Bytes::from_static(b"\x67\x42\xc0\x1e\xd9\0"),
                 Bytes::from_static(b"\x68\xcb\x8c\xb2"),
             ],
-            index: 0,
-            control: None,
+            place: Place {
+                payload_type: 96,
+                port: 5004,
+                address: Some([127, 0, 0, 1].into()),
+                index: 0,
+                control: None,
+            },
             session_control: None,
         };
         assert_eq!(find_video(FFMPEG), Ok(expected));
@@ -390,14 +409,17 @@ mod tests {
         let h265 = "m=audio 0 RTP/AVP 0\nm=video 0/2 RTP/AVP 97\na=rtpmap:97 h265/90000\n\
             a=fmtp:97 sprop-vps=QAEM; sprop-sps=QgEB; sprop-pps=RAHA\nc=IN IP6 2001:db8::1\n";
         let found = find_video(h265).unwrap();
-        assert_eq!((found.codec, found.payload_type, found.index), (Codec::H265, 97, 1));
+        assert_eq!(
+            (found.codec, found.place.payload_type, found.place.index),
+            (Codec::H265, 97, 1)
+        );
         assert_eq!(found.parameter_sets.len(), 3);
-        assert_eq!(found.address, Some("2001:db8::1".parse().unwrap()));
+        assert_eq!(found.place.address, Some("2001:db8::1".parse().unwrap()));
 
         let second = "m=video 0 RTP/AVP 26\nm=video 0 RTP/AVP 99\na=rtpmap:99 H264/90000\n";
-        assert_eq!(find_video(second).unwrap().index, 1);
+        assert_eq!(find_video(second).unwrap().place.index, 1);
         let several = "m=video 0 RTP/AVP 98 99\na=rtpmap:98 theora/90000\na=rtpmap:99 H264/90000\n";
-        assert_eq!(find_video(several).unwrap().payload_type, 99);
+        assert_eq!(find_video(several).unwrap().place.payload_type, 99);
     }
 
     #[test]
@@ -405,7 +427,7 @@ mod tests {
         let sdp = "m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\na=control:big\n\
             m=video 0 RTP/AVP 97\na=rtpmap:97 H264/90000\na=control:small\n";
         let found = find_video(sdp).unwrap();
-        assert_eq!((found.codec, found.control.as_deref()), (Codec::H264, Some("small")));
+        assert_eq!((found.codec, found.place.control.as_deref()), (Codec::H264, Some("small")));
         let first = sdp.split("m=video 0 RTP/AVP 97").next().unwrap();
         assert_eq!(find_video(first).unwrap().codec, Codec::H265);
     }
@@ -455,7 +477,8 @@ mod tests {
             ),
         ];
         for (case, sdp) in table {
-            let found = find_video(sdp).map(|video| (video.codec, video.payload_type, video.port));
+            let found = find_video(sdp)
+                .map(|video| (video.codec, video.place.payload_type, video.place.port));
             assert_eq!(found, Ok((Codec::H264, 96, 0)), "{case}");
         }
     }

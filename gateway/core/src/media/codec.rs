@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use super::audio::AudioCodec;
 use super::stream::CLOCK_RATE;
 
 /// A video codec that is carried from camera to viewer.
@@ -71,6 +72,66 @@ impl fmt::Display for Codec {
             Self::Vp9 => "VP9",
             Self::Av1 => "AV1",
         })
+    }
+}
+
+/// The codec of a track of any kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TrackCodec {
+    /// The codec of a picture.
+    Video(Codec),
+    /// The codec of sound.
+    Audio(AudioCodec),
+}
+
+impl TrackCodec {
+    /// Returns the encoding name that SDP uses.
+    #[must_use]
+    pub fn encoding_name(self) -> &'static str {
+        match self {
+            Self::Video(codec) => codec.encoding_name(),
+            Self::Audio(codec) => codec.encoding_name(),
+        }
+    }
+
+    /// Returns the RTP clock rate in hertz.
+    #[must_use]
+    pub fn clock_rate(self) -> u32 {
+        match self {
+            Self::Video(codec) => codec.clock_rate(),
+            Self::Audio(codec) => codec.clock_rate(),
+        }
+    }
+
+    /// Returns the number of channels that SDP must name; `None` where there are none, or where one
+    /// is meant without it.
+    #[must_use]
+    pub fn channels(self) -> Option<u8> {
+        match self {
+            Self::Video(_) => None,
+            Self::Audio(codec) => codec.channels(),
+        }
+    }
+}
+
+impl From<Codec> for TrackCodec {
+    fn from(codec: Codec) -> Self {
+        Self::Video(codec)
+    }
+}
+
+impl From<AudioCodec> for TrackCodec {
+    fn from(codec: AudioCodec) -> Self {
+        Self::Audio(codec)
+    }
+}
+
+impl fmt::Display for TrackCodec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Video(codec) => codec.fmt(f),
+            Self::Audio(codec) => codec.fmt(f),
+        }
     }
 }
 

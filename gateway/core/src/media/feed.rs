@@ -8,6 +8,7 @@ use super::codec::{Codec, Format};
 use super::forward::{Emitter, Forwarder};
 use super::frames::FrameForwarder;
 use super::gop::Gop;
+use super::reference::Reference;
 use super::reorder::{InsertOutcome, ReorderBuffer};
 use super::rtp_packet::RtpPacket;
 use super::stream::{Delivery, FeedOutput, FeedStatistics, IngestError, TrackDescription};
@@ -21,6 +22,8 @@ use super::timeline::Timeline;
 pub struct Feed {
     stream: Option<Stream>,
     timeline: Timeline,
+    /// A moment of the camera's timestamps on our clock.
+    reference: Option<Reference>,
     emitter: Emitter,
 }
 
@@ -136,6 +139,7 @@ impl Feed {
     /// Drops the cached group of pictures: the camera has disconnected, and a new viewer must not
     /// start from an old picture.
     pub fn handle_end(&mut self) {
+        self.reference = None;
         self.emitter.gop.clear();
     }
 
@@ -156,6 +160,11 @@ impl Feed {
         if let Some(stream) = &mut self.stream {
             stream.forwarder.handle_timeout(now, &mut self.emitter);
         }
+    }
+
+    /// Sets the moment of one of the camera's timestamps on our clock, by its sender reports.
+    pub fn set_reference(&mut self, reference: Option<Reference>) {
+        self.reference = reference;
     }
 
     /// Returns the next output; `None` until the next input.
@@ -217,6 +226,8 @@ impl Feed {
                 }
             }
             let timestamp = self.timeline.map(ordered.arrival, header.timestamp);
+            let offset = self.timeline.offset();
+            self.emitter.reference = self.reference.map(|known| known.shifted(offset));
             let forwarded = forwarder.handle_packet(
                 ordered.arrival,
                 timestamp,

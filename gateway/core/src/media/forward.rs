@@ -19,6 +19,7 @@ use super::nal::payload::{filler, fragment};
 use super::nal::slice::{SliceStart, begins_picture, is_plausible_slice, is_recovery_point};
 use super::nal::start_code;
 use super::nal::unit::{Fragment, NalHeader, NalKind, Shape};
+use super::reference::Reference;
 use super::stream::{FeedOutput, FeedStatistics, IngestError, MAX_PAYLOAD, MediaPacket};
 
 /// Maximum time for which a marked slice waits for the next one while it is uncertain whether it is
@@ -35,6 +36,8 @@ pub(super) struct Emitter {
     pub(super) statistics: FeedStatistics,
     /// The format that was last announced.
     pub(super) format: Option<Format>,
+    /// A moment of the timestamps on our clock; without one, the arrival counts.
+    pub(super) reference: Option<Reference>,
 }
 
 impl Emitter {
@@ -67,8 +70,16 @@ impl Emitter {
         starts_key_frame: bool,
     ) {
         let sequence = self.next_sequence;
-        let packet =
-            MediaPacket { payload, timestamp, marker, sequence, starts_key_frame, arrival };
+        let captured = self.reference.map_or(arrival, |known| known.time_of(timestamp));
+        let packet = MediaPacket {
+            payload,
+            timestamp,
+            marker,
+            sequence,
+            starts_key_frame,
+            arrival,
+            captured,
+        };
         self.next_sequence += 1;
         self.statistics.forwarded += 1;
         self.gop.push(&packet);

@@ -76,6 +76,7 @@ mod tests {
             sequence: 0,
             starts_key_frame,
             arrival: Instant::now(),
+            captured: Instant::now(),
         }
     }
 

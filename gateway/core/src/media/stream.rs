@@ -5,6 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use thiserror::Error;
 
+use super::audio::AudioDescription;
 use super::codec::{Codec, Format};
 
 /// The largest RTP payload that is sent, in bytes.
@@ -44,13 +45,15 @@ impl MediaKind {
 pub struct StreamDescription {
     /// The track of video.
     pub video: TrackDescription,
+    /// The track of sound, if there is one.
+    pub audio: Option<AudioDescription>,
 }
 
 impl StreamDescription {
     /// Describes a stream that has only this track of video.
     #[must_use]
     pub fn video(track: TrackDescription) -> Self {
-        Self { video: track }
+        Self { video: track, audio: None }
     }
 }
 
@@ -83,11 +86,11 @@ pub enum Delivery {
 /// type. A clone shares the payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MediaPacket {
-    /// The RTP payload (RFC 6184, RFC 7798), at most [`MAX_PAYLOAD`] long.
+    /// The RTP payload in the format of its codec, at most [`MAX_PAYLOAD`] long.
     pub payload: Bytes,
-    /// The timestamp in units of [`CLOCK_RATE`]; continuous over restarts of the camera.
+    /// The timestamp in units of the track's RTP clock; continuous over restarts of the camera.
     pub timestamp: u32,
-    /// True for the last packet of the access unit.
+    /// True for the last packet of the access unit; for sound, for the first after a silence.
     pub marker: bool,
     /// The packet's number after splitting. A gap is a packet the camera sent and we never got.
     pub sequence: u64,
@@ -95,6 +98,9 @@ pub struct MediaPacket {
     pub starts_key_frame: bool,
     /// The time at which the camera's packet arrived.
     pub arrival: Instant,
+    /// The time at which its contents were recorded, on a clock that is the same for all tracks of
+    /// the stream: by the camera's sender reports, or else by arrival.
+    pub captured: Instant,
 }
 
 /// An output of a feed.

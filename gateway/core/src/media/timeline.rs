@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::ticks::{ahead, ticks};
+use super::stream::CLOCK_RATE;
+use super::ticks::{ahead, ticks_at};
 
 /// Maximum difference between the step of the timestamp and the time that really passed. More is a
 /// new clock, not a late frame: no camera delays or reorders frames for so long.
@@ -19,8 +20,10 @@ const MAX_STEP_BACK: Duration = Duration::from_secs(1);
 const REORDER_WINDOW: Duration = Duration::from_secs(2);
 
 /// Maps a camera's timestamps to continuous ones.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Timeline {
+    /// The RTP clock rate in hertz.
+    clock_rate: u32,
     offset: u32,
     last: Option<(Instant, u32)>,
     /// The latest timestamp, and the one that was the latest before it.
@@ -29,7 +32,39 @@ pub(super) struct Timeline {
     restarted: bool,
 }
 
+impl Default for Timeline {
+    /// Creates the timeline of a track of video.
+    fn default() -> Self {
+        Self::with_rate(CLOCK_RATE)
+    }
+}
+
 impl Timeline {
+    /// Creates the timeline of a track whose RTP clock has this rate, in hertz.
+    pub(super) fn with_rate(clock_rate: u32) -> Self {
+        Self {
+            clock_rate,
+            offset: 0,
+            last: None,
+            latest: (0, 0),
+            went_back_at: None,
+            restarted: false,
+        }
+    }
+
+    pub(super) fn clock_rate(&self) -> u32 {
+        self.clock_rate
+    }
+
+    /// Returns what is added to the camera's timestamps now.
+    pub(super) fn offset(&self) -> u32 {
+        self.offset
+    }
+
+    fn ticks(&self, duration: Duration) -> u32 {
+        ticks_at(duration, self.clock_rate)
+    }
+
     /// Makes the next timestamp the first of a new clock.
     pub(super) fn restart(&mut self) {
         self.restarted = true;
@@ -43,14 +78,14 @@ impl Timeline {
             let passed = arrival.saturating_duration_since(before);
             is_new_clock = self.restarted || self.jumps(arrival, last, timestamp, passed);
             if is_new_clock {
-                timestamp = last.wrapping_add(ticks(passed).max(1));
+                timestamp = last.wrapping_add(self.ticks(passed).max(1));
                 self.offset = timestamp.wrapping_sub(camera);
             }
         }
         self.restarted = false;
         if is_new_clock {
             // How far its pictures go back is not known yet.
-            self.latest = (timestamp, timestamp.wrapping_sub(ticks(MAX_STEP_BACK)));
+            self.latest = (timestamp, timestamp.wrapping_sub(self.ticks(MAX_STEP_BACK)));
         } else if ahead(timestamp, self.latest.0) > 0 {
             self.latest = (timestamp, self.latest.0);
         }
@@ -66,11 +101,11 @@ impl Timeline {
                 .is_some_and(|before| arrival.saturating_duration_since(before) < REORDER_WINDOW);
             let is_between = ahead(timestamp, self.latest.1) > 0;
             let is_reordered =
-                is_again && is_between && step.unsigned_abs() <= ticks(MAX_STEP_BACK);
+                is_again && is_between && step.unsigned_abs() <= self.ticks(MAX_STEP_BACK);
             return !is_reordered;
         }
-        let error = i64::from(step) - i64::from(ticks(passed));
-        error.unsigned_abs() > u64::from(ticks(MAX_JUMP))
+        let error = i64::from(step) - i64::from(self.ticks(passed));
+        error.unsigned_abs() > u64::from(self.ticks(MAX_JUMP))
     }
 }
 

@@ -160,7 +160,7 @@ impl Sender {
     pub fn write_packet(&mut self, now: Instant, packet: &MediaPacket, out: &mut Vec<u8>) {
         let sent = SentPacket {
             sequence: self.numbering.number(packet.sequence),
-            timestamp: self.timeline.map(packet.timestamp, packet.arrival),
+            timestamp: self.timeline.map(packet),
             marker: packet.marker,
             // A viewer needs them until it knows the stream; key frames always carry them, in case
             // the player has restarted.

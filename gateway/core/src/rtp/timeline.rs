@@ -46,6 +46,14 @@ struct Frame {
     camera: u32,
     viewer: u32,
     arrival: Instant,
+    captured: Instant,
+}
+
+impl Frame {
+    fn new(packet: &MediaPacket, viewer: u32) -> Self {
+        let MediaPacket { timestamp, arrival, captured, .. } = *packet;
+        Self { camera: timestamp, viewer, arrival, captured }
+    }
 }
 
 /// The frames of a cached group, squeezed together.
@@ -94,16 +102,16 @@ impl Timeline {
                 last.viewer.wrapping_add(passed.max(span))
             }
         };
-        let arrival = newest.arrival;
-        self.newest = Some(Frame { camera: newest.timestamp, viewer: end, arrival });
+        self.newest = Some(Frame::new(newest, end));
         self.spliced = false;
         self.burst = Some(Burst { frames, step, end });
     }
 
-    /// Returns the viewer's timestamp for a frame.
-    pub(super) fn map(&mut self, camera: u32, arrival: Instant) -> u32 {
+    /// Returns the viewer's timestamp for a packet.
+    pub(super) fn map(&mut self, packet: &MediaPacket) -> u32 {
+        let camera = packet.timestamp;
         let Some(newest) = self.newest else {
-            self.newest = Some(Frame { camera, viewer: self.first, arrival });
+            self.newest = Some(Frame::new(packet, self.first));
             self.spliced = false;
             return self.first;
         };
@@ -114,13 +122,13 @@ impl Timeline {
                 return viewer;
             }
         }
-        let passed = self.passed(&newest, camera, arrival);
+        let passed = self.passed(&newest, camera, packet.arrival);
         self.spliced = false;
         #[expect(clippy::cast_possible_truncation, reason = "timestamps wrap at 32 bits")]
         #[expect(clippy::cast_sign_loss, reason = "timestamps have no sign")]
         let viewer = newest.viewer.wrapping_add(passed as u32);
         if passed > 0 {
-            self.newest = Some(Frame { camera, viewer, arrival });
+            self.newest = Some(Frame::new(packet, viewer));
         }
         viewer
     }
@@ -137,11 +145,13 @@ impl Timeline {
         }
     }
 
-    /// Returns the timestamp that a frame arriving now would have.
+    /// Returns the timestamp of what is recorded now.
     pub(super) fn at(&self, now: Instant) -> u32 {
-        self.newest.map_or(self.first, |frame| {
-            frame.viewer.wrapping_add(self.ticks(now.saturating_duration_since(frame.arrival)))
-        })
+        let Some(newest) = self.newest else { return self.first };
+        let since = self.ticks(now.saturating_duration_since(newest.captured));
+        // The camera's clock may have been ahead of what has arrived since.
+        let until = self.ticks(newest.captured.saturating_duration_since(now));
+        newest.viewer.wrapping_add(since).wrapping_sub(until)
     }
 }
 

@@ -24,6 +24,7 @@ use super::{
     Address, Config, Connection, Failure, Line, Lower, Method, Output, RedirectProblem,
     SETUP_REPLIES, Transport, address,
 };
+use crate::media::AudioDescription;
 use others::OtherTracks;
 use playing::Keepalive;
 use track::TrackState;
@@ -76,6 +77,10 @@ pub struct Client {
     lower: Lower,
     tracks: Vec<TrackState>,
     others: OtherTracks,
+    /// The sound of the description, unless it is one of the tracks.
+    unheard: Option<AudioDescription>,
+    /// The camera did not play with its sound.
+    avoids_audio: bool,
     /// Addresses of the whole stream that are still to be tried, the current one first.
     aggregates: VecDeque<String>,
     /// Status of the first refusal of the current request, which is the most telling one.
@@ -128,6 +133,8 @@ impl Client {
             lower,
             tracks: Vec::new(),
             others: OtherTracks::default(),
+            unheard: None,
+            avoids_audio: false,
             aggregates: VecDeque::new(),
             refusal: None,
             keepalive: Keepalive::default(),
@@ -178,6 +185,9 @@ impl Client {
             self.unanswered = self.unanswered.saturating_add(1);
         }
         let was_challenged = self.requests.authenticator.has_credentials() && self.has_answered;
+        if self.retry_without_audio() {
+            return;
+        }
         match self.phase {
             Phase::Closed => {}
             Phase::Playing => self.fail(Failure::Ended),
@@ -261,7 +271,11 @@ impl Client {
             | Phase::Describe
             | Phase::Ports(_)
             | Phase::Setup(_)
-            | Phase::Play => self.fail(Failure::NoReply),
+            | Phase::Play => {
+                if !self.retry_without_audio() {
+                    self.fail(Failure::NoReply);
+                }
+            }
         }
     }
 
@@ -296,6 +310,7 @@ impl Client {
         self.requests.reset_connection();
         self.tracks.clear();
         self.others = OtherTracks::default();
+        self.unheard = None;
         self.peer = None;
         if let Some(tunnel) = &mut self.tunnel {
             tunnel.reset();

@@ -1,10 +1,10 @@
 //! Receiver reports (RFC 3550 §6.4.2), without which some cameras stop sending.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::media::{CLOCK_RATE, RtpHeader};
+use crate::media::{ClockReport, RtpHeader, ticks_at};
 use crate::rtp::rtcp::{ReportBlock, Writer};
 
 const SENDER_REPORT: u8 = 200;
@@ -16,8 +16,10 @@ const NAME: &str = "porthole";
 const MAX_PACKETS: usize = 16;
 
 /// The reception of one track, as its reports describe it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Reception {
+    /// The RTP clock rate in hertz.
+    clock_rate: u32,
     source: Option<Source>,
 }
 
@@ -38,6 +40,11 @@ struct Source {
 }
 
 impl Reception {
+    /// Begins the reception of a track whose RTP clock has this rate, in hertz.
+    pub(super) fn new(clock_rate: u32) -> Self {
+        Self { clock_rate, source: None }
+    }
+
     /// Counts a packet that arrived. Another SSRC begins again.
     pub(super) fn handle_rtp(&mut self, now: Instant, header: &RtpHeader) {
         let sequence = u32::from(header.sequence);
@@ -62,7 +69,7 @@ impl Reception {
         }
         source.received = source.received.wrapping_add(1);
         // RFC 3550 §A.8.
-        let transit = ticks(now - source.epoch).wrapping_sub(header.timestamp);
+        let transit = ticks_at(now - source.epoch, self.clock_rate).wrapping_sub(header.timestamp);
         #[expect(clippy::cast_possible_wrap, reason = "the distance on a circle has a sign")]
         let distance = (transit.wrapping_sub(source.transit) as i32).unsigned_abs();
         if source.received > 1 {
@@ -72,17 +79,22 @@ impl Reception {
         source.transit = transit;
     }
 
-    /// Reads the sender report of a compound, for the round-trip time.
-    pub(super) fn handle_rtcp(&mut self, now: Instant, mut compound: &[u8]) {
+    /// Reads the sender report of a compound, for the round-trip time. Returns the clock in it.
+    pub(super) fn handle_rtcp(&mut self, now: Instant, mut compound: &[u8]) -> Option<ClockReport> {
+        let mut clock = None;
         for _ in 0..MAX_PACKETS {
-            let Some(&[_, kind, high, low]) = compound.first_chunk::<4>() else { return };
+            let Some(&[_, kind, high, low]) = compound.first_chunk::<4>() else { break };
             let len = 4 * (1 + usize::from(u16::from_be_bytes([high, low])));
             let ntp = compound.get(10..14).and_then(|middle| <[u8; 4]>::try_from(middle).ok());
             if let (SENDER_REPORT, Some(middle), Some(source)) = (kind, ntp, &mut self.source) {
                 source.sender_report = Some((u32::from_be_bytes(middle), now));
             }
+            if kind == SENDER_REPORT {
+                clock = read_clock(compound).or(clock);
+            }
             compound = compound.get(len..).unwrap_or_default();
         }
+        clock
     }
 
     /// Returns a report in a compound with our name. `own` is our SSRC.
@@ -127,23 +139,25 @@ impl Source {
     }
 }
 
-/// Converts to ticks of the RTP clock, which wrap.
-fn ticks(duration: Duration) -> u32 {
-    let ticks = duration.as_micros() * u128::from(CLOCK_RATE) / 1_000_000;
-    #[expect(clippy::cast_possible_truncation, reason = "RTP timestamps wrap")]
-    let ticks = ticks as u32;
-    ticks
+/// Reads the clock of a sender report (RFC 3550 §6.4.1).
+fn read_clock(report: &[u8]) -> Option<ClockReport> {
+    let ntp = u64::from_be_bytes(*report.get(8..16)?.first_chunk()?);
+    let timestamp = u32::from_be_bytes(*report.get(16..20)?.first_chunk()?);
+    Some(ClockReport { ntp, timestamp })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::media::CLOCK_RATE;
 
     #[test]
     fn a_report_says_what_was_lost() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut reception = Reception::default();
+        let mut reception = Reception::new(CLOCK_RATE);
         assert_eq!(reception.report(start, 7).len(), 8 + 20, "nothing has arrived yet");
         for (ms, sequence) in [(0, 65_534), (10, 65_535), (20, 1), (30, 2)] {
             let timestamp = u32::try_from(ms * 90).unwrap();
@@ -152,7 +166,8 @@ mod tests {
             reception.handle_rtp(at(ms), &header);
         }
         let sender_report = [0x80, 200, 0, 6, 0, 0, 0, 9, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0];
-        reception.handle_rtcp(at(100), &sender_report);
+        let clock = reception.handle_rtcp(at(100), &sender_report);
+        assert_eq!(clock, Some(ClockReport { ntp: 0x0102_0304_0506_0708, timestamp: 0 }));
         let report = reception.report(at(1100), 7);
         let word = |at: usize| u32::from_be_bytes(report[at..at + 4].try_into().unwrap());
         assert_eq!((word(4), word(8)), (7, 9));

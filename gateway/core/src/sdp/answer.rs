@@ -55,7 +55,8 @@ pub struct Answer {
 /// If no section takes a track, or if the offer has no usable transport.
 pub fn answer(offer: &Description, config: &AnswerConfig<'_>) -> Result<Answer, SdpError> {
     let accepted = accepted_sections(offer, config)?;
-    let first = accepted.first().ok_or(SdpError::NoVideo)?.offered;
+    let picture = accepted.iter().find(|it| it.negotiated.kind == MediaKind::Video);
+    let first = picture.ok_or(SdpError::NoVideo)?.offered;
     let bundle = Bundle::new(offer, first);
     let uses: Vec<_> =
         offer.sections.iter().map(|section| Use::of(section, &accepted, &bundle)).collect();
@@ -117,7 +118,10 @@ fn accepted_sections<'a>(
 ) -> Result<Vec<Accepted<'a>>, SdpError> {
     let mut accepted: Vec<Accepted<'a>> = Vec::new();
     let mut problem = SdpError::NoVideo;
-    for offered in offer.sections.iter().filter(|section| !section.is_rejected()) {
+    let mut sections: Vec<_> = offer.sections.iter().filter(|s| !s.is_rejected()).collect();
+    // The picture decides which transport is used.
+    sections.sort_by_key(|section| section.media != MediaKind::Video.as_str());
+    for offered in sections {
         let is_apart = |first: &Accepted<'a>| !Bundle::new(offer, first.offered).has(offered);
         if accepted.first().is_some_and(is_apart) {
             continue;
@@ -132,11 +136,18 @@ fn accepted_sections<'a>(
                     accepted.push(section);
                     break;
                 }
-                Err(error) => problem = error,
+                Err(error) if ours.kind == MediaKind::Video => problem = error,
+                // A picture without sound is better than none.
+                Err(_) => {}
             }
         }
     }
-    if accepted.is_empty() { Err(problem) } else { Ok(accepted) }
+    let place = |accepted: &Accepted<'_>| {
+        offer.sections.iter().position(|section| is(section, accepted.offered))
+    };
+    accepted.sort_by_key(place);
+    let is_picture = |accepted: &Accepted<'_>| accepted.negotiated.kind == MediaKind::Video;
+    if accepted.iter().any(is_picture) { Ok(accepted) } else { Err(problem) }
 }
 
 fn accept<'a>(

@@ -13,7 +13,7 @@
 //! 4. Only packetization mode 1 is offered, because fragments (FU-A) and aggregates (STAP-A) are
 //!    sent.
 
-use crate::media::{Codec, Profile};
+use crate::media::{AudioCodec, Codec, Profile, TrackCodec};
 
 /// The lowest level of H.264 that is offered: 3.1.
 const MIN_LEVEL: u8 = 0x1f;
@@ -34,7 +34,7 @@ const FIRST_PAYLOAD_TYPE: u8 = 96;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OfferedCodec {
     /// The codec of the media stream.
-    pub codec: Codec,
+    pub codec: TrackCodec,
     /// Profile and level of the stream, if they are known.
     pub profile: Option<Profile>,
     /// True if the stream has another profile, which viewers may play without listing it.
@@ -56,9 +56,31 @@ pub fn offered_codecs(codec: Codec, profile: Option<Profile>) -> Vec<OfferedCode
     let codecs = types.zip(parameters).enumerate().map(|(index, (payload_type, fmtp))| {
         let rtx_payload_type = Some(payload_type + 1);
         let is_fallback = index > 0;
+        let codec = codec.into();
         OfferedCodec { codec, profile, is_fallback, payload_type, rtx_payload_type, fmtp }
     });
     codecs.collect()
+}
+
+/// Returns the codec to offer for sound.
+#[must_use]
+pub fn offered_audio(codec: AudioCodec) -> OfferedCodec {
+    let fmtp = match codec {
+        // Viewers play one channel unless two are announced (RFC 7587 §6.1).
+        AudioCodec::Opus { is_stereo: true } => {
+            "minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1"
+        }
+        AudioCodec::Opus { is_stereo: false } => "minptime=10;useinbandfec=1",
+        AudioCodec::Pcmu | AudioCodec::Pcma | AudioCodec::G722 => "",
+    };
+    OfferedCodec {
+        codec: codec.into(),
+        profile: None,
+        is_fallback: false,
+        payload_type: codec.payload_type(),
+        rtx_payload_type: None,
+        fmtp: fmtp.to_owned(),
+    }
 }
 
 /// Returns the format parameters of each way to offer a stream.

@@ -3,7 +3,7 @@
 use super::codecs::{DEFAULT_AV1_LEVEL, FALLBACK, H264Profile, MIN_H265_LEVEL};
 use super::description::{RemoteCodec, parameter};
 use super::{OfferedCodec, SdpError};
-use crate::media::{Codec, Profile};
+use crate::media::{Codec, Profile, TrackCodec};
 
 /// Maximum number of codecs that a refusal lists, and of letters of each.
 const MAX_LISTED: usize = 8;
@@ -32,12 +32,18 @@ pub(super) fn matches(ours: &OfferedCodec, theirs: &RemoteCodec) -> bool {
 /// Rates how well a codec of the viewer matches the stream that we offer: higher is better, `None`
 /// if it does not match.
 pub(super) fn match_score(ours: &OfferedCodec, theirs: &RemoteCodec) -> Option<u32> {
-    if Codec::from_encoding_name(&theirs.name) != Some(ours.codec)
-        || theirs.clock_rate != ours.codec.clock_rate()
-    {
+    let is_same = theirs.name.eq_ignore_ascii_case(ours.codec.encoding_name());
+    if !is_same || theirs.clock_rate != ours.codec.clock_rate() {
         return None;
     }
-    match (ours.codec, ours.profile) {
+    let codec = match ours.codec {
+        TrackCodec::Video(codec) => codec,
+        // No number of channels means one (RFC 8866 §6.6).
+        TrackCodec::Audio(codec) => {
+            return (theirs.channels.unwrap_or(1) == codec.channels().unwrap_or(1)).then_some(0);
+        }
+    };
+    match (codec, ours.profile) {
         (Codec::H264, profile) => h264_score(profile, &theirs.fmtp),
         (Codec::H265, Some(Profile::H265 { profile_id, is_high_tier, level_id })) => {
             h265_score(profile_id, is_high_tier, level_id, theirs)
@@ -132,9 +138,10 @@ fn number(codec: &RemoteCodec, name: &str) -> Option<u8> {
 
 /// Returns the refusal of a player with these codecs, none of which plays the stream.
 pub(super) fn no_common_codec(ours: &OfferedCodec, theirs: &[RemoteCodec]) -> SdpError {
-    let is_ours = |codec: &&RemoteCodec| Codec::from_encoding_name(&codec.name) == Some(ours.codec);
+    let is_ours =
+        |codec: &&RemoteCodec| codec.name.eq_ignore_ascii_case(ours.codec.encoding_name());
     let mode = theirs.iter().filter(is_ours).find_map(foreign_mode);
-    if let Some(mode) = mode.filter(|_| ours.codec == Codec::H264) {
+    if let Some(mode) = mode.filter(|_| ours.codec == Codec::H264.into()) {
         return SdpError::PacketizationMode(mode);
     }
     let mut sends = ours.codec.to_string();
@@ -142,7 +149,7 @@ pub(super) fn no_common_codec(ours: &OfferedCodec, theirs: &[RemoteCodec]) -> Sd
     for codec in theirs.iter().filter(|codec| !HELPERS.contains(&&*codec.name.to_lowercase())) {
         let known = Codec::from_encoding_name(&codec.name);
         let mut name: String = known.map_or_else(|| codec.name.clone(), |codec| codec.to_string());
-        if known == Some(ours.codec)
+        if known.map(TrackCodec::from) == Some(ours.codec)
             && let Some((stream, listed)) = differing_profiles(ours, codec)
         {
             sends = format!("{} of profile {stream}", ours.codec);

@@ -7,7 +7,7 @@ use super::matching::{matches, packetization_mode};
 use super::write::{LocalMedia, OfferedSection};
 use super::{EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, OfferedCodec, SdpError};
 use crate::dtls_srtp::DtlsRole;
-use crate::media::{Codec, MediaKind};
+use crate::media::{Codec, MediaKind, TrackCodec};
 
 /// The result of a negotiation: one transport, and the sections that use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub struct NegotiatedSection {
     /// Mid of the section; a player may omit it.
     pub mid: Option<String>,
     /// Codec of the media stream.
-    pub codec: Codec,
+    pub codec: TrackCodec,
     /// Payload type of the media stream.
     pub payload_type: u8,
     /// Payload type of the retransmission stream (RFC 4588); `None`: the peer supports none.
@@ -95,8 +95,16 @@ pub fn apply_answer(
                 negotiated.push(section);
                 used.push(theirs);
             }
-            Err(error) => problem = error,
+            Err(error) if ours.media.kind == MediaKind::Video => problem = error,
+            // A picture without sound is better than none.
+            Err(_) => {}
         }
+    }
+    // Sound alone is not what was asked for, if there was to be a picture.
+    let lacks_picture = sections.iter().any(|ours| ours.media.kind == MediaKind::Video)
+        && negotiated.iter().all(|section| section.kind != MediaKind::Video);
+    if lacks_picture {
+        return Err(problem);
     }
     let carrier = *used.first().ok_or(problem)?;
     let remote = transport(carrier)?;
@@ -149,14 +157,17 @@ pub(super) fn negotiated_section(
         payload_type: chosen.payload_type,
         rtx_payload_type: rtx_of(section, chosen.payload_type),
         packetization_mode: match ours.codec {
-            Codec::H264 => packetization_mode(&chosen.fmtp),
-            Codec::H265 | Codec::Vp8 | Codec::Vp9 | Codec::Av1 => 1,
+            TrackCodec::Video(Codec::H264) => packetization_mode(&chosen.fmtp),
+            TrackCodec::Video(Codec::H265 | Codec::Vp8 | Codec::Vp9 | Codec::Av1)
+            | TrackCodec::Audio(_) => 1,
         },
         // One-byte headers carry 16 bytes (RFC 8285 §4.2).
         mid_extension: section
             .extension(EXTENSION_MID)
             .filter(|_| section.mid().is_some_and(|mid| mid.len() <= 16)),
-        playout_delay_extension: section.extension(EXTENSION_PLAYOUT_DELAY),
+        playout_delay_extension: section
+            .extension(EXTENSION_PLAYOUT_DELAY)
+            .filter(|_| kind == MediaKind::Video),
         nack: chosen.has_feedback("nack"),
         pli: chosen.has_feedback("nack pli"),
         fir: chosen.has_feedback("ccm fir"),

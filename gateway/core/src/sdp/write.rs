@@ -71,14 +71,15 @@ pub fn offer(config: &OfferConfig<'_>) -> String {
     let mut writer = Writer::new(config.session_id, config.version, &bundle);
     let extensions = offered_extensions();
     for (index, section) in config.sections.iter().enumerate() {
+        let is_video = section.media.kind == MediaKind::Video;
         writer.rtp(&RtpSection {
             kind: section.media.kind,
             protocol: PROTOCOL,
             mid: Some(section.mid),
             transport: config.transport,
             codecs: section.media.codecs,
-            feedback: &FEEDBACK,
-            extensions: &extensions,
+            feedback: if is_video { &FEEDBACK } else { &[] },
+            extensions: if is_video { &extensions } else { &extensions[..1] },
             track: section.media.track,
             candidates: if index == 0 { config.candidates } else { &[] },
             end_of_candidates: false,
@@ -214,7 +215,8 @@ impl Writer {
     fn codec(&mut self, codec: &OfferedCodec, feedback: &[&str]) {
         let (payload_type, name) = (codec.payload_type, codec.codec.encoding_name());
         let clock_rate = codec.codec.clock_rate();
-        self.line(format_args!("a=rtpmap:{payload_type} {name}/{clock_rate}"));
+        let channels = codec.codec.channels().map(|count| format!("/{count}")).unwrap_or_default();
+        self.line(format_args!("a=rtpmap:{payload_type} {name}/{clock_rate}{channels}"));
         for feedback in feedback {
             self.line(format_args!("a=rtcp-fb:{payload_type} {feedback}"));
         }

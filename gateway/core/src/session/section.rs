@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use super::SessionError;
 use super::single_units::{SingleUnits, are_whole};
 use crate::camera::StreamId;
-use crate::media::{Codec, MediaPacket};
+use crate::media::{Codec, MediaPacket, TrackCodec};
 use crate::rtp::{Clock, Feedback, Sender, SenderConfig};
 use crate::sdp::{Direction, LocalMedia, MediaKind, NegotiatedSection, OfferedCodec, TrackIds};
 
@@ -52,7 +52,7 @@ struct FirstNumbers {
 /// State of a section that is negotiated.
 #[derive(Debug)]
 struct Negotiated {
-    codec: Codec,
+    codec: TrackCodec,
     sender: Sender,
     /// Splits packets for a viewer that takes whole NAL units only.
     single_units: Option<SingleUnits>,
@@ -94,13 +94,18 @@ impl Section {
         &self.mid
     }
 
+    /// Returns the kind of media of the section.
+    pub fn kind(&self) -> MediaKind {
+        self.kind
+    }
+
     /// Returns the stream that feeds the section.
     pub fn source(&self) -> &StreamId {
         &self.source
     }
 
     /// Returns the negotiated codec; `None` if the viewer has not taken the section.
-    pub fn codec(&self) -> Option<Codec> {
+    pub fn codec(&self) -> Option<TrackCodec> {
         self.negotiated.as_ref().map(|negotiated| negotiated.codec)
     }
 
@@ -138,7 +143,7 @@ impl Section {
             clock: Clock::since(now),
         });
         let codec = negotiated.codec;
-        let single_units = codec == Codec::H264 && negotiated.packetization_mode == 0;
+        let single_units = codec == Codec::H264.into() && negotiated.packetization_mode == 0;
         let single_units = single_units.then(SingleUnits::default);
         self.negotiated = Some(Negotiated { codec, sender, single_units });
     }

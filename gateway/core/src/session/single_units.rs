@@ -80,6 +80,7 @@ mod tests {
             sequence,
             starts_key_frame: true,
             arrival: Instant::now(),
+            captured: Instant::now(),
         }
     }
 

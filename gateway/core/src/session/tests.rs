@@ -239,6 +239,6 @@ fn a_session_holds_sections_of_several_cameras() {
         .iter()
         .map(|s| (s.mid(), s.source().camera.as_str(), s.codec()))
         .collect();
-    let h264 = Some(Codec::H264);
+    let h264 = Some(Codec::H264.into());
     assert_eq!(negotiated, [("0", "door", h264), ("1", "yard", h264)]);
 }

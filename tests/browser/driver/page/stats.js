@@ -38,6 +38,24 @@
     'jitter', 'jitterBufferDelay', 'jitterBufferEmittedCount', 'totalDecodeTime',
   ];
 
+  const AUDIO_KEYS = [
+    'audioLevel', 'totalAudioEnergy', 'totalSamplesReceived', 'concealedSamples',
+    'packetsReceived', 'packetsLost', 'estimatedPlayoutTimestamp',
+  ];
+
+  function summarizeAudio(stats) {
+    const audio = [...stats.values()].find(
+      (entry) => entry.type === 'inbound-rtp' && entry.kind === 'audio',
+    );
+    if (!audio) return null;
+    const codec = stats.get(audio.codecId);
+    return {
+      codec: codec?.mimeType ?? null,
+      channels: codec?.channels ?? 1,
+      ...Object.fromEntries(AUDIO_KEYS.map((key) => [key, audio[key] ?? 0])),
+    };
+  }
+
   async function summarize(connection) {
     const stats = await connection.getStats();
     const video = [...stats.values()].find(
@@ -54,6 +72,7 @@
       ...Object.fromEntries(VIDEO_KEYS.map((key) => [key, video?.[key] ?? 0])),
       srtpCipher: [...stats.values()].find((entry) => entry.srtpCipher)?.srtpCipher ?? null,
       pair: selectedPair(stats),
+      audio: summarizeAudio(stats),
     };
   }
 

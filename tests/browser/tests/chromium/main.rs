@@ -1,6 +1,7 @@
 //! The browser tests, in one binary because linking takes longer than running.
 
 mod add_camera;
+mod audio;
 mod av1;
 mod dashboard;
 mod delay;

@@ -81,6 +81,7 @@ impl Pair {
                 sequence: self.sequence,
                 starts_key_frame: key && index == 0,
                 arrival: self.now,
+                captured: self.now,
             }
         });
         fragments.collect()

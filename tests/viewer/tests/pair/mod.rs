@@ -242,6 +242,7 @@ impl Pair {
             sequence,
             starts_key_frame: true,
             arrival: self.now,
+            captured: self.now,
         }
     }
 

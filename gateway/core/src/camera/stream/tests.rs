@@ -1,3 +1,5 @@
+mod sound;
+
 use bytes::Bytes;
 
 use super::*;

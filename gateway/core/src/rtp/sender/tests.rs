@@ -36,6 +36,7 @@ fn video(now: Instant, sequence: u64, payload: &[u8]) -> MediaPacket {
         sequence,
         starts_key_frame: sequence == 0,
         arrival: now,
+        captured: now,
     }
 }
 

@@ -8,6 +8,10 @@ use super::*;
 const FRAME: u32 = 3600;
 const MS: Duration = Duration::from_millis(1);
 
+fn at(camera: u32, arrival: Instant) -> MediaPacket {
+    packet(arrival, camera, 0)
+}
+
 fn packet(start: Instant, camera: u32, ms: u32) -> MediaPacket {
     MediaPacket {
         payload: Bytes::new(),
@@ -16,6 +20,7 @@ fn packet(start: Instant, camera: u32, ms: u32) -> MediaPacket {
         sequence: 0,
         starts_key_frame: false,
         arrival: start + MS * ms,
+        captured: start + MS * ms,
     }
 }
 
@@ -36,7 +41,7 @@ fn a_group_is_squeezed_in_front_of_the_live_edge() {
         timeline.begin_burst(&group);
         let mut last: Option<(u32, u32)> = None;
         for packet in &group {
-            let viewer = timeline.map(packet.timestamp, packet.arrival);
+            let viewer = timeline.map(&at(packet.timestamp, packet.arrival));
             match last {
                 Some((camera, before)) if camera == packet.timestamp => assert_eq!(viewer, before),
                 Some((_, before)) => {
@@ -51,7 +56,7 @@ fn a_group_is_squeezed_in_front_of_the_live_edge() {
         assert!(ahead(viewer, 50_000) <= 2000, "{case}: the whole burst is short");
         for live in 1..50 {
             let now = start + MS * 40 * (count - 1 + live);
-            let mapped = timeline.map(newest.wrapping_add(live * FRAME), now);
+            let mapped = timeline.map(&at(newest.wrapping_add(live * FRAME), now));
             assert_eq!(mapped, viewer.wrapping_add(live * FRAME), "{case}: frame {live}");
         }
         assert!(timeline.burst.is_none(), "{case}: the group is forgotten");
@@ -65,15 +70,15 @@ fn a_group_in_the_middle_follows_the_last_frame() {
     let group = group(start, 0, 100);
     let mut last = 0;
     for packet in &group {
-        last = timeline.map(packet.timestamp, packet.arrival);
+        last = timeline.map(&at(packet.timestamp, packet.arrival));
     }
     assert_eq!(last, 1000 + 99 * FRAME, "live, nothing is squeezed");
     timeline.begin_burst(&group);
-    let first = timeline.map(0, start);
+    let first = timeline.map(&at(0, start));
     assert!(first > last, "after the last frame");
-    let end = timeline.map(99 * FRAME, start);
+    let end = timeline.map(&at(99 * FRAME, start));
     assert_eq!(end, last + 900, "the timeline moves by the burst alone");
-    assert_eq!(timeline.map(100 * FRAME, start + MS * 4000), end + FRAME);
+    assert_eq!(timeline.map(&at(100 * FRAME, start + MS * 4000)), end + FRAME);
 }
 
 #[test]
@@ -90,12 +95,12 @@ fn another_clock_continues_after_the_time_that_passed() {
     ];
     for (case, splice, camera, ms, expected) in table {
         let mut timeline = Timeline::new(70, CLOCK_RATE);
-        assert_eq!(timeline.map(0, start), 70);
+        assert_eq!(timeline.map(&at(0, start)), 70);
         if splice {
             timeline.splice();
         }
-        assert_eq!(timeline.map(camera, start + MS * ms), 70 + expected, "{case}");
-        let next = timeline.map(camera.wrapping_add(FRAME), start + MS * (ms + 40));
+        assert_eq!(timeline.map(&at(camera, start + MS * ms)), 70 + expected, "{case}");
+        let next = timeline.map(&at(camera.wrapping_add(FRAME), start + MS * (ms + 40)));
         assert_eq!(next, 70 + expected + FRAME, "{case}: distances are kept");
     }
 }
@@ -104,13 +109,13 @@ fn another_clock_continues_after_the_time_that_passed() {
 fn the_group_of_another_stream_continues_after_the_time_that_passed() {
     let start = Instant::now();
     let mut timeline = Timeline::new(0, CLOCK_RATE);
-    timeline.map(0, start);
+    timeline.map(&at(0, start));
     timeline.splice();
     let group = group(start, 0x4000_0000, 50);
     timeline.begin_burst(&group);
-    let end = timeline.map(0x4000_0000 + 49 * FRAME, start);
+    let end = timeline.map(&at(0x4000_0000 + 49 * FRAME, start));
     assert_eq!(end, 49 * FRAME, "its newest frame came 49 frames later");
-    assert_eq!(timeline.map(0x4000_0000 + 50 * FRAME, start + MS * 2000), end + FRAME);
+    assert_eq!(timeline.map(&at(0x4000_0000 + 50 * FRAME, start + MS * 2000)), end + FRAME);
 }
 
 #[test]
@@ -123,12 +128,12 @@ fn b_frames_keep_their_order() {
     let mut timeline = Timeline::new(500, CLOCK_RATE);
     timeline.begin_burst(&packets[..5]);
     let mut mapped: Vec<_> =
-        packets.iter().map(|p| (timeline.map(p.timestamp, p.arrival), p.timestamp)).collect();
+        packets.iter().map(|p| (timeline.map(&at(p.timestamp, p.arrival)), p.timestamp)).collect();
     let shown = mapped[4].0;
     mapped.truncate(6);
     mapped.sort_unstable();
     assert!(mapped.is_sorted_by_key(|(_, camera)| *camera), "{mapped:?}");
-    assert_eq!(timeline.map(9 * FRAME, start + MS * 280), shown + 3 * FRAME);
+    assert_eq!(timeline.map(&at(9 * FRAME, start + MS * 280)), shown + 3 * FRAME);
 }
 
 #[test]
@@ -136,7 +141,7 @@ fn reports_have_the_timestamp_of_now() {
     let start = Instant::now();
     let mut timeline = Timeline::new(9, CLOCK_RATE);
     assert_eq!(timeline.at(start), 9);
-    timeline.map(77, start);
+    timeline.map(&at(77, start));
     assert_eq!(timeline.at(start + MS * 10), 909);
 }
 
@@ -168,12 +173,12 @@ proptest! {
                 group.iter_mut().for_each(|packet| packet.arrival = late);
                 timeline.begin_burst(&group);
                 for packet in group.iter().step_by(2) {
-                    let viewer = timeline.map(packet.timestamp, packet.arrival);
+                    let viewer = timeline.map(&at(packet.timestamp, packet.arrival));
                     prop_assert!(ahead(viewer, last) > 0);
                     last = viewer;
                 }
             } else {
-                let viewer = timeline.map(camera, start + MS * ms);
+                let viewer = timeline.map(&at(camera, start + MS * ms));
                 prop_assert!(ahead(viewer, last) > 0);
                 last = viewer;
             }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use super::{Client, Phase};
-use crate::media::{RtpError, RtpPacket};
+use crate::media::{MediaKind, RtpError, RtpPacket};
 use crate::rtsp::requests::Request;
 use crate::rtsp::{Failure, Lower, Method, Output, Port};
 
@@ -119,18 +119,16 @@ impl Client {
             }
             None if self.others.has_channel(channel) => {}
             // A camera that uses other channels than it says has nobody else to send to.
-            None if self.tracks.len() == 1 => self.handle_stray(now, payload),
-            None => {}
+            None => self.handle_stray(now, payload),
         }
     }
 
     /// Handles a frame on a channel that nothing was said about.
     fn handle_stray(&mut self, now: Instant, payload: Bytes) {
-        let is_described = RtpPacket::parse(payload.clone()).is_ok_and(|packet| {
-            self.tracks.first().is_some_and(|t| t.payload_type == packet.header.payload_type)
-        });
-        if is_described {
-            self.handle_packet(now, 0, Port::Rtp, payload);
+        let Ok(packet) = RtpPacket::parse(payload.clone()) else { return };
+        let described = packet.header.payload_type;
+        if let Some(index) = self.tracks.iter().position(|track| track.payload_type == described) {
+            self.handle_packet(now, index, Port::Rtp, payload);
         }
     }
 
@@ -155,7 +153,7 @@ impl Client {
             return;
         }
         let Some(track) = self.tracks.get_mut(index) else { return };
-        let number = u8::try_from(index).unwrap_or(u8::MAX);
+        let kind = track.content.kind();
         match parse(port, track.payload_type, &bytes) {
             Ok(packet) => {
                 let payload_type = packet.header.payload_type;
@@ -165,17 +163,22 @@ impl Client {
                     return;
                 }
                 track.reception.handle_rtp(now, &packet.header);
-                if self.phase == Phase::Play {
+                // Sound alone is not what anybody waits for.
+                let is_video = kind == MediaKind::Video;
+                if self.phase == Phase::Play && is_video {
                     // Some cameras send before they answer, or never answer.
                     self.requests.give_up();
                     self.start_playing(now);
                 }
-                self.last_packet = now;
-                self.outputs.push_back(Output::Packet { track: number, packet });
+                if is_video {
+                    self.last_packet = now;
+                }
+                self.outputs.push_back(Output::Packet { track: kind, packet });
             }
             Err(RtpError::Rtcp(_)) => {
-                track.reception.handle_rtcp(now, &bytes);
-                self.outputs.push_back(Output::Rtcp { track: number, bytes });
+                let clock = track.reception.handle_rtcp(now, &bytes);
+                let output = clock.map(|report| Output::Clock { track: kind, report });
+                self.outputs.extend(output);
             }
             // Noise, or something that is neither.
             Err(_) => {}

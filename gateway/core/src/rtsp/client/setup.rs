@@ -4,13 +4,16 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::others::OtherTracks;
-use super::track::TrackState;
+use super::track::{AUDIO, Content, TrackState, VIDEO};
 use super::{Client, Phase};
-use crate::media::{Delivery, TrackDescription, camera_sdp};
+use crate::media::camera_sdp::AudioSection;
+use crate::media::{
+    AudioDescription, AudioProblem, Delivery, StreamDescription, TrackDescription, camera_sdp,
+};
 use crate::rtsp::message::Message;
 use crate::rtsp::requests::Request;
 use crate::rtsp::transport::{self, Reply};
-use crate::rtsp::{Datagram, Failure, Lower, Method, Output, Port, Track, Transport};
+use crate::rtsp::{Datagram, Failure, Lower, Method, Output, Port, Transport};
 
 /// The part of the stream to play: everything from now on (RFC 2326 §12.29). Some servers require
 /// it, a few refuse it.
@@ -118,13 +121,22 @@ impl Client {
         let base = self.address.base(base);
         self.aggregates = self.address.aggregates(&base, video.session_control.as_deref()).into();
         // A session's control is the base of its tracks only if it is a whole address.
-        let session = video.session_control.as_deref().filter(|url| url.contains("://"));
-        let urls = |control| self.address.controls(session.unwrap_or(&base), control);
-        let others = camera_sdp::other_controls(&text, video.index);
-        self.others = OtherTracks::new(others.iter().map(|control| urls(Some(control))));
-        let urls = urls(video.control.as_deref());
-        self.tracks = vec![TrackState::new(0, urls, video)];
-        self.set_up(now, 0);
+        let session = video.session_control.clone().filter(|url| url.contains("://"));
+        let base = session.unwrap_or(base);
+        let urls = |control: Option<&str>| self.address.controls(&base, control);
+        let audio = camera_sdp::find_audio(&text);
+        let is_used = |audio: &AudioSection| audio.description.format.is_ok();
+        let track = audio.clone().filter(is_used).filter(|_| !self.avoids_audio);
+        let indices = [Some(video.place.index), track.as_ref().map(|track| track.place.index)];
+        let others = camera_sdp::other_controls(&text, &indices);
+        let others = OtherTracks::new(others.iter().map(|control| urls(Some(control))));
+        let video_urls = urls(video.place.control.as_deref());
+        let track = track.map(|track| (urls(track.place.control.as_deref()), track));
+        self.tracks = vec![TrackState::video(video_urls, video)];
+        self.tracks.extend(track.map(|(urls, track)| TrackState::audio(urls, track)));
+        self.others = others;
+        self.unheard = audio.map(|audio| audio.description);
+        self.set_up(now, VIDEO);
     }
 
     /// Begins to set a track up.
@@ -181,13 +193,17 @@ impl Client {
 
     /// Tries SETUP again with another address or transport.
     fn retry_setup(&mut self, now: Instant, track: u8, status: u16) {
-        self.refusal.get_or_insert(status);
+        if track == VIDEO {
+            self.refusal.get_or_insert(status);
+        }
         let may_change = self.may_change_transport();
         let Some(state) = self.tracks.get_mut(usize::from(track)) else { return };
         let has_other = ADDRESS_REFUSALS.contains(&status) && state.urls.len() > 1;
         if has_other {
             state.urls.pop_front();
             self.send_setup(now, track);
+        } else if track == AUDIO {
+            self.give_audio_up(now, status);
         } else if may_change {
             state.reset_urls();
             self.lower = Lower::Udp;
@@ -219,7 +235,10 @@ impl Client {
             let ports = reply.port.or(reply.server_port);
             let ports = ports.unwrap_or((track.group.1, track.group.1.wrapping_add(1)));
             let (Some(group), true) = (group, ports.0 > 0) else {
-                self.fail(Failure::Transport(Lower::Multicast));
+                match number {
+                    AUDIO => self.give_audio_up(now, UNSUPPORTED_TRANSPORT),
+                    _ => self.fail(Failure::Transport(Lower::Multicast)),
+                }
                 return;
             };
             track.is_multicast = true;
@@ -232,16 +251,62 @@ impl Client {
             self.set_up(now, next);
             return;
         }
+        self.finish_setup(now);
+    }
+
+    /// Goes on without sound, which the camera refuses to send.
+    fn give_audio_up(&mut self, now: Instant, status: u16) {
+        self.tracks.truncate(usize::from(AUDIO));
+        if let Some(unheard) = &mut self.unheard {
+            unheard.format = Err(AudioProblem::Refused(status));
+        }
+        self.finish_setup(now);
+    }
+
+    /// Begins again without sound, if that may be why the camera does not play. Returns false if it
+    /// cannot be.
+    pub(super) fn retry_without_audio(&mut self) -> bool {
+        let is_suspect = match self.phase {
+            Phase::Setup(track) | Phase::Ports(track) => track == AUDIO,
+            Phase::Play => true,
+            Phase::Connecting
+            | Phase::Tunnel
+            | Phase::Options
+            | Phase::Describe
+            | Phase::Playing
+            | Phase::Closed => false,
+        };
+        let has_audio = self.tracks.len() > usize::from(AUDIO);
+        if is_suspect && has_audio && !self.avoids_audio {
+            self.avoids_audio = true;
+            self.reconnect();
+            return true;
+        }
+        false
+    }
+
+    fn finish_setup(&mut self, now: Instant) {
         self.punch(now);
         let delivery = match self.lower {
             Lower::Tcp => Delivery::Tcp,
             Lower::Udp | Lower::Multicast => Delivery::Udp,
         };
-        let described = |track: &TrackState| Track {
-            description: TrackDescription { delivery, ..track.description.clone() },
-            payload_type: track.payload_type,
-        };
-        self.outputs.push_back(Output::Described(self.tracks.iter().map(described).collect()));
+        let mut audio = self.unheard.take();
+        if self.avoids_audio
+            && let Some(audio) = &mut audio
+        {
+            audio.format = audio.format.clone().and(Err(AudioProblem::Unwilling));
+        }
+        let mut video = None;
+        for track in &self.tracks {
+            match track.content.clone() {
+                Content::Video(track) => video = Some(TrackDescription { delivery, ..track }),
+                Content::Audio(track) => audio = Some(AudioDescription { delivery, ..track }),
+            }
+        }
+        if let Some(video) = video {
+            self.outputs.push_back(Output::Described(StreamDescription { video, audio }));
+        }
         // After the addresses of the whole stream, that of its only track.
         let own = self.tracks.first().and_then(|track| track.urls.front().cloned());
         if let Some(url) = own.filter(|url| self.tracks.len() == 1 && !self.has_aggregate(url)) {
@@ -284,7 +349,7 @@ impl Client {
         } else if ADDRESS_REFUSALS.contains(&status) && self.aggregates.len() > 1 {
             self.aggregates.pop_front();
             self.play(now);
-        } else {
+        } else if !self.retry_without_audio() {
             self.refuse(status);
         }
     }

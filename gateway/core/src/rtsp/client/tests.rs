@@ -1,4 +1,5 @@
 mod careless;
+mod sound;
 
 use std::time::Duration;
 
@@ -69,14 +70,19 @@ impl Dialogue {
                 Output::Datagram(datagram) => {
                     self.words.push(format!("datagram {}", datagram.to));
                 }
-                Output::Described(tracks) => {
-                    self.words.push(format!("described {}", tracks[0].description.codec));
+                Output::Described(stream) => {
+                    self.words.push(format!("described {}", stream.video.codec));
+                    if let Some(audio) = stream.audio {
+                        let format = audio.format.map(|format| format.sent().to_string());
+                        let text = format.unwrap_or_else(|problem| problem.to_string());
+                        self.words.push(format!("sound {text}"));
+                    }
                 }
                 Output::Playing => self.words.push("playing".to_owned()),
                 Output::Packet { packet, .. } => {
                     self.words.push(format!("packet {}", packet.header.sequence));
                 }
-                Output::Rtcp { .. } => self.words.push("rtcp".to_owned()),
+                Output::Clock { .. } => self.words.push("clock".to_owned()),
                 Output::Ended(failure) => self.words.push(format!("{failure:?}")),
             }
         }

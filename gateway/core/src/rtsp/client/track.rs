@@ -3,14 +3,41 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::media::camera_sdp::VideoSection;
-use crate::media::{Delivery, TrackDescription};
+use crate::media::camera_sdp::{AudioSection, Place, VideoSection};
+use crate::media::{AudioDescription, CLOCK_RATE, Delivery, MediaKind, TrackDescription};
 use crate::rtsp::report::Reception;
 use crate::rtsp::transport;
+
+/// Numbers of the tracks.
+pub(super) const VIDEO: u8 = 0;
+pub(super) const AUDIO: u8 = 1;
 
 /// Number of packets in a row that make another payload type than the described one the track's: a
 /// camera whose description is wrong is wrong in every packet.
 const MIN_OTHER_TYPE: u32 = 5;
+
+/// The media of a track, as the description tells it.
+#[derive(Debug, Clone)]
+pub(super) enum Content {
+    Video(TrackDescription),
+    Audio(AudioDescription),
+}
+
+impl Content {
+    pub(super) fn kind(&self) -> MediaKind {
+        match self {
+            Self::Video(_) => MediaKind::Video,
+            Self::Audio(_) => MediaKind::Audio,
+        }
+    }
+
+    fn clock_rate(&self) -> u32 {
+        match self {
+            Self::Video(_) => CLOCK_RATE,
+            Self::Audio(audio) => audio.format.as_ref().map_or(CLOCK_RATE, |it| it.clock_rate),
+        }
+    }
+}
 
 /// A track and the way in which its packets arrive.
 #[derive(Debug)]
@@ -18,7 +45,7 @@ pub(super) struct TrackState {
     /// Addresses to try in SETUP, the current one first.
     pub(super) urls: VecDeque<String>,
     all_urls: VecDeque<String>,
-    pub(super) description: TrackDescription,
+    pub(super) content: Content,
     pub(super) payload_type: u8,
     /// Address and port of the description, which a multicast group may have.
     pub(super) group: (Option<IpAddr>, u16),
@@ -38,25 +65,36 @@ pub(super) struct TrackState {
 }
 
 impl TrackState {
-    pub(super) fn new(number: u8, urls: Vec<String>, video: VideoSection) -> Self {
+    /// Creates the track of the picture.
+    pub(super) fn video(urls: Vec<String>, section: VideoSection) -> Self {
+        let content = Content::Video(TrackDescription {
+            codec: section.codec,
+            parameter_sets: section.parameter_sets,
+            // Until the camera takes a transport.
+            delivery: Delivery::Udp,
+        });
+        Self::new(VIDEO, urls, &section.place, content)
+    }
+
+    /// Creates the track of the sound.
+    pub(super) fn audio(urls: Vec<String>, section: AudioSection) -> Self {
+        Self::new(AUDIO, urls, &section.place, Content::Audio(section.description))
+    }
+
+    fn new(number: u8, urls: Vec<String>, place: &Place, content: Content) -> Self {
         let urls = VecDeque::from(urls);
         Self {
             all_urls: urls.clone(),
             urls,
-            description: TrackDescription {
-                codec: video.codec,
-                parameter_sets: video.parameter_sets,
-                // Until the camera takes a transport.
-                delivery: Delivery::Udp,
-            },
-            payload_type: video.payload_type,
-            group: (video.address, video.port),
+            payload_type: place.payload_type,
+            group: (place.address, place.port),
+            reception: Reception::new(content.clock_rate()),
+            content,
             channels: transport::channels(number),
             server_ports: None,
             local_ports: None,
             source: None,
             is_multicast: false,
-            reception: Reception::default(),
             has_described: false,
             other_type: (0, 0),
         }

@@ -158,13 +158,13 @@ fn rtp_and_rtcp_are_told_apart_by_their_types() {
     let table: Vec<(u8, u8, Vec<u8>, &str)> = vec![
         (96, 1, rtp(1, 96), "packet 1"),
         (96, 1, rtp(1, 97), ""),
-        (96, 0, sender_report(200), "rtcp"),
-        (96, 1, sender_report(200), "rtcp"),
-        (96, 1, rtp(1, 72), "rtcp"),
+        (96, 0, sender_report(200), "clock"),
+        (96, 1, sender_report(200), "clock"),
+        (96, 1, rtp(1, 72), ""),
         (85, 0, rtp(1, 85), "packet 1"),
         (85, 1, rtp(1, 85), "packet 1"),
         (72, 0, rtp(1, 72), "packet 1"),
-        (72, 1, sender_report(72 | MARKER), "rtcp"),
+        (72, 1, sender_report(72 | MARKER), "clock"),
     ];
     for (described, channel, packet, expected) in table {
         let describe = DESCRIBE.replace("{length}", &SDP.len().to_string());
@@ -180,8 +180,8 @@ fn rtp_and_rtcp_are_told_apart_by_their_types() {
 #[test]
 fn all_tracks_are_set_up_if_the_camera_does_not_play_without_them() {
     let sdp = format!(
-        "{SDP}m=audio 0 RTP/AVP 8\r\na=control:track2\r\n\
-         m=audio 0 RTP/SAVP 9\r\na=control:track3\r\nm=audio 0 RTP/AVP 10\r\n\
+        "{SDP}m=text 0 RTP/AVP 98\r\na=control:track2\r\n\
+         m=text 0 RTP/SAVP 99\r\na=control:track3\r\nm=text 0 RTP/AVP 100\r\n\
          m=application 0 RTP/AVP 107\r\na=control:rtsp://cam/live/track4\r\n"
     );
     let described =

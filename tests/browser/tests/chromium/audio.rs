@@ -17,7 +17,7 @@ const HEARD_DEADLINE: Duration = Duration::from_secs(15);
 /// the built-in camera 0.4.
 const HEARD: f64 = 0.1;
 /// Frames that are watched while the sound is measured: two seconds.
-const FRAMES: u64 = 60;
+const FRAMES: u64 = 30;
 const FRAMES_DEADLINE: Duration = Duration::from_secs(20);
 /// Largest part of the sound that is made up, once it plays: a loaded machine is late at times.
 const CONCEALED: f64 = 0.05;
@@ -25,19 +25,22 @@ const CONCEALED: f64 = 0.05;
 /// What GStreamer's camera sends, and what Chromium then hears.
 type Case = (&'static str, &'static [&'static str], &'static str, u32);
 
-const CASES: [Case; 11] = [
+const CASES: [Case; 8] = [
     ("pcma", &["--sound", "pcma"], "audio/PCMA", 1),
     ("pcmu", &["--sound", "pcmu"], "audio/PCMU", 1),
-    ("opus", &["--sound", "opus", "--rate", "48000"], "audio/opus", 2),
-    ("opus2", &["--sound", "opus", "--rate", "48000", "--channels", "2"], "audio/opus", 2),
-    ("linear", &["--sound", "l16", "--rate", "16000"], "audio/opus", 2),
+    ("opus", &["--sound", "opus", "--rate", "48000", "--channels", "2"], "audio/opus", 2),
     ("aac8", &["--sound", "aac", "--rate", "8000"], "audio/opus", 2),
     ("aac16", &["--sound", "aac", "--rate", "16000"], "audio/opus", 2),
     ("aac44", &["--sound", "aac", "--rate", "44100", "--channels", "2"], "audio/opus", 2),
     ("aac48", &["--sound", "aac", "--rate", "48000"], "audio/opus", 2),
-    ("aac48s", &["--sound", "aac", "--rate", "48000", "--channels", "2"], "audio/opus", 2),
     ("latm", &["--sound", "latm", "--rate", "16000"], "audio/opus", 2),
 ];
+
+/// A picture that costs little, because all cameras run at once.
+const SMALL_PICTURE: [&str; 4] = ["--size", "320x180", "--fps", "15"];
+
+/// Longest standstill of the picture in seconds, on a machine that runs eight cameras.
+const STANDSTILL: f64 = 2.0 * HITCH;
 
 fn listen(scene: &Scene, server: &Server<'_>, token: &str, camera: &str) -> Result<Browser> {
     let url = server.url(&format!("/whep/{camera}"));
@@ -61,7 +64,8 @@ fn cameras_are_heard_whatever_encodes_their_sound() {
     scene(name, &[NEEDS[0], NEEDS[1], Need::GstreamerRtsp], |scene| {
         let mut cameras = Vec::new();
         for (_, flags, ..) in CASES {
-            let mut camera = Camera::with_flags(scene, Kind::GstreamerRtsp, flags)?;
+            let flags = [flags, &SMALL_PICTURE[..]].concat();
+            let mut camera = Camera::with_flags(scene, Kind::GstreamerRtsp, &flags)?;
             camera.start()?;
             cameras.push(camera);
         }
@@ -84,7 +88,7 @@ fn hear(scene: &Scene, server: &Server<'_>, token: &str, case: Case) -> Result<(
     let (first, last) = (audio_of(&before)?, audio_of(&after)?);
     ensure!(last.codec.as_deref() == Some(codec) && last.channels == channels, "{last:?}");
     ensure!(is_heard(&after), "it fell silent: {after:?}");
-    ensure!(froze_for(&before, &after) <= HITCH, "the picture froze: {before:?} {after:?}");
+    ensure!(froze_for(&before, &after) <= STANDSTILL, "the picture froze: {before:?} {after:?}");
     ensure!(last.packets_lost <= 0, "packets of sound were lost: {last:?}");
     let samples = last.total_samples_received - first.total_samples_received;
     let concealed = last.concealed_samples - first.concealed_samples;
@@ -101,7 +105,7 @@ fn the_built_in_camera_beeps_at_each_full_second() {
         let (server, _gateway, token) = server_and_gateway(scene, &[("card", "test:640x360")])?;
         let mut browser = listen(scene, &server, &token, "card")?;
         let before = browser.wait_for_frames(FRAMES, FRAMES_DEADLINE)?;
-        let after = browser.wait_for_frames(FRAMES * 2, FRAMES_DEADLINE)?;
+        let after = browser.wait_for_frames(FRAMES * 3, FRAMES_DEADLINE)?;
         let (first, last) = (audio_of(&before)?, audio_of(&after)?);
         let energy = last.total_audio_energy - first.total_audio_energy;
         ensure!(energy > 0.005, "no beep was heard: {first:?} {last:?}");

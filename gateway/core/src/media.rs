@@ -7,8 +7,8 @@
 //!
 //! The files depend on each other in one direction: `stream`, `codec` and `rtp_packet` have the
 //! types, `nal` reads and writes NAL units, `frames` does the same for VP8, VP9 and AV1, `forward`
-//! and the small buffers beside it build on these, and `feed` puts them together. `audio` does all of
-//! this for sound, and `lip_sync` brings both onto one clock.
+//! and the small buffers beside it build on these, and `feed` puts them together. `audio` does all
+//! of this for sound, and `lip_sync` brings both onto one clock.
 //!
 //! Architecture invariant: nothing here names the WebRTC engine, a socket, a clock or a viewer.
 

@@ -86,7 +86,9 @@ fn the_language_is_that_of_today() {
             continue;
         }
         for (line, text) in prose(&file) {
-            for word in words(text).map(str::to_lowercase) {
+            // The codec HE-AAC is nobody.
+            let text = text.replace("HE-AAC", "");
+            for word in words(&text).map(str::to_lowercase) {
                 if PRONOUNS.contains(&word.as_str()) {
                     complaints.push(format!("{}:{line} says `{word}`", file.path));
                 }

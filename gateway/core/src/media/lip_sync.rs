@@ -14,11 +14,11 @@ use super::ticks::ahead;
 /// Weight of a new measurement of the distance of the clocks: one in so many.
 const SMOOTHING: i64 = 64;
 
-/// Change of that distance that is a clock set anew, not jitter.
+/// Change of that distance that is a clock that was set, not jitter.
 const MAX_STEP: Duration = Duration::from_millis(500);
 
-/// Difference between what two reports of a track say that is a clock set anew. It makes the report
-/// of the other track worthless.
+/// Difference between what two reports of a track say that is a clock that was set. It makes the
+/// report of the other track worthless.
 const MAX_DISAGREEMENT: Duration = Duration::from_millis(100);
 
 /// A sender report of a track.

@@ -7,9 +7,9 @@ use super::ticks::ahead;
 /// The time at which something with a certain timestamp was recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reference {
-    /// The time.
+    /// The time on our clock.
     pub at: Instant,
-    /// The timestamp.
+    /// The timestamp of that time.
     pub timestamp: u32,
     /// The RTP clock rate of the track in hertz.
     pub clock_rate: u32,

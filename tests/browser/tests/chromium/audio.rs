@@ -22,7 +22,7 @@ const FRAMES_DEADLINE: Duration = Duration::from_secs(20);
 /// Largest part of the sound that is made up, once it plays: a loaded machine is late at times.
 const CONCEALED: f64 = 0.05;
 
-/// What GStreamer's camera sends, and what Chromium then hears.
+/// The name and flags of GStreamer's camera, and the codec and channels that Chromium hears.
 type Case = (&'static str, &'static [&'static str], &'static str, u32);
 
 const CASES: [Case; 8] = [

@@ -49,7 +49,7 @@ pub struct AudioFeed {
     /// The codec in which the sound leaves, or why it does not. It stays known while the camera is
     /// disconnected.
     known: Option<Known>,
-    /// Somebody listens.
+    /// True while somebody listens.
     is_wanted: bool,
     /// A moment of the camera's timestamps on our clock.
     reference: Option<Reference>,
@@ -84,7 +84,7 @@ struct Track {
     delivery: Delivery,
     format: AudioFormat,
     reorder_buffer: ReorderBuffer,
-    /// What makes Opus of the packets; `None` while they pass, or nobody has listened yet.
+    /// The maker of Opus from the packets; `None` while they pass, or nobody has listened yet.
     transcoder: Option<Box<Transcoder>>,
 }
 

@@ -99,13 +99,13 @@ pub enum Law {
 pub enum AudioEncoding {
     /// G.711, one byte a sample.
     G711(Law),
-    /// G.722.
+    /// G.722 of one channel.
     G722,
-    /// Opus.
+    /// Opus of one channel or two.
     Opus,
     /// Samples of 16 bits, the high byte first (RFC 3551 §4.5.11).
     Linear,
-    /// AAC-LC.
+    /// AAC-LC of one channel or two.
     Aac(AacFormat),
 }
 

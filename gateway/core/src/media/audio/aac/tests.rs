@@ -15,7 +15,8 @@ fn parameters(text: &str) -> impl Fn(&str) -> Option<String> {
 fn a_description_gives_rate_and_channels_or_the_reason_why_not() {
     let plays = |rate: u32, channels: u8| Ok((rate, channels));
     let variant = |name| Err(AudioProblem::Variant(name));
-    let table: [(&str, &str, Result<(u32, u8), AudioProblem>); 14] = [
+    type Case = (&'static str, &'static str, Result<(u32, u8), AudioProblem>);
+    let table: [Case; 14] = [
         ("LC 16 kHz mono", "config=1408; mode=AAC-hbr", plays(16_000, 1)),
         ("LC 8 kHz mono", "config=1588", plays(8_000, 1)),
         ("LC 44.1 kHz stereo", "config=1210;sizelength=13", plays(44_100, 2)),
@@ -55,7 +56,7 @@ fn the_configuration_of_a_decoder_says_what_was_read() {
     }
 }
 
-/// Returns a packet of these units with headers of the mode AAC-hbr, of which the first says `size`.
+/// Returns a packet of these units with headers of the mode AAC-hbr, each of which says `size`.
 fn packet(units: &[&[u8]], size: Option<usize>) -> Bytes {
     let mut packet = u16::try_from(units.len() * 16).unwrap().to_be_bytes().to_vec();
     for unit in units {
@@ -103,14 +104,18 @@ fn access_units_are_found_however_they_lie_in_packets() {
 
 proptest! {
     #[test]
-    fn no_packet_breaks_it(packets in proptest::collection::vec(any::<Vec<u8>>(), 1..8), latm: bool) {
+    fn no_packet_breaks_it(
+        packets in proptest::collection::vec(any::<Vec<u8>>(), 1..8),
+        latm: bool,
+    ) {
         let framing =
             if latm { Framing::Latm } else { Framing::Headers(HeaderLengths::HIGH_BIT_RATE) };
         let mut depacketizer = Depacketizer::new(framing);
         for packet in packets {
             let len = packet.len();
             let units = depacketizer.units(&packet.into());
-            prop_assert!(units.len() <= MAX_UNITS && units.iter().all(|unit| unit.len() <= MAX_UNIT.max(len)));
+            prop_assert!(units.len() <= MAX_UNITS);
+            prop_assert!(units.iter().all(|unit| unit.len() <= MAX_UNIT.max(len)));
         }
     }
 }

@@ -41,7 +41,8 @@ fn the_sound_of_cameras_is_found_or_refused_with_a_sentence() {
             Some(("AAC", Err("HE-AAC"))),
         ),
         (
-            "m=audio 0 RTP/AVP 97|a=rtpmap:97 MP4A-LATM/44100/2|a=fmtp:97 cpresent=0;config=400024203FC0",
+            "m=audio 0 RTP/AVP 97|a=rtpmap:97 MP4A-LATM/44100/2|a=fmtp:97 cpresent=0; \
+             config=400024203FC0",
             Some(("AAC", Ok(stereo))),
         ),
         ("m=audio 0 RTP/AVP 97|a=rtpmap:97 G726-32/8000", Some(("G.726", Err("G.726")))),

@@ -23,7 +23,7 @@ pub use channel_data::channel_data;
 pub use dtls::client_hello;
 pub use framing::framing;
 pub use import::import_file;
-pub use media::{camera_description, payloads};
+pub use media::{camera_description, payloads, sound};
 pub use message::message;
 pub use onvif::{discovery_answers, onvif_answers};
 pub use rtsp::{rtsp_client, rtsp_frames};
@@ -43,6 +43,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("rtsp_frames", rtsp_frames),
     ("camera_description", camera_description),
     ("payloads", payloads),
+    ("sound", sound),
     ("discovery_answers", discovery_answers),
     ("onvif_answers", onvif_answers),
     ("sealed_messages", sealed_messages),

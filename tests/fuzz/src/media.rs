@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use porthole_gateway_core::media::{
-    Codec, Delivery, Feed, FeedOutput, MAX_PAYLOAD, NalCodec, RtpHeader, RtpPacket,
+    AudioFeed, Codec, Delivery, Feed, FeedOutput, MAX_PAYLOAD, NalCodec, RtpHeader, RtpPacket,
     TrackDescription, byte_stream, camera_sdp,
 };
 
@@ -18,8 +18,11 @@ pub fn camera_description(data: &[u8]) {
         assert!(video.parameter_sets.iter().all(|set| !set.is_empty()));
         assert!(video.parameter_sets.iter().map(|set| set.len()).sum::<usize>() <= text.len());
     }
+    let sound = camera_sdp::find_audio(&text);
     if text.len() * 2 <= camera_sdp::MAX_LEN {
-        assert_eq!(camera_sdp::find_video(&text.replace('\n', "\r\n")), found);
+        let other = text.replace('\n', "\r\n");
+        assert_eq!(camera_sdp::find_video(&other), found);
+        assert_eq!(camera_sdp::find_audio(&other), sound);
     }
 }
 
@@ -69,5 +72,48 @@ pub fn payloads(data: &[u8]) {
         Codec::H264 => drop(byte_stream(NalCodec::H264, &packets)),
         Codec::H265 => drop(byte_stream(NalCodec::H265, &packets)),
         Codec::Vp8 | Codec::Vp9 | Codec::Av1 => {}
+    }
+}
+
+/// The descriptions of sound that [`sound`] chooses from.
+const SOUNDS: [&str; 8] = [
+    "0",
+    "97\r\na=rtpmap:97 L16/44100/2",
+    "97\r\na=rtpmap:97 opus/48000/2",
+    "97\r\na=rtpmap:97 PCMA/16000",
+    "97\r\na=rtpmap:97 mpeg4-generic/16000\r\na=fmtp:97 config=1408",
+    "97\r\na=rtpmap:97 mpeg4-generic/44100/2\r\na=fmtp:97 config=1210",
+    "97\r\na=rtpmap:97 mpeg4-generic/8000\r\na=fmtp:97 mode=AAC-lbr;config=1588",
+    "97\r\na=rtpmap:97 MP4A-LATM/44100/2\r\na=fmtp:97 cpresent=0;config=400024203FC0",
+];
+
+/// Checks the packets of sound that a feed makes of any payloads. The first byte chooses the codec
+/// and the way in which packets arrive; then come payloads as for [`payloads`].
+pub fn sound(data: &[u8]) {
+    let Some((choice, mut rest)) = data.split_first() else { return };
+    let lines = SOUNDS[usize::from(*choice) % SOUNDS.len()];
+    let described = camera_sdp::find_audio(&format!("m=audio 0 RTP/AVP {lines}"));
+    let mut description = described.expect("each describes sound").description;
+    description.delivery = if choice & 0x80 == 0 { Delivery::Udp } else { Delivery::Tcp };
+    let mut feed = AudioFeed::default();
+    feed.handle_description(Some(&description));
+    feed.set_wanted(true);
+    let mut now = Instant::now();
+    let mut header =
+        RtpHeader { marker: false, payload_type: 97, sequence: 0, timestamp: 0, ssrc: 1 };
+    while let [high, low, flags, piece @ ..] = rest {
+        let len = usize::from(u16::from_be_bytes([*high, *low])).min(piece.len());
+        let (piece, after) = piece.split_at(len);
+        rest = after;
+        header.marker = flags & 1 != 0;
+        header.timestamp = header.timestamp.wrapping_add(u32::from(flags >> 1 & 1) * 1024);
+        header.sequence = header.sequence.wrapping_add(1 + u16::from(flags >> 2 & 3));
+        now += Duration::from_millis(u64::from(flags >> 4));
+        feed.handle_packet(now, RtpPacket { header, payload: piece.to_vec().into() });
+        feed.handle_timeout(now);
+        while let Some(packet) = feed.poll_output() {
+            assert!(packet.payload.len() <= MAX_PAYLOAD);
+        }
+        assert!(feed.poll_timeout().is_none_or(|due| due > now), "a deadline stays due");
     }
 }

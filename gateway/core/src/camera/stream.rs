@@ -197,7 +197,11 @@ impl Stream {
             }
             SourceEvent::Packet { track, arrival, packet } => match track {
                 MediaKind::Video => self.handle_packet(arrival, packet),
-                MediaKind::Audio => self.audio.handle_packet(arrival, packet),
+                MediaKind::Audio => {
+                    let before = self.audio.codec();
+                    self.audio.handle_packet(arrival, packet);
+                    self.changed |= self.audio.codec() != before;
+                }
             },
             SourceEvent::Clock { track, report } => self.handle_clock(track, report),
             SourceEvent::Silent => self.handle_silence(),
@@ -209,11 +213,12 @@ impl Stream {
 
     fn describe_sound(&mut self, description: Option<&AudioDescription>) {
         self.lip_sync = LipSync::default();
+        let before = self.sound();
         self.audio.handle_description(description);
+        self.changed |= self.sound() != before;
         if let Some((codec, Some(problem))) = self.audio.sound() {
             warn!(camera = %self.id, codec, "{problem}");
         }
-        self.changed = true;
     }
 
     /// Handles the clock of a sender report.

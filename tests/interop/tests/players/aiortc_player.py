@@ -1,7 +1,8 @@
-"""A WHEP player made with aiortc: aiortc_player.py URL TOKEN SECTIONS BUNDLE FRAMES.
+"""A WHEP player made with aiortc: aiortc_player.py URL TOKEN SECTIONS BUNDLE FRAMES SOUNDS.
 
 SECTIONS is a list of video, audio and data in the order of the offer, BUNDLE one of max-bundle,
-balanced, max-compat and none. Prints the size of each decoded picture and ends after FRAMES.
+balanced, max-compat and none. Prints the size of each decoded picture and ends after FRAMES, once
+SOUNDS pieces of sound have been decoded.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from aiortc import (
 import whep
 
 
-async def main(url, token, sections, bundle, frames):
+async def main(url, token, sections, bundle, frames, sounds):
     policy = None if bundle == "none" else RTCBundlePolicy(bundle)
     configuration = RTCConfiguration(iceServers=[])
     if policy is not None:
@@ -38,14 +39,21 @@ async def main(url, token, sections, bundle, frames):
     answer = await asyncio.to_thread(whep.post, url, token, offer)
     print(answer, file=sys.stderr)
     await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-    while (track := await tracks.get()).kind != "video":
-        pass
+    wanted = {"video"} if sounds == 0 else {"video", "audio"}
+    received = {}
+    while not wanted <= received.keys():
+        track = await tracks.get()
+        received[track.kind] = track
     for _ in range(frames):
-        frame = await track.recv()
+        frame = await received["video"].recv()
         print(f"picture {frame.width}x{frame.height}", flush=True)
+    for _ in range(sounds):
+        frame = await received["audio"].recv()
+    if sounds:
+        print(f"sound of {frame.sample_rate} Hz", flush=True)
     print(f"connection {connection.connectionState}", flush=True)
     await connection.close()
 
 
-url, token, sections, bundle, frames = sys.argv[1:6]
-asyncio.run(main(url, token, sections.split(","), bundle, int(frames)))
+url, token, sections, bundle, frames, sounds = sys.argv[1:7]
+asyncio.run(main(url, token, sections.split(","), bundle, int(frames), int(sounds)))

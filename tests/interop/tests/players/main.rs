@@ -1,5 +1,6 @@
-//! Players of other projects watch the built-in camera, which has no sound, over WHEP. Their offers
-//! have sections for audio and data beside the video, in any order, in one bundle or in none.
+//! Players of other projects watch the built-in camera over WHEP, and hear it where they ask for sound
+//! in the video's bundle. Their offers have sections for audio and data beside the video, in any
+//! order, in one bundle or in none.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,6 +17,8 @@ mod webrtc_crate;
 
 /// Pictures that a player must decode, so that more than the first burst has arrived.
 const PICTURES: usize = 20;
+/// Packets of sound that a player must get: a second of it.
+const SOUNDS: usize = 50;
 /// Start of an interpreter and a connection on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Time until the demo camera is live.
@@ -60,6 +63,13 @@ impl Player {
     }
 }
 
+/// Returns the number of packets of sound that must come: none without a section for them in the
+/// transport of the video.
+fn sounds(sections: &str, bundle: &str) -> usize {
+    let is_bundled = !matches!(bundle, "none" | "disable");
+    if sections.contains("audio") && is_bundled { SOUNDS } else { 0 }
+}
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/players")
 }
@@ -90,6 +100,7 @@ impl<'a> Installation<'a> {
             sections,
             bundle,
             &PICTURES.to_string(),
+            &sounds(sections, bundle).to_string(),
         ]);
         let what = || format!("an offer of {sections}, bundled as {bundle}");
         let mut program = Program::start(self.scene, &name, &mut command)?;

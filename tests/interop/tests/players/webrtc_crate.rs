@@ -45,7 +45,7 @@ async fn watch(
     policy: RTCBundlePolicy,
 ) -> Result<()> {
     let connection = connection(sections, policy).await?;
-    let pictures = count_pictures(&connection);
+    let counts = count_media(&connection);
     let offer = gathered_offer(&connection).await?;
     let url = installation.server.url("/whep/camera");
     let token = installation.token.clone();
@@ -55,13 +55,15 @@ async fn watch(
     let answer = RTCSessionDescription::answer(response.body)?;
     connection.set_remote_description(answer).await?;
     let enough = async {
-        while pictures.load(Ordering::Relaxed) < PICTURES {
+        while counts.pictures() < PICTURES || counts.sounds() < sounds(sections, "any") {
             tokio::time::sleep(LOOK).await;
         }
     };
     let in_time = tokio::time::timeout(PATIENCE, enough).await;
     connection.close().await?;
-    in_time.with_context(|| format!("{} pictures only", pictures.load(Ordering::Relaxed)))
+    in_time.with_context(|| {
+        format!("{} pictures and {} packets of sound only", counts.pictures(), counts.sounds())
+    })
 }
 
 async fn connection(sections: &str, bundle_policy: RTCBundlePolicy) -> Result<RTCPeerConnection> {
@@ -88,21 +90,44 @@ async fn connection(sections: &str, bundle_policy: RTCBundlePolicy) -> Result<RT
     Ok(connection)
 }
 
-/// Counts the ends of pictures, by their marker bits.
-fn count_pictures(connection: &RTCPeerConnection) -> Arc<AtomicUsize> {
-    let pictures = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&pictures);
+/// The media that has arrived.
+#[derive(Default)]
+struct Counts {
+    pictures: AtomicUsize,
+    sounds: AtomicUsize,
+}
+
+impl Counts {
+    fn pictures(&self) -> usize {
+        self.pictures.load(Ordering::Relaxed)
+    }
+
+    fn sounds(&self) -> usize {
+        self.sounds.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts the ends of pictures, by their marker bits, and packets of sound.
+fn count_media(connection: &RTCPeerConnection) -> Arc<Counts> {
+    let counts = Arc::new(Counts::default());
+    let counter = Arc::clone(&counts);
     connection.on_track(Box::new(move |track, _, _| {
         let counter = Arc::clone(&counter);
         let read = async move {
+            let is_sound = track.kind() == RTPCodecType::Audio;
             while let Ok((packet, _)) = track.read_rtp().await {
-                counter.fetch_add(usize::from(packet.header.marker), Ordering::Relaxed);
+                if is_sound {
+                    counter.sounds.fetch_add(1, Ordering::Relaxed);
+                } else {
+                    let ends = usize::from(packet.header.marker);
+                    counter.pictures.fetch_add(ends, Ordering::Relaxed);
+                }
             }
         };
         tokio::spawn(read);
         Box::pin(std::future::ready(()))
     }));
-    pictures
+    counts
 }
 
 /// Returns an offer with all candidates.

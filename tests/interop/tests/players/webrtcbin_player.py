@@ -23,21 +23,22 @@ CAPS = {
     "h265": VIDEO + "H265",
     "vp8": VIDEO + "VP8",
     "vp9": VIDEO + "VP9",
-    "audio": "application/x-rtp,media=audio,encoding-name=OPUS,clock-rate=48000,payload=97,"
-    "encoding-params=(string)2",
+    "audio": "application/x-rtp,media=audio,encoding-name=PCMA,clock-rate=8000,payload=8",
 }
 DECODERS = {
     "H264": "rtph264depay ! h264parse ! avdec_h264",
     "H265": "rtph265depay ! h265parse ! avdec_h265",
     "VP8": "rtpvp8depay ! vp8dec",
     "VP9": "rtpvp9depay ! vp9dec",
+    "PCMA": "rtppcmadepay ! alawdec",
 }
 SINK = "fakesink name=sink signal-handoffs=true sync=false"
 
 
 class Player:
-    def __init__(self, url, token, sections, bundle, frames):
-        self.url, self.token, self.frames = url, token, frames
+    def __init__(self, url, token, sections, bundle, frames, sounds):
+        self.url, self.token = url, token
+        self.frames, self.sounds = frames, sounds
         self.loop = GLib.MainLoop()
         self.error = None
         self.pipeline = Gst.Pipeline.new(None)
@@ -114,19 +115,23 @@ class Player:
             return
         codec = pad.get_current_caps().get_structure(0).get_string("encoding-name")
         decoder = Gst.parse_bin_from_description(f"{DECODERS[codec]} ! {SINK}", True)
-        decoder.get_by_name("sink").connect("handoff", self.on_picture)
+        decoder.get_by_name("sink").connect("handoff", self.on_decoded)
         self.pipeline.add(decoder)
         decoder.sync_state_with_parent()
         pad.link(decoder.get_static_pad("sink"))
 
-    def on_picture(self, _sink, _buffer, pad):
+    def on_decoded(self, _sink, _buffer, pad):
         structure = pad.get_current_caps().get_structure(0)
-        print(f"picture {structure.get_value('width')}x{structure.get_value('height')}", flush=True)
-        self.frames -= 1
-        if self.frames == 0:
+        if structure.get_name().startswith("audio"):
+            self.sounds -= 1
+        else:
+            size = f"{structure.get_value('width')}x{structure.get_value('height')}"
+            print(f"picture {size}", flush=True)
+            self.frames -= 1
+        if self.frames <= 0 and self.sounds <= 0:
             self.loop.quit()
 
 
 Gst.init(None)
-url, token, sections, bundle, frames = sys.argv[1:6]
-Player(url, token, sections.split(","), bundle, int(frames)).run()
+url, token, sections, bundle, frames, sounds = sys.argv[1:7]
+Player(url, token, sections.split(","), bundle, int(frames), int(sounds)).run()

@@ -1,23 +1,24 @@
-// A WHEP player made with werift: node player.mjs URL TOKEN SECTIONS BUNDLE FRAMES.
+// A WHEP player made with werift: node player.mjs URL TOKEN SECTIONS BUNDLE FRAMES SOUNDS.
 //
 // SECTIONS is a list of video, audio and data in the order of the offer, BUNDLE a bundle policy of
 // werift. werift decodes nothing: a picture is what ends with the marker bit, counted from the
-// first key frame on.
+// first key frame on. It ends after FRAMES, once SOUNDS packets of sound have come.
 
 import { RTCPeerConnection, RTCRtpCodecParameters, useH264 } from 'werift';
 
-const [url, token, sections, bundlePolicy, frames] = process.argv.slice(2);
+const [url, token, sections, bundlePolicy, frames, sounds] = process.argv.slice(2);
 
 const connection = new RTCPeerConnection({
   bundlePolicy,
   iceServers: [],
   codecs: {
     video: [useH264()],
-    audio: [new RTCRtpCodecParameters({ mimeType: 'audio/opus', clockRate: 48000, channels: 2 })],
+    audio: [new RTCRtpCodecParameters({ mimeType: 'audio/PCMA', clockRate: 8000, channels: 1 })],
   },
 });
 
 let pictures = 0;
+let heard = 0;
 let started = false;
 
 // Recognizes an IDR slice: alone, at the start of a fragment, or behind parameter sets (RFC 6184).
@@ -28,12 +29,15 @@ const isKey = (payload) => {
 
 connection.onTrack.subscribe((track) => {
   track.onReceiveRtp.subscribe((packet) => {
-    if (track.kind !== 'video') return;
-    started ||= isKey(packet.payload);
-    if (!started || !packet.header.marker) return;
-    console.log('picture');
-    pictures += 1;
-    if (pictures >= Number(frames)) process.exit(0);
+    if (track.kind === 'audio') {
+      heard += 1;
+    } else {
+      started ||= isKey(packet.payload);
+      if (!started || !packet.header.marker) return;
+      console.log('picture');
+      pictures += 1;
+    }
+    if (pictures >= Number(frames) && heard >= Number(sounds)) process.exit(0);
   });
 });
 

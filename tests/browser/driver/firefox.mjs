@@ -1,7 +1,8 @@
 // Plays in Firefox, driven over its own remote protocol, Marionette.
 //
 // Arguments: url, pictures, and steps to take before there is a picture: { fill: label, value } and
-// { click: name } of a button or link. Prints {"event":"playing"} with the size of the picture once
+// { click: name } of a button or link; or listen, the options of a player with sound in the page
+// (`play` of page/whep.html), which waits until it is heard. Prints {"event":"playing"} with the size of the picture once
 // that many different ones have been seen, and with `srtpCipher` of each connection that was made
 // after the first step.
 
@@ -50,6 +51,18 @@ const RECORD = `
       window.portholeConnections.push(this);
     }
   };
+`;
+
+// Returns what has been heard of the recorded connections, once it is loud enough.
+const HEARD = `
+  const done = arguments[arguments.length - 1];
+  Promise.all(window.portholeConnections.map((each) => each.getStats())).then((all) => {
+    const entries = all.flatMap((stats) => [...stats.values()]);
+    const sound = entries.find((entry) => entry.type === 'inbound-rtp' && entry.kind === 'audio');
+    const { packetsReceived = 0, audioLevel = 0, totalAudioEnergy = 0 } = sound ?? {};
+    const codec = entries.find((entry) => entry.id === sound?.codecId)?.mimeType;
+    done(audioLevel > 0.1 && { packetsReceived, audioLevel, totalAudioEnergy, codec });
+  });
 `;
 
 // Returns `srtpCipher` of each recorded connection that has one.
@@ -141,7 +154,7 @@ class Marionette {
   }
 }
 
-const { url, pictures, steps = [] } = JSON.parse(process.argv[2]);
+const { url, pictures, steps = [], listen } = JSON.parse(process.argv[2]);
 const profile = mkdtempSync(join(tmpdir(), 'porthole-firefox-'));
 const lines = Object.entries(PREFERENCES).map(
   ([name, value]) => `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});`,
@@ -163,7 +176,13 @@ try {
   const { capabilities } = await marionette.send('WebDriver:NewSession', {});
   emit('launched', { version: capabilities?.browserVersion });
   await marionette.send('WebDriver:Navigate', { url });
-  if (steps.length) await marionette.send('WebDriver:ExecuteScript', { script: RECORD, args: [] });
+  if (steps.length || listen) {
+    await marionette.send('WebDriver:ExecuteScript', { script: RECORD, args: [], sandbox: null });
+  }
+  if (listen) {
+    const script = 'window.play(arguments[0])';
+    await marionette.send('WebDriver:ExecuteScript', { script, args: [listen], sandbox: null });
+  }
   for (const step of steps) {
     await until(JSON.stringify(step), STEP_MS, () =>
       marionette.send('WebDriver:ExecuteScript', { script: ACT, args: [step] }),
@@ -180,7 +199,12 @@ try {
   });
   const ciphers = { script: CIPHERS, args: [] };
   const srtpCiphers = await marionette.send('WebDriver:ExecuteAsyncScript', ciphers);
-  emit('playing', { ...shown, srtpCiphers });
+  const sound =
+    listen &&
+    (await until('sound', STEP_MS, () =>
+      marionette.send('WebDriver:ExecuteAsyncScript', { script: HEARD, args: [], sandbox: null }),
+    ));
+  emit('playing', { ...shown, srtpCiphers, sound });
 } catch (error) {
   emit('error', { message: String(error?.message ?? error) });
   process.exitCode = 1;

@@ -24,6 +24,8 @@ ENCODERS = {
     " config-interval={config} mtu={mtu}",
     "h265": "x265enc speed-preset=ultrafast tune=zerolatency bitrate={kbit} key-int-max={keyint}"
     " ! rtph265pay name=pay0 pt=96 config-interval={config} mtu={mtu}",
+    "vp8": "vp8enc deadline=1 target-bitrate={kbit}000 keyframe-max-dist={keyint}"
+    " ! rtpvp8pay name=pay0 pt=96 mtu={mtu}",
     "jpeg": "jpegenc ! rtpjpegpay name=pay0 pt=26 mtu={mtu}",
 }
 

@@ -53,6 +53,42 @@ fn firefox_plays_vp8_from_a_plain_page_and_from_the_dashboard() {
     });
 }
 
+#[test]
+fn firefox_hears_a_camera() {
+    let name = "firefox_hears_a_camera";
+    let needs = [Need::Program, Need::Tool("firefox-esr"), Need::Tool("node"), Need::GstreamerRtsp];
+    scene(name, &needs, |scene| {
+        for (sound, codec) in [("pcma", "audio/PCMA"), ("aac", "audio/opus")] {
+            let flags = ["--codec", "vp8", "--size", "320x240", "--sound", sound];
+            let mut camera = Camera::with_flags(scene, Kind::GstreamerRtsp, &flags)?;
+            camera.start()?;
+            let source = format!("door={}", camera.source());
+            let data = scene.data(sound)?;
+            let mut server = Server::start_in(scene, Place::Here, data, &["--camera", &source])?;
+            let token = server.token("viewer", &[])?;
+            server.wait_for_camera(&token, "door", CAMERA_DEADLINE)?;
+            let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("driver/page/whep.html");
+            let listen = json!({
+                "url": server.url("/whep/door"),
+                "token": token,
+                "trickle": false,
+                "policy": "all",
+                "audio": true,
+            });
+            let url = format!("file://{}", page.display());
+            let arguments = json!({ "url": url, "pictures": 10, "listen": listen });
+            let mut browser =
+                Browser::script(scene, sound, Place::Here, "firefox.mjs", &arguments)?;
+            browser.finish(DEADLINE).context(sound)?;
+            let is_playing = |value: &Value| (value["event"] == "playing").then(|| value.clone());
+            let playing = browser.last(is_playing)?.context("no picture")?;
+            ensure!(playing["sound"]["codec"] == codec, "{sound}: {playing}");
+            server.stop()?;
+        }
+        Ok(())
+    });
+}
+
 /// Plays until there is a picture. Returns the SRTP profiles in `getStats`: none of the plain page,
 /// which makes its connection before it can be recorded.
 fn play(scene: &Scene, name: &str, url: &str, steps: &Value) -> Result<Vec<Value>> {

@@ -19,6 +19,7 @@ pub async fn create_token(config: &Config, flags: &NewToken) -> anyhow::Result<(
         },
         cameras: flags.cameras.clone(),
         control: flags.control,
+        listen: !flags.no_listen,
         expires_in_seconds: flags.expires.map(|expires| expires.seconds),
     };
     console::print_line(admin::create_token(&config.data, new).await?.token)

@@ -279,6 +279,9 @@ pub struct NewToken {
     /// Allow the token to turn the cameras, and to zoom.
     #[arg(long)]
     pub control: bool,
+    /// Let the token see the cameras, but not hear them.
+    #[arg(long)]
+    pub no_listen: bool,
     /// Lifetime of the token, such as 15m, 1h or 30d [default: unlimited].
     #[arg(long, value_name = "TIME")]
     pub expires: Option<Span>,

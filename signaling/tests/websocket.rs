@@ -299,6 +299,7 @@ async fn an_expired_token_ends_the_connection_with_the_reason() {
         role: Role::Viewer,
         cameras: Vec::new(),
         control: false,
+        listen: true,
         expires_in_seconds: Some(2),
     };
     let token = porthole_signaling::admin::create_token(data.path(), new).await.unwrap().token;

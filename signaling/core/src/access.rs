@@ -56,6 +56,13 @@ impl Principal {
         self
     }
 
+    /// Returns the principal without the permission to hear cameras.
+    #[must_use]
+    pub fn without_listening(mut self) -> Self {
+        self.rights.withhold_listening();
+        self
+    }
+
     /// Returns the user or token that owns the sessions started with this credential.
     pub fn subject(&self) -> &str {
         &self.identity.subject
@@ -219,7 +226,7 @@ impl Admitted {
 
     /// Returns everything that the sender may do with a gateway's camera; nothing if it may not use
     /// the camera in the way that the action needs.
-    pub(crate) fn permissions(
+    pub fn permissions(
         &self,
         gateway: &GatewayId,
         camera: &CameraId,

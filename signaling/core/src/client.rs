@@ -45,6 +45,7 @@ impl Hub {
         let audio = params.audio.unwrap_or(true) && admitted.may_listen(&params.peer, &camera, now);
         let gateway_conn = self.reach(Address::Gateway(&params.peer))?;
         let session = Session::new(now, lifetime, granted, Viewer::Connected(conn));
+        let session = session.with_sound(audio);
         let session = self.add_session(session)?;
         let ice_servers = self.issue_ice_servers(&session, now);
         let params = ConnectDeviceParams {
@@ -122,6 +123,12 @@ impl Hub {
             return Err(unknown());
         }
         let granted = admitted.camera(session.gateway(), session.camera(), now)?;
+        let hears = || admitted.may_listen(session.gateway(), session.camera(), now);
+        if session.has_sound() && !hears() {
+            let text = "this token may not hear the camera, and the session has its sound: connect \
+                        with this token instead";
+            return Err(Fault::new(code::FORBIDDEN, text));
+        }
         let lifetime = granted.lifetime(now, self.config.limits.session_lifetime);
         let gateway_conn = self.reach(Address::Gateway(session.gateway()))?;
         if session.is_pending() || session.has_request(RequestKind::Extend) {

@@ -167,7 +167,7 @@ impl Hub {
             ..away
         })?;
         let viewer = Viewer::Whep(WhepViewer::new(ufrags));
-        let session = Session::new(now, lifetime, granted, viewer);
+        let session = Session::new(now, lifetime, granted, viewer).with_sound(audio);
         let session = self.add_session(session)?;
         let params = OfferParams {
             session: session.clone(),

@@ -136,10 +136,19 @@ pub struct NewToken {
     #[serde(default)]
     #[ts(optional, as = "Option<bool>")]
     pub control: bool,
+    /// False: the token may not hear the cameras.
+    #[serde(default = "may_listen")]
+    #[ts(optional, as = "Option<bool>")]
+    pub listen: bool,
     /// The lifetime in seconds; if absent, the token does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub expires_in_seconds: Option<u32>,
+}
+
+/// Returns what holds for a token if nothing else is said.
+fn may_listen() -> bool {
+    true
 }
 
 /// A new API token. The server shows it only once.
@@ -155,4 +164,20 @@ pub struct Token {
 pub struct Error {
     /// One sentence that says what to do.
     pub error: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_hears_cameras_unless_the_request_says_otherwise() {
+        for (fields, listen) in
+            [("", true), (r#","listen":true"#, true), (r#","listen":false"#, false)]
+        {
+            let json = format!(r#"{{"name":"n","role":"viewer"{fields}}}"#);
+            let new: NewToken = serde_json::from_str(&json).unwrap();
+            assert_eq!((new.listen, new.control), (listen, false), "{json}");
+        }
+    }
 }

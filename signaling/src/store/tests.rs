@@ -6,7 +6,7 @@ use std::time::Instant;
 use porthole_clock::Now;
 use porthole_signaling_core::{Action, Sender, StoredCamera, StoredGateway};
 use porthole_signaling_proto::rest::{NewToken, Role};
-use porthole_signaling_proto::{CameraAddress, GatewayId};
+use porthole_signaling_proto::{CameraAddress, CameraPermission, GatewayId};
 use sqlx::Row as _;
 
 use super::*;
@@ -58,6 +58,7 @@ fn new_token(cameras: &[&str]) -> NewToken {
         role: Role::Viewer,
         cameras,
         control: false,
+        listen: true,
         expires_in_seconds: None,
     }
 }
@@ -353,4 +354,42 @@ async fn a_token_for_turning_cameras_turns_only_those_that_it_watches() {
         let may_turn = admitted.camera(&gateway, &id, now).is_ok();
         assert_eq!(may_turn, expected, "control={control} {camera}");
     }
+}
+
+/// Returns true if a token may hear the camera `door` of `ATTIC`.
+async fn hears_door(store: &Store, token: &str) -> bool {
+    let TokenLookup::Valid(principal) = store.find_token(token).await.unwrap() else {
+        panic!("{token} is valid")
+    };
+    let now = Now { instant: Instant::now(), unix_s: unix_s() };
+    let admitted = Action::ListCameras.admit(Sender::Principal(principal), now).unwrap();
+    let permissions = admitted.permissions(&ATTIC.parse().unwrap(), &"door".parse().unwrap(), now);
+    assert!(permissions.contains(&CameraPermission::Watch), "{token}: {permissions:?}");
+    permissions.contains(&CameraPermission::Listen)
+}
+
+#[tokio::test]
+async fn a_token_hears_cameras_unless_it_was_made_without() {
+    let data = old_data();
+    let store = Store::open(data.path()).await.unwrap();
+    let granted = by_operator(Action::CreateToken).unwrap();
+    for token in [
+        "ph_tadoYLO6KHqlWLHxYZEv-4EkPCpaLp_LU10mz9fKYjE",
+        "ph_FLP-Vc0XsIVlIZj_5-qkpDMQ1jaJG9EWQRTL1PwnLUY",
+        "ph_hByoV0IEBe-uV_Fj6MDLLxx5fTQTB9UXbeOn7kSatDE",
+    ] {
+        assert!(hears_door(&store, token).await, "{token} is older than this right");
+    }
+    for (role, listen, control) in [
+        (Role::Viewer, true, false),
+        (Role::Viewer, false, false),
+        (Role::Viewer, false, true),
+        (Role::Admin, true, false),
+        (Role::Admin, false, false),
+    ] {
+        let new = NewToken { role, listen, control, ..new_token(&["door"]) };
+        let token = store.create_token(&granted, &new).await.unwrap().token;
+        assert_eq!(hears_door(&store, &token).await, listen, "{role:?} {listen} {control}");
+    }
+    store.close().await;
 }

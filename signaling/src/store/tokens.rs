@@ -69,8 +69,8 @@ impl Store {
         let expires_s = new.expires_in_seconds.map(|time| seconds(now + u64::from(time)));
         let mut write = self.begin().await?;
         let id = sqlx::query(
-            "INSERT INTO tokens (hash, name, role, limited, control, created_s, expires_s) \
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO tokens (hash, name, role, limited, control, listen, created_s, expires_s) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(secret::hash(&token))
         .bind(&new.name)
@@ -80,6 +80,7 @@ impl Store {
         })
         .bind(!new.cameras.is_empty())
         .bind(new.control)
+        .bind(new.listen)
         .bind(seconds(now))
         .bind(expires_s)
         .execute(write.db())
@@ -102,7 +103,8 @@ impl Store {
     }
 
     pub(crate) async fn find_token(&self, token: &str) -> Result<TokenLookup, StoreError> {
-        let query = "SELECT id, name, role, limited, control, expires_s FROM tokens WHERE hash = ?";
+        let query = "SELECT id, name, role, limited, control, listen, expires_s FROM tokens \
+                     WHERE hash = ?";
         let query = sqlx::query(query).bind(secret::hash(token));
         let row = query.fetch_optional(&self.read).await?;
         let Some(row) = row else { return Ok(TokenLookup::Unknown) };
@@ -120,6 +122,9 @@ impl Store {
             Principal::new(identity, role(row.try_get("role")?), objects, expires_s);
         if row.try_get("control")? {
             principal = principal.with_control();
+        }
+        if !row.try_get::<bool, _>("listen")? {
+            principal = principal.without_listening();
         }
         if principal.is_expired(unix_s()) {
             return Ok(TokenLookup::Expired);

@@ -182,8 +182,14 @@ fn read_response(text: &str) -> HttpResponse {
 
 pub async fn token(data: &Path, role: Role, cameras: &[&str]) -> String {
     let cameras = cameras.iter().map(|id| id.parse().unwrap()).collect();
-    let new =
-        NewToken { name: "test".into(), role, cameras, control: false, expires_in_seconds: None };
+    let new = NewToken {
+        name: "test".into(),
+        role,
+        cameras,
+        control: false,
+        listen: true,
+        expires_in_seconds: None,
+    };
     admin::create_token(data, new).await.unwrap().token
 }
 

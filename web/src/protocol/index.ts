@@ -1605,6 +1605,10 @@ cameras: Array<CameraAddress>,
  */
 control?: boolean,
 /**
+ * False: the token may not hear the cameras.
+ */
+listen?: boolean,
+/**
  * The lifetime in seconds; if absent, the token does not expire.
  */
 expiresInSeconds?: number, };

@@ -49,6 +49,10 @@ impl Permissions {
         Self(self.0 | permission.bit())
     }
 
+    const fn without(self, permission: Permission) -> Self {
+        Self(self.0 & !permission.bit())
+    }
+
     const fn has(self, permission: Permission) -> bool {
         self.0 & permission.bit() != 0
     }
@@ -194,6 +198,13 @@ impl Rights {
         let watching = self.grants.iter_mut();
         for grant in watching.filter(|grant| grant.permissions.has(Permission::Watch)) {
             grant.permissions = grant.permissions.with(Permission::Control);
+        }
+    }
+
+    /// Takes the permission to hear cameras away.
+    pub(super) fn withhold_listening(&mut self) {
+        for grant in &mut self.grants {
+            grant.permissions = grant.permissions.without(Permission::Listen);
         }
     }
 

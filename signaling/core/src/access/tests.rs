@@ -190,3 +190,35 @@ fn the_list_of_cameras_says_what_its_receiver_may_do() {
         assert_eq!(admitted.permissions(&gateway, &camera, now(10)), [], "it has expired");
     }
 }
+
+#[test]
+fn listening_can_be_withheld_and_turning_cameras_allowed() {
+    use CameraPermission::{Control, Listen, Manage, Talk, Watch};
+    type Case = (Role, bool, bool, &'static [CameraPermission]);
+    let table: [Case; 6] = [
+        (Role::Viewer, true, false, &[Watch, Listen]),
+        (Role::Viewer, true, true, &[Watch, Listen, Control]),
+        (Role::Viewer, false, false, &[Watch]),
+        (Role::Viewer, false, true, &[Watch, Control]),
+        (Role::Admin, true, false, &[Watch, Listen, Talk, Control, Manage]),
+        (Role::Admin, false, false, &[Watch, Talk, Control, Manage]),
+    ];
+    for (role, listens, controls, expected) in table {
+        let mut ann = principal(role, cameras(&["door"]), None);
+        if controls {
+            ann = ann.with_control();
+        }
+        if !listens {
+            ann = ann.without_listening();
+        }
+        let admitted = Action::ListCameras.admit(Sender::Principal(ann), now(0)).unwrap();
+        let gateway = "gw-a".parse().unwrap();
+        for (camera, expected) in [("door", expected), ("door.sub", expected), ("yard", &[])] {
+            let camera = camera.parse().unwrap();
+            let found = admitted.permissions(&gateway, &camera, now(0));
+            assert_eq!(found, expected, "{role:?} {listens} {controls} {camera}");
+            let hears = admitted.may_listen(&gateway, &camera, now(0));
+            assert_eq!(hears, expected.contains(&Listen), "{role:?} {listens} {camera}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 mod manage;
 mod random;
 mod rights;
+mod sound;
 mod table;
 mod whep;
 mod world;

@@ -14,6 +14,8 @@ pub(crate) struct Session {
     viewer: Viewer,
     /// The right to the camera with which the session was started or extended last.
     granted: Granted<GatewayCamera>,
+    /// True if the gateway was told that the viewer wants the sound of the camera, and may hear it.
+    sound: bool,
     started_at: Instant,
     expires_at: Instant,
     /// True until the gateway has accepted the session.
@@ -108,6 +110,7 @@ impl Session {
         Self {
             viewer,
             granted,
+            sound: false,
             started_at: now.instant,
             expires_at: now.instant + lifetime,
             pending: true,
@@ -115,6 +118,15 @@ impl Session {
             ice_servers: Vec::new(),
             pending_requests: Vec::new(),
         }
+    }
+
+    /// Returns the session with or without the sound of the camera.
+    pub(crate) fn with_sound(self, sound: bool) -> Self {
+        Self { sound, ..self }
+    }
+
+    pub(crate) fn has_sound(&self) -> bool {
+        self.sound
     }
 
     pub(crate) fn gateway(&self) -> &GatewayId {

@@ -120,7 +120,14 @@ async fn credentials(app: &App, gateway: String) -> [Option<(&'static str, Strin
     let bearer = |token: String| Some(("authorization", format!("Bearer {token}")));
     let token = async |role, cameras: &[&str], expires_in_seconds| {
         let cameras = cameras.iter().map(|address| named(address).parse().unwrap()).collect();
-        let new = NewToken { name: "t".into(), role, cameras, control: false, expires_in_seconds };
+        let new = NewToken {
+            name: "t".into(),
+            role,
+            cameras,
+            control: false,
+            listen: true,
+            expires_in_seconds,
+        };
         bearer(store.create_token(&granted, &new).await.unwrap().token)
     };
     let cookie = async |name: &str, role| {

@@ -283,3 +283,54 @@ fn a_data_folder_with_cameras_of_29_november_2026_goes_on_working() {
         check_upgraded(&data, &before)
     });
 }
+
+/// The tokens of the folder with a token that turns cameras, and what each may do with `door`.
+const PERMISSIONS: [(&str, &[&str]); 4] = [
+    ("ph_BVs5PX_S-2SizxJqlAu3VLKAo4Jb6do6KJaFkKDONOM", &["watch", "listen"]),
+    ("ph_XfuVUvSAnKVnTADcISjhomWv_ucM2U4dzrP0boTNWOU", &["watch", "listen"]),
+    ("ph_l_u7QYyE_KoBA9_UujVnR-nh4EqvxRZjzFUunKJN3B4", &["watch", "listen", "control"]),
+    (
+        "ph_H-HX4R8bXHD4sI8L9JqwlQ6TUYmBTfqISeYZLu5tVqQ",
+        &["watch", "listen", "talk", "control", "manage"],
+    ),
+];
+
+/// Checks what a token may do with `door`.
+fn check_permissions(server: &Server<'_>, token: &str, expected: &[&str]) -> Result<()> {
+    let cameras = server.get("/api/v1/cameras", Some(token))?.json()?;
+    let list = cameras["cameras"].as_array().context("a list")?;
+    let door = list.iter().find(|one| one["id"] == "door").context("no door")?;
+    ensure!(door["permissions"] == json!(expected), "{token}: {door}");
+    Ok(())
+}
+
+#[test]
+fn a_data_folder_in_which_every_token_hears_goes_on_working() {
+    let name = "a_data_folder_in_which_every_token_hears_goes_on_working";
+    let needs = [Need::Program, Need::Viewer];
+    scene(name, &needs, |scene| {
+        let data = copy_of(scene, "2026-11-29-control")?;
+        let config = data.join("porthole.toml");
+        let config = config.to_str().context("a path of text")?.to_owned();
+        let mut server =
+            Server::start_in(scene, Place::Here, data.clone(), &["--config", &config])?;
+        server.wait_for_camera(PERMISSIONS[0].0, "door", DEADLINE)?;
+        check_private(&data.join("signaling.sqlite3.v4"))?;
+        for (token, expected) in PERMISSIONS {
+            check_permissions(&server, token, expected)?;
+        }
+        let sees = server.token("viewer", &["--camera", "door", "--no-listen"])?;
+        let moves = server.token("viewer", &["--camera", "door", "--no-listen", "--control"])?;
+        check_permissions(&server, &sees, &["watch"])?;
+        check_permissions(&server, &moves, &["watch", "control"])?;
+        for (name, token) in [("hears", PERMISSIONS[1].0), ("sees", &sees)] {
+            let url = server.url("");
+            let mut viewer = Viewer::start_as(scene, name, Place::Here, &url, token, "door")?;
+            viewer.wait_for_frames(10, DEADLINE).context(name)?;
+        }
+        let sign_in = json!({"name": "ann", "password": "a long password"});
+        let response = server.post("/api/v1/session", None, &sign_in)?;
+        ensure!(response.status == 200, "{response:?}");
+        Ok(())
+    });
+}

@@ -15,7 +15,7 @@ use porthole_test_support::program::{Place, Program};
 use porthole_test_support::scene::{Need, Scene, report, scene};
 use serde_json::{Value, json};
 
-use crate::{NEEDS, PICTURE_DEADLINE};
+use crate::{ADMIN, NEEDS, PICTURE_DEADLINE, create_admin};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 const ONVIF_PORT: u16 = 80;
@@ -74,18 +74,16 @@ fn start_camera(host: &Host) -> Result<Running> {
 
 /// Returns the steps of a new administrator up to the first picture.
 fn steps_to_picture(setup_link: &str) -> Vec<Value> {
-    vec![
-        json!({ "goto": setup_link }),
-        json!({ "fill": "Username", "value": "ada" }),
-        json!({ "fill": "Password", "value": "a porthole in the hull" }),
-        json!({ "click": "Create account" }),
+    let mut steps = create_admin(setup_link, ADMIN);
+    steps.extend([
         json!({ "click": "Add Axis M1065" }),
         json!({ "see": "This page came over plain HTTP." }),
         json!({ "fill": "User", "value": USER }),
         json!({ "fill": "Password", "value": PASSWORD }),
         json!({ "click": "Show the picture" }),
         json!({ "watch": 1, "timeoutMs": PICTURE_DEADLINE.as_millis() }),
-    ]
+    ]);
+    steps
 }
 
 /// Returns the steps that store the camera and watch it from the wall.

@@ -9,10 +9,9 @@ use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Scene, scene};
 use serde_json::{Value, json};
 
-use crate::{NEEDS, PICTURE_DEADLINE};
+use crate::{ADMIN, NEEDS, PICTURE_DEADLINE, create_admin, sign_in};
 
 const DEADLINE: Duration = Duration::from_secs(90);
-const PASSWORD: &str = "a porthole in the hull";
 
 /// Takes about 15 s.
 #[test]
@@ -21,23 +20,13 @@ fn the_setup_link_leads_to_live_video() {
         let server = Server::start(scene, Place::Here, &["--demo"])?;
         let link = server.setup_link()?;
         let screenshot = scene.folder().join("player.png");
-        let mut steps = vec![
-            json!({ "goto": link }),
-            json!({ "fill": "Username", "value": "ada" }),
-            json!({ "fill": "Password", "value": PASSWORD }),
-            json!({ "click": "Create account" }),
-        ];
+        let mut steps = create_admin(&link, ADMIN);
         steps.extend(video_steps());
         steps.push(json!({ "screenshot": screenshot }));
         play(scene, "setup", &steps)?;
         ensure!(std::fs::metadata(screenshot)?.len() > 0, "an empty screenshot");
 
-        let mut steps = vec![
-            json!({ "goto": server.url("/") }),
-            json!({ "fill": "Username", "value": "ada" }),
-            json!({ "fill": "Password", "value": PASSWORD }),
-            json!({ "click": "Sign in" }),
-        ];
+        let mut steps = sign_in(&server, ADMIN);
         steps.extend(video_steps());
         play(scene, "sign-in", &steps)
     });
@@ -51,12 +40,7 @@ fn the_dashboard_works_below_a_path() {
         let server = Server::start(scene, Place::Here, &flags)?;
         let link = server.setup_link()?;
         let below = link.strip_prefix("http://host.example/cams/").context(link.clone())?;
-        let mut steps = vec![
-            json!({ "goto": server.url(&format!("/cams/{below}")) }),
-            json!({ "fill": "Username", "value": "ada" }),
-            json!({ "fill": "Password", "value": PASSWORD }),
-            json!({ "click": "Create account" }),
-        ];
+        let mut steps = create_admin(&server.url(&format!("/cams/{below}")), ADMIN);
         steps.extend(video_steps());
         // The page of a camera is one level deeper.
         steps.push(json!({ "goto": server.url("/cams/camera/demo") }));
@@ -71,26 +55,16 @@ fn a_wrong_password_or_a_used_link_is_refused() {
     scene("a_wrong_password_or_a_used_link_is_refused", &NEEDS, |scene| {
         let server = Server::start(scene, Place::Here, &["--demo"])?;
         let link = server.setup_link()?;
-        let set_up = |name: &str| {
-            [
-                json!({ "goto": link }),
-                json!({ "fill": "Username", "value": name }),
-                json!({ "fill": "Password", "value": PASSWORD }),
-                json!({ "click": "Create account" }),
-            ]
-        };
-        let [a, b, c, d] = set_up("ada");
-        run(scene, "first", &[a, b, c, d, json!({ "see": "Demo camera" })])?;
-        let [a, b, c, d] = set_up("eve");
+        let mut steps = create_admin(&link, ADMIN);
+        steps.push(json!({ "see": "Demo camera" }));
+        run(scene, "first", &steps)?;
         let alert = json!({ "see": "", "role": "alert" });
-        run(scene, "used-link", &[a, b, c, d, alert.clone()])?;
-        let steps = [
-            json!({ "goto": server.url("/") }),
-            json!({ "fill": "Username", "value": "ada" }),
-            json!({ "fill": "Password", "value": "not the password" }),
-            json!({ "click": "Sign in" }),
-            alert,
-        ];
+        let mut steps = create_admin(&link, "eve");
+        steps.push(alert.clone());
+        run(scene, "used-link", &steps)?;
+        let mut steps = sign_in(&server, ADMIN);
+        steps[2] = json!({ "fill": "Password", "value": "not the password" });
+        steps.push(alert);
         run(scene, "wrong-password", &steps)?;
         Ok(())
     });

@@ -16,15 +16,13 @@ use porthole_test_support::scene::{Need, Scene, report, scene};
 use porthole_test_support::wait;
 use serde_json::{Value, json};
 
-use crate::{NEEDS, PICTURE_DEADLINE};
+use crate::{ADMIN, NEEDS, PICTURE_DEADLINE, create_admin, sign_in};
 
 const DEADLINE: Duration = Duration::from_secs(180);
 /// Name of the gateway beside the camera.
 const HOME: &str = "Home";
-const ADMIN: &str = "ada";
 /// A person who may watch, and nothing else.
 const VIEWER: &str = "bob";
-const ADMIN_PASSWORD: &str = "a porthole in the hull";
 /// Longest time for which a camera goes on after its viewer has vanished.
 const STOPPED: Duration = Duration::from_secs(2);
 /// Longest time from motion to the mark on the tile, on a loaded machine. The page has it 0.3 s
@@ -96,14 +94,10 @@ impl<'a> House<'a> {
     }
 
     /// Returns the steps to the wall.
-    fn sign_in(&self, user: &str) -> Vec<Value> {
-        vec![
-            json!({ "goto": self.server.url("/") }),
-            json!({ "fill": "Username", "value": user }),
-            json!({ "fill": "Password", "value": ADMIN_PASSWORD }),
-            json!({ "click": "Sign in" }),
-            json!({ "see": "Front door" }),
-        ]
+    fn to_the_wall(&self, user: &str) -> Vec<Value> {
+        let mut steps = sign_in(&self.server, user);
+        steps.push(json!({ "see": "Front door" }));
+        steps
     }
 
     fn page(&self) -> Value {
@@ -114,7 +108,7 @@ impl<'a> House<'a> {
     fn walk_on_a_phone(&self) -> Result<()> {
         let file = |name: &str| self.scene.folder().join(name);
         let shot = |name: &str| json!({ "screenshot": file(&format!("phone-{name}.png")) });
-        let mut steps = self.sign_in(ADMIN);
+        let mut steps = self.to_the_wall(ADMIN);
         steps.extend([
             json!({ "rates": 1, "playing": 1, "timeoutMs": PICTURE_DEADLINE.as_millis() }),
             shot("wall"),
@@ -158,7 +152,7 @@ impl<'a> House<'a> {
         let events = &self.camera.seen.events;
         for (name, is_lost) in [("motion", false), ("motion-after-a-loss", true)] {
             events.set_motion(false);
-            let mut steps = self.sign_in(ADMIN);
+            let mut steps = self.to_the_wall(ADMIN);
             let marked = json!({ "mark": "motion", "timeoutMs": DEADLINE.as_millis() });
             steps.extend([json!({ "noMark": "motion", "timeoutMs": 20_000 }), marked]);
             let before = steps.len() - 1;
@@ -187,7 +181,7 @@ impl<'a> House<'a> {
 
     /// Cuts the network of a person who holds a button down.
     fn cut_the_viewer_off(&self) -> Result<()> {
-        let mut steps = self.sign_in(ADMIN);
+        let mut steps = self.to_the_wall(ADMIN);
         steps.extend([
             self.page(),
             json!({ "watch": 1, "timeoutMs": PICTURE_DEADLINE.as_millis() }),
@@ -223,7 +217,7 @@ impl<'a> House<'a> {
         let token = self.server.token("viewer", &["--control", "--camera", &self.id])?;
         let steps = [json!({ "goto": self.server.url("/") }), self.mover(&token)];
         let mut mover = Browser::begin(self.scene, "mover", Place::On(&self.other.host), &steps)?;
-        let mut steps = self.sign_in(ADMIN);
+        let mut steps = self.to_the_wall(ADMIN);
         steps.extend([self.page(), json!({ "see": "test is moving this camera" })]);
         steps.push(json!({ "screenshot": self.scene.folder().join("held.png") }));
         let place = Place::On(&self.away.host);
@@ -241,7 +235,7 @@ impl<'a> House<'a> {
     /// Watches as somebody who may not move the camera, and asks for it all the same.
     fn watch_without_the_permission(&self) -> Result<()> {
         self.add_viewer()?;
-        let mut steps = self.sign_in(VIEWER);
+        let mut steps = self.to_the_wall(VIEWER);
         steps.extend([
             self.page(),
             json!({ "watch": 1, "timeoutMs": PICTURE_DEADLINE.as_millis() }),
@@ -286,11 +280,8 @@ impl<'a> House<'a> {
 /// Creates the first administrator and adds the camera.
 fn add(scene: &Scene, away: &Side, server: &Server<'_>) -> Result<()> {
     let picture_ms = PICTURE_DEADLINE.as_millis();
-    let steps = [
-        json!({ "goto": server.setup_link()? }),
-        json!({ "fill": "Username", "value": ADMIN }),
-        json!({ "fill": "Password", "value": ADMIN_PASSWORD }),
-        json!({ "click": "Create account" }),
+    let mut steps = create_admin(&server.setup_link()?, ADMIN);
+    steps.extend([
         json!({ "see": HOME, "timeoutMs": picture_ms }),
         json!({ "click": HOME }),
         json!({ "click": "Add Axis M1065", "timeoutMs": picture_ms }),
@@ -301,6 +292,6 @@ fn add(scene: &Scene, away: &Side, server: &Server<'_>) -> Result<()> {
         json!({ "fill": "Name", "value": "Front door" }),
         json!({ "click": "Add camera" }),
         json!({ "see": "Front door is added" }),
-    ];
+    ]);
     Browser::dashboard(scene, "add", Place::On(&away.host), &steps, DEADLINE).map(drop)
 }

@@ -22,10 +22,15 @@ use porthole_test_support::browser::{Browser, Sample};
 use porthole_test_support::porthole::{Gateway, Server};
 use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Need, Scene};
+use serde_json::{Value, json};
 
 const NEEDS: [Need; 2] = [Need::Program, Need::Browser];
 const CAMERA_DEADLINE: Duration = Duration::from_secs(30);
 const PICTURE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The first administrator, and the password of everybody in these tests.
+const ADMIN: &str = "ada";
+const PASSWORD: &str = "a porthole in the hull";
 
 /// Longest standstill, in seconds, that a loaded machine causes by itself. A player that waits for
 /// the next key frame of a camera stands still for up to two seconds.
@@ -48,6 +53,26 @@ fn server_and_gateway<'a>(
         server.wait_for_camera(&token, id, CAMERA_DEADLINE)?;
     }
     Ok((server, gateway, token))
+}
+
+/// Returns the steps that create the first administrator, who is then signed in.
+fn create_admin(setup_link: &str, name: &str) -> Vec<Value> {
+    vec![
+        json!({ "goto": setup_link }),
+        json!({ "fill": "Username", "value": name }),
+        json!({ "fill": "Password", "value": PASSWORD }),
+        json!({ "click": "Create account" }),
+    ]
+}
+
+/// Returns the steps that sign somebody in.
+fn sign_in(server: &Server<'_>, name: &str) -> Vec<Value> {
+    vec![
+        json!({ "goto": server.url("/") }),
+        json!({ "fill": "Username", "value": name }),
+        json!({ "fill": "Password", "value": PASSWORD }),
+        json!({ "click": "Sign in" }),
+    ]
 }
 
 /// Opens a plain WHEP player and waits for its first frame.

@@ -13,10 +13,10 @@ use porthole_test_support::onvif::{Auth, Fake, PASSWORD, Running, Sockets, USER}
 use porthole_test_support::porthole::{Gateway, Server};
 use porthole_test_support::program::{Place, Program};
 use porthole_test_support::scene::{Need, Scene, report, scene};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::add_camera::ensure_absent;
-use crate::{NEEDS, PICTURE_DEADLINE};
+use crate::{ADMIN, NEEDS, PICTURE_DEADLINE, create_admin, sign_in};
 
 const DEADLINE: Duration = Duration::from_secs(240);
 /// Longest time until a camera is found, in milliseconds, and until all are. Both take less than
@@ -24,8 +24,6 @@ const DEADLINE: Duration = Duration::from_secs(240);
 const FOUND_MS: [u64; 2] = [1_000, 5_000];
 /// Name of the gateway at home; that of the server sees none of the devices.
 const HOME: &str = "Home";
-const ADMIN: &str = "ada";
-const ADMIN_PASSWORD: &str = "a porthole in the hull";
 /// A clock that is half a year ahead.
 const HALF_A_YEAR_S: i64 = 183 * 86_400;
 /// Number of cameras in the recorder.
@@ -125,11 +123,8 @@ fn announce(scene: &Scene, host: &Host) -> Result<Program> {
 fn add_all(scene: &Scene, away: &Side, server: &Server<'_>) -> Result<()> {
     let picture_ms = PICTURE_DEADLINE.as_millis();
     let search = json!({ "click": HOME });
-    let steps = [
-        json!({ "goto": server.setup_link()? }),
-        json!({ "fill": "Username", "value": ADMIN }),
-        json!({ "fill": "Password", "value": ADMIN_PASSWORD }),
-        json!({ "click": "Create account" }),
+    let mut steps = create_admin(&server.setup_link()?, ADMIN);
+    steps.extend([
         // It may not have connected yet.
         json!({ "see": HOME, "timeoutMs": picture_ms }),
         search.clone(),
@@ -149,7 +144,7 @@ fn add_all(scene: &Scene, away: &Side, server: &Server<'_>) -> Result<()> {
         json!({ "see": "The picture works without ONVIF.", "timeoutMs": picture_ms }),
         json!({ "click": format!("Add {CAMERAS} cameras"), "timeoutMs": 120_000 }),
         json!({ "see": format!("{CAMERAS} cameras are added"), "timeoutMs": picture_ms }),
-    ];
+    ]);
     let at = steps.iter().position(|step| *step == search).context("no search")?;
     let browser = Browser::dashboard(scene, "add", Place::On(&away.host), &steps, DEADLINE)?;
     let times = browser.step_times()?;
@@ -170,13 +165,8 @@ fn ids(server: &mut Server<'_>) -> Result<Vec<String>> {
 }
 
 fn watch_each(scene: &Scene, away: &Side, server: &Server<'_>, ids: &[String]) -> Result<()> {
-    let mut steps: Vec<Value> = vec![
-        json!({ "goto": server.url("/") }),
-        json!({ "fill": "Username", "value": ADMIN }),
-        json!({ "fill": "Password", "value": ADMIN_PASSWORD }),
-        json!({ "click": "Sign in" }),
-        json!({ "see": "all ready", "timeoutMs": PICTURE_DEADLINE.as_millis() }),
-    ];
+    let mut steps = sign_in(server, ADMIN);
+    steps.push(json!({ "see": "all ready", "timeoutMs": PICTURE_DEADLINE.as_millis() }));
     for id in ids {
         steps.push(json!({ "goto": server.url(&format!("/camera/{id}")) }));
         steps.push(json!({ "watch": 1, "timeoutMs": PICTURE_DEADLINE.as_millis() }));

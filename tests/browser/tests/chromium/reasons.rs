@@ -11,7 +11,7 @@ use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Need, scene};
 use serde_json::{Value, json};
 
-use crate::{CAMERA_DEADLINE, NEEDS};
+use crate::{ADMIN, CAMERA_DEADLINE, NEEDS, create_admin};
 
 const DEADLINE: Duration = Duration::from_secs(90);
 const OFFER: &str =
@@ -49,7 +49,7 @@ fn a_camera_without_key_frames_says_so_in_its_tile_its_player_and_to_whep() {
         ensure!(refused.status == 503, "{refused:?}");
         ensure!(refused.body.contains("key frame"), "{refused:?}");
 
-        let mut steps = sign_in(&server)?;
+        let mut steps = create_admin(&server.setup_link()?, ADMIN);
         steps.extend([
             json!({ "see": ["key frame"] }),
             json!({ "screenshot": scene.folder().join("tile.png") }),
@@ -79,7 +79,7 @@ fn a_camera_with_b_pictures_plays_with_a_warning() {
             camera["state"] == "live" && reason.contains("B pictures")
         };
         server.wait_for_camera_that("a warning", &token, "garden", CAMERA_DEADLINE, is_warned)?;
-        let mut steps = sign_in(&server)?;
+        let mut steps = create_admin(&server.setup_link()?, ADMIN);
         steps.extend([
             json!({ "see": ["B pictures"] }),
             json!({ "screenshot": scene.folder().join("tile.png") }),
@@ -90,16 +90,6 @@ fn a_camera_with_b_pictures_plays_with_a_warning() {
         ]);
         run(scene, "dashboard", &steps)
     });
-}
-
-/// Returns the steps of a first visit by the setup link.
-fn sign_in(server: &Server<'_>) -> Result<Vec<Value>> {
-    Ok(vec![
-        json!({ "goto": server.setup_link()? }),
-        json!({ "fill": "Username", "value": "ada" }),
-        json!({ "fill": "Password", "value": "a porthole in the hull" }),
-        json!({ "click": "Create account" }),
-    ])
 }
 
 fn run(scene: &porthole_test_support::scene::Scene, name: &str, steps: &[Value]) -> Result<()> {

@@ -15,14 +15,13 @@ use porthole_test_support::program::{Place, Program};
 use porthole_test_support::scene::{Need, Scene, report, scene};
 use serde_json::{Value, json};
 
-use crate::{CAMERA_DEADLINE, NEEDS};
+use crate::{ADMIN, CAMERA_DEADLINE, NEEDS, create_admin};
 
 const CAMERAS: usize = 9;
 /// Time in which each tile shows a new picture after a restart. A gateway tries again after at most
 /// 30 s, and a still is refreshed every 15 s.
 const BACK: Duration = Duration::from_secs(120);
 const MIB: u64 = 1 << 20;
-const PASSWORD: &str = "a porthole in the hull";
 
 /// Returns a number from the environment, for runs that are longer than those of the suite.
 fn number(name: &str, default: u64) -> Result<u64> {
@@ -104,13 +103,9 @@ fn start(scene: &Scene) -> Result<(Server<'_>, Gateway, Cameras)> {
 
 /// Steps from the setup link to the wall.
 fn to_the_wall(server: &Server<'_>) -> Result<Vec<Value>> {
-    Ok(vec![
-        json!({ "goto": server.setup_link()? }),
-        json!({ "fill": "Username", "value": "ada" }),
-        json!({ "fill": "Password", "value": PASSWORD }),
-        json!({ "click": "Create account" }),
-        json!({ "see": "cam9" }),
-    ])
+    let mut steps = create_admin(&server.setup_link()?, ADMIN);
+    steps.push(json!({ "see": "cam9" }));
+    Ok(steps)
 }
 
 /// Takes about 30 s; `PORTHOLE_WALL_S` is the time in seconds for which the wall is watched.

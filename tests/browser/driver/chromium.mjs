@@ -16,6 +16,11 @@ const FLAGS = [
   '--autoplay-policy=no-user-gesture-required',
 ];
 
+export const DEFAULT_TIMEOUT_MS = 15_000;
+const SETTLED_MS = 1_000;
+// Some garbage is found only once other garbage is gone.
+const COLLECTIONS = 2;
+
 const PHONE = {
   viewport: { width: 390, height: 844 },
   deviceScaleFactor: 2,
@@ -107,6 +112,40 @@ export async function watch(page, seconds, timeoutMs = Infinity) {
     }
     await page.waitForTimeout(playing === undefined ? 100 : 1000);
   }
+}
+
+// Prints what the page keeps in memory once its garbage is collected: its JavaScript and DOM, and
+// how many connections it has.
+export async function memory(page) {
+  const session = await page.context().newCDPSession(page);
+  await session.send('Performance.enable');
+  for (let time = 0; time < COLLECTIONS; time += 1) {
+    await session.send('HeapProfiler.collectGarbage');
+    await page.waitForTimeout(SETTLED_MS);
+  }
+  const { metrics } = await session.send('Performance.getMetrics');
+  await session.detach();
+  const values = Object.fromEntries(metrics.map(({ name, value }) => [name, value]));
+  emit('memory', {
+    heap: values.JSHeapUsedSize,
+    nodes: values.Nodes,
+    listeners: values.JSEventListeners,
+    connections: values.RTCPeerConnections,
+  });
+  // Whoever reads this measures Chromium's processes now.
+  await page.waitForTimeout(SETTLED_MS);
+}
+
+// Prints the frames that each video of the page shows in a second, once `playing` of them play.
+export async function rates(page, { rates: seconds, playing = 1, timeoutMs = DEFAULT_TIMEOUT_MS }) {
+  const measure = (time) => page.evaluate((s) => window.portholeTest.rates(s), time);
+  const end = Date.now() + timeoutMs;
+  for (;;) {
+    const now = (await measure(1)).filter((video) => video.framesPerSecond > 0).length;
+    if (now >= playing) break;
+    if (Date.now() > end) throw new Error(`${now} videos play, not ${playing}`);
+  }
+  emit('rates', { videos: await measure(seconds) });
 }
 
 // Measures the delay of `frames` frames from the clock in the picture; see page/clock.js.

@@ -24,7 +24,10 @@
 //                                                  many show pictures
 //   { move: {token, peer, camera, seconds} }       moves a camera as somebody else, and prints
 //                                                  the refusals
-//   { tiles: seconds }                             prints the tiles of the wall again and again
+//   { tiles: seconds }                             prints the tiles of the wall again and again,
+//                                                  and what `memory` prints every minute
+//   { memory: true }                               prints what the page keeps in memory, see
+//                                                  `memory`
 //   { axe: name }                                  fails if the page has a serious or critical
 //                                                  finding of axe
 //   { delay: frames }                              prints the glass-to-glass delay, see `delay`
@@ -33,10 +36,10 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
-import { delay, emit, run, watch } from './chromium.mjs';
+import { DEFAULT_TIMEOUT_MS, delay, emit, memory, rates, run, watch } from './chromium.mjs';
 
-const DEFAULT_TIMEOUT_MS = 15_000;
 const TILES_EVERY_MS = 500;
+const MEMORY_EVERY_MS = 60_000;
 
 const actions = {
   goto: (page, step) => page.goto(step.goto),
@@ -64,10 +67,16 @@ const actions = {
     await download.saveAs(step.file);
     emit('download', { name: download.suggestedFilename() });
   },
-  rates: (page, step) => rates(page, step),
+  rates,
+  memory,
   tiles: async (page, step) => {
     const end = Date.now() + step.tiles * 1000;
+    let memoryAt = Date.now();
     while (Date.now() < end) {
+      if (Date.now() >= memoryAt) {
+        await memory(page);
+        memoryAt += MEMORY_EVERY_MS;
+      }
       emit('tiles', { tiles: await page.evaluate(() => window.portholeTest.tiles()) });
       await page.waitForTimeout(TILES_EVERY_MS);
     }
@@ -89,17 +98,6 @@ const actions = {
   watch: (page, step) => watch(page, step.watch, step.timeoutMs ?? DEFAULT_TIMEOUT_MS),
   delay: (page, step) => delay(page, step.delay),
 };
-
-async function rates(page, { rates: seconds, playing = 1, timeoutMs = DEFAULT_TIMEOUT_MS }) {
-  const measure = (time) => page.evaluate((s) => window.portholeTest.rates(s), time);
-  const end = Date.now() + timeoutMs;
-  for (;;) {
-    const now = (await measure(1)).filter((video) => video.framesPerSecond > 0).length;
-    if (now >= playing) break;
-    if (Date.now() > end) throw new Error(`${now} videos play, not ${playing}`);
-  }
-  emit('rates', { videos: await measure(seconds) });
-}
 
 async function axe(page, name) {
   const source = readFileSync(createRequire(import.meta.url).resolve('axe-core'), 'utf8');

@@ -1,5 +1,6 @@
 //! The memory of running programs: its size, and what must never be in it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
@@ -21,13 +22,23 @@ pub fn contains(pid: u32, wanted: &[u8]) -> Result<bool> {
     Ok(ranges.any(|(start, end)| region_contains(&memory, start, end, wanted)))
 }
 
-/// Returns the memory in bytes that a process and its descendants use together, each shared page
-/// counted once (`Pss` of proc(5)).
+/// The memory of a process in bytes, each shared page counted as its share (`Pss` of proc(5)).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Memory that the process has allocated, alone or with others.
+    pub allocated: u64,
+    /// Mapped files, such as the program itself. Grows as more of the program is used, and when
+    /// another process ends that had mapped them, too.
+    pub files: u64,
+}
+
+/// Returns the memory of a process and its descendants by their part: `driver` for the process
+/// itself, and the names that Chromium gives to its own, such as `renderer`.
 ///
 /// # Errors
 ///
 /// Fails if processes cannot be listed.
-pub fn used_by_family(pid: u32) -> Result<u64> {
+pub fn used_by_family(pid: u32) -> Result<BTreeMap<String, Used>> {
     let mut parents = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
         let Some(child) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
@@ -41,7 +52,14 @@ pub fn used_by_family(pid: u32) -> Result<u64> {
         family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(child, _)| *child));
         next += 1;
     }
-    Ok(family.into_iter().filter_map(used_by).sum())
+    let mut parts: BTreeMap<String, Used> = BTreeMap::new();
+    for member in family {
+        let Some((part, used)) = part_of(member).zip(used_by(member)) else { continue };
+        let part = parts.entry(if member == pid { "driver".to_owned() } else { part }).or_default();
+        part.allocated += used.allocated;
+        part.files += used.files;
+    }
+    Ok(parts)
 }
 
 /// Returns the parent of a process; `None` if the process is gone.
@@ -51,12 +69,25 @@ fn parent_of(pid: u32) -> Option<u32> {
     stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Returns the memory in bytes that a process uses; `None` if it is gone.
-fn used_by(pid: u32) -> Option<u64> {
+/// Returns the part that a process has in Chromium: that of its flag `--type`.
+fn part_of(pid: u32) -> Option<String> {
+    let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
+    // Chromium joins the arguments of its processes with blanks.
+    let flag = |name| line.split(['\0', ' ']).find_map(|flag| flag.strip_prefix(name));
+    let part = flag("--utility-sub-type=").or(flag("--type=")).unwrap_or("browser");
+    Some(part.split('.').next().unwrap_or(part).to_owned())
+}
+
+/// Returns the memory that a process uses; `None` if it is gone.
+fn used_by(pid: u32) -> Option<Used> {
     let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-    let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kilobytes * 1024)
+    let bytes = |name: &str| {
+        let line = rollup.lines().find_map(|line| line.strip_prefix(name))?;
+        let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+        Some(kilobytes * 1024)
+    };
+    let allocated = bytes("Pss_Anon:")? + bytes("Pss_Shmem:")?;
+    Some(Used { allocated, files: bytes("Pss_File:")? })
 }
 
 /// Reads the addresses of a line of `/proc/PID/maps`.

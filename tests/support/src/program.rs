@@ -1,6 +1,7 @@
 //! Programs that a test starts and stops, with their output kept in the scene.
 
 use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -90,6 +91,19 @@ impl Program {
     /// Returns the JSON lines of the standard output so far, without the other lines.
     pub fn events(&self) -> Result<Vec<Value>> {
         let text = String::from_utf8_lossy(&std::fs::read(&self.output)?).into_owned();
+        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    }
+
+    /// Returns the JSON lines of the standard output that were completed after the first `seen`
+    /// bytes, and moves `seen` behind them: for programs that print a lot.
+    pub fn new_events(&self, seen: &mut u64) -> Result<Vec<Value>> {
+        let mut file = File::open(&self.output)?;
+        file.seek(SeekFrom::Start(*seen))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1));
+        *seen += u64::try_from(bytes.len())?;
+        let text = String::from_utf8_lossy(&bytes);
         Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 

@@ -1,14 +1,19 @@
 // Runs in every page before its own scripts: records its RTCPeerConnections and summarizes
 // getStats.
 (() => {
-  const connections = [];
+  let made = 0;
+  // Those that are not closed; what is closed must not be kept in memory.
+  let connections = [];
   const Native = window.RTCPeerConnection;
   window.RTCPeerConnection = class extends Native {
     constructor(...args) {
       super(...args);
-      connections.push(this);
+      made += 1;
+      connections = [...connections.filter(isOpen), this];
     }
   };
+
+  const isOpen = ({ connectionState }) => connectionState !== 'closed';
 
   const candidate = (entry) =>
     entry && {
@@ -63,7 +68,7 @@
     );
     const codec = video && stats.get(video.codecId);
     return {
-      connections: connections.length,
+      connections: made,
       connectionState: connection.connectionState,
       iceConnectionState: connection.iceConnectionState,
       codec: codec?.mimeType ?? null,
@@ -79,7 +84,7 @@
   // Returns the newest connection that receives video, or else the newest one.
   async function sample() {
     let newest = null;
-    for (const connection of connections.filter((each) => each.connectionState !== 'closed')) {
+    for (const connection of connections.filter(isOpen)) {
       const summary = await summarize(connection);
       if (!newest || summary.framesDecoded > 0 || newest.framesDecoded === 0) {
         newest = summary;
@@ -88,5 +93,5 @@
     return newest;
   }
 
-  window.portholeTest = { connections, sample };
+  window.portholeTest = { sample };
 })();

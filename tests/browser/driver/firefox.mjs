@@ -2,9 +2,9 @@
 //
 // Arguments: url, pictures, and steps to take before there is a picture: { fill: label, value } and
 // { click: name } of a button or link; or listen, the options of a player with sound in the page
-// (`play` of page/whep.html), which waits until it is heard. Prints {"event":"playing"} with the size of the picture once
-// that many different ones have been seen, and with `srtpCipher` of each connection that was made
-// after the first step.
+// (`play` of page/whep.html), which waits until it is heard. Prints {"event":"playing"} with the
+// size of the picture once that many different ones have been seen, and with `srtpCipher` of each
+// connection that was made after the first step.
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,6 +1,6 @@
-//! Players of other projects watch the built-in camera over WHEP, and hear it where they ask for sound
-//! in the video's bundle. Their offers have sections for audio and data beside the video, in any
-//! order, in one bundle or in none.
+//! Players of other projects watch the built-in camera over WHEP, and hear it where they ask for
+//! sound in the video's bundle. Their offers have sections for audio and data beside the video, in
+//! any order, in one bundle or in none.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -24,6 +24,9 @@
 //                                                  many show pictures
 //   { move: {token, peer, camera, seconds} }       moves a camera as somebody else, and prints
 //                                                  the refusals
+//   { sound: seconds }                             prints how loud it is, and which sound there is
+//   { token: token }                               uses the dashboard with a token from now on, in
+//                                                  place of a user
 //   { tiles: seconds }                             prints the tiles of the wall again and again,
 //                                                  and what `memory` prints every minute
 //   { memory: true }                               prints what the page keeps in memory, see
@@ -85,6 +88,9 @@ const actions = {
     const refusals = await page.evaluate((options) => window.portholeTest.move(options), step.move);
     emit('moved', { refusals });
   },
+  sound: async (page, step) =>
+    emit('sound', await page.evaluate((time) => window.portholeTest.sound(time), step.sound)),
+  token: (page, step) => useToken(page.context(), step.token),
   axe: (page, step) => axe(page, step.axe),
   read: async (page, step) => {
     const text = await page.getByRole(step.role, { name: step.read }).first().innerText();
@@ -98,6 +104,20 @@ const actions = {
   watch: (page, step) => watch(page, step.watch, step.timeoutMs ?? DEFAULT_TIMEOUT_MS),
   delay: (page, step) => delay(page, step.delay),
 };
+
+async function useToken(context, token) {
+  await context.setExtraHTTPHeaders({ Authorization: `Bearer ${token}` });
+  await context.addInitScript((token) => {
+    const Native = window.WebSocket;
+    window.WebSocket = class extends Native {
+      constructor(address, protocols) {
+        const url = new URL(address, location.href);
+        url.searchParams.set('access_token', token);
+        super(url, protocols);
+      }
+    };
+  }, token);
+}
 
 async function axe(page, name) {
   const source = readFileSync(createRequire(import.meta.url).resolve('axe-core'), 'utf8');

@@ -93,5 +93,5 @@
     return newest;
   }
 
-  window.portholeTest = { sample };
+  window.portholeTest = { sample, open: () => connections.filter(isOpen) };
 })();

@@ -11,6 +11,7 @@ mod in_the_hand;
 mod many_cameras;
 mod outage;
 mod reasons;
+mod sound;
 mod sources;
 mod wall;
 mod whep;

@@ -89,6 +89,9 @@ pub struct Audio {
     pub codec: Option<String>,
     /// Number of its channels.
     pub channels: u32,
+    /// Milliseconds by which it is ahead of the picture (`estimatedPlayoutTimestamp` of both), once
+    /// the browser knows.
+    pub ahead_ms: Option<f64>,
     /// `audioLevel`: loudness between 0 and 1.
     pub audio_level: f64,
     /// `totalAudioEnergy`: the sum of squared loudness and time.

@@ -45,27 +45,36 @@
 
   const AUDIO_KEYS = [
     'audioLevel', 'totalAudioEnergy', 'totalSamplesReceived', 'concealedSamples',
-    'packetsReceived', 'packetsLost', 'estimatedPlayoutTimestamp',
+    'packetsReceived', 'packetsLost',
   ];
 
-  function summarizeAudio(stats) {
-    const audio = [...stats.values()].find(
-      (entry) => entry.type === 'inbound-rtp' && entry.kind === 'audio',
+  const inbound = (stats, kind) =>
+    [...stats.values()].find((entry) => entry.type === 'inbound-rtp' && entry.kind === kind);
+
+  // By how much the sound is ahead of the picture: the difference of the times, on the camera's
+  // clock, of what is played now.
+  function soundAheadMs(stats) {
+    const [audio, video] = ['audio', 'video'].map(
+      (kind) => inbound(stats, kind)?.estimatedPlayoutTimestamp,
     );
+    return audio && video ? audio - video : null;
+  }
+
+  function summarizeAudio(stats) {
+    const audio = inbound(stats, 'audio');
     if (!audio) return null;
     const codec = stats.get(audio.codecId);
     return {
       codec: codec?.mimeType ?? null,
       channels: codec?.channels ?? 1,
+      aheadMs: soundAheadMs(stats),
       ...Object.fromEntries(AUDIO_KEYS.map((key) => [key, audio[key] ?? 0])),
     };
   }
 
   async function summarize(connection) {
     const stats = await connection.getStats();
-    const video = [...stats.values()].find(
-      (entry) => entry.type === 'inbound-rtp' && entry.kind === 'video',
-    );
+    const video = inbound(stats, 'video');
     const codec = video && stats.get(video.codecId);
     return {
       connections: made,

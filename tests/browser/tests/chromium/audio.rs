@@ -19,6 +19,12 @@ const HEARD: f64 = 0.1;
 /// Frames that are watched while the sound is measured: two seconds.
 const FRAMES: u64 = 30;
 const FRAMES_DEADLINE: Duration = Duration::from_secs(20);
+/// Time until Chromium has the sender reports of both tracks, which come every few seconds.
+const SYNC_DEADLINE: Duration = Duration::from_secs(30);
+/// Frames until it has moved sound and picture together: twelve seconds.
+const SETTLED_FRAMES: u64 = 360;
+/// Distance of sound and picture in milliseconds that is a defect, and not a loaded machine.
+const OUT_OF_SYNC_MS: f64 = 250.0;
 /// Largest part of the sound that is made up, once it plays: a loaded machine is late at times.
 const CONCEALED: f64 = 0.05;
 
@@ -109,6 +115,12 @@ fn the_built_in_camera_beeps_at_each_full_second() {
         let (first, last) = (audio_of(&before)?, audio_of(&after)?);
         let energy = last.total_audio_energy - first.total_audio_energy;
         ensure!(energy > 0.005, "no beep was heard: {first:?} {last:?}");
+        let known = |sample: &Sample| sample.audio.as_ref().is_some_and(|it| it.ahead_ms.is_some());
+        browser.wait_for_sample("both tracks are on one clock", SYNC_DEADLINE, known)?;
+        let settled = browser.wait_for_frames(SETTLED_FRAMES, SYNC_DEADLINE)?;
+        let ahead = audio_of(&settled)?.ahead_ms.context("no longer on one clock")?;
+        report(&format!("the sound is {ahead:.0} ms ahead of the picture"));
+        ensure!(ahead.abs() < OUT_OF_SYNC_MS, "the sound is {ahead} ms ahead of the picture");
         Ok(())
     });
 }

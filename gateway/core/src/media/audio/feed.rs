@@ -28,6 +28,10 @@ const OPUS_PACKET: Duration = Duration::from_millis(20);
 /// Longest duration of a packet that is believed, for the time at which it was recorded.
 const MAX_PACKET: Duration = Duration::from_millis(200);
 
+/// Largest difference between the time that the camera reports and that of the arrival. No network
+/// delays one track by more; cameras that report more have a clock for each track.
+const MAX_REPORTED: Duration = Duration::from_secs(3);
+
 /// Counters of the sound of a camera since its feed was created.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct AudioStatistics {
@@ -224,10 +228,10 @@ impl AudioFeed {
             }
             let arrival = ordered.arrival;
             let RtpPacket { header, payload } = ordered.packet;
-            let captured = match self.reference {
-                Some(reference) => reference.time_of(header.timestamp),
-                None => track.captured(arrival, payload.len()),
-            };
+            let by_arrival = track.captured(arrival, payload.len());
+            let reported = self.reference.map(|known| known.time_of(header.timestamp));
+            let captured =
+                reported.filter(|at| is_plausible(*at, by_arrival)).unwrap_or(by_arrival);
             let timestamp = self.timeline.map(arrival, header.timestamp);
             let moment = Moment { timestamp, arrival, captured };
             if track.format.passes() {
@@ -319,6 +323,12 @@ impl AudioFeed {
             captured: moment.captured,
         });
     }
+}
+
+fn is_plausible(reported: Instant, by_arrival: Instant) -> bool {
+    let before = by_arrival.saturating_duration_since(reported);
+    let after = reported.saturating_duration_since(by_arrival);
+    before.max(after) <= MAX_REPORTED
 }
 
 #[cfg(test)]

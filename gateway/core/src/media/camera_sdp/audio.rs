@@ -31,11 +31,15 @@ pub fn find_audio(sdp: &str) -> Option<AudioSection> {
         return None;
     }
     let (session, media) = sections(sdp);
+    // The back channel is to be sent by us (ONVIF Streaming §5.3), unless the camera describes
+    // everything from its own side.
+    let is_video = |media: &&Section<'_>| media.kind.eq_ignore_ascii_case("video");
+    let sends = media.iter().filter(is_video).any(Section::is_send_only);
     let mut found: Vec<AudioSection> = Vec::new();
     for (index, media) in media.iter().enumerate() {
         let is_sound = media.kind.eq_ignore_ascii_case("audio");
-        // The back channel (ONVIF Streaming §5.3).
-        if !is_sound || media.named("sendonly").next().is_some() || media.is_encrypted(&session) {
+        let is_back_channel = media.is_send_only() && !sends;
+        if !is_sound || is_back_channel || media.is_encrypted(&session) {
             continue;
         }
         found.extend(media.all_payload_types().into_iter().map(|payload_type| AudioSection {
@@ -49,6 +53,10 @@ pub fn find_audio(sdp: &str) -> Option<AudioSection> {
 }
 
 impl Section<'_> {
+    fn is_send_only(&self) -> bool {
+        self.named("sendonly").next().is_some()
+    }
+
     /// Describes the sound of a payload type.
     fn audio(&self, payload_type: u8, session: &Section<'_>) -> AudioDescription {
         let attribute = |name| {

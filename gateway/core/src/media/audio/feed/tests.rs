@@ -278,4 +278,8 @@ fn a_packet_was_recorded_before_it_arrived_unless_the_camera_says_when() {
     feed.set_reference(Some(Reference { at, timestamp: 0, clock_rate: 8_000 }));
     feed.handle_packet(now, packet(1, 320, &[7; 320]));
     assert_eq!(outputs(&mut feed)[0].captured - at, 40 * MS);
+    let nonsense = Reference { at: now + Duration::from_secs(60), timestamp: 0, clock_rate: 8_000 };
+    feed.set_reference(Some(nonsense));
+    feed.handle_packet(now, packet(2, 640, &[7; 320]));
+    assert_eq!(now - outputs(&mut feed)[0].captured, 40 * MS, "each track has a clock of its own");
 }

@@ -76,6 +76,12 @@ fn the_sound_of_cameras_is_found_or_refused_with_a_sentence() {
 }
 
 #[test]
+fn a_camera_that_calls_all_its_tracks_sent_has_sound() {
+    let text = describe("a=sendonly|m=audio 0 RTP/AVP 8|a=sendonly");
+    assert!(find_audio(&text).is_some());
+}
+
+#[test]
 fn a_track_of_sound_is_asked_for_by_its_own_address() {
     let text = describe("m=audio 0 RTP/AVP 8|a=control:trackID=2");
     let place = find_audio(&text).unwrap().place;

@@ -15,6 +15,7 @@ const AIORTC: &str = include_str!("samples/aiortc-answer.sdp");
 
 mod codecs;
 mod sections;
+mod sound;
 mod spelling;
 
 const SAMPLES: [&str; 8] = [

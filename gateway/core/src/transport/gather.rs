@@ -13,6 +13,10 @@ use crate::turn_clients::TurnClientsOutput;
 /// responds in 300 ms, a TURN server in twice that.
 const DESCRIPTION_TIME: Duration = Duration::from_millis(1500);
 
+/// Time for which such a description waits for more once it has a relayed candidate, with which it
+/// connects wherever it can: in a network without UDP, nothing else follows.
+const RELAYED_TIME: Duration = Duration::from_millis(250);
+
 /// Time limit of gathering: enough for a TURN server on a path that loses the first messages. A
 /// candidate that is found later is used, and signaled with the next restart only: after the end of
 /// candidates none may be conveyed (RFC 8838 §13).
@@ -38,6 +42,11 @@ impl Gathering {
             reflexive_complete: false,
             found: Vec::new(),
         }
+    }
+
+    /// Notes a relayed candidate.
+    fn handle_relayed(&mut self, now: Instant) {
+        self.description_due = self.description_due.map(|due| due.min(now + RELAYED_TIME));
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -169,8 +178,32 @@ impl PeerTransport {
                     let related = (!self.turn_only).then_some(mapped);
                     let kind = CandidateKind::Relay;
                     self.add_local(now, kind, base, relayed, related, preference);
+                    self.gathering.handle_relayed(now);
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_is_not_held_back_for_slow_candidates_once_there_is_a_relayed_one() {
+        let now = Instant::now();
+        let ms = |ms| now + Duration::from_millis(ms);
+        // Times of relayed candidates in milliseconds, and when the description is due.
+        let table: [(&[u64], u64); 4] =
+            [(&[], 1500), (&[60], 310), (&[300, 900], 550), (&[1400], 1500)];
+        for (relayed, due) in table {
+            let mut gathering = Gathering::new(now);
+            relayed.iter().for_each(|at| gathering.handle_relayed(ms(*at)));
+            assert_eq!(gathering.poll_timeout(), Some(ms(due)), "{relayed:?}");
+        }
+        let mut announced = Gathering::new(now);
+        announced.description_due = None;
+        announced.handle_relayed(now);
+        assert_eq!(announced.poll_timeout(), Some(now + GATHERING_TIME));
     }
 }

@@ -15,8 +15,8 @@ use crate::dtls_srtp::DtlsSrtpError;
 use crate::ice::{BadCredentials, Credentials, Role};
 use crate::sdp;
 use crate::sdp::{
-    AnswerConfig, Description, LocalMedia, Negotiated, OfferConfig, OfferedSection, SdpError,
-    Setup, Transport,
+    AnswerConfig, Description, LocalMedia, MediaKind, Negotiated, OfferConfig, OfferedSection,
+    SdpError, Setup, Transport,
 };
 use crate::transport::{PeerTransport, RemoteTransport, TransportConfig};
 
@@ -231,9 +231,11 @@ impl Session {
         if let Some(mid) = &transport.mid {
             self.local.transport_mid.clone_from(mid);
         }
+        // A player that is told to play the picture at once cannot bring it in sync with its sound.
+        let at_once = sections.iter().all(|section| section.kind == MediaKind::Video);
         for negotiated in sections {
             if let Some(section) = self.sections.get_mut(negotiated.media) {
-                section.apply(now, negotiated);
+                section.apply(now, negotiated, at_once);
             }
         }
         for candidate in &transport.remote_candidates {

@@ -119,8 +119,9 @@ impl Section {
         }
     }
 
-    /// Applies the result of the negotiation. An ICE restart negotiates the same again.
-    pub(super) fn apply(&mut self, now: Instant, negotiated: &NegotiatedSection) {
+    /// Applies the result of the negotiation. An ICE restart negotiates the same again. A picture
+    /// that is played `at_once` does not wait for its sound.
+    pub(super) fn apply(&mut self, now: Instant, negotiated: &NegotiatedSection, at_once: bool) {
         if self.negotiated.is_some() {
             return;
         }
@@ -135,7 +136,7 @@ impl Section {
             rtx_payload_type: negotiated.rtx_payload_type,
             cname: self.track.cname.clone(),
             mid: negotiated.mid_extension.zip(negotiated.mid.clone()),
-            playout_delay: negotiated.playout_delay_extension,
+            playout_delay: negotiated.playout_delay_extension.filter(|_| at_once),
             first_sequence: self.first.sequence,
             first_rtx_sequence: self.first.rtx_sequence,
             first_timestamp: self.first.timestamp,

@@ -10,6 +10,7 @@
 //   { gone: text }                                 waits until it is not visible
 //   { mark: id } { noMark: id }                    waits until an element with this test id is
 //                                                  visible, or is not
+//   { hover: label }                               moves the mouse over an element: controls appear
 //   { tap: name, role }                            as click, with a finger
 //   { touch: label }                               touches an element in the middle, whatever it is
 //   { press: key }                                 a key, such as "ArrowRight"
@@ -58,6 +59,7 @@ const actions = {
   gone: (page, step) => page.getByText(step.gone).first().waitFor({ state: 'hidden' }),
   mark: (page, step) => page.getByTestId(step.mark).first().waitFor({ state: 'visible' }),
   noMark: (page, step) => page.getByTestId(step.noMark).first().waitFor({ state: 'hidden' }),
+  hover: (page, step) => page.getByLabel(step.hover).first().hover(),
   tap: (page, step) => page.getByRole(step.role ?? 'button', { name: step.tap }).first().tap(),
   touch: (page, step) => page.getByLabel(step.touch).first().tap({ force: true }),
   press: (page, step) => page.keyboard.press(step.press),

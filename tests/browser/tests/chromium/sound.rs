@@ -74,6 +74,7 @@ fn a_camera_is_heard_by_those_who_press_listen_and_not_on_the_wall() {
             picture(),
             // The picture of the tile has gone.
             json!({ "sound": 1 }),
+            json!({ "hover": "Live video from door" }),
             json!({ "click": "Listen" }),
             listening.clone(),
             json!({ "rates": 1, "playing": 1 }),

@@ -7,6 +7,7 @@
 
 mod addresses;
 mod atomic_file;
+mod batch_socket;
 mod cameras;
 mod control;
 pub mod driver;

@@ -4,6 +4,7 @@ use bytes::BytesMut;
 use rtc_crypto::RTCCrypto;
 use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile as DtlsProfile;
 use rtc_dtls::state::State;
+use rtc_rtp::header::Header;
 use rtc_srtp::config::{Config, LABEL_EXTRACTOR_DTLS_SRTP};
 use rtc_srtp::context::Context;
 use rtc_srtp::option::{srtcp_replay_protection, srtp_replay_protection};
@@ -88,7 +89,8 @@ impl Srtp {
     }
 
     pub(super) fn protect_rtp(&mut self, packet: &[u8]) -> Result<BytesMut, DtlsSrtpError> {
-        self.outbound.encrypt_rtp(packet).map_err(|_| DtlsSrtpError::NotReady)
+        let header = outline(packet).ok_or(DtlsSrtpError::NotReady)?;
+        self.outbound.encrypt_rtp_with_header(packet, &header).map_err(|_| DtlsSrtpError::NotReady)
     }
 
     pub(super) fn protect_rtcp(&mut self, packet: &[u8]) -> Result<BytesMut, DtlsSrtpError> {
@@ -101,5 +103,94 @@ impl Srtp {
 
     pub(super) fn unprotect_rtcp(&mut self, packet: &[u8]) -> Result<BytesMut, DtlsSrtpError> {
         self.inbound.decrypt_rtcp(packet).map_err(|_| DtlsSrtpError::NotAuthentic)
+    }
+}
+
+/// Returns what encryption has to know of the header of a packet of ours: its SSRC, its sequence
+/// number and its length. The contents of its extensions are not read, which would cost an
+/// allocation for each.
+fn outline(packet: &[u8]) -> Option<Header> {
+    let [first, _, s0, s1, _, _, _, _, ssrc @ ..] = *packet.first_chunk::<12>()?;
+    let has_extensions = first & 0x10 != 0;
+    let mut header = Header {
+        extension: has_extensions,
+        sequence_number: u16::from_be_bytes([s0, s1]),
+        ssrc: u32::from_be_bytes(ssrc),
+        ..Header::default()
+    };
+    let mut length = 12;
+    // Nobody contributes to a stream of ours (RFC 3550 §5.1).
+    if first & 0x0f != 0 {
+        return None;
+    }
+    if has_extensions {
+        // Their number of words (RFC 3550 §5.3.1), which count as padding of an empty list.
+        let words = packet.get(14..16)?.try_into().ok().map(u16::from_be_bytes)?;
+        header.extensions_padding = usize::from(words) * 4;
+        length += 4 + header.extensions_padding;
+    }
+    (packet.len() >= length).then_some(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use rtc_crypto::default_provider;
+
+    use super::*;
+
+    fn context(profile: ProtectionProfile) -> Context {
+        let (key, salt) = (vec![7; profile.key_len()], vec![9; profile.salt_len()]);
+        let provider = default_provider().unwrap();
+        Context::new(&key, &salt, profile, None, None, provider.crypto()).unwrap()
+    }
+
+    /// Returns a packet with this first byte and these words of extensions.
+    fn packet(first: u8, words: &[[u8; 4]], payload: usize) -> Vec<u8> {
+        let mut packet = vec![first, 96, 0xff, 0xfe, 0, 0, 0, 1, 1, 2, 3, 4];
+        packet.extend(words.concat());
+        packet.resize(packet.len() + payload, 0x55);
+        packet
+    }
+
+    #[test]
+    fn the_outline_of_a_header_encrypts_as_the_parsed_header_does() {
+        let one = [0xbe, 0xde, 0, 1];
+        let profiles = SrtpProfile::PREFERRED.map(of_srtp);
+        for (name, packet) in [
+            ("no extensions", packet(0x80, &[], 1000)),
+            ("one word", packet(0x90, &[one, [0x10, b'0', 0, 0]], 1000)),
+            (
+                "two words",
+                packet(0x90, &[[0xbe, 0xde, 0, 2], [0x22, 0, 0, 0], [0x10, 48, 0, 0]], 9),
+            ),
+            ("an empty block", packet(0x90, &[[0xbe, 0xde, 0, 0]], 5)),
+            ("no payload", packet(0x80, &[], 0)),
+        ] {
+            for profile in profiles {
+                let (mut parsing, mut ours) = (context(profile), context(profile));
+                // Over the wrap of the sequence number.
+                for sequence in [0xfffe_u16, 0xffff, 0, 1] {
+                    let mut packet = packet.clone();
+                    packet[2..4].copy_from_slice(&sequence.to_be_bytes());
+                    let expected = parsing.encrypt_rtp(&packet).unwrap();
+                    let header = outline(&packet).unwrap();
+                    let found = ours.encrypt_rtp_with_header(&packet, &header).unwrap();
+                    assert_eq!(found, expected, "{name} {profile:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_packet_of_ours_is_not_encrypted() {
+        for (name, packet) in [
+            ("nothing", Vec::new()),
+            ("a short header", vec![0x80; 11]),
+            ("contributors", packet(0x81, &[[0; 4]], 10)),
+            ("a short block", packet(0x90, &[[0xbe, 0xde, 0, 3]], 8)),
+            ("no block", packet(0x90, &[], 2)),
+        ] {
+            assert_eq!(outline(&packet), None, "{name}");
+        }
     }
 }

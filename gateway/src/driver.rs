@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -19,20 +20,17 @@ use porthole_signaling_proto::CameraId;
 use porthole_signaling_proto::rpc::{Fault, Message, code};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, trace, warn};
 
 use crate::cameras::Update;
-use crate::ingest::SourceControl;
+use crate::ingest::{EventSender, SourceBatch, SourceControl};
 use crate::turn_transport::TurnTransportEvent;
 use crate::udp::{ReceivedDatagram, Udp};
 use crate::{addresses, ingest, turn_transport};
 
 pub use crate::link::LinkEvent;
-
-/// Capacity of the queue of packets from cameras: 100 ms of a hundred cameras at 4 Mbit/s.
-const SOURCE_QUEUE: usize = 4096;
 
 /// Capacity of the queue of events from TURN transports.
 const TURN_QUEUE: usize = 4096;
@@ -62,10 +60,9 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// The running source of a stream.
 struct RunningSource {
+    stream: StreamId,
     control: mpsc::Sender<SourceControl>,
     stop: CancellationToken,
-    /// Number of the start, which tells a source's events from those of its predecessor.
-    generation: u64,
 }
 
 /// The driver's ends of the channels to the rest of the gateway.
@@ -93,9 +90,11 @@ pub struct Driver<C> {
     udp: Udp,
     /// The sources of all streams; the core knows streams by their ids only.
     sources: HashMap<StreamId, ingest::Source>,
-    running: HashMap<StreamId, RunningSource>,
-    generation: u64,
-    source_events: Channel<(StreamId, u64, SourceEvent)>,
+    /// The running sources by the number of their start, which tells a source's events from those
+    /// of its predecessor.
+    running: HashMap<u64, RunningSource>,
+    starts: u64,
+    source_events: Channel<SourceBatch>,
     turn_transports: HashMap<TurnClientId, mpsc::Sender<Bytes>>,
     turn_events: Channel<(TurnClientId, TurnTransportEvent)>,
     resolved: Channel<(IceServerEndpoint, Vec<SocketAddr>)>,
@@ -140,8 +139,8 @@ impl<C: Core> Driver<C> {
             udp: Udp::bind(udp_port)?,
             sources: HashMap::new(),
             running: HashMap::new(),
-            generation: 0,
-            source_events: Channel::new(SOURCE_QUEUE),
+            starts: 0,
+            source_events: Channel::new(ingest::BATCH_QUEUE),
             turn_transports: HashMap::new(),
             turn_events: Channel::new(TURN_QUEUE),
             resolved: Channel::new(RESOLVE_QUEUE),
@@ -159,9 +158,15 @@ impl<C: Core> Driver<C> {
     pub async fn run(mut self, stop: CancellationToken) -> io::Result<()> {
         let mut address_timer = tokio::time::interval(ADDRESS_INTERVAL);
         let mut datagrams = Vec::new();
+        let mut timer = pin!(sleep_until(TokioInstant::now() + IDLE));
         loop {
             self.apply_outputs();
-            let due = self.core.poll_timeout().unwrap_or_else(|| Instant::now() + IDLE);
+            let due = self.core.poll_timeout().map(TokioInstant::from);
+            let due = due.unwrap_or_else(|| TokioInstant::now() + IDLE);
+            // It mostly stays the same, and costs more than a packet to set.
+            if timer.deadline() != due {
+                timer.as_mut().reset(due);
+            }
             tokio::select! {
                 () = stop.cancelled() => break,
                 received = self.udp.receive(&mut datagrams) => {
@@ -169,7 +174,7 @@ impl<C: Core> Driver<C> {
                     self.handle_datagrams(&mut datagrams);
                 }
                 Some(event) = self.turn_events.rx.recv() => self.handle_turn_event(event),
-                Some(event) = self.source_events.rx.recv() => self.handle_source_event(event),
+                Some(batch) = self.source_events.rx.recv() => self.handle_source_batch(batch),
                 Some(event) = self.channels.link_events.recv() => self.handle_link_event(event),
                 Some(updates) = self.channels.changes.recv() => self.change_cameras(updates),
                 Some(event) = self.channels.answers.recv() => self.handle_question_event(event),
@@ -180,7 +185,7 @@ impl<C: Core> Driver<C> {
                     self.core.handle_resolved(Instant::now(), &server, &addresses);
                 }
                 _ = address_timer.tick() => self.refresh_addresses(),
-                () = tokio::time::sleep_until(due.into()) => {
+                () = &mut timer => {
                     self.core.handle_timeout(Instant::now());
                 }
                 Some(_) = self.tasks.join_next() => {}
@@ -217,19 +222,19 @@ impl<C: Core> Driver<C> {
         }
     }
 
-    fn handle_source_event(&mut self, first: (StreamId, u64, SourceEvent)) {
+    fn handle_source_batch(&mut self, first: SourceBatch) {
         let now = Instant::now();
         let mut next = Some(first);
         let mut count = 0;
-        while let Some((stream, generation, event)) = next {
-            let current = self.running.get(&stream).is_some_and(|r| r.generation == generation);
-            if current {
-                if matches!(event, SourceEvent::Ended { .. }) {
-                    self.running.remove(&stream);
-                }
-                self.core.handle_source(now, &stream, event);
+        while let Some(batch) = next {
+            count += batch.events.len();
+            let ends = matches!(batch.events.last(), Some(SourceEvent::Ended { .. }));
+            if let Some(running) = self.running.get(&batch.source) {
+                self.core.handle_source_events(now, &running.stream, batch.events);
             }
-            count += 1;
+            if ends {
+                self.running.remove(&batch.source);
+            }
             next = if count < BATCH { self.source_events.rx.try_recv().ok() } else { None };
         }
     }
@@ -333,15 +338,18 @@ impl<C: Core> Driver<C> {
     }
 
     fn apply_source(&mut self, stream: &StreamId, command: SourceCommand) {
+        let number = self.running.iter().find(|(_, r)| r.stream == *stream).map(|(n, _)| *n);
         match command {
-            SourceCommand::Start => self.start_source(stream),
-            SourceCommand::Stop => {
-                if let Some(running) = self.running.remove(stream) {
-                    running.stop.cancel();
+            SourceCommand::Start | SourceCommand::Stop => {
+                if let Some(old) = number.and_then(|number| self.running.remove(&number)) {
+                    old.stop.cancel();
+                }
+                if command == SourceCommand::Start {
+                    self.start_source(stream);
                 }
             }
             SourceCommand::KeyFrame => {
-                if let Some(running) = self.running.get(stream) {
+                if let Some(running) = number.and_then(|number| self.running.get(&number)) {
                     // Fails if a request is pending already; that one suffices.
                     let _ = running.control.try_send(SourceControl::RequestKeyFrame);
                 }
@@ -351,30 +359,16 @@ impl<C: Core> Driver<C> {
 
     fn start_source(&mut self, stream: &StreamId) {
         let Some(source) = self.sources.get(stream).cloned() else { return };
-        self.generation += 1;
-        let generation = self.generation;
+        self.starts += 1;
         let (control, requests) = mpsc::channel(1);
         let stop = CancellationToken::new();
-        let id = stream.clone();
-        let events = self.source_events.tx.clone();
-        let running = RunningSource { control, stop: stop.clone(), generation };
-        if let Some(old) = self.running.insert(id.clone(), running) {
-            old.stop.cancel();
-        }
+        let running = RunningSource { stream: stream.clone(), control, stop: stop.clone() };
+        self.running.insert(self.starts, running);
+        let events = EventSender::new(self.starts, self.source_events.tx.clone());
         self.tasks.spawn(async move {
-            let (feed, mut packets) = mpsc::channel(ingest::EVENT_QUEUE);
-            let ingest = ingest::run_to_end(&source, feed, requests, stop.clone());
-            let label = id.clone();
-            let forward = async {
-                while let Some(event) = packets.recv().await {
-                    if events.send((label.clone(), generation, event)).await.is_err() {
-                        return;
-                    }
-                }
-            };
-            let (ended, ()) = tokio::join!(ingest, forward);
+            let ended = ingest::run_to_end(&source, events.clone(), requests, stop).await;
             // Fails once the gateway is stopping; the event does not matter then.
-            let _ = events.send((id, generation, ended)).await;
+            let _ = events.send(ended).await;
         });
     }
 

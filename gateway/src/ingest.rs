@@ -4,6 +4,7 @@
 //! decides if and when to connect again.
 
 mod error;
+mod events;
 mod rtp;
 mod rtsp;
 mod source;
@@ -17,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use error::SourceError;
+pub use events::{BATCH_QUEUE, EventSender, SourceBatch};
 pub use porthole_gateway_core::camera::SourceEvent;
 pub use porthole_gateway_core::rtsp::{
     Address, Caution, Credentials, Timeouts, Transport, mask_passwords,
@@ -25,9 +27,6 @@ pub use source::{InvalidSource, RtspCamera, Source, TestPicture};
 
 /// Time without packets after which a port that RTP is pushed to is reported as silent.
 pub const PUSH_SILENCE: Duration = Duration::from_secs(5);
-
-/// Capacity of the channel for a camera's events: two key frames of 300 kB.
-pub const EVENT_QUEUE: usize = 512;
 
 /// A request to a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +44,7 @@ pub enum SourceControl {
 /// With the reason why the connection ended.
 pub async fn run(
     source: &Source,
-    events: mpsc::Sender<SourceEvent>,
+    events: EventSender,
     mut control: mpsc::Receiver<SourceControl>,
     cancel: CancellationToken,
 ) -> Result<(), SourceError> {
@@ -73,7 +72,7 @@ pub async fn run(
 /// Runs a source as [`run`] does, and returns the event of its end. A panic ends it, too.
 pub async fn run_to_end(
     source: &Source,
-    events: mpsc::Sender<SourceEvent>,
+    events: EventSender,
     control: mpsc::Receiver<SourceControl>,
     cancel: CancellationToken,
 ) -> SourceEvent {
@@ -92,14 +91,6 @@ async fn end_of(source: impl Future<Output = Result<(), SourceError>>) -> Source
 /// The reason that is shown after a panic, whose message and place are in the log.
 const DEFECT: &str =
     "reading this camera failed because of a defect of Porthole: please report what its log says";
-
-/// Sends one event to the core.
-async fn send_event(
-    events: &mpsc::Sender<SourceEvent>,
-    event: SourceEvent,
-) -> Result<(), SourceError> {
-    events.send(event).await.map_err(|_| SourceError::ReceiverDropped)
-}
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@ mod lost;
 mod network;
 mod questions;
 mod signaling;
+mod timed;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -27,6 +28,8 @@ use crate::question::{QuestionEvent, Registry};
 use crate::reflexive::ReflexiveGatherer;
 use crate::session::{Section, Session, SessionOutput};
 use crate::{Core, IceServerEndpoint, Output, TurnClientId};
+use network::Remotes;
+use timed::Timed;
 
 /// Limit of sessions. At 2 Mbit/s each they fill a gigabit; a home uplink is full long before.
 const MAX_SESSIONS: usize = 500;
@@ -63,8 +66,8 @@ pub struct Gateway {
     identity: Identity,
     turn_only: bool,
     rng: StdRng,
-    cameras: BTreeMap<CameraId, Camera>,
-    sessions: BTreeMap<SessionId, Session>,
+    cameras: Timed<CameraId, Camera>,
+    sessions: Timed<SessionId, Session>,
     reflexive: ReflexiveGatherer,
     addresses: Vec<SocketAddr>,
     online: bool,
@@ -77,9 +80,7 @@ pub struct Gateway {
     pending_whep_restarts: HashMap<SessionId, RequestId>,
     /// Viewers waiting for a camera whose format is not known yet, in order of arrival.
     pending_viewers: VecDeque<admission::PendingViewer>,
-    /// The session that last used a local base and a remote address, so that most datagrams need no
-    /// search.
-    session_by_remote: HashMap<(LocalBase, SocketAddr), SessionId>,
+    remotes: Remotes,
     /// The questions of the server that belong to no session.
     questions: Registry,
     /// Cameras that were probed and not added, each with the last time at which it was found or
@@ -107,8 +108,8 @@ impl Gateway {
             identity: config.identity,
             turn_only: config.turn_only,
             rng: StdRng::seed_from_u64(config.seed),
-            cameras: BTreeMap::new(),
-            sessions: BTreeMap::new(),
+            cameras: Timed::default(),
+            sessions: Timed::default(),
             reflexive: ReflexiveGatherer::default(),
             addresses: Vec::new(),
             online: false,
@@ -118,7 +119,7 @@ impl Gateway {
             pending_whep_answers: HashMap::new(),
             pending_whep_restarts: HashMap::new(),
             pending_viewers: VecDeque::new(),
-            session_by_remote: HashMap::new(),
+            remotes: Remotes::default(),
             questions: Registry::default(),
             provisional: BTreeMap::new(),
             facts: BTreeMap::new(),
@@ -152,13 +153,10 @@ impl Gateway {
 
     /// Processes the outputs of a session.
     fn process_session_outputs(&mut self, now: Instant, id: &SessionId) {
-        loop {
-            let Some(session) = self.sessions.get_mut(id) else { return };
-            let Some(output) = session.poll_output() else { return };
+        while let Some(output) = self.next_session_output(id) {
+            let Some(session) = self.sessions.get(id) else { return };
             match output {
                 SessionOutput::Datagram(datagram) => {
-                    let key = (LocalBase::Socket(datagram.from), datagram.to);
-                    self.remember_remote(key, id);
                     self.outbox.push_back(Output::Datagram(datagram));
                 }
                 SessionOutput::TurnTransport(index, command) => {
@@ -180,6 +178,23 @@ impl Gateway {
                     return;
                 }
             }
+        }
+    }
+
+    /// Passes on the datagrams of a session, up to its next other output. A frame is many
+    /// datagrams on one path, so neither the session nor the path is looked up for each of them.
+    fn next_session_output(&mut self, id: &SessionId) -> Option<SessionOutput> {
+        let session = self.sessions.get_mut(id)?;
+        let mut noted = None;
+        loop {
+            let output = session.poll_output()?;
+            let SessionOutput::Datagram(datagram) = output else { return Some(output) };
+            let remote = (LocalBase::Socket(datagram.from), datagram.to);
+            if noted != Some(remote) {
+                self.remotes.note(remote, id);
+                noted = Some(remote);
+            }
+            self.outbox.push_back(Output::Datagram(datagram));
         }
     }
 
@@ -262,7 +277,7 @@ impl Gateway {
                 self.outbox.push_back(Output::TurnTransport(key, command));
             }
         }
-        self.session_by_remote.retain(|_, session| session != id);
+        self.remotes.forget(id);
         self.pending_whep_answers.remove(id);
         self.pending_whep_restarts.remove(id);
         self.send_close(id, reason);
@@ -338,9 +353,11 @@ impl Gateway {
     /// Schedules a report to the signaling server if a camera has changed.
     fn schedule_report(&mut self, now: Instant) {
         let mut changed = false;
-        for stream in self.cameras.values_mut().flat_map(Camera::streams_mut) {
-            changed |= stream.take_changed();
-        }
+        self.cameras.take_touched(|camera| {
+            for stream in camera.streams_mut() {
+                changed |= stream.take_changed();
+            }
+        });
         if changed {
             self.note_failing(now);
             self.report_at.get_or_insert(now + REPORT_DELAY);
@@ -390,9 +407,12 @@ impl Core for Gateway {
         self.online = true;
         self.pending.clear();
         self.report_at = Some(now);
-        for stream in self.cameras.values_mut().flat_map(Camera::streams_mut) {
-            stream.take_changed();
-        }
+        // The report has all of them.
+        self.cameras.take_touched(|camera| {
+            for stream in camera.streams_mut() {
+                stream.take_changed();
+            }
+        });
         for id in self.sessions.keys().cloned().collect::<Vec<_>>() {
             self.with_session(now, &id, |session| session.handle_signaling_restored(now));
         }
@@ -445,10 +465,15 @@ impl Core for Gateway {
         self.process_reflexive_outputs(now);
     }
 
-    fn handle_source(&mut self, now: Instant, id: &StreamId, event: SourceEvent) {
+    fn handle_source_events(&mut self, now: Instant, id: &StreamId, events: Vec<SourceEvent>) {
         let Some(stream) = self.stream_mut(id) else { return };
-        stream.handle_source(now, event);
-        let packets = self.collect_stream_outputs(id);
+        let mut packets = Vec::with_capacity(events.len());
+        for event in events {
+            stream.handle_source(now, event);
+            packets.extend(std::iter::from_fn(|| stream.poll_packet()));
+        }
+        self.collect_stream_outputs(id);
+        // All of them to one viewer, then to the next: they leave together.
         self.fan_out(now, id, &packets);
         self.fan_out_audio(now, id);
         self.admit_pending_viewers(now);
@@ -486,35 +511,35 @@ impl Core for Gateway {
         }
     }
 
-    fn poll_timeout(&self) -> Option<Instant> {
-        let streams = self.cameras.values().flat_map(Camera::streams);
-        let streams = streams.filter_map(Stream::poll_timeout);
-        let sessions = self.sessions.values().filter_map(Session::poll_timeout);
+    fn poll_timeout(&mut self) -> Option<Instant> {
         let report = self.report_at.filter(|_| self.online);
         let pending = self.pending_viewers.iter().map(|viewer| viewer.deadline).min();
-        streams
-            .chain(sessions)
-            .chain(self.reflexive.poll_timeout())
-            .chain(report)
-            .chain(pending)
-            .chain(self.questions.poll_timeout())
-            .chain(self.next_forgotten())
-            .chain(self.next_lost())
-            .min()
+        let parts = [
+            self.cameras.poll_timeout(),
+            self.sessions.poll_timeout(),
+            self.reflexive.poll_timeout(),
+            report,
+            pending,
+            self.questions.poll_timeout(),
+            self.next_forgotten(),
+            self.next_lost(),
+        ];
+        parts.into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        for id in self.stream_ids() {
-            if let Some(stream) = self.stream_mut(&id) {
-                stream.handle_timeout(now);
+        for id in self.cameras.due(now) {
+            let streams = self.cameras.get(&id).into_iter().flat_map(Camera::streams);
+            for id in streams.map(|stream| stream.id().clone()).collect::<Vec<_>>() {
+                if let Some(stream) = self.stream_mut(&id) {
+                    stream.handle_timeout(now);
+                }
+                let packets = self.collect_stream_outputs(&id);
+                self.fan_out(now, &id, &packets);
+                self.fan_out_audio(now, &id);
             }
-            let packets = self.collect_stream_outputs(&id);
-            self.fan_out(now, &id, &packets);
-            self.fan_out_audio(now, &id);
         }
-        let due = |s: &Session| s.poll_timeout().is_some_and(|at| at <= now);
-        let sessions = self.sessions.iter().filter(|(_, s)| due(s)).map(|(id, _)| id.clone());
-        for id in sessions.collect::<Vec<_>>() {
+        for id in self.sessions.due(now) {
             self.with_session(now, &id, |session| session.handle_timeout(now));
         }
         self.reflexive.handle_timeout(now);

@@ -116,7 +116,11 @@ pub trait Core {
         addresses: &[SocketAddr],
     );
     /// Handles an event of a stream's source.
-    fn handle_source(&mut self, now: Instant, stream: &StreamId, event: SourceEvent);
+    fn handle_source(&mut self, now: Instant, stream: &StreamId, event: SourceEvent) {
+        self.handle_source_events(now, stream, vec![event]);
+    }
+    /// Handles events of a stream's source, in their order.
+    fn handle_source_events(&mut self, now: Instant, stream: &StreamId, events: Vec<SourceEvent>);
     /// Adds, changes or removes a camera. The driver knows its new sources already.
     fn change_camera(&mut self, now: Instant, change: CameraChange);
     /// Handles a piece of the answer to a question, or the answer.
@@ -126,7 +130,7 @@ pub trait Core {
     /// Sets the addresses of this machine, each with the shared port.
     fn set_addresses(&mut self, now: Instant, addresses: Vec<SocketAddr>);
     /// Returns the time at which [`Self::handle_timeout`] is due.
-    fn poll_timeout(&self) -> Option<Instant>;
+    fn poll_timeout(&mut self) -> Option<Instant>;
     /// Processes everything that is due.
     fn handle_timeout(&mut self, now: Instant);
     /// Ends every session; drain [`Self::poll_output`] once more for the last messages.

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,17 +14,14 @@ use porthole_gateway_core::media::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant as TokioInstant, sleep_until};
 
-use super::{PUSH_SILENCE, SourceError, SourceEvent, send_event};
+use super::{EventSender, PUSH_SILENCE, SourceError, SourceEvent};
+use crate::batch_socket::{BatchSocket, Slots};
 
 /// Size of the kernel's receive queue in bytes: two seconds of a camera at 8 Mbit/s, in case this
 /// process does not run for so long. Without privileges the kernel grants less, which is accepted.
 const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
-
-/// Size of the largest possible UDP datagram, in bytes.
-const MAX_DATAGRAM: usize = 65_535;
 
 /// Minimum time between two warnings about dropped datagrams, so that their sender cannot fill the
 /// log.
@@ -31,10 +29,7 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Listens where an SDP file says. The file is read for each connection, because it may have
 /// changed.
-pub(super) async fn run_file(
-    file: &Path,
-    events: &mpsc::Sender<SourceEvent>,
-) -> Result<(), SourceError> {
+pub(super) async fn run_file(file: &Path, events: &EventSender) -> Result<(), SourceError> {
     let text = read(file).await.map_err(|error| SourceError::File { file: file.into(), error })?;
     let video = camera_sdp::find_video(&text)?;
     if video.place.port == 0 {
@@ -76,48 +71,78 @@ pub(super) async fn run(
     listen: SocketAddr,
     description: TrackDescription,
     payload_type: Option<u8>,
-    events: &mpsc::Sender<SourceEvent>,
+    events: &EventSender,
 ) -> Result<(), SourceError> {
-    let socket = bind(listen).map_err(|error| SourceError::Listen { address: listen, error })?;
-    send_event(events, SourceEvent::Connected(StreamDescription::video(description))).await?;
+    let socket = bind_at(listen, None).and_then(BatchSocket::new);
+    let mut socket = socket.map_err(|error| SourceError::Listen { address: listen, error })?;
+    events.send(SourceEvent::Connected(StreamDescription::video(description))).await?;
     let lock = SourceLock::new(payload_type);
-    let mut filter = SenderFilter { payload_type, lock, first: None };
-    let mut dropped = DropLog::default();
-    let mut buffer = vec![0; MAX_DATAGRAM];
+    let filter = SenderFilter { payload_type, lock, first: None };
+    let mut port = Port { listen, filter, dropped: DropLog::default() };
+    let mut slots = Slots::new();
     let mut silent = false;
-    let mut last_packet = tokio::time::Instant::now();
+    let mut silent_at = TokioInstant::now() + PUSH_SILENCE;
+    let mut silence = pin!(sleep_until(silent_at));
     loop {
-        let wait = PUSH_SILENCE.saturating_sub(last_packet.elapsed());
-        // A camera that is already reported as silent may stay so for any time.
-        let received = if silent {
-            Ok(socket.recv_from(&mut buffer).await)
-        } else {
-            timeout(wait, socket.recv_from(&mut buffer)).await
-        };
-        let Ok(received) = received else {
-            silent = true;
-            send_event(events, SourceEvent::Silent).await?;
-            continue;
-        };
-        let (len, from) =
-            received.map_err(|error| SourceError::Receive { address: listen, error })?;
-        let arrival = Instant::now();
-        let datagram = Bytes::copy_from_slice(buffer.get(..len).unwrap_or_default());
-        match filter.accept(arrival, from, datagram) {
-            Ok(packets) => {
-                for (arrival, packet) in packets.into_iter().flatten() {
-                    silent = false;
-                    last_packet = tokio::time::Instant::now();
-                    send_event(
-                        events,
-                        SourceEvent::Packet { track: MediaKind::Video, arrival, packet },
-                    )
-                    .await?;
+        let readable = tokio::select! {
+            readable = socket.readable() => readable,
+            // A camera that is already reported as silent may stay so for any time.
+            () = &mut silence, if !silent => {
+                silent = silent_at <= TokioInstant::now();
+                if silent {
+                    events.send(SourceEvent::Silent).await?;
                 }
+                silence.as_mut().reset(silent_at);
+                continue;
+            }
+        };
+        let (arrival, mut packets) = (Instant::now(), Vec::new());
+        let received = readable.and_then(|readable| {
+            readable.receive(&mut slots, |meta, datagram| {
+                port.accept(arrival, meta.addr, datagram, &mut packets);
+            })
+        });
+        received.map_err(|error| SourceError::Receive { address: listen, error })?;
+        if packets.is_empty() {
+            continue;
+        }
+        // The timer follows when it fires, not with each packet.
+        silent_at = TokioInstant::now() + PUSH_SILENCE;
+        if std::mem::take(&mut silent) {
+            silence.as_mut().reset(silent_at);
+        }
+        events.send_all(packets).await?;
+    }
+}
+
+/// A port to which RTP is pushed.
+struct Port {
+    listen: SocketAddr,
+    filter: SenderFilter,
+    dropped: DropLog,
+}
+
+impl Port {
+    /// Appends the packets of a datagram to `packets`, unless it has to be dropped.
+    fn accept(
+        &mut self,
+        arrival: Instant,
+        from: SocketAddr,
+        datagram: &[u8],
+        packets: &mut Vec<SourceEvent>,
+    ) {
+        match self.filter.accept(arrival, from, Bytes::copy_from_slice(datagram)) {
+            Ok(accepted) => {
+                let accepted = accepted.into_iter().flatten();
+                packets.extend(accepted.map(|(arrival, packet)| SourceEvent::Packet {
+                    track: MediaKind::Video,
+                    arrival,
+                    packet,
+                }));
             }
             // Some senders multiplex RTCP, which is harmless.
             Err(DropReason::Invalid(RtpError::Rtcp(_))) => {}
-            Err(reason) => dropped.count(arrival, listen, &reason),
+            Err(reason) => self.dropped.count(arrival, self.listen, &reason),
         }
     }
 }
@@ -203,16 +228,21 @@ impl DropLog {
 /// Opens a socket on an address of this machine, or on one of a multicast group, which it joins on
 /// the system's interface for that group.
 pub(super) fn bind(listen: SocketAddr) -> io::Result<UdpSocket> {
-    bind_at(listen, None)
+    bind_at(listen, None).and_then(register)
 }
 
 /// Opens a socket on an address of a multicast group and joins the group on the interface that has
 /// this address: the one through which the camera is reached.
 pub(super) fn join(group: SocketAddr, interface: Option<IpAddr>) -> io::Result<UdpSocket> {
-    bind_at(group, interface.map(|address| address.to_canonical()))
+    bind_at(group, interface.map(|address| address.to_canonical())).and_then(register)
 }
 
-fn bind_at(listen: SocketAddr, interface: Option<IpAddr>) -> io::Result<UdpSocket> {
+fn register(socket: Socket) -> io::Result<UdpSocket> {
+    socket.set_nonblocking(true)?;
+    UdpSocket::from_std(socket.into())
+}
+
+fn bind_at(listen: SocketAddr, interface: Option<IpAddr>) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(listen), Type::DGRAM, Some(Protocol::UDP))?;
     if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER) {
         tracing::debug!(%error, "the receive buffer keeps its default size");
@@ -238,8 +268,7 @@ fn bind_at(listen: SocketAddr, interface: Option<IpAddr>) -> io::Result<UdpSocke
         }
         IpAddr::V4(_) | IpAddr::V6(_) => socket.bind(&listen.into())?,
     }
-    socket.set_nonblocking(true)?;
-    UdpSocket::from_std(socket.into())
+    Ok(socket)
 }
 
 /// Returns the number of the interface that has this address.

@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 
 use porthole_gateway_core::rtsp::{Client, Config, Line, Output};
 use tokio::io::AsyncReadExt as _;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::source::RtspCamera;
-use super::{SourceError, SourceEvent, send_event};
+use super::{EventSender, SourceError, SourceEvent};
 use connection::Lines;
 use explain::explain;
 use ports::Ports;
@@ -31,7 +30,7 @@ const IDLE: Duration = Duration::from_secs(60);
 /// Runs one RTSP session, from the first connection to its end.
 pub(super) async fn run(
     camera: &RtspCamera,
-    events: &mpsc::Sender<SourceEvent>,
+    events: &EventSender,
     cancel: &CancellationToken,
 ) -> Result<(), SourceError> {
     let config = Config {
@@ -44,7 +43,8 @@ pub(super) async fn run(
         seed: rand::random(),
     };
     let client = Client::new(config, Instant::now());
-    let mut session = Session { camera, client, lines: Lines::default(), ports: Ports::default() };
+    let (lines, ports, packets) = (Lines::default(), Ports::default(), Vec::new());
+    let mut session = Session { camera, client, lines, ports, packets };
     tokio::select! {
         result = session.run(events) => return result,
         () = cancel.cancelled() => {}
@@ -59,16 +59,22 @@ struct Session<'a> {
     client: Client,
     lines: Lines,
     ports: Ports,
+    /// Packets that have arrived together; at most those of one read.
+    packets: Vec<SourceEvent>,
 }
 
 impl Session<'_> {
     /// Runs until the session ends.
-    async fn run(&mut self, events: &mpsc::Sender<SourceEvent>) -> Result<(), SourceError> {
+    async fn run(&mut self, events: &EventSender) -> Result<(), SourceError> {
         let mut buffer = vec![0; READ_BUFFER];
         loop {
             while let Some(output) = self.client.poll_output() {
+                if !matches!(output, Output::Packet { .. }) {
+                    events.send_all(std::mem::take(&mut self.packets)).await?;
+                }
                 self.apply(output, events).await?;
             }
+            events.send_all(std::mem::take(&mut self.packets)).await?;
             let due = self.client.poll_timeout().unwrap_or_else(|| Instant::now() + IDLE);
             tokio::select! {
                 read = self.lines.main.read(&mut buffer) => {
@@ -92,11 +98,7 @@ impl Session<'_> {
     }
 
     /// Applies one output.
-    async fn apply(
-        &mut self,
-        output: Output,
-        events: &mpsc::Sender<SourceEvent>,
-    ) -> Result<(), SourceError> {
+    async fn apply(&mut self, output: Output, events: &EventSender) -> Result<(), SourceError> {
         match output {
             Output::Connect(wanted) => {
                 self.ports = Ports::default();
@@ -117,17 +119,17 @@ impl Session<'_> {
             }
             Output::Datagram(datagram) => self.ports.send(&datagram),
             Output::Described(stream) => {
-                send_event(events, SourceEvent::Connected(stream)).await?;
+                events.send(SourceEvent::Connected(stream)).await?;
             }
             Output::Playing => {
                 tracing::debug!(transport = ?self.camera.transport, "the camera is playing");
             }
             Output::Packet { track, packet } => {
                 let arrival = Instant::now();
-                send_event(events, SourceEvent::Packet { track, arrival, packet }).await?;
+                self.packets.push(SourceEvent::Packet { track, arrival, packet });
             }
             Output::Clock { track, report } => {
-                send_event(events, SourceEvent::Clock { track, report }).await?;
+                events.send(SourceEvent::Clock { track, report }).await?;
             }
             Output::Ended(failure) => {
                 tracing::debug!(?failure, "the session has ended");

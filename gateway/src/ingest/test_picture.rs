@@ -16,7 +16,7 @@ use porthole_gateway_core::media::{
 use tokio::sync::mpsc;
 
 use super::source::TestPicture;
-use super::{SourceControl, SourceError, SourceEvent, send_event};
+use super::{EventSender, SourceControl, SourceError, SourceEvent};
 
 /// Time between two key frames: the longest wait of a viewer for whom no group of pictures is
 /// cached.
@@ -24,6 +24,9 @@ const KEY_FRAME_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Minimum time before a requested key frame: each costs as much as five other frames.
 const MIN_KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Limit of frames that wait to be passed on.
+const MAX_FRAMES: usize = 2;
 
 const PAYLOAD_TYPE: u8 = 96;
 
@@ -36,7 +39,7 @@ const MAX_SILENCE: u64 = 200;
 /// Runs the encoder on a blocking thread until it fails or this future is dropped.
 pub(super) async fn run(
     picture: TestPicture,
-    events: &mpsc::Sender<SourceEvent>,
+    events: &EventSender,
     control: &mut mpsc::Receiver<SourceControl>,
 ) -> Result<(), SourceError> {
     let description = TrackDescription {
@@ -46,10 +49,11 @@ pub(super) async fn run(
     };
     let audio = Some(Beeper::description());
     let stream = StreamDescription { video: description, audio };
-    send_event(events, SourceEvent::Connected(stream)).await?;
+    events.send(SourceEvent::Connected(stream)).await?;
     let signals = Signals::default();
     let _stop = StopOnDrop(signals.clone());
-    let (sender, thread_signals) = (events.clone(), signals.clone());
+    let (sender, mut frames) = mpsc::channel(MAX_FRAMES);
+    let thread_signals = signals.clone();
     let mut camera =
         tokio::task::spawn_blocking(move || encode_frames(picture, &sender, &thread_signals));
     loop {
@@ -57,6 +61,7 @@ pub(super) async fn run(
             result = &mut camera => {
                 return result.map_err(|error| SourceError::Encoder(error.to_string()))?;
             }
+            Some(frame) = frames.recv() => events.send_all(frame).await?,
             Some(SourceControl::RequestKeyFrame) = control.recv() => {
                 signals.key_frame.store(true, Ordering::Relaxed);
             }
@@ -83,7 +88,7 @@ impl Drop for StopOnDrop {
 /// Draws, encodes and sends a frame at each tick of a steady clock, until it must stop.
 fn encode_frames(
     picture: TestPicture,
-    events: &mpsc::Sender<SourceEvent>,
+    frames: &mpsc::Sender<Vec<SourceEvent>>,
     signals: &Signals,
 ) -> Result<(), SourceError> {
     let mut camera = Camera::new(picture)?;
@@ -99,10 +104,8 @@ fn encode_frames(
         let (elapsed, epoch) = (start.elapsed(), epoch_milliseconds());
         let mut pending = camera.sound(elapsed, epoch);
         pending.extend(camera.frame(elapsed, epoch, requested)?);
-        for event in pending {
-            if events.blocking_send(event).is_err() {
-                return Err(SourceError::ReceiverDropped);
-            }
+        if frames.blocking_send(pending).is_err() {
+            return Err(SourceError::ReceiverDropped);
         }
         // Skip the ticks that have passed: late pictures would only get later.
         let behind = start.elapsed().as_nanos() / interval.as_nanos().max(1);

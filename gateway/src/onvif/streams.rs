@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ingest;
 use crate::ingest::{
-    Address, Caution, Credentials, RtspCamera, Source, SourceError, SourceEvent, Timeouts,
-    Transport,
+    Address, Caution, Credentials, EventSender, RtspCamera, Source, SourceBatch, SourceError,
+    SourceEvent, Timeouts, Transport,
 };
 
 /// Time for the connection and each reply, as for a call of ONVIF.
@@ -51,13 +51,14 @@ pub async fn check_stream(
     let (transport, verifies_tls) = (Transport::Auto, false);
     let camera = RtspCamera { address, credentials, transport, verifies_tls, timeouts, caution };
     let source = Source::Rtsp(camera);
-    let (sender, mut events) = mpsc::channel(ingest::EVENT_QUEUE);
+    let (sender, mut batches) = mpsc::channel(ingest::BATCH_QUEUE);
+    let sender = EventSender::new(0, sender);
     let (_control, commands) = mpsc::channel(1);
     let cancel = CancellationToken::new();
     let running = ingest::run(&source, sender, commands, cancel.clone());
     tokio::pin!(running);
     // The receiver outlives the check, so that the session ends by being cancelled.
-    let checking = measure(&mut events, connected);
+    let checking = measure(&mut batches, connected);
     tokio::pin!(checking);
     let measured = tokio::select! {
         result = &mut running => {
@@ -79,28 +80,34 @@ pub async fn check_stream(
 
 /// Measures a stream until everything is known.
 async fn measure(
-    events: &mut mpsc::Receiver<SourceEvent>,
+    batches: &mut mpsc::Receiver<SourceBatch>,
     mut connected: Option<oneshot::Sender<()>>,
 ) -> Option<Measured> {
     let mut check = StreamCheck::default();
     let given_up = Instant::now() + PICTURE_TIME;
     while !check.is_complete() {
         let until = check.deadline().unwrap_or(given_up);
-        let event = tokio::select! {
-            event = events.recv() => event,
+        let batch = tokio::select! {
+            batch = batches.recv() => batch,
             () = sleep_until(until.into()) => None,
         };
-        match event {
-            Some(SourceEvent::Connected(description)) => {
-                check.handle_description(&description);
-                // Nobody has to wait for it.
-                connected.take().map(|connected| connected.send(()));
+        let Some(batch) = batch else { break };
+        for event in batch.events {
+            match event {
+                SourceEvent::Connected(description) => {
+                    check.handle_description(&description);
+                    // Nobody has to wait for it.
+                    connected.take().map(|connected| connected.send(()));
+                }
+                SourceEvent::Packet { track: MediaKind::Video, arrival, packet } => {
+                    check.handle_packet(arrival, packet);
+                }
+                // Only the driver sends the end.
+                SourceEvent::Packet { .. }
+                | SourceEvent::Clock { .. }
+                | SourceEvent::Silent
+                | SourceEvent::Ended { .. } => {}
             }
-            Some(SourceEvent::Packet { track: MediaKind::Video, arrival, packet }) => {
-                check.handle_packet(arrival, packet);
-            }
-            Some(SourceEvent::Packet { .. } | SourceEvent::Clock { .. } | SourceEvent::Silent) => {}
-            Some(SourceEvent::Ended { .. }) | None => break,
         }
     }
     check.measured()

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use openh264::decoder::Decoder;
 use porthole_gateway::ingest;
-use porthole_gateway::ingest::{Source, SourceControl, SourceError, SourceEvent};
+use porthole_gateway::ingest::{
+    EventSender, Source, SourceBatch, SourceControl, SourceError, SourceEvent,
+};
 use porthole_gateway_core::media::{
     AudioFeed, Feed, FeedOutput, MediaKind, MediaPacket, NalCodec, byte_stream,
 };
@@ -66,7 +68,7 @@ impl Watch {
 
 /// A task that runs `ingest::run`.
 pub(crate) struct Camera {
-    pub(crate) events: mpsc::Receiver<SourceEvent>,
+    pub(crate) events: mpsc::Receiver<SourceBatch>,
     pub(crate) control: mpsc::Sender<SourceControl>,
     pub(crate) cancel: CancellationToken,
     pub(crate) task: JoinHandle<Result<(), SourceError>>,
@@ -74,7 +76,8 @@ pub(crate) struct Camera {
 
 impl Camera {
     pub(crate) fn start(source: &Source) -> Self {
-        let (sender, events) = mpsc::channel(ingest::EVENT_QUEUE);
+        let (sender, events) = mpsc::channel(ingest::BATCH_QUEUE);
+        let sender = EventSender::new(0, sender);
         let (control, controlled) = mpsc::channel(4);
         let cancel = CancellationToken::new();
         let (source, token) = (source.clone(), cancel.clone());
@@ -113,7 +116,7 @@ pub(crate) async fn watch_source(
     while Instant::now() < deadline {
         let tick = deadline.min(Instant::now() + Duration::from_millis(100));
         match timeout_at(tick, events.recv()).await {
-            Ok(Some(event)) => watch.handle_event(event),
+            Ok(Some(batch)) => batch.events.into_iter().for_each(|event| watch.handle_event(event)),
             Ok(None) => {
                 task.await.expect("it does not panic")?;
                 return Ok(watch);

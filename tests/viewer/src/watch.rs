@@ -282,7 +282,7 @@ impl Core for Watch {
         self.process_outputs(now);
     }
 
-    fn handle_source(&mut self, _now: Instant, _stream: &StreamId, _event: SourceEvent) {}
+    fn handle_source_events(&mut self, _: Instant, _: &StreamId, _: Vec<SourceEvent>) {}
 
     fn change_camera(&mut self, _now: Instant, _change: CameraChange) {}
 
@@ -301,7 +301,7 @@ impl Core for Watch {
         self.process_outputs(now);
     }
 
-    fn poll_timeout(&self) -> Option<Instant> {
+    fn poll_timeout(&mut self) -> Option<Instant> {
         let session = self.session.as_ref().and_then(ViewerSession::poll_timeout);
         session.into_iter().chain(self.reflexive.poll_timeout()).min()
     }

@@ -1,5 +1,6 @@
 //! Routing of datagrams to sessions, and what sessions learn about the machine's addresses.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -15,6 +16,34 @@ use crate::transport::media_ssrc;
 
 /// Limit of remembered remote addresses; every session has a handful of remote candidates.
 const MAX_REMOTES: usize = 16 * 1024;
+
+/// The session that last used a local base and a remote address, so that most datagrams need no
+/// search.
+#[derive(Debug, Default)]
+pub(super) struct Remotes(HashMap<(LocalBase, SocketAddr), SessionId>);
+
+impl Remotes {
+    fn session(&self, remote: &(LocalBase, SocketAddr)) -> Option<&SessionId> {
+        self.0.get(remote)
+    }
+
+    /// Notes that a session exchanges datagrams with this remote address.
+    pub(super) fn note(&mut self, remote: (LocalBase, SocketAddr), id: &SessionId) {
+        if self.session(&remote).is_some_and(|known| known == id) {
+            return;
+        }
+        if self.0.len() >= MAX_REMOTES {
+            // Full of addresses that were tried once. Live ones return with their next datagram.
+            self.0.clear();
+        }
+        self.0.insert(remote, id.clone());
+    }
+
+    /// Forgets the addresses of a session that has ended.
+    pub(super) fn forget(&mut self, id: &SessionId) {
+        self.0.retain(|_, session| session != id);
+    }
+}
 
 impl Gateway {
     /// Passes a datagram on the shared port to its session: a STUN request names the session, all
@@ -34,7 +63,7 @@ impl Gateway {
         }
         let addressed = user_fragment(bytes).and_then(|ufrag| self.session_of(&ufrag));
         let session = addressed
-            .or_else(|| self.session_by_remote.get(&(base, from)).cloned())
+            .or_else(|| self.remotes.session(&(base, from)).cloned())
             .or_else(|| media_ssrc(bytes).and_then(|ssrc| self.session_by_ssrc(ssrc)));
         let Some(id) = session else {
             trace!("a datagram belongs to no session");
@@ -49,18 +78,6 @@ impl Gateway {
 
     fn session_by_ssrc(&self, ssrc: u32) -> Option<SessionId> {
         self.sessions.iter().find(|(_, s)| s.has_peer_ssrc(ssrc)).map(|(id, _)| id.clone())
-    }
-
-    /// Notes that a session exchanges datagrams with this remote address.
-    pub(super) fn remember_remote(&mut self, key: (LocalBase, SocketAddr), id: &SessionId) {
-        if self.session_by_remote.get(&key).is_some_and(|known| known == id) {
-            return;
-        }
-        if self.session_by_remote.len() >= MAX_REMOTES {
-            // Full of addresses that were tried once. Live ones return with their next datagram.
-            self.session_by_remote.clear();
-        }
-        self.session_by_remote.insert(key, id.clone());
     }
 
     /// Passes the machine's addresses and their known reflexive addresses to a session.

@@ -374,7 +374,7 @@ fn a_session_is_extended_and_closed() {
     assert_eq!(extended, Some(ExtendResult { expiry_time_seconds: 120 }));
     let close = Message::notification::<Close>(&SessionParams { session: session() });
     case.gateway.handle_message(case.now, close);
-    assert!(case.gateway.sessions.is_empty());
+    assert_eq!(case.gateway.sessions.len(), 0);
     assert!(fault_of(&case.connect("s1", None)).is_none(), "the name is free again");
 }
 
@@ -401,7 +401,8 @@ fn the_first_viewer_waits_for_the_cameras_format_but_not_long() {
         let waited = case.now - requested;
         assert_eq!(waited.is_zero(), connects, "{name}: {waited:?}");
         assert!(waited <= Duration::from_secs(9), "{name}: {waited:?}");
-        let viewers = case.gateway.cameras[&"door".parse().unwrap()].report(None).viewers;
+        let viewers =
+            case.gateway.cameras.get(&"door".parse().unwrap()).unwrap().report(None).viewers;
         assert_eq!(viewers, 1, "{name}");
     }
 }
@@ -450,7 +451,7 @@ impl Case {
     }
 
     fn viewers(&self, camera: &str) -> Vec<usize> {
-        let camera = &self.gateway.cameras[&camera.parse().unwrap()];
+        let camera = self.gateway.cameras.get(&camera.parse().unwrap()).unwrap();
         camera.streams().map(|stream| stream.viewers().len()).collect()
     }
 }

@@ -204,12 +204,33 @@ impl Gateway {
         };
         let (linked, driven, (), ()) = tokio::join!(
             link,
-            driver.run(both.clone()),
+            run_media(driver, both.clone()),
             manager.run(both.clone()),
             controls.run(both.clone())
         );
         linked?;
         Ok(driven?)
+    }
+}
+
+/// Runs the driver, with all sources and sockets of the media, on a thread of its own: on a runtime
+/// of several threads each packet would wake another one.
+async fn run_media(driver: Driver<Core>, stop: CancellationToken) -> io::Result<()> {
+    // Also if this future is dropped.
+    let _stopping = stop.clone().drop_guard();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let running = tokio::task::spawn_blocking(move || {
+        let ended = runtime.block_on(driver.run(stop));
+        // Without waiting for names that are being resolved.
+        runtime.shutdown_background();
+        ended
+    });
+    match running.await {
+        Ok(ended) => ended,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Ok(()),
+        },
     }
 }
 

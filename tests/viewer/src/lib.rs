@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 mod answer;
+pub mod link;
 mod receiver;
 mod session;
 

@@ -2,7 +2,6 @@
 
 use anyhow::Context as _;
 use futures_util::{SinkExt as _, StreamExt as _};
-use porthole_gateway::driver::LinkEvent;
 use porthole_signaling_proto::SUBPROTOCOL;
 use porthole_signaling_proto::rpc::Message;
 use tokio::sync::mpsc;
@@ -10,9 +9,14 @@ use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use url::Url;
 
+pub use porthole_gateway::driver::LinkEvent;
+
 /// Passes messages both ways. When the connection is lost, media goes on, so this discards messages
 /// and waits.
-pub(crate) async fn run(
+///
+/// # Errors
+/// Returns an error if there is no connection, or nobody takes its events any more.
+pub async fn run(
     server: &Url,
     token: &str,
     events: mpsc::Sender<LinkEvent>,

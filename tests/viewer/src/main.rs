@@ -2,13 +2,13 @@
 //! lines. It uses the gateway's own transport and driver, on the receiving side.
 
 mod events;
-mod link;
 mod watch;
 
 use anyhow::Context as _;
 use clap::Parser;
 use porthole_gateway::driver::{Channels, Driver};
 use porthole_signaling_proto::CameraId;
+use porthole_viewer::link;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use url::Url;

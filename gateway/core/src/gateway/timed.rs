@@ -299,7 +299,9 @@ mod tests {
             ("one twice, another once", vec![3, 1, 3], 2),
             ("one that does not exist", vec![9], 0),
         ] {
-            touched.iter().for_each(|key| drop(timed.get_mut(key)));
+            touched.iter().for_each(|key| {
+                let _ = timed.get_mut(key);
+            });
             timed.poll_timeout();
             let mut looked = 0;
             timed.take_touched(|_| looked += 1);

@@ -12,7 +12,7 @@ const MAX_WAITING: usize = 512;
 /// Limit of the events of one batch, so that sources take turns.
 const MAX_BATCH: usize = 64;
 
-/// Capacity of a channel of batches. Each batch is at least one of the [`MAX_WAITING`] events of
+/// Capacity of a channel of batches. Each batch is at least one of the `MAX_WAITING` events of
 /// its source.
 pub const BATCH_QUEUE: usize = 4096;
 

@@ -302,6 +302,13 @@ impl Gateway {
         packets
     }
 
+    /// Returns the codec of a section; `None` if its session has not started, or if the viewer has
+    /// not taken the section.
+    fn negotiated_codec(&self, id: &SessionId, section: usize) -> Option<TrackCodec> {
+        let session = self.sessions.get(id).filter(|session| session.is_started())?;
+        session.sections().get(section)?.codec()
+    }
+
     /// Sends the sound of a stream to all of its listeners. One that has negotiated another codec
     /// goes on seeing the picture.
     fn fan_out_audio(&mut self, now: Instant, id: &StreamId) {
@@ -313,9 +320,7 @@ impl Gateway {
         }
         let listeners: Vec<_> = stream.listeners().iter().cloned().collect();
         for Viewer { session: id, section } in listeners {
-            let negotiated = self.sessions.get(&id).and_then(|session| {
-                session.sections().get(section).filter(|_| session.is_started())?.codec()
-            });
+            let negotiated = self.negotiated_codec(&id, section);
             if negotiated.is_some() && negotiated == codec {
                 self.with_session(now, &id, |session| session.send_packets(now, section, &packets));
             }
@@ -331,9 +336,7 @@ impl Gateway {
         let codec = stream.format().map(|format| TrackCodec::from(format.codec));
         let viewers: Vec<_> = stream.viewers().iter().cloned().collect();
         for Viewer { session: id, section } in viewers {
-            let session = self.sessions.get(&id).filter(|session| session.is_started());
-            let negotiated = session.and_then(|session| session.sections().get(section)?.codec());
-            // Without one, the session has not started, or the viewer has not taken the section.
+            let negotiated = self.negotiated_codec(&id, section);
             if negotiated.is_none() {
                 continue;
             }

@@ -34,7 +34,7 @@ mod timeline;
 
 pub use audio::{
     AacFormat, AudioCodec, AudioDescription, AudioEncoding, AudioFeed, AudioFormat, AudioProblem,
-    AudioStatistics, Beeper, Law,
+    Beeper, Law,
 };
 pub use codec::{Codec, Format, NalCodec, Profile, TrackCodec};
 pub use feed::Feed;

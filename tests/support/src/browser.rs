@@ -115,8 +115,7 @@ impl Browser {
         url: &str,
         token: &str,
     ) -> Result<Self> {
-        let arguments = json!({ "url": url, "token": token, "seconds": 0, "audio": true });
-        Self::script(scene, name, place, "whep.mjs", &arguments)
+        Self::player(scene, name, place, &json!({ "url": url, "token": token, "audio": true }))
     }
 
     /// Starts a plain WHEP player that plays until it is dropped.
@@ -127,13 +126,13 @@ impl Browser {
         url: &str,
         token: &str,
     ) -> Result<Self> {
-        Self::script(
-            scene,
-            name,
-            place,
-            "whep.mjs",
-            &json!({ "url": url, "token": token, "seconds": 0 }),
-        )
+        Self::player(scene, name, place, &json!({ "url": url, "token": token }))
+    }
+
+    fn player(scene: &Scene, name: &str, place: Place<'_>, options: &Value) -> Result<Self> {
+        let mut arguments = options.clone();
+        arguments["seconds"] = json!(0);
+        Self::script(scene, name, place, "whep.mjs", &arguments)
     }
 
     /// Starts one of the scripts with its arguments.

@@ -213,6 +213,7 @@ impl Stream {
 
     fn describe_sound(&mut self, description: Option<&AudioDescription>) {
         self.lip_sync = LipSync::default();
+        self.feed.set_reference(None);
         let before = self.sound();
         self.audio.handle_description(description);
         self.changed |= self.sound() != before;
@@ -233,9 +234,10 @@ impl Stream {
     }
 
     fn handle_packet(&mut self, arrival: Instant, packet: RtpPacket) {
-        self.lip_sync.handle_picture(arrival, packet.header.timestamp);
-        self.feed.set_reference(self.lip_sync.reference(MediaKind::Video));
-        self.audio.set_reference(self.lip_sync.reference(MediaKind::Audio));
+        if self.lip_sync.handle_picture(arrival, packet.header.timestamp) {
+            self.feed.set_reference(self.lip_sync.reference(MediaKind::Video));
+            self.audio.set_reference(self.lip_sync.reference(MediaKind::Audio));
+        }
         match self.feed.handle_packet(arrival, packet) {
             Ok(()) => {}
             Err(error) if error.is_lasting() => {

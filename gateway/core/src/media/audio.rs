@@ -20,6 +20,6 @@ mod tone;
 mod transcoder;
 
 pub use aac::AacFormat;
-pub use feed::{AudioFeed, AudioStatistics};
+pub use feed::AudioFeed;
 pub use format::{AudioCodec, AudioDescription, AudioEncoding, AudioFormat, AudioProblem, Law};
 pub use tone::Beeper;

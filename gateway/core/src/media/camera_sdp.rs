@@ -217,7 +217,7 @@ impl<'a> Section<'a> {
 
     /// Finds the payload type to forward: the first one that can be, or else the reason why the
     /// first one cannot.
-    fn video(&self, index: usize, session: &Section<'_>) -> Result<VideoSection, CameraSdpError> {
+    fn video(&self, index: usize, session: &Self) -> Result<VideoSection, CameraSdpError> {
         let mut refusal = None;
         for payload_type in self.all_payload_types() {
             match self.payload_type(payload_type, session) {
@@ -265,17 +265,11 @@ impl<'a> Section<'a> {
     fn payload_type(
         &self,
         payload_type: u8,
-        session: &Section<'_>,
+        session: &Self,
     ) -> Result<(Codec, Vec<Bytes>), CameraSdpError> {
-        let attribute = |name| {
-            self.attribute(name, payload_type).or_else(|| session.attribute(name, payload_type))
-        };
-        // The parameters of another payload type are better than none.
-        let parameters = attribute("fmtp")
-            .or_else(|| self.named("fmtp").find_map(|value| Some(numbered(value)?.1)))
-            .unwrap_or_default();
+        let (map, parameters) = self.map_and_parameters(payload_type, session);
         // The clock rate may be missing or wrong: that of these codecs is always the same.
-        let name = match attribute("rtpmap") {
+        let name = match map {
             Some(map) => map.split('/').next().unwrap_or_default().trim(),
             None => static_name(payload_type).unwrap_or_else(|| name_by_parameters(parameters)),
         };
@@ -296,6 +290,17 @@ impl<'a> Section<'a> {
             }
         }
         Ok((codec, sets))
+    }
+
+    /// Returns the `rtpmap` of a payload type, if it has one, and its format parameters. Those of
+    /// another payload type are better than none.
+    fn map_and_parameters(&self, payload_type: u8, session: &Self) -> (Option<&'a str>, &'a str) {
+        let attribute = |name| {
+            self.attribute(name, payload_type).or_else(|| session.attribute(name, payload_type))
+        };
+        let parameters = attribute("fmtp")
+            .or_else(|| self.named("fmtp").find_map(|value| Some(numbered(value)?.1)));
+        (attribute("rtpmap"), parameters.unwrap_or_default())
     }
 
     /// Returns the value of `a=rtpmap:96 …`, `a=fmtp:96 …` and so on.

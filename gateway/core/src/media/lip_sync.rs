@@ -54,6 +54,8 @@ pub struct LipSync {
     /// A moment on both clocks, by which the distance is measured, and the distance from it in
     /// nanoseconds.
     distance: Option<(Instant, i128, i64)>,
+    /// Timestamp of the latest picture.
+    picture: Option<u32>,
 }
 
 impl LipSync {
@@ -79,10 +81,18 @@ impl LipSync {
         *own = Some(known);
     }
 
-    /// Measures the distance of the clocks by the arrival of a picture with this timestamp.
-    pub fn handle_picture(&mut self, arrival: Instant, timestamp: u32) {
-        let Some(video) = self.video else { return };
-        let camera = video.time_of(timestamp);
+    /// Measures the distance of the clocks by the arrival of a picture with this timestamp. Only its
+    /// first packet counts. Returns true if the references may have changed.
+    pub fn handle_picture(&mut self, arrival: Instant, timestamp: u32) -> bool {
+        let Some(video) = self.video else { return false };
+        let is_new = self.picture.replace(timestamp) != Some(timestamp);
+        if is_new {
+            self.measure(arrival, video.time_of(timestamp));
+        }
+        is_new
+    }
+
+    fn measure(&mut self, arrival: Instant, camera: i128) {
         let Some((at, of_camera, distance)) = &mut self.distance else {
             self.distance = Some((arrival, camera, 0));
             return;

@@ -9,11 +9,10 @@ use porthole_test_support::scene::{report, scene};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{NEEDS, PICTURE_DEADLINE, server_and_gateway};
+use crate::{ADMIN, NEEDS, PICTURE_DEADLINE, create_admin, server_and_gateway};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 const CAMERA: (&str, &str) = ("door", "test:640x360@15");
-const PASSWORD: &str = "a porthole in the hull";
 /// Time in which there are two beeps.
 const LISTENING_S: u64 = 3;
 
@@ -62,11 +61,8 @@ fn a_camera_is_heard_by_those_who_press_listen_and_not_on_the_wall() {
         let (server, _gateway, _) = server_and_gateway(scene, &[CAMERA])?;
         let listening = json!({ "sound": LISTENING_S });
         let file = scene.folder().join("listening.png");
-        let steps = [
-            json!({ "goto": server.setup_link()? }),
-            json!({ "fill": "Username", "value": "ada" }),
-            json!({ "fill": "Password", "value": PASSWORD }),
-            json!({ "click": "Create account" }),
+        let mut steps = create_admin(&server.setup_link()?, ADMIN);
+        steps.extend([
             json!({ "rates": 1, "playing": 1, "timeoutMs": PICTURE_DEADLINE.as_millis() }),
             listening.clone(),
             json!({ "click": "door", "role": "link" }),
@@ -82,7 +78,7 @@ fn a_camera_is_heard_by_those_who_press_listen_and_not_on_the_wall() {
             json!({ "press": "m" }),
             json!({ "sound": 1 }),
             json!({ "rates": 1, "playing": 1 }),
-        ];
+        ]);
         let browser = Browser::dashboard(scene, "page", Place::Here, &steps, DEADLINE)?;
         let sounds = sounds(&browser)?;
         let [wall, before, on, off] = sounds.as_slice() else { panic!("{sounds:?}") };

@@ -20,7 +20,7 @@ const RATES: [u32; 13] = [
 ];
 
 /// Number of samples in an access unit, for each channel.
-const SAMPLES: u64 = 1024;
+pub(super) const SAMPLES: u32 = 1024;
 
 /// Object types (ISO/IEC 14496-3 §1.5.1.1).
 const LOW_COMPLEXITY: u32 = 2;
@@ -149,7 +149,7 @@ impl AacFormat {
 
     /// Returns the duration of an access unit.
     pub(super) fn frame(&self) -> Duration {
-        Duration::from_micros(SAMPLES * 1_000_000 / u64::from(self.sample_rate.max(1)))
+        Duration::from_micros(u64::from(SAMPLES) * 1_000_000 / u64::from(self.sample_rate.max(1)))
     }
 
     /// Returns the codec's configuration for a decoder, without extensions, which it need not know.

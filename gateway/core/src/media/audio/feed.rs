@@ -32,17 +32,6 @@ const MAX_PACKET: Duration = Duration::from_millis(200);
 /// delays one track by more; cameras that report more have a clock for each track.
 const MAX_REPORTED: Duration = Duration::from_secs(3);
 
-/// Counters of the sound of a camera since its feed was created.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct AudioStatistics {
-    /// Packets from the camera while somebody listened, including the ones that were dropped.
-    pub received: u64,
-    /// Packets for listeners.
-    pub forwarded: u64,
-    /// Packets that the camera numbered and that never arrived.
-    pub lost: u64,
-}
-
 /// Prepares one camera's sound for its listeners.
 ///
 /// A feed lives as long as its camera is configured. After each `handle_…` drain
@@ -64,7 +53,6 @@ pub struct AudioFeed {
     /// The next packet of Opus has nothing to do with the last one.
     is_new_run: bool,
     output: VecDeque<MediaPacket>,
-    statistics: AudioStatistics,
 }
 
 /// The sound of a camera, as it is reported.
@@ -100,15 +88,14 @@ impl Track {
     /// Returns the time at which the first sample of a packet was recorded, if its arrival is all
     /// that is known: the packet leaves the camera when its last sample is recorded.
     fn captured(&self, arrival: Instant, len: usize) -> Instant {
+        let AudioFormat { clock_rate, channels, .. } = self.format;
+        let of_bytes = |each: u64| {
+            let a_second = each * u64::from(clock_rate) * u64::from(channels);
+            Duration::from_nanos(len as u64 * 1_000_000_000 / a_second.max(1))
+        };
         let duration = match &self.format.encoding {
-            AudioEncoding::G711(_) | AudioEncoding::G722 => {
-                let samples = u64::from(self.format.clock_rate) * u64::from(self.format.channels);
-                Duration::from_nanos(len as u64 * 1_000_000_000 / samples.max(1))
-            }
-            AudioEncoding::Linear => {
-                let bytes = 2 * u64::from(self.format.clock_rate) * u64::from(self.format.channels);
-                Duration::from_nanos(len as u64 * 1_000_000_000 / bytes.max(1))
-            }
+            AudioEncoding::G711(_) | AudioEncoding::G722 => of_bytes(1),
+            AudioEncoding::Linear => of_bytes(2),
             AudioEncoding::Opus => OPUS_PACKET,
             AudioEncoding::Aac(aac) => aac.frame(),
         };
@@ -180,16 +167,9 @@ impl AudioFeed {
         Some((&known.name, known.sent.as_ref().err()))
     }
 
-    /// Returns the counters since the feed was created.
-    #[must_use]
-    pub fn statistics(&self) -> AudioStatistics {
-        self.statistics
-    }
-
     /// Handles one RTP packet from the camera.
     pub fn handle_packet(&mut self, now: Instant, packet: RtpPacket) {
         let Some(track) = self.track.as_mut().filter(|_| self.is_wanted) else { return };
-        self.statistics.received += 1;
         match track.reorder_buffer.insert(now, packet) {
             InsertOutcome::Restarted => self.timeline.restart(),
             InsertOutcome::Accepted
@@ -221,7 +201,6 @@ impl AudioFeed {
             let Some(ordered) = track.reorder_buffer.pop(now) else { break };
             if ordered.lost > 0 && track.delivery != Delivery::Tcp {
                 self.next_sequence += ordered.lost;
-                self.statistics.lost += ordered.lost;
                 if let Some(transcoder) = &mut track.transcoder {
                     transcoder.handle_loss();
                 }
@@ -312,7 +291,6 @@ impl AudioFeed {
         if self.output.len() >= MAX_OUTPUT {
             return;
         }
-        self.statistics.forwarded += 1;
         self.output.push_back(MediaPacket {
             payload,
             timestamp: moment.timestamp,

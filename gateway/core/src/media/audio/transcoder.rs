@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::aac::Depacketizer;
+use super::aac::{Depacketizer, SAMPLES};
 use super::decoder::Decoder;
 use super::encoder::{Encoder, FRAME_RATE, takes};
 use super::format::{AudioEncoding, AudioFormat, OPUS_CLOCK_RATE};
@@ -13,9 +13,6 @@ use crate::media::ahead;
 
 /// Ticks of Opus' RTP clock in a frame.
 const FRAME_TICKS: u32 = OPUS_CLOCK_RATE / FRAME_RATE;
-
-/// Number of samples in an access unit of AAC, for each channel.
-const AAC_SAMPLES: u32 = 1024;
 
 /// Time by which timestamps may differ from the count of samples. Cameras round them to
 /// milliseconds, or take them from another clock; a difference below is no gap.
@@ -124,7 +121,7 @@ impl Transcoder {
             return packets;
         };
         for (index, unit) in (0_u32..).zip(depacketizer.units(payload)) {
-            let samples = index * AAC_SAMPLES;
+            let samples = index * SAMPLES;
             let ticks = scale(samples, self.clock_rate, self.sample_rate);
             let captured = captured + self.duration(samples);
             self.handle_unit(timestamp.wrapping_add(ticks), captured, &unit, &mut packets);

@@ -1,6 +1,6 @@
 //! The sound in a camera's description.
 
-use super::{MAX_LEN, Place, Section, numbered, sections};
+use super::{MAX_LEN, Place, Section, sections};
 use crate::media::{
     AacFormat, AudioDescription, AudioEncoding, AudioFormat, AudioProblem, Delivery, Law,
 };
@@ -58,15 +58,9 @@ impl Section<'_> {
     }
 
     /// Describes the sound of a payload type.
-    fn audio(&self, payload_type: u8, session: &Section<'_>) -> AudioDescription {
-        let attribute = |name| {
-            self.attribute(name, payload_type).or_else(|| session.attribute(name, payload_type))
-        };
-        // The parameters of another payload type are better than none.
-        let parameters = attribute("fmtp")
-            .or_else(|| self.named("fmtp").find_map(|value| Some(numbered(value)?.1)))
-            .unwrap_or_default();
-        let map = attribute("rtpmap").unwrap_or_else(|| static_map(payload_type));
+    fn audio(&self, payload_type: u8, session: &Self) -> AudioDescription {
+        let (map, parameters) = self.map_and_parameters(payload_type, session);
+        let map = map.unwrap_or_else(|| static_map(payload_type));
         let mut words = map.split('/').map(str::trim);
         let name = words.next().unwrap_or_default();
         let clock_rate = words.next().and_then(|rate| rate.parse().ok());

@@ -81,7 +81,7 @@ impl LipSync {
         *own = Some(known);
     }
 
-    /// Measures the distance of the clocks by the arrival of a picture with this timestamp. Only its
+    /// Measures the distance of the clocks by the arrival of a picture with this timestamp, whose
     /// first packet counts. Returns true if the references may have changed.
     pub fn handle_picture(&mut self, arrival: Instant, timestamp: u32) -> bool {
         let Some(video) = self.video else { return false };

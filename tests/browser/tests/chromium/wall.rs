@@ -28,8 +28,9 @@ const WARM_UP_S: u64 = 60;
 /// and goes.
 const PAGE_GROWTH: [(&str, u64); 4] =
     [("heap", MIB / 2), ("nodes", 100), ("listeners", 50), ("connections", 2)];
-/// Growth of Chromium that is allowed beyond that with a plain page.
-const GROWTH_MIB: f64 = 20.0;
+/// Growth of Chromium that is allowed beyond that with a plain page, whose memory may as well
+/// shrink: in a few seconds both go up and down by up to 15 MiB.
+const GROWTH_MIB: f64 = 40.0;
 /// Connections that a page has at most: one for each tile, one that replaces it, and one that is
 /// being closed.
 const MOST_CONNECTIONS: u64 = 3 * CAMERAS as u64;
@@ -211,7 +212,7 @@ impl Growth {
         }
         let (wall, plain) = (self.allocated(), plain.allocated());
         report(&format!("growth in MiB: the wall {wall:.1}, a plain page {plain:.1}"));
-        ensure!(wall <= plain + GROWTH_MIB, "the wall has grown by {wall:.1} MiB");
+        ensure!(wall <= plain.max(0.0) + GROWTH_MIB, "the wall has grown by {wall:.1} MiB");
         Ok(())
     }
 

@@ -23,8 +23,8 @@ use url::Url;
 pub use read::InvalidSetting;
 pub use tree::{SyntaxError, Tree};
 pub use types::{
-    Account, AdminAddress, Bounded, CameraFlag, ExternalAddress, Network, OnvifService, Ports,
-    Rotation, Secret, Source, Span,
+    Account, AdminAddress, Bounded, CameraFlag, ExternalAddress, IceServerHost, Network,
+    OnvifService, Ports, Rotation, Secret, Source, Span,
 };
 
 /// The name of the configuration file in the working directory and in the data folder.
@@ -232,6 +232,8 @@ pub struct Gateway {
     pub turn_only: bool,
     /// Networks in which cameras may be looked for although the machine has no address in them.
     pub networks: Vec<Network>,
+    /// STUN and TURN servers that are neither public nor on the signaling server's machine.
+    pub allow_ice_servers: Vec<IceServerHost>,
     /// The time in which an RTSP camera must answer.
     pub camera_connect_timeout: Span,
     /// The time without packets after which an RTSP camera is connected again.
@@ -247,6 +249,7 @@ impl Default for Gateway {
             udp_port: 0,
             turn_only: false,
             networks: Vec::new(),
+            allow_ice_servers: Vec::new(),
             camera_connect_timeout: Span { seconds: 10 },
             camera_silence_timeout: Span { seconds: 15 },
         }

@@ -68,6 +68,7 @@ fn settings(config: &Config, server: Url, claim: Option<String>) -> porthole_gat
             silence: Duration::from_secs(gateway.camera_silence_timeout.seconds.into()),
         },
         networks: gateway.networks.iter().map(|network| network.0).collect(),
+        allow_ice_servers: gateway.allow_ice_servers.iter().map(|one| one.0.clone()).collect(),
         turn_only: gateway.turn_only,
     }
 }
@@ -114,6 +115,16 @@ mod tests {
         let server = Url::parse("http://localhost/").unwrap();
         let networks = settings(&config, server, None).networks;
         assert_eq!(networks, ["10.20.0.0/16".parse().unwrap()]);
+    }
+
+    #[test]
+    fn the_allowed_ice_servers_reach_the_gateway() {
+        let mut config = Config::default();
+        let allowed = ["turn.lan", "192.168.1.8"];
+        config.gateway.allow_ice_servers = allowed.map(|one| one.parse().unwrap()).into();
+        let server = Url::parse("http://localhost/").unwrap();
+        let settings = settings(&config, server, None);
+        assert_eq!(settings.allow_ice_servers, allowed.map(|one| one.parse().unwrap()));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use porthole_gateway::{Cameras, Gateway};
 use porthole_signaling::{Server, admin};
+use porthole_turn_proto::uri::ServerUri;
 use porthole_turn_server::{Change, Effect};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -27,9 +28,11 @@ pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()>
     let cameras = Arc::new(OnceLock::new());
     let apply_rest = apply_cameras(&cameras);
     let turn_server = TurnServer::start(config, Some(&secret), load_config, apply_rest).await?;
-    let turn_config = signaling::turn_config(turn::ice_server_urls(config)?, secret.reveal());
+    let urls = turn::ice_server_urls(config)?;
+    let allowing = allow_own_ice_servers(config, &urls);
+    let turn_config = signaling::turn_config(urls, secret.reveal());
     let signaling = signaling::bind(config, Some(turn_config)).await?;
-    let gateway = start_gateway(config, signaling.local_addr()).await?;
+    let gateway = start_gateway(&allowing, signaling.local_addr()).await?;
     // It is set once.
     let _ = cameras.set(gateway.cameras().clone());
     console::print_welcome(&signaling::dashboard_url(config), signaling.setup_link().as_deref())?;
@@ -56,6 +59,15 @@ async fn start_gateway(config: &Config, server: SocketAddr) -> anyhow::Result<Ga
     // Needed for the first start only; later ones leave it unused, and it expires.
     let claim = admin::create_claim(&config.data).await?;
     gateway::start(config, loopback_url(server)?, Some(claim.code))
+}
+
+/// Returns the configuration with this server's own STUN and TURN servers among those that the
+/// gateway may contact: it is the owner who has named them.
+fn allow_own_ice_servers(config: &Config, urls: &[String]) -> Config {
+    let mut config = config.clone();
+    let hosts = urls.iter().filter_map(|url| ServerUri::parse(url)).map(|uri| uri.host);
+    config.gateway.allow_ice_servers.extend(hosts.filter_map(|host| host.parse().ok()));
+    config
 }
 
 /// Returns the URL by which this machine reaches its own server.
@@ -88,4 +100,24 @@ async fn run_both(
     };
     let (gateway, ()) = tokio::join!(run_gateway, run_signaling);
     Ok(gateway?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gateway_of_up_may_contact_the_ice_servers_of_up() {
+        let urls = [
+            "stun:192.168.1.7:3478",
+            "turn:192.168.1.7:3478?transport=tcp",
+            "turn:[fd00::7]:3478?transport=udp",
+            "turns:turn.lan:5349?transport=tcp",
+            "nonsense",
+        ];
+        let config = allow_own_ice_servers(&Config::default(), &urls.map(str::to_owned));
+        let allowed: Vec<_> =
+            config.gateway.allow_ice_servers.iter().map(ToString::to_string).collect();
+        assert_eq!(allowed, ["192.168.1.7/32", "192.168.1.7/32", "fd00::7/128", "turn.lan"]);
+    }
 }

@@ -7,10 +7,12 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use porthole_gateway_core::camera::{ControlFacts, SourceCommand, SourceEvent, StreamId};
+use porthole_gateway_core::ice_servers::AllowedIceServer;
 use porthole_gateway_core::onvif::control::Command;
 use porthole_gateway_core::question::{Question, QuestionEvent, QuestionId, QuestionOutput};
 use porthole_gateway_core::{
@@ -25,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, trace, warn};
 
 use crate::cameras::Update;
+use crate::ice_servers::IceServerResolver;
 use crate::ingest::{EventSender, SourceBatch, SourceControl};
 use crate::turn_transport::TurnTransportEvent;
 use crate::udp::{ReceivedDatagram, Udp};
@@ -98,6 +101,7 @@ pub struct Driver<C> {
     turn_transports: HashMap<TurnClientId, mpsc::Sender<Bytes>>,
     turn_events: Channel<(TurnClientId, TurnTransportEvent)>,
     resolved: Channel<(IceServerEndpoint, Vec<SocketAddr>)>,
+    ice_servers: Arc<IceServerResolver>,
     channels: Channels,
     tasks: JoinSet<()>,
     outgoing: Vec<Datagram>,
@@ -124,7 +128,8 @@ impl<T> Channel<T> {
 }
 
 impl<C: Core> Driver<C> {
-    /// Binds the UDP port; 0 picks a free one.
+    /// Binds the UDP port; 0 picks a free one. STUN and TURN servers that are neither public nor on
+    /// the signaling server's machine must be allowed.
     ///
     /// # Errors
     /// Returns an error if the port cannot be bound.
@@ -133,6 +138,7 @@ impl<C: Core> Driver<C> {
         udp_port: u16,
         channels: Channels,
         with_loopback: bool,
+        allowed_ice_servers: Vec<AllowedIceServer>,
     ) -> io::Result<Self> {
         Ok(Self {
             core,
@@ -144,6 +150,7 @@ impl<C: Core> Driver<C> {
             turn_transports: HashMap::new(),
             turn_events: Channel::new(TURN_QUEUE),
             resolved: Channel::new(RESOLVE_QUEUE),
+            ice_servers: Arc::new(IceServerResolver::new(allowed_ice_servers)),
             channels,
             tasks: JoinSet::new(),
             outgoing: Vec::new(),
@@ -262,7 +269,12 @@ impl<C: Core> Driver<C> {
     fn handle_link_event(&mut self, event: LinkEvent) {
         let now = Instant::now();
         match event {
-            LinkEvent::Online => self.core.handle_online(now),
+            LinkEvent::Online { server } => {
+                if let Some(server) = server {
+                    self.ice_servers.set_signaling_server(server);
+                }
+                self.core.handle_online(now);
+            }
             LinkEvent::Offline => self.core.handle_offline(now),
             LinkEvent::Message(message) => self.core.handle_message(now, message),
         }
@@ -324,7 +336,9 @@ impl<C: Core> Driver<C> {
             TurnTransportCommand::Open(server) => {
                 let (tx, rx) = mpsc::channel(turn_transport::QUEUE);
                 self.turn_transports.insert(key.clone(), tx);
-                self.tasks.spawn(turn_transport::run(key, server, rx, self.turn_events.tx.clone()));
+                let (ice_servers, events) =
+                    (Arc::clone(&self.ice_servers), self.turn_events.tx.clone());
+                self.tasks.spawn(turn_transport::run(key, server, ice_servers, rx, events));
             }
             TurnTransportCommand::Send(bytes) => {
                 let full =
@@ -373,9 +387,12 @@ impl<C: Core> Driver<C> {
     }
 
     fn resolve(&mut self, server: IceServerEndpoint) {
-        let resolved = self.resolved.tx.clone();
+        let (ice_servers, resolved) = (Arc::clone(&self.ice_servers), self.resolved.tx.clone());
         self.tasks.spawn(async move {
-            let addresses = resolve_host(&server).await;
+            let addresses = ice_servers.resolve(&server).await.unwrap_or_else(|error| {
+                debug!("a STUN server cannot be asked: {error}");
+                Vec::new()
+            });
             // Fails once the gateway is stopping; the event does not matter then.
             let _ = resolved.send((server, addresses)).await;
         });
@@ -392,16 +409,6 @@ impl<C: Core> Driver<C> {
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(CLOSE_TIMEOUT, ended).await.is_err() {
             self.tasks.abort_all();
-        }
-    }
-}
-
-async fn resolve_host(server: &IceServerEndpoint) -> Vec<SocketAddr> {
-    match tokio::net::lookup_host((server.host.as_str(), server.port)).await {
-        Ok(found) => found.collect(),
-        Err(error) => {
-            debug!("the name of a STUN server cannot be resolved: {error}");
-            Vec::new()
         }
     }
 }

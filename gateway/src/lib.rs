@@ -11,6 +11,7 @@ mod batch_socket;
 mod cameras;
 mod control;
 pub mod driver;
+mod ice_servers;
 pub mod ingest;
 mod key;
 mod link;
@@ -43,9 +44,10 @@ use key::Key;
 
 pub use cameras::{CameraConfig, Cameras, ChangeError, Difference, OnvifPlace};
 pub use key::KeyError;
-pub use link::{LinkError, websocket_url};
+pub use link::{LinkError, server_address, websocket_url};
 pub use offline::{OfflineError, Skipped, add_imported};
 pub use porthole_gateway_core::camera::Picture;
+pub use porthole_gateway_core::ice_servers::{AllowedIceServer, InvalidIceServer};
 pub use porthole_gateway_core::import;
 pub use store_file::StoreError;
 
@@ -68,6 +70,9 @@ pub struct Config {
     pub camera_timeouts: ingest::Timeouts,
     /// Networks in which cameras may be looked for although this machine has no address in them.
     pub networks: Vec<onvif::Cidr>,
+    /// STUN and TURN servers that may be contacted although they are neither public nor on the
+    /// signaling server's machine.
+    pub allow_ice_servers: Vec<AllowedIceServer>,
     /// Use relayed paths only, so that the addresses of this network stay private.
     pub turn_only: bool,
 }
@@ -172,7 +177,8 @@ impl Gateway {
             controls: controlling,
             facts,
         };
-        let mut driver = Driver::new(core, port, channels, is_loopback(&config.server))
+        let loopback = is_loopback(&config.server);
+        let mut driver = Driver::new(core, port, channels, loopback, config.allow_ice_servers)
             .map_err(|source| StartError::Port { port, source })?;
         driver.change_cameras(initial);
         let link = Link { server: config.server, claim: config.claim, name: config.name, key };

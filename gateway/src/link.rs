@@ -3,6 +3,7 @@
 //! It authenticates the gateway (`portholeChallenge`, `portholeEnroll`, `register`) and then passes
 //! messages between the server and the core.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +46,10 @@ const READ_BUFFER_BYTES: usize = 4 * 1024;
 #[derive(Debug)]
 pub enum LinkEvent {
     /// The link is up and the gateway registered; messages flow.
-    Online,
+    Online {
+        /// The address at which the server was reached.
+        server: Option<IpAddr>,
+    },
     /// The link is lost and being re-established.
     Offline,
     /// A message of the signaling server.
@@ -107,7 +111,8 @@ impl Link {
                 Ok(socket) => {
                     backoff.reset();
                     info!(gateway = %self.key.id(), "registered with the signaling server");
-                    if events.send(LinkEvent::Online).await.is_err() {
+                    let server = server_address(socket.get_ref());
+                    if events.send(LinkEvent::Online { server }).await.is_err() {
                         return Ok(());
                     }
                     let why = pass_messages(socket, &events, &mut outgoing, &stop).await;
@@ -223,6 +228,16 @@ pub fn websocket_url(server: &Url) -> Result<Url, LinkError> {
     let path = format!("{}{WEBSOCKET_PATH}", path.strip_suffix(WEBSOCKET_PATH).unwrap_or(path));
     url.set_path(&path);
     if fits { Ok(url) } else { Err(LinkError::Address(server.to_string())) }
+}
+
+/// Returns the address to which a connection was made.
+pub fn server_address(stream: &MaybeTlsStream<TcpStream>) -> Option<IpAddr> {
+    let stream = match stream {
+        MaybeTlsStream::Plain(stream) => stream,
+        MaybeTlsStream::Rustls(stream) => stream.get_ref().0,
+        _ => return None,
+    };
+    stream.peer_addr().ok().map(|address| address.ip())
 }
 
 /// Returns true if the error code concerns the claim code itself, not the state of the server.

@@ -2,15 +2,18 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use porthole_gateway_core::{IceServerEndpoint, TurnClientId, TurnTransport};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UdpSocket, lookup_host};
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::debug;
+
+use crate::ice_servers::IceServerResolver;
 
 /// Timeout of resolving a TURN server's name and connecting to it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,10 +40,11 @@ pub(crate) enum TurnTransportEvent {
 pub(crate) async fn run(
     key: TurnClientId,
     server: IceServerEndpoint,
+    resolver: Arc<IceServerResolver>,
     mut outgoing: mpsc::Receiver<Bytes>,
     events: mpsc::Sender<(TurnClientId, TurnTransportEvent)>,
 ) {
-    let opened = match timeout(CONNECT_TIMEOUT, open(&server)).await {
+    let opened = match timeout(CONNECT_TIMEOUT, open(&server, &resolver)).await {
         Ok(opened) => opened,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     };
@@ -68,9 +72,9 @@ enum Transport {
     Tcp(TcpStream),
 }
 
-async fn open(server: &IceServerEndpoint) -> io::Result<Transport> {
+async fn open(server: &IceServerEndpoint, resolver: &IceServerResolver) -> io::Result<Transport> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for address in lookup_host((server.host.as_str(), server.port)).await? {
+    for address in resolver.resolve(server).await? {
         let opened = match server.transport {
             TurnTransport::Udp => connect_udp(address).await.map(Transport::Udp),
             TurnTransport::Tcp => connect_tcp(address).await.map(Transport::Tcp),
@@ -154,5 +158,35 @@ async fn run_tcp(
     tokio::select! {
         written = write => written,
         read = read => read,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use porthole_signaling_proto::SessionId;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_hostile_signaling_server_makes_the_gateway_connect_to_nothing_near_it() {
+        let inside = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = inside.local_addr().unwrap().port();
+        for (signaling, is_reached) in [("203.0.113.1", false), ("127.0.0.1", true)] {
+            for transport in [TurnTransport::Udp, TurnTransport::Tcp] {
+                let resolver = Arc::new(IceServerResolver::default());
+                resolver.set_signaling_server(signaling.parse().unwrap());
+                let server = IceServerEndpoint { host: "localhost".to_owned(), port, transport };
+                let key = TurnClientId { session: "s1".parse::<SessionId>().unwrap(), index: 0 };
+                let (outgoing, sent) = mpsc::channel(QUEUE);
+                let (events, mut received) = mpsc::channel(QUEUE);
+                let task = tokio::spawn(run(key, server, resolver, sent, events));
+                let first = received.recv().await.map(|(_, event)| event);
+                let is_open = matches!(first, Some(TurnTransportEvent::Opened));
+                assert_eq!(is_open, is_reached, "{transport:?}, signaling at {signaling}");
+                drop(outgoing);
+                task.abort();
+            }
+        }
     }
 }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use porthole_gateway::ingest;
 use porthole_gateway::onvif::ServiceAddress;
+use porthole_gateway::{AllowedIceServer, InvalidIceServer, ingest};
 use porthole_signaling_proto::{CameraId, ROTATIONS};
 use porthole_turn_admin::{BadPlace, Place};
 use porthole_turn_proto::server::{Cidr, InvalidCidr};
@@ -303,6 +303,27 @@ impl fmt::Display for Network {
 }
 
 convert_as_string!(Network);
+
+/// A STUN or TURN server by name or address, or a network of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct IceServerHost(pub AllowedIceServer);
+
+impl FromStr for IceServerHost {
+    type Err = InvalidIceServer;
+
+    fn from_str(text: &str) -> Result<Self, InvalidIceServer> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for IceServerHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+convert_as_string!(IceServerHost);
 
 /// The degrees by which a picture is turned clockwise.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -164,7 +164,7 @@ impl Line {
     async fn wait_for_cameras(&mut self, count: usize) -> Result<GatewayId> {
         loop {
             match self.incoming.recv().await.context("the connection has ended")? {
-                LinkEvent::Online => {
+                LinkEvent::Online { .. } => {
                     let register = RegisterParams::default();
                     self.messages.send(Message::request::<Register>(REGISTER, &register)).await?;
                 }
@@ -217,7 +217,7 @@ impl Line {
                 event = self.incoming.recv() => {
                     match event.context("the connection has ended")? {
                         LinkEvent::Message(message) => self.handle(message, &mut asked).await?,
-                        LinkEvent::Online | LinkEvent::Offline => {}
+                        LinkEvent::Online { .. } | LinkEvent::Offline => {}
                     }
                 }
             }

@@ -13,6 +13,7 @@ pub mod camera;
 pub mod dtls_srtp;
 mod gateway;
 pub mod ice;
+pub mod ice_servers;
 pub mod import;
 pub mod media;
 pub mod onvif;

@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 use porthole_signaling_proto::IceServer;
 use porthole_turn_proto::StunClient;
 use porthole_turn_proto::uri::Scheme;
+use tracing::warn;
 
 use crate::Datagram;
+use crate::ice_servers::{MAX_ICE_SERVERS, are_too_many, endpoints};
 use crate::turn_clients::{IceServerEndpoint, TurnTransport};
 
 /// Age at which a result is queried again: shorter than the 30 s for which home routers keep an
@@ -34,6 +36,8 @@ pub struct ReflexiveGatherer {
     known: Vec<Known>,
     resolve: VecDeque<IceServerEndpoint>,
     transmits: VecDeque<Datagram>,
+    /// The log has said that a session names too many servers.
+    has_warned: bool,
 }
 
 #[derive(Debug)]
@@ -72,8 +76,10 @@ impl ReflexiveGatherer {
     /// Queries the STUN servers among `servers` whose results are missing or stale. Called at the
     /// beginning and restart of a session.
     pub fn refresh(&mut self, now: Instant, servers: &[IceServer]) {
-        let uris = servers.iter().flat_map(|server| &server.urls);
-        for (scheme, at) in uris.filter_map(|uri| IceServerEndpoint::parse(uri)) {
+        if are_too_many(servers) && !std::mem::replace(&mut self.has_warned, true) {
+            warn!("the signaling server names more than {MAX_ICE_SERVERS} STUN and TURN servers");
+        }
+        for (scheme, at, _) in endpoints(servers) {
             let stun = scheme == Scheme::Stun && at.transport == TurnTransport::Udp;
             let known = self.servers.iter().any(|server| server.at == at);
             if stun && !known && self.servers.len() < MAX_SERVERS {

@@ -12,13 +12,14 @@ use tracing::debug;
 
 use crate::TurnTransportCommand;
 use crate::ice::LocalBase;
+use crate::ice_servers::{MAX_ICE_SERVERS, endpoints};
 
 /// Head start of UDP before TCP to a TURN server is tried as well: a round trip around half the
 /// world, plus one for the 401. Most networks let UDP through, and an allocation costs the server.
 const TCP_DELAY: Duration = Duration::from_millis(250);
 
-/// Limit of TURN clients in one session.
-const MAX_CLIENTS: usize = 8;
+/// Limit of TURN clients in one session: one for each transport of each server.
+const MAX_CLIENTS: usize = 2 * MAX_ICE_SERVERS;
 
 /// The transport protocol between a TURN client and its server (RFC 8656 §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -376,11 +377,10 @@ impl Client {
 
 /// Returns the endpoints of all usable `turn:` URIs, with their credentials.
 fn turn_servers(servers: &[IceServer]) -> impl Iterator<Item = (IceServerEndpoint, &str, &str)> {
-    servers.iter().flat_map(|server| {
+    let turn = endpoints(servers).filter(|(scheme, ..)| *scheme == Scheme::Turn);
+    turn.filter_map(|(_, at, server)| {
         let credentials = server.username.as_deref().zip(server.credential.as_deref());
-        let turn = server.urls.iter().filter_map(|uri| IceServerEndpoint::parse(uri));
-        let turn = turn.filter(|(scheme, _)| *scheme == Scheme::Turn);
-        turn.filter_map(move |(_, at)| credentials.map(|(name, secret)| (at, name, secret)))
+        credentials.map(|(name, secret)| (at, name, secret))
     })
 }
 

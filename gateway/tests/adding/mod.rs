@@ -47,6 +47,7 @@ impl Running {
             udp_port: 0,
             camera_timeouts: Timeouts::default(),
             networks: vec!["127.0.0.0/8".parse().expect("a network")],
+            allow_ice_servers: Vec::new(),
             turn_only: false,
         };
         let gateway = Gateway::start(config).expect("it starts");

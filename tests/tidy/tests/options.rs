@@ -151,6 +151,12 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("gateway.udp_port", GENERAL, "every_general_gateway_and_camera_setting_takes_effect"),
     ("gateway.turn_only", GENERAL, "a_turn_only_gateway_sends_video_only_through_turn"),
     ("gateway.networks", "src/gateway.rs", "the_networks_for_cameras_reach_the_gateway"),
+    ("gateway.allow_ice_servers", "src/gateway.rs", "the_allowed_ice_servers_reach_the_gateway"),
+    (
+        "gateway.allow_ice_servers",
+        "gateway/src/ice_servers.rs",
+        "names_and_addresses_of_this_machine_are_refused_unless_the_server_is_here",
+    ),
     (
         "gateway.camera_connect_timeout",
         "src/gateway.rs",

@@ -29,7 +29,8 @@ pub async fn run(
     headers.insert("Authorization", format!("Bearer {token}").parse()?);
     let (mut socket, _) =
         tokio_tungstenite::connect_async(request).await.context("the server does not respond")?;
-    events.send(LinkEvent::Online).await?;
+    let server = porthole_gateway::server_address(socket.get_ref());
+    events.send(LinkEvent::Online { server }).await?;
     loop {
         tokio::select! {
             message = outgoing.recv() => {

@@ -51,7 +51,7 @@ async fn main() -> anyhow::Result<()> {
     let ((controls, _), (_, facts)) = (mpsc::channel(1), mpsc::channel(1));
     let (link, link_events) = (messages, incoming);
     let channels = Channels { link, link_events, changes, questions, answers, controls, facts };
-    let driver = Driver::new(watch, 0, channels, loopback).context("no UDP port")?;
+    let driver = Driver::new(watch, 0, channels, loopback, Vec::new()).context("no UDP port")?;
     let stop = CancellationToken::new();
     let terminated = async {
         let mut signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;

@@ -73,7 +73,7 @@ pub use nonce::NONCE_LIFETIME_S;
 pub use oauth::OauthKey;
 pub use offload::OffloadedChannel;
 pub use peer::Peer;
-pub use policy::{Cidr, InvalidCidr, PolicyConfig};
+pub use policy::{Cidr, InvalidCidr, PolicyConfig, is_public};
 pub use port::{PortPool, RelayAddress};
 pub use quota::{AllocationQuota, LocalQuota, QuotaLimits, QuotaReached, QuotaUnit, QuotaUsage};
 pub use relay::{HEADROOM, RelayHeader, TAILROOM, ToClient, ToPeer};

@@ -78,26 +78,26 @@ impl std::fmt::Display for Cidr {
 /// The IANA special-purpose address registries (RFC 6890 and updates), with multicast and the
 /// deprecated site-local block. IPv4-mapped addresses are not needed: [`Peer`] has undone them.
 const SPECIAL_PURPOSE: [Cidr; 33] = [
-    Cidr::v4(0, 0, 0, 8),                  // this network
-    Cidr::v4(10, 0, 0, 8),                 // private
-    Cidr::v4(100, 64, 0, 10),              // carrier-grade NAT
-    Cidr::v4(127, 0, 0, 8),                // loopback
-    Cidr::v4(169, 254, 0, 16),             // link-local, cloud metadata
-    Cidr::v4(172, 16, 0, 12),              // private
-    Cidr::v4(192, 0, 0, 24),               // protocol assignments
-    Cidr::v4(192, 0, 2, 24),               // TEST-NET-1
-    Cidr::v4(192, 31, 196, 24),            // AS112
-    Cidr::v4(192, 52, 193, 24),            // AMT
-    Cidr::v4(192, 88, 99, 24),             // 6to4 relay anycast
-    Cidr::v4(192, 168, 0, 16),             // private
-    Cidr::v4(192, 175, 48, 24),            // AS112
-    Cidr::v4(198, 18, 0, 15),              // benchmarking
-    Cidr::v4(198, 51, 100, 24),            // TEST-NET-2
-    Cidr::v4(203, 0, 113, 24),             // TEST-NET-3
-    Cidr::v4(224, 0, 0, 4),                // multicast
-    Cidr::v4(240, 0, 0, 4),                // reserved, broadcast
-    Cidr::v6(0, 0, 0, 0, 64),              // unspecified, loopback, IPv4-compatible, SIIT
-    Cidr::v6(0x64, 0xFF9B, 0, 0, 96),      // NAT64
+    Cidr::v4(0, 0, 0, 8),       // this network
+    Cidr::v4(10, 0, 0, 8),      // private
+    Cidr::v4(100, 64, 0, 10),   // carrier-grade NAT
+    Cidr::v4(127, 0, 0, 8),     // loopback
+    Cidr::v4(169, 254, 0, 16),  // link-local, cloud metadata
+    Cidr::v4(172, 16, 0, 12),   // private
+    Cidr::v4(192, 0, 0, 24),    // protocol assignments
+    Cidr::v4(192, 0, 2, 24),    // TEST-NET-1
+    Cidr::v4(192, 31, 196, 24), // AS112
+    Cidr::v4(192, 52, 193, 24), // AMT
+    Cidr::v4(192, 88, 99, 24),  // 6to4 relay anycast
+    Cidr::v4(192, 168, 0, 16),  // private
+    Cidr::v4(192, 175, 48, 24), // AS112
+    Cidr::v4(198, 18, 0, 15),   // benchmarking
+    Cidr::v4(198, 51, 100, 24), // TEST-NET-2
+    Cidr::v4(203, 0, 113, 24),  // TEST-NET-3
+    Cidr::v4(224, 0, 0, 4),     // multicast
+    Cidr::v4(240, 0, 0, 4),     // reserved, broadcast
+    Cidr::v6(0, 0, 0, 0, 64),   // unspecified, loopback, IPv4-compatible, SIIT
+    NAT64,
     Cidr::v6(0x64, 0xFF9B, 1, 0, 48),      // local-use NAT64
     Cidr::v6(0x100, 0, 0, 0, 64),          // discard
     Cidr::v6(0x100, 0, 0, 1, 64),          // dummy prefix
@@ -112,6 +112,18 @@ const SPECIAL_PURPOSE: [Cidr; 33] = [
     Cidr::v6(0xFEC0, 0, 0, 0, 10),         // site-local
     Cidr::v6(0xFF00, 0, 0, 0, 8),          // multicast
 ];
+
+/// Returns true for an address on the public Internet, in whatever way it is written. An address
+/// behind NAT64 (RFC 6052) is as public as the IPv4 address in it.
+pub fn is_public(ip: IpAddr) -> bool {
+    let peer = Peer::new(SocketAddr::new(ip, 0));
+    let is_special = |ip| SPECIAL_PURPOSE.iter().any(|block| block.contains(ip));
+    let own = std::iter::once(peer.ip()).filter(|ip| !NAT64.contains(*ip));
+    !own.chain(peer.all_ips().skip(1)).any(is_special)
+}
+
+/// The well-known prefix of NAT64 (RFC 6052 §2.1).
+const NAT64: Cidr = Cidr::v6(0x64, 0xFF9B, 0, 0, 96);
 
 /// The rules about peers.
 #[derive(Clone, Debug, Default)]

@@ -24,6 +24,7 @@ use crate::listener::ClientAddress;
 use crate::password;
 use crate::prefix::UsedPrefix;
 use crate::refusal::Refusal;
+use crate::store::CLAIM_LIFETIME;
 use crate::store::users::{COOKIE_LIFETIME, User, cookie_name};
 
 /// The longest name of a user or a token.
@@ -167,7 +168,7 @@ pub(crate) async fn create_claim(
     headers: HeaderMap,
     body: Bytes,
 ) -> HandlerResult<Json<Claim>> {
-    let granted = admitted.everything(now())?;
+    let granted = admitted.give_enrolment(CLAIM_LIFETIME, now())?;
     let NewClaim { replaces } =
         if body.is_empty() { NewClaim::default() } else { read(&headers, &body)? };
     if let Some(replaces) = &replaces
@@ -184,14 +185,13 @@ pub(crate) async fn create_token(
     headers: HeaderMap,
     body: Bytes,
 ) -> HandlerResult<Json<Token>> {
-    let granted = admitted.everything(now())?;
     let mut new: NewToken = read(&headers, &body)?;
     new.name = check_name(&new.name)?;
     if new.cameras.len() > MAX_TOKEN_CAMERAS {
         let text = "a token can be limited to at most 256 cameras";
         return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, text));
     }
-    Ok(Json(app.driver.store.create_token(&granted, &new).await?))
+    Ok(Json(app.driver.store.create_token(&admitted, &new).await?))
 }
 
 async fn respond_signed_in(

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use http::{HeaderName, StatusCode, header};
-use porthole_signaling_core::Denied;
+use porthole_signaling_core::{Denied, NotGiven};
 use porthole_signaling_proto::rest;
 use porthole_signaling_proto::rpc::{Fault, code};
 
@@ -87,6 +87,17 @@ impl From<Denied> for Refusal {
     }
 }
 
+impl From<NotGiven> for Refusal {
+    fn from(error: NotGiven) -> Self {
+        match error {
+            NotGiven::Denied(denied) => denied.into(),
+            NotGiven::Missing { .. } | NotGiven::TooLong { .. } => {
+                Self::new(StatusCode::FORBIDDEN, error.to_string())
+            }
+        }
+    }
+}
+
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         storage_fault(error).into()
@@ -97,6 +108,7 @@ impl From<TokenError> for Refusal {
     fn from(error: TokenError) -> Self {
         match error {
             TokenError::Store(error) => error.into(),
+            TokenError::NotGiven(error) => error.into(),
             TokenError::NoSuchGateway(_)
             | TokenError::NoGateway(_)
             | TokenError::NoSuchCamera { .. } => {

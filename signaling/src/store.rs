@@ -13,7 +13,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{SqlSafeStr as _, Sqlite, SqliteConnection, SqlitePool};
 
-pub(crate) use gateways::EnrollOutcome;
+pub(crate) use gateways::{CLAIM_LIFETIME, EnrollOutcome};
 pub use tokens::TokenError;
 pub(crate) use tokens::TokenLookup;
 

@@ -8,6 +8,7 @@
 //! watches a camera or administers the server takes one. So a handler cannot forget its check.
 
 mod action;
+mod gift;
 mod rights;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use porthole_signaling_proto::rpc::{Fault, code};
 use porthole_signaling_proto::{CameraId, CameraPermission, GatewayId};
 
 pub use action::{Action, Kind, Need};
+pub use gift::{Access, Enrolment, Gift, NotGiven};
 pub use rights::{Expiry, Grant, Object, Objects, Permission, Permissions, Rights};
 
 /// The names of a principal.
@@ -38,7 +40,10 @@ pub struct Identity {
 pub struct Principal {
     identity: Identity,
     role: Role,
+    /// The rights with this credential.
     rights: Rights,
+    /// The rights of the user or token itself, which may outlast the credential.
+    own_rights: Rights,
 }
 
 impl Principal {
@@ -46,13 +51,29 @@ impl Principal {
     /// only. `expires_s` is the expiry of the credential in seconds since 1970; `None` if it does
     /// not expire.
     pub fn new(identity: Identity, role: Role, objects: Objects, expires_s: Option<u64>) -> Self {
-        Self { identity, role, rights: Rights::of_role(role, objects, expires_s.into()) }
+        let rights = Rights::of_role(role, objects, expires_s.into());
+        Self { identity, role, own_rights: rights.clone(), rights }
+    }
+
+    /// Creates the principal of a token that gives this access.
+    pub fn with_access(identity: Identity, access: &Access) -> Self {
+        let rights = access.rights();
+        Self { identity, role: access.role, own_rights: rights.clone(), rights }
+    }
+
+    /// Creates the principal of a user that has signed in: its rights are on everything and do not
+    /// end, but its credential does.
+    pub fn signed_in(identity: Identity, role: Role, credential_end: Expiry) -> Self {
+        let own_rights = Rights::of_role(role, Objects::All, Expiry::Never);
+        let rights = own_rights.clone().until_at_most(credential_end);
+        Self { identity, role, rights, own_rights }
     }
 
     /// Returns the principal with the permission to turn the cameras that it may watch.
     #[must_use]
     pub fn with_control(mut self) -> Self {
         self.rights.allow_control();
+        self.own_rights.allow_control();
         self
     }
 
@@ -60,6 +81,7 @@ impl Principal {
     #[must_use]
     pub fn without_listening(mut self) -> Self {
         self.rights.withhold_listening();
+        self.own_rights.withhold_listening();
         self
     }
 
@@ -147,8 +169,17 @@ impl Action {
                 let permitted = principal.permitted(permission, Object::Everything, now);
                 permitted.ok_or(Denied::Everything)?;
             }
+            (Need::Give, Sender::Principal(principal)) => {
+                principal.check_expiry(now)?;
+                if !principal.rights.has(Permission::Give) {
+                    return Err(Denied::Everything);
+                }
+            }
             (Need::Gateway, Sender::Principal(_)) => return Err(Denied::GatewaysOnly),
-            (Need::Credential | Need::OwnSession | Need::On(..), Sender::Gateway(_)) => {
+            (
+                Need::Credential | Need::OwnSession | Need::Give | Need::On(..),
+                Sender::Gateway(_),
+            ) => {
                 return Err(Denied::ClientsOnly);
             }
             (
@@ -156,6 +187,7 @@ impl Action {
                 | Need::Gateway
                 | Need::Credential
                 | Need::OwnSession
+                | Need::Give
                 | Need::On(..),
                 Sender::Nobody,
             ) => return Err(Denied::Nobody),
@@ -312,6 +344,7 @@ impl Admitted {
             | Need::Registered
             | Need::Gateway
             | Need::Credential
+            | Need::Give
             | Need::OwnSession => None,
         };
         let expiry = expiry.ok_or(denied)?;

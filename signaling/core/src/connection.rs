@@ -117,6 +117,7 @@ impl Hub {
             | Need::Gateway
             | Need::Credential
             | Need::OwnSession
+            | Need::Give
             | Need::On(..) => self.links.get(conn).map_or(Sender::Nobody, Connection::sender),
         };
         action.admit(sender, now)

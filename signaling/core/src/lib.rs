@@ -36,8 +36,9 @@ mod timer;
 mod whep;
 
 pub use access::{
-    Action, Admitted, Denied, Everything, Expiry, GatewayCamera, Grant, Granted, Identity, Kind,
-    Need, Object, Objects, Permission, Permissions, Principal, Rights, Sender,
+    Access, Action, Admitted, Denied, Enrolment, Everything, Expiry, GatewayCamera, Gift, Grant,
+    Granted, Identity, Kind, Need, NotGiven, Object, Objects, Permission, Permissions, Principal,
+    Rights, Sender,
 };
 pub use hub::{Config, Hub, StoredCamera, StoredGateway};
 pub use ice::TurnConfig;

@@ -1,6 +1,7 @@
 //! Tests of access rights: a row for every route, with a column for every kind of caller. The
 //! expectations are written by hand. They say what must be, whatever the table of rights says.
 
+mod giving;
 mod scene;
 
 use std::collections::BTreeSet;
@@ -33,13 +34,17 @@ const SETUP: &str = r#"{"token": "wrong", "name": "nobody", "password": "0123456
 const NAME: &str = r#"{"name": "Barn"}"#;
 const TOKEN: &str = r#"{"name": "n", "role": "admin"}"#;
 const TOKEN_FOR_NONE: &str = r#"{"name": "n", "role": "viewer", "cameras": ["none"]}"#;
+const TOKEN_FOR_OTHER: &str = r#"{"name": "n", "role": "admin", "cameras": ["other@FIRST"]}"#;
 
 /// Access for all, except that a token that is sent must be valid.
 const OPEN: [u16; 14] = [200, 401, 401, 401, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200];
 /// Access for everyone who is signed in.
 const SIGNED_IN: [u16; 14] = [401, 401, 401, 401, 200, 200, 200, 200, 401, 200, 200, 200, 200, 200];
-/// Access for admins only.
-const ADMINS: [u16; 14] = [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 200, 200, 403];
+/// Access for admins of the whole server only.
+const ADMINS: [u16; 14] = [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 403, 200, 403];
+/// Access for admins who may do everything with `other`.
+const ADMINS_OF_OTHER: [u16; 14] =
+    [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 200, 200, 403];
 /// Access for those who may watch `cam`, which is that of the first gateway.
 const CAM: [u16; 14] = [401, 401, 401, 401, 200, 200, 403, 200, 401, 200, 200, 403, 200, 403];
 /// Access for those who may watch every camera, of which there is none with this name.
@@ -49,7 +54,7 @@ const CAM2: [u16; 14] = [401, 401, 401, 401, 200, 403, 403, 403, 401, 200, 200, 
 /// Access for the owner of the session.
 const OWNER: [u16; 14] = [401, 401, 401, 401, 404, 404, 404, 200, 401, 404, 404, 404, 404, 404];
 
-const TABLE: [Row; 30] = [
+const TABLE: [Row; 31] = [
     row("GET", "/healthz", "", JSON, OPEN),
     row("GET", "/ws", "", JSON, instead(200, 426, OPEN)),
     row("POST", "/api/v1/setup", SETUP, JSON, instead(200, 403, OPEN)),
@@ -74,12 +79,13 @@ const TABLE: [Row; 30] = [
             "/api/v1/gateways/{gateway}",
             "",
             JSON,
-            [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 204, 404, 404, 403],
+            [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 204, 403, 404, 403],
         )
     },
     row("POST", "/api/v1/claims", "", JSON, ADMINS),
     row("POST", "/api/v1/tokens", TOKEN, JSON, ADMINS),
     row("POST", "/api/v1/tokens", TOKEN_FOR_NONE, JSON, instead(200, 422, ADMINS)),
+    row("POST", "/api/v1/tokens", TOKEN_FOR_OTHER, JSON, ADMINS_OF_OTHER),
     row("POST", "/whep/{camera}", OFFER, SDP, instead(200, 201, CAM)),
     Row { camera: "none", ..row("POST", "/whep/{camera}", OFFER, SDP, NO_CAM) },
     Row {
@@ -134,7 +140,7 @@ async fn send(scene: &Scene, row: &Row, caller: usize) -> Response {
     };
     let path = row.path.replace("{camera}", &named(row.camera)).replace("{session}", &session);
     let path = path.replace("{gateway}", &named(row.camera));
-    scene.send(caller, row.method, &path, row.media_type, row.body).await
+    scene.send(caller, row.method, &path, row.media_type, named(row.body)).await
 }
 
 #[tokio::test]

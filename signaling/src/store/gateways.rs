@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use porthole_signaling_core::{Enrolled, Everything, Granted, StoredCamera, StoredGateway};
+use porthole_signaling_core::{
+    Enrolled, Enrolment, Everything, Expiry, Granted, StoredCamera, StoredGateway,
+};
 use porthole_signaling_proto::rest::Claim;
 use porthole_signaling_proto::{CameraId, GatewayId};
 use sqlx::Row as _;
@@ -29,11 +31,15 @@ impl Store {
     /// `replaces`, which must be known, and the rights to its cameras.
     pub(crate) async fn create_claim(
         &self,
-        _: &Granted<Everything>,
+        granted: &Granted<Enrolment>,
         replaces: Option<&GatewayId>,
     ) -> Result<Claim, StoreError> {
         let code = secret::new_claim();
         let now = unix_s();
+        let end_s = match granted.object().expiry {
+            Expiry::At(end_s) => end_s,
+            Expiry::Never => now + CLAIM_LIFETIME.as_secs(),
+        };
         let mut write = self.begin().await?;
         sqlx::query("DELETE FROM claims WHERE expires_s <= ?")
             .bind(seconds(now.saturating_sub(CLAIM_REMEMBERED.as_secs())))
@@ -41,12 +47,12 @@ impl Store {
             .await?;
         sqlx::query("INSERT INTO claims (hash, expires_s, replaces) VALUES (?, ?, ?)")
             .bind(secret::hash(&secret::plain_claim(&code)))
-            .bind(seconds(now + CLAIM_LIFETIME.as_secs()))
+            .bind(seconds(end_s))
             .bind(replaces.map(GatewayId::as_str))
             .execute(write.db())
             .await?;
         write.commit().await?;
-        let expires_in_seconds = u32::try_from(CLAIM_LIFETIME.as_secs()).unwrap_or(u32::MAX);
+        let expires_in_seconds = u32::try_from(end_s.saturating_sub(now)).unwrap_or(u32::MAX);
         Ok(Claim { code, expires_in_seconds })
     }
 

@@ -10,7 +10,7 @@ use porthole_signaling_proto::{CameraAddress, CameraPermission, GatewayId};
 use sqlx::Row as _;
 
 use super::*;
-use crate::admin::{by_operator, operator};
+use crate::admin::{by_operator, enrolment_by_operator, operator};
 
 #[tokio::test]
 async fn only_the_owner_can_read_the_database_whatever_its_folder_allows() {
@@ -18,7 +18,7 @@ async fn only_the_owner_can_read_the_database_whatever_its_folder_allows() {
     std::fs::set_permissions(data.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     for start in ["first", "second"] {
         let store = Store::open(data.path()).await.unwrap();
-        let granted = by_operator(Action::CreateClaim).unwrap();
+        let granted = enrolment_by_operator().unwrap();
         store.create_claim(&granted, None).await.unwrap();
         let mut found = 0;
         for entry in std::fs::read_dir(data.path()).unwrap() {
@@ -65,7 +65,7 @@ fn new_token(cameras: &[&str]) -> NewToken {
 
 /// Creates a token for a camera. Returns the gateways to which it is bound, or the refusal.
 async fn bound_to(store: &Store, cameras: &[&str]) -> Result<Vec<String>, String> {
-    let granted = by_operator(Action::CreateToken).unwrap();
+    let granted = operator(Action::CreateToken).unwrap();
     let created = store.create_token(&granted, &new_token(cameras)).await;
     created.map_err(|error| error.to_string())?;
     let query = "SELECT gateway_id FROM token_cameras \
@@ -87,7 +87,7 @@ async fn save(store: &Store, gateway: &str, cameras: &[(&str, u64)]) {
 
 /// Records a gateway that has enrolled.
 async fn enroll(store: &Store, gateway: &str) {
-    let granted = by_operator(Action::CreateClaim).unwrap();
+    let granted = enrolment_by_operator().unwrap();
     let claim = store.create_claim(&granted, None).await.unwrap();
     let gateway = gateway.parse().unwrap();
     let outcome = store.enroll(&claim.code, &gateway, &[0; 32], "Shed").await.unwrap();
@@ -299,7 +299,7 @@ async fn a_gateway_that_takes_the_place_of_another_gets_its_name_and_the_rights_
     let old: GatewayId = "gw-old".parse().unwrap();
     let granted = operator(Action::RenameGateway).unwrap().on_gateway(&old, crate::driver::now());
     store.rename_gateway(&granted.unwrap(), "Stable").await.unwrap();
-    let granted = by_operator(Action::CreateClaim).unwrap();
+    let granted = enrolment_by_operator().unwrap();
     let claim = store.create_claim(&granted, Some(&old)).await.unwrap();
     let new = "gw-new".parse().unwrap();
     let outcome = store.enroll(&claim.code, &new, &[1; 32], "Shed").await.unwrap();
@@ -339,7 +339,7 @@ async fn a_token_for_turning_cameras_turns_only_those_that_it_watches() {
     let data = tempfile::tempdir().unwrap();
     let store = Store::open(data.path()).await.unwrap();
     enroll(&store, ATTIC).await;
-    let granted = by_operator(Action::CreateToken).unwrap();
+    let granted = operator(Action::CreateToken).unwrap();
     let now = Now { instant: Instant::now(), unix_s: unix_s() };
     for (control, camera, expected) in
         [(false, "door", false), (true, "door", true), (true, "yard", false)]
@@ -372,7 +372,7 @@ async fn hears_door(store: &Store, token: &str) -> bool {
 async fn a_token_hears_cameras_unless_it_was_made_without() {
     let data = old_data();
     let store = Store::open(data.path()).await.unwrap();
-    let granted = by_operator(Action::CreateToken).unwrap();
+    let granted = operator(Action::CreateToken).unwrap();
     for token in [
         "ph_tadoYLO6KHqlWLHxYZEv-4EkPCpaLp_LU10mz9fKYjE",
         "ph_FLP-Vc0XsIVlIZj_5-qkpDMQ1jaJG9EWQRTL1PwnLUY",

@@ -1,12 +1,15 @@
 //! API tokens for scripts and players.
 
-use porthole_signaling_core::{Everything, Granted, Identity, Objects, Principal};
+use porthole_signaling_core::{
+    Access, Admitted, Expiry, Granted, Identity, NotGiven, Objects, Principal,
+};
 use porthole_signaling_proto::rest::{NewToken, Role, Token};
 use porthole_signaling_proto::{CameraAddress, CameraId, GatewayId};
 use sqlx::Row as _;
 
 use super::users::role;
 use super::{Store, StoreError, Write, seconds, unix_s};
+use crate::driver::now;
 use crate::secret;
 
 /// The most gateways that the refusal of a token names.
@@ -26,6 +29,9 @@ pub enum TokenError {
     /// The database could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The giver has less than it wants to give.
+    #[error(transparent)]
+    NotGiven(#[from] NotGiven),
     /// No gateway has enrolled with the id in the address of a camera.
     #[error(
         "no gateway with the id `{0}` has enrolled: the log of a gateway and `/api/v1/gateways` \
@@ -58,46 +64,29 @@ impl From<sqlx::Error> for TokenError {
 }
 
 impl Store {
-    /// Creates a token. Each camera that it is limited to is bound to one gateway.
+    /// Creates a token that gives no more than its giver has. Each camera that it is limited to is
+    /// bound to one gateway.
     pub(crate) async fn create_token(
         &self,
-        _: &Granted<Everything>,
+        giver: &Admitted,
         new: &NewToken,
     ) -> Result<Token, TokenError> {
-        let token = secret::new_token();
-        let now = unix_s();
-        let expires_s = new.expires_in_seconds.map(|time| seconds(now + u64::from(time)));
+        let now = now();
         let mut write = self.begin().await?;
-        let id = sqlx::query(
-            "INSERT INTO tokens (hash, name, role, limited, control, listen, created_s, expires_s) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(secret::hash(&token))
-        .bind(&new.name)
-        .bind(match new.role {
-            Role::Admin => "admin",
-            Role::Viewer => "viewer",
-        })
-        .bind(!new.cameras.is_empty())
-        .bind(new.control)
-        .bind(new.listen)
-        .bind(seconds(now))
-        .bind(expires_s)
-        .execute(write.db())
-        .await?
-        .last_insert_rowid();
-        for address in &new.cameras {
-            let gateway = gateway_of(&mut write, address).await?;
-            sqlx::query(
-                "INSERT OR IGNORE INTO token_cameras (token_id, camera_id, gateway_id) \
-                 VALUES (?, ?, ?)",
-            )
-            .bind(id)
-            .bind(address.camera.as_str())
-            .bind(gateway)
-            .execute(write.db())
-            .await?;
-        }
+        let objects = match new.cameras.as_slice() {
+            [] => Objects::All,
+            cameras => cameras_of_gateways(&mut write, giver, cameras).await?,
+        };
+        let end_s = new.expires_in_seconds.map(|time| now.unix_s + u64::from(time));
+        let access = Access {
+            role: new.role,
+            objects,
+            control: new.control,
+            listen: new.listen,
+            expiry: end_s.into(),
+        };
+        let granted = giver.give(access, now)?;
+        let token = insert_token(&mut write, &granted, &new.name, now.unix_s).await?;
         write.commit().await?;
         Ok(Token { token })
     }
@@ -111,21 +100,19 @@ impl Store {
         let id: i64 = row.try_get("id")?;
         let expires_s: Option<i64> = row.try_get("expires_s")?;
         let limited: bool = row.try_get("limited")?;
-        let objects = if limited { self.token_cameras(id).await? } else { Objects::All };
+        let access = Access {
+            role: role(row.try_get("role")?),
+            objects: if limited { self.token_cameras(id).await? } else { Objects::All },
+            control: row.try_get("control")?,
+            listen: row.try_get("listen")?,
+            expiry: expires_s.and_then(|end| u64::try_from(end).ok()).into(),
+        };
         let identity = Identity {
             subject: format!("token:{id}"),
             credential: format!("token:{id}"),
             name: row.try_get("name")?,
         };
-        let expires_s = expires_s.and_then(|end| u64::try_from(end).ok());
-        let mut principal =
-            Principal::new(identity, role(row.try_get("role")?), objects, expires_s);
-        if row.try_get("control")? {
-            principal = principal.with_control();
-        }
-        if !row.try_get::<bool, _>("listen")? {
-            principal = principal.without_listening();
-        }
+        let principal = Principal::with_access(identity, &access);
         if principal.is_expired(unix_s()) {
             return Ok(TokenLookup::Expired);
         }
@@ -155,6 +142,74 @@ impl Store {
         }
         Ok(cameras.into_iter().collect())
     }
+}
+
+/// Writes down a token for access that was granted. Returns the token.
+async fn insert_token(
+    write: &mut Write,
+    granted: &Granted<Access>,
+    name: &str,
+    now_s: u64,
+) -> Result<String, StoreError> {
+    let token = secret::new_token();
+    let Access { role, objects, control, listen, expiry } = granted.object();
+    let id = sqlx::query(
+        "INSERT INTO tokens (hash, name, role, limited, control, listen, created_s, expires_s) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(secret::hash(&token))
+    .bind(name)
+    .bind(match role {
+        Role::Admin => "admin",
+        Role::Viewer => "viewer",
+    })
+    .bind(*objects != Objects::All)
+    .bind(control)
+    .bind(listen)
+    .bind(seconds(now_s))
+    .bind(match expiry {
+        Expiry::At(end_s) => Some(seconds(*end_s)),
+        Expiry::Never => None,
+    })
+    .execute(write.db())
+    .await?
+    .last_insert_rowid();
+    let Objects::Cameras(gateways) = objects else { return Ok(token) };
+    for (gateway, cameras) in gateways {
+        for camera in cameras {
+            sqlx::query(
+                "INSERT INTO token_cameras (token_id, camera_id, gateway_id) VALUES (?, ?, ?)",
+            )
+            .bind(id)
+            .bind(camera.as_str())
+            .bind(gateway.as_str())
+            .execute(write.db())
+            .await?;
+        }
+    }
+    Ok(token)
+}
+
+/// Returns the cameras that these addresses mean, each of one gateway.
+async fn cameras_of_gateways(
+    write: &mut Write,
+    giver: &Admitted,
+    addresses: &[CameraAddress],
+) -> Result<Objects, TokenError> {
+    let mut cameras = Vec::new();
+    for address in addresses {
+        let gateway = match gateway_of(write, address).await {
+            Ok(gateway) => gateway,
+            Err(TokenError::Store(error)) => return Err(error.into()),
+            Err(error) => {
+                giver.gives_on_everything(&address.camera)?;
+                return Err(error);
+            }
+        };
+        let gateway = gateway.parse().map_err(|_| TokenError::NoGateway(address.camera.clone()))?;
+        cameras.push((gateway, address.camera.clone()));
+    }
+    Ok(cameras.into_iter().collect())
 }
 
 /// Returns the id of the gateway whose camera an address means. It is the one in the address; else

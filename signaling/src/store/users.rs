@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use porthole_signaling_core::{Identity, Objects, Principal};
+use porthole_signaling_core::{Expiry, Identity, Principal};
 use porthole_signaling_proto::rest::Role;
 use sqlx::Row as _;
 
@@ -129,8 +129,9 @@ impl Store {
             credential: cookie_name(cookie),
             name: row.try_get("name")?,
         };
-        let (role, expires_s) = (role(row.try_get("role")?), u64::try_from(expires_s).ok());
-        Ok(Some(Principal::new(identity, role, Objects::All, expires_s)))
+        let role = role(row.try_get("role")?);
+        let end = Expiry::At(expires_s.unsigned_abs());
+        Ok(Some(Principal::signed_in(identity, role, end)))
     }
 
     /// Creates a user and signs it in. Returns the cookie. No route creates users yet.

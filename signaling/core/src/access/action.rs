@@ -20,6 +20,9 @@ pub enum Need {
     /// The credential of the user or token that has started the session. For others the session
     /// does not exist.
     OwnSession,
+    /// The permission to give rights on some object. What is given must be no more than what the
+    /// giver has, which [`Admitted::give`](super::Admitted::give) checks.
+    Give,
     /// A permission on objects of this kind.
     On(Permission, Kind),
 }
@@ -81,9 +84,9 @@ actions! {
     /// `DELETE /api/v1/gateways/{gateway}`.
     RemoveGateway = Need::On(Permission::Administer, Kind::Everything);
     /// Create a claim code for a gateway: `POST /api/v1/claims`.
-    CreateClaim = Need::On(Permission::Administer, Kind::Everything);
+    CreateClaim = Need::Give;
     /// Create an access token: `POST /api/v1/tokens`.
-    CreateToken = Need::On(Permission::Administer, Kind::Everything);
+    CreateToken = Need::Give;
 
     /// Ask which requests an address of a camera takes: `OPTIONS /whep/{camera}`.
     AskCamera = Need::Nothing;

@@ -1,6 +1,7 @@
 //! Rights as values: permissions on objects, until they expire.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use porthole_signaling_proto::rest::Role;
 use porthole_signaling_proto::{CameraId, GatewayId};
@@ -20,9 +21,21 @@ pub enum Permission {
     Manage,
     /// Changing who has access to the server: gateways, tokens, people.
     Administer,
+    /// Giving others access to an object, no more than the giver has.
+    Give,
 }
 
 impl Permission {
+    pub(super) const ALL: [Self; 7] = [
+        Self::Watch,
+        Self::Listen,
+        Self::Talk,
+        Self::Control,
+        Self::Manage,
+        Self::Administer,
+        Self::Give,
+    ];
+
     const fn bit(self) -> u8 {
         match self {
             Self::Watch => 1,
@@ -31,7 +44,22 @@ impl Permission {
             Self::Control => 1 << 3,
             Self::Manage => 1 << 4,
             Self::Administer => 1 << 5,
+            Self::Give => 1 << 6,
         }
+    }
+}
+
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Watch => "watching",
+            Self::Listen => "listening to",
+            Self::Talk => "speaking through",
+            Self::Control => "turning",
+            Self::Manage => "managing",
+            Self::Administer => "administering",
+            Self::Give => "giving others access to",
+        })
     }
 }
 
@@ -56,16 +84,22 @@ impl Permissions {
     const fn has(self, permission: Permission) -> bool {
         self.0 & permission.bit() != 0
     }
+
+    fn iter(self) -> impl Iterator<Item = Permission> {
+        Permission::ALL.into_iter().filter(move |permission| self.has(*permission))
+    }
 }
 
 /// The permissions of whoever may watch.
 const OF_VIEWERS: Permissions = Permissions::NONE.with(Permission::Watch).with(Permission::Listen);
-/// The permissions of an admin on the cameras that it sees.
-const OF_ADMINS_ON_CAMERAS: Permissions =
-    OF_VIEWERS.with(Permission::Talk).with(Permission::Control);
-/// The permissions of an admin on the server.
-const OF_ADMINS: Permissions =
-    Permissions::NONE.with(Permission::Manage).with(Permission::Administer);
+/// The permissions of an admin. Those on gateways and on the server have no effect for an admin of
+/// some cameras only.
+const OF_ADMINS: Permissions = OF_VIEWERS
+    .with(Permission::Talk)
+    .with(Permission::Control)
+    .with(Permission::Manage)
+    .with(Permission::Administer)
+    .with(Permission::Give);
 
 /// The objects of a grant. Groups of cameras will be a variant of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +162,17 @@ pub enum Object<'a> {
     },
 }
 
+impl fmt::Display for Object<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everything => f.write_str("the server with all its cameras"),
+            Self::Gateway(gateway) => write!(f, "the gateway `{gateway}`"),
+            // Whose camera it is stays unsaid: the giver need not know that there is another.
+            Self::Camera { camera, .. } => write!(f, "the camera `{camera}`"),
+        }
+    }
+}
+
 /// The end of a right. The order is that of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Expiry {
@@ -168,6 +213,45 @@ impl Grant {
     }
 }
 
+impl Grant {
+    fn excess_over(&self, giver: &Rights) -> Option<Excess> {
+        match &self.objects {
+            Objects::All => self.excess_on(giver, Object::Everything),
+            Objects::Gateways(gateways) => {
+                gateways.iter().find_map(|id| self.excess_on(giver, Object::Gateway(id)))
+            }
+            Objects::Cameras(cameras) => {
+                let each = cameras.iter().flat_map(|(id, ids)| ids.iter().map(move |c| (id, c)));
+                let mut objects =
+                    each.map(|(gateway, camera)| Object::Camera { camera, gateway: Some(gateway) });
+                objects.find_map(|object| self.excess_on(giver, object))
+            }
+        }
+    }
+
+    /// Returns what of these permissions on an object is more than the giver has.
+    fn excess_on(&self, giver: &Rights, object: Object<'_>) -> Option<Excess> {
+        let needed = self.permissions.iter().chain([Permission::Give]);
+        let mut excess = needed.filter_map(|permission| match giver.until(permission, object) {
+            None => Some(Excess::Permission(permission, object.to_string())),
+            Some(Expiry::At(end_s)) if Expiry::At(end_s) < self.expiry => {
+                Some(Excess::Expiry(end_s))
+            }
+            Some(Expiry::At(_) | Expiry::Never) => None,
+        });
+        excess.next()
+    }
+}
+
+/// A right that is more than its giver has.
+#[derive(Debug)]
+pub(super) enum Excess {
+    /// The giver does not have the permission on this object.
+    Permission(Permission, String),
+    /// The right lasts longer than the giver's, which ends at this time.
+    Expiry(u64),
+}
+
 /// The rights of a principal: the sum of its grants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rights {
@@ -180,17 +264,14 @@ impl Rights {
         Self { grants }
     }
 
-    /// Returns the rights of a role. `objects` limits the cameras that it sees, not what an admin
-    /// may do with the server.
+    /// Returns the rights of a role on these objects. An admin of some cameras only can change
+    /// neither the server nor a gateway, because that would reach other cameras.
     pub fn of_role(role: Role, objects: Objects, expiry: Expiry) -> Self {
-        let grants = match role {
-            Role::Viewer => vec![Grant::new(OF_VIEWERS, objects, expiry)],
-            Role::Admin => vec![
-                Grant::new(OF_ADMINS_ON_CAMERAS, objects, expiry),
-                Grant::new(OF_ADMINS, Objects::All, expiry),
-            ],
+        let permissions = match role {
+            Role::Viewer => OF_VIEWERS,
+            Role::Admin => OF_ADMINS,
         };
-        Self::new(grants)
+        Self::new(vec![Grant::new(permissions, objects, expiry)])
     }
 
     /// Adds the permission to turn the cameras that may be watched.
@@ -213,6 +294,25 @@ impl Rights {
     pub fn until(&self, permission: Permission, object: Object<'_>) -> Option<Expiry> {
         let has = |grant: &&Grant| grant.permissions.has(permission) && grant.objects.cover(object);
         self.grants.iter().filter(has).map(|grant| grant.expiry).max()
+    }
+
+    /// Returns true if a permission is granted on any object, whether or not it has expired.
+    pub(super) fn has(&self, permission: Permission) -> bool {
+        self.grants.iter().any(|grant| grant.permissions.has(permission))
+    }
+
+    /// Returns these rights until a time at which all end that have not ended before.
+    pub(super) fn until_at_most(mut self, end: Expiry) -> Self {
+        for grant in &mut self.grants {
+            grant.expiry = grant.expiry.min(end);
+        }
+        self
+    }
+
+    /// Returns the first of these rights that somebody with other rights cannot give, because they
+    /// have not got it themselves, may not give it, or not for as long.
+    pub(super) fn excess_over(&self, giver: &Self) -> Option<Excess> {
+        self.grants.iter().find_map(|grant| grant.excess_over(giver))
     }
 
     /// Returns the end of the last right; 1970 if there is none.

@@ -67,7 +67,7 @@ fn a_grant_covers_its_objects_and_no_others() {
 
 #[test]
 fn each_role_has_its_permissions_on_its_objects() {
-    use Permission::{Administer, Control, Listen, Manage, Talk, Watch};
+    use Permission::{Administer, Control, Give, Listen, Manage, Talk, Watch};
     let (door, yard, gateway) = ("door", "yard", "gw-a".parse().unwrap());
     for (role, permission, expected) in [
         (Role::Viewer, Watch, [true, false, false, false]),
@@ -80,8 +80,10 @@ fn each_role_has_its_permissions_on_its_objects() {
         (Role::Admin, Listen, [true, false, false, false]),
         (Role::Admin, Talk, [true, false, false, false]),
         (Role::Admin, Control, [true, false, false, false]),
-        (Role::Admin, Manage, [true; 4]),
-        (Role::Admin, Administer, [true; 4]),
+        (Role::Admin, Manage, [true, false, false, false]),
+        (Role::Admin, Administer, [true, false, false, false]),
+        (Role::Admin, Give, [true, false, false, false]),
+        (Role::Viewer, Give, [false; 4]),
     ] {
         let rights = Rights::of_role(role, cameras(&[door]), Expiry::Never);
         let [door, yard] = [door, yard].map(|id| id.parse().unwrap());
@@ -178,7 +180,7 @@ fn the_list_of_cameras_says_what_its_receiver_may_do() {
         (Role::Viewer, cameras(&["door"]), "door.sub", &[Watch, Listen]),
         (Role::Viewer, cameras(&["yard"]), "door", &[]),
         (Role::Admin, Objects::All, "door", &[Watch, Listen, Talk, Control, Manage]),
-        (Role::Admin, cameras(&["door"]), "door", &[Watch, Listen, Talk, Control, Manage]),
+        (Role::Admin, cameras(&["door"]), "door", &[Watch, Listen, Talk, Control]),
         (Role::Admin, cameras(&["yard"]), "door", &[]),
     ];
     for (role, objects, camera, expected) in table {
@@ -193,15 +195,15 @@ fn the_list_of_cameras_says_what_its_receiver_may_do() {
 
 #[test]
 fn listening_can_be_withheld_and_turning_cameras_allowed() {
-    use CameraPermission::{Control, Listen, Manage, Talk, Watch};
+    use CameraPermission::{Control, Listen, Talk, Watch};
     type Case = (Role, bool, bool, &'static [CameraPermission]);
     let table: [Case; 6] = [
         (Role::Viewer, true, false, &[Watch, Listen]),
         (Role::Viewer, true, true, &[Watch, Listen, Control]),
         (Role::Viewer, false, false, &[Watch]),
         (Role::Viewer, false, true, &[Watch, Control]),
-        (Role::Admin, true, false, &[Watch, Listen, Talk, Control, Manage]),
-        (Role::Admin, false, false, &[Watch, Talk, Control, Manage]),
+        (Role::Admin, true, false, &[Watch, Listen, Talk, Control]),
+        (Role::Admin, false, false, &[Watch, Talk, Control]),
     ];
     for (role, listens, controls, expected) in table {
         let mut ann = principal(role, cameras(&["door"]), None);

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use http::header;
-use porthole_signaling_core::{Action, ConnId, TurnConfig};
+use porthole_signaling_core::{Action, ConnId, Principal, TurnConfig};
 use porthole_signaling_proto::identity::{
     GatewayToken, enroll_message, gateway_id, register_message,
 };
@@ -24,13 +24,14 @@ use porthole_signaling_proto::{CameraReport, CameraState, rpc};
 use tower::ServiceExt as _;
 
 use super::super::{App, router};
-use crate::admin::by_operator;
-use crate::caller::COOKIE;
+use crate::admin::{enrolment_by_operator, operator};
+use crate::caller::{COOKIE, Caller};
 use crate::config::Config;
 use crate::listener::ClientAddress;
 use crate::outbox::{Outbox, OutboxReader};
 use crate::secret;
 use crate::server::Server;
+use crate::store::Store;
 
 /// The kinds of callers, in the order of the columns. The first gateway has the cameras `cam` and
 /// `other`, the second has a `cam` of its own. A token for cameras is limited to them; they are
@@ -86,7 +87,7 @@ impl Scene {
         method: &str,
         path: &str,
         media_type: &str,
-        body: &'static str,
+        body: impl Into<Body>,
     ) -> Response {
         let mut request = http::Request::builder()
             .method(method)
@@ -98,7 +99,25 @@ impl Scene {
         if let Some((name, value)) = &self.credentials[caller] {
             request = request.header(*name, value);
         }
-        router(&self.app).oneshot(request.body(Body::from(body)).unwrap()).await.unwrap()
+        router(&self.app).oneshot(request.body(body.into()).unwrap()).await.unwrap()
+    }
+
+    /// Returns the principal of one of [`CALLERS`]; `None` if its credential is none.
+    pub(super) async fn principal(&self, caller: usize) -> Option<Principal> {
+        let (name, value) = self.credentials[caller].as_ref()?;
+        let headers = [(name.parse().unwrap(), value.parse().unwrap())].into_iter().collect();
+        let uri = "/".parse().unwrap();
+        let found = Caller::identify(&self.app.driver, &headers, &uri, false);
+        found.await.ok().and_then(|caller| caller.principal)
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.app.driver.store
+    }
+
+    /// Returns the principal of a token.
+    pub(super) async fn owner_of(&self, token: &str) -> Principal {
+        self.app.driver.authenticate_token(token).await.unwrap()
     }
 
     /// Starts a session of the owner with `cam`. Returns its id.
@@ -116,7 +135,7 @@ impl Scene {
 
 async fn credentials(app: &App, gateway: String) -> [Option<(&'static str, String)>; 14] {
     let store = &app.driver.store;
-    let granted = by_operator(Action::CreateToken).unwrap();
+    let granted = operator(Action::CreateToken).unwrap();
     let bearer = |token: String| Some(("authorization", format!("Bearer {token}")));
     let token = async |role, cameras: &[&str], expires_in_seconds| {
         let cameras = cameras.iter().map(|address| named(address).parse().unwrap()).collect();
@@ -171,7 +190,7 @@ async fn connect_gateway(app: &Arc<App>, seed: u8, cameras: &[&str]) -> String {
     let key = SigningKey::from_bytes(&[seed; 32]);
     let sign = |message: &[u8]| URL_SAFE_NO_PAD.encode(key.sign(message).to_bytes());
     let public_key = key.verifying_key().to_bytes();
-    let granted = by_operator(Action::CreateClaim).unwrap();
+    let granted = enrolment_by_operator().unwrap();
     let claim = app.driver.store.create_claim(&granted, None).await.unwrap().code;
 
     let nonce = call::<Challenge>(app, conn, &mut reader, &Empty {}).await.nonce;

@@ -205,7 +205,7 @@ fn connects_to_the_other_gateway() -> Vec<Row> {
 /// Returns the rows for requests that belong to no session.
 fn requests_to_the_first_gateway() -> Vec<Row> {
     const MANAGERS: [i64; 15] =
-        [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, SENT, SENT, 401, 403, 403];
+        [404, 404, 403, 403, 403, 403, 403, 403, 403, 403, SENT, 403, 401, 403, 403];
     vec![
         ("portholeSealingKey", of_gateway(json!({})), MANAGERS),
         ("portholeDiscover", of_gateway(json!({})), MANAGERS),

@@ -1,0 +1,187 @@
+//! Gifts: rights that somebody gives to others, and the one check that nobody gives more than they
+//! have.
+//!
+//! Architecture invariant: what is written to the database for others takes a [`Granted`] gift, and
+//! only [`Admitted::give`] makes one.
+
+use std::fmt;
+use std::time::Duration;
+
+use porthole_clock::Now;
+use porthole_signaling_proto::CameraId;
+use porthole_signaling_proto::rest::Role;
+
+use super::rights::Excess;
+use super::{
+    Admitted, Denied, Expiry, Grant, Granted, Need, Object, Objects, Permission, Permissions,
+    Principal, Rights,
+};
+
+/// The access that an access token gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// The role of the token.
+    pub role: Role,
+    /// The objects that the token is for.
+    pub objects: Objects,
+    /// True if a viewer may also turn the cameras. Admins may anyway.
+    pub control: bool,
+    /// True if the token may hear the cameras.
+    pub listen: bool,
+    /// The time at which the token ends.
+    pub expiry: Expiry,
+}
+
+/// The permission to enrol one gateway, which a claim code gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enrolment {
+    /// The time until which the code can be used.
+    pub expiry: Expiry,
+}
+
+/// A right that can be given to others.
+pub trait Gift {
+    /// Returns the rights that their giver must have.
+    fn rights(&self) -> Rights;
+
+    /// Returns the end of these rights.
+    fn expiry(&self) -> Expiry;
+}
+
+impl Gift for Access {
+    fn rights(&self) -> Rights {
+        let mut rights = Rights::of_role(self.role, self.objects.clone(), self.expiry);
+        if self.control {
+            rights.allow_control();
+        }
+        if !self.listen {
+            rights.withhold_listening();
+        }
+        rights
+    }
+
+    fn expiry(&self) -> Expiry {
+        self.expiry
+    }
+}
+
+impl Gift for Enrolment {
+    fn rights(&self) -> Rights {
+        let permissions = Permissions::NONE.with(Permission::Administer);
+        Rights::new(vec![Grant::new(permissions, Objects::All, self.expiry)])
+    }
+
+    fn expiry(&self) -> Expiry {
+        self.expiry
+    }
+}
+
+impl Admitted {
+    /// Returns the proof that the sender may give this. It is for every request that gives rights
+    /// to others, whoever sends it in whatever way.
+    ///
+    /// # Errors
+    /// [`NotGiven::Missing`] or [`NotGiven::TooLong`] if the sender has less itself,
+    /// [`NotGiven::Denied`] if the action is not for giving.
+    pub fn give<G: Gift>(&self, gift: G, now: Now) -> Result<Granted<G>, NotGiven> {
+        let giver = self.principal()?;
+        giver.check_expiry(now)?;
+        if self.action.need() != Need::Give {
+            return Err(Denied::Everything.into());
+        }
+        giver.may_give(&gift.rights()).map_err(|excess| NotGiven::new(excess, now))?;
+        Ok(Granted { expiry: gift.expiry(), object: gift, principal: giver.clone() })
+    }
+
+    /// Checks that the sender of a gift may know that no gateway has a camera with this id.
+    ///
+    /// # Errors
+    /// As for a camera that exists, but that the sender may not see.
+    pub fn gives_on_everything(&self, camera: &CameraId) -> Result<(), NotGiven> {
+        let object = Object::Camera { camera, gateway: None };
+        if self.principal()?.own_rights.until(Permission::Give, object).is_some() {
+            return Ok(());
+        }
+        Err(NotGiven::Missing { permission: Permission::Watch, object: object.to_string() })
+    }
+
+    /// Returns the permission to enrol a gateway until `longest` is over, or the giver's own rights
+    /// end.
+    ///
+    /// # Errors
+    /// As for [`Self::give`].
+    pub fn give_enrolment(
+        &self,
+        longest: Duration,
+        now: Now,
+    ) -> Result<Granted<Enrolment>, NotGiven> {
+        let end = Expiry::At(now.unix_s.saturating_add(longest.as_secs()));
+        let expiry = end.min(self.principal()?.own_rights.expiry());
+        self.give(Enrolment { expiry }, now)
+    }
+}
+
+impl Principal {
+    /// Checks that rights are no more than the own ones: of the user, not of the cookie by which it
+    /// is known, since it can sign in again.
+    fn may_give(&self, rights: &Rights) -> Result<(), Excess> {
+        rights.excess_over(&self.own_rights).map_or(Ok(()), Err)
+    }
+}
+
+/// The reason why somebody cannot give a right. Its text says what is too much.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotGiven {
+    /// The request itself is refused.
+    Denied(Denied),
+    /// The giver does not have this permission itself.
+    Missing {
+        /// The permission that is missing.
+        permission: Permission,
+        /// The object that it is on, in words.
+        object: String,
+    },
+    /// The right would outlast the giver's.
+    TooLong {
+        /// The time in seconds for which the giver has the right.
+        left_s: u64,
+    },
+}
+
+impl NotGiven {
+    fn new(excess: Excess, now: Now) -> Self {
+        match excess {
+            Excess::Permission(permission, object) => Self::Missing { permission, object },
+            Excess::Expiry(end_s) => Self::TooLong { left_s: end_s.saturating_sub(now.unix_s) },
+        }
+    }
+}
+
+impl From<Denied> for NotGiven {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(denied)
+    }
+}
+
+impl fmt::Display for NotGiven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Denied(denied) => denied.fmt(f),
+            Self::Missing { permission, object } => write!(
+                f,
+                "nobody gives more than they have: your access does not include {permission} \
+                 {object}"
+            ),
+            Self::TooLong { left_s } => write!(
+                f,
+                "nobody gives more than they have: your access ends in {left_s} seconds, and what \
+                 you give must end by then"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for NotGiven {}
+
+#[cfg(test)]
+mod tests;

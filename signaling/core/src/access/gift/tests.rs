@@ -1,0 +1,159 @@
+//! Tests of giving: nobody gives more than they have, whatever it is.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use porthole_signaling_proto::GatewayId;
+use proptest::prelude::*;
+
+use super::*;
+use crate::{Action, Identity, Sender};
+
+const GATEWAYS: [&str; 2] = ["gw-a", "gw-b"];
+const CAMERAS: [&str; 3] = ["door", "door.sub", "yard"];
+
+fn objects() -> impl Strategy<Value = Objects> {
+    let gateways = prop::sample::subsequence(GATEWAYS.to_vec(), 0..=2);
+    let gateways = gateways.prop_map(|ids| ids.iter().map(|id| id.parse().unwrap()).collect());
+    let pairs = GATEWAYS.iter().flat_map(|id| CAMERAS.map(|camera| (*id, camera)));
+    let cameras = prop::sample::subsequence(pairs.collect::<Vec<_>>(), 0..=6);
+    let cameras = cameras.prop_map(|pairs| {
+        pairs.iter().map(|(id, camera)| (id.parse().unwrap(), camera.parse().unwrap())).collect()
+    });
+    prop_oneof![Just(Objects::All), gateways.prop_map(Objects::Gateways), cameras]
+}
+
+fn expiry() -> impl Strategy<Value = Expiry> {
+    prop_oneof![Just(Expiry::Never), (100_u64..104).prop_map(Expiry::At)]
+}
+
+fn access() -> impl Strategy<Value = Access> {
+    let role = prop_oneof![Just(Role::Viewer), Just(Role::Admin)];
+    (role, objects(), any::<bool>(), any::<bool>(), expiry()).prop_map(
+        |(role, objects, control, listen, expiry)| Access {
+            role,
+            objects,
+            control,
+            listen,
+            expiry,
+        },
+    )
+}
+
+fn now() -> Now {
+    Now { instant: Instant::now(), unix_s: 100 }
+}
+
+fn giver(access: &Access) -> Result<Admitted, Denied> {
+    let [subject, credential, name] = ["token:1", "token:1", "ann"].map(str::to_owned);
+    let principal = Principal::with_access(Identity { subject, credential, name }, access);
+    Action::CreateToken.admit(Sender::Principal(principal), now())
+}
+
+/// Returns each permission on each object for which one of the rights exceeds the other, with
+/// cameras and gateways that neither names.
+fn exceeding(given: &Rights, own: &Rights) -> Vec<(Permission, String)> {
+    let gateways: BTreeSet<GatewayId> =
+        ["gw-a", "gw-b", "gw-c"].map(|id| id.parse().unwrap()).into();
+    let cameras: BTreeSet<CameraId> =
+        ["door", "door.sub", "yard", "yard.sub", "attic"].map(|id| id.parse().unwrap()).into();
+    let mut objects = vec![Object::Everything];
+    objects.extend(gateways.iter().map(Object::Gateway));
+    for camera in &cameras {
+        objects.push(Object::Camera { camera, gateway: None });
+        objects.extend(
+            gateways.iter().map(|gateway| Object::Camera { camera, gateway: Some(gateway) }),
+        );
+    }
+    let each = Permission::ALL.into_iter().flat_map(|p| objects.iter().map(move |o| (p, *o)));
+    let is_more = |&(permission, object): &(Permission, Object<'_>)| {
+        // `None`, the lack of the permission, is less than any end.
+        given.until(permission, object) > own.until(permission, object)
+    };
+    each.filter(is_more).map(|(permission, object)| (permission, object.to_string())).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn what_is_given_is_never_more_than_its_giver_has(own in access(), given in access()) {
+        match giver(&own) {
+            Ok(giver) => {
+                let excess = exceeding(&given.rights(), &own.rights());
+                match giver.give(given.clone(), now()) {
+                    Ok(granted) => {
+                        prop_assert!(excess.is_empty(), "{excess:?}");
+                        prop_assert_eq!(granted.object(), &given);
+                    }
+                    Err(_) => prop_assert!(!excess.is_empty(), "it could have been given"),
+                }
+            }
+            Err(_) => prop_assert!(own.role == Role::Viewer || own.expiry == Expiry::At(100)),
+        }
+    }
+
+    #[test]
+    fn a_claim_is_for_admins_of_everything_and_ends_with_them(own in access()) {
+        let giver = giver(&own).ok();
+        let has_all = own.role == Role::Admin && own.objects == Objects::All;
+        let granted = giver.map(|giver| giver.give_enrolment(Duration::from_secs(2), now()));
+        match granted {
+            Some(Ok(granted)) => {
+                prop_assert!(has_all);
+                prop_assert_eq!(granted.object().expiry, own.expiry.min(Expiry::At(102)));
+            }
+            Some(Err(_)) => prop_assert!(!has_all),
+            None => {}
+        }
+    }
+}
+
+#[test]
+fn a_refusal_says_what_is_too_much() {
+    let cameras = |names: &[&str]| -> Objects {
+        names.iter().map(|name| ("gw-a".parse().unwrap(), name.parse().unwrap())).collect()
+    };
+    let of = |role, objects, expiry| Access { role, objects, control: false, listen: true, expiry };
+    let all = || of(Role::Viewer, Objects::All, Expiry::At(160));
+    let own = of(Role::Admin, cameras(&["door"]), Expiry::At(160));
+    let deaf = Access { listen: false, ..own.clone() };
+    let table = [
+        (&own, all(), Some("does not include watching the server with all its cameras")),
+        (&own, of(Role::Viewer, cameras(&["yard"]), Expiry::At(160)), Some("camera `yard`")),
+        (&own, of(Role::Viewer, cameras(&["door"]), Expiry::Never), Some("ends in 60 seconds")),
+        (&own, of(Role::Viewer, cameras(&["door"]), Expiry::At(161)), Some("ends in 60 seconds")),
+        (&own, of(Role::Admin, cameras(&["door"]), Expiry::At(160)), None),
+        (&own, of(Role::Viewer, cameras(&["door.sub"]), Expiry::At(160)), None),
+        (&deaf, of(Role::Viewer, cameras(&["door"]), Expiry::At(160)), Some("listening to")),
+    ];
+    for (own, given, expected) in table {
+        let refusal = giver(own).unwrap().give(given.clone(), now()).err();
+        match (refusal.map(|refusal| refusal.to_string()), expected) {
+            (Some(text), Some(part)) => assert!(text.contains(part), "{given:?}: {text}"),
+            (found, expected) => assert_eq!(found.as_deref(), expected, "{given:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_user_gives_for_longer_than_its_cookie_lasts() {
+    let [subject, credential, name] = ["user:1", "cookie:1", "ann"].map(str::to_owned);
+    let identity = Identity { subject, credential, name };
+    let ann = Principal::signed_in(identity, Role::Admin, Expiry::At(160));
+    assert_eq!(ann.expiry(), Expiry::At(160));
+    let giver = Action::CreateToken.admit(Sender::Principal(ann.clone()), now()).unwrap();
+    let access = Access {
+        role: Role::Admin,
+        objects: Objects::All,
+        control: true,
+        listen: true,
+        expiry: Expiry::Never,
+    };
+    assert!(giver.give(access.clone(), now()).is_ok());
+    let later = Now { unix_s: 160, ..now() };
+    assert_eq!(giver.give(access, later).err(), Some(NotGiven::Denied(Denied::Expired)));
+    let other = Action::ListGateways.admit(Sender::Principal(ann), now()).unwrap();
+    let enrolment = Enrolment { expiry: Expiry::At(101) };
+    assert!(other.give(enrolment, now()).is_err(), "the request is not for giving");
+}

@@ -9,6 +9,7 @@
 mod clock;
 mod header;
 mod history;
+mod pacer;
 pub mod rtcp;
 mod sender;
 mod sequence;
@@ -17,6 +18,7 @@ mod timeline;
 use std::time::Duration;
 
 pub use clock::{Clock, NtpTime};
+pub use pacer::Pacer;
 pub use sender::{Feedback, ReceptionReport, Sender, SenderConfig, SenderStatistics};
 
 /// Interval of sender reports: RFC 3550 §6.2 allows less than 5 s for a profile with

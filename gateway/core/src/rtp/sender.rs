@@ -143,11 +143,16 @@ impl Sender {
         }
     }
 
-    /// Announces that the next packets are those of a cached group, followed by the live ones. The
-    /// group's old frames get timestamps just before the newest one.
-    pub fn begin_burst(&mut self, group: &[MediaPacket]) {
-        self.timeline.begin_burst(group);
+    /// Announces that the next packets are those of a cached group, which are sent at `times`,
+    /// followed by the live ones that queue behind it.
+    pub fn begin_burst(&mut self, now: Instant, group: &[MediaPacket], times: &[Instant]) {
+        self.timeline.begin_burst(now, group, times);
         self.numbering.splice();
+    }
+
+    /// Announces that nothing queues behind the group any more.
+    pub fn end_burst(&mut self) {
+        self.timeline.end_burst();
     }
 
     /// Announces that the next packets belong to another stream, which begins with a key frame.
@@ -160,7 +165,7 @@ impl Sender {
     pub fn write_packet(&mut self, now: Instant, packet: &MediaPacket, out: &mut Vec<u8>) {
         let sent = SentPacket {
             sequence: self.numbering.number(packet.sequence),
-            timestamp: self.timeline.map(packet),
+            timestamp: self.timeline.map(now, packet),
             marker: packet.marker,
             // A viewer needs them until it knows the stream; key frames always carry them, in case
             // the player has restarted.

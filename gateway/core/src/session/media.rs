@@ -28,25 +28,25 @@ impl Session {
         }
         let Some(section) = self.sections.get_mut(section) else { return };
         let transport = &mut self.transport;
-        let mut send = |packet: &[u8]| transport.send_rtp(now, packet);
-        let plain = &mut self.plain;
-        let sent = packets.iter().try_for_each(|p| section.write(now, p, plain, &mut send));
-        if let Err(error) = sent {
+        let send = |packet: &[u8]| transport.send_rtp(now, packet);
+        if let Err(error) = section.send_live(now, packets, &mut self.plain, send) {
             self.end(&error.to_string());
         }
         self.send_due_packets(now);
         self.process_transport(now);
     }
 
-    /// Sends the cached group of pictures as a burst; live packets follow it.
+    /// Sends the cached group of pictures at a pace; live packets follow it. Ignored before the
+    /// session has started.
     pub fn send_burst(&mut self, now: Instant, section: usize, group: &[MediaPacket]) {
-        if group.is_empty() {
+        if !self.started {
             return;
         }
-        if let Some(sender) = self.sections.get_mut(section).and_then(Section::sender) {
-            sender.begin_burst(group);
+        if let Some(section) = self.sections.get_mut(section) {
+            section.begin_burst(now, group);
         }
-        self.send_packets(now, section, group);
+        self.send_due_packets(now);
+        self.process_transport(now);
     }
 
     /// Sends the cached group of pictures again, for a viewer that lost too much of it. Each group
@@ -58,10 +58,17 @@ impl Session {
         }
     }
 
-    /// Sends the retransmissions and reports that are due.
+    /// Sends the queued packets, retransmissions and reports that are due.
     pub(super) fn send_due_packets(&mut self, now: Instant) {
         if !self.started {
             return;
+        }
+        let transport = &mut self.transport;
+        let mut send = |packet: &[u8]| transport.send_rtp(now, packet);
+        let plain = &mut self.plain;
+        let sent = self.sections.iter_mut().try_for_each(|s| s.send_queued(now, plain, &mut send));
+        if let Err(error) = sent {
+            self.end(&error.to_string());
         }
         for sender in self.sections.iter_mut().filter_map(Section::sender) {
             while sender.poll_retransmission(now, &mut self.plain) {

@@ -9,7 +9,7 @@ use super::SessionError;
 use super::single_units::{SingleUnits, are_whole};
 use crate::camera::StreamId;
 use crate::media::{Codec, MediaPacket, TrackCodec};
-use crate::rtp::{Clock, Feedback, Sender, SenderConfig};
+use crate::rtp::{Clock, Feedback, Pacer, Sender, SenderConfig};
 use crate::sdp::{Direction, LocalMedia, MediaKind, NegotiatedSection, OfferedCodec, TrackIds};
 
 /// Largest group of pictures that is sent for recovery: half a second on a path of 8 Mbit/s.
@@ -54,6 +54,7 @@ struct FirstNumbers {
 struct Negotiated {
     codec: TrackCodec,
     sender: Sender,
+    pacer: Pacer,
     /// Splits packets for a viewer that takes whole NAL units only.
     single_units: Option<SingleUnits>,
 }
@@ -146,7 +147,7 @@ impl Section {
         let codec = negotiated.codec;
         let single_units = codec == Codec::H264.into() && negotiated.packetization_mode == 0;
         let single_units = single_units.then(SingleUnits::default);
-        self.negotiated = Some(Negotiated { codec, sender, single_units });
+        self.negotiated = Some(Negotiated { codec, sender, pacer: Pacer::new(now), single_units });
     }
 
     /// Feeds the section from another stream from now on. Its first packet begins a key frame.
@@ -154,8 +155,9 @@ impl Section {
         if self.source != source {
             self.source = source;
             self.recovery_burst = None;
-            if let Some(sender) = self.sender() {
-                sender.splice();
+            if let Some(negotiated) = &mut self.negotiated {
+                negotiated.pacer.clear();
+                negotiated.sender.splice();
             }
         }
     }
@@ -165,12 +167,61 @@ impl Section {
         self.negotiated.as_mut().map(|negotiated| &mut negotiated.sender)
     }
 
+    /// Writes each of these live packets into `out` and passes it to `send`, or queues them behind
+    /// a group of pictures that is being sent.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub(super) fn send_live(
+        &mut self,
+        now: Instant,
+        packets: &[MediaPacket],
+        out: &mut Vec<u8>,
+        mut send: impl FnMut(&[u8]),
+    ) -> Result<(), SessionError> {
+        let Some(Negotiated { pacer, .. }) = &mut self.negotiated else { return Ok(()) };
+        if !pacer.is_idle() {
+            pacer.extend(packets);
+            return Ok(());
+        }
+        packets.iter().try_for_each(|packet| self.write(now, packet, out, &mut send))
+    }
+
+    /// Queues a group of pictures, in the place of what was queued.
+    pub(super) fn begin_burst(&mut self, now: Instant, group: &[MediaPacket]) {
+        if let Some(Negotiated { pacer, sender, .. }) = &mut self.negotiated {
+            let times = pacer.begin(now, group);
+            sender.begin_burst(now, group, &times);
+        }
+    }
+
+    /// Writes each queued packet that is due into `out` and passes it to `send`.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub(super) fn send_queued(
+        &mut self,
+        now: Instant,
+        out: &mut Vec<u8>,
+        mut send: impl FnMut(&[u8]),
+    ) -> Result<(), SessionError> {
+        while let Some(Negotiated { pacer, .. }) = &mut self.negotiated {
+            let Some(packet) = pacer.poll_packet(now) else { break };
+            let was_last = pacer.is_idle();
+            self.write(now, &packet, out, &mut send)?;
+            if was_last && let Some(sender) = self.sender() {
+                sender.end_burst();
+            }
+        }
+        Ok(())
+    }
+
     /// Writes a packet into `out` and passes it to `send`; for a viewer that takes whole NAL units
     /// only, each unit of it.
     ///
     /// # Errors
     /// Returns [`SessionError::Fragmented`] if such a viewer cannot take the packet.
-    pub(super) fn write(
+    fn write(
         &mut self,
         now: Instant,
         packet: &MediaPacket,
@@ -224,6 +275,7 @@ impl Section {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.negotiated.as_ref()?.sender.poll_timeout()
+        let Negotiated { sender, pacer, .. } = self.negotiated.as_ref()?;
+        sender.poll_timeout().into_iter().chain(pacer.poll_timeout()).min()
     }
 }

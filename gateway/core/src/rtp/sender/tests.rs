@@ -279,7 +279,7 @@ proptest! {
                     sender.handle_rtcp(now, &rtcp(|w| w.nack(SSRC, &[wanted])));
                 }
                 1 => sender.splice(),
-                2 => sender.begin_burst(&[video(now, camera + 1, b"")]),
+                2 => sender.begin_burst(now, &[video(now, camera + 1, b"")], &[now]),
                 _ => {
                     let gap = if event == 3 { u64::from(value) } else { 0 };
                     camera += 1 + gap;

@@ -61,6 +61,7 @@ export async function run(main) {
     await context.addInitScript(script('wall.js'));
     await context.addInitScript(script('mover.js'));
     await context.addInitScript(script('sound.js'));
+    await context.addInitScript(script('first.js'));
     const page = await context.newPage();
     page.on('console', (message) => emit('console', { text: message.text() }));
     page.on('pageerror', (error) => emit('page-error', { text: String(error) }));

@@ -12,6 +12,7 @@
 //! - [`turn_client`]: a TURN client on a real socket.
 //! - [`path`]: the path of media: direct, relayed or inside the LAN.
 //! - [`cameras`]: video sources of other projects.
+//! - [`clip`]: cameras that send a clip which was encoded before.
 //! - [`onvif`]: fake ONVIF cameras.
 //! - [`python`]: a Python interpreter with packages from PyPI.
 //! - [`memory`]: the memory of a program, for what must never be in it.
@@ -26,6 +27,7 @@
 
 pub mod browser;
 pub mod cameras;
+pub mod clip;
 pub mod disk;
 pub mod http;
 pub mod lab;

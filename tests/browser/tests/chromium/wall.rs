@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use porthole_test_support::browser::Browser;
+use porthole_test_support::clip::{Clip, Looks};
 use porthole_test_support::memory::{self, Used};
 use porthole_test_support::porthole::{Gateway, Server};
 use porthole_test_support::ports::free_port;
@@ -44,10 +43,9 @@ fn number(name: &str, default: u64) -> Result<u64> {
     }
 }
 
-/// Nine cameras of 640 x 360 pixels and 15 frames per second, which cost next to nothing: one
-/// program sends a clip that was encoded before to nine ports.
+/// Nine cameras of 640 x 360 pixels and 15 frames per second.
 struct Cameras {
-    clip: PathBuf,
+    clip: Clip,
     ports: Vec<SocketAddr>,
     sender: Option<Program>,
     starts: u32,
@@ -55,15 +53,7 @@ struct Cameras {
 
 impl Cameras {
     fn start(scene: &Scene) -> Result<Self> {
-        let clip = scene.folder().join("clip.ts");
-        let mut encode = Command::new("ffmpeg");
-        encode.args(["-hide_banner", "-loglevel", "error", "-nostdin", "-f", "lavfi"]);
-        encode.args(["-i", "testsrc2=size=640x360:rate=15:duration=20", "-c:v", "libx264"]);
-        // The parameter sets come with each key frame, as a copy needs them.
-        encode.args(["-x264-params", "repeat-headers=1"]);
-        encode.args(["-preset", "veryfast", "-tune", "zerolatency", "-g", "30"]);
-        encode.args(["-profile:v", "baseline", "-pix_fmt", "yuv420p", "-b:v", "500k"]).arg(&clip);
-        ensure!(encode.status()?.success(), "ffmpeg made no clip");
+        let clip = Clip::encode(scene, Looks { size: (640, 360), rate: 15, group: 30, kbit: 500 })?;
         let ports = (0..CAMERAS).map(|_| free_port()).collect::<Result<_>>()?;
         let mut cameras = Self { clip, ports, sender: None, starts: 0 };
         cameras.run(scene)?;
@@ -71,16 +61,9 @@ impl Cameras {
     }
 
     fn run(&mut self, scene: &Scene) -> Result<()> {
-        let mut command = Command::new("ffmpeg");
-        command.args(["-hide_banner", "-loglevel", "warning", "-nostdin", "-re"]);
-        command.args(["-stream_loop", "-1", "-i"]).arg(&self.clip);
-        for port in &self.ports {
-            command.args(["-map", "0:v", "-c", "copy", "-f", "rtp"]);
-            command.arg(format!("rtp://{port}?pkt_size=1200"));
-        }
         self.starts += 1;
         let name = format!("sender-{}", self.starts);
-        self.sender = Some(Program::start(scene, &name, &mut command)?);
+        self.sender = Some(self.clip.send(scene, &name, Place::Here, &self.ports)?);
         Ok(())
     }
 

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use tokio::time::sleep;
 
-use crate::contender::{Contender, PATIENCE};
+use crate::contender::{Contender, Joined, PATIENCE, Running};
 use crate::process::sends;
 use crate::source::Cameras;
 use crate::viewer::Counters;
@@ -21,25 +21,42 @@ const WARM_UP: Duration = Duration::from_secs(2);
 /// The port of the first camera.
 const FIRST_PORT: u16 = 5004;
 
+/// Time in which all viewers of a storm join.
+const STORM: Duration = Duration::from_secs(5);
+
 /// A number of viewers and of cameras; viewer n watches camera n modulo their number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Case {
     pub(crate) viewers: usize,
     pub(crate) cameras: u16,
+    /// Number of viewers that join within [`STORM`] while the others watch.
+    pub(crate) storm: usize,
+}
+
+impl Case {
+    const fn new(viewers: usize, cameras: u16) -> Self {
+        Self { viewers, cameras, storm: 0 }
+    }
 }
 
 /// The cases of the table.
-pub(crate) const CASES: [Case; 6] = [
-    Case { viewers: 1, cameras: 1 },
-    Case { viewers: 10, cameras: 1 },
-    Case { viewers: 50, cameras: 1 },
-    Case { viewers: 100, cameras: 1 },
-    Case { viewers: 20, cameras: 20 },
-    Case { viewers: 0, cameras: 20 },
+pub(crate) const CASES: [Case; 8] = [
+    Case::new(1, 1),
+    Case::new(10, 1),
+    Case::new(50, 1),
+    Case::new(100, 1),
+    Case::new(490, 1),
+    Case::new(20, 20),
+    Case::new(0, 20),
+    Case { viewers: 20, cameras: 1, storm: 200 },
 ];
 
 impl std::fmt::Display for Case {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.storm > 0 {
+            let Self { viewers, storm, .. } = self;
+            return write!(f, "1 camera, {viewers} viewers, {storm} more join in 5 s");
+        }
         match (self.viewers, self.cameras) {
             (0, cameras) => write!(f, "{cameras} cameras, nobody watches"),
             (viewers, 1) => write!(f, "1 camera, {viewers} viewers"),
@@ -63,8 +80,14 @@ pub(crate) struct Found {
     pub(crate) first_frame_ms: f64,
     /// The same, the 95th percentile.
     pub(crate) first_frame_p95_ms: f64,
+    /// Time that a packet spends in the gateway, the median.
+    pub(crate) latency_ms: f64,
+    /// The same, the 99th percentile.
+    pub(crate) latency_p99_ms: f64,
     /// Packets that did not arrive, of a million.
     pub(crate) lost_ppm: f64,
+    /// Viewers that have seen a picture.
+    pub(crate) watching: f64,
 }
 
 /// Measures one gateway for this long.
@@ -78,35 +101,59 @@ pub(crate) async fn measure(contender: &Contender, case: Case, time: Duration) -
     sleep(WARM_UP).await;
     let before = running.process().memory()?;
     let mut joined = running.join(case.viewers, JOIN_INTERVAL, &counters).await?;
-    let mut waits = Vec::new();
-    for viewer in &mut joined {
-        let at = viewer.viewer.first_frame(PATIENCE).await?;
-        waits.push(at.saturating_duration_since(viewer.asked).as_secs_f64() * 1000.0);
-    }
-    waits.sort_by(f64::total_cmp);
+    let mut waits = first_frames(&mut joined).await;
+    ensure!(waits.len() == case.viewers, "{} of {} watch", waits.len(), case.viewers);
     sleep(WARM_UP).await;
     let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-    let snapshot = || -> Result<[u64; 5]> {
+    let snapshot = |running: &Running| -> Result<[u64; 5]> {
         let own = cameras.sent() + read(&counters.sent);
         let cpu = u64::try_from(running.process().cpu()?.as_nanos())?;
         Ok([cpu, read(&counters.packets), read(&counters.lost), sends()? - own, cameras.sent()])
     };
-    let begin = snapshot()?;
-    sleep(time).await;
-    let end = snapshot()?;
+    let (begin, began) = (snapshot(&running)?, Instant::now());
+    counters.arrivals.begin();
+    let mut late = Vec::new();
+    if case.storm > 0 {
+        let interval = STORM / u32::try_from(case.storm)?;
+        late = running.join(case.storm, interval, &counters).await?;
+        waits = first_frames(&mut late).await;
+    } else {
+        sleep(time).await;
+    }
+    let end = snapshot(&running)?;
+    let took = began.elapsed().as_secs_f64();
+    let latencies = counters.arrivals.end(&cameras.times());
+    let watching = if case.storm > 0 { waits.len() } else { joined.len() };
     let mut differences = end.iter().zip(&begin).map(|(end, begin)| (end - begin) as f64);
     let mut next = || differences.next().unwrap_or_default();
     let (cpu, arrived, lost, sends, taken) = (next(), next(), next(), next(), next());
     let packets = if case.viewers == 0 { taken } else { arrived };
     let added = running.process().memory()?.saturating_sub(before) as f64 / 1024.0;
-    let percentile = |part: usize| waits.get(waits.len() * part / 100).copied().unwrap_or(0.0);
+    let percentile =
+        |sorted: &[f64], part: usize| sorted.get(sorted.len() * part / 100).copied().unwrap_or(0.0);
     Ok(Found {
         us_per_packet: cpu / 1000.0 / packets.max(1.0),
-        cores: cpu / 1e9 / time.as_secs_f64(),
+        cores: cpu / 1e9 / took,
         packets_per_send: arrived / sends.max(1.0),
-        kilobytes_per_viewer: added / case.viewers.max(1) as f64,
-        first_frame_ms: percentile(50),
-        first_frame_p95_ms: percentile(95),
+        kilobytes_per_viewer: added / (case.viewers + late.len()).max(1) as f64,
+        first_frame_ms: percentile(&waits, 50),
+        first_frame_p95_ms: percentile(&waits, 95),
+        latency_ms: percentile(&latencies, 50),
+        latency_p99_ms: percentile(&latencies, 99),
+        watching: watching as f64,
         lost_ppm: lost / (arrived + lost).max(1.0) * 1e6,
     })
+}
+
+/// Waits for the first frames; returns the sorted times in milliseconds from the requests to them,
+/// of those viewers that see one.
+async fn first_frames(joined: &mut [Joined]) -> Vec<f64> {
+    let mut waits = Vec::new();
+    for viewer in joined {
+        if let Ok(at) = viewer.viewer.first_frame(PATIENCE).await {
+            waits.push(at.saturating_duration_since(viewer.asked).as_secs_f64() * 1000.0);
+        }
+    }
+    waits.sort_by(f64::total_cmp);
+    waits
 }

@@ -4,6 +4,7 @@
 mod case;
 mod contender;
 mod janus;
+mod latency;
 mod network;
 mod porthole;
 mod process;

@@ -87,36 +87,18 @@ impl Porthole {
         counters: &Arc<Counters>,
     ) -> Result<Vec<Joined>> {
         let (joined, mut all) = mpsc::channel(QUEUE);
-        let mut first = 0;
-        while first < viewers.max(1) {
-            let count = VIEWERS_PER_LINK.min(viewers - first);
-            let name = format!("bench{first}");
-            let token = word(
-                &self.binary,
-                &self.data,
-                &["token", "create", "--role", "viewer", "--name", &name],
-            )?;
-            let (messages, outgoing) = mpsc::channel(QUEUE);
-            let (events, incoming) = mpsc::channel(QUEUE);
-            let server = self.server.clone();
-            self.links.push(tokio::spawn(async move {
-                link::run(&server, &token, events, outgoing).await
-            }));
-            let mut line = Line {
-                messages,
-                incoming,
-                joined: joined.clone(),
-                counters: Arc::clone(counters),
-                identity: Identity::generate()?,
-                sessions: HashMap::new(),
-            };
-            let gateway = timeout(PATIENCE, line.wait_for_cameras(self.cameras)).await;
-            let gateway = gateway.context("the cameras are not live")??;
-            let cameras = (first..first + count).map(|viewer| viewer % self.cameras);
-            let cameras: Vec<_> = cameras.collect();
-            self.links.push(tokio::spawn(line.run(gateway, cameras, interval)));
-            sleep(interval * u32::try_from(count)?).await;
-            first += count.max(1);
+        let count = viewers.div_ceil(VIEWERS_PER_LINK).max(1);
+        let mut lines = Vec::new();
+        for _ in 0..count {
+            lines.push(self.line(&joined, counters).await?);
+        }
+        // The connections take turns.
+        let turns = u32::try_from(count)?;
+        for (first, (line, gateway)) in lines.into_iter().enumerate() {
+            let cameras = (first..viewers).step_by(count).map(|viewer| viewer % self.cameras);
+            let run = line.run(gateway, cameras.collect(), interval * turns);
+            self.links.push(tokio::spawn(run));
+            sleep(interval).await;
         }
         drop(joined);
         let mut list = Vec::new();
@@ -125,6 +107,33 @@ impl Porthole {
             list.push(next.context("a connection has ended")?);
         }
         Ok(list)
+    }
+
+    /// Connects to the server with a token of its own, and waits until all cameras are live.
+    async fn line(
+        &mut self,
+        joined: &mpsc::Sender<Joined>,
+        counters: &Arc<Counters>,
+    ) -> Result<(Line, GatewayId)> {
+        let name = format!("bench{}", self.links.len());
+        let command = ["token", "create", "--role", "viewer", "--name", &name];
+        let token = word(&self.binary, &self.data, &command)?;
+        let (messages, outgoing) = mpsc::channel(QUEUE);
+        let (events, incoming) = mpsc::channel(QUEUE);
+        let server = self.server.clone();
+        self.links
+            .push(tokio::spawn(async move { link::run(&server, &token, events, outgoing).await }));
+        let mut line = Line {
+            messages,
+            incoming,
+            joined: joined.clone(),
+            counters: Arc::clone(counters),
+            identity: Identity::generate()?,
+            sessions: HashMap::new(),
+        };
+        let gateway = timeout(PATIENCE, line.wait_for_cameras(self.cameras)).await;
+        let gateway = gateway.context("the cameras are not live")??;
+        Ok((line, gateway))
     }
 }
 

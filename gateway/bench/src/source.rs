@@ -2,10 +2,10 @@
 //! gateway tries.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result};
 
@@ -21,14 +21,21 @@ const PACKETS: (u64, u64) = (77, 14);
 /// Size of a packet: one that every gateway forwards as it is.
 const PACKET_BYTES: usize = 1180;
 
+/// The synchronization source of the first camera.
+const FIRST_SSRC: u32 = 0x1000;
+
 /// The parameter sets: baseline, 1280x720.
 const SPS: &[u8] = &[0x67, 0x42, 0xc0, 0x1f, 0xda, 0x01, 0x40, 0x16, 0xe4];
 const PPS: &[u8] = &[0x68, 0xce, 0x3c, 0x80];
+
+/// The times at which the first camera has sent its packets, since 1970.
+type Times = Arc<Mutex<Vec<Duration>>>;
 
 /// Cameras that send until they are dropped.
 pub(crate) struct Cameras {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
+    times: Times,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -46,17 +53,24 @@ impl Cameras {
         });
         let mut cameras: Vec<_> = cameras.collect();
         let (stopped, counter) = (Arc::clone(&stop), Arc::clone(&sent));
+        let times = Times::default();
+        let noted = Arc::clone(&times);
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 let Some((due, camera)) = cameras.iter_mut().min_by_key(|(due, _)| *due) else {
                     return;
                 };
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
-                counter.fetch_add(camera.send_frame(&socket), Ordering::Relaxed);
+                counter.fetch_add(camera.send_frame(&socket, &noted), Ordering::Relaxed);
                 *due += interval;
             }
         });
-        Ok(Self { stop, sent, thread: Some(thread) })
+        Ok(Self { stop, sent, times, thread: Some(thread) })
+    }
+
+    /// Returns the times at which the first camera has sent its packets, since 1970.
+    pub(crate) fn times(&self) -> Vec<Duration> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns the number of packets so far.
@@ -84,14 +98,18 @@ struct Camera {
 
 impl Camera {
     fn new(to: SocketAddr, number: u32) -> Self {
-        Self { to, ssrc: 0x1000 + number, frame: 0, sequence: 0 }
+        Self { to, ssrc: FIRST_SSRC + number, frame: 0, sequence: 0 }
     }
 
     /// Sends a frame; returns the number of its packets.
-    fn send_frame(&mut self, socket: &UdpSocket) -> u64 {
+    fn send_frame(&mut self, socket: &UdpSocket, times: &Times) -> u64 {
         let packets = self.packets();
         self.frame += 1;
+        let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
         for packet in &packets {
+            if self.ssrc == FIRST_SSRC {
+                times.push(SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default());
+            }
             // A gateway that has just ended refuses it.
             let _ = socket.send_to(packet, self.to);
         }

@@ -7,13 +7,16 @@ use crate::case::{Case, Found};
 /// The rows of each case: what is shown, and how.
 type Figure = (&'static str, fn(&Found) -> f64, usize);
 
-const FIGURES: [Figure; 7] = [
+const FIGURES: [Figure; 10] = [
     ("CPU a packet, µs", |found| found.us_per_packet, 2),
     ("cores", |found| found.cores, 4),
     ("packets a send", |found| found.packets_per_send, 1),
     ("memory a viewer, kB", |found| found.kilobytes_per_viewer, 0),
     ("first frame, ms, p50", |found| found.first_frame_ms, 1),
     ("first frame, ms, p95", |found| found.first_frame_p95_ms, 1),
+    ("latency, ms, p50", |found| found.latency_ms, 2),
+    ("latency, ms, p99", |found| found.latency_p99_ms, 2),
+    ("viewers that watch", |found| found.watching, 0),
     ("lost of a million", |found| found.lost_ppm, 0),
 ];
 
@@ -71,7 +74,7 @@ mod tests {
     #[test]
     fn a_table_has_medians_their_range_and_the_ratio_to_the_first() {
         let found = |us| Found { us_per_packet: us, ..Found::default() };
-        let case = Case { viewers: 0, cameras: 20 };
+        let case = Case { viewers: 0, cameras: 20, storm: 0 };
         let row = vec![[4.0, 2.0, 3.0].map(found).to_vec(), [2.0, 1.0, 1.5].map(found).to_vec()];
         let text = write(&["a", "b"], &[(case, row)]);
         let expected = "| | | a | b |\n|---|---|---|---|\n\

@@ -1,20 +1,29 @@
 //! A viewer: one session on a socket of its own, which counts what arrives.
 
+use std::io::IoSliceMut;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
+use nix::cmsg_space;
+use nix::sys::socket::sockopt::ReceiveTimestampns;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt};
+use nix::sys::time::TimeSpec;
 use porthole_gateway_core::Datagram;
 use porthole_gateway_core::dtls_srtp::{DtlsRole, Identity};
 use porthole_gateway_core::ice::LocalBase;
 use porthole_viewer::{ViewerConfig, ViewerOutput, ViewerSession};
 use socket2::{Domain, Socket, Type};
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
+
+use crate::latency::Arrivals;
 
 /// Size of the kernel's receive queue: some key frames, while other viewers are served.
 const RECEIVE_BUFFER: usize = 1024 * 1024;
@@ -37,6 +46,8 @@ pub(crate) struct Counters {
     pub(crate) lost: AtomicU64,
     /// Datagrams that the viewers have sent.
     pub(crate) sent: AtomicU64,
+    /// The times at which packets arrive, while they are asked for.
+    pub(crate) arrivals: Arrivals,
 }
 
 /// The reply of a viewer to the offer of its server.
@@ -69,6 +80,7 @@ impl Viewer {
         let socket = Socket::new(Domain::for_address(any_port), Type::DGRAM, None)?;
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
         socket.set_nonblocking(true)?;
+        setsockopt(&socket, ReceiveTimestampns, &true)?;
         socket.bind(&any_port.into())?;
         let socket = UdpSocket::from_std(socket.into())?;
         let local = socket.local_addr()?;
@@ -90,6 +102,7 @@ impl Viewer {
             socket,
             local,
             counters: Arc::clone(counters),
+            number: counters.arrivals.add_viewer(),
             outgoing: Vec::new(),
             reply: Reply::default(),
             last: None,
@@ -119,6 +132,8 @@ struct Run {
     socket: UdpSocket,
     local: SocketAddr,
     counters: Arc<Counters>,
+    /// The number of the viewer among [`Arrivals`].
+    number: usize,
     outgoing: Vec<Datagram>,
     reply: Reply,
     /// The highest sequence number so far.
@@ -145,30 +160,39 @@ impl Run {
         }
     }
 
+    /// Reads what has arrived. From the first frame on, packets are counted by their headers, which
+    /// SRTP leaves readable: hundreds of viewers would be a load of their own.
     fn receive(&mut self, buffer: &mut [u8]) {
         let now = Instant::now();
         for _ in 0..BATCH {
-            let Ok((length, from)) = self.socket.try_recv_from(buffer) else { return };
+            let read = || read(&self.socket, buffer);
+            let Ok((length, from, at)) = self.socket.try_io(Interest::READABLE, read) else {
+                return;
+            };
             let datagram = buffer.get(..length).unwrap_or_default();
-            self.count(datagram);
+            if self.count(datagram, at) && self.started.is_none() {
+                continue;
+            }
             self.session.handle_datagram(now, LocalBase::Socket(self.local), from, datagram);
         }
     }
 
-    /// Counts a packet by its header, which SRTP leaves readable.
-    fn count(&mut self, datagram: &[u8]) {
-        let [first, kind, high, low, ..] = *datagram else { return };
+    /// Counts a datagram if it is an RTP packet; returns true if it is.
+    fn count(&mut self, datagram: &[u8], at: Duration) -> bool {
+        let [first, kind, high, low, ..] = *datagram else { return false };
         if !(128..=191).contains(&first) || (192..=223).contains(&kind) {
-            return;
+            return false;
         }
         self.counters.packets.fetch_add(1, Ordering::Relaxed);
         let sequence = u16::from_be_bytes([high, low]);
+        self.counters.arrivals.push(self.number, sequence, at);
         let ahead = self.last.map_or(1, |last| sequence.wrapping_sub(last));
         if ahead == 0 || ahead >= 1 << 15 {
-            return;
+            return true;
         }
         self.counters.lost.fetch_add(u64::from(ahead - 1), Ordering::Relaxed);
         self.last = Some(sequence);
+        true
     }
 
     fn drain(&mut self) -> Result<()> {
@@ -197,4 +221,24 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// Reads one datagram; returns its length, its sender, and the kernel's time of its arrival since
+/// 1970.
+fn read(socket: &UdpSocket, buffer: &mut [u8]) -> std::io::Result<(usize, SocketAddr, Duration)> {
+    let mut space = cmsg_space!(TimeSpec);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let fd = socket.as_raw_fd();
+    let flags = MsgFlags::MSG_DONTWAIT;
+    let message = recvmsg::<SockaddrStorage>(fd, &mut parts, Some(&mut space), flags)?;
+    let at = message.cmsgs()?.find_map(|control| {
+        let ControlMessageOwned::ScmTimestampns(time) = control else { return None };
+        Some(Duration::from(time))
+    });
+    let from = message.address.as_ref().and_then(|address| {
+        let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::from((v4.ip(), v4.port())));
+        v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddr::from((v6.ip(), v6.port()))))
+    });
+    let from = from.ok_or_else(|| std::io::Error::other("a datagram without a sender"))?;
+    Ok((message.bytes, from, at.unwrap_or_default()))
 }

@@ -62,6 +62,8 @@ pub struct Signaling {
     /// The URL by which browsers reach it, if it is another one: behind a proxy, for example.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_url: Option<Url>,
+    /// The reverse proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
     /// URIs of the STUN and TURN servers for clients; for `up`, in addition to its own.
     pub turn_urls: Vec<String>,
     /// The secret shared with the TURN server in `turn_urls`.
@@ -74,10 +76,16 @@ impl Default for Signaling {
         Self {
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             public_url: None,
+            trusted_proxies: this_machine(),
             turn_urls: Vec::new(),
             turn_secret: None,
         }
     }
+}
+
+/// Returns the loopback addresses.
+fn this_machine() -> Vec<Network> {
+    ["127.0.0.0/8", "::1/128"].into_iter().filter_map(|network| network.parse().ok()).collect()
 }
 
 /// Settings of the STUN and TURN server.

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::ensure;
-use porthole_signaling::{Server, TurnConfig};
+use porthole_signaling::{Server, TrustProxy, TurnConfig};
 
-use crate::config::Config;
+use crate::config::{Config, Network};
 use crate::{console, data, shutdown};
 
 /// The lifetime of a session's TURN credentials, within which it must make its allocations.
@@ -29,9 +30,16 @@ pub async fn bind(config: &Config, turn: Option<TurnConfig>) -> anyhow::Result<S
     console::print_progress(format_args!("starting signaling and dashboard on {http}"));
     let mut server = porthole_signaling::Config::new(http, &config.data);
     server.public_url = config.signaling.public_url.clone();
+    server.trusts_proxy = trust(&config.signaling.trusted_proxies);
     server.turn = turn;
     server.assets = asset;
     Ok(Server::bind(server).await?)
+}
+
+/// Returns the function that knows the addresses of these proxies.
+fn trust(proxies: &[Network]) -> TrustProxy {
+    let proxies = proxies.to_vec();
+    Arc::new(move |address| proxies.iter().any(|network| network.0.contains(address)))
 }
 
 /// Returns the TURN configuration for these URIs and the secret shared with their servers.
@@ -92,6 +100,28 @@ mod tests {
         config.signaling.turn_secret = Some("shared".to_owned().into());
         let turn = external_turn_config(&config).unwrap().unwrap();
         assert_eq!((turn.urls.len(), turn.secret.as_slice()), (2, b"shared".as_slice()));
+    }
+
+    #[test]
+    fn the_configured_proxies_are_trusted_and_by_default_those_of_this_machine() {
+        let mut signaling = Config::default().signaling;
+        for (proxies, address, trusted) in [
+            (None, "127.0.0.1", true),
+            (None, "127.9.9.9", true),
+            (None, "::1", true),
+            (None, "10.0.0.7", false),
+            (Some(vec!["10.0.0.0/8"]), "10.0.0.7", true),
+            (Some(vec!["10.0.0.0/8"]), "127.0.0.1", false),
+            (Some(vec!["2001:db8::1"]), "2001:db8::1", true),
+            (Some(vec![]), "127.0.0.1", false),
+        ] {
+            if let Some(proxies) = &proxies {
+                let proxies = proxies.iter().map(|network| network.parse().unwrap());
+                signaling.trusted_proxies = proxies.collect();
+            }
+            let trusts = trust(&signaling.trusted_proxies);
+            assert_eq!(trusts(address.parse().unwrap()), trusted, "{proxies:?} {address}");
+        }
     }
 
     #[test]

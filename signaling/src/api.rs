@@ -1,7 +1,7 @@
 //! The REST interface under `/api/v1`, whose bodies are in `porthole_signaling_proto::rest`.
 
-use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
@@ -18,14 +18,15 @@ use serde::de::DeserializeOwned;
 use tracing::info;
 
 use crate::app::App;
-use crate::caller::{COOKIE, cookie};
+use crate::caller::{COOKIE, DEVICE_COOKIE, cookie, cookie_named};
 use crate::driver::now;
 use crate::listener::ClientAddress;
-use crate::password;
 use crate::prefix::UsedPrefix;
 use crate::refusal::Refusal;
 use crate::store::CLAIM_LIFETIME;
 use crate::store::users::{COOKIE_LIFETIME, User, cookie_name};
+use crate::throttle::{Attempt, Lane, Throttle};
+use crate::{device, password};
 
 /// The longest name of a user or a token.
 const MAX_NAME_CHARS: usize = 64;
@@ -43,7 +44,8 @@ pub(crate) async fn set_up(
 ) -> HandlerResult<Response> {
     let Setup { token, name, password } = read(&headers, &body)?;
     let name = check_name(&name)?;
-    check_attempt(&app, client, &name)?;
+    let attempt = Attempt { address: client.0, name: &name, device: None };
+    admit_attempt(&app, &attempt)?;
     if let Some(weakness) = password::weakness(&password) {
         return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, weakness));
     }
@@ -76,12 +78,20 @@ pub(crate) async fn sign_in(
     if name.chars().count() > MAX_NAME_CHARS {
         return Err(wrong_credentials());
     }
-    check_attempt(&app, client, name)?;
+    let cookie = cookie_named(&headers, DEVICE_COOKIE);
+    let device = cookie.and_then(|cookie| app.devices.read(cookie, name, now().unix_s));
+    let attempt = Attempt { address: client.0, name, device };
+    let lane = admit_attempt(&app, &attempt)?;
+    lane.wait().await.map_err(busy)?;
     let user = app.driver.store.find_user(name).await?;
     let hash = user.as_ref().map(|user| user.password_hash.clone());
-    let matches = password::verify(password, hash).await.map_err(busy)?;
+    let is_known = lane == Lane::Known;
+    let matches = password::verify(password, hash, is_known).await.map_err(busy)?;
     match user {
-        Some(user) if matches => respond_signed_in(&app, user, prefix).await,
+        Some(user) if matches => {
+            throttle(&app).forgive(&attempt);
+            respond_signed_in(&app, user, prefix).await
+        }
         _ => Err(wrong_credentials()),
     }
 }
@@ -104,7 +114,8 @@ pub(crate) async fn sign_out(
         app.driver.store.delete_cookie(cookie).await?;
         app.driver.with(|hub, now| hub.handle_revoked(now, &cookie_name(cookie)));
     }
-    let expired = AppendHeaders([(header::SET_COOKIE, set_cookie(&app, prefix, "", 0))]);
+    let expired = set_cookie(&app, prefix.as_ref(), COOKIE, "", Duration::ZERO);
+    let expired = AppendHeaders([(header::SET_COOKIE, expired)]);
     Ok((StatusCode::NO_CONTENT, expired).into_response())
 }
 
@@ -200,39 +211,45 @@ async fn respond_signed_in(
     prefix: Option<Extension<UsedPrefix>>,
 ) -> HandlerResult<Response> {
     let cookie = app.driver.store.create_cookie(user.id).await?;
-    let cookie = set_cookie(app, prefix, &cookie, COOKIE_LIFETIME.as_secs());
+    let device = app.devices.issue(&user.name, now().unix_s);
+    let prefix = prefix.as_ref();
+    let cookies = [
+        set_cookie(app, prefix, COOKIE, &cookie, COOKIE_LIFETIME),
+        set_cookie(app, prefix, DEVICE_COOKIE, &device, device::LIFETIME),
+    ];
     let me = Me { name: user.name, role: user.role };
-    Ok((AppendHeaders([(header::SET_COOKIE, cookie)]), Json(me)).into_response())
+    let cookies = cookies.map(|cookie| (header::SET_COOKIE, cookie));
+    Ok((AppendHeaders(cookies), Json(me)).into_response())
 }
 
 /// Returns the value of `Set-Cookie`, for the paths below the prefix that the caller uses.
 fn set_cookie(
     app: &App,
-    prefix: Option<Extension<UsedPrefix>>,
+    prefix: Option<&Extension<UsedPrefix>>,
+    name: &str,
     value: &str,
-    max_age_s: u64,
+    max_age: Duration,
 ) -> String {
     let https = app.public_url.as_ref().is_some_and(|url| url.scheme() == "https");
     let secure = if https { "; Secure" } else { "" };
-    let prefix = prefix.map(|Extension(UsedPrefix(prefix))| prefix).unwrap_or_default();
-    let path = format!("{}/", prefix.as_str());
-    format!("{COOKIE}={value}; Path={path}; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}")
+    let prefix = prefix.map_or("", |Extension(UsedPrefix(prefix))| prefix.as_str());
+    let max_age_s = max_age.as_secs();
+    format!(
+        "{name}={value}; Path={prefix}/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
+    )
 }
 
 /// Limits how often passwords and setup tokens can be guessed.
-fn check_attempt(
-    app: &App,
-    ClientAddress(address): ClientAddress,
-    name: &str,
-) -> HandlerResult<()> {
-    let mut throttle = app.throttle.lock().unwrap_or_else(PoisonError::into_inner);
-    if throttle.allows(Instant::now(), address, name) {
-        return Ok(());
-    }
-    let mut refusal =
-        Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many attempts; wait a minute");
-    refusal.header(header::RETRY_AFTER, "60");
-    Err(refusal)
+fn admit_attempt(app: &App, attempt: &Attempt<'_>) -> HandlerResult<Lane> {
+    let admitted = throttle(app).admit(Instant::now(), attempt);
+    admitted.map_err(|wait| {
+        let text = "too many attempts; wait a minute";
+        Refusal::new(StatusCode::TOO_MANY_REQUESTS, text).retry_after(wait)
+    })
+}
+
+fn throttle(app: &App) -> MutexGuard<'_, Throttle> {
+    app.throttle.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn check_name(name: &str) -> HandlerResult<String> {

@@ -22,7 +22,9 @@ use url::Url;
 
 use crate::caller::{Caller, check_same_site};
 use crate::config::Asset;
+use crate::device::Devices;
 use crate::driver::{Driver, now};
+use crate::places::{Full, Place};
 use crate::prefix::Prefix;
 use crate::refusal::Refusal;
 use crate::throttle::Throttle;
@@ -32,6 +34,9 @@ use crate::{api, assets, socket, whep};
 const MAX_BODY_BYTES: usize = 64 * 1024;
 /// Time a client has to send the body: enough for 64 KiB over a very slow uplink.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time after which a client with too many connections may try again.
+const RETRY_CONNECTION: Duration = Duration::from_secs(5);
 
 /// Forbids inline scripts and styles, content from other sites, and framing the page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; \
@@ -47,6 +52,8 @@ pub(crate) struct App {
     pub(crate) prefix: Prefix,
     pub(crate) assets: fn(&str) -> Option<Asset>,
     pub(crate) throttle: Mutex<Throttle>,
+    /// The browsers that have signed in before.
+    pub(crate) devices: Devices,
 }
 
 pub(crate) struct Route {
@@ -145,15 +152,23 @@ async fn whole_body(parts: &Parts, body: Body) -> Result<Bytes, Response> {
 }
 
 async fn authorize(app: &App, action: Action, request: &Parts) -> Result<Admitted, Refusal> {
-    let Parts { headers, method, uri, .. } = request;
+    let Parts { headers, method, uri, extensions, .. } = request;
     let is_socket = uri.path() == WEBSOCKET_PATH;
     let caller = Caller::identify(&app.driver, headers, uri, is_socket).await?;
+    if let (Some(place), Some(owner)) = (extensions.get::<Place>(), &caller.principal) {
+        place.note_owner(owner.subject()).map_err(|Full| too_many_connections())?;
+    }
     // Signing in sets the cookie, so pages of other sites must not do it either.
     let signs_in = action.need() == Need::Nothing && method == Method::POST;
     if caller.by_cookie || signs_in {
         check_same_site(method, headers, app.public_url.as_ref(), is_socket)?;
     }
     Ok(action.admit(Sender::from(caller.principal), now())?)
+}
+
+fn too_many_connections() -> Refusal {
+    let text = "too many connections of this user or token; close some";
+    Refusal::new(StatusCode::TOO_MANY_REQUESTS, text).retry_after(RETRY_CONNECTION)
 }
 
 async fn open_socket(

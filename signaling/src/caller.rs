@@ -10,6 +10,8 @@ use crate::refusal::Refusal;
 
 /// The name of the cookie of a browser that has signed in.
 pub(crate) const COOKIE: &str = "porthole_session";
+/// The name of the cookie of a browser that has signed in before.
+pub(crate) const DEVICE_COOKIE: &str = "porthole_device";
 
 /// The sender of an HTTP request.
 #[derive(Debug)]
@@ -79,10 +81,14 @@ fn access_token(uri: &Uri) -> Option<String> {
 }
 
 pub(crate) fn cookie(headers: &HeaderMap) -> Option<&str> {
+    cookie_named(headers, COOKIE)
+}
+
+pub(crate) fn cookie_named<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let values =
         headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
     let mut pairs = values.flat_map(|value| value.split(';'));
-    pairs.find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+    pairs.find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
 }
 
 /// Refuses requests that a page of another site makes in the name of the user: those that change

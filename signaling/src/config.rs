@@ -2,11 +2,15 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use porthole_signaling_core::{Limits, TurnConfig};
 use url::Url;
+
+/// Returns true for the address of a proxy that may say which client a request comes from.
+pub type TrustProxy = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 /// Settings of a server, fixed for its lifetime.
 #[derive(Clone)]
@@ -16,6 +20,8 @@ pub struct Config {
     /// The URL that browsers use, if it differs from [`Self::http`], for example behind a proxy.
     /// If its scheme is `https`, cookies are `Secure`.
     pub public_url: Option<Url>,
+    /// The reverse proxies whose `X-Forwarded-For` is believed: those on this machine by default.
+    pub trusts_proxy: TrustProxy,
     /// The data folder, which has the database.
     pub data: PathBuf,
     /// The TURN server to issue credentials for, if there is one.
@@ -24,6 +30,29 @@ pub struct Config {
     pub assets: fn(&str) -> Option<Asset>,
     /// The bounds of the hub.
     pub limits: Limits,
+    /// The bounds on TCP connections.
+    pub places: PlaceLimits,
+}
+
+/// Bounds on the number of TCP connections, so that nobody can take those of all others.
+#[derive(Debug, Clone, Copy)]
+pub struct PlaceLimits {
+    /// Most connections at once: below the usual limit of open files, with room for the rest.
+    pub total: usize,
+    /// Most connections of clients that have shown no credential. The rest is for users, tokens
+    /// and gateways.
+    pub strangers: usize,
+    /// Most of these of one address (IPv6: /64; four times as many of a /48): an office behind one
+    /// address, with a dozen connections for each page that is just being opened.
+    pub per_network: usize,
+    /// Most connections of one user, token or gateway: its WebSockets, and requests beside them.
+    pub per_owner: usize,
+}
+
+impl Default for PlaceLimits {
+    fn default() -> Self {
+        Self { total: 16_384, strangers: 12_288, per_network: 512, per_owner: 256 }
+    }
 }
 
 impl Config {
@@ -32,10 +61,12 @@ impl Config {
         Self {
             http,
             public_url: None,
+            trusts_proxy: Arc::new(|address| address.is_loopback()),
             data: data.into(),
             turn: None,
             assets: |_| None,
             limits: Limits::default(),
+            places: PlaceLimits::default(),
         }
     }
 }
@@ -48,6 +79,7 @@ impl fmt::Debug for Config {
             .field("data", &self.data)
             .field("turn", &self.turn)
             .field("limits", &self.limits)
+            .field("places", &self.places)
             .finish_non_exhaustive()
     }
 }

@@ -17,9 +17,10 @@ use porthole_signaling_proto::rpc::{Fault, code};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::outbox::Outbox;
+use crate::places::Place;
 use crate::store::{EnrollOutcome, Store, StoreError, TokenLookup};
 
 /// Longest sleep of the timer, when nothing is due.
@@ -41,10 +42,19 @@ pub(crate) struct Driver {
     pub(crate) abort: CancellationToken,
 }
 
+/// The driver's part of a WebSocket.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    /// The queue of outgoing messages.
+    pub(crate) outbox: Outbox,
+    /// The place of its connection, held until the WebSocket is closed.
+    pub(crate) place: Option<Place>,
+}
+
 #[derive(Debug)]
 struct State {
     hub: Hub,
-    outboxes: HashMap<ConnId, Outbox>,
+    sockets: HashMap<ConnId, Socket>,
     whep_requests: HashMap<WhepRequestId, oneshot::Sender<Result<WhepResponse, Fault>>>,
     /// The latest state of each gateway that is not written to the database yet.
     unsaved: BTreeMap<GatewayId, StoredGateway>,
@@ -58,7 +68,7 @@ impl Driver {
         }
         let state = State {
             hub,
-            outboxes: HashMap::new(),
+            sockets: HashMap::new(),
             whep_requests: HashMap::new(),
             unsaved: BTreeMap::new(),
             last_id: 0,
@@ -103,13 +113,13 @@ impl Driver {
         });
     }
 
-    /// Adds a WebSocket, whose outgoing messages go to `outbox`.
-    pub(crate) fn open(self: &Arc<Self>, outbox: Outbox, principal: Option<Principal>) -> ConnId {
+    /// Adds a WebSocket.
+    pub(crate) fn open(self: &Arc<Self>, socket: Socket, principal: Option<Principal>) -> ConnId {
         let conn = {
             let mut state = self.lock();
             state.last_id += 1;
             let conn = ConnId(state.last_id);
-            state.outboxes.insert(conn, outbox);
+            state.sockets.insert(conn, socket);
             conn
         };
         self.with(|hub, now| hub.handle_opened(now, conn, principal));
@@ -118,7 +128,7 @@ impl Driver {
 
     /// Removes a WebSocket that is closed.
     pub(crate) fn closed(self: &Arc<Self>, conn: ConnId) {
-        self.lock().outboxes.remove(&conn);
+        self.lock().sockets.remove(&conn);
         self.with(|hub, now| hub.handle_closed(now, conn));
     }
 
@@ -233,8 +243,8 @@ impl State {
             match output {
                 Output::Send { to, message } => self.send(now, to, message.to_json()),
                 Output::Close { conn, close } => {
-                    if let Some(outbox) = self.outboxes.remove(&conn) {
-                        outbox.close(close);
+                    if let Some(socket) = self.sockets.remove(&conn) {
+                        socket.outbox.close(close);
                     }
                 }
                 Output::WhepResponse { request, outcome } => {
@@ -243,6 +253,7 @@ impl State {
                         drop(sender.send(outcome));
                     }
                 }
+                Output::Registered { conn, owner } => self.note_owner(conn, &owner),
                 Output::Lookup { id, lookup } => lookups.push((id, lookup)),
                 Output::Persist(stored) => {
                     self.unsaved.insert(stored.id.clone(), stored);
@@ -250,6 +261,16 @@ impl State {
             }
         }
         lookups
+    }
+
+    /// Gives a registered WebSocket a place that no stranger can take.
+    fn note_owner(&self, conn: ConnId, owner: &str) {
+        let place = self.sockets.get(&conn).and_then(|socket| socket.place.as_ref());
+        // With too many places its owner keeps a stranger's, which may have to make room.
+        let full = place.is_some_and(|place| place.note_owner(owner).is_err());
+        if full {
+            debug!(conn = conn.0, "too many connections of this user or token");
+        }
     }
 
     /// Puts back what could not be written, unless there is something newer.
@@ -260,10 +281,10 @@ impl State {
     /// Queues a message. A peer whose queue is full is disconnected, so that others need not wait
     /// for it.
     fn send(&mut self, now: Now, to: ConnId, json: String) {
-        let Some(outbox) = self.outboxes.get(&to) else { return };
-        if outbox.send(json).is_err() {
-            if let Some(outbox) = self.outboxes.remove(&to) {
-                outbox.close(Close::TOO_SLOW);
+        let Some(socket) = self.sockets.get(&to) else { return };
+        if socket.outbox.send(json).is_err() {
+            if let Some(socket) = self.sockets.remove(&to) {
+                socket.outbox.close(Close::TOO_SLOW);
             }
             self.hub.handle_closed(now, to);
         }

@@ -16,6 +16,9 @@ const MAX_BYTES: usize = 1024;
 static RUNNING: Semaphore = Semaphore::const_new(2);
 /// Hashes that may wait; the last of them waits less than a second.
 static WAITING: Semaphore = Semaphore::const_new(32);
+/// Hashes that may wait beside these for people who are known: whose browser has signed in before,
+/// or who have a setup token.
+static KNOWN_WAITING: Semaphore = Semaphore::const_new(8);
 
 /// The error that too many hashes are waiting.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,15 +34,20 @@ pub(crate) fn weakness(password: &str) -> Option<&'static str> {
 
 /// Returns the hash of a password, which is all that is stored of it.
 pub(crate) async fn hash(password: String) -> Result<String, Busy> {
-    let _waiting = WAITING.try_acquire().map_err(|_| Busy)?;
+    let _waiting = KNOWN_WAITING.try_acquire().map_err(|_| Busy)?;
     let _running = RUNNING.acquire().await.map_err(|_| Busy)?;
     spawn_blocking(move || hash_now(&password)).await.map_err(|_| Busy)
 }
 
 /// Returns true if the password matches the hash. Without a hash it takes as long and returns
-/// false.
-pub(crate) async fn verify(password: String, hash: Option<String>) -> Result<bool, Busy> {
-    let _waiting = WAITING.try_acquire().map_err(|_| Busy)?;
+/// false. For a person who is known there is a place even if strangers have taken all of theirs.
+pub(crate) async fn verify(
+    password: String,
+    hash: Option<String>,
+    is_known: bool,
+) -> Result<bool, Busy> {
+    let waiting = if is_known { &KNOWN_WAITING } else { &WAITING };
+    let _waiting = waiting.try_acquire().map_err(|_| Busy)?;
     let _running = RUNNING.acquire().await.map_err(|_| Busy)?;
     spawn_blocking(move || verify_now(&password, hash)).await.map_err(|_| Busy)
 }
@@ -69,10 +77,20 @@ mod tests {
     async fn only_the_right_password_of_a_user_matches() {
         let hash = hash("correct horse".into()).await.unwrap();
         assert!(hash.starts_with("$argon2id$"), "{hash}");
-        assert!(verify("correct horse".into(), Some(hash.clone())).await.unwrap());
-        assert!(!verify("correct house".into(), Some(hash)).await.unwrap());
-        assert!(!verify("the dummy's password".into(), None).await.unwrap());
-        assert!(!verify("x".into(), Some("no hash".into())).await.unwrap());
+        for (password, hash, matches) in [
+            ("correct horse", Some(hash.clone()), true),
+            ("correct house", Some(hash.clone()), false),
+            ("the dummy's password", None, false),
+            ("x", Some("no hash".into()), false),
+        ] {
+            for is_known in [false, true] {
+                let found = verify(password.into(), hash.clone(), is_known).await.unwrap();
+                assert_eq!(found, matches, "{password}");
+            }
+        }
+        let _all = WAITING.acquire_many(32).await.unwrap();
+        assert_eq!(verify("x".into(), None, false).await, Err(Busy));
+        assert!(verify("correct horse".into(), Some(hash), true).await.unwrap());
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Refusals of HTTP requests: a status, one sentence, and the headers that belong to it.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::response::{AppendHeaders, IntoResponse, Response};
-use http::{HeaderName, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use porthole_signaling_core::{Denied, NotGiven};
 use porthole_signaling_proto::rest;
 use porthole_signaling_proto::rpc::{Fault, code};
@@ -20,7 +22,7 @@ const RETRY_RATE_S: &str = "1";
 pub(crate) struct Refusal {
     status: StatusCode,
     sentence: String,
-    headers: Vec<(HeaderName, &'static str)>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
@@ -38,7 +40,15 @@ impl Refusal {
 
     pub(crate) fn header(&mut self, name: HeaderName, value: &'static str) {
         self.headers.retain(|(other, _)| *other != name);
-        self.headers.push((name, value));
+        self.headers.push((name, HeaderValue::from_static(value)));
+    }
+
+    /// Adds the time after which the request may be repeated, in whole seconds.
+    pub(crate) fn retry_after(mut self, time: Duration) -> Self {
+        let seconds = time.as_millis().div_ceil(1000).max(1);
+        let seconds = HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX));
+        self.headers.push((header::RETRY_AFTER, seconds));
+        self
     }
 }
 

@@ -13,8 +13,12 @@ use url::Url;
 
 use crate::app::{App, router};
 use crate::config::Config;
+use crate::device::Devices;
 use crate::driver::Driver;
+use crate::listener::Admission;
+use crate::places::Places;
 use crate::prefix::Prefix;
+use crate::proxies::Proxies;
 use crate::store::{OpenError, Store, StoreError};
 use crate::{listener, secret};
 
@@ -29,6 +33,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     app: Arc<App>,
+    admission: Admission,
     setup_link: Option<String>,
 }
 
@@ -63,7 +68,7 @@ impl Server {
     /// # Errors
     /// Fails if the address cannot be bound or the database cannot be opened.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
-        let Config { http, public_url, data, turn, assets, limits } = config;
+        let Config { http, public_url, trusts_proxy, data, turn, assets, limits, places } = config;
         let prefix = Prefix::of_url(public_url.as_ref()).ok_or(StartError::PublicUrl)?;
         let listener = TcpListener::bind(http).await.map_err(|error| {
             let in_use = error.kind() == std::io::ErrorKind::AddrInUse;
@@ -90,9 +95,11 @@ impl Server {
         let stored = store.gateways().await?;
         let hub = Hub::new(porthole_signaling_core::Config { limits, turn }, secret::random());
         let driver = Driver::new(hub, stored, store);
-        let throttle = Mutex::default();
-        let app = Arc::new(App { driver, public_url, prefix, assets, throttle });
-        Ok(Self { listener, address, app, setup_link })
+        let (throttle, devices) = (Mutex::default(), Devices::open(&data));
+        let proxies = Proxies::new(trusts_proxy, public_url.as_ref());
+        let admission = Admission { prefix: prefix.clone(), proxies, places: Places::new(places) };
+        let app = Arc::new(App { driver, public_url, prefix, assets, throttle, devices });
+        Ok(Self { listener, address, app, admission, setup_link })
     }
 
     #[cfg(test)]
@@ -112,14 +119,14 @@ impl Server {
 
     /// Serves until `stop` is cancelled, then tells all peers and returns within 5 s.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { listener, address, app, .. } = self;
+        let Self { listener, address, app, admission, .. } = self;
         let driver = Arc::clone(&app.driver);
         let (tasks, abort) = (driver.tasks.clone(), driver.abort.clone());
         tasks.spawn(Arc::clone(&driver).run_timer());
         tasks.spawn(Arc::clone(&driver).run_persist());
         info!(%address, "the signaling server is listening");
-        let (prefix, tasks_of_peers) = (app.prefix.clone(), tasks.clone());
-        listener::run(listener, router(&app), prefix, tasks_of_peers, stop, abort.clone()).await;
+        let (router, tasks_of_peers) = (router(&app), tasks.clone());
+        listener::run(listener, router, admission, tasks_of_peers, stop, abort.clone()).await;
         info!("the signaling server is stopping");
         driver.with(|hub, _| hub.close());
         tasks.close();

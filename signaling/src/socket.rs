@@ -21,9 +21,9 @@ use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 use tokio_tungstenite::{WebSocketStream, tungstenite};
 use tracing::debug;
 
-use crate::driver::Driver;
-use crate::listener::Permit;
+use crate::driver::{self, Driver};
 use crate::outbox::{Outbox, OutboxReader};
+use crate::places::{self, Place};
 use crate::refusal::Refusal;
 
 /// Size of the read buffer. The default of 128 KiB would be most of the memory of an idle peer.
@@ -59,13 +59,12 @@ pub(crate) fn upgrade(
             .into_response();
     };
     let driver = Arc::clone(driver);
-    let permit = request.extensions_mut().remove::<Permit>();
+    let place = request.extensions_mut().remove::<Place>();
     driver.clone().tasks.spawn(async move {
         match upgrade.await {
-            Ok(upgraded) => serve(driver, upgraded, principal).await,
+            Ok(upgraded) => serve(driver, upgraded, principal, place).await,
             Err(error) => debug!(%error, "the upgrade to a WebSocket failed"),
         }
-        drop(permit);
     });
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -105,7 +104,12 @@ fn has_word(headers: &HeaderMap, name: &header::HeaderName, word: &str) -> bool 
     values.flat_map(|value| value.split(',')).any(|found| found.trim().eq_ignore_ascii_case(word))
 }
 
-async fn serve(driver: Arc<Driver>, upgraded: Upgraded, principal: Option<Principal>) {
+async fn serve(
+    driver: Arc<Driver>,
+    upgraded: Upgraded,
+    principal: Option<Principal>,
+    place: Option<Place>,
+) {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .max_message_size(Some(MAX_MESSAGE_BYTES))
@@ -113,10 +117,11 @@ async fn serve(driver: Arc<Driver>, upgraded: Upgraded, principal: Option<Princi
     let io = TokioIo::new(upgraded);
     let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
     let (outbox, mut reader) = Outbox::new();
-    let conn = driver.open(outbox, principal);
+    let conn = driver.open(driver::Socket { outbox, place: place.clone() }, principal);
     let close = tokio::select! {
         close = exchange(&driver, &mut socket, &mut reader, conn) => close,
         () = driver.abort.cancelled() => None,
+        () = places::lost(place.as_ref()) => None,
     };
     driver.closed(conn);
     if let Some(close) = close {

@@ -1,114 +1,228 @@
-//! Limits on attempts to guess passwords: by address and by user name.
+//! Limits on attempts to guess passwords. Wrong tries of others never lock a person out: they are
+//! counted by where they come from and for whom, and a browser that has signed in before is counted
+//! by itself. Every table forgets what it has not seen for longest, and refuses no newcomer.
 
-use std::collections::HashMap;
-use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
-use std::time::Instant;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
-use porthole_signaling_core::{Bucket, Rate};
+use porthole_signaling_core::{Bucket, Rate, Recent};
+use tokio::sync::Semaphore;
 
-/// Rate of attempts from one address: enough for a household that mistypes.
-const ADDRESS_RATE: Rate = Rate { burst: 20, per_minute: 6 };
-/// Rate of attempts for one user name: enough for someone who has forgotten the password. Many
-/// addresses together get no more.
-const NAME_RATE: Rate = Rate { burst: 20, per_minute: 6 };
-/// The most addresses and the most names that are remembered; beyond it, those with a full bucket
-/// are forgotten.
-const MAX_REMEMBERED: usize = 4096;
+use crate::device::DeviceId;
+use crate::network::Network;
+use crate::password::Busy;
 
-#[derive(Debug, Default)]
+/// Rate of attempts from one network for one name: enough for someone who has forgotten the
+/// password.
+const PAIR_RATE: Rate = Rate { burst: 10, per_minute: 6 };
+/// Rate of attempts from one network, for whatever names: enough for a household that mistypes. It
+/// is below the number of strangers' attempts that may wait, so that no network fills that alone.
+const NETWORK_RATE: Rate = Rate { burst: 24, per_minute: 20 };
+/// Rate of attempts of a browser that has signed in before.
+const DEVICE_RATE: Rate = Rate { burst: 10, per_minute: 6 };
+/// Rate of attempts of strangers for one name, from all networks. Beyond it they have to wait for
+/// [`CROWDED_DELAY`], so that many networks together do not guess fast either.
+const NAME_RATE: Rate = Rate { burst: 60, per_minute: 30 };
+/// Time that a stranger's attempt waits for while many others try the same name.
+const CROWDED_DELAY: Duration = Duration::from_secs(3);
+/// The most attempts that wait so: with three seconds each, it takes the steady attempts of more
+/// than 200 networks to keep a newcomer from waiting.
+static CROWD: Semaphore = Semaphore::const_new(64);
+/// The most networks, names and browsers that are remembered, each in a table of its own: some
+/// 100 bytes each.
+const MAX_REMEMBERED: usize = 8192;
+
+/// An attempt to sign in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attempt<'a> {
+    pub(crate) address: IpAddr,
+    pub(crate) name: &'a str,
+    /// The browser, if it has signed in under this name before.
+    pub(crate) device: Option<DeviceId>,
+}
+
+/// Treatment of an attempt that is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// The browser has signed in before.
+    Known,
+    /// The browser has not signed in before.
+    Stranger,
+    /// The browser has not signed in before, and many others try the same name.
+    Crowded,
+}
+
+impl Lane {
+    /// Waits as long as an attempt in this lane has to.
+    ///
+    /// # Errors
+    /// Fails if too many wait.
+    pub(crate) async fn wait(self) -> Result<(), Busy> {
+        if self == Self::Crowded {
+            let _place = CROWD.try_acquire().map_err(|_| Busy)?;
+            tokio::time::sleep(CROWDED_DELAY).await;
+        }
+        Ok(())
+    }
+}
+
+/// The attempts of the last minutes.
+#[derive(Debug)]
 pub(crate) struct Throttle {
-    addresses: Buckets<IpAddr>,
-    names: Buckets<String>,
+    networks: Recent<Network, Bucket>,
+    pairs: Recent<(Network, String), Bucket>,
+    names: Recent<String, Bucket>,
+    devices: Recent<DeviceId, Bucket>,
+}
+
+impl Default for Throttle {
+    fn default() -> Self {
+        Self {
+            networks: Recent::new(MAX_REMEMBERED),
+            pairs: Recent::new(MAX_REMEMBERED),
+            names: Recent::new(MAX_REMEMBERED),
+            devices: Recent::new(MAX_REMEMBERED),
+        }
+    }
 }
 
 impl Throttle {
-    /// Returns true if this attempt is allowed, and counts it.
-    pub(crate) fn allows(&mut self, now: Instant, address: IpAddr, name: &str) -> bool {
-        let name = name.to_lowercase();
-        self.addresses.take(now, network(address), ADDRESS_RATE)
-            && self.names.take(now, name, NAME_RATE)
-    }
-}
-
-#[derive(Debug)]
-struct Buckets<K>(HashMap<K, Bucket>);
-
-impl<K> Default for Buckets<K> {
-    fn default() -> Self {
-        Self(HashMap::new())
-    }
-}
-
-impl<K: Hash + Eq> Buckets<K> {
-    fn take(&mut self, now: Instant, key: K, rate: Rate) -> bool {
-        if self.0.len() >= MAX_REMEMBERED && !self.0.contains_key(&key) {
-            self.0.retain(|_, bucket| !bucket.is_full(now));
-            // All have tried just now: new ones are refused until some buckets have filled up.
-            if self.0.len() >= MAX_REMEMBERED {
-                return false;
-            }
+    /// Counts an attempt, and decides how it is handled.
+    ///
+    /// # Errors
+    /// The time after which it is allowed, if it is not.
+    pub(crate) fn admit(&mut self, now: Instant, attempt: &Attempt<'_>) -> Result<Lane, Duration> {
+        if let Some(device) = attempt.device {
+            let bucket = self.devices.entry(&device, || Bucket::new(DEVICE_RATE, now));
+            return take(bucket, now).map(|()| Lane::Known);
         }
-        self.0.entry(key).or_insert_with(|| Bucket::new(rate, now)).take(now)
+        for network in Network::all(attempt.address) {
+            let rate = rate_of(network);
+            take(self.networks.entry(&network, || Bucket::new(rate, now)), now)?;
+        }
+        let key = pair(attempt);
+        take(self.pairs.entry(&key, || Bucket::new(PAIR_RATE, now)), now)?;
+        let bucket = self.names.entry(&key.1, || Bucket::new(NAME_RATE, now));
+        Ok(if bucket.take(now) { Lane::Stranger } else { Lane::Crowded })
+    }
+
+    /// Forgets the wrong attempts from a network for a name, because one was right.
+    pub(crate) fn forgive(&mut self, attempt: &Attempt<'_>) {
+        self.pairs.remove(&pair(attempt));
+        if let Some(device) = attempt.device {
+            self.devices.remove(&device);
+        }
     }
 }
 
-/// Returns the network that one client can use: a single IPv4 address, but a /64 of IPv6.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => IpAddr::V4(v4),
-            None => IpAddr::V6(Ipv6Addr::from(u128::from(v6) >> 64 << 64)),
-        },
-    }
+fn take(bucket: &mut Bucket, now: Instant) -> Result<(), Duration> {
+    if bucket.take(now) { Ok(()) } else { Err(bucket.time_to_next(now)) }
+}
+
+fn pair(attempt: &Attempt<'_>) -> (Network, String) {
+    (Network::of(attempt.address), attempt.name.to_lowercase())
+}
+
+fn rate_of(network: Network) -> Rate {
+    let share = u32::try_from(network.share()).unwrap_or(1);
+    let Rate { burst, per_minute } = NETWORK_RATE;
+    Rate { burst: burst * share, per_minute: per_minute * share }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
+    fn attempt<'a>(address: &str, name: &'a str) -> Attempt<'a> {
+        Attempt { address: address.parse().unwrap(), name, device: None }
+    }
+
+    fn count(throttle: &mut Throttle, now: Instant, attempt: Attempt<'_>, tries: usize) -> usize {
+        (0..tries).filter(|_| throttle.admit(now, &attempt).is_ok()).count()
+    }
+
     #[test]
-    fn attempts_run_out_by_address_and_by_name_and_come_back() {
+    fn s3_attempts_run_out_for_one_name_and_for_one_network_and_come_back() {
         let start = Instant::now();
-        let address = |last| IpAddr::from([192, 0, 2, last]);
         let mut throttle = Throttle::default();
-        for number in 0..20 {
-            assert!(throttle.allows(start, address(1), &format!("user{number}")), "{number}");
-        }
-        assert!(!throttle.allows(start, address(1), "another"));
-        assert!(throttle.allows(start, address(2), "another"));
-        assert!(throttle.allows(start + Duration::from_secs(10), address(1), "another"));
+        let ann = attempt("192.0.2.1", "Ann");
+        assert_eq!(count(&mut throttle, start, ann, 12), 10);
+        assert_eq!(
+            throttle.admit(start, &attempt("192.0.2.1", "aNN")),
+            Err(Duration::from_secs(10))
+        );
+        let later = start + Duration::from_secs(10);
+        assert_eq!(throttle.admit(later, &ann), Ok(Lane::Stranger));
+        assert!(throttle.admit(later, &ann).is_err());
+        throttle.forgive(&ann);
+        assert!(throttle.admit(later, &ann).is_ok(), "one was right");
         let mut throttle = Throttle::default();
-        for number in 0..20 {
-            assert!(throttle.allows(
-                start,
-                address(number),
-                ["Ann", "ann"][usize::from(number % 2)]
-            ));
+        for number in 0..24 {
+            let name = format!("user{number}");
+            assert!(throttle.admit(start, &attempt("192.0.2.1", &name)).is_ok(), "{number}");
         }
-        assert!(!throttle.allows(start, address(99), "ANN"));
+        let after = throttle.admit(start, &attempt("192.0.2.1", "another")).unwrap_err();
+        assert_eq!(after, Duration::from_secs(3));
+        assert!(throttle.admit(start, &attempt("192.0.2.2", "another")).is_ok());
     }
 
     #[test]
-    fn an_ipv6_network_counts_as_one_address() {
-        let one: IpAddr = "2001:db8:1:2:3::4".parse().unwrap();
-        let other: IpAddr = "2001:db8:1:2:ffff::".parse().unwrap();
-        let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
-        assert_eq!(network(one), network(other));
-        assert_eq!(network(mapped), IpAddr::from([192, 0, 2, 1]));
+    fn s3_wrong_tries_of_others_never_lock_the_owner_out() {
+        let start = Instant::now();
+        let mut throttle = Throttle::default();
+        for number in 0..5_000_u32 {
+            let address = format!("2001:db8:{:x}:{:x}::1", number % 40, number);
+            let _refused = throttle.admit(start, &attempt(&address, "root"));
+            let _refused = throttle.admit(start, &attempt("192.0.2.1", "root"));
+        }
+        let owner = attempt("198.51.100.7", "root");
+        assert_eq!(throttle.admit(start, &owner), Ok(Lane::Crowded), "a new browser waits");
+        let device = Some(DeviceId::of_test(7));
+        for from in ["198.51.100.7", "192.0.2.1"] {
+            let known = Attempt { device, ..attempt(from, "root") };
+            assert_eq!(throttle.admit(start, &known), Ok(Lane::Known), "{from}");
+        }
     }
 
     #[test]
-    fn no_more_than_the_maximum_are_remembered() {
-        let (start, mut buckets) = (Instant::now(), Buckets::default());
-        for key in 0..MAX_REMEMBERED {
-            assert!(buckets.take(start, key, NAME_RATE));
+    fn s3_a_browser_that_has_signed_in_before_has_its_own_tries_and_no_more() {
+        let start = Instant::now();
+        let mut throttle = Throttle::default();
+        let known =
+            |seed| Attempt { device: Some(DeviceId::of_test(seed)), ..attempt("192.0.2.1", "ann") };
+        assert_eq!(count(&mut throttle, start, known(1), 99), 10);
+        assert_eq!(count(&mut throttle, start, known(2), 99), 10);
+        assert_eq!(count(&mut throttle, start, attempt("192.0.2.1", "ann"), 99), 10);
+        throttle.forgive(&known(1));
+        assert_eq!(count(&mut throttle, start, known(1), 99), 10);
+    }
+
+    #[test]
+    fn s3_full_tables_forget_the_least_recent_and_refuse_no_newcomer() {
+        let start = Instant::now();
+        let mut throttle = Throttle::default();
+        for number in 0..2 * MAX_REMEMBERED {
+            let address = format!("10.{}.{}.1", number / 256, number % 256);
+            let name = format!("user{number}");
+            assert!(throttle.admit(start, &attempt(&address, &name)).is_ok(), "{number}");
+            let device = Some(DeviceId::of_test(u64::try_from(number).unwrap()));
+            let known = Attempt { device, ..attempt(&address, &name) };
+            assert!(throttle.admit(start, &known).is_ok(), "{number}");
         }
-        assert!(!buckets.take(start, MAX_REMEMBERED, NAME_RATE));
-        assert!(buckets.take(start + Duration::from_secs(10), MAX_REMEMBERED, NAME_RATE));
-        assert_eq!(buckets.0.len(), 1);
+        let Throttle { networks, pairs, names, devices } = &throttle;
+        for len in [networks.len(), pairs.len(), names.len(), devices.len()] {
+            assert_eq!(len, MAX_REMEMBERED);
+        }
+    }
+
+    #[test]
+    fn s3_a_site_of_ipv6_is_one_and_not_65536_networks() {
+        let start = Instant::now();
+        let mut throttle = Throttle::default();
+        let tries = (0..1_000).filter(|number| {
+            let (address, name) = (format!("2001:db8:7:{number:x}::1"), format!("user{number}"));
+            throttle.admit(start, &attempt(&address, &name)).is_ok()
+        });
+        assert_eq!(tries.count(), 24 * 4);
     }
 }

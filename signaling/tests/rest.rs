@@ -5,10 +5,12 @@ mod support;
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use porthole_signaling::{Asset, Server, StartError};
+use porthole_signaling::{Asset, PlaceLimits, Server, StartError};
 use porthole_signaling_proto::rest::Role;
+use porthole_signaling_proto::rpc::Message;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -108,7 +110,7 @@ async fn passwords_cannot_be_tried_for_ever() {
     let server = Running::start(data.path()).await;
     let body = json!({"token": "wrong", "name": "ann", "password": "0123456789"});
     let mut last = 0;
-    for _ in 0..25 {
+    for _ in 0..15 {
         let response = post(server.address, "/api/v1/setup", body.clone()).await;
         last = response.status;
         assert_eq!(response.header("retry-after").is_some(), last == 429);
@@ -116,9 +118,10 @@ async fn passwords_cannot_be_tried_for_ever() {
     assert_eq!(last, 429);
     let sign_in = |name: &str| json!({"name": name, "password": "0123456789"}).to_string();
     for (name, forwarded, status) in [
-        ("bob", "127.0.0.1", 429),
-        ("bob", "198.51.100.7", 401),
-        ("bob", "198.51.100.7, 127.0.0.1", 429),
+        ("ann", "127.0.0.1", 429),
+        ("bob", "127.0.0.1", 401),
+        ("ann", "198.51.100.7", 401),
+        ("ann", "198.51.100.7, 203.0.113.1", 401),
         ("n".repeat(65).as_str(), "127.0.0.1", 401),
     ] {
         let headers = [JSON, ("x-forwarded-for", forwarded)];
@@ -126,6 +129,103 @@ async fn passwords_cannot_be_tried_for_ever() {
         let response = http(server.address, "POST", path, &headers, &sign_in(name)).await;
         assert_eq!(response.status, status, "{name} from {forwarded}");
     }
+    server.stop().await;
+}
+
+/// Creates the first admin, whose name is root.
+async fn set_up(server: &Running) -> HttpResponse {
+    let link = server.setup_link.clone().expect("there is no admin yet");
+    let (_, token) = link.split_once("#t=").expect("the link has a token");
+    let body = json!({"token": token, "name": "root", "password": "long enough"});
+    post(server.address, "/api/v1/setup", body).await
+}
+
+#[tokio::test]
+async fn s3_the_owner_signs_in_whatever_others_try() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Running::start(data.path()).await;
+    let cookies = set_up(&server).await;
+    let device = cookies.all("set-cookie").into_iter().find(|one| one.contains("porthole_device"));
+    let device = device.unwrap().split(';').next().unwrap().to_owned();
+    let sign_in = async |password: &str, from: &str, cookie: &str| {
+        let body = json!({"name": "root", "password": password}).to_string();
+        let headers = [JSON, ("x-forwarded-for", from), ("cookie", cookie)];
+        http(server.address, "POST", "/api/v1/session", &headers, &body).await.status
+    };
+    let (attacker, owner) = ("192.0.2.1", "198.51.100.7");
+    let mut last = 0;
+    for _ in 0..12 {
+        last = sign_in("wrong password", attacker, "").await;
+    }
+    assert_eq!(last, 429);
+    for (what, from, cookie, status) in [
+        ("the attacker's address", attacker, "", 429),
+        ("the attacker's address with an invented cookie", attacker, "porthole_device=AAAA", 429),
+        ("a new browser elsewhere", owner, "", 200),
+        ("a known browser beside the attacker", attacker, device.as_str(), 200),
+    ] {
+        assert_eq!(sign_in("long enough", from, cookie).await, status, "{what}");
+    }
+    let name = json!({"name": "ann", "password": "long enough"}).to_string();
+    let headers = [JSON, ("x-forwarded-for", attacker), ("cookie", &device)];
+    let other = http(server.address, "POST", "/api/v1/session", &headers, &name).await;
+    assert_eq!(other.status, 401, "the cookie is for one name");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn s3_an_invented_header_does_not_pass_the_limit_without_a_trusted_proxy() {
+    let data = tempfile::tempdir().unwrap();
+    let mut config = config(data.path());
+    config.trusts_proxy = Arc::new(|_| false);
+    let server = Running::with(config).await;
+    let body = json!({"name": "root", "password": "wrong password"}).to_string();
+    let mut statuses = Vec::new();
+    for number in 0..12 {
+        let from = format!("198.51.100.{number}");
+        let headers = [JSON, ("x-forwarded-for", from.as_str())];
+        let response = http(server.address, "POST", "/api/v1/session", &headers, &body).await;
+        statuses.push(response.status);
+    }
+    assert_eq!(statuses, [[401; 10].as_slice(), &[429; 2]].concat());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn s4_one_address_cannot_take_all_connections() {
+    let data = tempfile::tempdir().unwrap();
+    let mut config = config(data.path());
+    config.trusts_proxy = Arc::new(|_| false);
+    config.places = PlaceLimits { total: 40, strangers: 30, per_network: 10, per_owner: 6 };
+    let server = Running::with(config).await;
+    let to = server.address;
+    let admin = format!("Bearer {}", token(data.path(), Role::Admin, &[]).await);
+    let viewer = token(data.path(), Role::Viewer, &[]).await;
+    let mut registered = Peer::viewer(to, &viewer).await;
+    let mut strangers = Vec::new();
+    for _ in 0..60 {
+        // The oldest have lost their places.
+        strangers.push(Peer::open(to, &[]).await.unwrap());
+    }
+    for mut stranger in strangers.drain(..50) {
+        assert_eq!(stranger.close_frame().await, None, "it has made room");
+    }
+    for _ in 0..30 {
+        assert_eq!(http(to, "GET", "/healthz", &[], "").await.status, 200);
+        let headers = [("authorization", admin.as_str())];
+        assert_eq!(http(to, "GET", "/api/v1/gateways", &headers, "").await.status, 200);
+    }
+    registered.send_text("[]".to_owned()).await;
+    assert!(matches!(registered.next().await, Message::Notification { .. }), "it has its list");
+    let (mut held, mut refused) = (Vec::new(), Vec::new());
+    let bearer = format!("Bearer {viewer}");
+    for _ in 0..8 {
+        match Peer::open(to, &[("authorization", bearer.as_str())]).await {
+            Ok(peer) => held.push(peer),
+            Err(status) => refused.push(status),
+        }
+    }
+    assert_eq!((held.len(), refused), (5, vec![429; 3]), "six each");
     server.stop().await;
 }
 

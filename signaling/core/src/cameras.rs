@@ -134,7 +134,7 @@ impl Hub {
     pub(crate) fn schedule_cameras(&mut self, now: Now) {
         match self.list_pace.change(now.instant, self.config.limits.cameras_interval) {
             SendAt::Now => self.handle_cameras_timeout(now),
-            SendAt::Later(next) => self.timers.add(next, Timer::Cameras),
+            SendAt::Later(next) => self.timers.set(next, Timer::Cameras),
             SendAt::Scheduled => {}
         }
     }

@@ -135,12 +135,10 @@ impl Hub {
             let text = "another request for this session is in progress; wait for it";
             return Err(Fault::new(code::BAD_REQUEST, text));
         }
-        self.sessions.attach_client(conn, id);
         let expires_at = now.instant + lifetime;
-        self.timers.add(expires_at, Timer::Session(id.clone()));
-        if let Some(session) = self.sessions.get_mut(id) {
-            session.prolong(granted, expires_at);
-        }
+        self.sessions.prolong(id, granted, expires_at, &self.config.limits)?;
+        self.sessions.attach_client(conn, id);
+        self.timers.set(expires_at, Timer::Session(id.clone()));
         let ice_servers = self.ice_servers_message(id, now);
         self.send(conn, ice_servers.clone());
         self.send(gateway_conn, ice_servers);

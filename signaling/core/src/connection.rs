@@ -16,7 +16,8 @@ use crate::links::Connection;
 use crate::lookup::Continuation;
 use crate::timer::Timer;
 use crate::{
-    Action, Admitted, Bucket, Close, ConnId, Denied, Expiry, Hub, Lookup, Need, Principal, Sender,
+    Action, Admitted, Bucket, Close, ConnId, Denied, Expiry, Hub, Lookup, Need, Output, Principal,
+    Sender,
 };
 
 impl Hub {
@@ -58,11 +59,18 @@ impl Hub {
     ) -> Result<(), Fault> {
         self.links.unregistered(call.conn)?;
         principal.check_expiry(call.now)?;
+        let sockets = self.directory.clients_of(principal.subject()).count();
+        if sockets >= self.config.limits.sockets_per_subject {
+            let text = "too many connections of this user or token; close some";
+            return Err(Fault::new(code::INSUFFICIENT_RESOURCES, text));
+        }
         self.watch_expiry(call.now, call.conn, &principal);
         let bucket = Bucket::new(self.config.limits.client_rate, call.now.instant);
         let name = self.next_client_name();
-        self.directory.connect_client(principal.subject(), call.conn);
+        let owner = principal.subject().to_owned();
+        self.directory.connect_client(&owner, call.conn);
         self.links.unregistered(call.conn)?.register_client(principal, bucket);
+        self.push_output(Output::Registered { conn: call.conn, owner });
         self.respond::<Register>(call, &RegisterResult { id: name });
         self.send_cameras(call.now, call.conn);
         Ok(())
@@ -104,7 +112,7 @@ impl Hub {
             Expiry::Never => return,
         };
         if let Some(end) = now.instant.checked_add(Duration::from_secs(left_s)) {
-            self.timers.add(end, Timer::Credential(conn));
+            self.timers.set(end, Timer::Credential(conn));
         }
     }
 

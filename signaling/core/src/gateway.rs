@@ -104,6 +104,7 @@ impl Hub {
         if let Some(old) = replaced {
             self.close_connection(call.now, old, Close::REPLACED);
         }
+        self.push_output(Output::Registered { conn: call.conn, owner: gateway.to_string() });
         info!(%gateway, "gateway is online");
         self.respond::<Register>(call, &RegisterResult { id: gateway.to_string() });
         self.schedule_cameras(call.now);
@@ -120,7 +121,7 @@ impl Hub {
         }
         info!(gateway = %id, "gateway is offline");
         let deadline = now.instant + self.config.limits.reconnect_window;
-        self.timers.add(deadline, Timer::GatewayAway(id.clone()));
+        self.timers.set(deadline, Timer::GatewayAway(id.clone()));
         self.notify_gateway_lost(id);
         self.schedule_cameras(now);
     }

@@ -108,13 +108,15 @@ impl Hub {
     /// carried, if any.
     pub fn handle_opened(&mut self, now: Now, conn: ConnId, principal: Option<Principal>) {
         let limits = &self.config.limits;
-        self.timers.add(now.instant + limits.register_timeout, Timer::Register(conn));
+        self.timers.set(now.instant + limits.register_timeout, Timer::Register(conn));
         self.links.open(conn, Connection::new(now, limits, principal));
     }
 
     /// Handles the end of a WebSocket, whatever the reason.
     pub fn handle_closed(&mut self, now: Now, conn: ConnId) {
         let Some(connection) = self.links.close(conn) else { return };
+        self.timers.cancel(&Timer::Register(conn));
+        self.timers.cancel(&Timer::Credential(conn));
         match connection.peer() {
             Peer::Unregistered => {}
             Peer::Client(principal) => {

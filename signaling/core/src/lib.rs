@@ -29,6 +29,7 @@ mod lookup;
 mod manage;
 mod messages;
 mod output;
+mod recent;
 mod request;
 mod session;
 mod sessions;
@@ -45,6 +46,7 @@ pub use ice::TurnConfig;
 pub use limits::{Bucket, Limits, Rate};
 pub use lookup::{Enrolled, Lookup, LookupId, LookupResult};
 pub use output::{Close, Output};
+pub use recent::Recent;
 pub use whep::{IfMatch, WhepDelete, WhepFragment, WhepOffer, WhepPatch, WhepResponse, http};
 
 /// Number of a WebSocket, assigned by the driver and never reused.

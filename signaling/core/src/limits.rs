@@ -1,12 +1,13 @@
 //! Bounds on what one connection, client or gateway may use, so that it cannot affect others.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use porthole_signaling_proto::manage::{MAX_DURATION_S, MAX_SILENCE_S};
 
-/// The most tokens and users whose rate is remembered; beyond it, those with a full bucket are
-/// forgotten. Each is authenticated, so an attacker without credentials cannot fill the table.
+use crate::Recent;
+
+/// The most tokens and users whose rate is remembered; beyond it, the one that was used least
+/// recently is forgotten.
 const MAX_BUCKETS: usize = 4096;
 
 /// All bounds of the hub. The defaults suit a server with thousands of viewers.
@@ -33,15 +34,23 @@ pub struct Limits {
     pub reconnect_window: Duration,
     /// Shortest time between two lists of cameras to the same client.
     pub cameras_interval: Duration,
-    /// Most sessions of one client connection, or of one WHEP token or user: enough for a wall of
-    /// cameras.
-    pub sessions_per_client: usize,
+    /// Most WebSockets on which one user or token is registered: one for each open page, and for
+    /// those that are not known to be gone yet.
+    pub sockets_per_subject: usize,
+    /// Most sessions of one user or token, over all its WebSockets and WHEP: enough for two walls
+    /// of cameras, and a quarter of what a gateway may have.
+    pub sessions_per_subject: usize,
+    /// Most sessions of one user or token that nobody has answered yet: enough for a wall of
+    /// cameras that is opened at once.
+    pub unanswered_per_subject: usize,
     /// Most sessions of one gateway: about what its uplink and CPU can carry.
     pub sessions_per_gateway: usize,
+    /// Most sessions of one gateway that nobody has answered yet. The rest is for pictures.
+    pub unanswered_per_gateway: usize,
     /// Most cameras of one gateway. As many just fit into one report of 64 KiB.
     pub cameras_per_gateway: usize,
-    /// Most exchanges of one client connection.
-    pub exchanges_per_client: usize,
+    /// Most exchanges of one user or token.
+    pub exchanges_per_subject: usize,
     /// Most exchanges with one gateway.
     pub exchanges_per_gateway: usize,
     /// Most database lookups in progress for one connection.
@@ -75,10 +84,13 @@ impl Default for Limits {
             whep_lifetime: Duration::from_secs(24 * 60 * 60),
             reconnect_window: Duration::from_secs(10 * 60),
             cameras_interval: Duration::from_millis(200),
-            sessions_per_client: 64,
+            sockets_per_subject: 128,
+            sessions_per_subject: 128,
+            unanswered_per_subject: 64,
             sessions_per_gateway: 512,
+            unanswered_per_gateway: 256,
             cameras_per_gateway: 256,
-            exchanges_per_client: 8,
+            exchanges_per_subject: 8,
             exchanges_per_gateway: 32,
             lookups_per_connection: 8,
             unregistered_rate: Rate { burst: 10, per_minute: 60 },
@@ -123,10 +135,12 @@ impl Bucket {
         true
     }
 
-    /// Returns true if the bucket has filled up, so that it can be replaced by a new one.
-    pub fn is_full(&mut self, now: Instant) -> bool {
+    /// Returns the time until it has a token again; zero if it has one now.
+    pub fn time_to_next(&mut self, now: Instant) -> Duration {
         self.fill(now);
-        self.tokens >= f64::from(self.rate.burst)
+        let missing = (1.0 - self.tokens).max(0.0);
+        let seconds = missing * 60.0 / f64::from(self.rate.per_minute.max(1));
+        Duration::from_secs_f64(seconds)
     }
 
     fn fill(&mut self, now: Instant) {
@@ -138,24 +152,21 @@ impl Bucket {
 }
 
 /// The buckets of an event for each token or user that caused it lately.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Rates {
-    buckets: HashMap<String, Bucket>,
+    buckets: Recent<String, Bucket>,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self { buckets: Recent::new(MAX_BUCKETS) }
+    }
 }
 
 impl Rates {
-    /// Takes a token from the bucket of a subject; returns false if it is empty, or if too many
-    /// others are remembered.
+    /// Takes a token from the bucket of a subject; returns false if it is empty.
     pub(crate) fn take(&mut self, subject: &str, rate: Rate, now: Instant) -> bool {
-        let known = self.buckets.contains_key(subject);
-        if !known && self.buckets.len() >= MAX_BUCKETS {
-            self.buckets.retain(|_, bucket| !bucket.is_full(now));
-        }
-        if !known && self.buckets.len() >= MAX_BUCKETS {
-            return false;
-        }
-        let bucket = self.buckets.entry(subject.to_owned());
-        bucket.or_insert_with(|| Bucket::new(rate, now)).take(now)
+        self.buckets.entry(&subject.to_owned(), || Bucket::new(rate, now)).take(now)
     }
 }
 
@@ -164,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_is_that_of_its_subject_and_the_idle_are_forgotten() {
+    fn a_rate_is_that_of_its_subject_and_newcomers_are_never_refused() {
         let start = Instant::now();
         let rate = Rate { burst: 1, per_minute: 60 };
         let mut rates = Rates::default();
@@ -176,10 +187,11 @@ mod tests {
         }
         let now = start + Duration::from_secs(5);
         for number in 0..MAX_BUCKETS {
-            assert!(rates.take(&number.to_string(), rate, now), "the idle make room");
+            assert!(rates.take(&number.to_string(), rate, now), "{number}");
         }
+        assert!(rates.take("one more", rate, now), "the least recent makes room");
         assert!(!rates.take("one more", rate, now));
-        assert!(rates.take("one more", rate, now + Duration::from_secs(1)));
+        assert_eq!(rates.buckets.len(), MAX_BUCKETS);
     }
 
     #[test]
@@ -199,8 +211,8 @@ mod tests {
         ] {
             assert_eq!(bucket.take(start + Duration::from_millis(at_ms)), given, "{at_ms} ms");
         }
-        assert!(!bucket.is_full(start + Duration::from_millis(2400)));
-        assert!(bucket.is_full(start + Duration::from_millis(2500)));
-        assert!(!bucket.take(start) || bucket.take(start), "time that runs backwards does no harm");
+        assert_eq!(bucket.time_to_next(start + Duration::from_millis(1250)).as_millis(), 250);
+        assert_eq!(bucket.time_to_next(start + Duration::from_millis(1500)), Duration::ZERO);
+        assert!(bucket.take(start), "time that runs backwards does no harm");
     }
 }

@@ -12,8 +12,9 @@ use tracing::{info, trace};
 use crate::address::Address;
 use crate::call::Call;
 use crate::exchanges::{Asker, Due};
+use crate::links::Connection;
 use crate::timer::Timer;
-use crate::{Admitted, ConnId, Granted, Hub};
+use crate::{Admitted, ConnId, Granted, Hub, Principal};
 
 /// The longest parameters that are sent on: a sealed password has less than 1 KiB.
 const MAX_PARAMS_BYTES: usize = 16 * 1024;
@@ -80,7 +81,7 @@ impl Hub {
         let silent_at = call.now.instant + silence;
         let number = self.links.next_number();
         self.exchanges.add(gateway, number, asker, silent_at, ends_at);
-        self.timers.add(silent_at.min(ends_at), Timer::Exchange(gateway, number));
+        self.timers.set(silent_at.min(ends_at), Timer::Exchange(gateway, number));
         // A movement is asked for three times a second.
         if method == Move::NAME {
             trace!(gateway = %gateway_id, by, method, "a gateway is asked");
@@ -110,7 +111,11 @@ impl Hub {
 
     fn check_room(&self, client: ConnId, gateway: ConnId) -> Result<(), Fault> {
         let limits = &self.config.limits;
-        if self.exchanges.of_client(client) >= limits.exchanges_per_client {
+        let principal = self.links.get(client).and_then(Connection::principal);
+        let subject = principal.map(Principal::subject).unwrap_or_default();
+        let of_subject = self.directory.clients_of(subject);
+        let open: usize = of_subject.map(|conn| self.exchanges.of_client(conn)).sum();
+        if open >= limits.exchanges_per_subject {
             let text = "too many requests at once; wait for the answers";
             return Err(Fault::new(code::TOO_MANY_REQUESTS, text));
         }
@@ -151,6 +156,7 @@ impl Hub {
         let CancelParams { request: id } = rpc::read(params)?;
         if let Some((gateway, number)) = self.exchanges.find(&Asker { conn, id }) {
             self.exchanges.take(gateway, number);
+            self.timers.cancel(&Timer::Exchange(gateway, number));
             self.cancel_at(gateway, number);
         }
         Ok(())
@@ -175,7 +181,7 @@ impl Hub {
                 let text = "the gateway did not respond in time; try again";
                 self.answer(asker, Err(Fault::new(code::REQUEST_TIMEOUT, text)));
             }
-            Some(Due::Later(at)) => self.timers.add(at, Timer::Exchange(gateway, number)),
+            Some(Due::Later(at)) => self.timers.set(at, Timer::Exchange(gateway, number)),
             None => {}
         }
     }

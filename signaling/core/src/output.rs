@@ -21,6 +21,13 @@ pub enum Output {
         /// The status code and reason to close it with.
         close: Close,
     },
+    /// A WebSocket on which a peer has registered: it is no stranger any more.
+    Registered {
+        /// The connection it has registered on.
+        conn: ConnId,
+        /// The user or token of a client, or the id of a gateway.
+        owner: String,
+    },
     /// The response to a WHEP request.
     WhepResponse {
         /// The HTTP request to respond to.

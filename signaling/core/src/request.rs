@@ -62,7 +62,7 @@ impl Hub {
             return Err(Fault::new(code::BAD_REQUEST, text));
         }
         let id = self.links.add_request(to, request, bytes);
-        self.timers.add(now.instant + timeout, Timer::Request(to, id));
+        self.timers.set(now.instant + timeout, Timer::Request(to, id));
         let method = method.to_owned();
         self.send(to, Message::Request { id: RequestId::Number(id), method, params });
         Ok(())
@@ -97,8 +97,10 @@ impl Hub {
         let outcome = outcome.map_err(shortened);
         // A response that is late or answers no request has no entry.
         if let Some(asker) = self.exchanges.take(conn, id) {
+            self.timers.cancel(&Timer::Exchange(conn, id));
             self.answer(asker, outcome);
         } else if let Some(request) = self.links.take_request(conn, id) {
+            self.timers.cancel(&Timer::Request(conn, id));
             self.complete_request(now, request, outcome);
         }
     }
@@ -144,6 +146,9 @@ impl Hub {
         let PendingRequest { kind, session, origin } = request;
         if let Some(session) = self.sessions.get_mut(&session) {
             session.end_request(kind);
+            if kind == RequestKind::Invite && outcome.is_ok() {
+                session.note_answer();
+            }
         }
         match kind {
             RequestKind::Connect => self.handle_connect_result(now, &session, origin, outcome),

@@ -25,15 +25,14 @@ use crate::{Admitted, ConnId, Hub};
 const MAX_TRICKLE_BYTES: usize = 2 * 1024;
 
 impl Hub {
-    /// Adds a session and returns its new id. Another of its viewer may have to make room, and then
-    /// ends.
+    /// Adds a session and returns its new id. Others may have to make room, and then end.
     ///
     /// # Errors
     /// [`code::INSUFFICIENT_RESOURCES`] when its viewer or its gateway has too many.
     pub(crate) fn add_session(&mut self, session: Session) -> Result<SessionId, Fault> {
-        if let Some(stuck) = self.sessions.make_room(&session, &self.config.limits)? {
-            debug!(session = %stuck, "a session that found no path makes room for another");
-            self.end_session_on_both_sides(&stuck);
+        for other in self.sessions.make_room(&session, &self.config.limits)? {
+            debug!(session = %other, "a session without a picture makes room for another");
+            self.end_session_on_both_sides(&other);
         }
         if !self.directory.knows(session.gateway()) {
             return Err(Fault::new(code::NOT_FOUND, "there is no such gateway"));
@@ -41,7 +40,7 @@ impl Hub {
         let id = self.new_session_id();
         let (camera, expires_at) = (session.camera().clone(), session.expires_at());
         self.sessions.add(id.clone(), session, &self.config.limits)?;
-        self.timers.add(expires_at, Timer::Session(id.clone()));
+        self.timers.set(expires_at, Timer::Session(id.clone()));
         debug!(session = %id, %camera, "session starts");
         Ok(id)
     }
@@ -53,6 +52,8 @@ impl Hub {
 
     pub(crate) fn remove_session(&mut self, id: &SessionId) -> Option<Session> {
         let session = self.sessions.remove(id)?;
+        self.timers.cancel(&Timer::Session(id.clone()));
+        self.timers.cancel(&Timer::ClientAway(id.clone()));
         debug!(session = %id, camera = %session.camera(), "session ends");
         Some(session)
     }
@@ -173,7 +174,7 @@ impl Hub {
             }
             let gateway = session.gateway().clone();
             let away = now.instant + self.config.limits.reconnect_window;
-            self.timers.add(away, Timer::ClientAway(id.clone()));
+            self.timers.set(away, Timer::ClientAway(id.clone()));
             let text = "the client has closed its WebSocket";
             self.post(Address::Gateway(&gateway), peer_disconnected(text, &id));
         }
@@ -189,7 +190,7 @@ impl Hub {
 
     pub(crate) fn handle_session_timeout(&mut self, now: Now, id: &SessionId) {
         let Some(session) = self.sessions.get(id) else { return };
-        // The session was extended, which has added another timer.
+        // The session was extended, which has moved the timer.
         if session.expires_at() > now.instant {
             return;
         }

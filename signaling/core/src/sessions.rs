@@ -1,33 +1,36 @@
-//! Sessions: who watches what, counted by viewer and by gateway.
+//! Sessions: who watches what, counted by user or token and by gateway.
 
 mod session;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::borrow::Borrow;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 use porthole_clock::Now;
 use porthole_signaling_proto::rpc::{Fault, code};
 use porthole_signaling_proto::{GatewayId, SessionId};
 
-use crate::sessions::session::ViewerKey;
-use crate::{Admitted, ConnId, Limits};
+use crate::{Admitted, ConnId, GatewayCamera, Granted, Limits};
 
 pub(crate) use session::{Session, Viewer, WhepViewer};
 
 /// Age at which a session that its gateway does not report is removed: longer than `connect` or a
 /// viewer's offer may take.
 const MIN_REPORTED_AGE: Duration = Duration::from_secs(20);
-/// Time a session has to find a path before it may have to make room for another of its viewer:
-/// longer than most that succeed need.
+/// Time a session has to find a path before it may have to make room for another of its user or
+/// token: longer than most that succeed need.
 const START_TIME: Duration = Duration::from_secs(5);
 
-/// The sessions of all viewers. Each is counted for its gateway and, unless its client is away, for
-/// its viewer.
+/// The sessions of all viewers. Each is counted for its gateway and for its user or token, on
+/// whatever connections they are.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     all: HashMap<SessionId, Session>,
-    /// The sessions of each connected client, and of each token or user over WHEP; never empty.
-    by_viewer: HashMap<ViewerKey, BTreeSet<SessionId>>,
+    /// The sessions of each connection of a client; never empty.
+    by_client: HashMap<ConnId, BTreeSet<SessionId>>,
+    /// The sessions of each user or token; never empty.
+    by_subject: HashMap<String, BTreeSet<SessionId>>,
     /// The sessions of each gateway; never empty.
     by_gateway: HashMap<GatewayId, BTreeSet<SessionId>>,
 }
@@ -52,9 +55,13 @@ impl Sessions {
         session.filter(|session| session.whep().is_some())
     }
 
-    /// Checks that the viewer of a session may have one more. If it has as many as it may have,
-    /// returns the session that has to make room: the oldest that has found no path for
-    /// [`START_TIME`], since players that give up do not always say so.
+    /// Checks that the user or token of a session, and its gateway, may have one more. Returns the
+    /// sessions that have to make room for it.
+    ///
+    /// Of a user or token that has as many as it may have, this is the one whose client has been
+    /// away longest, or else the oldest that has found no path for [`START_TIME`], since players
+    /// that give up do not always say so. At a gateway with too many sessions that nobody has
+    /// answered, it is the oldest of whoever has most of these, and more than this one.
     ///
     /// # Errors
     /// [`code::INSUFFICIENT_RESOURCES`] if none can make room.
@@ -62,25 +69,34 @@ impl Sessions {
         &self,
         session: &Session,
         limits: &Limits,
-    ) -> Result<Option<SessionId>, Fault> {
-        let of_viewer = session.viewer_key().and_then(|key| self.by_viewer.get(&key));
-        let Some(of_viewer) = of_viewer.filter(|all| all.len() >= limits.sessions_per_client)
-        else {
-            return Ok(None);
-        };
-        let stuck = self.oldest_stuck(of_viewer, session.started_at());
-        let full = || full("too many sessions of this client; close some");
-        stuck.ok_or_else(full).map(Some)
+    ) -> Result<Vec<SessionId>, Fault> {
+        let now = session.started_at();
+        let subject = session.subject();
+        let of_subject = self.with_ids(self.by_subject.get(subject));
+        let unanswered = of_subject.iter().filter(|(_, session)| session.is_unanswered()).count();
+        let mut leaving = Vec::new();
+        let is_full = of_subject.len() >= limits.sessions_per_subject;
+        if is_full || unanswered >= limits.unanswered_per_subject {
+            let away = is_full.then(|| longest_away(&of_subject)).flatten();
+            let other = away.or_else(|| oldest_stuck(&of_subject, now));
+            leaving
+                .push(other.ok_or_else(|| full("too many sessions of this client; close some"))?);
+        }
+        let of_gateway = self.with_ids(self.by_gateway.get(session.gateway()));
+        let frees = |id: &SessionId| of_gateway.iter().any(|(other, _)| *other == id);
+        if !leaving.iter().any(frees) && is_crowded(&of_gateway, limits) {
+            let other = oldest_of_most(&of_gateway, subject);
+            leaving.push(other.ok_or_else(full_gateway)?);
+        }
+        Ok(leaving)
     }
 
-    /// Returns the oldest of these sessions whose gateway says that it has not found a path, unless
-    /// it has begun within [`START_TIME`].
-    fn oldest_stuck(&self, ids: &BTreeSet<SessionId>, now: Instant) -> Option<SessionId> {
-        let sessions = ids.iter().filter_map(|id| Some((id, self.all.get(id)?)));
-        let stuck = sessions.filter(|(_, session)| {
-            session.is_starting() && session.started_at() + START_TIME <= now
-        });
-        stuck.min_by_key(|(_, session)| session.started_at()).map(|(id, _)| id.clone())
+    fn with_ids<'a>(
+        &'a self,
+        ids: Option<&'a BTreeSet<SessionId>>,
+    ) -> Vec<(&'a SessionId, &'a Session)> {
+        let ids = ids.into_iter().flatten();
+        ids.filter_map(|id| Some((id, self.all.get(id)?))).collect()
     }
 
     /// Adds a session under an id that no other has.
@@ -95,11 +111,12 @@ impl Sessions {
     ) -> Result<(), Fault> {
         let of_gateway = self.by_gateway.get(session.gateway());
         if of_gateway.is_some_and(|all| all.len() >= limits.sessions_per_gateway) {
-            return Err(full("too many sessions of this gateway; try again later"));
+            return Err(full_gateway());
         }
         self.by_gateway.entry(session.gateway().clone()).or_default().insert(id.clone());
-        if let Some(key) = session.viewer_key() {
-            self.by_viewer.entry(key).or_default().insert(id.clone());
+        self.by_subject.entry(session.subject().to_owned()).or_default().insert(id.clone());
+        if let Some(conn) = session.client() {
+            self.by_client.entry(conn).or_default().insert(id.clone());
         }
         self.all.insert(id, session);
         Ok(())
@@ -107,24 +124,38 @@ impl Sessions {
 
     pub(crate) fn remove(&mut self, id: &SessionId) -> Option<Session> {
         let session = self.all.remove(id)?;
-        if let Some(of_gateway) = self.by_gateway.get_mut(session.gateway()) {
-            of_gateway.remove(id);
-            if of_gateway.is_empty() {
-                self.by_gateway.remove(session.gateway());
-            }
+        remove_from(&mut self.by_gateway, session.gateway(), id);
+        remove_from(&mut self.by_subject, session.subject(), id);
+        if let Some(conn) = session.client() {
+            remove_from(&mut self.by_client, &conn, id);
         }
-        self.remove_from_viewer(session.viewer_key(), id);
         Some(session)
     }
 
-    fn remove_from_viewer(&mut self, key: Option<ViewerKey>, id: &SessionId) {
-        let Some(key) = key else { return };
-        if let Some(sessions) = self.by_viewer.get_mut(&key) {
-            sessions.remove(id);
-            if sessions.is_empty() {
-                self.by_viewer.remove(&key);
+    /// Prolongs a session with a right to its camera, which may be that of another token. It counts
+    /// for that from then on.
+    ///
+    /// # Errors
+    /// [`code::INSUFFICIENT_RESOURCES`] if the other token has as many as it may have.
+    pub(crate) fn prolong(
+        &mut self,
+        id: &SessionId,
+        granted: Granted<GatewayCamera>,
+        expires_at: Instant,
+        limits: &Limits,
+    ) -> Result<(), Fault> {
+        let Some(session) = self.all.get_mut(id) else { return Ok(()) };
+        let (before, after) = (session.subject(), granted.principal().subject());
+        if before != after {
+            let of_other = self.by_subject.get(after).map_or(0, BTreeSet::len);
+            if of_other >= limits.sessions_per_subject {
+                return Err(full("too many sessions of this client; close some"));
             }
+            remove_from(&mut self.by_subject, before, id);
+            self.by_subject.entry(after.to_owned()).or_default().insert(id.clone());
         }
+        session.prolong(granted, expires_at);
+        Ok(())
     }
 
     /// Returns the sessions of a gateway, in the order of their ids.
@@ -146,7 +177,7 @@ impl Sessions {
 
     /// Notes that a client has disconnected. Returns its sessions, which go on.
     pub(crate) fn detach_client(&mut self, now: Now, conn: ConnId) -> Vec<SessionId> {
-        let ids = self.by_viewer.remove(&ViewerKey::Client(conn)).unwrap_or_default();
+        let ids = self.by_client.remove(&conn).unwrap_or_default();
         for id in &ids {
             if let Some(session) = self.all.get_mut(id) {
                 session.set_viewer(Viewer::Disconnected { since: now.instant });
@@ -158,10 +189,11 @@ impl Sessions {
     /// Moves a session to another connection of the same user: a client that has reconnected.
     pub(crate) fn attach_client(&mut self, conn: ConnId, id: &SessionId) {
         let Some(session) = self.all.get_mut(id) else { return };
-        let before = session.viewer_key();
+        if let Some(before) = session.client() {
+            remove_from(&mut self.by_client, &before, id);
+        }
         session.set_viewer(Viewer::Connected(conn));
-        self.remove_from_viewer(before, id);
-        self.by_viewer.entry(ViewerKey::Client(conn)).or_default().insert(id.clone());
+        self.by_client.entry(conn).or_default().insert(id.clone());
     }
 
     /// Returns the sessions of a gateway that its report does not list, unless they have just
@@ -198,8 +230,60 @@ impl Sessions {
     }
 }
 
+/// Returns true if a gateway has as many sessions as it may have, of all or of those that nobody
+/// has answered.
+fn is_crowded(of_gateway: &[(&SessionId, &Session)], limits: &Limits) -> bool {
+    let unanswered = of_gateway.iter().filter(|(_, session)| session.is_unanswered()).count();
+    of_gateway.len() >= limits.sessions_per_gateway || unanswered >= limits.unanswered_per_gateway
+}
+
+/// Returns the session whose client has been away longest.
+fn longest_away(sessions: &[(&SessionId, &Session)]) -> Option<SessionId> {
+    let away = sessions.iter().filter_map(|(id, session)| Some((session.away_since()?, *id)));
+    away.min().map(|(_, id)| id.clone())
+}
+
+/// Returns the oldest of these sessions whose gateway says that it has not found a path, unless it
+/// has begun within [`START_TIME`].
+fn oldest_stuck(sessions: &[(&SessionId, &Session)], now: Instant) -> Option<SessionId> {
+    let stuck = sessions
+        .iter()
+        .filter(|(_, session)| session.is_starting() && session.started_at() + START_TIME <= now);
+    stuck.min_by_key(|(_, session)| session.started_at()).map(|(id, _)| (*id).clone())
+}
+
+/// Returns the oldest of the unanswered sessions of the user or token that has most of them. None
+/// if `newcomer` would then have as many.
+fn oldest_of_most(sessions: &[(&SessionId, &Session)], newcomer: &str) -> Option<SessionId> {
+    let mut by_subject: BTreeMap<&str, Vec<(Instant, &SessionId)>> = BTreeMap::new();
+    for (id, session) in sessions.iter().filter(|(_, session)| session.is_unanswered()) {
+        by_subject.entry(session.subject()).or_default().push((session.started_at(), id));
+    }
+    let own = by_subject.get(newcomer).map_or(0, Vec::len);
+    let most = by_subject.into_values().max_by_key(Vec::len)?;
+    let oldest = most.iter().min().map(|(_, id)| (*id).clone());
+    oldest.filter(|_| most.len() > own + 1)
+}
+
+fn remove_from<K, Q>(index: &mut HashMap<K, BTreeSet<SessionId>>, key: &Q, id: &SessionId)
+where
+    K: Borrow<Q> + Hash + Eq,
+    Q: Hash + Eq + ?Sized,
+{
+    if let Some(sessions) = index.get_mut(key) {
+        sessions.remove(id);
+        if sessions.is_empty() {
+            index.remove(key);
+        }
+    }
+}
+
 fn full(text: &str) -> Fault {
     Fault::new(code::INSUFFICIENT_RESOURCES, text)
+}
+
+fn full_gateway() -> Fault {
+    full("too many sessions of this gateway; try again later")
 }
 
 #[cfg(test)]
@@ -210,17 +294,28 @@ impl Sessions {
 
     /// Returns true if nothing is left of any session.
     pub(crate) fn is_empty(&self) -> bool {
-        self.all.is_empty() && self.by_viewer.is_empty() && self.by_gateway.is_empty()
+        self.all.is_empty()
+            && self.by_client.is_empty()
+            && self.by_subject.is_empty()
+            && self.by_gateway.is_empty()
     }
 
-    pub(crate) fn assert_consistent(&self, most_of_gateway: usize) {
-        for ids in self.by_viewer.values().chain(self.by_gateway.values()) {
+    pub(crate) fn assert_consistent(&self, limits: &Limits) {
+        let indexes = self.by_client.values().chain(self.by_subject.values());
+        for ids in indexes.chain(self.by_gateway.values()) {
             assert!(!ids.is_empty());
             assert!(ids.iter().all(|id| self.all.contains_key(id)));
         }
-        assert!(self.by_gateway.values().all(|ids| ids.len() <= most_of_gateway));
-        let of_gateways: usize = self.by_gateway.values().map(BTreeSet::len).sum();
-        assert_eq!(of_gateways, self.all.len());
+        for (subject, ids) in &self.by_subject {
+            assert!(ids.len() <= limits.sessions_per_subject, "{subject}");
+            assert!(ids.iter().all(|id| self.all[id].subject() == subject), "{subject}");
+        }
+        assert!(self.by_gateway.values().all(|ids| ids.len() <= limits.sessions_per_gateway));
+        for of_all in [self.by_gateway.values().map(BTreeSet::len).sum::<usize>(), {
+            self.by_subject.values().map(BTreeSet::len).sum()
+        }] {
+            assert_eq!(of_all, self.all.len());
+        }
     }
 }
 

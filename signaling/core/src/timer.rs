@@ -1,14 +1,14 @@
-//! Deadlines in the order they expire. Timers are never cancelled: a handler checks that its
-//! timer still means something.
+//! Deadlines in the order they expire. Each is there once: setting it again moves it, so that
+//! nothing that is repeated piles up. A handler checks that its timer still means something.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use porthole_signaling_proto::{GatewayId, SessionId};
 
 use crate::ConnId;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Timer {
     /// The time by which a connection must have registered.
     Register(ConnId),
@@ -29,17 +29,30 @@ pub(crate) enum Timer {
     Cameras,
 }
 
-/// Pending timers; those with the same deadline fire in the order they were added.
+/// A time, and a number that tells timers with the same time apart.
+type Place = (Instant, u64);
+
+/// Pending timers; those with the same deadline fire in the order they were set.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    pending: BTreeMap<(Instant, u64), Timer>,
+    pending: BTreeMap<Place, Timer>,
+    places: HashMap<Timer, Place>,
     count: u64,
 }
 
 impl Timers {
-    pub(crate) fn add(&mut self, at: Instant, timer: Timer) {
+    /// Sets a timer, or moves it if it is set already.
+    pub(crate) fn set(&mut self, at: Instant, timer: Timer) {
+        self.cancel(&timer);
         self.count += 1;
+        self.places.insert(timer.clone(), (at, self.count));
         self.pending.insert((at, self.count), timer);
+    }
+
+    pub(crate) fn cancel(&mut self, timer: &Timer) {
+        if let Some(place) = self.places.remove(timer) {
+            self.pending.remove(&place);
+        }
     }
 
     /// Returns the earliest deadline.
@@ -50,6 +63,44 @@ impl Timers {
     /// Removes and returns the earliest timer that is due.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Timer> {
         let first = self.pending.first_entry()?;
-        (first.key().0 <= now).then(|| first.remove())
+        let timer = (first.key().0 <= now).then(|| first.remove())?;
+        self.places.remove(&timer);
+        Some(timer)
+    }
+}
+
+#[cfg(test)]
+impl Timers {
+    /// Returns the number of timers that are set.
+    pub(crate) fn len(&self) -> usize {
+        assert_eq!(self.pending.len(), self.places.len());
+        self.pending.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_timer_that_is_set_again_is_moved() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let session = |id: &str| Timer::Session(id.parse().unwrap());
+        let mut timers = Timers::default();
+        for (seconds, id) in [(1, "a"), (2, "b"), (3, "a"), (3, "c"), (4, "d")] {
+            timers.set(at(seconds), session(id));
+        }
+        timers.cancel(&session("d"));
+        timers.cancel(&session("e"));
+        assert_eq!((timers.len(), timers.next()), (3, Some(at(2))));
+        for (seconds, expected) in
+            [(1, None), (3, Some("b")), (3, Some("a")), (3, Some("c")), (9, None)]
+        {
+            assert_eq!(timers.pop(at(seconds)), expected.map(session), "{seconds}");
+        }
+        assert_eq!(timers.len(), 0);
     }
 }

@@ -26,6 +26,16 @@ const EFFECTS: &[(&str, &str, &str)] = &[
         SIGNALING,
         "the_dashboard_url_is_the_public_url_else_the_public_address",
     ),
+    (
+        "signaling.trusted_proxies",
+        SIGNALING,
+        "the_configured_proxies_are_trusted_and_by_default_those_of_this_machine",
+    ),
+    (
+        "signaling.trusted_proxies",
+        "signaling/src/proxies.rs",
+        "s3_only_a_trusted_proxy_may_say_who_its_client_is",
+    ),
     ("signaling.turn_urls", SIGNALING, "the_external_turn_server_is_configured_with_its_secret"),
     ("signaling.turn_urls", "src/turn.rs", "ice_server_urls_include_the_configured_ones"),
     ("signaling.turn_secret", SIGNALING, "the_external_turn_server_is_configured_with_its_secret"),

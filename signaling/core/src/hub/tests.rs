@@ -1,5 +1,6 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test picks out what it looks for")]
 
+mod admission;
 mod manage;
 mod random;
 mod rights;

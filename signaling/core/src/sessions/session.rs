@@ -20,6 +20,8 @@ pub(crate) struct Session {
     expires_at: Instant,
     /// True until the gateway has accepted the session.
     pending: bool,
+    /// True once the viewer has answered the gateway's offer. A WHEP player makes the offer itself.
+    answered: bool,
     /// The latest report of the gateway about this session.
     progress: Progress,
     /// The ICE servers for the viewer, sent once the gateway has accepted the session.
@@ -62,13 +64,6 @@ pub(crate) struct WhepViewer {
     restarting: Option<Vec<String>>,
 }
 
-/// The viewer that a session counts against.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum ViewerKey {
-    Client(ConnId),
-    Whep(String),
-}
-
 impl WhepViewer {
     /// Creates the first generation, with the user name fragments of the offer.
     pub(crate) fn new(ufrags: Vec<String>) -> Self {
@@ -107,6 +102,7 @@ impl Session {
         granted: Granted<GatewayCamera>,
         viewer: Viewer,
     ) -> Self {
+        let answered = matches!(viewer, Viewer::Whep(_));
         Self {
             viewer,
             granted,
@@ -114,6 +110,7 @@ impl Session {
             started_at: now.instant,
             expires_at: now.instant + lifetime,
             pending: true,
+            answered,
             progress: Progress::Unknown,
             ice_servers: Vec::new(),
             pending_requests: Vec::new(),
@@ -162,6 +159,17 @@ impl Session {
     /// Returns true if the gateway says that no path has been found yet.
     pub(super) fn is_starting(&self) -> bool {
         self.progress == Progress::Starting
+    }
+
+    /// Returns true while one side has not answered the other: the gateway has not accepted the
+    /// session, the viewer has not answered the offer, or no check of a path was answered.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.pending || !self.answered || self.is_starting()
+    }
+
+    /// Notes that the viewer has answered the gateway's offer.
+    pub(crate) fn note_answer(&mut self) {
+        self.answered = true;
     }
 
     pub(super) fn note_progress(&mut self, is_starting: bool) {
@@ -213,14 +221,6 @@ impl Session {
         self.viewer = viewer;
     }
 
-    pub(super) fn viewer_key(&self) -> Option<ViewerKey> {
-        match &self.viewer {
-            Viewer::Connected(conn) => Some(ViewerKey::Client(*conn)),
-            Viewer::Disconnected { .. } => None,
-            Viewer::Whep(_) => Some(ViewerKey::Whep(self.subject().to_owned())),
-        }
-    }
-
     /// Keeps the ICE servers that the viewer gets once the gateway has accepted the session.
     pub(crate) fn keep_ice_servers(&mut self, ice_servers: Vec<IceServer>) {
         self.ice_servers = ice_servers;
@@ -233,7 +233,7 @@ impl Session {
     }
 
     /// Prolongs the session with another right to its camera.
-    pub(crate) fn prolong(&mut self, granted: Granted<GatewayCamera>, expires_at: Instant) {
+    pub(super) fn prolong(&mut self, granted: Granted<GatewayCamera>, expires_at: Instant) {
         self.granted = granted;
         self.expires_at = expires_at;
     }

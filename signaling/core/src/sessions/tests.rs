@@ -36,8 +36,8 @@ fn player() -> Viewer {
     Viewer::Whep(WhepViewer::new(vec!["a".to_owned()]))
 }
 
-fn limits(sessions_per_client: usize, sessions_per_gateway: usize) -> Limits {
-    Limits { sessions_per_client, sessions_per_gateway, ..Limits::default() }
+fn limits(sessions_per_subject: usize, sessions_per_gateway: usize) -> Limits {
+    Limits { sessions_per_subject, sessions_per_gateway, ..Limits::default() }
 }
 
 fn start() -> Now {
@@ -46,7 +46,7 @@ fn start() -> Now {
 
 #[test]
 fn a_session_counts_for_its_gateway_and_its_viewer_until_it_is_removed() {
-    let (now, limits) = (start(), limits(2, 3));
+    let (now, limits) = (start(), limits(3, 3));
     let mut sessions = Sessions::default();
     type Case = (&'static str, &'static str, &'static str, fn() -> Viewer, bool);
     let table: [Case; 6] = [
@@ -60,11 +60,14 @@ fn a_session_counts_for_its_gateway_and_its_viewer_until_it_is_removed() {
     for (name, of, subject, viewer, fits) in table {
         let added = sessions.add(id(name), session(now, of, subject, viewer()), &limits);
         assert_eq!(added.is_ok(), fits, "{name} of {of}");
-        sessions.assert_consistent(3);
+        sessions.assert_consistent(&limits);
     }
-    for (subject, viewer, has_room) in
-        [("ann", client(1), false), ("ann", player(), true), ("ann", client(3), true)]
-    {
+    for (subject, viewer, has_room) in [
+        ("ann", client(1), false),
+        ("ann", player(), false),
+        ("ann", client(3), false),
+        ("bob", client(3), true),
+    ] {
         let room = sessions.make_room(&session(now, "gw-c", subject, viewer), &limits);
         assert_eq!(room.is_ok(), has_room);
     }
@@ -72,7 +75,7 @@ fn a_session_counts_for_its_gateway_and_its_viewer_until_it_is_removed() {
     for name in ["s1", "s2", "s3", "s4", "s5"] {
         assert!(sessions.remove(&id(name)).is_some());
         assert!(sessions.remove(&id(name)).is_none());
-        sessions.assert_consistent(3);
+        sessions.assert_consistent(&limits);
     }
     assert!(sessions.is_empty());
 }
@@ -96,8 +99,47 @@ fn the_oldest_session_without_a_path_makes_room() {
         sessions.note_progress(&gateway("gw-a"), &[id("s1"), id("s2")], &starting);
         let later = now.after(Duration::from_secs(after_s));
         let room = sessions.make_room(&session(later, "gw-a", "ann", player()), &limits);
-        assert_eq!(room.ok().flatten(), expected.map(id), "{what}");
+        let expected = expected.map(|name| vec![id(name)]);
+        assert_eq!(room.ok(), expected, "{what}");
     }
+}
+
+#[test]
+fn a_session_whose_client_is_away_makes_room_before_one_that_plays() {
+    let (now, limits) = (start(), limits(3, 9));
+    let mut sessions = Sessions::default();
+    for (name, conn) in [("s1", 1), ("s2", 2), ("s3", 3)] {
+        sessions.add(id(name), session(now, "gw-a", "ann", client(conn)), &limits).unwrap();
+    }
+    sessions.detach_client(now.after(Duration::from_secs(1)), ConnId(3));
+    sessions.detach_client(now.after(Duration::from_secs(2)), ConnId(2));
+    for expected in [Some("s3"), Some("s2"), None] {
+        let room = sessions.make_room(&session(now, "gw-b", "ann", client(4)), &limits);
+        assert_eq!(room.ok(), expected.map(|name| vec![id(name)]));
+        if let Some(name) = expected {
+            sessions.remove(&id(name));
+            let new = format!("{name}b");
+            sessions.add(id(&new), session(now, "gw-b", "ann", client(4)), &limits).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_session_that_is_extended_with_another_token_counts_for_that_one() {
+    let (now, limits) = (start(), limits(1, 9));
+    let mut sessions = Sessions::default();
+    sessions.add(id("s1"), session(now, "gw-a", "ann", client(1)), &limits).unwrap();
+    let granted = |subject| {
+        let sender = admitted(subject, Action::Extend, now);
+        sender.camera(&gateway("gw-a"), &"cam".parse().unwrap(), now).unwrap()
+    };
+    sessions.prolong(&id("s1"), granted("bob"), now.instant, &limits).unwrap();
+    sessions.assert_consistent(&limits);
+    sessions.add(id("s2"), session(now, "gw-a", "ann", client(1)), &limits).unwrap();
+    let full = sessions.prolong(&id("s2"), granted("bob"), now.instant, &limits).unwrap_err();
+    assert_eq!(full.code, code::INSUFFICIENT_RESOURCES);
+    sessions.prolong(&id("s2"), granted("ann"), now.instant, &limits).unwrap();
+    sessions.assert_consistent(&limits);
 }
 
 #[test]
@@ -126,7 +168,7 @@ fn a_client_that_reconnects_takes_its_sessions_up() {
     }
     sessions.attach_client(ConnId(5), &id("s1"));
     sessions.attach_client(ConnId(5), &id("s3"));
-    sessions.assert_consistent(9);
+    sessions.assert_consistent(&limits);
     let found = |name: &str| sessions.get(&id(name)).and_then(Session::client);
     assert_eq!(["s1", "s2", "s3"].map(found), [Some(ConnId(5)), None, Some(ConnId(5))]);
     let away = |name: &str| sessions.get(&id(name)).and_then(Session::away_since);

@@ -27,6 +27,7 @@ use super::super::{App, router};
 use crate::admin::{enrolment_by_operator, operator};
 use crate::caller::{COOKIE, Caller};
 use crate::config::Config;
+use crate::driver::Socket;
 use crate::listener::ClientAddress;
 use crate::outbox::{Outbox, OutboxReader};
 use crate::secret;
@@ -95,7 +96,8 @@ impl Scene {
             .header("host", "localhost")
             .header("content-type", media_type)
             .header("if-match", "*")
-            .extension(ClientAddress([127, 0, 0, 1].into()));
+            // Each caller has an address of its own, as the attempts to sign in are counted by it.
+            .extension(ClientAddress([10, 0, 0, u8::try_from(caller).unwrap()].into()));
         if let Some((name, value)) = &self.credentials[caller] {
             request = request.header(*name, value);
         }
@@ -186,7 +188,7 @@ pub(super) fn named(address: &str) -> String {
 /// that it has registered with.
 async fn connect_gateway(app: &Arc<App>, seed: u8, cameras: &[&str]) -> String {
     let (outbox, mut reader) = Outbox::new();
-    let conn = app.driver.open(outbox, None);
+    let conn = app.driver.open(Socket { outbox, place: None }, None);
     let key = SigningKey::from_bytes(&[seed; 32]);
     let sign = |message: &[u8]| URL_SAFE_NO_PAD.encode(key.sign(message).to_bytes());
     let public_key = key.verifying_key().to_bytes();

@@ -13,7 +13,7 @@ use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 use porthole_signaling_proto::{CameraReport, GatewayId, rpc};
 use serde_json::{Value, json};
 
-use super::rights::admin;
+use super::rights::{admin, admin_named};
 use super::world::{World, admitted, camera, connect_params};
 use crate::{Action, Close, ConnId, Limits, Objects};
 
@@ -183,15 +183,17 @@ fn what_cannot_be_sent_on_is_refused_with_what_to_do() {
 
 #[test]
 fn nobody_keeps_a_gateway_busy_beyond_its_bounds() {
-    let limits = Limits { exchanges_per_client: 2, exchanges_per_gateway: 3, ..Limits::default() };
+    let limits = Limits { exchanges_per_subject: 2, exchanges_per_gateway: 3, ..Limits::default() };
     let mut world = World::with(limits);
     let (gateway, id) = world.gateway(1, &["cam"]);
-    let clients = [world.client(admin(Objects::All)), world.client(admin(Objects::All))];
+    let clients = [admin(Objects::All), admin_named("other", Objects::All), admin(Objects::All)];
+    let clients = clients.map(|admin| world.client(admin));
     type Case = (usize, Option<i64>);
-    let table: [Case; 5] = [
+    let table: [Case; 6] = [
         (0, None),
         (0, None),
         (0, Some(code::TOO_MANY_REQUESTS)),
+        (2, Some(code::TOO_MANY_REQUESTS)),
         (1, None),
         (1, Some(code::INSUFFICIENT_RESOURCES)),
     ];

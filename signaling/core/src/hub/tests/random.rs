@@ -116,7 +116,7 @@ struct Run {
 impl Run {
     fn new() -> Self {
         let limits =
-            Limits { sessions_per_client: 3, sessions_per_gateway: 5, ..Limits::default() };
+            Limits { sessions_per_subject: 3, sessions_per_gateway: 5, ..Limits::default() };
         let world = World::with(limits);
         Self { world, open: vec![], sessions: vec![], sides: BTreeMap::new(), last_request: 0 }
     }
@@ -306,7 +306,7 @@ impl Run {
         let hub = &self.world.hub;
         hub.links.assert_consistent();
         assert!(hub.exchanges.connections().all(|conn| hub.links.is_open(conn)));
-        hub.sessions.assert_consistent(5);
+        hub.sessions.assert_consistent(&hub.config.limits);
         hub.directory.assert_consistent();
     }
 

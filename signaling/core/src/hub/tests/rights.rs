@@ -393,7 +393,11 @@ impl Scene {
 }
 
 pub(super) fn admin(objects: Objects) -> Principal {
-    let [subject, credential, name] = ["root"; 3].map(str::to_owned);
+    admin_named("root", objects)
+}
+
+pub(super) fn admin_named(name: &str, objects: Objects) -> Principal {
+    let [subject, credential, name] = [name; 3].map(str::to_owned);
     Principal::new(Identity { subject, credential, name }, Role::Admin, objects, None)
 }
 

@@ -442,7 +442,7 @@ fn an_expired_token_cannot_extend_a_session_and_a_new_one_can() {
 #[test]
 fn limits_are_enforced_and_reported() {
     let limits = Limits {
-        sessions_per_client: 2,
+        sessions_per_subject: 2,
         sessions_per_gateway: 3,
         cameras_per_gateway: 2,
         ..Limits::default()

@@ -172,7 +172,7 @@ fn the_gateway_learns_the_address_of_a_viewer_unless_it_is_nobodys() {
 
 #[test]
 fn a_session_that_found_no_path_makes_room_for_another_of_its_token() {
-    let limits = Limits { sessions_per_client: 2, ..Limits::default() };
+    let limits = Limits { sessions_per_subject: 2, ..Limits::default() };
     let full = || Err(code::INSUFFICIENT_RESOURCES);
     for (what, age_s, reported, expected) in [
         ("neither has a path", 5, Some(&[0, 1][..]), Ok(0)),

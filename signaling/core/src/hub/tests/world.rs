@@ -30,6 +30,8 @@ pub(super) struct World {
     /// The messages sent to each connection that a test has not taken yet.
     pub(super) inbox: BTreeMap<ConnId, Vec<Message>>,
     pub(super) closed: BTreeMap<ConnId, Close>,
+    /// The owner of each connection that has registered.
+    pub(super) owners: BTreeMap<ConnId, String>,
     pub(super) responses: BTreeMap<WhepRequestId, Result<WhepResponse, Fault>>,
     pub(super) persisted: Vec<(GatewayId, usize)>,
     pub(super) tokens: HashMap<String, Principal>,
@@ -56,6 +58,7 @@ impl World {
             now: Now { instant: Instant::now(), unix_s: 1_000_000 },
             inbox: BTreeMap::new(),
             closed: BTreeMap::new(),
+            owners: BTreeMap::new(),
             responses: BTreeMap::new(),
             persisted: Vec::new(),
             tokens: HashMap::new(),
@@ -76,6 +79,9 @@ impl World {
                 }
                 Output::WhepResponse { request, outcome } => {
                     assert!(self.responses.insert(request, outcome).is_none(), "one response each");
+                }
+                Output::Registered { conn, owner } => {
+                    self.owners.insert(conn, owner);
                 }
                 Output::Persist(stored) => self.persisted.push((stored.id, stored.cameras.len())),
                 Output::Lookup { id, lookup } => {

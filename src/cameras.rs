@@ -1,6 +1,6 @@
 //! `porthole discover` and `porthole probe`: finding cameras and asking them for their streams.
 
-mod password;
+pub mod password;
 mod report;
 mod streams;
 

@@ -180,9 +180,13 @@ pub struct Netcheck {
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
     /// Account on the first server, for a test allocation; without it, only TURN's response is
-    /// checked.
-    #[arg(long, value_name = "NAME:PASSWORD")]
-    pub user: Option<Account>,
+    /// checked. The password is asked for, unless it is in the file. NAME:PASSWORD is accepted,
+    /// but shows the password to every user of this machine.
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// File whose first line is the password.
+    #[arg(long, value_name = "FILE", requires = "user")]
+    pub password_file: Option<PathBuf>,
     /// Print the report as JSON.
     #[arg(long)]
     pub json: bool,
@@ -340,6 +344,30 @@ impl Command {
             Self::Token(Token::Create(flags)) => flags.data.configure(tree),
             Self::Claim(Claim::Create(flags)) => flags.configure(tree),
             Self::Config(Config::Check(flags) | Config::Show(flags)) => flags.configure(tree),
+        }
+    }
+}
+
+impl Command {
+    /// Returns true if a password is among the arguments, which others can read.
+    pub fn shows_password(&self) -> bool {
+        let of_camera = |flags: &GatewayFlags| {
+            flags.cameras.iter().any(|CameraFlag { source, .. }| source.has_password())
+        };
+        match self {
+            Self::Up(up) => of_camera(&up.gateway),
+            Self::Gateway(gateway) => of_camera(&gateway.gateway),
+            Self::Turn(turn) => !turn.users.is_empty(),
+            Self::Netcheck(netcheck) => {
+                netcheck.user.as_ref().is_some_and(|user| user.contains(':'))
+            }
+            Self::Signaling(_)
+            | Self::Discover(_)
+            | Self::Probe(_)
+            | Self::Import(_)
+            | Self::Token(_)
+            | Self::Claim(_)
+            | Self::Config(_) => false,
         }
     }
 }

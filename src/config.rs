@@ -297,6 +297,22 @@ fn first() -> NonZeroU32 {
     NonZeroU32::MIN
 }
 
+impl Config {
+    /// Returns true if it has something that only its owner may read.
+    pub fn has_secrets(&self) -> bool {
+        let Self { signaling, turn, gateway, camera, .. } = self;
+        let secrets = [&signaling.turn_secret, &turn.secret, &turn.admin_token, &gateway.claim];
+        let mut sources = camera.values().flat_map(|camera| {
+            [Some(&camera.source), camera.sub_source.as_ref()].into_iter().flatten()
+        });
+        secrets.iter().any(|secret| secret.is_some())
+            || !turn.users.is_empty()
+            || !turn.old_secrets.is_empty()
+            || !turn.oauth_keys.is_empty()
+            || sources.any(Source::has_password)
+    }
+}
+
 /// The reason why the configuration cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::io;
 use std::io::{IsTerminal, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -19,6 +20,9 @@ const LOG_VARIABLE: &str = "PORTHOLE_LOG";
 /// The default log filter. `rtc_dtls` warns about every extension that it does not know, and every
 /// browser's ClientHello has some.
 const DEFAULT_LOG: &str = "info,rtc_dtls=error";
+
+/// The permission of everybody to read a file.
+const READABLE_BY_ALL: u32 = 0o004;
 
 /// The exit code for an invalid command line, as clap uses it.
 const USAGE: u8 = 2;
@@ -79,12 +83,31 @@ fn without_error_number(text: &str) -> String {
     }
 }
 
-/// Prints that the configuration is valid.
-pub fn print_valid(file: Option<&Path>) -> anyhow::Result<()> {
+/// Prints that the configuration is valid, and a warning if others can read its secrets.
+pub fn print_valid(file: Option<&Path>, has_secrets: bool) -> anyhow::Result<()> {
+    let mode = file.and_then(|file| Some(file.metadata().ok()?.permissions().mode()));
+    if let Some((file, mode)) = file.zip(mode)
+        && has_secrets
+        && mode & READABLE_BY_ALL != 0
+    {
+        let file = file.display();
+        print_line(format_args!(
+            "warning: every user of this machine can read the secrets in {file}; \
+             make it private with: chmod 600 {file}"
+        ))?;
+    }
     match file {
         Some(file) => print_line(format_args!("{}: ok", file.display())),
         None => print_line("ok: no configuration file; the defaults apply"),
     }
+}
+
+/// Warns that a password is among the arguments.
+pub fn warn_of_password() {
+    tracing::warn!(
+        "a password is among the arguments of this command, where every user of this machine can \
+         read it: put it into the configuration file instead, with mode 600"
+    );
 }
 
 /// Prints the URL of the dashboard, and the setup link if there is no admin yet.

@@ -53,6 +53,9 @@ async fn run(cli: &Arc<Cli>, Loaded { config, file }: Loaded) -> anyhow::Result<
         let cli = Arc::clone(cli);
         Arc::new(move || Ok(load(&cli)?.config))
     };
+    if cli.command.shows_password() {
+        console::warn_of_password();
+    }
     match &cli.command {
         Command::Up(_) => up::run(&config, load_config).await,
         Command::Gateway(_) => gateway::run(&config, load_config).await,
@@ -64,7 +67,9 @@ async fn run(cli: &Arc<Cli>, Loaded { config, file }: Loaded) -> anyhow::Result<
         Command::Import(flags) => import::run(&config, flags),
         Command::Token(cli::Token::Create(flags)) => admin::create_token(&config, flags).await,
         Command::Claim(cli::Claim::Create(_)) => admin::create_claim(&config).await,
-        Command::Config(cli::Config::Check(_)) => console::print_valid(file.as_deref()),
+        Command::Config(cli::Config::Check(_)) => {
+            console::print_valid(file.as_deref(), config.has_secrets())
+        }
         Command::Config(cli::Config::Show(_)) => {
             console::print_line(toml::to_string(&config)?.trim_end())
         }

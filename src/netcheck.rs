@@ -20,6 +20,7 @@ use porthole_turn_proto::uri::DEFAULT_PORT;
 use tokio::net::UdpSocket;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use crate::cameras::password;
 use crate::config::Account;
 use crate::{cli, console};
 use probe::{ProbeError, ProbeTransport};
@@ -37,7 +38,8 @@ pub async fn run(flags: &cli::Netcheck) -> anyhow::Result<()> {
         servers.push(Server::resolve(name).await?);
     }
     let tls = Tls::new(flags.tls_port, flags.ca.as_deref())?;
-    let options = Options { user: flags.user.as_ref(), tls, timeout: probe::TIMEOUT };
+    let user = account(flags)?;
+    let options = Options { user: user.as_ref(), tls, timeout: probe::TIMEOUT };
     let report = run_checks(&servers, &options).await?;
     if flags.json {
         console::print_line(serde_json::to_string_pretty(&report)?)?;
@@ -47,6 +49,16 @@ pub async fn run(flags: &cli::Netcheck) -> anyhow::Result<()> {
     let failures = report.failures();
     ensure!(failures == 0, "{failures} of {} checks failed", report.checks.len());
     Ok(())
+}
+
+/// Returns the account for the test allocation.
+fn account(flags: &cli::Netcheck) -> anyhow::Result<Option<Account>> {
+    let Some(user) = &flags.user else { return Ok(None) };
+    if user.contains(':') {
+        return Ok(Some(user.parse().context("--user")?));
+    }
+    let password = password::read(user, flags.password_file.as_deref(), "")?.into();
+    Ok(Some(Account { name: user.clone(), password }))
 }
 
 /// Returns the server-reflexive addresses of this machine, as a STUN server sees them: at most one

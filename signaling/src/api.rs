@@ -11,6 +11,7 @@ use axum::{Extension, Json};
 use http::{HeaderMap, StatusCode, header};
 use porthole_signaling_core::Admitted;
 use porthole_signaling_proto::GatewayId;
+use porthole_signaling_proto::names::is_shown;
 use porthole_signaling_proto::rest::{
     CameraList, Claim, GatewayList, Me, NewClaim, NewToken, RenameGateway, Setup, SignIn, Token,
 };
@@ -18,7 +19,7 @@ use serde::de::DeserializeOwned;
 use tracing::info;
 
 use crate::app::App;
-use crate::caller::{COOKIE, DEVICE_COOKIE, cookie, cookie_named};
+use crate::caller::{COOKIE, DEVICE_COOKIE, cookie_to_set, cookies};
 use crate::driver::now;
 use crate::listener::ClientAddress;
 use crate::prefix::UsedPrefix;
@@ -78,8 +79,8 @@ pub(crate) async fn sign_in(
     if name.chars().count() > MAX_NAME_CHARS {
         return Err(wrong_credentials());
     }
-    let cookie = cookie_named(&headers, DEVICE_COOKIE);
-    let device = cookie.and_then(|cookie| app.devices.read(cookie, name, now().unix_s));
+    let read = |cookie| app.devices.read(cookie, name, now().unix_s);
+    let device = cookies(&headers, DEVICE_COOKIE).find_map(read);
     let attempt = Attempt { address: client.0, name, device };
     let lane = admit_attempt(&app, &attempt)?;
     lane.wait().await.map_err(busy)?;
@@ -110,7 +111,7 @@ pub(crate) async fn sign_out(
     prefix: Option<Extension<UsedPrefix>>,
     headers: HeaderMap,
 ) -> HandlerResult<Response> {
-    if let Some(cookie) = cookie(&headers) {
+    for cookie in cookies(&headers, COOKIE) {
         app.driver.store.delete_cookie(cookie).await?;
         app.driver.with(|hub, now| hub.handle_revoked(now, &cookie_name(cookie)));
     }
@@ -233,6 +234,7 @@ fn set_cookie(
     let https = app.public_url.as_ref().is_some_and(|url| url.scheme() == "https");
     let secure = if https { "; Secure" } else { "" };
     let prefix = prefix.map_or("", |Extension(UsedPrefix(prefix))| prefix.as_str());
+    let name = cookie_to_set(name, https, prefix.is_empty());
     let max_age_s = max_age.as_secs();
     format!(
         "{name}={value}; Path={prefix}/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
@@ -255,10 +257,10 @@ fn throttle(app: &App) -> MutexGuard<'_, Throttle> {
 fn check_name(name: &str) -> HandlerResult<String> {
     let name = name.trim();
     let length = name.chars().count();
-    if (1..=MAX_NAME_CHARS).contains(&length) && !name.chars().any(char::is_control) {
+    if (1..=MAX_NAME_CHARS).contains(&length) && name.chars().all(is_shown) {
         return Ok(name.to_owned());
     }
-    let text = "a name has 1 to 64 characters, on one line";
+    let text = "a name has 1 to 64 characters that are shown as they are, on one line";
     Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, text))
 }
 

@@ -40,7 +40,7 @@ impl Caller {
             let principal = driver.authenticate_token(&token).await.map_err(invalid_token)?;
             return Ok(Self { principal: Some(principal), by_cookie: false });
         }
-        let principal = match cookie(headers) {
+        let principal = match cookies(headers, COOKIE).next() {
             Some(cookie) => driver.store.find_cookie(cookie).await?,
             None => None,
         };
@@ -80,15 +80,32 @@ fn access_token(uri: &Uri) -> Option<String> {
     pairs.into_iter().find(|(name, _)| name == "access_token").map(|(_, value)| value.into_owned())
 }
 
-pub(crate) fn cookie(headers: &HeaderMap) -> Option<&str> {
-    cookie_named(headers, COOKIE)
+/// Beginnings of the names of cookies. Browsers accept a cookie with such a name only over
+/// TLS, and the first also only from this very host and for all paths (RFC 6265bis §4.1.3).
+const COOKIE_PREFIXES: [&str; 3] = ["__Host-", "__Secure-", ""];
+
+/// Returns the name under which a cookie is set.
+pub(crate) fn cookie_to_set(name: &str, is_secure: bool, is_for_all_paths: bool) -> String {
+    let [host, secure, plain] = COOKIE_PREFIXES;
+    let prefix = match (is_secure, is_for_all_paths) {
+        (true, true) => host,
+        (true, false) => secure,
+        (false, _) => plain,
+    };
+    format!("{prefix}{name}")
 }
 
-pub(crate) fn cookie_named<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let values =
-        headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = values.flat_map(|value| value.split(';'));
-    pairs.find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
+/// Returns the values of a cookie. What only this host can have set comes first; a cookie that an
+/// earlier version has set comes last, and is good until it expires.
+pub(crate) fn cookies<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
+    COOKIE_PREFIXES.into_iter().filter_map(move |prefix| {
+        let values =
+            headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+        let mut pairs = values.flat_map(|value| value.split(';'));
+        pairs.find_map(|pair| {
+            pair.trim().strip_prefix(prefix)?.strip_prefix(name)?.strip_prefix('=')
+        })
+    })
 }
 
 /// Refuses requests that a page of another site makes in the name of the user: those that change
@@ -173,7 +190,29 @@ mod tests {
         assert!(bearer(&headers(&[("authorization", "Basic abc")])).is_err());
         assert_eq!(access_token(&"/ws?a=1&access_token=x%2By".parse().unwrap()).unwrap(), "x+y");
         assert_eq!(access_token(&"/ws".parse().unwrap()), None);
-        let headers = headers(&[("cookie", "a=b; porthole_session=xyz; c=d")]);
-        assert_eq!(cookie(&headers), Some("xyz"));
+    }
+
+    #[test]
+    fn s15_a_cookie_that_only_this_host_can_set_counts_first() {
+        type Case = (&'static str, &'static [&'static str]);
+        let table: [Case; 5] = [
+            ("a=b; porthole_session=xyz; c=d", &["xyz"]),
+            ("porthole_session=old; __Host-porthole_session=new", &["new", "old"]),
+            ("porthole_session=old; __Secure-porthole_session=new", &["new", "old"]),
+            ("xporthole_session=a; porthole_session2=b", &[]),
+            ("", &[]),
+        ];
+        for (text, expected) in table {
+            let headers = headers(&[("cookie", text)]);
+            assert_eq!(cookies(&headers, COOKIE).collect::<Vec<_>>(), expected, "{text}");
+        }
+        for (is_secure, is_for_all_paths, expected) in [
+            (true, true, "__Host-porthole_session"),
+            (true, false, "__Secure-porthole_session"),
+            (false, true, "porthole_session"),
+            (false, false, "porthole_session"),
+        ] {
+            assert_eq!(cookie_to_set(COOKIE, is_secure, is_for_all_paths), expected);
+        }
     }
 }

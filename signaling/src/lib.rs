@@ -13,6 +13,7 @@ mod caller;
 mod config;
 mod device;
 mod driver;
+mod headers;
 mod listener;
 mod network;
 mod outbox;

@@ -28,9 +28,9 @@ const CROWDED_DELAY: Duration = Duration::from_secs(3);
 /// The most attempts that wait so: with three seconds each, it takes the steady attempts of more
 /// than 200 networks to keep a newcomer from waiting.
 static CROWD: Semaphore = Semaphore::const_new(64);
-/// The most networks, names and browsers that are remembered, each in a table of its own: some
-/// 100 bytes each.
-const MAX_REMEMBERED: usize = 8192;
+/// The most networks, names and browsers that are remembered, in each of four tables: with the
+/// longest names about 1 KiB each.
+const MAX_REMEMBERED: usize = 4096;
 
 /// An attempt to sign in.
 #[derive(Debug, Clone, Copy)]

@@ -141,6 +141,66 @@ async fn set_up(server: &Running) -> HttpResponse {
 }
 
 #[tokio::test]
+async fn s15_cookies_belong_to_this_host_alone_once_there_is_tls() {
+    let data = tempfile::tempdir().unwrap();
+    let plain = Running::start(data.path()).await;
+    let old = cookie(&set_up(&plain).await);
+    assert!(old.starts_with("porthole_session="), "{old}");
+    plain.stop().await;
+    let body = json!({"name": "root", "password": "long enough"}).to_string();
+    for (url, path, prefix, expected) in [
+        ("https://cams.example.org", "/", "", "__Host-"),
+        ("https://cams.example.org/cams", "/cams/", "/cams", "__Secure-"),
+        ("http://cams.example.org", "/", "", ""),
+    ] {
+        let mut config = config(data.path());
+        config.public_url = Some(url.parse().unwrap());
+        let server = Running::with(config).await;
+        let to = server.address;
+        let api = format!("{prefix}/api/v1/session");
+        let signed_in = http(to, "POST", &api, &[JSON], &body).await;
+        assert_eq!(signed_in.status, 200, "{url}");
+        let set = signed_in.all("set-cookie");
+        assert_eq!(set.len(), 2, "{set:?}");
+        for (cookie, name) in set.iter().zip(["porthole_session", "porthole_device"]) {
+            assert!(cookie.starts_with(&format!("{expected}{name}=")), "{cookie}");
+            assert!(cookie.contains(&format!("; Path={path};")), "{cookie}");
+            assert_eq!(cookie.ends_with("; Secure"), url.starts_with("https"), "{cookie}");
+        }
+        let new = cookie(&signed_in);
+        let both = format!("{old}; {new}");
+        for cookies in [&old, &new, &both] {
+            let headers = [("cookie", cookies.as_str())];
+            assert_eq!(http(to, "GET", &api, &headers, "").await.status, 200, "{cookies}");
+        }
+        let strict =
+            http(to, "GET", "/", &[], "").await.header("strict-transport-security").is_some();
+        assert_eq!(strict, url.starts_with("https"));
+        let headers = [("cookie", new.as_str())];
+        assert_eq!(http(to, "DELETE", &api, &headers, "").await.status, 204);
+        assert_eq!(http(to, "GET", &api, &headers, "").await.status, 401);
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn s15_health_and_names_are_what_they_are() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Running::start(data.path()).await;
+    let to = server.address;
+    let wrong = [("authorization", "Bearer wrong")];
+    assert_eq!(http(to, "GET", "/healthz", &wrong, "").await.status, 200);
+    let admin = format!("Bearer {}", token(data.path(), Role::Admin, &[]).await);
+    let headers = [("authorization", admin.as_str()), JSON];
+    for (name, status) in [("wall", 200), ("wall\u{202e}nimda", 422), ("a\u{2066}b", 422)] {
+        let body = json!({"name": name, "role": "viewer"}).to_string();
+        let made = http(to, "POST", "/api/v1/tokens", &headers, &body).await;
+        assert_eq!(made.status, status, "{name:?}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn s3_the_owner_signs_in_whatever_others_try() {
     let data = tempfile::tempdir().unwrap();
     let server = Running::start(data.path()).await;

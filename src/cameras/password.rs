@@ -1,5 +1,5 @@
-//! The password of a camera: from a file, the environment or the terminal; never from a flag, which
-//! other users of this machine could see.
+//! Passwords of cameras and of TURN users: from a file, the environment or the terminal; never from
+//! a flag, which other users of this machine could see.
 
 use std::io;
 use std::io::{BufRead as _, IsTerminal as _};
@@ -27,12 +27,24 @@ pub(super) fn credentials(
         return Ok(None);
     };
     let password = match (file, std::env::var(VARIABLE)) {
-        (Some(file), _) => from_file(file)?,
-        (None, Ok(password)) => password,
-        (None, Err(_)) => from_terminal(user)?,
+        (None, Ok(password)) => bounded(password)?,
+        (Some(_), _) | (None, Err(_)) => read(user, file, &format!(", or in {VARIABLE}"))?,
     };
-    ensure!(password.len() <= MAX_LEN, "the password is longer than {MAX_LEN} bytes");
     Ok(Some(Credentials { user: user.to_owned(), password }))
+}
+
+/// Reads the password of a user from a file, or from the terminal. `otherwise` is the end of the
+/// sentence that says how else it can be given.
+pub fn read(user: &str, file: Option<&Path>, otherwise: &str) -> anyhow::Result<String> {
+    bounded(match file {
+        Some(file) => from_file(file)?,
+        None => from_terminal(user, otherwise)?,
+    })
+}
+
+fn bounded(password: String) -> anyhow::Result<String> {
+    ensure!(password.len() <= MAX_LEN, "the password is longer than {MAX_LEN} bytes");
+    Ok(password)
 }
 
 /// Reads the first line of a file.
@@ -43,15 +55,15 @@ fn from_file(file: &Path) -> anyhow::Result<String> {
 }
 
 /// Asks for the password on a terminal that does not show it.
-fn from_terminal(user: &str) -> anyhow::Result<String> {
+fn from_terminal(user: &str, otherwise: &str) -> anyhow::Result<String> {
     if !io::stdin().is_terminal() {
-        bail!("give the password of {user} with --password-file FILE, or in {VARIABLE}");
+        bail!("give the password of {user} with --password-file FILE{otherwise}");
     }
     // Ctrl-C ends the program, and must not leave a terminal behind that shows nothing.
     shutdown::undo_on_signal(show_again)?;
     ensure!(
         set_echo(false),
-        "the terminal cannot hide the password: give it with --password-file FILE, or in {VARIABLE}"
+        "the terminal cannot hide the password: give it with --password-file FILE{otherwise}"
     );
     console::print_progress(format_args!("password of {user} (it is not shown):"));
     let mut line = String::new();

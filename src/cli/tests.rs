@@ -21,6 +21,22 @@ fn the_definition_is_consistent() {
 }
 
 #[test]
+fn s15_a_password_among_the_arguments_is_noticed() {
+    for (line, shows) in [
+        ("porthole up --demo --camera door=rtsp://10.0.0.9/1", false),
+        ("porthole up --camera door=rtsp://user:geheim@10.0.0.9/1", true),
+        ("porthole gateway --camera door=rtsp://user:geheim@10.0.0.9/1", true),
+        ("porthole gateway --claim CODE", false),
+        ("porthole turn --realm home", false),
+        ("porthole turn --user anna:geheim", true),
+        ("porthole netcheck --server h --user anna", false),
+        ("porthole netcheck --server h --user anna:geheim", true),
+    ] {
+        assert_eq!(parse(line).unwrap().command.shows_password(), shows, "{line}");
+    }
+}
+
+#[test]
 fn every_command_in_the_documents_is_valid() {
     let mut commands = 0;
     for text in [

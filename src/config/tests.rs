@@ -157,6 +157,25 @@ fn no_secret_is_shown() {
 }
 
 #[test]
+fn s15_a_configuration_knows_if_it_has_secrets() {
+    for (text, expected) in [
+        ("", false),
+        ("[turn]\nrealm = \"home\"", false),
+        ("[camera.a]\nsource = \"rtsp://10.0.0.9/1\"", false),
+        ("[camera.a]\nsource = \"rtsp://user:s3@10.0.0.9/1\"", true),
+        ("[camera.a]\nsource = \"test:\"\nsub_source = \"rtsp://u:s3@10.0.0.9/1\"", true),
+        ("[turn]\nsecret = \"s3\"", true),
+        ("[turn]\nusers.bob = \"s3\"", true),
+        ("[turn]\nold_secrets = [\"s3\"]", true),
+        ("[turn]\nadmin_token = \"s3\"", true),
+        ("[gateway]\nclaim = \"s3\"", true),
+        ("[signaling]\nturn_secret = \"s3\"", true),
+    ] {
+        assert_eq!(read(text, &[]).unwrap().has_secrets(), expected, "{text}");
+    }
+}
+
+#[test]
 fn the_shown_configuration_can_be_loaded_again() {
     let shown = toml::to_string(&Config { data: "/d".into(), ..Config::default() }).unwrap();
     assert_eq!(read(&shown, &[]), Ok(Config { data: "/d".into(), ..Config::default() }));

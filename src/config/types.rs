@@ -402,6 +402,11 @@ impl Source {
         self.parsed.clone()
     }
 
+    /// Returns true if there is a password in it.
+    pub fn has_password(&self) -> bool {
+        self.redacted() != self.text
+    }
+
     /// Returns the text with the passwords replaced, also those in path and query.
     fn redacted(&self) -> String {
         let mut text = self.text.clone();

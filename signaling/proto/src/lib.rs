@@ -15,6 +15,7 @@ mod id;
 pub mod identity;
 pub mod manage;
 pub mod method;
+pub mod names;
 pub mod rest;
 pub mod rpc;
 

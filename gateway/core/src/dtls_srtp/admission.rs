@@ -308,4 +308,32 @@ mod tests {
         assert_eq!(client.admit(&hello, false), Verdict::Repeated);
         assert_eq!(client.admit(&second, true), Verdict::Drop, "a client is done");
     }
+
+    #[test]
+    fn s12_what_the_engine_keeps_before_the_handshake_is_bounded() {
+        type Case = (&'static str, Vec<u8>, usize);
+        let table: [Case; 5] = [
+            ("data of a later epoch", record(APPLICATION_DATA, 1, &[0; 1200]), MAX_EARLY_RECORDS),
+            ("alerts of a later epoch", record(ALERT, 7, &[0; 1200]), MAX_EARLY_RECORDS),
+            ("short encrypted messages", record(HANDSHAKE, 1, &[0; 200]), MAX_KEY_RECORDS),
+            ("long encrypted messages", record(HANDSHAKE, 1, &[0; 1200]), 0),
+            ("changes of keys", record(CHANGE_CIPHER_SPEC, 0, &[1]), MAX_KEY_RECORDS),
+        ];
+        for role in [DtlsRole::Client, DtlsRole::Server] {
+            let mut admission = Admission::new(role);
+            let mut kept = 0;
+            for (what, datagram, most) in &table {
+                // One session at 60 MiB/s for a second.
+                let mut admission_of_one = Admission::new(role);
+                let passes = |admission: &mut Admission| match admission.admit(datagram, false) {
+                    Verdict::Pass(records) => records.len(),
+                    Verdict::Repeated | Verdict::Drop | Verdict::Flood => 0,
+                };
+                let alone = (0..50_000).filter(|_| passes(&mut admission_of_one) > 0).count();
+                assert_eq!(alone, *most, "{what}");
+                kept += (0..50_000).map(|_| passes(&mut admission)).sum::<usize>();
+            }
+            assert!(kept <= 64 * 1024, "{kept} bytes of all kinds together");
+        }
+    }
 }

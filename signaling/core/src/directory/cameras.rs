@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use porthole_signaling_proto::method::RefusedCamera;
+use porthole_signaling_proto::names::is_shown;
 use porthole_signaling_proto::{
     CameraId, CameraPermission, CameraReport, CameraState, ROTATIONS, StreamReport, StreamRole,
 };
@@ -47,7 +48,7 @@ pub(super) fn accept_provisional(cameras: Vec<CameraReport>) -> Vec<CameraReport
 
 /// Cuts the texts and lists of a report to a size and form that can be displayed and stored.
 fn displayable(camera: CameraReport) -> CameraReport {
-    let cut = |text: String, max| text.chars().filter(|c| !c.is_control()).take(max).collect();
+    let cut = |text: String, max| text.chars().filter(|c| is_shown(*c)).take(max).collect();
     let name = plain_name(&camera.name);
     let mut streams = camera.streams;
     // Any other id could be that of another camera.

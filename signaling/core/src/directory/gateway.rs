@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use porthole_clock::Now;
+use porthole_signaling_proto::names::is_shown;
 use porthole_signaling_proto::{CameraId, CameraReport, CameraState, GatewayId};
 
 use super::cameras::{fold_sub_streams, profiles};
@@ -226,6 +227,6 @@ impl Gateway {
 
 /// Makes a name fit for display: one line, at most [`MAX_NAME_CHARS`] characters.
 pub(crate) fn plain_name(text: &str) -> String {
-    let shown = text.trim().chars().filter(|c| !c.is_control());
+    let shown = text.trim().chars().filter(|c| is_shown(*c));
     shown.take(MAX_NAME_CHARS).collect()
 }

@@ -1,5 +1,8 @@
 //! Mistakes in the configuration and on the command line.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+
 use anyhow::{Context as _, Result, ensure};
 use porthole_test_support::ports::free_port;
 use porthole_test_support::scene::{Need, Scene, scene};
@@ -70,6 +73,36 @@ fn an_unknown_variable_is_named_with_the_nearest_known_one() {
             command.arg("--data").arg(scene.data("checked")?).env(wrong, SECRET);
             let ended = run_to_end(scene, wrong, &mut command)?;
             ended.check(1, &[wrong, nearest], &[SECRET]).context(wrong)?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn s15_a_file_with_secrets_that_all_can_read_is_warned_of() {
+    let name = "s15_a_file_with_secrets_that_all_can_read_is_warned_of";
+    scene(name, &[Need::Program], |scene| {
+        let secret = format!("[turn]\nsecret = \"{SECRET}\"\n");
+        for (index, (text, mode, warns)) in [
+            (secret.as_str(), 0o644, true),
+            (&secret, 0o604, true),
+            (&secret, 0o640, false),
+            (&secret, 0o600, false),
+            ("[turn]\nrealm = \"home\"\n", 0o644, false),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let file = scene.folder().join(format!("{index}.toml"));
+            fs::write(&file, text)?;
+            fs::set_permissions(&file, Permissions::from_mode(mode))?;
+            let mut command = porthole(&["config", "check", "--config"])?;
+            command.arg(&file).arg("--data").arg(scene.data("checked")?);
+            let ended = run_to_end(scene, &format!("check-{index}-mode"), &mut command)?;
+            ensure!(ended.code == Some(0), "exit code {:?}", ended.code);
+            let (output, hint) = (&ended.output, format!("chmod 600 {}", file.display()));
+            ensure!(output.contains(&hint) == warns, "{mode:o}: {output}");
+            ensure!(output.contains(": ok") && !output.contains(SECRET), "{output}");
         }
         Ok(())
     });

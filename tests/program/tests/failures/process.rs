@@ -16,7 +16,7 @@ const END_DEADLINE: Duration = Duration::from_secs(20);
 /// The exit code and the output of a program that has ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    code: Option<i32>,
+    pub(crate) code: Option<i32>,
     pub(crate) output: String,
 }
 

@@ -1,17 +1,101 @@
-//! `porthole token create` and `porthole claim create`, which print only what they create. They may
-//! write to the database while the server runs.
+//! The commands that administer a server in its data folder: tokens, claim codes, users and
+//! gateways. They may write to the database while the server runs.
+
+mod table;
 
 use porthole_signaling::admin;
 use porthole_signaling_proto::rest;
+use porthole_signaling_proto::rest::Removed;
 
-use crate::cli::{NewToken, Role};
+use crate::admin::table::{Row, ago, print_table, until};
+use crate::cameras::password;
+use crate::cli::{Claim, ManageGateways, NewToken, ResetUser, Role, Token, User};
 use crate::config::Config;
 use crate::{console, data};
 
-/// Creates an API token and prints it.
-pub async fn create_token(config: &Config, flags: &NewToken) -> anyhow::Result<()> {
+/// Runs `porthole token`.
+pub async fn token(config: &Config, command: &Token) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
-    let new = rest::NewToken {
+    match command {
+        Token::Create(flags) => {
+            let token = admin::create_token(&config.data, new_token(flags)).await?.token;
+            console::print_line(token)
+        }
+        Token::List(_) => {
+            let tokens = admin::tokens(&config.data).await?;
+            print_table(
+                ["NUMBER", "NAME", "ROLE", "CAMERAS", "GIVEN BY", "LAST USED", "ENDS"],
+                tokens.iter().map(token_row),
+            )
+        }
+        Token::Revoke(flags) => {
+            print_removed(admin::revoke_token(&config.data, flags.token).await?)
+        }
+    }
+}
+
+/// Runs `porthole claim`.
+pub async fn claim(config: &Config, command: &Claim) -> anyhow::Result<()> {
+    data::prepare(&config.data)?;
+    match command {
+        Claim::Create(_) => console::print_line(admin::create_claim(&config.data).await?.code),
+        Claim::List(_) => {
+            let claims = admin::claims(&config.data).await?;
+            let row = |claim: &rest::ClaimInfo| {
+                let giver = claim.giver.clone().unwrap_or_default();
+                let replaces = claim.replaces.as_ref().map(ToString::to_string);
+                let created = ago(claim.created_s);
+                let end = until(Some(claim.expires_s));
+                [claim.id.clone(), giver, created, end, replaces.unwrap_or_default()]
+            };
+            print_table(["ID", "GIVEN BY", "CREATED", "ENDS", "REPLACES"], claims.iter().map(row))
+        }
+        Claim::Revoke(flags) => print_removed(admin::revoke_claim(&config.data, &flags.id).await?),
+    }
+}
+
+/// Runs `porthole user`.
+pub async fn user(config: &Config, command: &User) -> anyhow::Result<()> {
+    data::prepare(&config.data)?;
+    match command {
+        User::List(_) => {
+            let (users, _) = admin::users(&config.data).await?;
+            let row = |user: &rest::UserInfo| {
+                let role = role_name(user.role).to_owned();
+                [user.name.clone(), role, user.sign_ins.to_string(), ago(user.seen_s)]
+            };
+            print_table(["NAME", "ROLE", "SIGN-INS", "LAST SEEN"], users.iter().map(row))
+        }
+        User::Remove(flags) => print_removed(admin::remove_user(&config.data, &flags.name).await?),
+        User::SignOut(flags) => {
+            print_removed(admin::sign_user_out(&config.data, &flags.name).await?)
+        }
+        User::Reset(flags) => reset(config, flags).await,
+    }
+}
+
+/// Runs `porthole gateway list` and `porthole gateway remove`.
+pub async fn gateways(config: &Config, command: &ManageGateways) -> anyhow::Result<()> {
+    data::prepare(&config.data)?;
+    match command {
+        ManageGateways::List(_) => {
+            let gateways = admin::gateways(&config.data).await?;
+            let rows = gateways.iter().map(|gateway| {
+                let cameras: Vec<_> =
+                    gateway.cameras.iter().map(|camera| camera.id.to_string()).collect();
+                let (id, name) = (gateway.id.to_string(), gateway.name.clone());
+                [id, name, ago(gateway.seen_s), cameras.join(" ")]
+            });
+            print_table(["ID", "NAME", "LAST SEEN", "CAMERAS"], rows)
+        }
+        ManageGateways::Remove(flags) => {
+            print_removed(admin::remove_gateway(&config.data, &flags.gateway).await?)
+        }
+    }
+}
+
+fn new_token(flags: &NewToken) -> rest::NewToken {
+    rest::NewToken {
         name: flags.name.clone(),
         role: match flags.role {
             Role::Viewer => rest::Role::Viewer,
@@ -21,12 +105,52 @@ pub async fn create_token(config: &Config, flags: &NewToken) -> anyhow::Result<(
         control: flags.control,
         listen: !flags.no_listen,
         expires_in_seconds: flags.expires.map(|expires| expires.seconds),
-    };
-    console::print_line(admin::create_token(&config.data, new).await?.token)
+    }
 }
 
-/// Creates a claim code and prints it.
-pub async fn create_claim(config: &Config) -> anyhow::Result<()> {
-    data::prepare(&config.data)?;
-    console::print_line(admin::create_claim(&config.data).await?.code)
+fn token_row(token: &rest::TokenInfo) -> Row<7> {
+    let cameras: Vec<_> = token.cameras.iter().map(ToString::to_string).collect();
+    let cameras = if token.limited { cameras.join(" ") } else { "all".to_owned() };
+    [
+        token.id.to_string(),
+        token.name.clone(),
+        role_name(token.role).to_owned(),
+        cameras,
+        token.giver.clone().unwrap_or_default(),
+        ago(token.seen_s),
+        until(token.expires_s),
+    ]
+}
+
+fn role_name(role: rest::Role) -> &'static str {
+    match role {
+        rest::Role::Admin => "admin",
+        rest::Role::Viewer => "viewer",
+    }
+}
+
+async fn reset(config: &Config, flags: &ResetUser) -> anyhow::Result<()> {
+    let password = password::read(&flags.name, flags.password_file.as_deref(), "")?;
+    print_removed(admin::reset_user(&config.data, &flags.name, password).await?)
+}
+
+/// Prints what was removed. The sessions are not counted here: the running server ends them.
+fn print_removed(removed: Removed) -> anyhow::Result<()> {
+    let Removed { users, sign_ins, tokens, claims, gateways, cameras, grants, sessions: _ } =
+        removed;
+    let parts: Vec<_> = [
+        (users, "user"),
+        (sign_ins, "sign-in"),
+        (tokens, "token"),
+        (claims, "claim code"),
+        (gateways, "gateway"),
+        (cameras, "camera"),
+        (grants, "right to a camera"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, name)| format!("{count} × {name}"))
+    .collect();
+    let parts = if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") };
+    console::print_line(format_args!("removed: {parts}"))
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use porthole_signaling_proto::CameraAddress;
+use porthole_signaling_proto::{CameraAddress, GatewayId};
 use url::Url;
 
 use crate::config::{Account, CameraFlag, Network, Ports, Span, Tree};
@@ -27,7 +27,8 @@ pub enum Command {
     /// Run everything on one machine: dashboard, signaling, STUN/TURN, and a gateway for its
     /// cameras.
     Up(Up),
-    /// Run a gateway next to its cameras, connected to a signaling server.
+    /// Run a gateway next to its cameras, connected to a signaling server. With `list` or `remove`,
+    /// manage the gateways of this server.
     Gateway(Gateway),
     /// Run the signaling server with the dashboard.
     Signaling(Signaling),
@@ -47,6 +48,9 @@ pub enum Command {
     /// Manage claim codes, by which gateways enrol.
     #[command(subcommand)]
     Claim(Claim),
+    /// Manage the people who sign in.
+    #[command(subcommand)]
+    User(User),
     /// Check or show the configuration.
     #[command(subcommand)]
     Config(Config),
@@ -124,7 +128,10 @@ pub struct Up {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Gateway {
+    #[command(subcommand)]
+    pub manage: Option<ManageGateways>,
     #[command(flatten)]
     data: DataFlag,
     /// URL of the signaling server.
@@ -135,6 +142,24 @@ pub struct Gateway {
     claim: Option<String>,
     #[command(flatten)]
     gateway: GatewayFlags,
+}
+
+/// The commands on the gateways of a server.
+#[derive(Debug, Subcommand)]
+pub enum ManageGateways {
+    /// List the gateways that have enrolled, with their cameras.
+    List(DataFlag),
+    /// Remove a gateway with its cameras and the rights to them. Its key is refused from then on.
+    Remove(NamedGateway),
+}
+
+#[derive(Debug, Args)]
+pub struct NamedGateway {
+    #[command(flatten)]
+    data: DataFlag,
+    /// Id of the gateway.
+    #[arg(value_name = "ID")]
+    pub gateway: GatewayId,
 }
 
 #[derive(Debug, Args)]
@@ -255,6 +280,19 @@ pub struct Probe {
 pub enum Token {
     /// Create a token and print it.
     Create(NewToken),
+    /// List the tokens: who has given them, when they were used last, and when they end.
+    List(DataFlag),
+    /// Revoke a token and those that it has given. What is watched with them ends at once.
+    Revoke(NumberedToken),
+}
+
+#[derive(Debug, Args)]
+pub struct NumberedToken {
+    #[command(flatten)]
+    data: DataFlag,
+    /// Number of the token in the list.
+    #[arg(value_name = "NUMBER")]
+    pub token: i64,
 }
 
 /// The permissions of a token.
@@ -295,6 +333,52 @@ pub struct NewToken {
 pub enum Claim {
     /// Create a claim code and print it.
     Create(DataFlag),
+    /// List the claim codes that can be used.
+    List(DataFlag),
+    /// Revoke a claim code.
+    Revoke(NamedClaim),
+}
+
+#[derive(Debug, Args)]
+pub struct NamedClaim {
+    #[command(flatten)]
+    data: DataFlag,
+    /// Id of the claim code in the list.
+    #[arg(value_name = "ID")]
+    pub id: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum User {
+    /// List the users.
+    List(DataFlag),
+    /// Remove a user, and the tokens and claim codes that it has given.
+    Remove(NamedUser),
+    /// Sign a user out everywhere.
+    SignOut(NamedUser),
+    /// Give a user a new password, and sign it out everywhere: the way back from a lost password.
+    Reset(ResetUser),
+}
+
+#[derive(Debug, Args)]
+pub struct NamedUser {
+    #[command(flatten)]
+    data: DataFlag,
+    /// Name of the user.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+}
+
+#[derive(Debug, Args)]
+pub struct ResetUser {
+    #[command(flatten)]
+    data: DataFlag,
+    /// Name of the user.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// File whose first line is the new password; without it, the program asks on a terminal.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -341,8 +425,9 @@ impl Command {
             Self::Turn(flags) => flags.configure(tree),
             Self::Netcheck(_) | Self::Discover(_) | Self::Probe(_) => {}
             Self::Import(flags) => flags.data.configure(tree),
-            Self::Token(Token::Create(flags)) => flags.data.configure(tree),
-            Self::Claim(Claim::Create(flags)) => flags.configure(tree),
+            Self::Token(command) => command.data().configure(tree),
+            Self::Claim(command) => command.data().configure(tree),
+            Self::User(command) => command.data().configure(tree),
             Self::Config(Config::Check(flags) | Config::Show(flags)) => flags.configure(tree),
         }
     }
@@ -367,7 +452,37 @@ impl Command {
             | Self::Import(_)
             | Self::Token(_)
             | Self::Claim(_)
+            | Self::User(_)
             | Self::Config(_) => false,
+        }
+    }
+}
+
+impl Token {
+    fn data(&self) -> &DataFlag {
+        match self {
+            Self::Create(flags) => &flags.data,
+            Self::List(data) => data,
+            Self::Revoke(flags) => &flags.data,
+        }
+    }
+}
+
+impl Claim {
+    fn data(&self) -> &DataFlag {
+        match self {
+            Self::Create(data) | Self::List(data) => data,
+            Self::Revoke(flags) => &flags.data,
+        }
+    }
+}
+
+impl User {
+    fn data(&self) -> &DataFlag {
+        match self {
+            Self::List(data) => data,
+            Self::Remove(flags) | Self::SignOut(flags) => &flags.data,
+            Self::Reset(flags) => &flags.data,
         }
     }
 }
@@ -424,7 +539,11 @@ impl Up {
 
 impl Gateway {
     fn configure(&self, tree: &mut Tree) {
-        self.data.configure(tree);
+        match &self.manage {
+            None => self.data.configure(tree),
+            Some(ManageGateways::List(data)) => data.configure(tree),
+            Some(ManageGateways::Remove(flags)) => flags.data.configure(tree),
+        }
         tree.add_flag("--server", &["gateway", "server"], self.server.as_ref());
         tree.add_flag("--claim", &["gateway", "claim"], self.claim.as_ref());
         self.gateway.configure(tree);

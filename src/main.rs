@@ -58,6 +58,9 @@ async fn run(cli: &Arc<Cli>, Loaded { config, file }: Loaded) -> anyhow::Result<
     }
     match &cli.command {
         Command::Up(_) => up::run(&config, load_config).await,
+        Command::Gateway(cli::Gateway { manage: Some(manage), .. }) => {
+            admin::gateways(&config, manage).await
+        }
         Command::Gateway(_) => gateway::run(&config, load_config).await,
         Command::Signaling(_) => signaling::run(&config).await,
         Command::Turn(_) => turn::run(&config, load_config).await,
@@ -65,8 +68,9 @@ async fn run(cli: &Arc<Cli>, Loaded { config, file }: Loaded) -> anyhow::Result<
         Command::Discover(flags) => cameras::discover(flags).await,
         Command::Probe(flags) => cameras::probe(flags).await,
         Command::Import(flags) => import::run(&config, flags),
-        Command::Token(cli::Token::Create(flags)) => admin::create_token(&config, flags).await,
-        Command::Claim(cli::Claim::Create(_)) => admin::create_claim(&config).await,
+        Command::Token(command) => admin::token(&config, command).await,
+        Command::Claim(command) => admin::claim(&config, command).await,
+        Command::User(command) => admin::user(&config, command).await,
         Command::Config(cli::Config::Check(_)) => {
             console::print_valid(file.as_deref(), config.has_secrets())
         }

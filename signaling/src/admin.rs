@@ -1,14 +1,22 @@
-//! Changes that the command line makes in the data folder, even while the server runs.
+//! Changes that the command line makes in the data folder, even while the server runs. What is
+//! revoked here, the server ends within a second.
 
 use std::path::Path;
 
 use porthole_signaling_core::{
-    Action, Admitted, Denied, Enrolment, Granted, Identity, NotGiven, Objects, Principal, Sender,
+    Action, Admitted, Denied, Enrolment, Everything, Granted, Identity, NotGiven, Objects,
+    Principal, Sender, StoredGateway,
 };
-use porthole_signaling_proto::rest::{Claim, NewToken, Role, Token};
+use porthole_signaling_proto::GatewayId;
+use porthole_signaling_proto::rest::{
+    Claim, ClaimInfo, NewToken, Removed, Role, SignInInfo, Token, TokenInfo, UserInfo,
+};
 
 use crate::driver::now;
-use crate::store::{CLAIM_LIFETIME, OpenError, Store, StoreError, TokenError};
+use crate::password;
+use crate::store::{
+    CLAIM_LIFETIME, OfUsers, OpenError, Removal, RemoveUserError, Store, StoreError, TokenError,
+};
 
 /// An error of an administrative command.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +36,18 @@ pub enum AdminError {
     /// The operator may not give this.
     #[error(transparent)]
     NotGiven(#[from] NotGiven),
+    /// The user cannot be removed.
+    #[error(transparent)]
+    RemoveUser(#[from] RemoveUserError),
+    /// The object that was named does not exist.
+    #[error("there is no {0}; `porthole {1} list` shows what there is")]
+    Unknown(String, &'static str),
+    /// The new password is too weak.
+    #[error("{0}")]
+    Weak(&'static str),
+    /// The new password could not be hashed.
+    #[error("the password could not be hashed; try again")]
+    Hash,
 }
 
 /// Creates an API token. A running server accepts it at once.
@@ -37,10 +57,7 @@ pub enum AdminError {
 /// of the ids means.
 pub async fn create_token(data: &Path, new: NewToken) -> Result<Token, AdminError> {
     let giver = operator(Action::CreateToken)?;
-    let store = Store::open(data).await?;
-    let token = store.create_token(&giver, &new).await;
-    store.close().await;
-    Ok(token?)
+    with_store(data, async |store| Ok(store.create_token(&giver, &new).await?)).await
 }
 
 /// Creates a claim code, with which one gateway can enrol within an hour.
@@ -49,10 +66,144 @@ pub async fn create_token(data: &Path, new: NewToken) -> Result<Token, AdminErro
 /// Fails if the data folder cannot be opened or written.
 pub async fn create_claim(data: &Path) -> Result<Claim, AdminError> {
     let granted = enrolment_by_operator()?;
+    with_store(data, async |store| Ok(store.create_claim(&granted, None).await?)).await
+}
+
+/// Returns all API tokens, the newest first.
+///
+/// # Errors
+/// Fails if the data folder cannot be opened.
+pub async fn tokens(data: &Path) -> Result<Vec<TokenInfo>, AdminError> {
+    let granted = by_operator(Action::ListTokens)?;
+    with_store(data, async |store| Ok(store.tokens(&granted).await?)).await
+}
+
+/// Revokes an API token, and everything that was given with it.
+///
+/// # Errors
+/// Fails if there is no such token, or if the data folder cannot be opened or written.
+pub async fn revoke_token(data: &Path, token: i64) -> Result<Removed, AdminError> {
+    let granted = by_operator(Action::RevokeToken)?;
+    let removed = with_store(data, async |store| Ok(store.remove_token(&granted, token).await?));
+    found(removed.await?, || (format!("token {token}"), "token"))
+}
+
+/// Returns the claim codes that can be used.
+///
+/// # Errors
+/// Fails if the data folder cannot be opened.
+pub async fn claims(data: &Path) -> Result<Vec<ClaimInfo>, AdminError> {
+    let granted = by_operator(Action::ListClaims)?;
+    with_store(data, async |store| Ok(store.claims(&granted).await?)).await
+}
+
+/// Revokes a claim code.
+///
+/// # Errors
+/// Fails if there is no such code, or if the data folder cannot be opened or written.
+pub async fn revoke_claim(data: &Path, id: &str) -> Result<Removed, AdminError> {
+    let granted = by_operator(Action::RevokeClaim)?;
+    let removed = with_store(data, async |store| Ok(store.remove_claim(&granted, id).await?));
+    found(removed.await?, || (format!("claim code {id}"), "claim"))
+}
+
+/// Returns the gateways that have enrolled, with their cameras.
+///
+/// # Errors
+/// Fails if the data folder cannot be opened.
+pub async fn gateways(data: &Path) -> Result<Vec<StoredGateway>, AdminError> {
+    by_operator(Action::ListGateways)?;
+    with_store(data, async |store| Ok(store.gateways().await?)).await
+}
+
+/// Removes a gateway with its cameras and the rights to them. Its key is refused from now on.
+///
+/// # Errors
+/// Fails if there is no such gateway, or if the data folder cannot be opened or written.
+pub async fn remove_gateway(data: &Path, gateway: &GatewayId) -> Result<Removed, AdminError> {
+    let granted = by_operator(Action::RemoveGateway)?;
+    let removed =
+        with_store(data, async |store| Ok(store.remove_gateway(&granted, gateway).await?));
+    found(removed.await?, || (format!("gateway {gateway}"), "gateway"))
+}
+
+/// Returns all users, with the browsers in which they are signed in.
+///
+/// # Errors
+/// Fails if the data folder cannot be opened.
+pub async fn users(data: &Path) -> Result<(Vec<UserInfo>, Vec<SignInInfo>), AdminError> {
+    let granted = by_operator(Action::ListUsers)?;
+    with_store(data, async |store| {
+        Ok((store.users(&granted).await?, store.sign_ins(OfUsers::All, "").await?))
+    })
+    .await
+}
+
+/// Removes a user, its sign-ins, and what it has given.
+///
+/// # Errors
+/// Fails if there is no such user, if it is the last admin, or if the data folder cannot be opened
+/// or written.
+pub async fn remove_user(data: &Path, name: &str) -> Result<Removed, AdminError> {
+    let granted = by_operator(Action::RemoveUser)?;
+    let removed = with_store(data, async |store| match store.find_user(name).await? {
+        Some(user) => Ok(store.remove_user(&granted, user.id).await?),
+        None => Ok(None),
+    });
+    found(removed.await?, || (format!("user {name}"), "user"))
+}
+
+/// Signs a user out everywhere.
+///
+/// # Errors
+/// Fails if there is no such user, or if the data folder cannot be opened or written.
+pub async fn sign_user_out(data: &Path, name: &str) -> Result<Removed, AdminError> {
+    by_operator(Action::SignUserOut)?;
+    let removed = with_store(data, async |store| match store.find_user(name).await? {
+        Some(user) => Ok(Some(store.remove_sign_ins(OfUsers::One(user.id), None).await?)),
+        None => Ok(None),
+    });
+    found(removed.await?, || (format!("user {name}"), "user"))
+}
+
+/// Gives a user a new password, and signs it out everywhere.
+///
+/// # Errors
+/// Fails if there is no such user, if the password is weak, or if the data folder cannot be opened
+/// or written.
+pub async fn reset_user(data: &Path, name: &str, password: String) -> Result<Removed, AdminError> {
+    let granted = by_operator(Action::ResetUser)?;
+    if let Some(weakness) = password::weakness(&password) {
+        return Err(AdminError::Weak(weakness));
+    }
+    let hash = password::hash(password).await.map_err(|_| AdminError::Hash)?;
+    let removed = with_store(data, async |store| match store.find_user(name).await? {
+        Some(user) => Ok(store.reset_user(&granted, user.id, &hash).await?),
+        None => Ok(None),
+    });
+    found(removed.await?, || (format!("user {name}"), "user"))
+}
+
+/// Opens the database, uses it and closes it.
+async fn with_store<T>(
+    data: &Path,
+    act: impl AsyncFnOnce(&Store) -> Result<T, AdminError>,
+) -> Result<T, AdminError> {
     let store = Store::open(data).await?;
-    let claim = store.create_claim(&granted, None).await;
+    let result = act(&store).await;
     store.close().await;
-    Ok(claim?)
+    result
+}
+
+/// Returns what was removed; without anything, the error that names it and the list to look at.
+fn found(
+    removal: Option<Removal>,
+    name: impl FnOnce() -> (String, &'static str),
+) -> Result<Removed, AdminError> {
+    removal.map(|removal| removal.removed).ok_or_else(|| {
+        let (name, list) = name();
+        AdminError::Unknown(name, list)
+    })
 }
 
 /// Returns the permission to enrol a gateway, as the operator gives it.
@@ -61,10 +212,7 @@ pub(crate) fn enrolment_by_operator() -> Result<Granted<Enrolment>, NotGiven> {
 }
 
 /// Returns the right of the operator on the whole server.
-#[cfg(test)]
-pub(crate) fn by_operator(
-    action: Action,
-) -> Result<Granted<porthole_signaling_core::Everything>, Denied> {
+pub(crate) fn by_operator(action: Action) -> Result<Granted<Everything>, Denied> {
     operator(action)?.everything(now())
 }
 

@@ -1,5 +1,7 @@
 //! The REST interface under `/api/v1`, whose bodies are in `porthole_signaling_proto::rest`.
 
+pub(crate) mod credentials;
+
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +15,8 @@ use porthole_signaling_core::Admitted;
 use porthole_signaling_proto::GatewayId;
 use porthole_signaling_proto::names::is_shown;
 use porthole_signaling_proto::rest::{
-    CameraList, Claim, GatewayList, Me, NewClaim, NewToken, RenameGateway, Setup, SignIn, Token,
+    CameraList, Claim, GatewayList, Me, NewClaim, NewToken, Removed, RenameGateway, Setup, SignIn,
+    Token,
 };
 use serde::de::DeserializeOwned;
 use tracing::info;
@@ -31,6 +34,8 @@ use crate::{device, password};
 
 /// The longest name of a user or a token.
 const MAX_NAME_CHARS: usize = 64;
+/// The longest name of a browser that is stored.
+const MAX_BROWSER_CHARS: usize = 256;
 /// The most cameras one token can be limited to.
 const MAX_TOKEN_CAMERAS: usize = 256;
 
@@ -63,7 +68,7 @@ pub(crate) async fn set_up(
     let hash = password::hash(password).await.map_err(busy)?;
     let user = store.create_first_admin(&token, &name, &hash).await?.ok_or_else(invalid)?;
     info!(name = user.name, "the first admin was created");
-    respond_signed_in(&app, user, prefix).await
+    respond_signed_in(&app, user, client, &headers, prefix).await
 }
 
 pub(crate) async fn sign_in(
@@ -91,7 +96,7 @@ pub(crate) async fn sign_in(
     match user {
         Some(user) if matches => {
             throttle(&app).forgive(&attempt);
-            respond_signed_in(&app, user, prefix).await
+            respond_signed_in(&app, user, client, &headers, prefix).await
         }
         _ => Err(wrong_credentials()),
     }
@@ -156,14 +161,11 @@ pub(crate) async fn remove_gateway(
     State(app): State<Arc<App>>,
     Extension(admitted): Extension<Admitted>,
     gateway: Result<extract::Path<GatewayId>, PathRejection>,
-) -> HandlerResult<StatusCode> {
+) -> HandlerResult<Json<Removed>> {
     let granted = admitted.everything(now())?;
     let gateway = gateway_in(gateway)?;
-    if !app.driver.store.remove_gateway(&granted, &gateway).await? {
-        return Err(no_such_gateway());
-    }
-    app.driver.with(|hub, now| hub.remove_gateway(now, &granted, &gateway));
-    Ok(StatusCode::NO_CONTENT)
+    let removal = app.driver.store.remove_gateway(&granted, &gateway).await?;
+    Ok(Json(app.driver.end_removed(removal.ok_or_else(no_such_gateway)?)))
 }
 
 fn gateway_in(path: Result<extract::Path<GatewayId>, PathRejection>) -> HandlerResult<GatewayId> {
@@ -209,9 +211,12 @@ pub(crate) async fn create_token(
 async fn respond_signed_in(
     app: &App,
     user: User,
+    ClientAddress(address): ClientAddress,
+    headers: &HeaderMap,
     prefix: Option<Extension<UsedPrefix>>,
 ) -> HandlerResult<Response> {
-    let cookie = app.driver.store.create_cookie(user.id).await?;
+    let browser = browser_name(headers);
+    let cookie = app.driver.store.create_cookie(user.id, address, browser.as_deref()).await?;
     let device = app.devices.issue(&user.name, now().unix_s);
     let prefix = prefix.as_ref();
     let cookies = [
@@ -221,6 +226,12 @@ async fn respond_signed_in(
     let me = Me { name: user.name, role: user.role };
     let cookies = cookies.map(|cookie| (header::SET_COOKIE, cookie));
     Ok((AppendHeaders(cookies), Json(me)).into_response())
+}
+
+/// Returns the beginning of the name that the browser gives itself, as far as it is plain text.
+fn browser_name(headers: &HeaderMap) -> Option<String> {
+    let name = headers.get(header::USER_AGENT)?.to_str().ok()?;
+    Some(name.chars().take(MAX_BROWSER_CHARS).collect())
 }
 
 /// Returns the value of `Set-Cookie`, for the paths below the prefix that the caller uses.

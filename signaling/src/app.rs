@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use tracing::debug;
 use url::Url;
 
+use crate::api::credentials;
 use crate::caller::{Caller, check_same_site};
 use crate::config::Asset;
 use crate::device::Devices;
@@ -64,6 +65,9 @@ pub(crate) fn routes() -> Vec<Route> {
     let camera = "/whep/{camera}";
     let resource = "/whep/{camera}/{session}";
     let gateway = "/api/v1/gateways/{gateway}";
+    let sign_ins = "/api/v1/sign-ins";
+    let sign_in = "/api/v1/sign-ins/{sign_in}";
+    let user_sign_ins = "/api/v1/users/{user}/sign-ins";
     vec![
         row(Action::Health, Method::GET, "/healthz", async || "ok\n"),
         row(Action::OpenSocket, Method::GET, WEBSOCKET_PATH, open_socket),
@@ -76,7 +80,27 @@ pub(crate) fn routes() -> Vec<Route> {
         row(Action::RenameGateway, Method::PATCH, gateway, api::rename_gateway),
         row(Action::RemoveGateway, Method::DELETE, gateway, api::remove_gateway),
         row(Action::CreateClaim, Method::POST, "/api/v1/claims", api::create_claim),
+        row(Action::ListClaims, Method::GET, "/api/v1/claims", credentials::claims),
+        row(
+            Action::RevokeClaim,
+            Method::DELETE,
+            "/api/v1/claims/{claim}",
+            credentials::revoke_claim,
+        ),
         row(Action::CreateToken, Method::POST, "/api/v1/tokens", api::create_token),
+        row(Action::ListTokens, Method::GET, "/api/v1/tokens", credentials::tokens),
+        row(
+            Action::RevokeToken,
+            Method::DELETE,
+            "/api/v1/tokens/{token}",
+            credentials::revoke_token,
+        ),
+        row(Action::ListUsers, Method::GET, "/api/v1/users", credentials::users),
+        row(Action::RemoveUser, Method::DELETE, "/api/v1/users/{user}", credentials::remove_user),
+        row(Action::SignUserOut, Method::DELETE, user_sign_ins, credentials::sign_user_out),
+        row(Action::ListSignIns, Method::GET, sign_ins, credentials::sign_ins),
+        row(Action::SignOutEverywhere, Method::DELETE, sign_ins, credentials::sign_out_everywhere),
+        row(Action::RevokeSignIn, Method::DELETE, sign_in, credentials::revoke_sign_in),
         row(Action::Offer, Method::POST, camera, whep::offer),
         row(Action::LookAtCamera, Method::GET, camera, whep::describe_camera),
         row(Action::AskCamera, Method::OPTIONS, camera, whep::allow_offer),
@@ -162,6 +186,9 @@ async fn authorize(app: &App, action: Action, request: &Parts) -> Result<Admitte
     let signs_in = action.need() == Need::Nothing && method == Method::POST;
     if caller.by_cookie || signs_in {
         check_same_site(method, headers, app.public_url.as_ref(), is_socket)?;
+    }
+    if let Some(principal) = &caller.principal {
+        app.driver.note_use(principal);
     }
     Ok(action.admit(Sender::from(caller.principal), now())?)
 }

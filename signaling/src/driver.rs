@@ -13,6 +13,7 @@ use porthole_signaling_core::{
     WhepRequestId, WhepResponse,
 };
 use porthole_signaling_proto::GatewayId;
+use porthole_signaling_proto::rest::Removed;
 use porthole_signaling_proto::rpc::{Fault, code};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -21,12 +22,16 @@ use tracing::{debug, warn};
 
 use crate::outbox::Outbox;
 use crate::places::Place;
-use crate::store::{EnrollOutcome, Store, StoreError, TokenLookup};
+use crate::store::{EnrollOutcome, Removal, Store, StoreError, TokenLookup};
 
 /// Longest sleep of the timer, when nothing is due.
 const IDLE: Duration = Duration::from_secs(60);
 /// Pause after a failed write, so that a full disk is not written to all the time.
 const PERSIST_RETRY: Duration = Duration::from_secs(5);
+
+/// Time after which a revocation by another process takes effect at the latest. Asking is one read
+/// of an empty table.
+const REVOCATION_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Owns the hub, the database and the tasks of the server.
 #[derive(Debug)]
@@ -195,14 +200,78 @@ impl Driver {
         }
     }
 
+    /// Ends what was started with credentials that were revoked in the database, by this process or
+    /// another, until the server stops.
+    pub(crate) async fn run_revocations(self: Arc<Self>) {
+        loop {
+            if let Err(error) = self.end_revoked().await {
+                warn!(%error, "cannot ask the database what was revoked");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(REVOCATION_INTERVAL) => {}
+                () = self.abort.cancelled() => return,
+            }
+        }
+    }
+
+    async fn end_revoked(self: &Arc<Self>) -> Result<(), StoreError> {
+        let revoked = self.store.revoked().await?;
+        if revoked.is_empty() {
+            return Ok(());
+        }
+        // First of all it ends: a full disk must not keep it going.
+        self.end_credentials(&revoked);
+        self.store.forget_revoked(&revoked).await
+    }
+
+    /// Ends what was started with credentials that were removed by a request. Returns everything
+    /// that was removed with them.
+    pub(crate) fn end_removed(self: &Arc<Self>, removal: Removal) -> Removed {
+        let sessions = self.end_credentials(&removal.credentials);
+        let sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
+        Removed { sessions, ..removal.removed }
+    }
+
+    /// Returns the number of sessions that have ended.
+    fn end_credentials(self: &Arc<Self>, credentials: &[String]) -> usize {
+        let end = |credential: &String| {
+            let gateway =
+                credential.strip_prefix("gateway:").and_then(|id| id.parse::<GatewayId>().ok());
+            self.with(|hub, now| match gateway {
+                Some(gateway) => hub.handle_gateway_removed(now, &gateway),
+                None => hub.handle_revoked(now, credential),
+            })
+        };
+        credentials.iter().map(end).sum()
+    }
+
+    /// Writes down that a credential was used, in a task of its own and once a minute at most.
+    pub(crate) fn note_use(self: &Arc<Self>, principal: &Principal) {
+        if !self.store.is_use_due(principal.credential()) {
+            return;
+        }
+        let (driver, credential) = (Arc::clone(self), principal.credential().to_owned());
+        self.tasks.spawn(async move {
+            if let Err(error) = driver.store.note_use(&credential).await {
+                debug!(%error, "cannot write down the use of a credential");
+            }
+        });
+    }
+
     /// Returns true while a change is not written to the database yet.
     pub(crate) fn has_unsaved(&self) -> bool {
         !self.lock().unsaved.is_empty()
     }
 
-    async fn look_up(&self, lookup: Lookup) -> LookupResult {
+    async fn look_up(self: &Arc<Self>, lookup: Lookup) -> LookupResult {
         match lookup {
-            Lookup::Token(token) => LookupResult::Token(self.authenticate_token(&token).await),
+            Lookup::Token(token) => {
+                let owner = self.authenticate_token(&token).await;
+                if let Ok(owner) = &owner {
+                    self.note_use(owner);
+                }
+                LookupResult::Token(owner)
+            }
             Lookup::GatewayKey(gateway) => {
                 let key = self.store.gateway_key(&gateway).await;
                 LookupResult::GatewayKey(key.map_err(storage_fault).and_then(|key| {

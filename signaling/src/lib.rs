@@ -32,4 +32,4 @@ mod whep;
 pub use config::{Asset, Config, PlaceLimits, TrustProxy};
 pub use porthole_signaling_core::{Limits, Rate, TurnConfig};
 pub use server::{Server, StartError};
-pub use store::{OpenError, StoreError, TokenError};
+pub use store::{OpenError, RemoveUserError, StoreError, TokenError};

@@ -10,7 +10,7 @@ use porthole_signaling_proto::rest;
 use porthole_signaling_proto::rpc::{Fault, code};
 
 use crate::driver::storage_fault;
-use crate::store::{StoreError, TokenError};
+use crate::store::{RemoveUserError, StoreError, TokenError};
 
 /// `Retry-After` while a gateway is not connected, which reconnects on its own, is full or restarts
 /// ICE.
@@ -124,6 +124,15 @@ impl From<TokenError> for Refusal {
             | TokenError::NoSuchCamera { .. } => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
             }
+        }
+    }
+}
+
+impl From<RemoveUserError> for Refusal {
+    fn from(error: RemoveUserError) -> Self {
+        match error {
+            RemoveUserError::Store(error) => error.into(),
+            RemoveUserError::LastAdmin => Self::new(StatusCode::CONFLICT, error.to_string()),
         }
     }
 }

@@ -124,6 +124,7 @@ impl Server {
         let (tasks, abort) = (driver.tasks.clone(), driver.abort.clone());
         tasks.spawn(Arc::clone(&driver).run_timer());
         tasks.spawn(Arc::clone(&driver).run_persist());
+        tasks.spawn(Arc::clone(&driver).run_revocations());
         info!(%address, "the signaling server is listening");
         let (router, tasks_of_peers) = (router(&app), tasks.clone());
         listener::run(listener, router, admission, tasks_of_peers, stop, abort.clone()).await;
@@ -147,8 +148,9 @@ impl Server {
 
 /// Waits until only the driver's own tasks are left and everything is saved.
 async fn drained(driver: &Driver) {
-    /// The tasks of [`Driver::run_timer`] and [`Driver::run_persist`].
-    const OWN_TASKS: usize = 2;
+    /// The tasks of [`Driver::run_timer`], [`Driver::run_persist`] and
+    /// [`Driver::run_revocations`].
+    const OWN_TASKS: usize = 3;
     const POLL_INTERVAL: Duration = Duration::from_millis(20);
     while driver.tasks.len() > OWN_TASKS || driver.has_unsaved() {
         tokio::time::sleep(POLL_INTERVAL).await;

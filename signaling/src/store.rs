@@ -1,18 +1,23 @@
 //! The database (SQLite): users, tokens, gateways, cameras and claim codes.
 
 mod copy;
+mod credentials;
 mod gateways;
 mod tokens;
 pub(crate) mod users;
+mod uses;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{SqlSafeStr as _, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{Row as _, SqlSafeStr as _, Sqlite, SqliteConnection, SqlitePool};
 
+pub use credentials::RemoveUserError;
+pub(crate) use credentials::{OfUsers, Removal};
 pub(crate) use gateways::{CLAIM_LIFETIME, EnrollOutcome};
 pub use tokens::TokenError;
 pub(crate) use tokens::TokenLookup;
@@ -27,18 +32,20 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The migrations from an empty file to the current tables, in order. Existing ones must never be
 /// changed. They are listed by hand because the macro that reads the folder would build SQLite a
 /// second time.
-const MIGRATIONS: [(&str, &str); 5] = [
+const MIGRATIONS: [(&str, &str); 6] = [
     ("first", include_str!("../migrations/0001_first.sql")),
     ("cameras of gateways", include_str!("../migrations/0002_cameras_of_gateways.sql")),
     ("gateways", include_str!("../migrations/0003_gateways.sql")),
     ("control", include_str!("../migrations/0004_control.sql")),
     ("listen", include_str!("../migrations/0005_listen.sql")),
+    ("revocation", include_str!("../migrations/0006_revocation.sql")),
 ];
 
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     read: SqlitePool,
     write: SqlitePool,
+    uses: Arc<uses::Uses>,
 }
 
 /// Returns the migrator of the program that knows these migrations.
@@ -167,7 +174,7 @@ impl Store {
         migrator(migrations).run(&write).await.map_err(|e| not_migrated(data, e))?;
         let read = pool(READERS).min_connections(1).connect_with(options).await;
         let read = read.map_err(|e| not_opened(data, e))?;
-        Ok(Self { read, write })
+        Ok(Self { read, write, uses: Arc::default() })
     }
 
     async fn begin(&self) -> Result<Write, StoreError> {
@@ -185,6 +192,12 @@ impl Store {
 impl Write {
     fn db(&mut self) -> &mut SqliteConnection {
         &mut self.connection
+    }
+
+    /// Returns an id for a user or token that none had before.
+    async fn next_id(&mut self, kind: &str) -> Result<i64, StoreError> {
+        let query = "UPDATE last_ids SET id = id + 1 WHERE kind = ? RETURNING id";
+        Ok(sqlx::query(query).bind(kind).fetch_one(self.db()).await?.try_get("id")?)
     }
 
     async fn commit(mut self) -> Result<(), StoreError> {

@@ -64,6 +64,7 @@ impl Hub {
             info!(%gateway, %old, "a gateway takes the place of another");
             self.forget_gateway(call.now, old);
         }
+        self.revoked.forget(&key_of(&gateway));
         self.directory.enroll(gateway.clone(), enrolled.name, enrolled.renamed);
         self.respond::<Enroll>(call, &EnrollResult { id: gateway });
     }
@@ -98,6 +99,9 @@ impl Hub {
         gateway: GatewayId,
         introduction: Introduction,
     ) -> Result<(), Fault> {
+        if self.revoked.has(&key_of(&gateway)) {
+            return Err(Fault::new(code::UNAUTHORIZED, "this gateway was removed from the server"));
+        }
         let bucket = Bucket::new(self.config.limits.gateway_rate, call.now.instant);
         self.links.unregistered(call.conn)?.register_gateway(gateway.clone(), bucket);
         let replaced = self.directory.connect_gateway(&gateway, call.conn, introduction, call.now);
@@ -150,9 +154,15 @@ impl Hub {
     }
 
     /// Handles the removal of a gateway from the database: ends its sessions and its connection.
-    pub fn remove_gateway(&mut self, now: Now, _: &Granted<Everything>, gateway: &GatewayId) {
-        info!(%gateway, "gateway is removed");
+    /// Returns how many sessions were ended by this removal, of which the hub may be told more than
+    /// once.
+    pub fn handle_gateway_removed(&mut self, now: Now, gateway: &GatewayId) -> usize {
+        if self.directory.knows(gateway) {
+            info!(%gateway, "gateway is removed");
+        }
+        let sessions = self.sessions.of_gateway(gateway).len();
         self.forget_gateway(now, gateway);
+        self.revoked.add(now.instant, &key_of(gateway), sessions)
     }
 
     fn forget_gateway(&mut self, now: Now, gateway: &GatewayId) {
@@ -169,6 +179,11 @@ impl Hub {
     pub fn gateways(&self, _: &Granted<Everything>) -> Vec<rest::Gateway> {
         self.directory.gateways()
     }
+}
+
+/// Returns the name under which the removal of a gateway is remembered.
+fn key_of(gateway: &GatewayId) -> String {
+    format!("gateway:{gateway}")
 }
 
 fn read_key(text: &str) -> Result<[u8; 32], Fault> {

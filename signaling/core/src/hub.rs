@@ -16,6 +16,7 @@ use crate::exchanges::Exchanges;
 use crate::limits::Rates;
 use crate::links::{Connection, Links, Pace, Peer};
 use crate::lookup::Lookups;
+use crate::revoked::Revoked;
 use crate::sessions::Sessions;
 use crate::timer::{Timer, Timers};
 use crate::{Close, ConnId, Limits, Output, Principal, TurnConfig, WhepRequestId, WhepResponse};
@@ -69,6 +70,8 @@ pub struct Hub {
     /// The requests to gateways that belong to no session.
     pub(crate) exchanges: Exchanges,
     pub(crate) lookups: Lookups,
+    /// The credentials that were revoked lately.
+    pub(crate) revoked: Revoked,
     /// The remaining WHEP requests of each token or user that sent one lately.
     pub(crate) whep_rates: Rates,
     pub(crate) list_pace: ListPace,
@@ -89,6 +92,7 @@ impl Hub {
             links: Links::default(),
             exchanges: Exchanges::default(),
             lookups: Lookups::default(),
+            revoked: Revoked::default(),
             whep_rates: Rates::default(),
             list_pace: ListPace::default(),
             timers: Timers::default(),
@@ -109,7 +113,11 @@ impl Hub {
     pub fn handle_opened(&mut self, now: Now, conn: ConnId, principal: Option<Principal>) {
         let limits = &self.config.limits;
         self.timers.set(now.instant + limits.register_timeout, Timer::Register(conn));
+        let is_revoked = principal.as_ref().is_some_and(|owner| self.is_revoked(owner));
         self.links.open(conn, Connection::new(now, limits, principal));
+        if is_revoked {
+            self.close_connection(now, conn, Close::SIGNED_OUT);
+        }
     }
 
     /// Handles the end of a WebSocket, whatever the reason.
@@ -166,12 +174,20 @@ impl Hub {
     }
 
     /// Handles the revocation of a credential: closes the connections that registered with it and
-    /// ends the sessions that were started with it.
-    pub fn handle_revoked(&mut self, now: Now, credential: &str) {
-        self.end_sessions_of_credential(credential);
+    /// ends the sessions that were started with it. Returns how many were ended by this revocation,
+    /// of which the hub may be told more than once.
+    pub fn handle_revoked(&mut self, now: Now, credential: &str) -> usize {
+        let ended = self.end_sessions_of_credential(credential);
         for conn in self.links.of_credential(credential) {
             self.close_connection(now, conn, Close::SIGNED_OUT);
         }
+        self.revoked.add(now.instant, credential, ended)
+    }
+
+    /// Returns true if the credential of a principal was revoked lately: a request that was
+    /// authenticated before must have no effect after.
+    pub(crate) fn is_revoked(&self, principal: &Principal) -> bool {
+        self.revoked.has(principal.credential())
     }
 
     /// Closes every WebSocket and refuses every pending WHEP request. Sessions go on between their

@@ -31,6 +31,7 @@ mod messages;
 mod output;
 mod recent;
 mod request;
+mod revoked;
 mod session;
 mod sessions;
 mod timer;

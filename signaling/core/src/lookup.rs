@@ -147,12 +147,23 @@ impl Hub {
         Ok(action.admit(Sender::Principal(owner), call.now)?)
     }
 
+    /// Refuses what was valid when the database was asked, and was revoked since.
+    fn refuse_revoked(&self, result: LookupResult) -> Result<LookupResult, Fault> {
+        if let LookupResult::Token(Ok(principal)) = &result
+            && self.is_revoked(principal)
+        {
+            return Err(Fault::new(code::UNAUTHORIZED, "the access token was revoked"));
+        }
+        Ok(result)
+    }
+
     fn resume(
         &mut self,
         call: &Call,
         continuation: Continuation,
         result: LookupResult,
     ) -> Result<(), Fault> {
+        let result = self.refuse_revoked(result)?;
         match (continuation, result) {
             (Continuation::Register, LookupResult::Token(principal)) => {
                 self.register_client(call, principal?)

@@ -198,10 +198,12 @@ impl Hub {
     }
 
     /// Ends every session that was started or extended with this credential.
-    pub(crate) fn end_sessions_of_credential(&mut self, credential: &str) {
-        for id in self.sessions.of_credential(credential) {
-            self.end_session_on_both_sides(&id);
+    pub(crate) fn end_sessions_of_credential(&mut self, credential: &str) -> usize {
+        let sessions = self.sessions.of_credential(credential);
+        for id in &sessions {
+            self.end_session_on_both_sides(id);
         }
+        sessions.len()
     }
 
     /// Ends a session and tells both its sides.

@@ -150,7 +150,7 @@ impl Hub {
         offer: WhepOffer,
     ) -> Result<(), Fault> {
         let WhepOffer { sender, camera, offer, viewer_address } = offer;
-        self.check_rate(now, &sender)?;
+        self.check_sender(now, &sender)?;
         let granted = self.find_address(now, &sender, &camera)?;
         let lifetime = granted.lifetime(now, self.config.limits.whep_lifetime);
         let ufrags: Vec<String> = offer_ufrags(&offer).into_iter().map(str::to_owned).collect();
@@ -231,7 +231,7 @@ impl Hub {
         patch: WhepPatch,
     ) -> Result<Option<WhepResponse>, Fault> {
         let WhepPatch { sender, session: id, if_match, fragment } = patch;
-        self.check_rate(now, &sender)?;
+        self.check_sender(now, &sender)?;
         let session = self.sessions.of_owner(&sender, &id).ok_or_else(no_such_resource)?;
         let viewer = session.whep().ok_or_else(no_such_resource)?;
         check_if_match(if_match.as_ref(), viewer.generation())?;
@@ -288,7 +288,7 @@ impl Hub {
     /// Handles the end of a session by its viewer.
     pub fn handle_whep_delete(&mut self, now: Now, request: WhepRequestId, delete: &WhepDelete) {
         let WhepDelete { sender, session } = delete;
-        let allowed = self.check_rate(now, sender);
+        let allowed = self.check_sender(now, sender);
         let outcome = allowed.and_then(|()| self.check_owner(sender, session));
         if outcome.is_ok() {
             self.end_session(session);
@@ -326,7 +326,7 @@ impl Hub {
         camera: &CameraAddress,
     ) -> Result<Vec<IceServer>, Fault> {
         let Ok(sender) = sender.also(Action::AskIceServers, now) else { return Ok(Vec::new()) };
-        self.check_rate(now, &sender)?;
+        self.check_sender(now, &sender)?;
         sender.check_expiry(now)?;
         let Ok(granted) = self.find_address(now, &sender, camera) else { return Ok(Vec::new()) };
         let turn = self.config.turn.as_ref();
@@ -344,7 +344,7 @@ impl Hub {
         sender: &Admitted,
         camera: &CameraAddress,
     ) -> Result<(), Fault> {
-        self.check_rate(now, sender)?;
+        self.check_sender(now, sender)?;
         self.find_address(now, sender, camera).map(drop)
     }
 
@@ -358,14 +358,19 @@ impl Hub {
         sender: &Admitted,
         session: &SessionId,
     ) -> Result<(), Fault> {
-        self.check_rate(now, sender)?;
+        self.check_sender(now, sender)?;
         sender.check_expiry(now)?;
         self.check_owner(sender, session)
     }
 
-    /// Refuses a request over the rate of its token or user.
-    fn check_rate(&mut self, now: Now, sender: &Admitted) -> Result<(), Fault> {
-        let subject = sender.principal()?.subject();
+    /// Refuses a request over the rate of its token or user, and one whose credential was revoked
+    /// meanwhile.
+    fn check_sender(&mut self, now: Now, sender: &Admitted) -> Result<(), Fault> {
+        let principal = sender.principal()?;
+        if self.is_revoked(principal) {
+            return Err(Fault::new(code::UNAUTHORIZED, "the access was revoked"));
+        }
+        let subject = principal.subject();
         let rate = self.config.limits.whep_rate;
         if self.whep_rates.take(subject, rate, now.instant) {
             return Ok(());

@@ -9,16 +9,32 @@
 //! | `/api/v1/cameras` | GET | viewer | → [`CameraList`] |
 //! | `/api/v1/gateways` | GET | admin | → [`GatewayList`] |
 //! | `/api/v1/gateways/{gateway}` | PATCH | admin | [`RenameGateway`] → 204 |
-//! | `/api/v1/gateways/{gateway}` | DELETE | admin | → 204 |
+//! | `/api/v1/gateways/{gateway}` | DELETE | admin | → [`Removed`] |
+//! | `/api/v1/claims` | GET | admin | → [`ClaimList`] |
 //! | `/api/v1/claims` | POST | admin | [`NewClaim`] or nothing → [`Claim`] |
+//! | `/api/v1/claims/{claim}` | DELETE | admin | → [`Removed`] |
+//! | `/api/v1/tokens` | GET | admin | → [`TokenList`] |
 //! | `/api/v1/tokens` | POST | admin | [`NewToken`] → [`Token`] |
+//! | `/api/v1/tokens/{token}` | DELETE | admin | → [`Removed`] |
+//! | `/api/v1/users` | GET | admin | → [`UserList`] |
+//! | `/api/v1/users/{user}` | DELETE | admin | → [`Removed`] |
+//! | `/api/v1/users/{user}/sign-ins` | DELETE | admin | → [`Removed`] |
+//! | `/api/v1/sign-ins` | GET | user | → [`SignInList`] |
+//! | `/api/v1/sign-ins` | DELETE | user | → [`Removed`] |
+//! | `/api/v1/sign-ins/{sign_in}` | DELETE | user | → [`Removed`] |
 //!
 //! Every refusal is an [`Error`] with a matching status.
+
+mod credentials;
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use crate::{Camera, CameraAddress, GatewayId};
+
+pub use credentials::{
+    ClaimInfo, ClaimList, Removed, SignInInfo, SignInList, TokenInfo, TokenList, UserInfo, UserList,
+};
 
 /// The role of a user or token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]

@@ -145,6 +145,15 @@ fn types(text: &mut String) {
         rest::Claim,
         rest::NewToken,
         rest::Token,
+        rest::TokenInfo,
+        rest::TokenList,
+        rest::UserInfo,
+        rest::UserList,
+        rest::SignInInfo,
+        rest::SignInList,
+        rest::ClaimInfo,
+        rest::ClaimList,
+        rest::Removed,
         rest::Error,
     );
 }

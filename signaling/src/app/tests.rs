@@ -13,10 +13,10 @@ use scene::{CALLERS, Scene, named};
 
 struct Row {
     method: &'static str,
-    /// The path, with `{camera}`, `{session}` and `{gateway}` as in the table of routes.
+    /// The path, with `{camera}`, `{session}` and other ids as in the table of routes.
     path: &'static str,
-    /// The address of the camera, or the id of the gateway, in the path, with `FIRST` and `SECOND`
-    /// for the gateways.
+    /// The address of the camera, or the id of another object, in the path, with `FIRST` and
+    /// `SECOND` for the gateways.
     camera: &'static str,
     body: &'static str,
     media_type: &'static str,
@@ -42,6 +42,13 @@ const OPEN: [u16; 14] = [200, 401, 401, 401, 200, 200, 200, 200, 200, 200, 200, 
 const SIGNED_IN: [u16; 14] = [401, 401, 401, 401, 200, 200, 200, 200, 401, 200, 200, 200, 200, 200];
 /// Access for admins of the whole server only.
 const ADMINS: [u16; 14] = [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 403, 200, 403];
+/// Access for admins of the whole server, of whom the first removes the object.
+const ONCE: [u16; 14] = [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 403, 404, 403];
+/// Access for those who have signed in with name and password.
+const USERS: [u16; 14] = [401, 401, 401, 401, 403, 403, 403, 403, 401, 200, 403, 403, 200, 403];
+/// Access for these, and for all admins of the whole server.
+const USERS_AND_ADMINS: [u16; 14] =
+    [401, 401, 401, 401, 403, 403, 403, 403, 401, 200, 200, 403, 200, 403];
 /// Access for admins who may do everything with `other`.
 const ADMINS_OF_OTHER: [u16; 14] =
     [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 200, 200, 403];
@@ -54,7 +61,7 @@ const CAM2: [u16; 14] = [401, 401, 401, 401, 200, 403, 403, 403, 401, 200, 200, 
 /// Access for the owner of the session.
 const OWNER: [u16; 14] = [401, 401, 401, 401, 404, 404, 404, 200, 401, 404, 404, 404, 404, 404];
 
-const TABLE: [Row; 31] = [
+const TABLE: [Row; 43] = [
     row("GET", "/healthz", "", JSON, [200; 14]),
     row("GET", "/ws", "", JSON, instead(200, 426, OPEN)),
     row("POST", "/api/v1/setup", SETUP, JSON, instead(200, 403, OPEN)),
@@ -79,13 +86,26 @@ const TABLE: [Row; 31] = [
             "/api/v1/gateways/{gateway}",
             "",
             JSON,
-            [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 204, 403, 404, 403],
+            [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 403, 404, 403],
         )
     },
     row("POST", "/api/v1/claims", "", JSON, ADMINS),
     row("POST", "/api/v1/tokens", TOKEN, JSON, ADMINS),
     row("POST", "/api/v1/tokens", TOKEN_FOR_NONE, JSON, instead(200, 422, ADMINS)),
     row("POST", "/api/v1/tokens", TOKEN_FOR_OTHER, JSON, ADMINS_OF_OTHER),
+    row("GET", "/api/v1/claims", "", JSON, ADMINS),
+    of("none", "DELETE", "/api/v1/claims/{claim}", instead(200, 404, ADMINS)),
+    row("GET", "/api/v1/tokens", "", JSON, ADMINS),
+    of("999", "DELETE", "/api/v1/tokens/{token}", instead(200, 404, ADMINS)),
+    // The expired token is the first of all.
+    of("1", "DELETE", "/api/v1/tokens/{token}", ONCE),
+    row("GET", "/api/v1/users", "", JSON, ADMINS),
+    of("999", "DELETE", "/api/v1/users/{user}", instead(200, 404, ADMINS)),
+    of("1", "DELETE", "/api/v1/users/{user}", ONCE),
+    of("1", "DELETE", "/api/v1/users/{user}/sign-ins", ADMINS),
+    row("GET", "/api/v1/sign-ins", "", JSON, USERS_AND_ADMINS),
+    row("DELETE", "/api/v1/sign-ins", "", JSON, USERS),
+    of("none", "DELETE", "/api/v1/sign-ins/{sign_in}", instead(200, 404, USERS_AND_ADMINS)),
     row("POST", "/whep/{camera}", OFFER, SDP, instead(200, 201, CAM)),
     Row { camera: "none", ..row("POST", "/whep/{camera}", OFFER, SDP, NO_CAM) },
     Row {
@@ -120,6 +140,16 @@ const fn row(
     Row { method, path, camera: "cam", body, media_type, statuses }
 }
 
+/// Returns a row about an object with this id.
+const fn of(
+    id: &'static str,
+    method: &'static str,
+    path: &'static str,
+    statuses: [u16; 14],
+) -> Row {
+    Row { method, path, camera: id, body: "", media_type: JSON, statuses }
+}
+
 /// Returns the statuses with one of them replaced by another.
 const fn instead(old: u16, new: u16, mut statuses: [u16; 14]) -> [u16; 14] {
     let mut index = 0;
@@ -139,7 +169,8 @@ async fn send(scene: &Scene, row: &Row, caller: usize) -> Response {
         false => String::new(),
     };
     let path = row.path.replace("{camera}", &named(row.camera)).replace("{session}", &session);
-    let path = path.replace("{gateway}", &named(row.camera));
+    let ids = ["{gateway}", "{token}", "{user}", "{claim}", "{sign_in}"];
+    let path = ids.iter().fold(path, |path, id| path.replace(id, &named(row.camera)));
     scene.send(caller, row.method, &path, row.media_type, named(row.body)).await
 }
 

@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use porthole_signaling_core::{
-    Enrolled, Enrolment, Everything, Expiry, Granted, StoredCamera, StoredGateway,
-};
+use porthole_signaling_core::{Enrolled, Enrolment, Expiry, Granted, StoredCamera, StoredGateway};
 use porthole_signaling_proto::rest::Claim;
 use porthole_signaling_proto::{CameraId, GatewayId};
 use sqlx::Row as _;
 
-use super::{Store, StoreError, Write, seconds, unix_s};
+use super::{Store, StoreError, TokenError, Write, seconds, unix_s};
 use crate::secret;
 
 /// Lifetime of a claim code.
@@ -33,7 +31,7 @@ impl Store {
         &self,
         granted: &Granted<Enrolment>,
         replaces: Option<&GatewayId>,
-    ) -> Result<Claim, StoreError> {
+    ) -> Result<Claim, TokenError> {
         let code = secret::new_claim();
         let now = unix_s();
         let end_s = match granted.object().expiry {
@@ -41,16 +39,22 @@ impl Store {
             Expiry::Never => now + CLAIM_LIFETIME.as_secs(),
         };
         let mut write = self.begin().await?;
+        write.check_giver(granted.principal()).await?;
         sqlx::query("DELETE FROM claims WHERE expires_s <= ?")
             .bind(seconds(now.saturating_sub(CLAIM_REMEMBERED.as_secs())))
             .execute(write.db())
             .await?;
-        sqlx::query("INSERT INTO claims (hash, expires_s, replaces) VALUES (?, ?, ?)")
-            .bind(secret::hash(&secret::plain_claim(&code)))
-            .bind(seconds(end_s))
-            .bind(replaces.map(GatewayId::as_str))
-            .execute(write.db())
-            .await?;
+        sqlx::query(
+            "INSERT INTO claims (hash, expires_s, replaces, giver, created_s) \
+             VALUES (?, ?, ?, ?, ?)",
+        )
+        .bind(secret::hash(&secret::plain_claim(&code)))
+        .bind(seconds(end_s))
+        .bind(replaces.map(GatewayId::as_str))
+        .bind(granted.principal().subject())
+        .bind(seconds(now))
+        .execute(write.db())
+        .await?;
         write.commit().await?;
         let expires_in_seconds = u32::try_from(end_s.saturating_sub(now)).unwrap_or(u32::MAX);
         Ok(Claim { code, expires_in_seconds })
@@ -95,6 +99,11 @@ impl Store {
         if let Some(old) = &replaces {
             take_over(&mut write, old, gateway).await?;
         }
+        // The server must not end what the gateway starts now for a removal from before.
+        sqlx::query("DELETE FROM revoked WHERE credential = 'gateway:' || ?")
+            .bind(gateway.as_str())
+            .execute(write.db())
+            .await?;
         let named = find(&mut write, gateway).await?;
         write.commit().await?;
         let (name, renamed) = named.unwrap_or_else(|| (name.to_owned(), false));
@@ -116,22 +125,6 @@ impl Store {
             .await?;
         write.commit().await?;
         Ok(renamed.rows_affected() > 0)
-    }
-
-    /// Removes a gateway with its cameras and all rights to them. Returns false if there is no such
-    /// gateway.
-    pub(crate) async fn remove_gateway(
-        &self,
-        _: &Granted<Everything>,
-        gateway: &GatewayId,
-    ) -> Result<bool, StoreError> {
-        let mut write = self.begin().await?;
-        let removed = sqlx::query("DELETE FROM gateways WHERE id = ?")
-            .bind(gateway.as_str())
-            .execute(write.db())
-            .await?;
-        write.commit().await?;
-        Ok(removed.rows_affected() > 0)
     }
 
     pub(crate) async fn gateway_key(

@@ -5,9 +5,8 @@ use std::time::Instant;
 
 use porthole_clock::Now;
 use porthole_signaling_core::{Action, Sender, StoredCamera, StoredGateway};
-use porthole_signaling_proto::rest::{NewToken, Role};
+use porthole_signaling_proto::rest::{NewToken, Removed, Role};
 use porthole_signaling_proto::{CameraAddress, CameraPermission, GatewayId};
-use sqlx::Row as _;
 
 use super::*;
 use crate::admin::{by_operator, enrolment_by_operator, operator};
@@ -325,8 +324,10 @@ async fn a_gateway_is_removed_with_its_cameras_and_the_rights_to_them() {
     assert_eq!(bound_to(&store, &["door"]).await.unwrap(), ["gw-a"]);
     let granted = by_operator(Action::RemoveGateway).unwrap();
     let id = "gw-a".parse().unwrap();
-    assert!(store.remove_gateway(&granted, &id).await.unwrap());
-    assert!(!store.remove_gateway(&granted, &id).await.unwrap(), "it is gone");
+    let removal = store.remove_gateway(&granted, &id).await.unwrap().unwrap();
+    let expected = Removed { gateways: 1, cameras: 1, grants: 1, ..Removed::default() };
+    assert_eq!(removal.removed, expected);
+    assert!(store.remove_gateway(&granted, &id).await.unwrap().is_none(), "it is gone");
     assert!(store.gateway_key(&id).await.unwrap().is_none(), "it cannot register");
     for table in ["SELECT id FROM cameras", "SELECT camera_id FROM token_cameras"] {
         assert_eq!(texts(&store, table).await, Vec::<String>::new(), "{table}");

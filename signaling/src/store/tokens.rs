@@ -1,7 +1,7 @@
 //! API tokens for scripts and players.
 
 use porthole_signaling_core::{
-    Access, Admitted, Expiry, Granted, Identity, NotGiven, Objects, Principal,
+    Access, Admitted, Denied, Expiry, Granted, Identity, NotGiven, Objects, Principal,
 };
 use porthole_signaling_proto::rest::{NewToken, Role, Token};
 use porthole_signaling_proto::{CameraAddress, CameraId, GatewayId};
@@ -86,6 +86,7 @@ impl Store {
             expiry: end_s.into(),
         };
         let granted = giver.give(access, now)?;
+        write.check_giver(granted.principal()).await?;
         let token = insert_token(&mut write, &granted, &new.name, now.unix_s).await?;
         write.commit().await?;
         Ok(Token { token })
@@ -144,6 +145,26 @@ impl Store {
     }
 }
 
+impl Write {
+    /// Refuses a giver whose credential was revoked after its request was authenticated.
+    pub(super) async fn check_giver(&mut self, giver: &Principal) -> Result<(), TokenError> {
+        let credential = giver.credential();
+        let found = if let Some(id) = credential.strip_prefix("token:") {
+            sqlx::query("SELECT 1 FROM tokens WHERE id = CAST(? AS INTEGER)").bind(id.to_owned())
+        } else if let Some(id) = credential.strip_prefix("cookie:") {
+            let query = "SELECT 1 FROM browser_sessions WHERE lower(hex(substr(hash, 1, 8))) = ?";
+            sqlx::query(query).bind(id.to_owned())
+        } else {
+            // The operator's right is the data folder itself.
+            return Ok(());
+        };
+        match found.fetch_optional(self.db()).await? {
+            Some(_) => Ok(()),
+            None => Err(NotGiven::Denied(Denied::Nobody).into()),
+        }
+    }
+}
+
 /// Writes down a token for access that was granted. Returns the token.
 async fn insert_token(
     write: &mut Write,
@@ -153,10 +174,14 @@ async fn insert_token(
 ) -> Result<String, StoreError> {
     let token = secret::new_token();
     let Access { role, objects, control, listen, expiry } = granted.object();
-    let id = sqlx::query(
-        "INSERT INTO tokens (hash, name, role, limited, control, listen, created_s, expires_s) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    let id = write.next_id("token").await?;
+    sqlx::query(
+        "INSERT INTO tokens \
+         (id, giver, hash, name, role, limited, control, listen, created_s, expires_s) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
+    .bind(id)
+    .bind(granted.principal().subject())
     .bind(secret::hash(&token))
     .bind(name)
     .bind(match role {
@@ -172,8 +197,7 @@ async fn insert_token(
         Expiry::Never => None,
     })
     .execute(write.db())
-    .await?
-    .last_insert_rowid();
+    .await?;
     let Objects::Cameras(gateways) = objects else { return Ok(token) };
     for (gateway, cameras) in gateways {
         for camera in cameras {

@@ -1,5 +1,6 @@
 //! Users, their browser sessions, and the setup token for the first of them.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use porthole_signaling_core::{Expiry, Identity, Principal};
@@ -64,15 +65,16 @@ impl Store {
         if used.rows_affected() == 0 {
             return Ok(None);
         }
-        let id = sqlx::query(
-            "INSERT INTO users (name, password, role, created_s) VALUES (?, ?, 'admin', ?)",
+        let id = write.next_id("user").await?;
+        sqlx::query(
+            "INSERT INTO users (id, name, password, role, created_s) VALUES (?, ?, ?, 'admin', ?)",
         )
+        .bind(id)
         .bind(name)
         .bind(password_hash)
         .bind(seconds(unix_s()))
         .execute(write.db())
-        .await?
-        .last_insert_rowid();
+        .await?;
         write.commit().await?;
         let (name, password_hash) = (name.to_owned(), password_hash.to_owned());
         Ok(Some(User { id, name, password_hash, role: Role::Admin }))
@@ -92,8 +94,14 @@ impl Store {
         }))
     }
 
-    /// Starts a browser session. Returns the value of its cookie.
-    pub(crate) async fn create_cookie(&self, user: i64) -> Result<String, StoreError> {
+    /// Starts a browser session from an address, in a browser that names itself. Returns the value
+    /// of its cookie.
+    pub(crate) async fn create_cookie(
+        &self,
+        user: i64,
+        address: IpAddr,
+        browser: Option<&str>,
+    ) -> Result<String, StoreError> {
         let cookie = secret::new_cookie();
         let now = unix_s();
         let mut write = self.begin().await?;
@@ -101,10 +109,22 @@ impl Store {
             .bind(seconds(now))
             .execute(write.db())
             .await?;
-        sqlx::query("INSERT INTO browser_sessions (hash, user_id, expires_s) VALUES (?, ?, ?)")
-            .bind(secret::hash(&cookie))
+        sqlx::query(
+            "INSERT INTO browser_sessions \
+             (hash, user_id, expires_s, created_s, seen_s, address, browser) \
+             VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6)",
+        )
+        .bind(secret::hash(&cookie))
+        .bind(user)
+        .bind(seconds(now + COOKIE_LIFETIME.as_secs()))
+        .bind(seconds(now))
+        .bind(address.to_string())
+        .bind(browser)
+        .execute(write.db())
+        .await?;
+        sqlx::query("UPDATE users SET seen_s = ? WHERE id = ?")
+            .bind(seconds(now))
             .bind(user)
-            .bind(seconds(now + COOKIE_LIFETIME.as_secs()))
             .execute(write.db())
             .await?;
         write.commit().await?;
@@ -138,7 +158,11 @@ impl Store {
     #[cfg(test)]
     pub(crate) async fn create_user_for_test(&self, name: &str, role: Role) -> String {
         let mut write = self.begin().await.unwrap();
-        sqlx::query("INSERT INTO users (name, password, role, created_s) VALUES (?, '', ?, 0)")
+        let id = write.next_id("user").await.unwrap();
+        let query = "INSERT INTO users (id, name, password, role, created_s) \
+                     VALUES (?, ?, '', ?, 0)";
+        sqlx::query(query)
+            .bind(id)
             .bind(name)
             .bind(if role == Role::Admin { "admin" } else { "viewer" })
             .execute(write.db())
@@ -146,7 +170,7 @@ impl Store {
             .unwrap();
         write.commit().await.unwrap();
         let user = self.find_user(name).await.unwrap().unwrap();
-        self.create_cookie(user.id).await.unwrap()
+        self.create_cookie(user.id, [127, 0, 0, 1].into(), None).await.unwrap()
     }
 
     /// Makes the cookies of a user expire now.

@@ -3,7 +3,7 @@
 import { sentence } from '../core/reasons';
 import { t } from '../core/text';
 import type { Claim, ErrorBody, GatewayId, GatewayList, Me, NewClaim } from '../protocol';
-import type { RenameGateway, Setup, SignIn } from '../protocol';
+import type { Removed, RenameGateway, Setup, SignIn } from '../protocol';
 import { root } from './root';
 
 /** A failed call; the message is for people. `status` is 0 if the server was not reached. */
@@ -35,7 +35,7 @@ export const api = {
   gateways: () => call<GatewayList>('GET', 'gateways'),
   renameGateway: (id: GatewayId, body: RenameGateway) =>
     call<null>('PATCH', `gateways/${id}`, body),
-  removeGateway: (id: GatewayId) => call<null>('DELETE', `gateways/${id}`),
+  removeGateway: (id: GatewayId) => call<Removed>('DELETE', `gateways/${id}`),
   createClaim: (body: NewClaim) => call<Claim>('POST', 'claims', body),
 };
 

@@ -1623,6 +1623,219 @@ export type Token = {
 token: string, };
 
 /**
+ * An API token in the list of all. The token itself is not stored.
+ */
+export type TokenInfo = {
+/**
+ * The number of the token, by which it is revoked.
+ */
+id: number,
+/**
+ * The display name.
+ */
+name: string,
+/**
+ * The role that the token has.
+ */
+role: Role,
+/**
+ * True: the token is for its `cameras` only; false: for all.
+ */
+limited: boolean,
+/**
+ * The cameras that the token is limited to, each with its gateway.
+ */
+cameras: Array<CameraAddress>,
+/**
+ * True if the token may turn cameras; admins may anyway.
+ */
+control: boolean,
+/**
+ * True if the token may hear cameras.
+ */
+listen: boolean,
+/**
+ * The name of the user or token that created it; absent if it is not known.
+ */
+giver?: string,
+/**
+ * The time of its creation, in seconds since 1970.
+ */
+createdS: number,
+/**
+ * The time at which it ends; absent if it does not.
+ */
+expiresS?: number,
+/**
+ * The time at which it was used last, to the minute; absent if it never was.
+ */
+seenS?: number, };
+
+/**
+ * All API tokens, the newest first.
+ */
+export type TokenList = {
+/**
+ * The list itself, the newest first.
+ */
+tokens: Array<TokenInfo>, };
+
+/**
+ * A user in the list of all.
+ */
+export type UserInfo = {
+/**
+ * The number of the user.
+ */
+id: number,
+/**
+ * The name of the user.
+ */
+name: string,
+/**
+ * The role of the user.
+ */
+role: Role,
+/**
+ * The time of its creation, in seconds since 1970.
+ */
+createdS: number,
+/**
+ * The time at which it was here last, to the minute; absent if it is not known.
+ */
+seenS?: number,
+/**
+ * The number of browsers that are signed in.
+ */
+signIns: number, };
+
+/**
+ * All users, sorted by name.
+ */
+export type UserList = {
+/**
+ * The list itself, sorted by name.
+ */
+users: Array<UserInfo>, };
+
+/**
+ * A browser that is signed in.
+ */
+export type SignInInfo = {
+/**
+ * The id of the sign-in, by which it is revoked.
+ */
+id: string,
+/**
+ * The name of the user.
+ */
+user: string,
+/**
+ * True if it is the one of this request.
+ */
+current: boolean,
+/**
+ * The time of the sign-in, in seconds since 1970; absent if it is not known.
+ */
+createdS?: number,
+/**
+ * The time at which it ends.
+ */
+expiresS: number,
+/**
+ * The time at which it was used last, to the minute; absent if it is not known.
+ */
+seenS?: number,
+/**
+ * The address from which the user has signed in.
+ */
+address?: string,
+/**
+ * The name that the browser gives itself.
+ */
+browser?: string, };
+
+/**
+ * The browsers that are signed in, the latest first: all for an admin, else one's own.
+ */
+export type SignInList = {
+/**
+ * The sign-ins.
+ */
+signIns: Array<SignInInfo>, };
+
+/**
+ * A claim code that no gateway has used yet. The code itself is not stored.
+ */
+export type ClaimInfo = {
+/**
+ * The id of the claim code, by which it is revoked.
+ */
+id: string,
+/**
+ * The name of the user or token that created it; absent if it is not known.
+ */
+giver?: string,
+/**
+ * The time of its creation, in seconds since 1970; absent if it is not known.
+ */
+createdS?: number,
+/**
+ * The time at which it ends.
+ */
+expiresS: number,
+/**
+ * The gateway whose place the new one takes.
+ */
+replaces?: GatewayId, };
+
+/**
+ * The claim codes that can be used, the latest first.
+ */
+export type ClaimList = {
+/**
+ * The claim codes.
+ */
+claims: Array<ClaimInfo>, };
+
+/**
+ * Counts of everything that one request has removed, the object itself included.
+ */
+export type Removed = {
+/**
+ * The number of users.
+ */
+users: number,
+/**
+ * The number of browsers that were signed in.
+ */
+signIns: number,
+/**
+ * The number of tokens: those that it has given, and those that they have given, too.
+ */
+tokens: number,
+/**
+ * The number of claim codes.
+ */
+claims: number,
+/**
+ * The number of gateways.
+ */
+gateways: number,
+/**
+ * The number of cameras.
+ */
+cameras: number,
+/**
+ * The number of rights of tokens to single cameras.
+ */
+grants: number,
+/**
+ * The number of sessions: pictures that somebody was watching.
+ */
+sessions: number, };
+
+/**
  * The body of a refused request.
  */
 export type ErrorBody = {

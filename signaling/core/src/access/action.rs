@@ -85,6 +85,29 @@ actions! {
     RemoveGateway = Need::On(Permission::Administer, Kind::Everything);
     /// Create a claim code for a gateway: `POST /api/v1/claims`.
     CreateClaim = Need::Give;
+    /// List the claim codes that can be used: `GET /api/v1/claims`.
+    ListClaims = Need::On(Permission::Administer, Kind::Everything);
+    /// Revoke a claim code: `DELETE /api/v1/claims/{claim}`.
+    RevokeClaim = Need::On(Permission::Administer, Kind::Everything);
+    /// List all access tokens: `GET /api/v1/tokens`.
+    ListTokens = Need::On(Permission::Administer, Kind::Everything);
+    /// Revoke an access token and those that it has given: `DELETE /api/v1/tokens/{token}`.
+    RevokeToken = Need::On(Permission::Administer, Kind::Everything);
+    /// List all users: `GET /api/v1/users`.
+    ListUsers = Need::On(Permission::Administer, Kind::Everything);
+    /// Remove a user with its sign-ins and what it has given: `DELETE /api/v1/users/{user}`.
+    RemoveUser = Need::On(Permission::Administer, Kind::Everything);
+    /// Sign a user out everywhere: `DELETE /api/v1/users/{user}/sign-ins`.
+    SignUserOut = Need::On(Permission::Administer, Kind::Everything);
+    /// Give a user another password, on the host only.
+    ResetUser = Need::On(Permission::Administer, Kind::Everything);
+    /// List the browsers that are signed in, those of others only for admins:
+    /// `GET /api/v1/sign-ins`.
+    ListSignIns = Need::Credential;
+    /// Sign one browser out, those of others only for admins: `DELETE /api/v1/sign-ins/{sign_in}`.
+    RevokeSignIn = Need::Credential;
+    /// Sign oneself out everywhere: `DELETE /api/v1/sign-ins`.
+    SignOutEverywhere = Need::Credential;
     /// Create an access token: `POST /api/v1/tokens`.
     CreateToken = Need::Give;
 

@@ -3,6 +3,7 @@
 mod admission;
 mod manage;
 mod random;
+mod revoked;
 mod rights;
 mod sound;
 mod table;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use porthole_test_support::cameras::start_on;
@@ -332,5 +332,74 @@ fn a_data_folder_in_which_every_token_hears_goes_on_working() {
         let response = server.post("/api/v1/session", None, &sign_in)?;
         ensure!(response.status == 200, "{response:?}");
         Ok(())
+    });
+}
+
+/// The tokens of the folder from before tokens could be revoked: name, and what each may do with
+/// `door`.
+const REVOCABLE: [(&str, &str, &[&str]); 5] = [
+    ("all", "ph_6IT88twTEk0beexjb2BE9v48_IydbSIfuZQ-NxeR3Jw", &["watch", "listen"]),
+    ("door", "ph_D_gp7YhB9Jvd7cN4wpOQM-86UmPYQX3xKvCGa9tdahg", &["watch", "listen"]),
+    ("deaf", "ph_EDVmpAgNe4EFe2_2eOKJMdTBytWn0uf7Db0D6pv5ds8", &["watch"]),
+    (
+        "root",
+        "ph_DfLjq3bD5LdnHuR0pa_ndVOeaHvSyOXD__QHLr6cWNY",
+        &["watch", "listen", "talk", "control", "manage"],
+    ),
+    // It administered everything, and does not any more.
+    (
+        "doorman",
+        "ph_ewmRHb2wlQ-qDEm9qHJCUNZ0-wjmX9LrEKzR82QaFAQ",
+        &["watch", "listen", "talk", "control"],
+    ),
+];
+
+/// Checks that a viewer gets no more pictures, of which the camera has ten a second, within two
+/// seconds.
+fn check_stopped(viewer: &Viewer) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(2);
+    loop {
+        let before = viewer.frames()?;
+        std::thread::sleep(Duration::from_millis(400));
+        if viewer.frames()? == before {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "the pictures go on");
+    }
+}
+
+#[test]
+fn a_data_folder_from_before_tokens_could_be_revoked_goes_on_working() {
+    let name = "a_data_folder_from_before_tokens_could_be_revoked_goes_on_working";
+    let needs = [Need::Program, Need::Viewer];
+    scene(name, &needs, |scene| {
+        let data = copy_of(scene, "2026-11-29-listen")?;
+        let config = data.join("porthole.toml");
+        let config = config.to_str().context("a path of text")?.to_owned();
+        let mut server =
+            Server::start_in(scene, Place::Here, data.clone(), &["--config", &config])?;
+        let (_, all, _) = REVOCABLE[0];
+        server.wait_for_camera(all, "door", DEADLINE)?;
+        check_private(&data.join("signaling.sqlite3.v5"))?;
+        for (_, token, expected) in REVOCABLE {
+            check_permissions(&server, token, expected)?;
+        }
+        let (_, doorman, _) = REVOCABLE[4];
+        ensure!(server.get("/api/v1/gateways", Some(doorman))?.status == 403);
+        let mut viewer =
+            Viewer::start_as(scene, "viewer", Place::Here, &server.url(""), all, "door")?;
+        viewer.wait_for_frames(10, DEADLINE)?;
+
+        let list = server.command(&["token", "list"])?;
+        for (name, _, _) in REVOCABLE {
+            ensure!(list.contains(name), "{name} is not in {list}");
+        }
+        let is_all = |line: &&str| line.split_whitespace().nth(1) == Some("all");
+        let line = list.lines().find(is_all).context("no such token")?;
+        let number = line.split_whitespace().next().context("a number")?.to_owned();
+        let removed = server.command(&["token", "revoke", &number])?;
+        ensure!(removed == "removed: 1 × token", "{removed}");
+        ensure!(server.get("/api/v1/cameras", Some(all))?.status == 401);
+        check_stopped(&viewer)
     });
 }

@@ -255,9 +255,7 @@ fn a_gateway_that_is_removed_or_replaced_is_gone_with_its_sessions() {
             world.replaces = Some(id.clone());
             world.gateway(2, &["yard"]);
         } else {
-            let removing = admitted(admin(Objects::All), Action::RemoveGateway);
-            let granted = removing.everything(world.now).unwrap();
-            world.hub.remove_gateway(world.now, &granted, &id);
+            assert_eq!(world.hub.handle_gateway_removed(world.now, &id), 1);
             world.apply_outputs();
         }
         assert_eq!(world.closed.get(&gateway), Some(&Close::REMOVED), "{replaced}");

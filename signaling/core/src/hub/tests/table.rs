@@ -556,7 +556,8 @@ fn signing_out_ends_the_sessions_of_that_browser_only() {
         world.take(conn);
     }
     let now = world.now;
-    world.hub.handle_revoked(now, "cookie:ann");
+    assert_eq!(world.hub.handle_revoked(now, "cookie:ann"), 4);
+    assert_eq!(world.hub.handle_revoked(now, "cookie:ann"), 4, "told once more");
     world.apply_outputs();
     let close = |session: &SessionId| {
         let params = SessionParams { session: session.clone() };

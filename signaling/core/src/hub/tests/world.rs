@@ -226,6 +226,15 @@ impl World {
         (conn, gateway_id(&key.verifying_key().to_bytes()))
     }
 
+    /// Tries to register a gateway that has enrolled before.
+    pub(super) fn try_gateway(&mut self, seed: u8) -> Result<(), Fault> {
+        let key = SigningKey::from_bytes(&[seed; 32]);
+        let conn = self.open(None);
+        let token = gateway_token(&key, &self.nonce(conn));
+        let params = RegisterParams { authorization: Some(token), ..Default::default() };
+        self.call::<Register>(conn, &params).unwrap().map(drop)
+    }
+
     pub(super) fn nonce(&mut self, conn: ConnId) -> String {
         let ChallengeResult { nonce } = self.call::<Challenge>(conn, &Empty {}).unwrap().unwrap();
         nonce

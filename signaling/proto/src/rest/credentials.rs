@@ -1,0 +1,170 @@
+//! Bodies about credentials: their lists, and what is removed with one.
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+use super::Role;
+use crate::{CameraAddress, GatewayId};
+
+/// An API token in the list of all. The token itself is not stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenInfo {
+    /// The number of the token, by which it is revoked.
+    #[ts(type = "number")]
+    pub id: i64,
+    /// The display name.
+    pub name: String,
+    /// The role that the token has.
+    pub role: Role,
+    /// True: the token is for its `cameras` only; false: for all.
+    pub limited: bool,
+    /// The cameras that the token is limited to, each with its gateway.
+    pub cameras: Vec<CameraAddress>,
+    /// True if the token may turn cameras; admins may anyway.
+    pub control: bool,
+    /// True if the token may hear cameras.
+    pub listen: bool,
+    /// The name of the user or token that created it; absent if it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub giver: Option<String>,
+    /// The time of its creation, in seconds since 1970.
+    #[ts(type = "number")]
+    pub created_s: u64,
+    /// The time at which it ends; absent if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional, type = "number")]
+    pub expires_s: Option<u64>,
+    /// The time at which it was used last, to the minute; absent if it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional, type = "number")]
+    pub seen_s: Option<u64>,
+}
+
+/// All API tokens, the newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct TokenList {
+    /// The list itself, the newest first.
+    pub tokens: Vec<TokenInfo>,
+}
+
+/// A user in the list of all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct UserInfo {
+    /// The number of the user.
+    #[ts(type = "number")]
+    pub id: i64,
+    /// The name of the user.
+    pub name: String,
+    /// The role of the user.
+    pub role: Role,
+    /// The time of its creation, in seconds since 1970.
+    #[ts(type = "number")]
+    pub created_s: u64,
+    /// The time at which it was here last, to the minute; absent if it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional, type = "number")]
+    pub seen_s: Option<u64>,
+    /// The number of browsers that are signed in.
+    pub sign_ins: u32,
+}
+
+/// All users, sorted by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct UserList {
+    /// The list itself, sorted by name.
+    pub users: Vec<UserInfo>,
+}
+
+/// A browser that is signed in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct SignInInfo {
+    /// The id of the sign-in, by which it is revoked.
+    pub id: String,
+    /// The name of the user.
+    pub user: String,
+    /// True if it is the one of this request.
+    pub current: bool,
+    /// The time of the sign-in, in seconds since 1970; absent if it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional, type = "number")]
+    pub created_s: Option<u64>,
+    /// The time at which it ends.
+    #[ts(type = "number")]
+    pub expires_s: u64,
+    /// The time at which it was used last, to the minute; absent if it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional, type = "number")]
+    pub seen_s: Option<u64>,
+    /// The address from which the user has signed in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub address: Option<String>,
+    /// The name that the browser gives itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub browser: Option<String>,
+}
+
+/// The browsers that are signed in, the latest first: all for an admin, else one's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct SignInList {
+    /// The sign-ins.
+    pub sign_ins: Vec<SignInInfo>,
+}
+
+/// A claim code that no gateway has used yet. The code itself is not stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimInfo {
+    /// The id of the claim code, by which it is revoked.
+    pub id: String,
+    /// The name of the user or token that created it; absent if it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub giver: Option<String>,
+    /// The time of its creation, in seconds since 1970; absent if it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional, type = "number")]
+    pub created_s: Option<u64>,
+    /// The time at which it ends.
+    #[ts(type = "number")]
+    pub expires_s: u64,
+    /// The gateway whose place the new one takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub replaces: Option<GatewayId>,
+}
+
+/// The claim codes that can be used, the latest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct ClaimList {
+    /// The claim codes.
+    pub claims: Vec<ClaimInfo>,
+}
+
+/// Counts of everything that one request has removed, the object itself included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Removed {
+    /// The number of users.
+    pub users: u32,
+    /// The number of browsers that were signed in.
+    pub sign_ins: u32,
+    /// The number of tokens: those that it has given, and those that they have given, too.
+    pub tokens: u32,
+    /// The number of claim codes.
+    pub claims: u32,
+    /// The number of gateways.
+    pub gateways: u32,
+    /// The number of cameras.
+    pub cameras: u32,
+    /// The number of rights of tokens to single cameras.
+    pub grants: u32,
+    /// The number of sessions: pictures that somebody was watching.
+    pub sessions: u32,
+}

@@ -1,0 +1,395 @@
+//! The lists of credentials, and their revocation with everything that hangs on them.
+//!
+//! Triggers of the tables note each credential that is removed, whoever removes it and for whatever
+//! reason. The running server takes these notes and ends what was started with the credential.
+
+use porthole_signaling_core::{Everything, Granted};
+use porthole_signaling_proto::rest::{ClaimInfo, Removed, Role, SignInInfo, TokenInfo, UserInfo};
+use porthole_signaling_proto::{CameraAddress, GatewayId};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::users::role;
+use super::{Store, StoreError, Write, seconds, unix_s};
+
+/// The most rows of a list; a server for a household has some dozens.
+const MAX_LISTED: u32 = 10_000;
+
+/// The beginning of a query about a user or token and all tokens that it has given, that these have
+/// given, and so on.
+const GIVEN: &str = "WITH RECURSIVE given (subject) AS (VALUES (?1) \
+    UNION SELECT 'token:' || id FROM tokens JOIN given ON giver = given.subject) ";
+
+/// The result of a removal: what was removed, and the credentials whose sessions have to end.
+#[derive(Debug, Default)]
+pub(crate) struct Removal {
+    pub(crate) removed: Removed,
+    pub(crate) credentials: Vec<String>,
+}
+
+/// An error when removing a user.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveUserError {
+    /// The database could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The user is the only admin, without whom nobody could administer the server.
+    #[error("the last admin cannot be removed; `porthole user reset` gives it a new password")]
+    LastAdmin,
+}
+
+impl From<sqlx::Error> for RemoveUserError {
+    fn from(error: sqlx::Error) -> Self {
+        StoreError::from(error).into()
+    }
+}
+
+/// The owners of the browsers that are to be listed or signed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OfUsers {
+    All,
+    One(i64),
+}
+
+impl OfUsers {
+    fn id(self) -> Option<i64> {
+        match self {
+            Self::All => None,
+            Self::One(id) => Some(id),
+        }
+    }
+}
+
+impl Store {
+    /// Returns all tokens, the newest first.
+    pub(crate) async fn tokens(
+        &self,
+        _: &Granted<Everything>,
+    ) -> Result<Vec<TokenInfo>, StoreError> {
+        let query = format!(
+            "SELECT id, name, role, limited, control, listen, created_s, expires_s, seen_s, \
+             {} FROM tokens ORDER BY id DESC LIMIT {MAX_LISTED}",
+            giver_of("tokens")
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_all(&self.read).await?;
+        let mut tokens = rows.iter().map(token_info).collect::<Result<Vec<_>, _>>()?;
+        let query = "SELECT token_id, camera_id, gateway_id FROM token_cameras \
+                     WHERE gateway_id IS NOT NULL ORDER BY camera_id, gateway_id";
+        for row in sqlx::query(query).fetch_all(&self.read).await? {
+            let token: i64 = row.try_get("token_id")?;
+            let (camera, gateway): (String, String) =
+                (row.try_get("camera_id")?, row.try_get("gateway_id")?);
+            let address = camera.parse().ok().zip(gateway.parse().ok());
+            let token = tokens.iter_mut().find(|one| one.id == token);
+            if let (Some(token), Some((camera, gateway))) = (token, address) {
+                token.cameras.push(CameraAddress { camera, gateway: Some(gateway) });
+            }
+        }
+        Ok(tokens)
+    }
+
+    /// Returns all users, sorted by name.
+    pub(crate) async fn users(&self, _: &Granted<Everything>) -> Result<Vec<UserInfo>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, name, role, created_s, seen_s, (SELECT COUNT(*) FROM browser_sessions \
+             WHERE user_id = users.id AND expires_s > ?) AS sign_ins FROM users ORDER BY name",
+        )
+        .bind(seconds(unix_s()))
+        .fetch_all(&self.read)
+        .await?;
+        let user = |row: &SqliteRow| -> Result<_, StoreError> {
+            Ok(UserInfo {
+                id: row.try_get("id")?,
+                name: row.try_get("name")?,
+                role: role(row.try_get("role")?),
+                created_s: time(row, "created_s")?.unwrap_or_default(),
+                seen_s: time(row, "seen_s")?,
+                sign_ins: row.try_get("sign_ins")?,
+            })
+        };
+        rows.iter().map(user).collect()
+    }
+
+    /// Returns the browsers that are signed in, the latest first. `current` is the credential of
+    /// the request.
+    pub(crate) async fn sign_ins(
+        &self,
+        of: OfUsers,
+        current: &str,
+    ) -> Result<Vec<SignInInfo>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT lower(hex(substr(hash, 1, 8))) AS id, name, \
+             browser_sessions.created_s AS created_s, expires_s, \
+             browser_sessions.seen_s AS seen_s, address, browser \
+             FROM browser_sessions JOIN users ON users.id = user_id \
+             WHERE expires_s > ?1 AND (?2 IS NULL OR user_id = ?2) \
+             ORDER BY expires_s DESC, id LIMIT ?3",
+        )
+        .bind(seconds(unix_s()))
+        .bind(of.id())
+        .bind(MAX_LISTED)
+        .fetch_all(&self.read)
+        .await?;
+        let sign_in = |row: &SqliteRow| -> Result<_, StoreError> {
+            let id: String = row.try_get("id")?;
+            Ok(SignInInfo {
+                current: current.strip_prefix("cookie:") == Some(id.as_str()),
+                id,
+                user: row.try_get("name")?,
+                created_s: time(row, "created_s")?,
+                expires_s: time(row, "expires_s")?.unwrap_or_default(),
+                seen_s: time(row, "seen_s")?,
+                address: row.try_get("address")?,
+                browser: row.try_get("browser")?,
+            })
+        };
+        rows.iter().map(sign_in).collect()
+    }
+
+    /// Returns the claim codes that can be used, the latest first.
+    pub(crate) async fn claims(
+        &self,
+        _: &Granted<Everything>,
+    ) -> Result<Vec<ClaimInfo>, StoreError> {
+        let query = format!(
+            "SELECT lower(hex(substr(hash, 1, 8))) AS id, created_s, expires_s, replaces, {} \
+             FROM claims WHERE expires_s > ? ORDER BY expires_s DESC LIMIT {MAX_LISTED}",
+            giver_of("claims")
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(seconds(unix_s()));
+        let claim = |row: &SqliteRow| -> Result<_, StoreError> {
+            let replaces: Option<String> = row.try_get("replaces")?;
+            Ok(ClaimInfo {
+                id: row.try_get("id")?,
+                giver: row.try_get("giver")?,
+                created_s: time(row, "created_s")?,
+                expires_s: time(row, "expires_s")?.unwrap_or_default(),
+                replaces: replaces.and_then(|id| id.parse().ok()),
+            })
+        };
+        query.fetch_all(&self.read).await?.iter().map(claim).collect()
+    }
+
+    /// Removes a token, and the tokens and claim codes that it has given. Returns `None` if there
+    /// is no such token.
+    pub(crate) async fn remove_token(
+        &self,
+        _: &Granted<Everything>,
+        token: i64,
+    ) -> Result<Option<Removal>, StoreError> {
+        let mut write = self.begin().await?;
+        let mut removal = Removal::default();
+        remove_given(&mut write, &format!("token:{token}"), &mut removal).await?;
+        let found = removal.credentials.contains(&format!("token:{token}"));
+        write.commit().await?;
+        Ok(found.then_some(removal))
+    }
+
+    /// Removes a user with its sign-ins, and the tokens and claim codes that it has given. Returns
+    /// `None` if there is no such user.
+    pub(crate) async fn remove_user(
+        &self,
+        _: &Granted<Everything>,
+        user: i64,
+    ) -> Result<Option<Removal>, RemoveUserError> {
+        let mut write = self.begin().await?;
+        let query = "SELECT role, (SELECT COUNT(*) FROM users WHERE role = 'admin') AS admins \
+                     FROM users WHERE id = ?";
+        let row = sqlx::query(query).bind(user).fetch_optional(write.db()).await?;
+        let Some(row) = row else { return Ok(None) };
+        let is_last = row.try_get::<i64, _>("admins")? < 2;
+        if is_last && role(row.try_get("role")?) == Role::Admin {
+            return Err(RemoveUserError::LastAdmin);
+        }
+        let mut removal = Removal::default();
+        sign_out(&mut write, OfUsers::One(user), None, &mut removal).await?;
+        remove_given(&mut write, &format!("user:{user}"), &mut removal).await?;
+        sqlx::query("DELETE FROM users WHERE id = ?").bind(user).execute(write.db()).await?;
+        removal.removed.users = 1;
+        write.commit().await?;
+        Ok(Some(removal))
+    }
+
+    /// Gives a user another password and signs it out everywhere. Returns `None` if there is no
+    /// such user.
+    pub(crate) async fn reset_user(
+        &self,
+        _: &Granted<Everything>,
+        user: i64,
+        password_hash: &str,
+    ) -> Result<Option<Removal>, StoreError> {
+        let mut write = self.begin().await?;
+        let changed = sqlx::query("UPDATE users SET password = ? WHERE id = ?")
+            .bind(password_hash)
+            .bind(user)
+            .execute(write.db())
+            .await?;
+        if changed.rows_affected() == 0 {
+            return Ok(None);
+        }
+        let mut removal = Removal::default();
+        sign_out(&mut write, OfUsers::One(user), None, &mut removal).await?;
+        write.commit().await?;
+        Ok(Some(removal))
+    }
+
+    /// Signs browsers out: the one with this id, else all of the user.
+    pub(crate) async fn remove_sign_ins(
+        &self,
+        of: OfUsers,
+        id: Option<&str>,
+    ) -> Result<Removal, StoreError> {
+        let mut write = self.begin().await?;
+        let mut removal = Removal::default();
+        sign_out(&mut write, of, id, &mut removal).await?;
+        write.commit().await?;
+        Ok(removal)
+    }
+
+    /// Removes a claim code that nobody has used. Returns `None` if there is no such code.
+    pub(crate) async fn remove_claim(
+        &self,
+        _: &Granted<Everything>,
+        id: &str,
+    ) -> Result<Option<Removal>, StoreError> {
+        let mut write = self.begin().await?;
+        let query = "DELETE FROM claims WHERE lower(hex(substr(hash, 1, 8))) = ?";
+        let removed = count(sqlx::query(query).bind(id).execute(write.db()).await?.rows_affected());
+        write.commit().await?;
+        let removed = Removed { claims: removed, ..Removed::default() };
+        Ok((removed.claims > 0).then(|| Removal { removed, ..Removal::default() }))
+    }
+
+    /// Removes a gateway with its cameras and all rights to them: its key is not known any more.
+    /// Returns `None` if there is no such gateway.
+    pub(crate) async fn remove_gateway(
+        &self,
+        _: &Granted<Everything>,
+        gateway: &GatewayId,
+    ) -> Result<Option<Removal>, StoreError> {
+        let mut write = self.begin().await?;
+        let row = sqlx::query(
+            "SELECT (SELECT COUNT(*) FROM cameras WHERE gateway_id = ?1) AS cameras, \
+             (SELECT COUNT(*) FROM token_cameras WHERE gateway_id = ?1) AS grants, \
+             (SELECT COUNT(*) FROM claims WHERE replaces = ?1) AS claims",
+        )
+        .bind(gateway.as_str())
+        .fetch_one(write.db())
+        .await?;
+        let removed = Removed {
+            gateways: 1,
+            cameras: row.try_get("cameras")?,
+            grants: row.try_get("grants")?,
+            claims: row.try_get("claims")?,
+            ..Removed::default()
+        };
+        let query = "DELETE FROM gateways WHERE id = ?";
+        let deleted = sqlx::query(query).bind(gateway.as_str()).execute(write.db()).await?;
+        if deleted.rows_affected() == 0 {
+            return Ok(None);
+        }
+        write.commit().await?;
+        Ok(Some(Removal { removed, credentials: vec![format!("gateway:{gateway}")] }))
+    }
+
+    /// Returns the credentials that were revoked and that the server has not ended yet.
+    pub(crate) async fn revoked(&self) -> Result<Vec<String>, StoreError> {
+        let rows = sqlx::query("SELECT credential FROM revoked").fetch_all(&self.read).await?;
+        rows.iter().map(|row| Ok(row.try_get("credential")?)).collect()
+    }
+
+    /// Notes that the server has ended everything that was started with these credentials.
+    pub(crate) async fn forget_revoked(&self, credentials: &[String]) -> Result<(), StoreError> {
+        let mut write = self.begin().await?;
+        for credential in credentials {
+            let query = "DELETE FROM revoked WHERE credential = ?";
+            sqlx::query(query).bind(credential).execute(write.db()).await?;
+        }
+        write.commit().await
+    }
+}
+
+/// Returns the column with the name of whoever gave a token or claim code; its subject if it is
+/// gone.
+fn giver_of(table: &str) -> String {
+    format!(
+        "COALESCE((SELECT users.name FROM users WHERE 'user:' || users.id = {table}.giver), \
+         (SELECT other.name FROM tokens AS other WHERE 'token:' || other.id = {table}.giver), \
+         {table}.giver) AS giver"
+    )
+}
+
+fn token_info(row: &SqliteRow) -> Result<TokenInfo, StoreError> {
+    Ok(TokenInfo {
+        id: row.try_get("id")?,
+        name: row.try_get("name")?,
+        role: role(row.try_get("role")?),
+        limited: row.try_get("limited")?,
+        cameras: Vec::new(),
+        control: row.try_get("control")?,
+        listen: row.try_get("listen")?,
+        giver: row.try_get("giver")?,
+        created_s: time(row, "created_s")?.unwrap_or_default(),
+        expires_s: time(row, "expires_s")?,
+        seen_s: time(row, "seen_s")?,
+    })
+}
+
+fn time(row: &SqliteRow, column: &str) -> Result<Option<u64>, sqlx::Error> {
+    let time: Option<i64> = row.try_get(column)?;
+    Ok(time.map(i64::unsigned_abs))
+}
+
+fn count(rows: u64) -> u32 {
+    u32::try_from(rows).unwrap_or(u32::MAX)
+}
+
+/// Removes the tokens and claim codes that a user or token has given, that these have given, and so
+/// on. A token is removed with them.
+async fn remove_given(
+    write: &mut Write,
+    subject: &str,
+    removal: &mut Removal,
+) -> Result<(), StoreError> {
+    let sql = |rest: &str| sqlx::AssertSqlSafe(format!("{GIVEN}{rest}"));
+    let claims = sql("DELETE FROM claims WHERE giver IN (SELECT subject FROM given)");
+    let claims = sqlx::query(claims).bind(subject).execute(write.db()).await?;
+    removal.removed.claims += count(claims.rows_affected());
+    let grants = sql("DELETE FROM token_cameras \
+                      WHERE 'token:' || token_id IN (SELECT subject FROM given)");
+    let grants = sqlx::query(grants).bind(subject).execute(write.db()).await?;
+    removal.removed.grants += count(grants.rows_affected());
+    let tokens = sql("DELETE FROM tokens WHERE 'token:' || id IN (SELECT subject FROM given) \
+                      RETURNING 'token:' || id AS credential");
+    for row in sqlx::query(tokens).bind(subject).fetch_all(write.db()).await? {
+        removal.removed.tokens += 1;
+        removal.credentials.push(row.try_get("credential")?);
+    }
+    Ok(())
+}
+
+/// Signs browsers out: the one with this id, else all of the users.
+async fn sign_out(
+    write: &mut Write,
+    of: OfUsers,
+    id: Option<&str>,
+    removal: &mut Removal,
+) -> Result<(), StoreError> {
+    let rows = sqlx::query(
+        "DELETE FROM browser_sessions WHERE (?1 IS NULL OR user_id = ?1) \
+         AND (?2 IS NULL OR lower(hex(substr(hash, 1, 8))) = ?2) \
+         RETURNING 'cookie:' || lower(hex(substr(hash, 1, 8))) AS credential",
+    )
+    .bind(of.id())
+    .bind(id)
+    .fetch_all(write.db())
+    .await?;
+    for row in rows {
+        removal.removed.sign_ins += 1;
+        removal.credentials.push(row.try_get("credential")?);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

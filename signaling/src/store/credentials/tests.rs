@@ -1,0 +1,164 @@
+//! Tests of lists and revocation in the database.
+
+use porthole_signaling_core::{Action, Sender};
+use porthole_signaling_proto::rest::NewToken;
+use serde_json::json;
+
+use super::super::{TokenError, TokenLookup};
+use super::*;
+use crate::admin::{by_operator, operator};
+use crate::driver::now;
+
+async fn store() -> (tempfile::TempDir, Store) {
+    let data = tempfile::tempdir().unwrap();
+    let store = Store::open(data.path()).await.unwrap();
+    (data, store)
+}
+
+fn new_token(role: &str) -> NewToken {
+    serde_json::from_value(json!({"name": role, "role": role})).unwrap()
+}
+
+/// Returns the proof that a principal may give tokens.
+fn giver(principal: porthole_signaling_core::Principal) -> porthole_signaling_core::Admitted {
+    Action::CreateToken.admit(Sender::Principal(principal), now()).unwrap()
+}
+
+/// Creates a token of an admin with the credential of another. Returns its own.
+async fn given_by(
+    store: &Store,
+    giver: &porthole_signaling_core::Admitted,
+) -> porthole_signaling_core::Principal {
+    let token = store.create_token(giver, &new_token("admin")).await.unwrap().token;
+    let TokenLookup::Valid(principal) = store.find_token(&token).await.unwrap() else {
+        panic!("it was created just now")
+    };
+    principal
+}
+
+fn number(principal: &porthole_signaling_core::Principal) -> i64 {
+    principal.subject().strip_prefix("token:").unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_token_is_removed_with_everything_that_was_given_with_it() {
+    let (_data, store) = store().await;
+    let operator = operator(Action::CreateToken).unwrap();
+    let first = given_by(&store, &operator).await;
+    let second = given_by(&store, &giver(first.clone())).await;
+    let third = given_by(&store, &giver(second.clone())).await;
+    let other = given_by(&store, &operator).await;
+    let granted = Action::CreateClaim.admit(Sender::Principal(third.clone()), now()).unwrap();
+    let granted = granted.give_enrolment(super::super::CLAIM_LIFETIME, now()).unwrap();
+    store.create_claim(&granted, None).await.unwrap();
+
+    let listing = by_operator(Action::ListTokens).unwrap();
+    let givers: Vec<_> = store.tokens(&listing).await.unwrap();
+    let givers: Vec<_> = givers.iter().map(|token| token.giver.as_deref().unwrap()).collect();
+    assert_eq!(givers, ["operator", "admin", "admin", "operator"]);
+    assert_eq!(store.claims(&listing).await.unwrap().len(), 1);
+
+    let removal = store.remove_token(&listing, number(&first)).await.unwrap().unwrap();
+    let expected = Removed { tokens: 3, claims: 1, ..Removed::default() };
+    assert_eq!(removal.removed, expected);
+    let mut noted = store.revoked().await.unwrap();
+    noted.sort();
+    let credentials = [&first, &second, &third].map(|one| one.credential().to_owned());
+    assert_eq!(noted, credentials, "the server will end what they have started");
+    store.forget_revoked(&noted).await.unwrap();
+    assert_eq!(store.revoked().await.unwrap(), [""; 0]);
+    let left = store.tokens(&listing).await.unwrap();
+    assert_eq!(left.iter().map(|token| token.id).collect::<Vec<_>>(), [number(&other)]);
+    assert!(store.remove_token(&listing, number(&first)).await.unwrap().is_none(), "it is gone");
+
+    // A request of the token that was authenticated before its end gives nothing.
+    let late = store.create_token(&giver(first.clone()), &new_token("viewer")).await;
+    assert!(matches!(late, Err(TokenError::NotGiven(_))), "{late:?}");
+    // The number of a token is never given again.
+    assert!(store.remove_token(&listing, number(&other)).await.unwrap().is_some());
+    assert_eq!(number(&given_by(&store, &operator).await), number(&other) + 1);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_user_is_removed_with_its_sign_ins_and_gifts_unless_it_is_the_last_admin() {
+    let (_data, store) = store().await;
+    let ann = store.create_user_for_test("ann", Role::Admin).await;
+    store.create_user_for_test("bob", Role::Viewer).await;
+    let listing = by_operator(Action::ListUsers).unwrap();
+    let ann = store.find_cookie(&ann).await.unwrap().unwrap();
+    let token = given_by(&store, &giver(ann)).await;
+    let users = store.users(&listing).await.unwrap();
+    let shown: Vec<_> = users.iter().map(|user| (user.name.as_str(), user.sign_ins)).collect();
+    assert_eq!(shown, [("ann", 1), ("bob", 1)]);
+    let [ann, bob] = [users[0].id, users[1].id];
+
+    let last = store.remove_user(&listing, ann).await.unwrap_err();
+    assert!(matches!(last, RemoveUserError::LastAdmin), "{last}");
+    let removal = store.remove_user(&listing, bob).await.unwrap().unwrap();
+    assert_eq!(removal.removed, Removed { users: 1, sign_ins: 1, ..Removed::default() });
+    store.create_user_for_test("eve", Role::Admin).await;
+    let removal = store.remove_user(&listing, ann).await.unwrap().unwrap();
+    let expected = Removed { users: 1, sign_ins: 1, tokens: 1, ..Removed::default() };
+    assert_eq!(removal.removed, expected);
+    assert!(removal.credentials.contains(&token.credential().to_owned()));
+    assert!(store.remove_user(&listing, ann).await.unwrap().is_none(), "it is gone");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_password_is_reset_and_its_user_signed_out_everywhere() {
+    let (_data, store) = store().await;
+    let cookie = store.create_user_for_test("ann", Role::Admin).await;
+    let user = store.find_user("ANN").await.unwrap().unwrap();
+    let own = store.find_cookie(&cookie).await.unwrap().unwrap();
+    store.create_cookie(user.id, [192, 0, 2, 1].into(), Some("Browser")).await.unwrap();
+    let sign_ins = store.sign_ins(OfUsers::One(user.id), own.credential()).await.unwrap();
+    assert_eq!(sign_ins.iter().filter(|one| one.current).count(), 1);
+    let other = sign_ins.iter().find(|one| !one.current).unwrap();
+    assert_eq!(other.browser.as_deref(), Some("Browser"));
+    assert_eq!(other.address.as_deref(), Some("192.0.2.1"));
+    assert_eq!(store.sign_ins(OfUsers::One(user.id + 1), "").await.unwrap(), []);
+
+    // Whoever names another's sign-in removes nothing.
+    let foreign = store.remove_sign_ins(OfUsers::One(user.id + 1), Some(&other.id)).await.unwrap();
+    assert_eq!(foreign.removed, Removed::default());
+    let one = store.remove_sign_ins(OfUsers::All, Some(&other.id)).await.unwrap();
+    assert_eq!(one.credentials, [format!("cookie:{}", other.id)]);
+    let granted = by_operator(Action::ResetUser).unwrap();
+    let removal = store.reset_user(&granted, user.id, "new hash").await.unwrap().unwrap();
+    assert_eq!(removal.credentials, [own.credential()]);
+    assert!(store.find_cookie(&cookie).await.unwrap().is_none());
+    let user = store.find_user("ann").await.unwrap().unwrap();
+    assert_eq!(user.password_hash, "new hash");
+    assert!(store.reset_user(&granted, user.id + 1, "x").await.unwrap().is_none());
+    store.close().await;
+}
+
+#[tokio::test]
+async fn whatever_is_deleted_by_another_program_is_noted_as_revoked() {
+    let (_data, store) = store().await;
+    let cookie = store.create_user_for_test("ann", Role::Admin).await;
+    let cookie = store.find_cookie(&cookie).await.unwrap().unwrap();
+    let token = given_by(&store, &operator(Action::CreateToken).unwrap()).await;
+    for query in ["DELETE FROM users", "DELETE FROM tokens"] {
+        sqlx::query(query).execute(&store.write).await.unwrap();
+    }
+    let mut noted = store.revoked().await.unwrap();
+    noted.sort();
+    assert_eq!(noted, [cookie.credential(), token.credential()]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_use_is_in_the_list() {
+    let (_data, store) = store().await;
+    let token = given_by(&store, &operator(Action::CreateToken).unwrap()).await;
+    let listing = by_operator(Action::ListTokens).unwrap();
+    assert_eq!(store.tokens(&listing).await.unwrap()[0].seen_s, None);
+    assert!(store.is_use_due(token.credential()));
+    store.note_use(token.credential()).await.unwrap();
+    assert!(store.tokens(&listing).await.unwrap()[0].seen_s.is_some());
+    assert!(!store.is_use_due(token.credential()), "not again within a minute");
+    store.close().await;
+}

@@ -1,0 +1,249 @@
+//! Tests of revocation: whoever revokes a credential, in whatever way, ends what was started with
+//! it within two seconds.
+
+mod support;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use porthole_signaling::admin;
+use porthole_signaling_proto::method::{
+    Challenge, Close, Connect, ConnectDevice, ConnectDeviceResult, ConnectParams, Empty, Offer,
+    OfferResult,
+};
+use porthole_signaling_proto::rest::Role;
+use porthole_signaling_proto::rpc::code;
+use serde_json::{Value, json};
+
+use support::{HttpResponse, Key, Peer, Running, http, token};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+/// Time within which a revocation has ended everything.
+const PROMPT: Duration = Duration::from_secs(2);
+
+/// A server with a gateway that has the camera `demo`, and the token of an admin.
+struct Scene {
+    data: tempfile::TempDir,
+    server: Running,
+    key: Key,
+    gateway: Peer,
+    admin: String,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let server = Running::start(data.path()).await;
+        let key = Key::new(1);
+        let gateway = key.with_cameras(data.path(), server.address, &["demo"]).await;
+        let admin = format!("Bearer {}", token(data.path(), Role::Admin, &[]).await);
+        Self { data, server, key, gateway, admin }
+    }
+
+    fn to(&self) -> SocketAddr {
+        self.server.address
+    }
+
+    async fn as_admin(&self, method: &str, path: &str, body: &str) -> HttpResponse {
+        let headers = [("authorization", self.admin.as_str()), JSON];
+        http(self.to(), method, path, &headers, body).await
+    }
+
+    /// Creates a viewer's token, and starts a session on a WebSocket and one over WHEP with it.
+    /// Returns its number and the WebSocket.
+    async fn watch(&mut self) -> (i64, String, Peer) {
+        let new = json!({"name": "wall", "role": "viewer"}).to_string();
+        let made = self.as_admin("POST", "/api/v1/tokens", &new).await.json();
+        let token = made["token"].as_str().expect("a token").to_owned();
+        let list = self.as_admin("GET", "/api/v1/tokens", "").await.json();
+        assert_eq!(list["tokens"][0]["name"], "wall", "the newest is the first");
+        let number = list["tokens"][0]["id"].as_i64().expect("a number");
+        let mut viewer = Peer::viewer(self.to(), &token).await;
+        self.play(&mut viewer).await;
+        self.play_whep(&[("authorization", &format!("Bearer {token}"))]).await;
+        (number, token, viewer)
+    }
+
+    /// Starts a session of a viewer, which the gateway accepts.
+    async fn play(&mut self, viewer: &mut Peer) {
+        let profile = Some("demo".parse().expect("an id"));
+        let params =
+            ConnectParams { peer: self.key.id(), profile, authorization: None, audio: None };
+        let request = viewer.request::<Connect>(&params).await;
+        let (id, _) = self.gateway.next_request::<ConnectDevice>().await;
+        self.gateway.respond::<ConnectDevice>(id, &ConnectDeviceResult::default()).await;
+        viewer.response::<Connect>(request).await.expect("the session is accepted");
+    }
+
+    async fn play_whep(&mut self, credential: &[(&str, &str)]) {
+        let mut headers = credential.to_vec();
+        headers.push(("content-type", "application/sdp"));
+        let post =
+            http(self.server.address, "POST", "/whep/demo", &headers, "a=ice-ufrag:abcd\r\n");
+        let gateway = async {
+            let (id, _) = self.gateway.next_request::<Offer>().await;
+            self.gateway.respond::<Offer>(id, &OfferResult { answer: "a".into() }).await;
+        };
+        assert_eq!(tokio::join!(post, gateway).0.status, 201);
+    }
+
+    /// Checks that a viewer's WebSocket is closed, and that the gateway is told to end so many
+    /// sessions, in time.
+    async fn check_ended(&mut self, viewer: &mut Peer, sessions: usize, what: &str) {
+        let since = Instant::now();
+        let close = viewer.close_frame().await.expect("a reason");
+        assert_eq!(u16::from(close.code), 4401, "{what}");
+        for _ in 0..sessions {
+            self.gateway.next_notification::<Close>().await;
+        }
+        assert!(since.elapsed() < PROMPT, "{what} took {:?}", since.elapsed());
+    }
+}
+
+fn removed(response: &HttpResponse) -> Value {
+    assert_eq!(response.status, 200, "{response:?}");
+    response.json()
+}
+
+#[tokio::test]
+async fn the_open_websocket_of_a_revoked_token_is_closed_and_its_sessions_end() {
+    let mut scene = Scene::new().await;
+    for way in ["by a request", "on the host", "by another program"] {
+        let (number, token, mut viewer) = scene.watch().await;
+        match way {
+            "by a request" => {
+                let path = format!("/api/v1/tokens/{number}");
+                let removed = removed(&scene.as_admin("DELETE", &path, "").await);
+                assert_eq!((&removed["tokens"], &removed["sessions"]), (&json!(1), &json!(2)));
+            }
+            "on the host" => {
+                admin::revoke_token(scene.data.path(), number).await.unwrap();
+            }
+            _ => delete_by_hand(scene.data.path(), number).await,
+        }
+        scene.check_ended(&mut viewer, 2, way).await;
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str())];
+        let again = http(scene.to(), "GET", "/api/v1/cameras", &headers, "").await;
+        assert_eq!(again.status, 401, "{way}");
+        let mut late = Peer::open(scene.to(), &[]).await.unwrap();
+        let refused = late.register(Some(token)).await.unwrap_err();
+        assert_eq!(refused.code, code::UNAUTHORIZED, "{way}");
+    }
+    scene.server.stop().await;
+}
+
+async fn delete_by_hand(data: &Path, number: i64) {
+    let url = format!("sqlite://{}", data.join("signaling.sqlite3").display());
+    let pool = sqlx::SqlitePool::connect(&url).await.expect("the database is there");
+    let deleted = sqlx::query("DELETE FROM tokens WHERE id = ?").bind(number).execute(&pool).await;
+    deleted.expect("it can be written");
+    pool.close().await;
+}
+
+/// Signs in. Returns the cookie.
+async fn sign_in(to: SocketAddr, password: &str) -> Result<String, u16> {
+    let body = json!({"name": "ann", "password": password}).to_string();
+    let response = http(to, "POST", "/api/v1/session", &[JSON], &body).await;
+    if response.status != 200 {
+        return Err(response.status);
+    }
+    let cookie = response.header("set-cookie").expect("a cookie");
+    Ok(cookie.split(';').next().unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn a_user_signs_out_everywhere_and_gets_a_new_password_on_the_host() {
+    let mut scene = Scene::new().await;
+    let to = scene.to();
+    let link = scene.server.setup_link.clone().unwrap();
+    let token = link.split_once("#t=").unwrap().1;
+    let body = json!({"token": token, "name": "ann", "password": "0123456789"}).to_string();
+    assert_eq!(http(to, "POST", "/api/v1/setup", &[JSON], &body).await.status, 200);
+
+    let first = sign_in(to, "0123456789").await.unwrap();
+    let second = sign_in(to, "0123456789").await.unwrap();
+    let mut open = Peer::open(to, &[("cookie", &first)]).await.unwrap();
+    open.register(None).await.unwrap();
+    scene.play(&mut open).await;
+    let list = http(to, "GET", "/api/v1/sign-ins", &[("cookie", &second)], "").await.json();
+    let list = list["signIns"].as_array().unwrap().clone();
+    assert_eq!(list.len(), 3, "with that of the setup: {list:?}");
+    assert_eq!(list.iter().filter(|one| one["current"] == true).count(), 1);
+    let gone = http(to, "DELETE", "/api/v1/sign-ins", &[("cookie", &second)], "").await;
+    let gone = removed(&gone);
+    assert_eq!((&gone["signIns"], &gone["sessions"]), (&json!(3), &json!(1)));
+    scene.check_ended(&mut open, 1, "signing out").await;
+    for cookie in [&first, &second] {
+        let me = http(to, "GET", "/api/v1/session", &[("cookie", cookie)], "").await;
+        assert_eq!(me.status, 401);
+    }
+
+    let cookie = sign_in(to, "0123456789").await.unwrap();
+    let mut open = Peer::open(to, &[("cookie", &cookie)]).await.unwrap();
+    open.register(None).await.unwrap();
+    let data = scene.data.path().to_owned();
+    let weak = admin::reset_user(&data, "ann", "short".into()).await.unwrap_err();
+    assert!(weak.to_string().contains("at least 10 characters"), "{weak}");
+    let unknown = admin::reset_user(&data, "bob", "another password".into()).await.unwrap_err();
+    assert!(unknown.to_string().contains("there is no user bob"), "{unknown}");
+    let reset = admin::reset_user(&data, "ann", "another password".into()).await.unwrap();
+    assert_eq!(reset.sign_ins, 1);
+    scene.check_ended(&mut open, 0, "the reset").await;
+    assert_eq!(sign_in(to, "0123456789").await, Err(401));
+    assert!(sign_in(to, "another password").await.is_ok());
+    let last = admin::remove_user(&data, "ann").await.unwrap_err();
+    assert!(last.to_string().contains("the last admin cannot be removed"), "{last}");
+    scene.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_removed_gateway_is_disconnected_and_its_key_is_refused() {
+    for on_the_host in [false, true] {
+        let mut scene = Scene::new().await;
+        let (_, _, mut viewer) = scene.watch().await;
+        let (to, id) = (scene.to(), scene.key.id());
+        if on_the_host {
+            let removed = admin::remove_gateway(scene.data.path(), &id).await.unwrap();
+            assert_eq!((removed.gateways, removed.cameras), (1, 1));
+        } else {
+            let path = format!("/api/v1/gateways/{id}");
+            let removed = removed(&scene.as_admin("DELETE", &path, "").await);
+            assert_eq!((&removed["cameras"], &removed["sessions"]), (&json!(1), &json!(2)));
+        }
+        let since = Instant::now();
+        let close = scene.gateway.close_frame().await.expect("a reason");
+        assert_eq!(u16::from(close.code), 4410, "{on_the_host}");
+        viewer.next_notification::<Close>().await;
+        assert!(since.elapsed() < PROMPT, "{on_the_host}");
+        let mut again = Peer::open(to, &[]).await.unwrap();
+        let nonce = again.call::<Challenge>(&Empty {}).await.unwrap().nonce;
+        let refused = again.register(Some(scene.key.token(&nonce))).await.unwrap_err();
+        assert_eq!(refused.code, code::UNAUTHORIZED, "{refused}");
+        let cameras = scene.as_admin("GET", "/api/v1/cameras", "").await.json();
+        assert_eq!(cameras["cameras"], json!([]));
+        // A person may let it in again, with a new claim code, and at once.
+        let _again = scene.key.with_cameras(scene.data.path(), to, &["demo"]).await;
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        let cameras = scene.as_admin("GET", "/api/v1/cameras", "").await.json();
+        assert_eq!(cameras["cameras"][0]["state"], "idle", "it stays: {cameras}");
+        scene.server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_claim_code_enrols_nobody() {
+    let scene = Scene::new().await;
+    let claim = scene.as_admin("POST", "/api/v1/claims", "").await.json();
+    let list = scene.as_admin("GET", "/api/v1/claims", "").await.json();
+    assert_eq!(list["claims"].as_array().unwrap().len(), 1, "{list}");
+    assert_eq!(list["claims"][0]["giver"], "test");
+    let path = format!("/api/v1/claims/{}", list["claims"][0]["id"].as_str().unwrap());
+    assert_eq!(removed(&scene.as_admin("DELETE", &path, "").await)["claims"], 1);
+    assert_eq!(scene.as_admin("DELETE", &path, "").await.status, 404);
+    let code = claim["code"].as_str().unwrap();
+    let refused = Key::new(2).enroll(scene.to(), code).await.unwrap_err();
+    assert_eq!(refused.code, code::FORBIDDEN, "{refused}");
+    scene.server.stop().await;
+}

@@ -12,12 +12,12 @@ use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::{Extension, Json};
 use http::{HeaderMap, StatusCode, header};
 use porthole_signaling_core::Admitted;
-use porthole_signaling_proto::GatewayId;
 use porthole_signaling_proto::names::is_shown;
 use porthole_signaling_proto::rest::{
     CameraList, Claim, GatewayList, Me, NewClaim, NewToken, Removed, RenameGateway, Setup, SignIn,
     Token,
 };
+use porthole_signaling_proto::{CameraId, GatewayId};
 use serde::de::DeserializeOwned;
 use tracing::info;
 
@@ -166,6 +166,21 @@ pub(crate) async fn remove_gateway(
     let gateway = gateway_in(gateway)?;
     let removal = app.driver.store.remove_gateway(&granted, &gateway).await?;
     Ok(Json(app.driver.end_removed(removal.ok_or_else(no_such_gateway)?)))
+}
+
+pub(crate) async fn release_camera(
+    State(app): State<Arc<App>>,
+    Extension(admitted): Extension<Admitted>,
+    path: Result<extract::Path<(GatewayId, CameraId)>, PathRejection>,
+) -> HandlerResult<StatusCode> {
+    let granted = admitted.everything(now())?;
+    let text = "the gateway has had no camera with this id, or still has it";
+    let refused = || Refusal::new(StatusCode::NOT_FOUND, text);
+    let extract::Path((gateway, camera)) = path.map_err(|_| refused())?;
+    if !app.driver.with(|hub, now| hub.release_camera(now, &granted, &gateway, &camera)) {
+        return Err(refused());
+    }
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn gateway_in(path: Result<extract::Path<GatewayId>, PathRejection>) -> HandlerResult<GatewayId> {

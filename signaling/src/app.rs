@@ -68,6 +68,7 @@ pub(crate) fn routes() -> Vec<Route> {
     let sign_ins = "/api/v1/sign-ins";
     let sign_in = "/api/v1/sign-ins/{sign_in}";
     let user_sign_ins = "/api/v1/users/{user}/sign-ins";
+    let former_camera = "/api/v1/gateways/{gateway}/former-cameras/{camera}";
     vec![
         row(Action::Health, Method::GET, "/healthz", async || "ok\n"),
         row(Action::OpenSocket, Method::GET, WEBSOCKET_PATH, open_socket),
@@ -79,6 +80,7 @@ pub(crate) fn routes() -> Vec<Route> {
         row(Action::ListGateways, Method::GET, "/api/v1/gateways", api::gateways),
         row(Action::RenameGateway, Method::PATCH, gateway, api::rename_gateway),
         row(Action::RemoveGateway, Method::DELETE, gateway, api::remove_gateway),
+        row(Action::ReleaseCamera, Method::DELETE, former_camera, api::release_camera),
         row(Action::CreateClaim, Method::POST, "/api/v1/claims", api::create_claim),
         row(Action::ListClaims, Method::GET, "/api/v1/claims", credentials::claims),
         row(

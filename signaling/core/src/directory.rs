@@ -22,8 +22,8 @@ pub(crate) use gateway::{Introduction, plain_name};
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
     gateways: BTreeMap<GatewayId, Gateway>,
-    /// The gateways that have a camera with each id, in the order in which they have got it; never
-    /// empty. A camera has the id of its sub stream too, even if it has no sub stream.
+    /// The gateways that have or had a camera with each id, in the order in which they have got it;
+    /// never empty. A camera has the id of its sub stream too, even if it has no sub stream.
     owners: Owners,
     /// The place of the camera that a gateway has got last.
     last_place: u64,
@@ -67,6 +67,27 @@ impl Directory {
         if let Some(known) = self.gateways.get_mut(gateway) {
             known.rename(name);
         }
+    }
+
+    /// Gives a gateway the places of the cameras of another, which it replaces.
+    pub(crate) fn replace(&mut self, old: &GatewayId, new: &GatewayId) {
+        let Some(replaced) = self.gateways.remove(old) else { return };
+        if let Some(known) = self.gateways.get_mut(new) {
+            disown(&mut self.owners, new, known);
+            known.inherit(&replaced);
+            own(&mut self.owners, new, known);
+        }
+        self.gateways.insert(old.clone(), replaced);
+    }
+
+    /// Forgets that a gateway had a camera that it no longer has, so that its id alone can mean
+    /// that of another. Returns false if it did not, or has it.
+    pub(crate) fn release(&mut self, gateway: &GatewayId, camera: &CameraId) -> bool {
+        let Some(known) = self.gateways.get_mut(gateway) else { return false };
+        disown(&mut self.owners, gateway, known);
+        let released = known.release(camera);
+        own(&mut self.owners, gateway, known);
+        released
     }
 
     /// Removes a gateway with its cameras. Returns its connection.
@@ -149,7 +170,9 @@ impl Directory {
     ) -> Vec<RefusedCamera> {
         let (provisional, cameras): (Vec<_>, Vec<_>) =
             cameras.into_iter().partition(|camera| camera.provisional);
-        let (cameras, refused) = cameras::accept(cameras, limit);
+        let (foreign, cameras) = self.split_foreign(gateway, cameras);
+        let (cameras, mut refused) = cameras::accept(cameras, limit);
+        refused.extend(foreign);
         let Some(known) = self.gateways.get_mut(gateway) else { return refused };
         disown(&mut self.owners, gateway, known);
         known.set_cameras(cameras, || {
@@ -159,6 +182,28 @@ impl Directory {
         known.set_provisional(cameras::accept_provisional(provisional));
         own(&mut self.owners, gateway, known);
         refused
+    }
+
+    /// Splits the cameras off that are named like the sub stream of another gateway's camera, with
+    /// the reason why they are refused: people would take the one for the other.
+    fn split_foreign(
+        &self,
+        gateway: &GatewayId,
+        cameras: Vec<CameraReport>,
+    ) -> (Vec<RefusedCamera>, Vec<CameraReport>) {
+        let own: BTreeSet<_> = cameras.iter().map(|camera| camera.id.clone()).collect();
+        let is_foreign = |camera: &CameraReport| {
+            let main = camera.id.main_stream().filter(|main| !own.contains(main));
+            main.and_then(|main| self.owner(&main)).is_some_and(|owner| owner != gateway)
+        };
+        let (foreign, cameras): (Vec<_>, Vec<_>) = cameras.into_iter().partition(is_foreign);
+        let refuse = |camera: CameraReport| {
+            let reason = "it is named like the sub stream of another gateway's camera; choose \
+                          another id"
+                .to_owned();
+            RefusedCamera { id: camera.id, reason }
+        };
+        (foreign.into_iter().map(refuse).collect(), cameras)
     }
 
     /// Gathers the parts of a report. Returns the cameras of all parts with the last one.
@@ -191,9 +236,10 @@ impl Directory {
         }
     }
 
-    /// Returns the gateway that is meant if a camera's id stands alone: of those that have a camera
-    /// with this id, the one that has got it first. It stays the same as long as that gateway has
-    /// the camera, whatever others report. The sub stream of a camera is at the camera's gateway.
+    /// Returns the gateway that is meant if a camera's id stands alone: of those that have or had a
+    /// camera with this id, the one that has got it first. It stays the same until that gateway is
+    /// removed or the id released, whatever gateways report. The sub stream of a camera is at the
+    /// camera's gateway.
     pub(crate) fn owner(&self, camera: &CameraId) -> Option<&GatewayId> {
         self.owners.get(camera)?.first().map(|(_, gateway)| gateway)
     }
@@ -266,7 +312,7 @@ impl Directory {
     }
 }
 
-/// Returns the ids that a gateway's cameras have, with the places of the cameras.
+/// Returns the ids that a gateway's cameras have and had, with the places of the cameras.
 fn owned(known: &Gateway) -> impl Iterator<Item = (CameraId, u64)> {
     known.places().flat_map(|(id, place)| {
         let ids = [Some(id.clone()), id.sub_stream()];
@@ -297,7 +343,9 @@ impl Directory {
     pub(crate) fn assert_consistent(&self) {
         let mut owners = Owners::new();
         for (gateway, known) in &self.gateways {
-            assert_eq!(known.places().count(), known.cameras().len(), "{gateway}");
+            let stored = known.stored(gateway).cameras;
+            let ids: BTreeSet<_> = stored.iter().map(|camera| &camera.id).collect();
+            assert_eq!(ids.len(), stored.len(), "{gateway}");
             for id in known.cameras().iter().flat_map(cameras::profiles) {
                 assert!(self.owners[id].iter().any(|(_, owner)| owner == gateway), "{id}");
             }

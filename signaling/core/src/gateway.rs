@@ -11,7 +11,7 @@ use porthole_signaling_proto::method::{
     Challenge, ChallengeResult, Enroll, EnrollParams, EnrollResult, Register, RegisterResult,
 };
 use porthole_signaling_proto::rpc::{Fault, code};
-use porthole_signaling_proto::{GatewayId, rest, rpc};
+use porthole_signaling_proto::{CameraId, GatewayId, rest, rpc};
 use serde_json::Value;
 use tracing::info;
 
@@ -62,6 +62,8 @@ impl Hub {
     pub(crate) fn finish_enroll(&mut self, call: &Call, gateway: GatewayId, enrolled: Enrolled) {
         if let Some(old) = &enrolled.replaces {
             info!(%gateway, %old, "a gateway takes the place of another");
+            self.directory.enroll(gateway.clone(), enrolled.name.clone(), enrolled.renamed);
+            self.directory.replace(old, &gateway);
             self.forget_gateway(call.now, old);
         }
         self.revoked.forget(&key_of(&gateway));
@@ -163,6 +165,26 @@ impl Hub {
         let sessions = self.sessions.of_gateway(gateway).len();
         self.forget_gateway(now, gateway);
         self.revoked.add(now.instant, &key_of(gateway), sessions)
+    }
+
+    /// Forgets that a gateway had a camera that it no longer has: its id alone can mean that of
+    /// another from now on. Returns false if the gateway has the camera, or did not have it.
+    pub fn release_camera(
+        &mut self,
+        now: Now,
+        _: &Granted<Everything>,
+        gateway: &GatewayId,
+        camera: &CameraId,
+    ) -> bool {
+        if !self.directory.release(gateway, camera) {
+            return false;
+        }
+        info!(%gateway, %camera, "the id of a camera is released");
+        if let Some(changed) = self.directory.take_changed(gateway) {
+            self.push_output(Output::Persist(changed));
+        }
+        self.schedule_cameras(now);
+        true
     }
 
     fn forget_gateway(&mut self, now: Now, gateway: &GatewayId) {

@@ -56,6 +56,8 @@ pub struct StoredCamera {
     /// its camera. Of several cameras with one id, the one with the lowest place has the short
     /// address.
     pub place: u64,
+    /// True if the gateway no longer has the camera. Its id alone still means no other.
+    pub former: bool,
 }
 
 /// The state of the signaling server; the crate's documentation says how to drive it.

@@ -61,7 +61,7 @@ const CAM2: [u16; 14] = [401, 401, 401, 401, 200, 403, 403, 403, 401, 200, 200, 
 /// Access for the owner of the session.
 const OWNER: [u16; 14] = [401, 401, 401, 401, 404, 404, 404, 200, 401, 404, 404, 404, 404, 404];
 
-const TABLE: [Row; 43] = [
+const TABLE: [Row; 44] = [
     row("GET", "/healthz", "", JSON, [200; 14]),
     row("GET", "/ws", "", JSON, instead(200, 426, OPEN)),
     row("POST", "/api/v1/setup", SETUP, JSON, instead(200, 403, OPEN)),
@@ -87,6 +87,16 @@ const TABLE: [Row; 43] = [
             "",
             JSON,
             [401, 401, 401, 401, 403, 403, 403, 403, 401, 403, 200, 403, 404, 403],
+        )
+    },
+    Row {
+        camera: "FIRST",
+        ..row(
+            "DELETE",
+            "/api/v1/gateways/{gateway}/former-cameras/{camera}",
+            "",
+            JSON,
+            instead(200, 404, ADMINS),
         )
     },
     row("POST", "/api/v1/claims", "", JSON, ADMINS),

@@ -143,7 +143,7 @@ impl Store {
     pub(crate) async fn gateways(&self) -> Result<Vec<StoredGateway>, StoreError> {
         let rows = sqlx::query(
             "SELECT gateways.id AS id, gateways.name AS name, renamed, seen_s, \
-                    cameras.id AS camera, cameras.name AS camera_name, place \
+                    cameras.id AS camera, cameras.name AS camera_name, place, former \
              FROM gateways LEFT JOIN cameras ON gateway_id = gateways.id",
         )
         .fetch_all(&self.read)
@@ -165,7 +165,8 @@ impl Store {
             if let Some(Ok(id)) = camera.map(|camera| camera.parse::<CameraId>()) {
                 let place: i64 = row.try_get("place")?;
                 let (name, place) = (row.try_get("camera_name")?, place.unsigned_abs());
-                gateway.cameras.push(StoredCamera { id, name, place });
+                let former = row.try_get("former")?;
+                gateway.cameras.push(StoredCamera { id, name, place, former });
             }
         }
         Ok(gateways.into_values().collect())
@@ -191,14 +192,17 @@ impl Store {
             .bind(gateway.as_str())
             .execute(write.db())
             .await?;
-        for StoredCamera { id, name, place } in cameras {
-            sqlx::query("INSERT INTO cameras (gateway_id, id, name, place) VALUES (?, ?, ?, ?)")
-                .bind(gateway.as_str())
-                .bind(id.as_str())
-                .bind(name)
-                .bind(i64::try_from(*place).unwrap_or(i64::MAX))
-                .execute(write.db())
-                .await?;
+        for StoredCamera { id, name, place, former } in cameras {
+            sqlx::query(
+                "INSERT INTO cameras (gateway_id, id, name, place, former) VALUES (?, ?, ?, ?, ?)",
+            )
+            .bind(gateway.as_str())
+            .bind(id.as_str())
+            .bind(name)
+            .bind(i64::try_from(*place).unwrap_or(i64::MAX))
+            .bind(*former)
+            .execute(write.db())
+            .await?;
         }
         write.commit().await
     }

@@ -75,7 +75,7 @@ async fn bound_to(store: &Store, cameras: &[&str]) -> Result<Vec<String>, String
 async fn save(store: &Store, gateway: &str, cameras: &[(&str, u64)]) {
     let camera = |&(id, place): &(&str, u64)| {
         let (name, id) = (id.to_owned(), id.parse().unwrap());
-        StoredCamera { id, name, place }
+        StoredCamera { id, name, place, former: false }
     };
     let cameras: Vec<_> = cameras.iter().map(camera).collect();
     let gateway: GatewayId = gateway.parse().unwrap();
@@ -141,6 +141,29 @@ async fn an_upgrade_binds_each_right_to_the_gateway_that_has_the_camera() {
         let (gateway, camera) = (gateway.parse().unwrap(), camera.parse().unwrap());
         assert!(admitted.camera(&gateway, &camera, now).is_err(), "{gateway} {camera}");
     }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn the_ids_that_a_gateway_no_longer_has_are_kept() {
+    let data = old_data();
+    let store = Store::open(data.path()).await.unwrap();
+    let is_former = |gateways: Vec<StoredGateway>| {
+        let mut rows: Vec<_> = gateways.into_iter().flat_map(|one| one.cameras).collect();
+        rows.retain(|camera| camera.former);
+        rows.iter().map(|camera| camera.id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(is_former(store.gateways().await.unwrap()), [""; 0], "after the upgrade");
+    let gateways = store.gateways().await.unwrap();
+    let mut attic = gateways.into_iter().find(|gateway| gateway.id.as_str() == ATTIC).unwrap();
+    for camera in &mut attic.cameras {
+        camera.former = camera.id.as_str() == "yard";
+    }
+    store.save_gateway(&attic).await.unwrap();
+    assert_eq!(is_former(store.gateways().await.unwrap()), ["yard"]);
+    // A new token for it is one for its former gateway, even if another has reported it.
+    save(&store, BARN, &[("yard", 99)]).await;
+    assert_eq!(bound_to(&store, &["yard"]).await, Ok(vec![ATTIC.to_owned()]));
     store.close().await;
 }
 

@@ -83,6 +83,9 @@ actions! {
     /// Remove a gateway with its cameras and the rights to them:
     /// `DELETE /api/v1/gateways/{gateway}`.
     RemoveGateway = Need::On(Permission::Administer, Kind::Everything);
+    /// Forget that a gateway had a camera:
+    /// `DELETE /api/v1/gateways/{gateway}/former-cameras/{camera}`.
+    ReleaseCamera = Need::On(Permission::Administer, Kind::Everything);
     /// Create a claim code for a gateway: `POST /api/v1/claims`.
     CreateClaim = Need::Give;
     /// List the claim codes that can be used: `GET /api/v1/claims`.

@@ -15,6 +15,9 @@ const MAX_NAME_CHARS: usize = 64;
 /// The most cameras in all parts of a report; more than the limit, so that what is refused can be
 /// named.
 const MAX_PARTS_CAMERAS: usize = 1024;
+/// The most ids of cameras that are kept for a gateway that no longer has them: as many as it may
+/// have cameras. Those are kept that it has got first.
+const MAX_FORMER: usize = 256;
 /// The most capabilities of a gateway; the standard defines two.
 const MAX_CAPABILITIES: usize = 16;
 
@@ -35,6 +38,9 @@ pub(super) struct Gateway {
     cameras: Vec<CameraReport>,
     /// The place of each camera in the order in which gateways have got theirs.
     places: HashMap<CameraId, u64>,
+    /// The places of cameras that it had, which get them back with their ids. Until then nobody
+    /// else is meant by these ids alone.
+    former: HashMap<CameraId, u64>,
     /// The cameras that it has probed and nobody has added.
     provisional: Vec<CameraReport>,
     /// The parts of a report whose last part has not arrived yet.
@@ -56,6 +62,8 @@ impl Gateway {
     pub(super) fn restored(stored: StoredGateway) -> Self {
         let StoredGateway { name, renamed, seen_s, mut cameras, .. } = stored;
         cameras.sort();
+        let all = cameras.clone();
+        let (former, cameras): (Vec<_>, Vec<_>) = cameras.into_iter().partition(|one| one.former);
         let report = |camera: &StoredCamera| {
             CameraReport::new(camera.id.clone(), camera.name.clone(), CameraState::Offline)
         };
@@ -70,10 +78,11 @@ impl Gateway {
             away_since: None,
             capabilities: Vec::new(),
             places: places.map(|camera| (camera.id.clone(), camera.place)).collect(),
+            former: former.iter().map(|camera| (camera.id.clone(), camera.place)).collect(),
             cameras: reports,
             provisional: Vec::new(),
             parts: Vec::new(),
-            persisted: Some((name.clone(), cameras)),
+            persisted: Some((name.clone(), all)),
             name,
         }
     }
@@ -162,12 +171,36 @@ impl Gateway {
         &self.cameras
     }
 
-    /// Returns the cameras with their places.
+    /// Returns the cameras that it has, and had, with their places.
     pub(super) fn places(&self) -> impl Iterator<Item = (&CameraId, u64)> {
-        self.places.iter().map(|(id, place)| (id, *place))
+        self.places.iter().chain(&self.former).map(|(id, place)| (id, *place))
     }
 
-    /// Takes the complete list of cameras. Those that it had before keep their places, and others
+    /// Takes over the places of the cameras of a gateway that it replaces.
+    pub(super) fn inherit(&mut self, old: &Self) {
+        for (id, place) in old.places() {
+            match self.places.get_mut(id) {
+                Some(own) => *own = place.min(*own),
+                None => drop(self.former.insert(id.clone(), place)),
+            }
+        }
+        self.bound_former();
+    }
+
+    /// Forgets that it had a camera. Returns false if it did not.
+    pub(super) fn release(&mut self, camera: &CameraId) -> bool {
+        self.former.remove(camera).is_some()
+    }
+
+    fn bound_former(&mut self) {
+        while self.former.len() > MAX_FORMER {
+            let last = self.former.iter().max_by_key(|(_, place)| **place);
+            let Some(last) = last.map(|(id, _)| id.clone()) else { return };
+            self.former.remove(&last);
+        }
+    }
+
+    /// Takes the complete list of cameras. Those that it has, or had, keep their places, and others
     /// get the next ones.
     pub(super) fn set_cameras(
         &mut self,
@@ -175,9 +208,12 @@ impl Gateway {
         mut next_place: impl FnMut() -> u64,
     ) {
         let mut before = std::mem::take(&mut self.places);
+        before.extend(self.former.drain());
         let mut place = |id: &CameraId| before.remove(id).unwrap_or_else(&mut next_place);
         self.places = cameras.iter().map(|camera| (camera.id.clone(), place(&camera.id))).collect();
         self.cameras = cameras;
+        self.former = before;
+        self.bound_former();
     }
 
     pub(super) fn provisional(&self) -> &[CameraReport] {
@@ -205,11 +241,15 @@ impl Gateway {
             let place = self.places.get(&camera.id).copied().unwrap_or_default();
             let row = |id: &CameraId| {
                 let (id, name) = (id.clone(), camera.name.clone());
-                StoredCamera { id, name, place }
+                StoredCamera { id, name, place, former: false }
             };
             profiles(camera).map(row).collect::<Vec<_>>()
         };
         let mut cameras: Vec<_> = self.cameras.iter().flat_map(rows).collect();
+        cameras.extend(self.former.iter().map(|(id, place)| {
+            let (id, name) = (id.clone(), id.to_string());
+            StoredCamera { id, name, place: *place, former: true }
+        }));
         cameras.sort();
         StoredGateway {
             id: id.clone(),

@@ -21,7 +21,7 @@ pub(super) fn camera(id: &str) -> CameraReport {
 fn stored(name: &str, cameras: &[(&str, u64)]) -> StoredGateway {
     let camera = |&(id, place): &(&str, u64)| {
         let (name, id) = (id.to_owned(), id.parse().unwrap());
-        StoredCamera { id, name, place }
+        StoredCamera { id, name, place, former: false }
     };
     let cameras = cameras.iter().map(camera).collect();
     let (id, name) = (gateway(name), name.to_owned());
@@ -112,7 +112,7 @@ fn an_id_is_refused_only_if_its_own_gateway_uses_it_twice() {
     type Case = (&'static str, &'static [&'static str], &'static [&'static str]);
     let table: [Case; 4] = [
         ("gw-b", &["door", "yard"], &[]),
-        ("gw-b", &["door.sub", "yard", "yard"], &["yard"]),
+        ("gw-b", &["door.sub", "yard", "yard"], &["yard", "door.sub"]),
         ("gw-a", &["attic", "a", "b", "c"], &["c"]),
         ("gw-b", &["door", "door.sub"], &[]),
     ];
@@ -126,7 +126,7 @@ fn an_id_is_refused_only_if_its_own_gateway_uses_it_twice() {
 }
 
 #[test]
-fn an_id_alone_means_the_gateway_that_got_the_camera_first_as_long_as_it_has_it() {
+fn an_id_alone_means_the_gateway_that_got_the_camera_first_even_if_it_no_longer_has_it() {
     const A: Option<&str> = Some("gw-a");
     const B: Option<&str> = Some("gw-b");
     let mut directory = restored("gw-b", &[]);
@@ -139,9 +139,9 @@ fn an_id_alone_means_the_gateway_that_got_the_camera_first_as_long_as_it_has_it(
         ("gw-a", &["door", "door.sub", "yard"], [B, B, A]),
         ("gw-b", &["yard", "door", "door.sub"], [B, B, A]),
         ("gw-a", &["yard", "door"], [B, B, A]),
-        ("gw-a", &["door"], [B, B, B]),
-        ("gw-b", &["yard"], [A, A, B]),
-        ("gw-b", &["yard", "door"], [A, A, B]),
+        ("gw-a", &["door"], [B, B, A]),
+        ("gw-b", &[], [B, B, A]),
+        ("gw-a", &["door", "yard"], [B, B, A]),
     ];
     for (name, reported, expected) in table {
         assert_eq!(report(&mut directory, name, reported), [], "{name} {reported:?}");
@@ -169,9 +169,84 @@ fn the_gateway_that_an_id_alone_means_is_the_same_after_a_restart() {
         after.assert_consistent();
         assert_eq!(owners(&after, &ids), expected, "{order:?}");
         report(&mut after, "gw-a", &["shed"]);
-        report(&mut after, "gw-a", &["shed", "yard", "door", "gate"]);
-        assert_eq!(owners(&after, &ids), [Some("gw-b"); 4], "it has lost them meanwhile");
+        report(&mut after, "gw-b", &["yard", "door", "gate"]);
+        assert_eq!(owners(&after, &ids), expected, "they are kept for it, {order:?}");
     }
+}
+
+#[test]
+fn the_id_of_a_camera_that_is_away_goes_back_to_its_gateway_and_not_to_the_first_who_reports_it() {
+    let mut directory = restored("gw-a", &["door", "yard"]);
+    directory.enroll(gateway("gw-rogue"), "R".to_owned(), false);
+    report(&mut directory, "gw-a", &["yard"]);
+    report(&mut directory, "gw-rogue", &["door"]);
+    // The server starts again while the camera is away.
+    let records = ["gw-rogue", "gw-a"].map(|name| directory.take_changed(&gateway(name)).unwrap());
+    let mut directory = Directory::default();
+    for record in records {
+        directory.restore(record);
+    }
+    directory.assert_consistent();
+    let ids = ["door", "door.sub"];
+    assert_eq!(owners(&directory, &ids), [Some("gw-a"); 2], "while it is away");
+    let profiles: Vec<_> = directory.profiles(&gateway("gw-a")).map(CameraId::as_str).collect();
+    assert_eq!(profiles, ["yard"], "it cannot be watched");
+    report(&mut directory, "gw-a", &["yard", "door"]);
+    assert_eq!(owners(&directory, &ids), [Some("gw-a"); 2], "it is back");
+    let door = "door".parse().unwrap();
+    assert!(!directory.release(&gateway("gw-a"), &door), "it is in use");
+    report(&mut directory, "gw-a", &["yard"]);
+    assert!(directory.release(&gateway("gw-a"), &door));
+    directory.assert_consistent();
+    assert_eq!(owners(&directory, &ids), [Some("gw-rogue"); 2], "it was released");
+    assert!(!directory.release(&gateway("gw-a"), &door), "twice");
+    assert!(!directory.release(&gateway("gw-none"), &door), "of nobody");
+}
+
+#[test]
+fn only_the_gateway_of_a_camera_reports_its_sub_stream() {
+    let mut directory = restored("gw-a", &["door"]);
+    directory.enroll(gateway("gw-rogue"), "R".to_owned(), false);
+    for (name, reported, expected) in [
+        ("gw-rogue", &["door.sub", "shed"][..], &["door.sub"][..]),
+        ("gw-rogue", &["door", "door.sub"], &[]),
+        ("gw-rogue", &["attic.sub"], &[]),
+        ("gw-a", &["door", "door.sub"], &[]),
+        ("gw-a", &["yard"], &[]),
+        // It has had the camera.
+        ("gw-a", &["door.sub"], &[]),
+        ("gw-rogue", &["door.sub"], &["door.sub"]),
+    ] {
+        let refused = report(&mut directory, name, reported);
+        let refused: Vec<_> = refused.iter().map(|refused| refused.id.as_str()).collect();
+        assert_eq!(refused, expected, "{name} {reported:?}");
+    }
+}
+
+#[test]
+fn a_gateway_that_replaces_another_gets_the_places_of_its_cameras() {
+    let mut directory = restored("gw-old", &["door", "yard"]);
+    directory.enroll(gateway("gw-rogue"), "R".to_owned(), false);
+    report(&mut directory, "gw-rogue", &["door", "yard"]);
+    report(&mut directory, "gw-old", &["yard"]);
+    directory.enroll(gateway("gw-new"), "N".to_owned(), false);
+    directory.replace(&gateway("gw-old"), &gateway("gw-new"));
+    directory.remove(&gateway("gw-old"));
+    directory.assert_consistent();
+    assert_eq!(owners(&directory, &["door", "yard"]), [Some("gw-new"); 2]);
+    report(&mut directory, "gw-new", &["door", "yard"]);
+    assert_eq!(owners(&directory, &["door", "yard"]), [Some("gw-new"); 2]);
+}
+
+#[test]
+fn the_ids_that_are_kept_for_a_gateway_are_bounded() {
+    let mut directory = restored("gw-a", &["first"]);
+    for number in 0..600 {
+        report(&mut directory, "gw-a", &[&format!("c{number}")]);
+    }
+    let stored = directory.take_changed(&gateway("gw-a")).unwrap();
+    assert_eq!(stored.cameras.len(), 256 + 1);
+    assert_eq!(owners(&directory, &["first", "c599"]), [Some("gw-a"); 2]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::address::Address;
 use crate::call::Call;
+use crate::reasons::hide_addresses;
 use crate::timer::Timer;
 use crate::{Action, Admitted, ConnId, GatewayCamera, Granted, Hub, Output};
 
@@ -83,7 +84,10 @@ impl Hub {
 
     /// Returns all cameras that somebody who was admitted to list them may see, sorted by name.
     pub fn cameras(&self, now: Now, admitted: &Admitted) -> Vec<Camera> {
-        self.directory.cameras(|gateway, id| admitted.permissions(gateway, id, now))
+        let permissions = |gateway: &_, id: &_| admitted.permissions(gateway, id, now);
+        let mut cameras = self.directory.cameras(permissions);
+        cameras.iter_mut().for_each(hide_addresses);
+        cameras
     }
 
     /// Returns the camera to connect to: `camera`, or without one the first that the sender may

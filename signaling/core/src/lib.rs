@@ -29,6 +29,7 @@ mod lookup;
 mod manage;
 mod messages;
 mod output;
+mod reasons;
 mod recent;
 mod request;
 mod revoked;

@@ -8,6 +8,7 @@ use porthole_signaling_proto::rpc::{Fault, Message, RequestId, code};
 use porthole_signaling_proto::{MAX_GATEWAY_MESSAGE_BYTES, SessionId};
 use serde_json::Value;
 
+use crate::reasons::for_viewers;
 use crate::timer::Timer;
 use crate::whep::http;
 use crate::{ConnId, Hub, WhepRequestId};
@@ -101,6 +102,11 @@ impl Hub {
             self.answer(asker, outcome);
         } else if let Some(request) = self.links.take_request(conn, id) {
             self.timers.cancel(&Timer::Request(conn, id));
+            let is_for_viewer = !matches!(request.kind, RequestKind::Invite);
+            let outcome = outcome.map_err(|fault| match is_for_viewer {
+                true => for_viewers(fault),
+                false => fault,
+            });
             self.complete_request(now, request, outcome);
         }
     }

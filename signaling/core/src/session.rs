@@ -14,6 +14,7 @@ use tracing::debug;
 
 use crate::address::Address;
 use crate::call::Call;
+use crate::reasons::for_viewers;
 use crate::request::{PendingRequest, RequestKind, shortened};
 use crate::sessions::Session;
 use crate::timer::Timer;
@@ -144,7 +145,7 @@ impl Hub {
     /// Forwards an `error` about a session to its other side.
     pub(crate) fn forward_error(&mut self, conn: ConnId, fault: Fault) {
         if let Some(id) = fault.session.clone() {
-            self.post_to_other_side(conn, &id, Message::Error(shortened(fault)));
+            self.post_to_other_side(conn, &id, Message::Error(for_viewers(shortened(fault))));
         }
     }
 

@@ -11,7 +11,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config;
 
@@ -20,6 +24,9 @@ const LOG_VARIABLE: &str = "PORTHOLE_LOG";
 /// The default log filter. `rtc_dtls` warns about every extension that it does not know, and every
 /// browser's ClientHello has some.
 const DEFAULT_LOG: &str = "info,rtc_dtls=error";
+/// The libraries whose finest level has whole messages, with the secrets in them: tokens, TURN
+/// credentials and the passwords of ICE.
+const WITHOUT_TRACE: [&str; 2] = ["tungstenite", "tokio_tungstenite"];
 
 /// The permission of everybody to read a file.
 const READABLE_BY_ALL: u32 = 0o004;
@@ -37,7 +44,15 @@ pub fn start_logging() {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(Paint::of(&io::stderr()).0)
+        .finish()
+        .with(filter_fn(has_no_secrets))
         .init();
+}
+
+/// Returns false for what would log whole messages.
+fn has_no_secrets(what: &Metadata<'_>) -> bool {
+    let is_of = |library: &&str| what.target().starts_with(*library);
+    *what.level() != Level::TRACE || !WITHOUT_TRACE.iter().any(is_of)
 }
 
 /// Prints one line of a result.

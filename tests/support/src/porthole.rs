@@ -49,6 +49,7 @@ pub struct Server<'a> {
     turn: SocketAddr,
     data: PathBuf,
     flags: Vec<OsString>,
+    log: Option<String>,
     program: Option<Program>,
 }
 
@@ -80,9 +81,17 @@ impl<'a> Server<'a> {
             }
         };
         let flags = flags.iter().map(OsString::from).collect();
-        let mut server = Self { scene, place, http, turn, data, flags, program: None };
+        let (log, program) = (None, None);
+        let mut server = Self { scene, place, http, turn, data, flags, log, program };
         server.run()?;
         Ok(server)
+    }
+
+    /// Starts it again with this filter of its log.
+    pub fn log(&mut self, filter: &str) -> Result<()> {
+        self.stop()?;
+        self.log = Some(filter.to_owned());
+        self.run()
     }
 
     /// Starts the program again after it was stopped, with the same ports and data.
@@ -96,6 +105,9 @@ impl<'a> Server<'a> {
             .arg("--data")
             .arg(&self.data)
             .args(&self.flags);
+        if let Some(filter) = &self.log {
+            command.env("PORTHOLE_LOG", filter);
+        }
         let mut program = Program::start(self.scene, "server", &mut command)?;
         let url = self.url("/api/v1/session");
         program.wait_for("the server responds on its HTTP port", READY_DEADLINE, |_| {

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use nix::pty::openpty;
-use porthole_test_support::porthole::binary;
+use porthole_test_support::porthole::{Server, binary};
 use porthole_test_support::ports::free_port;
+use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Need, Scene, scene};
+use porthole_test_support::viewer::Viewer;
 use porthole_test_support::wait;
 
 use crate::turn_server::TurnServer;
@@ -41,6 +43,30 @@ fn porthole_log_sets_what_is_logged() {
             })?;
             let log = turn.program.output()?;
             ensure!(log.contains(STARTED) == is_logged, "{value:?}: {log}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn the_finest_log_has_no_credentials_of_turn_and_no_passwords_of_ice() {
+    let name = "the_finest_log_has_no_credentials_of_turn_and_no_passwords_of_ice";
+    scene(name, &[Need::Program, Need::Viewer], |scene| {
+        let data = scene.data("server")?;
+        let config = "[camera.door]\nsource = 'test:'\n";
+        std::fs::write(data.join("porthole.toml"), config)?;
+        let mut server = Server::start_in(scene, Place::Here, data, &[])?;
+        server.log("trace")?;
+        let token = server.token("viewer", &[])?;
+        server.wait_for_camera(&token, "door", DEADLINE)?;
+        let url = server.url("");
+        let mut viewer = Viewer::start(scene, Place::Here, &url, &token, "door")?;
+        viewer.wait_for_frames(1, DEADLINE)?;
+        let log = server.output()?;
+        ensure!(log.contains("TRACE"), "it is the finest");
+        for secret in ["ice-pwd", "\"credential\"", token.as_str()] {
+            let lines: Vec<_> = log.lines().filter(|line| line.contains(secret)).collect();
+            ensure!(lines.is_empty(), "{secret}: {lines:?}");
         }
         Ok(())
     });

@@ -51,7 +51,10 @@ fn load(cli: &Cli) -> Result<Loaded, config::Error> {
 async fn run(cli: &Arc<Cli>, Loaded { config, file }: Loaded) -> anyhow::Result<()> {
     let load_config: LoadConfig = {
         let cli = Arc::clone(cli);
-        Arc::new(move || Ok(load(&cli)?.config))
+        Arc::new(move || {
+            reload::check_can_change(cli.config.as_deref())?;
+            Ok(load(&cli)?.config)
+        })
     };
     if cli.command.shows_password() {
         console::warn_of_password();

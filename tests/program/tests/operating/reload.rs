@@ -38,6 +38,25 @@ fn sighup_reloads_the_configuration() {
 }
 
 #[test]
+fn under_systemd_a_reload_of_its_old_copy_is_refused_with_what_to_do() {
+    let name = "under_systemd_a_reload_of_its_old_copy_is_refused_with_what_to_do";
+    scene(name, &[Need::Program], |scene| {
+        let mut turn = TurnServer::start_with(scene, "turn", "", |command| {
+            command.env("CREDENTIALS_DIRECTORY", scene.folder());
+        })?;
+        turn.write_config("users.anna = 'other'")?;
+        let response = turn.reload()?;
+        let is_refused = response.status == 422 && response.body.contains("systemctl restart");
+        ensure!(is_refused, "{response:?}");
+        turn.program.hang_up()?;
+        turn.program.wait_for("the reason is logged", DEADLINE, |program| {
+            Ok(program.output()?.contains("systemctl restart").then_some(()))
+        })?;
+        turn.check_accepts("anna:secret")
+    });
+}
+
+#[test]
 fn an_invalid_file_changes_nothing() {
     scene("an_invalid_file_changes_nothing", &[Need::Program], |scene| {
         let mut turn = TurnServer::start(scene, "")?;

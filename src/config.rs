@@ -141,8 +141,9 @@ pub struct Turn {
     pub relayed_peers_only: bool,
     /// Number of worker threads; 0 means one per core.
     pub workers: Bounded<0, { u8::MAX as u32 }>,
-    /// Maximum number of simultaneous allocations of one user.
-    pub max_allocations_per_user: Bounded<1, MAX_ALLOCATIONS>,
+    /// Maximum number of simultaneous allocations of one user; the default depends on the command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_allocations_per_user: Option<Bounded<1, MAX_ALLOCATIONS>>,
     /// Maximum number of simultaneous allocations of one client address (IPv6: /64 prefix).
     pub max_allocations_per_source: Bounded<1, MAX_ALLOCATIONS>,
     /// Maximum number of simultaneous allocations in total.
@@ -150,10 +151,13 @@ pub struct Turn {
     /// Maximum payload of one allocation in bytes per second, both directions together; 0:
     /// unlimited.
     pub max_bytes_per_s_per_allocation: u32,
-    /// The same limit for all allocations of one user together.
-    pub max_bytes_per_s_per_user: u32,
-    /// Allow TCP connections between clients and peers (RFC 6062).
-    pub tcp_relaying: bool,
+    /// The same limit for all allocations of one user together; the default depends on the command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bytes_per_s_per_user: Option<u32>,
+    /// Allow TCP connections between clients and peers (RFC 6062); the default depends on the
+    /// command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp_relaying: Option<bool>,
     /// Allow clients to keep their allocations when their address changes (RFC 8016).
     pub mobility: bool,
     /// Refuse to refresh an allocation once its short-lived credentials have expired.
@@ -204,12 +208,12 @@ impl Default for Turn {
             lowest_peer_port: Bounded::new(1),
             relayed_peers_only: false,
             workers: Bounded::new(0),
-            max_allocations_per_user: Bounded::new(128),
+            max_allocations_per_user: None,
             max_allocations_per_source: Bounded::new(1024),
             max_allocations: Bounded::new(16_384),
             max_bytes_per_s_per_allocation: 0,
-            max_bytes_per_s_per_user: 0,
-            tcp_relaying: true,
+            max_bytes_per_s_per_user: None,
+            tcp_relaying: None,
             mobility: false,
             strict_expiry: false,
             rfc5766_channels: true,

@@ -17,6 +17,7 @@ use crate::config::{Config, Secret};
 use crate::{console, reload, shutdown};
 
 pub use external::resolve_public_address;
+pub use settings::for_sessions;
 
 /// Loads the configuration again, from the same file, environment and flags.
 pub type LoadConfig = Arc<dyn Fn() -> anyhow::Result<Config> + Send + Sync>;

@@ -19,7 +19,8 @@ use crate::{console, data, gateway, shutdown, signaling, turn};
 pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
     let stop = shutdown::on_signal()?;
-    let config = &turn::resolve_public_address(config).await?;
+    let config = &turn::for_sessions(turn::resolve_public_address(config).await?);
+    let load_config: LoadConfig = Arc::new(move || Ok(turn::for_sessions(load_config()?)));
 
     let secret = match &config.turn.secret {
         Some(secret) => secret.clone(),

@@ -10,7 +10,7 @@ use porthole_turn_server::{
     BandwidthLimits, Change, Cidr, Effect, OauthKey, QuotaLimits, TlsFiles,
 };
 
-use crate::config::{Config, Ports, Secret, Turn};
+use crate::config::{Bounded, Config, Ports, Secret, Turn};
 
 /// Returns the configuration of the TURN server. Short-lived credentials are derived from `secret`.
 ///
@@ -23,6 +23,8 @@ pub fn server_config(
     secret: Option<&Secret>,
 ) -> anyhow::Result<porthole_turn_server::Config> {
     let turn = &config.turn;
+    let defaults = porthole_turn_server::Config::default();
+    let per_user = turn.max_allocations_per_user;
     let AddressPair { v4, v6 } = relay_addresses(config)?;
     let bind = AddressPair::new("turn.relay_bind", &turn.relay_bind)?;
     let Ports { first, last } = turn.relay_ports;
@@ -54,9 +56,9 @@ pub fn server_config(
         relayed_peers_only: turn.relayed_peers_only,
         bandwidth: BandwidthLimits {
             per_allocation: NonZeroU64::new(turn.max_bytes_per_s_per_allocation.into()),
-            per_user: NonZeroU64::new(turn.max_bytes_per_s_per_user.into()),
+            per_user: NonZeroU64::new(turn.max_bytes_per_s_per_user.unwrap_or_default().into()),
         },
-        tcp_relaying: turn.tcp_relaying,
+        tcp_relaying: turn.tcp_relaying.unwrap_or(defaults.tcp_relaying),
         mobility: turn.mobility,
         strict_expiry: turn.strict_expiry,
         rfc5766_channels: turn.rfc5766_channels,
@@ -64,11 +66,11 @@ pub fn server_config(
         fast_path: turn.fast_path.clone(),
         workers: u8::try_from(turn.workers.get()).unwrap_or(u8::MAX),
         quota: QuotaLimits {
-            per_user: turn.max_allocations_per_user.as_usize(),
+            per_user: per_user.map_or(defaults.quota.per_user, Bounded::as_usize),
             per_source: turn.max_allocations_per_source.as_usize(),
             total: turn.max_allocations.as_usize(),
         },
-        ..porthole_turn_server::Config::default()
+        ..defaults
     })
 }
 
@@ -85,6 +87,25 @@ fn tls_files(config: &Config) -> anyhow::Result<Option<TlsFiles>> {
         (Some(_), None) => bail!("turn.tls_certificate is set, but turn.tls_key is missing"),
         (None, Some(_)) => bail!("turn.tls_key is set, but turn.tls_certificate is missing"),
     }
+}
+
+/// Allocations of one session of `up`: a browser on two networks, over UDP and TCP, twice during a
+/// restart of ICE, and the gateway on one network, in the same way.
+const SESSION_ALLOCATIONS: u32 = 12;
+/// Bytes a second of one session of `up`: a camera of 32 Mbit/s that is relayed on both sides, once
+/// in the gateway's allocation and once in the viewer's.
+const SESSION_BYTES_PER_S: u32 = 8 * 1024 * 1024;
+
+/// Returns the configuration with the limits of `up` where it has none of its own: its relay is for
+/// the sessions of one server. Users with a password may be many clients, and have no new limits.
+pub fn for_sessions(mut config: Config) -> Config {
+    let turn = &mut config.turn;
+    turn.tcp_relaying.get_or_insert(false);
+    if turn.users.is_empty() {
+        turn.max_allocations_per_user.get_or_insert(Bounded::new(SESSION_ALLOCATIONS));
+        turn.max_bytes_per_s_per_user.get_or_insert(SESSION_BYTES_PER_S);
+    }
+    config
 }
 
 /// Returns the configuration of the admin API, if it is enabled.
@@ -194,6 +215,27 @@ mod tests {
     }
 
     #[test]
+    fn a_session_of_up_has_no_tcp_small_quotas_and_a_rate_unless_the_owner_says_otherwise() {
+        let limits = |config: Config| {
+            let server = server_config(&for_sessions(config), None).unwrap();
+            let rate = server.bandwidth.per_user.map(NonZeroU64::get);
+            (server.tcp_relaying, server.quota.per_user, rate)
+        };
+        let config = |text: &str| toml::from_str::<Config>(text).unwrap();
+        for (text, expected) in [
+            ("", (false, 12, Some(8_388_608))),
+            ("turn.tcp_relaying = true", (true, 12, Some(8_388_608))),
+            ("turn.max_allocations_per_user = 128", (false, 128, Some(8_388_608))),
+            ("turn.max_bytes_per_s_per_user = 0", (false, 12, None)),
+            ("turn.users.anna = 'secret'", (false, 128, None)),
+        ] {
+            assert_eq!(limits(config(text)), expected, "{text}");
+        }
+        let alone = server_config(&Config::default(), None).unwrap();
+        assert!(alone.tcp_relaying && alone.quota.per_user == 128, "of `porthole turn`");
+    }
+
+    #[test]
     fn oauth_keys_are_read_from_base64() {
         for (written, wanted) in
             [("MDEyMzQ1Njc4OTAxMjM0NQ==", Some(&b"0123456789012345"[..])), ("not base64!", None)]
@@ -210,7 +252,7 @@ mod tests {
     #[test]
     fn switches_and_limits_reach_the_server() {
         let mut config = Config::default();
-        config.turn.tcp_relaying ^= true;
+        config.turn.tcp_relaying = Some(false);
         config.turn.mobility ^= true;
         config.turn.relayed_peers_only ^= true;
         config.turn.strict_expiry ^= true;
@@ -220,7 +262,7 @@ mod tests {
         config.turn.alternate_servers = vec!["127.0.0.3:3478".parse().unwrap()];
         config.turn.fast_path = vec!["auto".to_owned()];
         config.turn.max_bytes_per_s_per_allocation = 7;
-        config.turn.max_bytes_per_s_per_user = 9;
+        config.turn.max_bytes_per_s_per_user = Some(9);
         let (given, before) = (
             server_config(&config, None).unwrap(),
             server_config(&Config::default(), None).unwrap(),

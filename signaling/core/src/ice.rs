@@ -15,6 +15,10 @@ use sha1::Sha1;
 
 use crate::Hub;
 
+/// The number of TURN users of one token or user for players without a session: one user has the
+/// quota of one session.
+const USERS_OF_SUBJECT: u64 = 8;
+
 /// The TURN server to issue credentials for.
 #[derive(Clone)]
 pub struct TurnConfig {
@@ -53,10 +57,11 @@ impl TurnConfig {
     }
 
     /// Returns the ICE servers for a viewer that has no session yet. All that one token or user
-    /// asks for belong to one TURN user, whose quota limits them; its name does not tell whose it
-    /// is.
+    /// asks for belong to a few TURN users, whose quotas limit them; their names do not tell whose
+    /// they are.
     pub(crate) fn for_subject(&self, subject: &str, now: Now) -> Vec<IceServer> {
-        let digest = self.hmac(&format!("options {subject}"));
+        let number = now.unix_s % USERS_OF_SUBJECT;
+        let digest = self.hmac(&format!("options {number} {subject}"));
         let digits: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         self.for_user(&format!("o{digits}"), now)
     }
@@ -121,7 +126,12 @@ mod tests {
         assert_eq!(servers[1].credential.as_deref(), Some("zVqhq5+vy4e+9+4gPZKECvAetCg="));
         assert!(!format!("{turn:?}").contains("north"));
         let asked = |subject| turn.for_subject(subject, now)[1].username.clone().unwrap();
-        assert_eq!(asked("token:1"), asked("token:1"), "one quota for all");
+        assert_eq!(asked("token:1"), asked("token:1"), "one quota at a time");
+        let later = |s| Now { unix_s: now.unix_s + s, ..now };
+        let users = (0..100).map(|s| turn.for_subject("token:1", later(s))[1].username.clone());
+        let users = users.map(|name| name.unwrap().split_once(':').unwrap().1.to_owned());
+        let users: std::collections::BTreeSet<_> = users.collect();
+        assert_eq!(users.len(), 8, "a few quotas for all");
         assert_ne!(asked("token:1"), asked("token:2"));
         assert!(!asked("token:1").contains("token"));
     }

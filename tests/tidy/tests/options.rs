@@ -115,6 +115,11 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("turn.tcp_relaying", TURN_CONFIG, "switches_and_limits_reach_the_server"),
     (
         "turn.tcp_relaying",
+        TURN_CONFIG,
+        "a_session_of_up_has_no_tcp_small_quotas_and_a_rate_unless_the_owner_says_otherwise",
+    ),
+    (
+        "turn.tcp_relaying",
         "turn-server/tests/tcp_relay.rs",
         "impossible_connections_are_refused_and_all_end_with_the_allocation",
     ),

@@ -6,6 +6,7 @@ mod general_settings;
 mod logs;
 mod manager;
 mod reload;
+mod session_limits;
 mod turn_client;
 mod turn_server;
 mod turn_settings;

@@ -4,7 +4,8 @@
 use porthole_tidy::{report, root};
 
 const SAFETY: &str = "docs/ref/turn-safety.md";
-const PROOFS: [&str; 3] = ["docs/ref/turn.md", SAFETY, "docs/ref/cameras.md"];
+const PROOFS: [&str; 4] =
+    ["docs/ref/turn.md", SAFETY, "docs/ref/cameras.md", "docs/design/threat-model.md"];
 /// The header of the last column of a table with proofs.
 const PROVED: &str = "| proved by |";
 /// A document with fewer rows has lost a table, or it is not parsed correctly.

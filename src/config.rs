@@ -64,6 +64,8 @@ pub struct Signaling {
     pub public_url: Option<Url>,
     /// The reverse proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
+    /// Further URLs by which gateways reach it; if there are any, no others are accepted.
+    pub gateway_urls: Vec<Url>,
     /// URIs of the STUN and TURN servers for clients; for `up`, in addition to its own.
     pub turn_urls: Vec<String>,
     /// The secret shared with the TURN server in `turn_urls`.
@@ -77,6 +79,7 @@ impl Default for Signaling {
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             public_url: None,
             trusted_proxies: this_machine(),
+            gateway_urls: Vec::new(),
             turn_urls: Vec::new(),
             turn_secret: None,
         }
@@ -246,6 +249,8 @@ pub struct Gateway {
     pub networks: Vec<Network>,
     /// STUN and TURN servers that are neither public nor on the signaling server's machine.
     pub allow_ice_servers: Vec<IceServerHost>,
+    /// Connect to a signaling server on the Internet without TLS.
+    pub allow_plain_http: bool,
     /// The time in which an RTSP camera must answer.
     pub camera_connect_timeout: Span,
     /// The time without packets after which an RTSP camera is connected again.
@@ -262,6 +267,7 @@ impl Default for Gateway {
             turn_only: false,
             networks: Vec::new(),
             allow_ice_servers: Vec::new(),
+            allow_plain_http: false,
             camera_connect_timeout: Span { seconds: 10 },
             camera_silence_timeout: Span { seconds: 15 },
         }

@@ -69,6 +69,7 @@ fn settings(config: &Config, server: Url, claim: Option<String>) -> porthole_gat
         },
         networks: gateway.networks.iter().map(|network| network.0).collect(),
         allow_ice_servers: gateway.allow_ice_servers.iter().map(|one| one.0.clone()).collect(),
+        allow_plain_http: gateway.allow_plain_http,
         turn_only: gateway.turn_only,
     }
 }
@@ -125,6 +126,7 @@ mod tests {
         let server = Url::parse("http://localhost/").unwrap();
         let settings = settings(&config, server, None);
         assert_eq!(settings.allow_ice_servers, allowed.map(|one| one.parse().unwrap()));
+        assert!(!settings.allow_plain_http, "unless the owner insists");
     }
 
     #[test]

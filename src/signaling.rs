@@ -31,6 +31,7 @@ pub async fn bind(config: &Config, turn: Option<TurnConfig>) -> anyhow::Result<S
     let mut server = porthole_signaling::Config::new(http, &config.data);
     server.public_url = config.signaling.public_url.clone();
     server.trusts_proxy = trust(&config.signaling.trusted_proxies);
+    server.gateway_urls.clone_from(&config.signaling.gateway_urls);
     server.turn = turn;
     server.assets = asset;
     Ok(Server::bind(server).await?)

@@ -73,6 +73,8 @@ pub struct Config {
     /// STUN and TURN servers that may be contacted although they are neither public nor on the
     /// signaling server's machine.
     pub allow_ice_servers: Vec<AllowedIceServer>,
+    /// Connect to a signaling server on the Internet without TLS.
+    pub allow_plain_http: bool,
     /// Use relayed paths only, so that the addresses of this network stay private.
     pub turn_only: bool,
 }
@@ -181,7 +183,8 @@ impl Gateway {
         let mut driver = Driver::new(core, port, channels, loopback, config.allow_ice_servers)
             .map_err(|source| StartError::Port { port, source })?;
         driver.change_cameras(initial);
-        let link = Link { server: config.server, claim: config.claim, name: config.name, key };
+        let (server, claim, name) = (config.server, config.claim, config.name);
+        let link = Link { server, claim, name, key, allow_plain_http: config.allow_plain_http };
         Ok(Self { driver, cameras, link, manager, controls, events, outgoing })
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use porthole_gateway_core::backoff::Backoff;
+use porthole_gateway_core::ice_servers::is_public;
 use porthole_signaling_proto::identity::{GatewayToken, enroll_message, register_message};
 use porthole_signaling_proto::method::{
     Challenge, Empty, Enroll, EnrollParams, Method, Register, RegisterParams,
@@ -67,6 +68,12 @@ pub enum LinkError {
         "the server does not know this gateway: create a claim code there and pass it with --claim"
     )]
     NotEnrolled,
+    /// The server is on the Internet, and the connection would be without TLS.
+    #[error(
+        "{0} is on the Internet and without TLS, so that others on the way could read and change \
+         everything: use https, or insist with gateway.allow_plain_http = true"
+    )]
+    PlainHttp(String),
     /// The server refuses the claim code.
     #[error("the server refuses the claim code: {0}")]
     ClaimRefused(String),
@@ -89,6 +96,7 @@ pub(crate) struct Link {
     pub(crate) claim: Option<String>,
     pub(crate) name: String,
     pub(crate) key: Arc<Key>,
+    pub(crate) allow_plain_http: bool,
 }
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -168,7 +176,11 @@ impl Link {
             .max_frame_size(Some(MAX_GATEWAY_MESSAGE_BYTES));
         let connect = connect_async_with_config(request, Some(config), true);
         match timeout(CALL_TIMEOUT, connect).await {
-            Ok(Ok((socket, _))) => Ok(socket),
+            Ok(Ok((socket, _))) => {
+                let is_plain = url.scheme() == "ws" && !self.allow_plain_http;
+                self.check_address(is_plain, server_address(socket.get_ref()))?;
+                Ok(socket)
+            }
             Ok(Err(e)) => {
                 Err(LinkError::Temporary(format!("{} does not respond: {e}", self.server)))
             }
@@ -178,11 +190,36 @@ impl Link {
         }
     }
 
+    /// Refuses a connection without TLS to an address on the Internet, before anything is sent on
+    /// it. In a private network, it is nobody's but the owner's.
+    fn check_address(&self, is_plain: bool, address: Option<IpAddr>) -> Result<(), LinkError> {
+        if is_plain && address.is_some_and(is_public) {
+            return Err(LinkError::PlainHttp(self.server.to_string()));
+        }
+        Ok(())
+    }
+
+    /// Returns the origin of the server, for which everything is signed.
+    fn origin(&self) -> Option<String> {
+        let mut server = self.server.clone();
+        let scheme = match server.scheme() {
+            "ws" => "http",
+            "wss" => "https",
+            _ => return Some(server.origin().ascii_serialization()),
+        };
+        // Both kinds have a host and a port, so that this does not fail.
+        server.set_scheme(scheme).ok()?;
+        Some(server.origin().ascii_serialization())
+    }
+
     async fn enroll(&self, socket: &mut Socket, nonce: &str, claim: &str) -> Result<(), LinkError> {
+        let origin = self.origin();
+        let signature = self.key.sign(&enroll_message(origin.as_deref(), nonce, claim));
         let params = EnrollParams {
             claim: claim.to_owned(),
             public_key: self.key.public(),
-            signature: self.key.sign(&enroll_message(nonce, claim)),
+            origin,
+            signature,
             name: self.name.clone(),
         };
         match call(socket, request::<Enroll>(1, &params)).await? {
@@ -200,10 +237,11 @@ impl Link {
         nonce: &str,
     ) -> Result<Result<(), Fault>, LinkError> {
         let id = self.key.id();
-        let signature = self.key.sign(&register_message(nonce, &id));
+        let origin = self.origin();
+        let signature = self.key.sign(&register_message(origin.as_deref(), nonce, &id));
         let params = RegisterParams {
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
-            authorization: Some(GatewayToken { id, signature }.to_string()),
+            authorization: Some(GatewayToken { id, origin, signature }.to_string()),
             name: Some(self.name.clone()),
             capabilities: Some(vec!["extend".to_owned()]),
         };
@@ -348,5 +386,46 @@ fn parse_frame(
             .inspect_err(|fault| debug!("the server sent a malformed message: {fault}"))
             .ok()),
         Some(Ok(Frame::Binary(_) | Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_))) => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(server: &str) -> Link {
+        let data = tempfile::tempdir().expect("a folder");
+        let key = Key::load_or_create(data.path()).expect("a key");
+        let (server, name) = (server.parse().expect("a URL"), "g".to_owned());
+        Link { server, claim: None, name, key: Arc::new(key), allow_plain_http: false }
+    }
+
+    #[test]
+    fn plain_http_is_refused_to_the_internet_and_fine_in_a_private_network() {
+        let link = link("http://cameras.example.org/");
+        for (address, is_plain, expected) in [
+            ("8.8.8.8", true, false),
+            ("2606:4700::1111", true, false),
+            ("8.8.8.8", false, true),
+            ("192.168.1.7", true, true),
+            ("127.0.0.1", true, true),
+            ("fd00::7", true, true),
+            ("100.64.1.1", true, true),
+        ] {
+            let address = Some(address.parse().unwrap());
+            assert_eq!(link.check_address(is_plain, address).is_ok(), expected, "{address:?}");
+        }
+    }
+
+    #[test]
+    fn a_signature_is_for_the_origin_that_was_dialled() {
+        for (server, origin) in [
+            ("https://Cameras.example.org/below/a/path", "https://cameras.example.org"),
+            ("https://cameras.example.org:443/", "https://cameras.example.org"),
+            ("http://192.168.1.7:8080/", "http://192.168.1.7:8080"),
+            ("wss://cameras.example.org:8443/ws", "https://cameras.example.org:8443"),
+        ] {
+            assert_eq!(link(server).origin().as_deref(), Some(origin));
+        }
     }
 }

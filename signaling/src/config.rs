@@ -22,6 +22,9 @@ pub struct Config {
     pub public_url: Option<Url>,
     /// The reverse proxies whose `X-Forwarded-For` is believed: those on this machine by default.
     pub trusts_proxy: TrustProxy,
+    /// Further URLs that gateways use. If there is one, gateways must sign in for one of them, the
+    /// public URL or this machine.
+    pub gateway_urls: Vec<Url>,
     /// The data folder, which has the database.
     pub data: PathBuf,
     /// The TURN server to issue credentials for, if there is one.
@@ -62,6 +65,7 @@ impl Config {
             http,
             public_url: None,
             trusts_proxy: Arc::new(|address| address.is_loopback()),
+            gateway_urls: Vec::new(),
             data: data.into(),
             turn: None,
             assets: |_| None,

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use porthole_signaling_core::Hub;
+use porthole_signaling_core::{Hub, Origins};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -68,7 +68,13 @@ impl Server {
     /// # Errors
     /// Fails if the address cannot be bound or the database cannot be opened.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
-        let Config { http, public_url, trusts_proxy, data, turn, assets, limits, places } = config;
+        let Config { http, public_url, trusts_proxy, gateway_urls, .. } = config;
+        let Config { data, turn, assets, limits, places, .. } = config;
+        let origin = |url: &Url| url.origin().ascii_serialization();
+        let origins = Origins {
+            public: public_url.as_ref().map(origin),
+            listed: gateway_urls.iter().map(origin).collect(),
+        };
         let prefix = Prefix::of_url(public_url.as_ref()).ok_or(StartError::PublicUrl)?;
         let listener = TcpListener::bind(http).await.map_err(|error| {
             let in_use = error.kind() == std::io::ErrorKind::AddrInUse;
@@ -93,7 +99,8 @@ impl Server {
             );
         }
         let stored = store.gateways().await?;
-        let hub = Hub::new(porthole_signaling_core::Config { limits, turn }, secret::random());
+        let core = porthole_signaling_core::Config { limits, turn, origins };
+        let hub = Hub::new(core, secret::random());
         let driver = Driver::new(hub, stored, store);
         let (throttle, devices) = (Mutex::default(), Devices::open(&data));
         let proxies = Proxies::new(trusts_proxy, public_url.as_ref());

@@ -372,3 +372,31 @@ async fn a_viewer_that_does_not_read_is_disconnected_and_others_are_served() {
     other.next_notification::<Cameras>().await;
     scene.server.stop().await;
 }
+
+#[tokio::test]
+async fn a_signature_that_a_foreign_server_passes_on_is_refused() {
+    const HERE: &str = "https://cameras.example.org";
+    for (origin, listed, expected) in [
+        (Some(HERE), None, Ok(())),
+        (Some("https://hostile.example"), None, Err(code::FORBIDDEN)),
+        (None, None, Ok(())),
+        (None, Some(HERE), Err(code::FORBIDDEN)),
+        (Some("https://hostile.example"), Some(HERE), Err(code::FORBIDDEN)),
+    ] {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let mut config = config(data.path());
+        config.public_url = Some(HERE.parse().unwrap());
+        config.gateway_urls = listed.map(|url: &str| url.parse().unwrap()).into_iter().collect();
+        let server = Running::with(config).await;
+        let gateway = Key::new(1);
+        let claim = porthole_signaling::admin::create_claim(data.path()).await.unwrap();
+        gateway.enroll_for(server.address, &claim.code, Some(HERE)).await.unwrap();
+        let mut peer = Peer::open(server.address, &[]).await.unwrap();
+        let nonce = peer.call::<Challenge>(&Empty {}).await.unwrap().nonce;
+        // As the foreign server has got it from the gateway, with this nonce.
+        let token = gateway.token_for(&nonce, origin);
+        let registered = peer.register(Some(token)).await;
+        assert_eq!(registered.map(drop).map_err(|fault| fault.code), expected, "{origin:?}");
+        server.stop().await;
+    }
+}

@@ -8,11 +8,13 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use porthole_signaling_proto::IceServer;
-use porthole_turn_proto::server::{Cidr, is_public};
+use porthole_turn_proto::server::Cidr;
 use porthole_turn_proto::uri::Scheme;
 use thiserror::Error;
 
 use crate::turn_clients::IceServerEndpoint;
+
+pub use porthole_turn_proto::server::is_public;
 
 /// Limit of ICE servers in one session, each with all its transports: a server and its successor,
 /// in both address families.

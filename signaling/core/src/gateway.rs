@@ -48,7 +48,10 @@ impl Hub {
         let params: EnrollParams = rpc::read(params)?;
         let claim: String = params.claim.chars().take(MAX_CLAIM_CHARS + 1).collect();
         let public_key = read_key(&params.public_key)?;
-        check_signature(&public_key, &params.signature, &enroll_message(&nonce, &params.claim))?;
+        let origin = params.origin.as_deref();
+        let message = enroll_message(origin, &nonce, &params.claim);
+        check_signature(&public_key, &params.signature, &message)?;
+        self.config.origins.check(origin)?;
         if claim.len() > MAX_CLAIM_CHARS {
             return Err(Fault::new(code::FORBIDDEN, "that is not a claim code"));
         }
@@ -90,7 +93,10 @@ impl Hub {
         nonce: &str,
         public_key: &[u8; 32],
     ) -> Result<(), Fault> {
-        check_signature(public_key, &token.signature, &register_message(nonce, &token.id))
+        let origin = token.origin.as_deref();
+        let message = register_message(origin, nonce, &token.id);
+        check_signature(public_key, &token.signature, &message)?;
+        self.config.origins.check(origin)
     }
 
     /// Registers a gateway that has proved its identity. A connection that it still has is older

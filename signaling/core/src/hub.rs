@@ -19,7 +19,9 @@ use crate::lookup::Lookups;
 use crate::revoked::Revoked;
 use crate::sessions::Sessions;
 use crate::timer::{Timer, Timers};
-use crate::{Close, ConnId, Limits, Output, Principal, TurnConfig, WhepRequestId, WhepResponse};
+use crate::{
+    Close, ConnId, Limits, Origins, Output, Principal, TurnConfig, WhepRequestId, WhepResponse,
+};
 
 /// Settings of a hub, fixed for its lifetime.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +30,8 @@ pub struct Config {
     pub limits: Limits,
     /// The TURN server to issue credentials for; sessions get no ICE servers without one.
     pub turn: Option<TurnConfig>,
+    /// The origins for which gateways sign in.
+    pub origins: Origins,
 }
 
 /// A gateway as it is in the database.

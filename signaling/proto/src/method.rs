@@ -167,7 +167,7 @@ pub struct Empty {}
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct RegisterParams {
     /// The access token, unless the HTTP request of the WebSocket carried one. A gateway's is
-    /// `pgw1.ID.SIGNATURE`.
+    /// `pgw2.SIGNATURE.ID@ORIGIN`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub authorization: Option<String>,
@@ -336,7 +336,11 @@ pub struct EnrollParams {
     pub claim: String,
     /// The gateway's Ed25519 public key, in base64url without padding.
     pub public_key: String,
-    /// The signature over the nonce and the claim code, in base64url without padding.
+    /// The origin of the server that the gateway has dialled, such as `https://example.org`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub origin: Option<String>,
+    /// The signature over the origin, the nonce and the claim code, in base64url without padding.
     pub signature: String,
     /// The display name of the gateway.
     pub name: String,

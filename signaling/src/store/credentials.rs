@@ -269,7 +269,8 @@ impl Store {
     ) -> Result<Option<Removal>, StoreError> {
         let mut write = self.begin().await?;
         let row = sqlx::query(
-            "SELECT (SELECT COUNT(*) FROM cameras WHERE gateway_id = ?1) AS cameras, \
+            "SELECT \
+             (SELECT COUNT(*) FROM cameras WHERE gateway_id = ?1 AND NOT former) AS cameras, \
              (SELECT COUNT(*) FROM token_cameras WHERE gateway_id = ?1) AS grants, \
              (SELECT COUNT(*) FROM claims WHERE replaces = ?1) AS claims",
         )

@@ -393,24 +393,45 @@ impl Key {
         URL_SAFE_NO_PAD.encode(self.0.sign(message).to_bytes())
     }
 
+    /// Returns the parameters of a gateway of the release before, which names no origin.
     pub fn enroll_params(&self, nonce: &str, claim: &str) -> EnrollParams {
+        self.enroll_params_for(nonce, claim, None)
+    }
+
+    fn enroll_params_for(&self, nonce: &str, claim: &str, origin: Option<&str>) -> EnrollParams {
         EnrollParams {
             claim: claim.to_owned(),
             public_key: URL_SAFE_NO_PAD.encode(self.0.verifying_key().to_bytes()),
-            signature: self.sign(&enroll_message(nonce, claim)),
+            signature: self.sign(&enroll_message(origin, nonce, claim)),
             name: "Barn".into(),
+            origin: origin.map(str::to_owned),
         }
     }
 
+    /// Returns the token of a gateway of the release before, which names no origin.
     pub fn token(&self, nonce: &str) -> String {
-        let signature = self.sign(&register_message(nonce, &self.id()));
-        GatewayToken { id: self.id(), signature }.to_string()
+        self.token_for(nonce, None)
+    }
+
+    pub fn token_for(&self, nonce: &str, origin: Option<&str>) -> String {
+        let signature = self.sign(&register_message(origin, nonce, &self.id()));
+        let origin = origin.map(str::to_owned);
+        GatewayToken { id: self.id(), origin, signature }.to_string()
     }
 
     pub async fn enroll(&self, to: SocketAddr, claim: &str) -> Result<EnrollResult, Fault> {
+        self.enroll_for(to, claim, None).await
+    }
+
+    pub async fn enroll_for(
+        &self,
+        to: SocketAddr,
+        claim: &str,
+        origin: Option<&str>,
+    ) -> Result<EnrollResult, Fault> {
         let mut peer = Peer::open(to, &[]).await.unwrap();
         let nonce = peer.call::<Challenge>(&Empty {}).await?.nonce;
-        peer.call::<Enroll>(&self.enroll_params(&nonce, claim)).await
+        peer.call::<Enroll>(&self.enroll_params_for(&nonce, claim, origin)).await
     }
 
     /// Connects and registers the gateway.

@@ -36,6 +36,11 @@ const EFFECTS: &[(&str, &str, &str)] = &[
         "signaling/src/proxies.rs",
         "s3_only_a_trusted_proxy_may_say_who_its_client_is",
     ),
+    (
+        "signaling.gateway_urls",
+        "signaling/tests/websocket.rs",
+        "a_signature_that_a_foreign_server_passes_on_is_refused",
+    ),
     ("signaling.turn_urls", SIGNALING, "the_external_turn_server_is_configured_with_its_secret"),
     ("signaling.turn_urls", "src/turn.rs", "ice_server_urls_include_the_configured_ones"),
     ("signaling.turn_secret", SIGNALING, "the_external_turn_server_is_configured_with_its_secret"),
@@ -166,6 +171,11 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("gateway.udp_port", GENERAL, "every_general_gateway_and_camera_setting_takes_effect"),
     ("gateway.turn_only", GENERAL, "a_turn_only_gateway_sends_video_only_through_turn"),
     ("gateway.networks", "src/gateway.rs", "the_networks_for_cameras_reach_the_gateway"),
+    (
+        "gateway.allow_plain_http",
+        "gateway/src/link.rs",
+        "plain_http_is_refused_to_the_internet_and_fine_in_a_private_network",
+    ),
     ("gateway.allow_ice_servers", "src/gateway.rs", "the_allowed_ice_servers_reach_the_gateway"),
     (
         "gateway.allow_ice_servers",

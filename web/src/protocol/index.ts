@@ -342,7 +342,7 @@ export type Empty = Record<symbol, never>;
 export type RegisterParams = {
 /**
  * The access token, unless the HTTP request of the WebSocket carried one. A gateway's is
- * `pgw1.ID.SIGNATURE`.
+ * `pgw2.SIGNATURE.ID@ORIGIN`.
  */
 authorization?: string,
 /**
@@ -536,7 +536,11 @@ claim: string,
  */
 publicKey: string,
 /**
- * The signature over the nonce and the claim code, in base64url without padding.
+ * The origin of the server that the gateway has dialled, such as `https://example.org`.
+ */
+origin?: string,
+/**
+ * The signature over the origin, the nonce and the claim code, in base64url without padding.
  */
 signature: string,
 /**

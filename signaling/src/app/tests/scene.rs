@@ -196,15 +196,15 @@ async fn connect_gateway(app: &Arc<App>, seed: u8, cameras: &[&str]) -> String {
     let claim = app.driver.store.create_claim(&granted, None).await.unwrap().code;
 
     let nonce = call::<Challenge>(app, conn, &mut reader, &Empty {}).await.nonce;
-    let signature = sign(&enroll_message(&nonce, &claim));
+    let signature = sign(&enroll_message(None, &nonce, &claim));
     let name = "Barn".to_owned();
     let public = URL_SAFE_NO_PAD.encode(public_key);
-    let params = EnrollParams { claim, public_key: public, signature, name };
+    let params = EnrollParams { claim, public_key: public, origin: None, signature, name };
     call::<Enroll>(app, conn, &mut reader, &params).await;
     let nonce = call::<Challenge>(app, conn, &mut reader, &Empty {}).await.nonce;
     let id = gateway_id(&public_key);
-    let signature = sign(&register_message(&nonce, &id));
-    let token = GatewayToken { id, signature }.to_string();
+    let signature = sign(&register_message(None, &nonce, &id));
+    let token = GatewayToken { id, origin: None, signature }.to_string();
     let params = RegisterParams { authorization: Some(token.clone()), ..Default::default() };
     call::<Register>(app, conn, &mut reader, &params).await;
     let cameras = cameras.iter().map(|id| camera(id)).collect();

@@ -52,7 +52,7 @@ fn under_systemd_a_reload_of_its_old_copy_is_refused_with_what_to_do() {
         turn.program.wait_for("the reason is logged", DEADLINE, |program| {
             Ok(program.output()?.contains("systemctl restart").then_some(()))
         })?;
-        turn.check_accepts("anna:secret")
+        turn.check_accepts("anna:secret").map(drop)
     });
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Result, ensure};
+use anyhow::ensure;
 use porthole_test_support::porthole::Server;
 use porthole_test_support::program::Place;
 use porthole_test_support::scene::{Need, scene};

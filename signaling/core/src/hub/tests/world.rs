@@ -54,7 +54,7 @@ impl World {
             lifetime: Duration::from_secs(600),
         };
         Self {
-            hub: Hub::new(Config { limits, turn: Some(turn) }, [7; 32]),
+            hub: Hub::new(Config { limits, turn: Some(turn), ..Config::default() }, [7; 32]),
             now: Now { instant: Instant::now(), unix_s: 1_000_000 },
             inbox: BTreeMap::new(),
             closed: BTreeMap::new(),
@@ -307,15 +307,16 @@ pub(super) fn enroll_params(key: &SigningKey, nonce: &str, claim: &str) -> Enrol
     EnrollParams {
         claim: claim.to_owned(),
         public_key: URL_SAFE_NO_PAD.encode(key.verifying_key().to_bytes()),
-        signature: sign(key, &enroll_message(nonce, claim)),
+        signature: sign(key, &enroll_message(None, nonce, claim)),
         name: "Barn".to_owned(),
+        origin: None,
     }
 }
 
 pub(super) fn gateway_token(key: &SigningKey, nonce: &str) -> String {
     let id = gateway_id(&key.verifying_key().to_bytes());
-    let signature = sign(key, &register_message(nonce, &id));
-    GatewayToken { id, signature }.to_string()
+    let signature = sign(key, &register_message(None, nonce, &id));
+    GatewayToken { id, origin: None, signature }.to_string()
 }
 
 fn sign(key: &SigningKey, message: &[u8]) -> String {

@@ -23,6 +23,7 @@ use crate::dtls_srtp::{DtlsRole, DtlsSrtp, DtlsSrtpError, Fingerprint, Identity,
 use crate::ice::{Agent, Candidate, CandidateRefused, Credentials, LocalBase, Path, Role};
 use crate::turn_clients::{TurnClients, TurnTransport};
 use crate::{Datagram, TurnTransportCommand, ice};
+use datagrams::EarlyDatagram;
 use gather::Gathering;
 
 pub use datagrams::media_ssrc;
@@ -120,6 +121,8 @@ pub struct PeerTransport {
     gathering: Gathering,
     /// Candidates that arrived before the peer's description (ONVIF WebRTC §5.6 allows it).
     early_candidates: Vec<String>,
+    /// DTLS that came before the check of its path had succeeded.
+    early_dtls: Vec<EarlyDatagram>,
     /// SSRCs of the peer, from decrypted packets; the newest last.
     peer_ssrcs: VecDeque<u32>,
     ready: bool,
@@ -166,6 +169,7 @@ impl PeerTransport {
             dtls_srtp: None,
             gathering: Gathering::new(now),
             early_candidates: Vec::new(),
+            early_dtls: Vec::new(),
             peer_ssrcs: VecDeque::new(),
             ready: false,
             ended: false,
@@ -404,6 +408,7 @@ impl PeerTransport {
     fn process(&mut self, now: Instant) {
         self.flush_turn_clients(now);
         self.flush_agent(now);
+        self.handle_early_dtls(now);
         self.flush_dtls_srtp(now);
         self.end_gathering_if_complete(now);
         self.flush_turn_clients(now);
@@ -443,3 +448,6 @@ impl PeerTransport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

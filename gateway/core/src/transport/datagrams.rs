@@ -13,6 +13,20 @@ use crate::ice::LocalBase;
 /// Limit of remembered SSRCs of the peer: its reports have one, and every track that it sends.
 const MAX_PEER_SSRCS: usize = 8;
 
+/// Limit of DTLS datagrams that are kept until their path is validated: a ClientHello in fragments.
+const MAX_EARLY_DTLS: usize = 4;
+
+/// Maximum size of one in bytes; a handshake has none that is larger.
+const MAX_EARLY_BYTES: usize = 2048;
+
+/// A datagram that waits for the check of its path.
+#[derive(Debug)]
+pub(super) struct EarlyDatagram {
+    base: LocalBase,
+    from: SocketAddr,
+    bytes: Bytes,
+}
+
 /// The kind of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PacketKind {
@@ -84,6 +98,15 @@ impl PeerTransport {
             PacketKind::Dtls if self.agent.is_validated(base, from) => {
                 self.handle_dtls(now, datagram);
             }
+            // A peer whose own check has succeeded begins at once, a moment before ours has.
+            PacketKind::Dtls
+                if !self.ready
+                    && self.early_dtls.len() < MAX_EARLY_DTLS
+                    && datagram.len() <= MAX_EARLY_BYTES =>
+            {
+                let bytes = Bytes::copy_from_slice(datagram);
+                self.early_dtls.push(EarlyDatagram { base, from, bytes });
+            }
             // Media is authentic by itself, and from a new address it shows that the peer moved.
             PacketKind::Rtp | PacketKind::Rtcp if self.handle_srtp(kind, datagram) => {
                 self.agent.handle_media(now, base, from);
@@ -93,6 +116,21 @@ impl PeerTransport {
             | PacketKind::Rtp
             | PacketKind::Rtcp
             | PacketKind::Other => trace!("a datagram that is not authentic is dropped"),
+        }
+    }
+
+    /// Handles the DTLS that came before the check of its path had succeeded.
+    pub(super) fn handle_early_dtls(&mut self, now: Instant) {
+        if self.early_dtls.is_empty() || self.dtls_srtp.is_none() {
+            return;
+        }
+        let agent = &self.agent;
+        let early: Vec<_> = self
+            .early_dtls
+            .extract_if(.., |early| agent.is_validated(early.base, early.from))
+            .collect();
+        for datagram in early {
+            self.handle_dtls(now, &datagram.bytes);
         }
     }
 

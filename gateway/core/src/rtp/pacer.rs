@@ -22,6 +22,10 @@ const MIN_SLICE: usize = 12_500;
 /// that nobody has read yet (`rmem_default`), which is two slices.
 const MAX_SLICE: usize = 50_000;
 
+/// Minimum size of the first slice in bytes: a key frame, so that the first picture does not wait.
+/// A socket of Linux takes as much that nobody has read yet (`rmem_default`).
+const MIN_FIRST_SLICE: usize = 100_000;
+
 /// Minimum time for which the rate of the live stream is taken from the group: a single key frame
 /// says little about it.
 const MIN_SPAN: Duration = Duration::from_millis(500);
@@ -60,9 +64,9 @@ impl Pacer {
     /// packets is released.
     pub fn begin(&mut self, now: Instant, group: &[MediaPacket]) -> Vec<Instant> {
         self.slice_bytes = slice_bytes(group);
-        (self.slice, self.room) = (now, self.slice_bytes);
+        (self.slice, self.room) = (now, self.slice_bytes.max(MIN_FIRST_SLICE));
         self.queue = group.iter().cloned().collect();
-        let mut plan = (now, self.slice_bytes);
+        let mut plan = (now, self.room);
         let times = group.iter().map(|packet| {
             if plan.1 == 0 {
                 plan = (plan.0 + SLICE, self.slice_bytes);
@@ -157,11 +161,11 @@ mod tests {
         let start = Instant::now();
         // Packets, seconds of video, and the least and most time for which they are spread.
         let table = [
-            ("a key frame", 12, 1, 0, 0),
-            ("a small group", 100, 4, 35, 45),
-            ("4 s at 4 Mbit/s", 2000, 4, 245, 250),
-            ("9 s at 4 Mbit/s", 4500, 9, 445, 450),
-            ("8 MB in 8 s", 8000, 8, 790, 800),
+            ("a key frame", 60, 1, 0, 0),
+            ("a small group", 200, 4, 40, 40),
+            ("4 s at 4 Mbit/s", 2000, 4, 240, 245),
+            ("9 s at 4 Mbit/s", 4500, 9, 440, 440),
+            ("8 MB in 8 s", 8000, 8, 785, 795),
             ("more in a second than the maximum", 10_000, 1, 495, 500),
         ];
         for (case, count, seconds, least, most) in table {
@@ -191,9 +195,10 @@ mod tests {
         for (late, expected) in [(4, 0), (5, 1), (14, 2), (20, 4), (25, 5), (1000, 5)] {
             let mut pacer = Pacer::new(now);
             pacer.begin(now, &packets(now, 8000, 8));
-            let first = std::iter::from_fn(|| pacer.poll_packet(now)).count();
+            std::iter::from_fn(|| pacer.poll_packet(now)).for_each(drop);
             let later = now + MS * late;
-            let slices = std::iter::from_fn(|| pacer.poll_packet(later)).count() / first;
+            let sent = std::iter::from_fn(|| pacer.poll_packet(later)).count();
+            let slices = sent / (MAX_SLICE / 1000);
             assert_eq!(slices, expected, "{late} ms late");
         }
     }

@@ -1,7 +1,10 @@
 //! Start codes (H.264 and H.265 annex B) inside NAL units, where none may be: some cameras send
 //! several units as one, as their encoder wrote them.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
+use memchr::memmem::Finder;
 
 use crate::media::codec::NalCodec;
 
@@ -10,6 +13,9 @@ const MAX_UNITS: usize = 512;
 
 /// Length of the start code without leading zeros.
 const LEN: usize = 3;
+
+/// The search for it, which every byte of every camera goes through.
+static START_CODE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(&[0, 0, 1]));
 
 /// The boundary between two units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,19 +29,25 @@ pub(crate) struct Boundary {
 /// Finds the first start code that a NAL unit follows. `zeros` is the number of zeros at the end of
 /// the bytes before these.
 pub(crate) fn find(codec: NalCodec, zeros: usize, bytes: &[u8]) -> Option<Boundary> {
-    let mut run = zeros;
-    for (at, &byte) in bytes.iter().enumerate() {
-        if byte == 0 {
-            run += 1;
-            continue;
-        }
+    let boundary = |at: usize, run: usize| {
         let begin = at + 1;
-        if byte == 1 && run >= 2 && is_header(codec, bytes.get(begin..).unwrap_or_default()) {
-            return Some(Boundary { end: at.saturating_sub(run), begin });
-        }
-        run = 0;
+        let follows = is_header(codec, bytes.get(begin..).unwrap_or_default());
+        follows.then(|| Boundary { end: at.saturating_sub(run), begin })
+    };
+    // One that begins before these bytes.
+    let first = bytes.iter().take(LEN).take_while(|byte| **byte == 0).count();
+    if bytes.get(first) == Some(&1)
+        && zeros + first >= LEN - 1
+        && let Some(found) = boundary(first, zeros + first)
+    {
+        return Some(found);
     }
-    None
+    START_CODE.find_iter(bytes).find_map(|begin| {
+        let before = bytes.get(..begin)?;
+        let run = before.iter().rev().take_while(|byte| **byte == 0).count();
+        let earlier = if run == begin { zeros } else { 0 };
+        boundary(begin + LEN - 1, run + earlier + LEN - 1)
+    })
 }
 
 /// Returns the number of zeros at the end of bytes that follow `zeros` others.
@@ -127,7 +139,29 @@ mod tests {
         assert_eq!(trailing_zeros(2, b"a"), 0);
     }
 
+    /// Finds a start code byte by byte.
+    fn find_slowly(codec: NalCodec, zeros: usize, bytes: &[u8]) -> Option<Boundary> {
+        let mut run = zeros;
+        for (at, &byte) in bytes.iter().enumerate() {
+            if byte == 1 && run >= 2 && is_header(codec, &bytes[at + 1..]) {
+                return Some(Boundary { end: at.saturating_sub(run), begin: at + 1 });
+            }
+            run = if byte == 0 { run + 1 } else { 0 };
+        }
+        None
+    }
+
     proptest! {
+        #[test]
+        fn the_first_one_is_found(h265 in any::<bool>(), zeros in 0_usize..4,
+            bytes in prop::collection::vec(
+                prop::sample::select(vec![0_u8, 0, 0, 1, 1, 2, 0x26, 0x41, 0x65, 0xff]), 0..80,
+            ),
+        ) {
+            let codec = if h265 { NalCodec::H265 } else { NalCodec::H264 };
+            prop_assert_eq!(find(codec, zeros, &bytes), find_slowly(codec, zeros, &bytes));
+        }
+
         #[test]
         fn pieces_are_within_the_unit(h265 in any::<bool>(), bytes in prop::collection::vec(
             prop::sample::select(vec![0_u8, 0, 0, 1, 1, 2, 0x26, 0x41, 0x65, 0x67, 0xff]), 0..80,

@@ -1,4 +1,5 @@
-//! The gateways that are measured: ours, in one or several builds, and Janus.
+//! The gateways that are measured: ours, in one or several builds, Janus, and one that is made with
+//! the `webrtc` crate.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -11,6 +12,7 @@ use crate::janus::Janus;
 use crate::porthole::Porthole;
 use crate::process::Process;
 use crate::viewer::{Counters, Viewer};
+use crate::webrtc_crate::WebrtcCrate;
 
 /// Time for a server to start, and for a viewer to join.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -30,6 +32,8 @@ pub(crate) enum Contender {
     Porthole(String, PathBuf),
     /// Janus, as Debian packages it.
     Janus,
+    /// The shortest gateway with the `webrtc` crate.
+    WebrtcCrate,
 }
 
 impl FromStr for Contender {
@@ -47,6 +51,7 @@ impl Contender {
         match self {
             Self::Porthole(name, _) => name,
             Self::Janus => "Janus",
+            Self::WebrtcCrate => "webrtc crate",
         }
     }
 
@@ -55,6 +60,7 @@ impl Contender {
         Ok(match self {
             Self::Porthole(_, binary) => Running::Porthole(Porthole::start(binary, ports).await?),
             Self::Janus => Running::Janus(Janus::start(ports).await?),
+            Self::WebrtcCrate => Running::WebrtcCrate(WebrtcCrate::start(ports).await?),
         })
     }
 }
@@ -63,6 +69,7 @@ impl Contender {
 pub(crate) enum Running {
     Porthole(Porthole),
     Janus(Janus),
+    WebrtcCrate(WebrtcCrate),
 }
 
 impl Running {
@@ -71,6 +78,7 @@ impl Running {
         match self {
             Self::Porthole(porthole) => &porthole.gateway,
             Self::Janus(janus) => &janus.process,
+            Self::WebrtcCrate(webrtc) => &webrtc.process,
         }
     }
 
@@ -84,6 +92,7 @@ impl Running {
         match self {
             Self::Porthole(porthole) => porthole.join(viewers, interval, counters).await,
             Self::Janus(janus) => janus.join(viewers, interval, counters).await,
+            Self::WebrtcCrate(webrtc) => webrtc.join(viewers, interval, counters).await,
         }
     }
 }

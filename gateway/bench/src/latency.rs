@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::source::FRAME_TICKS;
+
 /// Maximum number of viewers whose packets are timed.
 const MAX_VIEWERS: usize = 50;
 
@@ -15,14 +17,17 @@ const MAX_PACKETS: usize = 5_000_000;
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals {
     is_on: AtomicBool,
+    /// Number of viewers so far.
     viewers: AtomicUsize,
+    /// Those below this number are timed.
+    timed: AtomicUsize,
     packets: Mutex<Vec<Arrival>>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Arrival {
     viewer: usize,
-    sequence: u16,
+    timestamp: u32,
     /// Time since 1970.
     at: Duration,
 }
@@ -33,23 +38,26 @@ impl Arrivals {
         self.viewers.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Begins to keep what arrives.
+    /// Begins to keep what arrives at the viewers of now: later ones begin with old packets.
     pub(crate) fn begin(&self) {
+        let timed = self.viewers.load(Ordering::Relaxed).min(MAX_VIEWERS);
+        self.timed.store(timed, Ordering::Relaxed);
         self.is_on.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn push(&self, viewer: usize, sequence: u16, at: Duration) {
-        if viewer >= MAX_VIEWERS || !self.is_on.load(Ordering::Relaxed) {
+    pub(crate) fn push(&self, viewer: usize, timestamp: u32, at: Duration) {
+        let timed = self.timed.load(Ordering::Relaxed);
+        if viewer >= timed || !self.is_on.load(Ordering::Relaxed) {
             return;
         }
         let mut packets = self.packets.lock().unwrap_or_else(PoisonError::into_inner);
         if packets.len() < MAX_PACKETS {
-            packets.push(Arrival { viewer, sequence, at });
+            packets.push(Arrival { viewer, timestamp, at });
         }
     }
 
     /// Returns the sorted times in milliseconds that the packets have taken, and keeps no more.
-    /// `sent` has the times at which the camera has sent its packets, since 1970.
+    /// `sent` has the times since 1970 at which the camera has begun to send its frames.
     pub(crate) fn end(&self, sent: &[Duration]) -> Vec<f64> {
         self.is_on.store(false, Ordering::Relaxed);
         let packets = {
@@ -67,17 +75,18 @@ impl Arrivals {
 
 /// Returns the times in milliseconds that the packets of one viewer have taken.
 ///
-/// Each gateway numbers its packets as the camera does, from another number on. A packet cannot
-/// arrive before it is sent, and some are there before the next one is sent: so the distance of the
-/// numbers is the least one that any packet allows.
+/// Each gateway keeps the distances of the camera's timestamps. A packet cannot arrive before its
+/// frame is sent, and some are there before the next one is: so the distance of the frames' numbers
+/// is the least one that any packet allows.
 fn times_of<'a>(arrivals: impl Iterator<Item = &'a Arrival>, sent: &[Duration]) -> Vec<f64> {
-    let mut last: Option<(u16, i64)> = None;
+    let mut last: Option<(u32, i64)> = None;
     let numbered: Vec<(i64, Duration)> = arrivals
         .map(|arrival| {
-            let number = last.map_or(0, |(sequence, number)| {
-                number + i64::from(arrival.sequence.wrapping_sub(sequence).cast_signed())
+            let number = last.map_or(0, |(timestamp, number)| {
+                let ticks = arrival.timestamp.wrapping_sub(timestamp).cast_signed();
+                number + i64::from(ticks / FRAME_TICKS)
             });
-            last = Some((arrival.sequence, number));
+            last = Some((arrival.timestamp, number));
             (number, arrival.at)
         })
         .collect();
@@ -100,19 +109,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packets_are_found_again_by_their_numbers() {
+    fn frames_are_found_again_by_their_timestamps() {
         let ms = Duration::from_millis;
         // Frames of three packets, 33 ms apart; each packet takes 2 ms, those of one frame 40 ms.
-        let sent: Vec<_> = (0..30).map(|n| ms(1000 + n / 3 * 33)).collect();
-        for first in [0, 65_530] {
+        let sent: Vec<_> = (0..10).map(|n| ms(1000 + n * 33)).collect();
+        for first in [0, u32::MAX - 9000] {
             let arrivals = Arrivals::default();
-            arrivals.push(0, 7, ms(0));
-            arrivals.begin();
             let viewer = arrivals.add_viewer();
-            for number in 6..24_u16 {
-                let late = if (9..12).contains(&number) { 40 } else { 2 };
-                let at = sent[usize::from(number)] + ms(late);
-                arrivals.push(viewer, number.wrapping_add(first), at);
+            arrivals.push(viewer, 7, ms(0));
+            arrivals.begin();
+            arrivals.push(arrivals.add_viewer(), 7, ms(0));
+            for (frame, sent) in (0..).zip(&sent).skip(2).take(6) {
+                let at = *sent + ms(if frame == 3 { 40 } else { 2 });
+                for _ in 0..3 {
+                    arrivals.push(viewer, first.wrapping_add(frame * 3000), at);
+                }
             }
             let times = arrivals.end(&sent);
             assert_eq!(times.len(), 18);

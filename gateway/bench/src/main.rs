@@ -11,6 +11,7 @@ mod process;
 mod source;
 mod table;
 mod viewer;
+mod webrtc_crate;
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -30,6 +31,9 @@ struct Arguments {
     /// Leave Janus out
     #[arg(long)]
     without_janus: bool,
+    /// Leave the gateway of the webrtc crate out
+    #[arg(long)]
+    without_webrtc_crate: bool,
     /// Number of measurements of each; the table has medians
     #[arg(long, default_value_t = 3, value_name = "N")]
     rounds: usize,
@@ -56,6 +60,9 @@ async fn compare(arguments: Arguments) -> Result<()> {
     }
     if !arguments.without_janus && janus::is_installed() {
         contenders.insert(0, Contender::Janus);
+    }
+    if !arguments.without_webrtc_crate && webrtc_crate::program()?.is_file() {
+        contenders.push(Contender::WebrtcCrate);
     }
     let time = Duration::from_secs(arguments.seconds);
     let cases = CASES.iter().filter(|case| case.to_string().contains(&arguments.only));

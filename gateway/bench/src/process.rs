@@ -1,7 +1,7 @@
 //! A server's process, and what it uses.
 
 use std::fs;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -19,6 +19,17 @@ impl Process {
         let child =
             command.spawn().with_context(|| format!("{} does not start", name.display()))?;
         Ok(Self(child))
+    }
+
+    /// Starts a process that reads lines and writes lines.
+    pub(crate) fn start_to_talk(command: &mut Command) -> Result<(Self, ChildStdin, ChildStdout)> {
+        let name = command.get_program().to_owned();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child =
+            command.spawn().with_context(|| format!("{} does not start", name.display()))?;
+        let (input, output) = (child.stdin.take(), child.stdout.take());
+        let process = Self(child);
+        Ok((process, input.context("no input")?, output.context("no output")?))
     }
 
     /// Returns the time that all of its threads have run so far; it should not end threads.

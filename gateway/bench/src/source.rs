@@ -12,6 +12,9 @@ use anyhow::{Context as _, Result};
 /// Number of frames a second.
 const RATE: u32 = 30;
 
+/// Time between two frames, in ticks of the RTP clock of 90 kHz.
+pub(crate) const FRAME_TICKS: i32 = 3000;
+
 /// Number of frames from one key frame to the next.
 const GROUP: u64 = 120;
 
@@ -28,7 +31,7 @@ const FIRST_SSRC: u32 = 0x1000;
 const SPS: &[u8] = &[0x67, 0x42, 0xc0, 0x1f, 0xda, 0x01, 0x40, 0x16, 0xe4];
 const PPS: &[u8] = &[0x68, 0xce, 0x3c, 0x80];
 
-/// The times at which the first camera has sent its packets, since 1970.
+/// The times since 1970 at which the first camera has begun to send its frames.
 type Times = Arc<Mutex<Vec<Duration>>>;
 
 /// Cameras that send until they are dropped.
@@ -68,7 +71,7 @@ impl Cameras {
         Ok(Self { stop, sent, times, thread: Some(thread) })
     }
 
-    /// Returns the times at which the first camera has sent its packets, since 1970.
+    /// Returns the times since 1970 at which the first camera has begun to send its frames.
     pub(crate) fn times(&self) -> Vec<Duration> {
         self.times.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -105,11 +108,11 @@ impl Camera {
     fn send_frame(&mut self, socket: &UdpSocket, times: &Times) -> u64 {
         let packets = self.packets();
         self.frame += 1;
-        let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.ssrc == FIRST_SSRC {
+            let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
+            times.push(SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default());
+        }
         for packet in &packets {
-            if self.ssrc == FIRST_SSRC {
-                times.push(SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default());
-            }
             // A gateway that has just ended refuses it.
             let _ = socket.send_to(packet, self.to);
         }
@@ -137,7 +140,7 @@ impl Camera {
 
     fn packet(&mut self, marker: bool, payload: &[u8]) -> Vec<u8> {
         #[expect(clippy::cast_possible_truncation, reason = "an RTP timestamp wraps")]
-        let timestamp = (self.frame * 90_000 / u64::from(RATE)) as u32;
+        let timestamp = (self.frame as u32).wrapping_mul(FRAME_TICKS.cast_unsigned());
         let mut packet = vec![0x80, u8::from(marker) << 7 | 96];
         packet.extend(self.sequence.to_be_bytes());
         packet.extend(timestamp.to_be_bytes());

@@ -179,13 +179,13 @@ impl Run {
 
     /// Counts a datagram if it is an RTP packet; returns true if it is.
     fn count(&mut self, datagram: &[u8], at: Duration) -> bool {
-        let [first, kind, high, low, ..] = *datagram else { return false };
+        let [first, kind, high, low, a, b, c, d, ..] = *datagram else { return false };
         if !(128..=191).contains(&first) || (192..=223).contains(&kind) {
             return false;
         }
         self.counters.packets.fetch_add(1, Ordering::Relaxed);
         let sequence = u16::from_be_bytes([high, low]);
-        self.counters.arrivals.push(self.number, sequence, at);
+        self.counters.arrivals.push(self.number, u32::from_be_bytes([a, b, c, d]), at);
         let ahead = self.last.map_or(1, |last| sequence.wrapping_sub(last));
         if ahead == 0 || ahead >= 1 << 15 {
             return true;

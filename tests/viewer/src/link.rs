@@ -27,8 +27,10 @@ pub async fn run(
     let headers = request.headers_mut();
     headers.insert("Sec-WebSocket-Protocol", SUBPROTOCOL.parse()?);
     headers.insert("Authorization", format!("Bearer {token}").parse()?);
-    let (mut socket, _) =
-        tokio_tungstenite::connect_async(request).await.context("the server does not respond")?;
+    // No message waits for the acknowledgement of the one before.
+    let no_delay = true;
+    let connected = tokio_tungstenite::connect_async_with_config(request, None, no_delay).await;
+    let (mut socket, _) = connected.context("the server does not respond")?;
     let server = porthole_gateway::server_address(socket.get_ref());
     events.send(LinkEvent::Online { server }).await?;
     loop {

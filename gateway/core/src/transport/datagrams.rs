@@ -95,10 +95,13 @@ impl PeerTransport {
         match kind {
             // One forged ClientHello would end a handshake, so only validated addresses may send
             // one.
-            PacketKind::Dtls if self.agent.is_validated(base, from) => {
+            PacketKind::Dtls
+                if self.agent.selected().is_some() && self.agent.is_validated(base, from) =>
+            {
                 self.handle_dtls(now, datagram);
             }
-            // A peer whose own check has succeeded begins at once, a moment before ours has.
+            // A peer whose own check has succeeded begins at once, a moment before ours has, and
+            // there is no path yet on which it could be answered.
             PacketKind::Dtls
                 if !self.ready
                     && self.early_dtls.len() < MAX_EARLY_DTLS
@@ -121,7 +124,8 @@ impl PeerTransport {
 
     /// Handles the DTLS that came before the check of its path had succeeded.
     pub(super) fn handle_early_dtls(&mut self, now: Instant) {
-        if self.early_dtls.is_empty() || self.dtls_srtp.is_none() {
+        let can_answer = self.dtls_srtp.is_some() && self.agent.selected().is_some();
+        if self.early_dtls.is_empty() || !can_answer {
             return;
         }
         let agent = &self.agent;

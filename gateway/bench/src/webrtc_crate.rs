@@ -1,4 +1,4 @@
-//! The gateway made with the `webrtc` crate (`src/bin/porthole-bench-webrtc.rs`), and its viewers.
+//! The gateway made with the `webrtc` crate (`examples/webrtc_gateway.rs`), and its viewers.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -21,9 +21,9 @@ use crate::viewer::{Counters, Viewer};
 /// Capacity of the queue of its offers.
 const QUEUE: usize = 1024;
 
-/// Returns the program, which is built with the benchmark.
+/// Returns the program, which is built beside the benchmark.
 pub(crate) fn program() -> Result<PathBuf> {
-    Ok(std::env::current_exe()?.with_file_name("porthole-bench-webrtc"))
+    Ok(std::env::current_exe()?.with_file_name("examples").join("webrtc_gateway"))
 }
 
 /// A running gateway.

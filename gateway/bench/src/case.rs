@@ -110,7 +110,9 @@ pub(crate) async fn measure(contender: &Contender, case: Case, time: Duration) -
         Ok([cpu, read(&counters.packets), read(&counters.lost), sends()? - own, cameras.sent()])
     };
     let (begin, began) = (snapshot(&running)?, Instant::now());
-    counters.arrivals.begin();
+    if case.cameras == 1 {
+        counters.arrivals.begin();
+    }
     let mut late = Vec::new();
     if case.storm > 0 {
         let interval = STORM / u32::try_from(case.storm)?;

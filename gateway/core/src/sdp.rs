@@ -23,7 +23,7 @@ mod tests;
 use porthole_signaling_proto::fragment::FragmentError;
 
 pub use crate::media::MediaKind;
-pub use answer::{Answer, AnswerConfig, answer};
+pub use answer::{Answer, AnswerConfig, LocalTransport, answer};
 pub use codecs::{H264Profile, OfferedCodec, offered_audio, offered_codecs};
 pub use description::{Description, Direction, Extension, RemoteCodec, Section, Setup, Transport};
 pub use negotiate::{Negotiated, NegotiatedSection, NegotiatedTransport, apply_answer};

@@ -1,23 +1,26 @@
 //! A session: one viewer watching one or several streams.
 //!
 //! A session negotiates a list of [`Section`]s with the viewer ([`crate::sdp`]), each fed by a
-//! stream, and sends what [`crate::rtp`] has numbered over one [`PeerTransport`]. It connects these
-//! parts and decides nothing else.
+//! stream, and sends what [`crate::rtp`] has numbered over its [`Transports`]. It
+//! connects these parts and decides nothing else.
 
 mod media;
 mod negotiate;
 mod path;
 mod section;
 mod single_units;
+mod transports;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use porthole_signaling_proto::{IceCandidate, IceServer};
+use tracing::debug;
 
 use crate::dtls_srtp::Identity;
 use crate::transport::{PeerTransport, TransportOutput};
 use crate::{Datagram, TurnTransportCommand};
+use transports::Transports;
 
 pub use negotiate::SessionError;
 pub use section::{Section, SectionConfig};
@@ -71,7 +74,7 @@ pub enum SessionOutput {
 /// One viewer's session. After every call that changes it, drain [`Self::poll_output`].
 pub struct Session {
     expires: Instant,
-    transport: PeerTransport,
+    transports: Transports,
     sections: Vec<Section>,
     local: Local,
     started: bool,
@@ -99,7 +102,7 @@ impl std::fmt::Debug for Session {
         f.debug_struct("Session")
             .field("sections", &self.sections.iter().map(Section::source).collect::<Vec<_>>())
             .field("started", &self.started)
-            .field("transport", &self.transport)
+            .field("transport", self.transports.first())
             .finish_non_exhaustive()
     }
 }
@@ -127,8 +130,8 @@ impl Session {
             return None;
         }
         let sections = self.sections.iter().filter_map(Section::poll_timeout);
-        let transport = self.transport.poll_timeout();
-        sections.chain(transport).chain([self.expires + EXPIRY_GRACE]).min()
+        let transports = self.transports.iter().filter_map(PeerTransport::poll_timeout);
+        sections.chain(transports).chain([self.expires + EXPIRY_GRACE]).min()
     }
 
     /// Processes everything that is due: checks, retransmissions, reports, restarts, expiry.
@@ -139,7 +142,7 @@ impl Session {
         if now >= self.expires + EXPIRY_GRACE {
             return self.end("the session expired and was not extended");
         }
-        self.transport.handle_timeout(now);
+        self.transports.iter_mut().for_each(|transport| transport.handle_timeout(now));
         self.send_due_packets(now);
         self.process_transport(now);
     }
@@ -152,7 +155,7 @@ impl Session {
     /// Ends the session. Drain [`Self::poll_output`] once more for the last messages.
     pub fn close(&mut self, now: Instant) {
         self.send_goodbyes(now);
-        self.transport.close(now);
+        self.transports.iter_mut().for_each(|transport| transport.close(now));
         self.process_transport(now);
         self.ended = true;
     }
@@ -164,9 +167,9 @@ impl Session {
         }
     }
 
-    /// Processes the outputs of the transport. Called after every input.
+    /// Processes the outputs of the transports. Called after every input.
     fn process_transport(&mut self, now: Instant) {
-        while let Some(output) = self.transport.poll_output() {
+        while let Some((index, output)) = self.transports.poll_output() {
             match output {
                 TransportOutput::Datagram(datagram) => {
                     self.outbox.push_back(SessionOutput::Datagram(datagram));
@@ -177,6 +180,8 @@ impl Session {
                 TransportOutput::LocalCandidate(candidate) => self.trickle(candidate),
                 TransportOutput::DescriptionDue => self.handle_description_due(),
                 TransportOutput::GatheringComplete => self.handle_gathering_complete(),
+                // What is bundled apart from the picture begins with its own next packet.
+                TransportOutput::Ready if index > 0 => {}
                 TransportOutput::Ready => {
                     self.started = true;
                     self.outbox.push_back(SessionOutput::Started);
@@ -185,6 +190,9 @@ impl Session {
                 TransportOutput::PathLost => self.restart(now),
                 // Nothing is received from viewers yet.
                 TransportOutput::Rtp(_) | TransportOutput::PathRestored => {}
+                TransportOutput::Closed | TransportOutput::Failed(_) if index > 0 => {
+                    debug!("a section apart from the picture has lost its transport");
+                }
                 TransportOutput::Closed => self.end("the viewer left"),
                 TransportOutput::Failed(reason) => self.end(&reason),
             }

@@ -26,7 +26,7 @@ use crate::{Datagram, TurnTransportCommand, ice};
 use datagrams::EarlyDatagram;
 use gather::Gathering;
 
-pub use datagrams::media_ssrc;
+pub use datagrams::{media_ssrc, requested_ufrag};
 
 /// Time in which a transport must be ready. ICE itself waits 39.5 s (RFC 8863 §4); the rest is for
 /// the exchange of descriptions.

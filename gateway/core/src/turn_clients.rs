@@ -18,8 +18,8 @@ use crate::ice_servers::{MAX_ICE_SERVERS, endpoints};
 /// world, plus one for the 401. Most networks let UDP through, and an allocation costs the server.
 const TCP_DELAY: Duration = Duration::from_millis(250);
 
-/// Limit of TURN clients in one session: one for each transport of each server.
-const MAX_CLIENTS: usize = 2 * MAX_ICE_SERVERS;
+/// Limit of TURN clients of one peer transport: one for each transport of each server.
+pub(crate) const MAX_CLIENTS: usize = 2 * MAX_ICE_SERVERS;
 
 /// The transport protocol between a TURN client and its server (RFC 8656 §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

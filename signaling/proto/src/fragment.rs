@@ -45,8 +45,10 @@ pub struct Fragment {
 pub struct FragmentSection {
     /// The name of the section, empty if it has none.
     pub mid: String,
-    /// The ICE user name fragment of this section, if it has one of its own. Not written.
+    /// The ICE user name fragment of this section, if it has one of its own.
     pub ufrag: Option<String>,
+    /// The ICE password of this section, if it has one of its own.
+    pub pwd: Option<String>,
     /// The candidates, each in the form `candidate:…`.
     pub candidates: Vec<String>,
     /// True if no more candidates will follow.
@@ -179,6 +181,12 @@ impl Fragment {
             // Media and formats of the line mean nothing in a fragment (RFC 8840 §9.1).
             line("m=", "video 9 UDP/TLS/RTP/SAVPF 0");
             line("a=mid:", &section.mid);
+            for (prefix, value) in [("a=ice-ufrag:", &section.ufrag), ("a=ice-pwd:", &section.pwd)]
+            {
+                if let Some(value) = value {
+                    line(prefix, value);
+                }
+            }
             for candidate in &section.candidates {
                 line("a=", candidate);
             }
@@ -229,6 +237,9 @@ impl Parser {
             }
             Some(("ice-pwd", value)) => {
                 fragment.pwd.get_or_insert_with(|| value.to_owned());
+                if let Some(section) = fragment.sections.last_mut() {
+                    section.pwd = Some(value.to_owned());
+                }
             }
             Some(("group", value)) if fragment.bundle.is_empty() => {
                 if let Some(mids) = value.strip_prefix("BUNDLE ") {

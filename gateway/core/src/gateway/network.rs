@@ -5,14 +5,13 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use porthole_signaling_proto::SessionId;
-use porthole_turn_proto::stun::{Class, Message, attribute};
 use tracing::trace;
 
 use super::Gateway;
 use crate::Output;
 use crate::ice::LocalBase;
 use crate::session::Session;
-use crate::transport::media_ssrc;
+use crate::transport::{media_ssrc, requested_ufrag};
 
 /// Limit of remembered remote addresses; every session has a handful of remote candidates.
 const MAX_REMOTES: usize = 16 * 1024;
@@ -61,7 +60,7 @@ impl Gateway {
             self.handle_reflexive(now, base, mapped);
             return;
         }
-        let addressed = user_fragment(bytes).and_then(|ufrag| self.session_of(&ufrag));
+        let addressed = requested_ufrag(bytes).and_then(|ufrag| self.session_of(&ufrag));
         let session = addressed
             .or_else(|| self.remotes.session(&(base, from)).cloned())
             .or_else(|| media_ssrc(bytes).and_then(|ssrc| self.session_by_ssrc(ssrc)));
@@ -121,18 +120,4 @@ impl Gateway {
         let gathering = self.sessions.iter().filter(|(_, session)| Session::is_gathering(session));
         gathering.map(|(id, _)| id.clone()).collect()
     }
-}
-
-/// Returns the user name fragment of the session that a STUN request is for: the part of USERNAME
-/// before the colon is the receiver's (RFC 8445 §7.2.2).
-fn user_fragment(bytes: &[u8]) -> Option<String> {
-    if bytes.first().is_none_or(|first| *first > 3) {
-        return None;
-    }
-    let message = Message::parse(bytes).ok()?;
-    if message.class() != Class::Request {
-        return None;
-    }
-    let (ufrag, _) = message.text(attribute::USERNAME).ok()??.split_once(':')?;
-    Some(ufrag.to_owned())
 }

@@ -91,7 +91,7 @@ impl Gateway {
     }
 
     fn handle_trickle(&mut self, now: Instant, id: &SessionId, candidate: &IceCandidate) {
-        self.with_session(now, id, |session| session.handle_candidate(now, &candidate.candidate));
+        self.with_session(now, id, |session| session.handle_candidate(now, candidate));
     }
 
     fn handle_extend(

@@ -18,10 +18,9 @@ pub struct AnswerConfig<'a> {
     pub session_id: u64,
     /// Version of the `o=` line; it grows with each description of the session.
     pub version: u64,
-    /// Our ICE user name fragment.
-    pub ufrag: &'a str,
-    /// Our ICE password.
-    pub pwd: &'a str,
+    /// Our transports, at least one: that of the picture and of what is bundled with it, then one
+    /// for each section apart from them. A section that finds none left is rejected.
+    pub transports: &'a [LocalTransport<'a>],
     /// Fingerprint of our DTLS certificate.
     pub fingerprint: Fingerprint,
     /// Our preferred DTLS role, if the offer leaves the choice to us. A WHEP endpoint should be
@@ -29,6 +28,15 @@ pub struct AnswerConfig<'a> {
     pub setup: Setup,
     /// The tracks that we have, each of which is used for at most one section.
     pub media: &'a [LocalMedia<'a>],
+}
+
+/// Our side of a transport, as an answer describes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalTransport<'a> {
+    /// Our ICE user name fragment.
+    pub ufrag: &'a str,
+    /// Our ICE password.
+    pub pwd: &'a str,
     /// Our candidates, in the form `candidate:…`.
     pub candidates: &'a [String],
     /// True if no more candidates follow.
@@ -44,47 +52,48 @@ pub struct Answer {
     pub negotiated: Negotiated,
 }
 
-/// Answers an offer: each of our tracks goes into the first section that takes it. All sections
-/// that carry something share one transport.
+/// Answers an offer: each of our tracks goes into the first section that takes it. The picture and
+/// the sections of its bundle share one transport; a track of another section has one of its own.
 ///
-/// A section of their bundle that carries nothing is answered as inactive, not as rejected: some
+/// A section of a bundle in use that carries nothing is answered as inactive, not as rejected: some
 /// players build a transport for a rejected section, and fail when nobody answers on it; others
 /// give up the whole bundle when its first section is rejected.
 ///
 /// # Errors
 /// If no section takes a track, or if the offer has no usable transport.
 pub fn answer(offer: &Description, config: &AnswerConfig<'_>) -> Result<Answer, SdpError> {
-    let accepted = accepted_sections(offer, config)?;
-    let picture = accepted.iter().find(|it| it.negotiated.kind == MediaKind::Video);
-    let first = picture.ok_or(SdpError::NoVideo)?.offered;
-    let bundle = Bundle::new(offer, first);
+    let (accepted, mut groups) = accepted_sections(offer, config)?;
     let uses: Vec<_> =
-        offer.sections.iter().map(|section| Use::of(section, &accepted, &bundle)).collect();
-    let used = |section: &&Section| {
+        offer.sections.iter().map(|section| Use::of(section, &accepted, &groups)).collect();
+    let is_used = |section: &Section| {
         let mut pairs = offer.sections.iter().zip(&uses);
-        pairs.any(|(other, using)| std::ptr::eq(*section, other) && !using.is_rejected())
+        pairs.any(|(other, using)| is(section, other) && !using.is_rejected())
     };
-    let mut members: Vec<_> = bundle.members.into_iter().filter(used).collect();
-    let is_bundled = !members.is_empty();
-    if !is_bundled {
-        members.push(first);
+    for group in &mut groups {
+        group.members.retain(|section| is_used(section));
     }
-    // The first section with a transport carries that of the bundle (RFC 9143 §7.2.1).
-    let carrier = members.iter().copied().find(|section| section.ufrag.is_some()).unwrap_or(first);
-    let remote = transport(carrier)?;
-    let (role, setup) = answer_role(carrier, config.setup);
-    let mids = [carrier].into_iter().chain(members.iter().copied().filter(|s| !is(s, carrier)));
-    let mids: Vec<_> = mids.filter(|_| is_bundled).filter_map(|s| s.mid()).collect();
-    let mut writer = AnswerWriter {
-        writer: Writer::new(config.session_id, config.version, &mids),
-        config,
-        transport: Transport {
-            ufrag: config.ufrag.to_owned(),
-            pwd: config.pwd.to_owned(),
+    let mut shared = Vec::new();
+    let mut transports = Vec::new();
+    for (group, local) in groups.iter().zip(config.transports) {
+        let carrier = group.carrier();
+        let remote = transport(carrier)?;
+        let (role, setup) = answer_role(carrier, config.setup);
+        transports.push(negotiated_transport(offer, &group.members, carrier, remote, role));
+        let transport = Transport {
+            ufrag: local.ufrag.to_owned(),
+            pwd: local.pwd.to_owned(),
             fingerprint: config.fingerprint,
             setup,
-        },
-        carrier,
+        };
+        shared.push(Shared { group, transport, carrier, local });
+    }
+    let bundles: Vec<_> = groups.iter().filter_map(Group::mids).collect();
+    let Some(first) = shared.first() else { return Err(SdpError::NoVideo) };
+    let mut writer = AnswerWriter {
+        writer: Writer::new(config.session_id, config.version, &bundles),
+        config,
+        first,
+        shared: &shared,
     };
     for (offered, using) in offer.sections.iter().zip(&uses) {
         match using {
@@ -95,9 +104,8 @@ pub fn answer(offer: &Description, config: &AnswerConfig<'_>) -> Result<Answer, 
         }
     }
     let text = writer.writer.text;
-    let transport = negotiated_transport(offer, &members, carrier, remote, role);
     let sections = accepted.into_iter().map(|accepted| accepted.negotiated).collect();
-    Ok(Answer { text, negotiated: Negotiated { transport, sections } })
+    Ok(Answer { text, negotiated: Negotiated { transports, sections } })
 }
 
 fn is(one: &Section, other: &Section) -> bool {
@@ -111,29 +119,35 @@ struct Accepted<'a> {
     negotiated: NegotiatedSection,
 }
 
-/// Returns the sections that take our tracks, all on one transport; at least one.
+/// Returns the sections that take our tracks, at least one, and the groups of sections that share a
+/// transport, of which the picture's is the first.
 fn accepted_sections<'a>(
     offer: &'a Description,
     config: &AnswerConfig<'_>,
-) -> Result<Vec<Accepted<'a>>, SdpError> {
+) -> Result<(Vec<Accepted<'a>>, Vec<Group<'a>>), SdpError> {
     let mut accepted: Vec<Accepted<'a>> = Vec::new();
+    let mut groups: Vec<Group<'a>> = Vec::new();
     let mut problem = SdpError::NoVideo;
     let mut sections: Vec<_> = offer.sections.iter().filter(|s| !s.is_rejected()).collect();
-    // The picture decides which transport is used.
+    // The picture decides which transport is the first.
     sections.sort_by_key(|section| section.media != MediaKind::Video.as_str());
     for offered in sections {
-        let is_apart = |first: &Accepted<'a>| !Bundle::new(offer, first.offered).has(offered);
-        if accepted.first().is_some_and(is_apart) {
+        let known = groups.iter().position(|group| group.has(offered));
+        let is_apart = known.is_none() && !groups.is_empty();
+        if is_apart && (groups.len() >= config.transports.len() || transport(offered).is_err()) {
             continue;
         }
         for (index, ours) in config.media.iter().enumerate() {
-            let is_used = accepted.iter().any(|accepted| accepted.negotiated.media == index);
-            if is_used || offered.media != ours.kind.as_str() {
+            let is_taken = accepted.iter().any(|accepted| accepted.negotiated.media == index);
+            if is_taken || offered.media != ours.kind.as_str() {
                 continue;
             }
-            match accept(offered, index, ours) {
+            match accept(offered, index, ours, known.unwrap_or(groups.len())) {
                 Ok(section) => {
                     accepted.push(section);
+                    if known.is_none() {
+                        groups.push(Group::new(offer, offered));
+                    }
                     break;
                 }
                 Err(error) if ours.kind == MediaKind::Video => problem = error,
@@ -147,13 +161,14 @@ fn accepted_sections<'a>(
     };
     accepted.sort_by_key(place);
     let is_picture = |accepted: &Accepted<'_>| accepted.negotiated.kind == MediaKind::Video;
-    if accepted.iter().any(is_picture) { Ok(accepted) } else { Err(problem) }
+    if accepted.iter().any(is_picture) { Ok((accepted, groups)) } else { Err(problem) }
 }
 
 fn accept<'a>(
     offered: &'a Section,
     index: usize,
     ours: &LocalMedia<'_>,
+    transport: usize,
 ) -> Result<Accepted<'a>, SdpError> {
     let can_send = !ours.direction.sends() || offered.direction.receives();
     let can_receive = !ours.direction.receives() || offered.direction.sends();
@@ -167,7 +182,8 @@ fn accept<'a>(
     if !offered.rtcp_mux {
         return Err(SdpError::NoRtcpMux);
     }
-    let negotiated = negotiated_section(index, ours.kind, offered, codec, theirs);
+    let mut negotiated = negotiated_section(index, ours.kind, offered, codec, theirs);
+    negotiated.transport = transport;
     Ok(Accepted { offered, theirs, negotiated })
 }
 
@@ -188,24 +204,47 @@ fn best_codec<'a, 'b>(
     best.map(|(_, ours, theirs)| (ours, theirs))
 }
 
-/// The sections of the offer that share the transport of one of them, in the order of their group.
-struct Bundle<'a> {
-    /// Empty if the section is not bundled.
+/// The sections of the offer that share a transport, in the order of their bundle.
+struct Group<'a> {
+    /// The section for whose track the transport is made.
+    first: &'a Section,
+    /// The sections of its bundle, or that section alone.
     members: Vec<&'a Section>,
+    is_bundled: bool,
 }
 
-impl<'a> Bundle<'a> {
-    fn new(offer: &'a Description, section: &Section) -> Self {
-        let group = section.mid().and_then(|mid| {
-            let mut groups = offer.bundles.iter();
-            groups.find(|group| group.iter().any(|member| member == mid))
+impl<'a> Group<'a> {
+    fn new(offer: &'a Description, first: &'a Section) -> Self {
+        let bundle = first.mid().and_then(|mid| {
+            let mut bundles = offer.bundles.iter();
+            bundles.find(|bundle| bundle.iter().any(|member| member == mid))
         });
         let by_mid = |mid: &String| offer.sections.iter().find(|s| s.mid.as_ref() == Some(mid));
-        Self { members: group.into_iter().flatten().filter_map(by_mid).collect() }
+        let members: Vec<_> = bundle.into_iter().flatten().filter_map(by_mid).collect();
+        if members.iter().any(|member| is(member, first)) {
+            Self { first, members, is_bundled: true }
+        } else {
+            Self { first, members: vec![first], is_bundled: false }
+        }
     }
 
     fn has(&self, section: &Section) -> bool {
         self.members.iter().any(|member| is(member, section))
+    }
+
+    /// Returns the first section with a transport, which carries that of the bundle
+    /// (RFC 9143 §7.2.1).
+    fn carrier(&self) -> &'a Section {
+        let mut members = self.members.iter().copied();
+        members.find(|section| section.ufrag.is_some()).unwrap_or(self.first)
+    }
+
+    /// Returns the mids of the bundle in our answer, that of the carrier first.
+    fn mids(&self) -> Option<Vec<&'a str>> {
+        let carrier = self.carrier();
+        let others = self.members.iter().copied().filter(|section| !is(section, carrier));
+        let all = [carrier].into_iter().chain(others);
+        self.is_bundled.then(|| all.filter_map(Section::mid).collect())
     }
 }
 
@@ -213,20 +252,20 @@ impl<'a> Bundle<'a> {
 enum Use<'a> {
     /// A section that carries one of our tracks.
     Track(&'a Accepted<'a>),
-    /// A section that carries nothing, but belongs to the bundle; one of its codecs.
+    /// A section that carries nothing, but belongs to a bundle in use; one of its codecs.
     Idle(&'a RemoteCodec),
-    /// A section of the bundle for data channels, which nobody opens yet.
+    /// A section of such a bundle for data channels, which nobody opens yet.
     Data,
     /// A section that is not used.
     Rejected,
 }
 
 impl<'a> Use<'a> {
-    fn of(offered: &'a Section, accepted: &'a [Accepted<'a>], bundle: &Bundle<'_>) -> Self {
+    fn of(offered: &'a Section, accepted: &'a [Accepted<'a>], groups: &[Group<'_>]) -> Self {
         if let Some(track) = accepted.iter().find(|accepted| is(accepted.offered, offered)) {
             return Self::Track(track);
         }
-        if offered.is_rejected() || !bundle.has(offered) {
+        if offered.is_rejected() || !groups.iter().any(|group| group.has(offered)) {
             return Self::Rejected;
         }
         match offered.media.as_str() {
@@ -258,16 +297,37 @@ fn answer_role(carrier: &Section, preferred: Setup) -> (DtlsRole, Setup) {
     }
 }
 
+/// A transport of the answer, and the sections that share it.
+struct Shared<'a> {
+    group: &'a Group<'a>,
+    transport: Transport,
+    /// The section that carries the transport, and with it our candidates.
+    carrier: &'a Section,
+    local: &'a LocalTransport<'a>,
+}
+
+impl Shared<'_> {
+    /// Returns our candidates if this section carries them, and whether they are all.
+    fn candidates_in(&self, section: &Section) -> (&[String], bool) {
+        let carries = is(section, self.carrier);
+        (if carries { self.local.candidates } else { &[] }, carries && self.local.end_of_candidates)
+    }
+}
+
 /// Writes the sections of an answer.
 struct AnswerWriter<'a> {
     writer: Writer,
     config: &'a AnswerConfig<'a>,
-    transport: Transport,
-    /// The section that carries the transport, and with it our candidates.
-    carrier: &'a Section,
+    /// The transport of the picture, which is also written into rejected sections.
+    first: &'a Shared<'a>,
+    shared: &'a [Shared<'a>],
 }
 
-impl AnswerWriter<'_> {
+impl<'a> AnswerWriter<'a> {
+    fn shared(&self, section: &Section) -> &'a Shared<'a> {
+        self.shared.iter().find(|shared| shared.group.has(section)).unwrap_or(self.first)
+    }
+
     fn track(&mut self, accepted: &Accepted<'_>) {
         let Accepted { offered, theirs, negotiated } = accepted;
         let Some(ours) = self.config.media.get(negotiated.media) else { return };
@@ -292,18 +352,19 @@ impl AnswerWriter<'_> {
         let extensions = extensions
             .into_iter()
             .filter_map(|(id, uri)| id.map(|id| Extension { id, uri: uri.to_owned() }));
-        let carries = is(offered, self.carrier);
+        let shared = self.shared(offered);
+        let (candidates, end_of_candidates) = shared.candidates_in(offered);
         self.writer.rtp(&RtpSection {
             kind: ours.kind,
             protocol: &offered.protocol,
             mid: offered.mid(),
-            transport: &self.transport,
+            transport: &shared.transport,
             codecs: &[codec],
             feedback: &feedback,
             extensions: &extensions.collect::<Vec<_>>(),
             track: ours.track,
-            candidates: if carries { self.config.candidates } else { &[] },
-            end_of_candidates: carries && self.config.end_of_candidates,
+            candidates,
+            end_of_candidates,
             direction: ours.direction,
             is_mux_only: false,
         });
@@ -354,15 +415,14 @@ impl AnswerWriter<'_> {
         let is_rtp = MediaKind::ALL.iter().any(|kind| kind.as_str() == media);
         let direction = is_rtp.then_some(Direction::Inactive);
         self.writer.media(media, port, protocol, formats, offered.mid(), direction);
-        self.writer.transport(&self.transport);
+        self.writer.transport(&self.shared(offered).transport);
         if is_rtp && offered.rtcp_mux {
             self.writer.line(format_args!("a=rtcp-mux"));
         }
     }
 
     fn write_candidates(&mut self, offered: &Section) {
-        if is(offered, self.carrier) {
-            self.writer.candidates(self.config.candidates, self.config.end_of_candidates);
-        }
+        let (candidates, ended) = self.shared(offered).candidates_in(offered);
+        self.writer.candidates(candidates, ended);
     }
 }

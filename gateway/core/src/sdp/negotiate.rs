@@ -9,16 +9,17 @@ use super::{EXTENSION_MID, EXTENSION_PLAYOUT_DELAY, OfferedCodec, SdpError};
 use crate::dtls_srtp::DtlsRole;
 use crate::media::{Codec, MediaKind, TrackCodec};
 
-/// The result of a negotiation: one transport, and the sections that use it.
+/// The result of a negotiation: transports, and the sections that use them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Negotiated {
-    /// The transport of all sections.
-    pub transport: NegotiatedTransport,
+    /// The transports, at least one: the first is that of the picture and of what is bundled with
+    /// it.
+    pub transports: Vec<NegotiatedTransport>,
     /// The sections that carry a track, in the order of the descriptions; at least one.
     pub sections: Vec<NegotiatedSection>,
 }
 
-/// The transport of a session.
+/// A transport of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NegotiatedTransport {
     /// Mid that candidates are trickled with: of the section whose transport the bundle uses.
@@ -46,6 +47,8 @@ pub struct NegotiatedTransport {
 pub struct NegotiatedSection {
     /// Index of our track: in the sections of the offer, or in the media of the answer.
     pub media: usize,
+    /// Index of its transport among those of the negotiation.
+    pub transport: usize,
     /// Kind of the media.
     pub kind: MediaKind,
     /// Mid of the section; a player may omit it.
@@ -110,7 +113,7 @@ pub fn apply_answer(
     let remote = transport(carrier)?;
     let role = remote.setup.local_role().ok_or(SdpError::Setup)?;
     let transport = negotiated_transport(answer, &used, carrier, remote, role);
-    Ok(Negotiated { transport, sections: negotiated })
+    Ok(Negotiated { transports: vec![transport], sections: negotiated })
 }
 
 fn answered_section(
@@ -151,6 +154,7 @@ pub(super) fn negotiated_section(
 ) -> NegotiatedSection {
     NegotiatedSection {
         media,
+        transport: 0,
         kind,
         mid: section.mid.clone(),
         codec: ours.codec,

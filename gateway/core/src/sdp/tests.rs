@@ -80,8 +80,8 @@ fn agreed(
     codecs: &[OfferedCodec],
     answer: &str,
 ) -> Result<(NegotiatedTransport, NegotiatedSection), SdpError> {
-    let Negotiated { transport, mut sections } = apply(codecs, answer)?;
-    Ok((transport, sections.remove(0)))
+    let Negotiated { mut transports, mut sections } = apply(codecs, answer)?;
+    Ok((transports.remove(0), sections.remove(0)))
 }
 
 fn try_answer(
@@ -92,21 +92,27 @@ fn try_answer(
 ) -> Result<Answer, SdpError> {
     let candidates = ["candidate:2 1 udp 2130706431 192.0.2.2 5000 typ host".to_owned()];
     let media = [video(codecs, track)];
-    let config = AnswerConfig { setup, media: &media, candidates: &candidates, ..answer_config() };
+    let transports = [LocalTransport { candidates: &candidates, ..OURS }];
+    let config = AnswerConfig { setup, media: &media, transports: &transports, ..answer_config() };
     answer(&parse(offer)?, &config)
 }
+
+/// The gateway's side of a transport.
+const OURS: LocalTransport<'static> = LocalTransport {
+    ufrag: "wxyz",
+    pwd: "FEDCBA9876543210fedcba",
+    candidates: &[],
+    end_of_candidates: true,
+};
 
 fn answer_config() -> AnswerConfig<'static> {
     AnswerConfig {
         session_id: 78,
         version: 1,
-        ufrag: "wxyz",
-        pwd: "FEDCBA9876543210fedcba",
+        transports: &[OURS],
         fingerprint: Fingerprint([0xcd; 32]),
         setup: Setup::Passive,
         media: &[],
-        candidates: &[],
-        end_of_candidates: true,
     }
 }
 
@@ -261,8 +267,8 @@ fn every_offered_section_is_answered_in_order() {
         let answer = try_answer(offer, &codecs, Setup::Passive, Some(&track())).unwrap();
         assert_eq!(answer.negotiated.sections[0].payload_type, payload_type, "{case}");
         assert_eq!(answer.negotiated.sections[0].mid.as_deref(), Some(mid), "{case}");
-        assert_eq!(answer.negotiated.transport.mid.as_deref(), Some(transport_mid), "{case}");
-        assert_eq!(answer.negotiated.transport.role, DtlsRole::Server, "{case}");
+        assert_eq!(answer.negotiated.transports[0].mid.as_deref(), Some(transport_mid), "{case}");
+        assert_eq!(answer.negotiated.transports[0].role, DtlsRole::Server, "{case}");
         let media: Vec<_> = answer.text.lines().filter(|l| l.starts_with("m=")).collect();
         assert_eq!(media.len(), lines.len(), "{case}");
         for (line, start) in media.iter().zip(lines) {
@@ -313,7 +319,7 @@ fn the_handshake_has_one_client() {
         let offer = CHROMIUM_VIDEO.replace("setup:actpass", &format!("setup:{offered}"));
         let codecs = offered_codecs(Codec::H264, None);
         let answer = try_answer(&offer, &codecs, preferred, Some(&track())).unwrap();
-        assert_eq!(answer.negotiated.transport.role, role, "{offered}, {preferred:?}");
+        assert_eq!(answer.negotiated.transports[0].role, role, "{offered}, {preferred:?}");
         let line = format!("a=setup:{}\r\n", expected.as_str());
         assert!(answer.text.contains(&line), "{offered}, {preferred:?}");
         // The peer takes the opposite role.
@@ -352,7 +358,7 @@ fn our_viewer_answers_our_gateway() {
     let [video] = answer.negotiated.sections.as_slice() else { panic!("one section") };
     assert_eq!((video.remote_ssrc, video.remote_rtx_ssrc), (Some(1111), Some(2222)));
     assert_eq!((video.payload_type, video.rtx_payload_type), (96, Some(97)));
-    assert_eq!(answer.negotiated.transport.role, DtlsRole::Client);
+    assert_eq!(answer.negotiated.transports[0].role, DtlsRole::Client);
     let (transport, video) = agreed(&codecs, &answer.text).unwrap();
     assert_eq!(transport.role, DtlsRole::Server);
     assert_eq!((video.payload_type, video.rtx_payload_type), (96, Some(97)));
@@ -375,8 +381,8 @@ fn a_section_on_another_ones_transport_is_found() {
         .collect();
     let offer = format!("{head}{strict}a=bundle-only\r\n");
     let answer = try_answer(&offer, &codecs, Setup::Passive, Some(&track())).unwrap();
-    assert_eq!(answer.negotiated.transport.remote.ufrag, "NMQq");
-    assert_eq!(answer.negotiated.transport.mid.as_deref(), Some("0"));
+    assert_eq!(answer.negotiated.transports[0].remote.ufrag, "NMQq");
+    assert_eq!(answer.negotiated.transports[0].mid.as_deref(), Some("0"));
 }
 
 #[test]

@@ -68,7 +68,7 @@ pub struct TrackIds {
 #[must_use]
 pub fn offer(config: &OfferConfig<'_>) -> String {
     let bundle: Vec<_> = config.sections.iter().map(|section| section.mid).collect();
-    let mut writer = Writer::new(config.session_id, config.version, &bundle);
+    let mut writer = Writer::new(config.session_id, config.version, &[bundle]);
     let extensions = offered_extensions();
     for (index, section) in config.sections.iter().enumerate() {
         let is_video = section.media.kind == MediaKind::Video;
@@ -126,13 +126,13 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Creates a writer and writes the session level.
-    pub(super) fn new(session_id: u64, version: u64, bundle: &[&str]) -> Self {
+    pub(super) fn new(session_id: u64, version: u64, bundles: &[Vec<&str>]) -> Self {
         let mut writer = Self { text: String::with_capacity(2048) };
         writer.line(format_args!("v=0"));
         writer.line(format_args!("o=- {session_id} {version} IN IP4 0.0.0.0"));
         writer.line(format_args!("s=-"));
         writer.line(format_args!("t=0 0"));
-        if !bundle.is_empty() {
+        for bundle in bundles {
             writer.line(format_args!("a=group:BUNDLE {}", bundle.join(" ")));
         }
         for attribute in ice_attributes() {

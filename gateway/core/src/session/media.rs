@@ -27,7 +27,7 @@ impl Session {
             return;
         }
         let Some(section) = self.sections.get_mut(section) else { return };
-        let transport = &mut self.transport;
+        let Some(transport) = self.transports.ready(section.transport()) else { return };
         let send = |packet: &[u8]| transport.send_rtp(now, packet);
         if let Err(error) = section.send_live(now, packets, &mut self.plain, send) {
             self.end(&error.to_string());
@@ -63,28 +63,31 @@ impl Session {
         if !self.started {
             return;
         }
-        let transport = &mut self.transport;
-        let mut send = |packet: &[u8]| transport.send_rtp(now, packet);
-        let plain = &mut self.plain;
-        let sent = self.sections.iter_mut().try_for_each(|s| s.send_queued(now, plain, &mut send));
-        if let Err(error) = sent {
-            self.end(&error.to_string());
-        }
-        for sender in self.sections.iter_mut().filter_map(Section::sender) {
+        let mut failed = None;
+        for section in &mut self.sections {
+            let Some(transport) = self.transports.ready(section.transport()) else { continue };
+            let send = |packet: &[u8]| transport.send_rtp(now, packet);
+            failed = failed.or(section.send_queued(now, &mut self.plain, send).err());
+            let Some(sender) = section.sender() else { continue };
             while sender.poll_retransmission(now, &mut self.plain) {
-                self.transport.send_rtp(now, &self.plain);
+                transport.send_rtp(now, &self.plain);
             }
             while sender.poll_report(now, &mut self.plain) {
-                self.transport.send_rtcp(now, &self.plain);
+                transport.send_rtcp(now, &self.plain);
             }
+        }
+        if let Some(error) = failed {
+            self.end(&error.to_string());
         }
     }
 
     /// Ends the stream of each section (RFC 3550 §6.6).
     pub(super) fn send_goodbyes(&mut self, now: Instant) {
-        for sender in self.sections.iter_mut().filter_map(Section::sender) {
+        for section in &mut self.sections {
+            let Some(transport) = self.transports.ready(section.transport()) else { continue };
+            let Some(sender) = section.sender() else { continue };
             if sender.write_goodbye(now, &mut self.plain) {
-                self.transport.send_rtcp(now, &self.plain);
+                transport.send_rtcp(now, &self.plain);
             }
         }
     }

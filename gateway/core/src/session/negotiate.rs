@@ -10,13 +10,14 @@ use porthole_signaling_proto::fragment::{Fragment, FragmentSection};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
+use super::transports::{MAX_TRANSPORTS, Transports};
 use super::{Local, Section, Session, SessionConfig, SessionOutput};
 use crate::dtls_srtp::DtlsSrtpError;
 use crate::ice::{BadCredentials, Credentials, Role};
 use crate::sdp;
 use crate::sdp::{
-    AnswerConfig, Description, LocalMedia, MediaKind, Negotiated, OfferConfig, OfferedSection,
-    SdpError, Setup, Transport,
+    AnswerConfig, Description, LocalMedia, LocalTransport, MediaKind, Negotiated,
+    NegotiatedTransport, OfferConfig, OfferedSection, SdpError, Setup, Transport,
 };
 use crate::transport::{PeerTransport, RemoteTransport, TransportConfig};
 
@@ -51,9 +52,9 @@ pub enum SessionError {
 pub(super) enum Pending {
     /// The answer to this offer.
     Answer { offer: Box<Description>, setup: Setup },
-    /// The fragment that answers a restart, for the media section with this mid, in the viewer's
-    /// BUNDLE group.
-    Fragment { mid: String, bundle: Vec<String> },
+    /// The fragment that answers a restart, for the media sections with these mids, one for each
+    /// transport, in the viewer's BUNDLE group.
+    Fragment { mids: Vec<String>, bundle: Vec<String> },
 }
 
 impl Session {
@@ -100,7 +101,7 @@ impl Session {
             .collect();
         let transport_mid = sections.first().map_or_else(String::new, |s| s.mid().to_owned());
         Self {
-            transport: PeerTransport::new(now, transport),
+            transports: Transports::new(now, transport),
             sections,
             expires,
             local: Local { offers, origin, version: 1, transport_mid, pending: None },
@@ -132,8 +133,9 @@ impl Session {
     }
 
     fn local_transport(&self, setup: Setup) -> Transport {
-        let Credentials { ufrag, pwd } = self.transport.local_credentials().clone();
-        Transport { ufrag, pwd, fingerprint: self.transport.fingerprint(), setup }
+        let transport = self.transports.first();
+        let Credentials { ufrag, pwd } = transport.local_credentials().clone();
+        Transport { ufrag, pwd, fingerprint: transport.fingerprint(), setup }
     }
 
     /// Handles the peer's answer to our offer, the first one or one that restarts ICE. A bad answer
@@ -154,28 +156,29 @@ impl Session {
     fn apply_offer(&mut self, now: Instant, offer: &str, setup: Setup) -> Result<(), SessionError> {
         let offer = sdp::parse(offer)?;
         let media = self.local_media();
-        let answer = sdp::answer(&offer, &self.answer_config(setup, &media, &[], false))?;
+        // Which transports are needed follows from the offer; the text is written when each has
+        // its candidates.
+        let any = vec![self.transports.first(); MAX_TRANSPORTS];
+        let any: Vec<_> = any.into_iter().map(|it| local_transport(it, false)).collect();
+        let negotiated = sdp::answer(&offer, &self.answer_config(setup, &media, &any))?.negotiated;
         self.local.pending = Some(Pending::Answer { offer: Box::new(offer), setup });
-        self.apply_negotiated(now, &answer.negotiated)
+        self.transports.extend(now, negotiated.transports.len());
+        self.apply_negotiated(now, &negotiated)
     }
 
     fn answer_config<'a>(
         &'a self,
         setup: Setup,
         media: &'a [LocalMedia<'a>],
-        candidates: &'a [String],
-        end_of_candidates: bool,
+        transports: &'a [LocalTransport<'a>],
     ) -> AnswerConfig<'a> {
         AnswerConfig {
             session_id: self.local.origin,
             version: self.local.version,
-            ufrag: &self.transport.local_credentials().ufrag,
-            pwd: &self.transport.local_credentials().pwd,
-            fingerprint: self.transport.fingerprint(),
+            transports,
+            fingerprint: self.transports.first().fingerprint(),
             setup,
             media,
-            candidates,
-            end_of_candidates,
         }
     }
 
@@ -183,7 +186,7 @@ impl Session {
     pub(super) fn send_pending_description(&mut self) {
         match self.local.pending.take() {
             Some(Pending::Answer { offer, setup }) => self.send_answer(&offer, setup),
-            Some(Pending::Fragment { mid, bundle }) => self.send_fragment(mid, bundle),
+            Some(Pending::Fragment { mids, bundle }) => self.send_fragment(mids, bundle),
             None => {}
         }
     }
@@ -191,24 +194,36 @@ impl Session {
     fn send_answer(&mut self, offer: &Description, setup: Setup) {
         let ended = !self.is_gathering();
         let media = self.local_media();
-        let candidates = self.transport.local_candidates();
-        let config = self.answer_config(setup, &media, candidates, ended);
+        let transports: Vec<_> =
+            self.transports.iter().map(|transport| local_transport(transport, ended)).collect();
+        let config = self.answer_config(setup, &media, &transports);
         match sdp::answer(offer, &config) {
             Ok(answer) => self.outbox.push_back(SessionOutput::Answer(answer.text)),
             Err(error) => self.end(&error.to_string()),
         }
     }
 
-    fn send_fragment(&mut self, mid: String, bundle: Vec<String>) {
-        let candidates = self.transport.local_candidates().to_vec();
-        let section =
-            FragmentSection { mid, candidates, end_of_candidates: true, ..Default::default() };
+    fn send_fragment(&mut self, mids: Vec<String>, bundle: Vec<String>) {
+        let first = self.transports.first().local_credentials();
+        let (ufrag, pwd) = (first.ufrag.clone(), first.pwd.clone());
+        let section = |(mid, transport): (String, &PeerTransport)| {
+            let Credentials { ufrag, pwd } = transport.local_credentials().clone();
+            let has_own = ufrag != first.ufrag;
+            FragmentSection {
+                mid,
+                ufrag: has_own.then_some(ufrag),
+                pwd: has_own.then_some(pwd),
+                candidates: transport.local_candidates().to_vec(),
+                end_of_candidates: true,
+            }
+        };
+        let sections = mids.into_iter().zip(self.transports.iter()).map(section).collect();
         let fragment = Fragment {
-            ufrag: Some(self.transport.local_credentials().ufrag.clone()),
-            pwd: Some(self.transport.local_credentials().pwd.clone()),
+            ufrag: Some(ufrag),
+            pwd: Some(pwd),
             bundle,
             attributes: sdp::ice_attributes().to_vec(),
-            sections: vec![section],
+            sections,
         };
         self.outbox.push_back(SessionOutput::Fragment(fragment.write()));
     }
@@ -219,16 +234,11 @@ impl Session {
         now: Instant,
         negotiated: &Negotiated,
     ) -> Result<(), SessionError> {
-        let Negotiated { transport, sections } = negotiated;
-        let remote = RemoteTransport {
-            credentials: Credentials::parse(&transport.remote.ufrag, &transport.remote.pwd)?,
-            fingerprint: transport.remote.fingerprint,
-            role: transport.role,
-            ice_lite: transport.ice_lite,
-            ice_pacing: transport.ice_pacing,
-        };
-        self.transport.set_remote(now, remote)?;
-        if let Some(mid) = &transport.mid {
+        let Negotiated { transports, sections } = negotiated;
+        for (transport, negotiated) in self.transports.iter_mut().zip(transports) {
+            apply_transport(now, transport, negotiated)?;
+        }
+        if let Some(mid) = transports.first().and_then(|first| first.mid.as_ref()) {
             self.local.transport_mid.clone_from(mid);
         }
         // A player that is told to play the picture at once cannot bring it in sync with its sound.
@@ -237,12 +247,6 @@ impl Session {
             if let Some(section) = self.sections.get_mut(negotiated.media) {
                 section.apply(now, negotiated, at_once);
             }
-        }
-        for candidate in &transport.remote_candidates {
-            self.transport.handle_candidate(now, candidate);
-        }
-        if transport.end_of_candidates {
-            self.transport.handle_end_of_candidates(now);
         }
         Ok(())
     }
@@ -256,7 +260,7 @@ impl Session {
             candidate,
             sdp_mid: Some(self.local.transport_mid.clone()),
             sdp_mline_index: Some(0),
-            username_fragment: Some(self.transport.local_credentials().ufrag.clone()),
+            username_fragment: Some(self.transports.first().local_credentials().ufrag.clone()),
         }));
     }
 
@@ -264,14 +268,17 @@ impl Session {
     /// because none can follow it.
     pub(super) fn handle_description_due(&mut self) {
         if self.local.pending.is_some() {
-            self.transport.end_gathering();
+            self.transports.iter_mut().for_each(PeerTransport::end_gathering);
             self.send_pending_description();
         }
     }
 
-    /// Handles the end of gathering: sends the description that waits for it, or signals the end of
-    /// our candidates.
+    /// Handles the end of gathering of a transport, and the last one: sends the description that
+    /// waits for it, or signals the end of our candidates.
     pub(super) fn handle_gathering_complete(&mut self) {
+        if self.is_gathering() {
+            return;
+        }
         if self.local.pending.is_some() {
             self.send_pending_description();
         } else {
@@ -281,17 +288,32 @@ impl Session {
 
     /// Restarts ICE because the path is lost; the old path may still come back meanwhile.
     pub(super) fn restart(&mut self, now: Instant) {
-        if !self.transport.has_remote() || !self.local.offers {
+        if !self.transports.first().has_remote() || !self.local.offers {
             // The peer made the offer, so the peer restarts.
             return;
         }
         self.local.version += 1;
-        self.transport.restart(now);
+        // Our offers bundle all sections.
+        self.transports.first_mut().restart(now);
         let offer = self.write_offer();
         self.outbox.push_back(SessionOutput::Offer(offer));
-        for candidate in self.transport.local_candidates().to_vec() {
+        for candidate in self.transports.first().local_candidates().to_vec() {
             self.trickle(candidate);
         }
+    }
+
+    /// Returns the section of a viewer's fragment that is for the transport with this index. For
+    /// the first one, any section will do that is for no other: all of a bundle share it.
+    fn fragment_section<'a>(
+        &self,
+        fragment: &'a Fragment,
+        index: usize,
+    ) -> Option<&'a FragmentSection> {
+        let transport = |section: &FragmentSection| {
+            let mut ours = self.sections.iter();
+            ours.find(|ours| ours.mid() == section.mid).map_or(0, Section::transport)
+        };
+        fragment.sections.iter().find(|section| transport(section) == index)
     }
 
     /// Handles an ICE restart of the viewer over WHEP. The answer follows as
@@ -305,22 +327,66 @@ impl Session {
         fragment: &str,
     ) -> Result<(), SessionError> {
         let fragment = sdp::parse_fragment(fragment)?;
-        let (Some(ufrag), Some(pwd)) = (&fragment.ufrag, &fragment.pwd) else {
+        if fragment.ufrag.is_none() || fragment.pwd.is_none() {
             return Err(SessionError::NotARestart);
-        };
-        let remote = Credentials::parse(ufrag, pwd)?;
-        self.transport.restart(now);
-        let first = fragment.sections.first().map(|section| section.mid.clone());
-        let mid = first.unwrap_or_else(|| self.local.transport_mid.clone());
-        let bundle = fragment.bundle.clone();
-        self.local.pending = Some(Pending::Fragment { mid, bundle });
-        self.transport.set_remote_credentials(now, remote);
-        for candidate in fragment.candidates() {
-            self.transport.handle_candidate(now, candidate);
+        }
+        let of_transport: Vec<_> = (0..self.transports.len())
+            .map(|index| self.fragment_section(&fragment, index))
+            .collect();
+        let mut remotes = Vec::new();
+        for section in &of_transport {
+            let ufrag = section.and_then(|s| s.ufrag.as_ref()).or(fragment.ufrag.as_ref());
+            let pwd = section.and_then(|s| s.pwd.as_ref()).or(fragment.pwd.as_ref());
+            let (Some(ufrag), Some(pwd)) = (ufrag, pwd) else {
+                return Err(SessionError::NotARestart);
+            };
+            remotes.push(Credentials::parse(ufrag, pwd)?);
+        }
+        let mids = of_transport.iter().map(|section| {
+            section.map_or_else(|| self.local.transport_mid.clone(), |it| it.mid.clone())
+        });
+        let (mids, bundle) = (mids.collect(), fragment.bundle.clone());
+        self.local.pending = Some(Pending::Fragment { mids, bundle });
+        for (transport, remote) in self.transports.iter_mut().zip(remotes) {
+            transport.restart(now);
+            transport.set_remote_credentials(now, remote);
+        }
+        for candidate in fragment.ice_candidates() {
+            self.handle_candidate(now, &candidate);
         }
         self.process_transport(now);
         Ok(())
     }
+}
+
+/// Returns our side of a transport, as an answer describes it.
+fn local_transport(transport: &PeerTransport, end_of_candidates: bool) -> LocalTransport<'_> {
+    let Credentials { ufrag, pwd } = transport.local_credentials();
+    LocalTransport { ufrag, pwd, candidates: transport.local_candidates(), end_of_candidates }
+}
+
+/// Applies the peer's side of a transport: its credentials, fingerprint and candidates.
+fn apply_transport(
+    now: Instant,
+    transport: &mut PeerTransport,
+    negotiated: &NegotiatedTransport,
+) -> Result<(), SessionError> {
+    let Transport { ufrag, pwd, fingerprint, .. } = &negotiated.remote;
+    let remote = RemoteTransport {
+        credentials: Credentials::parse(ufrag, pwd)?,
+        fingerprint: *fingerprint,
+        role: negotiated.role,
+        ice_lite: negotiated.ice_lite,
+        ice_pacing: negotiated.ice_pacing,
+    };
+    transport.set_remote(now, remote)?;
+    for candidate in &negotiated.remote_candidates {
+        transport.handle_candidate(now, candidate);
+    }
+    if negotiated.end_of_candidates {
+        transport.handle_end_of_candidates(now);
+    }
+    Ok(())
 }
 
 /// Returns a canonical name that is used for one session only, so that it does not tell that

@@ -1,11 +1,11 @@
-//! The session's transport, for what the gateway passes to it: datagrams, addresses, ICE servers.
+//! The session's transports, for what the gateway passes to it: datagrams, addresses, ICE servers.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use porthole_signaling_proto::IceServer;
+use porthole_signaling_proto::{IceCandidate, IceServer};
 
-use super::Session;
+use super::{Section, Session};
 use crate::TurnTransport;
 use crate::dtls_srtp::SrtpProfile;
 use crate::ice::{LocalBase, Path};
@@ -13,77 +13,85 @@ use crate::ice::{LocalBase, Path};
 impl Session {
     /// Returns true if a STUN request with this local user name fragment is for this session.
     pub fn has_ufrag(&self, ufrag: &str) -> bool {
-        self.transport.has_ufrag(ufrag)
+        self.transports.has_ufrag(ufrag)
     }
 
     /// Returns true if the peer has sent authentic packets with this SSRC.
     pub fn has_peer_ssrc(&self, ssrc: u32) -> bool {
-        self.transport.has_peer_ssrc(ssrc)
+        self.transports.has_peer_ssrc(ssrc)
     }
 
     /// Returns the path that carries the packets.
     pub fn path(&self) -> Option<Path> {
-        self.transport.path()
+        self.transports.first().path()
     }
 
     /// Describes the path for logs, for example `direct` or `relayed over TCP`.
     pub fn describe_path(&self) -> String {
-        self.transport.describe_path()
+        self.transports.first().describe_path()
     }
 
     /// Returns the profile that protects the packets, once the keys are agreed.
     pub fn srtp_profile(&self) -> Option<SrtpProfile> {
-        self.transport.srtp_profile()
+        self.transports.first().srtp_profile()
     }
 
     /// Lets packets from this address in through our relayed candidates, for a viewer that does not
     /// tell us its public address.
     pub fn permit(&mut self, now: Instant, viewer: IpAddr) {
-        self.transport.permit(now, viewer);
+        self.transports.permit(now, viewer);
         self.process_transport(now);
     }
 
     /// Returns the transport of the TURN client with this index.
     pub fn turn_transport(&self, index: u8) -> Option<TurnTransport> {
-        self.transport.turn_transport(index)
+        self.transports.turn_transport(index)
     }
 
     /// Returns true while candidates are being gathered.
     pub fn is_gathering(&self) -> bool {
-        self.transport.is_gathering()
+        self.transports.is_gathering()
     }
 
     /// Returns the STUN and TURN servers of the session.
     pub fn ice_servers(&self) -> &[IceServer] {
-        self.transport.ice_servers()
+        self.transports.first().ice_servers()
     }
 
     /// Sets fresh credentials of the same TURN servers, for future allocations.
     pub fn set_ice_servers(&mut self, servers: Vec<IceServer>) {
-        self.transport.set_ice_servers(servers);
+        self.transports.set_ice_servers(&servers);
     }
 
     /// Sets the addresses of this machine, each with the shared port.
     pub fn set_addresses(&mut self, now: Instant, addresses: &[SocketAddr]) {
-        self.transport.set_addresses(now, addresses);
+        self.transports.iter_mut().for_each(|transport| transport.set_addresses(now, addresses));
         self.process_transport(now);
     }
 
     /// Handles a STUN server's response: the address `base` is mapped to `mapped`.
     pub fn handle_reflexive(&mut self, now: Instant, base: SocketAddr, mapped: SocketAddr) {
-        self.transport.handle_reflexive(now, base, mapped);
+        self.transports.iter_mut().for_each(|it| it.handle_reflexive(now, base, mapped));
         self.process_transport(now);
     }
 
     /// Handles the end of the search for reflexive addresses.
     pub fn handle_reflexive_complete(&mut self, now: Instant) {
-        self.transport.handle_reflexive_complete(now);
+        self.transports.iter_mut().for_each(|it| it.handle_reflexive_complete(now));
         self.process_transport(now);
     }
 
-    /// Handles a candidate line of the peer; an empty one ends its candidates.
-    pub fn handle_candidate(&mut self, now: Instant, candidate: &str) {
-        self.transport.handle_candidate(now, candidate);
+    /// Handles a candidate of the peer; an empty one ends its candidates. One that names a section
+    /// is for that section's transport.
+    pub fn handle_candidate(&mut self, now: Instant, candidate: &IceCandidate) {
+        let mid = candidate.sdp_mid.as_deref();
+        let named = self.sections.iter().find(|section| Some(section.mid()) == mid);
+        let only = named.map(Section::transport);
+        for (index, transport) in self.transports.iter_mut().enumerate() {
+            if only.is_none_or(|only| only == index) {
+                transport.handle_candidate(now, &candidate.candidate);
+            }
+        }
         self.process_transport(now);
     }
 
@@ -97,34 +105,42 @@ impl Session {
         datagram: &[u8],
     ) {
         if !self.ended {
-            self.transport.handle_datagram(now, base, from, datagram);
+            let transport = self.transports.of_datagram(base, from, datagram);
+            transport.handle_datagram(now, base, from, datagram);
             self.process_transport(now);
         }
     }
 
     /// Handles the opening of a TURN client's transport.
     pub fn handle_turn_transport_opened(&mut self, now: Instant, index: u8) {
-        self.transport.handle_turn_transport_opened(now, index);
+        if let Some((transport, index)) = self.transports.of_client(index) {
+            transport.handle_turn_transport_opened(now, index);
+        }
         self.process_transport(now);
     }
 
     /// Handles the end of a TURN client's transport.
     pub fn handle_turn_transport_closed(&mut self, now: Instant, index: u8) {
-        self.transport.handle_turn_transport_closed(now, index);
+        if let Some((transport, index)) = self.transports.of_client(index) {
+            transport.handle_turn_transport_closed(now, index);
+        }
         self.process_transport(now);
     }
 
     /// Handles bytes from a TURN server.
     pub fn handle_turn_transport_data(&mut self, now: Instant, index: u8, bytes: &[u8]) {
-        if !self.ended {
-            self.transport.handle_turn_transport_data(now, index, bytes);
+        if self.ended {
+            return;
+        }
+        if let Some((transport, index)) = self.transports.of_client(index) {
+            transport.handle_turn_transport_data(now, index, bytes);
             self.process_transport(now);
         }
     }
 
     /// Handles the reconnection to the signaling server: a lost path is restarted at once.
     pub fn handle_signaling_restored(&mut self, now: Instant) {
-        if self.transport.is_lost() {
+        if self.transports.first().is_lost() {
             self.restart(now);
             self.process_transport(now);
         }

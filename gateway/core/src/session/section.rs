@@ -31,6 +31,8 @@ pub struct SectionConfig {
 pub struct Section {
     mid: String,
     kind: MediaKind,
+    /// Index of the section's transport in the session.
+    transport: usize,
     source: StreamId,
     codecs: Vec<OfferedCodec>,
     track: TrackIds,
@@ -70,6 +72,7 @@ impl Section {
         Self {
             mid,
             kind,
+            transport: 0,
             codecs,
             // The same stream whenever the camera is watched; its tracks belong together.
             track: TrackIds {
@@ -93,6 +96,11 @@ impl Section {
     /// Returns the name of the section in the session's descriptions.
     pub fn mid(&self) -> &str {
         &self.mid
+    }
+
+    /// Returns the index of the section's transport in the session.
+    pub(super) fn transport(&self) -> usize {
+        self.transport
     }
 
     /// Returns the kind of media of the section.
@@ -129,6 +137,7 @@ impl Section {
         if let Some(mid) = &negotiated.mid {
             self.mid.clone_from(mid);
         }
+        self.transport = negotiated.transport;
         let sender = Sender::new(SenderConfig {
             ssrc: self.track.ssrc,
             rtx_ssrc: self.track.rtx_ssrc,

@@ -4,9 +4,9 @@ use porthole_turn_proto::stun::{Class, Message, attribute};
 
 use super::*;
 use crate::camera::StreamId;
-use crate::media::Codec;
+use crate::media::{AudioCodec, Codec};
 use crate::sdp;
-use crate::sdp::{AnswerConfig, LocalMedia, MediaKind};
+use crate::sdp::{AnswerConfig, LocalMedia, LocalTransport, MediaKind};
 use crate::transport::SETUP_TIMEOUT;
 
 fn config(now: Instant, seed: u64) -> SessionConfig {
@@ -25,6 +25,7 @@ fn config(now: Instant, seed: u64) -> SessionConfig {
 }
 
 const ADDRESS: &str = "192.168.1.2:5000";
+const CHROMIUM_ALL: &str = include_str!("../sdp/samples/chromium-offer-all.sdp");
 const CHROMIUM: &str = include_str!("../sdp/samples/chromium-offer-video.sdp");
 
 fn address(text: &str) -> SocketAddr {
@@ -96,16 +97,7 @@ fn an_answer_ends_the_candidates_that_it_contains() {
     let begin = now;
     let mut session = Session::answering(now, config(now, 1), CHROMIUM).unwrap();
     session.set_addresses(now, &[address(ADDRESS)]);
-    let answer = loop {
-        let answered = outputs(&mut session).into_iter().find_map(|output| {
-            if let SessionOutput::Answer(answer) = output { Some(answer) } else { None }
-        });
-        if let Some(answer) = answered {
-            break answer;
-        }
-        now = session.poll_timeout().unwrap().max(now);
-        session.handle_timeout(now);
-    };
+    let answer = answer_of(&mut session, &mut now);
     assert!(now - begin <= Duration::from_secs(2), "{:?}", now - begin);
     assert!(answer.contains("a=end-of-candidates"), "{answer}");
     session.handle_reflexive(now, address(ADDRESS), address("203.0.113.1:4000"));
@@ -160,6 +152,92 @@ fn an_offer_with_eighty_candidates_is_answered_and_the_one_that_works_is_checked
     assert!(checks.iter().any(|check| check.0 == address("198.51.100.7:40000")), "{checks:?}");
     let link_local = |check: &&(SocketAddr, bool)| check.0.to_string().starts_with("[fe80");
     assert_eq!(checks.iter().find(link_local), None);
+}
+
+/// Returns the answer of a session, at the time at which it is ready.
+fn answer_of(session: &mut Session, now: &mut Instant) -> String {
+    for _ in 0..1000 {
+        let answered = outputs(session).into_iter().find_map(|output| {
+            if let SessionOutput::Answer(answer) = output { Some(answer) } else { None }
+        });
+        if let Some(answer) = answered {
+            return answer;
+        }
+        *now = session.poll_timeout().unwrap().max(*now);
+        session.handle_timeout(*now);
+    }
+    panic!("there is no answer");
+}
+
+#[test]
+fn sound_outside_of_the_bundle_has_a_transport_with_its_own_candidates_and_restarts() {
+    let mut now = Instant::now();
+    let sound = SectionConfig {
+        kind: MediaKind::Audio,
+        source: StreamId::main("door".parse().unwrap()),
+        codecs: vec![sdp::offered_audio(AudioCodec::Pcmu)],
+    };
+    let picture = config(now, 1).sections.remove(0);
+    let config = SessionConfig { sections: vec![picture, sound], ..config(now, 1) };
+    let own = |line: &&str| !line.starts_with("a=group:") && !line.starts_with("a=candidate:");
+    let offer: String = CHROMIUM_ALL.lines().filter(own).flat_map(|line| [line, "\r\n"]).collect();
+    let mut session = Session::answering(now, config, &offer).unwrap();
+    session.set_addresses(now, &[address(ADDRESS)]);
+    session.handle_reflexive_complete(now);
+    let answer = sdp::parse(&answer_of(&mut session, &mut now)).unwrap();
+    let (audio, video) = (&answer.sections[0], &answer.sections[1]);
+    assert_eq!((audio.media.as_str(), video.media.as_str()), ("audio", "video"));
+    assert_ne!(audio.ufrag, video.ufrag);
+    for section in [audio, video] {
+        assert!(section.candidates.iter().any(|line| line.contains("192.168.1.2 5000")));
+    }
+
+    // A candidate is checked with the credentials of the section that it is for.
+    let candidate = |mid: &str, port: u16| IceCandidate {
+        candidate: format!("candidate:1 1 udp 2130706431 192.168.1.9 {port} typ host"),
+        sdp_mid: Some(mid.to_owned()),
+        sdp_mline_index: None,
+        username_fragment: None,
+    };
+    session.handle_candidate(now, &candidate(audio.mid().unwrap(), 7000));
+    session.handle_candidate(now, &candidate(video.mid().unwrap(), 7001));
+    run(&mut session, &mut now, Duration::from_secs(1));
+    let mut names: Vec<(u16, String)> = Vec::new();
+    for output in outputs(&mut session) {
+        let SessionOutput::Datagram(datagram) = output else { continue };
+        let Ok(message) = Message::parse(&datagram.bytes) else { continue };
+        let Ok(Some(name)) = message.text(attribute::USERNAME) else { continue };
+        names.push((datagram.to.port(), name.to_owned()));
+    }
+    for (port, ours) in [(7000, audio), (7001, video)] {
+        let suffix = format!(":{}", ours.ufrag.as_ref().unwrap());
+        let mut of_port = names.iter().filter(|name| name.0 == port).peekable();
+        assert!(of_port.peek().is_some(), "{port} is not checked: {names:?}");
+        assert!(of_port.all(|name| name.1.ends_with(&suffix)), "{port}: {names:?}");
+    }
+
+    let sections = [audio, video].map(|section| {
+        let mid = section.mid().unwrap();
+        format!(
+            "m={} 9 X 0\r\na=mid:{mid}\r\na=ice-ufrag:new{mid}\r\na=ice-pwd:{}\r\n",
+            section.media,
+            "p".repeat(22)
+        )
+    });
+    session.handle_restart_fragment(now, &sections.concat()).unwrap();
+    session.set_addresses(now, &[address(ADDRESS)]);
+    session.handle_reflexive_complete(now);
+    run(&mut session, &mut now, Duration::from_secs(3));
+    let fragment = outputs(&mut session).into_iter().find_map(|output| {
+        if let SessionOutput::Fragment(fragment) = output { Some(fragment) } else { None }
+    });
+    let fragment = sdp::parse_fragment(&fragment.expect("a response")).unwrap();
+    let answered: Vec<_> =
+        fragment.sections.iter().map(|it| (it.mid.as_str(), &it.ufrag)).collect();
+    assert_eq!(answered[0].0, video.mid().unwrap());
+    assert_eq!(answered[1].0, audio.mid().unwrap());
+    assert!(answered[1].1.is_some() && *answered[1].1 != fragment.ufrag, "{fragment:?}");
+    assert!(fragment.sections.iter().all(|section| !section.candidates.is_empty()));
 }
 
 #[test]
@@ -224,13 +302,15 @@ fn a_session_holds_sections_of_several_cameras() {
         &AnswerConfig {
             session_id: 1,
             version: 1,
-            ufrag: "viewer",
-            pwd: "a password of 22 or more".replace(' ', "+").as_str(),
+            transports: &[LocalTransport {
+                ufrag: "viewer",
+                pwd: "a+password+of+22+or+more",
+                candidates: &[],
+                end_of_candidates: false,
+            }],
             fingerprint,
             setup: sdp::Setup::Active,
             media: &[media, media],
-            candidates: &[],
-            end_of_candidates: false,
         },
     );
     session.handle_answer(now, &answer.unwrap().text);

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
+use porthole_turn_proto::stun::{Class, Message, attribute};
 use tracing::trace;
 
 use super::{PeerTransport, TransportOutput};
@@ -251,6 +252,20 @@ impl PeerTransport {
             self.send_on_path(now, datagram.freeze());
         }
     }
+}
+
+/// Returns the user name fragment of the transport that a STUN request is for: the part of USERNAME
+/// before the colon is the receiver's (RFC 8445 §7.2.2).
+pub fn requested_ufrag(bytes: &[u8]) -> Option<String> {
+    if bytes.first().is_none_or(|first| *first > 3) {
+        return None;
+    }
+    let message = Message::parse(bytes).ok()?;
+    if message.class() != Class::Request {
+        return None;
+    }
+    let (ufrag, _) = message.text(attribute::USERNAME).ok()??.split_once(':')?;
+    Some(ufrag.to_owned())
 }
 
 #[cfg(test)]

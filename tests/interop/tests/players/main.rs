@@ -1,6 +1,6 @@
 //! Players of other projects watch the built-in camera over WHEP, and hear it where they ask for
-//! sound in the video's bundle. Their offers have sections for audio and data beside the video, in
-//! any order, in one bundle or in none.
+//! sound. Their offers have sections for audio and data beside the video, in any order, in one
+//! bundle or in none.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,6 +12,7 @@ use porthole_test_support::program::{Place, Program};
 use porthole_test_support::scene::{Need, Scene, scene};
 use porthole_test_support::{cameras, python};
 
+mod comings;
 mod sources;
 mod webrtc_crate;
 
@@ -63,11 +64,9 @@ impl Player {
     }
 }
 
-/// Returns the number of packets of sound that must come: none without a section for them in the
-/// transport of the video.
-fn sounds(sections: &str, bundle: &str) -> usize {
-    let is_bundled = !matches!(bundle, "none" | "disable");
-    if sections.contains("audio") && is_bundled { SOUNDS } else { 0 }
+/// Returns the number of packets of sound that must come: none without a section for them.
+fn sounds(sections: &str) -> usize {
+    if sections.contains("audio") { SOUNDS } else { 0 }
 }
 
 fn folder() -> PathBuf {
@@ -100,7 +99,7 @@ impl<'a> Installation<'a> {
             sections,
             bundle,
             &PICTURES.to_string(),
-            &sounds(sections, bundle).to_string(),
+            &sounds(sections).to_string(),
         ]);
         let what = || format!("an offer of {sections}, bundled as {bundle}");
         let mut program = Program::start(self.scene, &name, &mut command)?;

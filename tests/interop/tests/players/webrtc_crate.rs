@@ -31,31 +31,33 @@ fn the_webrtc_crate_plays_whatever_else_it_offers() {
         for policy in policies {
             for sections in ORDERS {
                 let what = format!("an offer of {sections}, bundled as {policy}");
-                runtime.block_on(watch(&installation, sections, policy)).context(what)?;
+                let watched = watch(&installation.server, &installation.token, sections, policy);
+                runtime.block_on(watched).context(what)?;
             }
         }
         Ok(())
     });
 }
 
-/// Watches until enough pictures have arrived; decoding is not this crate's.
-async fn watch(
-    installation: &Installation<'_>,
+/// Watches until enough pictures and sounds have arrived; decoding is not this crate's.
+pub(crate) async fn watch(
+    server: &Server<'_>,
+    token: &str,
     sections: &str,
     policy: RTCBundlePolicy,
 ) -> Result<()> {
     let connection = connection(sections, policy).await?;
     let counts = count_media(&connection);
     let offer = gathered_offer(&connection).await?;
-    let url = installation.server.url("/whep/camera");
-    let token = installation.token.clone();
+    let url = server.url("/whep/camera");
+    let token = token.to_owned();
     let posted = move || http::post_offer(Place::Here, &url, &token, &offer);
     let response = tokio::task::spawn_blocking(posted).await??;
     ensure!(response.status == 201, "{}: {}", response.status, response.body);
     let answer = RTCSessionDescription::answer(response.body)?;
     connection.set_remote_description(answer).await?;
     let enough = async {
-        while counts.pictures() < PICTURES || counts.sounds() < sounds(sections, "any") {
+        while counts.pictures() < PICTURES || counts.sounds() < sounds(sections) {
             tokio::time::sleep(LOOK).await;
         }
     };

@@ -150,7 +150,7 @@ impl Pair {
                 self.gateway.handle_answer(self.now, &answer);
             }
             ViewerOutput::Trickle(candidate) => {
-                self.gateway.handle_candidate(self.now, &candidate.candidate);
+                self.gateway.handle_candidate(self.now, &candidate);
             }
             ViewerOutput::Datagram(datagram) => {
                 if datagram.bytes.first() == Some(&22) {

@@ -56,7 +56,7 @@ fn an_idle_section_of_the_bundle_stays_in_it_in_any_order() {
         let offered: Vec<_> = order.iter().map(text).collect();
         let (negotiated, answer) = answer_to(&offer_with(&offered, Some(&order.join(" "))));
         assert!(answer.contains(&format!("a=group:BUNDLE {}\r\n", order.join(" "))), "{answer}");
-        assert_eq!(negotiated.transport.mid.as_deref(), Some(order[0]), "{order:?}");
+        assert_eq!(negotiated.transports[0].mid.as_deref(), Some(order[0]), "{order:?}");
         assert_eq!(negotiated.sections.len(), 1);
         let sections = sections_of(&answer);
         assert_eq!(sections.len(), 3, "{order:?}");
@@ -126,7 +126,7 @@ fn a_section_outside_of_the_bundle_is_rejected() {
         }
         let group = answer.lines().find_map(|line| line.strip_prefix("a=group:BUNDLE "));
         assert_eq!(group, expected, "{case}");
-        let carrier = negotiated.transport.mid.as_deref();
+        let carrier = negotiated.transports[0].mid.as_deref();
         assert_eq!(carrier, Some(expected.map_or("video", |g| g.split(' ').next().unwrap())));
     }
 }
@@ -236,5 +236,5 @@ fn an_offer_of_several_sections_is_answered_by_some() {
     let refused = answered.replacen("m=video 9", "m=video 0", 1);
     let second = apply_answer(&sections, &parse(&refused).unwrap()).unwrap();
     assert_eq!(second.sections.iter().map(|s| s.media).collect::<Vec<_>>(), [1]);
-    assert_eq!(second.transport.mid.as_deref(), Some("second"));
+    assert_eq!(second.transports[0].mid.as_deref(), Some("second"));
 }

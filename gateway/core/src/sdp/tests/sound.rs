@@ -24,7 +24,9 @@ fn answered(offer: &str, codec: AudioCodec) -> Result<Answer, SdpError> {
     let (codecs, sounds) = (offered_codecs(Codec::H264, HIGH), [offered_audio(codec)]);
     let (one, two) = (track(), second_track());
     let media = [video(&codecs, Some(&one)), sound(&sounds, &two)];
-    answer(&parse(offer)?, &AnswerConfig { media: &media, ..answer_config() })
+    let transports = [OURS, LocalTransport { ufrag: "apart", ..OURS }];
+    let config = AnswerConfig { media: &media, transports: &transports, ..answer_config() };
+    answer(&parse(offer)?, &config)
 }
 
 /// Returns the text of the section of this kind.
@@ -72,14 +74,15 @@ fn a_picture_is_played_whatever_becomes_of_the_sound() {
     let without = |from: &str| CHROMIUM_ALL.replace(from, "a=rtpmap:8 nothing/8000");
     let audio = section(CHROMIUM_ALL, "audio");
     let unwanted = CHROMIUM_ALL.replace(&audio, &audio.replace("a=recvonly", "a=inactive"));
-    let alone: Vec<&str> =
-        CHROMIUM_ALL.lines().filter(|line| !line.starts_with("a=group:")).collect();
-    let table: [(&str, String, &[usize]); 5] = [
+    let third = format!("{}m={audio}\r\n", without_group());
+    let bare = without_group().replacen("a=ice-pwd:", "a=x-ice-pwd:", 1);
+    let table: [(&str, String, &[usize]); 6] = [
         ("as it is", CHROMIUM_ALL.to_owned(), &[1, 0]),
         ("the player does not play the codec", without("a=rtpmap:8 PCMA/8000"), &[0]),
         ("the player wants no sound", unwanted, &[0]),
         ("the player offers none", CHROMIUM_VIDEO.to_owned(), &[0]),
-        ("the sound has a transport of its own", alone.join("\r\n") + "\r\n", &[0]),
+        ("the sound describes no transport", bare, &[0]),
+        ("there is sound twice", third, &[1, 0]),
     ];
     for (case, offer, expected) in table {
         let answer = answered(&offer, AudioCodec::Pcma).unwrap();
@@ -88,6 +91,34 @@ fn a_picture_is_played_whatever_becomes_of_the_sound() {
     }
     let refused = CHROMIUM_ALL.replace("m=video 9", "m=video 0");
     assert_eq!(answered(&refused, AudioCodec::Pcma), Err(SdpError::NoVideo), "sound alone");
+}
+
+/// Returns Chromium's offer as a player that knows no bundle writes it.
+fn without_group() -> String {
+    let lines = CHROMIUM_ALL.lines().filter(|line| !line.starts_with("a=group:"));
+    lines.fold(String::new(), |text, line| text + line + "\r\n")
+}
+
+#[test]
+fn a_sound_outside_of_the_bundle_has_a_transport_of_its_own() {
+    let answer = answered(&without_group(), STEREO).unwrap();
+    let negotiated = &answer.negotiated;
+    assert_eq!(negotiated.transports.len(), 2);
+    let used: Vec<_> = negotiated.sections.iter().map(|s| (s.media, s.transport)).collect();
+    // The sound comes first in the offer, and the picture's transport first in the session.
+    assert_eq!(used, [(1, 1), (0, 0)]);
+    assert!(!answer.text.contains("a=group:BUNDLE"), "{}", answer.text);
+    for (kind, ufrag) in [("audio", "apart"), ("video", "wxyz")] {
+        let text = section(&answer.text, kind);
+        assert!(text.contains(&format!("a=ice-ufrag:{ufrag}\r\n")), "{kind}: {text}");
+        assert!(text.contains("a=end-of-candidates"), "each has its candidates: {text}");
+    }
+    // A bundle of the sound with something else is kept, and so is the picture's.
+    let other = CHROMIUM_ALL.replace("a=group:BUNDLE 0 1 2", "a=group:BUNDLE 0 2");
+    assert_ne!(other, CHROMIUM_ALL);
+    let answer = answered(&other, STEREO).unwrap();
+    assert_eq!(answer.negotiated.transports.len(), 2, "{}", answer.text);
+    assert!(answer.text.contains("a=group:BUNDLE 0 2\r\n"), "{}", answer.text);
 }
 
 #[test]

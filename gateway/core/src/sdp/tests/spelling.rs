@@ -115,7 +115,7 @@ fn many_candidates_do_not_refuse_an_offer() {
     let alone = format!("{CHROMIUM_VIDEO}{bridges}{last}");
     let at = CHROMIUM_MAX_BUNDLE.find("m=video").unwrap();
     let (audio, video) = CHROMIUM_MAX_BUNDLE.split_at(at);
-    let known = |offer: &str| negotiated(offer).transport.remote_candidates.len();
+    let known = |offer: &str| negotiated(offer).transports[0].remote_candidates.len();
     for (case, before, offer) in [
         ("in one section", CHROMIUM_VIDEO, alone),
         ("in two sections", CHROMIUM_MAX_BUNDLE, format!("{audio}{bridges}{video}{bridges}{last}")),
@@ -168,7 +168,7 @@ fn lists_that_are_too_long_are_trimmed() {
             negotiated.sections[0].payload_type, expected.sections[0].payload_type,
             "{case}"
         );
-        assert_eq!(negotiated.transport, expected.transport, "{case}");
+        assert_eq!(negotiated.transports[0], expected.transports[0], "{case}");
     }
 }
 
@@ -184,16 +184,16 @@ fn long_format_parameters_are_cut_between_parameters() {
 
 #[test]
 fn what_is_said_about_ice_is_passed_on() {
-    let plain = negotiated(CHROMIUM_VIDEO).transport;
+    let plain = &negotiated(CHROMIUM_VIDEO).transports[0];
     assert!(!plain.ice2 && !plain.ice_lite);
     assert_eq!(plain.ice_pacing, None);
     let said =
         edit("t=0 0", "t=0 0\r\na=ice-lite\r\na=ice-options:ice2 rtp+ecn\r\na=ice-pacing:120");
-    let transport = negotiated(&said).transport;
+    let transport = &negotiated(&said).transports[0];
     assert!(transport.ice2 && transport.ice_lite && transport.trickle);
     assert_eq!(transport.ice_pacing, Some(std::time::Duration::from_millis(120)));
     for odd in ["a=ice-pacing:fast", "a=ice-pacing:99999999999", "a=ice-pacing:-1"] {
-        let transport = negotiated(&edit("t=0 0", &format!("t=0 0\r\n{odd}"))).transport;
+        let transport = &negotiated(&edit("t=0 0", &format!("t=0 0\r\n{odd}"))).transports[0];
         assert_eq!(transport.ice_pacing, None, "{odd}");
     }
     let ours = offer_of(&offered_codecs(Codec::H264, HIGH), 1);

@@ -211,14 +211,22 @@ impl World {
 
     /// Connects a gateway with these cameras, enrolling it first if necessary.
     pub(super) fn gateway(&mut self, seed: u8, cameras: &[&str]) -> (ConnId, GatewayId) {
-        let key = SigningKey::from_bytes(&[seed; 32]);
+        self.gateway_with(&SigningKey::from_bytes(&[seed; 32]), cameras)
+    }
+
+    /// Connects the gateway with this key, enrolling it first if necessary.
+    pub(super) fn gateway_with(
+        &mut self,
+        key: &SigningKey,
+        cameras: &[&str],
+    ) -> (ConnId, GatewayId) {
         let conn = self.open(None);
         if !self.keys.contains_key(&gateway_id(&key.verifying_key().to_bytes())) {
             self.claims.push("claim".into());
-            let params = enroll_params(&key, &self.nonce(conn), "claim");
+            let params = enroll_params(key, &self.nonce(conn), "claim");
             self.call::<Enroll>(conn, &params).unwrap().unwrap();
         }
-        let token = gateway_token(&key, &self.nonce(conn));
+        let token = gateway_token(key, &self.nonce(conn));
         let params = RegisterParams { authorization: Some(token), ..Default::default() };
         self.call::<Register>(conn, &params).unwrap().unwrap();
         self.report(conn, cameras);

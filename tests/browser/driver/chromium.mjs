@@ -150,6 +150,11 @@ export async function rates(page, { rates: seconds, playing = 1, timeoutMs = DEF
   emit('rates', { videos: await measure(seconds) });
 }
 
+// Measures by how much `count` beeps are later than the picture; see page/sound.js.
+export async function beeps(page, count) {
+  emit('beeps', await page.evaluate((wanted) => window.portholeTest.beeps(wanted), count));
+}
+
 // Measures the delay of `frames` frames from the clock in the picture; see page/clock.js.
 export async function delay(page, frames) {
   emit('delay', await page.evaluate((count) => window.portholeTest.delay(count), frames));

@@ -59,23 +59,34 @@
     return data.reduce((milliseconds, byte) => milliseconds * 256 + byte, 0);
   }
 
-  // Measures the age of `frames` frames of the page's first video: when each is shown, or when it
-  // can be read, whichever is later.
-  async function delay(frames) {
+  // Returns a function that waits for the next frame of the page's first video, and returns when it
+  // is displayed, by `performance.now()`, and the clock in it, or null.
+  function reader() {
     const video = document.querySelector('video');
     const canvas = new OffscreenCanvas(WIDTH, HEIGHT);
     const context = canvas.getContext('2d', { willReadFrequently: true });
+    return async () => {
+      const { expectedDisplayTime } = await new Promise((resolve) => {
+        video.requestVideoFrameCallback((_, metadata) => {
+          context.drawImage(video, 0, 0, WIDTH, HEIGHT, 0, 0, WIDTH, HEIGHT);
+          resolve(metadata);
+        });
+      });
+      const now = performance.now();
+      const clock = read(context.getImageData(0, 0, WIDTH, HEIGHT));
+      return { displayed: expectedDisplayTime, now, clock };
+    };
+  }
+
+  // Measures the age of `frames` frames of the page's first video: when each is shown, or when it
+  // can be read, whichever is later.
+  async function delay(frames) {
+    const next = reader();
     const ages = [];
     let unreadable = 0;
     for (let frame = 0; frame < frames; frame += 1) {
-      const shown = await new Promise((resolve) => {
-        video.requestVideoFrameCallback((_, { expectedDisplayTime }) => {
-          const now = Date.now();
-          context.drawImage(video, 0, 0, WIDTH, HEIGHT, 0, 0, WIDTH, HEIGHT);
-          resolve(Math.max(now, performance.timeOrigin + expectedDisplayTime));
-        });
-      });
-      const clock = read(context.getImageData(0, 0, WIDTH, HEIGHT));
+      const { displayed, now, clock } = await next();
+      const shown = performance.timeOrigin + Math.max(now, displayed);
       if (clock === null) unreadable += 1;
       else ages.push(shown - clock);
     }
@@ -94,5 +105,5 @@
     };
   }
 
-  Object.assign(window.portholeTest, { drawClock: draw, delay });
+  Object.assign(window.portholeTest, { drawClock: draw, delay, frameReader: reader });
 })();

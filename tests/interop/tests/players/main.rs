@@ -14,6 +14,7 @@ use porthole_test_support::{cameras, python};
 
 mod comings;
 mod sources;
+mod tone;
 mod webrtc_crate;
 
 /// Pictures that a player must decode, so that more than the first burst has arrived.
@@ -90,8 +91,8 @@ impl<'a> Installation<'a> {
         Ok(Self { scene, server, token })
     }
 
-    /// Lets a player watch until it has its pictures, and returns the sizes that it has printed.
-    fn watch(&self, player: Player, sections: &str, bundle: &str) -> Result<Vec<String>> {
+    /// Lets a player watch until it has its pictures, and returns what it has printed.
+    fn play(&self, player: Player, sections: &str, bundle: &str) -> Result<String> {
         let name = format!("{sections}-{bundle}");
         let mut command = player.command()?;
         command.arg(self.server.url("/whep/camera")).args([
@@ -105,10 +106,16 @@ impl<'a> Installation<'a> {
         let mut program = Program::start(self.scene, &name, &mut command)?;
         let status = program.wait(PATIENCE).with_context(what)?;
         ensure!(status.success(), "{}: {status}", what());
-        let output = program.output()?;
+        program.output()
+    }
+
+    /// Lets a player watch, and returns the sizes of the pictures that it has printed.
+    fn watch(&self, player: Player, sections: &str, bundle: &str) -> Result<Vec<String>> {
+        let output = self.play(player, sections, bundle)?;
         let pictures = output.lines().filter(|line| line.starts_with("picture"));
         let pictures: Vec<_> = pictures.map(str::to_owned).collect();
-        ensure!(pictures.len() >= PICTURES, "{}: {} pictures", what(), pictures.len());
+        let count = pictures.len();
+        ensure!(count >= PICTURES, "an offer of {sections}, bundled as {bundle}: {count} pictures");
         Ok(pictures)
     }
 

@@ -1,8 +1,9 @@
 """A WHEP player made with GStreamer's webrtcbin: webrtcbin_player.py URL TOKEN SECTIONS BUNDLE
-FRAMES.
+FRAMES SOUNDS.
 
-SECTIONS is a list of video (H.264), h265, vp8, vp9, audio and data in the order of the offer,
-BUNDLE a bundle policy of webrtcbin. Prints the size of each decoded picture and ends after FRAMES.
+SECTIONS is a list of video (H.264), h265, vp8, vp9, audio (A-law), opus and data in the order of the
+offer, BUNDLE a bundle policy of webrtcbin. Prints the size of each decoded picture and ends after
+FRAMES and SOUNDS; with opus it prints the tone in the sound, too.
 """
 
 import sys
@@ -14,6 +15,7 @@ gi.require_version("GstWebRTC", "1.0")
 gi.require_version("GstSdp", "1.0")
 from gi.repository import GLib, Gst, GstSdp, GstWebRTC
 
+import tone
 import whep
 
 FEEDBACK = "rtcp-fb-nack=true,rtcp-fb-nack-pli=true"
@@ -24,6 +26,8 @@ CAPS = {
     "vp8": VIDEO + "VP8",
     "vp9": VIDEO + "VP9",
     "audio": "application/x-rtp,media=audio,encoding-name=PCMA,clock-rate=8000,payload=8",
+    "opus": "application/x-rtp,media=audio,encoding-name=OPUS,clock-rate=48000,payload=111"
+    ",encoding-params=(string)2",
 }
 DECODERS = {
     "H264": "rtph264depay ! h264parse ! avdec_h264",
@@ -31,6 +35,7 @@ DECODERS = {
     "VP8": "rtpvp8depay ! vp8dec",
     "VP9": "rtpvp9depay ! vp9dec",
     "PCMA": "rtppcmadepay ! alawdec",
+    "OPUS": f"rtpopusdepay ! opusdec ! audioconvert ! {tone.CAPS}",
 }
 SINK = "fakesink name=sink signal-handoffs=true sync=false"
 
@@ -39,6 +44,7 @@ class Player:
     def __init__(self, url, token, sections, bundle, frames, sounds):
         self.url, self.token = url, token
         self.frames, self.sounds = frames, sounds
+        self.tone = tone.Tone() if "opus" in sections else None
         self.loop = GLib.MainLoop()
         self.error = None
         self.pipeline = Gst.Pipeline.new(None)
@@ -69,6 +75,8 @@ class Player:
         self.pipeline.set_state(Gst.State.NULL)
         if self.error:
             raise SystemExit(self.error)
+        if self.tone:
+            print(self.tone.describe(), flush=True)
 
     def fail(self, error):
         self.error = error
@@ -120,15 +128,19 @@ class Player:
         decoder.sync_state_with_parent()
         pad.link(decoder.get_static_pad("sink"))
 
-    def on_decoded(self, _sink, _buffer, pad):
-        structure = pad.get_current_caps().get_structure(0)
+    def on_decoded(self, _sink, buffer, pad):
+        caps = pad.get_current_caps()
+        structure = caps.get_structure(0)
         if structure.get_name().startswith("audio"):
             self.sounds -= 1
+            if self.tone:
+                self.tone.add(buffer, caps)
         else:
             size = f"{structure.get_value('width')}x{structure.get_value('height')}"
             print(f"picture {size}", flush=True)
             self.frames -= 1
-        if self.frames <= 0 and self.sounds <= 0:
+        is_measured = self.tone is None or self.tone.is_enough()
+        if self.frames <= 0 and self.sounds <= 0 and is_measured:
             self.loop.quit()
 
 

@@ -6,6 +6,7 @@ mod credentials;
 mod disk;
 mod garbage;
 mod installation;
+mod killing;
 mod ports;
 mod process;
 mod sentence;

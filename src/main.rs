@@ -11,6 +11,7 @@ mod data;
 mod gateway;
 mod import;
 mod netcheck;
+mod open_files;
 mod reload;
 mod shutdown;
 mod signaling;

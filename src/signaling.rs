@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::ensure;
-use porthole_signaling::{Server, TrustProxy, TurnConfig};
+use porthole_signaling::{PlaceLimits, Server, TrustProxy, TurnConfig};
 
 use crate::config::{Config, Network};
-use crate::{console, data, shutdown};
+use crate::{console, data, open_files, shutdown};
 
 /// The lifetime of a session's TURN credentials, within which it must make its allocations.
 const TURN_CREDENTIALS_LIFETIME: Duration = Duration::from_secs(10 * 60);
@@ -18,14 +18,19 @@ const TURN_CREDENTIALS_LIFETIME: Duration = Duration::from_secs(10 * 60);
 pub async fn run(config: &Config) -> anyhow::Result<()> {
     data::prepare(&config.data)?;
     let stop = shutdown::on_signal()?;
-    let server = bind(config, external_turn_config(config)?).await?;
+    let places = open_files::raise_limit().map_or_else(PlaceLimits::default, PlaceLimits::within);
+    let server = bind(config, external_turn_config(config)?, places).await?;
     console::print_welcome(&dashboard_url(config), server.setup_link().as_deref())?;
     server.run(stop).await;
     Ok(())
 }
 
-/// Starts a signaling server that issues ICE servers according to `turn`.
-pub async fn bind(config: &Config, turn: Option<TurnConfig>) -> anyhow::Result<Server> {
+/// Starts a signaling server that issues ICE servers according to `turn`, for so many connections.
+pub async fn bind(
+    config: &Config,
+    turn: Option<TurnConfig>,
+    places: PlaceLimits,
+) -> anyhow::Result<Server> {
     let http = config.signaling.http;
     console::print_progress(format_args!("starting signaling and dashboard on {http}"));
     let mut server = porthole_signaling::Config::new(http, &config.data);
@@ -33,6 +38,7 @@ pub async fn bind(config: &Config, turn: Option<TurnConfig>) -> anyhow::Result<S
     server.trusts_proxy = trust(&config.signaling.trusted_proxies);
     server.gateway_urls.clone_from(&config.signaling.gateway_urls);
     server.turn = turn;
+    server.places = places;
     server.assets = asset;
     Ok(Server::bind(server).await?)
 }

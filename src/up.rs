@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use porthole_gateway::{Cameras, Gateway};
-use porthole_signaling::{Server, admin};
+use porthole_signaling::{PlaceLimits, Server, admin};
 use porthole_turn_proto::uri::ServerUri;
 use porthole_turn_server::{Change, Effect};
 use tokio_util::sync::CancellationToken;
@@ -32,7 +32,9 @@ pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()>
     let urls = turn::ice_server_urls(config)?;
     let allowing = allow_own_ice_servers(config, &urls);
     let turn_config = signaling::turn_config(urls, secret.reveal());
-    let signaling = signaling::bind(config, Some(turn_config)).await?;
+    // The TURN server needs open files, too.
+    let places = PlaceLimits::default();
+    let signaling = signaling::bind(config, Some(turn_config), places).await?;
     let gateway = start_gateway(&allowing, signaling.local_addr()).await?;
     // It is set once.
     let _ = cameras.set(gateway.cameras().clone());

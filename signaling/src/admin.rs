@@ -69,6 +69,22 @@ pub async fn create_claim(data: &Path) -> Result<Claim, AdminError> {
     with_store(data, async |store| Ok(store.create_claim(&granted, None).await?)).await
 }
 
+/// Creates several claim codes at once, as [`create_claim`] does.
+///
+/// # Errors
+/// Fails if the data folder cannot be opened or written.
+pub async fn create_claims(data: &Path, count: usize) -> Result<Vec<Claim>, AdminError> {
+    let granted = enrolment_by_operator()?;
+    with_store(data, async |store| {
+        let mut claims = Vec::new();
+        for _ in 0..count {
+            claims.push(store.create_claim(&granted, None).await?);
+        }
+        Ok(claims)
+    })
+    .await
+}
+
 /// Returns all API tokens, the newest first.
 ///
 /// # Errors

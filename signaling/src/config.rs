@@ -52,6 +52,21 @@ pub struct PlaceLimits {
     pub per_owner: usize,
 }
 
+/// Open files that are left for the database, the dashboard and everything else.
+const OTHER_FILES: usize = 512;
+
+/// Most connections, however many files may be open: 8 kB of memory each.
+const MAX_CONNECTIONS: usize = 65_536;
+
+impl PlaceLimits {
+    /// Returns the bounds of a process that may open this many files.
+    #[must_use]
+    pub fn within(open_files: usize) -> Self {
+        let total = open_files.saturating_sub(OTHER_FILES).clamp(1, MAX_CONNECTIONS);
+        Self { total, strangers: total / 4 * 3, ..Self::default() }
+    }
+}
+
 impl Default for PlaceLimits {
     fn default() -> Self {
         Self { total: 16_384, strangers: 12_288, per_network: 512, per_owner: 256 }

@@ -45,6 +45,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "porthole-signaling",
         &["porthole-clock", "porthole-signaling-core", "porthole-signaling-proto"],
     ),
+    ("porthole-signaling-bench", &["porthole-signaling", "porthole-signaling-proto"]),
     ("porthole-turn-server", &["porthole-clock", "porthole-turn-fastpath", "porthole-turn-proto"]),
     ("porthole-turn-admin", &["porthole-turn-proto", "porthole-turn-server"]),
     ("porthole-turn-bench", &["porthole-turn-proto", "porthole-turn-server"]),

@@ -94,6 +94,20 @@ pub async fn gateways(config: &Config, command: &ManageGateways) -> anyhow::Resu
     }
 }
 
+/// Runs `porthole audit`.
+pub async fn audit(config: &Config) -> anyhow::Result<()> {
+    data::prepare(&config.data)?;
+    let events = admin::audit(&config.data).await?;
+    let row = |event: &rest::AuditEvent| {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let (kind, times) = (event.kind.name().to_owned(), event.count.to_string());
+        let (actor, object, address) =
+            (text(&event.actor), text(&event.object), text(&event.address));
+        [ago(Some(event.last_s)), times, kind, actor, object, address]
+    };
+    print_table(["WHEN", "TIMES", "WHAT", "BY", "ABOUT", "FROM"], events.iter().map(row))
+}
+
 fn new_token(flags: &NewToken) -> rest::NewToken {
     rest::NewToken {
         name: flags.name.clone(),

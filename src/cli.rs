@@ -51,6 +51,8 @@ pub enum Command {
     /// Manage the people who sign in.
     #[command(subcommand)]
     User(User),
+    /// Show who has signed in, failed to, or changed who has access: the newest 200 events.
+    Audit(DataFlag),
     /// Check or show the configuration.
     #[command(subcommand)]
     Config(Config),
@@ -428,6 +430,7 @@ impl Command {
             Self::Token(command) => command.data().configure(tree),
             Self::Claim(command) => command.data().configure(tree),
             Self::User(command) => command.data().configure(tree),
+            Self::Audit(flags) => flags.configure(tree),
             Self::Config(Config::Check(flags) | Config::Show(flags)) => flags.configure(tree),
         }
     }
@@ -453,6 +456,7 @@ impl Command {
             | Self::Token(_)
             | Self::Claim(_)
             | Self::User(_)
+            | Self::Audit(_)
             | Self::Config(_) => false,
         }
     }

@@ -9,7 +9,7 @@ use porthole_signaling_core::{
 };
 use porthole_signaling_proto::GatewayId;
 use porthole_signaling_proto::rest::{
-    Claim, ClaimInfo, NewToken, Removed, Role, SignInInfo, Token, TokenInfo, UserInfo,
+    AuditEvent, Claim, ClaimInfo, NewToken, Removed, Role, SignInInfo, Token, TokenInfo, UserInfo,
 };
 
 use crate::driver::now;
@@ -174,9 +174,10 @@ pub async fn remove_user(data: &Path, name: &str) -> Result<Removed, AdminError>
 /// # Errors
 /// Fails if there is no such user, or if the data folder cannot be opened or written.
 pub async fn sign_user_out(data: &Path, name: &str) -> Result<Removed, AdminError> {
-    by_operator(Action::SignUserOut)?;
+    let granted = by_operator(Action::SignUserOut)?;
+    let by = granted.principal();
     let removed = with_store(data, async |store| match store.find_user(name).await? {
-        Some(user) => Ok(Some(store.remove_sign_ins(OfUsers::One(user.id), None).await?)),
+        Some(user) => Ok(Some(store.remove_sign_ins(by, OfUsers::One(user.id), None).await?)),
         None => Ok(None),
     });
     found(removed.await?, || (format!("user {name}"), "user"))
@@ -198,6 +199,15 @@ pub async fn reset_user(data: &Path, name: &str, password: String) -> Result<Rem
         None => Ok(None),
     });
     found(removed.await?, || (format!("user {name}"), "user"))
+}
+
+/// Returns the newest events of the audit log, the latest first.
+///
+/// # Errors
+/// Fails if the data folder cannot be opened.
+pub async fn audit(data: &Path) -> Result<Vec<AuditEvent>, AdminError> {
+    let granted = by_operator(Action::ReadAudit)?;
+    with_store(data, async |store| Ok(store.audit(&granted, None).await?)).await
 }
 
 /// Opens the database, uses it and closes it.

@@ -1,5 +1,6 @@
 //! The REST interface under `/api/v1`, whose bodies are in `porthole_signaling_proto::rest`.
 
+pub(crate) mod audit;
 pub(crate) mod credentials;
 
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -66,7 +67,8 @@ pub(crate) async fn set_up(
         return Err(invalid());
     }
     let hash = password::hash(password).await.map_err(busy)?;
-    let user = store.create_first_admin(&token, &name, &hash).await?.ok_or_else(invalid)?;
+    let user =
+        store.create_first_admin(&token, &name, &hash, client.0).await?.ok_or_else(invalid)?;
     info!(name = user.name, "the first admin was created");
     respond_signed_in(&app, user, client, &headers, prefix).await
 }
@@ -98,7 +100,11 @@ pub(crate) async fn sign_in(
             throttle(&app).forgive(&attempt);
             respond_signed_in(&app, user, client, &headers, prefix).await
         }
-        _ => Err(wrong_credentials()),
+        user => {
+            let name = user.map(|user| user.name);
+            app.driver.store.note_failed_sign_in(name.as_deref(), client.0).await;
+            Err(wrong_credentials())
+        }
     }
 }
 
@@ -197,7 +203,8 @@ pub(crate) async fn create_claim(
     headers: HeaderMap,
     body: Bytes,
 ) -> HandlerResult<Json<Claim>> {
-    let granted = admitted.give_enrolment(CLAIM_LIFETIME, now())?;
+    let granted = admitted.give_enrolment(CLAIM_LIFETIME, now());
+    let granted = audit::given(&app, &admitted, granted).await?;
     let NewClaim { replaces } =
         if body.is_empty() { NewClaim::default() } else { read(&headers, &body)? };
     if let Some(replaces) = &replaces
@@ -220,7 +227,8 @@ pub(crate) async fn create_token(
         let text = "a token can be limited to at most 256 cameras";
         return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, text));
     }
-    Ok(Json(app.driver.store.create_token(&admitted, &new).await?))
+    let created = app.driver.store.create_token(&admitted, &new).await;
+    Ok(Json(audit::given(&app, &admitted, created).await?))
 }
 
 async fn respond_signed_in(
@@ -231,7 +239,7 @@ async fn respond_signed_in(
     prefix: Option<Extension<UsedPrefix>>,
 ) -> HandlerResult<Response> {
     let browser = browser_name(headers);
-    let cookie = app.driver.store.create_cookie(user.id, address, browser.as_deref()).await?;
+    let cookie = app.driver.store.create_cookie(&user, address, browser.as_deref()).await?;
     let device = app.devices.issue(&user.name, now().unix_s);
     let prefix = prefix.as_ref();
     let cookies = [

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tracing::debug;
 use url::Url;
 
-use crate::api::credentials;
+use crate::api::{audit, credentials};
 use crate::caller::{Caller, check_same_site};
 use crate::config::Asset;
 use crate::device::Devices;
@@ -97,6 +97,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/v1/tokens/{token}",
             credentials::revoke_token,
         ),
+        row(Action::ReadAudit, Method::GET, "/api/v1/audit", audit::list),
         row(Action::ListUsers, Method::GET, "/api/v1/users", credentials::users),
         row(Action::RemoveUser, Method::DELETE, "/api/v1/users/{user}", credentials::remove_user),
         row(Action::SignUserOut, Method::DELETE, user_sign_ins, credentials::sign_user_out),

@@ -201,12 +201,13 @@ impl Driver {
     }
 
     /// Ends what was started with credentials that were revoked in the database, by this process or
-    /// another, until the server stops.
+    /// another, and writes down what was counted for the audit log, until the server stops.
     pub(crate) async fn run_revocations(self: Arc<Self>) {
         loop {
             if let Err(error) = self.end_revoked().await {
                 warn!(%error, "cannot ask the database what was revoked");
             }
+            self.store.write_refusals().await;
             tokio::select! {
                 () = tokio::time::sleep(REVOCATION_INTERVAL) => {}
                 () = self.abort.cancelled() => return,

@@ -1,6 +1,7 @@
 //! Networks in which one client can have every address: what is limited by address is limited by
 //! them.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// The prefix of the network of IPv6 that one host or household has.
@@ -35,6 +36,11 @@ impl Network {
         [Some(Self::of(address)), site].into_iter().flatten()
     }
 
+    /// Returns the widest network of an address: the address itself, or its /48 of IPv6.
+    pub(crate) fn widest(address: IpAddr) -> Self {
+        Self::all(address).last().unwrap_or_else(|| Self::of(address))
+    }
+
     /// Returns how many times as much as the narrowest network it may have.
     pub(crate) fn share(self) -> usize {
         match self.first {
@@ -46,6 +52,15 @@ impl Network {
     fn v6(address: Ipv6Addr, prefix: u32) -> Self {
         let host = u128::MAX.checked_shr(prefix).unwrap_or_default();
         Self { first: Ipv6Addr::from(u128::from(address) & !host).into(), prefix }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.first {
+            IpAddr::V4(v4) => v4.fmt(f),
+            IpAddr::V6(v6) => write!(f, "{v6}/{}", self.prefix),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The database (SQLite): users, tokens, gateways, cameras and claim codes.
 
+mod audit;
 mod copy;
 mod credentials;
 mod gateways;
@@ -32,7 +33,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The migrations from an empty file to the current tables, in order. Existing ones must never be
 /// changed. They are listed by hand because the macro that reads the folder would build SQLite a
 /// second time.
-const MIGRATIONS: [(&str, &str); 7] = [
+const MIGRATIONS: [(&str, &str); 8] = [
     ("first", include_str!("../migrations/0001_first.sql")),
     ("cameras of gateways", include_str!("../migrations/0002_cameras_of_gateways.sql")),
     ("gateways", include_str!("../migrations/0003_gateways.sql")),
@@ -40,6 +41,7 @@ const MIGRATIONS: [(&str, &str); 7] = [
     ("listen", include_str!("../migrations/0005_listen.sql")),
     ("revocation", include_str!("../migrations/0006_revocation.sql")),
     ("former cameras", include_str!("../migrations/0007_former_cameras.sql")),
+    ("audit", include_str!("../migrations/0008_audit.sql")),
 ];
 
 #[derive(Debug, Clone)]
@@ -47,6 +49,7 @@ pub(crate) struct Store {
     read: SqlitePool,
     write: SqlitePool,
     uses: Arc<uses::Uses>,
+    refusals: Arc<audit::Refusals>,
 }
 
 /// Returns the migrator of the program that knows these migrations.
@@ -175,7 +178,7 @@ impl Store {
         migrator(migrations).run(&write).await.map_err(|e| not_migrated(data, e))?;
         let read = pool(READERS).min_connections(1).connect_with(options).await;
         let read = read.map_err(|e| not_opened(data, e))?;
-        Ok(Self { read, write, uses: Arc::default() })
+        Ok(Self { read, write, uses: Arc::default(), refusals: Arc::default() })
     }
 
     async fn begin(&self) -> Result<Write, StoreError> {

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use support::{HttpResponse, Key, Peer, Running, http, token};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
+const PASSWORD: &str = "a password of ann";
 /// Time within which a revocation has ended everything.
 const PROMPT: Duration = Duration::from_secs(2);
 
@@ -245,5 +246,90 @@ async fn a_revoked_claim_code_enrols_nobody() {
     let code = claim["code"].as_str().unwrap();
     let refused = Key::new(2).enroll(scene.to(), code).await.unwrap_err();
     assert_eq!(refused.code, code::FORBIDDEN, "{refused}");
+    scene.server.stop().await;
+}
+
+/// Creates the first admin, signs in wrongly and rightly, and out again.
+async fn sign_in_and_out(to: SocketAddr, setup: &str) {
+    let body = json!({"token": setup, "name": "ann", "password": PASSWORD}).to_string();
+    assert_eq!(http(to, "POST", "/api/v1/setup", &[JSON], &body).await.status, 200);
+    for name in ["ann", "ann", "my secret typed into the wrong field"] {
+        let body = json!({"name": name, "password": "wrong password"}).to_string();
+        assert_eq!(http(to, "POST", "/api/v1/session", &[JSON], &body).await.status, 401);
+    }
+    let right = json!({"name": "ann", "password": PASSWORD}).to_string();
+    let signed_in = http(to, "POST", "/api/v1/session", &[JSON], &right).await;
+    let cookie = signed_in.header("set-cookie").expect("a cookie");
+    let cookie = ("cookie", cookie.split(';').next().unwrap_or_default());
+    assert_eq!(http(to, "DELETE", "/api/v1/session", &[cookie], "").await.status, 204);
+}
+
+/// Creates an admin's token that is limited to a camera, which wants to give more than it has.
+async fn give_too_much(scene: &Scene) -> String {
+    let limited = json!({"name": "wall", "role": "admin", "cameras": ["demo"]}).to_string();
+    let limited = scene.as_admin("POST", "/api/v1/tokens", &limited).await.json();
+    let limited = limited["token"].as_str().expect("a token").to_owned();
+    let bearer = format!("Bearer {limited}");
+    let more = json!({"name": "more", "role": "admin"}).to_string();
+    for _ in 0..2 {
+        let headers = [JSON, ("authorization", &*bearer)];
+        let refused = http(scene.to(), "POST", "/api/v1/tokens", &headers, &more).await;
+        assert_eq!(refused.status, 403, "{refused:?}");
+    }
+    limited
+}
+
+/// Returns kind, number, actor and address of each event.
+fn shown(events: &[Value]) -> Vec<String> {
+    let show = |event: &Value| {
+        let text = |field: &str| event[field].as_str().unwrap_or("-").to_owned();
+        format!("{} {} {} {}", text("kind"), event["count"], text("actor"), text("address"))
+    };
+    events.iter().map(show).collect()
+}
+
+#[tokio::test]
+async fn s10_the_audit_log_has_who_got_access_who_tried_to_and_who_changed_it() {
+    let scene = Scene::new().await;
+    let link = scene.server.setup_link.clone().unwrap();
+    let setup = link.split_once("#t=").unwrap().1;
+    sign_in_and_out(scene.to(), setup).await;
+    let limited = give_too_much(&scene).await;
+    let list = scene.as_admin("GET", "/api/v1/tokens", "").await.json();
+    let path = format!("/api/v1/tokens/{}", list["tokens"][0]["id"]);
+    removed(&scene.as_admin("DELETE", &path, "").await);
+    Key::new(3).enroll(scene.to(), "NO-SUCH-CODE").await.unwrap_err();
+    let path = format!("/api/v1/gateways/{}", scene.key.id());
+    removed(&scene.as_admin("DELETE", &path, "").await);
+
+    let log = scene.as_admin("GET", "/api/v1/audit", "").await;
+    for secret in ["my secret", "wrong password", PASSWORD, setup, &limited, "NO-SUCH-CODE"] {
+        assert!(!log.body.contains(secret), "{secret}: {}", log.body);
+    }
+    let log = log.json();
+    let events = log["events"].as_array().unwrap();
+    let expected = [
+        "gatewayRemoved 1 test -",
+        "enrolmentRefused 1 - -",
+        "tokenRevoked 1 test -",
+        "giftRefused 2 wall -",
+        "tokenCreated 1 test -",
+        "signedOut 1 ann -",
+        "signedIn 2 ann 127.0.0.1",
+        "signInFailed 1 - 127.0.0.1",
+        "signInFailed 2 - 127.0.0.1",
+        "setUp 1 ann 127.0.0.1",
+        "tokenCreated 1 operator -",
+        "gatewayEnrolled 1 - -",
+        "claimCreated 1 operator -",
+    ];
+    assert_eq!(shown(events), expected);
+    let oldest = events.last().unwrap()["id"].as_i64().unwrap();
+    let rest = scene.as_admin("GET", &format!("/api/v1/audit?before={oldest}"), "").await.json();
+    assert_eq!(rest, json!({"events": []}));
+    let wrong = scene.as_admin("GET", "/api/v1/audit?before=x", "").await;
+    assert_eq!(wrong.status, 400, "{wrong:?}");
+    let on_the_host = admin::audit(scene.data.path()).await.unwrap();
+    assert_eq!(on_the_host.len(), expected.len());
     scene.server.stop().await;
 }

@@ -16,6 +16,7 @@
 //! | `/api/v1/tokens` | GET | admin | → [`TokenList`] |
 //! | `/api/v1/tokens` | POST | admin | [`NewToken`] → [`Token`] |
 //! | `/api/v1/tokens/{token}` | DELETE | admin | → [`Removed`] |
+//! | `/api/v1/audit` | GET | admin | → [`AuditList`] |
 //! | `/api/v1/users` | GET | admin | → [`UserList`] |
 //! | `/api/v1/users/{user}` | DELETE | admin | → [`Removed`] |
 //! | `/api/v1/users/{user}/sign-ins` | DELETE | admin | → [`Removed`] |
@@ -25,6 +26,7 @@
 //!
 //! Every refusal is an [`Error`] with a matching status.
 
+mod audit;
 mod credentials;
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +34,7 @@ use ts_rs::TS;
 
 use crate::{Camera, CameraAddress, GatewayId};
 
+pub use audit::{AuditEvent, AuditKind, AuditList};
 pub use credentials::{
     ClaimInfo, ClaimList, Removed, SignInInfo, SignInList, TokenInfo, TokenList, UserInfo, UserList,
 };

@@ -154,6 +154,9 @@ fn types(text: &mut String) {
         rest::ClaimInfo,
         rest::ClaimList,
         rest::Removed,
+        rest::AuditKind,
+        rest::AuditEvent,
+        rest::AuditList,
         rest::Error,
     );
 }

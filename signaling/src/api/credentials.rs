@@ -59,9 +59,10 @@ pub(crate) async fn sign_user_out(
     Extension(admitted): Extension<Admitted>,
     user: Result<extract::Path<i64>, PathRejection>,
 ) -> HandlerResult<Json<Removed>> {
-    admitted.everything(now())?;
+    let granted = admitted.everything(now())?;
     let extract::Path(user) = user.map_err(|_| no_such_user())?;
-    let removal = app.driver.store.remove_sign_ins(OfUsers::One(user), None).await?;
+    let (by, of) = (granted.principal(), OfUsers::One(user));
+    let removal = app.driver.store.remove_sign_ins(by, of, None).await?;
     Ok(Json(app.driver.end_removed(removal)))
 }
 
@@ -81,8 +82,9 @@ pub(crate) async fn revoke_sign_in(
     Extension(admitted): Extension<Admitted>,
     extract::Path(id): extract::Path<String>,
 ) -> HandlerResult<Json<Removed>> {
+    let by = admitted.principal()?.clone();
     let of = whose(admitted)?;
-    let removal = app.driver.store.remove_sign_ins(of, Some(&id)).await?;
+    let removal = app.driver.store.remove_sign_ins(&by, of, Some(&id)).await?;
     if removal.removed.sign_ins == 0 {
         return Err(not_found("there is no such sign-in"));
     }
@@ -95,7 +97,8 @@ pub(crate) async fn sign_out_everywhere(
     Extension(admitted): Extension<Admitted>,
 ) -> HandlerResult<Json<Removed>> {
     let of = OfUsers::One(own_user(&admitted)?);
-    let removal = app.driver.store.remove_sign_ins(of, None).await?;
+    let by = admitted.principal()?;
+    let removal = app.driver.store.remove_sign_ins(by, of, None).await?;
     Ok(Json(app.driver.end_removed(removal)))
 }
 

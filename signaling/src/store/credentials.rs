@@ -3,12 +3,15 @@
 //! Triggers of the tables note each credential that is removed, whoever removes it and for whatever
 //! reason. The running server takes these notes and ends what was started with the credential.
 
-use porthole_signaling_core::{Everything, Granted};
-use porthole_signaling_proto::rest::{ClaimInfo, Removed, Role, SignInInfo, TokenInfo, UserInfo};
+use porthole_signaling_core::{Everything, Granted, Principal};
+use porthole_signaling_proto::rest::{
+    AuditKind, ClaimInfo, Removed, Role, SignInInfo, TokenInfo, UserInfo,
+};
 use porthole_signaling_proto::{CameraAddress, GatewayId};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
+use super::audit::Event;
 use super::users::role;
 use super::{Store, StoreError, Write, seconds, unix_s};
 
@@ -174,26 +177,31 @@ impl Store {
     /// is no such token.
     pub(crate) async fn remove_token(
         &self,
-        _: &Granted<Everything>,
+        granted: &Granted<Everything>,
         token: i64,
     ) -> Result<Option<Removal>, StoreError> {
         let mut write = self.begin().await?;
         let mut removal = Removal::default();
+        let query = "SELECT name FROM tokens WHERE id = ?";
+        let row = sqlx::query(query).bind(token).fetch_optional(write.db()).await?;
+        let Some(row) = row else { return Ok(None) };
+        let name: String = row.try_get("name")?;
         remove_given(&mut write, &format!("token:{token}"), &mut removal).await?;
-        let found = removal.credentials.contains(&format!("token:{token}"));
+        write.audit(&Event::by(granted.principal(), AuditKind::TokenRevoked, name)).await?;
         write.commit().await?;
-        Ok(found.then_some(removal))
+        Ok(Some(removal))
     }
 
     /// Removes a user with its sign-ins, and the tokens and claim codes that it has given. Returns
     /// `None` if there is no such user.
     pub(crate) async fn remove_user(
         &self,
-        _: &Granted<Everything>,
+        granted: &Granted<Everything>,
         user: i64,
     ) -> Result<Option<Removal>, RemoveUserError> {
         let mut write = self.begin().await?;
-        let query = "SELECT role, (SELECT COUNT(*) FROM users WHERE role = 'admin') AS admins \
+        let query = "SELECT name, role, \
+                     (SELECT COUNT(*) FROM users WHERE role = 'admin') AS admins \
                      FROM users WHERE id = ?";
         let row = sqlx::query(query).bind(user).fetch_optional(write.db()).await?;
         let Some(row) = row else { return Ok(None) };
@@ -206,6 +214,8 @@ impl Store {
         remove_given(&mut write, &format!("user:{user}"), &mut removal).await?;
         sqlx::query("DELETE FROM users WHERE id = ?").bind(user).execute(write.db()).await?;
         removal.removed.users = 1;
+        let name: String = row.try_get("name")?;
+        write.audit(&Event::by(granted.principal(), AuditKind::UserRemoved, name)).await?;
         write.commit().await?;
         Ok(Some(removal))
     }
@@ -214,34 +224,38 @@ impl Store {
     /// such user.
     pub(crate) async fn reset_user(
         &self,
-        _: &Granted<Everything>,
+        granted: &Granted<Everything>,
         user: i64,
         password_hash: &str,
     ) -> Result<Option<Removal>, StoreError> {
         let mut write = self.begin().await?;
-        let changed = sqlx::query("UPDATE users SET password = ? WHERE id = ?")
+        let changed = sqlx::query("UPDATE users SET password = ? WHERE id = ? RETURNING name")
             .bind(password_hash)
             .bind(user)
-            .execute(write.db())
+            .fetch_all(write.db())
             .await?;
-        if changed.rows_affected() == 0 {
-            return Ok(None);
-        }
+        let Some(changed) = changed.first() else { return Ok(None) };
+        let name: String = changed.try_get("name")?;
+        write.audit(&Event::by(granted.principal(), AuditKind::UserReset, name)).await?;
         let mut removal = Removal::default();
         sign_out(&mut write, OfUsers::One(user), None, &mut removal).await?;
         write.commit().await?;
         Ok(Some(removal))
     }
 
-    /// Signs browsers out: the one with this id, else all of the user.
+    /// Signs browsers out by order of somebody: the one with this id, else all of the user.
     pub(crate) async fn remove_sign_ins(
         &self,
+        by: &Principal,
         of: OfUsers,
         id: Option<&str>,
     ) -> Result<Removal, StoreError> {
         let mut write = self.begin().await?;
         let mut removal = Removal::default();
-        sign_out(&mut write, of, id, &mut removal).await?;
+        let user = sign_out(&mut write, of, id, &mut removal).await?;
+        if let Some(user) = user {
+            write.audit(&Event::by(by, AuditKind::SignedOut, user)).await?;
+        }
         write.commit().await?;
         Ok(removal)
     }
@@ -249,22 +263,26 @@ impl Store {
     /// Removes a claim code that nobody has used. Returns `None` if there is no such code.
     pub(crate) async fn remove_claim(
         &self,
-        _: &Granted<Everything>,
+        granted: &Granted<Everything>,
         id: &str,
     ) -> Result<Option<Removal>, StoreError> {
         let mut write = self.begin().await?;
         let query = "DELETE FROM claims WHERE lower(hex(substr(hash, 1, 8))) = ?";
-        let removed = count(sqlx::query(query).bind(id).execute(write.db()).await?.rows_affected());
+        let claims = count(sqlx::query(query).bind(id).execute(write.db()).await?.rows_affected());
+        if claims == 0 {
+            return Ok(None);
+        }
+        write.audit(&Event::by(granted.principal(), AuditKind::ClaimRevoked, id)).await?;
         write.commit().await?;
-        let removed = Removed { claims: removed, ..Removed::default() };
-        Ok((removed.claims > 0).then(|| Removal { removed, ..Removal::default() }))
+        let removed = Removed { claims, ..Removed::default() };
+        Ok(Some(Removal { removed, ..Removal::default() }))
     }
 
     /// Removes a gateway with its cameras and all rights to them: its key is not known any more.
     /// Returns `None` if there is no such gateway.
     pub(crate) async fn remove_gateway(
         &self,
-        _: &Granted<Everything>,
+        granted: &Granted<Everything>,
         gateway: &GatewayId,
     ) -> Result<Option<Removal>, StoreError> {
         let mut write = self.begin().await?;
@@ -284,11 +302,11 @@ impl Store {
             claims: row.try_get("claims")?,
             ..Removed::default()
         };
-        let query = "DELETE FROM gateways WHERE id = ?";
-        let deleted = sqlx::query(query).bind(gateway.as_str()).execute(write.db()).await?;
-        if deleted.rows_affected() == 0 {
-            return Ok(None);
-        }
+        let query = "DELETE FROM gateways WHERE id = ? RETURNING name";
+        let deleted = sqlx::query(query).bind(gateway.as_str()).fetch_all(write.db()).await?;
+        let Some(deleted) = deleted.first() else { return Ok(None) };
+        let name = format!("{} ({gateway})", deleted.try_get::<String, _>("name")?);
+        write.audit(&Event::by(granted.principal(), AuditKind::GatewayRemoved, name)).await?;
         write.commit().await?;
         Ok(Some(Removal { removed, credentials: vec![format!("gateway:{gateway}")] }))
     }
@@ -369,27 +387,31 @@ async fn remove_given(
     Ok(())
 }
 
-/// Signs browsers out: the one with this id, else all of the users.
+/// Signs browsers out: the one with this id, else all of the users. Returns the name of the user,
+/// if there was anything to do.
 async fn sign_out(
     write: &mut Write,
     of: OfUsers,
     id: Option<&str>,
     removal: &mut Removal,
-) -> Result<(), StoreError> {
+) -> Result<Option<String>, StoreError> {
     let rows = sqlx::query(
         "DELETE FROM browser_sessions WHERE (?1 IS NULL OR user_id = ?1) \
          AND (?2 IS NULL OR lower(hex(substr(hash, 1, 8))) = ?2) \
-         RETURNING 'cookie:' || lower(hex(substr(hash, 1, 8))) AS credential",
+         RETURNING 'cookie:' || lower(hex(substr(hash, 1, 8))) AS credential, \
+         (SELECT name FROM users WHERE id = user_id) AS name",
     )
     .bind(of.id())
     .bind(id)
     .fetch_all(write.db())
     .await?;
+    let mut name = None;
     for row in rows {
         removal.removed.sign_ins += 1;
         removal.credentials.push(row.try_get("credential")?);
+        name = row.try_get("name")?;
     }
-    Ok(())
+    Ok(name)
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use porthole_signaling_core::{Enrolled, Enrolment, Expiry, Granted, StoredCamera, StoredGateway};
-use porthole_signaling_proto::rest::Claim;
+use porthole_signaling_proto::rest::{AuditKind, Claim};
 use porthole_signaling_proto::{CameraId, GatewayId};
 use sqlx::Row as _;
 
+use super::audit::Event;
 use super::{Store, StoreError, TokenError, Write, seconds, unix_s};
 use crate::secret;
 
@@ -55,6 +56,9 @@ impl Store {
         .bind(seconds(now))
         .execute(write.db())
         .await?;
+        let mut event = Event::by(granted.principal(), AuditKind::ClaimCreated, "");
+        event.object = replaces.map(ToString::to_string);
+        write.audit(&event).await?;
         write.commit().await?;
         let expires_in_seconds = u32::try_from(end_s.saturating_sub(now)).unwrap_or(u32::MAX);
         Ok(Claim { code, expires_in_seconds })
@@ -71,13 +75,15 @@ impl Store {
         let hash = secret::hash(&secret::plain_claim(claim));
         let now = seconds(unix_s());
         let mut write = self.begin().await?;
-        let used = "DELETE FROM claims WHERE hash = ? AND expires_s > ? RETURNING replaces";
+        let used = "DELETE FROM claims WHERE hash = ? AND expires_s > ? RETURNING replaces, giver";
         let used = sqlx::query(used).bind(&hash).bind(now).fetch_optional(write.db()).await?;
         let Some(used) = used else {
             let expired = sqlx::query("SELECT 1 FROM claims WHERE hash = ?")
                 .bind(&hash)
                 .fetch_optional(write.db())
                 .await?;
+            drop(write);
+            self.note_refused_enrolment().await;
             return Ok(match expired {
                 Some(_) => EnrollOutcome::ClaimExpired,
                 None => EnrollOutcome::ClaimUnknown,
@@ -105,6 +111,11 @@ impl Store {
             .execute(write.db())
             .await?;
         let named = find(&mut write, gateway).await?;
+        let object = match &replaces {
+            Some(old) => format!("{name} ({gateway}), in place of {old}"),
+            None => format!("{name} ({gateway})"),
+        };
+        write.audit(&Event::of_gateway(used.try_get("giver")?, object)).await?;
         write.commit().await?;
         let (name, renamed) = named.unwrap_or_else(|| (name.to_owned(), false));
         Ok(EnrollOutcome::Enrolled(Enrolled { name, renamed, replaces }))

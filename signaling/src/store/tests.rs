@@ -214,6 +214,19 @@ async fn an_older_program_refuses_an_upgraded_database_in_a_sentence() {
 }
 
 #[tokio::test]
+async fn a_database_of_each_version_is_upgraded_with_a_copy() {
+    for version in 1..MIGRATIONS.len() {
+        let data = tempfile::tempdir().unwrap();
+        Store::open_as(data.path(), &MIGRATIONS[..version]).await.unwrap().close().await;
+        let store = Store::open(data.path()).await.unwrap();
+        assert!(data.path().join(format!("{FILE}.v{version}")).exists(), "{version}");
+        enroll(&store, "gw-a").await;
+        assert_eq!(bound_to(&store, &["door"]).await, Ok(vec!["gw-a".to_owned()]), "{version}");
+        store.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_copy_that_fails_stops_the_start_and_leaves_the_database_as_it_is() {
     let data = old_data();
     // Root may write anywhere, but not into a folder as if it were a file.

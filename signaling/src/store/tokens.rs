@@ -3,10 +3,11 @@
 use porthole_signaling_core::{
     Access, Admitted, Denied, Expiry, Granted, Identity, NotGiven, Objects, Principal,
 };
-use porthole_signaling_proto::rest::{NewToken, Role, Token};
+use porthole_signaling_proto::rest::{AuditKind, NewToken, Role, Token};
 use porthole_signaling_proto::{CameraAddress, CameraId, GatewayId};
 use sqlx::Row as _;
 
+use super::audit::Event;
 use super::users::role;
 use super::{Store, StoreError, Write, seconds, unix_s};
 use crate::driver::now;
@@ -88,6 +89,8 @@ impl Store {
         let granted = giver.give(access, now)?;
         write.check_giver(granted.principal()).await?;
         let token = insert_token(&mut write, &granted, &new.name, now.unix_s).await?;
+        let kind = AuditKind::TokenCreated;
+        write.audit(&Event::by(granted.principal(), kind, new.name.as_str())).await?;
         write.commit().await?;
         Ok(Token { token })
     }

@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use porthole_signaling_core::{Expiry, Identity, Principal};
-use porthole_signaling_proto::rest::Role;
+use porthole_signaling_proto::rest::{AuditKind, Role};
 use sqlx::Row as _;
 
+use super::audit::Event;
 use super::{Store, StoreError, seconds, unix_s};
 use crate::secret;
 
@@ -56,6 +57,7 @@ impl Store {
         token: &str,
         name: &str,
         password_hash: &str,
+        address: IpAddr,
     ) -> Result<Option<User>, StoreError> {
         let mut write = self.begin().await?;
         let used = sqlx::query("DELETE FROM setup_tokens WHERE hash = ?")
@@ -75,9 +77,11 @@ impl Store {
         .bind(seconds(unix_s()))
         .execute(write.db())
         .await?;
-        write.commit().await?;
         let (name, password_hash) = (name.to_owned(), password_hash.to_owned());
-        Ok(Some(User { id, name, password_hash, role: Role::Admin }))
+        let user = User { id, name, password_hash, role: Role::Admin };
+        write.audit(&Event::of_user(&user, AuditKind::SetUp, address)).await?;
+        write.commit().await?;
+        Ok(Some(user))
     }
 
     pub(crate) async fn find_user(&self, name: &str) -> Result<Option<User>, StoreError> {
@@ -98,7 +102,7 @@ impl Store {
     /// of its cookie.
     pub(crate) async fn create_cookie(
         &self,
-        user: i64,
+        user: &User,
         address: IpAddr,
         browser: Option<&str>,
     ) -> Result<String, StoreError> {
@@ -115,7 +119,7 @@ impl Store {
              VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6)",
         )
         .bind(secret::hash(&cookie))
-        .bind(user)
+        .bind(user.id)
         .bind(seconds(now + COOKIE_LIFETIME.as_secs()))
         .bind(seconds(now))
         .bind(address.to_string())
@@ -124,9 +128,10 @@ impl Store {
         .await?;
         sqlx::query("UPDATE users SET seen_s = ? WHERE id = ?")
             .bind(seconds(now))
-            .bind(user)
+            .bind(user.id)
             .execute(write.db())
             .await?;
+        write.audit(&Event::of_user(user, AuditKind::SignedIn, address)).await?;
         write.commit().await?;
         Ok(cookie)
     }
@@ -170,7 +175,7 @@ impl Store {
             .unwrap();
         write.commit().await.unwrap();
         let user = self.find_user(name).await.unwrap().unwrap();
-        self.create_cookie(user.id, [127, 0, 0, 1].into(), None).await.unwrap()
+        self.create_cookie(&user, [127, 0, 0, 1].into(), None).await.unwrap()
     }
 
     /// Makes the cookies of a user expire now.
@@ -186,12 +191,17 @@ impl Store {
         write.commit().await.unwrap();
     }
 
+    /// Signs the browser with this cookie out, by its own request.
     pub(crate) async fn delete_cookie(&self, cookie: &str) -> Result<(), StoreError> {
+        let owner = self.find_cookie(cookie).await?;
         let mut write = self.begin().await?;
-        sqlx::query("DELETE FROM browser_sessions WHERE hash = ?")
+        let deleted = sqlx::query("DELETE FROM browser_sessions WHERE hash = ?")
             .bind(secret::hash(cookie))
             .execute(write.db())
             .await?;
+        if let Some(owner) = owner.filter(|_| deleted.rows_affected() > 0) {
+            write.audit(&Event::by(&owner, AuditKind::SignedOut, owner.name())).await?;
+        }
         write.commit().await
     }
 }

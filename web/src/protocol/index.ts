@@ -1840,6 +1840,57 @@ grants: number,
 sessions: number, };
 
 /**
+ * A kind of event in the audit log.
+ */
+export type AuditKind = "setUp" | "signedIn" | "signInFailed" | "signedOut" | "giftRefused" | "tokenCreated" | "tokenRevoked" | "claimCreated" | "claimRevoked" | "gatewayEnrolled" | "enrolmentRefused" | "gatewayRemoved" | "userRemoved" | "userReset";
+
+/**
+ * An event in the audit log, or several of one kind in a row.
+ */
+export type AuditEvent = {
+/**
+ * The number of the event; later ones have higher numbers.
+ */
+id: number,
+/**
+ * The kind of event.
+ */
+kind: AuditKind,
+/**
+ * The time of the first, in seconds since 1970.
+ */
+firstS: number,
+/**
+ * The time of the last.
+ */
+lastS: number,
+/**
+ * The number of events: equal ones of an hour that change nothing are counted together.
+ */
+count: number,
+/**
+ * The name of the user or token that has done it; `operator` for a command on the host.
+ */
+actor?: string,
+/**
+ * The name of the object that it was done to.
+ */
+object?: string,
+/**
+ * The address from which it was done, if it is known; of several, that of the last.
+ */
+address?: string, };
+
+/**
+ * A page of the audit log, the newest events first.
+ */
+export type AuditList = {
+/**
+ * The events of the page. If there are none, the log is at its end.
+ */
+events: Array<AuditEvent>, };
+
+/**
  * The body of a refused request.
  */
 export type ErrorBody = {

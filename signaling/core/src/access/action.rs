@@ -96,6 +96,8 @@ actions! {
     ListTokens = Need::On(Permission::Administer, Kind::Everything);
     /// Revoke an access token and those that it has given: `DELETE /api/v1/tokens/{token}`.
     RevokeToken = Need::On(Permission::Administer, Kind::Everything);
+    /// Read the audit log: `GET /api/v1/audit`.
+    ReadAudit = Need::On(Permission::Administer, Kind::Everything);
     /// List all users: `GET /api/v1/users`.
     ListUsers = Need::On(Permission::Administer, Kind::Everything);
     /// Remove a user with its sign-ins and what it has given: `DELETE /api/v1/users/{user}`.

@@ -157,6 +157,18 @@ impl NotGiven {
     }
 }
 
+impl NotGiven {
+    /// Returns in words what the giver wanted to give and does not have; `None` if the request
+    /// itself was refused.
+    pub fn too_much(&self) -> Option<String> {
+        match self {
+            Self::Denied(_) => None,
+            Self::Missing { permission, object } => Some(format!("{permission} {object}")),
+            Self::TooLong { .. } => Some("a longer time than it has".to_owned()),
+        }
+    }
+}
+
 impl From<Denied> for NotGiven {
     fn from(denied: Denied) -> Self {
         Self::Denied(denied)

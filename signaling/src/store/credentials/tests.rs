@@ -112,7 +112,7 @@ async fn a_password_is_reset_and_its_user_signed_out_everywhere() {
     let cookie = store.create_user_for_test("ann", Role::Admin).await;
     let user = store.find_user("ANN").await.unwrap().unwrap();
     let own = store.find_cookie(&cookie).await.unwrap().unwrap();
-    store.create_cookie(user.id, [192, 0, 2, 1].into(), Some("Browser")).await.unwrap();
+    store.create_cookie(&user, [192, 0, 2, 1].into(), Some("Browser")).await.unwrap();
     let sign_ins = store.sign_ins(OfUsers::One(user.id), own.credential()).await.unwrap();
     assert_eq!(sign_ins.iter().filter(|one| one.current).count(), 1);
     let other = sign_ins.iter().find(|one| !one.current).unwrap();
@@ -121,9 +121,10 @@ async fn a_password_is_reset_and_its_user_signed_out_everywhere() {
     assert_eq!(store.sign_ins(OfUsers::One(user.id + 1), "").await.unwrap(), []);
 
     // Whoever names another's sign-in removes nothing.
-    let foreign = store.remove_sign_ins(OfUsers::One(user.id + 1), Some(&other.id)).await.unwrap();
+    let foreign =
+        store.remove_sign_ins(&own, OfUsers::One(user.id + 1), Some(&other.id)).await.unwrap();
     assert_eq!(foreign.removed, Removed::default());
-    let one = store.remove_sign_ins(OfUsers::All, Some(&other.id)).await.unwrap();
+    let one = store.remove_sign_ins(&own, OfUsers::All, Some(&other.id)).await.unwrap();
     assert_eq!(one.credentials, [format!("cookie:{}", other.id)]);
     let granted = by_operator(Action::ResetUser).unwrap();
     let removal = store.reset_user(&granted, user.id, "new hash").await.unwrap().unwrap();

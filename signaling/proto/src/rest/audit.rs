@@ -1,0 +1,127 @@
+//! Bodies of the audit log.
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+/// A kind of event in the audit log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum AuditKind {
+    /// The first admin was created with the setup link.
+    SetUp,
+    /// A user has signed in.
+    SignedIn,
+    /// A wrong name or password was given.
+    SignInFailed,
+    /// Browsers were signed out, by their user or somebody else.
+    SignedOut,
+    /// A right was not given to others, because its giver does not have it.
+    GiftRefused,
+    /// A token was created.
+    TokenCreated,
+    /// A token was revoked.
+    TokenRevoked,
+    /// A claim code was created.
+    ClaimCreated,
+    /// A claim code was revoked.
+    ClaimRevoked,
+    /// A gateway has enrolled.
+    GatewayEnrolled,
+    /// A gateway was refused, because its claim code was wrong, used or expired.
+    EnrolmentRefused,
+    /// A gateway was removed.
+    GatewayRemoved,
+    /// A user was removed.
+    UserRemoved,
+    /// A user was given another password on the host.
+    UserReset,
+}
+
+impl AuditKind {
+    /// The kinds of events.
+    pub const ALL: [Self; 14] = [
+        Self::SetUp,
+        Self::SignedIn,
+        Self::SignInFailed,
+        Self::SignedOut,
+        Self::GiftRefused,
+        Self::TokenCreated,
+        Self::TokenRevoked,
+        Self::ClaimCreated,
+        Self::ClaimRevoked,
+        Self::GatewayEnrolled,
+        Self::EnrolmentRefused,
+        Self::GatewayRemoved,
+        Self::UserRemoved,
+        Self::UserReset,
+    ];
+
+    /// Returns the name of the kind, in words. The database has it, so it never changes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SetUp => "set up",
+            Self::SignedIn => "signed in",
+            Self::SignInFailed => "sign-in failed",
+            Self::SignedOut => "signed out",
+            Self::GiftRefused => "gift refused",
+            Self::TokenCreated => "token created",
+            Self::TokenRevoked => "token revoked",
+            Self::ClaimCreated => "claim code created",
+            Self::ClaimRevoked => "claim code revoked",
+            Self::GatewayEnrolled => "gateway enrolled",
+            Self::EnrolmentRefused => "enrolment refused",
+            Self::GatewayRemoved => "gateway removed",
+            Self::UserRemoved => "user removed",
+            Self::UserReset => "password reset",
+        }
+    }
+}
+
+/// An event in the audit log, or several of one kind in a row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditEvent {
+    /// The number of the event; later ones have higher numbers.
+    #[ts(type = "number")]
+    pub id: i64,
+    /// The kind of event.
+    pub kind: AuditKind,
+    /// The time of the first, in seconds since 1970.
+    #[ts(type = "number")]
+    pub first_s: u64,
+    /// The time of the last.
+    #[ts(type = "number")]
+    pub last_s: u64,
+    /// The number of events: equal ones of an hour that change nothing are counted together.
+    pub count: u32,
+    /// The name of the user or token that has done it; `operator` for a command on the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub actor: Option<String>,
+    /// The name of the object that it was done to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub object: Option<String>,
+    /// The address from which it was done, if it is known; of several, that of the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub address: Option<String>,
+}
+
+/// A page of the audit log, the newest events first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct AuditList {
+    /// The events of the page. If there are none, the log is at its end.
+    pub events: Vec<AuditEvent>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_name_of_its_own() {
+        let names: std::collections::BTreeSet<_> = AuditKind::ALL.map(AuditKind::name).into();
+        assert_eq!(names.len(), AuditKind::ALL.len());
+    }
+}

@@ -1,0 +1,218 @@
+//! The audit log: who has got access, who has tried to, and who has changed it. What has changed
+//! something is written in the same transaction as the change, so that neither is there without the
+//! other.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use porthole_signaling_core::{Everything, Granted, Principal};
+use porthole_signaling_proto::rest::{AuditEvent, AuditKind};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+use tracing::{info, warn};
+
+use super::users::User;
+use super::{Store, StoreError, Write, seconds, unix_s};
+use crate::network::Network;
+
+/// The most rows of each kind. Each kind has its own, so that a flood of failures pushes out
+/// nothing but failures.
+const MAX_OF_KIND: i64 = 1000;
+/// Time within which equal events that can be caused again and again stand in one row.
+const ONE_ROW_S: u64 = 60 * 60;
+/// The most events on one page.
+const PAGE: i64 = 200;
+
+/// An event that is to be written down.
+#[derive(Debug)]
+pub(super) struct Event<'a> {
+    kind: AuditKind,
+    /// Whoever has caused it: the subject of a credential, else the network of the client.
+    source: String,
+    /// The name of whoever has done it, if it is known.
+    actor: Option<&'a str>,
+    /// The name of the object that it was done to.
+    pub(super) object: Option<String>,
+    address: Option<IpAddr>,
+    /// The number of events that this one stands for.
+    times: u32,
+}
+
+impl<'a> Event<'a> {
+    /// Creates an event that somebody with a credential has caused.
+    pub(super) fn by(actor: &'a Principal, kind: AuditKind, object: impl Into<String>) -> Self {
+        let (source, object) = (actor.subject().to_owned(), Some(object.into()));
+        Self { kind, source, actor: Some(actor.name()), object, address: None, times: 1 }
+    }
+
+    /// Creates an event that a user has caused with its name and password, or the setup link.
+    pub(super) fn of_user(user: &'a User, kind: AuditKind, address: IpAddr) -> Self {
+        let (source, actor) = (format!("user:{}", user.id), Some(&*user.name));
+        Self { kind, source, actor, object: None, address: Some(address), times: 1 }
+    }
+
+    /// Creates an event of a gateway that uses the claim code of a giver.
+    pub(super) fn of_gateway(giver: Option<String>, object: String) -> Self {
+        let (kind, source) = (AuditKind::GatewayEnrolled, giver.unwrap_or_default());
+        Self { kind, source, actor: None, object: Some(object), address: None, times: 1 }
+    }
+}
+
+impl Write {
+    /// Writes an event down. The log line names no address, which is for the database only.
+    pub(super) async fn audit(&mut self, event: &Event<'_>) -> Result<(), StoreError> {
+        let Event { kind, source, actor, object, address, times } = event;
+        let name = kind.name();
+        info!(actor, object, "audit: {name}");
+        let now = unix_s();
+        let (mut first_s, mut count) = (seconds(now), i64::from(*times));
+        if is_counted(*kind) {
+            let before = sqlx::query(
+                "DELETE FROM audit WHERE id = (SELECT id FROM audit WHERE kind = ?1 \
+                 AND source = ?2 AND actor IS ?3 AND object IS ?4 AND first_s > ?5 \
+                 ORDER BY id DESC LIMIT 1) RETURNING first_s, count",
+            )
+            .bind(name)
+            .bind(source)
+            .bind(actor)
+            .bind(object)
+            .bind(seconds(now.saturating_sub(ONE_ROW_S)))
+            .fetch_optional(self.db())
+            .await?;
+            if let Some(before) = before {
+                first_s = before.try_get("first_s")?;
+                count = before.try_get::<i64, _>("count")?.saturating_add(count);
+            }
+        }
+        sqlx::query(
+            "INSERT INTO audit (kind, source, first_s, last_s, count, actor, object, address) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(name)
+        .bind(source)
+        .bind(first_s)
+        .bind(seconds(now))
+        .bind(count.min(u32::MAX.into()))
+        .bind(actor)
+        .bind(object)
+        .bind(address.map(|address| address.to_canonical().to_string()))
+        .execute(self.db())
+        .await?;
+        self.make_room(name).await
+    }
+
+    /// Removes the oldest row of whoever has most of a kind, if there are too many: who causes ten
+    /// thousand pushes out its own.
+    async fn make_room(&mut self, kind: &str) -> Result<(), StoreError> {
+        sqlx::query(
+            "DELETE FROM audit WHERE (SELECT COUNT(*) FROM audit WHERE kind = ?1) > ?2 \
+             AND id = (SELECT MIN(id) FROM audit WHERE kind = ?1 GROUP BY source \
+                       ORDER BY COUNT(*) DESC, MIN(id) LIMIT 1)",
+        )
+        .bind(kind)
+        .bind(MAX_OF_KIND)
+        .execute(self.db())
+        .await?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Returns a page of the audit log, the newest events first: those before the event with this
+    /// number.
+    pub(crate) async fn audit(
+        &self,
+        _: &Granted<Everything>,
+        before: Option<i64>,
+    ) -> Result<Vec<AuditEvent>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, kind, first_s, last_s, count, actor, object, address FROM audit \
+             WHERE ?1 IS NULL OR id < ?1 ORDER BY id DESC LIMIT ?2",
+        )
+        .bind(before)
+        .bind(PAGE)
+        .fetch_all(&self.read)
+        .await?;
+        Ok(rows.iter().map(event).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    }
+
+    /// Writes down that somebody gave a wrong name or password, if that is possible: the response
+    /// is the same. `user` is the name if there is such a user, since another may be a password
+    /// that was typed into the wrong field.
+    pub(crate) async fn note_failed_sign_in(&self, user: Option<&str>, address: IpAddr) {
+        let source = Network::widest(address).to_string();
+        let (kind, object) = (AuditKind::SignInFailed, user.map(str::to_owned));
+        self.note(&Event { kind, source, actor: None, object, address: Some(address), times: 1 })
+            .await;
+    }
+
+    /// Writes down that somebody wanted to give more than they have, if that is possible.
+    pub(crate) async fn note_refused_gift(&self, giver: &Principal, gift: &str) {
+        self.note(&Event::by(giver, AuditKind::GiftRefused, gift)).await;
+    }
+
+    /// Writes down what has changed nothing, so that it need not be there.
+    async fn note(&self, event: &Event<'_>) {
+        let written = async {
+            let mut write = self.begin().await?;
+            write.audit(event).await?;
+            write.commit().await
+        };
+        if let Err(error) = written.await {
+            warn!(%error, "cannot write to the audit log");
+        }
+    }
+
+    /// Counts an enrolment that is refused, which anybody can cause.
+    pub(super) async fn note_refused_enrolment(&self) {
+        self.refusals.0.fetch_add(1, Ordering::Relaxed);
+        self.write_refusals().await;
+    }
+
+    /// Writes down the refused enrolments that were counted since the last time, once a minute.
+    pub(crate) async fn write_refusals(&self) {
+        let kind = AuditKind::EnrolmentRefused;
+        if self.refusals.0.load(Ordering::Relaxed) == 0 || !self.is_use_due(kind.name()) {
+            return;
+        }
+        let times = self.refusals.0.swap(0, Ordering::Relaxed);
+        let source = String::new();
+        self.note(&Event { kind, source, actor: None, object: None, address: None, times }).await;
+    }
+}
+
+/// The enrolments that were refused and are not written down yet.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(AtomicU32);
+
+/// Returns an event of the table; `None` if its kind is not known.
+fn event(row: &SqliteRow) -> Result<Option<AuditEvent>, StoreError> {
+    let kind: String = row.try_get("kind")?;
+    let Some(kind) = AuditKind::ALL.into_iter().find(|known| known.name() == kind) else {
+        return Ok(None);
+    };
+    Ok(Some(AuditEvent {
+        id: row.try_get("id")?,
+        kind,
+        first_s: row.try_get::<i64, _>("first_s")?.unsigned_abs(),
+        last_s: row.try_get::<i64, _>("last_s")?.unsigned_abs(),
+        count: row.try_get("count")?,
+        actor: row.try_get("actor")?,
+        object: row.try_get("object")?,
+        address: row.try_get("address")?,
+    }))
+}
+
+/// Returns true for events that change nothing, so that they can be caused again and again.
+fn is_counted(kind: AuditKind) -> bool {
+    matches!(
+        kind,
+        AuditKind::SignedIn
+            | AuditKind::SignInFailed
+            | AuditKind::GiftRefused
+            | AuditKind::EnrolmentRefused
+    )
+}
+
+#[cfg(test)]
+mod tests;

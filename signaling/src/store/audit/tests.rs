@@ -1,0 +1,104 @@
+//! Tests of the audit log and its bounds.
+
+use porthole_signaling_core::Action;
+
+use super::*;
+use crate::admin::by_operator;
+
+async fn store() -> (tempfile::TempDir, Store) {
+    let data = tempfile::tempdir().unwrap();
+    let store = Store::open(data.path()).await.unwrap();
+    (data, store)
+}
+
+/// Returns the whole log, read page by page.
+async fn whole_log(store: &Store) -> Vec<AuditEvent> {
+    let granted = by_operator(Action::ReadAudit).unwrap();
+    let (mut events, mut before) = (Vec::new(), None);
+    for _ in 0..100 {
+        let page = store.audit(&granted, before).await.unwrap();
+        let Some(last) = page.last() else { break };
+        before = Some(last.id);
+        events.extend(page);
+    }
+    assert!(events.is_sorted_by(|a, b| a.id > b.id), "the newest first");
+    events
+}
+
+fn failure(source: &str, address: IpAddr, object: Option<String>) -> Event<'static> {
+    let (kind, source) = (AuditKind::SignInFailed, source.to_owned());
+    Event { kind, source, actor: None, object, address: Some(address), times: 1 }
+}
+
+#[tokio::test]
+async fn s10_ten_thousand_failures_push_out_neither_other_kinds_nor_failures_of_others() {
+    let (_data, store) = store().await;
+    let granted = by_operator(Action::ReadAudit).unwrap();
+    let mut write = store.begin().await.unwrap();
+    let removed = Event::by(granted.principal(), AuditKind::UserRemoved, "bob");
+    write.audit(&removed).await.unwrap();
+    let other = IpAddr::from([198, 51, 100, 7]);
+    write.audit(&failure("198.51.100.7", other, None)).await.unwrap();
+    // Each about something else, so that they are not counted in one row; in one transaction
+    // because that is faster.
+    let attacker = IpAddr::from([192, 0, 2, 1]);
+    for number in 0..10_000 {
+        let object = Some(format!("user {number}"));
+        write.audit(&failure("192.0.2.1", attacker, object)).await.unwrap();
+    }
+    write.commit().await.unwrap();
+
+    let kept = whole_log(&store).await;
+    let failures = kept.iter().filter(|event| event.kind == AuditKind::SignInFailed).count();
+    assert_eq!(failures, usize::try_from(MAX_OF_KIND).unwrap());
+    assert_eq!(kept[0].object.as_deref(), Some("user 9999"));
+    let [.., of_other, oldest] = kept.as_slice() else { panic!("{kept:?}") };
+    assert_eq!(of_other.address.as_deref(), Some("198.51.100.7"));
+    assert_eq!((oldest.kind, oldest.object.as_deref()), (AuditKind::UserRemoved, Some("bob")));
+    assert_eq!(oldest.actor.as_deref(), Some("operator"));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn failures_from_one_network_are_counted_in_one_row_with_the_last_address() {
+    let (_data, store) = store().await;
+    for (user, address) in [
+        (Some("ann"), "192.0.2.1"),
+        (Some("ann"), "::ffff:192.0.2.1"),
+        (None, "192.0.2.1"),
+        (Some("ann"), "192.0.2.2"),
+        (Some("ann"), "192.0.2.1"),
+        (None, "2001:db8:1:2::3"),
+        (None, "2001:db8:1:4::5"),
+        (None, "2001:db8:2:4::5"),
+    ] {
+        store.note_failed_sign_in(user, address.parse().unwrap()).await;
+    }
+    let events = whole_log(&store).await;
+    let found: Vec<_> = events
+        .iter()
+        .map(|event| (event.object.as_deref(), event.address.as_deref().unwrap(), event.count))
+        .collect();
+    let expected = [
+        (None, "2001:db8:2:4::5", 1),
+        (None, "2001:db8:1:4::5", 2),
+        (Some("ann"), "192.0.2.1", 3),
+        (Some("ann"), "192.0.2.2", 1),
+        (None, "192.0.2.1", 1),
+    ];
+    assert_eq!(found, expected);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn refused_enrolments_are_counted_and_written_down_once_a_minute() {
+    let (_data, store) = store().await;
+    for _ in 0..5 {
+        store.note_refused_enrolment().await;
+    }
+    let events = whole_log(&store).await;
+    let found: Vec<_> = events.iter().map(|event| (event.kind, event.count)).collect();
+    assert_eq!(found, [(AuditKind::EnrolmentRefused, 1)]);
+    assert_eq!(store.refusals.0.load(Ordering::Relaxed), 4, "for the next time");
+    store.close().await;
+}

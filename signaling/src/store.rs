@@ -4,6 +4,7 @@ mod audit;
 mod copy;
 mod credentials;
 mod gateways;
+mod lock;
 mod tokens;
 pub(crate) mod users;
 mod uses;
@@ -128,6 +129,13 @@ pub enum OpenError {
         /// The data folder.
         data: PathBuf,
     },
+    /// Another program has been opening or upgrading the database for too long.
+    #[error("another program has been opening the data folder {} for 30 s; end it, or try again \
+        when it is done", .data.display())]
+    Locked {
+        /// The data folder.
+        data: PathBuf,
+    },
     /// The copy that is made before an upgrade has failed. The database is unchanged.
     #[error("the database cannot be copied to {} before its tables are upgraded: {error}; make \
         room there and start again", .copy.display())]
@@ -149,7 +157,7 @@ pub enum OpenError {
 
 impl Store {
     /// Opens the database of a data folder. Creates both if they do not exist. Tables of an older
-    /// version are upgraded, after a copy of the database was made.
+    /// version are upgraded, after a copy of the database was made, by one program at a time.
     pub(crate) async fn open(data: &Path) -> Result<Self, OpenError> {
         Self::open_as(data, &MIGRATIONS).await
     }
@@ -160,6 +168,7 @@ impl Store {
         migrations: &[(&'static str, &'static str)],
     ) -> Result<Self, OpenError> {
         create_folder(data).map_err(|e| OpenError::Folder { data: data.to_owned(), error: e })?;
+        let _lock = lock::OpenLock::acquire(data).await?;
         let file = data.join(FILE);
         create_file(&file)
             .map_err(|e| OpenError::NotWritable { data: data.to_owned(), error: e.to_string() })?;

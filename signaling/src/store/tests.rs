@@ -26,7 +26,7 @@ async fn only_the_owner_can_read_the_database_whatever_its_folder_allows() {
             assert_eq!(mode, 0o600, "{start} {entry:?}");
             found += 1;
         }
-        assert_eq!(found, 3, "with -wal and -shm");
+        assert_eq!(found, 4, "with -wal and -shm, and the lock");
         store.close().await;
     }
 }
@@ -185,7 +185,7 @@ async fn the_database_is_copied_once_before_its_upgrade() {
         names.sort();
         names
     };
-    assert_eq!(files(), [FILE, "signaling.sqlite3.v1"]);
+    assert_eq!(files(), [lock::FILE, FILE, "signaling.sqlite3.v1"]);
 
     // The copy is a database that the older program opens.
     let restored = tempfile::tempdir().unwrap();
@@ -200,7 +200,7 @@ async fn the_database_is_copied_once_before_its_upgrade() {
     std::fs::write(data.path().join(FILE), before).unwrap();
     Store::open(data.path()).await.unwrap().close().await;
     assert_eq!(std::fs::read(&copy).unwrap(), copied);
-    assert_eq!(files(), [FILE, "signaling.sqlite3.v1"]);
+    assert_eq!(files(), [lock::FILE, FILE, "signaling.sqlite3.v1"]);
 }
 
 #[tokio::test]
@@ -251,7 +251,7 @@ async fn a_copy_that_fails_stops_the_start_and_leaves_the_database_as_it_is() {
 async fn a_new_database_is_not_copied() {
     let data = tempfile::tempdir().unwrap();
     Store::open(data.path()).await.unwrap().close().await;
-    assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 1);
+    assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 2, "with the lock");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,7 +11,7 @@ use porthole_test_support::cameras::start_on;
 use porthole_test_support::lab::{Host, Lab};
 use porthole_test_support::nat::NatKind;
 use porthole_test_support::onvif::{PASSWORD, USER};
-use porthole_test_support::porthole::{Gateway, Server};
+use porthole_test_support::porthole::{Gateway, Server, binary};
 use porthole_test_support::program::{Place, Program};
 use porthole_test_support::scene::{Need, Scene, scene};
 use porthole_test_support::viewer::Viewer;
@@ -401,5 +402,29 @@ fn a_data_folder_from_before_tokens_could_be_revoked_goes_on_working() {
         ensure!(removed == "removed: 1 × token", "{removed}");
         ensure!(server.get("/api/v1/cameras", Some(all))?.status == 401);
         check_stopped(&viewer)
+    });
+}
+
+/// The number of programs that open a data folder at once.
+const AT_ONCE: usize = 6;
+
+#[test]
+fn programs_that_open_a_new_or_an_old_data_folder_at_once_all_succeed() {
+    let name = "programs_that_open_a_new_or_an_old_data_folder_at_once_all_succeed";
+    scene(name, &[Need::Program], |scene| {
+        for data in [scene.data("new")?, copy_of(scene, "2026-11-29-listen")?] {
+            let start = |_| {
+                let mut command = Place::Here.command(binary()?);
+                command.args(["user", "list", "--data"]).arg(&data);
+                Ok(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?)
+            };
+            let started = (0..AT_ONCE).map(start).collect::<Result<Vec<_>>>()?;
+            for program in started {
+                let ended = program.wait_with_output()?;
+                let errors = String::from_utf8_lossy(&ended.stderr);
+                ensure!(ended.status.success(), "{}: {errors}", data.display());
+            }
+        }
+        Ok(())
     });
 }

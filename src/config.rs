@@ -249,6 +249,9 @@ pub struct Gateway {
     pub networks: Vec<Network>,
     /// STUN and TURN servers that are neither public nor on the signaling server's machine.
     pub allow_ice_servers: Vec<IceServerHost>,
+    /// A PEM file with certificates of authorities to trust beside those that browsers trust.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_certificates: Option<PathBuf>,
     /// Connect to a signaling server on the Internet without TLS.
     pub allow_plain_http: bool,
     /// The time in which an RTSP camera must answer.
@@ -267,6 +270,7 @@ impl Default for Gateway {
             turn_only: false,
             networks: Vec::new(),
             allow_ice_servers: Vec::new(),
+            ca_certificates: None,
             allow_plain_http: false,
             camera_connect_timeout: Span { seconds: 10 },
             camera_silence_timeout: Span { seconds: 15 },

@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::config::Config;
 use crate::turn::LoadConfig;
-use crate::{console, data, reload, shutdown};
+use crate::{authorities, console, data, reload, shutdown};
 
 /// Runs a gateway until the program is told to stop. SIGHUP reloads its cameras.
 pub async fn run(config: &Config, load_config: LoadConfig) -> anyhow::Result<()> {
@@ -50,13 +50,18 @@ pub fn start(config: &Config, server: Url, claim: Option<String>) -> anyhow::Res
         "starting a gateway with {cameras} camera{}",
         plural(cameras)
     ));
-    Ok(Gateway::start(settings(config, server, claim))?)
+    Ok(Gateway::start(settings(config, server, claim)?)?)
 }
 
 /// Returns the settings as the gateway needs them.
-fn settings(config: &Config, server: Url, claim: Option<String>) -> porthole_gateway::Config {
+fn settings(
+    config: &Config,
+    server: Url,
+    claim: Option<String>,
+) -> anyhow::Result<porthole_gateway::Config> {
     let gateway = &config.gateway;
-    porthole_gateway::Config {
+    let authorities = gateway.ca_certificates.as_deref().map(authorities::read).transpose()?;
+    Ok(porthole_gateway::Config {
         server,
         claim,
         data: config.data.clone(),
@@ -69,9 +74,10 @@ fn settings(config: &Config, server: Url, claim: Option<String>) -> porthole_gat
         },
         networks: gateway.networks.iter().map(|network| network.0).collect(),
         allow_ice_servers: gateway.allow_ice_servers.iter().map(|one| one.0.clone()).collect(),
+        authorities: authorities.unwrap_or_default(),
         allow_plain_http: gateway.allow_plain_http,
         turn_only: gateway.turn_only,
-    }
+    })
 }
 
 fn settings_of_cameras(config: &Config) -> Vec<CameraConfig> {
@@ -114,7 +120,7 @@ mod tests {
         let mut config = Config::default();
         config.gateway.networks = vec!["10.20.0.0/16".parse().unwrap()];
         let server = Url::parse("http://localhost/").unwrap();
-        let networks = settings(&config, server, None).networks;
+        let networks = settings(&config, server, None).unwrap().networks;
         assert_eq!(networks, ["10.20.0.0/16".parse().unwrap()]);
     }
 
@@ -124,7 +130,7 @@ mod tests {
         let allowed = ["turn.lan", "192.168.1.8"];
         config.gateway.allow_ice_servers = allowed.map(|one| one.parse().unwrap()).into();
         let server = Url::parse("http://localhost/").unwrap();
-        let settings = settings(&config, server, None);
+        let settings = settings(&config, server, None).unwrap();
         assert_eq!(settings.allow_ice_servers, allowed.map(|one| one.parse().unwrap()));
         assert!(!settings.allow_plain_http, "unless the owner insists");
     }
@@ -150,7 +156,7 @@ mod tests {
         config.gateway.camera_connect_timeout = Span { seconds: 3 };
         config.gateway.camera_silence_timeout = Span { seconds: 4 };
         let server = Url::parse("http://localhost/").unwrap();
-        let timeouts = settings(&config, server, None).camera_timeouts;
+        let timeouts = settings(&config, server, None).unwrap().camera_timeouts;
         let (connect, silence) = (Duration::from_secs(3), Duration::from_secs(4));
         assert_eq!(timeouts, Timeouts { connect, silence });
     }

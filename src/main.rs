@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "`pub` marks the interface of a module of the program")]
 
 mod admin;
+mod authorities;
 mod cameras;
 mod cli;
 mod config;

@@ -20,9 +20,11 @@ use porthole_gateway_core::{
 };
 use porthole_signaling_proto::CameraId;
 use porthole_signaling_proto::rpc::{Fault, Message, code};
+use rustls::pki_types::CertificateDer;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
+use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, trace, warn};
 
@@ -31,7 +33,7 @@ use crate::ice_servers::IceServerResolver;
 use crate::ingest::{EventSender, SourceBatch, SourceControl};
 use crate::turn_transport::TurnTransportEvent;
 use crate::udp::{ReceivedDatagram, Udp};
-use crate::{addresses, ingest, turn_transport};
+use crate::{addresses, ingest, tls, turn_transport};
 
 pub use crate::link::LinkEvent;
 
@@ -102,11 +104,22 @@ pub struct Driver<C> {
     turn_events: Channel<(TurnClientId, TurnTransportEvent)>,
     resolved: Channel<(IceServerEndpoint, Vec<SocketAddr>)>,
     ice_servers: Arc<IceServerResolver>,
+    /// The settings of TLS to TURN servers.
+    tls: TlsConnector,
     channels: Channels,
     tasks: JoinSet<()>,
     outgoing: Vec<Datagram>,
     /// Use loopback addresses too: the server, and so perhaps the viewer, is on this machine.
     with_loopback: bool,
+}
+
+/// The STUN and TURN servers that may be contacted and trusted beside those that anybody may.
+#[derive(Debug, Default)]
+pub struct IceServerAccess {
+    /// Servers that are neither public nor on the signaling server's machine.
+    pub allowed: Vec<AllowedIceServer>,
+    /// Certificates of authorities beside those that browsers trust.
+    pub authorities: Vec<CertificateDer<'static>>,
 }
 
 impl<C> std::fmt::Debug for Driver<C> {
@@ -138,8 +151,9 @@ impl<C: Core> Driver<C> {
         udp_port: u16,
         channels: Channels,
         with_loopback: bool,
-        allowed_ice_servers: Vec<AllowedIceServer>,
+        IceServerAccess { allowed, authorities }: IceServerAccess,
     ) -> io::Result<Self> {
+        let tls = tls::to_servers(&authorities).map_err(io::Error::other)?;
         Ok(Self {
             core,
             udp: Udp::bind(udp_port)?,
@@ -150,7 +164,8 @@ impl<C: Core> Driver<C> {
             turn_transports: HashMap::new(),
             turn_events: Channel::new(TURN_QUEUE),
             resolved: Channel::new(RESOLVE_QUEUE),
-            ice_servers: Arc::new(IceServerResolver::new(allowed_ice_servers)),
+            ice_servers: Arc::new(IceServerResolver::new(allowed)),
+            tls: turn_transport::connector(tls),
             channels,
             tasks: JoinSet::new(),
             outgoing: Vec::new(),
@@ -338,7 +353,8 @@ impl<C: Core> Driver<C> {
                 self.turn_transports.insert(key.clone(), tx);
                 let (ice_servers, events) =
                     (Arc::clone(&self.ice_servers), self.turn_events.tx.clone());
-                self.tasks.spawn(turn_transport::run(key, server, ice_servers, rx, events));
+                let way = (ice_servers, self.tls.clone());
+                self.tasks.spawn(turn_transport::run(key, server, way, rx, events));
             }
             TurnTransportCommand::Send(bytes) => {
                 let full =

@@ -31,12 +31,13 @@ use porthole_gateway_core::dtls_srtp::{DtlsSrtpError, Identity};
 use porthole_gateway_core::{Gateway as Core, GatewayConfig};
 use porthole_signaling_proto::rpc::Message;
 use porthole_signaling_proto::{CameraId, GatewayId};
+use rustls::pki_types::CertificateDer;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::control::{ControlChannels, Controls};
-use crate::driver::{Channels, Driver, LINK_QUEUE, LinkEvent, QUESTION_QUEUE};
+use crate::driver::{Channels, Driver, IceServerAccess, LINK_QUEUE, LinkEvent, QUESTION_QUEUE};
 use crate::link::Link;
 use crate::manage::{Manager, ManagerChannels, Shelf};
 use crate::store_file::StoreFile;
@@ -73,6 +74,9 @@ pub struct Config {
     /// STUN and TURN servers that may be contacted although they are neither public nor on the
     /// signaling server's machine.
     pub allow_ice_servers: Vec<AllowedIceServer>,
+    /// Certificates of authorities that are trusted beside those that browsers trust, in TLS to the
+    /// signaling server and to TURN servers.
+    pub authorities: Vec<CertificateDer<'static>>,
     /// Connect to a signaling server on the Internet without TLS.
     pub allow_plain_http: bool,
     /// Use relayed paths only, so that the addresses of this network stay private.
@@ -108,6 +112,9 @@ pub enum StartError {
     /// The DTLS certificate cannot be generated.
     #[error(transparent)]
     Certificate(#[from] DtlsSrtpError),
+    /// A certificate in `gateway.ca_certificates` cannot be used.
+    #[error("a certificate in gateway.ca_certificates cannot be used: {0}")]
+    Authorities(rustls::Error),
 }
 
 /// Reason for which a running gateway ended.
@@ -180,11 +187,15 @@ impl Gateway {
             facts,
         };
         let loopback = is_loopback(&config.server);
-        let mut driver = Driver::new(core, port, channels, loopback, config.allow_ice_servers)
+        let tls = tls::to_servers(&config.authorities).map_err(StartError::Authorities)?;
+        let access =
+            IceServerAccess { allowed: config.allow_ice_servers, authorities: config.authorities };
+        let mut driver = Driver::new(core, port, channels, loopback, access)
             .map_err(|source| StartError::Port { port, source })?;
         driver.change_cameras(initial);
         let (server, claim, name) = (config.server, config.claim, config.name);
-        let link = Link { server, claim, name, key, allow_plain_http: config.allow_plain_http };
+        let allow_plain_http = config.allow_plain_http;
+        let link = Link { server, claim, name, key, tls: Arc::new(tls), allow_plain_http };
         Ok(Self { driver, cameras, link, manager, controls, events, outgoing })
     }
 

@@ -22,7 +22,9 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config, tungstenite};
+use tokio_tungstenite::{
+    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config, tungstenite,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use url::Url;
@@ -96,6 +98,8 @@ pub(crate) struct Link {
     pub(crate) claim: Option<String>,
     pub(crate) name: String,
     pub(crate) key: Arc<Key>,
+    /// The settings of TLS to the server.
+    pub(crate) tls: Arc<rustls::ClientConfig>,
     pub(crate) allow_plain_http: bool,
 }
 
@@ -174,7 +178,8 @@ impl Link {
             .read_buffer_size(READ_BUFFER_BYTES)
             .max_message_size(Some(MAX_GATEWAY_MESSAGE_BYTES))
             .max_frame_size(Some(MAX_GATEWAY_MESSAGE_BYTES));
-        let connect = connect_async_with_config(request, Some(config), true);
+        let tls = Connector::Rustls(Arc::clone(&self.tls));
+        let connect = connect_async_tls_with_config(request, Some(config), true, Some(tls));
         match timeout(CALL_TIMEOUT, connect).await {
             Ok(Ok((socket, _))) => {
                 let is_plain = url.scheme() == "ws" && !self.allow_plain_http;
@@ -397,7 +402,8 @@ mod tests {
         let data = tempfile::tempdir().expect("a folder");
         let key = Key::load_or_create(data.path()).expect("a key");
         let (server, name) = (server.parse().expect("a URL"), "g".to_owned());
-        Link { server, claim: None, name, key: Arc::new(key), allow_plain_http: false }
+        let tls = Arc::new(crate::tls::to_servers(&[]).expect("settings of TLS"));
+        Link { server, claim: None, name, key: Arc::new(key), tls, allow_plain_http: false }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! TLS to cameras, which sign their certificates themselves.
+//! TLS to servers, and to cameras, which sign their certificates themselves.
 
 use std::io;
 use std::sync::Arc;
@@ -23,6 +23,20 @@ pub(crate) fn client(verifies: bool) -> Result<ClientConfig, TlsError> {
     }
     let any = Arc::new(AnyCertificate(provider));
     Ok(builder.dangerous().with_custom_certificate_verifier(any).with_no_client_auth())
+}
+
+/// Returns the settings of TLS to servers, which have a certificate of an authority that browsers
+/// trust, or of one of these.
+pub(crate) fn to_servers(
+    authorities: &[CertificateDer<'static>],
+) -> Result<ClientConfig, TlsError> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    for authority in authorities {
+        roots.add(authority.clone())?;
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// Returns true if the camera and we have no version or cipher of TLS in common.

@@ -1,4 +1,5 @@
-//! TURN transports: a UDP socket or a TCP connection for each TURN client of a session.
+//! TURN transports: a UDP socket, or a TCP connection with or without TLS, for each TURN client of
+//! a session.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,10 +8,13 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use porthole_gateway_core::{IceServerEndpoint, TurnClientId, TurnTransport};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tracing::debug;
 
 use crate::ice_servers::IceServerResolver;
@@ -36,15 +40,24 @@ pub(crate) enum TurnTransportEvent {
     Closed,
 }
 
+/// The ALPN protocol id of TURN (RFC 7443 §3).
+const ALPN: &[u8] = b"stun.turn";
+
+/// Returns the settings of TLS to TURN servers.
+pub(crate) fn connector(mut tls: rustls::ClientConfig) -> TlsConnector {
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    TlsConnector::from(Arc::new(tls))
+}
+
 /// Opens the transport and passes bytes both ways until either side ends.
 pub(crate) async fn run(
     key: TurnClientId,
     server: IceServerEndpoint,
-    resolver: Arc<IceServerResolver>,
+    (resolver, tls): (Arc<IceServerResolver>, TlsConnector),
     mut outgoing: mpsc::Receiver<Bytes>,
     events: mpsc::Sender<(TurnClientId, TurnTransportEvent)>,
 ) {
-    let opened = match timeout(CONNECT_TIMEOUT, open(&server, &resolver)).await {
+    let opened = match timeout(CONNECT_TIMEOUT, open(&server, &resolver, &tls)).await {
         Ok(opened) => opened,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     };
@@ -55,7 +68,14 @@ pub(crate) async fn run(
             }
             match transport {
                 Transport::Udp(socket) => run_udp(&key, &socket, &mut outgoing, &events).await,
-                Transport::Tcp(stream) => run_tcp(&key, stream, &mut outgoing, &events).await,
+                Transport::Tcp(stream) => {
+                    let (reader, writer) = stream.into_split();
+                    run_stream(&key, reader, writer, &mut outgoing, &events).await
+                }
+                Transport::Tls(stream) => {
+                    let (reader, writer) = tokio::io::split(*stream);
+                    run_stream(&key, reader, writer, &mut outgoing, &events).await
+                }
             }
         }
         Err(error) => Err(error),
@@ -70,14 +90,20 @@ pub(crate) async fn run(
 enum Transport {
     Udp(UdpSocket),
     Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
-async fn open(server: &IceServerEndpoint, resolver: &IceServerResolver) -> io::Result<Transport> {
+async fn open(
+    server: &IceServerEndpoint,
+    resolver: &IceServerResolver,
+    tls: &TlsConnector,
+) -> io::Result<Transport> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for address in resolver.resolve(server).await? {
         let opened = match server.transport {
             TurnTransport::Udp => connect_udp(address).await.map(Transport::Udp),
             TurnTransport::Tcp => connect_tcp(address).await.map(Transport::Tcp),
+            TurnTransport::Tls => connect_tls(address, &server.host, tls).await,
         };
         match opened {
             Ok(transport) => return Ok(transport),
@@ -99,6 +125,13 @@ async fn connect_tcp(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// Connects with TLS, to a server whose certificate is for this host.
+async fn connect_tls(address: SocketAddr, host: &str, tls: &TlsConnector) -> io::Result<Transport> {
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    let stream = tls.connect(name, connect_tcp(address).await?).await?;
+    Ok(Transport::Tls(Box::new(stream)))
 }
 
 async fn run_udp(
@@ -131,16 +164,18 @@ async fn run_udp(
     }
 }
 
-async fn run_tcp(
+async fn run_stream(
     key: &TurnClientId,
-    stream: TcpStream,
+    mut reader: impl AsyncRead + Unpin,
+    mut writer: impl AsyncWrite + Unpin,
     outgoing: &mut mpsc::Receiver<Bytes>,
     events: &mpsc::Sender<(TurnClientId, TurnTransportEvent)>,
 ) -> io::Result<()> {
-    let (mut reader, mut writer) = stream.into_split();
     let write = async {
         while let Some(bytes) = outgoing.recv().await {
             writer.write_all(&bytes).await?;
+            // TLS keeps what the socket did not take at once.
+            writer.flush().await?;
         }
         writer.shutdown().await
     };
@@ -173,16 +208,22 @@ mod tests {
         let inside = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = inside.local_addr().unwrap().port();
         for (signaling, is_reached) in [("203.0.113.1", false), ("127.0.0.1", true)] {
-            for transport in [TurnTransport::Udp, TurnTransport::Tcp] {
+            for transport in [TurnTransport::Udp, TurnTransport::Tcp, TurnTransport::Tls] {
                 let resolver = Arc::new(IceServerResolver::default());
                 resolver.set_signaling_server(signaling.parse().unwrap());
                 let server = IceServerEndpoint { host: "localhost".to_owned(), port, transport };
                 let key = TurnClientId { session: "s1".parse::<SessionId>().unwrap(), index: 0 };
                 let (outgoing, sent) = mpsc::channel(QUEUE);
                 let (events, mut received) = mpsc::channel(QUEUE);
-                let task = tokio::spawn(run(key, server, resolver, sent, events));
-                let first = received.recv().await.map(|(_, event)| event);
-                let is_open = matches!(first, Some(TurnTransportEvent::Opened));
+                let tls = connector(crate::tls::to_servers(&[]).unwrap());
+                let task = tokio::spawn(run(key, server, (resolver, tls), sent, events));
+                let is_open = tokio::select! {
+                    // A handshake of TLS begins, and nobody answers.
+                    accepted = inside.accept() => accepted.is_ok(),
+                    event = received.recv() => {
+                        matches!(event, Some((_, TurnTransportEvent::Opened)))
+                    }
+                };
                 assert_eq!(is_open, is_reached, "{transport:?}, signaling at {signaling}");
                 drop(outgoing);
                 task.abort();

@@ -7,9 +7,9 @@ use anyhow::Context;
 use porthole_turn_proto::uri::DEFAULT_TLS_PORT;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use crate::authorities;
 
 /// The ALPN protocol id of TURN (RFC 7443 §3).
 const ALPN: &[u8] = b"stun.turn";
@@ -27,9 +27,9 @@ impl Tls {
     pub(super) fn new(port: Option<u16>, ca: Option<&Path>) -> anyhow::Result<Self> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         if let Some(ca) = ca {
-            let unusable = || format!("cannot use the certificates in {}", ca.display());
-            for certificate in CertificateDer::pem_file_iter(ca).with_context(unusable)? {
-                roots.add(certificate.with_context(unusable)?).with_context(unusable)?;
+            for certificate in authorities::read(ca)? {
+                let unusable = || format!("cannot use the certificates in {}", ca.display());
+                roots.add(certificate).with_context(unusable)?;
             }
         }
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));

@@ -223,6 +223,7 @@ impl PeerTransport {
         let Some(path) = self.path() else { return "none".to_owned() };
         match path.base {
             LocalBase::Allocation(index) => match self.turn_clients.transport(index) {
+                Some(TurnTransport::Tls) => "relayed over TLS".to_owned(),
                 Some(TurnTransport::Tcp) => "relayed over TCP".to_owned(),
                 Some(TurnTransport::Udp) | None => "relayed over UDP".to_owned(),
             },

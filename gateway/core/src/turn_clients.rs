@@ -18,6 +18,9 @@ use crate::ice_servers::{MAX_ICE_SERVERS, endpoints};
 /// world, plus one for the 401. Most networks let UDP through, and an allocation costs the server.
 const TCP_DELAY: Duration = Duration::from_millis(250);
 
+/// Head start of UDP before TLS: as long again for TCP without TLS, which has fewer round trips.
+const TLS_DELAY: Duration = Duration::from_millis(500);
+
 /// Limit of TURN clients of one peer transport: one for each transport of each server.
 pub(crate) const MAX_CLIENTS: usize = 2 * MAX_ICE_SERVERS;
 
@@ -28,6 +31,8 @@ pub enum TurnTransport {
     Udp,
     /// TCP, for networks that block UDP: `?transport=tcp`.
     Tcp,
+    /// TLS over TCP, for networks that let nothing else out: `turns:`.
+    Tls,
 }
 
 /// The endpoint of an ICE server: a STUN or TURN server (W3C WebRTC, `RTCIceServer`).
@@ -35,20 +40,21 @@ pub enum TurnTransport {
 pub struct IceServerEndpoint {
     /// The host name or IP address of the server.
     pub host: String,
-    /// The UDP or TCP port, 3478 by default.
+    /// The UDP or TCP port, by default 3478 and for TLS 5349.
     pub port: u16,
     /// The transport protocol.
     pub transport: TurnTransport,
 }
 
 impl IceServerEndpoint {
-    /// Reads a STUN or TURN URI. `stuns:` and `turns:` are not supported yet.
+    /// Reads a STUN or TURN URI. DTLS is not supported.
     pub(crate) fn parse(uri: &str) -> Option<(Scheme, Self)> {
         let ServerUri { scheme, host, port, transport } = ServerUri::parse(uri)?;
         let transport = match transport {
             Transport::Udp => TurnTransport::Udp,
             Transport::Tcp => TurnTransport::Tcp,
-            Transport::Tls | Transport::Dtls => return None,
+            Transport::Tls => TurnTransport::Tls,
+            Transport::Dtls => return None,
         };
         Some((scheme, Self { host, port, transport }))
     }
@@ -106,17 +112,20 @@ const MAX_PERMITTED: usize = 64;
 const MAX_PERMITTED_IN_USE: usize = 96;
 
 impl TurnClients {
-    /// Creates a client for each `turn:` URI.
+    /// Creates a client for each `turn:` and `turns:` URI.
     pub(crate) fn new(now: Instant, servers: &[IceServer]) -> Self {
         let mut clients = Vec::new();
         for (at, username, credential) in turn_servers(servers).take(MAX_CLIENTS) {
-            let later = at.transport == TurnTransport::Tcp;
-            let due = if later { now + TCP_DELAY } else { now };
+            let delay = match at.transport {
+                TurnTransport::Udp => Duration::ZERO,
+                TurnTransport::Tcp => TCP_DELAY,
+                TurnTransport::Tls => TLS_DELAY,
+            };
             clients.push(Client {
                 server: at,
                 username: username.to_owned(),
                 credential: credential.to_owned(),
-                state: ClientState::Waiting(due),
+                state: ClientState::Waiting(now + delay),
             });
         }
         let mut this = Self { clients, ..Self::default() };
@@ -124,13 +133,17 @@ impl TurnClients {
         this
     }
 
+    /// Returns the best transport over which there is an allocation.
+    fn best(&self) -> Option<TurnTransport> {
+        let allocated = self.clients.iter().filter(|client| client.is_allocated());
+        allocated.map(|client| client.server.transport).min()
+    }
+
     /// Returns true once every TURN allocation has succeeded or failed.
     pub(crate) fn is_complete(&self) -> bool {
-        let udp = self.clients.iter().any(|client| client.is_allocated(TurnTransport::Udp));
+        let best = self.best();
         self.clients.iter().all(|entry| match &entry.state {
-            // TCP is not needed once UDP works.
-            ClientState::Waiting(_) => udp,
-            ClientState::Opening => udp && entry.server.transport == TurnTransport::Tcp,
+            ClientState::Waiting(_) | ClientState::Opening => !entry.is_needed(best),
             ClientState::Running { client, .. } => client.relayed().is_some(),
             ClientState::Over => true,
         })
@@ -144,6 +157,7 @@ impl TurnClients {
         let (transport, decoder) = match entry.server.transport {
             TurnTransport::Udp => (Transport::Udp, None),
             TurnTransport::Tcp => (Transport::Tcp, Some(StreamDecoder::default())),
+            TurnTransport::Tls => (Transport::Tls, Some(StreamDecoder::default())),
         };
         let config = ClientConfig::new(entry.username.clone(), entry.credential.clone(), transport);
         let mut client = Box::new(TurnClient::new(config, now));
@@ -241,14 +255,13 @@ impl TurnClients {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        let udp = self.clients.iter().any(|client| client.is_allocated(TurnTransport::Udp));
+        let best = self.best();
         for index in 0..self.clients.len() {
             let Some(entry) = self.clients.get_mut(index) else { continue };
             let Ok(index) = u8::try_from(index) else { continue };
             match &mut entry.state {
                 ClientState::Waiting(due) if *due <= now => {
-                    let needed = !udp || entry.server.transport == TurnTransport::Udp;
-                    if needed {
+                    if entry.is_needed(best) {
                         entry.state = ClientState::Opening;
                         self.outbox.push_back(TurnClientsOutput::Command(
                             index,
@@ -365,30 +378,38 @@ impl TurnClients {
 }
 
 impl Client {
-    fn is_allocated(&self, transport: TurnTransport) -> bool {
+    fn is_allocated(&self) -> bool {
         match &self.state {
-            ClientState::Running { client, .. } => {
-                self.server.transport == transport && client.relayed().is_some()
-            }
+            ClientState::Running { client, .. } => client.relayed().is_some(),
             ClientState::Waiting(_) | ClientState::Opening | ClientState::Over => false,
         }
     }
+
+    /// Returns true unless there is an allocation over a better transport than this client's. UDP
+    /// is tried at every server, because one may be nearer than another.
+    fn is_needed(&self, best: Option<TurnTransport>) -> bool {
+        self.server.transport == TurnTransport::Udp
+            || best.is_none_or(|best| best >= self.server.transport)
+    }
 }
 
-/// Returns the endpoints of all usable `turn:` URIs, with their credentials.
+/// Returns the endpoints of all usable `turn:` and `turns:` URIs, with their credentials.
 fn turn_servers(servers: &[IceServer]) -> impl Iterator<Item = (IceServerEndpoint, &str, &str)> {
-    let turn = endpoints(servers).filter(|(scheme, ..)| *scheme == Scheme::Turn);
+    let turn =
+        endpoints(servers).filter(|(scheme, ..)| matches!(scheme, Scheme::Turn | Scheme::Turns));
     turn.filter_map(|(_, at, server)| {
         let credentials = server.username.as_deref().zip(server.credential.as_deref());
         credentials.map(|(name, secret)| (at, name, secret))
     })
 }
 
-/// Returns the local preference of a relayed candidate: UDP before TCP (RFC 8445 §5.1.2.1).
+/// Returns the local preference of a relayed candidate: UDP before TCP before TLS
+/// (RFC 8445 §5.1.2.1).
 fn preference(transport: TurnTransport, index: u8) -> u16 {
     let base = match transport {
         TurnTransport::Udp => 40_000,
         TurnTransport::Tcp => 20_000,
+        TurnTransport::Tls => 10_000,
     };
     base - u16::from(index)
 }
@@ -438,14 +459,15 @@ mod tests {
     }
 
     #[test]
-    fn servers_over_tls_and_dtls_are_not_supported() {
-        use TurnTransport::{Tcp, Udp};
+    fn servers_over_dtls_are_not_supported() {
+        use TurnTransport::{Tcp, Tls, Udp};
         for (uri, expected) in [
             ("stun:example.org", Some((Scheme::Stun, "example.org", 3478, Udp))),
             ("turn:example.org:1?transport=udp", Some((Scheme::Turn, "example.org", 1, Udp))),
             ("turn:[2001:db8::1]?transport=tcp", Some((Scheme::Turn, "2001:db8::1", 3478, Tcp))),
-            ("stuns:example.org", None),
-            ("turns:example.org", None),
+            ("stuns:example.org", Some((Scheme::Stuns, "example.org", 5349, Tls))),
+            ("turns:example.org", Some((Scheme::Turns, "example.org", 5349, Tls))),
+            ("turns:example.org:443", Some((Scheme::Turns, "example.org", 443, Tls))),
             ("turns:example.org?transport=udp", None),
             ("http://example.org", None),
         ] {

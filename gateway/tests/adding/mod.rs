@@ -48,6 +48,7 @@ impl Running {
             camera_timeouts: Timeouts::default(),
             networks: vec!["127.0.0.0/8".parse().expect("a network")],
             allow_ice_servers: Vec::new(),
+            authorities: Vec::new(),
             allow_plain_http: false,
             turn_only: false,
         };

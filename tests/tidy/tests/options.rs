@@ -172,6 +172,11 @@ const EFFECTS: &[(&str, &str, &str)] = &[
     ("gateway.turn_only", GENERAL, "a_turn_only_gateway_sends_video_only_through_turn"),
     ("gateway.networks", "src/gateway.rs", "the_networks_for_cameras_reach_the_gateway"),
     (
+        "gateway.ca_certificates",
+        "tests/program/tests/operating/turn_over_tls.rs",
+        "a_gateway_relays_over_tls_where_it_trusts_the_certificate",
+    ),
+    (
         "gateway.allow_plain_http",
         "gateway/src/link.rs",
         "plain_http_is_refused_to_the_internet_and_fine_in_a_private_network",

@@ -18,6 +18,7 @@ pub(crate) fn path(path: &Path, relay: Option<TurnTransport>) {
     let relay = match (path.base, relay) {
         (LocalBase::Allocation(_), Some(TurnTransport::Udp)) => Some("udp"),
         (LocalBase::Allocation(_), Some(TurnTransport::Tcp)) => Some("tcp"),
+        (LocalBase::Allocation(_), Some(TurnTransport::Tls)) => Some("tls"),
         (LocalBase::Allocation(_), None) | (LocalBase::Socket(_), _) => None,
     };
     print(&json!({

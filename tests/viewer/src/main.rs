@@ -6,7 +6,7 @@ mod watch;
 
 use anyhow::Context as _;
 use clap::Parser;
-use porthole_gateway::driver::{Channels, Driver};
+use porthole_gateway::driver::{Channels, Driver, IceServerAccess};
 use porthole_signaling_proto::CameraId;
 use porthole_viewer::link;
 use tokio::sync::mpsc;
@@ -51,7 +51,8 @@ async fn main() -> anyhow::Result<()> {
     let ((controls, _), (_, facts)) = (mpsc::channel(1), mpsc::channel(1));
     let (link, link_events) = (messages, incoming);
     let channels = Channels { link, link_events, changes, questions, answers, controls, facts };
-    let driver = Driver::new(watch, 0, channels, loopback, Vec::new()).context("no UDP port")?;
+    let access = IceServerAccess::default();
+    let driver = Driver::new(watch, 0, channels, loopback, access).context("no UDP port")?;
     let stop = CancellationToken::new();
     let terminated = async {
         let mut signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;

@@ -8,5 +8,6 @@ mod manager;
 mod reload;
 mod session_limits;
 mod turn_client;
+mod turn_over_tls;
 mod turn_server;
 mod turn_settings;

@@ -1,0 +1,108 @@
+//! A gateway in a network that lets nothing but TLS out, as far as its settings can say so.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use porthole_test_support::http;
+use porthole_test_support::porthole::binary;
+use porthole_test_support::ports::free_port;
+use porthole_test_support::program::{Place, Program};
+use porthole_test_support::scene::{Need, Scene, scene};
+use porthole_test_support::viewer::Viewer;
+use porthole_test_support::wait;
+
+use crate::turn_server::TurnServer;
+
+const SECRET: &str = "a-secret-that-both-servers-share";
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Creates a certificate for `localhost`, which is its own authority.
+fn make_certificate(scene: &Scene) -> Result<(String, String)> {
+    let path = |what: &str| {
+        let path = scene.folder().join(what);
+        path.to_str().map(str::to_owned).context("a path of text")
+    };
+    let (certificate, key) = (path("certificate.pem")?, path("key.pem")?);
+    let mut openssl = Place::Here.command("openssl");
+    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
+    openssl.args(["-nodes", "-days", "2", "-subj", "/CN=localhost"]);
+    openssl.args(["-addext", "subjectAltName=DNS:localhost"]);
+    openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+    let made = openssl.args(["-keyout", &key, "-out", &certificate]).output()?;
+    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    Ok((certificate, key))
+}
+
+/// Runs a command of the program on a data folder, and returns the word that it prints.
+fn word(data: &Path, arguments: &[&str]) -> Result<String> {
+    let output = Command::new(binary()?).args(arguments).arg("--data").arg(data).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[test]
+fn a_gateway_relays_over_tls_where_it_trusts_the_certificate() {
+    let name = "a_gateway_relays_over_tls_where_it_trusts_the_certificate";
+    let needs = [Need::Program, Need::Viewer, Need::Tool("openssl")];
+    scene(name, &needs, |scene| {
+        let (certificate, key) = make_certificate(scene)?;
+        let tls = free_port()?;
+        let lines = format!(
+            "listen_tls = ['{tls}']\nallow_peers = ['127.0.0.0/8']\nsecret = '{SECRET}'\n\
+             tls_certificate = '{certificate}'\ntls_key = '{key}'",
+        );
+        let turn = TurnServer::start(scene, &lines)?;
+
+        let (http, data) = (free_port()?, scene.data("server")?);
+        let config = scene.folder().join("signaling.toml");
+        let url = format!("turns:localhost:{}?transport=tcp", tls.port());
+        let text = format!("[signaling]\nturn_urls = ['{url}']\nturn_secret = '{SECRET}'\n");
+        std::fs::write(&config, text)?;
+        let mut command = Command::new(binary()?);
+        command.arg("signaling").args(["--http", &http.to_string()]);
+        command.arg("--data").arg(&data).arg("--config").arg(&config);
+        let mut server = Program::start(scene, "signaling", &mut command)?;
+        let server_url = format!("http://{http}");
+        server.wait_for("the server responds", DEADLINE, |_| {
+            Ok(http::get(Place::Here, &format!("{server_url}/healthz"), None).ok())
+        })?;
+        let token = word(&data, &["token", "create", "--role", "viewer", "--name", "test"])?;
+
+        for (trusts, name) in [(false, "stranger"), (true, "friend")] {
+            let claim = word(&data, &["claim", "create"])?;
+            let config = scene.folder().join(format!("{name}.toml"));
+            let authority =
+                if trusts { format!("ca_certificates = '{certificate}'\n") } else { String::new() };
+            std::fs::write(&config, format!("[gateway]\nturn_only = true\n{authority}"))?;
+            let mut command = Command::new(binary()?);
+            command.arg("gateway").args(["--server", &server_url, "--claim", &claim]);
+            command.arg("--data").arg(scene.data(name)?).arg("--config").arg(&config);
+            command.args(["--camera", &format!("{name}=test:320x180@15")]);
+            command.env("PORTHOLE_LOG", "info,porthole_gateway=debug");
+            let gateway = Program::start(scene, name, &mut command)?;
+            let mut viewer = wait::until("the camera is known", DEADLINE, || {
+                let list = format!("{server_url}/api/v1/cameras");
+                let list = http::get(Place::Here, &list, Some(&token))?.body;
+                Ok(list.contains(&format!("\"{name}\"")).then_some(()))
+            })
+            .and_then(|()| Viewer::start(scene, Place::Here, &server_url, &token, name))?;
+            if trusts {
+                viewer.wait_for_frames(15, DEADLINE)?;
+                let log = gateway.output()?;
+                ensure!(log.contains("relayed over TLS"), "{log}");
+            } else {
+                wait::until("the certificate is refused", DEADLINE, || {
+                    Ok(gateway.output()?.contains("TURN over Tls: invalid peer").then_some(()))
+                })?;
+                ensure!(viewer.frames()? == 0, "it has found another way");
+            }
+            gateway.stop()?;
+        }
+        let series = "porthole_turn_relayed_packets_total\
+            {direction=\"to_peer\",client_transport=\"tls\"}";
+        ensure!(turn.metric(series)? > 0, "nothing was relayed over TLS");
+        Ok(())
+    });
+}
